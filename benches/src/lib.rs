@@ -1,0 +1,1 @@
+//! Benchmarks live in `micro/`; this library is empty on purpose.

@@ -1,0 +1,1 @@
+//! Compressed runs of samples of one series: append and iterate.

@@ -1,0 +1,95 @@
+//! Native histograms: integer and float, exponential and custom buckets.
+//!
+//! Schemas −4..8 have exponential buckets (base 2^(2^−schema)), schema −53 has custom upper bounds.
+//! Rules and names as in `model/histogram/` of Prometheus.
+
+use std::sync::Arc;
+
+/// Schema of histograms whose bucket bounds are listed in `custom_values`.
+pub const CUSTOM_BUCKETS_SCHEMA: i32 = -53;
+
+/// A run of neighbouring buckets that are present.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Span {
+    /// Gap to the end of the previous span; of the first span, index of its first bucket.
+    pub offset: i32,
+    /// How many buckets follow each other.
+    pub length: u32,
+}
+
+/// What is known about a counter reset between the previous sample and this one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum CounterResetHint {
+    /// Not known: compare the samples.
+    #[default]
+    Unknown,
+    /// There was a reset.
+    Reset,
+    /// There was none.
+    NotReset,
+    /// A gauge histogram: resets mean nothing.
+    Gauge,
+}
+
+/// A histogram with integer counts. Buckets are deltas: the first absolute, each next relative to the one before.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Histogram {
+    /// See [`CounterResetHint`].
+    pub counter_reset_hint: CounterResetHint,
+    /// Bucket layout.
+    pub schema: i32,
+    /// Observations with an absolute value up to this are in the zero bucket.
+    pub zero_threshold: f64,
+    /// Observations in the zero bucket.
+    pub zero_count: u64,
+    /// All observations.
+    pub count: u64,
+    /// Sum of all observations; the staleness marker makes the whole sample one.
+    pub sum: f64,
+    /// Layout of `positive_buckets`.
+    pub positive_spans: Vec<Span>,
+    /// Layout of `negative_buckets`.
+    pub negative_spans: Vec<Span>,
+    /// Counts of positive buckets, as deltas.
+    pub positive_buckets: Vec<i64>,
+    /// Counts of negative buckets, as deltas.
+    pub negative_buckets: Vec<i64>,
+    /// Upper bounds, for schema −53 only.
+    pub custom_values: Option<Arc<[f64]>>,
+}
+
+/// A histogram with float counts. Buckets are absolute.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct FloatHistogram {
+    /// See [`CounterResetHint`].
+    pub counter_reset_hint: CounterResetHint,
+    /// Bucket layout.
+    pub schema: i32,
+    /// Observations with an absolute value up to this are in the zero bucket.
+    pub zero_threshold: f64,
+    /// Observations in the zero bucket.
+    pub zero_count: f64,
+    /// All observations.
+    pub count: f64,
+    /// Sum of all observations; the staleness marker makes the whole sample one.
+    pub sum: f64,
+    /// Layout of `positive_buckets`.
+    pub positive_spans: Vec<Span>,
+    /// Layout of `negative_buckets`.
+    pub negative_spans: Vec<Span>,
+    /// Counts of positive buckets.
+    pub positive_buckets: Vec<f64>,
+    /// Counts of negative buckets.
+    pub negative_buckets: Vec<f64>,
+    /// Upper bounds, for schema −53 only.
+    pub custom_values: Option<Arc<[f64]>>,
+}
+
+/// A histogram sample as it is appended: counts are integers or floats.
+#[derive(Clone, Debug, PartialEq)]
+pub enum HistogramValue {
+    /// Integer counts.
+    Integer(Arc<Histogram>),
+    /// Float counts.
+    Float(Arc<FloatHistogram>),
+}

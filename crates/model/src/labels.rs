@@ -1,0 +1,288 @@
+//! Label sets: sorted `name="value"` pairs, cheap to clone and compare.
+//!
+//! Always true: names strictly rise (bytewise), and no value is empty, because an empty value means
+//! the same as a missing label everywhere in Prometheus.
+
+use std::cmp::Ordering;
+use std::fmt;
+use std::hash::{Hash, Hasher};
+use std::sync::{Arc, LazyLock};
+
+/// The label that holds the metric name.
+pub const METRIC_NAME: &str = "__name__";
+/// The label of a classic histogram's bucket bound.
+pub const BUCKET_LABEL: &str = "le";
+
+/// A sorted, immutable set of labels. Cloning copies a pointer.
+///
+/// Ordered as Prometheus orders results: pair by pair, name before value, the shorter set first.
+#[derive(Clone)]
+pub struct LabelSet(Arc<Packed>);
+
+/// Names and values in one string, in order name, value, name, value…
+struct Packed {
+    text: Box<str>,
+    /// End of each piece in `text`.
+    ends: Box<[u32]>,
+}
+
+static EMPTY: LazyLock<LabelSet> =
+    LazyLock::new(|| LabelSet(Arc::new(Packed { text: "".into(), ends: Box::new([]) })));
+
+impl LabelSet {
+    /// The set without labels.
+    pub fn empty() -> Self {
+        EMPTY.clone()
+    }
+
+    /// Builds a set from pairs in any order. Of two pairs with the same name the later wins; empty values are left out.
+    pub fn from_pairs<N: AsRef<str>, V: AsRef<str>>(pairs: impl IntoIterator<Item = (N, V)>) -> Self {
+        let mut builder = LabelSetBuilder::new();
+        for (name, value) in pairs {
+            builder.set(name.as_ref(), value.as_ref());
+        }
+        builder.finish()
+    }
+
+    /// Builds a set from pairs whose names already rise strictly and whose values are not empty.
+    ///
+    /// # Panics
+    /// If all the text together exceeds 4 GiB.
+    pub fn from_sorted<'a>(pairs: impl IntoIterator<Item = (&'a str, &'a str)>) -> Self {
+        let mut text = String::new();
+        let mut ends = Vec::new();
+        for (name, value) in pairs {
+            text.push_str(name);
+            ends.push(u32::try_from(text.len()).expect("label sets stay below 4 GiB"));
+            text.push_str(value);
+            ends.push(u32::try_from(text.len()).expect("label sets stay below 4 GiB"));
+        }
+        if ends.is_empty() {
+            return Self::empty();
+        }
+        let set = LabelSet(Arc::new(Packed { text: text.into(), ends: ends.into() }));
+        debug_assert!(set.iter().zip(set.iter().skip(1)).all(|(a, b)| a.0 < b.0), "names rise: {set}");
+        set
+    }
+
+    /// How many labels there are.
+    pub fn len(&self) -> usize {
+        self.0.ends.len() / 2
+    }
+
+    /// Whether there is no label at all.
+    pub fn is_empty(&self) -> bool {
+        self.0.ends.is_empty()
+    }
+
+    fn piece(&self, index: usize) -> &str {
+        let start = if index == 0 { 0 } else { self.0.ends[index - 1] as usize };
+        &self.0.text[start..self.0.ends[index] as usize]
+    }
+
+    /// The pairs in order of their names.
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = (&str, &str)> + DoubleEndedIterator + Clone {
+        (0..self.len()).map(|label| (self.piece(2 * label), self.piece(2 * label + 1)))
+    }
+
+    /// The value of `name`, if the set has it.
+    pub fn get(&self, name: &str) -> Option<&str> {
+        let (mut low, mut high) = (0, self.len());
+        while low < high {
+            let middle = usize::midpoint(low, high);
+            match self.piece(2 * middle).cmp(name) {
+                Ordering::Less => low = middle + 1,
+                Ordering::Greater => high = middle,
+                Ordering::Equal => return Some(self.piece(2 * middle + 1)),
+            }
+        }
+        None
+    }
+
+    /// The value of `name`, or "" when the set lacks it: the two mean the same.
+    pub fn value(&self, name: &str) -> &str {
+        self.get(name).unwrap_or("")
+    }
+
+    /// The metric name, or "".
+    pub fn metric_name(&self) -> &str {
+        self.value(METRIC_NAME)
+    }
+
+    /// A builder that starts from this set.
+    pub fn to_builder(&self) -> LabelSetBuilder {
+        LabelSetBuilder { pairs: self.iter().map(|(n, v)| (n.into(), v.into())).collect() }
+    }
+
+    /// The set without `name`.
+    pub fn without(&self, name: &str) -> Self {
+        if self.get(name).is_none() {
+            return self.clone();
+        }
+        Self::from_sorted(self.iter().filter(|(n, _)| *n != name))
+    }
+
+    /// Only the labels whose name satisfies `keep`.
+    pub fn retain(&self, mut keep: impl FnMut(&str) -> bool) -> Self {
+        Self::from_sorted(self.iter().filter(|(n, _)| keep(n)))
+    }
+}
+
+impl Default for LabelSet {
+    fn default() -> Self {
+        Self::empty()
+    }
+}
+
+impl PartialEq for LabelSet {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0) || (self.0.ends == other.0.ends && self.0.text == other.0.text)
+    }
+}
+
+impl Eq for LabelSet {}
+
+impl Hash for LabelSet {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.0.text.hash(state);
+        self.0.ends.hash(state);
+    }
+}
+
+impl PartialOrd for LabelSet {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for LabelSet {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.iter().cmp(other.iter())
+    }
+}
+
+/// Prints `{a="1", b="2"}` with Go's `%q` quoting of values, the metric name as an ordinary label, as
+/// Prometheus' `Labels.String`.
+impl fmt::Display for LabelSet {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("{")?;
+        for (index, (name, value)) in self.iter().enumerate() {
+            if index > 0 {
+                f.write_str(", ")?;
+            }
+            if is_legacy_label_name(name) {
+                f.write_str(name)?;
+            } else {
+                f.write_str(&crate::number::go_quote(name))?;
+            }
+            write!(f, "={}", crate::number::go_quote(value))?;
+        }
+        f.write_str("}")
+    }
+}
+
+impl fmt::Debug for LabelSet {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// Whether `name` matches `[a-zA-Z_][a-zA-Z0-9_]*`.
+pub fn is_legacy_label_name(name: &str) -> bool {
+    !name.is_empty()
+        && name
+            .bytes()
+            .enumerate()
+            .all(|(i, b)| b.is_ascii_alphabetic() || b == b'_' || (i > 0 && b.is_ascii_digit()))
+}
+
+/// Whether `name` matches `[a-zA-Z_:][a-zA-Z0-9_:]*`.
+pub fn is_legacy_metric_name(name: &str) -> bool {
+    !name.is_empty()
+        && name
+            .bytes()
+            .enumerate()
+            .all(|(i, b)| b.is_ascii_alphabetic() || b == b'_' || b == b':' || (i > 0 && b.is_ascii_digit()))
+}
+
+/// Collects labels in any order and makes a [`LabelSet`] of them.
+#[derive(Clone, Debug, Default)]
+pub struct LabelSetBuilder {
+    /// Sorted by name, values not empty.
+    pairs: Vec<(Box<str>, Box<str>)>,
+}
+
+impl LabelSetBuilder {
+    /// A builder without labels.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Sets `name` to `value`; an empty value removes the label.
+    pub fn set(&mut self, name: &str, value: &str) -> &mut Self {
+        match self.pairs.binary_search_by(|(n, _)| (**n).cmp(name)) {
+            Ok(at) if value.is_empty() => {
+                self.pairs.remove(at);
+            }
+            Ok(at) => self.pairs[at].1 = value.into(),
+            Err(_) if value.is_empty() => {}
+            Err(at) => self.pairs.insert(at, (name.into(), value.into())),
+        }
+        self
+    }
+
+    /// Removes `name` if it is there.
+    pub fn remove(&mut self, name: &str) -> &mut Self {
+        self.set(name, "")
+    }
+
+    /// Keeps only the labels whose name satisfies `keep`.
+    pub fn retain(&mut self, mut keep: impl FnMut(&str) -> bool) -> &mut Self {
+        self.pairs.retain(|(n, _)| keep(n));
+        self
+    }
+
+    /// The value of `name`, or "" when it is not set.
+    pub fn value(&self, name: &str) -> &str {
+        self.pairs.binary_search_by(|(n, _)| (**n).cmp(name)).map_or("", |at| &self.pairs[at].1)
+    }
+
+    /// The pairs so far, in order of their names.
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = (&str, &str)> {
+        self.pairs.iter().map(|(n, v)| (&**n, &**v))
+    }
+
+    /// The label set.
+    pub fn finish(&self) -> LabelSet {
+        LabelSet::from_sorted(self.iter())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pairs_come_back_sorted_and_empty_values_are_absent() {
+        let set = LabelSet::from_pairs([("job", "api"), ("__name__", "up"), ("gone", "")]);
+        assert_eq!(set.iter().collect::<Vec<_>>(), [("__name__", "up"), ("job", "api")]);
+        assert_eq!(set.get("gone"), None);
+        assert_eq!(set.value("gone"), "");
+        assert_eq!(set.to_string(), r#"{__name__="up", job="api"}"#);
+        assert_eq!(set.without("job"), LabelSet::from_pairs([("__name__", "up")]));
+    }
+
+    #[test]
+    fn order_is_pair_by_pair_and_the_shorter_set_comes_first() {
+        let a = LabelSet::from_pairs([("a", "1")]);
+        let ab = LabelSet::from_pairs([("a", "1"), ("b", "0")]);
+        let b = LabelSet::from_pairs([("b", "0")]);
+        assert!(LabelSet::empty() < a && a < ab && ab < b);
+    }
+
+    #[test]
+    fn pieces_that_share_a_text_are_not_confused() {
+        // "ab"="c" and "a"="bc" have the same concatenation.
+        assert_ne!(LabelSet::from_pairs([("ab", "c")]), LabelSet::from_pairs([("a", "bc")]));
+    }
+}

@@ -1,0 +1,26 @@
+//! Words of the field: label sets, matchers, timestamps, values, histograms, samples, relabel rules.
+//!
+//! Here: the types that several crates pass to each other, and the few rules that belong to the type
+//! alone (ordering of label sets, anchoring of matcher regexes, the staleness marker, Go's number
+//! and duration texts). Elsewhere: I/O, async, every file format.
+//!
+//! A type stays here only while two crates below the binary name it.
+
+pub mod duration;
+pub mod histogram;
+pub mod labels;
+pub mod matcher;
+pub mod metadata;
+pub mod number;
+pub mod regex;
+pub mod relabel;
+pub mod sample;
+pub mod timestamp;
+pub mod value;
+
+pub use histogram::{CounterResetHint, FloatHistogram, Histogram, HistogramValue, Span};
+pub use labels::{LabelSet, LabelSetBuilder};
+pub use matcher::{MatchOp, Matcher};
+pub use metadata::{MetricMetadata, MetricType};
+pub use sample::{Exemplar, SeriesRef};
+pub use timestamp::{TimeRange, Timestamp};

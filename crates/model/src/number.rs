@@ -1,0 +1,139 @@
+//! Numbers and strings as Go prints them, because API answers, label values and templates must look the same.
+
+use std::fmt::Write;
+
+/// Shortest decimal digits of `|v|` (no dot) and the power of ten of the first one: `v = 0.d1d2d3… × 10^exponent`.
+fn shortest_digits(v: f64) -> (String, i32) {
+    if v == 0.0 {
+        return ("0".to_owned(), 1);
+    }
+    let text = format!("{:e}", v.abs());
+    let (mantissa, exponent) = text.split_once('e').expect("{:e} always prints an exponent");
+    let exponent: i32 = exponent.parse().expect("{:e} prints a small decimal exponent");
+    (mantissa.replace('.', ""), exponent + 1)
+}
+
+fn special(v: f64) -> Option<&'static str> {
+    if v.is_nan() {
+        Some("NaN")
+    } else if v.is_infinite() {
+        Some(if v > 0.0 { "+Inf" } else { "-Inf" })
+    } else {
+        None
+    }
+}
+
+/// Go's `FormatFloat(v, 'f', -1, 64)`: shortest digits, never an exponent. `+Inf`, `-Inf`, `NaN`.
+pub fn format_f(v: f64) -> String {
+    if let Some(text) = special(v) {
+        return text.to_owned();
+    }
+    // Rust's Display prints the shortest round-trip digits without an exponent, and keeps "-0".
+    format!("{v}")
+}
+
+/// Go's `FormatFloat(v, 'e', -1, 64)`: shortest digits, exponent of at least two digits.
+pub fn format_e(v: f64) -> String {
+    if let Some(text) = special(v) {
+        return text.to_owned();
+    }
+    let (digits, exponent) = shortest_digits(v);
+    let exponent = if v == 0.0 { 0 } else { exponent - 1 };
+    let mut out = String::new();
+    if v.is_sign_negative() {
+        out.push('-');
+    }
+    out.push_str(&digits[..1]);
+    if digits.len() > 1 {
+        out.push('.');
+        out.push_str(&digits[1..]);
+    }
+    let sign = if exponent < 0 { '-' } else { '+' };
+    write!(out, "e{sign}{:02}", exponent.abs()).expect("writing to a String cannot fail");
+    out
+}
+
+/// Go's `FormatFloat(v, 'g', -1, 64)`, which is also `%v` and `fmt.Sprint`: exponent form below 1e-4 and from 1e6
+/// (Go decides as if the precision were 6 when it is the shortest one).
+pub fn format_g(v: f64) -> String {
+    if special(v).is_some() || v == 0.0 {
+        return format_f(v);
+    }
+    let exponent = shortest_digits(v).1 - 1;
+    if (-4..6).contains(&exponent) { format_f(v) } else { format_e(v) }
+}
+
+/// A sample value as the HTTP API prints it: exponent form below 1e-6 and from 1e21.
+pub fn format_api(v: f64) -> String {
+    let magnitude = v.abs();
+    if magnitude != 0.0 && (magnitude < 1e-6 || magnitude >= 1e21) { format_e(v) } else { format_f(v) }
+}
+
+/// Go's `strconv.Quote` (`%q`): double quotes, escapes for control and unprintable characters.
+pub fn go_quote(text: &str) -> String {
+    let mut out = String::with_capacity(text.len() + 2);
+    out.push('"');
+    for c in text.chars() {
+        match c {
+            '"' => out.push_str("\\\""),
+            '\\' => out.push_str("\\\\"),
+            '\x07' => out.push_str("\\a"),
+            '\x08' => out.push_str("\\b"),
+            '\x0c' => out.push_str("\\f"),
+            '\n' => out.push_str("\\n"),
+            '\r' => out.push_str("\\r"),
+            '\t' => out.push_str("\\t"),
+            '\x0b' => out.push_str("\\v"),
+            c if c == ' ' || is_go_print(c) => out.push(c),
+            c if (c as u32) < 0x80 => {
+                write!(out, "\\x{:02x}", c as u32).expect("writing to a String cannot fail")
+            }
+            c if (c as u32) < 0x10000 => {
+                write!(out, "\\u{:04x}", c as u32).expect("writing to a String cannot fail")
+            }
+            c => write!(out, "\\U{:08x}", c as u32).expect("writing to a String cannot fail"),
+        }
+    }
+    out.push('"');
+    out
+}
+
+/// Whether Go's `strconv.IsPrint` holds: letters, marks, numbers, punctuation, symbols, and the ASCII space.
+/// Rust's `escape_debug` uses the same Unicode categories for "printable"; grapheme extenders are the exception, hence the tail.
+fn is_go_print(c: char) -> bool {
+    if c.is_ascii() {
+        return c.is_ascii_graphic();
+    }
+    let mut with_letter = String::from("a");
+    with_letter.push(c);
+    with_letter.escape_debug().count() == 2 && !c.is_whitespace() && c != '\u{ad}'
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn floats_look_like_gos() {
+        for (v, f, e, g, api) in [
+            (0.0, "0", "0e+00", "0", "0"),
+            (-0.0, "-0", "-0e+00", "-0", "-0"),
+            (1.0, "1", "1e+00", "1", "1"),
+            (1e6, "1000000", "1e+06", "1e+06", "1000000"),
+            (123456.789, "123456.789", "1.23456789e+05", "123456.789", "123456.789"),
+            (1e-7, "0.0000001", "1e-07", "1e-07", "1e-07"),
+            (1e21, "1000000000000000000000", "1e+21", "1e+21", "1e+21"),
+            (f64::INFINITY, "+Inf", "+Inf", "+Inf", "+Inf"),
+            (f64::NEG_INFINITY, "-Inf", "-Inf", "-Inf", "-Inf"),
+            (f64::NAN, "NaN", "NaN", "NaN", "NaN"),
+            (5e-324, &format_f(5e-324), "5e-324", "5e-324", "5e-324"),
+        ] {
+            assert_eq!([format_f(v), format_e(v), format_g(v), format_api(v)], [f, e, g, api], "{v:?}");
+        }
+    }
+
+    #[test]
+    fn quoting_looks_like_gos() {
+        assert_eq!(go_quote("a\"b\\c\n\u{7f}é\u{200b}"), "\"a\\\"b\\\\c\\n\\x7fé\\u200b\"");
+    }
+}

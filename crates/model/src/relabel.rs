@@ -1,0 +1,1 @@
+//! Relabel rules: rewriting, keeping and dropping label sets.

@@ -1,0 +1,1 @@
+//! The queue of alerts on its way to Alertmanagers.

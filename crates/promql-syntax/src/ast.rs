@@ -1,0 +1,347 @@
+//! The syntax tree of a query, as written: nothing is evaluated, every node knows its place in the text.
+
+use ferula_model::{Matcher, Timestamp};
+
+use crate::functions::Function;
+
+/// Bytes `start..end` of the query text.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Span {
+    /// First byte.
+    pub start: usize,
+    /// One past the last byte.
+    pub end: usize,
+}
+
+/// What an expression evaluates to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum ValueType {
+    /// One number per step.
+    Scalar,
+    /// One sample per series and step.
+    Vector,
+    /// Several samples per series and step.
+    Matrix,
+    /// A string.
+    String,
+}
+
+/// An expression with its place.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Expr {
+    /// Where it stands in the query.
+    pub span: Span,
+    /// What it is.
+    pub kind: ExprKind,
+}
+
+/// Kinds of expression.
+#[derive(Clone, Debug, PartialEq)]
+pub enum ExprKind {
+    /// `1.5`, `5m`
+    Number(NumberLiteral),
+    /// `"text"`
+    String(String),
+    /// `metric{label="x"}`
+    VectorSelector(VectorSelector),
+    /// `metric[5m]`
+    MatrixSelector(MatrixSelector),
+    /// `expr[1h:5m]`
+    Subquery(Box<Subquery>),
+    /// `(expr)`
+    Paren(Box<Expr>),
+    /// `-expr`, `+expr`
+    Unary(UnaryOp, Box<Expr>),
+    /// `a + b`
+    Binary(Box<BinaryExpr>),
+    /// `sum by (x) (expr)`
+    Aggregate(Box<AggregateExpr>),
+    /// `rate(x[5m])`
+    Call(Call),
+}
+
+/// A number. Never negative; a sign is a [`ExprKind::Unary`], except where Prometheus folds it into the literal.
+#[derive(Clone, Debug, PartialEq)]
+pub struct NumberLiteral {
+    /// The value; seconds when written as a duration.
+    pub value: f64,
+    /// Written as a duration (`5m`), and to be printed as one.
+    pub is_duration: bool,
+}
+
+/// Signs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum UnaryOp {
+    /// `+`
+    Plus,
+    /// `-`
+    Minus,
+}
+
+/// `metric{label="x"} offset 5m @ 12`
+#[derive(Clone, Debug, PartialEq)]
+pub struct VectorSelector {
+    /// The metric name if it was given as one; it is among the matchers as well.
+    pub name: Option<String>,
+    /// All conditions, in the order written, the metric name's last as Prometheus has it.
+    pub matchers: Vec<Matcher>,
+    /// `offset` and `@`.
+    pub at: TimeShift,
+    /// `anchored`, `smoothed`.
+    pub extension: Option<RangeExtension>,
+    /// May match everything: the second argument of `info`.
+    pub allows_empty_matchers: bool,
+}
+
+/// How a selector treats samples at the edges of its window.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum RangeExtension {
+    /// Samples just outside the window stand in at its edges.
+    Anchored,
+    /// Values at the edges are interpolated.
+    Smoothed,
+}
+
+/// A moved point of evaluation: `offset` and `@` in any order.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct TimeShift {
+    /// The offset; negative looks into the future.
+    pub offset: Option<DurationValue>,
+    /// The fixed time.
+    pub at: Option<AtModifier>,
+}
+
+/// What stands behind `@`.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum AtModifier {
+    /// A timestamp.
+    Time(Timestamp),
+    /// `start()`: the first step of the query.
+    Start,
+    /// `end()`: the last step of the query.
+    End,
+}
+
+/// A duration in a query: a literal, or an expression to be computed when the grid is known.
+#[derive(Clone, Debug, PartialEq)]
+pub enum DurationValue {
+    /// Milliseconds. Prometheus keeps nanoseconds here but evaluates in milliseconds.
+    Millis(i64),
+    /// `5m * 2`, `step()`, `max_of(step(), 5m)`.
+    Expr(Box<DurationExpr>),
+}
+
+/// An expression over durations, in seconds.
+#[derive(Clone, Debug, PartialEq)]
+pub struct DurationExpr {
+    /// Where it stands in the query.
+    pub span: Span,
+    /// What it is.
+    pub kind: DurationExprKind,
+    /// Written in parentheses, and to be printed so.
+    pub wrapped: bool,
+}
+
+/// Kinds of duration expression.
+#[derive(Clone, Debug, PartialEq)]
+pub enum DurationExprKind {
+    /// Seconds.
+    Number(NumberLiteral),
+    /// `step()`: the query's step, 0 in an instant query.
+    Step,
+    /// `range()`: end − start of the query.
+    Range,
+    /// A sign.
+    Unary(UnaryOp, Box<DurationExpr>),
+    /// `+ - * / % ^`, one of the arithmetic operators.
+    Binary(BinaryOp, Box<DurationExpr>, Box<DurationExpr>),
+    /// `min_of(a, b)`
+    MinOf(Box<DurationExpr>, Box<DurationExpr>),
+    /// `max_of(a, b)`
+    MaxOf(Box<DurationExpr>, Box<DurationExpr>),
+}
+
+/// `metric[5m]`
+#[derive(Clone, Debug, PartialEq)]
+pub struct MatrixSelector {
+    /// The selector, with the shift that is written after the brackets.
+    pub selector: VectorSelector,
+    /// Place of the selector without brackets.
+    pub selector_span: Span,
+    /// Length of the window.
+    pub range: DurationValue,
+}
+
+/// `expr[1h:5m] offset 5m`
+#[derive(Clone, Debug, PartialEq)]
+pub struct Subquery {
+    /// What is evaluated at every inner step.
+    pub expr: Expr,
+    /// Length of the window.
+    pub range: DurationValue,
+    /// Inner step; `None` means the global evaluation interval.
+    pub step: Option<DurationValue>,
+    /// `offset` and `@`.
+    pub at: TimeShift,
+}
+
+/// Binary operators.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum BinaryOp {
+    /// `+`
+    Add,
+    /// `-`
+    Sub,
+    /// `*`
+    Mul,
+    /// `/`
+    Div,
+    /// `%`
+    Mod,
+    /// `^`
+    Pow,
+    /// `atan2`
+    Atan2,
+    /// `==`
+    Eq,
+    /// `!=`
+    Ne,
+    /// `>`
+    Gt,
+    /// `<`
+    Lt,
+    /// `>=`
+    Ge,
+    /// `<=`
+    Le,
+    /// `and`
+    And,
+    /// `or`
+    Or,
+    /// `unless`
+    Unless,
+    /// `</`: keep the part of a histogram below a bound
+    TrimUpper,
+    /// `>/`: keep the part of a histogram above a bound
+    TrimLower,
+}
+
+/// `a + on(x) group_left(y) b`
+#[derive(Clone, Debug, PartialEq)]
+pub struct BinaryExpr {
+    /// The operator.
+    pub op: BinaryOp,
+    /// Left side.
+    pub left: Expr,
+    /// Right side.
+    pub right: Expr,
+    /// `bool`: 0 or 1 instead of a filter.
+    pub return_bool: bool,
+    /// How series find their partner; `None` unless both sides are vectors.
+    pub matching: Option<VectorMatching>,
+}
+
+/// How many partners a series may have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Cardinality {
+    /// At most one on each side.
+    OneToOne,
+    /// `group_left`
+    ManyToOne,
+    /// `group_right`
+    OneToMany,
+    /// Set operators.
+    ManyToMany,
+}
+
+/// How series of the two sides find each other.
+#[derive(Clone, Debug, PartialEq)]
+pub struct VectorMatching {
+    /// How many partners.
+    pub cardinality: Cardinality,
+    /// `on(…)`; otherwise `ignoring(…)`, also when neither was written.
+    pub on: bool,
+    /// Labels of `on` or `ignoring`.
+    pub labels: Vec<String>,
+    /// Labels of `group_left` or `group_right`.
+    pub include: Vec<String>,
+    /// Value of a left partner that is missing.
+    pub fill_left: Option<f64>,
+    /// Value of a right partner that is missing.
+    pub fill_right: Option<f64>,
+}
+
+/// Aggregation operators.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum AggregateOp {
+    /// `sum`
+    Sum,
+    /// `avg`
+    Avg,
+    /// `count`
+    Count,
+    /// `min`
+    Min,
+    /// `max`
+    Max,
+    /// `group`
+    Group,
+    /// `stddev`
+    Stddev,
+    /// `stdvar`
+    Stdvar,
+    /// `topk`
+    TopK,
+    /// `bottomk`
+    BottomK,
+    /// `count_values`
+    CountValues,
+    /// `quantile`
+    Quantile,
+    /// `limitk`
+    LimitK,
+    /// `limit_ratio`
+    LimitRatio,
+}
+
+/// `sum by (x) (expr)`
+#[derive(Clone, Debug, PartialEq)]
+pub struct AggregateExpr {
+    /// The operator.
+    pub op: AggregateOp,
+    /// What is aggregated.
+    pub expr: Expr,
+    /// `k` of `topk` and its like.
+    pub param: Option<Expr>,
+    /// Labels of `by` or `without`.
+    pub grouping: Vec<String>,
+    /// `without`; otherwise `by`, also when neither was written.
+    pub without: bool,
+}
+
+/// `rate(x[5m])`
+#[derive(Clone, Debug, PartialEq)]
+pub struct Call {
+    /// Which function.
+    pub function: &'static Function,
+    /// Its arguments.
+    pub args: Vec<Expr>,
+}
+
+impl Expr {
+    /// What the expression evaluates to.
+    pub fn value_type(&self) -> ValueType {
+        match &self.kind {
+            ExprKind::Number(_) => ValueType::Scalar,
+            ExprKind::String(_) => ValueType::String,
+            ExprKind::VectorSelector(_) | ExprKind::Aggregate(_) => ValueType::Vector,
+            ExprKind::MatrixSelector(_) | ExprKind::Subquery(_) => ValueType::Matrix,
+            ExprKind::Paren(inner) | ExprKind::Unary(_, inner) => inner.value_type(),
+            ExprKind::Binary(binary) => match (binary.left.value_type(), binary.right.value_type()) {
+                (ValueType::Scalar, ValueType::Scalar) => ValueType::Scalar,
+                _ => ValueType::Vector,
+            },
+            ExprKind::Call(call) => call.function.returns,
+        }
+    }
+}

@@ -1,0 +1,1 @@
+//! Plans and runs PromQL queries over any storage.

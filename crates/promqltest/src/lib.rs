@@ -1,0 +1,1 @@
+//! Reads and runs PromQL test scripts on any storage.

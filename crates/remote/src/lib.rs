@@ -1,0 +1,1 @@
+//! Remote write and read, OTLP in: codecs, queues, retries.

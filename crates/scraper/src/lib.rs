@@ -1,0 +1,1 @@
+//! Targets, pools and loops: from a page to labelled samples.

@@ -1,0 +1,20 @@
+//! The traits between producers, stores and readers of samples.
+//!
+//! ```text
+//! scraper, rules, remote, promqltest ──Appender──▶ store ◀──Snapshot── promql, api, remote read
+//! ```
+//!
+//! Here: what may be asked of any store, and the merge of several stores into one. Elsewhere: disk
+//! (`ferula-tsdb`), PromQL, scraping. Calls are per series or per batch, never per sample, so that
+//! dynamic dispatch costs nothing that can be measured.
+
+pub mod appender;
+pub mod columns;
+pub mod querier;
+
+pub use appender::{
+    AppendError, AppendOutcome, Appendable, Appender, CommitError, Durability, HistogramSample, Refusal,
+    SampleBatch, SampleKind,
+};
+pub use columns::{FloatColumn, HistogramColumn, SeriesSamples};
+pub use querier::{Hints, Queryable, RowSink, SelectionId, Snapshot, StorageError};

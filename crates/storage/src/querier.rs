@@ -1,0 +1,110 @@
+//! The way out: one consistent view of a store, from which series are selected and read.
+//!
+//! A reader goes through four steps, in this order:
+//! 1. [`Queryable::snapshot`] pins what the range of time needs;
+//! 2. [`Snapshot::select`] for every selector of the query, which only resolves series;
+//! 3. [`Snapshot::freeze`] once: the cut in time after which no commit is seen, the same for all selections;
+//! 4. [`Snapshot::labels`] and [`Snapshot::read`], as often as needed, from several threads if wanted.
+
+use std::ops::{ControlFlow, Range};
+
+use ferula_model::{Exemplar, LabelSet, Matcher, TimeRange};
+
+use crate::SeriesSamples;
+
+/// A store that can be queried.
+pub trait Queryable: Send + Sync {
+    /// A view of the samples in `range`. Cheap; holds resources until dropped.
+    fn snapshot(&self, range: TimeRange) -> Result<Box<dyn Snapshot + '_>, StorageError>;
+
+    /// Exemplars in `range` of series that satisfy all matchers of any of the sets, ordered by series.
+    fn exemplars(
+        &self,
+        range: TimeRange,
+        matcher_sets: &[Vec<Matcher>],
+    ) -> Result<Vec<(LabelSet, Vec<Exemplar>)>, StorageError> {
+        let _ = (range, matcher_sets);
+        Ok(Vec::new())
+    }
+}
+
+/// Which selection of a snapshot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct SelectionId(pub usize);
+
+/// What the reader will do with a selection, so that a store may do less. Never changes which samples exist.
+#[derive(Clone, Debug, Default)]
+pub struct Hints {
+    /// The range that will be read; `None` for the snapshot's own.
+    pub range: Option<TimeRange>,
+    /// Rows must come in label order even when the store has a cheaper one.
+    pub sorted: bool,
+    /// Only labels are wanted, no samples (`/series`).
+    pub labels_only: bool,
+}
+
+/// One consistent view of a store.
+pub trait Snapshot: Send + Sync {
+    /// Resolves the series that satisfy all matchers. No matcher means every series.
+    fn select(&mut self, matchers: &[Matcher], hints: &Hints) -> Result<SelectionId, StorageError>;
+
+    /// Takes the one consistent cut for all selections made so far. Call once, after the last `select`.
+    fn freeze(&mut self) -> Result<(), StorageError>;
+
+    /// How many series the selection has. Some may turn out to have no sample in the range.
+    fn series_count(&self, selection: SelectionId) -> usize;
+
+    /// Labels of one series of the selection.
+    ///
+    /// Rows of one source come in its own order (the head: creation order), rows of several in label order; that is
+    /// the order in which Prometheus adds floats up.
+    fn labels(&self, selection: SelectionId, row: usize) -> LabelSet;
+
+    /// Reads the samples in `range` of the rows, and gives each row that is asked for to the sink, in order, also
+    /// when it has no sample.
+    fn read(
+        &self,
+        selection: SelectionId,
+        rows: Range<usize>,
+        range: TimeRange,
+        sink: &mut dyn RowSink,
+    ) -> Result<(), StorageError>;
+
+    /// Names of labels of series that satisfy the matchers, sorted. Cut to `limit` when that is not 0; one more
+    /// than `limit` may come back to show that there are more.
+    fn label_names(&self, matchers: &[Matcher], limit: usize) -> Result<Vec<String>, StorageError>;
+
+    /// Values of the label `name` of series that satisfy the matchers, sorted. `limit` as for `label_names`.
+    fn label_values(
+        &self,
+        name: &str,
+        matchers: &[Matcher],
+        limit: usize,
+    ) -> Result<Vec<String>, StorageError>;
+}
+
+/// Takes rows from [`Snapshot::read`].
+pub trait RowSink {
+    /// One row; the buffers are the store's and are overwritten after the call. `Break` ends the read.
+    fn row(&mut self, row: usize, samples: &SeriesSamples) -> ControlFlow<()>;
+}
+
+impl<F: FnMut(usize, &SeriesSamples) -> ControlFlow<()>> RowSink for F {
+    fn row(&mut self, row: usize, samples: &SeriesSamples) -> ControlFlow<()> {
+        self(row, samples)
+    }
+}
+
+/// Why a read failed.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+pub enum StorageError {
+    /// Bytes on disk are not what they must be; names the file and place.
+    #[error("{0}")]
+    Corrupt(String),
+    /// The disk refused.
+    #[error("{0}")]
+    Io(String),
+    /// The store is not ready or is being closed.
+    #[error("TSDB not ready")]
+    NotReady,
+}

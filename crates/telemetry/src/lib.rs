@@ -1,0 +1,1 @@
+//! Ferula's own metrics and logs.

@@ -1,0 +1,1 @@
+//! The Go text/template language that annotations and notifications use.

@@ -1,0 +1,1 @@
+//! For tests only: simulated clock, memory storage, fake targets.
