@@ -72,7 +72,7 @@ pub fn format_millis(millis: i64) -> String {
         let length = length.unsigned_abs();
         // A year or week is only written when nothing is left after it: 8d stays 8d.
         let exact_only = matches!(unit, "y" | "w");
-        if exact_only && rest % length != 0 {
+        if exact_only && !rest.is_multiple_of(length) {
             continue;
         }
         if rest >= length {

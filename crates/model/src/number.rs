@@ -66,7 +66,11 @@ pub fn format_g(v: f64) -> String {
 /// A sample value as the HTTP API prints it: exponent form below 1e-6 and from 1e21.
 pub fn format_api(v: f64) -> String {
     let magnitude = v.abs();
-    if magnitude != 0.0 && (magnitude < 1e-6 || magnitude >= 1e21) { format_e(v) } else { format_f(v) }
+    if magnitude != 0.0 && magnitude.is_finite() && !(1e-6..1e21).contains(&magnitude) {
+        format_e(v)
+    } else {
+        format_f(v)
+    }
 }
 
 /// Go's `strconv.Quote` (`%q`): double quotes, escapes for control and unprintable characters.

@@ -1,1 +1,3 @@
-//! For tests only: simulated clock, memory storage, fake targets.
+//! For tests only: simulated clock, memory storage, fake targets, the way to the shared cases.
+
+pub mod shared;
