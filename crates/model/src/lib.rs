@@ -11,6 +11,7 @@ pub mod histogram;
 pub mod labels;
 pub mod matcher;
 pub mod metadata;
+pub mod metric_family;
 pub mod number;
 pub mod regex;
 pub mod relabel;
@@ -22,5 +23,6 @@ pub use histogram::{CounterResetHint, FloatHistogram, Histogram, HistogramValue,
 pub use labels::{LabelSet, LabelSetBuilder};
 pub use matcher::{MatchOp, Matcher};
 pub use metadata::{MetricMetadata, MetricType};
+pub use metric_family::{Metric, MetricFamily, MetricValue};
 pub use sample::{Exemplar, SeriesRef};
 pub use timestamp::{TimeRange, Timestamp};
