@@ -1,2 +1,53 @@
-//! Chores.
-fn main() {}
+//! The front door for chores: `cargo xtask <chore>`. Nothing to install.
+//!
+//! Here: which chores there are. Elsewhere: what `tidy` looks for (`tidy.rs`), how programs are run (`run.rs`).
+
+mod run;
+mod tidy;
+
+use std::process::ExitCode;
+
+use anyhow::{Result, bail};
+
+const HELP: &str = "\
+cargo xtask <chore>
+
+  check                  format, lints, docs, tidy and tests: what CI runs, without the dependency rules
+  tidy                   what a compiler cannot see: arrows between crates, paths and links in the documents
+  golden                 run the tests and rewrite their expected files (read the diff before committing)
+  conformance [FILE…]    run the PromQL scripts of the shared folder, or those named
+  bench [NAME]           one micro bench of benches/, or all
+  fuzz [NAME [SECONDS]]  one fuzz target, or all, for 60 seconds each unless said otherwise
+";
+
+fn main() -> ExitCode {
+    match chore() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            let causes: Vec<String> = error.chain().map(ToString::to_string).collect();
+            eprintln!("{}", causes.join(": "));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn chore() -> Result<()> {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    let words: Vec<&str> = args.iter().map(String::as_str).collect();
+    match words.as_slice() {
+        ["check"] => run::check(),
+        ["tidy"] => tidy::tidy(),
+        ["golden"] => run::golden(),
+        ["conformance", files @ ..] => run::conformance(files),
+        ["bench"] => run::bench(None),
+        ["bench", name] => run::bench(Some(name)),
+        ["fuzz"] => run::fuzz(None, 60),
+        ["fuzz", name] => run::fuzz(Some(name), 60),
+        ["fuzz", name, seconds] => run::fuzz(Some(name), seconds.parse()?),
+        [] | ["help" | "--help" | "-h"] => {
+            print!("{HELP}");
+            Ok(())
+        }
+        other => bail!("no such chore: {}\n\n{HELP}", other.join(" ")),
+    }
+}
