@@ -1,10 +1,14 @@
 //! The front door for chores: `cargo xtask <chore>`. Nothing to install.
 //!
-//! Here: which chores there are. Elsewhere: what `tidy` looks for (`tidy.rs`), how programs are run (`run.rs`).
+//! Here: which chores there are. Elsewhere: what `tidy` looks for (`tidy.rs`), chores that are a
+//! command (`run.rs`), runs beside the real programs (`compare.rs`, `peer.rs`).
 
+mod compare;
+mod peer;
 mod run;
 mod tidy;
 
+use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::{Result, bail};
@@ -17,6 +21,9 @@ cargo xtask <chore>
   golden                 run the tests and rewrite their expected files (read the diff before committing)
   conformance [FILE…]    run the PromQL scripts of the shared folder, or those named
   bench [NAME]           one micro bench of benches/, or all
+  compare scrape PEERS [MINUTES]
+                         ferula (release build) and Prometheus scrape one node_exporter: answers, CPU, memory;
+                         PEERS is a folder with the programs prometheus and node_exporter
   fuzz [NAME [SECONDS]]  one fuzz target, or all, for 60 seconds each unless said otherwise
 ";
 
@@ -41,6 +48,8 @@ fn chore() -> Result<()> {
         ["conformance", files @ ..] => run::conformance(files),
         ["bench"] => run::bench(None),
         ["bench", name] => run::bench(Some(name)),
+        ["compare", "scrape", peers] => compare::scrape(Path::new(peers), 10),
+        ["compare", "scrape", peers, minutes] => compare::scrape(Path::new(peers), minutes.parse()?),
         ["fuzz"] => run::fuzz(None, 60),
         ["fuzz", name] => run::fuzz(Some(name), 60),
         ["fuzz", name, seconds] => run::fuzz(Some(name), seconds.parse()?),

@@ -1,0 +1,132 @@
+//! Real programs side by side: starting ferula and its peers on free ports, asking them over HTTP, reading what they used.
+
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail, ensure};
+use serde_json::Value;
+
+/// A running program; killed when dropped.
+pub struct Process {
+    /// How it is called in reports.
+    pub name: String,
+    child: Child,
+    /// The port of its HTTP server.
+    pub port: u16,
+}
+
+/// What a process has used so far.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Usage {
+    /// User and system time.
+    pub cpu_seconds: f64,
+    /// Resident memory now.
+    pub resident_bytes: u64,
+    /// The most resident memory it ever had.
+    pub resident_peak_bytes: u64,
+}
+
+impl Process {
+    /// Starts `program`; its output goes to `log`. `port` must be what the arguments tell it to listen on.
+    pub fn start(name: &str, program: &Path, args: &[String], log: &Path, port: u16) -> Result<Self> {
+        let out = std::fs::File::create(log).with_context(|| format!("creating {}", log.display()))?;
+        let child = Command::new(program)
+            .args(args)
+            .stdin(Stdio::null())
+            .stdout(out.try_clone()?)
+            .stderr(out)
+            .spawn()
+            .with_context(|| format!("starting {}", program.display()))?;
+        Ok(Process { name: name.to_owned(), child, port })
+    }
+
+    /// Waits until `path` answers 200.
+    pub fn await_ready(&mut self, path: &str, at_most: Duration) -> Result<()> {
+        let end = Instant::now() + at_most;
+        loop {
+            if get(self.port, path).is_ok_and(|(status, _)| status == 200) {
+                return Ok(());
+            }
+            if let Some(status) = self.child.try_wait()? {
+                bail!("{} ended with {status} before it was ready", self.name);
+            }
+            ensure!(Instant::now() < end, "{} was not ready within {at_most:?}", self.name);
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    }
+
+    /// Time and memory used, from `/proc`.
+    pub fn usage(&self) -> Result<Usage> {
+        let folder = PathBuf::from(format!("/proc/{}", self.child.id()));
+        let stat = std::fs::read_to_string(folder.join("stat")).context("reading /proc stat")?;
+        // The name in parentheses may hold spaces; utime and stime are the 12th and 13th field after it.
+        let fields: Vec<&str> = stat.rsplit(')').next().unwrap_or("").split_whitespace().collect();
+        let ticks: f64 = fields.iter().skip(11).take(2).filter_map(|f| f.parse::<f64>().ok()).sum();
+        let status = std::fs::read_to_string(folder.join("status")).context("reading /proc status")?;
+        let kilobytes = |key: &str| -> u64 {
+            let line = status.lines().find(|line| line.starts_with(key));
+            line.and_then(|l| l.split_whitespace().nth(1)?.parse().ok()).unwrap_or(0)
+        };
+        Ok(Usage {
+            cpu_seconds: ticks / 100.0,
+            resident_bytes: kilobytes("VmRSS:") * 1024,
+            resident_peak_bytes: kilobytes("VmHWM:") * 1024,
+        })
+    }
+
+    /// The result of an instant query: the `data` of the answer.
+    pub fn query(&self, query: &str, at_seconds: f64) -> Result<Value> {
+        self.api(&format!("/api/v1/query?time={at_seconds}&query={}", percent_encode(query)))
+    }
+
+    /// `data` of an API answer.
+    pub fn api(&self, path: &str) -> Result<Value> {
+        let (status, body) = get(self.port, path).with_context(|| format!("asking {}", self.name))?;
+        let answer: Value = serde_json::from_slice(&body).with_context(|| {
+            format!("{}: status {status}, not JSON: {}", self.name, String::from_utf8_lossy(&body))
+        })?;
+        ensure!(answer["status"] == "success", "{}: {path}: {answer}", self.name);
+        Ok(answer["data"].clone())
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        // Both fail only when the process has ended by itself.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// A port that was free a moment ago.
+pub fn free_port() -> Result<u16> {
+    Ok(TcpListener::bind(("127.0.0.1", 0))?.local_addr()?.port())
+}
+
+/// A GET over HTTP/1.0: status and body.
+pub fn get(port: u16, path: &str) -> Result<(u16, Vec<u8>)> {
+    let mut stream = TcpStream::connect(("127.0.0.1", port))?;
+    stream.set_read_timeout(Some(Duration::from_secs(120)))?;
+    write!(stream, "GET {path} HTTP/1.0\r\nHost: 127.0.0.1:{port}\r\nAccept: */*\r\n\r\n")?;
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer)?;
+    let head_end = answer.windows(4).position(|w| w == b"\r\n\r\n").context("an answer has a head")?;
+    let head = String::from_utf8_lossy(&answer[..head_end]).into_owned();
+    let status = head.split(' ').nth(1).and_then(|s| s.parse().ok()).context("an answer has a status")?;
+    Ok((status, answer.split_off(head_end + 4)))
+}
+
+/// `text` as it may stand in a query string.
+pub fn percent_encode(text: &str) -> String {
+    let mut out = String::new();
+    for byte in text.bytes() {
+        match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' => out.push(byte as char),
+            other => out.push_str(&format!("%{other:02X}")),
+        }
+    }
+    out
+}
