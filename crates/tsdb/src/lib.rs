@@ -1,1 +1,7 @@
-//! The time series database: head, WAL, blocks, compaction, postings.
+//! The time series database: the newest samples in memory and in a log, older ones in blocks on disk.
+//!
+//! Here: everything about storage. Elsewhere: bytes of chunks (`ferula-chunk`), queries (`ferula-promql`),
+//! timers and tasks (the binary). Always true: no task is started, no clock is read, and the disk is
+//! touched only through [`disk::Disk`].
+
+pub mod disk;

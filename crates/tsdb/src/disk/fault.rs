@@ -1,0 +1,421 @@
+//! A file system in memory that fails on command: a crash before, or in the middle of, write number n;
+//! the loss of everything that was not synced; a full disk.
+//!
+//! Without faults it is a plain file system in memory, for tests and for databases that need no disk.
+//! A crash leaves the disk dead: every later call fails, until [`FaultDisk::restart`] gives the disk as
+//! the next process would find it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
+use std::ops::Deref;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use super::{DirEntry, Disk, FileLock, MappedFile, ReadFile, Stat, WriteFile};
+
+/// When and how the disk fails. The default never does.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Faults {
+    /// The operation with this number (from 0, only those that change something count) stops the process.
+    pub crash_at: Option<u64>,
+    /// How many bytes of the write that crashes still arrive.
+    pub torn_bytes: usize,
+    /// The disk has room for so many bytes.
+    pub capacity_bytes: Option<u64>,
+}
+
+/// What survives a [`FaultDisk::restart`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Survives {
+    /// All that was written: the process was killed, the machine went on.
+    Written,
+    /// Only what was synced: the machine lost power. Names are kept, as journalling file systems do.
+    Synced,
+}
+
+/// A file system in memory. Clones are the same file system.
+#[derive(Clone, Default)]
+pub struct FaultDisk(Arc<Mutex<State>>);
+
+#[derive(Default)]
+struct State {
+    files: BTreeMap<PathBuf, Arc<Mutex<Content>>>,
+    dirs: BTreeSet<PathBuf>,
+    locks: BTreeSet<PathBuf>,
+    faults: Faults,
+    operations: u64,
+    crashed: bool,
+}
+
+#[derive(Default)]
+struct Content {
+    bytes: Vec<u8>,
+    synced: Vec<u8>,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn not_found(path: &Path) -> io::Error {
+    io::Error::new(io::ErrorKind::NotFound, format!("{}: no such file or directory", path.display()))
+}
+
+fn dead() -> io::Error {
+    io::Error::other("the simulated machine has stopped")
+}
+
+impl FaultDisk {
+    /// An empty disk with these faults.
+    pub fn new(faults: Faults) -> Self {
+        let disk = FaultDisk::default();
+        lock(&disk.0).faults = faults;
+        disk
+    }
+
+    /// Changes what goes wrong from now on.
+    pub fn set_faults(&self, faults: Faults) {
+        lock(&self.0).faults = faults;
+    }
+
+    /// How many operations changed something so far.
+    pub fn operations(&self) -> u64 {
+        lock(&self.0).operations
+    }
+
+    /// Whether the crash has happened.
+    pub fn crashed(&self) -> bool {
+        lock(&self.0).crashed
+    }
+
+    /// The disk as the next process finds it, without faults.
+    pub fn restart(&self, survives: Survives) -> FaultDisk {
+        let state = lock(&self.0);
+        let files = state.files.iter().map(|(path, content)| {
+            let content = lock(content);
+            let bytes = match survives {
+                Survives::Written => content.bytes.clone(),
+                Survives::Synced => content.synced.clone(),
+            };
+            (path.clone(), Arc::new(Mutex::new(Content { synced: bytes.clone(), bytes })))
+        });
+        let next = State { files: files.collect(), dirs: state.dirs.clone(), ..State::default() };
+        FaultDisk(Arc::new(Mutex::new(next)))
+    }
+
+    /// Overwrites the bytes of a file, to damage it.
+    pub fn damage(&self, path: &Path, change: impl FnOnce(&mut Vec<u8>)) -> io::Result<()> {
+        let state = lock(&self.0);
+        let content = state.files.get(path).ok_or_else(|| not_found(path))?;
+        let mut content = lock(content);
+        change(&mut content.bytes);
+        content.synced = content.bytes.clone();
+        Ok(())
+    }
+
+    fn alive(&self) -> io::Result<MutexGuard<'_, State>> {
+        let state = lock(&self.0);
+        if state.crashed { Err(dead()) } else { Ok(state) }
+    }
+
+    /// Counts an operation that changes something; it may be the one that crashes.
+    fn change(&self) -> io::Result<MutexGuard<'_, State>> {
+        let mut state = self.alive()?;
+        let number = state.operations;
+        state.operations += 1;
+        if state.faults.crash_at == Some(number) {
+            state.crashed = true;
+            return Err(dead());
+        }
+        Ok(state)
+    }
+}
+
+impl State {
+    fn used_bytes(&self) -> u64 {
+        self.files.values().map(|content| lock(content).bytes.len() as u64).sum()
+    }
+
+    fn parent_exists(&self, path: &Path) -> bool {
+        path.parent().is_none_or(|dir| dir.as_os_str().is_empty() || self.dirs.contains(dir))
+    }
+}
+
+impl Disk for FaultDisk {
+    fn create_dir_all(&self, dir: &Path) -> io::Result<()> {
+        let mut state = self.change()?;
+        state.dirs.extend(dir.ancestors().map(Path::to_path_buf));
+        Ok(())
+    }
+
+    fn list(&self, dir: &Path) -> io::Result<Vec<DirEntry>> {
+        let state = self.alive()?;
+        if !state.dirs.contains(dir) {
+            return Err(not_found(dir));
+        }
+        let name_in = |path: &Path| {
+            (path.parent() == Some(dir)).then(|| path.file_name()?.to_str().map(str::to_owned)).flatten()
+        };
+        let mut entries: Vec<DirEntry> = Vec::new();
+        for path in &state.dirs {
+            entries
+                .extend(name_in(path).map(|name| DirEntry { name, stat: Stat { is_dir: true, bytes: 0 } }));
+        }
+        for (path, content) in &state.files {
+            let bytes = lock(content).bytes.len() as u64;
+            entries.extend(name_in(path).map(|name| DirEntry { name, stat: Stat { is_dir: false, bytes } }));
+        }
+        entries.sort_by(|a, b| a.name.cmp(&b.name));
+        Ok(entries)
+    }
+
+    fn create(&self, path: &Path) -> io::Result<Box<dyn WriteFile>> {
+        let mut state = self.change()?;
+        if !state.parent_exists(path) {
+            return Err(not_found(path));
+        }
+        let content = Arc::<Mutex<Content>>::default();
+        state.files.insert(path.to_path_buf(), content.clone());
+        Ok(Box::new(MemoryFile { disk: self.clone(), content }))
+    }
+
+    fn append(&self, path: &Path) -> io::Result<Box<dyn WriteFile>> {
+        let state = self.alive()?;
+        let content = state.files.get(path).ok_or_else(|| not_found(path))?.clone();
+        Ok(Box::new(MemoryFile { disk: self.clone(), content }))
+    }
+
+    fn open(&self, path: &Path) -> io::Result<Arc<dyn ReadFile>> {
+        let state = self.alive()?;
+        let content = state.files.get(path).ok_or_else(|| not_found(path))?.clone();
+        Ok(Arc::new(MemoryFile { disk: self.clone(), content }))
+    }
+
+    fn map(&self, path: &Path) -> io::Result<Arc<dyn MappedFile>> {
+        let state = self.alive()?;
+        let content = state.files.get(path).ok_or_else(|| not_found(path))?;
+        let bytes = lock(content).bytes.clone();
+        Ok(Arc::new(MemoryMap(bytes)))
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        let mut state = self.change()?;
+        if let Some(content) = state.files.remove(from) {
+            state.files.insert(to.to_path_buf(), content);
+            return Ok(());
+        }
+        if !state.dirs.contains(from) {
+            return Err(not_found(from));
+        }
+        let moved = |path: &Path| path.strip_prefix(from).ok().map(|rest| to.join(rest));
+        let renamed = |path: PathBuf| match moved(&path) {
+            // `join` with an empty rest would leave a trailing slash.
+            Some(_) if path == from => to.to_path_buf(),
+            Some(new) => new,
+            None => path,
+        };
+        state.dirs = std::mem::take(&mut state.dirs).into_iter().map(renamed).collect();
+        state.files = std::mem::take(&mut state.files)
+            .into_iter()
+            .map(|(path, content)| (moved(&path).unwrap_or(path), content))
+            .collect();
+        Ok(())
+    }
+
+    fn hard_link(&self, from: &Path, to: &Path) -> io::Result<()> {
+        let mut state = self.change()?;
+        let content = state.files.get(from).ok_or_else(|| not_found(from))?.clone();
+        state.files.insert(to.to_path_buf(), content);
+        Ok(())
+    }
+
+    fn remove_file(&self, path: &Path) -> io::Result<()> {
+        let mut state = self.change()?;
+        state.files.remove(path).map(|_| ()).ok_or_else(|| not_found(path))
+    }
+
+    fn remove_dir_all(&self, dir: &Path) -> io::Result<()> {
+        let mut state = self.change()?;
+        if !state.dirs.contains(dir) {
+            return Err(not_found(dir));
+        }
+        state.dirs.retain(|path| !path.starts_with(dir));
+        state.files.retain(|path, _| !path.starts_with(dir));
+        Ok(())
+    }
+
+    fn sync_dir(&self, _dir: &Path) -> io::Result<()> {
+        self.change().map(|_| ())
+    }
+
+    fn stat(&self, path: &Path) -> io::Result<Option<Stat>> {
+        let state = self.alive()?;
+        if state.dirs.contains(path) {
+            return Ok(Some(Stat { is_dir: true, bytes: 0 }));
+        }
+        let file = state.files.get(path);
+        Ok(file.map(|content| Stat { is_dir: false, bytes: lock(content).bytes.len() as u64 }))
+    }
+
+    fn lock(&self, path: &Path) -> io::Result<FileLock> {
+        let mut state = self.change()?;
+        if !state.locks.insert(path.to_path_buf()) {
+            return Err(io::Error::new(io::ErrorKind::WouldBlock, "the lock is held"));
+        }
+        let was_there = state.files.contains_key(path);
+        state.files.entry(path.to_path_buf()).or_default();
+        let guard = LockGuard { disk: self.clone(), path: path.to_path_buf() };
+        Ok(FileLock { was_there, _guard: Box::new(guard) })
+    }
+
+    fn total_bytes(&self, _path: &Path) -> io::Result<u64> {
+        Ok(self.alive()?.faults.capacity_bytes.unwrap_or(1 << 40))
+    }
+}
+
+struct LockGuard {
+    disk: FaultDisk,
+    path: PathBuf,
+}
+
+impl Drop for LockGuard {
+    fn drop(&mut self) {
+        lock(&self.disk.0).locks.remove(&self.path);
+    }
+}
+
+struct MemoryFile {
+    disk: FaultDisk,
+    content: Arc<Mutex<Content>>,
+}
+
+impl WriteFile for MemoryFile {
+    fn write_all(&mut self, bytes: &[u8]) -> io::Result<()> {
+        let state = match self.disk.change() {
+            Ok(state) => state,
+            Err(error) => {
+                let state = lock(&self.disk.0);
+                // Only the write that crashed leaves a part behind, not those after it.
+                if state.faults.crash_at == Some(state.operations - 1) {
+                    let part = &bytes[..state.faults.torn_bytes.min(bytes.len())];
+                    lock(&self.content).bytes.extend_from_slice(part);
+                    drop(state);
+                    lock(&self.disk.0).faults.torn_bytes = 0;
+                }
+                return Err(error);
+            }
+        };
+        let room = match state.faults.capacity_bytes {
+            Some(capacity) => capacity.saturating_sub(state.used_bytes()),
+            None => u64::MAX,
+        };
+        let fits = bytes.len().min(usize::try_from(room).unwrap_or(usize::MAX));
+        lock(&self.content).bytes.extend_from_slice(&bytes[..fits]);
+        if fits < bytes.len() {
+            return Err(io::Error::new(io::ErrorKind::StorageFull, "no space left on device"));
+        }
+        Ok(())
+    }
+
+    fn sync_data(&mut self) -> io::Result<()> {
+        let _state = self.disk.change()?;
+        let mut content = lock(&self.content);
+        content.synced = content.bytes.clone();
+        Ok(())
+    }
+
+    fn set_len(&mut self, bytes: u64) -> io::Result<()> {
+        let _state = self.disk.change()?;
+        let bytes = usize::try_from(bytes).map_err(io::Error::other)?;
+        lock(&self.content).bytes.resize(bytes, 0);
+        Ok(())
+    }
+}
+
+impl ReadFile for MemoryFile {
+    fn read_at(&self, buf: &mut [u8], offset: u64) -> io::Result<usize> {
+        let _state = self.disk.alive()?;
+        let content = lock(&self.content);
+        let start = usize::try_from(offset).unwrap_or(usize::MAX).min(content.bytes.len());
+        let read = buf.len().min(content.bytes.len() - start);
+        buf[..read].copy_from_slice(&content.bytes[start..start + read]);
+        Ok(read)
+    }
+
+    fn bytes(&self) -> io::Result<u64> {
+        let _state = self.disk.alive()?;
+        Ok(lock(&self.content).bytes.len() as u64)
+    }
+}
+
+struct MemoryMap(Vec<u8>);
+
+impl Deref for MemoryMap {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl MappedFile for MemoryMap {}
+
+#[cfg(test)]
+mod tests {
+    use super::super::read_file;
+    use super::*;
+
+    fn path(name: &str) -> PathBuf {
+        PathBuf::from("/d").join(name)
+    }
+
+    #[test]
+    fn a_crash_tears_its_write_and_ends_everything_after_it() {
+        let disk = FaultDisk::new(Faults { crash_at: Some(3), torn_bytes: 2, ..Faults::default() });
+        disk.create_dir_all(Path::new("/d")).expect("operation 0");
+        let mut file = disk.create(&path("a")).expect("operation 1");
+        file.write_all(b"whole").expect("operation 2");
+        assert!(file.write_all(b"torn").is_err());
+        assert!(file.write_all(b"never").is_err());
+        assert!(disk.list(Path::new("/d")).is_err());
+        let after = disk.restart(Survives::Written);
+        assert_eq!(read_file(&after, &path("a"), 100).expect("read"), b"wholeto");
+    }
+
+    #[test]
+    fn power_loss_keeps_what_was_synced() {
+        let disk = FaultDisk::default();
+        disk.create_dir_all(Path::new("/d")).expect("made");
+        let mut file = disk.create(&path("a")).expect("made");
+        file.write_all(b"safe").expect("written");
+        file.sync_data().expect("synced");
+        file.write_all(b" lost").expect("written");
+        let after = disk.restart(Survives::Synced);
+        assert_eq!(read_file(&after, &path("a"), 100).expect("read"), b"safe");
+    }
+
+    #[test]
+    fn a_full_disk_takes_what_fits_and_has_room_again_after_a_removal() {
+        let disk = FaultDisk::new(Faults { capacity_bytes: Some(6), ..Faults::default() });
+        disk.create_dir_all(Path::new("/d")).expect("made");
+        let mut old = disk.create(&path("old")).expect("made");
+        old.write_all(b"1234").expect("fits");
+        let mut new = disk.create(&path("new")).expect("made");
+        let error = new.write_all(b"5678").expect_err("no room");
+        assert!(super::super::is_full(&error));
+        disk.remove_file(&path("old")).expect("removed");
+        new.write_all(b"78").expect("room again");
+        assert_eq!(read_file(&disk, &path("new"), 100).expect("read"), b"5678");
+    }
+
+    #[test]
+    fn a_folder_takes_its_files_along_when_renamed() {
+        let disk = FaultDisk::default();
+        disk.create_dir_all(&path("x.tmp/chunks")).expect("made");
+        disk.create(&path("x.tmp/chunks/000001")).expect("made").write_all(b"c").expect("written");
+        disk.rename(&path("x.tmp"), &path("x")).expect("renamed");
+        assert_eq!(read_file(&disk, &path("x/chunks/000001"), 10).expect("read"), b"c");
+        assert!(disk.stat(&path("x.tmp")).expect("asked").is_none());
+        assert_eq!(disk.list(&path("x")).expect("listed").len(), 1);
+    }
+}
