@@ -1,1 +1,23 @@
 //! Compressed runs of samples of one series: append and iterate.
+//!
+//! ```text
+//! samples ──XorWriter / Xor2Writer / HistogramWriter──▶ bytes ──decode_* / SampleIter──▶ samples
+//! ```
+//!
+//! Here: the bytes of a chunk in the six encodings of Prometheus (docs/format/chunk.md), nothing around them.
+//! Elsewhere: files that hold chunks (`ferula-tsdb`), which chunk a sample belongs to, when a chunk is full.
+//!
+//! Always true: what was appended comes back bit for bit, NaN payloads included; the bytes are those that
+//! Prometheus' encoder writes for the same samples; no decoder panics, reads past its input or allocates more than
+//! its input justifies, whatever the bytes are.
+
+pub mod bits;
+mod columns;
+mod encoding;
+mod varbit;
+pub mod xor;
+
+pub use bits::{BitSink, Corrupt};
+pub use columns::Columns;
+pub use encoding::{Chunk, ChunkRef, Encoding, ValueKind};
+pub use xor::{XorChunk, XorIter, XorWriter, decode_xor};
