@@ -1,1 +1,13 @@
-//! Clock, named tasks, shutdown, jittered intervals.
+//! Time and tasks: a clock that tests can turn, tasks with names, shutdown as a value, intervals with an offset.
+//!
+//! Knows nothing of what the tasks do, and logs nothing: a failure is returned to whoever waits for it.
+
+pub mod clock;
+pub mod interval;
+pub mod shutdown;
+pub mod task_group;
+
+pub use clock::{Clock, RealClock, SharedClock, SimClock};
+pub use interval::Interval;
+pub use shutdown::Shutdown;
+pub use task_group::{TaskError, TaskFailure, TaskGroup};

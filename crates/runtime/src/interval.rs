@@ -1,0 +1,89 @@
+//! Ticks at fixed moments of the day, moved by an offset so that many intervals do not fire at once.
+
+use std::time::Duration;
+
+use crate::clock::SharedClock;
+
+/// Fires at every moment that is `offset` after a multiple of the period since the epoch.
+///
+/// Depends on nothing but period and offset, so it keeps its moments over restarts. Moments that passed while
+/// nobody waited are skipped.
+pub struct Interval {
+    clock: SharedClock,
+    period_nanos: i64,
+    offset_nanos: i64,
+    last_nanos: Option<i64>,
+}
+
+impl Interval {
+    /// An interval with this period. `seed` (a hash of whatever is repeated) chooses the offset.
+    ///
+    /// # Panics
+    /// If the period is zero.
+    pub fn new(clock: SharedClock, period: Duration, seed: u64) -> Self {
+        let period_nanos = i64::try_from(period.as_nanos()).unwrap_or(i64::MAX);
+        assert!(period_nanos > 0, "an interval has a length");
+        let offset = seed % period_nanos.unsigned_abs();
+        Interval {
+            clock,
+            period_nanos,
+            offset_nanos: i64::try_from(offset).expect("below the period"),
+            last_nanos: None,
+        }
+    }
+
+    /// Waits for the next moment and returns it, in nanoseconds since the epoch.
+    pub async fn tick(&mut self) -> i64 {
+        let moment = self.next_after(self.clock.unix_nanos());
+        loop {
+            let wait = moment.saturating_sub(self.clock.unix_nanos());
+            if wait <= 0 {
+                break;
+            }
+            self.clock.sleep(Duration::from_nanos(wait.unsigned_abs())).await;
+        }
+        self.last_nanos = Some(moment);
+        moment
+    }
+
+    /// The first moment at or after `now` that has not been given out.
+    fn next_after(&self, now: i64) -> i64 {
+        let since = now.saturating_sub(self.offset_nanos);
+        let behind = since.rem_euclid(self.period_nanos);
+        let wait = if behind == 0 { 0 } else { self.period_nanos - behind };
+        let moment = now.saturating_add(wait);
+        match self.last_nanos {
+            Some(last) if moment <= last => last.saturating_add(self.period_nanos),
+            _ => moment,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use ferula_model::Timestamp;
+
+    use super::*;
+    use crate::SimClock;
+
+    #[tokio::test]
+    async fn ticks_are_aligned_each_comes_once_and_missed_ones_are_skipped() {
+        let clock = SimClock::at(Timestamp::from_millis(100_000));
+        let mut interval = Interval::new(Arc::new(clock.clone()), Duration::from_secs(15), 17_000_000_000);
+        let turner = clock.clone();
+        let turn = tokio::spawn(async move {
+            loop {
+                turner.advance_to_next();
+                tokio::task::yield_now().await;
+            }
+        });
+        // Period 15 s, offset 17 mod 15 = 2 s.
+        assert_eq!(interval.tick().await, 107_000_000_000);
+        assert_eq!(interval.tick().await, 122_000_000_000);
+        clock.advance(Duration::from_secs(40));
+        assert_eq!(interval.tick().await, 167_000_000_000);
+        turn.abort();
+    }
+}

@@ -1,0 +1,88 @@
+//! Instruments of one name that differ in their label values.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, PoisonError, RwLock};
+
+use ferula_model::{LabelSet, Metric, MetricType, MetricValue};
+
+use crate::{Counter, Gauge, Histogram, Summary};
+
+/// Something that counts or measures and can be read at any time. Cloning gives another handle to it.
+pub trait Instrument: Clone + Send + Sync + 'static {
+    /// The type that the page states.
+    const KIND: MetricType;
+
+    /// The value now.
+    fn read(&self) -> MetricValue;
+}
+
+/// Counters that differ in their label values.
+pub type CounterVec = Family<Counter>;
+/// Gauges that differ in their label values.
+pub type GaugeVec = Family<Gauge>;
+/// Histograms that differ in their label values.
+pub type HistogramVec = Family<Histogram>;
+/// Summaries that differ in their label values.
+pub type SummaryVec = Family<Summary>;
+
+/// Instruments of one name. Members appear with their first use; hot paths keep the member, not the family.
+#[derive(Clone)]
+pub struct Family<M>(Arc<Core<M>>);
+
+struct Core<M> {
+    label_names: Vec<String>,
+    make: Box<dyn Fn() -> M + Send + Sync>,
+    /// Keyed by the label values, in the order of `label_names`.
+    members: RwLock<BTreeMap<Vec<String>, M>>,
+}
+
+impl<M: Instrument> Family<M> {
+    pub(crate) fn new(label_names: &[&str], make: impl Fn() -> M + Send + Sync + 'static) -> Self {
+        Family(Arc::new(Core {
+            label_names: label_names.iter().map(|name| (*name).to_owned()).collect(),
+            make: Box::new(make),
+            members: RwLock::default(),
+        }))
+    }
+
+    pub(crate) fn label_names(&self) -> &[String] {
+        &self.0.label_names
+    }
+
+    /// The member with these label values, made if there was none.
+    ///
+    /// # Panics
+    /// If there are not as many values as the family has labels.
+    pub fn with(&self, values: &[&str]) -> M {
+        assert_eq!(values.len(), self.0.label_names.len(), "one value for each of {:?}", self.0.label_names);
+        let key: Vec<String> = values.iter().map(|value| (*value).to_owned()).collect();
+        if let Some(member) = self.0.members.read().unwrap_or_else(PoisonError::into_inner).get(&key) {
+            return member.clone();
+        }
+        let mut members = self.0.members.write().unwrap_or_else(PoisonError::into_inner);
+        members.entry(key).or_insert_with(|| (self.0.make)()).clone()
+    }
+
+    /// Forgets the member with these label values; handles to it stay usable but are read no more.
+    pub fn remove(&self, values: &[&str]) {
+        let key: Vec<String> = values.iter().map(|value| (*value).to_owned()).collect();
+        self.0.members.write().unwrap_or_else(PoisonError::into_inner).remove(&key);
+    }
+
+    /// Forgets all members.
+    pub fn clear(&self) {
+        self.0.members.write().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+
+    pub(crate) fn read(&self) -> Vec<Metric> {
+        let members = self.0.members.read().unwrap_or_else(PoisonError::into_inner);
+        members
+            .iter()
+            .map(|(values, member)| Metric {
+                labels: LabelSet::from_pairs(self.0.label_names.iter().zip(values)),
+                value: member.read(),
+                timestamp: None,
+            })
+            .collect()
+    }
+}

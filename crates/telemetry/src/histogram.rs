@@ -1,0 +1,88 @@
+//! Distributions in fixed buckets.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::Duration;
+
+use ferula_model::{MetricType, MetricValue};
+
+use crate::counter::add_to_bits;
+use crate::family::Instrument;
+
+/// Counts observations by the first bucket whose bound they do not exceed. Cloning gives another handle to it.
+///
+/// A reader may see the buckets of one moment and the sum of the next; the count is always that of the buckets.
+#[derive(Clone, Debug)]
+pub struct Histogram(Arc<Cells>);
+
+#[derive(Debug)]
+struct Cells {
+    /// Rising, without `+Inf`.
+    bounds: Box<[f64]>,
+    /// Not cumulative; one more than there are bounds.
+    counts: Box<[AtomicU64]>,
+    sum_bits: AtomicU64,
+}
+
+impl Histogram {
+    /// A histogram with these upper bounds, which must rise; `+Inf` is implied.
+    pub(crate) fn new(bounds: &[f64]) -> Self {
+        assert!(bounds.windows(2).all(|pair| pair[0] < pair[1]), "bucket bounds rise: {bounds:?}");
+        Histogram(Arc::new(Cells {
+            bounds: bounds.into(),
+            counts: (0..=bounds.len()).map(|_| AtomicU64::new(0)).collect(),
+            sum_bits: AtomicU64::new(0),
+        }))
+    }
+
+    /// Counts one observation.
+    pub fn observe(&self, value: f64) {
+        // A NaN is above every bound, as in Prometheus' client.
+        let bucket = self.0.bounds.iter().position(|bound| value <= *bound).unwrap_or(self.0.bounds.len());
+        self.0.counts[bucket].fetch_add(1, Relaxed);
+        add_to_bits(&self.0.sum_bits, value);
+    }
+
+    /// Counts one observation in seconds.
+    pub fn observe_duration(&self, took: Duration) {
+        self.observe(took.as_secs_f64());
+    }
+}
+
+impl Instrument for Histogram {
+    const KIND: MetricType = MetricType::Histogram;
+
+    fn read(&self) -> MetricValue {
+        let mut count = 0;
+        let mut cumulative = |cell: &AtomicU64| {
+            count += cell.load(Relaxed);
+            count
+        };
+        let buckets = self
+            .0
+            .bounds
+            .iter()
+            .zip(&self.0.counts)
+            .map(|(bound, cell)| (*bound, cumulative(cell)))
+            .collect();
+        let count = cumulative(&self.0.counts[self.0.bounds.len()]);
+        MetricValue::Histogram { buckets, sum: f64::from_bits(self.0.sum_bits.load(Relaxed)), count }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn buckets_are_cumulative_and_their_bounds_belong_to_them() {
+        let histogram = Histogram::new(&[1.0, 2.0]);
+        for value in [0.5, 1.0, 1.5, 2.5, 100.0] {
+            histogram.observe(value);
+        }
+        assert_eq!(
+            histogram.read(),
+            MetricValue::Histogram { buckets: vec![(1.0, 2), (2.0, 3)], sum: 105.5, count: 5 }
+        );
+    }
+}

@@ -1,0 +1,165 @@
+//! Quantiles of the last ten minutes.
+//!
+//! Observations are counted in buckets whose bounds grow by 1 %, so a quantile is off by at most 0.5 % of itself
+//! and memory is bounded by the range of the values, not by their number. Old observations leave in slices of two
+//! minutes, as with Prometheus' client.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use ferula_model::{MetricType, MetricValue};
+
+use crate::family::Instrument;
+
+/// Ratio of neighbouring bucket bounds.
+const GROWTH: f64 = 1.01;
+const SLICES: usize = 5;
+const SLICE_AGE: Duration = Duration::from_secs(120);
+
+/// Sum, count, and quantiles of the last ten minutes. Cloning gives another handle to it.
+#[derive(Clone, Debug)]
+pub struct Summary(Arc<Mutex<State>>);
+
+#[derive(Debug)]
+struct State {
+    /// Rising.
+    quantiles: Vec<f64>,
+    sum: f64,
+    count: u64,
+    /// The slice that is filled is the last one.
+    slices: Vec<Slice>,
+    slice_start: Instant,
+}
+
+/// Observations by bucket; the key rises with the value.
+type Slice = BTreeMap<i32, u64>;
+
+impl Summary {
+    pub(crate) fn new(quantiles: &[f64]) -> Self {
+        let mut quantiles = quantiles.to_vec();
+        quantiles.sort_by(f64::total_cmp);
+        Summary(Arc::new(Mutex::new(State {
+            quantiles,
+            sum: 0.0,
+            count: 0,
+            slices: vec![Slice::new()],
+            slice_start: Instant::now(),
+        })))
+    }
+
+    /// Counts one observation.
+    pub fn observe(&self, value: f64) {
+        self.observe_at(value, Instant::now());
+    }
+
+    /// Counts one observation in seconds.
+    pub fn observe_duration(&self, took: Duration) {
+        self.observe(took.as_secs_f64());
+    }
+
+    fn observe_at(&self, value: f64, now: Instant) {
+        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        state.rotate(now);
+        state.sum += value;
+        state.count += 1;
+        let newest = state.slices.last_mut().expect("there is always a slice to fill");
+        *newest.entry(bucket_of(value)).or_default() += 1;
+    }
+
+    fn read_at(&self, now: Instant) -> MetricValue {
+        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        state.rotate(now);
+        let mut merged = Slice::new();
+        for (bucket, count) in state.slices.iter().flatten() {
+            *merged.entry(*bucket).or_default() += count;
+        }
+        let quantiles = state.quantiles.iter().map(|q| (*q, quantile_of(&merged, *q))).collect();
+        MetricValue::Summary { quantiles, sum: state.sum, count: state.count }
+    }
+}
+
+impl State {
+    /// Starts new slices for the time that passed, and drops those that are too old.
+    fn rotate(&mut self, now: Instant) {
+        let passed = now.saturating_duration_since(self.slice_start).as_secs() / SLICE_AGE.as_secs();
+        if passed == 0 {
+            return;
+        }
+        let fresh = usize::try_from(passed).unwrap_or(SLICES).min(SLICES);
+        self.slices.extend((0..fresh).map(|_| Slice::new()));
+        let surplus = self.slices.len().saturating_sub(SLICES);
+        self.slices.drain(..surplus);
+        self.slice_start = now;
+    }
+}
+
+impl Instrument for Summary {
+    const KIND: MetricType = MetricType::Summary;
+
+    fn read(&self) -> MetricValue {
+        self.read_at(Instant::now())
+    }
+}
+
+/// Bucket of a value. Durations are what is observed here; zero, negative and NaN share the lowest bucket.
+fn bucket_of(value: f64) -> i32 {
+    if value > 0.0 { (value.ln() / GROWTH.ln()).floor() as i32 } else { i32::MIN }
+}
+
+/// The middle of a bucket.
+fn value_of(bucket: i32) -> f64 {
+    if bucket == i32::MIN { 0.0 } else { GROWTH.powf(f64::from(bucket) + 0.5) }
+}
+
+fn quantile_of(slice: &Slice, quantile: f64) -> f64 {
+    let total: u64 = slice.values().sum();
+    if total == 0 {
+        return f64::NAN;
+    }
+    let rank = (quantile * total as f64).ceil().max(1.0) as u64;
+    let mut seen = 0;
+    for (bucket, count) in slice {
+        seen += count;
+        if seen >= rank {
+            return value_of(*bucket);
+        }
+    }
+    f64::NAN
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn quantiles(value: MetricValue) -> Vec<f64> {
+        match value {
+            MetricValue::Summary { quantiles, .. } => quantiles.into_iter().map(|(_, v)| v).collect(),
+            other => panic!("not a summary: {other:?}"),
+        }
+    }
+
+    #[test]
+    fn quantiles_are_within_half_a_percent() {
+        let summary = Summary::new(&[0.99, 0.5]);
+        let start = Instant::now();
+        for n in 1..=1000 {
+            summary.observe_at(f64::from(n) / 1000.0, start);
+        }
+        for (got, want) in quantiles(summary.read_at(start)).into_iter().zip([0.5, 0.99]) {
+            assert!((got / want - 1.0).abs() < 0.0051, "{got} for {want}");
+        }
+    }
+
+    #[test]
+    fn old_observations_leave_the_quantiles_and_stay_in_sum_and_count() {
+        let summary = Summary::new(&[0.5]);
+        let start = Instant::now();
+        summary.observe_at(8.0, start);
+        summary.observe_at(2.0, start + SLICE_AGE * 3);
+        assert!(quantiles(summary.read_at(start + SLICE_AGE * 4))[0] < 3.0);
+        let later = summary.read_at(start + SLICE_AGE * 20);
+        assert!(matches!(later, MetricValue::Summary { sum: 10.0, count: 2, .. }), "{later:?}");
+        assert!(quantiles(later)[0].is_nan());
+    }
+}
