@@ -205,6 +205,34 @@ pub fn is_legacy_metric_name(name: &str) -> bool {
             .all(|(i, b)| b.is_ascii_alphabetic() || b == b'_' || b == b':' || (i > 0 && b.is_ascii_digit()))
 }
 
+/// Which texts are names of metrics and labels (`metric_name_validation_scheme`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum NameScheme {
+    /// Any text that is not empty.
+    #[default]
+    Utf8,
+    /// Letters, digits, `_`, and `:` in metric names; no digit in front.
+    Legacy,
+}
+
+impl NameScheme {
+    /// Whether `name` may be the name of a label.
+    pub fn is_label_name(self, name: &str) -> bool {
+        match self {
+            NameScheme::Utf8 => !name.is_empty(),
+            NameScheme::Legacy => is_legacy_label_name(name),
+        }
+    }
+
+    /// Whether `name` may be the name of a metric.
+    pub fn is_metric_name(self, name: &str) -> bool {
+        match self {
+            NameScheme::Utf8 => !name.is_empty(),
+            NameScheme::Legacy => is_legacy_metric_name(name),
+        }
+    }
+}
+
 /// Collects labels in any order and makes a [`LabelSet`] of them.
 #[derive(Clone, Debug, Default)]
 pub struct LabelSetBuilder {

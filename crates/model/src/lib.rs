@@ -20,7 +20,7 @@ pub mod timestamp;
 pub mod value;
 
 pub use histogram::{CounterResetHint, FloatHistogram, Histogram, HistogramValue, Span};
-pub use labels::{LabelSet, LabelSetBuilder};
+pub use labels::{LabelSet, LabelSetBuilder, NameScheme};
 pub use matcher::{MatchOp, Matcher};
 pub use metadata::{MetricMetadata, MetricType};
 pub use metric_family::{Metric, MetricFamily, MetricValue};
