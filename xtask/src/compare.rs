@@ -103,7 +103,7 @@ fn server(name: &str, program: &Path, config: &Path, work: &Path) -> Result<Proc
 }
 
 /// The release build of ferula, which must be there.
-fn ferula_binary() -> Result<PathBuf> {
+pub fn ferula_binary() -> Result<PathBuf> {
     let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from);
     let binary = target.join("release/ferula");
     ensure!(binary.is_file(), "{} is missing: cargo build --release", binary.display());

@@ -5,6 +5,7 @@
 
 mod compare;
 mod peer;
+mod provoke;
 mod run;
 mod tidy;
 
@@ -24,6 +25,7 @@ cargo xtask <chore>
   compare scrape PEERS [MINUTES]
                          ferula (release build) and Prometheus scrape one node_exporter: answers, CPU, memory;
                          PEERS is a folder with the programs prometheus and node_exporter
+  provoke [FACTOR]       make the alerts of config/rules fire on a fixture and show them arrive (release build)
   fuzz [NAME [SECONDS]]  one fuzz target, or all, for 60 seconds each unless said otherwise
 ";
 
@@ -50,6 +52,8 @@ fn chore() -> Result<()> {
         ["bench", name] => run::bench(Some(name)),
         ["compare", "scrape", peers] => compare::scrape(Path::new(peers), 10),
         ["compare", "scrape", peers, minutes] => compare::scrape(Path::new(peers), minutes.parse()?),
+        ["provoke"] => provoke::provoke(15),
+        ["provoke", factor] => provoke::provoke(factor.parse()?),
         ["fuzz"] => run::fuzz(None, 60),
         ["fuzz", name] => run::fuzz(Some(name), 60),
         ["fuzz", name, seconds] => run::fuzz(Some(name), seconds.parse()?),
