@@ -102,8 +102,11 @@ fn server(name: &str, program: &Path, config: &Path, work: &Path) -> Result<Proc
     Process::start(name, program, &args, &work.join(format!("{name}.log")), port)
 }
 
-/// The release build of ferula, which must be there.
+/// The release build of ferula, which must be there; `FERULA_BINARY` names another program that takes the same flags.
 pub fn ferula_binary() -> Result<PathBuf> {
+    if let Some(binary) = std::env::var_os("FERULA_BINARY") {
+        return Ok(PathBuf::from(binary));
+    }
     let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from);
     let binary = target.join("release/ferula");
     ensure!(binary.is_file(), "{} is missing: cargo build --release", binary.display());
