@@ -5,3 +5,4 @@
 //! touched only through [`disk::Disk`].
 
 pub mod disk;
+pub mod wal;

@@ -1,0 +1,302 @@
+//! Offsets, kinds and names of the log's files; see docs/format/wal.md. Only this file knows them.
+//!
+//! ```text
+//! segment:  page page page …            (each 32 KiB, the last may be short)
+//! page:     fragment fragment … zeros
+//! fragment: kind u8 | length u16 | crc32c u32 | bytes          (integers big-endian)
+//! kind:     low 3 bits 0 rest of page is zeros, 1 whole record, 2 first, 3 middle, 4 last part of one;
+//!           0x08 the record is snappy, 0x10 zstd
+//! ```
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use crate::disk::Disk;
+
+/// A page; a fragment never crosses its end.
+pub const PAGE_BYTES: usize = 32 * 1024;
+/// A segment is full at this size unless the options say otherwise; a record never crosses its end.
+pub const SEGMENT_BYTES: u64 = 128 << 20;
+
+const KIND_BYTES: usize = 1;
+const LENGTH_BYTES: usize = 2;
+const CRC_BYTES: usize = 4;
+/// What stands before the bytes of a fragment.
+pub const HEADER_BYTES: usize = KIND_BYTES + LENGTH_BYTES + CRC_BYTES;
+const _: () = assert!(HEADER_BYTES < PAGE_BYTES && PAGE_BYTES <= u16::MAX as usize + 1);
+
+/// No record may be longer than this once decompressed; a header that says otherwise is damage.
+pub const RECORD_BYTES_MAX: usize = 256 << 20;
+
+const SNAPPY_BIT: u8 = 0x08;
+const ZSTD_BIT: u8 = 0x10;
+const KIND_MASK: u8 = 0x07;
+
+/// How records are compressed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Compression {
+    /// Not at all.
+    None,
+    /// Snappy, the choice of Prometheus before 3.
+    Snappy,
+    /// Zstandard.
+    #[default]
+    Zstd,
+}
+
+/// Which part of a record a fragment is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Part {
+    /// The rest of the page is zeros.
+    PageEnd,
+    /// A whole record.
+    Full,
+    /// The first part of a record.
+    First,
+    /// Neither first nor last.
+    Middle,
+    /// The last part.
+    Last,
+}
+
+/// The kind byte of a fragment.
+pub fn kind_byte(part: Part, compression: Compression) -> u8 {
+    let part = match part {
+        Part::PageEnd => 0,
+        Part::Full => 1,
+        Part::First => 2,
+        Part::Middle => 3,
+        Part::Last => 4,
+    };
+    part | match compression {
+        Compression::None => 0,
+        Compression::Snappy => SNAPPY_BIT,
+        Compression::Zstd => ZSTD_BIT,
+    }
+}
+
+/// What a kind byte says; `None` when no fragment begins with it.
+pub fn parse_kind(kind: u8) -> Option<(Part, Compression)> {
+    let part = match kind & KIND_MASK {
+        0 => Part::PageEnd,
+        1 => Part::Full,
+        2 => Part::First,
+        3 => Part::Middle,
+        4 => Part::Last,
+        _ => return None,
+    };
+    let compression = if kind & SNAPPY_BIT != 0 {
+        Compression::Snappy
+    } else if kind & ZSTD_BIT != 0 {
+        Compression::Zstd
+    } else {
+        Compression::None
+    };
+    Some((part, compression))
+}
+
+/// Frames a record behind `used` bytes of its page. Says how many fragments it became.
+pub fn put_fragments(out: &mut Vec<u8>, used: usize, record: &[u8], compression: Compression) -> u64 {
+    let (start, mut rest, mut fragments) = (out.len(), record, 0);
+    while fragments == 0 || !rest.is_empty() {
+        let mut left = PAGE_BYTES - (used + out.len() - start) % PAGE_BYTES;
+        // A page that has no room for a header and a byte is full; its rest is zeros.
+        if left <= HEADER_BYTES {
+            out.resize(out.len() + left, 0);
+            left = PAGE_BYTES;
+        }
+        let (part, after) = rest.split_at(rest.len().min(left - HEADER_BYTES));
+        let kind = match (fragments == 0, after.is_empty()) {
+            (true, true) => Part::Full,
+            (true, false) => Part::First,
+            (false, false) => Part::Middle,
+            (false, true) => Part::Last,
+        };
+        out.push(kind_byte(kind, compression));
+        out.extend_from_slice(&(part.len() as u16).to_be_bytes());
+        out.extend_from_slice(&crc32c::crc32c(part).to_be_bytes());
+        out.extend_from_slice(part);
+        rest = after;
+        fragments += 1;
+    }
+    fragments
+}
+
+/// Path of a segment.
+pub fn segment_path(dir: &Path, segment: u32) -> PathBuf {
+    dir.join(format!("{segment:08}"))
+}
+
+/// A segment in a folder.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Segment {
+    /// Its number.
+    pub number: u32,
+    /// Its length.
+    pub bytes: u64,
+}
+
+/// Segments of a folder in order of their numbers; none when there is no folder.
+pub fn list_segments(disk: &dyn Disk, dir: &Path) -> io::Result<Vec<Segment>> {
+    let entries = match disk.list(dir) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(error),
+    };
+    let mut segments: Vec<Segment> = entries
+        .iter()
+        .filter(|entry| !entry.stat.is_dir && entry.name.bytes().all(|b| b.is_ascii_digit()))
+        .filter_map(|entry| Some(Segment { number: entry.name.parse().ok()?, bytes: entry.stat.bytes }))
+        .collect();
+    segments.sort_by_key(|segment| segment.number);
+    Ok(segments)
+}
+
+/// Begins the name of a checkpoint's folder.
+pub const CHECKPOINT_PREFIX: &str = "checkpoint.";
+/// Ends the name of a folder that is not finished.
+pub const TEMPORARY_SUFFIX: &str = ".tmp";
+
+/// Folder of the checkpoint that stands for all segments up to `segment`.
+pub fn checkpoint_path(dir: &Path, segment: u32) -> PathBuf {
+    dir.join(format!("{CHECKPOINT_PREFIX}{segment:08}"))
+}
+
+/// Numbers of the checkpoints in a folder, oldest first.
+pub fn list_checkpoints(disk: &dyn Disk, dir: &Path) -> io::Result<Vec<u32>> {
+    let entries = match disk.list(dir) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(error),
+    };
+    let mut numbers: Vec<u32> = entries
+        .iter()
+        .filter(|entry| entry.stat.is_dir)
+        .filter_map(|entry| entry.name.strip_prefix(CHECKPOINT_PREFIX)?.parse().ok())
+        .collect();
+    numbers.sort_unstable();
+    Ok(numbers)
+}
+
+/// Appends an unsigned LEB128 integer.
+pub fn put_uvarint(out: &mut Vec<u8>, mut value: u64) {
+    while value >= 0x80 {
+        out.push(value as u8 | 0x80);
+        value >>= 7;
+    }
+    out.push(value as u8);
+}
+
+/// Appends a zig-zag LEB128 integer.
+pub fn put_varint(out: &mut Vec<u8>, value: i64) {
+    put_uvarint(out, ((value << 1) ^ (value >> 63)) as u64);
+}
+
+/// The bytes ended before the value did, or the value cannot be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Truncated;
+
+/// Takes values from the front of a slice.
+pub struct Input<'a>(pub &'a [u8]);
+
+impl<'a> Input<'a> {
+    /// Whether nothing is left.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// The next `n` bytes.
+    pub fn bytes(&mut self, n: usize) -> Result<&'a [u8], Truncated> {
+        let (taken, rest) = self.0.split_at_checked(n).ok_or(Truncated)?;
+        self.0 = rest;
+        Ok(taken)
+    }
+
+    /// One byte.
+    pub fn u8(&mut self) -> Result<u8, Truncated> {
+        let (first, rest) = self.0.split_first().ok_or(Truncated)?;
+        self.0 = rest;
+        Ok(*first)
+    }
+
+    /// A big-endian integer of 8 bytes.
+    pub fn u64_be(&mut self) -> Result<u64, Truncated> {
+        let (taken, rest) = self.0.split_first_chunk::<8>().ok_or(Truncated)?;
+        self.0 = rest;
+        Ok(u64::from_be_bytes(*taken))
+    }
+
+    /// An unsigned LEB128 integer.
+    #[inline]
+    pub fn uvarint(&mut self) -> Result<u64, Truncated> {
+        let mut value = 0u64;
+        for (index, byte) in self.0.iter().enumerate().take(10) {
+            value |= u64::from(byte & 0x7f) << (7 * index);
+            if *byte < 0x80 {
+                // The tenth byte holds one bit only.
+                if index == 9 && *byte > 1 {
+                    return Err(Truncated);
+                }
+                self.0 = &self.0[index + 1..];
+                return Ok(value);
+            }
+        }
+        Err(Truncated)
+    }
+
+    /// A zig-zag LEB128 integer.
+    #[inline]
+    pub fn varint(&mut self) -> Result<i64, Truncated> {
+        let raw = self.uvarint()?;
+        Ok((raw >> 1) as i64 ^ -((raw & 1) as i64))
+    }
+
+    /// A length, and that many bytes.
+    pub fn string(&mut self) -> Result<&'a [u8], Truncated> {
+        let length = usize::try_from(self.uvarint()?).map_err(|_| Truncated)?;
+        self.bytes(length)
+    }
+
+    /// A count of things that take at least `bytes_each` bytes: refused when they cannot be there, so that a
+    /// damaged count never asks for memory.
+    pub fn count(&mut self, bytes_each: usize) -> Result<usize, Truncated> {
+        let count = usize::try_from(self.uvarint()?).map_err(|_| Truncated)?;
+        if count > self.0.len() / bytes_each { Err(Truncated) } else { Ok(count) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn varints_return_what_was_put() {
+        for value in [0, 1, -1, 63, 64, -64, -65, 1 << 40, i64::MAX, i64::MIN] {
+            let mut bytes = Vec::new();
+            put_varint(&mut bytes, value);
+            let mut input = Input(&bytes);
+            assert_eq!(input.varint(), Ok(value));
+            assert!(input.is_empty());
+            assert_eq!(Input(&bytes[..bytes.len() - 1]).varint(), Err(Truncated));
+        }
+        assert_eq!(Input(&[0xff; 10]).uvarint(), Err(Truncated));
+    }
+
+    #[test]
+    fn a_count_that_cannot_be_is_refused() {
+        let mut bytes = Vec::new();
+        put_uvarint(&mut bytes, 1 << 50);
+        bytes.extend([0; 16]);
+        assert_eq!(Input(&bytes).count(8), Err(Truncated));
+    }
+
+    #[test]
+    fn kinds_round_trip() {
+        for part in [Part::PageEnd, Part::Full, Part::First, Part::Middle, Part::Last] {
+            for compression in [Compression::None, Compression::Snappy, Compression::Zstd] {
+                assert_eq!(parse_kind(kind_byte(part, compression)), Some((part, compression)));
+            }
+        }
+        assert_eq!(parse_kind(7), None);
+    }
+}

@@ -1,0 +1,302 @@
+//! Group commit: commits that arrive while a write is under way share the next one.
+//!
+//! 1. A commit puts its records into the queue, and becomes part of the open group.
+//! 2. If nobody writes, it leads: closes the group, writes all of it with one call, tells the others.
+//! 3. Otherwise it waits for the leader, or leads the next group itself.
+//!
+//! So no thread is needed, and at load coalescing comes by itself. Always true: records of a series stand
+//! in the log before every record that names the series, because they enter the queue when the
+//! series is made, and each write begins with them. A write that failed keeps them for the next one.
+
+use std::io;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
+
+use super::record::{LoggedSample, begin_series, put_samples, put_series};
+use super::writer::{Writer, WriterStats};
+
+/// A record of series is closed at this size.
+const SERIES_RECORD_BYTES: usize = 256 << 10;
+/// Samples of several commits are joined in one record up to this many.
+const SAMPLES_PER_RECORD: usize = 8192;
+
+/// What one commit logs, in this order.
+#[derive(Debug, Default)]
+pub struct Entry {
+    items: Vec<Item>,
+}
+
+#[derive(Debug)]
+enum Item {
+    Samples(Vec<LoggedSample>),
+    Record(Vec<u8>),
+}
+
+impl Entry {
+    /// Adds float samples.
+    pub fn samples(&mut self, samples: Vec<LoggedSample>) {
+        if !samples.is_empty() {
+            self.items.push(Item::Samples(samples));
+        }
+    }
+
+    /// Adds a record of any kind.
+    pub fn record(&mut self, record: Vec<u8>) {
+        self.items.push(Item::Record(record));
+    }
+
+    /// Whether there is nothing to log.
+    pub fn is_empty(&self) -> bool {
+        self.items.is_empty()
+    }
+}
+
+/// A log that many threads commit to.
+pub struct GroupLog {
+    queue: Mutex<Queue>,
+    wake: Condvar,
+    writer: Mutex<Writer>,
+    start_timestamps: bool,
+}
+
+#[derive(Default)]
+struct Queue {
+    series: Vec<Vec<u8>>,
+    items: Vec<Item>,
+    open: Arc<Group>,
+    leading: bool,
+    failure: Option<Arc<str>>,
+}
+
+#[derive(Default)]
+struct Group(OnceLock<Result<(), Arc<str>>>);
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl GroupLog {
+    /// A group log that ends in `writer`.
+    pub fn new(writer: Writer, start_timestamps: bool) -> Self {
+        GroupLog {
+            queue: Mutex::default(),
+            wake: Condvar::new(),
+            writer: Mutex::new(writer),
+            start_timestamps,
+        }
+    }
+
+    /// Queues the record of a new series. It is written before any commit that is made from now on.
+    pub fn new_series<'a>(&self, series: u64, labels: impl ExactSizeIterator<Item = (&'a str, &'a str)>) {
+        let mut queue = lock(&self.queue);
+        if queue.series.last().is_none_or(|record| record.len() > SERIES_RECORD_BYTES) {
+            let mut record = Vec::new();
+            begin_series(&mut record);
+            queue.series.push(record);
+        }
+        if let Some(record) = queue.series.last_mut() {
+            put_series(record, series, labels);
+        }
+    }
+
+    /// Logs a commit. When this returns `Ok`, the entry is in the log; after an error it is not.
+    pub fn commit(&self, mut entry: Entry) -> Result<(), Arc<str>> {
+        let mut queue = lock(&self.queue);
+        queue.items.append(&mut entry.items);
+        let group = queue.open.clone();
+        loop {
+            if let Some(done) = group.0.get() {
+                return done.clone();
+            }
+            queue = if queue.leading {
+                self.wake.wait(queue).unwrap_or_else(PoisonError::into_inner)
+            } else {
+                self.lead(queue)
+            };
+        }
+    }
+
+    /// Writes the open group.
+    fn lead<'a>(&'a self, mut queue: MutexGuard<'a, Queue>) -> MutexGuard<'a, Queue> {
+        queue.leading = true;
+        let group = std::mem::take(&mut queue.open);
+        let mut series = std::mem::take(&mut queue.series);
+        let items = std::mem::take(&mut queue.items);
+        drop(queue);
+
+        let records = self.encode(items);
+        let written = lock(&self.writer).log(series.iter().chain(&records).map(Vec::as_slice));
+
+        let mut queue = lock(&self.queue);
+        let result = written.map_err(|error| Arc::from(error.to_string()));
+        queue.failure = result.as_ref().err().cloned();
+        if result.is_err() {
+            series.append(&mut queue.series);
+            queue.series = series;
+        }
+        // Only the leader sets it, and each group has one leader.
+        let _ = group.0.set(result);
+        queue.leading = false;
+        self.wake.notify_all();
+        queue
+    }
+
+    /// Joins samples of neighbouring commits, so that they compress well, and makes records of all.
+    fn encode(&self, items: Vec<Item>) -> Vec<Vec<u8>> {
+        let mut records = Vec::with_capacity(items.len());
+        let mut joined: Vec<LoggedSample> = Vec::new();
+        let flush = |joined: &mut Vec<LoggedSample>, records: &mut Vec<Vec<u8>>| {
+            if !joined.is_empty() {
+                let mut record = Vec::new();
+                put_samples(&mut record, joined, self.start_timestamps);
+                records.push(record);
+                joined.clear();
+            }
+        };
+        for item in items {
+            match item {
+                Item::Samples(mut samples) => {
+                    if joined.len() + samples.len() > SAMPLES_PER_RECORD {
+                        flush(&mut joined, &mut records);
+                    }
+                    if joined.is_empty() {
+                        joined = samples;
+                    } else {
+                        joined.append(&mut samples);
+                    }
+                }
+                Item::Record(record) => {
+                    flush(&mut joined, &mut records);
+                    records.push(record);
+                }
+            }
+        }
+        flush(&mut joined, &mut records);
+        records
+    }
+
+    /// Makes what was written survive a power loss. Says whether there was something to sync.
+    pub fn sync(&self) -> io::Result<bool> {
+        let mut writer = lock(&self.writer);
+        let had = writer.has_unsynced();
+        writer.sync()?;
+        Ok(had)
+    }
+
+    /// Writes the records of series that no commit has taken along yet, and syncs.
+    pub fn flush(&self) -> Result<(), Arc<str>> {
+        self.commit(Entry::default())?;
+        self.sync().map(|_| ()).map_err(|error| Arc::from(error.to_string()))
+    }
+
+    /// Begins another segment; says which one.
+    pub fn next_segment(&self) -> io::Result<u32> {
+        let mut writer = lock(&self.writer);
+        writer.next_segment()?;
+        Ok(writer.segment())
+    }
+
+    /// The segment that is being written.
+    pub fn segment(&self) -> u32 {
+        lock(&self.writer).segment()
+    }
+
+    /// Why the last write failed, if it did.
+    pub fn failure(&self) -> Option<Arc<str>> {
+        lock(&self.queue).failure.clone()
+    }
+
+    /// What was written so far.
+    pub fn stats(&self) -> WriterStats {
+        lock(&self.writer).stats()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::super::record::{Kind, Records};
+    use super::super::{SegmentReader, WriterOptions};
+    use super::*;
+    use crate::disk::{FaultDisk, Faults};
+
+    fn sample(series: u64, at: i64) -> LoggedSample {
+        LoggedSample { series, at, start: 0, value: 1.0 }
+    }
+
+    fn open(disk: &FaultDisk) -> GroupLog {
+        let writer = Writer::open(Arc::new(disk.clone()), "/wal".into(), WriterOptions::default());
+        GroupLog::new(writer.expect("opened"), false)
+    }
+
+    fn read(disk: &FaultDisk) -> (Vec<u64>, Vec<(u64, i64)>, usize) {
+        let mut reader = SegmentReader::open(disk, Path::new("/wal"), 0).expect("opened");
+        let (mut series, mut samples, mut sample_records) = (Vec::new(), Vec::new(), 0);
+        let mut records = Records::default();
+        while let Some(read) = reader.next().expect("readable") {
+            let kind = records.decode(read.expect("whole")).expect("well formed");
+            sample_records += usize::from(kind == Some(Kind::Samples));
+            series.extend(records.series.iter().map(|s| s.series));
+            samples.extend(records.samples.iter().map(|s| (s.series, s.at)));
+            let known = samples.iter().all(|(named, _)| series.contains(named));
+            assert!(known, "series are logged before their samples");
+        }
+        (series, samples, sample_records)
+    }
+
+    #[test]
+    fn commits_of_many_threads_all_arrive_each_in_one_piece() {
+        let disk = FaultDisk::default();
+        let log = open(&disk);
+        std::thread::scope(|scope| {
+            for thread in 0..8u64 {
+                let log = &log;
+                scope.spawn(move || {
+                    for at in 0..50 {
+                        let series = 1 + thread * 100 + at as u64;
+                        log.new_series(series, [("a", "b")].into_iter());
+                        let mut entry = Entry::default();
+                        entry.samples((0..3).map(|_| sample(series, at)).collect());
+                        log.commit(entry).expect("written");
+                    }
+                });
+            }
+        });
+        let (series, samples, _) = read(&disk);
+        assert_eq!((series.len(), samples.len()), (400, 1200));
+        assert!(samples.chunks(3).all(|three| three.iter().all(|s| *s == three[0])));
+    }
+
+    #[test]
+    fn series_of_a_failed_write_come_with_the_next_one() {
+        let disk = FaultDisk::default();
+        let log = open(&disk);
+        disk.set_faults(Faults { capacity_bytes: Some(10), ..Faults::default() });
+        log.new_series(1, [("a", "b")].into_iter());
+        let entry = |at| {
+            let mut entry = Entry::default();
+            entry.samples(vec![sample(1, at)]);
+            entry
+        };
+        assert!(log.commit(entry(1)).is_err());
+        assert!(log.failure().is_some());
+        disk.set_faults(Faults::default());
+        log.commit(entry(2)).expect("room again");
+        assert!(log.failure().is_none());
+        assert_eq!(read(&disk), (vec![1], vec![(1, 2)], 1));
+    }
+
+    #[test]
+    fn samples_that_stand_between_other_records_keep_their_place() {
+        let disk = FaultDisk::default();
+        let log = open(&disk);
+        log.new_series(1, [("a", "b")].into_iter());
+        let mut entry = Entry::default();
+        entry.samples(vec![sample(1, 1)]);
+        entry.samples(vec![sample(1, 2)]);
+        entry.record(vec![200]);
+        entry.samples(vec![sample(1, 3)]);
+        log.commit(entry).expect("written");
+        assert_eq!(read(&disk), (vec![1], vec![(1, 1), (1, 2), (1, 3)], 2));
+    }
+}

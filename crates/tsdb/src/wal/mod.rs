@@ -1,0 +1,20 @@
+//! The write-ahead log in Prometheus' format: what is in memory is in here first.
+//!
+//! ```text
+//! commits ──▶ group (those that wait share one write) ──▶ writer ──▶ pages of 32 KiB ──▶ segments of 128 MiB
+//! start   ◀── record (bytes to values) ◀── reader (fragments to records, over damage) ◀───┘
+//! ```
+//!
+//! The out-of-order log (`wbl/`) uses the same files. Byte layouts: `format`, `record` and
+//! docs/format/wal.md.
+
+pub mod checkpoint;
+pub mod format;
+pub mod group;
+pub mod reader;
+pub mod record;
+pub mod writer;
+
+pub use format::Compression;
+pub use reader::{Damage, SegmentReader};
+pub use writer::{Writer, WriterOptions};

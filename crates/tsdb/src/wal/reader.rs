@@ -1,0 +1,301 @@
+//! Reads records back, over damage: a bad page costs what it held, not what follows it.
+//!
+//! A torn tail (the process was killed in the middle of a write) is the usual damage, and Prometheus' own
+//! reader stops at any other. This one goes on at the next page that begins a record, and says what it
+//! passed over.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::format::{
+    Compression, HEADER_BYTES, PAGE_BYTES, Part, RECORD_BYTES_MAX, TEMPORARY_SUFFIX, parse_kind,
+    put_fragments, segment_path,
+};
+use crate::disk::{Disk, ReadFile};
+
+/// A place in a segment that could not be read.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("segment {segment} at offset {offset}: {reason}")]
+pub struct Damage {
+    /// Number of the segment.
+    pub segment: u32,
+    /// Where the record began that is lost.
+    pub offset: u64,
+    /// What was wrong.
+    pub reason: String,
+}
+
+/// Pages read from the file at once.
+const BUFFER_PAGES: usize = 32;
+
+/// The records of one segment.
+pub struct SegmentReader {
+    file: Arc<dyn ReadFile>,
+    segment: u32,
+    buffer: Vec<u8>,
+    /// Place of the buffer in the file; a multiple of the page size.
+    buffer_start: u64,
+    at: u64,
+    record: Vec<u8>,
+    decompressed: Vec<u8>,
+    decoder: zstd::bulk::Decompressor<'static>,
+    /// After damage: parts without a beginning are passed over.
+    lost: bool,
+    good_end: u64,
+    ended: bool,
+}
+
+enum Fragment {
+    Part { part: Part, compression: Compression, bytes: std::ops::Range<usize> },
+    PageEnd,
+    FileEnd,
+}
+
+impl SegmentReader {
+    /// Opens a segment.
+    pub fn open(disk: &dyn Disk, dir: &Path, segment: u32) -> io::Result<Self> {
+        Ok(SegmentReader {
+            file: disk.open(&segment_path(dir, segment))?,
+            segment,
+            buffer: Vec::new(),
+            buffer_start: 0,
+            at: 0,
+            record: Vec::new(),
+            decompressed: Vec::new(),
+            decoder: zstd::bulk::Decompressor::new()?,
+            lost: false,
+            good_end: 0,
+            ended: false,
+        })
+    }
+
+    /// End of the last whole record so far, as an offset in the file.
+    pub fn good_end(&self) -> u64 {
+        self.good_end
+    }
+
+    /// The next record; `None` at the end. Damage is reported once per place, and the call after it goes on
+    /// with what follows.
+    ///
+    /// # Errors
+    /// The outer error is the disk's.
+    #[expect(clippy::should_implement_trait, reason = "the record borrows from the reader")]
+    pub fn next(&mut self) -> io::Result<Option<Result<&[u8], Damage>>> {
+        self.record.clear();
+        let mut begun: Option<(u64, Compression)> = None;
+        while !self.ended {
+            let place = self.at;
+            let fragment = match self.fragment()? {
+                Ok(fragment) => fragment,
+                Err(reason) => {
+                    self.skip_page(place);
+                    return Ok(Some(Err(self.damage(begun.map_or(place, |(start, _)| start), reason))));
+                }
+            };
+            let (part, compression, bytes) = match fragment {
+                Fragment::Part { part, compression, bytes } => (part, compression, bytes),
+                Fragment::PageEnd => continue,
+                Fragment::FileEnd => {
+                    self.ended = true;
+                    let Some((start, _)) = begun else { break };
+                    return Ok(Some(Err(self.damage(start, "last record is torn"))));
+                }
+            };
+            let begins = matches!(part, Part::Full | Part::First);
+            if !begins && begun.is_none() {
+                if self.lost {
+                    continue;
+                }
+                self.lost = true;
+                return Ok(Some(Err(self.damage(place, "record has no beginning"))));
+            }
+            if let (true, Some((start, _))) = (begins, begun) {
+                // The fragment begins another record: read it again after reporting the one that has no end.
+                self.at = place;
+                return Ok(Some(Err(self.damage(start, "record has no end"))));
+            }
+            self.lost = false;
+            let (start, compression) = *begun.get_or_insert((place, compression));
+            self.record.extend_from_slice(&self.buffer[bytes]);
+            if matches!(part, Part::Full | Part::Last) {
+                if let Err(reason) = self.decompress(compression) {
+                    return Ok(Some(Err(self.damage(start, reason))));
+                }
+                self.good_end = self.at;
+                let whole = if compression == Compression::None { &self.record } else { &self.decompressed };
+                return Ok(Some(Ok(whole)));
+            }
+        }
+        Ok(None)
+    }
+
+    fn damage(&self, offset: u64, reason: impl Into<String>) -> Damage {
+        Damage { segment: self.segment, offset, reason: reason.into() }
+    }
+
+    fn skip_page(&mut self, place: u64) {
+        self.at = (place / PAGE_BYTES as u64 + 1) * PAGE_BYTES as u64;
+        self.lost = true;
+    }
+
+    /// The fragment at the current place, which moves behind it.
+    fn fragment(&mut self) -> io::Result<Result<Fragment, String>> {
+        let page_left = PAGE_BYTES - (self.at % PAGE_BYTES as u64) as usize;
+        let start = self.load()?;
+        let available = (self.buffer.len() - start).min(page_left);
+        let page = &self.buffer[start..start + available];
+        let Some(kind) = page.first() else { return Ok(Ok(Fragment::FileEnd)) };
+        let Some((part, compression)) = parse_kind(*kind) else {
+            return Ok(Err(format!("unknown fragment kind {kind}")));
+        };
+        if part == Part::PageEnd {
+            if page.iter().any(|byte| *byte != 0) {
+                return Ok(Err("unexpected non-zero byte in padded page".into()));
+            }
+            self.at += available as u64;
+            return Ok(Ok(Fragment::PageEnd));
+        }
+        let Some((header, rest)) = page.split_first_chunk::<HEADER_BYTES>() else {
+            return Ok(Err("fragment header is torn".into()));
+        };
+        let [_, length_high, length_low, crc @ ..] = header;
+        let length = usize::from(u16::from_be_bytes([*length_high, *length_low]));
+        if length > page_left - HEADER_BYTES {
+            return Ok(Err(format!("invalid record size {length}")));
+        }
+        let Some(bytes) = rest.get(..length) else { return Ok(Err("fragment is torn".into())) };
+        let (stored, found) = (u32::from_be_bytes(*crc), crc32c::crc32c(bytes));
+        if stored != found {
+            return Ok(Err(format!("unexpected checksum {found:x}, expected {stored:x}")));
+        }
+        self.at += (HEADER_BYTES + length) as u64;
+        let from = start + HEADER_BYTES;
+        Ok(Ok(Fragment::Part { part, compression, bytes: from..from + length }))
+    }
+
+    /// Makes the buffer hold the page of the current place; says where in the buffer the place is.
+    fn load(&mut self) -> io::Result<usize> {
+        let page_start = self.at - self.at % PAGE_BYTES as u64;
+        let buffer_end = self.buffer_start + self.buffer.len() as u64;
+        if page_start < self.buffer_start || page_start + PAGE_BYTES as u64 > buffer_end {
+            self.buffer.resize(BUFFER_PAGES * PAGE_BYTES, 0);
+            let read = self.file.read_at(&mut self.buffer, page_start)?;
+            self.buffer.truncate(read);
+            self.buffer_start = page_start;
+        }
+        Ok(((self.at - self.buffer_start) as usize).min(self.buffer.len()))
+    }
+
+    fn decompress(&mut self, compression: Compression) -> Result<(), String> {
+        match compression {
+            Compression::None => Ok(()),
+            Compression::Snappy => {
+                let bytes = snap::raw::decompress_len(&self.record).map_err(|e| e.to_string())?;
+                check_length(bytes)?;
+                self.decompressed.resize(bytes, 0);
+                let mut decoder = snap::raw::Decoder::new();
+                decoder.decompress(&self.record, &mut self.decompressed).map_err(|e| e.to_string())?;
+                Ok(())
+            }
+            Compression::Zstd => self.decompress_zstd(),
+        }
+    }
+
+    fn decompress_zstd(&mut self) -> Result<(), String> {
+        if let Ok(Some(bytes)) = zstd::zstd_safe::get_frame_content_size(&self.record) {
+            let bytes = usize::try_from(bytes).map_err(|e| e.to_string())?;
+            check_length(bytes)?;
+            self.decompressed.resize(bytes, 0);
+            let read = self
+                .decoder
+                .decompress_to_buffer(&self.record[..], &mut self.decompressed[..])
+                .map_err(|e| e.to_string())?;
+            self.decompressed.truncate(read);
+            return Ok(());
+        }
+        // A frame that does not say its size is read as a stream.
+        self.decompressed.clear();
+        let stream = zstd::stream::read::Decoder::new(&self.record[..]).map_err(|e| e.to_string())?;
+        let mut limited = io::Read::take(stream, RECORD_BYTES_MAX as u64 + 1);
+        io::Read::read_to_end(&mut limited, &mut self.decompressed).map_err(|e| e.to_string())?;
+        check_length(self.decompressed.len())
+    }
+}
+
+fn check_length(bytes: usize) -> Result<(), String> {
+    if bytes > RECORD_BYTES_MAX {
+        return Err(format!("record of {bytes} bytes is longer than {RECORD_BYTES_MAX}"));
+    }
+    Ok(())
+}
+
+/// What [`repair`] did.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Repair {
+    /// The segment was cut behind its last whole record.
+    Truncated {
+        /// Bytes that were cut off.
+        bytes: u64,
+    },
+    /// The segment was written anew with its readable records; the damaged file was kept beside it.
+    Rewritten {
+        /// Where the damaged file is now.
+        kept: PathBuf,
+    },
+}
+
+/// Makes a damaged segment readable for Prometheus too, which stops at the first bad place and then removes
+/// all segments after it. A damaged end is cut off; from a segment with damage in the middle, the
+/// readable records are copied, and the damaged file is set aside as `NNNNNNNN.damaged`.
+pub fn repair(disk: &dyn Disk, dir: &Path, segment: u32) -> io::Result<Repair> {
+    let path = segment_path(dir, segment);
+    let mut reader = SegmentReader::open(disk, dir, segment)?;
+    let (mut damaged, mut tail_only) = (false, true);
+    let mut clean_end = 0;
+    loop {
+        let read = match reader.next()? {
+            None => break,
+            Some(read) => read.is_ok(),
+        };
+        if !read {
+            damaged = true;
+        } else if damaged {
+            tail_only = false;
+            break;
+        } else {
+            clean_end = reader.good_end();
+        }
+    }
+    if tail_only {
+        let bytes = disk.stat(&path)?.map_or(0, |stat| stat.bytes);
+        let mut file = disk.append(&path)?;
+        file.set_len(clean_end)?;
+        file.sync_data()?;
+        return Ok(Repair::Truncated { bytes: bytes.saturating_sub(clean_end) });
+    }
+    let temporary = dir.join(format!("{segment:08}.repair{TEMPORARY_SUFFIX}"));
+    copy_readable(disk, dir, segment, &temporary)?;
+    let kept = dir.join(format!("{segment:08}.damaged"));
+    if disk.stat(&kept)?.is_none() {
+        disk.hard_link(&path, &kept)?;
+    }
+    disk.rename(&temporary, &path)?;
+    disk.sync_dir(dir)?;
+    Ok(Repair::Rewritten { kept })
+}
+
+/// Writes the readable records of a segment, uncompressed, into a new file.
+fn copy_readable(disk: &dyn Disk, dir: &Path, segment: u32, to: &Path) -> io::Result<()> {
+    let mut reader = SegmentReader::open(disk, dir, segment)?;
+    let mut out = disk.create(to)?;
+    let (mut framed, mut used) = (Vec::new(), 0usize);
+    while let Some(read) = reader.next()? {
+        let Ok(record) = read else { continue };
+        framed.clear();
+        put_fragments(&mut framed, used, record, Compression::None);
+        used = (used + framed.len()) % PAGE_BYTES;
+        out.write_all(&framed)?;
+    }
+    out.sync_data()
+}

@@ -1,0 +1,717 @@
+//! Records of the log: values to bytes and back. Layouts in docs/format/wal.md.
+//!
+//! Written are kinds 1 to 10, or 11 to 13 in place of the sample kinds when start timestamps are stored;
+//! all of 1 to 13 are read. Kinds unknown here are passed over, as Prometheus does.
+
+use std::sync::Arc;
+
+use ferula_model::{
+    CounterResetHint, Exemplar, FloatHistogram, Histogram, HistogramValue, LabelSet, MetricMetadata,
+    MetricType, Span, Timestamp,
+};
+
+use super::format::{Input, Truncated, put_uvarint, put_varint};
+
+/// The first byte of a record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Kind {
+    /// Labels of series.
+    Series = 1,
+    /// Float samples.
+    Samples = 2,
+    /// Deleted ranges of series.
+    Tombstones = 3,
+    /// Exemplars.
+    Exemplars = 4,
+    /// Out-of-order samples before this place are in `chunks_head` (only in the out-of-order log).
+    MmapMarkers = 5,
+    /// Type, unit and help of series.
+    Metadata = 6,
+    /// Integer histograms.
+    Histograms = 7,
+    /// Float histograms.
+    FloatHistograms = 8,
+    /// Integer histograms with custom buckets.
+    CustomHistograms = 9,
+    /// Float histograms with custom buckets.
+    CustomFloatHistograms = 10,
+    /// Float samples with start timestamps.
+    SamplesV2 = 11,
+    /// Integer histograms with start timestamps.
+    HistogramsV2 = 12,
+    /// Float histograms with start timestamps.
+    FloatHistogramsV2 = 13,
+}
+
+impl Kind {
+    /// The kind of a record, `None` for kinds of later versions and for empty records.
+    pub fn of(record: &[u8]) -> Option<Kind> {
+        Some(match record.first()? {
+            1 => Kind::Series,
+            2 => Kind::Samples,
+            3 => Kind::Tombstones,
+            4 => Kind::Exemplars,
+            5 => Kind::MmapMarkers,
+            6 => Kind::Metadata,
+            7 => Kind::Histograms,
+            8 => Kind::FloatHistograms,
+            9 => Kind::CustomHistograms,
+            10 => Kind::CustomFloatHistograms,
+            11 => Kind::SamplesV2,
+            12 => Kind::HistogramsV2,
+            13 => Kind::FloatHistogramsV2,
+            _ => return None,
+        })
+    }
+}
+
+/// Labels of one series.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LoggedSeries {
+    /// Its ref in the log.
+    pub series: u64,
+    /// Its labels.
+    pub labels: LabelSet,
+}
+
+/// One float sample.
+#[derive(Clone, Copy, Debug)]
+pub struct LoggedSample {
+    /// Ref of its series.
+    pub series: u64,
+    /// Milliseconds since the epoch.
+    pub at: i64,
+    /// Start timestamp, 0 for none.
+    pub start: i64,
+    /// The value; its bits are kept.
+    pub value: f64,
+}
+
+/// One histogram sample.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LoggedHistogram {
+    /// Ref of its series.
+    pub series: u64,
+    /// Milliseconds since the epoch.
+    pub at: i64,
+    /// Start timestamp, 0 for none.
+    pub start: i64,
+    /// The histogram.
+    pub value: HistogramValue,
+}
+
+/// A deleted range, both ends included.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LoggedTombstone {
+    /// Ref of the series.
+    pub series: u64,
+    /// First deleted moment.
+    pub min: i64,
+    /// Last deleted moment.
+    pub max: i64,
+}
+
+/// One exemplar.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LoggedExemplar {
+    /// Ref of its series.
+    pub series: u64,
+    /// The exemplar. Whether its page gave a timestamp is not logged.
+    pub exemplar: Exemplar,
+}
+
+/// All out-of-order samples of the series up to here are in `chunks_head`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LoggedMarker {
+    /// Ref of the series.
+    pub series: u64,
+    /// The chunk they went to; 0 when there was none yet.
+    pub chunk: u64,
+}
+
+/// Metadata of one series.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LoggedMetadata {
+    /// Ref of the series.
+    pub series: u64,
+    /// The metadata.
+    pub metadata: MetricMetadata,
+}
+
+/// What a record held. Reused from record to record; only the list of the record's kind is filled.
+#[derive(Debug, Default)]
+pub struct Records {
+    /// Of kind 1.
+    pub series: Vec<LoggedSeries>,
+    /// Of kinds 2 and 11.
+    pub samples: Vec<LoggedSample>,
+    /// Of kind 3.
+    pub tombstones: Vec<LoggedTombstone>,
+    /// Of kind 4.
+    pub exemplars: Vec<LoggedExemplar>,
+    /// Of kind 5.
+    pub markers: Vec<LoggedMarker>,
+    /// Of kind 6.
+    pub metadata: Vec<LoggedMetadata>,
+    /// Of kinds 7 to 10, 12 and 13.
+    pub histograms: Vec<LoggedHistogram>,
+    /// Histograms that were passed over because their schema is not known.
+    pub unknown_schemas: usize,
+}
+
+/// The bytes are not a record of their kind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("record of kind {kind} ends early or holds an impossible value")]
+pub struct RecordError {
+    /// The record's first byte.
+    pub kind: u8,
+}
+
+impl Records {
+    /// Reads a record. `None` when its kind is not known; then nothing is filled.
+    pub fn decode(&mut self, record: &[u8]) -> Result<Option<Kind>, RecordError> {
+        self.clear();
+        let Some(kind) = Kind::of(record) else { return Ok(None) };
+        let mut input = Input(&record[1..]);
+        let done = match kind {
+            Kind::Series => self.decode_series(&mut input),
+            Kind::Samples => self.decode_samples(&mut input),
+            Kind::SamplesV2 => self.decode_samples_v2(&mut input),
+            Kind::Tombstones => self.decode_tombstones(&mut input),
+            Kind::Exemplars => self.decode_exemplars(&mut input),
+            Kind::MmapMarkers => self.decode_markers(&mut input),
+            Kind::Metadata => self.decode_metadata(&mut input),
+            Kind::Histograms | Kind::CustomHistograms => self.decode_histograms(&mut input, integer),
+            Kind::FloatHistograms | Kind::CustomFloatHistograms => self.decode_histograms(&mut input, float),
+            Kind::HistogramsV2 => self.decode_histograms_v2(&mut input, integer),
+            Kind::FloatHistogramsV2 => self.decode_histograms_v2(&mut input, float),
+        };
+        match done {
+            Ok(()) => Ok(Some(kind)),
+            Err(Truncated) => {
+                self.clear();
+                Err(RecordError { kind: kind as u8 })
+            }
+        }
+    }
+
+    fn clear(&mut self) {
+        self.series.clear();
+        self.samples.clear();
+        self.tombstones.clear();
+        self.exemplars.clear();
+        self.markers.clear();
+        self.metadata.clear();
+        self.histograms.clear();
+        self.unknown_schemas = 0;
+    }
+
+    fn decode_series(&mut self, input: &mut Input<'_>) -> Result<(), Truncated> {
+        while !input.is_empty() {
+            let series = input.u64_be()?;
+            self.series.push(LoggedSeries { series, labels: labels(input)? });
+        }
+        Ok(())
+    }
+
+    fn decode_samples(&mut self, input: &mut Input<'_>) -> Result<(), Truncated> {
+        if input.is_empty() {
+            return Ok(());
+        }
+        let (first_series, first_at) = (input.u64_be()?, input.u64_be()? as i64);
+        while !input.is_empty() {
+            let series = first_series.wrapping_add_signed(input.varint()?);
+            let at = first_at.wrapping_add(input.varint()?);
+            let value = f64::from_bits(input.u64_be()?);
+            self.samples.push(LoggedSample { series, at, start: 0, value });
+        }
+        Ok(())
+    }
+
+    fn decode_samples_v2(&mut self, input: &mut Input<'_>) -> Result<(), Truncated> {
+        let mut places = PlacesV2::default();
+        while !input.is_empty() {
+            let (series, at, start) = places.next(input)?;
+            let value = f64::from_bits(input.u64_be()?);
+            self.samples.push(LoggedSample { series, at, start, value });
+        }
+        Ok(())
+    }
+
+    fn decode_tombstones(&mut self, input: &mut Input<'_>) -> Result<(), Truncated> {
+        while !input.is_empty() {
+            let series = input.u64_be()?;
+            let (min, max) = (input.varint()?, input.varint()?);
+            self.tombstones.push(LoggedTombstone { series, min, max });
+        }
+        Ok(())
+    }
+
+    fn decode_exemplars(&mut self, input: &mut Input<'_>) -> Result<(), Truncated> {
+        if input.is_empty() {
+            return Ok(());
+        }
+        let (first_series, first_at) = (input.u64_be()?, input.u64_be()? as i64);
+        while !input.is_empty() {
+            let series = first_series.wrapping_add_signed(input.varint()?);
+            let at = first_at.wrapping_add(input.varint()?);
+            let value = f64::from_bits(input.u64_be()?);
+            let timestamp = Timestamp::from_millis(at);
+            let exemplar = Exemplar { labels: labels(input)?, value, timestamp, has_timestamp: true };
+            self.exemplars.push(LoggedExemplar { series, exemplar });
+        }
+        Ok(())
+    }
+
+    fn decode_markers(&mut self, input: &mut Input<'_>) -> Result<(), Truncated> {
+        while !input.is_empty() {
+            self.markers.push(LoggedMarker { series: input.u64_be()?, chunk: input.u64_be()? });
+        }
+        Ok(())
+    }
+
+    fn decode_metadata(&mut self, input: &mut Input<'_>) -> Result<(), Truncated> {
+        while !input.is_empty() {
+            let series = input.uvarint()?;
+            let mut metadata = MetricMetadata { kind: metric_type(input.u8()?), ..Default::default() };
+            for _ in 0..input.count(2)? {
+                let (name, value) = (input.string()?, input.string()?);
+                match name {
+                    b"UNIT" => metadata.unit = text(value),
+                    b"HELP" => metadata.help = text(value),
+                    _ => {}
+                }
+            }
+            self.metadata.push(LoggedMetadata { series, metadata });
+        }
+        Ok(())
+    }
+
+    fn decode_histograms(&mut self, input: &mut Input<'_>, body: Body) -> Result<(), Truncated> {
+        if input.is_empty() {
+            return Ok(());
+        }
+        let (first_series, first_at) = (input.u64_be()?, input.u64_be()? as i64);
+        while !input.is_empty() {
+            let series = first_series.wrapping_add_signed(input.varint()?);
+            let at = first_at.wrapping_add(input.varint()?);
+            self.push_histogram(series, at, 0, body(input)?);
+        }
+        Ok(())
+    }
+
+    fn decode_histograms_v2(&mut self, input: &mut Input<'_>, body: Body) -> Result<(), Truncated> {
+        let mut places = PlacesV2::default();
+        while !input.is_empty() {
+            let (series, at, start) = places.next(input)?;
+            self.push_histogram(series, at, start, body(input)?);
+        }
+        Ok(())
+    }
+
+    fn push_histogram(&mut self, series: u64, at: i64, start: i64, value: HistogramValue) {
+        let schema = match &value {
+            HistogramValue::Integer(h) => h.schema,
+            HistogramValue::Float(h) => h.schema,
+        };
+        // Exponential schemas −9 to 52 are reserved, −53 has custom buckets; above 8 is a finer resolution
+        // than this version keeps.
+        if schema == ferula_model::histogram::CUSTOM_BUCKETS_SCHEMA || (-9..=8).contains(&schema) {
+            self.histograms.push(LoggedHistogram { series, at, start, value });
+        } else {
+            self.unknown_schemas += 1;
+        }
+    }
+}
+
+type Body = fn(&mut Input<'_>) -> Result<HistogramValue, Truncated>;
+
+/// Series, time and start timestamp of the records 11 to 13: refs relative to the one before, times to
+/// the first, start timestamps by a marker.
+#[derive(Default)]
+struct PlacesV2 {
+    first: Option<(i64, i64)>,
+    series: u64,
+    start: i64,
+}
+
+const NO_START: u8 = 0;
+const SAME_START: u8 = 1;
+const OTHER_START: u8 = 2;
+
+impl PlacesV2 {
+    fn next(&mut self, input: &mut Input<'_>) -> Result<(u64, i64, i64), Truncated> {
+        self.series = self.series.wrapping_add_signed(input.varint()?);
+        let at = input.varint()?;
+        let Some((first_at, first_start)) = self.first else {
+            self.start = input.varint()?;
+            self.first = Some((at, self.start));
+            return Ok((self.series, at, self.start));
+        };
+        self.start = match input.u8()? {
+            NO_START => 0,
+            SAME_START => self.start,
+            _ => first_start.wrapping_add(input.varint()?),
+        };
+        Ok((self.series, first_at.wrapping_add(at), self.start))
+    }
+
+    fn put(&mut self, out: &mut Vec<u8>, series: u64, at: i64, start: i64) {
+        put_varint(out, series.wrapping_sub(self.series) as i64);
+        match self.first {
+            None => {
+                put_varint(out, at);
+                put_varint(out, start);
+                self.first = Some((at, start));
+            }
+            Some((first_at, first_start)) => {
+                put_varint(out, at.wrapping_sub(first_at));
+                if start == 0 {
+                    out.push(NO_START);
+                } else if start == self.start {
+                    out.push(SAME_START);
+                } else {
+                    out.push(OTHER_START);
+                    put_varint(out, start.wrapping_sub(first_start));
+                }
+            }
+        }
+        (self.series, self.start) = (series, start);
+    }
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+fn labels(input: &mut Input<'_>) -> Result<LabelSet, Truncated> {
+    let count = input.count(2)?;
+    let mut pairs = Vec::with_capacity(count);
+    for _ in 0..count {
+        let (name, value) = (input.string()?, input.string()?);
+        pairs.push((String::from_utf8_lossy(name), String::from_utf8_lossy(value)));
+    }
+    let sorted = pairs.windows(2).all(|two| two[0].0 < two[1].0) && pairs.iter().all(|(_, v)| !v.is_empty());
+    if sorted {
+        Ok(LabelSet::from_sorted(pairs.iter().map(|(n, v)| (&**n, &**v))))
+    } else {
+        Ok(LabelSet::from_pairs(pairs))
+    }
+}
+
+fn hint(byte: u8) -> CounterResetHint {
+    match byte {
+        1 => CounterResetHint::Reset,
+        2 => CounterResetHint::NotReset,
+        3 => CounterResetHint::Gauge,
+        _ => CounterResetHint::Unknown,
+    }
+}
+
+fn hint_byte(hint: CounterResetHint) -> u8 {
+    match hint {
+        CounterResetHint::Unknown => 0,
+        CounterResetHint::Reset => 1,
+        CounterResetHint::NotReset => 2,
+        CounterResetHint::Gauge => 3,
+    }
+}
+
+fn spans(input: &mut Input<'_>) -> Result<Vec<Span>, Truncated> {
+    let count = input.count(2)?;
+    let mut spans = Vec::with_capacity(count);
+    for _ in 0..count {
+        let offset = input.varint()? as i32;
+        let length = u32::try_from(input.uvarint()?).map_err(|_| Truncated)?;
+        spans.push(Span { offset, length });
+    }
+    Ok(spans)
+}
+
+fn deltas(input: &mut Input<'_>) -> Result<Vec<i64>, Truncated> {
+    (0..input.count(1)?).map(|_| input.varint()).collect()
+}
+
+fn floats(input: &mut Input<'_>) -> Result<Vec<f64>, Truncated> {
+    (0..input.count(8)?).map(|_| input.u64_be().map(f64::from_bits)).collect()
+}
+
+fn custom_values(input: &mut Input<'_>, schema: i32) -> Result<Option<Arc<[f64]>>, Truncated> {
+    if schema != ferula_model::histogram::CUSTOM_BUCKETS_SCHEMA {
+        return Ok(None);
+    }
+    Ok(Some(floats(input)?.into()))
+}
+
+fn integer(input: &mut Input<'_>) -> Result<HistogramValue, Truncated> {
+    let mut h = Histogram {
+        counter_reset_hint: hint(input.u8()?),
+        schema: input.varint()? as i32,
+        zero_threshold: f64::from_bits(input.u64_be()?),
+        zero_count: input.uvarint()?,
+        count: input.uvarint()?,
+        sum: f64::from_bits(input.u64_be()?),
+        positive_spans: spans(input)?,
+        negative_spans: spans(input)?,
+        positive_buckets: deltas(input)?,
+        negative_buckets: deltas(input)?,
+        custom_values: None,
+    };
+    h.custom_values = custom_values(input, h.schema)?;
+    Ok(HistogramValue::Integer(Arc::new(h)))
+}
+
+fn float(input: &mut Input<'_>) -> Result<HistogramValue, Truncated> {
+    let mut h = FloatHistogram {
+        counter_reset_hint: hint(input.u8()?),
+        schema: input.varint()? as i32,
+        zero_threshold: f64::from_bits(input.u64_be()?),
+        zero_count: f64::from_bits(input.u64_be()?),
+        count: f64::from_bits(input.u64_be()?),
+        sum: f64::from_bits(input.u64_be()?),
+        positive_spans: spans(input)?,
+        negative_spans: spans(input)?,
+        positive_buckets: floats(input)?,
+        negative_buckets: floats(input)?,
+        custom_values: None,
+    };
+    h.custom_values = custom_values(input, h.schema)?;
+    Ok(HistogramValue::Float(Arc::new(h)))
+}
+
+fn put_string(out: &mut Vec<u8>, text: &str) {
+    put_uvarint(out, text.len() as u64);
+    out.extend_from_slice(text.as_bytes());
+}
+
+fn put_labels<'a>(out: &mut Vec<u8>, labels: impl ExactSizeIterator<Item = (&'a str, &'a str)>) {
+    put_uvarint(out, labels.len() as u64);
+    for (name, value) in labels {
+        put_string(out, name);
+        put_string(out, value);
+    }
+}
+
+/// Begins a record of series; [`put_series`] adds them.
+pub fn begin_series(out: &mut Vec<u8>) {
+    out.push(Kind::Series as u8);
+}
+
+/// Adds a series to a record that [`begin_series`] began.
+pub fn put_series<'a>(
+    out: &mut Vec<u8>,
+    series: u64,
+    labels: impl ExactSizeIterator<Item = (&'a str, &'a str)>,
+) {
+    out.extend_from_slice(&series.to_be_bytes());
+    put_labels(out, labels);
+}
+
+/// Writes a record of float samples; of kind 11 when start timestamps are stored.
+pub fn put_samples(out: &mut Vec<u8>, samples: &[LoggedSample], start_timestamps: bool) {
+    if start_timestamps {
+        out.push(Kind::SamplesV2 as u8);
+        let mut places = PlacesV2::default();
+        for sample in samples {
+            places.put(out, sample.series, sample.at, sample.start);
+            out.extend_from_slice(&sample.value.to_bits().to_be_bytes());
+        }
+        return;
+    }
+    out.push(Kind::Samples as u8);
+    let Some(first) = samples.first() else { return };
+    out.reserve(16 + samples.len() * 12);
+    put_first(out, first.series, first.at);
+    for sample in samples {
+        put_varint(out, sample.series.wrapping_sub(first.series) as i64);
+        put_varint(out, sample.at.wrapping_sub(first.at));
+        out.extend_from_slice(&sample.value.to_bits().to_be_bytes());
+    }
+}
+
+fn put_first(out: &mut Vec<u8>, series: u64, at: i64) {
+    out.extend_from_slice(&series.to_be_bytes());
+    out.extend_from_slice(&at.to_be_bytes());
+}
+
+/// Writes the records that histograms need: up to one each for integer, float, and both with custom buckets.
+/// `push` gets each record.
+pub fn put_histograms(
+    histograms: &[LoggedHistogram],
+    start_timestamps: bool,
+    mut push: impl FnMut(&dyn Fn(&mut Vec<u8>)),
+) {
+    let kinds = if start_timestamps {
+        &[Kind::HistogramsV2, Kind::FloatHistogramsV2][..]
+    } else {
+        &[Kind::Histograms, Kind::CustomHistograms, Kind::FloatHistograms, Kind::CustomFloatHistograms][..]
+    };
+    for kind in kinds {
+        let of_kind = || histograms.iter().filter(|h| histogram_kind(h, start_timestamps) == *kind);
+        if of_kind().next().is_none() {
+            continue;
+        }
+        push(&|out| {
+            out.push(*kind as u8);
+            let mut places = PlacesV2::default();
+            let mut first = None;
+            for h in of_kind() {
+                if start_timestamps {
+                    places.put(out, h.series, h.at, h.start);
+                } else {
+                    let (series, at) = *first.get_or_insert_with(|| {
+                        put_first(out, h.series, h.at);
+                        (h.series, h.at)
+                    });
+                    put_varint(out, h.series.wrapping_sub(series) as i64);
+                    put_varint(out, h.at.wrapping_sub(at));
+                }
+                put_histogram(out, &h.value);
+            }
+        });
+    }
+}
+
+fn histogram_kind(h: &LoggedHistogram, start_timestamps: bool) -> Kind {
+    use ferula_model::histogram::CUSTOM_BUCKETS_SCHEMA as CUSTOM;
+    match (&h.value, start_timestamps) {
+        (HistogramValue::Integer(_), true) => Kind::HistogramsV2,
+        (HistogramValue::Float(_), true) => Kind::FloatHistogramsV2,
+        (HistogramValue::Integer(h), false) if h.schema == CUSTOM => Kind::CustomHistograms,
+        (HistogramValue::Integer(_), false) => Kind::Histograms,
+        (HistogramValue::Float(h), false) if h.schema == CUSTOM => Kind::CustomFloatHistograms,
+        (HistogramValue::Float(_), false) => Kind::FloatHistograms,
+    }
+}
+
+fn put_spans(out: &mut Vec<u8>, spans: &[Span]) {
+    put_uvarint(out, spans.len() as u64);
+    for span in spans {
+        put_varint(out, i64::from(span.offset));
+        put_uvarint(out, u64::from(span.length));
+    }
+}
+
+fn put_float(out: &mut Vec<u8>, value: f64) {
+    out.extend_from_slice(&value.to_bits().to_be_bytes());
+}
+
+fn put_floats(out: &mut Vec<u8>, values: &[f64]) {
+    put_uvarint(out, values.len() as u64);
+    for value in values {
+        put_float(out, *value);
+    }
+}
+
+fn put_histogram(out: &mut Vec<u8>, value: &HistogramValue) {
+    let (schema, custom) = match value {
+        HistogramValue::Integer(h) => {
+            out.push(hint_byte(h.counter_reset_hint));
+            put_varint(out, i64::from(h.schema));
+            put_float(out, h.zero_threshold);
+            put_uvarint(out, h.zero_count);
+            put_uvarint(out, h.count);
+            put_float(out, h.sum);
+            put_spans(out, &h.positive_spans);
+            put_spans(out, &h.negative_spans);
+            for buckets in [&h.positive_buckets, &h.negative_buckets] {
+                put_uvarint(out, buckets.len() as u64);
+                buckets.iter().for_each(|bucket| put_varint(out, *bucket));
+            }
+            (h.schema, &h.custom_values)
+        }
+        HistogramValue::Float(h) => {
+            out.push(hint_byte(h.counter_reset_hint));
+            put_varint(out, i64::from(h.schema));
+            for value in [h.zero_threshold, h.zero_count, h.count, h.sum] {
+                put_float(out, value);
+            }
+            put_spans(out, &h.positive_spans);
+            put_spans(out, &h.negative_spans);
+            put_floats(out, &h.positive_buckets);
+            put_floats(out, &h.negative_buckets);
+            (h.schema, &h.custom_values)
+        }
+    };
+    if schema == ferula_model::histogram::CUSTOM_BUCKETS_SCHEMA {
+        put_floats(out, custom.as_deref().unwrap_or_default());
+    }
+}
+
+/// Writes a record of tombstones.
+pub fn put_tombstones(out: &mut Vec<u8>, tombstones: &[LoggedTombstone]) {
+    out.push(Kind::Tombstones as u8);
+    for tombstone in tombstones {
+        out.extend_from_slice(&tombstone.series.to_be_bytes());
+        put_varint(out, tombstone.min);
+        put_varint(out, tombstone.max);
+    }
+}
+
+/// Writes a record of exemplars.
+pub fn put_exemplars(out: &mut Vec<u8>, exemplars: &[LoggedExemplar]) {
+    out.push(Kind::Exemplars as u8);
+    let Some(first) = exemplars.first() else { return };
+    let first_at = first.exemplar.timestamp.millis();
+    put_first(out, first.series, first_at);
+    for logged in exemplars {
+        put_varint(out, logged.series.wrapping_sub(first.series) as i64);
+        put_varint(out, logged.exemplar.timestamp.millis().wrapping_sub(first_at));
+        put_float(out, logged.exemplar.value);
+        put_labels(out, logged.exemplar.labels.iter());
+    }
+}
+
+/// Writes a record of out-of-order markers.
+pub fn put_markers(out: &mut Vec<u8>, markers: &[LoggedMarker]) {
+    out.push(Kind::MmapMarkers as u8);
+    for marker in markers {
+        out.extend_from_slice(&marker.series.to_be_bytes());
+        out.extend_from_slice(&marker.chunk.to_be_bytes());
+    }
+}
+
+/// Writes a record of metadata.
+pub fn put_metadata(out: &mut Vec<u8>, metadata: &[LoggedMetadata]) {
+    out.push(Kind::Metadata as u8);
+    for logged in metadata {
+        put_uvarint(out, logged.series);
+        out.push(metric_type_byte(logged.metadata.kind));
+        put_uvarint(out, 2);
+        put_string(out, "UNIT");
+        put_string(out, &logged.metadata.unit);
+        put_string(out, "HELP");
+        put_string(out, &logged.metadata.help);
+    }
+}
+
+fn metric_type(byte: u8) -> MetricType {
+    match byte {
+        1 => MetricType::Counter,
+        2 => MetricType::Gauge,
+        3 => MetricType::Histogram,
+        4 => MetricType::GaugeHistogram,
+        5 => MetricType::Summary,
+        6 => MetricType::Info,
+        7 => MetricType::StateSet,
+        _ => MetricType::Unknown,
+    }
+}
+
+fn metric_type_byte(kind: MetricType) -> u8 {
+    match kind {
+        MetricType::Unknown => 0,
+        MetricType::Counter => 1,
+        MetricType::Gauge => 2,
+        MetricType::Histogram => 3,
+        MetricType::GaugeHistogram => 4,
+        MetricType::Summary => 5,
+        MetricType::Info => 6,
+        MetricType::StateSet => 7,
+    }
+}
+
+#[cfg(test)]
+#[path = "record_tests.rs"]
+mod tests;
