@@ -1,12 +1,49 @@
 //! Native histograms: integer and float, exponential and custom buckets.
 //!
-//! Schemas −4..8 have exponential buckets (base 2^(2^−schema)), schema −53 has custom upper bounds.
-//! Rules and names as in `model/histogram/` of Prometheus.
+//! Schemas −4..8 have exponential buckets (base 2^(2^−schema)), schema −53 has custom upper bounds ("NHCB").
+//! Rules, names and texts as in `model/histogram/` of Prometheus; results are equal to the last bit.
+//!
+//! ```text
+//! schema.rs      which schemas there are           combine.rs   add, subtract, compensated add, scale
+//! bounds.rs      bounds of exponential buckets     zero.rs      one zero bucket for two histograms
+//! buckets.rs     iterate with bounds and counts    custom.rs    one list of bounds for two NHCBs
+//! validate.rs    refuse what contradicts itself    reset.rs     did the counter restart?
+//! compact.rs     drop empty buckets                trim.rs      `</` and `>/`
+//! resolution.rs  to a coarser schema               text.rs      as Prometheus prints them
+//! convert.rs     integer to float, equality, size
+//! ```
+//!
+//! Elsewhere: bytes of histogram chunks (`ferula-chunk`), JSON (`ferula-api`), quantiles (`ferula-promql`).
+//! No function here panics on a histogram that contradicts itself; surplus buckets or spans are left out.
+
+mod bounds;
+mod buckets;
+mod combine;
+mod compact;
+mod convert;
+mod custom;
+mod kahan;
+mod layout;
+mod reset;
+mod resolution;
+mod schema;
+#[cfg(test)]
+mod testing;
+mod text;
+mod trim;
+mod validate;
+mod zero;
 
 use std::sync::Arc;
 
-/// Schema of histograms whose bucket bounds are listed in `custom_values`.
-pub const CUSTOM_BUCKETS_SCHEMA: i32 = -53;
+pub use bounds::{exponential_bound, upper_bound};
+pub use buckets::{Boundaries, Bucket, BucketIter, IntegerBucket};
+pub use combine::Combined;
+pub use custom::bounds_match;
+pub use kahan::kahan_add;
+pub use schema::*;
+pub use trim::Keep;
+pub use validate::HistogramError;
 
 /// A run of neighbouring buckets that are present.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
