@@ -1,0 +1,268 @@
+//! The messages of remote write 1.0 (`prometheus.WriteRequest`), read field by field without copying.
+//!
+//! Field numbers are those of `prompb/types.proto` and `prompb/remote.proto` of Prometheus.
+
+use std::sync::Arc;
+
+use ferula_model::{
+    CounterResetHint, Exemplar, FloatHistogram, Histogram, HistogramValue, LabelSet, Span, Timestamp,
+};
+
+use crate::protobuf::{ProtobufError, Reader, Value};
+
+/// The series of a request, in order. Metadata is passed over, as Prometheus' receiver does.
+pub struct WriteRequest<'a> {
+    fields: Reader<'a>,
+}
+
+impl<'a> WriteRequest<'a> {
+    /// Over an unpacked request.
+    pub fn new(message: &'a [u8]) -> Self {
+        WriteRequest { fields: Reader::new(message) }
+    }
+
+    /// The next series.
+    pub fn next(&mut self) -> Result<Option<TimeSeries<'a>>, ProtobufError> {
+        while let Some((number, value)) = self.fields.field()? {
+            match number {
+                1 => return Ok(Some(TimeSeries { message: value.bytes("WriteRequest.timeseries")? })),
+                3 => drop(value.bytes("WriteRequest.metadata")?),
+                _ => {}
+            }
+        }
+        Ok(None)
+    }
+}
+
+/// One series with its samples.
+#[derive(Clone, Copy)]
+pub struct TimeSeries<'a> {
+    message: &'a [u8],
+}
+
+/// One field of a series that is not a label.
+pub enum Item<'a> {
+    /// A float sample: milliseconds and value.
+    Sample(i64, f64),
+    /// A histogram sample: milliseconds and histogram.
+    Histogram(i64, HistogramValue),
+    /// An exemplar, still packed.
+    Exemplar(&'a [u8]),
+}
+
+impl<'a> TimeSeries<'a> {
+    /// The bytes from the first label to the last, which identify the series as long as its sender writes labels
+    /// the same way each time. Also checks that the message can be walked.
+    pub fn label_bytes(&self) -> Result<&'a [u8], ProtobufError> {
+        let mut reader = Reader::new(self.message);
+        let (mut first, mut last) = (None, 0);
+        loop {
+            let start = self.message.len() - reader.rest().len();
+            let Some((number, _)) = reader.field()? else { break };
+            if number == 1 {
+                first.get_or_insert(start);
+                last = self.message.len() - reader.rest().len();
+            } else if first.is_some() {
+                // Labels come first; whatever follows may still hold labels, but then nothing is gained by a key.
+                break;
+            }
+        }
+        Ok(first.map_or(&[][..], |first| &self.message[first..last]))
+    }
+
+    /// All labels, in the order sent.
+    pub fn labels(&self) -> Result<Vec<(&'a str, &'a str)>, ProtobufError> {
+        labels(self.message)
+    }
+
+    /// Gives every sample, histogram and exemplar to `take`, in the order sent.
+    pub fn items<E: From<ProtobufError>>(
+        &self,
+        mut take: impl FnMut(Item<'a>) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let mut reader = Reader::new(self.message);
+        while let Some((number, value)) = reader.field()? {
+            match number {
+                2 => {
+                    let (timestamp, value) = sample(value.bytes("TimeSeries.samples")?)?;
+                    take(Item::Sample(timestamp, value))?;
+                }
+                3 => take(Item::Exemplar(value.bytes("TimeSeries.exemplars")?))?,
+                4 => {
+                    let (timestamp, value) = histogram(value.bytes("TimeSeries.histograms")?)?;
+                    take(Item::Histogram(timestamp, value))?;
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Field 1 of series and exemplars: repeated labels.
+fn labels(message: &[u8]) -> Result<Vec<(&str, &str)>, ProtobufError> {
+    let mut reader = Reader::new(message);
+    let mut labels = Vec::with_capacity(16);
+    while let Some((number, value)) = reader.field()? {
+        if number == 1 {
+            labels.push(label(value.bytes("TimeSeries.labels")?)?);
+        }
+    }
+    Ok(labels)
+}
+
+fn label(message: &[u8]) -> Result<(&str, &str), ProtobufError> {
+    let mut reader = Reader::new(message);
+    let mut label = ("", "");
+    while let Some((number, value)) = reader.field()? {
+        match number {
+            1 => label.0 = value.text("Label.name")?,
+            2 => label.1 = value.text("Label.value")?,
+            _ => {}
+        }
+    }
+    Ok(label)
+}
+
+fn sample(message: &[u8]) -> Result<(i64, f64), ProtobufError> {
+    let mut reader = Reader::new(message);
+    let (mut timestamp, mut float) = (0, 0.0);
+    while let Some((number, value)) = reader.field()? {
+        match number {
+            1 => float = value.double("Sample.value")?,
+            2 => timestamp = value.int("Sample.timestamp")?,
+            _ => {}
+        }
+    }
+    Ok((timestamp, float))
+}
+
+/// Unpacks an exemplar.
+pub fn exemplar(message: &[u8]) -> Result<Exemplar, ProtobufError> {
+    let mut reader = Reader::new(message);
+    let (mut timestamp, mut float) = (0, 0.0);
+    while let Some((number, value)) = reader.field()? {
+        match number {
+            2 => float = value.double("Exemplar.value")?,
+            3 => timestamp = value.int("Exemplar.timestamp")?,
+            _ => {}
+        }
+    }
+    Ok(Exemplar {
+        labels: LabelSet::from_pairs(labels(message)?),
+        value: float,
+        timestamp: Timestamp::from_millis(timestamp),
+        has_timestamp: timestamp != 0,
+    })
+}
+
+/// A count that is a whole number or a float; which of the two decides what the histogram is.
+#[derive(Clone, Copy)]
+enum Count {
+    Integer(u64),
+    Float(f64),
+}
+
+#[derive(Default)]
+struct HistogramFields {
+    count: Option<Count>,
+    zero_count: Option<Count>,
+    sum: f64,
+    schema: i32,
+    zero_threshold: f64,
+    negative_spans: Vec<Span>,
+    negative_deltas: Vec<i64>,
+    negative_counts: Vec<f64>,
+    positive_spans: Vec<Span>,
+    positive_deltas: Vec<i64>,
+    positive_counts: Vec<f64>,
+    reset_hint: u64,
+    timestamp: i64,
+    custom_values: Vec<f64>,
+}
+
+fn histogram(message: &[u8]) -> Result<(i64, HistogramValue), ProtobufError> {
+    let mut reader = Reader::new(message);
+    let mut fields = HistogramFields::default();
+    while let Some((number, value)) = reader.field()? {
+        fields.set(number, value)?;
+    }
+    Ok((fields.timestamp, fields.finish()))
+}
+
+impl HistogramFields {
+    fn set(&mut self, number: u32, value: Value<'_>) -> Result<(), ProtobufError> {
+        match number {
+            1 => self.count = Some(Count::Integer(value.uint("Histogram.count_int")?)),
+            2 => self.count = Some(Count::Float(value.double("Histogram.count_float")?)),
+            3 => self.sum = value.double("Histogram.sum")?,
+            // A schema beyond 32 bits is cut as Go's decoder does; the store refuses schemas that do not exist.
+            4 => self.schema = value.sint("Histogram.schema")? as i32,
+            5 => self.zero_threshold = value.double("Histogram.zero_threshold")?,
+            6 => self.zero_count = Some(Count::Integer(value.uint("Histogram.zero_count_int")?)),
+            7 => self.zero_count = Some(Count::Float(value.double("Histogram.zero_count_float")?)),
+            8 => self.negative_spans.push(span(value.bytes("Histogram.negative_spans")?)?),
+            9 => value.extend_sints("Histogram.negative_deltas", &mut self.negative_deltas)?,
+            10 => value.extend_doubles("Histogram.negative_counts", &mut self.negative_counts)?,
+            11 => self.positive_spans.push(span(value.bytes("Histogram.positive_spans")?)?),
+            12 => value.extend_sints("Histogram.positive_deltas", &mut self.positive_deltas)?,
+            13 => value.extend_doubles("Histogram.positive_counts", &mut self.positive_counts)?,
+            14 => self.reset_hint = value.uint("Histogram.reset_hint")?,
+            15 => self.timestamp = value.int("Histogram.timestamp")?,
+            16 => value.extend_doubles("Histogram.custom_values", &mut self.custom_values)?,
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn finish(self) -> HistogramValue {
+        let counter_reset_hint = match self.reset_hint {
+            1 => CounterResetHint::Reset,
+            2 => CounterResetHint::NotReset,
+            3 => CounterResetHint::Gauge,
+            _ => CounterResetHint::Unknown,
+        };
+        let custom_values = (!self.custom_values.is_empty()).then(|| Arc::from(self.custom_values));
+        if let Some(Count::Float(count)) = self.count {
+            return HistogramValue::Float(Arc::new(FloatHistogram {
+                counter_reset_hint,
+                schema: self.schema,
+                zero_threshold: self.zero_threshold,
+                zero_count: if let Some(Count::Float(zero)) = self.zero_count { zero } else { 0.0 },
+                count,
+                sum: self.sum,
+                positive_spans: self.positive_spans,
+                negative_spans: self.negative_spans,
+                positive_buckets: self.positive_counts,
+                negative_buckets: self.negative_counts,
+                custom_values,
+            }));
+        }
+        HistogramValue::Integer(Arc::new(Histogram {
+            counter_reset_hint,
+            schema: self.schema,
+            zero_threshold: self.zero_threshold,
+            zero_count: if let Some(Count::Integer(zero)) = self.zero_count { zero } else { 0 },
+            count: if let Some(Count::Integer(count)) = self.count { count } else { 0 },
+            sum: self.sum,
+            positive_spans: self.positive_spans,
+            negative_spans: self.negative_spans,
+            positive_buckets: self.positive_deltas,
+            negative_buckets: self.negative_deltas,
+            custom_values,
+        }))
+    }
+}
+
+fn span(message: &[u8]) -> Result<Span, ProtobufError> {
+    let mut reader = Reader::new(message);
+    let mut span = Span { offset: 0, length: 0 };
+    while let Some((number, value)) = reader.field()? {
+        match number {
+            1 => span.offset = value.sint("BucketSpan.offset")? as i32,
+            2 => span.length = value.uint("BucketSpan.length")? as u32,
+            _ => {}
+        }
+    }
+    Ok(span)
+}

@@ -1,0 +1,23 @@
+//! Remote write: any body gets an answer, packed or not.
+
+use ferula_model::Timestamp;
+use ferula_remote::{snappy, write::Receiver};
+use ferula_telemetry::Registry;
+use ferula_testkit::MemStorage;
+
+fn main() {
+    ferula_telemetry::logging::init(
+        ferula_telemetry::logging::Level::Error,
+        ferula_telemetry::logging::Format::Logfmt,
+    );
+    // One series `{__name__="x"}` with one sample, as protobuf.
+    let seed: &[u8] =
+        b"\x0a\x1f\x0a\x0d\x0a\x08__name__\x12\x01x\x12\x0e\x09\0\0\0\0\0\0\xf0\x3f\x10\x80\x80\x80\x80\x01";
+    let receiver = Receiver::new(&Registry::new());
+    ferula_fuzz::drive("remote_write", &[seed, b"\x22\x04\x09\0\0\0"], |input| {
+        let now = Timestamp::from_millis(1 << 40);
+        let store = MemStorage::new();
+        let _ = receiver.write(&store, input, now);
+        let _ = receiver.write(&store, &snappy::encode(input), now);
+    });
+}
