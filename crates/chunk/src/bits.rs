@@ -102,7 +102,7 @@ pub(crate) const fn low_mask(count: u8) -> u64 {
 
 /// Reads bits from the data of a chunk.
 #[derive(Clone, Debug)]
-pub(crate) struct BitReader<'a> {
+pub struct BitReader<'a> {
     data: &'a [u8],
     /// Bits read so far, the header's included.
     at: usize,

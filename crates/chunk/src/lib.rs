@@ -14,10 +14,20 @@
 pub mod bits;
 mod columns;
 mod encoding;
+pub mod histogram;
+mod samples;
+mod start;
 mod varbit;
-pub mod xor;
+mod xor;
+mod xor2;
 
 pub use bits::{BitSink, Corrupt};
 pub use columns::Columns;
 pub use encoding::{Chunk, ChunkRef, Encoding, ValueKind};
+pub use histogram::{
+    Fit, FloatHistogramIter, FloatHistogramWriter, HistogramColumns, HistogramIter, IntegerHistogramWriter,
+    Relayout, counter_reset_header, decode_histograms,
+};
+pub use samples::{Sample, SampleIter, SampleValue, decode_floats};
 pub use xor::{XorChunk, XorIter, XorWriter, decode_xor};
+pub use xor2::{Xor2Chunk, Xor2Iter, Xor2Writer, decode_xor2};
