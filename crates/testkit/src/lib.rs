@@ -1,4 +1,5 @@
-//! For tests only: simulated clock, memory storage, fake targets, the way to the shared cases.
+//! For tests only: memory storage, fake targets, the way to the shared cases. (The simulated clock is
+//! `ferula_runtime::clock::SimClock`.)
 
 pub mod mem_storage;
 pub mod shared;

@@ -1,55 +1,88 @@
-//! A store in memory that is slow and obvious: what tests put between producers and readers.
+//! A store in memory, written the plainest way: a list of series, each a map from time to sample.
 //!
-//! Keeps every sample of every series in a vector, checks order and duplicates as Prometheus does, and shows a
-//! commit whole or not at all. No time ranges are dropped, nothing is logged, nothing is limited.
+//! It is the oracle that the real store is compared with, and lets PromQL be tested without disk. Rows come in order of
+//! creation, as from the head. Appends are checked as Prometheus' head checks them without an out-of-order window.
+//! Commits are visible as a whole: readers hold a copy of the state.
 
-use std::collections::BTreeMap;
-use std::ops::{ControlFlow, Range};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::ops::Range;
+use std::sync::{Arc, Mutex, MutexGuard};
 
+use ferula_model::value::{STALE_NAN, is_stale};
 use ferula_model::{
-    Exemplar, FloatHistogram, HistogramValue, LabelSet, Matcher, MetricMetadata, SeriesRef, TimeRange,
-    Timestamp,
+    CounterResetHint, Exemplar, FloatHistogram, HistogramValue, LabelSet, Matcher, MetricMetadata, SeriesRef,
+    TimeRange, Timestamp,
 };
 use ferula_storage::{
     AppendError, AppendOutcome, Appendable, Appender, CommitError, Durability, Hints, Queryable, Refusal,
     RowSink, SampleBatch, SampleKind, SelectionId, SeriesSamples, Snapshot, StorageError,
 };
 
-/// How an integer histogram becomes a float one: given by the test, so that the kit needs no histogram code.
-type ToFloat = fn(&ferula_model::Histogram) -> FloatHistogram;
-
-/// The store. Cloning gives another handle to the same samples.
-#[derive(Clone, Default)]
-pub struct MemStorage(Arc<Mutex<State>>);
-
-#[derive(Clone, Default)]
-struct State {
-    /// In order of creation; a series' ref is its place + 1.
-    series: Vec<Series>,
-    by_labels: BTreeMap<LabelSet, usize>,
-    to_float: Option<ToFloat>,
+/// The store. Cloning gives a second handle to the same data.
+#[derive(Clone, Debug, Default)]
+pub struct MemStorage {
+    state: Arc<Mutex<Arc<State>>>,
 }
 
-#[derive(Clone, Default)]
+#[derive(Clone, Debug, Default)]
+struct State {
+    series: Vec<Series>,
+    by_labels: HashMap<LabelSet, SeriesRef>,
+}
+
+#[derive(Clone, Debug)]
 struct Series {
     labels: LabelSet,
-    samples: SeriesSamples,
+    samples: BTreeMap<i64, Sample>,
     exemplars: Vec<Exemplar>,
     metadata: Option<MetricMetadata>,
 }
 
-impl MemStorage {
-    /// A store without samples.
-    pub fn new() -> Self {
-        Self::default()
+#[derive(Clone, Debug)]
+struct Sample {
+    value: Value,
+    start: i64,
+}
+
+#[derive(Clone, Debug)]
+enum Value {
+    Float(f64),
+    Histogram(HistogramValue),
+}
+
+impl Value {
+    fn equals(&self, other: &Value) -> bool {
+        match (self, other) {
+            (Value::Float(a), Value::Float(b)) => a.to_bits() == b.to_bits(),
+            (Value::Histogram(a), Value::Histogram(b)) => a.equals(b),
+            _ => false,
+        }
+    }
+}
+
+impl State {
+    fn get(&self, series: SeriesRef) -> Option<&Series> {
+        self.series.get(series.get() as usize - 1)
     }
 
-    /// A store that takes integer histograms too.
-    pub fn with_integer_histograms(to_float: ToFloat) -> Self {
-        let store = Self::default();
-        store.lock().to_float = Some(to_float);
-        store
+    fn at(&mut self, series: SeriesRef) -> &mut Series {
+        &mut self.series[series.get() as usize - 1]
+    }
+
+    fn with_labels(&self, labels: &LabelSet) -> Option<&Series> {
+        self.by_labels.get(labels).and_then(|series| self.get(*series))
+    }
+
+    fn selected(&self, matchers: &[Matcher]) -> impl Iterator<Item = usize> {
+        let satisfies = |series: &Series| matchers.iter().all(|m| m.matches(series.labels.value(&m.name)));
+        (0..self.series.len()).filter(move |i| satisfies(&self.series[*i]))
+    }
+}
+
+impl MemStorage {
+    /// An empty store.
+    pub fn new() -> MemStorage {
+        MemStorage::default()
     }
 
     /// Puts float samples (milliseconds, value) of one series in.
@@ -71,39 +104,52 @@ impl MemStorage {
 
     /// Float samples of the series with exactly these labels.
     pub fn floats(&self, labels: &[(&str, &str)]) -> Vec<(i64, f64)> {
-        let state = self.lock();
-        let Some(at) = state.by_labels.get(&LabelSet::from_pairs(labels.iter().copied())) else {
+        let state = self.state();
+        let Some(series) = state.with_labels(&LabelSet::from_pairs(labels.iter().copied())) else {
             return Vec::new();
         };
-        let floats = &state.series[*at].samples.floats;
-        floats.timestamps.iter().copied().zip(floats.values.iter().copied()).collect()
+        let floats = series.samples.iter().filter_map(|(t, sample)| match sample.value {
+            Value::Float(v) => Some((*t, v)),
+            Value::Histogram(_) => None,
+        });
+        floats.collect()
     }
 
     /// Labels of all series, in order of creation.
     pub fn series(&self) -> Vec<LabelSet> {
-        self.lock().series.iter().map(|series| series.labels.clone()).collect()
+        self.state().series.iter().map(|series| series.labels.clone()).collect()
     }
 
     /// Metadata that was last written for the series.
     pub fn metadata(&self, labels: &LabelSet) -> Option<MetricMetadata> {
-        let state = self.lock();
-        state.by_labels.get(labels).and_then(|at| state.series[*at].metadata.clone())
+        self.state().with_labels(labels).and_then(|series| series.metadata.clone())
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    fn state(&self) -> MutexGuard<'_, Arc<State>> {
+        self.state.lock().expect("no test panics while it holds the lock")
     }
 }
 
 impl Appendable for MemStorage {
     fn appender(&self) -> Box<dyn Appender + '_> {
-        Box::new(MemAppender { store: self, pending: SampleBatch::default() })
+        Box::new(MemAppender {
+            storage: self,
+            pending: SampleBatch::default(),
+            samples: Vec::new(),
+            newest: HashMap::new(),
+        })
     }
 }
 
-struct MemAppender<'s> {
-    store: &'s MemStorage,
+/// Holds what was accepted until the commit. Series are created at once; without samples nobody sees them.
+struct MemAppender<'a> {
+    storage: &'a MemStorage,
+    /// Exemplars and metadata.
     pending: SampleBatch,
+    /// In order of arrival.
+    samples: Vec<(SeriesRef, i64, Sample)>,
+    /// Place in `samples` of the newest one of each series.
+    newest: HashMap<SeriesRef, usize>,
 }
 
 impl Appender for MemAppender<'_> {
@@ -111,131 +157,140 @@ impl Appender for MemAppender<'_> {
         if labels.is_empty() {
             return Err(AppendError::EmptyLabelSet);
         }
-        let mut state = self.store.lock();
-        let next = state.series.len();
-        let at = *state.by_labels.entry(labels.clone()).or_insert(next);
-        if at == next {
-            state.series.push(Series { labels: labels.clone(), ..Series::default() });
+        let mut shared = self.storage.state();
+        if let Some(found) = shared.by_labels.get(labels) {
+            return Ok(*found);
         }
-        Ok(SeriesRef::new(at as u64 + 1).expect("at least 1"))
+        let state = Arc::make_mut(&mut shared);
+        state.series.push(Series {
+            labels: labels.clone(),
+            samples: BTreeMap::new(),
+            exemplars: Vec::new(),
+            metadata: None,
+        });
+        let made = SeriesRef::new(state.series.len() as u64).expect("one series was just added");
+        state.by_labels.insert(labels.clone(), made);
+        Ok(made)
     }
 
     fn append(&mut self, batch: &mut SampleBatch) -> AppendOutcome {
-        let state = self.store.lock();
+        let state = self.storage.state().clone();
         let mut outcome = AppendOutcome::default();
         for index in 0..batch.refs.len() {
-            let (series, timestamp) = (batch.refs[index], batch.timestamps[index]);
-            let value = batch.values[index];
-            match self.check(&state, series, timestamp, Some(value)) {
-                Ok(()) => {
-                    let start = batch.start_timestamps.get(index).copied().unwrap_or(0);
-                    self.pending.push_float_with_start(series, timestamp, value, start);
-                    outcome.accepted += 1;
-                }
-                Err(error) => outcome.refused.push(Refusal { kind: SampleKind::Float, index, error }),
+            let value = Value::Float(batch.values[index]);
+            let start = batch.start_timestamps.get(index).copied().unwrap_or(0);
+            let done = self.put(&state, batch.refs[index], batch.timestamps[index], Sample { value, start });
+            note(&mut outcome, SampleKind::Float, index, done);
+        }
+        for (index, sample) in batch.histograms.iter().enumerate() {
+            let done = valid(&sample.value).and_then(|()| {
+                let value = Value::Histogram(sample.value.clone());
+                let stored = Sample { value, start: sample.start_timestamp };
+                self.put(&state, sample.series, sample.timestamp, stored)
+            });
+            note(&mut outcome, SampleKind::Histogram, index, done);
+        }
+        for (index, (series, exemplar)) in batch.exemplars.iter().enumerate() {
+            match self.check_exemplar(&state, *series, exemplar) {
+                Ok(()) => self.pending.exemplars.push((*series, exemplar.clone())),
+                Err(error) => outcome.refused.push(Refusal { kind: SampleKind::Exemplar, index, error }),
             }
         }
-        for (index, sample) in batch.histograms.drain(..).enumerate() {
-            match self.check(&state, sample.series, sample.timestamp, None) {
-                Ok(()) => {
-                    self.pending.histograms.push(sample);
-                    outcome.accepted += 1;
-                }
-                Err(error) => outcome.refused.push(Refusal { kind: SampleKind::Histogram, index, error }),
-            }
-        }
-        self.pending.exemplars.append(&mut batch.exemplars);
         self.pending.metadata.append(&mut batch.metadata);
         batch.clear();
         outcome
     }
 
-    fn commit(mut self: Box<Self>, _: Durability) -> Result<(), CommitError> {
-        let mut state = self.store.lock();
-        let to_float = state.to_float;
-        for index in 0..self.pending.refs.len() {
-            let start = self.pending.start_timestamps.get(index).copied();
-            let (timestamp, value) = (self.pending.timestamps[index], self.pending.values[index]);
-            state.push_float(self.pending.refs[index], timestamp, value, start);
+    fn commit(self: Box<Self>, _durability: Durability) -> Result<(), CommitError> {
+        let mut shared = self.storage.state();
+        let state = Arc::make_mut(&mut shared);
+        for (series, at, sample) in self.samples {
+            // Another appender may have been faster; the head drops what came too late as well.
+            let samples = &mut state.at(series).samples;
+            if samples.last_key_value().is_none_or(|(newest, _)| at > *newest) {
+                samples.insert(at, sample);
+            }
         }
-        for sample in self.pending.histograms.drain(..) {
-            let value = match (sample.value, to_float) {
-                (HistogramValue::Float(value), _) => value,
-                (HistogramValue::Integer(value), Some(to_float)) => Arc::new(to_float(&value)),
-                (HistogramValue::Integer(_), None) => panic!("made without integer histograms"),
-            };
-            let column = &mut state.at(sample.series).samples.histograms;
-            column.timestamps.push(sample.timestamp);
-            column.values.push(value);
-        }
-        for (series, exemplar) in self.pending.exemplars.drain(..) {
+        for (series, exemplar) in self.pending.exemplars {
             state.at(series).exemplars.push(exemplar);
         }
-        for (series, metadata) in self.pending.metadata.drain(..) {
+        for (series, metadata) in self.pending.metadata {
             state.at(series).metadata = Some(metadata);
         }
         Ok(())
     }
 }
 
-impl MemAppender<'_> {
-    /// Order and duplicates, against what is stored and what this appender already holds.
-    fn check(
-        &self,
-        state: &State,
-        series: SeriesRef,
-        timestamp: i64,
-        value: Option<f64>,
-    ) -> Result<(), AppendError> {
-        let stored = state.series.get(series.get() as usize - 1).ok_or(AppendError::UnknownSeries)?;
-        let stored = &stored.samples;
-        let pending_float = (0..self.pending.refs.len())
-            .rev()
-            .find(|index| self.pending.refs[*index] == series)
-            .map(|index| (self.pending.timestamps[index], Some(self.pending.values[index])));
-        let pending_histogram = self.pending.histograms.iter().rev().find(|h| h.series == series);
-        let newest = [
-            stored.floats.timestamps.last().map(|t| (*t, stored.floats.values.last().copied())),
-            stored.histograms.timestamps.last().map(|t| (*t, None)),
-            pending_float,
-            pending_histogram.map(|h| (h.timestamp, None)),
-        ];
-        let newest = newest.into_iter().flatten().max_by_key(|(t, _)| *t);
-        match newest {
-            Some((newest, _)) if timestamp < newest => Err(AppendError::OutOfOrder),
-            Some((newest, old)) if timestamp == newest => match (old, value) {
-                (Some(old), Some(new)) if old.to_bits() == new.to_bits() => Ok(()),
-                _ => Err(AppendError::DuplicateForTimestamp),
-            },
-            _ => Ok(()),
-        }
+fn valid(value: &HistogramValue) -> Result<(), AppendError> {
+    if value.is_stale() {
+        return Ok(());
+    }
+    value.validate().map_err(|error| AppendError::InvalidHistogram(error.to_string()))
+}
+
+fn note(outcome: &mut AppendOutcome, kind: SampleKind, index: usize, done: Result<(), AppendError>) {
+    match done {
+        Ok(()) => outcome.accepted += 1,
+        Err(error) => outcome.refused.push(Refusal { kind, index, error }),
     }
 }
 
-impl State {
-    fn at(&mut self, series: SeriesRef) -> &mut Series {
-        &mut self.series[series.get() as usize - 1]
+impl MemAppender<'_> {
+    fn put(
+        &mut self,
+        state: &State,
+        series: SeriesRef,
+        at: i64,
+        mut sample: Sample,
+    ) -> Result<(), AppendError> {
+        let stored = state.get(series).ok_or(AppendError::UnknownSeries)?;
+        let newest = match self.newest.get(&series) {
+            Some(place) => self.samples.get(*place).map(|(_, at, sample)| (*at, &sample.value)),
+            None => stored.samples.last_key_value().map(|(at, sample)| (*at, &sample.value)),
+        };
+        if let Some((newest, last)) = newest {
+            // The end of a histogram series arrives as a float, because whoever notices it knows no better.
+            if matches!(sample.value, Value::Float(v) if is_stale(v)) && matches!(last, Value::Histogram(_)) {
+                let marker = FloatHistogram { sum: STALE_NAN, ..FloatHistogram::default() };
+                sample.value = Value::Histogram(HistogramValue::Float(Arc::new(marker)));
+            }
+            if at < newest {
+                return Err(AppendError::OutOfOrder);
+            }
+            if at == newest {
+                let same = last.equals(&sample.value);
+                return if same { Ok(()) } else { Err(AppendError::DuplicateForTimestamp) };
+            }
+        }
+        self.newest.insert(series, self.samples.len());
+        self.samples.push((series, at, sample));
+        Ok(())
     }
 
-    fn push_float(&mut self, series: SeriesRef, timestamp: i64, value: f64, start: Option<i64>) {
-        let floats = &mut self.at(series).samples.floats;
-        if floats.timestamps.last() == Some(&timestamp) {
-            return; // The same sample again.
+    fn check_exemplar(
+        &self,
+        state: &State,
+        series: SeriesRef,
+        exemplar: &Exemplar,
+    ) -> Result<(), AppendError> {
+        let stored = state.get(series).ok_or(AppendError::UnknownSeries)?;
+        let pending = self.pending.exemplars.iter().rev().find(|(of, _)| *of == series).map(|(_, e)| e);
+        let Some(last) = pending.or(stored.exemplars.last()) else { return Ok(()) };
+        let same = last.labels == exemplar.labels && last.value.to_bits() == exemplar.value.to_bits();
+        if last.timestamp > exemplar.timestamp {
+            Err(AppendError::OutOfOrderExemplar)
+        } else if same && last.timestamp == exemplar.timestamp {
+            Err(AppendError::DuplicateExemplar)
+        } else {
+            Ok(())
         }
-        if start.is_some_and(|start| start != 0) && floats.start_timestamps.is_empty() {
-            floats.start_timestamps.resize(floats.timestamps.len(), 0);
-        }
-        if start.is_some_and(|start| start != 0) || !floats.start_timestamps.is_empty() {
-            floats.start_timestamps.push(start.unwrap_or(0));
-        }
-        floats.timestamps.push(timestamp);
-        floats.values.push(value);
     }
 }
 
 impl Queryable for MemStorage {
     fn snapshot(&self, range: TimeRange) -> Result<Box<dyn Snapshot + '_>, StorageError> {
-        Ok(Box::new(MemSnapshot { live: self.clone(), frozen: None, selections: Vec::new(), range }))
+        let state = self.state().clone();
+        Ok(Box::new(MemSnapshot { storage: self, state, range, selections: Vec::new() }))
     }
 
     fn exemplars(
@@ -243,75 +298,43 @@ impl Queryable for MemStorage {
         range: TimeRange,
         matcher_sets: &[Vec<Matcher>],
     ) -> Result<Vec<(LabelSet, Vec<Exemplar>)>, StorageError> {
-        let state = self.lock();
-        let mut found = Vec::new();
-        for (labels, at) in &state.by_labels {
-            if matcher_sets.iter().any(|matchers| matches(labels, matchers)) {
-                let exemplars: Vec<Exemplar> = state.series[*at]
-                    .exemplars
-                    .iter()
-                    .filter(|e| range.contains(e.timestamp))
-                    .cloned()
-                    .collect();
-                if !exemplars.is_empty() {
-                    found.push((labels.clone(), exemplars));
-                }
-            }
-        }
+        let state = self.state().clone();
+        let rows: BTreeSet<usize> =
+            matcher_sets.iter().flat_map(|matchers| state.selected(matchers)).collect();
+        let mut found: Vec<(LabelSet, Vec<Exemplar>)> = rows
+            .into_iter()
+            .map(|row| {
+                let series = &state.series[row];
+                let inside = series.exemplars.iter().filter(|e| range.contains(e.timestamp));
+                (series.labels.clone(), inside.cloned().collect())
+            })
+            .filter(|(_, exemplars): &(LabelSet, Vec<Exemplar>)| !exemplars.is_empty())
+            .collect();
+        found.sort_by(|a, b| a.0.cmp(&b.0));
         Ok(found)
     }
 }
 
-struct MemSnapshot {
-    live: MemStorage,
-    frozen: Option<State>,
-    /// Places in `State::series`.
-    selections: Vec<Vec<usize>>,
+struct MemSnapshot<'a> {
+    storage: &'a MemStorage,
+    state: Arc<State>,
     range: TimeRange,
+    /// Rows of each selection as positions in `State::series`, which only grows.
+    selections: Vec<Vec<usize>>,
 }
 
-fn matches(labels: &LabelSet, matchers: &[Matcher]) -> bool {
-    matchers.iter().all(|matcher| matcher.matches(labels.value(&matcher.name)))
-}
-
-impl MemSnapshot {
-    fn with_state<T>(&self, read: impl FnOnce(&State) -> T) -> T {
-        match &self.frozen {
-            Some(state) => read(state),
-            None => read(&self.live.lock()),
-        }
-    }
-
-    /// Labels of series that match and have a sample in the snapshot's range.
-    fn matching(&self, matchers: &[Matcher]) -> Vec<LabelSet> {
-        self.with_state(|state| {
-            let in_range = |series: &&Series| {
-                let samples = &series.samples;
-                let mut times = samples.floats.timestamps.iter().chain(&samples.histograms.timestamps);
-                times.any(|t| self.range.contains(Timestamp::from_millis(*t)))
-            };
-            let series = state.series.iter().filter(in_range);
-            series.filter(|s| matches(&s.labels, matchers)).map(|s| s.labels.clone()).collect()
-        })
-    }
-}
-
-impl Snapshot for MemSnapshot {
+impl Snapshot for MemSnapshot<'_> {
     fn select(&mut self, matchers: &[Matcher], hints: &Hints) -> Result<SelectionId, StorageError> {
-        let rows = self.with_state(|state| {
-            let mut rows: Vec<usize> =
-                (0..state.series.len()).filter(|at| matches(&state.series[*at].labels, matchers)).collect();
-            if hints.sorted {
-                rows.sort_by(|a, b| state.series[*a].labels.cmp(&state.series[*b].labels));
-            }
-            rows
-        });
+        let mut rows: Vec<usize> = self.state.selected(matchers).collect();
+        if hints.sorted {
+            rows.sort_by(|a, b| self.state.series[*a].labels.cmp(&self.state.series[*b].labels));
+        }
         self.selections.push(rows);
         Ok(SelectionId(self.selections.len() - 1))
     }
 
     fn freeze(&mut self) -> Result<(), StorageError> {
-        self.frozen = Some(self.live.lock().clone());
+        self.state = self.storage.state().clone();
         Ok(())
     }
 
@@ -320,7 +343,7 @@ impl Snapshot for MemSnapshot {
     }
 
     fn labels(&self, selection: SelectionId, row: usize) -> LabelSet {
-        self.with_state(|state| state.series[self.selections[selection.0][row]].labels.clone())
+        self.state.series[self.selections[selection.0][row]].labels.clone()
     }
 
     fn read(
@@ -330,13 +353,11 @@ impl Snapshot for MemSnapshot {
         range: TimeRange,
         sink: &mut dyn RowSink,
     ) -> Result<(), StorageError> {
-        let mut out = SeriesSamples::default();
+        let mut samples = SeriesSamples::default();
         for row in rows {
-            self.with_state(|state| {
-                let samples = &state.series[self.selections[selection.0][row]].samples;
-                copy_range(samples, range, &mut out);
-            });
-            if sink.row(row, &out) == ControlFlow::Break(()) {
+            samples.clear();
+            read_series(&self.state.series[self.selections[selection.0][row]], range, &mut samples);
+            if sink.row(row, &samples).is_break() {
                 break;
             }
         }
@@ -344,8 +365,10 @@ impl Snapshot for MemSnapshot {
     }
 
     fn label_names(&self, matchers: &[Matcher], limit: usize) -> Result<Vec<String>, StorageError> {
-        let sets = self.matching(matchers);
-        Ok(sorted(sets.iter().flat_map(|set| set.iter().map(|(name, _)| name.to_owned())), limit))
+        let names = |series: &Series| -> Vec<String> {
+            series.labels.iter().map(|(name, _)| name.to_owned()).collect()
+        };
+        Ok(self.collected(matchers, limit, names))
     }
 
     fn label_values(
@@ -354,84 +377,148 @@ impl Snapshot for MemSnapshot {
         matchers: &[Matcher],
         limit: usize,
     ) -> Result<Vec<String>, StorageError> {
-        let sets = self.matching(matchers);
-        Ok(sorted(sets.iter().filter_map(|set| set.get(name).map(str::to_owned)), limit))
+        let value = |series: &Series| series.labels.get(name).map(str::to_owned).into_iter().collect();
+        Ok(self.collected(matchers, limit, value))
     }
 }
 
-fn sorted(texts: impl Iterator<Item = String>, limit: usize) -> Vec<String> {
-    let mut texts: Vec<String> = texts.collect();
-    texts.sort();
-    texts.dedup();
-    if limit > 0 {
-        texts.truncate(limit);
+impl MemSnapshot<'_> {
+    /// What `of` says of every series that satisfies the matchers and has a sample in the snapshot's range.
+    fn collected(
+        &self,
+        matchers: &[Matcher],
+        limit: usize,
+        of: impl Fn(&Series) -> Vec<String>,
+    ) -> Vec<String> {
+        let all: BTreeSet<String> = self
+            .state
+            .selected(matchers)
+            .map(|row| &self.state.series[row])
+            .filter(|series| series.samples.keys().any(|t| self.range.contains(Timestamp::from_millis(*t))))
+            .flat_map(of)
+            .collect();
+        let count = if limit == 0 { all.len() } else { limit + 1 };
+        all.into_iter().take(count).collect()
     }
-    texts
 }
 
-fn copy_range(from: &SeriesSamples, range: TimeRange, out: &mut SeriesSamples) {
-    out.clear();
-    for (index, timestamp) in from.floats.timestamps.iter().enumerate() {
-        if range.contains(Timestamp::from_millis(*timestamp)) {
-            out.floats.timestamps.push(*timestamp);
-            out.floats.values.push(from.floats.values[index]);
-            if let Some(start) = from.floats.start_timestamps.get(index) {
-                out.floats.start_timestamps.push(*start);
+fn read_series(series: &Series, range: TimeRange, out: &mut SeriesSamples) {
+    let mut before: Option<&Sample> = None;
+    for (at, sample) in &series.samples {
+        if range.contains(Timestamp::from_millis(*at)) {
+            match &sample.value {
+                Value::Float(v) => {
+                    out.floats.timestamps.push(*at);
+                    out.floats.values.push(*v);
+                    out.floats.start_timestamps.push(sample.start);
+                }
+                Value::Histogram(h) => {
+                    let mut float = FloatHistogram::clone(&h.to_float());
+                    if float.counter_reset_hint != CounterResetHint::Gauge {
+                        float.counter_reset_hint = hint_after(before, h);
+                    }
+                    out.histograms.timestamps.push(*at);
+                    out.histograms.values.push(Arc::new(float));
+                    out.histograms.start_timestamps.push(sample.start);
+                }
             }
         }
+        before = Some(sample);
     }
-    for (index, timestamp) in from.histograms.timestamps.iter().enumerate() {
-        if range.contains(Timestamp::from_millis(*timestamp)) {
-            out.histograms.timestamps.push(*timestamp);
-            out.histograms.values.push(from.histograms.values[index].clone());
+    for starts in [&mut out.floats.start_timestamps, &mut out.histograms.start_timestamps] {
+        if starts.iter().all(|start| *start == 0) {
+            starts.clear();
         }
     }
+}
+
+/// A reader learns "no reset" from the chunk that a sample shares with the one before it, and nothing else. A chunk
+/// ends where the kind, the layout or the counter changes.
+fn hint_after(before: Option<&Sample>, now: &HistogramValue) -> CounterResetHint {
+    let Some(Sample { value: Value::Histogram(before), .. }) = before else {
+        return CounterResetHint::Unknown;
+    };
+    let same_kind = matches!(before, HistogramValue::Integer(_)) == matches!(now, HistogramValue::Integer(_));
+    let (a, b) = (before.to_float(), now.to_float());
+    let joined = same_kind
+        && a.counter_reset_hint != CounterResetHint::Gauge
+        && (now.is_stale()
+            || (!before.is_stale()
+                && a.schema == b.schema
+                && a.zero_threshold == b.zero_threshold
+                && a.custom_bounds() == b.custom_bounds()
+                && !b.detect_reset(&a)));
+    if joined { CounterResetHint::NotReset } else { CounterResetHint::Unknown }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::ops::ControlFlow;
 
-    #[test]
-    fn commits_are_seen_whole_by_snapshots_frozen_after_them() {
-        let store = MemStorage::new();
-        let up = [("__name__", "up"), ("job", "a")];
-        store.put(&up, &[(1, 1.0), (2, 0.0)]);
-        let mut snapshot = store.snapshot(TimeRange::ALL).expect("opens");
-        let all = snapshot.select(&[Matcher::equal("job", "a")], &Hints::default()).expect("selects");
-        snapshot.freeze().expect("freezes");
-        store.put(&up, &[(3, 1.0)]);
-        let mut rows = Vec::new();
-        let mut sink = |row: usize, samples: &SeriesSamples| {
-            rows.push((row, samples.floats.timestamps.clone()));
-            ControlFlow::Continue(())
-        };
-        snapshot.read(all, 0..1, TimeRange::from_millis(2, 9), &mut sink).expect("reads");
-        assert_eq!(rows, [(0, vec![2])]);
-        assert_eq!(store.floats(&up), [(1, 1.0), (2, 0.0), (3, 1.0)]);
+    fn append(storage: &MemStorage, name: &str, samples: &[(i64, f64)]) -> AppendOutcome {
+        let mut appender = storage.appender();
+        let series = appender.resolve(&LabelSet::from_pairs([("__name__", name)])).expect("labels");
+        let mut batch = SampleBatch::default();
+        for (t, v) in samples {
+            batch.push_float(series, *t, *v);
+        }
+        let outcome = appender.append(&mut batch);
+        appender.commit(Durability::Written).expect("memory takes everything");
+        outcome
+    }
+
+    fn rows(storage: &MemStorage, matchers: &[Matcher], sorted: bool) -> Vec<(String, Vec<f64>)> {
+        let mut snapshot = storage.snapshot(TimeRange::ALL).expect("snapshot");
+        let selection = snapshot.select(matchers, &Hints { sorted, ..Hints::default() }).expect("select");
+        snapshot.freeze().expect("freeze");
+        let mut out = Vec::new();
+        snapshot
+            .read(
+                selection,
+                0..snapshot.series_count(selection),
+                TimeRange::from_millis(2, 10),
+                &mut |row: usize, samples: &SeriesSamples| {
+                    let name = snapshot.labels(selection, row).metric_name().to_owned();
+                    out.push((name, samples.floats.values.clone()));
+                    ControlFlow::Continue(())
+                },
+            )
+            .expect("read");
+        out
     }
 
     #[test]
-    fn order_and_duplicates_are_checked() {
-        let store = MemStorage::new();
-        store.put(&[("__name__", "x")], &[(5, 1.0), (5, 1.0)]);
-        let mut appender = store.appender();
-        let series = appender.resolve(&LabelSet::from_pairs([("__name__", "x")])).expect("there");
+    fn rows_come_in_order_of_creation_and_only_the_range_is_read() {
+        let storage = MemStorage::new();
+        append(&storage, "b", &[(1, 1.0), (2, 2.0), (10, 3.0), (11, 4.0)]);
+        append(&storage, "a", &[(5, 7.0)]);
+        let b = ("b".to_owned(), vec![2.0, 3.0]);
+        let a = ("a".to_owned(), vec![7.0]);
+        assert_eq!(rows(&storage, &[], false), [b.clone(), a.clone()]);
+        assert_eq!(rows(&storage, &[], true), [a, b.clone()]);
+        assert_eq!(rows(&storage, &[Matcher::equal("__name__", "b")], false), [b]);
+    }
+
+    #[test]
+    fn checks_of_the_head() {
+        let storage = MemStorage::new();
+        append(&storage, "a", &[(5, f64::NAN)]);
+        let outcome = append(&storage, "a", &[(5, f64::NAN), (5, 1.0), (4, 1.0), (6, 1.0)]);
+        let errors: Vec<_> = outcome.refused.iter().map(|r| (r.index, r.error.clone())).collect();
+        assert_eq!(outcome.accepted, 2);
+        assert_eq!(errors, [(1, AppendError::DuplicateForTimestamp), (2, AppendError::OutOfOrder)]);
+    }
+
+    #[test]
+    fn nothing_is_visible_before_the_commit() {
+        let storage = MemStorage::new();
+        let mut appender = storage.appender();
+        let series = appender.resolve(&LabelSet::from_pairs([("__name__", "a")])).expect("labels");
         let mut batch = SampleBatch::default();
-        batch.push_float(series, 4, 1.0);
-        batch.push_float(series, 5, 2.0);
-        batch.push_float(series, 6, 2.0);
-        batch.push_float(series, 6, 3.0);
-        let outcome = appender.append(&mut batch);
-        let errors: Vec<(usize, AppendError)> =
-            outcome.refused.into_iter().map(|r| (r.index, r.error)).collect();
-        assert_eq!(
-            errors,
-            [
-                (0, AppendError::OutOfOrder),
-                (1, AppendError::DuplicateForTimestamp),
-                (3, AppendError::DuplicateForTimestamp)
-            ]
-        );
+        batch.push_float(series, 3, 1.0);
+        appender.append(&mut batch);
+        drop(appender);
+        assert_eq!(rows(&storage, &[], false), [("a".to_owned(), vec![])]);
     }
 }
