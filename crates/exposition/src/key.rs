@@ -289,8 +289,11 @@ mod tests {
 
     #[test]
     fn a_name_that_is_there_twice_is_told() {
-        for (key, twice) in [(r#"a{b="1",b="1"}"#, Some("b")), (r#"a{b="1",b=""}"#, None), (r#"a{__name__="x"}"#, Some("__name__"))]
-        {
+        for (key, twice) in [
+            (r#"a{b="1",b="1"}"#, Some("b")),
+            (r#"a{b="1",b=""}"#, None),
+            (r#"a{__name__="x"}"#, Some("__name__")),
+        ] {
             let mut scratch = LabelScratch::new();
             decode(key.as_bytes(), MetricType::Unknown, &mut scratch).expect(key);
             assert_eq!(scratch.duplicate_name(), twice, "{key}");
@@ -309,7 +312,11 @@ mod tests {
     #[test]
     fn text_that_is_no_key_is_an_error() {
         for text in ["a{", "a{b", "a{b=", "a{b=\"", "a{b=\"c\"", "{\u{e9}=\"\"}", "a b", "a}"] {
-            assert_eq!(decode(text.as_bytes(), MetricType::Unknown, &mut LabelScratch::new()), Err(KeyError), "{text}");
+            assert_eq!(
+                decode(text.as_bytes(), MetricType::Unknown, &mut LabelScratch::new()),
+                Err(KeyError),
+                "{text}"
+            );
         }
     }
 }

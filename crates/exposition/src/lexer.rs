@@ -213,14 +213,17 @@ impl<'a> Lexer<'a> {
             State::LabelValue => self.quoted_text(Token::LabelValue, State::Labels, true),
             State::Value => match self.current() {
                 b'{' => self.single(Token::BraceOpen, State::Labels),
-                _ => self.run(Token::Value, State::Timestamp, |byte| !matches!(byte, b'{' | b' ' | b'\t' | b'\n')),
+                _ => self
+                    .run(Token::Value, State::Timestamp, |byte| !matches!(byte, b'{' | b' ' | b'\t' | b'\n')),
             },
             State::Timestamp => match self.current() {
                 b'\n' => self.single(Token::Linebreak, State::Init),
                 _ => self.run(Token::Timestamp, State::Timestamp, |byte| byte.is_ascii_digit()),
             },
             // Never left standing between two tokens of a text page.
-            State::Comment | State::Exemplar | State::ExemplarValue | State::ExemplarTimestamp => Token::Invalid,
+            State::Comment | State::Exemplar | State::ExemplarValue | State::ExemplarTimestamp => {
+                Token::Invalid
+            }
         }
     }
 

@@ -78,7 +78,10 @@ mod tests {
         for text in ["1_2", "0x1p-3", "1P"] {
             assert_eq!(parse_float(text.as_bytes()), Err("unsupported character in float".to_owned()));
         }
-        assert_eq!(parse_float(b"1\xff"), Err(r#"strconv.ParseFloat: parsing "1\xff": invalid syntax"#.to_owned()));
+        assert_eq!(
+            parse_float(b"1\xff"),
+            Err(r#"strconv.ParseFloat: parsing "1\xff": invalid syntax"#.to_owned())
+        );
     }
 
     #[test]

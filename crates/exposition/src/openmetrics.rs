@@ -241,7 +241,9 @@ impl<'a> OpenMetricsParser<'a> {
                 match self.line.lexer.next() {
                     Token::Linebreak => Some(millis),
                     other => {
-                        return Err(self.line.unexpected("expected next entry after exemplar timestamp", other));
+                        return Err(self
+                            .line
+                            .unexpected("expected next entry after exemplar timestamp", other));
                     }
                 }
             }

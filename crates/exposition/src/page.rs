@@ -18,7 +18,9 @@ pub enum Format {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ContentTypeError {
     /// No content type, and no fallback.
-    #[error("non-compliant scrape target sending blank Content-Type and no fallback_scrape_protocol specified for target")]
+    #[error(
+        "non-compliant scrape target sending blank Content-Type and no fallback_scrape_protocol specified for target"
+    )]
     Blank,
     /// The header is no media type, and there is no fallback.
     #[error("cannot parse Content-Type {} and no fallback_scrape_protocol for target\n{reason}", quote(.given.as_bytes()))]
@@ -75,7 +77,9 @@ fn media_type(header: &str) -> Result<String, &'static str> {
         return Err("mime: expected token after slash");
     }
     let valid = parameters.split(';').map(str::trim).filter(|p| !p.is_empty()).all(|parameter| {
-        parameter.split_once('=').is_some_and(|(name, value)| is_token(name.trim_end()) && !value.trim().is_empty())
+        parameter
+            .split_once('=')
+            .is_some_and(|(name, value)| is_token(name.trim_end()) && !value.trim().is_empty())
     });
     if valid { Ok(kind) } else { Err("mime: invalid media parameter") }
 }
@@ -144,7 +148,10 @@ mod tests {
     #[test]
     fn other_content_types_fail_unless_there_is_a_fallback() {
         for (header, text) in [
-            ("", "non-compliant scrape target sending blank Content-Type and no fallback_scrape_protocol specified for target"),
+            (
+                "",
+                "non-compliant scrape target sending blank Content-Type and no fallback_scrape_protocol specified for target",
+            ),
             (
                 "text/html; charset=utf-8",
                 "received unsupported Content-Type \"text/html; charset=utf-8\" and no fallback_scrape_protocol specified for target",
@@ -162,7 +169,11 @@ mod tests {
             assert_eq!(error.to_string(), text);
             assert_eq!(Format::of_response(header, Some(Format::Text)), Ok(Format::Text), "{header}");
         }
-        let protobuf = "application/vnd.google.protobuf; proto=io.prometheus.client.MetricFamily; encoding=delimited";
-        assert!(matches!(Format::of_response(protobuf, Some(Format::Text)), Err(ContentTypeError::Protobuf(_))));
+        let protobuf =
+            "application/vnd.google.protobuf; proto=io.prometheus.client.MetricFamily; encoding=delimited";
+        assert!(matches!(
+            Format::of_response(protobuf, Some(Format::Text)),
+            Err(ContentTypeError::Protobuf(_))
+        ));
     }
 }

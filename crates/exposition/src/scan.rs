@@ -127,8 +127,8 @@ fn closing_quote(bytes: &[u8], mut at: usize) -> Option<usize> {
 
 /// Powers of ten that a float holds exactly.
 const EXACT_POWERS: [f64; 23] = [
-    1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15, 1e16, 1e17, 1e18, 1e19,
-    1e20, 1e21, 1e22,
+    1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15, 1e16, 1e17, 1e18,
+    1e19, 1e20, 1e21, 1e22,
 ];
 
 /// Mantissas up to this are exact as floats.
@@ -233,7 +233,14 @@ mod tests {
 
     #[test]
     fn plain_keys_end_where_they_end() {
-        for key in ["up", "a:b", r#"a{}"#, r#"a{b="c"}"#, r#"a{b="c",}"#, r#"a{b="",cc="some longer value, with {}"}"#] {
+        for key in [
+            "up",
+            "a:b",
+            r#"a{}"#,
+            r#"a{b="c"}"#,
+            r#"a{b="c",}"#,
+            r#"a{b="",cc="some longer value, with {}"}"#,
+        ] {
             assert_eq!(plain_key_end(format!("{key} 1\n").as_bytes(), 0), Some(key.len()), "{key}");
         }
         for other in [

@@ -165,7 +165,8 @@ impl<'a> TextParser<'a> {
             }
         };
         let entry = if word == Token::Type {
-            self.kind = kind_of(text).ok_or_else(|| self.line.fail(format!("invalid metric type {}", quote(text))))?;
+            self.kind = kind_of(text)
+                .ok_or_else(|| self.line.fail(format!("invalid metric type {}", quote(text))))?;
             Entry::Type { metric, kind: self.kind }
         } else {
             Entry::Help { metric, text: help(self.line.help_text(text)?) }

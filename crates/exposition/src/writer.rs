@@ -234,13 +234,21 @@ mod tests {
                 "rpc_seconds",
                 "Quantiles.",
                 MetricType::Summary,
-                vec![metric(&[], Summary { quantiles: vec![(0.5, 1.0), (1.0, f64::NAN)], sum: 3.0, count: 2 }, None)],
+                vec![metric(
+                    &[],
+                    Summary { quantiles: vec![(0.5, 1.0), (1.0, f64::NAN)], sum: 3.0, count: 2 },
+                    None,
+                )],
             ),
             family(
                 "size_bytes",
                 "Buckets.",
                 MetricType::Histogram,
-                vec![metric(&[("h", "x")], Histogram { buckets: vec![(0.25, 1), (4.0, 3)], sum: 9.5, count: 4 }, None)],
+                vec![metric(
+                    &[("h", "x")],
+                    Histogram { buckets: vec![(0.25, 1), (4.0, 3)], sum: 9.5, count: 4 },
+                    None,
+                )],
             ),
         ]
     }
@@ -302,8 +310,10 @@ size_bytes_count{h="x"} 4
     fn what_is_written_is_read_again() {
         for format in [Format::Text, Format::OpenMetrics] {
             // A negative time is a valid one only in OpenMetrics.
-            let families: Vec<_> =
-                families().into_iter().filter(|f| format == Format::OpenMetrics || f.name != "temp").collect();
+            let families: Vec<_> = families()
+                .into_iter()
+                .filter(|f| format == Format::OpenMetrics || f.name != "temp")
+                .collect();
             let page = write_page(&families, format);
             let mut parser = crate::PageParser::new(page.as_bytes(), format);
             let mut samples = 0;
