@@ -167,6 +167,8 @@ fn quoted_value(text: &str) -> Result<(&str, &str), KeyError> {
     let mut escaped = false;
     for (at, byte) in inside.bytes().enumerate() {
         match byte {
+            // The lexer passes over NULs, so a backslash takes the byte behind them.
+            0 => {}
             _ if escaped => escaped = false,
             b'\\' => escaped = true,
             b'"' => return Ok((&inside[..at], &inside[at + 1..])),
@@ -259,6 +261,7 @@ mod tests {
             (r#"{"a \"b\"\n\\ \x"}"#, r#"__name__="a \"b\"\n\\ \\x""#),
             (r#"a{b="},{\"=,"}"#, r#"__name__="a" b="},{\"=,""#),
             (r#"a{b="2",b="1"}"#, r#"__name__="a" b="2" b="1""#),
+            ("a{b=\"\\\0\"\"}", "__name__=\"a\" b=\"\\\\\\0\\\"\""),
         ] {
             assert_eq!(decoded(key, MetricType::Unknown), expected, "{key}");
         }
