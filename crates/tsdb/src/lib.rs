@@ -4,5 +4,8 @@
 //! timers and tasks (the binary). Always true: no task is started, no clock is read, and the disk is
 //! touched only through [`disk::Disk`].
 
+pub mod blob;
+pub mod block;
 pub mod disk;
+pub mod postings;
 pub mod wal;
