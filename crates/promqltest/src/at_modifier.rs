@@ -31,11 +31,8 @@ pub(crate) fn pinned(query: &str, at_ms: i64) -> Result<Vec<(String, i64)>, Stri
         return Ok(Vec::new());
     }
     let text = expr.to_string();
-    let times = if at_ms == 0 {
-        vec![-1000, 0, 1000]
-    } else {
-        vec![-10 * at_ms, 0, at_ms / 5, at_ms, 10 * at_ms]
-    };
+    let times =
+        if at_ms == 0 { vec![-1000, 0, 1000] } else { vec![-10 * at_ms, 0, at_ms / 5, at_ms, 10 * at_ms] };
     Ok(times.into_iter().map(|time| (text.clone(), time)).collect())
 }
 
@@ -93,7 +90,7 @@ mod tests {
             texts
         };
         assert_eq!(texts("a + b @ 5"), ["a @ 60.000 + b @ 5.000"]);
-        assert_eq!(texts("sum_over_time(time()[5m:1m])"), ["sum_over_time(time()[5m:1m] @ 60.000)"]);
+        assert_eq!(texts("sum_over_time(hour(a)[5m:1m])"), ["sum_over_time(hour(a)[5m:1m] @ 60.000)"]);
         assert_eq!(texts("a @ start()"), ["a @ 60.000"]);
         assert_eq!(texts("a * hour()"), [""; 0]);
         let times: Vec<i64> = pinned("a", 60_000).expect("parses").into_iter().map(|(_, t)| t).collect();

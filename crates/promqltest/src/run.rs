@@ -110,13 +110,7 @@ impl Runner {
         }
     }
 
-    fn eval_instant(
-        &self,
-        store: &dyn Store,
-        eval: &Eval,
-        query: &str,
-        at_ms: i64,
-    ) -> Result<(), String> {
+    fn eval_instant(&self, store: &dyn Store, eval: &Eval, query: &str, at_ms: i64) -> Result<(), String> {
         let told = |mode: &str, error: String| format!("{query} at {at_ms} ms{mode}: {error}");
         let at = Timestamp::from_millis(at_ms);
         let outcome =
@@ -172,13 +166,9 @@ fn queryable(store: &dyn Store) -> &dyn Queryable {
 
 fn samples_at(series: &RangeSeries, at_ms: i64) -> Vec<InstantSample> {
     let float = series.floats.iter().find(|(t, _)| *t == at_ms).map(|(_, v)| SampleValue::Float(*v));
-    let histogram = series
-        .histograms
-        .iter()
-        .find(|(t, _)| *t == at_ms)
-        .map(|(_, h)| SampleValue::Histogram(h.clone()));
-    let sample =
-        |value| InstantSample { labels: series.labels.clone(), timestamp_ms: at_ms, value };
+    let histogram =
+        series.histograms.iter().find(|(t, _)| *t == at_ms).map(|(_, h)| SampleValue::Histogram(h.clone()));
+    let sample = |value| InstantSample { labels: series.labels.clone(), timestamp_ms: at_ms, value };
     float.into_iter().chain(histogram).map(sample).collect()
 }
 

@@ -84,9 +84,8 @@ static EVAL_INSTANT: LazyLock<Regex> =
 static EVAL_RANGE: LazyLock<Regex> = LazyLock::new(|| {
     pattern(r"^eval(?:_(fail|warn|info))?\s+range\s+from\s+(.+)\s+to\s+(.+)\s+step\s+(.+?)\s+(.+)$")
 });
-static EXPECT: LazyLock<Regex> = LazyLock::new(|| {
-    pattern(r"^expect\s+(ordered|fail|warn|no_warn|info|no_info)(?:\s+(regex|msg):(.+))?$")
-});
+static EXPECT: LazyLock<Regex> =
+    LazyLock::new(|| pattern(r"^expect\s+(ordered|fail|warn|no_warn|info|no_info)(?:\s+(regex|msg):(.+))?$"));
 static EXPECT_RANGE: LazyLock<Regex> =
     LazyLock::new(|| pattern(r"^expect range vector\s+from\s+(.+)\s+to\s+(.+)\s+step\s+(.+)$"));
 
@@ -96,11 +95,8 @@ const EXPECT_STRING_PREFIX: &str = "expect string";
 /// The commands of a script. A command that cannot be read is among them with the reason; the text up to the next
 /// empty line belongs to it.
 pub(crate) fn parse_script(text: &str) -> Vec<Command> {
-    let lines: Vec<&str> = text
-        .split('\n')
-        .map(str::trim)
-        .map(|line| if line.starts_with('#') { "" } else { line })
-        .collect();
+    let lines: Vec<&str> =
+        text.split('\n').map(str::trim).map(|line| if line.starts_with('#') { "" } else { line }).collect();
     let mut reader = Reader { lines, at: 0 };
     let mut commands = Vec::new();
     while let Some(line) = reader.next_command() {
@@ -340,7 +336,8 @@ mod tests {
 
     #[test]
     fn numbers_of_scalar_results() {
-        for (text, want) in [("12", Some(12.0)), ("-1.5e3", Some(-1500.0)), ("0x1F", Some(31.0)), ("x", None), ("--1", None)]
+        for (text, want) in
+            [("12", Some(12.0)), ("-1.5e3", Some(-1500.0)), ("0x1F", Some(31.0)), ("x", None), ("--1", None)]
         {
             assert_eq!(number(text), want, "{text}");
         }
@@ -354,7 +351,9 @@ mod tests {
         let commands = parse_script(script);
         let lines: Vec<usize> = commands.iter().map(|command| command.line).collect();
         assert_eq!(lines, [3, 6, 9, 10]);
-        assert!(matches!(&commands[1].kind, CommandKind::Unknown(text) if text == "invalid command \"bogus\""));
+        assert!(
+            matches!(&commands[1].kind, CommandKind::Unknown(text) if text == "invalid command \"bogus\"")
+        );
     }
 
     #[test]
