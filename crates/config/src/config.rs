@@ -172,7 +172,7 @@ fn directory_of(file: &Path) -> String {
     }
 }
 
-fn read_file(file: &Path) -> Result<String, ConfigError> {
+pub(crate) fn read_file(file: &Path) -> Result<String, ConfigError> {
     let failed = |reason: &str| ConfigError::bare(format!("open {}: {reason}", file.display()));
     let bytes = std::fs::read(file).map_err(|error| match error.kind() {
         std::io::ErrorKind::NotFound => failed("no such file or directory"),

@@ -21,6 +21,7 @@ pub mod global;
 pub mod http_client;
 pub mod relabel;
 pub mod remote;
+pub mod rules;
 mod scalars;
 pub mod scrape;
 mod section;

@@ -10,6 +10,7 @@
 //!         omit tsdb: Option<TsdbConfig>;             // printed unless zero
 //!         keep port: i64 = 80;                       // always printed
 //!         path query_log_file: String;               // a file name, relative to the configuration file
+//!         keep_path kubeconfig_file: String;         // the same, always printed
 //!         omit kind as "type": String;               // the key differs from the field
 //!         inline http: HttpClientConfig;             // its keys stand among this section's own
 //!     }
@@ -227,6 +228,9 @@ macro_rules! print {
     (keep, $self:ident . $field:ident, $name:expr, $out:ident) => {
         $out.push(($name.to_owned(), $crate::yaml::decode::Value::print(&$self.$field)))
     };
+    (keep_path, $self:ident . $field:ident, $name:expr, $out:ident) => {
+        $out.push(($name.to_owned(), $crate::yaml::decode::Value::print(&$self.$field)))
+    };
     ($kind:ident, $self:ident . $field:ident, $name:expr, $out:ident) => {
         if !$crate::yaml::decode::Value::is_zero(&$self.$field) {
             $out.push(($name.to_owned(), $crate::yaml::decode::Value::print(&$self.$field)));
@@ -236,6 +240,9 @@ macro_rules! print {
 
 macro_rules! join {
     (path, $self:ident . $field:ident, $dir:ident) => {
+        $crate::section::join_path($dir, &mut $self.$field)
+    };
+    (keep_path, $self:ident . $field:ident, $dir:ident) => {
         $crate::section::join_path($dir, &mut $self.$field)
     };
     ($kind:ident, $self:ident . $field:ident, $dir:ident) => {

@@ -516,7 +516,7 @@ section! {
         keep zone: String = "fr-par-1".into();
         keep access_key: String;
         keep secret_key: Secret;
-        path secret_key_file: String;
+        keep_path secret_key_file: String;
         omit name_filter: String;
         omit tags_filter: Vec<String>;
         inline http: HttpClientConfig;

@@ -13,7 +13,7 @@ section! {
     pub struct KubernetesSdConfig as "*kubernetes.SDConfig" read as "kubernetes.plain", checked {
         omit api_server: Url;
         keep role: KubernetesRole;
-        path kubeconfig_file: String;
+        keep_path kubeconfig_file: String;
         inline http: HttpClientConfig;
         omit namespaces: NamespaceDiscovery;
         omit selectors: Vec<SelectorConfig>;

@@ -9,20 +9,58 @@ mod kubernetes;
 
 use ferula_model::number::go_quote;
 
-use crate::error::Problem;
+use crate::error::{ConfigError, Problem};
 use crate::scalars::TargetLabels;
 use crate::section::section;
-use crate::yaml::decode::Value;
+use crate::yaml::decode::{Decoder, Value, decode_document};
+use crate::yaml::emit::Out;
+use crate::yaml::tree::NodeId;
 
 pub use cloud::*;
 pub use general::*;
 pub use kubernetes::*;
 
 section! {
-    /// Targets that are written in the file, with labels they share.
-    pub struct TargetGroup as "*targetgroup.Group" read as "struct { Targets []string \"yaml:\\\"targets\\\"\"; Labels model.LabelSet \"yaml:\\\"labels\\\"\" }" {
-        omit targets: Vec<String>;
+    /// The keys of a target group.
+    pub(crate) struct TargetGroupKeys as "*targetgroup.Group" read as "struct { Targets []string \"yaml:\\\"targets\\\"\"; Labels model.LabelSet \"yaml:\\\"labels\\\"\" }" {
+        keep targets: Vec<String>;
         omit labels: TargetLabels;
+    }
+}
+
+/// Targets with labels they share, as they stand in `static_configs` and in target files.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct TargetGroup {
+    /// Addresses, as `host:port`.
+    pub targets: Vec<String>,
+    /// Labels of all of them.
+    pub labels: TargetLabels,
+    /// A list item that is there but says nothing; `{}` is a group, if an empty one.
+    null: bool,
+}
+
+impl Value for TargetGroup {
+    fn zero() -> Self {
+        TargetGroup { null: true, ..TargetGroup::default() }
+    }
+
+    fn decode(&mut self, id: NodeId, d: &mut Decoder<'_>) -> Result<(), Problem> {
+        let mut keys = TargetGroupKeys::default();
+        keys.decode(id, d)?;
+        *self = TargetGroup { targets: keys.targets, labels: keys.labels, null: false };
+        Ok(())
+    }
+
+    fn go_type() -> String {
+        TargetGroupKeys::go_type()
+    }
+
+    fn is_zero(&self) -> bool {
+        self.null
+    }
+
+    fn print(&self) -> Out {
+        TargetGroupKeys { targets: self.targets.clone(), labels: self.labels.clone() }.print()
     }
 }
 
@@ -109,4 +147,17 @@ impl DiscoveryConfigs {
         }
         Ok(())
     }
+}
+
+/// Reads a YAML file of target groups, as `file_sd_configs` finds them.
+///
+/// # Errors
+/// What is wrong with the file, in go-yaml's words, or `nil target group item found` for a null item.
+pub fn parse_target_groups(text: &str) -> Result<Vec<TargetGroup>, ConfigError> {
+    let mut groups: Vec<TargetGroup> = Vec::new();
+    decode_document(text.as_bytes(), &mut groups)?;
+    if groups.iter().any(|group| group.null) {
+        return Err(ConfigError::bare("nil target group item found"));
+    }
+    Ok(groups)
 }

@@ -3,11 +3,12 @@
 //! Two kinds of failure, as there: a type error (wrong type, unknown or repeated key) is noted and reading
 //! goes on, so that one run names them all; a failed check of a section ends the reading at once.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use ferula_model::number::go_quote;
 
 use super::emit::Out;
+use super::events::Mark;
 use super::resolve::{Resolved, resolve};
 use super::tree::{Kind, Node, NodeId, Scalar, Step, Tree};
 use crate::error::{ConfigError, Problem};
@@ -35,8 +36,23 @@ pub(crate) struct Decoder<'t> {
     path: Vec<Step>,
     /// Aliases being followed; one that comes back to itself has no end.
     following: Vec<NodeId>,
+    /// The alias that stands where the value being decoded was asked for.
+    asked_by_alias: Option<NodeId>,
+    dialect: Dialect,
     decoded: u64,
     decoded_by_alias: u64,
+}
+
+/// Whose rules hold for keys that repeat and for merged mappings.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Dialect {
+    /// go-yaml v2, for configuration and target files: a merge acts where it stands.
+    V2,
+    /// go-yaml v3, for rule files: a mapping's own keys win over merged ones.
+    V3 {
+        /// Whether an unknown key is an error.
+        strict: bool,
+    },
 }
 
 /// Up to this many values nearly all may come from aliases; beyond, a falling share. go-yaml's guard against
@@ -48,18 +64,20 @@ const ALIAS_RANGE_HIGH: f64 = 4_000_000.0;
 pub(crate) fn decode_document<T: Value>(text: &[u8], out: &mut T) -> Result<Option<Tree>, ConfigError> {
     let tree = Tree::parse(text).map_err(|error| ConfigError::bare(error.to_string()))?;
     if let Some(tree) = &tree {
-        decode_tree(tree, out)?;
+        decode_tree(tree, Dialect::V2, out)?;
     }
     Ok(tree)
 }
 
 /// Reads a whole tree into `out`.
-pub(crate) fn decode_tree<T: Value>(tree: &Tree, out: &mut T) -> Result<(), ConfigError> {
+pub(crate) fn decode_tree<T: Value>(tree: &Tree, dialect: Dialect, out: &mut T) -> Result<(), ConfigError> {
     let mut decoder = Decoder {
         tree,
         type_errors: Vec::new(),
         path: Vec::new(),
         following: Vec::new(),
+        asked_by_alias: None,
+        dialect,
         decoded: 0,
         decoded_by_alias: 0,
     };
@@ -73,14 +91,20 @@ pub(crate) fn decode_tree<T: Value>(tree: &Tree, out: &mut T) -> Result<(), Conf
 impl<'t> Decoder<'t> {
     /// Fills `out` from a node: follows aliases, turns null into the zero value.
     pub fn read<T: Value>(&mut self, out: &mut T, id: NodeId) -> Result<(), Problem> {
+        self.asked_by_alias = None;
+        self.read_node(out, id)
+    }
+
+    fn read_node<T: Value>(&mut self, out: &mut T, id: NodeId) -> Result<(), Problem> {
         self.count()?;
         match &self.tree.node(id).kind {
             Kind::Alias { name, target } => {
+                self.asked_by_alias.get_or_insert(id);
                 if self.following.contains(&id) {
                     return Err(self.problem(format!("yaml: anchor '{name}' value contains itself")));
                 }
                 self.following.push(id);
-                let result = self.read(out, *target);
+                let result = self.read_node(out, *target);
                 self.following.pop();
                 result
             }
@@ -123,6 +147,11 @@ impl<'t> Decoder<'t> {
 
     pub fn node(&self, id: NodeId) -> &'t Node {
         self.tree.node(id)
+    }
+
+    /// Where the value that is being decoded was written: at the alias when one stands for it.
+    pub fn mark(&self, id: NodeId) -> Mark {
+        self.tree.node(self.asked_by_alias.unwrap_or(id)).mark
     }
 
     /// How many type errors there are so far; a section whose count rose skips its checks.
@@ -175,6 +204,16 @@ impl<'t> Decoder<'t> {
         set: &mut dyn FnMut(&str, NodeId, &mut Self) -> Result<bool, Problem>,
     ) -> Result<(), Problem> {
         let Kind::Mapping(entries) = &self.tree.node(id).kind else { return self.wrong_type(id, go_type) };
+        if let Dialect::V3 { strict } = self.dialect {
+            for (key, key_id, value_id) in self.own_then_merged(id)? {
+                let known = self.step(Step::Key(key.clone()), |d| set(&key, value_id, d))?;
+                if !known && strict {
+                    let line = self.tree.node(key_id).mark.line;
+                    self.type_error(line, &format!("field {key} not found in type {go_type}"));
+                }
+            }
+            return Ok(());
+        }
         let mut seen: Vec<String> = Vec::with_capacity(entries.len());
         for (key_id, value_id) in entries {
             if self.is_merge(*key_id) {
@@ -199,6 +238,61 @@ impl<'t> Decoder<'t> {
                 seen.push(key);
             } else {
                 self.type_error(line, &format!("field {key} not found in type {go_type}"));
+            }
+        }
+        Ok(())
+    }
+
+    /// The entries of a mapping by go-yaml v3's rules: first its own, then those of merged mappings that it
+    /// lacks. A repeated key is a type error, and the mapping is then taken as empty.
+    fn own_then_merged(&mut self, id: NodeId) -> Result<Vec<(String, NodeId, NodeId)>, Problem> {
+        let mut all = Vec::new();
+        self.add_entries(id, &mut HashSet::new(), &mut all)?;
+        Ok(all)
+    }
+
+    fn add_entries(
+        &mut self,
+        id: NodeId,
+        seen: &mut HashSet<String>,
+        all: &mut Vec<(String, NodeId, NodeId)>,
+    ) -> Result<(), Problem> {
+        let Kind::Mapping(entries) = &self.tree.node(id).kind else { return Ok(()) };
+        let mut first_line: BTreeMap<&str, u32> = BTreeMap::new();
+        let before = self.errors();
+        for (key_id, _) in entries {
+            let Some(text) = self.tree.text(*key_id) else { continue };
+            let line = self.tree.node(*key_id).mark.line;
+            match first_line.get(text) {
+                Some(first) => {
+                    let text = format!("mapping key {} already defined at line {first}", go_quote(text));
+                    self.type_error(line, &text);
+                }
+                None => {
+                    first_line.insert(text, line);
+                }
+            }
+        }
+        if self.errors() > before {
+            return Ok(());
+        }
+        let mut merges = Vec::new();
+        for (key_id, value_id) in entries {
+            if self.is_merge(*key_id) {
+                merges.push(*value_id);
+                continue;
+            }
+            let mut key = String::new();
+            let before = self.errors();
+            self.read(&mut key, *key_id)?;
+            if self.errors() == before && seen.insert(key.clone()) {
+                all.push((key, *key_id, *value_id));
+            }
+        }
+        for merge in merges {
+            // In a list of mappings the earlier one wins.
+            for merged in self.merged(merge)?.into_iter().rev() {
+                self.through_alias(merged, &mut |target, d| d.add_entries(target, seen, all))?;
             }
         }
         Ok(())
@@ -474,6 +568,14 @@ impl<T: Value> Value for BTreeMap<String, T> {
 
     fn decode(&mut self, id: NodeId, d: &mut Decoder<'_>) -> Result<(), Problem> {
         let Kind::Mapping(entries) = &d.node(id).kind else { return d.wrong_type(id, &Self::go_type()) };
+        if d.dialect != Dialect::V2 {
+            for (key, _, value_id) in d.own_then_merged(id)? {
+                let mut value = T::zero();
+                d.step(Step::Key(key.clone()), |d| d.read(&mut value, value_id))?;
+                self.insert(key, value);
+            }
+            return Ok(());
+        }
         for (key_id, value_id) in entries {
             if d.is_merge(*key_id) {
                 for merged in d.merged(*value_id)? {

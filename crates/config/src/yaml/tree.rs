@@ -53,6 +53,8 @@ impl Scalar {
 pub(crate) struct Tree {
     nodes: Vec<Node>,
     root: NodeId,
+    /// Whether another document follows, which nobody reads.
+    pub more_documents: bool,
 }
 
 impl Tree {
@@ -146,8 +148,12 @@ impl Builder<'_> {
             let (event, mark) = self.parser.next()?;
             let (kind, anchor, opens) = match event {
                 Event::Boundary => continue,
-                Event::StreamEnd => return Ok(self.finish(root)),
-                Event::DocumentEnd => return Ok(self.finish(root)),
+                Event::StreamEnd => return Ok(self.finish(root, false)),
+                Event::DocumentEnd => {
+                    // What follows may be no YAML at all; it is not read either way.
+                    let more = !matches!(self.parser.next(), Ok((Event::StreamEnd, _)));
+                    return Ok(self.finish(root, more));
+                }
                 Event::SequenceEnd | Event::MappingEnd => {
                     self.open.pop();
                     continue;
@@ -198,8 +204,8 @@ impl Builder<'_> {
         id
     }
 
-    fn finish(self, root: Option<NodeId>) -> Option<Tree> {
-        Some(Tree { root: root?, nodes: self.nodes })
+    fn finish(self, root: Option<NodeId>, more_documents: bool) -> Option<Tree> {
+        Some(Tree { root: root?, nodes: self.nodes, more_documents })
     }
 }
 
