@@ -4,8 +4,16 @@
 //! timers and tasks (the binary). Always true: no task is started, no clock is read, and the disk is
 //! touched only through [`disk::Disk`].
 
-pub mod blob;
-pub mod block;
+mod db;
 pub mod disk;
-pub mod postings;
+pub mod head;
+pub mod head_chunks;
+mod postings;
+mod querier;
+pub mod recovery;
 pub mod wal;
+
+pub use db::{CHUNKS_HEAD_DIR, Db, OpenError, Options, WAL_DIR, WBL_DIR};
+pub use head::{Cardinality, Head};
+pub use querier::snapshot::DbSnapshot;
+pub use recovery::{Progress, Recovered};

@@ -1,11 +1,3 @@
-//! Lists of series numbers that rise strictly: combining them.
-//!
-//! Here: lists as blocks have them, in one piece. The head keeps its own in containers.
+//! Sets of series: what a label pair stands for, and what matchers select.
 
-mod intersect;
-mod list;
-mod union;
-
-pub use intersect::{intersect, intersects};
-pub use list::subtract;
-pub use union::union;
+pub mod memory;

@@ -33,9 +33,9 @@ enum Item {
 
 impl Entry {
     /// Adds float samples.
-    pub fn samples(&mut self, samples: Vec<LoggedSample>) {
+    pub fn samples(&mut self, samples: &[LoggedSample]) {
         if !samples.is_empty() {
-            self.items.push(Item::Samples(samples));
+            self.items.push(Item::Samples(samples.to_vec()));
         }
     }
 
@@ -256,7 +256,7 @@ mod tests {
                         let series = 1 + thread * 100 + at as u64;
                         log.new_series(series, [("a", "b")].into_iter());
                         let mut entry = Entry::default();
-                        entry.samples((0..3).map(|_| sample(series, at)).collect());
+                        entry.samples(&[sample(series, at); 3]);
                         log.commit(entry).expect("written");
                     }
                 });
@@ -275,7 +275,7 @@ mod tests {
         log.new_series(1, [("a", "b")].into_iter());
         let entry = |at| {
             let mut entry = Entry::default();
-            entry.samples(vec![sample(1, at)]);
+            entry.samples(&[sample(1, at)]);
             entry
         };
         assert!(log.commit(entry(1)).is_err());
@@ -292,10 +292,10 @@ mod tests {
         let log = open(&disk);
         log.new_series(1, [("a", "b")].into_iter());
         let mut entry = Entry::default();
-        entry.samples(vec![sample(1, 1)]);
-        entry.samples(vec![sample(1, 2)]);
+        entry.samples(&[sample(1, 1)]);
+        entry.samples(&[sample(1, 2)]);
         entry.record(vec![200]);
-        entry.samples(vec![sample(1, 3)]);
+        entry.samples(&[sample(1, 3)]);
         log.commit(entry).expect("written");
         assert_eq!(read(&disk), (vec![1], vec![(1, 1), (1, 2), (1, 3)], 2));
     }

@@ -1,0 +1,349 @@
+//! The database: the whole public face.
+//!
+//! ```text
+//! Db::open ──▶ lock, leftovers, chunks_head, log ──▶ Head
+//! appender / snapshot                              any thread, any time
+//! maintain(now), sync_if_due(now)                  called by the binary's timer
+//! ```
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, Mutex};
+
+use ferula_model::{Exemplar, LabelSet, Matcher, MetricMetadata, TimeRange};
+use ferula_storage::{Appendable, Appender, Queryable, Snapshot, StorageError};
+use ferula_telemetry::Registry;
+
+use crate::disk::{Disk, FaultDisk, FileLock};
+use crate::head::{Cardinality, ChunkRules, Head, HeadAppender, Metrics, Parts, lock};
+use crate::head_chunks;
+use crate::querier::snapshot::DbSnapshot;
+use crate::recovery::{Progress, Recovered, Replay};
+use crate::wal::group::GroupLog;
+use crate::wal::{Compression, Writer, WriterOptions};
+
+/// How a database works. The defaults are Prometheus'.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Length of the shortest blocks and bound of head chunks, in milliseconds.
+    pub min_block_duration_ms: i64,
+    /// Length of the longest blocks, in milliseconds.
+    pub max_block_duration_ms: i64,
+    /// Samples that a chunk of floats should have.
+    pub samples_per_chunk: u16,
+    /// Compression of the log.
+    pub wal_compression: Compression,
+    /// Size at which a segment of the log is full, in bytes.
+    pub wal_segment_bytes: u64,
+    /// The log is synced at most this long after a write, in milliseconds.
+    pub wal_sync_interval_ms: i64,
+    /// How far back out-of-order samples may be, in milliseconds; 0 for not at all.
+    pub out_of_order_window_ms: i64,
+    /// Out-of-order samples of a series that stay in memory.
+    pub out_of_order_samples_max: usize,
+    /// Exemplars that are kept; 0 for none.
+    pub exemplars_max: usize,
+    /// Whether start timestamps are stored.
+    pub start_timestamps: bool,
+    /// New series are refused when there are so many.
+    pub series_max: Option<u64>,
+    /// Whether the folder is locked against other processes.
+    pub lock_file: bool,
+}
+
+const HOUR_MS: i64 = 3_600_000;
+
+impl Default for Options {
+    fn default() -> Self {
+        Options {
+            min_block_duration_ms: 2 * HOUR_MS,
+            max_block_duration_ms: 31 * 24 * HOUR_MS,
+            samples_per_chunk: 120,
+            wal_compression: Compression::default(),
+            wal_segment_bytes: crate::wal::format::SEGMENT_BYTES,
+            wal_sync_interval_ms: 1000,
+            out_of_order_window_ms: 0,
+            out_of_order_samples_max: 32,
+            exemplars_max: 0,
+            start_timestamps: false,
+            series_max: None,
+            lock_file: true,
+        }
+    }
+}
+
+/// Why a database could not be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// Another process uses the folder.
+    #[error("lock DB directory: resource temporarily unavailable: {} is in use by another process", .0.display())]
+    Locked(PathBuf),
+    /// An option cannot be.
+    #[error("{0}")]
+    Options(String),
+    /// The disk refused.
+    #[error("{}: {error}", path.display())]
+    Io {
+        /// What was being opened.
+        path: PathBuf,
+        /// Why not.
+        error: io::Error,
+    },
+}
+
+/// A database of time series.
+pub struct Db {
+    disk: Arc<dyn Disk>,
+    dir: PathBuf,
+    options: Options,
+    head: Arc<Head>,
+    recovered: Recovered,
+    last_sync: AtomicI64,
+    lock: Mutex<Option<FileLock>>,
+}
+
+/// Name of the folder of the log.
+pub const WAL_DIR: &str = "wal";
+/// Name of the folder of the out-of-order log.
+pub const WBL_DIR: &str = "wbl";
+/// Name of the folder of full chunks.
+pub const CHUNKS_HEAD_DIR: &str = "chunks_head";
+const LOCK_FILE: &str = "lock";
+
+impl Db {
+    /// Opens the database in `dir`, which is made when it is not there, and brings back what its log holds.
+    /// `report` hears what is being done; metrics go to `registry`.
+    pub fn open(
+        dir: &Path,
+        options: Options,
+        disk: Arc<dyn Disk>,
+        registry: &Registry,
+        report: &mut dyn FnMut(Progress),
+    ) -> Result<Self, OpenError> {
+        check(&options)?;
+        let at = |path: &Path| {
+            let path = path.to_path_buf();
+            move |error| OpenError::Io { path, error }
+        };
+        disk.create_dir_all(dir).map_err(at(dir))?;
+        let lock = take_lock(&*disk, dir, &options, report)?;
+        remove_leftovers(&*disk, dir).map_err(at(dir))?;
+
+        let (wal, chunks_dir) = (dir.join(WAL_DIR), dir.join(CHUNKS_HEAD_DIR));
+        let loaded = head_chunks::load(&*disk, &chunks_dir).map_err(at(&chunks_dir))?;
+        if let Some(damage) = loaded.damage {
+            report(Progress::Damaged(damage));
+        }
+        let head = Head::new(Parts {
+            rules: ChunkRules {
+                range: options.min_block_duration_ms,
+                samples: options.samples_per_chunk,
+                start_timestamps: options.start_timestamps,
+            },
+            series_max: options.series_max,
+            late_samples_max: options.out_of_order_samples_max,
+            late_window: options.out_of_order_window_ms,
+            exemplars_max: options.exemplars_max,
+            log: open_log(&disk, &wal, &options).map_err(at(&wal))?,
+            chunks: head_chunks::Store::new(disk.clone(), chunks_dir, &loaded.files),
+            metrics: Metrics::new(registry),
+        });
+        let mut replay = Replay::new(&head, loaded.chunks);
+        replay.log(&*disk, &wal, report).map_err(at(&wal))?;
+        let wbl = dir.join(WBL_DIR);
+        replay.late_log(&*disk, &wbl, report).map_err(at(&wbl))?;
+        let recovered = replay.finish();
+        let db = Db {
+            disk,
+            dir: dir.to_path_buf(),
+            options,
+            head: Arc::new(head),
+            recovered,
+            last_sync: AtomicI64::new(i64::MIN),
+            lock: Mutex::new(lock),
+        };
+        db.set_out_of_order_window(db.options.out_of_order_window_ms).map_err(at(&wbl))?;
+        Ok(db)
+    }
+
+    /// A database that lives in memory only.
+    pub fn in_memory(options: Options) -> Result<Self, OpenError> {
+        let disk = Arc::new(FaultDisk::default());
+        Db::open(Path::new("/db"), options, disk, &Registry::new(), &mut |_| {})
+    }
+
+    /// An appender; see [`Appendable`].
+    pub fn head_appender(&self) -> HeadAppender<'_> {
+        HeadAppender::new(&self.head)
+    }
+
+    /// What the start found.
+    pub fn recovered(&self) -> &Recovered {
+        &self.recovered
+    }
+
+    /// The folder.
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// Why ingestion stands still, if it does; reading goes on.
+    pub fn ingestion_failure(&self) -> Option<String> {
+        self.head.log.failure().map(|error| format!("write-ahead log: {error}"))
+    }
+
+    /// Syncs the log when the last sync is long enough ago. Call it often; it is cheap when there is nothing to do.
+    pub fn sync_if_due(&self, now_ms: i64) -> io::Result<bool> {
+        let last = self.last_sync.load(Ordering::SeqCst);
+        let elapsed = now_ms.saturating_sub(last);
+        // A clock that went back must not put the sync off.
+        if (0..self.options.wal_sync_interval_ms).contains(&elapsed) {
+            return Ok(false);
+        }
+        self.last_sync.store(now_ms, Ordering::SeqCst);
+        let mut synced = self.head.log.sync()?;
+        if let Some(log) = self.head.late_log() {
+            synced |= log.sync()?;
+        }
+        Ok(synced)
+    }
+
+    /// Changes how far back out-of-order samples may be, in milliseconds; 0 for not at all.
+    pub fn set_out_of_order_window(&self, window_ms: i64) -> io::Result<()> {
+        if window_ms > 0 && self.head.late_log().is_none() {
+            let log = open_log(&self.disk, &self.dir.join(WBL_DIR), &self.options)?;
+            *self.head.late_log.write().unwrap_or_else(std::sync::PoisonError::into_inner) =
+                Some(Arc::new(log));
+        }
+        self.head.late_window.store(window_ms.max(0), Ordering::SeqCst);
+        Ok(())
+    }
+
+    /// Changes how many exemplars are kept.
+    pub fn set_exemplars_max(&self, max: usize) {
+        lock(&self.head.exemplars).resize(max);
+    }
+
+    /// The head.
+    pub fn head(&self) -> &Head {
+        &self.head
+    }
+
+    /// The largest labels of the head, for `/api/v1/status/tsdb`; `label` is the metric name, mostly.
+    pub fn cardinality(&self, label: &str, limit: usize) -> Cardinality {
+        self.head.cardinality(label, limit)
+    }
+
+    /// First time and number of samples of each in-order chunk of a series in the head, for tools and tests.
+    pub fn head_chunks(&self, labels: &LabelSet) -> Vec<(i64, u16)> {
+        self.head.chunks_of(labels)
+    }
+
+    /// Metadata of the series with these labels, when it was appended.
+    pub fn series_metadata(&self, labels: &LabelSet) -> Option<MetricMetadata> {
+        self.head.metadata(labels)
+    }
+
+    /// Writes everything that is still in memory only, and takes no more commits. Dropping the database without
+    /// it loses nothing that was committed, but the next start has to read more.
+    pub fn close(&self) -> io::Result<()> {
+        if self.head.closed.swap(true, Ordering::SeqCst) {
+            return Ok(());
+        }
+        let flushed = self.head.flush();
+        let released = lock(&self.lock).take();
+        if released.is_some() {
+            self.disk.remove_file(&self.dir.join(LOCK_FILE))?;
+        }
+        flushed
+    }
+}
+
+fn check(options: &Options) -> Result<(), OpenError> {
+    const DAY_MS: i64 = 24 * HOUR_MS;
+    let refuse = |text: &str| Err(OpenError::Options(text.to_owned()));
+    if options.min_block_duration_ms <= 0 || options.min_block_duration_ms > 49 * DAY_MS {
+        return refuse("the minimum block duration must be between 1ms and 49d");
+    }
+    if options.max_block_duration_ms < options.min_block_duration_ms {
+        return refuse("the maximum block duration is below the minimum block duration");
+    }
+    if !(4..=8192).contains(&options.samples_per_chunk) {
+        return refuse("samples per chunk must be between 4 and 8192");
+    }
+    let page = crate::wal::format::PAGE_BYTES as u64;
+    if options.wal_segment_bytes < page || !options.wal_segment_bytes.is_multiple_of(page) {
+        return refuse("invalid segment size: it must be a multiple of 32KiB");
+    }
+    if !(1..=255).contains(&options.out_of_order_samples_max) {
+        return refuse("OOOCapMax must be between 1 and 255");
+    }
+    Ok(())
+}
+
+fn take_lock(
+    disk: &dyn Disk,
+    dir: &Path,
+    options: &Options,
+    report: &mut dyn FnMut(Progress),
+) -> Result<Option<FileLock>, OpenError> {
+    if !options.lock_file {
+        return Ok(None);
+    }
+    let path = dir.join(LOCK_FILE);
+    match disk.lock(&path) {
+        Ok(lock) => {
+            if lock.was_there {
+                report(Progress::LockReplaced(path));
+            }
+            Ok(Some(lock))
+        }
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => Err(OpenError::Locked(dir.to_path_buf())),
+        Err(error) => Err(OpenError::Io { path, error }),
+    }
+}
+
+/// Removes what a process left unfinished: folders whose names say so, here and in the log's folder.
+fn remove_leftovers(disk: &dyn Disk, dir: &Path) -> io::Result<()> {
+    const SUFFIXES: [&str; 3] = [".tmp-for-creation", ".tmp-for-deletion", ".tmp"];
+    for dir in [dir.to_path_buf(), dir.join(WAL_DIR), dir.join(WBL_DIR)] {
+        let entries = match disk.list(&dir) {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+            Err(error) => return Err(error),
+        };
+        for entry in entries.iter().filter(|entry| SUFFIXES.iter().any(|s| entry.name.ends_with(s))) {
+            let path = dir.join(&entry.name);
+            if entry.stat.is_dir { disk.remove_dir_all(&path)? } else { disk.remove_file(&path)? }
+        }
+    }
+    Ok(())
+}
+
+fn open_log(disk: &Arc<dyn Disk>, dir: &Path, options: &Options) -> io::Result<GroupLog> {
+    let writer_options =
+        WriterOptions { compression: options.wal_compression, segment_bytes: options.wal_segment_bytes };
+    let writer = Writer::open(disk.clone(), dir.to_path_buf(), writer_options)?;
+    Ok(GroupLog::new(writer, options.start_timestamps))
+}
+
+impl Appendable for Db {
+    fn appender(&self) -> Box<dyn Appender + '_> {
+        Box::new(self.head_appender())
+    }
+}
+
+impl Queryable for Db {
+    fn snapshot(&self, range: TimeRange) -> Result<Box<dyn Snapshot + '_>, StorageError> {
+        Ok(Box::new(DbSnapshot::new(&self.head, range)))
+    }
+
+    fn exemplars(
+        &self,
+        range: TimeRange,
+        matcher_sets: &[Vec<Matcher>],
+    ) -> Result<Vec<(LabelSet, Vec<Exemplar>)>, StorageError> {
+        Ok(lock(&self.head.exemplars).select(range, matcher_sets))
+    }
+}

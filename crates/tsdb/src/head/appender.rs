@@ -1,0 +1,523 @@
+//! One commit into the head: check, log, publish.
+//!
+//! 1. `append` checks each sample against its series, and notes those that pass. Nothing changes.
+//! 2. `commit` writes what was noted to the log, shared with other commits that wait (`wal::group`).
+//! 3. In the commit room of the gate it checks again, because another commit may have been faster, and puts the
+//!    samples into the series: as if the two had come one after the other.
+//!
+//! As in Prometheus, samples of one commit are checked against each other only in step 3: of two samples of one series
+//! and time the first stays, and that is no error.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use ferula_model::value::is_stale;
+use ferula_model::{Exemplar, HistogramValue, LabelSet, MetricMetadata, SeriesRef};
+use ferula_storage::{
+    AppendError, AppendOutcome, Appender, CommitError, Durability, HistogramSample, Refusal, SampleBatch,
+    SampleKind,
+};
+
+use super::metrics::{FLOAT, HISTOGRAM};
+use super::{Bounds, Fate, Head, LateSample, LateValue, Series, SlotId, handle, lock, stale_histogram};
+use crate::wal::group::Entry;
+use crate::wal::record::{
+    LoggedExemplar, LoggedHistogram, LoggedMarker, LoggedMetadata, LoggedSample, put_exemplars,
+    put_histograms, put_markers, put_metadata, put_samples,
+};
+
+/// An appender of the head; see the module.
+pub struct HeadAppender<'a> {
+    head: &'a Head,
+    bounds: Option<Bounds>,
+    parts: Vec<Part>,
+    /// Series that have histograms in the last part.
+    histogram_slots: HashSet<SlotId>,
+    exemplars: Vec<(SlotId, LoggedExemplar)>,
+    metadata: Vec<(SlotId, LoggedMetadata)>,
+    /// Slots with a pending use by this appender, one for each, beside those of samples.
+    pinned: Vec<SlotId>,
+}
+
+/// Samples whose floats all come before their histograms, series by series.
+#[derive(Default)]
+struct Part {
+    samples: Vec<LoggedSample>,
+    slots: Vec<SlotId>,
+    histograms: Vec<LoggedHistogram>,
+    histogram_slots: Vec<SlotId>,
+}
+
+impl<'a> HeadAppender<'a> {
+    pub(crate) fn new(head: &'a Head) -> Self {
+        head.metrics.active_appenders.inc();
+        HeadAppender {
+            head,
+            bounds: None,
+            parts: vec![Part::default()],
+            histogram_slots: HashSet::new(),
+            exemplars: Vec::new(),
+            metadata: Vec::new(),
+            pinned: Vec::new(),
+        }
+    }
+
+    /// The same for all samples of the commit. The first sample of all sets the head's time.
+    fn bounds(&mut self, first_at: i64) -> Bounds {
+        *self.bounds.get_or_insert_with(|| {
+            let times = &self.head.times;
+            if times.range().is_none() {
+                times.widen(first_at, first_at);
+            }
+            Bounds {
+                min_valid: self.head.min_valid_time().unwrap_or(i64::MIN),
+                head_max: times.max.load(Ordering::SeqCst),
+                out_of_order_window: self.head.late_window.load(Ordering::SeqCst),
+            }
+        })
+    }
+
+    fn append_floats(&mut self, batch: &SampleBatch, outcome: &mut AppendOutcome) {
+        let Some(first) = batch.timestamps.first() else { return };
+        let bounds = self.bounds(*first);
+        for (index, (series, (at, value))) in
+            batch.refs.iter().zip(batch.timestamps.iter().zip(&batch.values)).enumerate()
+        {
+            let start = batch.start_timestamps.get(index).copied().unwrap_or(0);
+            match self.append_float(*series, *at, start, *value, &bounds) {
+                Ok(()) => outcome.accepted += 1,
+                Err(error) => {
+                    self.count_refusal(&error, FLOAT);
+                    outcome.refused.push(Refusal { kind: SampleKind::Float, index, error });
+                }
+            }
+        }
+    }
+
+    fn append_float(
+        &mut self,
+        series: SeriesRef,
+        at: i64,
+        start: i64,
+        value: f64,
+        bounds: &Bounds,
+    ) -> Result<(), AppendError> {
+        let (slot, mut found) = self.head.slots.resolve(series).ok_or(AppendError::UnknownSeries)?;
+        if is_stale(value)
+            && let Some(stale) = self.stale_as_histogram(slot, &found)
+        {
+            drop(found);
+            return self.append_histogram(series, at, start, stale, bounds);
+        }
+        found.check_float(at, value, bounds)?;
+        found.pending += 1;
+        let log_ref = found.log_ref;
+        drop(found);
+        if self.histogram_slots.contains(&slot) {
+            self.parts.push(Part::default());
+            self.histogram_slots.clear();
+        }
+        if let Some(part) = self.parts.last_mut() {
+            part.samples.push(LoggedSample { series: log_ref, at, start, value });
+            part.slots.push(slot);
+        }
+        Ok(())
+    }
+
+    /// A series of histograms ends with a histogram, not with a float.
+    fn stale_as_histogram(&self, slot: SlotId, series: &Series) -> Option<HistogramValue> {
+        if self.histogram_slots.contains(&slot) {
+            let part = self.parts.last()?;
+            let place = part.histogram_slots.iter().rposition(|other| *other == slot)?;
+            return stale_histogram(match part.histograms[place].value {
+                HistogramValue::Integer(_) => ferula_chunk::ValueKind::Histogram,
+                HistogramValue::Float(_) => ferula_chunk::ValueKind::FloatHistogram,
+            });
+        }
+        stale_histogram(series.last_kind()?)
+    }
+
+    fn append_histograms(&mut self, samples: &mut Vec<HistogramSample>, outcome: &mut AppendOutcome) {
+        let Some(first) = samples.first() else { return };
+        let bounds = self.bounds(first.timestamp);
+        for (index, sample) in samples.drain(..).enumerate() {
+            let HistogramSample { series, timestamp, start_timestamp, value } = sample;
+            let checked = value.validate().map_err(|error| AppendError::InvalidHistogram(error.to_string()));
+            let appended = checked
+                .and_then(|()| self.append_histogram(series, timestamp, start_timestamp, value, &bounds));
+            match appended {
+                Ok(()) => outcome.accepted += 1,
+                Err(error) => {
+                    self.count_refusal(&error, HISTOGRAM);
+                    outcome.refused.push(Refusal { kind: SampleKind::Histogram, index, error });
+                }
+            }
+        }
+    }
+
+    fn append_histogram(
+        &mut self,
+        series: SeriesRef,
+        at: i64,
+        start: i64,
+        value: HistogramValue,
+        bounds: &Bounds,
+    ) -> Result<(), AppendError> {
+        let (slot, mut found) = self.head.slots.resolve(series).ok_or(AppendError::UnknownSeries)?;
+        found.check_histogram(at, &value, bounds)?;
+        found.pending += 1;
+        let log_ref = found.log_ref;
+        drop(found);
+        self.histogram_slots.insert(slot);
+        if let Some(part) = self.parts.last_mut() {
+            part.histograms.push(LoggedHistogram { series: log_ref, at, start, value });
+            part.histogram_slots.push(slot);
+        }
+        Ok(())
+    }
+
+    fn append_exemplars(&mut self, exemplars: &mut Vec<(SeriesRef, Exemplar)>, outcome: &mut AppendOutcome) {
+        if lock(&self.head.exemplars).capacity() == 0 {
+            exemplars.clear();
+            return;
+        }
+        for (index, (series, exemplar)) in exemplars.drain(..).enumerate() {
+            match self.append_exemplar(series, exemplar) {
+                // As upstream, an exemplar that is there already is left out without a word.
+                Ok(()) | Err(AppendError::DuplicateExemplar) => {}
+                Err(error) => {
+                    if error == AppendError::OutOfOrderExemplar {
+                        self.head.metrics.exemplars_out_of_order.inc();
+                    }
+                    outcome.refused.push(Refusal { kind: SampleKind::Exemplar, index, error });
+                }
+            }
+        }
+    }
+
+    fn append_exemplar(&mut self, series: SeriesRef, exemplar: Exemplar) -> Result<(), AppendError> {
+        let (slot, log_ref) = self.pin(series)?;
+        let labels = self.head.index().label_set(slot);
+        lock(&self.head.exemplars).check(&labels, &exemplar)?;
+        self.exemplars.push((slot, LoggedExemplar { series: log_ref, exemplar }));
+        Ok(())
+    }
+
+    fn append_metadata(&mut self, metadata: &mut Vec<(SeriesRef, MetricMetadata)>) {
+        for (series, metadata) in metadata.drain(..) {
+            // Metadata of a series that is gone is of no use.
+            if let Ok((slot, log_ref)) = self.pin(series) {
+                self.metadata.push((slot, LoggedMetadata { series: log_ref, metadata }));
+            }
+        }
+    }
+
+    fn pin(&mut self, series: SeriesRef) -> Result<(SlotId, u64), AppendError> {
+        let (slot, mut found) = self.head.slots.resolve(series).ok_or(AppendError::UnknownSeries)?;
+        found.pending += 1;
+        self.pinned.push(slot);
+        Ok((slot, found.log_ref))
+    }
+
+    fn count_refusal(&self, error: &AppendError, kind: usize) {
+        let metrics = &self.head.metrics;
+        match error {
+            AppendError::OutOfOrder => metrics.out_of_order[kind].inc(),
+            AppendError::OutOfBounds => metrics.out_of_bounds[kind].inc(),
+            AppendError::TooOld => metrics.too_old[kind].inc(),
+            _ => {}
+        }
+    }
+
+    /// What the log gets; `None` when there is nothing.
+    fn entry(&mut self) -> Option<Entry> {
+        let mut entry = Entry::default();
+        let start_timestamps = self.head.rules.start_timestamps;
+        for part in &self.parts {
+            entry.samples(&part.samples);
+            put_histograms(&part.histograms, start_timestamps, |write| {
+                let mut record = Vec::new();
+                write(&mut record);
+                entry.record(record);
+            });
+        }
+        if !self.exemplars.is_empty() {
+            let logged: Vec<LoggedExemplar> = self.exemplars.iter().map(|(_, e)| e.clone()).collect();
+            let mut record = Vec::new();
+            put_exemplars(&mut record, &logged);
+            entry.record(record);
+        }
+        if !self.metadata.is_empty() {
+            let logged: Vec<LoggedMetadata> = self.metadata.iter().map(|(_, m)| m.clone()).collect();
+            let mut record = Vec::new();
+            put_metadata(&mut record, &logged);
+            entry.record(record);
+        }
+        (!entry.is_empty()).then_some(entry)
+    }
+
+    /// Puts the samples into their series.
+    fn apply(&mut self) {
+        let Some(bounds) = self.bounds else { return };
+        let mut applied = Applied::new(self.head, bounds);
+        let late_log = self.head.late_log();
+        {
+            let _room = self.head.gate.commit();
+            for part in &self.parts {
+                for (sample, slot) in part.samples.iter().zip(&part.slots) {
+                    applied.float(*slot, sample);
+                }
+                for (sample, slot) in part.histograms.iter().zip(&part.histogram_slots) {
+                    applied.histogram(*slot, sample);
+                }
+            }
+            applied.publish();
+        }
+        // Each sample's pending use ended when it was applied.
+        self.parts.clear();
+        if let Some(entry) = applied.late_entry()
+            && let Some(log) = late_log
+        {
+            // The samples are in the log of all samples; this one only says that they were late. When it cannot be
+            // written, they may be missing after a restart, as in Prometheus.
+            if let Err(error) = log.commit(entry) {
+                ferula_telemetry::error!("Failed to log out of order samples into the WBL", err = error);
+            }
+        }
+    }
+
+    fn store_extras(&mut self) {
+        if !self.exemplars.is_empty() {
+            let index = self.head.index();
+            let mut exemplars = lock(&self.head.exemplars);
+            for (slot, logged) in self.exemplars.drain(..) {
+                match exemplars.add(&index.label_set(slot), logged.exemplar) {
+                    Ok(()) => self.head.metrics.exemplars_appended.inc(),
+                    Err(AppendError::OutOfOrderExemplar) => self.head.metrics.exemplars_out_of_order.inc(),
+                    Err(_) => {}
+                }
+            }
+        }
+        for (slot, logged) in self.metadata.drain(..) {
+            self.head.set_metadata(slot, logged.metadata);
+        }
+    }
+}
+
+/// What a commit did to the head, gathered while it is applied.
+struct Applied<'a> {
+    head: &'a Head,
+    bounds: Bounds,
+    appended: [u64; 2],
+    late: [u64; 2],
+    refused: [Refused; 2],
+    chunks: u64,
+    range: (i64, i64),
+    late_range: (i64, i64),
+    late_entry: Entry,
+    /// Out-of-order samples since the last marker.
+    late_samples: Vec<LoggedSample>,
+    late_histograms: Vec<LoggedHistogram>,
+}
+
+#[derive(Clone, Copy, Default)]
+struct Refused {
+    out_of_order: u64,
+    out_of_bounds: u64,
+    too_old: u64,
+}
+
+impl<'a> Applied<'a> {
+    fn new(head: &'a Head, bounds: Bounds) -> Self {
+        Applied {
+            head,
+            bounds,
+            appended: [0; 2],
+            late: [0; 2],
+            refused: [Refused::default(); 2],
+            chunks: 0,
+            range: (i64::MAX, i64::MIN),
+            late_range: (i64::MAX, i64::MIN),
+            late_entry: Entry::default(),
+            late_samples: Vec::new(),
+            late_histograms: Vec::new(),
+        }
+    }
+
+    fn float(&mut self, slot: SlotId, sample: &LoggedSample) {
+        let mut series = self.head.slots.lock(slot);
+        series.pending -= 1;
+        match series.check_float(sample.at, sample.value, &self.bounds) {
+            Ok(Fate::InOrder) => {
+                let (at, start) = (sample.at, sample.start);
+                let began = series.append_float(at, start, sample.value, &self.head.rules, &self.head.chunks);
+                self.in_order(FLOAT, at, began);
+            }
+            Ok(Fate::OutOfOrder) => {
+                let value = LateValue::Float(sample.value);
+                let late = LateSample { at: sample.at, start: sample.start, value };
+                if self.out_of_order(FLOAT, &mut series, late) {
+                    self.late_samples.push(*sample);
+                }
+            }
+            Ok(Fate::Repeated) => {}
+            Err(error) => self.count(FLOAT, &error),
+        }
+    }
+
+    fn histogram(&mut self, slot: SlotId, sample: &LoggedHistogram) {
+        let mut series = self.head.slots.lock(slot);
+        series.pending -= 1;
+        match series.check_histogram(sample.at, &sample.value, &self.bounds) {
+            Ok(Fate::InOrder) => {
+                let (at, start) = (sample.at, sample.start);
+                let began =
+                    series.append_histogram(at, start, &sample.value, &self.head.rules, &self.head.chunks);
+                self.in_order(HISTOGRAM, at, began);
+            }
+            Ok(Fate::OutOfOrder) => {
+                let value = LateValue::Histogram(sample.value.clone());
+                let late = LateSample { at: sample.at, start: sample.start, value };
+                if self.out_of_order(HISTOGRAM, &mut series, late) {
+                    self.late_histograms.push(sample.clone());
+                }
+            }
+            Ok(Fate::Repeated) => {}
+            Err(error) => self.count(HISTOGRAM, &error),
+        }
+    }
+
+    fn in_order(&mut self, kind: usize, at: i64, began_chunk: bool) {
+        self.appended[kind] += 1;
+        self.chunks += u64::from(began_chunk);
+        self.range = (self.range.0.min(at), self.range.1.max(at));
+    }
+
+    fn out_of_order(&mut self, kind: usize, series: &mut Series, sample: LateSample) -> bool {
+        let at = sample.at;
+        let log_ref = series.log_ref;
+        let inserted = series.out_of_order.get_or_insert_default().insert(
+            sample,
+            self.head.late_samples_max,
+            self.head.rules.start_timestamps,
+            log_ref,
+            &self.head.chunks,
+        );
+        if let Some(places) = inserted.moved {
+            // A marker covers the samples before it: they must be logged first.
+            self.flush_late();
+            let mut markers: Vec<LoggedMarker> =
+                places.iter().map(|place| LoggedMarker { series: log_ref, chunk: place.number() }).collect();
+            if markers.is_empty() {
+                markers.push(LoggedMarker { series: log_ref, chunk: 0 });
+            }
+            let mut record = Vec::new();
+            put_markers(&mut record, &markers);
+            self.late_entry.record(record);
+            self.chunks += 1;
+        }
+        if inserted.taken {
+            self.appended[kind] += 1;
+            self.late[kind] += 1;
+            self.late_range = (self.late_range.0.min(at), self.late_range.1.max(at));
+        }
+        inserted.taken
+    }
+
+    fn flush_late(&mut self) {
+        let start_timestamps = self.head.rules.start_timestamps;
+        if !self.late_samples.is_empty() {
+            let mut record = Vec::new();
+            put_samples(&mut record, &self.late_samples, start_timestamps);
+            self.late_entry.record(record);
+            self.late_samples.clear();
+        }
+        let entry = &mut self.late_entry;
+        put_histograms(&self.late_histograms, start_timestamps, |write| {
+            let mut record = Vec::new();
+            write(&mut record);
+            entry.record(record);
+        });
+        self.late_histograms.clear();
+    }
+
+    fn count(&mut self, kind: usize, error: &AppendError) {
+        match error {
+            AppendError::OutOfOrder => self.refused[kind].out_of_order += 1,
+            AppendError::OutOfBounds => self.refused[kind].out_of_bounds += 1,
+            AppendError::TooOld => self.refused[kind].too_old += 1,
+            _ => {}
+        }
+    }
+
+    fn publish(&mut self) {
+        let (times, metrics) = (&self.head.times, &self.head.metrics);
+        if self.range.0 <= self.range.1 {
+            times.widen(self.range.0, self.range.1);
+        }
+        if self.late_range.0 <= self.late_range.1 {
+            times.widen_late(self.late_range.0, self.late_range.1);
+        }
+        for kind in [FLOAT, HISTOGRAM] {
+            metrics.samples_appended[kind].add(self.appended[kind]);
+            metrics.out_of_order_samples_appended[kind].add(self.late[kind]);
+            metrics.out_of_order[kind].add(self.refused[kind].out_of_order);
+            metrics.out_of_bounds[kind].add(self.refused[kind].out_of_bounds);
+            metrics.too_old[kind].add(self.refused[kind].too_old);
+        }
+        metrics.chunks.add(self.chunks as f64);
+        metrics.chunks_created.add(self.chunks);
+    }
+
+    fn late_entry(mut self) -> Option<Entry> {
+        self.flush_late();
+        (!self.late_entry.is_empty()).then_some(self.late_entry)
+    }
+}
+
+impl Appender for HeadAppender<'_> {
+    fn resolve(&mut self, labels: &LabelSet) -> Result<SeriesRef, AppendError> {
+        if labels.is_empty() {
+            return Err(AppendError::EmptyLabelSet);
+        }
+        let (slot, generation) = self.head.get_or_create(labels)?;
+        self.pinned.push(slot);
+        Ok(handle(slot, generation))
+    }
+
+    fn append(&mut self, batch: &mut SampleBatch) -> AppendOutcome {
+        let mut outcome = AppendOutcome::default();
+        self.append_floats(batch, &mut outcome);
+        self.append_histograms(&mut batch.histograms, &mut outcome);
+        self.append_exemplars(&mut batch.exemplars, &mut outcome);
+        self.append_metadata(&mut batch.metadata);
+        batch.clear();
+        outcome
+    }
+
+    fn commit(mut self: Box<Self>, durability: Durability) -> Result<(), CommitError> {
+        if self.head.closed.load(Ordering::SeqCst) {
+            return Err(CommitError::Closed);
+        }
+        let Some(entry) = self.entry() else { return Ok(()) };
+        let logged = |error: Arc<str>| CommitError::Log(error.to_string());
+        self.head.log.commit(entry).map_err(logged)?;
+        if durability == Durability::Synced {
+            self.head.log.sync().map_err(|error| CommitError::Log(error.to_string()))?;
+        }
+        self.apply();
+        self.store_extras();
+        Ok(())
+    }
+}
+
+impl Drop for HeadAppender<'_> {
+    fn drop(&mut self) {
+        let of_samples = self.parts.iter().flat_map(|part| part.slots.iter().chain(&part.histogram_slots));
+        for slot in self.pinned.iter().chain(of_samples) {
+            self.head.slots.lock(*slot).pending -= 1;
+        }
+        self.head.metrics.active_appenders.dec();
+    }
+}

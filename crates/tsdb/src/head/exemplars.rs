@@ -1,0 +1,161 @@
+//! Exemplars: a bounded number in memory, the oldest of all makes room.
+
+use std::collections::{HashMap, VecDeque};
+
+use ferula_model::{Exemplar, LabelSet, Matcher, TimeRange};
+use ferula_storage::AppendError;
+
+/// An exemplar's labels may have so many characters in all.
+const LABEL_CHARACTERS_MAX: usize = 128;
+
+/// The newest exemplars of a head.
+#[derive(Debug, Default)]
+pub struct Exemplars {
+    max: usize,
+    by_series: HashMap<LabelSet, VecDeque<Exemplar>>,
+    /// Series of every exemplar, in the order in which they came.
+    order: VecDeque<LabelSet>,
+}
+
+impl Exemplars {
+    /// Room for so many; 0 stores none.
+    pub fn new(max: usize) -> Self {
+        Exemplars { max, ..Self::default() }
+    }
+
+    /// Changes how many there is room for.
+    pub fn resize(&mut self, max: usize) {
+        self.max = max;
+        while self.order.len() > max {
+            self.drop_oldest();
+        }
+    }
+
+    /// How many are stored.
+    pub fn len(&self) -> usize {
+        self.order.len()
+    }
+
+    /// How many series have some.
+    pub fn series_count(&self) -> usize {
+        self.by_series.len()
+    }
+
+    /// How many there is room for.
+    pub fn capacity(&self) -> usize {
+        self.max
+    }
+
+    /// Time of the oldest one, in milliseconds.
+    pub fn oldest(&self) -> Option<i64> {
+        let series = self.by_series.get(self.order.front()?)?;
+        series.front().map(|exemplar| exemplar.timestamp.millis())
+    }
+
+    /// Whether an exemplar would be stored.
+    pub fn check(&self, series: &LabelSet, exemplar: &Exemplar) -> Result<(), AppendError> {
+        let characters: usize =
+            exemplar.labels.iter().map(|(name, value)| name.chars().count() + value.chars().count()).sum();
+        if characters > LABEL_CHARACTERS_MAX {
+            return Err(AppendError::ExemplarLabelsTooLong);
+        }
+        let Some(newest) = self.by_series.get(series).and_then(VecDeque::back) else { return Ok(()) };
+        let same = newest.labels == exemplar.labels
+            && newest.value.to_bits() == exemplar.value.to_bits()
+            && newest.timestamp == exemplar.timestamp;
+        if same {
+            return Err(AppendError::DuplicateExemplar);
+        }
+        if exemplar.timestamp < newest.timestamp
+            || (exemplar.timestamp == newest.timestamp && exemplar.value < newest.value)
+        {
+            return Err(AppendError::OutOfOrderExemplar);
+        }
+        Ok(())
+    }
+
+    /// Stores an exemplar that [`check`](Self::check) accepts; one that it does not is left out.
+    pub fn add(&mut self, series: &LabelSet, exemplar: Exemplar) -> Result<(), AppendError> {
+        if self.max == 0 {
+            return Ok(());
+        }
+        self.check(series, &exemplar)?;
+        if self.order.len() >= self.max {
+            self.drop_oldest();
+        }
+        self.by_series.entry(series.clone()).or_default().push_back(exemplar);
+        self.order.push_back(series.clone());
+        Ok(())
+    }
+
+    fn drop_oldest(&mut self) {
+        let Some(series) = self.order.pop_front() else { return };
+        if let Some(exemplars) = self.by_series.get_mut(&series) {
+            exemplars.pop_front();
+            if exemplars.is_empty() {
+                self.by_series.remove(&series);
+            }
+        }
+    }
+
+    /// Exemplars in `range` of series that satisfy all matchers of any set, ordered by series.
+    pub fn select(&self, range: TimeRange, matcher_sets: &[Vec<Matcher>]) -> Vec<(LabelSet, Vec<Exemplar>)> {
+        let wanted = |labels: &LabelSet| {
+            matcher_sets.iter().any(|set| set.iter().all(|m| m.matches(labels.value(&m.name))))
+        };
+        let mut found: Vec<(LabelSet, Vec<Exemplar>)> = self
+            .by_series
+            .iter()
+            .filter(|(labels, _)| wanted(labels))
+            .map(|(labels, exemplars)| {
+                let inside = exemplars.iter().filter(|e| range.contains(e.timestamp)).cloned();
+                (labels.clone(), inside.collect::<Vec<_>>())
+            })
+            .filter(|(_, exemplars)| !exemplars.is_empty())
+            .collect();
+        found.sort_by(|a, b| a.0.cmp(&b.0));
+        found
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ferula_model::Timestamp;
+
+    use super::*;
+
+    fn exemplar(at: i64, value: f64, trace: &str) -> Exemplar {
+        let labels = LabelSet::from_pairs([("trace_id", trace)]);
+        Exemplar { labels, value, timestamp: Timestamp::from_millis(at), has_timestamp: true }
+    }
+
+    #[test]
+    fn the_oldest_of_all_makes_room() {
+        let (a, b) = (LabelSet::from_pairs([("s", "a")]), LabelSet::from_pairs([("s", "b")]));
+        let mut ring = Exemplars::new(3);
+        for (series, at) in [(&a, 1), (&b, 2), (&a, 3), (&a, 4)] {
+            ring.add(series, exemplar(at, 1.0, "x")).expect("in order");
+        }
+        assert_eq!((ring.len(), ring.oldest()), (3, Some(2)));
+        let all = ring.select(TimeRange::ALL, &[vec![]]);
+        let times = |i: usize| all[i].1.iter().map(|e| e.timestamp.millis()).collect::<Vec<_>>();
+        assert_eq!((times(0), times(1)), (vec![3, 4], vec![2]));
+        let only_b = [vec![Matcher::equal("s", "b")]];
+        assert_eq!(ring.select(TimeRange::from_millis(3, 9), &only_b), []);
+        ring.resize(1);
+        assert_eq!((ring.len(), ring.series_count()), (1, 1));
+    }
+
+    #[test]
+    fn repeated_older_and_long_ones_are_refused() {
+        let series = LabelSet::from_pairs([("s", "a")]);
+        let mut ring = Exemplars::new(10);
+        ring.add(&series, exemplar(5, 1.0, "x")).expect("first");
+        assert_eq!(ring.add(&series, exemplar(5, 1.0, "x")), Err(AppendError::DuplicateExemplar));
+        assert_eq!(ring.add(&series, exemplar(4, 1.0, "y")), Err(AppendError::OutOfOrderExemplar));
+        let long = "é".repeat(121);
+        assert_eq!(ring.add(&series, exemplar(6, 1.0, &long)), Err(AppendError::ExemplarLabelsTooLong));
+        // "trace_id" has 8 characters.
+        assert_eq!(ring.add(&series, exemplar(6, 1.0, &"é".repeat(120))), Ok(()));
+    }
+}

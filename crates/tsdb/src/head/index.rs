@@ -1,0 +1,521 @@
+//! The index of the head: interned label pairs, the label list of each series, and postings.
+//!
+//! A label pair is stored once and named by a number; a series is a list of such numbers (4 bytes a label).
+//! Names and values become strings again only at the edge. Always true: two living series never have the
+//! same list, and a pair lives as long as a list names it.
+
+use std::hash::{BuildHasher, RandomState};
+
+use ferula_model::{LabelSet, MatchOp, Matcher};
+
+use super::id_table::IdTable;
+use crate::postings::memory::{Postings, union};
+
+/// Number of a series in the head; used again some time after the series is gone.
+pub type SlotId = u32;
+type PairId = u32;
+type NameId = u32;
+
+/// Labels of all series of a head, and where to find the series of a label.
+#[derive(Default)]
+pub struct Index {
+    hasher: RandomState,
+    names: Vec<Name>,
+    name_table: IdTable,
+    pairs: Vec<Pair>,
+    pair_table: IdTable,
+    free_pairs: Vec<PairId>,
+    /// Values of all pairs, one after the other.
+    text: String,
+    dead_text_bytes: usize,
+    /// Label lists one after the other: how many labels, then their pairs in order of names.
+    lists: Vec<PairId>,
+    dead_list_cells: usize,
+    /// Where in `lists` the list of each slot begins.
+    list_of: Vec<u32>,
+    identity: IdTable,
+    all: Postings,
+    /// Series in the order in which they were made; the first is number `created_start`.
+    created: Vec<SlotId>,
+    created_start: u64,
+}
+
+struct Name {
+    text: Box<str>,
+    /// Every pair of this name that a living series has, and maybe some that none has any more.
+    pairs: Vec<PairId>,
+}
+
+struct Pair {
+    name: NameId,
+    start: u32,
+    length: u32,
+    /// How many lists name it.
+    uses: u32,
+    series: Postings,
+}
+
+/// The index cannot take more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Full;
+
+/// Label values together may not be longer, nor label lists have more cells.
+const CELLS_MAX: usize = u32::MAX as usize - (1 << 20);
+/// The list of new series is shortened at this length.
+const CREATED_MAX: usize = 1 << 20;
+
+impl Index {
+    /// How many series there are.
+    pub fn series_count(&self) -> usize {
+        self.all.len()
+    }
+
+    fn pair_text(&self, pair: PairId) -> &str {
+        let pair = &self.pairs[pair as usize];
+        &self.text[pair.start as usize..(pair.start + pair.length) as usize]
+    }
+
+    fn pair_hash(&self, name: NameId, value: &str) -> u64 {
+        self.hasher.hash_one((name, value))
+    }
+
+    fn find_name(&self, name: &str) -> Option<NameId> {
+        self.name_table.find(self.hasher.hash_one(name), |id| *self.names[id as usize].text == *name)
+    }
+
+    fn find_pair(&self, name: NameId, value: &str) -> Option<PairId> {
+        self.pair_table.find(self.pair_hash(name, value), |id| {
+            self.pairs[id as usize].name == name && self.pair_text(id) == value
+        })
+    }
+
+    fn list(&self, slot: SlotId) -> &[PairId] {
+        let start = self.list_of[slot as usize] as usize;
+        let length = self.lists[start] as usize;
+        &self.lists[start + 1..start + 1 + length]
+    }
+
+    /// The living series with exactly these labels.
+    pub fn find(&self, labels: &LabelSet) -> Option<SlotId> {
+        let mut list = Vec::with_capacity(labels.len());
+        for (name, value) in labels.iter() {
+            list.push(self.find_pair(self.find_name(name)?, value)?);
+        }
+        self.identity.find(self.hasher.hash_one(&list[..]), |slot| self.list(slot) == list)
+    }
+
+    /// Adds a series that is not there yet.
+    ///
+    /// # Errors
+    /// When label texts or lists would outgrow their offsets.
+    pub fn insert(&mut self, labels: &LabelSet, slot: SlotId) -> Result<(), Full> {
+        let text_bytes: usize = labels.iter().map(|(_, value)| value.len()).sum();
+        if self.text.len() + text_bytes > CELLS_MAX || self.lists.len() + labels.len() + 1 > CELLS_MAX {
+            return Err(Full);
+        }
+        let list: Vec<PairId> = labels.iter().map(|(name, value)| self.intern(name, value)).collect();
+        let start = self.lists.len() as u32;
+        self.lists.push(list.len() as u32);
+        self.lists.extend_from_slice(&list);
+        if self.list_of.len() <= slot as usize {
+            self.list_of.resize(slot as usize + 1, 0);
+        }
+        self.list_of[slot as usize] = start;
+        for pair in &list {
+            let pair = &mut self.pairs[*pair as usize];
+            pair.uses += 1;
+            pair.series.insert(slot);
+        }
+        let hash = self.hasher.hash_one(&list[..]);
+        let (lists, list_of, hasher) = (&self.lists, &self.list_of, &self.hasher);
+        self.identity.insert(hash, slot, |other| {
+            let start = list_of[other as usize] as usize;
+            hasher.hash_one(&lists[start + 1..start + 1 + lists[start] as usize])
+        });
+        self.all.insert(slot);
+        self.created.push(slot);
+        if self.created.len() > CREATED_MAX {
+            self.created.drain(..CREATED_MAX / 2);
+            self.created_start += CREATED_MAX as u64 / 2;
+        }
+        Ok(())
+    }
+
+    fn intern(&mut self, name: &str, value: &str) -> PairId {
+        let name = self.find_name(name).unwrap_or_else(|| {
+            let id = self.names.len() as NameId;
+            self.names.push(Name { text: name.into(), pairs: Vec::new() });
+            let (names, hasher) = (&self.names, &self.hasher);
+            self.name_table
+                .insert(hasher.hash_one(name), id, |other| hasher.hash_one(&*names[other as usize].text));
+            id
+        });
+        if let Some(pair) = self.find_pair(name, value) {
+            return pair;
+        }
+        let start = self.text.len() as u32;
+        self.text.push_str(value);
+        let pair = Pair { name, start, length: value.len() as u32, uses: 0, series: Postings::Empty };
+        let id = match self.free_pairs.pop() {
+            Some(id) => {
+                self.pairs[id as usize] = pair;
+                id
+            }
+            None => {
+                self.pairs.push(pair);
+                self.pairs.len() as PairId - 1
+            }
+        };
+        self.names[name as usize].pairs.push(id);
+        let hash = self.pair_hash(name, value);
+        let (pairs, text, hasher) = (&self.pairs, &self.text, &self.hasher);
+        self.pair_table.insert(hash, id, |other| {
+            let pair = &pairs[other as usize];
+            hasher.hash_one((pair.name, &text[pair.start as usize..(pair.start + pair.length) as usize]))
+        });
+        id
+    }
+
+    /// Takes series out of all postings: nobody finds them any more, but their labels can still be read
+    /// until [`release`](Self::release). `dead` rises.
+    pub fn unlink(&mut self, dead: &[SlotId]) {
+        let mut touched: Vec<PairId> = Vec::new();
+        for slot in dead {
+            let hash = self.hasher.hash_one(self.list(*slot));
+            self.identity.remove(hash, *slot);
+            let start = self.list_of[*slot as usize] as usize;
+            let length = self.lists[start] as usize;
+            touched.extend_from_slice(&self.lists[start + 1..start + 1 + length]);
+        }
+        touched.sort_unstable();
+        touched.dedup();
+        let is_dead = |id: u32| dead.binary_search(&id).is_ok();
+        for pair in touched {
+            self.pairs[pair as usize].series.remove(is_dead);
+        }
+        self.all.remove(is_dead);
+    }
+
+    /// Forgets the labels of series that were unlinked.
+    pub fn release(&mut self, slots: &[SlotId]) {
+        let mut names: Vec<NameId> = Vec::new();
+        for slot in slots {
+            let start = self.list_of[*slot as usize] as usize;
+            let length = self.lists[start] as usize;
+            self.dead_list_cells += length + 1;
+            for cell in start + 1..start + 1 + length {
+                let id = self.lists[cell];
+                self.pairs[id as usize].uses -= 1;
+                if self.pairs[id as usize].uses == 0 {
+                    names.push(self.pairs[id as usize].name);
+                    self.drop_pair(id);
+                }
+            }
+        }
+        names.sort_unstable();
+        names.dedup();
+        for name in names {
+            let mut pairs = std::mem::take(&mut self.names[name as usize].pairs);
+            pairs.retain(|id| self.pairs[*id as usize].uses > 0);
+            self.names[name as usize].pairs = pairs;
+        }
+        self.compact_text();
+    }
+
+    fn drop_pair(&mut self, id: PairId) {
+        let (name, length) = (self.pairs[id as usize].name, self.pairs[id as usize].length);
+        let hash = self.pair_hash(name, self.pair_text(id));
+        self.pair_table.remove(hash, id);
+        self.dead_text_bytes += length as usize;
+        self.pairs[id as usize].series = Postings::Empty;
+        self.free_pairs.push(id);
+    }
+
+    fn compact_text(&mut self) {
+        if self.dead_text_bytes * 2 < self.text.len() {
+            return;
+        }
+        let mut text = String::with_capacity(self.text.len() - self.dead_text_bytes);
+        for pair in &mut self.pairs {
+            if pair.uses > 0 {
+                let start = text.len() as u32;
+                text.push_str(&self.text[pair.start as usize..(pair.start + pair.length) as usize]);
+                pair.start = start;
+            }
+        }
+        (self.text, self.dead_text_bytes) = (text, 0);
+    }
+
+    /// Brings the lists of `living` together again when half of the space is that of released ones.
+    pub fn compact_lists(&mut self, living: &[SlotId]) {
+        if self.dead_list_cells * 2 < self.lists.len() {
+            return;
+        }
+        let mut lists = Vec::with_capacity(self.lists.len() - self.dead_list_cells);
+        for slot in living {
+            let start = lists.len() as u32;
+            let list = self.list(*slot);
+            lists.push(list.len() as u32);
+            lists.extend_from_slice(list);
+            self.list_of[*slot as usize] = start;
+        }
+        (self.lists, self.dead_list_cells) = (lists, 0);
+    }
+
+    /// Labels of a series, as pairs in order of names.
+    pub fn labels(&self, slot: SlotId) -> impl ExactSizeIterator<Item = (&str, &str)> + Clone {
+        self.list(slot).iter().map(|pair| {
+            let name = self.pairs[*pair as usize].name;
+            (&*self.names[name as usize].text, self.pair_text(*pair))
+        })
+    }
+
+    /// Labels of a series.
+    pub fn label_set(&self, slot: SlotId) -> LabelSet {
+        LabelSet::from_sorted(self.labels(slot))
+    }
+
+    fn value_of(&self, slot: SlotId, name: NameId) -> &str {
+        let pair = self.list(slot).iter().find(|pair| self.pairs[**pair as usize].name == name);
+        pair.map_or("", |pair| self.pair_text(*pair))
+    }
+
+    /// The series that satisfy all matchers, rising. No matcher means every series.
+    ///
+    /// A matcher that accepts the empty value also accepts series without the label; only the others can
+    /// start a selection. Equality comes first, because it is cheapest and leaves fewest.
+    pub fn select(&self, matchers: &[Matcher]) -> Vec<SlotId> {
+        let mut order: Vec<(&Matcher, bool)> = matchers.iter().map(|m| (m, m.matches_empty())).collect();
+        order.sort_by_key(|(matcher, empty)| (matcher.op != MatchOp::Equal, *empty));
+        let mut ids: Option<Vec<SlotId>> = None;
+        if let Some(smallest) = self.smallest_equal(matchers) {
+            ids = Some(smallest.to_vec());
+        }
+        for (matcher, empty) in order {
+            if ids.as_ref().is_some_and(Vec::is_empty) {
+                break;
+            }
+            ids = Some(self.narrow(ids, matcher, empty));
+        }
+        ids.unwrap_or_else(|| self.all.to_vec())
+    }
+
+    /// Postings of the rarest pair that all series of the selection have.
+    fn smallest_equal(&self, matchers: &[Matcher]) -> Option<&Postings> {
+        matchers
+            .iter()
+            .filter(|matcher| matcher.op == MatchOp::Equal && !matcher.value.is_empty())
+            .map(|matcher| self.equal(matcher))
+            .min_by_key(|postings| postings.len())
+    }
+
+    fn equal(&self, matcher: &Matcher) -> &Postings {
+        const NONE: &Postings = &Postings::Empty;
+        let pair = self.find_name(&matcher.name).and_then(|name| self.find_pair(name, &matcher.value));
+        pair.map_or(NONE, |pair| &self.pairs[pair as usize].series)
+    }
+
+    fn narrow(&self, ids: Option<Vec<SlotId>>, matcher: &Matcher, empty: bool) -> Vec<SlotId> {
+        let Some(name) = self.find_name(&matcher.name) else {
+            return if empty { ids.unwrap_or_else(|| self.all.to_vec()) } else { Vec::new() };
+        };
+        if matcher.op == MatchOp::Equal && !empty {
+            let postings = self.equal(matcher);
+            let Some(mut ids) = ids else { return postings.to_vec() };
+            postings.filter(&mut ids, true);
+            return ids;
+        }
+        let pairs = &self.names[name as usize].pairs;
+        if let Some(mut ids) = ids {
+            // Looking at each series is cheaper than at each value when few are left.
+            if ids.len() < pairs.len() {
+                ids.retain(|slot| matcher.matches(self.value_of(*slot, name)));
+                return ids;
+            }
+            return self.narrow_by_values(ids, pairs, matcher, empty);
+        }
+        if empty {
+            return self.narrow_by_values(self.all.to_vec(), pairs, matcher, empty);
+        }
+        union(self.series_of(pairs, |value| matcher.matches(value)))
+    }
+
+    fn narrow_by_values(
+        &self,
+        mut ids: Vec<SlotId>,
+        pairs: &[PairId],
+        matcher: &Matcher,
+        empty: bool,
+    ) -> Vec<SlotId> {
+        // With `empty`, series without the label stay: take away those whose value does not match.
+        let mut set = Postings::Empty;
+        for id in union(self.series_of(pairs, |value| matcher.matches(value) != empty)) {
+            set.insert(id);
+        }
+        set.filter(&mut ids, !empty);
+        ids
+    }
+
+    fn series_of<'a>(
+        &'a self,
+        pairs: &'a [PairId],
+        wanted: impl Fn(&str) -> bool + 'a,
+    ) -> impl Iterator<Item = &'a Postings> {
+        pairs
+            .iter()
+            .filter(move |pair| {
+                !self.pairs[**pair as usize].series.is_empty() && wanted(self.pair_text(**pair))
+            })
+            .map(|pair| &self.pairs[*pair as usize].series)
+    }
+
+    /// Number that the next new series gets in [`created_since`](Self::created_since).
+    pub fn created_end(&self) -> u64 {
+        self.created_start + self.created.len() as u64
+    }
+
+    /// Series made since `created_end` said `since`; `None` when that is too long ago to know.
+    pub fn created_since(&self, since: u64) -> Option<&[SlotId]> {
+        self.created.get(usize::try_from(since.checked_sub(self.created_start)?).ok()?..)
+    }
+
+    /// Whether a series satisfies all matchers.
+    pub fn matches(&self, slot: SlotId, matchers: &[Matcher]) -> bool {
+        matchers.iter().all(|matcher| {
+            let value = self.find_name(&matcher.name).map_or("", |name| self.value_of(slot, name));
+            matcher.matches(value)
+        })
+    }
+
+    /// Sorted names of labels that series have.
+    pub fn label_names(&self) -> Vec<String> {
+        let mut names: Vec<String> = self
+            .names
+            .iter()
+            .filter(|name| name.pairs.iter().any(|pair| !self.pairs[*pair as usize].series.is_empty()))
+            .map(|name| name.text.to_string())
+            .collect();
+        names.sort_unstable();
+        names
+    }
+
+    /// Sorted names of labels that any of these series has.
+    pub fn label_names_of(&self, slots: &[SlotId]) -> Vec<String> {
+        let mut seen = vec![false; self.names.len()];
+        for slot in slots {
+            for pair in self.list(*slot) {
+                seen[self.pairs[*pair as usize].name as usize] = true;
+            }
+        }
+        let mut names: Vec<String> = self
+            .names
+            .iter()
+            .zip(seen)
+            .filter(|(_, seen)| *seen)
+            .map(|(name, _)| name.text.to_string())
+            .collect();
+        names.sort_unstable();
+        names
+    }
+
+    /// Sorted values of a label.
+    pub fn label_values(&self, name: &str) -> Vec<String> {
+        let Some(name) = self.find_name(name) else { return Vec::new() };
+        let pairs = &self.names[name as usize].pairs;
+        let mut values: Vec<String> = pairs
+            .iter()
+            .filter(|pair| !self.pairs[**pair as usize].series.is_empty())
+            .map(|pair| self.pair_text(*pair).to_owned())
+            .collect();
+        values.sort_unstable();
+        values
+    }
+
+    /// Sorted values of a label that these series have.
+    pub fn label_values_of(&self, name: &str, slots: &[SlotId]) -> Vec<String> {
+        let Some(name) = self.find_name(name) else { return Vec::new() };
+        let mut pairs: Vec<PairId> = Vec::new();
+        for slot in slots {
+            pairs.extend(self.list(*slot).iter().find(|pair| self.pairs[**pair as usize].name == name));
+        }
+        pairs.sort_unstable();
+        pairs.dedup();
+        let mut values: Vec<String> = pairs.iter().map(|pair| self.pair_text(*pair).to_owned()).collect();
+        values.sort_unstable();
+        values
+    }
+
+    /// What `/api/v1/status/tsdb` shows: the `limit` largest of each kind, largest first.
+    pub fn cardinality(&self, label: &str, limit: usize) -> Cardinality {
+        let (mut by_name, mut values, mut bytes, mut by_pair) =
+            (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        let mut label_pairs = 0;
+        for name in &self.names {
+            let (mut count, mut memory) = (0, 0);
+            for id in &name.pairs {
+                let series = self.pairs[*id as usize].series.len() as u64;
+                if series == 0 {
+                    continue;
+                }
+                let text = self.pair_text(*id);
+                count += 1;
+                memory += text.len() as u64 * series;
+                by_pair.push((format!("{}={text}", name.text), series));
+                if *name.text == *label {
+                    by_name.push((text.to_owned(), series));
+                }
+            }
+            if count > 0 {
+                values.push((name.text.to_string(), count));
+                bytes.push((name.text.to_string(), memory));
+                label_pairs += count;
+            }
+        }
+        Cardinality {
+            series_by_value: top(by_name, limit),
+            values_by_name: top(values, limit),
+            bytes_by_name: top(bytes, limit),
+            series_by_pair: top(by_pair, limit),
+            label_pairs,
+        }
+    }
+
+    /// Bytes on the heap, estimated.
+    pub fn heap_bytes(&self) -> usize {
+        let postings: usize = self.pairs.iter().map(|pair| pair.series.heap_bytes()).sum();
+        let names: usize = self.names.iter().map(|name| name.pairs.capacity() * 4 + name.text.len()).sum();
+        postings
+            + names
+            + self.pairs.capacity() * size_of::<Pair>()
+            + self.text.capacity()
+            + (self.lists.capacity() + self.list_of.capacity() + self.created.capacity()) * 4
+            + self.identity.heap_bytes()
+            + self.pair_table.heap_bytes()
+            + self.all.heap_bytes()
+    }
+}
+
+/// The largest labels of a head.
+#[derive(Clone, Debug, Default)]
+pub struct Cardinality {
+    /// Series by value of the label asked for (the metric name, mostly).
+    pub series_by_value: Vec<(String, u64)>,
+    /// How many values each label has.
+    pub values_by_name: Vec<(String, u64)>,
+    /// Bytes of the values of each label, counted for every series.
+    pub bytes_by_name: Vec<(String, u64)>,
+    /// Series by `name=value`.
+    pub series_by_pair: Vec<(String, u64)>,
+    /// How many different label pairs there are.
+    pub label_pairs: u64,
+}
+
+fn top(mut entries: Vec<(String, u64)>, limit: usize) -> Vec<(String, u64)> {
+    entries.sort_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
+    entries.truncate(limit);
+    entries
+}
+
+#[cfg(test)]
+#[path = "index_tests.rs"]
+mod tests;

@@ -1,0 +1,137 @@
+//! The index against a plain list of label sets.
+
+use proptest::prelude::*;
+
+use super::*;
+
+fn set(pairs: &[(&str, &str)]) -> LabelSet {
+    LabelSet::from_pairs(pairs.iter().copied())
+}
+
+fn matcher(op: MatchOp, name: &str, value: &str) -> Matcher {
+    Matcher::new(op, name, value).expect("a good regex")
+}
+
+#[test]
+fn a_missing_label_matches_like_an_empty_one() {
+    let mut index = Index::default();
+    let sets = [
+        set(&[("n", "1")]),
+        set(&[("n", "1"), ("i", "a")]),
+        set(&[("n", "1"), ("i", "b")]),
+        set(&[("n", "2")]),
+        set(&[("n", "2.5")]),
+    ];
+    for (slot, labels) in (0..).zip(&sets) {
+        index.insert(labels, slot).expect("room");
+    }
+    use MatchOp::{Equal, NotEqual, NotRegex, Regex};
+    // From the table of Prometheus' own test of postings for matchers.
+    let cases: &[(&[(MatchOp, &str, &str)], &[u32])] = &[
+        (&[(Equal, "n", "1")], &[0, 1, 2]),
+        (&[(Equal, "n", "1"), (Equal, "i", "a")], &[1]),
+        (&[(Equal, "n", "1"), (Equal, "i", "missing")], &[]),
+        (&[(Equal, "missing", "")], &[0, 1, 2, 3, 4]),
+        (&[(NotEqual, "n", "1")], &[3, 4]),
+        (&[(NotEqual, "i", "")], &[1, 2]),
+        (&[(NotEqual, "missing", "")], &[]),
+        (&[(Equal, "n", "1"), (NotEqual, "i", "a")], &[0, 2]),
+        (&[(Equal, "n", "1"), (NotEqual, "i", "")], &[1, 2]),
+        (&[(Regex, "n", "^1$")], &[0, 1, 2]),
+        (&[(Equal, "n", "1"), (Regex, "i", "^a?$")], &[0, 1]),
+        (&[(Regex, "i", "^$")], &[0, 3, 4]),
+        (&[(Regex, "i", "^.*$")], &[0, 1, 2, 3, 4]),
+        (&[(Equal, "n", "1"), (Regex, "i", "^.+$")], &[1, 2]),
+        (&[(NotRegex, "n", "^1$")], &[3, 4]),
+        (&[(NotRegex, "n", "1")], &[3, 4]),
+        (&[(NotRegex, "n", "")], &[0, 1, 2, 3, 4]),
+        (&[(Equal, "n", "1"), (NotRegex, "i", "^a?$")], &[2]),
+        (&[(Equal, "n", "1"), (NotRegex, "i", "^.*$")], &[]),
+        (&[(Equal, "n", "1"), (NotRegex, "i", "^.+$")], &[0]),
+        (&[(Equal, "n", "1"), (NotEqual, "i", "b"), (Regex, "i", "^(b|a).*$")], &[1]),
+        (&[(Regex, "n", "(1|2)")], &[0, 1, 2, 3]),
+        (&[(Regex, "n", "2.*"), (Equal, "i", "")], &[3, 4]),
+        (&[], &[0, 1, 2, 3, 4]),
+    ];
+    for (matchers, expected) in cases {
+        let matchers: Vec<Matcher> = matchers.iter().map(|(op, n, v)| matcher(*op, n, v)).collect();
+        assert_eq!(index.select(&matchers), *expected, "{matchers:?}");
+    }
+    assert_eq!(index.label_names(), ["i", "n"]);
+    assert_eq!(index.label_values("n"), ["1", "2", "2.5"]);
+    assert_eq!(index.label_values_of("i", &[0, 1, 3]), ["a"]);
+    assert_eq!(index.label_names_of(&[3, 4]), ["n"]);
+}
+
+#[test]
+fn texts_that_join_alike_are_different_series() {
+    let mut index = Index::default();
+    index.insert(&set(&[("a", "bc")]), 0).expect("room");
+    assert_eq!(index.find(&set(&[("ab", "c")])), None);
+    assert_eq!(index.find(&set(&[("a", "bc")])), Some(0));
+}
+
+fn label_sets() -> impl Strategy<Value = Vec<LabelSet>> {
+    let value = || proptest::option::of(0u8..4);
+    proptest::collection::vec((value(), value(), 0u8..30), 1..60).prop_map(|rows| {
+        let mut sets: Vec<LabelSet> = rows
+            .into_iter()
+            .map(|(a, b, c)| {
+                let text = |v: Option<u8>| v.map_or(String::new(), |v| format!("v{v}"));
+                LabelSet::from_pairs([("a", text(a)), ("b", text(b)), ("c", format!("v{c}"))])
+            })
+            .collect();
+        sets.sort();
+        sets.dedup();
+        sets
+    })
+}
+
+fn any_matcher() -> impl Strategy<Value = Matcher> {
+    let values = ["", "v0", "v1", "v[01]", "v.*", ".*", ".+", "v1|v20", "|v2", "x"];
+    (0usize..4, 0usize..4, 0..values.len()).prop_map(move |(op, name, value)| {
+        let op = [MatchOp::Equal, MatchOp::NotEqual, MatchOp::Regex, MatchOp::NotRegex][op];
+        matcher(op, ["a", "b", "c", "d"][name], values[value])
+    })
+}
+
+proptest! {
+    #[test]
+    fn a_selection_is_what_testing_every_series_gives(
+        sets in label_sets(),
+        dead in proptest::collection::vec(any::<bool>(), 60),
+        matchers in proptest::collection::vec(any_matcher(), 0..4),
+    ) {
+        let mut index = Index::default();
+        for (slot, labels) in (0..).zip(&sets) {
+            index.insert(labels, slot).expect("room");
+        }
+        let gone: Vec<u32> = (0..sets.len() as u32).filter(|slot| dead[*slot as usize]).collect();
+        index.unlink(&gone);
+        for slot in &gone {
+            prop_assert_eq!(&index.label_set(*slot), &sets[*slot as usize]);
+        }
+        index.release(&gone);
+        let living: Vec<u32> = (0..sets.len() as u32).filter(|slot| !dead[*slot as usize]).collect();
+        index.compact_lists(&living);
+        let expected: Vec<u32> = living
+            .iter()
+            .copied()
+            .filter(|slot| matchers.iter().all(|m| m.matches(sets[*slot as usize].value(&m.name))))
+            .collect();
+        prop_assert_eq!(index.select(&matchers), &expected[..]);
+        prop_assert_eq!(index.series_count(), living.len());
+        for slot in living {
+            let labels = &sets[slot as usize];
+            prop_assert_eq!(index.find(labels), Some(slot));
+            prop_assert_eq!(&index.label_set(slot), labels);
+            prop_assert_eq!(index.matches(slot, &matchers), expected.contains(&slot));
+        }
+        for slot in gone {
+            prop_assert_eq!(index.find(&sets[slot as usize]), None);
+            // A slot that is free is used again.
+            index.insert(&sets[slot as usize], slot).expect("room");
+            prop_assert_eq!(index.find(&sets[slot as usize]), Some(slot));
+        }
+    }
+}

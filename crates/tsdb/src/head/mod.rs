@@ -1,0 +1,293 @@
+//! The head: the newest samples, in memory until they become a block.
+//!
+//! ```text
+//! resolve ──▶ index (pairs, lists, postings) ──▶ slot
+//! commit  ──▶ log ──▶ gate: commit room ──▶ series ──▶ open chunk ──full──▶ chunks_head
+//! read    ──▶ index ──▶ gate: freeze room (how far each series goes) ──▶ chunks up to there
+//! ```
+//! Here: series lookup, append checks, the open chunk of each series, reading. Elsewhere: bytes of chunks
+//! (`ferula-chunk`), the log on disk (`wal`), when to cut blocks (`db`).
+//!
+//! Always true: a sample is in the log before any reader can see it; a label set has one ref in the log for as
+//! long as the head has it; locks are taken in the order index, slot, `chunks_head` or log queue.
+
+mod appender;
+mod blocks;
+mod exemplars;
+mod id_table;
+mod index;
+mod isolation;
+mod metrics;
+mod out_of_order;
+mod pins;
+mod reader;
+mod series;
+mod slots;
+
+use std::collections::HashMap;
+use std::io;
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+
+use ferula_model::{LabelSet, MetricMetadata};
+use ferula_storage::AppendError;
+
+pub use appender::HeadAppender;
+pub(crate) use exemplars::Exemplars;
+pub(crate) use index::Index;
+pub use index::{Cardinality, SlotId};
+pub(crate) use isolation::Gate;
+pub(crate) use metrics::Metrics;
+pub(crate) use out_of_order::{LateSample, LateValue, OutOfOrder};
+pub(crate) use pins::{Pin, Pins};
+pub(crate) use reader::FrozenRow;
+pub(crate) use series::{Bounds, ChunkRules, Fate, FullChunk, Series, stale_histogram};
+pub(crate) use slots::{Slots, handle};
+
+use crate::head_chunks::Store;
+use crate::wal::group::GroupLog;
+
+/// Closed ranges of deleted time.
+pub(crate) type Ranges = Vec<(i64, i64)>;
+
+/// The newest samples of a database.
+pub struct Head {
+    pub(crate) rules: ChunkRules,
+    pub(crate) series_max: Option<u64>,
+    pub(crate) late_samples_max: usize,
+    /// How far back out-of-order samples may be, in milliseconds.
+    pub(crate) late_window: AtomicI64,
+    pub(crate) log: GroupLog,
+    /// The out-of-order log, from the first moment on at which such samples were allowed.
+    pub(crate) late_log: RwLock<Option<Arc<GroupLog>>>,
+    pub(crate) chunks: Store,
+    pub(crate) slots: Slots,
+    pub(crate) gate: Gate,
+    pub(crate) pins: Arc<Pins>,
+    pub(crate) metrics: Metrics,
+    pub(crate) times: Times,
+    pub(crate) next_ref: AtomicU64,
+    pub(crate) closed: AtomicBool,
+    pub(crate) exemplars: Mutex<Exemplars>,
+    index: RwLock<Index>,
+    deleted: RwLock<HashMap<SlotId, Ranges>>,
+    metadata: Mutex<HashMap<SlotId, MetricMetadata>>,
+}
+
+/// What a head is made of.
+pub(crate) struct Parts {
+    pub rules: ChunkRules,
+    pub series_max: Option<u64>,
+    pub late_samples_max: usize,
+    pub late_window: i64,
+    pub exemplars_max: usize,
+    pub log: GroupLog,
+    pub chunks: Store,
+    pub metrics: Metrics,
+}
+
+/// Bounds of the samples in a head.
+pub(crate) struct Times {
+    /// Oldest and newest in-order sample; `MAX` and `MIN` when there is none.
+    pub min: AtomicI64,
+    pub max: AtomicI64,
+    /// In-order samples before this are in blocks.
+    pub min_valid: AtomicI64,
+    /// Oldest and newest out-of-order sample.
+    pub late_min: AtomicI64,
+    pub late_max: AtomicI64,
+}
+
+impl Times {
+    fn new() -> Self {
+        Times {
+            min: AtomicI64::new(i64::MAX),
+            max: AtomicI64::new(i64::MIN),
+            min_valid: AtomicI64::new(i64::MIN),
+            late_min: AtomicI64::new(i64::MAX),
+            late_max: AtomicI64::new(i64::MIN),
+        }
+    }
+
+    /// Widens the range of in-order samples.
+    pub fn widen(&self, min: i64, max: i64) {
+        self.max.fetch_max(max, Ordering::SeqCst);
+        self.min.fetch_min(min, Ordering::SeqCst);
+    }
+
+    /// Widens the range of out-of-order samples.
+    pub fn widen_late(&self, min: i64, max: i64) {
+        self.late_max.fetch_max(max, Ordering::SeqCst);
+        self.late_min.fetch_min(min, Ordering::SeqCst);
+    }
+
+    /// Oldest and newest in-order sample, if there is one.
+    pub fn range(&self) -> Option<(i64, i64)> {
+        let (min, max) = (self.min.load(Ordering::SeqCst), self.max.load(Ordering::SeqCst));
+        (min <= max).then_some((min, max))
+    }
+}
+
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The head holds as many series as it may.
+pub(crate) struct SeriesLimit(pub u64);
+
+impl From<SeriesLimit> for AppendError {
+    fn from(SeriesLimit(limit): SeriesLimit) -> Self {
+        AppendError::SeriesLimit(limit)
+    }
+}
+
+impl Head {
+    pub(crate) fn new(parts: Parts) -> Self {
+        Head {
+            rules: parts.rules,
+            series_max: parts.series_max,
+            late_samples_max: parts.late_samples_max,
+            late_window: AtomicI64::new(parts.late_window),
+            log: parts.log,
+            late_log: RwLock::new(None),
+            chunks: parts.chunks,
+            slots: Slots::default(),
+            gate: Gate::default(),
+            pins: Arc::default(),
+            metrics: parts.metrics,
+            times: Times::new(),
+            next_ref: AtomicU64::new(1),
+            closed: AtomicBool::new(false),
+            exemplars: Mutex::new(Exemplars::new(parts.exemplars_max)),
+            index: RwLock::default(),
+            deleted: RwLock::default(),
+            metadata: Mutex::default(),
+        }
+    }
+
+    pub(crate) fn index(&self) -> RwLockReadGuard<'_, Index> {
+        self.index.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn index_mut(&self) -> RwLockWriteGuard<'_, Index> {
+        self.index.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn late_log(&self) -> Option<Arc<GroupLog>> {
+        self.late_log.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// The slot of the series with these labels, made if there is none, with one more pending use.
+    pub(crate) fn get_or_create(&self, labels: &LabelSet) -> Result<(SlotId, u32), SeriesLimit> {
+        let pin = |slot| {
+            let mut series = self.slots.lock(slot);
+            series.pending += 1;
+            (slot, series.generation)
+        };
+        if let (Some(found), _index) = {
+            let index = self.index();
+            // The index stays locked while the series is marked, so that it is not removed in between.
+            (index.find(labels).map(pin), index)
+        } {
+            return Ok(found);
+        }
+        let mut index = self.index_mut();
+        if let Some(slot) = index.find(labels) {
+            return Ok(pin(slot));
+        }
+        let slot = self.create(&mut index, labels, None)?;
+        Ok(pin(slot))
+    }
+
+    /// Makes a series. With `log_ref` it is one that the log knows under that ref; otherwise it gets a new ref, and
+    /// its record enters the queue of the log before anybody else can name it.
+    pub(crate) fn create(
+        &self,
+        index: &mut Index,
+        labels: &LabelSet,
+        log_ref: Option<u64>,
+    ) -> Result<SlotId, SeriesLimit> {
+        if let Some(max) = self.series_max
+            && index.series_count() as u64 >= max
+            && log_ref.is_none()
+        {
+            return Err(SeriesLimit(max));
+        }
+        let slot = self.slots.take().ok_or(SeriesLimit(slots::SLOTS_MAX as u64))?;
+        if index.insert(labels, slot).is_err() {
+            self.slots.give_back(&[slot]);
+            return Err(SeriesLimit(index.series_count() as u64));
+        }
+        let number = log_ref.unwrap_or_else(|| self.next_ref.fetch_add(1, Ordering::SeqCst));
+        let mut series = self.slots.lock(slot);
+        series.log_ref = number;
+        series.alive = true;
+        drop(series);
+        if log_ref.is_none() {
+            self.log.new_series(number, labels.iter());
+        }
+        self.metrics.series.inc();
+        self.metrics.series_created.inc();
+        Ok(slot)
+    }
+
+    /// How many series there are.
+    pub fn series_count(&self) -> usize {
+        self.index().series_count()
+    }
+
+    /// Oldest and newest in-order sample, if there is one.
+    pub fn time_range(&self) -> Option<(i64, i64)> {
+        self.times.range()
+    }
+
+    /// The oldest time at which in-order samples are taken; `None` while there is no sample.
+    pub fn min_valid_time(&self) -> Option<i64> {
+        let (_, max) = self.times.range()?;
+        Some(max.saturating_sub(self.rules.range / 2).max(self.times.min_valid.load(Ordering::SeqCst)))
+    }
+
+    /// The largest labels.
+    pub fn cardinality(&self, label: &str, limit: usize) -> Cardinality {
+        self.index().cardinality(label, limit)
+    }
+
+    /// Bytes of the index on the heap, estimated.
+    pub fn index_bytes(&self) -> usize {
+        self.index().heap_bytes()
+    }
+
+    /// Metadata of the series with these labels.
+    pub fn metadata(&self, labels: &LabelSet) -> Option<MetricMetadata> {
+        let slot = self.index().find(labels)?;
+        lock(&self.metadata).get(&slot).cloned()
+    }
+
+    pub(crate) fn chunks_of(&self, labels: &LabelSet) -> Vec<(i64, u16)> {
+        let Some(slot) = self.index().find(labels) else { return Vec::new() };
+        let series = self.slots.lock(slot);
+        let full = series.full_chunks().map(|(_, chunk)| (chunk.min, chunk.samples));
+        full.chain(series.open_range().map(|(first, _)| (first, series.open_samples()))).collect()
+    }
+
+    pub(crate) fn set_metadata(&self, slot: SlotId, metadata: MetricMetadata) {
+        lock(&self.metadata).insert(slot, metadata);
+    }
+
+    pub(crate) fn deleted_ranges(&self, slot: SlotId) -> Option<Ranges> {
+        self.deleted.read().unwrap_or_else(PoisonError::into_inner).get(&slot).cloned()
+    }
+
+    pub(crate) fn add_deleted(&self, slot: SlotId, range: (i64, i64)) {
+        self.deleted.write().unwrap_or_else(PoisonError::into_inner).entry(slot).or_default().push(range);
+    }
+
+    /// Writes chunks that are still buffered, and the records of series that no commit took along; syncs.
+    pub(crate) fn flush(&self) -> io::Result<()> {
+        self.log.flush().map_err(|error| io::Error::other(error.to_string()))?;
+        if let Some(log) = self.late_log() {
+            log.sync()?;
+        }
+        self.chunks.flush()
+    }
+}

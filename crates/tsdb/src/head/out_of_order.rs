@@ -1,0 +1,250 @@
+//! Samples of a series that came out of order: a few in memory, sorted, and chunks of those before them.
+
+use ferula_chunk::{Chunk, Encoding, Fit, FloatHistogramWriter, IntegerHistogramWriter, Xor2Chunk, XorChunk};
+use ferula_model::{CounterResetHint, HistogramValue};
+use ferula_storage::SeriesSamples;
+
+use super::series::FullChunk;
+use crate::head_chunks::format::StoredChunk;
+use crate::head_chunks::{ChunkPlace, Store};
+
+/// Out-of-order samples of one series.
+#[derive(Debug, Default)]
+pub struct OutOfOrder {
+    /// Rising times.
+    samples: Vec<LateSample>,
+    /// Chunks in `chunks_head`; their times may overlap.
+    full: Vec<FullChunk>,
+}
+
+/// One out-of-order sample.
+#[derive(Clone, Debug)]
+pub struct LateSample {
+    /// Milliseconds since the epoch.
+    pub at: i64,
+    /// Start timestamp, 0 for none.
+    pub start: i64,
+    /// The value.
+    pub value: LateValue,
+}
+
+/// Value of an out-of-order sample.
+#[derive(Clone, Debug)]
+pub enum LateValue {
+    /// A float.
+    Float(f64),
+    /// A histogram.
+    Histogram(HistogramValue),
+}
+
+/// What became of an out-of-order sample.
+#[derive(Debug, Default)]
+pub struct Inserted {
+    /// `false` when there is a sample of the same time in memory already.
+    pub taken: bool,
+    /// The samples in memory were moved to these chunks first, if they were.
+    pub moved: Option<Vec<ChunkPlace>>,
+}
+
+impl OutOfOrder {
+    /// Whether there is no sample.
+    pub fn is_empty(&self) -> bool {
+        self.samples.is_empty() && self.full.is_empty()
+    }
+
+    /// Adds a sample. When `samples_max` are in memory, they are moved to `store` first.
+    pub fn insert(
+        &mut self,
+        sample: LateSample,
+        samples_max: usize,
+        start_timestamps: bool,
+        log_ref: u64,
+        store: &Store,
+    ) -> Inserted {
+        let mut inserted = Inserted::default();
+        // As upstream, the first sample of all also begins a chunk, and so has a marker in the log.
+        if self.is_empty() {
+            inserted.moved = Some(Vec::new());
+        } else if self.samples.len() >= samples_max {
+            inserted.moved = Some(self.move_to(start_timestamps, log_ref, store));
+        }
+        if let Err(place) = self.samples.binary_search_by_key(&sample.at, |other| other.at) {
+            self.samples.insert(place, sample);
+            inserted.taken = true;
+        }
+        inserted
+    }
+
+    /// Moves the samples in memory to chunks of `store`.
+    pub fn move_to(&mut self, start_timestamps: bool, log_ref: u64, store: &Store) -> Vec<ChunkPlace> {
+        let mut places = Vec::new();
+        for chunk in encode(&self.samples, start_timestamps) {
+            let samples = chunk.encoding.sample_count(&chunk.data).unwrap_or(0);
+            let place = store.write(&StoredChunk {
+                series: log_ref,
+                min: chunk.min_time,
+                max: chunk.max_time,
+                encoding: chunk.encoding,
+                out_of_order: true,
+                data: &chunk.data,
+            });
+            places.push(place);
+            self.full.push(FullChunk::new(place, chunk.min_time, chunk.max_time, samples, chunk.encoding));
+        }
+        self.samples.clear();
+        places
+    }
+
+    /// Adds a chunk that was found in `chunks_head` at start.
+    pub fn adopt(&mut self, chunk: FullChunk) {
+        self.full.push(chunk);
+    }
+
+    /// Forgets the samples in memory: the log says that they are in chunks.
+    pub fn forget_samples(&mut self) {
+        self.samples.clear();
+    }
+
+    /// The samples in memory.
+    pub fn samples(&self) -> &[LateSample] {
+        &self.samples
+    }
+
+    /// The chunks in `chunks_head`.
+    pub fn full_chunks(&self) -> &[FullChunk] {
+        &self.full
+    }
+
+    /// Times of the oldest and newest sample.
+    pub fn range(&self) -> Option<(i64, i64)> {
+        let firsts = self.samples.first().map(|s| s.at).into_iter().chain(self.full.iter().map(|c| c.min));
+        let lasts = self.samples.last().map(|s| s.at).into_iter().chain(self.full.iter().map(FullChunk::max));
+        Some((firsts.min()?, lasts.max()?))
+    }
+
+    /// Forgets the first `chunks` chunks, which are in blocks now.
+    pub fn forget_chunks(&mut self, chunks: usize) {
+        self.full.drain(..chunks.min(self.full.len()));
+    }
+}
+
+/// Puts samples with rising times into columns.
+pub fn to_columns(samples: &[LateSample], out: &mut SeriesSamples) {
+    for sample in samples {
+        match &sample.value {
+            LateValue::Float(value) => {
+                push_start(&mut out.floats.start_timestamps, out.floats.timestamps.len(), sample.start);
+                out.floats.timestamps.push(sample.at);
+                out.floats.values.push(*value);
+            }
+            LateValue::Histogram(value) => {
+                let column = &mut out.histograms;
+                push_start(&mut column.start_timestamps, column.timestamps.len(), sample.start);
+                column.timestamps.push(sample.at);
+                let mut value = value.to_float();
+                if value.counter_reset_hint != CounterResetHint::Gauge {
+                    std::sync::Arc::make_mut(&mut value).counter_reset_hint = CounterResetHint::Unknown;
+                }
+                column.values.push(value);
+            }
+        }
+    }
+}
+
+fn push_start(starts: &mut Vec<i64>, before: usize, start: i64) {
+    if start != 0 && starts.is_empty() {
+        starts.resize(before, 0);
+    }
+    if start != 0 || !starts.is_empty() {
+        starts.push(start);
+    }
+}
+
+/// An encoder of neighbouring samples of one kind.
+enum Writer {
+    Float(XorChunk),
+    FloatWithStarts(Xor2Chunk),
+    Histogram(IntegerHistogramWriter),
+    FloatHistogram(FloatHistogramWriter),
+}
+
+/// Encodes samples with rising times, in as few chunks as their kinds and layouts need.
+pub fn encode(samples: &[LateSample], start_timestamps: bool) -> Vec<Chunk> {
+    let mut chunks = Vec::new();
+    let mut open: Option<Writer> = None;
+    for sample in samples {
+        let (at, start) = (sample.at, sample.start);
+        if let Some(next) = push(open.as_mut(), at, start, &sample.value, start_timestamps) {
+            chunks.extend(open.replace(next).and_then(finish));
+        }
+    }
+    chunks.extend(open.and_then(finish));
+    chunks
+}
+
+fn finish(writer: Writer) -> Option<Chunk> {
+    match writer {
+        Writer::Float(mut chunk) => chunk.take(),
+        Writer::FloatWithStarts(mut chunk) => chunk.take(),
+        Writer::Histogram(writer) => Some(writer.to_chunk()),
+        Writer::FloatHistogram(writer) => Some(writer.to_chunk()),
+    }
+}
+
+/// Appends to the open chunk, or gives the one that the sample begins.
+fn push(
+    open: Option<&mut Writer>,
+    at: i64,
+    start: i64,
+    value: &LateValue,
+    start_timestamps: bool,
+) -> Option<Writer> {
+    macro_rules! histogram {
+        ($variant:ident, $writer:ty, $sample:expr) => {{
+            let header = match open {
+                Some(Writer::$variant(writer)) => match writer.fit($sample) {
+                    Fit::Append(relayout) => {
+                        writer.append(start, at, $sample, &relayout);
+                        return None;
+                    }
+                    Fit::NewChunk(header) => header,
+                },
+                _ => <$writer>::header_after(None, $sample),
+            };
+            Some(Writer::$variant(<$writer>::begin(header, start_timestamps, start, at, $sample)))
+        }};
+    }
+    match value {
+        LateValue::Float(value) => match open {
+            Some(Writer::Float(chunk)) => {
+                chunk.push(at, *value);
+                None
+            }
+            Some(Writer::FloatWithStarts(chunk)) => {
+                chunk.push(start, at, *value);
+                None
+            }
+            _ if start_timestamps => {
+                let mut chunk = Xor2Chunk::new();
+                chunk.push(start, at, *value);
+                Some(Writer::FloatWithStarts(chunk))
+            }
+            _ => {
+                let mut chunk = XorChunk::new();
+                chunk.push(at, *value);
+                Some(Writer::Float(chunk))
+            }
+        },
+        LateValue::Histogram(HistogramValue::Integer(sample)) => {
+            histogram!(Histogram, IntegerHistogramWriter, sample)
+        }
+        LateValue::Histogram(HistogramValue::Float(sample)) => {
+            histogram!(FloatHistogram, FloatHistogramWriter, sample)
+        }
+    }
+}
+
+/// Whether chunks of this encoding hold histograms.
+pub fn holds_histograms(encoding: Encoding) -> bool {
+    encoding.value_kind() != ferula_chunk::ValueKind::Float
+}

@@ -1,0 +1,77 @@
+//! Who still looks at the past: snapshots pin the moment they were taken, and what was removed after it stays
+//! until they are gone. Nobody waits; removal is tried again later.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+
+use super::lock;
+
+/// Moments and who holds them.
+#[derive(Debug, Default)]
+pub struct Pins(Mutex<State>);
+
+#[derive(Debug, Default)]
+struct State {
+    now: u64,
+    held: BTreeMap<u64, usize>,
+}
+
+/// Holds a moment until dropped.
+#[derive(Debug)]
+pub struct Pin {
+    pins: Arc<Pins>,
+    moment: u64,
+}
+
+impl Pins {
+    /// Holds the present.
+    pub fn pin(self: &Arc<Self>) -> Pin {
+        let mut state = lock(&self.0);
+        let moment = state.now;
+        *state.held.entry(moment).or_default() += 1;
+        Pin { pins: self.clone(), moment }
+    }
+
+    /// Ends the present: says its number. Who pins from now on does not hold it.
+    pub fn advance(&self) -> u64 {
+        let mut state = lock(&self.0);
+        state.now += 1;
+        state.now - 1
+    }
+
+    /// Whether nobody holds that moment or one before it.
+    pub fn is_past(&self, moment: u64) -> bool {
+        lock(&self.0).held.first_key_value().is_none_or(|(oldest, _)| *oldest > moment)
+    }
+}
+
+impl Drop for Pin {
+    fn drop(&mut self) {
+        let mut state = lock(&self.pins.0);
+        if let Some(count) = state.held.get_mut(&self.moment) {
+            *count -= 1;
+            if *count == 0 {
+                state.held.remove(&self.moment);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_moment_is_past_when_everybody_who_saw_it_is_gone() {
+        let pins = Arc::<Pins>::default();
+        let early = pins.pin();
+        let moment = pins.advance();
+        let late = pins.pin();
+        assert!(!pins.is_past(moment));
+        drop(early);
+        assert!(pins.is_past(moment));
+        assert!(!pins.is_past(pins.advance()));
+        drop(late);
+        assert!(pins.is_past(moment + 1));
+    }
+}

@@ -1,0 +1,472 @@
+//! One series of the head: its open chunk, its full chunks, and the rules by which a chunk is full.
+//!
+//! Always true: timestamps of in-order samples rise strictly; chunks do not cross the end of their chunk range;
+//! a full chunk never changes; chunk number `chunk_number` is the open one.
+
+use std::sync::Arc;
+
+use ferula_chunk::{
+    Encoding, Fit, FloatHistogramWriter, IntegerHistogramWriter, ValueKind, Xor2Chunk, XorWriter,
+};
+use ferula_model::{FloatHistogram, Histogram, HistogramValue};
+use ferula_storage::AppendError;
+
+use super::blocks::Payload;
+use super::out_of_order::OutOfOrder;
+use crate::head_chunks::ChunkPlace;
+use crate::head_chunks::Store;
+use crate::head_chunks::format::StoredChunk;
+
+/// What decides when a chunk is full; see [`Series`].
+#[derive(Clone, Copy, Debug)]
+pub struct ChunkRules {
+    /// Chunks end where a range of this length ends, in milliseconds.
+    pub range: i64,
+    /// Samples that a chunk of floats should have.
+    pub samples: u16,
+    /// Whether start timestamps are kept.
+    pub start_timestamps: bool,
+}
+
+/// XOR chunks are not appended to when larger; no sample takes them over 1024 bytes then.
+const XOR_BYTES_MAX: usize = 1024 - XorWriter::SAMPLE_BYTES_MAX;
+/// Histogram chunks should have about this many bytes …
+const HISTOGRAM_BYTES: usize = 1024;
+/// … and at least so many samples.
+const HISTOGRAM_SAMPLES_MIN: u16 = 10;
+
+/// A series. One lives in each used slot.
+#[derive(Debug, Default)]
+pub struct Series {
+    /// Its ref in the log.
+    pub log_ref: u64,
+    /// How often the slot was used before.
+    pub generation: u32,
+    /// Samples and handles of appenders that have not committed yet; while there are any, the series stays.
+    pub pending: u32,
+    /// Whether the slot holds a living series.
+    pub alive: bool,
+    /// Number of the open chunk: how many chunks were full before it.
+    pub chunk_number: u32,
+    open: Open,
+    payload: Payload,
+    open_min: i64,
+    /// A sample at or after this time begins another chunk.
+    next_at: i64,
+    /// The end of an open histogram chunk was predicted.
+    predicted: bool,
+    full: Box<[FullChunk]>,
+    /// Samples that came out of order, if any did.
+    pub out_of_order: Option<Box<OutOfOrder>>,
+}
+
+#[derive(Debug, Default)]
+enum Open {
+    #[default]
+    None,
+    Float(XorWriter),
+    FloatWithStarts(Box<Xor2Chunk>, i64, f64),
+    Histogram(Box<IntegerHistogramWriter>, Arc<Histogram>),
+    FloatHistogram(Box<FloatHistogramWriter>, Arc<FloatHistogram>),
+}
+
+/// A chunk that was moved to `chunks_head`.
+#[derive(Clone, Copy, Debug)]
+pub struct FullChunk {
+    /// Milliseconds since the epoch of its first sample.
+    pub min: i64,
+    /// Where it is.
+    pub place: ChunkPlace,
+    /// Milliseconds from its first to its last sample.
+    span: u32,
+    /// How many samples it has.
+    pub samples: u16,
+    /// How they are written.
+    pub encoding: Encoding,
+}
+
+impl FullChunk {
+    /// A chunk at `place`.
+    pub fn new(place: ChunkPlace, min: i64, max: i64, samples: u16, encoding: Encoding) -> Self {
+        // Chunks end with their range, which is shorter than 49 days.
+        let span = u32::try_from(max.saturating_sub(min)).unwrap_or(u32::MAX);
+        FullChunk { min, place, span, samples, encoding }
+    }
+
+    /// Milliseconds since the epoch of its last sample.
+    pub fn max(&self) -> i64 {
+        self.min.saturating_add(i64::from(self.span))
+    }
+}
+
+/// Where a sample goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fate {
+    /// Behind the others.
+    InOrder,
+    /// Between the others.
+    OutOfOrder,
+    /// It is the newest one again.
+    Repeated,
+}
+
+/// Up to which times samples are taken.
+#[derive(Clone, Copy, Debug)]
+pub struct Bounds {
+    /// In-order samples must not be older.
+    pub min_valid: i64,
+    /// The newest sample of the head.
+    pub head_max: i64,
+    /// How far back out-of-order samples may be; 0 for not at all.
+    pub out_of_order_window: i64,
+}
+
+impl Bounds {
+    /// The sample cannot go behind the others: out of order, or refused.
+    fn late(&self, at: i64) -> Result<Fate, AppendError> {
+        if self.out_of_order_window > 0 {
+            if at >= self.head_max.saturating_sub(self.out_of_order_window) {
+                return Ok(Fate::OutOfOrder);
+            }
+            return Err(AppendError::TooOld);
+        }
+        Err(if at < self.min_valid { AppendError::OutOfBounds } else { AppendError::OutOfOrder })
+    }
+}
+
+impl Series {
+    /// The newest in-order sample's time, if there is a sample.
+    pub fn last(&self) -> Option<i64> {
+        match &self.open {
+            Open::None => self.full.last().map(FullChunk::max),
+            Open::Float(writer) => Some(writer.last_timestamp()),
+            Open::FloatWithStarts(_, last, _) => Some(*last),
+            Open::Histogram(writer, _) => Some(writer.last_timestamp()),
+            Open::FloatHistogram(writer, _) => Some(writer.last_timestamp()),
+        }
+    }
+
+    /// The oldest in-order sample's time, if there is a sample.
+    pub fn first(&self) -> Option<i64> {
+        match (self.full.first(), &self.open) {
+            (Some(chunk), _) => Some(chunk.min),
+            (None, Open::None) => None,
+            (None, _) => Some(self.open_min),
+        }
+    }
+
+    /// The kind of the newest sample.
+    pub fn last_kind(&self) -> Option<ValueKind> {
+        match &self.open {
+            Open::None => None,
+            Open::Float(_) | Open::FloatWithStarts(..) => Some(ValueKind::Float),
+            Open::Histogram(..) => Some(ValueKind::Histogram),
+            Open::FloatHistogram(..) => Some(ValueKind::FloatHistogram),
+        }
+    }
+
+    /// The newest sample if it is a float.
+    pub fn last_float(&self) -> Option<(i64, f64)> {
+        match &self.open {
+            Open::Float(writer) => Some((writer.last_timestamp(), writer.last_value())),
+            Open::FloatWithStarts(_, at, value) => Some((*at, *value)),
+            _ => None,
+        }
+    }
+
+    /// Whether a float would be taken, and where it would go.
+    pub fn check_float(&self, at: i64, value: f64, bounds: &Bounds) -> Result<Fate, AppendError> {
+        self.check(at, bounds, |series| {
+            series.last_float().is_some_and(|(_, last)| last.to_bits() == value.to_bits())
+        })
+    }
+
+    /// Whether a histogram would be taken, and where it would go.
+    pub fn check_histogram(
+        &self,
+        at: i64,
+        value: &HistogramValue,
+        bounds: &Bounds,
+    ) -> Result<Fate, AppendError> {
+        self.check(at, bounds, |series| match (&series.open, value) {
+            (Open::Histogram(_, last), HistogramValue::Integer(value)) => last.equals(value),
+            (Open::FloatHistogram(_, last), HistogramValue::Float(value)) => last.equals(value),
+            _ => false,
+        })
+    }
+
+    fn check(
+        &self,
+        at: i64,
+        bounds: &Bounds,
+        same_as_last: impl Fn(&Self) -> bool,
+    ) -> Result<Fate, AppendError> {
+        if at >= bounds.min_valid {
+            let Some(last) = self.last() else { return Ok(Fate::InOrder) };
+            if at > last {
+                return Ok(Fate::InOrder);
+            }
+            if at == last && !matches!(self.open, Open::None) {
+                return if same_as_last(self) {
+                    Ok(Fate::Repeated)
+                } else {
+                    Err(AppendError::DuplicateForTimestamp)
+                };
+            }
+        }
+        bounds.late(at)
+    }
+
+    /// Appends a float that `check_float` found in order. Says whether it began a chunk.
+    pub fn append_float(
+        &mut self,
+        at: i64,
+        start: i64,
+        value: f64,
+        rules: &ChunkRules,
+        store: &Store,
+    ) -> bool {
+        let began = self.prepare_float(at, rules, store);
+        match &mut self.open {
+            Open::Float(writer) => writer.push(&mut self.payload, at, value),
+            Open::FloatWithStarts(chunk, last, last_value) => {
+                chunk.push(start, at, value);
+                (*last, *last_value) = (at, value);
+            }
+            Open::None | Open::Histogram(..) | Open::FloatHistogram(..) => {
+                unreachable!("prepare_float leaves an open chunk of floats")
+            }
+        }
+        began
+    }
+
+    /// Makes the open chunk one that takes the float.
+    fn prepare_float(&mut self, at: i64, rules: &ChunkRules, store: &Store) -> bool {
+        let state = match &self.open {
+            Open::Float(writer) if !rules.start_timestamps => Some((writer.len(), writer.byte_len())),
+            Open::FloatWithStarts(chunk, ..) if rules.start_timestamps => {
+                Some((chunk.writer().len(), chunk.writer().byte_len()))
+            }
+            _ => None,
+        };
+        if let Some((samples, bytes)) = state {
+            if bytes <= XOR_BYTES_MAX {
+                if samples == rules.samples / 4 {
+                    self.next_at = chunk_end(self.open_min, self.last().unwrap_or(at), self.next_at, 4.0);
+                }
+                if at < self.next_at && samples < rules.samples * 2 {
+                    return false;
+                }
+            }
+        }
+        self.begin(at, rules, store);
+        self.open = if rules.start_timestamps {
+            Open::FloatWithStarts(Box::default(), at, 0.0)
+        } else {
+            Open::Float(XorWriter::new())
+        };
+        true
+    }
+
+    /// Appends a histogram that `check_histogram` found in order. Says whether it began a chunk.
+    pub fn append_histogram(
+        &mut self,
+        at: i64,
+        start: i64,
+        value: &HistogramValue,
+        rules: &ChunkRules,
+        store: &Store,
+    ) -> bool {
+        let full = self.histogram_chunk_full(at, value, rules);
+        let start_timestamps = rules.start_timestamps;
+        macro_rules! append {
+            ($variant:ident, $writer:ty, $sample:expr) => {{
+                if let (false, Open::$variant(writer, last)) = (full, &mut self.open) {
+                    match writer.fit($sample) {
+                        Fit::Append(relayout) => {
+                            writer.append(start, at, $sample, &relayout);
+                            *last = $sample.clone();
+                            return false;
+                        }
+                        Fit::NewChunk(header) => {
+                            let writer = <$writer>::begin(header, start_timestamps, start, at, $sample);
+                            self.begin(at, rules, store);
+                            self.open = Open::$variant(Box::new(writer), $sample.clone());
+                            return true;
+                        }
+                    }
+                }
+                let previous = match &self.open {
+                    Open::$variant(writer, _) => Some(&**writer),
+                    _ => None,
+                };
+                let header = <$writer>::header_after(previous, $sample);
+                let writer = <$writer>::begin(header, start_timestamps, start, at, $sample);
+                self.begin(at, rules, store);
+                self.open = Open::$variant(Box::new(writer), $sample.clone());
+                true
+            }};
+        }
+        match value {
+            HistogramValue::Integer(sample) => append!(Histogram, IntegerHistogramWriter, sample),
+            HistogramValue::Float(sample) => append!(FloatHistogram, FloatHistogramWriter, sample),
+        }
+    }
+
+    /// Whether the open chunk cannot take a histogram at this time, by its kind, size or range.
+    fn histogram_chunk_full(&mut self, at: i64, value: &HistogramValue, rules: &ChunkRules) -> bool {
+        let (samples, bytes) = match (&self.open, value) {
+            (Open::Histogram(writer, _), HistogramValue::Integer(_)) => (writer.len(), writer.byte_len()),
+            (Open::FloatHistogram(writer, _), HistogramValue::Float(_)) => (writer.len(), writer.byte_len()),
+            _ => return true,
+        };
+        let range_end = if self.predicted { range_end(self.open_min, rules.range) } else { self.next_at };
+        if !self.predicted && bytes >= HISTOGRAM_BYTES / 4 {
+            let ratio_to_full = HISTOGRAM_BYTES as f64 / bytes as f64;
+            let last = self.last().unwrap_or(at);
+            self.next_at = chunk_end(self.open_min, last, self.next_at, ratio_to_full);
+            self.predicted = true;
+        }
+        (at >= self.next_at || bytes >= HISTOGRAM_BYTES * 2)
+            && (samples >= HISTOGRAM_SAMPLES_MIN || at >= range_end)
+    }
+
+    fn begin(&mut self, at: i64, rules: &ChunkRules, store: &Store) {
+        self.close_chunk(store);
+        self.open_min = at;
+        self.next_at = range_end(at, rules.range);
+        self.predicted = false;
+    }
+
+    /// Moves the open chunk out of memory.
+    pub fn close_chunk(&mut self, store: &Store) {
+        let Some((encoding, samples, data)) = self.open_bytes() else { return };
+        let (min, max) = (self.open_min, self.last().unwrap_or(self.open_min));
+        let place = store.write(&StoredChunk {
+            series: self.log_ref,
+            min,
+            max,
+            encoding,
+            out_of_order: false,
+            data: &data,
+        });
+        self.open = Open::None;
+        self.payload.clear();
+        self.push_full(FullChunk::new(place, min, max, samples, encoding));
+        self.chunk_number = self.chunk_number.wrapping_add(1);
+    }
+
+    fn push_full(&mut self, chunk: FullChunk) {
+        let mut full = std::mem::take(&mut self.full).into_vec();
+        full.reserve_exact(1);
+        full.push(chunk);
+        self.full = full.into_boxed_slice();
+    }
+
+    /// Adds a chunk that was found in `chunks_head` at start, if it follows what is there.
+    pub fn adopt(&mut self, chunk: FullChunk) -> bool {
+        if !matches!(self.open, Open::None) || self.last().is_some_and(|last| chunk.min <= last) {
+            return false;
+        }
+        self.push_full(chunk);
+        self.chunk_number = self.chunk_number.wrapping_add(1);
+        true
+    }
+
+    /// The open chunk: encoding, number of samples and bytes.
+    pub fn open_bytes(&self) -> Option<(Encoding, u16, Vec<u8>)> {
+        match &self.open {
+            Open::None => None,
+            Open::Float(writer) => {
+                let mut data = Vec::with_capacity(writer.byte_len());
+                writer.write_chunk(self.payload.pieces(), &mut data);
+                Some((Encoding::Xor, writer.len(), data))
+            }
+            Open::FloatWithStarts(chunk, ..) => {
+                Some((Encoding::Xor2, chunk.writer().len(), chunk.to_bytes()))
+            }
+            Open::Histogram(writer, _) => Some((writer.encoding(), writer.len(), writer.to_bytes())),
+            Open::FloatHistogram(writer, _) => Some((writer.encoding(), writer.len(), writer.to_bytes())),
+        }
+    }
+
+    /// Samples in the open chunk.
+    pub fn open_samples(&self) -> u16 {
+        match &self.open {
+            Open::None => 0,
+            Open::Float(writer) => writer.len(),
+            Open::FloatWithStarts(chunk, ..) => chunk.writer().len(),
+            Open::Histogram(writer, _) => writer.len(),
+            Open::FloatHistogram(writer, _) => writer.len(),
+        }
+    }
+
+    /// Times of the first and last sample in the open chunk.
+    pub fn open_range(&self) -> Option<(i64, i64)> {
+        match self.open {
+            Open::None => None,
+            _ => self.last().map(|last| (self.open_min, last)),
+        }
+    }
+
+    /// Full chunks with their numbers.
+    pub fn full_chunks(&self) -> impl Iterator<Item = (u32, &FullChunk)> {
+        let first = self.chunk_number.wrapping_sub(self.full.len() as u32);
+        self.full.iter().enumerate().map(move |(index, chunk)| (first.wrapping_add(index as u32), chunk))
+    }
+
+    /// How many chunks there are, the open one included.
+    pub fn chunk_count(&self) -> usize {
+        self.full.len() + usize::from(!matches!(self.open, Open::None))
+    }
+
+    /// Forgets chunks whose samples are all before `min`. Says how many.
+    pub fn truncate(&mut self, min: i64) -> usize {
+        let before = self.chunk_count();
+        if self.full.first().is_some_and(|chunk| chunk.max() < min) {
+            let kept: Vec<FullChunk> = self.full.iter().filter(|chunk| chunk.max() >= min).copied().collect();
+            self.full = kept.into_boxed_slice();
+        }
+        if self.full.is_empty() && self.open_range().is_some_and(|(_, max)| max < min) {
+            self.open = Open::None;
+            self.payload.clear();
+            self.chunk_number = self.chunk_number.wrapping_add(1);
+        }
+        before - self.chunk_count()
+    }
+
+    /// Whether there is no sample.
+    pub fn is_empty(&self) -> bool {
+        self.chunk_count() == 0 && self.out_of_order.as_ref().is_none_or(|late| late.is_empty())
+    }
+}
+
+/// End of the chunk range that `at` lies in. Rounds towards zero, as Prometheus does.
+pub fn range_end(at: i64, range: i64) -> i64 {
+    (at / range).saturating_mul(range).saturating_add(range)
+}
+
+/// Where a chunk should end so that the chunks up to `max` have about equally many samples, if it is now
+/// full by one part in `ratio_to_full`.
+fn chunk_end(start: i64, current: i64, max: i64, ratio_to_full: f64) -> i64 {
+    let rest = max.saturating_sub(start) as f64;
+    let chunks = rest / ((current.saturating_sub(start).saturating_add(1)) as f64 * ratio_to_full);
+    if chunks <= 1.0 { max } else { (start as f64 + rest / chunks.floor()) as i64 }
+}
+
+/// The staleness marker as a histogram of the same kind as `kind`.
+pub fn stale_histogram(kind: ValueKind) -> Option<HistogramValue> {
+    let sum = ferula_model::value::STALE_NAN;
+    match kind {
+        ValueKind::Float => None,
+        ValueKind::Histogram => {
+            Some(HistogramValue::Integer(Arc::new(Histogram { sum, ..Default::default() })))
+        }
+        ValueKind::FloatHistogram => {
+            Some(HistogramValue::Float(Arc::new(FloatHistogram { sum, ..Default::default() })))
+        }
+    }
+}
+
+// Kept small on purpose: there is one per active series.
+const _: () = assert!(size_of::<Series>() <= 144);

@@ -1,0 +1,161 @@
+//! Slots for series: memory that never moves, found by number without a lock.
+
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+
+use ferula_model::SeriesRef;
+
+use super::index::SlotId;
+use super::series::Series;
+
+/// Slots of a slab; those of the first slabs double up to this, so that a small head stays small.
+const SLAB_SLOTS: usize = 4096;
+const FIRST_SLAB_SLOTS: usize = 64;
+const GROWING_SLABS: usize = (SLAB_SLOTS / FIRST_SLAB_SLOTS).trailing_zeros() as usize;
+/// Slots of the slabs that double.
+const GROWING_SLOTS: usize = FIRST_SLAB_SLOTS * ((1 << GROWING_SLABS) - 1);
+const SHELF_SLABS: usize = 128;
+const SHELVES: usize = 128;
+/// A head cannot have more series.
+pub const SLOTS_MAX: usize = SLAB_SLOTS * (SHELF_SLABS * SHELVES - GROWING_SLABS) + GROWING_SLOTS;
+
+type Slab = Box<[Mutex<Series>]>;
+
+/// All slots of a head.
+pub struct Slots {
+    shelves: Box<[OnceLock<Shelf>]>,
+    free: Mutex<Free>,
+}
+
+impl Default for Slots {
+    fn default() -> Self {
+        Slots { shelves: (0..SHELVES).map(|_| OnceLock::new()).collect(), free: Mutex::default() }
+    }
+}
+
+struct Shelf(Box<[OnceLock<Slab>]>);
+
+/// Number of the slab that has the slot, its length, and the slot's place in it.
+fn place(slot: SlotId) -> (usize, usize, usize) {
+    let slot = slot as usize;
+    if slot >= GROWING_SLOTS {
+        let slot = slot - GROWING_SLOTS;
+        return (GROWING_SLABS + slot / SLAB_SLOTS, SLAB_SLOTS, slot % SLAB_SLOTS);
+    }
+    let slab = (slot / FIRST_SLAB_SLOTS + 1).ilog2() as usize;
+    let before = FIRST_SLAB_SLOTS * ((1 << slab) - 1);
+    (slab, FIRST_SLAB_SLOTS << slab, slot - before)
+}
+
+#[derive(Default)]
+struct Free {
+    /// Slots that were used before.
+    slots: Vec<SlotId>,
+    /// The first that was never used.
+    next: SlotId,
+    reused: bool,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Slots {
+    /// A slot that holds no series; `None` when there is none left.
+    pub fn take(&self) -> Option<SlotId> {
+        let mut free = lock(&self.free);
+        if let Some(slot) = free.slots.pop() {
+            free.reused = true;
+            return Some(slot);
+        }
+        if free.next as usize >= SLOTS_MAX {
+            return None;
+        }
+        let slot = free.next;
+        let (slab, slots, _) = place(slot);
+        self.shelves[slab / SHELF_SLABS]
+            .get_or_init(|| Shelf((0..SHELF_SLABS).map(|_| OnceLock::new()).collect()))
+            .0[slab % SHELF_SLABS]
+            .get_or_init(|| (0..slots).map(|_| Mutex::default()).collect());
+        free.next += 1;
+        Some(slot)
+    }
+
+    /// Gives slots back.
+    pub fn give_back(&self, slots: &[SlotId]) {
+        lock(&self.free).slots.extend_from_slice(slots);
+    }
+
+    /// How many slots were ever given out: those with smaller numbers can be asked for.
+    pub fn end(&self) -> SlotId {
+        lock(&self.free).next
+    }
+
+    /// Whether series may be in slots out of the order in which they were made.
+    pub fn reused(&self) -> bool {
+        lock(&self.free).reused
+    }
+
+    /// The series in a slot, locked.
+    ///
+    /// # Panics
+    /// When `take` never gave out the slot.
+    pub fn lock(&self, slot: SlotId) -> MutexGuard<'_, Series> {
+        self.get(slot).expect("the slot was given out")
+    }
+
+    /// The series in a slot, locked; `None` when there is no such slot.
+    pub fn get(&self, slot: SlotId) -> Option<MutexGuard<'_, Series>> {
+        let (slab, _, at) = place(slot);
+        let shelf = self.shelves.get(slab / SHELF_SLABS)?.get()?;
+        Some(lock(shelf.0[slab % SHELF_SLABS].get()?.get(at)?))
+    }
+
+    /// The series of a handle, locked; `None` when it is gone.
+    pub fn resolve(&self, series: SeriesRef) -> Option<(SlotId, MutexGuard<'_, Series>)> {
+        let (slot, generation) = split(series);
+        let found = self.get(slot)?;
+        (found.alive && found.generation == generation).then_some((slot, found))
+    }
+}
+
+/// The handle of a series: slot and generation. Refs in the log are another matter.
+pub fn handle(slot: SlotId, generation: u32) -> SeriesRef {
+    SeriesRef::new(u64::from(generation) << 32 | (u64::from(slot) + 1))
+        .expect("the slot's number plus one is not 0")
+}
+
+fn split(series: SeriesRef) -> (SlotId, u32) {
+    let number = series.get();
+    ((number as u32).wrapping_sub(1), (number >> 32) as u32)
+}
+
+const _: () = assert!(SLOTS_MAX < super::id_table::ID_END as usize);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_slot_has_a_place_of_its_own() {
+        let mut expected = (0, 0);
+        for slot in 0..3 * SLAB_SLOTS as SlotId {
+            let (slab, slots, at) = place(slot);
+            assert_eq!((slab, at), expected);
+            expected = if at + 1 == slots { (slab + 1, 0) } else { (slab, at + 1) };
+        }
+        assert_eq!(place(SLOTS_MAX as SlotId - 1).0, SHELF_SLABS * SHELVES - 1);
+    }
+
+    #[test]
+    fn a_handle_of_an_earlier_generation_finds_nothing() {
+        let slots = Slots::default();
+        let slot = slots.take().expect("free");
+        slots.lock(slot).alive = true;
+        let old = handle(slot, 0);
+        assert!(slots.resolve(old).is_some());
+        slots.lock(slot).generation = 1;
+        assert!(slots.resolve(old).is_none());
+        assert!(slots.resolve(handle(slot, 1)).is_some());
+        assert!(slots.resolve(handle(SLOTS_MAX as SlotId - 1, 0)).is_none());
+    }
+}

@@ -1,0 +1,151 @@
+//! Layout of the files; see docs/format/head_chunks.md. Only this file knows the offsets.
+//!
+//! ```text
+//! file:  magic u32 | version u8 | 3 zero bytes | chunk chunk … (zeros)
+//! chunk: series u64 | min time i64 | max time i64 | encoding u8 | length uvarint | data | crc32c u32
+//! ```
+//! Integers are big-endian. The top bit of the encoding marks out-of-order chunks; the checksum is over all
+//! of the chunk before it.
+
+use std::path::{Path, PathBuf};
+
+use ferula_chunk::Encoding;
+
+use crate::wal::format::{Input, Truncated, put_uvarint};
+
+const MAGIC: u32 = 0x0130_bc91;
+const VERSION: u8 = 1;
+/// Bytes before the first chunk.
+pub const FILE_HEADER_BYTES: usize = 8;
+/// A file is full at this size.
+pub const FILE_BYTES_MAX: u64 = 128 << 20;
+/// No chunk is longer than this; a length that says otherwise is damage.
+pub const CHUNK_BYTES_MAX: usize = 16 << 20;
+const OUT_OF_ORDER_BIT: u8 = 0x80;
+const CRC_BYTES: usize = 4;
+
+/// The bytes a file begins with.
+pub fn file_header() -> [u8; FILE_HEADER_BYTES] {
+    let magic = MAGIC.to_be_bytes();
+    [magic[0], magic[1], magic[2], magic[3], VERSION, 0, 0, 0]
+}
+
+/// Path of a file.
+pub fn file_path(dir: &Path, file: u32) -> PathBuf {
+    dir.join(format!("{file:06}"))
+}
+
+/// Where a chunk is: number of its file, and its offset in it. Written to the out-of-order log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ChunkPlace(u64);
+
+impl ChunkPlace {
+    /// The place at `offset` of `file`.
+    pub fn new(file: u32, offset: u32) -> Self {
+        ChunkPlace(u64::from(file) << 32 | u64::from(offset))
+    }
+
+    /// The place with this number.
+    pub fn from_number(number: u64) -> Self {
+        ChunkPlace(number)
+    }
+
+    /// The number as the out-of-order log has it.
+    pub fn number(self) -> u64 {
+        self.0
+    }
+
+    /// Number of the file.
+    pub fn file(self) -> u32 {
+        (self.0 >> 32) as u32
+    }
+
+    /// Offset in the file.
+    pub fn offset(self) -> u32 {
+        self.0 as u32
+    }
+}
+
+/// A chunk as it stands in a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StoredChunk<'a> {
+    /// Ref of its series in the log.
+    pub series: u64,
+    /// Milliseconds since the epoch of its first sample.
+    pub min: i64,
+    /// Milliseconds since the epoch of its last sample.
+    pub max: i64,
+    /// How its data is written.
+    pub encoding: Encoding,
+    /// Whether it holds out-of-order samples.
+    pub out_of_order: bool,
+    /// Its samples, header included.
+    pub data: &'a [u8],
+}
+
+/// Appends a chunk.
+pub fn put_chunk(out: &mut Vec<u8>, chunk: &StoredChunk<'_>) {
+    let start = out.len();
+    out.extend_from_slice(&chunk.series.to_be_bytes());
+    out.extend_from_slice(&chunk.min.to_be_bytes());
+    out.extend_from_slice(&chunk.max.to_be_bytes());
+    out.push(chunk.encoding.number() | if chunk.out_of_order { OUT_OF_ORDER_BIT } else { 0 });
+    put_uvarint(out, chunk.data.len() as u64);
+    out.extend_from_slice(chunk.data);
+    let crc = crc32c::crc32c(&out[start..]);
+    out.extend_from_slice(&crc.to_be_bytes());
+}
+
+/// What is wrong with a file.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum FormatError {
+    /// The file is not one of these, or of a later version.
+    #[error("not a chunks_head file of version 1")]
+    Header,
+    /// The bytes end within a chunk.
+    #[error("chunk at offset {0} is cut short")]
+    Short(usize),
+    /// The checksum is another.
+    #[error("chunk at offset {0} has a wrong checksum")]
+    Checksum(usize),
+    /// The encoding is none that is known.
+    #[error("chunk at offset {0} has the unknown encoding {1}")]
+    Encoding(usize, u8),
+}
+
+/// Checks the first bytes of a file.
+pub fn check_file_header(file: &[u8]) -> Result<(), FormatError> {
+    if file.starts_with(&file_header()[..5]) && file.len() >= FILE_HEADER_BYTES {
+        Ok(())
+    } else {
+        Err(FormatError::Header)
+    }
+}
+
+/// Reads the chunk at `offset` of `file` and checks it. Also says where the next one begins.
+pub fn read_chunk(file: &[u8], offset: usize) -> Result<(StoredChunk<'_>, usize), FormatError> {
+    let short = |_: Truncated| FormatError::Short(offset);
+    let mut input = Input(file.get(offset..).ok_or(FormatError::Short(offset))?);
+    let before = input.0;
+    let series = input.u64_be().map_err(short)?;
+    let min = input.u64_be().map_err(short)? as i64;
+    let max = input.u64_be().map_err(short)? as i64;
+    let number = input.u8().map_err(short)?;
+    let data = input.string().map_err(short)?;
+    let body = &before[..before.len() - input.0.len()];
+    let crc = input.bytes(CRC_BYTES).map_err(short)?;
+    if crc32c::crc32c(body).to_be_bytes() != *crc {
+        return Err(FormatError::Checksum(offset));
+    }
+    let encoding = Encoding::from_number(number & !OUT_OF_ORDER_BIT)
+        .ok_or(FormatError::Encoding(offset, number & !OUT_OF_ORDER_BIT))?;
+    let out_of_order = number & OUT_OF_ORDER_BIT != 0;
+    let chunk = StoredChunk { series, min, max, encoding, out_of_order, data };
+    Ok((chunk, offset + body.len() + CRC_BYTES))
+}
+
+/// Whether only zeros follow: Prometheus reserves a file's space ahead.
+pub fn is_end(file: &[u8], offset: usize) -> bool {
+    let rest = &file[offset.min(file.len())..];
+    rest.iter().take(8 + 8 + 8).all(|byte| *byte == 0)
+}

@@ -1,0 +1,235 @@
+//! Chunks go in at the end and are read back by their place, whether they are on disk yet or not.
+//!
+//! Chunks collect in a buffer, which is written when it is large enough or when the caller asks. A write that
+//! fails keeps the buffer: its chunks stay readable, and the next write tries again.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use super::format::{
+    CHUNK_BYTES_MAX, ChunkPlace, FILE_BYTES_MAX, FILE_HEADER_BYTES, FormatError, StoredChunk,
+    check_file_header, file_header, file_path, put_chunk, read_chunk,
+};
+use crate::disk::{Disk, MappedFile, ReadFile, WriteFile};
+
+/// The buffer is written at this size.
+const BUFFER_BYTES: usize = 4 << 20;
+/// More than a chunk's header and checksum take.
+const CHUNK_OVERHEAD_BYTES: usize = 64;
+
+/// The chunk files of a head.
+pub struct Store {
+    disk: Arc<dyn Disk>,
+    dir: PathBuf,
+    state: Mutex<State>,
+}
+
+struct State {
+    /// Finished files, mapped when first read.
+    sealed: BTreeMap<u32, Sealed>,
+    current: Option<Current>,
+    next: u32,
+}
+
+struct Sealed {
+    bytes: u64,
+    mapped: Option<Arc<dyn MappedFile>>,
+}
+
+struct Current {
+    file: u32,
+    /// `None` until the first write.
+    open: Option<(Box<dyn WriteFile>, Arc<dyn ReadFile>)>,
+    /// How much of the file is written.
+    written: u64,
+    torn: bool,
+    /// What follows it.
+    buffer: Vec<u8>,
+}
+
+impl Current {
+    fn end(&self) -> u64 {
+        self.written + self.buffer.len() as u64
+    }
+
+    fn flush(&mut self, disk: &dyn Disk, dir: &Path) -> io::Result<()> {
+        if self.buffer.is_empty() {
+            return Ok(());
+        }
+        if self.open.is_none() {
+            disk.create_dir_all(dir)?;
+            let path = file_path(dir, self.file);
+            self.open = Some((disk.create(&path)?, disk.open(&path)?));
+        }
+        let Some((writer, _)) = &mut self.open else { return Ok(()) };
+        if self.torn {
+            writer.set_len(self.written)?;
+        }
+        self.torn = true;
+        writer.write_all(&self.buffer)?;
+        self.torn = false;
+        self.written += self.buffer.len() as u64;
+        self.buffer.clear();
+        Ok(())
+    }
+}
+
+impl Store {
+    /// A store whose new files follow `files`, the numbers and lengths of those that were loaded.
+    pub fn new(disk: Arc<dyn Disk>, dir: PathBuf, files: &[(u32, u64)]) -> Self {
+        let sealed: BTreeMap<u32, Sealed> =
+            files.iter().map(|(file, bytes)| (*file, Sealed { bytes: *bytes, mapped: None })).collect();
+        let next = sealed.keys().next_back().map_or(1, |last| last + 1);
+        Store { disk, dir, state: Mutex::new(State { sealed, current: None, next }) }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes a chunk. It can be read at once.
+    pub fn write(&self, chunk: &StoredChunk<'_>) -> ChunkPlace {
+        let mut state = self.lock();
+        let full = state.current.as_ref().is_some_and(|current| {
+            current.end() + (chunk.data.len() + CHUNK_OVERHEAD_BYTES) as u64 > FILE_BYTES_MAX
+        });
+        if full {
+            // With no room on the disk the file goes on growing in memory, until ingestion stops on the log.
+            let _ = self.seal(&mut state);
+        }
+        let next = state.next;
+        let current = state.current.get_or_insert_with(|| Current {
+            file: next,
+            open: None,
+            written: 0,
+            torn: false,
+            buffer: file_header().to_vec(),
+        });
+        let place = ChunkPlace::new(current.file, current.end() as u32);
+        put_chunk(&mut current.buffer, chunk);
+        if current.buffer.len() >= BUFFER_BYTES {
+            // The chunks stay in the buffer when there is no room; the next chunk tries again.
+            let _ = current.flush(&*self.disk, &self.dir);
+        }
+        place
+    }
+
+    fn seal(&self, state: &mut State) -> io::Result<()> {
+        let Some(current) = &mut state.current else { return Ok(()) };
+        current.flush(&*self.disk, &self.dir)?;
+        if let Some((writer, _)) = &mut current.open {
+            writer.sync_data()?;
+        }
+        let (file, bytes) = (current.file, current.written);
+        state.sealed.insert(file, Sealed { bytes, mapped: None });
+        state.current = None;
+        state.next = file + 1;
+        Ok(())
+    }
+
+    /// Writes what is buffered.
+    pub fn flush(&self) -> io::Result<()> {
+        match &mut self.lock().current {
+            Some(current) => current.flush(&*self.disk, &self.dir),
+            None => Ok(()),
+        }
+    }
+
+    /// Ends the file that is being written, so that it can be removed when its chunks are old.
+    pub fn cut(&self) -> io::Result<()> {
+        self.seal(&mut self.lock())
+    }
+
+    /// Gives the chunk at `place` to `read`.
+    ///
+    /// # Errors
+    /// `InvalidData` when the file does not have it.
+    pub fn read<T>(&self, place: ChunkPlace, read: impl FnOnce(&StoredChunk<'_>) -> T) -> io::Result<T> {
+        let offset = place.offset() as usize;
+        let mut state = self.lock();
+        if let Some(current) = state.current.as_ref().filter(|current| current.file == place.file()) {
+            if offset as u64 >= current.written {
+                let (chunk, _) = read_chunk(&current.buffer, offset - current.written as usize)
+                    .map_err(|error| invalid(place, &error))?;
+                return Ok(read(&chunk));
+            }
+            let left = current.written - offset as u64;
+            let reader = current.open.as_ref().map(|(_, reader)| reader.clone());
+            drop(state);
+            let reader = reader.ok_or_else(|| io::Error::other("no chunk file is open"))?;
+            return read_unmapped(&*reader, place, left, read);
+        }
+        let sealed = state.sealed.get_mut(&place.file()).ok_or_else(|| {
+            io::Error::new(io::ErrorKind::NotFound, format!("chunks_head file {:06} is gone", place.file()))
+        })?;
+        let mapped = match &sealed.mapped {
+            Some(mapped) => mapped.clone(),
+            None => {
+                let mapped = self.disk.map(&file_path(&self.dir, place.file()))?;
+                check_file_header(&mapped).map_err(|error| invalid(place, &error))?;
+                sealed.mapped = Some(mapped.clone());
+                mapped
+            }
+        };
+        drop(state);
+        let (chunk, _) = read_chunk(&mapped, offset).map_err(|error| invalid(place, &error))?;
+        Ok(read(&chunk))
+    }
+
+    /// Removes finished files with numbers below `file`.
+    pub fn remove_before(&self, file: u32) -> io::Result<usize> {
+        let mut state = self.lock();
+        let old: Vec<u32> = state.sealed.range(..file).map(|(number, _)| *number).collect();
+        for number in &old {
+            match self.disk.remove_file(&file_path(&self.dir, *number)) {
+                Ok(()) => {}
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => return Err(error),
+            }
+            state.sealed.remove(number);
+        }
+        Ok(old.len())
+    }
+
+    /// Number of the file that the next chunk goes to.
+    pub fn current_file(&self) -> u32 {
+        let state = self.lock();
+        state.current.as_ref().map_or(state.next, |current| current.file)
+    }
+
+    /// Bytes on disk and in the buffer.
+    pub fn bytes(&self) -> u64 {
+        let state = self.lock();
+        state.sealed.values().map(|sealed| sealed.bytes).sum::<u64>()
+            + state.current.as_ref().map_or(0, Current::end)
+    }
+}
+
+fn invalid(place: ChunkPlace, error: &FormatError) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, format!("chunks_head file {:06}: {error}", place.file()))
+}
+
+/// First guess of a chunk's length with all around it; a longer one is read again.
+const GUESS_BYTES: u64 = 1024;
+
+fn read_unmapped<T>(
+    file: &dyn ReadFile,
+    place: ChunkPlace,
+    left: u64,
+    read: impl FnOnce(&StoredChunk<'_>) -> T,
+) -> io::Result<T> {
+    let mut bytes = vec![0; left.min(GUESS_BYTES) as usize];
+    let filled = file.read_at(&mut bytes, u64::from(place.offset()))?;
+    bytes.truncate(filled);
+    if matches!(read_chunk(&bytes, 0), Err(FormatError::Short(_))) && left > GUESS_BYTES {
+        bytes = vec![0; left.min((CHUNK_BYTES_MAX + CHUNK_OVERHEAD_BYTES) as u64) as usize];
+        let filled = file.read_at(&mut bytes, u64::from(place.offset()))?;
+        bytes.truncate(filled);
+    }
+    let (chunk, _) = read_chunk(&bytes, 0).map_err(|error| invalid(place, &error))?;
+    Ok(read(&chunk))
+}
+
+const _: () = assert!(FILE_HEADER_BYTES < BUFFER_BYTES && FILE_BYTES_MAX <= u32::MAX as u64);

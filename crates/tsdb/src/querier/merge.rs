@@ -1,0 +1,228 @@
+//! Samples of one series from two sources, in order of time; where both have a sample, the first source wins.
+
+use std::mem::take;
+use std::sync::Arc;
+
+use ferula_model::CounterResetHint;
+use ferula_storage::{FloatColumn, HistogramColumn, SeriesSamples};
+
+/// Adds to `into` the samples of `from` whose times it does not have.
+pub fn merge(into: &mut SeriesSamples, from: &SeriesSamples) {
+    if from.is_empty() {
+        return;
+    }
+    if into.is_empty() {
+        into.clone_from(from);
+        return;
+    }
+    let first = take(into);
+    let mut merged = Merged::default();
+    let (mut a, mut b) = (Cursor::new(&first), Cursor::new(from));
+    loop {
+        match (a.at(), b.at()) {
+            (None, None) => break,
+            (Some(left), Some(right)) if left == right => {
+                merged.push(&mut a, 0);
+                b.skip();
+            }
+            (Some(left), Some(right)) if left < right => merged.push(&mut a, 0),
+            (Some(_), None) => merged.push(&mut a, 0),
+            (_, Some(_)) => merged.push(&mut b, 1),
+        }
+    }
+    *into = merged.out;
+}
+
+/// Walks the samples of both columns in order of time.
+struct Cursor<'a> {
+    samples: &'a SeriesSamples,
+    float: usize,
+    histogram: usize,
+}
+
+impl<'a> Cursor<'a> {
+    fn new(samples: &'a SeriesSamples) -> Self {
+        Cursor { samples, float: 0, histogram: 0 }
+    }
+
+    fn float_at(&self) -> Option<i64> {
+        self.samples.floats.timestamps.get(self.float).copied()
+    }
+
+    fn histogram_at(&self) -> Option<i64> {
+        self.samples.histograms.timestamps.get(self.histogram).copied()
+    }
+
+    fn at(&self) -> Option<i64> {
+        match (self.float_at(), self.histogram_at()) {
+            (Some(a), Some(b)) => Some(a.min(b)),
+            (a, b) => a.or(b),
+        }
+    }
+
+    fn is_float(&self) -> bool {
+        match (self.float_at(), self.histogram_at()) {
+            (Some(a), Some(b)) => a < b,
+            (a, _) => a.is_some(),
+        }
+    }
+
+    fn skip(&mut self) {
+        if self.is_float() { self.float += 1 } else { self.histogram += 1 }
+    }
+}
+
+#[derive(Default)]
+struct Merged {
+    out: SeriesSamples,
+    last_source: Option<u8>,
+}
+
+impl Merged {
+    fn push(&mut self, cursor: &mut Cursor<'_>, source: u8) {
+        if cursor.is_float() {
+            push_float(&mut self.out.floats, &cursor.samples.floats, cursor.float);
+        } else {
+            let same_source = self.last_source.is_none_or(|last| last == source);
+            push_histogram(
+                &mut self.out.histograms,
+                &cursor.samples.histograms,
+                cursor.histogram,
+                same_source,
+            );
+        }
+        self.last_source = Some(source);
+        cursor.skip();
+    }
+}
+
+fn push_start(starts: &mut Vec<i64>, before: usize, start: i64) {
+    if start != 0 && starts.is_empty() {
+        starts.resize(before, 0);
+    }
+    if start != 0 || !starts.is_empty() {
+        starts.push(start);
+    }
+}
+
+fn push_float(out: &mut FloatColumn, from: &FloatColumn, index: usize) {
+    let start = from.start_timestamps.get(index).copied().unwrap_or(0);
+    push_start(&mut out.start_timestamps, out.timestamps.len(), start);
+    out.timestamps.push(from.timestamps[index]);
+    out.values.push(from.values[index]);
+}
+
+/// Behind a sample of another source, what a histogram says about a reset is not known any more.
+fn push_histogram(out: &mut HistogramColumn, from: &HistogramColumn, index: usize, same_source: bool) {
+    let start = from.start_timestamps.get(index).copied().unwrap_or(0);
+    push_start(&mut out.start_timestamps, out.timestamps.len(), start);
+    out.timestamps.push(from.timestamps[index]);
+    let mut value = from.values[index].clone();
+    let hint = value.counter_reset_hint;
+    if !same_source && hint != CounterResetHint::Gauge && hint != CounterResetHint::Unknown {
+        Arc::make_mut(&mut value).counter_reset_hint = CounterResetHint::Unknown;
+    }
+    out.values.push(value);
+}
+
+/// Removes the samples whose times lie in one of the closed ranges.
+pub fn remove_ranges(samples: &mut SeriesSamples, ranges: &[(i64, i64)]) {
+    let deleted = |at: i64| ranges.iter().any(|(min, max)| *min <= at && at <= *max);
+    retain(
+        &mut samples.floats.timestamps,
+        &mut samples.floats.values,
+        &mut samples.floats.start_timestamps,
+        |at| !deleted(at),
+    );
+    retain(
+        &mut samples.histograms.timestamps,
+        &mut samples.histograms.values,
+        &mut samples.histograms.start_timestamps,
+        |at| !deleted(at),
+    );
+}
+
+fn retain<T>(
+    timestamps: &mut Vec<i64>,
+    values: &mut Vec<T>,
+    starts: &mut Vec<i64>,
+    keep: impl Fn(i64) -> bool,
+) {
+    let kept: Vec<bool> = timestamps.iter().map(|at| keep(*at)).collect();
+    if kept.iter().all(|keep| *keep) {
+        return;
+    }
+    let mut flags = kept.iter();
+    timestamps.retain(|_| *flags.next().unwrap_or(&true));
+    let mut flags = kept.iter();
+    values.retain(|_| *flags.next().unwrap_or(&true));
+    let mut flags = kept.iter();
+    starts.retain(|_| *flags.next().unwrap_or(&true));
+}
+
+#[cfg(test)]
+mod tests {
+    use ferula_model::FloatHistogram;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// Samples at these times; even times are floats, odd ones histograms, values name the source.
+    fn samples(times: &[i64], source: f64) -> SeriesSamples {
+        let mut out = SeriesSamples::default();
+        for at in times {
+            if at % 2 == 0 {
+                out.floats.timestamps.push(*at);
+                out.floats.values.push(source);
+            } else {
+                out.histograms.timestamps.push(*at);
+                let counter_reset_hint = CounterResetHint::NotReset;
+                let value = FloatHistogram { sum: source, counter_reset_hint, ..Default::default() };
+                out.histograms.values.push(Arc::new(value));
+            }
+        }
+        out
+    }
+
+    fn times() -> impl Strategy<Value = Vec<i64>> {
+        proptest::collection::btree_set(0i64..60, 0..30).prop_map(|set| set.into_iter().collect())
+    }
+
+    proptest! {
+        #[test]
+        fn the_union_comes_out_and_the_first_source_wins(a in times(), b in times()) {
+            let mut merged = samples(&a, 1.0);
+            merge(&mut merged, &samples(&b, 2.0));
+            let mut all: Vec<i64> = a.iter().chain(&b).copied().collect();
+            all.sort_unstable();
+            all.dedup();
+            let mut previous = None;
+            for (column, wanted) in [(&merged.floats.timestamps, 0), (&merged.histograms.timestamps, 1)] {
+                let expected: Vec<i64> = all.iter().copied().filter(|at| at % 2 == wanted).collect();
+                prop_assert_eq!(column, &expected);
+            }
+            for at in all {
+                let source = if a.contains(&at) { 1.0 } else { 2.0 };
+                if at % 2 == 0 {
+                    let place = merged.floats.timestamps.binary_search(&at).expect("there");
+                    prop_assert_eq!(merged.floats.values[place], source);
+                } else {
+                    let place = merged.histograms.timestamps.binary_search(&at).expect("there");
+                    let value = &merged.histograms.values[place];
+                    prop_assert_eq!(value.sum, source);
+                    let known = previous.is_none_or(|previous| previous == source) || b.is_empty();
+                    prop_assert_eq!(value.counter_reset_hint == CounterResetHint::NotReset, known);
+                }
+                previous = Some(source);
+            }
+        }
+    }
+
+    #[test]
+    fn deleted_ranges_are_closed_at_both_ends() {
+        let mut all = samples(&[1, 2, 3, 4, 5, 6], 1.0);
+        remove_ranges(&mut all, &[(2, 3), (6, 6)]);
+        assert_eq!(all.floats.timestamps, [4]);
+        assert_eq!(all.histograms.timestamps, [1, 5]);
+    }
+}

@@ -1,0 +1,5 @@
+//! Reading: what several sources have of one series, as one.
+
+pub mod columns;
+pub mod merge;
+pub mod snapshot;

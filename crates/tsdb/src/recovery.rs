@@ -1,0 +1,383 @@
+//! Bringing the head back at start: chunks of `chunks_head`, then the checkpoint and the log, then the
+//! out-of-order log.
+//!
+//! Damage never stops the start. What can be read is read, before and after the bad place; what was lost is
+//! counted and reported; the damaged segment is repaired, so that Prometheus would read it too.
+
+use std::collections::HashMap;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::Ordering;
+
+use ferula_model::value::is_stale;
+
+use crate::disk::Disk;
+use crate::head::{FullChunk, Head, LateSample, LateValue, SlotId, lock, stale_histogram};
+use crate::head_chunks::LoadedChunk;
+use crate::wal::format::{checkpoint_path, list_checkpoints, list_segments};
+use crate::wal::reader::{Damage, Repair, SegmentReader, repair};
+use crate::wal::record::{Kind, LoggedHistogram, LoggedSample, LoggedSeries, Records};
+
+/// What is being done at start, for a line in the log.
+#[derive(Clone, Debug)]
+pub enum Progress {
+    /// A checkpoint is being read.
+    Checkpoint {
+        /// Its number.
+        number: u32,
+    },
+    /// Segment `segment` of `last` was read.
+    Segment {
+        /// Its number.
+        segment: u32,
+        /// The last there is.
+        last: u32,
+    },
+    /// A segment of the out-of-order log was read.
+    LateSegment {
+        /// Its number.
+        segment: u32,
+        /// The last there is.
+        last: u32,
+    },
+    /// There was a lock file: the last process did not close the database.
+    LockReplaced(PathBuf),
+    /// Something was damaged; the start goes on.
+    Damaged(String),
+}
+
+/// What the start found.
+#[derive(Clone, Debug, Default)]
+pub struct Recovered {
+    /// Places of the logs that could not be read.
+    pub corruptions: u64,
+    /// Records that named a series the log does not have (any more).
+    pub unknown_series: u64,
+    /// Samples that were put into the head.
+    pub samples: u64,
+}
+
+/// Gathers what replay needs to know about refs.
+pub(crate) struct Replay<'a> {
+    head: &'a Head,
+    slots: HashMap<u64, SlotId>,
+    chunks: HashMap<u64, Vec<LoadedChunk>>,
+    /// Refs of a label set beside the first one, and the newest time at which one was used.
+    pub(crate) extra_refs: HashMap<u64, i64>,
+    recovered: Recovered,
+    range: (i64, i64),
+    late_range: (i64, i64),
+}
+
+impl<'a> Replay<'a> {
+    /// A replay into an empty head. `chunks` are those that `chunks_head` has.
+    pub(crate) fn new(head: &'a Head, chunks: Vec<LoadedChunk>) -> Self {
+        let mut by_series: HashMap<u64, Vec<LoadedChunk>> = HashMap::new();
+        for chunk in chunks {
+            by_series.entry(chunk.series).or_default().push(chunk);
+        }
+        Replay {
+            head,
+            slots: HashMap::new(),
+            chunks: by_series,
+            extra_refs: HashMap::new(),
+            recovered: Recovered::default(),
+            range: (i64::MAX, i64::MIN),
+            late_range: (i64::MAX, i64::MIN),
+        }
+    }
+
+    /// Reads checkpoint and segments of the log in `dir`.
+    pub(crate) fn log(
+        &mut self,
+        disk: &dyn Disk,
+        dir: &Path,
+        report: &mut dyn FnMut(Progress),
+    ) -> io::Result<()> {
+        let mut first = 0;
+        if let Some(number) = list_checkpoints(disk, dir)?.last() {
+            report(Progress::Checkpoint { number: *number });
+            let checkpoint = checkpoint_path(dir, *number);
+            for segment in list_segments(disk, &checkpoint)? {
+                self.segment(disk, &checkpoint, segment.number, false, report)?;
+            }
+            first = number + 1;
+        }
+        let segments = list_segments(disk, dir)?;
+        let last = segments.last().map_or(0, |segment| segment.number);
+        for segment in segments.iter().filter(|segment| segment.number >= first) {
+            self.segment(disk, dir, segment.number, false, report)?;
+            report(Progress::Segment { segment: segment.number, last });
+        }
+        Ok(())
+    }
+
+    /// Reads the out-of-order log in `dir`.
+    pub(crate) fn late_log(
+        &mut self,
+        disk: &dyn Disk,
+        dir: &Path,
+        report: &mut dyn FnMut(Progress),
+    ) -> io::Result<()> {
+        let segments = list_segments(disk, dir)?;
+        let last = segments.last().map_or(0, |segment| segment.number);
+        for segment in segments {
+            self.segment(disk, dir, segment.number, true, report)?;
+            report(Progress::LateSegment { segment: segment.number, last });
+        }
+        Ok(())
+    }
+
+    /// Sets the head's times, and says what was found.
+    pub(crate) fn finish(self) -> Recovered {
+        let times = &self.head.times;
+        if self.range.0 <= self.range.1 {
+            times.widen(self.range.0, self.range.1);
+        }
+        if self.late_range.0 <= self.late_range.1 {
+            times.widen_late(self.late_range.0, self.late_range.1);
+        }
+        self.recovered
+    }
+
+    fn segment(
+        &mut self,
+        disk: &dyn Disk,
+        dir: &Path,
+        segment: u32,
+        late: bool,
+        report: &mut dyn FnMut(Progress),
+    ) -> io::Result<()> {
+        let mut reader = SegmentReader::open(disk, dir, segment)?;
+        let mut records = Records::default();
+        let mut damages: Vec<Damage> = Vec::new();
+        while let Some(read) = reader.next()? {
+            let record = match read {
+                Ok(record) => record,
+                Err(damage) => {
+                    damages.push(damage);
+                    continue;
+                }
+            };
+            match records.decode(record) {
+                Ok(Some(kind)) if late => self.late_record(kind, &records),
+                Ok(Some(kind)) => self.record(kind, &records),
+                Ok(None) => {}
+                Err(error) => {
+                    let (offset, reason) = (reader.good_end(), error.to_string());
+                    damages.push(Damage { segment, offset, reason });
+                }
+            }
+        }
+        if damages.is_empty() {
+            return Ok(());
+        }
+        drop(reader);
+        self.recovered.corruptions += damages.len() as u64;
+        for damage in &damages {
+            report(Progress::Damaged(format!("{}: {damage}", dir.display())));
+        }
+        match repair(disk, dir, segment)? {
+            Repair::Truncated { bytes } => {
+                report(Progress::Damaged(format!("segment {segment}: cut off {bytes} bytes of a torn end")));
+            }
+            Repair::Rewritten { kept } => report(Progress::Damaged(format!(
+                "segment {segment}: kept its readable records, the damaged file is {}",
+                kept.display()
+            ))),
+        }
+        Ok(())
+    }
+
+    fn record(&mut self, kind: Kind, records: &Records) {
+        match kind {
+            Kind::Series => records.series.iter().for_each(|series| self.series(series)),
+            Kind::Samples | Kind::SamplesV2 => records.samples.iter().for_each(|s| self.sample(s)),
+            Kind::Histograms
+            | Kind::FloatHistograms
+            | Kind::CustomHistograms
+            | Kind::CustomFloatHistograms
+            | Kind::HistogramsV2
+            | Kind::FloatHistogramsV2 => records.histograms.iter().for_each(|h| self.histogram(h)),
+            Kind::Tombstones => {
+                for tombstone in &records.tombstones {
+                    // A ref that is deleted was given out, even when its series record is gone.
+                    self.head.next_ref.fetch_max(tombstone.series.saturating_add(1), Ordering::SeqCst);
+                    match self.slots.get(&tombstone.series) {
+                        Some(slot) => self.head.add_deleted(*slot, (tombstone.min, tombstone.max)),
+                        None => self.recovered.unknown_series += 1,
+                    }
+                }
+            }
+            Kind::Exemplars => {
+                let index = self.head.index();
+                let mut exemplars = lock(&self.head.exemplars);
+                for logged in &records.exemplars {
+                    if let Some(slot) = self.slots.get(&logged.series) {
+                        // One that is out of order was refused before it was logged twice; leave it out again.
+                        let _ = exemplars.add(&index.label_set(*slot), logged.exemplar.clone());
+                    }
+                }
+            }
+            Kind::Metadata => {
+                for logged in &records.metadata {
+                    if let Some(slot) = self.slots.get(&logged.series) {
+                        self.head.set_metadata(*slot, logged.metadata.clone());
+                    }
+                }
+            }
+            Kind::MmapMarkers => {}
+        }
+    }
+
+    fn series(&mut self, logged: &LoggedSeries) {
+        self.head.next_ref.fetch_max(logged.series.saturating_add(1), Ordering::SeqCst);
+        if logged.labels.is_empty() || self.slots.contains_key(&logged.series) {
+            return;
+        }
+        let mut index = self.head.index_mut();
+        let slot = match index.find(&logged.labels) {
+            Some(slot) => {
+                self.extra_refs.insert(logged.series, i64::MIN);
+                slot
+            }
+            None => match self.head.create(&mut index, &logged.labels, Some(logged.series)) {
+                Ok(slot) => slot,
+                // More than any head can hold: what follows of the series counts as unknown.
+                Err(_) => return,
+            },
+        };
+        drop(index);
+        self.slots.insert(logged.series, slot);
+        self.adopt_chunks(logged.series, slot);
+    }
+
+    fn adopt_chunks(&mut self, log_ref: u64, slot: SlotId) {
+        let Some(chunks) = self.chunks.remove(&log_ref) else { return };
+        let min_valid = self.head.times.min_valid.load(Ordering::SeqCst);
+        let mut series = self.head.slots.lock(slot);
+        for chunk in chunks {
+            let full = FullChunk::new(chunk.place, chunk.min, chunk.max, chunk.samples, chunk.encoding);
+            if chunk.out_of_order {
+                series.out_of_order.get_or_insert_default().adopt(full);
+                widen(&mut self.late_range, chunk.min, chunk.max);
+                self.head.metrics.chunks.inc();
+            } else if chunk.max >= min_valid && series.adopt(full) {
+                widen(&mut self.range, chunk.min, chunk.max);
+                self.recovered.samples += u64::from(chunk.samples);
+                self.head.metrics.chunks.inc();
+            }
+        }
+    }
+
+    fn slot_of(&mut self, log_ref: u64, at: i64) -> Option<SlotId> {
+        let Some(slot) = self.slots.get(&log_ref) else {
+            self.recovered.unknown_series += 1;
+            return None;
+        };
+        if let Some(newest) = self.extra_refs.get_mut(&log_ref) {
+            *newest = (*newest).max(at);
+        }
+        Some(*slot)
+    }
+
+    fn sample(&mut self, sample: &LoggedSample) {
+        if sample.at < self.head.times.min_valid.load(Ordering::SeqCst) {
+            return;
+        }
+        let Some(slot) = self.slot_of(sample.series, sample.at) else { return };
+        let mut series = self.head.slots.lock(slot);
+        if series.last().is_some_and(|last| sample.at <= last) {
+            return;
+        }
+        let (rules, chunks) = (&self.head.rules, &self.head.chunks);
+        // Prometheus logs the end of a histogram series as a float.
+        let stale = if is_stale(sample.value) { series.last_kind().and_then(stale_histogram) } else { None };
+        let began = match stale {
+            Some(stale) => series.append_histogram(sample.at, sample.start, &stale, rules, chunks),
+            None => series.append_float(sample.at, sample.start, sample.value, rules, chunks),
+        };
+        drop(series);
+        self.appended(sample.at, began);
+    }
+
+    fn histogram(&mut self, sample: &LoggedHistogram) {
+        if sample.at < self.head.times.min_valid.load(Ordering::SeqCst) {
+            return;
+        }
+        let Some(slot) = self.slot_of(sample.series, sample.at) else { return };
+        // The log may be anybody's: a histogram that contradicts itself is not worth a start.
+        if sample.value.validate().is_err() {
+            return;
+        }
+        let mut series = self.head.slots.lock(slot);
+        if series.last().is_some_and(|last| sample.at <= last) {
+            return;
+        }
+        let (rules, chunks) = (&self.head.rules, &self.head.chunks);
+        let began = series.append_histogram(sample.at, sample.start, &sample.value, rules, chunks);
+        drop(series);
+        self.appended(sample.at, began);
+    }
+
+    fn appended(&mut self, at: i64, began_chunk: bool) {
+        self.recovered.samples += 1;
+        widen(&mut self.range, at, at);
+        if began_chunk {
+            self.head.metrics.chunks.inc();
+        }
+    }
+
+    fn late_record(&mut self, kind: Kind, records: &Records) {
+        if kind == Kind::MmapMarkers {
+            for marker in &records.markers {
+                if let Some(slot) = self.slots.get(&marker.series)
+                    && let Some(late) = &mut self.head.slots.lock(*slot).out_of_order
+                {
+                    self.forget_moved(late, marker.chunk);
+                }
+            }
+            return;
+        }
+        for sample in &records.samples {
+            let value = LateValue::Float(sample.value);
+            self.late_sample(sample.series, LateSample { at: sample.at, start: sample.start, value });
+        }
+        for sample in &records.histograms {
+            if sample.value.validate().is_ok() {
+                let value = LateValue::Histogram(sample.value.clone());
+                self.late_sample(sample.series, LateSample { at: sample.at, start: sample.start, value });
+            }
+        }
+    }
+
+    /// The samples before a marker are in a chunk, if that chunk was found; otherwise they stay.
+    fn forget_moved(&self, late: &mut crate::head::OutOfOrder, chunk: u64) {
+        if chunk != 0 && late.full_chunks().iter().any(|full| full.place.number() == chunk) {
+            late.forget_samples();
+        }
+    }
+
+    fn late_sample(&mut self, log_ref: u64, sample: LateSample) {
+        let at = sample.at;
+        let Some(slot) = self.slot_of(log_ref, at) else { return };
+        let mut series = self.head.slots.lock(slot);
+        let number = series.log_ref;
+        let inserted = series.out_of_order.get_or_insert_default().insert(
+            sample,
+            self.head.late_samples_max,
+            self.head.rules.start_timestamps,
+            number,
+            &self.head.chunks,
+        );
+        drop(series);
+        if inserted.taken {
+            self.recovered.samples += 1;
+            widen(&mut self.late_range, at, at);
+        }
+    }
+}
+
+fn widen(range: &mut (i64, i64), min: i64, max: i64) {
+    *range = (range.0.min(min), range.1.max(max));
+}
