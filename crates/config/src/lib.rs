@@ -1,1 +1,40 @@
 //! YAML files to checked, typed sections, with Prometheus' error texts.
+//!
+//! ```text
+//! text ─ yaml ─► tree with lines ─ section tables ─► Config ─► agents
+//!                                                    └── to_yaml ─► /api/v1/status/config
+//! ```
+//!
+//! Here: every section of Prometheus' configuration file and of its rule files, their defaults, checks and
+//! printed form. Elsewhere: the agents that act on sections. A section that this build cannot act on is read and
+//! checked all the same, and named by [`Config::unsupported`].
+//!
+//! Always true of a loaded [`Config`]: whatever a job inherits from `global` is filled in, file names are joined
+//! with the folder of the file, and relabel rules are valid.
+
+pub mod alerting;
+mod config;
+pub mod discovery;
+mod error;
+mod glob;
+pub mod global;
+pub mod http_client;
+pub mod relabel;
+pub mod remote;
+pub mod rules;
+mod scalars;
+pub mod scrape;
+mod section;
+pub mod storage;
+mod support;
+pub mod tracing;
+mod url;
+mod yaml;
+
+pub use config::{Config, ScrapeJobs, Sections};
+pub use error::{ConfigError, Place};
+pub use glob::{glob, matches as glob_matches};
+pub use scalars::{ByteSize, ExternalLabels, Secret, TargetLabels};
+pub use support::Unsupported;
+pub use url::Url;
+pub use yaml::SyntaxError;

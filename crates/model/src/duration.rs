@@ -9,6 +9,14 @@ pub enum DurationError {
     /// Not the shape of a duration.
     #[error("not a valid duration string: {}", crate::number::go_quote(.0))]
     Invalid(String),
+    /// A unit that does not exist.
+    #[error("unknown unit {} in duration {}", crate::number::go_quote(.unit), crate::number::go_quote(.text))]
+    UnknownUnit {
+        /// The unit.
+        unit: String,
+        /// The whole duration.
+        text: String,
+    },
     /// More than about 292 years.
     #[error("duration out of range")]
     OutOfRange,
@@ -40,15 +48,20 @@ pub fn parse_millis(text: &str) -> Result<i64, DurationError> {
     while !rest.is_empty() {
         let digits = rest.bytes().take_while(u8::is_ascii_digit).count();
         let (number, tail) = rest.split_at(digits);
-        let letters = tail.bytes().take_while(u8::is_ascii_lowercase).count();
+        // Go counts in an u64; a number that does not fit is no duration at all.
+        let number: u64 = number.parse().map_err(|_| invalid())?;
+        let letters = tail.find(|c: char| c.is_ascii_digit()).unwrap_or(tail.len());
         let (unit, tail) = tail.split_at(letters);
-        let at = units.iter().position(|(name, _)| *name == unit).ok_or_else(invalid)?;
-        if number.is_empty() {
+        if unit.is_empty() {
             return Err(invalid());
         }
-        let number: i64 = number.parse().map_err(|_| DurationError::OutOfRange)?;
-        total = number
-            .checked_mul(units[at].1)
+        if !UNITS.iter().any(|(name, _)| *name == unit) {
+            return Err(DurationError::UnknownUnit { unit: unit.to_owned(), text: text.to_owned() });
+        }
+        let at = units.iter().position(|(name, _)| *name == unit).ok_or_else(invalid)?;
+        total = i64::try_from(number)
+            .ok()
+            .and_then(|number| number.checked_mul(units[at].1))
             .and_then(|part| total.checked_add(part))
             .filter(|total| *total <= MILLIS_MAX)
             .ok_or(DurationError::OutOfRange)?;
@@ -108,8 +121,12 @@ mod tests {
     #[test]
     fn what_is_not_a_duration_is_refused() {
         assert_eq!(parse_millis(""), Err(DurationError::Empty));
-        for text in ["1", "1m1h", "1h1h", "h", "1.5h", "-1h", "1 h", "1H", "1m "] {
+        for text in ["1", "1m1h", "1h1h", "h", "-1h", "99999999999999999999s"] {
             assert!(matches!(parse_millis(text), Err(DurationError::Invalid(_))), "{text}");
+        }
+        for (text, unit) in [("1.5h", "."), ("1 h", " h"), ("1H", "H"), ("1m ", "m "), ("5y1hs", "hs")] {
+            let error = DurationError::UnknownUnit { unit: unit.to_owned(), text: text.to_owned() };
+            assert_eq!(parse_millis(text), Err(error));
         }
         assert_eq!(parse_millis("300y"), Err(DurationError::OutOfRange));
     }

@@ -3,14 +3,23 @@
 use std::fmt::Write;
 
 /// Shortest decimal digits of `|v|` (no dot) and the power of ten of the first one: `v = 0.d1d2d3… × 10^exponent`.
+///
+/// When two shortest texts are equally near, the even one, as Go has it. The standard library takes the larger one:
+/// it prints 1076683052776796.25 as …6.3, Go as …6.2.
 fn shortest_digits(v: f64) -> (String, i32) {
     if v == 0.0 {
         return ("0".to_owned(), 1);
     }
-    let text = format!("{:e}", v.abs());
-    let (mantissa, exponent) = text.split_once('e').expect("{:e} always prints an exponent");
-    let exponent: i32 = exponent.parse().expect("{:e} prints a small decimal exponent");
-    (mantissa.replace('.', ""), exponent + 1)
+    let mut buffer = zmij::Buffer::new();
+    let text = buffer.format_finite(v.abs());
+    let (mantissa, exponent) = text.split_once('e').unwrap_or((text, "0"));
+    let exponent: i32 = exponent.parse().expect("a small decimal exponent");
+    let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
+    let digits = format!("{whole}{fraction}");
+    let significant = digits.trim_start_matches('0');
+    let leading_zeros = digits.len() - significant.len();
+    let point = whole.len() as i32 - leading_zeros as i32 + exponent;
+    (significant.trim_end_matches('0').to_owned(), point)
 }
 
 fn special(v: f64) -> Option<&'static str> {
@@ -28,8 +37,13 @@ pub fn format_f(v: f64) -> String {
     if let Some(text) = special(v) {
         return text.to_owned();
     }
-    // Rust's Display prints the shortest round-trip digits without an exponent, and keeps "-0".
-    format!("{v}")
+    let (digits, point) = shortest_digits(v);
+    let sign = if v.is_sign_negative() { "-" } else { "" };
+    match usize::try_from(point) {
+        Ok(point) if point >= digits.len() => format!("{sign}{digits}{}", "0".repeat(point - digits.len())),
+        Ok(point) if point > 0 => format!("{sign}{}.{}", &digits[..point], &digits[point..]),
+        _ => format!("{sign}0.{}{digits}", "0".repeat(point.unsigned_abs() as usize)),
+    }
 }
 
 /// Go's `FormatFloat(v, 'e', -1, 64)`: shortest digits, exponent of at least two digits.
@@ -131,8 +145,28 @@ mod tests {
             (f64::NEG_INFINITY, "-Inf", "-Inf", "-Inf", "-Inf"),
             (f64::NAN, "NaN", "NaN", "NaN", "NaN"),
             (5e-324, &format_f(5e-324), "5e-324", "5e-324", "5e-324"),
+            (0.00125, "0.00125", "1.25e-03", "0.00125", "0.00125"),
+            (
+                f64::from_bits(0x430e_99e6_772b_eae2), // halfway between …6.2 and …6.3
+                "1076683052776796.2",
+                "1.0766830527767962e+15",
+                "1.0766830527767962e+15",
+                "1076683052776796.2",
+            ),
         ] {
             assert_eq!([format_f(v), format_e(v), format_g(v), format_api(v)], [f, e, g, api], "{v:?}");
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn digits_read_back_and_are_no_more_than_needed(bits: u64, whole: i64, decimals in 0i32..9) {
+            for v in [f64::from_bits(bits), whole as f64, whole as f64 / 10f64.powi(decimals)] {
+                let text = format_f(v);
+                let back: f64 = text.parse().expect("a number");
+                assert!(back.to_bits() == v.to_bits() || v.is_nan(), "{v:?} as {text}");
+                assert!(!v.is_finite() || text.len() <= format!("{v}").len(), "{v:?} as {text}");
+            }
         }
     }
 

@@ -328,6 +328,146 @@ pub struct Call {
     pub args: Vec<Expr>,
 }
 
+impl ValueType {
+    /// The name in Prometheus' JSON: `vector`, `scalar`, `matrix`, `string`.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            ValueType::Scalar => "scalar",
+            ValueType::Vector => "vector",
+            ValueType::Matrix => "matrix",
+            ValueType::String => "string",
+        }
+    }
+
+    /// The name in error messages: `instant vector`, `range vector`, otherwise as in JSON.
+    pub const fn documented(self) -> &'static str {
+        match self {
+            ValueType::Vector => "instant vector",
+            ValueType::Matrix => "range vector",
+            other => other.as_str(),
+        }
+    }
+}
+
+impl UnaryOp {
+    /// The sign as written.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            UnaryOp::Plus => "+",
+            UnaryOp::Minus => "-",
+        }
+    }
+}
+
+impl BinaryOp {
+    /// The operator as written.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            BinaryOp::Add => "+",
+            BinaryOp::Sub => "-",
+            BinaryOp::Mul => "*",
+            BinaryOp::Div => "/",
+            BinaryOp::Mod => "%",
+            BinaryOp::Pow => "^",
+            BinaryOp::Atan2 => "atan2",
+            BinaryOp::Eq => "==",
+            BinaryOp::Ne => "!=",
+            BinaryOp::Gt => ">",
+            BinaryOp::Lt => "<",
+            BinaryOp::Ge => ">=",
+            BinaryOp::Le => "<=",
+            BinaryOp::And => "and",
+            BinaryOp::Or => "or",
+            BinaryOp::Unless => "unless",
+            BinaryOp::TrimUpper => "</",
+            BinaryOp::TrimLower => ">/",
+        }
+    }
+
+    /// `==`, `!=`, `>`, `<`, `>=`, `<=`.
+    pub const fn is_comparison(self) -> bool {
+        use BinaryOp::{Eq, Ge, Gt, Le, Lt, Ne};
+        matches!(self, Eq | Ne | Gt | Lt | Ge | Le)
+    }
+
+    /// `and`, `or`, `unless`.
+    pub const fn is_set(self) -> bool {
+        matches!(self, BinaryOp::And | BinaryOp::Or | BinaryOp::Unless)
+    }
+}
+
+impl Cardinality {
+    /// The name in JSON and in messages: `one-to-one`, `many-to-one`, ….
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Cardinality::OneToOne => "one-to-one",
+            Cardinality::ManyToOne => "many-to-one",
+            Cardinality::OneToMany => "one-to-many",
+            Cardinality::ManyToMany => "many-to-many",
+        }
+    }
+}
+
+impl AggregateOp {
+    /// Every operator.
+    pub const ALL: [AggregateOp; 14] = [
+        AggregateOp::Sum,
+        AggregateOp::Avg,
+        AggregateOp::Count,
+        AggregateOp::Min,
+        AggregateOp::Max,
+        AggregateOp::Group,
+        AggregateOp::Stddev,
+        AggregateOp::Stdvar,
+        AggregateOp::TopK,
+        AggregateOp::BottomK,
+        AggregateOp::CountValues,
+        AggregateOp::Quantile,
+        AggregateOp::LimitK,
+        AggregateOp::LimitRatio,
+    ];
+
+    /// The operator as written.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            AggregateOp::Sum => "sum",
+            AggregateOp::Avg => "avg",
+            AggregateOp::Count => "count",
+            AggregateOp::Min => "min",
+            AggregateOp::Max => "max",
+            AggregateOp::Group => "group",
+            AggregateOp::Stddev => "stddev",
+            AggregateOp::Stdvar => "stdvar",
+            AggregateOp::TopK => "topk",
+            AggregateOp::BottomK => "bottomk",
+            AggregateOp::CountValues => "count_values",
+            AggregateOp::Quantile => "quantile",
+            AggregateOp::LimitK => "limitk",
+            AggregateOp::LimitRatio => "limit_ratio",
+        }
+    }
+
+    /// The operator with this lower-case name.
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|op| op.as_str() == name)
+    }
+
+    /// Type of the parameter, for the operators that have one.
+    pub const fn param_type(self) -> Option<ValueType> {
+        use AggregateOp::{BottomK, CountValues, LimitK, LimitRatio, Quantile, TopK};
+        match self {
+            TopK | BottomK | Quantile | LimitK | LimitRatio => Some(ValueType::Scalar),
+            CountValues => Some(ValueType::String),
+            _ => None,
+        }
+    }
+
+    /// Needs `--enable-feature=promql-experimental-functions`.
+    pub const fn is_experimental(self) -> bool {
+        matches!(self, AggregateOp::LimitK | AggregateOp::LimitRatio)
+    }
+}
+
 impl Expr {
     /// What the expression evaluates to.
     pub fn value_type(&self) -> ValueType {

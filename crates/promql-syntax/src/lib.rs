@@ -2,6 +2,29 @@
 //!
 //! Here: text to a typed tree and back, with Prometheus' error texts and positions. Elsewhere:
 //! evaluation (`ferula-promql`). Config checks, rule checks, the formatter and the API need only this.
+//!
+//! ```text
+//! query text ─ lexer (scan, token) ─ parser/ (literal) ─ types ─► Expr ─► printer, json, visit
+//! ```
+//!
+//! Always true: a parsed tree is at most [`DEPTH_MAX`] high, so walking it by recursion is safe.
 
 pub mod ast;
+mod error;
 pub mod functions;
+mod json;
+mod lexer;
+mod literal;
+mod parser;
+mod printer;
+mod scan;
+mod token;
+mod types;
+mod visit;
+
+pub use ast::{Expr, ExprKind, Span, ValueType};
+pub use error::{ParseError, ParseErrors};
+pub use parser::series::{HistogramSequence, SequenceItem, SeriesDescription, parse_series_description};
+pub use parser::{
+    DEPTH_MAX, ParserOptions, parse, parse_metric, parse_metric_selector, parse_metric_selectors,
+};

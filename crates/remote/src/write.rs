@@ -110,7 +110,7 @@ impl Receiver {
             latest: now.saturating_add_millis(AHEAD_MILLIS_MAX),
             written: Written::default(),
         };
-        while let Some(series) = request.next()? {
+        while let Some(series) = request.next_series()? {
             match self.resolve(&series, &mut *commit.appender)? {
                 Some(series_ref) => commit.add(series_ref, &series)?,
                 None => commit.written.series_invalid += 1,

@@ -4,11 +4,13 @@
 //! timers and tasks (the binary). Always true: no task is started, no clock is read, and the disk is
 //! touched only through [`disk::Disk`].
 
+pub mod blob;
+pub mod block;
 mod db;
 pub mod disk;
 pub mod head;
 pub mod head_chunks;
-mod postings;
+pub mod postings;
 mod querier;
 pub mod recovery;
 pub mod wal;

@@ -22,7 +22,7 @@ impl<'a> WriteRequest<'a> {
     }
 
     /// The next series.
-    pub fn next(&mut self) -> Result<Option<TimeSeries<'a>>, ProtobufError> {
+    pub fn next_series(&mut self) -> Result<Option<TimeSeries<'a>>, ProtobufError> {
         while let Some((number, value)) = self.fields.field()? {
             match number {
                 1 => return Ok(Some(TimeSeries { message: value.bytes("WriteRequest.timeseries")? })),

@@ -1,3 +1,12 @@
-//! Sets of series: what a label pair stands for, and what matchers select.
+//! Lists of series numbers that rise strictly: combining them.
+//!
+//! Here: lists as blocks have them, in one piece; `memory` has the sets of the head, as ids or runs.
 
+mod intersect;
+mod list;
 pub mod memory;
+mod union;
+
+pub use intersect::{intersect, intersects};
+pub use list::subtract;
+pub use union::union;

@@ -1,0 +1,314 @@
+//! JSON written piece by piece into a buffer that is handed on when it is full.
+//!
+//! The writer keeps track of commas, nothing else: whoever calls it opens and closes in the right order. Two ways to
+//! escape, as in Prometheus: label names and values are plain JSON, every other string also hides `<`, `>` and `&`.
+
+use std::fmt::Write as _;
+
+use ferula_model::LabelSet;
+
+use super::number::{push_i64, push_json_number, push_sample_value, push_timestamp, push_u64};
+
+/// The buffer is handed on when it holds this much.
+const CHUNK_BYTES: usize = 64 * 1024;
+
+/// Where full buffers go. `false` means that nobody wants more.
+pub type Sink<'a> = &'a mut dyn FnMut(Vec<u8>) -> bool;
+
+/// Writes JSON.
+pub struct JsonWriter<'a> {
+    out: Vec<u8>,
+    sink: Sink<'a>,
+    /// The next value or key needs a comma before it.
+    comma: bool,
+    /// The reader has gone; what is written from now on is thrown away.
+    gone: bool,
+}
+
+impl<'a> JsonWriter<'a> {
+    /// A writer whose full buffers go to `sink`.
+    pub fn new(sink: Sink<'a>) -> Self {
+        JsonWriter { out: Vec::with_capacity(1024), sink, comma: false, gone: false }
+    }
+
+    /// Hands on what is left.
+    pub fn finish(mut self) {
+        if !self.gone {
+            let rest = std::mem::take(&mut self.out);
+            (self.sink)(rest);
+        }
+    }
+
+    /// Whether the reader has gone, so that writing on is in vain.
+    pub fn gone(&self) -> bool {
+        self.gone
+    }
+
+    fn before_value(&mut self) {
+        if self.comma {
+            self.out.push(b',');
+        }
+        self.comma = true;
+    }
+
+    /// Hands the buffer on if it is full. Called after values that may come in large numbers.
+    pub fn breathe(&mut self) {
+        if self.out.len() >= CHUNK_BYTES {
+            let full = std::mem::replace(&mut self.out, Vec::with_capacity(CHUNK_BYTES + CHUNK_BYTES / 4));
+            self.gone = self.gone || !(self.sink)(full);
+        }
+    }
+
+    /// `{`
+    pub fn begin_object(&mut self) {
+        self.before_value();
+        self.out.push(b'{');
+        self.comma = false;
+    }
+
+    /// `}`
+    pub fn end_object(&mut self) {
+        self.out.push(b'}');
+        self.comma = true;
+    }
+
+    /// `[`
+    pub fn begin_array(&mut self) {
+        self.before_value();
+        self.out.push(b'[');
+        self.comma = false;
+    }
+
+    /// `]`
+    pub fn end_array(&mut self) {
+        self.out.push(b']');
+        self.comma = true;
+        self.breathe();
+    }
+
+    /// A key of an object; its value must follow.
+    pub fn key(&mut self, key: &str) {
+        self.before_value();
+        push_string(&mut self.out, key, true);
+        self.out.push(b':');
+        self.comma = false;
+    }
+
+    /// A string.
+    pub fn string(&mut self, text: &str) {
+        self.before_value();
+        push_string(&mut self.out, text, true);
+    }
+
+    /// A key and a string.
+    pub fn field(&mut self, key: &str, text: &str) {
+        self.key(key);
+        self.string(text);
+    }
+
+    /// `true` or `false`.
+    pub fn bool(&mut self, value: bool) {
+        self.before_value();
+        self.out.extend_from_slice(if value { b"true" } else { b"false" });
+    }
+
+    /// `null`
+    pub fn null(&mut self) {
+        self.before_value();
+        self.out.extend_from_slice(b"null");
+    }
+
+    /// A whole number.
+    pub fn int(&mut self, number: i64) {
+        self.before_value();
+        push_i64(&mut self.out, number);
+    }
+
+    /// A whole number.
+    pub fn uint(&mut self, number: u64) {
+        self.before_value();
+        push_u64(&mut self.out, number);
+    }
+
+    /// A number as Go's JSON encoder prints it.
+    pub fn number(&mut self, value: f64) {
+        self.before_value();
+        push_json_number(&mut self.out, value);
+    }
+
+    /// A point in time as seconds.
+    pub fn timestamp(&mut self, millis: i64) {
+        self.before_value();
+        push_timestamp(&mut self.out, millis);
+    }
+
+    /// A sample's value: a number in quotes.
+    pub fn sample_value(&mut self, value: f64) {
+        self.before_value();
+        self.out.push(b'"');
+        push_sample_value(&mut self.out, value);
+        self.out.push(b'"');
+    }
+
+    /// Labels as an object, not HTML-escaped.
+    pub fn labels(&mut self, labels: &LabelSet) {
+        self.label_pairs(labels.iter());
+    }
+
+    /// Label pairs as an object, not HTML-escaped, in the order given.
+    pub fn label_pairs<'l>(&mut self, pairs: impl Iterator<Item = (&'l str, &'l str)>) {
+        self.begin_object();
+        for (name, value) in pairs {
+            self.before_value();
+            push_string(&mut self.out, name, false);
+            self.out.push(b':');
+            push_string(&mut self.out, value, false);
+        }
+        self.end_object();
+        self.breathe();
+    }
+
+    /// `[time,"value"],[time,"value"]…` inside an array that is open.
+    pub fn float_points(&mut self, points: &[(i64, f64)]) {
+        for (millis, value) in points {
+            self.before_value();
+            self.out.push(b'[');
+            push_timestamp(&mut self.out, *millis);
+            self.out.extend_from_slice(b",\"");
+            push_sample_value(&mut self.out, *value);
+            self.out.extend_from_slice(b"\"]");
+            self.breathe();
+        }
+    }
+
+    /// Strings as an array.
+    pub fn strings<S: AsRef<str>>(&mut self, texts: impl IntoIterator<Item = S>) {
+        self.begin_array();
+        for text in texts {
+            self.string(text.as_ref());
+            self.breathe();
+        }
+        self.end_array();
+    }
+}
+
+/// Appends a JSON string. With `html`, `<`, `>`, `&` and the two line separators of JavaScript are escaped too.
+fn push_string(out: &mut Vec<u8>, text: &str, html: bool) {
+    out.push(b'"');
+    let bytes = text.as_bytes();
+    let mut plain_from = 0;
+    for (at, byte) in bytes.iter().enumerate() {
+        let escape: &[u8] = match byte {
+            b'"' => b"\\\"",
+            b'\\' => b"\\\\",
+            b'\n' => b"\\n",
+            b'\r' => b"\\r",
+            b'\t' => b"\\t",
+            b'<' if html => b"\\u003c",
+            b'>' if html => b"\\u003e",
+            b'&' if html => b"\\u0026",
+            // U+2028 and U+2029 are E2 80 A8 and E2 80 A9.
+            0xe2 if html && matches!(bytes.get(at + 1..at + 3), Some([0x80, 0xa8 | 0xa9])) => {
+                out.extend_from_slice(&bytes[plain_from..at]);
+                out.extend_from_slice(if bytes[at + 2] == 0xa8 { b"\\u2028" } else { b"\\u2029" });
+                plain_from = at + 3;
+                continue;
+            }
+            0..0x20 => {
+                out.extend_from_slice(&bytes[plain_from..at]);
+                let mut code = String::new();
+                write!(code, "\\u{byte:04x}").expect("writing to a String cannot fail");
+                out.extend_from_slice(code.as_bytes());
+                plain_from = at + 1;
+                continue;
+            }
+            _ => continue,
+        };
+        out.extend_from_slice(&bytes[plain_from..at]);
+        out.extend_from_slice(escape);
+        plain_from = at + 1;
+    }
+    out.extend_from_slice(&bytes[plain_from..]);
+    out.push(b'"');
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn written(write: impl FnOnce(&mut JsonWriter<'_>)) -> String {
+        let mut all = Vec::new();
+        let mut sink = |chunk: Vec<u8>| {
+            all.extend(chunk);
+            true
+        };
+        let mut json = JsonWriter::new(&mut sink);
+        write(&mut json);
+        json.finish();
+        String::from_utf8(all).expect("JSON is UTF-8")
+    }
+
+    #[test]
+    fn commas_stand_where_they_must() {
+        let text = written(|json| {
+            json.begin_object();
+            json.field("a", "x");
+            json.key("b");
+            json.begin_array();
+            json.int(-1);
+            json.begin_object();
+            json.end_object();
+            json.begin_array();
+            json.end_array();
+            json.null();
+            json.bool(true);
+            json.timestamp(1500);
+            json.sample_value(f64::INFINITY);
+            json.end_array();
+            json.key("c");
+            json.uint(7);
+            json.end_object();
+        });
+        assert_eq!(text, r#"{"a":"x","b":[-1,{},[],null,true,1.500,"+Inf"],"c":7}"#);
+    }
+
+    #[test]
+    fn labels_are_not_html_escaped_and_strings_are() {
+        let text = written(|json| {
+            json.begin_array();
+            json.labels(&LabelSet::from_pairs([("<a>", "&\u{2028}\"\\\u{1}")]));
+            json.string("<a>&\u{2028}\u{2029}é");
+            json.end_array();
+        });
+        assert_eq!(
+            text,
+            "[{\"<a>\":\"&\u{2028}\\\"\\\\\\u0001\"},\"\\u003ca\\u003e\\u0026\\u2028\\u2029é\"]"
+        );
+    }
+
+    #[test]
+    fn a_reader_that_has_gone_ends_the_writing() {
+        let mut chunks = 0;
+        let mut sink = |_: Vec<u8>| {
+            chunks += 1;
+            false
+        };
+        let mut json = JsonWriter::new(&mut sink);
+        json.begin_array();
+        json.float_points(&vec![(0, 0.5); 20_000]);
+        assert!(json.gone());
+        json.finish();
+        assert_eq!(chunks, 1);
+    }
+
+    proptest! {
+        #[test]
+        fn any_string_reads_back(text: String, html: bool) {
+            let mut out = Vec::new();
+            push_string(&mut out, &text, html);
+            prop_assert_eq!(serde_json::from_slice::<String>(&out).expect("JSON"), text);
+        }
+    }
+}

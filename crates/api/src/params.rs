@@ -1,0 +1,267 @@
+//! Parameters of a request: of the URL and of a form body together, the body's first.
+//!
+//! Texts of errors are those that Prometheus gets from Go's library.
+
+use ferula_model::duration;
+use ferula_model::number::go_quote;
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+
+use crate::error::ApiError;
+
+/// Start of optional ranges: the earliest time that a client library may send.
+pub const MIN_TIME_MILLIS: i64 = (i64::MIN / 1000 + 62_135_596_801) * 1000;
+/// End of optional ranges.
+pub const MAX_TIME_MILLIS: i64 = (i64::MAX / 1000 - 62_135_596_801) * 1000 + 999;
+/// The two as client libraries spell them; years of more than four digits have no other reader.
+const MIN_TIME_TEXT: &str = "-292273086-05-16T16:47:06Z";
+const MAX_TIME_TEXT: &str = "292277025-08-18T07:12:54.999999999Z";
+
+/// Parameters in order.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Params {
+    body: Vec<(String, String)>,
+    url: Vec<(String, String)>,
+}
+
+impl Params {
+    /// Parameters of a URL's query and of a form body.
+    pub fn new(url: &str, body: &[u8]) -> Self {
+        Params { body: decode_form(body), url: decode_form(url.as_bytes()) }
+    }
+
+    /// The first value, or "".
+    pub fn first(&self, name: &str) -> &str {
+        first_of(self.body.iter().chain(&self.url), name)
+    }
+
+    /// The first value in the URL alone, or "".
+    pub fn first_in_url(&self, name: &str) -> &str {
+        first_of(self.url.iter(), name)
+    }
+
+    /// All values.
+    pub fn all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
+        self.body.iter().chain(&self.url).filter(move |(n, _)| n == name).map(|(_, v)| v.as_str())
+    }
+
+    /// A limit: a number that is not negative, 0 (also when missing) for "none".
+    pub fn limit(&self) -> Result<usize, ApiError> {
+        let text = self.first("limit");
+        if text.is_empty() {
+            return Ok(0);
+        }
+        let number = parse_int(text).map_err(|why| ApiError::parameter("limit", why))?;
+        usize::try_from(number).map_err(|_| ApiError::parameter("limit", "limit must be non-negative"))
+    }
+
+    /// A point in time that must be there, in milliseconds.
+    pub fn time(&self, name: &str) -> Result<i64, ApiError> {
+        parse_time(self.first(name)).map_err(|why| ApiError::parameter(name, why))
+    }
+
+    /// A point in time with a default, in milliseconds.
+    pub fn time_or(&self, name: &str, default: i64) -> Result<i64, ApiError> {
+        match self.first(name) {
+            "" => Ok(default),
+            text => parse_time(text)
+                .map_err(|why| ApiError::parameter(name, format!("invalid time value for '{name}': {why}"))),
+        }
+    }
+
+    /// A duration in nanoseconds, `None` when it is missing.
+    pub fn duration_nanos(&self, name: &str) -> Result<Option<i64>, String> {
+        match self.first(name) {
+            "" => Ok(None),
+            text => parse_duration_nanos(text).map(Some),
+        }
+    }
+}
+
+fn first_of<'a>(mut pairs: impl Iterator<Item = &'a (String, String)>, name: &str) -> &'a str {
+    pairs.find(|(n, _)| n == name).map_or("", |(_, value)| value)
+}
+
+/// Splits `a=b&c=d`. Pairs with a broken escape are left out, as Go does; bytes that are no UTF-8 are replaced.
+fn decode_form(form: &[u8]) -> Vec<(String, String)> {
+    form.split(|byte| *byte == b'&')
+        .filter(|pair| !pair.is_empty() && !pair.contains(&b';'))
+        .filter_map(|pair| {
+            let (name, value) = match pair.iter().position(|byte| *byte == b'=') {
+                Some(at) => (&pair[..at], &pair[at + 1..]),
+                None => (pair, &[][..]),
+            };
+            Some((decode_escapes(name)?, decode_escapes(value)?))
+        })
+        .collect()
+}
+
+fn decode_escapes(text: &[u8]) -> Option<String> {
+    let mut out = Vec::with_capacity(text.len());
+    let mut bytes = text.iter();
+    while let Some(byte) = bytes.next() {
+        match byte {
+            b'+' => out.push(b' '),
+            b'%' => {
+                let mut digit = || char::from(*bytes.next()?).to_digit(16);
+                let (high, low) = (digit()?, digit()?);
+                out.push((high * 16 + low) as u8);
+            }
+            other => out.push(*other),
+        }
+    }
+    Some(
+        String::from_utf8(out).unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned()),
+    )
+}
+
+/// A float as Go's `ParseFloat` takes it; a number that is too large is none.
+fn parse_float(text: &str) -> Option<f64> {
+    let number: f64 = text.parse().ok()?;
+    let spelled = text.trim_start_matches(['+', '-']).starts_with(['i', 'I']);
+    (number.is_finite() || number.is_nan() || spelled).then_some(number)
+}
+
+/// Seconds as a number, or RFC 3339, to milliseconds.
+pub fn parse_time(text: &str) -> Result<i64, String> {
+    if let Some(seconds) = parse_float(text).filter(|seconds| seconds.is_finite()) {
+        let fraction_millis = (seconds.fract() * 1000.0).round();
+        // Beyond what fits the conversion stops at the ends of the type, far outside anything stored.
+        return Ok((seconds.trunc() as i64).saturating_mul(1000).saturating_add(fraction_millis as i64));
+    }
+    match text {
+        MIN_TIME_TEXT => return Ok(MIN_TIME_MILLIS),
+        MAX_TIME_TEXT => return Ok(MAX_TIME_MILLIS),
+        _ => {}
+    }
+    match OffsetDateTime::parse(text, &Rfc3339) {
+        Ok(time) => Ok(time.unix_timestamp_nanos().div_euclid(1_000_000) as i64),
+        Err(_) => Err(format!("cannot parse {} to a valid timestamp", go_quote(text))),
+    }
+}
+
+/// Seconds as a number, or a duration such as `1h30m`, to nanoseconds.
+pub fn parse_duration_nanos(text: &str) -> Result<i64, String> {
+    if let Some(seconds) = parse_float(text) {
+        let nanos = seconds * 1e9;
+        if !(i64::MIN as f64..=i64::MAX as f64).contains(&nanos) {
+            return Err(format!("cannot parse {} to a valid duration. It overflows int64", go_quote(text)));
+        }
+        return Ok(nanos as i64);
+    }
+    duration::parse_millis(text)
+        .map(|millis| millis.saturating_mul(1_000_000))
+        .map_err(|_| format!("cannot parse {} to a valid duration", go_quote(text)))
+}
+
+/// A whole number; the error is that of Go's `Atoi`.
+pub fn parse_int(text: &str) -> Result<i64, String> {
+    let digits = text.strip_prefix(['+', '-']).unwrap_or(text);
+    let why = if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
+        "invalid syntax"
+    } else {
+        match text.parse() {
+            Ok(number) => return Ok(number),
+            Err(_) => "value out of range",
+        }
+    };
+    Err(format!("strconv.Atoi: parsing {}: {why}", go_quote(text)))
+}
+
+/// A yes or no as Go's `ParseBool` takes it.
+pub fn parse_bool(text: &str) -> Result<bool, String> {
+    match text {
+        "1" | "t" | "T" | "TRUE" | "true" | "True" => Ok(true),
+        "0" | "f" | "F" | "FALSE" | "false" | "False" => Ok(false),
+        _ => Err(format!("strconv.ParseBool: parsing {}: invalid syntax", go_quote(text))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn the_body_comes_before_the_url_and_both_count() {
+        let params = Params::new(
+            "query=url&match[]=a%7B%22%C3%A9%22%7D&x=1+2%203",
+            b"query=body&match%5B%5D=b&=v&flag",
+        );
+        assert_eq!(params.first("query"), "body");
+        assert_eq!(params.first_in_url("query"), "url");
+        assert_eq!(params.all("match[]").collect::<Vec<_>>(), ["b", "a{\"é\"}"]);
+        assert_eq!((params.first("x"), params.first("flag"), params.first("none")), ("1 2 3", "", ""));
+    }
+
+    #[test]
+    fn broken_pairs_are_left_out_and_the_rest_is_read() {
+        let params = Params::new("a=%zz&b=%4&c=ok&d;e=1&f=%ff", b"");
+        assert_eq!((params.first("a"), params.first("b"), params.first("c")), ("", "", "ok"));
+        assert_eq!(params.first("f"), "\u{fffd}");
+    }
+
+    #[test]
+    fn times_are_numbers_or_rfc_3339() {
+        for (text, millis) in [
+            ("1435781451.781", 1_435_781_451_781),
+            ("1435781451", 1_435_781_451_000),
+            ("-0.0015", -2),
+            ("1.0005", 1000), // 0.0005 is a little less in binary
+            ("1e3", 1_000_000),
+            ("1700000000000", 1_700_000_000_000_000),
+            ("2015-07-01T20:10:51.781Z", 1_435_781_451_781),
+            ("2015-07-01T22:10:51.7819+02:00", 1_435_781_451_781),
+            ("1969-12-31T23:59:59.9995Z", -1),
+            (MIN_TIME_TEXT, MIN_TIME_MILLIS),
+            (MAX_TIME_TEXT, MAX_TIME_MILLIS),
+        ] {
+            assert_eq!(parse_time(text), Ok(millis), "{text}");
+        }
+        for text in ["", "abc", "NaN", "1e400", "20x", "2015-07-01"] {
+            let want = format!("cannot parse \"{text}\" to a valid timestamp");
+            assert_eq!(parse_time(text), Err(want));
+        }
+    }
+
+    #[test]
+    fn durations_are_numbers_or_words() {
+        for (text, nanos) in [
+            ("0.2", 200_000_000),
+            ("15", 15_000_000_000),
+            ("1m30s", 90_000_000_000),
+            ("1d", 86_400_000_000_000),
+        ] {
+            assert_eq!(parse_duration_nanos(text), Ok(nanos), "{text}");
+        }
+        assert_eq!(parse_duration_nanos("foo"), Err("cannot parse \"foo\" to a valid duration".into()));
+        assert_eq!(
+            parse_duration_nanos("1e300"),
+            Err("cannot parse \"1e300\" to a valid duration. It overflows int64".into())
+        );
+    }
+
+    #[test]
+    fn limits_are_checked_as_go_does() {
+        let limit = |text: &str| Params::new(&format!("limit={text}"), b"").limit().map_err(|e| e.text);
+        assert_eq!((limit(""), limit("0"), limit("7")), (Ok(0), Ok(0), Ok(7)));
+        assert_eq!(
+            limit("x"),
+            Err("invalid parameter \"limit\": strconv.Atoi: parsing \"x\": invalid syntax".into())
+        );
+        assert_eq!(limit("-1"), Err("invalid parameter \"limit\": limit must be non-negative".into()));
+        assert_eq!(
+            limit("99999999999999999999"),
+            Err("invalid parameter \"limit\": strconv.Atoi: parsing \"99999999999999999999\": value out of range".into())
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_read_without_a_panic(url: String, body: Vec<u8>) {
+            let params = Params::new(&url, &body);
+            let _ = (params.limit(), params.time_or("a", 0), parse_time(&url), parse_duration_nanos(&url));
+        }
+    }
+}

@@ -1,0 +1,115 @@
+//! Why a configuration was refused: the words of Prometheus, then the place.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use crate::yaml::tree::{Step, Tree, show_path};
+
+/// A check that failed while a document was read, with the way to the part that is wrong.
+#[derive(Debug)]
+pub(crate) struct Problem {
+    pub text: String,
+    pub path: Vec<Step>,
+}
+
+impl Problem {
+    pub fn new(text: impl Into<String>) -> Self {
+        Problem { text: text.into(), path: Vec::new() }
+    }
+
+    /// The same problem, known to lie under `key`.
+    pub fn at(mut self, key: &str) -> Self {
+        self.path.insert(0, Step::Key(key.to_owned()));
+        self
+    }
+
+    /// The same problem, known to lie in item `index` of `key`.
+    pub fn at_item(mut self, key: &str, index: usize) -> Self {
+        self.path.splice(0..0, [Step::Key(key.to_owned()), Step::Index(index)]);
+        self
+    }
+}
+
+impl<S: Into<String>> From<S> for Problem {
+    fn from(text: S) -> Self {
+        Problem::new(text)
+    }
+}
+
+/// Why a configuration or rule file was refused.
+///
+/// The text up to the bracket is what Prometheus prints; the bracket adds line and key where Prometheus names none.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConfigError {
+    file: Option<PathBuf>,
+    /// How the file is put before the text.
+    naming: Naming,
+    text: String,
+    place: Option<Place>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Naming {
+    /// `parsing YAML file F: text`
+    ParsingFile,
+    /// `"F": text`
+    Quoted,
+    /// The text names the file itself.
+    None,
+}
+
+/// Where in a file something stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// Counted from 1.
+    pub line: u32,
+    /// The way from the top of the file, such as `scrape_configs[0].job_name`.
+    pub path: String,
+}
+
+impl ConfigError {
+    pub(crate) fn bare(text: impl Into<String>) -> Self {
+        ConfigError { file: None, naming: Naming::None, text: text.into(), place: None }
+    }
+
+    pub(crate) fn of_problem(problem: &Problem, tree: &Tree) -> Self {
+        let place = (!problem.path.is_empty())
+            .then(|| Place { line: tree.line_of(&problem.path), path: show_path(&problem.path) });
+        ConfigError { place, ..Self::bare(problem.text.clone()) }
+    }
+
+    pub(crate) fn in_file(mut self, file: &Path, naming: Naming) -> Self {
+        self.file = Some(file.to_owned());
+        self.naming = naming;
+        self
+    }
+
+    /// The file that was refused, when there is one.
+    pub fn file(&self) -> Option<&Path> {
+        self.file.as_deref()
+    }
+
+    /// Line and key, where the text does not carry the line itself.
+    pub fn place(&self) -> Option<&Place> {
+        self.place.as_ref()
+    }
+}
+
+impl fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (&self.file, self.naming) {
+            (Some(file), Naming::ParsingFile) => write!(f, "parsing YAML file {}: ", file.display())?,
+            (Some(file), Naming::Quoted) => {
+                write!(f, "{}: ", ferula_model::number::go_quote(&file.to_string_lossy()))?;
+            }
+            _ => {}
+        }
+        f.write_str(&self.text)?;
+        match &self.place {
+            Some(place) => write!(f, " (line {}: {})", place.line, place.path),
+            None => Ok(()),
+        }
+    }
+}
+
+impl std::error::Error for ConfigError {}

@@ -1,0 +1,189 @@
+//! Relabel rules as written, which is how they are shown; what they do is `ferula_model::relabel`.
+
+use ferula_model::labels::NameScheme;
+use ferula_model::regex::LabelRegex;
+use ferula_model::relabel::{Action, RelabelError, Rule};
+
+use crate::error::Problem;
+use crate::global::ValidationScheme;
+use crate::scalars::from_text;
+use crate::section::section;
+use crate::yaml::decode::{Decoder, Value};
+use crate::yaml::emit::Out;
+use crate::yaml::tree::NodeId;
+
+section! {
+    /// One relabel rule as written.
+    pub struct RelabelConfig as "*relabel.Config" read as "relabel.plain" {
+        omit source_labels: SourceLabels;
+        keep separator: String = ";".into();
+        omit regex: RelabelRegex;
+        omit modulus: u64;
+        omit target_label: String;
+        keep replacement: String = "$1".into();
+        omit action: ActionName = ActionName("replace".into());
+    }
+}
+
+/// Names of labels, printed in brackets.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct SourceLabels(pub Vec<String>);
+
+impl Value for SourceLabels {
+    fn zero() -> Self {
+        SourceLabels::default()
+    }
+
+    fn decode(&mut self, id: NodeId, d: &mut Decoder<'_>) -> Result<(), Problem> {
+        let before = d.errors();
+        self.0.decode(id, d)?;
+        match self.0.iter().find(|name| name.is_empty()) {
+            Some(_) if d.errors() == before => Err(d.problem("\"\" is not a valid label name")),
+            _ => Ok(()),
+        }
+    }
+
+    fn go_type() -> String {
+        "model.LabelNames".into()
+    }
+
+    fn is_zero(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    fn print(&self) -> Out {
+        Out::List { items: self.0.iter().map(Value::print).collect(), flow: true }
+    }
+}
+
+/// The pattern of a rule; `None` when none was written, which matches everything and is not shown.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct RelabelRegex(pub Option<String>);
+
+impl RelabelRegex {
+    /// The pattern in effect.
+    pub fn pattern(&self) -> &str {
+        self.0.as_deref().unwrap_or("(.*)")
+    }
+}
+
+impl Value for RelabelRegex {
+    /// An explicit null matches only the empty text.
+    fn zero() -> Self {
+        RelabelRegex(Some(String::new()))
+    }
+
+    fn decode(&mut self, id: NodeId, d: &mut Decoder<'_>) -> Result<(), Problem> {
+        from_text(self, id, d, |text| match LabelRegex::new(&text) {
+            Ok(_) => Ok(RelabelRegex(Some(text))),
+            Err(error) => Err(error.to_string()),
+        })
+    }
+
+    fn go_type() -> String {
+        "relabel.Regexp".into()
+    }
+
+    fn is_zero(&self) -> bool {
+        self.0.is_none()
+    }
+
+    fn print(&self) -> Out {
+        Out::Text(self.pattern().to_owned())
+    }
+}
+
+/// The name of an action in lower case; empty when it was explicitly left empty.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct ActionName(String);
+
+impl ActionName {
+    /// The name.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl Value for ActionName {
+    fn zero() -> Self {
+        ActionName::default()
+    }
+
+    fn decode(&mut self, id: NodeId, d: &mut Decoder<'_>) -> Result<(), Problem> {
+        from_text(self, id, d, |text| {
+            let action = Action::parse(&text).map_err(|error| error.to_string())?;
+            Ok(ActionName(action.as_str().to_owned()))
+        })
+    }
+
+    fn go_type() -> String {
+        "relabel.Action".into()
+    }
+
+    fn is_zero(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    fn print(&self) -> Out {
+        Out::Text(self.0.clone())
+    }
+}
+
+impl RelabelConfig {
+    /// Whether the file has `null` or nothing where a rule should stand.
+    fn is_null_item(&self) -> bool {
+        self.action.0.is_empty() && self.separator.is_empty() && self.replacement.is_empty()
+    }
+
+    /// The rule as it is applied.
+    ///
+    /// # Errors
+    /// What is wrong with the rule; a configuration that loaded has none of it.
+    pub fn rule(&self, names: NameScheme) -> Result<Rule, String> {
+        if self.action.0.is_empty() {
+            return Err("relabel action cannot be empty".into());
+        }
+        let rule = Rule {
+            source_labels: self.source_labels.0.clone(),
+            separator: self.separator.clone(),
+            regex: LabelRegex::new(self.regex.pattern()).map_err(|error| error.to_string())?,
+            modulus: self.modulus,
+            target_label: self.target_label.clone(),
+            replacement: self.replacement.clone(),
+            action: Action::parse(self.action.as_str()).map_err(|error| error.to_string())?,
+            scheme: names,
+        };
+        rule.validate().map_err(|error| error.to_string())?;
+        // Writing out the default regex is not the same as leaving it out.
+        let equal = matches!(rule.action, Action::KeepEqual | Action::DropEqual);
+        if equal && self.regex.0.is_some() {
+            return Err(RelabelError::OnlySourceAndTarget(rule.action).to_string());
+        }
+        Ok(rule)
+    }
+}
+
+/// The rules of a list that was checked when it was loaded.
+pub fn compiled(rules: &[RelabelConfig], names: &ValidationScheme) -> Vec<Rule> {
+    rules.iter().filter_map(|rule| rule.rule(names.scheme()).ok()).collect()
+}
+
+/// Refuses null rules in a list, with the words of the place where the list stands.
+pub(crate) fn no_null_rules(rules: &[RelabelConfig], key: &str, text: &str) -> Result<(), Problem> {
+    match rules.iter().position(RelabelConfig::is_null_item) {
+        Some(index) => Err(Problem::new(text).at_item(key, index)),
+        None => Ok(()),
+    }
+}
+
+/// Checks every rule of a list.
+pub(crate) fn check_rules(
+    rules: &[RelabelConfig],
+    key: &str,
+    names: &ValidationScheme,
+) -> Result<(), Problem> {
+    for (index, rule) in rules.iter().enumerate() {
+        rule.rule(names.scheme()).map_err(|text| Problem::new(text).at_item(key, index))?;
+    }
+    Ok(())
+}

@@ -1,0 +1,111 @@
+//! What a valid configuration asks for that this build cannot do yet. Named and refused, never ignored.
+
+use std::fmt;
+
+use crate::config::Sections;
+use crate::discovery::DiscoveryConfigs;
+use crate::http_client::HttpClientConfig;
+use crate::scrape::ScrapeConfig;
+use crate::yaml::tree::{Step, Tree, show_path};
+
+/// One thing in the file that this build cannot do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unsupported {
+    /// The way to it, such as `scrape_configs[0].consul_sd_configs`.
+    pub path: String,
+    /// Its line.
+    pub line: u32,
+    /// The file, when it is not the main one.
+    pub file: Option<String>,
+}
+
+/// Prints `not supported yet: scrape_configs[0].consul_sd_configs (line 7)`.
+impl fmt::Display for Unsupported {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "not supported yet: {} (line {}", self.path, self.line)?;
+        match &self.file {
+            Some(file) => write!(f, " of {file})"),
+            None => f.write_str(")"),
+        }
+    }
+}
+
+/// The mechanisms that this build can run.
+const DISCOVERY: [&str; 2] = ["file_sd_configs", "static_configs"];
+
+struct Finder<'t> {
+    tree: &'t Tree,
+    file: Option<&'t str>,
+    path: Vec<Step>,
+    found: Vec<Unsupported>,
+}
+
+impl Finder<'_> {
+    fn key(&mut self, key: &str, there: bool) {
+        if there {
+            self.path.push(Step::Key(key.to_owned()));
+            self.found.push(Unsupported {
+                path: show_path(&self.path),
+                line: self.tree.line_of(&self.path),
+                file: self.file.map(str::to_owned),
+            });
+            self.path.pop();
+        }
+    }
+
+    fn inside(&mut self, steps: Vec<Step>, look: impl FnOnce(&mut Self)) {
+        let depth = self.path.len();
+        self.path.extend(steps);
+        look(self);
+        self.path.truncate(depth);
+    }
+
+    fn http_client(&mut self, http: &HttpClientConfig) {
+        self.key("oauth2", http.oauth2.is_some());
+    }
+
+    fn discovery(&mut self, discovery: &DiscoveryConfigs) {
+        for (key, sections) in discovery.counts() {
+            self.key(key, sections > 0 && !DISCOVERY.contains(&key));
+        }
+    }
+
+    fn jobs(&mut self, jobs: &[ScrapeConfig]) {
+        for (index, job) in jobs.iter().enumerate() {
+            self.inside(vec![Step::Key("scrape_configs".into()), Step::Index(index)], |finder| {
+                finder.http_client(&job.http);
+                finder.discovery(&job.discovery);
+            });
+        }
+    }
+}
+
+/// What of a whole file is not supported.
+pub(crate) fn unsupported_in_config(sections: &Sections, tree: &Tree) -> Vec<Unsupported> {
+    let mut finder = Finder { tree, file: None, path: Vec::new(), found: Vec::new() };
+    finder.jobs(&sections.scrape_configs);
+    for (index, alertmanager) in sections.alerting.alertmanagers.iter().enumerate() {
+        let steps = vec![Step::Key("alerting".into()), Step::Key("alertmanagers".into()), Step::Index(index)];
+        finder.inside(steps, |finder| {
+            finder.http_client(&alertmanager.http);
+            finder.key("sigv4", alertmanager.sigv4.is_some());
+            finder.discovery(&alertmanager.discovery);
+        });
+    }
+    finder.key("tracing", !sections.tracing.endpoint.is_empty());
+    finder.key("remote_write", !sections.remote_write.is_empty());
+    finder.key("remote_read", !sections.remote_read.is_empty());
+    finder.key("otlp", sections.otlp != crate::tracing::OtlpConfig::default());
+    finder.found
+}
+
+/// What of a file of scrape jobs is not supported.
+pub(crate) fn unsupported_in_jobs(
+    jobs: &[ScrapeConfig],
+    tree: &Tree,
+    file: Option<&str>,
+) -> Vec<Unsupported> {
+    let mut finder = Finder { tree, file, path: Vec::new(), found: Vec::new() };
+    finder.jobs(jobs);
+    finder.found
+}

@@ -1,0 +1,617 @@
+//! Trees into typed values, as go-yaml's strict decoder fills structs.
+//!
+//! Two kinds of failure, as there: a type error (wrong type, unknown or repeated key) is noted and reading
+//! goes on, so that one run names them all; a failed check of a section ends the reading at once.
+
+use std::collections::{BTreeMap, HashSet};
+
+use ferula_model::number::go_quote;
+
+use super::emit::Out;
+use super::events::Mark;
+use super::resolve::{Resolved, resolve};
+use super::tree::{Kind, Node, NodeId, Scalar, Step, Tree};
+use crate::error::{ConfigError, Problem};
+
+/// A value that a YAML node can fill.
+pub(crate) trait Value: Sized {
+    /// What a YAML null makes of it: Go's zero value, which is not the section's default.
+    fn zero() -> Self;
+    /// Fills the value from a node that is neither null nor an alias. Type errors go to `d`.
+    fn decode(&mut self, id: NodeId, d: &mut Decoder<'_>) -> Result<(), Problem>;
+    /// Go's name of the type, for messages.
+    fn go_type() -> String;
+    /// Whether `omitempty` leaves it out of the printed configuration.
+    fn is_zero(&self) -> bool;
+    /// The printed form.
+    fn print(&self) -> Out;
+    /// Joins the file names inside with the folder of the configuration file.
+    fn join_directory(&mut self, _dir: &str) {}
+}
+
+/// Reads one tree.
+pub(crate) struct Decoder<'t> {
+    tree: &'t Tree,
+    type_errors: Vec<String>,
+    path: Vec<Step>,
+    /// Aliases being followed; one that comes back to itself has no end.
+    following: Vec<NodeId>,
+    /// The alias that stands where the value being decoded was asked for.
+    asked_by_alias: Option<NodeId>,
+    dialect: Dialect,
+    decoded: u64,
+    decoded_by_alias: u64,
+}
+
+/// Whose rules hold for keys that repeat and for merged mappings.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Dialect {
+    /// go-yaml v2, for configuration and target files: a merge acts where it stands.
+    V2,
+    /// go-yaml v3, for rule files: a mapping's own keys win over merged ones.
+    V3 {
+        /// Whether an unknown key is an error.
+        strict: bool,
+    },
+}
+
+/// Up to this many values nearly all may come from aliases; beyond, a falling share. go-yaml's guard against
+/// documents that blow up ("billion laughs").
+const ALIAS_RANGE_LOW: f64 = 400_000.0;
+const ALIAS_RANGE_HIGH: f64 = 4_000_000.0;
+
+/// Reads the first document of `text` into `out`, which keeps its value when the document is empty.
+pub(crate) fn decode_document<T: Value>(text: &[u8], out: &mut T) -> Result<Option<Tree>, ConfigError> {
+    let tree = Tree::parse(text).map_err(|error| ConfigError::bare(error.to_string()))?;
+    if let Some(tree) = &tree {
+        decode_tree(tree, Dialect::V2, out)?;
+    }
+    Ok(tree)
+}
+
+/// Reads a whole tree into `out`.
+pub(crate) fn decode_tree<T: Value>(tree: &Tree, dialect: Dialect, out: &mut T) -> Result<(), ConfigError> {
+    let mut decoder = Decoder {
+        tree,
+        type_errors: Vec::new(),
+        path: Vec::new(),
+        following: Vec::new(),
+        asked_by_alias: None,
+        dialect,
+        decoded: 0,
+        decoded_by_alias: 0,
+    };
+    decoder.read(out, tree.root()).map_err(|problem| ConfigError::of_problem(&problem, tree))?;
+    if decoder.type_errors.is_empty() {
+        return Ok(());
+    }
+    Err(ConfigError::bare(format!("yaml: unmarshal errors:\n  {}", decoder.type_errors.join("\n  "))))
+}
+
+impl<'t> Decoder<'t> {
+    /// Fills `out` from a node: follows aliases, turns null into the zero value.
+    pub fn read<T: Value>(&mut self, out: &mut T, id: NodeId) -> Result<(), Problem> {
+        self.asked_by_alias = None;
+        self.read_node(out, id)
+    }
+
+    fn read_node<T: Value>(&mut self, out: &mut T, id: NodeId) -> Result<(), Problem> {
+        self.count()?;
+        match &self.tree.node(id).kind {
+            Kind::Alias { name, target } => {
+                self.asked_by_alias.get_or_insert(id);
+                if self.following.contains(&id) {
+                    return Err(self.problem(format!("yaml: anchor '{name}' value contains itself")));
+                }
+                self.following.push(id);
+                let result = self.read_node(out, *target);
+                self.following.pop();
+                result
+            }
+            Kind::Scalar(scalar) if self.is_null(scalar)? => {
+                *out = T::zero();
+                Ok(())
+            }
+            _ => out.decode(id, self),
+        }
+    }
+
+    fn is_null(&self, scalar: &Scalar) -> Result<bool, Problem> {
+        Ok(self.resolve(scalar)? == Resolved::Null)
+    }
+
+    /// Refuses documents whose aliases multiply without bound.
+    fn count(&mut self) -> Result<(), Problem> {
+        self.decoded += 1;
+        self.decoded_by_alias += u64::from(!self.following.is_empty());
+        if self.decoded_by_alias > 100 && self.decoded > 1000 {
+            let decoded = self.decoded as f64;
+            let span = ((decoded - ALIAS_RANGE_LOW) / (ALIAS_RANGE_HIGH - ALIAS_RANGE_LOW)).clamp(0.0, 1.0);
+            if self.decoded_by_alias as f64 / decoded > 0.99 - 0.89 * span {
+                return Err(self.problem("yaml: document contains excessive aliasing"));
+            }
+        }
+        Ok(())
+    }
+
+    /// A problem at the place that is being read.
+    pub fn problem(&self, text: impl Into<String>) -> Problem {
+        Problem { text: text.into(), path: self.path.clone() }
+    }
+
+    /// A problem somewhere below the place that is being read.
+    pub fn below(&self, mut problem: Problem) -> Problem {
+        problem.path.splice(0..0, self.path.iter().cloned());
+        problem
+    }
+
+    pub fn node(&self, id: NodeId) -> &'t Node {
+        self.tree.node(id)
+    }
+
+    /// Where the value that is being decoded was written: at the alias when one stands for it.
+    pub fn mark(&self, id: NodeId) -> Mark {
+        self.tree.node(self.asked_by_alias.unwrap_or(id)).mark
+    }
+
+    /// How many type errors there are so far; a section whose count rose skips its checks.
+    pub fn errors(&self) -> usize {
+        self.type_errors.len()
+    }
+
+    pub fn type_error(&mut self, line: u32, text: &str) {
+        self.type_errors.push(format!("line {line}: {text}"));
+    }
+
+    /// Notes that the node cannot become a `into`.
+    pub fn wrong_type(&mut self, id: NodeId, into: &str) -> Result<(), Problem> {
+        let node = self.tree.node(id);
+        let shown = match &node.kind {
+            Kind::Sequence(_) => "!!seq".to_owned(),
+            Kind::Mapping(_) => "!!map".to_owned(),
+            Kind::Alias { .. } => unreachable!("aliases are followed before decoding"),
+            Kind::Scalar(scalar) => {
+                let tag = match scalar.tag.strip_prefix("tag:yaml.org,2002:") {
+                    Some(short) => format!("!!{short}"),
+                    None if !scalar.tag.is_empty() => scalar.tag.clone(),
+                    None => self.resolve(scalar)?.tag().to_owned(),
+                };
+                format!("{tag} `{}`", shortened(&scalar.value))
+            }
+        };
+        self.type_error(node.mark.line, &format!("cannot unmarshal {shown} into {into}"));
+        Ok(())
+    }
+
+    pub fn resolve(&self, scalar: &Scalar) -> Result<Resolved, Problem> {
+        resolve(scalar).map_err(|text| self.problem(format!("yaml: {text}")))
+    }
+
+    /// Runs `read` one step further down, so that problems name the place.
+    pub fn step<R>(&mut self, step: Step, read: impl FnOnce(&mut Self) -> R) -> R {
+        self.path.push(step);
+        let result = read(self);
+        self.path.pop();
+        result
+    }
+
+    /// Calls `set` with each key of a mapping, merged mappings included where they stand. A key that is not
+    /// text, or appears twice, is a type error. `set` says whether it knows the key.
+    pub fn fields(
+        &mut self,
+        id: NodeId,
+        go_type: &str,
+        set: &mut dyn FnMut(&str, NodeId, &mut Self) -> Result<bool, Problem>,
+    ) -> Result<(), Problem> {
+        let Kind::Mapping(entries) = &self.tree.node(id).kind else { return self.wrong_type(id, go_type) };
+        if let Dialect::V3 { strict } = self.dialect {
+            for (key, key_id, value_id) in self.own_then_merged(id)? {
+                let known = self.step(Step::Key(key.clone()), |d| set(&key, value_id, d))?;
+                if !known && strict {
+                    let line = self.tree.node(key_id).mark.line;
+                    self.type_error(line, &format!("field {key} not found in type {go_type}"));
+                }
+            }
+            return Ok(());
+        }
+        let mut seen: Vec<String> = Vec::with_capacity(entries.len());
+        for (key_id, value_id) in entries {
+            if self.is_merge(*key_id) {
+                for merged in self.merged(*value_id)? {
+                    self.through_alias(merged, &mut |target, d| d.fields(target, go_type, set))?;
+                }
+                continue;
+            }
+            let mut key = String::new();
+            let before = self.errors();
+            self.read(&mut key, *key_id)?;
+            if self.errors() > before {
+                continue;
+            }
+            let line = self.tree.node(*key_id).mark.line;
+            if seen.contains(&key) {
+                self.type_error(line, &format!("field {key} already set in type {go_type}"));
+                continue;
+            }
+            let known = self.step(Step::Key(key.clone()), |d| set(&key, *value_id, d))?;
+            if known {
+                seen.push(key);
+            } else {
+                self.type_error(line, &format!("field {key} not found in type {go_type}"));
+            }
+        }
+        Ok(())
+    }
+
+    /// The entries of a mapping by go-yaml v3's rules: first its own, then those of merged mappings that it
+    /// lacks. A repeated key is a type error, and the mapping is then taken as empty.
+    fn own_then_merged(&mut self, id: NodeId) -> Result<Vec<(String, NodeId, NodeId)>, Problem> {
+        let mut all = Vec::new();
+        self.add_entries(id, &mut HashSet::new(), &mut all)?;
+        Ok(all)
+    }
+
+    fn add_entries(
+        &mut self,
+        id: NodeId,
+        seen: &mut HashSet<String>,
+        all: &mut Vec<(String, NodeId, NodeId)>,
+    ) -> Result<(), Problem> {
+        let Kind::Mapping(entries) = &self.tree.node(id).kind else { return Ok(()) };
+        let mut first_line: BTreeMap<&str, u32> = BTreeMap::new();
+        let before = self.errors();
+        for (key_id, _) in entries {
+            let Some(text) = self.tree.text(*key_id) else { continue };
+            let line = self.tree.node(*key_id).mark.line;
+            match first_line.get(text) {
+                Some(first) => {
+                    let text = format!("mapping key {} already defined at line {first}", go_quote(text));
+                    self.type_error(line, &text);
+                }
+                None => {
+                    first_line.insert(text, line);
+                }
+            }
+        }
+        if self.errors() > before {
+            return Ok(());
+        }
+        let mut merges = Vec::new();
+        for (key_id, value_id) in entries {
+            if self.is_merge(*key_id) {
+                merges.push(*value_id);
+                continue;
+            }
+            let mut key = String::new();
+            let before = self.errors();
+            self.read(&mut key, *key_id)?;
+            if self.errors() == before && seen.insert(key.clone()) {
+                all.push((key, *key_id, *value_id));
+            }
+        }
+        for merge in merges {
+            // In a list of mappings the earlier one wins.
+            for merged in self.merged(merge)?.into_iter().rev() {
+                self.through_alias(merged, &mut |target, d| d.add_entries(target, seen, all))?;
+            }
+        }
+        Ok(())
+    }
+
+    pub fn is_merge(&self, key: NodeId) -> bool {
+        matches!(&self.tree.node(key).kind, Kind::Scalar(scalar) if scalar.is_merge())
+    }
+
+    /// The mappings that a merge key brings in, those that take precedence last.
+    pub fn merged(&self, value: NodeId) -> Result<Vec<NodeId>, Problem> {
+        let is_mapping = |id: NodeId| matches!(self.tree.resolved(id).kind, Kind::Mapping(_));
+        let all = match &self.tree.node(value).kind {
+            Kind::Sequence(items) => items.iter().rev().copied().collect(),
+            _ => vec![value],
+        };
+        if all.iter().all(|id| is_mapping(*id)) {
+            Ok(all)
+        } else {
+            Err(self.problem("yaml: map merge requires map or sequence of maps as the value"))
+        }
+    }
+
+    /// Calls `read` with the node that `id` stands for.
+    pub fn through_alias(
+        &mut self,
+        id: NodeId,
+        read: &mut dyn FnMut(NodeId, &mut Self) -> Result<(), Problem>,
+    ) -> Result<(), Problem> {
+        let Kind::Alias { name, target } = &self.tree.node(id).kind else { return read(id, self) };
+        if self.following.contains(&id) {
+            return Err(self.problem(format!("yaml: anchor '{name}' value contains itself")));
+        }
+        self.following.push(id);
+        let result = self.count().and_then(|()| self.through_alias(*target, read));
+        self.following.pop();
+        result
+    }
+
+    /// Bytes of a scalar that is asked for as text: what is written, or decoded base64.
+    pub fn text(&mut self, id: NodeId) -> Result<Option<Vec<u8>>, Problem> {
+        let Kind::Scalar(scalar) = &self.tree.node(id).kind else {
+            self.wrong_type(id, "string")?;
+            return Ok(None);
+        };
+        Ok(Some(match self.resolve(scalar)? {
+            Resolved::Binary(bytes) => bytes,
+            _ => scalar.value.clone().into_bytes(),
+        }))
+    }
+}
+
+/// As go-yaml shows a value in a type error: whole up to 10 bytes, else 7 and dots.
+fn shortened(value: &str) -> String {
+    if value.len() <= 10 {
+        return value.to_owned();
+    }
+    let end = (0..=7).rev().find(|at| value.is_char_boundary(*at)).unwrap_or(0);
+    format!("{}...", &value[..end])
+}
+
+/// Quotes bytes as Go's `%q` does, invalid UTF-8 as `\xff`.
+pub(crate) fn quote_bytes(bytes: &[u8]) -> String {
+    let mut out = String::from("\"");
+    for chunk in bytes.utf8_chunks() {
+        let quoted = go_quote(chunk.valid());
+        out.push_str(&quoted[1..quoted.len() - 1]);
+        for byte in chunk.invalid() {
+            out.push_str(&format!("\\x{byte:02x}"));
+        }
+    }
+    out.push('"');
+    out
+}
+
+impl Value for String {
+    fn zero() -> Self {
+        String::new()
+    }
+
+    fn decode(&mut self, id: NodeId, d: &mut Decoder<'_>) -> Result<(), Problem> {
+        if let Some(bytes) = d.text(id)? {
+            *self = String::from_utf8(bytes).map_err(|error| {
+                d.problem(format!("{} is not valid UTF-8", quote_bytes(error.as_bytes())))
+            })?;
+        }
+        Ok(())
+    }
+
+    fn go_type() -> String {
+        "string".into()
+    }
+
+    fn is_zero(&self) -> bool {
+        self.is_empty()
+    }
+
+    fn print(&self) -> Out {
+        Out::Text(self.clone())
+    }
+}
+
+impl Value for bool {
+    fn zero() -> Self {
+        false
+    }
+
+    fn decode(&mut self, id: NodeId, d: &mut Decoder<'_>) -> Result<(), Problem> {
+        if let Kind::Scalar(scalar) = &d.node(id).kind
+            && let Resolved::Bool(value) = d.resolve(scalar)?
+        {
+            *self = value;
+            return Ok(());
+        }
+        d.wrong_type(id, "bool")
+    }
+
+    fn go_type() -> String {
+        "bool".into()
+    }
+
+    fn is_zero(&self) -> bool {
+        !*self
+    }
+
+    fn print(&self) -> Out {
+        Out::Plain(self.to_string())
+    }
+}
+
+/// Whole numbers: integers in range, and floats that Go would truncate.
+macro_rules! whole_number {
+    ($($ty:ty as $go:literal),*) => {$(
+        impl Value for $ty {
+            fn zero() -> Self {
+                0
+            }
+
+            fn decode(&mut self, id: NodeId, d: &mut Decoder<'_>) -> Result<(), Problem> {
+                if let Kind::Scalar(scalar) = &d.node(id).kind {
+                    let found = match d.resolve(scalar)? {
+                        Resolved::Int(int) => <$ty>::try_from(int).ok(),
+                        Resolved::Float(float) if float.is_finite() => <$ty>::try_from(float.trunc() as i128).ok(),
+                        _ => None,
+                    };
+                    if let Some(found) = found {
+                        *self = found;
+                        return Ok(());
+                    }
+                }
+                d.wrong_type(id, $go)
+            }
+
+            fn go_type() -> String {
+                $go.into()
+            }
+
+            fn is_zero(&self) -> bool {
+                *self == 0
+            }
+
+            fn print(&self) -> Out {
+                Out::Plain(self.to_string())
+            }
+        }
+    )*};
+}
+whole_number!(i64 as "int", u64 as "uint");
+
+impl Value for f64 {
+    fn zero() -> Self {
+        0.0
+    }
+
+    fn decode(&mut self, id: NodeId, d: &mut Decoder<'_>) -> Result<(), Problem> {
+        if let Kind::Scalar(scalar) = &d.node(id).kind {
+            match d.resolve(scalar)? {
+                Resolved::Int(int) => *self = int as f64,
+                Resolved::Float(float) => *self = float,
+                _ => return d.wrong_type(id, "float64"),
+            }
+            return Ok(());
+        }
+        d.wrong_type(id, "float64")
+    }
+
+    fn go_type() -> String {
+        "float64".into()
+    }
+
+    fn is_zero(&self) -> bool {
+        *self == 0.0
+    }
+
+    fn print(&self) -> Out {
+        Out::Plain(match *self {
+            v if v.is_nan() => ".nan".into(),
+            f64::INFINITY => ".inf".into(),
+            f64::NEG_INFINITY => "-.inf".into(),
+            v => ferula_model::number::format_g(v),
+        })
+    }
+}
+
+/// Go's pointer: absent, or a value of its own.
+impl<T: Value> Value for Option<T> {
+    fn zero() -> Self {
+        None
+    }
+
+    fn decode(&mut self, id: NodeId, d: &mut Decoder<'_>) -> Result<(), Problem> {
+        self.get_or_insert_with(T::zero).decode(id, d)
+    }
+
+    fn go_type() -> String {
+        T::go_type()
+    }
+
+    fn is_zero(&self) -> bool {
+        self.is_none()
+    }
+
+    fn print(&self) -> Out {
+        self.as_ref().map_or(Out::Null, Value::print)
+    }
+
+    fn join_directory(&mut self, dir: &str) {
+        if let Some(value) = self {
+            value.join_directory(dir);
+        }
+    }
+}
+
+impl<T: Value> Value for Vec<T> {
+    fn zero() -> Self {
+        Vec::new()
+    }
+
+    fn decode(&mut self, id: NodeId, d: &mut Decoder<'_>) -> Result<(), Problem> {
+        let Kind::Sequence(items) = &d.node(id).kind else { return d.wrong_type(id, &Self::go_type()) };
+        self.clear();
+        for (index, item) in items.iter().enumerate() {
+            let mut value = T::zero();
+            d.step(Step::Index(index), |d| d.read(&mut value, *item))?;
+            self.push(value);
+        }
+        Ok(())
+    }
+
+    fn go_type() -> String {
+        format!("[]{}", T::go_type())
+    }
+
+    fn is_zero(&self) -> bool {
+        self.is_empty()
+    }
+
+    fn print(&self) -> Out {
+        Out::List { items: self.iter().map(Value::print).collect(), flow: false }
+    }
+
+    fn join_directory(&mut self, dir: &str) {
+        for value in self {
+            value.join_directory(dir);
+        }
+    }
+}
+
+impl<T: Value> Value for BTreeMap<String, T> {
+    fn zero() -> Self {
+        BTreeMap::new()
+    }
+
+    fn decode(&mut self, id: NodeId, d: &mut Decoder<'_>) -> Result<(), Problem> {
+        let Kind::Mapping(entries) = &d.node(id).kind else { return d.wrong_type(id, &Self::go_type()) };
+        if d.dialect != Dialect::V2 {
+            for (key, _, value_id) in d.own_then_merged(id)? {
+                let mut value = T::zero();
+                d.step(Step::Key(key.clone()), |d| d.read(&mut value, value_id))?;
+                self.insert(key, value);
+            }
+            return Ok(());
+        }
+        for (key_id, value_id) in entries {
+            if d.is_merge(*key_id) {
+                for merged in d.merged(*value_id)? {
+                    d.through_alias(merged, &mut |target, d| self.decode(target, d))?;
+                }
+                continue;
+            }
+            let before = d.errors();
+            let (mut key, mut value) = (String::new(), T::zero());
+            d.read(&mut key, *key_id)?;
+            if d.errors() > before {
+                continue;
+            }
+            d.step(Step::Key(key.clone()), |d| d.read(&mut value, *value_id))?;
+            if d.errors() > before {
+                continue;
+            }
+            if self.contains_key(&key) {
+                let line = d.node(*value_id).mark.line;
+                d.type_error(line, &format!("key {} already set in map", go_quote(&key)));
+                continue;
+            }
+            self.insert(key, value);
+        }
+        Ok(())
+    }
+
+    fn go_type() -> String {
+        format!("map[string]{}", T::go_type())
+    }
+
+    fn is_zero(&self) -> bool {
+        self.is_empty()
+    }
+
+    fn print(&self) -> Out {
+        Out::Map(self.iter().map(|(key, value)| (key.clone(), value.print())).collect())
+    }
+}

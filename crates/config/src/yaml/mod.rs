@@ -1,0 +1,17 @@
+//! YAML as go-yaml v2 reads and prints it, which is what Prometheus' users are used to.
+//!
+//! ```text
+//! bytes ─ events ─► Tree (nodes with lines) ─ decode ─► typed sections ─ emit ─► text
+//! ```
+//!
+//! Here: `events` (libyaml's parser behind a safe face), `tree` (nodes, aliases, positions), `resolve`
+//! (YAML 1.1 scalars), `decode` (trees into Rust values, collecting type errors), `emit` (the printed form).
+//! Elsewhere: what the keys mean.
+
+pub(crate) mod decode;
+pub(crate) mod emit;
+mod events;
+pub(crate) mod resolve;
+pub(crate) mod tree;
+
+pub use events::SyntaxError;

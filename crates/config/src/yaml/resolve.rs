@@ -1,0 +1,262 @@
+//! What type a scalar has, by the rules of go-yaml v2: YAML 1.1 booleans, `0x`, `0o`, `0b` and `_` in
+//! numbers, dates, nulls.
+
+use super::tree::Scalar;
+
+/// A scalar with its type.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Resolved {
+    Null,
+    Bool(bool),
+    Int(i128),
+    Float(f64),
+    Str,
+    /// Decoded from base64; may be any bytes.
+    Binary(Vec<u8>),
+    /// Looks like a date; kept as the text it is.
+    Timestamp,
+    Merge,
+    /// A tag that nobody here knows.
+    Other,
+}
+
+impl Resolved {
+    /// go-yaml's short name of the type, for messages.
+    pub fn tag(&self) -> &'static str {
+        match self {
+            Resolved::Null => "!!null",
+            Resolved::Bool(_) => "!!bool",
+            Resolved::Int(_) => "!!int",
+            Resolved::Float(_) => "!!float",
+            Resolved::Str => "!!str",
+            Resolved::Binary(_) => "!!binary",
+            Resolved::Timestamp => "!!timestamp",
+            Resolved::Merge => "!!merge",
+            Resolved::Other => "!",
+        }
+    }
+}
+
+const LONG_TAG: &str = "tag:yaml.org,2002:";
+
+/// Resolves a scalar; an error is a whole message without `yaml: `.
+pub(crate) fn resolve(scalar: &Scalar) -> Result<Resolved, String> {
+    if scalar.tag.is_empty() {
+        return Ok(if scalar.implicit { by_text(&scalar.value) } else { Resolved::Str });
+    }
+    let Some(tag) = scalar.tag.strip_prefix(LONG_TAG) else { return Ok(Resolved::Other) };
+    match tag {
+        "str" => Ok(Resolved::Str),
+        "binary" => decode_base64(&scalar.value)
+            .map(Resolved::Binary)
+            .ok_or_else(|| "!!binary value contains invalid base64 data".to_owned()),
+        "bool" | "int" | "float" | "null" | "timestamp" => {
+            let found = by_text(&scalar.value);
+            match (tag, found) {
+                ("float", Resolved::Int(int)) => Ok(Resolved::Float(int as f64)),
+                (tag, found) if found.tag() == format!("!!{tag}") => Ok(found),
+                (tag, found) => Err(format!("cannot decode {} `{}` as a !!{tag}", found.tag(), scalar.value)),
+            }
+        }
+        _ => Ok(Resolved::Other),
+    }
+}
+
+/// The type that a plain scalar's text implies.
+pub(crate) fn by_text(text: &str) -> Resolved {
+    match text {
+        "" | "~" | "null" | "Null" | "NULL" => return Resolved::Null,
+        "y" | "Y" | "yes" | "Yes" | "YES" | "true" | "True" | "TRUE" | "on" | "On" | "ON" => {
+            return Resolved::Bool(true);
+        }
+        "n" | "N" | "no" | "No" | "NO" | "false" | "False" | "FALSE" | "off" | "Off" | "OFF" => {
+            return Resolved::Bool(false);
+        }
+        ".nan" | ".NaN" | ".NAN" => return Resolved::Float(f64::NAN),
+        ".inf" | ".Inf" | ".INF" | "+.inf" | "+.Inf" | "+.INF" => return Resolved::Float(f64::INFINITY),
+        "-.inf" | "-.Inf" | "-.INF" => return Resolved::Float(f64::NEG_INFINITY),
+        "<<" => return Resolved::Merge,
+        _ => {}
+    }
+    match text.as_bytes()[0] {
+        b'.' => yaml_float(text).map_or(Resolved::Str, Resolved::Float),
+        b'+' | b'-' | b'0'..=b'9' => number(text),
+        _ => Resolved::Str,
+    }
+}
+
+fn number(text: &str) -> Resolved {
+    if looks_like_date(text) {
+        return Resolved::Timestamp;
+    }
+    let plain = text.replace('_', "");
+    if let Some(int) = go_int(&plain) {
+        return Resolved::Int(int);
+    }
+    yaml_float(&plain).map_or(Resolved::Str, Resolved::Float)
+}
+
+/// Go's `ParseInt(text, 0, 64)`, or `ParseUint`: base by prefix, a leading 0 alone means octal.
+fn go_int(text: &str) -> Option<i128> {
+    let (negative, digits) = match text.as_bytes().first()? {
+        b'-' => (true, &text[1..]),
+        b'+' => (false, &text[1..]),
+        _ => (false, text),
+    };
+    let lower = digits.to_ascii_lowercase();
+    let (base, digits) = match lower.as_bytes() {
+        [b'0', b'x', ..] => (16, &lower[2..]),
+        [b'0', b'o', ..] => (8, &lower[2..]),
+        [b'0', b'b', ..] => (2, &lower[2..]),
+        [b'0', _, ..] => (8, &lower[1..]),
+        _ => (10, &lower[..]),
+    };
+    if digits.is_empty() || digits.len() > 64 || digits.starts_with(['+', '-']) {
+        return None;
+    }
+    let magnitude = i128::from_str_radix(digits, base).ok()?;
+    let value = if negative { -magnitude } else { magnitude };
+    // Signed values fit i64, unsigned ones u64; a plus sign is only for signed ones.
+    let highest = if text.starts_with('+') { i128::from(i64::MAX) } else { i128::from(u64::MAX) };
+    (i128::from(i64::MIN)..=highest).contains(&value).then_some(value)
+}
+
+/// `[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?`
+fn yaml_float(text: &str) -> Option<f64> {
+    let unsigned = text.strip_prefix(['-', '+']).unwrap_or(text);
+    let (mantissa, exponent) = match unsigned.find(['e', 'E']) {
+        Some(at) => (&unsigned[..at], Some(&unsigned[at + 1..])),
+        None => (unsigned, None),
+    };
+    let digits = |text: &str| text.bytes().all(|b| b.is_ascii_digit());
+    let mantissa_holds = match mantissa.split_once('.') {
+        Some((whole, part)) => digits(whole) && digits(part) && !(whole.is_empty() && part.is_empty()),
+        None => !mantissa.is_empty() && digits(mantissa),
+    };
+    let exponent_holds = exponent.is_none_or(|exponent| {
+        let exponent = exponent.strip_prefix(['-', '+']).unwrap_or(exponent);
+        !exponent.is_empty() && digits(exponent)
+    });
+    if !mantissa_holds || !exponent_holds {
+        return None;
+    }
+    // Out of range is an error in Go, not an infinity.
+    text.parse::<f64>().ok().filter(|value| value.is_finite())
+}
+
+/// `2006-1-2`, alone or with a time after `T`, `t` or a space.
+fn looks_like_date(text: &str) -> bool {
+    let bytes = text.as_bytes();
+    if bytes.len() < 8 || bytes[4] != b'-' || !bytes[..4].iter().all(u8::is_ascii_digit) {
+        return false;
+    }
+    let (date, time) = match text.find(['T', 't', ' ']) {
+        Some(at) => (&text[5..at.max(5)], Some(&text[at + 1..])),
+        None => (&text[5..], None),
+    };
+    let number_up_to = |text: &str, most: u32| {
+        (1..=2).contains(&text.len())
+            && text.parse::<u32>().is_ok_and(|value| value <= most)
+            && !text.starts_with('+')
+    };
+    let date_holds = date.split_once('-').is_some_and(|(month, day)| {
+        number_up_to(month, 12) && month != "0" && number_up_to(day, 31) && day != "0"
+    });
+    let time_holds = time.is_none_or(|time| {
+        let clock = time.trim_end_matches('Z');
+        let clock = clock.split(['+', '.']).next().unwrap_or("");
+        let clock = clock.split('-').next().unwrap_or("");
+        let parts: Vec<&str> = clock.split(':').collect();
+        parts.len() == 3
+            && number_up_to(parts[0], 23)
+            && number_up_to(parts[1], 59)
+            && number_up_to(parts[2], 59)
+    });
+    date_holds && time_holds
+}
+
+/// Standard base64 with padding; line breaks are ignored, as Go does.
+fn decode_base64(text: &str) -> Option<Vec<u8>> {
+    let clean: Vec<u8> = text.bytes().filter(|b| !matches!(b, b'\n' | b'\r')).collect();
+    if !clean.len().is_multiple_of(4) {
+        return None;
+    }
+    let mut out = Vec::with_capacity(clean.len() / 4 * 3);
+    let groups = clean.len() / 4;
+    for (index, group) in clean.chunks_exact(4).enumerate() {
+        let padding = group.iter().rev().take_while(|b| **b == b'=').count();
+        if padding > 2 || padding > 0 && index + 1 != groups {
+            return None;
+        }
+        let mut bits = 0u32;
+        for byte in &group[..4 - padding] {
+            bits = bits << 6 | u32::from(sextet(*byte)?);
+        }
+        bits <<= 6 * padding;
+        out.extend_from_slice(&bits.to_be_bytes()[1..4 - padding]);
+    }
+    Some(out)
+}
+
+fn sextet(byte: u8) -> Option<u8> {
+    Some(match byte {
+        b'A'..=b'Z' => byte - b'A',
+        b'a'..=b'z' => byte - b'a' + 26,
+        b'0'..=b'9' => byte - b'0' + 52,
+        b'+' => 62,
+        b'/' => 63,
+        _ => return None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn plain_scalars_resolve_as_in_go() {
+        use Resolved::{Bool, Float, Int, Null, Str, Timestamp};
+        for (text, expected) in [
+            ("", Null),
+            ("~", Null),
+            ("yes", Bool(true)),
+            ("Off", Bool(false)),
+            ("n", Bool(false)),
+            ("nO", Str),
+            ("12", Int(12)),
+            ("+12", Int(12)),
+            ("-0x10", Int(-16)),
+            ("010", Int(8)),
+            ("0b101", Int(5)),
+            ("0o17", Int(15)),
+            ("09", Float(9.0)),
+            ("1_000", Int(1000)),
+            ("18446744073709551615", Int(18_446_744_073_709_551_615)),
+            ("18446744073709551616", Float(18_446_744_073_709_551_616.0)),
+            ("1.", Float(1.0)),
+            (".5", Float(0.5)),
+            ("-1e3", Float(-1000.0)),
+            ("1e999", Str),
+            ("0x", Str),
+            ("1h", Str),
+            ("-1h", Str),
+            ("2020-01-02", Timestamp),
+            ("2020-1-2T3:4:5Z", Timestamp),
+            ("2020-13-02", Str),
+            ("localhost:9090", Str),
+            ("1:30", Str),
+        ] {
+            assert_eq!(by_text(text), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn base64_is_strict() {
+        assert_eq!(decode_base64("/w=="), Some(vec![0xff]));
+        assert_eq!(decode_base64("aGVs\nbG8="), Some(b"hello".to_vec()));
+        assert_eq!(decode_base64(""), Some(vec![]));
+        for bad in ["/w==$1", "a", "====", "aa=a"] {
+            assert_eq!(decode_base64(bad), None, "{bad}");
+        }
+    }
+}

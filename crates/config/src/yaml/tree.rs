@@ -1,0 +1,239 @@
+//! A YAML document as nodes with their lines; aliases point at what they repeat.
+//!
+//! Nodes live in one vector and refer to each other by index, so a deeply nested or self-referring
+//! document costs no stack to build or to drop.
+
+use std::collections::HashMap;
+
+use super::events::{Event, Mark, Parser, SyntaxError};
+
+/// Deeper nesting than this is refused; no sensible configuration passes 20.
+const DEPTH_MAX: usize = 1_000;
+
+/// Index of a node in its tree.
+pub(crate) type NodeId = usize;
+
+#[derive(Debug)]
+pub(crate) struct Node {
+    pub kind: Kind,
+    pub mark: Mark,
+}
+
+#[derive(Debug)]
+pub(crate) enum Kind {
+    Scalar(Scalar),
+    Sequence(Vec<NodeId>),
+    /// Keys and values in the order written; a key may be `<<`, and may repeat.
+    Mapping(Vec<(NodeId, NodeId)>),
+    Alias {
+        name: String,
+        target: NodeId,
+    },
+}
+
+/// A scalar as written; what type it has is decided by `resolve`.
+#[derive(Debug)]
+pub(crate) struct Scalar {
+    pub value: String,
+    /// The tag as libyaml gives it (`tag:yaml.org,2002:str`), or "".
+    pub tag: String,
+    /// Plain and untagged.
+    pub implicit: bool,
+}
+
+impl Scalar {
+    /// Whether it is the merge key `<<`.
+    pub fn is_merge(&self) -> bool {
+        self.value == "<<" && (self.implicit || self.tag == "tag:yaml.org,2002:merge")
+    }
+}
+
+/// The first document of a text.
+#[derive(Debug)]
+pub(crate) struct Tree {
+    nodes: Vec<Node>,
+    root: NodeId,
+    /// Whether another document follows, which nobody reads.
+    pub more_documents: bool,
+}
+
+impl Tree {
+    /// Reads the first document; `None` when there is none.
+    pub fn parse(text: &[u8]) -> Result<Option<Tree>, SyntaxError> {
+        Builder { parser: Parser::new(text), nodes: Vec::new(), anchors: HashMap::new(), open: Vec::new() }
+            .document()
+    }
+
+    pub fn root(&self) -> NodeId {
+        self.root
+    }
+
+    pub fn node(&self, id: NodeId) -> &Node {
+        &self.nodes[id]
+    }
+
+    /// The node, or what it repeats when it is an alias.
+    pub fn resolved(&self, mut id: NodeId) -> &Node {
+        // Anchors are defined before their aliases, so following them always goes backwards.
+        while let Kind::Alias { target, .. } = self.nodes[id].kind {
+            id = target;
+        }
+        &self.nodes[id]
+    }
+
+    /// The text of a scalar node, following aliases.
+    pub fn text(&self, id: NodeId) -> Option<&str> {
+        match &self.resolved(id).kind {
+            Kind::Scalar(scalar) => Some(&scalar.value),
+            _ => None,
+        }
+    }
+
+    /// The line of the deepest node that exists along `path`.
+    pub fn line_of(&self, path: &[Step]) -> u32 {
+        let mut line = self.nodes[self.root].mark.line;
+        let mut id = self.root;
+        for step in path {
+            let next = match (step, &self.resolved(id).kind) {
+                (Step::Key(key), Kind::Mapping(entries)) => {
+                    entries.iter().find(|(k, _)| self.text(*k) == Some(key)).map(|(k, v)| (*k, *v))
+                }
+                (Step::Index(index), Kind::Sequence(items)) => items.get(*index).map(|item| (*item, *item)),
+                _ => None,
+            };
+            let Some((shown, value)) = next else { break };
+            line = self.nodes[shown].mark.line;
+            id = value;
+        }
+        line
+    }
+}
+
+/// One step from a node to a part of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Step {
+    Key(String),
+    Index(usize),
+}
+
+/// Prints steps as `scrape_configs[0].job_name`.
+pub(crate) fn show_path(path: &[Step]) -> String {
+    let mut out = String::new();
+    for step in path {
+        match step {
+            Step::Key(key) => {
+                if !out.is_empty() {
+                    out.push('.');
+                }
+                out.push_str(key);
+            }
+            Step::Index(index) => out.push_str(&format!("[{index}]")),
+        }
+    }
+    out
+}
+
+struct Builder<'i> {
+    parser: Parser<'i>,
+    nodes: Vec<Node>,
+    anchors: HashMap<String, NodeId>,
+    /// Collections that are not closed yet, outermost first, with the key that waits for its value.
+    open: Vec<(NodeId, Option<NodeId>)>,
+}
+
+impl Builder<'_> {
+    fn document(mut self) -> Result<Option<Tree>, SyntaxError> {
+        let mut root = None;
+        loop {
+            let (event, mark) = self.parser.next()?;
+            let (kind, anchor, opens) = match event {
+                Event::Boundary => continue,
+                Event::StreamEnd => return Ok(self.finish(root, false)),
+                Event::DocumentEnd => {
+                    // What follows may be no YAML at all; it is not read either way.
+                    let more = !matches!(self.parser.next(), Ok((Event::StreamEnd, _)));
+                    return Ok(self.finish(root, more));
+                }
+                Event::SequenceEnd | Event::MappingEnd => {
+                    self.open.pop();
+                    continue;
+                }
+                Event::Alias(name) => {
+                    let Some(&target) = self.anchors.get(&name) else {
+                        return Err(SyntaxError::new(format!("unknown anchor '{name}' referenced")));
+                    };
+                    (Kind::Alias { name, target }, None, false)
+                }
+                Event::Scalar { value, tag, anchor, plain_implicit } => {
+                    (Kind::Scalar(Scalar { value, tag, implicit: plain_implicit }), anchor, false)
+                }
+                Event::SequenceStart(anchor) => (Kind::Sequence(Vec::new()), anchor, true),
+                Event::MappingStart(anchor) => (Kind::Mapping(Vec::new()), anchor, true),
+            };
+            let id = self.add(kind, mark);
+            root.get_or_insert(id);
+            if let Some(anchor) = anchor {
+                self.anchors.insert(anchor, id);
+            }
+            if opens {
+                if self.open.len() >= DEPTH_MAX {
+                    return Err(SyntaxError::new(format!(
+                        "line {}: exceeded max depth of {DEPTH_MAX}",
+                        mark.line
+                    )));
+                }
+                self.open.push((id, None));
+            }
+        }
+    }
+
+    /// Stores a node and hangs it into the innermost open collection.
+    fn add(&mut self, kind: Kind, mark: Mark) -> NodeId {
+        let id = self.nodes.len();
+        self.nodes.push(Node { kind, mark });
+        if let Some((parent, waiting)) = self.open.last_mut() {
+            match &mut self.nodes[*parent].kind {
+                Kind::Sequence(items) => items.push(id),
+                Kind::Mapping(entries) => match waiting.take() {
+                    None => *waiting = Some(id),
+                    Some(key) => entries.push((key, id)),
+                },
+                Kind::Scalar(_) | Kind::Alias { .. } => unreachable!("only collections are opened"),
+            }
+        }
+        id
+    }
+
+    fn finish(self, root: Option<NodeId>, more_documents: bool) -> Option<Tree> {
+        Some(Tree { root: root?, nodes: self.nodes, more_documents })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_are_found_by_path() {
+        let tree = Tree::parse(b"a:\n  b:\n  - x\n  - c: &t\n      d: 1\ne: *t\n").unwrap().unwrap();
+        let key = |name: &str| Step::Key(name.to_owned());
+        let path = [key("a"), key("b"), Step::Index(1), key("c"), key("d")];
+        assert_eq!(tree.line_of(&path), 5);
+        assert_eq!(tree.line_of(&[key("e"), key("d")]), 5);
+        assert_eq!(tree.line_of(&[key("a"), key("none")]), 1);
+        assert_eq!(show_path(&path), "a.b[1].c.d");
+    }
+
+    #[test]
+    fn empty_text_has_no_document_and_depth_is_bounded() {
+        assert!(Tree::parse(b"").unwrap().is_none());
+        assert!(Tree::parse(b"# only a comment\n").unwrap().is_none());
+        assert_eq!(
+            Tree::parse(b"a: 1\n---\nb: 2\n").unwrap().unwrap().nodes.len(),
+            3,
+            "only the first is read"
+        );
+        let deep = "[".repeat(100_000);
+        assert!(Tree::parse(deep.as_bytes()).unwrap_err().to_string().contains("max depth"));
+    }
+}

@@ -1,0 +1,67 @@
+//! What a page consists of. Everything is borrowed from the body.
+
+use std::borrow::Cow;
+
+use ferula_model::MetricType;
+
+/// One line that means something. Comments and blank lines are passed over.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Entry<'a> {
+    /// A sample.
+    Series(Series<'a>),
+    /// `# TYPE`: holds for all samples until the next one, whatever their names are.
+    Type {
+        /// Name of the metric family, as written (escapes of quoted names included).
+        metric: &'a [u8],
+        /// The stated type.
+        kind: MetricType,
+    },
+    /// `# HELP`
+    Help {
+        /// Name of the metric family.
+        metric: &'a [u8],
+        /// The text, escapes resolved.
+        text: Cow<'a, str>,
+    },
+    /// `# UNIT`, in OpenMetrics only
+    Unit {
+        /// Name of the metric family, which ends in the unit.
+        metric: &'a [u8],
+        /// The unit; may be empty.
+        unit: &'a [u8],
+    },
+}
+
+/// A sample as the page has it.
+#[derive(Clone, Debug)]
+pub struct Series<'a> {
+    /// Name and labels as written: equal text means the same series. [`crate::key::decode`] reads it.
+    pub key: &'a [u8],
+    /// The value. Every NaN of a page is the same, ordinary NaN.
+    pub value: f64,
+    /// Milliseconds since the epoch, if the page gives a time.
+    pub timestamp: Option<i64>,
+    /// The type that was stated last; decides which labels hold numbers.
+    pub kind: MetricType,
+    /// What follows a `#` at the end of the line, in OpenMetrics only.
+    pub exemplar: Option<ExemplarText<'a>>,
+}
+
+/// Values are compared by bits, so that NaNs equal themselves.
+impl PartialEq for Series<'_> {
+    fn eq(&self, other: &Self) -> bool {
+        let parts = |s: &Self| (s.value.to_bits(), s.timestamp, s.kind);
+        self.key == other.key && parts(self) == parts(other) && self.exemplar == other.exemplar
+    }
+}
+
+/// An exemplar as the page has it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ExemplarText<'a> {
+    /// The labels as written, with both braces. [`crate::key::decode_exemplar`] reads them.
+    pub labels: &'a [u8],
+    /// The value.
+    pub value: f64,
+    /// Milliseconds since the epoch, if given.
+    pub timestamp: Option<i64>,
+}

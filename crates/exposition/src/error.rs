@@ -1,0 +1,34 @@
+//! Why a page was refused.
+
+use std::fmt::Write;
+
+/// A line that is not what the format allows. Nothing of the page may be stored.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{reason} (line {line})")]
+pub struct ParseError {
+    /// The line on which it begins, from 1.
+    pub line: usize,
+    /// What is wrong, in Prometheus' words.
+    pub reason: String,
+}
+
+/// Quoted parts of a page are cut to this length, so that a hostile page cannot make a huge error.
+const QUOTED_BYTES_MAX: usize = 1024;
+
+/// Go's `%q` of bytes that may be no UTF-8, cut when they are long.
+pub(crate) fn quote(bytes: &[u8]) -> String {
+    let (shown, cut) = match bytes.get(..QUOTED_BYTES_MAX) {
+        Some(head) if bytes.len() > QUOTED_BYTES_MAX => (head, true),
+        _ => (bytes, false),
+    };
+    let mut out = String::from("\"");
+    for chunk in shown.utf8_chunks() {
+        let quoted = ferula_model::number::go_quote(chunk.valid());
+        out.push_str(&quoted[1..quoted.len() - 1]);
+        for byte in chunk.invalid() {
+            write!(out, "\\x{byte:02x}").expect("writing to a String cannot fail");
+        }
+    }
+    out.push_str(if cut { "…\"" } else { "\"" });
+    out
+}

@@ -1,0 +1,93 @@
+//! Numbers of a page, as Go's `strconv` reads them, without hexadecimal forms and underscores.
+
+use ferula_model::value::NORMAL_NAN;
+
+use crate::error::quote;
+
+/// The value of a token.
+///
+/// # Errors
+/// Go's text: bad syntax, a value that no float holds, or a character that older Go versions did not know.
+pub(crate) fn parse_float(token: &[u8]) -> Result<f64, String> {
+    if token.iter().any(|byte| matches!(byte, b'p' | b'P' | b'_')) {
+        return Err("unsupported character in float".to_owned());
+    }
+    parse_any_float(token)
+}
+
+/// The same without the check for characters that pages may not use: for numbers in label values.
+pub(crate) fn parse_any_float(token: &[u8]) -> Result<f64, String> {
+    let failed = |why: &str| format!("strconv.ParseFloat: parsing {}: {why}", quote(token));
+    let (signed, digits) = match token {
+        [b'+' | b'-', rest @ ..] => (true, rest),
+        _ => (false, token),
+    };
+    let is_nan = digits.eq_ignore_ascii_case(b"nan");
+    if is_nan && !signed {
+        return Ok(NORMAL_NAN);
+    }
+    let text = std::str::from_utf8(token).map_err(|_| failed("invalid syntax"))?;
+    let value: f64 = text.parse().map_err(|_| failed("invalid syntax"))?;
+    if is_nan {
+        return Err(failed("invalid syntax"));
+    }
+    if value.is_infinite() && !digits.first().is_some_and(|byte| byte.eq_ignore_ascii_case(&b'i')) {
+        return Err(failed("value out of range"));
+    }
+    Ok(value)
+}
+
+/// A time in seconds to milliseconds, truncated; what no integer holds becomes the earliest time, as on amd64 in Go.
+pub(crate) fn seconds_to_millis(seconds: f64) -> i64 {
+    let millis = seconds * 1000.0;
+    if millis >= i64::MIN as f64 && millis < i64::MAX as f64 { millis as i64 } else { i64::MIN }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn floats_are_read_as_in_go() {
+        for (text, value) in [
+            ("1", 1.0),
+            ("-0", -0.0),
+            ("1e3", 1000.0),
+            (".5", 0.5),
+            ("5.", 5.0),
+            ("+5", 5.0),
+            ("1E-400", 0.0),
+            ("inf", f64::INFINITY),
+            ("+Infinity", f64::INFINITY),
+            ("-iNF", f64::NEG_INFINITY),
+            ("NaN", NORMAL_NAN),
+            ("nAn", NORMAL_NAN),
+        ] {
+            assert_eq!(parse_float(text.as_bytes()).map(f64::to_bits), Ok(value.to_bits()), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_go_refuses_is_refused_in_its_words() {
+        let syntax = |text: &str| format!("strconv.ParseFloat: parsing {text:?}: invalid syntax");
+        for text in ["", "-", ".", "e5", "1e", "+nan", "-NaN", "infin", "0x10", "1,5", "true", "1 "] {
+            assert_eq!(parse_float(text.as_bytes()), Err(syntax(text)));
+        }
+        let range = "strconv.ParseFloat: parsing \"1e400\": value out of range";
+        assert_eq!(parse_float(b"1e400"), Err(range.to_owned()));
+        for text in ["1_2", "0x1p-3", "1P"] {
+            assert_eq!(parse_float(text.as_bytes()), Err("unsupported character in float".to_owned()));
+        }
+        assert_eq!(
+            parse_float(b"1\xff"),
+            Err(r#"strconv.ParseFloat: parsing "1\xff": invalid syntax"#.to_owned())
+        );
+    }
+
+    #[test]
+    fn seconds_are_truncated() {
+        assert_eq!(seconds_to_millis(1.2349), 1234);
+        assert_eq!(seconds_to_millis(-1.2349), -1234);
+        assert_eq!(seconds_to_millis(1e300), i64::MIN);
+    }
+}

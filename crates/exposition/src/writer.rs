@@ -1,0 +1,326 @@
+//! Metric families to a page: text 0.0.4 or OpenMetrics 1.0.
+//!
+//! Numbers look as Go's client library writes them, so that a page of ours scrapes and reads like one of Prometheus.
+
+use std::fmt::Write;
+
+use ferula_model::labels::{is_legacy_label_name, is_legacy_metric_name};
+use ferula_model::metric_family::{Metric, MetricFamily, MetricValue};
+use ferula_model::number::format_g;
+use ferula_model::{LabelSet, MetricType};
+
+use crate::key::openmetrics_float;
+use crate::page::Format;
+
+impl Format {
+    /// The `Content-Type` of a page written in this format.
+    pub const fn content_type(self) -> &'static str {
+        match self {
+            Format::Text => "text/plain; version=0.0.4; charset=utf-8; escaping=underscores",
+            Format::OpenMetrics => {
+                "application/openmetrics-text; version=1.0.0; charset=utf-8; escaping=underscores"
+            }
+        }
+    }
+}
+
+/// Writes a whole page.
+pub fn write_page(families: &[MetricFamily], format: Format) -> String {
+    let mut page = Page { out: String::new(), format };
+    for family in families {
+        page.family(family);
+    }
+    if format == Format::OpenMetrics {
+        page.out.push_str("# EOF\n");
+    }
+    page.out
+}
+
+struct Page {
+    out: String,
+    format: Format,
+}
+
+impl Page {
+    fn family(&mut self, family: &MetricFamily) {
+        // OpenMetrics names a counter's family without the suffix of its samples.
+        let family_name = match (self.format, family.kind) {
+            (Format::OpenMetrics, MetricType::Counter) => {
+                family.name.strip_suffix("_total").unwrap_or(&family.name)
+            }
+            _ => &family.name,
+        };
+        if !family.help.is_empty() {
+            self.out.push_str("# HELP ");
+            self.meta_name(family_name);
+            self.out.push(' ');
+            escape(&mut self.out, &family.help, self.format == Format::OpenMetrics);
+            self.out.push('\n');
+        }
+        self.out.push_str("# TYPE ");
+        self.meta_name(family_name);
+        self.out.push(' ');
+        self.out.push_str(self.kind_word(family.kind));
+        self.out.push('\n');
+        for metric in &family.metrics {
+            self.metric(family, family_name, metric);
+        }
+    }
+
+    /// The word for a type. The text format knows fewer and calls the rest `untyped`.
+    fn kind_word(&self, kind: MetricType) -> &'static str {
+        match (self.format, kind) {
+            (Format::OpenMetrics, kind) => kind.as_str(),
+            (
+                Format::Text,
+                MetricType::Counter | MetricType::Gauge | MetricType::Histogram | MetricType::Summary,
+            ) => kind.as_str(),
+            (Format::Text, _) => "untyped",
+        }
+    }
+
+    fn metric(&mut self, family: &MetricFamily, family_name: &str, metric: &Metric) {
+        let labels = &metric.labels;
+        match &metric.value {
+            MetricValue::Single(value) => {
+                let total = self.format == Format::OpenMetrics && family.kind == MetricType::Counter;
+                let suffix = if total { "_total" } else { "" };
+                self.sample(family_name, suffix, labels, None, &self.float(*value), metric.timestamp);
+            }
+            MetricValue::Summary { quantiles, sum, count } => {
+                for (quantile, value) in quantiles {
+                    let label = Some(("quantile", self.float(*quantile)));
+                    self.sample(family_name, "", labels, label, &self.float(*value), metric.timestamp);
+                }
+                self.sum_and_count(family_name, labels, *sum, *count, metric.timestamp);
+            }
+            MetricValue::Histogram { buckets, sum, count } => {
+                let all = buckets.iter().copied().chain([(f64::INFINITY, *count)]);
+                for (bound, up_to) in all {
+                    let label = Some(("le", self.float(bound)));
+                    self.sample(family_name, "_bucket", labels, label, &up_to.to_string(), metric.timestamp);
+                }
+                self.sum_and_count(family_name, labels, *sum, *count, metric.timestamp);
+            }
+        }
+    }
+
+    fn sum_and_count(&mut self, name: &str, labels: &LabelSet, sum: f64, count: u64, timestamp: Option<i64>) {
+        self.sample(name, "_sum", labels, None, &self.float(sum), timestamp);
+        self.sample(name, "_count", labels, None, &count.to_string(), timestamp);
+    }
+
+    /// A number as this format prints it.
+    fn float(&self, value: f64) -> String {
+        match self.format {
+            Format::Text => format_g(value),
+            Format::OpenMetrics => openmetrics_float(value),
+        }
+    }
+
+    fn sample(
+        &mut self,
+        name: &str,
+        suffix: &str,
+        labels: &LabelSet,
+        extra: Option<(&str, String)>,
+        value: &str,
+        timestamp: Option<i64>,
+    ) {
+        let bare = is_legacy_metric_name(name);
+        let mut separator = '{';
+        if bare {
+            self.out.push_str(name);
+            self.out.push_str(suffix);
+        } else {
+            // A name that is no bare one stands in the braces, in quotes.
+            self.out.push_str("{\"");
+            escape(&mut self.out, name, true);
+            self.out.push_str(suffix);
+            self.out.push('"');
+            separator = ',';
+        }
+        let extra = extra.iter().map(|(name, value)| (*name, value.as_str()));
+        for (name, value) in labels.iter().chain(extra) {
+            self.out.push(separator);
+            self.label(name, value);
+            separator = ',';
+        }
+        if separator == ',' {
+            self.out.push('}');
+        }
+        self.out.push(' ');
+        self.out.push_str(value);
+        if let Some(millis) = timestamp {
+            self.out.push(' ');
+            self.timestamp(millis);
+        }
+        self.out.push('\n');
+    }
+
+    fn label(&mut self, name: &str, value: &str) {
+        if is_legacy_label_name(name) {
+            self.out.push_str(name);
+        } else {
+            self.quoted(name);
+        }
+        self.out.push('=');
+        self.quoted(value);
+    }
+
+    fn quoted(&mut self, text: &str) {
+        self.out.push('"');
+        escape(&mut self.out, text, true);
+        self.out.push('"');
+    }
+
+    fn meta_name(&mut self, name: &str) {
+        if is_legacy_metric_name(name) {
+            self.out.push_str(name);
+        } else {
+            self.quoted(name);
+        }
+    }
+
+    fn timestamp(&mut self, millis: i64) {
+        let written = match self.format {
+            Format::Text => write!(self.out, "{millis}"),
+            Format::OpenMetrics => {
+                let sign = if millis < 0 { "-" } else { "" };
+                let millis = millis.unsigned_abs();
+                write!(self.out, "{sign}{}.{:03}", millis / 1000, millis % 1000)
+            }
+        };
+        written.expect("writing to a String cannot fail");
+    }
+}
+
+/// Writes text with backslashes, line breaks and, if `quotes`, double quotes escaped.
+fn escape(out: &mut String, text: &str, quotes: bool) {
+    for c in text.chars() {
+        match c {
+            '\\' => out.push_str("\\\\"),
+            '\n' => out.push_str("\\n"),
+            '"' if quotes => out.push_str("\\\""),
+            c => out.push(c),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn family(name: &str, help: &str, kind: MetricType, metrics: Vec<Metric>) -> MetricFamily {
+        MetricFamily { name: name.into(), help: help.into(), kind, metrics }
+    }
+
+    fn metric(labels: &[(&str, &str)], value: MetricValue, timestamp: Option<i64>) -> Metric {
+        Metric { labels: LabelSet::from_pairs(labels.iter().copied()), value, timestamp }
+    }
+
+    fn families() -> Vec<MetricFamily> {
+        use MetricValue::{Histogram, Single, Summary};
+        vec![
+            family(
+                "requests_total",
+                "All \"requests\",\nor \\ so.",
+                MetricType::Counter,
+                vec![metric(&[("code", "200"), ("path", "a\"b\\c\nd")], Single(1e6), None)],
+            ),
+            family("temp", "", MetricType::Gauge, vec![metric(&[], Single(f64::NEG_INFINITY), Some(-1234))]),
+            family("my.unit", "Dots.", MetricType::Unknown, vec![metric(&[("a.b", "c")], Single(0.5), None)]),
+            family(
+                "rpc_seconds",
+                "Quantiles.",
+                MetricType::Summary,
+                vec![metric(
+                    &[],
+                    Summary { quantiles: vec![(0.5, 1.0), (1.0, f64::NAN)], sum: 3.0, count: 2 },
+                    None,
+                )],
+            ),
+            family(
+                "size_bytes",
+                "Buckets.",
+                MetricType::Histogram,
+                vec![metric(
+                    &[("h", "x")],
+                    Histogram { buckets: vec![(0.25, 1), (4.0, 3)], sum: 9.5, count: 4 },
+                    None,
+                )],
+            ),
+        ]
+    }
+
+    const TEXT: &str = r#"# HELP requests_total All "requests",\nor \\ so.
+# TYPE requests_total counter
+requests_total{code="200",path="a\"b\\c\nd"} 1e+06
+# TYPE temp gauge
+temp -Inf -1234
+# HELP "my.unit" Dots.
+# TYPE "my.unit" untyped
+{"my.unit","a.b"="c"} 0.5
+# HELP rpc_seconds Quantiles.
+# TYPE rpc_seconds summary
+rpc_seconds{quantile="0.5"} 1
+rpc_seconds{quantile="1"} NaN
+rpc_seconds_sum 3
+rpc_seconds_count 2
+# HELP size_bytes Buckets.
+# TYPE size_bytes histogram
+size_bytes_bucket{h="x",le="0.25"} 1
+size_bytes_bucket{h="x",le="4"} 3
+size_bytes_bucket{h="x",le="+Inf"} 4
+size_bytes_sum{h="x"} 9.5
+size_bytes_count{h="x"} 4
+"#;
+
+    const OPENMETRICS: &str = r#"# HELP requests All \"requests\",\nor \\ so.
+# TYPE requests counter
+requests_total{code="200",path="a\"b\\c\nd"} 1e+06
+# TYPE temp gauge
+temp -Inf -1.234
+# HELP "my.unit" Dots.
+# TYPE "my.unit" unknown
+{"my.unit","a.b"="c"} 0.5
+# HELP rpc_seconds Quantiles.
+# TYPE rpc_seconds summary
+rpc_seconds{quantile="0.5"} 1.0
+rpc_seconds{quantile="1.0"} NaN
+rpc_seconds_sum 3.0
+rpc_seconds_count 2
+# HELP size_bytes Buckets.
+# TYPE size_bytes histogram
+size_bytes_bucket{h="x",le="0.25"} 1
+size_bytes_bucket{h="x",le="4.0"} 3
+size_bytes_bucket{h="x",le="+Inf"} 4
+size_bytes_sum{h="x"} 9.5
+size_bytes_count{h="x"} 4
+# EOF
+"#;
+
+    #[test]
+    fn pages_look_as_gos_client_writes_them() {
+        assert_eq!(write_page(&families(), Format::Text), TEXT);
+        assert_eq!(write_page(&families(), Format::OpenMetrics), OPENMETRICS);
+    }
+
+    #[test]
+    fn what_is_written_is_read_again() {
+        for format in [Format::Text, Format::OpenMetrics] {
+            // A negative time is a valid one only in OpenMetrics.
+            let families: Vec<_> = families()
+                .into_iter()
+                .filter(|f| format == Format::OpenMetrics || f.name != "temp")
+                .collect();
+            let page = write_page(&families, format);
+            let mut parser = crate::PageParser::new(page.as_bytes(), format);
+            let mut samples = 0;
+            while let Some(entry) = parser.next().expect("a page of ours is good") {
+                samples += usize::from(matches!(entry, crate::Entry::Series(_)));
+            }
+            assert_eq!(samples, if format == Format::OpenMetrics { 12 } else { 11 });
+        }
+    }
+}

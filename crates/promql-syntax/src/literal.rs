@@ -1,0 +1,152 @@
+//! Values of literals: numbers, durations and quoted strings, by Go's rules.
+
+use ferula_model::duration::parse_millis;
+use ferula_model::number::go_quote;
+
+/// The value of a number token, or the text of the error.
+///
+/// Integers may be decimal, octal (`017`), hexadecimal (`0x1f`) and have underscores; anything else is a decimal float.
+pub(crate) fn number(text: &str) -> Result<f64, String> {
+    if let Some(value) = integer(text) {
+        return Ok(value as f64);
+    }
+    let failed = |why: &str| format!("strconv.ParseFloat: parsing {}: {why}", go_quote(text));
+    let digits_only = |c: char| c.is_ascii_digit() || matches!(c, '.' | 'e' | 'E' | '+' | '-');
+    let special = matches!(text.to_ascii_lowercase().as_str(), "inf" | "nan");
+    if !special && !text.chars().all(digits_only) {
+        return Err(failed("invalid syntax"));
+    }
+    match text.parse::<f64>() {
+        Ok(value) if value.is_infinite() && !special => Err(failed("value out of range")),
+        Ok(value) if value.is_nan() => Ok(ferula_model::value::NORMAL_NAN),
+        Ok(value) => Ok(value),
+        Err(_) => Err(failed("invalid syntax")),
+    }
+}
+
+/// Go's `strconv.ParseInt(text, 0, 64)` without signs, binary and `0o`, which the lexer does not let through.
+fn integer(text: &str) -> Option<i64> {
+    let (digits, radix) = match text.as_bytes() {
+        [b'0', b'x' | b'X', ..] => (&text[2..], 16),
+        [b'0', _, ..] => (&text[1..], 8),
+        _ => (text, 10),
+    };
+    // An underscore stands between digits, or between the prefix and a digit.
+    if digits.contains("__") || digits.ends_with('_') || (radix == 10 && digits.starts_with('_')) {
+        return None;
+    }
+    i64::from_str_radix(&digits.replace('_', ""), radix).ok()
+}
+
+/// The value of a duration token in seconds, or the text of the error.
+pub(crate) fn duration_seconds(text: &str) -> Result<f64, String> {
+    let millis = parse_millis(text).map_err(|error| error.to_string())?;
+    // Whole seconds and the rest are converted apart, as Go's `Duration.Seconds` does.
+    Ok((millis / 1000) as f64 + ((millis % 1000) * 1_000_000) as f64 / 1e9)
+}
+
+/// A quoted string did not have the right form; the lexer lets only a few such strings through.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct InvalidSyntax;
+
+/// The text that a quoted string stands for. Bytes written as escapes that do not form UTF-8 become U+FFFD.
+pub(crate) fn unquote(quoted: &str) -> Result<String, InvalidSyntax> {
+    let quote = quoted.chars().next().ok_or(InvalidSyntax)?;
+    let body = quoted
+        .strip_prefix(quote)
+        .and_then(|rest| rest.strip_suffix(quote))
+        .filter(|_| matches!(quote, '"' | '\'' | '`'))
+        .ok_or(InvalidSyntax)?;
+    if quote == '`' || !body.contains('\\') {
+        return Ok(body.to_owned());
+    }
+    let mut out = Vec::with_capacity(body.len());
+    let mut rest = body;
+    while let Some(at) = rest.find('\\') {
+        out.extend_from_slice(&rest.as_bytes()[..at]);
+        rest = unescape(&rest[at + 1..], quote, &mut out).ok_or(InvalidSyntax)?;
+    }
+    out.extend_from_slice(rest.as_bytes());
+    Ok(String::from_utf8(out).unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned()))
+}
+
+/// Writes what the escape at the start of `rest` (behind its backslash) stands for; returns what follows it.
+fn unescape<'a>(rest: &'a str, quote: char, out: &mut Vec<u8>) -> Option<&'a str> {
+    let kind = rest.chars().next()?;
+    let tail = &rest[kind.len_utf8()..];
+    let byte = match kind {
+        'a' => 0x07,
+        'b' => 0x08,
+        'f' => 0x0c,
+        'n' => b'\n',
+        'r' => b'\r',
+        't' => b'\t',
+        'v' => 0x0b,
+        '\\' => b'\\',
+        '\'' | '"' if kind == quote => kind as u8,
+        '0'..='7' => {
+            out.push(u8::from_str_radix(rest.get(..3)?, 8).ok()?);
+            return rest.get(3..);
+        }
+        'x' => {
+            out.push(u8::from_str_radix(tail.get(..2)?, 16).ok()?);
+            return tail.get(2..);
+        }
+        'u' | 'U' => {
+            let digits = if kind == 'u' { 4 } else { 8 };
+            let code = u32::from_str_radix(tail.get(..digits)?, 16).ok()?;
+            let c = char::from_u32(code)?;
+            out.extend_from_slice(c.encode_utf8(&mut [0; 4]).as_bytes());
+            return tail.get(digits..);
+        }
+        _ => return None,
+    };
+    out.push(byte);
+    Some(tail)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_read_as_go_reads_them() {
+        for (text, value) in [
+            ("1", 1.0),
+            ("017", 15.0),
+            ("018", 18.0),
+            ("0x1F", 31.0),
+            ("0x_1f", 31.0),
+            ("1_000", 1000.0),
+            ("0_7", 7.0),
+            (".5", 0.5),
+            ("5.", 5.0),
+            ("1e3", 1000.0),
+            ("Inf", f64::INFINITY),
+            ("9223372036854775808", 9_223_372_036_854_775_808.0),
+        ] {
+            assert_eq!(number(text), Ok(value), "{text}");
+        }
+        assert!(number("nan").is_ok_and(f64::is_nan));
+        for (text, why) in
+            [("1_000.5", "invalid syntax"), ("1e400", "value out of range"), ("0x", "invalid syntax")]
+        {
+            assert_eq!(number(text), Err(format!("strconv.ParseFloat: parsing \"{text}\": {why}")));
+        }
+    }
+
+    #[test]
+    fn strings_are_unquoted() {
+        for (quoted, text) in [
+            (r#""a\n\x41\101\u00e9\U0001F600\"'""#, "a\nAA\u{e9}\u{1F600}\"'"),
+            (r#"'a\'b"c'"#, "a'b\"c"),
+            (r"`a\n`", "a\\n"),
+            (r#""\xff""#, "\u{fffd}"),
+        ] {
+            assert_eq!(unquote(quoted), Ok(text.to_owned()), "{quoted}");
+        }
+        for quoted in [r#""\'""#, r#""\q""#, r#""\x4""#, r#""\ud800""#, r#""\400""#, "\"", "x", ""] {
+            assert_eq!(unquote(quoted), Err(InvalidSyntax), "{quoted}");
+        }
+    }
+}

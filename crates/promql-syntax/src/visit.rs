@@ -1,0 +1,56 @@
+//! Walking a tree.
+
+use ferula_model::Matcher;
+
+use crate::ast::{Expr, ExprKind, VectorSelector};
+
+impl Expr {
+    /// The expressions directly below this one, in Prometheus' order: an aggregation's parameter comes last.
+    pub fn children(&self) -> impl Iterator<Item = &Expr> {
+        let (fixed, args): ([Option<&Expr>; 2], &[Expr]) = match &self.kind {
+            ExprKind::Number(_)
+            | ExprKind::String(_)
+            | ExprKind::VectorSelector(_)
+            | ExprKind::MatrixSelector(_) => ([None, None], &[]),
+            ExprKind::Paren(inner) | ExprKind::Unary(_, inner) => ([Some(inner), None], &[]),
+            ExprKind::Subquery(subquery) => ([Some(&subquery.expr), None], &[]),
+            ExprKind::Binary(binary) => ([Some(&binary.left), Some(&binary.right)], &[]),
+            ExprKind::Aggregate(aggregate) => ([Some(&aggregate.expr), aggregate.param.as_ref()], &[]),
+            ExprKind::Call(call) => ([None, None], &call.args),
+        };
+        fixed.into_iter().flatten().chain(args)
+    }
+
+    /// Calls `visit` for this expression and everything below it, parents first.
+    pub fn walk<'a>(&'a self, visit: &mut impl FnMut(&'a Expr)) {
+        visit(self);
+        for child in self.children() {
+            child.walk(visit);
+        }
+    }
+
+    /// The vector selector that this expression is, with or without a range.
+    pub fn selector(&self) -> Option<&VectorSelector> {
+        match &self.kind {
+            ExprKind::VectorSelector(selector) => Some(selector),
+            ExprKind::MatrixSelector(matrix) => Some(&matrix.selector),
+            _ => None,
+        }
+    }
+
+    /// Matchers of every selector, in the order written.
+    pub fn selectors(&self) -> Vec<&[Matcher]> {
+        let mut found = Vec::new();
+        self.walk(&mut |expr| found.extend(expr.selector().map(|selector| &selector.matchers[..])));
+        found
+    }
+
+    /// The expression inside any number of parentheses.
+    pub fn without_parens(&self) -> &Expr {
+        let mut expr = self;
+        while let ExprKind::Paren(inner) = &expr.kind {
+            expr = inner;
+        }
+        expr
+    }
+}

@@ -1,0 +1,150 @@
+//! Sections of the index that both sides need.
+//!
+//! ```text
+//! u32 magic | u8 version | symbols | series | postings | postings offset table | table of contents
+//! ```
+
+use crate::block::bytes::{ByteReader, Malformed, put_text};
+
+/// First four bytes of the file.
+pub const MAGIC: u32 = 0xBAAA_D700;
+/// Symbols by place in the file, series anywhere, postings table in any order.
+pub const VERSION_1: u8 = 1;
+/// What we write: symbols by number, series on 16-byte boundaries.
+pub const VERSION_2: u8 = 2;
+/// Set apart by Prometheus, laid out like version 2.
+pub const VERSION_3: u8 = 3;
+/// Magic and version.
+pub const HEADER_BYTES: u64 = 5;
+/// Series begin at multiples of this in version 2; their numbers are offsets divided by it.
+pub const SERIES_ALIGN: u64 = 16;
+/// Postings lists begin at multiples of this.
+pub const POSTINGS_ALIGN: u64 = 4;
+/// A checksum.
+pub const CRC_BYTES: usize = 4;
+/// The table of contents, the last bytes of the file.
+pub const TOC_BYTES: usize = 6 * 8 + CRC_BYTES;
+/// Series numbers have 32 bits.
+pub const INDEX_BYTES_MAX: u64 = SERIES_ALIGN * u32::MAX as u64;
+
+/// Where the sections begin; 0 for one that is not there.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Toc {
+    /// The symbol table.
+    pub symbols: u64,
+    /// The series.
+    pub series: u64,
+    /// Value lists per label, which nobody writes any more; then the end of the series.
+    pub label_indices: u64,
+    /// Their table, likewise; then the same as `postings_table`.
+    pub label_indices_table: u64,
+    /// The postings lists.
+    pub postings: u64,
+    /// Where which postings list is.
+    pub postings_table: u64,
+}
+
+impl Toc {
+    /// The last bytes of the file.
+    pub fn encode(&self) -> [u8; TOC_BYTES] {
+        let fields = [
+            self.symbols,
+            self.series,
+            self.label_indices,
+            self.label_indices_table,
+            self.postings,
+            self.postings_table,
+        ];
+        let mut out = [0; TOC_BYTES];
+        for (bytes, field) in out.chunks_exact_mut(8).zip(fields) {
+            bytes.copy_from_slice(&field.to_be_bytes());
+        }
+        let crc = crc32c::crc32c(&out[..TOC_BYTES - CRC_BYTES]);
+        out[TOC_BYTES - CRC_BYTES..].copy_from_slice(&crc.to_be_bytes());
+        out
+    }
+
+    /// Reads the last bytes of a file of which they begin at `base`.
+    pub fn decode(data: &[u8], base: u64) -> Result<Self, Malformed> {
+        let mut reader = ByteReader::new(data, base);
+        let fields = reader.bytes(TOC_BYTES - CRC_BYTES)?;
+        if crc32c::crc32c(fields) != reader.be32()? {
+            return Err(Malformed { offset: base, what: "checksum of the table of contents does not match" });
+        }
+        let mut reader = ByteReader::new(fields, base);
+        Ok(Toc {
+            symbols: reader.be64()?,
+            series: reader.be64()?,
+            label_indices: reader.be64()?,
+            label_indices_table: reader.be64()?,
+            postings: reader.be64()?,
+            postings_table: reader.be64()?,
+        })
+    }
+}
+
+/// All label names and values of a block, sorted bytewise. A series has their numbers, from 0.
+///
+/// Numbers sort as the texts do, so that comparing numbers compares labels.
+#[derive(Clone, Debug, Default)]
+pub struct SymbolTable {
+    /// Each with its length before it, as in the file.
+    bytes: Vec<u8>,
+    starts: Vec<u32>,
+}
+
+impl SymbolTable {
+    /// A table of texts that rise strictly.
+    ///
+    /// # Errors
+    /// The first text that does not rise, or that makes the table longer than its length field can say.
+    pub fn from_sorted<S: AsRef<str>>(texts: impl IntoIterator<Item = S>) -> Result<Self, String> {
+        let mut table = SymbolTable::default();
+        texts.into_iter().try_for_each(|text| table.push(text.as_ref()))?;
+        Ok(table)
+    }
+
+    /// Adds a text that sorts behind all others.
+    ///
+    /// # Errors
+    /// As [`from_sorted`](Self::from_sorted).
+    pub fn push(&mut self, text: &str) -> Result<(), String> {
+        if self.len() > 0 && self.get(self.len() as u32 - 1).is_some_and(|last| last >= text) {
+            return Err(format!("symbol {text:?} out-of-order"));
+        }
+        let start = u32::try_from(self.bytes.len()).ok().filter(|start| *start < u32::MAX - (8 << 10));
+        self.starts.push(start.ok_or("symbol table size exceeds 4294967295 bytes")?);
+        put_text(&mut self.bytes, text);
+        Ok(())
+    }
+
+    /// The text with this number.
+    pub fn get(&self, number: u32) -> Option<&str> {
+        let start = *self.starts.get(number as usize)? as usize;
+        ByteReader::new(&self.bytes[start..], 0).text().ok()
+    }
+
+    /// The number of a text.
+    pub fn find(&self, text: &str) -> Option<u32> {
+        let at = self.starts.partition_point(|start| {
+            ByteReader::new(&self.bytes[*start as usize..], 0).text().is_ok_and(|symbol| symbol < text)
+        });
+        let at = u32::try_from(at).ok()?;
+        (self.get(at)? == text).then_some(at)
+    }
+
+    /// How many texts there are.
+    pub fn len(&self) -> usize {
+        self.starts.len()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.starts.is_empty()
+    }
+
+    /// The texts one after another, each with its length before it.
+    pub fn encoded(&self) -> &[u8] {
+        &self.bytes
+    }
+}

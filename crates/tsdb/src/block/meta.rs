@@ -1,0 +1,225 @@
+//! `meta.json`: name, range of time, statistics and ancestry of a block; see docs/format/meta.md.
+//!
+//! Keys that ferula does not know are kept, so that what Thanos and others write there survives.
+
+use std::path::Path;
+
+use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::{Map, Value};
+
+use super::{BlockError, Ulid};
+use crate::disk::{Disk, read_file};
+
+/// Its name in the block's folder.
+pub const META_FILE: &str = "meta.json";
+const VERSION: u32 = 1;
+/// Far more than any block has; a file of this size is something else.
+const META_BYTES_MAX: u64 = 64 << 20;
+
+/// Made of out-of-order samples only.
+pub const HINT_OUT_OF_ORDER: &str = "from-out-of-order";
+/// Made of series that had gone stale only.
+pub const HINT_STALE_SERIES: &str = "from-stale-series";
+/// Made of series that somebody chose only.
+pub const HINT_SELECTED_SERIES: &str = "from-selected-series";
+
+/// What `meta.json` says. Times are milliseconds since the epoch.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct BlockMeta {
+    /// The name of the block; its folder has the same.
+    pub ulid: Ulid,
+    /// No sample is older.
+    pub min_time: i64,
+    /// All samples are older.
+    pub max_time: i64,
+    /// What is in it.
+    #[serde(default, deserialize_with = "or_default")]
+    pub stats: BlockStats,
+    /// Where it comes from.
+    #[serde(default, deserialize_with = "or_default")]
+    pub compaction: Ancestry,
+    /// Always 1.
+    #[serde(default)]
+    pub version: u32,
+    /// Keys of others.
+    #[serde(flatten)]
+    pub extra: Map<String, Value>,
+}
+
+/// Counts of what a block holds. Zeros are left out of the file.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct BlockStats {
+    /// Samples of all kinds.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub num_samples: u64,
+    /// Floats among them.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub num_float_samples: u64,
+    /// Histograms among them.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub num_histogram_samples: u64,
+    /// Series.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub num_series: u64,
+    /// Chunks.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub num_chunks: u64,
+    /// Deleted ranges of time, one per series and range.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub num_tombstones: u64,
+}
+
+/// The blocks that a block was made of.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Ancestry {
+    /// 1 for a block from the head, one more than the highest of its parents for others.
+    #[serde(default)]
+    pub level: u32,
+    /// The blocks from the head that went into it.
+    #[serde(default, deserialize_with = "or_default", skip_serializing_if = "Vec::is_empty")]
+    pub sources: Vec<Ulid>,
+    /// Its samples are all deleted; the next reload removes it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub deletable: bool,
+    /// The blocks it was made of directly.
+    #[serde(default, deserialize_with = "or_default", skip_serializing_if = "Vec::is_empty")]
+    pub parents: Vec<BlockDesc>,
+    /// A compaction of it failed; it is not tried again.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub failed: bool,
+    /// What kind of samples it is made of; see the `HINT_` constants.
+    #[serde(default, deserialize_with = "or_default", skip_serializing_if = "Vec::is_empty")]
+    pub hints: Vec<String>,
+    /// Keys of others.
+    #[serde(flatten)]
+    pub extra: Map<String, Value>,
+}
+
+/// A block by name and range of time.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct BlockDesc {
+    /// Its name.
+    pub ulid: Ulid,
+    /// No sample is older.
+    pub min_time: i64,
+    /// All samples are older.
+    pub max_time: i64,
+}
+
+fn is_zero(number: &u64) -> bool {
+    *number == 0
+}
+
+/// Go writes empty lists as `null`.
+fn or_default<'de, D: Deserializer<'de>, T: Default + Deserialize<'de>>(from: D) -> Result<T, D::Error> {
+    Ok(Option::deserialize(from)?.unwrap_or_default())
+}
+
+impl Ancestry {
+    /// Whether the hint is there.
+    pub fn has_hint(&self, hint: &str) -> bool {
+        self.hints.iter().any(|h| h == hint)
+    }
+
+    /// Adds a hint; hints stay sorted and each is there once.
+    pub fn set_hint(&mut self, hint: &str) {
+        if !self.has_hint(hint) {
+            self.hints.push(hint.to_owned());
+            self.hints.sort();
+        }
+    }
+}
+
+impl BlockMeta {
+    /// The meta of a block that is written from the head or from samples of one's own.
+    pub fn level_1(ulid: Ulid, min_time: i64, max_time: i64) -> Self {
+        BlockMeta {
+            ulid,
+            min_time,
+            max_time,
+            compaction: Ancestry { level: 1, sources: vec![ulid], ..Ancestry::default() },
+            version: VERSION,
+            ..BlockMeta::default()
+        }
+    }
+
+    /// Name and range of time.
+    pub fn desc(&self) -> BlockDesc {
+        BlockDesc { ulid: self.ulid, min_time: self.min_time, max_time: self.max_time }
+    }
+
+    /// Whether a sample of the block may lie in `[min, max]`, both included.
+    pub fn overlaps(&self, min: i64, max: i64) -> bool {
+        self.min_time <= max && min < self.max_time
+    }
+
+    /// Reads what [`to_json`](Self::to_json) writes, or Prometheus.
+    ///
+    /// # Errors
+    /// A text that says what is wrong.
+    pub fn from_json(json: &[u8]) -> Result<Self, String> {
+        let meta: BlockMeta = serde_json::from_slice(json).map_err(|error| error.to_string())?;
+        if meta.version != VERSION {
+            return Err(format!("unexpected meta file version {}", meta.version));
+        }
+        Ok(meta)
+    }
+
+    /// The text of the file, indented with tabs as Prometheus does.
+    pub fn to_json(&self) -> Vec<u8> {
+        let mut out = Vec::new();
+        let tabs = serde_json::ser::PrettyFormatter::with_indent(b"\t");
+        let mut serializer = serde_json::Serializer::with_formatter(&mut out, tabs);
+        self.serialize(&mut serializer).expect("the fields are numbers, texts and lists of them");
+        out
+    }
+
+    /// Reads the file in a block's folder.
+    pub fn read(disk: &dyn Disk, block_dir: &Path) -> Result<Self, BlockError> {
+        let path = block_dir.join(META_FILE);
+        let json = read_file(disk, &path, META_BYTES_MAX).map_err(|e| BlockError::io(&path, e))?;
+        Self::from_json(&json).map_err(|what| BlockError::corrupt(&path, 0, what))
+    }
+
+    /// Writes the file in a block's folder: under another name, synced, then renamed.
+    pub fn write(&self, disk: &dyn Disk, block_dir: &Path) -> Result<(), BlockError> {
+        super::write_whole(disk, block_dir, META_FILE, &self.to_json())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// As Prometheus 3.5 wrote it, with keys that Thanos adds.
+    const FOREIGN: &str = "{\n\t\"ulid\": \"01BKGV7JBM69T2G1BGBGM6KB12\",\n\t\"minTime\": -5,\n\t\"maxTime\": 10,\n\t\"stats\": {\n\t\t\"numSamples\": 2,\n\t\t\"numSeries\": 1\n\t},\n\t\"compaction\": {\n\t\t\"level\": 1,\n\t\t\"sources\": [\n\t\t\t\"01BKGV7JBM69T2G1BGBGM6KB12\"\n\t\t],\n\t\t\"hints\": [\n\t\t\t\"from-out-of-order\"\n\t\t]\n\t},\n\t\"version\": 1,\n\t\"thanos\": {\n\t\t\"labels\": {\n\t\t\t\"a\": \"b\"\n\t\t}\n\t}\n}";
+
+    #[test]
+    fn a_foreign_file_comes_back_byte_for_byte() {
+        let meta = BlockMeta::from_json(FOREIGN.as_bytes()).expect("readable");
+        assert_eq!((meta.min_time, meta.max_time, meta.stats.num_series), (-5, 10, 1));
+        assert!(meta.compaction.has_hint(HINT_OUT_OF_ORDER));
+        assert_eq!(String::from_utf8(meta.to_json()).expect("text"), FOREIGN);
+    }
+
+    #[test]
+    fn an_empty_block_has_empty_stats_as_go_prints_them() {
+        let meta = BlockMeta::level_1(Ulid::new(0, 1), 0, 1);
+        let json = String::from_utf8(meta.to_json()).expect("text");
+        assert!(json.contains("\"stats\": {},"), "{json}");
+    }
+
+    #[test]
+    fn null_lists_and_missing_parts_are_empty() {
+        let json = r#"{"ulid":"01BKGV7JBM69T2G1BGBGM6KB12","minTime":0,"maxTime":1,"compaction":{"level":1,"sources":null},"version":1}"#;
+        let meta = BlockMeta::from_json(json.as_bytes()).expect("readable");
+        assert!(meta.compaction.sources.is_empty());
+        let other = json.replace("\"version\":1", "\"version\":3");
+        assert_eq!(BlockMeta::from_json(other.as_bytes()), Err("unexpected meta file version 3".to_owned()));
+        assert!(BlockMeta::from_json(b"{").is_err());
+    }
+}

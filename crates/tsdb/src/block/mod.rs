@@ -1,0 +1,125 @@
+//! A block: a closed range of time on disk, in Prometheus' formats.
+//!
+//! ```text
+//! 01BKGV7JBM69T2G1BGBGM6KB12/
+//!   meta.json     name, range, statistics, ancestry          meta.rs
+//!   index         symbols, series, postings                  index/
+//!   chunks/000001 the samples                                chunks/
+//!   tombstones    deleted ranges of time                     tombstones.rs
+//! ```
+//! Here: reading ([`Block`]), writing ([`BlockWriter`]), deleting. Elsewhere: bytes of a chunk (`ferula-chunk`),
+//! which blocks are merged (`compact`) or removed (`retention`).
+//!
+//! Always true: a folder with a ULID as its name is a whole block, because it is written under another name and
+//! renamed last; index and chunks never change after that; no reader panics on the bytes of a block, and its
+//! errors name file and place.
+
+pub mod bytes;
+pub mod chunks;
+pub mod index;
+mod meta;
+mod reader;
+mod select;
+mod tombstones;
+mod ulid;
+mod writer;
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+pub use meta::{
+    Ancestry, BlockDesc, BlockMeta, BlockStats, HINT_OUT_OF_ORDER, HINT_SELECTED_SERIES, HINT_STALE_SERIES,
+    META_FILE,
+};
+pub use reader::{Block, BlockChunk};
+pub use select::postings_for_matchers;
+pub use tombstones::{Interval, Intervals, TOMBSTONES_FILE, Tombstones};
+pub use ulid::{NotAUlid, Ulid};
+pub use writer::{BlockOptions, BlockWriter};
+
+use crate::disk::Disk;
+
+/// The index in the block's folder.
+pub const INDEX_FILE: &str = "index";
+/// The folder of chunk segments in the block's folder.
+pub const CHUNKS_DIR: &str = "chunks";
+/// Ends the name of a folder that is to become a block. Removed at start.
+pub const CREATION_SUFFIX: &str = ".tmp-for-creation";
+/// Ends the name of a folder that was a block. Removed at start.
+pub const DELETION_SUFFIX: &str = ".tmp-for-deletion";
+
+/// Why a block cannot be read or written.
+#[derive(Debug, thiserror::Error)]
+pub enum BlockError {
+    /// The disk refused.
+    #[error("{}: {source}", path.display())]
+    Io {
+        /// Which file or folder.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// Bytes are not what they must be.
+    #[error("{}: {what} (at byte {offset})", path.display())]
+    Corrupt {
+        /// Which file.
+        path: PathBuf,
+        /// Where in it.
+        offset: u64,
+        /// What is wrong there.
+        what: String,
+    },
+    /// What was to be written breaks a rule of the format.
+    #[error("{0}")]
+    Refused(String),
+}
+
+impl BlockError {
+    /// The disk's error with the file it is about.
+    pub fn io(path: &Path, source: io::Error) -> Self {
+        BlockError::Io { path: path.to_path_buf(), source }
+    }
+
+    /// Damage at a place of a file.
+    pub fn corrupt(path: &Path, offset: u64, what: impl Into<String>) -> Self {
+        BlockError::Corrupt { path: path.to_path_buf(), offset, what: what.into() }
+    }
+
+    /// Whether the file is not there.
+    pub fn is_not_found(&self) -> bool {
+        matches!(self, BlockError::Io { source, .. } if source.kind() == io::ErrorKind::NotFound)
+    }
+}
+
+/// Writes a small file so that readers see the old or the new one: another name, sync, rename.
+fn write_whole(disk: &dyn Disk, dir: &Path, name: &str, data: &[u8]) -> Result<(), BlockError> {
+    let (path, temporary) = (dir.join(name), dir.join(format!("{name}.tmp")));
+    let write = || {
+        let mut file = disk.create(&temporary)?;
+        file.write_all(data)?;
+        file.sync_data()?;
+        drop(file);
+        disk.rename(&temporary, &path)?;
+        disk.sync_dir(dir)
+    };
+    write().map_err(|error| BlockError::io(&path, error))
+}
+
+/// Folders of blocks in a data directory, sorted by name: those named by a ULID.
+pub fn block_dirs(disk: &dyn Disk, data_dir: &Path) -> Result<Vec<PathBuf>, BlockError> {
+    let entries = disk.list(data_dir).map_err(|error| BlockError::io(data_dir, error))?;
+    let blocks = entries.into_iter().filter(|entry| entry.stat.is_dir && entry.name.parse::<Ulid>().is_ok());
+    Ok(blocks.map(|entry| data_dir.join(entry.name)).collect())
+}
+
+/// Removes a block so that no reader ever finds half of it: another name first.
+pub fn remove_block(disk: &dyn Disk, block_dir: &Path) -> Result<(), BlockError> {
+    let mut doomed = block_dir.as_os_str().to_owned();
+    doomed.push(DELETION_SUFFIX);
+    let doomed = PathBuf::from(doomed);
+    disk.rename(block_dir, &doomed).map_err(|error| BlockError::io(block_dir, error))?;
+    disk.remove_dir_all(&doomed).map_err(|error| BlockError::io(&doomed, error))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,266 @@
+//! A block that is open for reading.
+
+use std::collections::BTreeSet;
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use ferula_chunk::{ChunkRef, Encoding};
+use ferula_model::{LabelSet, Matcher};
+
+use super::chunks::ChunkReader;
+use super::index::{ChunkMeta, IndexReader, SeriesEntry};
+use super::{
+    BlockError, BlockMeta, CHUNKS_DIR, INDEX_FILE, Interval, Intervals, META_FILE, TOMBSTONES_FILE,
+    Tombstones, postings_for_matchers,
+};
+use crate::blob::{Access, Piece};
+use crate::disk::Disk;
+use crate::postings;
+
+/// A chunk of a block, or one that is to go into a block.
+#[derive(Clone, Debug)]
+pub struct BlockChunk {
+    /// How `data` is written.
+    pub encoding: Encoding,
+    /// Milliseconds since the epoch of the first sample.
+    pub min_time: i64,
+    /// Milliseconds since the epoch of the last sample.
+    pub max_time: i64,
+    /// The samples.
+    pub data: Piece,
+}
+
+impl BlockChunk {
+    /// The same chunk for `ferula-chunk`.
+    pub fn as_ref(&self) -> ChunkRef<'_> {
+        ChunkRef {
+            encoding: self.encoding,
+            min_time: self.min_time,
+            max_time: self.max_time,
+            data: &self.data,
+        }
+    }
+
+    /// How many samples it says it has.
+    pub fn sample_count(&self) -> u16 {
+        self.encoding.sample_count(&self.data).unwrap_or(0)
+    }
+}
+
+impl From<ferula_chunk::Chunk> for BlockChunk {
+    fn from(chunk: ferula_chunk::Chunk) -> Self {
+        BlockChunk {
+            encoding: chunk.encoding,
+            min_time: chunk.min_time,
+            max_time: chunk.max_time,
+            data: chunk.data.into(),
+        }
+    }
+}
+
+/// A block. Readable from several threads; what changes is which ranges of time are deleted.
+pub struct Block {
+    disk: Arc<dyn Disk>,
+    dir: PathBuf,
+    index: IndexReader,
+    chunks: ChunkReader,
+    /// Readers take the tombstones as they are at that moment.
+    state: Mutex<State>,
+}
+
+#[derive(Clone)]
+struct State {
+    meta: Arc<BlockMeta>,
+    tombstones: Arc<Tombstones>,
+}
+
+impl Block {
+    /// Opens the block in the folder `dir`.
+    pub fn open(disk: &Arc<dyn Disk>, dir: &Path, access: Access) -> Result<Self, BlockError> {
+        let meta = BlockMeta::read(&**disk, dir)?;
+        let chunks = ChunkReader::open(&**disk, &dir.join(CHUNKS_DIR), access)?;
+        let index = IndexReader::open(&**disk, &dir.join(INDEX_FILE), access)?;
+        let tombstones = Tombstones::read(&**disk, dir)?;
+        let state = State { meta: Arc::new(meta), tombstones: Arc::new(tombstones) };
+        Ok(Block { disk: disk.clone(), dir: dir.to_path_buf(), index, chunks, state: Mutex::new(state) })
+    }
+
+    fn state(&self) -> State {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Its folder.
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// What `meta.json` says now.
+    pub fn meta(&self) -> Arc<BlockMeta> {
+        self.state().meta
+    }
+
+    /// The deleted ranges now.
+    pub fn tombstones(&self) -> Arc<Tombstones> {
+        self.state().tombstones
+    }
+
+    /// The index.
+    pub fn index(&self) -> &IndexReader {
+        &self.index
+    }
+
+    /// Bytes of all its files.
+    pub fn bytes(&self) -> u64 {
+        let small: u64 = [META_FILE, TOMBSTONES_FILE]
+            .iter()
+            .filter_map(|name| self.disk.stat(&self.dir.join(name)).ok().flatten())
+            .map(|stat| stat.bytes)
+            .sum();
+        self.index.bytes() + self.chunks.bytes() + small
+    }
+
+    /// Numbers of the series that satisfy all matchers, in order of their labels. No matcher means every series.
+    pub fn select(&self, matchers: &[Matcher]) -> Result<Vec<u32>, BlockError> {
+        postings_for_matchers(&self.index, matchers)
+    }
+
+    /// Reads the series with this number into `entry`; see [`IndexReader::labels`] for its labels.
+    pub fn series(&self, number: u32, entry: &mut SeriesEntry) -> Result<(), BlockError> {
+        self.index.series(number, entry)
+    }
+
+    /// The labels of a series that was read.
+    pub fn labels(&self, entry: &SeriesEntry) -> Result<LabelSet, BlockError> {
+        self.index.labels(entry)
+    }
+
+    /// A chunk that a series names.
+    pub fn chunk(&self, meta: ChunkMeta) -> Result<BlockChunk, BlockError> {
+        let (encoding, data) = self.chunks.chunk(meta.reference)?;
+        Ok(BlockChunk { encoding, min_time: meta.min_time, max_time: meta.max_time, data })
+    }
+
+    /// Names of labels of series that satisfy the matchers, sorted.
+    pub fn label_names(&self, matchers: &[Matcher]) -> Result<Vec<String>, BlockError> {
+        if matchers.is_empty() {
+            return Ok(self.index.label_names().map(str::to_owned).collect());
+        }
+        let mut symbols = BTreeSet::new();
+        let mut entry = SeriesEntry::default();
+        for number in self.select(matchers)? {
+            self.series(number, &mut entry)?;
+            symbols.extend(entry.labels.iter().map(|(name, _)| *name));
+        }
+        let mut names = symbols
+            .into_iter()
+            .map(|name| self.index.symbol(name).map(str::to_owned))
+            .collect::<Result<Vec<_>, _>>()?;
+        names.sort();
+        Ok(names)
+    }
+
+    /// Values of a label of series that satisfy the matchers, sorted.
+    pub fn label_values(&self, name: &str, matchers: &[Matcher]) -> Result<Vec<String>, BlockError> {
+        if matchers.is_empty() {
+            return self.index.label_values(name);
+        }
+        let selected = self.select(matchers)?;
+        if selected.len() < self.index.value_count(name) {
+            return self.values_of(name, &selected);
+        }
+        let mut values = Vec::new();
+        self.index.each_value(name, |value, offset| {
+            if postings::intersects(&self.index.postings_at(offset)?, &selected) {
+                values.push(value.to_owned());
+            }
+            Ok(ControlFlow::Continue(()))
+        })?;
+        Ok(values)
+    }
+
+    fn values_of(&self, name: &str, series: &[u32]) -> Result<Vec<String>, BlockError> {
+        let mut values = BTreeSet::new();
+        let mut entry = SeriesEntry::default();
+        for number in series {
+            self.series(*number, &mut entry)?;
+            for (label, value) in &entry.labels {
+                if self.index.symbol(*label)? == name {
+                    values.insert(self.index.symbol(*value)?.to_owned());
+                }
+            }
+        }
+        Ok(values.into_iter().collect())
+    }
+
+    /// Marks the samples in `[min, max]` of the series that satisfy the matchers as deleted.
+    pub fn delete(&self, min: i64, max: i64, matchers: &[Matcher]) -> Result<(), BlockError> {
+        // Held throughout: two deletions at a time would lose one.
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut tombstones = (*state.tombstones).clone();
+        let mut entry = SeriesEntry::default();
+        for number in self.select(matchers)? {
+            self.series(number, &mut entry)?;
+            let hit = entry.chunks.iter().any(|chunk| chunk.min_time <= max && min <= chunk.max_time);
+            if let (true, Some(first), Some(last)) = (hit, entry.chunks.first(), entry.chunks.last()) {
+                // Only what is there: a later sample at a deleted time is not deleted.
+                let interval = Interval { min: min.max(first.min_time), max: max.min(last.max_time) };
+                tombstones.add(u64::from(number), interval);
+            }
+        }
+        let mut meta = (*state.meta).clone();
+        meta.stats.num_tombstones = tombstones.total();
+        tombstones.write(&*self.disk, &self.dir)?;
+        meta.write(&*self.disk, &self.dir)?;
+        *state = State { meta: Arc::new(meta), tombstones: Arc::new(tombstones) };
+        Ok(())
+    }
+
+    /// Changes `meta.json`: a failed or an empty compaction is noted there.
+    pub fn update_meta(&self, change: impl FnOnce(&mut BlockMeta)) -> Result<(), BlockError> {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut meta = (*state.meta).clone();
+        change(&mut meta);
+        meta.write(&*self.disk, &self.dir)?;
+        state.meta = Arc::new(meta);
+        Ok(())
+    }
+
+    /// Makes a copy in the folder `dir`, under its name, whose files are the same files.
+    pub fn snapshot(&self, dir: &Path) -> Result<(), BlockError> {
+        let to = dir.join(self.meta().ulid.to_string());
+        let to_chunks = to.join(CHUNKS_DIR);
+        self.disk.create_dir_all(&to_chunks).map_err(|error| BlockError::io(&to_chunks, error))?;
+        let link = |from: PathBuf, to: PathBuf| {
+            self.disk.hard_link(&from, &to).map_err(|error| BlockError::io(&from, error))
+        };
+        // A deletion renames a new file into place, so the linked one stays as it is. Meta and tombstones must be
+        // of the same moment.
+        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        link(self.dir.join(META_FILE), to.join(META_FILE))?;
+        let tombstones = self.dir.join(TOMBSTONES_FILE);
+        match link(tombstones, to.join(TOMBSTONES_FILE)) {
+            Err(error) if error.is_not_found() => {}
+            linked => linked?,
+        }
+        drop(state);
+        link(self.dir.join(INDEX_FILE), to.join(INDEX_FILE))?;
+        let from_chunks = self.dir.join(CHUNKS_DIR);
+        let segments = self.disk.list(&from_chunks).map_err(|error| BlockError::io(&from_chunks, error))?;
+        for segment in segments {
+            link(from_chunks.join(&segment.name), to_chunks.join(&segment.name))?;
+        }
+        Ok(())
+    }
+
+    /// The deleted ranges of a series.
+    pub fn deleted(tombstones: &Tombstones, number: u32) -> Option<&Intervals> {
+        tombstones.get(u64::from(number))
+    }
+}
+
+impl std::fmt::Debug for Block {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Block({})", self.dir.display())
+    }
+}
