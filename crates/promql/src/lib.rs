@@ -1,1 +1,33 @@
 //! Plans and runs PromQL queries over any storage.
+//!
+//! ```text
+//! text ─parser─▶ Expr ─plan::lower─▶ Node ─plan::rewrite─▶ Node ─exec::build─▶ operators ─▶ QueryOutcome
+//!                                                            └─ every selector selected, one freeze ─┘
+//! ```
+//!
+//! Here: limits, the plan, operators over batches `[series][step]`, annotations, results as values. Elsewhere:
+//! the grammar (`ferula-promql-syntax`), where samples rest (`ferula-storage` and behind it), JSON and HTTP.
+//!
+//! Always true: a missing sample is a cleared bit and never a NaN; the staleness marker does not leave the
+//! scan; windows are open on the left; floats are added in the order in which Prometheus adds them, and no
+//! multiplication is fused with an addition. The engine reads no clock and starts no task: the caller stops
+//! a query through [`QueryControl`].
+
+mod annotations;
+mod control;
+mod engine;
+mod error;
+mod exec;
+mod memory;
+mod numeric;
+mod plan;
+mod result;
+mod stats;
+
+pub use annotations::{Annotation, Annotations, Level};
+pub use control::{QueryControl, StopReason};
+pub use engine::{Engine, EngineOptions, Features, Grid, QueryOptions};
+pub use error::QueryError;
+pub use memory::MemoryContract;
+pub use result::{InstantSample, QueryOutcome, QueryValue, RangeSeries, SampleValue};
+pub use stats::{QueryStats, QueryTimings, StepCount};

@@ -1,1 +1,68 @@
 //! Reads and runs PromQL test scripts on any storage.
+//!
+//! ```text
+//! text ─script─▶ commands ─run─▶ load ──▶ store          the caller's, made new for every file and `clear`
+//!        │                        eval ──▶ ferula-promql ──▶ compare with what the script expects
+//!        └ expand: `1+2x3 _ stale {{schema:0}}` to points
+//! ```
+//!
+//! The language is that of `promql/promqltest` in Prometheus, old `eval_fail` forms included. An instant query is run
+//! again the ways upstream does: with `@` added to every selector at several other times, and each of them as the
+//! middle step of a range query. Values may differ by a millionth of their sum, as there.
+//!
+//! Unlike upstream, a failure does not end the script: everything is run and every failure is told. A load that failed
+//! fails the evaluations after it, up to the next `clear`.
+
+mod at_modifier;
+mod compare;
+mod expand;
+mod expect;
+mod load;
+mod run;
+mod script;
+
+use ferula_storage::{Appendable, Queryable};
+
+pub use run::{Runner, run_script};
+
+/// A store that scripts can run on.
+pub trait Store: Appendable + Queryable {}
+
+impl<T: Appendable + Queryable> Store for T {}
+
+/// Makes stores for scripts.
+pub trait StoreFactory {
+    /// An empty store. The one before is dropped first.
+    fn open(&mut self) -> Result<Box<dyn Store>, String>;
+
+    /// Called after every load, for stores that want to be closed and opened again before they are queried.
+    fn loaded(&mut self, store: Box<dyn Store>) -> Result<Box<dyn Store>, String> {
+        Ok(store)
+    }
+}
+
+impl<F: FnMut() -> Result<Box<dyn Store>, String>> StoreFactory for F {
+    fn open(&mut self) -> Result<Box<dyn Store>, String> {
+        self()
+    }
+}
+
+/// What became of a script.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ScriptReport {
+    /// Name of the script, as given.
+    pub name: String,
+    /// Evaluations that came out as expected.
+    pub passed: usize,
+    /// Evaluations that did not, and commands that could not be read or carried out, in order of their lines.
+    pub failed: Vec<Failure>,
+}
+
+/// One thing that went wrong.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Failure {
+    /// Line of the script, from 1.
+    pub line: usize,
+    /// What was expected, and what came.
+    pub text: String,
+}

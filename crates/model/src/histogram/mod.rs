@@ -10,7 +10,7 @@
 //! validate.rs    refuse what contradicts itself    reset.rs     did the counter restart?
 //! compact.rs     drop empty buckets                trim.rs      `</` and `>/`
 //! resolution.rs  to a coarser schema               text.rs      as Prometheus prints them
-//! convert.rs     integer to float, equality, size
+//! convert.rs     integer to float, equality, size   classic.rs  from `_bucket`, `_sum` and `_count` series
 //! ```
 //!
 //! Elsewhere: bytes of histogram chunks (`ferula-chunk`), JSON (`ferula-api`), quantiles (`ferula-promql`).
@@ -18,6 +18,7 @@
 
 mod bounds;
 mod buckets;
+mod classic;
 mod combine;
 mod compact;
 mod convert;
@@ -38,6 +39,7 @@ use std::sync::Arc;
 
 pub use bounds::{exponential_bound, upper_bound};
 pub use buckets::{Boundaries, Bucket, BucketIter, IntegerBucket};
+pub use classic::{ClassicError, ClassicHistogram, ClassicPart};
 pub use combine::Combined;
 pub use custom::bounds_match;
 pub use kahan::kahan_add;

@@ -1,0 +1,67 @@
+//! How the outside stops a query, and how it lends the query a clock.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
+
+use crate::QueryError;
+
+/// Why the outside stops a query.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StopReason {
+    /// `--query.timeout` is over.
+    Timeout,
+    /// The client has gone.
+    Canceled,
+    /// The server is being shut down.
+    Shutdown,
+}
+
+/// Shared between a running query and whoever may stop it. Clones mean the same query.
+#[derive(Clone, Default)]
+pub struct QueryControl {
+    stop: Arc<AtomicU8>,
+    clock: Option<Arc<dyn Fn() -> u64 + Send + Sync>>,
+}
+
+impl std::fmt::Debug for QueryControl {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("QueryControl").field("stop", &self.stop).finish_non_exhaustive()
+    }
+}
+
+impl QueryControl {
+    /// A control that nobody has stopped, without a clock: all timings stay 0.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// The same with a clock in nanoseconds from any fixed point, for the timings in the statistics.
+    pub fn with_clock(clock: Arc<dyn Fn() -> u64 + Send + Sync>) -> Self {
+        QueryControl { stop: Arc::default(), clock: Some(clock) }
+    }
+
+    /// Stops the query at its next check. The first reason stays.
+    pub fn stop(&self, reason: StopReason) {
+        let word = match reason {
+            StopReason::Timeout => 1,
+            StopReason::Canceled => 2,
+            StopReason::Shutdown => 3,
+        };
+        // A query that was stopped already keeps its first reason; both outcomes are fine.
+        let _ = self.stop.compare_exchange(0, word, Ordering::Relaxed, Ordering::Relaxed);
+    }
+
+    /// Fails when the query has been stopped. `place` ends the error's text.
+    pub fn check(&self, place: &'static str) -> Result<(), QueryError> {
+        match self.stop.load(Ordering::Relaxed) {
+            0 => Ok(()),
+            1 => Err(QueryError::Timeout(place)),
+            _ => Err(QueryError::Canceled(place)),
+        }
+    }
+
+    /// Nanoseconds on the caller's clock; 0 without one.
+    pub(crate) fn nanos(&self) -> u64 {
+        self.clock.as_ref().map_or(0, |clock| clock())
+    }
+}

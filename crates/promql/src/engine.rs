@@ -1,0 +1,252 @@
+//! The front door: options, and from a query's text to its outcome.
+
+use std::panic::AssertUnwindSafe;
+
+use ferula_model::Timestamp;
+use ferula_promql_syntax::ParserOptions;
+use ferula_promql_syntax::ast::{Expr, ValueType};
+use ferula_storage::Queryable;
+
+use crate::exec;
+use crate::plan::{self, Plan};
+use crate::{Annotations, MemoryContract, QueryControl, QueryError, QueryOutcome, QueryStats};
+
+/// Switches of `--enable-feature` that change what queries mean.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Features {
+    /// `promql-experimental-functions`
+    pub experimental_functions: bool,
+    /// `promql-delayed-name-removal`
+    pub delayed_name_removal: bool,
+    /// `promql-extended-range-selectors`
+    pub extended_range_selectors: bool,
+    /// `promql-binop-fill-modifiers`
+    pub fill_modifiers: bool,
+    /// `type-and-unit-labels`
+    pub type_and_unit_labels: bool,
+    /// `use-start-timestamps`
+    pub use_start_timestamps: bool,
+    /// `promql-per-step-stats`
+    pub per_step_stats: bool,
+}
+
+/// What holds for every query of an engine.
+#[derive(Clone, Debug)]
+pub struct EngineOptions {
+    /// `--query.max-samples`
+    pub max_samples: u64,
+    /// `--query.lookback-delta`
+    pub lookback_delta_ms: i64,
+    /// Step of subqueries that name none: `global.evaluation_interval`.
+    pub default_subquery_step_ms: i64,
+    /// See [`Features`].
+    pub features: Features,
+    /// The bytes that all queries may hold together.
+    pub memory: MemoryContract,
+}
+
+impl Default for EngineOptions {
+    fn default() -> Self {
+        EngineOptions {
+            max_samples: 50_000_000,
+            lookback_delta_ms: 300_000,
+            default_subquery_step_ms: 60_000,
+            features: Features::default(),
+            memory: MemoryContract::unlimited(),
+        }
+    }
+}
+
+/// What one caller asks for beside the query.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct QueryOptions {
+    /// Overrides the engine's lookback delta when it is positive.
+    pub lookback_delta_ms: Option<i64>,
+    /// Counts samples by step, if the engine's features allow it.
+    pub per_step_stats: bool,
+}
+
+/// The moments at which a query is evaluated: `start`, `start + step`, … up to `end`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Grid {
+    /// First moment.
+    pub start_ms: i64,
+    /// No moment is later; before `start_ms` when there is none at all.
+    pub end_ms: i64,
+    /// Distance of two moments, positive.
+    pub step_ms: i64,
+}
+
+impl Grid {
+    /// One moment.
+    pub const fn instant(at_ms: i64) -> Self {
+        Grid { start_ms: at_ms, end_ms: at_ms, step_ms: 1 }
+    }
+
+    /// How many moments there are.
+    pub fn steps(&self) -> usize {
+        if self.end_ms < self.start_ms || self.step_ms <= 0 {
+            return 0;
+        }
+        let span = i128::from(self.end_ms) - i128::from(self.start_ms);
+        usize::try_from(span / i128::from(self.step_ms) + 1).unwrap_or(usize::MAX)
+    }
+
+    /// Time of the step with this index, which must be below [`Grid::steps`].
+    pub fn time(&self, step: usize) -> i64 {
+        self.start_ms + step as i64 * self.step_ms
+    }
+}
+
+/// Runs queries. Cheap to clone; options are replaced by making a new one.
+#[derive(Clone, Debug, Default)]
+pub struct Engine {
+    options: EngineOptions,
+}
+
+impl Engine {
+    /// An engine with these options.
+    pub fn new(options: EngineOptions) -> Self {
+        Engine { options }
+    }
+
+    /// The options.
+    pub fn options(&self) -> &EngineOptions {
+        &self.options
+    }
+
+    /// Evaluates a query at one moment.
+    pub fn instant(
+        &self,
+        storage: &dyn Queryable,
+        query: &str,
+        at: Timestamp,
+        options: &QueryOptions,
+        control: &QueryControl,
+    ) -> QueryOutcome {
+        match self.parse(query) {
+            Ok(expr) => self.instant_expr(storage, &expr, at, options, control),
+            Err(error) => refused(error),
+        }
+    }
+
+    /// Evaluates a query at every moment of a grid.
+    pub fn range(
+        &self,
+        storage: &dyn Queryable,
+        query: &str,
+        grid: Grid,
+        options: &QueryOptions,
+        control: &QueryControl,
+    ) -> QueryOutcome {
+        match self.parse(query) {
+            Ok(expr) => self.range_expr(storage, &expr, grid, options, control),
+            Err(error) => refused(error),
+        }
+    }
+
+    /// [`Engine::instant`] for a query that is parsed already.
+    pub fn instant_expr(
+        &self,
+        storage: &dyn Queryable,
+        expr: &Expr,
+        at: Timestamp,
+        options: &QueryOptions,
+        control: &QueryControl,
+    ) -> QueryOutcome {
+        self.run(storage, expr, Grid::instant(at.millis()), true, options, control)
+    }
+
+    /// [`Engine::range`] for a query that is parsed already.
+    pub fn range_expr(
+        &self,
+        storage: &dyn Queryable,
+        expr: &Expr,
+        grid: Grid,
+        options: &QueryOptions,
+        control: &QueryControl,
+    ) -> QueryOutcome {
+        if let Err(error) = check_range(expr, grid) {
+            return refused(error);
+        }
+        self.run(storage, expr, grid, false, options, control)
+    }
+
+    /// The plan of a query as text, one node per line, children indented.
+    pub fn explain(&self, query: &str, grid: Grid) -> Result<String, QueryError> {
+        let expr = self.parse(query)?;
+        Ok(self.plan(&expr, grid, grid.start_ms == grid.end_ms, &QueryOptions::default())?.explain())
+    }
+
+    /// The parsed query.
+    fn parse(&self, query: &str) -> Result<Expr, QueryError> {
+        let features = self.options.features;
+        let options = ParserOptions {
+            experimental_functions: features.experimental_functions,
+            duration_expressions: true,
+            extended_range_selectors: features.extended_range_selectors,
+            binop_fill_modifiers: features.fill_modifiers,
+        };
+        ferula_promql_syntax::parse(query, &options).map_err(|error| QueryError::Parse(error.to_string()))
+    }
+
+    fn plan(
+        &self,
+        expr: &Expr,
+        grid: Grid,
+        instant: bool,
+        options: &QueryOptions,
+    ) -> Result<Plan, QueryError> {
+        let lookback_ms =
+            options.lookback_delta_ms.filter(|&ms| ms > 0).unwrap_or(self.options.lookback_delta_ms);
+        plan::plan(expr, grid, instant, lookback_ms, &self.options)
+    }
+
+    fn run(
+        &self,
+        storage: &dyn Queryable,
+        expr: &Expr,
+        grid: Grid,
+        instant: bool,
+        options: &QueryOptions,
+        control: &QueryControl,
+    ) -> QueryOutcome {
+        let plan = match self.plan(expr, grid, instant, options) {
+            Ok(plan) => plan,
+            Err(error) => return refused(error),
+        };
+        let per_step = options.per_step_stats && self.options.features.per_step_stats;
+        // The last line: the engine does not panic on any input; if it does, it is this query's error alone.
+        let run = AssertUnwindSafe(|| exec::run(&plan, storage, &self.options, per_step, control));
+        std::panic::catch_unwind(run).unwrap_or_else(|panic| {
+            let text = panic
+                .downcast_ref::<&str>()
+                .map(|text| (*text).to_owned())
+                .or_else(|| panic.downcast_ref::<String>().cloned())
+                .unwrap_or_default();
+            refused(QueryError::Execution(format!("unexpected error: {text}")))
+        })
+    }
+}
+
+/// Only vectors and scalars have a value at every step.
+fn check_range(expr: &Expr, grid: Grid) -> Result<(), QueryError> {
+    if grid.step_ms <= 0 {
+        return Err(QueryError::Parse(
+            "zero or negative query resolution step widths are not accepted. Try a positive integer"
+                .to_owned(),
+        ));
+    }
+    let kind = match expr.value_type() {
+        ValueType::Scalar | ValueType::Vector => return Ok(()),
+        ValueType::Matrix => "range vector",
+        ValueType::String => "string",
+    };
+    Err(QueryError::Parse(format!(
+        "invalid expression type \"{kind}\" for range query, must be Scalar or instant Vector"
+    )))
+}
+
+fn refused(error: QueryError) -> QueryOutcome {
+    QueryOutcome { result: Err(error), annotations: Annotations::new(), stats: QueryStats::default() }
+}

@@ -1,0 +1,50 @@
+//! Why a query has no result. The texts are Prometheus'.
+
+use ferula_storage::StorageError;
+
+/// Why a query has no result.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+pub enum QueryError {
+    /// The text is no query, or one that cannot be asked like this; nothing was evaluated.
+    #[error("{0}")]
+    Parse(String),
+    /// More samples than `--query.max-samples` at one time.
+    #[error("query processing would load too many samples into memory in query execution")]
+    TooManySamples,
+    /// The memory that all queries share is used up.
+    #[error(
+        "query processing would use too much memory: {asked} more bytes asked for, {used} of {limit} in use"
+    )]
+    OutOfMemory {
+        /// What the query asked for.
+        asked: u64,
+        /// What all queries held at that moment.
+        used: u64,
+        /// What they may hold together.
+        limit: u64,
+    },
+    /// The caller's time ran out.
+    #[error("query timed out in {0}")]
+    Timeout(&'static str),
+    /// The caller lost interest.
+    #[error("query was canceled in {0}")]
+    Canceled(&'static str),
+    /// The query is well-formed but its data does not allow an answer.
+    #[error("{0}")]
+    Execution(String),
+    /// The store failed.
+    #[error("{0}")]
+    Storage(#[from] StorageError),
+}
+
+impl QueryError {
+    /// An [`QueryError::Execution`] with this text.
+    pub(crate) fn execution(text: impl Into<String>) -> Self {
+        QueryError::Execution(text.into())
+    }
+
+    /// Two series of one result would carry the same labels at the same time.
+    pub(crate) fn same_labelset() -> Self {
+        QueryError::execution("vector cannot contain metrics with the same labelset")
+    }
+}

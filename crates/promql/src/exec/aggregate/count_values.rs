@@ -1,0 +1,123 @@
+//! `count_values`: one series per group and distinct value. Its labels depend on the samples.
+
+use std::collections::HashMap;
+
+use ferula_model::LabelSet;
+use ferula_model::number::{format_f, go_quote};
+
+use super::grouping::group_labels;
+use crate::QueryError;
+use crate::exec::batch::{Batch, Value};
+use crate::exec::build::{self, Scope};
+use crate::exec::context::QueryContext;
+use crate::exec::operator::{BoxOperator, Operator, Replay};
+use crate::exec::series::SeriesTable;
+use crate::plan::node::{AggregateNode, NodeKind};
+
+/// The operator.
+pub(super) fn operator<'q>(
+    node: &'q AggregateNode,
+    scope: &Scope,
+    query: &QueryContext<'q>,
+) -> Result<BoxOperator<'q>, QueryError> {
+    let label = match node.param.as_ref().map(|param| &param.kind) {
+        Some(NodeKind::String(label)) => label,
+        _ => return Err(QueryError::execution("count_values needs the name of a label")),
+    };
+    if label.is_empty() {
+        return Err(QueryError::Execution(format!("invalid label name {}", go_quote(label))));
+    }
+    let mut grouping = node.grouping.clone();
+    if !node.without {
+        grouping.push(label.clone());
+        grouping.sort();
+    }
+    let inner = build::vector(&node.inner, scope, query)?;
+    let (steps, without, series) = (scope.steps(), node.without, SeriesTable::new());
+    Ok(Box::new(CountValues { label, grouping, without, inner, steps, result: None, series }))
+}
+
+struct CountValues<'q> {
+    label: &'q str,
+    grouping: Vec<String>,
+    without: bool,
+    inner: BoxOperator<'q>,
+    steps: usize,
+    result: Option<Replay>,
+    /// The table before there is a result.
+    series: SeriesTable,
+}
+
+impl Operator for CountValues<'_> {
+    fn series(&self) -> &SeriesTable {
+        self.result.as_ref().map_or(&self.series, |result| &result.series)
+    }
+
+    fn next(&mut self, query: &QueryContext<'_>, out: &mut Batch) -> Result<bool, QueryError> {
+        let result = match &mut self.result {
+            Some(result) => result,
+            None => {
+                let result = self.evaluate(query)?;
+                self.result.insert(result)
+            }
+        };
+        Ok(result.next(out))
+    }
+}
+
+impl CountValues<'_> {
+    fn evaluate(&mut self, query: &QueryContext<'_>) -> Result<Replay, QueryError> {
+        let before = query.samples.current();
+        let mut table = SeriesTable::new();
+        let mut counts = Batch::new(self.steps);
+        let mut by_labels: HashMap<LabelSet, usize> = HashMap::new();
+        let mut batch = Batch::new(self.steps);
+        while self.inner.next(query, &mut batch)? {
+            query.check()?;
+            for row in batch.iter() {
+                // Values of one series repeat: the row of each is looked up once.
+                let mut seen: HashMap<u64, usize> = HashMap::new();
+                for (step, value) in row.samples() {
+                    let key = match &value {
+                        Value::Float(value) => seen.get(&value.to_bits()).copied(),
+                        Value::Histogram(_) => None,
+                    };
+                    let at = match key {
+                        Some(at) => at,
+                        None => {
+                            let labels = self.labels_for(row.series, &value);
+                            match by_labels.get(&labels) {
+                                Some(&at) => at,
+                                None => {
+                                    query.account.reserve(Batch::bytes_for(1, self.steps))?;
+                                    let at = table.push(labels.clone(), false);
+                                    by_labels.insert(labels, at);
+                                    counts.push(at);
+                                    at
+                                }
+                            }
+                        }
+                    };
+                    if let Value::Float(value) = value {
+                        seen.insert(value.to_bits(), at);
+                    }
+                    let mut count = counts.row_mut(at);
+                    let so_far = count.values[step];
+                    count.set_float(step, so_far + 1.0);
+                }
+            }
+        }
+        query.samples.settle(before, counts.samples())?;
+        Ok(Replay::new(table, counts))
+    }
+
+    fn labels_for(&self, series: usize, value: &Value) -> LabelSet {
+        let text = match value {
+            Value::Float(value) => format_f(*value),
+            Value::Histogram(histogram) => histogram.to_string(),
+        };
+        let mut labels = self.inner.series().labels(series).to_builder();
+        labels.set(self.label, &text);
+        group_labels(&labels.finish(), &self.grouping, self.without)
+    }
+}

@@ -1,0 +1,131 @@
+//! Aggregations that see every row once and keep one state per group and step.
+
+use crate::QueryError;
+use crate::exec::aggregate::grouping::Grouping;
+use crate::exec::batch::{Batch, RowMut, RowRef};
+use crate::exec::context::QueryContext;
+use crate::exec::operator::{BoxOperator, Operator, Replay};
+use crate::exec::series::SeriesTable;
+use crate::plan::node::AggregateNode;
+
+/// How rows are folded into groups.
+pub(super) trait Fold {
+    /// What is kept of one group, over all steps.
+    type State;
+
+    /// The state of a group without rows.
+    fn empty(&self, steps: usize) -> Self::State;
+
+    /// Bytes of a state.
+    fn state_bytes(&self, steps: usize) -> usize;
+
+    /// Adds a row. Rows come in the order of the vector.
+    fn add(
+        &mut self,
+        state: &mut Self::State,
+        row: RowRef<'_>,
+        metric_name: &str,
+        query: &QueryContext<'_>,
+    ) -> Result<(), QueryError>;
+
+    /// Writes what the group comes to.
+    fn finish(
+        &mut self,
+        state: Self::State,
+        out: &mut RowMut<'_>,
+        query: &QueryContext<'_>,
+    ) -> Result<(), QueryError>;
+}
+
+/// Runs a [`Fold`].
+pub(super) struct Aggregate<'q, F: Fold> {
+    inner: BoxOperator<'q>,
+    grouping: Grouping<'q>,
+    fold: F,
+    steps: usize,
+    result: Option<Replay>,
+    /// The table before there is a result.
+    series: SeriesTable,
+}
+
+/// A group while rows are added to it.
+struct Group<S> {
+    state: S,
+    /// The last step of any of its rows, and whether a row of that step wants its name dropped.
+    last_step: usize,
+    drop_name: bool,
+}
+
+impl<'q, F: Fold + 'q> Aggregate<'q, F> {
+    pub(super) fn operator(
+        node: &'q AggregateNode,
+        inner: BoxOperator<'q>,
+        steps: usize,
+        fold: F,
+    ) -> BoxOperator<'q> {
+        let (grouping, series) = (Grouping::new(node), SeriesTable::new());
+        Box::new(Aggregate { inner, grouping, fold, steps, result: None, series })
+    }
+
+    fn evaluate(&mut self, query: &QueryContext<'_>) -> Result<Replay, QueryError> {
+        let before = query.samples.current();
+        let mut groups: Vec<Group<F::State>> = Vec::new();
+        let mut batch = Batch::new(self.steps);
+        while self.inner.next(query, &mut batch)? {
+            query.check()?;
+            for row in batch.iter() {
+                self.add_row(row, &mut groups, query)?;
+            }
+        }
+        let mut out = Batch::new(self.steps);
+        let mut table = SeriesTable::new();
+        query.account.reserve(Batch::bytes_for(groups.len(), self.steps))?;
+        for (group, labels) in groups.into_iter().zip(&self.grouping.labels) {
+            let series = table.push(labels.clone(), group.drop_name);
+            self.fold.finish(group.state, &mut out.push(series), query)?;
+        }
+        out.drop_empty_rows();
+        query.samples.settle(before, out.samples())?;
+        Ok(Replay::new(table, out))
+    }
+
+    fn add_row(
+        &mut self,
+        row: RowRef<'_>,
+        groups: &mut Vec<Group<F::State>>,
+        query: &QueryContext<'_>,
+    ) -> Result<(), QueryError> {
+        let Some(last_step) = row.last_step() else { return Ok(()) };
+        let table = self.inner.series();
+        let group = self.grouping.of(row.series, table);
+        if group == groups.len() {
+            query.account.reserve(self.fold.state_bytes(self.steps))?;
+            groups.push(Group { state: self.fold.empty(self.steps), last_step: 0, drop_name: false });
+        }
+        let group = &mut groups[group];
+        let entry = table.get(row.series);
+        if last_step > group.last_step {
+            (group.last_step, group.drop_name) = (last_step, entry.drop_name);
+        } else if last_step == group.last_step {
+            group.drop_name |= entry.drop_name;
+        }
+        self.fold.add(&mut group.state, row, entry.labels.metric_name(), query)
+    }
+}
+
+impl<'q, F: Fold + 'q> Operator for Aggregate<'q, F> {
+    fn series(&self) -> &SeriesTable {
+        self.result.as_ref().map_or(&self.series, |result| &result.series)
+    }
+
+    fn next(&mut self, query: &QueryContext<'_>, out: &mut Batch) -> Result<bool, QueryError> {
+        let result = match &mut self.result {
+            Some(result) => result,
+            None => {
+                let result = self.evaluate(query)?;
+                self.result.insert(result)
+            }
+        };
+        Ok(result.next(out))
+    }
+}

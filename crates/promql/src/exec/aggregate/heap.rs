@@ -1,0 +1,88 @@
+//! A binary heap that sifts exactly as Go's `container/heap`, because the order of what stays in it is visible.
+
+/// A sample in a heap: its value and the row it belongs to.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Entry {
+    pub value: f64,
+    pub row: usize,
+}
+
+/// Whether the first value comes before the second. NaN comes before everything.
+pub(super) type Less = fn(f64, f64) -> bool;
+
+/// Smallest first.
+pub(super) fn rising(a: f64, b: f64) -> bool {
+    a.is_nan() || a < b
+}
+
+/// Largest first.
+pub(super) fn falling(a: f64, b: f64) -> bool {
+    a.is_nan() || a > b
+}
+
+/// Adds an entry.
+pub(super) fn push(heap: &mut Vec<Entry>, entry: Entry, less: Less) {
+    heap.push(entry);
+    let mut at = heap.len() - 1;
+    while at > 0 {
+        let parent = (at - 1) / 2;
+        if !less(heap[at].value, heap[parent].value) {
+            break;
+        }
+        heap.swap(at, parent);
+        at = parent;
+    }
+}
+
+/// Puts another entry in the place of the first one.
+pub(super) fn replace_first(heap: &mut [Entry], entry: Entry, less: Less) {
+    heap[0] = entry;
+    let mut at = 0;
+    loop {
+        let left = 2 * at + 1;
+        if left >= heap.len() {
+            break;
+        }
+        let right = left + 1;
+        let child =
+            if right < heap.len() && less(heap[right].value, heap[left].value) { right } else { left };
+        if !less(heap[child].value, heap[at].value) {
+            break;
+        }
+        heap.swap(at, child);
+        at = child;
+    }
+}
+
+/// Sorts against the order of the heap: the best entry first. Insertion, as Go sorts short slices.
+pub(super) fn sort_reversed(heap: &mut [Entry], less: Less) {
+    for from in 1..heap.len() {
+        let mut at = from;
+        while at > 0 && less(heap[at - 1].value, heap[at].value) {
+            heap.swap(at - 1, at);
+            at -= 1;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn the_first_entry_is_the_smallest(values in proptest::collection::vec(-50i32..50, 1..40)) {
+            let mut heap = Vec::new();
+            for (row, &value) in values.iter().enumerate() {
+                push(&mut heap, Entry { value: f64::from(value), row }, rising);
+                let smallest = values[..=row].iter().min().copied();
+                prop_assert_eq!(Some(heap[0].value), smallest.map(f64::from));
+            }
+            replace_first(&mut heap, Entry { value: 100.0, row: 99 }, rising);
+            sort_reversed(&mut heap, rising);
+            prop_assert!(heap.windows(2).all(|pair| pair[0].value >= pair[1].value));
+        }
+    }
+}

@@ -1,0 +1,149 @@
+//! `and`, `or`, `unless`: which samples stay depends on presence alone.
+
+use ferula_promql_syntax::ast::BinaryOp;
+
+use crate::QueryError;
+use crate::exec::batch::{Batch, RowRef};
+use crate::exec::binary::signature::Signatures;
+use crate::exec::bitmap;
+use crate::exec::build::{self, Scope};
+use crate::exec::context::QueryContext;
+use crate::exec::merge::{self, Sameness};
+use crate::exec::operator::{BoxOperator, Operator, Replay};
+use crate::exec::series::SeriesTable;
+use crate::plan::node::BinaryNode;
+
+/// The operator of a set operation.
+pub(crate) fn operator<'q>(
+    node: &'q BinaryNode,
+    scope: &Scope,
+    query: &QueryContext<'q>,
+) -> Result<BoxOperator<'q>, QueryError> {
+    let left = build::vector(&node.left, scope, query)?;
+    let right = build::vector(&node.right, scope, query)?;
+    let (series, steps) = (SeriesTable::new(), scope.steps());
+    Ok(Box::new(SetOperation { node, left, right, steps, result: None, series }))
+}
+
+struct SetOperation<'q> {
+    node: &'q BinaryNode,
+    left: BoxOperator<'q>,
+    right: BoxOperator<'q>,
+    steps: usize,
+    result: Option<Replay>,
+    /// The table before there is a result.
+    series: SeriesTable,
+}
+
+impl Operator for SetOperation<'_> {
+    fn series(&self) -> &SeriesTable {
+        self.result.as_ref().map_or(&self.series, |result| &result.series)
+    }
+
+    fn next(&mut self, query: &QueryContext<'_>, out: &mut Batch) -> Result<bool, QueryError> {
+        let result = match &mut self.result {
+            Some(result) => result,
+            None => {
+                let result = self.evaluate(query)?;
+                self.result.insert(result)
+            }
+        };
+        Ok(result.next(out))
+    }
+}
+
+impl SetOperation<'_> {
+    fn evaluate(&mut self, query: &QueryContext<'_>) -> Result<Replay, QueryError> {
+        let before = query.samples.current();
+        let left = crate::exec::operator::collect(&mut *self.left, self.steps, query)?;
+        let right = crate::exec::operator::collect(&mut *self.right, self.steps, query)?;
+        let result = match self.node.op {
+            BinaryOp::Or => self.or(&left, &right)?,
+            _ => self.filter_left(&left, &right, self.node.op == BinaryOp::And),
+        };
+        query.samples.settle(before, result.rows.samples())?;
+        Ok(result)
+    }
+
+    /// Presence by signature, and the signature of each row.
+    fn presence(&self, rows: &Batch, table: &SeriesTable, signatures: &mut Signatures<'_>) -> Presence {
+        let mut presence = Presence { by_signature: Vec::new() };
+        for row in rows.iter() {
+            let signature = signatures.of(table.labels(row.series));
+            let words = bitmap::words_for(self.steps);
+            if presence.by_signature.len() <= signature {
+                presence.by_signature.resize(signature + 1, Vec::new());
+            }
+            let bits = &mut presence.by_signature[signature];
+            bits.resize(words, 0);
+            row.add_presence_to(bits);
+        }
+        presence
+    }
+
+    /// `and`: left samples whose signature is present on the right; `unless`: those whose signature is not.
+    fn filter_left(&self, left: &Batch, right: &Batch, wanted: bool) -> Replay {
+        let Some(matching) = &self.node.matching else {
+            return Replay::new(SeriesTable::new(), Batch::new(0));
+        };
+        let mut signatures = Signatures::new(matching);
+        let right = self.presence(right, self.right.series(), &mut signatures);
+        let mut out = Batch::new(self.steps);
+        for row in left.iter() {
+            let signature = signatures.of(self.left.series().labels(row.series));
+            push_masked(&mut out, row.series, row, right.get(signature), wanted);
+        }
+        Replay::new(self.left.series().clone(), out)
+    }
+
+    /// All left samples, and right samples whose signature is not present on the left.
+    fn or(&self, left: &Batch, right: &Batch) -> Result<Replay, QueryError> {
+        let Some(matching) = &self.node.matching else {
+            return Ok(Replay::new(SeriesTable::new(), Batch::new(0)));
+        };
+        let mut signatures = Signatures::new(matching);
+        let present_left = self.presence(left, self.left.series(), &mut signatures);
+        let mut table = self.left.series().clone();
+        let offset = table.len();
+        for entry in self.right.series().since(0) {
+            table.push(entry.labels.clone(), entry.drop_name);
+        }
+        let mut out = left.clone();
+        for row in right.iter() {
+            let signature = signatures.of(self.right.series().labels(row.series));
+            push_masked(&mut out, offset + row.series, row, present_left.get(signature), false);
+        }
+        merge::merge(&table, &out, Sameness::AtOneStep)
+    }
+}
+
+struct Presence {
+    by_signature: Vec<Vec<u64>>,
+}
+
+impl Presence {
+    /// Steps at which any row with the signature has a sample; empty when there is no such row.
+    fn get(&self, signature: usize) -> &[u64] {
+        self.by_signature.get(signature).map_or(&[], |bits| bits)
+    }
+}
+
+/// Adds the samples of a row at steps whose bit in `mask` is `wanted`.
+fn push_masked(out: &mut Batch, series: usize, row: RowRef<'_>, mask: &[u64], wanted: bool) {
+    let word = |index: usize| {
+        let mask = mask.get(index).copied().unwrap_or(0);
+        if wanted { mask } else { !mask }
+    };
+    out.push_copy(series, row);
+    let last = out.rows() - 1;
+    let mut copy = out.row_mut(last);
+    for (index, present) in copy.present.iter_mut().enumerate() {
+        *present &= word(index);
+    }
+    if row.histograms.is_some() {
+        copy.histograms_mut().retain(|step| word(step / 64) >> (step % 64) & 1 != 0);
+    }
+    if out.row(last).is_empty() {
+        out.pop();
+    }
+}

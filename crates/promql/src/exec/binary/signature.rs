@@ -1,0 +1,40 @@
+//! Which series of the two sides belong together: equal values of the matching labels.
+
+use std::collections::HashMap;
+
+use ferula_model::LabelSet;
+use ferula_model::labels::METRIC_NAME;
+use ferula_promql_syntax::ast::VectorMatching;
+
+/// Gives equal numbers to series whose matching labels are equal.
+pub(crate) struct Signatures<'m> {
+    matching: &'m VectorMatching,
+    numbers: HashMap<LabelSet, usize>,
+}
+
+impl<'m> Signatures<'m> {
+    pub(crate) fn new(matching: &'m VectorMatching) -> Self {
+        Signatures { matching, numbers: HashMap::new() }
+    }
+
+    /// The number of a series' signature.
+    pub(crate) fn of(&mut self, labels: &LabelSet) -> usize {
+        let next = self.numbers.len();
+        *self.numbers.entry(match_labels(self.matching, labels)).or_insert(next)
+    }
+
+    /// How many signatures there are.
+    pub(crate) fn len(&self) -> usize {
+        self.numbers.len()
+    }
+}
+
+/// The labels by which a series is matched.
+pub(crate) fn match_labels(matching: &VectorMatching, labels: &LabelSet) -> LabelSet {
+    let listed = |name: &str| matching.labels.iter().any(|label| label == name);
+    if matching.on {
+        labels.retain(listed)
+    } else {
+        labels.retain(|name| name != METRIC_NAME && !listed(name))
+    }
+}

@@ -1,0 +1,171 @@
+//! Plan nodes to operators. Scalar expressions are evaluated right here, vectors when they are pulled.
+
+use std::rc::Rc;
+
+use ferula_promql_syntax::ast::{BinaryOp, UnaryOp, ValueType};
+
+use crate::QueryError;
+use crate::engine::Grid;
+use crate::exec::batch::Batch;
+use crate::exec::context::QueryContext;
+use crate::exec::function::table::{CallArguments, Implementation, implementation};
+use crate::exec::operator::{BoxOperator, Nothing, collect};
+use crate::exec::scalars::{ScalarSeries, Scalars};
+use crate::exec::select::window::WindowOperator;
+use crate::exec::select::{instant, smoothed, step_invariant};
+use crate::exec::{aggregate, binary, function};
+use crate::plan::node::{BinaryNode, CallNode, Node, NodeKind};
+use crate::stats::ScopeStats;
+
+/// Where a node runs: on which grid, and who counts its samples.
+#[derive(Clone, Debug)]
+pub(crate) struct Scope {
+    pub grid: Grid,
+    pub stats: Rc<ScopeStats>,
+}
+
+impl Scope {
+    /// The scope of a grid of its own. `by_step`: samples are counted step by step.
+    pub(crate) fn new(grid: Grid, by_step: bool, query: &QueryContext<'_>) -> Result<Self, QueryError> {
+        if by_step {
+            query.account.reserve(grid.steps().saturating_mul(16))?;
+        }
+        Ok(Scope { grid, stats: Rc::new(ScopeStats::new(&grid, by_step)) })
+    }
+
+    pub(crate) fn steps(&self) -> usize {
+        self.grid.steps()
+    }
+
+    /// The first step alone, for parts that are the same at every step.
+    pub(crate) fn first_step(&self) -> Scope {
+        let grid = Grid { end_ms: self.grid.start_ms, ..self.grid };
+        Scope { grid, stats: Rc::new(ScopeStats::new(&grid, false)) }
+    }
+}
+
+/// The operator of a node that is an instant vector or a scalar.
+pub(crate) fn vector<'q>(
+    node: &'q Node,
+    scope: &Scope,
+    query: &QueryContext<'q>,
+) -> Result<BoxOperator<'q>, QueryError> {
+    query.check()?;
+    if scope.steps() == 0 {
+        return Ok(Box::<Nothing>::default());
+    }
+    // A row has one slot per step whether or not it is used, so a grid that is too long is refused here.
+    query.account.reserve(Batch::bytes_for(1, scope.steps()))?;
+    if node.value_type == ValueType::Scalar {
+        return Ok(Box::new(ScalarSeries::new(scalar(node, scope, query)?)));
+    }
+    match &node.kind {
+        NodeKind::Selector(selector) if selector.extension.is_some() => {
+            smoothed::operator(selector, node.span, scope, query)
+        }
+        NodeKind::Selector(selector) => instant::operator(selector, scope, query),
+        NodeKind::StepInvariant(inner) => step_invariant::operator(inner, scope, query),
+        NodeKind::Unary(UnaryOp::Plus, inner) => vector(inner, scope, query),
+        NodeKind::Unary(UnaryOp::Minus, inner) => {
+            Ok(function::math::negate(vector(inner, scope, query)?, query))
+        }
+        NodeKind::Binary(node_) => binary_vector(node, node_, scope, query),
+        NodeKind::Aggregate(aggregate) => aggregate::operator(aggregate, node.span, scope, query),
+        NodeKind::Call(call) => call_vector(node, call, scope, query),
+        NodeKind::Number(_) | NodeKind::String(_) | NodeKind::Range(_) | NodeKind::Subquery(_) => {
+            Err(QueryError::execution("expression is no instant vector"))
+        }
+    }
+}
+
+/// The values of a scalar node.
+pub(crate) fn scalar<'q>(
+    node: &'q Node,
+    scope: &Scope,
+    query: &QueryContext<'q>,
+) -> Result<Scalars, QueryError> {
+    query.check()?;
+    let steps = scope.steps();
+    match &node.kind {
+        NodeKind::Number(value) => Ok(Scalars::Constant(*value)),
+        NodeKind::StepInvariant(inner) => {
+            let once = scope.first_step();
+            let value = scalar(inner, &once, query)?;
+            step_invariant::absorb(&once, scope);
+            Ok(if steps == 0 { Scalars::Constant(f64::NAN) } else { Scalars::Constant(value.at(0)) })
+        }
+        NodeKind::Unary(UnaryOp::Plus, inner) => scalar(inner, scope, query),
+        NodeKind::Unary(UnaryOp::Minus, inner) => Ok(scalar(inner, scope, query)?.map(|value| -value)),
+        NodeKind::Binary(node) => {
+            let (left, right) = (scalar(&node.left, scope, query)?, scalar(&node.right, scope, query)?);
+            Ok(left.zip(&right, |a, b| binary::element::scalar(node.op, a, b)))
+        }
+        NodeKind::Call(call) => match implementation(call.function.name) {
+            Some(Implementation::Scalar(evaluate)) => {
+                query.account.reserve(steps.saturating_mul(8))?;
+                evaluate(&CallArguments { call, span: node.span, scope, query })
+            }
+            _ => Err(not_supported(call)),
+        },
+        _ => Err(QueryError::execution("expression is no scalar")),
+    }
+}
+
+/// All rows of a node.
+pub(crate) fn rows<'q>(
+    node: &'q Node,
+    scope: &Scope,
+    query: &QueryContext<'q>,
+) -> Result<(BoxOperator<'q>, Batch), QueryError> {
+    let mut operator = vector(node, scope, query)?;
+    let rows = collect(&mut *operator, scope.steps(), query)?;
+    Ok((operator, rows))
+}
+
+fn call_vector<'q>(
+    node: &'q Node,
+    call: &'q CallNode,
+    scope: &Scope,
+    query: &QueryContext<'q>,
+) -> Result<BoxOperator<'q>, QueryError> {
+    let arguments = CallArguments { call, span: node.span, scope, query };
+    match implementation(call.function.name) {
+        Some(Implementation::Range(make)) => WindowOperator::build(make(), &arguments),
+        Some(Implementation::Float(function)) => {
+            Ok(function::math::map_floats(arguments.vector(0)?, function, query))
+        }
+        Some(Implementation::Operator(make)) => make(&arguments),
+        Some(Implementation::Scalar(_)) | None => Err(not_supported(call)),
+    }
+}
+
+fn binary_vector<'q>(
+    node: &'q Node,
+    binary_node: &'q BinaryNode,
+    scope: &Scope,
+    query: &QueryContext<'q>,
+) -> Result<BoxOperator<'q>, QueryError> {
+    let BinaryNode { op, left, right, .. } = binary_node;
+    match (left.value_type, right.value_type) {
+        (ValueType::Vector, ValueType::Vector) => match op {
+            BinaryOp::And | BinaryOp::Or | BinaryOp::Unless => {
+                binary::set::operator(binary_node, scope, query)
+            }
+            _ => binary::matching::operator(binary_node, node.span, scope, query),
+        },
+        (ValueType::Scalar, ValueType::Vector) => {
+            let scalars = scalar(left, scope, query)?;
+            let vector = vector(right, scope, query)?;
+            Ok(binary::vector_scalar::operator(binary_node, vector, scalars, true, node.span, query))
+        }
+        _ => {
+            let vector = vector(left, scope, query)?;
+            let scalars = scalar(right, scope, query)?;
+            Ok(binary::vector_scalar::operator(binary_node, vector, scalars, false, node.span, query))
+        }
+    }
+}
+
+fn not_supported(call: &CallNode) -> QueryError {
+    QueryError::Execution(format!("not supported yet: function {}", call.function.name))
+}

@@ -1,0 +1,146 @@
+//! Functions of one float, and what all functions of single samples share.
+
+use std::sync::Arc;
+
+use ferula_model::FloatHistogram;
+
+use super::table::Implementation::{self, Float};
+use crate::QueryError;
+use crate::exec::batch::{Batch, RowMut};
+use crate::exec::bitmap;
+use crate::exec::context::QueryContext;
+use crate::exec::merge::{MergeSameLabels, Sameness};
+use crate::exec::operator::{BoxOperator, Operator};
+use crate::exec::series::{SeriesTable, computed};
+
+/// The functions of this file by name.
+pub(super) fn implementation(name: &str) -> Option<Implementation> {
+    Some(match name {
+        "abs" => Float(f64::abs),
+        "ceil" => Float(f64::ceil),
+        "floor" => Float(f64::floor),
+        "sqrt" => Float(f64::sqrt),
+        "exp" => Float(f64::exp),
+        "ln" => Float(f64::ln),
+        "log2" => Float(f64::log2),
+        "log10" => Float(f64::log10),
+        "sin" => Float(f64::sin),
+        "cos" => Float(f64::cos),
+        "tan" => Float(f64::tan),
+        "asin" => Float(f64::asin),
+        "acos" => Float(f64::acos),
+        "atan" => Float(f64::atan),
+        "sinh" => Float(f64::sinh),
+        "cosh" => Float(f64::cosh),
+        "tanh" => Float(f64::tanh),
+        "asinh" => Float(f64::asinh),
+        "acosh" => Float(f64::acosh),
+        "atanh" => Float(f64::atanh),
+        "rad" => Float(|v| v * std::f64::consts::PI / 180.0),
+        "deg" => Float(|v| v * 180.0 / std::f64::consts::PI),
+        "sgn" => Float(|v| {
+            if v < 0.0 {
+                -1.0
+            } else if v > 0.0 {
+                1.0
+            } else {
+                v
+            }
+        }),
+        _ => return None,
+    })
+}
+
+/// A function applied to every float; histograms are left out.
+pub(crate) fn map_floats<'q>(
+    inner: BoxOperator<'q>,
+    function: fn(f64) -> f64,
+    query: &QueryContext<'_>,
+) -> BoxOperator<'q> {
+    map_rows(inner, query, move |row| {
+        row.take_histograms();
+        map_present(row, function);
+    })
+}
+
+/// Rows changed in place by `change`, with the metric name dropped.
+pub(crate) fn map_rows<'q>(
+    inner: BoxOperator<'q>,
+    query: &QueryContext<'_>,
+    change: impl FnMut(&mut RowMut<'_>) + 'q,
+) -> BoxOperator<'q> {
+    let mut change = change;
+    map_steps(inner, query, move |row| {
+        change(row);
+        Ok(())
+    })
+}
+
+/// [`map_rows`] with a change that may fail.
+pub(crate) fn map_steps<'q>(
+    inner: BoxOperator<'q>,
+    query: &QueryContext<'_>,
+    change: impl FnMut(&mut RowMut<'_>) -> Result<(), QueryError> + 'q,
+) -> BoxOperator<'q> {
+    let map = MapRows { inner, series: SeriesTable::new(), change };
+    if query.features.delayed_name_removal {
+        return Box::new(map);
+    }
+    Box::new(MergeSameLabels::new(Box::new(map), Sameness::AtOneStep))
+}
+
+/// Every float that is there replaced by `function` of it.
+pub(crate) fn map_present(row: &mut RowMut<'_>, mut function: impl FnMut(f64) -> f64) {
+    for (word, &present) in row.present.iter().enumerate() {
+        let from = word * 64;
+        let to = row.values.len().min(from + 64);
+        if present.count_ones() as usize == to - from {
+            row.values[from..to].iter_mut().for_each(|value| *value = function(*value));
+        } else if present != 0 {
+            for bit in bitmap::ones(&[present]) {
+                row.values[from + bit] = function(row.values[from + bit]);
+            }
+        }
+    }
+}
+
+struct MapRows<'q, F> {
+    inner: BoxOperator<'q>,
+    series: SeriesTable,
+    change: F,
+}
+
+impl<F: FnMut(&mut RowMut<'_>) -> Result<(), QueryError>> Operator for MapRows<'_, F> {
+    fn series(&self) -> &SeriesTable {
+        &self.series
+    }
+
+    fn next(&mut self, query: &QueryContext<'_>, out: &mut Batch) -> Result<bool, QueryError> {
+        if !self.inner.next(query, out)? {
+            return Ok(false);
+        }
+        for entry in self.inner.series().since(self.series.len()) {
+            let entry = computed(entry, query.features.delayed_name_removal);
+            self.series.push(entry.labels, entry.drop_name);
+        }
+        for index in 0..out.rows() {
+            (self.change)(&mut out.row_mut(index))?;
+        }
+        Ok(true)
+    }
+}
+
+/// Unary minus: floats and histograms.
+pub(crate) fn negate<'q>(inner: BoxOperator<'q>, query: &QueryContext<'_>) -> BoxOperator<'q> {
+    map_rows(inner, query, |row| {
+        map_present(row, |value| -value);
+        if let Some(mut histograms) = row.take_histograms() {
+            for histogram in &mut histograms.values {
+                let mut negated = FloatHistogram::clone(histogram);
+                negated.mul(-1.0);
+                *histogram = Arc::new(negated);
+            }
+            *row.histograms_mut() = *histograms;
+        }
+    })
+}

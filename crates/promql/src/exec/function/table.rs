@@ -1,0 +1,81 @@
+//! Which code is behind which function name. Names, argument types and results are checked by the parser.
+
+use ferula_promql_syntax::ast::Span;
+
+use super::math;
+use crate::QueryError;
+use crate::exec::build::{self, Scope};
+use crate::exec::context::QueryContext;
+use crate::exec::operator::BoxOperator;
+use crate::exec::scalars::Scalars;
+use crate::exec::select::window::RangeFunction;
+use crate::plan::node::{CallNode, Node, NodeKind};
+
+/// How a function is run.
+pub(crate) enum Implementation {
+    /// One value per window of a range vector. Called once per query; the value may keep buffers.
+    Range(fn() -> Box<dyn RangeFunction>),
+    /// Float to float, sample by sample. Histograms are left out, the name is dropped.
+    Float(fn(f64) -> f64),
+    /// Makes its own operator.
+    Operator(for<'a, 'q> fn(&'a CallArguments<'a, 'q>) -> Result<BoxOperator<'q>, QueryError>),
+    /// A scalar at every step.
+    Scalar(for<'a, 'q> fn(&'a CallArguments<'a, 'q>) -> Result<Scalars, QueryError>),
+}
+
+/// A call that is about to run.
+#[derive(Clone, Copy)]
+pub(crate) struct CallArguments<'a, 'q> {
+    pub call: &'q CallNode,
+    /// Place of the whole call.
+    pub span: Span,
+    pub scope: &'a Scope,
+    pub query: &'a QueryContext<'q>,
+}
+
+impl<'q> CallArguments<'_, 'q> {
+    /// How many arguments were given.
+    pub(crate) fn len(&self) -> usize {
+        self.call.args.len()
+    }
+
+    /// An argument's node, any constant wrapper removed.
+    pub(crate) fn node(&self, index: usize) -> &'q Node {
+        let node = &self.call.args[index];
+        match &node.kind {
+            NodeKind::StepInvariant(inner) => inner,
+            _ => node,
+        }
+    }
+
+    /// Place of an argument.
+    pub(crate) fn span(&self, index: usize) -> Span {
+        self.call.args[index].span
+    }
+
+    /// The operator of an instant vector argument.
+    pub(crate) fn vector(&self, index: usize) -> Result<BoxOperator<'q>, QueryError> {
+        build::vector(&self.call.args[index], self.scope, self.query)
+    }
+
+    /// The values of a scalar argument.
+    pub(crate) fn scalar(&self, index: usize) -> Result<Scalars, QueryError> {
+        build::scalar(&self.call.args[index], self.scope, self.query)
+    }
+
+    /// A string argument.
+    pub(crate) fn string(&self, index: usize) -> Result<&'q str, QueryError> {
+        match &self.node(index).kind {
+            NodeKind::String(text) => Ok(text),
+            _ => Err(QueryError::execution("expected a string argument")),
+        }
+    }
+}
+
+/// The code behind a function.
+pub(crate) fn implementation(name: &str) -> Option<Implementation> {
+    FAMILIES.iter().find_map(|family| family(name))
+}
+
+/// The families, each knowing its own names.
+const FAMILIES: &[fn(&str) -> Option<Implementation>] = &[math::implementation];

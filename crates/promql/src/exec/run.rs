@@ -1,0 +1,234 @@
+//! Runs a plan: select, freeze, build, pull, and put the answer together.
+
+use std::rc::Rc;
+
+use ferula_model::LabelSet;
+use ferula_promql_syntax::ast::ValueType;
+use ferula_storage::{Hints, Queryable, Snapshot};
+
+use crate::exec::batch::{Batch, RowRef, Value};
+use crate::exec::bitmap;
+use crate::exec::build::{self, Scope};
+use crate::exec::context::QueryContext;
+use crate::exec::merge::{self, Sameness};
+use crate::exec::operator::Operator;
+use crate::exec::select::range_vector;
+use crate::exec::series::{SeriesTable, without_metadata};
+use crate::memory::QueryAccount;
+use crate::plan::Plan;
+use crate::plan::node::NodeKind;
+use crate::stats::{SampleBudget, ScopeStats};
+use crate::{
+    Annotations, EngineOptions, InstantSample, QueryControl, QueryError, QueryOutcome, QueryStats,
+    QueryValue, RangeSeries, SampleValue,
+};
+
+/// Runs a plan over a store.
+pub(crate) fn run(
+    plan: &Plan,
+    storage: &dyn Queryable,
+    options: &EngineOptions,
+    per_step: bool,
+    control: &QueryControl,
+) -> QueryOutcome {
+    let started = control.nanos();
+    let mut outcome = match select(plan, storage, control) {
+        Ok((snapshot, selections)) => {
+            let prepared = control.nanos();
+            let query = QueryContext {
+                features: plan.features,
+                lookback_ms: plan.lookback_ms,
+                control,
+                snapshot: &*snapshot,
+                selections,
+                account: QueryAccount::new(options.memory.clone()),
+                samples: SampleBudget::new(options.max_samples),
+                annotations: Default::default(),
+            };
+            let mut outcome = evaluate(plan, per_step, &query);
+            outcome.stats.timings.query_preparation_seconds = seconds(started, prepared);
+            outcome.stats.timings.inner_eval_seconds = seconds(prepared, control.nanos());
+            outcome
+        }
+        Err(error) => {
+            let (annotations, stats) = (Annotations::new(), QueryStats::default());
+            QueryOutcome { result: Err(error), annotations, stats }
+        }
+    };
+    outcome.stats.timings.eval_total_seconds = seconds(started, control.nanos());
+    outcome
+}
+
+fn seconds(from_nanos: u64, to_nanos: u64) -> f64 {
+    to_nanos.saturating_sub(from_nanos) as f64 / 1e9
+}
+
+type Selected<'s> = (Box<dyn Snapshot + 's>, Vec<ferula_storage::SelectionId>);
+
+/// Resolves every selector and takes the one cut in time that all of them see.
+fn select<'s>(
+    plan: &Plan,
+    storage: &'s dyn Queryable,
+    control: &QueryControl,
+) -> Result<Selected<'s>, QueryError> {
+    control.check("query execution")?;
+    let mut snapshot = storage.snapshot(plan.range)?;
+    let mut selections = Vec::with_capacity(plan.selectors.len());
+    for request in &plan.selectors {
+        control.check("expression evaluation")?;
+        let hints = Hints { range: Some(request.range), ..Hints::default() };
+        let selection = snapshot
+            .select(&request.matchers, &hints)
+            .map_err(|error| QueryError::Execution(format!("expanding series: {error}")))?;
+        selections.push(selection);
+    }
+    snapshot.freeze()?;
+    Ok((snapshot, selections))
+}
+
+fn evaluate(plan: &Plan, per_step: bool, query: &QueryContext<'_>) -> QueryOutcome {
+    let scope = Scope::new(plan.grid, per_step, query)
+        .unwrap_or_else(|_| Scope { grid: plan.grid, stats: Rc::new(ScopeStats::new(&plan.grid, false)) });
+    let mut sort_seconds = 0.0;
+    let result = value_of(plan, &scope, query, &mut sort_seconds);
+    let mut stats = QueryStats {
+        samples_total: scope.stats.total(),
+        samples_read: scope.stats.read(),
+        samples_peak: query.samples.peak(),
+        ..QueryStats::default()
+    };
+    stats.timings.result_sort_seconds = sort_seconds;
+    if let Some((total, read)) = scope.stats.per_step(&plan.grid) {
+        stats.samples_total_per_step = Some(total);
+        stats.samples_read_per_step = Some(read);
+    }
+    QueryOutcome { result, annotations: query.annotations.take(), stats }
+}
+
+fn value_of<'q>(
+    plan: &'q Plan,
+    scope: &Scope,
+    query: &QueryContext<'q>,
+    sort_seconds: &mut f64,
+) -> Result<QueryValue, QueryError> {
+    let root = match &plan.root.kind {
+        NodeKind::StepInvariant(inner)
+            if matches!(plan.root.value_type, ValueType::Matrix | ValueType::String) =>
+        {
+            inner
+        }
+        _ => &plan.root,
+    };
+    let start_ms = plan.grid.start_ms;
+    match plan.root.value_type {
+        ValueType::String => match &root.kind {
+            NodeKind::String(text) => Ok(QueryValue::String { timestamp_ms: start_ms, value: text.clone() }),
+            _ => Err(QueryError::execution("expression is no string")),
+        },
+        ValueType::Scalar if plan.instant => {
+            let value = build::scalar(root, scope, query)?.at(0);
+            query.samples.hold(1)?;
+            Ok(QueryValue::Scalar { timestamp_ms: start_ms, value })
+        }
+        ValueType::Matrix => {
+            let mut series = range_vector::evaluate(root, scope, query)?;
+            sort(&mut series, query, sort_seconds);
+            Ok(QueryValue::Matrix(series))
+        }
+        ValueType::Scalar | ValueType::Vector => {
+            let mut operator = build::vector(root, scope, query)?;
+            if query.features.delayed_name_removal {
+                let rows = crate::exec::operator::collect(&mut *operator, scope.steps(), query)?;
+                let (table, rows) = drop_names(operator.series(), rows)?;
+                let mut replay = Drained { table, rows: Some(rows) };
+                return answer(plan, &mut replay, query, sort_seconds);
+            }
+            answer(plan, &mut *operator, query, sort_seconds)
+        }
+    }
+}
+
+/// Hands out all rows at once.
+struct Drained {
+    table: SeriesTable,
+    rows: Option<Batch>,
+}
+
+impl Operator for Drained {
+    fn series(&self) -> &SeriesTable {
+        &self.table
+    }
+
+    fn next(&mut self, _query: &QueryContext<'_>, out: &mut Batch) -> Result<bool, QueryError> {
+        out.clear();
+        if let Some(rows) = self.rows.take() {
+            *out = rows;
+        }
+        Ok(!out.is_empty())
+    }
+}
+
+/// The removal of names that was put off to the end, and the merge of what is then the same.
+fn drop_names(table: &SeriesTable, rows: Batch) -> Result<(SeriesTable, Batch), QueryError> {
+    let mut cleaned = SeriesTable::new();
+    for entry in table.since(0) {
+        let labels = if entry.drop_name { without_metadata(&entry.labels) } else { entry.labels.clone() };
+        cleaned.push(labels, false);
+    }
+    let merged = merge::merge(&cleaned, &rows, Sameness::AtOneStep)?;
+    Ok((merged.series, merged.rows))
+}
+
+fn answer(
+    plan: &Plan,
+    operator: &mut dyn Operator,
+    query: &QueryContext<'_>,
+    sort_seconds: &mut f64,
+) -> Result<QueryValue, QueryError> {
+    let steps = plan.grid.steps();
+    let mut batch = Batch::new(steps);
+    let (mut vector, mut matrix) = (Vec::new(), Vec::new());
+    while operator.next(query, &mut batch)? {
+        query.check()?;
+        for row in batch.iter() {
+            let labels = || operator.series().labels(row.series).clone();
+            if plan.instant {
+                vector.extend(row.value(0).map(|value| instant_sample(labels(), plan.grid.start_ms, value)));
+            } else if !row.is_empty() {
+                query.account.reserve(bitmap::count(row.present).saturating_mul(16))?;
+                matrix.push(range_series(labels(), row, plan));
+            }
+        }
+    }
+    if plan.instant {
+        return Ok(QueryValue::Vector(vector));
+    }
+    query.check()?;
+    sort(&mut matrix, query, sort_seconds);
+    Ok(QueryValue::Matrix(matrix))
+}
+
+fn instant_sample(labels: LabelSet, timestamp_ms: i64, value: Value) -> InstantSample {
+    let value = match value {
+        Value::Float(value) => SampleValue::Float(value),
+        Value::Histogram(value) => SampleValue::Histogram(value),
+    };
+    InstantSample { labels, timestamp_ms, value }
+}
+
+fn range_series(labels: LabelSet, row: RowRef<'_>, plan: &Plan) -> RangeSeries {
+    let floats = bitmap::ones(row.present).map(|step| (plan.grid.time(step), row.values[step])).collect();
+    let histograms = row
+        .histograms
+        .into_iter()
+        .flat_map(|row| row.iter())
+        .map(|(step, histogram)| (plan.grid.time(step), histogram.clone()))
+        .collect();
+    RangeSeries { labels, floats, histograms }
+}
+
+fn sort(series: &mut [RangeSeries], query: &QueryContext<'_>, sort_seconds: &mut f64) {
+    let started = query.control.nanos();
+    series.sort_by(|a, b| a.labels.cmp(&b.labels));
+    *sort_seconds = seconds(started, query.control.nanos());
+}

@@ -1,0 +1,221 @@
+//! Instant selectors: at each step the newest sample within the lookback delta.
+//!
+//! The interval is open on the left. A staleness marker that is the newest sample means "nothing", also when
+//! an older sample lies within the delta.
+
+use std::ops::ControlFlow;
+
+use ferula_model::value::is_stale;
+use ferula_model::{FloatHistogram, TimeRange};
+use ferula_storage::{SelectionId, SeriesSamples};
+use std::sync::Arc;
+
+use crate::QueryError;
+use crate::engine::Grid;
+use crate::exec::batch::{Batch, RowMut};
+use crate::exec::build::Scope;
+use crate::exec::context::QueryContext;
+use crate::exec::operator::{BoxOperator, Operator};
+use crate::exec::select::table;
+use crate::exec::series::SeriesTable;
+use crate::plan::node::{Lookup, Selector};
+
+/// The newest sample before a moment.
+#[derive(Clone, Debug)]
+pub(crate) enum Found {
+    Float { timestamp: i64, start: i64, value: f64 },
+    Histogram { timestamp: i64, start: i64, value: Arc<FloatHistogram> },
+}
+
+impl Found {
+    pub(crate) fn timestamp(&self) -> i64 {
+        match self {
+            Found::Float { timestamp, .. } | Found::Histogram { timestamp, .. } => *timestamp,
+        }
+    }
+
+    pub(crate) fn start_timestamp(&self) -> i64 {
+        match self {
+            Found::Float { start, .. } | Found::Histogram { start, .. } => *start,
+        }
+    }
+}
+
+/// Walks one series forward through moments that do not go back.
+pub(crate) struct Cursor<'a> {
+    samples: &'a SeriesSamples,
+    lookback_ms: i64,
+    /// Samples of each kind that are not later than the last moment.
+    floats: usize,
+    histograms: usize,
+}
+
+impl<'a> Cursor<'a> {
+    pub(crate) fn new(samples: &'a SeriesSamples, lookback_ms: i64) -> Self {
+        Cursor { samples, lookback_ms, floats: 0, histograms: 0 }
+    }
+
+    /// The newest sample at `moment`, if it is young enough and no staleness marker.
+    pub(crate) fn find(&mut self, moment: i64) -> Option<Found> {
+        let (floats, histograms) = (&self.samples.floats, &self.samples.histograms);
+        while floats.timestamps.get(self.floats).is_some_and(|&time| time <= moment) {
+            self.floats += 1;
+        }
+        while histograms.timestamps.get(self.histograms).is_some_and(|&time| time <= moment) {
+            self.histograms += 1;
+        }
+        let float = self.floats.checked_sub(1).map(|at| (floats.timestamps[at], at));
+        let histogram = self.histograms.checked_sub(1).map(|at| (histograms.timestamps[at], at));
+        let oldest = moment.saturating_sub(self.lookback_ms);
+        if let Some((timestamp, at)) = histogram.filter(|(time, _)| float.is_none_or(|(f, _)| f < *time)) {
+            let value = &histograms.values[at];
+            let start = histograms.start_timestamps.get(at).copied().unwrap_or(0);
+            return (timestamp > oldest && !is_stale(value.sum)).then(|| Found::Histogram {
+                timestamp,
+                start,
+                value: value.clone(),
+            });
+        }
+        let (timestamp, at) = float?;
+        let value = floats.values[at];
+        let start = floats.start_timestamps.get(at).copied().unwrap_or(0);
+        (timestamp > oldest && !is_stale(value)).then_some(Found::Float { timestamp, start, value })
+    }
+}
+
+/// The operator of an instant selector.
+pub(crate) fn operator<'q>(
+    selector: &'q Selector,
+    scope: &Scope,
+    query: &QueryContext<'q>,
+) -> Result<BoxOperator<'q>, QueryError> {
+    let selection = query.selections[selector.index];
+    Ok(Box::new(InstantScan {
+        series: table::of_selection(selection, query)?,
+        selection,
+        lookup: selector.lookup,
+        scope: scope.clone(),
+        next_row: 0,
+    }))
+}
+
+struct InstantScan {
+    series: SeriesTable,
+    selection: SelectionId,
+    lookup: Lookup,
+    scope: Scope,
+    next_row: usize,
+}
+
+/// The times that an instant selector reads for a grid.
+pub(crate) fn read_range(grid: &Grid, lookup: Lookup, lookback_ms: i64) -> TimeRange {
+    let first = lookup.time(grid.start_ms).saturating_sub(lookback_ms).saturating_add(1);
+    TimeRange::from_millis(first, lookup.time(grid.time(grid.steps() - 1)))
+}
+
+impl Operator for InstantScan {
+    fn series(&self) -> &SeriesTable {
+        &self.series
+    }
+
+    fn next(&mut self, query: &QueryContext<'_>, out: &mut Batch) -> Result<bool, QueryError> {
+        out.clear();
+        let grid = self.scope.grid;
+        let range = read_range(&grid, self.lookup, query.lookback_ms);
+        while out.is_empty() && self.next_row < self.series.len() {
+            query.check()?;
+            let end = self.series.len().min(self.next_row + Batch::rows_wanted(grid.steps()));
+            let mut failure = None;
+            let mut sink = |row: usize, samples: &SeriesSamples| {
+                if samples.is_empty() {
+                    return ControlFlow::Continue(());
+                }
+                let held =
+                    scan_row(samples, &grid, self.lookup, query.lookback_ms, &self.scope, &mut out.push(row));
+                if held == 0 {
+                    out.pop();
+                    return ControlFlow::Continue(());
+                }
+                match query.samples.hold(held) {
+                    Ok(()) => ControlFlow::Continue(()),
+                    Err(error) => {
+                        failure = Some(error);
+                        ControlFlow::Break(())
+                    }
+                }
+            };
+            query.snapshot.read(self.selection, self.next_row..end, range, &mut sink)?;
+            if let Some(error) = failure {
+                return Err(error);
+            }
+            self.next_row = end;
+        }
+        Ok(!out.is_empty())
+    }
+}
+
+/// Fills one row; what it counts as against the limit of samples.
+fn scan_row(
+    samples: &SeriesSamples,
+    grid: &Grid,
+    lookup: Lookup,
+    lookback_ms: i64,
+    scope: &Scope,
+    out: &mut RowMut<'_>,
+) -> u64 {
+    if samples.histograms.timestamps.is_empty() && !scope.stats.by_step() {
+        let found = scan_floats(samples, grid, lookup, lookback_ms, out);
+        scope.stats.add(0, found, found);
+        return found;
+    }
+    let mut held = 0;
+    let mut cursor = Cursor::new(samples, lookback_ms);
+    for step in 0..grid.steps() {
+        let weight = match cursor.find(lookup.time(grid.time(step))) {
+            None => continue,
+            Some(Found::Float { value, .. }) => {
+                out.set_float(step, value);
+                1
+            }
+            Some(Found::Histogram { value, .. }) => {
+                let weight = value.sample_weight() as u64;
+                out.set_histogram(step, value);
+                weight
+            }
+        };
+        held += weight;
+        scope.stats.add(step, weight, weight);
+    }
+    held
+}
+
+/// [`scan_row`] of a series without histograms: one word of presence at a time.
+fn scan_floats(
+    samples: &SeriesSamples,
+    grid: &Grid,
+    lookup: Lookup,
+    lookback_ms: i64,
+    out: &mut RowMut<'_>,
+) -> u64 {
+    let (times, values) = (&samples.floats.timestamps[..], &samples.floats.values[..]);
+    let steps = grid.steps();
+    let (mut before, mut found) = (0, 0);
+    for (word, present) in out.present.iter_mut().enumerate() {
+        let mut bits = 0u64;
+        for bit in 0..64.min(steps - word * 64) {
+            let step = word * 64 + bit;
+            let moment = lookup.time(grid.time(step));
+            while before < times.len() && times[before] <= moment {
+                before += 1;
+            }
+            let Some(at) = before.checked_sub(1) else { continue };
+            let value = values[at];
+            out.values[step] = value;
+            let there = times[at] > moment.saturating_sub(lookback_ms) && !is_stale(value);
+            bits |= u64::from(there) << bit;
+        }
+        *present = bits;
+        found += u64::from(bits.count_ones());
+    }
+    found
+}

@@ -1,0 +1,9 @@
+//! Reading series: the leaves of a query.
+
+pub(crate) mod instant;
+pub(crate) mod range_vector;
+pub(crate) mod smoothed;
+pub(crate) mod step_invariant;
+pub(crate) mod subquery;
+pub(crate) mod table;
+pub(crate) mod window;

@@ -1,0 +1,71 @@
+//! Parts that are the same at every step: run on the first step, held for all.
+
+use crate::QueryError;
+use crate::exec::batch::Batch;
+use crate::exec::bitmap;
+use crate::exec::build::{self, Scope};
+use crate::exec::context::QueryContext;
+use crate::exec::operator::{BoxOperator, Operator};
+use crate::exec::series::SeriesTable;
+use crate::plan::node::Node;
+
+/// The operator of a step-invariant node.
+pub(crate) fn operator<'q>(
+    inner: &'q Node,
+    scope: &Scope,
+    query: &QueryContext<'q>,
+) -> Result<BoxOperator<'q>, QueryError> {
+    let once = scope.first_step();
+    let inner = build::vector(inner, &once, query)?;
+    Ok(Box::new(StepInvariant { inner, batch: Batch::new(1), once, scope: scope.clone(), finished: false }))
+}
+
+/// Counts the samples of the one evaluation as if every step had made it.
+pub(crate) fn absorb(once: &Scope, scope: &Scope) {
+    for step in 0..scope.steps() {
+        let read = if step == 0 { once.stats.read() } else { 0 };
+        scope.stats.add(step, once.stats.total(), read);
+    }
+}
+
+struct StepInvariant<'q> {
+    inner: BoxOperator<'q>,
+    batch: Batch,
+    once: Scope,
+    scope: Scope,
+    finished: bool,
+}
+
+impl Operator for StepInvariant<'_> {
+    fn series(&self) -> &SeriesTable {
+        self.inner.series()
+    }
+
+    fn next(&mut self, query: &QueryContext<'_>, out: &mut Batch) -> Result<bool, QueryError> {
+        out.clear();
+        if self.finished || !self.inner.next(query, &mut self.batch)? {
+            if !self.finished {
+                absorb(&self.once, &self.scope);
+            }
+            self.finished = true;
+            return Ok(false);
+        }
+        let steps = self.scope.steps();
+        query.account.reserve(Batch::bytes_for(self.batch.rows(), steps))?;
+        for row in self.batch.iter().filter(|row| !row.is_empty()) {
+            let weight = row.histogram(0).map_or(1, |h| h.sample_weight() as u64);
+            query.samples.hold(weight * (steps as u64 - 1))?;
+            let mut held = out.push(row.series);
+            if let Some(value) = row.float(0) {
+                held.values.fill(value);
+                bitmap::fill(held.present, steps);
+            } else if let Some(histogram) = row.histogram(0) {
+                for step in 0..steps {
+                    held.set_histogram(step, histogram.clone());
+                }
+            }
+        }
+        query.account.release(Batch::bytes_for(self.batch.rows(), steps));
+        Ok(true)
+    }
+}

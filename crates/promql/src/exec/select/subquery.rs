@@ -1,0 +1,116 @@
+//! Subqueries: an inner query on its own grid, whose rows become samples of windows.
+
+use std::sync::Arc;
+
+use ferula_model::{CounterResetHint, FloatHistogram};
+use ferula_storage::SeriesSamples;
+
+use crate::QueryError;
+use crate::engine::Grid;
+use crate::exec::batch::{Batch, RowRef};
+use crate::exec::bitmap;
+use crate::exec::build::{self, Scope};
+use crate::exec::context::QueryContext;
+use crate::exec::operator::BoxOperator;
+use crate::exec::series::SeriesTable;
+use crate::plan::node::Subquery;
+
+/// The moments at which the inner query of a subquery on `grid` is evaluated: multiples of its step, counted from the
+/// epoch, in the union of all windows.
+pub(crate) fn inner_grid(subquery: &Subquery, grid: &Grid) -> Grid {
+    let step_ms = subquery.step_ms;
+    let open = subquery.lookup.time(grid.start_ms).saturating_sub(subquery.range_ms);
+    let last_step = grid.steps().saturating_sub(1);
+    let end_ms = subquery.lookup.time(grid.time(last_step));
+    let mut start_ms = step_ms.saturating_mul(open / step_ms);
+    if start_ms <= open {
+        start_ms = start_ms.saturating_add(step_ms);
+    }
+    Grid { start_ms, end_ms, step_ms }
+}
+
+/// A running subquery, whose series are taken one by one.
+pub(crate) struct SubquerySource<'q> {
+    inner: BoxOperator<'q>,
+    pub inner_scope: Scope,
+    batch: Batch,
+    next_in_batch: usize,
+    samples: SeriesSamples,
+}
+
+impl<'q> SubquerySource<'q> {
+    pub(crate) fn new(
+        subquery: &'q Subquery,
+        scope: &Scope,
+        query: &QueryContext<'q>,
+    ) -> Result<Self, QueryError> {
+        let grid = inner_grid(subquery, &scope.grid);
+        let inner_scope = Scope::new(grid, true, query)?;
+        let inner = build::vector(&subquery.inner, &inner_scope, query)?;
+        let batch = Batch::new(grid.steps());
+        let samples = SeriesSamples::default();
+        Ok(SubquerySource { inner, inner_scope, batch, next_in_batch: 0, samples })
+    }
+
+    pub(crate) fn series(&self) -> &SeriesTable {
+        self.inner.series()
+    }
+
+    /// Goes to the next series that has samples and says which it is. What hints say about the sample before is
+    /// forgotten: inner steps may leave samples out or repeat them.
+    pub(crate) fn advance(&mut self, query: &QueryContext<'_>) -> Result<Option<usize>, QueryError> {
+        let series = self.advance_keeping_hints(query)?;
+        self.samples.histograms.values.iter_mut().for_each(forget_reset_hint);
+        Ok(series)
+    }
+
+    /// The same with the hints as they are, for subqueries that are results themselves.
+    pub(crate) fn advance_keeping_hints(
+        &mut self,
+        query: &QueryContext<'_>,
+    ) -> Result<Option<usize>, QueryError> {
+        loop {
+            if self.next_in_batch >= self.batch.rows() {
+                if !self.inner.next(query, &mut self.batch)? {
+                    return Ok(None);
+                }
+                self.next_in_batch = 0;
+                continue;
+            }
+            let row = self.batch.row(self.next_in_batch);
+            self.next_in_batch += 1;
+            if !row.is_empty() {
+                let series = row.series;
+                take_row(&mut self.samples, row, &self.inner_scope.grid);
+                return Ok(Some(series));
+            }
+        }
+    }
+
+    /// The samples of the series that [`SubquerySource::advance`] went to.
+    pub(crate) fn samples(&self) -> &SeriesSamples {
+        &self.samples
+    }
+}
+
+/// The samples of a row as columns.
+pub(crate) fn take_row(into: &mut SeriesSamples, row: RowRef<'_>, grid: &Grid) {
+    into.clear();
+    for step in bitmap::ones(row.present) {
+        into.floats.timestamps.push(grid.time(step));
+        into.floats.values.push(row.values[step]);
+    }
+    for (step, histogram) in row.histograms.into_iter().flat_map(|row| row.iter()) {
+        into.histograms.timestamps.push(grid.time(step));
+        into.histograms.values.push(histogram.clone());
+    }
+}
+
+fn forget_reset_hint(histogram: &mut Arc<FloatHistogram>) {
+    if matches!(histogram.counter_reset_hint, CounterResetHint::Reset | CounterResetHint::NotReset) {
+        *histogram = Arc::new(FloatHistogram {
+            counter_reset_hint: CounterResetHint::Unknown,
+            ..FloatHistogram::clone(histogram)
+        });
+    }
+}

@@ -1,0 +1,515 @@
+//! Functions over range vectors: one value per series and window.
+//!
+//! Windows are open on the left. For each series all samples of all windows are read at once, staleness markers
+//! are taken out, and two indices per kind of sample move forward with the steps.
+
+use std::ops::ControlFlow;
+use std::sync::Arc;
+
+use ferula_model::value::is_stale;
+use ferula_model::{FloatHistogram, LabelSet, TimeRange};
+use ferula_promql_syntax::ast::{RangeExtension, Span};
+use ferula_storage::{SelectionId, SeriesSamples};
+
+use crate::QueryError;
+use crate::engine::Grid;
+use crate::exec::batch::{Batch, RowMut, Value};
+use crate::exec::build::Scope;
+use crate::exec::context::QueryContext;
+use crate::exec::function::table::CallArguments;
+use crate::exec::merge::{MergeSameLabels, Sameness};
+use crate::exec::operator::{BoxOperator, Operator};
+use crate::exec::scalars::Scalars;
+use crate::exec::select::subquery::SubquerySource;
+use crate::exec::select::table;
+use crate::exec::series::{SeriesTable, computed};
+use crate::plan::node::{Lookup, NodeKind};
+use crate::plan::ranges::reach;
+
+/// A function over range vectors.
+pub(crate) trait RangeFunction {
+    /// The value of one window, which has at least one sample.
+    fn window(&mut self, window: &Window<'_>, call: &RangeCall<'_>) -> Result<Option<Value>, QueryError>;
+
+    /// All windows of one series. Functions with a faster way than window by window have their own.
+    fn row(
+        &mut self,
+        samples: Samples<'_>,
+        windows: &Windows,
+        call: &RangeCall<'_>,
+        out: &mut RowMut<'_>,
+    ) -> Result<(), QueryError> {
+        let mut indices = Indices::default();
+        for step in 0..windows.grid.steps() {
+            let window = windows.cut(samples, step, &mut indices);
+            if window.is_empty() {
+                continue;
+            }
+            windows.count(&window);
+            if let Some(value) = self.window(&window, call)? {
+                out.set(step, value);
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether the result is a sample of the series rather than something computed from it.
+    fn keeps_name(&self) -> bool {
+        false
+    }
+
+    /// Whether start timestamps matter, when the feature is on.
+    fn uses_start_timestamps(&self) -> bool {
+        false
+    }
+
+    /// Whether `anchored` and `smoothed` mean something.
+    fn allows(&self, _extension: RangeExtension) -> bool {
+        false
+    }
+
+    /// Whether a metric that does not look like a counter is worth an info.
+    fn expects_counter(&self) -> bool {
+        false
+    }
+}
+
+/// What stays the same over all windows of one series.
+pub(crate) struct RangeCall<'a> {
+    /// Labels of the series before its name is dropped.
+    pub labels: &'a LabelSet,
+    /// Place of the first argument.
+    pub span: Span,
+    /// The arguments that are no range vector, in order.
+    pub scalars: &'a [Scalars],
+    pub range_ms: i64,
+    pub extension: Option<RangeExtension>,
+    pub query: &'a QueryContext<'a>,
+}
+
+impl RangeCall<'_> {
+    pub(crate) fn metric_name(&self) -> &str {
+        self.labels.metric_name()
+    }
+
+    pub(crate) fn range_seconds(&self) -> f64 {
+        self.range_ms as f64 / 1000.0
+    }
+}
+
+/// Samples of one series without staleness markers.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Samples<'a> {
+    pub float_times: &'a [i64],
+    pub floats: &'a [f64],
+    /// Empty when start timestamps do not matter or no sample has one.
+    pub float_starts: &'a [i64],
+    pub histogram_times: &'a [i64],
+    pub histograms: &'a [Arc<FloatHistogram>],
+    pub histogram_starts: &'a [i64],
+}
+
+impl<'a> Samples<'a> {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.float_times.is_empty() && self.histogram_times.is_empty()
+    }
+
+    /// A view of columns that may hold staleness markers; they are copied without them if so.
+    fn without_stale(
+        samples: &'a SeriesSamples,
+        scratch: &'a mut SeriesSamples,
+        with_starts: bool,
+    ) -> Samples<'a> {
+        let stale = samples.floats.values.iter().any(|&value| is_stale(value))
+            || samples.histograms.values.iter().any(|histogram| is_stale(histogram.sum));
+        let samples = if stale {
+            copy_without_stale(samples, scratch);
+            &*scratch
+        } else {
+            samples
+        };
+        let starts = |starts: &'a [i64]| if with_starts { starts } else { &[] };
+        Samples {
+            float_times: &samples.floats.timestamps,
+            floats: &samples.floats.values,
+            float_starts: starts(&samples.floats.start_timestamps),
+            histogram_times: &samples.histograms.timestamps,
+            histograms: &samples.histograms.values,
+            histogram_starts: starts(&samples.histograms.start_timestamps),
+        }
+    }
+
+    fn slice(&self, floats: (usize, usize), histograms: (usize, usize)) -> Samples<'a> {
+        let starts = |starts: &'a [i64], (from, to): (usize, usize)| starts.get(from..to).unwrap_or(&[]);
+        Samples {
+            float_times: &self.float_times[floats.0..floats.1],
+            floats: &self.floats[floats.0..floats.1],
+            float_starts: starts(self.float_starts, floats),
+            histogram_times: &self.histogram_times[histograms.0..histograms.1],
+            histograms: &self.histograms[histograms.0..histograms.1],
+            histogram_starts: starts(self.histogram_starts, histograms),
+        }
+    }
+}
+
+fn copy_without_stale(from: &SeriesSamples, to: &mut SeriesSamples) {
+    to.clear();
+    for (index, &value) in from.floats.values.iter().enumerate() {
+        if !is_stale(value) {
+            to.floats.timestamps.push(from.floats.timestamps[index]);
+            to.floats.values.push(value);
+            to.floats.start_timestamps.extend(from.floats.start_timestamps.get(index));
+        }
+    }
+    for (index, value) in from.histograms.values.iter().enumerate() {
+        if !is_stale(value.sum) {
+            to.histograms.timestamps.push(from.histograms.timestamps[index]);
+            to.histograms.values.push(value.clone());
+            to.histograms.start_timestamps.extend(from.histograms.start_timestamps.get(index));
+        }
+    }
+}
+
+/// One window of one series.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Window<'a> {
+    pub samples: Samples<'a>,
+    /// Samples at or before this moment are not in the range; with `anchored` or `smoothed` some are in the window.
+    pub range_start: i64,
+    /// Last moment of the range.
+    pub range_end: i64,
+    /// Time of the step, which `offset` and `@` do not move.
+    pub at: i64,
+    pub step: usize,
+    /// How many samples at the end of the window were not in the window of the step before.
+    new: (usize, usize),
+}
+
+impl Window<'_> {
+    fn is_empty(&self) -> bool {
+        self.samples.is_empty()
+    }
+}
+
+/// Where the windows of a call lie.
+pub(crate) struct Windows {
+    pub grid: Grid,
+    pub lookup: Lookup,
+    pub range_ms: i64,
+    /// How far a window begins before its moment.
+    pub before_ms: i64,
+    /// How far it ends after it.
+    pub after_ms: i64,
+    scope: Scope,
+    /// The samples are not read from storage but from a subquery that counted them already.
+    read_elsewhere: bool,
+}
+
+/// Begin and end of the current window in each column.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Indices {
+    pub floats: (usize, usize),
+    pub histograms: (usize, usize),
+}
+
+/// Moves the begin and end of a window forward.
+#[inline]
+fn advance(times: &[i64], window: &mut (usize, usize), open: i64, closed: i64) {
+    while window.1 < times.len() && times[window.1] <= closed {
+        window.1 += 1;
+    }
+    while window.0 < window.1 && times[window.0] <= open {
+        window.0 += 1;
+    }
+}
+
+impl Windows {
+    /// The window of a step, which must not be earlier than that of the call before with the same indices.
+    #[inline]
+    pub(crate) fn cut<'a>(&self, samples: Samples<'a>, step: usize, indices: &mut Indices) -> Window<'a> {
+        let at = self.grid.time(step);
+        let moment = self.lookup.time(at);
+        let (open, closed) = (moment.saturating_sub(self.before_ms), moment.saturating_add(self.after_ms));
+        let before = *indices;
+        advance(samples.float_times, &mut indices.floats, open, closed);
+        advance(samples.histogram_times, &mut indices.histograms, open, closed);
+        let new = (
+            indices.floats.1 - before.floats.1.max(indices.floats.0),
+            indices.histograms.1 - before.histograms.1.max(indices.histograms.0),
+        );
+        Window {
+            samples: samples.slice(indices.floats, indices.histograms),
+            range_start: moment.saturating_sub(self.range_ms),
+            range_end: moment,
+            at,
+            step,
+            new,
+        }
+    }
+
+    /// Counts the samples of a window.
+    fn count(&self, window: &Window<'_>) {
+        let weigh = |histograms: &[Arc<FloatHistogram>]| {
+            histograms.iter().map(|histogram| histogram.sample_weight() as u64).sum::<u64>()
+        };
+        let histograms = window.samples.histograms;
+        let total = window.samples.floats.len() as u64 + weigh(histograms);
+        let read = if self.read_elsewhere {
+            0
+        } else {
+            window.new.0 as u64 + weigh(&histograms[histograms.len() - window.new.1..])
+        };
+        self.scope.stats.add(window.step, total, read);
+    }
+
+    /// Counts the samples of many float windows at once, when nobody asked for single steps.
+    pub(crate) fn count_floats(&self, total: u64, read: u64) {
+        self.scope.stats.add(0, total, if self.read_elsewhere { 0 } else { read });
+    }
+
+    /// Whether samples must be counted window by window.
+    pub(crate) fn counts_by_step(&self) -> bool {
+        self.scope.stats.by_step()
+    }
+
+    /// The times that all windows together cover.
+    fn read_range(&self) -> TimeRange {
+        let first = self.lookup.time(self.grid.start_ms).saturating_sub(self.before_ms).saturating_add(1);
+        let last = self.lookup.time(self.grid.time(self.grid.steps() - 1));
+        TimeRange::from_millis(first, last.saturating_add(self.after_ms))
+    }
+}
+
+/// Where the samples come from.
+enum Source<'q> {
+    Storage { selection: SelectionId, series: SeriesTable, next_row: usize },
+    Subquery(SubquerySource<'q>),
+}
+
+/// Runs a [`RangeFunction`] over all series.
+pub(crate) struct WindowOperator<'q> {
+    function: Box<dyn RangeFunction>,
+    source: Source<'q>,
+    windows: Windows,
+    scalars: Vec<Scalars>,
+    span: Span,
+    extension: Option<RangeExtension>,
+    series: SeriesTable,
+    scratch: SeriesSamples,
+    finished: bool,
+}
+
+impl<'q> WindowOperator<'q> {
+    /// The operator of a call whose function works on range vectors.
+    pub(crate) fn build(
+        function: Box<dyn RangeFunction>,
+        arguments: &CallArguments<'_, 'q>,
+    ) -> Result<BoxOperator<'q>, QueryError> {
+        let query = arguments.query;
+        let operator = Self::unmerged(function, arguments)?;
+        if query.features.delayed_name_removal || operator.function.keeps_name() {
+            return Ok(Box::new(operator));
+        }
+        Ok(Box::new(MergeSameLabels::new(Box::new(operator), Sameness::Ever)))
+    }
+
+    /// The same without the check for equal labels.
+    pub(crate) fn unmerged(
+        function: Box<dyn RangeFunction>,
+        arguments: &CallArguments<'_, 'q>,
+    ) -> Result<Self, QueryError> {
+        let CallArguments { call, scope, query, .. } = *arguments;
+        let is_range =
+            |index: &usize| matches!(call.args[*index].kind, NodeKind::Range(_) | NodeKind::Subquery(_));
+        let range_index = (0..call.args.len())
+            .find(is_range)
+            .ok_or_else(|| QueryError::execution("expected a range vector argument"))?;
+        let (source, lookup, range_ms, extension) = match &call.args[range_index].kind {
+            NodeKind::Range(range) => {
+                check_extension(&*function, range.selector.extension, call.function.name)?;
+                let selection = query.selections[range.selector.index];
+                let series = table::of_selection(selection, query)?;
+                let source = Source::Storage { selection, series, next_row: 0 };
+                (source, range.selector.lookup, range.range_ms, range.selector.extension)
+            }
+            NodeKind::Subquery(subquery) => {
+                let source = Source::Subquery(SubquerySource::new(subquery, scope, query)?);
+                (source, subquery.lookup, subquery.range_ms, None)
+            }
+            _ => return Err(QueryError::execution("expected a range vector argument")),
+        };
+        let scalars = (0..call.args.len())
+            .filter(|&index| index != range_index)
+            .map(|index| arguments.scalar(index))
+            .collect::<Result<Vec<_>, _>>()?;
+        // A subquery has no place of its own in annotations; Prometheus shows the start of the query.
+        let span = match (&source, range_index) {
+            (Source::Subquery(_), 0) => Span::default(),
+            _ => arguments.span(0),
+        };
+        let (before_ms, after_ms) = reach(extension, range_ms, query.lookback_ms);
+        let read_elsewhere = matches!(source, Source::Subquery(_));
+        let windows = Windows {
+            grid: scope.grid,
+            lookup,
+            range_ms,
+            before_ms,
+            after_ms,
+            scope: scope.clone(),
+            read_elsewhere,
+        };
+        let mut operator = WindowOperator {
+            function,
+            source,
+            windows,
+            scalars,
+            span,
+            extension,
+            series: SeriesTable::new(),
+            scratch: SeriesSamples::default(),
+            finished: false,
+        };
+        operator.extend_series(query.features.delayed_name_removal);
+        Ok(operator)
+    }
+
+    /// Takes over what the source's table has more than ours.
+    fn extend_series(&mut self, delayed_name_removal: bool) {
+        let source = match &self.source {
+            Source::Storage { series, .. } => series,
+            Source::Subquery(subquery) => subquery.series(),
+        };
+        for entry in source.since(self.series.len()) {
+            let entry = if self.function.keeps_name() {
+                entry.clone()
+            } else {
+                computed(entry, delayed_name_removal)
+            };
+            self.series.push(entry.labels, entry.drop_name);
+        }
+    }
+
+    fn next_from_storage(&mut self, query: &QueryContext<'_>, out: &mut Batch) -> Result<(), QueryError> {
+        let WindowOperator { function, source, windows, scalars, span, extension, scratch, .. } = self;
+        let Source::Storage { selection, series, next_row } = source else { return Ok(()) };
+        let with_starts = query.features.use_start_timestamps && function.uses_start_timestamps();
+        let range = windows.read_range();
+        while out.is_empty() && *next_row < series.len() {
+            query.check()?;
+            let end = series.len().min(*next_row + Batch::rows_wanted(windows.grid.steps()));
+            let mut failure = None;
+            let mut sink = |row: usize, samples: &SeriesSamples| {
+                let samples = Samples::without_stale(samples, scratch, with_starts);
+                let call = RangeCall {
+                    labels: series.labels(row),
+                    span: *span,
+                    scalars,
+                    range_ms: windows.range_ms,
+                    extension: *extension,
+                    query,
+                };
+                match run_row(&mut **function, samples, windows, &call, row, out) {
+                    Ok(()) => ControlFlow::Continue(()),
+                    Err(error) => {
+                        failure = Some(error);
+                        ControlFlow::Break(())
+                    }
+                }
+            };
+            query.snapshot.read(*selection, *next_row..end, range, &mut sink)?;
+            if let Some(error) = failure {
+                return Err(error);
+            }
+            *next_row = end;
+        }
+        Ok(())
+    }
+
+    fn next_from_subquery(&mut self, query: &QueryContext<'_>, out: &mut Batch) -> Result<(), QueryError> {
+        while out.rows() < Batch::rows_wanted(self.windows.grid.steps()) {
+            query.check()?;
+            let Source::Subquery(subquery) = &mut self.source else { return Ok(()) };
+            let Some(row) = subquery.advance(query)? else {
+                let (grid, inner) = (self.windows.grid, &subquery.inner_scope);
+                let (offset_ms, range_ms) = (self.windows.lookup.offset_ms, self.windows.range_ms);
+                let stats = &self.windows.scope.stats;
+                stats.absorb_subquery(&grid, &inner.stats, &inner.grid, offset_ms, range_ms);
+                self.finished = true;
+                return Ok(());
+            };
+            let samples = Samples::without_stale(subquery.samples(), &mut self.scratch, false);
+            let call = RangeCall {
+                labels: subquery.series().labels(row),
+                span: self.span,
+                scalars: &self.scalars,
+                range_ms: self.windows.range_ms,
+                extension: self.extension,
+                query,
+            };
+            let before = query.samples.current();
+            let inner_samples = (samples.floats.len() as u64)
+                + samples.histograms.iter().map(|h| h.sample_weight() as u64).sum::<u64>();
+            run_row(&mut *self.function, samples, &self.windows, &call, row, out)?;
+            // The inner row is no longer held; what it came to is.
+            let kept = query.samples.current() - before;
+            query.samples.settle(before.saturating_sub(inner_samples), kept)?;
+        }
+        Ok(())
+    }
+}
+
+impl Operator for WindowOperator<'_> {
+    fn series(&self) -> &SeriesTable {
+        &self.series
+    }
+
+    fn next(&mut self, query: &QueryContext<'_>, out: &mut Batch) -> Result<bool, QueryError> {
+        out.clear();
+        match self.source {
+            Source::Storage { .. } => self.next_from_storage(query, out)?,
+            Source::Subquery(_) if self.finished => {}
+            Source::Subquery(_) => self.next_from_subquery(query, out)?,
+        }
+        self.extend_series(query.features.delayed_name_removal);
+        Ok(!out.is_empty())
+    }
+}
+
+/// Runs the function over one series and adds its row if it has any value.
+fn run_row(
+    function: &mut dyn RangeFunction,
+    samples: Samples<'_>,
+    windows: &Windows,
+    call: &RangeCall<'_>,
+    series: usize,
+    out: &mut Batch,
+) -> Result<(), QueryError> {
+    if samples.is_empty() {
+        return Ok(());
+    }
+    function.row(samples, windows, call, &mut out.push(series))?;
+    let row = out.row(out.rows() - 1);
+    if row.is_empty() {
+        out.pop();
+        return Ok(());
+    }
+    let floats = crate::exec::bitmap::count(row.present) as u64;
+    if floats > 0 && function.expects_counter() {
+        crate::exec::function::rate::annotate_non_counter(call);
+    }
+    call.query.samples.hold(floats + row.histograms.map_or(0, |row| row.samples()))
+}
+
+fn check_extension(
+    function: &dyn RangeFunction,
+    extension: Option<RangeExtension>,
+    name: &str,
+) -> Result<(), QueryError> {
+    let (word, allowed) = match extension {
+        Some(extension) if function.allows(extension) => return Ok(()),
+        None => return Ok(()),
+        Some(RangeExtension::Anchored) => ("anchored", "changes, delta, increase, rate, resets"),
+        Some(RangeExtension::Smoothed) => ("smoothed", "delta, increase, rate"),
+    };
+    Err(QueryError::Execution(format!("{word} modifier can only be used with: {allowed} - not with {name}")))
+}

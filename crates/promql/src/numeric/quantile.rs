@@ -1,0 +1,38 @@
+//! Quantiles of plain values.
+
+/// The quantile `q` of `values`, which are sorted by this call (NaN first). Between two values it is their weighted
+/// mean. NaN without values or for a NaN `q`, −Inf below 0, +Inf above 1.
+pub(crate) fn quantile(q: f64, values: &mut [f64]) -> f64 {
+    if values.is_empty() || q.is_nan() {
+        return f64::NAN;
+    }
+    if q < 0.0 {
+        return f64::NEG_INFINITY;
+    }
+    if q > 1.0 {
+        return f64::INFINITY;
+    }
+    values.sort_by(|a, b| a.partial_cmp(b).unwrap_or_else(|| b.is_nan().cmp(&a.is_nan())));
+    let n = values.len() as f64;
+    let rank = q * (n - 1.0);
+    let lower = rank.floor().max(0.0);
+    let upper = (lower + 1.0).min(n - 1.0);
+    let weight = rank - rank.floor();
+    values[lower as usize] * (1.0 - weight) + values[upper as usize] * weight
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn between_two_values_the_quantile_is_weighted() {
+        assert_eq!(quantile(0.5, &mut [3.0, 1.0, 2.0]), 2.0);
+        assert_eq!(quantile(0.5, &mut [4.0, 1.0]), 2.5);
+        assert!(quantile(0.0, &mut [1.0, f64::NAN, 0.0]).is_nan(), "NaN is the smallest");
+        assert_eq!(quantile(1.0, &mut [1.0, f64::NAN, 0.0]), 1.0);
+        assert_eq!(quantile(-1.0, &mut [1.0]), f64::NEG_INFINITY);
+        assert_eq!(quantile(2.0, &mut [1.0]), f64::INFINITY);
+        assert!(quantile(0.5, &mut []).is_nan());
+    }
+}

@@ -1,0 +1,4 @@
+//! Changes to a plan that keep its meaning. One rule per file.
+
+pub(super) mod context_functions;
+pub(super) mod step_invariant;
