@@ -1,5 +1,6 @@
 //! Arithmetic that must come out as in Prometheus, bit for bit on x86-64. No `mul_add` in here.
 
+pub(crate) mod buckets;
 pub(crate) mod calendar;
 pub(crate) mod format;
 pub(crate) mod go_math;

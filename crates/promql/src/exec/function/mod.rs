@@ -1,5 +1,6 @@
 //! The functions of the language, one family per file; `table.rs` says which code is behind which name.
 
+pub(crate) mod histogram;
 pub(crate) mod info;
 pub(crate) mod interpolate;
 pub(crate) mod math;

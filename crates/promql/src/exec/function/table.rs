@@ -2,7 +2,7 @@
 
 use ferula_promql_syntax::ast::Span;
 
-use super::math;
+use super::{histogram, math};
 use crate::QueryError;
 use crate::exec::build::{self, Scope};
 use crate::exec::context::QueryContext;
@@ -78,4 +78,4 @@ pub(crate) fn implementation(name: &str) -> Option<Implementation> {
 }
 
 /// The families, each knowing its own names.
-const FAMILIES: &[fn(&str) -> Option<Implementation>] = &[math::implementation];
+const FAMILIES: &[fn(&str) -> Option<Implementation>] = &[histogram::implementation, math::implementation];

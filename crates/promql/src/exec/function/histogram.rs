@@ -1,0 +1,462 @@
+//! Functions that look inside histograms: `histogram_quantile(s)`, `histogram_fraction`, and `histogram_count`, `_sum`,
+//! `_avg`, `_stddev`, `_stdvar`.
+//!
+//! The first two take classic histograms as well: series that agree in all labels but `le` are the buckets of one.
+//! A native and a classic histogram with the same labels at the same time are both left out, with a warning.
+
+use std::collections::HashMap;
+
+use ferula_model::labels::{BUCKET_LABEL, METRIC_NAME};
+use ferula_model::number::format_g;
+use ferula_model::{FloatHistogram, LabelSet};
+use ferula_promql_syntax::ast::Span;
+
+use super::table::{CallArguments, Implementation};
+use crate::engine::Grid;
+use crate::exec::batch::{Batch, RowRef};
+use crate::exec::bitmap;
+use crate::exec::context::QueryContext;
+use crate::exec::merge::{MergeSameLabels, Sameness};
+use crate::exec::operator::{BoxOperator, Operator, Replay, collect};
+use crate::exec::scalars::Scalars;
+use crate::exec::series::{SeriesTable, without_metadata};
+use crate::numeric::buckets::{
+    Bucket, Forced, NanRemark, bucket_fraction, bucket_quantile, histogram_fraction, histogram_quantile,
+    histogram_variance,
+};
+use crate::{Annotation, QueryError};
+
+/// The functions of this file by name.
+pub(super) fn implementation(name: &str) -> Option<Implementation> {
+    Some(match name {
+        "histogram_count" => Implementation::Operator(|call| number_of(call, |h| h.count)),
+        "histogram_sum" => Implementation::Operator(|call| number_of(call, |h| h.sum)),
+        "histogram_avg" => Implementation::Operator(|call| number_of(call, |h| h.sum / h.count)),
+        "histogram_stdvar" => Implementation::Operator(|call| number_of(call, histogram_variance)),
+        "histogram_stddev" => {
+            Implementation::Operator(|call| number_of(call, |h| histogram_variance(h).sqrt()))
+        }
+        "histogram_quantile" => Implementation::Operator(|call| {
+            let quantile = Quantile::new(call, 0, None)?;
+            look_inside(call, 1, Question::Quantiles(vec![quantile]))
+        }),
+        "histogram_quantiles" => Implementation::Operator(|call| {
+            let label = call.string(1)?;
+            let quantiles: Result<Vec<Quantile>, QueryError> =
+                (2..call.len()).map(|index| Quantile::new(call, index, Some(label))).collect();
+            look_inside(call, 0, Question::Quantiles(quantiles?))
+        }),
+        "histogram_fraction" => Implementation::Operator(|call| {
+            let question = Question::Fraction { lower: call.scalar(0)?, upper: call.scalar(1)? };
+            look_inside(call, 2, question)
+        }),
+        _ => return None,
+    })
+}
+
+/// One float for every histogram; floats are left out.
+fn number_of<'q>(
+    call: &CallArguments<'_, 'q>,
+    number: fn(&FloatHistogram) -> f64,
+) -> Result<BoxOperator<'q>, QueryError> {
+    let steps = call.scope.steps();
+    let numbers =
+        NumberOf { inner: call.vector(0)?, number, series: SeriesTable::new(), read: Batch::new(steps) };
+    Ok(Box::new(MergeSameLabels::new(Box::new(numbers), Sameness::AtOneStep)))
+}
+
+struct NumberOf<'q> {
+    inner: BoxOperator<'q>,
+    number: fn(&FloatHistogram) -> f64,
+    series: SeriesTable,
+    read: Batch,
+}
+
+impl Operator for NumberOf<'_> {
+    fn series(&self) -> &SeriesTable {
+        &self.series
+    }
+
+    fn next(&mut self, query: &QueryContext<'_>, out: &mut Batch) -> Result<bool, QueryError> {
+        out.clear();
+        while out.is_empty() {
+            if !self.inner.next(query, &mut self.read)? {
+                return Ok(false);
+            }
+            for entry in self.inner.series().since(self.series.len()) {
+                // Only the name goes here, not type and unit.
+                let labels = if query.features.delayed_name_removal {
+                    entry.labels.clone()
+                } else {
+                    entry.labels.without(METRIC_NAME)
+                };
+                self.series.push(labels, true);
+            }
+            for row in self.read.iter() {
+                let Some(histograms) = row.histograms.filter(|row| !row.steps.is_empty()) else { continue };
+                let mut numbers = out.push(row.series);
+                for (step, histogram) in histograms.iter() {
+                    numbers.set_float(step, (self.number)(histogram));
+                }
+            }
+        }
+        Ok(true)
+    }
+}
+
+/// What is asked of every histogram.
+enum Question {
+    Quantiles(Vec<Quantile>),
+    Fraction { lower: Scalars, upper: Scalars },
+}
+
+/// One quantile to be computed.
+struct Quantile {
+    at: Scalars,
+    /// Label that says which quantile it is, for `histogram_quantiles`.
+    label: Option<String>,
+}
+
+impl Quantile {
+    /// The scalar argument with this index; warns when it is no quantile.
+    fn new(call: &CallArguments<'_, '_>, index: usize, label: Option<&str>) -> Result<Quantile, QueryError> {
+        let at = call.scalar(index)?;
+        for step in 0..call.scope.steps() {
+            let q = at.at(step);
+            if !(0.0..=1.0).contains(&q) {
+                call.query.annotate(Annotation::invalid_quantile(q, call.span(index)));
+            }
+        }
+        Ok(Quantile { at, label: label.map(str::to_owned) })
+    }
+}
+
+fn look_inside<'q>(
+    call: &CallArguments<'_, 'q>,
+    argument: usize,
+    question: Question,
+) -> Result<BoxOperator<'q>, QueryError> {
+    Ok(Box::new(LookInside {
+        inner: call.vector(argument)?,
+        question,
+        span: call.span(argument),
+        steps: call.scope.steps(),
+        grid: call.scope.grid,
+        result: None,
+        series: SeriesTable::new(),
+    }))
+}
+
+struct LookInside<'q> {
+    inner: BoxOperator<'q>,
+    question: Question,
+    span: Span,
+    steps: usize,
+    grid: Grid,
+    result: Option<Replay>,
+    /// The table before there is a result.
+    series: SeriesTable,
+}
+
+impl Operator for LookInside<'_> {
+    fn series(&self) -> &SeriesTable {
+        self.result.as_ref().map_or(&self.series, |result| &result.series)
+    }
+
+    fn next(&mut self, query: &QueryContext<'_>, out: &mut Batch) -> Result<bool, QueryError> {
+        if self.result.is_none() {
+            self.result = Some(self.evaluate(query)?);
+        }
+        Ok(self.result.as_mut().is_some_and(|result| result.next(out)))
+    }
+}
+
+/// A classic histogram: its labels without `le`, and its buckets as bound and row.
+struct Classic {
+    labels: LabelSet,
+    buckets: Vec<(f64, usize)>,
+    /// Row of the native histogram with the same labels.
+    native: Option<usize>,
+}
+
+impl LookInside<'_> {
+    fn evaluate(&mut self, query: &QueryContext<'_>) -> Result<Replay, QueryError> {
+        let before = query.samples.current();
+        let rows = collect(&mut *self.inner, self.steps, query)?;
+        let table = self.inner.series();
+        let classic = self.gather(&rows, table, query);
+        // All quantiles of a classic histogram at once, because one changes the buckets for the next.
+        let mut of_classic = Vec::with_capacity(classic.len());
+        for histogram in &classic {
+            query.check()?;
+            of_classic.push(self.answer_classic(histogram, &rows, query));
+        }
+        let mut results = Results::default();
+        for part in 0..self.question.parts() {
+            for row in rows.iter().filter(|row| row.histograms.is_some()) {
+                let labels = table.labels(row.series);
+                let meeting = classic.iter().find(|histogram| histogram.labels == *labels);
+                let values = self.answer_native(row, part, labels.metric_name(), query, |step| {
+                    meeting.is_some_and(|histogram| has_bucket(histogram, &rows, step))
+                });
+                results.add(&self.question, part, labels, &values, query);
+            }
+            for (histogram, values) in classic.iter().zip(&of_classic) {
+                results.add(&self.question, part, &histogram.labels, &values[part], query);
+            }
+        }
+        query.account.reserve(Batch::bytes_for(results.labels.len(), self.steps))?;
+        let replay = results.finish(self.steps)?;
+        query.samples.settle(before, replay.rows.samples())?;
+        Ok(replay)
+    }
+
+    /// Classic histograms among the rows, in order of their first bucket. Warns about floats that are no bucket, and
+    /// about steps where a native histogram has the same labels.
+    fn gather(&self, rows: &Batch, table: &SeriesTable, query: &QueryContext<'_>) -> Vec<Classic> {
+        let mut found: Vec<Classic> = Vec::new();
+        let mut by_labels: HashMap<LabelSet, usize> = HashMap::new();
+        for (index, row) in rows.iter().enumerate().filter(|(_, row)| !bitmap::is_empty(row.present)) {
+            let labels = table.labels(row.series);
+            let le = labels.value(BUCKET_LABEL);
+            let Some(upper) = parse_float(le) else {
+                let name = shown_name(labels.metric_name(), query);
+                query.annotate(Annotation::bad_bucket_label(name, le, self.span));
+                continue;
+            };
+            let labels = labels.without(BUCKET_LABEL);
+            let place = *by_labels.entry(labels.clone()).or_insert(found.len());
+            if place == found.len() {
+                found.push(Classic { labels, buckets: Vec::new(), native: None });
+            }
+            found[place].buckets.push((upper, index));
+        }
+        for (index, row) in rows.iter().enumerate() {
+            let (Some(histograms), labels) = (row.histograms, table.labels(row.series)) else { continue };
+            let Some(&place) = by_labels.get(labels) else { continue };
+            found[place].native = Some(index);
+            if histograms.iter().any(|(step, _)| has_bucket(&found[place], rows, step)) {
+                let name = shown_name(labels.metric_name(), query);
+                query.annotate(Annotation::mixed_classic_native(name, self.span));
+            }
+        }
+        found
+    }
+
+    /// The results of a native histogram for one part of the question, except where `skip` says so.
+    fn answer_native(
+        &self,
+        row: RowRef<'_>,
+        part: usize,
+        metric_name: &str,
+        query: &QueryContext<'_>,
+        skip: impl Fn(usize) -> bool,
+    ) -> Vec<(usize, f64)> {
+        let name = shown_name(metric_name, query);
+        let histograms = row.histograms.into_iter().flat_map(|row| row.iter());
+        let mut values = Vec::new();
+        for (step, histogram) in histograms.filter(|(step, _)| !skip(*step)) {
+            let value = match &self.question {
+                Question::Quantiles(quantiles) => {
+                    let (value, remark) = histogram_quantile(quantiles[part].at.at(step), histogram);
+                    let remark = remark.map(|remark| match remark {
+                        NanRemark::Result => Annotation::quantile_nan_result(name, self.span),
+                        NanRemark::Skew => Annotation::quantile_nan_skew(name, self.span),
+                    });
+                    remark.into_iter().for_each(|remark| query.annotate(remark));
+                    value
+                }
+                Question::Fraction { lower, upper } => {
+                    let (value, nans) = histogram_fraction(lower.at(step), upper.at(step), histogram);
+                    if nans {
+                        query.annotate(Annotation::fraction_nans(name, self.span));
+                    }
+                    value
+                }
+            };
+            values.push((step, value));
+        }
+        values
+    }
+
+    /// The results of a classic histogram, one list for every part of the question.
+    fn answer_classic(
+        &self,
+        histogram: &Classic,
+        rows: &Batch,
+        query: &QueryContext<'_>,
+    ) -> Vec<Vec<(usize, f64)>> {
+        let native = histogram.native.map(|index| rows.row(index));
+        let mut values = vec![Vec::new(); self.question.parts()];
+        let mut buckets = Vec::with_capacity(histogram.buckets.len());
+        for step in 0..self.steps {
+            if native.is_some_and(|row| row.histogram(step).is_some()) {
+                continue;
+            }
+            buckets.clear();
+            buckets.extend(
+                histogram.buckets.iter().filter_map(|&(upper, row)| {
+                    rows.row(row).float(step).map(|count| Bucket { upper, count })
+                }),
+            );
+            if buckets.is_empty() {
+                continue;
+            }
+            match &self.question {
+                Question::Quantiles(quantiles) => {
+                    for (quantile, values) in quantiles.iter().zip(&mut values) {
+                        let (value, forced) = bucket_quantile(quantile.at.at(step), &mut buckets);
+                        if let Some(forced) = forced {
+                            self.remark_forced(forced, step, histogram.labels.metric_name(), query);
+                        }
+                        values.push((step, value));
+                    }
+                }
+                Question::Fraction { lower, upper } => {
+                    values[0].push((step, bucket_fraction(lower.at(step), upper.at(step), &mut buckets)));
+                }
+            }
+        }
+        values
+    }
+
+    fn remark_forced(&self, forced: Forced, step: usize, metric_name: &str, query: &QueryContext<'_>) {
+        query.annotate(Annotation::forced_monotonicity(
+            shown_name(metric_name, query),
+            self.span,
+            self.grid.time(step),
+            forced.min_bucket,
+            forced.max_bucket,
+            forced.max_diff,
+        ));
+    }
+}
+
+impl Question {
+    /// How many results every histogram has.
+    fn parts(&self) -> usize {
+        match self {
+            Question::Quantiles(quantiles) => quantiles.len(),
+            Question::Fraction { .. } => 1,
+        }
+    }
+}
+
+/// The metric name for an annotation. Where names go at once, Prometheus has dropped it by then.
+fn shown_name<'n>(metric_name: &'n str, query: &QueryContext<'_>) -> &'n str {
+    if query.features.delayed_name_removal { metric_name } else { "" }
+}
+
+fn has_bucket(histogram: &Classic, rows: &Batch, step: usize) -> bool {
+    histogram.buckets.iter().any(|&(_, row)| rows.row(row).float(step).is_some())
+}
+
+/// A bound as Go parses it: too large is no number.
+fn parse_float(text: &str) -> Option<f64> {
+    let value: f64 = text.parse().ok()?;
+    let too_large = value.is_infinite() && text.bytes().any(|byte| byte.is_ascii_digit());
+    (!too_large).then_some(value)
+}
+
+/// Results by their labels, in the order in which those first come up.
+#[derive(Default)]
+struct Results {
+    labels: Vec<LabelSet>,
+    by_labels: HashMap<LabelSet, usize>,
+    points: Vec<Vec<(usize, f64)>>,
+}
+
+impl Results {
+    /// Adds results of the histogram `labels`. Its name goes now or at the end of the query; a quantile that is to be
+    /// noted becomes a label, another one at every step if it changes.
+    fn add(
+        &mut self,
+        question: &Question,
+        part: usize,
+        labels: &LabelSet,
+        values: &[(usize, f64)],
+        query: &QueryContext<'_>,
+    ) {
+        if values.is_empty() {
+            return;
+        }
+        let labels =
+            if query.features.delayed_name_removal { labels.clone() } else { without_metadata(labels) };
+        let noted = match question {
+            Question::Quantiles(quantiles) => &quantiles[part],
+            Question::Fraction { .. } => return self.row(labels).extend(values),
+        };
+        let with_label = |name: &str, q: f64| labels.to_builder().set(name, &format_open_metrics(q)).finish();
+        match (&noted.label, &noted.at) {
+            (None, _) => self.row(labels).extend(values),
+            (Some(name), Scalars::Constant(q)) => self.row(with_label(name, *q)).extend(values),
+            (Some(name), Scalars::PerStep(qs)) => {
+                for (step, value) in values {
+                    self.row(with_label(name, qs[*step])).push((*step, *value));
+                }
+            }
+        }
+    }
+
+    fn row(&mut self, labels: LabelSet) -> &mut Vec<(usize, f64)> {
+        let place = *self.by_labels.entry(labels.clone()).or_insert(self.labels.len());
+        if place == self.labels.len() {
+            self.labels.push(labels);
+            self.points.push(Vec::new());
+        }
+        &mut self.points[place]
+    }
+
+    /// All results as rows.
+    ///
+    /// # Errors
+    /// When two results of one step have the same labels.
+    fn finish(self, steps: usize) -> Result<Replay, QueryError> {
+        let (mut table, mut rows) = (SeriesTable::new(), Batch::new(steps));
+        for (labels, mut points) in self.labels.into_iter().zip(self.points) {
+            points.sort_by_key(|(step, _)| *step);
+            if points.windows(2).any(|pair| pair[0].0 == pair[1].0) {
+                return Err(QueryError::same_labelset());
+            }
+            let series = table.push(labels, true);
+            let mut row = rows.push(series);
+            points.into_iter().for_each(|(step, value)| row.set_float(step, value));
+        }
+        Ok(Replay::new(table, rows))
+    }
+}
+
+/// A number as OpenMetrics writes it: never without a point or an exponent.
+fn format_open_metrics(v: f64) -> String {
+    // −0 is written like 0.
+    let text = format_g(if v == 0.0 { 0.0 } else { v });
+    if v.is_finite() && !text.contains(['.', 'e']) { text + ".0" } else { text }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_of_labels() {
+        for (v, text) in [
+            (1.0, "1.0"),
+            (0.95, "0.95"),
+            (1e-7, "1e-07"),
+            (f64::INFINITY, "+Inf"),
+            (f64::NAN, "NaN"),
+            (-0.0, "0.0"),
+        ] {
+            assert_eq!(format_open_metrics(v), text);
+        }
+    }
+
+    #[test]
+    fn bounds() {
+        for (text, want) in
+            [("0.5", Some(0.5)), ("+Inf", Some(f64::INFINITY)), ("", None), ("1e999", None), ("x", None)]
+        {
+            assert_eq!(parse_float(text), want, "{text}");
+        }
+    }
+}
