@@ -25,6 +25,7 @@ use crate::exec::operator::BoxOperator;
 use crate::exec::scalars::Scalars;
 use crate::plan::node::AggregateNode;
 use fold::Aggregate;
+pub(crate) use sum::ResetHints;
 
 /// The operator of an aggregation.
 pub(crate) fn operator<'q>(

@@ -1,7 +1,329 @@
-//! `rate`, `increase`, `delta`, `irate`, `idelta`.
+//! `rate`, `increase`, `delta`: the change over a window, stretched to its ends.
+//!
+//! The change between the first and the last sample is stretched to the range: all the way to an end that is less
+//! than 1.1 average sample distances away, else by half a distance; a counter not below zero. Decreases of a counter
+//! are restarts from zero. With `anchored` and `smoothed` nothing is stretched (`extended_rate.rs`).
 
-use crate::Annotation;
-use crate::exec::select::window::RangeCall;
+use std::sync::Arc;
+
+use ferula_model::{CounterResetHint, FloatHistogram};
+use ferula_promql_syntax::ast::RangeExtension;
+
+use super::table::Implementation::{self, Range};
+use super::{extended_rate, interpolate, start_time};
+use crate::exec::batch::{RowMut, Value};
+use crate::exec::select::window::{Indices, RangeCall, RangeFunction, Samples, Window, Windows};
+use crate::{Annotation, QueryError};
+
+/// The functions of this file by name.
+pub(super) fn implementation(name: &str) -> Option<Implementation> {
+    Some(match name {
+        "rate" => Range(|| Box::new(Rate { counter: true, per_second: true })),
+        "increase" => Range(|| Box::new(Rate { counter: true, per_second: false })),
+        "delta" => Range(|| Box::new(Rate { counter: false, per_second: false })),
+        _ => return None,
+    })
+}
+
+/// One of the three.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Rate {
+    /// Decreases are restarts.
+    pub counter: bool,
+    /// Divided by the seconds of the range.
+    pub per_second: bool,
+}
+
+impl RangeFunction for Rate {
+    fn window(&mut self, window: &Window<'_>, call: &RangeCall<'_>) -> Result<Option<Value>, QueryError> {
+        let samples = window.samples;
+        if !samples.histograms.is_empty() && !samples.floats.is_empty() {
+            call.query.annotate(Annotation::mixed_floats_histograms(call.metric_name(), call.span));
+            return Ok(None);
+        }
+        if call.extension.is_some() {
+            return Ok(extended_rate::window(*self, window, call));
+        }
+        if samples.histograms.is_empty() {
+            return Ok(self.floats(window, call).map(Value::Float));
+        }
+        Ok(self.histograms(window, call).map(|histogram| Value::Histogram(Arc::new(histogram))))
+    }
+
+    fn row(
+        &mut self,
+        samples: Samples<'_>,
+        windows: &Windows,
+        call: &RangeCall<'_>,
+        out: &mut RowMut<'_>,
+    ) -> Result<(), QueryError> {
+        let plain = samples.histograms.is_empty()
+            && samples.float_starts.is_empty()
+            && call.extension.is_none()
+            && !windows.counts_by_step();
+        if plain {
+            self.plain_row(samples, windows, call, out);
+            return Ok(());
+        }
+        let mut indices = Indices::default();
+        for step in 0..windows.grid.steps() {
+            let window = windows.cut(samples, step, &mut indices);
+            if window.samples.is_empty() {
+                continue;
+            }
+            windows.count(&window);
+            if let Some(value) = self.window(&window, call)? {
+                out.set(step, value);
+            }
+        }
+        Ok(())
+    }
+
+    fn uses_start_timestamps(&self) -> bool {
+        self.counter
+    }
+
+    fn allows(&self, _extension: RangeExtension) -> bool {
+        true
+    }
+
+    fn expects_counter(&self) -> bool {
+        self.counter
+    }
+}
+
+/// A window as the extrapolation sees it, whatever its samples are.
+struct Sampled {
+    first_ms: i64,
+    last_ms: i64,
+    /// Number of distances between samples.
+    distances: usize,
+    /// The first value (of a histogram, its count) and the change: how a counter's zero is found.
+    first_value: f64,
+    change: f64,
+    /// The first sample is to be treated as preceded by a zero at this time.
+    zero_at_ms: Option<i64>,
+}
+
+impl Rate {
+    /// What the change is multiplied with. `None` when one sample does not say enough.
+    #[inline]
+    fn factor(self, window: &Sampled, range_start: i64, range_end: i64, range_seconds: f64) -> Option<f64> {
+        let mut to_start = (window.first_ms - range_start) as f64 / 1000.0;
+        let mut to_end = (range_end - window.last_ms) as f64 / 1000.0;
+        let mut sampled = (window.last_ms - window.first_ms) as f64 / 1000.0;
+        let distance = if window.distances > 0 { sampled / window.distances as f64 } else { 0.0 };
+        let threshold = distance * 1.1;
+        if let Some(zero_at_ms) = window.zero_at_ms {
+            to_start = 0.0;
+            sampled = (window.last_ms - zero_at_ms) as f64 / 1000.0;
+        } else if window.distances == 0 {
+            return None;
+        } else {
+            if to_start >= threshold {
+                to_start = distance / 2.0;
+            }
+            if self.counter {
+                let to_zero = if window.change > 0.0 && window.first_value >= 0.0 {
+                    sampled * (window.first_value / window.change)
+                } else {
+                    to_start
+                };
+                if to_zero < to_start {
+                    to_start = to_zero;
+                }
+            }
+        }
+        if to_end >= threshold {
+            to_end = distance / 2.0;
+        }
+        let mut factor = 1.0;
+        if sampled != 0.0 {
+            factor = (sampled + to_start + to_end) / sampled;
+        }
+        if self.per_second {
+            factor /= range_seconds;
+        }
+        Some(factor)
+    }
+
+    fn floats(self, window: &Window<'_>, call: &RangeCall<'_>) -> Option<f64> {
+        let samples = window.samples;
+        let last = samples.floats.len().checked_sub(1)?;
+        let mut change = samples.floats[last] - samples.floats[0];
+        let mut zero_at_ms = None;
+        if self.counter {
+            let starts = start_time::Starts::new(samples.float_starts, samples.float_times);
+            starts.annotate_overlap(call);
+            for at in 1..=last {
+                let before = samples.floats[at - 1];
+                if samples.floats[at] < before || starts.is_reset(at) {
+                    change += before;
+                }
+            }
+            zero_at_ms = starts.first_inside(window.range_start);
+        }
+        let sampled = Sampled {
+            first_ms: samples.float_times[0],
+            last_ms: samples.float_times[last],
+            distances: last,
+            first_value: samples.floats[0],
+            change,
+            zero_at_ms,
+        };
+        let factor = self.factor(&sampled, window.range_start, window.range_end, call.range_seconds())?;
+        if zero_at_ms.is_some() {
+            change += samples.floats[0];
+        }
+        Some(change * factor)
+    }
+
+    /// All windows of a series of floats without start timestamps. Whether a window has a restart is known from a
+    /// running count; only windows that have one look at every sample.
+    fn plain_row(self, samples: Samples<'_>, windows: &Windows, call: &RangeCall<'_>, out: &mut RowMut<'_>) {
+        let (times, values) = (samples.float_times, samples.floats);
+        let restarts = if self.counter { running_restarts(values) } else { Vec::new() };
+        let range_seconds = call.range_seconds();
+        let mut indices = Indices::default();
+        let (mut total, mut read) = (0, 0);
+        for step in 0..windows.grid.steps() {
+            let bounds = windows.cut_floats(times, step, &mut indices);
+            let (from, to) = indices.floats;
+            total += (to - from) as u64;
+            read += bounds.new as u64;
+            if to - from < 2 {
+                continue;
+            }
+            let mut change = values[to - 1] - values[from];
+            if !restarts.is_empty() && restarts[to - 1] != restarts[from] {
+                for pair in values[from..to].windows(2) {
+                    if pair[1] < pair[0] {
+                        change += pair[0];
+                    }
+                }
+            }
+            let sampled = Sampled {
+                first_ms: times[from],
+                last_ms: times[to - 1],
+                distances: to - 1 - from,
+                first_value: values[from],
+                change,
+                zero_at_ms: None,
+            };
+            if let Some(factor) = self.factor(&sampled, bounds.range_start, bounds.range_end, range_seconds) {
+                out.set_float(step, change * factor);
+            }
+        }
+        windows.count_floats(total, read);
+    }
+
+    fn histograms(self, window: &Window<'_>, call: &RangeCall<'_>) -> Option<FloatHistogram> {
+        let samples = window.samples;
+        let (times, values) = (samples.histogram_times, samples.histograms);
+        let last = values.len().checked_sub(1)?;
+        let starts =
+            start_time::Starts::new(if self.counter { samples.histogram_starts } else { &[] }, times);
+        let mut change = match last {
+            0 => None,
+            _ => Some(self.histogram_change(values, &starts, call)?),
+        };
+        let zero_at_ms = starts.first_inside(window.range_start);
+        let sampled = Sampled {
+            first_ms: times[0],
+            last_ms: times[last],
+            distances: last,
+            first_value: values[0].count,
+            change: change.as_ref().map_or(0.0, |change| change.count),
+            zero_at_ms,
+        };
+        let factor = self.factor(&sampled, window.range_start, window.range_end, call.range_seconds())?;
+        if zero_at_ms.is_some() {
+            match &mut change {
+                Some(change) => {
+                    interpolate::add(change, &values[0], call.query, call.metric_name(), call.span)?;
+                }
+                None => change = Some(FloatHistogram::clone(&values[0])),
+            }
+        }
+        let mut change = change?;
+        change.mul(factor);
+        Some(change)
+    }
+
+    /// The change between the first and last of at least two histograms, restarts added.
+    fn histogram_change(
+        self,
+        values: &[Arc<FloatHistogram>],
+        starts: &start_time::Starts<'_>,
+        call: &RangeCall<'_>,
+    ) -> Option<FloatHistogram> {
+        let (query, name, span) = (call.query, call.metric_name(), call.span);
+        let last = values.last()?;
+        let is_gauge = |histogram: &FloatHistogram| histogram.counter_reset_hint == CounterResetHint::Gauge;
+        if self.counter && (is_gauge(&values[0]) || is_gauge(last)) {
+            query.annotate(Annotation::native_not_counter(name, span));
+        }
+        let mut first = values[0].clone();
+        if self.counter && (starts.is_reset(1) || values[1].detect_reset(&first)) {
+            // The first sample does not count at all, whatever its buckets are.
+            first = Arc::new(FloatHistogram {
+                schema: values[1].schema,
+                custom_values: values[1].custom_values.clone(),
+                ..FloatHistogram::default()
+            });
+        }
+        let custom = first.uses_custom_buckets();
+        if last.uses_custom_buckets() != custom {
+            query.annotate(Annotation::mixed_exponential_custom(name, span));
+            return None;
+        }
+        let mut schema = first.schema.min(last.schema);
+        if self.counter {
+            for histogram in &values[1..values.len() - 1] {
+                if is_gauge(histogram) {
+                    query.annotate(Annotation::native_not_counter(name, span));
+                }
+                schema = schema.min(histogram.schema);
+                if histogram.uses_custom_buckets() != custom {
+                    query.annotate(Annotation::mixed_exponential_custom(name, span));
+                    return None;
+                }
+            }
+        }
+        let mut change = last.copy_to_schema(schema);
+        interpolate::subtract(&mut change, &first, query, name, span)?;
+        if self.counter {
+            starts.annotate_overlap(call);
+            let mut before = first;
+            for (at, histogram) in values.iter().enumerate().skip(1) {
+                if starts.is_reset(at) || histogram.detect_reset(&before) {
+                    interpolate::add(&mut change, &before, query, name, span)?;
+                }
+                before = histogram.clone();
+            }
+        } else if !is_gauge(&values[0]) || !is_gauge(last) {
+            query.annotate(Annotation::native_not_gauge(name, span));
+        }
+        change.counter_reset_hint = CounterResetHint::Gauge;
+        change.compact(0);
+        Some(change)
+    }
+}
+
+/// How many restarts there are up to each sample; empty when there is none.
+fn running_restarts(values: &[f64]) -> Vec<u32> {
+    if !values.windows(2).any(|pair| pair[1] < pair[0]) {
+        return Vec::new();
+    }
+    let mut count = 0;
+    let mut running = Vec::with_capacity(values.len());
+    running.extend(values.first().map(|_| 0));
+    for pair in values.windows(2) {
+        count += u32::from(pair[1] < pair[0]);
+        running.push(count);
+    }
+    running
+}
 
 /// An info for metrics that do not look like counters.
 pub(crate) fn annotate_non_counter(call: &RangeCall<'_>) {

@@ -2,7 +2,10 @@
 
 use ferula_promql_syntax::ast::Span;
 
-use super::{histogram, math};
+use super::{
+    absent, changes, ends_over_time, histogram, info, instant_rate, label, math, over_time, rate, regression,
+    scalar, sort, time,
+};
 use crate::QueryError;
 use crate::exec::build::{self, Scope};
 use crate::exec::context::QueryContext;
@@ -78,4 +81,19 @@ pub(crate) fn implementation(name: &str) -> Option<Implementation> {
 }
 
 /// The families, each knowing its own names.
-const FAMILIES: &[fn(&str) -> Option<Implementation>] = &[histogram::implementation, math::implementation];
+const FAMILIES: &[fn(&str) -> Option<Implementation>] = &[
+    rate::implementation,
+    instant_rate::implementation,
+    over_time::implementation,
+    ends_over_time::implementation,
+    changes::implementation,
+    regression::implementation,
+    histogram::implementation,
+    math::implementation,
+    scalar::implementation,
+    time::implementation,
+    label::implementation,
+    sort::implementation,
+    absent::implementation,
+    info::implementation,
+];

@@ -191,6 +191,15 @@ impl Window<'_> {
     }
 }
 
+/// Bounds of a window of floats.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct FloatWindow {
+    pub range_start: i64,
+    pub range_end: i64,
+    /// How many of its samples the window before did not have.
+    pub new: usize,
+}
+
 /// Where the windows of a call lie.
 pub(crate) struct Windows {
     pub grid: Grid,
@@ -247,8 +256,22 @@ impl Windows {
         }
     }
 
+    /// [`Windows::cut`] for series that have floats only; the indices say what the window is.
+    #[inline]
+    pub(crate) fn cut_floats(&self, times: &[i64], step: usize, indices: &mut Indices) -> FloatWindow {
+        let moment = self.lookup.time(self.grid.time(step));
+        let (open, closed) = (moment.saturating_sub(self.before_ms), moment.saturating_add(self.after_ms));
+        let before = indices.floats.1;
+        advance(times, &mut indices.floats, open, closed);
+        FloatWindow {
+            range_start: moment.saturating_sub(self.range_ms),
+            range_end: moment,
+            new: indices.floats.1 - before.max(indices.floats.0),
+        }
+    }
+
     /// Counts the samples of a window.
-    fn count(&self, window: &Window<'_>) {
+    pub(crate) fn count(&self, window: &Window<'_>) {
         let weigh = |histograms: &[Arc<FloatHistogram>]| {
             histograms.iter().map(|histogram| histogram.sample_weight() as u64).sum::<u64>()
         };

@@ -1,0 +1,96 @@
+//! `absent` and `absent_over_time`: one series where there is none.
+
+use ferula_model::labels::METRIC_NAME;
+use ferula_model::{LabelSet, LabelSetBuilder, MatchOp, Matcher};
+
+use super::ends_over_time::OfSamples;
+use super::table::CallArguments;
+use super::table::Implementation::{self, Operator as Operators};
+use crate::QueryError;
+use crate::exec::batch::{Batch, Value};
+use crate::exec::bitmap;
+use crate::exec::context::QueryContext;
+use crate::exec::operator::{BoxOperator, Operator};
+use crate::exec::select::window::WindowOperator;
+use crate::exec::series::SeriesTable;
+use crate::plan::node::{Node, NodeKind};
+
+/// The functions of this file by name.
+pub(super) fn implementation(name: &str) -> Option<Implementation> {
+    Some(match name {
+        "absent" => Operators(|call| Ok(Absent::operator(call.vector(0)?, call, false))),
+        "absent_over_time" => Operators(|call| {
+            let present = Box::new(OfSamples(|_| Value::Float(1.0)));
+            let inner = WindowOperator::unmerged(present, call)?;
+            Ok(Absent::operator(Box::new(inner), call, true))
+        }),
+        _ => return None,
+    })
+}
+
+struct Absent<'q> {
+    inner: BoxOperator<'q>,
+    series: SeriesTable,
+    finished: bool,
+}
+
+impl<'q> Absent<'q> {
+    fn operator(inner: BoxOperator<'q>, call: &CallArguments<'_, 'q>, drop_name: bool) -> BoxOperator<'q> {
+        let mut series = SeriesTable::new();
+        series.push(labels_of(call.node(0)), drop_name);
+        Box::new(Absent { inner, series, finished: false })
+    }
+}
+
+impl Operator for Absent<'_> {
+    fn series(&self) -> &SeriesTable {
+        &self.series
+    }
+
+    fn next(&mut self, query: &QueryContext<'_>, out: &mut Batch) -> Result<bool, QueryError> {
+        out.clear();
+        if self.finished {
+            return Ok(false);
+        }
+        self.finished = true;
+        let steps = out.steps();
+        let before = query.samples.current();
+        let mut present = vec![0; bitmap::words_for(steps)];
+        let mut batch = Batch::new(steps);
+        while self.inner.next(query, &mut batch)? {
+            query.check()?;
+            batch.iter().for_each(|row| row.add_presence_to(&mut present));
+        }
+        let row = out.push(0);
+        bitmap::fill(row.present, steps);
+        row.present.iter_mut().zip(&present).for_each(|(absent, present)| *absent &= !present);
+        row.values.fill(1.0);
+        out.drop_empty_rows();
+        query.samples.settle(before, out.samples())?;
+        Ok(!out.is_empty())
+    }
+}
+
+/// The labels that a selector fixes with `=`; none for any other expression.
+fn labels_of(node: &Node) -> LabelSet {
+    match &node.kind {
+        NodeKind::Selector(selector) => fixed_labels(&selector.matchers),
+        NodeKind::Range(range) => fixed_labels(&range.selector.matchers),
+        _ => LabelSet::empty(),
+    }
+}
+
+/// A label that is named twice is left out, whatever the matchers say.
+fn fixed_labels(matchers: &[Matcher]) -> LabelSet {
+    let mut labels = LabelSetBuilder::new();
+    let mut seen: Vec<&str> = Vec::new();
+    for matcher in matchers.iter().filter(|matcher| &*matcher.name != METRIC_NAME) {
+        if matcher.op == MatchOp::Equal && !seen.contains(&&*matcher.name) {
+            labels.set(&matcher.name, &matcher.value);
+            seen.push(&matcher.name);
+        } else {
+            labels.remove(&matcher.name);
+        }
+    }
+    labels.finish()
+}

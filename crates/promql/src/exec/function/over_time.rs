@@ -1,0 +1,209 @@
+//! `*_over_time` that look at every float of a window: sum, avg, min, max, stddev, stdvar, quantile, mad, and the times
+//! of extremes. Sums and averages also take histograms.
+
+use std::sync::Arc;
+
+use ferula_model::FloatHistogram;
+use ferula_model::histogram::HistogramError;
+
+use super::table::Implementation::{self, Range};
+use crate::annotations::HistogramOperation;
+use crate::exec::aggregate::ResetHints;
+use crate::exec::batch::Value;
+use crate::exec::select::window::{RangeCall, RangeFunction, Window};
+use crate::numeric::kahan::Kahan;
+use crate::numeric::mean::{HistogramMean, Mean};
+use crate::numeric::quantile::quantile;
+use crate::{Annotation, QueryError};
+
+/// The functions of this file by name.
+pub(super) fn implementation(name: &str) -> Option<Implementation> {
+    Some(match name {
+        "sum_over_time" => Range(|| Box::new(SumOverTime)),
+        "avg_over_time" => Range(|| Box::new(AvgOverTime)),
+        "min_over_time" => Range(|| Box::new(FloatsOnly(|w| Some(extreme(w, |cur, held| cur < held).0)))),
+        "max_over_time" => Range(|| Box::new(FloatsOnly(|w| Some(extreme(w, |cur, held| cur > held).0)))),
+        "ts_of_min_over_time" => {
+            Range(|| Box::new(FloatsOnly(|w| Some(seconds(extreme(w, |cur, held| cur <= held).1)))))
+        }
+        "ts_of_max_over_time" => {
+            Range(|| Box::new(FloatsOnly(|w| Some(seconds(extreme(w, |cur, held| cur >= held).1)))))
+        }
+        "stddev_over_time" => Range(|| Box::new(FloatsOnly(|w| Some(variance(w.samples.floats).sqrt())))),
+        "stdvar_over_time" => Range(|| Box::new(FloatsOnly(|w| Some(variance(w.samples.floats))))),
+        "mad_over_time" => Range(|| Box::new(FloatsOnly(|w| Some(median_deviation(w.samples.floats))))),
+        "quantile_over_time" => Range(|| Box::new(QuantileOverTime { values: Vec::new() })),
+        _ => return None,
+    })
+}
+
+fn seconds(ms: i64) -> f64 {
+    ms as f64 / 1000.0
+}
+
+/// A function of the floats of a window, histograms left out with an info.
+struct FloatsOnly(fn(&Window<'_>) -> Option<f64>);
+
+impl RangeFunction for FloatsOnly {
+    fn window(&mut self, window: &Window<'_>, call: &RangeCall<'_>) -> Result<Option<Value>, QueryError> {
+        if window.samples.floats.is_empty() {
+            return Ok(None);
+        }
+        annotate_ignored(window, call);
+        Ok((self.0)(window).map(Value::Float))
+    }
+}
+
+/// An info when the window also has histograms.
+pub(super) fn annotate_ignored(window: &Window<'_>, call: &RangeCall<'_>) {
+    if !window.samples.histograms.is_empty() {
+        call.query.annotate(Annotation::histograms_ignored_in_mixed_range(call.metric_name(), call.span));
+    }
+}
+
+/// The value that no other beats, and its time. NaN only when all values are.
+fn extreme(window: &Window<'_>, better: fn(f64, f64) -> bool) -> (f64, i64) {
+    let mut held = (window.samples.floats[0], window.samples.float_times[0]);
+    for (&value, &time) in window.samples.floats.iter().zip(window.samples.float_times) {
+        if better(value, held.0) || held.0.is_nan() {
+            held = (value, time);
+        }
+    }
+    held
+}
+
+/// The variance of the population, after Welford, with compensated sums.
+fn variance(values: &[f64]) -> f64 {
+    let (mut count, mut mean, mut squares) = (0.0, Kahan::ZERO, Kahan::ZERO);
+    for &value in values {
+        count += 1.0;
+        let delta = value - mean.value();
+        mean = mean.plus(delta / count);
+        squares = squares.plus(delta * (value - mean.value()));
+    }
+    squares.value() / count
+}
+
+/// The median distance to the median; NaN when any value is.
+fn median_deviation(values: &[f64]) -> f64 {
+    if values.iter().any(|value| value.is_nan()) {
+        return f64::NAN;
+    }
+    let mut values = values.to_vec();
+    let median = quantile(0.5, &mut values);
+    values.iter_mut().for_each(|value| *value = (*value - median).abs());
+    quantile(0.5, &mut values)
+}
+
+struct QuantileOverTime {
+    values: Vec<f64>,
+}
+
+impl RangeFunction for QuantileOverTime {
+    fn window(&mut self, window: &Window<'_>, call: &RangeCall<'_>) -> Result<Option<Value>, QueryError> {
+        if window.samples.floats.is_empty() {
+            return Ok(None);
+        }
+        let q = call.scalars[0].at(window.step);
+        if !(0.0..=1.0).contains(&q) {
+            call.query.annotate(Annotation::invalid_quantile(q, call.span));
+        }
+        annotate_ignored(window, call);
+        self.values.clear();
+        self.values.extend_from_slice(window.samples.floats);
+        Ok(Some(Value::Float(quantile(q, &mut self.values))))
+    }
+}
+
+/// Whether the window has samples of both kinds, which these functions refuse with a warning.
+fn is_mixed(window: &Window<'_>, call: &RangeCall<'_>) -> bool {
+    let mixed = !window.samples.floats.is_empty() && !window.samples.histograms.is_empty();
+    if mixed {
+        call.query.annotate(Annotation::mixed_floats_histograms(call.metric_name(), call.span));
+    }
+    mixed
+}
+
+/// Folds the histograms of a window, with the annotations that belong to it.
+fn fold_histograms<S>(
+    window: &Window<'_>,
+    call: &RangeCall<'_>,
+    start: impl FnOnce(&Arc<FloatHistogram>) -> S,
+    mut add: impl FnMut(&mut S, &FloatHistogram) -> Result<ferula_model::histogram::Combined, HistogramError>,
+) -> Option<S> {
+    let (first, rest) = window.samples.histograms.split_first()?;
+    let mut hints = ResetHints::default();
+    hints.see(first);
+    let (mut state, mut reconciled, mut failed) = (start(first), false, false);
+    for histogram in rest {
+        hints.see(histogram);
+        match add(&mut state, histogram) {
+            Ok(combined) => reconciled |= combined.bounds_reconciled,
+            Err(_) => {
+                failed = true;
+                break;
+            }
+        }
+    }
+    if failed {
+        call.query.annotate(Annotation::mixed_exponential_custom(call.metric_name(), call.span));
+        return None;
+    }
+    let during = HistogramOperation::Aggregation;
+    if hints.collide() {
+        call.query.annotate(Annotation::counter_reset_collision(during, call.span));
+    }
+    if reconciled {
+        call.query.annotate(Annotation::custom_buckets_reconciled(during, call.span));
+    }
+    Some(state)
+}
+
+struct SumOverTime;
+
+impl RangeFunction for SumOverTime {
+    fn window(&mut self, window: &Window<'_>, call: &RangeCall<'_>) -> Result<Option<Value>, QueryError> {
+        if is_mixed(window, call) {
+            return Ok(None);
+        }
+        if window.samples.histograms.is_empty() {
+            let sum = window.samples.floats.iter().fold(Kahan::ZERO, |sum, &value| sum.plus(value));
+            return Ok(Some(Value::Float(if sum.sum.is_infinite() { sum.sum } else { sum.value() })));
+        }
+        let sum = fold_histograms(
+            window,
+            call,
+            |first| (FloatHistogram::clone(first), None),
+            |(sum, compensation), histogram| sum.kahan_add(histogram, compensation),
+        );
+        Ok(sum.map(|(mut sum, compensation)| {
+            if let Some(compensation) = compensation {
+                // Both have one layout, so this cannot fail.
+                let _ = sum.add(&compensation);
+            }
+            Value::Histogram(Arc::new(sum))
+        }))
+    }
+}
+
+struct AvgOverTime;
+
+impl RangeFunction for AvgOverTime {
+    fn window(&mut self, window: &Window<'_>, call: &RangeCall<'_>) -> Result<Option<Value>, QueryError> {
+        if is_mixed(window, call) {
+            return Ok(None);
+        }
+        if window.samples.histograms.is_empty() {
+            let mut mean = Mean::default();
+            window.samples.floats.iter().for_each(|&value| mean.add(value));
+            return Ok(Some(Value::Float(mean.value())));
+        }
+        let mean = fold_histograms(
+            window,
+            call,
+            |first| HistogramMean::new(first.clone()),
+            |mean, histogram| mean.add(histogram),
+        );
+        Ok(mean.map(|mean| Value::Histogram(Arc::new(mean.value()))))
+    }
+}

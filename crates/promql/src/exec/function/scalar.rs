@@ -1,0 +1,94 @@
+//! Between scalars and vectors (`scalar`, `vector`), functions of scalars (`min_of`, `max_of`), and functions of
+//! floats with scalar parameters (`clamp*`, `round`).
+
+use super::math::{map_present, map_rows};
+use super::table::CallArguments;
+use super::table::Implementation::{self, Operator, Scalar};
+use crate::QueryError;
+use crate::exec::batch::Batch;
+use crate::exec::bitmap;
+use crate::exec::operator::BoxOperator;
+use crate::exec::scalars::{ScalarSeries, Scalars};
+use crate::numeric::go_math::{max, min};
+
+/// The functions of this file by name.
+pub(super) fn implementation(name: &str) -> Option<Implementation> {
+    Some(match name {
+        "scalar" => Scalar(scalar),
+        "min_of" => Scalar(|call| Ok(call.scalar(0)?.zip(&call.scalar(1)?, min))),
+        "max_of" => Scalar(|call| Ok(call.scalar(0)?.zip(&call.scalar(1)?, max))),
+        "vector" => Operator(|call| Ok(Box::new(ScalarSeries::new(call.scalar(0)?)))),
+        "clamp" => Operator(|call| clamp(call, call.scalar(1)?, call.scalar(2)?)),
+        "clamp_min" => Operator(|call| clamp(call, call.scalar(1)?, Scalars::Constant(f64::INFINITY))),
+        "clamp_max" => Operator(|call| clamp(call, Scalars::Constant(f64::NEG_INFINITY), call.scalar(1)?)),
+        "round" => Operator(round),
+        _ => return None,
+    })
+}
+
+/// The only float of a vector; NaN when there is none or more than one.
+fn scalar(call: &CallArguments<'_, '_>) -> Result<Scalars, QueryError> {
+    let (query, steps) = (call.query, call.scope.steps());
+    let before = query.samples.current();
+    let mut inner = call.vector(0)?;
+    let mut values = vec![f64::NAN; steps];
+    let words = bitmap::words_for(steps);
+    let (mut once, mut twice) = (vec![0u64; words], vec![0u64; words]);
+    let mut batch = Batch::new(steps);
+    while inner.next(query, &mut batch)? {
+        query.check()?;
+        for row in batch.iter() {
+            for (word, &present) in row.present.iter().enumerate() {
+                twice[word] |= once[word] & present;
+                once[word] |= present;
+            }
+            for step in bitmap::ones(row.present) {
+                values[step] = row.values[step];
+            }
+        }
+    }
+    for step in bitmap::ones(&twice) {
+        values[step] = f64::NAN;
+    }
+    query.samples.settle(before, steps as u64)?;
+    Ok(Scalars::PerStep(values))
+}
+
+/// Every float held between two bounds; nothing at all where the upper one is below the lower one.
+fn clamp<'q>(
+    call: &CallArguments<'_, 'q>,
+    lower: Scalars,
+    upper: Scalars,
+) -> Result<BoxOperator<'q>, QueryError> {
+    Ok(map_rows(call.vector(0)?, call.query, move |row| {
+        row.take_histograms();
+        for step in 0..row.values.len() {
+            let (lower, upper) = (lower.at(step), upper.at(step));
+            if upper < lower {
+                bitmap::clear(row.present, step);
+            } else {
+                row.values[step] = max(lower, min(upper, row.values[step]));
+            }
+        }
+    }))
+}
+
+/// Every float rounded to a multiple, halves up.
+fn round<'q>(call: &CallArguments<'_, 'q>) -> Result<BoxOperator<'q>, QueryError> {
+    let to_nearest = if call.len() > 1 { call.scalar(1)? } else { Scalars::Constant(1.0) };
+    Ok(map_rows(call.vector(0)?, call.query, move |row| {
+        row.take_histograms();
+        match &to_nearest {
+            Scalars::Constant(to) => {
+                let inverse = 1.0 / to;
+                map_present(row, |value| (value * inverse + 0.5).floor() / inverse);
+            }
+            Scalars::PerStep(to) => {
+                for (value, to) in row.values.iter_mut().zip(to) {
+                    let inverse = 1.0 / to;
+                    *value = (*value * inverse + 0.5).floor() / inverse;
+                }
+            }
+        }
+    }))
+}

@@ -1,0 +1,154 @@
+//! Parts of dates (`hour`, `month`, …), `timestamp`, `start_timestamp`, and the scalars `time` and `pi`.
+
+use std::ops::ControlFlow;
+
+use ferula_storage::{SelectionId, SeriesSamples};
+
+use super::math::{map_present, map_rows};
+use super::table::CallArguments;
+use super::table::Implementation::{self, Operator as Operators, Scalar};
+use crate::QueryError;
+use crate::exec::batch::Batch;
+use crate::exec::bitmap;
+use crate::exec::build::Scope;
+use crate::exec::context::QueryContext;
+use crate::exec::operator::{BoxOperator, Nothing, Operator};
+use crate::exec::scalars::{ScalarSeries, Scalars};
+use crate::exec::select::instant::{Cursor, read_range};
+use crate::exec::select::table;
+use crate::exec::series::SeriesTable;
+use crate::numeric::calendar::Civil;
+use crate::plan::node::{Lookup, NodeKind};
+
+/// The functions of this file by name.
+pub(super) fn implementation(name: &str) -> Option<Implementation> {
+    Some(match name {
+        "time" => Scalar(|call| {
+            let grid = call.scope.grid;
+            Ok(Scalars::per_step(grid.steps(), |step| grid.time(step) as f64 / 1000.0))
+        }),
+        "pi" => Scalar(|_| Ok(Scalars::Constant(std::f64::consts::PI))),
+        "minute" => Operators(|call| date_part(call, |date| f64::from(date.minute))),
+        "hour" => Operators(|call| date_part(call, |date| f64::from(date.hour))),
+        "day_of_week" => Operators(|call| date_part(call, |date| f64::from(date.weekday))),
+        "day_of_month" => Operators(|call| date_part(call, |date| f64::from(date.day))),
+        "day_of_year" => Operators(|call| date_part(call, |date| f64::from(date.day_of_year))),
+        "days_in_month" => Operators(|call| date_part(call, |date| f64::from(date.days_in_month()))),
+        "month" => Operators(|call| date_part(call, |date| f64::from(date.month))),
+        "year" => Operators(|call| date_part(call, |date| date.year as f64)),
+        "timestamp" => Operators(timestamp),
+        "start_timestamp" => Operators(start_timestamp),
+        _ => return None,
+    })
+}
+
+/// A part of the date that each float stands for; without an argument, of the date of the step.
+fn date_part<'q>(
+    call: &CallArguments<'_, 'q>,
+    part: fn(&Civil) -> f64,
+) -> Result<BoxOperator<'q>, QueryError> {
+    if call.len() == 0 {
+        let grid = call.scope.grid;
+        let values = Scalars::per_step(grid.steps(), |step| part(&Civil::from_unix(grid.time(step) / 1000)));
+        return Ok(Box::new(ScalarSeries::new(values)));
+    }
+    Ok(map_rows(call.vector(0)?, call.query, move |row| {
+        row.take_histograms();
+        map_present(row, |value| part(&Civil::from_unix(go_int(value))));
+    }))
+}
+
+/// Go's conversion to a 64-bit integer on x86-64: what does not fit becomes the lowest one.
+fn go_int(value: f64) -> i64 {
+    if value.is_nan() || !(-9.223_372_036_854_775_808e18..9.223_372_036_854_775_808e18).contains(&value) {
+        return i64::MIN;
+    }
+    value as i64
+}
+
+/// The time of the sample when the argument is a selector, else the time of the step.
+fn timestamp<'q>(call: &CallArguments<'_, 'q>) -> Result<BoxOperator<'q>, QueryError> {
+    if let NodeKind::Selector(selector) = &call.node(0).kind {
+        let scan = SampleTimes::new(call, selector.index, selector.lookup, false)?;
+        return Ok(map_rows(Box::new(scan), call.query, |_| {}));
+    }
+    let grid = call.scope.grid;
+    Ok(map_rows(call.vector(0)?, call.query, move |row| {
+        if let Some(histograms) = row.take_histograms() {
+            for &step in &histograms.steps {
+                bitmap::set(row.present, step as usize);
+            }
+        }
+        for (step, value) in row.values.iter_mut().enumerate() {
+            *value = grid.time(step) as f64 / 1000.0;
+        }
+    }))
+}
+
+/// The start timestamp of the sample. Only selectors have any, and only with the feature.
+fn start_timestamp<'q>(call: &CallArguments<'_, 'q>) -> Result<BoxOperator<'q>, QueryError> {
+    match &call.node(0).kind {
+        NodeKind::Selector(selector) if call.query.features.use_start_timestamps => {
+            let scan = SampleTimes::new(call, selector.index, selector.lookup, true)?;
+            Ok(map_rows(Box::new(scan), call.query, |_| {}))
+        }
+        _ => Ok(Box::<Nothing>::default()),
+    }
+}
+
+/// Like an instant selector, with the time (or start) of each sample, in seconds, in place of its value.
+struct SampleTimes {
+    series: SeriesTable,
+    selection: SelectionId,
+    lookup: Lookup,
+    starts: bool,
+    scope: Scope,
+    next_row: usize,
+}
+
+impl SampleTimes {
+    fn new(
+        call: &CallArguments<'_, '_>,
+        selector: usize,
+        lookup: Lookup,
+        starts: bool,
+    ) -> Result<Self, QueryError> {
+        let selection = call.query.selections[selector];
+        let series = table::of_selection(selection, call.query)?;
+        Ok(SampleTimes { series, selection, lookup, starts, scope: call.scope.clone(), next_row: 0 })
+    }
+}
+
+impl Operator for SampleTimes {
+    fn series(&self) -> &SeriesTable {
+        &self.series
+    }
+
+    fn next(&mut self, query: &QueryContext<'_>, out: &mut Batch) -> Result<bool, QueryError> {
+        out.clear();
+        let grid = self.scope.grid;
+        let range = read_range(&grid, self.lookup, query.lookback_ms);
+        while out.is_empty() && self.next_row < self.series.len() {
+            query.check()?;
+            let end = self.series.len().min(self.next_row + Batch::rows_wanted(grid.steps()));
+            let mut held = 0;
+            let mut sink = |row: usize, samples: &SeriesSamples| {
+                let mut cursor = Cursor::new(samples, query.lookback_ms);
+                let mut times = out.push(row);
+                for step in 0..grid.steps() {
+                    let Some(found) = cursor.find(self.lookup.time(grid.time(step))) else { continue };
+                    let time = if self.starts { found.start_timestamp() } else { found.timestamp() };
+                    times.set_float(step, time as f64 / 1000.0);
+                    self.scope.stats.add(step, 1, 1);
+                    held += 1;
+                }
+                ControlFlow::Continue(())
+            };
+            query.snapshot.read(self.selection, self.next_row..end, range, &mut sink)?;
+            query.samples.hold(held)?;
+            out.drop_empty_rows();
+            self.next_row = end;
+        }
+        Ok(!out.is_empty())
+    }
+}
