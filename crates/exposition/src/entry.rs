@@ -56,7 +56,7 @@ impl PartialEq for Series<'_> {
 }
 
 /// An exemplar as the page has it.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug)]
 pub struct ExemplarText<'a> {
     /// The labels as written, with both braces. [`crate::key::decode_exemplar`] reads them.
     pub labels: &'a [u8],
@@ -64,4 +64,11 @@ pub struct ExemplarText<'a> {
     pub value: f64,
     /// Milliseconds since the epoch, if given.
     pub timestamp: Option<i64>,
+}
+
+impl PartialEq for ExemplarText<'_> {
+    fn eq(&self, other: &Self) -> bool {
+        let parts = |e: &Self| (e.value.to_bits(), e.timestamp);
+        self.labels == other.labels && parts(self) == parts(other)
+    }
 }

@@ -163,7 +163,8 @@ fn next_name(text: &str) -> Result<Option<Name<'_>>, KeyError> {
 
 /// The inside of the quoted string that comes next, escapes unresolved, and what follows it.
 fn quoted_value(text: &str) -> Result<(&str, &str), KeyError> {
-    let inside = text.trim_start_matches(is_blank).strip_prefix('"').ok_or(KeyError)?;
+    // Behind an equals sign and a blank, the lexer passes over NULs.
+    let inside = text.trim_start_matches(|c| is_blank(c) || c == '\0').strip_prefix('"').ok_or(KeyError)?;
     let mut escaped = false;
     for (at, byte) in inside.bytes().enumerate() {
         match byte {

@@ -282,7 +282,9 @@ impl Reader {
                 continue;
             }
             self.expect("=")?;
-            self.blanks();
+            if self.blanks() > 0 {
+                self.comment_blanks();
+            }
             let value = String::from_utf8(self.quoted(self.text(), !exemplar)?).ok()?;
             labels.push(if exemplar {
                 (label, value)
