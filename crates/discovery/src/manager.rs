@@ -1,0 +1,322 @@
+//! Which providers run for which jobs, and when their finds are passed on.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use ferula_config::discovery::{DiscoveryConfigs, FileSdConfig};
+use ferula_runtime::{SharedClock, Shutdown};
+use ferula_telemetry::Registry;
+use tokio::sync::{Notify, watch};
+
+use crate::TargetGroup;
+use crate::file::{FileGroups, LOOK_INTERVAL};
+use crate::metrics::Metrics;
+
+/// The groups of every job, by its name. A job without targets has an empty list.
+pub type TargetSets = Arc<BTreeMap<String, Vec<Arc<TargetGroup>>>>;
+
+/// After an update, the next one waits at least this long…
+const DELAY_MIN: Duration = Duration::from_millis(100);
+/// … and at most this long when updates keep coming.
+const DELAY_MAX: Duration = Duration::from_secs(5);
+
+/// Runs the providers that jobs ask for. Cloning gives another handle to the same manager.
+#[derive(Clone)]
+pub struct Manager(Arc<Inner>);
+
+struct Inner {
+    clock: SharedClock,
+    shutdown: Shutdown,
+    metrics: Metrics,
+    state: Mutex<State>,
+    /// A provider found something.
+    changed: Notify,
+    sets: watch::Sender<TargetSets>,
+}
+
+#[derive(Default)]
+struct State {
+    providers: Vec<Provider>,
+    /// All jobs, also those without a provider.
+    jobs: BTreeSet<String>,
+    next_id: u64,
+}
+
+struct Provider {
+    id: u64,
+    section: Section,
+    jobs: BTreeSet<String>,
+    groups: Vec<Arc<TargetGroup>>,
+    stop: Shutdown,
+}
+
+/// One section of the configuration; equal sections share a provider.
+#[derive(Clone, PartialEq)]
+enum Section {
+    Static(Vec<Arc<TargetGroup>>),
+    File(FileSdConfig),
+}
+
+impl Manager {
+    /// A manager without jobs. `name` tells its metrics from those of other managers. Its providers stop with
+    /// `shutdown`.
+    pub fn new(name: &'static str, clock: SharedClock, registry: &Registry, shutdown: Shutdown) -> Self {
+        Manager(Arc::new(Inner {
+            clock,
+            shutdown,
+            metrics: Metrics::new(registry, name),
+            state: Mutex::default(),
+            changed: Notify::new(),
+            sets: watch::Sender::new(TargetSets::default()),
+        }))
+    }
+
+    /// Changes to exactly these jobs. Providers that are wanted again go on undisturbed; new ones start.
+    ///
+    /// Must be called within a Tokio runtime.
+    pub fn apply_config<'a>(&self, jobs: impl IntoIterator<Item = (&'a str, &'a DiscoveryConfigs)>) {
+        let mut wanted: BTreeMap<String, Vec<Section>> = BTreeMap::new();
+        for (job, configs) in jobs {
+            wanted.entry(job.to_owned()).or_default().extend(sections(configs));
+        }
+        let mut state = self.0.lock();
+        for gone in state.jobs.iter().filter(|job| !wanted.contains_key(*job)) {
+            self.0.metrics.forget_job(gone);
+        }
+        state.jobs = wanted.keys().cloned().collect();
+        for provider in &mut state.providers {
+            provider.jobs.clear();
+        }
+        for (job, sections) in wanted {
+            for section in sections {
+                self.subscribe_job(&mut state, &job, section);
+            }
+        }
+        state.providers.retain(|provider| {
+            let keep = !provider.jobs.is_empty();
+            if !keep {
+                provider.stop.request();
+            }
+            keep
+        });
+        self.0.metrics.failed_configs.set(0.0);
+        drop(state);
+        self.0.publish();
+    }
+
+    fn subscribe_job(&self, state: &mut State, job: &str, section: Section) {
+        if let Some(provider) = state.providers.iter_mut().find(|provider| provider.section == section) {
+            provider.jobs.insert(job.to_owned());
+            return;
+        }
+        state.next_id += 1;
+        let (id, stop) = (state.next_id, self.0.shutdown.child());
+        let groups = match &section {
+            Section::Static(groups) => {
+                self.0.metrics.received();
+                groups.clone()
+            }
+            Section::File(config) => {
+                tokio::spawn(run_file(self.0.clone(), id, config.clone(), stop.clone()));
+                Vec::new()
+            }
+        };
+        state.providers.push(Provider { id, section, jobs: BTreeSet::from([job.to_owned()]), groups, stop });
+    }
+
+    /// What is found, now and whenever it changes.
+    pub fn subscribe(&self) -> watch::Receiver<TargetSets> {
+        self.0.sets.subscribe()
+    }
+
+    /// Passes on what providers find, throttled, until shutdown.
+    pub async fn run(&self) {
+        let inner = &self.0;
+        let mut delay = DELAY_MIN;
+        let mut last_sent = inner.clock.elapsed();
+        loop {
+            tokio::select! {
+                () = inner.changed.notified() => {}
+                () = inner.shutdown.requested() => return,
+            }
+            let idle = inner.clock.elapsed().saturating_sub(last_sent);
+            delay = if idle > DELAY_MAX { DELAY_MIN } else { (delay * 3 / 2).min(DELAY_MAX) };
+            if idle < delay && delay > DELAY_MIN {
+                inner.metrics.delayed();
+                tokio::select! {
+                    () = inner.clock.sleep(delay - idle) => {}
+                    () = inner.shutdown.requested() => return,
+                }
+            }
+            inner.publish();
+            last_sent = inner.clock.elapsed();
+        }
+    }
+}
+
+impl Inner {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn publish(&self) {
+        // Held while sending, so that an older picture never follows a newer one.
+        let state = self.lock();
+        let mut sets: BTreeMap<String, Vec<Arc<TargetGroup>>> =
+            state.jobs.iter().map(|job| (job.clone(), Vec::new())).collect();
+        for provider in &state.providers {
+            for job in &provider.jobs {
+                let found = provider.groups.iter().filter(|group| !group.targets.is_empty());
+                sets.entry(job.clone()).or_default().extend(found.cloned());
+            }
+        }
+        let count = |groups: &[Arc<TargetGroup>]| groups.iter().map(|group| group.targets.len()).sum();
+        self.metrics
+            .sent(self.clock.now().seconds(), sets.iter().map(|(job, groups)| (job.as_str(), count(groups))));
+        self.sets.send_replace(Arc::new(sets));
+    }
+
+    /// Takes over what a provider found; an answer that comes after its provider was stopped is dropped.
+    fn found(&self, id: u64, groups: Vec<Arc<TargetGroup>>) {
+        self.metrics.received();
+        if let Some(provider) = self.lock().providers.iter_mut().find(|provider| provider.id == id) {
+            provider.groups = groups;
+        }
+        self.changed.notify_one();
+    }
+}
+
+/// The sections of a job that this build can run. The configuration was refused if it had others.
+fn sections(configs: &DiscoveryConfigs) -> Vec<Section> {
+    let static_groups: Vec<Arc<TargetGroup>> = configs
+        .static_configs
+        .iter()
+        .enumerate()
+        .map(|(index, group)| Arc::new(TargetGroup::new(index.to_string(), &group.targets, &group.labels.0)))
+        .collect();
+    let mut sections = Vec::new();
+    if !static_groups.is_empty() {
+        sections.push(Section::Static(static_groups));
+    }
+    sections.extend(configs.file_sd_configs.iter().cloned().map(Section::File));
+    sections
+}
+
+/// Reads the files of one section until it is stopped. Files are read where blocking is allowed.
+async fn run_file(manager: Arc<Inner>, id: u64, config: FileSdConfig, stop: Shutdown) {
+    let mut files = FileGroups::new(config.files.0.clone());
+    let look_interval = LOOK_INTERVAL.min(config.refresh_interval.max(Duration::from_millis(1)));
+    let mut refreshed: Option<Duration> = None;
+    loop {
+        let now = manager.clock.elapsed();
+        let due = refreshed.is_none_or(|at| now.saturating_sub(at) >= config.refresh_interval);
+        let metrics = manager.metrics.file.clone();
+        let read = tokio::task::spawn_blocking(move || {
+            let start = std::time::Instant::now();
+            let groups = (due || files.changed()).then(|| files.refresh(&metrics));
+            if groups.is_some() {
+                metrics.scan_duration.observe_duration(start.elapsed());
+            }
+            (files, groups)
+        });
+        let Ok((returned, groups)) = read.await else {
+            ferula_telemetry::error!("File discovery ended: reading its files panicked", discovery = "file");
+            return;
+        };
+        files = returned;
+        if let Some(groups) = groups {
+            refreshed = Some(now);
+            manager.found(id, groups);
+        }
+        tokio::select! {
+            () = manager.clock.sleep(look_interval) => {}
+            () = stop.requested() => return,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ferula_config::Config;
+    use ferula_model::Timestamp;
+    use ferula_runtime::SimClock;
+
+    use super::*;
+
+    struct Bed {
+        clock: SimClock,
+        manager: Manager,
+        shutdown: Shutdown,
+    }
+
+    fn bed() -> Bed {
+        let clock = SimClock::at(Timestamp::from_millis(0));
+        let shutdown = Shutdown::new();
+        let manager = Manager::new("scrape", Arc::new(clock.clone()), &Registry::new(), shutdown.clone());
+        Bed { clock, manager, shutdown }
+    }
+
+    impl Bed {
+        fn apply(&self, yaml: &str) {
+            let config = Config::parse(yaml).expect("a good configuration");
+            self.manager.apply_config(config.scrape_configs.iter().map(|job| (job.job_name.as_str(), &job.discovery)));
+        }
+
+        fn shown(&self) -> Vec<String> {
+            let sets = self.manager.subscribe().borrow().clone();
+            sets.iter()
+                .map(|(job, groups)| {
+                    let targets: Vec<&str> =
+                        groups.iter().flat_map(|g| g.targets.iter().map(|t| t.value("__address__"))).collect();
+                    format!("{job}: {}", targets.join(","))
+                })
+                .collect()
+        }
+    }
+
+    #[tokio::test]
+    async fn static_targets_are_there_at_once_and_follow_the_configuration() {
+        let bed = bed();
+        bed.apply(
+            "scrape_configs:\n- job_name: a\n  static_configs: [{targets: [x:1, x:2]}]\n- job_name: b\n- job_name: c\n  static_configs: [{targets: [x:1, x:2]}]\n",
+        );
+        assert_eq!(bed.shown(), ["a: x:1,x:2", "b: ", "c: x:1,x:2"]);
+        assert_eq!(bed.manager.0.lock().providers.len(), 1, "equal sections share a provider");
+        bed.apply("scrape_configs:\n- job_name: a\n  static_configs: [{targets: [x:3]}]\n");
+        assert_eq!(bed.shown(), ["a: x:3"]);
+        bed.apply("");
+        assert_eq!(bed.shown(), Vec::<String>::new());
+        assert_eq!(bed.manager.0.lock().providers.len(), 0);
+    }
+
+    #[tokio::test]
+    async fn files_are_read_at_once_and_again_when_they_change() {
+        let bed = bed();
+        let folder = tempfile::tempdir().expect("a folder");
+        let file = folder.path().join("t.yml");
+        std::fs::write(&file, "- targets: [f:1]\n").expect("written");
+        let mut updates = bed.manager.subscribe();
+        bed.apply(&format!(
+            "scrape_configs:\n- job_name: a\n  file_sd_configs: [{{files: ['{}']}}]\n",
+            file.display()
+        ));
+        let runner = tokio::spawn({
+            let manager = bed.manager.clone();
+            async move { manager.run().await }
+        });
+        let has = |target: &'static str| {
+            move |sets: &TargetSets| sets["a"].iter().any(|g| g.targets.iter().any(|t| t.value("__address__") == target))
+        };
+        updates.wait_for(|sets| sets.contains_key("a")).await.expect("the manager lives");
+        updates.wait_for(has("f:1")).await.expect("the manager lives");
+        std::fs::write(&file, "- targets: [f:1, f:2]\n").expect("written");
+        // Time goes on until the change is seen: looks are every two seconds, updates are throttled.
+        tokio::select! {
+            found = updates.wait_for(has("f:2")) => { found.expect("the manager lives"); }
+            () = async { loop { bed.clock.advance_to_next(); tokio::task::yield_now().await; } } => {}
+        }
+        bed.shutdown.request();
+        runner.await.expect("the manager does not panic");
+    }
+}
