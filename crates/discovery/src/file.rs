@@ -39,6 +39,9 @@ pub enum FileError {
     /// Not the YAML that is asked for.
     #[error("{0}")]
     Yaml(#[from] ferula_config::ConfigError),
+    /// YAML is text.
+    #[error("yaml: invalid UTF-8")]
+    NotText,
     /// An item is null.
     #[error("nil target group item found")]
     NullGroup,
@@ -94,7 +97,12 @@ impl FileGroups {
                 }
                 Err(error) => {
                     metrics.read_errors.inc();
-                    ferula_telemetry::error!("Error reading file", discovery = "file", path = file, err = error);
+                    ferula_telemetry::error!(
+                        "Error reading file",
+                        discovery = "file",
+                        path = file,
+                        err = error
+                    );
                     groups.insert(file.clone(), self.groups.remove(file).unwrap_or_default());
                 }
             }
@@ -129,7 +137,8 @@ struct JsonGroup {
 
 /// Reads the groups of a file; its name says the format.
 pub fn parse(name: &str, content: &[u8]) -> Result<Vec<TargetGroup>, FileError> {
-    let groups: Vec<(Vec<String>, BTreeMap<String, String>)> = if name.to_ascii_lowercase().ends_with(".json") {
+    let groups: Vec<(Vec<String>, BTreeMap<String, String>)> = if name.to_ascii_lowercase().ends_with(".json")
+    {
         let groups: Option<Vec<Option<JsonGroup>>> = serde_json::from_slice(content)?;
         let group = |group: Option<JsonGroup>| {
             let group = group.ok_or(FileError::NullGroup)?;
@@ -137,11 +146,8 @@ pub fn parse(name: &str, content: &[u8]) -> Result<Vec<TargetGroup>, FileError> 
         };
         groups.unwrap_or_default().into_iter().map(group).collect::<Result<_, FileError>>()?
     } else {
-        let group = |group: Option<ferula_config::discovery::TargetGroup>| {
-            let group = group.ok_or(FileError::NullGroup)?;
-            Ok((group.targets, group.labels.0))
-        };
-        parse_target_groups(content)?.into_iter().map(group).collect::<Result<_, FileError>>()?
+        let text = std::str::from_utf8(content).map_err(|_| FileError::NotText)?;
+        parse_target_groups(text)?.into_iter().map(|group| (group.targets, group.labels.0)).collect()
     };
     let with_file = |labels: &LabelSet| {
         let mut labels = labels.to_builder();
@@ -174,7 +180,10 @@ mod tests {
         let from_yaml = parse("t.yml", yaml).expect("good YAML");
         assert_eq!(from_yaml.len(), 2);
         assert_eq!(from_yaml[0].source, "t.yml:0");
-        assert_eq!(from_yaml[0].labels, LabelSet::from_pairs([("__meta_filepath", "t.yml"), ("env", "prod")]));
+        assert_eq!(
+            from_yaml[0].labels,
+            LabelSet::from_pairs([("__meta_filepath", "t.yml"), ("env", "prod")])
+        );
         assert_eq!(from_yaml[1].targets, [LabelSet::from_pairs([("__address__", "c:3")])]);
         let mut from_json = parse("t.JSON", json).expect("good JSON");
         for group in &mut from_json {

@@ -134,15 +134,14 @@ impl Manager {
     pub async fn run(&self) {
         let inner = &self.0;
         let mut delay = DELAY_MIN;
-        let mut last_sent = inner.clock.elapsed();
+        let mut last_sent: Option<Duration> = None;
         loop {
             tokio::select! {
                 () = inner.changed.notified() => {}
                 () = inner.shutdown.requested() => return,
             }
-            let idle = inner.clock.elapsed().saturating_sub(last_sent);
-            delay = if idle > DELAY_MAX { DELAY_MIN } else { (delay * 3 / 2).min(DELAY_MAX) };
-            if idle < delay && delay > DELAY_MIN {
+            let idle = last_sent.map_or(Duration::MAX, |sent| inner.clock.elapsed().saturating_sub(sent));
+            if idle < delay {
                 inner.metrics.delayed();
                 tokio::select! {
                     () = inner.clock.sleep(delay - idle) => {}
@@ -150,7 +149,8 @@ impl Manager {
                 }
             }
             inner.publish();
-            last_sent = inner.clock.elapsed();
+            last_sent = Some(inner.clock.elapsed());
+            delay = if idle > DELAY_MAX { DELAY_MIN } else { (delay * 3 / 2).min(DELAY_MAX) };
         }
     }
 }
@@ -260,15 +260,19 @@ mod tests {
     impl Bed {
         fn apply(&self, yaml: &str) {
             let config = Config::parse(yaml).expect("a good configuration");
-            self.manager.apply_config(config.scrape_configs.iter().map(|job| (job.job_name.as_str(), &job.discovery)));
+            self.manager.apply_config(
+                config.scrape_configs.iter().map(|job| (job.job_name.as_str(), &job.discovery)),
+            );
         }
 
         fn shown(&self) -> Vec<String> {
             let sets = self.manager.subscribe().borrow().clone();
             sets.iter()
                 .map(|(job, groups)| {
-                    let targets: Vec<&str> =
-                        groups.iter().flat_map(|g| g.targets.iter().map(|t| t.value("__address__"))).collect();
+                    let targets: Vec<&str> = groups
+                        .iter()
+                        .flat_map(|g| g.targets.iter().map(|t| t.value("__address__")))
+                        .collect();
                     format!("{job}: {}", targets.join(","))
                 })
                 .collect()
@@ -306,7 +310,9 @@ mod tests {
             async move { manager.run().await }
         });
         let has = |target: &'static str| {
-            move |sets: &TargetSets| sets["a"].iter().any(|g| g.targets.iter().any(|t| t.value("__address__") == target))
+            move |sets: &TargetSets| {
+                sets["a"].iter().any(|g| g.targets.iter().any(|t| t.value("__address__") == target))
+            }
         };
         updates.wait_for(|sets| sets.contains_key("a")).await.expect("the manager lives");
         updates.wait_for(has("f:1")).await.expect("the manager lives");

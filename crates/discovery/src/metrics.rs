@@ -51,7 +51,9 @@ impl Metrics {
                 "prometheus_sd_updates_delayed_total",
                 "Total number of update events that couldn't be sent immediately.",
             ),
-            failed_configs: registry.gauge_vec("prometheus_sd_failed_configs", failed, &["name"]).with(&[name]),
+            failed_configs: registry
+                .gauge_vec("prometheus_sd_failed_configs", failed, &["name"])
+                .with(&[name]),
             file: FileMetrics::new(registry),
         };
         // They are there, at 0, before anything happens.
