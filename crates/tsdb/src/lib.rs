@@ -6,6 +6,7 @@
 
 pub mod blob;
 pub mod block;
+pub mod compact;
 mod db;
 pub mod disk;
 pub mod head;
@@ -13,6 +14,7 @@ pub mod head_chunks;
 pub mod postings;
 mod querier;
 pub mod recovery;
+pub mod retention;
 pub mod wal;
 
 pub use db::{CHUNKS_HEAD_DIR, Db, OpenError, Options, WAL_DIR, WBL_DIR};

@@ -204,7 +204,7 @@ impl Counts for FloatCounts {
 
     fn sample(&self, layout: &Layout, hint: CounterResetHint) -> FloatHistogram {
         if is_stale(self.sum.value) {
-            return Self::stale();
+            return FloatHistogram { counter_reset_hint: hint, ..Self::stale() };
         }
         FloatHistogram {
             counter_reset_hint: hint,

@@ -218,7 +218,7 @@ impl Counts for IntegerCounts {
 
     fn sample(&self, layout: &Layout, hint: CounterResetHint) -> Histogram {
         if is_stale(self.sum) {
-            return Self::stale();
+            return Histogram { counter_reset_hint: hint, ..Self::stale() };
         }
         let relative = |side| self.side(layout, side).iter().map(|bucket| bucket.value).collect();
         Histogram {
@@ -238,7 +238,7 @@ impl Counts for IntegerCounts {
 
     fn float_sample(&self, layout: &Layout, hint: CounterResetHint) -> FloatHistogram {
         if is_stale(self.sum) {
-            return FloatHistogram { sum: self.sum, ..FloatHistogram::default() };
+            return FloatHistogram { counter_reset_hint: hint, sum: self.sum, ..FloatHistogram::default() };
         }
         let floats = |side| self.buckets(layout, side).map(|count| count as f64).collect();
         FloatHistogram {

@@ -3,6 +3,7 @@
 use std::marker::PhantomData;
 use std::sync::Arc;
 
+use ferula_model::value::is_stale;
 use ferula_model::{CounterResetHint, FloatHistogram};
 
 use super::kind::Counts;
@@ -20,7 +21,7 @@ pub type FloatHistogramIter<'a> = HistogramSamples<'a, FloatCounts>;
 /// Samples of a histogram chunk in order: start timestamp (0 for none), timestamp, histogram. Ends after the first error.
 ///
 /// The hint of a histogram is "gauge" in a chunk of gauges. In others it is "unknown" for the first sample, because
-/// the chunk before may be missing, and "not a reset" for the others.
+/// the chunk before may be missing, and "not a reset" for the others. Staleness markers have "gauge" or "unknown".
 #[derive(Clone, Debug)]
 pub struct HistogramSamples<'a, C> {
     reader: BitReader<'a>,
@@ -79,9 +80,11 @@ impl<'a, C: Counts> HistogramSamples<'a, C> {
     }
 
     fn hint(&self) -> CounterResetHint {
+        let is_marker = self.state.as_ref().is_some_and(|(_, counts)| is_stale(counts.last_sum()));
         match (self.reset, self.index) {
             (CounterResetHint::Gauge, _) => CounterResetHint::Gauge,
             (_, 0) => CounterResetHint::Unknown,
+            _ if is_marker => CounterResetHint::Unknown,
             _ => CounterResetHint::NotReset,
         }
     }

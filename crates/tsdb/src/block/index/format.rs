@@ -109,7 +109,7 @@ impl SymbolTable {
     /// # Errors
     /// As [`from_sorted`](Self::from_sorted).
     pub fn push(&mut self, text: &str) -> Result<(), String> {
-        if self.len() > 0 && self.get(self.len() as u32 - 1).is_some_and(|last| last >= text) {
+        if !self.is_empty() && self.get(self.len() as u32 - 1).is_some_and(|last| last >= text) {
             return Err(format!("symbol {text:?} out-of-order"));
         }
         let start = u32::try_from(self.bytes.len()).ok().filter(|start| *start < u32::MAX - (8 << 10));

@@ -1,0 +1,250 @@
+//! The chunks of one series: without deleted samples, without overlaps, without crumbs.
+//!
+//! 1. [`visible`]: leaves out what is deleted or out of range. Chunks without such samples are taken as they are.
+//! 2. [`merge`]: chunks of several sources in order of time. Where chunks overlap, their samples are merged and
+//!    written anew; of samples with the same time one stays. A chunk that is there twice is taken once.
+//! 3. [`join`]: neighbouring short XOR chunks become one.
+
+use ferula_chunk::{Columns, Encoding, Sample, SampleIter, SampleValue, XorChunk, decode_xor};
+use ferula_model::CounterResetHint;
+
+use super::encode::{EncodeOptions, SampleEncoder};
+use super::heap::GoHeap;
+use crate::block::{BlockChunk, BlockError, BlockOptions, Intervals};
+
+/// Why a chunk could not be read, for an error that names the block.
+pub(super) type Unreadable = ferula_chunk::Corrupt;
+
+/// What is left of `chunks` without the deleted ranges and without what lies outside of `[min, max]`.
+pub(super) fn visible(
+    chunks: &mut Vec<BlockChunk>,
+    deleted: &Intervals,
+    (min, max): (i64, i64),
+) -> Result<(), Unreadable> {
+    let untouched = |chunk: &BlockChunk| {
+        min <= chunk.min_time && chunk.max_time <= max && !deleted.overlaps(chunk.min_time, chunk.max_time)
+    };
+    if chunks.iter().all(untouched) {
+        return Ok(());
+    }
+    let mut left = Vec::with_capacity(chunks.len());
+    for chunk in chunks.drain(..) {
+        if untouched(&chunk) {
+            left.push(chunk);
+            continue;
+        }
+        if chunk.max_time < min || max < chunk.min_time || deleted.covers(chunk.min_time, chunk.max_time) {
+            continue;
+        }
+        let mut encoder = SampleEncoder::same_as(chunk.encoding);
+        for sample in SampleIter::new(chunk.encoding, &chunk.data)? {
+            let sample = sample?;
+            let t = sample.timestamp;
+            if min <= t && t <= max && !deleted.contains(t) {
+                encoder.push(&sample);
+            }
+        }
+        left.append(&mut encoder.finish());
+    }
+    *chunks = left;
+    Ok(())
+}
+
+/// Chunks of one source that are still to be merged; never empty in the heap.
+struct Stream(std::vec::IntoIter<BlockChunk>, BlockChunk);
+
+impl Stream {
+    fn begin(chunks: Vec<BlockChunk>) -> Option<Self> {
+        let mut chunks = chunks.into_iter();
+        let first = chunks.next()?;
+        Some(Stream(chunks, first))
+    }
+
+    /// The first chunk, and the stream of the others.
+    fn advance(mut self) -> (BlockChunk, Option<Self>) {
+        match self.0.next() {
+            Some(next) => (self.1, Some(Stream(self.0, next))),
+            None => (self.1, None),
+        }
+    }
+}
+
+/// One row of chunks that do not overlap. Within a source, chunks are in order of time.
+pub(super) fn merge(
+    sources: Vec<Vec<BlockChunk>>,
+    options: EncodeOptions,
+) -> Result<Vec<BlockChunk>, Unreadable> {
+    let key = |stream: &Stream| (stream.1.min_time, stream.1.max_time);
+    let mut heap = GoHeap::new(|a: &Stream, b: &Stream| key(a) < key(b));
+    sources.into_iter().filter_map(Stream::begin).for_each(|stream| heap.push(stream));
+    let mut merged = Vec::new();
+    while let Some(stream) = heap.pop() {
+        let (first, rest) = stream.advance();
+        rest.into_iter().for_each(|rest| heap.push(rest));
+        let mut end = first.max_time;
+        let mut overlapping: Vec<BlockChunk> = Vec::new();
+        while heap.peek().is_some_and(|stream| stream.1.min_time <= end) {
+            let Some(stream) = heap.pop() else { break };
+            let (next, rest) = stream.advance();
+            rest.into_iter().for_each(|rest| heap.push(rest));
+            let previous = overlapping.last().unwrap_or(&first);
+            if !is_same(&next, previous) {
+                end = end.max(next.max_time);
+                overlapping.push(next);
+            }
+        }
+        if overlapping.is_empty() {
+            merged.push(first);
+            continue;
+        }
+        overlapping.push(first);
+        let mut encoder = SampleEncoder::new(options);
+        let mut samples = Chained::begin(&overlapping)?;
+        while let Some(sample) = samples.next()? {
+            encoder.push(&sample);
+        }
+        // The last of the new chunks may overlap what comes, so all but the first go back.
+        if let Some(stream) = Stream::begin(encoder.finish()) {
+            let (chunk, rest) = stream.advance();
+            merged.push(chunk);
+            rest.into_iter().for_each(|rest| heap.push(rest));
+        }
+    }
+    Ok(merged)
+}
+
+fn is_same(a: &BlockChunk, b: &BlockChunk) -> bool {
+    (a.min_time, a.max_time) == (b.min_time, b.max_time) && *a.data == *b.data
+}
+
+/// Samples of several chunks in order of time, one per time.
+///
+/// Follows Prometheus' chained iterator step by step, because that decides which of several samples stays.
+struct Chained<'a> {
+    heap: GoHeap<Cursor<'a>, fn(&Cursor<'_>, &Cursor<'_>) -> bool>,
+    current: Option<Cursor<'a>>,
+    last: i64,
+    begun: bool,
+}
+
+struct Cursor<'a> {
+    samples: SampleIter<'a>,
+    at: Option<Sample>,
+}
+
+impl Cursor<'_> {
+    fn advance(&mut self) -> Result<bool, Unreadable> {
+        self.at = self.samples.next().transpose()?;
+        Ok(self.at.is_some())
+    }
+
+    fn time(&self) -> i64 {
+        self.at.as_ref().map_or(i64::MAX, |sample| sample.timestamp)
+    }
+}
+
+impl<'a> Chained<'a> {
+    fn begin(chunks: &'a [BlockChunk]) -> Result<Self, Unreadable> {
+        let less: fn(&Cursor<'_>, &Cursor<'_>) -> bool = |a, b| a.time() < b.time();
+        let mut chained = Chained { heap: GoHeap::new(less), current: None, last: i64::MIN, begun: false };
+        for chunk in chunks {
+            let mut cursor = Cursor { samples: SampleIter::new(chunk.encoding, &chunk.data)?, at: None };
+            if chained.current.is_none() {
+                chained.current = Some(cursor);
+            } else if cursor.advance()? {
+                chained.heap.push(cursor);
+            }
+        }
+        Ok(chained)
+    }
+
+    fn next(&mut self) -> Result<Option<Sample>, Unreadable> {
+        let mut consecutive = self.begun;
+        self.begun = true;
+        let Some(mut cursor) = self.current.take() else { return Ok(None) };
+        loop {
+            if cursor.advance()? {
+                let time = cursor.time();
+                if time == self.last {
+                    continue;
+                }
+                if self.heap.peek().is_none_or(|top| time < top.time()) {
+                    break;
+                }
+                self.heap.push(cursor);
+            }
+            let Some(top) = self.heap.pop() else { return Ok(None) };
+            cursor = top;
+            consecutive = false;
+            if cursor.time() != self.last {
+                break;
+            }
+        }
+        self.last = cursor.time();
+        let mut sample = cursor.at.clone();
+        self.current = Some(cursor);
+        if let (false, Some(sample)) = (consecutive, &mut sample) {
+            forget_hint(sample);
+        }
+        Ok(sample)
+    }
+}
+
+/// A hint tells of the sample before in the same chunk; after a change of chunks it says nothing.
+fn forget_hint(sample: &mut Sample) {
+    let hint = match &mut sample.value {
+        SampleValue::Float(_) => return,
+        SampleValue::Histogram(value) => &mut value.counter_reset_hint,
+        SampleValue::FloatHistogram(value) => &mut value.counter_reset_hint,
+    };
+    if *hint != CounterResetHint::Gauge {
+        *hint = CounterResetHint::Unknown;
+    }
+}
+
+/// Joins neighbouring XOR chunks that have fewer than half of the samples a chunk may have.
+pub(super) fn join(chunks: Vec<BlockChunk>, options: &BlockOptions) -> Result<Vec<BlockChunk>, Unreadable> {
+    // What the head cuts has 120 samples; who asks for no more wants it as it is.
+    const AS_CUT: u16 = 120;
+    let short = |chunk: &BlockChunk| {
+        options.chunk_samples_max > AS_CUT
+            && chunk.encoding == Encoding::Xor
+            && chunk.sample_count() <= options.chunk_samples_max / 2
+    };
+    if !chunks.windows(2).any(|pair| short(&pair[0]) && short(&pair[1])) {
+        return Ok(chunks);
+    }
+    let mut joined = Vec::with_capacity(chunks.len());
+    let mut open = XorChunk::new();
+    let mut columns = Columns::default();
+    let mut chunks = chunks.into_iter().peekable();
+    while let Some(chunk) = chunks.next() {
+        let alone = open.writer().is_empty() && !chunks.peek().is_some_and(short);
+        if !short(&chunk) || alone {
+            joined.extend(open.take().map(BlockChunk::from));
+            joined.push(chunk);
+            continue;
+        }
+        columns.clear();
+        decode_xor(&chunk.data, u16::MAX, &mut columns)?;
+        for (t, value) in columns.timestamps.iter().zip(&columns.values) {
+            let full = open.writer().len() >= options.chunk_samples_max
+                || open.byte_len() + ferula_chunk::XorWriter::SAMPLE_BYTES_MAX > options.chunk_bytes_max;
+            if full {
+                joined.extend(open.take().map(BlockChunk::from));
+            }
+            open.push(*t, *value);
+        }
+    }
+    joined.extend(open.take().map(BlockChunk::from));
+    Ok(joined)
+}
+
+/// Names the block that a chunk could not be read from.
+pub(super) fn unreadable(place: &std::path::Path) -> impl Fn(Unreadable) -> BlockError + '_ {
+    move |corrupt| BlockError::corrupt(place, 0, corrupt.to_string())
+}
+
+#[cfg(test)]
+#[path = "merge_tests.rs"]
+mod tests;

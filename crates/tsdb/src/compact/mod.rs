@@ -1,0 +1,15 @@
+//! Making blocks out of blocks, and out of the head.
+//!
+//! `plan` decides which blocks become one, from what their `meta.json` say. `run` writes the one: it merges any
+//! number of sources, series by series. `merge` brings the chunks of one series together, `encode` writes samples
+//! into new chunks where old ones cannot be copied.
+
+mod encode;
+mod heap;
+mod merge;
+mod plan;
+mod run;
+
+pub use encode::{EncodeOptions, SampleEncoder};
+pub use plan::{PlanOptions, block_ranges, merged_meta, plan};
+pub use run::{BlockSource, Compactor, SeriesSource, SourceSeries, write_block};

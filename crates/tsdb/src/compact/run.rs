@@ -1,0 +1,324 @@
+//! Writing one block out of any number of sources.
+//!
+//! All sources are read once, front to back, in order of labels. In memory are: the symbol table, per source which
+//! of its symbols is which in the table (4 bytes each), and one series.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::encode::EncodeOptions;
+use super::merge::{join, merge, unreadable, visible};
+use super::plan::merged_meta;
+use crate::block::index::{SeriesEntry, SymbolTable};
+use crate::block::{
+    Block, BlockChunk, BlockError, BlockMeta, BlockOptions, BlockWriter, Intervals, Tombstones, Ulid,
+};
+use crate::disk::Disk;
+
+/// Series with their chunks, in order of labels: a block, or the head.
+pub trait SeriesSource {
+    /// The next label name or value; they rise strictly bytewise, and are numbered from 0 as they come.
+    fn next_symbol(&mut self) -> Result<Option<&str>, BlockError>;
+
+    /// Reads the next series into `series`; false when there is none. Called after the last symbol.
+    fn next_series(&mut self, series: &mut SourceSeries) -> Result<bool, BlockError>;
+
+    /// What an error about a chunk of this source names.
+    fn place(&self) -> &Path;
+}
+
+/// A series of a [`SeriesSource`].
+#[derive(Debug, Default)]
+pub struct SourceSeries {
+    /// Numbers of name and value among the source's symbols, sorted by name.
+    pub labels: Vec<(u32, u32)>,
+    /// Its chunks in order of their start.
+    pub chunks: Vec<BlockChunk>,
+    /// Its deleted ranges of time.
+    pub deleted: Intervals,
+}
+
+impl SourceSeries {
+    /// Empties it and keeps its buffers.
+    pub fn clear(&mut self) {
+        self.labels.clear();
+        self.chunks.clear();
+        self.deleted = Intervals::new();
+    }
+}
+
+/// A block as a source.
+pub struct BlockSource<'a> {
+    block: &'a Block,
+    tombstones: Arc<Tombstones>,
+    symbols: std::vec::IntoIter<u32>,
+    /// Version 1 names symbols by their place in the file.
+    numbers: HashMap<u32, u32>,
+    series: std::vec::IntoIter<u32>,
+    entry: SeriesEntry,
+}
+
+impl<'a> BlockSource<'a> {
+    /// All of the block that is not deleted now.
+    pub fn new(block: &'a Block) -> Result<Self, BlockError> {
+        let index = block.index();
+        let mut references = Vec::new();
+        let mut numbers = HashMap::new();
+        if index.version() == crate::block::index::format::VERSION_1 {
+            index.each_symbol(|reference, _| {
+                numbers.insert(reference, references.len() as u32);
+                references.push(reference);
+            })?;
+        } else {
+            references.extend(0..index.symbol_count());
+        }
+        Ok(BlockSource {
+            block,
+            tombstones: block.tombstones(),
+            symbols: references.into_iter(),
+            numbers,
+            series: index.all_postings()?.into_iter(),
+            entry: SeriesEntry::default(),
+        })
+    }
+
+    fn number(&self, reference: u32) -> u32 {
+        self.numbers.get(&reference).copied().unwrap_or(reference)
+    }
+}
+
+impl SeriesSource for BlockSource<'_> {
+    fn next_symbol(&mut self) -> Result<Option<&str>, BlockError> {
+        self.symbols.next().map(|reference| self.block.index().symbol(reference)).transpose()
+    }
+
+    fn next_series(&mut self, series: &mut SourceSeries) -> Result<bool, BlockError> {
+        let Some(number) = self.series.next() else { return Ok(false) };
+        self.block.series(number, &mut self.entry)?;
+        series.clear();
+        let labels = self.entry.labels.iter();
+        series.labels.extend(labels.map(|(name, value)| (self.number(*name), self.number(*value))));
+        for meta in &self.entry.chunks {
+            series.chunks.push(self.block.chunk(*meta)?);
+        }
+        if let Some(deleted) = self.tombstones.get(u64::from(number)) {
+            series.deleted = deleted.clone();
+        }
+        Ok(true)
+    }
+
+    fn place(&self) -> &Path {
+        self.block.dir()
+    }
+}
+
+/// A source in the merge: its next series, and what its symbols are called in the new block.
+struct Merging<'a> {
+    source: Box<dyn SeriesSource + 'a>,
+    symbols: Vec<u32>,
+    series: SourceSeries,
+    more: bool,
+}
+
+impl Merging<'_> {
+    fn advance(&mut self) -> Result<(), BlockError> {
+        self.more = self.source.next_series(&mut self.series)?;
+        if !self.more {
+            return Ok(());
+        }
+        for label in &mut self.series.labels {
+            let number = |old: u32| {
+                self.symbols.get(old as usize).copied().ok_or_else(|| {
+                    BlockError::corrupt(
+                        self.source.place(),
+                        0,
+                        format!("a series has the unknown symbol {old}"),
+                    )
+                })
+            };
+            *label = (number(label.0)?, number(label.1)?);
+        }
+        Ok(())
+    }
+}
+
+/// Writes the block that `meta` describes out of all sources; what lies outside of its range of time is left out.
+/// `None` when nothing is left. `go_on` is asked before every series; when it says no, the work is thrown away.
+pub fn write_block(
+    disk: &Arc<dyn Disk>,
+    data_dir: &Path,
+    meta: BlockMeta,
+    sources: Vec<Box<dyn SeriesSource + '_>>,
+    options: &BlockOptions,
+    go_on: &dyn Fn() -> bool,
+) -> Result<Option<BlockMeta>, BlockError> {
+    let range = (meta.min_time, meta.max_time.saturating_sub(1));
+    let (symbols, mut sources) = merge_symbols(sources)?;
+    let mut writer = BlockWriter::create(disk, data_dir, meta, symbols, options)?;
+    match add_all(&mut writer, &mut sources, range, options, go_on) {
+        Ok(()) => writer.finish(),
+        Err(error) => {
+            // The folder is not a block and the next start removes it; the first error is the one to tell.
+            let _ = writer.abandon();
+            Err(error)
+        }
+    }
+}
+
+fn add_all(
+    writer: &mut BlockWriter,
+    sources: &mut [Merging<'_>],
+    range: (i64, i64),
+    options: &BlockOptions,
+    go_on: &dyn Fn() -> bool,
+) -> Result<(), BlockError> {
+    for source in sources.iter_mut() {
+        source.advance()?;
+    }
+    let encode = EncodeOptions {
+        samples_max: options.chunk_samples_max,
+        bytes_max: options.chunk_bytes_max,
+        ..EncodeOptions::default()
+    };
+    loop {
+        if !go_on() {
+            return Err(BlockError::Refused("compaction was stopped".to_owned()));
+        }
+        let least = sources.iter().filter(|source| source.more).map(|source| &source.series.labels).min();
+        let Some(labels) = least.cloned() else { return Ok(()) };
+        let mut of_sources = Vec::new();
+        let mut place = PathBuf::new();
+        for source in sources.iter_mut().filter(|source| source.more && source.series.labels == labels) {
+            let mut chunks = std::mem::take(&mut source.series.chunks);
+            let failed = unreadable(source.source.place());
+            visible(&mut chunks, &source.series.deleted, range).map_err(failed)?;
+            place = source.source.place().to_path_buf();
+            of_sources.push(chunks);
+            source.advance()?;
+        }
+        of_sources.retain(|chunks| !chunks.is_empty());
+        let ordered =
+            |chunks: &[BlockChunk]| chunks.windows(2).all(|pair| pair[0].max_time < pair[1].min_time);
+        let chunks = match of_sources.len() {
+            0 => continue,
+            1 if ordered(&of_sources[0]) => of_sources.swap_remove(0),
+            _ => merge(of_sources, encode).map_err(unreadable(&place))?,
+        };
+        let chunks = join(chunks, options).map_err(unreadable(&place))?;
+        writer.add_series(&labels, &chunks)?;
+    }
+}
+
+/// All symbols of all sources in one table, and for each source which of its symbols is which.
+fn merge_symbols<'a>(
+    sources: Vec<Box<dyn SeriesSource + 'a>>,
+) -> Result<(SymbolTable, Vec<Merging<'a>>), BlockError> {
+    let mut table = SymbolTable::default();
+    let mut merging = Vec::with_capacity(sources.len());
+    // The next symbol of each source, as long as it has one.
+    let mut next: Vec<Option<String>> = Vec::with_capacity(sources.len());
+    for mut source in sources {
+        next.push(source.next_symbol()?.map(str::to_owned));
+        merging.push(Merging { source, symbols: Vec::new(), series: SourceSeries::default(), more: false });
+    }
+    while let Some(least) = next.iter().flatten().min().cloned() {
+        let number = u32::try_from(table.len())
+            .map_err(|_| BlockError::Refused("more than 4294967295 symbols".to_owned()))?;
+        table.push(&least).map_err(BlockError::Refused)?;
+        for (source, next) in merging.iter_mut().zip(&mut next) {
+            if next.as_deref() == Some(&least) {
+                source.symbols.push(number);
+                match source.source.next_symbol()? {
+                    Some(symbol) => {
+                        let kept = next.get_or_insert_default();
+                        kept.clear();
+                        kept.push_str(symbol);
+                    }
+                    None => *next = None,
+                }
+            }
+        }
+    }
+    Ok((table, merging))
+}
+
+/// Merges blocks on disk. Names and the decision which blocks come from the caller.
+#[derive(Clone)]
+pub struct Compactor {
+    /// Where blocks are written.
+    pub disk: Arc<dyn Disk>,
+    /// The data directory.
+    pub data_dir: PathBuf,
+    /// How blocks are written.
+    pub options: BlockOptions,
+}
+
+impl Compactor {
+    /// Writes one block in place of `blocks`, oldest first, under the name `ulid`. The sources stay; who reloads
+    /// removes them. `None` when no sample is left: then the sources are marked as deletable.
+    ///
+    /// # Errors
+    /// The sources are marked as failed, so that they are not tried again and again, unless `go_on` said no.
+    pub fn compact(
+        &self,
+        blocks: &[&Block],
+        ulid: Ulid,
+        go_on: &dyn Fn() -> bool,
+    ) -> Result<Option<BlockMeta>, BlockError> {
+        let metas: Vec<_> = blocks.iter().map(|block| block.meta()).collect();
+        let meta = merged_meta(ulid, &metas.iter().map(|meta| &**meta).collect::<Vec<_>>());
+        let written = self.write(blocks, meta, go_on);
+        match &written {
+            Ok(Some(_)) => {}
+            Ok(None) => {
+                for block in blocks {
+                    block.update_meta(|meta| meta.compaction.deletable = true)?;
+                }
+            }
+            Err(_) if !go_on() => {}
+            Err(_) => {
+                for block in blocks {
+                    // The first error is the one to tell.
+                    let _ = block.update_meta(|meta| meta.compaction.failed = true);
+                }
+            }
+        }
+        written
+    }
+
+    /// Writes the block anew without its deleted samples, under the name `ulid`. `None` when there is nothing
+    /// deleted, `Some(None)` when no sample is left; in both other cases the old block can go.
+    pub fn clean_tombstones(
+        &self,
+        block: &Block,
+        ulid: Ulid,
+        go_on: &dyn Fn() -> bool,
+    ) -> Result<Option<Option<BlockMeta>>, BlockError> {
+        if block.tombstones().is_empty() {
+            return Ok(None);
+        }
+        let old = block.meta();
+        let mut meta = BlockMeta::level_1(ulid, old.min_time, old.max_time);
+        meta.compaction.parents = vec![old.desc()];
+        meta.compaction.hints = old.compaction.hints.clone();
+        self.write(&[block], meta, go_on).map(Some)
+    }
+
+    fn write(
+        &self,
+        blocks: &[&Block],
+        meta: BlockMeta,
+        go_on: &dyn Fn() -> bool,
+    ) -> Result<Option<BlockMeta>, BlockError> {
+        let mut sources: Vec<Box<dyn SeriesSource + '_>> = Vec::new();
+        for block in blocks {
+            sources.push(Box::new(BlockSource::new(block)?));
+        }
+        write_block(&self.disk, &self.data_dir, meta, sources, &self.options, go_on)
+    }
+}
+
+#[cfg(test)]
+#[path = "run_tests.rs"]
+mod tests;
