@@ -7,7 +7,7 @@ use ferula_promqltest::{ScriptReport, run_script};
 use ferula_testkit::shared;
 
 /// Evaluations of all scripts that pass. It may only rise; at the end it is all of them.
-const PASSING_MIN: usize = 1252;
+const PASSING_MIN: usize = 2212;
 
 fn print(report: &ScriptReport) {
     eprintln!("{}: {} passed, {} failed", report.name, report.passed, report.failed.len());

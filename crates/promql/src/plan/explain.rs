@@ -59,7 +59,8 @@ fn children(node: &Node) -> Vec<&Node> {
 fn selector_text(selector: &Selector) -> String {
     let matchers: Vec<String> = selector.matchers.iter().map(ToString::to_string).collect();
     let extension = selector.extension.map(|extension| format!(" {extension:?}")).unwrap_or_default();
-    format!("{{{}}}{}{extension}", matchers.join(", "), lookup_text(selector.lookup))
+    let counts_only = if selector.counts_only { " without buckets" } else { "" };
+    format!("{{{}}}{}{extension}{counts_only}", matchers.join(", "), lookup_text(selector.lookup))
 }
 
 fn lookup_text(lookup: Lookup) -> String {

@@ -65,6 +65,7 @@ impl Lowering<'_> {
             matchers: selector.matchers.clone(),
             lookup: self.lookup(&selector.at)?,
             extension: selector.extension,
+            counts_only: false,
             index: 0,
         })
     }
@@ -147,7 +148,7 @@ fn info_selector(args: &[Node]) -> Selector {
         matchers.into_iter().partition(|matcher| &*matcher.name == METRIC_NAME);
     others.extend(crate::exec::function::info::effective_name_matchers(names));
     let lookup = args.first().and_then(first_lookup).unwrap_or(Lookup { at_ms: None, offset_ms: 0 });
-    Selector { matchers: others, lookup, extension: None, index: 0 }
+    Selector { matchers: others, lookup, extension: None, counts_only: false, index: 0 }
 }
 
 /// When the first selector of an expression looks its samples up, seen from the step of the whole expression.

@@ -4,6 +4,7 @@
 //! lower.rs      AST to nodes: durations computed, `@` and offsets as numbers, parentheses gone
 //! rewrite/      context_functions.rs   start(), end(), step(), range() become numbers
 //!               step_invariant.rs      parts that are the same at every step run once
+//!               counts_only.rs         histograms without buckets where nobody looks at them
 //! ranges.rs     which times each selector may read, for the store
 //! explain.rs    a plan as text
 //! ```
@@ -55,6 +56,7 @@ pub(crate) fn plan(
     let mut root = lower::lower(expr, grid, instant, options)?;
     rewrite::context_functions::rewrite(&mut root, grid);
     rewrite::step_invariant::rewrite(&mut root);
+    rewrite::counts_only::rewrite(&mut root);
     let selectors = ranges::requests(&mut root, grid, lookback_ms);
     let range = ranges::union(&selectors);
     Ok(Plan { root, grid, instant, lookback_ms, features: options.features, selectors, range })

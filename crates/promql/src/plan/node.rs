@@ -53,6 +53,8 @@ pub(crate) struct Selector {
     pub matchers: Vec<Matcher>,
     pub lookup: Lookup,
     pub extension: Option<RangeExtension>,
+    /// Histograms are read without their buckets.
+    pub counts_only: bool,
     /// Which of the plan's selectors it is.
     pub index: usize,
 }

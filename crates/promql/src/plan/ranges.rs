@@ -65,7 +65,9 @@ fn request(
     requests: &mut Vec<SelectorRequest>,
 ) {
     let (before_ms, after_ms) = reach(selector.extension, range_ms, lookback_ms);
-    let first_ms = selector.lookup.time(steps.first_ms).saturating_sub(before_ms).saturating_add(1);
+    // Whether a counter was reset at the first sample of a window is found with the sample at its open end.
+    let open_end_ms = i64::from(!(selector.counts_only && range_ms > 0));
+    let first_ms = selector.lookup.time(steps.first_ms).saturating_sub(before_ms).saturating_add(open_end_ms);
     let last_ms = selector.lookup.time(steps.last_ms).saturating_add(after_ms);
     selector.index = requests.len();
     requests.push(SelectorRequest {

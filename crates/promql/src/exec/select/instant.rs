@@ -16,6 +16,7 @@ use crate::exec::batch::{Batch, RowMut};
 use crate::exec::build::Scope;
 use crate::exec::context::QueryContext;
 use crate::exec::operator::{BoxOperator, Operator};
+use crate::exec::select::counts_only::{Reach, counts_only};
 use crate::exec::select::table;
 use crate::exec::series::SeriesTable;
 use crate::plan::node::{Lookup, Selector};
@@ -94,6 +95,7 @@ pub(crate) fn operator<'q>(
         series: table::of_selection(selection, query)?,
         selection,
         lookup: selector.lookup,
+        counts_only: selector.counts_only,
         scope: scope.clone(),
         next_row: 0,
     }))
@@ -103,6 +105,7 @@ struct InstantScan {
     series: SeriesTable,
     selection: SelectionId,
     lookup: Lookup,
+    counts_only: bool,
     scope: Scope,
     next_row: usize,
 }
@@ -122,6 +125,8 @@ impl Operator for InstantScan {
         out.clear();
         let grid = self.scope.grid;
         let range = read_range(&grid, self.lookup, query.lookback_ms);
+        let reach = Reach { grid, lookup: self.lookup, before_ms: query.lookback_ms - 1, after_ms: 0 };
+        let mut reduced = SeriesSamples::default();
         while out.is_empty() && self.next_row < self.series.len() {
             query.check()?;
             let end = self.series.len().min(self.next_row + Batch::rows_wanted(grid.steps()));
@@ -130,6 +135,12 @@ impl Operator for InstantScan {
                 if samples.is_empty() {
                     return ControlFlow::Continue(());
                 }
+                let samples = if self.counts_only && !samples.histograms.values.is_empty() {
+                    counts_only(samples, &reach, &mut reduced);
+                    &reduced
+                } else {
+                    samples
+                };
                 let held =
                     scan_row(samples, &grid, self.lookup, query.lookback_ms, &self.scope, &mut out.push(row));
                 if held == 0 {

@@ -1,5 +1,6 @@
 //! Reading series: the leaves of a query.
 
+pub(crate) mod counts_only;
 pub(crate) mod instant;
 pub(crate) mod range_vector;
 pub(crate) mod smoothed;

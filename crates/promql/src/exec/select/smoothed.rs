@@ -13,6 +13,7 @@ use crate::exec::build::Scope;
 use crate::exec::context::QueryContext;
 use crate::exec::function::interpolate::{interpolate, interpolate_histograms};
 use crate::exec::operator::{BoxOperator, Operator};
+use crate::exec::select::counts_only::{Reach, counts_only};
 use crate::exec::select::{instant, table};
 use crate::exec::series::SeriesTable;
 use crate::plan::node::{Lookup, Selector};
@@ -33,6 +34,7 @@ pub(crate) fn operator<'q>(
         series: table::of_selection(selection, query)?,
         selection,
         lookup: selector.lookup,
+        counts_only: selector.counts_only,
         span,
         scope: scope.clone(),
         next_row: 0,
@@ -43,6 +45,7 @@ struct SmoothedScan {
     series: SeriesTable,
     selection: SelectionId,
     lookup: Lookup,
+    counts_only: bool,
     span: Span,
     scope: Scope,
     next_row: usize,
@@ -60,11 +63,19 @@ impl Operator for SmoothedScan {
         let first = self.lookup.time(grid.start_ms).saturating_sub(lookback).saturating_add(1);
         let last = self.lookup.time(grid.time(grid.steps() - 1)).saturating_add(lookback);
         let range = TimeRange::from_millis(first, last);
+        let reach = Reach { grid, lookup: self.lookup, before_ms: lookback - 1, after_ms: lookback };
+        let mut reduced = SeriesSamples::default();
         while out.is_empty() && self.next_row < self.series.len() {
             query.check()?;
             let end = self.series.len().min(self.next_row + Batch::rows_wanted(grid.steps()));
             let mut failure = None;
             let mut sink = |row: usize, samples: &SeriesSamples| {
+                let samples = if self.counts_only && !samples.histograms.values.is_empty() {
+                    counts_only(samples, &reach, &mut reduced);
+                    &reduced
+                } else {
+                    samples
+                };
                 let smoothing = Smoothing {
                     points: points(samples),
                     labels: self.series.labels(row),

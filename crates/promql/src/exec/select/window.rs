@@ -20,6 +20,7 @@ use crate::exec::function::table::CallArguments;
 use crate::exec::merge::{MergeSameLabels, Sameness};
 use crate::exec::operator::{BoxOperator, Operator};
 use crate::exec::scalars::Scalars;
+use crate::exec::select::counts_only::{Reach, counts_only};
 use crate::exec::select::subquery::SubquerySource;
 use crate::exec::select::table;
 use crate::exec::series::{SeriesTable, computed};
@@ -295,9 +296,16 @@ impl Windows {
         self.scope.stats.by_step()
     }
 
-    /// The times that all windows together cover.
-    fn read_range(&self) -> TimeRange {
-        let first = self.lookup.time(self.grid.start_ms).saturating_sub(self.before_ms).saturating_add(1);
+    /// Which samples a reader of all windows comes by, those at the open ends included.
+    fn reach(&self) -> Reach {
+        let Windows { grid, lookup, before_ms, after_ms, .. } = *self;
+        Reach { grid, lookup, before_ms, after_ms }
+    }
+
+    /// The times that all windows together cover, with or without their open ends.
+    fn read_range(&self, with_open_ends: bool) -> TimeRange {
+        let first = self.lookup.time(self.grid.start_ms).saturating_sub(self.before_ms);
+        let first = if with_open_ends { first } else { first.saturating_add(1) };
         let last = self.lookup.time(self.grid.time(self.grid.steps() - 1));
         TimeRange::from_millis(first, last.saturating_add(self.after_ms))
     }
@@ -305,8 +313,8 @@ impl Windows {
 
 /// Where the samples come from.
 enum Source<'q> {
-    Storage { selection: SelectionId, series: SeriesTable, next_row: usize },
-    Subquery(SubquerySource<'q>),
+    Storage { selection: SelectionId, series: SeriesTable, next_row: usize, counts_only: bool },
+    Subquery(Box<SubquerySource<'q>>),
 }
 
 /// Runs a [`RangeFunction`] over all series.
@@ -352,11 +360,12 @@ impl<'q> WindowOperator<'q> {
                 check_extension(&*function, range.selector.extension, call.function.name)?;
                 let selection = query.selections[range.selector.index];
                 let series = table::of_selection(selection, query)?;
-                let source = Source::Storage { selection, series, next_row: 0 };
+                let counts_only = range.selector.counts_only;
+                let source = Source::Storage { selection, series, next_row: 0, counts_only };
                 (source, range.selector.lookup, range.range_ms, range.selector.extension)
             }
             NodeKind::Subquery(subquery) => {
-                let source = Source::Subquery(SubquerySource::new(subquery, scope, query)?);
+                let source = Source::Subquery(Box::new(SubquerySource::new(subquery, scope, query)?));
                 (source, subquery.lookup, subquery.range_ms, None)
             }
             _ => return Err(QueryError::execution("expected a range vector argument")),
@@ -414,14 +423,23 @@ impl<'q> WindowOperator<'q> {
 
     fn next_from_storage(&mut self, query: &QueryContext<'_>, out: &mut Batch) -> Result<(), QueryError> {
         let WindowOperator { function, source, windows, scalars, span, extension, scratch, .. } = self;
-        let Source::Storage { selection, series, next_row } = source else { return Ok(()) };
+        let Source::Storage { selection, series, next_row, counts_only: only } = source else {
+            return Ok(());
+        };
         let with_starts = query.features.use_start_timestamps && function.uses_start_timestamps();
-        let range = windows.read_range();
+        let (range, reach) = (windows.read_range(*only), windows.reach());
+        let mut reduced = SeriesSamples::default();
         while out.is_empty() && *next_row < series.len() {
             query.check()?;
             let end = series.len().min(*next_row + Batch::rows_wanted(windows.grid.steps()));
             let mut failure = None;
             let mut sink = |row: usize, samples: &SeriesSamples| {
+                let samples = if *only && !samples.histograms.values.is_empty() {
+                    counts_only(samples, &reach, &mut reduced);
+                    &reduced
+                } else {
+                    samples
+                };
                 let samples = Samples::without_stale(samples, scratch, with_starts);
                 let call = RangeCall {
                     labels: series.labels(row),
