@@ -17,6 +17,8 @@ pub enum ErrorKind {
     Internal,
     /// Not now, or not on this server.
     Unavailable,
+    /// The server has no room for this now; the same may work later. Prometheus has no such case.
+    Overloaded,
     /// There is no such thing.
     NotFound,
 }
@@ -30,7 +32,7 @@ impl ErrorKind {
             ErrorKind::Execution => "execution",
             ErrorKind::BadData => "bad_data",
             ErrorKind::Internal => "internal",
-            ErrorKind::Unavailable => "unavailable",
+            ErrorKind::Unavailable | ErrorKind::Overloaded => "unavailable",
             ErrorKind::NotFound => "not_found",
         }
     }
@@ -38,7 +40,7 @@ impl ErrorKind {
     /// The status of the answer. `unavailable` is 500, because Prometheus has no case for it.
     pub fn status(self) -> StatusCode {
         match self {
-            ErrorKind::Timeout => StatusCode::SERVICE_UNAVAILABLE,
+            ErrorKind::Timeout | ErrorKind::Overloaded => StatusCode::SERVICE_UNAVAILABLE,
             // Not in any standard; nginx uses it when the client has closed the connection.
             ErrorKind::Canceled => StatusCode::from_u16(499).expect("a three-digit number"),
             ErrorKind::Execution => StatusCode::UNPROCESSABLE_ENTITY,

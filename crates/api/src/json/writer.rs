@@ -94,6 +94,14 @@ impl<'a> JsonWriter<'a> {
         self.comma = false;
     }
 
+    /// A key that is not HTML-escaped.
+    pub fn plain_key(&mut self, key: &str) {
+        self.before_value();
+        push_string(&mut self.out, key, false);
+        self.out.push(b':');
+        self.comma = false;
+    }
+
     /// A string.
     pub fn string(&mut self, text: &str) {
         self.before_value();
@@ -148,6 +156,12 @@ impl<'a> JsonWriter<'a> {
         self.out.push(b'"');
         push_sample_value(&mut self.out, value);
         self.out.push(b'"');
+    }
+
+    /// JSON that is written already.
+    pub fn raw(&mut self, json: &str) {
+        self.before_value();
+        self.out.extend_from_slice(json.as_bytes());
     }
 
     /// Labels as an object, not HTML-escaped.

@@ -1,0 +1,331 @@
+//! From what a handler returns to bytes on the wire.
+//!
+//! A handler decides on a thread that may block; the same thread then writes the JSON and packs it. The first chunk
+//! is held back: an answer that fits into it is sent with its length, a longer one as a stream with back-pressure,
+//! so that a large result never exists as text as a whole.
+
+use std::convert::Infallible;
+
+use axum::body::{Body, Bytes};
+use axum::http::{HeaderMap, HeaderValue, Response, StatusCode, header};
+use ferula_telemetry::error;
+use futures_util::StreamExt;
+use futures_util::stream;
+use tokio::sync::{mpsc, oneshot};
+
+use crate::compression::{Encoding, Packer};
+use crate::error::ApiError;
+use crate::json::JsonWriter;
+
+/// What a handler returns.
+pub type Handled = Result<Answer, ApiError>;
+
+type WriteData = Box<dyn FnOnce(&mut JsonWriter<'_>) + Send>;
+
+/// A good answer.
+pub struct Answer {
+    /// Writes the value of `data`; `None` is an answer without a body.
+    data: Option<WriteData>,
+    warnings: Vec<String>,
+    infos: Vec<String>,
+}
+
+impl Answer {
+    /// An answer whose `data` is what `write` writes: exactly one JSON value.
+    pub fn json(write: impl FnOnce(&mut JsonWriter<'_>) + Send + 'static) -> Self {
+        Answer { data: Some(Box::new(write)), warnings: Vec::new(), infos: Vec::new() }
+    }
+
+    /// 204
+    pub fn no_content() -> Self {
+        Answer { data: None, warnings: Vec::new(), infos: Vec::new() }
+    }
+
+    /// Adds a warning.
+    pub fn with_warning(mut self, text: impl Into<String>) -> Self {
+        self.warnings.push(text.into());
+        self
+    }
+
+    /// Adds a warning if the result was cut.
+    pub fn truncated_if(self, cut: bool) -> Self {
+        if cut { self.with_warning("results truncated due to limit") } else { self }
+    }
+
+    /// Replaces warnings and infos.
+    pub fn with_annotations(mut self, warnings: Vec<String>, infos: Vec<String>) -> Self {
+        self.warnings = warnings;
+        self.infos = infos;
+        self
+    }
+
+    /// Writes the envelope around the data.
+    fn write(self, json: &mut JsonWriter<'_>) {
+        json.begin_object();
+        json.field("status", "success");
+        json.key("data");
+        match self.data {
+            Some(write) => write(json),
+            None => json.null(),
+        }
+        for (key, texts) in [("warnings", self.warnings), ("infos", self.infos)] {
+            if !texts.is_empty() {
+                json.key(key);
+                json.strings(texts);
+            }
+        }
+        json.end_object();
+    }
+}
+
+/// The body of an error.
+pub fn error_body(error: &ApiError) -> Vec<u8> {
+    let mut out = Vec::new();
+    let mut sink = |chunk: Vec<u8>| {
+        out.extend(chunk);
+        true
+    };
+    let mut json = JsonWriter::new(&mut sink);
+    json.begin_object();
+    json.field("status", "error");
+    json.field("errorType", error.kind.as_str());
+    json.field("error", &error.text);
+    json.end_object();
+    json.finish();
+    out
+}
+
+/// What the working thread sends first.
+enum Head {
+    NoContent,
+    Whole(StatusCode, Vec<u8>),
+    Stream(mpsc::Receiver<Bytes>),
+}
+
+/// Chunks that may wait for a slow reader.
+const CHUNKS_WAITING_MAX: usize = 4;
+
+/// Runs `work` on a thread that may block and answers with what it returns. A panic is logged and answered 500.
+pub async fn answer(
+    encoding: Encoding,
+    what: &str,
+    work: impl FnOnce() -> Handled + Send + 'static,
+) -> Response<Body> {
+    let (head_sender, head) = oneshot::channel();
+    let job = tokio::task::spawn_blocking(move || produce(work(), encoding, head_sender));
+    let head = match head.await {
+        Ok(head) => head,
+        Err(_) => {
+            let why = match job.await {
+                Err(panic) => panic_text(panic),
+                Ok(()) => "the answer was given up".to_owned(),
+            };
+            error!("panic while serving request", url = what, err = why);
+            let error = ApiError::internal("internal error");
+            Head::Whole(error.kind.status(), pack_whole(encoding, error_body(&error)))
+        }
+    };
+    response(head, encoding)
+}
+
+fn panic_text(error: tokio::task::JoinError) -> String {
+    match error.try_into_panic() {
+        Ok(payload) => payload
+            .downcast_ref::<&str>()
+            .map(|text| (*text).to_owned())
+            .or_else(|| payload.downcast_ref::<String>().cloned())
+            .unwrap_or_else(|| "panic".to_owned()),
+        Err(error) => error.to_string(),
+    }
+}
+
+fn pack_whole(encoding: Encoding, body: Vec<u8>) -> Vec<u8> {
+    let mut packer = Packer::new(encoding);
+    let mut packed = packer.push(body);
+    packed.extend(packer.finish());
+    packed
+}
+
+/// Writes the answer. Whoever waits for `head` may have gone, which ends the writing.
+fn produce(handled: Handled, encoding: Encoding, head: oneshot::Sender<Head>) {
+    let answer = match handled {
+        Ok(answer) if answer.data.is_none() => return drop(head.send(Head::NoContent)),
+        Ok(answer) => answer,
+        Err(error) => {
+            let body = pack_whole(encoding, error_body(&error));
+            return drop(head.send(Head::Whole(error.kind.status(), body)));
+        }
+    };
+    let mut out = Outlet { packer: Packer::new(encoding), first: None, head: Some(head), chunks: None };
+    let mut sink = |chunk: Vec<u8>| out.push(chunk);
+    let mut json = JsonWriter::new(&mut sink);
+    answer.write(&mut json);
+    json.finish();
+    out.finish();
+}
+
+struct Outlet {
+    packer: Packer,
+    first: Option<Vec<u8>>,
+    head: Option<oneshot::Sender<Head>>,
+    chunks: Option<mpsc::Sender<Bytes>>,
+}
+
+impl Outlet {
+    /// `false` when the client has gone.
+    fn push(&mut self, chunk: Vec<u8>) -> bool {
+        let Some(first) = self.first.take_if(|_| self.chunks.is_none()) else {
+            if self.chunks.is_none() {
+                self.first = Some(chunk);
+                return true;
+            }
+            return self.send(chunk);
+        };
+        // The second chunk: what seemed a short answer is a long one.
+        let (sender, receiver) = mpsc::channel(CHUNKS_WAITING_MAX);
+        self.chunks = Some(sender);
+        let Some(head) = self.head.take() else { return false };
+        head.send(Head::Stream(receiver)).is_ok() && self.send(first) && self.send(chunk)
+    }
+
+    fn send(&mut self, chunk: Vec<u8>) -> bool {
+        let packed = self.packer.push(chunk);
+        self.send_packed(packed)
+    }
+
+    fn send_packed(&self, packed: Vec<u8>) -> bool {
+        let Some(chunks) = &self.chunks else { return false };
+        packed.is_empty() || chunks.blocking_send(Bytes::from(packed)).is_ok()
+    }
+
+    fn finish(mut self) {
+        if let Some(head) = self.head.take() {
+            let mut whole = self.packer.push(self.first.take().unwrap_or_default());
+            whole.extend(self.packer.finish());
+            // A client that has gone needs no answer.
+            let _ = head.send(Head::Whole(StatusCode::OK, whole));
+            return;
+        }
+        let rest = std::mem::replace(&mut self.packer, Packer::Identity).finish();
+        self.send_packed(rest);
+    }
+}
+
+fn response(head: Head, encoding: Encoding) -> Response<Body> {
+    let (status, body) = match head {
+        Head::NoContent => return status_only(StatusCode::NO_CONTENT),
+        Head::Whole(status, bytes) => (status, Body::from(bytes)),
+        Head::Stream(mut chunks) => {
+            let stream = stream::poll_fn(move |context| chunks.poll_recv(context)).map(Ok::<_, Infallible>);
+            (StatusCode::OK, Body::from_stream(stream))
+        }
+    };
+    let mut response = Response::new(body);
+    *response.status_mut() = status;
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    mark_encoding(response.headers_mut(), encoding);
+    response
+}
+
+/// Says how the body is packed.
+pub fn mark_encoding(headers: &mut HeaderMap, encoding: Encoding) {
+    if let Some(name) = encoding.header() {
+        headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static(name));
+    }
+}
+
+/// An answer without a body.
+pub fn status_only(status: StatusCode) -> Response<Body> {
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = status;
+    response
+}
+
+/// An answer in plain text as Go's `http.Error` writes it: with a line end, and not to be taken for anything else.
+pub fn text_error(status: StatusCode, why: &str) -> Response<Body> {
+    let mut response = text(status, format!("{why}\n"));
+    response.headers_mut().insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    response
+}
+
+/// An answer in plain text.
+pub fn text(status: StatusCode, text: impl Into<String>) -> Response<Body> {
+    let mut response = Response::new(Body::from(text.into()));
+    *response.status_mut() = status;
+    response
+        .headers_mut()
+        .insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+    response
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Read;
+
+    use http_body_util::BodyExt;
+
+    use super::*;
+    use crate::error::ErrorKind;
+
+    async fn body(response: Response<Body>) -> Vec<u8> {
+        response.into_body().collect().await.expect("bodies here do not fail").to_bytes().to_vec()
+    }
+
+    #[tokio::test]
+    async fn short_answers_have_a_length_and_the_envelope() {
+        let work = || Ok(Answer::json(|json| json.strings(["<a>"])).truncated_if(true));
+        let response = answer(Encoding::Identity, "/x", work).await;
+        assert_eq!(response.headers()[header::CONTENT_TYPE], "application/json");
+        assert!(axum::body::HttpBody::size_hint(response.body()).exact().is_some());
+        assert_eq!(
+            String::from_utf8_lossy(&body(response).await),
+            r#"{"status":"success","data":["\u003ca\u003e"],"warnings":["results truncated due to limit"]}"#
+        );
+    }
+
+    #[tokio::test]
+    async fn long_answers_are_streamed_and_packed() {
+        let work = || Ok(Answer::json(|json| json.strings((0..100_000).map(|n| n.to_string()))));
+        let response = answer(Encoding::Gzip, "/x", work).await;
+        assert_eq!(response.headers()[header::CONTENT_ENCODING], "gzip");
+        assert_eq!(axum::body::HttpBody::size_hint(response.body()).exact(), None);
+        let mut plain = String::new();
+        let packed = body(response).await;
+        flate2::read::GzDecoder::new(&packed[..]).read_to_string(&mut plain).expect("gzip");
+        let read: serde_json::Value = serde_json::from_str(&plain).expect("JSON");
+        assert_eq!(read["data"].as_array().map(Vec::len), Some(100_000));
+        assert_eq!(read["data"][99_999], "99999");
+    }
+
+    #[tokio::test]
+    async fn a_reader_that_goes_away_ends_the_work() {
+        let (sender, done) = oneshot::channel();
+        let work = move || {
+            Ok(Answer::json(move |json| {
+                json.begin_array();
+                while !json.gone() {
+                    json.float_points(&[(1, 1.5); 100]);
+                }
+                let _ = sender.send(());
+                json.end_array();
+            }))
+        };
+        drop(answer(Encoding::Identity, "/x", work).await);
+        done.await.expect("the writer noticed that nobody reads");
+    }
+
+    #[tokio::test]
+    async fn errors_and_panics_are_answers() {
+        let refused =
+            answer(Encoding::Identity, "/x", || Err(ApiError::new(ErrorKind::Execution, "a < b"))).await;
+        assert_eq!(refused.status(), 422);
+        assert_eq!(
+            String::from_utf8_lossy(&body(refused).await),
+            r#"{"status":"error","errorType":"execution","error":"a \u003c b"}"#
+        );
+        let panicked = answer(Encoding::Identity, "/x", || panic!("oh")).await;
+        assert_eq!(panicked.status(), 500);
+        let empty = answer(Encoding::Identity, "/x", || Ok(Answer::no_content())).await;
+        assert_eq!((empty.status().as_u16(), body(empty).await.len()), (204, 0));
+    }
+}

@@ -1,0 +1,89 @@
+//! A request as handlers see it: parameters read, body read, sizes checked.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use axum::body::{Body, Bytes};
+use axum::http::{HeaderMap, Method, Request as HttpRequest, StatusCode, header};
+use http_body_util::{BodyExt, Limited};
+
+use crate::answer::text_error;
+use crate::params::Params;
+
+/// A form may have this many bytes, as in Go.
+pub const FORM_BYTES_MAX: usize = 10 << 20;
+/// A remote write body may have this many; unpacked it is bounded again.
+pub const WRITE_BYTES_MAX: usize = 32 << 20;
+
+/// The address of the client, put beside the request by the server.
+#[derive(Clone, Copy, Debug)]
+pub struct ClientAddress(pub IpAddr);
+
+/// A request.
+pub struct Request {
+    /// Its method.
+    pub method: Method,
+    /// Its path as sent, with the prefix of all routes.
+    pub path: String,
+    /// The query of its URL as sent, without `?`.
+    pub url_query: String,
+    /// Its headers.
+    pub headers: HeaderMap,
+    /// Parameters of URL and form.
+    pub params: Params,
+    /// The variable piece of the path, decoded; "" when the route has none.
+    pub path_param: String,
+    /// The body, if it is no form.
+    pub body: Bytes,
+    /// Who asks.
+    pub client: Option<IpAddr>,
+}
+
+impl Request {
+    /// Reads a request whole, within `read_timeout`.
+    ///
+    /// # Errors
+    /// The answer to give when the body is too large, too slow or broken.
+    pub async fn read(
+        request: HttpRequest<Body>,
+        body_bytes_max: usize,
+        read_timeout: Duration,
+    ) -> Result<Self, axum::http::Response<Body>> {
+        let (parts, body) = request.into_parts();
+        let limited = Limited::new(body, body_bytes_max);
+        let body = match tokio::time::timeout(read_timeout, limited.collect()).await {
+            Ok(Ok(body)) => body.to_bytes(),
+            Ok(Err(error)) if error.is::<http_body_util::LengthLimitError>() => {
+                return Err(text_error(StatusCode::PAYLOAD_TOO_LARGE, "http: request body too large"));
+            }
+            Ok(Err(error)) => return Err(text_error(StatusCode::BAD_REQUEST, &error.to_string())),
+            Err(_) => {
+                return Err(text_error(StatusCode::REQUEST_TIMEOUT, "request body was not read in time"));
+            }
+        };
+        let is_form = matches!(parts.method, Method::POST | Method::PUT | Method::PATCH)
+            && parts.headers.get(header::CONTENT_TYPE).is_some_and(is_form_type);
+        let url_query = parts.uri.query().unwrap_or("").to_owned();
+        let (form, body) = if is_form { (body, Bytes::new()) } else { (Bytes::new(), body) };
+        Ok(Request {
+            params: Params::new(&url_query, &form),
+            method: parts.method,
+            path: parts.uri.path().to_owned(),
+            url_query,
+            headers: parts.headers,
+            path_param: String::new(),
+            body,
+            client: parts.extensions.get::<ClientAddress>().map(|address| address.0),
+        })
+    }
+
+    /// A header as text, or "".
+    pub fn header(&self, name: header::HeaderName) -> &str {
+        self.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or("")
+    }
+}
+
+fn is_form_type(value: &header::HeaderValue) -> bool {
+    let media_type = value.to_str().unwrap_or("").split(';').next().unwrap_or("").trim();
+    media_type.eq_ignore_ascii_case("application/x-www-form-urlencoded")
+}

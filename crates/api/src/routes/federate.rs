@@ -1,0 +1,157 @@
+//! `federate`: the newest sample of every series that is asked for, as a page for another Prometheus.
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+use std::ops::ControlFlow;
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::http::{Response, StatusCode};
+use ferula_exposition::Format;
+use ferula_model::labels::METRIC_NAME;
+use ferula_model::number::format_g;
+use ferula_model::value::is_stale;
+use ferula_model::{LabelSet, TimeRange};
+use ferula_promql_syntax::parse_metric_selectors;
+use ferula_storage::{Hints, SeriesSamples, StorageError};
+use ferula_telemetry::error;
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+
+use super::management::page_answer;
+use crate::answer::text_error;
+use crate::api::Api;
+use crate::request::Request;
+
+/// `/federate`
+pub fn federate(api: Arc<Api>, request: Request) -> BoxFuture<'static, Response<Body>> {
+    async move {
+        let job = tokio::task::spawn_blocking(move || {
+            let page = page(&api, &request);
+            page.map(|page| page_answer(page, Format::Text, &request))
+        });
+        match job.await {
+            Ok(Ok(response)) => response,
+            Ok(Err((status, why))) => text_error(status, &why),
+            Err(err) => {
+                error!("federation failed", err = err);
+                text_error(StatusCode::INTERNAL_SERVER_ERROR, "internal error")
+            }
+        }
+    }
+    .boxed()
+}
+
+fn page(api: &Api, request: &Request) -> Result<String, (StatusCode, String)> {
+    let sets = parse_metric_selectors(request.params.all("match[]"))
+        .map_err(|error| (StatusCode::BAD_REQUEST, error.to_string()))?;
+    let failed = |error: StorageError| {
+        let status = match error {
+            StorageError::NotReady => StatusCode::SERVICE_UNAVAILABLE,
+            _ => StatusCode::INTERNAL_SERVER_ERROR,
+        };
+        (status, error.to_string())
+    };
+    let now = api.clock.now().millis();
+    let lookback = i64::try_from(api.settings.lookback_delta.as_millis()).unwrap_or(i64::MAX);
+    let range = TimeRange::from_millis(now.saturating_sub(lookback), now);
+    let store = api.store().map_err(failed)?;
+    let mut snapshot = store.queryable.snapshot(range).map_err(failed)?;
+    let hints = Hints { range: Some(range), sorted: true, labels_only: false };
+    let mut selections = Vec::with_capacity(sets.len());
+    for set in &sets {
+        selections.push(snapshot.select(set, &hints).map_err(failed)?);
+    }
+    snapshot.freeze().map_err(failed)?;
+    // Sorted by labels; one entry for a series that several selectors match.
+    let mut newest: BTreeMap<LabelSet, (i64, f64)> = BTreeMap::new();
+    for selection in selections {
+        let rows = 0..snapshot.series_count(selection);
+        let mut take = |row: usize, samples: &SeriesSamples| {
+            let floats = &samples.floats;
+            // A native histogram has no place in the text format; where it is the newest, the series is left out.
+            let last_histogram = samples.histograms.timestamps.last().copied().unwrap_or(i64::MIN);
+            if let (Some(at), Some(value)) = (floats.timestamps.last(), floats.values.last())
+                && *at > last_histogram
+                && !is_stale(*value)
+            {
+                newest.insert(snapshot.labels(selection, row), (*at, *value));
+            }
+            ControlFlow::Continue(())
+        };
+        snapshot.read(selection, rows, range, &mut take).map_err(failed)?;
+    }
+    let external =
+        api.loaded().map(|loaded| loaded.config.global.external_labels.0.clone()).unwrap_or_default();
+    Ok(write(&newest, external))
+}
+
+/// Series by name, then by labels; `instance` is there even when it is empty, so that the reader does not add its own.
+fn write(newest: &BTreeMap<LabelSet, (i64, f64)>, mut external: BTreeMap<String, String>) -> String {
+    external.entry("instance".to_owned()).or_default();
+    let mut rows: Vec<(&LabelSet, &(i64, f64))> =
+        newest.iter().filter(|(labels, _)| !labels.metric_name().is_empty()).collect();
+    rows.sort_by(|a, b| a.0.metric_name().cmp(b.0.metric_name()));
+    let mut page = String::new();
+    let mut family = "";
+    for (labels, (at, value)) in rows {
+        let name = underscored(labels.metric_name(), true);
+        if labels.metric_name() != family {
+            family = labels.metric_name();
+            push(&mut page, format_args!("# TYPE {name} untyped\n"));
+        }
+        page.push_str(&name);
+        let own = labels.iter().filter(|(name, _)| *name != METRIC_NAME);
+        let added = external.iter().filter(|(name, _)| labels.get(name).is_none());
+        let added = added.map(|(name, value)| (name.as_str(), value.as_str()));
+        for (index, (name, value)) in own.chain(added).enumerate() {
+            page.push(if index == 0 { '{' } else { ',' });
+            push(&mut page, format_args!("{}=\"", underscored(name, false)));
+            for c in value.chars() {
+                match c {
+                    '\\' => page.push_str("\\\\"),
+                    '"' => page.push_str("\\\""),
+                    '\n' => page.push_str("\\n"),
+                    c => page.push(c),
+                }
+            }
+            page.push('"');
+        }
+        push(&mut page, format_args!("}} {} {at}\n", format_g(*value)));
+    }
+    page
+}
+
+fn push(page: &mut String, text: std::fmt::Arguments<'_>) {
+    page.write_fmt(text).expect("writing to a String cannot fail");
+}
+
+/// A name as readers without UTF-8 names need it: what is not a letter, digit or `_` (or `:` in a metric's) is `_`.
+fn underscored(name: &str, metric: bool) -> String {
+    let keep = |(at, c): (usize, char)| {
+        let fits =
+            c.is_ascii_alphabetic() || c == '_' || (metric && c == ':') || (at > 0 && c.is_ascii_digit());
+        if fits { c } else { '_' }
+    };
+    name.char_indices().map(keep).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn external_labels_and_an_empty_instance_are_added_where_missing() {
+        let series = [
+            (LabelSet::from_pairs([("__name__", "up"), ("job", "a\"b"), ("instance", "x")]), (5, 1.0)),
+            (LabelSet::from_pairs([("__name__", "a.b"), ("zone", "own")]), (7, 1e6)),
+            (LabelSet::from_pairs([("nameless", "1")]), (7, 1.0)),
+        ];
+        let external = BTreeMap::from([("zone".to_owned(), "eu".to_owned())]);
+        assert_eq!(
+            write(&BTreeMap::from(series), external),
+            "# TYPE a_b untyped\na_b{zone=\"own\",instance=\"\"} 1e+06 7\n\
+             # TYPE up untyped\nup{instance=\"x\",job=\"a\\\"b\",zone=\"eu\"} 1 5\n"
+        );
+    }
+}

@@ -1,0 +1,106 @@
+//! `labels` and `label/:name/values`.
+
+use std::collections::BTreeSet;
+
+use ferula_storage::{Snapshot, StorageError};
+
+use super::{matcher_sets, optional_range};
+use crate::answer::{Answer, Handled};
+use crate::api::Api;
+use crate::error::{ApiError, ErrorKind};
+use crate::request::Request;
+use ferula_model::Matcher;
+use ferula_model::number::go_quote;
+
+/// `/api/v1/labels`
+pub fn names(api: &Api, request: &Request) -> Handled {
+    gather(api, request, |snapshot, matchers, limit| snapshot.label_names(matchers, limit))
+}
+
+/// `/api/v1/label/:name/values`
+pub fn values(api: &Api, request: &Request) -> Handled {
+    let name = unescape_name(&request.path_param);
+    if name.is_empty() || name.contains('\u{fffd}') {
+        return Err(ApiError::bad_data(format!("invalid label name: {}", go_quote(&name))));
+    }
+    gather(api, request, |snapshot, matchers, limit| snapshot.label_values(&name, matchers, limit))
+}
+
+/// Asks for each `match[]` (or once without), and puts the answers together, sorted.
+fn gather(
+    api: &Api,
+    request: &Request,
+    ask: impl Fn(&dyn Snapshot, &[Matcher], usize) -> Result<Vec<String>, StorageError>,
+) -> Handled {
+    let limit = request.params.limit()?;
+    let range = optional_range(&request.params)?;
+    let sets = matcher_sets(&request.params).map_err(ApiError::bad_data)?;
+    let store_error = |error: StorageError| ApiError::storage(&error, ErrorKind::Execution);
+    let store = api.store().map_err(store_error)?;
+    let snapshot = store.queryable.snapshot(range).map_err(store_error)?;
+    // One more than asked for, to know whether there is more.
+    let ask_limit = if limit == 0 { 0 } else { limit.saturating_add(1) };
+    let mut texts = match sets.as_slice() {
+        [] => ask(&*snapshot, &[], ask_limit).map_err(store_error)?,
+        [one] => ask(&*snapshot, one, ask_limit).map_err(store_error)?,
+        many => {
+            let mut all = BTreeSet::new();
+            for set in many {
+                all.extend(ask(&*snapshot, set, ask_limit).map_err(store_error)?);
+            }
+            all.into_iter().collect()
+        }
+    };
+    let cut = limit > 0 && texts.len() > limit;
+    if cut {
+        texts.truncate(limit);
+    }
+    Ok(Answer::json(move |json| json.strings(texts)).truncated_if(cut))
+}
+
+/// Undoes `U__`: `__` is an underscore, `_2e_` the character with that code. What is not escaped so stays as it is.
+fn unescape_name(name: &str) -> String {
+    let Some(escaped) = name.strip_prefix("U__") else { return name.to_owned() };
+    let mut out = String::with_capacity(escaped.len());
+    let mut rest = escaped;
+    while let Some(at) = rest.find('_') {
+        out.push_str(&rest[..at]);
+        rest = &rest[at + 1..];
+        if let Some(after) = rest.strip_prefix('_') {
+            out.push('_');
+            rest = after;
+            continue;
+        }
+        let decoded = rest.split_once('_').filter(|(hex, _)| !hex.is_empty() && hex.len() <= 6).and_then(
+            |(hex, after)| {
+                let code = u32::from_str_radix(hex, 16).ok()?;
+                Some((char::from_u32(code)?, after))
+            },
+        );
+        let Some((character, after)) = decoded else { return name.to_owned() };
+        out.push(character);
+        rest = after;
+    }
+    out.push_str(rest);
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn escaped_names_are_undone_and_broken_ones_stay() {
+        for (escaped, name) in [
+            ("job", "job"),
+            ("U__http_2e_status__code", "http.status_code"),
+            ("U___e9_", "é"),
+            ("U__a_zz_", "U__a_zz_"),
+            ("U__a_2e", "U__a_2e"),
+            ("U__a_110000_", "U__a_110000_"),
+            ("U__", ""),
+        ] {
+            assert_eq!(unescape_name(escaped), name);
+        }
+    }
+}

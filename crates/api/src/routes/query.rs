@@ -1,0 +1,211 @@
+//! `query` and `query_range`.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::http::Response;
+use ferula_model::Timestamp;
+use ferula_model::number::go_quote;
+use ferula_promql::{Grid, QueryError, QueryOptions, QueryValue};
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+
+use crate::answer::{self, Answer, Handled};
+use crate::api::Api;
+use crate::compression::Encoding;
+use crate::error::{ApiError, ErrorKind};
+use crate::json::result::{write_stats, write_value};
+use crate::params::Params;
+use crate::query::{Admitted, Asked, Origin, Ran, When};
+use crate::request::Request;
+
+/// At most this many steps, so that nobody asks for a million points per series.
+const STEPS_MAX: i128 = 11_000;
+/// At most this many warnings and as many infos in one answer.
+const ANNOTATIONS_MAX: usize = 10;
+
+/// `/api/v1/query`
+pub fn instant(api: Arc<Api>, request: Request) -> BoxFuture<'static, Response<Body>> {
+    let when = |params: &Params, now: i64| {
+        let at = params.time_or("time", now)?;
+        Ok(When::Instant(Timestamp::from_millis(at)))
+    };
+    run(api, request, when).boxed()
+}
+
+/// `/api/v1/query_range`
+pub fn range(api: Arc<Api>, request: Request) -> BoxFuture<'static, Response<Body>> {
+    run(api, request, |params, _| grid(params).map(When::Range)).boxed()
+}
+
+/// `start`, `end` and `step`, checked in the order in which Prometheus does.
+fn grid(params: &Params) -> Result<Grid, ApiError> {
+    const STEP_NOT_POSITIVE: &str =
+        "zero or negative query resolution step widths are not accepted. Try a positive integer";
+    let start_ms = params.time("start")?;
+    let end_ms = params.time("end")?;
+    if end_ms < start_ms {
+        return Err(ApiError::parameter("end", "end timestamp must not be before start time"));
+    }
+    let step_nanos = crate::params::parse_duration_nanos(params.first("step"))
+        .map_err(|why| ApiError::parameter("step", why))?;
+    if step_nanos <= 0 {
+        return Err(ApiError::parameter("step", STEP_NOT_POSITIVE));
+    }
+    if (i128::from(end_ms) - i128::from(start_ms)) * 1_000_000 / i128::from(step_nanos) > STEPS_MAX {
+        return Err(ApiError::bad_data(
+            "exceeded maximum resolution of 11,000 points per timeseries. Try decreasing the query resolution (?step=XX)",
+        ));
+    }
+    match step_nanos / 1_000_000 {
+        // Less than the clock can tell apart.
+        0 => Err(ApiError::parameter("step", STEP_NOT_POSITIVE)),
+        step_ms => Ok(Grid { start_ms, end_ms, step_ms }),
+    }
+}
+
+async fn run(
+    api: Arc<Api>,
+    request: Request,
+    when: impl FnOnce(&Params, i64) -> Result<When, ApiError>,
+) -> Response<Body> {
+    let encoding = Encoding::of_request(&request.headers);
+    let what = format!("{}?query={}", request.path, request.params.first("query"));
+    let prepared = prepare(&api, &request, when);
+    let admitted = match prepared {
+        Ok((asked, shape)) => api.queries.admit(asked).await.map(|admitted| (admitted, shape)),
+        Err(error) => Err(error),
+    };
+    match admitted {
+        Ok(((admitted, watch), shape)) => {
+            watch.over(answer::answer(encoding, &what, move || execute(&api, admitted, shape))).await
+        }
+        Err(error) => answer::answer(encoding, &what, move || Err(error)).await,
+    }
+}
+
+/// What of the request concerns the answer and not the query.
+struct Shape {
+    limit: usize,
+    stats: String,
+}
+
+fn prepare(
+    api: &Api,
+    request: &Request,
+    when: impl FnOnce(&Params, i64) -> Result<When, ApiError>,
+) -> Result<(Asked, Shape), ApiError> {
+    let params = &request.params;
+    let limit = params.limit()?;
+    let when = when(params, api.clock.now().millis())?;
+    let timeout = params.duration_nanos("timeout").map_err(|why| ApiError::parameter("timeout", why))?;
+    let lookback = params
+        .duration_nanos("lookback_delta")
+        .map_err(|why| ApiError::bad_data(format!("error parsing lookback delta duration: {why}")))?;
+    let stats = params.first("stats").to_owned();
+    let asked = Asked {
+        query: params.first("query").to_owned(),
+        when,
+        options: QueryOptions {
+            lookback_delta_ms: lookback.map(|nanos| nanos / 1_000_000),
+            per_step_stats: stats == "all",
+        },
+        timeout: timeout.map(|nanos| Duration::from_nanos(u64::try_from(nanos).unwrap_or(0))),
+        origin: Some(Origin {
+            client: request.client.map(|client| client.to_string()).unwrap_or_default(),
+            method: request.method.to_string(),
+            path: request.path.clone(),
+        }),
+    };
+    Ok((asked, Shape { limit, stats }))
+}
+
+fn execute(api: &Api, admitted: Admitted, shape: Shape) -> Handled {
+    let store = api.store().map_err(|error| ApiError::storage(&error, ErrorKind::Internal))?;
+    let (asked, Ran { outcome, queue_seconds, total_seconds }) = admitted.run(&*store.queryable);
+    let (mut warnings, infos) = outcome.annotations.render(&asked.query, ANNOTATIONS_MAX);
+    let mut value = outcome.result.map_err(api_error)?;
+    if truncate(&mut value, shape.limit) {
+        warnings.push("results truncated due to limit".to_owned());
+    }
+    if !matches!(shape.stats.as_str(), "" | "true" | "all") {
+        warnings.push(format!(
+            "value {} for parameter \"stats\" is deprecated and will be rejected in the next major release, use \"true\" or \"all\"",
+            go_quote(&shape.stats)
+        ));
+    }
+    let stats = outcome.stats;
+    let answer = Answer::json(move |json| {
+        json.begin_object();
+        write_value(json, &value);
+        if !shape.stats.is_empty() {
+            json.key("stats");
+            write_stats(json, &stats, queue_seconds, total_seconds);
+        }
+        json.end_object();
+    });
+    Ok(answer.with_annotations(warnings, infos))
+}
+
+/// Cuts the result to `limit` series; 0 is no limit.
+fn truncate(value: &mut QueryValue, limit: usize) -> bool {
+    let length = match value {
+        QueryValue::Vector(samples) => samples.len(),
+        QueryValue::Matrix(series) => series.len(),
+        QueryValue::Scalar { .. } | QueryValue::String { .. } => 0,
+    };
+    if limit == 0 || length <= limit {
+        return false;
+    }
+    match value {
+        QueryValue::Vector(samples) => samples.truncate(limit),
+        QueryValue::Matrix(series) => series.truncate(limit),
+        QueryValue::Scalar { .. } | QueryValue::String { .. } => {}
+    }
+    true
+}
+
+fn api_error(error: QueryError) -> ApiError {
+    let text = error.to_string();
+    let kind = match &error {
+        QueryError::Parse(_) => return ApiError::parameter("query", text),
+        QueryError::Timeout(_) => ErrorKind::Timeout,
+        QueryError::Canceled(_) => ErrorKind::Canceled,
+        QueryError::Storage(error) => return ApiError::storage(error, ErrorKind::Internal),
+        QueryError::OutOfMemory { .. } => ErrorKind::Overloaded,
+        QueryError::TooManySamples | QueryError::Execution(_) => ErrorKind::Execution,
+    };
+    ApiError::new(kind, text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn grid_of(url: &str) -> Result<Grid, String> {
+        grid(&Params::new(url, b"")).map_err(|error| error.text)
+    }
+
+    #[test]
+    fn eleven_thousand_and_one_points_are_allowed_and_no_more() {
+        assert_eq!(grid_of("start=0&end=11000&step=1").map(|grid| grid.steps()), Ok(11_001));
+        assert_eq!(grid_of("start=0&end=11000.9&step=1").map(|grid| grid.steps()), Ok(11_001));
+        assert!(grid_of("start=0&end=11001&step=1").is_err_and(|text| text.starts_with("exceeded maximum")));
+    }
+
+    #[test]
+    fn what_is_wrong_is_named() {
+        for (url, start) in [
+            ("", "invalid parameter \"start\": cannot parse \"\" to a valid timestamp"),
+            ("start=1", "invalid parameter \"end\": cannot parse \"\" to a valid timestamp"),
+            ("start=2&end=1", "invalid parameter \"end\": end timestamp must not be before start time"),
+            ("start=1&end=2", "invalid parameter \"step\": cannot parse \"\" to a valid duration"),
+            ("start=1&end=2&step=0", "invalid parameter \"step\": zero or negative"),
+            ("start=1&end=2&step=0.0005", "invalid parameter \"step\": zero or negative"),
+        ] {
+            let text = grid_of(url).expect_err(url);
+            assert!(text.starts_with(start), "{text}");
+        }
+    }
+}

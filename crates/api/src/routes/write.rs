@@ -1,0 +1,128 @@
+//! `write`: the receiver of remote write.
+
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::http::{Response, StatusCode, header};
+use ferula_telemetry::error;
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+
+use crate::answer::{status_only, text_error};
+use crate::api::Api;
+use crate::request::Request;
+
+const MEDIA_TYPE: &str = "application/x-protobuf";
+const MESSAGE_V1: &str = "prometheus.WriteRequest";
+const MESSAGE_V2: &str = "io.prometheus.write.v2.Request";
+
+/// `/api/v1/write`
+pub fn write(api: Arc<Api>, request: Request) -> BoxFuture<'static, Response<Body>> {
+    async move {
+        if !api.settings.remote_write {
+            return text_error(
+                StatusCode::NOT_FOUND,
+                "remote write receiver needs to be enabled with --web.enable-remote-write-receiver",
+            );
+        }
+        if let Err(why) = check_headers(&request) {
+            error!("Error decoding remote write request", err = why);
+            return text_error(StatusCode::UNSUPPORTED_MEDIA_TYPE, &why);
+        }
+        match tokio::task::spawn_blocking(move || store(&api, &request)).await {
+            Ok(response) => response,
+            Err(err) => {
+                error!("panic while storing a remote write request", err = err);
+                text_error(StatusCode::INTERNAL_SERVER_ERROR, "internal error")
+            }
+        }
+    }
+    .boxed()
+}
+
+fn check_headers(request: &Request) -> Result<(), String> {
+    match request.header(header::CONTENT_ENCODING) {
+        "" | "snappy" => {}
+        other => {
+            return Err(format!(
+                "{other} encoding (compression) is not accepted by this server; only snappy is acceptable"
+            ));
+        }
+    }
+    match message_of(request.header(header::CONTENT_TYPE).trim())? {
+        MESSAGE_V1 => Ok(()),
+        other => {
+            Err(format!("{other} protobuf message is not accepted by this server; only accepts {MESSAGE_V1}"))
+        }
+    }
+}
+
+/// Which message a content type announces. Without one it is the old message, as before there were two.
+fn message_of(content_type: &str) -> Result<&str, String> {
+    if content_type.is_empty() {
+        return Ok(MESSAGE_V1);
+    }
+    let mut parts = content_type.split(';');
+    if parts.next() != Some(MEDIA_TYPE) {
+        return Err(format!(
+            "expected {MEDIA_TYPE} as the first (media) part, got {content_type} content-type"
+        ));
+    }
+    for part in parts {
+        let Some((name, value)) = part.split_once('=').filter(|(_, value)| !value.contains('=')) else {
+            return Err(format!(
+                "as per https://www.rfc-editor.org/rfc/rfc9110#parameter expected parameters to be key-values, got {part} in {content_type} content-type"
+            ));
+        };
+        if name == "proto" {
+            return match value {
+                MESSAGE_V1 | MESSAGE_V2 => Ok(value),
+                other => Err(format!(
+                    "got {content_type} content type; unknown type for remote write protobuf message {other}, supported: {MESSAGE_V1}, {MESSAGE_V2}"
+                )),
+            };
+        }
+    }
+    Ok(MESSAGE_V1)
+}
+
+fn store(api: &Api, request: &Request) -> Response<Body> {
+    let store = match api.store() {
+        Ok(store) => store,
+        Err(error) => return text_error(StatusCode::INTERNAL_SERVER_ERROR, &error.to_string()),
+    };
+    match api.write.write(&*store.appendable, &request.body, api.clock.now()) {
+        Ok(_) => status_only(StatusCode::NO_CONTENT),
+        Err(error) if error.is_senders() => {
+            error!("Error decoding or storing a remote write request", err = error);
+            text_error(StatusCode::BAD_REQUEST, &error.to_string())
+        }
+        Err(error) => {
+            error!("Error while storing the remote write request", err = error);
+            text_error(StatusCode::INTERNAL_SERVER_ERROR, &error.to_string())
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn content_types_name_the_message() {
+        for (content_type, want) in [
+            ("", Ok(MESSAGE_V1)),
+            ("application/x-protobuf", Ok(MESSAGE_V1)),
+            ("application/x-protobuf;proto=prometheus.WriteRequest", Ok(MESSAGE_V1)),
+            ("application/x-protobuf;proto=io.prometheus.write.v2.Request", Ok(MESSAGE_V2)),
+            (
+                "text/plain",
+                Err("expected application/x-protobuf as the first (media) part, got text/plain content-type"),
+            ),
+        ] {
+            assert_eq!(message_of(content_type), want.map_err(str::to_owned));
+        }
+        assert!(message_of("application/x-protobuf;proto=x").is_err());
+        assert!(message_of("application/x-protobuf;charset").is_err());
+    }
+}

@@ -1,0 +1,330 @@
+//! Requests and their answers, to the byte: status, body, the headers that clients look at.
+
+mod common;
+
+use axum::body::Body;
+use axum::http::{Request, header};
+use common::{Served, served, served_with};
+use ferula_api::Stage;
+
+/// Requests as `METHOD path` or `METHOD path body`, with status and body. The clock stands at 1,000,000 s.
+const CASES: &[(&str, u16, &str)] = &[
+    // Queries.
+    (
+        "GET /api/v1/query?query=up&time=100.5",
+        200,
+        r#"{"status":"success","data":{"resultType":"vector","result":[{"metric":{"__name__":"up","job":"<a>"},"value":[100.500,"1"]}]}}"#,
+    ),
+    (
+        "GET /api/v1/query?query=1e-7&time=7.5",
+        200,
+        r#"{"status":"success","data":{"resultType":"scalar","result":[7.5,"0.0000001"]}}"#,
+    ),
+    (
+        "GET /api/v1/query?query=sum(tiny)&time=7",
+        200,
+        r#"{"status":"success","data":{"resultType":"vector","result":[{"metric":{},"value":[7,"1e-07"]}]}}"#,
+    ),
+    (
+        "GET /api/v1/query?query=%22%3Ca%3E%22&time=7",
+        200,
+        r#"{"status":"success","data":{"resultType":"string","result":[7,"\u003ca\u003e"]}}"#,
+    ),
+    (
+        "GET /api/v1/query_range?query=up&start=90&end=110&step=10",
+        200,
+        r#"{"status":"success","data":{"resultType":"matrix","result":[{"metric":{"__name__":"up","job":"<a>"},"values":[[100,"1"],[110,"1"]]}]}}"#,
+    ),
+    (
+        "GET /api/v1/query_range?query=1&start=0&end=1&step=1",
+        200,
+        r#"{"status":"success","data":{"resultType":"matrix","result":[{"metric":{},"values":[[0,"1"],[1,"1"]]}]}}"#,
+    ),
+    (
+        "POST /api/v1/query query=up&time=100",
+        200,
+        r#"{"status":"success","data":{"resultType":"vector","result":[{"metric":{"__name__":"up","job":"<a>"},"value":[100,"1"]}]}}"#,
+    ),
+    (
+        "POST /api/v1/query?query=2&time=1",
+        200,
+        r#"{"status":"success","data":{"resultType":"scalar","result":[1,"2"]}}"#,
+    ),
+    (
+        "GET /api/v1/query?query=two&time=100&limit=1",
+        200,
+        r#"{"status":"success","data":{"resultType":"vector","result":[{"metric":{"__name__":"two","n":"1"},"value":[100,"1"]}]},"warnings":["results truncated due to limit"]}"#,
+    ),
+    // Bad queries.
+    (
+        "GET /api/v1/query",
+        400,
+        r#"{"status":"error","errorType":"bad_data","error":"invalid parameter \"query\": unknown position: parse error: no expression found in input"}"#,
+    ),
+    (
+        "GET /api/v1/query?query=up%7B",
+        400,
+        r#"{"status":"error","errorType":"bad_data","error":"invalid parameter \"query\": 1:4: parse error: unexpected end of input inside braces"}"#,
+    ),
+    (
+        "GET /api/v1/query?query=1&time=abc",
+        400,
+        r#"{"status":"error","errorType":"bad_data","error":"invalid parameter \"time\": invalid time value for 'time': cannot parse \"abc\" to a valid timestamp"}"#,
+    ),
+    (
+        "GET /api/v1/query?query=1&limit=-1",
+        400,
+        r#"{"status":"error","errorType":"bad_data","error":"invalid parameter \"limit\": limit must be non-negative"}"#,
+    ),
+    (
+        "GET /api/v1/query_range?query=1&start=2&end=1&step=1",
+        400,
+        r#"{"status":"error","errorType":"bad_data","error":"invalid parameter \"end\": end timestamp must not be before start time"}"#,
+    ),
+    (
+        "GET /api/v1/query?query=two%20%2B%20on()%20two&time=100",
+        422,
+        r#"{"status":"error","errorType":"execution","error":"found duplicate series for the match group {} on the right hand-side of the operation: [{__name__=\"two\", n=\"1\"}, {__name__=\"two\", n=\"2\"}];many-to-many matching not allowed: matching labels must be unique on one side"}"#,
+    ),
+    // Labels, values, series.
+    ("GET /api/v1/labels", 200, r#"{"status":"success","data":["__name__","job","n"]}"#),
+    (
+        "POST /api/v1/labels limit=1",
+        200,
+        r#"{"status":"success","data":["__name__"],"warnings":["results truncated due to limit"]}"#,
+    ),
+    (
+        "GET /api/v1/labels?match[]=up&match[]=two",
+        200,
+        r#"{"status":"success","data":["__name__","job","n"]}"#,
+    ),
+    ("GET /api/v1/label/n/values", 200, r#"{"status":"success","data":["1","2"]}"#),
+    ("GET /api/v1/label/U__job/values?match[]=up", 200, r#"{"status":"success","data":["\u003ca\u003e"]}"#),
+    ("GET /api/v1/label/unknown/values", 200, r#"{"status":"success","data":[]}"#),
+    ("GET /api/v1/series?match[]=up", 200, r#"{"status":"success","data":[{"__name__":"up","job":"<a>"}]}"#),
+    (
+        "GET /api/v1/series?match[]=two&match[]=%7Bn=%222%22%7D",
+        200,
+        r#"{"status":"success","data":[{"__name__":"two","n":"1"},{"__name__":"two","n":"2"}]}"#,
+    ),
+    (
+        "GET /api/v1/series",
+        400,
+        r#"{"status":"error","errorType":"bad_data","error":"no match[] parameter provided"}"#,
+    ),
+    (
+        "GET /api/v1/series?match[]=%7Bx=~%22.*%22%7D",
+        400,
+        r#"{"status":"error","errorType":"bad_data","error":"invalid parameter \"match[]\": match[] must contain at least one non-empty matcher"}"#,
+    ),
+    // The language alone.
+    ("GET /api/v1/format_query?query=sum(up)by(a)", 200, r#"{"status":"success","data":"sum by (a) (up)"}"#),
+    ("GET /api/v1/query_exemplars?query=1", 204, ""),
+    (
+        "GET /api/v1/query_exemplars?query=test&start=1700000000000&end=1700000060000",
+        200,
+        r#"{"status":"success","data":[]}"#,
+    ),
+    // Status.
+    ("GET /api/v1/rules", 200, r#"{"status":"success","data":{"groups":[]}}"#),
+    ("GET /api/v1/alerts", 200, r#"{"status":"success","data":{"alerts":[]}}"#),
+    (
+        "GET /api/v1/status/flags",
+        200,
+        r#"{"status":"success","data":{"config.file":"prometheus.yml","web.enable-lifecycle":"true"}}"#,
+    ),
+    (
+        "GET /api/v1/status/buildinfo",
+        200,
+        r#"{"status":"success","data":{"version":"3.14.0","revision":"r","branch":"b","buildUser":"u","buildDate":"20260821-00:00:00","goVersion":"none"}}"#,
+    ),
+    (
+        "GET /api/v1/targets?state=active",
+        200,
+        r#"{"status":"success","data":{"activeTargets":[{"discoveredLabels":{"__address__":"localhost:9100"},"labels":{"instance":"localhost:9100","job":"node"},"scrapePool":"node","scrapeUrl":"http://localhost:9100/metrics","globalUrl":"http://here:9100/metrics","lastError":"","lastScrape":"0001-01-01T00:00:00Z","lastScrapeDuration":0,"health":"unknown","scrapeInterval":"15s","scrapeTimeout":"10s"}],"droppedTargets":[],"droppedTargetCounts":null}}"#,
+    ),
+    (
+        "GET /api/v1/metadata?metric=up_total",
+        200,
+        r#"{"status":"success","data":{"up_total":[{"type":"counter","unit":"","help":"Help \u0026 more."}]}}"#,
+    ),
+    ("GET /api/v1/metadata?metric=nothing", 200, r#"{"status":"success","data":{}}"#),
+    (
+        "GET /api/v1/metadata?limit=x",
+        400,
+        r#"{"status":"error","errorType":"bad_data","error":"limit must be a number"}"#,
+    ),
+    (
+        "PUT /api/v1/admin/tsdb/clean_tombstones",
+        500,
+        r#"{"status":"error","errorType":"unavailable","error":"admin APIs disabled"}"#,
+    ),
+    // What is not there, or not like this.
+    ("GET /api/v1/nothing", 404, "404 page not found\n"),
+    ("GET /nothing", 404, "404 page not found\n"),
+    ("POST /api/v1/rules", 405, "Method Not Allowed\n"),
+    ("POST /api/v1/label/job/values", 405, "Method Not Allowed\n"),
+    ("HEAD /api/v1/query", 405, ""),
+    ("OPTIONS /api/v1/anything", 204, ""),
+    ("GET /-/healthy", 200, "Prometheus Server is Healthy.\n"),
+    ("GET /-/ready", 200, "Prometheus Server is Ready.\n"),
+    ("GET /-/quit", 405, "Only POST or PUT requests allowed"),
+    ("GET /graph?g0.expr=up", 302, "<a href=\"/query?g0.expr=up\">Found</a>.\n\n"),
+    (
+        "POST /api/v1/write",
+        404,
+        "remote write receiver needs to be enabled with --web.enable-remote-write-receiver\n",
+    ),
+    ("GET /federate?match[]=recent", 200, "# TYPE recent untyped\nrecent{instance=\"\"} 4 999999000\n"),
+    ("GET /federate?match[]=%7B", 400, "1:2: parse error: unexpected end of input inside braces\n"),
+];
+
+#[tokio::test]
+async fn requests_are_answered_as_by_prometheus() {
+    let served = served();
+    let mut wrong = Vec::new();
+    for (request, status, body) in CASES {
+        let answer = served.ask(request).await;
+        if (answer.status, answer.text.as_str()) != (*status, *body) {
+            wrong
+                .push(format!("{request}\n  got  {} {}\n  want {status} {body}", answer.status, answer.text));
+        }
+    }
+    assert!(wrong.is_empty(), "{} of {} answers differ:\n{}", wrong.len(), CASES.len(), wrong.join("\n"));
+}
+
+#[tokio::test]
+async fn before_the_store_is_open_only_what_needs_none_answers() {
+    let served = served();
+    for stage in [Stage::Starting, Stage::Stopping] {
+        served.api.readiness.set(stage);
+        for path in ["/api/v1/query?query=1", "/api/v1/status/flags", "/-/ready", "/federate"] {
+            let answer = served.ask(&format!("GET {path}")).await;
+            assert_eq!((answer.status, answer.text.as_str()), (503, "Service Unavailable"), "{path}");
+            let stopping = if stage == Stage::Stopping { "true" } else { "false" };
+            assert_eq!(answer.headers["x-prometheus-stopping"], stopping);
+        }
+        for path in ["/-/healthy", "/metrics", "/version", "/", "/api/v1/status/walreplay"] {
+            assert_eq!(served.ask(&format!("GET {path}")).await.status, 200, "{path}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn headers_are_those_that_browsers_and_caches_need() {
+    let served = served();
+    let request = Request::get("/api/v1/labels")
+        .header(header::ORIGIN, "http://page.example")
+        .header(header::ACCEPT_ENCODING, "gzip")
+        .body(Body::empty())
+        .expect("a request");
+    let answer = served.send(request).await;
+    for (name, value) in [
+        (header::CONTENT_TYPE, "application/json"),
+        (header::CONTENT_ENCODING, "gzip"),
+        (header::ACCESS_CONTROL_ALLOW_ORIGIN, "http://page.example"),
+        (header::ACCESS_CONTROL_ALLOW_METHODS, "GET, POST, OPTIONS"),
+    ] {
+        assert_eq!(answer.headers[&name], value, "{name}");
+    }
+    let vary: Vec<_> = answer.headers.get_all(header::VARY).iter().collect();
+    assert_eq!(vary, ["Accept-Encoding", "Origin"]);
+    let not_found = served.ask("GET /nothing").await;
+    assert_eq!(not_found.headers[header::X_CONTENT_TYPE_OPTIONS], "nosniff");
+    let not_allowed = served.ask("POST /api/v1/rules").await;
+    assert_eq!(not_allowed.headers[header::ALLOW], "GET, OPTIONS");
+}
+
+#[tokio::test]
+async fn a_prefix_moves_all_routes() {
+    let served = served_with(|settings| settings.route_prefix = "/p".to_owned());
+    assert_eq!(served.ask("GET /p/-/ready").await.status, 200);
+    assert_eq!(served.ask("GET /-/ready").await.status, 404);
+    let root = served.ask("GET /").await;
+    assert_eq!((root.status, &root.headers[header::LOCATION]), (302, &"/p".parse().expect("a value")));
+}
+
+#[tokio::test]
+async fn remote_write_stores_what_a_query_then_finds() {
+    let served = served_with(|settings| settings.remote_write = true);
+    // {__name__="w"} with the value 1 at 999,999 s, as protobuf.
+    let message =
+        b"\x0a\x20\x0a\x0d\x0a\x08__name__\x12\x01w\x12\x0f\x09\0\0\0\0\0\0\xf0\x3f\x10\x98\xf8\xea\xdc\x03";
+    let write = |body: Vec<u8>, content_type: &'static str| {
+        Request::post("/api/v1/write")
+            .header(header::CONTENT_TYPE, content_type)
+            .body(Body::from(body))
+            .expect("a request")
+    };
+    let good = ferula_remote::snappy::encode(message);
+    assert_eq!(served.send(write(good.clone(), "application/x-protobuf")).await.status, 204);
+    let found = served.ask("GET /api/v1/query?query=w&time=999999").await;
+    assert!(found.text.contains(r#""value":[999999,"1"]"#), "{}", found.text);
+    let refused = served.send(write(b"xx".to_vec(), "application/x-protobuf")).await;
+    assert_eq!((refused.status, refused.text.as_str()), (400, "snappy: corrupt input\n"));
+    assert_eq!(served.send(write(good, "text/plain")).await.status, 415);
+}
+
+#[tokio::test]
+async fn requests_are_counted_by_route_and_code() {
+    let served = served();
+    served.ask("GET /api/v1/query?query=1").await;
+    served.ask("GET /api/v1/query?query=").await;
+    served.ask("GET /api/v1/label/a/values").await;
+    let page = served.ask("GET /metrics").await.text;
+    for line in [
+        "prometheus_http_requests_total{code=\"200\",handler=\"/api/v1/query\"} 1",
+        "prometheus_http_requests_total{code=\"400\",handler=\"/api/v1/query\"} 1",
+        "prometheus_http_requests_total{code=\"200\",handler=\"/api/v1/label/:name/values\"} 1",
+        "prometheus_http_requests_total{code=\"200\",handler=\"/-/ready\"} 0",
+        "prometheus_engine_queries 0",
+        "prometheus_ready 1",
+    ] {
+        assert!(page.lines().any(|got| got == line), "{line} is not in\n{page}");
+    }
+}
+
+#[tokio::test]
+async fn reload_and_quit_reach_the_program() {
+    let mut served = served();
+    let mut requests = served.lifecycle.take().expect("taken once");
+    let program = tokio::spawn(async move {
+        let mut seen = Vec::new();
+        while let Some(request) = requests.recv().await {
+            match request {
+                ferula_api::Lifecycle::Reload(result) => {
+                    seen.push("reload");
+                    let _ = result.send(Err("no such file".to_owned()));
+                }
+                ferula_api::Lifecycle::Quit => {
+                    seen.push("quit");
+                    break;
+                }
+            }
+        }
+        seen
+    });
+    let reload = served.ask("POST /-/reload").await;
+    assert_eq!((reload.status, reload.text.as_str()), (500, "failed to reload config: no such file\n"));
+    let quit = served.ask("PUT /-/quit").await;
+    assert_eq!((quit.status, quit.text.as_str()), (200, "Requesting termination... Goodbye!"));
+    assert_eq!(program.await.expect("no panic"), ["reload", "quit"]);
+    let off = served_with(|settings| settings.lifecycle = false);
+    let answer = off.ask("POST /-/reload").await;
+    assert_eq!((answer.status, answer.text.as_str()), (403, "Lifecycle API is not enabled."));
+}
+
+#[tokio::test]
+async fn the_page_names_targets() {
+    let page = served().ask("GET /").await;
+    assert_eq!(page.headers[header::CONTENT_TYPE], "text/html; charset=utf-8");
+    assert!(page.text.contains("http://localhost:9100/metrics") && page.text.contains("0 of 1 up"));
+}
+
+#[tokio::test]
+async fn a_form_that_is_too_large_is_refused() {
+    let served: Served = served();
+    let body = "x".repeat(11 << 20);
+    let answer = served.ask(&format!("POST /api/v1/query query={body}")).await;
+    assert_eq!(answer.status, 413);
+}
