@@ -108,7 +108,9 @@ fn write_expr(expr: &Expr, out: &mut String) {
         ExprKind::Number(number) => {
             Object::new(out).text("type", "numberLiteral").text("val", &format_f(number.value)).end();
         }
-        ExprKind::String(text) => Object::new(out).text("type", "stringLiteral").text("val", text).end(),
+        ExprKind::String(text) => {
+            Object::new(out).text("type", "stringLiteral").text("val", &crate::raw_bytes::lossy(text)).end()
+        }
         ExprKind::VectorSelector(selector) => write_selector(selector, None, out),
         ExprKind::MatrixSelector(matrix) => write_selector(&matrix.selector, Some(&matrix.range), out),
         ExprKind::Subquery(subquery) => write_subquery(subquery, out),

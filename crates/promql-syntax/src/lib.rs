@@ -17,6 +17,7 @@ mod lexer;
 mod literal;
 mod parser;
 mod printer;
+pub mod raw_bytes;
 mod scan;
 mod token;
 mod types;

@@ -3,6 +3,8 @@
 use ferula_model::duration::parse_millis;
 use ferula_model::number::go_quote;
 
+use crate::raw_bytes;
+
 /// The value of a number token, or the text of the error.
 ///
 /// Integers may be decimal, octal (`017`), hexadecimal (`0x1f`) and have underscores; anything else is a decimal float.
@@ -49,7 +51,8 @@ pub(crate) fn duration_seconds(text: &str) -> Result<f64, String> {
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct InvalidSyntax;
 
-/// The text that a quoted string stands for. Bytes written as escapes that do not form UTF-8 become U+FFFD.
+/// The text that a quoted string stands for. Bytes written as escapes that do not form UTF-8 are
+/// kept as `raw_bytes` says.
 pub(crate) fn unquote(quoted: &str) -> Result<String, InvalidSyntax> {
     let quote = quoted.chars().next().ok_or(InvalidSyntax)?;
     let body = quoted
@@ -67,7 +70,7 @@ pub(crate) fn unquote(quoted: &str) -> Result<String, InvalidSyntax> {
         rest = unescape(&rest[at + 1..], quote, &mut out).ok_or(InvalidSyntax)?;
     }
     out.extend_from_slice(rest.as_bytes());
-    Ok(String::from_utf8(out).unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned()))
+    Ok(raw_bytes::from_bytes(&out))
 }
 
 /// Writes what the escape at the start of `rest` (behind its backslash) stands for; returns what follows it.
@@ -141,7 +144,7 @@ mod tests {
             (r#""a\n\x41\101\u00e9\U0001F600\"'""#, "a\nAA\u{e9}\u{1F600}\"'"),
             (r#"'a\'b"c'"#, "a'b\"c"),
             (r"`a\n`", "a\\n"),
-            (r#""\xff""#, "\u{fffd}"),
+            (r#""\xff""#, "\u{10ffff}"),
         ] {
             assert_eq!(unquote(quoted), Ok(text.to_owned()), "{quoted}");
         }

@@ -20,7 +20,7 @@ impl fmt::Display for Expr {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.kind {
             ExprKind::Number(number) => number.fmt(f),
-            ExprKind::String(text) => f.write_str(&go_quote(text)),
+            ExprKind::String(text) => f.write_str(&crate::raw_bytes::quote(text)),
             ExprKind::VectorSelector(selector) => selector.fmt(f),
             ExprKind::MatrixSelector(matrix) => matrix.fmt(f),
             ExprKind::Subquery(subquery) => {

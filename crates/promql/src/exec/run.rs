@@ -122,7 +122,9 @@ fn value_of<'q>(
     let start_ms = plan.grid.start_ms;
     match plan.root.value_type {
         ValueType::String => match &root.kind {
-            NodeKind::String(text) => Ok(QueryValue::String { timestamp_ms: start_ms, value: text.clone() }),
+            NodeKind::String(text) => {
+                Ok(QueryValue::String { timestamp_ms: start_ms, value: text.value.clone() })
+            }
             _ => Err(QueryError::execution("expression is no string")),
         },
         ValueType::Scalar if plan.instant => {

@@ -18,7 +18,7 @@ fn describe(node: &Node, depth: usize, out: &mut String) {
     let indent = "  ".repeat(depth);
     let line = match &node.kind {
         NodeKind::Number(value) => format!("number {value}"),
-        NodeKind::String(text) => format!("string {text:?}"),
+        NodeKind::String(text) => format!("string {:?}", text.value),
         NodeKind::Selector(selector) => format!("select {}", selector_text(selector)),
         NodeKind::Range(range) => {
             format!("select {} window {} ms", selector_text(&range.selector), range.range_ms)

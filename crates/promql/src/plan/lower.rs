@@ -6,10 +6,11 @@ use ferula_promql_syntax::ast::{
     AggregateExpr, AtModifier, BinaryExpr, Call, Expr, ExprKind, MatrixSelector, Subquery as SubqueryExpr,
     TimeShift, VectorSelector,
 };
+use ferula_promql_syntax::raw_bytes;
 
 use super::durations::{self, QueryTimes};
 use super::node::{
-    AggregateNode, BinaryNode, CallNode, Lookup, Node, NodeKind, RangeSelector, Selector, Subquery,
+    AggregateNode, BinaryNode, CallNode, Lookup, Node, NodeKind, RangeSelector, Selector, Subquery, Text,
 };
 use crate::QueryError;
 use crate::engine::{EngineOptions, Grid};
@@ -46,7 +47,7 @@ impl Lowering<'_> {
         let kind = match &expr.kind {
             ExprKind::Paren(inner) => return self.node(inner, depth + 1),
             ExprKind::Number(number) => NodeKind::Number(number.value),
-            ExprKind::String(text) => NodeKind::String(text.clone()),
+            ExprKind::String(text) => NodeKind::String(text_of(text)),
             ExprKind::VectorSelector(selector) => NodeKind::Selector(self.selector(selector)?),
             ExprKind::MatrixSelector(matrix) => NodeKind::Range(self.range(matrix)?),
             ExprKind::Subquery(subquery) => NodeKind::Subquery(Box::new(self.subquery(subquery, depth)?)),
@@ -172,6 +173,11 @@ fn first_lookup(node: &Node) -> Option<Lookup> {
         }
         NodeKind::Call(call) => call.args.iter().find_map(first_lookup),
     }
+}
+
+fn text_of(text: &str) -> Text {
+    let broken = (!raw_bytes::is_utf8(text)).then(|| raw_bytes::quote(text));
+    Text { value: raw_bytes::lossy(text), broken }
 }
 
 /// The matcher `name=~"pattern"`, for patterns that are known to compile.

@@ -19,7 +19,7 @@ pub(crate) struct Node {
 #[derive(Clone, Debug)]
 pub(crate) enum NodeKind {
     Number(f64),
-    String(String),
+    String(Text),
     Selector(Selector),
     Range(RangeSelector),
     Subquery(Box<Subquery>),
@@ -29,6 +29,15 @@ pub(crate) enum NodeKind {
     Binary(Box<BinaryNode>),
     Aggregate(Box<AggregateNode>),
     Call(CallNode),
+}
+
+/// A string of a query.
+#[derive(Clone, Debug)]
+pub(crate) struct Text {
+    pub value: String,
+    /// Set when the string has bytes that are not UTF-8, which `value` cannot hold: the quoted string. It is no name
+    /// of a label.
+    pub broken: Option<String>,
 }
 
 /// When samples are looked up, seen from a step.

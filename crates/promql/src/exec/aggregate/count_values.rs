@@ -12,7 +12,7 @@ use crate::exec::build::{self, Scope};
 use crate::exec::context::QueryContext;
 use crate::exec::operator::{BoxOperator, Operator, Replay};
 use crate::exec::series::SeriesTable;
-use crate::plan::node::{AggregateNode, NodeKind};
+use crate::plan::node::{AggregateNode, NodeKind, Text};
 
 /// The operator.
 pub(super) fn operator<'q>(
@@ -21,7 +21,10 @@ pub(super) fn operator<'q>(
     query: &QueryContext<'q>,
 ) -> Result<BoxOperator<'q>, QueryError> {
     let label = match node.param.as_ref().map(|param| &param.kind) {
-        Some(NodeKind::String(label)) => label,
+        Some(NodeKind::String(Text { broken: Some(quoted), .. })) => {
+            return Err(QueryError::Execution(format!("invalid label name {quoted}")));
+        }
+        Some(NodeKind::String(label)) => &label.value,
         _ => return Err(QueryError::execution("count_values needs the name of a label")),
     };
     if label.is_empty() {

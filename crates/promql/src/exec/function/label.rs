@@ -29,7 +29,7 @@ fn label_replace<'q>(call: &CallArguments<'_, 'q>) -> Result<BoxOperator<'q>, Qu
     let regex = LabelRegex::new(pattern).map_err(|_| {
         QueryError::Execution(format!("invalid regular expression in label_replace(): {pattern}"))
     })?;
-    check_name(target, "destination label name in label_replace()")?;
+    call.label_name(1, "destination label name in label_replace()")?;
     // Values repeat: the outcome for each is kept.
     let mut known: HashMap<String, Option<String>> = HashMap::new();
     let relabel = move |entry: &SeriesEntry| {
@@ -49,21 +49,14 @@ fn label_join<'q>(call: &CallArguments<'_, 'q>) -> Result<BoxOperator<'q>, Query
     let (target, separator) = (call.string(1)?, call.string(2)?);
     let mut sources = Vec::with_capacity(call.len().saturating_sub(3));
     for index in 3..call.len() {
-        let source = call.string(index)?;
-        check_name(source, "source label name in label_join()")?;
-        sources.push(source);
+        sources.push(call.label_name(index, "source label name in label_join()")?);
     }
-    check_name(target, "destination label name in label_join()")?;
+    call.label_name(1, "destination label name in label_join()")?;
     let relabel = move |entry: &SeriesEntry| {
         let values: Vec<&str> = sources.iter().map(|source| entry.labels.value(source)).collect();
         with_label(entry, target, &values.join(separator))
     };
     operator(call, relabel)
-}
-
-/// Any text but the empty one is a label's name.
-fn check_name(name: &str, what: &str) -> Result<(), QueryError> {
-    if name.is_empty() { Err(QueryError::Execution(format!("invalid {what}: {name}"))) } else { Ok(()) }
 }
 
 fn with_label(entry: &SeriesEntry, name: &str, value: &str) -> SeriesEntry {

@@ -66,10 +66,20 @@ impl<'q> CallArguments<'_, 'q> {
         build::scalar(&self.call.args[index], self.scope, self.query)
     }
 
+    /// A string argument that is to be the name of a label: any text but the empty one. `what` is for the error.
+    pub(crate) fn label_name(&self, index: usize, what: &str) -> Result<&'q str, QueryError> {
+        let name = self.string(index)?;
+        let broken = matches!(&self.node(index).kind, NodeKind::String(text) if text.broken.is_some());
+        if name.is_empty() || broken {
+            return Err(QueryError::Execution(format!("invalid {what}: {name}")));
+        }
+        Ok(name)
+    }
+
     /// A string argument.
     pub(crate) fn string(&self, index: usize) -> Result<&'q str, QueryError> {
         match &self.node(index).kind {
-            NodeKind::String(text) => Ok(text),
+            NodeKind::String(text) => Ok(&text.value),
             _ => Err(QueryError::execution("expected a string argument")),
         }
     }
