@@ -6,16 +6,8 @@ use ferula_promqltest::Store;
 use ferula_testkit::MemStorage;
 
 /// How many failures of a script are printed: `PROMQLTEST_FAILURES`, or some.
-pub struct FailuresShown;
-
-/// See [`FailuresShown`].
-pub const FAILURES_SHOWN: FailuresShown = FailuresShown;
-
-impl FailuresShown {
-    /// The number.
-    pub fn get(&self) -> usize {
-        std::env::var("PROMQLTEST_FAILURES").ok().and_then(|text| text.parse().ok()).unwrap_or(5)
-    }
+pub fn failures_shown() -> usize {
+    std::env::var("PROMQLTEST_FAILURES").ok().and_then(|text| text.parse().ok()).unwrap_or(5)
 }
 
 /// Makes stores in memory.
