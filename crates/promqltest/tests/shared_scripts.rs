@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{failures_shown, memory_stores};
+use common::{Databases, failures_shown, memory_stores};
 use ferula_promqltest::{ScriptReport, StoreFactory, run_script};
 use ferula_testkit::shared;
 
@@ -30,4 +30,14 @@ fn all_pass_on(mut stores: impl StoreFactory) {
 #[test]
 fn on_memory_storage() {
     all_pass_on(memory_stores());
+}
+
+#[test]
+fn on_the_database() {
+    all_pass_on(Databases::new(false));
+}
+
+#[test]
+fn on_the_database_after_restarts() {
+    all_pass_on(Databases::new(true));
 }

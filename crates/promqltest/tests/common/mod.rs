@@ -1,9 +1,13 @@
 //! What the script tests share.
 
 use std::path::Path;
+use std::sync::Arc;
 
-use ferula_promqltest::Store;
+use ferula_promqltest::{Store, StoreFactory};
+use ferula_telemetry::Registry;
 use ferula_testkit::MemStorage;
+use ferula_tsdb::disk::FaultDisk;
+use ferula_tsdb::{Db, Options};
 
 /// How many failures of a script are printed: `PROMQLTEST_FAILURES`, or some.
 pub fn failures_shown() -> usize {
@@ -13,6 +17,52 @@ pub fn failures_shown() -> usize {
 /// Makes stores in memory.
 pub fn memory_stores() -> impl FnMut() -> Result<Box<dyn Store>, String> {
     || Ok(Box::new(MemStorage::new()))
+}
+
+/// Makes databases on a disk in memory.
+pub struct Databases {
+    disk: FaultDisk,
+    restart: bool,
+}
+
+impl Databases {
+    /// With `restart`, the database is dropped without being closed after every load and opened again, so that queries
+    /// see what comes back from the log.
+    pub fn new(restart: bool) -> Databases {
+        Databases { disk: FaultDisk::default(), restart }
+    }
+
+    fn database(&self) -> Result<Box<dyn Store>, String> {
+        // Scripts load series after series, so what may be appended must reach back far enough.
+        let day_ms = 24 * 3_600_000;
+        let options = Options {
+            min_block_duration_ms: day_ms,
+            max_block_duration_ms: day_ms,
+            start_timestamps: true,
+            exemplars_max: 100,
+            ..Options::default()
+        };
+        let dir = Path::new("/db");
+        let disk = Arc::new(self.disk.clone());
+        Db::open(dir, options, disk, &Registry::new(), &mut |_| {})
+            .map(|db| Box::new(db) as Box<dyn Store>)
+            .map_err(|error| error.to_string())
+    }
+}
+
+impl StoreFactory for Databases {
+    fn open(&mut self) -> Result<Box<dyn Store>, String> {
+        self.disk = FaultDisk::default();
+        self.database()
+    }
+
+    fn loaded(&mut self, store: Box<dyn Store>) -> Result<Box<dyn Store>, String> {
+        if !self.restart {
+            return Ok(store);
+        }
+        drop(store);
+        self.database()
+    }
 }
 
 /// Names and texts of the scripts in a folder, by name.
