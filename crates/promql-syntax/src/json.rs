@@ -61,7 +61,7 @@ impl<'a> Object<'a> {
     }
 
     fn strings<'s>(&mut self, key: &str, values: impl IntoIterator<Item = &'s str>) -> &mut Self {
-        write_list(self.key(key), values, |value, out| write_string(value, out));
+        write_list(self.key(key), values, write_string);
         self
     }
 

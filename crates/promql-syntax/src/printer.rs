@@ -294,7 +294,7 @@ impl Expr {
             }
             ExprKind::Call(call) => {
                 indent(level, out);
-                write!(out, "{}(\n", call.function.name)?;
+                writeln!(out, "{}(", call.function.name)?;
                 for (at, arg) in call.args.iter().enumerate() {
                     out.push_str(if at > 0 { ",\n" } else { "" });
                     arg.write_pretty(level + 1, out)?;

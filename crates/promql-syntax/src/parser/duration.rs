@@ -6,7 +6,7 @@ use crate::ast::{BinaryOp, DurationExpr, DurationExprKind, DurationValue, Number
 use crate::token::{Preprocessor, TokenKind};
 
 /// Go's `time.Duration` counts nanoseconds in 63 bits; beyond this many seconds it overflows.
-const SECONDS_MAX: f64 = 9_223_372_036.854_775_808;
+const SECONDS_MAX: f64 = 9_223_372_036.854_776;
 
 /// A duration expression and the height of its tree.
 struct Duration {
