@@ -13,17 +13,30 @@ pub(crate) fn number(text: &str) -> Result<f64, String> {
         return Ok(value as f64);
     }
     let failed = |why: &str| format!("strconv.ParseFloat: parsing {}: {why}", go_quote(text));
-    let digits_only = |c: char| c.is_ascii_digit() || matches!(c, '.' | 'e' | 'E' | '+' | '-');
+    let digits_only = |c: char| c.is_ascii_digit() || matches!(c, '.' | 'e' | 'E' | '+' | '-' | '_');
     let special = matches!(text.to_ascii_lowercase().as_str(), "inf" | "nan");
-    if !special && !text.chars().all(digits_only) {
+    if !special && (!text.chars().all(digits_only) || !underscores_separate_digits(text)) {
         return Err(failed("invalid syntax"));
     }
-    match text.parse::<f64>() {
+    match text.replace('_', "").parse::<f64>() {
         Ok(value) if value.is_infinite() && !special => Err(failed("value out of range")),
         Ok(value) if value.is_nan() => Ok(ferula_model::value::NORMAL_NAN),
         Ok(value) => Ok(value),
         Err(_) => Err(failed("invalid syntax")),
     }
+}
+
+/// Whether every underscore stands between two digits.
+fn underscores_separate_digits(text: &str) -> bool {
+    let mut parts = text.split('_').peekable();
+    while let Some(part) = parts.next() {
+        let Some(next) = parts.peek() else { break };
+        let digits = |byte: Option<u8>| byte.is_some_and(|byte| byte.is_ascii_digit());
+        if !digits(part.bytes().last()) || !digits(next.bytes().next()) {
+            return false;
+        }
+    }
+    true
 }
 
 /// Go's `strconv.ParseInt(text, 0, 64)` without signs, binary and `0o`, which the lexer does not let through.
@@ -126,13 +139,14 @@ mod tests {
             ("5.", 5.0),
             ("1e3", 1000.0),
             ("Inf", f64::INFINITY),
+            ("1_000.5", 1000.5),
             ("9223372036854775808", 9_223_372_036_854_775_808.0),
         ] {
             assert_eq!(number(text), Ok(value), "{text}");
         }
         assert!(number("nan").is_ok_and(f64::is_nan));
         for (text, why) in
-            [("1_000.5", "invalid syntax"), ("1e400", "value out of range"), ("0x", "invalid syntax")]
+            [("1e_5", "invalid syntax"), ("1e400", "value out of range"), ("0x", "invalid syntax")]
         {
             assert_eq!(number(text), Err(format!("strconv.ParseFloat: parsing \"{text}\": {why}")));
         }

@@ -6,7 +6,7 @@ use super::{Node, Parsed, Parser};
 use crate::ast::{AggregateExpr, AggregateOp, BinaryOp, ExprKind, Span};
 use crate::token::{Keyword, Token, TokenKind};
 
-const IN_GROUPING: &str = "grouping opts";
+pub(super) const IN_GROUPING: &str = "grouping opts";
 
 #[derive(Default)]
 struct Grouping {

@@ -1,5 +1,7 @@
 //! Binary and unary operators, by precedence climbing.
 
+use super::aggregate::IN_GROUPING;
+use super::operand::starts_expr;
 use super::{DEPTH_MAX, Node, Parsed, Parser};
 use crate::ast::{BinaryExpr, BinaryOp, Cardinality, ExprKind, NumberLiteral, Span, UnaryOp, VectorMatching};
 use crate::token::{Keyword, TokenKind};
@@ -119,8 +121,10 @@ impl Parser<'_> {
         };
         self.take()?;
         // A parenthesis belongs to the modifier, even where it was meant to open the right operand.
-        if self.peek()? == TokenKind::LeftParen {
-            matching.include = self.grouping_labels()?;
+        match self.peek()? {
+            TokenKind::LeftParen => matching.include = self.grouping_labels()?,
+            kind if starts_expr(kind) => {}
+            _ => return Err(self.unexpected(IN_GROUPING, "\"(\"")),
         }
         Ok(())
     }
