@@ -12,6 +12,8 @@
 pub mod ast;
 mod error;
 pub mod functions;
+#[cfg(feature = "generate")]
+pub mod generate;
 mod json;
 mod lexer;
 mod literal;

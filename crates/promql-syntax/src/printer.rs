@@ -8,9 +8,9 @@ use ferula_model::number::{format_f, format_g, go_quote};
 use ferula_model::{MatchOp, Timestamp};
 
 use crate::ast::{
-    AggregateExpr, AtModifier, BinaryExpr, Call, Cardinality, DurationExpr, DurationExprKind, DurationValue,
-    Expr, ExprKind, MatrixSelector, NumberLiteral, RangeExtension, Subquery, TimeShift, VectorMatching,
-    VectorSelector,
+    AggregateExpr, AtModifier, BinaryExpr, BinaryOp, Call, Cardinality, DurationExpr, DurationExprKind,
+    DurationValue, Expr, ExprKind, MatrixSelector, NumberLiteral, RangeExtension, Subquery, TimeShift,
+    UnaryOp, VectorMatching, VectorSelector,
 };
 
 /// Longer expressions are split by [`Expr::pretty`].
@@ -30,7 +30,7 @@ impl fmt::Display for Expr {
             ExprKind::Paren(inner) => write!(f, "({inner})"),
             ExprKind::Unary(op, inner) => write!(f, "{}{inner}", op.as_str()),
             ExprKind::Binary(binary) => {
-                write!(f, "{} ", binary.left)?;
+                write_left(f, binary)?;
                 write_operator(f, binary)?;
                 write!(f, " {}", binary.right)
             }
@@ -77,7 +77,6 @@ impl fmt::Display for DurationValue {
 
 impl fmt::Display for DurationExpr {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        use crate::ast::UnaryOp;
         f.write_str(if self.wrapped { "(" } else { "" })?;
         match &self.kind {
             DurationExprKind::Number(number) => number.fmt(f)?,
@@ -152,8 +151,20 @@ fn seconds(time: Timestamp) -> String {
 
 fn write_offset(f: &mut fmt::Formatter<'_>, shift: &TimeShift) -> fmt::Result {
     match &shift.offset {
+        Some(DurationValue::Expr(expr)) if ends_early(expr) => write!(f, " offset ({expr})"),
         Some(offset) => write!(f, " offset {offset}"),
         None => Ok(()),
+    }
+}
+
+/// Whether an offset would be read as less than the whole expression: behind `offset`, arithmetic goes on only after
+/// a parenthesis. Prometheus prints such offsets without one.
+fn ends_early(expr: &DurationExpr) -> bool {
+    let open = |expr: &DurationExpr| !expr.wrapped && matches!(expr.kind, DurationExprKind::Binary(..));
+    match &expr.kind {
+        DurationExprKind::Binary(..) => open(expr) && !expr.to_string().starts_with('('),
+        DurationExprKind::Unary(UnaryOp::Minus, inner) => open(inner),
+        _ => false,
     }
 }
 
@@ -196,6 +207,17 @@ fn write_aggregation(f: &mut impl Write, aggregate: &AggregateExpr) -> fmt::Resu
     f.write_str(if aggregate.without { " without (" } else { " by (" })?;
     write_labels(f, &aggregate.grouping)?;
     f.write_str(") ")
+}
+
+/// The left operand. `+Inf ^ x` would be read as `+(Inf ^ x)`, so here infinity goes without the sign that
+/// Prometheus gives it.
+fn write_left(f: &mut impl Write, binary: &BinaryExpr) -> fmt::Result {
+    match &binary.left.kind {
+        ExprKind::Number(number) if binary.op == BinaryOp::Pow && number.value == f64::INFINITY => {
+            f.write_str("Inf ")
+        }
+        _ => write!(f, "{} ", binary.left),
+    }
 }
 
 /// The operator with `bool`, `on`, `group_left` and `fill`.

@@ -204,6 +204,16 @@ impl Parser<'_> {
             (None, None) => 0,
             (None, Some(_)) => return Err(Failure::Unexpected),
         };
+        if let Some((_, step)) = &step
+            && first.schema > step.schema
+            && times > 0
+        {
+            let message = format!(
+                "error combining histograms: cannot merge from schema {} to {}",
+                step.schema, first.schema
+            );
+            return Err(self.error(self.last.span, message));
+        }
         Ok(SequenceItem::Histograms(Box::new(HistogramSequence { first, step, times, hint_given })))
     }
 
