@@ -1,6 +1,8 @@
 //! Queries, selectors and series descriptions of any bytes: an error or a tree that prints and reads back.
 
-use ferula_promql_syntax::{ParserOptions, parse, parse_metric, parse_metric_selector, parse_series_description};
+use ferula_promql_syntax::{
+    ParserOptions, parse, parse_metric, parse_metric_selector, parse_series_description,
+};
 
 const SEEDS: &[&[u8]] = &[
     b"sum by (job) (rate(http_requests_total{job=~\"a.+\", code!=\"5\"}[5m] offset -1h @ end())) > bool 1e3",
