@@ -193,18 +193,8 @@ impl Batch {
         }
     }
 
-    /// Points a row to another series.
-    pub(crate) fn set_series(&mut self, index: usize, series: usize) {
-        self.series[index] = series as u32;
-    }
-
     pub(crate) fn iter(&self) -> impl Iterator<Item = RowRef<'_>> {
         (0..self.rows()).map(|index| self.row(index))
-    }
-
-    /// Whether any row has a histogram.
-    pub(crate) fn has_histograms(&self) -> bool {
-        self.histograms.iter().any(Option::is_some)
     }
 
     /// What the rows count as against the limit of samples.

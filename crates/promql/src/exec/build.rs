@@ -9,7 +9,7 @@ use crate::engine::Grid;
 use crate::exec::batch::Batch;
 use crate::exec::context::QueryContext;
 use crate::exec::function::table::{CallArguments, Implementation, implementation};
-use crate::exec::operator::{BoxOperator, Nothing, collect};
+use crate::exec::operator::{BoxOperator, Nothing};
 use crate::exec::scalars::{ScalarSeries, Scalars};
 use crate::exec::select::window::WindowOperator;
 use crate::exec::select::{instant, smoothed, step_invariant};
@@ -109,17 +109,6 @@ pub(crate) fn scalar<'q>(
         },
         _ => Err(QueryError::execution("expression is no scalar")),
     }
-}
-
-/// All rows of a node.
-pub(crate) fn rows<'q>(
-    node: &'q Node,
-    scope: &Scope,
-    query: &QueryContext<'q>,
-) -> Result<(BoxOperator<'q>, Batch), QueryError> {
-    let mut operator = vector(node, scope, query)?;
-    let rows = collect(&mut *operator, scope.steps(), query)?;
-    Ok((operator, rows))
 }
 
 fn call_vector<'q>(

@@ -40,7 +40,7 @@ pub(crate) fn pow(x: f64, y: f64) -> f64 {
     if fraction != 0.0 && x < 0.0 {
         return f64::NAN;
     }
-    if whole >= 9.223_372_036_854_775_808e18 {
+    if whole >= (1u64 << 63) as f64 {
         // The exponent is even (it is a large float) and |x| is not 1: the result is 0 or infinite.
         return if x == -1.0 {
             1.0

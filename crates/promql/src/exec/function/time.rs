@@ -60,10 +60,8 @@ fn date_part<'q>(
 
 /// Go's conversion to a 64-bit integer on x86-64: what does not fit becomes the lowest one.
 fn go_int(value: f64) -> i64 {
-    if value.is_nan() || !(-9.223_372_036_854_775_808e18..9.223_372_036_854_775_808e18).contains(&value) {
-        return i64::MIN;
-    }
-    value as i64
+    const BOUND: f64 = (1u64 << 63) as f64;
+    if (-BOUND..BOUND).contains(&value) { value as i64 } else { i64::MIN }
 }
 
 /// The time of the sample when the argument is a selector, else the time of the step.

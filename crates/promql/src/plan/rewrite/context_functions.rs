@@ -8,11 +8,11 @@ use crate::plan::node::{Node, NodeKind};
 
 /// Replaces the calls everywhere below `node`.
 pub(in crate::plan) fn rewrite(node: &mut Node, grid: Grid) {
-    if let NodeKind::Call(call) = &node.kind {
-        if let Some(value) = value_of(call.function.name, grid) {
-            node.kind = NodeKind::Number(value);
-            return;
-        }
+    if let NodeKind::Call(call) = &node.kind
+        && let Some(value) = value_of(call.function.name, grid)
+    {
+        node.kind = NodeKind::Number(value);
+        return;
     }
     node.children_mut(&mut |child| rewrite(child, grid));
 }

@@ -68,10 +68,10 @@ fn judge(node: &mut Node) -> Verdict {
         }
         NodeKind::Unary(_, inner) => judge(inner),
         NodeKind::Aggregate(aggregate) => {
-            if let Some(param) = &mut aggregate.param {
-                if judge(param).wrap {
-                    wrap(param);
-                }
+            if let Some(param) = &mut aggregate.param
+                && judge(param).wrap
+            {
+                wrap(param);
             }
             judge(&mut aggregate.inner)
         }
