@@ -65,21 +65,28 @@ fn decode_into(data: &[u8], timestamps: &mut [i64], values: &mut [f64]) -> Resul
         delta = delta.wrapping_add(change);
         timestamp = timestamp.wrapping_add(delta);
         at += change_bits;
-        // 16 bits or fewer are gone in all but rare cases: what is left has the value's control bits and header.
-        let bits = if change_bits <= 16 { bits << change_bits } else { load(data, at) };
+        // A load has 57 bits. When few of them are gone the value's control bits, mostly also the value, are among the
+        // rest; a second load would wait for the first.
+        let (mut bits, mut left) =
+            if change_bits <= 16 { (bits << change_bits, 57 - change_bits) } else { (load(data, at), 57) };
         if bits >> 63 == 0 {
             at += 1;
         } else {
-            if bits >> 62 == 0b10 {
-                at += 2;
+            let control_bits = if bits >> 62 == 0b10 {
+                2
             } else {
                 let header = (bits >> 51) & low_mask(11);
                 window = Window::from_header(header)
                     .ok_or(Corrupt { byte: at / 8, what: "a value of more than 64 bits" })?;
-                at += 13;
-            }
-            value ^= wide(data, at, window.width()) << window.trailing();
-            at += usize::from(window.width());
+                13
+            };
+            bits <<= control_bits;
+            left -= control_bits;
+            at += control_bits;
+            let width = window.width();
+            let delta = if usize::from(width) <= left { bits >> (64 - width) } else { wide(data, at, width) };
+            value ^= delta << window.trailing();
+            at += usize::from(width);
         }
         if at > end {
             return Err(ends);
