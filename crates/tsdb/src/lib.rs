@@ -15,6 +15,7 @@ pub mod postings;
 mod querier;
 pub mod recovery;
 pub mod retention;
+pub mod tools;
 pub mod wal;
 
 pub use db::{CHUNKS_HEAD_DIR, Db, OpenError, Options, WAL_DIR, WBL_DIR};

@@ -154,9 +154,14 @@ pub fn write_block(
     go_on: &dyn Fn() -> bool,
 ) -> Result<Option<BlockMeta>, BlockError> {
     let range = (meta.min_time, meta.max_time.saturating_sub(1));
-    let (symbols, mut sources) = merge_symbols(sources)?;
+    let encode = EncodeOptions {
+        samples_max: options.chunk_samples_max,
+        bytes_max: options.chunk_bytes_max,
+        ..EncodeOptions::default()
+    };
+    let (mut merged, symbols) = MergedSeries::begin(sources, range, encode)?;
     let mut writer = BlockWriter::create(disk, data_dir, meta, symbols, options)?;
-    match add_all(&mut writer, &mut sources, range, options, go_on) {
+    match add_all(&mut writer, &mut merged, options, go_on) {
         Ok(()) => writer.finish(),
         Err(error) => {
             // The folder is not a block and the next start removes it; the first error is the one to tell.
@@ -168,45 +173,78 @@ pub fn write_block(
 
 fn add_all(
     writer: &mut BlockWriter,
-    sources: &mut [Merging<'_>],
-    range: (i64, i64),
+    merged: &mut MergedSeries<'_>,
     options: &BlockOptions,
     go_on: &dyn Fn() -> bool,
 ) -> Result<(), BlockError> {
-    for source in sources.iter_mut() {
-        source.advance()?;
-    }
-    let encode = EncodeOptions {
-        samples_max: options.chunk_samples_max,
-        bytes_max: options.chunk_bytes_max,
-        ..EncodeOptions::default()
-    };
+    let (mut labels, mut chunks) = (Vec::new(), Vec::new());
     loop {
         if !go_on() {
             return Err(BlockError::Refused("compaction was stopped".to_owned()));
         }
-        let least = sources.iter().filter(|source| source.more).map(|source| &source.series.labels).min();
-        let Some(labels) = least.cloned() else { return Ok(()) };
-        let mut of_sources = Vec::new();
-        let mut place = PathBuf::new();
-        for source in sources.iter_mut().filter(|source| source.more && source.series.labels == labels) {
-            let mut chunks = std::mem::take(&mut source.series.chunks);
-            let failed = unreadable(source.source.place());
-            visible(&mut chunks, &source.series.deleted, range).map_err(failed)?;
-            place = source.source.place().to_path_buf();
-            of_sources.push(chunks);
+        if !merged.next(&mut labels, &mut chunks)? {
+            return Ok(());
+        }
+        let joined = join(std::mem::take(&mut chunks), options).map_err(unreadable(&merged.place))?;
+        writer.add_series(&labels, &joined)?;
+    }
+}
+
+/// The series of all sources in order of labels, each once, with chunks that do not overlap.
+pub struct MergedSeries<'a> {
+    sources: Vec<Merging<'a>>,
+    range: (i64, i64),
+    encode: EncodeOptions,
+    /// The source that the last chunks came from, for errors.
+    place: PathBuf,
+}
+
+impl<'a> MergedSeries<'a> {
+    /// What is in the sources in `[min, max]`, and the symbols that the labels are numbers of.
+    pub fn begin(
+        sources: Vec<Box<dyn SeriesSource + 'a>>,
+        range: (i64, i64),
+        encode: EncodeOptions,
+    ) -> Result<(Self, SymbolTable), BlockError> {
+        let (symbols, mut sources) = merge_symbols(sources)?;
+        for source in &mut sources {
             source.advance()?;
         }
-        of_sources.retain(|chunks| !chunks.is_empty());
-        let ordered =
-            |chunks: &[BlockChunk]| chunks.windows(2).all(|pair| pair[0].max_time < pair[1].min_time);
-        let chunks = match of_sources.len() {
-            0 => continue,
-            1 if ordered(&of_sources[0]) => of_sources.swap_remove(0),
-            _ => merge(of_sources, encode).map_err(unreadable(&place))?,
-        };
-        let chunks = join(chunks, options).map_err(unreadable(&place))?;
-        writer.add_series(&labels, &chunks)?;
+        Ok((MergedSeries { sources, range, encode, place: PathBuf::new() }, symbols))
+    }
+
+    /// The next series that has samples; false when there is none.
+    pub fn next(
+        &mut self,
+        labels: &mut Vec<(u32, u32)>,
+        chunks: &mut Vec<BlockChunk>,
+    ) -> Result<bool, BlockError> {
+        loop {
+            let with_series = self.sources.iter().filter(|source| source.more);
+            let Some(least) = with_series.map(|source| &source.series.labels).min() else { return Ok(false) };
+            labels.clone_from(least);
+            let mut of_sources = Vec::new();
+            for source in &mut self.sources {
+                if !source.more || source.series.labels != *labels {
+                    continue;
+                }
+                let mut chunks = std::mem::take(&mut source.series.chunks);
+                let failed = unreadable(source.source.place());
+                visible(&mut chunks, &source.series.deleted, self.range).map_err(failed)?;
+                source.source.place().clone_into(&mut self.place);
+                of_sources.push(chunks);
+                source.advance()?;
+            }
+            of_sources.retain(|chunks| !chunks.is_empty());
+            let ordered =
+                |chunks: &[BlockChunk]| chunks.windows(2).all(|pair| pair[0].max_time < pair[1].min_time);
+            *chunks = match of_sources.len() {
+                0 => continue,
+                1 if ordered(&of_sources[0]) => of_sources.swap_remove(0),
+                _ => merge(of_sources, self.encode).map_err(unreadable(&self.place))?,
+            };
+            return Ok(true);
+        }
     }
 }
 

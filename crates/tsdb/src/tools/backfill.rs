@@ -1,0 +1,219 @@
+//! `tsdb create-blocks-from`: blocks from samples that come from a file or from a rule.
+//!
+//! Samples of one block are collected in memory and cut into chunks as the head cuts them. The rules for samples
+//! that do not come in order are those of `promtool`, which commits every 5,000 samples: what is older than something
+//! committed is an error, what is older only than something not yet committed is left out.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use ferula_chunk::{XorChunk, XorWriter};
+use ferula_model::LabelSet;
+use ferula_storage::AppendError;
+
+use crate::block::{BlockChunk, BlockError, BlockMeta, BlockOptions, Ulid};
+use crate::compact::{SeriesSource, SourceSeries, block_ranges, write_block};
+use crate::disk::Disk;
+
+const SAMPLES_PER_COMMIT: u32 = 5000;
+const SAMPLES_PER_CHUNK: u16 = 120;
+const CHUNK_BYTES_MAX: usize = 1024;
+const HOURS_2_MS: i64 = 2 * 3_600_000;
+
+/// The length of blocks for a wish of at most `max_ms`: two hours, or the longest of 6 h, 18 h, … that fits.
+pub fn backfill_block_duration(max_ms: i64) -> i64 {
+    block_ranges(HOURS_2_MS, max_ms).last().copied().unwrap_or(HOURS_2_MS)
+}
+
+/// Start and end (exclusive) of the blocks for samples from `min` to `max`.
+pub fn backfill_windows(min: i64, max: i64, block_duration_ms: i64) -> impl Iterator<Item = (i64, i64)> {
+    let first = min / block_duration_ms * block_duration_ms;
+    std::iter::successors(Some(first), move |start| start.checked_add(block_duration_ms))
+        .take_while(move |start| *start <= max)
+        .map(move |start| (start, start.saturating_add(block_duration_ms)))
+}
+
+/// The samples of one block to be.
+#[derive(Debug)]
+pub struct Backfill {
+    series: BTreeMap<LabelSet, Series>,
+    /// A head would have chunks no longer than this.
+    chunk_range_ms: i64,
+    range: Option<(i64, i64)>,
+    commit: u32,
+    uncommitted: u32,
+}
+
+#[derive(Debug)]
+struct Series {
+    done: Vec<BlockChunk>,
+    open: XorChunk,
+    open_start: i64,
+    next_cut: i64,
+    /// Time and value of the last sample, and the commit it belongs to.
+    last: (i64, f64, u32),
+    /// Time and value of the last sample of an earlier commit.
+    committed: Option<(i64, f64)>,
+}
+
+impl Backfill {
+    /// No sample yet, for a block of this length.
+    pub fn new(block_duration_ms: i64) -> Self {
+        Backfill {
+            series: BTreeMap::new(),
+            chunk_range_ms: block_duration_ms.saturating_mul(2).max(1),
+            range: None,
+            commit: 0,
+            uncommitted: 0,
+        }
+    }
+
+    /// Adds a sample.
+    ///
+    /// # Errors
+    /// When its series has a newer sample, or another value at this time.
+    pub fn append(&mut self, labels: &LabelSet, timestamp: i64, value: f64) -> Result<(), AppendError> {
+        let range = self.range.get_or_insert((timestamp, timestamp));
+        let commit = self.commit;
+        match self.series.get_mut(labels) {
+            Some(series) => {
+                series.check(timestamp, value, commit)?;
+                series.push(timestamp, value, commit, self.chunk_range_ms);
+            }
+            None => {
+                let series = Series::begin(timestamp, value, commit, self.chunk_range_ms);
+                self.series.insert(labels.clone(), series);
+            }
+        }
+        *range = (range.0.min(timestamp), range.1.max(timestamp));
+        self.uncommitted += 1;
+        if self.uncommitted == SAMPLES_PER_COMMIT {
+            self.commit += 1;
+            self.uncommitted = 0;
+        }
+        Ok(())
+    }
+
+    /// Writes the block `ulid` into `data_dir`. `None` when there is no sample.
+    pub fn write(
+        self,
+        disk: &Arc<dyn Disk>,
+        data_dir: &Path,
+        ulid: Ulid,
+        options: &BlockOptions,
+    ) -> Result<Option<BlockMeta>, BlockError> {
+        let Some((min, max)) = self.range else { return Ok(None) };
+        let meta = BlockMeta::level_1(ulid, min, max.saturating_add(1));
+        let source = Source::new(self.series, data_dir);
+        write_block(disk, data_dir, meta, vec![Box::new(source)], options, &|| true)
+    }
+}
+
+/// The end of the chunk range that `t` lies in.
+fn range_end(t: i64, range: i64) -> i64 {
+    (t / range).saturating_mul(range).saturating_add(range)
+}
+
+impl Series {
+    fn begin(timestamp: i64, value: f64, commit: u32, range: i64) -> Self {
+        let mut open = XorChunk::new();
+        open.push(timestamp, value);
+        Series {
+            done: Vec::new(),
+            open,
+            open_start: timestamp,
+            next_cut: range_end(timestamp, range),
+            last: (timestamp, value, commit),
+            committed: None,
+        }
+    }
+
+    fn check(&mut self, timestamp: i64, value: f64, commit: u32) -> Result<(), AppendError> {
+        if self.last.2 < commit {
+            self.committed = Some((self.last.0, self.last.1));
+        }
+        match self.committed {
+            Some((last, _)) if timestamp < last => Err(AppendError::OutOfOrder),
+            Some((last, other)) if timestamp == last && value.to_bits() != other.to_bits() => {
+                Err(AppendError::DuplicateForTimestamp)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn push(&mut self, timestamp: i64, value: f64, commit: u32, range: i64) {
+        if timestamp <= self.last.0 {
+            return;
+        }
+        let samples = self.open.writer().len();
+        if samples == SAMPLES_PER_CHUNK / 4 {
+            self.next_cut = even_end(self.open_start, self.last.0, self.next_cut);
+        }
+        let full = self.open.byte_len() > CHUNK_BYTES_MAX - XorWriter::SAMPLE_BYTES_MAX;
+        if full || timestamp >= self.next_cut || samples >= 2 * SAMPLES_PER_CHUNK {
+            self.done.extend(self.open.take().map(BlockChunk::from));
+            self.open_start = timestamp;
+            self.next_cut = range_end(timestamp, range);
+        }
+        self.open.push(timestamp, value);
+        self.last = (timestamp, value, commit);
+    }
+}
+
+/// Where a chunk that is a quarter full should end, so that the chunks of its range are about equally long.
+fn even_end(start: i64, now: i64, end: i64) -> i64 {
+    let range = end.saturating_sub(start) as f64;
+    let chunks = range / ((now.saturating_sub(start) as f64 + 1.0) * 4.0);
+    if chunks <= 1.0 { end } else { (start as f64 + range / chunks.floor()) as i64 }
+}
+
+/// The collected series in order, for the writer of blocks.
+struct Source {
+    symbols: std::vec::IntoIter<String>,
+    symbol: String,
+    numbers: BTreeMap<String, u32>,
+    series: std::collections::btree_map::IntoIter<LabelSet, Series>,
+    place: std::path::PathBuf,
+}
+
+impl Source {
+    fn new(series: BTreeMap<LabelSet, Series>, place: &Path) -> Self {
+        let mut texts = std::collections::BTreeSet::new();
+        for (name, value) in series.keys().flat_map(LabelSet::iter) {
+            for text in [name, value] {
+                if !texts.contains(text) {
+                    texts.insert(text.to_owned());
+                }
+            }
+        }
+        Source {
+            numbers: texts.iter().cloned().zip(0..).collect(),
+            symbols: texts.into_iter().collect::<Vec<_>>().into_iter(),
+            symbol: String::new(),
+            series: series.into_iter(),
+            place: place.to_path_buf(),
+        }
+    }
+}
+
+impl SeriesSource for Source {
+    fn next_symbol(&mut self) -> Result<Option<&str>, BlockError> {
+        let Some(symbol) = self.symbols.next() else { return Ok(None) };
+        self.symbol = symbol;
+        Ok(Some(&self.symbol))
+    }
+
+    fn next_series(&mut self, out: &mut SourceSeries) -> Result<bool, BlockError> {
+        let Some((labels, mut series)) = self.series.next() else { return Ok(false) };
+        out.clear();
+        out.labels.extend(labels.iter().map(|(name, value)| (self.numbers[name], self.numbers[value])));
+        out.chunks = series.done;
+        out.chunks.extend(series.open.take().map(BlockChunk::from));
+        Ok(true)
+    }
+
+    fn place(&self) -> &Path {
+        &self.place
+    }
+}

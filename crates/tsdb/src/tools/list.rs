@@ -1,0 +1,109 @@
+//! `tsdb list`: a table of blocks.
+
+use std::io::Write;
+
+use super::{ToolError, go_duration};
+use crate::block::BlockMeta;
+
+const TITLES: [&str; 8] =
+    ["BLOCK ULID", "MIN TIME", "MAX TIME", "DURATION", "NUM SAMPLES", "NUM CHUNKS", "NUM SERIES", "SIZE"];
+/// No column is narrower, the gap behind it included.
+const COLUMN_MIN: usize = 13;
+const GAP: usize = 2;
+
+/// A row of the table.
+#[derive(Clone, Copy, Debug)]
+pub struct ListedBlock<'a> {
+    /// What `meta.json` says.
+    pub meta: &'a BlockMeta,
+    /// Bytes of all its files.
+    pub bytes: u64,
+}
+
+/// Writes a row for each block, oldest first as given, below a row of titles if `titles`. `human` prints times and
+/// sizes for people.
+pub fn list(
+    blocks: &[ListedBlock<'_>],
+    titles: bool,
+    human: bool,
+    out: &mut dyn Write,
+) -> Result<(), ToolError> {
+    let time = |millis: i64| if human { utc(millis) } else { millis.to_string() };
+    let mut rows: Vec<[String; 8]> = Vec::new();
+    rows.extend(titles.then(|| TITLES.map(str::to_owned)));
+    rows.extend(blocks.iter().map(|block| {
+        let meta = block.meta;
+        [
+            meta.ulid.to_string(),
+            time(meta.min_time),
+            time(meta.max_time),
+            go_duration(meta.max_time.wrapping_sub(meta.min_time)),
+            meta.stats.num_samples.to_string(),
+            meta.stats.num_chunks.to_string(),
+            meta.stats.num_series.to_string(),
+            if human { binary_bytes(block.bytes) } else { block.bytes.to_string() },
+        ]
+    }));
+    let width = |column: usize| {
+        rows.iter().map(|row| row[column].chars().count() + GAP).max().unwrap_or(0).max(COLUMN_MIN)
+    };
+    let widths: [usize; 8] = std::array::from_fn(width);
+    for row in &rows {
+        for (cell, width) in row.iter().zip(widths).take(row.len() - 1) {
+            write!(out, "{cell:width$}")?;
+        }
+        writeln!(out, "{}", row[row.len() - 1])?;
+    }
+    Ok(())
+}
+
+/// As Go prints a time of whole seconds: `2020-09-13 14:00:00 +0000 UTC`.
+fn utc(millis: i64) -> String {
+    const DAY: i64 = 86_400;
+    let seconds = millis / 1000;
+    let (days, rest) = (seconds.div_euclid(DAY), seconds.rem_euclid(DAY));
+    // Years of 365.2425 days that begin in March, so that the leap day comes last; after Howard Hinnant's
+    // "chrono-compatible low-level date algorithms".
+    let shifted = days + 719_468;
+    let (era, day_of_era) = (shifted.div_euclid(146_097), shifted.rem_euclid(146_097));
+    let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let march_month = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * march_month + 2) / 5 + 1;
+    let month = if march_month < 10 { march_month + 3 } else { march_month - 9 };
+    let year = year_of_era + era * 400 + i64::from(month <= 2);
+    let (hour, minute, second) = (rest / 3600, rest / 60 % 60, rest % 60);
+    format!("{year:04}-{month:02}-{day:02} {hour:02}:{minute:02}:{second:02} +0000 UTC")
+}
+
+/// Every power of 1024 by itself: `16KiB319B`.
+fn binary_bytes(mut bytes: u64) -> String {
+    if bytes == 0 {
+        return "0B".to_owned();
+    }
+    let mut text = String::new();
+    for unit in ["B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"] {
+        if bytes % 1024 != 0 {
+            text.insert_str(0, &format!("{}{unit}", bytes % 1024));
+        }
+        bytes /= 1024;
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_and_sizes_look_like_gos() {
+        assert_eq!(utc(1_600_005_600_999), "2020-09-13 14:00:00 +0000 UTC");
+        assert_eq!(utc(0), "1970-01-01 00:00:00 +0000 UTC");
+        assert_eq!(utc(951_782_400_000), "2000-02-29 00:00:00 +0000 UTC");
+        assert_eq!(utc(-86_400_000), "1969-12-31 00:00:00 +0000 UTC");
+        assert_eq!(utc(4_107_542_400_000), "2100-03-01 00:00:00 +0000 UTC");
+        assert_eq!(binary_bytes(16_703), "16KiB319B");
+        assert_eq!(binary_bytes(1 << 20), "1MiB");
+        assert_eq!(binary_bytes(0), "0B");
+    }
+}

@@ -1,0 +1,150 @@
+//! `tsdb verify`: reads everything in a block and compares what is said twice.
+
+use std::collections::BTreeMap;
+use std::ops::ControlFlow;
+
+use ferula_chunk::SampleIter;
+use ferula_model::LabelSet;
+
+use crate::block::index::{ChunkMeta, SeriesEntry};
+use crate::block::{Block, BlockError, BlockStats};
+
+/// So many problems are told; a block with more is told about in vain.
+const PROBLEMS_MAX: usize = 100;
+
+/// What was read, and what is wrong.
+#[derive(Clone, Debug, Default)]
+pub struct Verified {
+    /// What was counted while reading.
+    pub stats: BlockStats,
+    /// Sentences that each name a place; at most 100.
+    pub problems: Vec<String>,
+}
+
+impl Verified {
+    fn problem(&mut self, what: impl FnOnce() -> String) {
+        if self.problems.len() < PROBLEMS_MAX {
+            self.problems.push(what());
+        }
+    }
+
+    /// Notes an error and goes on.
+    fn note<T>(&mut self, result: Result<T, BlockError>) -> Option<T> {
+        match result {
+            Ok(value) => Some(value),
+            Err(error) => {
+                self.problem(|| error.to_string());
+                None
+            }
+        }
+    }
+}
+
+/// Reads all series, postings and samples of a block.
+///
+/// # Errors
+/// When not even the list of series can be read.
+pub fn verify(block: &Block) -> Result<Verified, BlockError> {
+    let index = block.index();
+    let mut verified = Verified::default();
+    let mut entry = SeriesEntry::default();
+    // Which series the postings should name, per pair of symbols.
+    let mut pairs: BTreeMap<(u32, u32), u64> = BTreeMap::new();
+    let mut last: Option<LabelSet> = None;
+    for number in index.all_postings()? {
+        if verified.note(index.series(number, &mut entry)).is_none() {
+            continue;
+        }
+        verified.stats.num_series += 1;
+        entry.labels.iter().for_each(|pair| *pairs.entry(*pair).or_default() += 1);
+        let Some(labels) = verified.note(index.labels(&entry)) else { continue };
+        if last.as_ref().is_some_and(|last| *last >= labels) {
+            verified.problem(|| format!("series {number} {labels} does not come in order of labels"));
+        }
+        verify_chunks(block, &entry.chunks, &labels, &mut verified);
+        last = Some(labels);
+    }
+    verify_postings(block, &pairs, &mut verified);
+    verified.stats.num_tombstones = block.tombstones().total();
+    let (said, read) = (block.meta().stats, verified.stats);
+    for (what, said, read) in [
+        ("samples", said.num_samples, read.num_samples),
+        ("series", said.num_series, read.num_series),
+        ("chunks", said.num_chunks, read.num_chunks),
+        ("tombstones", said.num_tombstones, read.num_tombstones),
+    ] {
+        if said != read {
+            verified.problem(|| format!("meta.json says that there are {said} {what}, there are {read}"));
+        }
+    }
+    Ok(verified)
+}
+
+fn verify_chunks(block: &Block, chunks: &[ChunkMeta], labels: &LabelSet, verified: &mut Verified) {
+    let range = block.meta();
+    if chunks.is_empty() {
+        verified.problem(|| format!("{labels} has no chunk"));
+    }
+    let mut before = None;
+    for meta in chunks {
+        verified.stats.num_chunks += 1;
+        let place = || format!("chunk {:#x} of {labels}", meta.reference);
+        if meta.min_time < range.min_time || meta.max_time >= range.max_time {
+            verified.problem(|| format!("{} lies outside of the block's range", place()));
+        }
+        if before.is_some_and(|before| meta.min_time <= before) {
+            verified.problem(|| format!("{} overlaps the one before", place()));
+        }
+        before = Some(meta.max_time);
+        let Some(chunk) = verified.note(block.chunk(*meta)) else { continue };
+        let mut times: Vec<i64> = Vec::new();
+        let samples = match SampleIter::new(chunk.encoding, &chunk.data) {
+            Ok(samples) => samples,
+            Err(corrupt) => {
+                verified.problem(|| format!("{}: {corrupt}", place()));
+                continue;
+            }
+        };
+        for sample in samples {
+            match sample {
+                Ok(sample) => times.push(sample.timestamp),
+                Err(corrupt) => verified.problem(|| format!("{}: {corrupt}", place())),
+            }
+        }
+        verified.stats.num_samples += times.len() as u64;
+        if times.windows(2).any(|pair| pair[0] >= pair[1]) {
+            verified.problem(|| format!("{} has samples out of order", place()));
+        }
+        if (times.first(), times.last()) != (Some(&meta.min_time), Some(&meta.max_time)) {
+            verified.problem(|| format!("{} begins or ends at another time than the index says", place()));
+        }
+    }
+}
+
+fn verify_postings(block: &Block, pairs: &BTreeMap<(u32, u32), u64>, verified: &mut Verified) {
+    let index = block.index();
+    let mut listed = 0;
+    for name in index.label_names() {
+        let read = index.each_value(name, |value, offset| {
+            listed += 1;
+            let list = index.postings_at(offset)?;
+            if list.windows(2).any(|pair| pair[0] >= pair[1]) {
+                verified.problem(|| format!("postings of {name}={value:?} are not sorted"));
+            }
+            Ok(ControlFlow::Continue(()))
+        });
+        verified.note(read);
+    }
+    if listed != pairs.len() {
+        verified.problem(|| format!("{listed} label pairs have postings, series have {}", pairs.len()));
+    }
+    for ((name, value), series) in pairs {
+        let (Ok(name), Ok(value)) = (index.symbol(*name), index.symbol(*value)) else { continue };
+        let Some(list) = verified.note(index.postings(name, value)) else { continue };
+        if list.len() as u64 != *series {
+            verified.problem(|| {
+                format!("postings of {name}={value:?} name {} series, {series} have the label", list.len())
+            });
+        }
+    }
+}
