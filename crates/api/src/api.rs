@@ -109,6 +109,9 @@ pub trait StoreAdmin: Send + Sync {
     /// What the head holds; each list has at most `limit` entries, the largest first.
     fn stats(&self, limit: usize) -> HeadStats;
 
+    /// Why new samples are not taken at the moment, if they are not; reading goes on.
+    fn ingestion_failure(&self) -> Option<String>;
+
     /// The blocks on disk, oldest first, each as the JSON text of its `meta.json`.
     fn block_metas(&self) -> Vec<String>;
 

@@ -24,8 +24,10 @@ pub mod request;
 mod router;
 mod routes;
 pub mod server;
+mod store;
 pub mod targets;
 
 pub use api::{Api, BuildInfo, ExternalUrl, HeadStats, Lifecycle, Settings, Store, StoreAdmin, WalReplay};
 pub use readiness::Stage;
 pub use router::router;
+pub use store::DbAdmin;

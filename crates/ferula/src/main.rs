@@ -1,2 +1,113 @@
-//! The binary.
-fn main() {}
+//! Prometheus, whole, in one binary.
+//!
+//! ```text
+//! arguments ─▶ tools (a command)                        one file each, thin over the crate that knows
+//!           └▶ flags ─▶ config ─▶ serve ─▶ store, agents, HTTP ─▶ signals ─▶ close
+//!                          ▲        └─ reload (SIGHUP, /-/reload, --config.auto-reload)
+//!                          └ an embedded one when there is no file and none was named
+//! ```
+//!
+//! Here: flags, wiring, reload, signals, commands. Elsewhere: everything that is an algorithm.
+
+mod agents;
+mod config_source;
+mod flags;
+mod limits;
+mod maintenance;
+mod own_metrics;
+mod reload;
+mod serve;
+mod tools;
+mod version;
+
+use std::path::Path;
+use std::process::ExitCode;
+
+use ferula_telemetry::{error, logging};
+
+use crate::config_source::ConfigSource;
+use crate::flags::{Flags, Parsed};
+
+/// Something is wrong with the configuration or an address.
+const EXIT_USAGE: u8 = 2;
+
+fn main() -> ExitCode {
+    let mut arguments = std::env::args();
+    let program = arguments.next().unwrap_or_default();
+    let program =
+        Path::new(&program).file_name().map_or_else(|| "ferula".into(), |name| name.to_string_lossy());
+    let arguments: Vec<String> = arguments.collect();
+    if program == "promtool" {
+        return tools::promtool(&arguments);
+    }
+    if let Some((first, rest)) = arguments.split_first()
+        && let Some(tool) = tools::find(first)
+    {
+        return (tool.run)(rest);
+    }
+    match flags::parse(&arguments) {
+        Ok(Parsed::Run(given)) => match Flags::check(&given) {
+            Ok(flags) => run(flags),
+            Err(refused) => {
+                eprintln!("{refused}");
+                ExitCode::from(refused.code)
+            }
+        },
+        Ok(Parsed::Help) => {
+            print!("{}", flags::help(&program));
+            ExitCode::SUCCESS
+        }
+        Ok(Parsed::Version) => {
+            print!("{}", version::text("prometheus"));
+            ExitCode::SUCCESS
+        }
+        Ok(Parsed::Documentation) => {
+            print!("{}", flags::documentation());
+            ExitCode::SUCCESS
+        }
+        Err(why) => {
+            eprintln!("Error parsing command line arguments: {why}");
+            print!("{}", flags::help(&program));
+            ExitCode::from(EXIT_USAGE)
+        }
+    }
+}
+
+/// Serves until told to stop.
+fn run(flags: Flags) -> ExitCode {
+    logging::init(flags.log_level, flags.log_format);
+    let source = ConfigSource::of(&flags);
+    // A configuration that is wrong ends the start before anything else begins.
+    let config = match source.load_file() {
+        Ok(config) => config,
+        Err(err) => {
+            let file = std::path::absolute(&flags.config_file).unwrap_or_else(|_| flags.config_file.clone());
+            error!(
+                format!("Error loading config (--config.file={})", flags.config_file.display()),
+                file = file.display(),
+                err = err
+            );
+            return ExitCode::from(EXIT_USAGE);
+        }
+    };
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(err) => {
+            error!("Fatal error", err = err);
+            return ExitCode::FAILURE;
+        }
+    };
+    let served = runtime.block_on(serve::serve(flags, source, config));
+    // Threads that still work for clients who were cut must not keep the process.
+    runtime.shutdown_background();
+    match served {
+        Ok(()) => {
+            ferula_telemetry::info!("See you next time!");
+            ExitCode::SUCCESS
+        }
+        Err(err) => {
+            error!("Fatal error", err = format!("{err:#}"));
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -27,9 +27,16 @@ pub fn healthy(_: Arc<Api>, _: Request) -> Answered {
     now(text(StatusCode::OK, "Prometheus Server is Healthy.\n"))
 }
 
-/// `/-/ready`; whoever comes too early was turned away before.
-pub fn ready(_: Arc<Api>, _: Request) -> Answered {
-    now(text(StatusCode::OK, "Prometheus Server is Ready.\n"))
+/// `/-/ready`; whoever comes too early was turned away before. A server that takes no samples is not ready, though it
+/// still answers queries.
+pub fn ready(api: Arc<Api>, _: Request) -> Answered {
+    let failure = api.store().ok().and_then(|store| store.admin.ingestion_failure());
+    now(match failure {
+        None => text(StatusCode::OK, "Prometheus Server is Ready.\n"),
+        Some(why) => {
+            text(StatusCode::SERVICE_UNAVAILABLE, format!("Ingestion stopped, queries are answered: {why}\n"))
+        }
+    })
 }
 
 /// The answer to a lifecycle request that cannot be taken.

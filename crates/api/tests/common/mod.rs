@@ -76,6 +76,10 @@ impl StoreAdmin for NoChores {
         HeadStats::default()
     }
 
+    fn ingestion_failure(&self) -> Option<String> {
+        None
+    }
+
     fn block_metas(&self) -> Vec<String> {
         Vec::new()
     }

@@ -1,0 +1,102 @@
+//! Where the configuration comes from: a file, or the program itself when there is no file and none was named.
+
+use std::path::PathBuf;
+
+use ferula_config::{Config, ConfigError};
+
+use crate::flags::Flags;
+
+/// Where the configuration comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ConfigSource {
+    /// This file.
+    File(PathBuf),
+    /// The program.
+    Embedded,
+}
+
+/// Why a configuration does not become the running one.
+#[derive(Debug, thiserror::Error)]
+pub enum LoadError {
+    /// It cannot be read, or is wrong.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// It is right but asks for what this build cannot do.
+    #[error("{0}")]
+    Unsupported(String),
+}
+
+impl ConfigSource {
+    /// A file that was named, or is there; else the program.
+    pub fn of(flags: &Flags) -> Self {
+        if flags.config_file_given || flags.config_file.exists() {
+            ConfigSource::File(flags.config_file.clone())
+        } else {
+            ConfigSource::Embedded
+        }
+    }
+
+    /// The name for log lines.
+    pub fn name(&self) -> String {
+        match self {
+            ConfigSource::File(path) => path.display().to_string(),
+            ConfigSource::Embedded => "(embedded)".to_owned(),
+        }
+    }
+
+    /// Loads the file; `None` when there is none.
+    pub fn load_file(&self) -> Result<Option<Config>, LoadError> {
+        match self {
+            ConfigSource::File(path) => {
+                Config::load(path).map_err(LoadError::from).and_then(supported).map(Some)
+            }
+            ConfigSource::Embedded => Ok(None),
+        }
+    }
+
+    /// Loads whatever there is. The embedded configuration scrapes this server, which listens at `own_address` below
+    /// `route_prefix`.
+    pub fn load(&self, own_address: &str, route_prefix: &str) -> Result<Config, LoadError> {
+        match self.load_file()? {
+            Some(config) => Ok(config),
+            None => Ok(Config::parse(&embedded(own_address, route_prefix))?),
+        }
+    }
+}
+
+/// Refuses what this build cannot do, naming all of it.
+fn supported(config: Config) -> Result<Config, LoadError> {
+    let mut unsupported: Vec<String> = config.unsupported().iter().map(ToString::to_string).collect();
+    unsupported.extend(config.scrape_jobs()?.unsupported.iter().map(ToString::to_string));
+    if unsupported.is_empty() { Ok(config) } else { Err(LoadError::Unsupported(unsupported.join("; "))) }
+}
+
+fn embedded(own_address: &str, route_prefix: &str) -> String {
+    let path = format!("{}/metrics", route_prefix.trim_end_matches('/'));
+    format!(
+        "global:\n  scrape_interval: 15s\n  evaluation_interval: 15s\n\
+         scrape_configs:\n- job_name: prometheus\n  metrics_path: {path}\n  static_configs:\n  - targets: ['{own_address}']\n"
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_embedded_configuration_scrapes_this_server() {
+        let config = ConfigSource::Embedded.load("localhost:9090", "/p").expect("it is right");
+        assert_eq!(config.scrape_configs.len(), 1);
+        assert_eq!(config.scrape_configs[0].metrics_path, "/p/metrics");
+        assert_eq!(config.scrape_configs[0].scrape_interval.as_secs(), 15);
+    }
+
+    #[test]
+    fn what_cannot_be_done_is_named_with_its_line() {
+        let dir = tempfile::tempdir().expect("a folder for the test");
+        let file = dir.path().join("prometheus.yml");
+        std::fs::write(&file, "remote_write:\n- url: http://a/\n").expect("written");
+        let error = ConfigSource::File(file).load_file().expect_err("refused").to_string();
+        assert_eq!(error, "not supported yet: remote_write (line 1)");
+    }
+}

@@ -1,0 +1,43 @@
+//! The address under which others reach the server.
+
+use ferula_api::ExternalUrl;
+use ferula_config::Url;
+
+/// Takes `--web.external-url` apart; the last slash of its path does not count.
+///
+/// # Errors
+/// Go's reason why it is no URL.
+pub fn external_url(text: &str) -> Result<ExternalUrl, String> {
+    if text.starts_with(['"', '\'']) || text.ends_with(['"', '\'']) {
+        return Err("URL must not begin or end with quotes".to_owned());
+    }
+    let url = Url::parse(text)?;
+    let after_scheme = text.split_once("://").map_or(text, |(_, rest)| rest);
+    let after_host = match url.host() {
+        "" => after_scheme,
+        _ => after_scheme.find('/').map_or("", |at| &after_scheme[at..]),
+    };
+    let path = after_host.split(['?', '#']).next().unwrap_or("").trim_end_matches('/');
+    let path = if path.is_empty() || path.starts_with('/') { path.to_owned() } else { format!("/{path}") };
+    Ok(ExternalUrl { scheme: url.scheme().to_owned(), host: url.host().to_owned(), path })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn urls_are_taken_apart() {
+        for (text, want) in [
+            ("http://a.example:9090/", ("http", "a.example:9090", "")),
+            ("https://a.example/prom/x/", ("https", "a.example", "/prom/x")),
+            ("/prom", ("", "", "/prom")),
+            ("http://[::1]:9090/p?q#f", ("http", "[::1]:9090", "/p")),
+        ] {
+            let url = external_url(text).expect("a URL");
+            assert_eq!((url.scheme.as_str(), url.host.as_str(), url.path.as_str()), want);
+        }
+        assert_eq!(external_url("'http://x'"), Err("URL must not begin or end with quotes".into()));
+        assert!(external_url(":x").is_err());
+    }
+}

@@ -1,0 +1,129 @@
+//! `--enable-feature`: which names are known, and how far this build goes along with each.
+
+use ferula_promql::Features;
+
+/// What the named features switch on.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct FeatureSet {
+    /// Switches of the query engine.
+    pub promql: Features,
+    /// `exemplar-storage`
+    pub exemplars: bool,
+    /// `auto-reload-config`
+    pub auto_reload: bool,
+    /// Lines for the log: names that need a word.
+    pub warnings: Vec<(String, &'static str)>,
+    /// Lines for the log: names that were switched on.
+    pub switched_on: Vec<(String, &'static str)>,
+    /// All names, as given.
+    pub names: Vec<String>,
+}
+
+impl FeatureSet {
+    /// Reads comma separated names.
+    ///
+    /// # Errors
+    /// A name that asks for what this build cannot do.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        let mut set = FeatureSet::default();
+        for name in text.split(',').filter(|name| !name.is_empty()) {
+            set.add(name)?;
+            set.names.push(name.to_owned());
+        }
+        Ok(set)
+    }
+
+    fn add(&mut self, name: &str) -> Result<(), String> {
+        let on = match name {
+            "exemplar-storage" => {
+                self.exemplars = true;
+                "Experimental in-memory exemplar storage enabled"
+            }
+            "promql-per-step-stats" => {
+                self.promql.per_step_stats = true;
+                "Experimental per-step statistics reporting"
+            }
+            "promql-experimental-functions" => {
+                self.promql.experimental_functions = true;
+                "Experimental PromQL functions enabled."
+            }
+            "promql-delayed-name-removal" => {
+                self.promql.delayed_name_removal = true;
+                "Experimental PromQL delayed name removal enabled."
+            }
+            "promql-extended-range-selectors" => {
+                self.promql.extended_range_selectors = true;
+                "Experimental PromQL extended range selectors enabled."
+            }
+            "promql-binop-fill-modifiers" => {
+                self.promql.fill_modifiers = true;
+                "Experimental PromQL binary operator fill modifiers enabled."
+            }
+            "auto-reload-config" => {
+                self.auto_reload = true;
+                return self.warn(
+                    name,
+                    "This option for --enable-feature is deprecated. Use --config.auto-reload instead.",
+                );
+            }
+            "promql-duration-expr" | "ooo-native-histograms" => {
+                return self.warn(
+                    name,
+                    "This option for --enable-feature is now permanently enabled and therefore a no-op.",
+                );
+            }
+            "native-histograms" => {
+                return self.warn(
+                    name,
+                    "This option for --enable-feature is a no-op. To scrape native histograms, set the \
+                     scrape_native_histograms scrape config setting to true.",
+                );
+            }
+            "memory-snapshot-on-shutdown"
+            | "concurrent-rule-eval"
+            | "delayed-compaction"
+            | "fast-startup"
+            | "use-uncached-io"
+            | "old-ui" => {
+                return self.warn(name, "This option for --enable-feature has no effect in this build.");
+            }
+            "metadata-wal-records"
+            | "created-timestamp-zero-ingestion"
+            | "type-and-unit-labels"
+            | "st-storage"
+            | "st-synthesis"
+            | "use-start-timestamps"
+            | "histograms-st-encoding"
+            | "xor2-encoding"
+            | "extra-scrape-metrics"
+            | "search-api"
+            | "otlp-deltatocumulative"
+            | "otlp-native-delta-ingestion" => {
+                return Err(format!("not supported yet: --enable-feature={name}"));
+            }
+            _ => return self.warn(name, "Unknown option for --enable-feature"),
+        };
+        self.switched_on.push((name.to_owned(), on));
+        Ok(())
+    }
+
+    fn warn(&mut self, name: &str, text: &'static str) -> Result<(), String> {
+        self.warnings.push((name.to_owned(), text));
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_switch_on_or_are_commented() {
+        let set =
+            FeatureSet::parse("exemplar-storage,promql-experimental-functions,nonsense,,native-histograms");
+        let set = set.expect("nothing in it is refused");
+        assert!(set.exemplars && set.promql.experimental_functions && !set.promql.fill_modifiers);
+        let commented: Vec<&str> = set.warnings.iter().map(|(name, _)| name.as_str()).collect();
+        assert_eq!(commented, ["nonsense", "native-histograms"]);
+    }
+}

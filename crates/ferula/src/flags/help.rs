@@ -1,0 +1,96 @@
+//! The help text, and the flags as Markdown.
+
+use std::fmt::Write;
+
+use super::table::{FLAGS, Flag, Kind, Mode, Support};
+
+const WIDTH: usize = 100;
+
+/// The help text.
+pub fn help(program: &str) -> String {
+    let mut out = format!(
+        "usage: {program} [<flags>]\n       {program} <command> [<args>]\n\n\
+         A monitoring server that speaks Prometheus: same configuration, flags, API and data folder.\n\
+         Without a command it serves; without a prometheus.yml in the folder it scrapes itself.\n\n\
+         Commands (`{program} <command> --help` says more):\n"
+    );
+    for tool in crate::tools::TOOLS {
+        line(&mut out, tool.name, tool.about);
+    }
+    out.push_str("\nFlags:\n");
+    line(&mut out, "-h, --help", "Show this text.");
+    line(&mut out, "--version", "Show the version.");
+    for flag in FLAGS.iter().filter(|flag| !flag.hidden) {
+        let mut text = sentence(flag);
+        if flag.support == Support::NotYet {
+            text.push_str(" Not supported yet.");
+        }
+        line(&mut out, &usage(flag), &text);
+    }
+    out
+}
+
+fn usage(flag: &Flag) -> String {
+    match (flag.kind, flag.default) {
+        (Kind::Bool, "true") => format!("--[no-]{} (on)", flag.name),
+        (Kind::Bool, _) => format!("--[no-]{}", flag.name),
+        (Kind::Duration, "" | "0s") => format!("--{}=<duration>", flag.name),
+        (Kind::Bytes, _) => format!("--{}=<bytes>", flag.name),
+        (_, "") => format!("--{}=<value>", flag.name),
+        (_, default) => format!("--{}={default}", flag.name),
+    }
+}
+
+fn sentence(flag: &Flag) -> String {
+    let mode = match flag.mode {
+        Mode::Any => "",
+        Mode::Server => " Use with server mode only.",
+        Mode::Agent => " Use with agent mode only.",
+    };
+    format!("{}{mode}", flag.help)
+}
+
+/// A name, and its text broken into lines below it.
+fn line(out: &mut String, name: &str, text: &str) {
+    writeln!(out, "  {name}").expect("writing to a String cannot fail");
+    let mut column = 0;
+    for word in text.split(' ') {
+        if column > 0 && column + word.len() + 1 > WIDTH {
+            out.push('\n');
+            column = 0;
+        }
+        out.push_str(if column == 0 { "      " } else { " " });
+        column += word.len() + if column == 0 { 6 } else { 1 };
+        out.push_str(word);
+    }
+    out.push('\n');
+}
+
+/// Flags that are not hidden, as a Markdown table.
+pub fn documentation() -> String {
+    let mut out = String::from("| Flag | Description | Default |\n| --- | --- | --- |\n");
+    for flag in FLAGS.iter().filter(|flag| !flag.hidden) {
+        let default = if flag.default.is_empty() { String::new() } else { format!("`{}`", flag.default) };
+        let text = sentence(flag).replace('|', "\\|");
+        writeln!(out, "| <code class=\"text-nowrap\">--{}</code> | {text} | {default} |", flag.name)
+            .expect("writing to a String cannot fail");
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_visible_flag_is_in_the_text_and_no_line_is_too_long() {
+        let text = help("ferula");
+        for flag in FLAGS {
+            let named = text.contains(&format!("--{}=", flag.name))
+                || text.contains(&format!("--[no-]{}", flag.name));
+            assert_eq!(named, !flag.hidden, "{}", flag.name);
+        }
+        let long = text.lines().filter(|line| line.starts_with("      ") && line.len() > WIDTH + 6);
+        assert_eq!(long.collect::<Vec<_>>(), Vec::<&str>::new());
+    }
+}

@@ -1,0 +1,374 @@
+//! The server's life: build, start, wait, close.
+
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context;
+use ferula_api::query::active::ActiveQueries;
+use ferula_api::query::{QueryRunner, RunnerOptions};
+use ferula_api::{Api, DbAdmin, ExternalUrl, Settings, Stage, Store, WalReplay};
+use ferula_config::Config;
+use ferula_model::duration;
+use ferula_promql::{Engine, EngineOptions, MemoryContract};
+use ferula_promql_syntax::ParserOptions;
+use ferula_runtime::{RealClock, SharedClock, Shutdown, TaskGroup};
+use ferula_telemetry::{Registry, error, info, warn};
+use ferula_tsdb::disk::RealDisk;
+use ferula_tsdb::{Db, Options, Progress};
+use time::OffsetDateTime;
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::mpsc;
+
+use crate::agents::Agents;
+use crate::config_source::ConfigSource;
+use crate::flags::{Flags, StorageFlags};
+use crate::own_metrics::{self, ReloadMetrics};
+use crate::reload::{Reloader, Requests};
+use crate::{limits, maintenance, version};
+
+/// Queries together may hold this share of the memory that the process may use.
+const QUERY_MEMORY_PERCENT: u64 = 30;
+/// How long samples are kept when neither flags nor configuration say.
+const RETENTION_DEFAULT: Duration = Duration::from_secs(15 * 24 * 3600);
+
+/// Opens the store before anything writes to it, and closes it after everything has stopped.
+pub async fn serve(flags: Flags, source: ConfigSource, config: Option<Config>) -> anyhow::Result<()> {
+    say_hello(&flags, &source);
+    let listeners = listen(&flags.listen_addresses).await?;
+    let address = listeners.first().context("no --web.listen-address")?.local_addr()?;
+    let clock: SharedClock = RealClock::shared();
+    let registry = Registry::new();
+    let shutdown = Shutdown::new();
+    let mut tasks = TaskGroup::new(shutdown.clone());
+    let agents = Arc::new(Agents::new(clock.clone(), &registry, &tasks));
+    let (lifecycle, requests) = mpsc::channel(1);
+    let mut requests = Requests::new(requests, flags.auto_reload)?;
+    let settings = settings(&flags, address);
+    own_metrics::register(&registry, &settings.build);
+    let reload_metrics = ReloadMetrics::new(&registry);
+    if config.is_some() || source == ConfigSource::Embedded {
+        // Known to be right, though not running yet; an alert on a bad configuration must not fire meanwhile.
+        reload_metrics.note(true, clock.now().seconds());
+    }
+    let queries = Arc::new(query_runner(&flags, &registry)?);
+    let api =
+        Arc::new(Api::new(settings, registry.clone(), clock.clone(), queries, agents.targets(), lifecycle));
+
+    stop_at_signals(&mut tasks, &api)?;
+    let web_shutdown = Shutdown::new();
+    let web = tokio::spawn(ferula_api::server::serve(api.clone(), listeners, web_shutdown.clone()));
+    let started = tokio::select! {
+        db = open_store(&flags, &api, &registry) => Some(db),
+        () = shutdown.requested() => None,
+        () = requests.quit_while_starting() => None,
+    };
+    let mut outcome = Ok(());
+    if let Some(db) = started {
+        let db = db?;
+        let reloader = Arc::new(Reloader {
+            source,
+            own_address: local_address(address),
+            api: api.clone(),
+            db: db.clone(),
+            agents: agents.clone(),
+            storage: flags.storage.clone(),
+            exemplars: flags.features.exemplars,
+            metrics: reload_metrics,
+            clock: clock.clone(),
+        });
+        reloader.reload().map_err(anyhow::Error::msg).context("error loading config")?;
+        agents.start(&mut tasks, db.clone());
+        maintenance::start(&mut tasks, &db, &clock);
+        let serving = requests.serve(reloader, shutdown.clone());
+        tasks.spawn("reload", async move {
+            serving.await;
+            Ok(())
+        });
+        api.readiness.set(Stage::Ready);
+        info!("Server is ready to receive web requests.");
+        say_where(&api, &flags.storage.path, address);
+        outcome = tasks.finished().await;
+        api.readiness.set(Stage::Stopping);
+        web_shutdown.request();
+        web.await.context("the web server panicked")?;
+        tokio::task::spawn_blocking(move || db.close()).await?.context("closing the storage")?;
+    } else {
+        shutdown.request();
+        web_shutdown.request();
+        web.await.context("the web server panicked")?;
+    }
+    outcome.map_err(anyhow::Error::new)
+}
+
+fn say_hello(flags: &Flags, source: &ConfigSource) {
+    for (name, text) in &flags.features.switched_on {
+        info!(text, option = name);
+    }
+    for (name, text) in &flags.features.warnings {
+        warn!(text, option = name);
+    }
+    for (flag, why) in &flags.without_effect {
+        warn!("This flag has no effect", flag = flag, reason = why);
+    }
+    if *source == ConfigSource::Embedded {
+        info!(
+            "There is no prometheus.yml in this folder and no --config.file was given: starting with an embedded configuration that scrapes this server every 15s"
+        );
+    }
+    info!("Starting Prometheus Server", mode = "server", version = version::short());
+    info!(
+        "operational information",
+        fd_limits = limits::limit_text("Max open files"),
+        vm_limits = limits::limit_text("Max address space"),
+        memory_bytes = limits::memory_bytes()
+    );
+}
+
+/// One line that says where to go.
+fn say_where(api: &Api, data: &Path, address: SocketAddr) {
+    let url = format!("http://{}{}", local_address(address), api.settings.external_url.path);
+    let data = std::path::absolute(data).unwrap_or_else(|_| data.to_path_buf());
+    info!(
+        "Ferula is up",
+        url = url,
+        data = data.display(),
+        try_this = format!("{url}/api/v1/query?query=up"),
+        address = address
+    );
+}
+
+/// The address under which this machine reaches the listener.
+fn local_address(address: SocketAddr) -> String {
+    if address.ip().is_unspecified() || address.ip().is_loopback() {
+        format!("localhost:{}", address.port())
+    } else {
+        address.to_string()
+    }
+}
+
+async fn listen(addresses: &[String]) -> anyhow::Result<Vec<TcpListener>> {
+    let mut listeners = Vec::new();
+    for address in addresses {
+        info!("Start listening for connections", component = "web", address = address);
+        let bound = match address.strip_prefix(':').and_then(|port| port.parse::<u16>().ok()) {
+            // Without a host: every address, of both kinds where the system has them.
+            Some(port) => match TcpListener::bind((Ipv6Addr::UNSPECIFIED, port)).await {
+                Ok(listener) => Ok(listener),
+                Err(_) => TcpListener::bind((Ipv4Addr::UNSPECIFIED, port)).await,
+            },
+            None => TcpListener::bind(address.as_str()).await,
+        };
+        let listener = bound.with_context(|| {
+            format!(
+                "unable to start web listener: listen tcp {address} (set another with --web.listen-address)"
+            )
+        })?;
+        info!("Listening on", component = "web", address = listener.local_addr()?);
+        info!("TLS is disabled.", component = "web", http2 = false, address = listener.local_addr()?);
+        listeners.push(listener);
+    }
+    Ok(listeners)
+}
+
+fn settings(flags: &Flags, address: SocketAddr) -> Settings {
+    let external_url = flags.external_url.clone().unwrap_or_else(|| ExternalUrl {
+        scheme: "http".to_owned(),
+        host: format!("{}:{}", hostname(), address.port()),
+        path: String::new(),
+    });
+    let route_prefix =
+        flags.route_prefix.clone().unwrap_or_else(|| crate::flags::route_prefix(&external_url.path));
+    let promql = flags.features.promql;
+    let mut shown = flags.shown.clone();
+    shown.insert("web.route-prefix", route_prefix.clone());
+    let retention = retention_of_flags(&flags.storage);
+    shown.insert("storage.tsdb.retention.time", format_duration(retention));
+    shown.insert("storage.tsdb.max-block-duration", format_duration(max_block(&flags.storage, retention)));
+    Settings {
+        flags: shown.into_iter().map(|(name, value)| (name.to_owned(), value)).collect(),
+        build: version::build_info(),
+        external_url,
+        route_prefix,
+        listen_address: address.to_string(),
+        cors_origin: flags.cors_origin.clone(),
+        page_title: flags.page_title.clone(),
+        lifecycle: flags.lifecycle,
+        admin: flags.admin,
+        remote_write: flags.remote_write,
+        read_timeout: flags.read_timeout,
+        connections_max: flags.connections_max,
+        lookback_delta: flags.lookback_delta,
+        data_dir: flags.storage.path.clone(),
+        parser: ParserOptions {
+            experimental_functions: promql.experimental_functions,
+            duration_expressions: true,
+            extended_range_selectors: promql.extended_range_selectors,
+            binop_fill_modifiers: promql.fill_modifiers,
+        },
+        features: flags.features.names.clone(),
+        started: OffsetDateTime::now_utc(),
+    }
+}
+
+fn hostname() -> String {
+    std::fs::read_to_string("/proc/sys/kernel/hostname")
+        .map(|name| name.trim().to_owned())
+        .ok()
+        .filter(|name| !name.is_empty())
+        .unwrap_or_else(|| "localhost".to_owned())
+}
+
+fn query_runner(flags: &Flags, registry: &Registry) -> anyhow::Result<QueryRunner> {
+    let engine = Engine::new(EngineOptions {
+        max_samples: flags.query_samples_max,
+        lookback_delta_ms: millis(flags.lookback_delta),
+        features: flags.features.promql,
+        memory: MemoryContract::new(limits::memory_bytes() / 100 * QUERY_MEMORY_PERCENT),
+        ..EngineOptions::default()
+    });
+    let active = ActiveQueries::open(&flags.storage.path, flags.query_concurrency).with_context(|| {
+        format!("creating the file of active queries in {}", flags.storage.path.display())
+    })?;
+    let options = RunnerOptions { concurrency_max: flags.query_concurrency, timeout: flags.query_timeout };
+    Ok(QueryRunner::new(engine, options, Some(active), registry))
+}
+
+fn millis(duration: Duration) -> i64 {
+    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
+}
+
+/// Asks everything to stop at SIGTERM and SIGINT.
+fn stop_at_signals(tasks: &mut TaskGroup, api: &Arc<Api>) -> anyhow::Result<()> {
+    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    let (shutdown, api) = (tasks.shutdown().clone(), api.clone());
+    tasks.spawn("signals", async move {
+        let name = tokio::select! {
+            _ = terminate.recv() => "terminated",
+            _ = interrupt.recv() => "interrupt",
+            () = shutdown.requested() => {
+                api.readiness.set(Stage::Stopping);
+                return Ok(());
+            }
+        };
+        warn!("Received an OS signal, exiting gracefully...", signal = name);
+        api.readiness.set(Stage::Stopping);
+        shutdown.request();
+        Ok(())
+    });
+    Ok(())
+}
+
+/// Opens the store, which may take a while when there is much to read, and hands it to the API.
+async fn open_store(flags: &Flags, api: &Arc<Api>, registry: &Registry) -> anyhow::Result<Arc<Db>> {
+    info!("Starting TSDB ...");
+    let options = store_options(&flags.storage);
+    let (dir, registry, reporter) = (flags.storage.path.clone(), registry.clone(), api.clone());
+    let opened = tokio::task::spawn_blocking({
+        let registry = registry.clone();
+        move || {
+            let mut report = |progress: Progress| report_progress(&reporter, &progress);
+            Db::open(&dir, options, Arc::new(RealDisk), &registry, &mut report)
+        }
+    });
+    let db = Arc::new(opened.await.context("opening storage panicked")?.context("opening storage failed")?);
+    let recovered = db.recovered();
+    info!(
+        "WAL replay completed",
+        component = "tsdb",
+        samples = recovered.samples,
+        corruptions = recovered.corruptions,
+        unknown_series = recovered.unknown_series
+    );
+    info!("TSDB started");
+    api.set_store(Store {
+        queryable: db.clone(),
+        appendable: db.clone(),
+        admin: Arc::new(DbAdmin::new(db.clone(), registry)),
+    });
+    Ok(db)
+}
+
+fn report_progress(api: &Api, progress: &Progress) {
+    match progress {
+        Progress::Checkpoint { number } => {
+            info!("Reading checkpoint", component = "tsdb", checkpoint = number);
+        }
+        Progress::Segment { segment, last } => {
+            api.set_wal_replay(WalReplay { min: 0, max: u64::from(*last), current: u64::from(*segment) });
+            info!("WAL segment loaded", component = "tsdb", segment = segment, maxSegment = last);
+        }
+        Progress::LateSegment { segment, last } => {
+            info!("WBL segment loaded", component = "tsdb", segment = segment, maxSegment = last);
+        }
+        Progress::LockReplaced(path) => {
+            warn!(
+                "A lockfile from a previous execution already existed. It was replaced",
+                file = path.display()
+            );
+        }
+        Progress::Damaged(what) => error!("Damage found at start", component = "tsdb", err = what),
+    }
+}
+
+fn store_options(storage: &StorageFlags) -> Options {
+    let defaults = Options::default();
+    let retention = retention_of_flags(storage);
+    Options {
+        min_block_duration_ms: millis(storage.min_block),
+        max_block_duration_ms: millis(max_block(storage, retention)).max(millis(storage.min_block)),
+        samples_per_chunk: storage.samples_per_chunk,
+        wal_compression: storage.compression,
+        wal_segment_bytes: match storage.segment_bytes {
+            0 => defaults.wal_segment_bytes,
+            bytes => bytes,
+        },
+        lock_file: storage.lock_file,
+        ..defaults
+    }
+}
+
+/// How long the flags keep samples: their own word, or 15 days when they bound neither time nor size.
+fn retention_of_flags(storage: &StorageFlags) -> Duration {
+    if storage.retention_time.is_zero() && storage.retention_bytes == 0 {
+        RETENTION_DEFAULT
+    } else {
+        storage.retention_time
+    }
+}
+
+/// The longest block: a tenth of the retention, at most 31 days.
+fn max_block(storage: &StorageFlags, retention: Duration) -> Duration {
+    const LONGEST: Duration = Duration::from_secs(31 * 24 * 3600);
+    if !storage.max_block.is_zero() {
+        storage.max_block
+    } else if retention.is_zero() {
+        LONGEST
+    } else {
+        LONGEST.min(retention / 10)
+    }
+}
+
+fn format_duration(duration: Duration) -> String {
+    duration::format_millis(millis(duration))
+}
+
+/// How long samples are kept, as `status/runtimeinfo` says it: `15d or 512MB`.
+pub fn retention_text(config: &Config, storage: &StorageFlags) -> String {
+    let configured = config.storage.tsdb.as_ref().and_then(|tsdb| tsdb.retention.clone()).unwrap_or_default();
+    let time = if configured.time.is_zero() { retention_of_flags(storage) } else { configured.time };
+    let bytes = if configured.size.0 == 0 { storage.retention_bytes } else { configured.size.0 };
+    let mut parts = Vec::new();
+    if !time.is_zero() {
+        parts.push(format_duration(time));
+    }
+    if bytes != 0 {
+        parts.push(ferula_config::ByteSize(bytes).to_string());
+    }
+    if configured.percentage != 0.0 {
+        parts.push(format!("{}%", ferula_model::number::format_g(configured.percentage)));
+    }
+    parts.join(" or ")
+}
