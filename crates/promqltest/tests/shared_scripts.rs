@@ -2,9 +2,14 @@
 
 mod common;
 
-use common::{Databases, failures_shown, memory_stores};
+use common::{Databases, memory_stores};
 use ferula_promqltest::{ScriptReport, StoreFactory, run_script};
 use ferula_testkit::shared;
+
+/// How many failures of a script are printed: `PROMQLTEST_FAILURES`, or some.
+fn failures_shown() -> usize {
+    std::env::var("PROMQLTEST_FAILURES").ok().and_then(|text| text.parse().ok()).unwrap_or(5)
+}
 
 fn print(report: &ScriptReport) {
     eprintln!("{}: {} passed, {} failed", report.name, report.passed, report.failed.len());

@@ -9,11 +9,6 @@ use ferula_testkit::MemStorage;
 use ferula_tsdb::disk::FaultDisk;
 use ferula_tsdb::{Db, Options};
 
-/// How many failures of a script are printed: `PROMQLTEST_FAILURES`, or some.
-pub fn failures_shown() -> usize {
-    std::env::var("PROMQLTEST_FAILURES").ok().and_then(|text| text.parse().ok()).unwrap_or(5)
-}
-
 /// Makes stores in memory.
 pub fn memory_stores() -> impl FnMut() -> Result<Box<dyn Store>, String> {
     || Ok(Box::new(MemStorage::new()))
