@@ -1,0 +1,229 @@
+//! The functions every Go template has.
+
+use std::cmp::Ordering;
+
+use crate::format::{print, sprint, sprintf};
+use crate::function::{Function, Parameter};
+use crate::value::Value;
+
+const ANY: &[Parameter] = &[Parameter::Any];
+const TWO: &[Parameter] = &[Parameter::Any, Parameter::Any];
+
+const NAMES: [&str; 19] = [
+    "and", "call", "eq", "ge", "gt", "html", "index", "js", "le", "len", "lt", "ne", "not", "or", "print",
+    "printf", "println", "slice", "urlquery",
+];
+
+/// Whether every template has a function of this name.
+pub fn is_builtin(name: &str) -> bool {
+    NAMES.contains(&name)
+}
+
+/// The built-in function; `and` and `or` are part of the language and evaluated there.
+pub fn function(name: &str) -> Option<Function> {
+    Some(match name {
+        "call" => Function::variadic(TWO, |args| match args {
+            [] | [Value::Nil, ..] => Err("call of nil".to_owned()),
+            [other, ..] => Err(format!("non-function {} of type {}", print(other), other.type_name())),
+        }),
+        "html" => Function::variadic(ANY, |args| Ok(Value::text(html(&joined(args))))),
+        "js" => Function::variadic(ANY, |args| Ok(Value::text(js(&joined(args))))),
+        "urlquery" => Function::variadic(ANY, |args| Ok(Value::text(url_query_escape(&joined(args))))),
+        "print" => Function::variadic(ANY, |args| Ok(Value::text(sprint(args)))),
+        "println" => Function::variadic(ANY, |args| {
+            Ok(Value::text(format!("{}\n", args.iter().map(print).collect::<Vec<_>>().join(" "))))
+        }),
+        "printf" => Function::variadic(&[Parameter::Text, Parameter::Any], |args| match args {
+            [Value::Text(format), values @ ..] => Ok(Value::text(sprintf(format, values))),
+            _ => Err("printf needs a format".to_owned()),
+        }),
+        "not" => Function::new(ANY, |args| Ok(Value::Bool(!args[0].is_true()))),
+        "len" => Function::new(ANY, |args| length(&args[0])),
+        "index" => Function::variadic(TWO, |args| index(&args[0], &args[1..])),
+        "slice" => Function::variadic(TWO, |args| slice(&args[0], &args[1..])),
+        "eq" => Function::variadic(TWO, |args| equal_any(&args[0], &args[1..]).map(Value::Bool)),
+        "ne" => Function::new(TWO, |args| equal(&args[0], &args[1]).map(|equal| Value::Bool(!equal))),
+        "lt" => Function::new(TWO, |args| less(&args[0], &args[1]).map(Value::Bool)),
+        "le" => Function::new(TWO, |args| less_or_equal(&args[0], &args[1]).map(Value::Bool)),
+        "gt" => Function::new(TWO, |args| less_or_equal(&args[0], &args[1]).map(|le| Value::Bool(!le))),
+        "ge" => Function::new(TWO, |args| less(&args[0], &args[1]).map(|lt| Value::Bool(!lt))),
+        _ => return None,
+    })
+}
+
+fn joined(args: &[Value]) -> String {
+    match args {
+        [Value::Nil] => "<no value>".to_owned(),
+        args => sprint(args),
+    }
+}
+
+fn length(value: &Value) -> Result<Value, String> {
+    let length = match value {
+        Value::Text(text) => text.len(),
+        Value::List(items, _) => items.len(),
+        Value::Map(map) => map.entries.len(),
+        Value::Nil => return Err("len of nil pointer".to_owned()),
+        other => return Err(format!("len of type {}", other.type_name())),
+    };
+    Ok(Value::Int(length as i64))
+}
+
+fn index(value: &Value, indices: &[Value]) -> Result<Value, String> {
+    if matches!(value, Value::Nil) {
+        return Err("index of untyped nil".to_owned());
+    }
+    let mut value = value.clone();
+    for index in indices {
+        value = match &value {
+            Value::List(items, _) => items[position(index, items.len(), false)?].clone(),
+            Value::Text(text) => Value::Int(i64::from(text.as_bytes()[position(index, text.len(), false)?])),
+            Value::Map(map) => match index {
+                Value::Text(key) => Value::entry(map, key),
+                Value::Nil => return Err("value is nil; should be of type string".to_owned()),
+                other => return Err(format!("value has type {}; should be string", other.type_name())),
+            },
+            Value::Nil => return Err("index of nil pointer".to_owned()),
+            other => return Err(format!("can't index item of type {}", other.type_name())),
+        };
+    }
+    Ok(value)
+}
+
+/// An index into something of this length; `to_end` also allows the length itself.
+fn position(index: &Value, length: usize, to_end: bool) -> Result<usize, String> {
+    let index = match index {
+        Value::Int(index) => *index,
+        Value::Nil => return Err("cannot index slice/array with nil".to_owned()),
+        other => return Err(format!("cannot index slice/array with type {}", other.type_name())),
+    };
+    let at = usize::try_from(index).ok().filter(|at| *at < length || (to_end && *at == length));
+    at.ok_or_else(|| format!("index out of range: {index}"))
+}
+
+fn slice(value: &Value, indices: &[Value]) -> Result<Value, String> {
+    if indices.len() > 3 {
+        return Err(format!("too many slice indexes: {}", indices.len()));
+    }
+    let length = match value {
+        Value::Text(_) if indices.len() == 3 => return Err("cannot 3-index slice a string".to_owned()),
+        Value::Text(text) => text.len(),
+        Value::List(items, _) => items.len(),
+        Value::Nil => return Err("slice of untyped nil".to_owned()),
+        other => return Err(format!("can't slice item of type {}", other.type_name())),
+    };
+    let mut bounds = [0, length];
+    for (bound, index) in bounds.iter_mut().zip(indices) {
+        *bound = position(index, length, true)?;
+    }
+    let [from, to] = bounds;
+    if from > to {
+        return Err(format!("invalid slice index: {from} > {to}"));
+    }
+    Ok(match value {
+        Value::Text(text) => Value::text(String::from_utf8_lossy(&text.as_bytes()[from..to]).into_owned()),
+        Value::List(items, name) => Value::List(items[from..to].into(), name),
+        _ => unreachable!("other kinds have no length"),
+    })
+}
+
+const BAD_TYPE: &str = "invalid type for comparison";
+
+fn incompatible(a: &Value, b: &Value) -> String {
+    format!("incompatible types for comparison: {} and {}", a.type_name(), b.type_name())
+}
+
+fn equal_any(first: &Value, others: &[Value]) -> Result<bool, String> {
+    if others.is_empty() {
+        return Err("missing argument for comparison".to_owned());
+    }
+    for other in others {
+        if equal(first, other)? {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+fn equal(a: &Value, b: &Value) -> Result<bool, String> {
+    match (a, b) {
+        (Value::Bool(a), Value::Bool(b)) => Ok(a == b),
+        (Value::Int(a), Value::Int(b)) => Ok(a == b),
+        (Value::Float(a), Value::Float(b)) => Ok(a == b),
+        (Value::Text(a), Value::Text(b)) => Ok(a == b),
+        (Value::Nil, Value::Nil) => Ok(true),
+        (Value::Nil, _) | (_, Value::Nil) => Ok(false),
+        (Value::List(..), Value::List(..)) | (Value::Map(_), Value::Map(_)) => {
+            Err(format!("non-comparable type {}: {}", print(b), b.type_name()))
+        }
+        _ => Err(incompatible(a, b)),
+    }
+}
+
+fn order(a: &Value, b: &Value) -> Result<Option<Ordering>, String> {
+    let is_basic = |v: &Value| matches!(v, Value::Bool(_) | Value::Int(_) | Value::Float(_) | Value::Text(_));
+    match (a, b) {
+        (Value::Int(a), Value::Int(b)) => Ok(Some(a.cmp(b))),
+        (Value::Float(a), Value::Float(b)) => Ok(a.partial_cmp(b)),
+        (Value::Text(a), Value::Text(b)) => Ok(Some(a.cmp(b))),
+        (a, b) if !is_basic(a) || !is_basic(b) => Err(BAD_TYPE.to_owned()),
+        (Value::Bool(_), Value::Bool(_)) => Err(BAD_TYPE.to_owned()),
+        _ => Err(incompatible(a, b)),
+    }
+}
+
+fn less(a: &Value, b: &Value) -> Result<bool, String> {
+    Ok(order(a, b)? == Some(Ordering::Less))
+}
+
+fn less_or_equal(a: &Value, b: &Value) -> Result<bool, String> {
+    Ok(matches!(order(a, b)?, Some(Ordering::Less | Ordering::Equal)))
+}
+
+/// Text that may stand between tags and in attributes.
+pub fn html(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '\0' => out.push('\u{fffd}'),
+            '"' => out.push_str("&#34;"),
+            '\'' => out.push_str("&#39;"),
+            '&' => out.push_str("&amp;"),
+            '<' => out.push_str("&lt;"),
+            '>' => out.push_str("&gt;"),
+            c => out.push(c),
+        }
+    }
+    out
+}
+
+fn js(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '\\' => out.push_str("\\\\"),
+            '\'' => out.push_str("\\'"),
+            '"' => out.push_str("\\\""),
+            '<' => out.push_str("\\u003C"),
+            '>' => out.push_str("\\u003E"),
+            '&' => out.push_str("\\u0026"),
+            '=' => out.push_str("\\u003D"),
+            c if (c as u32) < 0x20 => out.push_str(&format!("\\u{:04X}", c as u32)),
+            c => out.push(c),
+        }
+    }
+    out
+}
+
+/// Go's `url.QueryEscape`: letters, digits and `-_.~` stay, a space becomes `+`.
+pub fn url_query_escape(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' => out.push(byte as char),
+            b' ' => out.push('+'),
+            other => out.push_str(&format!("%{other:02X}")),
+        }
+    }
+    out
+}

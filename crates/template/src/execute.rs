@@ -1,0 +1,572 @@
+//! Walks the tree and writes the text.
+//!
+//! Every step, level of template calls and byte of output is counted against [`Limits`].
+
+use crate::Template;
+use crate::ast::{Branch, Command, List, Node, NodeKind, Number, Operand, OperandKind, Pipe};
+use crate::builtin;
+use crate::error::TemplateError;
+use crate::format::{print, quote};
+use crate::function::{Function, FunctionMap, Parameter};
+use crate::number::looks_like_float;
+use crate::value::Value;
+
+/// What one execution may use.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Nodes and words that are evaluated.
+    pub steps: u64,
+    /// Bytes that are written.
+    pub output_bytes: usize,
+    /// Templates that call each other.
+    pub depth: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Limits { steps: 1_000_000, output_bytes: 4 << 20, depth: 250 }
+    }
+}
+
+/// Control structures and template calls may be executed this deep inside of each other, which bounds the stack.
+const NESTING_MAX: usize = 400;
+
+type Executed<T> = Result<T, TemplateError>;
+
+/// Executes `template` with `data` as dot.
+pub fn execute(
+    template: &Template,
+    data: &Value,
+    functions: &FunctionMap,
+    limits: &Limits,
+) -> Executed<String> {
+    let mut state = State {
+        template,
+        functions,
+        current: None,
+        limits: *limits,
+        name: template.name.clone(),
+        variables: vec![("$".to_owned(), data.clone())],
+        out: String::new(),
+        depth: 0,
+        nesting: 0,
+    };
+    let Some(root) = template.trees.get(&template.name) else {
+        return Err(TemplateError(format!(
+            "template: {}: {} is an incomplete or empty template",
+            template.name,
+            quote(&template.name)
+        )));
+    };
+    state.list(data, root)?;
+    Ok(state.out)
+}
+
+struct State<'a> {
+    template: &'a Template,
+    functions: &'a FunctionMap,
+    /// The node that was looked at last: the place of an error, as in Go.
+    current: Option<Place<'a>>,
+    limits: Limits,
+    /// Name of the template that is being executed.
+    name: String,
+    variables: Vec<(String, Value)>,
+    out: String,
+    depth: usize,
+    /// Lists that are being executed inside of each other.
+    nesting: usize,
+}
+
+/// Whether a list ran to its end or met `{{break}}` or `{{continue}}`.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Flow {
+    On,
+    Break,
+    Continue,
+}
+
+/// A place for error texts: where a node begins and how it looks.
+#[derive(Clone, Copy)]
+struct Place<'a> {
+    position: usize,
+    shown: &'a dyn std::fmt::Display,
+}
+
+fn of_node(node: &Node) -> Place<'_> {
+    Place { position: node.position, shown: node }
+}
+
+fn of_pipe(pipe: &Pipe) -> Place<'_> {
+    Place { position: pipe.position, shown: pipe }
+}
+
+fn of_word(word: &Operand) -> Place<'_> {
+    Place { position: word.position, shown: word }
+}
+
+impl<'a> State<'a> {
+    fn error<T>(&self, message: impl std::fmt::Display) -> Executed<T> {
+        let (name, template) = (quote(&self.name), self.template);
+        let Some(place) = self.current else {
+            return Err(TemplateError(format!("template: {}: {message}", template.name)));
+        };
+        let before = &template.text[..place.position.min(template.text.len())];
+        let line = 1 + before.matches('\n').count();
+        let column = before.rfind('\n').map_or(before.len(), |newline| before.len() - newline - 1);
+        let shown = place.shown;
+        Err(TemplateError(format!(
+            "template: {}:{line}:{column}: executing {name} at <{shown}>: {message}",
+            template.name
+        )))
+    }
+
+    /// Goes to a node: one step, and the place of errors from now on.
+    fn at(&mut self, place: Place<'a>) -> Executed<()> {
+        self.current = Some(place);
+        match self.limits.steps.checked_sub(1) {
+            Some(left) => {
+                self.limits.steps = left;
+                Ok(())
+            }
+            None => self.error("the template takes too many steps"),
+        }
+    }
+
+    fn write(&mut self, text: &str) -> Executed<()> {
+        if self.out.len() + text.len() > self.limits.output_bytes {
+            return self.error(format!("the output exceeds {} bytes", self.limits.output_bytes));
+        }
+        self.out.push_str(text);
+        Ok(())
+    }
+
+    fn list(&mut self, dot: &Value, list: &'a List) -> Executed<Flow> {
+        if self.nesting >= NESTING_MAX {
+            return self.error(format!("nested more than {NESTING_MAX} deep"));
+        }
+        self.nesting += 1;
+        let flow = self.nodes(dot, list);
+        self.nesting -= 1;
+        flow
+    }
+
+    fn nodes(&mut self, dot: &Value, list: &'a List) -> Executed<Flow> {
+        for node in &list.0 {
+            let flow = self.node(dot, node)?;
+            if flow != Flow::On {
+                return Ok(flow);
+            }
+        }
+        Ok(Flow::On)
+    }
+
+    fn node(&mut self, dot: &Value, node: &'a Node) -> Executed<Flow> {
+        self.at(of_node(node))?;
+        match &node.kind {
+            NodeKind::Text(text) => self.write(text)?,
+            NodeKind::Action(pipe) => {
+                let value = self.pipeline(dot, pipe)?;
+                if pipe.declares.is_empty() {
+                    self.at(of_node(node))?;
+                    self.write(&print_result(&value))?;
+                }
+            }
+            NodeKind::If(branch) => return self.scoped(|state| state.branch(dot, branch, false)),
+            NodeKind::With(branch) => return self.scoped(|state| state.branch(dot, branch, true)),
+            NodeKind::Range(branch) => self.scoped(|state| state.range(dot, branch))?,
+            NodeKind::Template(name, pipe) => self.template_call(dot, name, pipe.as_ref())?,
+            NodeKind::Break => return Ok(Flow::Break),
+            NodeKind::Continue => return Ok(Flow::Continue),
+        }
+        Ok(Flow::On)
+    }
+
+    /// Variables that `body` declares end with it.
+    fn scoped<T>(&mut self, body: impl FnOnce(&mut Self) -> Executed<T>) -> Executed<T> {
+        let mark = self.variables.len();
+        let result = body(self);
+        self.variables.truncate(mark);
+        result
+    }
+
+    fn branch(&mut self, dot: &Value, branch: &'a Branch, sets_dot: bool) -> Executed<Flow> {
+        let value = self.pipeline(dot, &branch.pipe)?;
+        match (&branch.otherwise, value.is_true()) {
+            (_, true) => self.list(if sets_dot { &value } else { dot }, &branch.list),
+            (Some(otherwise), false) => self.list(dot, otherwise),
+            (None, false) => Ok(Flow::On),
+        }
+    }
+
+    fn range(&mut self, dot: &Value, branch: &'a Branch) -> Executed<()> {
+        let value = self.pipeline(dot, &branch.pipe)?;
+        let items: Vec<(Value, Value)> = match &value {
+            Value::List(items, _) => {
+                items.iter().cloned().enumerate().map(|(i, v)| (Value::Int(i as i64), v)).collect()
+            }
+            Value::Map(map) => {
+                map.entries.iter().map(|(k, v)| (Value::text(k.as_str()), v.clone())).collect()
+            }
+            Value::Int(count) => return self.range_over_int(dot, branch, *count),
+            Value::Nil => Vec::new(),
+            other => return self.error(format!("range can't iterate over {}", print(other))),
+        };
+        if items.is_empty() {
+            if let Some(otherwise) = &branch.otherwise {
+                self.list(dot, otherwise)?;
+            }
+            return Ok(());
+        }
+        for (key, item) in items {
+            if self.iteration(branch, key, item)? == Flow::Break {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    fn range_over_int(&mut self, dot: &Value, branch: &'a Branch, count: i64) -> Executed<()> {
+        if count <= 0 {
+            if let Some(otherwise) = &branch.otherwise {
+                self.list(dot, otherwise)?;
+            }
+            return Ok(());
+        }
+        for index in 0..count {
+            // Each iteration is a step, so that an empty body cannot run for ever.
+            self.at(of_pipe(&branch.pipe))?;
+            if self.iteration(branch, Value::Int(index), Value::Int(index))? == Flow::Break {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    fn iteration(&mut self, branch: &'a Branch, key: Value, item: Value) -> Executed<Flow> {
+        self.scoped(|state| {
+            let declared = &branch.pipe.declares;
+            if let Some(last) = declared.last() {
+                if branch.pipe.assigns {
+                    state.assign(last, item.clone())?;
+                } else {
+                    state.set_newest(last, item.clone());
+                }
+            }
+            if declared.len() > 1 {
+                if branch.pipe.assigns {
+                    state.assign(&declared[0], key)?;
+                } else {
+                    state.set_newest(&declared[0], key);
+                }
+            }
+            state.list(&item, &branch.list)
+        })
+    }
+
+    /// Sets the variable declared last under this name, which the range's pipeline has pushed.
+    fn set_newest(&mut self, name: &str, value: Value) {
+        if let Some(variable) = self.variables.iter_mut().rev().find(|(n, _)| n == name) {
+            variable.1 = value;
+        }
+    }
+
+    fn assign(&mut self, name: &str, value: Value) -> Executed<()> {
+        match self.variables.iter_mut().rev().find(|(n, _)| n == name) {
+            Some(variable) => {
+                variable.1 = value;
+                Ok(())
+            }
+            None => self.error(format!("undefined variable: {name}")),
+        }
+    }
+
+    fn template_call(&mut self, dot: &Value, name: &str, pipe: Option<&'a Pipe>) -> Executed<()> {
+        let Some(tree) = self.template.trees.get(name) else {
+            return self.error(format!("template {} not defined", quote(name)));
+        };
+        if self.depth >= self.limits.depth {
+            return self.error(format!("exceeded maximum template depth ({})", self.limits.depth));
+        }
+        let dot = match pipe {
+            Some(pipe) => self.pipeline(dot, pipe)?,
+            None => Value::Nil,
+        };
+        let variables = std::mem::replace(&mut self.variables, vec![("$".to_owned(), dot.clone())]);
+        let caller = std::mem::replace(&mut self.name, name.to_owned());
+        self.depth += 1;
+        self.list(&dot, tree)?;
+        self.depth -= 1;
+        self.name = caller;
+        self.variables = variables;
+        Ok(())
+    }
+
+    fn pipeline(&mut self, dot: &Value, pipe: &'a Pipe) -> Executed<Value> {
+        self.at(of_pipe(pipe))?;
+        let mut value = None;
+        for command in &pipe.commands {
+            value = Some(self.command(dot, command, value)?);
+        }
+        let value = value.unwrap_or(Value::Nil);
+        for name in &pipe.declares {
+            if pipe.assigns {
+                self.assign(name, value.clone())?;
+            } else {
+                self.variables.push((name.clone(), value.clone()));
+            }
+        }
+        Ok(value)
+    }
+
+    /// Evaluates a command; `last` is the value of the one before it in the pipeline, its last argument.
+    fn command(&mut self, dot: &Value, command: &'a Command, last: Option<Value>) -> Executed<Value> {
+        let (first, rest) = command.words.split_first().expect("the parser refuses empty commands");
+        match &first.kind {
+            OperandKind::Field(_) | OperandKind::Variable(_) | OperandKind::Chain(..) => {
+                self.chain(dot, first, rest, last)
+            }
+            OperandKind::Function(name) => {
+                let place = Place { position: command.position, shown: command };
+                self.function(dot, first, place, name, rest, last)
+            }
+            OperandKind::Pipe(pipe) if rest.is_empty() && last.is_none() => self.pipeline(dot, pipe),
+            _ if !rest.is_empty() || last.is_some() => {
+                self.at(of_word(first))?;
+                self.error(format!("can't give argument to non-function {first}"))
+            }
+            OperandKind::Nil => {
+                self.at(of_word(first))?;
+                self.error("nil is not a command")
+            }
+            _ => {
+                self.at(of_word(first))?;
+                self.operand(dot, first)
+            }
+        }
+    }
+
+    /// A word that is a value by itself, or a call without arguments.
+    fn operand(&mut self, dot: &Value, word: &'a Operand) -> Executed<Value> {
+        match &word.kind {
+            OperandKind::Bool(value) => Ok(Value::Bool(*value)),
+            OperandKind::Dot => Ok(dot.clone()),
+            OperandKind::Nil => Ok(Value::Nil),
+            OperandKind::Number(number) => self.constant(word, number),
+            OperandKind::Text(text, _) => Ok(Value::text(text.as_str())),
+            OperandKind::Pipe(pipe) => self.pipeline(dot, pipe),
+            OperandKind::Function(name) => self.function(dot, word, of_word(word), name, &[], None),
+            OperandKind::Field(_) | OperandKind::Variable(_) | OperandKind::Chain(..) => {
+                self.chain(dot, word, &[], None)
+            }
+        }
+    }
+
+    fn constant(&mut self, word: &'a Operand, number: &Number) -> Executed<Value> {
+        self.at(of_word(word))?;
+        match (number.int, number.float) {
+            (_, Some(float)) if looks_like_float(number) => Ok(Value::Float(float)),
+            (Some(int), _) => Ok(Value::Int(int)),
+            _ => self.error(format!("{} overflows int", number.text)),
+        }
+    }
+
+    /// `.a.b`, `$x.a.b`, `(pipeline).a.b`; arguments go to the last name, if it is a method.
+    fn chain(
+        &mut self,
+        dot: &Value,
+        word: &'a Operand,
+        arguments: &'a [Operand],
+        last: Option<Value>,
+    ) -> Executed<Value> {
+        self.at(of_word(word))?;
+        let (mut receiver, names): (Value, &[String]) = match &word.kind {
+            OperandKind::Field(names) => (dot.clone(), names),
+            OperandKind::Variable(names) => {
+                let found = self.variables.iter().rev().find(|(name, _)| *name == names[0]);
+                let Some((_, value)) = found else {
+                    return self.error(format!("undefined variable: {}", names[0]));
+                };
+                (value.clone(), &names[1..])
+            }
+            OperandKind::Chain(start, names) => {
+                if matches!(start.kind, OperandKind::Nil) {
+                    return self.error(format!("indirection through explicit nil in {word}"));
+                }
+                self.at(of_word(start))?;
+                (self.operand(dot, start)?, names)
+            }
+            _ => return self.operand(dot, word),
+        };
+        let Some((final_name, path)) = names.split_last() else {
+            if !arguments.is_empty() || last.is_some() {
+                return self.error(format!("can't give argument to non-function {word}"));
+            }
+            return Ok(receiver);
+        };
+        for name in path {
+            receiver = self.field(&receiver, name, &[])?;
+        }
+        let mut values = Vec::new();
+        for argument in arguments {
+            values.push(self.argument(dot, argument, Parameter::Any)?);
+        }
+        if !values.is_empty() {
+            self.at(of_word(word))?;
+        }
+        values.extend(last);
+        self.field(&receiver, final_name, &values)
+    }
+
+    /// One name of a chain; `arguments` are given for the last name only.
+    fn field(&self, receiver: &Value, name: &str, arguments: &[Value]) -> Executed<Value> {
+        match receiver {
+            // Something that is missing already: what it lacks is missing too.
+            Value::Nil => Ok(Value::Nil),
+            Value::Object(object) => {
+                if let Some(result) = object.call(name, arguments) {
+                    return result.or_else(|message| self.error(format!("error calling {name}: {message}")));
+                }
+                match object.field(name) {
+                    Some(_) if !arguments.is_empty() => {
+                        self.error(format!("{name} has arguments but cannot be invoked as function"))
+                    }
+                    Some(value) => Ok(value),
+                    None => self.no_such_field(receiver, name),
+                }
+            }
+            Value::Map(_) if !arguments.is_empty() => {
+                self.error(format!("{name} is not a method but has arguments"))
+            }
+            Value::Map(map) => Ok(Value::entry(map, name)),
+            _ => self.no_such_field(receiver, name),
+        }
+    }
+
+    fn no_such_field(&self, receiver: &Value, name: &str) -> Executed<Value> {
+        self.error(format!("can't evaluate field {name} in type {}", receiver.type_name()))
+    }
+
+    fn function(
+        &mut self,
+        dot: &Value,
+        word: &'a Operand,
+        call: Place<'a>,
+        name: &str,
+        arguments: &'a [Operand],
+        last: Option<Value>,
+    ) -> Executed<Value> {
+        self.at(of_word(word))?;
+        if (name == "and" || name == "or") && !self.functions.contains_key(name) {
+            return self.and_or(dot, name == "or", arguments, last);
+        }
+        let Some(function) = self.functions.get(name).cloned().or_else(|| builtin::function(name)) else {
+            return self.error(format!("{} is not a defined function", quote(name)));
+        };
+        self.check_count(name, &function, arguments.len(), last.is_some())?;
+        let mut values = Vec::with_capacity(arguments.len() + 1);
+        for (index, argument) in arguments.iter().enumerate() {
+            values.push(self.argument(dot, argument, function.parameter(index))?);
+        }
+        if let Some(last) = last {
+            values.push(self.typed(last, function.parameter(arguments.len()))?);
+        }
+        function.call(&values).or_else(|message| {
+            self.at(call)?;
+            self.error(format!("error calling {name}: {message}"))
+        })
+    }
+
+    fn check_count(&self, name: &str, function: &Function, given: usize, piped: bool) -> Executed<()> {
+        let (want, got) = (function.parameters.len(), given + usize::from(piped));
+        if function.variadic {
+            if got + 1 < want {
+                let message =
+                    format!("wrong number of args for {name}: want at least {} got {given}", want - 1);
+                return self.error(message);
+            }
+        } else if got != want {
+            return self.error(format!("wrong number of args for {name}: want {want} got {got}"));
+        }
+        Ok(())
+    }
+
+    /// `and` and `or` stop at the argument that decides.
+    fn and_or(
+        &mut self,
+        dot: &Value,
+        is_or: bool,
+        arguments: &'a [Operand],
+        last: Option<Value>,
+    ) -> Executed<Value> {
+        if arguments.is_empty() && last.is_none() {
+            let name = if is_or { "or" } else { "and" };
+            return self.error(format!("wrong number of args for {name}: want at least 1 got 0"));
+        }
+        let mut value = Value::Nil;
+        for argument in arguments {
+            value = self.argument(dot, argument, Parameter::Any)?;
+            if value.is_true() == is_or {
+                return Ok(value);
+            }
+        }
+        Ok(last.unwrap_or(value))
+    }
+
+    /// The value of a word where a parameter of this type wants one.
+    fn argument(&mut self, dot: &Value, word: &'a Operand, parameter: Parameter) -> Executed<Value> {
+        self.at(of_word(word))?;
+        let expected = |what: &str| format!("expected {what}; found {word}");
+        match (&word.kind, parameter) {
+            (OperandKind::Nil, Parameter::Any | Parameter::Named(_)) => Ok(Value::Nil),
+            (OperandKind::Nil, _) => self.error(format!("cannot assign nil to {}", parameter.type_name())),
+            (
+                OperandKind::Dot
+                | OperandKind::Field(_)
+                | OperandKind::Variable(_)
+                | OperandKind::Pipe(_)
+                | OperandKind::Function(_)
+                | OperandKind::Chain(..),
+                _,
+            ) => {
+                let value = self.operand(dot, word)?;
+                self.typed(value, parameter)
+            }
+            (_, Parameter::Any) => self.operand(dot, word),
+            (OperandKind::Bool(value), Parameter::Bool) => Ok(Value::Bool(*value)),
+            (_, Parameter::Bool) => self.error(expected("bool")),
+            (OperandKind::Text(text, _), Parameter::Text) => Ok(Value::text(text.as_str())),
+            (_, Parameter::Text) => self.error(expected("string")),
+            (OperandKind::Number(Number { int: Some(int), .. }), Parameter::Int) => Ok(Value::Int(*int)),
+            (_, Parameter::Int) => self.error(expected("integer")),
+            (OperandKind::Number(Number { float: Some(float), .. }), Parameter::Float) => {
+                Ok(Value::Float(*float))
+            }
+            (_, Parameter::Float) => self.error(expected("float")),
+            (_, Parameter::Named(name)) => self.error(format!("can't handle {word} for arg of type {name}")),
+        }
+    }
+
+    /// The value, if a parameter of this type takes it.
+    fn typed(&self, value: Value, parameter: Parameter) -> Executed<Value> {
+        if parameter.takes(&value) {
+            return Ok(value);
+        }
+        if matches!(value, Value::Nil) {
+            return match parameter {
+                Parameter::Named(_) => Ok(value),
+                _ => self.error(format!("invalid value; expected {}", parameter.type_name())),
+            };
+        }
+        let message =
+            format!("wrong type for value; expected {}; got {}", parameter.type_name(), value.type_name());
+        self.error(message)
+    }
+}
+
+/// A value as an action prints it.
+fn print_result(value: &Value) -> String {
+    match value {
+        Value::Nil => "<no value>".to_owned(),
+        other => print(other),
+    }
+}

@@ -1,0 +1,164 @@
+//! Values a template works with, and Go's view of them: names of types, truth, zero values.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+
+use crate::error::TemplateError;
+
+/// A value.
+#[derive(Clone)]
+pub enum Value {
+    /// No value at all: prints `<no value>`.
+    Nil,
+    /// `bool`
+    Bool(bool),
+    /// `int`
+    Int(i64),
+    /// `float64`
+    Float(f64),
+    /// `string`
+    Text(Arc<str>),
+    /// A slice; the name is the type of the slice, such as `[]string`.
+    List(Arc<[Value]>, &'static str),
+    /// A map with string keys.
+    Map(Arc<Map>),
+    /// A struct, or a pointer to one.
+    Object(Arc<dyn Object>),
+}
+
+/// A map with string keys.
+#[derive(Clone, Debug)]
+pub struct Map {
+    /// Entries in order of their keys, which is the order of `range` and printing.
+    pub entries: BTreeMap<String, Value>,
+    /// What the map is declared to hold.
+    pub element: MapElement,
+}
+
+/// Type of a map's elements: what a missing key gives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MapElement {
+    /// `map[string]string`: a missing key is "".
+    Text,
+    /// `map[string]interface {}`: a missing key is no value.
+    Any,
+}
+
+/// A struct of the caller's, with fields and methods by name.
+pub trait Object: Send + Sync {
+    /// The type as error texts show it, such as `*template.sample`.
+    fn type_name(&self) -> String;
+
+    /// The field `name`, if there is one.
+    fn field(&self, name: &str) -> Option<Value>;
+
+    /// The result of the method `name`, if there is one.
+    fn call(&self, name: &str, arguments: &[Value]) -> Option<Result<Value, String>> {
+        let _ = (name, arguments);
+        None
+    }
+
+    /// The object as `print` shows it.
+    fn print(&self) -> String;
+
+    /// Seconds, if the object is a duration.
+    fn as_seconds(&self) -> Option<f64> {
+        None
+    }
+}
+
+impl Value {
+    /// A string.
+    pub fn text(text: impl Into<Arc<str>>) -> Self {
+        Value::Text(text.into())
+    }
+
+    /// A `map[string]string`.
+    pub fn text_map<K: Into<String>, V: Into<Arc<str>>>(pairs: impl IntoIterator<Item = (K, V)>) -> Self {
+        let entries = pairs.into_iter().map(|(k, v)| (k.into(), Value::text(v))).collect();
+        Value::Map(Arc::new(Map { entries, element: MapElement::Text }))
+    }
+
+    /// The name of Go's type.
+    pub fn type_name(&self) -> String {
+        match self {
+            Value::Nil => "<nil>".to_owned(),
+            Value::Bool(_) => "bool".to_owned(),
+            Value::Int(_) => "int".to_owned(),
+            Value::Float(_) => "float64".to_owned(),
+            Value::Text(_) => "string".to_owned(),
+            Value::List(_, name) => (*name).to_owned(),
+            Value::Map(map) => match map.element {
+                MapElement::Text => "map[string]string".to_owned(),
+                MapElement::Any => "map[string]interface {}".to_owned(),
+            },
+            Value::Object(object) => object.type_name(),
+        }
+    }
+
+    /// Whether the value counts as true: it is not the zero of its type.
+    pub fn is_true(&self) -> bool {
+        match self {
+            Value::Nil => false,
+            Value::Bool(value) => *value,
+            Value::Int(value) => *value != 0,
+            Value::Float(value) => *value != 0.0,
+            Value::Text(text) => !text.is_empty(),
+            Value::List(items, _) => !items.is_empty(),
+            Value::Map(map) => !map.entries.is_empty(),
+            Value::Object(_) => true,
+        }
+    }
+
+    /// The entry of a map, or what a missing one gives.
+    pub(crate) fn entry(map: &Map, key: &str) -> Value {
+        match (map.entries.get(key), map.element) {
+            (Some(value), _) => value.clone(),
+            (None, MapElement::Text) => Value::text(""),
+            (None, MapElement::Any) => Value::Nil,
+        }
+    }
+}
+
+impl From<TemplateError> for String {
+    fn from(error: TemplateError) -> Self {
+        error.0
+    }
+}
+
+impl fmt::Debug for Value {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}({})", self.type_name(), crate::format::print(self))
+    }
+}
+
+impl From<&str> for Value {
+    fn from(text: &str) -> Self {
+        Value::text(text)
+    }
+}
+
+impl From<String> for Value {
+    fn from(text: String) -> Self {
+        Value::text(text)
+    }
+}
+
+impl From<f64> for Value {
+    fn from(value: f64) -> Self {
+        Value::Float(value)
+    }
+}
+
+impl From<bool> for Value {
+    fn from(value: bool) -> Self {
+        Value::Bool(value)
+    }
+}
+
+impl From<i64> for Value {
+    fn from(value: i64) -> Self {
+        Value::Int(value)
+    }
+}
