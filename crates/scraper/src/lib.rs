@@ -1,1 +1,35 @@
 //! Targets, pools and loops: from a page to labelled samples.
+//!
+//! ```text
+//! Config ─▶ Scraper ─▶ pool per job ─▶ loop per target:  tick ─▶ fetch ─▶ store ─▶ report
+//!              ▲                                                  │        │
+//!      discovery's groups ─▶ Target (labels, URL)               http   target_state: parse ⇄ series_cache ⇄ labels
+//!                                                                             ─▶ one commit
+//! ```
+//!
+//! Here: when targets are scraped, how pages are had, and what of a page is stored under which labels. Elsewhere: the
+//! format of pages (`ferula-exposition`), finding targets (`ferula-discovery`), how samples are kept (behind the traits
+//! of `ferula-storage`).
+//!
+//! Always true: a page is stored whole or not at all; the report of a scrape is stored with it, in the same commit; a
+//! target that misbehaves costs its own scrapes and bounded memory, nothing else.
+
+pub mod error;
+pub mod fetch;
+mod gzip;
+pub mod http;
+pub mod labels;
+pub mod metadata_cache;
+pub mod metrics;
+pub mod options;
+mod pool;
+pub mod report;
+pub mod scrape_loop;
+pub mod scraper;
+pub mod series_cache;
+pub mod target;
+pub mod target_state;
+
+pub use error::ScrapeError;
+pub use scraper::{ApplyError, Deps, PoolSnapshot, Scraper, TargetsSnapshot};
+pub use target::{Health, LastScrape, Target};

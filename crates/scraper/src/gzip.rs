@@ -1,0 +1,128 @@
+//! Decompressing a whole page at once, which is some three times as fast as doing it piece by piece.
+
+use std::io::Read;
+
+/// Why a page could not be decompressed; the texts are Go's.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum GzipError {
+    /// Not gzip at all.
+    #[error("gzip: invalid header")]
+    Header,
+    /// The checksum or length at the end is wrong.
+    #[error("gzip: invalid checksum")]
+    Checksum,
+    /// It stops in the middle.
+    #[error("unexpected EOF")]
+    Truncated,
+    /// The bytes make no sense.
+    #[error("flate: corrupt input")]
+    Corrupt,
+    /// More bytes come out than are allowed.
+    #[error("body size limit exceeded")]
+    TooLarge,
+}
+
+/// Smallest gzip: ten bytes of header, eight of trailer.
+const GZIP_BYTES_MIN: usize = 18;
+/// Deflate never makes more of a byte than this.
+const RATIO_MAX: usize = 1032;
+
+/// How many bytes the page says it has, held to what is possible: the number comes from outside.
+pub fn expected_bytes(gzip: &[u8]) -> usize {
+    let stated = gzip.last_chunk::<4>().map_or(0, |bytes| u32::from_le_bytes(*bytes) as usize);
+    stated.min(gzip.len().saturating_mul(RATIO_MAX))
+}
+
+/// Decompresses a page that may not reach `most` bytes.
+pub fn inflate(gzip: &[u8], most: usize) -> Result<Vec<u8>, GzipError> {
+    if gzip.len() < 2 || gzip[..2] != [0x1f, 0x8b] {
+        return Err(if gzip.is_empty() { GzipError::Truncated } else { GzipError::Header });
+    }
+    if gzip.len() >= GZIP_BYTES_MIN {
+        let expected = expected_bytes(gzip);
+        if expected >= most {
+            return Err(GzipError::TooLarge);
+        }
+        let mut plain = vec![0; expected];
+        let done = libdeflater::Decompressor::new().gzip_decompress(gzip, &mut plain);
+        // A page of several members has the length of the last one at its end, and only the first came out.
+        if done.is_ok_and(|bytes| bytes == expected && gzip_members_end(gzip, bytes)) {
+            return Ok(plain);
+        }
+    }
+    stream(gzip, most)
+}
+
+/// Whether `plain_bytes` bytes are all that comes out: nothing that looks like a second member follows. Any doubt is
+/// settled by [`stream`].
+fn gzip_members_end(gzip: &[u8], plain_bytes: usize) -> bool {
+    // A second member would begin with the magic and the only method there is.
+    plain_bytes > 0 && memchr::memmem::find_iter(&gzip[2..], &[0x1f, 0x8b, 0x08]).next().is_none()
+}
+
+/// The slow way: any number of members, and a reason when it fails.
+fn stream(gzip: &[u8], most: usize) -> Result<Vec<u8>, GzipError> {
+    let mut plain = Vec::new();
+    let limit = u64::try_from(most).unwrap_or(u64::MAX);
+    match flate2::read::MultiGzDecoder::new(gzip).take(limit).read_to_end(&mut plain) {
+        Ok(_) if plain.len() >= most => Err(GzipError::TooLarge),
+        Ok(_) => Ok(plain),
+        Err(error) => Err(match error.kind() {
+            std::io::ErrorKind::UnexpectedEof => GzipError::Truncated,
+            std::io::ErrorKind::InvalidInput if error.to_string().contains("header") => GzipError::Header,
+            _ if error.to_string().contains("checksum") => GzipError::Checksum,
+            _ => GzipError::Corrupt,
+        }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use super::*;
+
+    fn gzip(plain: &[u8]) -> Vec<u8> {
+        let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
+        encoder.write_all(plain).expect("memory can be written");
+        encoder.finish().expect("memory can be written")
+    }
+
+    #[test]
+    fn pages_come_back_also_in_several_members() {
+        for plain in [&b""[..], b"up 1\n", &b"some_metric{label=\"value\"} 12345\n".repeat(3000)] {
+            assert_eq!(inflate(&gzip(plain), usize::MAX).as_deref(), Ok(plain));
+            let twice = [gzip(plain), gzip(b"tail\n")].concat();
+            assert_eq!(inflate(&twice, usize::MAX), Ok([plain, b"tail\n"].concat()));
+        }
+    }
+
+    #[test]
+    fn the_limit_holds_whatever_the_page_says_of_itself() {
+        let bomb = gzip(&vec![b'x'; 1 << 20]);
+        assert_eq!(inflate(&bomb, 1 << 20), Err(GzipError::TooLarge));
+        assert_eq!(inflate(&bomb, (1 << 20) + 1).map(|plain| plain.len()), Ok(1 << 20));
+        let mut liar = bomb;
+        let end = liar.len();
+        liar[end - 4..].copy_from_slice(&7u32.to_le_bytes());
+        assert_eq!(inflate(&liar, 1 << 19), Err(GzipError::TooLarge));
+        assert!(expected_bytes(&[0xff; 20]) <= 20 * RATIO_MAX);
+    }
+
+    #[test]
+    fn damage_is_told_apart() {
+        let whole = gzip(b"up 1\n");
+        assert_eq!(inflate(b"up 1\n", usize::MAX), Err(GzipError::Header));
+        assert_eq!(inflate(&whole[..whole.len() - 3], usize::MAX), Err(GzipError::Truncated));
+        for at in 0..whole.len() {
+            let mut broken = whole.clone();
+            broken[at] ^= 0x55;
+            // Some bytes of the header mean nothing; nothing else may come out than the page or an error.
+            assert!(
+                inflate(&broken, usize::MAX).is_err_and(|e| e != GzipError::TooLarge)
+                    || inflate(&broken, 1000).as_deref() == Ok(b"up 1\n"),
+                "byte {at}"
+            );
+        }
+    }
+}

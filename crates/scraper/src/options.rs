@@ -1,0 +1,175 @@
+//! A job's section of the configuration, in the form that loops use.
+
+use std::time::Duration;
+
+use ferula_config::scrape::{ScrapeConfig, ScrapeProtocol};
+use ferula_exposition::Format;
+
+use crate::labels::{LabelLimits, LabelOptions};
+
+/// The header names of protocols, as they stand in `Accept`. Protobuf is not read yet and therefore not offered.
+const OFFERS: [(&str, &str, bool); 4] = [
+    ("OpenMetricsText1.0.0", "application/openmetrics-text;version=1.0.0", true),
+    ("OpenMetricsText0.0.1", "application/openmetrics-text;version=0.0.1", false),
+    ("PrometheusText1.0.0", "text/plain;version=1.0.0", true),
+    ("PrometheusText0.0.4", "text/plain;version=0.0.4", false),
+];
+/// How many protocols Prometheus knows; weights in `Accept` count down from one more.
+const KNOWN_PROTOCOLS: usize = 5;
+
+/// What all loops of a job share.
+#[derive(Clone, Debug)]
+pub struct JobOptions {
+    /// What becomes of labels.
+    pub labels: LabelOptions,
+    /// Times that the page gives are taken over.
+    pub honor_timestamps: bool,
+    /// Series with times of their own end with a staleness marker too.
+    pub track_timestamps_staleness: bool,
+    /// Samples of a page after relabelling; 0 for no limit.
+    pub sample_limit: u64,
+    /// Three more synthetic series.
+    pub extra_metrics: bool,
+    /// The format of pages that do not say theirs.
+    pub fallback: Option<Format>,
+    /// Whether the store keeps exemplars; if not, they are not even decoded.
+    pub exemplars: bool,
+    /// A page of this many bytes is refused; 0 for no limit of the job.
+    pub body_bytes_limit: u64,
+    /// The `Accept` header.
+    pub accept: String,
+    /// Whether compressed pages are asked for.
+    pub compression: bool,
+}
+
+impl JobOptions {
+    /// The options of a job.
+    pub fn of(config: &ScrapeConfig, exemplars: bool) -> Self {
+        JobOptions {
+            labels: LabelOptions {
+                honor_labels: config.honor_labels,
+                rules: config.metric_rules(),
+                scheme: config.metric_name_validation_scheme.scheme(),
+                limits: LabelLimits {
+                    labels: config.label_limit,
+                    name_bytes: config.label_name_length_limit,
+                    value_bytes: config.label_value_length_limit,
+                },
+            },
+            honor_timestamps: config.honor_timestamps,
+            track_timestamps_staleness: config.track_timestamps_staleness,
+            sample_limit: config.sample_limit,
+            extra_metrics: config.extra_scrape_metrics.unwrap_or(false),
+            fallback: format_of(&config.fallback_scrape_protocol),
+            exemplars,
+            body_bytes_limit: u64::try_from(config.body_size_limit.0).unwrap_or(0),
+            accept: accept_header(&config.scrape_protocols, &config.metric_name_escaping_scheme),
+            compression: config.enable_compression,
+        }
+    }
+}
+
+/// Whether series of a cache made under `old` are right under `new`: nothing that bears on labels differs.
+pub(crate) fn same_labels(old: &ScrapeConfig, new: &ScrapeConfig) -> bool {
+    let mut bare = old.clone();
+    bare.scrape_interval = new.scrape_interval;
+    bare.scrape_timeout = new.scrape_timeout;
+    bare.sample_limit = new.sample_limit;
+    bare.http = new.http.clone();
+    bare == *new
+}
+
+fn format_of(protocol: &ScrapeProtocol) -> Option<Format> {
+    match protocol.as_str() {
+        name if name.starts_with("PrometheusText") => Some(Format::Text),
+        name if name.starts_with("OpenMetricsText") => Some(Format::OpenMetrics),
+        _ => None,
+    }
+}
+
+/// The offers in the job's order, each with the weight that Prometheus gives it.
+fn accept_header(protocols: &[ScrapeProtocol], escaping: &str) -> String {
+    let mut offers = Vec::new();
+    let mut weight = KNOWN_PROTOCOLS + 1;
+    for protocol in protocols {
+        let offer = OFFERS.iter().find(|(name, ..)| *name == protocol.as_str());
+        if let Some((_, media_type, escapes)) = offer {
+            let escaping = if *escapes { format!(";escaping={escaping}") } else { String::new() };
+            offers.push(format!("{media_type}{escaping};q=0.{weight}"));
+        }
+        weight = weight.saturating_sub(1);
+    }
+    offers.push(format!("*/*;q=0.{weight}"));
+    offers.join(",")
+}
+
+/// A duration as Go prints it: `1m30s`, `500ms`.
+pub(crate) fn go_duration(duration: Duration) -> String {
+    let seconds = duration.as_secs();
+    let (hours, minutes) = (seconds / 3600, seconds / 60 % 60);
+    if seconds == 0 {
+        return match duration.subsec_nanos() {
+            0 => "0s".to_owned(),
+            nanos if nanos >= 1_000_000 => format!("{}ms", f64::from(nanos) / 1e6),
+            nanos if nanos >= 1_000 => format!("{}µs", f64::from(nanos) / 1e3),
+            nanos => format!("{nanos}ns"),
+        };
+    }
+    let rest = (seconds % 60) as f64 + f64::from(duration.subsec_nanos()) / 1e9;
+    match (hours, minutes) {
+        (0, 0) => format!("{rest}s"),
+        (0, _) => format!("{minutes}m{rest}s"),
+        _ => format!("{hours}h{minutes}m{rest}s"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ferula_config::Config;
+
+    use super::*;
+
+    fn job(yaml: &str) -> ScrapeConfig {
+        let config =
+            Config::parse(&format!("scrape_configs:\n- job_name: j\n{yaml}")).expect("a good configuration");
+        config.scrape_configs[0].clone()
+    }
+
+    #[test]
+    fn only_what_is_read_is_offered() {
+        assert_eq!(
+            JobOptions::of(&job(""), false).accept,
+            "application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.6,\
+             application/openmetrics-text;version=0.0.1;q=0.5,\
+             text/plain;version=1.0.0;escaping=allow-utf-8;q=0.4,text/plain;version=0.0.4;q=0.3,*/*;q=0.2"
+        );
+        let proto = job("  scrape_protocols: [PrometheusProto, PrometheusText0.0.4]\n");
+        assert_eq!(JobOptions::of(&proto, false).accept, "text/plain;version=0.0.4;q=0.5,*/*;q=0.4");
+    }
+
+    #[test]
+    fn caches_outlive_changes_that_labels_do_not_see() {
+        let plain = job("");
+        assert!(same_labels(
+            &plain,
+            &job("  scrape_interval: 7s\n  scrape_timeout: 3s\n  sample_limit: 5\n")
+        ));
+        assert!(same_labels(&plain, &job("  basic_auth: {username: u}\n")));
+        assert!(!same_labels(&plain, &job("  honor_labels: true\n")));
+        assert!(!same_labels(&plain, &job("  metric_relabel_configs: [{action: labeldrop, regex: a}]\n")));
+    }
+
+    #[test]
+    fn durations_look_like_gos() {
+        for (millis, text) in [
+            (0, "0s"),
+            (15_000, "15s"),
+            (60_000, "1m0s"),
+            (1_500, "1.5s"),
+            (5_400_000, "1h30m0s"),
+            (250, "250ms"),
+        ] {
+            assert_eq!(go_duration(Duration::from_millis(millis)), text);
+        }
+    }
+}

@@ -1,0 +1,254 @@
+//! The targets of one job and their loops.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use ferula_config::scrape::ScrapeConfig;
+use ferula_discovery::TargetGroup;
+use ferula_model::LabelSet;
+use ferula_runtime::Shutdown;
+use ferula_telemetry::{error, warn};
+use tokio::task::JoinHandle;
+
+use crate::error::ScrapeError;
+use crate::http::{HttpClient, HttpFetch, PageMemory};
+use crate::options::{JobOptions, same_labels};
+use crate::scrape_loop::{Forced, ScrapeLoop, Shared, Stopped};
+use crate::target::{Made, Target, TargetMaker};
+
+/// The targets of one job.
+pub(crate) struct Pool {
+    config: Arc<ScrapeConfig>,
+    job: Arc<JobOptions>,
+    client: Arc<HttpClient>,
+    /// By the targets' hash.
+    loops: BTreeMap<u64, Running>,
+    groups: Vec<Arc<TargetGroup>>,
+    dropped: Vec<LabelSet>,
+    dropped_count: usize,
+}
+
+/// A target and its loop.
+struct Running {
+    target: Arc<Target>,
+    forced: Forced,
+    stop: Shutdown,
+    task: JoinHandle<Stopped>,
+}
+
+/// What pools of all jobs need.
+#[derive(Clone)]
+pub(crate) struct PoolContext {
+    pub(crate) shared: Shared,
+    pub(crate) memory: PageMemory,
+    pub(crate) exemplars: bool,
+    pub(crate) offset_seed: u64,
+}
+
+impl Pool {
+    /// A pool without targets.
+    ///
+    /// # Errors
+    /// The client cannot be built from the job's options.
+    pub(crate) fn new(config: ScrapeConfig, context: &PoolContext) -> Result<Self, String> {
+        Ok(Pool {
+            job: Arc::new(JobOptions::of(&config, context.exemplars)),
+            client: Arc::new(HttpClient::new(&config.http)?),
+            config: Arc::new(config),
+            loops: BTreeMap::new(),
+            groups: Vec::new(),
+            dropped: Vec::new(),
+            dropped_count: 0,
+        })
+    }
+
+    /// The job's section.
+    pub(crate) fn config(&self) -> &Arc<ScrapeConfig> {
+        &self.config
+    }
+
+    pub(crate) fn active(&self) -> impl Iterator<Item = &Arc<Target>> {
+        self.loops.values().map(|running| &running.target)
+    }
+
+    pub(crate) fn dropped(&self) -> (&[LabelSet], usize) {
+        (&self.dropped, self.dropped_count)
+    }
+
+    /// Changes to another section. Loops whose targets stay are restarted, with what they know if that is still right.
+    pub(crate) fn reload(&mut self, config: ScrapeConfig, context: &PoolContext) -> Result<(), String> {
+        let start = context.shared.clock.elapsed();
+        let client = HttpClient::new(&config.http)?;
+        let keep_state = same_labels(&self.config, &config);
+        self.client = Arc::new(client);
+        self.job = Arc::new(JobOptions::of(&config, context.exemplars));
+        self.config = Arc::new(config);
+        let mut old = std::mem::take(&mut self.loops);
+        for running in old.values() {
+            running.stop.request();
+        }
+        let groups = self.groups.clone();
+        self.sync_from(groups, &mut old, keep_state, context);
+        let took = context.shared.clock.elapsed().saturating_sub(start);
+        context.shared.metrics.reloaded(self.config.scrape_interval, took);
+        Ok(())
+    }
+
+    /// Starts loops of new targets and stops those of targets that are gone.
+    pub(crate) fn sync(&mut self, groups: Vec<Arc<TargetGroup>>, context: &PoolContext) {
+        self.sync_from(groups, &mut BTreeMap::new(), false, context);
+    }
+
+    /// As `sync`; loops in `replaced` have been told to stop, and a target that is in there goes on from it.
+    fn sync_from(
+        &mut self,
+        groups: Vec<Arc<TargetGroup>>,
+        replaced: &mut BTreeMap<u64, Running>,
+        keep_state: bool,
+        context: &PoolContext,
+    ) {
+        let start = context.shared.clock.elapsed();
+        let config = self.config.clone();
+        let maker = TargetMaker::new(&config);
+        let mut before = std::mem::take(&mut self.loops);
+        let mut failed = 0;
+        self.dropped.clear();
+        self.dropped_count = 0;
+        for (group, target) in
+            groups.iter().flat_map(|group| group.targets.iter().map(move |target| (group, target)))
+        {
+            match maker.make(target, group) {
+                Ok(Made::Target(target)) => {
+                    self.take_target(*target, &mut before, replaced, keep_state, context)
+                }
+                Ok(Made::Dropped(labels)) => {
+                    let limit = config.keep_dropped_targets;
+                    if limit == 0 || (self.dropped.len() as u64) < limit {
+                        self.dropped.push(labels);
+                    }
+                    self.dropped_count += 1;
+                }
+                Err(error) => {
+                    failed += 1;
+                    error!(
+                        "Creating target failed",
+                        component = "scrape manager",
+                        scrape_pool = config.job_name,
+                        err = format!("instance in group {}: {error}", group.source)
+                    );
+                }
+            }
+        }
+        self.groups = groups;
+        for running in before.into_values().chain(std::mem::take(replaced).into_values()) {
+            running.end();
+        }
+        self.force_errors(context);
+        let took = context.shared.clock.elapsed().saturating_sub(start);
+        context.shared.metrics.synced(&config.job_name, self.loops.len(), failed, config.target_limit, took);
+    }
+
+    /// Keeps or starts the loop of a target. Of two equal targets the first counts.
+    fn take_target(
+        &mut self,
+        target: Target,
+        before: &mut BTreeMap<u64, Running>,
+        replaced: &mut BTreeMap<u64, Running>,
+        keep_state: bool,
+        context: &PoolContext,
+    ) {
+        let hash = target.hash;
+        if let Some(running) = before.remove(&hash) {
+            self.loops.insert(hash, running);
+        }
+        if let Some(running) = self.loops.get(&hash) {
+            running.target.set_discovered_labels(target.discovered_labels());
+            return;
+        }
+        let previous = replaced.remove(&hash);
+        let target = Arc::new(target);
+        if let Some(previous) = &previous {
+            target.report(previous.target.last_scrape());
+        }
+        let running = self.start(target, previous, keep_state, context);
+        self.loops.insert(hash, running);
+    }
+
+    fn start(
+        &self,
+        target: Arc<Target>,
+        previous: Option<Running>,
+        keep_state: bool,
+        context: &PoolContext,
+    ) -> Running {
+        let shared = context.shared.clone();
+        let (forced, stop) = (Forced::default(), shared.shutdown.child());
+        let fetch = HttpFetch::new(self.client.clone(), context.memory.clone(), &target, &self.job);
+        let new_loop = ScrapeLoop {
+            state: shared.new_state(),
+            shared,
+            target: target.clone(),
+            job: self.job.clone(),
+            fetch: Arc::new(fetch),
+            forced: forced.clone(),
+            stop: stop.clone(),
+            offset_seed: context.offset_seed,
+        };
+        let task = tokio::spawn(run_after(previous.map(|running| running.task), keep_state, new_loop));
+        Running { target, forced, stop, task }
+    }
+
+    fn force_errors(&self, context: &PoolContext) {
+        let (targets, limit) = (self.loops.len(), self.config.target_limit);
+        let forced =
+            (limit > 0 && targets as u64 > limit).then_some(ScrapeError::TargetLimit { targets, limit });
+        if let Some(error) = &forced {
+            context.shared.metrics.exceeded_target_limit.inc();
+            warn!("Scrape pool over its limit", scrape_pool = self.config.job_name, err = error);
+        }
+        for running in self.loops.values() {
+            (*running.forced.lock().unwrap_or_else(PoisonError::into_inner)).clone_from(&forced);
+        }
+    }
+
+    /// Ends all loops: the job is gone.
+    pub(crate) fn end(self) {
+        for running in self.loops.into_values() {
+            running.end();
+        }
+    }
+
+    /// The loops' tasks, to wait for.
+    pub(crate) fn into_tasks(self) -> Vec<JoinHandle<Stopped>> {
+        self.loops.into_values().map(|running| running.task).collect()
+    }
+}
+
+impl Running {
+    /// Stops the loop, and ends the target's series when the time has come.
+    fn end(self) {
+        self.stop.request();
+        tokio::spawn(async move {
+            if let Ok(stopped) = self.task.await {
+                stopped.end_of_run().await;
+            }
+        });
+    }
+}
+
+/// Runs a loop once the one before it has stopped. The new one takes over its state, or the old one's series end.
+async fn run_after(previous: Option<JoinHandle<Stopped>>, keep_state: bool, mut new: ScrapeLoop) -> Stopped {
+    if let Some(previous) = previous
+        && let Ok(stopped) = previous.await
+    {
+        if keep_state {
+            new.state = stopped.state;
+        } else {
+            tokio::spawn(stopped.end_of_run());
+        }
+    }
+    new.run().await
+}
+
+/// Kept here for the collector of metadata sizes.
+pub(crate) type Pools = Arc<Mutex<BTreeMap<String, Pool>>>;

@@ -1,0 +1,79 @@
+//! The series that a scrape reports about itself.
+
+use std::time::Duration;
+
+use ferula_model::LabelSet;
+use ferula_model::labels::METRIC_NAME;
+use ferula_model::value::STALE_NAN;
+
+use crate::target_state::Counts;
+
+/// Names of the report series; the last three come with `extra_scrape_metrics`.
+pub const REPORTS: [&str; 8] = [
+    "up",
+    "scrape_duration_seconds",
+    "scrape_samples_scraped",
+    "scrape_samples_post_metric_relabeling",
+    "scrape_series_added",
+    "scrape_timeout_seconds",
+    "scrape_sample_limit",
+    "scrape_body_size_bytes",
+];
+/// How many of them are always there.
+const PLAIN_REPORTS: usize = 5;
+
+/// Values of the report series, in the order of [`REPORTS`].
+#[derive(Clone, Debug, PartialEq)]
+pub struct Report {
+    values: [f64; REPORTS.len()],
+    extra: bool,
+}
+
+/// What only some targets report.
+#[derive(Clone, Copy, Debug)]
+pub struct ExtraReport {
+    /// The target's timeout.
+    pub timeout: Duration,
+    /// The job's limit, 0 for none.
+    pub sample_limit: u64,
+    /// Bytes of the page, 0 when there was none, −1 when it was too large.
+    pub body_bytes: f64,
+}
+
+impl Report {
+    /// The report of a scrape.
+    pub fn new(up: bool, took: Duration, counts: Counts, extra: Option<ExtraReport>) -> Self {
+        let (timeout, limit, bytes) = extra.as_ref().map_or((0.0, 0.0, 0.0), |extra| {
+            (extra.timeout.as_secs_f64(), extra.sample_limit as f64, extra.body_bytes)
+        });
+        let values = [
+            f64::from(u8::from(up)),
+            took.as_secs_f64(),
+            counts.scraped as f64,
+            counts.kept as f64,
+            counts.series_added as f64,
+            timeout,
+            limit,
+            bytes,
+        ];
+        Report { values, extra: extra.is_some() }
+    }
+
+    /// The end of all report series.
+    pub fn stale(extra: bool) -> Self {
+        Report { values: [STALE_NAN; REPORTS.len()], extra }
+    }
+
+    /// Position in [`REPORTS`] and value of each series that is reported.
+    pub fn values(&self) -> impl Iterator<Item = (usize, f64)> {
+        let count = if self.extra { REPORTS.len() } else { PLAIN_REPORTS };
+        self.values.iter().copied().enumerate().take(count)
+    }
+}
+
+/// Labels of a report series of a target.
+pub fn report_labels(name: &str, target: &LabelSet) -> LabelSet {
+    let mut labels = target.to_builder();
+    labels.set(METRIC_NAME, name);
+    labels.finish()
+}

@@ -1,0 +1,283 @@
+//! One target's loop: wait for its moment, get the page, store it, report.
+//!
+//! ```text
+//! run ──▶ tick ──▶ fetch ──▶ store ──▶ report ──▶ tick …      stop ──▶ Stopped: state for a successor,
+//!                                                                       or end_of_run: markers after two ticks
+//! ```
+//!
+//! Always true: a scrape that began is finished, unless the whole server shuts down; ticks that pass meanwhile are
+//! skipped. The sample's time is the tick's when the scrape began close enough to it.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use ferula_model::Timestamp;
+use ferula_runtime::{Interval, SharedClock, Shutdown};
+use ferula_storage::Appendable;
+use ferula_telemetry::{Summary, error, warn};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use crate::error::ScrapeError;
+use crate::fetch::{Fetch, FetchError, Page};
+use crate::metrics::Metrics;
+use crate::options::JobOptions;
+use crate::report::{ExtraReport, Report};
+use crate::target::{Health, LastScrape, Target};
+use crate::target_state::{Setting, TargetState};
+
+/// A scrape that begins at most this late gets its tick's time, which keeps the distance of samples equal.
+const TOLERANCE_MAX: Duration = Duration::from_millis(2);
+
+/// What loops of all targets share.
+#[derive(Clone)]
+pub struct Shared {
+    /// Where samples go.
+    pub store: Arc<dyn Appendable>,
+    /// Where time comes from.
+    pub clock: SharedClock,
+    /// What is counted.
+    pub metrics: Metrics,
+    /// The server's shutdown: no markers are written then, series go on after the restart.
+    pub shutdown: Shutdown,
+    /// Pages that are parsed and stored at the same time.
+    pub storing: Arc<Semaphore>,
+    /// Chooses the hash keys of caches.
+    pub seeds: Arc<AtomicU64>,
+}
+
+impl Shared {
+    async fn store_permit(&self) -> OwnedSemaphorePermit {
+        self.storing.clone().acquire_owned().await.expect("this semaphore is never closed")
+    }
+
+    /// The state of a target that was never scraped, with a hash key of its own.
+    pub(crate) fn new_state(&self) -> TargetState {
+        // The golden-ratio step keeps neighbouring seeds far apart.
+        TargetState::new(self.seeds.fetch_add(0x9e37_79b9_7f4a_7c15, Ordering::Relaxed))
+    }
+}
+
+/// A failure that is the job's, not the target's: it goes before any scrape.
+pub type Forced = Arc<Mutex<Option<ScrapeError>>>;
+
+/// One target's loop.
+pub struct ScrapeLoop {
+    pub(crate) shared: Shared,
+    pub(crate) target: Arc<Target>,
+    pub(crate) job: Arc<JobOptions>,
+    pub(crate) fetch: Arc<dyn Fetch>,
+    pub(crate) state: TargetState,
+    pub(crate) forced: Forced,
+    /// This loop alone is to stop.
+    pub(crate) stop: Shutdown,
+    /// Moves this server's scrapes against those of its twins.
+    pub(crate) offset_seed: u64,
+}
+
+/// A loop that has stopped, and what it knew.
+pub struct Stopped {
+    /// Its state, for a successor.
+    pub state: TargetState,
+    shared: Shared,
+    target: Arc<Target>,
+    job: Arc<JobOptions>,
+    interval: Interval,
+    scraped: bool,
+}
+
+impl ScrapeLoop {
+    /// Scrapes until it is stopped or the server shuts down.
+    pub async fn run(mut self) -> Stopped {
+        self.target.set_metadata(self.state.metadata().clone());
+        let clock = self.shared.clock.clone();
+        let seed = self.target.hash ^ self.offset_seed;
+        let mut interval = Interval::new(clock.clone(), self.target.interval, seed);
+        let observed = self.shared.metrics.interval_length(self.target.interval);
+        let server_shutdown = self.shared.shutdown.clone();
+        let mut last: Option<Duration> = None;
+        loop {
+            let moment = tokio::select! {
+                biased;
+                () = self.stop.requested() => break,
+                moment = interval.tick() => moment,
+            };
+            let start = clock.elapsed();
+            observe_interval(&observed, last, start);
+            last = Some(start);
+            let at = aligned(clock.unix_nanos(), moment, self.target.interval);
+            tokio::select! {
+                () = self.scrape(at, start) => {}
+                () = server_shutdown.requested() => break,
+            }
+        }
+        Stopped {
+            state: self.state,
+            shared: self.shared,
+            target: self.target,
+            job: self.job,
+            interval,
+            scraped: last.is_some(),
+        }
+    }
+
+    /// One scrape, from request to report. `at` is its time in nanoseconds since the epoch.
+    async fn scrape(&mut self, at: i64, start: Duration) {
+        let forced = self.forced.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let page = match forced {
+            Some(error) => Err(error),
+            None => {
+                let deadline = self.shared.clock.sleep(self.target.timeout);
+                self.fetch.fetch(deadline).await.map_err(ScrapeError::Fetch)
+            }
+        };
+        if let Err(ScrapeError::Fetch(FetchError::BodySizeLimit | FetchError::DefaultBodySizeLimit(_))) =
+            &page
+        {
+            self.shared.metrics.exceeded_body_size.inc();
+        }
+        let permit = self.shared.store_permit().await;
+        let spare = self.shared.new_state();
+        let storing = Storing {
+            shared: self.shared.clone(),
+            target: self.target.clone(),
+            job: self.job.clone(),
+            state: std::mem::replace(&mut self.state, spare),
+            at,
+            start,
+            _permit: permit,
+        };
+        // A page can take long to store and the log may wait for the disk: neither must hold up other loops.
+        match tokio::task::spawn_blocking(move || storing.store(page)).await {
+            Ok(state) => self.state = state,
+            Err(panic) => {
+                self.target.set_metadata(self.state.metadata().clone());
+                let error = ScrapeError::Internal(panic.to_string());
+                error!(
+                    "Storing a page panicked",
+                    component = "scrape manager",
+                    target = self.target.url,
+                    err = error
+                );
+                let took = self.shared.clock.elapsed().saturating_sub(start);
+                self.target.report(last_scrape(at, took, Some(&error)));
+            }
+        }
+    }
+}
+
+fn observe_interval(observed: &Summary, last: Option<Duration>, now: Duration) {
+    if let Some(last) = last {
+        observed.observe_duration(now.saturating_sub(last));
+    }
+}
+
+/// The time of a scrape that begins now and was due at `moment`.
+fn aligned(now: i64, moment: i64, interval: Duration) -> i64 {
+    let tolerance = TOLERANCE_MAX.min(interval / 100).as_nanos();
+    let late = i128::from(now) - i128::from(moment);
+    if late.unsigned_abs() <= tolerance { moment } else { now }
+}
+
+fn last_scrape(at: i64, took: Duration, error: Option<&ScrapeError>) -> LastScrape {
+    LastScrape {
+        health: if error.is_none() { Health::Up } else { Health::Down },
+        error: error.map(ToString::to_string).unwrap_or_default(),
+        at_unix_nanos: Some(at),
+        took,
+    }
+}
+
+fn millis(unix_nanos: i64) -> Timestamp {
+    Timestamp::from_millis(unix_nanos.div_euclid(1_000_000))
+}
+
+/// A scrape on its way into the store.
+struct Storing {
+    shared: Shared,
+    target: Arc<Target>,
+    job: Arc<JobOptions>,
+    state: TargetState,
+    at: i64,
+    start: Duration,
+    /// Held until the page is stored, also when the loop does not wait for that.
+    _permit: OwnedSemaphorePermit,
+}
+
+impl Storing {
+    fn store(mut self, page: Result<Page, ScrapeError>) -> TargetState {
+        let body_bytes = match &page {
+            Ok(page) => page.body.len() as f64,
+            Err(ScrapeError::Fetch(FetchError::BodySizeLimit | FetchError::DefaultBodySizeLimit(_))) => -1.0,
+            Err(_) => 0.0,
+        };
+        let (target, job, clock) = (&self.target, &self.job, &self.shared.clock);
+        let setting =
+            Setting { job, target: &target.public_labels, metrics: &self.shared.metrics, url: &target.url };
+        let extra = job.extra_metrics.then_some(ExtraReport {
+            timeout: target.timeout,
+            sample_limit: job.sample_limit,
+            body_bytes,
+        });
+        let (_, committed) = self.state.store(
+            &*self.shared.store,
+            &setting,
+            millis(self.at),
+            page.as_ref(),
+            |counts, error| {
+                let took = clock.elapsed().saturating_sub(self.start);
+                target.report(last_scrape(self.at, took, error));
+                Report::new(error.is_none(), took, counts, extra)
+            },
+        );
+        if let Err(error) = committed {
+            error!("Scrape commit failed", component = "scrape manager", target = target.url, err = error);
+        }
+        self.state
+    }
+}
+
+impl Stopped {
+    /// Ends the target's series, unless it never was scraped: waits for the first missed tick and one more, in case
+    /// the target comes back under another loop, and then writes markers at the time of the first.
+    pub async fn end_of_run(mut self) {
+        if !self.scraped {
+            return;
+        }
+        let shutdown = self.shared.shutdown.clone();
+        let clock = self.shared.clock.clone();
+        let wait = async {
+            let first = self.interval.tick().await;
+            self.interval.tick().await;
+            clock.sleep(self.target.interval / 10).await;
+            first
+        };
+        let first = tokio::select! {
+            biased;
+            () = shutdown.requested() => return,
+            first = wait => first,
+        };
+        let permit = self.shared.store_permit().await;
+        let stored = tokio::task::spawn_blocking(move || {
+            let _permit = permit;
+            let setting = Setting {
+                job: &self.job,
+                target: &self.target.public_labels,
+                metrics: &self.shared.metrics,
+                url: &self.target.url,
+            };
+            self.state
+                .store_end(&*self.shared.store, &setting, millis(first))
+                .map_err(|error| (error, self.target.clone()))
+        });
+        match stored.await {
+            Ok(Ok(())) => {}
+            Ok(Err((error, target))) => {
+                warn!("Stale commit failed", component = "scrape manager", target = target.url, err = error);
+            }
+            Err(panic) => {
+                error!("Storing staleness markers panicked", component = "scrape manager", err = panic)
+            }
+        }
+    }
+}

@@ -1,0 +1,309 @@
+//! The scraper as a whole: jobs to pools, discovery to targets, and what the API may see of it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use ferula_config::scrape::ScrapeConfig;
+use ferula_config::{Config, ConfigError};
+use ferula_discovery::{Manager, TargetSets};
+use ferula_model::{LabelSet, Metric, MetricFamily, MetricType, MetricValue};
+use ferula_runtime::{SharedClock, Shutdown};
+use ferula_storage::Appendable;
+use ferula_telemetry::{Registry, error, warn};
+use tokio::sync::Semaphore;
+
+use crate::http::PageMemory;
+use crate::metrics::Metrics;
+use crate::pool::{Pool, PoolContext, Pools};
+use crate::scrape_loop::Shared;
+use crate::target::{Target, fnv64a};
+
+/// What a scraper needs.
+pub struct Deps {
+    /// Where samples go.
+    pub store: Arc<dyn Appendable>,
+    /// Where time comes from.
+    pub clock: SharedClock,
+    /// Where metrics are registered.
+    pub registry: Registry,
+    /// When to stop.
+    pub shutdown: Shutdown,
+    /// This machine's name: twins on other machines scrape at other moments.
+    pub hostname: String,
+    /// A random number that targets do not know.
+    pub random_seed: u64,
+    /// Whether the store keeps exemplars.
+    pub exemplars: bool,
+}
+
+/// Scrapes the targets of all jobs. Cloning gives another handle to the same scraper.
+#[derive(Clone)]
+pub struct Scraper(Arc<Inner>);
+
+struct Inner {
+    discovery: Manager,
+    shared: Shared,
+    memory: PageMemory,
+    hostname: String,
+    exemplars: bool,
+    pools: Pools,
+    /// Changes with the external labels.
+    offset_seed: Mutex<u64>,
+    /// Permits of `shared.storing`.
+    storing_permits: u32,
+}
+
+/// Why a configuration was not taken over whole.
+#[derive(Debug, thiserror::Error)]
+pub enum ApplyError {
+    /// A file of jobs cannot be read.
+    #[error("{0}")]
+    Config(#[from] ConfigError),
+    /// Jobs whose clients cannot be built; has their names. The other jobs are taken over.
+    #[error("failed to apply the new configuration")]
+    Pools(Vec<String>),
+}
+
+/// What the API may see: all targets at one moment.
+#[derive(Clone, Debug, Default)]
+pub struct TargetsSnapshot {
+    /// The jobs, by name.
+    pub pools: Vec<PoolSnapshot>,
+}
+
+/// The targets of one job.
+#[derive(Clone, Debug)]
+pub struct PoolSnapshot {
+    /// The job's name.
+    pub name: String,
+    /// The job's section.
+    pub config: Arc<ScrapeConfig>,
+    /// Targets that are scraped, sorted by URL.
+    pub active: Vec<Arc<Target>>,
+    /// Discovered labels of targets that relabelling dropped, as many as `keep_dropped_targets` allows.
+    pub dropped: Vec<LabelSet>,
+    /// How many were dropped.
+    pub dropped_count: usize,
+}
+
+impl Scraper {
+    /// A scraper without jobs.
+    pub fn new(deps: Deps) -> Self {
+        let parallel = std::thread::available_parallelism().map_or(2, std::num::NonZero::get) * 2;
+        let shared = Shared {
+            store: deps.store,
+            clock: deps.clock.clone(),
+            metrics: Metrics::new(&deps.registry),
+            shutdown: deps.shutdown.clone(),
+            storing: Arc::new(Semaphore::new(parallel)),
+            seeds: Arc::new(AtomicU64::new(deps.random_seed)),
+        };
+        let pools = Pools::default();
+        collect_metadata_sizes(&deps.registry, &pools);
+        Scraper(Arc::new(Inner {
+            discovery: Manager::new("scrape", deps.clock, &deps.registry, deps.shutdown),
+            shared,
+            memory: PageMemory::default(),
+            hostname: deps.hostname,
+            exemplars: deps.exemplars,
+            pools,
+            offset_seed: Mutex::default(),
+            storing_permits: u32::try_from(parallel).unwrap_or(u32::MAX),
+        }))
+    }
+
+    /// Changes to the jobs of this configuration. Jobs that did not change go on undisturbed.
+    ///
+    /// Must be called within a Tokio runtime.
+    pub fn apply_config(&self, config: &Config) -> Result<(), ApplyError> {
+        let jobs = config.scrape_jobs()?.jobs;
+        let seed_text = format!("{}{}", self.0.hostname, config.global.external_labels.to_label_set());
+        *self.0.offset_seed.lock().unwrap_or_else(PoisonError::into_inner) = fnv64a(seed_text.as_bytes());
+        let failed = self.0.apply_jobs(&jobs);
+        self.0.discovery.apply_config(jobs.iter().map(|job| (job.job_name.as_str(), &job.discovery)));
+        let sets = self.0.discovery.subscribe().borrow().clone();
+        self.0.sync(&sets);
+        if failed.is_empty() { Ok(()) } else { Err(ApplyError::Pools(failed)) }
+    }
+
+    /// Follows discovery until shutdown, then waits for scrapes that are being stored.
+    pub async fn run(&self) {
+        let inner = &self.0;
+        let mut updates = inner.discovery.subscribe();
+        let discovery = inner.discovery.clone();
+        let passing_on = tokio::spawn(async move { discovery.run().await });
+        loop {
+            tokio::select! {
+                changed = updates.changed() => if changed.is_err() { break },
+                () = inner.shared.shutdown.requested() => break,
+            }
+            let sets = updates.borrow_and_update().clone();
+            inner.sync(&sets);
+        }
+        let pools = std::mem::take(&mut *inner.lock());
+        for task in pools.into_values().flat_map(Pool::into_tasks) {
+            if let Err(panic) = task.await {
+                error!("A scrape loop panicked", component = "scrape manager", err = panic);
+            }
+        }
+        // A loop that was cut short leaves its page to the thread that stores it.
+        let all = inner.shared.storing.acquire_many(inner.storing_permits).await;
+        drop(all.expect("this semaphore is never closed"));
+        if let Err(panic) = passing_on.await {
+            error!("Discovery panicked", component = "discovery manager scrape", err = panic);
+        }
+    }
+
+    /// All targets, now.
+    pub fn targets(&self) -> TargetsSnapshot {
+        let pools = self.0.lock();
+        let pool = |(name, pool): (&String, &Pool)| {
+            let mut active: Vec<Arc<Target>> = pool.active().cloned().collect();
+            active.sort_by(|a, b| a.url.cmp(&b.url));
+            let (dropped, dropped_count) = pool.dropped();
+            PoolSnapshot {
+                name: name.clone(),
+                config: pool.config().clone(),
+                active,
+                dropped: dropped.to_vec(),
+                dropped_count,
+            }
+        };
+        TargetsSnapshot { pools: pools.iter().map(pool).collect() }
+    }
+}
+
+impl Inner {
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<String, Pool>> {
+        self.pools.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn context(&self) -> PoolContext {
+        PoolContext {
+            shared: self.shared.clone(),
+            memory: self.memory.clone(),
+            exemplars: self.exemplars,
+            offset_seed: *self.offset_seed.lock().unwrap_or_else(PoisonError::into_inner),
+        }
+    }
+
+    /// Makes, changes and ends pools; the names of jobs that could not be.
+    fn apply_jobs(&self, jobs: &[ScrapeConfig]) -> Vec<String> {
+        let context = self.context();
+        let metrics = &self.shared.metrics;
+        let wanted: BTreeSet<&str> = jobs.iter().map(|job| job.job_name.as_str()).collect();
+        let mut pools = self.lock();
+        let gone: Vec<String> =
+            pools.keys().filter(|name| !wanted.contains(name.as_str())).cloned().collect();
+        for name in gone {
+            if let Some(pool) = pools.remove(&name) {
+                pool.end();
+            }
+            metrics.forget_job(&name);
+        }
+        let mut failed = Vec::new();
+        for job in jobs {
+            warn_of_missing_formats(job);
+            let name = &job.job_name;
+            let result = match pools.get_mut(name) {
+                Some(pool) if **pool.config() == *job => Ok(()),
+                Some(pool) => {
+                    metrics.pool_reloads.inc();
+                    pool.reload(job.clone(), &context).inspect_err(|_| metrics.pool_reloads_failed.inc())
+                }
+                None => {
+                    metrics.pools.inc();
+                    let made = Pool::new(job.clone(), &context).inspect_err(|_| metrics.pools_failed.inc());
+                    made.map(|pool| drop(pools.insert(name.clone(), pool)))
+                }
+            };
+            if let Err(reason) = result {
+                error!(
+                    "error creating new scrape pool",
+                    component = "scrape manager",
+                    err = reason,
+                    scrape_pool = name
+                );
+                failed.push(name.clone());
+            }
+        }
+        failed
+    }
+
+    fn sync(&self, sets: &TargetSets) {
+        let context = self.context();
+        let mut pools = self.lock();
+        for (job, groups) in sets.iter() {
+            if let Some(pool) = pools.get_mut(job) {
+                pool.sync(groups.clone(), &context);
+            }
+        }
+    }
+}
+
+/// Options that ask for formats this build does not read do no harm, but should not pass in silence.
+fn warn_of_missing_formats(job: &ScrapeConfig) {
+    let wants_native = job.scrape_native_histograms == Some(true);
+    let wants_proto = job.scrape_protocols.iter().any(|protocol| protocol.as_str() == "PrometheusProto");
+    if wants_native || wants_proto {
+        warn!(
+            "not supported yet: the protobuf format and with it native histograms; text formats are scraped instead",
+            component = "scrape manager",
+            scrape_pool = job.job_name
+        );
+    }
+    if job.convert_classic_histograms_to_nhcb == Some(true) {
+        warn!(
+            "not supported yet: convert_classic_histograms_to_nhcb; histograms are stored as they come",
+            component = "scrape manager",
+            scrape_pool = job.job_name
+        );
+    }
+    if !job.scrape_failure_log_file.is_empty() {
+        warn!(
+            "not supported yet: scrape_failure_log_file",
+            component = "scrape manager",
+            scrape_pool = job.job_name
+        );
+    }
+}
+
+/// Sizes of metadata are asked for, not kept: they change with every page.
+fn collect_metadata_sizes(registry: &Registry, pools: &Pools) {
+    let pools = Arc::downgrade(pools);
+    registry.collector(move |families| {
+        let Some(pools) = pools.upgrade() else { return };
+        let pools = pools.lock().unwrap_or_else(PoisonError::into_inner);
+        let (mut entries, mut bytes) = (Vec::new(), Vec::new());
+        for (job, pool) in pools.iter() {
+            let sizes = pool.active().filter_map(|target| {
+                target
+                    .metadata()
+                    .map(|metadata| metadata.lock().unwrap_or_else(PoisonError::into_inner).size())
+            });
+            let total = sizes.fold((0, 0), |sum, size| (sum.0 + size.0, sum.1 + size.1));
+            entries.push(gauge(job, total.0));
+            bytes.push(gauge(job, total.1));
+        }
+        families.push(gauges(
+            "prometheus_target_metadata_cache_entries",
+            "Total number of metric metadata entries in the cache",
+            entries,
+        ));
+        families.push(gauges(
+            "prometheus_target_metadata_cache_bytes",
+            "The number of bytes that are currently used for storing metric metadata in the cache",
+            bytes,
+        ));
+    });
+}
+
+fn gauge(job: &str, value: usize) -> Metric {
+    let labels = LabelSet::from_pairs([("scrape_job", job)]);
+    Metric { labels, value: MetricValue::Single(value as f64), timestamp: None }
+}
+
+fn gauges(name: &str, help: &str, metrics: Vec<Metric>) -> MetricFamily {
+    MetricFamily { name: name.to_owned(), help: help.to_owned(), kind: MetricType::Gauge, metrics }
+}

@@ -1,0 +1,469 @@
+//! One thing to scrape: its labels, its URL, and how its last scrape went.
+//!
+//! Label names that begin with `__` are for the scraper; the others are on every series of the target.
+
+use std::fmt::Write;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use ferula_config::scrape::ScrapeConfig;
+use ferula_discovery::TargetGroup;
+use ferula_model::duration::{format_millis, parse_millis};
+use ferula_model::number::go_quote;
+use ferula_model::relabel::{self, Rule};
+use ferula_model::{LabelSet, LabelSetBuilder};
+use twox_hash::XxHash64;
+
+use crate::metadata_cache::MetadataCache;
+
+const ADDRESS: &str = "__address__";
+const INTERVAL: &str = "__scrape_interval__";
+const TIMEOUT: &str = "__scrape_timeout__";
+const SCHEME: &str = "__scheme__";
+const PATH: &str = "__metrics_path__";
+const PARAM_PREFIX: &str = "__param_";
+const META_PREFIX: &str = "__meta_";
+const HIDDEN_PREFIX: &str = "__";
+const UNIX_SOCKET: &str = "__unix_socket__";
+/// Labels that hold a boolean, and how errors call them.
+const SWITCHES: [(&str, &str); 3] = [
+    ("__convert_classic_histograms_to_nhcb__", "convert classic histograms to nhcb"),
+    ("__always_scrape_classic_histograms__", "always scrape classic histograms"),
+    ("__scrape_native_histograms__", "scrape native histograms"),
+];
+
+/// Why a discovered target cannot be scraped.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum TargetError {
+    /// Relabelling left it without an address.
+    #[error("no address")]
+    NoAddress,
+    /// The address is a URL or has a path.
+    #[error("{} is not a valid hostname", go_quote(.0))]
+    Address(String),
+    /// A label of the scraper has a value that it cannot have.
+    #[error("{0}")]
+    Label(String),
+    /// What this build cannot do.
+    #[error("not supported yet: target label {0}")]
+    Unsupported(&'static str),
+}
+
+/// How scrapes of a target go.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Health {
+    /// Not scraped yet.
+    #[default]
+    Unknown,
+    /// The last scrape went well.
+    Up,
+    /// The last scrape failed.
+    Down,
+}
+
+impl Health {
+    /// The word that the API uses.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Health::Unknown => "unknown",
+            Health::Up => "up",
+            Health::Down => "down",
+        }
+    }
+}
+
+/// How the last scrape of a target went.
+#[derive(Clone, Debug, Default)]
+pub struct LastScrape {
+    /// See [`Health`].
+    pub health: Health,
+    /// Why it failed, or empty.
+    pub error: String,
+    /// When it began, in nanoseconds since the epoch; `None` before the first.
+    pub at_unix_nanos: Option<i64>,
+    /// How long it took.
+    pub took: Duration,
+}
+
+/// A target that is scraped.
+#[derive(Debug)]
+pub struct Target {
+    /// All labels after relabelling.
+    pub labels: LabelSet,
+    /// Those that are on its series.
+    pub public_labels: LabelSet,
+    /// Where it is scraped.
+    pub url: String,
+    /// Tells targets of a job apart, and chooses the moment within the interval.
+    pub hash: u64,
+    /// Time between scrapes.
+    pub interval: Duration,
+    /// Time a scrape may take.
+    pub timeout: Duration,
+    changing: Mutex<Changing>,
+}
+
+#[derive(Debug)]
+struct Changing {
+    discovered_labels: LabelSet,
+    last: LastScrape,
+    metadata: Option<Arc<Mutex<MetadataCache>>>,
+}
+
+impl Target {
+    /// Labels before relabelling, as the newest configuration and discovery have them.
+    pub fn discovered_labels(&self) -> LabelSet {
+        self.lock().discovered_labels.clone()
+    }
+
+    /// How the last scrape went.
+    pub fn last_scrape(&self) -> LastScrape {
+        self.lock().last.clone()
+    }
+
+    /// Metadata that its pages gave; `None` before a loop runs.
+    pub fn metadata(&self) -> Option<Arc<Mutex<MetadataCache>>> {
+        self.lock().metadata.clone()
+    }
+
+    pub(crate) fn report(&self, last: LastScrape) {
+        self.lock().last = last;
+    }
+
+    pub(crate) fn set_metadata(&self, metadata: Arc<Mutex<MetadataCache>>) {
+        self.lock().metadata = Some(metadata);
+    }
+
+    pub(crate) fn set_discovered_labels(&self, labels: LabelSet) {
+        self.lock().discovered_labels = labels;
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Changing> {
+        self.changing.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What became of one discovered target.
+#[derive(Debug)]
+pub enum Made {
+    /// It is to be scraped.
+    Target(Box<Target>),
+    /// Relabelling dropped it; its labels before that.
+    Dropped(LabelSet),
+}
+
+/// Makes targets of a job.
+#[derive(Debug)]
+pub struct TargetMaker<'a> {
+    config: &'a ScrapeConfig,
+    rules: Vec<Rule>,
+}
+
+impl<'a> TargetMaker<'a> {
+    /// For the targets of this job.
+    pub fn new(config: &'a ScrapeConfig) -> Self {
+        TargetMaker { config, rules: config.target_rules() }
+    }
+
+    /// Makes one target of a group.
+    pub fn make(&self, target: &LabelSet, group: &TargetGroup) -> Result<Made, TargetError> {
+        let mut labels = self.discovered(target, &group.labels);
+        let discovered_labels = labels.finish();
+        if !relabel::process(&self.rules, &mut labels) {
+            return Ok(Made::Dropped(discovered_labels));
+        }
+        let (interval, timeout) = check(&labels)?;
+        labels.retain(|name| !name.starts_with(META_PREFIX));
+        if labels.value("instance").is_empty() {
+            let address = labels.value(ADDRESS).to_owned();
+            labels.set("instance", &address);
+        }
+        let labels = labels.finish();
+        let public_labels = labels.retain(|name| !name.starts_with(HIDDEN_PREFIX));
+        if public_labels.is_empty() {
+            return Ok(Made::Dropped(discovered_labels));
+        }
+        let url = self.url(&labels);
+        let hash = target_hash(&labels, &url);
+        let changing =
+            Mutex::new(Changing { discovered_labels, last: LastScrape::default(), metadata: None });
+        Ok(Made::Target(Box::new(Target { labels, public_labels, url, hash, interval, timeout, changing })))
+    }
+
+    /// Labels before relabelling: the target's, the group's, then the job's settings where nothing is set.
+    fn discovered(&self, target: &LabelSet, group: &LabelSet) -> LabelSetBuilder {
+        let config = self.config;
+        let mut labels = target.to_builder();
+        for (name, value) in group.iter().filter(|(name, _)| target.get(name).is_none()) {
+            labels.set(name, value);
+        }
+        let millis = |time: Duration| format_millis(i64::try_from(time.as_millis()).unwrap_or(i64::MAX));
+        let mut defaults = vec![
+            ("job".to_owned(), config.job_name.clone()),
+            (INTERVAL.to_owned(), millis(config.scrape_interval)),
+            (TIMEOUT.to_owned(), millis(config.scrape_timeout)),
+            (PATH.to_owned(), config.metrics_path.clone()),
+            (SCHEME.to_owned(), config.scheme.clone()),
+        ];
+        let switches = [
+            config.convert_classic_histograms_to_nhcb,
+            config.always_scrape_classic_histograms,
+            config.scrape_native_histograms,
+        ];
+        for ((name, _), value) in SWITCHES.iter().zip(switches) {
+            defaults.push(((*name).to_owned(), value.unwrap_or(false).to_string()));
+        }
+        for (name, values) in &config.params {
+            if let Some(first) = values.first() {
+                defaults.push((format!("{PARAM_PREFIX}{name}"), first.clone()));
+            }
+        }
+        for (name, value) in defaults {
+            if labels.value(&name).is_empty() {
+                labels.set(&name, &value);
+            }
+        }
+        labels
+    }
+
+    /// The URL as Go prints it.
+    fn url(&self, labels: &LabelSet) -> String {
+        let mut params: std::collections::BTreeMap<&str, Vec<&str>> = self
+            .config
+            .params
+            .iter()
+            .map(|(name, values)| (name.as_str(), values.iter().map(String::as_str).collect()))
+            .collect();
+        for (name, value) in labels.iter() {
+            let Some(name) = name.strip_prefix(PARAM_PREFIX) else { continue };
+            match params.entry(name).or_default().first_mut() {
+                Some(first) => *first = value,
+                None => params.insert(name, vec![value]).map_or((), drop),
+            }
+        }
+        let path = labels.value(PATH);
+        let mut url = format!("{}://{}", labels.value(SCHEME), labels.value(ADDRESS));
+        if !path.is_empty() && !path.starts_with('/') {
+            url.push('/');
+        }
+        escape(&mut url, path, b"$&+,/:;=@", false);
+        let mut separator = '?';
+        for (name, values) in params {
+            for value in values {
+                url.push(separator);
+                escape(&mut url, name, b"", true);
+                url.push('=');
+                escape(&mut url, value, b"", true);
+                separator = '&';
+            }
+        }
+        url
+    }
+}
+
+/// Checks the labels that the scraper itself reads; the interval and the timeout.
+fn check(labels: &LabelSetBuilder) -> Result<(Duration, Duration), TargetError> {
+    let address = labels.value(ADDRESS);
+    if !labels.value(UNIX_SOCKET).is_empty() {
+        return Err(TargetError::Unsupported(UNIX_SOCKET));
+    }
+    if address.is_empty() {
+        return Err(TargetError::NoAddress);
+    }
+    if address.contains('/') {
+        return Err(TargetError::Address(address.to_owned()));
+    }
+    let duration = |name: &str, what: &str| {
+        let millis = parse_millis(labels.value(name))
+            .map_err(|error| TargetError::Label(format!("error parsing scrape {what}: {error}")))?;
+        if millis == 0 {
+            return Err(TargetError::Label(format!("scrape {what} cannot be 0")));
+        }
+        Ok(Duration::from_millis(millis.unsigned_abs()))
+    };
+    let interval = duration(INTERVAL, "interval")?;
+    let timeout = duration(TIMEOUT, "timeout")?;
+    if timeout > interval {
+        let (timeout, interval) = (go_quote(labels.value(TIMEOUT)), go_quote(labels.value(INTERVAL)));
+        return Err(TargetError::Label(format!(
+            "scrape timeout cannot be greater than scrape interval ({timeout} > {interval})"
+        )));
+    }
+    for (name, what) in SWITCHES {
+        let value = labels.value(name);
+        if !value.is_empty() && !is_go_bool(value) {
+            let value = go_quote(value);
+            return Err(TargetError::Label(format!(
+                "error parsing {what}: strconv.ParseBool: parsing {value}: invalid syntax"
+            )));
+        }
+    }
+    Ok((interval, timeout))
+}
+
+/// Whether Go's `strconv.ParseBool` reads it.
+fn is_go_bool(text: &str) -> bool {
+    matches!(text, "1" | "t" | "T" | "TRUE" | "true" | "True" | "0" | "f" | "F" | "FALSE" | "false" | "False")
+}
+
+/// Percent-encodes what is neither unreserved nor in `also`; in a query a space becomes a plus.
+fn escape(out: &mut String, text: &str, also: &[u8], query: bool) {
+    for byte in text.bytes() {
+        match byte {
+            b' ' if query => out.push('+'),
+            b if b.is_ascii_alphanumeric() || b"-_.~".contains(&b) || also.contains(&b) => {
+                out.push(char::from(b))
+            }
+            b => write!(out, "%{b:02X}").expect("writing to a String cannot fail"),
+        }
+    }
+}
+
+/// The hash by which Prometheus tells targets apart and spreads their scrapes: the same target is scraped at the same
+/// phase by both programs.
+fn target_hash(labels: &LabelSet, url: &str) -> u64 {
+    let mut encoded = Vec::new();
+    for text in labels.iter().flat_map(|(name, value)| [name, value]) {
+        encode_length(&mut encoded, text.len());
+        encoded.extend_from_slice(text.as_bytes());
+    }
+    let labels_hash = XxHash64::oneshot(0, &encoded);
+    fnv64a(format!("{labels_hash:016}{url}").as_bytes())
+}
+
+/// Lengths as Prometheus' label sets have them in memory: one byte, or 255 and three bytes.
+fn encode_length(out: &mut Vec<u8>, length: usize) {
+    match u8::try_from(length) {
+        Ok(short) if short < u8::MAX => out.push(short),
+        _ => {
+            let bytes = (length as u64).to_le_bytes();
+            out.extend_from_slice(&[u8::MAX, bytes[0], bytes[1], bytes[2]]);
+        }
+    }
+}
+
+/// The 64-bit FNV-1a hash.
+pub(crate) fn fnv64a(bytes: &[u8]) -> u64 {
+    bytes
+        .iter()
+        .fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3))
+}
+
+#[cfg(test)]
+mod tests {
+    use ferula_config::Config;
+
+    use super::*;
+
+    fn job(yaml: &str) -> ScrapeConfig {
+        let config =
+            Config::parse(&format!("scrape_configs:\n- job_name: j\n{yaml}")).expect("a good configuration");
+        config.scrape_configs[0].clone()
+    }
+
+    fn group(labels: &[(&str, &str)]) -> TargetGroup {
+        TargetGroup {
+            source: "s".into(),
+            targets: Vec::new(),
+            labels: LabelSet::from_pairs(labels.iter().copied()),
+        }
+    }
+
+    fn make(yaml: &str, target: &[(&str, &str)], labels: &[(&str, &str)]) -> Result<Made, TargetError> {
+        TargetMaker::new(&job(yaml)).make(&LabelSet::from_pairs(target.iter().copied()), &group(labels))
+    }
+
+    fn target(yaml: &str, address: &str, labels: &[(&str, &str)]) -> Target {
+        match make(yaml, &[("__address__", address)], labels) {
+            Ok(Made::Target(target)) => *target,
+            other => panic!("not a target: {other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_target_gets_its_jobs_settings_and_its_address_as_instance() {
+        let target =
+            target("  scrape_interval: 30s\n", "h:1", &[("env", "prod"), ("__meta_x", "y"), ("__tmp", "z")]);
+        assert_eq!(target.public_labels.to_string(), r#"{env="prod", instance="h:1", job="j"}"#);
+        assert_eq!(target.url, "http://h:1/metrics");
+        assert_eq!((target.interval, target.timeout), (Duration::from_secs(30), Duration::from_secs(10)));
+        assert_eq!(target.labels.value("__tmp"), "z");
+        assert_eq!(target.labels.value("__meta_x"), "");
+        assert_eq!(target.discovered_labels().value("__meta_x"), "y");
+        assert_eq!(target.discovered_labels().value("__scrape_native_histograms__"), "false");
+    }
+
+    #[test]
+    fn labels_of_the_target_go_before_those_of_the_group_and_both_before_settings() {
+        let made = make(
+            "",
+            &[("__address__", "h:1"), ("a", "target"), ("__scheme__", "https")],
+            &[("a", "group"), ("job", "group-job")],
+        );
+        let Ok(Made::Target(target)) = made else { panic!("{made:?}") };
+        assert_eq!(target.public_labels.to_string(), r#"{a="target", instance="h:1", job="group-job"}"#);
+        assert_eq!(target.url, "https://h:1/metrics");
+    }
+
+    #[test]
+    fn urls_look_like_gos() {
+        let url = |yaml: &str| target(yaml, "h:1", &[]).url;
+        assert_eq!(
+            url("  metrics_path: /a b?c\n  params: {z: ['1', '2 3'], a: ['ä&']}\n"),
+            "http://h:1/a%20b%3Fc?a=%C3%A4%26&z=1&z=2+3"
+        );
+        assert_eq!(url("  metrics_path: probe\n"), "http://h:1/probe");
+        let relabelled = "  params: {m: [old, second]}\n  relabel_configs: [{target_label: __param_m, replacement: new}, {target_label: __param_t, replacement: x}]\n";
+        assert_eq!(url(relabelled), "http://h:1/metrics?m=new&m=second&t=x");
+    }
+
+    #[test]
+    fn targets_that_cannot_be_scraped_say_why() {
+        for (labels, expected) in [
+            (&[("__address__", "")][..], "no address"),
+            (&[("__address__", "http://h")], "\"http://h\" is not a valid hostname"),
+            (
+                &[("__address__", "h"), ("__scrape_interval__", "x")],
+                "error parsing scrape interval: not a valid duration string: \"x\"",
+            ),
+            (&[("__address__", "h"), ("__scrape_interval__", "0s")], "scrape interval cannot be 0"),
+            (&[("__address__", "h"), ("__scrape_timeout__", "0")], "scrape timeout cannot be 0"),
+            (
+                &[("__address__", "h"), ("__scrape_timeout__", "2m")],
+                "scrape timeout cannot be greater than scrape interval (\"2m\" > \"1m\")",
+            ),
+            (
+                &[("__address__", "h"), ("__scrape_native_histograms__", "yes")],
+                "error parsing scrape native histograms: strconv.ParseBool: parsing \"yes\": invalid syntax",
+            ),
+        ] {
+            let error = make("", labels, &[]).expect_err(expected);
+            assert_eq!(error.to_string(), expected);
+        }
+    }
+
+    #[test]
+    fn dropped_targets_keep_their_discovered_labels() {
+        let made = make(
+            "  relabel_configs: [{source_labels: [env], regex: prod, action: keep}]\n",
+            &[("__address__", "h")],
+            &[],
+        );
+        let Ok(Made::Dropped(labels)) = made else { panic!("{made:?}") };
+        assert_eq!(labels.value("job"), "j");
+    }
+
+    #[test]
+    fn the_hash_is_prometheus() {
+        // Computed with Prometheus' own labels package (stringlabels) and FNV over "%016d" and the URL.
+        assert_eq!(fnv64a(b""), 0xcbf2_9ce4_8422_2325);
+        assert_eq!(fnv64a(b"a"), 0xaf63_dc4c_8601_ec8c);
+        let long = "x".repeat(300);
+        let mut encoded = Vec::new();
+        encode_length(&mut encoded, long.len());
+        assert_eq!(encoded, [255, 44, 1, 0]);
+        let (a, b) = (target("", "h:1", &[]), target("", "h:2", &[]));
+        assert_ne!(a.hash, b.hash);
+        assert_eq!(a.hash, target("", "h:1", &[]).hash);
+    }
+}
