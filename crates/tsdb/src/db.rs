@@ -336,7 +336,8 @@ impl Appendable for Db {
 
 impl Queryable for Db {
     fn snapshot(&self, range: TimeRange) -> Result<Box<dyn Snapshot + '_>, StorageError> {
-        Ok(Box::new(DbSnapshot::new(&self.head, range)))
+        let pin = self.head.pins.pin();
+        Ok(Box::new(DbSnapshot::new(&self.head, pin, &self.views.get(), range)))
     }
 
     fn exemplars(

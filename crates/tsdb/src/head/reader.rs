@@ -59,15 +59,16 @@ impl Head {
         Some(FrozenRow { slot, chunk_number, samples, late })
     }
 
-    /// Adds the samples in `min..=max` that the series had at the moment of the cut.
+    /// Fills in the samples in `min..=max` that the series had at the moment of the cut; in-order ones only
+    /// from `head_min` on.
     pub(crate) fn read_row(
         &self,
         row: &FrozenRow,
-        (min, max): (i64, i64),
+        (late_min, max): (i64, i64),
+        head_min: i64,
         out: &mut SeriesSamples,
     ) -> Result<(), StorageError> {
-        let start = out.len();
-        debug_assert_eq!(start, 0, "the head is the first source");
+        let min = late_min.max(head_min);
         let mut chunks: Vec<(ChunkPlace, u16)> = Vec::new();
         let mut open: Option<(Encoding, Vec<u8>)> = None;
         {
@@ -94,7 +95,7 @@ impl Head {
                 .map_err(|error| StorageError::Corrupt(format!("open chunk of the head: {error}")))?;
         }
         if let Some(late) = &row.late {
-            self.read_late(late, (min, max), out)?;
+            self.read_late(late, (late_min, max), out)?;
         }
         if let Some(ranges) = self.deleted_ranges(row.slot) {
             remove_ranges(out, &ranges);

@@ -33,6 +33,55 @@ pub fn merge(into: &mut SeriesSamples, from: &SeriesSamples) {
     *into = merged.out;
 }
 
+/// Adds the samples of a later source, which wins where both have a sample. Most often all of them are newer.
+pub fn append(into: &mut SeriesSamples, mut later: SeriesSamples) {
+    if into.is_empty() {
+        *into = later;
+        return;
+    }
+    let first = Cursor::new(&later).at();
+    let newest = |samples: &SeriesSamples| {
+        samples.floats.timestamps.last().max(samples.histograms.timestamps.last()).copied()
+    };
+    if first.is_some_and(|first| newest(into) >= Some(first)) {
+        merge(&mut later, into);
+        *into = later;
+        return;
+    }
+    if let Some(value) = later.histograms.values.first_mut() {
+        forget_reset(value);
+    }
+    let (floats, histograms) = (&mut into.floats, &mut into.histograms);
+    extend_starts(&mut floats.start_timestamps, floats.timestamps.len(), &later.floats.start_timestamps, later.floats.timestamps.len());
+    floats.timestamps.append(&mut later.floats.timestamps);
+    floats.values.append(&mut later.floats.values);
+    extend_starts(
+        &mut histograms.start_timestamps,
+        histograms.timestamps.len(),
+        &later.histograms.start_timestamps,
+        later.histograms.timestamps.len(),
+    );
+    histograms.timestamps.append(&mut later.histograms.timestamps);
+    histograms.values.append(&mut later.histograms.values);
+}
+
+fn extend_starts(starts: &mut Vec<i64>, before: usize, more: &[i64], count: usize) {
+    if starts.is_empty() && more.is_empty() {
+        return;
+    }
+    starts.resize(before, 0);
+    starts.extend_from_slice(more);
+    starts.resize(before + count, 0);
+}
+
+/// Behind a sample of another source, what a histogram says about a reset is not known any more.
+fn forget_reset(value: &mut Arc<ferula_model::FloatHistogram>) {
+    let hint = value.counter_reset_hint;
+    if hint != CounterResetHint::Gauge && hint != CounterResetHint::Unknown {
+        Arc::make_mut(value).counter_reset_hint = CounterResetHint::Unknown;
+    }
+}
+
 /// Walks the samples of both columns in order of time.
 struct Cursor<'a> {
     samples: &'a SeriesSamples,
@@ -112,15 +161,13 @@ fn push_float(out: &mut FloatColumn, from: &FloatColumn, index: usize) {
     out.values.push(from.values[index]);
 }
 
-/// Behind a sample of another source, what a histogram says about a reset is not known any more.
 fn push_histogram(out: &mut HistogramColumn, from: &HistogramColumn, index: usize, same_source: bool) {
     let start = from.start_timestamps.get(index).copied().unwrap_or(0);
     push_start(&mut out.start_timestamps, out.timestamps.len(), start);
     out.timestamps.push(from.timestamps[index]);
     let mut value = from.values[index].clone();
-    let hint = value.counter_reset_hint;
-    if !same_source && hint != CounterResetHint::Gauge && hint != CounterResetHint::Unknown {
-        Arc::make_mut(&mut value).counter_reset_hint = CounterResetHint::Unknown;
+    if !same_source {
+        forget_reset(&mut value);
     }
     out.values.push(value);
 }
@@ -215,6 +262,23 @@ mod tests {
                 }
                 previous = Some(source);
             }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn appending_is_merging_with_the_later_source_first(a in times(), b in times(), shift in 0i64..2) {
+            // Half of the cases are disjoint.
+            let b: Vec<i64> = b.iter().map(|at| at + shift * 60).collect();
+            let mut appended = samples(&a, 1.0);
+            append(&mut appended, samples(&b, 2.0));
+            let mut merged = samples(&b, 2.0);
+            merge(&mut merged, &samples(&a, 1.0));
+            prop_assert_eq!(appended.floats.timestamps, merged.floats.timestamps);
+            prop_assert_eq!(appended.floats.values, merged.floats.values);
+            prop_assert_eq!(appended.histograms.timestamps, merged.histograms.timestamps);
+            let sums = |s: &HistogramColumn| s.values.iter().map(|h| h.sum).collect::<Vec<_>>();
+            prop_assert_eq!(sums(&appended.histograms), sums(&merged.histograms));
         }
     }
 

@@ -1,19 +1,33 @@
 //! One consistent view of the database.
 //!
-//! `select` resolves matchers to series. `freeze` enters the freeze room of the head's gate, adds series that were made
-//! since, and notes for every series how far it goes; no commit is half in what follows. `read` decodes up to
-//! there, outside the gate.
+//! `select` resolves matchers to series, in the head and in every block of the range. `freeze` enters the freeze
+//! room of the head's gate, adds series that were made since, and notes for every series how far it goes; no
+//! commit is half in what follows. `read` decodes up to there, outside the gate.
+//!
+//! With one source, rows come in its own order. With several, they come in label order, and a series that
+//! several have is one row.
 
+use std::collections::BTreeMap;
 use std::ops::{ControlFlow, Range};
+use std::sync::atomic::Ordering;
 
 use ferula_model::{LabelSet, Matcher, TimeRange};
 use ferula_storage::{Hints, RowSink, SelectionId, SeriesSamples, Snapshot, StorageError};
 
+use super::blocks::BlockPart;
+use super::merge::append;
+use crate::block::index::SeriesEntry;
 use crate::head::{FrozenRow, Head, Pin, SlotId};
+use crate::view::View;
 
 /// A view of the samples in a range of time.
 pub struct DbSnapshot<'a> {
     head: &'a Head,
+    /// Whether the head can have samples in the range.
+    with_head: bool,
+    /// In-order samples of the head before this are in blocks.
+    head_min: i64,
+    blocks: Vec<BlockPart>,
     range: TimeRange,
     selections: Vec<Selection>,
     frozen: bool,
@@ -23,48 +37,118 @@ pub struct DbSnapshot<'a> {
 
 struct Selection {
     matchers: Vec<Matcher>,
-    range: TimeRange,
+    range: (i64, i64),
     slots: Vec<SlotId>,
     /// Number of the first series that was made after the matchers were resolved.
     created: u64,
-    rows: Vec<FrozenRow>,
+    /// Series of each block.
+    numbers: Vec<Vec<u32>>,
+    rows: Rows,
+}
+
+enum Rows {
+    Unresolved,
+    Head(Vec<FrozenRow>),
+    Block(Vec<u32>),
+    Merged(Vec<MergedRow>),
+}
+
+struct MergedRow {
+    labels: LabelSet,
+    head: Option<FrozenRow>,
+    /// Block, and number of the series in it; in order of blocks.
+    blocks: Vec<(usize, u32)>,
 }
 
 impl<'a> DbSnapshot<'a> {
-    /// A view that nothing was selected from yet.
-    pub(crate) fn new(head: &'a Head, range: TimeRange) -> Self {
-        DbSnapshot { head, range, selections: Vec::new(), frozen: false, _pin: head.pins.pin() }
-    }
-
-    fn freeze_now(&mut self) {
-        if self.frozen {
-            return;
+    /// A view that nothing was selected from yet. `pin` was taken before `view`.
+    pub(crate) fn new(head: &'a Head, pin: Pin, view: &View, range: TimeRange) -> Self {
+        let (start, end) = (range.start.millis(), range.end.millis());
+        let blocks = view.blocks.iter().filter(|block| block.meta().overlaps(start, end));
+        let times = &head.times;
+        let late = (times.late_min.load(Ordering::SeqCst), times.late_max.load(Ordering::SeqCst));
+        let overlaps = |(min, max): (i64, i64)| min <= max && min <= end && start <= max;
+        DbSnapshot {
+            head,
+            // As upstream: what the head has has no end yet.
+            with_head: times.range().is_some_and(|(min, _)| min.max(view.head_min) <= end) || overlaps(late),
+            head_min: view.head_min,
+            blocks: blocks.cloned().map(BlockPart::new).collect(),
+            range,
+            selections: Vec::new(),
+            frozen: false,
+            _pin: pin,
         }
-        self.frozen = true;
-        let _room = self.head.gate.freeze();
-        for selection in &mut self.selections {
-            selection.freeze(self.head);
+    }
+
+    fn resolve_rows(&self, selection: &mut Selection, frozen: Vec<FrozenRow>) -> Result<(), StorageError> {
+        selection.rows = match (self.with_head, self.blocks.len()) {
+            (_, 0) => Rows::Head(frozen),
+            (false, 1) => Rows::Block(selection.numbers.pop().unwrap_or_default()),
+            _ => Rows::Merged(self.merged(std::mem::take(&mut selection.numbers), frozen)?),
+        };
+        Ok(())
+    }
+
+    fn merged(&self, numbers: Vec<Vec<u32>>, frozen: Vec<FrozenRow>) -> Result<Vec<MergedRow>, StorageError> {
+        let mut rows: BTreeMap<LabelSet, MergedRow> = BTreeMap::new();
+        let row = |labels: &LabelSet| MergedRow { labels: labels.clone(), head: None, blocks: Vec::new() };
+        for (part, (block, numbers)) in self.blocks.iter().zip(numbers).enumerate() {
+            for number in numbers {
+                let labels = block.labels(number)?;
+                rows.entry(labels).or_insert_with_key(row).blocks.push((part, number));
+            }
         }
+        let index = self.head.index();
+        for head_row in frozen {
+            let labels = index.label_set(head_row.slot());
+            rows.entry(labels).or_insert_with_key(row).head = Some(head_row);
+        }
+        Ok(rows.into_values().collect())
     }
 
-    /// Series that satisfy the matchers and may have samples in the range.
-    fn slots(&self, matchers: &[Matcher]) -> Vec<SlotId> {
-        self.head.index().select(matchers)
+    fn read_merged(
+        &self,
+        row: &MergedRow,
+        range: (i64, i64),
+        entry: &mut SeriesEntry,
+        out: &mut SeriesSamples,
+    ) -> Result<(), StorageError> {
+        for (part, number) in &row.blocks {
+            self.blocks[*part].read(*number, range, entry, out)?;
+        }
+        if let Some(head_row) = &row.head {
+            let mut newest = SeriesSamples::default();
+            self.head.read_row(head_row, range, self.head_min, &mut newest)?;
+            append(out, newest);
+        }
+        Ok(())
     }
 
-    fn head_overlaps(&self) -> bool {
-        let bounds = self.head.times.range();
-        let late = &self.head.times;
-        let late_min = late.late_min.load(std::sync::atomic::Ordering::SeqCst);
-        let late_max = late.late_max.load(std::sync::atomic::Ordering::SeqCst);
-        let (start, end) = (self.range.start.millis(), self.range.end.millis());
-        bounds.is_some_and(|(min, max)| min <= end && start <= max)
-            || (late_min <= late_max && late_min <= end && start <= late_max)
+    /// What all sources say to a question about labels, sorted.
+    fn texts(
+        &self,
+        limit: usize,
+        head: impl FnOnce() -> Vec<String>,
+        block: impl Fn(&BlockPart) -> Result<Vec<String>, crate::block::BlockError>,
+    ) -> Result<Vec<String>, StorageError> {
+        let mut texts = if self.with_head { head() } else { Vec::new() };
+        for part in &self.blocks {
+            texts.extend(block(part).map_err(super::blocks::storage_error)?);
+        }
+        texts.sort_unstable();
+        texts.dedup();
+        if limit > 0 {
+            // One more shows that there are more.
+            texts.truncate(limit + 1);
+        }
+        Ok(texts)
     }
 }
 
 impl Selection {
-    fn freeze(&mut self, head: &Head) {
+    /// Notes how far the series of the head go. Call it in the freeze room.
+    fn freeze(&mut self, head: &Head) -> Vec<FrozenRow> {
         {
             let index = head.index();
             match index.created_since(self.created) {
@@ -79,40 +163,73 @@ impl Selection {
             self.slots.sort_by_cached_key(|slot| head.slots.lock(*slot).log_ref);
             self.slots.dedup();
         }
-        let bounds = (self.range.start.millis(), self.range.end.millis());
-        self.rows = self.slots.drain(..).filter_map(|slot| head.freeze_row(slot, bounds)).collect();
+        self.slots.drain(..).filter_map(|slot| head.freeze_row(slot, self.range)).collect()
     }
 }
 
 impl Snapshot for DbSnapshot<'_> {
     fn select(&mut self, matchers: &[Matcher], hints: &Hints) -> Result<SelectionId, StorageError> {
-        let index = self.head.index();
-        let created = index.created_end();
-        let slots = index.select(matchers);
-        drop(index);
         let range = hints.range.unwrap_or(self.range);
-        let mut selection =
-            Selection { matchers: matchers.to_vec(), range, slots, created, rows: Vec::new() };
+        let range = (range.start.millis(), range.end.millis());
+        let (mut slots, mut created) = (Vec::new(), 0);
+        if self.with_head {
+            let index = self.head.index();
+            created = index.created_end();
+            slots = index.select(matchers);
+        }
+        let numbers = self.blocks.iter().map(|block| block.select(matchers, range)).collect::<Result<_, _>>()?;
+        let matchers = matchers.to_vec();
+        let mut selection = Selection { matchers, range, slots, created, numbers, rows: Rows::Unresolved };
         if self.frozen {
             // A selection after the cut sees what there is now.
-            let _room = self.head.gate.freeze();
-            selection.freeze(self.head);
+            let rows = if self.with_head {
+                let _room = self.head.gate.freeze();
+                selection.freeze(self.head)
+            } else {
+                Vec::new()
+            };
+            self.resolve_rows(&mut selection, rows)?;
         }
         self.selections.push(selection);
         Ok(SelectionId(self.selections.len() - 1))
     }
 
     fn freeze(&mut self) -> Result<(), StorageError> {
-        self.freeze_now();
+        if self.frozen {
+            return Ok(());
+        }
+        self.frozen = true;
+        let mut selections = std::mem::take(&mut self.selections);
+        let frozen: Vec<Vec<FrozenRow>> = if self.with_head {
+            let _room = self.head.gate.freeze();
+            selections.iter_mut().map(|selection| selection.freeze(self.head)).collect()
+        } else {
+            selections.iter().map(|_| Vec::new()).collect()
+        };
+        for (selection, rows) in selections.iter_mut().zip(frozen) {
+            self.resolve_rows(selection, rows)?;
+        }
+        self.selections = selections;
         Ok(())
     }
 
     fn series_count(&self, selection: SelectionId) -> usize {
-        self.selections[selection.0].rows.len()
+        match &self.selections[selection.0].rows {
+            Rows::Unresolved => 0,
+            Rows::Head(rows) => rows.len(),
+            Rows::Block(numbers) => numbers.len(),
+            Rows::Merged(rows) => rows.len(),
+        }
     }
 
     fn labels(&self, selection: SelectionId, row: usize) -> LabelSet {
-        self.head.index().label_set(self.selections[selection.0].rows[row].slot())
+        match &self.selections[selection.0].rows {
+            Rows::Unresolved => LabelSet::empty(),
+            Rows::Head(rows) => self.head.index().label_set(rows[row].slot()),
+            // The entry was read when the row was selected.
+            Rows::Block(numbers) => self.blocks[0].labels(numbers[row]).unwrap_or_default(),
+            Rows::Merged(rows) => rows[row].labels.clone(),
+        }
     }
 
     fn read(
@@ -124,9 +241,19 @@ impl Snapshot for DbSnapshot<'_> {
     ) -> Result<(), StorageError> {
         let bounds = (range.start.millis(), range.end.millis());
         let mut samples = SeriesSamples::default();
+        let mut entry = SeriesEntry::default();
         for row in rows {
             samples.clear();
-            self.head.read_row(&self.selections[selection.0].rows[row], bounds, &mut samples)?;
+            match &self.selections[selection.0].rows {
+                Rows::Unresolved => return Err(StorageError::NotReady),
+                Rows::Head(rows) => {
+                    self.head.read_row(&rows[row], bounds, self.head_min, &mut samples)?;
+                }
+                Rows::Block(numbers) => {
+                    self.blocks[0].read(numbers[row], bounds, &mut entry, &mut samples)?;
+                }
+                Rows::Merged(rows) => self.read_merged(&rows[row], bounds, &mut entry, &mut samples)?,
+            }
             if let ControlFlow::Break(()) = sink.row(row, &samples) {
                 break;
             }
@@ -135,16 +262,11 @@ impl Snapshot for DbSnapshot<'_> {
     }
 
     fn label_names(&self, matchers: &[Matcher], limit: usize) -> Result<Vec<String>, StorageError> {
-        if !self.head_overlaps() {
-            return Ok(Vec::new());
-        }
-        let names = if matchers.is_empty() {
-            self.head.index().label_names()
-        } else {
-            let slots = self.slots(matchers);
-            self.head.index().label_names_of(&slots)
+        let of_head = || {
+            let index = self.head.index();
+            if matchers.is_empty() { index.label_names() } else { index.label_names_of(&index.select(matchers)) }
         };
-        Ok(limited(names, limit))
+        self.texts(limit, of_head, |part| part.block().label_names(matchers))
     }
 
     fn label_values(
@@ -153,23 +275,14 @@ impl Snapshot for DbSnapshot<'_> {
         matchers: &[Matcher],
         limit: usize,
     ) -> Result<Vec<String>, StorageError> {
-        if !self.head_overlaps() {
-            return Ok(Vec::new());
-        }
-        let values = if matchers.is_empty() {
-            self.head.index().label_values(name)
-        } else {
-            let slots = self.slots(matchers);
-            self.head.index().label_values_of(name, &slots)
+        let of_head = || {
+            let index = self.head.index();
+            if matchers.is_empty() {
+                index.label_values(name)
+            } else {
+                index.label_values_of(name, &index.select(matchers))
+            }
         };
-        Ok(limited(values, limit))
+        self.texts(limit, of_head, |part| part.block().label_values(name, matchers))
     }
-}
-
-/// Cut to one more than the limit, which shows that there are more.
-fn limited(mut texts: Vec<String>, limit: usize) -> Vec<String> {
-    if limit > 0 {
-        texts.truncate(limit + 1);
-    }
-    texts
 }

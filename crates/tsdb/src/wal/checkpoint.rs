@@ -1,1 +1,229 @@
-//! Checkpoints.
+//! Checkpoints: what is still needed of old segments, in a folder that stands for them.
+//!
+//! 1. Read the last checkpoint and the segments up to `last`, and copy into `checkpoint.<last>.tmp` the series that
+//!    are alive, samples that are not in blocks yet, and the newest metadata.
+//! 2. Give the folder its name. From now on a start reads it in place of those segments.
+//! 3. Remove the segments and older checkpoints. Stopped in between, the next checkpoint removes them.
+
+use std::collections::HashMap;
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+
+use super::format::{
+    TEMPORARY_SUFFIX, checkpoint_path, list_checkpoints, list_segments, segment_path,
+};
+use super::reader::SegmentReader;
+use super::record::{
+    Kind, LoggedMetadata, Records, begin_series, put_exemplars, put_histograms, put_metadata, put_samples,
+    put_series, put_tombstones,
+};
+use super::writer::{Writer, WriterOptions};
+use crate::disk::Disk;
+
+/// What a checkpoint kept and dropped.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct CheckpointStats {
+    /// Series that were dropped.
+    pub dropped_series: u64,
+    /// Samples of all kinds that were dropped.
+    pub dropped_samples: u64,
+    /// Deleted ranges that were dropped.
+    pub dropped_tombstones: u64,
+    /// Exemplars that were dropped.
+    pub dropped_exemplars: u64,
+    /// Records that were damaged.
+    pub damaged: u64,
+}
+
+/// What of the log is still needed.
+pub struct Keep<'a> {
+    /// Whether a series' record is: the series is alive, or a later segment still names it.
+    pub series: &'a dyn Fn(u64) -> bool,
+    /// Samples before this time are in blocks.
+    pub min_time: i64,
+}
+
+/// Copied records are written together at this size.
+const BATCH_BYTES: usize = 1 << 20;
+
+/// Makes a checkpoint of all segments up to `last`.
+pub fn checkpoint(
+    disk: &Arc<dyn Disk>,
+    dir: &Path,
+    last: u32,
+    options: WriterOptions,
+    keep: &Keep<'_>,
+) -> io::Result<CheckpointStats> {
+    let target = checkpoint_path(dir, last);
+    let mut temporary = target.clone().into_os_string();
+    temporary.push(TEMPORARY_SUFFIX);
+    let temporary = Path::new(&temporary);
+    if disk.stat(temporary)?.is_some() {
+        disk.remove_dir_all(temporary)?;
+    }
+    let mut copy = Copy {
+        writer: Writer::open(disk.clone(), temporary.to_path_buf(), options)?,
+        keep,
+        batch: Vec::new(),
+        batch_bytes: 0,
+        metadata: HashMap::new(),
+        stats: CheckpointStats::default(),
+    };
+    let mut first = 0;
+    if let Some(previous) = list_checkpoints(&**disk, dir)?.into_iter().rfind(|number| *number < last) {
+        let folder = checkpoint_path(dir, previous);
+        for segment in list_segments(&**disk, &folder)? {
+            copy.segment(&**disk, &folder, segment.number)?;
+        }
+        first = previous + 1;
+    }
+    for segment in list_segments(&**disk, dir)? {
+        if (first..=last).contains(&segment.number) {
+            copy.segment(&**disk, dir, segment.number)?;
+        }
+    }
+    let stats = copy.finish()?;
+    disk.sync_dir(temporary)?;
+    if disk.stat(&target)?.is_some() {
+        disk.remove_dir_all(&target)?;
+    }
+    disk.rename(temporary, &target)?;
+    disk.sync_dir(dir)?;
+    Ok(stats)
+}
+
+/// Removes segments up to `last`, and checkpoints before the one of `last`.
+pub fn remove_old(disk: &dyn Disk, dir: &Path, last: u32) -> io::Result<()> {
+    for segment in list_segments(disk, dir)?.iter().filter(|segment| segment.number <= last) {
+        disk.remove_file(&segment_path(dir, segment.number))?;
+    }
+    for number in list_checkpoints(disk, dir)?.into_iter().filter(|number| *number < last) {
+        disk.remove_dir_all(&checkpoint_path(dir, number))?;
+    }
+    Ok(())
+}
+
+/// Copies what is kept.
+struct Copy<'a> {
+    writer: Writer,
+    keep: &'a Keep<'a>,
+    batch: Vec<Vec<u8>>,
+    batch_bytes: usize,
+    /// Only the newest metadata of a series is kept.
+    metadata: HashMap<u64, LoggedMetadata>,
+    stats: CheckpointStats,
+}
+
+impl Copy<'_> {
+    fn segment(&mut self, disk: &dyn Disk, dir: &Path, segment: u32) -> io::Result<()> {
+        let mut reader = SegmentReader::open(disk, dir, segment)?;
+        let mut records = Records::default();
+        while let Some(read) = reader.next()? {
+            match read.map(|record| records.decode(record)) {
+                Ok(Ok(Some(kind))) => self.record(kind, &mut records)?,
+                Ok(Ok(None)) => {}
+                Ok(Err(_)) | Err(_) => self.stats.damaged += 1,
+            }
+        }
+        Ok(())
+    }
+
+    fn record(&mut self, kind: Kind, records: &mut Records) -> io::Result<()> {
+        let (keep, min) = (self.keep, self.keep.min_time);
+        let mut record = Vec::new();
+        match kind {
+            Kind::Series => {
+                let before = records.series.len();
+                records.series.retain(|series| (keep.series)(series.series));
+                self.stats.dropped_series += (before - records.series.len()) as u64;
+                if !records.series.is_empty() {
+                    begin_series(&mut record);
+                    for series in &records.series {
+                        put_series(&mut record, series.series, series.labels.iter());
+                    }
+                }
+            }
+            Kind::Samples | Kind::SamplesV2 => {
+                let before = records.samples.len();
+                records.samples.retain(|sample| sample.at >= min);
+                self.stats.dropped_samples += (before - records.samples.len()) as u64;
+                if !records.samples.is_empty() {
+                    put_samples(&mut record, &records.samples, kind == Kind::SamplesV2);
+                }
+            }
+            Kind::Tombstones => {
+                let before = records.tombstones.len();
+                records.tombstones.retain(|tombstone| tombstone.max >= min);
+                self.stats.dropped_tombstones += (before - records.tombstones.len()) as u64;
+                if !records.tombstones.is_empty() {
+                    put_tombstones(&mut record, &records.tombstones);
+                }
+            }
+            Kind::Exemplars => {
+                let before = records.exemplars.len();
+                records.exemplars.retain(|logged| logged.exemplar.timestamp.millis() >= min);
+                self.stats.dropped_exemplars += (before - records.exemplars.len()) as u64;
+                if !records.exemplars.is_empty() {
+                    put_exemplars(&mut record, &records.exemplars);
+                }
+            }
+            Kind::Metadata => {
+                for logged in records.metadata.drain(..).filter(|logged| (keep.series)(logged.series)) {
+                    self.metadata.insert(logged.series, logged);
+                }
+            }
+            Kind::MmapMarkers => {}
+            Kind::Histograms
+            | Kind::FloatHistograms
+            | Kind::CustomHistograms
+            | Kind::CustomFloatHistograms
+            | Kind::HistogramsV2
+            | Kind::FloatHistogramsV2 => return self.histograms(kind, records),
+        }
+        self.push(record)
+    }
+
+    fn histograms(&mut self, kind: Kind, records: &mut Records) -> io::Result<()> {
+        let before = records.histograms.len();
+        records.histograms.retain(|sample| sample.at >= self.keep.min_time);
+        self.stats.dropped_samples += (before - records.histograms.len()) as u64;
+        let with_starts = matches!(kind, Kind::HistogramsV2 | Kind::FloatHistogramsV2);
+        let mut written = Vec::new();
+        put_histograms(&records.histograms, with_starts, |write| {
+            let mut record = Vec::new();
+            write(&mut record);
+            written.push(record);
+        });
+        written.into_iter().try_for_each(|record| self.push(record))
+    }
+
+    fn push(&mut self, record: Vec<u8>) -> io::Result<()> {
+        if record.is_empty() {
+            return Ok(());
+        }
+        self.batch_bytes += record.len();
+        self.batch.push(record);
+        if self.batch_bytes >= BATCH_BYTES { self.flush() } else { Ok(()) }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.writer.log(self.batch.iter().map(Vec::as_slice))?;
+        self.batch.clear();
+        self.batch_bytes = 0;
+        Ok(())
+    }
+
+    fn finish(mut self) -> io::Result<CheckpointStats> {
+        let mut metadata: Vec<LoggedMetadata> = std::mem::take(&mut self.metadata).into_values().collect();
+        metadata.sort_by_key(|logged| logged.series);
+        for some in metadata.chunks(1024) {
+            let mut record = Vec::new();
+            put_metadata(&mut record, some);
+            self.push(record)?;
+        }
+        self.flush()?;
+        self.writer.sync()?;
+        Ok(self.stats)
+    }
+}

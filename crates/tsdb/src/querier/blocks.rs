@@ -1,0 +1,103 @@
+//! Reading a block: which of its series a selection has, and their samples.
+
+use std::sync::Arc;
+
+use ferula_model::{LabelSet, Matcher};
+use ferula_storage::{SeriesSamples, StorageError};
+
+use super::columns::append_chunk;
+use super::merge::{append, remove_ranges};
+use crate::block::index::SeriesEntry;
+use crate::block::{Block, BlockError, Tombstones};
+
+/// A block with the deletions that held when the snapshot was taken.
+pub struct BlockPart {
+    block: Arc<Block>,
+    tombstones: Arc<Tombstones>,
+}
+
+/// The reader's error for one of a block.
+pub fn storage_error(error: BlockError) -> StorageError {
+    match &error {
+        BlockError::Io { .. } => StorageError::Io(error.to_string()),
+        _ => StorageError::Corrupt(error.to_string()),
+    }
+}
+
+impl BlockPart {
+    /// The block as it is now.
+    pub fn new(block: Arc<Block>) -> Self {
+        let tombstones = block.tombstones();
+        BlockPart { block, tombstones }
+    }
+
+    /// The block.
+    pub fn block(&self) -> &Block {
+        &self.block
+    }
+
+    /// Numbers of the series that satisfy the matchers and have a chunk in `min..=max`, in label order.
+    pub fn select(&self, matchers: &[Matcher], (min, max): (i64, i64)) -> Result<Vec<u32>, StorageError> {
+        let mut numbers = self.block.select(matchers).map_err(storage_error)?;
+        let mut entry = SeriesEntry::default();
+        let mut failed = None;
+        numbers.retain(|number| match self.block.series(*number, &mut entry) {
+            Ok(()) => entry.chunks.iter().any(|chunk| chunk.min_time <= max && min <= chunk.max_time),
+            Err(error) => {
+                failed.get_or_insert(error);
+                false
+            }
+        });
+        failed.map_or(Ok(numbers), |error| Err(storage_error(error)))
+    }
+
+    /// Labels of a series.
+    pub fn labels(&self, number: u32) -> Result<LabelSet, StorageError> {
+        let mut entry = SeriesEntry::default();
+        self.block.series(number, &mut entry).map_err(storage_error)?;
+        self.block.labels(&entry).map_err(storage_error)
+    }
+
+    /// Adds the samples of a series in `min..=max` to `out`, which holds older sources.
+    pub fn read(
+        &self,
+        number: u32,
+        (min, max): (i64, i64),
+        entry: &mut SeriesEntry,
+        out: &mut SeriesSamples,
+    ) -> Result<(), StorageError> {
+        self.block.series(number, entry).map_err(storage_error)?;
+        let mut samples = SeriesSamples::default();
+        let mut last = i64::MIN;
+        let mut overlapping = false;
+        for meta in &entry.chunks {
+            if meta.max_time < min || meta.min_time > max {
+                continue;
+            }
+            let chunk = self.block.chunk(*meta).map_err(storage_error)?;
+            overlapping |= meta.min_time <= last;
+            last = last.max(meta.max_time);
+            let decoded = if overlapping {
+                let mut one = SeriesSamples::default();
+                let decoded = append_chunk(chunk.encoding, &chunk.data, u16::MAX, (min, max), &mut one);
+                append(&mut samples, one);
+                decoded
+            } else {
+                append_chunk(chunk.encoding, &chunk.data, u16::MAX, (min, max), &mut samples)
+            };
+            decoded.map_err(|error| {
+                StorageError::Corrupt(format!(
+                    "{}: chunk {:#x} of series {number}: {error}",
+                    self.block.dir().display(),
+                    meta.reference
+                ))
+            })?;
+        }
+        if let Some(deleted) = Block::deleted(&self.tombstones, number) {
+            let ranges: Vec<(i64, i64)> = deleted.iter().map(|interval| (interval.min, interval.max)).collect();
+            remove_ranges(&mut samples, &ranges);
+        }
+        append(out, samples);
+        Ok(())
+    }
+}

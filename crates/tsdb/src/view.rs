@@ -1,0 +1,45 @@
+//! What a snapshot looks at: the blocks, and from where on the head counts.
+
+use std::sync::{Arc, PoisonError, RwLock};
+
+use crate::block::Block;
+
+/// Blocks and head at one moment. Cheap to clone.
+#[derive(Clone, Debug)]
+pub(crate) struct View {
+    /// Blocks in order of their start.
+    pub blocks: Arc<[Arc<Block>]>,
+    /// In-order samples of the head before this are in blocks.
+    pub head_min: i64,
+}
+
+/// The view that new snapshots get.
+pub(crate) struct Views(RwLock<View>);
+
+impl Views {
+    /// Begins with these blocks.
+    pub fn new(blocks: Vec<Arc<Block>>, head_min: i64) -> Self {
+        Views(RwLock::new(View { blocks: sorted(blocks), head_min }))
+    }
+
+    /// The view now.
+    pub fn get(&self) -> View {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Replaces the blocks, and raises the start of the head.
+    pub fn publish(&self, blocks: Vec<Arc<Block>>, head_min: i64) {
+        let mut view = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        view.blocks = sorted(blocks);
+        view.head_min = view.head_min.max(head_min);
+    }
+}
+
+fn sorted(mut blocks: Vec<Arc<Block>>) -> Arc<[Arc<Block>]> {
+    blocks.sort_by_key(|block| {
+        let meta = block.meta();
+        (meta.min_time, meta.max_time, meta.ulid)
+    });
+    blocks.into()
+}
+
