@@ -15,11 +15,19 @@ use ferula_model::{Exemplar, LabelSet, Matcher, MetricMetadata, TimeRange};
 use ferula_storage::{Appendable, Appender, Queryable, Snapshot, StorageError};
 use ferula_telemetry::Registry;
 
+use crate::blob::Access;
+use crate::block::{
+    Block, BlockError, BlockOptions, HINT_OUT_OF_ORDER, HINT_SELECTED_SERIES, HINT_STALE_SERIES, block_dirs,
+};
 use crate::disk::{Disk, FaultDisk, FileLock};
 use crate::head::{Cardinality, ChunkRules, Head, HeadAppender, Metrics, Parts, lock};
 use crate::head_chunks;
+use crate::maintain::Pending;
+use crate::metrics::{MaintenanceMetrics, register_gauges};
 use crate::querier::snapshot::DbSnapshot;
 use crate::recovery::{Progress, Recovered, Replay};
+use crate::retention::Retention;
+use crate::view::Views;
 use crate::wal::group::GroupLog;
 use crate::wal::{Compression, Writer, WriterOptions};
 
@@ -50,6 +58,14 @@ pub struct Options {
     pub series_max: Option<u64>,
     /// Whether the folder is locked against other processes.
     pub lock_file: bool,
+    /// How much is kept.
+    pub retention: Retention,
+    /// How blocks are written.
+    pub blocks: BlockOptions,
+    /// How the files of blocks are read.
+    pub access: Access,
+    /// Whether blocks that overlap are merged.
+    pub overlapping_compaction: bool,
 }
 
 const HOUR_MS: i64 = 3_600_000;
@@ -69,6 +85,10 @@ impl Default for Options {
             start_timestamps: false,
             series_max: None,
             lock_file: true,
+            retention: Retention { duration_ms: 15 * 24 * HOUR_MS, ..Retention::default() },
+            blocks: BlockOptions::default(),
+            access: Access::Mapped,
+            overlapping_compaction: true,
         }
     }
 }
@@ -94,10 +114,14 @@ pub enum OpenError {
 
 /// A database of time series.
 pub struct Db {
-    disk: Arc<dyn Disk>,
-    dir: PathBuf,
-    options: Options,
-    head: Arc<Head>,
+    pub(crate) disk: Arc<dyn Disk>,
+    pub(crate) dir: PathBuf,
+    pub(crate) options: Options,
+    pub(crate) head: Arc<Head>,
+    pub(crate) views: Arc<Views>,
+    pub(crate) pending: Mutex<Pending>,
+    pub(crate) retention: Mutex<Retention>,
+    pub(crate) maintenance: MaintenanceMetrics,
     recovered: Recovered,
     last_sync: AtomicI64,
     lock: Mutex<Option<FileLock>>,
@@ -130,6 +154,9 @@ impl Db {
         let lock = take_lock(&*disk, dir, &options, report)?;
         remove_leftovers(&*disk, dir).map_err(at(dir))?;
 
+        let (blocks, in_order_end) = open_blocks(&disk, dir, &options, report).map_err(|error| {
+            OpenError::Io { path: dir.to_path_buf(), error: io::Error::other(error.to_string()) }
+        })?;
         let (wal, chunks_dir) = (dir.join(WAL_DIR), dir.join(CHUNKS_HEAD_DIR));
         let loaded = head_chunks::load(&*disk, &chunks_dir).map_err(at(&chunks_dir))?;
         if let Some(damage) = loaded.damage {
@@ -149,19 +176,28 @@ impl Db {
             chunks: head_chunks::Store::new(disk.clone(), chunks_dir, &loaded.files),
             metrics: Metrics::new(registry),
         });
+        head.times.min_valid.store(in_order_end, Ordering::SeqCst);
         let mut replay = Replay::new(&head, loaded.chunks);
         replay.log(&*disk, &wal, report).map_err(at(&wal))?;
         let wbl = dir.join(WBL_DIR);
         replay.late_log(&*disk, &wbl, report).map_err(at(&wbl))?;
         let recovered = replay.finish();
+        let maintenance = MaintenanceMetrics::new(registry);
+        maintenance.wal_corruptions.add(recovered.corruptions);
+        let (head, views) = (Arc::new(head), Arc::new(Views::new(blocks, in_order_end)));
+        register_gauges(registry, &head, &views, &disk, dir);
         let db = Db {
             disk,
             dir: dir.to_path_buf(),
-            options,
-            head: Arc::new(head),
+            head,
+            views,
+            pending: Mutex::default(),
+            retention: Mutex::new(options.retention),
+            maintenance,
             recovered,
             last_sync: AtomicI64::new(i64::MIN),
             lock: Mutex::new(lock),
+            options,
         };
         db.set_out_of_order_window(db.options.out_of_order_window_ms).map_err(at(&wbl))?;
         Ok(db)
@@ -223,6 +259,16 @@ impl Db {
     /// Changes how many exemplars are kept.
     pub fn set_exemplars_max(&self, max: usize) {
         lock(&self.head.exemplars).resize(max);
+    }
+
+    /// Changes how much is kept.
+    pub fn set_retention(&self, retention: Retention) {
+        *lock(&self.retention) = retention;
+    }
+
+    /// The blocks, in order of their start.
+    pub fn blocks(&self) -> Arc<[Arc<Block>]> {
+        self.views.get().blocks
     }
 
     /// The head.
@@ -319,6 +365,33 @@ fn remove_leftovers(disk: &dyn Disk, dir: &Path) -> io::Result<()> {
         }
     }
     Ok(())
+}
+
+/// Opens the blocks of a folder. Also says where in-order samples of the head begin: at the end of the newest block
+/// that was made of such.
+fn open_blocks(
+    disk: &Arc<dyn Disk>,
+    dir: &Path,
+    options: &Options,
+    report: &mut dyn FnMut(Progress),
+) -> Result<(Vec<Arc<Block>>, i64), BlockError> {
+    let mut blocks = Vec::new();
+    for dir in block_dirs(&**disk, dir)? {
+        match Block::open(disk, &dir, options.access) {
+            Ok(block) => blocks.push(Arc::new(block)),
+            // Left alone: nothing is deleted on doubt.
+            Err(error) => report(Progress::Damaged(error.to_string())),
+        }
+    }
+    let of_part_of_head = |block: &Block| {
+        let meta = block.meta();
+        [HINT_OUT_OF_ORDER, HINT_STALE_SERIES, HINT_SELECTED_SERIES]
+            .iter()
+            .any(|h| meta.compaction.has_hint(h))
+    };
+    let ends = blocks.iter().filter(|block| !of_part_of_head(block)).map(|block| block.meta().max_time);
+    let in_order_end = ends.max().unwrap_or(i64::MIN);
+    Ok((blocks, in_order_end))
 }
 
 fn open_log(disk: &Arc<dyn Disk>, dir: &Path, options: &Options) -> io::Result<GroupLog> {

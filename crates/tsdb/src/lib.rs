@@ -11,14 +11,18 @@ mod db;
 pub mod disk;
 pub mod head;
 pub mod head_chunks;
+mod maintain;
+mod metrics;
 pub mod postings;
 mod querier;
 pub mod recovery;
 pub mod retention;
 pub mod tools;
+mod view;
 pub mod wal;
 
 pub use db::{CHUNKS_HEAD_DIR, Db, OpenError, Options, WAL_DIR, WBL_DIR};
 pub use head::{Cardinality, Head};
+pub use maintain::Maintained;
 pub use querier::snapshot::DbSnapshot;
 pub use recovery::{Progress, Recovered};

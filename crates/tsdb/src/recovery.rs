@@ -63,7 +63,7 @@ pub(crate) struct Replay<'a> {
     slots: HashMap<u64, SlotId>,
     chunks: HashMap<u64, Vec<LoadedChunk>>,
     /// Refs of a label set beside the first one, and the newest time at which one was used.
-    pub(crate) extra_refs: HashMap<u64, i64>,
+    extra_refs: HashMap<u64, i64>,
     recovered: Recovered,
     range: (i64, i64),
     late_range: (i64, i64),
@@ -137,6 +137,7 @@ impl<'a> Replay<'a> {
         if self.late_range.0 <= self.late_range.1 {
             times.widen_late(self.late_range.0, self.late_range.1);
         }
+        *lock(&self.head.extra_refs) = self.extra_refs;
         self.recovered
     }
 

@@ -42,4 +42,3 @@ fn sorted(mut blocks: Vec<Arc<Block>>) -> Arc<[Arc<Block>]> {
     });
     blocks.into()
 }
-

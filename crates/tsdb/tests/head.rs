@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use common::{Floats, commit, commit_histogram, floats, labels, open, read, series};
 use ferula_model::value::STALE_NAN;
 use ferula_model::{CounterResetHint, Histogram, HistogramValue, MatchOp, Matcher, Span, TimeRange};
-use ferula_storage::{AppendError, Appendable, Durability, Hints, Queryable, SampleBatch, SeriesSamples};
+use ferula_storage::{AppendError, Appendable, Hints, Queryable, SampleBatch, SeriesSamples};
 use ferula_tsdb::disk::FaultDisk;
 use ferula_tsdb::disk::fault::Survives;
 use ferula_tsdb::{Db, Options};

@@ -231,6 +231,8 @@ impl<'a> MergedSeries<'a> {
                 let mut chunks = std::mem::take(&mut source.series.chunks);
                 let failed = unreadable(source.source.place());
                 visible(&mut chunks, &source.series.deleted, self.range).map_err(failed)?;
+                // Of chunks that overlap, another may come first once they are cut.
+                chunks.sort_by_key(|chunk| (chunk.min_time, chunk.max_time));
                 source.source.place().clone_into(&mut self.place);
                 of_sources.push(chunks);
                 source.advance()?;

@@ -259,11 +259,13 @@ impl<'a> HeadAppender<'a> {
 
     /// Puts the samples into their series.
     fn apply(&mut self) {
-        let Some(bounds) = self.bounds else { return };
-        let mut applied = Applied::new(self.head, bounds);
+        let Some(mut bounds) = self.bounds else { return };
         let late_log = self.head.late_log();
+        let room = self.head.gate.commit();
+        // A block may have been cut since the samples were checked.
+        bounds.min_valid = bounds.min_valid.max(self.head.times.min_valid.load(Ordering::SeqCst));
+        let mut applied = Applied::new(self.head, bounds);
         {
-            let _room = self.head.gate.commit();
             for part in &self.parts {
                 for (sample, slot) in part.samples.iter().zip(&part.slots) {
                     applied.float(*slot, sample);
@@ -274,6 +276,7 @@ impl<'a> HeadAppender<'a> {
             }
             applied.publish();
         }
+        drop(room);
         // Each sample's pending use ended when it was applied.
         self.parts.clear();
         if let Some(entry) = applied.late_entry()

@@ -369,6 +369,43 @@ impl Index {
             .map(|pair| &self.pairs[*pair as usize].series)
     }
 
+    /// The symbols of these series, sorted, and the series in label order with the numbers of their names and values
+    /// among the symbols.
+    #[expect(clippy::type_complexity, reason = "two lists, taken apart at once")]
+    pub fn in_label_order(&self, mut slots: Vec<SlotId>) -> (Vec<String>, Vec<(SlotId, Vec<(u32, u32)>)>) {
+        let mut used = vec![false; self.pairs.len()];
+        for slot in &slots {
+            self.list(*slot).iter().for_each(|pair| used[*pair as usize] = true);
+        }
+        let mut pairs: Vec<PairId> =
+            (0..self.pairs.len() as PairId).filter(|id| used[*id as usize]).collect();
+        let name_of = |pair: PairId| &*self.names[self.pairs[pair as usize].name as usize].text;
+        pairs.sort_unstable_by(|a, b| {
+            (name_of(*a), self.pair_text(*a)).cmp(&(name_of(*b), self.pair_text(*b)))
+        });
+        // Comparing ranks of pairs is comparing names and values.
+        let mut rank = vec![0u32; self.pairs.len()];
+        (0..).zip(&pairs).for_each(|(place, pair)| rank[*pair as usize] = place);
+        slots.sort_unstable_by(|a, b| {
+            let ranks = |slot: SlotId| self.list(slot).iter().map(|pair| rank[*pair as usize]);
+            ranks(*a).cmp(ranks(*b))
+        });
+        let mut symbols: Vec<&str> =
+            pairs.iter().flat_map(|pair| [name_of(*pair), self.pair_text(*pair)]).collect();
+        symbols.sort_unstable();
+        symbols.dedup();
+        let number = |text: &str| symbols.binary_search(&text).map_or(0, |place| place as u32);
+        let mut numbers = vec![(0u32, 0u32); self.pairs.len()];
+        for pair in &pairs {
+            numbers[*pair as usize] = (number(name_of(*pair)), number(self.pair_text(*pair)));
+        }
+        let series = slots
+            .into_iter()
+            .map(|slot| (slot, self.list(slot).iter().map(|pair| numbers[*pair as usize]).collect()))
+            .collect();
+        (symbols.into_iter().map(str::to_owned).collect(), series)
+    }
+
     /// Number that the next new series gets in [`created_since`](Self::created_since).
     pub fn created_end(&self) -> u64 {
         self.created_start + self.created.len() as u64

@@ -12,6 +12,7 @@
 //! long as the head has it; locks are taken in the order index, slot, `chunks_head` or log queue.
 
 mod appender;
+pub(crate) mod block_source;
 mod blocks;
 mod exemplars;
 mod id_table;
@@ -23,6 +24,7 @@ mod pins;
 mod reader;
 mod series;
 mod slots;
+mod truncate;
 
 use std::collections::HashMap;
 use std::io;
@@ -41,8 +43,10 @@ pub(crate) use metrics::Metrics;
 pub(crate) use out_of_order::{LateSample, LateValue, OutOfOrder};
 pub(crate) use pins::{Pin, Pins};
 pub(crate) use reader::FrozenRow;
-pub(crate) use series::{Bounds, ChunkRules, Fate, FullChunk, Series, stale_histogram};
+pub(crate) use series::{Bounds, ChunkRules, Fate, FullChunk, Series, range_end, stale_histogram};
 pub(crate) use slots::{Slots, handle};
+pub(crate) use truncate::Limbo;
+pub use truncate::Truncated;
 
 use crate::head_chunks::Store;
 use crate::wal::group::GroupLog;
@@ -69,6 +73,10 @@ pub struct Head {
     pub(crate) next_ref: AtomicU64,
     pub(crate) closed: AtomicBool,
     pub(crate) exemplars: Mutex<Exemplars>,
+    pub(crate) limbo: Mutex<Limbo>,
+    /// Refs of a label set beside the first one, from the log of another program, and the newest time at which one
+    /// was used.
+    pub(crate) extra_refs: Mutex<HashMap<u64, i64>>,
     index: RwLock<Index>,
     deleted: RwLock<HashMap<SlotId, Ranges>>,
     metadata: Mutex<HashMap<SlotId, MetricMetadata>>,
@@ -159,6 +167,8 @@ impl Head {
             next_ref: AtomicU64::new(1),
             closed: AtomicBool::new(false),
             exemplars: Mutex::new(Exemplars::new(parts.exemplars_max)),
+            limbo: Mutex::default(),
+            extra_refs: Mutex::default(),
             index: RwLock::default(),
             deleted: RwLock::default(),
             metadata: Mutex::default(),
@@ -280,6 +290,26 @@ impl Head {
 
     pub(crate) fn add_deleted(&self, slot: SlotId, range: (i64, i64)) {
         self.deleted.write().unwrap_or_else(PoisonError::into_inner).entry(slot).or_default().push(range);
+    }
+
+    /// Forgets deleted ranges before `min`, and those of series that are gone.
+    fn forget_deleted(&self, min: i64) {
+        let mut deleted = self.deleted.write().unwrap_or_else(PoisonError::into_inner);
+        deleted.retain(|slot, ranges| {
+            let series = self.slots.lock(*slot);
+            // Out-of-order samples may be older than what the head begins with.
+            if series.out_of_order.is_none() {
+                ranges.retain(|(_, max)| *max >= min);
+            }
+            !ranges.is_empty() && series.alive
+        });
+    }
+
+    fn forget_metadata(&self, slots: &[SlotId]) {
+        let mut metadata = lock(&self.metadata);
+        for slot in slots {
+            metadata.remove(slot);
+        }
     }
 
     /// Writes chunks that are still buffered, and the records of series that no commit took along; syncs.

@@ -249,14 +249,12 @@ impl Series {
             }
             _ => None,
         };
-        if let Some((samples, bytes)) = state {
-            if bytes <= XOR_BYTES_MAX {
-                if samples == rules.samples / 4 {
-                    self.next_at = chunk_end(self.open_min, self.last().unwrap_or(at), self.next_at, 4.0);
-                }
-                if at < self.next_at && samples < rules.samples * 2 {
-                    return false;
-                }
+        if let Some((samples, _)) = state.filter(|(_, bytes)| *bytes <= XOR_BYTES_MAX) {
+            if samples == rules.samples / 4 {
+                self.next_at = chunk_end(self.open_min, self.last().unwrap_or(at), self.next_at, 4.0);
+            }
+            if at < self.next_at && samples < rules.samples * 2 {
+                return false;
             }
         }
         self.begin(at, rules, store);

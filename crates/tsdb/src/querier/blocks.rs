@@ -94,7 +94,8 @@ impl BlockPart {
             })?;
         }
         if let Some(deleted) = Block::deleted(&self.tombstones, number) {
-            let ranges: Vec<(i64, i64)> = deleted.iter().map(|interval| (interval.min, interval.max)).collect();
+            let ranges: Vec<(i64, i64)> =
+                deleted.iter().map(|interval| (interval.min, interval.max)).collect();
             remove_ranges(&mut samples, &ranges);
         }
         append(out, samples);

@@ -52,7 +52,12 @@ pub fn append(into: &mut SeriesSamples, mut later: SeriesSamples) {
         forget_reset(value);
     }
     let (floats, histograms) = (&mut into.floats, &mut into.histograms);
-    extend_starts(&mut floats.start_timestamps, floats.timestamps.len(), &later.floats.start_timestamps, later.floats.timestamps.len());
+    extend_starts(
+        &mut floats.start_timestamps,
+        floats.timestamps.len(),
+        &later.floats.start_timestamps,
+        later.floats.timestamps.len(),
+    );
     floats.timestamps.append(&mut later.floats.timestamps);
     floats.values.append(&mut later.floats.values);
     extend_starts(
@@ -276,7 +281,7 @@ mod tests {
             merge(&mut merged, &samples(&a, 1.0));
             prop_assert_eq!(appended.floats.timestamps, merged.floats.timestamps);
             prop_assert_eq!(appended.floats.values, merged.floats.values);
-            prop_assert_eq!(appended.histograms.timestamps, merged.histograms.timestamps);
+            prop_assert_eq!(&appended.histograms.timestamps, &merged.histograms.timestamps);
             let sums = |s: &HistogramColumn| s.values.iter().map(|h| h.sum).collect::<Vec<_>>();
             prop_assert_eq!(sums(&appended.histograms), sums(&merged.histograms));
         }

@@ -25,6 +25,8 @@ pub struct DbSnapshot<'a> {
     head: &'a Head,
     /// Whether the head can have samples in the range.
     with_head: bool,
+    /// Whether it has some. Names and values of labels are asked only then.
+    head_overlaps: bool,
     /// In-order samples of the head before this are in blocks.
     head_min: i64,
     blocks: Vec<BlockPart>,
@@ -72,6 +74,7 @@ impl<'a> DbSnapshot<'a> {
             head,
             // As upstream: what the head has has no end yet.
             with_head: times.range().is_some_and(|(min, _)| min.max(view.head_min) <= end) || overlaps(late),
+            head_overlaps: times.range().is_some_and(overlaps) || overlaps(late),
             head_min: view.head_min,
             blocks: blocks.cloned().map(BlockPart::new).collect(),
             range,
@@ -132,7 +135,7 @@ impl<'a> DbSnapshot<'a> {
         head: impl FnOnce() -> Vec<String>,
         block: impl Fn(&BlockPart) -> Result<Vec<String>, crate::block::BlockError>,
     ) -> Result<Vec<String>, StorageError> {
-        let mut texts = if self.with_head { head() } else { Vec::new() };
+        let mut texts = if self.head_overlaps { head() } else { Vec::new() };
         for part in &self.blocks {
             texts.extend(block(part).map_err(super::blocks::storage_error)?);
         }
@@ -177,7 +180,8 @@ impl Snapshot for DbSnapshot<'_> {
             created = index.created_end();
             slots = index.select(matchers);
         }
-        let numbers = self.blocks.iter().map(|block| block.select(matchers, range)).collect::<Result<_, _>>()?;
+        let numbers =
+            self.blocks.iter().map(|block| block.select(matchers, range)).collect::<Result<_, _>>()?;
         let matchers = matchers.to_vec();
         let mut selection = Selection { matchers, range, slots, created, numbers, rows: Rows::Unresolved };
         if self.frozen {
@@ -264,7 +268,11 @@ impl Snapshot for DbSnapshot<'_> {
     fn label_names(&self, matchers: &[Matcher], limit: usize) -> Result<Vec<String>, StorageError> {
         let of_head = || {
             let index = self.head.index();
-            if matchers.is_empty() { index.label_names() } else { index.label_names_of(&index.select(matchers)) }
+            if matchers.is_empty() {
+                index.label_names()
+            } else {
+                index.label_names_of(&index.select(matchers))
+            }
         };
         self.texts(limit, of_head, |part| part.block().label_names(matchers))
     }

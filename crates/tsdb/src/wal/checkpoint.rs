@@ -10,9 +10,7 @@ use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
-use super::format::{
-    TEMPORARY_SUFFIX, checkpoint_path, list_checkpoints, list_segments, segment_path,
-};
+use super::format::{TEMPORARY_SUFFIX, checkpoint_path, list_checkpoints, list_segments, segment_path};
 use super::reader::SegmentReader;
 use super::record::{
     Kind, LoggedMetadata, Records, begin_series, put_exemplars, put_histograms, put_metadata, put_samples,

@@ -65,6 +65,7 @@ struct Queue {
     open: Arc<Group>,
     leading: bool,
     failure: Option<Arc<str>>,
+    failed_writes: u64,
 }
 
 #[derive(Default)]
@@ -130,6 +131,7 @@ impl GroupLog {
         let result = written.map_err(|error| Arc::from(error.to_string()));
         queue.failure = result.as_ref().err().cloned();
         if result.is_err() {
+            queue.failed_writes += 1;
             series.append(&mut queue.series);
             queue.series = series;
         }
@@ -203,6 +205,11 @@ impl GroupLog {
     /// Why the last write failed, if it did.
     pub fn failure(&self) -> Option<Arc<str>> {
         lock(&self.queue).failure.clone()
+    }
+
+    /// How many writes failed.
+    pub fn failed_writes(&self) -> u64 {
+        lock(&self.queue).failed_writes
     }
 
     /// What was written so far.

@@ -97,7 +97,11 @@ pub fn floats(db: &Db) -> Floats {
         .filter(|(_, samples)| !samples.is_empty())
         .map(|(labels, samples)| {
             let column = samples.floats;
-            assert!(column.timestamps.windows(2).all(|two| two[0] < two[1]), "times rise");
+            assert!(
+                column.timestamps.windows(2).all(|two| two[0] < two[1]),
+                "times rise: {labels} {:?}",
+                column.timestamps
+            );
             let values = column.timestamps.into_iter().zip(column.values.iter().map(|v| v.to_bits()));
             (labels, values.collect())
         })

@@ -1,0 +1,401 @@
+//! What a database does to itself, when its owner says what time it is: blocks out of the head, larger blocks out of
+//! small ones, old blocks away, blocks of others taken in.
+//!
+//! A block comes out of the head in steps, each of which may be the last before a crash:
+//! 1. `min_valid` rises: no in-order sample before the block's end is taken any more; commits under way are waited for.
+//! 2. The block is written under a temporary name and renamed.
+//! 3. The view is published: new snapshots read the block, and the head only from its end on.
+//! 4. When no snapshot from before step 3 is left, the head forgets its chunks, and the log is checkpointed.
+//!
+//! Nothing waits in step 4: with a long query under way it happens at a later call.
+
+use std::collections::BTreeSet;
+use std::hash::{BuildHasher, RandomState};
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use crate::block::{Block, BlockError, BlockMeta, HINT_OUT_OF_ORDER, Ulid, block_dirs, remove_block};
+use crate::compact::{Compactor, PlanOptions, SeriesSource, block_ranges, plan, write_block};
+use crate::db::{Db, WAL_DIR, WBL_DIR};
+use crate::head::block_source::{HeadSource, Which};
+use crate::head::{lock, range_end};
+use crate::retention::{BlockUse, Reason, replaced};
+use crate::wal::WriterOptions;
+use crate::wal::checkpoint::{CheckpointStats, Keep, checkpoint, remove_old};
+use crate::wal::format::{list_segments, segment_path};
+
+/// What one call of [`Db::maintain`] did.
+#[derive(Debug, Default)]
+pub struct Maintained {
+    /// Blocks that were written.
+    pub written: Vec<BlockMeta>,
+    /// Blocks that appeared in the folder and were opened.
+    pub opened: usize,
+    /// Blocks that were removed, with the reason when it was retention.
+    pub removed: Vec<(Ulid, Option<Reason>)>,
+    /// Series that left the head.
+    pub removed_series: usize,
+    /// The head was truncated to this time.
+    pub truncated_to: Option<i64>,
+    /// The log was checkpointed up to this segment.
+    pub checkpoint: Option<(u32, CheckpointStats)>,
+    /// What failed; all else was done, and it is tried again next time.
+    pub errors: Vec<String>,
+}
+
+/// What a call leaves to the next.
+#[derive(Default)]
+pub(crate) struct Pending {
+    truncation: Option<Truncation>,
+    late: Option<LateTruncation>,
+    last_reload: Option<i64>,
+    head_cut: bool,
+}
+
+struct Truncation {
+    to: i64,
+    /// Snapshots up to this moment read the head as it was.
+    moment: u64,
+}
+
+struct LateTruncation {
+    moment: u64,
+    /// Out-of-order chunks of each series that are in blocks.
+    chunks: Vec<(crate::head::SlotId, u64, usize)>,
+    /// Segments of the out-of-order log up to this one are not needed any more.
+    segment: Option<u32>,
+}
+
+/// Blocks of others are looked for so often.
+const RELOAD_INTERVAL_MS: i64 = 60_000;
+
+impl Db {
+    /// Does what is due at `now_ms`. Call it every minute or so; calls while one is under way return at once.
+    pub fn maintain(&self, now_ms: i64) -> Maintained {
+        let mut done = Maintained::default();
+        let Ok(mut pending) = self.pending.try_lock() else { return done };
+        let mut reload = false;
+        self.truncate_if_possible(&mut pending, &mut done);
+        while pending.truncation.is_none() && self.head_is_full() {
+            if let Err(error) = self.cut_block(now_ms, &mut pending, &mut done) {
+                self.maintenance.compactions_failed.inc();
+                done.errors.push(format!("compacting the head: {error}"));
+                break;
+            }
+            reload = true;
+            self.truncate_if_possible(&mut pending, &mut done);
+        }
+        if pending.head_cut && pending.truncation.is_none() && pending.late.is_none() {
+            pending.head_cut = false;
+            if let Err(error) = self.cut_late_blocks(now_ms, &mut pending, &mut done) {
+                done.errors.push(format!("compacting out-of-order samples: {error}"));
+            }
+            self.truncate_if_possible(&mut pending, &mut done);
+        }
+        let due = pending.last_reload.is_none_or(|last| !(0..RELOAD_INTERVAL_MS).contains(&(now_ms - last)));
+        if reload || due {
+            pending.last_reload = Some(now_ms);
+            self.compact_blocks(now_ms, &mut done);
+            self.reload(&mut done);
+        }
+        self.head.release_slots();
+        if let Err(error) = self.head.chunks.flush() {
+            done.errors.push(format!("writing head chunks: {error}"));
+        }
+        done
+    }
+
+    fn head_is_full(&self) -> bool {
+        let range = self.options.min_block_duration_ms;
+        self.head.times.range().is_some_and(|(min, max)| max.saturating_sub(min) > range / 2 * 3)
+    }
+
+    /// A name for a block; random bits come from the hasher's keys, which the system seeds.
+    fn new_ulid(&self, now_ms: i64) -> Ulid {
+        let random = |n: u8| u128::from(RandomState::new().hash_one(n));
+        Ulid::new(now_ms.max(0) as u64, random(0) << 64 | random(1))
+    }
+
+    fn write_head_block(
+        &self,
+        now_ms: i64,
+        which: Which,
+        (min, end): (i64, i64),
+    ) -> Result<Option<BlockMeta>, BlockError> {
+        let mut meta = BlockMeta::level_1(self.new_ulid(now_ms), min, end);
+        if which == Which::OutOfOrder {
+            meta.compaction.set_hint(HINT_OUT_OF_ORDER);
+        }
+        let source: Box<dyn SeriesSource + '_> = Box::new(HeadSource::new(&self.head, which, (min, end)));
+        write_block(&self.disk, &self.dir, meta, vec![source], &self.options.blocks, &|| self.goes_on())
+    }
+
+    fn goes_on(&self) -> bool {
+        !self.head.closed.load(Ordering::SeqCst)
+    }
+
+    /// Steps 1 to 3 for the oldest chunk range of the head.
+    fn cut_block(&self, now_ms: i64, pending: &mut Pending, done: &mut Maintained) -> Result<(), BlockError> {
+        let Some((min, _)) = self.head.times.range() else { return Ok(()) };
+        let end = range_end(min, self.options.min_block_duration_ms);
+        self.head.times.min_valid.fetch_max(end, Ordering::SeqCst);
+        // Commits under way may have older bounds; behind this they have been applied.
+        drop(self.head.gate.freeze());
+        let written = self.write_head_block(now_ms, Which::InOrder, (min, end))?;
+        self.publish(written, end, done)?;
+        pending.head_cut = true;
+        pending.truncation = Some(Truncation { to: end, moment: self.head.pins.advance() });
+        Ok(())
+    }
+
+    fn publish(
+        &self,
+        written: Option<BlockMeta>,
+        head_min: i64,
+        done: &mut Maintained,
+    ) -> Result<(), BlockError> {
+        let mut blocks = self.views.get().blocks.to_vec();
+        if let Some(meta) = written {
+            self.maintenance.compactions.inc();
+            let dir = self.dir.join(meta.ulid.to_string());
+            blocks.push(Arc::new(Block::open(&self.disk, &dir, self.options.access)?));
+            done.written.push(meta);
+        }
+        self.views.publish(blocks, head_min);
+        Ok(())
+    }
+
+    /// Step 4, once nobody reads what it removes.
+    fn truncate_if_possible(&self, pending: &mut Pending, done: &mut Maintained) {
+        if let Some(truncation) = &pending.truncation
+            && self.head.pins.is_past(truncation.moment)
+        {
+            let to = truncation.to;
+            pending.truncation = None;
+            let truncated = self.head.truncate(to);
+            self.maintenance.head_truncations.inc();
+            done.removed_series += truncated.series;
+            done.truncated_to = Some(to);
+            if let Err(error) = self.truncate_files(to, done) {
+                done.errors.push(format!("truncating the log: {error}"));
+            }
+        }
+        if let Some(late) = pending.late.take_if(|late| self.head.pins.is_past(late.moment)) {
+            self.forget_late(&late, done);
+        }
+    }
+
+    /// Removes files of `chunks_head` that nobody needs, and checkpoints two thirds of the log.
+    fn truncate_files(&self, min: i64, done: &mut Maintained) -> io::Result<()> {
+        self.head.chunks.cut()?;
+        self.head.chunks.remove_before(self.head.oldest_chunk_file())?;
+        let wal = self.dir.join(WAL_DIR);
+        self.head.log.next_segment()?;
+        let segments = list_segments(&*self.disk, &wal)?;
+        let [first, .., last] = segments.as_slice() else { return Ok(()) };
+        // The segment that is being written never goes.
+        let Some(last) = last.number.checked_sub(1) else { return Ok(()) };
+        let last = first.number + last.saturating_sub(first.number) * 2 / 3;
+        if last <= first.number {
+            return Ok(());
+        }
+        let living = self.head.living_refs(min);
+        let keep = Keep { series: &|series| living.contains(&series), min_time: min };
+        self.maintenance.checkpoint_creations.inc();
+        let stats = checkpoint(&self.disk, &wal, last, self.wal_options(), &keep)
+            .inspect_err(|_| self.maintenance.checkpoint_creations_failed.inc())?;
+        done.checkpoint = Some((last, stats));
+        self.maintenance.checkpoint_deletions.inc();
+        remove_old(&*self.disk, &wal, last)
+            .inspect_err(|_| self.maintenance.checkpoint_deletions_failed.inc())
+    }
+
+    fn wal_options(&self) -> WriterOptions {
+        WriterOptions {
+            compression: self.options.wal_compression,
+            segment_bytes: self.options.wal_segment_bytes,
+        }
+    }
+
+    /// Blocks out of the samples that came out of order, one for each chunk range.
+    fn cut_late_blocks(
+        &self,
+        now_ms: i64,
+        pending: &mut Pending,
+        done: &mut Maintained,
+    ) -> Result<(), BlockError> {
+        let times = &self.head.times;
+        let (min, max) = (times.late_min.load(Ordering::SeqCst), times.late_max.load(Ordering::SeqCst));
+        if min > max {
+            return Ok(());
+        }
+        let segment = match self.head.late_log() {
+            Some(log) => {
+                let next =
+                    log.next_segment().map_err(|error| BlockError::io(&self.dir.join(WBL_DIR), error))?;
+                next.checked_sub(1)
+            }
+            None => None,
+        };
+        let chunks = self.head.move_late_samples();
+        let range = self.options.min_block_duration_ms;
+        let mut start = range_end(min, range).saturating_sub(range);
+        while start <= max {
+            let end = start.saturating_add(range);
+            let written = self.write_head_block(now_ms, Which::OutOfOrder, (start, end))?;
+            self.publish(written, i64::MIN, done)?;
+            start = end;
+        }
+        pending.late = Some(LateTruncation { moment: self.head.pins.advance(), chunks, segment });
+        Ok(())
+    }
+
+    fn forget_late(&self, late: &LateTruncation, done: &mut Maintained) {
+        self.head.forget_late_chunks(&late.chunks);
+        let wbl = self.dir.join(WBL_DIR);
+        let removed = late.segment.map_or(Ok(()), |last| {
+            for segment in list_segments(&*self.disk, &wbl)?.iter().filter(|segment| segment.number <= last) {
+                self.disk.remove_file(&segment_path(&wbl, segment.number))?;
+            }
+            Ok(())
+        });
+        if let Err(error) = removed {
+            let error: io::Error = error;
+            done.errors.push(format!("truncating the out-of-order log: {error}"));
+        }
+    }
+
+    /// Merges blocks for as long as there is something to merge.
+    fn compact_blocks(&self, now_ms: i64, done: &mut Maintained) {
+        let (min, max) = (self.options.min_block_duration_ms, self.options.max_block_duration_ms);
+        let options =
+            PlanOptions { ranges: block_ranges(min, max), overlapping: self.options.overlapping_compaction };
+        let compactor =
+            Compactor { disk: self.disk.clone(), data_dir: self.dir.clone(), options: self.options.blocks };
+        loop {
+            let view = self.views.get();
+            let metas: Vec<BlockMeta> = view.blocks.iter().map(|block| (*block.meta()).clone()).collect();
+            let chosen = plan(&metas, &options);
+            if chosen.is_empty() || !self.goes_on() {
+                return;
+            }
+            let blocks: Vec<&Block> =
+                view.blocks.iter().map(|b| &**b).filter(|b| chosen.contains(&b.meta().ulid)).collect();
+            let compacted = compactor
+                .compact(&blocks, self.new_ulid(now_ms), &|| self.goes_on())
+                .and_then(|written| self.replace(&chosen, written, done));
+            if let Err(error) = compacted {
+                self.maintenance.compactions_failed.inc();
+                done.errors.push(format!("compacting blocks: {error}"));
+                return;
+            }
+        }
+    }
+
+    /// Publishes a block in place of others, which are removed.
+    pub(crate) fn replace(
+        &self,
+        old: &[Ulid],
+        written: Option<BlockMeta>,
+        done: &mut Maintained,
+    ) -> Result<(), BlockError> {
+        self.publish(written, i64::MIN, done)?;
+        let view = self.views.get();
+        let (gone, kept): (Vec<_>, Vec<_>) =
+            view.blocks.iter().cloned().partition(|block| old.contains(&block.meta().ulid));
+        self.views.publish(kept, i64::MIN);
+        for block in gone {
+            done.removed.push((block.meta().ulid, None));
+            remove_block(&*self.disk, block.dir())?;
+        }
+        Ok(())
+    }
+
+    /// Takes in blocks that appeared, lets go of those that vanished, and removes those that had their time.
+    fn reload(&self, done: &mut Maintained) {
+        self.maintenance.reloads.inc();
+        let before = done.errors.len();
+        if let Err(error) = self.try_reload(done) {
+            done.errors.push(format!("reloading blocks: {error}"));
+        }
+        if done.errors.len() > before {
+            self.maintenance.reloads_failed.inc();
+        }
+    }
+
+    fn try_reload(&self, done: &mut Maintained) -> Result<(), BlockError> {
+        let known = self.views.get().blocks;
+        let mut blocks: Vec<Arc<Block>> = Vec::new();
+        for dir in block_dirs(&*self.disk, &self.dir)? {
+            if let Some(block) = known.iter().find(|block| block.dir() == dir) {
+                blocks.push(block.clone());
+                continue;
+            }
+            match Block::open(&self.disk, &dir, self.options.access) {
+                Ok(block) => {
+                    done.opened += 1;
+                    blocks.push(Arc::new(block));
+                }
+                // Nothing is deleted on doubt: the block is left alone, and looked at again next time.
+                Err(error) => done.errors.push(format!("opening block: {error}")),
+            }
+        }
+        let doomed = self.doomed(&blocks);
+        blocks.retain(|block| !doomed.iter().any(|(ulid, _)| *ulid == block.meta().ulid));
+        self.views.publish(blocks, i64::MIN);
+        for (ulid, reason) in doomed {
+            match reason {
+                Some(Reason::Time) => self.maintenance.time_retentions.inc(),
+                Some(Reason::Size) => self.maintenance.size_retentions.inc(),
+                _ => {}
+            }
+            remove_block(&*self.disk, &self.dir.join(ulid.to_string()))?;
+            done.removed.push((ulid, reason));
+        }
+        Ok(())
+    }
+
+    /// Blocks that are replaced by others, or that retention lets go.
+    fn doomed(&self, blocks: &[Arc<Block>]) -> Vec<(Ulid, Option<Reason>)> {
+        let metas: Vec<Arc<BlockMeta>> = blocks.iter().map(|block| block.meta()).collect();
+        let present: BTreeSet<Ulid> = metas.iter().map(|meta| meta.ulid).collect();
+        let mut doomed: Vec<(Ulid, Option<Reason>)> = replaced(metas.iter().map(|meta| &**meta))
+            .into_iter()
+            .filter(|ulid| present.contains(ulid))
+            .map(|ulid| (ulid, None))
+            .collect();
+        let uses: Vec<BlockUse<'_>> = blocks
+            .iter()
+            .zip(&metas)
+            .filter(|(_, meta)| !doomed.iter().any(|(ulid, _)| *ulid == meta.ulid))
+            .map(|(block, meta)| BlockUse { meta, bytes: block.bytes() })
+            .collect();
+        let retention = *lock(&self.retention);
+        let filesystem =
+            (retention.percentage > 0.0).then(|| self.disk.total_bytes(&self.dir).ok()).flatten();
+        let other = self.wal_bytes() + self.head.chunks.bytes();
+        let old = retention.doomed(&uses, other, filesystem);
+        doomed.extend(old.into_iter().map(|(ulid, reason)| (ulid, Some(reason))));
+        doomed
+    }
+
+    /// Bytes of the logs with their checkpoints.
+    pub fn wal_bytes(&self) -> u64 {
+        [WAL_DIR, WBL_DIR].iter().map(|name| folder_bytes(&*self.disk, &self.dir.join(name))).sum()
+    }
+}
+
+/// Bytes of all files below a folder; 0 for one that cannot be read.
+pub(crate) fn folder_bytes(disk: &dyn crate::disk::Disk, dir: &Path) -> u64 {
+    let entries = disk.list(dir).unwrap_or_default();
+    entries
+        .iter()
+        .map(
+            |entry| {
+                if entry.stat.is_dir { folder_bytes(disk, &dir.join(&entry.name)) } else { entry.stat.bytes }
+            },
+        )
+        .sum()
+}

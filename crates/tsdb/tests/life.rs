@@ -1,0 +1,290 @@
+//! A database over weeks: blocks out of the head, larger blocks, truncation, retention, restarts, deletions.
+
+mod common;
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use common::{DIR, Floats, commit, floats, open, read, series};
+use ferula_model::{LabelSet, Matcher, TimeRange};
+use ferula_storage::{Appendable, Hints, Queryable, SeriesSamples};
+use ferula_tsdb::disk::fault::Survives;
+use ferula_tsdb::disk::{Disk, FaultDisk};
+use ferula_tsdb::retention::Retention;
+use ferula_tsdb::{Db, Options};
+use proptest::prelude::*;
+
+/// Blocks of 100 s, so that a test sees many.
+const RANGE: i64 = 100_000;
+
+fn options() -> Options {
+    Options {
+        min_block_duration_ms: RANGE,
+        max_block_duration_ms: 9 * RANGE,
+        samples_per_chunk: 8,
+        wal_segment_bytes: 32 * 1024,
+        retention: Retention::default(),
+        ..Options::default()
+    }
+}
+
+/// Commits `rounds` scrapes of five series, 10 s apart, and notes them in the model.
+fn ingest(db: &Db, model: &mut Floats, from: i64, rounds: i64) -> i64 {
+    for round in 0..rounds {
+        let at = from + round * 10_000;
+        let samples: Vec<_> = (0..5).map(|n| (series(n), at, (at + n as i64) as f64)).collect();
+        assert_eq!(commit(db, &samples).expect("written"), []);
+        for (labels, at, value) in samples {
+            model.entry(labels).or_default().insert(at, value.to_bits());
+        }
+    }
+    from + rounds * 10_000
+}
+
+fn maintain(db: &Db, now: i64) -> ferula_tsdb::Maintained {
+    let done = db.maintain(now);
+    assert_eq!(done.errors, Vec::<String>::new());
+    done
+}
+
+#[test]
+fn what_leaves_the_head_is_read_from_blocks_also_after_a_restart() {
+    let disk = FaultDisk::default();
+    let mut db = open(&disk, options());
+    let (mut model, mut now) = (Floats::new(), 1_000_000);
+    let mut written = 0;
+    for _ in 0..40 {
+        now = ingest(&db, &mut model, now, 5);
+        written += maintain(&db, now).written.len();
+        assert_eq!(floats(&db), model);
+    }
+    assert!(written >= 15, "{written} blocks");
+    // The levels: 100 s, 300 s, 900 s.
+    let lengths: Vec<i64> =
+        db.blocks().iter().map(|b| (b.meta().max_time - b.meta().min_time) / RANGE).collect();
+    assert!(lengths.contains(&9), "{lengths:?}");
+    let (min, max) = db.head().time_range().expect("samples");
+    assert!(max - min <= 2 * RANGE, "the head keeps {} s", (max - min) / 1000);
+    // The log and the chunk files shrink with it.
+    assert!(
+        disk.list(&Path::new(DIR).join("wal"))
+            .expect("listed")
+            .iter()
+            .any(|e| e.name.starts_with("checkpoint."))
+    );
+    assert!(db.wal_bytes() < 400_000, "{} bytes of log", db.wal_bytes());
+    drop(db);
+    let disk = disk.restart(Survives::Written);
+    db = open(&disk, options());
+    assert_eq!(floats(&db), model);
+    now = ingest(&db, &mut model, now, 30);
+    maintain(&db, now);
+    assert_eq!(floats(&db), model);
+}
+
+#[test]
+fn a_snapshot_reads_on_while_the_head_is_cut_and_truncated_under_it() {
+    let db = Db::in_memory(options()).expect("opened");
+    let mut model = Floats::new();
+    let now = ingest(&db, &mut model, 1_000_000, 30);
+    let mut snapshot = db.snapshot(TimeRange::ALL).expect("a snapshot");
+    let selection = snapshot.select(&[], &Hints::default()).expect("selected");
+    snapshot.freeze().expect("frozen");
+    let before = model.clone();
+    // Blocks are written, but the head forgets nothing that the snapshot reads.
+    let done = maintain(&db, now);
+    assert_eq!((done.written.len(), done.truncated_to), (1, None));
+    let now = ingest(&db, &mut model, now, 30);
+    maintain(&db, now);
+    let mut seen = Floats::new();
+    let rows = snapshot.series_count(selection);
+    snapshot
+        .read(selection, 0..rows, TimeRange::ALL, &mut |row: usize, samples: &SeriesSamples| {
+            let values = samples.floats.values.iter().map(|v| v.to_bits());
+            let column: BTreeMap<i64, u64> = samples.floats.timestamps.iter().copied().zip(values).collect();
+            seen.insert(snapshot.labels(selection, row), column);
+            std::ops::ControlFlow::Continue(())
+        })
+        .expect("readable");
+    assert_eq!(seen, before);
+    drop(snapshot);
+    assert!(maintain(&db, now + 60_000).truncated_to.is_some());
+    assert_eq!(floats(&db), model);
+}
+
+#[test]
+fn a_series_that_ended_leaves_the_head_and_its_slot_is_used_again() {
+    let db = Db::in_memory(options()).expect("opened");
+    let mut model = Floats::new();
+    commit(&db, &[(series(77), 1_000_000, 1.0)]).expect("written");
+    model.entry(series(77)).or_default().insert(1_000_000, 1f64.to_bits());
+    let mut now = ingest(&db, &mut model, 1_000_000, 50);
+    let mut removed = 0;
+    for _ in 0..4 {
+        removed += maintain(&db, now).removed_series;
+        now += 60_000;
+    }
+    assert_eq!((removed, db.head().series_count()), (1, 5));
+    // A handle of before finds nothing any more; the labels make a new series.
+    let now = ingest(&db, &mut model, now, 1);
+    commit(&db, &[(series(78), now, 2.0), (series(77), now, 3.0)]).expect("written");
+    model.entry(series(78)).or_default().insert(now, 2f64.to_bits());
+    model.entry(series(77)).or_default().insert(now, 3f64.to_bits());
+    assert_eq!(floats(&db), model);
+}
+
+#[test]
+fn a_series_with_an_open_appender_stays() {
+    let db = Db::in_memory(options()).expect("opened");
+    let mut model = Floats::new();
+    let mut appender = db.appender();
+    let pending = appender.resolve(&series(88)).expect("resolved");
+    let now = ingest(&db, &mut model, 1_000_000, 60);
+    maintain(&db, now);
+    let mut batch = ferula_storage::SampleBatch::default();
+    batch.push_float(pending, now, 5.0);
+    assert_eq!(appender.append(&mut batch).refused.len(), 0);
+    appender.commit(ferula_storage::Durability::Written).expect("written");
+    assert_eq!(floats(&db)[&series(88)], BTreeMap::from([(now, 5f64.to_bits())]));
+}
+
+#[test]
+fn blocks_go_when_they_are_old_and_come_when_they_appear() {
+    let disk = FaultDisk::default();
+    let retention = Retention { duration_ms: 5 * RANGE, ..Retention::default() };
+    let db = open(&disk, Options { retention, max_block_duration_ms: RANGE, ..options() });
+    let mut model = Floats::new();
+    let mut now = 1_000_000;
+    for _ in 0..30 {
+        now = ingest(&db, &mut model, now, 5);
+        maintain(&db, now);
+    }
+    let blocks = db.blocks();
+    let (oldest, newest) = (blocks[0].meta(), blocks[blocks.len() - 1].meta());
+    assert!(newest.max_time - oldest.max_time < 5 * RANGE);
+    assert!(floats(&db)[&series(0)].first_key_value().expect("samples").0 >= &oldest.min_time);
+    // A block that somebody removes is let go of; one that somebody puts there is read.
+    let (name, dir) = (oldest.ulid.to_string(), blocks[0].dir().to_path_buf());
+    drop(blocks);
+    let aside = Path::new("/aside");
+    disk.rename(&dir, aside).expect("moved away");
+    maintain(&db, now + 60_000);
+    assert!(db.blocks().iter().all(|block| block.meta().ulid.to_string() != name));
+    disk.rename(aside, &dir).expect("moved back");
+    assert_eq!(maintain(&db, now + 120_000).opened, 1);
+}
+
+#[test]
+fn a_block_that_cannot_be_read_is_reported_and_left_alone() {
+    let disk = FaultDisk::default();
+    let db = open(&disk, options());
+    let mut model = Floats::new();
+    let now = ingest(&db, &mut model, 1_000_000, 60);
+    maintain(&db, now);
+    let dir = db.blocks()[0].dir().to_path_buf();
+    drop(db);
+    let disk = disk.restart(Survives::Written);
+    disk.damage(&dir.join("index"), |bytes| bytes.truncate(20)).expect("damaged");
+    let (db, reports) = common::open_reporting(&disk, options());
+    assert!(
+        reports.iter().any(|r| matches!(r, ferula_tsdb::Progress::Damaged(text) if text.contains("index"))),
+        "{reports:?}"
+    );
+    assert!(disk.stat(&dir).expect("asked").is_some());
+    assert!(!floats(&db).is_empty(), "the rest is there");
+}
+
+#[test]
+fn rows_of_several_sources_come_in_label_order_those_of_one_as_they_were_made() {
+    let db = Db::in_memory(options()).expect("opened");
+    let one = |n: usize, at: i64| commit(&db, &[(series(n), at, 1.0)]).expect("written");
+    for n in [3, 1, 2] {
+        one(n, 1_000_000);
+    }
+    let order = |db: &Db, range| read(db, &[], range).into_iter().map(|(l, _)| l).collect::<Vec<LabelSet>>();
+    assert_eq!(order(&db, TimeRange::ALL), [series(3), series(1), series(2)]);
+    for n in [3, 1, 2] {
+        one(n, 1_000_000 + 2 * RANGE);
+    }
+    assert_eq!(maintain(&db, 0).written.len(), 1);
+    one(0, 1_000_000 + 2 * RANGE);
+    assert_eq!(order(&db, TimeRange::ALL), [series(0), series(1), series(2), series(3)]);
+    let only_head = TimeRange::from_millis(1_000_000 + RANGE, i64::MAX);
+    assert_eq!(order(&db, only_head), [series(3), series(1), series(2), series(0)]);
+}
+
+#[derive(Clone, Debug)]
+enum Step {
+    Ingest(i64),
+    Late(Vec<(u8, i64)>),
+    Maintain,
+    Restart,
+    Check,
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        6 => (1i64..12).prop_map(Step::Ingest),
+        4 => proptest::collection::vec((0u8..8, 0i64..300), 1..20).prop_map(Step::Late),
+        4 => Just(Step::Maintain),
+        1 => Just(Step::Restart),
+        1 => Just(Step::Check),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(40))]
+
+    /// In-order and out-of-order samples, compaction and kills at any time: nothing is lost, nothing appears.
+    #[test]
+    fn nothing_is_lost_whatever_comes_in_what_order(steps in proptest::collection::vec(step(), 1..50)) {
+        let options = || Options {
+            out_of_order_window_ms: 3 * RANGE,
+            out_of_order_samples_max: 4,
+            ..options()
+        };
+        let mut disk = FaultDisk::default();
+        let mut db = open(&disk, options());
+        let (mut model, mut now) = (Floats::new(), 1_000_000);
+        for step in steps {
+            match step {
+                Step::Ingest(rounds) => now = ingest(&db, &mut model, now, rounds),
+                Step::Late(raw) => {
+                    // Times of late samples end in 1 to 9, so they never meet those of `ingest`.
+                    let samples: Vec<_> = raw
+                        .iter()
+                        .map(|(n, back)| {
+                            let at = now - back * 1_000 + 1 + back % 9;
+                            (series(usize::from(*n)), at, (at * 3) as f64)
+                        })
+                        .collect();
+                    let max = db.head().time_range().map_or(i64::MIN, |(_, max)| max);
+                    let refused = commit(&db, &samples).expect("written").len();
+                    prop_assert!(max == i64::MIN || refused == samples.iter().filter(|s| s.1 < max - 3 * RANGE).count());
+                    for (labels, at, value) in samples {
+                        if max == i64::MIN || at >= max - 3 * RANGE {
+                            model.entry(labels).or_default().insert(at, value.to_bits());
+                        }
+                        now = now.max(at / 10_000 * 10_000 + 10_000);
+                    }
+                }
+                Step::Maintain => {
+                    maintain(&db, now);
+                }
+                Step::Restart => {
+                    drop(db);
+                    disk = disk.restart(Survives::Written);
+                    db = open(&disk, options());
+                }
+                Step::Check => prop_assert_eq!(&floats(&db), &model),
+            }
+        }
+        prop_assert_eq!(&floats(&db), &model);
+        for (labels, samples) in &model {
+            let matchers: Vec<Matcher> = labels.iter().map(|(n, v)| Matcher::equal(n, v)).collect();
+            let (first, last) = (samples.first_key_value().expect("some").0, samples.last_key_value().expect("some").0);
+            let found = read(&db, &matchers, TimeRange::from_millis(*first, *last));
+            prop_assert_eq!(found[0].1.floats.timestamps.len(), samples.len());
+        }
+    }
+}
