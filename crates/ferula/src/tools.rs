@@ -3,6 +3,7 @@
 //! A command is one entry of [`TOOLS`] and one file here, thin over the crate that knows. Called by the name
 //! `promtool` the program knows nothing but these.
 
+mod promql;
 mod test;
 
 use std::process::ExitCode;

@@ -1,0 +1,121 @@
+//! `ferula test promql DIR-OR-FILES…`: runs PromQL test scripts on the real store, on a disk in memory.
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use ferula_promqltest::{ScriptReport, Store, StoreFactory, run_script};
+use ferula_telemetry::Registry;
+use ferula_tsdb::disk::FaultDisk;
+use ferula_tsdb::{Db, Options};
+
+/// How the command is called.
+pub const USAGE: &str = "usage: ferula test promql [--restart] DIR-OR-FILES…\n\n\
+    Runs PromQL test scripts (*.test) on an empty store each, and prints per file how many evaluations came out as the\n\
+    script expects; failures with file and line. The last line is `N passed, M failed`. Exit code 1 when any failed.\n\
+    With --restart the store is stopped without being closed after every load, and started again from its log.\n";
+
+/// Runs the command with the arguments behind `promql`.
+pub fn run(arguments: &[String]) -> ExitCode {
+    let restart = arguments.iter().any(|argument| argument == "--restart");
+    let paths: Vec<String> = arguments.iter().filter(|argument| *argument != "--restart").cloned().collect();
+    if paths.is_empty() || paths.iter().any(|path| path.starts_with('-')) {
+        eprint!("{USAGE}");
+        return ExitCode::from(2);
+    }
+    promql(&paths, restart)
+}
+
+fn promql(paths: &[String], restart: bool) -> ExitCode {
+    let scripts = match scripts_in(paths) {
+        Ok(scripts) => scripts,
+        Err(why) => {
+            eprintln!("{why}");
+            return ExitCode::from(2);
+        }
+    };
+    let (mut passed, mut failed) = (0, 0);
+    for script in scripts {
+        let report = match std::fs::read_to_string(&script) {
+            Ok(text) => run_one(&text, &script, restart),
+            Err(error) => {
+                eprintln!("{}: {error}", script.display());
+                failed += 1;
+                continue;
+            }
+        };
+        for failure in &report.failed {
+            println!("{}:{}: {}", report.name, failure.line, failure.text);
+        }
+        println!("{}: {} passed, {} failed", report.name, report.passed, report.failed.len());
+        passed += report.passed;
+        failed += report.failed.len();
+    }
+    println!("{passed} passed, {failed} failed");
+    if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+fn run_one(text: &str, script: &Path, restart: bool) -> ScriptReport {
+    let mut stores = Stores { disk: FaultDisk::default(), restart };
+    run_script(text, &script.display().to_string(), &mut stores)
+}
+
+/// Databases as upstream's test storage has them: blocks of a day, so that one series may be loaded after another, and
+/// start timestamps.
+struct Stores {
+    disk: FaultDisk,
+    restart: bool,
+}
+
+impl Stores {
+    fn database(&self) -> Result<Box<dyn Store>, String> {
+        const DAY_MS: i64 = 24 * 3_600_000;
+        let options = Options {
+            min_block_duration_ms: DAY_MS,
+            max_block_duration_ms: DAY_MS,
+            start_timestamps: true,
+            ..Options::default()
+        };
+        let disk = Arc::new(self.disk.clone());
+        Db::open(Path::new("/db"), options, disk, &Registry::new(), &mut |_| {})
+            .map(|db| Box::new(db) as Box<dyn Store>)
+            .map_err(|error| error.to_string())
+    }
+}
+
+impl StoreFactory for Stores {
+    fn open(&mut self) -> Result<Box<dyn Store>, String> {
+        self.disk = FaultDisk::default();
+        self.database()
+    }
+
+    fn loaded(&mut self, store: Box<dyn Store>) -> Result<Box<dyn Store>, String> {
+        if !self.restart {
+            return Ok(store);
+        }
+        drop(store);
+        self.database()
+    }
+}
+
+/// The scripts themselves, and those directly in the folders, sorted.
+fn scripts_in(paths: &[String]) -> Result<Vec<PathBuf>, String> {
+    let mut scripts = Vec::new();
+    for path in paths.iter().map(PathBuf::from) {
+        if !path.is_dir() {
+            scripts.push(path);
+            continue;
+        }
+        let entries = std::fs::read_dir(&path).map_err(|error| format!("{}: {error}", path.display()))?;
+        let mut found: Vec<PathBuf> = entries
+            .filter_map(|entry| entry.ok().map(|entry| entry.path()))
+            .filter(|path| path.extension().is_some_and(|extension| extension == "test"))
+            .collect();
+        if found.is_empty() {
+            return Err(format!("{}: no *.test in the folder", path.display()));
+        }
+        found.sort();
+        scripts.append(&mut found);
+    }
+    Ok(scripts)
+}
