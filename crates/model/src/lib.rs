@@ -6,6 +6,7 @@
 //!
 //! A type stays here only while two crates below the binary name it.
 
+pub mod alert;
 pub mod duration;
 pub mod histogram;
 pub mod labels;
@@ -19,6 +20,7 @@ pub mod sample;
 pub mod timestamp;
 pub mod value;
 
+pub use alert::{Alert, AlertSink, UnixNanos};
 pub use histogram::{CounterResetHint, FloatHistogram, Histogram, HistogramValue, Span};
 pub use labels::{LabelSet, LabelSetBuilder, NameScheme};
 pub use matcher::{MatchOp, Matcher};

@@ -1,1 +1,38 @@
-//! Rule groups, recording and alerting rules, alert state.
+//! Rule groups: recording and alerting rules, their schedule and state.
+//!
+//! ```text
+//! rule files ─config─▶ Manager ─ one task per group: slot ─▶ Group::evaluate(slot)
+//!                                      recording: query ─▶ samples under the rule's name ─▶ store
+//!                                      alerting:  query ─▶ pending, firing, resolved ─▶ ALERTS… ─▶ store
+//!                                                                     └─▶ AlertSink
+//! ```
+//!
+//! Here: when groups run, what a rule makes of its query's result, the state of alerts and its restoration after a
+//! restart, snapshots for the API, and the unit tests of rule files. Elsewhere: the files (`ferula-config`), queries
+//! (`ferula-promql`), template language (`ferula-template`), delivery (whatever the `AlertSink` is).
+//!
+//! [`Group::evaluate`] is a plain step: given a moment it queries, appends and returns. Tests drive weeks with it; only
+//! [`Manager`] knows clocks and tasks.
+
+mod alerting;
+mod dependency;
+mod error;
+mod expand;
+mod group;
+mod manager;
+mod metrics;
+mod query;
+mod recording;
+mod restore;
+mod rule;
+mod snapshot;
+
+pub use error::RuleError;
+pub use expand::{check_template, external_path};
+pub use group::{Group, GroupContext, RestoreOptions, RuleStore};
+pub use manager::{Manager, ManagerOptions, RuleSet};
+pub use metrics::Metrics;
+pub use query::{EngineQuery, RuleQuery};
+pub use snapshot::{
+    AlertSnapshot, AlertState, AlertingSnapshot, GroupSnapshot, Health, RecordingSnapshot, RuleSnapshot,
+};

@@ -1,0 +1,294 @@
+//! Alerting rules: which alerts are pending, firing or resolved, and when each is sent.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use ferula_model::labels::METRIC_NAME;
+use ferula_model::{Alert, LabelSet, UnixNanos};
+use ferula_promql::{InstantSample, SampleValue};
+
+use crate::expand::{Expander, Text};
+use crate::snapshot::{AlertSnapshot, AlertState};
+use crate::{RuleError, rule::Rule};
+
+/// The label that holds an alert's name.
+pub(crate) const ALERT_NAME: &str = "alertname";
+/// Series of every active alert, with value 1.
+pub(crate) const ALERTS: &str = "ALERTS";
+/// Series of every active alert, with the second since when it is active as value; `for` survives a restart by it.
+pub(crate) const ALERTS_FOR_STATE: &str = "ALERTS_FOR_STATE";
+const ALERT_STATE: &str = "alertstate";
+
+/// A resolved alert is kept, and sent again and again, for this long: the first message may have been lost.
+const RESOLVED_RETENTION: Duration = Duration::from_secs(15 * 60);
+
+/// What makes a rule an alerting rule.
+#[derive(Debug)]
+pub(crate) struct Alerting {
+    pub hold: Duration,
+    pub keep_firing_for: Duration,
+    pub annotations: BTreeMap<String, String>,
+    label_texts: Vec<(String, Text)>,
+    annotation_texts: Vec<(String, Text)>,
+    /// Until the `for` state was restored, nothing is written to `ALERTS` and `ALERTS_FOR_STATE`: it would
+    /// overwrite what is to be restored.
+    restored: AtomicBool,
+    active: Mutex<BTreeMap<LabelSet, Active>>,
+}
+
+/// One alert of a rule.
+#[derive(Clone, Debug)]
+pub(crate) struct Active {
+    pub state: AlertState,
+    pub annotations: Arc<[(String, String)]>,
+    pub value: f64,
+    pub active_at: UnixNanos,
+    fired_at: Option<UnixNanos>,
+    resolved_at: Option<UnixNanos>,
+    last_sent_at: Option<UnixNanos>,
+    keep_firing_since: Option<UnixNanos>,
+}
+
+/// When and how alerts are sent.
+#[derive(Clone, Debug)]
+pub(crate) struct Sending {
+    pub resend_delay: Duration,
+    pub interval: Duration,
+    pub generator_url: Arc<str>,
+}
+
+impl Alerting {
+    pub fn new(
+        name: &str,
+        hold: Duration,
+        keep_firing_for: Duration,
+        labels: &BTreeMap<String, String>,
+        annotations: &BTreeMap<String, String>,
+        restored: bool,
+    ) -> Self {
+        let texts = |map: &BTreeMap<String, String>| {
+            map.iter().map(|(key, text)| (key.clone(), Text::new(name, text))).collect()
+        };
+        Alerting {
+            hold,
+            keep_firing_for,
+            annotations: annotations.clone(),
+            label_texts: texts(labels),
+            annotation_texts: texts(annotations),
+            restored: AtomicBool::new(restored),
+            active: Mutex::default(),
+        }
+    }
+
+    pub fn active(&self) -> MutexGuard<'_, BTreeMap<LabelSet, Active>> {
+        self.active.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub fn set_restored(&self) {
+        self.restored.store(true, Ordering::Relaxed);
+    }
+
+    /// Moves every alert of the rule on to the moment `at`, and gives the samples to store.
+    ///
+    /// # Errors
+    /// Two elements become the same alert, or there are too many; the first changes nothing, the second forgets
+    /// all alerts.
+    pub fn update(
+        &self,
+        rule: &Rule,
+        vector: &[InstantSample],
+        expander: &Expander<'_>,
+        at: UnixNanos,
+        query_offset: Duration,
+        limit: usize,
+    ) -> Result<Vec<InstantSample>, RuleError> {
+        let mut found = self.expand(vector, expander, at)?;
+        let mut active = self.active();
+        let current: std::collections::BTreeSet<LabelSet> = found.keys().cloned().collect();
+        for (labels, new) in std::mem::take(&mut found) {
+            match active.get_mut(&labels) {
+                Some(old) if old.state != AlertState::Inactive => {
+                    (old.value, old.annotations) = (new.value, new.annotations);
+                }
+                _ => {
+                    active.insert(labels, new);
+                }
+            }
+        }
+        let mut samples = Vec::new();
+        let mut count = 0;
+        let restored = self.restored.load(Ordering::Relaxed);
+        active.retain(|labels, alert| {
+            let (kept, counted) = self.step(alert, current.contains(labels), at);
+            if counted {
+                count += 1;
+                if restored {
+                    samples.push(state_sample(rule, labels, alert, at.minus(query_offset)));
+                    samples.push(for_state_sample(rule, labels, alert, at.minus(query_offset)));
+                }
+            }
+            kept
+        });
+        if limit > 0 && count > limit {
+            active.clear();
+            return Err(RuleError::Limit { limit, count, what: "alerts" });
+        }
+        Ok(samples)
+    }
+
+    /// The alerts that the query's result asks for, all pending.
+    fn expand(
+        &self,
+        vector: &[InstantSample],
+        expander: &Expander<'_>,
+        at: UnixNanos,
+    ) -> Result<BTreeMap<LabelSet, Active>, RuleError> {
+        let mut found = BTreeMap::new();
+        for sample in vector {
+            let data = expander.data(sample);
+            let mut labels = sample.labels.to_builder();
+            labels.remove(METRIC_NAME);
+            for (name, text) in &self.label_texts {
+                labels.set(name, &expander.expand(text, &data));
+            }
+            labels.set(ALERT_NAME, expander.alert);
+            let annotations =
+                self.annotation_texts.iter().map(|(name, text)| (name.clone(), expander.expand(text, &data)));
+            let alert = Active {
+                state: AlertState::Pending,
+                annotations: annotations.collect(),
+                value: sample.value.as_float().unwrap_or(0.0),
+                active_at: at,
+                fired_at: None,
+                resolved_at: None,
+                last_sent_at: None,
+                keep_firing_since: None,
+            };
+            if found.insert(labels.finish(), alert).is_some() {
+                return Err(RuleError::SameAlertLabels);
+            }
+        }
+        Ok(found)
+    }
+
+    /// Moves one alert on. Says whether it is kept, and whether it counts as active.
+    fn step(&self, alert: &mut Active, holds: bool, at: UnixNanos) -> (bool, bool) {
+        let hold = nanos(self.hold);
+        if holds {
+            alert.keep_firing_since = None;
+        } else {
+            let keeps_firing = alert.state == AlertState::Firing && !self.keep_firing_for.is_zero() && {
+                let since = *alert.keep_firing_since.get_or_insert(at);
+                at.since(since) < nanos(self.keep_firing_for)
+            };
+            let old =
+                alert.resolved_at.is_some_and(|resolved| at.since(resolved) > nanos(RESOLVED_RETENTION));
+            let kept = alert.state != AlertState::Pending && !old;
+            if alert.state != AlertState::Inactive && !keeps_firing {
+                alert.state = AlertState::Inactive;
+                alert.resolved_at = Some(at);
+            }
+            if !keeps_firing {
+                return (kept, false);
+            }
+        }
+        if alert.state == AlertState::Pending && at.since(alert.active_at) >= hold {
+            alert.state = AlertState::Firing;
+            alert.fired_at = Some(at);
+        }
+        // A reload may have raised `for`: back to pending, as if it had never been sent.
+        if alert.state == AlertState::Firing && at.since(alert.active_at) < hold {
+            alert.state = AlertState::Pending;
+            (alert.fired_at, alert.last_sent_at, alert.keep_firing_since) = (None, None, None);
+        }
+        (true, true)
+    }
+
+    /// The alerts that are due to be sent at this moment; they are taken for sent.
+    pub fn due(&self, at: UnixNanos, sending: &Sending) -> Vec<Alert> {
+        let valid_until = at.plus(4 * sending.interval.max(sending.resend_delay));
+        let mut due = Vec::new();
+        for (labels, alert) in self.active().iter_mut() {
+            if alert.needs_sending(at, sending.resend_delay) {
+                alert.last_sent_at = Some(at);
+                due.push(Alert {
+                    labels: labels.clone(),
+                    annotations: alert.annotations.clone(),
+                    starts_at: alert.fired_at,
+                    ends_at: Some(alert.resolved_at.unwrap_or(valid_until)),
+                    generator_url: sending.generator_url.clone(),
+                });
+            }
+        }
+        due
+    }
+
+    /// The most serious state of all alerts.
+    pub fn state(&self) -> AlertState {
+        self.active().values().map(|alert| alert.state).max().unwrap_or(AlertState::Inactive)
+    }
+
+    /// The alerts that are pending or firing.
+    pub fn snapshot(&self) -> Vec<AlertSnapshot> {
+        let shown = |(labels, alert): (&LabelSet, &Active)| {
+            alert.resolved_at.is_none().then(|| AlertSnapshot {
+                labels: labels.clone(),
+                annotations: alert.annotations.to_vec(),
+                state: alert.state,
+                active_at: alert.active_at,
+                keep_firing_since: alert.keep_firing_since,
+                value: alert.value,
+            })
+        };
+        self.active().iter().filter_map(shown).collect()
+    }
+}
+
+impl Active {
+    fn needs_sending(&self, at: UnixNanos, resend_delay: Duration) -> bool {
+        if self.state == AlertState::Pending {
+            return false;
+        }
+        // `None` is before every moment.
+        if self.resolved_at > self.last_sent_at {
+            return true;
+        }
+        self.last_sent_at.is_none_or(|sent| sent.plus(resend_delay) < at)
+    }
+}
+
+fn nanos(duration: Duration) -> i64 {
+    i64::try_from(duration.as_nanos()).unwrap_or(i64::MAX)
+}
+
+fn state_sample(rule: &Rule, labels: &LabelSet, alert: &Active, at: UnixNanos) -> InstantSample {
+    let mut builder = series_labels(rule, Some(labels), ALERTS);
+    builder.set(ALERT_STATE, alert.state.as_str());
+    sample(builder.finish(), at, 1.0)
+}
+
+fn for_state_sample(rule: &Rule, labels: &LabelSet, alert: &Active, at: UnixNanos) -> InstantSample {
+    let labels = series_labels(rule, Some(labels), ALERTS_FOR_STATE).finish();
+    sample(labels, at, alert.active_at.whole_seconds() as f64)
+}
+
+fn sample(labels: LabelSet, at: UnixNanos, value: f64) -> InstantSample {
+    InstantSample { labels, timestamp_ms: at.timestamp().millis(), value: SampleValue::Float(value) }
+}
+
+/// Labels of an alert's series: those of the rule as written, over them those of the alert.
+pub(crate) fn series_labels(
+    rule: &Rule,
+    alert: Option<&LabelSet>,
+    metric: &str,
+) -> ferula_model::LabelSetBuilder {
+    let mut builder = LabelSet::from_pairs(&rule.labels).to_builder();
+    for (name, value) in alert.iter().flat_map(|labels| labels.iter()) {
+        builder.set(name, value);
+    }
+    builder.set(METRIC_NAME, metric);
+    builder.set(ALERT_NAME, &rule.name);
+    builder
+}

@@ -1,0 +1,47 @@
+//! Why an evaluation failed. The texts are Prometheus'; they show up as `lastError`.
+
+use ferula_promql::QueryError;
+use ferula_storage::StorageError;
+
+/// Why a rule's evaluation failed.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+pub enum RuleError {
+    /// The query failed.
+    #[error("{0}")]
+    Query(#[from] QueryError),
+    /// The query gave a string or a matrix.
+    #[error("rule result is not a vector or scalar")]
+    NotAVector,
+    /// Two series are the same once the rule's labels are on them.
+    #[error("vector contains metrics with the same labelset after applying rule labels")]
+    SameRecordedLabels,
+    /// Two alerts are the same once the rule's labels are on them.
+    #[error("vector contains metrics with the same labelset after applying alert labels")]
+    SameAlertLabels,
+    /// More results than the group's limit.
+    #[error("exceeded limit of {limit} with {count} {what}")]
+    Limit {
+        /// The limit.
+        limit: usize,
+        /// What there was.
+        count: usize,
+        /// `series` or `alerts`.
+        what: &'static str,
+    },
+    /// Some samples were refused; the last refusal.
+    #[error("{0}")]
+    Append(String),
+    /// Nothing of the result was stored.
+    #[error("{0}")]
+    Commit(String),
+    /// The store could not be read.
+    #[error("{0}")]
+    Storage(#[from] StorageError),
+}
+
+impl RuleError {
+    /// Whether somebody stopped the query on purpose, as at shutdown.
+    pub(crate) fn is_canceled(&self) -> bool {
+        matches!(self, RuleError::Query(QueryError::Canceled(_)))
+    }
+}

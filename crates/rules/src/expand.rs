@@ -1,0 +1,195 @@
+//! Templates of alerting rules: parsed once when a rule is loaded, executed for every element.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, LazyLock, Mutex, PoisonError};
+
+use ferula_model::duration::parse_millis;
+use ferula_model::regex::SearchRegex;
+use ferula_model::{Timestamp, UnixNanos};
+use ferula_promql::{InstantSample, SampleValue};
+use ferula_promql_syntax::{ParserOptions, parse};
+use ferula_telemetry::warn;
+use ferula_template::prometheus::{
+    DEFINITIONS, Environment, QueryFunction, Regexes, Sample, alert_data, functions,
+};
+use ferula_template::{FunctionMap, Limits, Template, Value};
+
+use crate::query::RuleQuery;
+
+/// Functions by name only, for parsing: nothing that they would do can happen yet.
+static PARSE_FUNCTIONS: LazyLock<FunctionMap> = LazyLock::new(|| {
+    let query: QueryFunction = Arc::new(|_| Ok(Vec::new()));
+    functions(&environment(Timestamp::default(), "", query))
+});
+
+/// Whether the text of a label or annotation parses as a template called `name`.
+///
+/// # Errors
+/// Go's text for what is wrong.
+pub fn check_template(name: &str, text: &str) -> Result<(), String> {
+    parse_template(name, text).map(|_| ())
+}
+
+fn parse_template(name: &str, text: &str) -> Result<Template, String> {
+    Template::parse(name, &format!("{DEFINITIONS}{text}"), &PARSE_FUNCTIONS)
+        .map_err(|error| error.to_string())
+}
+
+/// The path of an external URL, without a slash at its end.
+pub fn external_path(external_url: &str) -> &str {
+    let after_scheme = external_url.split_once("://").map_or("", |(_, rest)| rest);
+    after_scheme.find('/').map_or("", |slash| after_scheme[slash..].trim_end_matches('/'))
+}
+
+fn environment(at: Timestamp, external_url: &str, query: QueryFunction) -> Environment {
+    Environment {
+        now: at.seconds(),
+        external_url: external_url.to_owned(),
+        path_prefix: external_path(external_url).to_owned(),
+        query,
+        regexes: Arc::new(GoRegexes),
+        parse_duration: seconds_of,
+    }
+}
+
+/// A Prometheus duration in seconds, with an optional minus in front.
+fn seconds_of(text: &str) -> Result<f64, String> {
+    let (sign, unsigned) = text.strip_prefix('-').map_or((1.0, text), |rest| (-1.0, rest));
+    parse_millis(unsigned).map(|millis| sign * millis as f64 / 1000.0).map_err(|error| error.to_string())
+}
+
+struct GoRegexes;
+
+impl Regexes for GoRegexes {
+    fn is_match(&self, pattern: &str, text: &str) -> Result<bool, String> {
+        SearchRegex::new(pattern).map(|regex| regex.is_match(text)).map_err(|error| error.to_string())
+    }
+
+    fn replace_all(&self, pattern: &str, replacement: &str, text: &str) -> Result<String, String> {
+        SearchRegex::new(pattern)
+            .map(|regex| regex.replace_all(text, replacement))
+            .map_err(|error| error.to_string())
+    }
+}
+
+/// A text of a rule, ready to be filled in.
+#[derive(Clone, Debug)]
+pub(crate) enum Text {
+    /// Nothing in it to fill in.
+    Plain(String),
+    /// A template, or why it is none (which loading a file has refused before).
+    Template(Arc<Result<Template, String>>),
+}
+
+impl Text {
+    pub fn new(alert: &str, text: &str) -> Self {
+        if text.contains("{{") {
+            Text::Template(Arc::new(parse_template(&format!("__alert_{alert}"), text)))
+        } else {
+            Text::Plain(text.to_owned())
+        }
+    }
+}
+
+/// What all templates of one evaluation share.
+pub(crate) struct Expander<'a> {
+    /// The name of the alert.
+    pub alert: &'a str,
+    pub functions: FunctionMap,
+    pub external_labels: &'a BTreeMap<String, String>,
+    pub external_url: &'a str,
+}
+
+impl<'a> Expander<'a> {
+    pub fn new(
+        alert: &'a str,
+        at: UnixNanos,
+        query: &Arc<dyn RuleQuery>,
+        parser: ParserOptions,
+        external_labels: &'a BTreeMap<String, String>,
+        external_url: &'a str,
+    ) -> Self {
+        let environment =
+            environment(at.timestamp(), external_url, query_function(query, parser, at.timestamp()));
+        Expander { alert, functions: functions(&environment), external_labels, external_url }
+    }
+
+    /// The data that templates see for one element of the query's result.
+    pub fn data(&self, sample: &InstantSample) -> Value {
+        let value = match &sample.value {
+            SampleValue::Float(value) => Value::Float(*value),
+            SampleValue::Histogram(histogram) => Value::Text(histogram.to_string().into()),
+        };
+        let external = self.external_labels.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+        alert_data(sample.labels.iter(), external, self.external_url, value)
+    }
+
+    /// The text filled in. What goes wrong becomes part of the text: an alert with a broken annotation is better
+    /// than none.
+    pub fn expand(&self, text: &Text, data: &Value) -> String {
+        let template = match text {
+            Text::Plain(text) => return text.clone(),
+            Text::Template(template) => template,
+        };
+        let result = match &**template {
+            Ok(template) => template
+                .execute(data, &self.functions, &Limits::default())
+                .map_err(|error| format!("error executing template __alert_{}: {error}", self.alert)),
+            Err(error) => Err(format!("error parsing template __alert_{}: {error}", self.alert)),
+        };
+        result.unwrap_or_else(|error| {
+            warn!("Expanding alert template failed", alert = self.alert, err = error);
+            format!("<error expanding template: {error}>")
+        })
+    }
+}
+
+/// The function behind `query "…"`. One evaluation asks the same for many elements, so answers are kept.
+fn query_function(query: &Arc<dyn RuleQuery>, parser: ParserOptions, at: Timestamp) -> QueryFunction {
+    type Answer = Result<Vec<Sample>, String>;
+    let answers: Mutex<BTreeMap<String, Answer>> = Mutex::default();
+    let query = query.clone();
+    Arc::new(move |text| {
+        if let Some(answer) = answers.lock().unwrap_or_else(PoisonError::into_inner).get(text) {
+            return answer.clone();
+        }
+        let answer = ask(&*query, &parser, text, at);
+        answers.lock().unwrap_or_else(PoisonError::into_inner).insert(text.to_owned(), answer.clone());
+        answer
+    })
+}
+
+fn ask(
+    query: &dyn RuleQuery,
+    parser: &ParserOptions,
+    text: &str,
+    at: Timestamp,
+) -> Result<Vec<Sample>, String> {
+    let expr = parse(text, parser).map_err(|error| error.to_string())?;
+    let vector = query.instant(&expr, at).map_err(|error| error.to_string())?;
+    let sample = |sample: InstantSample| Sample {
+        labels: sample.labels.iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect(),
+        value: Value::Float(sample.value.as_float().unwrap_or(0.0)),
+    };
+    Ok(vector.into_iter().map(sample).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_of_external_urls_lose_their_slash() {
+        for (url, path) in [
+            ("http://x:9090", ""),
+            ("http://x:9090/", ""),
+            ("https://x/prom/", "/prom"),
+            ("https://x/a/b", "/a/b"),
+            ("", ""),
+        ] {
+            assert_eq!(external_path(url), path);
+        }
+        assert_eq!(seconds_of("-1m30s"), Ok(-90.0));
+        assert!(seconds_of("1").is_err());
+    }
+}

@@ -1,0 +1,537 @@
+//! A group: rules that are evaluated together at slotted moments, and what becomes of their results.
+
+use std::collections::{BTreeMap, HashSet};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::time::Duration;
+
+use ferula_config::rules::RuleGroup;
+use ferula_model::value::STALE_NAN;
+use ferula_model::{AlertSink, HistogramValue, LabelSet, UnixNanos};
+use ferula_promql::{InstantSample, SampleValue};
+use ferula_promql_syntax::{ParserOptions, parse};
+use ferula_runtime::SharedClock;
+use ferula_storage::{
+    AppendError, Appendable, Appender, Durability, HistogramSample, Queryable, SampleBatch, SampleKind,
+};
+use ferula_telemetry::{debug, warn};
+
+use crate::alerting::Sending;
+use crate::expand::Expander;
+use crate::query::RuleQuery;
+use crate::rule::Rule;
+use crate::snapshot::{GroupSnapshot, Health};
+use crate::{Metrics, RuleError, dependency, recording};
+
+/// A store that rules read and write.
+pub trait RuleStore: Appendable + Queryable {}
+
+impl<T: Appendable + Queryable> RuleStore for T {}
+
+/// What every group works with. A reload gives groups another one.
+#[derive(Clone)]
+pub struct GroupContext {
+    /// Where questions go.
+    pub query: Arc<dyn RuleQuery>,
+    /// Where results go, and where the `for` state comes back from.
+    pub storage: Arc<dyn RuleStore>,
+    /// Where alerts go.
+    pub alerts: Arc<dyn AlertSink>,
+    /// Where it is counted.
+    pub metrics: Metrics,
+    /// For how long things take; never for when they are evaluated.
+    pub clock: SharedClock,
+    /// Which experimental functions expressions and templates may use.
+    pub parser: ParserOptions,
+    /// `global.external_labels`, for templates.
+    pub external_labels: Arc<BTreeMap<String, String>>,
+    /// `--web.external-url`, without a slash at its end.
+    pub external_url: Arc<str>,
+    /// `global.rule_query_offset`
+    pub query_offset: Duration,
+    /// `--rules.alert.resend-delay`
+    pub resend_delay: Duration,
+    /// How many rules beside the groups' own may run at the same time; `None` evaluates every group in order.
+    pub concurrency: Option<Arc<AtomicUsize>>,
+}
+
+/// How the `for` state comes back after a restart.
+#[derive(Clone, Copy, Debug)]
+pub struct RestoreOptions {
+    /// `--rules.alert.for-outage-tolerance`
+    pub outage_tolerance: Duration,
+    /// `--rules.alert.for-grace-period`
+    pub grace_period: Duration,
+}
+
+impl Default for RestoreOptions {
+    fn default() -> Self {
+        RestoreOptions { outage_tolerance: Duration::from_secs(3600), grace_period: Duration::from_secs(600) }
+    }
+}
+
+/// A group of rules.
+pub struct Group {
+    pub(crate) name: String,
+    pub(crate) file: String,
+    pub(crate) interval: Duration,
+    query_offset: Option<Duration>,
+    limit: usize,
+    pub(crate) rules: Vec<Rule>,
+    batches: Vec<Vec<usize>>,
+    context: RwLock<Arc<GroupContext>>,
+    state: Mutex<State>,
+    stopping: AtomicBool,
+}
+
+#[derive(Default)]
+struct State {
+    evaluation_time: Duration,
+    last_evaluation: Option<UnixNanos>,
+    /// Series of rules that are gone, to be ended with the next evaluation.
+    stale: Vec<LabelSet>,
+}
+
+impl Group {
+    /// A group of a rule file. `restored` says that there is no `for` state to wait for.
+    ///
+    /// # Errors
+    /// An expression that does not parse; loading the file has refused that before.
+    pub fn from_file(
+        group: &RuleGroup,
+        file: &str,
+        default_interval: Duration,
+        restored: bool,
+        context: Arc<GroupContext>,
+    ) -> Result<Self, String> {
+        let mut rules = Vec::with_capacity(group.rules.len());
+        for rule in &group.rules {
+            let expr = parse(&rule.expr, &context.parser).map_err(|error| error.to_string())?;
+            rules.push(Rule::new(rule, &group.labels, expr, restored));
+        }
+        let batches = match &context.concurrency {
+            Some(_) => dependency::batches(&rules),
+            None => Vec::new(),
+        };
+        let group = Group {
+            name: group.name.to_string(),
+            file: file.to_owned(),
+            interval: if group.interval.is_zero() { default_interval } else { group.interval },
+            query_offset: group.query_offset,
+            limit: usize::try_from(group.limit).unwrap_or(0),
+            rules,
+            batches,
+            context: RwLock::new(context),
+            state: Mutex::default(),
+            stopping: AtomicBool::new(false),
+        };
+        let interval = group.interval.as_secs_f64();
+        group.context().metrics.add_group(&group.key(), group.rules.len(), interval);
+        Ok(group)
+    }
+
+    /// File and name; names need not be unique across files.
+    pub fn key(&self) -> String {
+        format!("{};{}", self.file, self.name)
+    }
+
+    /// How often the group runs.
+    pub fn interval(&self) -> Duration {
+        self.interval
+    }
+
+    pub(crate) fn context(&self) -> Arc<GroupContext> {
+        self.context.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(crate) fn set_context(&self, context: Arc<GroupContext>) {
+        *self.context.write().unwrap_or_else(PoisonError::into_inner) = context;
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Ends an evaluation before its next rule.
+    pub(crate) fn stop(&self) {
+        self.stopping.store(true, Ordering::Relaxed);
+    }
+
+    fn is_stopping(&self) -> bool {
+        self.stopping.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn effective_query_offset(&self) -> Duration {
+        self.query_offset.unwrap_or_else(|| self.context().query_offset)
+    }
+
+    /// The last moment at or before `now` at which this group is due. Groups are spread over their interval by a
+    /// hash of file and name, the same as in Prometheus, so that timestamps go on where another server left off.
+    pub fn slot_before(&self, now: UnixNanos) -> UnixNanos {
+        let interval = i64::try_from(self.interval.as_nanos()).unwrap_or(i64::MAX).max(1);
+        let offset = i64::try_from(self.hash() % interval.unsigned_abs()).expect("below the interval");
+        let adjusted = now.0 - offset;
+        UnixNanos(adjusted - adjusted.rem_euclid(interval) + offset)
+    }
+
+    /// Prometheus' hash of the labels `file` and `name`.
+    fn hash(&self) -> u64 {
+        let mut bytes = Vec::new();
+        for text in ["file", &self.file, "name", &self.name] {
+            match u8::try_from(text.len()) {
+                Ok(length) if length < 255 => bytes.push(length),
+                _ => {
+                    bytes.push(255);
+                    bytes.extend_from_slice(&text.len().to_le_bytes()[..3]);
+                }
+            }
+            bytes.extend_from_slice(text.as_bytes());
+        }
+        twox_hash::XxHash64::oneshot(0, &bytes)
+    }
+
+    /// Evaluates all rules for the moment `at`, and notes how long it took.
+    pub fn iterate(&self, at: UnixNanos) {
+        let context = self.context();
+        let (metrics, key) = (&context.metrics, self.key());
+        metrics.iterations.with(&[&key]).inc();
+        let (began, clock_began) = (UnixNanos(context.clock.unix_nanos()), context.clock.elapsed());
+        self.evaluate(at);
+        let took = context.clock.elapsed().saturating_sub(clock_began);
+        metrics.iteration_duration.observe_duration(took);
+        metrics.iteration_histogram.observe_duration(took);
+        metrics.last_duration.with(&[&key]).set(took.as_secs_f64());
+        metrics.last_evaluation.with(&[&key]).set(began.0 as f64 / 1e9);
+        let sum: Duration = self.rules.iter().map(|rule| rule.status().duration).sum();
+        metrics.last_rule_duration_sum.with(&[&key]).set(sum.as_secs_f64());
+        let mut state = self.state();
+        state.evaluation_time = took;
+        state.last_evaluation = Some(began);
+    }
+
+    /// Counts slots that were skipped.
+    pub(crate) fn note_missed(&self, count: u64) {
+        let (context, key) = (self.context(), self.key());
+        context.metrics.iterations_missed.with(&[&key]).add(count);
+        context.metrics.iterations.with(&[&key]).add(count);
+    }
+
+    /// Evaluates all rules for the moment `at`: in order, each seeing what those before it wrote, or by
+    /// dependency where that is switched on.
+    pub fn evaluate(&self, at: UnixNanos) {
+        let context = self.context();
+        let samples = AtomicUsize::new(0);
+        let evaluate = |index: usize| {
+            samples.fetch_add(self.evaluate_rule(&context, &self.rules[index], at), Ordering::Relaxed);
+        };
+        match &context.concurrency {
+            Some(free) if !self.batches.is_empty() => self.evaluate_batches(free, &evaluate),
+            _ => {
+                for index in 0..self.rules.len() {
+                    if self.is_stopping() {
+                        return;
+                    }
+                    evaluate(index);
+                }
+            }
+        }
+        context.metrics.samples.with(&[&self.key()]).set(samples.into_inner() as f64);
+        self.end_stale_series(at);
+    }
+
+    fn evaluate_batches(&self, free: &AtomicUsize, evaluate: &(dyn Fn(usize) + Sync)) {
+        for batch in &self.batches {
+            std::thread::scope(|scope| {
+                for index in batch {
+                    if self.is_stopping() {
+                        return;
+                    }
+                    let take = |free: usize| free.checked_sub(1);
+                    let taken = free.fetch_update(Ordering::AcqRel, Ordering::Acquire, take).is_ok();
+                    if batch.len() > 1 && taken {
+                        scope.spawn(|| {
+                            evaluate(*index);
+                            free.fetch_add(1, Ordering::AcqRel);
+                        });
+                    } else {
+                        evaluate(*index);
+                        free.fetch_add(usize::from(taken), Ordering::AcqRel);
+                    }
+                }
+            });
+        }
+    }
+
+    /// Evaluates one rule; gives how many samples came out.
+    fn evaluate_rule(&self, context: &GroupContext, rule: &Rule, at: UnixNanos) -> usize {
+        let (began, clock_began) = (UnixNanos(context.clock.unix_nanos()), context.clock.elapsed());
+        context.metrics.evaluations.with(&[&self.key()]).inc();
+        let count = match self.query(context, rule, at) {
+            Ok(samples) => {
+                self.set_health(rule, None);
+                self.send_alerts(context, rule, at);
+                let count = samples.len();
+                if let Err(error) = self.store(context, rule, samples, at) {
+                    self.set_health(rule, Some(&error));
+                }
+                count
+            }
+            Err(error) => {
+                self.set_health(rule, Some(&error));
+                context.metrics.evaluation_failures.with(&[&self.key()]).inc();
+                if !error.is_canceled() {
+                    self.warn("Evaluating rule failed", rule, &error);
+                }
+                0
+            }
+        };
+        let took = context.clock.elapsed().saturating_sub(clock_began);
+        context.metrics.evaluation_duration.observe_duration(took);
+        context.metrics.evaluation_histogram.observe_duration(took);
+        let mut status = rule.status();
+        status.duration = took;
+        status.began_at = Some(began);
+        count
+    }
+
+    fn warn(&self, text: &str, rule: &Rule, error: &RuleError) {
+        warn!(text, file = self.file, group = self.name, name = rule.name, err = error);
+    }
+
+    fn set_health(&self, rule: &Rule, error: Option<&RuleError>) {
+        let mut status = rule.status();
+        status.health = if error.is_some() { Health::Bad } else { Health::Good };
+        status.last_error = error.map(ToString::to_string).unwrap_or_default();
+    }
+
+    fn query(
+        &self,
+        context: &GroupContext,
+        rule: &Rule,
+        at: UnixNanos,
+    ) -> Result<Vec<InstantSample>, RuleError> {
+        let offset = self.effective_query_offset();
+        let vector = context.query.instant(&rule.expr, at.minus(offset).timestamp())?;
+        let Some(alerting) = &rule.alerting else { return recording::record(rule, vector, self.limit) };
+        let expander = Expander::new(
+            &rule.name,
+            at,
+            &context.query,
+            context.parser,
+            &context.external_labels,
+            &context.external_url,
+        );
+        alerting.update(rule, &vector, &expander, at, offset, self.limit)
+    }
+
+    fn send_alerts(&self, context: &GroupContext, rule: &Rule, at: UnixNanos) {
+        let Some(alerting) = &rule.alerting else { return };
+        let link = format!("{}{}", context.external_url, table_link(&rule.query));
+        let sending = Sending {
+            resend_delay: context.resend_delay,
+            interval: self.interval,
+            generator_url: link.into(),
+        };
+        let due = alerting.due(at, &sending);
+        if !due.is_empty() {
+            context.alerts.send(due);
+        }
+    }
+
+    /// Writes what a rule gave, and ends the series that it gave last time and not now, in one commit.
+    fn store(
+        &self,
+        context: &GroupContext,
+        rule: &Rule,
+        samples: Vec<InstantSample>,
+        at: UnixNanos,
+    ) -> Result<(), RuleError> {
+        let mut appender = context.storage.appender();
+        let mut refused = None;
+        let mut written = HashSet::with_capacity(samples.len());
+        append(&mut *appender, &samples, |sample, outcome| match outcome {
+            Ok(()) => {
+                written.insert(sample.labels.clone());
+            }
+            Err(error) => {
+                if !is_order_error(&error) {
+                    let (file, group, name) = (&self.file, &self.name, &rule.name);
+                    let text = "Rule evaluation result discarded";
+                    warn!(text, file = file, group = group, name = name, err = error, sample = sample.labels);
+                }
+                refused = Some(RuleError::Append(error.to_string()));
+            }
+        });
+        if let Some(error) = &refused {
+            debug!("Some results were discarded", group = self.name, name = rule.name, err = error);
+        }
+        let gone: Vec<LabelSet> = rule.written().difference(&written).cloned().collect();
+        self.append_stale(&mut *appender, &gone, at);
+        if let Err(error) = appender.commit(Durability::Written) {
+            let error = RuleError::Commit(error.to_string());
+            context.metrics.evaluation_failures.with(&[&self.key()]).inc();
+            self.warn("Rule sample appending failed", rule, &error);
+            return Err(error);
+        }
+        *rule.written() = written;
+        refused.map_or(Ok(()), Err)
+    }
+
+    fn append_stale(&self, appender: &mut dyn Appender, series: &[LabelSet], at: UnixNanos) {
+        let timestamp_ms = at.minus(self.effective_query_offset()).timestamp().millis();
+        let marker = |labels: &LabelSet| InstantSample {
+            labels: labels.clone(),
+            timestamp_ms,
+            value: SampleValue::Float(STALE_NAN),
+        };
+        let markers: Vec<InstantSample> = series.iter().map(marker).collect();
+        append(appender, &markers, |sample, outcome| {
+            // Another rule may write the same series now; then it does not end.
+            if let Err(error) = outcome
+                && !is_order_error(&error)
+            {
+                warn!("Adding stale sample failed", group = self.name, sample = sample.labels, err = error);
+            }
+        });
+    }
+
+    /// Ends the series of rules that are no longer there.
+    pub(crate) fn end_stale_series(&self, at: UnixNanos) {
+        let series = self.state().stale.clone();
+        if series.is_empty() {
+            return;
+        }
+        let context = self.context();
+        let mut appender = context.storage.appender();
+        self.append_stale(&mut *appender, &series, at);
+        match appender.commit(Durability::Written) {
+            Ok(()) => self.state().stale.clear(),
+            Err(error) => {
+                warn!(
+                    "Stale sample appending for previous configuration failed",
+                    group = self.name,
+                    err = error
+                );
+            }
+        }
+    }
+
+    /// Makes every series that the group has written one to be ended.
+    pub(crate) fn abandon_series(&self) {
+        let mut state = self.state();
+        for rule in &self.rules {
+            state.stale.extend(rule.written().drain());
+        }
+    }
+
+    /// Takes over the state of the group that had this name before a reload. Rules are matched by name and labels;
+    /// of several that look the same the first takes from the first.
+    pub(crate) fn take_state(&self, from: &Group) {
+        let mut old_state = from.state();
+        let mut state = self.state();
+        state.evaluation_time = old_state.evaluation_time;
+        state.last_evaluation = old_state.last_evaluation;
+        state.stale = std::mem::take(&mut old_state.stale);
+        let mut left: Vec<&Rule> = from.rules.iter().collect();
+        for rule in &self.rules {
+            let Some(at) = left.iter().position(|old| rule.is_successor_of(old)) else { continue };
+            let old = left.remove(at);
+            *rule.written() = std::mem::take(&mut *old.written());
+            if let (Some(new), Some(old)) = (&rule.alerting, &old.alerting) {
+                *new.active() = old.active().clone();
+            }
+        }
+        for old in left {
+            state.stale.extend(old.written().drain());
+        }
+    }
+
+    /// Whether the other group says the same, so that it may go on in this one's place.
+    pub(crate) fn equals(&self, other: &Group) -> bool {
+        (&self.name, &self.file, self.interval, self.limit, self.query_offset)
+            == (&other.name, &other.file, other.interval, other.limit, other.query_offset)
+            && self.rules.len() == other.rules.len()
+            && self.rules.iter().zip(&other.rules).all(|(a, b)| a.equals(b))
+    }
+
+    /// What the API shows.
+    pub fn snapshot(&self) -> GroupSnapshot {
+        let (evaluation_time, last_evaluation) = {
+            let state = self.state();
+            (state.evaluation_time, state.last_evaluation)
+        };
+        GroupSnapshot {
+            name: self.name.clone(),
+            file: self.file.clone(),
+            interval: self.interval,
+            limit: self.limit,
+            evaluation_time,
+            last_evaluation,
+            rules: self.rules.iter().map(Rule::snapshot).collect(),
+        }
+    }
+}
+
+/// Appends samples and tells for each what became of it.
+fn append(
+    appender: &mut dyn Appender,
+    samples: &[InstantSample],
+    mut tell: impl FnMut(&InstantSample, Result<(), AppendError>),
+) {
+    let mut batch = SampleBatch::default();
+    let (mut floats, mut histograms) = (Vec::new(), Vec::new());
+    for (index, sample) in samples.iter().enumerate() {
+        let series = match appender.resolve(&sample.labels) {
+            Ok(series) => series,
+            Err(error) => {
+                tell(sample, Err(error));
+                continue;
+            }
+        };
+        match &sample.value {
+            SampleValue::Float(value) => {
+                batch.push_float(series, sample.timestamp_ms, *value);
+                floats.push(index);
+            }
+            SampleValue::Histogram(histogram) => {
+                let value = HistogramValue::Float(histogram.clone());
+                let timestamp = sample.timestamp_ms;
+                batch.histograms.push(HistogramSample { series, timestamp, start_timestamp: 0, value });
+                histograms.push(index);
+            }
+        }
+    }
+    let mut refused = BTreeMap::new();
+    for refusal in appender.append(&mut batch).refused {
+        let rows = match refusal.kind {
+            SampleKind::Float => &floats,
+            SampleKind::Histogram => &histograms,
+            SampleKind::Exemplar => continue,
+        };
+        if let Some(index) = rows.get(refusal.index) {
+            refused.insert(*index, refusal.error);
+        }
+    }
+    for index in floats.into_iter().chain(histograms) {
+        tell(&samples[index], refused.remove(&index).map_or(Ok(()), Err));
+    }
+}
+
+/// Refusals that are to be expected when two rules write the same series.
+fn is_order_error(error: &AppendError) -> bool {
+    matches!(error, AppendError::OutOfOrder | AppendError::TooOld | AppendError::DuplicateForTimestamp)
+}
+
+/// The part of a link to an expression's table behind the external URL.
+pub(crate) fn table_link(expr: &str) -> String {
+    let mut out = String::from("/graph?g0.expr=");
+    for byte in expr.bytes() {
+        match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' => out.push(char::from(byte)),
+            b' ' => out.push('+'),
+            byte => out.push_str(&format!("%{byte:02X}")),
+        }
+    }
+    out.push_str("&g0.tab=1");
+    out
+}

@@ -1,0 +1,281 @@
+//! Runs groups: loads them, starts a task for each, replaces them at reload, stops them.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use ferula_config::rules::{RuleFileOptions, load_rules};
+use ferula_model::UnixNanos;
+use ferula_model::labels::NameScheme;
+use ferula_runtime::{Clock, SharedClock, Shutdown};
+use ferula_telemetry::{error, info, warn};
+use tokio::sync::Mutex as AsyncMutex;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+use crate::expand::check_template;
+use crate::group::{Group, GroupContext, RestoreOptions};
+use crate::snapshot::GroupSnapshot;
+
+/// What holds for the manager's whole life.
+#[derive(Clone, Debug, Default)]
+pub struct ManagerOptions {
+    /// See [`RestoreOptions`].
+    pub restore: RestoreOptions,
+    /// `--rules.alert.restore-new-rule-groups`-like behaviour: groups that a reload brings are restored too.
+    pub restore_new_groups: bool,
+}
+
+/// What a configuration says about rules.
+#[derive(Clone)]
+pub struct RuleSet {
+    /// Files, in order.
+    pub files: Vec<String>,
+    /// Interval of groups that name none.
+    pub interval: Duration,
+    /// Which names are allowed.
+    pub names: NameScheme,
+    /// What the groups work with from now on.
+    pub context: Arc<GroupContext>,
+}
+
+/// Runs the groups of the rule files.
+pub struct Manager {
+    options: ManagerOptions,
+    /// One update at a time.
+    updating: AsyncMutex<()>,
+    running: Mutex<BTreeMap<String, Running>>,
+    /// Whether groups may run; they wait for it with their first evaluation.
+    started: watch::Sender<bool>,
+    loaded_before: AtomicBool,
+    shutdown: Shutdown,
+}
+
+struct Running {
+    group: Arc<Group>,
+    stop: Shutdown,
+    task: JoinHandle<()>,
+}
+
+impl Running {
+    /// Asks the task to stop, and waits until the evaluation that it is in has ended.
+    async fn end(self) -> Arc<Group> {
+        self.group.stop();
+        self.stop.request();
+        if let Err(error) = self.task.await {
+            error!("Rule group ended badly", group = self.group.key(), err = error);
+        }
+        self.group
+    }
+}
+
+impl Manager {
+    /// A manager without groups, which ends with `shutdown`.
+    pub fn new(options: ManagerOptions, shutdown: Shutdown) -> Self {
+        Manager {
+            options,
+            updating: AsyncMutex::new(()),
+            running: Mutex::default(),
+            started: watch::Sender::new(false),
+            loaded_before: AtomicBool::new(false),
+            shutdown,
+        }
+    }
+
+    fn running(&self) -> MutexGuard<'_, BTreeMap<String, Running>> {
+        self.running.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Lets groups evaluate, now that the storage is there.
+    pub fn start(&self) {
+        info!("Starting rule manager...");
+        self.started.send_replace(true);
+    }
+
+    /// Replaces all groups. A group that did not change goes on; one that changed keeps what its rules knew; the
+    /// series of one that is gone are ended.
+    ///
+    /// # Errors
+    /// Every error of every file; the groups stay what they were.
+    pub async fn update(&self, set: &RuleSet) -> Result<(), Vec<String>> {
+        let _one_at_a_time = self.updating.lock().await;
+        if self.shutdown.is_requested() {
+            return Ok(());
+        }
+        let restore = !self.loaded_before.load(Ordering::Relaxed) || self.options.restore_new_groups;
+        let groups = load_groups(set, !restore)?;
+        self.loaded_before.store(true, Ordering::Relaxed);
+        let mut old = std::mem::take(&mut *self.running());
+        let mut changed = Vec::new();
+        for (key, group) in groups {
+            match old.remove(&key) {
+                Some(same) if same.group.equals(&group) => {
+                    same.group.set_context(set.context.clone());
+                    self.running().insert(key, same);
+                }
+                before => changed.push((key, group, before)),
+            }
+        }
+        for (key, group, before) in changed {
+            if let Some(before) = before {
+                group.take_state(&*before.end().await);
+                set.context.metrics.add_group(&key, group.rules.len(), group.interval.as_secs_f64());
+            }
+            let running = self.run(group, restore, set.context.clock.clone());
+            self.running().insert(key, running);
+        }
+        for (key, gone) in old {
+            let (group, clock) = (gone.end().await, set.context.clock.clone());
+            set.context.metrics.remove_group(&key);
+            tokio::spawn(end_series(group, clock, self.shutdown.clone()));
+        }
+        Ok(())
+    }
+
+    fn run(&self, group: Group, restore: bool, clock: SharedClock) -> Running {
+        let (group, stop) = (Arc::new(group), self.shutdown.child());
+        let restore = restore.then_some(self.options.restore);
+        let task =
+            tokio::spawn(run_group(group.clone(), restore, clock, stop.clone(), self.started.subscribe()));
+        Running { group, stop, task }
+    }
+
+    /// Ends all groups and waits for them. No series is ended: the rules go on after the restart.
+    pub async fn stop(&self) {
+        info!("Stopping rule manager...");
+        let _one_at_a_time = self.updating.lock().await;
+        self.shutdown.request();
+        let running = std::mem::take(&mut *self.running());
+        for group in running.values() {
+            group.group.stop();
+            group.group.context().query.stop();
+        }
+        for group in running.into_values() {
+            group.end().await;
+        }
+        info!("Rule manager stopped");
+    }
+
+    /// All groups as they are, by file and name.
+    pub fn snapshot(&self) -> Vec<GroupSnapshot> {
+        let groups: Vec<Arc<Group>> = self.running().values().map(|running| running.group.clone()).collect();
+        let mut all: Vec<GroupSnapshot> = groups.iter().map(|group| group.snapshot()).collect();
+        all.sort_by(|a, b| (&a.file, &a.name).cmp(&(&b.file, &b.name)));
+        all
+    }
+}
+
+/// Reads all files.
+fn load_groups(set: &RuleSet, restored: bool) -> Result<BTreeMap<String, Group>, Vec<String>> {
+    let options = RuleFileOptions {
+        names: set.names,
+        ignore_unknown_fields: false,
+        parser: set.context.parser,
+        check_template: &check_template,
+    };
+    let (mut groups, mut errors) = (BTreeMap::new(), Vec::new());
+    for file in &set.files {
+        let loaded = match load_rules(Path::new(file), &options) {
+            Ok(loaded) => loaded,
+            Err(more) => {
+                errors.extend(more);
+                continue;
+            }
+        };
+        if loaded.more_documents {
+            let text =
+                "Multiple document yaml rules files are not supported, only the first document is processed";
+            warn!(text, file = file);
+        }
+        for group in loaded.groups {
+            match Group::from_file(&group, file, set.interval, restored, set.context.clone()) {
+                Ok(group) => {
+                    groups.insert(group.key(), group);
+                }
+                Err(error) => errors.push(format!("{file}: {error}")),
+            }
+        }
+    }
+    for error in &errors {
+        error!("loading groups failed", err = error);
+    }
+    if errors.is_empty() { Ok(groups) } else { Err(errors) }
+}
+
+/// Evaluates a group at every slot, until it is asked to stop.
+async fn run_group(
+    group: Arc<Group>,
+    mut restore: Option<RestoreOptions>,
+    clock: SharedClock,
+    stop: Shutdown,
+    mut started: watch::Receiver<bool>,
+) {
+    tokio::select! {
+        () = stop.requested() => return,
+        may = started.wait_for(|started| *started) => if may.is_err() { return },
+    }
+    let interval = i64::try_from(group.interval.as_nanos()).unwrap_or(i64::MAX).max(1);
+    let mut slot = group.slot_before(UnixNanos(clock.unix_nanos()));
+    let mut evaluations = 0u64;
+    loop {
+        if !wait_until(&*clock, slot.plus(group.interval), &stop).await {
+            return;
+        }
+        // The newest slot that has passed is evaluated; those before it are missed.
+        let passed = (UnixNanos(clock.unix_nanos()).since(slot) / interval).max(1);
+        slot = UnixNanos(slot.0.saturating_add(passed.saturating_mul(interval)));
+        let missed = u64::try_from(passed - 1).unwrap_or(0);
+        if missed > 0 {
+            group.note_missed(missed);
+        }
+        evaluations += 1;
+        let (running, moment) = (group.clone(), slot);
+        // The `for` state is looked up after the second evaluation: by then enough is scraped, and recording
+        // rules that alerts depend on have written.
+        let restoring = if evaluations == 2 { restore.take() } else { None };
+        let now = clock.clone();
+        let step = tokio::task::spawn_blocking(move || {
+            running.iterate(moment);
+            if let Some(options) = restoring {
+                running.restore(UnixNanos(now.unix_nanos()), &options);
+            }
+        });
+        if let Err(error) = step.await {
+            error!("Evaluating a rule group failed", group = group.key(), err = error);
+        }
+    }
+}
+
+/// Waits for a moment; `false` when the stop came first.
+async fn wait_until(clock: &dyn Clock, moment: UnixNanos, stop: &Shutdown) -> bool {
+    loop {
+        if stop.is_requested() {
+            return false;
+        }
+        let left = moment.since(UnixNanos(clock.unix_nanos()));
+        let Ok(left) = u64::try_from(left) else { return true };
+        if left == 0 {
+            return true;
+        }
+        tokio::select! {
+            () = stop.requested() => return false,
+            () = clock.sleep(Duration::from_nanos(left)) => {}
+        }
+    }
+}
+
+/// Ends the series of a group that is gone, after two intervals: a rule that only moved may write them by then.
+async fn end_series(group: Arc<Group>, clock: SharedClock, shutdown: Shutdown) {
+    let gone_at = UnixNanos(clock.unix_nanos());
+    if wait_until(&*clock, gone_at.plus(2 * group.interval), &shutdown).await {
+        let ending = move || {
+            group.abandon_series();
+            group.end_stale_series(gone_at);
+        };
+        if let Err(error) = tokio::task::spawn_blocking(ending).await {
+            error!("Ending the series of a rule group failed", err = error);
+        }
+    }
+}

@@ -1,0 +1,132 @@
+//! The rule manager's own metrics, by Prometheus' names.
+
+use ferula_telemetry::{CounterVec, GaugeVec, Histogram, Registry, Summary};
+
+/// What is counted and measured about rules. Members of a group appear when it is loaded and go with it.
+#[derive(Clone)]
+pub struct Metrics {
+    pub(crate) evaluation_duration: Summary,
+    pub(crate) evaluation_histogram: Histogram,
+    pub(crate) iteration_duration: Summary,
+    pub(crate) iteration_histogram: Histogram,
+    pub(crate) iterations_missed: CounterVec,
+    pub(crate) iterations: CounterVec,
+    pub(crate) evaluations: CounterVec,
+    pub(crate) evaluation_failures: CounterVec,
+    pub(crate) interval: GaugeVec,
+    pub(crate) last_evaluation: GaugeVec,
+    pub(crate) last_duration: GaugeVec,
+    pub(crate) last_rule_duration_sum: GaugeVec,
+    pub(crate) last_restore_duration: GaugeVec,
+    pub(crate) rules: GaugeVec,
+    pub(crate) samples: GaugeVec,
+}
+
+const BOUNDS: [f64; 4] = [0.01, 0.1, 1.0, 10.0];
+
+impl Metrics {
+    /// Registers the metrics.
+    pub fn new(registry: &Registry) -> Self {
+        let counter = |name: &str, help: &str| registry.counter_vec(name, help, &["rule_group"]);
+        let gauge = |name: &str, help: &str| registry.gauge_vec(name, help, &["rule_group"]);
+        let rule_help = "The duration for a rule to execute.";
+        let group_help = "The duration of rule group evaluations.";
+        Metrics {
+            evaluation_duration: registry.summary(
+                "prometheus_rule_evaluation_duration_seconds",
+                rule_help,
+                &[0.5, 0.9, 0.99],
+            ),
+            evaluation_histogram: registry.histogram(
+                "prometheus_rule_evaluation_duration_histogram_seconds",
+                rule_help,
+                &BOUNDS,
+            ),
+            iteration_duration: registry.summary(
+                "prometheus_rule_group_duration_seconds",
+                group_help,
+                &[0.01, 0.05, 0.5, 0.9, 0.99],
+            ),
+            iteration_histogram: registry.histogram(
+                "prometheus_rule_group_duration_histogram_seconds",
+                group_help,
+                &BOUNDS,
+            ),
+            iterations_missed: counter(
+                "prometheus_rule_group_iterations_missed_total",
+                "The total number of rule group evaluations missed due to slow rule group evaluation.",
+            ),
+            iterations: counter(
+                "prometheus_rule_group_iterations_total",
+                "The total number of scheduled rule group evaluations, whether executed or missed.",
+            ),
+            evaluations: counter(
+                "prometheus_rule_evaluations_total",
+                "The total number of rule evaluations.",
+            ),
+            evaluation_failures: counter(
+                "prometheus_rule_evaluation_failures_total",
+                "The total number of rule evaluation failures.",
+            ),
+            interval: gauge("prometheus_rule_group_interval_seconds", "The interval of a rule group."),
+            last_evaluation: gauge(
+                "prometheus_rule_group_last_evaluation_timestamp_seconds",
+                "The timestamp of the last rule group evaluation in seconds.",
+            ),
+            last_duration: gauge(
+                "prometheus_rule_group_last_duration_seconds",
+                "The duration of the last rule group evaluation.",
+            ),
+            last_rule_duration_sum: gauge(
+                "prometheus_rule_group_last_rule_duration_sum_seconds",
+                "The sum of time in seconds it took to evaluate each rule in the group regardless of concurrency. \
+                 This should be higher than the group duration if rules are evaluated concurrently.",
+            ),
+            last_restore_duration: gauge(
+                "prometheus_rule_group_last_restore_duration_seconds",
+                "The duration of the last alert rules alerts restoration using the `ALERTS_FOR_STATE` series.",
+            ),
+            rules: gauge("prometheus_rule_group_rules", "The number of rules."),
+            samples: gauge(
+                "prometheus_rule_group_last_evaluation_samples",
+                "The number of samples returned during the last rule group evaluation.",
+            ),
+        }
+    }
+
+    /// Makes the members of a group.
+    pub(crate) fn add_group(&self, key: &str, rules: usize, interval_seconds: f64) {
+        for family in
+            [&self.iterations_missed, &self.iterations, &self.evaluations, &self.evaluation_failures]
+        {
+            family.with(&[key]);
+        }
+        for family in
+            [&self.last_evaluation, &self.last_duration, &self.last_rule_duration_sum, &self.samples]
+        {
+            family.with(&[key]);
+        }
+        self.rules.with(&[key]).set(rules as f64);
+        self.interval.with(&[key]).set(interval_seconds);
+    }
+
+    /// Forgets the members of a group.
+    pub(crate) fn remove_group(&self, key: &str) {
+        for family in
+            [&self.iterations_missed, &self.iterations, &self.evaluations, &self.evaluation_failures]
+        {
+            family.remove(&[key]);
+        }
+        for family in [
+            &self.interval,
+            &self.last_evaluation,
+            &self.last_duration,
+            &self.last_rule_duration_sum,
+            &self.last_restore_duration,
+            &self.rules,
+            &self.samples,
+        ] {
+            family.remove(&[key]);
+        }
+    }
+}

@@ -1,0 +1,61 @@
+//! How rules ask questions.
+
+use std::sync::{Arc, PoisonError, RwLock};
+
+use ferula_model::{LabelSet, Timestamp};
+use ferula_promql::{Engine, InstantSample, QueryControl, QueryOptions, QueryValue, SampleValue, StopReason};
+use ferula_promql_syntax::Expr;
+use ferula_storage::Queryable;
+
+use crate::RuleError;
+
+/// Evaluates an expression at one moment. What limits and timeouts hold is the implementer's business.
+pub trait RuleQuery: Send + Sync {
+    /// The vector; a scalar comes as one element without labels.
+    ///
+    /// # Errors
+    /// As [`RuleError`] tells.
+    fn instant(&self, expr: &Expr, at: Timestamp) -> Result<Vec<InstantSample>, RuleError>;
+
+    /// Ends running and coming queries, for shutdown.
+    fn stop(&self) {}
+}
+
+/// Queries by the engine on a store.
+pub struct EngineQuery<S> {
+    engine: RwLock<Engine>,
+    storage: Arc<S>,
+    control: QueryControl,
+}
+
+impl<S: Queryable> EngineQuery<S> {
+    /// Asks `engine` about `storage`.
+    pub fn new(engine: Engine, storage: Arc<S>) -> Self {
+        EngineQuery { engine: RwLock::new(engine), storage, control: QueryControl::new() }
+    }
+
+    /// Takes another engine for the queries that follow, as when a reload changed its options.
+    pub fn set_engine(&self, engine: Engine) {
+        *self.engine.write().unwrap_or_else(PoisonError::into_inner) = engine;
+    }
+}
+
+impl<S: Queryable> RuleQuery for EngineQuery<S> {
+    fn instant(&self, expr: &Expr, at: Timestamp) -> Result<Vec<InstantSample>, RuleError> {
+        let engine = self.engine.read().unwrap_or_else(PoisonError::into_inner).clone();
+        let outcome = engine.instant_expr(&*self.storage, expr, at, &QueryOptions::default(), &self.control);
+        match outcome.result? {
+            QueryValue::Vector(samples) => Ok(samples),
+            QueryValue::Scalar { timestamp_ms, value } => Ok(vec![InstantSample {
+                labels: LabelSet::empty(),
+                timestamp_ms,
+                value: SampleValue::Float(value),
+            }]),
+            QueryValue::String { .. } | QueryValue::Matrix(_) => Err(RuleError::NotAVector),
+        }
+    }
+
+    fn stop(&self) {
+        self.control.stop(StopReason::Shutdown);
+    }
+}
