@@ -2,11 +2,13 @@
 
 use std::time::Duration;
 
+use ferula_model::relabel::Rule;
+
 use crate::discovery::DiscoveryConfigs;
 use crate::error::Problem;
-use crate::global::ValidationScheme;
+use crate::global::{GlobalConfig, ValidationScheme};
 use crate::http_client::HttpClientConfig;
-use crate::relabel::{RelabelConfig, check_rules, no_null_rules};
+use crate::relabel::{RelabelConfig, check_rules, compiled, no_null_rules};
 use crate::scalars::{Secret, choice, secs};
 use crate::section::section;
 
@@ -78,6 +80,11 @@ impl AlertingConfig {
 }
 
 impl AlertmanagerConfig {
+    /// Rules for the addresses of these Alertmanagers.
+    pub fn target_rules(&self, global: &GlobalConfig) -> Vec<Rule> {
+        compiled(&self.relabel_configs, &global.metric_name_validation_scheme)
+    }
+
     fn check(&mut self) -> Result<(), Problem> {
         self.http.check()?;
         let http_auth =

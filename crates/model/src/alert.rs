@@ -98,6 +98,8 @@ pub struct Alert {
     pub starts_at: Option<UnixNanos>,
     /// When it was resolved, or until when it holds if nothing more is heard.
     pub ends_at: Option<UnixNanos>,
+    /// Whether it is over; `ends_at` is when.
+    pub resolved: bool,
     /// A link to the expression.
     pub generator_url: Arc<str>,
 }

@@ -218,6 +218,7 @@ impl Alerting {
                     annotations: alert.annotations.clone(),
                     starts_at: alert.fired_at,
                     ends_at: Some(alert.resolved_at.unwrap_or(valid_until)),
+                    resolved: alert.resolved_at.is_some(),
                     generator_url: sending.generator_url.clone(),
                 });
             }

@@ -1,0 +1,103 @@
+//! From discovered targets to the addresses of Alertmanagers.
+
+use ferula_config::alerting::AlertmanagerConfig;
+use ferula_discovery::TargetGroup;
+use ferula_model::LabelSet;
+use ferula_model::relabel::{Rule, process};
+use ferula_telemetry::error;
+
+const ADDRESS: &str = "__address__";
+const SCHEME: &str = "__scheme__";
+const PATH: &str = "__alerts_path__";
+
+/// Addresses that get alerts, and those that relabelling dropped; each once, in the order found.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Found {
+    pub active: Vec<String>,
+    pub dropped: Vec<String>,
+}
+
+impl Found {
+    /// Looks through the groups of one section.
+    pub fn of_groups<'g>(
+        config: &AlertmanagerConfig,
+        rules: &[Rule],
+        groups: impl IntoIterator<Item = &'g TargetGroup>,
+    ) -> Self {
+        let mut found = Found::default();
+        for group in groups {
+            for target in &group.targets {
+                found.add(config, rules, group, target);
+            }
+        }
+        found
+    }
+
+    fn add(&mut self, config: &AlertmanagerConfig, rules: &[Rule], group: &TargetGroup, target: &LabelSet) {
+        let mut labels = target.to_builder();
+        labels.set(SCHEME, &config.scheme);
+        labels.set(PATH, &push_path(&config.path_prefix, config.api_version.as_str()));
+        for (name, value) in group.labels.iter().filter(|(name, _)| target.get(name).is_none()) {
+            labels.set(name, value);
+        }
+        let before = labels.finish();
+        let list = if process(rules, &mut labels) {
+            let address = labels.value(ADDRESS);
+            if address.contains('/') {
+                let quoted = ferula_model::number::go_quote(address);
+                let text = "Creating discovered Alertmanagers failed";
+                error!(text, err = format!("{quoted} is not a valid hostname"));
+                return;
+            }
+            (&mut self.active, address_of(&labels.finish()))
+        } else {
+            (&mut self.dropped, address_of(&before))
+        };
+        if !list.0.contains(&list.1) {
+            list.0.push(list.1);
+        }
+    }
+}
+
+fn address_of(labels: &LabelSet) -> String {
+    format!("{}://{}{}", labels.value(SCHEME), labels.value(ADDRESS), labels.value(PATH))
+}
+
+/// `/prefix/api/v2/alerts`, without doubled slashes.
+fn push_path(prefix: &str, version: &str) -> String {
+    let mut path = String::new();
+    for part in prefix.split('/').filter(|part| !part.is_empty()) {
+        path.push('/');
+        path.push_str(part);
+    }
+    format!("{path}/api/{version}/alerts")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use ferula_config::Config;
+
+    use super::*;
+
+    #[test]
+    fn addresses_are_made_relabelled_and_told_apart() {
+        let text = "alerting: {alertmanagers: [{path_prefix: /am/, scheme: https, relabel_configs: [
+            {source_labels: [__address__], regex: 'old:.*', action: drop},
+            {source_labels: [zone], regex: '(.+)', target_label: __address__, replacement: '$1:9'}]}]}";
+        let config = Config::parse(text).unwrap();
+        let section = &config.alerting.alertmanagers[0];
+        let rules = section.target_rules(&config.global);
+        let group = |addresses: &[&str], labels: &[(&str, &str)]| {
+            let addresses: Vec<String> = addresses.iter().map(|a| (*a).to_owned()).collect();
+            let labels: BTreeMap<String, String> =
+                labels.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned())).collect();
+            TargetGroup::new("0".into(), &addresses, &labels)
+        };
+        let groups = [group(&["a:1", "a:1", "old:1", "http://x"], &[]), group(&["b:1"], &[("zone", "z")])];
+        let found = Found::of_groups(section, &rules, &groups);
+        assert_eq!(found.active, ["https://a:1/am/api/v2/alerts", "https://z:9/am/api/v2/alerts"]);
+        assert_eq!(found.dropped, ["https://old:1/am/api/v2/alerts"]);
+    }
+}

@@ -1,0 +1,289 @@
+//! Who the Alertmanagers are, and the way of every alert to each of them.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use ferula_config::Config;
+use ferula_config::alerting::AlertmanagerConfig;
+use ferula_config::discovery::DiscoveryConfigs;
+use ferula_discovery::TargetSets;
+use ferula_model::relabel::{Rule, process};
+use ferula_model::{Alert, AlertSink, LabelSet};
+use ferula_runtime::{SharedClock, Shutdown};
+use ferula_telemetry::{Registry, error, info};
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+use crate::alertmanager::Found;
+use crate::client::{ClientError, HttpClient};
+use crate::metrics::Metrics;
+use crate::send::{Sender, SenderOptions};
+
+/// What holds for the manager's whole life.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// `--alertmanager.notification-queue-capacity`
+    pub queue_capacity: usize,
+    /// `--alertmanager.notification-batch-size`
+    pub batch_size: usize,
+    /// `--alertmanager.drain-notification-queue-on-shutdown`
+    pub drain_on_shutdown: bool,
+    /// Sent as `User-Agent`.
+    pub user_agent: String,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Options {
+            queue_capacity: 10_000,
+            batch_size: 256,
+            drain_on_shutdown: true,
+            user_agent: "Prometheus/3.14.0".into(),
+        }
+    }
+}
+
+/// The Alertmanagers at one moment, for the API: the addresses that alerts are posted to.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct AlertmanagersSnapshot {
+    /// Those that get alerts.
+    pub active: Vec<String>,
+    /// Those that relabelling dropped.
+    pub dropped: Vec<String>,
+}
+
+/// Sends alerts to all Alertmanagers. Cloning gives another handle to the same manager.
+#[derive(Clone)]
+pub struct Manager(Arc<Inner>);
+
+struct Inner {
+    options: Options,
+    metrics: Metrics,
+    clock: SharedClock,
+    shutdown: Shutdown,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    external_labels: BTreeMap<String, String>,
+    rules: Vec<Rule>,
+    sets: Vec<Set>,
+}
+
+/// The Alertmanagers of one section.
+struct Set {
+    /// The name under which discovery knows it.
+    job: String,
+    config: AlertmanagerConfig,
+    client: HttpClient,
+    target_rules: Vec<Rule>,
+    alert_rules: Vec<Rule>,
+    found: Found,
+    senders: Vec<Running>,
+}
+
+struct Running {
+    sender: Arc<Sender>,
+    stop: Shutdown,
+    task: JoinHandle<()>,
+}
+
+impl Manager {
+    /// A manager without Alertmanagers.
+    pub fn new(options: Options, registry: &Registry, clock: SharedClock, shutdown: Shutdown) -> Self {
+        let metrics = Metrics::new(registry, options.queue_capacity);
+        Manager(Arc::new(Inner { options, metrics, clock, shutdown, state: Mutex::default() }))
+    }
+
+    /// The sections of a configuration by the names under which discovery is to run them.
+    pub fn discovery_jobs(config: &Config) -> Vec<(String, &DiscoveryConfigs)> {
+        let sections = config.alerting.alertmanagers.iter().enumerate();
+        sections.map(|(index, section)| (format!("config-{index}"), &section.discovery)).collect()
+    }
+
+    /// Changes to the sections of a configuration. A section that stays the same keeps its Alertmanagers and
+    /// their queues, wherever it stands now.
+    ///
+    /// # Errors
+    /// A section whose client cannot be made; nothing has changed then.
+    pub fn apply_config(&self, config: &Config) -> Result<(), ClientError> {
+        let names = &config.global.metric_name_validation_scheme;
+        let compiled = |rules| ferula_config::relabel::compiled(rules, names);
+        let mut sets = Vec::new();
+        for (index, section) in config.alerting.alertmanagers.iter().enumerate() {
+            sets.push(Set {
+                job: format!("config-{index}"),
+                config: section.clone(),
+                client: HttpClient::new(&section.http, &self.0.options.user_agent)?,
+                target_rules: section.target_rules(&config.global),
+                alert_rules: compiled(&section.alert_relabel_configs),
+                found: Found::default(),
+                senders: Vec::new(),
+            });
+        }
+        let mut state = self.0.state();
+        state.external_labels.clone_from(&config.global.external_labels.0);
+        state.rules = compiled(&config.alerting.alert_relabel_configs);
+        let mut old = std::mem::take(&mut state.sets);
+        for set in &mut sets {
+            if let Some(at) = old.iter().position(|old| old.config == set.config) {
+                let before = old.swap_remove(at);
+                (set.found, set.senders, set.client) = (before.found, before.senders, before.client);
+            }
+        }
+        state.sets = sets;
+        for gone in old.into_iter().flat_map(|set| set.senders) {
+            self.0.end(gone);
+        }
+        self.0.count(&state);
+        Ok(())
+    }
+
+    /// Follows discovery until shutdown, then sends what is left and ends.
+    pub async fn run(&self, mut targets: watch::Receiver<TargetSets>) {
+        loop {
+            let sets = targets.borrow_and_update().clone();
+            self.0.sync(&sets);
+            tokio::select! {
+                changed = targets.changed() => if changed.is_err() {
+                    self.0.shutdown.requested().await;
+                    break;
+                },
+                () = self.0.shutdown.requested() => break,
+            }
+        }
+        info!("Stopping notification manager...");
+        let senders: Vec<Running> =
+            self.0.state().sets.iter_mut().flat_map(|set| std::mem::take(&mut set.senders)).collect();
+        for running in &senders {
+            running.stop.request();
+        }
+        for running in senders {
+            if let Err(error) = running.task.await {
+                error!("Sending alerts ended badly", alertmanager = running.sender.url, err = error);
+            }
+        }
+        info!("Notification manager stopped");
+    }
+
+    /// The Alertmanagers now.
+    pub fn snapshot(&self) -> AlertmanagersSnapshot {
+        let state = self.0.state();
+        AlertmanagersSnapshot {
+            active: state.sets.iter().flat_map(|set| set.found.active.clone()).collect(),
+            dropped: state.sets.iter().flat_map(|set| set.found.dropped.clone()).collect(),
+        }
+    }
+}
+
+impl AlertSink for Manager {
+    fn send(&self, alerts: Vec<Alert>) {
+        if self.0.shutdown.is_requested() {
+            return;
+        }
+        let state = self.0.state();
+        let alerts =
+            relabelled(alerts.into_iter().map(Arc::new).collect(), &state.rules, &state.external_labels);
+        for set in &state.sets {
+            if set.senders.is_empty() {
+                continue;
+            }
+            let own = relabelled(alerts.clone(), &set.alert_rules, &BTreeMap::new());
+            if own.is_empty() {
+                continue;
+            }
+            for running in &set.senders {
+                running.sender.add(&own);
+            }
+        }
+    }
+}
+
+/// Adds labels that an alert lacks, and applies rules; alerts that a rule drops are left out.
+fn relabelled(
+    alerts: Vec<Arc<Alert>>,
+    rules: &[Rule],
+    missing: &BTreeMap<String, String>,
+) -> Vec<Arc<Alert>> {
+    if rules.is_empty() && missing.is_empty() {
+        return alerts;
+    }
+    let change = |alert: Arc<Alert>| {
+        let mut labels = alert.labels.to_builder();
+        for (name, value) in missing {
+            if alert.labels.get(name).is_none() {
+                labels.set(name, value);
+            }
+        }
+        if !process(rules, &mut labels) {
+            return None;
+        }
+        let labels: LabelSet = labels.finish();
+        Some(if labels == alert.labels { alert } else { Arc::new(Alert { labels, ..Alert::clone(&alert) }) })
+    };
+    alerts.into_iter().filter_map(change).collect()
+}
+
+impl Inner {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn count(&self, state: &State) {
+        let active: usize = state.sets.iter().map(|set| set.found.active.len()).sum();
+        self.metrics.discovered.set(active as f64);
+    }
+
+    /// Takes over what was discovered: starts senders for new addresses, ends those of addresses that are gone.
+    fn sync(self: &Arc<Self>, targets: &TargetSets) {
+        let mut state = self.state();
+        for set in &mut state.sets {
+            let Some(groups) = targets.get(&set.job) else { continue };
+            set.found = Found::of_groups(&set.config, &set.target_rules, groups.iter().map(|group| &**group));
+            let (stay, gone): (Vec<_>, Vec<_>) = std::mem::take(&mut set.senders)
+                .into_iter()
+                .partition(|running| set.found.active.contains(&running.sender.url));
+            set.senders = stay;
+            for running in gone {
+                self.end(running);
+            }
+            for url in &set.found.active {
+                if set.senders.iter().all(|running| running.sender.url != *url) {
+                    set.senders.push(self.start(set.client.clone(), url, set.config.timeout));
+                }
+            }
+        }
+        self.count(&state);
+    }
+
+    fn start(&self, client: HttpClient, url: &str, timeout: std::time::Duration) -> Running {
+        let sender = Arc::new(Sender::new(
+            url.to_owned(),
+            SenderOptions {
+                client,
+                metrics: self.metrics.of(url),
+                timeout,
+                queue_capacity: self.options.queue_capacity,
+                batch_size: self.options.batch_size.max(1),
+                clock: self.clock.clone(),
+            },
+        ));
+        // Not a child of the server's shutdown: what rules send last must still get into the queue.
+        let stop = Shutdown::new();
+        let task = tokio::spawn(sender.clone().run(stop.clone(), self.options.drain_on_shutdown));
+        Running { sender, stop, task }
+    }
+
+    /// Ends a sender whose address is gone; what waits for it is still tried once.
+    fn end(&self, running: Running) {
+        running.stop.request();
+        let metrics = self.metrics.clone();
+        tokio::spawn(async move {
+            if let Err(error) = running.task.await {
+                error!("Sending alerts ended badly", alertmanager = running.sender.url, err = error);
+            }
+            metrics.forget(&running.sender.url);
+        });
+    }
+}

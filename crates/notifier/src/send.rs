@@ -1,0 +1,177 @@
+//! The loop that empties one queue into one Alertmanager.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use ferula_model::Alert;
+use ferula_runtime::{SharedClock, Shutdown};
+use ferula_telemetry::{error, warn};
+use reqwest::StatusCode;
+use reqwest::header::{CONTENT_TYPE, HeaderValue};
+use tokio::sync::Notify;
+
+use crate::client::{ClientError, HttpClient};
+use crate::metrics::OfOne;
+use crate::payload::encode;
+use crate::queue::Queue;
+
+/// After a failure the next try waits this long…
+const RETRY_MIN: Duration = Duration::from_secs(1);
+/// … twice as long after each further one, up to this.
+const RETRY_MAX: Duration = Duration::from_secs(30);
+
+/// One Alertmanager with its queue.
+pub(crate) struct Sender {
+    pub url: String,
+    pub queue: Queue,
+    pub metrics: OfOne,
+    work: Notify,
+    client: HttpClient,
+    timeout: Duration,
+    batch_size: usize,
+    clock: SharedClock,
+}
+
+/// Why a batch did not arrive.
+enum Failure {
+    /// Another try may help.
+    Passing(String),
+    /// The Alertmanager has read it and wants none of it.
+    Refused(String),
+}
+
+/// What a sender is made of beside its address.
+pub(crate) struct SenderOptions {
+    pub client: HttpClient,
+    pub metrics: OfOne,
+    pub timeout: Duration,
+    pub queue_capacity: usize,
+    pub batch_size: usize,
+    pub clock: SharedClock,
+}
+
+impl Sender {
+    pub fn new(url: String, options: SenderOptions) -> Self {
+        Sender {
+            url,
+            queue: Queue::new(options.queue_capacity),
+            metrics: options.metrics,
+            work: Notify::new(),
+            client: options.client,
+            timeout: options.timeout,
+            batch_size: options.batch_size,
+            clock: options.clock,
+        }
+    }
+
+    /// Queues alerts. Never waits.
+    pub fn add(&self, alerts: &[Arc<Alert>]) {
+        let dropped = self.queue.add(alerts);
+        self.note_dropped(dropped);
+        self.note_length();
+        self.work.notify_one();
+    }
+
+    fn note_length(&self) {
+        self.metrics.queue_length.set(self.queue.len() as f64);
+    }
+
+    fn note_dropped(&self, count: usize) {
+        if count > 0 {
+            warn!("Alert notification queue full, dropping alerts", alertmanager = self.url, count = count);
+            self.metrics.dropped.add(count as u64);
+        }
+    }
+
+    /// Sends what comes until it is asked to stop; then what is left, if `drain` says so.
+    pub async fn run(self: Arc<Self>, stop: Shutdown, drain: bool) {
+        let mut pause = RETRY_MIN;
+        while !stop.is_requested() {
+            if self.queue.len() == 0 {
+                tokio::select! {
+                    () = self.work.notified() => {}
+                    () = stop.requested() => break,
+                }
+                continue;
+            }
+            if self.send_batch().await {
+                pause = RETRY_MIN;
+                continue;
+            }
+            tokio::select! {
+                () = self.clock.sleep(pause) => {}
+                () = stop.requested() => break,
+            }
+            pause = (pause * 2).min(RETRY_MAX);
+        }
+        // One failure ends the draining: an Alertmanager that is down must not keep the server from stopping.
+        while drain && self.queue.len() > 0 && self.send_batch().await {}
+        let left = self.queue.take(usize::MAX).len();
+        if left > 0 {
+            let text = "Alert notification queue not drained on shutdown, dropping alerts";
+            warn!(text, alertmanager = self.url, count = left);
+            self.metrics.dropped.add(left as u64);
+        }
+    }
+
+    /// Sends one batch. `false` when it was put back because another try may help.
+    async fn send_batch(&self) -> bool {
+        let batch = self.queue.take(self.batch_size);
+        let count = batch.len();
+        let began = self.clock.elapsed();
+        let result = self.post(encode(&batch)).await;
+        let took = self.clock.elapsed().saturating_sub(began);
+        let passed = match result {
+            Ok(()) => {
+                self.metrics.latency.observe_duration(took);
+                self.metrics.latency_histogram.observe_duration(took);
+                self.metrics.sent.add(count as u64);
+                true
+            }
+            Err(failure) => {
+                self.metrics.errors.add(count as u64);
+                let (reason, passing) = match failure {
+                    Failure::Passing(reason) => (reason, true),
+                    Failure::Refused(reason) => (reason, false),
+                };
+                error!("Error sending alerts", alertmanager = self.url, count = count, err = reason);
+                if passing {
+                    self.note_dropped(self.queue.put_back(batch));
+                } else {
+                    self.metrics.dropped.add(count as u64);
+                }
+                !passing
+            }
+        };
+        self.note_length();
+        passed
+    }
+
+    async fn post(&self, body: Vec<u8>) -> Result<(), Failure> {
+        let passing = |error: ClientError| Failure::Passing(error.to_string());
+        let mut request = self.client.post(&self.url).map_err(passing)?;
+        request.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        *request.body_mut() = Some(body.into());
+        let answer = async {
+            let response = self.client.send(request).await?;
+            let status = response.status();
+            // The connection can be used again once the answer is read; nobody needs what it says.
+            drop(response.bytes().await);
+            Ok::<StatusCode, ClientError>(status)
+        };
+        tokio::select! {
+            status = answer => judge(status.map_err(passing)?),
+            () = self.clock.sleep(self.timeout) => Err(Failure::Passing("context deadline exceeded".into())),
+        }
+    }
+}
+
+fn judge(status: StatusCode) -> Result<(), Failure> {
+    let text = || format!("bad response status {status}");
+    match status {
+        status if status.is_success() => Ok(()),
+        StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_MANY_REQUESTS => Err(Failure::Passing(text())),
+        status if status.is_server_error() => Err(Failure::Passing(text())),
+        _ => Err(Failure::Refused(text())),
+    }
+}
