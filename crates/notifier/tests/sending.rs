@@ -58,7 +58,11 @@ impl Fake {
     }
 }
 
-async fn serve(mut stream: TcpStream, answers: watch::Receiver<Answer>, seen: Arc<Mutex<Vec<(String, String)>>>) {
+async fn serve(
+    mut stream: TcpStream,
+    answers: watch::Receiver<Answer>,
+    seen: Arc<Mutex<Vec<(String, String)>>>,
+) {
     let mut bytes = Vec::new();
     loop {
         let (head, length) = loop {
@@ -194,9 +198,12 @@ alerting:
     let (head, body) = first.seen.lock().unwrap()[0].clone();
     assert!(head.starts_with("POST /am/api/v2/alerts HTTP/1.1\r\n"), "{head}");
     let head = head.to_lowercase();
-    for line in
-        ["authorization: basic dtpw", "x-extra: yes", "content-type: application/json", "user-agent: prometheus/3.14.0"]
-    {
+    for line in [
+        "authorization: basic dtpw",
+        "x-extra: yes",
+        "content-type: application/json",
+        "user-agent: prometheus/3.14.0",
+    ] {
         assert!(head.contains(line), "{head}");
     }
     assert!(body.contains(r#""labels":{"alertname":"A","dc":"x","job":"own"}"#), "{body}");
@@ -209,7 +216,8 @@ alerting:
 }
 
 fn one_each(addresses: &[&str]) -> String {
-    let section = |address: &&str| format!("  - {{static_configs: [{{targets: ['{address}']}}], timeout: 200ms}}\n");
+    let section =
+        |address: &&str| format!("  - {{static_configs: [{{targets: ['{address}']}}], timeout: 200ms}}\n");
     format!("alerting:\n  alertmanagers:\n{}", addresses.iter().map(section).collect::<String>())
 }
 
