@@ -78,12 +78,6 @@ pub struct Flags {
     pub query_concurrency: usize,
     /// `--query.max-samples`
     pub query_samples_max: u64,
-    /// `--scrape.adjust-timestamps`
-    pub adjust_timestamps: bool,
-    /// `--scrape.timestamp-tolerance`
-    pub timestamp_tolerance: Duration,
-    /// `--scrape.discovery-reload-interval`
-    pub discovery_reload_interval: Duration,
     /// `--enable-feature`
     pub features: FeatureSet,
     /// `--log.level`
@@ -189,9 +183,6 @@ impl Flags {
             query_timeout: values.duration("query.timeout"),
             query_concurrency: usize::try_from(values.int("query.max-concurrency")).unwrap_or(0),
             query_samples_max: u64::try_from(values.int("query.max-samples")).unwrap_or(0),
-            adjust_timestamps: values.bool("scrape.adjust-timestamps"),
-            timestamp_tolerance: values.duration("scrape.timestamp-tolerance"),
-            discovery_reload_interval: values.duration("scrape.discovery-reload-interval"),
             features,
             log_level: Level::parse(values.text("log.level")).unwrap_or(Level::Info),
             log_format: Format::parse(values.text("log.format")).unwrap_or(Format::Logfmt),

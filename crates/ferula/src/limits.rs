@@ -24,3 +24,12 @@ pub fn limit_text(key: &str) -> String {
     let mut next = || words.next().unwrap_or("unknown");
     format!("(soft={}, hard={})", next(), next())
 }
+
+/// This machine's name.
+pub fn hostname() -> String {
+    fs::read_to_string("/proc/sys/kernel/hostname")
+        .map(|name| name.trim().to_owned())
+        .ok()
+        .filter(|name| !name.is_empty())
+        .unwrap_or_else(|| "localhost".to_owned())
+}

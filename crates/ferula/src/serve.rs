@@ -43,7 +43,7 @@ pub async fn serve(flags: Flags, source: ConfigSource, config: Option<Config>) -
     let registry = Registry::new();
     let shutdown = Shutdown::new();
     let mut tasks = TaskGroup::new(shutdown.clone());
-    let agents = Arc::new(Agents::new(clock.clone(), &registry, &tasks));
+    let agents = Arc::new(Agents::default());
     let (lifecycle, requests) = mpsc::channel(1);
     let mut requests = Requests::new(requests, flags.auto_reload)?;
     let settings = settings(&flags, address);
@@ -55,7 +55,7 @@ pub async fn serve(flags: Flags, source: ConfigSource, config: Option<Config>) -
     }
     let queries = Arc::new(query_runner(&flags, &registry)?);
     let api =
-        Arc::new(Api::new(settings, registry.clone(), clock.clone(), queries, agents.targets(), lifecycle));
+        Arc::new(Api::new(settings, registry.clone(), clock.clone(), queries, agents.clone(), lifecycle));
 
     stop_at_signals(&mut tasks, &api)?;
     let web_shutdown = Shutdown::new();
@@ -68,6 +68,7 @@ pub async fn serve(flags: Flags, source: ConfigSource, config: Option<Config>) -
     let mut outcome = Ok(());
     if let Some(db) = started {
         let db = db?;
+        agents.make(&db, &clock, &registry, &tasks, flags.features.exemplars);
         let reloader = Arc::new(Reloader {
             source,
             own_address: local_address(address),
@@ -80,7 +81,7 @@ pub async fn serve(flags: Flags, source: ConfigSource, config: Option<Config>) -
             clock: clock.clone(),
         });
         reloader.reload().map_err(anyhow::Error::msg).context("error loading config")?;
-        agents.start(&mut tasks, db.clone());
+        agents.start(&mut tasks);
         maintenance::start(&mut tasks, &db, &clock);
         let serving = requests.serve(reloader, shutdown.clone());
         tasks.spawn("reload", async move {
@@ -176,7 +177,7 @@ async fn listen(addresses: &[String]) -> anyhow::Result<Vec<TcpListener>> {
 fn settings(flags: &Flags, address: SocketAddr) -> Settings {
     let external_url = flags.external_url.clone().unwrap_or_else(|| ExternalUrl {
         scheme: "http".to_owned(),
-        host: format!("{}:{}", hostname(), address.port()),
+        host: format!("{}:{}", limits::hostname(), address.port()),
         path: String::new(),
     });
     let route_prefix =
@@ -211,14 +212,6 @@ fn settings(flags: &Flags, address: SocketAddr) -> Settings {
         features: flags.features.names.clone(),
         started: OffsetDateTime::now_utc(),
     }
-}
-
-fn hostname() -> String {
-    std::fs::read_to_string("/proc/sys/kernel/hostname")
-        .map(|name| name.trim().to_owned())
-        .ok()
-        .filter(|name| !name.is_empty())
-        .unwrap_or_else(|| "localhost".to_owned())
 }
 
 fn query_runner(flags: &Flags, registry: &Registry) -> anyhow::Result<QueryRunner> {

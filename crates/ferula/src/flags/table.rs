@@ -444,8 +444,9 @@ pub const FLAGS: &[Flag] = &[
         "true",
         "Adjust scrape timestamps by up to `scrape.timestamp-tolerance` to align them to the intended schedule.",
     )
-    .hidden(),
-    flag("scrape.timestamp-tolerance", Kind::Duration, "2ms", "Timestamp tolerance.").hidden(),
+    .hidden()
+    .not_yet(),
+    flag("scrape.timestamp-tolerance", Kind::Duration, "2ms", "Timestamp tolerance.").hidden().not_yet(),
     flag(
         "alertmanager.notification-queue-capacity",
         Kind::Int,
@@ -491,7 +492,8 @@ pub const FLAGS: &[Flag] = &[
         "5s",
         "Interval used by scrape manager to throttle target groups updates.",
     )
-    .hidden(),
+    .hidden()
+    .not_yet(),
     flag(
         "enable-feature",
         Kind::List,

@@ -1,0 +1,254 @@
+//! The real binary, started on ports that the system chooses, and a target for it to scrape.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{self, Receiver};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+/// Nothing that is awaited here takes this long, even on a machine that is busy with other things.
+pub const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A running server. Dropping it kills it.
+pub struct Server {
+    child: Child,
+    /// `host:port`
+    pub address: String,
+    lines: Receiver<String>,
+    log: Arc<Mutex<Vec<String>>>,
+}
+
+impl Server {
+    /// Starts the binary in a folder and waits until it says where it is.
+    pub fn start(folder: &Path, arguments: &[&str]) -> Server {
+        let mut server = Self::spawn(folder, arguments);
+        let line = server.wait_for_line("msg=\"Ferula is up\"");
+        let address = line.split_once(" address=").map(|(_, rest)| rest.trim().to_owned());
+        server.address = address.unwrap_or_else(|| panic!("no address in {line}"));
+        server
+    }
+
+    /// Starts the binary on a free port, without waiting.
+    pub fn spawn(folder: &Path, arguments: &[&str]) -> Server {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_ferula"))
+            .current_dir(folder)
+            .arg("--web.listen-address=127.0.0.1:0")
+            .args(arguments)
+            .stderr(Stdio::piped())
+            .stdout(Stdio::null())
+            .spawn()
+            .expect("the binary starts");
+        let stderr = child.stderr.take().expect("stderr is piped");
+        let (sender, lines) = mpsc::channel();
+        let log = Arc::new(Mutex::new(Vec::new()));
+        let kept = log.clone();
+        std::thread::spawn(move || {
+            for line in BufReader::new(stderr).lines().map_while(Result::ok) {
+                kept.lock().expect("no panic while held").push(line.clone());
+                if sender.send(line).is_err() {
+                    break;
+                }
+            }
+        });
+        Server { child, address: String::new(), lines, log }
+    }
+
+    /// Everything logged so far.
+    pub fn log(&self) -> String {
+        self.log.lock().expect("no panic while held").join("\n")
+    }
+
+    /// Waits for a line of the log that contains `text`.
+    pub fn wait_for_line(&self, text: &str) -> String {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let left = deadline.saturating_duration_since(Instant::now());
+            match self.lines.recv_timeout(left) {
+                Ok(line) if line.contains(text) => return line,
+                Ok(_) => {}
+                Err(error) => panic!("no line with {text:?} ({error}) in\n{}", self.log()),
+            }
+        }
+    }
+
+    /// `kill -9`, and waits until it is gone.
+    pub fn kill(mut self) {
+        self.child.kill().expect("the process can be killed");
+        self.child.wait().expect("the process ends");
+    }
+
+    /// Sends a signal by its name.
+    pub fn signal(&self, name: &str) {
+        let status = Command::new("kill").args([&format!("-{name}"), &self.child.id().to_string()]).status();
+        assert!(status.expect("kill runs").success());
+    }
+
+    /// Waits for the end, and returns the exit code.
+    pub fn exit_code(&mut self) -> Option<i32> {
+        let deadline = Instant::now() + PATIENCE;
+        while Instant::now() < deadline {
+            if let Some(status) = self.child.try_wait().expect("the process can be asked") {
+                return status.code();
+            }
+            std::thread::yield_now();
+        }
+        panic!("the process does not end:\n{}", self.log());
+    }
+
+    /// GET; status and body.
+    pub fn get(&self, path: &str) -> (u16, String) {
+        self.try_get(path).unwrap_or_else(|error| panic!("GET {path}: {error}\n{}", self.log()))
+    }
+
+    /// GET that may fail because the server is gone.
+    pub fn try_get(&self, path: &str) -> std::io::Result<(u16, String)> {
+        self.request("GET", path, "", b"")
+    }
+
+    /// A request in HTTP/1.0, so that the body ends with the connection.
+    pub fn request(
+        &self,
+        method: &str,
+        path: &str,
+        content_type: &str,
+        body: &[u8],
+    ) -> std::io::Result<(u16, String)> {
+        let mut stream = TcpStream::connect(&self.address)?;
+        stream.set_read_timeout(Some(PATIENCE))?;
+        let head = format!(
+            "{method} {path} HTTP/1.0\r\nHost: test\r\nContent-Type: {content_type}\r\nContent-Length: {}\r\n\r\n",
+            body.len()
+        );
+        stream.write_all(head.as_bytes())?;
+        stream.write_all(body)?;
+        let mut answer = Vec::new();
+        stream.read_to_end(&mut answer)?;
+        let text = String::from_utf8_lossy(&answer);
+        let broken = || std::io::Error::other(format!("no HTTP answer: {text}"));
+        let (head, body) = text.split_once("\r\n\r\n").ok_or_else(broken)?;
+        let status = head.split(' ').nth(1).and_then(|code| code.parse().ok()).ok_or_else(broken)?;
+        Ok((status, body.to_owned()))
+    }
+
+    /// `data` of a query's good answer.
+    pub fn try_query(&self, query: &str) -> std::io::Result<serde_json::Value> {
+        let (status, body) = self.try_get(&format!("/api/v1/query?query={}", escape(query)))?;
+        let answer: serde_json::Value = serde_json::from_str(&body).map_err(std::io::Error::other)?;
+        if status != 200 {
+            return Err(std::io::Error::other(body));
+        }
+        Ok(answer["data"]["result"].clone())
+    }
+
+    /// Asks a query again and again until `done` finds what it wants in the result.
+    pub fn await_query<T>(&self, query: &str, done: impl Fn(&serde_json::Value) -> Option<T>) -> T {
+        let deadline = Instant::now() + PATIENCE;
+        let mut last = serde_json::Value::Null;
+        while Instant::now() < deadline {
+            last = self.try_query(query).unwrap_or_else(|error| panic!("{query}: {error}\n{}", self.log()));
+            if let Some(found) = done(&last) {
+                return found;
+            }
+            std::thread::yield_now();
+        }
+        panic!("{query} never came to what was wanted; last {last}\n{}", self.log());
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // It may have ended already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Percent-encodes everything but letters and digits.
+pub fn escape(text: &str) -> String {
+    text.bytes()
+        .map(
+            |byte| {
+                if byte.is_ascii_alphanumeric() {
+                    char::from(byte).to_string()
+                } else {
+                    format!("%{byte:02X}")
+                }
+            },
+        )
+        .collect()
+}
+
+/// A target whose page changes with every scrape.
+pub struct Target {
+    /// `host:port`
+    pub address: String,
+    scrapes: Arc<AtomicU64>,
+}
+
+impl Target {
+    /// Starts a target; `page` makes the page of the n-th scrape.
+    pub fn start(page: impl Fn(u64) -> String + Send + 'static) -> Target {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+        let address = listener.local_addr().expect("bound").to_string();
+        let scrapes = Arc::new(AtomicU64::new(0));
+        let counter = scrapes.clone();
+        std::thread::spawn(move || {
+            for stream in listener.incoming().map_while(Result::ok) {
+                let n = counter.fetch_add(1, Ordering::SeqCst) + 1;
+                // A scraper that was killed in the middle is no matter.
+                let _ = answer(stream, &page(n));
+            }
+        });
+        Target { address, scrapes }
+    }
+
+    /// How often it was scraped.
+    pub fn scrapes(&self) -> u64 {
+        self.scrapes.load(Ordering::SeqCst)
+    }
+}
+
+fn answer(stream: TcpStream, page: &str) -> std::io::Result<()> {
+    stream.set_read_timeout(Some(PATIENCE))?;
+    let mut reader = BufReader::new(stream);
+    let mut line = String::new();
+    while reader.read_line(&mut line)? > 2 {
+        line.clear();
+    }
+    let head = format!(
+        "HTTP/1.1 200 OK\r\nContent-Type: text/plain; version=0.0.4\r\nContent-Length: {}\r\nConnection: close\r\n\r\n",
+        page.len()
+    );
+    let mut stream = reader.into_inner();
+    stream.write_all(head.as_bytes())?;
+    stream.write_all(page.as_bytes())
+}
+
+/// A small random number generator, so that a failure can be repeated from its seed.
+pub struct Random(u64);
+
+impl Random {
+    /// A generator; the seed is taken from `FERULA_SEED`, or else from the clock, and printed.
+    pub fn new() -> Self {
+        let seed =
+            std::env::var("FERULA_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or_else(|| {
+                std::time::SystemTime::now()
+                    .duration_since(std::time::UNIX_EPOCH)
+                    .map_or(1, |now| now.subsec_nanos().into())
+            });
+        eprintln!("FERULA_SEED={seed}");
+        Random(seed)
+    }
+
+    /// A number below `bound`.
+    pub fn below(&mut self, bound: u64) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        (z ^ (z >> 31)) % bound
+    }
+}

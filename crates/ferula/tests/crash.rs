@@ -1,0 +1,83 @@
+//! The real binary is killed in the middle of ingestion, again and again, and must still have every sample that a query
+//! had shown. What was shown is kept here, outside of the process.
+
+mod common;
+
+use std::collections::BTreeMap;
+
+use common::{Random, Server, Target, escape};
+
+/// Time and value of every sample that was shown, by series.
+type Shown = BTreeMap<String, BTreeMap<String, String>>;
+
+const ROUNDS: u64 = 12;
+const SERIES: u64 = 20;
+
+/// Asks for all samples of the fixture. `None` when the server is gone.
+fn ask(server: &Server) -> Option<Shown> {
+    let (status, body) =
+        server.try_get(&format!("/api/v1/query?query={}", escape("fixture_total[1h]"))).ok()?;
+    assert_eq!(status, 200, "{body}\n{}", server.log());
+    let answer: serde_json::Value = serde_json::from_str(&body).expect("JSON");
+    let mut shown = Shown::new();
+    for series in answer["data"]["result"].as_array().expect("a list") {
+        let samples = shown.entry(series["metric"].to_string()).or_default();
+        for sample in series["values"].as_array().expect("a list") {
+            samples.insert(sample[0].to_string(), sample[1].to_string());
+        }
+    }
+    Some(shown)
+}
+
+/// Every sample of `kept` must be in `now`.
+fn nothing_is_missing(kept: &Shown, now: &Shown, round: u64, log: &str) {
+    for (series, samples) in kept {
+        for (at, value) in samples {
+            let found = now.get(series).and_then(|samples| samples.get(at));
+            assert_eq!(
+                found,
+                Some(value),
+                "round {round}: {series} at {at} was shown before the kill\n{log}"
+            );
+        }
+    }
+}
+
+#[test]
+fn what_a_query_showed_survives_kill_9() {
+    let mut random = Random::new();
+    let folder = tempfile::tempdir().expect("a folder for the test");
+    let target = Target::start(|n| {
+        let lines =
+            (0..SERIES).map(|series| format!("fixture_total{{series=\"{series}\"}} {}\n", n * series));
+        // A series that is new with every scrape, so that series records are in flight too.
+        lines.chain([format!("fixture_total{{scrape=\"{n}\"}} {n}\n")]).collect()
+    });
+    let config = format!(
+        "scrape_configs:\n- job_name: fixture\n  scrape_interval: 20ms\n  scrape_timeout: 20ms\n  static_configs:\n  - targets: ['{}']\n",
+        target.address
+    );
+    std::fs::write(folder.path().join("prometheus.yml"), config).expect("written");
+    let mut kept = Shown::new();
+    for round in 0..ROUNDS {
+        let server = Server::start(folder.path(), &[]);
+        let first = ask(&server).expect("the server answers");
+        nothing_is_missing(&kept, &first, round, &server.log());
+        // Ask until some random number of new scrapes was shown, then kill at once.
+        let goal = target.scrapes() + 1 + random.below(25);
+        while target.scrapes() < goal {
+            if let Some(shown) = ask(&server) {
+                for (series, samples) in shown {
+                    kept.entry(series).or_default().extend(samples);
+                }
+            }
+        }
+        server.kill();
+    }
+    let server = Server::start(folder.path(), &[]);
+    let last = ask(&server).expect("the server answers");
+    nothing_is_missing(&kept, &last, ROUNDS, &server.log());
+    let samples: usize = kept.values().map(BTreeMap::len).sum();
+    assert!(samples as u64 > ROUNDS * SERIES, "only {samples} samples were shown");
+    eprintln!("{samples} samples of {} series shown before {ROUNDS} kills, all found", kept.len());
+}

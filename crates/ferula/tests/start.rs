@@ -1,0 +1,144 @@
+//! The first minute of a user: start, exit codes, signals, reload, the page.
+
+mod common;
+
+use std::process::{Command, Output};
+
+use common::{Server, Target};
+
+fn run(arguments: &[&str]) -> Output {
+    let folder = tempfile::tempdir().expect("a folder for the test");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_ferula"));
+    command.current_dir(folder.path()).args(arguments).output().expect("the binary runs")
+}
+
+fn code_and_stderr(arguments: &[&str]) -> (Option<i32>, String) {
+    let output = run(arguments);
+    (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
+}
+
+#[test]
+fn exit_codes_and_texts_are_those_of_prometheus() {
+    for (arguments, code, text) in [
+        (
+            &["--no-such-flag"][..],
+            2,
+            "Error parsing command line arguments: unknown long flag '--no-such-flag'",
+        ),
+        (
+            &["--query.timeout=x"],
+            2,
+            "Error parsing command line arguments: not a valid duration string: \"x\"",
+        ),
+        (&["--config.file=missing.yml"], 2, "err=\"open missing.yml: no such file or directory\""),
+        (&["--agent", "--query.timeout=1m"], 3, "The following flag(s) can not be used in agent mode:"),
+        (&["--web.external-url='x"], 2, "URL must not begin or end with quotes"),
+        (&["--agent"], 1, "not supported yet: --agent"),
+    ] {
+        let (got, stderr) = code_and_stderr(arguments);
+        assert!(got == Some(code) && stderr.contains(text), "{arguments:?}: {got:?}\n{stderr}");
+    }
+}
+
+#[test]
+fn version_and_help_go_to_standard_output() {
+    let version = run(&["--version"]);
+    assert!(version.status.success());
+    assert!(String::from_utf8_lossy(&version.stdout).starts_with("prometheus, version 3."));
+    let help = run(&["--help"]);
+    assert!(
+        help.status.success() && String::from_utf8_lossy(&help.stdout).contains("--storage.tsdb.path=data/")
+    );
+}
+
+#[test]
+fn a_broken_configuration_is_named_with_its_line() {
+    let folder = tempfile::tempdir().expect("a folder for the test");
+    std::fs::write(folder.path().join("prometheus.yml"), "global:\n  scrape_interva: 15s\n")
+        .expect("written");
+    let mut server = Server::spawn(folder.path(), &[]);
+    assert_eq!(server.exit_code(), Some(2));
+    let line = server.wait_for_line("Error loading config");
+    assert!(line.contains("field scrape_interva not found"), "{line}");
+}
+
+#[test]
+fn without_a_configuration_it_scrapes_itself() {
+    let folder = tempfile::tempdir().expect("a folder for the test");
+    let mut server = Server::spawn(folder.path(), &[]);
+    server.wait_for_line("embedded configuration");
+    let line = server.wait_for_line("msg=\"Ferula is up\"");
+    assert!(line.contains(" data=") && line.contains("/api/v1/query?query=up"), "{line}");
+    server.address = line.split_once(" address=").expect("an address").1.trim().to_owned();
+    assert_eq!(server.get("/-/ready").0, 200);
+    let (status, page) = server.get("/");
+    assert!(status == 200 && page.contains("/metrics"), "{page}");
+    let up = server.await_query("up", |result| Some(result[0]["value"][1].as_str()?.to_owned()));
+    assert_eq!(up, "1");
+    assert!(folder.path().join("data/wal").is_dir());
+    server.signal("TERM");
+    assert_eq!(server.exit_code(), Some(0));
+    server.wait_for_line("See you next time!");
+}
+
+#[test]
+fn a_taken_port_names_the_flag() {
+    let folder = tempfile::tempdir().expect("a folder for the test");
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let address = taken.local_addr().expect("bound").to_string();
+    let mut server = Server::spawn(folder.path(), &[&format!("--web.listen-address={address}")]);
+    assert_eq!(server.exit_code(), Some(1));
+    assert!(server.wait_for_line("Fatal error").contains("--web.listen-address"));
+}
+
+#[test]
+fn a_second_server_on_the_same_data_is_refused() {
+    let folder = tempfile::tempdir().expect("a folder for the test");
+    let _first = Server::start(folder.path(), &[]);
+    let mut second = Server::spawn(folder.path(), &[]);
+    assert_eq!(second.exit_code(), Some(1));
+    assert!(second.wait_for_line("Fatal error").contains("lock"));
+}
+
+#[test]
+fn reload_takes_a_good_configuration_and_keeps_the_old_one_when_it_is_broken() {
+    let folder = tempfile::tempdir().expect("a folder for the test");
+    let target = Target::start(|n| format!("fixture {n}\n"));
+    let file = folder.path().join("prometheus.yml");
+    let config = |job: &str| {
+        format!(
+            "scrape_configs:\n- job_name: {job}\n  scrape_interval: 50ms\n  scrape_timeout: 50ms\n  static_configs:\n  - targets: ['{}']\n",
+            target.address
+        )
+    };
+    std::fs::write(&file, config("first")).expect("written");
+    let server = Server::start(folder.path(), &["--web.enable-lifecycle"]);
+    server.await_query("fixture{job=\"first\"}", |result| result.get(0).map(|_| ()));
+
+    std::fs::write(&file, "scrape_configs: 7\n").expect("written");
+    let (status, body) = server.request("POST", "/-/reload", "", b"").expect("answered");
+    assert!(
+        status == 500 && body.starts_with("failed to reload config: couldn't load configuration"),
+        "{body}"
+    );
+    assert!(server.get("/api/v1/status/config").1.contains("job_name: first"));
+    let (_, metrics) = server.get("/metrics");
+    assert!(metrics.contains("\nprometheus_config_last_reload_successful 0\n"));
+
+    std::fs::write(&file, config("second")).expect("written");
+    server.signal("HUP");
+    server.wait_for_line("Completed loading of configuration file");
+    server.await_query("fixture{job=\"second\"}", |result| result.get(0).map(|_| ()));
+    // The old job's series have ended.
+    server.await_query("fixture{job=\"first\"}", |result| result.as_array()?.is_empty().then_some(()));
+    assert!(server.get("/metrics").1.contains("\nprometheus_config_last_reload_successful 1\n"));
+}
+
+#[test]
+fn quit_ends_the_program() {
+    let folder = tempfile::tempdir().expect("a folder for the test");
+    let mut server = Server::start(folder.path(), &["--web.enable-lifecycle"]);
+    let (status, body) = server.request("PUT", "/-/quit", "", b"").expect("answered");
+    assert_eq!((status, body.as_str()), (200, "Requesting termination... Goodbye!"));
+    assert_eq!(server.exit_code(), Some(0));
+}
