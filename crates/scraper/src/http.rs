@@ -534,26 +534,4 @@ fn base64(bytes: &[u8]) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn base64_is_padded() {
-        for (plain, encoded) in
-            [("", ""), ("f", "Zg=="), ("fo", "Zm8="), ("foo", "Zm9v"), ("user:pass", "dXNlcjpwYXNz")]
-        {
-            assert_eq!(base64(plain.as_bytes()), encoded);
-        }
-    }
-
-    #[test]
-    fn statuses_look_like_gos() {
-        assert_eq!(status_text(StatusCode::NOT_FOUND), "404 Not Found");
-        assert_eq!(status_text(StatusCode::from_u16(599).expect("a status")), "599");
-    }
-
-    #[test]
-    fn texts_of_the_operating_system_look_like_gos() {
-        assert_eq!(io_text(&io::Error::from_raw_os_error(111)), "connection refused");
-    }
-}
+mod tests;
