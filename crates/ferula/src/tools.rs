@@ -5,6 +5,7 @@
 
 mod promql;
 mod test;
+mod tsdb;
 
 use std::process::ExitCode;
 
@@ -19,7 +20,7 @@ pub struct Tool {
 }
 
 /// All commands, in the order of the help text.
-pub const TOOLS: &[Tool] = &[test::TOOL];
+pub const TOOLS: &[Tool] = &[test::TOOL, tsdb::TOOL];
 
 /// The command of this name.
 pub fn find(name: &str) -> Option<&'static Tool> {
