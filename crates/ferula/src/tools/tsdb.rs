@@ -15,9 +15,7 @@ use ferula_tsdb::block::{Block, BlockMeta, Ulid, block_dirs};
 use ferula_tsdb::compact::{BlockSource, SeriesSource};
 use ferula_tsdb::disk::{Disk, RealDisk};
 use ferula_tsdb::retention::replaced;
-use ferula_tsdb::tools::{
-    AnalyzeOptions, DumpFormat, DumpOptions, ListedBlock, analyze, dump, list, verify,
-};
+use ferula_tsdb::tools::{AnalyzeOptions, DumpFormat, DumpOptions, ListedBlock, analyze, dump, list, verify};
 
 use self::args::Args;
 use super::Tool;
@@ -85,8 +83,7 @@ fn disk() -> Arc<dyn Disk> {
 
 /// Opens all blocks of a data directory, oldest first. What others were made of is left out.
 fn open_blocks(disk: &Arc<dyn Disk>, dir: &Path) -> Result<Vec<Block>> {
-    std::fs::metadata(dir)
-        .with_context(|| format!("opening the db dir: stat {}", dir.display()))?;
+    std::fs::metadata(dir).with_context(|| format!("opening the db dir: stat {}", dir.display()))?;
     let mut metas: Vec<(PathBuf, BlockMeta)> = Vec::new();
     for block in block_dirs(&**disk, dir)? {
         match BlockMeta::read(&**disk, &block) {
@@ -108,8 +105,7 @@ fn open_blocks(disk: &Arc<dyn Disk>, dir: &Path) -> Result<Vec<Block>> {
 
 /// Opens the block of this name, or the newest by name.
 fn open_block(disk: &Arc<dyn Disk>, dir: &Path, name: Option<&str>) -> Result<Block> {
-    std::fs::metadata(dir)
-        .with_context(|| format!("opening the db dir: stat {}", dir.display()))?;
+    std::fs::metadata(dir).with_context(|| format!("opening the db dir: stat {}", dir.display()))?;
     let path = match name {
         Some(name) if name.parse::<Ulid>().is_ok() && dir.join(name).is_dir() => dir.join(name),
         Some(name) => bail!("invalid block ID {name}"),
@@ -122,19 +118,15 @@ fn run_list(arguments: &[String], out: &mut dyn Write) -> Result<()> {
     let args = Args::parse(arguments, &["human-readable"], &[], 1)?;
     let blocks = open_blocks(&disk(), Path::new(args.positional(0).unwrap_or(DATA_DIR)))?;
     let metas: Vec<_> = blocks.iter().map(Block::meta).collect();
-    let rows: Vec<_> = blocks
-        .iter()
-        .zip(&metas)
-        .map(|(block, meta)| ListedBlock { meta, bytes: block.bytes() })
-        .collect();
+    let rows: Vec<_> =
+        blocks.iter().zip(&metas).map(|(block, meta)| ListedBlock { meta, bytes: block.bytes() }).collect();
     Ok(list(&rows, true, args.has("human-readable"), out)?)
 }
 
 fn run_analyze(arguments: &[String], out: &mut dyn Write) -> Result<()> {
     let args = Args::parse(arguments, &["extended"], &["limit", "match"], 2)?;
     let matcher_text = args.last("match").unwrap_or_default().to_owned();
-    let matchers =
-        if matcher_text.is_empty() { Vec::new() } else { parse_metric_selector(&matcher_text)? };
+    let matchers = if matcher_text.is_empty() { Vec::new() } else { parse_metric_selector(&matcher_text)? };
     let limit = args.number("limit", 20)?;
     let dir = Path::new(args.positional(0).unwrap_or(DATA_DIR));
     let block = open_block(&disk(), dir, args.positional(1))?;
@@ -206,8 +198,10 @@ fn run_verify(arguments: &[String], out: &mut dyn Write) -> Result<()> {
     for block in &blocks {
         let verified = verify(block)?;
         let stats = verified.stats;
-        let counts =
-            format!("{} series, {} chunks, {} samples", stats.num_series, stats.num_chunks, stats.num_samples);
+        let counts = format!(
+            "{} series, {} chunks, {} samples",
+            stats.num_series, stats.num_chunks, stats.num_samples
+        );
         if verified.problems.is_empty() {
             writeln!(out, "{} ok: {counts}", block.meta().ulid)?;
             continue;

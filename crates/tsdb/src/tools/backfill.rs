@@ -74,19 +74,22 @@ impl Backfill {
     /// # Errors
     /// When its series has a newer sample, or another value at this time.
     pub fn append(&mut self, labels: &LabelSet, timestamp: i64, value: f64) -> Result<(), AppendError> {
-        let range = self.range.get_or_insert((timestamp, timestamp));
         let commit = self.commit;
+        let mut taken = true;
         match self.series.get_mut(labels) {
             Some(series) => {
                 series.check(timestamp, value, commit)?;
-                series.push(timestamp, value, commit, self.chunk_range_ms);
+                taken = series.push(timestamp, value, commit, self.chunk_range_ms);
             }
             None => {
                 let series = Series::begin(timestamp, value, commit, self.chunk_range_ms);
                 self.series.insert(labels.clone(), series);
             }
         }
-        *range = (range.0.min(timestamp), range.1.max(timestamp));
+        if taken {
+            let (min, max) = self.range.unwrap_or((timestamp, timestamp));
+            self.range = Some((min.min(timestamp), max.max(timestamp)));
+        }
         self.uncommitted += 1;
         if self.uncommitted == SAMPLES_PER_COMMIT {
             self.commit += 1;
@@ -142,9 +145,10 @@ impl Series {
         }
     }
 
-    fn push(&mut self, timestamp: i64, value: f64, commit: u32, range: i64) {
+    /// Whether the sample was newer than the last one; others are left out.
+    fn push(&mut self, timestamp: i64, value: f64, commit: u32, range: i64) -> bool {
         if timestamp <= self.last.0 {
-            return;
+            return false;
         }
         let samples = self.open.writer().len();
         if samples == SAMPLES_PER_CHUNK / 4 {
@@ -158,6 +162,7 @@ impl Series {
         }
         self.open.push(timestamp, value);
         self.last = (timestamp, value, commit);
+        true
     }
 }
 

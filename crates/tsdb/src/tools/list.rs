@@ -83,7 +83,7 @@ fn binary_bytes(mut bytes: u64) -> String {
     }
     let mut text = String::new();
     for unit in ["B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"] {
-        if bytes % 1024 != 0 {
+        if !bytes.is_multiple_of(1024) {
             text.insert_str(0, &format!("{}{unit}", bytes % 1024));
         }
         bytes /= 1024;

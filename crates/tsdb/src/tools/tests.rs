@@ -167,7 +167,7 @@ fn late_samples_are_left_out_in_a_commit_and_refused_after_it() {
     let meta =
         backfill.write(&disk, Path::new("/d"), Ulid::new(1, 1), &options).expect("room").expect("samples");
     assert_eq!(meta.stats.num_samples, 4999);
-    assert_eq!((meta.min_time, meta.max_time), (5, 5009));
+    assert_eq!((meta.min_time, meta.max_time), (10, 5009));
 }
 
 #[test]

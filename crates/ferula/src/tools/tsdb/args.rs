@@ -104,7 +104,8 @@ mod tests {
 
     #[test]
     fn flags_come_in_all_forms_and_anywhere() {
-        let args = parse(&["-r", "dir", "--match", "a", "--match=b=c", "block", "--limit=-3"]).expect("right");
+        let args =
+            parse(&["-r", "dir", "--match", "a", "--match=b=c", "block", "--limit=-3"]).expect("right");
         assert!(args.has("human-readable") && !args.has("quiet"));
         assert_eq!((args.positional(0), args.positional(1)), (Some("dir"), Some("block")));
         assert_eq!(args.all("match"), ["a", "b=c"]);

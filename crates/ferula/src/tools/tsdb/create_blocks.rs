@@ -45,8 +45,7 @@ fn from_open_metrics(arguments: &[String], out: &mut dyn Write) -> Result<()> {
     };
     let body = std::fs::read(input).with_context(|| format!("open {input}"))?;
     std::fs::create_dir_all(dir).context("create output dir")?;
-    let printing =
-        Printing { human: args.has("human-readable"), quiet: args.has("quiet"), titles: true };
+    let printing = Printing { human: args.has("human-readable"), quiet: args.has("quiet"), titles: true };
     let range = time_range(&body).context("getting min and max timestamp")?;
     let duration = backfill_block_duration(max_duration);
     create(&body, range, duration, &labels, dir, printing, out).context("block creation")
@@ -59,11 +58,16 @@ struct Printing {
     titles: bool,
 }
 
+/// promtool's words, which do not name the line.
+fn reason(error: ferula_exposition::ParseError) -> anyhow::Error {
+    anyhow::anyhow!(error.reason)
+}
+
 /// First and last time of the samples of a page; 0 when there is none.
 fn time_range(body: &[u8]) -> Result<(i64, i64)> {
     let mut range: Option<(i64, i64)> = None;
     let mut page = PageParser::new(body, Format::OpenMetrics);
-    while let Some(entry) = page.next().context("next")? {
+    while let Some(entry) = page.next().map_err(reason).context("next")? {
         let Entry::Series(series) = entry else { continue };
         let t = series.timestamp.context("expected timestamp for series got none")?;
         range = Some(range.map_or((t, t), |(min, max)| (min.min(t), max.max(t))));
@@ -109,7 +113,7 @@ fn collect(
     let mut next = i64::MAX;
     let mut scratch = LabelScratch::new();
     let mut page = PageParser::new(body, Format::OpenMetrics);
-    while let Some(entry) = page.next().context("parse")? {
+    while let Some(entry) = page.next().map_err(reason).context("parse")? {
         let Entry::Series(series) = entry else { continue };
         let t = series.timestamp.context("expected timestamp for series, got none")?;
         if t >= end {

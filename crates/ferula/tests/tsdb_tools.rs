@@ -1,0 +1,87 @@
+//! `ferula tsdb …` as a process, on the blocks in `testdata/tsdb`.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+fn testdata(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../testdata/tsdb").join(name)
+}
+
+fn run(arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_ferula"))
+        .arg("tsdb")
+        .args(arguments)
+        .output()
+        .expect("the program starts")
+}
+
+fn stdout(arguments: &[&str]) -> String {
+    let output = run(arguments);
+    assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).expect("text")
+}
+
+fn failure(arguments: &[&str]) -> String {
+    let output = run(arguments);
+    assert_eq!(output.status.code(), Some(1), "{arguments:?}");
+    String::from_utf8(output.stderr).expect("text")
+}
+
+fn text(path: &Path) -> &str {
+    path.to_str().expect("a path in UTF-8")
+}
+
+#[test]
+fn list_analyze_and_dump_print_what_promtool_prints() {
+    let golden = |name: &str| std::fs::read_to_string(testdata(name)).expect("the golden file is there");
+    let dir = testdata("");
+    let dir = text(&dir);
+    assert_eq!(stdout(&["list", dir]), golden("list.txt"));
+    assert_eq!(stdout(&["list", "-r", dir]), golden("list-human.txt"));
+    let first = "01M7X7DXY4M5SDMGGQAFJMF32B";
+    assert_eq!(stdout(&["analyze", "--extended", dir, first]), golden("analyze-1.txt"));
+    assert_eq!(
+        stdout(&["analyze", dir, "--extended"]),
+        golden("analyze-2.txt"),
+        "the last block is the default"
+    );
+    let some =
+        ["--min-time=1600005600000", "--max-time", "1600005645000", "--match=up", "--match={room=\"küche\"}"];
+    assert_eq!(stdout(&[&["dump", dir][..], &some].concat()), golden("dump-some.txt"));
+    assert_eq!(stdout(&[&["dump-openmetrics", dir][..], &some].concat()), golden("dump-openmetrics.txt"));
+    assert_eq!(stdout(&["dump", "--format=seriesjson", dir]), golden("dump-series.txt"));
+    assert!(stdout(&["verify", dir]).contains("01M7X7DXY4M5SDMGGQAFJMF32B ok: 9 series"));
+}
+
+#[test]
+fn blocks_from_a_page_hold_its_samples() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let (page, data) = (dir.path().join("page"), dir.path().join("data"));
+    std::fs::write(&page, "# TYPE m gauge\nm{a=\"x\"} 1 0\nm{a=\"y\"} 2.5 10\nm{a=\"x\"} 3 20000\n# EOF\n")
+        .expect("room");
+    let made = stdout(&["create-blocks-from", "openmetrics", "--label=from=test", text(&page), text(&data)]);
+    assert_eq!(made.lines().count(), 3, "titles and two blocks: {made}");
+    let dumped = stdout(&["dump", text(&data)]);
+    assert_eq!(
+        dumped,
+        "{__name__=\"m\", a=\"x\", from=\"test\"} 1 0\n\
+         {__name__=\"m\", a=\"x\", from=\"test\"} 3 20000000\n\
+         {__name__=\"m\", a=\"y\", from=\"test\"} 2.5 10000\n"
+    );
+    std::fs::write(&page, "m 1\n# EOF\n").expect("room");
+    let why = failure(&["create-blocks-from", "openmetrics", text(&page), text(&data)]);
+    assert_eq!(why, "getting min and max timestamp: expected timestamp for series got none\n");
+}
+
+#[test]
+fn what_cannot_be_done_is_told() {
+    let dir = testdata("");
+    assert_eq!(failure(&["analyze", text(&dir), "nope"]), "invalid block ID nope\n");
+    assert!(failure(&["list", "/no/such/folder"]).starts_with("opening the db dir: stat /no/such/folder"));
+    assert_eq!(
+        failure(&["analyze", text(&testdata("merged/01M7X7ZS0G7ZTK5AYD8ZX3BHG1"))]),
+        "no blocks found\n"
+    );
+    assert_eq!(failure(&["list", "--nope"]), "unknown long flag '--nope'\n");
+    assert!(failure(&["nope"]).starts_with("unknown command \"nope\""));
+}
