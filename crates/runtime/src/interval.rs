@@ -32,13 +32,21 @@ impl Interval {
         }
     }
 
-    /// Waits for the next moment and returns it, in nanoseconds since the epoch.
+    /// Waits for the next moment and returns it, in nanoseconds since the epoch. When the clock is set back by more
+    /// than a period, moments begin anew.
     pub async fn tick(&mut self) -> i64 {
-        let moment = self.next_after(self.clock.unix_nanos());
+        let mut moment = self.next_after(self.clock.unix_nanos());
         loop {
-            let wait = moment.saturating_sub(self.clock.unix_nanos());
+            let now = self.clock.unix_nanos();
+            let wait = moment.saturating_sub(now);
             if wait <= 0 {
                 break;
+            }
+            if wait > self.period_nanos.saturating_mul(2) {
+                // The clock was set back: what was given out lies ahead, and nobody should wait for it.
+                self.last_nanos = None;
+                moment = self.next_after(now);
+                continue;
             }
             self.clock.sleep(Duration::from_nanos(wait.unsigned_abs())).await;
         }
@@ -85,5 +93,37 @@ mod tests {
         clock.advance(Duration::from_secs(40));
         assert_eq!(interval.tick().await, 167_000_000_000);
         turn.abort();
+    }
+
+    /// A clock that is set, and does not wait.
+    struct SetClock(std::sync::atomic::AtomicI64);
+
+    impl crate::Clock for SetClock {
+        fn unix_nanos(&self) -> i64 {
+            self.0.load(std::sync::atomic::Ordering::Relaxed)
+        }
+
+        fn elapsed(&self) -> Duration {
+            Duration::ZERO
+        }
+
+        fn sleep(&self, duration: Duration) -> crate::clock::Sleep {
+            let nanos = i64::try_from(duration.as_nanos()).expect("tests sleep for short times");
+            self.0.fetch_add(nanos, std::sync::atomic::Ordering::Relaxed);
+            Box::pin(std::future::ready(()))
+        }
+    }
+
+    #[tokio::test]
+    async fn a_clock_that_is_set_back_starts_moments_anew() {
+        const SECOND: i64 = 1_000_000_000;
+        let clock = Arc::new(SetClock((7_200 * SECOND).into()));
+        let mut interval = Interval::new(clock.clone(), Duration::from_secs(15), 0);
+        assert_eq!(interval.tick().await, 7_200 * SECOND);
+        clock.0.store(3_601 * SECOND, std::sync::atomic::Ordering::Relaxed);
+        assert_eq!(interval.tick().await, 3_615 * SECOND);
+        // A small step back gives no moment twice.
+        clock.0.store(3_614 * SECOND, std::sync::atomic::Ordering::Relaxed);
+        assert_eq!(interval.tick().await, 3_630 * SECOND);
     }
 }
