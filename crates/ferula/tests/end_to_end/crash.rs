@@ -1,11 +1,9 @@
 //! The real binary is killed in the middle of ingestion, again and again, and must still have every sample that a query
 //! had shown. What was shown is kept here, outside of the process.
 
-mod common;
-
 use std::collections::BTreeMap;
 
-use common::{Random, Server, Target, escape};
+use crate::common::{Random, Server, Target, escape};
 
 /// Time and value of every sample that was shown, by series.
 type Shown = BTreeMap<String, BTreeMap<String, String>>;

@@ -1,10 +1,8 @@
 //! The first minute of a user: start, exit codes, signals, reload, the page.
 
-mod common;
-
 use std::process::{Command, Output};
 
-use common::{Server, Target};
+use crate::common::{Server, Target};
 
 fn run(arguments: &[&str]) -> Output {
     let folder = tempfile::tempdir().expect("a folder for the test");

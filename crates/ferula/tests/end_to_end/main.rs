@@ -1,0 +1,5 @@
+//! The real binary from outside: how it starts and ends, and what a crash may cost.
+
+mod common;
+mod crash;
+mod start;
