@@ -7,7 +7,7 @@ use axum::extract::State;
 use axum::http::{HeaderValue, Method, Request as HttpRequest, Response, StatusCode, header};
 use futures_util::future::BoxFuture;
 
-use crate::answer::{self, Handled, status_only, text_error};
+use crate::answer::{self, Handled, status_only, text, text_error};
 use crate::api::Api;
 use crate::compression::Encoding;
 use crate::cors;
@@ -74,7 +74,10 @@ const API_ROUTES: &[Route] = &[
     route("/status/walreplay", GET, Endpoint::EarlyJson(status::wal_replay)),
     route("/features", GET, Endpoint::Json(features::features)),
     route("/notifications", GET, Endpoint::EarlyJson(status::notifications)),
+    route("/notifications/live", GET, Endpoint::EarlyJson(status::notifications_live)),
     route("/write", POST, Endpoint::Gated(write::write)),
+    route("/read", POST, Endpoint::Gated(write::read)),
+    route("/otlp/v1/metrics", POST, Endpoint::Gated(write::otlp)),
     route("/alerts", GET, Endpoint::Json(rules::alerts)),
     route("/rules", GET, Endpoint::Json(rules::rules)),
     route("/admin/tsdb/delete_series", POST_PUT, Endpoint::Json(admin::delete_series)),
@@ -203,8 +206,11 @@ async fn serve(State(api): State<Arc<Api>>, request: HttpRequest<Body>) -> Respo
     if in_api && request.method() == Method::OPTIONS {
         return options(&api, &request);
     }
+    if request.method() == Method::OPTIONS {
+        return allowed(route, text(StatusCode::OK, ""));
+    }
     if !route.methods.contains(request.method()) {
-        return not_allowed(route, in_api);
+        return allowed(route, text_error(StatusCode::METHOD_NOT_ALLOWED, "Method Not Allowed"));
     }
     let response = call(api.clone(), route.endpoint, in_api, request, param).await;
     let handler = if in_api { format!("/api/v1{}", route.path) } else { route.path.to_owned() };
@@ -218,12 +224,10 @@ fn is_api_path(prefix: &str, path: &str) -> bool {
     path.strip_prefix(prefix.trim_end_matches('/')).is_some_and(|inner| inner.starts_with("/api/v1/"))
 }
 
-fn not_allowed(route: &Route, in_api: bool) -> Response<Body> {
-    let mut response = text_error(StatusCode::METHOD_NOT_ALLOWED, "Method Not Allowed");
+/// Names the methods of a route.
+fn allowed(route: &Route, mut response: Response<Body>) -> Response<Body> {
     let mut allowed: Vec<&str> = route.methods.iter().map(Method::as_str).collect();
-    if in_api {
-        allowed.push("OPTIONS");
-    }
+    allowed.push("OPTIONS");
     if let Ok(value) = HeaderValue::from_str(&allowed.join(", ")) {
         response.headers_mut().insert(header::ALLOW, value);
     }

@@ -59,7 +59,8 @@ impl StoreAdmin for DbAdmin {
     }
 
     fn block_metas(&self) -> Vec<String> {
-        Vec::new()
+        let blocks = self.db.blocks();
+        blocks.iter().filter_map(|block| serde_json::to_string(&*block.meta()).ok()).collect()
     }
 
     fn delete(&self, _: TimeRange, _: &[Matcher]) -> Result<(), StorageError> {

@@ -21,7 +21,7 @@ use crate::agents::Agents;
 use crate::config_source::ConfigSource;
 use crate::flags::StorageFlags;
 use crate::own_metrics::ReloadMetrics;
-use crate::serve::retention_text;
+use crate::serve::{retention, retention_text};
 
 /// Everything that a configuration is handed to.
 pub struct Reloader {
@@ -96,6 +96,7 @@ impl Reloader {
     fn apply_store(&self, config: &Config) -> Result<(), String> {
         let tsdb = config.storage.tsdb.as_ref();
         let window_ms = tsdb.map_or(0, |tsdb| tsdb.out_of_order_time_window_ms);
+        self.db.set_retention(retention(config, &self.storage));
         self.db.set_out_of_order_window(window_ms).map_err(|error| error.to_string())?;
         if self.exemplars {
             let max =

@@ -16,6 +16,7 @@ use ferula_promql_syntax::ParserOptions;
 use ferula_runtime::{RealClock, SharedClock, Shutdown, TaskGroup};
 use ferula_telemetry::{Registry, error, info, warn};
 use ferula_tsdb::disk::RealDisk;
+use ferula_tsdb::retention::Retention;
 use ferula_tsdb::{Db, Options, Progress};
 use time::OffsetDateTime;
 use tokio::net::TcpListener;
@@ -348,20 +349,31 @@ fn format_duration(duration: Duration) -> String {
     duration::format_millis(millis(duration))
 }
 
-/// How long samples are kept, as `status/runtimeinfo` says it: `15d or 512MB`.
-pub fn retention_text(config: &Config, storage: &StorageFlags) -> String {
+/// How long and how much is kept: the configuration's word, or else that of the flags.
+pub fn retention(config: &Config, storage: &StorageFlags) -> Retention {
     let configured = config.storage.tsdb.as_ref().and_then(|tsdb| tsdb.retention.clone()).unwrap_or_default();
     let time = if configured.time.is_zero() { retention_of_flags(storage) } else { configured.time };
     let bytes = if configured.size.0 == 0 { storage.retention_bytes } else { configured.size.0 };
-    let mut parts = Vec::new();
-    if !time.is_zero() {
-        parts.push(format_duration(time));
+    Retention {
+        duration_ms: millis(time),
+        bytes_max: u64::try_from(bytes).unwrap_or(0),
+        percentage: configured.percentage,
     }
-    if bytes != 0 {
+}
+
+/// How long samples are kept, as `status/runtimeinfo` says it: `15d or 512MB`.
+pub fn retention_text(config: &Config, storage: &StorageFlags) -> String {
+    let retention = retention(config, storage);
+    let mut parts = Vec::new();
+    if retention.duration_ms != 0 {
+        parts.push(duration::format_millis(retention.duration_ms));
+    }
+    if retention.bytes_max != 0 {
+        let bytes = i64::try_from(retention.bytes_max).unwrap_or(i64::MAX);
         parts.push(ferula_config::ByteSize(bytes).to_string());
     }
-    if configured.percentage != 0.0 {
-        parts.push(format!("{}%", ferula_model::number::format_g(configured.percentage)));
+    if retention.percentage != 0.0 {
+        parts.push(format!("{}%", ferula_model::number::format_g(retention.percentage)));
     }
     parts.join(" or ")
 }

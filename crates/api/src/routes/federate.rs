@@ -117,7 +117,9 @@ fn write(newest: &BTreeMap<LabelSet, (i64, f64)>, mut external: BTreeMap<String,
             }
             page.push('"');
         }
-        push(&mut page, format_args!("}} {} {at}\n", format_g(*value)));
+        // The page has one zero only.
+        let value = if *value == 0.0 { 0.0 } else { *value };
+        push(&mut page, format_args!("}} {} {at}\n", format_g(value)));
     }
     page
 }
@@ -145,13 +147,15 @@ mod tests {
         let series = [
             (LabelSet::from_pairs([("__name__", "up"), ("job", "a\"b"), ("instance", "x")]), (5, 1.0)),
             (LabelSet::from_pairs([("__name__", "a.b"), ("zone", "own")]), (7, 1e6)),
+            (LabelSet::from_pairs([("__name__", "zero"), ("zone", "own")]), (7, -0.0)),
             (LabelSet::from_pairs([("nameless", "1")]), (7, 1.0)),
         ];
         let external = BTreeMap::from([("zone".to_owned(), "eu".to_owned())]);
         assert_eq!(
             write(&BTreeMap::from(series), external),
             "# TYPE a_b untyped\na_b{zone=\"own\",instance=\"\"} 1e+06 7\n\
-             # TYPE up untyped\nup{instance=\"x\",job=\"a\\\"b\",zone=\"eu\"} 1 5\n"
+             # TYPE up untyped\nup{instance=\"x\",job=\"a\\\"b\",zone=\"eu\"} 1 5\n\
+             # TYPE zero untyped\nzero{zone=\"own\",instance=\"\"} 0 7\n"
         );
     }
 }

@@ -219,3 +219,8 @@ pub fn notifications(api: &Api, _: &Request) -> Handled {
         json.end_array();
     }))
 }
+
+/// `/api/v1/notifications/live`: 204, as when all places of subscribers are taken; clients then ask again.
+pub fn notifications_live(_: &Api, _: &Request) -> Handled {
+    Ok(Answer::no_content())
+}

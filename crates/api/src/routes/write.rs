@@ -1,4 +1,4 @@
-//! `write`: the receiver of remote write.
+//! `write`, the receiver of remote write, and its neighbours `read` and `otlp/v1/metrics`, which this build refuses.
 
 use std::sync::Arc;
 
@@ -38,6 +38,20 @@ pub fn write(api: Arc<Api>, request: Request) -> BoxFuture<'static, Response<Bod
         }
     }
     .boxed()
+}
+
+/// `/api/v1/read`
+pub fn read(_: Arc<Api>, _: Request) -> BoxFuture<'static, Response<Body>> {
+    std::future::ready(text_error(StatusCode::NOT_IMPLEMENTED, "not supported yet: remote read")).boxed()
+}
+
+/// `/api/v1/otlp/v1/metrics`
+pub fn otlp(_: Arc<Api>, _: Request) -> BoxFuture<'static, Response<Body>> {
+    let refusal = text_error(
+        StatusCode::NOT_FOUND,
+        "otlp write receiver needs to be enabled with --web.enable-otlp-receiver",
+    );
+    std::future::ready(refusal).boxed()
 }
 
 fn check_headers(request: &Request) -> Result<(), String> {
