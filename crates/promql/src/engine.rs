@@ -9,6 +9,7 @@ use ferula_storage::Queryable;
 
 use crate::exec;
 use crate::plan::{self, Plan};
+use crate::stack;
 use crate::{Annotations, MemoryContract, QueryControl, QueryError, QueryOutcome, QueryStats};
 
 /// Switches of `--enable-feature` that change what queries mean.
@@ -175,7 +176,9 @@ impl Engine {
     /// The plan of a query as text, one node per line, children indented.
     pub fn explain(&self, query: &str, grid: Grid) -> Result<String, QueryError> {
         let expr = self.parse(query)?;
-        Ok(self.plan(&expr, grid, grid.start_ms == grid.end_ms, &QueryOptions::default())?.explain())
+        let instant = grid.start_ms == grid.end_ms;
+        let explain = || Ok(self.plan(&expr, grid, instant, &QueryOptions::default())?.explain());
+        stack::with_room(&expr, explain)?
     }
 
     /// The parsed query.
@@ -187,7 +190,10 @@ impl Engine {
             extended_range_selectors: features.extended_range_selectors,
             binop_fill_modifiers: features.fill_modifiers,
         };
-        ferula_promql_syntax::parse(query, &options).map_err(|error| QueryError::Parse(error.to_string()))
+        let parse = || {
+            ferula_promql_syntax::parse(query, &options).map_err(|error| QueryError::Parse(error.to_string()))
+        };
+        stack::with_room_for_text(query, parse)?
     }
 
     fn plan(
@@ -211,22 +217,37 @@ impl Engine {
         options: &QueryOptions,
         control: &QueryControl,
     ) -> QueryOutcome {
-        let plan = match self.plan(expr, grid, instant, options) {
-            Ok(plan) => plan,
-            Err(error) => return refused(error),
-        };
-        let per_step = options.per_step_stats && self.options.features.per_step_stats;
+        let run = || self.plan_and_run(storage, expr, grid, instant, options, control);
         // The last line: the engine does not panic on any input; if it does, it is this query's error alone.
-        let run = AssertUnwindSafe(|| exec::run(&plan, storage, &self.options, per_step, control));
-        std::panic::catch_unwind(run).unwrap_or_else(|panic| {
-            let text = panic
-                .downcast_ref::<&str>()
-                .map(|text| (*text).to_owned())
-                .or_else(|| panic.downcast_ref::<String>().cloned())
-                .unwrap_or_default();
-            refused(QueryError::Execution(format!("unexpected error: {text}")))
-        })
+        let caught = AssertUnwindSafe(|| stack::with_room(expr, run));
+        match std::panic::catch_unwind(caught) {
+            Ok(Ok(outcome)) => outcome,
+            Ok(Err(error)) => refused(error),
+            Err(panic) => refused(QueryError::Execution(format!("unexpected error: {}", text_of(&*panic)))),
+        }
     }
+
+    fn plan_and_run(
+        &self,
+        storage: &dyn Queryable,
+        expr: &Expr,
+        grid: Grid,
+        instant: bool,
+        options: &QueryOptions,
+        control: &QueryControl,
+    ) -> QueryOutcome {
+        let per_step = options.per_step_stats && self.options.features.per_step_stats;
+        match self.plan(expr, grid, instant, options) {
+            Ok(plan) => exec::run(&plan, storage, &self.options, per_step, control),
+            Err(error) => refused(error),
+        }
+    }
+}
+
+/// What a panic said.
+fn text_of(panic: &(dyn std::any::Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
+    text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_default()
 }
 
 /// Only vectors and scalars have a value at every step.

@@ -22,6 +22,7 @@ mod memory;
 mod numeric;
 mod plan;
 mod result;
+mod stack;
 mod stats;
 
 pub use annotations::{Annotation, Annotations, Level};

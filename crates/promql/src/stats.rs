@@ -60,6 +60,10 @@ impl SampleBudget {
         self.current.get()
     }
 
+    pub(crate) fn max(&self) -> u64 {
+        self.max
+    }
+
     pub(crate) fn peak(&self) -> u64 {
         self.peak.get()
     }

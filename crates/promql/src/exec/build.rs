@@ -17,6 +17,10 @@ use crate::exec::{aggregate, binary, function};
 use crate::plan::node::{BinaryNode, CallNode, Node, NodeKind};
 use crate::stats::ScopeStats;
 
+/// A grid of more steps is refused, unless more samples than this are allowed. Prometheus has no such bound, but would
+/// not come to the end of such a grid within its default timeout.
+const STEPS_MAX: usize = 50_000_000;
+
 /// Where a node runs: on which grid, and who counts its samples.
 #[derive(Clone, Debug)]
 pub(crate) struct Scope {
@@ -27,6 +31,7 @@ pub(crate) struct Scope {
 impl Scope {
     /// The scope of a grid of its own. `by_step`: samples are counted step by step.
     pub(crate) fn new(grid: Grid, by_step: bool, query: &QueryContext<'_>) -> Result<Self, QueryError> {
+        let by_step = by_step && grid.steps() <= STEPS_MAX;
         if by_step {
             query.account.reserve(grid.steps().saturating_mul(16))?;
         }
@@ -44,6 +49,11 @@ impl Scope {
     }
 }
 
+fn check_steps(steps: usize, query: &QueryContext<'_>) -> Result<(), QueryError> {
+    let allowed = usize::try_from(query.samples.max()).unwrap_or(usize::MAX);
+    if steps > STEPS_MAX.max(allowed) { Err(QueryError::TooManySamples) } else { Ok(()) }
+}
+
 /// The operator of a node that is an instant vector or a scalar.
 pub(crate) fn vector<'q>(
     node: &'q Node,
@@ -55,6 +65,7 @@ pub(crate) fn vector<'q>(
         return Ok(Box::<Nothing>::default());
     }
     // A row has one slot per step whether or not it is used, so a grid that is too long is refused here.
+    check_steps(scope.steps(), query)?;
     query.account.reserve(Batch::bytes_for(1, scope.steps()))?;
     if node.value_type == ValueType::Scalar {
         return Ok(Box::new(ScalarSeries::new(scalar(node, scope, query)?)));
@@ -86,6 +97,7 @@ pub(crate) fn scalar<'q>(
 ) -> Result<Scalars, QueryError> {
     query.check()?;
     let steps = scope.steps();
+    check_steps(steps, query)?;
     match &node.kind {
         NodeKind::Number(value) => Ok(Scalars::Constant(*value)),
         NodeKind::StepInvariant(inner) => {

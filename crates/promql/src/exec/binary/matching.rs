@@ -187,6 +187,12 @@ impl<'a> Matching<'a> {
             matched: HashMap::new(),
         };
         self.check_one_side(many, one, &groups, &mut out.errors);
+        if !self.anything_before_the_error(many, one, &out.errors) {
+            return out
+                .errors
+                .0
+                .map_or_else(|| Ok(Replay::new(out.table, out.rows)), |(_, _, error)| Err(error));
+        }
         for (row, &signature) in of_many.iter().enumerate() {
             self.query.check()?;
             self.match_row(many, one, row, signature, &mut groups[signature], &mut out)?;
@@ -246,6 +252,14 @@ impl<'a> Matching<'a> {
         }
     }
 
+    /// Whether steps before that of the error could still have an error of their own. From its step on nothing matters.
+    fn anything_before_the_error(&self, many: Side<'_>, one: Side<'_>, errors: &Earliest) -> bool {
+        let Some((step, _, _)) = errors.0 else { return true };
+        let earlier =
+            |side: Side<'_>| bitmap::first(&side.presence(self.steps)).is_some_and(|first| first < step);
+        earlier(many) || earlier(one)
+    }
+
     fn duplicate(&self, one: Side<'_>, groups: &[OneGroup], step: usize, row: usize) -> QueryError {
         let other = groups
             .iter()
@@ -277,6 +291,7 @@ impl<'a> Matching<'a> {
     ) -> Result<(), QueryError> {
         let (labels, samples) = (many.labels(row), many.rows.row(row));
         for index in 0..group.rows.len() {
+            self.query.check()?;
             let partner = group.rows[index];
             let result_labels = self.result_labels(labels, one.labels(partner));
             let partner = one.rows.row(partner);

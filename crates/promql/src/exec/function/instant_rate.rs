@@ -42,7 +42,7 @@ impl RangeFunction for InstantRate {
         if before.time == last.time {
             return Ok(None);
         }
-        let seconds = (last.time - before.time) as f64 / 1000.0;
+        let seconds = last.time.wrapping_sub(before.time) as f64 / 1000.0;
         let reset = start_time::is_reset((before.start, before.time), (last.start, last.time));
         Ok(match (before.value, last.value) {
             (Either::Float(a), Either::Float(b)) => {

@@ -11,7 +11,7 @@ use crate::exec::context::QueryContext;
 pub(crate) fn interpolate(before: (i64, f64), after: (i64, f64), moment: i64, is_counter: bool) -> f64 {
     let (low, high) = (before.1, after.1);
     let low = if is_counter && high < low { 0.0 } else { low };
-    low + (high - low) * (moment - before.0) as f64 / (after.0 - before.0) as f64
+    low + (high - low) * moment.wrapping_sub(before.0) as f64 / after.0.wrapping_sub(before.0) as f64
 }
 
 /// The same for histograms. `None`, and an annotation, when the two cannot be combined.
@@ -30,7 +30,7 @@ pub(crate) fn interpolate_histograms(
     if moment == after_time {
         return Some(after.clone());
     }
-    let fraction = (moment - before_time) as f64 / (after_time - before_time) as f64;
+    let fraction = moment.wrapping_sub(before_time) as f64 / after_time.wrapping_sub(before_time) as f64;
     let mut result = after.clone();
     if is_counter && after.detect_reset(before) {
         result.mul(fraction);

@@ -71,7 +71,7 @@ impl RangeFunction for Rate {
             if window.samples.is_empty() {
                 continue;
             }
-            windows.count(&window);
+            windows.count(&window, call.query)?;
             if let Some(value) = self.window(&window, call)? {
                 out.set(step, value);
             }
@@ -109,14 +109,14 @@ impl Rate {
     /// What the change is multiplied with. `None` when one sample does not say enough.
     #[inline]
     fn factor(self, window: &Sampled, range_start: i64, range_end: i64, range_seconds: f64) -> Option<f64> {
-        let mut to_start = (window.first_ms - range_start) as f64 / 1000.0;
-        let mut to_end = (range_end - window.last_ms) as f64 / 1000.0;
-        let mut sampled = (window.last_ms - window.first_ms) as f64 / 1000.0;
+        let mut to_start = window.first_ms.wrapping_sub(range_start) as f64 / 1000.0;
+        let mut to_end = range_end.wrapping_sub(window.last_ms) as f64 / 1000.0;
+        let mut sampled = window.last_ms.wrapping_sub(window.first_ms) as f64 / 1000.0;
         let distance = if window.distances > 0 { sampled / window.distances as f64 } else { 0.0 };
         let threshold = distance * 1.1;
         if let Some(zero_at_ms) = window.zero_at_ms {
             to_start = 0.0;
-            sampled = (window.last_ms - zero_at_ms) as f64 / 1000.0;
+            sampled = window.last_ms.wrapping_sub(zero_at_ms) as f64 / 1000.0;
         } else if window.distances == 0 {
             return None;
         } else {

@@ -53,7 +53,7 @@ fn linear_regression(window: &Window<'_>, intercept_ms: i64) -> (f64, f64) {
         // A NaN differs from itself, but only from the second sample on is anything compared.
         constant = constant && (n == 0.0 || value == first);
         n += 1.0;
-        let seconds = (time - intercept_ms) as f64 / 1e3;
+        let seconds = time.wrapping_sub(intercept_ms) as f64 / 1e3;
         x = x.plus(seconds);
         y = y.plus(value);
         xy = xy.plus(seconds * value);

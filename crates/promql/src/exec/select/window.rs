@@ -3,6 +3,7 @@
 //! Windows are open on the left. For each series all samples of all windows are read at once, staleness markers
 //! are taken out, and two indices per kind of sample move forward with the steps.
 
+use std::cell::Cell;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
@@ -46,7 +47,7 @@ pub(crate) trait RangeFunction {
             if window.is_empty() {
                 continue;
             }
-            windows.count(&window);
+            windows.count(&window, call.query)?;
             if let Some(value) = self.window(&window, call)? {
                 out.set(step, value);
             }
@@ -192,6 +193,9 @@ impl Window<'_> {
     }
 }
 
+/// Windows may be long and many: after this many samples the query is asked whether to go on.
+const SAMPLES_PER_CHECK: usize = 1 << 20;
+
 /// Bounds of a window of floats.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct FloatWindow {
@@ -213,6 +217,8 @@ pub(crate) struct Windows {
     scope: Scope,
     /// The samples are not read from storage but from a subquery that counted them already.
     read_elsewhere: bool,
+    /// Samples looked at since the query was last asked whether to go on.
+    since_check: Cell<usize>,
 }
 
 /// Begin and end of the current window in each column.
@@ -272,7 +278,14 @@ impl Windows {
     }
 
     /// Counts the samples of a window.
-    pub(crate) fn count(&self, window: &Window<'_>) {
+    pub(crate) fn count(&self, window: &Window<'_>, query: &QueryContext<'_>) -> Result<(), QueryError> {
+        let looked_at =
+            self.since_check.get() + window.samples.floats.len() + window.samples.histograms.len();
+        self.since_check.set(looked_at);
+        if looked_at > SAMPLES_PER_CHECK {
+            self.since_check.set(0);
+            query.check()?;
+        }
         let weigh = |histograms: &[Arc<FloatHistogram>]| {
             histograms.iter().map(|histogram| histogram.sample_weight() as u64).sum::<u64>()
         };
@@ -284,6 +297,7 @@ impl Windows {
             window.new.0 as u64 + weigh(&histograms[histograms.len() - window.new.1..])
         };
         self.scope.stats.add(window.step, total, read);
+        Ok(())
     }
 
     /// Counts the samples of many float windows at once, when nobody asked for single steps.
@@ -389,6 +403,7 @@ impl<'q> WindowOperator<'q> {
             after_ms,
             scope: scope.clone(),
             read_elsewhere,
+            since_check: Cell::new(0),
         };
         let mut operator = WindowOperator {
             function,

@@ -1,0 +1,190 @@
+//! Queries that ask for too much, and times at the ends of their types: an error or an answer, never a panic or a hang.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use ferula_model::Timestamp;
+use ferula_promql::{
+    Engine, EngineOptions, Features, Grid, MemoryContract, QueryControl, QueryError, QueryOptions,
+    QueryOutcome, QueryValue, StopReason,
+};
+use ferula_testkit::MemStorage;
+
+const HOUR: i64 = 3_600_000;
+
+/// 20 series with an hour of samples, one every 15 s.
+fn store() -> MemStorage {
+    let store = MemStorage::new();
+    for index in 0..20 {
+        let samples: Vec<(i64, f64)> = (0..240).map(|at| (at * 15_000, at as f64)).collect();
+        store.put(&[("__name__", "m_total"), ("i", &index.to_string())], &samples);
+    }
+    store
+}
+
+fn engine(options: EngineOptions) -> Engine {
+    let features = Features { experimental_functions: true, ..Features::default() };
+    Engine::new(EngineOptions { features, ..options })
+}
+
+fn instant(engine: &Engine, query: &str, control: &QueryControl) -> QueryOutcome {
+    engine.instant(&store(), query, Timestamp::from_millis(HOUR), &QueryOptions::default(), control)
+}
+
+fn range(engine: &Engine, query: &str, grid: Grid) -> QueryOutcome {
+    engine.range(&store(), query, grid, &QueryOptions::default(), &QueryControl::new())
+}
+
+#[test]
+fn more_samples_than_allowed_are_refused() {
+    let grid = Grid { start_ms: 0, end_ms: HOUR, step_ms: 60_000 };
+    let limited = |max_samples| engine(EngineOptions { max_samples, ..EngineOptions::default() });
+    for query in ["m_total", "m_total + m_total", "sum(m_total)", "max_over_time(m_total[5m:1s])"] {
+        let outcome = range(&limited(500), query, grid);
+        assert_eq!(outcome.result, Err(QueryError::TooManySamples), "{query}");
+        assert_eq!(
+            QueryError::TooManySamples.to_string(),
+            "query processing would load too many samples into memory in query execution"
+        );
+    }
+    assert!(range(&limited(20 * 61 + 61), "sum(m_total)", grid).result.is_ok(), "just enough");
+}
+
+#[test]
+fn statistics_count_samples_as_prometheus_does() {
+    let grid = Grid { start_ms: 10 * 60_000, end_ms: 20 * 60_000, step_ms: 60_000 };
+    let stats = range(&engine(EngineOptions::default()), "sum(m_total)", grid).stats;
+    assert_eq!((stats.samples_total, stats.samples_read), (20 * 11, 20 * 11));
+    let stats = range(&engine(EngineOptions::default()), "rate(m_total[5m])", grid).stats;
+    assert_eq!((stats.samples_total, stats.samples_read), (20 * 11 * 20, 20 * (20 + 10 * 4)));
+    assert!(stats.samples_peak >= 20 * 11);
+}
+
+#[test]
+fn samples_are_counted_by_step_when_asked_for() {
+    let features = Features { per_step_stats: true, ..Features::default() };
+    let engine = Engine::new(EngineOptions { features, ..EngineOptions::default() });
+    let grid = Grid { start_ms: 10 * 60_000, end_ms: 12 * 60_000, step_ms: 60_000 };
+    let options = QueryOptions { per_step_stats: true, ..QueryOptions::default() };
+    let outcome = engine.range(&store(), "rate(m_total[5m])", grid, &options, &QueryControl::new());
+    let counts = |list: Option<Vec<ferula_promql::StepCount>>| {
+        list.expect("they were asked for").iter().map(|count| count.samples).collect::<Vec<_>>()
+    };
+    assert_eq!(counts(outcome.stats.samples_total_per_step), [400, 400, 400]);
+    assert_eq!(counts(outcome.stats.samples_read_per_step), [400, 80, 80]);
+}
+
+#[test]
+fn memory_is_one_contract_for_all_queries_and_comes_back() {
+    let memory = MemoryContract::new(1 << 20);
+    let engine = engine(EngineOptions { memory: memory.clone(), ..EngineOptions::default() });
+    let grid = Grid { start_ms: 0, end_ms: HOUR, step_ms: 100 };
+    let outcome = range(&engine, "m_total + m_total", grid);
+    assert!(matches!(outcome.result, Err(QueryError::OutOfMemory { .. })), "{:?}", outcome.result);
+    assert_eq!(memory.used(), 0);
+    memory.set_limit(1 << 30);
+    assert!(range(&engine, "m_total + m_total", grid).result.is_ok());
+    assert_eq!(memory.used(), 0);
+}
+
+#[test]
+fn a_stopped_query_says_why() {
+    let engine = engine(EngineOptions::default());
+    for (reason, text) in [
+        (StopReason::Timeout, "query timed out in query execution"),
+        (StopReason::Canceled, "query was canceled in query execution"),
+        (StopReason::Shutdown, "query was canceled in query execution"),
+    ] {
+        let control = QueryControl::new();
+        control.stop(reason);
+        let error = instant(&engine, "sum(m_total)", &control).result.expect_err("it was stopped");
+        assert_eq!(error.to_string(), text);
+    }
+}
+
+/// The clock is read between phases, which is where this one stops the query.
+#[test]
+fn a_query_stops_in_the_middle() {
+    let reads = Arc::new(AtomicU64::new(0));
+    let stopper: Arc<std::sync::OnceLock<QueryControl>> = Arc::default();
+    let (counted, stopped) = (reads.clone(), stopper.clone());
+    let control = QueryControl::with_clock(Arc::new(move || {
+        if counted.fetch_add(1, Ordering::Relaxed) == 1
+            && let Some(control) = stopped.get()
+        {
+            control.stop(StopReason::Timeout);
+        }
+        0
+    }));
+    stopper.set(control.clone()).expect("set once");
+    let outcome = instant(&engine(EngineOptions::default()), "sum(m_total)", &control);
+    assert_eq!(outcome.result, Err(QueryError::Timeout("expression evaluation")));
+}
+
+#[test]
+fn endless_subqueries_end_in_an_error() {
+    let engine = engine(EngineOptions::default());
+    for query in [
+        "max_over_time(vector(1)[100y:1ms])",
+        "sum_over_time(m_total[100y:1ms])",
+        "max_over_time(max_over_time(max_over_time(m_total[1y:1s])[1y:1s])[1y:1s])",
+        "sum(sum_over_time(time()[200y:1ms]))",
+    ] {
+        let result = instant(&engine, query, &QueryControl::new()).result;
+        assert!(result.is_err(), "{query}: {result:?}");
+    }
+}
+
+#[test]
+fn times_at_the_ends_of_their_types() {
+    let engine = engine(EngineOptions::default());
+    let (options, control) = (QueryOptions::default(), QueryControl::new());
+    let queries = [
+        "m_total",
+        "rate(m_total[5m])",
+        "rate(m_total[200y] offset -200y)",
+        "m_total @ 9223372036854775 offset -200y",
+        "max_over_time(m_total[1h:1m])",
+        "sum_over_time(m_total[290y:290y])",
+        "predict_linear(m_total[1h] @ end(), 1e300)",
+        "timestamp(m_total) + time() + day_of_year()",
+        "year(vector(1e300)) + month(vector(-1e300)) + hour(vector(NaN))",
+        "absent(m_total offset 290y)",
+    ];
+    for at in [i64::MIN, i64::MIN + 1, -1, 0, i64::MAX - 1, i64::MAX] {
+        for query in queries {
+            let _ = engine.instant(&store(), query, Timestamp::from_millis(at), &options, &control);
+            let grid = Grid { start_ms: at, end_ms: at.saturating_add(3), step_ms: 1 };
+            for outcome in [
+                engine.range(&store(), query, grid, &options, &control),
+                engine.range(&store(), query, Grid { step_ms: i64::MAX, ..grid }, &options, &control),
+            ] {
+                let text = outcome.result.err().map(|error| error.to_string()).unwrap_or_default();
+                assert!(!text.contains("unexpected error"), "{query} at {at}: {text}");
+            }
+        }
+    }
+}
+
+#[test]
+fn deep_queries_fit_the_stack() {
+    let engine = engine(EngineOptions::default());
+    for query in [
+        format!("{}m_total{}", "abs(".repeat(450), ")".repeat(450)),
+        format!("{}m_total", "-".repeat(450)),
+        vec!["m_total"; 450].join(" + "),
+        format!("{}m_total{}", "sum(".repeat(450), ")".repeat(450)),
+    ] {
+        let outcome = instant(&engine, &query, &QueryControl::new());
+        assert!(matches!(outcome.result, Ok(QueryValue::Vector(_))), "{:?}", outcome.result);
+    }
+}
+
+#[test]
+fn a_grid_that_runs_backwards_is_empty() {
+    let grid = Grid { start_ms: 10, end_ms: 0, step_ms: 1 };
+    let outcome = range(&engine(EngineOptions::default()), "m_total + 1", grid);
+    assert_eq!(outcome.result, Ok(QueryValue::Matrix(Vec::new())));
+    let zero_step = Grid { step_ms: 0, ..grid };
+    assert!(range(&engine(EngineOptions::default()), "m_total", zero_step).result.is_err());
+}
