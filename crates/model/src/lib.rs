@@ -8,6 +8,7 @@
 
 pub mod alert;
 pub mod duration;
+pub mod go_math;
 pub mod histogram;
 pub mod labels;
 pub mod matcher;

@@ -2,6 +2,7 @@
 //! `ferula_runtime::clock::SimClock`.)
 
 pub mod mem_storage;
+pub mod query_data;
 pub mod shared;
 
 pub use mem_storage::MemStorage;

@@ -3,6 +3,7 @@
 use super::bounds::upper_bound;
 use super::schema::is_custom_buckets_schema;
 use super::{FloatHistogram, Histogram, Span};
+use crate::go_math::log2;
 
 /// One bucket of a float histogram, or the zero bucket.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -55,7 +56,7 @@ impl Bucket {
         if linear {
             return (v - self.lower) / (self.upper - self.lower);
         }
-        let (lower, upper, v_log) = (self.lower.abs().log2(), self.upper.abs().log2(), v.abs().log2());
+        let (lower, upper, v_log) = (log2(self.lower.abs()), log2(self.upper.abs()), log2(v.abs()));
         if v > 0.0 { (v_log - lower) / (upper - lower) } else { 1.0 - ((v_log - upper) / (lower - upper)) }
     }
 }

@@ -1,6 +1,7 @@
 //! Quantiles and fractions of histograms, classic ones from their buckets and native ones.
 
 use ferula_model::FloatHistogram;
+use ferula_model::go_math::{exp2, log2};
 use ferula_model::histogram::Bucket as NativeBucket;
 
 use crate::numeric::kahan::Kahan;
@@ -318,11 +319,11 @@ fn interpolate(bucket: &NativeBucket, fraction: f64, custom: bool) -> f64 {
     if custom || (bucket.lower <= 0.0 && bucket.upper >= 0.0) {
         return bucket.lower + (bucket.upper - bucket.lower) * fraction;
     }
-    let (lower, upper) = (bucket.lower.abs().log2(), bucket.upper.abs().log2());
+    let (lower, upper) = (log2(bucket.lower.abs()), log2(bucket.upper.abs()));
     if bucket.lower > 0.0 {
-        (lower + (upper - lower) * fraction).exp2()
+        exp2(lower + (upper - lower) * fraction)
     } else {
-        -(upper + (lower - upper) * (1.0 - fraction)).exp2()
+        -exp2(upper + (lower - upper) * (1.0 - fraction))
     }
 }
 

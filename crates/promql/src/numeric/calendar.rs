@@ -19,11 +19,18 @@ pub(crate) struct Civil {
 
 const SECONDS_PER_DAY: i64 = 86_400;
 
+/// Where Go's calendar begins: 1 March −292277022400, in seconds since the epoch.
+const FIRST_SECOND: i64 = -9_223_372_028_741_760_000;
+
 impl Civil {
     /// From seconds since the epoch, which may be any.
     pub(crate) fn from_unix(seconds: i64) -> Civil {
-        let days = seconds.div_euclid(SECONDS_PER_DAY);
-        let of_day = seconds.rem_euclid(SECONDS_PER_DAY) as u32;
+        // Go's calendar is unsigned: before its first second it comes round from the other end. NaN and infinities are
+        // such times, being the smallest integer there.
+        let turned = if seconds < FIRST_SECOND { 1i128 << 64 } else { 0 };
+        let seconds = i128::from(seconds) + turned;
+        let days = seconds.div_euclid(SECONDS_PER_DAY.into()) as i64;
+        let of_day = seconds.rem_euclid(SECONDS_PER_DAY.into()) as u32;
         let (year, month, day) = date_of(days);
         let day_of_year = (days - days_until(year, 1, 1)) as u32 + 1;
         Civil {
@@ -102,6 +109,14 @@ mod tests {
                 (month, day) => (date.year, month, day + 1),
             };
         }
+    }
+
+    #[test]
+    fn times_before_the_calendar_come_round_as_in_go() {
+        let nan = Civil::from_unix(i64::MIN);
+        assert_eq!((nan.year, nan.month, nan.day, nan.hour, nan.minute), (292_277_026_596, 12, 4, 15, 30));
+        assert_eq!((nan.weekday, nan.day_of_year), (0, 339));
+        assert_eq!(Civil::from_unix(-9_223_372_000_000_000_000).year, -292_277_021_490);
     }
 
     #[test]

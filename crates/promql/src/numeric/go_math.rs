@@ -1,4 +1,5 @@
-//! Functions of Go's `math` whose results differ from Rust's, or that Rust lacks.
+//! Functions of Go's `math` whose results differ from Rust's, or that Rust lacks. Elementary functions are in
+//! `ferula_model::go_math`.
 
 /// Go's `math.Max`: NaN wins over numbers but not over +Inf, +0 over −0.
 pub(crate) fn max(a: f64, b: f64) -> f64 {
@@ -56,7 +57,7 @@ pub(crate) fn pow(x: f64, y: f64) -> f64 {
             fraction -= 1.0;
             whole += 1.0;
         }
-        mantissa = (fraction * x.ln()).exp();
+        mantissa = ferula_model::go_math::exp(fraction * ferula_model::go_math::ln(x));
     }
     let (mut base, base_exponent) = frexp(x);
     let mut base_exponent = i64::from(base_exponent);

@@ -64,7 +64,7 @@ fn arithmetic(op: BinaryOp, a: f64, b: f64) -> f64 {
         BinaryOp::Div => a / b,
         BinaryOp::Mod => a % b,
         BinaryOp::Pow => go_math::pow(a, b),
-        BinaryOp::Atan2 => a.atan2(b),
+        BinaryOp::Atan2 => ferula_model::go_math::atan2(a, b),
         _ => f64::NAN,
     }
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use ferula_model::FloatHistogram;
+use ferula_model::{FloatHistogram, go_math};
 
 use super::table::Implementation::{self, Float};
 use crate::QueryError;
@@ -20,22 +20,22 @@ pub(super) fn implementation(name: &str) -> Option<Implementation> {
         "ceil" => Float(f64::ceil),
         "floor" => Float(f64::floor),
         "sqrt" => Float(f64::sqrt),
-        "exp" => Float(f64::exp),
-        "ln" => Float(f64::ln),
-        "log2" => Float(f64::log2),
-        "log10" => Float(f64::log10),
-        "sin" => Float(f64::sin),
-        "cos" => Float(f64::cos),
-        "tan" => Float(f64::tan),
-        "asin" => Float(f64::asin),
-        "acos" => Float(f64::acos),
-        "atan" => Float(f64::atan),
-        "sinh" => Float(f64::sinh),
-        "cosh" => Float(f64::cosh),
-        "tanh" => Float(f64::tanh),
-        "asinh" => Float(f64::asinh),
-        "acosh" => Float(f64::acosh),
-        "atanh" => Float(f64::atanh),
+        "exp" => Float(go_math::exp),
+        "ln" => Float(go_math::ln),
+        "log2" => Float(go_math::log2),
+        "log10" => Float(go_math::log10),
+        "sin" => Float(go_math::sin),
+        "cos" => Float(go_math::cos),
+        "tan" => Float(go_math::tan),
+        "asin" => Float(go_math::asin),
+        "acos" => Float(go_math::acos),
+        "atan" => Float(go_math::atan),
+        "sinh" => Float(go_math::sinh),
+        "cosh" => Float(go_math::cosh),
+        "tanh" => Float(go_math::tanh),
+        "asinh" => Float(go_math::asinh),
+        "acosh" => Float(go_math::acosh),
+        "atanh" => Float(go_math::atanh),
         "rad" => Float(|v| v * std::f64::consts::PI / 180.0),
         "deg" => Float(|v| v * 180.0 / std::f64::consts::PI),
         "sgn" => Float(|v| {

@@ -1,0 +1,258 @@
+//! Answers in a form that can be compared, and how two differ.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use ferula_model::LabelSet;
+use ferula_model::number::{format_api, format_f};
+use ferula_promql::{QueryError, QueryOutcome, QueryValue, SampleValue};
+use serde_json::Value;
+
+/// Points of a series: milliseconds and the value as it is printed.
+type Points = Vec<(i64, String)>;
+
+/// What came back.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Answer {
+    result: Result<Body, String>,
+    warnings: Vec<String>,
+    infos: Vec<String>,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+struct Body {
+    kind: &'static str,
+    /// Labels as text; empty for scalars and strings.
+    series: Vec<(String, Points)>,
+}
+
+fn labels_text(labels: &LabelSet) -> String {
+    let pairs: BTreeMap<&str, &str> = labels.iter().collect();
+    format!("{pairs:?}")
+}
+
+impl Answer {
+    /// An answer of the engine, annotations as the HTTP API cuts them off.
+    pub fn ours(query: &str, outcome: QueryOutcome) -> Answer {
+        let (mut warnings, mut infos) = outcome.annotations.render(query, 10);
+        warnings.sort();
+        infos.sort();
+        Answer { result: outcome.result.map(body_of).map_err(|error| error_text(&error)), warnings, infos }
+    }
+
+    /// An answer of the HTTP API.
+    pub fn theirs(json: &str) -> Answer {
+        let Ok(json) = serde_json::from_str::<Value>(json) else {
+            return Answer::failed(format!("no JSON: {json}"));
+        };
+        let texts = |key: &str| {
+            let list = json[key].as_array().cloned().unwrap_or_default();
+            let mut texts: Vec<String> = list.iter().filter_map(Value::as_str).map(str::to_owned).collect();
+            texts.sort();
+            texts
+        };
+        let result = if json["status"] == "success" {
+            parse_body(&json["data"]).ok_or_else(|| format!("unknown shape: {}", json["data"]))
+        } else {
+            let error = json["error"].as_str().unwrap_or_default();
+            Err(error.strip_prefix("invalid parameter \"query\": ").unwrap_or(error).to_owned())
+        };
+        Answer { result, warnings: texts("warnings"), infos: texts("infos") }
+    }
+
+    /// No answer at all.
+    pub fn failed(error: String) -> Answer {
+        Answer { result: Err(error), warnings: Vec::new(), infos: Vec::new() }
+    }
+}
+
+fn error_text(error: &QueryError) -> String {
+    error.to_string()
+}
+
+fn shown(value: &SampleValue) -> String {
+    match value {
+        SampleValue::Float(value) => format_api(*value),
+        SampleValue::Histogram(_) => "histogram".to_owned(),
+    }
+}
+
+fn body_of(value: QueryValue) -> Body {
+    match value {
+        QueryValue::Scalar { timestamp_ms, value } => {
+            Body { kind: "scalar", series: vec![(String::new(), vec![(timestamp_ms, format_f(value))])] }
+        }
+        QueryValue::String { timestamp_ms, value } => {
+            Body { kind: "string", series: vec![(String::new(), vec![(timestamp_ms, value)])] }
+        }
+        QueryValue::Vector(samples) => Body {
+            kind: "vector",
+            series: samples
+                .iter()
+                .map(|sample| {
+                    (labels_text(&sample.labels), vec![(sample.timestamp_ms, shown(&sample.value))])
+                })
+                .collect(),
+        },
+        QueryValue::Matrix(series) => Body {
+            kind: "matrix",
+            series: series
+                .iter()
+                .map(|series| {
+                    let floats = series.floats.iter().map(|(at, value)| (*at, format_api(*value)));
+                    let histograms = series.histograms.iter().map(|(at, _)| (*at, "histogram".to_owned()));
+                    (labels_text(&series.labels), floats.chain(histograms).collect())
+                })
+                .collect(),
+        },
+    }
+}
+
+fn parse_point(point: &Value) -> Option<(i64, String)> {
+    let seconds = point[0].as_f64()?;
+    Some(((seconds * 1000.0).round() as i64, point[1].as_str()?.to_owned()))
+}
+
+fn parse_body(data: &Value) -> Option<Body> {
+    let kind = match data["resultType"].as_str()? {
+        "scalar" => "scalar",
+        "string" => "string",
+        "vector" => "vector",
+        "matrix" => "matrix",
+        _ => return None,
+    };
+    if matches!(kind, "scalar" | "string") {
+        return Some(Body { kind, series: vec![(String::new(), vec![parse_point(&data["result"])?])] });
+    }
+    let mut series = Vec::new();
+    for entry in data["result"].as_array()? {
+        let labels: BTreeMap<&str, &str> = entry["metric"]
+            .as_object()?
+            .iter()
+            .filter_map(|(k, v)| Some((k.as_str(), v.as_str()?)))
+            .collect();
+        let points = if kind == "vector" {
+            vec![parse_point(&entry["value"])?]
+        } else {
+            entry["values"].as_array()?.iter().map(parse_point).collect::<Option<_>>()?
+        };
+        series.push((format!("{labels:?}"), points));
+    }
+    Some(Body { kind, series })
+}
+
+/// How two answers differ.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Difference {
+    /// One is an error and the other is not, or the errors differ.
+    Error(String, String),
+    /// Scalar, vector, matrix.
+    Kind(String, String),
+    /// Which series there are.
+    Series(String, String),
+    /// Which points a series has.
+    Times(String, String),
+    /// A value; whether the two are equal but for the last digits.
+    Value(String, String, bool),
+    /// The order of an instant vector whose order the query defines.
+    Order(String, String),
+    /// Warnings and infos, sorted.
+    Annotations(Vec<String>, Vec<String>),
+}
+
+impl Difference {
+    /// The first difference of the two, the coarser kinds first.
+    pub fn between(query: &str, ours: &Answer, theirs: &Answer) -> Option<Difference> {
+        let (our_body, their_body) = match (&ours.result, &theirs.result) {
+            (Ok(ours), Ok(theirs)) => (ours, theirs),
+            (Err(ours), Err(theirs)) if ours == theirs => return None,
+            (ours, theirs) => {
+                let text = |result: &Result<Body, String>| match result {
+                    Ok(body) => format!("a {} of {} series", body.kind, body.series.len()),
+                    Err(error) => format!("error: {error}"),
+                };
+                return Some(Difference::Error(text(ours), text(theirs)));
+            }
+        };
+        bodies(query, our_body, their_body).or_else(|| annotations(ours, theirs))
+    }
+
+    /// A name for the kind of difference.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Difference::Error(..) => "error",
+            Difference::Kind(..) => "kind",
+            Difference::Series(..) => "series",
+            Difference::Times(..) => "times",
+            Difference::Value(_, _, true) => "last digits",
+            Difference::Value(_, _, false) => "value",
+            Difference::Order(..) => "order",
+            Difference::Annotations(..) => "annotations",
+        }
+    }
+
+    /// Our side and theirs, as text.
+    pub fn sides(&self) -> (String, String) {
+        match self {
+            Difference::Error(a, b)
+            | Difference::Kind(a, b)
+            | Difference::Series(a, b)
+            | Difference::Times(a, b)
+            | Difference::Value(a, b, _)
+            | Difference::Order(a, b) => (a.clone(), b.clone()),
+            Difference::Annotations(a, b) => (format!("{a:?}"), format!("{b:?}")),
+        }
+    }
+}
+
+impl fmt::Display for Difference {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (ours, theirs) = self.sides();
+        write!(f, "  {}\n    ours   {ours}\n    theirs {theirs}", self.kind())
+    }
+}
+
+fn bodies(query: &str, ours: &Body, theirs: &Body) -> Option<Difference> {
+    if ours.kind != theirs.kind {
+        return Some(Difference::Kind(ours.kind.to_owned(), theirs.kind.to_owned()));
+    }
+    let sorted = |body: &Body| {
+        let mut series = body.series.clone();
+        series.sort();
+        series
+    };
+    let (a, b) = (sorted(ours), sorted(theirs));
+    let names =
+        |series: &[(String, Points)]| series.iter().map(|(labels, _)| labels.clone()).collect::<Vec<_>>();
+    if names(&a) != names(&b) {
+        return Some(Difference::Series(names(&a).join(" "), names(&b).join(" ")));
+    }
+    for ((labels, a), (_, b)) in a.iter().zip(&b) {
+        let times = |points: &Points| points.iter().map(|(at, _)| *at).collect::<Vec<_>>();
+        if times(a) != times(b) {
+            return Some(Difference::Times(
+                format!("{labels} {} points", a.len()),
+                format!("{} points", b.len()),
+            ));
+        }
+        if let Some(((at, a), (_, b))) = a.iter().zip(b).find(|((_, a), (_, b))| a != b) {
+            return Some(Difference::Value(format!("{labels} {a} at {at}"), b.clone(), close(a, b)));
+        }
+    }
+    let ordered = ["sort", "topk", "bottomk"].iter().any(|start| query.starts_with(start));
+    if ordered && ours.kind == "vector" && names(&ours.series) != names(&theirs.series) {
+        return Some(Difference::Order(names(&ours.series).join(" "), names(&theirs.series).join(" ")));
+    }
+    None
+}
+
+fn close(a: &str, b: &str) -> bool {
+    let (Ok(a), Ok(b)) = (a.parse::<f64>(), b.parse::<f64>()) else { return false };
+    (a - b).abs() <= 1e-9 * a.abs().max(b.abs())
+}
+
+fn annotations(ours: &Answer, theirs: &Answer) -> Option<Difference> {
+    let both = |answer: &Answer| [&answer.warnings[..], &answer.infos[..]].concat();
+    let (a, b) = (both(ours), both(theirs));
+    (a != b).then_some(Difference::Annotations(a, b))
+}

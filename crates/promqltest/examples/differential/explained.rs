@@ -1,0 +1,147 @@
+//! Differences with a reason: where Prometheus 3.5, the program at hand, is not 3.14, whose answers are wanted, and
+//! where Prometheus' own answer changes from one run to the next.
+
+use crate::answer::Difference;
+
+/// Functions that 3.5 does not have.
+pub const FUNCTIONS_LEFT_OUT: &[&str] = &[
+    "end",
+    "first_over_time",
+    "histogram_quantiles",
+    "max_of",
+    "min_of",
+    "range",
+    "start",
+    "start_timestamp",
+    "step",
+    "ts_of_first_over_time",
+];
+
+/// A reason, and whether it explains a difference.
+type Explanation = (&'static str, fn(query: &str, difference: &Difference) -> bool);
+
+const EXPLANATIONS: &[Explanation] = &[
+    ("3.14 warns that sorting does nothing in range queries", |_, difference| {
+        annotations(difference).is_some_and(|(ours, theirs)| {
+            let (ours, theirs) = (without(ours, &[SORT_WARNING]), without(theirs, &[]));
+            ours == theirs
+        })
+    }),
+    ("3.14 names the metric of a bad `le` only with delayed name removal", |_, difference| {
+        annotations(difference).is_some_and(|(ours, theirs)| {
+            without(ours, &[SORT_WARNING]) == without_metric_names(&without(theirs, &[]))
+        })
+    }),
+    ("3.14 sorts the two series of a match group that is not unique", |_, difference| match difference {
+        Difference::Error(ours, theirs) => {
+            ours.contains(DUPLICATE) && theirs.contains(DUPLICATE) && same_characters(ours, theirs)
+        }
+        _ => false,
+    }),
+    ("3.14 has other words for some syntax errors", |_, difference| match difference {
+        Difference::Error(ours, theirs) => {
+            let old = ["<Item 574", "expected number or duration", "unexpected colon '"];
+            ours.contains("parse error") && old.iter().any(|text| theirs.contains(text))
+        }
+        _ => false,
+    }),
+    ("3.14 points inside the parentheses around an argument", |query, difference| {
+        annotations(difference).is_some_and(|(ours, theirs)| {
+            query.contains("((")
+                && places(&without(ours, &[SORT_WARNING])) == places(&without_metric_names(theirs))
+        })
+    }),
+    ("3.14 joins series of equal labels that do not meet in time", |query, difference| match difference {
+        Difference::Error(ours, theirs) => {
+            query.contains("label_") && theirs.contains("same labelset") && !ours.starts_with("error")
+        }
+        _ => false,
+    }),
+    (
+        "Prometheus keeps the series of an intermediate range in a map, in an order that changes",
+        |query, difference| {
+            let order_matters = ["sum", "avg", "stddev", "stdvar", "limit", "topk", "bottomk"];
+            match difference {
+                Difference::Error(ours, theirs) => ours.contains(DUPLICATE) && theirs.contains(DUPLICATE),
+                Difference::Value(_, _, true) => order_matters[..4].iter().any(|op| query.contains(op)),
+                Difference::Series(..)
+                | Difference::Value(..)
+                | Difference::Times(..)
+                | Difference::Order(..) => order_matters[4..].iter().any(|op| query.contains(op)),
+                _ => false,
+            }
+        },
+    ),
+    ("3.14 counts a match also when the comparison drops it", |query, difference| match difference {
+        Difference::Error(ours, theirs) => {
+            let comparison = ["=", "!=", "<", ">"].iter().any(|op| query.contains(op));
+            comparison
+                && ours.contains("many-to-one matching must be explicit")
+                && !theirs.starts_with("error")
+        }
+        _ => false,
+    }),
+    ("3.14 sorts the buckets of histogram_fraction", |query, difference| {
+        query.contains("histogram_fraction")
+            && matches!(difference, Difference::Value(_, theirs, _) if theirs == "NaN")
+    }),
+    ("duration expressions need no flag in 3.14", |_, difference| match difference {
+        Difference::Error(_, theirs) => theirs.contains("experimental duration expression is not enabled"),
+        _ => false,
+    }),
+    ("3.14 answers NaN when a sample of mad_over_time is NaN", |query, difference| {
+        query.contains("mad_over_time") && matches!(difference, Difference::Value(..))
+    }),
+];
+
+const SORT_WARNING: &str = "sort is ineffective for range queries";
+const DUPLICATE: &str = "found duplicate series for the match group";
+
+/// Why a difference is no fault, if that is known.
+pub fn reason(query: &str, difference: &Difference) -> Option<&'static str> {
+    EXPLANATIONS.iter().find(|(_, explains)| explains(query, difference)).map(|(reason, _)| *reason)
+}
+
+fn annotations(difference: &Difference) -> Option<(&[String], &[String])> {
+    match difference {
+        Difference::Annotations(ours, theirs) => Some((ours, theirs)),
+        _ => None,
+    }
+}
+
+fn without(texts: &[String], parts: &[&str]) -> Vec<String> {
+    texts.iter().filter(|text| !parts.iter().any(|part| text.contains(part))).cloned().collect()
+}
+
+/// The texts of 3.5 about malformed buckets without the metric's name, each once.
+fn without_metric_names(texts: &[String]) -> Vec<String> {
+    let mut shorter: Vec<String> = texts
+        .iter()
+        .map(|text| match (text.contains("bucket label"), text.split_once(" for metric name \"")) {
+            (true, Some((before, after))) => {
+                format!("{before}{}", after.split_once('"').map_or("", |(_, place)| place))
+            }
+            _ => text.clone(),
+        })
+        .collect();
+    shorter.sort();
+    shorter.dedup();
+    shorter
+}
+
+/// The texts without the place at their end.
+fn places(texts: &[String]) -> Vec<String> {
+    texts
+        .iter()
+        .map(|text| text.rsplit_once(" (").map_or(text.clone(), |(before, _)| before.to_owned()))
+        .collect()
+}
+
+fn same_characters(a: &str, b: &str) -> bool {
+    let sorted = |text: &str| {
+        let mut bytes = text.as_bytes().to_vec();
+        bytes.sort_unstable();
+        bytes
+    };
+    sorted(a) == sorted(b)
+}

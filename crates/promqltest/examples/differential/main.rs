@@ -1,0 +1,160 @@
+//! Random queries to the engine and to a real Prometheus with the same data: every answer must be the same.
+//!
+//! `cargo run -p ferula-promqltest --example differential -- --peers DIR [--queries N] [--seed N] [--show N]`, where
+//! DIR holds the programs `prometheus` and `promtool`. Queries are sound, ill-typed and broken; each is asked at one
+//! moment and over a grid. Compared are status, error, labels, values to the last digit, the order of instant vectors
+//! where it is defined, and annotations. What differs is reduced to a smaller query and shown, unless a reason is
+//! listed in `explained`. Exit code 1 when something is left unexplained.
+
+mod answer;
+mod explained;
+mod peer;
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use ferula_model::Timestamp;
+use ferula_promql::{Engine, EngineOptions, Features, Grid, QueryControl, QueryOptions};
+use ferula_promql_syntax::ParserOptions;
+use ferula_promql_syntax::generate::{Generator, Soundness, Vocabulary, shrink};
+use ferula_testkit::MemStorage;
+use ferula_testkit::query_data::{self, LENGTH_MS, START_MS};
+
+use self::answer::{Answer, Difference};
+use self::peer::Peer;
+
+struct Arguments {
+    peers: PathBuf,
+    queries: u64,
+    seed: u64,
+    show: usize,
+}
+
+fn arguments() -> Result<Arguments, String> {
+    let mut found = Arguments { peers: PathBuf::new(), queries: 1000, seed: 1, show: 20 };
+    let mut args = std::env::args().skip(1);
+    while let Some(name) = args.next() {
+        let value = args.next().ok_or_else(|| format!("{name} wants a value"))?;
+        let number = || value.parse::<u64>().map_err(|error| format!("{name} {value}: {error}"));
+        match name.as_str() {
+            "--peers" => found.peers = value.into(),
+            "--queries" => found.queries = number()?,
+            "--seed" => found.seed = number()?,
+            "--show" => found.show = number()? as usize,
+            _ => return Err(format!("{name} is not an argument")),
+        }
+    }
+    if found.peers.as_os_str().is_empty() {
+        return Err("--peers DIR is missing".to_owned());
+    }
+    Ok(found)
+}
+
+/// When a query is asked.
+#[derive(Clone, Copy, Debug)]
+pub enum When {
+    /// At one moment.
+    Instant(i64),
+    /// Over a grid.
+    Range(Grid),
+}
+
+struct Bench {
+    engine: Engine,
+    storage: MemStorage,
+    peer: Peer,
+}
+
+impl Bench {
+    fn ours(&self, query: &str, when: When) -> Answer {
+        let (options, control) = (QueryOptions::default(), QueryControl::new());
+        let outcome = match when {
+            When::Instant(at) => {
+                self.engine.instant(&self.storage, query, Timestamp::from_millis(at), &options, &control)
+            }
+            When::Range(grid) => self.engine.range(&self.storage, query, grid, &options, &control),
+        };
+        Answer::ours(query, outcome)
+    }
+
+    fn difference(&self, query: &str, when: When) -> Option<Difference> {
+        let theirs = self.peer.ask(query, when);
+        Difference::between(query, &self.ours(query, when), &theirs)
+            .filter(|difference| explained::reason(query, difference).is_none())
+    }
+}
+
+fn vocabulary() -> Vocabulary {
+    let owned = |list: &[&str]| list.iter().map(|text| (*text).to_owned()).collect::<Vec<_>>();
+    Vocabulary {
+        metrics: owned(&query_data::METRICS),
+        labels: query_data::LABELS.iter().map(|(name, values)| ((*name).to_owned(), owned(values))).collect(),
+        durations: owned(&["15s", "1m", "90s", "5m", "7m", "30m"]),
+        functions_left_out: owned(explained::FUNCTIONS_LEFT_OUT),
+        options: PARSER_OPTIONS,
+    }
+}
+
+/// What the peer of version 3.5 knows as well.
+const PARSER_OPTIONS: ParserOptions = ParserOptions {
+    experimental_functions: true,
+    duration_expressions: false,
+    extended_range_selectors: false,
+    binop_fill_modifiers: false,
+};
+
+fn moments(random: u64) -> [When; 2] {
+    let at = START_MS + (random % LENGTH_MS as u64) as i64;
+    let aligned = random & 1 == 0;
+    let start_ms = if aligned { START_MS + 600_000 } else { START_MS + 600_123 };
+    let step_ms = [15_000, 60_000, 137_000, 300_000][(random >> 8) as usize % 4];
+    let end_ms = start_ms + step_ms * (1 + (random >> 16) % 30) as i64;
+    [When::Instant(at), When::Range(Grid { start_ms, end_ms, step_ms })]
+}
+
+fn run(arguments: &Arguments) -> Result<bool, String> {
+    let data = query_data::series(arguments.seed);
+    let features = Features { experimental_functions: true, ..Features::default() };
+    let engine = Engine::new(EngineOptions { features, ..EngineOptions::default() });
+    let peer = Peer::start(&arguments.peers, &data)?;
+    let bench = Bench { engine, storage: query_data::store(arguments.seed), peer };
+    let vocabulary = vocabulary();
+    let mut generator = Generator::new(&vocabulary, arguments.seed);
+    let mut kinds: BTreeMap<String, usize> = BTreeMap::new();
+    let (mut asked, mut different) = (0, 0);
+    for number in 0..arguments.queries {
+        let soundness = match number % 10 {
+            8 => Soundness::IllTyped,
+            9 => Soundness::Broken,
+            _ => Soundness::WellTyped,
+        };
+        let query = generator.query(soundness);
+        for when in moments(generator.random()) {
+            asked += 1;
+            let Some(first) = bench.difference(&query, when) else { continue };
+            different += 1;
+            *kinds.entry(first.kind().to_owned()).or_default() += 1;
+            if different <= arguments.show {
+                let small = shrink(&query, &PARSER_OPTIONS, |query| {
+                    bench.difference(query, when).is_some_and(|other| other.kind() == first.kind())
+                });
+                let shown = bench.difference(&small, when).unwrap_or(first);
+                println!("{small}\n  {when:?}\n{shown}\n  reduced from {query}\n");
+            }
+        }
+    }
+    println!("{asked} questions (seed {}), {different} unexplained differences {kinds:?}", arguments.seed);
+    Ok(different == 0)
+}
+
+fn main() -> ExitCode {
+    match arguments().and_then(|arguments| run(&arguments)) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("differential: {error}");
+            ExitCode::from(2)
+        }
+    }
+}

@@ -1,0 +1,184 @@
+//! Series that random queries are asked about: one hour of everything that makes PromQL interesting.
+//!
+//! Counters that restart, gauges with infinities and NaN, gaps longer than the lookback, irregular intervals, classic
+//! histograms with and without `+Inf`, series that differ in one label only, labels that are missing. Times are round
+//! milliseconds, so that every way to bring the data into a store keeps them.
+
+use ferula_model::LabelSet;
+
+use crate::MemStorage;
+
+/// Time of the first sample: 14 November 2023, 22:13:20 UTC.
+pub const START_MS: i64 = 1_700_000_000_000;
+
+/// Length of the data.
+pub const LENGTH_MS: i64 = 3_600_000;
+
+/// A series with its samples in order of time.
+#[derive(Clone, Debug, PartialEq)]
+pub struct QuerySeries {
+    /// The labels, with the metric name.
+    pub labels: LabelSet,
+    /// Milliseconds and value.
+    pub samples: Vec<(i64, f64)>,
+}
+
+/// Names of all metrics in [`series`].
+pub const METRICS: [&str; 6] =
+    ["requests_total", "temperature", "latency_bucket", "latency_count", "sparse", "build_info"];
+
+/// Labels in [`series`] with values, some of which no series has.
+pub const LABELS: [(&str, &[&str]); 4] = [
+    ("job", &["api", "db", "web"]),
+    ("instance", &["a:80", "b:80", "c:80"]),
+    ("le", &["0.1", "1", "+Inf"]),
+    ("version", &["1.0", "2.0"]),
+];
+
+/// Small repeatable random numbers (splitmix64).
+struct Random(u64);
+
+impl Random {
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+
+    fn below(&mut self, bound: u64) -> u64 {
+        self.next() % bound
+    }
+
+    fn unit(&mut self) -> f64 {
+        self.below(1 << 32) as f64 / (1u64 << 32) as f64
+    }
+}
+
+/// The data, sorted by labels; the same for the same seed.
+pub fn series(seed: u64) -> Vec<QuerySeries> {
+    let mut random = Random(seed);
+    let mut all = Vec::new();
+    for job in ["api", "db"] {
+        for instance in ["a:80", "b:80", "c:80"] {
+            all.push(counter(&mut random, job, instance));
+            all.push(gauge(&mut random, job, instance));
+        }
+        all.push(build_info(&mut random, job));
+        all.extend(histogram(&mut random, job));
+        all.push(sparse(&mut random, job));
+    }
+    // The order of a block, which decides where results depend on the order of series.
+    all.sort_by(|a, b| a.labels.cmp(&b.labels));
+    all
+}
+
+/// Puts the data into a store.
+pub fn store(seed: u64) -> MemStorage {
+    let storage = MemStorage::new();
+    for series in series(seed) {
+        let labels: Vec<(&str, &str)> = series.labels.iter().collect();
+        storage.put(&labels, &series.samples);
+    }
+    storage
+}
+
+/// Scrape times: every 15 s, a little off, some missed, sometimes for longer than the lookback.
+fn times(random: &mut Random) -> Vec<i64> {
+    let offset = random.below(15_000) as i64;
+    let gap = (random.below(2400) as i64 * 1000, 360_000 * (random.below(2) as i64));
+    (0..LENGTH_MS / 15_000)
+        .map(|scrape| offset + scrape * 15_000)
+        .filter(|at| !(gap.0..gap.0 + gap.1).contains(at))
+        .filter(|_| random.below(20) > 0)
+        .map(|at| START_MS + at)
+        .collect()
+}
+
+fn counter(random: &mut Random, job: &str, instance: &str) -> QuerySeries {
+    let mut value = random.below(1000) as f64;
+    let fractions = random.below(2) == 0;
+    let samples = times(random)
+        .into_iter()
+        .map(|at| {
+            value += if fractions { random.unit() * 7.0 } else { random.below(30) as f64 };
+            if random.below(60) == 0 {
+                value = random.below(5) as f64;
+            }
+            (at, value)
+        })
+        .collect();
+    let labels = LabelSet::from_pairs([("__name__", "requests_total"), ("job", job), ("instance", instance)]);
+    QuerySeries { labels, samples }
+}
+
+fn gauge(random: &mut Random, job: &str, instance: &str) -> QuerySeries {
+    let special = random.below(2) == 0;
+    let samples = times(random)
+        .into_iter()
+        .map(|at| {
+            let value = match random.below(if special { 25 } else { 1 << 40 }) {
+                0 => f64::NAN,
+                1 => f64::INFINITY,
+                2 => f64::NEG_INFINITY,
+                3 => -0.0,
+                4 => 0.0,
+                _ => (random.unit() - 0.3) * 40.0,
+            };
+            (at, value)
+        })
+        .collect();
+    let labels = LabelSet::from_pairs([("__name__", "temperature"), ("job", job), ("instance", instance)]);
+    QuerySeries { labels, samples }
+}
+
+fn build_info(random: &mut Random, job: &str) -> QuerySeries {
+    let version = if job == "api" { "1.0" } else { "2.0" };
+    let samples = times(random).into_iter().map(|at| (at, 1.0)).collect();
+    let labels = LabelSet::from_pairs([("__name__", "build_info"), ("job", job), ("version", version)]);
+    QuerySeries { labels, samples }
+}
+
+fn histogram(random: &mut Random, job: &str) -> Vec<QuerySeries> {
+    let times = times(random);
+    let mut counts = [0.0f64; 4];
+    let mut columns: Vec<Vec<(i64, f64)>> = vec![Vec::new(); 5];
+    for at in times {
+        for (bucket, count) in counts.iter_mut().enumerate() {
+            *count += random.below(5 * (bucket as u64 + 1)) as f64;
+        }
+        let mut total = 0.0;
+        for (bucket, count) in counts.iter().enumerate() {
+            total += count;
+            columns[bucket].push((at, total));
+        }
+        columns[4].push((at, total));
+    }
+    // The second histogram lacks its last bucket, and has one with a bound that is no number.
+    let bounds = if job == "api" { ["0.1", "0.5", "1", "+Inf"] } else { ["0.1", "1", "5", "many"] };
+    let count = columns.pop().unwrap_or_default();
+    let mut all: Vec<QuerySeries> = bounds
+        .iter()
+        .zip(columns)
+        .map(|(le, samples)| {
+            let labels = LabelSet::from_pairs([("__name__", "latency_bucket"), ("job", job), ("le", le)]);
+            QuerySeries { labels, samples }
+        })
+        .collect();
+    let labels = LabelSet::from_pairs([("__name__", "latency_count"), ("job", job)]);
+    all.push(QuerySeries { labels, samples: count });
+    all
+}
+
+/// A sample now and then: single samples in windows, and windows without any.
+fn sparse(random: &mut Random, job: &str) -> QuerySeries {
+    let mut at = START_MS;
+    let mut samples = Vec::new();
+    while at < START_MS + LENGTH_MS {
+        samples.push((at, (random.below(2000) as f64 - 1000.0) / 8.0));
+        at += 20_000 + random.below(500) as i64 * 1000;
+    }
+    let labels = LabelSet::from_pairs([("__name__", "sparse"), ("job", job)]);
+    QuerySeries { labels, samples }
+}
