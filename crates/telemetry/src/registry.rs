@@ -112,7 +112,6 @@ impl Registry {
     }
 
     /// What to read, copied out so that no lock is held while reading.
-    #[expect(clippy::type_complexity, reason = "a row of the table, used once")]
     fn readers(&self) -> Vec<(String, String, MetricType, Arc<dyn Fn() -> Vec<Metric> + Send + Sync>)> {
         let families = self.0.families.lock().unwrap_or_else(PoisonError::into_inner);
         families

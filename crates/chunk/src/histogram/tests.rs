@@ -1,3 +1,5 @@
+//! Histogram chunks: what comes back is what went in, whatever the layouts do.
+
 use std::sync::Arc;
 
 use ferula_model::histogram::CUSTOM_BUCKETS_SCHEMA;

@@ -1,3 +1,5 @@
+//! XOR chunks: bytes as Prometheus writes them, samples back bit for bit.
+
 use proptest::prelude::*;
 
 use super::*;

@@ -1,3 +1,5 @@
+//! XOR2 chunks: values, start timestamps and markers come back bit for bit.
+
 use ferula_model::value::STALE_NAN;
 use proptest::prelude::*;
 

@@ -1,3 +1,5 @@
+//! Merging sources: order, overlaps, tombstones.
+
 use proptest::prelude::*;
 
 use super::*;

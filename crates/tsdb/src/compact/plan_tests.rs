@@ -1,3 +1,5 @@
+//! Plans: which blocks are compacted together, and when none.
+
 use super::*;
 use crate::block::BlockStats;
 

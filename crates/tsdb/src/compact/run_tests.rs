@@ -1,3 +1,5 @@
+//! Runs: nothing is lost, whatever the disk does.
+
 use std::collections::BTreeMap;
 
 use ferula_chunk::{Sample, SampleIter, SampleValue};
