@@ -181,7 +181,7 @@ impl Db {
         replay.log(&*disk, &wal, report).map_err(at(&wal))?;
         let wbl = dir.join(WBL_DIR);
         replay.late_log(&*disk, &wbl, report).map_err(at(&wbl))?;
-        let recovered = replay.finish();
+        let recovered = replay.finish().map_err(at(dir))?;
         let maintenance = MaintenanceMetrics::new(registry);
         maintenance.wal_corruptions.add(recovered.corruptions);
         let (head, views) = (Arc::new(head), Arc::new(Views::new(blocks, in_order_end)));

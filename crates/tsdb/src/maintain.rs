@@ -276,7 +276,14 @@ impl Db {
             Compactor { disk: self.disk.clone(), data_dir: self.dir.clone(), options: self.options.blocks };
         loop {
             let view = self.views.get();
-            let metas: Vec<BlockMeta> = view.blocks.iter().map(|block| (*block.meta()).clone()).collect();
+            // A block of late samples may reach into the time that the head still holds. Merged with others it would
+            // look like one that was cut from the head, and the next start would pass over the log of that time.
+            let metas: Vec<BlockMeta> = view
+                .blocks
+                .iter()
+                .map(|block| (*block.meta()).clone())
+                .filter(|meta| meta.max_time <= view.head_min)
+                .collect();
             let chosen = plan(&metas, &options);
             if chosen.is_empty() || !self.goes_on() {
                 return;

@@ -13,7 +13,7 @@ use ferula_model::value::is_stale;
 
 use crate::disk::Disk;
 use crate::head::{FullChunk, Head, LateSample, LateValue, SlotId, lock, stale_histogram};
-use crate::head_chunks::LoadedChunk;
+use crate::head_chunks::{ChunkPlace, LoadedChunk};
 use crate::wal::format::{checkpoint_path, list_checkpoints, list_segments};
 use crate::wal::reader::{Damage, Repair, SegmentReader, repair};
 use crate::wal::record::{Kind, LoggedHistogram, LoggedSample, LoggedSeries, Records};
@@ -67,6 +67,8 @@ pub(crate) struct Replay<'a> {
     recovered: Recovered,
     range: (i64, i64),
     late_range: (i64, i64),
+    /// The newest file of `chunks_head` that a marker names.
+    newest_marker: u32,
 }
 
 impl<'a> Replay<'a> {
@@ -84,6 +86,7 @@ impl<'a> Replay<'a> {
             recovered: Recovered::default(),
             range: (i64::MAX, i64::MIN),
             late_range: (i64::MAX, i64::MIN),
+            newest_marker: 0,
         }
     }
 
@@ -129,7 +132,12 @@ impl<'a> Replay<'a> {
     }
 
     /// Sets the head's times, and says what was found.
-    pub(crate) fn finish(self) -> Recovered {
+    ///
+    /// # Errors
+    /// When the disk refuses.
+    pub(crate) fn finish(self) -> io::Result<Recovered> {
+        // A file that was lost must not come back under its number: a marker would take a new chunk for an old one.
+        self.head.chunks.reserve(self.newest_marker)?;
         let times = &self.head.times;
         if self.range.0 <= self.range.1 {
             times.widen(self.range.0, self.range.1);
@@ -138,7 +146,7 @@ impl<'a> Replay<'a> {
             times.widen_late(self.late_range.0, self.late_range.1);
         }
         *lock(&self.head.extra_refs) = self.extra_refs;
-        self.recovered
+        Ok(self.recovered)
     }
 
     fn segment(
@@ -332,6 +340,8 @@ impl<'a> Replay<'a> {
     fn late_record(&mut self, kind: Kind, records: &Records) {
         if kind == Kind::MmapMarkers {
             for marker in &records.markers {
+                let place = ChunkPlace::from_number(marker.chunk);
+                self.newest_marker = self.newest_marker.max(place.file());
                 if let Some(slot) = self.slots.get(&marker.series)
                     && let Some(late) = &mut self.head.slots.lock(*slot).out_of_order
                 {
@@ -362,17 +372,8 @@ impl<'a> Replay<'a> {
     fn late_sample(&mut self, log_ref: u64, sample: LateSample) {
         let at = sample.at;
         let Some(slot) = self.slot_of(log_ref, at) else { return };
-        let mut series = self.head.slots.lock(slot);
-        let number = series.log_ref;
-        let inserted = series.out_of_order.get_or_insert_default().insert(
-            sample,
-            self.head.late_samples_max,
-            self.head.rules.start_timestamps,
-            number,
-            &self.head.chunks,
-        );
-        drop(series);
-        if inserted.taken {
+        let taken = self.head.slots.lock(slot).out_of_order.get_or_insert_default().insert(sample);
+        if taken {
             self.recovered.samples += 1;
             widen(&mut self.late_range, at, at);
         }

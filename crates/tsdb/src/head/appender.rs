@@ -24,7 +24,7 @@ use super::{Bounds, Fate, Head, LateSample, LateValue, Series, SlotId, handle, l
 use crate::wal::group::Entry;
 use crate::wal::record::{
     LoggedExemplar, LoggedHistogram, LoggedMarker, LoggedMetadata, LoggedSample, put_exemplars,
-    put_histograms, put_markers, put_metadata, put_samples,
+    put_histograms, put_markers, put_metadata,
 };
 
 /// An appender of the head; see the module.
@@ -38,6 +38,8 @@ pub struct HeadAppender<'a> {
     metadata: Vec<(SlotId, LoggedMetadata)>,
     /// Slots with a pending use by this appender, one for each, beside those of samples.
     pinned: Vec<SlotId>,
+    /// How many samples the out-of-order log has of this commit.
+    late_logged: usize,
 }
 
 /// Samples whose floats all come before their histograms, series by series.
@@ -60,6 +62,7 @@ impl<'a> HeadAppender<'a> {
             exemplars: Vec::new(),
             metadata: Vec::new(),
             pinned: Vec::new(),
+            late_logged: 0,
         }
     }
 
@@ -257,33 +260,56 @@ impl<'a> HeadAppender<'a> {
         (!entry.is_empty()).then_some(entry)
     }
 
+    /// Logs which samples will go in out of order, before any of them can be seen. The log of all samples does not
+    /// say so: on replay, what comes late there is passed over.
+    fn log_late(&mut self) -> Result<(), Arc<str>> {
+        let (Some(bounds), Some(log)) = (self.bounds, self.head.late_log()) else { return Ok(()) };
+        let mut late = LateLog::new(self.head);
+        for part in &self.parts {
+            for (sample, slot) in part.samples.iter().zip(&part.slots) {
+                let mut series = self.head.slots.lock(*slot);
+                if series.check_float(sample.at, sample.value, &bounds) == Ok(Fate::OutOfOrder) {
+                    late.make_room(*slot, &mut series);
+                    late.samples.push(*sample);
+                }
+            }
+            for (sample, slot) in part.histograms.iter().zip(&part.histogram_slots) {
+                let mut series = self.head.slots.lock(*slot);
+                if series.check_histogram(sample.at, &sample.value, &bounds) == Ok(Fate::OutOfOrder) {
+                    late.make_room(*slot, &mut series);
+                    late.histograms.push(sample.clone());
+                }
+            }
+        }
+        self.late_logged = late.samples.len() + late.histograms.len();
+        late.entry().map_or(Ok(()), |entry| log.commit(entry))
+    }
+
     /// Puts the samples into their series.
     fn apply(&mut self) {
         let Some(mut bounds) = self.bounds else { return };
-        let late_log = self.head.late_log();
         let room = self.head.gate.commit();
         // A block may have been cut since the samples were checked.
         bounds.min_valid = bounds.min_valid.max(self.head.times.min_valid.load(Ordering::SeqCst));
         let mut applied = Applied::new(self.head, bounds);
-        {
-            for part in &self.parts {
-                for (sample, slot) in part.samples.iter().zip(&part.slots) {
-                    applied.float(*slot, sample);
-                }
-                for (sample, slot) in part.histograms.iter().zip(&part.histogram_slots) {
-                    applied.histogram(*slot, sample);
-                }
+        for part in &self.parts {
+            for (sample, slot) in part.samples.iter().zip(&part.slots) {
+                applied.float(*slot, sample);
             }
-            applied.publish();
+            for (sample, slot) in part.histograms.iter().zip(&part.histogram_slots) {
+                applied.histogram(*slot, sample);
+            }
         }
+        applied.publish();
         drop(room);
         // Each sample's pending use ended when it was applied.
         self.parts.clear();
-        if let Some(entry) = applied.late_entry()
-            && let Some(log) = late_log
+        if applied.late.samples.len() + applied.late.histograms.len() > self.late_logged
+            && let (Some(entry), Some(log)) = (applied.late.entry(), self.head.late_log())
         {
-            // The samples are in the log of all samples; this one only says that they were late. When it cannot be
-            // written, they may be missing after a restart, as in Prometheus.
+            // Samples of one commit that came late among each other, or after another commit to the same series:
+            // only now is known which. When this cannot be written they may be missing after a restart, as
+            // in Prometheus.
             if let Err(error) = log.commit(entry) {
                 ferula_telemetry::error!("Failed to log out of order samples into the WBL", err = error);
             }
@@ -308,20 +334,71 @@ impl<'a> HeadAppender<'a> {
     }
 }
 
+/// What a commit writes to the out-of-order log.
+struct LateLog<'a> {
+    head: &'a Head,
+    seen: HashSet<SlotId>,
+    markers: Vec<LoggedMarker>,
+    samples: Vec<LoggedSample>,
+    histograms: Vec<LoggedHistogram>,
+}
+
+impl<'a> LateLog<'a> {
+    fn new(head: &'a Head) -> Self {
+        LateLog {
+            head,
+            seen: HashSet::new(),
+            markers: Vec::new(),
+            samples: Vec::new(),
+            histograms: Vec::new(),
+        }
+    }
+
+    /// Moves the samples that a series has in memory to a chunk when they are many; once per commit, so that the
+    /// marker comes before all samples of this one.
+    fn make_room(&mut self, slot: SlotId, series: &mut Series) {
+        let log_ref = series.log_ref;
+        let Some(late) = &mut series.out_of_order else { return };
+        if !self.seen.insert(slot) || late.samples().len() < self.head.late_samples_max {
+            return;
+        }
+        let places = late.move_to(self.head.rules.start_timestamps, log_ref, &self.head.chunks);
+        self.head.metrics.chunks.add(places.len() as f64);
+        self.head.metrics.chunks_created.add(places.len() as u64);
+        let markers = places.iter().map(|place| LoggedMarker { series: log_ref, chunk: place.number() });
+        self.markers.extend(markers);
+    }
+
+    /// The records, `None` when there is nothing to log.
+    fn entry(&self) -> Option<Entry> {
+        let mut entry = Entry::default();
+        let start_timestamps = self.head.rules.start_timestamps;
+        if !self.markers.is_empty() {
+            let mut record = Vec::new();
+            put_markers(&mut record, &self.markers);
+            entry.record(record);
+        }
+        entry.samples(&self.samples);
+        put_histograms(&self.histograms, start_timestamps, |write| {
+            let mut record = Vec::new();
+            write(&mut record);
+            entry.record(record);
+        });
+        (!entry.is_empty()).then_some(entry)
+    }
+}
+
 /// What a commit did to the head, gathered while it is applied.
 struct Applied<'a> {
     head: &'a Head,
     bounds: Bounds,
     appended: [u64; 2],
-    late: [u64; 2],
+    late_appended: [u64; 2],
     refused: [Refused; 2],
     chunks: u64,
     range: (i64, i64),
     late_range: (i64, i64),
-    late_entry: Entry,
-    /// Out-of-order samples since the last marker.
-    late_samples: Vec<LoggedSample>,
-    late_histograms: Vec<LoggedHistogram>,
+    late: LateLog<'a>,
 }
 
 #[derive(Clone, Copy, Default)]
@@ -337,14 +414,12 @@ impl<'a> Applied<'a> {
             head,
             bounds,
             appended: [0; 2],
-            late: [0; 2],
+            late_appended: [0; 2],
             refused: [Refused::default(); 2],
             chunks: 0,
             range: (i64::MAX, i64::MIN),
             late_range: (i64::MAX, i64::MIN),
-            late_entry: Entry::default(),
-            late_samples: Vec::new(),
-            late_histograms: Vec::new(),
+            late: LateLog::new(head),
         }
     }
 
@@ -361,7 +436,7 @@ impl<'a> Applied<'a> {
                 let value = LateValue::Float(sample.value);
                 let late = LateSample { at: sample.at, start: sample.start, value };
                 if self.out_of_order(FLOAT, &mut series, late) {
-                    self.late_samples.push(*sample);
+                    self.late.samples.push(*sample);
                 }
             }
             Ok(Fate::Repeated) => {}
@@ -383,7 +458,7 @@ impl<'a> Applied<'a> {
                 let value = LateValue::Histogram(sample.value.clone());
                 let late = LateSample { at: sample.at, start: sample.start, value };
                 if self.out_of_order(HISTOGRAM, &mut series, late) {
-                    self.late_histograms.push(sample.clone());
+                    self.late.histograms.push(sample.clone());
                 }
             }
             Ok(Fate::Repeated) => {}
@@ -399,50 +474,13 @@ impl<'a> Applied<'a> {
 
     fn out_of_order(&mut self, kind: usize, series: &mut Series, sample: LateSample) -> bool {
         let at = sample.at;
-        let log_ref = series.log_ref;
-        let inserted = series.out_of_order.get_or_insert_default().insert(
-            sample,
-            self.head.late_samples_max,
-            self.head.rules.start_timestamps,
-            log_ref,
-            &self.head.chunks,
-        );
-        if let Some(places) = inserted.moved {
-            // A marker covers the samples before it: they must be logged first.
-            self.flush_late();
-            let mut markers: Vec<LoggedMarker> =
-                places.iter().map(|place| LoggedMarker { series: log_ref, chunk: place.number() }).collect();
-            if markers.is_empty() {
-                markers.push(LoggedMarker { series: log_ref, chunk: 0 });
-            }
-            let mut record = Vec::new();
-            put_markers(&mut record, &markers);
-            self.late_entry.record(record);
-            self.chunks += 1;
-        }
-        if inserted.taken {
+        let taken = series.out_of_order.get_or_insert_default().insert(sample);
+        if taken {
             self.appended[kind] += 1;
-            self.late[kind] += 1;
+            self.late_appended[kind] += 1;
             self.late_range = (self.late_range.0.min(at), self.late_range.1.max(at));
         }
-        inserted.taken
-    }
-
-    fn flush_late(&mut self) {
-        let start_timestamps = self.head.rules.start_timestamps;
-        if !self.late_samples.is_empty() {
-            let mut record = Vec::new();
-            put_samples(&mut record, &self.late_samples, start_timestamps);
-            self.late_entry.record(record);
-            self.late_samples.clear();
-        }
-        let entry = &mut self.late_entry;
-        put_histograms(&self.late_histograms, start_timestamps, |write| {
-            let mut record = Vec::new();
-            write(&mut record);
-            entry.record(record);
-        });
-        self.late_histograms.clear();
+        taken
     }
 
     fn count(&mut self, kind: usize, error: &AppendError) {
@@ -464,18 +502,13 @@ impl<'a> Applied<'a> {
         }
         for kind in [FLOAT, HISTOGRAM] {
             metrics.samples_appended[kind].add(self.appended[kind]);
-            metrics.out_of_order_samples_appended[kind].add(self.late[kind]);
+            metrics.out_of_order_samples_appended[kind].add(self.late_appended[kind]);
             metrics.out_of_order[kind].add(self.refused[kind].out_of_order);
             metrics.out_of_bounds[kind].add(self.refused[kind].out_of_bounds);
             metrics.too_old[kind].add(self.refused[kind].too_old);
         }
         metrics.chunks.add(self.chunks as f64);
         metrics.chunks_created.add(self.chunks);
-    }
-
-    fn late_entry(mut self) -> Option<Entry> {
-        self.flush_late();
-        (!self.late_entry.is_empty()).then_some(self.late_entry)
     }
 }
 
@@ -509,6 +542,7 @@ impl Appender for HeadAppender<'_> {
         if durability == Durability::Synced {
             self.head.log.sync().map_err(|error| CommitError::Log(error.to_string()))?;
         }
+        self.log_late().map_err(logged)?;
         self.apply();
         self.store_extras();
         Ok(())

@@ -37,14 +37,8 @@ pub enum LateValue {
     Histogram(HistogramValue),
 }
 
-/// What became of an out-of-order sample.
-#[derive(Debug, Default)]
-pub struct Inserted {
-    /// `false` when there is a sample of the same time in memory already.
-    pub taken: bool,
-    /// The samples in memory were moved to these chunks first, if they were.
-    pub moved: Option<Vec<ChunkPlace>>,
-}
+/// A chunk of late samples has at most so many.
+const CHUNK_SAMPLES_MAX: usize = 1024;
 
 impl OutOfOrder {
     /// Whether there is no sample.
@@ -52,33 +46,22 @@ impl OutOfOrder {
         self.samples.is_empty() && self.full.is_empty()
     }
 
-    /// Adds a sample. When `samples_max` are in memory, they are moved to `store` first.
-    pub fn insert(
-        &mut self,
-        sample: LateSample,
-        samples_max: usize,
-        start_timestamps: bool,
-        log_ref: u64,
-        store: &Store,
-    ) -> Inserted {
-        let mut inserted = Inserted::default();
-        // As upstream, the first sample of all also begins a chunk, and so has a marker in the log.
-        if self.is_empty() {
-            inserted.moved = Some(Vec::new());
-        } else if self.samples.len() >= samples_max {
-            inserted.moved = Some(self.move_to(start_timestamps, log_ref, store));
+    /// Adds a sample. `false` when there is one of the same time in memory already.
+    pub fn insert(&mut self, sample: LateSample) -> bool {
+        match self.samples.binary_search_by_key(&sample.at, |other| other.at) {
+            Ok(_) => false,
+            Err(place) => {
+                self.samples.insert(place, sample);
+                true
+            }
         }
-        if let Err(place) = self.samples.binary_search_by_key(&sample.at, |other| other.at) {
-            self.samples.insert(place, sample);
-            inserted.taken = true;
-        }
-        inserted
     }
 
     /// Moves the samples in memory to chunks of `store`.
     pub fn move_to(&mut self, start_timestamps: bool, log_ref: u64, store: &Store) -> Vec<ChunkPlace> {
         let mut places = Vec::new();
-        for chunk in encode(&self.samples, start_timestamps) {
+        let chunks = self.samples.chunks(CHUNK_SAMPLES_MAX).flat_map(|some| encode(some, start_timestamps));
+        for chunk in chunks.collect::<Vec<_>>() {
             let samples = chunk.encoding.sample_count(&chunk.data).unwrap_or(0);
             let place = store.write(&StoredChunk {
                 series: log_ref,

@@ -193,6 +193,20 @@ impl Store {
         Ok(old.len())
     }
 
+    /// Makes sure that no chunk goes to a file up to this number. The numbers must not have gaps, so files in between
+    /// are made without chunks.
+    pub fn reserve(&self, file: u32) -> io::Result<()> {
+        let mut state = self.lock();
+        while state.current.is_none() && state.next <= file {
+            self.disk.create_dir_all(&self.dir)?;
+            self.disk.create(&file_path(&self.dir, state.next))?.write_all(&file_header())?;
+            let next = state.next;
+            state.sealed.insert(next, Sealed { bytes: FILE_HEADER_BYTES as u64, mapped: None });
+            state.next += 1;
+        }
+        Ok(())
+    }
+
     /// Number of the file that the next chunk goes to.
     pub fn current_file(&self) -> u32 {
         let state = self.lock();

@@ -1,0 +1,216 @@
+//! Crashes before, and in the middle of, every single write; full disks; damaged logs.
+
+mod common;
+
+use std::path::Path;
+
+use common::{DIR, Floats, commit, floats, open, open_reporting, series, try_open};
+use ferula_model::LabelSet;
+use ferula_storage::{AppendError, CommitError};
+use ferula_tsdb::disk::fault::Survives;
+use ferula_tsdb::disk::{FaultDisk, Faults};
+use ferula_tsdb::retention::Retention;
+use ferula_tsdb::{Options, Progress};
+
+const RANGE: i64 = 100_000;
+
+fn options() -> Options {
+    Options {
+        min_block_duration_ms: RANGE,
+        max_block_duration_ms: 3 * RANGE,
+        samples_per_chunk: 8,
+        wal_segment_bytes: 32 * 1024,
+        out_of_order_window_ms: RANGE,
+        out_of_order_samples_max: 4,
+        retention: Retention::default(),
+        ..Options::default()
+    }
+}
+
+/// What a query showed last, and what had been asked to be written until then.
+#[derive(Default)]
+struct Seen {
+    shown: Floats,
+    asked: Floats,
+}
+
+/// Scrapes, late samples, queries and maintenance until the disk dies or all is done.
+fn live(disk: &FaultDisk, seen: &mut Seen) {
+    let Ok(db) = try_open(disk, options()) else { return };
+    seen.shown = floats(&db);
+    let start = seen.shown.values().filter_map(|s| s.last_key_value()).map(|(t, _)| *t).max();
+    let mut now = start.map_or(1_000_000, |newest| newest / 10_000 * 10_000 + 10_000);
+    for round in 0..36 {
+        let mut samples: Vec<(LabelSet, i64, f64)> =
+            (0..3).map(|n| (series(n), now, (now + n as i64) as f64)).collect();
+        if round % 4 == 3 {
+            samples.extend((0..3).map(|n| (series(n), now - 25_000 - n as i64, now as f64)));
+        }
+        for (labels, at, value) in &samples {
+            seen.asked.entry(labels.clone()).or_default().insert(*at, value.to_bits());
+        }
+        let committed = commit(&db, &samples);
+        // A dead machine shows nothing any more.
+        if committed.is_err() || disk.crashed() {
+            return;
+        }
+        seen.shown = floats(&db);
+        if round % 6 == 5 {
+            db.maintain(now);
+            if disk.crashed() {
+                return;
+            }
+            seen.shown = floats(&db);
+        }
+        now += 10_000;
+    }
+}
+
+fn assert_between(found: &Floats, seen: &Seen, what: &str) {
+    for (labels, samples) in &seen.shown {
+        for (at, value) in samples {
+            let now = found.get(labels).and_then(|samples| samples.get(at));
+            assert_eq!(now, Some(value), "{what}: {labels} at {at} was shown and is gone");
+        }
+    }
+    for (labels, samples) in found {
+        for (at, value) in samples {
+            let asked = seen.asked.get(labels).and_then(|samples| samples.get(at));
+            assert_eq!(asked, Some(value), "{what}: {labels} at {at} came from nowhere");
+        }
+    }
+}
+
+/// For every write that changes the disk: the process dies there, or a part of the write arrives. The next one finds
+/// everything that a query had shown, and nothing that was not written; it can go on, and die once more.
+#[test]
+fn a_crash_at_any_write_loses_nothing_that_a_query_had_shown() {
+    let whole = FaultDisk::default();
+    live(&whole, &mut Seen::default());
+    let operations = whole.operations();
+    assert!(operations > 150, "{operations} operations");
+    // All early ones (opening, the first commits) and a stride that meets every kind of later one over time.
+    for crash_at in (0..60).chain((60..operations).step_by(7)) {
+        for torn_bytes in [0, 1, 50] {
+            let disk = FaultDisk::new(Faults { crash_at: Some(crash_at), torn_bytes, ..Faults::default() });
+            let mut seen = Seen::default();
+            live(&disk, &mut seen);
+            assert!(disk.crashed(), "write {crash_at} was never reached");
+            let what = format!("crash at {crash_at} with {torn_bytes} bytes");
+            let after = disk.restart(Survives::Written);
+            let db = open(&after, options());
+            assert_between(&floats(&db), &seen, &what);
+            drop(db);
+            if torn_bytes == 1 {
+                // Once more, while the next start repairs and goes on.
+                let again = disk.restart(Survives::Written);
+                again.set_faults(Faults {
+                    crash_at: Some(crash_at % 23),
+                    torn_bytes: 3,
+                    ..Faults::default()
+                });
+                seen.shown.clear();
+                live(&again, &mut seen);
+                let db = open(&again.restart(Survives::Written), options());
+                assert_between(&floats(&db), &seen, &format!("{what}, then at {}", crash_at % 23));
+            }
+        }
+    }
+}
+
+/// A power loss takes what was not synced, and nothing else: what is left is a prefix of the commits.
+#[test]
+fn a_power_loss_leaves_a_prefix_of_the_commits() {
+    let disk = FaultDisk::default();
+    let db = open(&disk, Options { min_block_duration_ms: 7_200_000, ..Options::default() });
+    let mut synced = 0;
+    for round in 0..50i64 {
+        commit(&db, &[(series(0), round, round as f64), (series(1), round, round as f64)]).expect("written");
+        if round % 10 == 9 {
+            assert!(db.sync_if_due(round * 1000).expect("synced"));
+            assert!(!db.sync_if_due(round * 1000 + 999).expect("not due"));
+            synced = round;
+        }
+        let after = disk.restart(Survives::Synced);
+        let found = floats(&open(&after, Options::default()));
+        let rows: Vec<Vec<i64>> = found.values().map(|samples| samples.keys().copied().collect()).collect();
+        if round >= 9 {
+            assert_eq!(rows, [(0..=synced).collect::<Vec<_>>(), (0..=synced).collect()]);
+        }
+    }
+}
+
+#[test]
+fn a_full_disk_stops_ingestion_not_reading_and_it_goes_on_by_itself() {
+    let disk = FaultDisk::default();
+    let db = open(&disk, Options::default());
+    commit(&db, &[(series(1), 1, 1.0)]).expect("written");
+    let before = floats(&db);
+    disk.set_faults(Faults { capacity_bytes: Some(1), ..Faults::default() });
+    for at in 2..5 {
+        let refused = commit(&db, &[(series(1), at, 1.0), (series(2), at, 1.0)]);
+        assert!(matches!(refused, Err(CommitError::Log(_))), "{refused:?}");
+        assert_eq!(floats(&db), before, "nothing of it is visible");
+        assert!(db.ingestion_failure().is_some_and(|text| text.contains("no space left on device")));
+    }
+    disk.set_faults(Faults::default());
+    assert_eq!(commit(&db, &[(series(1), 9, 1.0), (series(2), 9, 1.0)]).expect("room again"), []);
+    assert_eq!(db.ingestion_failure(), None);
+    // The series that was made while the disk was full is in the log.
+    let after = floats(&db);
+    drop(db);
+    assert_eq!(floats(&open(&disk.restart(Survives::Written), Options::default())), after);
+    assert_eq!(after[&series(2)].len(), 1);
+}
+
+#[test]
+fn damage_in_the_middle_of_the_log_costs_what_it_held_and_never_the_start() {
+    let disk = FaultDisk::default();
+    let options = || Options { wal_compression: ferula_tsdb::wal::Compression::None, ..Options::default() };
+    let db = open(&disk, options());
+    for at in 0..6000 {
+        commit(&db, &[(series(0), at, at as f64), (series(1), at, at as f64)]).expect("written");
+    }
+    let before = floats(&db);
+    drop(db);
+    let wal = Path::new(DIR).join("wal/00000000");
+    for page in [1, 3] {
+        let disk = disk.restart(Survives::Written);
+        disk.damage(&wal, |bytes| bytes[page * 32 * 1024 + 5000] ^= 4).expect("damaged");
+        let (db, reports) = open_reporting(&disk, options());
+        assert!(
+            reports.iter().any(|r| matches!(r, Progress::Damaged(text) if text.contains("checksum"))),
+            "{reports:?}"
+        );
+        assert_eq!(db.recovered().corruptions, 1);
+        let found = floats(&db);
+        let lost = before[&series(0)].len() - found[&series(0)].len();
+        assert!((1..1200).contains(&lost), "{lost} samples lost");
+        assert!(found[&series(0)].contains_key(&0) && found[&series(0)].contains_key(&5999));
+        // The segment was repaired: the next start finds no damage.
+        drop(db);
+        let (db, reports) = open_reporting(&disk.restart(Survives::Written), options());
+        assert!(!reports.iter().any(|r| matches!(r, Progress::Damaged(_))), "{reports:?}");
+        assert_eq!(floats(&db), found);
+    }
+}
+
+#[test]
+fn two_servers_do_not_share_a_folder_and_leftovers_go() {
+    let disk = FaultDisk::default();
+    let db = open(&disk, Options::default());
+    let error = try_open(&disk, Options::default()).err().expect("locked");
+    assert!(error.to_string().contains("in use by another process"), "{error}");
+    db.close().expect("closed");
+    drop(db);
+    use ferula_tsdb::disk::Disk;
+    let leftover = Path::new(DIR).join("01BKGV7JBM69T2G1BGBGM6KB12.tmp-for-creation");
+    disk.create_dir_all(&leftover.join("chunks")).expect("made");
+    let (db, reports) = open_reporting(&disk, Options::default());
+    assert!(!reports.iter().any(|r| matches!(r, Progress::LockReplaced(_))), "it was closed cleanly");
+    assert!(disk.stat(&leftover).expect("asked").is_none());
+    assert_eq!(
+        commit(&db, &[(series(1), 5, 1.0), (series(1), 4, 1.0)]).expect("written"),
+        Vec::<AppendError>::new()
+    );
+}

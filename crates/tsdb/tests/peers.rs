@@ -1,0 +1,328 @@
+//! The same directory read by Prometheus and by us, in both directions.
+//!
+//! Needs the real programs: the environment variable `FERULA_PEERS` names the folder that has `prometheus` and
+//! `promtool`. Without it the tests say so and pass.
+
+mod common;
+
+use std::collections::BTreeMap;
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use common::{commit, commit_histogram, read, series};
+use ferula_model::{
+    CounterResetHint, Exemplar, Histogram, HistogramValue, LabelSet, MetricMetadata, MetricType, Span,
+    TimeRange, Timestamp,
+};
+use ferula_storage::{Appendable, Durability, SampleBatch};
+use ferula_telemetry::Registry;
+use ferula_tsdb::disk::RealDisk;
+use ferula_tsdb::wal::Compression;
+use ferula_tsdb::{Db, Options, Progress};
+
+fn peer(name: &str) -> Option<PathBuf> {
+    let Some(folder) = std::env::var_os("FERULA_PEERS") else {
+        eprintln!("SKIPPED: FERULA_PEERS is not set, so nothing was compared with the real {name}");
+        return None;
+    };
+    let path = Path::new(&folder).join(name);
+    assert!(path.exists(), "FERULA_PEERS is set, but {} is not there", path.display());
+    Some(path)
+}
+
+fn open(dir: &Path, options: Options) -> (Db, Vec<Progress>) {
+    let mut reports = Vec::new();
+    let db =
+        Db::open(dir, options, Arc::new(RealDisk), &Registry::new(), &mut |progress| reports.push(progress));
+    (db.expect("opened"), reports)
+}
+
+/// Every sample as series, time and value; the values of histograms by count and sum.
+type Dump = BTreeMap<(String, i64), String>;
+
+fn number(text: &str) -> String {
+    match text.parse::<f64>() {
+        Ok(value) if value.is_nan() => "NaN".into(),
+        Ok(value) => format!("{value:e}"),
+        Err(_) => text.to_owned(),
+    }
+}
+
+fn our_dump(db: &Db) -> Dump {
+    let mut dump = Dump::new();
+    for (labels, samples) in read(db, &[], TimeRange::ALL) {
+        for (at, value) in samples.floats.timestamps.iter().zip(&samples.floats.values) {
+            dump.insert((labels.to_string(), *at), number(&value.to_string()));
+        }
+        // promtool's loops over floats, float histograms and histograms each swallow the sample that ends them, so
+        // of a series of histograms the first two are not printed.
+        let histograms = samples.histograms.timestamps.iter().zip(&samples.histograms.values);
+        for (at, value) in histograms.skip(2) {
+            dump.insert((labels.to_string(), *at), value.to_string());
+        }
+    }
+    dump
+}
+
+/// What `promtool tsdb dump` prints. It works on a copy of the head in a sandbox.
+fn their_dump(promtool: &Path, dir: &Path) -> Dump {
+    let sandbox = tempfile::tempdir().expect("a temporary folder");
+    let output = Command::new(promtool)
+        .args(["tsdb", "dump"])
+        .arg(format!("--sandbox-dir-root={}", sandbox.path().display()))
+        .arg(dir)
+        .output()
+        .expect("promtool runs");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let text = String::from_utf8(output.stdout).expect("UTF-8");
+    text.lines()
+        .map(|line| {
+            let (rest, at) = line.rsplit_once(' ').expect("a time");
+            let (labels, value) = match rest.find("} {") {
+                Some(place) => (&rest[..=place], &rest[place + 2..]),
+                None => rest.rsplit_once(' ').expect("a value"),
+            };
+            let value = if value.starts_with('{') { value.to_owned() } else { number(value) };
+            ((labels.to_owned(), at.parse().expect("a number")), value)
+        })
+        .collect()
+}
+
+fn assert_same(ours: &Dump, theirs: &Dump) {
+    let missing: Vec<_> = theirs.iter().filter(|(key, _)| !ours.contains_key(*key)).take(3).collect();
+    let extra: Vec<_> = ours.iter().filter(|(key, _)| !theirs.contains_key(*key)).take(3).collect();
+    let other: Vec<_> =
+        ours.iter().filter(|(key, value)| theirs.get(*key).is_some_and(|v| v != *value)).take(3).collect();
+    assert!(
+        missing.is_empty() && extra.is_empty() && other.is_empty(),
+        "{} and {} samples; missing {missing:?}; extra {extra:?}; other {other:?}; theirs {:?}",
+        ours.len(),
+        theirs.len(),
+        other.iter().map(|(key, _)| &theirs[*key]).collect::<Vec<_>>()
+    );
+}
+
+fn histogram(count: u64) -> HistogramValue {
+    HistogramValue::Integer(Arc::new(Histogram {
+        counter_reset_hint: CounterResetHint::Unknown,
+        schema: 1,
+        count: 3 * count,
+        sum: count as f64 * 1.5,
+        zero_threshold: 1e-128,
+        zero_count: count,
+        positive_spans: vec![Span { offset: -1, length: 1 }, Span { offset: 2, length: 1 }],
+        positive_buckets: vec![count as i64, 0],
+        ..Histogram::default()
+    }))
+}
+
+/// Floats, histograms, exemplars, metadata, stale series, and with a window out-of-order samples.
+fn ingest(db: &Db, start: i64, rounds: i64, late: bool) {
+    for round in 0..rounds {
+        let at = start + round * 15_000;
+        let samples: Vec<_> = (0..20)
+            .map(|n| (series(n), at, if n % 3 == 0 { round as f64 } else { at as f64 / 7.0 }))
+            .collect();
+        assert_eq!(commit(db, &samples).expect("written"), []);
+        let of_histogram = LabelSet::from_pairs([("__name__", "h")]);
+        assert_eq!(commit_histogram(db, &of_histogram, at, histogram(round as u64 + 1)), []);
+        if late && round % 7 == 3 {
+            let samples: Vec<_> = (0..20).map(|n| (series(n), at - 40_001 - n as i64, 1.25)).collect();
+            assert_eq!(commit(db, &samples).expect("written"), []);
+        }
+    }
+    let mut appender = db.appender();
+    let first = appender.resolve(&series(0)).expect("resolved");
+    let mut batch = SampleBatch::default();
+    let help = "What it counts.".to_owned();
+    batch.metadata.push((first, MetricMetadata { kind: MetricType::Counter, unit: String::new(), help }));
+    batch.exemplars.push((
+        first,
+        Exemplar {
+            labels: LabelSet::from_pairs([("trace_id", "abc")]),
+            value: 1.0,
+            timestamp: Timestamp::from_millis(start),
+            has_timestamp: true,
+        },
+    ));
+    assert_eq!(appender.append(&mut batch).refused.len(), 0);
+    appender.commit(Durability::Written).expect("written");
+    let end = start + rounds * 15_000;
+    commit(db, &[(series(1), end, ferula_model::value::STALE_NAN)]).expect("written");
+}
+
+const START: i64 = 1_700_000_000_000;
+
+#[test]
+fn promtool_reads_what_we_wrote_with_every_compression() {
+    let Some(promtool) = peer("promtool") else { return };
+    for wal_compression in [Compression::Zstd, Compression::Snappy, Compression::None] {
+        let dir = tempfile::tempdir().expect("a temporary folder");
+        let options = Options { wal_compression, exemplars_max: 10, ..Options::default() };
+        let (db, _) = open(dir.path(), options.clone());
+        ingest(&db, START, 300, false);
+        let ours = our_dump(&db);
+        // Without `close`, as after a kill.
+        drop(db);
+        assert_same(&ours, &their_dump(&promtool, dir.path()));
+        // With chunks that were moved to disk.
+        let (db, _) = open(dir.path(), options);
+        assert_same(&our_dump(&db), &ours);
+        db.close().expect("closed");
+        drop(db);
+        assert_same(&ours, &their_dump(&promtool, dir.path()));
+    }
+}
+
+/// Six hours with maintenance in between; gives the database and how many samples it has.
+fn six_hours(dir: &Path, options: &Options, late: bool) -> (Db, Dump) {
+    let (db, _) = open(dir, options.clone());
+    let mut written = 0;
+    for hour in 0..6 {
+        ingest(&db, START + hour * 3_600_000, 238, late);
+        let done = db.maintain(START + hour * 3_600_000);
+        assert_eq!(done.errors, Vec::<String>::new());
+        written += done.written.len();
+    }
+    assert!(written >= 2, "{written} blocks");
+    let ours = our_dump(&db);
+    (db, ours)
+}
+
+#[test]
+fn promtool_reads_our_blocks_checkpoint_and_head() {
+    let Some(promtool) = peer("promtool") else { return };
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    let options = Options { wal_segment_bytes: 64 * 1024, ..Options::default() };
+    let (db, ours) = six_hours(dir.path(), &options, false);
+    drop(db);
+    assert!(
+        std::fs::read_dir(dir.path().join("wal"))
+            .expect("a log")
+            .any(|entry| { entry.expect("a name").file_name().to_string_lossy().starts_with("checkpoint.") })
+    );
+    assert_same(&ours, &their_dump(&promtool, dir.path()));
+    let (db, reports) = open(dir.path(), options);
+    assert!(!reports.iter().any(|r| matches!(r, Progress::Damaged(_))), "{reports:?}");
+    assert_same(&our_dump(&db), &ours);
+}
+
+/// promtool leaves out the head when a block of late samples ends after it begins; the server does not.
+#[test]
+fn prometheus_counts_our_late_samples_in_blocks_and_head() {
+    if peer("prometheus").is_none() {
+        return;
+    }
+    let parent = tempfile::tempdir().expect("a temporary folder");
+    let dir = parent.path().join("data");
+    let options = Options { out_of_order_window_ms: 1_800_000, ..Options::default() };
+    let (db, ours) = six_hours(&dir, &options, true);
+    // The staleness markers that `ingest` ends with are samples, but no function counts them.
+    let counted =
+        ours.iter().filter(|((labels, _), value)| labels.contains("\"m\"") && *value != "NaN").count();
+    drop(db);
+    let Some(running) = prometheus(&dir) else { return };
+    let end = START / 1000 + 7 * 3600;
+    let query = format!("/api/v1/query?query=sum(count_over_time(m%5B8h%5D))&time={end}");
+    running.wait_until(&query, |answer| answer.contains(&format!("\"{counted}\"")));
+}
+
+struct Prometheus {
+    child: Child,
+    address: String,
+}
+
+impl Drop for Prometheus {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Starts Prometheus on the directory, scraping itself often, and waits until it is ready.
+fn prometheus(dir: &Path) -> Option<Prometheus> {
+    let program = peer("prometheus")?;
+    let address = TcpListener::bind("127.0.0.1:0").and_then(|l| l.local_addr()).expect("a port").to_string();
+    let config = dir.with_extension("yml");
+    std::fs::write(
+        &config,
+        format!(
+            "global: {{scrape_interval: 200ms, scrape_timeout: 200ms, scrape_protocols: [PrometheusProto, PrometheusText0.0.4]}}\n\
+             storage: {{tsdb: {{out_of_order_time_window: 30m}}}}\n\
+             scrape_configs:\n- job_name: self\n  static_configs: [{{targets: ['{address}']}}]\n"
+        ),
+    )
+    .expect("written");
+    let child = Command::new(program)
+        .arg(format!("--config.file={}", config.display()))
+        .arg(format!("--storage.tsdb.path={}", dir.display()))
+        .arg(format!("--web.listen-address={address}"))
+        .args(["--storage.tsdb.retention.time=100y"])
+        .args(["--enable-feature=native-histograms,exemplar-storage,metadata-wal-records"])
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("prometheus runs");
+    let running = Prometheus { child, address };
+    running.wait_until("/-/ready", |answer| answer.contains(" 200 "));
+    Some(running)
+}
+
+impl Prometheus {
+    fn get(&self, path: &str) -> std::io::Result<String> {
+        let mut stream = TcpStream::connect(&self.address)?;
+        write!(stream, "GET {path} HTTP/1.0\r\nHost: {}\r\n\r\n", self.address)?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer)?;
+        Ok(answer)
+    }
+
+    /// Asks until the answer is as wanted; gives up after a minute.
+    fn wait_until(&self, path: &str, wanted: impl Fn(&str) -> bool) {
+        let begun = Instant::now();
+        loop {
+            let answer = self.get(path);
+            if answer.as_ref().is_ok_and(|answer| wanted(answer)) {
+                return;
+            }
+            assert!(begun.elapsed() < Duration::from_secs(60), "{path}: {answer:?}");
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    }
+}
+
+/// Prometheus ingests and is killed; we read the same, ingest more, are killed; Prometheus reads the same.
+#[test]
+fn a_directory_goes_to_and_fro_between_prometheus_and_us() {
+    let Some(promtool) = peer("promtool") else { return };
+    let parent = tempfile::tempdir().expect("a temporary folder");
+    let dir = parent.path().join("data");
+    std::fs::create_dir(&dir).expect("made");
+    for round in 0..2 {
+        let Some(running) = prometheus(&dir) else { return };
+        let query = "/api/v1/query?query=sum(count_over_time(up%5B1h%5D))%3E12";
+        running.wait_until(query, |answer| answer.contains("\"value\""));
+        drop(running);
+        let theirs = their_dump(&promtool, &dir);
+        assert!(theirs.len() > 5_000, "{} samples", theirs.len());
+        let options = Options { out_of_order_window_ms: 1_800_000, ..Options::default() };
+        let (db, reports) = open(&dir, options);
+        eprintln!("round {round}: {} samples, {reports:?}", theirs.len());
+        assert_same(&our_dump(&db), &theirs);
+        let (_, newest) = db.head().time_range().expect("samples");
+        ingest(&db, newest + 1, 20, true);
+        // What Prometheus made goes on under the ref that it has in the log.
+        let up: Vec<_> = read(&db, &[ferula_model::Matcher::equal("__name__", "up")], TimeRange::ALL);
+        commit(&db, &[(up[0].0.clone(), newest + 2, 1.0)]).expect("written");
+        let ours = our_dump(&db);
+        drop(db);
+        assert_same(&ours, &their_dump(&promtool, &dir));
+    }
+    // And the server itself starts on it, and answers.
+    let Some(running) = prometheus(&dir) else { return };
+    let query = "/api/v1/query?query=count(last_over_time(m%5B1h%5D))";
+    running.wait_until(query, |answer| answer.contains("\"20\"") || answer.contains("\"19\""));
+}
