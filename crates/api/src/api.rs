@@ -7,13 +7,16 @@ use std::time::Duration;
 use ferula_config::Config;
 use ferula_model::regex::LabelRegex;
 use ferula_model::{Matcher, TimeRange};
+use ferula_notifier::AlertmanagersSnapshot;
 use ferula_promql_syntax::ParserOptions;
+use ferula_rules::GroupSnapshot;
 use ferula_runtime::SharedClock;
 use ferula_storage::{Appendable, Queryable, StorageError};
 use ferula_telemetry::Registry;
 use time::OffsetDateTime;
 use tokio::sync::{mpsc, oneshot};
 
+use crate::alerting::AlertingSource;
 use crate::http_metrics::HttpMetrics;
 use crate::query::QueryRunner;
 use crate::readiness::Readiness;
@@ -192,6 +195,7 @@ pub struct Api {
     pub targets: Arc<dyn TargetSource>,
     pub(crate) http: HttpMetrics,
     pub(crate) write: ferula_remote::write::Receiver,
+    alerting: OnceLock<Arc<dyn AlertingSource>>,
     store: OnceLock<Store>,
     loaded: RwLock<Option<Loaded>>,
     wal_replay: RwLock<WalReplay>,
@@ -218,6 +222,7 @@ impl Api {
             clock,
             queries,
             targets,
+            alerting: OnceLock::new(),
             store: OnceLock::new(),
             loaded: RwLock::default(),
             wal_replay: RwLock::default(),
@@ -238,6 +243,22 @@ impl Api {
     /// [`StorageError::NotReady`] until it is open.
     pub fn store(&self) -> Result<&Store, StorageError> {
         self.store.get().ok_or(StorageError::NotReady)
+    }
+
+    /// Puts in what knows about rules and Alertmanagers, once it runs.
+    pub fn set_alerting(&self, source: Arc<dyn AlertingSource>) {
+        // The binary starts one of them per process.
+        let _ = self.alerting.set(source);
+    }
+
+    /// The rule groups; none before they run.
+    pub(crate) fn groups(&self) -> Vec<GroupSnapshot> {
+        self.alerting.get().map(|source| source.groups()).unwrap_or_default()
+    }
+
+    /// The Alertmanagers; none before they are looked for.
+    pub(crate) fn alertmanagers(&self) -> AlertmanagersSnapshot {
+        self.alerting.get().map(|source| source.alertmanagers()).unwrap_or_default()
     }
 
     /// Takes a configuration that holds from now on.

@@ -10,6 +10,7 @@
 //! chosen in `error` (the API) or beside the few answers in plain text. Handlers run on threads that may block; an
 //! answer is written in chunks, so a large result is never text as a whole; a client that goes away stops its query.
 
+pub mod alerting;
 pub mod answer;
 pub mod api;
 pub mod compression;

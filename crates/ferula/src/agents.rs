@@ -1,53 +1,48 @@
-//! What works on its own: scraping, with the discovery of its targets.
+//! What works on its own: scraping with the discovery of its targets, and rules with the alerts they raise.
 
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::sync::{Arc, OnceLock, PoisonError};
 
 use ferula_api::targets::{ActiveTarget, DroppedTarget, Health, TargetMetadata, TargetSource};
 use ferula_config::Config;
-use ferula_runtime::{SharedClock, TaskGroup};
+use ferula_runtime::TaskGroup;
 use ferula_scraper::{Deps, PoolSnapshot, Scraper, Target, TargetsSnapshot};
-use ferula_telemetry::Registry;
-use ferula_tsdb::Db;
 use time::OffsetDateTime;
+
+use crate::alerting::{Alerting, Parts};
 
 /// The agents. They come to life when the store is open; until then there are no targets.
 #[derive(Default)]
 pub struct Agents {
     scraper: OnceLock<Scraper>,
+    alerting: OnceLock<Arc<Alerting>>,
 }
 
 impl Agents {
     /// Makes the agents, which do nothing until they get a configuration and are started.
-    pub fn make(
-        &self,
-        db: &Arc<Db>,
-        clock: &SharedClock,
-        registry: &Registry,
-        tasks: &TaskGroup,
-        exemplars: bool,
-    ) {
+    pub fn make(&self, parts: &Parts<'_>, exemplars: bool) {
         let mut random = RandomState::new().build_hasher();
         random.write_u8(0);
         self.scraper.get_or_init(|| {
             Scraper::new(Deps {
-                store: db.clone(),
-                clock: clock.clone(),
-                registry: registry.clone(),
-                shutdown: tasks.shutdown().clone(),
+                store: parts.db.clone(),
+                clock: parts.clock.clone(),
+                registry: parts.registry.clone(),
+                shutdown: parts.tasks.shutdown().clone(),
                 hostname: crate::limits::hostname(),
                 random_seed: random.finish(),
                 exemplars,
             })
         });
+        self.alerting.get_or_init(|| Arc::new(Alerting::new(parts)));
     }
 
     /// Hands them a configuration. Must be called within the runtime.
     pub fn apply(&self, config: &Config) -> Result<(), String> {
-        match self.scraper.get() {
-            Some(scraper) => scraper.apply_config(config).map_err(|error| error.to_string()),
-            None => Ok(()),
+        if let Some(scraper) = self.scraper.get() {
+            scraper.apply_config(config).map_err(|error| error.to_string())?;
         }
+        self.alerting.get().map_or(Ok(()), |alerting| alerting.apply(config))
     }
 
     /// Starts them.
@@ -58,6 +53,14 @@ impl Agents {
                 Ok(())
             });
         }
+        if let Some(alerting) = self.alerting.get() {
+            alerting.start(tasks);
+        }
+    }
+
+    /// Rules and Alertmanagers, for the API.
+    pub fn alerting(&self) -> Option<Arc<Alerting>> {
+        self.alerting.get().cloned()
     }
 
     fn snapshot(&self) -> TargetsSnapshot {

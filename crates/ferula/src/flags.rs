@@ -70,6 +70,8 @@ pub struct Flags {
     pub remote_write: bool,
     /// `--storage.tsdb.*`
     pub storage: StorageFlags,
+    /// `--rules.*` and `--alertmanager.*`
+    pub alerting: AlertingFlags,
     /// `--query.lookback-delta`
     pub lookback_delta: Duration,
     /// `--query.timeout`
@@ -111,6 +113,29 @@ pub struct StorageFlags {
     pub segment_bytes: u64,
     /// `samples-per-chunk`
     pub samples_per_chunk: u16,
+}
+
+/// Flags of rules and notifications.
+#[derive(Clone, Debug)]
+pub struct AlertingFlags {
+    /// `--rules.alert.for-outage-tolerance`
+    pub outage_tolerance: Duration,
+    /// `--rules.alert.for-grace-period`
+    pub grace_period: Duration,
+    /// `--rules.alert.resend-delay`
+    pub resend_delay: Duration,
+    /// `--enable-feature=concurrent-rule-eval`
+    pub concurrent: bool,
+    /// `--rules.max-concurrent-evals`
+    pub max_concurrent: usize,
+    /// `--query.timeout`, which holds for rules too.
+    pub query_timeout: Duration,
+    /// `--alertmanager.notification-queue-capacity`
+    pub queue_capacity: usize,
+    /// `--alertmanager.notification-batch-size`
+    pub batch_size: usize,
+    /// `--alertmanager.drain-notification-queue-on-shutdown`
+    pub drain_on_shutdown: bool,
 }
 
 /// Values by flag name.
@@ -179,6 +204,7 @@ impl Flags {
             admin: values.bool("web.enable-admin-api"),
             remote_write: values.bool("web.enable-remote-write-receiver"),
             storage: storage_flags(&values),
+            alerting: alerting_flags(&values, features.concurrent_rules),
             lookback_delta: values.duration("query.lookback-delta"),
             query_timeout: values.duration("query.timeout"),
             query_concurrency: usize::try_from(values.int("query.max-concurrency")).unwrap_or(0),
@@ -210,6 +236,21 @@ fn storage_flags(values: &Values) -> StorageFlags {
         compression,
         segment_bytes: u64::try_from(values.bytes("storage.tsdb.wal-segment-size")).unwrap_or(0),
         samples_per_chunk: u16::try_from(values.int("storage.tsdb.samples-per-chunk")).unwrap_or(0),
+    }
+}
+
+fn alerting_flags(values: &Values, concurrent: bool) -> AlertingFlags {
+    let count = |name: &str| usize::try_from(values.int(name)).unwrap_or(0);
+    AlertingFlags {
+        outage_tolerance: values.duration("rules.alert.for-outage-tolerance"),
+        grace_period: values.duration("rules.alert.for-grace-period"),
+        resend_delay: values.duration("rules.alert.resend-delay"),
+        concurrent,
+        max_concurrent: count("rules.max-concurrent-evals"),
+        query_timeout: values.duration("query.timeout"),
+        queue_capacity: count("alertmanager.notification-queue-capacity"),
+        batch_size: count("alertmanager.notification-batch-size"),
+        drain_on_shutdown: values.bool("alertmanager.drain-notification-queue-on-shutdown"),
     }
 }
 

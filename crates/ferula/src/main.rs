@@ -10,6 +10,7 @@
 //! Here: flags, wiring, reload, signals, commands. Elsewhere: everything that is an algorithm.
 
 mod agents;
+mod alerting;
 mod config_source;
 mod flags;
 mod limits;
@@ -90,6 +91,19 @@ fn run(flags: Flags) -> ExitCode {
             return ExitCode::from(EXIT_USAGE);
         }
     };
+    if let Some(Err(err)) =
+        config.as_ref().map(|config| alerting::check_rule_files(config, serve::parser_options(&flags)))
+    {
+        let file = std::path::absolute(&flags.config_file).unwrap_or_else(|_| flags.config_file.clone());
+        let shown = flags.config_file.display().to_string();
+        let quoted = ferula_model::number::go_quote(&shown);
+        error!(
+            format!("Error loading rule file patterns from config (--config.file={quoted})"),
+            file = file.display(),
+            err = err
+        );
+        return ExitCode::from(EXIT_USAGE);
+    }
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(err) => {

@@ -24,6 +24,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 
 use crate::agents::Agents;
+use crate::alerting::Parts;
 use crate::config_source::ConfigSource;
 use crate::flags::{Flags, StorageFlags};
 use crate::own_metrics::{self, ReloadMetrics};
@@ -69,7 +70,20 @@ pub async fn serve(flags: Flags, source: ConfigSource, config: Option<Config>) -
     let mut outcome = Ok(());
     if let Some(db) = started {
         let db = db?;
-        agents.make(&db, &clock, &registry, &tasks, flags.features.exemplars);
+        let parts = Parts {
+            db: &db,
+            queries: &api.queries,
+            clock: &clock,
+            registry: &registry,
+            tasks: &tasks,
+            flags: &flags.alerting,
+            parser: api.settings.parser,
+            external_url: api.settings.external_url.to_string(),
+        };
+        agents.make(&parts, flags.features.exemplars);
+        if let Some(alerting) = agents.alerting() {
+            api.set_alerting(alerting);
+        }
         let reloader = Arc::new(Reloader {
             source,
             own_address: local_address(address),
@@ -175,6 +189,17 @@ async fn listen(addresses: &[String]) -> anyhow::Result<Vec<TcpListener>> {
     Ok(listeners)
 }
 
+/// Parts of PromQL that the flags switch on.
+pub fn parser_options(flags: &Flags) -> ParserOptions {
+    let promql = flags.features.promql;
+    ParserOptions {
+        experimental_functions: promql.experimental_functions,
+        duration_expressions: true,
+        extended_range_selectors: promql.extended_range_selectors,
+        binop_fill_modifiers: promql.fill_modifiers,
+    }
+}
+
 fn settings(flags: &Flags, address: SocketAddr) -> Settings {
     let external_url = flags.external_url.clone().unwrap_or_else(|| ExternalUrl {
         scheme: "http".to_owned(),
@@ -183,7 +208,6 @@ fn settings(flags: &Flags, address: SocketAddr) -> Settings {
     });
     let route_prefix =
         flags.route_prefix.clone().unwrap_or_else(|| crate::flags::route_prefix(&external_url.path));
-    let promql = flags.features.promql;
     let mut shown = flags.shown.clone();
     shown.insert("web.route-prefix", route_prefix.clone());
     let retention = retention_of_flags(&flags.storage);
@@ -204,12 +228,7 @@ fn settings(flags: &Flags, address: SocketAddr) -> Settings {
         connections_max: flags.connections_max,
         lookback_delta: flags.lookback_delta,
         data_dir: flags.storage.path.clone(),
-        parser: ParserOptions {
-            experimental_functions: promql.experimental_functions,
-            duration_expressions: true,
-            extended_range_selectors: promql.extended_range_selectors,
-            binop_fill_modifiers: promql.fill_modifiers,
-        },
+        parser: parser_options(flags),
         features: flags.features.names.clone(),
         started: OffsetDateTime::now_utc(),
     }

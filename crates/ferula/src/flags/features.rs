@@ -9,6 +9,8 @@ pub struct FeatureSet {
     pub promql: Features,
     /// `exemplar-storage`
     pub exemplars: bool,
+    /// `concurrent-rule-eval`
+    pub concurrent_rules: bool,
     /// `auto-reload-config`
     pub auto_reload: bool,
     /// Lines for the log: names that need a word.
@@ -79,8 +81,11 @@ impl FeatureSet {
                      scrape_native_histograms scrape config setting to true.",
                 );
             }
+            "concurrent-rule-eval" => {
+                self.concurrent_rules = true;
+                "Experimental concurrent rule evaluation enabled."
+            }
             "memory-snapshot-on-shutdown"
-            | "concurrent-rule-eval"
             | "delayed-compaction"
             | "fast-startup"
             | "use-uncached-io"

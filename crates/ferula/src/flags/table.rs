@@ -436,8 +436,7 @@ pub const FLAGS: &[Flag] = &[
         "4",
         "Global concurrency limit for independent rules that can run concurrently.",
     )
-    .server()
-    .harmless("only used with --enable-feature=concurrent-rule-eval"),
+    .server(),
     flag(
         "scrape.adjust-timestamps",
         Kind::Bool,
