@@ -18,7 +18,7 @@ use ferula_promql::{InstantSample, QueryControl, QueryOptions, QueryValue, Sampl
 use ferula_promql_syntax::{Expr, ParserOptions};
 use ferula_rules::{
     GroupContext, GroupSnapshot, Manager as Rules, ManagerOptions, Metrics, RestoreOptions, RuleError,
-    RuleQuery, RuleSet,
+    RuleQuery, RuleSet, check_template,
 };
 use ferula_runtime::{SharedClock, Shutdown, TaskGroup};
 use ferula_telemetry::Registry;
