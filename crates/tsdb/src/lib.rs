@@ -4,6 +4,7 @@
 //! timers and tasks (the binary). Always true: no task is started, no clock is read, and the disk is
 //! touched only through [`disk::Disk`].
 
+mod admin;
 pub mod blob;
 pub mod block;
 pub mod compact;

@@ -113,7 +113,7 @@ impl Db {
     }
 
     /// A name for a block; random bits come from the hasher's keys, which the system seeds.
-    fn new_ulid(&self, now_ms: i64) -> Ulid {
+    pub(crate) fn new_ulid(&self, now_ms: i64) -> Ulid {
         let random = |n: u8| u128::from(RandomState::new().hash_one(n));
         Ulid::new(now_ms.max(0) as u64, random(0) << 64 | random(1))
     }
@@ -132,7 +132,7 @@ impl Db {
         write_block(&self.disk, &self.dir, meta, vec![source], &self.options.blocks, &|| self.goes_on())
     }
 
-    fn goes_on(&self) -> bool {
+    pub(crate) fn goes_on(&self) -> bool {
         !self.head.closed.load(Ordering::SeqCst)
     }
 

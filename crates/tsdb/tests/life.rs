@@ -195,6 +195,64 @@ fn a_block_that_cannot_be_read_is_reported_and_left_alone() {
 }
 
 #[test]
+fn deleted_samples_are_gone_from_head_and_blocks_also_after_a_restart() {
+    let disk = FaultDisk::default();
+    let options = || Options { out_of_order_window_ms: RANGE, ..options() };
+    let mut db = open(&disk, options());
+    let mut model = Floats::new();
+    let now = ingest(&db, &mut model, 1_000_000, 35);
+    maintain(&db, now);
+    // A late sample of the series that is deleted, in the head only.
+    let late = now - 55_001;
+    commit(&db, &[(series(2), late, 1.0)]).expect("written");
+    let (min, max) = (1_050_000, now - 50_000);
+    let only = [vec![Matcher::equal("n", "002")], vec![Matcher::equal("n", "004")]];
+    db.delete(TimeRange::from_millis(min, max), &only).expect("deleted");
+    for n in [2, 4] {
+        model.get_mut(&series(n)).expect("there").retain(|at, _| *at < min || *at > max);
+    }
+    assert_eq!(floats(&db), model);
+    drop(db);
+    db = open(&disk.restart(Survives::Written), options());
+    assert_eq!(floats(&db), model);
+    let samples = |db: &Db| db.blocks().iter().map(|b| b.meta().stats.num_samples).sum::<u64>();
+    let before = samples(&db);
+    assert!(!db.clean_tombstones(now).expect("cleaned").written.is_empty());
+    assert!(samples(&db) < before);
+    assert_eq!(floats(&db), model);
+    // What is cut from the head now comes without them, too.
+    let now = ingest(&db, &mut model, now, 30);
+    maintain(&db, now);
+    assert_eq!(floats(&db), model);
+    assert!(db.blocks().iter().all(|block| block.tombstones().is_empty()));
+}
+
+#[test]
+fn a_copy_holds_what_the_database_held() {
+    let disk = FaultDisk::default();
+    let options = || Options { out_of_order_window_ms: RANGE, ..options() };
+    let db = open(&disk, options());
+    let mut model = Floats::new();
+    let now = ingest(&db, &mut model, 1_000_000, 35);
+    maintain(&db, now);
+    commit(&db, &[(series(2), now - 55_001, 1.0)]).expect("written");
+    model.entry(series(2)).or_default().insert(now - 55_001, 1f64.to_bits());
+    let (with_head, without) = (Path::new("/copy"), Path::new("/blocks"));
+    assert!(db.snapshot_to(with_head, true, now).expect("copied").is_some());
+    assert!(db.snapshot_to(without, false, now).expect("copied").is_none());
+    let mut later = model.clone();
+    ingest(&db, &mut later, now, 20);
+    let open_copy = |dir: &Path| {
+        let registry = ferula_telemetry::Registry::new();
+        Db::open(dir, options(), std::sync::Arc::new(disk.clone()), &registry, &mut |_| {}).expect("opened")
+    };
+    assert_eq!(floats(&open_copy(with_head)), model);
+    let end = db.blocks().iter().map(|b| b.meta().max_time).max().expect("blocks");
+    model.values_mut().for_each(|samples| samples.retain(|at, _| *at < end));
+    assert_eq!(floats(&open_copy(without)), model);
+}
+
+#[test]
 fn rows_of_several_sources_come_in_label_order_those_of_one_as_they_were_made() {
     let db = Db::in_memory(options()).expect("opened");
     let one = |n: usize, at: i64| commit(&db, &[(series(n), at, 1.0)]).expect("written");

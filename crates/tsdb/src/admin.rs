@@ -1,0 +1,114 @@
+//! What an operator asks for: deleting series, removing deleted samples for good, copies of the database.
+
+use std::path::Path;
+use std::sync::PoisonError;
+
+use ferula_model::{Matcher, TimeRange};
+
+use crate::block::{BlockError, BlockMeta};
+use crate::compact::{Compactor, SeriesSource, write_block};
+use crate::db::Db;
+use crate::head::Head;
+use crate::head::block_source::{HeadSource, Which};
+use crate::maintain::Maintained;
+use crate::wal::group::Entry;
+use crate::wal::record::{LoggedTombstone, put_tombstones};
+
+impl Db {
+    /// Marks the samples in `range` of series that satisfy all matchers of any set as deleted. They are not read any
+    /// more; the space is freed by compaction or by [`clean_tombstones`](Self::clean_tombstones).
+    pub fn delete(&self, range: TimeRange, matcher_sets: &[Vec<Matcher>]) -> Result<(), BlockError> {
+        // No block may be cut meanwhile: it might miss what is being deleted.
+        let _maintenance = self.pending.lock().unwrap_or_else(PoisonError::into_inner);
+        let (min, max) = (range.start.millis(), range.end.millis());
+        for matchers in matcher_sets {
+            for block in self.views.get().blocks.iter().filter(|block| block.meta().overlaps(min, max)) {
+                block.delete(min, max, matchers)?;
+            }
+            self.head
+                .delete((min, max), matchers)
+                .map_err(|error| BlockError::Refused(format!("write-ahead log: {error}")))?;
+        }
+        Ok(())
+    }
+
+    /// Writes the blocks that have deleted samples anew, without them.
+    pub fn clean_tombstones(&self, now_ms: i64) -> Result<Maintained, BlockError> {
+        let _maintenance = self.pending.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut done = Maintained::default();
+        let compactor =
+            Compactor { disk: self.disk.clone(), data_dir: self.dir.clone(), options: self.options.blocks };
+        for block in self.views.get().blocks.iter() {
+            let cleaned = compactor.clean_tombstones(block, self.new_ulid(now_ms), &|| self.goes_on())?;
+            if let Some(written) = cleaned {
+                self.replace(&[block.meta().ulid], written, &mut done)?;
+            }
+        }
+        Ok(done)
+    }
+
+    /// Makes a copy of the database in `dir`: blocks as second names of the same files, and with `with_head` a block
+    /// of what the head holds.
+    pub fn snapshot_to(
+        &self,
+        dir: &Path,
+        with_head: bool,
+        now_ms: i64,
+    ) -> Result<Option<BlockMeta>, BlockError> {
+        let _maintenance = self.pending.lock().unwrap_or_else(PoisonError::into_inner);
+        self.disk.create_dir_all(dir).map_err(|error| BlockError::io(dir, error))?;
+        for block in self.views.get().blocks.iter() {
+            block.snapshot(dir)?;
+        }
+        let Some((min, max)) = self.head.all_times().filter(|_| with_head) else { return Ok(None) };
+        self.head.move_late_samples();
+        let range = (min, max.saturating_add(1));
+        let meta = BlockMeta::level_1(self.new_ulid(now_ms), range.0, range.1);
+        let mut sources: Vec<Box<dyn SeriesSource + '_>> = Vec::new();
+        for which in [Which::OutOfOrder, Which::InOrder] {
+            sources.push(Box::new(HeadSource::new(&self.head, which, range)));
+        }
+        write_block(&self.disk, dir, meta, sources, &self.options.blocks, &|| self.goes_on())
+    }
+}
+
+impl Head {
+    /// Oldest and newest sample of both kinds.
+    fn all_times(&self) -> Option<(i64, i64)> {
+        use std::sync::atomic::Ordering::SeqCst;
+        let times = &self.times;
+        let min = times.min.load(SeqCst).min(times.late_min.load(SeqCst));
+        let max = times.max.load(SeqCst).max(times.late_max.load(SeqCst));
+        (min <= max).then_some((min, max))
+    }
+
+    fn delete(&self, (min, max): (i64, i64), matchers: &[Matcher]) -> Result<(), std::sync::Arc<str>> {
+        let mut deleted = Vec::new();
+        let mut tombstones = Vec::new();
+        for slot in self.index().select(matchers) {
+            let series = self.slots.lock(slot);
+            let in_order = series.first().zip(series.last());
+            let late = series.out_of_order.as_ref().and_then(|late| late.range());
+            let bounds = in_order.into_iter().chain(late).reduce(|a, b| (a.0.min(b.0), a.1.max(b.1)));
+            // Only what is there: a later sample at a deleted time is not deleted.
+            let Some((first, last)) = bounds.filter(|(first, last)| *first <= max && min <= *last) else {
+                continue;
+            };
+            let range = (min.max(first), max.min(last));
+            deleted.push((slot, range));
+            tombstones.push(LoggedTombstone { series: series.log_ref, min: range.0, max: range.1 });
+        }
+        if tombstones.is_empty() {
+            return Ok(());
+        }
+        let mut entry = Entry::default();
+        let mut record = Vec::new();
+        put_tombstones(&mut record, &tombstones);
+        entry.record(record);
+        self.log.commit(entry)?;
+        for (slot, range) in deleted {
+            self.add_deleted(slot, range);
+        }
+        Ok(())
+    }
+}
