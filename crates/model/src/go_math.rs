@@ -125,7 +125,10 @@ pub fn ln(x: f64) -> f64 {
     if x <= 0.0 {
         return if x == 0.0 { f64::NEG_INFINITY } else { f64::NAN };
     }
-    let (mut mantissa, mut exponent) = parts(x);
+    // Go's machine code does not scale subnormal numbers first and is off for them; so are we.
+    let bits = x.to_bits();
+    let mut mantissa = f64::from_bits((bits & 0x000f_ffff_ffff_ffff) | 0x3fe0_0000_0000_0000);
+    let mut exponent = ((bits >> 52) & 0x7ff) as i32 - 1022;
     if mantissa < std::f64::consts::FRAC_1_SQRT_2 {
         mantissa *= 2.0;
         exponent -= 1;
@@ -287,10 +290,13 @@ fn octant_of_large(x: f64) -> (u64, f64) {
     let high = word(0).wrapping_mul(mantissa).wrapping_add((low >> 64) as u64);
     let product = (u128::from(high) << 64) | u128::from(low as u64);
     let octants = (product >> 125) as u64;
-    let fraction = product << 3;
-    let zeros = fraction.leading_zeros();
-    let top = (fraction << (zeros + 1) >> (128 - 52)) as u64;
-    let rest = f64::from_bits(top | (u64::from(1023 - (zeros + 1)) << 52));
+    let fraction = (product >> 61) as u64;
+    let zeros = fraction.leading_zeros() + 1;
+    // Go fills up from the lower word without moving it by the three bits of the octant; only digits that the
+    // fraction's leading zeros make visible are wrong by it.
+    let filler = (product as u64).checked_shr(64 - zeros.min(64)).unwrap_or(0);
+    let digits = fraction.checked_shl(zeros).unwrap_or(0) | filler;
+    let rest = f64::from_bits((digits >> 12) | (u64::from(1023 - zeros) << 52));
     if octants & 1 == 1 { ((octants + 1) & 7, (rest - 1.0) * FRAC_PI_4) } else { (octants, rest * FRAC_PI_4) }
 }
 
