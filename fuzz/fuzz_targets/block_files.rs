@@ -4,7 +4,7 @@
 use std::path::Path;
 
 use ferula_tsdb::blob::Access;
-use ferula_tsdb::block::chunks::ChunkReader;
+use ferula_tsdb::block::chunks::{ChunkReader, ChunkScanner};
 use ferula_tsdb::block::{BlockMeta, Interval, Tombstones, Ulid};
 use ferula_tsdb::disk::{Disk, FaultDisk};
 
@@ -37,6 +37,11 @@ fn main() {
                 let _ = chunks.chunk(offset);
             }
             let _ = chunks.chunk(u64::MAX);
+            let mut scanner = ChunkScanner::open(&disk, Path::new("/c")).expect("the same files");
+            for offset in 0..input.len() as u64 + 2 {
+                let (one, other) = (chunks.chunk(offset), scanner.chunk(offset));
+                assert_eq!(one.map(|c| c.1.to_vec()).ok(), other.map(|c| c.1.to_vec()).ok());
+            }
         }
     });
 }

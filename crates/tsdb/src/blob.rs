@@ -121,6 +121,16 @@ impl Piece {
     }
 }
 
+impl Piece {
+    /// The bytes in memory of one's own; no copy when they are already.
+    pub fn into_vec(self) -> Vec<u8> {
+        match self.0 {
+            Bytes::Mapped { file, start, end } => file[start..end].to_vec(),
+            Bytes::Owned(bytes) => bytes,
+        }
+    }
+}
+
 impl From<Vec<u8>> for Piece {
     fn from(bytes: Vec<u8>) -> Self {
         Piece(Bytes::Owned(bytes))

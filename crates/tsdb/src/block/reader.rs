@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use ferula_chunk::{ChunkRef, Encoding};
 use ferula_model::{LabelSet, Matcher};
 
-use super::chunks::ChunkReader;
+use super::chunks::{ChunkReader, ChunkScanner};
 use super::index::{ChunkMeta, IndexReader, SeriesEntry};
 use super::{
     BlockError, BlockMeta, CHUNKS_DIR, INDEX_FILE, Interval, Intervals, META_FILE, TOMBSTONES_FILE,
@@ -139,6 +139,11 @@ impl Block {
     pub fn chunk(&self, meta: ChunkMeta) -> Result<BlockChunk, BlockError> {
         let (encoding, data) = self.chunks.chunk(meta.reference)?;
         Ok(BlockChunk { encoding, min_time: meta.min_time, max_time: meta.max_time, data })
+    }
+
+    /// A reader of all its chunks, one after another.
+    pub fn scan_chunks(&self) -> Result<ChunkScanner, BlockError> {
+        ChunkScanner::open(&*self.disk, &self.dir.join(CHUNKS_DIR))
     }
 
     /// Names of labels of series that satisfy the matchers, sorted.

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use super::encode::EncodeOptions;
 use super::merge::{join, merge, unreadable, visible};
 use super::plan::merged_meta;
+use crate::block::chunks::ChunkScanner;
 use crate::block::index::{SeriesEntry, SymbolTable};
 use crate::block::{
     Block, BlockChunk, BlockError, BlockMeta, BlockOptions, BlockWriter, Intervals, Tombstones, Ulid,
@@ -51,6 +52,7 @@ impl SourceSeries {
 /// A block as a source.
 pub struct BlockSource<'a> {
     block: &'a Block,
+    chunks: ChunkScanner,
     tombstones: Arc<Tombstones>,
     symbols: std::vec::IntoIter<u32>,
     /// Version 1 names symbols by their place in the file.
@@ -75,6 +77,7 @@ impl<'a> BlockSource<'a> {
         }
         Ok(BlockSource {
             block,
+            chunks: block.scan_chunks()?,
             tombstones: block.tombstones(),
             symbols: references.into_iter(),
             numbers,
@@ -100,7 +103,9 @@ impl SeriesSource for BlockSource<'_> {
         let labels = self.entry.labels.iter();
         series.labels.extend(labels.map(|(name, value)| (self.number(*name), self.number(*value))));
         for meta in &self.entry.chunks {
-            series.chunks.push(self.block.chunk(*meta)?);
+            let (encoding, data) = self.chunks.chunk(meta.reference)?;
+            let (min_time, max_time) = (meta.min_time, meta.max_time);
+            series.chunks.push(BlockChunk { encoding, min_time, max_time, data });
         }
         if let Some(deleted) = self.tombstones.get(u64::from(number)) {
             series.deleted = deleted.clone();

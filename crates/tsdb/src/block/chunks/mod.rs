@@ -4,5 +4,5 @@ pub mod format;
 mod reader;
 mod writer;
 
-pub use reader::ChunkReader;
+pub use reader::{ChunkReader, ChunkScanner};
 pub use writer::ChunkWriter;
