@@ -446,4 +446,69 @@ mod tests {
         assert_eq!(regex.replace_all("xaabya", "<$1$b>"), "x<aab>y<a>");
         assert_eq!(SearchRegex::new("x*").expect("valid").replace_all("abc", "-"), "-a-b-c-");
     }
+
+    /// Pieces that go wrong together: what Go accepts must be a pattern for the `regex` crate as well.
+    const PIECES: [&str; 44] = [
+        "a",
+        "b",
+        "é",
+        "\\x{1F600}",
+        ".",
+        "*",
+        "+?",
+        "?",
+        "{2}",
+        "{0,3}",
+        "{1000}",
+        "{,2}",
+        "{",
+        "}",
+        "|",
+        "(",
+        ")",
+        "(?:",
+        "(?P<n>",
+        "(?i)",
+        "(?-s:",
+        "(?m)",
+        "(?U:",
+        "[",
+        "[^",
+        "]",
+        "[:alpha:]",
+        "[[:^space:]",
+        "a-f",
+        "-",
+        "&&",
+        "\\d",
+        "\\W",
+        "\\pL",
+        "\\P{Greek}",
+        "\\b",
+        "\\B",
+        "\\Q",
+        "\\E",
+        "^",
+        "$",
+        "\\z",
+        "\\07",
+        "[^\\x00-\\x{10FFFF}]",
+    ];
+
+    proptest::proptest! {
+        #![proptest_config(proptest::prelude::ProptestConfig::with_cases(4000))]
+
+        #[test]
+        fn what_go_accepts_can_be_compiled(picks in proptest::collection::vec(0..PIECES.len(), 0..9)) {
+            let pattern: String = picks.iter().map(|pick| PIECES[*pick]).collect();
+            if let Ok(translated) = syntax::translate(&pattern) {
+                let parsed = regex_syntax::ParserBuilder::new().utf8(false).nest_limit(NEST_MAX).build().parse(&translated.pattern);
+                proptest::prop_assert!(parsed.is_ok(), "{pattern} became {}: {parsed:?}", translated.pattern);
+                proptest::prop_assert_eq!(
+                    translated.group_names.len(),
+                    regex_syntax::hir::Hir::properties(&parsed.expect("just checked")).explicit_captures_len()
+                );
+            }
+        }
+    }
 }
