@@ -51,27 +51,22 @@ const EXPLANATIONS: &[Explanation] = &[
                 && places(&without(ours, &[SORT_WARNING])) == places(&without_metric_names(theirs))
         })
     }),
-    ("3.14 joins series of equal labels that do not meet in time", |query, difference| match difference {
-        Difference::Error(ours, theirs) => {
-            query.contains("label_") && theirs.contains("same labelset") && !ours.starts_with("error")
-        }
+    ("3.14 joins series of equal labels that do not meet in time", |_, difference| match difference {
+        Difference::Error(ours, theirs) => theirs.contains("same labelset") && !ours.starts_with("error"),
         _ => false,
     }),
+    ("of more than ten annotations Prometheus shows any ten", |_, difference| {
+        annotations(difference).is_some_and(|(_, theirs)| theirs.iter().any(|text| text.contains("omitted")))
+    }),
     (
-        "Prometheus keeps the series of an intermediate range in a map, in an order that changes",
+        "Prometheus' store sorts the matchers of a selector in place, before `absent` reads them",
         |query, difference| {
-            let order_matters = ["sum", "avg", "stddev", "stdvar", "limit", "topk", "bottomk"];
-            match difference {
-                Difference::Error(ours, theirs) => ours.contains(DUPLICATE) && theirs.contains(DUPLICATE),
-                Difference::Value(_, _, true) => order_matters[..4].iter().any(|op| query.contains(op)),
-                Difference::Series(..)
-                | Difference::Value(..)
-                | Difference::Times(..)
-                | Difference::Order(..) => order_matters[4..].iter().any(|op| query.contains(op)),
-                _ => false,
-            }
+            query.contains("absent") && query.contains('!') && matches!(difference, Difference::Series(..))
         },
     ),
+    ("Prometheus sorts NaN unstably", |query, difference| {
+        query.contains("sort") && matches!(difference, Difference::Order(..))
+    }),
     ("3.14 counts a match also when the comparison drops it", |query, difference| match difference {
         Difference::Error(ours, theirs) => {
             let comparison = ["=", "!=", "<", ">"].iter().any(|op| query.contains(op));
@@ -90,7 +85,7 @@ const EXPLANATIONS: &[Explanation] = &[
         _ => false,
     }),
     ("3.14 answers NaN when a sample of mad_over_time is NaN", |query, difference| {
-        query.contains("mad_over_time") && matches!(difference, Difference::Value(..))
+        query.contains("mad_over_time") && !matches!(difference, Difference::Error(..))
     }),
 ];
 
