@@ -15,6 +15,7 @@
 //! target that misbehaves costs its own scrapes and bounded memory, nothing else.
 
 pub mod error;
+pub mod failure_log;
 pub mod fetch;
 mod gzip;
 pub mod http;

@@ -1,10 +1,12 @@
 //! A job's section of the configuration, in the form that loops use.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use ferula_config::scrape::{ScrapeConfig, ScrapeProtocol};
 use ferula_exposition::Format;
 
+use crate::failure_log::FailureLog;
 use crate::labels::{LabelLimits, LabelOptions};
 
 /// The header names of protocols, as they stand in `Accept`. Protobuf is not read yet and therefore not offered.
@@ -40,6 +42,10 @@ pub struct JobOptions {
     pub accept: String,
     /// Whether compressed pages are asked for.
     pub compression: bool,
+    /// The job's name.
+    pub job_name: String,
+    /// Where pages that could not be had are written down.
+    pub failure_log: Option<Arc<FailureLog>>,
 }
 
 impl JobOptions {
@@ -65,6 +71,8 @@ impl JobOptions {
             body_bytes_limit: u64::try_from(config.body_size_limit.0).unwrap_or(0),
             accept: accept_header(&config.scrape_protocols, &config.metric_name_escaping_scheme),
             compression: config.enable_compression,
+            job_name: config.job_name.clone(),
+            failure_log: None,
         }
     }
 }

@@ -11,6 +11,7 @@ use ferula_telemetry::{error, warn};
 use tokio::task::JoinHandle;
 
 use crate::error::ScrapeError;
+use crate::failure_log::FailureLogs;
 use crate::http::{HttpClient, HttpFetch, PageMemory};
 use crate::options::{JobOptions, same_labels};
 use crate::scrape_loop::{Forced, ScrapeLoop, Shared, Stopped};
@@ -43,6 +44,15 @@ pub(crate) struct PoolContext {
     pub(crate) memory: PageMemory,
     pub(crate) exemplars: bool,
     pub(crate) offset_seed: u64,
+    pub(crate) failure_logs: FailureLogs,
+}
+
+impl PoolContext {
+    fn options(&self, config: &ScrapeConfig) -> Result<Arc<JobOptions>, String> {
+        let mut options = JobOptions::of(config, self.exemplars);
+        options.failure_log = self.failure_logs.get(&config.scrape_failure_log_file)?;
+        Ok(Arc::new(options))
+    }
 }
 
 impl Pool {
@@ -52,7 +62,7 @@ impl Pool {
     /// The client cannot be built from the job's options.
     pub(crate) fn new(config: ScrapeConfig, context: &PoolContext) -> Result<Self, String> {
         Ok(Pool {
-            job: Arc::new(JobOptions::of(&config, context.exemplars)),
+            job: context.options(&config)?,
             client: Arc::new(HttpClient::new(&config.http)?),
             config: Arc::new(config),
             loops: BTreeMap::new(),
@@ -79,9 +89,10 @@ impl Pool {
     pub(crate) fn reload(&mut self, config: ScrapeConfig, context: &PoolContext) -> Result<(), String> {
         let start = context.shared.clock.elapsed();
         let client = HttpClient::new(&config.http)?;
+        let job = context.options(&config)?;
         let keep_state = same_labels(&self.config, &config);
         self.client = Arc::new(client);
-        self.job = Arc::new(JobOptions::of(&config, context.exemplars));
+        self.job = job;
         self.config = Arc::new(config);
         let mut old = std::mem::take(&mut self.loops);
         for running in old.values() {

@@ -136,6 +136,14 @@ impl ScrapeLoop {
         {
             self.shared.metrics.exceeded_body_size.inc();
         }
+        if let (Err(error @ ScrapeError::Fetch(_)), Some(log)) = (&page, &self.job.failure_log) {
+            log.write(
+                self.shared.clock.unix_nanos(),
+                &self.job.job_name,
+                &self.target.url,
+                &error.to_string(),
+            );
+        }
         let permit = self.shared.store_permit().await;
         let spare = self.shared.new_state();
         let storing = Storing {

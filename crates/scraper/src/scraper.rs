@@ -13,6 +13,7 @@ use ferula_storage::Appendable;
 use ferula_telemetry::{Registry, error, warn};
 use tokio::sync::Semaphore;
 
+use crate::failure_log::FailureLogs;
 use crate::http::PageMemory;
 use crate::metrics::Metrics;
 use crate::pool::{Pool, PoolContext, Pools};
@@ -48,6 +49,7 @@ struct Inner {
     hostname: String,
     exemplars: bool,
     pools: Pools,
+    failure_logs: FailureLogs,
     /// Changes with the external labels.
     offset_seed: Mutex<u64>,
     /// Permits of `shared.storing`.
@@ -108,6 +110,7 @@ impl Scraper {
             hostname: deps.hostname,
             exemplars: deps.exemplars,
             pools,
+            failure_logs: FailureLogs::default(),
             offset_seed: Mutex::default(),
             storing_permits: u32::try_from(parallel).unwrap_or(u32::MAX),
         }))
@@ -121,6 +124,7 @@ impl Scraper {
         let seed_text = format!("{}{}", self.0.hostname, config.global.external_labels.to_label_set());
         *self.0.offset_seed.lock().unwrap_or_else(PoisonError::into_inner) = fnv64a(seed_text.as_bytes());
         let failed = self.0.apply_jobs(&jobs);
+        self.0.failure_logs.reopen();
         self.0.discovery.apply_config(jobs.iter().map(|job| (job.job_name.as_str(), &job.discovery)));
         let sets = self.0.discovery.subscribe().borrow().clone();
         self.0.sync(&sets);
@@ -185,6 +189,7 @@ impl Inner {
             memory: self.memory.clone(),
             exemplars: self.exemplars,
             offset_seed: *self.offset_seed.lock().unwrap_or_else(PoisonError::into_inner),
+            failure_logs: self.failure_logs.clone(),
         }
     }
 
@@ -256,13 +261,6 @@ fn warn_of_missing_formats(job: &ScrapeConfig) {
     if job.convert_classic_histograms_to_nhcb == Some(true) {
         warn!(
             "not supported yet: convert_classic_histograms_to_nhcb; histograms are stored as they come",
-            component = "scrape manager",
-            scrape_pool = job.job_name
-        );
-    }
-    if !job.scrape_failure_log_file.is_empty() {
-        warn!(
-            "not supported yet: scrape_failure_log_file",
             component = "scrape manager",
             scrape_pool = job.job_name
         );

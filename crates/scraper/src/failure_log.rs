@@ -1,0 +1,119 @@
+//! `scrape_failure_log_file`: a JSON line for every page that could not be had.
+
+use std::collections::HashMap;
+use std::fs::{File, OpenOptions};
+use std::io::{self, Write};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use ferula_telemetry::logging::{Level, json_line};
+
+/// One file. Several jobs may share it.
+#[derive(Debug)]
+pub struct FailureLog {
+    path: String,
+    file: Mutex<File>,
+}
+
+impl FailureLog {
+    fn open(path: &str) -> io::Result<Self> {
+        Ok(FailureLog { path: path.to_owned(), file: Mutex::new(open_file(path)?) })
+    }
+
+    /// Opens the file anew: somebody may have moved it away.
+    fn reopen(&self) -> io::Result<()> {
+        let file = open_file(&self.path)?;
+        *self.file.lock().unwrap_or_else(PoisonError::into_inner) = file;
+        Ok(())
+    }
+
+    /// Writes one failure down. A file that cannot be written must not end the scraping.
+    pub fn write(&self, unix_nanos: i64, job: &str, target: &str, error: &str) {
+        let pairs: [(&str, &dyn std::fmt::Display); 2] = [("job_name", &job), ("target", &target)];
+        let line = json_line(unix_nanos, Level::Error, file!(), line!(), error, &pairs);
+        let mut file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Err(error) = file.write_all(line.as_bytes()) {
+            ferula_telemetry::debug!("Writing the scrape failure log failed", file = self.path, err = error);
+        }
+    }
+}
+
+fn open_file(path: &str) -> io::Result<File> {
+    OpenOptions::new().create(true).append(true).open(path)
+}
+
+/// All files that are in use, by name. Cloning gives another handle.
+#[derive(Clone, Debug, Default)]
+pub struct FailureLogs(Arc<Mutex<HashMap<String, Arc<FailureLog>>>>);
+
+impl FailureLogs {
+    /// The log of this name; none for the empty name.
+    ///
+    /// # Errors
+    /// The file cannot be opened.
+    pub fn get(&self, path: &str) -> Result<Option<Arc<FailureLog>>, String> {
+        if path.is_empty() {
+            return Ok(None);
+        }
+        let mut logs = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(log) = logs.get(path) {
+            return Ok(Some(log.clone()));
+        }
+        let log = FailureLog::open(path).map_err(|error| format!("can't create json log file: {error}"))?;
+        let log = Arc::new(log);
+        logs.insert(path.to_owned(), log.clone());
+        Ok(Some(log))
+    }
+
+    /// Opens all files anew and forgets those that no job has any more.
+    pub fn reopen(&self) {
+        let mut logs = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        logs.retain(|_, log| Arc::strong_count(log) > 1);
+        for log in logs.values() {
+            if let Err(error) = log.reopen() {
+                ferula_telemetry::error!(
+                    "Opening the scrape failure log failed",
+                    file = log.path,
+                    err = error
+                );
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn failures_are_lines_of_json_and_a_moved_file_is_begun_anew() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("failures.log");
+        let name = path.to_string_lossy().into_owned();
+        let logs = FailureLogs::default();
+        let log = logs.get(&name).expect("it can be opened").expect("it has a name");
+        log.write(1_700_000_000_000_000_000, "j", "http://h:1/metrics", "say \"no\"");
+        let text = std::fs::read_to_string(&path).expect("it was written");
+        assert!(
+            text.starts_with(r#"{"time":"2023-11-14T22:13:20Z","level":"ERROR","source":"failure_log.rs:"#),
+            "{text}"
+        );
+        assert!(
+            text.ends_with(
+                "\"msg\":\"say \\\"no\\\"\",\"job_name\":\"j\",\"target\":\"http://h:1/metrics\"}\n"
+            ),
+            "{text}"
+        );
+
+        std::fs::rename(&path, folder.path().join("old")).expect("moved");
+        logs.reopen();
+        log.write(0, "j", "t", "second");
+        assert_eq!(std::fs::read_to_string(&path).expect("it was begun anew").lines().count(), 1);
+        drop(log);
+        logs.reopen();
+        assert!(logs.0.lock().expect("no test panics here").is_empty());
+        assert!(
+            logs.get("/nonexistent/x").expect_err("no folder").starts_with("can't create json log file: ")
+        );
+        assert!(logs.get("").expect("no name is no error").is_none());
+    }
+}
