@@ -263,6 +263,16 @@ async fn remote_write_stores_what_a_query_then_finds() {
     assert_eq!(served.send(write(good.clone(), "application/x-protobuf")).await.status, 204);
     let found = served.ask("GET /api/v1/query?query=w&time=999999").await;
     assert!(found.text.contains(r#""value":[999999,"1"]"#), "{}", found.text);
+    // The same in the newer message, which also says how much was written.
+    let message = b"\x22\x00\x22\x08__name__\x22\x01v\x2a\x15\x0a\x02\x01\x02\x12\x0f\x09\0\0\0\0\0\0\xf0\x3f\x10\x98\xf8\xea\xdc\x03";
+    let newer = "application/x-protobuf;proto=io.prometheus.write.v2.Request";
+    let answer = served.send(write(ferula_remote::snappy::encode(message), newer)).await;
+    assert_eq!(
+        (answer.status, &answer.headers["x-prometheus-remote-write-samples-written"]),
+        (204, &1.into())
+    );
+    let found = served.ask("GET /api/v1/query?query=v&time=999999").await;
+    assert!(found.text.contains(r#""value":[999999,"1"]"#), "{}", found.text);
     let refused = served.send(write(b"xx".to_vec(), "application/x-protobuf")).await;
     assert_eq!((refused.status, refused.text.as_str()), (400, "snappy: corrupt input\n"));
     assert_eq!(served.send(write(good, "text/plain")).await.status, 415);

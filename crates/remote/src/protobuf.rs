@@ -110,6 +110,21 @@ impl<'a> Value<'a> {
         Ok(())
     }
 
+    /// Adds the numbers of a repeated `uint32`, packed or not.
+    pub fn extend_uints(self, field: &'static str, into: &mut Vec<u32>) -> Result<(), ProtobufError> {
+        // A number beyond 32 bits is cut, as every decoder does.
+        match self {
+            Value::Bytes(packed) => {
+                let mut reader = Reader::new(packed);
+                while !reader.rest.is_empty() {
+                    into.push(reader.varint()? as u32);
+                }
+            }
+            other => into.push(other.uint(field)? as u32),
+        }
+        Ok(())
+    }
+
     /// Adds the numbers of a repeated `double`, packed or not.
     pub fn extend_doubles(self, field: &'static str, into: &mut Vec<f64>) -> Result<(), ProtobufError> {
         match self {

@@ -1,10 +1,12 @@
-//! The receiver of remote write 1.0.
+//! The receiver of remote write 1.0 (here) and 2.0 ([`v2`]).
 //!
-//! One request is one commit. A sample that the store refuses takes the whole request back; a series with broken
-//! labels is left out and counted; exemplars that are refused are left out, as in Prometheus.
+//! One request is one commit. In 1.0 a sample that the store refuses takes the whole request back; a series with
+//! broken labels is left out and counted; exemplars that are refused are left out, as in Prometheus. In 2.0 what is
+//! good is kept, and the sender hears what was not.
 
 pub mod message;
 mod series_cache;
+pub mod v2;
 
 use ferula_model::labels::METRIC_NAME;
 use ferula_model::{LabelSet, SeriesRef, Timestamp};
@@ -174,12 +176,13 @@ impl Commit<'_> {
     fn add(&mut self, series: SeriesRef, message: &TimeSeries<'_>) -> Result<(), WriteError> {
         message.items(|item| {
             match item {
-                Item::Sample(timestamp, value) => {
-                    self.check_ahead(timestamp)?;
-                    self.batch.push_float(series, timestamp, value);
+                Item::Sample(times, value) => {
+                    self.check_ahead(times.at)?;
+                    self.batch.push_float(series, times.at, value);
                 }
-                Item::Histogram(timestamp, value) => {
-                    self.check_ahead(timestamp)?;
+                Item::Histogram(times, value) => {
+                    self.check_ahead(times.at)?;
+                    let timestamp = times.at;
                     self.batch.histograms.push(HistogramSample {
                         series,
                         timestamp,

@@ -25,11 +25,14 @@ pub fn write(api: Arc<Api>, request: Request) -> BoxFuture<'static, Response<Bod
                 "remote write receiver needs to be enabled with --web.enable-remote-write-receiver",
             );
         }
-        if let Err(why) = check_headers(&request) {
-            error!("Error decoding remote write request", err = why);
-            return text_error(StatusCode::UNSUPPORTED_MEDIA_TYPE, &why);
-        }
-        match tokio::task::spawn_blocking(move || store(&api, &request)).await {
+        let message = match check_headers(&request) {
+            Ok(message) => message,
+            Err(why) => {
+                error!("Error decoding remote write request", err = why);
+                return text_error(StatusCode::UNSUPPORTED_MEDIA_TYPE, &why);
+            }
+        };
+        match tokio::task::spawn_blocking(move || store(&api, &request, message)).await {
             Ok(response) => response,
             Err(err) => {
                 error!("panic while storing a remote write request", err = err);
@@ -54,7 +57,16 @@ pub fn otlp(_: Arc<Api>, _: Request) -> BoxFuture<'static, Response<Body>> {
     std::future::ready(refusal).boxed()
 }
 
-fn check_headers(request: &Request) -> Result<(), String> {
+/// Which of the two messages the body is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Message {
+    /// Remote write 1.0
+    V1,
+    /// Remote write 2.0
+    V2,
+}
+
+fn check_headers(request: &Request) -> Result<Message, String> {
     match request.header(header::CONTENT_ENCODING) {
         "" | "snappy" => {}
         other => {
@@ -63,18 +75,13 @@ fn check_headers(request: &Request) -> Result<(), String> {
             ));
         }
     }
-    match message_of(request.header(header::CONTENT_TYPE).trim())? {
-        MESSAGE_V1 => Ok(()),
-        other => {
-            Err(format!("{other} protobuf message is not accepted by this server; only accepts {MESSAGE_V1}"))
-        }
-    }
+    message_of(request.header(header::CONTENT_TYPE).trim())
 }
 
 /// Which message a content type announces. Without one it is the old message, as before there were two.
-fn message_of(content_type: &str) -> Result<&str, String> {
+fn message_of(content_type: &str) -> Result<Message, String> {
     if content_type.is_empty() {
-        return Ok(MESSAGE_V1);
+        return Ok(Message::V1);
     }
     let mut parts = content_type.split(';');
     if parts.next() != Some(MEDIA_TYPE) {
@@ -90,22 +97,37 @@ fn message_of(content_type: &str) -> Result<&str, String> {
         };
         if name == "proto" {
             return match value {
-                MESSAGE_V1 | MESSAGE_V2 => Ok(value),
+                MESSAGE_V1 => Ok(Message::V1),
+                MESSAGE_V2 => Ok(Message::V2),
                 other => Err(format!(
                     "got {content_type} content type; unknown type for remote write protobuf message {other}, supported: {MESSAGE_V1}, {MESSAGE_V2}"
                 )),
             };
         }
     }
-    Ok(MESSAGE_V1)
+    Ok(Message::V1)
 }
 
-fn store(api: &Api, request: &Request) -> Response<Body> {
+fn store(api: &Api, request: &Request, message: Message) -> Response<Body> {
     let store = match api.store() {
         Ok(store) => store,
         Err(error) => return text_error(StatusCode::INTERNAL_SERVER_ERROR, &error.to_string()),
     };
-    match api.write.write(&*store.appendable, &request.body, api.clock.now()) {
+    let (store, now) = (&*store.appendable, api.clock.now());
+    let written = match message {
+        Message::V1 => api.write.write(store, &request.body, now).map(|_| None),
+        Message::V2 => api.write.write_v2(store, &request.body, now).map(Some),
+    };
+    let mut response = match &written {
+        Ok(Some(written)) if !written.refused.is_empty() => {
+            let why = written.refused.join("\n");
+            error!(
+                "Samples of a remote write request were refused",
+                refused = written.refused.len(),
+                first = written.refused[0]
+            );
+            text_error(StatusCode::BAD_REQUEST, &why)
+        }
         Ok(_) => status_only(StatusCode::NO_CONTENT),
         Err(error) if error.is_senders() => {
             error!("Error decoding or storing a remote write request", err = error);
@@ -115,7 +137,18 @@ fn store(api: &Api, request: &Request) -> Response<Body> {
             error!("Error while storing the remote write request", err = error);
             text_error(StatusCode::INTERNAL_SERVER_ERROR, &error.to_string())
         }
+    };
+    if message == Message::V2 {
+        let written = written.unwrap_or_default().unwrap_or_default();
+        for (name, count) in [
+            ("x-prometheus-remote-write-samples-written", written.samples),
+            ("x-prometheus-remote-write-histograms-written", written.histograms),
+            ("x-prometheus-remote-write-exemplars-written", written.exemplars),
+        ] {
+            response.headers_mut().insert(name, count.into());
+        }
     }
+    response
 }
 
 #[cfg(test)]
@@ -125,10 +158,10 @@ mod tests {
     #[test]
     fn content_types_name_the_message() {
         for (content_type, want) in [
-            ("", Ok(MESSAGE_V1)),
-            ("application/x-protobuf", Ok(MESSAGE_V1)),
-            ("application/x-protobuf;proto=prometheus.WriteRequest", Ok(MESSAGE_V1)),
-            ("application/x-protobuf;proto=io.prometheus.write.v2.Request", Ok(MESSAGE_V2)),
+            ("", Ok(Message::V1)),
+            ("application/x-protobuf", Ok(Message::V1)),
+            ("application/x-protobuf;proto=prometheus.WriteRequest", Ok(Message::V1)),
+            ("application/x-protobuf;proto=io.prometheus.write.v2.Request", Ok(Message::V2)),
             (
                 "text/plain",
                 Err("expected application/x-protobuf as the first (media) part, got text/plain content-type"),

@@ -173,9 +173,9 @@ pub const FLAGS: &[Flag] = &[
         "web.remote-write-receiver.accepted-protobuf-messages",
         Kind::List,
         "prometheus.WriteRequest,io.prometheus.write.v2.Request",
-        "List of the remote write protobuf messages to accept when receiving the remote writes. This build takes \
-         prometheus.WriteRequest only, and says so to whoever sends the other.",
-    ),
+        "List of the remote write protobuf messages to accept when receiving the remote writes.",
+    )
+    .not_yet(),
     flag(
         "web.enable-otlp-receiver",
         Kind::Bool,

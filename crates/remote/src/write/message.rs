@@ -42,12 +42,21 @@ pub struct TimeSeries<'a> {
 
 /// One field of a series that is not a label.
 pub enum Item<'a> {
-    /// A float sample: milliseconds and value.
-    Sample(i64, f64),
-    /// A histogram sample: milliseconds and histogram.
-    Histogram(i64, HistogramValue),
+    /// A float sample.
+    Sample(Times, f64),
+    /// A histogram sample.
+    Histogram(Times, HistogramValue),
     /// An exemplar, still packed.
     Exemplar(&'a [u8]),
+}
+
+/// Times of a sample in milliseconds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Times {
+    /// When the value was taken.
+    pub at: i64,
+    /// When counting began, or 0; only the newer message has it.
+    pub start: i64,
 }
 
 impl<'a> TimeSeries<'a> {
@@ -84,13 +93,13 @@ impl<'a> TimeSeries<'a> {
         while let Some((number, value)) = reader.field()? {
             match number {
                 2 => {
-                    let (timestamp, value) = sample(value.bytes("TimeSeries.samples")?)?;
-                    take(Item::Sample(timestamp, value))?;
+                    let (times, value) = sample(value.bytes("TimeSeries.samples")?)?;
+                    take(Item::Sample(times, value))?;
                 }
                 3 => take(Item::Exemplar(value.bytes("TimeSeries.exemplars")?))?,
                 4 => {
-                    let (timestamp, value) = histogram(value.bytes("TimeSeries.histograms")?)?;
-                    take(Item::Histogram(timestamp, value))?;
+                    let (times, value) = histogram(value.bytes("TimeSeries.histograms")?)?;
+                    take(Item::Histogram(times, value))?;
                 }
                 _ => {}
             }
@@ -124,17 +133,18 @@ fn label(message: &[u8]) -> Result<(&str, &str), ProtobufError> {
     Ok(label)
 }
 
-fn sample(message: &[u8]) -> Result<(i64, f64), ProtobufError> {
+pub(super) fn sample(message: &[u8]) -> Result<(Times, f64), ProtobufError> {
     let mut reader = Reader::new(message);
-    let (mut timestamp, mut float) = (0, 0.0);
+    let (mut times, mut float) = (Times::default(), 0.0);
     while let Some((number, value)) = reader.field()? {
         match number {
             1 => float = value.double("Sample.value")?,
-            2 => timestamp = value.int("Sample.timestamp")?,
+            2 => times.at = value.int("Sample.timestamp")?,
+            3 => times.start = value.int("Sample.start_timestamp")?,
             _ => {}
         }
     }
-    Ok((timestamp, float))
+    Ok((times, float))
 }
 
 /// Unpacks an exemplar.
@@ -177,17 +187,17 @@ struct HistogramFields {
     positive_deltas: Vec<i64>,
     positive_counts: Vec<f64>,
     reset_hint: u64,
-    timestamp: i64,
+    times: Times,
     custom_values: Vec<f64>,
 }
 
-fn histogram(message: &[u8]) -> Result<(i64, HistogramValue), ProtobufError> {
+pub(super) fn histogram(message: &[u8]) -> Result<(Times, HistogramValue), ProtobufError> {
     let mut reader = Reader::new(message);
     let mut fields = HistogramFields::default();
     while let Some((number, value)) = reader.field()? {
         fields.set(number, value)?;
     }
-    Ok((fields.timestamp, fields.finish()))
+    Ok((fields.times, fields.finish()))
 }
 
 impl HistogramFields {
@@ -208,8 +218,9 @@ impl HistogramFields {
             12 => value.extend_sints("Histogram.positive_deltas", &mut self.positive_deltas)?,
             13 => value.extend_doubles("Histogram.positive_counts", &mut self.positive_counts)?,
             14 => self.reset_hint = value.uint("Histogram.reset_hint")?,
-            15 => self.timestamp = value.int("Histogram.timestamp")?,
+            15 => self.times.at = value.int("Histogram.timestamp")?,
             16 => value.extend_doubles("Histogram.custom_values", &mut self.custom_values)?,
+            17 => self.times.start = value.int("Histogram.start_timestamp")?,
             _ => {}
         }
         Ok(())
