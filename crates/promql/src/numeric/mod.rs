@@ -1,4 +1,4 @@
-//! Arithmetic that must come out as in Prometheus, bit for bit on x86-64. No `mul_add` in here.
+//! Arithmetic that must come out as in Prometheus, bit for bit on x86-64. No `mul_add` in sums.
 
 pub(crate) mod buckets;
 pub(crate) mod calendar;

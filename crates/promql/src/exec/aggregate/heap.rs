@@ -54,8 +54,15 @@ pub(super) fn replace_first(heap: &mut [Entry], entry: Entry, less: Less) {
     }
 }
 
-/// Sorts against the order of the heap: the best entry first. Insertion, as Go sorts short slices.
+/// Go sorts slices up to this length by insertion, which settles the order of equal entries.
+const INSERTION_MAX: usize = 12;
+
+/// Sorts against the order of the heap: the best entry first.
 pub(super) fn sort_reversed(heap: &mut [Entry], less: Less) {
+    if heap.len() > INSERTION_MAX {
+        heap.sort_by(|a, b| less(a.value, b.value).cmp(&less(b.value, a.value)));
+        return;
+    }
     for from in 1..heap.len() {
         let mut at = from;
         while at > 0 && less(heap[at - 1].value, heap[at].value) {

@@ -85,6 +85,13 @@ impl Sort<'_> {
             return Ok(Replay::new(SeriesTable::new(), rows));
         }
         let mut order: Vec<usize> = (0..rows.rows()).collect();
+        if matches!(self.order, Order::Value(_)) {
+            // Go's order of several NaN is the reverse of that in which they came.
+            order.reverse();
+            order.sort_by_key(|&index| !rows.row(index).values[0].is_nan());
+            let nans = order.iter().filter(|&&index| rows.row(index).values[0].is_nan()).count();
+            order[nans..].reverse();
+        }
         order.sort_by(|&a, &b| self.compare(rows.row(a), rows.row(b)));
         let mut sorted = Batch::new(self.steps);
         for index in order {
