@@ -2,6 +2,13 @@
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
+use std::sync::Arc;
+
+use ferula_model::LabelSet;
+use ferula_storage::{Appendable, Durability, SampleBatch};
+use ferula_telemetry::Registry;
+use ferula_tsdb::disk::RealDisk;
+use ferula_tsdb::{Db, Options};
 
 fn testdata(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../testdata/tsdb").join(name)
@@ -71,6 +78,42 @@ fn blocks_from_a_page_hold_its_samples() {
     std::fs::write(&page, "m 1\n# EOF\n").expect("room");
     let why = failure(&["create-blocks-from", "openmetrics", text(&page), text(&data)]);
     assert_eq!(why, "getting min and max timestamp: expected timestamp for series got none\n");
+}
+
+#[test]
+fn a_dump_has_what_is_only_in_the_log_and_changes_nothing() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let db = Db::open(dir.path(), Options::default(), Arc::new(RealDisk), &Registry::new(), &mut |_| {});
+    let db = db.expect("an empty folder");
+    let mut appender = db.appender();
+    let series = appender.resolve(&LabelSet::from_pairs([("__name__", "m")])).expect("a new series");
+    let mut batch = SampleBatch::default();
+    batch.push_float(series, 1000, 1.5);
+    batch.push_float(series, 2000, 1e7);
+    appender.append(&mut batch);
+    appender.commit(Durability::Written).expect("it is logged");
+    // The database is open, and locked, while the tool reads.
+    let files = || {
+        let mut files = Vec::new();
+        let mut folders = vec![dir.path().to_path_buf()];
+        while let Some(folder) = folders.pop() {
+            for entry in std::fs::read_dir(&folder).expect("a folder").flatten() {
+                let metadata = entry.metadata().expect("it is there");
+                if metadata.is_dir() {
+                    folders.push(entry.path());
+                } else {
+                    files.push((entry.path(), metadata.len()));
+                }
+            }
+        }
+        files.sort();
+        files
+    };
+    let before = files();
+    let dumped = stdout(&["dump", text(dir.path())]);
+    assert_eq!(dumped, "{__name__=\"m\"} 1.5 1000\n{__name__=\"m\"} 1e+07 2000\n");
+    assert_eq!(stdout(&["dump", "--min-time=1500", text(dir.path())]), "{__name__=\"m\"} 1e+07 2000\n");
+    assert_eq!(files(), before);
 }
 
 #[test]

@@ -10,12 +10,16 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result, bail};
 use ferula_promql_syntax::{parse_metric_selector, parse_metric_selectors};
+use ferula_telemetry::Registry;
 use ferula_tsdb::blob::Access;
 use ferula_tsdb::block::{Block, BlockMeta, Ulid, block_dirs};
-use ferula_tsdb::compact::{BlockSource, SeriesSource};
-use ferula_tsdb::disk::{Disk, RealDisk};
+use ferula_tsdb::disk::{Disk, OverlayDisk, RealDisk};
 use ferula_tsdb::retention::replaced;
-use ferula_tsdb::tools::{AnalyzeOptions, DumpFormat, DumpOptions, ListedBlock, analyze, dump, list, verify};
+use ferula_tsdb::tools::{
+    AnalyzeOptions, DumpFormat, DumpOptions, ListedBlock, analyze, block_sources, dump, head_sources, list,
+    verify,
+};
+use ferula_tsdb::{Db, Options};
 
 use self::args::Args;
 use super::Tool;
@@ -35,7 +39,7 @@ const USAGE: &str = "usage: ferula tsdb <command> [<args> ...]\n\n\
     analyze [--limit=20] [--extended] [--match=SELECTOR] [<db path>] [<block id>]\n    \
         Churn, cardinality and, with --extended, how full chunks are. The last block unless one is named.\n\
     dump [--min-time=MS] [--max-time=MS] [--match=SELECTOR]... [--format=prom|seriesjson] [<db path>]\n    \
-        All samples of all blocks, or all series.\n\
+        All samples of all blocks and of the log, or all series.\n\
     dump-openmetrics [--min-time=MS] [--max-time=MS] [--match=SELECTOR]... [<db path>]\n    \
         The same as a page of OpenMetrics; no histograms.\n\
     verify [<db path>] [<block id>]\n    \
@@ -157,34 +161,20 @@ fn run_dump(arguments: &[String], open_metrics: bool, out: &mut dyn Write) -> Re
         matcher_sets: parse_metric_selectors(args.all("match"))?,
         format,
     };
-    let disk = disk();
     let dir = Path::new(args.positional(0).unwrap_or(DATA_DIR));
-    refuse_unread_log(dir)?;
-    let blocks = open_blocks(&disk, dir)?;
-    let mut sources: Vec<Box<dyn SeriesSource + '_>> = Vec::new();
-    for block in &blocks {
-        let meta = block.meta();
-        if meta.overlaps(options.range.0, options.range.1) {
-            sources.push(Box::new(BlockSource::new(block)?));
-        }
-    }
+    std::fs::metadata(dir).with_context(|| format!("opening the db dir: stat {}", dir.display()))?;
+    // A server may be using the folder: it is neither locked nor changed.
+    let db = Db::open(
+        dir,
+        Options { lock_file: false, ..Options::default() },
+        Arc::new(OverlayDisk::new(disk())),
+        &Registry::new(),
+        &mut |_| {},
+    )?;
+    let blocks = db.blocks();
+    let mut sources = block_sources(blocks.iter().map(|block| &**block), options.range)?;
+    sources.extend(head_sources(&db, options.range)?);
     Ok(dump(sources, &options, out)?)
-}
-
-/// Samples of the log are not dumped yet; leaving them out unsaid would look as if they were lost.
-fn refuse_unread_log(dir: &Path) -> Result<()> {
-    for log in ["wal", "wbl"] {
-        let Ok(entries) = std::fs::read_dir(dir.join(log)) else { continue };
-        let bytes: u64 = entries.flatten().filter_map(|entry| entry.metadata().ok()).map(|m| m.len()).sum();
-        if bytes > 0 {
-            bail!(
-                "not supported yet: {} has a log ({log}/) with samples that are not in blocks; take a snapshot \
-                 (/api/v1/admin/tsdb/snapshot) and dump that",
-                dir.display()
-            );
-        }
-    }
-    Ok(())
 }
 
 fn run_verify(arguments: &[String], out: &mut dyn Write) -> Result<()> {

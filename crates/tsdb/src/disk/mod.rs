@@ -2,13 +2,15 @@
 //! a full disk between any two writes.
 //!
 //! Here: the traits, and small helpers that only use them. Elsewhere: the real file system (`real`),
-//! a file system in memory that can fail on command (`fault`).
+//! a file system in memory that can fail on command (`fault`), a view of a disk whose changes stay in memory
+//! (`overlay`).
 //!
 //! What a caller may rely on, and what it may not: bytes written are readable at once; they survive a
 //! killed process; they survive a power loss only after `sync_data`; a new name survives a power loss
 //! only after `sync_dir` of its folder.
 
 pub mod fault;
+mod overlay;
 pub mod real;
 
 use std::io;
@@ -17,6 +19,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 pub use fault::{FaultDisk, Faults};
+pub use overlay::OverlayDisk;
 pub use real::RealDisk;
 
 /// A file system.

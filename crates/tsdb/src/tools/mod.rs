@@ -7,12 +7,14 @@ mod analyze;
 mod backfill;
 mod dump;
 mod list;
+mod sources;
 mod verify;
 
 pub use analyze::{AnalyzeOptions, analyze};
 pub use backfill::{Backfill, backfill_block_duration, backfill_windows};
 pub use dump::{DumpFormat, DumpOptions, dump};
 pub use list::{ListedBlock, list};
+pub use sources::{block_sources, head_sources};
 pub use verify::{Verified, verify};
 
 /// Why a command stopped.

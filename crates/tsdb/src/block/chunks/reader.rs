@@ -132,7 +132,7 @@ impl ChunkScanner {
 
     /// As [`ChunkReader::chunk`]; fast when references rise.
     pub fn chunk(&mut self, reference: u64) -> Result<(Encoding, Piece), BlockError> {
-        if let Some(chunk) = self.from_window(reference)? {
+        if let Some(chunk) = self.in_window(reference)? {
             return Ok(chunk);
         }
         let (segment, offset) = place(reference);
@@ -142,14 +142,14 @@ impl ChunkScanner {
         let read = blob.prefix(u64::from(offset), SCAN_BYTES);
         self.window = read.map_err(|error| BlockError::io(blob.path(), error))?.into_vec();
         self.at = (segment, u64::from(offset));
-        match self.from_window(reference)? {
+        match self.in_window(reference)? {
             Some(chunk) => Ok(chunk),
             None => self.chunks.chunk(reference),
         }
     }
 
     /// The chunk, if all of it is in the window.
-    fn from_window(&self, reference: u64) -> Result<Option<(Encoding, Piece)>, BlockError> {
+    fn in_window(&self, reference: u64) -> Result<Option<(Encoding, Piece)>, BlockError> {
         let (segment, offset) = place(reference);
         let offset = u64::from(offset);
         let start = offset.checked_sub(self.at.1).filter(|_| segment == self.at.0);
