@@ -3,6 +3,7 @@
 //! A scrape is one commit: samples of the page, staleness markers of what ended, and the report series. A page with a
 //! fault is rolled back whole, and then only markers and report are stored.
 
+use std::cell::RefCell;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use ferula_exposition::key::{decode, decode_exemplar};
@@ -31,10 +32,22 @@ pub struct TargetState {
     metadata: Arc<Mutex<MetadataCache>>,
     /// Series of the reports, once they are known.
     reports: [Option<SeriesRef>; REPORTS.len()],
+    /// Of a thread, not of the target: see [`Buffers`].
+    buffers: Buffers,
+}
+
+/// What one page needs while it is stored. Lent by the thread that stores it, so that memory goes with the number of
+/// pages being stored, not with the number of targets.
+#[derive(Debug, Default)]
+struct Buffers {
     batch: SampleBatch,
     /// For every float sample of the batch: which entry of the cache it belongs to, and whether that is a new series.
     pushed: Vec<(u32, bool)>,
     scratch: LabelScratch,
+}
+
+thread_local! {
+    static BUFFERS: RefCell<Buffers> = RefCell::default();
 }
 
 /// What is the same for all scrapes of a loop.
@@ -90,10 +103,13 @@ impl TargetState {
             series: SeriesCache::new(seed),
             metadata: Arc::default(),
             reports: [None; REPORTS.len()],
-            batch: SampleBatch::default(),
-            pushed: Vec::new(),
-            scratch: LabelScratch::new(),
+            buffers: Buffers::default(),
         }
+    }
+
+    /// Takes the thread's buffers, or gives them back.
+    fn swap_buffers(&mut self) {
+        BUFFERS.with_borrow_mut(|lent| std::mem::swap(lent, &mut self.buffers));
     }
 
     /// The metadata that pages of this target gave.
@@ -111,6 +127,7 @@ impl TargetState {
         page: Result<&Page, &ScrapeError>,
         report: impl FnOnce(Counts, Option<&ScrapeError>) -> Report,
     ) -> (Option<ScrapeError>, Result<(), CommitError>) {
+        self.swap_buffers();
         let mut appender = store.appender();
         let mut counts = Counts::default();
         let mut error = page.err().cloned();
@@ -137,6 +154,7 @@ impl TargetState {
         }
         let report = report(counts, error.as_ref());
         self.append_report(&mut *appender, setting, at, &report);
+        self.swap_buffers();
         (error, appender.commit(Durability::Written))
     }
 
@@ -147,9 +165,11 @@ impl TargetState {
         setting: &Setting<'_>,
         at: Timestamp,
     ) -> Result<(), CommitError> {
+        self.swap_buffers();
         let mut appender = store.appender();
         self.append_nothing(&mut *appender, setting, at);
         self.append_report(&mut *appender, setting, at, &Report::stale(setting.job.extra_metrics));
+        self.swap_buffers();
         appender.commit(Durability::Written)
     }
 
@@ -174,9 +194,9 @@ impl TargetState {
             return;
         }
         for series in ended {
-            self.batch.push_float(series, at.millis(), STALE_NAN);
+            self.buffers.batch.push_float(series, at.millis(), STALE_NAN);
         }
-        appender.append(&mut self.batch);
+        appender.append(&mut self.buffers.batch);
     }
 
     fn append_page(
@@ -188,17 +208,17 @@ impl TargetState {
     ) -> (Counts, Result<(), PageFault>) {
         let mut counts = Counts::default();
         let mut refused = Refused::default();
-        self.batch.clear();
-        self.pushed.clear();
+        self.buffers.batch.clear();
+        self.buffers.pushed.clear();
         let result = match self.read_page(appender, setting, at, page, &mut counts, &mut refused) {
             Ok(()) => {
-                let outcome = appender.append(&mut self.batch);
+                let outcome = appender.append(&mut self.buffers.batch);
                 self.judge(&outcome, &mut counts, &mut refused)
             }
             Err(error) => Err(error.into()),
         };
         if result.is_err() {
-            self.batch.clear();
+            self.buffers.batch.clear();
             self.series.abandon_round();
             return (counts, result);
         }
@@ -260,8 +280,8 @@ impl TargetState {
                 continue;
             }
             let Some((entry, series_ref, new)) = self.resolved(appender, known, refused)? else { continue };
-            self.batch.push_float(series_ref, time, series.value);
-            self.pushed.push((entry, new));
+            self.buffers.batch.push_float(series_ref, time, series.value);
+            self.buffers.pushed.push((entry, new));
             if own_time.is_none() || setting.job.track_timestamps_staleness {
                 self.series.track(entry);
             }
@@ -284,13 +304,15 @@ impl TargetState {
             }
             Lookup::Dropped => Ok(None),
             Lookup::Unknown(hash) => {
-                decode(series.key, series.kind, &mut self.scratch).expect("keys of a parser are keys");
-                let labels =
-                    setting.job.labels.stored(&self.scratch, setting.target).inspect_err(|error| {
+                decode(series.key, series.kind, &mut self.buffers.scratch)
+                    .expect("keys of a parser are keys");
+                let labels = setting.job.labels.stored(&self.buffers.scratch, setting.target).inspect_err(
+                    |error| {
                         if matches!(error, ScrapeError::LabelLimit(_)) {
                             setting.metrics.exceeded_label_limits.inc();
                         }
-                    })?;
+                    },
+                )?;
                 match labels {
                     Some(labels) => {
                         Ok(Some(Known { found: Found::Labels(hash, labels), repeated: false, new: true }))
@@ -325,14 +347,14 @@ impl TargetState {
     }
 
     fn push_exemplar(&mut self, series: SeriesRef, exemplar: &ExemplarText<'_>, sample_time: i64) {
-        decode_exemplar(exemplar.labels, &mut self.scratch).expect("labels of a parser are labels");
+        decode_exemplar(exemplar.labels, &mut self.buffers.scratch).expect("labels of a parser are labels");
         let exemplar = Exemplar {
-            labels: self.scratch.to_label_set(),
+            labels: self.buffers.scratch.to_label_set(),
             value: exemplar.value,
             timestamp: Timestamp::from_millis(exemplar.timestamp.unwrap_or(sample_time)),
             has_timestamp: exemplar.timestamp.is_some(),
         };
-        self.batch.exemplars.push((series, exemplar));
+        self.buffers.batch.exemplars.push((series, exemplar));
     }
 
     /// Counts what the store took and what it refused, and tells the cache.
@@ -342,14 +364,14 @@ impl TargetState {
         counts: &mut Counts,
         refused: &mut Refused,
     ) -> Result<(), PageFault> {
-        counts.series_added = self.pushed.iter().filter(|(_, new)| *new).count() as u64;
+        counts.series_added = self.buffers.pushed.iter().filter(|(_, new)| *new).count() as u64;
         let mut forgotten = Vec::new();
         for refusal in &outcome.refused {
             if refusal.kind == SampleKind::Exemplar {
                 refused.exemplars_out_of_order += u64::from(refusal.error == AppendError::OutOfOrderExemplar);
                 continue;
             }
-            let Some((entry, new)) = self.pushed.get(refusal.index).copied() else { continue };
+            let Some((entry, new)) = self.buffers.pushed.get(refusal.index).copied() else { continue };
             match &refusal.error {
                 AppendError::DuplicateForTimestamp => refused.duplicates += 1,
                 AppendError::OutOfOrder => refused.out_of_order += 1,
@@ -378,18 +400,18 @@ impl TargetState {
         // Once more when the store has dropped the series meanwhile. Other refusals are expected: a page may have
         // series of these names, and a target may be back under another loop.
         for _ in 0..2 {
-            self.batch.clear();
+            self.buffers.batch.clear();
             let mut slots = Vec::new();
             for (slot, value) in report.values() {
                 let series = self.reports[slot]
                     .or_else(|| appender.resolve(&report_labels(REPORTS[slot], setting.target)).ok());
                 self.reports[slot] = series;
                 if let Some(series) = series {
-                    self.batch.push_float(series, at.millis(), value);
+                    self.buffers.batch.push_float(series, at.millis(), value);
                     slots.push(slot);
                 }
             }
-            let outcome = appender.append(&mut self.batch);
+            let outcome = appender.append(&mut self.buffers.batch);
             let unknown =
                 outcome.refused.iter().filter(|refusal| refusal.error == AppendError::UnknownSeries);
             let lost: Vec<usize> = unknown.filter_map(|refusal| slots.get(refusal.index).copied()).collect();
