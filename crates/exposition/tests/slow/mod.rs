@@ -354,8 +354,8 @@ impl Reader {
             self.expect(" ")?;
         }
         let text = self.text();
-        let token =
-            self.take_while(|b| !matches!(b, b' ' | b'\n' | 0) && !(text && matches!(b, b'\t' | b'{')));
+        let ends = |b: u8| matches!(b, b' ' | b'\n' | 0) || text && matches!(b, b'\t' | b'{');
+        let token = self.take_while(|b| !ends(b));
         let token = String::from_utf8(token).ok()?;
         if token.contains(['p', 'P', '_']) {
             return None;
