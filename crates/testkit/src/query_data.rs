@@ -1,10 +1,15 @@
 //! Series that random queries are asked about: one hour of everything that makes PromQL interesting.
 //!
-//! Counters that restart, gauges with infinities and NaN, gaps longer than the lookback, irregular intervals, classic
-//! histograms with and without `+Inf`, series that differ in one label only, labels that are missing. Times are round
+//! Counters that restart, gauges with infinities, NaN and staleness markers, gaps longer than the lookback, irregular intervals, classic
+//! histograms with and without `+Inf`, native histograms that restart, change resolution and turn into floats, series that differ in one label only, labels that are missing. Times are round
 //! milliseconds, so that every way to bring the data into a store keeps them.
 
-use ferula_model::LabelSet;
+use std::sync::Arc;
+
+use ferula_model::histogram::{CUSTOM_BUCKETS_SCHEMA, Span};
+use ferula_model::value::STALE_NAN;
+use ferula_model::{CounterResetHint, FloatHistogram, HistogramValue, LabelSet};
+use ferula_storage::{Appendable, Durability, HistogramSample, SampleBatch};
 
 use crate::MemStorage;
 
@@ -20,12 +25,30 @@ pub struct QuerySeries {
     /// The labels, with the metric name.
     pub labels: LabelSet,
     /// Milliseconds and value.
-    pub samples: Vec<(i64, f64)>,
+    pub samples: Vec<(i64, QueryValue)>,
+}
+
+/// A sample's value.
+#[derive(Clone, Debug, PartialEq)]
+pub enum QueryValue {
+    /// A float; may be the staleness marker.
+    Float(f64),
+    /// A native histogram.
+    Histogram(Arc<FloatHistogram>),
 }
 
 /// Names of all metrics in [`series`].
-pub const METRICS: [&str; 6] =
-    ["requests_total", "temperature", "latency_bucket", "latency_count", "sparse", "build_info"];
+pub const METRICS: [&str; 9] = [
+    "requests_total",
+    "temperature",
+    "latency_bucket",
+    "latency_count",
+    "sparse",
+    "build_info",
+    "native",
+    "native_custom",
+    "native_gauge",
+];
 
 /// Labels in [`series`] with values, some of which no series has.
 pub const LABELS: [(&str, &[&str]); 4] = [
@@ -64,7 +87,10 @@ pub fn series(seed: u64) -> Vec<QuerySeries> {
         for instance in ["a:80", "b:80", "c:80"] {
             all.push(counter(&mut random, job, instance));
             all.push(gauge(&mut random, job, instance));
+            all.push(native(&mut random, job, instance));
         }
+        all.push(native_custom(&mut random, job));
+        all.push(native_gauge(&mut random, job));
         all.push(build_info(&mut random, job));
         all.extend(histogram(&mut random, job));
         all.push(sparse(&mut random, job));
@@ -78,8 +104,24 @@ pub fn series(seed: u64) -> Vec<QuerySeries> {
 pub fn store(seed: u64) -> MemStorage {
     let storage = MemStorage::new();
     for series in series(seed) {
-        let labels: Vec<(&str, &str)> = series.labels.iter().collect();
-        storage.put(&labels, &series.samples);
+        let mut appender = storage.appender();
+        let to = appender.resolve(&series.labels).expect("every series has labels");
+        let mut batch = SampleBatch::default();
+        for (timestamp, value) in series.samples {
+            match value {
+                QueryValue::Float(value) => batch.push_float(to, timestamp, value),
+                QueryValue::Histogram(value) => batch.histograms.push(HistogramSample {
+                    series: to,
+                    timestamp,
+                    start_timestamp: 0,
+                    value: HistogramValue::Float(value),
+                }),
+            }
+            // One by one: a batch would take all its floats before its histograms.
+            let refused = appender.append(&mut batch).refused;
+            assert!(refused.is_empty(), "{refused:?}");
+        }
+        appender.commit(Durability::Written).expect("a store in memory commits");
     }
     storage
 }
@@ -106,7 +148,7 @@ fn counter(random: &mut Random, job: &str, instance: &str) -> QuerySeries {
             if random.below(60) == 0 {
                 value = random.below(5) as f64;
             }
-            (at, value)
+            (at, QueryValue::Float(value))
         })
         .collect();
     let labels = LabelSet::from_pairs([("__name__", "requests_total"), ("job", job), ("instance", instance)]);
@@ -123,10 +165,11 @@ fn gauge(random: &mut Random, job: &str, instance: &str) -> QuerySeries {
                 1 => f64::INFINITY,
                 2 => f64::NEG_INFINITY,
                 3 => -0.0,
+                5 => STALE_NAN,
                 4 => 0.0,
                 _ => (random.unit() - 0.3) * 40.0,
             };
-            (at, value)
+            (at, QueryValue::Float(value))
         })
         .collect();
     let labels = LabelSet::from_pairs([("__name__", "temperature"), ("job", job), ("instance", instance)]);
@@ -135,7 +178,7 @@ fn gauge(random: &mut Random, job: &str, instance: &str) -> QuerySeries {
 
 fn build_info(random: &mut Random, job: &str) -> QuerySeries {
     let version = if job == "api" { "1.0" } else { "2.0" };
-    let samples = times(random).into_iter().map(|at| (at, 1.0)).collect();
+    let samples = times(random).into_iter().map(|at| (at, QueryValue::Float(1.0))).collect();
     let labels = LabelSet::from_pairs([("__name__", "build_info"), ("job", job), ("version", version)]);
     QuerySeries { labels, samples }
 }
@@ -143,7 +186,7 @@ fn build_info(random: &mut Random, job: &str) -> QuerySeries {
 fn histogram(random: &mut Random, job: &str) -> Vec<QuerySeries> {
     let times = times(random);
     let mut counts = [0.0f64; 4];
-    let mut columns: Vec<Vec<(i64, f64)>> = vec![Vec::new(); 5];
+    let mut columns: Vec<Vec<(i64, QueryValue)>> = vec![Vec::new(); 5];
     for at in times {
         for (bucket, count) in counts.iter_mut().enumerate() {
             *count += random.below(5 * (bucket as u64 + 1)) as f64;
@@ -151,9 +194,9 @@ fn histogram(random: &mut Random, job: &str) -> Vec<QuerySeries> {
         let mut total = 0.0;
         for (bucket, count) in counts.iter().enumerate() {
             total += count;
-            columns[bucket].push((at, total));
+            columns[bucket].push((at, QueryValue::Float(total)));
         }
-        columns[4].push((at, total));
+        columns[4].push((at, QueryValue::Float(total)));
     }
     // The second histogram lacks its last bucket, and has one with a bound that is no number.
     let bounds = if job == "api" { ["0.1", "0.5", "1", "+Inf"] } else { ["0.1", "1", "5", "many"] };
@@ -176,9 +219,110 @@ fn sparse(random: &mut Random, job: &str) -> QuerySeries {
     let mut at = START_MS;
     let mut samples = Vec::new();
     while at < START_MS + LENGTH_MS {
-        samples.push((at, (random.below(2000) as f64 - 1000.0) / 8.0));
+        let value = if random.below(9) == 0 { STALE_NAN } else { (random.below(2000) as f64 - 1000.0) / 8.0 };
+        samples.push((at, QueryValue::Float(value)));
         at += 20_000 + random.below(500) as i64 * 1000;
     }
     let labels = LabelSet::from_pairs([("__name__", "sparse"), ("job", job)]);
+    QuerySeries { labels, samples }
+}
+
+/// A native counter histogram: restarts, changes its resolution, and is a float now and then.
+fn native(random: &mut Random, job: &str, instance: &str) -> QuerySeries {
+    let mut schema = random.below(3) as i32;
+    let mut histogram = exponential(random, schema);
+    let mut samples = Vec::new();
+    for at in times(random) {
+        match random.below(50) {
+            0 => histogram = exponential(random, schema),
+            1 => {
+                schema = (schema + 1) % 3;
+                histogram = exponential(random, schema);
+            }
+            2 => {
+                samples.push((at, QueryValue::Float(random.below(100) as f64)));
+                continue;
+            }
+            3 => {
+                samples.push((at, QueryValue::Float(STALE_NAN)));
+                continue;
+            }
+            _ => observe(random, &mut histogram),
+        }
+        samples.push((at, QueryValue::Histogram(Arc::new(histogram.clone()))));
+    }
+    let labels = LabelSet::from_pairs([("__name__", "native"), ("job", job), ("instance", instance)]);
+    QuerySeries { labels, samples }
+}
+
+fn exponential(random: &mut Random, schema: i32) -> FloatHistogram {
+    let mut histogram = FloatHistogram {
+        schema,
+        zero_threshold: if random.below(3) == 0 { 0.01 } else { 0.001 },
+        positive_spans: vec![
+            Span { offset: random.below(4) as i32 - 2, length: 2 },
+            Span { offset: 1 + random.below(2) as i32, length: 3 },
+        ],
+        positive_buckets: vec![0.0; 5],
+        ..FloatHistogram::default()
+    };
+    if random.below(2) == 0 {
+        histogram.negative_spans = vec![Span { offset: random.below(3) as i32, length: 2 }];
+        histogram.negative_buckets = vec![0.0; 2];
+    }
+    observe(random, &mut histogram);
+    histogram
+}
+
+/// Some more observations in every bucket.
+fn observe(random: &mut Random, histogram: &mut FloatHistogram) {
+    let mut more = 0.0;
+    for count in histogram.positive_buckets.iter_mut().chain(&mut histogram.negative_buckets) {
+        let observed = random.below(6) as f64;
+        *count += observed;
+        more += observed;
+    }
+    if histogram.schema != CUSTOM_BUCKETS_SCHEMA {
+        let zeros = random.below(3) as f64;
+        histogram.zero_count += zeros;
+        more += zeros;
+    }
+    histogram.count += more;
+    histogram.sum += more * random.unit() * 3.0;
+}
+
+/// A native counter histogram with custom buckets.
+fn native_custom(random: &mut Random, job: &str) -> QuerySeries {
+    let mut histogram = FloatHistogram {
+        schema: CUSTOM_BUCKETS_SCHEMA,
+        positive_spans: vec![Span { offset: 0, length: 4 }],
+        positive_buckets: vec![0.0; 4],
+        custom_values: Some([0.1, 1.0, 5.0].into()),
+        ..FloatHistogram::default()
+    };
+    let mut samples = Vec::new();
+    for at in times(random) {
+        if random.below(60) == 0 {
+            histogram.positive_buckets.fill(0.0);
+            (histogram.count, histogram.sum) = (0.0, 0.0);
+        }
+        observe(random, &mut histogram);
+        samples.push((at, QueryValue::Histogram(Arc::new(histogram.clone()))));
+    }
+    let labels = LabelSet::from_pairs([("__name__", "native_custom"), ("job", job)]);
+    QuerySeries { labels, samples }
+}
+
+/// A native gauge histogram: every sample is new.
+fn native_gauge(random: &mut Random, job: &str) -> QuerySeries {
+    let samples = times(random)
+        .into_iter()
+        .map(|at| {
+            let histogram =
+                FloatHistogram { counter_reset_hint: CounterResetHint::Gauge, ..exponential(random, 1) };
+            (at, QueryValue::Histogram(Arc::new(histogram)))
+        })
+        .collect();
+    let labels = LabelSet::from_pairs([("__name__", "native_gauge"), ("job", job)]);
     QuerySeries { labels, samples }
 }

@@ -1,10 +1,10 @@
 //! Answers in a form that can be compared, and how two differ.
 
 use std::collections::BTreeMap;
-use std::fmt;
+use std::fmt::{self, Write};
 
-use ferula_model::LabelSet;
 use ferula_model::number::{format_api, format_f};
+use ferula_model::{FloatHistogram, LabelSet};
 use ferula_promql::{QueryError, QueryOutcome, QueryValue, SampleValue};
 use serde_json::Value;
 
@@ -70,10 +70,35 @@ fn error_text(error: &QueryError) -> String {
     error.to_string()
 }
 
+/// Count, sum and buckets as the API has them.
+fn histogram_text(histogram: &FloatHistogram) -> String {
+    let mut text = format!("{} {}", format_api(histogram.count), format_api(histogram.sum));
+    for bucket in histogram.all_bucket_iter().filter(|bucket| bucket.count != 0.0) {
+        let bounds = [bucket.lower, bucket.upper, bucket.count].map(format_api).join(" ");
+        write!(text, " [{} {bounds}]", bucket.boundaries() as u8).expect("writing to a String cannot fail");
+    }
+    text
+}
+
+fn parse_histogram(point: &Value) -> Option<(i64, String)> {
+    let (at, histogram) = (millis(&point[0])?, &point[1]);
+    let mut text = format!("{} {}", histogram["count"].as_str()?, histogram["sum"].as_str()?);
+    for bucket in histogram["buckets"].as_array().into_iter().flatten() {
+        let part = |at: usize| bucket[at].as_str().unwrap_or("?");
+        write!(text, " [{} {} {} {}]", bucket[0], part(1), part(2), part(3))
+            .expect("writing to a String cannot fail");
+    }
+    Some((at, text))
+}
+
+fn millis(seconds: &Value) -> Option<i64> {
+    Some((seconds.as_f64()? * 1000.0).round() as i64)
+}
+
 fn shown(value: &SampleValue) -> String {
     match value {
         SampleValue::Float(value) => format_api(*value),
-        SampleValue::Histogram(_) => "histogram".to_owned(),
+        SampleValue::Histogram(histogram) => histogram_text(histogram),
     }
 }
 
@@ -100,7 +125,7 @@ fn body_of(value: QueryValue) -> Body {
                 .iter()
                 .map(|series| {
                     let floats = series.floats.iter().map(|(at, value)| (*at, format_api(*value)));
-                    let histograms = series.histograms.iter().map(|(at, _)| (*at, "histogram".to_owned()));
+                    let histograms = series.histograms.iter().map(|(at, value)| (*at, histogram_text(value)));
                     (labels_text(&series.labels), floats.chain(histograms).collect())
                 })
                 .collect(),
@@ -109,8 +134,7 @@ fn body_of(value: QueryValue) -> Body {
 }
 
 fn parse_point(point: &Value) -> Option<(i64, String)> {
-    let seconds = point[0].as_f64()?;
-    Some(((seconds * 1000.0).round() as i64, point[1].as_str()?.to_owned()))
+    Some((millis(&point[0])?, point[1].as_str()?.to_owned()))
 }
 
 fn parse_body(data: &Value) -> Option<Body> {
@@ -132,9 +156,13 @@ fn parse_body(data: &Value) -> Option<Body> {
             .filter_map(|(k, v)| Some((k.as_str(), v.as_str()?)))
             .collect();
         let points = if kind == "vector" {
-            vec![parse_point(&entry["value"])?]
+            let histogram = || parse_histogram(&entry["histogram"]);
+            vec![parse_point(&entry["value"]).or_else(histogram)?]
         } else {
-            entry["values"].as_array()?.iter().map(parse_point).collect::<Option<_>>()?
+            let list = |key: &str| entry[key].as_array().cloned().unwrap_or_default();
+            let floats = list("values").iter().map(parse_point).collect::<Option<Points>>()?;
+            let histograms = list("histograms").iter().map(parse_histogram).collect::<Option<Points>>()?;
+            [floats, histograms].concat()
         };
         series.push((format!("{labels:?}"), points));
     }
@@ -246,9 +274,14 @@ fn bodies(query: &str, ours: &Body, theirs: &Body) -> Option<Difference> {
     None
 }
 
+/// Whether the numbers in two texts are equal but for the last digits.
 fn close(a: &str, b: &str) -> bool {
-    let (Ok(a), Ok(b)) = (a.parse::<f64>(), b.parse::<f64>()) else { return false };
-    (a - b).abs() <= 1e-9 * a.abs().max(b.abs())
+    let numbers = |text: &str| -> Vec<f64> {
+        text.split([' ', '[', ']']).filter_map(|word| word.parse().ok()).collect()
+    };
+    let (a, b) = (numbers(a), numbers(b));
+    a.len() == b.len()
+        && a.iter().zip(&b).all(|(a, b)| a == b || (a - b).abs() <= 1e-9 * a.abs().max(b.abs()))
 }
 
 fn annotations(ours: &Answer, theirs: &Answer) -> Option<Difference> {

@@ -29,7 +29,7 @@ const EXPLANATIONS: &[Explanation] = &[
     }),
     ("3.14 names the metric of a bad `le` only with delayed name removal", |_, difference| {
         annotations(difference).is_some_and(|(ours, theirs)| {
-            without(ours, &[SORT_WARNING]) == without_metric_names(&without(theirs, &[]))
+            places(&sorted(&without(ours, &[SORT_WARNING]))) == places(&without_metric_names(theirs))
         })
     }),
     ("3.14 sorts the two series of a match group that is not unique", |_, difference| match difference {
@@ -48,7 +48,7 @@ const EXPLANATIONS: &[Explanation] = &[
     ("3.14 points inside the parentheses around an argument", |query, difference| {
         annotations(difference).is_some_and(|(ours, theirs)| {
             query.contains("((")
-                && places(&without(ours, &[SORT_WARNING])) == places(&without_metric_names(theirs))
+                && places(&sorted(&without(ours, &[SORT_WARNING]))) == places(&without_metric_names(theirs))
         })
     }),
     ("3.14 joins series of equal labels that do not meet in time", |_, difference| match difference {
@@ -84,6 +84,16 @@ const EXPLANATIONS: &[Explanation] = &[
         Difference::Error(_, theirs) => theirs.contains("experimental duration expression is not enabled"),
         _ => false,
     }),
+    ("3.14 does not extrapolate rates of histograms below zero", |query, difference| {
+        let rates = query.contains("rate(") || query.contains("increase(");
+        rates && query.contains("native") && matches!(difference, Difference::Value(..))
+    }),
+    ("3.14 adds histograms with compensation", |query, difference| match difference {
+        Difference::Value(ours, _, true) => {
+            is_histogram(ours) && ["sum", "avg"].iter().any(|op| query.contains(op))
+        }
+        _ => false,
+    }),
     ("3.14 answers NaN when a sample of mad_over_time is NaN", |query, difference| {
         query.contains("mad_over_time") && !matches!(difference, Difference::Error(..))
     }),
@@ -102,6 +112,12 @@ fn annotations(difference: &Difference) -> Option<(&[String], &[String])> {
         Difference::Annotations(ours, theirs) => Some((ours, theirs)),
         _ => None,
     }
+}
+
+fn sorted(texts: &[String]) -> Vec<String> {
+    let mut texts = texts.to_vec();
+    texts.sort();
+    texts
 }
 
 fn without(texts: &[String], parts: &[&str]) -> Vec<String> {
@@ -124,12 +140,18 @@ fn without_metric_names(texts: &[String]) -> Vec<String> {
     shorter
 }
 
-/// The texts without the place at their end.
+/// The texts without the place at their end, each once.
 fn places(texts: &[String]) -> Vec<String> {
+    let shorter =
+        |text: &String| text.rsplit_once(" (").map_or(text.clone(), |(before, _)| before.to_owned());
+    let mut texts: Vec<String> = texts.iter().map(shorter).collect();
+    texts.dedup();
     texts
-        .iter()
-        .map(|text| text.rsplit_once(" (").map_or(text.clone(), |(before, _)| before.to_owned()))
-        .collect()
+}
+
+/// Whether a value is the text of a native histogram.
+fn is_histogram(text: &str) -> bool {
+    text.contains(" [")
 }
 
 fn same_characters(a: &str, b: &str) -> bool {

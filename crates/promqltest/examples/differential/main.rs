@@ -1,7 +1,7 @@
 //! Random queries to the engine and to a real Prometheus with the same data: every answer must be the same.
 //!
 //! `cargo run -p ferula-promqltest --example differential -- --peers DIR [--queries N] [--seed N] [--show N]`, where
-//! DIR holds the programs `prometheus` and `promtool`. Queries are sound, ill-typed and broken; each is asked at one
+//! DIR holds the program `prometheus`. Queries are sound, ill-typed and broken; each is asked at one
 //! moment and over a grid. Compared are status, error, labels, values to the last digit, the order of instant vectors
 //! where it is defined, and annotations. What differs is reduced to a smaller query and shown, unless a reason is
 //! listed in `explained`. Exit code 1 when something is left unexplained.
@@ -9,6 +9,7 @@
 mod answer;
 mod explained;
 mod peer;
+mod remote_write;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;

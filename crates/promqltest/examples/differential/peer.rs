@@ -1,4 +1,4 @@
-//! A real Prometheus that holds the data: blocks made by its promtool, started on a free port, asked over HTTP.
+//! A real Prometheus that holds the data: started on a free port, filled by remote write, asked over HTTP.
 
 use std::fmt::Write as _;
 use std::io::{Read, Write};
@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 
 use ferula_testkit::query_data::QuerySeries;
 
-use crate::When;
 use crate::answer::Answer;
+use crate::{When, remote_write};
 
 /// The running program. Stopped when dropped.
 pub struct Peer {
@@ -28,23 +28,13 @@ impl Drop for Peer {
 }
 
 impl Peer {
-    /// Makes the blocks and starts the program.
+    /// Starts the program and sends it the data.
     pub fn start(programs: &Path, data: &[QuerySeries]) -> Result<Peer, String> {
         let told = |what: &str| {
             let what = what.to_owned();
             move |error: std::io::Error| format!("{what}: {error}")
         };
         let folder = tempfile::tempdir().map_err(told("a temporary folder"))?;
-        let (page, blocks) = (folder.path().join("page.om"), folder.path().join("data"));
-        std::fs::write(&page, openmetrics(data)).map_err(told("writing the page"))?;
-        let made = Command::new(programs.join("promtool"))
-            .args(["tsdb", "create-blocks-from", "openmetrics", "--quiet"])
-            .args([&page, &blocks])
-            .output()
-            .map_err(told("promtool"))?;
-        if !made.status.success() {
-            return Err(format!("promtool: {}", String::from_utf8_lossy(&made.stderr)));
-        }
         let config = folder.path().join("prometheus.yml");
         std::fs::write(&config, "global: {evaluation_interval: 1m}\n")
             .map_err(told("writing the configuration"))?;
@@ -53,10 +43,11 @@ impl Peer {
         let address = format!("127.0.0.1:{port}");
         let child = Command::new(programs.join("prometheus"))
             .arg(format!("--config.file={}", config.display()))
-            .arg(format!("--storage.tsdb.path={}", blocks.display()))
+            .arg(format!("--storage.tsdb.path={}", folder.path().join("data").display()))
             .arg(format!("--web.listen-address={address}"))
-            .args(["--storage.tsdb.retention.time=100y", "--enable-feature=promql-experimental-functions"])
-            .args(["--log.level=error"])
+            .args(["--storage.tsdb.retention.time=100y", "--web.enable-remote-write-receiver"])
+            .arg("--enable-feature=promql-experimental-functions,native-histograms")
+            .arg("--log.level=error")
             .stdin(Stdio::null())
             .spawn()
             .map_err(told("prometheus"))?;
@@ -67,6 +58,14 @@ impl Peer {
                 return Err("prometheus did not become ready".to_owned());
             }
             std::thread::sleep(Duration::from_millis(50));
+        }
+        let form = "application/x-protobuf\r\nContent-Encoding: snappy";
+        for request in remote_write::requests(data)? {
+            let (status, body) =
+                peer.send("/api/v1/write", form, &request).map_err(told("sending the data"))?;
+            if status / 100 != 2 {
+                return Err(format!("remote write was answered {status}: {body}"));
+            }
         }
         Ok(peer)
     }
@@ -93,14 +92,19 @@ impl Peer {
     }
 
     fn post(&self, path: &str, form: &str) -> std::io::Result<(u16, String)> {
+        self.send(path, "application/x-www-form-urlencoded", form.as_bytes())
+    }
+
+    /// A request with a body, or without one. The content type may carry more header lines.
+    fn send(&self, path: &str, content_type: &str, body: &[u8]) -> std::io::Result<(u16, String)> {
         let mut stream = TcpStream::connect(&self.address)?;
+        let method = if body.is_empty() { "GET" } else { "POST" };
+        let length = body.len();
         write!(
             stream,
-            "{} {path} HTTP/1.0\r\nHost: peer\r\nContent-Type: application/x-www-form-urlencoded\r\n\
-             Content-Length: {}\r\n\r\n{form}",
-            if form.is_empty() { "GET" } else { "POST" },
-            form.len()
+            "{method} {path} HTTP/1.0\r\nHost: peer\r\nContent-Type: {content_type}\r\nContent-Length: {length}\r\n\r\n"
         )?;
+        stream.write_all(body)?;
         let mut answer = Vec::new();
         stream.read_to_end(&mut answer)?;
         let answer = String::from_utf8_lossy(&answer).into_owned();
@@ -115,24 +119,4 @@ fn escaped(text: &str) -> String {
         write!(out, "%{byte:02X}").expect("writing to a String cannot fail");
         out
     })
-}
-
-/// The data as a page with timestamps. Families are untyped, so that names may end as they like.
-fn openmetrics(data: &[QuerySeries]) -> String {
-    let mut page = String::new();
-    for series in data {
-        for (at, value) in &series.samples {
-            let labels: Vec<String> = series
-                .labels
-                .iter()
-                .filter(|(name, _)| *name != "__name__")
-                .map(|(name, value)| format!("{name}=\"{value}\""))
-                .collect();
-            let value = ferula_model::number::format_e(*value);
-            let name = series.labels.metric_name();
-            writeln!(page, "{name}{{{}}} {value} {}.{:03}", labels.join(","), at / 1000, at % 1000)
-                .expect("writing to a String cannot fail");
-        }
-    }
-    page + "# EOF\n"
 }
