@@ -4,8 +4,9 @@ use std::path::Path;
 
 use ferula_model::labels::METRIC_NAME;
 use ferula_model::{Matcher, MetricValue, TimeRange};
+use ferula_runtime::SharedClock;
 use ferula_storage::StorageError;
-use ferula_telemetry::Registry;
+use ferula_telemetry::{Registry, error};
 use ferula_tsdb::Db;
 
 use crate::api::{HeadStats, StoreAdmin};
@@ -14,12 +15,13 @@ use crate::api::{HeadStats, StoreAdmin};
 pub struct DbAdmin {
     db: std::sync::Arc<Db>,
     registry: Registry,
+    clock: SharedClock,
 }
 
 impl DbAdmin {
     /// Chores of this store.
-    pub fn new(db: std::sync::Arc<Db>, registry: Registry) -> Self {
-        DbAdmin { db, registry }
+    pub fn new(db: std::sync::Arc<Db>, registry: Registry, clock: SharedClock) -> Self {
+        DbAdmin { db, registry, clock }
     }
 
     fn gauge(&self, name: &str) -> f64 {
@@ -32,8 +34,8 @@ impl DbAdmin {
     }
 }
 
-fn not_yet(what: &str) -> StorageError {
-    StorageError::Io(format!("not supported yet: {what}"))
+fn failed(error: impl ToString) -> StorageError {
+    StorageError::Io(error.to_string())
 }
 
 impl StoreAdmin for DbAdmin {
@@ -63,15 +65,24 @@ impl StoreAdmin for DbAdmin {
         blocks.iter().filter_map(|block| serde_json::to_string(&*block.meta()).ok()).collect()
     }
 
-    fn delete(&self, _: TimeRange, _: &[Matcher]) -> Result<(), StorageError> {
-        Err(not_yet("deleting series"))
+    fn delete(&self, range: TimeRange, matchers: &[Matcher]) -> Result<(), StorageError> {
+        self.db.delete(range, &[matchers.to_vec()]).map_err(failed)
     }
 
     fn clean_tombstones(&self) -> Result<(), StorageError> {
-        Err(not_yet("removing deleted samples from blocks"))
+        let done = self.db.clean_tombstones(self.clock.now().millis()).map_err(failed)?;
+        match done.errors.first() {
+            None => Ok(()),
+            Some(first) => {
+                for err in &done.errors {
+                    error!("Cleaning tombstones", component = "tsdb", err = err);
+                }
+                Err(failed(first))
+            }
+        }
     }
 
-    fn snapshot(&self, _: &Path, _: bool) -> Result<(), StorageError> {
-        Err(not_yet("snapshots"))
+    fn snapshot(&self, folder: &Path, with_head: bool) -> Result<(), StorageError> {
+        self.db.snapshot_to(folder, with_head, self.clock.now().millis()).map(|_| ()).map_err(failed)
     }
 }

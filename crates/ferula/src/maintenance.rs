@@ -4,19 +4,77 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ferula_runtime::{SharedClock, Shutdown, TaskGroup};
-use ferula_telemetry::error;
-use ferula_tsdb::Db;
+use ferula_telemetry::{error, info};
+use ferula_tsdb::{Db, Maintained};
 
 /// How often the log is asked whether a sync is due.
 const SYNC_TICK: Duration = Duration::from_millis(250);
 
+/// How often blocks are cut, merged and removed, as far as it is their time.
+const MAINTAIN_TICK: Duration = Duration::from_secs(60);
+
 /// Starts the chores; they end with the group.
 pub fn start(tasks: &mut TaskGroup, db: &Arc<Db>, clock: &SharedClock) {
-    let (db, clock, shutdown) = (db.clone(), clock.clone(), tasks.shutdown().clone());
+    let (store, time, shutdown) = (db.clone(), clock.clone(), tasks.shutdown().clone());
     tasks.spawn("log sync", async move {
-        sync_log(db, clock, shutdown).await;
+        sync_log(store, time, shutdown).await;
         Ok(())
     });
+    let (store, time, shutdown) = (db.clone(), clock.clone(), tasks.shutdown().clone());
+    tasks.spawn("maintenance", async move {
+        maintain(store, time, shutdown).await;
+        Ok(())
+    });
+}
+
+async fn maintain(db: Arc<Db>, clock: SharedClock, shutdown: Shutdown) {
+    loop {
+        let (store, now, begin) = (db.clone(), clock.now().millis(), clock.elapsed());
+        match tokio::task::spawn_blocking(move || store.maintain(now)).await {
+            Ok(done) => report(&done, clock.elapsed().saturating_sub(begin)),
+            Err(err) => error!("Maintenance of the storage panicked", component = "tsdb", err = err),
+        }
+        tokio::select! {
+            () = clock.sleep(MAINTAIN_TICK) => {}
+            () = shutdown.requested() => return,
+        }
+    }
+}
+
+/// Tells what was done, in the words of Prometheus where it has them.
+fn report(done: &Maintained, took: Duration) {
+    let took = format!("{took:?}");
+    for meta in &done.written {
+        info!(
+            "write block",
+            component = "tsdb",
+            mint = meta.min_time,
+            maxt = meta.max_time,
+            ulid = meta.ulid,
+            duration = took
+        );
+    }
+    for (ulid, reason) in &done.removed {
+        let reason =
+            reason.map_or_else(|| "replaced".to_owned(), |reason| format!("{reason:?}").to_lowercase());
+        info!("Deleting obsolete block", component = "tsdb", block = ulid, reason = reason);
+    }
+    if let Some(to) = done.truncated_to {
+        info!(
+            "Head GC completed",
+            component = "tsdb",
+            caller = "truncateMemory",
+            truncated_to = to,
+            removed_series = done.removed_series,
+            duration = took
+        );
+    }
+    if let Some((segment, _)) = &done.checkpoint {
+        info!("WAL checkpoint complete", component = "tsdb", last = segment, duration = took);
+    }
+    for err in &done.errors {
+        error!("Maintenance of the storage failed in part", component = "tsdb", err = err);
+    }
 }
 
 async fn sync_log(db: Arc<Db>, clock: SharedClock, shutdown: Shutdown) {

@@ -299,7 +299,7 @@ async fn open_store(flags: &Flags, api: &Arc<Api>, registry: &Registry) -> anyho
     api.set_store(Store {
         queryable: db.clone(),
         appendable: db.clone(),
-        admin: Arc::new(DbAdmin::new(db.clone(), registry)),
+        admin: Arc::new(DbAdmin::new(db.clone(), registry, api.clock.clone())),
     });
     Ok(db)
 }

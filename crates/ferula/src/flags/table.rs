@@ -318,7 +318,8 @@ pub const FLAGS: &[Flag] = &[
         "Interval at which to check for new or removed blocks in storage.",
     )
     .server()
-    .hidden(),
+    .hidden()
+    .not_yet(),
     flag("storage.agent.path", Kind::Text, "data-agent/", "Base path for metrics storage.").agent(),
     flag("storage.agent.wal-segment-size", Kind::Bytes, "0B", "Size at which to split WAL segment files.")
         .agent()
