@@ -12,6 +12,9 @@ use ferula_promql_syntax::{HistogramSequence, SequenceItem, parse_series_descrip
 /// A line may stand for this many points, so that `1x1000000000` is an error and not the end of the memory.
 const POINTS_MAX: u64 = 1_000_000;
 
+/// As many histograms of their own, which are much larger.
+const HISTOGRAMS_MAX: u64 = 20_000;
+
 /// One point in time of a series.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Point {
@@ -61,6 +64,9 @@ fn check_count(count: u64) -> Result<(), String> {
 }
 
 fn histograms(sequence: &HistogramSequence, points: &mut Vec<Point>) -> Result<(), String> {
+    if sequence.step.is_some() && sequence.times > HISTOGRAMS_MAX {
+        return Err(format!("{} histograms are more than the {HISTOGRAMS_MAX} allowed", sequence.times));
+    }
     let hint_given = sequence.hint_given;
     let mut value = Arc::new(sequence.first.clone());
     points.push(Point::Histogram { value: value.clone(), hint_given });

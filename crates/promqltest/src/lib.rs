@@ -23,7 +23,7 @@ mod script;
 
 use ferula_storage::{Appendable, Queryable};
 
-pub use run::{Runner, run_script};
+pub use run::{Runner, check_script, run_script};
 
 /// A store that scripts can run on.
 pub trait Store: Appendable + Queryable {}

@@ -10,7 +10,7 @@ use ferula_storage::Queryable;
 use crate::at_modifier::pinned;
 use crate::compare::{check_scalar, check_sorted, check_value, check_vector};
 use crate::load::load_into;
-use crate::script::{CommandKind, Eval, When, parse_script};
+use crate::script::{Command, CommandKind, Eval, When, parse_script};
 use crate::{Failure, ScriptReport, Store, StoreFactory};
 
 const MINUTE_MS: i64 = 60_000;
@@ -47,6 +47,17 @@ impl Default for Runner {
 /// Runs a script with upstream's engine options. `name` is repeated in the report.
 pub fn run_script(text: &str, name: &str, stores: &mut dyn StoreFactory) -> ScriptReport {
     Runner::default().run(text, name, stores)
+}
+
+/// Reads a script without running it, and tells the commands that cannot be read.
+pub fn check_script(text: &str) -> Vec<Failure> {
+    let unread = |command: Command| match command.kind {
+        CommandKind::Unknown(text) | CommandKind::Load(Err(text)) | CommandKind::Eval(Err(text)) => {
+            Some(Failure { line: command.line, text })
+        }
+        CommandKind::Clear | CommandKind::Load(Ok(_)) | CommandKind::Eval(Ok(_)) => None,
+    };
+    parse_script(text).into_iter().filter_map(unread).collect()
 }
 
 /// The store, or why there is none to run evaluations on.

@@ -217,33 +217,34 @@ impl FloatHistogram {
     }
 
     fn add_positive(&mut self, spans: &[Span], buckets: &[f64], sign: f64) {
-        let skip = self.covered_by_zero_bucket(spans);
+        let skip = self.covered_by_zero_bucket(spans, buckets.len());
         add_side(&mut self.positive_spans, &mut self.positive_buckets, spans, buckets, skip, sign);
     }
 
     fn add_negative(&mut self, spans: &[Span], buckets: &[f64], sign: f64) {
-        let skip = self.covered_by_zero_bucket(spans);
+        let skip = self.covered_by_zero_bucket(spans, buckets.len());
         add_side(&mut self.negative_spans, &mut self.negative_buckets, spans, buckets, skip, sign);
     }
 
     fn kahan_add_positive(&mut self, c: &mut FloatHistogram, spans: &[Span], buckets: &[f64], lost: &[f64]) {
-        let skip = self.covered_by_zero_bucket(spans);
+        let skip = self.covered_by_zero_bucket(spans, buckets.len());
         let sums = (&mut self.positive_buckets, &mut c.positive_buckets);
         kahan_add_side(&mut self.positive_spans, sums, spans, buckets, lost, skip);
     }
 
     fn kahan_add_negative(&mut self, c: &mut FloatHistogram, spans: &[Span], buckets: &[f64], lost: &[f64]) {
-        let skip = self.covered_by_zero_bucket(spans);
+        let skip = self.covered_by_zero_bucket(spans, buckets.len());
         let sums = (&mut self.negative_buckets, &mut c.negative_buckets);
         kahan_add_side(&mut self.negative_spans, sums, spans, buckets, lost, skip);
     }
 
     /// How many of the first buckets of `spans` end within the zero bucket, which has their counts already.
-    fn covered_by_zero_bucket(&self, spans: &[Span]) -> usize {
+    fn covered_by_zero_bucket(&self, spans: &[Span], buckets: usize) -> usize {
         if !is_exponential_schema(self.schema) {
             return 0;
         }
-        indices(spans).take_while(|i| exponential_bound(*i, self.schema) <= self.zero_threshold).count()
+        let covered = |index: &i32| exponential_bound(*index, self.schema) <= self.zero_threshold;
+        indices(spans).take(buckets).take_while(covered).count()
     }
 }
 

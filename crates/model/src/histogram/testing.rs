@@ -103,3 +103,64 @@ fn clear_of_zero_bucket(mut h: FloatHistogram) -> FloatHistogram {
     }
     h
 }
+
+/// Float histograms that may contradict themselves in every way a chunk or a remote writer could make them.
+pub(super) fn any_broken_histogram() -> impl Strategy<Value = FloatHistogram> {
+    let schema = prop_oneof![Just(CUSTOM_BUCKETS_SCHEMA), -4i32..=8, any::<i32>()];
+    let number = prop_oneof![0f64..9.0, Just(0.0), any::<f64>()];
+    let offset = prop_oneof![-3i32..9, any::<i32>()];
+    let length = prop_oneof![0u32..5, any::<u32>()];
+    let side = || (vec((offset.clone(), length.clone()), 0..4), vec(number.clone(), 0..9));
+    let bounds = proptest::option::of(vec(number.clone(), 0..4));
+    (schema, [number.clone(), number.clone(), number.clone(), number.clone()], side(), side(), bounds)
+        .prop_map(
+            |(
+                schema,
+                numbers,
+                (positive_spans, positive_buckets),
+                (negative_spans, negative_buckets),
+                bounds,
+            )| {
+                FloatHistogram {
+                    schema,
+                    zero_threshold: numbers[0],
+                    zero_count: numbers[1],
+                    count: numbers[2],
+                    sum: numbers[3],
+                    positive_spans: spans_of(&positive_spans),
+                    positive_buckets,
+                    negative_spans: spans_of(&negative_spans),
+                    negative_buckets,
+                    custom_values: bounds.map(Into::into),
+                    counter_reset_hint: CounterResetHint::Unknown,
+                }
+            },
+        )
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(2000))]
+
+    #[test]
+    fn no_operation_panics_on_a_histogram_that_contradicts_itself(
+        a in any_broken_histogram(),
+        b in any_broken_histogram(),
+        number in any::<f64>(),
+        schema in -9i32..9,
+    ) {
+        let ends = |h: &FloatHistogram| (h.all_bucket_iter().next(), h.all_bucket_iter().next_back());
+        let _ = (a.validate(), a.equals(&b), a.detect_reset(&b), a.accounted_bytes(), ends(&a));
+        let _ = (a.to_string(), a.test_expression(), a.copy_to_schema(schema));
+        let mut sum = a.clone();
+        let _ = (sum.add(&b), ends(&sum), sum.sub(&a), ends(&sum));
+        let (mut sum, mut compensation) = (b.clone(), None);
+        let _ = (sum.kahan_add(&a, &mut compensation), sum.kahan_add(&b, &mut compensation));
+        let mut changed = a.clone();
+        changed.trim(number, super::Keep::Below);
+        changed.mul(number);
+        changed.compact(3);
+        changed.trim(number, super::Keep::Above);
+        changed.div(number);
+        let _ = (changed.reduce_resolution(schema), ends(&changed));
+    }
+}
