@@ -179,6 +179,10 @@ impl SegmentReader {
         let page_start = self.at - self.at % PAGE_BYTES as u64;
         let buffer_end = self.buffer_start + self.buffer.len() as u64;
         if page_start < self.buffer_start || page_start + PAGE_BYTES as u64 > buffer_end {
+            if self.buffer.is_empty() {
+                // Zeroed by the system; a debug build would take a millisecond to do it byte by byte.
+                self.buffer = vec![0; BUFFER_PAGES * PAGE_BYTES];
+            }
             self.buffer.resize(BUFFER_PAGES * PAGE_BYTES, 0);
             let read = self.file.read_at(&mut self.buffer, page_start)?;
             self.buffer.truncate(read);
