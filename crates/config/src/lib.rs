@@ -28,6 +28,7 @@ mod section;
 pub mod storage;
 mod support;
 pub mod tracing;
+pub mod unit_test;
 mod url;
 mod yaml;
 

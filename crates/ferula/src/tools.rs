@@ -3,8 +3,11 @@
 //! A command is one entry of [`TOOLS`] and one file here, thin over the crate that knows. Called by the name
 //! `promtool` the program knows nothing but these.
 
+mod args;
+mod check;
 mod promql;
 mod test;
+mod test_rules;
 mod tsdb;
 
 use std::process::ExitCode;
@@ -20,7 +23,7 @@ pub struct Tool {
 }
 
 /// All commands, in the order of the help text.
-pub const TOOLS: &[Tool] = &[test::TOOL, tsdb::TOOL];
+pub const TOOLS: &[Tool] = &[check::TOOL, test::TOOL, tsdb::TOOL];
 
 /// The command of this name.
 pub fn find(name: &str) -> Option<&'static Tool> {

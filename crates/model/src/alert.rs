@@ -80,6 +80,59 @@ impl UnixNanos {
     }
 }
 
+/// Reads `2026-11-20T19:07:03.25Z`, or with an offset such as `+01:00` instead of `Z`.
+pub fn parse_rfc3339(text: &str) -> Option<UnixNanos> {
+    let number = |range: std::ops::Range<usize>| -> Option<i64> {
+        let digits = text.get(range)?;
+        digits.bytes().all(|b| b.is_ascii_digit()).then(|| digits.parse().ok())?
+    };
+    let bytes = text.as_bytes();
+    let marks = [(4, b'-'), (7, b'-'), (10, b'T'), (13, b':'), (16, b':')];
+    if bytes.len() < 20 || marks.iter().any(|(at, mark)| bytes[*at] != *mark) {
+        return None;
+    }
+    let (year, month, day) = (number(0..4)?, number(5..7)?, number(8..10)?);
+    let (hour, minute, second) = (number(11..13)?, number(14..16)?, number(17..19)?);
+    let mut at = 19;
+    let mut fraction = 0;
+    if bytes[at] == b'.' {
+        let digits = text[at + 1..].bytes().take_while(u8::is_ascii_digit).count();
+        if digits == 0 {
+            return None;
+        }
+        for index in 0..9 {
+            let digit = if index < digits { i64::from(bytes[at + 1 + index] - b'0') } else { 0 };
+            fraction = fraction * 10 + digit;
+        }
+        at += 1 + digits;
+    }
+    let offset_minutes = match text.get(at..)? {
+        "Z" => 0,
+        zone if zone.len() == 6 && zone.as_bytes()[3] == b':' => {
+            let minutes = number(at + 1..at + 3)? * 60 + number(at + 4..at + 6)?;
+            match zone.as_bytes()[0] {
+                b'+' => minutes,
+                b'-' => -minutes,
+                _ => return None,
+            }
+        }
+        _ => return None,
+    };
+    // Days of the civil calendar, counted as in `date_and_time`.
+    let shifted_year = if month <= 2 { year - 1 } else { year };
+    let (era, year_of_era) = (shifted_year.div_euclid(400), shifted_year.rem_euclid(400));
+    let day_of_year = (153 * ((month + 9) % 12) + 2) / 5 + day - 1;
+    let days =
+        era * 146_097 + year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year - 719_468;
+    let seconds = days * 86_400 + hour * 3_600 + minute * 60 + second;
+    let read = UnixNanos(seconds.checked_mul(1_000_000_000)?.checked_add(fraction)?);
+    // A date that does not exist, such as February 30th, prints as another one.
+    if hour > 23 || minute > 59 || second > 59 || read.rfc3339_nanos().get(..19) != text.get(..19) {
+        return None;
+    }
+    Some(UnixNanos(read.0.checked_sub(offset_minutes * 60_000_000_000)?))
+}
+
 fn nanos(duration: Duration) -> i64 {
     i64::try_from(duration.as_nanos()).unwrap_or(i64::MAX)
 }

@@ -10,6 +10,23 @@ const ADDRESS: &str = "__address__";
 const SCHEME: &str = "__scheme__";
 const PATH: &str = "__alerts_path__";
 
+/// Whether Alertmanagers can be made of the targets of a section, as `check config` asks.
+///
+/// # Errors
+/// The first address that is none.
+pub fn check_targets<'g>(
+    config: &AlertmanagerConfig,
+    rules: &[Rule],
+    groups: impl IntoIterator<Item = &'g TargetGroup>,
+) -> Result<(), String> {
+    for group in groups {
+        for target in &group.targets {
+            labels_of(config, rules, group, target)?;
+        }
+    }
+    Ok(())
+}
+
 /// Addresses that get alerts, and those that relabelling dropped; each once, in the order found.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Found {
@@ -34,29 +51,50 @@ impl Found {
     }
 
     fn add(&mut self, config: &AlertmanagerConfig, rules: &[Rule], group: &TargetGroup, target: &LabelSet) {
-        let mut labels = target.to_builder();
-        labels.set(SCHEME, &config.scheme);
-        labels.set(PATH, &push_path(&config.path_prefix, config.api_version.as_str()));
-        for (name, value) in group.labels.iter().filter(|(name, _)| target.get(name).is_none()) {
-            labels.set(name, value);
-        }
-        let before = labels.finish();
-        let list = if process(rules, &mut labels) {
-            let address = labels.value(ADDRESS);
-            if address.contains('/') {
-                let quoted = ferula_model::number::go_quote(address);
-                let text = "Creating discovered Alertmanagers failed";
-                error!(text, err = format!("{quoted} is not a valid hostname"));
+        let (list, address) = match labels_of(config, rules, group, target) {
+            Ok(Placed::Active(labels)) => (&mut self.active, address_of(&labels)),
+            Ok(Placed::Dropped(labels)) => (&mut self.dropped, address_of(&labels)),
+            Err(err) => {
+                error!("Creating discovered Alertmanagers failed", err = err);
                 return;
             }
-            (&mut self.active, address_of(&labels.finish()))
-        } else {
-            (&mut self.dropped, address_of(&before))
         };
-        if !list.0.contains(&list.1) {
-            list.0.push(list.1);
+        if !list.contains(&address) {
+            list.push(address);
         }
     }
+}
+
+/// What relabelling makes of an Alertmanager.
+enum Placed {
+    /// Its labels afterwards.
+    Active(LabelSet),
+    /// Its labels before.
+    Dropped(LabelSet),
+}
+
+/// Relabels one target.
+fn labels_of(
+    config: &AlertmanagerConfig,
+    rules: &[Rule],
+    group: &TargetGroup,
+    target: &LabelSet,
+) -> Result<Placed, String> {
+    let mut labels = target.to_builder();
+    labels.set(SCHEME, &config.scheme);
+    labels.set(PATH, &push_path(&config.path_prefix, config.api_version.as_str()));
+    for (name, value) in group.labels.iter().filter(|(name, _)| target.get(name).is_none()) {
+        labels.set(name, value);
+    }
+    let before = labels.finish();
+    if !process(rules, &mut labels) {
+        return Ok(Placed::Dropped(before));
+    }
+    let address = labels.value(ADDRESS);
+    if address.contains('/') {
+        return Err(format!("{} is not a valid hostname", ferula_model::number::go_quote(address)));
+    }
+    Ok(Placed::Active(labels.finish()))
 }
 
 fn address_of(labels: &LabelSet) -> String {

@@ -20,5 +20,6 @@ mod payload;
 mod queue;
 mod send;
 
+pub use alertmanager::check_targets;
 pub use client::ClientError;
 pub use manager::{AlertmanagersSnapshot, Manager, Options};

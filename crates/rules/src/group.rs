@@ -473,7 +473,7 @@ impl Group {
 }
 
 /// Appends samples and tells for each what became of it.
-fn append(
+pub(crate) fn append(
     appender: &mut dyn Appender,
     samples: &[InstantSample],
     mut tell: impl FnMut(&InstantSample, Result<(), AppendError>),

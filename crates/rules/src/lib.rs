@@ -25,7 +25,9 @@ mod query;
 mod recording;
 mod restore;
 mod rule;
+mod series_values;
 mod snapshot;
+pub mod unit_test;
 
 pub use error::RuleError;
 pub use expand::{check_template, external_path};

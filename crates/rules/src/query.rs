@@ -2,10 +2,10 @@
 
 use std::sync::{Arc, PoisonError, RwLock};
 
-use ferula_model::{LabelSet, Timestamp};
+use ferula_model::{LabelSet, TimeRange, Timestamp};
 use ferula_promql::{Engine, InstantSample, QueryControl, QueryOptions, QueryValue, SampleValue, StopReason};
 use ferula_promql_syntax::Expr;
-use ferula_storage::Queryable;
+use ferula_storage::{Queryable, Snapshot, StorageError};
 
 use crate::RuleError;
 
@@ -22,13 +22,13 @@ pub trait RuleQuery: Send + Sync {
 }
 
 /// Queries by the engine on a store.
-pub struct EngineQuery<S> {
+pub struct EngineQuery<S: ?Sized> {
     engine: RwLock<Engine>,
     storage: Arc<S>,
     control: QueryControl,
 }
 
-impl<S: Queryable> EngineQuery<S> {
+impl<S: Queryable + ?Sized> EngineQuery<S> {
     /// Asks `engine` about `storage`.
     pub fn new(engine: Engine, storage: Arc<S>) -> Self {
         EngineQuery { engine: RwLock::new(engine), storage, control: QueryControl::new() }
@@ -40,10 +40,11 @@ impl<S: Queryable> EngineQuery<S> {
     }
 }
 
-impl<S: Queryable> RuleQuery for EngineQuery<S> {
+impl<S: Queryable + ?Sized> RuleQuery for EngineQuery<S> {
     fn instant(&self, expr: &Expr, at: Timestamp) -> Result<Vec<InstantSample>, RuleError> {
         let engine = self.engine.read().unwrap_or_else(PoisonError::into_inner).clone();
-        let outcome = engine.instant_expr(&*self.storage, expr, at, &QueryOptions::default(), &self.control);
+        let outcome =
+            engine.instant_expr(&Borrowed(&*self.storage), expr, at, &QueryOptions::default(), &self.control);
         match outcome.result? {
             QueryValue::Vector(samples) => Ok(samples),
             QueryValue::Scalar { timestamp_ms, value } => Ok(vec![InstantSample {
@@ -57,5 +58,14 @@ impl<S: Queryable> RuleQuery for EngineQuery<S> {
 
     fn stop(&self) {
         self.control.stop(StopReason::Shutdown);
+    }
+}
+
+/// A store behind a reference: the engine wants a sized one to point at.
+struct Borrowed<'s, S: ?Sized>(&'s S);
+
+impl<S: Queryable + ?Sized> Queryable for Borrowed<'_, S> {
+    fn snapshot(&self, range: TimeRange) -> Result<Box<dyn Snapshot + '_>, StorageError> {
+        self.0.snapshot(range)
     }
 }

@@ -1,26 +1,33 @@
-//! `ferula test …`: unit tests of queries (`promql.rs`) and rules.
+//! `ferula test …`: unit tests of queries (`promql.rs`) and rules (`test_rules.rs`).
 
 use std::process::ExitCode;
 
-use super::{Tool, promql};
+use super::{Tool, promql, test_rules};
 
 /// `test`
-pub const TOOL: Tool =
-    Tool { name: "test", about: "Unit tests: `test promql DIR-OR-FILES…` runs PromQL test scripts.", run };
+pub const TOOL: Tool = Tool {
+    name: "test",
+    about: "Unit tests: `test rules FILES…` of rule files, `test promql DIR-OR-FILES…` of queries.",
+    run,
+};
 
 fn run(arguments: &[String]) -> ExitCode {
+    // promtool takes `--junit` before the name of the command as well as behind it.
+    let at = arguments.iter().position(|argument| argument == "rules");
+    if let Some(at) = at
+        && arguments[..at].iter().all(|argument| argument.starts_with("--junit"))
+    {
+        let rest: Vec<String> = arguments[..at].iter().chain(&arguments[at + 1..]).cloned().collect();
+        return test_rules::run(&rest);
+    }
     match arguments.split_first() {
         Some((what, arguments)) if what == "promql" => promql::run(arguments),
         Some((what, _)) if matches!(what.as_str(), "-h" | "--help") => {
-            print!("{}", promql::USAGE);
+            print!("{}{}", test_rules::USAGE, promql::USAGE);
             ExitCode::SUCCESS
         }
-        Some((what, _)) if what == "rules" => {
-            eprintln!("not supported yet: test rules");
-            ExitCode::from(1)
-        }
         _ => {
-            eprint!("{}", promql::USAGE);
+            eprint!("{}{}", test_rules::USAGE, promql::USAGE);
             ExitCode::from(2)
         }
     }

@@ -1,6 +1,5 @@
 //! `ferula tsdb …`: looks into data directories and makes blocks. Output and errors are promtool's.
 
-mod args;
 mod create_blocks;
 
 use std::io::{BufWriter, Write};
@@ -21,8 +20,8 @@ use ferula_tsdb::tools::{
 };
 use ferula_tsdb::{Db, Options};
 
-use self::args::Args;
 use super::Tool;
+use super::args::Args;
 
 /// `tsdb`
 pub const TOOL: Tool = Tool {

@@ -18,7 +18,7 @@ use ferula_tsdb::block::{Block, BlockOptions, Ulid};
 use ferula_tsdb::disk::Disk;
 use ferula_tsdb::tools::{Backfill, ListedBlock, backfill_block_duration, backfill_windows, list};
 
-use super::args::Args;
+use crate::tools::args::Args;
 
 /// Runs the command with the arguments behind `create-blocks-from`.
 pub fn run(arguments: &[String], out: &mut dyn Write) -> Result<()> {

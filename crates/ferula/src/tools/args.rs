@@ -66,6 +66,11 @@ impl Args {
         self.positional.get(at).map(String::as_str)
     }
 
+    /// All arguments that are no flags, in order.
+    pub fn others(&self) -> &[String] {
+        &self.positional
+    }
+
     /// Whether the switch was given.
     pub fn has(&self, switch: &str) -> bool {
         self.given.iter().any(|(name, _)| name == switch)

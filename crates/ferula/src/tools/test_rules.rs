@@ -1,0 +1,217 @@
+//! `ferula test rules FILES…`: unit tests of rule files; output and exit codes are promtool's.
+
+use std::path::Path;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Instant;
+
+use anyhow::{Context, Result, bail};
+use ferula_config::rules::{LoadedRules, RuleFileOptions, load_rules};
+use ferula_config::unit_test::UnitTestFile;
+use ferula_model::UnixNanos;
+use ferula_model::labels::NameScheme;
+use ferula_model::regex::SearchRegex;
+use ferula_rules::unit_test::{self, TestReport};
+use ferula_rules::{RuleStore, check_template};
+use ferula_runtime::{Clock, RealClock};
+use ferula_telemetry::{Registry, logging};
+use ferula_tsdb::disk::FaultDisk;
+use ferula_tsdb::{Db, Options};
+
+use super::args::Args;
+use crate::flags::FeatureSet;
+
+/// How the command is called.
+pub const USAGE: &str = "usage: ferula test rules [--run=REGEX]... [--junit=FILE] [--debug] [--ignore-unknown-fields] \
+    [--enable-feature=NAMES] <test rule files>...\n\n\
+    Unit tests for rules, in promtool's format. Exit code 1 when a test failed.\n";
+
+/// What became of a file: groups of tests, or why there are none.
+struct FileReport {
+    name: String,
+    began: String,
+    result: Result<Vec<TestReport>, String>,
+}
+
+/// Runs the command with the arguments behind `rules`.
+pub fn run(arguments: &[String]) -> ExitCode {
+    match try_run(arguments) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("ferula: error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn try_run(arguments: &[String]) -> Result<bool> {
+    let switches = ["debug", "diff", "ignore-unknown-fields"];
+    let args = Args::parse(arguments, &switches, &["run", "junit", "enable-feature"], usize::MAX)?;
+    if args.has("diff") {
+        bail!("not supported yet: --diff");
+    }
+    if args.others().is_empty() {
+        bail!("required argument 'test-rule-file' not provided");
+    }
+    // Templates that fail are part of what is tested.
+    logging::init(logging::Level::Error, logging::Format::Logfmt);
+    let features = FeatureSet::parse(&args.all("enable-feature").join(",")).map_err(anyhow::Error::msg)?;
+    let patterns: Vec<SearchRegex> =
+        args.all("run").into_iter().map(SearchRegex::new).collect::<Result<_, _>>()?;
+    let runs = |name: &str| patterns.is_empty() || patterns.iter().any(|pattern| pattern.is_match(name));
+    let mut reports = Vec::new();
+    for file in args.others() {
+        let began = UnixNanos(RealClock::new().unix_nanos()).rfc3339_nanos();
+        let clock = Instant::now();
+        let result = test_file(file, &args, &features, &runs);
+        if args.has("debug") {
+            eprintln!("DEBUG: {file} finished, took {:?}", clock.elapsed());
+        }
+        let report = FileReport { name: file.clone(), began: began.chars().take(19).collect(), result };
+        print(&report);
+        reports.push(report);
+    }
+    if let Some(path) = args.last("junit") {
+        std::fs::write(path, junit(&reports)).with_context(|| format!("writing {path}"))?;
+    }
+    Ok(reports.iter().all(FileReport::passed))
+}
+
+impl FileReport {
+    fn passed(&self) -> bool {
+        self.result.as_ref().is_ok_and(|reports| reports.iter().all(|report| report.failures.is_empty()))
+    }
+}
+
+fn print(report: &FileReport) {
+    let failures: Vec<&String> = match &report.result {
+        Ok(reports) => reports.iter().flat_map(|report| &report.failures).collect(),
+        Err(error) => vec![error],
+    };
+    if failures.is_empty() {
+        println!("  SUCCESS");
+    } else {
+        eprintln!("  FAILED:");
+    }
+    for failure in failures {
+        eprintln!("{failure}");
+        println!();
+    }
+    println!();
+}
+
+fn test_file(
+    name: &str,
+    args: &Args,
+    features: &FeatureSet,
+    runs: &dyn Fn(&str) -> bool,
+) -> Result<Vec<TestReport>, String> {
+    let text = std::fs::read_to_string(name).map_err(|error| format!("open {name}: {error}"))?;
+    let mut file = UnitTestFile::parse(&text).map_err(|error| error.to_string())?;
+    let folder = Path::new(name).parent().map_or_else(String::new, |dir| dir.display().to_string());
+    file.join_directory(if folder.is_empty() { "." } else { &folder });
+    let promql = features.promql;
+    let parser = ferula_promql_syntax::ParserOptions {
+        experimental_functions: promql.experimental_functions,
+        duration_expressions: true,
+        extended_range_selectors: promql.extended_range_selectors,
+        binop_fill_modifiers: promql.fill_modifiers,
+    };
+    let options = RuleFileOptions {
+        names: NameScheme::Utf8,
+        ignore_unknown_fields: args.has("ignore-unknown-fields"),
+        parser,
+        check_template: &check_template,
+    };
+    let mut rules: Vec<(String, LoadedRules)> = Vec::new();
+    let mut errors = Vec::new();
+    for pattern in &file.rule_files.0 {
+        let found = ferula_config::glob(pattern);
+        if found.is_empty() {
+            eprintln!("  WARNING: no file match pattern {pattern}");
+        }
+        for file in found {
+            match load_rules(Path::new(&file), &options) {
+                Ok(loaded) => rules.push((file, loaded)),
+                Err(more) => errors.extend(more),
+            }
+        }
+    }
+    if !errors.is_empty() {
+        return Err(errors.join("\n"));
+    }
+    unit_test::run(
+        &file,
+        &rules,
+        &unit_test::Options {
+            open_store: &open_store,
+            features: promql,
+            parser,
+            clock: RealClock::shared(),
+            runs,
+        },
+    )
+}
+
+/// An empty store on a disk in memory. Blocks of a day, so that one series may be written after another.
+fn open_store() -> Result<Arc<dyn RuleStore>, String> {
+    const DAY_MS: i64 = 24 * 3_600_000;
+    let options =
+        Options { min_block_duration_ms: DAY_MS, max_block_duration_ms: DAY_MS, ..Options::default() };
+    Db::open(Path::new("/db"), options, Arc::new(FaultDisk::default()), &Registry::new(), &mut |_| {})
+        .map(|db| Arc::new(db) as Arc<dyn RuleStore>)
+        .map_err(|error| error.to_string())
+}
+
+/// The results as JUnit XML.
+fn junit(reports: &[FileReport]) -> String {
+    let mut out = String::from("<testsuites>");
+    for report in reports {
+        let empty = Vec::new();
+        let (cases, error) = match &report.result {
+            Ok(cases) => (cases, None),
+            Err(error) => (&empty, Some(error)),
+        };
+        let failures: usize = cases.iter().map(|case| case.failures.len()).sum();
+        let (count, errors) = (cases.len() + usize::from(error.is_some()), usize::from(error.is_some()));
+        out.push_str(&format!(
+            "<testsuite name=\"{}\" tests=\"{count}\" failures=\"{failures}\" errors=\"{errors}\" skipped=\"0\" timestamp=\"{}\">",
+            escaped(&report.name),
+            report.began
+        ));
+        for case in cases {
+            out.push_str(&format!("<testcase name=\"{}\">", escaped(&case.name)));
+            for failure in &case.failures {
+                out.push_str(&format!("<failure>{}</failure>", escaped(failure)));
+            }
+            out.push_str("</testcase>");
+        }
+        if let Some(error) = error {
+            let error = escaped(error);
+            out.push_str(&format!("<testcase name=\"unknown\"><error>{error}</error></testcase>"));
+        }
+        out.push_str("</testsuite>");
+    }
+    out.push_str("</testsuites>");
+    out
+}
+
+/// As Go's XML encoder writes text.
+fn escaped(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '"' => out.push_str("&#34;"),
+            '\'' => out.push_str("&#39;"),
+            '&' => out.push_str("&amp;"),
+            '<' => out.push_str("&lt;"),
+            '>' => out.push_str("&gt;"),
+            '\t' => out.push_str("&#x9;"),
+            '\n' => out.push_str("&#xA;"),
+            '\r' => out.push_str("&#xD;"),
+            c => out.push(c),
+        }
+    }
+    out
+}

@@ -1,0 +1,65 @@
+//! A line of a test's series to its points: `name{label="value"} 1+2x3 _ stale {{schema:0 sum:1}}x2`.
+
+use std::sync::Arc;
+
+use ferula_model::{FloatHistogram, LabelSet};
+use ferula_promql_syntax::ast::UnaryOp;
+use ferula_promql_syntax::{HistogramSequence, SequenceItem, parse_series_description};
+
+/// A line may stand for this many points, so that `1x1000000000` is an error and not the end of the memory.
+const POINTS_MAX: u64 = 10_000_000;
+
+/// One point in time of a series.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Point {
+    /// No sample.
+    Omitted,
+    /// A float, or the staleness marker.
+    Float(f64),
+    /// A histogram.
+    Histogram(Arc<FloatHistogram>),
+}
+
+/// The labels and points of a line.
+pub(crate) fn expand(line: &str) -> Result<(LabelSet, Vec<Point>), String> {
+    let series = parse_series_description(line).map_err(|error| error.to_string())?;
+    let count = series.items.iter().map(SequenceItem::points).fold(0, u64::saturating_add);
+    if count > POINTS_MAX {
+        return Err(format!("{count} points in one series are more than the {POINTS_MAX} allowed"));
+    }
+    let mut points = Vec::new();
+    for item in &series.items {
+        match item {
+            SequenceItem::Omitted { count } => points.extend((0..*count).map(|_| Point::Omitted)),
+            SequenceItem::Floats { first, step, times } => {
+                let mut value = *first;
+                for _ in 0..=*times {
+                    points.push(Point::Float(value));
+                    // Adding nothing would change the bits of a staleness marker.
+                    if *step != 0.0 {
+                        value += step;
+                    }
+                }
+            }
+            SequenceItem::Histograms(sequence) => histograms(sequence, &mut points)?,
+        }
+    }
+    Ok((series.labels, points))
+}
+
+fn histograms(sequence: &HistogramSequence, points: &mut Vec<Point>) -> Result<(), String> {
+    let mut value = Arc::new(sequence.first.clone());
+    points.push(Point::Histogram(value.clone()));
+    for _ in 0..sequence.times {
+        if let Some((sign, step)) = &sequence.step {
+            let next = Arc::make_mut(&mut value);
+            let combined = match sign {
+                UnaryOp::Plus => next.add(step),
+                UnaryOp::Minus => next.sub(step),
+            };
+            combined.map_err(|error| error.to_string())?;
+        }
+        points.push(Point::Histogram(value.clone()));
+    }
+    Ok(())
+}
