@@ -257,10 +257,19 @@ fn bodies(query: &str, ours: &Body, theirs: &Body) -> Option<Difference> {
     }
     for ((labels, a), (_, b)) in a.iter().zip(&b) {
         let times = |points: &Points| points.iter().map(|(at, _)| *at).collect::<Vec<_>>();
-        if times(a) != times(b) {
+        let (our_times, their_times) = (times(a), times(b));
+        if our_times != their_times {
+            let only = |these: &[i64], others: &[i64]| {
+                these
+                    .iter()
+                    .filter(|at| !others.contains(at))
+                    .map(i64::to_string)
+                    .collect::<Vec<_>>()
+                    .join(" ")
+            };
             return Some(Difference::Times(
-                format!("{labels} {} points", a.len()),
-                format!("{} points", b.len()),
+                format!("{labels} alone at {}", only(&our_times, &their_times)),
+                format!("alone at {}", only(&their_times, &our_times)),
             ));
         }
         if let Some(((at, a), (_, b))) = a.iter().zip(b).find(|((_, a), (_, b))| a != b) {

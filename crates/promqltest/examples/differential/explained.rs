@@ -21,15 +21,15 @@ pub const FUNCTIONS_LEFT_OUT: &[&str] = &[
 type Explanation = (&'static str, fn(query: &str, difference: &Difference) -> bool);
 
 const EXPLANATIONS: &[Explanation] = &[
-    ("3.14 warns that sorting does nothing in range queries", |_, difference| {
+    ("3.14 has remarks that 3.5 did not make", |_, difference| {
         annotations(difference).is_some_and(|(ours, theirs)| {
-            let (ours, theirs) = (without(ours, &[SORT_WARNING]), without(theirs, &[]));
+            let (ours, theirs) = (without(ours, NEW_REMARKS), without(theirs, &[]));
             ours == theirs
         })
     }),
     ("3.14 names the metric of a bad `le` only with delayed name removal", |_, difference| {
         annotations(difference).is_some_and(|(ours, theirs)| {
-            places(&sorted(&without(ours, &[SORT_WARNING]))) == places(&without_metric_names(theirs))
+            places(&sorted(&without(ours, NEW_REMARKS))) == places(&without_metric_names(theirs))
         })
     }),
     ("3.14 sorts the two series of a match group that is not unique", |_, difference| match difference {
@@ -48,7 +48,7 @@ const EXPLANATIONS: &[Explanation] = &[
     ("3.14 points inside the parentheses around an argument", |query, difference| {
         annotations(difference).is_some_and(|(ours, theirs)| {
             query.contains("((")
-                && places(&sorted(&without(ours, &[SORT_WARNING]))) == places(&without_metric_names(theirs))
+                && places(&sorted(&without(ours, NEW_REMARKS))) == places(&without_metric_names(theirs))
         })
     }),
     ("3.14 joins series of equal labels that do not meet in time", |_, difference| match difference {
@@ -70,9 +70,8 @@ const EXPLANATIONS: &[Explanation] = &[
     ("3.14 counts a match also when the comparison drops it", |query, difference| match difference {
         Difference::Error(ours, theirs) => {
             let comparison = ["=", "!=", "<", ">"].iter().any(|op| query.contains(op));
-            comparison
-                && ours.contains("many-to-one matching must be explicit")
-                && !theirs.starts_with("error")
+            let later = !theirs.starts_with("error") || theirs.contains(DUPLICATE);
+            comparison && later && ours.contains("many-to-one matching must be explicit")
         }
         _ => false,
     }),
@@ -88,18 +87,23 @@ const EXPLANATIONS: &[Explanation] = &[
         let rates = query.contains("rate(") || query.contains("increase(");
         rates && query.contains("native") && matches!(difference, Difference::Value(..))
     }),
-    ("3.14 adds histograms with compensation", |query, difference| match difference {
-        Difference::Value(ours, _, true) => {
-            is_histogram(ours) && ["sum", "avg"].iter().any(|op| query.contains(op))
+    ("3.14 adds histograms with compensation", |query, difference| {
+        let adds = ["sum", "avg"].iter().any(|op| query.contains(op));
+        match difference {
+            Difference::Value(ours, _, true) => adds && is_histogram(ours),
+            Difference::Series(..) => adds && query.contains("count_values") && query.contains("native"),
+            _ => false,
         }
-        _ => false,
     }),
     ("3.14 answers NaN when a sample of mad_over_time is NaN", |query, difference| {
         query.contains("mad_over_time") && !matches!(difference, Difference::Error(..))
     }),
 ];
 
-const SORT_WARNING: &str = "sort is ineffective for range queries";
+/// Remarks that 3.5 does not make: about sorting in range queries, about resets in sums, and about rates of negated
+/// histograms, which became gauges.
+const NEW_REMARKS: &[&str] =
+    &["sort is ineffective for range queries", "conflicting counter resets", "metric is not a counter: \"\""];
 const DUPLICATE: &str = "found duplicate series for the match group";
 
 /// Why a difference is no fault, if that is known.

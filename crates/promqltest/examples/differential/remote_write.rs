@@ -2,15 +2,19 @@
 
 use std::mem::discriminant;
 
+use ferula_model::value::is_stale;
 use ferula_model::{CounterResetHint, FloatHistogram};
 use ferula_testkit::query_data::{QuerySeries, QueryValue};
 
 /// The bodies of the requests to send one after the other, compressed.
 ///
-/// Within one request Prometheus 3.5 takes all floats before the histograms. So a request has one run of each series
+/// Within one request Prometheus 3.5 takes all floats before the histograms, and a staleness marker for the kind that
+/// was last. So a request has one run of each series
 /// in which all samples are of one kind, the next request the next runs.
 pub fn requests(data: &[QuerySeries]) -> Result<Vec<Vec<u8>>, String> {
-    let same_kind = |a: &Sample, b: &Sample| discriminant(&a.1) == discriminant(&b.1);
+    let stale = |value: &QueryValue| matches!(value, QueryValue::Float(value) if is_stale(*value));
+    let same_kind =
+        |a: &Sample, b: &Sample| discriminant(&a.1) == discriminant(&b.1) && stale(&a.1) == stale(&b.1);
     let mut runs: Vec<_> =
         data.iter().map(|series| (series, series.samples.chunk_by(same_kind).fuse())).collect();
     let mut requests = Vec::new();
