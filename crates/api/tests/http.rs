@@ -335,6 +335,17 @@ async fn the_page_names_targets() {
 }
 
 #[tokio::test]
+async fn a_query_that_takes_too_long_is_stopped() {
+    let served = served();
+    let query = "sum_over_time(vector(1)[1h:1ms])%2Bsum_over_time(vector(1)[1h:1ms])";
+    let answer = served.ask(&format!("GET /api/v1/query?query={query}&timeout=0.001")).await;
+    assert_eq!(answer.status, 503, "{}", answer.text);
+    assert!(
+        answer.text.starts_with(r#"{"status":"error","errorType":"timeout","error":"query timed out in"#)
+    );
+}
+
+#[tokio::test]
 async fn a_form_that_is_too_large_is_refused() {
     let served: Served = served();
     let body = "x".repeat(11 << 20);

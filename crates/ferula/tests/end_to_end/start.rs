@@ -140,3 +140,23 @@ fn quit_ends_the_program() {
     assert_eq!((status, body.as_str()), (200, "Requesting termination... Goodbye!"));
     assert_eq!(server.exit_code(), Some(0));
 }
+
+#[test]
+fn queries_are_logged_where_the_configuration_says() {
+    let folder = tempfile::tempdir().expect("a folder for the test");
+    std::fs::write(folder.path().join("prometheus.yml"), "global:\n  query_log_file: queries.log\n")
+        .expect("written");
+    let server = Server::start(folder.path(), &[]);
+    assert_eq!(server.get("/api/v1/query?query=1%2B1&time=7").0, 200);
+    assert_eq!(server.get("/api/v1/query?query=broken%28").0, 400);
+    let log = std::fs::read_to_string(folder.path().join("queries.log")).expect("the log is there");
+    let lines: Vec<serde_json::Value> =
+        log.lines().map(|line| serde_json::from_str(line).expect("a line of JSON")).collect();
+    assert_eq!(lines.len(), 1, "what cannot be parsed was never run: {log}");
+    let line = &lines[0];
+    assert_eq!(line["params"]["query"], "1+1");
+    assert_eq!(line["params"]["start"], "1970-01-01T00:00:07.000Z");
+    assert_eq!(line["httpRequest"]["path"], "/api/v1/query");
+    assert_eq!(line["httpRequest"]["clientIP"], "127.0.0.1");
+    assert!(line["stats"]["timings"]["execTotalTime"].is_number());
+}
