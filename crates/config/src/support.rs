@@ -75,6 +75,10 @@ impl Finder<'_> {
             self.inside(vec![Step::Key("scrape_configs".into()), Step::Index(index)], |finder| {
                 finder.http_client(&job.http);
                 finder.discovery(&job.discovery);
+                finder.key(
+                    "convert_classic_histograms_to_nhcb",
+                    job.convert_classic_histograms_to_nhcb == Some(true),
+                );
             });
         }
     }

@@ -6,7 +6,7 @@
 
 use std::error::Error;
 use std::io;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
@@ -61,6 +61,28 @@ impl PageMemory {
             Some(held) => held.merge(permit),
             None => *held = Some(permit),
         }
+    }
+}
+
+/// Clients by their options: jobs with equal options share one, with its certificates and connections.
+#[derive(Clone, Default)]
+pub struct HttpClients(Arc<Mutex<Vec<Weak<HttpClient>>>>);
+
+impl HttpClients {
+    /// The client with these options, built if there is none.
+    ///
+    /// # Errors
+    /// See [`HttpClient::new`].
+    pub fn get(&self, config: &HttpClientConfig) -> Result<Arc<HttpClient>, String> {
+        let mut clients = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        clients.retain(|client| client.strong_count() > 0);
+        let known = clients.iter().filter_map(Weak::upgrade).find(|client| client.config == *config);
+        if let Some(client) = known {
+            return Ok(client);
+        }
+        let client = Arc::new(HttpClient::new(config)?);
+        clients.push(Arc::downgrade(&client));
+        Ok(client)
     }
 }
 

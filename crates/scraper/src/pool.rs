@@ -12,7 +12,7 @@ use tokio::task::JoinHandle;
 
 use crate::error::ScrapeError;
 use crate::failure_log::FailureLogs;
-use crate::http::{HttpClient, HttpFetch, PageMemory};
+use crate::http::{HttpClient, HttpClients, HttpFetch, PageMemory};
 use crate::options::{JobOptions, same_labels};
 use crate::scrape_loop::{Forced, ScrapeLoop, Shared, Stopped};
 use crate::target::{Made, Target, TargetMaker};
@@ -42,6 +42,7 @@ struct Running {
 pub(crate) struct PoolContext {
     pub(crate) shared: Shared,
     pub(crate) memory: PageMemory,
+    pub(crate) clients: HttpClients,
     pub(crate) exemplars: bool,
     pub(crate) offset_seed: u64,
     pub(crate) failure_logs: FailureLogs,
@@ -63,7 +64,7 @@ impl Pool {
     pub(crate) fn new(config: ScrapeConfig, context: &PoolContext) -> Result<Self, String> {
         Ok(Pool {
             job: context.options(&config)?,
-            client: Arc::new(HttpClient::new(&config.http)?),
+            client: context.clients.get(&config.http)?,
             config: Arc::new(config),
             loops: BTreeMap::new(),
             groups: Vec::new(),
@@ -88,10 +89,10 @@ impl Pool {
     /// Changes to another section. Loops whose targets stay are restarted, with what they know if that is still right.
     pub(crate) fn reload(&mut self, config: ScrapeConfig, context: &PoolContext) -> Result<(), String> {
         let start = context.shared.clock.elapsed();
-        let client = HttpClient::new(&config.http)?;
+        let client = context.clients.get(&config.http)?;
         let job = context.options(&config)?;
         let keep_state = same_labels(&self.config, &config);
-        self.client = Arc::new(client);
+        self.client = client;
         self.job = job;
         self.config = Arc::new(config);
         let mut old = std::mem::take(&mut self.loops);

@@ -14,7 +14,7 @@ use ferula_telemetry::{Registry, error, warn};
 use tokio::sync::Semaphore;
 
 use crate::failure_log::FailureLogs;
-use crate::http::PageMemory;
+use crate::http::{HttpClients, PageMemory};
 use crate::metrics::Metrics;
 use crate::pool::{Pool, PoolContext, Pools};
 use crate::scrape_loop::Shared;
@@ -46,6 +46,7 @@ struct Inner {
     discovery: Manager,
     shared: Shared,
     memory: PageMemory,
+    clients: HttpClients,
     hostname: String,
     exemplars: bool,
     pools: Pools,
@@ -107,6 +108,7 @@ impl Scraper {
             discovery: Manager::new("scrape", deps.clock, &deps.registry, deps.shutdown),
             shared,
             memory: PageMemory::default(),
+            clients: HttpClients::default(),
             hostname: deps.hostname,
             exemplars: deps.exemplars,
             pools,
@@ -187,6 +189,7 @@ impl Inner {
         PoolContext {
             shared: self.shared.clone(),
             memory: self.memory.clone(),
+            clients: self.clients.clone(),
             exemplars: self.exemplars,
             offset_seed: *self.offset_seed.lock().unwrap_or_else(PoisonError::into_inner),
             failure_logs: self.failure_logs.clone(),
@@ -254,13 +257,6 @@ fn warn_of_missing_formats(job: &ScrapeConfig) {
     if wants_native || wants_proto {
         warn!(
             "not supported yet: the protobuf format and with it native histograms; text formats are scraped instead",
-            component = "scrape manager",
-            scrape_pool = job.job_name
-        );
-    }
-    if job.convert_classic_histograms_to_nhcb == Some(true) {
-        warn!(
-            "not supported yet: convert_classic_histograms_to_nhcb; histograms are stored as they come",
             component = "scrape manager",
             scrape_pool = job.job_name
         );

@@ -386,3 +386,17 @@ fn statuses_look_like_gos() {
 fn texts_of_the_operating_system_look_like_gos() {
     assert_eq!(io_text(&io::Error::from_raw_os_error(111)), "connection refused");
 }
+
+#[test]
+fn jobs_with_equal_options_share_a_client() {
+    let (clients, plain) = (HttpClients::default(), HttpClientConfig::default());
+    let other = HttpClientConfig { enable_http2: false, ..plain.clone() };
+    let first = clients.get(&plain).expect("a good client");
+    assert!(Arc::ptr_eq(&first, &clients.get(&plain).expect("a good client")));
+    assert!(!Arc::ptr_eq(&first, &clients.get(&other).expect("a good client")));
+    drop(first);
+    assert_eq!(
+        clients.0.lock().expect("no test panics here").iter().filter(|c| c.strong_count() > 0).count(),
+        0
+    );
+}
