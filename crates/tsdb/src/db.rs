@@ -18,6 +18,7 @@ use ferula_telemetry::Registry;
 use crate::blob::Access;
 use crate::block::{
     Block, BlockError, BlockOptions, HINT_OUT_OF_ORDER, HINT_SELECTED_SERIES, HINT_STALE_SERIES, block_dirs,
+    repair_index_versions,
 };
 use crate::disk::{Disk, FaultDisk, FileLock};
 use crate::head::{Cardinality, ChunkRules, Head, HeadAppender, Metrics, Parts, lock};
@@ -153,7 +154,15 @@ impl Db {
         disk.create_dir_all(dir).map_err(at(dir))?;
         let lock = take_lock(&*disk, dir, &options, report)?;
         remove_leftovers(&*disk, dir).map_err(at(dir))?;
-
+        let as_io = |error: BlockError| OpenError::Io {
+            path: dir.to_path_buf(),
+            error: io::Error::other(error.to_string()),
+        };
+        for block in repair_index_versions(&*disk, dir).map_err(as_io)? {
+            report(Progress::Damaged(format!(
+                "block {block} had wrong versions, as Prometheus 2.1 wrote them; repaired"
+            )));
+        }
         let (blocks, in_order_end) = open_blocks(&disk, dir, &options, report).map_err(|error| {
             OpenError::Io { path: dir.to_path_buf(), error: io::Error::other(error.to_string()) }
         })?;

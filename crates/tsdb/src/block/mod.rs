@@ -19,6 +19,7 @@ pub mod chunks;
 pub mod index;
 mod meta;
 mod reader;
+mod repair;
 mod select;
 mod tombstones;
 mod ulid;
@@ -32,6 +33,7 @@ pub use meta::{
     META_FILE,
 };
 pub use reader::{Block, BlockChunk};
+pub use repair::repair_index_versions;
 pub use select::postings_for_matchers;
 pub use tombstones::{Interval, Intervals, TOMBSTONES_FILE, Tombstones};
 pub use ulid::{NotAUlid, Ulid};

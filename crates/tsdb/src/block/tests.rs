@@ -343,6 +343,31 @@ fn an_index_of_version_1_with_all_its_sections_is_read() {
     }
 }
 
+/// A block of Prometheus 2.1 with wrong versions, copied into memory and repaired there.
+#[test]
+fn wrong_versions_of_prometheus_2_1_are_repaired() {
+    let Some(case) = shared_case("repair_index_version") else { return };
+    let disk = empty_disk();
+    let theirs = block_dirs(&RealDisk, &case).unwrap().remove(0);
+    let dir = Path::new(DATA).join(theirs.file_name().expect("a ULID"));
+    disk.create_dir_all(&dir).unwrap();
+    for file in [INDEX_FILE, META_FILE] {
+        let bytes = crate::disk::read_file(&RealDisk, &theirs.join(file), 1 << 30).unwrap();
+        disk.create(&dir.join(file)).unwrap().write_all(&bytes).unwrap();
+    }
+    assert_eq!(repair_index_versions(&*disk, Path::new(DATA)).unwrap().len(), 1);
+    assert_eq!(BlockMeta::read(&*disk, &dir).unwrap().version, 1);
+    let index = IndexReader::open(&*disk, &dir.join(INDEX_FILE), Access::Mapped).unwrap();
+    let mut entry = SeriesEntry::default();
+    let mut labels = Vec::new();
+    // The index is a short one, without the list of all series.
+    for number in index.postings("b", "1").unwrap() {
+        index.series(number, &mut entry).unwrap();
+        labels.push(index.labels(&entry).unwrap());
+    }
+    assert_eq!(labels, ["1", "2"].map(|a| LabelSet::from_pairs([("a", a), ("b", "1")])));
+}
+
 /// A case that is shared between sessions and not part of the project.
 fn shared_case(name: &str) -> Option<PathBuf> {
     let shared = std::env::var_os("FERULA_SHARED")
