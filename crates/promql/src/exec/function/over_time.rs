@@ -1,6 +1,7 @@
 //! `*_over_time` that look at every float of a window: sum, avg, min, max, stddev, stdvar, quantile, mad, and the times
 //! of extremes. Sums and averages also take histograms.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use ferula_model::FloatHistogram;
@@ -9,9 +10,9 @@ use ferula_model::histogram::HistogramError;
 use super::table::Implementation::{self, Range};
 use crate::annotations::HistogramOperation;
 use crate::exec::aggregate::ResetHints;
-use crate::exec::batch::Value;
-use crate::exec::select::window::{RangeCall, RangeFunction, Window};
-use crate::numeric::kahan::Kahan;
+use crate::exec::batch::{RowMut, Value};
+use crate::exec::select::window::{RangeCall, RangeFunction, Samples, Window, Windows, windows_one_by_one};
+use crate::numeric::kahan::{self, Kahan};
 use crate::numeric::mean::{HistogramMean, Mean};
 use crate::numeric::quantile::quantile;
 use crate::{Annotation, QueryError};
@@ -21,8 +22,12 @@ pub(super) fn implementation(name: &str) -> Option<Implementation> {
     Some(match name {
         "sum_over_time" => Range(|| Box::new(SumOverTime)),
         "avg_over_time" => Range(|| Box::new(AvgOverTime)),
-        "min_over_time" => Range(|| Box::new(FloatsOnly(|w| Some(extreme(w, |cur, held| cur < held).0)))),
-        "max_over_time" => Range(|| Box::new(FloatsOnly(|w| Some(extreme(w, |cur, held| cur > held).0)))),
+        "min_over_time" => {
+            Range(|| Box::new(Extreme { better: |cur, held| cur < held, queue: VecDeque::new() }))
+        }
+        "max_over_time" => {
+            Range(|| Box::new(Extreme { better: |cur, held| cur > held, queue: VecDeque::new() }))
+        }
         "ts_of_min_over_time" => {
             Range(|| Box::new(FloatsOnly(|w| Some(seconds(extreme(w, |cur, held| cur <= held).1)))))
         }
@@ -159,16 +164,157 @@ fn fold_histograms<S>(
     Some(state)
 }
 
+/// Whether all windows of a series can be walked through as floats, with nobody counting single steps.
+fn is_plain(samples: &Samples<'_>, windows: &Windows) -> bool {
+    samples.histograms.is_empty() && !windows.counts_by_step()
+}
+
+/// `min_over_time` or `max_over_time`.
+struct Extreme {
+    /// Whether the first value takes the place of the second.
+    better: fn(f64, f64) -> bool,
+    /// Indices of values that may still become the extreme: each is beaten by none that came after it.
+    queue: VecDeque<usize>,
+}
+
+impl RangeFunction for Extreme {
+    fn window(&mut self, window: &Window<'_>, call: &RangeCall<'_>) -> Result<Option<Value>, QueryError> {
+        if window.samples.floats.is_empty() {
+            return Ok(None);
+        }
+        annotate_ignored(window, call);
+        Ok(Some(Value::Float(extreme(window, self.better).0)))
+    }
+
+    /// Each value enters and leaves the queue once, however many windows it is in.
+    fn row(
+        &mut self,
+        samples: Samples<'_>,
+        windows: &Windows,
+        call: &RangeCall<'_>,
+        out: &mut RowMut<'_>,
+    ) -> Result<(), QueryError> {
+        if !is_plain(&samples, windows) {
+            return windows_one_by_one(self, samples, windows, call, out);
+        }
+        let values = samples.floats;
+        let mut walk = windows.floats(samples.float_times);
+        let mut entered = 0;
+        self.queue.clear();
+        for step in 0..windows.grid.steps() {
+            let window = walk.next();
+            entered = entered.max(window.from);
+            for at in entered..window.to {
+                if values[at].is_nan() {
+                    continue;
+                }
+                while self.queue.back().is_some_and(|&last| (self.better)(values[at], values[last])) {
+                    self.queue.pop_back();
+                }
+                self.queue.push_back(at);
+            }
+            entered = entered.max(window.to);
+            while self.queue.front().is_some_and(|&first| first < window.from) {
+                self.queue.pop_front();
+            }
+            if window.to > window.from {
+                // All values of the window are NaN when none is in the queue.
+                let best = self.queue.front().copied().unwrap_or(window.to - 1);
+                out.set_float(step, values[best]);
+            }
+        }
+        windows.count_floats(&walk);
+        Ok(())
+    }
+}
+
+/// Steps whose windows are summed up side by side. Each lane adds its own values in their own order, so the results are
+/// those of one after the other; the processor just does not wait for one sum before it begins the next.
+const LANES: usize = 8;
+
+/// Compensated sums of all windows of a series of floats, `finish`ed with their counts.
+fn sum_windows(
+    samples: Samples<'_>,
+    windows: &Windows,
+    call: &RangeCall<'_>,
+    empty: Kahan,
+    out: &mut RowMut<'_>,
+    finish: impl Fn(Kahan, &[f64]) -> f64,
+) -> Result<(), QueryError> {
+    let values = samples.floats;
+    let mut walk = windows.floats(samples.float_times);
+    let steps = windows.grid.steps();
+    let mut step = 0;
+    while step < steps {
+        let lanes = LANES.min(steps - step);
+        let mut bounds = [(0, 0); LANES];
+        bounds[..lanes].fill_with(|| {
+            let window = walk.next();
+            (window.from, window.to)
+        });
+        let length = bounds[0].1 - bounds[0].0;
+        if lanes == LANES && length > 0 && bounds.iter().all(|(from, to)| to - from == length) {
+            let starts: [&[f64]; LANES] = bounds.map(|(from, to)| &values[from..to]);
+            let mut sums = [empty.sum; LANES];
+            let mut compensations = [empty.compensation; LANES];
+            #[expect(clippy::needless_range_loop, reason = "one index into all lanes")]
+            for at in 0..length {
+                for lane in 0..LANES {
+                    (sums[lane], compensations[lane]) =
+                        kahan::add(starts[lane][at], sums[lane], compensations[lane]);
+                }
+            }
+            for lane in 0..LANES {
+                let sum = Kahan { sum: sums[lane], compensation: compensations[lane] };
+                out.set_float(step + lane, finish(sum, starts[lane]));
+            }
+        } else {
+            for (lane, &(from, to)) in bounds[..lanes].iter().enumerate().filter(|(_, (from, to))| to > from)
+            {
+                let sum = values[from..to].iter().fold(empty, |sum, &value| sum.plus(value));
+                out.set_float(step + lane, finish(sum, &values[from..to]));
+            }
+        }
+        call.query.check()?;
+        step += lanes;
+    }
+    windows.count_floats(&walk);
+    Ok(())
+}
+
+fn finished_sum(sum: Kahan) -> f64 {
+    if sum.sum.is_infinite() { sum.sum } else { sum.value() }
+}
+
+fn mean_of(values: &[f64]) -> f64 {
+    let mut mean = Mean::default();
+    values.iter().for_each(|&value| mean.add(value));
+    mean.value()
+}
+
 struct SumOverTime;
 
 impl RangeFunction for SumOverTime {
+    fn row(
+        &mut self,
+        samples: Samples<'_>,
+        windows: &Windows,
+        call: &RangeCall<'_>,
+        out: &mut RowMut<'_>,
+    ) -> Result<(), QueryError> {
+        if !is_plain(&samples, windows) {
+            return windows_one_by_one(self, samples, windows, call, out);
+        }
+        sum_windows(samples, windows, call, Kahan::ZERO, out, |sum, _| finished_sum(sum))
+    }
+
     fn window(&mut self, window: &Window<'_>, call: &RangeCall<'_>) -> Result<Option<Value>, QueryError> {
         if is_mixed(window, call) {
             return Ok(None);
         }
         if window.samples.histograms.is_empty() {
             let sum = window.samples.floats.iter().fold(Kahan::ZERO, |sum, &value| sum.plus(value));
-            return Ok(Some(Value::Float(if sum.sum.is_infinite() { sum.sum } else { sum.value() })));
+            return Ok(Some(Value::Float(finished_sum(sum))));
         }
         let sum = fold_histograms(
             window,
@@ -189,14 +335,33 @@ impl RangeFunction for SumOverTime {
 struct AvgOverTime;
 
 impl RangeFunction for AvgOverTime {
+    fn row(
+        &mut self,
+        samples: Samples<'_>,
+        windows: &Windows,
+        call: &RangeCall<'_>,
+        out: &mut RowMut<'_>,
+    ) -> Result<(), QueryError> {
+        if !is_plain(&samples, windows) {
+            return windows_one_by_one(self, samples, windows, call, out);
+        }
+        sum_windows(samples, windows, call, Kahan::EMPTY, out, |sum, values| {
+            // A sum that overflowed, at any point, is not finite now: then the mean goes another way.
+            if sum.sum.is_finite() {
+                let count = values.len() as f64;
+                sum.sum / count + sum.compensation / count
+            } else {
+                mean_of(values)
+            }
+        })
+    }
+
     fn window(&mut self, window: &Window<'_>, call: &RangeCall<'_>) -> Result<Option<Value>, QueryError> {
         if is_mixed(window, call) {
             return Ok(None);
         }
         if window.samples.histograms.is_empty() {
-            let mut mean = Mean::default();
-            window.samples.floats.iter().for_each(|&value| mean.add(value));
-            return Ok(Some(Value::Float(mean.value())));
+            return Ok(Some(Value::Float(mean_of(window.samples.floats))));
         }
         let mean = fold_histograms(
             window,

@@ -12,7 +12,9 @@ use ferula_promql_syntax::ast::RangeExtension;
 use super::table::Implementation::{self, Range};
 use super::{extended_rate, interpolate, start_time};
 use crate::exec::batch::{RowMut, Value};
-use crate::exec::select::window::{Indices, RangeCall, RangeFunction, Samples, Window, Windows};
+use crate::exec::select::window::{
+    FloatWindow, RangeCall, RangeFunction, Samples, Window, Windows, windows_one_by_one,
+};
 use crate::{Annotation, QueryError};
 
 /// The functions of this file by name.
@@ -62,21 +64,9 @@ impl RangeFunction for Rate {
             && call.extension.is_none()
             && !windows.counts_by_step();
         if plain {
-            self.plain_row(samples, windows, call, out);
-            return Ok(());
+            return self.plain_row(samples, windows, call, out);
         }
-        let mut indices = Indices::default();
-        for step in 0..windows.grid.steps() {
-            let window = windows.cut(samples, step, &mut indices);
-            if window.samples.is_empty() {
-                continue;
-            }
-            windows.count(&window, call.query)?;
-            if let Some(value) = self.window(&window, call)? {
-                out.set(step, value);
-            }
-        }
-        Ok(())
+        windows_one_by_one(self, samples, windows, call, out)
     }
 
     fn uses_start_timestamps(&self) -> bool {
@@ -178,43 +168,54 @@ impl Rate {
         Some(change * factor)
     }
 
-    /// All windows of a series of floats without start timestamps. Whether a window has a restart is known from a
-    /// running count; only windows that have one look at every sample.
-    fn plain_row(self, samples: Samples<'_>, windows: &Windows, call: &RangeCall<'_>, out: &mut RowMut<'_>) {
+    /// All windows of a series of floats without start timestamps, a word of steps at a time: first what each window is
+    /// made of is gathered, then the arithmetic runs over all of them. Whether a window has a restart is known
+    /// from a running count; only windows that have one look at every sample.
+    fn plain_row(
+        self,
+        samples: Samples<'_>,
+        windows: &Windows,
+        call: &RangeCall<'_>,
+        out: &mut RowMut<'_>,
+    ) -> Result<(), QueryError> {
         let (times, values) = (samples.float_times, samples.floats);
         let restarts = if self.counter { running_restarts(values) } else { Vec::new() };
-        let range_seconds = call.range_seconds();
-        let mut indices = Indices::default();
-        let (mut total, mut read) = (0, 0);
-        for step in 0..windows.grid.steps() {
-            let bounds = windows.cut_floats(times, step, &mut indices);
-            let (from, to) = indices.floats;
-            total += (to - from) as u64;
-            read += bounds.new as u64;
-            if to - from < 2 {
-                continue;
-            }
-            let mut change = values[to - 1] - values[from];
-            if !restarts.is_empty() && restarts[to - 1] != restarts[from] {
-                for pair in values[from..to].windows(2) {
-                    if pair[1] < pair[0] {
-                        change += pair[0];
+        let mut walk = windows.floats(times);
+        let mut lanes = Lanes::new();
+        let steps = windows.grid.steps();
+        for word in 0..out.present.len() {
+            call.query.check()?;
+            let count = (steps - word * 64).min(64);
+            let mut present = 0u64;
+            for lane in 0..count {
+                let window = walk.next();
+                if window.to - window.from < 2 {
+                    continue;
+                }
+                present |= 1 << lane;
+                lanes.set(lane, times, &window);
+                let first = values[window.from];
+                let mut change = values[window.to - 1] - first;
+                if !restarts.is_empty() && restarts[window.to - 1] != restarts[window.from] {
+                    for pair in values[window.from..window.to].windows(2) {
+                        if pair[1] < pair[0] {
+                            change += pair[0];
+                        }
                     }
                 }
+                lanes.first[lane] = first;
+                lanes.change[lane] = change;
             }
-            let sampled = Sampled {
-                first_ms: times[from],
-                last_ms: times[to - 1],
-                distances: to - 1 - from,
-                first_value: values[from],
-                change,
-                zero_at_ms: None,
-            };
-            if let Some(factor) = self.factor(&sampled, bounds.range_start, bounds.range_end, range_seconds) {
-                out.set_float(step, change * factor);
+            out.present[word] = present;
+            let results = &mut out.values[word * 64..word * 64 + count];
+            match (self.counter, self.per_second) {
+                (true, true) => lanes.extrapolate::<true>(call.range_seconds(), results),
+                (true, false) => lanes.extrapolate::<true>(1.0, results),
+                (false, _) => lanes.extrapolate::<false>(1.0, results),
             }
         }
-        windows.count_floats(total, read);
+        windows.count_floats(&walk);
+        Ok(())
     }
 
     fn histograms(self, window: &Window<'_>, call: &RangeCall<'_>) -> Option<FloatHistogram> {
@@ -307,6 +308,57 @@ impl Rate {
         change.counter_reset_hint = CounterResetHint::Gauge;
         change.compact(0);
         Some(change)
+    }
+}
+
+/// What up to 64 windows are made of, times in milliseconds.
+struct Lanes {
+    to_start: [f64; 64],
+    to_end: [f64; 64],
+    sampled: [f64; 64],
+    distances: [f64; 64],
+    first: [f64; 64],
+    change: [f64; 64],
+}
+
+impl Lanes {
+    fn new() -> Self {
+        let ones = [1.0; 64];
+        Lanes { to_start: ones, to_end: ones, sampled: ones, distances: ones, first: ones, change: ones }
+    }
+
+    #[inline]
+    fn set(&mut self, lane: usize, times: &[i64], window: &FloatWindow) {
+        let (first, last) = (times[window.from], times[window.to - 1]);
+        self.to_start[lane] = first.wrapping_sub(window.range_start) as f64;
+        self.to_end[lane] = window.range_end.wrapping_sub(last) as f64;
+        self.sampled[lane] = last.wrapping_sub(first) as f64;
+        self.distances[lane] = (window.to - 1 - window.from) as f64;
+    }
+
+    /// [`Rate::factor`] times the change for every lane, with selects in place of branches. Dividing by 1 changes
+    /// nothing, so `seconds` of 1 is the change over the range.
+    fn extrapolate<const COUNTER: bool>(&self, seconds: f64, out: &mut [f64]) {
+        for (lane, out) in out.iter_mut().enumerate() {
+            let mut to_start = self.to_start[lane] / 1000.0;
+            let mut to_end = self.to_end[lane] / 1000.0;
+            let sampled = self.sampled[lane] / 1000.0;
+            let change = self.change[lane];
+            let distance = sampled / self.distances[lane];
+            let threshold = distance * 1.1;
+            let half = distance / 2.0;
+            to_start = if to_start >= threshold { half } else { to_start };
+            to_end = if to_end >= threshold { half } else { to_end };
+            if COUNTER {
+                let first = self.first[lane];
+                let to_zero = sampled * (first / change);
+                let nearer = (change > 0.0) & (first >= 0.0) & (to_zero < to_start);
+                to_start = if nearer { to_zero } else { to_start };
+            }
+            let factor = (sampled + to_start + to_end) / sampled;
+            let factor = if sampled != 0.0 { factor } else { 1.0 };
+            *out = change * (factor / seconds);
+        }
     }
 }
 

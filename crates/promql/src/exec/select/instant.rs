@@ -18,6 +18,7 @@ use crate::exec::context::QueryContext;
 use crate::exec::operator::{BoxOperator, Operator};
 use crate::exec::select::counts_only::{Reach, counts_only};
 use crate::exec::select::table;
+use crate::exec::select::window::Index;
 use crate::exec::series::SeriesTable;
 use crate::plan::node::{Lookup, Selector};
 
@@ -210,16 +211,17 @@ fn scan_floats(
 ) -> u64 {
     let (times, values) = (&samples.floats.timestamps[..], &samples.floats.values[..]);
     let steps = grid.steps();
-    let (mut before, mut found) = (0, 0);
+    let (mut before, mut found) = (Index::default(), 0);
+    let step_ms = if lookup.at_ms.is_some() { 0 } else { grid.step_ms };
+    let mut next_moment = lookup.time(grid.start_ms);
     for (word, present) in out.present.iter_mut().enumerate() {
         let mut bits = 0u64;
         for bit in 0..64.min(steps - word * 64) {
             let step = word * 64 + bit;
-            let moment = lookup.time(grid.time(step));
-            while before < times.len() && times[before] <= moment {
-                before += 1;
-            }
-            let Some(at) = before.checked_sub(1) else { continue };
+            let moment = next_moment;
+            next_moment = moment.saturating_add(step_ms);
+            before.advance(times, moment);
+            let Some(at) = before.at.checked_sub(1) else { continue };
             let value = values[at];
             out.values[step] = value;
             let there = times[at] > moment.saturating_sub(lookback_ms) && !is_stale(value);

@@ -41,18 +41,7 @@ pub(crate) trait RangeFunction {
         call: &RangeCall<'_>,
         out: &mut RowMut<'_>,
     ) -> Result<(), QueryError> {
-        let mut indices = Indices::default();
-        for step in 0..windows.grid.steps() {
-            let window = windows.cut(samples, step, &mut indices);
-            if window.is_empty() {
-                continue;
-            }
-            windows.count(&window, call.query)?;
-            if let Some(value) = self.window(&window, call)? {
-                out.set(step, value);
-            }
-        }
-        Ok(())
+        windows_one_by_one(self, samples, windows, call, out)
     }
 
     /// Whether the result is a sample of the series rather than something computed from it.
@@ -74,6 +63,28 @@ pub(crate) trait RangeFunction {
     fn expects_counter(&self) -> bool {
         false
     }
+}
+
+/// [`RangeFunction::row`], window by window.
+pub(crate) fn windows_one_by_one<F: RangeFunction + ?Sized>(
+    function: &mut F,
+    samples: Samples<'_>,
+    windows: &Windows,
+    call: &RangeCall<'_>,
+    out: &mut RowMut<'_>,
+) -> Result<(), QueryError> {
+    let mut indices = Indices::default();
+    for step in 0..windows.grid.steps() {
+        let window = windows.cut(samples, step, &mut indices);
+        if window.is_empty() {
+            continue;
+        }
+        windows.count(&window, call.query)?;
+        if let Some(value) = function.window(&window, call)? {
+            out.set(step, value);
+        }
+    }
+    Ok(())
 }
 
 /// What stays the same over all windows of one series.
@@ -196,13 +207,74 @@ impl Window<'_> {
 /// Windows may be long and many: after this many samples the query is asked whether to go on.
 const SAMPLES_PER_CHECK: usize = 1 << 20;
 
-/// Bounds of a window of floats.
+/// An index that moves forward with the steps. Samples come regularly, mostly, so the way that it went last time is
+/// tried first.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Index {
+    pub at: usize,
+    stride: usize,
+}
+
+impl Index {
+    /// Moves to the first time that is later than `bound`.
+    #[inline]
+    pub(crate) fn advance(&mut self, times: &[i64], bound: i64) {
+        let before = self.at;
+        let guess = self.at + self.stride;
+        let reached = guess == 0 || times.get(guess - 1).is_some_and(|&time| time <= bound);
+        if reached && times.get(guess).is_none_or(|&time| time > bound) {
+            self.at = guess;
+            return;
+        }
+        if reached {
+            self.at = guess;
+        }
+        while times.get(self.at).is_some_and(|&time| time <= bound) {
+            self.at += 1;
+        }
+        self.stride = self.at - before;
+    }
+}
+
+/// Walks through the windows of a series of floats.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct FloatWindows<'a> {
+    times: &'a [i64],
+    moment: i64,
+    step_ms: i64,
+    before_ms: i64,
+    after_ms: i64,
+    range_ms: i64,
+    from: Index,
+    to: Index,
+    /// Samples of all windows so far, and how many of them were new.
+    pub total: u64,
+    pub read: u64,
+}
+
+/// One window of floats.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct FloatWindow {
+    pub from: usize,
+    pub to: usize,
     pub range_start: i64,
     pub range_end: i64,
-    /// How many of its samples the window before did not have.
-    pub new: usize,
+}
+
+impl FloatWindows<'_> {
+    /// The window of the next step.
+    #[inline]
+    pub(crate) fn next(&mut self) -> FloatWindow {
+        let moment = self.moment;
+        self.moment = moment.saturating_add(self.step_ms);
+        let before = self.to.at;
+        self.to.advance(self.times, moment.saturating_add(self.after_ms));
+        self.from.advance(self.times, moment.saturating_sub(self.before_ms));
+        let (from, to) = (self.from.at, self.to.at);
+        self.total += (to - from) as u64;
+        self.read += (to - before.max(from)) as u64;
+        FloatWindow { from, to, range_start: moment.saturating_sub(self.range_ms), range_end: moment }
+    }
 }
 
 /// Where the windows of a call lie.
@@ -263,17 +335,20 @@ impl Windows {
         }
     }
 
-    /// [`Windows::cut`] for series that have floats only; the indices say what the window is.
-    #[inline]
-    pub(crate) fn cut_floats(&self, times: &[i64], step: usize, indices: &mut Indices) -> FloatWindow {
-        let moment = self.lookup.time(self.grid.time(step));
-        let (open, closed) = (moment.saturating_sub(self.before_ms), moment.saturating_add(self.after_ms));
-        let before = indices.floats.1;
-        advance(times, &mut indices.floats, open, closed);
-        FloatWindow {
-            range_start: moment.saturating_sub(self.range_ms),
-            range_end: moment,
-            new: indices.floats.1 - before.max(indices.floats.0),
+    /// The windows of a series that has floats only, one after the other.
+    pub(crate) fn floats<'a>(&self, times: &'a [i64]) -> FloatWindows<'a> {
+        let first = self.lookup.time(self.grid.start_ms);
+        FloatWindows {
+            times,
+            moment: first,
+            step_ms: if self.lookup.at_ms.is_some() { 0 } else { self.grid.step_ms },
+            before_ms: self.before_ms,
+            after_ms: self.after_ms,
+            range_ms: self.range_ms,
+            from: Index::default(),
+            to: Index::default(),
+            total: 0,
+            read: 0,
         }
     }
 
@@ -301,8 +376,9 @@ impl Windows {
     }
 
     /// Counts the samples of many float windows at once, when nobody asked for single steps.
-    pub(crate) fn count_floats(&self, total: u64, read: u64) {
-        self.scope.stats.add(0, total, if self.read_elsewhere { 0 } else { read });
+    pub(crate) fn count_floats(&self, walked: &FloatWindows<'_>) {
+        let read = if self.read_elsewhere { 0 } else { walked.read };
+        self.scope.stats.add(0, walked.total, read);
     }
 
     /// Whether samples must be counted window by window.
