@@ -1,5 +1,6 @@
 //! The real binary from outside: how it starts and ends, and what a crash may cost.
 
+mod alerts;
 mod common;
 mod crash;
 mod start;
