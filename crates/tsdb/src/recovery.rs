@@ -69,6 +69,9 @@ pub(crate) struct Replay<'a> {
     late_range: (i64, i64),
     /// The newest file of `chunks_head` that a marker names.
     newest_marker: u32,
+    /// The highest ref that a record or a chunk names. Refs that only the out-of-order log still names must not be
+    /// given to other series: the next start would give them its samples.
+    newest_ref: u64,
 }
 
 impl<'a> Replay<'a> {
@@ -80,6 +83,7 @@ impl<'a> Replay<'a> {
         }
         Replay {
             head,
+            newest_ref: by_series.keys().copied().max().unwrap_or(0),
             slots: HashMap::new(),
             chunks: by_series,
             extra_refs: HashMap::new(),
@@ -138,6 +142,7 @@ impl<'a> Replay<'a> {
     pub(crate) fn finish(self) -> io::Result<Recovered> {
         // A file that was lost must not come back under its number: a marker would take a new chunk for an old one.
         self.head.chunks.reserve(self.newest_marker)?;
+        self.head.next_ref.fetch_max(self.newest_ref.saturating_add(1), Ordering::SeqCst);
         let times = &self.head.times;
         if self.range.0 <= self.range.1 {
             times.widen(self.range.0, self.range.1);
@@ -211,7 +216,7 @@ impl<'a> Replay<'a> {
             Kind::Tombstones => {
                 for tombstone in &records.tombstones {
                     // A ref that is deleted was given out, even when its series record is gone.
-                    self.head.next_ref.fetch_max(tombstone.series.saturating_add(1), Ordering::SeqCst);
+                    self.newest_ref = self.newest_ref.max(tombstone.series);
                     match self.slots.get(&tombstone.series) {
                         Some(slot) => self.head.add_deleted(*slot, (tombstone.min, tombstone.max)),
                         None => self.recovered.unknown_series += 1,
@@ -291,6 +296,7 @@ impl<'a> Replay<'a> {
     }
 
     fn sample(&mut self, sample: &LoggedSample) {
+        self.newest_ref = self.newest_ref.max(sample.series);
         if sample.at < self.head.times.min_valid.load(Ordering::SeqCst) {
             return;
         }
@@ -311,6 +317,7 @@ impl<'a> Replay<'a> {
     }
 
     fn histogram(&mut self, sample: &LoggedHistogram) {
+        self.newest_ref = self.newest_ref.max(sample.series);
         if sample.at < self.head.times.min_valid.load(Ordering::SeqCst) {
             return;
         }
@@ -340,6 +347,7 @@ impl<'a> Replay<'a> {
     fn late_record(&mut self, kind: Kind, records: &Records) {
         if kind == Kind::MmapMarkers {
             for marker in &records.markers {
+                self.newest_ref = self.newest_ref.max(marker.series);
                 let place = ChunkPlace::from_number(marker.chunk);
                 self.newest_marker = self.newest_marker.max(place.file());
                 if let Some(slot) = self.slots.get(&marker.series)
@@ -370,6 +378,7 @@ impl<'a> Replay<'a> {
     }
 
     fn late_sample(&mut self, log_ref: u64, sample: LateSample) {
+        self.newest_ref = self.newest_ref.max(log_ref);
         let at = sample.at;
         let Some(slot) = self.slot_of(log_ref, at) else { return };
         let taken = self.head.slots.lock(slot).out_of_order.get_or_insert_default().insert(sample);

@@ -271,6 +271,34 @@ fn rows_of_several_sources_come_in_label_order_those_of_one_as_they_were_made() 
     assert_eq!(order(&db, only_head), [series(3), series(1), series(2), series(0)]);
 }
 
+/// The log of late samples names series that are long in blocks only. Their refs went to new series after a start, and
+/// the start after that gave these the old samples.
+#[test]
+fn refs_that_only_the_late_log_names_are_not_given_away() {
+    let options = || Options { out_of_order_window_ms: 3 * RANGE, ..options() };
+    let disk = FaultDisk::default();
+    let db = open(&disk, options());
+    let mut model = Floats::new();
+    let now = ingest(&db, &mut model, 1_000_000, 5);
+    let late = [(series(6), now + 1, 1.0), (series(5), now - 60_992, 2.0)];
+    commit(&db, &late).expect("written");
+    let now = ingest(&db, &mut model, now + 10_000, 15);
+    maintain(&db, now);
+    let now = ingest(&db, &mut model, now, 16);
+    maintain(&db, now);
+    drop(db);
+    let disk = disk.restart(Survives::Written);
+    let db = open(&disk, options());
+    let new = [(series(5), now + 1, 3.0), (series(6), now + 1, 4.0)];
+    commit(&db, &new).expect("written");
+    drop(db);
+    let db = open(&disk.restart(Survives::Written), options());
+    for (labels, at, value) in late.into_iter().chain(new) {
+        model.entry(labels).or_default().insert(at, value.to_bits());
+    }
+    assert_eq!(floats(&db), model);
+}
+
 #[derive(Clone, Debug)]
 enum Step {
     Ingest(i64),
