@@ -289,6 +289,8 @@ impl HttpFetch {
         let mut url = Url::parse(&self.url).map_err(|error| {
             FetchError::Setup(format!("parse {}: {error}", ferula_model::number::go_quote(&self.url)))
         })?;
+        // As it is written in the configuration, until a redirect leads elsewhere: a default port stays visible.
+        let mut shown = self.url.clone();
         let home = (url.host_str().map(str::to_owned), url.port_or_known_default());
         for _ in 0..=REDIRECTS_MAX {
             let mut headers = self.plain_headers();
@@ -297,17 +299,18 @@ impl HttpFetch {
             }
             let response = match self.client.client.get(url.clone()).headers(headers).send().await {
                 Ok(response) => response,
-                Err(error) => return Err(failed(url.as_str(), request_text(&error, &url).await)),
+                Err(error) => return Err(failed(&shown, request_text(&error, &url).await)),
             };
             let target = redirect_target(&url, &response);
             match target {
                 Some(next) if self.client.config.follow_redirects => {
-                    url = next.map_err(|reason| failed(url.as_str(), reason))?;
+                    url = next.map_err(|reason| failed(&shown, reason))?;
+                    shown = url.to_string();
                 }
                 _ => return Ok(response),
             }
         }
-        Err(failed(url.as_str(), format!("stopped after {REDIRECTS_MAX} redirects")))
+        Err(failed(&shown, format!("stopped after {REDIRECTS_MAX} redirects")))
     }
 
     fn plain_headers(&self) -> HeaderMap {

@@ -229,6 +229,15 @@ async fn nobody_there_is_told_as_go_tells_it() {
 }
 
 #[tokio::test]
+async fn a_name_that_nobody_has_is_told_with_the_url_as_written() {
+    let text = error(&fetcher("nobody.invalid:80", "")).await;
+    assert_eq!(
+        text,
+        "Get \"http://nobody.invalid:80/metrics\": dial tcp: lookup nobody.invalid: no such host"
+    );
+}
+
+#[tokio::test]
 async fn a_target_that_hangs_fails_at_the_deadline() {
     for (bytes, expected) in [
         ("", "Get \"http://{}/metrics\": context deadline exceeded"),
