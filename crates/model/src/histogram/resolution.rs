@@ -1,11 +1,13 @@
 //! Exponential buckets merged into those of a coarser schema.
 
+use std::sync::Arc;
+
 use super::buckets::indices;
 use super::kahan::kahan_add;
 use super::layout::SpanBuilder;
-use super::schema::is_custom_buckets_schema;
+use super::schema::{EXPONENTIAL_SCHEMA_MAX, is_custom_buckets_schema, is_exponential_schema_reserved};
 use super::validate::{HistogramError, check_spans};
-use super::{CounterResetHint, FloatHistogram, Histogram, Span};
+use super::{CounterResetHint, FloatHistogram, Histogram, HistogramValue, Span};
 
 /// Index in schema `to` of the bucket that contains bucket `index` of the finer schema `from`.
 pub(super) fn target_index(index: i32, from: i32, to: i32) -> i32 {
@@ -129,6 +131,32 @@ impl Histogram {
     }
 }
 
+impl HistogramValue {
+    /// A histogram finer than the finest schema that is stored, but of one that the data model has set apart, brought
+    /// to that finest one. Any other, and one that contradicts itself, comes back as it is; the store refuses it.
+    pub fn reduced_to_stored_schema(self) -> HistogramValue {
+        let reducible =
+            |schema: i32| schema > EXPONENTIAL_SCHEMA_MAX && is_exponential_schema_reserved(schema);
+        match self {
+            HistogramValue::Integer(mut h) if reducible(h.schema) => {
+                let mut reduced = Histogram::clone(&h);
+                if reduced.reduce_resolution(EXPONENTIAL_SCHEMA_MAX).is_ok() {
+                    h = Arc::new(reduced);
+                }
+                HistogramValue::Integer(h)
+            }
+            HistogramValue::Float(mut h) if reducible(h.schema) => {
+                let mut reduced = FloatHistogram::clone(&h);
+                if reduced.reduce_resolution(EXPONENTIAL_SCHEMA_MAX).is_ok() {
+                    h = Arc::new(reduced);
+                }
+                HistogramValue::Float(h)
+            }
+            other => other,
+        }
+    }
+}
+
 fn reduce_deltas(spans: &[Span], deltas: &[i64], from: i32, to: i32) -> (Vec<Span>, Vec<i64>) {
     let (spans, targets) = coarser(spans, deltas.len(), from, to);
     let mut counts: Vec<i64> = Vec::with_capacity(deltas.len());
@@ -173,6 +201,30 @@ mod tests {
             h.reduce_resolution(-1).unwrap_err().to_string(),
             "spans need 3 buckets, have 2 buckets: histogram spans specify different number of buckets than provided"
         );
+    }
+
+    #[test]
+    fn schemas_of_the_future_are_brought_to_the_finest_one() {
+        let of = |schema: i32, buckets: Vec<i64>| {
+            let h = Histogram {
+                schema,
+                count: 7,
+                positive_spans: spans_of(&[(1, 5)]),
+                positive_buckets: buckets,
+                ..Histogram::default()
+            };
+            match HistogramValue::Integer(Arc::new(h)).reduced_to_stored_schema() {
+                HistogramValue::Integer(h) => {
+                    (h.schema, h.positive_spans.clone(), h.positive_buckets.clone())
+                }
+                HistogramValue::Float(_) => panic!("integers stay integers"),
+            }
+        };
+        // Four buckets of schema 10 are one of schema 8: 1+2+2+1, and then 1.
+        assert_eq!(of(10, vec![1, 1, 0, -1, 0]), (8, spans_of(&[(1, 2)]), vec![6, -5]));
+        assert_eq!(of(8, vec![1, 1, 0, -1, 0]).0, 8);
+        assert_eq!(of(53, vec![1, 1, 0, -1, 0]).0, 53);
+        assert_eq!(of(10, vec![1]).0, 10);
     }
 
     proptest! {

@@ -25,13 +25,3 @@ pub const fn is_exponential_schema(schema: i32) -> bool {
 pub const fn is_exponential_schema_reserved(schema: i32) -> bool {
     schema >= EXPONENTIAL_SCHEMA_MIN_RESERVED && schema <= EXPONENTIAL_SCHEMA_MAX_RESERVED
 }
-
-/// Whether histograms of this schema can be stored and queried.
-pub const fn is_valid_schema(schema: i32) -> bool {
-    is_custom_buckets_schema(schema) || is_exponential_schema(schema)
-}
-
-/// Whether the data model knows this schema, even if it has to be reduced first.
-pub const fn is_known_schema(schema: i32) -> bool {
-    is_custom_buckets_schema(schema) || is_exponential_schema_reserved(schema)
-}

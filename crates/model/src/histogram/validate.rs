@@ -1,8 +1,8 @@
 //! Refuses histograms that contradict themselves, with Prometheus' texts.
 
 use super::schema::{
-    CUSTOM_BUCKETS_SCHEMA, EXPONENTIAL_SCHEMA_MAX, EXPONENTIAL_SCHEMA_MAX_RESERVED, EXPONENTIAL_SCHEMA_MIN,
-    EXPONENTIAL_SCHEMA_MIN_RESERVED, is_custom_buckets_schema, is_exponential_schema,
+    CUSTOM_BUCKETS_SCHEMA, EXPONENTIAL_SCHEMA_MAX, EXPONENTIAL_SCHEMA_MIN, is_custom_buckets_schema,
+    is_exponential_schema,
 };
 use super::{FloatHistogram, Histogram, HistogramValue, Span};
 use crate::number::format_g;
@@ -108,11 +108,6 @@ pub enum HistogramError {
         "histogram has an invalid schema, which must be between {EXPONENTIAL_SCHEMA_MIN} and {EXPONENTIAL_SCHEMA_MAX} for exponential buckets, or {CUSTOM_BUCKETS_SCHEMA} for custom buckets, got schema {0}"
     )]
     InvalidSchema(i32),
-    /// A schema that the data model does not have.
-    #[error(
-        "histogram has an unknown schema, which must be between {EXPONENTIAL_SCHEMA_MIN_RESERVED} and {EXPONENTIAL_SCHEMA_MAX_RESERVED} for exponential buckets, or {CUSTOM_BUCKETS_SCHEMA} for custom buckets, got schema {0}"
-    )]
-    UnknownSchema(i32),
     /// Custom buckets cannot be merged into exponential ones.
     #[error("cannot reduce resolution when there are custom buckets")]
     ReduceFromCustom,

@@ -197,7 +197,7 @@ pub(super) fn histogram(message: &[u8]) -> Result<(Times, HistogramValue), Proto
     while let Some((number, value)) = reader.field()? {
         fields.set(number, value)?;
     }
-    Ok((fields.times, fields.finish()))
+    Ok((fields.times, fields.finish().reduced_to_stored_schema()))
 }
 
 impl HistogramFields {
