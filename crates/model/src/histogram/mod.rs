@@ -10,7 +10,8 @@
 //! validate.rs    refuse what contradicts itself    reset.rs     did the counter restart?
 //! compact.rs     drop empty buckets                trim.rs      `</` and `>/`
 //! resolution.rs  to a coarser schema               text.rs      as Prometheus prints them
-//! convert.rs     integer to float, equality, size   classic.rs  from `_bucket`, `_sum` and `_count` series
+//! convert.rs     integer to float, equality, size  classic.rs   from `_bucket`, `_sum`, `_count` series
+//! layout.rs      spans built and walked            kahan.rs     one compensated addition
 //! ```
 //!
 //! Elsewhere: bytes of histogram chunks (`ferula-chunk`), JSON (`ferula-api`), quantiles (`ferula-promql`).
