@@ -3,6 +3,7 @@
 use ferula_config::Config;
 use ferula_config::discovery::parse_target_groups;
 use ferula_config::rules::{RuleFileOptions, parse_rules};
+use ferula_config::unit_test::UnitTestFile;
 use ferula_model::labels::NameScheme;
 
 const SEEDS: [&[u8]; 3] = [
@@ -26,5 +27,6 @@ fn main() {
         };
         let _ = parse_rules(text, &options);
         let _ = parse_target_groups(text);
+        let _ = UnitTestFile::parse(text);
     });
 }

@@ -93,6 +93,10 @@ pub(crate) fn unsupported_in_config(sections: &Sections, tree: &Tree) -> Vec<Uns
         finder.inside(steps, |finder| {
             finder.http_client(&alertmanager.http);
             finder.key("sigv4", alertmanager.sigv4.is_some());
+            finder.key("proxy_connect_header", !alertmanager.http.proxy.proxy_connect_header.is_empty());
+            finder.inside(vec![Step::Key("tls_config".into())], |finder| {
+                finder.key("server_name", !alertmanager.http.tls_config.server_name.is_empty());
+            });
             finder.discovery(&alertmanager.discovery);
         });
     }

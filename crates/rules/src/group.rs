@@ -113,7 +113,7 @@ impl Group {
             Some(_) => dependency::batches(&rules),
             None => Vec::new(),
         };
-        let group = Group {
+        Ok(Group {
             name: group.name.to_string(),
             file: file.to_owned(),
             interval: if group.interval.is_zero() { default_interval } else { group.interval },
@@ -124,10 +124,12 @@ impl Group {
             context: RwLock::new(context),
             state: Mutex::default(),
             stopping: AtomicBool::new(false),
-        };
-        let interval = group.interval.as_secs_f64();
-        group.context().metrics.add_group(&group.key(), group.rules.len(), interval);
-        Ok(group)
+        })
+    }
+
+    /// Makes the group's own metrics appear, at 0, before its first evaluation.
+    pub(crate) fn show_metrics(&self) {
+        self.context().metrics.add_group(&self.key(), self.rules.len(), self.interval.as_secs_f64());
     }
 
     /// File and name; names need not be unique across files.

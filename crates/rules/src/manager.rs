@@ -121,8 +121,8 @@ impl Manager {
         for (key, group, before) in changed {
             if let Some(before) = before {
                 group.take_state(&*before.end().await);
-                set.context.metrics.add_group(&key, group.rules.len(), group.interval.as_secs_f64());
             }
+            group.show_metrics();
             let running = self.run(group, restore, set.context.clock.clone());
             self.running().insert(key, running);
         }
