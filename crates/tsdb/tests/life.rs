@@ -299,6 +299,27 @@ fn refs_that_only_the_late_log_names_are_not_given_away() {
     assert_eq!(floats(&db), model);
 }
 
+/// A commit with a late sample twice and one that is late only among its own: as many were logged as late as went in
+/// late, but not the same.
+#[test]
+fn samples_that_are_late_within_their_commit_survive_a_restart() {
+    let options = || Options { out_of_order_window_ms: 3 * RANGE, ..options() };
+    let disk = FaultDisk::default();
+    let db = open(&disk, options());
+    let samples = [
+        (series(0), 1_000_001, 1.0),
+        (series(4), 781_004, 2.0),
+        (series(5), 1_000_001, 3.0),
+        (series(4), 781_004, 2.0),
+        (series(5), 999_002, 4.0),
+    ];
+    assert!(commit(&db, &samples).expect("written").is_empty());
+    let before = floats(&db);
+    assert_eq!(before[&series(5)].len(), 2);
+    drop(db);
+    assert_eq!(floats(&open(&disk.restart(Survives::Written), options())), before);
+}
+
 #[derive(Clone, Debug)]
 enum Step {
     Ingest(i64),

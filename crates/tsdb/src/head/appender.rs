@@ -38,8 +38,8 @@ pub struct HeadAppender<'a> {
     metadata: Vec<(SlotId, LoggedMetadata)>,
     /// Slots with a pending use by this appender, one for each, beside those of samples.
     pinned: Vec<SlotId>,
-    /// How many samples the out-of-order log has of this commit.
-    late_logged: usize,
+    /// Series and time of the samples that the out-of-order log has of this commit.
+    late_logged: HashSet<(u64, i64)>,
 }
 
 /// Samples whose floats all come before their histograms, series by series.
@@ -62,7 +62,7 @@ impl<'a> HeadAppender<'a> {
             exemplars: Vec::new(),
             metadata: Vec::new(),
             pinned: Vec::new(),
-            late_logged: 0,
+            late_logged: HashSet::new(),
         }
     }
 
@@ -281,7 +281,7 @@ impl<'a> HeadAppender<'a> {
                 }
             }
         }
-        self.late_logged = late.samples.len() + late.histograms.len();
+        self.late_logged = late.keys().collect();
         late.entry().map_or(Ok(()), |entry| log.commit(entry))
     }
 
@@ -304,7 +304,7 @@ impl<'a> HeadAppender<'a> {
         drop(room);
         // Each sample's pending use ended when it was applied.
         self.parts.clear();
-        if applied.late.samples.len() + applied.late.histograms.len() > self.late_logged
+        if applied.late.keys().any(|key| !self.late_logged.contains(&key))
             && let (Some(entry), Some(log)) = (applied.late.entry(), self.head.late_log())
         {
             // Samples of one commit that came late among each other, or after another commit to the same series:
@@ -344,6 +344,12 @@ struct LateLog<'a> {
 }
 
 impl<'a> LateLog<'a> {
+    /// Series and time of the samples.
+    fn keys(&self) -> impl Iterator<Item = (u64, i64)> + '_ {
+        let floats = self.samples.iter().map(|sample| (sample.series, sample.at));
+        floats.chain(self.histograms.iter().map(|sample| (sample.series, sample.at)))
+    }
+
     fn new(head: &'a Head) -> Self {
         LateLog {
             head,
