@@ -60,7 +60,7 @@ pub struct Recovered {
 /// Gathers what replay needs to know about refs.
 pub(crate) struct Replay<'a> {
     head: &'a Head,
-    slots: HashMap<u64, SlotId>,
+    slots: RefTable,
     chunks: HashMap<u64, Vec<LoadedChunk>>,
     /// Refs of a label set beside the first one, and the newest time at which one was used.
     extra_refs: HashMap<u64, i64>,
@@ -69,28 +69,73 @@ pub(crate) struct Replay<'a> {
     late_range: (i64, i64),
     /// The newest file of `chunks_head` that a marker names.
     newest_marker: u32,
-    /// The highest ref that a record or a chunk names. Refs that only the out-of-order log still names must not be
-    /// given to other series: the next start would give them its samples.
+    /// The largest ref that anything names. A new series must not get one that old samples or chunks name, though
+    /// their own series may be gone.
     newest_ref: u64,
+}
+
+/// Slots by ref. Refs are given out one after the other, so most are found without hashing.
+#[derive(Default)]
+struct RefTable {
+    dense: Vec<SlotId>,
+    sparse: HashMap<u64, SlotId>,
+}
+
+const DENSE_REFS_MAX: usize = 1 << 24;
+const NO_SLOT: SlotId = SlotId::MAX;
+/// A ref above this is damage, not one that was given out.
+const REF_MAX: u64 = 1 << 48;
+
+impl RefTable {
+    fn get(&self, log_ref: u64) -> Option<SlotId> {
+        let dense = usize::try_from(log_ref).ok().and_then(|place| self.dense.get(place));
+        match dense {
+            Some(slot) => (*slot != NO_SLOT).then_some(*slot),
+            None => self.sparse.get(&log_ref).copied(),
+        }
+    }
+
+    fn insert(&mut self, log_ref: u64, slot: SlotId) {
+        match usize::try_from(log_ref) {
+            // Only as long as the table stays about as full as it is.
+            Ok(place) if place < DENSE_REFS_MAX && place < 2 * self.dense.len() + 1024 => {
+                if place >= self.dense.len() {
+                    let before = self.dense.len();
+                    self.dense.resize(place + 1, NO_SLOT);
+                    for place in before..=place {
+                        if let Some(slot) = self.sparse.remove(&(place as u64)) {
+                            self.dense[place] = slot;
+                        }
+                    }
+                }
+                self.dense[place] = slot;
+            }
+            _ => {
+                self.sparse.insert(log_ref, slot);
+            }
+        }
+    }
 }
 
 impl<'a> Replay<'a> {
     /// A replay into an empty head. `chunks` are those that `chunks_head` has.
     pub(crate) fn new(head: &'a Head, chunks: Vec<LoadedChunk>) -> Self {
         let mut by_series: HashMap<u64, Vec<LoadedChunk>> = HashMap::new();
+        let refs = chunks.iter().map(|chunk| chunk.series).filter(|log_ref| *log_ref < REF_MAX);
+        let newest_ref = refs.max().unwrap_or(0);
         for chunk in chunks {
             by_series.entry(chunk.series).or_default().push(chunk);
         }
         Replay {
             head,
-            newest_ref: by_series.keys().copied().max().unwrap_or(0),
-            slots: HashMap::new(),
+            slots: RefTable::default(),
             chunks: by_series,
             extra_refs: HashMap::new(),
             recovered: Recovered::default(),
             range: (i64::MAX, i64::MIN),
             late_range: (i64::MAX, i64::MIN),
             newest_marker: 0,
+            newest_ref,
         }
     }
 
@@ -142,7 +187,7 @@ impl<'a> Replay<'a> {
     pub(crate) fn finish(self) -> io::Result<Recovered> {
         // A file that was lost must not come back under its number: a marker would take a new chunk for an old one.
         self.head.chunks.reserve(self.newest_marker)?;
-        self.head.next_ref.fetch_max(self.newest_ref.saturating_add(1), Ordering::SeqCst);
+        self.head.next_ref.fetch_max(self.newest_ref + 1, Ordering::SeqCst);
         let times = &self.head.times;
         if self.range.0 <= self.range.1 {
             times.widen(self.range.0, self.range.1);
@@ -215,10 +260,9 @@ impl<'a> Replay<'a> {
             | Kind::FloatHistogramsV2 => records.histograms.iter().for_each(|h| self.histogram(h)),
             Kind::Tombstones => {
                 for tombstone in &records.tombstones {
-                    // A ref that is deleted was given out, even when its series record is gone.
-                    self.newest_ref = self.newest_ref.max(tombstone.series);
-                    match self.slots.get(&tombstone.series) {
-                        Some(slot) => self.head.add_deleted(*slot, (tombstone.min, tombstone.max)),
+                    self.note_ref(tombstone.series);
+                    match self.slots.get(tombstone.series) {
+                        Some(slot) => self.head.add_deleted(slot, (tombstone.min, tombstone.max)),
                         None => self.recovered.unknown_series += 1,
                     }
                 }
@@ -227,16 +271,16 @@ impl<'a> Replay<'a> {
                 let index = self.head.index();
                 let mut exemplars = lock(&self.head.exemplars);
                 for logged in &records.exemplars {
-                    if let Some(slot) = self.slots.get(&logged.series) {
+                    if let Some(slot) = self.slots.get(logged.series) {
                         // One that is out of order was refused before it was logged twice; leave it out again.
-                        let _ = exemplars.add(&index.label_set(*slot), logged.exemplar.clone());
+                        let _ = exemplars.add(&index.label_set(slot), logged.exemplar.clone());
                     }
                 }
             }
             Kind::Metadata => {
                 for logged in &records.metadata {
-                    if let Some(slot) = self.slots.get(&logged.series) {
-                        self.head.set_metadata(*slot, logged.metadata.clone());
+                    if let Some(slot) = self.slots.get(logged.series) {
+                        self.head.set_metadata(slot, logged.metadata.clone());
                     }
                 }
             }
@@ -245,8 +289,8 @@ impl<'a> Replay<'a> {
     }
 
     fn series(&mut self, logged: &LoggedSeries) {
-        self.head.next_ref.fetch_max(logged.series.saturating_add(1), Ordering::SeqCst);
-        if logged.labels.is_empty() || self.slots.contains_key(&logged.series) {
+        self.note_ref(logged.series);
+        if logged.labels.is_empty() || self.slots.get(logged.series).is_some() {
             return;
         }
         let mut index = self.head.index_mut();
@@ -285,18 +329,26 @@ impl<'a> Replay<'a> {
     }
 
     fn slot_of(&mut self, log_ref: u64, at: i64) -> Option<SlotId> {
-        let Some(slot) = self.slots.get(&log_ref) else {
+        let Some(slot) = self.slots.get(log_ref) else {
             self.recovered.unknown_series += 1;
             return None;
         };
-        if let Some(newest) = self.extra_refs.get_mut(&log_ref) {
+        if !self.extra_refs.is_empty()
+            && let Some(newest) = self.extra_refs.get_mut(&log_ref)
+        {
             *newest = (*newest).max(at);
         }
-        Some(*slot)
+        Some(slot)
+    }
+
+    fn note_ref(&mut self, log_ref: u64) {
+        if log_ref < REF_MAX {
+            self.newest_ref = self.newest_ref.max(log_ref);
+        }
     }
 
     fn sample(&mut self, sample: &LoggedSample) {
-        self.newest_ref = self.newest_ref.max(sample.series);
+        self.note_ref(sample.series);
         if sample.at < self.head.times.min_valid.load(Ordering::SeqCst) {
             return;
         }
@@ -317,7 +369,7 @@ impl<'a> Replay<'a> {
     }
 
     fn histogram(&mut self, sample: &LoggedHistogram) {
-        self.newest_ref = self.newest_ref.max(sample.series);
+        self.note_ref(sample.series);
         if sample.at < self.head.times.min_valid.load(Ordering::SeqCst) {
             return;
         }
@@ -347,11 +399,11 @@ impl<'a> Replay<'a> {
     fn late_record(&mut self, kind: Kind, records: &Records) {
         if kind == Kind::MmapMarkers {
             for marker in &records.markers {
-                self.newest_ref = self.newest_ref.max(marker.series);
                 let place = ChunkPlace::from_number(marker.chunk);
                 self.newest_marker = self.newest_marker.max(place.file());
-                if let Some(slot) = self.slots.get(&marker.series)
-                    && let Some(late) = &mut self.head.slots.lock(*slot).out_of_order
+                self.note_ref(marker.series);
+                if let Some(slot) = self.slots.get(marker.series)
+                    && let Some(late) = &mut self.head.slots.lock(slot).out_of_order
                 {
                     self.forget_moved(late, marker.chunk);
                 }
@@ -378,8 +430,8 @@ impl<'a> Replay<'a> {
     }
 
     fn late_sample(&mut self, log_ref: u64, sample: LateSample) {
-        self.newest_ref = self.newest_ref.max(log_ref);
         let at = sample.at;
+        self.note_ref(log_ref);
         let Some(slot) = self.slot_of(log_ref, at) else { return };
         let taken = self.head.slots.lock(slot).out_of_order.get_or_insert_default().insert(sample);
         if taken {

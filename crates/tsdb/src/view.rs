@@ -3,6 +3,7 @@
 use std::sync::{Arc, PoisonError, RwLock};
 
 use crate::block::Block;
+use crate::querier::identity::IdentityCache;
 
 /// Blocks and head at one moment. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -11,6 +12,8 @@ pub(crate) struct View {
     pub blocks: Arc<[Arc<Block>]>,
     /// In-order samples of the head before this are in blocks.
     pub head_min: i64,
+    /// Which series of different blocks are the same.
+    pub identities: Arc<IdentityCache>,
 }
 
 /// The view that new snapshots get.
@@ -19,7 +22,7 @@ pub(crate) struct Views(RwLock<View>);
 impl Views {
     /// Begins with these blocks.
     pub fn new(blocks: Vec<Arc<Block>>, head_min: i64) -> Self {
-        Views(RwLock::new(View { blocks: sorted(blocks), head_min }))
+        Views(RwLock::new(View { blocks: sorted(blocks), head_min, identities: Arc::default() }))
     }
 
     /// The view now.
@@ -30,6 +33,7 @@ impl Views {
     /// Replaces the blocks, and raises the start of the head.
     pub fn publish(&self, blocks: Vec<Arc<Block>>, head_min: i64) {
         let mut view = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        view.identities.retain(&blocks.iter().map(|block| block.meta().ulid).collect());
         view.blocks = sorted(blocks);
         view.head_min = view.head_min.max(head_min);
     }

@@ -6,6 +6,7 @@ use ferula_model::{LabelSet, Matcher};
 use ferula_storage::{SeriesSamples, StorageError};
 
 use super::columns::append_chunk;
+use super::identity::{Identities, IdentityCache, identity};
 use super::merge::{append, remove_ranges};
 use crate::block::index::SeriesEntry;
 use crate::block::{Block, BlockError, Tombstones};
@@ -14,6 +15,7 @@ use crate::block::{Block, BlockError, Tombstones};
 pub struct BlockPart {
     block: Arc<Block>,
     tombstones: Arc<Tombstones>,
+    identities: Arc<Identities>,
 }
 
 /// The reader's error for one of a block.
@@ -26,9 +28,14 @@ pub fn storage_error(error: BlockError) -> StorageError {
 
 impl BlockPart {
     /// The block as it is now.
-    pub fn new(block: Arc<Block>) -> Self {
-        let tombstones = block.tombstones();
-        BlockPart { block, tombstones }
+    pub fn new(block: Arc<Block>, identities: &IdentityCache) -> Self {
+        let (tombstones, identities) = (block.tombstones(), identities.of(block.meta().ulid));
+        BlockPart { block, tombstones, identities }
+    }
+
+    /// What a series has in common with the same one of other sources.
+    pub fn identity(&self, number: u32) -> Result<u128, StorageError> {
+        self.identities.get(number, || Ok(identity(self.labels(number)?.iter())))
     }
 
     /// The block.

@@ -2,5 +2,6 @@
 
 pub mod blocks;
 pub mod columns;
+pub mod identity;
 pub mod merge;
 pub mod snapshot;

@@ -7,7 +7,8 @@
 //! With one source, rows come in its own order. With several, they come in label order, and a series that
 //! several have is one row.
 
-use std::collections::BTreeMap;
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::ops::{ControlFlow, Range};
 use std::sync::atomic::Ordering;
 
@@ -15,6 +16,7 @@ use ferula_model::{LabelSet, Matcher, TimeRange};
 use ferula_storage::{Hints, RowSink, SelectionId, SeriesSamples, Snapshot, StorageError};
 
 use super::blocks::BlockPart;
+use super::identity::identity;
 use super::merge::append;
 use crate::block::index::SeriesEntry;
 use crate::head::{FrozenRow, Head, Pin, SlotId};
@@ -76,7 +78,7 @@ impl<'a> DbSnapshot<'a> {
             with_head: times.range().is_some_and(|(min, _)| min.max(view.head_min) <= end) || overlaps(late),
             head_overlaps: times.range().is_some_and(overlaps) || overlaps(late),
             head_min: view.head_min,
-            blocks: blocks.cloned().map(BlockPart::new).collect(),
+            blocks: blocks.map(|block| BlockPart::new(block.clone(), &view.identities)).collect(),
             range,
             selections: Vec::new(),
             frozen: false,
@@ -94,20 +96,39 @@ impl<'a> DbSnapshot<'a> {
     }
 
     fn merged(&self, numbers: Vec<Vec<u32>>, frozen: Vec<FrozenRow>) -> Result<Vec<MergedRow>, StorageError> {
-        let mut rows: BTreeMap<LabelSet, MergedRow> = BTreeMap::new();
-        let row = |labels: &LabelSet| MergedRow { labels: labels.clone(), head: None, blocks: Vec::new() };
+        let mut rows: Vec<MergedRow> = Vec::new();
+        let mut row_of: HashMap<u128, usize> = HashMap::new();
         for (part, (block, numbers)) in self.blocks.iter().zip(numbers).enumerate() {
             for number in numbers {
-                let labels = block.labels(number)?;
-                rows.entry(labels).or_insert_with_key(row).blocks.push((part, number));
+                let row = match row_of.entry(block.identity(number)?) {
+                    Entry::Occupied(known) => *known.get(),
+                    Entry::Vacant(new) => {
+                        rows.push(MergedRow {
+                            labels: block.labels(number)?,
+                            head: None,
+                            blocks: Vec::new(),
+                        });
+                        *new.insert(rows.len() - 1)
+                    }
+                };
+                rows[row].blocks.push((part, number));
             }
         }
         let index = self.head.index();
         for head_row in frozen {
-            let labels = index.label_set(head_row.slot());
-            rows.entry(labels).or_insert_with_key(row).head = Some(head_row);
+            let row = match row_of.entry(identity(index.labels(head_row.slot()))) {
+                Entry::Occupied(known) => *known.get(),
+                Entry::Vacant(new) => {
+                    let labels = index.label_set(head_row.slot());
+                    rows.push(MergedRow { labels, head: None, blocks: Vec::new() });
+                    *new.insert(rows.len() - 1)
+                }
+            };
+            rows[row].head = Some(head_row);
         }
-        Ok(rows.into_values().collect())
+        // Rows of the first block are sorted already, which the sort makes use of.
+        rows.sort_by(|a, b| a.labels.cmp(&b.labels));
+        Ok(rows)
     }
 
     fn read_merged(
