@@ -371,7 +371,6 @@ impl Index {
 
     /// The symbols of these series, sorted, and the series in label order with the numbers of their names and values
     /// among the symbols.
-    #[expect(clippy::type_complexity, reason = "two lists, taken apart at once")]
     pub fn in_label_order(&self, mut slots: Vec<SlotId>) -> (Vec<String>, Vec<(SlotId, Vec<(u32, u32)>)>) {
         let mut used = vec![false; self.pairs.len()];
         for slot in &slots {
