@@ -5,6 +5,7 @@
 //! `fuzz/crashes/<target>/` and printed with the random seed. Coverage-guided fuzzers can call the
 //! same functions.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -38,7 +39,7 @@ impl Random {
 /// Runs `target` over mutated seeds. Arguments of the process: seconds (default 5), random seed (default 1).
 ///
 /// `seeds` are inputs worth starting from; the files below `fuzz/seeds/<name>/` are added to them.
-pub fn drive(name: &str, seeds: &[&[u8]], target: impl Fn(&[u8]) + std::panic::RefUnwindSafe) {
+pub fn drive(name: &str, seeds: &[&[u8]], target: impl Fn(&[u8])) {
     let mut args = std::env::args().skip(1);
     let seconds: u64 = args.next().and_then(|a| a.parse().ok()).unwrap_or(5);
     let random_seed: u64 = args.next().and_then(|a| a.parse().ok()).unwrap_or(1);
@@ -68,13 +69,8 @@ pub fn drive(name: &str, seeds: &[&[u8]], target: impl Fn(&[u8]) + std::panic::R
     );
 }
 
-fn run_one(
-    name: &str,
-    random_seed: u64,
-    input: &[u8],
-    target: &(impl Fn(&[u8]) + std::panic::RefUnwindSafe),
-) {
-    if let Err(panic) = std::panic::catch_unwind(|| target(input)) {
+fn run_one(name: &str, random_seed: u64, input: &[u8], target: &impl Fn(&[u8])) {
+    if let Err(panic) = catch_unwind(AssertUnwindSafe(|| target(input))) {
         let dir = fuzz_dir().join("crashes").join(name);
         let file = dir.join(format!("{:08x}", crc(input)));
         if std::fs::create_dir_all(&dir).and_then(|()| std::fs::write(&file, input)).is_ok() {
