@@ -4,7 +4,8 @@ use std::num::NonZeroU64;
 
 use crate::{LabelSet, Timestamp};
 
-/// A series of the head. Written to the WAL, never to a block; not reused while the WAL mentions it.
+/// A handle of a series in a store, for as long as the store is open. What it means is the store's business; the ref of the log is
+/// another number (docs/decisions/series-handles.md).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SeriesRef(NonZeroU64);
 
@@ -17,7 +18,7 @@ impl SeriesRef {
         }
     }
 
-    /// The number as the WAL has it.
+    /// The number.
     pub const fn get(self) -> u64 {
         self.0.get()
     }

@@ -19,9 +19,10 @@ pub trait Appender {
     /// [`AppendError::EmptyLabelSet`], or [`AppendError::SeriesLimit`] when the store takes no new series.
     fn resolve(&mut self, labels: &LabelSet) -> Result<SeriesRef, AppendError>;
 
-    /// Checks every sample of the batch against the store and what this appender already holds, and
-    /// takes over those that pass. Says for each sample that did not pass why. The batch is left empty,
-    /// its buffers kept, so that it can be filled again.
+    /// Checks every sample of the batch against the store and takes over those that pass. Says for each
+    /// sample that did not pass why. Samples of one commit that clash with each other are found when they are
+    /// applied, as in Prometheus: the first stays. The batch is left empty, its buffers kept, so that it can be
+    /// filled again.
     fn append(&mut self, batch: &mut SampleBatch) -> AppendOutcome;
 
     /// Logs and publishes what was accepted. Returns when `durability` holds.
