@@ -158,6 +158,14 @@ proptest! {
     }
 }
 
+/// Found by the property test: Prometheus passes over NULs behind every byte of a comment's first word.
+#[test]
+fn nuls_around_the_end_of_the_page_are_no_data() {
+    assert_eq!(agree(b"# EOF\n\0", Format::OpenMetrics), Some(Vec::new()));
+    assert_eq!(agree(b"# E\0OF", Format::OpenMetrics), Some(Vec::new()));
+    assert_eq!(agree(b"# EOF\n\0x", Format::OpenMetrics), None);
+}
+
 #[test]
 fn the_shared_pages_parse_whole() {
     let Some(folder) = ferula_testkit::shared::folder("cases/exposition") else { return };

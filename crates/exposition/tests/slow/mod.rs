@@ -154,12 +154,32 @@ impl Reader {
         self.meta_row(word, metric, text)
     }
 
+    /// Prometheus passes over NULs behind every byte of a comment's first word.
+    fn accept_over_nuls(&mut self, text: &str) -> bool {
+        let start = self.at;
+        for byte in text.bytes() {
+            if self.peek() != Some(byte) {
+                self.at = start;
+                return false;
+            }
+            self.at += 1;
+            while self.peek() == Some(0) {
+                self.at += 1;
+            }
+        }
+        true
+    }
+
     fn openmetrics_comment(&mut self) -> Option<Line> {
-        if self.accept("# EOF") {
-            self.accept("\n");
+        if !self.accept("# ") {
+            return None;
+        }
+        if self.accept_over_nuls("EOF") {
+            self.accept_over_nuls("\n");
             return self.peek().is_none().then_some(Line::End);
         }
-        let word = ["HELP", "TYPE", "UNIT"].into_iter().find(|word| self.accept(&format!("# {word} ")))?;
+        let word =
+            ["HELP", "TYPE", "UNIT"].into_iter().find(|word| self.accept_over_nuls(&format!("{word} ")))?;
         let metric = self.meta_name()?;
         self.expect(" ")?;
         let text = self.take_while(|b| b != b'\n');
