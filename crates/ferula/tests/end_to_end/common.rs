@@ -19,6 +19,8 @@ pub struct Server {
     pub address: String,
     lines: Receiver<String>,
     log: Arc<Mutex<Vec<String>>>,
+    /// Reads the log until the process closes it.
+    reader: Option<std::thread::JoinHandle<()>>,
 }
 
 impl Server {
@@ -45,7 +47,7 @@ impl Server {
         let (sender, lines) = mpsc::channel();
         let log = Arc::new(Mutex::new(Vec::new()));
         let kept = log.clone();
-        std::thread::spawn(move || {
+        let reader = std::thread::spawn(move || {
             for line in BufReader::new(stderr).lines().map_while(Result::ok) {
                 kept.lock().expect("no panic while held").push(line.clone());
                 if sender.send(line).is_err() {
@@ -53,7 +55,7 @@ impl Server {
                 }
             }
         });
-        Server { child, address: String::new(), lines, log }
+        Server { child, address: String::new(), lines, log, reader: Some(reader) }
     }
 
     /// Everything logged so far.
@@ -91,6 +93,10 @@ impl Server {
         let deadline = Instant::now() + PATIENCE;
         while Instant::now() < deadline {
             if let Some(status) = self.child.try_wait().expect("the process can be asked") {
+                // What it said last is in the log before anybody looks.
+                if let Some(reader) = self.reader.take() {
+                    reader.join().expect("the reader of the log does not panic");
+                }
                 return status.code();
             }
             std::thread::yield_now();
