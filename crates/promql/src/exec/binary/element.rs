@@ -11,30 +11,6 @@ use crate::annotations::HistogramOperation;
 use crate::exec::batch::Value;
 use crate::numeric::go_math;
 
-/// The operator as written.
-pub(crate) const fn symbol(op: BinaryOp) -> &'static str {
-    match op {
-        BinaryOp::Add => "+",
-        BinaryOp::Sub => "-",
-        BinaryOp::Mul => "*",
-        BinaryOp::Div => "/",
-        BinaryOp::Mod => "%",
-        BinaryOp::Pow => "^",
-        BinaryOp::Atan2 => "atan2",
-        BinaryOp::Eq => "==",
-        BinaryOp::Ne => "!=",
-        BinaryOp::Gt => ">",
-        BinaryOp::Lt => "<",
-        BinaryOp::Ge => ">=",
-        BinaryOp::Le => "<=",
-        BinaryOp::And => "and",
-        BinaryOp::Or => "or",
-        BinaryOp::Unless => "unless",
-        BinaryOp::TrimUpper => "</",
-        BinaryOp::TrimLower => ">/",
-    }
-}
-
 /// Whether the operator compares.
 pub(crate) const fn is_comparison(op: BinaryOp) -> bool {
     matches!(op, BinaryOp::Eq | BinaryOp::Ne | BinaryOp::Gt | BinaryOp::Lt | BinaryOp::Ge | BinaryOp::Le)
@@ -110,7 +86,7 @@ pub(crate) fn floats(op: BinaryOp, a: f64, b: f64) -> Option<(f64, bool)> {
 /// An operator between any two samples of vectors.
 pub(crate) fn samples(op: BinaryOp, left: &Value, right: &Value, span: Span) -> Outcome {
     let refused =
-        |left, right| Outcome::Refused(Annotation::incompatible_types(left, symbol(op), right, span));
+        |left, right| Outcome::Refused(Annotation::incompatible_types(left, op.as_str(), right, span));
     match (left, right) {
         (Value::Float(a), Value::Float(b)) => match floats(op, *a, *b) {
             Some((value, keep)) => Outcome::Value { value: Value::Float(value), keep, remark: None },
@@ -162,7 +138,7 @@ fn histograms(op: BinaryOp, a: &FloatHistogram, b: &FloatHistogram, span: Span) 
     };
     let combined = match combined {
         Ok(combined) => combined,
-        Err(_) => return Outcome::Refused(Annotation::incompatible_bucket_layout(symbol(op), span)),
+        Err(_) => return Outcome::Refused(Annotation::incompatible_bucket_layout(op.as_str(), span)),
     };
     if op == BinaryOp::Sub {
         result.counter_reset_hint = ferula_model::CounterResetHint::Gauge;
