@@ -1,8 +1,11 @@
 //! Generated queries on generated data: the engine against a slow evaluator that takes one step at a time.
 //!
 //! `ORACLE_QUERIES` sets how many queries are asked, `ORACLE_SEED` which; a failure names both. Values are compared by
-//! bits (any NaN equals any other), series as sets.
+//! bits (any NaN equals any other), series as sets. The queries take turns over the data in memory and in every layout
+//! that a database can have it in.
 
+#[path = "../../promqltest/tests/common/layouts.rs"]
+mod layouts;
 mod oracle;
 
 use ferula_model::value::STALE_NAN;
@@ -13,8 +16,9 @@ use ferula_promql::{
 };
 use ferula_promql_syntax::generate::{Generator, Soundness, Vocabulary, shrink};
 use ferula_promql_syntax::{Expr, ParserOptions, parse};
-use ferula_storage::{Appendable, Durability, HistogramSample, SampleBatch};
+use ferula_storage::{Appendable, Durability, HistogramSample, Queryable, SampleBatch};
 use ferula_testkit::MemStorage;
+use layouts::{Data, Layout, Stored, StoredValue};
 use oracle::{Answer, Oracle, Sample, Series, Steps};
 use std::sync::Arc;
 
@@ -108,6 +112,16 @@ fn store(series: &[Series]) -> MemStorage {
     store
 }
 
+/// The same for a database.
+fn stored(series: &[Series]) -> Data {
+    let value = |sample: &Sample| match sample {
+        Sample::Float(value) => StoredValue::Float(*value),
+        Sample::Histogram(histogram) => StoredValue::Histogram(HistogramValue::Float(histogram.clone())),
+    };
+    let stored = |(at, sample): &(i64, Sample)| (*at, Stored { start: 0, value: value(sample) });
+    series.iter().map(|series| (series.labels.clone(), series.samples.iter().map(stored).collect())).collect()
+}
+
 /// Bits that are equal for all NaNs.
 fn bits(value: f64) -> u64 {
     if value.is_nan() { f64::NAN.to_bits() } else { value.to_bits() }
@@ -171,8 +185,30 @@ fn order_is_fixed(expr: &Expr) -> bool {
 
 struct Bench {
     engine: Engine,
-    store: MemStorage,
+    name: String,
+    store: Box<dyn Queryable>,
     series: Vec<Series>,
+}
+
+/// The data in memory, and in every layout of a database.
+fn benches(mut series: Vec<Series>) -> Vec<Bench> {
+    let engine = Engine::new(EngineOptions { features: Features::default(), ..Default::default() });
+    let memory = Bench {
+        engine: engine.clone(),
+        name: "memory".to_owned(),
+        store: Box::new(store(&series)),
+        series: series.clone(),
+    };
+    // The order in which values are added up: that of creation in memory, that of labels in blocks.
+    series.sort_by(|a, b| a.labels.cmp(&b.labels));
+    let data = stored(&series);
+    let laid_out = Layout::ALL.into_iter().map(|layout| Bench {
+        engine: engine.clone(),
+        name: format!("{layout:?}"),
+        store: Box::new(layout.build(&data).expect("laid out")),
+        series: series.clone(),
+    });
+    std::iter::once(memory).chain(laid_out).collect()
 }
 
 /// What came of one comparison.
@@ -196,10 +232,10 @@ impl Bench {
         let (options, control) = (QueryOptions::default(), QueryControl::new());
         let outcome = if instant {
             let at = Timestamp::from_millis(steps.start);
-            self.engine.instant_expr(&self.store, expr, at, &options, &control)
+            self.engine.instant_expr(&*self.store, expr, at, &options, &control)
         } else {
             let grid = Grid { start_ms: steps.start, end_ms: steps.end, step_ms: steps.step };
-            self.engine.range_expr(&self.store, expr, grid, &options, &control)
+            self.engine.range_expr(&*self.store, expr, grid, &options, &control)
         };
         match (expected, flat_of_outcome(outcome)) {
             (Ok(expected), Ok(found)) if same(&expected, &found, instant || order_is_fixed(expr)) => {
@@ -221,11 +257,7 @@ fn the_engine_agrees_with_the_oracle() {
     series.extend(["api", "db"].map(|job| native(job, seed)));
     let metrics = [&vocabulary.metrics[..], &["native".to_owned()]].concat();
     let vocabulary = Vocabulary { metrics, ..vocabulary };
-    let bench = Bench {
-        engine: Engine::new(EngineOptions { features: Features::default(), ..Default::default() }),
-        store: store(&series),
-        series,
-    };
+    let benches = benches(series);
     let mut generator = Generator::new(&vocabulary, seed);
     let (mut same, mut not_asked) = (0, 0);
     for index in 0..queries {
@@ -236,6 +268,7 @@ fn the_engine_agrees_with_the_oracle() {
         let length = if instant { 0 } else { (generator.random() % 6) as i64 * step };
         let steps = Steps { start, end: start + length, step };
         let Ok(expr) = parse(&query, &parser) else { continue };
+        let bench = &benches[index as usize % benches.len()];
         match bench.compare(&expr, steps, instant) {
             Verdict::Same => same += 1,
             Verdict::NotAsked => not_asked += 1,
@@ -247,7 +280,8 @@ fn the_engine_agrees_with_the_oracle() {
                 let smallest = shrink(&query, &parser, differs);
                 let verdict = parse(&smallest, &parser).map(|expr| bench.compare(&expr, steps, instant));
                 panic!(
-                    "query {index} of seed {seed}: {query}\nsmallest: {smallest}\n{steps:?} instant {instant}\n{verdict:?}"
+                    "query {index} of seed {seed}, {}: {query}\nsmallest: {smallest}\n{steps:?} instant {instant}\n{verdict:?}",
+                    bench.name
                 );
             }
         }

@@ -2,7 +2,7 @@
 
 use ferula_model::number::format_g;
 use ferula_model::value::is_stale;
-use ferula_model::{FloatHistogram, LabelSet, Span};
+use ferula_model::{CounterResetHint, FloatHistogram, LabelSet, Span};
 use ferula_promql::{InstantSample, QueryValue, RangeSeries, SampleValue};
 
 use crate::expand::Point;
@@ -27,7 +27,7 @@ pub(crate) fn almost_equal(a: f64, b: f64) -> bool {
 }
 
 /// Whether two compacted histograms are as good as equal: layout and thresholds exactly, counts nearly.
-fn almost_equal_histograms(expected: &FloatHistogram, actual: &FloatHistogram, compare_hints: bool) -> bool {
+fn almost_equal_histograms(expected: &FloatHistogram, actual: &FloatHistogram) -> bool {
     let counts =
         |a: &[f64], b: &[f64]| a.len() == b.len() && a.iter().zip(b).all(|(x, y)| almost_equal(*x, *y));
     let spans = |a: &[Span], b: &[Span]| a == b;
@@ -44,7 +44,11 @@ fn almost_equal_histograms(expected: &FloatHistogram, actual: &FloatHistogram, c
         && counts(&expected.negative_buckets, &actual.negative_buckets)
         && spans(&expected.positive_spans, &actual.positive_spans)
         && counts(&expected.positive_buckets, &actual.positive_buckets)
-        && (!compare_hints || expected.counter_reset_hint == actual.counter_reset_hint)
+}
+
+fn same_hint(expected: CounterResetHint, actual: CounterResetHint, may_be_lost: bool) -> bool {
+    use CounterResetHint::{NotReset, Unknown};
+    expected == actual || (may_be_lost && (expected, actual) == (NotReset, Unknown))
 }
 
 fn describe(value: &SampleValue) -> String {
@@ -62,11 +66,13 @@ fn describe_point(point: &Point) -> String {
     }
 }
 
-fn point_matches(point: &Point, value: &SampleValue) -> bool {
+fn point_matches(point: &Point, value: &SampleValue, hints_may_be_lost: bool) -> bool {
     match (point, value) {
         (Point::Float(expected), SampleValue::Float(actual)) => almost_equal(*expected, *actual),
         (Point::Histogram { value: expected, hint_given }, SampleValue::Histogram(actual)) => {
-            almost_equal_histograms(expected, actual, *hint_given)
+            let (wanted, found) = (expected.counter_reset_hint, actual.counter_reset_hint);
+            almost_equal_histograms(expected, actual)
+                && (!hint_given || same_hint(wanted, found, hints_may_be_lost))
         }
         _ => false,
     }
@@ -117,7 +123,7 @@ pub(crate) fn check_vector(expected: &Expectations, samples: &[InstantSample]) -
             ));
         }
         let point = wanted.points.first().ok_or_else(|| format!("no value is given for {labels}"))?;
-        if !point_matches(point, &sample.value) {
+        if !point_matches(point, &sample.value, expected.hints_may_be_lost) {
             return Err(format!("expected {} for {labels} but got {got}", describe_point(point)));
         }
     }
@@ -139,7 +145,7 @@ fn check_matrix(
     for one in series {
         let wanted = find(expected, &one.labels)
             .ok_or_else(|| format!("unexpected metric {} in result, has {}", one.labels, points_of(one)))?;
-        check_series(wanted, one, (start, end, step))?;
+        check_series(wanted, one, (start, end, step), expected.hints_may_be_lost)?;
     }
     all_seen(expected, series.iter().map(|one| &one.labels))
 }
@@ -148,6 +154,7 @@ fn check_series(
     wanted: &ExpectedSeries,
     actual: &RangeSeries,
     (start, end, step): (i64, i64, i64),
+    hints_may_be_lost: bool,
 ) -> Result<(), String> {
     let got = || format!("(result has {})", points_of(actual));
     let timed = wanted.points.iter().enumerate().map(|(i, point)| (start + i as i64 * step, point));
@@ -167,7 +174,7 @@ fn check_series(
             Point::Histogram { .. } => histograms.next(),
         };
         match found {
-            Some((at, value)) if at == t && point_matches(point, &value) => {}
+            Some((at, value)) if at == t && point_matches(point, &value, hints_may_be_lost) => {}
             _ => {
                 let point = describe_point(point);
                 return Err(format!("expected {point} at t={t} for {} {}", wanted.labels, got()));
@@ -240,6 +247,17 @@ mod tests {
             (1.0, -1.0, false),
         ] {
             assert_eq!(almost_equal(a, b), equal, "{a} {b}");
+        }
+    }
+
+    #[test]
+    fn only_not_reset_may_be_lost() {
+        use CounterResetHint::{Gauge, NotReset, Reset, Unknown};
+        let all = [Unknown, Reset, NotReset, Gauge];
+        for (expected, actual) in all.iter().flat_map(|a| all.map(|b| (*a, b))) {
+            assert_eq!(same_hint(expected, actual, false), expected == actual);
+            let lost = (expected, actual) == (NotReset, Unknown);
+            assert_eq!(same_hint(expected, actual, true), expected == actual || lost, "{expected:?}");
         }
     }
 }

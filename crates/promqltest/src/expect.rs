@@ -77,6 +77,8 @@ pub(crate) struct ExpectedSeries {
 /// Everything that is expected of one evaluation.
 #[derive(Debug, Default)]
 pub(crate) struct Expectations {
+    /// "Unknown" is as good as "not reset".
+    pub(crate) hints_may_be_lost: bool,
     /// Series must come in the order written.
     pub(crate) ordered: bool,
     /// The query must fail, with this text.

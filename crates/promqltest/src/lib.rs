@@ -39,6 +39,13 @@ pub trait StoreFactory {
     fn loaded(&mut self, store: Box<dyn Store>) -> Result<Box<dyn Store>, String> {
         Ok(store)
     }
+
+    /// Whether samples come back with what they said about counter resets. A store that has the samples of a series
+    /// in several places cannot know what came before the first one of a place, and neither can Prometheus: what
+    /// was "not reset" comes back as "unknown". Only that is let pass then.
+    fn keeps_hints(&self) -> bool {
+        true
+    }
 }
 
 impl<F: FnMut() -> Result<Box<dyn Store>, String>> StoreFactory for F {

@@ -91,8 +91,11 @@ impl Runner {
                 }
                 CommandKind::Unknown(error) => Err(error),
                 CommandKind::Eval(Err(error)) => Err(error),
-                CommandKind::Eval(Ok(eval)) => match &store {
-                    Ok(store) => self.eval(&**store, &eval),
+                CommandKind::Eval(Ok(mut eval)) => match &store {
+                    Ok(store) => {
+                        eval.expected.hints_may_be_lost = !stores.keeps_hints();
+                        self.eval(&**store, &eval)
+                    }
                     Err(error) => Err(error.clone()),
                 },
             };

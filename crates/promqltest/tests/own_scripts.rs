@@ -4,6 +4,8 @@ mod common;
 
 use std::path::PathBuf;
 
+use common::layouts::Layout;
+use common::recorder::LaidOut;
 use common::{Databases, memory_stores};
 use ferula_promqltest::{StoreFactory, run_script};
 use ferula_testkit::shared::workspace_root;
@@ -32,6 +34,11 @@ fn all_pass_in_memory() {
 #[test]
 fn all_pass_on_the_database_after_restarts() {
     all_pass_on(Databases::new(true));
+}
+
+#[test]
+fn all_pass_wherever_the_samples_are() {
+    Layout::ALL.into_iter().for_each(|layout| all_pass_on(LaidOut::new(layout)));
 }
 
 /// Lines of the commands that are to fail: every evaluation, and what only looks like one.

@@ -2,6 +2,8 @@
 
 mod common;
 
+use common::layouts::Layout;
+use common::recorder::LaidOut;
 use common::{Databases, memory_stores};
 use ferula_promqltest::{ScriptReport, StoreFactory, run_script};
 use ferula_testkit::shared;
@@ -45,4 +47,29 @@ fn on_the_database() {
 #[test]
 fn on_the_database_after_restarts() {
     all_pass_on(Databases::new(true));
+}
+
+#[test]
+fn from_blocks() {
+    all_pass_on(LaidOut::new(Layout::Blocks));
+}
+
+#[test]
+fn half_from_blocks_and_half_from_the_head() {
+    all_pass_on(LaidOut::new(Layout::Halves));
+}
+
+#[test]
+fn from_overlapping_blocks() {
+    all_pass_on(LaidOut::new(Layout::Overlapping));
+}
+
+#[test]
+fn from_overlapping_blocks_that_were_merged() {
+    all_pass_on(LaidOut::new(Layout::Merged));
+}
+
+#[test]
+fn from_samples_that_came_out_of_order() {
+    all_pass_on(LaidOut::new(Layout::Late));
 }

@@ -1,4 +1,8 @@
 //! What the script tests share.
+#![allow(dead_code, reason = "not every test uses every helper")]
+
+pub mod layouts;
+pub mod recorder;
 
 use std::path::Path;
 use std::sync::Arc;

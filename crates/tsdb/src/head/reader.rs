@@ -9,7 +9,7 @@ use super::out_of_order::{holds_histograms, to_columns};
 use super::{FullChunk, Head, LateSample, SlotId};
 use crate::head_chunks::ChunkPlace;
 use crate::querier::columns::append_chunk;
-use crate::querier::merge::{merge, remove_ranges};
+use crate::querier::merge::{merge_all, remove_ranges};
 
 /// How far a series went at the moment of the cut.
 #[derive(Debug)]
@@ -113,15 +113,17 @@ impl Head {
             late.samples.iter().filter(|sample| min <= sample.at && sample.at <= max).cloned().collect();
         let mut columns = SeriesSamples::default();
         to_columns(&inside, &mut columns);
-        merge(out, &columns);
+        // The first one wins where several have a sample.
+        let mut sources = vec![std::mem::take(out), columns];
         for chunk in late.full.iter().rev() {
-            columns.clear();
+            let mut columns = SeriesSamples::default();
             self.read_chunk(chunk.place, u16::MAX, (min, max), &mut columns)?;
             if holds_histograms(chunk.encoding) {
                 forget_resets(&mut columns);
             }
-            merge(out, &columns);
+            sources.push(columns);
         }
+        *out = merge_all(sources);
         Ok(())
     }
 

@@ -33,6 +33,23 @@ pub fn merge(into: &mut SeriesSamples, from: &SeriesSamples) {
     *into = merged.out;
 }
 
+/// Merges any number of sources; of those that have a sample at the same time, the first wins. Neighbours are merged
+/// first, so that no sample is moved more often than the number of sources has binary digits.
+pub fn merge_all(mut sources: Vec<SeriesSamples>) -> SeriesSamples {
+    while sources.len() > 1 {
+        let mut halved = Vec::with_capacity(sources.len().div_ceil(2));
+        let mut sources_left = sources.into_iter();
+        while let Some(mut first) = sources_left.next() {
+            if let Some(second) = sources_left.next() {
+                merge(&mut first, &second);
+            }
+            halved.push(first);
+        }
+        sources = halved;
+    }
+    sources.pop().unwrap_or_default()
+}
+
 /// Adds the samples of a later source, which wins where both have a sample. Most often all of them are newer.
 pub fn append(into: &mut SeriesSamples, mut later: SeriesSamples) {
     if into.is_empty() {
@@ -267,6 +284,24 @@ mod tests {
                 }
                 previous = Some(source);
             }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn merging_many_at_once_is_merging_one_after_the_other(
+            all in proptest::collection::vec(times(), 0..6),
+        ) {
+            let sources: Vec<SeriesSamples> =
+                all.iter().enumerate().map(|(n, times)| samples(times, n as f64)).collect();
+            let mut one_by_one = SeriesSamples::default();
+            sources.iter().for_each(|source| merge(&mut one_by_one, source));
+            let merged = merge_all(sources);
+            prop_assert_eq!(&merged.floats.timestamps, &one_by_one.floats.timestamps);
+            prop_assert_eq!(&merged.floats.values, &one_by_one.floats.values);
+            prop_assert_eq!(&merged.histograms.timestamps, &one_by_one.histograms.timestamps);
+            let sums = |s: &HistogramColumn| s.values.iter().map(|h| h.sum).collect::<Vec<_>>();
+            prop_assert_eq!(sums(&merged.histograms), sums(&one_by_one.histograms));
         }
     }
 
