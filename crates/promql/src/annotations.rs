@@ -307,16 +307,18 @@ impl Annotations {
         Self::default()
     }
 
-    /// Adds a remark; one with the same text takes the place of the earlier one.
-    pub fn add(&mut self, mut annotation: Annotation) {
+    /// Adds a remark; one with the same text takes the place of the earlier one. Says whether the text is new.
+    pub fn add(&mut self, mut annotation: Annotation) -> bool {
         match self.by_text.get(&annotation.text) {
             Some(&at) => {
                 annotation.merge_with_earlier(&self.entries[at]);
                 self.entries[at] = annotation;
+                false
             }
             None => {
                 self.by_text.insert(annotation.text.clone(), self.entries.len());
                 self.entries.push(annotation);
+                true
             }
         }
     }

@@ -21,6 +21,7 @@ pub enum StopReason {
 pub struct QueryControl {
     stop: Arc<AtomicU8>,
     clock: Option<Arc<dyn Fn() -> u64 + Send + Sync>>,
+    source: Option<Arc<dyn Fn() -> Option<StopReason> + Send + Sync>>,
 }
 
 impl std::fmt::Debug for QueryControl {
@@ -37,7 +38,12 @@ impl QueryControl {
 
     /// The same with a clock in nanoseconds from any fixed point, for the timings in the statistics.
     pub fn with_clock(clock: Arc<dyn Fn() -> u64 + Send + Sync>) -> Self {
-        QueryControl { stop: Arc::default(), clock: Some(clock) }
+        QueryControl { clock: Some(clock), ..Self::default() }
+    }
+
+    /// A control that asks `source` at every check whether to stop.
+    pub fn with_source(source: Arc<dyn Fn() -> Option<StopReason> + Send + Sync>) -> Self {
+        QueryControl { source: Some(source), ..Self::default() }
     }
 
     /// Stops the query at its next check. The first reason stays.
@@ -53,6 +59,9 @@ impl QueryControl {
 
     /// Fails when the query has been stopped. `place` ends the error's text.
     pub fn check(&self, place: &'static str) -> Result<(), QueryError> {
+        if let Some(reason) = self.source.as_ref().and_then(|source| source()) {
+            self.stop(reason);
+        }
         match self.stop.load(Ordering::Relaxed) {
             0 => Ok(()),
             1 => Err(QueryError::Timeout(place)),

@@ -87,6 +87,35 @@ fn memory_is_one_contract_for_all_queries_and_comes_back() {
     assert_eq!(memory.used(), 0);
 }
 
+/// Text that doubles with every call, and answers whose size does not show in the samples.
+#[test]
+fn memory_of_labels_and_buffers_is_accounted() {
+    let memory = MemoryContract::new(24 << 20);
+    let engine = engine(EngineOptions { memory: memory.clone(), ..EngineOptions::default() });
+    let doubled = |name: &str, end: &str, times: usize| {
+        format!("{}m_total{}", format!("{name}(").repeat(times), end.repeat(times))
+    };
+    for query in [
+        doubled("label_join", ", \"i\", \"--------\", \"i\", \"i\")", 40),
+        doubled("label_replace", ", \"i\", \"$1$1$1$1\", \"i\", \"(.*)\")", 40),
+        "quantile_over_time(0.5, vector(time())[30m:1ms])".to_owned(),
+        "mad_over_time(vector(time())[30m:1ms])".to_owned(),
+        "count_values(\"v\", m_total) + on () group_left () sum_over_time(vector(time())[30m:1ms])"
+            .to_owned(),
+        "vector(time())[30m:1ms]".to_owned(),
+        "max_over_time(count_values(\"v\", vector(time()))[1m:1ms])".to_owned(),
+    ] {
+        let result = instant(&engine, &query, &QueryControl::new()).result;
+        let short = &query[..query.len().min(80)];
+        assert!(matches!(result, Err(QueryError::OutOfMemory { .. })), "{short}: {result:?}");
+        assert_eq!(memory.used(), 0, "{short}");
+    }
+    memory.set_limit(u64::MAX);
+    let long = doubled("label_join", ", \"i\", \"\", \"i\", \"i\")", 40);
+    let error = instant(&engine, &long, &QueryControl::new()).result.expect_err("a label of a terabyte");
+    assert_eq!(error.to_string(), "unexpected error: String too long to encode as label.");
+}
+
 #[test]
 fn a_stopped_query_says_why() {
     let engine = engine(EngineOptions::default());

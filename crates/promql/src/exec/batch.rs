@@ -7,13 +7,25 @@ use std::sync::Arc;
 
 use ferula_model::FloatHistogram;
 
+use crate::QueryError;
 use crate::exec::bitmap;
+use crate::exec::context::{PIECE, QueryContext};
 
 /// A sample's value inside the engine.
 #[derive(Clone, Debug)]
 pub(crate) enum Value {
     Float(f64),
     Histogram(Arc<FloatHistogram>),
+}
+
+impl Value {
+    /// What it counts as against the limit of samples.
+    pub(crate) fn weight(&self) -> usize {
+        match self {
+            Value::Float(_) => 1,
+            Value::Histogram(histogram) => histogram.sample_weight(),
+        }
+    }
 }
 
 /// Histograms of one row, by rising step.
@@ -60,6 +72,11 @@ impl HistogramRow {
     /// The histograms with their steps.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (usize, &Arc<FloatHistogram>)> {
         self.steps.iter().map(|&step| step as usize).zip(&self.values)
+    }
+
+    /// Bytes that they take. A histogram counts as 16 bytes for every sample that it weighs.
+    pub(crate) fn bytes(&self) -> usize {
+        (self.samples() as usize).saturating_mul(16).saturating_add(self.values.len() * 12)
     }
 
     /// What they count as against the limit of samples.
@@ -119,7 +136,14 @@ impl Batch {
 
     /// Bytes that `rows` rows over `steps` steps take.
     pub(crate) fn bytes_for(rows: usize, steps: usize) -> usize {
-        rows.saturating_mul(8usize.saturating_mul(steps.saturating_add(bitmap::words_for(steps))) + 4)
+        let row = 8usize.saturating_mul(steps.saturating_add(bitmap::words_for(steps)));
+        rows.saturating_mul(row.saturating_add(4))
+    }
+
+    /// Bytes that these rows take, their histograms included.
+    pub(crate) fn bytes(&self) -> usize {
+        let histograms = self.histograms.iter().flatten().map(|row| row.bytes()).sum();
+        Self::bytes_for(self.rows(), self.steps).saturating_add(histograms)
     }
 
     pub(crate) fn steps(&self) -> usize {
@@ -145,6 +169,10 @@ impl Batch {
     /// Adds a row without samples.
     pub(crate) fn push(&mut self, series: usize) -> RowMut<'_> {
         self.series.push(series as u32);
+        if self.values.is_empty() && self.values.capacity() < self.steps {
+            // Zeroes from the system cost nothing until they are touched.
+            self.values = vec![0.0; self.steps];
+        }
         self.values.resize(self.series.len() * self.steps, 0.0);
         self.present.resize(self.series.len() * self.words, 0);
         if !self.histograms.is_empty() {
@@ -162,10 +190,22 @@ impl Batch {
     }
 
     /// Adds a copy of a row under another series index.
-    pub(crate) fn push_copy(&mut self, series: usize, row: RowRef<'_>) {
-        self.series.push(series as u32);
-        self.values.extend_from_slice(row.values);
+    pub(crate) fn push_copy(
+        &mut self,
+        series: usize,
+        row: RowRef<'_>,
+        query: &QueryContext<'_>,
+    ) -> Result<(), QueryError> {
+        let start = self.values.len();
+        for piece in row.values.chunks(PIECE) {
+            if let Err(error) = query.work(1 + piece.len() / 8) {
+                self.values.truncate(start);
+                return Err(error);
+            }
+            self.values.extend_from_slice(piece);
+        }
         self.present.extend_from_slice(row.present);
+        self.series.push(series as u32);
         let last = self.series.len() - 1;
         if let Some(histograms) = row.histograms {
             self.histograms.resize(last, None);
@@ -173,6 +213,7 @@ impl Batch {
         } else if !self.histograms.is_empty() {
             self.histograms.push(None);
         }
+        Ok(())
     }
 
     pub(crate) fn row(&self, index: usize) -> RowRef<'_> {

@@ -9,7 +9,7 @@ use crate::engine::Grid;
 use crate::exec::batch::Batch;
 use crate::exec::context::QueryContext;
 use crate::exec::function::table::{CallArguments, Implementation, implementation};
-use crate::exec::operator::{BoxOperator, Nothing};
+use crate::exec::operator::{BoxOperator, Nothing, Operator};
 use crate::exec::scalars::{ScalarSeries, Scalars};
 use crate::exec::select::window::WindowOperator;
 use crate::exec::select::{instant, smoothed, step_invariant};
@@ -103,18 +103,17 @@ pub(crate) fn scalar<'q>(
         NodeKind::StepInvariant(inner) => {
             let once = scope.first_step();
             let value = scalar(inner, &once, query)?;
-            step_invariant::absorb(&once, scope);
+            step_invariant::absorb(&once, scope, query)?;
             Ok(if steps == 0 { Scalars::Constant(f64::NAN) } else { Scalars::Constant(value.at(0)) })
         }
         NodeKind::Unary(UnaryOp::Plus, inner) => scalar(inner, scope, query),
-        NodeKind::Unary(UnaryOp::Minus, inner) => Ok(scalar(inner, scope, query)?.map(|value| -value)),
+        NodeKind::Unary(UnaryOp::Minus, inner) => scalar(inner, scope, query)?.map(query, |value| -value),
         NodeKind::Binary(node) => {
             let (left, right) = (scalar(&node.left, scope, query)?, scalar(&node.right, scope, query)?);
-            Ok(left.zip(&right, |a, b| binary::element::scalar(node.op, a, b)))
+            left.zip(&right, query, |a, b| binary::element::scalar(node.op, a, b))
         }
         NodeKind::Call(call) => match implementation(call.function.name) {
             Some(Implementation::Scalar(evaluate)) => {
-                query.account.reserve(steps.saturating_mul(8))?;
                 evaluate(&CallArguments { call, span: node.span, scope, query })
             }
             _ => Err(not_supported(call)),
@@ -160,11 +159,28 @@ fn binary_vector<'q>(
             Ok(binary::vector_scalar::operator(binary_node, vector, scalars, true, node.span, query))
         }
         _ => {
-            let vector = vector(left, scope, query)?;
-            let scalars = scalar(right, scope, query)?;
+            let mut vector = vector(left, scope, query)?;
+            let scalars = in_order(&mut *vector, scope, query, scalar(right, scope, query))?;
             Ok(binary::vector_scalar::operator(binary_node, vector, scalars, false, node.span, query))
         }
     }
+}
+
+/// What comes second in a query. Scalars are evaluated as soon as operators are built, so when that failed, what comes
+/// first is run to its end: its own error would be the one that Prometheus comes by.
+pub(crate) fn in_order<T>(
+    first: &mut dyn Operator,
+    scope: &Scope,
+    query: &QueryContext<'_>,
+    second: Result<T, QueryError>,
+) -> Result<T, QueryError> {
+    if second.is_err() {
+        let mut rows = Batch::new(scope.steps());
+        while first.next(query, &mut rows)? {
+            query.check()?;
+        }
+    }
+    second
 }
 
 fn not_supported(call: &CallNode) -> QueryError {

@@ -1,10 +1,11 @@
 //! What all operators of one query share.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 
 use ferula_storage::{SelectionId, Snapshot};
 
 use crate::engine::Features;
+use crate::exec::bitmap;
 use crate::memory::QueryAccount;
 use crate::stats::SampleBudget;
 use crate::{Annotation, Annotations, QueryControl, QueryError};
@@ -21,15 +22,146 @@ pub(crate) struct QueryContext<'q> {
     pub account: QueryAccount,
     pub samples: SampleBudget,
     pub annotations: RefCell<Annotations>,
+    /// Units of work since the last check.
+    pub since_check: Cell<usize>,
+    /// What failed where no error could be returned; the next check returns it.
+    pub failure: RefCell<Option<QueryError>>,
 }
 
+/// Units of work between two checks. A unit is a sample looked at, a few of them moved, or some bytes of text read:
+/// nanoseconds, so that a query ends within milliseconds of being stopped.
+pub(crate) const WORK_PER_CHECK: usize = 1 << 16;
+
+/// Long loops work on slices of this length and report each of them.
+pub(crate) const PIECE: usize = WORK_PER_CHECK / 4;
+
 impl QueryContext<'_> {
-    /// Fails when the query was stopped from outside. Called once per batch and inside long loops.
+    /// Fails when the query was stopped from outside. A query that was stopped stays stopped, so code that cannot
+    /// return an error may break off with any value once this fails: a later check fails as well.
     pub(crate) fn check(&self) -> Result<(), QueryError> {
+        self.since_check.set(0);
+        if let Some(error) = &*self.failure.borrow() {
+            return Err(error.clone());
+        }
         self.control.check("expression evaluation")
     }
 
+    /// Says that `units` of work are about to be done, and checks once enough have come together. Every loop whose
+    /// length depends on data or on the query's times calls this.
+    #[inline]
+    pub(crate) fn work(&self, units: usize) -> Result<(), QueryError> {
+        let done = self.since_check.get().saturating_add(units);
+        if done < WORK_PER_CHECK {
+            self.since_check.set(done);
+            return Ok(());
+        }
+        self.check()
+    }
+
+    /// Calls `each` with pieces of a slice that may be long.
+    #[inline]
+    pub(crate) fn in_pieces<'t, T>(
+        &self,
+        items: &'t [T],
+        mut each: impl FnMut(&'t [T]),
+    ) -> Result<(), QueryError> {
+        for piece in items.chunks(PIECE) {
+            self.work(piece.len())?;
+            each(piece);
+        }
+        Ok(())
+    }
+
+    /// Calls `each` with the set bits of a bitmap that may be long.
+    #[inline]
+    pub(crate) fn each_one(&self, words: &[u64], mut each: impl FnMut(usize)) -> Result<(), QueryError> {
+        for (index, &word) in words.iter().enumerate() {
+            self.work(1 + word.count_ones() as usize)?;
+            for bit in bitmap::ones(&[word]) {
+                each(index * 64 + bit);
+            }
+        }
+        Ok(())
+    }
+
+    /// `length` times the same value.
+    pub(crate) fn filled<T: Clone>(&self, value: T, length: usize) -> Result<Vec<T>, QueryError> {
+        let mut values = Vec::with_capacity(length);
+        while values.len() < length {
+            let next = (values.len() + PIECE).min(length);
+            self.work((next - values.len()) / 4)?;
+            values.resize(next, value.clone());
+        }
+        Ok(values)
+    }
+
     pub(crate) fn annotate(&self, annotation: Annotation) {
-        self.annotations.borrow_mut().add(annotation);
+        let bytes = size_of::<Annotation>() + 2 * annotation.text.len();
+        if self.annotations.borrow_mut().add(annotation)
+            && let Err(error) = self.account.reserve(bytes)
+        {
+            self.failure.borrow_mut().get_or_insert(error);
+        }
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use ferula_model::TimeRange;
+    use ferula_storage::Queryable;
+    use ferula_testkit::MemStorage;
+
+    use super::*;
+    use crate::MemoryContract;
+
+    /// Runs `test` in a query without data whose control is `control`.
+    pub(crate) fn with_control(control: &QueryControl, test: impl FnOnce(&QueryContext<'_>)) {
+        let store = MemStorage::new();
+        let mut snapshot = store.snapshot(TimeRange::from_millis(0, 0)).expect("memory does not fail");
+        snapshot.freeze().expect("memory does not fail");
+        test(&QueryContext {
+            features: Features::default(),
+            lookback_ms: 1,
+            control,
+            snapshot: &*snapshot,
+            selections: Vec::new(),
+            account: QueryAccount::new(MemoryContract::unlimited()),
+            samples: SampleBudget::new(u64::MAX),
+            annotations: RefCell::default(),
+            since_check: Cell::default(),
+            failure: RefCell::default(),
+        });
+    }
+
+    /// [`with_control`] with one that nobody stops.
+    pub(crate) fn with_context(test: impl FnOnce(&QueryContext<'_>)) {
+        with_control(&QueryControl::new(), test);
+    }
+
+    #[test]
+    fn a_check_comes_after_so_much_work_however_it_is_cut() {
+        let checks = Arc::new(AtomicUsize::new(0));
+        let counted = checks.clone();
+        let control = QueryControl::with_source(Arc::new(move || {
+            counted.fetch_add(1, Ordering::Relaxed);
+            None
+        }));
+        with_control(&control, |query| {
+            for units in [1, 7, 1000, WORK_PER_CHECK] {
+                checks.store(0, Ordering::Relaxed);
+                for _ in 0..(5 * WORK_PER_CHECK).div_ceil(units) {
+                    query.work(units).expect("nobody stops it");
+                }
+                let done = checks.load(Ordering::Relaxed);
+                assert!(
+                    (4..=5).contains(&done),
+                    "{done} checks after five times the work, {units} at a time"
+                );
+            }
+            query.work(usize::MAX).expect("nobody stops it");
+        });
     }
 }

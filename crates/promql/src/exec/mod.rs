@@ -17,5 +17,6 @@ mod run;
 pub(crate) mod scalars;
 pub(crate) mod select;
 pub(crate) mod series;
+pub(crate) mod sorting;
 
 pub(crate) use run::run;

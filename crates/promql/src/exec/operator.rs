@@ -48,10 +48,10 @@ pub(crate) fn collect(
     let mut all = Batch::new(steps);
     let mut batch = Batch::new(steps);
     while operator.next(query, &mut batch)? {
-        query.check()?;
-        query.account.reserve(Batch::bytes_for(batch.rows(), steps))?;
+        query.work(1)?;
+        query.account.reserve(batch.bytes())?;
         for row in batch.iter().filter(|row| !row.is_empty()) {
-            all.push_copy(row.series, row);
+            all.push_copy(row.series, row, query)?;
         }
     }
     Ok(all)
@@ -70,14 +70,14 @@ impl Replay {
     }
 
     /// The next rows, as [`Operator::next`].
-    pub(crate) fn next(&mut self, out: &mut Batch) -> bool {
+    pub(crate) fn next(&mut self, query: &QueryContext<'_>, out: &mut Batch) -> Result<bool, QueryError> {
         out.clear();
         let end = self.rows.rows().min(self.given + Batch::rows_wanted(self.rows.steps()));
         for index in self.given..end {
             let row = self.rows.row(index);
-            out.push_copy(row.series, row);
+            out.push_copy(row.series, row, query)?;
         }
         self.given = end;
-        !out.is_empty()
+        Ok(!out.is_empty())
     }
 }

@@ -44,6 +44,8 @@ pub(crate) fn run(
                 account: QueryAccount::new(options.memory.clone()),
                 samples: SampleBudget::new(options.max_samples),
                 annotations: Default::default(),
+                since_check: Default::default(),
+                failure: Default::default(),
             };
             let mut outcome = evaluate(plan, per_step, &query);
             outcome.stats.timings.query_preparation_seconds = seconds(started, prepared);
@@ -130,18 +132,20 @@ fn value_of<'q>(
         ValueType::Scalar if plan.instant => {
             let value = build::scalar(root, scope, query)?.at(0);
             query.samples.hold(1)?;
+            query.check()?;
             Ok(QueryValue::Scalar { timestamp_ms: start_ms, value })
         }
         ValueType::Matrix => {
             let mut series = range_vector::evaluate(root, scope, query)?;
-            sort(&mut series, query, sort_seconds);
+            sort(&mut series, query, sort_seconds)?;
+            query.check()?;
             Ok(QueryValue::Matrix(series))
         }
         ValueType::Scalar | ValueType::Vector => {
             let mut operator = build::vector(root, scope, query)?;
             if query.features.delayed_name_removal {
                 let rows = crate::exec::operator::collect(&mut *operator, scope.steps(), query)?;
-                let (table, rows) = drop_names(operator.series(), rows)?;
+                let (table, rows) = drop_names(operator.series(), rows, query)?;
                 let mut replay = Drained { table, rows: Some(rows) };
                 return answer(plan, &mut replay, query, sort_seconds);
             }
@@ -171,13 +175,18 @@ impl Operator for Drained {
 }
 
 /// The removal of names that was put off to the end, and the merge of what is then the same.
-fn drop_names(table: &SeriesTable, rows: Batch) -> Result<(SeriesTable, Batch), QueryError> {
+fn drop_names(
+    table: &SeriesTable,
+    rows: Batch,
+    query: &QueryContext<'_>,
+) -> Result<(SeriesTable, Batch), QueryError> {
     let mut cleaned = SeriesTable::new();
     for entry in table.since(0) {
+        query.work(8)?;
         let labels = if entry.drop_name { without_metadata(&entry.labels) } else { entry.labels.clone() };
         cleaned.push(labels, false);
     }
-    let merged = merge::merge(&cleaned, &rows, Sameness::AtOneStep)?;
+    let merged = merge::merge(&cleaned, &rows, Sameness::AtOneStep, query)?;
     Ok((merged.series, merged.rows))
 }
 
@@ -191,23 +200,27 @@ fn answer(
     let mut batch = Batch::new(steps);
     let (mut vector, mut matrix) = (Vec::new(), Vec::new());
     while operator.next(query, &mut batch)? {
-        query.check()?;
+        query.work(1)?;
         for row in batch.iter() {
             let labels = || operator.series().labels(row.series).clone();
+            query.work(1)?;
             if plan.instant {
+                query.account.reserve(size_of::<InstantSample>())?;
                 vector.extend(row.value(0).map(|value| instant_sample(labels(), plan.grid.start_ms, value)));
             } else if !row.is_empty() {
-                query.account.reserve(bitmap::count(row.present).saturating_mul(16))?;
+                let points = bitmap::count(row.present);
+                query.work(points)?;
+                query.account.reserve(points.saturating_mul(16) + size_of::<RangeSeries>())?;
                 matrix.push(range_series(labels(), row, plan));
             }
         }
     }
-    if plan.instant {
-        return Ok(QueryValue::Vector(vector));
+    if !plan.instant {
+        sort(&mut matrix, query, sort_seconds)?;
     }
+    // What broke off early where it could not say so is found here, whatever it left.
     query.check()?;
-    sort(&mut matrix, query, sort_seconds);
-    Ok(QueryValue::Matrix(matrix))
+    Ok(if plan.instant { QueryValue::Vector(vector) } else { QueryValue::Matrix(matrix) })
 }
 
 fn instant_sample(labels: LabelSet, timestamp_ms: i64, value: Value) -> InstantSample {
@@ -229,8 +242,13 @@ fn range_series(labels: LabelSet, row: RowRef<'_>, plan: &Plan) -> RangeSeries {
     RangeSeries { labels, floats, histograms }
 }
 
-fn sort(series: &mut [RangeSeries], query: &QueryContext<'_>, sort_seconds: &mut f64) {
+fn sort(
+    series: &mut Vec<RangeSeries>,
+    query: &QueryContext<'_>,
+    sort_seconds: &mut f64,
+) -> Result<(), QueryError> {
     let started = query.control.nanos();
-    series.sort_by(|a, b| a.labels.cmp(&b.labels));
+    range_vector::sort_series(series, query)?;
     *sort_seconds = seconds(started, query.control.nanos());
+    Ok(())
 }

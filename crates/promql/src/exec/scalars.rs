@@ -3,7 +3,7 @@
 use crate::QueryError;
 use crate::exec::batch::Batch;
 use crate::exec::bitmap;
-use crate::exec::context::QueryContext;
+use crate::exec::context::{PIECE, QueryContext};
 use crate::exec::operator::Operator;
 use crate::exec::series::SeriesTable;
 use ferula_model::LabelSet;
@@ -28,47 +28,74 @@ impl Scalars {
     }
 
     /// The values at `steps` steps, made by a function of the step.
-    pub(crate) fn per_step(steps: usize, value: impl FnMut(usize) -> f64) -> Self {
-        Scalars::PerStep((0..steps).map(value).collect())
+    pub(crate) fn per_step(
+        steps: usize,
+        query: &QueryContext<'_>,
+        mut value: impl FnMut(usize) -> f64,
+    ) -> Result<Self, QueryError> {
+        query.account.reserve(steps.saturating_mul(8))?;
+        let mut values = Vec::with_capacity(steps);
+        while values.len() < steps {
+            let next = (values.len() + PIECE).min(steps);
+            query.work(next - values.len())?;
+            values.extend((values.len()..next).map(&mut value));
+        }
+        Ok(Scalars::PerStep(values))
     }
 
     /// The values changed one by one.
-    pub(crate) fn map(self, mut change: impl FnMut(f64) -> f64) -> Self {
+    pub(crate) fn map(
+        self,
+        query: &QueryContext<'_>,
+        mut change: impl FnMut(f64) -> f64,
+    ) -> Result<Self, QueryError> {
         match self {
-            Scalars::Constant(value) => Scalars::Constant(change(value)),
+            Scalars::Constant(value) => Ok(Scalars::Constant(change(value))),
             Scalars::PerStep(mut values) => {
-                values.iter_mut().for_each(|value| *value = change(*value));
-                Scalars::PerStep(values)
+                for piece in values.chunks_mut(PIECE) {
+                    query.work(piece.len())?;
+                    piece.iter_mut().for_each(|value| *value = change(*value));
+                }
+                Ok(Scalars::PerStep(values))
             }
         }
     }
 
     /// Two scalars combined step by step.
-    pub(crate) fn zip(&self, other: &Scalars, mut combine: impl FnMut(f64, f64) -> f64) -> Scalars {
+    pub(crate) fn zip(
+        &self,
+        other: &Scalars,
+        query: &QueryContext<'_>,
+        mut combine: impl FnMut(f64, f64) -> f64,
+    ) -> Result<Scalars, QueryError> {
         match (self, other) {
-            (Scalars::Constant(a), Scalars::Constant(b)) => Scalars::Constant(combine(*a, *b)),
+            (Scalars::Constant(a), Scalars::Constant(b)) => Ok(Scalars::Constant(combine(*a, *b))),
             (Scalars::PerStep(values), _) => {
-                Scalars::per_step(values.len(), |step| combine(values[step], other.at(step)))
+                Scalars::per_step(values.len(), query, |step| combine(values[step], other.at(step)))
             }
             (_, Scalars::PerStep(values)) => {
-                Scalars::per_step(values.len(), |step| combine(self.at(step), values[step]))
+                Scalars::per_step(values.len(), query, |step| combine(self.at(step), values[step]))
             }
         }
     }
 
     /// Smallest and largest value over `steps` steps, and whether any is NaN, folded as Prometheus folds parameters.
-    pub(crate) fn extremes(&self, steps: usize) -> Extremes {
-        match self {
-            Scalars::Constant(value) => Extremes { min: *value, max: *value, any_nan: value.is_nan() },
-            Scalars::PerStep(values) => {
-                let start = Extremes { min: f64::MAX, max: f64::MIN, any_nan: false };
-                values.iter().take(steps).fold(start, |so_far, &value| Extremes {
-                    min: crate::numeric::go_math::min(so_far.min, value),
-                    max: crate::numeric::go_math::max(so_far.max, value),
-                    any_nan: so_far.any_nan || value.is_nan(),
-                })
+    pub(crate) fn extremes(&self, steps: usize, query: &QueryContext<'_>) -> Result<Extremes, QueryError> {
+        let values = match self {
+            Scalars::Constant(value) => {
+                return Ok(Extremes { min: *value, max: *value, any_nan: value.is_nan() });
             }
-        }
+            Scalars::PerStep(values) => &values[..steps.min(values.len())],
+        };
+        let mut found = Extremes { min: f64::MAX, max: f64::MIN, any_nan: false };
+        query.in_pieces(values, |piece| {
+            found = piece.iter().fold(found, |so_far, &value| Extremes {
+                min: crate::numeric::go_math::min(so_far.min, value),
+                max: crate::numeric::go_math::max(so_far.max, value),
+                any_nan: so_far.any_nan || value.is_nan(),
+            });
+        })?;
+        Ok(found)
     }
 }
 
@@ -105,9 +132,14 @@ impl Operator for ScalarSeries {
         let steps = out.steps();
         query.samples.hold(steps as u64)?;
         let row = out.push(0);
-        match values {
-            Scalars::Constant(value) => row.values.fill(value),
-            Scalars::PerStep(values) => row.values.copy_from_slice(&values[..steps]),
+        for (index, piece) in row.values.chunks_mut(PIECE).enumerate() {
+            query.work(piece.len())?;
+            match &values {
+                Scalars::Constant(value) => piece.fill(*value),
+                Scalars::PerStep(values) => {
+                    piece.copy_from_slice(&values[index * PIECE..index * PIECE + piece.len()]);
+                }
+            }
         }
         bitmap::fill(row.present, steps);
         Ok(true)

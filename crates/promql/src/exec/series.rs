@@ -65,3 +65,11 @@ pub(crate) fn computed(entry: &SeriesEntry, delayed_name_removal: bool) -> Serie
     let labels = if delayed_name_removal { entry.labels.clone() } else { without_metadata(&entry.labels) };
     SeriesEntry { labels, drop_name: true }
 }
+
+/// Bytes that a set of labels takes when nobody else holds it.
+pub(crate) fn labels_bytes(labels: &LabelSet) -> usize {
+    const SET_BYTES: usize = 64;
+    const LABEL_BYTES: usize = 8;
+    let text: usize = labels.iter().map(|(name, value)| name.len() + value.len() + LABEL_BYTES).sum();
+    SET_BYTES + text
+}

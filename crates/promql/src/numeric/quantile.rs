@@ -1,29 +1,39 @@
 //! Quantiles of plain values.
 
+use crate::QueryError;
+use crate::exec::context::QueryContext;
+use crate::exec::sorting;
+
 /// The quantile `q` of `values`, which are sorted by this call (NaN first). Between two values it is their weighted
 /// mean. NaN without values or for a NaN `q`, −Inf below 0, +Inf above 1.
-pub(crate) fn quantile(q: f64, values: &mut [f64]) -> f64 {
+pub(crate) fn quantile(q: f64, values: &mut [f64], query: &QueryContext<'_>) -> Result<f64, QueryError> {
     if values.is_empty() || q.is_nan() {
-        return f64::NAN;
+        return Ok(f64::NAN);
     }
     if q < 0.0 {
-        return f64::NEG_INFINITY;
+        return Ok(f64::NEG_INFINITY);
     }
     if q > 1.0 {
-        return f64::INFINITY;
+        return Ok(f64::INFINITY);
     }
-    values.sort_by(|a, b| a.partial_cmp(b).unwrap_or_else(|| b.is_nan().cmp(&a.is_nan())));
+    sorting::sort_by(values, query, |a, b| a.partial_cmp(b).unwrap_or_else(|| b.is_nan().cmp(&a.is_nan())))?;
     let n = values.len() as f64;
     let rank = q * (n - 1.0);
     let lower = rank.floor().max(0.0);
     let upper = (lower + 1.0).min(n - 1.0);
     let weight = rank - rank.floor();
-    values[lower as usize] * (1.0 - weight) + values[upper as usize] * weight
+    Ok(values[lower as usize] * (1.0 - weight) + values[upper as usize] * weight)
 }
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use crate::exec::context::tests::with_context;
+
+    fn quantile(q: f64, values: &mut [f64]) -> f64 {
+        let mut result = 0.0;
+        with_context(|query| result = super::quantile(q, values, query).expect("nobody stops it"));
+        result
+    }
 
     #[test]
     fn between_two_values_the_quantile_is_weighted() {

@@ -45,12 +45,12 @@ struct HistogramAverage {
 impl Fold for Average {
     type State = AverageState;
 
-    fn empty(&self, steps: usize) -> AverageState {
-        AverageState {
-            means: vec![Mean::default(); steps],
+    fn empty(&self, steps: usize, query: &QueryContext<'_>) -> Result<AverageState, QueryError> {
+        Ok(AverageState {
+            means: query.filled(Mean::default(), steps)?,
             present: vec![0; bitmap::words_for(steps)],
             histograms: BTreeMap::new(),
-        }
+        })
     }
 
     fn state_bytes(&self, steps: usize) -> usize {
@@ -65,18 +65,21 @@ impl Fold for Average {
         query: &QueryContext<'_>,
     ) -> Result<(), QueryError> {
         for step in bitmap::ones(row.present) {
+            query.work(1)?;
             if state.histograms.get(&step).is_none_or(|histogram| !histogram.incompatible) {
                 bitmap::set(&mut state.present, step);
                 state.means[step].add(row.values[step]);
             }
         }
         for (step, histogram) in row.histograms.into_iter().flat_map(|row| row.iter()) {
+            query.work(histogram.sample_weight())?;
             let float_came_first = bitmap::get(&state.present, step);
             match state.histograms.get_mut(&step) {
                 Some(entry) => self.add_histogram(entry, histogram, metric_name, query),
                 None => {
                     let mut hints = ResetHints::default();
                     hints.see(histogram);
+                    query.account.reserve(size_of::<HistogramAverage>() + 2 * histogram.accounted_bytes())?;
                     let mean = (!float_came_first).then(|| HistogramMean::new(histogram.clone()));
                     state.histograms.insert(step, HistogramAverage { mean, incompatible: false, hints });
                 }
@@ -91,10 +94,9 @@ impl Fold for Average {
         out: &mut RowMut<'_>,
         query: &QueryContext<'_>,
     ) -> Result<(), QueryError> {
-        for step in bitmap::ones(&state.present) {
-            out.set_float(step, state.means[step].value());
-        }
+        query.each_one(&state.present, |step| out.set_float(step, state.means[step].value()))?;
         for (step, histogram) in state.histograms {
+            query.work(16)?;
             if bitmap::get(&state.present, step) {
                 bitmap::clear(out.present, step);
                 query.annotate(Annotation::mixed_floats_histograms_in_aggregation(self.span));

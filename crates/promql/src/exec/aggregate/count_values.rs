@@ -11,7 +11,7 @@ use crate::exec::batch::{Batch, Value};
 use crate::exec::build::{self, Scope};
 use crate::exec::context::QueryContext;
 use crate::exec::operator::{BoxOperator, Operator, Replay};
-use crate::exec::series::SeriesTable;
+use crate::exec::series::{SeriesTable, labels_bytes};
 use crate::plan::node::{AggregateNode, NodeKind, Text};
 
 /// The operator.
@@ -40,6 +40,9 @@ pub(super) fn operator<'q>(
     Ok(Box::new(CountValues { label, grouping, without, inner, steps, result: None, series }))
 }
 
+/// What an entry of a map takes beside its labels.
+const ENTRY_BYTES: usize = 32;
+
 struct CountValues<'q> {
     label: &'q str,
     grouping: Vec<String>,
@@ -64,7 +67,7 @@ impl Operator for CountValues<'_> {
                 self.result.insert(result)
             }
         };
-        Ok(result.next(out))
+        result.next(query, out)
     }
 }
 
@@ -76,11 +79,12 @@ impl CountValues<'_> {
         let mut by_labels: HashMap<LabelSet, usize> = HashMap::new();
         let mut batch = Batch::new(self.steps);
         while self.inner.next(query, &mut batch)? {
-            query.check()?;
+            query.work(1)?;
             for row in batch.iter() {
                 // Values of one series repeat: the row of each is looked up once.
                 let mut seen: HashMap<u64, usize> = HashMap::new();
                 for (step, value) in row.samples() {
+                    query.work(4 * value.weight())?;
                     let key = match &value {
                         Value::Float(value) => seen.get(&value.to_bits()).copied(),
                         Value::Histogram(_) => None,
@@ -88,11 +92,13 @@ impl CountValues<'_> {
                     let at = match key {
                         Some(at) => at,
                         None => {
+                            query.work(32)?;
                             let labels = self.labels_for(row.series, &value);
                             match by_labels.get(&labels) {
                                 Some(&at) => at,
                                 None => {
-                                    query.account.reserve(Batch::bytes_for(1, self.steps))?;
+                                    let bytes = labels_bytes(&labels) + ENTRY_BYTES;
+                                    query.account.reserve(bytes + Batch::bytes_for(1, self.steps))?;
                                     let at = table.push(labels.clone(), false);
                                     by_labels.insert(labels, at);
                                     counts.push(at);
@@ -101,7 +107,10 @@ impl CountValues<'_> {
                             }
                         }
                     };
-                    if let Value::Float(value) = value {
+                    if let Value::Float(value) = value
+                        && key.is_none()
+                    {
+                        query.account.reserve(ENTRY_BYTES)?;
                         seen.insert(value.to_bits(), at);
                     }
                     let mut count = counts.row_mut(at);

@@ -4,7 +4,6 @@ use ferula_promql_syntax::ast::Span;
 
 use super::fold::Fold;
 use crate::exec::batch::{RowMut, RowRef};
-use crate::exec::bitmap;
 use crate::exec::context::QueryContext;
 use crate::{Annotation, QueryError};
 
@@ -39,8 +38,8 @@ impl Spread {
 impl Fold for Deviation {
     type State = Vec<Spread>;
 
-    fn empty(&self, steps: usize) -> Vec<Spread> {
-        vec![Spread::default(); steps]
+    fn empty(&self, steps: usize, query: &QueryContext<'_>) -> Result<Vec<Spread>, QueryError> {
+        query.filled(Spread::default(), steps)
     }
 
     fn state_bytes(&self, steps: usize) -> usize {
@@ -54,9 +53,7 @@ impl Fold for Deviation {
         _metric_name: &str,
         query: &QueryContext<'_>,
     ) -> Result<(), QueryError> {
-        for step in bitmap::ones(row.present) {
-            state[step].add(row.values[step]);
-        }
+        query.each_one(row.present, |step| state[step].add(row.values[step]))?;
         if row.histograms.is_some_and(|row| !row.steps.is_empty()) {
             let name = if self.root { "stddev" } else { "stdvar" };
             query.annotate(Annotation::histogram_ignored_in_aggregation(name, self.span));
@@ -68,9 +65,13 @@ impl Fold for Deviation {
         &mut self,
         state: Vec<Spread>,
         out: &mut RowMut<'_>,
-        _query: &QueryContext<'_>,
+        query: &QueryContext<'_>,
     ) -> Result<(), QueryError> {
-        for (step, spread) in state.into_iter().enumerate().filter(|(_, spread)| spread.count > 0.0) {
+        for (step, spread) in state.into_iter().enumerate() {
+            query.work(1)?;
+            if spread.count == 0.0 {
+                continue;
+            }
             let variance = spread.squares / spread.count;
             out.set_float(step, if self.root { variance.sqrt() } else { variance });
         }

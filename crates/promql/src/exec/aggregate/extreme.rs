@@ -30,9 +30,9 @@ impl Fold for Extreme {
     /// Values and presence.
     type State = (Vec<f64>, Vec<u64>);
 
-    fn empty(&self, steps: usize) -> Self::State {
+    fn empty(&self, steps: usize, query: &QueryContext<'_>) -> Result<Self::State, QueryError> {
         // NaN gives way to every value.
-        (vec![f64::NAN; steps], vec![0; bitmap::words_for(steps)])
+        Ok((query.filled(f64::NAN, steps)?, vec![0; bitmap::words_for(steps)]))
     }
 
     fn state_bytes(&self, steps: usize) -> usize {
@@ -46,12 +46,12 @@ impl Fold for Extreme {
         _metric_name: &str,
         query: &QueryContext<'_>,
     ) -> Result<(), QueryError> {
-        for step in bitmap::ones(row.present) {
+        query.each_one(row.present, |step| {
             let (held, value) = (values[step], row.values[step]);
             if !bitmap::get(present, step) || (self.better)(held, value) || held.is_nan() {
                 values[step] = value;
             }
-        }
+        })?;
         bitmap::union(present, row.present);
         if row.histograms.is_some_and(|row| !row.steps.is_empty()) {
             query.annotate(Annotation::histogram_ignored_in_aggregation(self.name, self.span));
@@ -63,8 +63,9 @@ impl Fold for Extreme {
         &mut self,
         (values, present): Self::State,
         out: &mut RowMut<'_>,
-        _query: &QueryContext<'_>,
+        query: &QueryContext<'_>,
     ) -> Result<(), QueryError> {
+        query.work(values.len() / 8)?;
         out.values.copy_from_slice(&values);
         out.present.copy_from_slice(&present);
         Ok(())

@@ -5,7 +5,7 @@ use crate::exec::aggregate::grouping::Grouping;
 use crate::exec::batch::{Batch, RowMut, RowRef};
 use crate::exec::context::QueryContext;
 use crate::exec::operator::{BoxOperator, Operator, Replay};
-use crate::exec::series::SeriesTable;
+use crate::exec::series::{SeriesTable, labels_bytes};
 use crate::plan::node::AggregateNode;
 
 /// How rows are folded into groups.
@@ -14,7 +14,7 @@ pub(super) trait Fold {
     type State;
 
     /// The state of a group without rows.
-    fn empty(&self, steps: usize) -> Self::State;
+    fn empty(&self, steps: usize, query: &QueryContext<'_>) -> Result<Self::State, QueryError>;
 
     /// Bytes of a state.
     fn state_bytes(&self, steps: usize) -> usize;
@@ -48,6 +48,9 @@ pub(super) struct Aggregate<'q, F: Fold> {
     series: SeriesTable,
 }
 
+/// What a group takes beside its state and labels.
+const GROUP_BYTES: usize = 128;
+
 /// A group while rows are added to it.
 struct Group<S> {
     state: S,
@@ -72,8 +75,9 @@ impl<'q, F: Fold + 'q> Aggregate<'q, F> {
         let mut groups: Vec<Group<F::State>> = Vec::new();
         let mut batch = Batch::new(self.steps);
         while self.inner.next(query, &mut batch)? {
-            query.check()?;
+            query.work(1)?;
             for row in batch.iter() {
+                query.work(4)?;
                 self.add_row(row, &mut groups, query)?;
             }
         }
@@ -81,6 +85,7 @@ impl<'q, F: Fold + 'q> Aggregate<'q, F> {
         let mut table = SeriesTable::new();
         query.account.reserve(Batch::bytes_for(groups.len(), self.steps))?;
         for (group, labels) in groups.into_iter().zip(&self.grouping.labels) {
+            query.work(8)?;
             let series = table.push(labels.clone(), group.drop_name);
             self.fold.finish(group.state, &mut out.push(series), query)?;
         }
@@ -100,7 +105,9 @@ impl<'q, F: Fold + 'q> Aggregate<'q, F> {
         let group = self.grouping.of(row.series, table);
         if group == groups.len() {
             query.account.reserve(self.fold.state_bytes(self.steps))?;
-            groups.push(Group { state: self.fold.empty(self.steps), last_step: 0, drop_name: false });
+            let bytes = labels_bytes(&self.grouping.labels[group]) + GROUP_BYTES;
+            query.account.reserve(bytes)?;
+            groups.push(Group { state: self.fold.empty(self.steps, query)?, last_step: 0, drop_name: false });
         }
         let group = &mut groups[group];
         let entry = table.get(row.series);
@@ -126,6 +133,6 @@ impl<'q, F: Fold + 'q> Operator for Aggregate<'q, F> {
                 self.result.insert(result)
             }
         };
-        Ok(result.next(out))
+        result.next(query, out)
     }
 }

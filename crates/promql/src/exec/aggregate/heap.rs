@@ -1,5 +1,9 @@
 //! A binary heap that sifts exactly as Go's `container/heap`, because the order of what stays in it is visible.
 
+use crate::QueryError;
+use crate::exec::context::QueryContext;
+use crate::exec::sorting;
+
 /// A sample in a heap: its value and the row it belongs to.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Entry {
@@ -58,10 +62,13 @@ pub(super) fn replace_first(heap: &mut [Entry], entry: Entry, less: Less) {
 const INSERTION_MAX: usize = 12;
 
 /// Sorts against the order of the heap: the best entry first.
-pub(super) fn sort_reversed(heap: &mut [Entry], less: Less) {
+pub(super) fn sort_reversed(
+    heap: &mut [Entry],
+    less: Less,
+    query: &QueryContext<'_>,
+) -> Result<(), QueryError> {
     if heap.len() > INSERTION_MAX {
-        heap.sort_by(|a, b| less(a.value, b.value).cmp(&less(b.value, a.value)));
-        return;
+        return sorting::sort_by(heap, query, |a, b| less(a.value, b.value).cmp(&less(b.value, a.value)));
     }
     for from in 1..heap.len() {
         let mut at = from;
@@ -70,6 +77,7 @@ pub(super) fn sort_reversed(heap: &mut [Entry], less: Less) {
             at -= 1;
         }
     }
+    Ok(())
 }
 
 #[cfg(test)]
@@ -77,6 +85,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::exec::context::tests::with_context;
 
     proptest! {
         #[test]
@@ -88,7 +97,7 @@ mod tests {
                 prop_assert_eq!(Some(heap[0].value), smallest.map(f64::from));
             }
             replace_first(&mut heap, Entry { value: 100.0, row: 99 }, rising);
-            sort_reversed(&mut heap, rising);
+            with_context(|query| sort_reversed(&mut heap, rising, query).expect("nobody stops it"));
             prop_assert!(heap.windows(2).all(|pair| pair[0].value >= pair[1].value));
         }
     }

@@ -57,7 +57,7 @@ pub(crate) fn operator<'q>(
             Aggregate::operator(node, inner, steps, deviation::Deviation { root, span: inner_span })
         }
         AggregateOp::Quantile => {
-            quantile::annotate(&param, steps, param_span, query);
+            quantile::annotate(&param, steps, param_span, query)?;
             Aggregate::operator(node, inner, steps, quantile::Quantile { param, span: inner_span })
         }
         AggregateOp::TopK | AggregateOp::BottomK | AggregateOp::LimitK | AggregateOp::LimitRatio => {

@@ -17,8 +17,13 @@ pub(super) struct Quantile {
 }
 
 /// Warns of parameters that are no share.
-pub(super) fn annotate(param: &Scalars, steps: usize, span: Span, query: &QueryContext<'_>) {
-    let extremes = param.extremes(steps);
+pub(super) fn annotate(
+    param: &Scalars,
+    steps: usize,
+    span: Span,
+    query: &QueryContext<'_>,
+) -> Result<(), QueryError> {
+    let extremes = param.extremes(steps, query)?;
     if extremes.any_nan {
         query.annotate(Annotation::invalid_quantile(f64::NAN, span));
     }
@@ -28,14 +33,15 @@ pub(super) fn annotate(param: &Scalars, steps: usize, span: Span, query: &QueryC
     if extremes.min < 0.0 {
         query.annotate(Annotation::invalid_quantile(extremes.min, span));
     }
+    Ok(())
 }
 
 impl Fold for Quantile {
     /// All rows of the group.
     type State = Batch;
 
-    fn empty(&self, steps: usize) -> Batch {
-        Batch::new(steps)
+    fn empty(&self, steps: usize, _query: &QueryContext<'_>) -> Result<Batch, QueryError> {
+        Ok(Batch::new(steps))
     }
 
     fn state_bytes(&self, _steps: usize) -> usize {
@@ -53,8 +59,7 @@ impl Fold for Quantile {
             query.annotate(Annotation::histogram_ignored_in_aggregation("quantile", self.span));
         }
         query.account.reserve(Batch::bytes_for(1, rows.steps()))?;
-        rows.push_copy(0, RowRef { histograms: None, ..row });
-        Ok(())
+        rows.push_copy(0, RowRef { histograms: None, ..row }, query)
     }
 
     fn finish(
@@ -64,13 +69,19 @@ impl Fold for Quantile {
         query: &QueryContext<'_>,
     ) -> Result<(), QueryError> {
         let mut present = vec![0; bitmap::words_for(rows.steps())];
-        rows.iter().for_each(|row| bitmap::union(&mut present, row.present));
+        for row in rows.iter() {
+            query.work(row.present.len())?;
+            bitmap::union(&mut present, row.present);
+        }
+        query.account.reserve(rows.rows().saturating_mul(8))?;
         let mut values = Vec::with_capacity(rows.rows());
         for step in bitmap::ones(&present) {
-            query.check()?;
             values.clear();
-            values.extend(rows.iter().filter_map(|row| row.float(step)));
-            out.set_float(step, quantile(self.param.at(step), &mut values));
+            for row in rows.iter() {
+                query.work(1)?;
+                values.extend(row.float(step));
+            }
+            out.set_float(step, quantile(self.param.at(step), &mut values, query)?);
         }
         Ok(())
     }

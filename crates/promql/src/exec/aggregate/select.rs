@@ -28,6 +28,9 @@ pub(super) fn operator<'q>(
     Box::new(Select { node, inner, param, spans, steps, result: None })
 }
 
+/// What a row takes while rows are selected.
+const BYTES_PER_ROW: usize = 160;
+
 struct Select<'q> {
     node: &'q AggregateNode,
     inner: BoxOperator<'q>,
@@ -50,7 +53,7 @@ impl Operator for Select<'_> {
                 self.result.insert(result)
             }
         };
-        Ok(result.next(out))
+        result.next(query, out)
     }
 }
 
@@ -66,7 +69,7 @@ impl<'q> Select<'q> {
 
     /// Checks the parameter over all steps; `false` when no step can select anything.
     fn selects_anything(&self, query: &QueryContext<'_>) -> Result<bool, QueryError> {
-        let extremes = self.param.extremes(self.steps);
+        let extremes = self.param.extremes(self.steps, query)?;
         if self.node.op == AggregateOp::LimitRatio {
             if extremes.max == 0.0 && extremes.min == 0.0 {
                 return Ok(false);
@@ -102,6 +105,9 @@ impl<'q> Select<'q> {
     }
 
     fn select(&self, rows: &Batch, query: &QueryContext<'_>) -> Result<Batch, QueryError> {
+        // Group, offset, view, place and heap entry of every row.
+        query.account.reserve(rows.rows().saturating_mul(BYTES_PER_ROW))?;
+        query.work(rows.rows().saturating_mul(16))?;
         let mut grouping = Grouping::new(self.node);
         let groups: Vec<usize> =
             rows.iter().map(|row| grouping.of(row.series, self.inner.series())).collect();
@@ -116,16 +122,17 @@ impl<'q> Select<'q> {
         let mut place: Vec<Option<usize>> = vec![None; views.len()];
         let mut heaps: Vec<Vec<Entry>> = vec![Vec::new(); grouping.labels.len()];
         for step in 0..self.steps {
-            query.check()?;
+            query.work(1 + heaps.len())?;
             heaps.iter_mut().for_each(Vec::clear);
-            self.fill_heaps(step, &views, &groups, &offsets, &mut heaps, query);
+            self.fill_heaps(step, &views, &groups, &offsets, &mut heaps, query)?;
             for heap in &mut heaps {
                 match self.node.op {
-                    AggregateOp::TopK => heap::sort_reversed(heap, heap::rising),
-                    AggregateOp::BottomK => heap::sort_reversed(heap, heap::falling),
+                    AggregateOp::TopK => heap::sort_reversed(heap, heap::rising, query)?,
+                    AggregateOp::BottomK => heap::sort_reversed(heap, heap::falling, query)?,
                     _ => {}
                 }
                 for entry in heap.iter() {
+                    query.work(4)?;
                     let row = views[entry.row];
                     let at = match place[entry.row] {
                         Some(at) => at,
@@ -153,7 +160,7 @@ impl<'q> Select<'q> {
         offsets: &[f64],
         heaps: &mut [Vec<Entry>],
         query: &QueryContext<'_>,
-    ) {
+    ) -> Result<(), QueryError> {
         let param = self.param.at(step);
         let k = (param as i64).min(rows.len() as i64);
         let limit = usize::try_from(k).unwrap_or(0);
@@ -161,9 +168,10 @@ impl<'q> Select<'q> {
         if self.node.op == AggregateOp::LimitRatio && param == 0.0
             || self.node.op != AggregateOp::LimitRatio && limit == 0
         {
-            return;
+            return Ok(());
         }
         for (row, view) in rows.iter().enumerate() {
+            query.work(2)?;
             if !view.has(step) {
                 continue;
             }
@@ -187,6 +195,7 @@ impl<'q> Select<'q> {
                 _ => {}
             }
         }
+        Ok(())
     }
 }
 

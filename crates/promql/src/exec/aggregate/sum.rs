@@ -10,7 +10,7 @@ use super::fold::Fold;
 use crate::annotations::HistogramOperation;
 use crate::exec::batch::{RowMut, RowRef};
 use crate::exec::bitmap;
-use crate::exec::context::QueryContext;
+use crate::exec::context::{PIECE, QueryContext};
 use crate::numeric::kahan;
 use crate::{Annotation, QueryError};
 
@@ -66,13 +66,13 @@ impl ResetHints {
 impl Fold for Sum {
     type State = SumState;
 
-    fn empty(&self, steps: usize) -> SumState {
-        SumState {
-            sums: vec![kahan::Kahan::EMPTY.sum; steps],
+    fn empty(&self, steps: usize, query: &QueryContext<'_>) -> Result<SumState, QueryError> {
+        Ok(SumState {
+            sums: query.filled(kahan::Kahan::EMPTY.sum, steps)?,
             compensations: vec![0.0; steps],
             present: vec![0; bitmap::words_for(steps)],
             histograms: BTreeMap::new(),
-        }
+        })
     }
 
     fn state_bytes(&self, steps: usize) -> usize {
@@ -87,9 +87,10 @@ impl Fold for Sum {
         query: &QueryContext<'_>,
     ) -> Result<(), QueryError> {
         if state.histograms.is_empty() {
-            add_floats(state, row);
+            add_floats(state, row, query)?;
         } else {
             for step in bitmap::ones(row.present) {
+                query.work(1)?;
                 if state.histograms.get(&step).is_none_or(|histogram| !histogram.incompatible) {
                     bitmap::set(&mut state.present, step);
                     (state.sums[step], state.compensations[step]) =
@@ -98,8 +99,10 @@ impl Fold for Sum {
             }
         }
         for (step, histogram) in row.histograms.into_iter().flat_map(|row| row.iter()) {
+            query.work(histogram.sample_weight())?;
             let float_came_first = bitmap::get(&state.present, step);
             let Some(entry) = state.histograms.get_mut(&step) else {
+                query.account.reserve(size_of::<HistogramSum>() + 2 * histogram.accounted_bytes())?;
                 state.histograms.insert(step, HistogramSum::first(histogram, float_came_first));
                 continue;
             };
@@ -115,12 +118,15 @@ impl Fold for Sum {
         query: &QueryContext<'_>,
     ) -> Result<(), QueryError> {
         out.present.copy_from_slice(&state.present);
-        for (value, (sum, compensation)) in
-            out.values.iter_mut().zip(state.sums.iter().zip(&state.compensations))
-        {
-            *value = sum + compensation;
+        let mut sums = state.sums.iter().zip(&state.compensations);
+        for piece in out.values.chunks_mut(PIECE) {
+            query.work(piece.len())?;
+            for (value, (sum, compensation)) in piece.iter_mut().zip(&mut sums) {
+                *value = sum + compensation;
+            }
         }
         for (step, histogram) in state.histograms {
+            query.work(histogram.sum.as_ref().map_or(1, FloatHistogram::sample_weight))?;
             if bitmap::get(&state.present, step) {
                 bitmap::clear(out.present, step);
                 query.annotate(Annotation::mixed_floats_histograms_in_aggregation(self.span));
@@ -187,9 +193,10 @@ impl Sum {
 }
 
 /// Adds the floats of a row to the sums of its steps.
-fn add_floats(state: &mut SumState, row: RowRef<'_>) {
+fn add_floats(state: &mut SumState, row: RowRef<'_>, query: &QueryContext<'_>) -> Result<(), QueryError> {
     let SumState { sums, compensations, present, .. } = state;
     for (word, &bits) in row.present.iter().enumerate() {
+        query.work(1 + bits.count_ones() as usize)?;
         present[word] |= bits;
         let from = word * 64;
         let to = row.values.len().min(from + 64);
@@ -208,4 +215,5 @@ fn add_floats(state: &mut SumState, row: RowRef<'_>) {
             }
         }
     }
+    Ok(())
 }

@@ -16,7 +16,7 @@ use crate::exec::bitmap;
 use crate::exec::build::{self, Scope};
 use crate::exec::context::QueryContext;
 use crate::exec::operator::{BoxOperator, Operator, Replay, collect};
-use crate::exec::series::{SeriesTable, is_metadata_label};
+use crate::exec::series::{SeriesTable, is_metadata_label, labels_bytes};
 use crate::plan::node::BinaryNode;
 use crate::{Annotation, QueryError};
 
@@ -31,8 +31,9 @@ pub(crate) fn operator<'q>(
         .matching
         .as_ref()
         .ok_or_else(|| QueryError::execution("a binary operation between vectors needs a matching"))?;
-    let left = build::vector(&node.left, scope, query)?;
-    let right = build::vector(&node.right, scope, query)?;
+    let mut left = build::vector(&node.left, scope, query)?;
+    let right = build::vector(&node.right, scope, query);
+    let right = build::in_order(&mut *left, scope, query, right)?;
     let steps = scope.steps();
     Ok(Box::new(VectorMatch {
         node,
@@ -71,7 +72,7 @@ impl Operator for VectorMatch<'_> {
                 self.result.insert(result)
             }
         };
-        Ok(result.next(out))
+        result.next(query, out)
     }
 }
 
@@ -98,6 +99,9 @@ impl VectorMatch<'_> {
         Ok(result)
     }
 }
+
+/// What an entry of a map takes beside its contents.
+const ENTRY_BYTES: usize = 64;
 
 /// The rows of one side.
 #[derive(Clone, Copy)]
@@ -175,9 +179,11 @@ struct Output {
 impl<'a> Matching<'a> {
     fn run(&self, many: Side<'a>, one: Side<'a>) -> Result<Replay, QueryError> {
         let mut signatures = Signatures::new(self.matching);
-        let of_one: Vec<usize> = (0..one.rows.rows()).map(|row| signatures.of(one.labels(row))).collect();
-        let of_many: Vec<usize> = (0..many.rows.rows()).map(|row| signatures.of(many.labels(row))).collect();
-        let mut groups = self.group(one, &of_one, signatures.len());
+        let mut number = |side: Side<'_>| -> Result<Vec<usize>, QueryError> {
+            (0..side.rows.rows()).map(|row| signatures.of(side.labels(row), self.query)).collect()
+        };
+        let (of_one, of_many) = (number(one)?, number(many)?);
+        let mut groups = self.group(one, &of_one, signatures.len())?;
         let mut out = Output {
             table: SeriesTable::new(),
             rows: Batch::new(self.steps),
@@ -186,7 +192,7 @@ impl<'a> Matching<'a> {
             errors: Earliest::default(),
             matched: HashMap::new(),
         };
-        self.check_one_side(many, one, &groups, &mut out.errors);
+        self.check_one_side(many, one, &groups, &mut out.errors)?;
         if !self.anything_before_the_error(many, one, &out.errors) {
             return out
                 .errors
@@ -194,12 +200,12 @@ impl<'a> Matching<'a> {
                 .map_or_else(|| Ok(Replay::new(out.table, out.rows)), |(_, _, error)| Err(error));
         }
         for (row, &signature) in of_many.iter().enumerate() {
-            self.query.check()?;
+            self.query.work(8)?;
             self.match_row(many, one, row, signature, &mut groups[signature], &mut out)?;
         }
         if let Some(fill) = self.matching.fill_left {
             for (row, &signature) in of_one.iter().enumerate() {
-                self.query.check()?;
+                self.query.work(8)?;
                 self.fill_many(one, row, signature, fill, &mut groups[signature], &mut out)?;
             }
         }
@@ -211,23 +217,35 @@ impl<'a> Matching<'a> {
         Ok(Replay::new(out.table, out.rows))
     }
 
-    fn group(&self, one: Side<'_>, of_one: &[usize], signatures: usize) -> Vec<OneGroup> {
+    fn group(&self, one: Side<'_>, of_one: &[usize], signatures: usize) -> Result<Vec<OneGroup>, QueryError> {
         let words = bitmap::words_for(self.steps);
+        // Each signature may come to have two bitmaps.
+        let group_bytes = size_of::<OneGroup>().saturating_add(words.saturating_mul(16));
+        self.query
+            .account
+            .reserve(signatures.saturating_mul(group_bytes).saturating_add(of_one.len() * 8))?;
         let mut groups: Vec<OneGroup> = (0..signatures).map(|_| OneGroup::default()).collect();
         for (row, &signature) in of_one.iter().enumerate() {
+            self.query.work(words)?;
             let group = &mut groups[signature];
             group.rows.push(row);
             group.present.resize(words, 0);
             one.rows.row(row).add_presence_to(&mut group.present);
         }
-        groups
+        Ok(groups)
     }
 
     /// Two rows of the "one" side with the same signature at the same step are an error, also when nothing on the other
     /// side matches them; but not at steps where the other side is empty (unless there are fill values).
-    fn check_one_side(&self, many: Side<'_>, one: Side<'_>, groups: &[OneGroup], errors: &mut Earliest) {
+    fn check_one_side(
+        &self,
+        many: Side<'_>,
+        one: Side<'_>,
+        groups: &[OneGroup],
+        errors: &mut Earliest,
+    ) -> Result<(), QueryError> {
         if groups.iter().all(|group| group.rows.len() < 2) {
-            return;
+            return Ok(());
         }
         let words = bitmap::words_for(self.steps);
         let fills = self.matching.fill_left.is_some() || self.matching.fill_right.is_some();
@@ -236,6 +254,7 @@ impl<'a> Matching<'a> {
         for group in groups.iter().filter(|group| group.rows.len() > 1) {
             let mut taken = vec![0; words];
             for &row in &group.rows {
+                self.query.work(words)?;
                 let mut presence = one.rows.row(row).presence();
                 presence.iter_mut().zip(&relevant).for_each(|(bits, relevant)| *bits &= relevant);
                 if let Some(step) = bitmap::first_common(&taken, &presence) {
@@ -250,6 +269,7 @@ impl<'a> Matching<'a> {
         if let Some((step, row)) = first {
             errors.at(step, Kind::DuplicateOne, || self.duplicate(one, groups, step, row));
         }
+        Ok(())
     }
 
     /// Whether steps before that of the error could still have an error of their own. From its step on nothing matters.
@@ -291,7 +311,8 @@ impl<'a> Matching<'a> {
     ) -> Result<(), QueryError> {
         let (labels, samples) = (many.labels(row), many.rows.row(row));
         for index in 0..group.rows.len() {
-            self.query.check()?;
+            // Labels are put together for every pair, whether or not the two meet.
+            self.query.work(16 + 4 * labels.len() + samples.present.len())?;
             let partner = group.rows[index];
             let result_labels = self.result_labels(labels, one.labels(partner));
             let partner = one.rows.row(partner);
@@ -348,7 +369,8 @@ impl<'a> Matching<'a> {
         let index = match out.by_labels.get(&labels) {
             Some(&index) => index,
             None => {
-                self.query.account.reserve(Batch::bytes_for(1, self.steps))?;
+                let bytes = labels_bytes(&labels) + ENTRY_BYTES;
+                self.query.account.reserve(Batch::bytes_for(1, self.steps).saturating_add(bytes))?;
                 let series = out.table.push(labels.clone(), self.return_bool);
                 out.rows.push(series);
                 out.by_labels.insert(labels, series);
@@ -358,11 +380,17 @@ impl<'a> Matching<'a> {
         let mut succeeded = pair.steps.clone();
         if self.matching.cardinality == Cardinality::OneToOne {
             group.matched.resize(words, 0);
-            self.operate(pair, index, &mut succeeded, Some(&group.matched), out);
+            self.operate(pair, index, &mut succeeded, Some(&group.matched), out)?;
             bitmap::union(&mut group.matched, &succeeded);
         } else {
-            let taken = out.matched.remove(&(signature, index)).unwrap_or_else(|| vec![0; words]);
-            self.operate(pair, index, &mut succeeded, Some(&taken), out);
+            let taken = match out.matched.remove(&(signature, index)) {
+                Some(taken) => taken,
+                None => {
+                    self.query.account.reserve(words.saturating_mul(8).saturating_add(ENTRY_BYTES))?;
+                    vec![0; words]
+                }
+            };
+            self.operate(pair, index, &mut succeeded, Some(&taken), out)?;
             let mut taken = taken;
             bitmap::union(&mut taken, &succeeded);
             out.matched.insert((signature, index), taken);
@@ -380,11 +408,12 @@ impl<'a> Matching<'a> {
         succeeded: &mut [u64],
         taken: Option<&Vec<u64>>,
         out: &mut Output,
-    ) {
+    ) -> Result<(), QueryError> {
         let Output { rows, remarks, errors, .. } = out;
         let mut row = rows.row_mut(index);
         let mut same_labels = None;
         for word in 0..pair.steps.len() {
+            self.query.work(1 + pair.steps[word].count_ones() as usize)?;
             for bit in bitmap::ones(&[pair.steps[word]]) {
                 let step = word * 64 + bit;
                 let (many, one) = pair.values(step);
@@ -396,6 +425,9 @@ impl<'a> Matching<'a> {
                     },
                     _ => match element::samples(self.op, &left, &right, self.span) {
                         Outcome::Value { value, keep, remark } => {
+                            let weight = value.weight();
+                            self.query.work(weight)?;
+                            self.query.account.reserve(weight.saturating_mul(16))?;
                             if let Some(remark) = remark {
                                 remarks.insert(step, remark);
                             }
@@ -427,6 +459,7 @@ impl<'a> Matching<'a> {
         if let Some(step) = same_labels {
             errors.at(step, Kind::SameLabels, QueryError::same_labelset);
         }
+        Ok(())
     }
 
     fn refuse(

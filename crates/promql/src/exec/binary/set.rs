@@ -13,14 +13,18 @@ use crate::exec::operator::{BoxOperator, Operator, Replay};
 use crate::exec::series::SeriesTable;
 use crate::plan::node::BinaryNode;
 
+/// What an entry of a series table takes; labels are shared.
+const ENTRY_BYTES: usize = 16;
+
 /// The operator of a set operation.
 pub(crate) fn operator<'q>(
     node: &'q BinaryNode,
     scope: &Scope,
     query: &QueryContext<'q>,
 ) -> Result<BoxOperator<'q>, QueryError> {
-    let left = build::vector(&node.left, scope, query)?;
-    let right = build::vector(&node.right, scope, query)?;
+    let mut left = build::vector(&node.left, scope, query)?;
+    let right = build::vector(&node.right, scope, query);
+    let right = build::in_order(&mut *left, scope, query, right)?;
     let (series, steps) = (SeriesTable::new(), scope.steps());
     Ok(Box::new(SetOperation { node, left, right, steps, result: None, series }))
 }
@@ -48,7 +52,7 @@ impl Operator for SetOperation<'_> {
                 self.result.insert(result)
             }
         };
-        Ok(result.next(out))
+        result.next(query, out)
     }
 }
 
@@ -58,62 +62,83 @@ impl SetOperation<'_> {
         let left = crate::exec::operator::collect(&mut *self.left, self.steps, query)?;
         let right = crate::exec::operator::collect(&mut *self.right, self.steps, query)?;
         let result = match self.node.op {
-            BinaryOp::Or => self.or(&left, &right)?,
-            _ => self.filter_left(&left, &right, self.node.op == BinaryOp::And),
+            BinaryOp::Or => self.or(&left, &right, query)?,
+            _ => self.filter_left(&left, &right, self.node.op == BinaryOp::And, query)?,
         };
         query.samples.settle(before, result.rows.samples())?;
         Ok(result)
     }
 
     /// Presence by signature, and the signature of each row.
-    fn presence(&self, rows: &Batch, table: &SeriesTable, signatures: &mut Signatures<'_>) -> Presence {
+    fn presence(
+        &self,
+        rows: &Batch,
+        table: &SeriesTable,
+        signatures: &mut Signatures<'_>,
+        query: &QueryContext<'_>,
+    ) -> Result<Presence, QueryError> {
         let mut presence = Presence { by_signature: Vec::new() };
         for row in rows.iter() {
-            let signature = signatures.of(table.labels(row.series));
+            let signature = signatures.of(table.labels(row.series), query)?;
             let words = bitmap::words_for(self.steps);
+            query.work(words)?;
             if presence.by_signature.len() <= signature {
+                query.account.reserve(words.saturating_mul(8).saturating_add(size_of::<Vec<u64>>()))?;
                 presence.by_signature.resize(signature + 1, Vec::new());
             }
             let bits = &mut presence.by_signature[signature];
             bits.resize(words, 0);
             row.add_presence_to(bits);
         }
-        presence
+        Ok(presence)
     }
 
     /// `and`: left samples whose signature is present on the right; `unless`: those whose signature is not.
-    fn filter_left(&self, left: &Batch, right: &Batch, wanted: bool) -> Replay {
-        let Some(matching) = &self.node.matching else {
-            return Replay::new(SeriesTable::new(), Batch::new(0));
-        };
-        let mut signatures = Signatures::new(matching);
-        let right = self.presence(right, self.right.series(), &mut signatures);
-        let mut out = Batch::new(self.steps);
-        for row in left.iter() {
-            let signature = signatures.of(self.left.series().labels(row.series));
-            push_masked(&mut out, row.series, row, right.get(signature), wanted);
-        }
-        Replay::new(self.left.series().clone(), out)
-    }
-
-    /// All left samples, and right samples whose signature is not present on the left.
-    fn or(&self, left: &Batch, right: &Batch) -> Result<Replay, QueryError> {
+    fn filter_left(
+        &self,
+        left: &Batch,
+        right: &Batch,
+        wanted: bool,
+        query: &QueryContext<'_>,
+    ) -> Result<Replay, QueryError> {
         let Some(matching) = &self.node.matching else {
             return Ok(Replay::new(SeriesTable::new(), Batch::new(0)));
         };
         let mut signatures = Signatures::new(matching);
-        let present_left = self.presence(left, self.left.series(), &mut signatures);
+        let right = self.presence(right, self.right.series(), &mut signatures, query)?;
+        let mut out = Batch::new(self.steps);
+        query.account.reserve(left.bytes())?;
+        for row in left.iter() {
+            let signature = signatures.of(self.left.series().labels(row.series), query)?;
+            push_masked(&mut out, row.series, row, (right.get(signature), wanted), query)?;
+        }
+        Ok(Replay::new(self.left.series().clone(), out))
+    }
+
+    /// All left samples, and right samples whose signature is not present on the left.
+    fn or(&self, left: &Batch, right: &Batch, query: &QueryContext<'_>) -> Result<Replay, QueryError> {
+        let Some(matching) = &self.node.matching else {
+            return Ok(Replay::new(SeriesTable::new(), Batch::new(0)));
+        };
+        let mut signatures = Signatures::new(matching);
+        let present_left = self.presence(left, self.left.series(), &mut signatures, query)?;
         let mut table = self.left.series().clone();
         let offset = table.len();
+        query.account.reserve((offset + self.right.series().len()).saturating_mul(ENTRY_BYTES))?;
         for entry in self.right.series().since(0) {
+            query.work(4)?;
             table.push(entry.labels.clone(), entry.drop_name);
         }
-        let mut out = left.clone();
-        for row in right.iter() {
-            let signature = signatures.of(self.right.series().labels(row.series));
-            push_masked(&mut out, offset + row.series, row, present_left.get(signature), false);
+        query.account.reserve(left.bytes().saturating_add(right.bytes()))?;
+        let mut out = Batch::new(self.steps);
+        for row in left.iter() {
+            out.push_copy(row.series, row, query)?;
         }
-        merge::merge(&table, &out, Sameness::AtOneStep)
+        for row in right.iter() {
+            let signature = signatures.of(self.right.series().labels(row.series), query)?;
+            push_masked(&mut out, offset + row.series, row, (present_left.get(signature), false), query)?;
+        }
+        merge::merge(&table, &out, Sameness::AtOneStep, query)
     }
 }
 
@@ -129,12 +154,18 @@ impl Presence {
 }
 
 /// Adds the samples of a row at steps whose bit in `mask` is `wanted`.
-fn push_masked(out: &mut Batch, series: usize, row: RowRef<'_>, mask: &[u64], wanted: bool) {
+fn push_masked(
+    out: &mut Batch,
+    series: usize,
+    row: RowRef<'_>,
+    (mask, wanted): (&[u64], bool),
+    query: &QueryContext<'_>,
+) -> Result<(), QueryError> {
     let word = |index: usize| {
         let mask = mask.get(index).copied().unwrap_or(0);
         if wanted { mask } else { !mask }
     };
-    out.push_copy(series, row);
+    out.push_copy(series, row, query)?;
     let last = out.rows() - 1;
     let mut copy = out.row_mut(last);
     for (index, present) in copy.present.iter_mut().enumerate() {
@@ -146,4 +177,5 @@ fn push_masked(out: &mut Batch, series: usize, row: RowRef<'_>, mask: &[u64], wa
     if out.row(last).is_empty() {
         out.pop();
     }
+    Ok(())
 }

@@ -6,6 +6,13 @@ use ferula_model::LabelSet;
 use ferula_model::labels::METRIC_NAME;
 use ferula_promql_syntax::ast::VectorMatching;
 
+use crate::QueryError;
+use crate::exec::context::QueryContext;
+use crate::exec::series::labels_bytes;
+
+/// What an entry of the map takes beside its labels.
+const ENTRY_BYTES: usize = 32;
+
 /// Gives equal numbers to series whose matching labels are equal.
 pub(crate) struct Signatures<'m> {
     matching: &'m VectorMatching,
@@ -18,9 +25,16 @@ impl<'m> Signatures<'m> {
     }
 
     /// The number of a series' signature.
-    pub(crate) fn of(&mut self, labels: &LabelSet) -> usize {
+    pub(crate) fn of(&mut self, labels: &LabelSet, query: &QueryContext<'_>) -> Result<usize, QueryError> {
+        query.work(8 + 4 * labels.len())?;
         let next = self.numbers.len();
-        *self.numbers.entry(match_labels(self.matching, labels)).or_insert(next)
+        let signature = match_labels(self.matching, labels);
+        if let Some(&number) = self.numbers.get(&signature) {
+            return Ok(number);
+        }
+        query.account.reserve(labels_bytes(&signature) + ENTRY_BYTES)?;
+        self.numbers.insert(signature, next);
+        Ok(next)
     }
 
     /// How many signatures there are.

@@ -25,7 +25,7 @@ pub(crate) fn operator<'q>(
     let work = Work { op: node.op, return_bool: node.return_bool, scalars, scalar_left, span };
     let operator = Box::new(VectorScalar { inner: vector, work });
     if element::changes_metric(node.op) || node.return_bool {
-        map_rows(operator, query, |_| {})
+        map_rows(operator, query, |_, _| Ok(()))
     } else {
         operator
     }
@@ -52,9 +52,9 @@ impl Operator for VectorScalar<'_> {
 
     fn next(&mut self, query: &QueryContext<'_>, out: &mut Batch) -> Result<bool, QueryError> {
         while self.inner.next(query, out)? {
-            query.check()?;
+            query.work(1)?;
             for index in 0..out.rows() {
-                self.work.apply(&mut out.row_mut(index), query);
+                self.work.apply(&mut out.row_mut(index), query)?;
             }
             out.drop_empty_rows();
             if !out.is_empty() {
@@ -66,7 +66,8 @@ impl Operator for VectorScalar<'_> {
 }
 
 impl Work {
-    fn apply(&self, row: &mut RowMut<'_>, query: &QueryContext<'_>) {
+    fn apply(&self, row: &mut RowMut<'_>, query: &QueryContext<'_>) -> Result<(), QueryError> {
+        query.work(1)?;
         let histograms = row.take_histograms();
         if matches!(self.op, BinaryOp::TrimUpper | BinaryOp::TrimLower) {
             if !bitmap::is_empty(row.present) {
@@ -74,10 +75,11 @@ impl Work {
             }
             row.present.fill(0);
         } else {
-            self.floats(row);
+            self.floats(row, query)?;
         }
-        if let Some(histograms) = histograms {
-            self.histograms(&histograms, row, query);
+        match histograms {
+            Some(histograms) => self.histograms(&histograms, row, query),
+            None => Ok(()),
         }
     }
 
@@ -88,9 +90,10 @@ impl Work {
         }
     }
 
-    fn floats(&self, row: &mut RowMut<'_>) {
+    fn floats(&self, row: &mut RowMut<'_>, query: &QueryContext<'_>) -> Result<(), QueryError> {
         let comparison = element::is_comparison(self.op);
         for word in 0..row.present.len() {
+            query.work(1 + row.present[word].count_ones() as usize)?;
             let mut kept = row.present[word];
             for bit in bitmap::ones(&[row.present[word]]) {
                 let step = word * 64 + bit;
@@ -106,10 +109,18 @@ impl Work {
             }
             row.present[word] = kept;
         }
+        Ok(())
     }
 
-    fn histograms(&self, histograms: &HistogramRow, row: &mut RowMut<'_>, query: &QueryContext<'_>) {
+    fn histograms(
+        &self,
+        histograms: &HistogramRow,
+        row: &mut RowMut<'_>,
+        query: &QueryContext<'_>,
+    ) -> Result<(), QueryError> {
+        query.account.reserve(histograms.bytes())?;
         for (step, histogram) in histograms.iter() {
+            query.work(histogram.sample_weight())?;
             let (vector, scalar) = (Value::Histogram(histogram.clone()), Value::Float(self.scalars.at(step)));
             let (left, right) = if self.scalar_left { (&scalar, &vector) } else { (&vector, &scalar) };
             match element::samples(self.op, left, right, self.span) {
@@ -121,5 +132,6 @@ impl Work {
                 Outcome::Value { .. } => {}
             }
         }
+        Ok(())
     }
 }

@@ -9,7 +9,7 @@ use super::table::Implementation::{self, Operator as Operators};
 use crate::QueryError;
 use crate::exec::batch::{Batch, Value};
 use crate::exec::bitmap;
-use crate::exec::context::QueryContext;
+use crate::exec::context::{PIECE, QueryContext};
 use crate::exec::operator::{BoxOperator, Operator};
 use crate::exec::select::window::WindowOperator;
 use crate::exec::series::SeriesTable;
@@ -58,13 +58,19 @@ impl Operator for Absent<'_> {
         let mut present = vec![0; bitmap::words_for(steps)];
         let mut batch = Batch::new(steps);
         while self.inner.next(query, &mut batch)? {
-            query.check()?;
-            batch.iter().for_each(|row| row.add_presence_to(&mut present));
+            query.work(1)?;
+            for row in batch.iter() {
+                query.work(1 + row.present.len())?;
+                row.add_presence_to(&mut present);
+            }
         }
         let row = out.push(0);
         bitmap::fill(row.present, steps);
         row.present.iter_mut().zip(&present).for_each(|(absent, present)| *absent &= !present);
-        row.values.fill(1.0);
+        for piece in row.values.chunks_mut(PIECE) {
+            query.work(piece.len())?;
+            piece.fill(1.0);
+        }
         out.drop_empty_rows();
         query.samples.settle(before, out.samples())?;
         Ok(!out.is_empty())

@@ -32,6 +32,16 @@ struct Point<'a> {
     value: Either<'a>,
 }
 
+impl Point<'_> {
+    /// How much work a comparison is.
+    fn weight(&self) -> usize {
+        match self.value {
+            Either::Float(_) => 1,
+            Either::Histogram(histogram) => histogram.sample_weight(),
+        }
+    }
+}
+
 #[derive(Clone, Copy)]
 enum Either<'a> {
     Float(f64),
@@ -50,6 +60,7 @@ impl RangeFunction for Steps {
         let mut before: Option<Point<'_>> = None;
         let mut count = 0u64;
         for point in points(&window.samples, from) {
+            call.query.work(point.weight())?;
             count += u64::from(before.is_some_and(|before| (self.differ)(&before, &point)));
             before = Some(point);
         }

@@ -55,7 +55,7 @@ fn floats(rate: Rate, window: &Window<'_>, call: &RangeCall<'_>) -> Option<f64> 
             first += 1;
         }
         let inside_end = if times[last] >= window.range_end { last } else { last + 1 };
-        change += corrections(left, right, values.get(first..inside_end).unwrap_or(&[]));
+        change += corrections(left, right, values.get(first..inside_end).unwrap_or(&[]), call)?;
     }
     if rate.per_second {
         change /= call.range_seconds();
@@ -64,15 +64,16 @@ fn floats(rate: Rate, window: &Window<'_>, call: &RangeCall<'_>) -> Option<f64> 
 }
 
 /// What restarts between the ends took away.
-fn corrections(left: f64, right: f64, inside: &[f64]) -> f64 {
+fn corrections(left: f64, right: f64, inside: &[f64], call: &RangeCall<'_>) -> Option<f64> {
     let (mut correction, mut before) = (0.0, left);
     for &value in inside.iter().chain([&right]) {
+        call.query.work(1).ok()?;
         if value < before {
             correction += before;
         }
         before = value;
     }
-    correction
+    Some(correction)
 }
 
 fn histograms(rate: Rate, window: &Window<'_>, call: &RangeCall<'_>) -> Option<FloatHistogram> {
@@ -123,6 +124,7 @@ fn check_kinds(rate: Rate, values: &[Arc<FloatHistogram>], call: &RangeCall<'_>)
     let (query, name, span) = (call.query, call.metric_name(), call.span);
     let custom = values.first()?.uses_custom_buckets();
     for histogram in values {
+        query.work(1).ok()?;
         if histogram.uses_custom_buckets() != custom {
             query.annotate(Annotation::mixed_exponential_custom(name, span));
             return None;
@@ -156,6 +158,7 @@ fn histogram_corrections(
     let mut correction: Option<FloatHistogram> = None;
     let inside = values[from..to].iter().map(|histogram| &**histogram);
     for histogram in inside.chain([right]) {
+        call.query.work(histogram.sample_weight()).ok()?;
         if histogram.detect_reset(before) {
             match &mut correction {
                 None => correction = Some(before.clone()),

@@ -19,7 +19,8 @@ use crate::exec::context::QueryContext;
 use crate::exec::merge::{MergeSameLabels, Sameness};
 use crate::exec::operator::{BoxOperator, Operator, Replay, collect};
 use crate::exec::scalars::Scalars;
-use crate::exec::series::{SeriesTable, without_metadata};
+use crate::exec::series::{SeriesTable, labels_bytes, without_metadata};
+use crate::exec::sorting;
 use crate::numeric::buckets::{
     Bucket, Forced, NanRemark, bucket_fraction, bucket_quantile, histogram_fraction, histogram_quantile,
     histogram_variance,
@@ -84,6 +85,7 @@ impl Operator for NumberOf<'_> {
                 return Ok(false);
             }
             for entry in self.inner.series().since(self.series.len()) {
+                query.work(8)?;
                 // Only the name goes here, not type and unit.
                 let labels = if query.features.delayed_name_removal {
                     entry.labels.clone()
@@ -96,6 +98,7 @@ impl Operator for NumberOf<'_> {
                 let Some(histograms) = row.histograms.filter(|row| !row.steps.is_empty()) else { continue };
                 let mut numbers = out.push(row.series);
                 for (step, histogram) in histograms.iter() {
+                    query.work(histogram.sample_weight())?;
                     numbers.set_float(step, (self.number)(histogram));
                 }
             }
@@ -122,6 +125,7 @@ impl Quantile {
     fn new(call: &CallArguments<'_, '_>, index: usize, label: Option<&str>) -> Result<Quantile, QueryError> {
         let at = call.scalar(index)?;
         for step in 0..call.scope.steps() {
+            call.query.work(1)?;
             let q = at.at(step);
             if !(0.0..=1.0).contains(&q) {
                 call.query.annotate(Annotation::invalid_quantile(q, call.span(index)));
@@ -167,9 +171,19 @@ impl Operator for LookInside<'_> {
         if self.result.is_none() {
             self.result = Some(self.evaluate(query)?);
         }
-        Ok(self.result.as_mut().is_some_and(|result| result.next(out)))
+        match &mut self.result {
+            Some(result) => result.next(query, out),
+            None => Ok(false),
+        }
     }
 }
+
+/// Results of one histogram by step.
+type Points = Vec<(usize, f64)>;
+
+/// What a point takes while its list grows, and an entry of a map beside its contents.
+const POINT_BYTES: usize = 32;
+const ENTRY_BYTES: usize = 64;
 
 /// A classic histogram: its labels without `le`, and its buckets as bound and row.
 struct Classic {
@@ -184,39 +198,44 @@ impl LookInside<'_> {
         let before = query.samples.current();
         let rows = collect(&mut *self.inner, self.steps, query)?;
         let table = self.inner.series();
-        let classic = self.gather(&rows, table, query);
+        let (classic, by_labels) = self.gather(&rows, table, query)?;
         // All quantiles of a classic histogram at once, because one changes the buckets for the next.
         let mut of_classic = Vec::with_capacity(classic.len());
         for histogram in &classic {
-            query.check()?;
-            of_classic.push(self.answer_classic(histogram, &rows, query));
+            of_classic.push(self.answer_classic(histogram, &rows, query)?);
         }
         let mut results = Results::default();
         for part in 0..self.question.parts() {
             for row in rows.iter().filter(|row| row.histograms.is_some()) {
                 let labels = table.labels(row.series);
-                let meeting = classic.iter().find(|histogram| histogram.labels == *labels);
+                let meeting = by_labels.get(labels).map(|&place| &classic[place]);
                 let values = self.answer_native(row, part, labels.metric_name(), query, |step| {
                     meeting.is_some_and(|histogram| has_bucket(histogram, &rows, step))
-                });
-                results.add(&self.question, part, labels, &values, query);
+                })?;
+                results.add(&self.question, part, labels, &values, query)?;
             }
             for (histogram, values) in classic.iter().zip(&of_classic) {
-                results.add(&self.question, part, &histogram.labels, &values[part], query);
+                results.add(&self.question, part, &histogram.labels, &values[part], query)?;
             }
         }
         query.account.reserve(Batch::bytes_for(results.labels.len(), self.steps))?;
-        let replay = results.finish(self.steps)?;
+        let replay = results.finish(self.steps, query)?;
         query.samples.settle(before, replay.rows.samples())?;
         Ok(replay)
     }
 
     /// Classic histograms among the rows, in order of their first bucket. Warns about floats that are no bucket, and
     /// about steps where a native histogram has the same labels.
-    fn gather(&self, rows: &Batch, table: &SeriesTable, query: &QueryContext<'_>) -> Vec<Classic> {
+    fn gather(
+        &self,
+        rows: &Batch,
+        table: &SeriesTable,
+        query: &QueryContext<'_>,
+    ) -> Result<(Vec<Classic>, HashMap<LabelSet, usize>), QueryError> {
         let mut found: Vec<Classic> = Vec::new();
         let mut by_labels: HashMap<LabelSet, usize> = HashMap::new();
         for (index, row) in rows.iter().enumerate().filter(|(_, row)| !bitmap::is_empty(row.present)) {
+            query.work(32)?;
             let labels = table.labels(row.series);
             let le = labels.value(BUCKET_LABEL);
             let Some(upper) = parse_float(le) else {
@@ -227,6 +246,7 @@ impl LookInside<'_> {
             let labels = labels.without(BUCKET_LABEL);
             let place = *by_labels.entry(labels.clone()).or_insert(found.len());
             if place == found.len() {
+                query.account.reserve(2 * labels_bytes(&labels) + size_of::<Classic>() + ENTRY_BYTES)?;
                 found.push(Classic { labels, buckets: Vec::new(), native: None });
             }
             found[place].buckets.push((upper, index));
@@ -235,12 +255,13 @@ impl LookInside<'_> {
             let (Some(histograms), labels) = (row.histograms, table.labels(row.series)) else { continue };
             let Some(&place) = by_labels.get(labels) else { continue };
             found[place].native = Some(index);
+            query.work(histograms.steps.len().saturating_mul(1 + found[place].buckets.len()))?;
             if histograms.iter().any(|(step, _)| has_bucket(&found[place], rows, step)) {
                 let name = shown_name(labels.metric_name(), query);
                 query.annotate(Annotation::mixed_classic_native(name, self.span));
             }
         }
-        found
+        Ok((found, by_labels))
     }
 
     /// The results of a native histogram for one part of the question, except where `skip` says so.
@@ -251,11 +272,13 @@ impl LookInside<'_> {
         metric_name: &str,
         query: &QueryContext<'_>,
         skip: impl Fn(usize) -> bool,
-    ) -> Vec<(usize, f64)> {
+    ) -> Result<Points, QueryError> {
         let name = shown_name(metric_name, query);
         let histograms = row.histograms.into_iter().flat_map(|row| row.iter());
         let mut values = Vec::new();
         for (step, histogram) in histograms.filter(|(step, _)| !skip(*step)) {
+            query.work(histogram.sample_weight())?;
+            query.account.reserve(POINT_BYTES)?;
             let value = match &self.question {
                 Question::Quantiles(quantiles) => {
                     let (value, remark) = histogram_quantile(quantiles[part].at.at(step), histogram);
@@ -276,7 +299,7 @@ impl LookInside<'_> {
             };
             values.push((step, value));
         }
-        values
+        Ok(values)
     }
 
     /// The results of a classic histogram, one list for every part of the question.
@@ -285,11 +308,12 @@ impl LookInside<'_> {
         histogram: &Classic,
         rows: &Batch,
         query: &QueryContext<'_>,
-    ) -> Vec<Vec<(usize, f64)>> {
+    ) -> Result<Vec<Points>, QueryError> {
         let native = histogram.native.map(|index| rows.row(index));
-        let mut values = vec![Vec::new(); self.question.parts()];
+        let mut values: Vec<Points> = vec![Vec::new(); self.question.parts()];
         let mut buckets = Vec::with_capacity(histogram.buckets.len());
         for step in 0..self.steps {
+            query.work(1 + histogram.buckets.len())?;
             if native.is_some_and(|row| row.histogram(step).is_some()) {
                 continue;
             }
@@ -302,6 +326,8 @@ impl LookInside<'_> {
             if buckets.is_empty() {
                 continue;
             }
+            query.work(buckets.len() * 8 * values.len())?;
+            query.account.reserve(values.len() * POINT_BYTES)?;
             match &self.question {
                 Question::Quantiles(quantiles) => {
                     for (quantile, values) in quantiles.iter().zip(&mut values) {
@@ -317,7 +343,7 @@ impl LookInside<'_> {
                 }
             }
         }
-        values
+        Ok(values)
     }
 
     fn remark_forced(&self, forced: Forced, step: usize, metric_name: &str, query: &QueryContext<'_>) {
@@ -363,7 +389,7 @@ fn parse_float(text: &str) -> Option<f64> {
 struct Results {
     labels: Vec<LabelSet>,
     by_labels: HashMap<LabelSet, usize>,
-    points: Vec<Vec<(usize, f64)>>,
+    points: Vec<Points>,
 }
 
 impl Results {
@@ -376,15 +402,22 @@ impl Results {
         labels: &LabelSet,
         values: &[(usize, f64)],
         query: &QueryContext<'_>,
-    ) {
+    ) -> Result<(), QueryError> {
         if values.is_empty() {
-            return;
+            return Ok(());
         }
+        query.work(values.len())?;
+        query
+            .account
+            .reserve(labels_bytes(labels) + ENTRY_BYTES + values.len().saturating_mul(POINT_BYTES))?;
         let labels =
             if query.features.delayed_name_removal { labels.clone() } else { without_metadata(labels) };
         let noted = match question {
             Question::Quantiles(quantiles) => &quantiles[part],
-            Question::Fraction { .. } => return self.row(labels).extend(values),
+            Question::Fraction { .. } => {
+                self.row(labels).extend(values);
+                return Ok(());
+            }
         };
         let with_label = |name: &str, q: f64| labels.to_builder().set(name, &format_open_metrics(q)).finish();
         match (&noted.label, &noted.at) {
@@ -392,13 +425,16 @@ impl Results {
             (Some(name), Scalars::Constant(q)) => self.row(with_label(name, *q)).extend(values),
             (Some(name), Scalars::PerStep(qs)) => {
                 for (step, value) in values {
+                    query.work(32)?;
+                    query.account.reserve(labels_bytes(&labels) + ENTRY_BYTES)?;
                     self.row(with_label(name, qs[*step])).push((*step, *value));
                 }
             }
         }
+        Ok(())
     }
 
-    fn row(&mut self, labels: LabelSet) -> &mut Vec<(usize, f64)> {
+    fn row(&mut self, labels: LabelSet) -> &mut Points {
         let place = *self.by_labels.entry(labels.clone()).or_insert(self.labels.len());
         if place == self.labels.len() {
             self.labels.push(labels);
@@ -411,16 +447,18 @@ impl Results {
     ///
     /// # Errors
     /// When two results of one step have the same labels.
-    fn finish(self, steps: usize) -> Result<Replay, QueryError> {
+    fn finish(self, steps: usize, query: &QueryContext<'_>) -> Result<Replay, QueryError> {
         let (mut table, mut rows) = (SeriesTable::new(), Batch::new(steps));
         for (labels, mut points) in self.labels.into_iter().zip(self.points) {
-            points.sort_by_key(|(step, _)| *step);
+            sorting::sort_by(&mut points, query, |a, b| a.0.cmp(&b.0))?;
             if points.windows(2).any(|pair| pair[0].0 == pair[1].0) {
                 return Err(QueryError::same_labelset());
             }
             let series = table.push(labels, true);
             let mut row = rows.push(series);
-            points.into_iter().for_each(|(step, value)| row.set_float(step, value));
+            query.in_pieces(&points, |piece| {
+                piece.iter().for_each(|&(step, value)| row.set_float(step, value));
+            })?;
         }
         Ok(Replay::new(table, rows))
     }

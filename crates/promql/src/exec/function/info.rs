@@ -18,7 +18,7 @@ use crate::exec::build::Scope;
 use crate::exec::context::QueryContext;
 use crate::exec::operator::{BoxOperator, Operator, Replay, collect};
 use crate::exec::select::instant::{Cursor, Found, read_range};
-use crate::exec::series::SeriesTable;
+use crate::exec::series::{SeriesTable, labels_bytes};
 use crate::plan::lower::regex_matcher;
 use crate::plan::node::{NodeKind, Selector};
 
@@ -92,7 +92,7 @@ impl Operator for Info<'_> {
                 self.result.insert(result)
             }
         };
-        Ok(result.next(out))
+        result.next(query, out)
     }
 }
 
@@ -147,7 +147,7 @@ impl Info<'_> {
         let range = read_range(&grid, self.selector.lookup, query.lookback_ms);
         let selection = query.selections[self.selector.index];
         for row in 0..query.snapshot.series_count(selection) {
-            query.check()?;
+            query.work(16)?;
             let labels = query.snapshot.labels(selection, row);
             let identified = IDENTIFYING
                 .iter()
@@ -161,6 +161,10 @@ impl Info<'_> {
             let mut sink = |_: usize, samples: &SeriesSamples| {
                 let mut cursor = Cursor::new(samples, query.lookback_ms);
                 for (step, time) in times.iter_mut().enumerate() {
+                    if let Err(error) = query.work(2) {
+                        failure = Some(error);
+                        return ControlFlow::Break(());
+                    }
                     match cursor.find(self.selector.lookup.time(grid.time(step))) {
                         None => {}
                         Some(Found::Float { timestamp, .. }) => {
@@ -204,7 +208,7 @@ impl Info<'_> {
         // Labels by base row and the info series it met.
         let mut known: HashMap<(usize, Vec<usize>), Option<LabelSet>> = HashMap::new();
         for step in 0..steps {
-            query.check()?;
+            query.work(1 + rows.rows() + infos.series.len())?;
             if rows.iter().all(|row| !row.has(step)) {
                 continue;
             }
@@ -216,10 +220,13 @@ impl Info<'_> {
                     out.add(labels[index].clone(), drop_name, step, value, query)?;
                     continue;
                 };
+                query.work(8 + groups.len())?;
                 let met: Vec<usize> = groups.iter().filter_map(|&group| newest[group]).collect();
                 let key = (index, met);
                 if !known.contains_key(&key) {
                     let enriched = self.enrich(labels[index], &key.1, infos)?;
+                    let bytes = enriched.as_ref().map_or(0, labels_bytes);
+                    query.account.reserve(bytes + KNOWN_BYTES + 8 * key.1.len())?;
                     known.insert(key.clone(), enriched);
                 }
                 if let Some(Some(labels)) = known.get(&key) {
@@ -258,6 +265,9 @@ impl Info<'_> {
         Ok(Some(labels.finish()))
     }
 }
+
+/// What an entry of a map takes beside its contents.
+const KNOWN_BYTES: usize = 96;
 
 /// Info series and their groups.
 #[derive(Default)]

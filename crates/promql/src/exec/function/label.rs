@@ -12,7 +12,7 @@ use crate::exec::batch::Batch;
 use crate::exec::context::QueryContext;
 use crate::exec::merge::{MergeSameLabels, Sameness};
 use crate::exec::operator::{BoxOperator, Operator};
-use crate::exec::series::{SeriesEntry, SeriesTable};
+use crate::exec::series::{SeriesEntry, SeriesTable, labels_bytes};
 
 /// The functions of this file by name.
 pub(super) fn implementation(name: &str) -> Option<Implementation> {
@@ -32,14 +32,18 @@ fn label_replace<'q>(call: &CallArguments<'_, 'q>) -> Result<BoxOperator<'q>, Qu
     call.label_name(1, "destination label name in label_replace()")?;
     // Values repeat: the outcome for each is kept.
     let mut known: HashMap<String, Option<String>> = HashMap::new();
-    let relabel = move |entry: &SeriesEntry| {
+    let relabel = move |entry: &SeriesEntry, query: &QueryContext<'_>| {
         let value = entry.labels.value(source);
         if !known.contains_key(value) {
+            // What the text expands to is known only afterwards; a bound on it was asked for before.
+            let bytes = expanded_bytes_max(value, replacement);
+            query.account.reserve(bytes)?;
+            query.work(value.len().saturating_add(bytes))?;
             known.insert(value.to_owned(), regex.expand(value, replacement));
         }
         match known.get(value) {
-            Some(Some(new)) => with_label(entry, target, new),
-            _ => entry.clone(),
+            Some(Some(new)) => with_label(entry, target, new, query),
+            _ => Ok(entry.clone()),
         }
     };
     operator(call, relabel)
@@ -52,23 +56,55 @@ fn label_join<'q>(call: &CallArguments<'_, 'q>) -> Result<BoxOperator<'q>, Query
         sources.push(call.label_name(index, "source label name in label_join()")?);
     }
     call.label_name(1, "destination label name in label_join()")?;
-    let relabel = move |entry: &SeriesEntry| {
+    let relabel = move |entry: &SeriesEntry, query: &QueryContext<'_>| {
         let values: Vec<&str> = sources.iter().map(|source| entry.labels.value(source)).collect();
-        with_label(entry, target, &values.join(separator))
+        let separators = separator.len().saturating_mul(values.len());
+        let bytes = values.iter().fold(separators, |sum, value| sum.saturating_add(value.len()));
+        check_value_length(bytes)?;
+        query.account.reserve(bytes)?;
+        let joined = with_label(entry, target, &values.join(separator), query);
+        query.account.release(bytes);
+        joined
     };
     operator(call, relabel)
 }
 
-fn with_label(entry: &SeriesEntry, name: &str, value: &str) -> SeriesEntry {
+fn with_label(
+    entry: &SeriesEntry,
+    name: &str,
+    value: &str,
+    query: &QueryContext<'_>,
+) -> Result<SeriesEntry, QueryError> {
+    check_value_length(value.len())?;
+    let bytes = labels_bytes(&entry.labels) + name.len() + value.len();
+    query.account.reserve(bytes)?;
+    query.work(8 + bytes / 8)?;
     let mut labels = entry.labels.to_builder();
     labels.set(name, value);
     // A name that was just given is not to be dropped.
-    SeriesEntry { labels: labels.finish(), drop_name: entry.drop_name && name != METRIC_NAME }
+    Ok(SeriesEntry { labels: labels.finish(), drop_name: entry.drop_name && name != METRIC_NAME })
+}
+
+/// Refuses a value that is longer than any label of Prometheus can be. Nested calls double a value each, so this also
+/// keeps a short query from asking for endless text.
+fn check_value_length(bytes: usize) -> Result<(), QueryError> {
+    const VALUE_BYTES_MAX: usize = 1 << 24;
+    if bytes > VALUE_BYTES_MAX {
+        return Err(QueryError::execution("unexpected error: String too long to encode as label."));
+    }
+    Ok(())
+}
+
+/// A bound on what a replacement makes of a value: every reference, which takes two bytes at least, may stand for all of
+/// the value.
+fn expanded_bytes_max(value: &str, replacement: &str) -> usize {
+    let references = replacement.bytes().filter(|byte| *byte == b'$').count();
+    replacement.len().saturating_add(references.saturating_mul(value.len()))
 }
 
 fn operator<'q>(
     call: &CallArguments<'_, 'q>,
-    relabel: impl FnMut(&SeriesEntry) -> SeriesEntry + 'q,
+    relabel: impl FnMut(&SeriesEntry, &QueryContext<'_>) -> Result<SeriesEntry, QueryError> + 'q,
 ) -> Result<BoxOperator<'q>, QueryError> {
     let relabel = Relabel { inner: call.vector(0)?, series: SeriesTable::new(), relabel };
     Ok(Box::new(MergeSameLabels::new(Box::new(relabel), Sameness::AtOneStep)))
@@ -80,7 +116,10 @@ struct Relabel<'q, F> {
     relabel: F,
 }
 
-impl<F: FnMut(&SeriesEntry) -> SeriesEntry> Operator for Relabel<'_, F> {
+impl<F> Operator for Relabel<'_, F>
+where
+    F: FnMut(&SeriesEntry, &QueryContext<'_>) -> Result<SeriesEntry, QueryError>,
+{
     fn series(&self) -> &SeriesTable {
         &self.series
     }
@@ -90,7 +129,7 @@ impl<F: FnMut(&SeriesEntry) -> SeriesEntry> Operator for Relabel<'_, F> {
             return Ok(false);
         }
         for entry in self.inner.series().since(self.series.len()) {
-            let entry = (self.relabel)(entry);
+            let entry = (self.relabel)(entry, query)?;
             self.series.push(entry.labels, entry.drop_name);
         }
         Ok(true)

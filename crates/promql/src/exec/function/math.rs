@@ -57,9 +57,9 @@ pub(crate) fn map_floats<'q>(
     function: fn(f64) -> f64,
     query: &QueryContext<'_>,
 ) -> BoxOperator<'q> {
-    map_rows(inner, query, move |row| {
+    map_rows(inner, query, move |row, query| {
         row.take_histograms();
-        map_present(row, function);
+        map_present(row, query, function)
     })
 }
 
@@ -67,20 +67,7 @@ pub(crate) fn map_floats<'q>(
 pub(crate) fn map_rows<'q>(
     inner: BoxOperator<'q>,
     query: &QueryContext<'_>,
-    change: impl FnMut(&mut RowMut<'_>) + 'q,
-) -> BoxOperator<'q> {
-    let mut change = change;
-    map_steps(inner, query, move |row| {
-        change(row);
-        Ok(())
-    })
-}
-
-/// [`map_rows`] with a change that may fail.
-pub(crate) fn map_steps<'q>(
-    inner: BoxOperator<'q>,
-    query: &QueryContext<'_>,
-    change: impl FnMut(&mut RowMut<'_>) -> Result<(), QueryError> + 'q,
+    change: impl FnMut(&mut RowMut<'_>, &QueryContext<'_>) -> Result<(), QueryError> + 'q,
 ) -> BoxOperator<'q> {
     let map = MapRows { inner, series: SeriesTable::new(), change };
     if query.features.delayed_name_removal {
@@ -90,8 +77,13 @@ pub(crate) fn map_steps<'q>(
 }
 
 /// Every float that is there replaced by `function` of it.
-pub(crate) fn map_present(row: &mut RowMut<'_>, mut function: impl FnMut(f64) -> f64) {
+pub(crate) fn map_present(
+    row: &mut RowMut<'_>,
+    query: &QueryContext<'_>,
+    mut function: impl FnMut(f64) -> f64,
+) -> Result<(), QueryError> {
     for (word, &present) in row.present.iter().enumerate() {
+        query.work(1 + present.count_ones() as usize)?;
         let from = word * 64;
         let to = row.values.len().min(from + 64);
         if present.count_ones() as usize == to - from {
@@ -102,6 +94,7 @@ pub(crate) fn map_present(row: &mut RowMut<'_>, mut function: impl FnMut(f64) ->
             }
         }
     }
+    Ok(())
 }
 
 struct MapRows<'q, F> {
@@ -110,7 +103,10 @@ struct MapRows<'q, F> {
     change: F,
 }
 
-impl<F: FnMut(&mut RowMut<'_>) -> Result<(), QueryError>> Operator for MapRows<'_, F> {
+impl<F> Operator for MapRows<'_, F>
+where
+    F: FnMut(&mut RowMut<'_>, &QueryContext<'_>) -> Result<(), QueryError>,
+{
     fn series(&self) -> &SeriesTable {
         &self.series
     }
@@ -120,11 +116,13 @@ impl<F: FnMut(&mut RowMut<'_>) -> Result<(), QueryError>> Operator for MapRows<'
             return Ok(false);
         }
         for entry in self.inner.series().since(self.series.len()) {
+            query.work(8)?;
             let entry = computed(entry, query.features.delayed_name_removal);
             self.series.push(entry.labels, entry.drop_name);
         }
         for index in 0..out.rows() {
-            (self.change)(&mut out.row_mut(index))?;
+            query.work(1)?;
+            (self.change)(&mut out.row_mut(index), query)?;
         }
         Ok(true)
     }
@@ -132,15 +130,18 @@ impl<F: FnMut(&mut RowMut<'_>) -> Result<(), QueryError>> Operator for MapRows<'
 
 /// Unary minus: floats and histograms.
 pub(crate) fn negate<'q>(inner: BoxOperator<'q>, query: &QueryContext<'_>) -> BoxOperator<'q> {
-    map_rows(inner, query, |row| {
-        map_present(row, |value| -value);
+    map_rows(inner, query, |row, query| {
+        map_present(row, query, |value| -value)?;
         if let Some(mut histograms) = row.take_histograms() {
+            query.account.reserve(histograms.bytes())?;
             for histogram in &mut histograms.values {
+                query.work(histogram.sample_weight())?;
                 let mut negated = FloatHistogram::clone(histogram);
                 negated.mul(-1.0);
                 *histogram = Arc::new(negated);
             }
             *row.histograms_mut() = *histograms;
         }
+        Ok(())
     })
 }

@@ -11,6 +11,7 @@ use super::table::Implementation::{self, Range};
 use crate::annotations::HistogramOperation;
 use crate::exec::aggregate::ResetHints;
 use crate::exec::batch::{RowMut, Value};
+use crate::exec::context::{PIECE, QueryContext};
 use crate::exec::select::window::{RangeCall, RangeFunction, Samples, Window, Windows, windows_one_by_one};
 use crate::numeric::kahan::{self, Kahan};
 use crate::numeric::mean::{HistogramMean, Mean};
@@ -29,14 +30,16 @@ pub(super) fn implementation(name: &str) -> Option<Implementation> {
             Range(|| Box::new(Extreme { better: |cur, held| cur > held, queue: VecDeque::new() }))
         }
         "ts_of_min_over_time" => {
-            Range(|| Box::new(FloatsOnly(|w| Some(seconds(extreme(w, |cur, held| cur <= held).1)))))
+            Range(|| Box::new(FloatsOnly(|w, q| Ok(seconds(extreme(w, q, |cur, held| cur <= held)?.1)))))
         }
         "ts_of_max_over_time" => {
-            Range(|| Box::new(FloatsOnly(|w| Some(seconds(extreme(w, |cur, held| cur >= held).1)))))
+            Range(|| Box::new(FloatsOnly(|w, q| Ok(seconds(extreme(w, q, |cur, held| cur >= held)?.1)))))
         }
-        "stddev_over_time" => Range(|| Box::new(FloatsOnly(|w| Some(variance(w.samples.floats).sqrt())))),
-        "stdvar_over_time" => Range(|| Box::new(FloatsOnly(|w| Some(variance(w.samples.floats))))),
-        "mad_over_time" => Range(|| Box::new(FloatsOnly(|w| Some(median_deviation(w.samples.floats))))),
+        "stddev_over_time" => {
+            Range(|| Box::new(FloatsOnly(|w, q| Ok(variance(w.samples.floats, q)?.sqrt()))))
+        }
+        "stdvar_over_time" => Range(|| Box::new(FloatsOnly(|w, q| variance(w.samples.floats, q)))),
+        "mad_over_time" => Range(|| Box::new(FloatsOnly(|w, q| median_deviation(w.samples.floats, q)))),
         "quantile_over_time" => Range(|| Box::new(QuantileOverTime { values: Vec::new() })),
         _ => return None,
     })
@@ -47,7 +50,7 @@ fn seconds(ms: i64) -> f64 {
 }
 
 /// A function of the floats of a window, histograms left out with an info.
-struct FloatsOnly(fn(&Window<'_>) -> Option<f64>);
+struct FloatsOnly(fn(&Window<'_>, &QueryContext<'_>) -> Result<f64, QueryError>);
 
 impl RangeFunction for FloatsOnly {
     fn window(&mut self, window: &Window<'_>, call: &RangeCall<'_>) -> Result<Option<Value>, QueryError> {
@@ -55,7 +58,7 @@ impl RangeFunction for FloatsOnly {
             return Ok(None);
         }
         annotate_ignored(window, call);
-        Ok((self.0)(window).map(Value::Float))
+        (self.0)(window, call.query).map(|value| Some(Value::Float(value)))
     }
 }
 
@@ -67,37 +70,63 @@ pub(super) fn annotate_ignored(window: &Window<'_>, call: &RangeCall<'_>) {
 }
 
 /// The value that no other beats, and its time. NaN only when all values are.
-fn extreme(window: &Window<'_>, better: fn(f64, f64) -> bool) -> (f64, i64) {
+fn extreme(
+    window: &Window<'_>,
+    query: &QueryContext<'_>,
+    better: fn(f64, f64) -> bool,
+) -> Result<(f64, i64), QueryError> {
     let mut held = (window.samples.floats[0], window.samples.float_times[0]);
-    for (&value, &time) in window.samples.floats.iter().zip(window.samples.float_times) {
-        if better(value, held.0) || held.0.is_nan() {
-            held = (value, time);
+    let mut times = window.samples.float_times.iter();
+    query.in_pieces(window.samples.floats, |piece| {
+        for (&value, &time) in piece.iter().zip(&mut times) {
+            if better(value, held.0) || held.0.is_nan() {
+                held = (value, time);
+            }
         }
-    }
-    held
+    })?;
+    Ok(held)
 }
 
 /// The variance of the population, after Welford, with compensated sums.
-fn variance(values: &[f64]) -> f64 {
+fn variance(values: &[f64], query: &QueryContext<'_>) -> Result<f64, QueryError> {
     let (mut count, mut mean, mut squares) = (0.0, Kahan::ZERO, Kahan::ZERO);
-    for &value in values {
-        count += 1.0;
-        let delta = value - mean.value();
-        mean = mean.plus(delta / count);
-        squares = squares.plus(delta * (value - mean.value()));
-    }
-    squares.value() / count
+    query.in_pieces(values, |piece| {
+        for &value in piece {
+            count += 1.0;
+            let delta = value - mean.value();
+            mean = mean.plus(delta / count);
+            squares = squares.plus(delta * (value - mean.value()));
+        }
+    })?;
+    Ok(squares.value() / count)
 }
 
 /// The median distance to the median; NaN when any value is.
-fn median_deviation(values: &[f64]) -> f64 {
-    if values.iter().any(|value| value.is_nan()) {
-        return f64::NAN;
+fn median_deviation(values: &[f64], query: &QueryContext<'_>) -> Result<f64, QueryError> {
+    let (mut copy, mut nan) = (Vec::new(), false);
+    copy_of(values, &mut copy, query)?;
+    query.in_pieces(values, |piece| nan = nan || piece.iter().any(|value| value.is_nan()))?;
+    if nan {
+        return Ok(f64::NAN);
     }
-    let mut values = values.to_vec();
-    let median = quantile(0.5, &mut values);
-    values.iter_mut().for_each(|value| *value = (*value - median).abs());
-    quantile(0.5, &mut values)
+    let median = quantile(0.5, &mut copy, query)?;
+    for piece in copy.chunks_mut(PIECE) {
+        query.work(piece.len())?;
+        piece.iter_mut().for_each(|value| *value = (*value - median).abs());
+    }
+    let deviation = quantile(0.5, &mut copy, query);
+    query.account.release(copy.capacity() * size_of::<f64>());
+    deviation
+}
+
+/// Puts a copy into a buffer whose growth is accounted for.
+fn copy_of(values: &[f64], into: &mut Vec<f64>, query: &QueryContext<'_>) -> Result<(), QueryError> {
+    into.clear();
+    if values.len() > into.capacity() {
+        query.account.reserve((values.len() - into.capacity()) * size_of::<f64>())?;
+        into.reserve_exact(values.len());
+    }
+    query.in_pieces(values, |piece| into.extend_from_slice(piece))
 }
 
 struct QuantileOverTime {
@@ -114,9 +143,8 @@ impl RangeFunction for QuantileOverTime {
             call.query.annotate(Annotation::invalid_quantile(q, call.span));
         }
         annotate_ignored(window, call);
-        self.values.clear();
-        self.values.extend_from_slice(window.samples.floats);
-        Ok(Some(Value::Float(quantile(q, &mut self.values))))
+        copy_of(window.samples.floats, &mut self.values, call.query)?;
+        quantile(q, &mut self.values, call.query).map(|value| Some(Value::Float(value)))
     }
 }
 
@@ -135,12 +163,13 @@ fn fold_histograms<S>(
     call: &RangeCall<'_>,
     start: impl FnOnce(&Arc<FloatHistogram>) -> S,
     mut add: impl FnMut(&mut S, &FloatHistogram) -> Result<ferula_model::histogram::Combined, HistogramError>,
-) -> Option<S> {
-    let (first, rest) = window.samples.histograms.split_first()?;
+) -> Result<Option<S>, QueryError> {
+    let Some((first, rest)) = window.samples.histograms.split_first() else { return Ok(None) };
     let mut hints = ResetHints::default();
     hints.see(first);
     let (mut state, mut reconciled, mut failed) = (start(first), false, false);
     for histogram in rest {
+        call.query.work(histogram.sample_weight())?;
         hints.see(histogram);
         match add(&mut state, histogram) {
             Ok(combined) => reconciled |= combined.bounds_reconciled,
@@ -152,7 +181,7 @@ fn fold_histograms<S>(
     }
     if failed {
         call.query.annotate(Annotation::mixed_exponential_custom(call.metric_name(), call.span));
-        return None;
+        return Ok(None);
     }
     let during = HistogramOperation::Aggregation;
     if hints.collide() {
@@ -161,7 +190,7 @@ fn fold_histograms<S>(
     if reconciled {
         call.query.annotate(Annotation::custom_buckets_reconciled(during, call.span));
     }
-    Some(state)
+    Ok(Some(state))
 }
 
 /// Whether all windows of a series can be walked through as floats, with nobody counting single steps.
@@ -183,7 +212,7 @@ impl RangeFunction for Extreme {
             return Ok(None);
         }
         annotate_ignored(window, call);
-        Ok(Some(Value::Float(extreme(window, self.better).0)))
+        Ok(Some(Value::Float(extreme(window, call.query, self.better)?.0)))
     }
 
     /// Each value enters and leaves the queue once, however many windows it is in.
@@ -203,8 +232,12 @@ impl RangeFunction for Extreme {
         self.queue.clear();
         for step in 0..windows.grid.steps() {
             let window = walk.next();
+            call.query.work(1)?;
             entered = entered.max(window.from);
             for at in entered..window.to {
+                if at % PIECE == 0 {
+                    call.query.work(PIECE)?;
+                }
                 if values[at].is_nan() {
                     continue;
                 }
@@ -239,7 +272,7 @@ fn sum_windows(
     call: &RangeCall<'_>,
     empty: Kahan,
     out: &mut RowMut<'_>,
-    finish: impl Fn(Kahan, &[f64]) -> f64,
+    finish: impl Fn(Kahan, &[f64]) -> Result<f64, QueryError>,
 ) -> Result<(), QueryError> {
     let values = samples.floats;
     let mut walk = windows.floats(samples.float_times);
@@ -257,25 +290,29 @@ fn sum_windows(
             let starts: [&[f64]; LANES] = bounds.map(|(from, to)| &values[from..to]);
             let mut sums = [empty.sum; LANES];
             let mut compensations = [empty.compensation; LANES];
-            #[expect(clippy::needless_range_loop, reason = "one index into all lanes")]
-            for at in 0..length {
-                for lane in 0..LANES {
-                    (sums[lane], compensations[lane]) =
-                        kahan::add(starts[lane][at], sums[lane], compensations[lane]);
+            for from in (0..length).step_by(PIECE) {
+                let to = length.min(from + PIECE);
+                call.query.work((to - from) * LANES)?;
+                #[expect(clippy::needless_range_loop, reason = "one index into all lanes")]
+                for at in from..to {
+                    for lane in 0..LANES {
+                        (sums[lane], compensations[lane]) =
+                            kahan::add(starts[lane][at], sums[lane], compensations[lane]);
+                    }
                 }
             }
             for lane in 0..LANES {
                 let sum = Kahan { sum: sums[lane], compensation: compensations[lane] };
-                out.set_float(step + lane, finish(sum, starts[lane]));
+                out.set_float(step + lane, finish(sum, starts[lane])?);
             }
         } else {
             for (lane, &(from, to)) in bounds[..lanes].iter().enumerate().filter(|(_, (from, to))| to > from)
             {
-                let sum = values[from..to].iter().fold(empty, |sum, &value| sum.plus(value));
-                out.set_float(step + lane, finish(sum, &values[from..to]));
+                let sum = sum_of(&values[from..to], empty, call.query)?;
+                out.set_float(step + lane, finish(sum, &values[from..to])?);
             }
         }
-        call.query.check()?;
+        call.query.work(lanes)?;
         step += lanes;
     }
     windows.count_floats(&walk);
@@ -286,10 +323,16 @@ fn finished_sum(sum: Kahan) -> f64 {
     if sum.sum.is_infinite() { sum.sum } else { sum.value() }
 }
 
-fn mean_of(values: &[f64]) -> f64 {
+fn sum_of(values: &[f64], empty: Kahan, query: &QueryContext<'_>) -> Result<Kahan, QueryError> {
+    let mut sum = empty;
+    query.in_pieces(values, |piece| sum = piece.iter().fold(sum, |sum, &value| sum.plus(value)))?;
+    Ok(sum)
+}
+
+fn mean_of(values: &[f64], query: &QueryContext<'_>) -> Result<f64, QueryError> {
     let mut mean = Mean::default();
-    values.iter().for_each(|&value| mean.add(value));
-    mean.value()
+    query.in_pieces(values, |piece| piece.iter().for_each(|&value| mean.add(value)))?;
+    Ok(mean.value())
 }
 
 struct SumOverTime;
@@ -305,7 +348,7 @@ impl RangeFunction for SumOverTime {
         if !is_plain(&samples, windows) {
             return windows_one_by_one(self, samples, windows, call, out);
         }
-        sum_windows(samples, windows, call, Kahan::ZERO, out, |sum, _| finished_sum(sum))
+        sum_windows(samples, windows, call, Kahan::ZERO, out, |sum, _| Ok(finished_sum(sum)))
     }
 
     fn window(&mut self, window: &Window<'_>, call: &RangeCall<'_>) -> Result<Option<Value>, QueryError> {
@@ -313,7 +356,7 @@ impl RangeFunction for SumOverTime {
             return Ok(None);
         }
         if window.samples.histograms.is_empty() {
-            let sum = window.samples.floats.iter().fold(Kahan::ZERO, |sum, &value| sum.plus(value));
+            let sum = sum_of(window.samples.floats, Kahan::ZERO, call.query)?;
             return Ok(Some(Value::Float(finished_sum(sum))));
         }
         let sum = fold_histograms(
@@ -321,7 +364,7 @@ impl RangeFunction for SumOverTime {
             call,
             |first| (FloatHistogram::clone(first), None),
             |(sum, compensation), histogram| sum.kahan_add(histogram, compensation),
-        );
+        )?;
         Ok(sum.map(|(mut sum, compensation)| {
             if let Some(compensation) = compensation {
                 // Both have one layout, so this cannot fail.
@@ -349,9 +392,9 @@ impl RangeFunction for AvgOverTime {
             // A sum that overflowed, at any point, is not finite now: then the mean goes another way.
             if sum.sum.is_finite() {
                 let count = values.len() as f64;
-                sum.sum / count + sum.compensation / count
+                Ok(sum.sum / count + sum.compensation / count)
             } else {
-                mean_of(values)
+                mean_of(values, call.query)
             }
         })
     }
@@ -361,14 +404,14 @@ impl RangeFunction for AvgOverTime {
             return Ok(None);
         }
         if window.samples.histograms.is_empty() {
-            return Ok(Some(Value::Float(mean_of(window.samples.floats))));
+            return Ok(Some(Value::Float(mean_of(window.samples.floats, call.query)?)));
         }
         let mean = fold_histograms(
             window,
             call,
             |first| HistogramMean::new(first.clone()),
             |mean, histogram| mean.add(histogram),
-        );
+        )?;
         Ok(mean.map(|mean| Value::Histogram(Arc::new(mean.value()))))
     }
 }

@@ -12,6 +12,7 @@ use ferula_promql_syntax::ast::RangeExtension;
 use super::table::Implementation::{self, Range};
 use super::{extended_rate, interpolate, start_time};
 use crate::exec::batch::{RowMut, Value};
+use crate::exec::context::PIECE;
 use crate::exec::select::window::{
     FloatWindow, RangeCall, RangeFunction, Samples, Window, Windows, windows_one_by_one,
 };
@@ -47,8 +48,9 @@ impl RangeFunction for Rate {
             return Ok(extended_rate::window(*self, window, call));
         }
         if samples.histograms.is_empty() {
-            return Ok(self.floats(window, call).map(Value::Float));
+            return Ok(self.floats(window, call)?.map(Value::Float));
         }
+        // Where this breaks off because the query was stopped, the next check says so.
         Ok(self.histograms(window, call).map(|histogram| Value::Histogram(Arc::new(histogram))))
     }
 
@@ -137,15 +139,16 @@ impl Rate {
         Some(factor)
     }
 
-    fn floats(self, window: &Window<'_>, call: &RangeCall<'_>) -> Option<f64> {
+    fn floats(self, window: &Window<'_>, call: &RangeCall<'_>) -> Result<Option<f64>, QueryError> {
         let samples = window.samples;
-        let last = samples.floats.len().checked_sub(1)?;
+        let Some(last) = samples.floats.len().checked_sub(1) else { return Ok(None) };
         let mut change = samples.floats[last] - samples.floats[0];
         let mut zero_at_ms = None;
         if self.counter {
             let starts = start_time::Starts::new(samples.float_starts, samples.float_times);
             starts.annotate_overlap(call);
             for at in 1..=last {
+                call.query.work(2)?;
                 let before = samples.floats[at - 1];
                 if samples.floats[at] < before || starts.is_reset(at) {
                     change += before;
@@ -161,11 +164,11 @@ impl Rate {
             change,
             zero_at_ms,
         };
-        let factor = self.factor(&sampled, window.range_start, window.range_end, call.range_seconds())?;
+        let factor = self.factor(&sampled, window.range_start, window.range_end, call.range_seconds());
         if zero_at_ms.is_some() {
             change += samples.floats[0];
         }
-        Some(change * factor)
+        Ok(factor.map(|factor| change * factor))
     }
 
     /// All windows of a series of floats without start timestamps, a word of steps at a time: first what each window is
@@ -179,12 +182,12 @@ impl Rate {
         out: &mut RowMut<'_>,
     ) -> Result<(), QueryError> {
         let (times, values) = (samples.float_times, samples.floats);
-        let restarts = if self.counter { running_restarts(values) } else { Vec::new() };
+        let restarts = if self.counter { running_restarts(values, call)? } else { Vec::new() };
         let mut walk = windows.floats(times);
         let mut lanes = Lanes::new();
         let steps = windows.grid.steps();
         for word in 0..out.present.len() {
-            call.query.check()?;
+            call.query.work(64)?;
             let count = (steps - word * 64).min(64);
             let mut present = 0u64;
             for lane in 0..count {
@@ -197,7 +200,10 @@ impl Rate {
                 let first = values[window.from];
                 let mut change = values[window.to - 1] - first;
                 if !restarts.is_empty() && restarts[window.to - 1] != restarts[window.from] {
-                    for pair in values[window.from..window.to].windows(2) {
+                    for (at, pair) in values[window.from..window.to].windows(2).enumerate() {
+                        if at % PIECE == 0 {
+                            call.query.work(PIECE.min(window.to - window.from - at))?;
+                        }
                         if pair[1] < pair[0] {
                             change += pair[0];
                         }
@@ -281,6 +287,7 @@ impl Rate {
         let mut schema = first.schema.min(last.schema);
         if self.counter {
             for histogram in &values[1..values.len() - 1] {
+                query.work(4).ok()?;
                 if is_gauge(histogram) {
                     query.annotate(Annotation::native_not_counter(name, span));
                 }
@@ -297,6 +304,7 @@ impl Rate {
             starts.annotate_overlap(call);
             let mut before = first;
             for (at, histogram) in values.iter().enumerate().skip(1) {
+                query.work(histogram.sample_weight()).ok()?;
                 if starts.is_reset(at) || histogram.detect_reset(&before) {
                     interpolate::add(&mut change, &before, query, name, span)?;
                 }
@@ -363,18 +371,32 @@ impl Lanes {
 }
 
 /// How many restarts there are up to each sample; empty when there is none.
-fn running_restarts(values: &[f64]) -> Vec<u32> {
-    if !values.windows(2).any(|pair| pair[1] < pair[0]) {
-        return Vec::new();
+fn running_restarts(values: &[f64], call: &RangeCall<'_>) -> Result<Vec<u32>, QueryError> {
+    let falls = |pair: &[f64]| pair[1] < pair[0];
+    let pairs = |piece: usize| {
+        let from = piece * PIECE;
+        values[from..values.len().min(from + PIECE + 1)].windows(2)
+    };
+    let pieces = values.len().div_ceil(PIECE);
+    let mut any = false;
+    for piece in 0..pieces {
+        call.query.work(PIECE.min(values.len()))?;
+        any = any || pairs(piece).any(falls);
+    }
+    if !any {
+        return Ok(Vec::new());
     }
     let mut count = 0;
     let mut running = Vec::with_capacity(values.len());
-    running.extend(values.first().map(|_| 0));
-    for pair in values.windows(2) {
-        count += u32::from(pair[1] < pair[0]);
-        running.push(count);
+    running.push(0);
+    for piece in 0..pieces {
+        call.query.work(PIECE.min(values.len()))?;
+        for pair in pairs(piece) {
+            count += u32::from(falls(pair));
+            running.push(count);
+        }
     }
-    running
+    Ok(running)
 }
 
 /// An info for metrics that do not look like counters.

@@ -18,7 +18,7 @@ pub(super) fn implementation(name: &str) -> Option<Implementation> {
 }
 
 /// A function of at least two floats.
-struct Trend(fn(&Window<'_>, &RangeCall<'_>) -> f64);
+struct Trend(fn(&Window<'_>, &RangeCall<'_>) -> Result<f64, QueryError>);
 
 impl RangeFunction for Trend {
     fn window(&mut self, window: &Window<'_>, call: &RangeCall<'_>) -> Result<Option<Value>, QueryError> {
@@ -28,45 +28,52 @@ impl RangeFunction for Trend {
         if window.samples.floats.len() < 2 {
             return Ok(None);
         }
-        Ok(Some(Value::Float((self.0)(window, call))))
+        (self.0)(window, call).map(|value| Some(Value::Float(value)))
     }
 }
 
-fn deriv(window: &Window<'_>, _call: &RangeCall<'_>) -> f64 {
+fn deriv(window: &Window<'_>, call: &RangeCall<'_>) -> Result<f64, QueryError> {
     // Times near the samples keep the sums small.
-    linear_regression(window, window.samples.float_times[0]).0
+    Ok(linear_regression(window, window.samples.float_times[0], call)?.0)
 }
 
-fn predict_linear(window: &Window<'_>, call: &RangeCall<'_>) -> f64 {
-    let (slope, intercept) = linear_regression(window, window.at);
-    slope * call.scalars[0].at(window.step) + intercept
+fn predict_linear(window: &Window<'_>, call: &RangeCall<'_>) -> Result<f64, QueryError> {
+    let (slope, intercept) = linear_regression(window, window.at, call)?;
+    Ok(slope * call.scalars[0].at(window.step) + intercept)
 }
 
 /// Slope per second, and value at `intercept_ms`, of the line through the floats.
 #[expect(clippy::float_cmp, reason = "a constant series has equal values")]
-fn linear_regression(window: &Window<'_>, intercept_ms: i64) -> (f64, f64) {
+fn linear_regression(
+    window: &Window<'_>,
+    intercept_ms: i64,
+    call: &RangeCall<'_>,
+) -> Result<(f64, f64), QueryError> {
     let (times, values) = (window.samples.float_times, window.samples.floats);
     let first = values[0];
     let (mut x, mut y, mut xy, mut xx) = (Kahan::ZERO, Kahan::ZERO, Kahan::ZERO, Kahan::ZERO);
     let (mut n, mut constant) = (0.0, true);
-    for (&time, &value) in times.iter().zip(values) {
-        // A NaN differs from itself, but only from the second sample on is anything compared.
-        constant = constant && (n == 0.0 || value == first);
-        n += 1.0;
-        let seconds = time.wrapping_sub(intercept_ms) as f64 / 1e3;
-        x = x.plus(seconds);
-        y = y.plus(value);
-        xy = xy.plus(seconds * value);
-        xx = xx.plus(seconds * seconds);
-    }
+    let mut times = times.iter();
+    call.query.in_pieces(values, |piece| {
+        for (&value, &time) in piece.iter().zip(&mut times) {
+            // A NaN differs from itself, but only from the second sample on is anything compared.
+            constant = constant && (n == 0.0 || value == first);
+            n += 1.0;
+            let seconds = time.wrapping_sub(intercept_ms) as f64 / 1e3;
+            x = x.plus(seconds);
+            y = y.plus(value);
+            xy = xy.plus(seconds * value);
+            xx = xx.plus(seconds * seconds);
+        }
+    })?;
     if constant {
-        return if first.is_infinite() { (f64::NAN, f64::NAN) } else { (0.0, first) };
+        return Ok(if first.is_infinite() { (f64::NAN, f64::NAN) } else { (0.0, first) });
     }
     let (x, y, xy, xx) = (x.value(), y.value(), xy.value(), xx.value());
     let covariance = xy - x * y / n;
     let variance = xx - x * x / n;
     let slope = covariance / variance;
-    (slope, y / n - slope * x / n)
+    Ok((slope, y / n - slope * x / n))
 }
 
 struct Smoothing;
@@ -85,6 +92,7 @@ impl RangeFunction for Smoothing {
         }
         let (mut before, mut smoothed, mut slope) = (0.0, values[0], values[1] - values[0]);
         for (index, value) in values.iter().enumerate().skip(1) {
+            call.query.work(1)?;
             let scaled = smoothing * value;
             if index > 1 {
                 slope = trend * (smoothed - before) + (1.0 - trend) * slope;

@@ -7,6 +7,7 @@ use super::table::Implementation::{self, Operator, Scalar};
 use crate::QueryError;
 use crate::exec::batch::Batch;
 use crate::exec::bitmap;
+use crate::exec::build::in_order;
 use crate::exec::operator::BoxOperator;
 use crate::exec::scalars::{ScalarSeries, Scalars};
 use crate::numeric::go_math::{max, min};
@@ -15,12 +16,16 @@ use crate::numeric::go_math::{max, min};
 pub(super) fn implementation(name: &str) -> Option<Implementation> {
     Some(match name {
         "scalar" => Scalar(scalar),
-        "min_of" => Scalar(|call| Ok(call.scalar(0)?.zip(&call.scalar(1)?, min))),
-        "max_of" => Scalar(|call| Ok(call.scalar(0)?.zip(&call.scalar(1)?, max))),
+        "min_of" => Scalar(|call| call.scalar(0)?.zip(&call.scalar(1)?, call.query, min)),
+        "max_of" => Scalar(|call| call.scalar(0)?.zip(&call.scalar(1)?, call.query, max)),
         "vector" => Operator(|call| Ok(Box::new(ScalarSeries::new(call.scalar(0)?)))),
-        "clamp" => Operator(|call| clamp(call, call.scalar(1)?, call.scalar(2)?)),
-        "clamp_min" => Operator(|call| clamp(call, call.scalar(1)?, Scalars::Constant(f64::INFINITY))),
-        "clamp_max" => Operator(|call| clamp(call, Scalars::Constant(f64::NEG_INFINITY), call.scalar(1)?)),
+        "clamp" => Operator(|call| clamp(call, |call| Ok((call.scalar(1)?, call.scalar(2)?)))),
+        "clamp_min" => {
+            Operator(|call| clamp(call, |call| Ok((call.scalar(1)?, Scalars::Constant(f64::INFINITY)))))
+        }
+        "clamp_max" => {
+            Operator(|call| clamp(call, |call| Ok((Scalars::Constant(f64::NEG_INFINITY), call.scalar(1)?))))
+        }
         "round" => Operator(round),
         _ => return None,
     })
@@ -31,25 +36,23 @@ fn scalar(call: &CallArguments<'_, '_>) -> Result<Scalars, QueryError> {
     let (query, steps) = (call.query, call.scope.steps());
     let before = query.samples.current();
     let mut inner = call.vector(0)?;
-    let mut values = vec![f64::NAN; steps];
+    query.account.reserve(steps.saturating_mul(9))?;
+    let mut values = query.filled(f64::NAN, steps)?;
     let words = bitmap::words_for(steps);
     let (mut once, mut twice) = (vec![0u64; words], vec![0u64; words]);
     let mut batch = Batch::new(steps);
     while inner.next(query, &mut batch)? {
-        query.check()?;
+        query.work(1)?;
         for row in batch.iter() {
+            query.work(1 + row.present.len() / 8)?;
             for (word, &present) in row.present.iter().enumerate() {
                 twice[word] |= once[word] & present;
                 once[word] |= present;
             }
-            for step in bitmap::ones(row.present) {
-                values[step] = row.values[step];
-            }
+            query.each_one(row.present, |step| values[step] = row.values[step])?;
         }
     }
-    for step in bitmap::ones(&twice) {
-        values[step] = f64::NAN;
-    }
+    query.each_one(&twice, |step| values[step] = f64::NAN)?;
     query.samples.settle(before, steps as u64)?;
     Ok(Scalars::PerStep(values))
 }
@@ -57,12 +60,14 @@ fn scalar(call: &CallArguments<'_, '_>) -> Result<Scalars, QueryError> {
 /// Every float held between two bounds; nothing at all where the upper one is below the lower one.
 fn clamp<'q>(
     call: &CallArguments<'_, 'q>,
-    lower: Scalars,
-    upper: Scalars,
+    bounds: fn(&CallArguments<'_, 'q>) -> Result<(Scalars, Scalars), QueryError>,
 ) -> Result<BoxOperator<'q>, QueryError> {
-    Ok(map_rows(call.vector(0)?, call.query, move |row| {
+    let mut inner = call.vector(0)?;
+    let (lower, upper) = in_order(&mut *inner, call.scope, call.query, bounds(call))?;
+    Ok(map_rows(inner, call.query, move |row, query| {
         row.take_histograms();
         for step in 0..row.values.len() {
+            query.work(1)?;
             let (lower, upper) = (lower.at(step), upper.at(step));
             if upper < lower {
                 bitmap::clear(row.present, step);
@@ -70,24 +75,29 @@ fn clamp<'q>(
                 row.values[step] = max(lower, min(upper, row.values[step]));
             }
         }
+        Ok(())
     }))
 }
 
 /// Every float rounded to a multiple, halves up.
 fn round<'q>(call: &CallArguments<'_, 'q>) -> Result<BoxOperator<'q>, QueryError> {
-    let to_nearest = if call.len() > 1 { call.scalar(1)? } else { Scalars::Constant(1.0) };
-    Ok(map_rows(call.vector(0)?, call.query, move |row| {
+    let mut inner = call.vector(0)?;
+    let to_nearest = if call.len() > 1 { call.scalar(1) } else { Ok(Scalars::Constant(1.0)) };
+    let to_nearest = in_order(&mut *inner, call.scope, call.query, to_nearest)?;
+    Ok(map_rows(inner, call.query, move |row, query| {
         row.take_histograms();
         match &to_nearest {
             Scalars::Constant(to) => {
                 let inverse = 1.0 / to;
-                map_present(row, |value| (value * inverse + 0.5).floor() / inverse);
+                map_present(row, query, |value| (value * inverse + 0.5).floor() / inverse)
             }
             Scalars::PerStep(to) => {
                 for (value, to) in row.values.iter_mut().zip(to) {
+                    query.work(1)?;
                     let inverse = 1.0 / to;
                     *value = (*value * inverse + 0.5).floor() / inverse;
                 }
+                Ok(())
             }
         }
     }))

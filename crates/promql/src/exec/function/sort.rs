@@ -8,6 +8,7 @@ use crate::exec::batch::{Batch, RowRef};
 use crate::exec::context::QueryContext;
 use crate::exec::operator::{BoxOperator, Operator, Replay, collect};
 use crate::exec::series::SeriesTable;
+use crate::exec::sorting;
 use crate::{Annotation, QueryError};
 
 /// The functions of this file by name.
@@ -68,7 +69,7 @@ impl Operator for Sort<'_> {
                 self.result.insert(result)
             }
         };
-        Ok(result.next(out))
+        result.next(query, out)
     }
 }
 
@@ -77,6 +78,7 @@ impl Sort<'_> {
         let mut rows = collect(&mut *self.inner, self.steps, query)?;
         if matches!(self.order, Order::Value(_)) {
             for index in 0..rows.rows() {
+                query.work(1)?;
                 rows.row_mut(index).take_histograms();
             }
             rows.drop_empty_rows();
@@ -88,15 +90,20 @@ impl Sort<'_> {
         if matches!(self.order, Order::Value(_)) {
             // Go's order of several NaN is the reverse of that in which they came.
             order.reverse();
-            order.sort_by_key(|&index| !rows.row(index).values[0].is_nan());
+            query.work(order.len())?;
+            let (nan, mut rest): (Vec<usize>, Vec<usize>) =
+                order.iter().partition(|&&index| rows.row(index).values[0].is_nan());
+            order = nan;
+            order.append(&mut rest);
             let nans = order.iter().filter(|&&index| rows.row(index).values[0].is_nan()).count();
             order[nans..].reverse();
         }
-        order.sort_by(|&a, &b| self.compare(rows.row(a), rows.row(b)));
+        sorting::sort_by(&mut order, query, |&a, &b| self.compare(rows.row(a), rows.row(b)))?;
+        query.account.reserve(rows.bytes())?;
         let mut sorted = Batch::new(self.steps);
         for index in order {
             let row = rows.row(index);
-            sorted.push_copy(row.series, row);
+            sorted.push_copy(row.series, row, query)?;
         }
         Ok(Replay::new(SeriesTable::new(), sorted))
     }

@@ -25,7 +25,7 @@ pub(super) fn implementation(name: &str) -> Option<Implementation> {
     Some(match name {
         "time" => Scalar(|call| {
             let grid = call.scope.grid;
-            Ok(Scalars::per_step(grid.steps(), |step| grid.time(step) as f64 / 1000.0))
+            Scalars::per_step(grid.steps(), call.query, |step| grid.time(step) as f64 / 1000.0)
         }),
         "pi" => Scalar(|_| Ok(Scalars::Constant(std::f64::consts::PI))),
         "minute" => Operators(|call| date_part(call, |date| f64::from(date.minute))),
@@ -49,12 +49,12 @@ fn date_part<'q>(
 ) -> Result<BoxOperator<'q>, QueryError> {
     if call.len() == 0 {
         let grid = call.scope.grid;
-        let values = Scalars::per_step(grid.steps(), |step| part(&Civil::from_unix(grid.time(step) / 1000)));
-        return Ok(Box::new(ScalarSeries::new(values)));
+        let part_at = |step| part(&Civil::from_unix(grid.time(step) / 1000));
+        return Ok(Box::new(ScalarSeries::new(Scalars::per_step(grid.steps(), call.query, part_at)?)));
     }
-    Ok(map_rows(call.vector(0)?, call.query, move |row| {
+    Ok(map_rows(call.vector(0)?, call.query, move |row, query| {
         row.take_histograms();
-        map_present(row, |value| part(&Civil::from_unix(go_int(value))));
+        map_present(row, query, |value| part(&Civil::from_unix(go_int(value))))
     }))
 }
 
@@ -68,18 +68,20 @@ fn go_int(value: f64) -> i64 {
 fn timestamp<'q>(call: &CallArguments<'_, 'q>) -> Result<BoxOperator<'q>, QueryError> {
     if let NodeKind::Selector(selector) = &call.node(0).kind {
         let scan = SampleTimes::new(call, selector.index, selector.lookup, false)?;
-        return Ok(map_rows(Box::new(scan), call.query, |_| {}));
+        return Ok(map_rows(Box::new(scan), call.query, |_, _| Ok(())));
     }
     let grid = call.scope.grid;
-    Ok(map_rows(call.vector(0)?, call.query, move |row| {
+    Ok(map_rows(call.vector(0)?, call.query, move |row, query| {
         if let Some(histograms) = row.take_histograms() {
             for &step in &histograms.steps {
                 bitmap::set(row.present, step as usize);
             }
         }
         for (step, value) in row.values.iter_mut().enumerate() {
+            query.work(1)?;
             *value = grid.time(step) as f64 / 1000.0;
         }
+        Ok(())
     }))
 }
 
@@ -88,7 +90,7 @@ fn start_timestamp<'q>(call: &CallArguments<'_, 'q>) -> Result<BoxOperator<'q>, 
     match &call.node(0).kind {
         NodeKind::Selector(selector) if call.query.features.use_start_timestamps => {
             let scan = SampleTimes::new(call, selector.index, selector.lookup, true)?;
-            Ok(map_rows(Box::new(scan), call.query, |_| {}))
+            Ok(map_rows(Box::new(scan), call.query, |_, _| Ok(())))
         }
         _ => Ok(Box::<Nothing>::default()),
     }
@@ -127,13 +129,19 @@ impl Operator for SampleTimes {
         let grid = self.scope.grid;
         let range = read_range(&grid, self.lookup, query.lookback_ms);
         while out.is_empty() && self.next_row < self.series.len() {
-            query.check()?;
+            query.work(1)?;
             let end = self.series.len().min(self.next_row + Batch::rows_wanted(grid.steps()));
-            let mut held = 0;
+            let (mut held, mut failure) = (0, None);
             let mut sink = |row: usize, samples: &SeriesSamples| {
                 let mut cursor = Cursor::new(samples, query.lookback_ms);
                 let mut times = out.push(row);
+                let mut seen = 0;
                 for step in 0..grid.steps() {
+                    if let Err(error) = query.work(1 + cursor.passed() - seen) {
+                        failure = Some(error);
+                        return ControlFlow::Break(());
+                    }
+                    seen = cursor.passed();
                     let Some(found) = cursor.find(self.lookup.time(grid.time(step))) else { continue };
                     let time = if self.starts { found.start_timestamp() } else { found.timestamp() };
                     times.set_float(step, time as f64 / 1000.0);
@@ -143,6 +151,7 @@ impl Operator for SampleTimes {
                 ControlFlow::Continue(())
             };
             query.snapshot.read(self.selection, self.next_row..end, range, &mut sink)?;
+            failure.map_or(Ok(()), Err)?;
             query.samples.hold(held)?;
             out.drop_empty_rows();
             self.next_row = end;

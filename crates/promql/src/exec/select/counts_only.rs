@@ -10,7 +10,9 @@ use ferula_model::value::is_stale;
 use ferula_model::{CounterResetHint, FloatHistogram};
 use ferula_storage::SeriesSamples;
 
+use crate::QueryError;
 use crate::engine::Grid;
+use crate::exec::context::QueryContext;
 use crate::plan::node::Lookup;
 
 /// The moments that are read and how far back from each.
@@ -43,13 +45,19 @@ impl Reach {
 }
 
 /// Copies `samples` with histograms reduced to hint, schema, count and sum.
-pub(crate) fn counts_only(samples: &SeriesSamples, reach: &Reach, out: &mut SeriesSamples) {
+pub(crate) fn counts_only(
+    samples: &SeriesSamples,
+    reach: &Reach,
+    out: &mut SeriesSamples,
+    query: &QueryContext<'_>,
+) -> Result<(), QueryError> {
     out.clear();
     out.floats.clone_from(&samples.floats);
     out.histograms.timestamps.clone_from(&samples.histograms.timestamps);
     out.histograms.start_timestamps.clone_from(&samples.histograms.start_timestamps);
     let mut last: Option<&FloatHistogram> = None;
     for (time, histogram) in samples.histograms.timestamps.iter().zip(&samples.histograms.values) {
+        query.work(histogram.sample_weight())?;
         let mut hint = histogram.counter_reset_hint;
         if !is_stale(histogram.sum) {
             if !reach.sees(*time) {
@@ -70,11 +78,13 @@ pub(crate) fn counts_only(samples: &SeriesSamples, reach: &Reach, out: &mut Seri
             ..FloatHistogram::default()
         }));
     }
+    Ok(())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::exec::context::tests::with_context;
 
     fn samples(counts: &[f64]) -> SeriesSamples {
         let mut samples = SeriesSamples::default();
@@ -91,7 +101,9 @@ mod tests {
         let lookup = Lookup { at_ms: None, offset_ms: 0 };
         let mut out = SeriesSamples::default();
         let reach = Reach { grid, lookup, before_ms, after_ms: 0 };
-        counts_only(&samples(&[1.0, 2.0, 1.0, 1.0]), &reach, &mut out);
+        with_context(|query| {
+            counts_only(&samples(&[1.0, 2.0, 1.0, 1.0]), &reach, &mut out, query).expect("nobody stops it");
+        });
         assert!(out.histograms.values.iter().all(|h| h.zero_count == 0.0));
         out.histograms.values.iter().map(|h| h.counter_reset_hint).collect()
     }

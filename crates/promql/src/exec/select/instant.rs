@@ -57,6 +57,11 @@ impl<'a> Cursor<'a> {
         Cursor { samples, lookback_ms, floats: 0, histograms: 0 }
     }
 
+    /// How many samples the moments so far have left behind.
+    pub(crate) fn passed(&self) -> usize {
+        self.floats + self.histograms
+    }
+
     /// The newest sample at `moment`, if it is young enough and no staleness marker.
     pub(crate) fn find(&mut self, moment: i64) -> Option<Found> {
         let (floats, histograms) = (&self.samples.floats, &self.samples.histograms);
@@ -129,7 +134,7 @@ impl Operator for InstantScan {
         let reach = Reach { grid, lookup: self.lookup, before_ms: query.lookback_ms - 1, after_ms: 0 };
         let mut reduced = SeriesSamples::default();
         while out.is_empty() && self.next_row < self.series.len() {
-            query.check()?;
+            query.work(1)?;
             let end = self.series.len().min(self.next_row + Batch::rows_wanted(grid.steps()));
             let mut failure = None;
             let mut sink = |row: usize, samples: &SeriesSamples| {
@@ -137,18 +142,22 @@ impl Operator for InstantScan {
                     return ControlFlow::Continue(());
                 }
                 let samples = if self.counts_only && !samples.histograms.values.is_empty() {
-                    counts_only(samples, &reach, &mut reduced);
+                    if let Err(error) = counts_only(samples, &reach, &mut reduced, query) {
+                        failure = Some(error);
+                        return ControlFlow::Break(());
+                    }
                     &reduced
                 } else {
                     samples
                 };
-                let held =
-                    scan_row(samples, &grid, self.lookup, query.lookback_ms, &self.scope, &mut out.push(row));
-                if held == 0 {
-                    out.pop();
-                    return ControlFlow::Continue(());
-                }
-                match query.samples.hold(held) {
+                let scan = Scan { grid: &grid, lookup: self.lookup, scope: &self.scope, query };
+                let held = scan.row(samples, &mut out.push(row)).and_then(|held| {
+                    if held == 0 {
+                        out.pop();
+                    }
+                    query.samples.hold(held)
+                });
+                match held {
                     Ok(()) => ControlFlow::Continue(()),
                     Err(error) => {
                         failure = Some(error);
@@ -166,69 +175,76 @@ impl Operator for InstantScan {
     }
 }
 
-/// Fills one row; what it counts as against the limit of samples.
-fn scan_row(
-    samples: &SeriesSamples,
-    grid: &Grid,
+/// How rows are filled.
+struct Scan<'a, 'q> {
+    grid: &'a Grid,
     lookup: Lookup,
-    lookback_ms: i64,
-    scope: &Scope,
-    out: &mut RowMut<'_>,
-) -> u64 {
-    if samples.histograms.timestamps.is_empty() && !scope.stats.by_step() {
-        let found = scan_floats(samples, grid, lookup, lookback_ms, out);
-        scope.stats.add(0, found, found);
-        return found;
-    }
-    let mut held = 0;
-    let mut cursor = Cursor::new(samples, lookback_ms);
-    for step in 0..grid.steps() {
-        let weight = match cursor.find(lookup.time(grid.time(step))) {
-            None => continue,
-            Some(Found::Float { value, .. }) => {
-                out.set_float(step, value);
-                1
-            }
-            Some(Found::Histogram { value, .. }) => {
-                let weight = value.sample_weight() as u64;
-                out.set_histogram(step, value);
-                weight
-            }
-        };
-        held += weight;
-        scope.stats.add(step, weight, weight);
-    }
-    held
+    scope: &'a Scope,
+    query: &'a QueryContext<'q>,
 }
 
-/// [`scan_row`] of a series without histograms: one word of presence at a time.
-fn scan_floats(
-    samples: &SeriesSamples,
-    grid: &Grid,
-    lookup: Lookup,
-    lookback_ms: i64,
-    out: &mut RowMut<'_>,
-) -> u64 {
-    let (times, values) = (&samples.floats.timestamps[..], &samples.floats.values[..]);
-    let steps = grid.steps();
-    let (mut before, mut found) = (Index::default(), 0);
-    let step_ms = if lookup.at_ms.is_some() { 0 } else { grid.step_ms };
-    let mut next_moment = lookup.time(grid.start_ms);
-    for (word, present) in out.present.iter_mut().enumerate() {
-        let mut bits = 0u64;
-        for bit in 0..64.min(steps - word * 64) {
-            let step = word * 64 + bit;
-            let moment = next_moment;
-            next_moment = moment.saturating_add(step_ms);
-            before.advance(times, moment);
-            let Some(at) = before.at.checked_sub(1) else { continue };
-            let value = values[at];
-            out.values[step] = value;
-            let there = times[at] > moment.saturating_sub(lookback_ms) && !is_stale(value);
-            bits |= u64::from(there) << bit;
+impl Scan<'_, '_> {
+    /// Fills one row; what it counts as against the limit of samples.
+    fn row(&self, samples: &SeriesSamples, out: &mut RowMut<'_>) -> Result<u64, QueryError> {
+        let Scan { grid, scope, query, .. } = *self;
+        if samples.histograms.timestamps.is_empty() && !scope.stats.by_step() {
+            let found = self.floats(samples, out)?;
+            scope.stats.add(0, found, found);
+            return Ok(found);
         }
-        *present = bits;
-        found += u64::from(bits.count_ones());
+        query.account.reserve(samples.histograms.timestamps.len().saturating_mul(12))?;
+        let (mut held, mut seen) = (0, 0);
+        let mut cursor = Cursor::new(samples, query.lookback_ms);
+        for step in 0..grid.steps() {
+            let found = cursor.find(self.lookup.time(grid.time(step)));
+            query.work(1 + cursor.passed() - seen)?;
+            seen = cursor.passed();
+            let weight = match found {
+                None => continue,
+                Some(Found::Float { value, .. }) => {
+                    out.set_float(step, value);
+                    1
+                }
+                Some(Found::Histogram { value, .. }) => {
+                    let weight = value.sample_weight() as u64;
+                    out.set_histogram(step, value);
+                    weight
+                }
+            };
+            held += weight;
+            scope.stats.add(step, weight, weight);
+        }
+        Ok(held)
     }
-    found
+
+    /// [`Scan::row`] of a series without histograms: one word of presence at a time.
+    fn floats(&self, samples: &SeriesSamples, out: &mut RowMut<'_>) -> Result<u64, QueryError> {
+        let Scan { grid, lookup, query, .. } = *self;
+        let lookback_ms = query.lookback_ms;
+        let (times, values) = (&samples.floats.timestamps[..], &samples.floats.values[..]);
+        let steps = grid.steps();
+        let (mut before, mut found) = (Index::default(), 0);
+        let step_ms = if lookup.at_ms.is_some() { 0 } else { grid.step_ms };
+        let mut next_moment = lookup.time(grid.start_ms);
+        let mut seen = 0;
+        for (word, present) in out.present.iter_mut().enumerate() {
+            query.work(64 + before.at - seen)?;
+            seen = before.at;
+            let mut bits = 0u64;
+            for bit in 0..64.min(steps - word * 64) {
+                let step = word * 64 + bit;
+                let moment = next_moment;
+                next_moment = moment.saturating_add(step_ms);
+                before.advance(times, moment);
+                let Some(at) = before.at.checked_sub(1) else { continue };
+                let value = values[at];
+                out.values[step] = value;
+                let there = times[at] > moment.saturating_sub(lookback_ms) && !is_stale(value);
+                bits |= u64::from(there) << bit;
+            }
+            *present = bits;
+            found += u64::from(bits.count_ones());
+        }
+        Ok(found)
+    }
 }

@@ -13,9 +13,19 @@ use crate::exec::context::QueryContext;
 use crate::exec::function::interpolate::interpolate;
 use crate::exec::select::subquery::SubquerySource;
 use crate::exec::series::without_metadata;
+use crate::exec::sorting;
 use crate::plan::node::{Node, NodeKind, RangeSelector, Subquery};
 use crate::plan::ranges::reach;
 use crate::{QueryError, RangeSeries};
+
+/// Sorts series by their labels.
+pub(crate) fn sort_series(series: &mut Vec<RangeSeries>, query: &QueryContext<'_>) -> Result<(), QueryError> {
+    let mut order: Vec<usize> = (0..series.len()).collect();
+    sorting::sort_by(&mut order, query, |&a, &b| series[a].labels.cmp(&series[b].labels))?;
+    let mut unsorted: Vec<Option<RangeSeries>> = std::mem::take(series).into_iter().map(Some).collect();
+    series.extend(order.into_iter().filter_map(|index| unsorted[index].take()));
+    Ok(())
+}
 
 /// The series of a range selector or subquery, not sorted yet.
 pub(crate) fn evaluate<'q>(
@@ -77,7 +87,9 @@ fn series_of(
     bounds: (i64, i64),
     query: &QueryContext<'_>,
 ) -> Result<Columns, QueryError> {
-    query.check()?;
+    let points = samples.floats.values.len() + samples.histograms.values.len();
+    query.work(1 + points)?;
+    query.account.reserve(points.saturating_mul(16) + size_of::<RangeSeries>())?;
     let floats: Vec<(i64, f64)> = samples
         .floats
         .timestamps
@@ -94,7 +106,6 @@ fn series_of(
         .filter(|(_, value)| !is_stale(value.sum))
         .map(|(&time, value)| (time, value.clone()))
         .collect();
-    query.account.reserve(16 * (floats.len() + histograms.len()))?;
     let weight = floats.len() as u64 + histograms.iter().map(|(_, h)| h.sample_weight() as u64).sum::<u64>();
     query.samples.hold(weight)?;
     let word = match extension {
@@ -155,7 +166,8 @@ fn of_subquery<'q>(
             entry.labels.clone()
         };
         let samples = source.samples();
-        query.account.reserve(16 * samples.len())?;
+        query.work(samples.len())?;
+        query.account.reserve(samples.len().saturating_mul(16) + size_of::<RangeSeries>())?;
         let floats = samples.floats.timestamps.iter().copied().zip(samples.floats.values.iter().copied());
         let histograms =
             samples.histograms.timestamps.iter().copied().zip(samples.histograms.values.iter().cloned());
@@ -174,9 +186,10 @@ fn merge_same_labels(
     if !query.features.delayed_name_removal {
         return Ok(all);
     }
-    all.sort_by(|a, b| a.labels.cmp(&b.labels));
+    sort_series(&mut all, query)?;
     let mut merged: Vec<RangeSeries> = Vec::with_capacity(all.len());
     for series in all {
+        query.work(series.floats.len() + series.histograms.len())?;
         match merged.last_mut() {
             Some(last) if last.labels == series.labels => {
                 last.floats.extend(series.floats);

@@ -66,23 +66,28 @@ impl Operator for SmoothedScan {
         let reach = Reach { grid, lookup: self.lookup, before_ms: lookback - 1, after_ms: lookback };
         let mut reduced = SeriesSamples::default();
         while out.is_empty() && self.next_row < self.series.len() {
-            query.check()?;
+            query.work(1)?;
             let end = self.series.len().min(self.next_row + Batch::rows_wanted(grid.steps()));
             let mut failure = None;
             let mut sink = |row: usize, samples: &SeriesSamples| {
                 let samples = if self.counts_only && !samples.histograms.values.is_empty() {
-                    counts_only(samples, &reach, &mut reduced);
+                    if let Err(error) = counts_only(samples, &reach, &mut reduced, query) {
+                        failure = Some(error);
+                        return ControlFlow::Break(());
+                    }
                     &reduced
                 } else {
                     samples
                 };
-                let smoothing = Smoothing {
-                    points: points(samples),
-                    labels: self.series.labels(row),
-                    span: self.span,
-                    query,
-                };
-                smoothing.fill(&grid, self.lookup, &mut out.push(row));
+                let result = points(samples, query).and_then(|points| {
+                    let labels = self.series.labels(row);
+                    let smoothing = Smoothing { points, labels, span: self.span, query };
+                    smoothing.fill(&grid, self.lookup, &mut out.push(row))
+                });
+                if let Err(error) = result {
+                    failure = Some(error);
+                    return ControlFlow::Break(());
+                }
                 let filled = out.row(out.rows() - 1);
                 if filled.is_empty() {
                     out.pop();
@@ -114,14 +119,17 @@ struct Points {
     histograms: Vec<(i64, Arc<FloatHistogram>)>,
 }
 
-fn points(samples: &SeriesSamples) -> Points {
+fn points(samples: &SeriesSamples, query: &QueryContext<'_>) -> Result<Points, QueryError> {
+    let count = samples.floats.values.len() + samples.histograms.values.len();
+    query.account.reserve(count.saturating_mul(size_of::<(i64, f64)>()))?;
+    query.work(count)?;
     let floats = samples.floats.timestamps.iter().copied().zip(samples.floats.values.iter().copied());
     let histograms =
         samples.histograms.timestamps.iter().copied().zip(samples.histograms.values.iter().cloned());
-    Points {
+    Ok(Points {
         floats: floats.filter(|(_, value)| !is_stale(*value)).collect(),
         histograms: histograms.filter(|(_, value)| !is_stale(value.sum)).collect(),
-    }
+    })
 }
 
 struct Smoothing<'a> {
@@ -132,9 +140,10 @@ struct Smoothing<'a> {
 }
 
 impl Smoothing<'_> {
-    fn fill(&self, grid: &crate::Grid, lookup: Lookup, out: &mut RowMut<'_>) {
+    fn fill(&self, grid: &crate::Grid, lookup: Lookup, out: &mut RowMut<'_>) -> Result<(), QueryError> {
         let lookback = self.query.lookback_ms;
         for step in 0..grid.steps() {
+            self.query.work(8)?;
             let moment = lookup.time(grid.time(step));
             let (open, closed) = (moment.saturating_sub(lookback), moment.saturating_add(lookback));
             let floats = within(&self.points.floats, open, closed);
@@ -150,9 +159,13 @@ impl Smoothing<'_> {
                 (true, false) => self.histogram_at(histograms, moment).map(Value::Histogram),
             };
             if let Some(value) = value {
+                if let Value::Histogram(histogram) = &value {
+                    self.query.work(histogram.sample_weight())?;
+                }
                 out.set(step, value);
             }
         }
+        Ok(())
     }
 
     fn histogram_at(

@@ -4,7 +4,7 @@ use crate::QueryError;
 use crate::exec::batch::Batch;
 use crate::exec::bitmap;
 use crate::exec::build::{self, Scope};
-use crate::exec::context::QueryContext;
+use crate::exec::context::{PIECE, QueryContext};
 use crate::exec::operator::{BoxOperator, Operator};
 use crate::exec::series::SeriesTable;
 use crate::plan::node::Node;
@@ -21,11 +21,13 @@ pub(crate) fn operator<'q>(
 }
 
 /// Counts the samples of the one evaluation as if every step had made it.
-pub(crate) fn absorb(once: &Scope, scope: &Scope) {
+pub(crate) fn absorb(once: &Scope, scope: &Scope, query: &QueryContext<'_>) -> Result<(), QueryError> {
     for step in 0..scope.steps() {
+        query.work(1)?;
         let read = if step == 0 { once.stats.read() } else { 0 };
         scope.stats.add(step, once.stats.total(), read);
     }
+    Ok(())
 }
 
 struct StepInvariant<'q> {
@@ -45,27 +47,33 @@ impl Operator for StepInvariant<'_> {
         out.clear();
         if self.finished || !self.inner.next(query, &mut self.batch)? {
             if !self.finished {
-                absorb(&self.once, &self.scope);
+                absorb(&self.once, &self.scope, query)?;
             }
             self.finished = true;
             return Ok(false);
         }
         let steps = self.scope.steps();
-        query.account.reserve(Batch::bytes_for(self.batch.rows(), steps))?;
+        let bytes = Batch::bytes_for(self.batch.rows(), steps);
+        query.account.reserve(bytes)?;
         for row in self.batch.iter().filter(|row| !row.is_empty()) {
             let weight = row.histogram(0).map_or(1, |h| h.sample_weight() as u64);
             query.samples.hold(weight * (steps as u64 - 1))?;
             let mut held = out.push(row.series);
             if let Some(value) = row.float(0) {
-                held.values.fill(value);
+                for piece in held.values.chunks_mut(PIECE) {
+                    query.work(piece.len())?;
+                    piece.fill(value);
+                }
                 bitmap::fill(held.present, steps);
             } else if let Some(histogram) = row.histogram(0) {
+                query.account.reserve(steps.saturating_mul(12))?;
                 for step in 0..steps {
+                    query.work(4)?;
                     held.set_histogram(step, histogram.clone());
                 }
             }
         }
-        query.account.release(Batch::bytes_for(self.batch.rows(), steps));
+        query.account.release(bytes);
         Ok(true)
     }
 }

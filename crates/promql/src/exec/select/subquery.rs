@@ -8,7 +8,6 @@ use ferula_storage::SeriesSamples;
 use crate::QueryError;
 use crate::engine::Grid;
 use crate::exec::batch::{Batch, RowRef};
-use crate::exec::bitmap;
 use crate::exec::build::{self, Scope};
 use crate::exec::context::QueryContext;
 use crate::exec::operator::BoxOperator;
@@ -60,7 +59,10 @@ impl<'q> SubquerySource<'q> {
     /// forgotten: inner steps may leave samples out or repeat them.
     pub(crate) fn advance(&mut self, query: &QueryContext<'_>) -> Result<Option<usize>, QueryError> {
         let series = self.advance_keeping_hints(query)?;
-        self.samples.histograms.values.iter_mut().for_each(forget_reset_hint);
+        for histogram in &mut self.samples.histograms.values {
+            query.work(histogram.sample_weight())?;
+            forget_reset_hint(histogram);
+        }
         Ok(series)
     }
 
@@ -81,7 +83,11 @@ impl<'q> SubquerySource<'q> {
             self.next_in_batch += 1;
             if !row.is_empty() {
                 let series = row.series;
-                take_row(&mut self.samples, row, &self.inner_scope.grid);
+                let points = row.present.iter().map(|word| word.count_ones() as usize).sum::<usize>();
+                let points = points + row.histograms.map_or(0, |row| row.steps.len());
+                let had = self.samples.floats.values.capacity() + self.samples.histograms.values.capacity();
+                query.account.reserve(points.saturating_sub(had).saturating_mul(POINT_BYTES))?;
+                take_row(&mut self.samples, row, &self.inner_scope.grid, query)?;
                 return Ok(Some(series));
             }
         }
@@ -93,17 +99,27 @@ impl<'q> SubquerySource<'q> {
     }
 }
 
+/// Time and value, twice: a column that grows is copied.
+const POINT_BYTES: usize = 32;
+
 /// The samples of a row as columns.
-pub(crate) fn take_row(into: &mut SeriesSamples, row: RowRef<'_>, grid: &Grid) {
+fn take_row(
+    into: &mut SeriesSamples,
+    row: RowRef<'_>,
+    grid: &Grid,
+    query: &QueryContext<'_>,
+) -> Result<(), QueryError> {
     into.clear();
-    for step in bitmap::ones(row.present) {
+    query.each_one(row.present, |step| {
         into.floats.timestamps.push(grid.time(step));
         into.floats.values.push(row.values[step]);
-    }
+    })?;
     for (step, histogram) in row.histograms.into_iter().flat_map(|row| row.iter()) {
+        query.work(4)?;
         into.histograms.timestamps.push(grid.time(step));
         into.histograms.values.push(histogram.clone());
     }
+    Ok(())
 }
 
 fn forget_reset_hint(histogram: &mut Arc<FloatHistogram>) {

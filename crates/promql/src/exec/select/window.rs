@@ -3,7 +3,6 @@
 //! Windows are open on the left. For each series all samples of all windows are read at once, staleness markers
 //! are taken out, and two indices per kind of sample move forward with the steps.
 
-use std::cell::Cell;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
@@ -75,7 +74,9 @@ pub(crate) fn windows_one_by_one<F: RangeFunction + ?Sized>(
 ) -> Result<(), QueryError> {
     let mut indices = Indices::default();
     for step in 0..windows.grid.steps() {
+        let before = indices;
         let window = windows.cut(samples, step, &mut indices);
+        call.query.work(1 + indices.moved_since(&before))?;
         if window.is_empty() {
             continue;
         }
@@ -132,24 +133,27 @@ impl<'a> Samples<'a> {
         samples: &'a SeriesSamples,
         scratch: &'a mut SeriesSamples,
         with_starts: bool,
-    ) -> Samples<'a> {
-        let stale = samples.floats.values.iter().any(|&value| is_stale(value))
-            || samples.histograms.values.iter().any(|histogram| is_stale(histogram.sum));
+        query: &QueryContext<'_>,
+    ) -> Result<Samples<'a>, QueryError> {
+        let mut stale = samples.histograms.values.iter().any(|histogram| is_stale(histogram.sum));
+        query.in_pieces(&samples.floats.values, |piece| {
+            stale = stale || piece.iter().any(|&value| is_stale(value));
+        })?;
         let samples = if stale {
-            copy_without_stale(samples, scratch);
+            copy_without_stale(samples, scratch, query)?;
             &*scratch
         } else {
             samples
         };
         let starts = |starts: &'a [i64]| if with_starts { starts } else { &[] };
-        Samples {
+        Ok(Samples {
             float_times: &samples.floats.timestamps,
             floats: &samples.floats.values,
             float_starts: starts(&samples.floats.start_timestamps),
             histogram_times: &samples.histograms.timestamps,
             histograms: &samples.histograms.values,
             histogram_starts: starts(&samples.histograms.start_timestamps),
-        }
+        })
     }
 
     fn slice(&self, floats: (usize, usize), histograms: (usize, usize)) -> Samples<'a> {
@@ -165,9 +169,18 @@ impl<'a> Samples<'a> {
     }
 }
 
-fn copy_without_stale(from: &SeriesSamples, to: &mut SeriesSamples) {
+fn copy_without_stale(
+    from: &SeriesSamples,
+    to: &mut SeriesSamples,
+    query: &QueryContext<'_>,
+) -> Result<(), QueryError> {
     to.clear();
+    let count = from.floats.values.len() + from.histograms.values.len();
+    let had = to.floats.values.capacity() + to.histograms.values.capacity();
+    // Time, value and start; twice, because a column that grows is copied.
+    query.account.reserve(count.saturating_sub(had).saturating_mul(48))?;
     for (index, &value) in from.floats.values.iter().enumerate() {
+        query.work(1)?;
         if !is_stale(value) {
             to.floats.timestamps.push(from.floats.timestamps[index]);
             to.floats.values.push(value);
@@ -175,12 +188,14 @@ fn copy_without_stale(from: &SeriesSamples, to: &mut SeriesSamples) {
         }
     }
     for (index, value) in from.histograms.values.iter().enumerate() {
+        query.work(4)?;
         if !is_stale(value.sum) {
             to.histograms.timestamps.push(from.histograms.timestamps[index]);
             to.histograms.values.push(value.clone());
             to.histograms.start_timestamps.extend(from.histograms.start_timestamps.get(index));
         }
     }
+    Ok(())
 }
 
 /// One window of one series.
@@ -203,9 +218,6 @@ impl Window<'_> {
         self.samples.is_empty()
     }
 }
-
-/// Windows may be long and many: after this many samples the query is asked whether to go on.
-const SAMPLES_PER_CHECK: usize = 1 << 20;
 
 /// An index that moves forward with the steps. Samples come regularly, mostly, so the way that it went last time is
 /// tried first.
@@ -289,8 +301,6 @@ pub(crate) struct Windows {
     scope: Scope,
     /// The samples are not read from storage but from a subquery that counted them already.
     read_elsewhere: bool,
-    /// Samples looked at since the query was last asked whether to go on.
-    since_check: Cell<usize>,
 }
 
 /// Begin and end of the current window in each column.
@@ -298,6 +308,16 @@ pub(crate) struct Windows {
 pub(crate) struct Indices {
     pub floats: (usize, usize),
     pub histograms: (usize, usize),
+}
+
+impl Indices {
+    /// By how many samples all of them moved together.
+    fn moved_since(&self, before: &Indices) -> usize {
+        let sum = |indices: &Indices| {
+            indices.floats.0 + indices.floats.1 + indices.histograms.0 + indices.histograms.1
+        };
+        sum(self) - sum(before)
+    }
 }
 
 /// Moves the begin and end of a window forward.
@@ -354,17 +374,11 @@ impl Windows {
 
     /// Counts the samples of a window.
     pub(crate) fn count(&self, window: &Window<'_>, query: &QueryContext<'_>) -> Result<(), QueryError> {
-        let looked_at =
-            self.since_check.get() + window.samples.floats.len() + window.samples.histograms.len();
-        self.since_check.set(looked_at);
-        if looked_at > SAMPLES_PER_CHECK {
-            self.since_check.set(0);
-            query.check()?;
-        }
         let weigh = |histograms: &[Arc<FloatHistogram>]| {
             histograms.iter().map(|histogram| histogram.sample_weight() as u64).sum::<u64>()
         };
         let histograms = window.samples.histograms;
+        query.work(histograms.len() * 4)?;
         let total = window.samples.floats.len() as u64 + weigh(histograms);
         let read = if self.read_elsewhere {
             0
@@ -479,7 +493,6 @@ impl<'q> WindowOperator<'q> {
             after_ms,
             scope: scope.clone(),
             read_elsewhere,
-            since_check: Cell::new(0),
         };
         let mut operator = WindowOperator {
             function,
@@ -521,17 +534,19 @@ impl<'q> WindowOperator<'q> {
         let (range, reach) = (windows.read_range(*only), windows.reach());
         let mut reduced = SeriesSamples::default();
         while out.is_empty() && *next_row < series.len() {
-            query.check()?;
+            query.work(1)?;
             let end = series.len().min(*next_row + Batch::rows_wanted(windows.grid.steps()));
             let mut failure = None;
             let mut sink = |row: usize, samples: &SeriesSamples| {
                 let samples = if *only && !samples.histograms.values.is_empty() {
-                    counts_only(samples, &reach, &mut reduced);
+                    if let Err(error) = counts_only(samples, &reach, &mut reduced, query) {
+                        failure = Some(error);
+                        return ControlFlow::Break(());
+                    }
                     &reduced
                 } else {
                     samples
                 };
-                let samples = Samples::without_stale(samples, scratch, with_starts);
                 let call = RangeCall {
                     labels: series.labels(row),
                     span: *span,
@@ -540,7 +555,9 @@ impl<'q> WindowOperator<'q> {
                     extension: *extension,
                     query,
                 };
-                match run_row(&mut **function, samples, windows, &call, row, out) {
+                let result = Samples::without_stale(samples, scratch, with_starts, query)
+                    .and_then(|samples| run_row(&mut **function, samples, windows, &call, row, out));
+                match result {
                     Ok(()) => ControlFlow::Continue(()),
                     Err(error) => {
                         failure = Some(error);
@@ -559,17 +576,18 @@ impl<'q> WindowOperator<'q> {
 
     fn next_from_subquery(&mut self, query: &QueryContext<'_>, out: &mut Batch) -> Result<(), QueryError> {
         while out.rows() < Batch::rows_wanted(self.windows.grid.steps()) {
-            query.check()?;
+            query.work(1)?;
             let Source::Subquery(subquery) = &mut self.source else { return Ok(()) };
             let Some(row) = subquery.advance(query)? else {
                 let (grid, inner) = (self.windows.grid, &subquery.inner_scope);
                 let (offset_ms, range_ms) = (self.windows.lookup.offset_ms, self.windows.range_ms);
                 let stats = &self.windows.scope.stats;
+                query.work(inner.grid.steps())?;
                 stats.absorb_subquery(&grid, &inner.stats, &inner.grid, offset_ms, range_ms);
                 self.finished = true;
                 return Ok(());
             };
-            let samples = Samples::without_stale(subquery.samples(), &mut self.scratch, false);
+            let samples = Samples::without_stale(subquery.samples(), &mut self.scratch, false, query)?;
             let call = RangeCall {
                 labels: subquery.series().labels(row),
                 span: self.span,
