@@ -17,7 +17,7 @@ use ferula_runtime::{RealClock, SharedClock, Shutdown, TaskGroup};
 use ferula_telemetry::{Registry, error, info, warn};
 use ferula_tsdb::disk::RealDisk;
 use ferula_tsdb::retention::Retention;
-use ferula_tsdb::{Db, Options, Progress};
+use ferula_tsdb::{Db, Options, Progress, Stopwatch};
 use time::OffsetDateTime;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
@@ -277,7 +277,9 @@ fn stop_at_signals(tasks: &mut TaskGroup, api: &Arc<Api>) -> anyhow::Result<()> 
 /// Opens the store, which may take a while when there is much to read, and hands it to the API.
 async fn open_store(flags: &Flags, api: &Arc<Api>, registry: &Registry) -> anyhow::Result<Arc<Db>> {
     info!("Starting TSDB ...");
-    let options = store_options(&flags.storage);
+    let mut options = store_options(&flags.storage);
+    let clock = api.clock.clone();
+    options.stopwatch = Stopwatch::new(move || clock.elapsed());
     let (dir, registry, reporter) = (flags.storage.path.clone(), registry.clone(), api.clone());
     let opened = tokio::task::spawn_blocking({
         let registry = registry.clone();

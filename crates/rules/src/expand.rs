@@ -14,6 +14,7 @@ use ferula_template::prometheus::{
 };
 use ferula_template::{FunctionMap, Limits, Template, Value};
 
+use crate::Metrics;
 use crate::query::RuleQuery;
 
 /// Functions by name only, for parsing: nothing that they would do can happen yet.
@@ -98,6 +99,7 @@ pub(crate) struct Expander<'a> {
     pub functions: FunctionMap,
     pub external_labels: &'a BTreeMap<String, String>,
     pub external_url: &'a str,
+    pub metrics: &'a Metrics,
 }
 
 impl<'a> Expander<'a> {
@@ -108,10 +110,11 @@ impl<'a> Expander<'a> {
         parser: ParserOptions,
         external_labels: &'a BTreeMap<String, String>,
         external_url: &'a str,
+        metrics: &'a Metrics,
     ) -> Self {
         let environment =
             environment(at.timestamp(), external_url, query_function(query, parser, at.timestamp()));
-        Expander { alert, functions: functions(&environment), external_labels, external_url }
+        Expander { alert, functions: functions(&environment), external_labels, external_url, metrics }
     }
 
     /// The data that templates see for one element of the query's result.
@@ -127,6 +130,7 @@ impl<'a> Expander<'a> {
     /// The text filled in. What goes wrong becomes part of the text: an alert with a broken annotation is better
     /// than none.
     pub fn expand(&self, text: &Text, data: &Value) -> String {
+        self.metrics.template_expansions.inc();
         let template = match text {
             Text::Plain(text) => return text.clone(),
             Text::Template(template) => template,
@@ -138,6 +142,7 @@ impl<'a> Expander<'a> {
             Err(error) => Err(format!("error parsing template __alert_{}: {error}", self.alert)),
         };
         result.unwrap_or_else(|error| {
+            self.metrics.template_failures.inc();
             warn!("Expanding alert template failed", alert = self.alert, err = error);
             format!("<error expanding template: {error}>")
         })

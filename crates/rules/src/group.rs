@@ -322,6 +322,7 @@ impl Group {
             context.parser,
             &context.external_labels,
             &context.external_url,
+            &context.metrics,
         );
         alerting.update(rule, &vector, &expander, at, offset, self.limit)
     }

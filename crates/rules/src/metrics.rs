@@ -1,6 +1,6 @@
 //! The rule manager's own metrics, by Prometheus' names.
 
-use ferula_telemetry::{CounterVec, GaugeVec, Histogram, Registry, Summary};
+use ferula_telemetry::{Counter, CounterVec, GaugeVec, Histogram, Registry, Summary};
 
 /// What is counted and measured about rules. Members of a group appear when it is loaded and go with it.
 #[derive(Clone)]
@@ -20,6 +20,8 @@ pub struct Metrics {
     pub(crate) last_restore_duration: GaugeVec,
     pub(crate) rules: GaugeVec,
     pub(crate) samples: GaugeVec,
+    pub(crate) template_expansions: Counter,
+    pub(crate) template_failures: Counter,
 }
 
 const BOUNDS: [f64; 4] = [0.01, 0.1, 1.0, 10.0];
@@ -90,6 +92,14 @@ impl Metrics {
             samples: gauge(
                 "prometheus_rule_group_last_evaluation_samples",
                 "The number of samples returned during the last rule group evaluation.",
+            ),
+            template_expansions: registry.counter(
+                "prometheus_template_text_expansions_total",
+                "The total number of template text expansions.",
+            ),
+            template_failures: registry.counter(
+                "prometheus_template_text_expansion_failures_total",
+                "The total number of template text expansion failures.",
             ),
         }
     }

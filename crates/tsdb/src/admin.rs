@@ -35,11 +35,21 @@ impl Db {
     /// Writes the blocks that have deleted samples anew, without them.
     pub fn clean_tombstones(&self, now_ms: i64) -> Result<Maintained, BlockError> {
         let _maintenance = self.pending.lock().unwrap_or_else(PoisonError::into_inner);
+        let (cleaned, took) = self.options.stopwatch.time(|| self.clean_blocks(now_ms));
+        self.maintenance.tombstone_cleanup.observe_duration(took);
+        cleaned
+    }
+
+    fn clean_blocks(&self, now_ms: i64) -> Result<Maintained, BlockError> {
         let mut done = Maintained::default();
         let compactor =
             Compactor { disk: self.disk.clone(), data_dir: self.dir.clone(), options: self.options.blocks };
         for block in self.views.get().blocks.iter() {
-            let cleaned = compactor.clean_tombstones(block, self.new_ulid(now_ms), &|| self.goes_on())?;
+            let ulid = self.new_ulid(now_ms);
+            if block.tombstones().is_empty() {
+                continue;
+            }
+            let cleaned = self.compaction(1, |watch| compactor.clean_tombstones(block, ulid, watch))?;
             if let Some(written) = cleaned {
                 self.replace(&[block.meta().ulid], written, &mut done)?;
             }
@@ -68,7 +78,7 @@ impl Db {
         for which in [Which::OutOfOrder, Which::InOrder] {
             sources.push(Box::new(HeadSource::new(&self.head, which, range)));
         }
-        write_block(&self.disk, dir, meta, sources, &self.options.blocks, &|| self.goes_on())
+        self.compaction(1, |watch| write_block(&self.disk, dir, meta, sources, &self.options.blocks, watch))
     }
 }
 

@@ -15,6 +15,7 @@ use ferula_model::{Exemplar, LabelSet, Matcher, MetricMetadata, TimeRange};
 use ferula_storage::{Appendable, Appender, Queryable, Snapshot, StorageError};
 use ferula_telemetry::Registry;
 
+use crate::Stopwatch;
 use crate::blob::Access;
 use crate::block::{
     Block, BlockError, BlockOptions, HINT_OUT_OF_ORDER, HINT_SELECTED_SERIES, HINT_STALE_SERIES, block_dirs,
@@ -30,7 +31,7 @@ use crate::recovery::{Progress, Recovered, Replay};
 use crate::retention::Retention;
 use crate::view::Views;
 use crate::wal::group::GroupLog;
-use crate::wal::{Compression, Writer, WriterOptions};
+use crate::wal::{Compression, SyncTimer, Writer, WriterOptions};
 
 /// How a database works. The defaults are Prometheus'.
 #[derive(Clone, Debug)]
@@ -67,6 +68,8 @@ pub struct Options {
     pub access: Access,
     /// Whether blocks that overlap are merged.
     pub overlapping_compaction: bool,
+    /// Measures how long things take, for metrics.
+    pub stopwatch: Stopwatch,
 }
 
 const HOUR_MS: i64 = 3_600_000;
@@ -90,6 +93,7 @@ impl Default for Options {
             blocks: BlockOptions::default(),
             access: Access::Mapped,
             overlapping_compaction: true,
+            stopwatch: Stopwatch::default(),
         }
     }
 }
@@ -151,8 +155,15 @@ impl Db {
             let path = path.to_path_buf();
             move |error| OpenError::Io { path, error }
         };
+        let maintenance = MaintenanceMetrics::new(registry);
+        maintenance.limits(&options.retention);
         disk.create_dir_all(dir).map_err(at(dir))?;
         let lock = take_lock(&*disk, dir, &options, report)?;
+        maintenance.clean_start.set(match &lock {
+            None => -1.0,
+            Some(lock) if lock.was_there => 0.0,
+            Some(_) => 1.0,
+        });
         remove_leftovers(&*disk, dir).map_err(at(dir))?;
         let as_io = |error: BlockError| OpenError::Io {
             path: dir.to_path_buf(),
@@ -167,8 +178,10 @@ impl Db {
             OpenError::Io { path: dir.to_path_buf(), error: io::Error::other(error.to_string()) }
         })?;
         let (wal, chunks_dir) = (dir.join(WAL_DIR), dir.join(CHUNKS_HEAD_DIR));
+        let replay_start = options.stopwatch.elapsed();
         let loaded = head_chunks::load(&*disk, &chunks_dir).map_err(at(&chunks_dir))?;
         if let Some(damage) = loaded.damage {
+            maintenance.chunk_corruptions.inc();
             report(Progress::Damaged(damage));
         }
         let head = Head::new(Parts {
@@ -181,7 +194,7 @@ impl Db {
             late_samples_max: options.out_of_order_samples_max,
             late_window: options.out_of_order_window_ms,
             exemplars_max: options.exemplars_max,
-            log: open_log(&disk, &wal, &options).map_err(at(&wal))?,
+            log: open_log(&disk, &wal, &options, Some(&maintenance)).map_err(at(&wal))?,
             chunks: head_chunks::Store::new(disk.clone(), chunks_dir, &loaded.files),
             metrics: Metrics::new(registry),
         });
@@ -191,7 +204,9 @@ impl Db {
         let wbl = dir.join(WBL_DIR);
         replay.late_log(&*disk, &wbl, report).map_err(at(&wbl))?;
         let recovered = replay.finish().map_err(at(dir))?;
-        let maintenance = MaintenanceMetrics::new(registry);
+        maintenance
+            .replay_duration
+            .set(options.stopwatch.elapsed().saturating_sub(replay_start).as_secs_f64());
         maintenance.wal_corruptions.add(recovered.corruptions);
         let (head, views) = (Arc::new(head), Arc::new(Views::new(blocks, in_order_end)));
         register_gauges(registry, &head, &views, &disk, dir);
@@ -257,7 +272,7 @@ impl Db {
     /// Changes how far back out-of-order samples may be, in milliseconds; 0 for not at all.
     pub fn set_out_of_order_window(&self, window_ms: i64) -> io::Result<()> {
         if window_ms > 0 && self.head.late_log().is_none() {
-            let log = open_log(&self.disk, &self.dir.join(WBL_DIR), &self.options)?;
+            let log = open_log(&self.disk, &self.dir.join(WBL_DIR), &self.options, None)?;
             *self.head.late_log.write().unwrap_or_else(std::sync::PoisonError::into_inner) =
                 Some(Arc::new(log));
         }
@@ -272,6 +287,7 @@ impl Db {
 
     /// Changes how much is kept.
     pub fn set_retention(&self, retention: Retention) {
+        self.maintenance.limits(&retention);
         *lock(&self.retention) = retention;
     }
 
@@ -403,10 +419,20 @@ fn open_blocks(
     Ok((blocks, in_order_end))
 }
 
-fn open_log(disk: &Arc<dyn Disk>, dir: &Path, options: &Options) -> io::Result<GroupLog> {
+/// With `metrics`, syncs are measured.
+fn open_log(
+    disk: &Arc<dyn Disk>,
+    dir: &Path,
+    options: &Options,
+    metrics: Option<&MaintenanceMetrics>,
+) -> io::Result<GroupLog> {
     let writer_options =
         WriterOptions { compression: options.wal_compression, segment_bytes: options.wal_segment_bytes };
-    let writer = Writer::open(disk.clone(), dir.to_path_buf(), writer_options)?;
+    let mut writer = Writer::open(disk.clone(), dir.to_path_buf(), writer_options)?;
+    if let Some(metrics) = metrics {
+        let (stopwatch, durations) = (options.stopwatch.clone(), metrics.log_syncs.clone());
+        writer.time_syncs(SyncTimer { stopwatch, durations });
+    }
     Ok(GroupLog::new(writer, options.start_timestamps))
 }
 

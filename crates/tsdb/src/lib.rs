@@ -1,8 +1,8 @@
 //! The time series database: the newest samples in memory and in a log, older ones in blocks on disk.
 //!
 //! Here: everything about storage. Elsewhere: bytes of chunks (`ferula-chunk`), queries (`ferula-promql`),
-//! timers and tasks (the binary). Always true: no task is started, no clock is read, and the disk is
-//! touched only through [`disk::Disk`].
+//! timers and tasks (the binary). Always true: no task is started, no clock is read but the [`Stopwatch`] that the
+//! caller hands in, and the disk is touched only through [`disk::Disk`].
 
 mod admin;
 pub mod blob;
@@ -18,6 +18,7 @@ pub mod postings;
 mod querier;
 pub mod recovery;
 pub mod retention;
+mod stopwatch;
 pub mod tools;
 mod view;
 pub mod wal;
@@ -27,3 +28,4 @@ pub use head::{Cardinality, Head};
 pub use maintain::Maintained;
 pub use querier::snapshot::DbSnapshot;
 pub use recovery::{Progress, Recovered};
+pub use stopwatch::Stopwatch;

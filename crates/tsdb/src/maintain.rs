@@ -16,14 +16,17 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use crate::block::{Block, BlockError, BlockMeta, HINT_OUT_OF_ORDER, Ulid, block_dirs, remove_block};
-use crate::compact::{Compactor, PlanOptions, SeriesSource, block_ranges, plan, write_block};
+use crate::block::{
+    Block, BlockChunk, BlockError, BlockMeta, HINT_OUT_OF_ORDER, Ulid, block_dirs, remove_block,
+};
+use crate::compact::{Compactor, PlanOptions, SeriesSource, Watch, block_ranges, plan, write_block};
 use crate::db::{Db, WAL_DIR, WBL_DIR};
 use crate::head::block_source::{HeadSource, Which};
 use crate::head::{lock, range_end};
+use crate::metrics::ChunkMetrics;
 use crate::retention::{BlockUse, Reason, replaced};
 use crate::wal::WriterOptions;
-use crate::wal::checkpoint::{CheckpointStats, Keep, checkpoint, remove_old};
+use crate::wal::checkpoint::{CheckpointStats, Keep, checkpoint, remove_checkpoints, remove_segments};
 use crate::wal::format::{list_segments, segment_path};
 
 /// What one call of [`Db::maintain`] did.
@@ -76,6 +79,7 @@ impl Db {
     pub fn maintain(&self, now_ms: i64) -> Maintained {
         let mut done = Maintained::default();
         let Ok(mut pending) = self.pending.try_lock() else { return done };
+        self.maintenance.compactions_triggered.inc();
         let mut reload = false;
         self.truncate_if_possible(&mut pending, &mut done);
         while pending.truncation.is_none() && self.head_is_full() {
@@ -129,7 +133,21 @@ impl Db {
             meta.compaction.set_hint(HINT_OUT_OF_ORDER);
         }
         let source: Box<dyn SeriesSource + '_> = Box::new(HeadSource::new(&self.head, which, (min, end)));
-        write_block(&self.disk, &self.dir, meta, vec![source], &self.options.blocks, &|| self.goes_on())
+        self.compaction(1, |watch| {
+            write_block(&self.disk, &self.dir, meta, vec![source], &self.options.blocks, watch)
+        })
+    }
+
+    /// Does the writing of one block of that level, and measures it.
+    pub(crate) fn compaction<T>(&self, level: u32, write: impl FnOnce(&dyn Watch) -> T) -> T {
+        let metrics = &self.maintenance;
+        let watch = Watched { db: self, chunks: (level == 1).then_some(&metrics.chunks) };
+        metrics.populating_block.set(1.0);
+        let (written, took) = self.options.stopwatch.time(|| write(&watch));
+        metrics.populating_block.set(0.0);
+        metrics.compactions.inc();
+        metrics.compaction_duration.observe_duration(took);
+        written
     }
 
     pub(crate) fn goes_on(&self) -> bool {
@@ -158,7 +176,6 @@ impl Db {
     ) -> Result<(), BlockError> {
         let mut blocks = self.views.get().blocks.to_vec();
         if let Some(meta) = written {
-            self.maintenance.compactions.inc();
             let dir = self.dir.join(meta.ulid.to_string());
             blocks.push(Arc::new(Block::open(&self.disk, &dir, self.options.access)?));
             done.written.push(meta);
@@ -174,12 +191,21 @@ impl Db {
         {
             let to = truncation.to;
             pending.truncation = None;
-            let truncated = self.head.truncate(to);
+            let (truncated, took) = self.options.stopwatch.time(|| self.head.truncate(to));
+            self.maintenance.head_gc_duration.observe_duration(took);
             self.maintenance.head_truncations.inc();
             done.removed_series += truncated.series;
             done.truncated_to = Some(to);
-            if let Err(error) = self.truncate_files(to, done) {
-                done.errors.push(format!("truncating the log: {error}"));
+            match self.truncate_chunk_files() {
+                Ok(()) => {
+                    if let Err(error) = self.truncate_log(to, done) {
+                        done.errors.push(format!("truncating the log: {error}"));
+                    }
+                }
+                Err(error) => {
+                    self.maintenance.head_truncations_failed.inc();
+                    done.errors.push(format!("truncating the head's chunk files: {error}"));
+                }
             }
         }
         if let Some(late) = pending.late.take_if(|late| self.head.pins.is_past(late.moment)) {
@@ -187,10 +213,15 @@ impl Db {
         }
     }
 
-    /// Removes files of `chunks_head` that nobody needs, and checkpoints two thirds of the log.
-    fn truncate_files(&self, min: i64, done: &mut Maintained) -> io::Result<()> {
+    /// Removes files of `chunks_head` that nobody needs.
+    fn truncate_chunk_files(&self) -> io::Result<()> {
         self.head.chunks.cut()?;
-        self.head.chunks.remove_before(self.head.oldest_chunk_file())?;
+        self.head.chunks.remove_before(self.head.oldest_chunk_file()).map(|_| ())
+    }
+
+    /// Checkpoints two thirds of the log and removes them.
+    fn truncate_log(&self, min: i64, done: &mut Maintained) -> io::Result<()> {
+        let start = self.options.stopwatch.elapsed();
         let wal = self.dir.join(WAL_DIR);
         self.head.log.next_segment()?;
         let segments = list_segments(&*self.disk, &wal)?;
@@ -207,9 +238,15 @@ impl Db {
         let stats = checkpoint(&self.disk, &wal, last, self.wal_options(), &keep)
             .inspect_err(|_| self.maintenance.checkpoint_creations_failed.inc())?;
         done.checkpoint = Some((last, stats));
+        self.maintenance.log_truncations.inc();
+        remove_segments(&*self.disk, &wal, last)
+            .inspect_err(|_| self.maintenance.log_truncations_failed.inc())?;
         self.maintenance.checkpoint_deletions.inc();
-        remove_old(&*self.disk, &wal, last)
-            .inspect_err(|_| self.maintenance.checkpoint_deletions_failed.inc())
+        remove_checkpoints(&*self.disk, &wal, last)
+            .inspect_err(|_| self.maintenance.checkpoint_deletions_failed.inc())?;
+        let took = self.options.stopwatch.elapsed().saturating_sub(start);
+        self.maintenance.log_truncate_duration.observe_duration(took);
+        Ok(())
     }
 
     fn wal_options(&self) -> WriterOptions {
@@ -253,7 +290,8 @@ impl Db {
     }
 
     fn forget_late(&self, late: &LateTruncation, done: &mut Maintained) {
-        self.head.forget_late_chunks(&late.chunks);
+        let ((), took) = self.options.stopwatch.time(|| self.head.forget_late_chunks(&late.chunks));
+        self.maintenance.head_gc_duration.observe_duration(took);
         let wbl = self.dir.join(WBL_DIR);
         let removed = late.segment.map_or(Ok(()), |last| {
             for segment in list_segments(&*self.disk, &wbl)?.iter().filter(|segment| segment.number <= last) {
@@ -290,8 +328,12 @@ impl Db {
             }
             let blocks: Vec<&Block> =
                 view.blocks.iter().map(|b| &**b).filter(|b| chosen.contains(&b.meta().ulid)).collect();
-            let compacted = compactor
-                .compact(&blocks, self.new_ulid(now_ms), &|| self.goes_on())
+            if blocks.windows(2).any(|pair| pair[1].meta().min_time < pair[0].meta().max_time) {
+                self.maintenance.vertical_compactions.inc();
+            }
+            let ulid = self.new_ulid(now_ms);
+            let compacted = self
+                .compaction(2, |watch| compactor.compact(&blocks, ulid, watch))
                 .and_then(|written| self.replace(&chosen, written, done));
             if let Err(error) = compacted {
                 self.maintenance.compactions_failed.inc();
@@ -391,6 +433,24 @@ impl Db {
     /// Bytes of the logs with their checkpoints.
     pub fn wal_bytes(&self) -> u64 {
         [WAL_DIR, WBL_DIR].iter().map(|name| folder_bytes(&*self.disk, &self.dir.join(name))).sum()
+    }
+}
+
+/// Lets a block be written for as long as the database is open, and counts the chunks of a first block.
+struct Watched<'a> {
+    db: &'a Db,
+    chunks: Option<&'a ChunkMetrics>,
+}
+
+impl Watch for Watched<'_> {
+    fn goes_on(&self) -> bool {
+        self.db.goes_on()
+    }
+
+    fn chunk_written(&self, chunk: &BlockChunk) {
+        if let Some(chunks) = self.chunks {
+            chunks.observe(chunk);
+        }
     }
 }
 

@@ -1,18 +1,22 @@
 //! Metrics of the database beside those of its head, by Prometheus' names.
 //!
-//! Durations are not among them: the engine reads no clock.
+//! Durations are what the caller's [`Stopwatch`](crate::Stopwatch) says.
 
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use ferula_telemetry::{Counter, Registry};
+use ferula_model::{LabelSet, Metric, MetricFamily, MetricType, MetricValue};
+use ferula_telemetry::{Counter, Gauge, Histogram, Registry, Summary};
 
+use crate::block::BlockChunk;
 use crate::db::{WAL_DIR, WBL_DIR};
 use crate::disk::Disk;
 use crate::head::{Head, lock};
 use crate::maintain::folder_bytes;
+use crate::retention::Retention;
 use crate::view::Views;
+use crate::wal::Compression;
 
 /// Registers the gauges that are read off head, log and blocks when somebody asks.
 pub(crate) fn register_gauges(
@@ -24,6 +28,7 @@ pub(crate) fn register_gauges(
 ) {
     of_head(registry, head);
     of_log(registry, head, disk, dir);
+    of_log_records(registry, head);
     of_exemplars(registry, head);
     of_blocks(registry, head, views);
 }
@@ -85,6 +90,44 @@ fn of_log(registry: &Registry, head: &Arc<Head>, disk: &Arc<dyn Disk>, dir: &Pat
     );
 }
 
+fn of_log_records(registry: &Registry, head: &Arc<Head>) {
+    let counter = |name: &str, help: &str, value: fn(&Head) -> u64| {
+        let head = head.clone();
+        registry.counter_func(name, help, move || value(&head) as f64);
+    };
+    counter(
+        "prometheus_tsdb_wal_record_part_writes_total",
+        "Total number of record parts written before flushing.",
+        |head| head.log.stats().record_parts,
+    );
+    counter(
+        "prometheus_tsdb_wal_record_parts_bytes_written_total",
+        "Total number of record part bytes written before flushing, including CRC and compression headers.",
+        |head| head.log.stats().record_part_bytes,
+    );
+    counter("prometheus_tsdb_mmap_chunks_total", "Total number of chunks that were memory-mapped.", |head| {
+        head.chunks.taken()
+    });
+    let head = head.clone();
+    registry.collector(move |families| {
+        let compression = match head.log.compression() {
+            Compression::None => return,
+            Compression::Snappy => "snappy",
+            Compression::Zstd => "zstd",
+        };
+        families.push(MetricFamily {
+            name: "prometheus_tsdb_wal_record_bytes_saved_total".to_owned(),
+            help: "Total number of bytes saved by the optional record compression. Use this metric to learn about the effectiveness compression.".to_owned(),
+            kind: MetricType::Counter,
+            metrics: vec![Metric {
+                labels: LabelSet::from_pairs([("compression", compression)]),
+                value: MetricValue::Single(head.log.stats().bytes_saved as f64),
+                timestamp: None,
+            }],
+        });
+    });
+}
+
 fn of_exemplars(registry: &Registry, head: &Arc<Head>) {
     let gauge = |name: &str, help: &str, value: fn(&Head) -> f64| {
         let head = head.clone();
@@ -119,6 +162,15 @@ fn of_blocks(registry: &Registry, head: &Arc<Head>, views: &Arc<Views>) {
         "Number of currently loaded data blocks",
         move || loaded.get().blocks.len() as f64,
     );
+    let symbols = views.clone();
+    registry.gauge_func(
+        "prometheus_tsdb_symbol_table_size_bytes",
+        "Size of symbol table in memory for loaded blocks",
+        move || {
+            let blocks = symbols.get().blocks;
+            blocks.iter().map(|block| block.index().symbol_table_bytes()).sum::<usize>() as f64
+        },
+    );
     let stored = views.clone();
     registry.gauge_func(
         "prometheus_tsdb_storage_blocks_bytes",
@@ -143,11 +195,27 @@ fn of_blocks(registry: &Registry, head: &Arc<Head>, views: &Arc<Views>) {
     );
 }
 
-/// Counters of compaction, truncation and retention.
+/// Metrics of start, compaction, truncation and retention.
 pub(crate) struct MaintenanceMetrics {
+    pub clean_start: Gauge,
+    pub replay_duration: Gauge,
+    pub chunk_corruptions: Counter,
+    pub wal_corruptions: Counter,
+    pub compactions_triggered: Counter,
     pub compactions: Counter,
     pub compactions_failed: Counter,
+    pub compaction_duration: Histogram,
+    pub populating_block: Gauge,
+    pub vertical_compactions: Counter,
+    pub chunks: ChunkMetrics,
+    pub tombstone_cleanup: Histogram,
     pub head_truncations: Counter,
+    pub head_truncations_failed: Counter,
+    pub head_gc_duration: Summary,
+    pub log_syncs: Summary,
+    pub log_truncations: Counter,
+    pub log_truncations_failed: Counter,
+    pub log_truncate_duration: Summary,
     pub checkpoint_creations: Counter,
     pub checkpoint_creations_failed: Counter,
     pub checkpoint_deletions: Counter,
@@ -156,13 +224,59 @@ pub(crate) struct MaintenanceMetrics {
     pub reloads_failed: Counter,
     pub time_retentions: Counter,
     pub size_retentions: Counter,
-    pub wal_corruptions: Counter,
+    limit_bytes: Gauge,
+    limit_percentage: Gauge,
+    limit_seconds: Gauge,
+}
+
+/// What the chunks of first blocks are like.
+pub(crate) struct ChunkMetrics {
+    bytes: Histogram,
+    samples: Histogram,
+    range: Histogram,
+}
+
+impl ChunkMetrics {
+    pub fn observe(&self, chunk: &BlockChunk) {
+        self.bytes.observe(chunk.data.len() as f64);
+        self.samples.observe(f64::from(chunk.sample_count()));
+        // Milliseconds, though the name says seconds: so does Prometheus, and its buckets are made for that.
+        self.range.observe((chunk.max_time - chunk.min_time) as f64);
+    }
+}
+
+/// `count` bounds from `first` on, each `factor` times the one before.
+fn exponential(first: f64, factor: f64, count: usize) -> Vec<f64> {
+    std::iter::successors(Some(first), |bound| Some(bound * factor)).take(count).collect()
 }
 
 impl MaintenanceMetrics {
     pub fn new(registry: &Registry) -> Self {
         let counter = |name: &str, help: &str| registry.counter(name, help);
+        let gauge = |name: &str, help: &str| registry.gauge(name, help);
+        let summary = |name: &str, help: &str, quantiles: &[f64]| registry.summary(name, help, quantiles);
+        let histogram = |name: &str, help: &str, bounds: &[f64]| registry.histogram(name, help, bounds);
         MaintenanceMetrics {
+            clean_start: gauge(
+                "prometheus_tsdb_clean_start",
+                "-1: lockfile is disabled. 0: a lockfile from a previous execution was replaced. 1: lockfile creation was clean",
+            ),
+            replay_duration: gauge(
+                "prometheus_tsdb_data_replay_duration_seconds",
+                "Time taken to replay the data on disk.",
+            ),
+            chunk_corruptions: counter(
+                "prometheus_tsdb_mmap_chunk_corruptions_total",
+                "Total number of memory-mapped chunk corruptions.",
+            ),
+            wal_corruptions: counter(
+                "prometheus_tsdb_wal_corruptions_total",
+                "Total number of WAL corruptions.",
+            ),
+            compactions_triggered: counter(
+                "prometheus_tsdb_compactions_triggered_total",
+                "Total number of triggered compactions for the partition.",
+            ),
             compactions: counter(
                 "prometheus_tsdb_compactions_total",
                 "Total number of compactions that were executed for the partition.",
@@ -171,9 +285,71 @@ impl MaintenanceMetrics {
                 "prometheus_tsdb_compactions_failed_total",
                 "Total number of compactions that failed for the partition.",
             ),
+            compaction_duration: histogram(
+                "prometheus_tsdb_compaction_duration_seconds",
+                "Duration of compaction runs",
+                &exponential(1.0, 2.0, 14),
+            ),
+            populating_block: gauge(
+                "prometheus_tsdb_compaction_populating_block",
+                "Set to 1 when a block is currently being written to the disk.",
+            ),
+            vertical_compactions: counter(
+                "prometheus_tsdb_vertical_compactions_total",
+                "Total number of compactions done on overlapping blocks.",
+            ),
+            chunks: ChunkMetrics {
+                bytes: histogram(
+                    "prometheus_tsdb_compaction_chunk_size_bytes",
+                    "Final size of chunks on their first compaction",
+                    &exponential(32.0, 1.5, 12),
+                ),
+                samples: histogram(
+                    "prometheus_tsdb_compaction_chunk_samples",
+                    "Final number of samples on their first compaction",
+                    &exponential(4.0, 1.5, 12),
+                ),
+                range: histogram(
+                    "prometheus_tsdb_compaction_chunk_range_seconds",
+                    "Final time range of chunks on their first compaction",
+                    &exponential(100.0, 4.0, 10),
+                ),
+            },
+            tombstone_cleanup: histogram(
+                "prometheus_tsdb_tombstone_cleanup_seconds",
+                "The time taken to recompact blocks to remove tombstones.",
+                &[],
+            ),
             head_truncations: counter(
                 "prometheus_tsdb_head_truncations_total",
                 "Total number of head truncations attempted.",
+            ),
+            head_truncations_failed: counter(
+                "prometheus_tsdb_head_truncations_failed_total",
+                "Total number of head truncations that failed.",
+            ),
+            head_gc_duration: summary(
+                "prometheus_tsdb_head_gc_duration_seconds",
+                "Runtime of garbage collection in the head block.",
+                &[],
+            ),
+            log_syncs: summary(
+                "prometheus_tsdb_wal_fsync_duration_seconds",
+                "Duration of write log fsync.",
+                &[0.5, 0.9, 0.99],
+            ),
+            log_truncations: counter(
+                "prometheus_tsdb_wal_truncations_total",
+                "Total number of write log truncations attempted.",
+            ),
+            log_truncations_failed: counter(
+                "prometheus_tsdb_wal_truncations_failed_total",
+                "Total number of write log truncations that failed.",
+            ),
+            log_truncate_duration: summary(
+                "prometheus_tsdb_wal_truncate_duration_seconds",
+                "Duration of WAL truncation.",
+                &[],
             ),
             checkpoint_creations: counter(
                 "prometheus_tsdb_checkpoint_creations_total",
@@ -203,14 +379,29 @@ impl MaintenanceMetrics {
                 "prometheus_tsdb_time_retentions_total",
                 "The number of times that blocks were deleted because the maximum time limit was exceeded.",
             ),
-            wal_corruptions: counter(
-                "prometheus_tsdb_wal_corruptions_total",
-                "Total number of WAL corruptions.",
-            ),
             size_retentions: counter(
                 "prometheus_tsdb_size_retentions_total",
                 "The number of times that blocks were deleted because the maximum number of bytes was exceeded.",
             ),
+            limit_bytes: gauge(
+                "prometheus_tsdb_retention_limit_bytes",
+                "Max number of bytes to be retained in the tsdb blocks, configured 0 means disabled",
+            ),
+            limit_percentage: gauge(
+                "prometheus_tsdb_retention_limit_percentage",
+                "Max percentage of total storage space to be retained in the tsdb blocks, configured 0 means disabled",
+            ),
+            limit_seconds: gauge(
+                "prometheus_tsdb_retention_limit_seconds",
+                "How long to retain samples in storage.",
+            ),
         }
+    }
+
+    /// Shows how much is kept.
+    pub fn limits(&self, retention: &Retention) {
+        self.limit_bytes.set(retention.bytes_max as f64);
+        self.limit_percentage.set(retention.percentage.max(0.0));
+        self.limit_seconds.set(retention.duration_ms as f64 / 1000.0);
     }
 }

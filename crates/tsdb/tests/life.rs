@@ -11,7 +11,7 @@ use ferula_storage::{Appendable, Hints, Queryable, SeriesSamples};
 use ferula_tsdb::disk::fault::Survives;
 use ferula_tsdb::disk::{Disk, FaultDisk};
 use ferula_tsdb::retention::Retention;
-use ferula_tsdb::{Db, Options};
+use ferula_tsdb::{Db, Options, Stopwatch};
 use proptest::prelude::*;
 
 /// Blocks of 100 s, so that a test sees many.
@@ -250,6 +250,66 @@ fn a_copy_holds_what_the_database_held() {
     let end = db.blocks().iter().map(|b| b.meta().max_time).max().expect("blocks");
     model.values_mut().for_each(|samples| samples.retain(|at, _| *at < end));
     assert_eq!(floats(&open_copy(without)), model);
+}
+
+/// Count and sum of a histogram or summary, or the value of another metric, by name.
+fn metrics(registry: &ferula_telemetry::Registry) -> BTreeMap<String, (u64, f64)> {
+    use ferula_model::MetricValue::{Histogram, Single, Summary};
+    let value = |value: &_| match value {
+        Single(value) => (0, *value),
+        Histogram { sum, count, .. } | Summary { sum, count, .. } => (*count, *sum),
+    };
+    registry.gather().into_iter().map(|f| (f.name, value(&f.metrics[0].value))).collect()
+}
+
+#[test]
+fn what_takes_time_is_measured_by_the_callers_stopwatch() {
+    // A second passes whenever somebody looks, so what is measured took a second.
+    let seconds = std::sync::atomic::AtomicU64::new(0);
+    let stopwatch = Stopwatch::new(move || {
+        std::time::Duration::from_secs(seconds.fetch_add(1, std::sync::atomic::Ordering::SeqCst))
+    });
+    let registry = ferula_telemetry::Registry::new();
+    let options = Options { stopwatch, out_of_order_window_ms: RANGE, ..options() };
+    let disk = std::sync::Arc::new(FaultDisk::default());
+    let db = Db::open(Path::new(DIR), options, disk, &registry, &mut |_| {}).expect("opened");
+    let mut now = 1_000_000;
+    let mut blocks = 0;
+    for _ in 0..12 {
+        now = ingest(&db, &mut Floats::new(), now, 10);
+        blocks += maintain(&db, now).written.len();
+        db.sync_if_due(now).expect("synced");
+    }
+    db.delete(TimeRange::ALL, &[vec![Matcher::equal("n", "001")]]).expect("deleted");
+    db.clean_tombstones(now).expect("cleaned");
+    db.set_retention(Retention { duration_ms: 5_000, bytes_max: 9, percentage: 0.5 });
+    let metrics = metrics(&registry);
+    let of = |name: &str| metrics[&format!("prometheus_tsdb_{name}")];
+    assert_eq!(of("clean_start"), (0, 1.0));
+    assert_eq!(of("data_replay_duration_seconds"), (0, 1.0));
+    assert_eq!(of("compactions_triggered_total"), (0, 12.0));
+    let (runs, seconds) = of("compaction_duration_seconds");
+    assert!(runs as usize > blocks && blocks > 5 && seconds == runs as f64, "{runs} runs, {blocks} blocks");
+    assert_eq!(of("compactions_total"), (0, runs as f64));
+    assert_eq!(of("compaction_populating_block"), (0, 0.0));
+    let measured = |name| {
+        let (count, seconds) = of(name);
+        assert!(count > 0 && seconds >= count as f64, "{name}: {count} in {seconds} s");
+        count
+    };
+    measured("head_gc_duration_seconds");
+    measured("wal_truncate_duration_seconds");
+    measured("tombstone_cleanup_seconds");
+    assert!(measured("wal_fsync_duration_seconds") >= 12);
+    let (chunks, samples) = of("compaction_chunk_samples");
+    assert!(chunks > 0);
+    assert_eq!(of("compaction_chunk_size_bytes").0, chunks);
+    let (_, milliseconds) = of("compaction_chunk_range_seconds");
+    assert_eq!(milliseconds, (samples - chunks as f64) * 10_000.0);
+    assert!(of("symbol_table_size_bytes").1 > 0.0);
+    assert_eq!(of("retention_limit_seconds"), (0, 5.0));
+    assert_eq!(of("retention_limit_bytes"), (0, 9.0));
+    assert_eq!(of("retention_limit_percentage"), (0, 0.5));
 }
 
 #[test]

@@ -12,7 +12,7 @@ use serde_json::Value;
 use crate::common::{PATIENCE, Server, Target};
 
 /// Stands in for an Alertmanager: every alert that arrives comes out of the channel.
-fn alertmanager() -> (String, Receiver<Value>) {
+pub fn alertmanager() -> (String, Receiver<Value>) {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
     let address = listener.local_addr().expect("it has one").to_string();
     let (sender, alerts) = mpsc::channel();

@@ -3,4 +3,5 @@
 mod alerts;
 mod common;
 mod crash;
+mod own_metrics;
 mod start;

@@ -12,4 +12,4 @@ mod run;
 
 pub use encode::{EncodeOptions, SampleEncoder};
 pub use plan::{PlanOptions, block_ranges, merged_meta, plan};
-pub use run::{BlockSource, Compactor, MergedSeries, SeriesSource, SourceSeries, write_block};
+pub use run::{BlockSource, Compactor, MergedSeries, SeriesSource, SourceSeries, Watch, write_block};

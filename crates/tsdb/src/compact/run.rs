@@ -29,6 +29,21 @@ pub trait SeriesSource {
     fn place(&self) -> &Path;
 }
 
+/// Who looks on while a block is written. A closure that says whether to go on will do.
+pub trait Watch {
+    /// Asked before every series; when it says no, the work is thrown away.
+    fn goes_on(&self) -> bool;
+
+    /// Hears of every chunk that was written.
+    fn chunk_written(&self, _chunk: &BlockChunk) {}
+}
+
+impl<F: Fn() -> bool> Watch for F {
+    fn goes_on(&self) -> bool {
+        self()
+    }
+}
+
 /// A series of a [`SeriesSource`].
 #[derive(Debug, Default)]
 pub struct SourceSeries {
@@ -149,14 +164,14 @@ impl Merging<'_> {
 }
 
 /// Writes the block that `meta` describes out of all sources; what lies outside of its range of time is left out.
-/// `None` when nothing is left. `go_on` is asked before every series; when it says no, the work is thrown away.
+/// `None` when nothing is left.
 pub fn write_block(
     disk: &Arc<dyn Disk>,
     data_dir: &Path,
     meta: BlockMeta,
     sources: Vec<Box<dyn SeriesSource + '_>>,
     options: &BlockOptions,
-    go_on: &dyn Fn() -> bool,
+    watch: &dyn Watch,
 ) -> Result<Option<BlockMeta>, BlockError> {
     let range = (meta.min_time, meta.max_time.saturating_sub(1));
     let encode = EncodeOptions {
@@ -166,7 +181,7 @@ pub fn write_block(
     };
     let (mut merged, symbols) = MergedSeries::begin(sources, range, encode)?;
     let mut writer = BlockWriter::create(disk, data_dir, meta, symbols, options)?;
-    match add_all(&mut writer, &mut merged, options, go_on) {
+    match add_all(&mut writer, &mut merged, options, watch) {
         Ok(()) => writer.finish(),
         Err(error) => {
             // The folder is not a block and the next start removes it; the first error is the one to tell.
@@ -180,11 +195,11 @@ fn add_all(
     writer: &mut BlockWriter,
     merged: &mut MergedSeries<'_>,
     options: &BlockOptions,
-    go_on: &dyn Fn() -> bool,
+    watch: &dyn Watch,
 ) -> Result<(), BlockError> {
     let (mut labels, mut chunks) = (Vec::new(), Vec::new());
     loop {
-        if !go_on() {
+        if !watch.goes_on() {
             return Err(BlockError::Refused("compaction was stopped".to_owned()));
         }
         if !merged.next(&mut labels, &mut chunks)? {
@@ -192,6 +207,9 @@ fn add_all(
         }
         let joined = join(std::mem::take(&mut chunks), options).map_err(unreadable(&merged.place))?;
         writer.add_series(&labels, &joined)?;
+        for chunk in &joined {
+            watch.chunk_written(chunk);
+        }
     }
 }
 
@@ -304,16 +322,16 @@ impl Compactor {
     /// removes them. `None` when no sample is left: then the sources are marked as deletable.
     ///
     /// # Errors
-    /// The sources are marked as failed, so that they are not tried again and again, unless `go_on` said no.
+    /// The sources are marked as failed, so that they are not tried again and again, unless `watch` said no.
     pub fn compact(
         &self,
         blocks: &[&Block],
         ulid: Ulid,
-        go_on: &dyn Fn() -> bool,
+        watch: &dyn Watch,
     ) -> Result<Option<BlockMeta>, BlockError> {
         let metas: Vec<_> = blocks.iter().map(|block| block.meta()).collect();
         let meta = merged_meta(ulid, &metas.iter().map(|meta| &**meta).collect::<Vec<_>>());
-        let written = self.write(blocks, meta, go_on);
+        let written = self.write(blocks, meta, watch);
         match &written {
             Ok(Some(_)) => {}
             Ok(None) => {
@@ -321,7 +339,7 @@ impl Compactor {
                     block.update_meta(|meta| meta.compaction.deletable = true)?;
                 }
             }
-            Err(_) if !go_on() => {}
+            Err(_) if !watch.goes_on() => {}
             Err(_) => {
                 for block in blocks {
                     // The first error is the one to tell.
@@ -338,7 +356,7 @@ impl Compactor {
         &self,
         block: &Block,
         ulid: Ulid,
-        go_on: &dyn Fn() -> bool,
+        watch: &dyn Watch,
     ) -> Result<Option<Option<BlockMeta>>, BlockError> {
         if block.tombstones().is_empty() {
             return Ok(None);
@@ -347,20 +365,20 @@ impl Compactor {
         let mut meta = BlockMeta::level_1(ulid, old.min_time, old.max_time);
         meta.compaction.parents = vec![old.desc()];
         meta.compaction.hints = old.compaction.hints.clone();
-        self.write(&[block], meta, go_on).map(Some)
+        self.write(&[block], meta, watch).map(Some)
     }
 
     fn write(
         &self,
         blocks: &[&Block],
         meta: BlockMeta,
-        go_on: &dyn Fn() -> bool,
+        watch: &dyn Watch,
     ) -> Result<Option<BlockMeta>, BlockError> {
         let mut sources: Vec<Box<dyn SeriesSource + '_>> = Vec::new();
         for block in blocks {
             sources.push(Box::new(BlockSource::new(block)?));
         }
-        write_block(&self.disk, &self.data_dir, meta, sources, &self.options, go_on)
+        write_block(&self.disk, &self.data_dir, meta, sources, &self.options, watch)
     }
 }
 

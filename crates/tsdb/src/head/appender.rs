@@ -54,6 +54,7 @@ struct Part {
 impl<'a> HeadAppender<'a> {
     pub(crate) fn new(head: &'a Head) -> Self {
         head.metrics.active_appenders.inc();
+        head.metrics.appenders_created.inc();
         HeadAppender {
             head,
             bounds: None,

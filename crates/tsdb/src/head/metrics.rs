@@ -12,6 +12,7 @@ pub struct Metrics {
     pub chunks_created: Counter,
     pub chunks_removed: Counter,
     pub active_appenders: Gauge,
+    pub appenders_created: Counter,
     pub samples_appended: [Counter; 2],
     pub out_of_order_samples_appended: [Counter; 2],
     pub out_of_order: [Counter; 2],
@@ -56,6 +57,10 @@ impl Metrics {
             active_appenders: registry.gauge(
                 "prometheus_tsdb_head_active_appenders",
                 "Number of currently active appender transactions",
+            ),
+            appenders_created: registry.counter(
+                "prometheus_tsdb_head_appenders_created_total",
+                "Total number of appender transactions created.",
             ),
             samples_appended: by_type(
                 "prometheus_tsdb_head_samples_appended_total",

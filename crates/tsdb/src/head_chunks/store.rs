@@ -31,6 +31,8 @@ struct State {
     sealed: BTreeMap<u32, Sealed>,
     current: Option<Current>,
     next: u32,
+    /// Chunks that were taken since the start.
+    taken: u64,
 }
 
 struct Sealed {
@@ -82,7 +84,7 @@ impl Store {
         let sealed: BTreeMap<u32, Sealed> =
             files.iter().map(|(file, bytes)| (*file, Sealed { bytes: *bytes, mapped: None })).collect();
         let next = sealed.keys().next_back().map_or(1, |last| last + 1);
-        Store { disk, dir, state: Mutex::new(State { sealed, current: None, next }) }
+        Store { disk, dir, state: Mutex::new(State { sealed, current: None, next, taken: 0 }) }
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -92,6 +94,7 @@ impl Store {
     /// Takes a chunk. It can be read at once.
     pub fn write(&self, chunk: &StoredChunk<'_>) -> ChunkPlace {
         let mut state = self.lock();
+        state.taken += 1;
         let full = state.current.as_ref().is_some_and(|current| {
             current.end() + (chunk.data.len() + CHUNK_OVERHEAD_BYTES) as u64 > FILE_BYTES_MAX
         });
@@ -127,6 +130,11 @@ impl Store {
         state.current = None;
         state.next = file + 1;
         Ok(())
+    }
+
+    /// How many chunks were taken since the start.
+    pub fn taken(&self) -> u64 {
+        self.lock().taken
     }
 
     /// Writes what is buffered.

@@ -91,11 +91,16 @@ pub fn checkpoint(
     Ok(stats)
 }
 
-/// Removes segments up to `last`, and checkpoints before the one of `last`.
-pub fn remove_old(disk: &dyn Disk, dir: &Path, last: u32) -> io::Result<()> {
+/// Removes segments up to `last`.
+pub fn remove_segments(disk: &dyn Disk, dir: &Path, last: u32) -> io::Result<()> {
     for segment in list_segments(disk, dir)?.iter().filter(|segment| segment.number <= last) {
         disk.remove_file(&segment_path(dir, segment.number))?;
     }
+    Ok(())
+}
+
+/// Removes checkpoints before the one of `last`.
+pub fn remove_checkpoints(disk: &dyn Disk, dir: &Path, last: u32) -> io::Result<()> {
     for number in list_checkpoints(disk, dir)?.into_iter().filter(|number| *number < last) {
         disk.remove_dir_all(&checkpoint_path(dir, number))?;
     }

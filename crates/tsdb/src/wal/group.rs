@@ -11,6 +11,7 @@
 use std::io;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 
+use super::Compression;
 use super::record::{LoggedSample, begin_series, put_samples, put_series};
 use super::writer::{Writer, WriterStats};
 
@@ -210,6 +211,11 @@ impl GroupLog {
     /// How many writes failed.
     pub fn failed_writes(&self) -> u64 {
         lock(&self.queue).failed_writes
+    }
+
+    /// How records are compressed.
+    pub fn compression(&self) -> Compression {
+        lock(&self.writer).compression()
     }
 
     /// What was written so far.

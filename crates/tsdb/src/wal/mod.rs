@@ -17,4 +17,4 @@ pub mod writer;
 
 pub use format::Compression;
 pub use reader::{Damage, SegmentReader};
-pub use writer::{Writer, WriterOptions};
+pub use writer::{SyncTimer, Writer, WriterOptions};

@@ -8,9 +8,12 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use ferula_telemetry::Summary;
+
 use super::format::{
     Compression, HEADER_BYTES, PAGE_BYTES, SEGMENT_BYTES, list_segments, put_fragments, segment_path,
 };
+use crate::Stopwatch;
 use crate::disk::{Disk, WriteFile};
 
 /// How the log is written.
@@ -45,6 +48,15 @@ pub struct WriterStats {
     pub bytes_saved: u64,
 }
 
+/// Measures how long syncs take.
+#[derive(Clone, Debug)]
+pub struct SyncTimer {
+    /// Measures.
+    pub stopwatch: Stopwatch,
+    /// Gets what was measured.
+    pub durations: Summary,
+}
+
 /// The end of a log.
 pub struct Writer {
     disk: Arc<dyn Disk>,
@@ -64,6 +76,7 @@ pub struct Writer {
     ends: Vec<(usize, Compression)>,
     framed: Vec<u8>,
     stats: WriterStats,
+    sync_timer: Option<SyncTimer>,
 }
 
 /// Level 1: 2.7 bytes a sample at 10 ns; higher levels gain little on such records.
@@ -94,14 +107,25 @@ impl Writer {
             ends: Vec::new(),
             framed: Vec::new(),
             stats: WriterStats::default(),
+            sync_timer: None,
         };
         writer.create_segment()?;
         Ok(writer)
     }
 
+    /// Has every sync from now on measured.
+    pub fn time_syncs(&mut self, timer: SyncTimer) {
+        self.sync_timer = Some(timer);
+    }
+
     /// Number of the segment that is being written.
     pub fn segment(&self) -> u32 {
         self.segment
+    }
+
+    /// How records are compressed.
+    pub fn compression(&self) -> Compression {
+        self.options.compression
     }
 
     /// What was written so far.
@@ -156,7 +180,14 @@ impl Writer {
     /// Makes what was written survive a power loss. Nothing is done when nothing is new.
     pub fn sync(&mut self) -> io::Result<()> {
         if let (true, Some(file)) = (self.unsynced, &mut self.file) {
-            file.sync_data()?;
+            match &self.sync_timer {
+                Some(timer) => {
+                    let (synced, took) = timer.stopwatch.time(|| file.sync_data());
+                    timer.durations.observe_duration(took);
+                    synced?;
+                }
+                None => file.sync_data()?,
+            }
             self.unsynced = false;
         }
         Ok(())

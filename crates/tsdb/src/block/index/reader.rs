@@ -137,6 +137,11 @@ impl IndexReader {
         Ok(())
     }
 
+    /// Bytes that the symbol table takes in memory; the symbols themselves stay in the file.
+    pub fn symbol_table_bytes(&self) -> usize {
+        self.symbols.starts.len() * size_of::<u32>()
+    }
+
     /// How many symbols there are.
     pub fn symbol_count(&self) -> u32 {
         self.symbols.count

@@ -1,0 +1,87 @@
+//! `/metrics` of a server that scrapes, evaluates, alerts and is asked: every name that dashboards rely on is there, with
+//! Prometheus' type, labels and help text.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Instant;
+
+use crate::alerts::alertmanager;
+use crate::common::{PATIENCE, Server, Target};
+
+/// What a page says of one family.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Family {
+    kind: String,
+    help: String,
+    labels: BTreeSet<String>,
+}
+
+/// Reads families off a page, in which each begins with HELP and TYPE.
+fn families(page: &str) -> BTreeMap<String, Family> {
+    let mut families: BTreeMap<String, Family> = BTreeMap::new();
+    let mut current = String::new();
+    for line in page.lines() {
+        if let Some((name, help)) = line.strip_prefix("# HELP ").and_then(|rest| rest.split_once(' ')) {
+            families.entry(name.to_owned()).or_default().help = help.to_owned();
+            current = name.to_owned();
+        } else if let Some((name, kind)) = line.strip_prefix("# TYPE ").and_then(|rest| rest.split_once(' '))
+        {
+            families.entry(name.to_owned()).or_default().kind = kind.to_owned();
+        } else if let Some((_, labels)) = line.split_once('{') {
+            let family = families.entry(current.clone()).or_default();
+            let names = labels.split("=\"").filter_map(|part| part.rsplit(['{', ',', '"']).next());
+            // What follows the last value is no name.
+            let count = labels.matches("=\"").count();
+            family.labels.extend(
+                names.take(count).filter(|name| !["le", "quantile"].contains(name)).map(str::to_owned),
+            );
+        }
+    }
+    families
+}
+
+/// The list of the test data.
+fn wanted() -> BTreeMap<String, Family> {
+    let text = include_str!("../../../../testdata/metrics/prometheus.txt");
+    let family = |line: &str| {
+        let mut words = line.splitn(4, ' ');
+        let mut word = || words.next().unwrap_or_else(|| panic!("four columns: {line}")).to_owned();
+        let (name, kind, labels, help) = (word(), word(), word(), word());
+        let labels = labels.split(',').filter(|label| *label != "-").map(str::to_owned).collect();
+        (name, Family { kind, help, labels })
+    };
+    text.lines().filter(|line| !line.starts_with('#')).map(family).collect()
+}
+
+#[test]
+fn what_dashboards_ask_for_is_served_as_prometheus_serves_it() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let target = Target::start(|n| format!("# HELP n N.\n# TYPE n counter\nn_total {n}\n"));
+    let (alertmanager, alerts) = alertmanager();
+    let config = format!(
+        "global: {{scrape_interval: 100ms, evaluation_interval: 100ms}}\n\
+         rule_files: [rules.yml]\n\
+         alerting: {{alertmanagers: [{{static_configs: [{{targets: ['{alertmanager}']}}]}}]}}\n\
+         scrape_configs:\n- {{job_name: fixture, static_configs: [{{targets: ['{}']}}]}}\n",
+        target.address
+    );
+    let rules = "groups:\n- name: g\n  rules:\n  - {record: up:sum, expr: sum(up)}\n  \
+                 - {alert: Up, expr: up == 1, annotations: {text: '{{ $value }}'}}\n";
+    std::fs::write(folder.path().join("prometheus.yml"), config).expect("written");
+    std::fs::write(folder.path().join("rules.yml"), rules).expect("written");
+    let server = Server::start(folder.path(), &[]);
+    server.await_query("up:sum", |result| result.get(0).map(|_| ()));
+    alerts.recv_timeout(PATIENCE).expect("the alert arrives");
+    let wanted = wanted();
+    assert!(wanted.len() > 90, "the list was read");
+    // Some come with the second scrape, or once the Alertmanager's answer was read.
+    let deadline = Instant::now() + PATIENCE;
+    let mut wrong = vec![String::new()];
+    while !wrong.is_empty() && Instant::now() < deadline {
+        let served = families(&server.get("/metrics").1);
+        let differs = wanted.iter().filter(|(name, family)| served.get(*name) != Some(family));
+        wrong = differs
+            .map(|(name, family)| format!("{name}\n  wanted {family:?}\n  served {:?}", served.get(name)))
+            .collect();
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
