@@ -48,6 +48,12 @@ pub struct Reloader {
 /// Exemplars that are kept when the feature is on and the configuration names no number.
 const EXEMPLARS_DEFAULT: usize = 100_000;
 
+/// How many exemplars are kept when the feature is on.
+pub fn exemplars_max(config: Option<&Config>) -> usize {
+    let configured = config.and_then(|config| config.storage.exemplars.as_ref());
+    configured.map_or(EXEMPLARS_DEFAULT, |exemplars| usize::try_from(exemplars.max_exemplars).unwrap_or(0))
+}
+
 impl Reloader {
     /// Loads the configuration and hands it to every part.
     pub fn reload(&self) -> Result<(), String> {
@@ -99,11 +105,7 @@ impl Reloader {
         self.db.set_retention(retention(config, &self.storage));
         self.db.set_out_of_order_window(window_ms).map_err(|error| error.to_string())?;
         if self.exemplars {
-            let max =
-                config.storage.exemplars.as_ref().map_or(EXEMPLARS_DEFAULT, |exemplars| {
-                    usize::try_from(exemplars.max_exemplars).unwrap_or(0)
-                });
-            self.db.set_exemplars_max(max);
+            self.db.set_exemplars_max(exemplars_max(Some(config)));
         }
         Ok(())
     }

@@ -28,7 +28,7 @@ use crate::alerting::Parts;
 use crate::config_source::ConfigSource;
 use crate::flags::{Flags, StorageFlags};
 use crate::own_metrics::{self, ReloadMetrics};
-use crate::reload::{Reloader, Requests};
+use crate::reload::{self, Reloader, Requests};
 use crate::{limits, maintenance, version};
 
 /// Queries together may hold this share of the memory that the process may use.
@@ -63,7 +63,7 @@ pub async fn serve(flags: Flags, source: ConfigSource, config: Option<Config>) -
     let web_shutdown = Shutdown::new();
     let web = tokio::spawn(ferula_api::server::serve(api.clone(), listeners, web_shutdown.clone()));
     let started = tokio::select! {
-        db = open_store(&flags, &api, &registry) => Some(db),
+        db = open_store(&flags, config.as_ref(), &api, &registry) => Some(db),
         () = shutdown.requested() => None,
         () = requests.quit_while_starting() => None,
     };
@@ -275,11 +275,20 @@ fn stop_at_signals(tasks: &mut TaskGroup, api: &Arc<Api>) -> anyhow::Result<()> 
 }
 
 /// Opens the store, which may take a while when there is much to read, and hands it to the API.
-async fn open_store(flags: &Flags, api: &Arc<Api>, registry: &Registry) -> anyhow::Result<Arc<Db>> {
+async fn open_store(
+    flags: &Flags,
+    config: Option<&Config>,
+    api: &Arc<Api>,
+    registry: &Registry,
+) -> anyhow::Result<Arc<Db>> {
     info!("Starting TSDB ...");
     let mut options = store_options(&flags.storage);
     let clock = api.clock.clone();
     options.stopwatch = Stopwatch::new(move || clock.elapsed());
+    if flags.features.exemplars {
+        // Known before the log is read: what there is no room for at that moment is not kept.
+        options.exemplars_max = reload::exemplars_max(config);
+    }
     let (dir, registry, reporter) = (flags.storage.path.clone(), registry.clone(), api.clone());
     let opened = tokio::task::spawn_blocking({
         let registry = registry.clone();
@@ -308,6 +317,7 @@ async fn open_store(flags: &Flags, api: &Arc<Api>, registry: &Registry) -> anyho
 
 fn report_progress(api: &Api, progress: &Progress) {
     match progress {
+        Progress::Replaying => info!("Replaying WAL, this may take a while", component = "tsdb"),
         Progress::Checkpoint { number } => {
             info!("Reading checkpoint", component = "tsdb", checkpoint = number);
         }

@@ -21,6 +21,8 @@ use crate::wal::record::{Kind, LoggedHistogram, LoggedSample, LoggedSeries, Reco
 /// What is being done at start, for a line in the log.
 #[derive(Clone, Debug)]
 pub enum Progress {
+    /// Blocks and head chunks are open; the logs come next, which may take a while.
+    Replaying,
     /// A checkpoint is being read.
     Checkpoint {
         /// Its number.
@@ -146,6 +148,7 @@ impl<'a> Replay<'a> {
         dir: &Path,
         report: &mut dyn FnMut(Progress),
     ) -> io::Result<()> {
+        report(Progress::Replaying);
         let mut first = 0;
         if let Some(number) = list_checkpoints(disk, dir)?.last() {
             report(Progress::Checkpoint { number: *number });

@@ -17,7 +17,7 @@ pub struct Server {
     child: Child,
     /// `host:port`
     pub address: String,
-    lines: Receiver<String>,
+    lines: Mutex<Receiver<String>>,
     log: Arc<Mutex<Vec<String>>>,
     /// Reads the log until the process closes it.
     reader: Option<std::thread::JoinHandle<()>>,
@@ -35,14 +35,19 @@ impl Server {
 
     /// Starts the binary on a free port, without waiting.
     pub fn spawn(folder: &Path, arguments: &[&str]) -> Server {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_ferula"))
+        Self::spawn_program(Path::new(env!("CARGO_BIN_EXE_ferula")), folder, arguments)
+    }
+
+    /// The same with another program that takes the same flags: the real Prometheus.
+    pub fn spawn_program(program: &Path, folder: &Path, arguments: &[&str]) -> Server {
+        let mut child = Command::new(program)
             .current_dir(folder)
             .arg("--web.listen-address=127.0.0.1:0")
             .args(arguments)
             .stderr(Stdio::piped())
             .stdout(Stdio::null())
             .spawn()
-            .expect("the binary starts");
+            .expect("the program starts");
         let stderr = child.stderr.take().expect("stderr is piped");
         let (sender, lines) = mpsc::channel();
         let log = Arc::new(Mutex::new(Vec::new()));
@@ -55,7 +60,7 @@ impl Server {
                 }
             }
         });
-        Server { child, address: String::new(), lines, log, reader: Some(reader) }
+        Server { child, address: String::new(), lines: Mutex::new(lines), log, reader: Some(reader) }
     }
 
     /// Everything logged so far.
@@ -68,7 +73,7 @@ impl Server {
         let deadline = Instant::now() + PATIENCE;
         loop {
             let left = deadline.saturating_duration_since(Instant::now());
-            match self.lines.recv_timeout(left) {
+            match self.lines.lock().expect("no panic while held").recv_timeout(left) {
                 Ok(line) if line.contains(text) => return line,
                 Ok(_) => {}
                 Err(error) => panic!("no line with {text:?} ({error}) in\n{}", self.log()),

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+use crate::circle::wire::{Series, Version, body};
 use crate::common::{Random, Server, Target, escape};
 
 /// Time and value of every sample that was shown, by series.
@@ -78,4 +79,24 @@ fn what_a_query_showed_survives_kill_9() {
     let samples: usize = kept.values().map(BTreeMap::len).sum();
     assert!(samples as u64 > ROUNDS * SERIES, "only {samples} samples were shown");
     eprintln!("{samples} samples of {} series shown before {ROUNDS} kills, all found", kept.len());
+}
+
+/// Found by the circle: room for exemplars was made only after the log had been read.
+#[test]
+fn exemplars_survive_kill_9() {
+    let folder = tempfile::tempdir().expect("a folder for the test");
+    std::fs::write(folder.path().join("prometheus.yml"), "").expect("written");
+    let flags = ["--web.enable-remote-write-receiver", "--enable-feature=exemplar-storage"];
+    let server = Server::start(folder.path(), &flags);
+    let labels = vec![("__name__".to_owned(), "m".to_owned())];
+    let exemplar = Some((1_700_000_000_000, 1.5, "abc".to_owned()));
+    let series = Series { labels, float: Some((1_700_000_000_000, 1.0)), exemplar, ..Series::default() };
+    let sent =
+        server.request("POST", "/api/v1/write", Version::One.headers(), &body(Version::One, &[series]));
+    assert_eq!(sent.expect("answered").0, 204);
+    let query = "/api/v1/query_exemplars?query=m&start=1699999999&end=1700000001";
+    let before = server.get(query);
+    assert!(before.1.contains("abc"), "{before:?}");
+    server.kill();
+    assert_eq!(Server::start(folder.path(), &flags).get(query), before);
 }

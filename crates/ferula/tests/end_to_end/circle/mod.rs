@@ -1,0 +1,231 @@
+//! The circle: a data directory goes from Prometheus to ferula and back, twice, and nobody notices.
+//!
+//! ```text
+//! Prometheus ingests ─▶ killed in mid-write ─▶ ferula answers the same, ingests, killed,
+//!      ▲                                       killed while it replays, cuts, compacts, deletes
+//!      └────────────── killed in mid-write ◀───┘
+//! ```
+//! At every stop: the tools of both print the same about the folder, and both servers, each on a copy, answer a list
+//! of queries the same.
+//!
+//! Needs the real programs: `FERULA_PEERS` names the folder that has `prometheus` and `promtool`. Without it the test
+//! says so and passes.
+
+mod answers;
+mod dumps;
+mod feed;
+pub mod wire;
+
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use self::answers::{Answers, Questions, assert_same};
+use self::dumps::assert_tools_agree;
+use self::feed::{Noise, STEP_MS, TURN_MS};
+use crate::common::{PATIENCE, Random, Server, escape};
+
+const CONFIG: &str = "storage: {tsdb: {out_of_order_time_window: 1d}}\n";
+const FLAGS: [&str; 4] = [
+    "--web.enable-remote-write-receiver",
+    "--web.enable-admin-api",
+    "--enable-feature=exemplar-storage,native-histograms",
+    "--storage.tsdb.path=data",
+];
+const HOUR_MS: i64 = 3_600_000;
+
+fn peer(name: &str) -> Option<PathBuf> {
+    let Some(folder) = std::env::var_os("FERULA_PEERS") else {
+        eprintln!("SKIPPED: FERULA_PEERS is not set, so the real {name} did not read what ferula wrote");
+        return None;
+    };
+    let path = Path::new(&folder).join(name);
+    assert!(path.exists(), "FERULA_PEERS is set, but {} is not there", path.display());
+    Some(path)
+}
+
+/// Where the directory is, and what has happened to it.
+struct Circle {
+    prometheus: PathBuf,
+    promtool: PathBuf,
+    /// Holds `data`, the directory that goes round, and copies of it.
+    folder: tempfile::TempDir,
+    begin: i64,
+    turns: u64,
+    random: Random,
+}
+
+#[test]
+fn a_directory_goes_twice_around_between_prometheus_and_ferula() {
+    let (Some(prometheus), Some(promtool)) = (peer("prometheus"), peer("promtool")) else { return };
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("after 1970");
+    let now = i64::try_from(now.as_millis()).expect("fits");
+    let folder = tempfile::tempdir().expect("a folder for the test");
+    std::fs::write(folder.path().join("prometheus.yml"), CONFIG).expect("written");
+    let begin = (now - 72 * HOUR_MS) / (6 * HOUR_MS) * (6 * HOUR_MS);
+    let mut circle = Circle { prometheus, promtool, folder, begin, turns: 0, random: Random::new() };
+    let mut answers = circle.turn_of_prometheus(None);
+    for _ in 0..2 {
+        answers = circle.turn_of_ferula(&answers);
+        answers = circle.turn_of_prometheus(Some(&answers));
+    }
+}
+
+impl Circle {
+    fn data(&self) -> PathBuf {
+        self.folder.path().join("data")
+    }
+
+    /// First time of the turn that is under way.
+    fn base(&self) -> i64 {
+        self.begin + self.turns as i64 * TURN_MS
+    }
+
+    fn questions(&self) -> Questions {
+        // The turn that ended last.
+        let base = self.base();
+        Questions {
+            begin: self.begin,
+            end: base - 2 * STEP_MS,
+            exemplars_from: base - HOUR_MS,
+            with_noise: false,
+        }
+    }
+
+    fn start_prometheus(&self, folder: &Path) -> Server {
+        let flags =
+            [&FLAGS[..], &["--config.file=prometheus.yml", "--enable-feature=metadata-wal-records"]].concat();
+        let mut server = Server::spawn_program(&self.prometheus, folder, &flags);
+        let line = server.wait_for_line("msg=\"Listening on\"");
+        let address = line.split_once(" address=").map(|(_, rest)| rest.trim().to_owned());
+        server.address = address.unwrap_or_else(|| panic!("no address in {line}"));
+        server.wait_for_line("Server is ready to receive web requests.");
+        server
+    }
+
+    /// Answers as before, ingests, deletes, and is killed in mid-write.
+    fn turn_of_prometheus(&mut self, before: Option<&Answers>) -> Answers {
+        let server = self.start_prometheus(self.folder.path());
+        if let Some(before) = before {
+            let what = format!("before turn {} of Prometheus", self.turns);
+            assert_same(&what, &self.questions().ask(&server), before);
+        }
+        feed::turn(&server, self.turns, self.base());
+        self.delete_some(&server);
+        self.end_turn(server)
+    }
+
+    /// The same, and is killed twice on the way: with much that is only in the log, and while it reads that log.
+    fn turn_of_ferula(&mut self, before: &Answers) -> Answers {
+        let server = Server::start(self.folder.path(), &FLAGS);
+        assert_same(&format!("before turn {}", self.turns), before, &self.questions().ask(&server));
+        feed::turn(&server, self.turns, self.base());
+        self.delete_some(&server);
+        server.kill();
+        let mut replays = 0;
+        while replays < 3 {
+            let server = Server::spawn(self.folder.path(), &FLAGS);
+            server.wait_for_line("Replaying WAL");
+            // Somewhere in what takes a fraction of a second; not all are early enough.
+            std::thread::sleep(Duration::from_millis(self.random.below(100)));
+            replays += u32::from(!server.log().contains("WAL replay completed"));
+            server.kill();
+        }
+        // The start cuts blocks at once, and merges them.
+        let server = Server::start(self.folder.path(), &FLAGS);
+        self.await_merged_block();
+        delete(&server, "m{n=\"1\"}", (self.base() + 5 * HOUR_MS, self.base() + 6 * HOUR_MS));
+        if self.turns > 2 {
+            admin(&server, "clean_tombstones");
+        }
+        self.end_turn(server)
+    }
+
+    /// Deletes of series with the label `n="1"`, over parts of this turn: the first of them may be in blocks by now.
+    fn delete_some(&self, server: &Server) {
+        let (base, end) = (self.base(), self.base() + TURN_MS);
+        delete(server, "m{n=\"1\"}", (base + HOUR_MS, base + 2 * HOUR_MS));
+        delete(server, "{__name__=~\"h_.+\",n=\"1\"}", (base + 3 * HOUR_MS, base + 3 * HOUR_MS + 777));
+        delete(server, "{__name__=~\"m|h_float\",n=\"1\"}", (end - HOUR_MS / 2, end - HOUR_MS / 4));
+    }
+
+    /// Waits for a block of this turn's time that was merged out of others.
+    fn await_merged_block(&self) {
+        let begun = Instant::now();
+        loop {
+            let metas = metas(&self.data());
+            let merged = metas.iter().any(|meta| {
+                meta["compaction"]["level"].as_u64() > Some(1)
+                    && meta["minTime"].as_i64().is_some_and(|min| min >= self.base())
+            });
+            if merged {
+                return;
+            }
+            assert!(begun.elapsed() < PATIENCE, "nothing was merged: {metas:?}");
+            std::thread::yield_now();
+        }
+    }
+
+    /// Notes the answers, kills the server in mid-write, and compares everything that can be compared.
+    fn end_turn(&mut self, server: Server) -> Answers {
+        let noise = Noise { turn: self.turns, base: self.base() + TURN_MS - STEP_MS };
+        self.turns += 1;
+        let answers = self.questions().ask(&server);
+        let requests = 20 + self.random.below(60);
+        let acknowledged = noise.until_killed(server, requests);
+        let what = format!("after turn {}", self.turns - 1);
+        let (a, b) = (self.copy("a"), self.copy("b"));
+        let dump = assert_tools_agree(&what, &self.promtool, &a.join("data"), &a.join("sandbox"));
+        noise.assert_in(&dump, &acknowledged);
+        let questions = Questions { end: self.base(), with_noise: true, ..self.questions() };
+        let theirs = questions.ask(&self.start_prometheus(&a));
+        let ours = questions.ask(&Server::start(&b, &FLAGS));
+        assert_same(&what, &theirs, &ours);
+        let samples = dump.lines().count();
+        let blocks = metas(&self.data()).len();
+        eprintln!("{what}: {samples} samples, {blocks} blocks, {} answers alike", ours.len());
+        answers
+    }
+
+    /// A copy of everything, in a folder of its own.
+    fn copy(&self, name: &str) -> PathBuf {
+        let to = self.folder.path().join(name);
+        if to.exists() {
+            std::fs::remove_dir_all(&to).expect("removed");
+        }
+        copy_folder(&self.data(), &to.join("data"));
+        std::fs::write(to.join("prometheus.yml"), CONFIG).expect("written");
+        to
+    }
+}
+
+fn delete(server: &Server, selector: &str, (from, to): (i64, i64)) {
+    let seconds = |millis: i64| millis as f64 / 1000.0;
+    let (selector, from, to) = (escape(selector), seconds(from), seconds(to));
+    admin(server, &format!("delete_series?match[]={selector}&start={from}&end={to}"));
+}
+
+fn admin(server: &Server, what: &str) {
+    let answer = server.request("POST", &format!("/api/v1/admin/tsdb/{what}"), "", b"");
+    let (status, body) = answer.expect("answered");
+    assert_eq!(status, 204, "{what}: {body}\n{}", server.log());
+}
+
+/// The `meta.json` of all blocks that are there at this moment.
+fn metas(data: &Path) -> Vec<serde_json::Value> {
+    let entries = std::fs::read_dir(data).expect("a folder").flatten();
+    let texts = entries.filter_map(|entry| std::fs::read_to_string(entry.path().join("meta.json")).ok());
+    texts.filter_map(|text| serde_json::from_str(&text).ok()).collect()
+}
+
+fn copy_folder(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).expect("made");
+    for entry in std::fs::read_dir(from).expect("a folder") {
+        let entry = entry.expect("a name");
+        let to = to.join(entry.file_name());
+        if entry.file_type().expect("known").is_dir() {
+            copy_folder(&entry.path(), &to);
+        } else {
+            std::fs::copy(entry.path(), &to).expect("copied");
+        }
+    }
+}
