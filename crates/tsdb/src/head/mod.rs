@@ -18,9 +18,13 @@ mod exemplars;
 mod id_table;
 mod index;
 mod isolation;
+#[cfg(test)]
+mod isolation_tests;
 mod metrics;
 mod out_of_order;
 mod pins;
+#[cfg(test)]
+mod pins_tests;
 mod reader;
 mod series;
 mod slots;
@@ -50,6 +54,11 @@ pub use truncate::Truncated;
 
 use crate::head_chunks::Store;
 use crate::wal::group::GroupLog;
+
+/// What the gate and the pins are made of. A model checker compiles them with its own; see `tests/interleavings.rs`.
+mod sync {
+    pub use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+}
 
 /// Closed ranges of deleted time.
 pub(crate) type Ranges = Vec<(i64, i64)>;

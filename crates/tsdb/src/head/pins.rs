@@ -2,9 +2,9 @@
 //! until they are gone. Nobody waits; removal is tried again later.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex};
 
 use super::lock;
+use super::sync::{Arc, Mutex};
 
 /// Moments and who holds them.
 #[derive(Debug, Default)]
@@ -54,24 +54,5 @@ impl Drop for Pin {
                 state.held.remove(&self.moment);
             }
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_moment_is_past_when_everybody_who_saw_it_is_gone() {
-        let pins = Arc::<Pins>::default();
-        let early = pins.pin();
-        let moment = pins.advance();
-        let late = pins.pin();
-        assert!(!pins.is_past(moment));
-        drop(early);
-        assert!(pins.is_past(moment));
-        assert!(!pins.is_past(pins.advance()));
-        drop(late);
-        assert!(pins.is_past(moment + 1));
     }
 }

@@ -1,0 +1,19 @@
+//! Pins, one thread.
+
+use std::sync::Arc;
+
+use super::Pins;
+
+#[test]
+fn a_moment_is_past_when_everybody_who_saw_it_is_gone() {
+    let pins = Arc::<Pins>::default();
+    let early = pins.pin();
+    let moment = pins.advance();
+    let late = pins.pin();
+    assert!(!pins.is_past(moment));
+    drop(early);
+    assert!(pins.is_past(moment));
+    assert!(!pins.is_past(pins.advance()));
+    drop(late);
+    assert!(pins.is_past(moment + 1));
+}
