@@ -5,8 +5,10 @@
 
 mod args;
 mod check;
+mod history;
 mod promql;
 mod test;
+mod test_alerts;
 mod test_rules;
 mod tsdb;
 

@@ -8,6 +8,7 @@ use std::time::Duration;
 use ferula_model::labels::METRIC_NAME;
 use ferula_model::{Alert, LabelSet, UnixNanos};
 use ferula_promql::{InstantSample, SampleValue};
+use ferula_template::Value;
 
 use crate::expand::{Expander, Text};
 use crate::snapshot::{AlertSnapshot, AlertState};
@@ -148,33 +149,35 @@ impl Alerting {
         let mut found = BTreeMap::new();
         for sample in vector {
             let data = expander.data(sample);
-            let mut labels = sample.labels.to_builder();
-            labels.remove(METRIC_NAME);
-            for (name, text) in &self.label_texts {
-                labels.set(name, &expander.expand(text, &data));
-            }
-            labels.set(ALERT_NAME, expander.alert);
-            let annotations =
-                self.annotation_texts.iter().map(|(name, text)| (name.clone(), expander.expand(text, &data)));
-            let alert = Active {
-                state: AlertState::Pending,
-                annotations: annotations.collect(),
-                value: sample.value.as_float().unwrap_or(0.0),
-                active_at: at,
-                fired_at: None,
-                resolved_at: None,
-                last_sent_at: None,
-                keep_firing_since: None,
-            };
-            if found.insert(labels.finish(), alert).is_some() {
+            let labels = self.alert_labels(sample, &data, expander);
+            let value = sample.value.as_float().unwrap_or(0.0);
+            let alert = Active::pending(at, value, self.alert_annotations(&data, expander));
+            if found.insert(labels, alert).is_some() {
                 return Err(RuleError::SameAlertLabels);
             }
         }
         Ok(found)
     }
 
+    /// The labels of the alert that an element of the query's result asks for.
+    pub fn alert_labels(&self, sample: &InstantSample, data: &Value, expander: &Expander<'_>) -> LabelSet {
+        let mut labels = sample.labels.to_builder();
+        labels.remove(METRIC_NAME);
+        for (name, text) in &self.label_texts {
+            labels.set(name, &expander.expand(text, data));
+        }
+        labels.set(ALERT_NAME, expander.alert);
+        labels.finish()
+    }
+
+    /// The annotations of such an alert.
+    pub fn alert_annotations(&self, data: &Value, expander: &Expander<'_>) -> Arc<[(String, String)]> {
+        let texts = self.annotation_texts.iter();
+        texts.map(|(name, text)| (name.clone(), expander.expand(text, data))).collect()
+    }
+
     /// Moves one alert on. Says whether it is kept, and whether it counts as active.
-    fn step(&self, alert: &mut Active, holds: bool, at: UnixNanos) -> (bool, bool) {
+    pub fn step(&self, alert: &mut Active, holds: bool, at: UnixNanos) -> (bool, bool) {
         let hold = nanos(self.hold);
         if holds {
             alert.keep_firing_since = None;
@@ -248,6 +251,20 @@ impl Alerting {
 }
 
 impl Active {
+    /// An alert that begins at this moment.
+    pub fn pending(at: UnixNanos, value: f64, annotations: Arc<[(String, String)]>) -> Self {
+        Active {
+            state: AlertState::Pending,
+            annotations,
+            value,
+            active_at: at,
+            fired_at: None,
+            resolved_at: None,
+            last_sent_at: None,
+            keep_firing_since: None,
+        }
+    }
+
     fn needs_sending(&self, at: UnixNanos, resend_delay: Duration) -> bool {
         if self.state == AlertState::Pending {
             return false;

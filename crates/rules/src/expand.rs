@@ -92,6 +92,31 @@ impl Text {
     }
 }
 
+/// Whether what a label's text comes to depends on nothing but the labels of the element (and what never changes). Says
+/// so for plain text and for the usual `{{ $labels.name }}` only; of other templates it is not known.
+pub(crate) fn of_labels_alone(text: &str) -> bool {
+    const OBJECTS: [&str; 4] = ["$labels.", ".Labels.", "$externalLabels.", ".ExternalLabels."];
+    const PURE: [&str; 5] = ["toUpper", "toLower", "title", "stripPort", "stripDomain"];
+    let is_field = |word: &str| {
+        let name = OBJECTS.iter().find_map(|object| word.strip_prefix(object));
+        name.is_some_and(|name| {
+            !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
+        })
+    };
+    let mut rest = text;
+    while let Some((_, action)) = rest.split_once("{{") {
+        let Some((action, behind)) = action.split_once("}}") else { return false };
+        rest = behind;
+        let action = action.strip_prefix('-').unwrap_or(action);
+        let action = action.strip_suffix('-').unwrap_or(action);
+        let mut words = action.split('|').map(str::trim);
+        if !words.next().is_some_and(is_field) || !words.all(|word| PURE.contains(&word)) {
+            return false;
+        }
+    }
+    true
+}
+
 /// What all templates of one evaluation share.
 pub(crate) struct Expander<'a> {
     /// The name of the alert.
@@ -182,6 +207,27 @@ fn ask(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn labels_that_need_more_than_labels_are_recognised() {
+        for text in ["", "page", "{{ $labels.job }}-{{.Labels.x_1|toUpper}}", "a{{- $externalLabels.dc -}}b"]
+        {
+            assert!(of_labels_alone(text), "{text}");
+        }
+        for text in [
+            "{{ $value }}",
+            "{{ $labels.job }}{{ $value }}",
+            "{{ $labels }}",
+            "{{ . }}",
+            "{{ if $labels.x }}a{{ end }}",
+            "{{ $labels.job | query }}",
+            "{{ \"x|toUpper\" }}",
+            "{{ $labels.x",
+            "{{ now }}",
+        ] {
+            assert!(!of_labels_alone(text), "{text}");
+        }
+    }
 
     #[test]
     fn paths_of_external_urls_lose_their_slash() {

@@ -76,7 +76,7 @@ pub struct Group {
     pub(crate) file: String,
     pub(crate) interval: Duration,
     query_offset: Option<Duration>,
-    limit: usize,
+    pub(crate) limit: usize,
     pub(crate) rules: Vec<Rule>,
     batches: Vec<Vec<usize>>,
     context: RwLock<Arc<GroupContext>>,

@@ -8,13 +8,15 @@
 //! ```
 //!
 //! Here: when groups run, what a rule makes of its query's result, the state of alerts and its restoration after a
-//! restart, snapshots for the API, and the unit tests of rule files. Elsewhere: the files (`ferula-config`), queries
+//! restart, snapshots for the API, the unit tests of rule files, and
+//! backtests over stored history. Elsewhere: the files (`ferula-config`), queries
 //! (`ferula-promql`), template language (`ferula-template`), delivery (whatever the `AlertSink` is).
 //!
 //! [`Group::evaluate`] is a plain step: given a moment it queries, appends and returns. Tests drive weeks with it; only
 //! [`Manager`] knows clocks and tasks.
 
 mod alerting;
+pub mod backtest;
 mod dependency;
 mod error;
 mod expand;

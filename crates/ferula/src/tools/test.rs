@@ -1,13 +1,15 @@
-//! `ferula test …`: unit tests of queries (`promql.rs`) and rules (`test_rules.rs`).
+//! `ferula test …`: unit tests of queries (`promql.rs`) and rules (`test_rules.rs`), and alerts over stored history
+//! (`test_alerts.rs`).
 
 use std::process::ExitCode;
 
-use super::{Tool, promql, test_rules};
+use super::{Tool, promql, test_alerts, test_rules};
 
 /// `test`
 pub const TOOL: Tool = Tool {
     name: "test",
-    about: "Unit tests: `test rules FILES…` of rule files, `test promql DIR-OR-FILES…` of queries.",
+    about: "Unit tests: `test rules FILES…` of rule files, `test promql DIR-OR-FILES…` of queries. \
+        `test alerts` replays alerting rules over stored history.",
     run,
 };
 
@@ -22,12 +24,13 @@ fn run(arguments: &[String]) -> ExitCode {
     }
     match arguments.split_first() {
         Some((what, arguments)) if what == "promql" => promql::run(arguments),
+        Some((what, arguments)) if what == "alerts" => test_alerts::run(arguments),
         Some((what, _)) if matches!(what.as_str(), "-h" | "--help") => {
-            print!("{}{}", test_rules::USAGE, promql::USAGE);
+            print!("{}{}{}", test_rules::USAGE, promql::USAGE, test_alerts::USAGE);
             ExitCode::SUCCESS
         }
         _ => {
-            eprint!("{}{}", test_rules::USAGE, promql::USAGE);
+            eprint!("{}{}{}", test_rules::USAGE, promql::USAGE, test_alerts::USAGE);
             ExitCode::from(2)
         }
     }

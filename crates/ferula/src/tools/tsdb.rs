@@ -2,6 +2,8 @@
 
 mod create_blocks;
 
+pub use create_blocks::new_ulid;
+
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;

@@ -1,6 +1,7 @@
 //! The real binary from outside: how it starts and ends, and what a crash may cost.
 
 mod alerts;
+mod backtest;
 mod circle;
 mod common;
 mod crash;

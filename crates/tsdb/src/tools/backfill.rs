@@ -12,7 +12,7 @@ use ferula_chunk::{XorChunk, XorWriter};
 use ferula_model::LabelSet;
 use ferula_storage::AppendError;
 
-use crate::block::{BlockChunk, BlockError, BlockMeta, BlockOptions, Ulid};
+use crate::block::{BlockChunk, BlockError, BlockMeta, BlockOptions, HINT_OUT_OF_ORDER, Ulid};
 use crate::compact::{SeriesSource, SourceSeries, block_ranges, write_block};
 use crate::disk::Disk;
 
@@ -43,6 +43,7 @@ pub struct Backfill {
     range: Option<(i64, i64)>,
     commit: u32,
     uncommitted: u32,
+    beside_head: bool,
 }
 
 #[derive(Debug)]
@@ -66,7 +67,15 @@ impl Backfill {
             range: None,
             commit: 0,
             uncommitted: 0,
+            beside_head: false,
         }
+    }
+
+    /// The block may reach into the time of a head: it does not mean, as other blocks do, that the head's samples of
+    /// its time are in blocks already.
+    #[must_use]
+    pub fn beside_head(self) -> Self {
+        Backfill { beside_head: true, ..self }
     }
 
     /// Adds a sample.
@@ -107,7 +116,10 @@ impl Backfill {
         options: &BlockOptions,
     ) -> Result<Option<BlockMeta>, BlockError> {
         let Some((min, max)) = self.range else { return Ok(None) };
-        let meta = BlockMeta::level_1(ulid, min, max.saturating_add(1));
+        let mut meta = BlockMeta::level_1(ulid, min, max.saturating_add(1));
+        if self.beside_head {
+            meta.compaction.set_hint(HINT_OUT_OF_ORDER);
+        }
         let source = Source::new(self.series, data_dir);
         write_block(disk, data_dir, meta, vec![Box::new(source)], options, &|| true)
     }

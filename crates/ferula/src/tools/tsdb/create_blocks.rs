@@ -154,7 +154,8 @@ fn print(
     Ok(())
 }
 
-fn new_ulid() -> Result<Ulid> {
+/// A name for a new block.
+pub fn new_ulid() -> Result<Ulid> {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).context("the clock is before 1970")?;
     // Each `RandomState` is seeded by the system.
     let random = || u128::from(RandomState::new().build_hasher().finish());

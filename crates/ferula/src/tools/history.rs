@@ -1,0 +1,74 @@
+//! A data directory to read, ours or Prometheus', while a server may be using it: no lock is taken and no file is
+//! touched. What recovery repairs, and what a command adds, stays in memory.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use anyhow::{Context, Result};
+use ferula_telemetry::Registry;
+use ferula_tsdb::disk::{Disk, OverlayDisk, RealDisk};
+use ferula_tsdb::recovery::Progress;
+use ferula_tsdb::{Db, Options};
+
+/// Blocks, log, chunks and out-of-order log of a directory as one database.
+pub struct History {
+    dir: PathBuf,
+    disk: Arc<dyn Disk>,
+    /// The database. Nothing is to be appended to it.
+    pub db: Arc<Db>,
+    /// What was damaged, in words. The end of a log that is being written to is among it.
+    pub damage: Vec<String>,
+}
+
+/// A server that compacts removes files between the look at the folder and the look into them; then it is read again.
+const TRIES: usize = 3;
+
+impl History {
+    /// Reads a directory.
+    ///
+    /// # Errors
+    /// When it is not there, or cannot be read.
+    pub fn open(dir: &Path) -> Result<Self> {
+        std::fs::metadata(dir).with_context(|| format!("opening the db dir: stat {}", dir.display()))?;
+        let mut tries = 0;
+        loop {
+            tries += 1;
+            let disk: Arc<dyn Disk> = Arc::new(OverlayDisk::new(Arc::new(RealDisk)));
+            match Self::over(dir, disk) {
+                Ok(history) if history.damage.is_empty() || tries == TRIES => return Ok(history),
+                Err(error) if tries == TRIES => return Err(error),
+                Ok(_) | Err(_) => {}
+            }
+        }
+    }
+
+    fn over(dir: &Path, disk: Arc<dyn Disk>) -> Result<Self> {
+        let mut damage = Vec::new();
+        let mut report = |progress: Progress| {
+            if let Progress::Damaged(what) = progress {
+                damage.push(what);
+            }
+        };
+        let options = Options { lock_file: false, ..Options::default() };
+        let db = Db::open(dir, options, disk.clone(), &Registry::new(), &mut report)
+            .with_context(|| format!("reading {}", dir.display()))?;
+        Ok(History { dir: dir.to_path_buf(), disk, db: Arc::new(db), damage })
+    }
+
+    /// The folder, as it was given.
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// The disk on which blocks may be added that nobody else will see.
+    pub fn disk(&self) -> &Arc<dyn Disk> {
+        &self.disk
+    }
+
+    /// The same with the blocks that were added.
+    pub fn reopened(self) -> Result<Self> {
+        let History { dir, disk, db, damage } = self;
+        drop(db);
+        Ok(History { damage, ..Self::over(&dir, disk)? })
+    }
+}

@@ -1,0 +1,412 @@
+//! `ferula test alerts`: replays the alerting rules of a configuration over stored history.
+//!
+//! Here: flags, opening, recorded series, exit codes. Elsewhere: the replay (`ferula_rules::backtest`), what is printed
+//! (`report.rs`), the directory (`history.rs`).
+
+mod report;
+
+use std::io::{BufWriter, IsTerminal, Write};
+use std::path::Path;
+use std::process::ExitCode;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail, ensure};
+use ferula_config::Config;
+use ferula_config::rules::{RuleFileOptions, load_rules};
+use ferula_model::alert::parse_rfc3339;
+use ferula_model::duration::parse_millis;
+use ferula_model::regex::SearchRegex;
+use ferula_model::{Alert, AlertSink, TimeRange, UnixNanos};
+use ferula_promql::{Engine, EngineOptions};
+use ferula_promql_syntax::ParserOptions;
+use ferula_rules::backtest::{self, Options, Progress, Reading, Recorder};
+use ferula_rules::{EngineQuery, Group, GroupContext, Metrics, RuleStore, check_template};
+use ferula_runtime::{Clock, RealClock};
+use ferula_telemetry::{Registry, logging};
+use ferula_tsdb::Db;
+use ferula_tsdb::block::BlockOptions;
+use ferula_tsdb::tools::{Backfill, backfill_windows};
+
+use super::args::Args;
+use super::history::History;
+use super::tsdb::new_ulid;
+use crate::flags::FeatureSet;
+use crate::limits::hostname;
+
+/// How the command is called.
+pub const USAGE: &str = "usage: ferula test alerts --from=TIME [--to=now] [--config.file=prometheus.yml] [--storage.tsdb.path=data/]\n    \
+    [--rules=REGEX]... [--output=text|json] [--episodes=1000] [--evaluate-recording-rules] [--threads=N] [--quiet]\n    \
+    [--query.lookback-delta=5m] [--query.max-samples=50000000] [--web.external-url=URL] [--enable-feature=NAMES]\n\n\
+    Replays the alerting rules of a configuration over stored history, of ferula or of Prometheus, and tells when each\n\
+    alert would have been pending, fired and resolved. The directory is only read, also while a server uses it.\n\
+    Times are RFC 3339, seconds since 1970, or `now-30d`. Groups run at the slots at which a server would run them that\n\
+    knows the rule files by the same path; nothing is active before --from. --rules selects alerts by name; of every\n\
+    rule the first --episodes are shown, all are counted. A recorded series is read as history has it; where history\n\
+    lacks it, --evaluate-recording-rules evaluates its rule first, in memory.\n\
+    Exit code 0: replayed; 1: not replayed, for wrong arguments, a wrong configuration or an unreadable directory;\n\
+    3: replayed, but evaluations failed, as the report tells.\n";
+
+/// Exit code when evaluations failed.
+const SOME_FAILED: u8 = 3;
+
+/// Runs the command with the arguments behind `alerts`.
+pub fn run(arguments: &[String]) -> ExitCode {
+    match try_run(arguments) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::from(SOME_FAILED),
+        Err(error) => {
+            eprintln!("ferula: error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// What the arguments say.
+struct Asked {
+    config: Config,
+    from: UnixNanos,
+    to: UnixNanos,
+    names: Vec<SearchRegex>,
+    json: bool,
+    quiet: bool,
+    evaluate_recording: bool,
+    episodes: usize,
+    threads: usize,
+    engine: EngineOptions,
+    parser: ParserOptions,
+    external_url: String,
+}
+
+impl Asked {
+    fn read(args: &Args) -> Result<Self> {
+        let file = args.last("config.file").unwrap_or("prometheus.yml");
+        let config = Config::load(Path::new(file)).with_context(|| format!("loading {file}"))?;
+        let now = UnixNanos(RealClock::new().unix_nanos());
+        let time = |flag: &str, default: Option<&str>| -> Result<UnixNanos> {
+            let text = args.last(flag).or(default);
+            let text = text.with_context(|| format!("required flag --{flag} not provided"))?;
+            time_of(text, now).with_context(|| format!("flag '--{flag}': {text:?} is no time"))
+        };
+        let (from, to) = (time("from", None)?, time("to", Some("now"))?);
+        ensure!(from <= to, "--from is after --to");
+        let features =
+            FeatureSet::parse(&args.all("enable-feature").join(",")).map_err(anyhow::Error::msg)?.promql;
+        let parser = ParserOptions {
+            experimental_functions: features.experimental_functions,
+            duration_expressions: true,
+            extended_range_selectors: features.extended_range_selectors,
+            binop_fill_modifiers: features.fill_modifiers,
+        };
+        let lookback = args.last("query.lookback-delta").unwrap_or("5m");
+        let interval_ms = config.global.evaluation_interval.as_millis();
+        let engine = EngineOptions {
+            max_samples: u64::try_from(args.number("query.max-samples", 50_000_000)?)
+                .context("--query.max-samples is negative")?,
+            lookback_delta_ms: parse_millis(lookback).context("flag '--query.lookback-delta'")?,
+            default_subquery_step_ms: i64::try_from(interval_ms).unwrap_or(i64::MAX),
+            features,
+            ..EngineOptions::default()
+        };
+        let count = |flag: &str, default: usize| -> Result<usize> {
+            let number = args.number(flag, i64::try_from(default).unwrap_or(i64::MAX))?;
+            usize::try_from(number).with_context(|| format!("flag '--{flag}': it is negative"))
+        };
+        let processors = std::thread::available_parallelism().map_or(1, usize::from);
+        let json = match args.last("output") {
+            None | Some("text") => false,
+            Some("json") => true,
+            Some(other) => bail!("enum value must be one of text,json, got '{other}'"),
+        };
+        Ok(Asked {
+            names: args.all("rules").into_iter().map(SearchRegex::new).collect::<Result<_, _>>()?,
+            json,
+            quiet: args.has("quiet"),
+            evaluate_recording: args.has("evaluate-recording-rules"),
+            episodes: count("episodes", 1000)?,
+            threads: count("threads", processors)?,
+            external_url: match args.last("web.external-url") {
+                Some(url) => url.trim_end_matches('/').to_owned(),
+                None => format!("http://{}:9090", hostname()),
+            },
+            config,
+            from,
+            to,
+            engine,
+            parser,
+        })
+    }
+
+    fn selects(&self, name: &str) -> bool {
+        self.names.is_empty() || self.names.iter().any(|pattern| pattern.is_match(name))
+    }
+
+    fn options<'a>(
+        &self,
+        db: &'a Db,
+        runs: &'a (dyn Fn(&str) -> bool + Sync),
+        progress: &'a (dyn Fn(Progress) + Sync),
+    ) -> Options<'a> {
+        Options {
+            storage: db,
+            engine: self.engine.clone(),
+            from: self.from,
+            to: self.to,
+            threads: self.threads,
+            episodes_max: self.episodes,
+            runs,
+            progress,
+        }
+    }
+}
+
+/// RFC 3339, seconds since 1970, or `now` with a duration taken away.
+fn time_of(text: &str, now: UnixNanos) -> Option<UnixNanos> {
+    if let Some(rest) = text.strip_prefix("now") {
+        let back_ms = match rest.trim() {
+            "" => 0,
+            rest => parse_millis(rest.strip_prefix('-')?.trim()).ok()?,
+        };
+        return Some(UnixNanos(now.0.saturating_sub(back_ms.saturating_mul(1_000_000))));
+    }
+    if let Some(time) = parse_rfc3339(text) {
+        return Some(time);
+    }
+    let seconds: f64 = text.parse().ok()?;
+    // Within what nanoseconds in 64 bits can hold.
+    (seconds.abs() < 9e9).then(|| UnixNanos::from_millis((seconds * 1000.0).round() as i64))
+}
+
+fn try_run(arguments: &[String]) -> Result<bool> {
+    let switches = ["evaluate-recording-rules", "quiet", "help"];
+    let valued = [
+        "config.file",
+        "storage.tsdb.path",
+        "from",
+        "to",
+        "rules",
+        "output",
+        "episodes",
+        "threads",
+        "query.lookback-delta",
+        "query.max-samples",
+        "web.external-url",
+        "enable-feature",
+    ];
+    let args = Args::parse(arguments, &switches, &valued, 0)?;
+    if args.has("help") {
+        print!("{USAGE}");
+        return Ok(true);
+    }
+    // Templates that fail are part of what is replayed.
+    logging::init(logging::Level::Error, logging::Format::Logfmt);
+    let asked = Asked::read(&args)?;
+    let say = |text: &str| {
+        if !asked.quiet {
+            eprintln!("{text}");
+        }
+    };
+    let dir = Path::new(args.last("storage.tsdb.path").unwrap_or("data/"));
+    say(&format!("reading {}", dir.display()));
+    let mut history = History::open(dir)?;
+    for damage in &history.damage {
+        eprintln!("warning: {damage}");
+    }
+    let mut groups = groups(&asked, &history.db)?;
+    let runs = |name: &str| asked.selects(name);
+    let mut readings = backtest::readings(&groups, &asked.options(&history.db, &runs, &|_| {}))?;
+    let mut evaluated = Vec::new();
+    if asked.evaluate_recording {
+        for level in 0..=readings.iter().map(|reading| reading.level).max().unwrap_or(0) {
+            let due: Vec<&Reading> =
+                readings.iter().filter(|r| !r.stored && !r.rules.is_empty() && r.level == level).collect();
+            if due.is_empty() {
+                continue;
+            }
+            for reading in &due {
+                say(&format!("evaluating {}", reading.name));
+                evaluated.push(reading.name.clone());
+            }
+            evaluate_recording(&asked, &groups, &due, &history)?;
+            drop(groups);
+            history = history.reopened()?;
+            groups = self::groups(&asked, &history.db)?;
+        }
+        readings.retain(|reading| !evaluated.contains(&reading.name));
+    }
+    for warning in warnings(&readings) {
+        eprintln!("warning: {warning}");
+    }
+    let shown = Shown::new(asked.quiet);
+    let began = Instant::now();
+    let reports = backtest::run(&groups, &asked.options(&history.db, &runs, &|now| shown.show(now)));
+    shown.end(began);
+    let about = report::About { from: asked.from, to: asked.to, readings: &readings, evaluated: &evaluated };
+    let mut out = BufWriter::new(std::io::stdout().lock());
+    let written = if asked.json {
+        report::json(&about, &reports, &mut out)
+    } else {
+        report::text(&about, &reports, &mut out)
+    };
+    match written.and_then(|()| out.flush()) {
+        // Nobody reads any more, as with `| head`.
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => return Err(error.into()),
+        _ => {}
+    }
+    Ok(reports.iter().flat_map(|group| &group.rules).all(|rule| rule.failures.is_none()))
+}
+
+/// Takes alerts and forgets them: a backtest sends nothing.
+struct Nowhere;
+
+impl AlertSink for Nowhere {
+    fn send(&self, _: Vec<Alert>) {}
+}
+
+/// The groups of the configuration, over this history.
+fn groups(asked: &Asked, db: &Arc<Db>) -> Result<Vec<Group>> {
+    let global = &asked.config.global;
+    let store: Arc<dyn RuleStore> = db.clone();
+    let context = Arc::new(GroupContext {
+        query: Arc::new(EngineQuery::new(Engine::new(asked.engine.clone()), store.clone())),
+        storage: store,
+        alerts: Arc::new(Nowhere),
+        metrics: Metrics::new(&Registry::new()),
+        clock: RealClock::shared(),
+        parser: asked.parser,
+        external_labels: Arc::new(global.external_labels.0.clone()),
+        external_url: asked.external_url.clone().into(),
+        query_offset: global.rule_query_offset,
+        resend_delay: Duration::ZERO,
+        concurrency: None,
+    });
+    let options = RuleFileOptions {
+        names: global.metric_name_validation_scheme.scheme(),
+        ignore_unknown_fields: false,
+        parser: asked.parser,
+        check_template: &check_template,
+    };
+    let (mut groups, mut errors) = (Vec::new(), Vec::new());
+    for file in asked.config.rule_file_names() {
+        match load_rules(Path::new(&file), &options) {
+            Ok(loaded) => {
+                for group in &loaded.groups {
+                    let made =
+                        Group::from_file(group, &file, global.evaluation_interval, true, context.clone());
+                    groups.push(made.map_err(anyhow::Error::msg)?);
+                }
+            }
+            Err(more) => errors.extend(more),
+        }
+    }
+    ensure!(errors.is_empty(), "{}", errors.join("\n"));
+    ensure!(!groups.is_empty(), "the configuration names no rules");
+    Ok(groups)
+}
+
+/// Makes blocks, in memory, of what recording rules would have recorded.
+fn evaluate_recording(asked: &Asked, groups: &[Group], due: &[&Reading], history: &History) -> Result<()> {
+    const BLOCK_MS: i64 = 24 * 3_600_000;
+    let reach_ms = due.iter().map(|reading| reading.reach_ms).max().unwrap_or(0);
+    let from = asked.from.timestamp().saturating_add_millis(reach_ms.saturating_neg()).millis();
+    let to = asked.to.timestamp().millis();
+    let runs = |_: &str| true;
+    let options = asked.options(&history.db, &runs, &|_| {});
+    let places = due.iter().flat_map(|reading| &reading.rules);
+    let mut recorders: Vec<Recorder<'_>> = places.map(|place| Recorder::new(groups, *place)).collect();
+    for (start, end) in backfill_windows(from, to, BLOCK_MS) {
+        let range = TimeRange::from_millis(start.max(from), (end - 1).min(to));
+        let mut block = Backfill::new(BLOCK_MS).beside_head();
+        for recorder in &mut recorders {
+            let mut give = |labels: &_, at, value| {
+                block.append(labels, at, value).map_err(|error| format!("{labels}: {error}"))
+            };
+            let failed = recorder.record(range, &options, &mut give).map_err(anyhow::Error::msg)?;
+            if let Some(error) = failed {
+                eprintln!("warning: {}: some evaluations failed, the first: {error}", recorder.name());
+            }
+        }
+        block.write(history.disk(), history.dir(), new_ulid()?, &BlockOptions::default())?;
+    }
+    Ok(())
+}
+
+/// What the reader of a report must know about recorded series.
+fn warnings(readings: &[Reading]) -> Vec<String> {
+    let warning = |reading: &Reading| {
+        let (name, alerts) = (&reading.name, reading.alerts.iter().cloned().collect::<Vec<_>>().join(", "));
+        match (reading.rules.is_empty(), reading.stored) {
+            (true, _) => {
+                Some(format!("{name} is read as history has it, not as this replay would write it: {alerts}"))
+            }
+            (false, false) => Some(format!(
+                "history has no {name} in this period, so that these see nothing of it: {alerts}; \
+                 --evaluate-recording-rules evaluates it first"
+            )),
+            (false, true) => None,
+        }
+    };
+    readings.iter().filter_map(warning).collect()
+}
+
+/// Progress on standard error: one line that changes on a terminal, a line now and then elsewhere.
+struct Shown {
+    quiet: bool,
+    terminal: bool,
+    last: Mutex<Instant>,
+}
+
+impl Shown {
+    fn new(quiet: bool) -> Self {
+        Shown { quiet, terminal: std::io::stderr().is_terminal(), last: Mutex::new(Instant::now()) }
+    }
+
+    fn show(&self, now: Progress) {
+        let every = if self.terminal { Duration::from_millis(200) } else { Duration::from_secs(5) };
+        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        if self.quiet || last.elapsed() < every {
+            return;
+        }
+        *last = Instant::now();
+        let percent = now.done as f64 * 100.0 / now.all.max(1) as f64;
+        let text = format!("{percent:5.1} %, {} of {} rules done", now.rules_done, now.rules);
+        if self.terminal {
+            eprint!("\r{text}\x1b[K");
+        } else {
+            eprintln!("{text}");
+        }
+    }
+
+    fn end(&self, began: Instant) {
+        if !self.quiet {
+            let clear = if self.terminal { "\r\x1b[K" } else { "" };
+            eprintln!("{clear}replayed in {:.1} s", began.elapsed().as_secs_f64());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_come_in_three_forms() {
+        let now = UnixNanos::from_millis(1_700_000_000_000);
+        for (text, seconds) in [
+            ("now", Some(1_700_000_000.0)),
+            ("now-1h30m", Some(1_699_994_600.0)),
+            ("now - 1d", Some(1_699_913_600.0)),
+            ("2023-11-14T22:13:20Z", Some(1_700_000_000.0)),
+            ("1700000000.5", Some(1_700_000_000.5)),
+            ("now-", None),
+            ("now+1h", None),
+            ("-30d", None),
+            ("1e300", None),
+            ("NaN", None),
+            ("yesterday", None),
+        ] {
+            let read = time_of(text, now).map(|time| time.0 as f64 / 1e9);
+            assert_eq!(read, seconds, "{text}");
+        }
+    }
+}

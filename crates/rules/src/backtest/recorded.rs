@@ -1,0 +1,278 @@
+//! Series of recording rules that alerts read: which there are, whether history has them, and their evaluation where it
+//! has not.
+
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+
+use ferula_model::labels::METRIC_NAME;
+use ferula_model::value::STALE_NAN;
+use ferula_model::{LabelSet, Matcher, TimeRange, Timestamp, UnixNanos};
+use ferula_promql::{InstantSample, SampleValue};
+use ferula_promql_syntax::ast::{DurationValue, TimeShift};
+use ferula_promql_syntax::{Expr, ExprKind};
+use ferula_storage::{Hints, Queryable, StorageError};
+
+use super::evaluate::{Evaluator, Samples};
+use super::{Moments, Options};
+use crate::RuleError;
+use crate::alerting::{ALERTS, ALERTS_FOR_STATE};
+use crate::group::Group;
+use crate::recording;
+use crate::rule::Rule;
+
+/// A recorded series that alerts read, themselves or through other recording rules.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reading {
+    /// Its name; `ALERTS` and `ALERTS_FOR_STATE` are recorded as well, and always read as history has them.
+    pub name: String,
+    /// Alerts that read it, by name.
+    pub alerts: BTreeSet<String>,
+    /// Whether history has a series of this name in the period, or shortly before it.
+    pub stored: bool,
+    /// Group and rule that record it, by index; none for `ALERTS` and `ALERTS_FOR_STATE`.
+    pub rules: Vec<(usize, usize)>,
+    /// Where history lacks it: after how many others it can be evaluated.
+    pub level: usize,
+    /// How far back its readers look, at most, in milliseconds.
+    pub reach_ms: i64,
+}
+
+/// Everything recorded that the selected alerts read.
+///
+/// # Errors
+/// When history cannot be read.
+pub fn readings(groups: &[Group], options: &Options<'_>) -> Result<Vec<Reading>, StorageError> {
+    let mut found: BTreeMap<String, Reading> = BTreeMap::new();
+    for alert in groups.iter().flat_map(|group| &group.rules) {
+        if alert.alerting.is_some() && (options.runs)(&alert.name) {
+            follow(groups, alert, &mut found);
+        }
+    }
+    let lookback_ms = options.engine.lookback_delta_ms;
+    let reach_ms = total_reach(groups, options, &found, lookback_ms);
+    let (from, to) = (options.from.timestamp().millis(), options.to.timestamp().millis());
+    let range = TimeRange::from_millis(from.saturating_sub(reach_ms), to);
+    for reading in found.values_mut() {
+        reading.reach_ms = reach_ms;
+        reading.stored = is_stored(options.storage, &reading.name, range)?;
+    }
+    set_levels(groups, &mut found);
+    Ok(found.into_values().collect())
+}
+
+/// Adds what an alert reads.
+fn follow(groups: &[Group], alert: &Rule, found: &mut BTreeMap<String, Reading>) {
+    let mut seen: BTreeSet<(usize, usize)> = BTreeSet::new();
+    let mut left = vec![alert];
+    while let Some(reader) = left.pop() {
+        for (name, rule) in reads(groups, reader) {
+            let reading = found.entry(name.clone()).or_insert_with(|| Reading {
+                name,
+                alerts: BTreeSet::new(),
+                stored: false,
+                rules: Vec::new(),
+                level: 0,
+                reach_ms: 0,
+            });
+            reading.alerts.insert(alert.name.clone());
+            let Some((place, rule)) = rule else { continue };
+            if !reading.rules.contains(&place) {
+                reading.rules.push(place);
+            }
+            if seen.insert(place) {
+                left.push(rule);
+            }
+        }
+    }
+}
+
+type Place = (usize, usize);
+
+/// Names that a rule reads and rules record; a selector that names no metric is not followed.
+fn reads<'g>(groups: &'g [Group], reader: &Rule) -> Vec<(String, Option<(Place, &'g Rule)>)> {
+    let mut all = Vec::new();
+    for matchers in reader.expr.selectors() {
+        let Some(name) = matchers.iter().find(|matcher| &*matcher.name == METRIC_NAME) else { continue };
+        for alerts in [ALERTS, ALERTS_FOR_STATE] {
+            if name.matches(alerts) {
+                all.push((alerts.to_owned(), None));
+            }
+        }
+        for (group, of) in groups.iter().enumerate() {
+            for (index, rule) in of.rules.iter().enumerate() {
+                if rule.alerting.is_none() && name.matches(&rule.name) && !std::ptr::eq(rule, reader) {
+                    all.push((rule.name.clone(), Some(((group, index), rule))));
+                }
+            }
+        }
+    }
+    all
+}
+
+/// How far back anything looks that ends in an alert: a generous sum.
+fn total_reach(
+    groups: &[Group],
+    options: &Options<'_>,
+    found: &BTreeMap<String, Reading>,
+    lookback_ms: i64,
+) -> i64 {
+    let of_rule = |rule: &Rule| reach(&rule.expr).saturating_add(lookback_ms);
+    let rules = groups.iter().flat_map(|group| &group.rules);
+    let alerts = rules.filter(|rule| rule.alerting.is_some() && (options.runs)(&rule.name)).map(of_rule);
+    let recorded = found.values().flat_map(|reading| &reading.rules);
+    let recorded = recorded.map(|(group, rule)| of_rule(&groups[*group].rules[*rule]));
+    recorded.fold(alerts.max().unwrap_or(0), i64::saturating_add)
+}
+
+/// The sum of all ranges and offsets in an expression, in milliseconds; computed ones are taken for a day.
+fn reach(expr: &Expr) -> i64 {
+    const DAY_MS: i64 = 24 * 3_600_000;
+    let millis = |duration: &DurationValue| match duration {
+        DurationValue::Millis(ms) => (*ms).max(0),
+        DurationValue::Expr(_) => DAY_MS,
+    };
+    let shift = |at: &TimeShift| at.offset.as_ref().map_or(0, millis);
+    let mut sum = 0i64;
+    expr.walk(&mut |expr| {
+        sum = sum.saturating_add(match &expr.kind {
+            ExprKind::VectorSelector(selector) => shift(&selector.at),
+            ExprKind::MatrixSelector(matrix) => {
+                shift(&matrix.selector.at).saturating_add(millis(&matrix.range))
+            }
+            ExprKind::Subquery(subquery) => shift(&subquery.at).saturating_add(millis(&subquery.range)),
+            _ => 0,
+        });
+    });
+    sum
+}
+
+fn is_stored(storage: &dyn Queryable, name: &str, range: TimeRange) -> Result<bool, StorageError> {
+    let mut snapshot = storage.snapshot(range)?;
+    let hints = Hints { labels_only: true, ..Hints::default() };
+    let selection = snapshot.select(&[Matcher::equal(METRIC_NAME, name)], &hints)?;
+    snapshot.freeze()?;
+    Ok(snapshot.series_count(selection) > 0)
+}
+
+/// A series that history lacks comes after those that it is made of; in a circle, at some point.
+fn set_levels(groups: &[Group], found: &mut BTreeMap<String, Reading>) {
+    for _ in 0..found.len() {
+        let levels: BTreeMap<String, usize> = found
+            .values()
+            .filter(|reading| !reading.stored)
+            .map(|reading| (reading.name.clone(), reading.level))
+            .collect();
+        for reading in found.values_mut() {
+            for (group, rule) in &reading.rules {
+                for (name, _) in reads(groups, &groups[*group].rules[*rule]) {
+                    if name != reading.name
+                        && let Some(level) = levels.get(&name)
+                    {
+                        reading.level = reading.level.max((level + 1).min(levels.len()));
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Evaluates one recording rule over history, as its group would have.
+pub struct Recorder<'g> {
+    group: &'g Group,
+    rule: &'g Rule,
+    /// Series that the last evaluation gave.
+    written: HashSet<LabelSet>,
+}
+
+impl<'g> Recorder<'g> {
+    /// For the rule at this place, which must be a recording one.
+    pub fn new(groups: &'g [Group], (group, rule): (usize, usize)) -> Self {
+        Recorder { group: &groups[group], rule: &groups[group].rules[rule], written: HashSet::new() }
+    }
+
+    /// The name of the series.
+    pub fn name(&self) -> &str {
+        &self.rule.name
+    }
+
+    /// Evaluates all slots whose samples lie in `range`, and gives the samples in order of time, staleness markers of
+    /// series that ended among them. Ranges must follow each other.
+    ///
+    /// # Errors
+    /// When a sample is a histogram, which no block is made of here. Evaluations that fail give nothing; the first
+    /// such error comes back.
+    pub fn record(
+        &mut self,
+        range: TimeRange,
+        options: &Options<'_>,
+        give: &mut dyn FnMut(&LabelSet, i64, f64) -> Result<(), String>,
+    ) -> Result<Option<RuleError>, String> {
+        let (group, rule) = (self.group, self.rule);
+        let context = group.context();
+        let offset = group.effective_query_offset();
+        let moment = |at: Timestamp| UnixNanos::from_millis(at.millis()).plus(offset);
+        // The millisecond's own end, since slots are finer.
+        let end = UnixNanos(moment(range.end).0.saturating_add(999_999));
+        let moments = Moments::new(group, moment(range.start), end);
+        let (mut failed, mut refused) = (None, Ok(()));
+        let written = &mut self.written;
+        Evaluator::new(&rule.expr, moments, &context, options).run(&mut |steps, rows| {
+            if refused.is_err() {
+                return;
+            }
+            let rows = match rows {
+                Ok(rows) => rows,
+                Err(error) => {
+                    failed.get_or_insert(error);
+                    return;
+                }
+            };
+            let mut cursors: Vec<_> = rows.iter().map(|row| (row, Samples::of(row))).collect();
+            for step in steps {
+                let timestamp_ms = moments.query_ms(step);
+                let mut vector = Vec::new();
+                for (row, samples) in &mut cursors {
+                    if samples.next_ms() == Some(timestamp_ms)
+                        && let Some((_, value)) = samples.next()
+                    {
+                        vector.push(InstantSample { labels: row.labels.clone(), timestamp_ms, value });
+                    }
+                }
+                match recording::record(rule, vector, group.limit) {
+                    Ok(samples) => {
+                        refused = refused.clone().and_then(|()| write(&samples, timestamp_ms, written, give))
+                    }
+                    Err(error) => {
+                        failed.get_or_insert(error);
+                    }
+                }
+            }
+        });
+        refused.map(|()| failed)
+    }
+}
+
+/// Gives the samples of one evaluation, and ends the series of the one before it that are gone.
+fn write(
+    samples: &[InstantSample],
+    timestamp_ms: i64,
+    written: &mut HashSet<LabelSet>,
+    give: &mut dyn FnMut(&LabelSet, i64, f64) -> Result<(), String>,
+) -> Result<(), String> {
+    let before = std::mem::take(written);
+    for sample in samples {
+        match &sample.value {
+            SampleValue::Float(value) => give(&sample.labels, timestamp_ms, *value)?,
+            SampleValue::Histogram(_) => {
+                return Err(format!(
+                    "not supported yet: evaluating {}, which has native histograms",
+                    sample.labels
+                ));
+            }
+        }
+        written.insert(sample.labels.clone());
+    }
+    for gone in before.iter().filter(|labels| !written.contains(*labels)) {
+        give(gone, timestamp_ms, STALE_NAN)?;
+    }
+    Ok(())
+}
