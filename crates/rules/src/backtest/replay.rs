@@ -127,6 +127,7 @@ impl<'a> Replay<'a> {
             context.parser,
             &context.external_labels,
             &context.external_url,
+            &context.metrics,
         )
     }
 
