@@ -306,6 +306,13 @@ async fn open_store(
         corruptions = recovered.corruptions,
         unknown_series = recovered.unknown_series
     );
+    if recovered.unknown_schemas > 0 {
+        warn!(
+            "skipping histogram with unknown schema in WAL record",
+            component = "tsdb",
+            histograms = recovered.unknown_schemas
+        );
+    }
     info!("TSDB started");
     api.set_store(Store {
         queryable: db.clone(),

@@ -7,9 +7,12 @@
 use std::collections::HashMap;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use ferula_model::histogram::{EXPONENTIAL_SCHEMA_MIN, HistogramError, is_exponential_schema_reserved};
 use ferula_model::value::is_stale;
+use ferula_model::{FloatHistogram, Histogram, HistogramValue};
 
 use crate::disk::Disk;
 use crate::head::{FullChunk, Head, LateSample, LateValue, SlotId, lock, stale_histogram};
@@ -55,6 +58,8 @@ pub struct Recovered {
     pub corruptions: u64,
     /// Records that named a series the log does not have (any more).
     pub unknown_series: u64,
+    /// Histograms of schemas that this version does not know; left out.
+    pub unknown_schemas: u64,
     /// Samples that were put into the head.
     pub samples: u64,
 }
@@ -221,7 +226,9 @@ impl<'a> Replay<'a> {
                     continue;
                 }
             };
-            match records.decode(record) {
+            let decoded = records.decode(record);
+            self.recovered.unknown_schemas += records.unknown_schemas as u64;
+            match decoded {
                 Ok(Some(kind)) if late => self.late_record(kind, &records),
                 Ok(Some(kind)) => self.record(kind, &records),
                 Ok(None) => {}
@@ -378,7 +385,7 @@ impl<'a> Replay<'a> {
         }
         let Some(slot) = self.slot_of(sample.series, sample.at) else { return };
         // The log may be anybody's: a histogram that contradicts itself is not worth a start.
-        if sample.value.validate().is_err() {
+        if !is_sound(&sample.value) {
             return;
         }
         let mut series = self.head.slots.lock(slot);
@@ -418,7 +425,7 @@ impl<'a> Replay<'a> {
             self.late_sample(sample.series, LateSample { at: sample.at, start: sample.start, value });
         }
         for sample in &records.histograms {
-            if sample.value.validate().is_ok() {
+            if is_sound(&sample.value) {
                 let value = LateValue::Histogram(sample.value.clone());
                 self.late_sample(sample.series, LateSample { at: sample.at, start: sample.start, value });
             }
@@ -441,6 +448,27 @@ impl<'a> Replay<'a> {
             self.recovered.samples += 1;
             widen(&mut self.late_range, at, at);
         }
+    }
+}
+
+/// Whether spans and buckets agree. A schema that is set apart for coarser resolutions is taken, as Prometheus does,
+/// though nothing of today appends it.
+fn is_sound(value: &HistogramValue) -> bool {
+    match (value.validate(), value) {
+        (Ok(()), _) => true,
+        (Err(HistogramError::InvalidSchema(schema)), value) if is_exponential_schema_reserved(schema) => {
+            let schema = EXPONENTIAL_SCHEMA_MIN;
+            let as_known = match value {
+                HistogramValue::Integer(h) => {
+                    HistogramValue::Integer(Arc::new(Histogram { schema, ..Histogram::clone(h) }))
+                }
+                HistogramValue::Float(h) => {
+                    HistogramValue::Float(Arc::new(FloatHistogram { schema, ..FloatHistogram::clone(h) }))
+                }
+            };
+            as_known.validate().is_ok()
+        }
+        _ => false,
     }
 }
 

@@ -221,6 +221,10 @@ impl Counts for FloatCounts {
         }
     }
 
+    fn reduce(sample: &mut FloatHistogram) {
+        sample.reduce_to_stored_schema();
+    }
+
     fn float_sample(&self, layout: &Layout, hint: CounterResetHint) -> FloatHistogram {
         self.sample(layout, hint)
     }

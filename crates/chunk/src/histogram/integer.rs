@@ -236,6 +236,10 @@ impl Counts for IntegerCounts {
         }
     }
 
+    fn reduce(sample: &mut Histogram) {
+        sample.reduce_to_stored_schema();
+    }
+
     fn float_sample(&self, layout: &Layout, hint: CounterResetHint) -> FloatHistogram {
         if is_stale(self.sum) {
             return FloatHistogram { counter_reset_hint: hint, sum: self.sum, ..FloatHistogram::default() };

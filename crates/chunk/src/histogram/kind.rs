@@ -77,4 +77,6 @@ pub trait Counts: Clone + Debug + Sized {
     fn sample(&self, layout: &Layout, hint: CounterResetHint) -> Self::Sample;
     /// The last sample with float counts.
     fn float_sample(&self, layout: &Layout, hint: CounterResetHint) -> FloatHistogram;
+    /// Brings a sample of a later version, finer than what this one works with, to the finest schema that it does.
+    fn reduce(sample: &mut Self::Sample);
 }

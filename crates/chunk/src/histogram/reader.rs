@@ -22,6 +22,7 @@ pub type FloatHistogramIter<'a> = HistogramSamples<'a, FloatCounts>;
 ///
 /// The hint of a histogram is "gauge" in a chunk of gauges. In others it is "unknown" for the first sample, because
 /// the chunk before may be missing, and "not a reset" for the others. Staleness markers have "gauge" or "unknown".
+/// Schemas above 8 are reduced to 8.
 #[derive(Clone, Debug)]
 pub struct HistogramSamples<'a, C> {
     reader: BitReader<'a>,
@@ -112,7 +113,11 @@ impl<'a, C: Counts> HistogramSamples<'a, C> {
 
     /// The next sample with float counts.
     pub fn next_float(&mut self) -> Option<Result<(i64, i64, FloatHistogram), Corrupt>> {
-        self.next_with(|counts, layout, hint| counts.float_sample(layout, hint))
+        self.next_with(|counts, layout, hint| {
+            let mut sample = counts.float_sample(layout, hint);
+            sample.reduce_to_stored_schema();
+            sample
+        })
     }
 }
 
@@ -120,7 +125,11 @@ impl<C: Counts> Iterator for HistogramSamples<'_, C> {
     type Item = Result<(i64, i64, C::Sample), Corrupt>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        self.next_with(|counts, layout, hint| counts.sample(layout, hint))
+        self.next_with(|counts, layout, hint| {
+            let mut sample = counts.sample(layout, hint);
+            C::reduce(&mut sample);
+            sample
+        })
     }
 }
 

@@ -244,6 +244,21 @@ fn new_buckets_rewrite_the_chunk_and_missing_empty_ones_the_sample() {
     assert_eq!(read[1].counter_reset_hint, CounterResetHint::NotReset);
 }
 
+/// A chunk of a later version may be finer than what this one works with.
+#[test]
+fn resolutions_of_later_versions_are_reduced() {
+    let mut fine = counter(&[(1, 1), (2, 2), (3, 2), (4, 1), (5, 1)]);
+    fine.schema = 10;
+    let chunk = begun(&fine);
+    let bytes = chunk.to_bytes();
+    let read = HistogramIter::new(&bytes, false).expect("a header").next().expect("a sample").expect("whole");
+    // Four buckets of schema 10 are one of schema 8: 1+2+2+1, and then 1.
+    assert_eq!((read.2.schema, &read.2.positive_buckets[..]), (8, &[6, -5][..]));
+    let read =
+        HistogramIter::new(&bytes, false).expect("a header").next_float().expect("a sample").expect("whole");
+    assert_eq!((read.2.schema, &read.2.positive_buckets[..]), (8, &[6.0, 1.0][..]));
+}
+
 #[test]
 fn what_does_not_fit_says_why() {
     let first = counter(&[(0, 3), (1, 2)]);

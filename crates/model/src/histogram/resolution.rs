@@ -93,6 +93,14 @@ impl FloatHistogram {
         Ok(())
     }
 
+    /// See [`HistogramValue::reduced_to_stored_schema`].
+    pub fn reduce_to_stored_schema(&mut self) {
+        if is_finer_than_stored(self.schema) {
+            // One that contradicts itself stays as it is.
+            let _ = self.reduce_resolution(EXPONENTIAL_SCHEMA_MAX);
+        }
+    }
+
     /// [`FloatHistogram::reduce_resolution`] of an exponential histogram that is known to be finer.
     pub(super) fn reduce_to(&mut self, target: i32) {
         let from = self.schema;
@@ -129,27 +137,32 @@ impl Histogram {
         self.schema = target;
         Ok(())
     }
+
+    /// See [`HistogramValue::reduced_to_stored_schema`].
+    pub fn reduce_to_stored_schema(&mut self) {
+        if is_finer_than_stored(self.schema) {
+            // One that contradicts itself stays as it is.
+            let _ = self.reduce_resolution(EXPONENTIAL_SCHEMA_MAX);
+        }
+    }
+}
+
+/// Whether a schema is set apart for resolutions that are not stored yet.
+fn is_finer_than_stored(schema: i32) -> bool {
+    schema > EXPONENTIAL_SCHEMA_MAX && is_exponential_schema_reserved(schema)
 }
 
 impl HistogramValue {
     /// A histogram finer than the finest schema that is stored, but of one that the data model has set apart, brought
     /// to that finest one. Any other, and one that contradicts itself, comes back as it is; the store refuses it.
     pub fn reduced_to_stored_schema(self) -> HistogramValue {
-        let reducible =
-            |schema: i32| schema > EXPONENTIAL_SCHEMA_MAX && is_exponential_schema_reserved(schema);
         match self {
-            HistogramValue::Integer(mut h) if reducible(h.schema) => {
-                let mut reduced = Histogram::clone(&h);
-                if reduced.reduce_resolution(EXPONENTIAL_SCHEMA_MAX).is_ok() {
-                    h = Arc::new(reduced);
-                }
+            HistogramValue::Integer(mut h) if is_finer_than_stored(h.schema) => {
+                Arc::make_mut(&mut h).reduce_to_stored_schema();
                 HistogramValue::Integer(h)
             }
-            HistogramValue::Float(mut h) if reducible(h.schema) => {
-                let mut reduced = FloatHistogram::clone(&h);
-                if reduced.reduce_resolution(EXPONENTIAL_SCHEMA_MAX).is_ok() {
-                    h = Arc::new(reduced);
-                }
+            HistogramValue::Float(mut h) if is_finer_than_stored(h.schema) => {
+                Arc::make_mut(&mut h).reduce_to_stored_schema();
                 HistogramValue::Float(h)
             }
             other => other,

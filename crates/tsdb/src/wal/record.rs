@@ -5,6 +5,7 @@
 
 use std::sync::Arc;
 
+use ferula_model::histogram::{is_custom_buckets_schema, is_exponential_schema_reserved};
 use ferula_model::{
     CounterResetHint, Exemplar, FloatHistogram, Histogram, HistogramValue, LabelSet, MetricMetadata,
     MetricType, Span, Timestamp,
@@ -315,9 +316,10 @@ impl Records {
             HistogramValue::Integer(h) => h.schema,
             HistogramValue::Float(h) => h.schema,
         };
-        // Exponential schemas −9 to 52 are reserved, −53 has custom buckets; above 8 is a finer resolution
-        // than this version keeps.
-        if schema == ferula_model::histogram::CUSTOM_BUCKETS_SCHEMA || (-9..=8).contains(&schema) {
+        // Exponential schemas −9 to 52 are reserved; a resolution above 8, which a later version may have written, is
+        // reduced to that.
+        if is_custom_buckets_schema(schema) || is_exponential_schema_reserved(schema) {
+            let value = value.reduced_to_stored_schema();
             self.histograms.push(LoggedHistogram { series, at, start, value });
         } else {
             self.unknown_schemas += 1;

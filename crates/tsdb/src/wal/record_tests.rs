@@ -158,6 +158,43 @@ fn unknown_kinds_are_passed_over_and_unknown_schemas_counted() {
     });
 }
 
+#[test]
+fn resolutions_of_later_versions_are_reduced() {
+    let fine = Histogram {
+        schema: 10,
+        count: 8,
+        positive_spans: vec![Span { offset: 1, length: 5 }],
+        positive_buckets: vec![1, 1, 0, -1, 0],
+        ..Histogram::default()
+    };
+    let float = FloatHistogram {
+        schema: 10,
+        count: 8.0,
+        positive_spans: fine.positive_spans.clone(),
+        positive_buckets: vec![1.0, 2.0, 2.0, 1.0, 1.0],
+        ..FloatHistogram::default()
+    };
+    for with_starts in [false, true] {
+        let mut read = Vec::new();
+        let values =
+            [HistogramValue::Integer(Arc::new(fine.clone())), HistogramValue::Float(Arc::new(float.clone()))];
+        for value in values {
+            put_histograms(&[LoggedHistogram { series: 1, at: 1, start: 0, value }], with_starts, |write| {
+                let mut record = Vec::new();
+                write(&mut record);
+                read.extend(decoded(&record).1.histograms);
+            });
+        }
+        // Four buckets of schema 10 are one of schema 8: 1+2+2+1, and then 1.
+        assert!(
+            matches!(&read[0].value, HistogramValue::Integer(h) if h.schema == 8 && h.positive_buckets == [6, -5])
+        );
+        assert!(
+            matches!(&read[1].value, HistogramValue::Float(h) if h.schema == 8 && h.positive_buckets == [6.0, 1.0])
+        );
+    }
+}
+
 proptest! {
     #[test]
     fn samples_return_bit_for_bit(
