@@ -54,7 +54,7 @@ pub struct ActiveTarget {
     pub labels: LabelSet,
     /// What is fetched.
     pub url: String,
-    /// Why the last scrape failed, or "".
+    /// Why the last scrape failed or was not stored whole, or "".
     pub last_error: String,
     /// When the last scrape began.
     pub last_scrape: Option<OffsetDateTime>,

@@ -68,7 +68,7 @@ pub struct Flags {
     pub admin: bool,
     /// `--web.enable-remote-write-receiver`
     pub remote_write: bool,
-    /// `--storage.tsdb.*`
+    /// `--storage.tsdb.*` and `--storage.ferula.*`
     pub storage: StorageFlags,
     /// `--rules.*` and `--alertmanager.*`
     pub alerting: AlertingFlags,
@@ -113,6 +113,10 @@ pub struct StorageFlags {
     pub segment_bytes: u64,
     /// `samples-per-chunk`
     pub samples_per_chunk: u16,
+    /// `--storage.ferula.max-head-series`; 0 for no limit.
+    pub head_series_max: u64,
+    /// `--storage.ferula.max-head-memory` in bytes; 0 for a share of what there is.
+    pub head_bytes_max: u64,
 }
 
 /// Flags of rules and notifications.
@@ -236,6 +240,8 @@ fn storage_flags(values: &Values) -> StorageFlags {
         compression,
         segment_bytes: u64::try_from(values.bytes("storage.tsdb.wal-segment-size")).unwrap_or(0),
         samples_per_chunk: u16::try_from(values.int("storage.tsdb.samples-per-chunk")).unwrap_or(0),
+        head_series_max: u64::try_from(values.int("storage.ferula.max-head-series")).unwrap_or(0),
+        head_bytes_max: u64::try_from(values.bytes("storage.ferula.max-head-memory")).unwrap_or(0),
     }
 }
 

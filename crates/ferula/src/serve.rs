@@ -33,6 +33,8 @@ use crate::{limits, maintenance, version};
 
 /// Queries together may hold this share of the memory that the process may use.
 const QUERY_MEMORY_PERCENT: u64 = 30;
+/// New series are refused when the head takes this share of it.
+const HEAD_MEMORY_PERCENT: u64 = 50;
 /// How long samples are kept when neither flags nor configuration say.
 const RETENTION_DEFAULT: Duration = Duration::from_secs(15 * 24 * 3600);
 
@@ -358,6 +360,11 @@ fn store_options(storage: &StorageFlags) -> Options {
             bytes => bytes,
         },
         lock_file: storage.lock_file,
+        series_max: Some(storage.head_series_max).filter(|max| *max > 0),
+        head_bytes_max: Some(match storage.head_bytes_max {
+            0 => limits::memory_bytes() / 100 * HEAD_MEMORY_PERCENT,
+            bytes => bytes,
+        }),
         ..defaults
     }
 }

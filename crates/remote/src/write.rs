@@ -40,6 +40,14 @@ pub enum WriteError {
     /// A sample is more than ten minutes ahead of the clock.
     #[error("out of bounds: timestamp is too far in the future")]
     TooFarAhead,
+    /// New series were left out because the store is at a limit; all others were stored.
+    #[error("{count} new series left out: {limit}")]
+    NewSeries {
+        /// How many.
+        count: usize,
+        /// Which limit.
+        limit: AppendError,
+    },
     /// The store could not commit.
     #[error(transparent)]
     Commit(#[from] CommitError),
@@ -50,11 +58,12 @@ impl WriteError {
     pub fn is_senders(&self) -> bool {
         match self {
             WriteError::Snappy(_) | WriteError::Protobuf(_) | WriteError::TooFarAhead => true,
+            // Sent again, they would be refused again, and hold up the series that are known.
+            WriteError::NewSeries { .. } => true,
             WriteError::Commit(_) => false,
-            WriteError::Refused(error) => !matches!(
-                error,
-                AppendError::SeriesLimit(_) | AppendError::UnknownSeries | AppendError::EmptyLabelSet
-            ),
+            WriteError::Refused(error) => {
+                !matches!(error, AppendError::UnknownSeries | AppendError::EmptyLabelSet)
+            }
         }
     }
 }
@@ -112,17 +121,25 @@ impl Receiver {
             latest: now.saturating_add_millis(AHEAD_MILLIS_MAX),
             written: Written::default(),
         };
+        let mut left_out: Option<(usize, AppendError)> = None;
         while let Some(series) = request.next_series()? {
-            match self.resolve(&series, &mut *commit.appender)? {
-                Some(series_ref) => commit.add(series_ref, &series)?,
-                None => commit.written.series_invalid += 1,
+            match self.resolve(&series, &mut *commit.appender) {
+                Ok(Some(series_ref)) => commit.add(series_ref, &series)?,
+                Ok(None) => commit.written.series_invalid += 1,
+                Err(WriteError::Refused(limit)) if limit.is_limit() => {
+                    left_out.get_or_insert((0, limit)).0 += 1;
+                }
+                Err(error) => return Err(error),
             }
         }
         commit.flush()?;
         let Commit { appender, written, .. } = commit;
         appender.commit(Durability::Written)?;
         self.invalid_labels.add(written.series_invalid as u64);
-        Ok(written)
+        match left_out {
+            Some((count, limit)) => Err(WriteError::NewSeries { count, limit }),
+            None => Ok(written),
+        }
     }
 
     /// The series' handle, or `None` when its labels are broken.
@@ -315,6 +332,21 @@ mod tests {
         let emptied = MemStorage::new();
         receiver.write(&emptied, &body, NOW).expect("stored again");
         assert_eq!(emptied.floats(&[("__name__", "x")]), [(1, 1.0)]);
+    }
+
+    #[test]
+    fn at_a_limit_known_series_go_on_and_the_sender_is_told_not_to_repeat_the_others() {
+        let (store, receiver) = (MemStorage::new(), Receiver::new(&Registry::new()));
+        let page = |at: i64| {
+            let named = |name: &str| series(&[("__name__", name)], &[(at, 1.0)]);
+            if at == 1 { request(&[named("a")]) } else { request(&[named("b"), named("a"), named("c")]) }
+        };
+        receiver.write(&store, &page(1), NOW).expect("stored");
+        store.set_series_max(1);
+        let error = receiver.write(&store, &page(2), NOW).expect_err("two series are new");
+        assert_eq!(error, WriteError::NewSeries { count: 2, limit: AppendError::SeriesLimit(1) });
+        assert!(error.is_senders());
+        assert_eq!(store.floats(&[("__name__", "a")]), [(1, 1.0), (2, 1.0)]);
     }
 
     #[test]

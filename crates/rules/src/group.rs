@@ -352,12 +352,15 @@ impl Group {
         let mut appender = context.storage.appender();
         let mut refused = None;
         let mut written = HashSet::with_capacity(samples.len());
+        let mut told = false;
         append(&mut *appender, &samples, |sample, outcome| match outcome {
             Ok(()) => {
                 written.insert(sample.labels.clone());
             }
             Err(error) => {
-                if !is_order_error(&error) {
+                // At a limit all new series are refused for the same reason: one line will do.
+                if !(is_order_error(&error) || told && error.is_limit()) {
+                    told = true;
                     let (file, group, name) = (&self.file, &self.name, &rule.name);
                     let text = "Rule evaluation result discarded";
                     warn!(text, file = file, group = group, name = name, err = error, sample = sample.labels);

@@ -30,6 +30,7 @@ pub struct Metrics {
     sync_length: SummaryVec,
     reload_length: SummaryVec,
     sync_failed: CounterVec,
+    pub(crate) series_refused: CounterVec,
     syncs: CounterVec,
     targets: GaugeVec,
     target_limit: GaugeVec,
@@ -105,6 +106,11 @@ impl Metrics {
                 &QUANTILES,
                 &["interval"],
             ),
+            series_refused: registry.counter_vec(
+                "ferula_target_scrapes_series_refused_total",
+                "Total number of samples of new series that were not stored because the store was at a limit.",
+                &job,
+            ),
             sync_failed: registry.counter_vec(
                 "prometheus_target_sync_failed_total",
                 "Total number of target sync failures.",
@@ -150,6 +156,7 @@ impl Metrics {
         self.sync_length.remove(&[job]);
         self.syncs.remove(&[job]);
         self.sync_failed.remove(&[job]);
+        self.series_refused.remove(&[job]);
         self.targets.remove(&[job]);
         self.target_limit.remove(&[job]);
     }

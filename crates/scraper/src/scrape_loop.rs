@@ -24,7 +24,7 @@ use crate::metrics::Metrics;
 use crate::options::JobOptions;
 use crate::report::{ExtraReport, Report};
 use crate::target::{Health, LastScrape, Target};
-use crate::target_state::{Setting, TargetState};
+use crate::target_state::{Counts, Setting, TargetState};
 
 /// A scrape that begins at most this late gets its tick's time, which keeps the distance of samples equal.
 const TOLERANCE_MAX: Duration = Duration::from_millis(2);
@@ -168,7 +168,7 @@ impl ScrapeLoop {
                     err = error
                 );
                 let took = self.shared.clock.elapsed().saturating_sub(start);
-                self.target.report(last_scrape(at, took, Some(&error)));
+                self.target.report(last_scrape(at, took, &Counts::default(), Some(&error)));
             }
         }
     }
@@ -187,10 +187,16 @@ fn aligned(now: i64, moment: i64, interval: Duration) -> i64 {
     if late.unsigned_abs() <= tolerance { moment } else { now }
 }
 
-fn last_scrape(at: i64, took: Duration, error: Option<&ScrapeError>) -> LastScrape {
+/// A page of which the store did not take the new series is a good one, but the reader of `targets` must know.
+fn last_scrape(at: i64, took: Duration, counts: &Counts, error: Option<&ScrapeError>) -> LastScrape {
+    let partly = counts.refused_new.as_ref();
     LastScrape {
         health: if error.is_none() { Health::Up } else { Health::Down },
-        error: error.map(ToString::to_string).unwrap_or_default(),
+        error: match (error, partly) {
+            (Some(error), _) => error.to_string(),
+            (None, Some((count, limit))) => format!("{count} samples of new series were not stored: {limit}"),
+            (None, None) => String::new(),
+        },
         at_unix_nanos: Some(at),
         took,
     }
@@ -234,7 +240,7 @@ impl Storing {
             page.as_ref(),
             |counts, error| {
                 let took = clock.elapsed().saturating_sub(self.start);
-                target.report(last_scrape(self.at, took, error));
+                target.report(last_scrape(self.at, took, &counts, error));
                 Report::new(error.is_none(), took, counts, extra)
             },
         );

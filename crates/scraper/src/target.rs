@@ -77,7 +77,7 @@ impl Health {
 pub struct LastScrape {
     /// See [`Health`].
     pub health: Health,
-    /// Why it failed, or empty.
+    /// Why it failed, or why a good one was not stored whole, or empty.
     pub error: String,
     /// When it began, in nanoseconds since the epoch; `None` before the first.
     pub at_unix_nanos: Option<i64>,

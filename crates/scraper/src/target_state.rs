@@ -63,7 +63,7 @@ pub struct Setting<'a> {
 }
 
 /// How many samples a page had.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Counts {
     /// On the page.
     pub scraped: u64,
@@ -71,6 +71,8 @@ pub struct Counts {
     pub kept: u64,
     /// Of series that the page before did not have.
     pub series_added: u64,
+    /// Of new series that the store did not take, because it is at a limit, and the limit.
+    pub refused_new: Option<(u64, AppendError)>,
 }
 
 /// Samples of one page that the store or a rule of ours refused.
@@ -79,7 +81,6 @@ struct Refused {
     duplicates: u64,
     out_of_order: u64,
     out_of_bounds: u64,
-    new_series: u64,
     exemplars_out_of_order: u64,
 }
 
@@ -223,6 +224,16 @@ impl TargetState {
             return (counts, result);
         }
         refused.count(setting);
+        if let Some((count, limit)) = &counts.refused_new {
+            setting.metrics.series_refused.with(&[&setting.job.job_name]).add(*count);
+            ferula_telemetry::warn!(
+                "New series were not stored",
+                component = "scrape manager",
+                target = setting.url,
+                num_dropped = count,
+                err = limit
+            );
+        }
         self.append_markers(appender, at);
         self.end_round(setting, true);
         (counts, Ok(()))
@@ -279,7 +290,7 @@ impl TargetState {
                 refused.out_of_bounds += 1;
                 continue;
             }
-            let Some((entry, series_ref, new)) = self.resolved(appender, known, refused)? else { continue };
+            let Some((entry, series_ref, new)) = self.resolved(appender, known, counts)? else { continue };
             self.buffers.batch.push_float(series_ref, time, series.value);
             self.buffers.pushed.push((entry, new));
             if own_time.is_none() || setting.job.track_timestamps_staleness {
@@ -331,14 +342,14 @@ impl TargetState {
         &mut self,
         appender: &mut dyn Appender,
         known: Known,
-        refused: &mut Refused,
+        counts: &mut Counts,
     ) -> Result<Option<(u32, SeriesRef, bool)>, ScrapeError> {
         match known.found {
             Found::Entry(entry, series) => Ok(Some((entry, series, known.new))),
             Found::Labels(hash, labels) => match appender.resolve(&labels) {
                 Ok(series) => Ok(Some((self.series.insert(hash, Some(series)), series, true))),
-                Err(AppendError::SeriesLimit(_)) => {
-                    refused.new_series += 1;
+                Err(limit) if limit.is_limit() => {
+                    counts.refused_new.get_or_insert((0, limit)).0 += 1;
                     Ok(None)
                 }
                 Err(error) => Err(ScrapeError::Storage(error)),
@@ -444,28 +455,25 @@ impl Refused {
     fn count(&self, setting: &Setting<'_>) {
         let metrics = setting.metrics;
         for (count, counter, text) in [
-            (self.out_of_order, Some(&metrics.out_of_order), "Error on ingesting out-of-order samples"),
+            (self.out_of_order, &metrics.out_of_order, "Error on ingesting out-of-order samples"),
             (
                 self.duplicates,
-                Some(&metrics.duplicates),
+                &metrics.duplicates,
                 "Error on ingesting samples with different value but same timestamp",
             ),
             (
                 self.out_of_bounds,
-                Some(&metrics.out_of_bounds),
+                &metrics.out_of_bounds,
                 "Error on ingesting samples that are too old or are too far into the future",
             ),
             (
                 self.exemplars_out_of_order,
-                Some(&metrics.exemplars_out_of_order),
+                &metrics.exemplars_out_of_order,
                 "Error on ingesting out-of-order exemplars",
             ),
-            (self.new_series, None, "Series limit reached: new series were not stored"),
         ] {
             if count > 0 {
-                if let Some(counter) = counter {
-                    counter.add(count);
-                }
+                counter.add(count);
                 ferula_telemetry::warn!(
                     text,
                     component = "scrape manager",

@@ -16,7 +16,7 @@ pub trait Appender {
     /// The series with exactly these labels, created if there is none.
     ///
     /// # Errors
-    /// [`AppendError::EmptyLabelSet`], or [`AppendError::SeriesLimit`] when the store takes no new series.
+    /// [`AppendError::EmptyLabelSet`], or a [limit](AppendError::is_limit) when the store takes no new series.
     fn resolve(&mut self, labels: &LabelSet) -> Result<SeriesRef, AppendError>;
 
     /// Checks every sample of the batch against the store and takes over those that pass. Says for each
@@ -181,9 +181,19 @@ pub enum AppendError {
     /// More than 128 UTF-8 characters of labels.
     #[error("label length for exemplar exceeds maximum of 128 UTF-8 characters")]
     ExemplarLabelsTooLong,
-    /// The store is at its bound of series and memory; known series still go in.
+    /// The store has as many series as it may; known series still go in.
     #[error("series limit of {0} reached: new series are refused")]
     SeriesLimit(u64),
+    /// The store takes as many bytes of memory as it may; known series still go in.
+    #[error("memory limit of {0} bytes for the head reached: new series are refused")]
+    MemoryLimit(u64),
+}
+
+impl AppendError {
+    /// Whether the store is at a bound. New series are refused then, and that is not the fault of who brings them.
+    pub fn is_limit(&self) -> bool {
+        matches!(self, AppendError::SeriesLimit(_) | AppendError::MemoryLimit(_))
+    }
 }
 
 /// Why a commit did not happen. Nothing of it is visible then.
@@ -192,9 +202,6 @@ pub enum CommitError {
     /// The log could not be written; ingestion stops until it can.
     #[error("write-ahead log: {0}")]
     Log(String),
-    /// The store is at its memory bound; reading goes on.
-    #[error("ingestion stopped: {0}")]
-    Full(String),
     /// The store is being closed.
     #[error("storage is closed")]
     Closed,

@@ -27,6 +27,7 @@ pub struct MemStorage {
 #[derive(Clone, Debug, Default)]
 struct State {
     series: Vec<Series>,
+    series_max: Option<u64>,
     by_labels: HashMap<LabelSet, SeriesRef>,
 }
 
@@ -83,6 +84,11 @@ impl MemStorage {
     /// An empty store.
     pub fn new() -> MemStorage {
         MemStorage::default()
+    }
+
+    /// Takes no new series from now on when there are so many.
+    pub fn set_series_max(&self, max: u64) {
+        Arc::make_mut(&mut self.state()).series_max = Some(max);
     }
 
     /// Puts float samples (milliseconds, value) of one series in.
@@ -162,6 +168,9 @@ impl Appender for MemAppender<'_> {
             return Ok(*found);
         }
         let state = Arc::make_mut(&mut shared);
+        if let Some(max) = state.series_max.filter(|max| state.series.len() as u64 >= *max) {
+            return Err(AppendError::SeriesLimit(max));
+        }
         state.series.push(Series {
             labels: labels.clone(),
             samples: BTreeMap::new(),

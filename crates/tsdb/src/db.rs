@@ -22,7 +22,7 @@ use crate::block::{
     repair_index_versions,
 };
 use crate::disk::{Disk, FaultDisk, FileLock};
-use crate::head::{Cardinality, ChunkRules, Head, HeadAppender, Metrics, Parts, lock};
+use crate::head::{Cardinality, ChunkRules, Head, HeadAppender, Limits, Metrics, Parts, lock};
 use crate::head_chunks;
 use crate::maintain::Pending;
 use crate::metrics::{MaintenanceMetrics, register_gauges};
@@ -56,8 +56,10 @@ pub struct Options {
     pub exemplars_max: usize,
     /// Whether start timestamps are stored.
     pub start_timestamps: bool,
-    /// New series are refused when there are so many.
+    /// New series are refused when the head has so many.
     pub series_max: Option<u64>,
+    /// New series are refused when the head takes so many bytes of memory, by its own estimate.
+    pub head_bytes_max: Option<u64>,
     /// Whether the folder is locked against other processes.
     pub lock_file: bool,
     /// How much is kept.
@@ -88,6 +90,7 @@ impl Default for Options {
             exemplars_max: 0,
             start_timestamps: false,
             series_max: None,
+            head_bytes_max: None,
             lock_file: true,
             retention: Retention { duration_ms: 15 * 24 * HOUR_MS, ..Retention::default() },
             blocks: BlockOptions::default(),
@@ -190,7 +193,7 @@ impl Db {
                 samples: options.samples_per_chunk,
                 start_timestamps: options.start_timestamps,
             },
-            series_max: options.series_max,
+            limits: Limits { series: options.series_max, bytes: options.head_bytes_max },
             late_samples_max: options.out_of_order_samples_max,
             late_window: options.out_of_order_window_ms,
             exemplars_max: options.exemplars_max,

@@ -54,6 +54,17 @@ fn of_head(registry: &Registry, head: &Arc<Head>) {
     gauge("prometheus_tsdb_head_max_time_seconds", "Maximum timestamp of the head block.", |head| {
         head.times.max.load(Ordering::SeqCst) as f64 / 1000.0
     });
+    gauge("ferula_tsdb_head_bytes", "Memory that the head takes, estimated.", |head| head.bytes() as f64);
+    gauge(
+        "ferula_tsdb_head_limit_bytes",
+        "Estimated memory at which new series are refused; 0 for no limit.",
+        |head| head.limits.bytes.unwrap_or(0) as f64,
+    );
+    gauge(
+        "ferula_tsdb_head_limit_series",
+        "Number of series at which new ones are refused; 0 for no limit.",
+        |head| head.limits.series.unwrap_or(0) as f64,
+    );
     gauge("prometheus_tsdb_head_chunks_storage_size_bytes", "Size of the chunks_head directory.", |head| {
         head.chunks.bytes() as f64
     });

@@ -8,7 +8,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use common::{Floats, commit, commit_histogram, floats, labels, open, read, series};
 use ferula_model::value::STALE_NAN;
-use ferula_model::{CounterResetHint, Histogram, HistogramValue, MatchOp, Matcher, Span, TimeRange};
+use ferula_model::{
+    CounterResetHint, Histogram, HistogramValue, LabelSet, MatchOp, Matcher, Span, TimeRange,
+};
 use ferula_storage::{AppendError, Appendable, Hints, Queryable, SampleBatch, SeriesSamples};
 use ferula_tsdb::disk::FaultDisk;
 use ferula_tsdb::disk::fault::Survives;
@@ -69,6 +71,40 @@ fn new_series_are_refused_at_the_limit_and_known_ones_go_on() {
     assert_eq!(appender.resolve(&series(3)), Err(AppendError::SeriesLimit(2)));
     assert_eq!(appender.resolve(&labels(&[])), Err(AppendError::EmptyLabelSet));
     assert!(appender.resolve(&series(2)).is_ok());
+}
+
+#[test]
+fn the_longer_the_labels_the_fewer_series_fit_into_memory() {
+    let mut fitted = Vec::new();
+    for label_bytes in [10, 1000] {
+        let disk = FaultDisk::default();
+        let options = || Options { head_bytes_max: Some(100_000), ..Options::default() };
+        let db = open(&disk, options());
+        let mut known = Floats::new();
+        let long = |n: usize| {
+            LabelSet::from_pairs([("__name__", "m".to_owned()), ("long", format!("{n:label_bytes$}"))])
+        };
+        let full = (0..1000).find(|n| {
+            let fits = db.appender().resolve(&long(*n)).is_ok();
+            if fits {
+                commit(&db, &[(long(*n), 1, 1.0)]).expect("written");
+                known.entry(long(*n)).or_default().insert(1, 1f64.to_bits());
+            }
+            !fits
+        });
+        let limit = Err(AppendError::MemoryLimit(100_000));
+        assert_eq!(db.appender().resolve(&long(9999)), limit);
+        assert!(db.head().bytes() >= 100_000);
+        // The series that are there go on, and come back from the log though the limit is lower now.
+        commit(&db, &[(long(0), 2, 2.0)]).expect("written");
+        known.entry(long(0)).or_default().insert(2, 2f64.to_bits());
+        drop(db);
+        let db = open(&disk, Options { head_bytes_max: Some(1), ..options() });
+        assert_eq!(floats(&db), known);
+        assert!(db.appender().resolve(&long(9999)).is_err());
+        fitted.push(full.expect("the limit is reached"));
+    }
+    assert!(fitted[1] > 30 && fitted[1] * 2 < fitted[0], "{fitted:?}");
 }
 
 fn histogram(count: u64, hint: CounterResetHint) -> HistogramValue {

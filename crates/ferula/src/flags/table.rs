@@ -320,6 +320,21 @@ pub const FLAGS: &[Flag] = &[
     .server()
     .hidden()
     .not_yet(),
+    flag(
+        "storage.ferula.max-head-series",
+        Kind::Int,
+        "0",
+        "Maximum number of series in the head. New series beyond it are refused, known ones go on. 0 means no limit.",
+    )
+    .server(),
+    flag(
+        "storage.ferula.max-head-memory",
+        Kind::Bytes,
+        "0B",
+        "Maximum memory of the head, estimated from the number of its series and the length of their labels. New series \
+         beyond it are refused, known ones go on. 0 means half of the memory that the machine or container has.",
+    )
+    .server(),
     flag("storage.agent.path", Kind::Text, "data-agent/", "Base path for metrics storage.").agent(),
     flag("storage.agent.wal-segment-size", Kind::Bytes, "0B", "Size at which to split WAL segment files.")
         .agent()

@@ -5,5 +5,6 @@ mod backtest;
 mod circle;
 mod common;
 mod crash;
+mod limits;
 mod own_metrics;
 mod start;

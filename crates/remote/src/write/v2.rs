@@ -285,7 +285,11 @@ impl Receiver {
             return Ok(Err((why, false)));
         }
         let set = LabelSet::from_sorted(labels.iter().copied().filter(|(_, value)| !value.is_empty()));
-        let series_ref = appender.resolve(&set)?;
+        let series_ref = match appender.resolve(&set) {
+            Ok(series_ref) => series_ref,
+            Err(limit) if limit.is_limit() => return Ok(Err((format!("{limit} for series {set}"), false))),
+            Err(error) => return Err(error.into()),
+        };
         self.cache.insert(key, series_ref);
         Ok(Ok(series_ref))
     }

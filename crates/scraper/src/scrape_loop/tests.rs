@@ -365,6 +365,28 @@ async fn what_a_target_answers_is_what_is_stored() {
 }
 
 #[tokio::test]
+async fn at_the_stores_limit_known_series_go_on_and_targets_says_why_others_are_missing() {
+    let mut bed = Bed::new("");
+    bed.scrape(page("a 1\n")).await;
+    bed.store.set_series_max(bed.store.series().len() as u64);
+    bed.scrape(page("a 2\nb 2\nc 2\n")).await;
+    let last = bed.target.last_scrape();
+    assert_eq!(last.health, crate::Health::Up);
+    let limit = bed.store.series().len();
+    assert_eq!(
+        last.error,
+        format!(
+            "2 samples of new series were not stored: series limit of {limit} reached: new series are refused"
+        )
+    );
+    assert_eq!(bed.metric("ferula_target_scrapes_series_refused_total"), 2.0);
+    let expected = [("a", "1@0 2@1"), ("up", "1@0 1@1")].map(|(a, b)| (a.to_owned(), b.to_owned()));
+    assert_eq!(bed.all_stored(&["up"]), BTreeMap::from(expected));
+    bed.scrape(page("a 3\n")).await;
+    assert_eq!(bed.target.last_scrape().error, "");
+}
+
+#[tokio::test]
 async fn scrapes_happen_at_the_targets_moment_of_every_interval() {
     let mut bed = Bed::new("");
     for _ in 0..3 {

@@ -8,6 +8,7 @@ pub struct Metrics {
     pub series: Gauge,
     pub series_created: Counter,
     pub series_removed: Counter,
+    pub series_refused: Counter,
     pub chunks: Gauge,
     pub chunks_created: Counter,
     pub chunks_removed: Counter,
@@ -43,6 +44,10 @@ impl Metrics {
             series_removed: registry.counter(
                 "prometheus_tsdb_head_series_removed_total",
                 "Total number of series removed in the head",
+            ),
+            series_refused: registry.counter(
+                "ferula_tsdb_head_series_refused_total",
+                "Total number of attempts to create a series while the head was at a limit",
             ),
             chunks: registry
                 .gauge("prometheus_tsdb_head_chunks", "Total number of chunks in the head block."),

@@ -49,7 +49,7 @@ pub fn commit(db: &Db, samples: &[(LabelSet, i64, f64)]) -> Result<Vec<AppendErr
     let mut appender = db.appender();
     let mut batch = SampleBatch::default();
     for (labels, at, value) in samples {
-        let series = appender.resolve(labels).map_err(|e| CommitError::Full(e.to_string()))?;
+        let series = appender.resolve(labels).map_err(|e| CommitError::Log(e.to_string()))?;
         batch.push_float(series, *at, *value);
     }
     let outcome = appender.append(&mut batch);

@@ -1,0 +1,63 @@
+//! A target that exposes ever new series meets the bound of the head: what is known goes on, and queries are answered.
+
+use serde_json::Value;
+
+use crate::common::{Server, Target, escape};
+
+/// Values of a counter of `/metrics`, whatever its labels.
+fn metric(server: &Server, name: &str) -> f64 {
+    let (_, page) = server.get("/metrics");
+    let line = page.lines().find(|line| line.starts_with(name)).unwrap_or_else(|| panic!("no {name}"));
+    line.rsplit(' ').next().and_then(|value| value.parse().ok()).unwrap_or_else(|| panic!("{line}"))
+}
+
+#[test]
+fn a_bomb_of_series_is_stopped_and_everything_else_goes_on() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let target = Target::start(|n| {
+        let bomb = (0..500).map(|m| format!("bomb{{scrape=\"{n}\",m=\"{m}\"}} 1\n"));
+        ["known_total ".to_owned(), n.to_string(), "\n".to_owned()].into_iter().chain(bomb).collect()
+    });
+    let quiet = Target::start(|n| format!("quiet_total {n}\n"));
+    let config = format!(
+        "global: {{scrape_interval: 100ms}}\nscrape_configs:\n\
+         - {{job_name: bomb, static_configs: [{{targets: ['{}']}}]}}\n\
+         - {{job_name: quiet, static_configs: [{{targets: ['{}']}}]}}\n",
+        target.address, quiet.address
+    );
+    std::fs::write(folder.path().join("prometheus.yml"), config).expect("written");
+    // The labels of a page take about half a megabyte by the estimate.
+    let server = Server::start(folder.path(), &["--storage.ferula.max-head-memory=2MB"]);
+    server.wait_for_line("The head is full: new series are refused, known ones go on");
+    let series = metric(&server, "prometheus_tsdb_head_series ");
+    assert!(series > 500.0 && series < 4000.0, "{series}");
+    assert_eq!(metric(&server, "ferula_tsdb_head_limit_bytes "), 2_097_152.0);
+
+    // Three more scrapes of each, all of them stored as far as they are known.
+    for query in ["known_total", "quiet_total"] {
+        let value = |result: &Value| result[0]["value"][1].as_str()?.parse::<f64>().ok();
+        let seen = server.await_query(query, value);
+        server.await_query(query, |result| value(result).filter(|now| *now >= seen + 3.0));
+    }
+    assert_eq!(metric(&server, "prometheus_tsdb_head_series "), series, "nothing was added");
+    assert!(metric(&server, "ferula_target_scrapes_series_refused_total{scrape_job=\"bomb\"}") >= 500.0);
+    let (status, targets) = server.get("/api/v1/targets?scrapePool=bomb");
+    let targets: Value = serde_json::from_str(&targets).expect("JSON");
+    let shown = &targets["data"]["activeTargets"][0];
+    assert_eq!((status, &shown["health"]), (200, &Value::from("up")));
+    let why = shown["lastError"].as_str().unwrap_or_default();
+    assert!(why.contains("memory limit of 2097152 bytes for the head reached"), "{shown}");
+    assert_eq!(server.get("/-/ready").0, 200);
+
+    // The bound holds for the start too, and what was stored is there.
+    let before = server.try_query("count(last_over_time(bomb[1h]))").expect("answered");
+    server.kill();
+    let server = Server::start(folder.path(), &["--storage.ferula.max-head-series=10"]);
+    assert_eq!(
+        server.try_query("count(last_over_time(bomb[1h]))").expect("answered")[0]["value"][1],
+        before[0]["value"][1]
+    );
+    server.wait_for_line("series limit of 10 reached");
+    let (status, _) = server.get(&format!("/api/v1/series?match[]={}", escape("known_total")));
+    assert_eq!(status, 200);
+}
