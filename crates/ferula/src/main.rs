@@ -39,12 +39,10 @@ fn main() -> ExitCode {
         Path::new(&program).file_name().map_or_else(|| "ferula".into(), |name| name.to_string_lossy());
     let arguments: Vec<String> = arguments.collect();
     if program == "promtool" {
-        return tools::promtool(&arguments);
+        return tools::run(&program, &arguments);
     }
-    if let Some((first, rest)) = arguments.split_first()
-        && let Some(tool) = tools::find(first)
-    {
-        return (tool.run)(rest);
+    if arguments.first().is_some_and(|first| tools::is_command(first)) {
+        return tools::run(&program, &arguments);
     }
     match flags::parse(&arguments) {
         Ok(Parsed::Run(given)) => match Flags::check(&given) {

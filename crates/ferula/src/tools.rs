@@ -1,66 +1,101 @@
-//! The commands of promtool and our own: `ferula check …`, `ferula test …`, and so on.
+//! The commands of promtool and our own: `ferula check …`, `ferula query …`, and so on.
 //!
-//! A command is one entry of [`TOOLS`] and one file here, thin over the crate that knows. Called by the name
-//! `promtool` the program knows nothing but these.
+//! A family of commands is one entry of [`ROOT`] and one file or folder here, thin over the crate that knows. Called
+//! by the name `promtool` the program knows nothing but these.
 
 mod args;
 mod check;
 mod history;
-mod promql;
 mod test;
 mod test_alerts;
-mod test_rules;
 mod tsdb;
 
+use std::io::Write;
 use std::process::ExitCode;
 
-/// One command.
-pub struct Tool {
-    /// First argument.
-    pub name: &'static str,
-    /// What it does, in one line.
-    pub about: &'static str,
-    /// Runs it with the arguments behind its name.
-    pub run: fn(&[String]) -> ExitCode,
-}
+use ferula_promql_syntax::ParserOptions;
+
+use self::args::{Args, Command, Outcome, group};
+
+/// Only a lint failed, and that was to be fatal; or there are lint problems with metrics.
+const EXIT_LINT: u8 = 3;
 
 /// All commands, in the order of the help text.
-pub const TOOLS: &[Tool] = &[check::TOOL, test::TOOL, tsdb::TOOL];
+static ROOT: Command = group(
+    "",
+    "Tooling for the Prometheus monitoring system.",
+    &[check::COMMAND, test::COMMAND, tsdb::COMMAND],
+);
 
-/// The command of this name.
-pub fn find(name: &str) -> Option<&'static Tool> {
-    TOOLS.iter().find(|tool| tool.name == name)
+/// Names of the families of commands, each with what they do.
+pub fn families() -> impl Iterator<Item = (&'static str, &'static str)> {
+    args::command_lines(&ROOT)
 }
 
-/// Runs as `promtool`: the first argument must be a command.
-pub fn promtool(arguments: &[String]) -> ExitCode {
-    match arguments.split_first() {
-        Some((first, rest)) if find(first).is_some() => {
-            find(first).map_or(ExitCode::FAILURE, |tool| (tool.run)(rest))
+/// Whether arguments that begin with this one are those of a command.
+pub fn is_command(first: &str) -> bool {
+    first == "help" || first == "--experimental" || families().any(|(name, _)| name == first)
+}
+
+/// Runs the command that the arguments name.
+pub fn run(program: &str, arguments: &[String]) -> ExitCode {
+    let text = match args::parse(program, &ROOT, arguments) {
+        Outcome::Run(command, args) => {
+            return command.run.map_or(ExitCode::FAILURE, |run| run(&args));
         }
-        Some((first, _)) if matches!(first.as_str(), "-h" | "--help" | "help") => {
-            print!("{}", promtool_help());
-            ExitCode::SUCCESS
+        Outcome::Print(text) => text,
+        Outcome::Version => crate::version::text(program),
+        Outcome::Wrong(text) => {
+            eprintln!("{program}: error: {text}");
+            return ExitCode::FAILURE;
         }
-        Some((first, _)) if first == "--version" => {
-            print!("{}", crate::version::text("promtool"));
-            ExitCode::SUCCESS
+    };
+    // Whoever reads may have gone, as with `| head`.
+    let _ = std::io::stdout().write_all(text.as_bytes());
+    ExitCode::SUCCESS
+}
+
+/// What `--enable-feature` switches on in commands; unknown names are told, as promtool does, and passed over.
+fn promql_features(args: &Args) -> ferula_promql::Features {
+    let mut features = ferula_promql::Features::default();
+    for name in args.all("enable-feature").into_iter().flat_map(|names| names.split(',')) {
+        match name {
+            "promql-experimental-functions" => features.experimental_functions = true,
+            "promql-delayed-name-removal" => features.delayed_name_removal = true,
+            "promql-extended-range-selectors" => features.extended_range_selectors = true,
+            "promql-binop-fill-modifiers" => features.fill_modifiers = true,
+            "promql-duration-expr" | "" => {}
+            other => print!("  WARNING: Unknown feature passed to --enable-feature: {other}"),
         }
-        Some((first, _)) => {
-            eprintln!("promtool: error: expected command but got {}", ferula_model::number::go_quote(first));
-            ExitCode::from(1)
-        }
-        None => {
-            eprint!("{}", promtool_help());
-            ExitCode::from(1)
+    }
+    features
+}
+
+/// The same for the parser.
+fn parser_options(features: &ferula_promql::Features) -> ParserOptions {
+    ParserOptions {
+        experimental_functions: features.experimental_functions,
+        duration_expressions: true,
+        extended_range_selectors: features.extended_range_selectors,
+        binop_fill_modifiers: features.fill_modifiers,
+    }
+}
+
+/// The exit code of a command that prints its error and nothing else.
+fn finish(done: anyhow::Result<()>) -> ExitCode {
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        // Nobody reads any more, as with `| head`.
+        Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{error:#}");
+            ExitCode::FAILURE
         }
     }
 }
 
-fn promtool_help() -> String {
-    let mut text = String::from("usage: promtool [<flags>] <command> [<args> ...]\n\nCommands:\n");
-    for tool in TOOLS {
-        text.push_str(&format!("  {:<10} {}\n", tool.name, tool.about));
-    }
-    text
+fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    error.chain().any(|cause| {
+        cause.downcast_ref::<std::io::Error>().is_some_and(|e| e.kind() == std::io::ErrorKind::BrokenPipe)
+    })
 }

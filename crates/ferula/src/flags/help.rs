@@ -14,8 +14,8 @@ pub fn help(program: &str) -> String {
          Without a command it serves; without a prometheus.yml in the folder it scrapes itself.\n\n\
          Commands (`{program} <command> --help` says more):\n"
     );
-    for tool in crate::tools::TOOLS {
-        line(&mut out, tool.name, tool.about);
+    for (name, about) in crate::tools::families() {
+        line(&mut out, name, about);
     }
     out.push_str("\nFlags:\n");
     line(&mut out, "-h, --help", "Show this text.");

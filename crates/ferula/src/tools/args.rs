@@ -1,134 +1,100 @@
-//! Flags of one command: `--name value`, `--name=value`, `--switch`, `--no-switch`, and short forms of two of them.
+//! Arguments of commands, by the rules of the library that promtool is built with, and the help text in its look.
+//!
+//! ```text
+//! table (commands, flags, arguments: data) ─ tokens ─ parse ─► Args, or a text for the user
+//!                                     └── usage (wrap) ─► help
+//! ```
+//!
+//! Here: everything that is the same for all commands. Elsewhere: the tables, each in the file of its commands.
+//! The server's own flags have rules of their own (`crate::flags`).
+//!
+//! Always true of an [`Args`]: every required flag and argument is there, and every value is one of its kind.
 
-use anyhow::{Result, bail};
+mod duration;
+mod parse;
+mod table;
+mod tokens;
+mod usage;
+mod wrap;
 
-/// Short forms that promtool has.
-const SHORT: [(&str, &str); 2] = [("-r", "human-readable"), ("-q", "quiet")];
+pub use duration::{format_nanos, parse_nanos};
+pub use parse::{Outcome, parse};
+pub use table::{Argument, Command, Flag, Kind, argument, flag, group};
+pub use usage::command_lines;
 
-/// What was given.
-#[derive(Debug, Default)]
+/// What was given to one command.
+#[derive(Debug)]
 pub struct Args {
-    positional: Vec<String>,
-    given: Vec<(String, Option<String>)>,
+    /// What the program was called.
+    pub program: String,
+    /// Flags of the command and of everything above it.
+    known: Vec<&'static Flag>,
+    flags: Vec<(&'static str, String)>,
+    /// Values that are no flags, each with the name of its place.
+    arguments: Vec<(&'static str, String)>,
 }
 
 impl Args {
-    /// Reads arguments of a command that knows these `switches`, these `valued` flags, and at most so many others.
-    pub fn parse(
-        arguments: &[String],
-        switches: &[&str],
-        valued: &[&str],
-        positional_max: usize,
-    ) -> Result<Self> {
-        let mut args = Args::default();
-        let mut rest = arguments.iter();
-        while let Some(argument) = rest.next() {
-            let short = SHORT.iter().find(|(short, name)| short == argument && switches.contains(name));
-            let (name, value) = match (short, argument.strip_prefix("--")) {
-                (Some((_, name)), _) => (*name, None),
-                (None, Some("")) => {
-                    args.positional.extend(rest.by_ref().cloned());
-                    break;
-                }
-                (None, Some(flag)) => match flag.split_once('=') {
-                    Some((name, value)) => (name, Some(value.to_owned())),
-                    None => (flag, None),
-                },
-                (None, None) if argument.len() > 1 && argument.starts_with('-') => {
-                    bail!("unknown short flag '{argument}'")
-                }
-                (None, None) => {
-                    args.positional.push(argument.clone());
-                    continue;
-                }
-            };
-            if switches.contains(&name) && value.is_none() {
-                args.given.push((name.to_owned(), None));
-            } else if let Some(off) = name.strip_prefix("no-").filter(|off| switches.contains(off)) {
-                args.given.retain(|(name, _)| name != off);
-            } else if valued.contains(&name) {
-                let Some(value) = value.or_else(|| rest.next().cloned()) else {
-                    bail!("expected argument for flag '--{name}'")
-                };
-                args.given.push((name.to_owned(), Some(value)));
-            } else {
-                bail!("unknown long flag '--{name}'");
-            }
-        }
-        if let Some(unexpected) = args.positional.get(positional_max) {
-            bail!("unexpected {unexpected}");
-        }
-        Ok(args)
-    }
-
-    /// The argument at this place among those that are no flags.
-    pub fn positional(&self, at: usize) -> Option<&str> {
-        self.positional.get(at).map(String::as_str)
-    }
-
-    /// All arguments that are no flags, in order.
-    pub fn others(&self) -> &[String] {
-        &self.positional
-    }
-
-    /// Whether the switch was given.
+    /// Whether a switch is on.
     pub fn has(&self, switch: &str) -> bool {
-        self.given.iter().any(|(name, _)| name == switch)
+        self.last(switch) == Some("true")
     }
 
-    /// All values of a flag, in order.
+    /// Whether the flag was given.
+    pub fn given(&self, flag: &str) -> bool {
+        self.flags.iter().any(|(name, _)| *name == flag)
+    }
+
+    /// All values of a flag, in order; its default when it was not given.
     pub fn all(&self, flag: &str) -> Vec<&str> {
-        self.given.iter().filter(|(name, _)| name == flag).filter_map(|(_, value)| value.as_deref()).collect()
+        if self.given(flag) {
+            return self
+                .flags
+                .iter()
+                .filter(|(name, _)| *name == flag)
+                .map(|(_, value)| value.as_str())
+                .collect();
+        }
+        self.known
+            .iter()
+            .find(|known| known.name == flag)
+            .and_then(|known| known.default)
+            .into_iter()
+            .collect()
     }
 
-    /// The value given last.
+    /// The value given last, or the default.
     pub fn last(&self, flag: &str) -> Option<&str> {
         self.all(flag).pop()
     }
 
-    /// The value given last as a number.
-    pub fn number(&self, flag: &str, default: i64) -> Result<i64> {
-        match self.last(flag) {
-            None => Ok(default),
-            Some(text) => match text.parse() {
-                Ok(number) => Ok(number),
-                Err(_) => bail!("flag '--{flag}': {text:?} is not a number"),
-            },
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn parse(arguments: &[&str]) -> Result<Args> {
-        let arguments: Vec<String> = arguments.iter().map(|a| (*a).to_owned()).collect();
-        Args::parse(&arguments, &["human-readable", "quiet"], &["match", "limit"], 2)
+    /// The value given last, or the default, or "".
+    pub fn text(&self, flag: &str) -> &str {
+        self.last(flag).unwrap_or_default()
     }
 
-    #[test]
-    fn flags_come_in_all_forms_and_anywhere() {
-        let args =
-            parse(&["-r", "dir", "--match", "a", "--match=b=c", "block", "--limit=-3"]).expect("right");
-        assert!(args.has("human-readable") && !args.has("quiet"));
-        assert_eq!((args.positional(0), args.positional(1)), (Some("dir"), Some("block")));
-        assert_eq!(args.all("match"), ["a", "b=c"]);
-        assert_eq!(args.number("limit", 20).expect("a number"), -3);
-        assert!(!parse(&["-r", "--no-human-readable"]).expect("right").has("human-readable"));
-        assert_eq!(parse(&["--", "--quiet"]).expect("right").positional(0), Some("--quiet"));
+    /// The value as a whole number; 0 without one.
+    pub fn number(&self, flag: &str) -> i64 {
+        self.last(flag).and_then(|text| parse::integer(text).ok()).unwrap_or_default()
     }
 
-    #[test]
-    fn what_is_unknown_is_refused() {
-        for (arguments, why) in [
-            (&["--nope"][..], "unknown long flag '--nope'"),
-            (&["-x"][..], "unknown short flag '-x'"),
-            (&["--match"][..], "expected argument for flag '--match'"),
-            (&["a", "b", "c"][..], "unexpected c"),
-        ] {
-            assert_eq!(parse(arguments).expect_err("it is wrong").to_string(), why);
-        }
-        assert!(parse(&["--limit", "x"]).expect("read").number("limit", 0).is_err());
+    /// The value in nanoseconds; 0 without one.
+    pub fn nanos(&self, flag: &str) -> i64 {
+        self.last(flag).and_then(|text| parse_nanos(text).ok()).unwrap_or_default()
+    }
+
+    /// Pairs of a `NAME=VALUE` flag, the last of each name.
+    pub fn pairs(&self, flag: &str) -> std::collections::BTreeMap<&str, &str> {
+        self.all(flag).into_iter().filter_map(parse::pair).collect()
+    }
+
+    /// The argument at this place.
+    pub fn argument(&self, name: &str) -> Option<&str> {
+        self.arguments.iter().find(|(place, _)| *place == name).map(|(_, value)| value.as_str())
+    }
+
+    /// All arguments at a place that takes several.
+    pub fn arguments(&self, name: &str) -> Vec<&str> {
+        self.arguments.iter().filter(|(place, _)| *place == name).map(|(_, value)| value.as_str()).collect()
     }
 }

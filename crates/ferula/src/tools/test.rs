@@ -1,37 +1,56 @@
-//! `ferula test …`: unit tests of queries (`promql.rs`) and rules (`test_rules.rs`), and alerts over stored history
-//! (`test_alerts.rs`).
+//! `ferula test …`: unit tests of rules (promtool's) and of queries (ours), and alerts over stored history
+//! (`test_alerts.rs`, ours).
 
-use std::process::ExitCode;
+mod promql;
+mod rules;
 
-use super::{Tool, promql, test_alerts, test_rules};
+use super::args::{Command, Kind, argument, flag};
 
 /// `test`
-pub const TOOL: Tool = Tool {
+pub const COMMAND: Command = Command {
     name: "test",
-    about: "Unit tests: `test rules FILES…` of rule files, `test promql DIR-OR-FILES…` of queries. \
-        `test alerts` replays alerting rules over stored history.",
-    run,
+    help: "Unit testing.",
+    flags: &[flag("junit", Kind::Output, "File path to store JUnit XML test results.")],
+    arguments: &[],
+    commands: &[
+        Command::new("rules", "Unit tests for rules.", rules::run)
+            .flags(&[
+                flag(
+                    "run",
+                    Kind::Texts,
+                    "If set, will only run test groups whose names match the regular expression. Can be specified \
+                     multiple times.",
+                ),
+                flag("debug", Kind::Switch, "Enable unit test debugging."),
+                flag(
+                    "diff",
+                    Kind::Switch,
+                    "[Experimental] Print colored differential output between expected & received output.",
+                ),
+                flag(
+                    "ignore-unknown-fields",
+                    Kind::Switch,
+                    "Ignore unknown fields in the test files. This is useful when you want to extend rule files with \
+                     custom metadata. Ensure that those fields are removed before loading them into the Prometheus \
+                     server as it performs strict checks by default.",
+                ),
+            ])
+            .arguments(&[argument("test-rule-file", Kind::Files, "The unit test file.").required()]),
+        Command::new(
+            "promql",
+            "Run PromQL test scripts (*.test), each on an empty store, and print per file how many evaluations came out \
+             as the script expects; failures with file and line. The last line is `N passed, M failed`.",
+            promql::run,
+        )
+        .flags(&[flag(
+            "restart",
+            Kind::Switch,
+            "Stop the store without closing it after every load, and start it again from its log.",
+        )])
+        .arguments(&[argument("scripts", Kind::Texts, "Scripts, or folders of scripts.").required()])
+        .ours(),
+        super::test_alerts::COMMAND,
+    ],
+    run: None,
+    ours: false,
 };
-
-fn run(arguments: &[String]) -> ExitCode {
-    // promtool takes `--junit` before the name of the command as well as behind it.
-    let at = arguments.iter().position(|argument| argument == "rules");
-    if let Some(at) = at
-        && arguments[..at].iter().all(|argument| argument.starts_with("--junit"))
-    {
-        let rest: Vec<String> = arguments[..at].iter().chain(&arguments[at + 1..]).cloned().collect();
-        return test_rules::run(&rest);
-    }
-    match arguments.split_first() {
-        Some((what, arguments)) if what == "promql" => promql::run(arguments),
-        Some((what, arguments)) if what == "alerts" => test_alerts::run(arguments),
-        Some((what, _)) if matches!(what.as_str(), "-h" | "--help") => {
-            print!("{}{}{}", test_rules::USAGE, promql::USAGE, test_alerts::USAGE);
-            ExitCode::SUCCESS
-        }
-        _ => {
-            eprint!("{}{}{}", test_rules::USAGE, promql::USAGE, test_alerts::USAGE);
-            ExitCode::from(2)
-        }
-    }
-}

@@ -11,7 +11,7 @@ use std::process::ExitCode;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 use ferula_config::Config;
 use ferula_config::rules::{RuleFileOptions, load_rules};
 use ferula_model::alert::parse_rfc3339;
@@ -28,35 +28,51 @@ use ferula_tsdb::Db;
 use ferula_tsdb::block::BlockOptions;
 use ferula_tsdb::tools::{Backfill, backfill_windows};
 
-use super::args::Args;
+use super::args::{Args, Command, Kind, flag};
 use super::history::History;
 use super::tsdb::new_ulid;
-use crate::flags::FeatureSet;
+use super::{parser_options, promql_features};
 use crate::limits::hostname;
 
-/// How the command is called.
-pub const USAGE: &str = "usage: ferula test alerts --from=TIME [--to=now] [--config.file=prometheus.yml] [--storage.tsdb.path=data/]\n    \
-    [--rules=REGEX]... [--output=text|json] [--episodes=1000] [--evaluate-recording-rules] [--threads=N] [--quiet]\n    \
-    [--query.lookback-delta=5m] [--query.max-samples=50000000] [--web.external-url=URL] [--enable-feature=NAMES]\n\n\
-    Replays the alerting rules of a configuration over stored history, of ferula or of Prometheus, and tells when each\n\
-    alert would have been pending, fired and resolved. The directory is only read, also while a server uses it.\n\
-    Times are RFC 3339, seconds since 1970, or `now-30d`. Groups run at the slots at which a server would run them that\n\
-    knows the rule files by the same path; nothing is active before --from. --rules selects alerts by name; of every\n\
-    rule the first --episodes are shown, all are counted. A recorded series is read as history has it; where history\n\
-    lacks it, --evaluate-recording-rules evaluates its rule first, in memory.\n\
-    Exit code 0: replayed; 1: not replayed, for wrong arguments, a wrong configuration or an unreadable directory;\n\
-    3: replayed, but evaluations failed, as the report tells.\n";
+/// `test alerts`
+pub const COMMAND: Command = Command::new("alerts", ABOUT, run)
+    .flags(&[
+        flag("from", Kind::Text, "Where to begin; nothing is active before. RFC 3339, seconds since 1970, or now-30d.")
+            .required(),
+        flag("to", Kind::Text, "Where to end.").default("now"),
+        flag("config.file", Kind::Text, "Configuration file path.").default("prometheus.yml"),
+        flag("storage.tsdb.path", Kind::Text, "The directory to read.").default("data/"),
+        flag("rules", Kind::Texts, "Alerts to replay, by name, as a regular expression. Can be specified multiple times."),
+        flag("output", Kind::Word(&["text", "json"]), "Output format.").default("text"),
+        flag("episodes", Kind::Number, "So many episodes of every rule are shown; all are counted.").default("1000"),
+        flag(
+            "evaluate-recording-rules",
+            Kind::Switch,
+            "Where history lacks a recorded series, evaluate its rule first, in memory.",
+        ),
+        flag("threads", Kind::Number, "Threads to use. Default is one per processor."),
+        flag("quiet", Kind::Switch, "Print no progress."),
+        flag("query.lookback-delta", Kind::Text, "The server's maximum query lookback duration.").default("5m"),
+        flag("query.max-samples", Kind::Number, "Samples that one evaluation may hold in memory.").default("50000000"),
+        flag("web.external-url", Kind::Text, "The server's own address, as templates show it."),
+    ])
+    .ours();
+
+const ABOUT: &str = "Replay the alerting rules of a configuration over stored history, of ferula or of Prometheus, and \
+    tell when each alert would have been pending, fired and resolved. The directory is only read, also while a server \
+    uses it. Groups run at the slots at which a server would run them that knows the rule files by the same path. \
+    Exit code 0: replayed; 1: not replayed, for wrong arguments, a wrong configuration or an unreadable directory; 3: \
+    replayed, but evaluations failed, as the report tells.";
 
 /// Exit code when evaluations failed.
 const SOME_FAILED: u8 = 3;
 
-/// Runs the command with the arguments behind `alerts`.
-pub fn run(arguments: &[String]) -> ExitCode {
-    match try_run(arguments) {
+fn run(args: &Args) -> ExitCode {
+    match try_run(args) {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::from(SOME_FAILED),
         Err(error) => {
-            eprintln!("ferula: error: {error:#}");
+            eprintln!("{}: error: {error:#}", args.program);
             ExitCode::FAILURE
         }
     }
@@ -80,51 +96,39 @@ struct Asked {
 
 impl Asked {
     fn read(args: &Args) -> Result<Self> {
-        let file = args.last("config.file").unwrap_or("prometheus.yml");
+        let file = args.text("config.file");
         let config = Config::load(Path::new(file)).with_context(|| format!("loading {file}"))?;
         let now = UnixNanos(RealClock::new().unix_nanos());
-        let time = |flag: &str, default: Option<&str>| -> Result<UnixNanos> {
-            let text = args.last(flag).or(default);
-            let text = text.with_context(|| format!("required flag --{flag} not provided"))?;
+        let time = |flag: &str| -> Result<UnixNanos> {
+            let text = args.text(flag);
             time_of(text, now).with_context(|| format!("flag '--{flag}': {text:?} is no time"))
         };
-        let (from, to) = (time("from", None)?, time("to", Some("now"))?);
+        let (from, to) = (time("from")?, time("to")?);
         ensure!(from <= to, "--from is after --to");
-        let features =
-            FeatureSet::parse(&args.all("enable-feature").join(",")).map_err(anyhow::Error::msg)?.promql;
-        let parser = ParserOptions {
-            experimental_functions: features.experimental_functions,
-            duration_expressions: true,
-            extended_range_selectors: features.extended_range_selectors,
-            binop_fill_modifiers: features.fill_modifiers,
-        };
-        let lookback = args.last("query.lookback-delta").unwrap_or("5m");
+        let features = promql_features(args);
+        let parser = parser_options(&features);
+        let lookback = args.text("query.lookback-delta");
         let interval_ms = config.global.evaluation_interval.as_millis();
         let engine = EngineOptions {
-            max_samples: u64::try_from(args.number("query.max-samples", 50_000_000)?)
+            max_samples: u64::try_from(args.number("query.max-samples"))
                 .context("--query.max-samples is negative")?,
             lookback_delta_ms: parse_millis(lookback).context("flag '--query.lookback-delta'")?,
             default_subquery_step_ms: i64::try_from(interval_ms).unwrap_or(i64::MAX),
             features,
             ..EngineOptions::default()
         };
-        let count = |flag: &str, default: usize| -> Result<usize> {
-            let number = args.number(flag, i64::try_from(default).unwrap_or(i64::MAX))?;
+        let count = |flag: &str| -> Result<usize> {
+            let number = args.number(flag);
             usize::try_from(number).with_context(|| format!("flag '--{flag}': it is negative"))
         };
         let processors = std::thread::available_parallelism().map_or(1, usize::from);
-        let json = match args.last("output") {
-            None | Some("text") => false,
-            Some("json") => true,
-            Some(other) => bail!("enum value must be one of text,json, got '{other}'"),
-        };
         Ok(Asked {
             names: args.all("rules").into_iter().map(SearchRegex::new).collect::<Result<_, _>>()?,
-            json,
+            json: args.text("output") == "json",
             quiet: args.has("quiet"),
             evaluate_recording: args.has("evaluate-recording-rules"),
-            episodes: count("episodes", 1000)?,
-            threads: count("threads", processors)?,
+            episodes: count("episodes")?,
+            threads: if args.given("threads") { count("threads")? } else { processors },
             external_url: match args.last("web.external-url") {
                 Some(url) => url.trim_end_matches('/').to_owned(),
                 None => format!("http://{}:9090", hostname()),
@@ -177,36 +181,16 @@ fn time_of(text: &str, now: UnixNanos) -> Option<UnixNanos> {
     (seconds.abs() < 9e9).then(|| UnixNanos::from_millis((seconds * 1000.0).round() as i64))
 }
 
-fn try_run(arguments: &[String]) -> Result<bool> {
-    let switches = ["evaluate-recording-rules", "quiet", "help"];
-    let valued = [
-        "config.file",
-        "storage.tsdb.path",
-        "from",
-        "to",
-        "rules",
-        "output",
-        "episodes",
-        "threads",
-        "query.lookback-delta",
-        "query.max-samples",
-        "web.external-url",
-        "enable-feature",
-    ];
-    let args = Args::parse(arguments, &switches, &valued, 0)?;
-    if args.has("help") {
-        print!("{USAGE}");
-        return Ok(true);
-    }
+fn try_run(args: &Args) -> Result<bool> {
     // Templates that fail are part of what is replayed.
     logging::init(logging::Level::Error, logging::Format::Logfmt);
-    let asked = Asked::read(&args)?;
+    let asked = Asked::read(args)?;
     let say = |text: &str| {
         if !asked.quiet {
             eprintln!("{text}");
         }
     };
-    let dir = Path::new(args.last("storage.tsdb.path").unwrap_or("data/"));
+    let dir = Path::new(args.text("storage.tsdb.path"));
     say(&format!("reading {}", dir.display()));
     let mut history = History::open(dir)?;
     for damage in &history.damage {

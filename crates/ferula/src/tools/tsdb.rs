@@ -22,64 +22,109 @@ use ferula_tsdb::tools::{
 };
 use ferula_tsdb::{Db, Options};
 
-use super::Tool;
-use super::args::Args;
+use super::args::{Args, Command, Flag, Kind, argument, flag, group};
+use super::finish;
 
 /// `tsdb`
-pub const TOOL: Tool = Tool {
-    name: "tsdb",
-    about: "Data directories: list, analyze, dump, dump-openmetrics, verify, create-blocks-from.",
-    run,
-};
+pub const COMMAND: Command = group(
+    "tsdb",
+    "Run tsdb commands.",
+    &[
+        group(
+            "bench",
+            "Run benchmarks.",
+            &[Command::new("write", "Run a write performance benchmark.", run_bench)
+                .flags(&[
+                    flag("out", Kind::Text, "Set the output path.").default("benchout"),
+                    flag("metrics", Kind::Number, "Number of metrics to read.").default("10000"),
+                    flag("scrapes", Kind::Number, "Number of scrapes to simulate.").default("3000"),
+                ])
+                .arguments(&[argument(
+                    "file",
+                    Kind::Text,
+                    "Input file with samples data, default is (../../tsdb/testdata/20kseries.json).",
+                )])],
+        ),
+        Command::new("analyze", "Analyze churn, label pair cardinality and compaction efficiency.", |args| {
+            finish(with_stdout(|out| run_analyze(args, out)))
+        })
+        .flags(&[
+            flag("limit", Kind::Number, "How many items to show in each list.").default("20"),
+            flag("extended", Kind::Switch, "Run extended analysis."),
+            flag(
+                "match",
+                Kind::Text,
+                "Series selector to analyze. Only 1 set of matchers is supported now.",
+            ),
+        ])
+        .arguments(&[
+            argument("db path", Kind::Text, DB_PATH),
+            argument("block id", Kind::Text, "Block to analyze (default is the last block)."),
+        ]),
+        Command::new("list", "List tsdb blocks.", |args| finish(with_stdout(|out| run_list(args, out))))
+            .flags(&[flag("human-readable", Kind::Switch, "Print human readable values.").short('r')])
+            .arguments(&[argument("db path", Kind::Text, DB_PATH)]),
+        Command::new(
+            "dump",
+            "Dump data (series+samples or optionally just series) from a TSDB.",
+            |args| finish(with_stdout(|out| run_dump(args, false, out))),
+        )
+        .flags(&[
+            SANDBOX,
+            MIN_TIME,
+            MAX_TIME,
+            MATCH,
+            flag("format", Kind::Word(&["prom", "seriesjson"]), "Output format of the dump (prom (default) or seriesjson).")
+                .default("prom"),
+        ])
+        .arguments(&[argument("db path", Kind::Text, DB_PATH)]),
+        Command::new(
+            "dump-openmetrics",
+            "[Experimental] Dump samples from a TSDB into OpenMetrics text format, excluding native histograms and \
+             staleness markers, which are not representable in OpenMetrics.",
+            |args| finish(with_stdout(|out| run_dump(args, true, out))),
+        )
+        .flags(&[SANDBOX, MIN_TIME, MAX_TIME, MATCH])
+        .arguments(&[argument("db path", Kind::Text, DB_PATH)]),
+        create_blocks::COMMAND,
+        Command::new("verify", "Read everything in one block or all, and tell what is wrong.", |args| {
+            finish(with_stdout(|out| run_verify(args, out)))
+        })
+        .arguments(&[
+            argument("db path", Kind::Text, DB_PATH),
+            argument("block id", Kind::Text, "Block to read (default is all of them)."),
+        ])
+        .ours(),
+    ],
+);
 
 const DATA_DIR: &str = "data/";
+const DB_PATH: &str = "Database path (default is data/).";
+const SANDBOX: Flag = flag(
+    "sandbox-dir-root",
+    Kind::Text,
+    "Root directory where a sandbox directory will be created, this sandbox is used in case WAL replay generates chunks \
+     (default is the database path). The sandbox is cleaned up at the end.",
+);
+const MIN_TIME: Flag =
+    flag("min-time", Kind::Int64, "Minimum timestamp to dump, in milliseconds since the Unix epoch.")
+        .default("-9223372036854775808");
+const MAX_TIME: Flag =
+    flag("max-time", Kind::Int64, "Maximum timestamp to dump, in milliseconds since the Unix epoch.")
+        .default("9223372036854775807");
+const MATCH: Flag = flag("match", Kind::Texts, "Series selector. Can be specified multiple times.")
+    .default("{__name__=~'(?s:.*)'}");
 
-const USAGE: &str = "usage: ferula tsdb <command> [<args> ...]\n\n\
-    list [-r] [<db path>]\n    \
-        Lists blocks; -r (--human-readable) prints times and sizes for people.\n\
-    analyze [--limit=20] [--extended] [--match=SELECTOR] [<db path>] [<block id>]\n    \
-        Churn, cardinality and, with --extended, how full chunks are. The last block unless one is named.\n\
-    dump [--min-time=MS] [--max-time=MS] [--match=SELECTOR]... [--format=prom|seriesjson] [<db path>]\n    \
-        All samples of all blocks and of the log, or all series.\n\
-    dump-openmetrics [--min-time=MS] [--max-time=MS] [--match=SELECTOR]... [<db path>]\n    \
-        The same as a page of OpenMetrics; no histograms.\n\
-    verify [<db path>] [<block id>]\n    \
-        Reads everything in one block or all, and tells what is wrong.\n\
-    create-blocks-from openmetrics [-r] [-q] [--label=NAME=VALUE]... [--max-block-duration=2h] <input file> [<output dir>]\n    \
-        Makes blocks from the samples of a page of OpenMetrics with timestamps.\n";
-
-fn run(arguments: &[String]) -> ExitCode {
-    let Some((command, rest)) = arguments.split_first() else {
-        eprint!("{USAGE}");
-        return ExitCode::from(1);
-    };
+/// Runs with a buffer in front of the standard output.
+fn with_stdout(run: impl FnOnce(&mut dyn Write) -> Result<()>) -> Result<()> {
     let mut out = BufWriter::new(std::io::stdout().lock());
-    let done = match command.as_str() {
-        "list" => run_list(rest, &mut out),
-        "analyze" => run_analyze(rest, &mut out),
-        "dump" => run_dump(rest, false, &mut out),
-        "dump-openmetrics" => run_dump(rest, true, &mut out),
-        "verify" => run_verify(rest, &mut out),
-        "create-blocks-from" => create_blocks::run(rest, &mut out),
-        "bench" => Err(anyhow::anyhow!("not supported yet: tsdb bench")),
-        "-h" | "--help" | "help" => out.write_all(USAGE.as_bytes()).map_err(Into::into),
-        other => Err(anyhow::anyhow!("unknown command {other:?}\n\n{USAGE}")),
-    };
-    match done.and_then(|()| out.flush().map_err(Into::into)) {
-        Ok(()) => ExitCode::SUCCESS,
-        // Nobody reads any more, as with `| head`.
-        Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("{error:#}");
-            ExitCode::from(1)
-        }
-    }
+    run(&mut out)?;
+    Ok(out.flush()?)
 }
 
-fn is_broken_pipe(error: &anyhow::Error) -> bool {
-    error.chain().any(|cause| {
-        cause.downcast_ref::<std::io::Error>().is_some_and(|e| e.kind() == std::io::ErrorKind::BrokenPipe)
-    })
+/// Our own benchmarks are `cargo xtask bench`.
+fn run_bench(_: &Args) -> ExitCode {
+    finish(Err(anyhow::anyhow!("not supported yet: tsdb bench write")))
 }
 
 fn disk() -> Arc<dyn Disk> {
@@ -119,22 +164,20 @@ fn open_block(disk: &Arc<dyn Disk>, dir: &Path, name: Option<&str>) -> Result<Bl
     Ok(Block::open(disk, &path, Access::Mapped)?)
 }
 
-fn run_list(arguments: &[String], out: &mut dyn Write) -> Result<()> {
-    let args = Args::parse(arguments, &["human-readable"], &[], 1)?;
-    let blocks = open_blocks(&disk(), Path::new(args.positional(0).unwrap_or(DATA_DIR)))?;
+fn run_list(args: &Args, out: &mut dyn Write) -> Result<()> {
+    let blocks = open_blocks(&disk(), Path::new(args.argument("db path").unwrap_or(DATA_DIR)))?;
     let metas: Vec<_> = blocks.iter().map(Block::meta).collect();
     let rows: Vec<_> =
         blocks.iter().zip(&metas).map(|(block, meta)| ListedBlock { meta, bytes: block.bytes() }).collect();
     Ok(list(&rows, true, args.has("human-readable"), out)?)
 }
 
-fn run_analyze(arguments: &[String], out: &mut dyn Write) -> Result<()> {
-    let args = Args::parse(arguments, &["extended"], &["limit", "match"], 2)?;
-    let matcher_text = args.last("match").unwrap_or_default().to_owned();
+fn run_analyze(args: &Args, out: &mut dyn Write) -> Result<()> {
+    let matcher_text = args.text("match").to_owned();
     let matchers = if matcher_text.is_empty() { Vec::new() } else { parse_metric_selector(&matcher_text)? };
-    let limit = args.number("limit", 20)?;
-    let dir = Path::new(args.positional(0).unwrap_or(DATA_DIR));
-    let block = open_block(&disk(), dir, args.positional(1))?;
+    let limit = args.number("limit");
+    let dir = Path::new(args.argument("db path").unwrap_or(DATA_DIR));
+    let block = open_block(&disk(), dir, args.argument("block id"))?;
     let options = AnalyzeOptions {
         matchers,
         matcher_text,
@@ -144,25 +187,18 @@ fn run_analyze(arguments: &[String], out: &mut dyn Write) -> Result<()> {
     Ok(analyze(&block, &options, out)?)
 }
 
-fn run_dump(arguments: &[String], open_metrics: bool, out: &mut dyn Write) -> Result<()> {
-    let valued: &[&str] = if open_metrics {
-        &["min-time", "max-time", "match", "sandbox-dir-root"]
-    } else {
-        &["min-time", "max-time", "match", "sandbox-dir-root", "format"]
-    };
-    let args = Args::parse(arguments, &[], valued, 1)?;
-    let format = match args.last("format") {
+fn run_dump(args: &Args, open_metrics: bool, out: &mut dyn Write) -> Result<()> {
+    let format = match args.text("format") {
         _ if open_metrics => DumpFormat::OpenMetrics,
-        None | Some("prom") => DumpFormat::Prometheus,
-        Some("seriesjson") => DumpFormat::SeriesJson,
-        Some(other) => bail!("enum value must be one of prom,seriesjson, got '{other}'"),
+        "seriesjson" => DumpFormat::SeriesJson,
+        _ => DumpFormat::Prometheus,
     };
     let options = DumpOptions {
-        range: (args.number("min-time", i64::MIN)?, args.number("max-time", i64::MAX)?),
+        range: (args.number("min-time"), args.number("max-time")),
         matcher_sets: parse_metric_selectors(args.all("match"))?,
         format,
     };
-    let dir = Path::new(args.positional(0).unwrap_or(DATA_DIR));
+    let dir = Path::new(args.argument("db path").unwrap_or(DATA_DIR));
     std::fs::metadata(dir).with_context(|| format!("opening the db dir: stat {}", dir.display()))?;
     // A server may be using the folder: it is neither locked nor changed.
     let db = Db::open(
@@ -178,10 +214,9 @@ fn run_dump(arguments: &[String], open_metrics: bool, out: &mut dyn Write) -> Re
     Ok(dump(sources, &options, out)?)
 }
 
-fn run_verify(arguments: &[String], out: &mut dyn Write) -> Result<()> {
-    let args = Args::parse(arguments, &[], &[], 2)?;
-    let (disk, dir) = (disk(), Path::new(args.positional(0).unwrap_or(DATA_DIR)));
-    let blocks = match args.positional(1) {
+fn run_verify(args: &Args, out: &mut dyn Write) -> Result<()> {
+    let (disk, dir) = (disk(), Path::new(args.argument("db path").unwrap_or(DATA_DIR)));
+    let blocks = match args.argument("block id") {
         Some(name) => vec![open_block(&disk, dir, Some(name))?],
         None => open_blocks(&disk, dir)?,
     };

@@ -9,40 +9,59 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use ferula_exposition::{Entry, Format, LabelScratch, PageParser, Series, key};
 use ferula_model::LabelSet;
-use ferula_model::duration::parse_millis;
 use ferula_tsdb::blob::Access;
 use ferula_tsdb::block::{Block, BlockOptions, Ulid};
 use ferula_tsdb::disk::Disk;
 use ferula_tsdb::tools::{Backfill, ListedBlock, backfill_block_duration, backfill_windows, list};
 
-use crate::tools::args::Args;
+use super::with_stdout;
+use crate::tools::args::{Args, Command, Kind, argument, flag};
+use crate::tools::finish;
 
-/// Runs the command with the arguments behind `create-blocks-from`.
-pub fn run(arguments: &[String], out: &mut dyn Write) -> Result<()> {
-    match arguments.split_first() {
-        Some((what, rest)) if what == "openmetrics" => from_open_metrics(rest, out),
-        Some((what, _)) if what == "rules" => bail!("not supported yet: tsdb create-blocks-from rules"),
-        _ => bail!("expected openmetrics or rules behind create-blocks-from"),
-    }
-}
+/// `tsdb create-blocks-from`
+pub const COMMAND: Command = Command {
+    name: "create-blocks-from",
+    help: "[Experimental] Import samples from input and produce TSDB blocks. Please refer to the storage docs for more \
+           details.",
+    flags: &[
+        flag("human-readable", Kind::Switch, "Print human readable values.").short('r'),
+        flag("quiet", Kind::Switch, "Do not print created blocks.").short('q'),
+        flag(
+            "max-block-duration",
+            Kind::Duration,
+            "Maximum duration created blocks may span. Anything less than 2h is ignored.",
+        )
+        .placeholder("<duration>")
+        .hidden(),
+    ],
+    arguments: &[],
+    commands: &[Command::new(
+        "openmetrics",
+        "Import samples from OpenMetrics input and produce TSDB blocks. Please refer to the storage docs for more \
+         details.",
+        |args| finish(with_stdout(|out| from_open_metrics(args, out))),
+    )
+    .flags(&[flag(
+        "label",
+        Kind::Pairs,
+        "Label to attach to metrics. Can be specified multiple times. Example --label=label_name=label_value",
+    )])
+    .arguments(&[
+        argument("input file", Kind::Text, "OpenMetrics file to read samples from.").required(),
+        argument("output directory", Kind::Text, "Output directory for generated blocks."),
+    ])],
+    run: None,
+    ours: false,
+};
 
-fn from_open_metrics(arguments: &[String], out: &mut dyn Write) -> Result<()> {
-    let switches = ["human-readable", "quiet"];
-    let args = Args::parse(arguments, &switches, &["label", "max-block-duration"], 2)?;
-    let input = args.positional(0).context("required argument 'input file' not provided")?;
-    let dir = Path::new(args.positional(1).unwrap_or(super::DATA_DIR));
-    let mut labels = Vec::new();
-    for label in args.all("label") {
-        let pair = label.split_once('=');
-        labels.push(pair.with_context(|| format!("expected NAME=VALUE for --label, got {label:?}"))?);
-    }
-    let max_duration = match args.last("max-block-duration") {
-        None => 0,
-        Some(text) => parse_millis(text).map_err(|error| anyhow::anyhow!("{error}"))?,
-    };
+fn from_open_metrics(args: &Args, out: &mut dyn Write) -> Result<()> {
+    let input = args.argument("input file").context("required argument 'input file' not provided")?;
+    let dir = Path::new(args.argument("output directory").unwrap_or(super::DATA_DIR));
+    let labels: Vec<(&str, &str)> = args.pairs("label").into_iter().collect();
+    let max_duration = args.nanos("max-block-duration") / 1_000_000;
     let body = std::fs::read(input).with_context(|| format!("open {input}"))?;
     std::fs::create_dir_all(dir).context("create output dir")?;
     let printing = Printing { human: args.has("human-readable"), quiet: args.has("quiet"), titles: true };

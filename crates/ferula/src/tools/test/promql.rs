@@ -9,21 +9,12 @@ use ferula_telemetry::Registry;
 use ferula_tsdb::disk::FaultDisk;
 use ferula_tsdb::{Db, Options};
 
-/// How the command is called.
-pub const USAGE: &str = "usage: ferula test promql [--restart] DIR-OR-FILES…\n\n\
-    Runs PromQL test scripts (*.test) on an empty store each, and prints per file how many evaluations came out as the\n\
-    script expects; failures with file and line. The last line is `N passed, M failed`. Exit code 1 when any failed.\n\
-    With --restart the store is stopped without being closed after every load, and started again from its log.\n";
+use crate::tools::args::Args;
 
-/// Runs the command with the arguments behind `promql`.
-pub fn run(arguments: &[String]) -> ExitCode {
-    let restart = arguments.iter().any(|argument| argument == "--restart");
-    let paths: Vec<String> = arguments.iter().filter(|argument| *argument != "--restart").cloned().collect();
-    if paths.is_empty() || paths.iter().any(|path| path.starts_with('-')) {
-        eprint!("{USAGE}");
-        return ExitCode::from(2);
-    }
-    promql(&paths, restart)
+/// Runs the command.
+pub fn run(args: &Args) -> ExitCode {
+    let paths: Vec<String> = args.arguments("scripts").into_iter().map(str::to_owned).collect();
+    promql(&paths, args.has("restart"))
 }
 
 fn promql(paths: &[String], restart: bool) -> ExitCode {

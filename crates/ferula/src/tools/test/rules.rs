@@ -11,6 +11,7 @@ use ferula_config::unit_test::UnitTestFile;
 use ferula_model::UnixNanos;
 use ferula_model::labels::NameScheme;
 use ferula_model::regex::SearchRegex;
+use ferula_promql::Features;
 use ferula_rules::unit_test::{self, TestReport};
 use ferula_rules::{RuleStore, check_template};
 use ferula_runtime::{Clock, RealClock};
@@ -18,13 +19,8 @@ use ferula_telemetry::{Registry, logging};
 use ferula_tsdb::disk::FaultDisk;
 use ferula_tsdb::{Db, Options};
 
-use super::args::Args;
-use crate::flags::FeatureSet;
-
-/// How the command is called.
-pub const USAGE: &str = "usage: ferula test rules [--run=REGEX]... [--junit=FILE] [--debug] [--ignore-unknown-fields] \
-    [--enable-feature=NAMES] <test rule files>...\n\n\
-    Unit tests for rules, in promtool's format. Exit code 1 when a test failed.\n";
+use crate::tools::args::Args;
+use crate::tools::{parser_options, promql_features};
 
 /// What became of a file: groups of tests, or why there are none.
 struct FileReport {
@@ -33,42 +29,37 @@ struct FileReport {
     result: Result<Vec<TestReport>, String>,
 }
 
-/// Runs the command with the arguments behind `rules`.
-pub fn run(arguments: &[String]) -> ExitCode {
-    match try_run(arguments) {
+/// Runs the command.
+pub fn run(args: &Args) -> ExitCode {
+    match try_run(args) {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
         Err(error) => {
-            eprintln!("ferula: error: {error:#}");
+            eprintln!("{}: error: {error:#}", args.program);
             ExitCode::FAILURE
         }
     }
 }
 
-fn try_run(arguments: &[String]) -> Result<bool> {
-    let switches = ["debug", "diff", "ignore-unknown-fields"];
-    let args = Args::parse(arguments, &switches, &["run", "junit", "enable-feature"], usize::MAX)?;
+fn try_run(args: &Args) -> Result<bool> {
     if args.has("diff") {
         bail!("not supported yet: --diff");
     }
-    if args.others().is_empty() {
-        bail!("required argument 'test-rule-file' not provided");
-    }
     // Templates that fail are part of what is tested.
     logging::init(logging::Level::Error, logging::Format::Logfmt);
-    let features = FeatureSet::parse(&args.all("enable-feature").join(",")).map_err(anyhow::Error::msg)?;
+    let features = promql_features(args);
     let patterns: Vec<SearchRegex> =
         args.all("run").into_iter().map(SearchRegex::new).collect::<Result<_, _>>()?;
     let runs = |name: &str| patterns.is_empty() || patterns.iter().any(|pattern| pattern.is_match(name));
     let mut reports = Vec::new();
-    for file in args.others() {
+    for file in args.arguments("test-rule-file") {
         let began = UnixNanos(RealClock::new().unix_nanos()).rfc3339_nanos();
         let clock = Instant::now();
-        let result = test_file(file, &args, &features, &runs);
+        let result = test_file(file, args, features, &runs);
         if args.has("debug") {
             eprintln!("DEBUG: {file} finished, took {:?}", clock.elapsed());
         }
-        let report = FileReport { name: file.clone(), began: began.chars().take(19).collect(), result };
+        let report = FileReport { name: file.to_owned(), began: began.chars().take(19).collect(), result };
         print(&report);
         reports.push(report);
     }
@@ -104,20 +95,14 @@ fn print(report: &FileReport) {
 fn test_file(
     name: &str,
     args: &Args,
-    features: &FeatureSet,
+    features: Features,
     runs: &dyn Fn(&str) -> bool,
 ) -> Result<Vec<TestReport>, String> {
     let text = std::fs::read_to_string(name).map_err(|error| format!("open {name}: {error}"))?;
     let mut file = UnitTestFile::parse(&text).map_err(|error| error.to_string())?;
     let folder = Path::new(name).parent().map_or_else(String::new, |dir| dir.display().to_string());
     file.join_directory(if folder.is_empty() { "." } else { &folder });
-    let promql = features.promql;
-    let parser = ferula_promql_syntax::ParserOptions {
-        experimental_functions: promql.experimental_functions,
-        duration_expressions: true,
-        extended_range_selectors: promql.extended_range_selectors,
-        binop_fill_modifiers: promql.fill_modifiers,
-    };
+    let parser = parser_options(&features);
     let options = RuleFileOptions {
         names: NameScheme::Utf8,
         ignore_unknown_fields: args.has("ignore-unknown-fields"),
@@ -144,13 +129,7 @@ fn test_file(
     unit_test::run(
         &file,
         &rules,
-        &unit_test::Options {
-            open_store: &open_store,
-            features: promql,
-            parser,
-            clock: RealClock::shared(),
-            runs,
-        },
+        &unit_test::Options { open_store: &open_store, features, parser, clock: RealClock::shared(), runs },
     )
 }
 
