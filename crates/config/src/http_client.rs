@@ -2,11 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use crate::error::Problem;
+use crate::error::{ConfigError, Problem};
 use crate::scalars::{Secret, choice};
 use crate::section::section;
 use crate::url::Url;
-use crate::yaml::decode::{Decoder, Value};
+use crate::yaml::decode::{Decoder, Value, decode_document};
 use crate::yaml::emit::Out;
 use crate::yaml::tree::NodeId;
 
@@ -235,6 +235,20 @@ const RESERVED_HEADERS: [&str; 18] = [
 ];
 
 impl HttpClientConfig {
+    /// Reads a file of nothing but these options, as `--http.config.file` names it.
+    ///
+    /// # Errors
+    /// What is wrong with it, in go-yaml's words; and what this build cannot do.
+    pub fn parse_file(text: &str, directory: &str) -> Result<Self, ConfigError> {
+        let mut config = HttpClientConfig::default();
+        let tree = decode_document(text.as_bytes(), &mut config)?;
+        if let Some(tree) = &tree {
+            config.check().map_err(|problem| ConfigError::of_problem(&problem, tree))?;
+        }
+        config.join_directory(directory);
+        Ok(config)
+    }
+
     /// Whether nothing differs from the defaults.
     pub fn is_default(&self) -> bool {
         *self == Self::default()

@@ -17,6 +17,7 @@
 
 pub mod entry;
 pub mod error;
+pub mod families;
 pub mod key;
 mod lexer;
 mod line;

@@ -5,7 +5,13 @@
 
 mod args;
 mod check;
+mod debug;
 mod history;
+mod http;
+mod moment;
+mod promql;
+mod push;
+mod query;
 mod test;
 mod test_alerts;
 mod tsdb;
@@ -24,7 +30,15 @@ const EXIT_LINT: u8 = 3;
 static ROOT: Command = group(
     "",
     "Tooling for the Prometheus monitoring system.",
-    &[check::COMMAND, test::COMMAND, tsdb::COMMAND],
+    &[
+        check::COMMAND,
+        query::COMMAND,
+        debug::COMMAND,
+        push::COMMAND,
+        test::COMMAND,
+        tsdb::COMMAND,
+        promql::COMMAND,
+    ],
 );
 
 /// Names of the families of commands, each with what they do.
@@ -79,6 +93,11 @@ fn parser_options(features: &ferula_promql::Features) -> ParserOptions {
         extended_range_selectors: features.extended_range_selectors,
         binop_fill_modifiers: features.fill_modifiers,
     }
+}
+
+/// Prints a line to standard output.
+fn print_line(text: &str) -> anyhow::Result<()> {
+    Ok(writeln!(std::io::stdout(), "{text}")?)
 }
 
 /// The exit code of a command that prints its error and nothing else.

@@ -125,6 +125,6 @@ fn what_cannot_be_done_is_told() {
         failure(&["analyze", text(&testdata("merged/01M7X7ZS0G7ZTK5AYD8ZX3BHG1"))]),
         "no blocks found\n"
     );
-    assert_eq!(failure(&["list", "--nope"]), "unknown long flag '--nope'\n");
-    assert!(failure(&["nope"]).starts_with("unknown command \"nope\""));
+    assert_eq!(failure(&["list", "--nope"]), "ferula: error: unknown long flag '--nope', try --help\n");
+    assert_eq!(failure(&["nope"]), "ferula: error: expected command but got \"nope\", try --help\n");
 }

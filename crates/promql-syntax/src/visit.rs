@@ -38,6 +38,26 @@ impl Expr {
         }
     }
 
+    /// Calls `change` for every vector selector, with or without a range.
+    pub fn change_selectors(&mut self, change: &mut impl FnMut(&mut VectorSelector)) {
+        match &mut self.kind {
+            ExprKind::Number(_) | ExprKind::String(_) => {}
+            ExprKind::VectorSelector(selector) => change(selector),
+            ExprKind::MatrixSelector(matrix) => change(&mut matrix.selector),
+            ExprKind::Paren(inner) | ExprKind::Unary(_, inner) => inner.change_selectors(change),
+            ExprKind::Subquery(subquery) => subquery.expr.change_selectors(change),
+            ExprKind::Binary(binary) => {
+                binary.left.change_selectors(change);
+                binary.right.change_selectors(change);
+            }
+            ExprKind::Aggregate(aggregate) => {
+                aggregate.expr.change_selectors(change);
+                aggregate.param.iter_mut().for_each(|param| param.change_selectors(change));
+            }
+            ExprKind::Call(call) => call.args.iter_mut().for_each(|arg| arg.change_selectors(change)),
+        }
+    }
+
     /// Matchers of every selector, in the order written.
     pub fn selectors(&self) -> Vec<&[Matcher]> {
         let mut found = Vec::new();

@@ -240,7 +240,8 @@ pub fn put_bytes(out: &mut Vec<u8>, field: u32, bytes: &[u8]) {
     out.extend_from_slice(bytes);
 }
 
-fn push_varint(out: &mut Vec<u8>, mut number: u64) {
+/// Appends a number without a field, as packed lists hold them.
+pub fn push_varint(out: &mut Vec<u8>, mut number: u64) {
     while number >= 0x80 {
         out.push(number as u8 | 0x80);
         number >>= 7;

@@ -92,6 +92,32 @@ struct State {
     stale: Vec<LabelSet>,
 }
 
+/// The last moment at or before `now` at which a group of this file and name is due. Groups are spread over their
+/// interval by a hash of file and name, the same as in Prometheus, so that timestamps go on where another server left
+/// off.
+pub fn slot_before(file: &str, name: &str, interval: Duration, now: UnixNanos) -> UnixNanos {
+    let interval = i64::try_from(interval.as_nanos()).unwrap_or(i64::MAX).max(1);
+    let offset = i64::try_from(group_hash(file, name) % interval.unsigned_abs()).expect("below the interval");
+    let adjusted = now.0 - offset;
+    UnixNanos(adjusted - adjusted.rem_euclid(interval) + offset)
+}
+
+/// Prometheus' hash of the labels `file` and `name`.
+fn group_hash(file: &str, name: &str) -> u64 {
+    let mut bytes = Vec::new();
+    for text in ["file", file, "name", name] {
+        match u8::try_from(text.len()) {
+            Ok(length) if length < 255 => bytes.push(length),
+            _ => {
+                bytes.push(255);
+                bytes.extend_from_slice(&text.len().to_le_bytes()[..3]);
+            }
+        }
+        bytes.extend_from_slice(text.as_bytes());
+    }
+    twox_hash::XxHash64::oneshot(0, &bytes)
+}
+
 impl Group {
     /// A group of a rule file. `restored` says that there is no `for` state to wait for.
     ///
@@ -167,29 +193,9 @@ impl Group {
         self.query_offset.unwrap_or_else(|| self.context().query_offset)
     }
 
-    /// The last moment at or before `now` at which this group is due. Groups are spread over their interval by a
-    /// hash of file and name, the same as in Prometheus, so that timestamps go on where another server left off.
+    /// The last moment at or before `now` at which this group is due; see [`slot_before`].
     pub fn slot_before(&self, now: UnixNanos) -> UnixNanos {
-        let interval = i64::try_from(self.interval.as_nanos()).unwrap_or(i64::MAX).max(1);
-        let offset = i64::try_from(self.hash() % interval.unsigned_abs()).expect("below the interval");
-        let adjusted = now.0 - offset;
-        UnixNanos(adjusted - adjusted.rem_euclid(interval) + offset)
-    }
-
-    /// Prometheus' hash of the labels `file` and `name`.
-    fn hash(&self) -> u64 {
-        let mut bytes = Vec::new();
-        for text in ["file", &self.file, "name", &self.name] {
-            match u8::try_from(text.len()) {
-                Ok(length) if length < 255 => bytes.push(length),
-                _ => {
-                    bytes.push(255);
-                    bytes.extend_from_slice(&text.len().to_le_bytes()[..3]);
-                }
-            }
-            bytes.extend_from_slice(text.as_bytes());
-        }
-        twox_hash::XxHash64::oneshot(0, &bytes)
+        slot_before(&self.file, &self.name, self.interval, now)
     }
 
     /// Evaluates all rules for the moment `at`, and notes how long it took.

@@ -33,7 +33,7 @@ pub mod unit_test;
 
 pub use error::RuleError;
 pub use expand::{check_template, external_path};
-pub use group::{Group, GroupContext, RestoreOptions, RuleStore};
+pub use group::{Group, GroupContext, RestoreOptions, RuleStore, slot_before};
 pub use manager::{Manager, ManagerOptions, RuleSet};
 pub use metrics::Metrics;
 pub use query::{EngineQuery, RuleQuery};

@@ -558,5 +558,6 @@ fn base64(bytes: &[u8]) -> String {
     out
 }
 
+mod call;
 #[cfg(test)]
 mod tests;

@@ -190,6 +190,11 @@ impl<'a> TargetMaker<'a> {
         Ok(Made::Target(Box::new(Target { labels, public_labels, url, hash, interval, timeout, changing })))
     }
 
+    /// Labels before relabelling.
+    pub fn discovered_labels(&self, target: &LabelSet, group: &TargetGroup) -> LabelSet {
+        self.discovered(target, &group.labels).finish()
+    }
+
     /// Labels before relabelling: the target's, the group's, then the job's settings where nothing is set.
     fn discovered(&self, target: &LabelSet, group: &LabelSet) -> LabelSetBuilder {
         let config = self.config;

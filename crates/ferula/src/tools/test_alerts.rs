@@ -37,14 +37,23 @@ use crate::limits::hostname;
 /// `test alerts`
 pub const COMMAND: Command = Command::new("alerts", ABOUT, run)
     .flags(&[
-        flag("from", Kind::Text, "Where to begin; nothing is active before. RFC 3339, seconds since 1970, or now-30d.")
-            .required(),
+        flag(
+            "from",
+            Kind::Text,
+            "Where to begin; nothing is active before. RFC 3339, seconds since 1970, or now-30d.",
+        )
+        .required(),
         flag("to", Kind::Text, "Where to end.").default("now"),
         flag("config.file", Kind::Text, "Configuration file path.").default("prometheus.yml"),
         flag("storage.tsdb.path", Kind::Text, "The directory to read.").default("data/"),
-        flag("rules", Kind::Texts, "Alerts to replay, by name, as a regular expression. Can be specified multiple times."),
+        flag(
+            "rules",
+            Kind::Texts,
+            "Alerts to replay, by name, as a regular expression. Can be specified multiple times.",
+        ),
         flag("output", Kind::Word(&["text", "json"]), "Output format.").default("text"),
-        flag("episodes", Kind::Number, "So many episodes of every rule are shown; all are counted.").default("1000"),
+        flag("episodes", Kind::Number, "So many episodes of every rule are shown; all are counted.")
+            .default("1000"),
         flag(
             "evaluate-recording-rules",
             Kind::Switch,
@@ -52,8 +61,10 @@ pub const COMMAND: Command = Command::new("alerts", ABOUT, run)
         ),
         flag("threads", Kind::Number, "Threads to use. Default is one per processor."),
         flag("quiet", Kind::Switch, "Print no progress."),
-        flag("query.lookback-delta", Kind::Text, "The server's maximum query lookback duration.").default("5m"),
-        flag("query.max-samples", Kind::Number, "Samples that one evaluation may hold in memory.").default("50000000"),
+        flag("query.lookback-delta", Kind::Text, "The server's maximum query lookback duration.")
+            .default("5m"),
+        flag("query.max-samples", Kind::Number, "Samples that one evaluation may hold in memory.")
+            .default("50000000"),
         flag("web.external-url", Kind::Text, "The server's own address, as templates show it."),
     ])
     .ours();

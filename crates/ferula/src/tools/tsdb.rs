@@ -1,6 +1,7 @@
 //! `ferula tsdb …`: looks into data directories and makes blocks. Output and errors are promtool's.
 
 mod create_blocks;
+mod create_rules;
 
 pub use create_blocks::new_ulid;
 

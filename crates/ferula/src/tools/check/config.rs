@@ -131,7 +131,8 @@ fn check_job(job: &ScrapeConfig, syntax_only: bool) -> Result<(), String> {
     check_target_files(&job.discovery.file_sd_configs, &what, &check)
 }
 
-fn static_groups(discovery: &DiscoveryConfigs) -> Vec<TargetGroup> {
+/// The groups of `static_configs`.
+pub fn static_groups(discovery: &DiscoveryConfigs) -> Vec<TargetGroup> {
     let groups = discovery.static_configs.iter().enumerate();
     groups
         .map(|(index, group)| TargetGroup::new(index.to_string(), &group.targets, &group.labels.0))

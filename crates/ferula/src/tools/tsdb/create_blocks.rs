@@ -38,7 +38,8 @@ pub const COMMAND: Command = Command {
         .hidden(),
     ],
     arguments: &[],
-    commands: &[Command::new(
+    commands: &[
+        Command::new(
         "openmetrics",
         "Import samples from OpenMetrics input and produce TSDB blocks. Please refer to the storage docs for more \
          details.",
@@ -52,7 +53,9 @@ pub const COMMAND: Command = Command {
     .arguments(&[
         argument("input file", Kind::Text, "OpenMetrics file to read samples from.").required(),
         argument("output directory", Kind::Text, "Output directory for generated blocks."),
-    ])],
+    ]),
+        super::create_rules::COMMAND,
+    ],
     run: None,
     ours: false,
 };

@@ -1,0 +1,31 @@
+//! `check healthy`, `check ready`: asks a server.
+
+use std::collections::BTreeMap;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::{Result, bail};
+use reqwest::Method;
+
+use crate::tools::args::Args;
+use crate::tools::finish;
+use crate::tools::http::Server;
+
+const TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Runs the command that asks for `path`.
+pub fn run(args: &Args, path: &str) -> ExitCode {
+    finish(ask(args, path))
+}
+
+fn ask(args: &Args, path: &str) -> Result<()> {
+    let server = Server::new(args, args.text("url"), &BTreeMap::new())?;
+    let answer = server.call(Method::GET, &server.at(path), &[], Vec::new(), TIMEOUT)?;
+    if answer.code != 200 {
+        // As it was given: without the slash that an empty path has.
+        let shown = args.text("url");
+        bail!("check failed: URL={shown}, status={}", answer.code);
+    }
+    eprintln!("  SUCCESS:  {}", String::from_utf8_lossy(&answer.body));
+    Ok(())
+}

@@ -1,0 +1,76 @@
+//! `check service-discovery`: the targets of a job before and after relabelling, as JSON.
+
+use std::path::Path;
+use std::process::ExitCode;
+
+use anyhow::{Result, anyhow, bail};
+use ferula_config::{Config, glob};
+use ferula_discovery::TargetGroup;
+use ferula_model::LabelSet;
+use ferula_scraper::target::{Made, TargetMaker};
+use serde_json::{Value as Json, json};
+
+use super::config::static_groups;
+use crate::tools::args::Args;
+use crate::tools::finish;
+
+/// Runs the command. Lists and files are read at once, so there is nothing to wait for.
+pub fn run(args: &Args) -> ExitCode {
+    finish(find(args).and_then(|found| {
+        print!("{}", serde_json::to_string_pretty(&found)?);
+        Ok(())
+    }))
+}
+
+fn find(args: &Args) -> Result<Vec<Json>> {
+    let file = args.argument("config-file").unwrap_or_default();
+    let name = args.argument("job").unwrap_or_default();
+    let config = Config::load(Path::new(file)).map_err(|error| anyhow!("Cannot load config {error}"))?;
+    let jobs = config.scrape_jobs().map_err(|error| anyhow!("Cannot load scrape configs {error}"))?;
+    let Some(index) = jobs.jobs.iter().position(|job| job.job_name == name) else {
+        let names: String = jobs.jobs.iter().map(|job| format!("\n\t{}", job.job_name)).collect();
+        bail!("Job {name} not found. Select one of:{names}");
+    };
+    let job = &jobs.jobs[index];
+    let other = job
+        .discovery
+        .counts()
+        .into_iter()
+        .find(|(key, sections)| *sections > 0 && !matches!(*key, "static_configs" | "file_sd_configs"));
+    if let Some((key, _)) = other {
+        bail!("not supported yet: {key} of job {name}");
+    }
+    let mut groups = static_groups(&job.discovery);
+    for pattern in job.discovery.file_sd_configs.iter().flat_map(|section| &section.files.0) {
+        for file in glob(pattern) {
+            let read = std::fs::read(&file).map_err(|error| error.to_string());
+            let parsed = read.and_then(|bytes| {
+                ferula_discovery::file::parse(&file, &bytes).map_err(|error| error.to_string())
+            });
+            groups.extend(parsed.map_err(|error| anyhow!("Error reading file {file}: {error}"))?);
+        }
+    }
+    let maker = TargetMaker::new(job);
+    let mut found: Vec<Json> = Vec::new();
+    for group in &groups {
+        for target in &group.targets {
+            let shown = show(&maker, target, group);
+            if !found.contains(&shown) {
+                found.push(shown);
+            }
+        }
+    }
+    Ok(found)
+}
+
+fn show(maker: &TargetMaker<'_>, target: &LabelSet, group: &TargetGroup) -> Json {
+    let object = |labels: &LabelSet| -> Json {
+        labels.iter().map(|(name, value)| (name.to_owned(), Json::from(value))).collect()
+    };
+    let before = object(&maker.discovered_labels(target, group));
+    match maker.make(target, group) {
+        Ok(Made::Target(made)) => json!({"discoveredLabels": before, "labels": object(&made.labels)}),
+        Ok(Made::Dropped(_)) => json!({"discoveredLabels": before, "labels": {}}),
+        Err(error) => json!({"discoveredLabels": before, "labels": {}, "error": error.to_string()}),
+    }
+}

@@ -1,0 +1,80 @@
+//! Moments in flags: seconds since the epoch, or RFC 3339.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use ferula_model::UnixNanos;
+use ferula_model::alert::parse_rfc3339;
+use ferula_model::number::{format_f, go_quote};
+
+/// Hours that are looked at in either direction when nothing is given.
+const FAR_HOURS: i64 = 9_999;
+const NANOS_PER_HOUR: i64 = 3_600_000_000_000;
+/// Beyond this a number of seconds is no moment that nanoseconds can express.
+const SECONDS_MAX: f64 = 9.2e9;
+
+/// Reads a moment.
+///
+/// # Errors
+/// In promtool's words.
+pub fn parse(text: &str) -> Result<UnixNanos, String> {
+    if let Ok(seconds) = text.parse::<f64>()
+        && seconds.abs() < SECONDS_MAX
+    {
+        let nanos = (seconds.fract() * 1e9) as i64;
+        return Ok(UnixNanos(seconds.trunc() as i64 * 1_000_000_000 + nanos));
+    }
+    parse_rfc3339(text).ok_or_else(|| format!("cannot parse {} to a valid timestamp", go_quote(text)))
+}
+
+/// Now.
+pub fn now() -> UnixNanos {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    UnixNanos(i64::try_from(since.as_nanos()).unwrap_or(i64::MAX))
+}
+
+/// The moment of a flag, if it was given.
+///
+/// # Errors
+/// `error parsing {what} time: …`
+pub fn given(text: Option<&str>, what: &str) -> Result<Option<UnixNanos>, String> {
+    match text {
+        None | Some("") => Ok(None),
+        Some(text) => parse(text).map(Some).map_err(|error| format!("error parsing {what} time: {error}")),
+    }
+}
+
+/// Both ends of a range; everything, nearly, when nothing is given.
+///
+/// # Errors
+/// See [`given`].
+pub fn wide_range(start: Option<&str>, end: Option<&str>) -> Result<(UnixNanos, UnixNanos), String> {
+    let (now, far) = (now(), FAR_HOURS * NANOS_PER_HOUR);
+    let start = given(start, "start")?.unwrap_or(UnixNanos(now.0.saturating_sub(far)));
+    Ok((start, given(end, "end")?.unwrap_or(UnixNanos(now.0.saturating_add(far)))))
+}
+
+/// As it is sent to a server: seconds.
+pub fn seconds(moment: UnixNanos) -> String {
+    let (whole, nanos) = (moment.0.div_euclid(1_000_000_000), moment.0.rem_euclid(1_000_000_000));
+    format_f(whole as f64 + nanos as f64 / 1e9)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn moments_are_seconds_or_dates() {
+        for (text, shown) in
+            [("1435781430.781", "1435781430.781"), ("-2", "-2"), ("2015-07-01T20:10:30Z", "1435781430")]
+        {
+            assert_eq!(parse(text).map(seconds), Ok(shown.to_owned()));
+        }
+        assert_eq!(parse("yesterday"), Err("cannot parse \"yesterday\" to a valid timestamp".into()));
+        assert_eq!(
+            given(Some("x"), "end"),
+            Err("error parsing end time: cannot parse \"x\" to a valid timestamp".into())
+        );
+        assert_eq!(given(None, "end"), Ok(None));
+    }
+}

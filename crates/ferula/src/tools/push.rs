@@ -1,0 +1,295 @@
+//! `ferula push metrics`: sends pages to a remote-write receiver.
+
+use std::collections::BTreeMap;
+use std::io::Read;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::{Result, anyhow, bail};
+use ferula_exposition::families::{Family, FamilyMetric, parse_families};
+use ferula_model::MetricType;
+use ferula_model::number::{format_g, go_quote};
+use ferula_remote::protobuf::{push_varint, put_bytes, put_double, put_varint};
+use reqwest::Method;
+
+use super::args::{Args, Command, Kind, argument, flag, parse_open_error};
+use super::http::{self, Server};
+use super::moment;
+
+/// `push`
+pub const COMMAND: Command = Command {
+    name: "push",
+    help: "Push to a Prometheus server.",
+    flags: &[http::CONFIG_FILE],
+    arguments: &[],
+    commands: &[Command::new(
+        "metrics",
+        "Push metrics to a prometheus remote write (for testing purpose only).",
+        run,
+    )
+    .flags(&[
+        flag("label", Kind::Pairs, "Label to attach to metrics. Can be specified multiple times.")
+            .default("job=promtool"),
+        flag("timeout", Kind::Duration, "The time to wait for pushing metrics.").default("30s"),
+        flag("header", Kind::Pairs, "Prometheus remote write header."),
+        flag(
+            "protobuf_message",
+            Kind::Text,
+            "Protobuf message to use when writing (prometheus.WriteRequest or io.prometheus.write.v2.Request).",
+        )
+        .default(VERSION_1),
+        flag("remote-write.path", Kind::Text, "Override the default remote write API path.")
+            .default("/api/v1/write"),
+    ])
+    .arguments(&[
+        argument("remote-write-url", Kind::Url, "Prometheus remote write url to push metrics.").required(),
+        argument("metric-files", Kind::Files, "The metric files to push, default is read from standard input."),
+    ])],
+    run: None,
+    ours: false,
+};
+
+const VERSION_1: &str = "prometheus.WriteRequest";
+const VERSION_2: &str = "io.prometheus.write.v2.Request";
+/// So often a request is sent again.
+const RETRIES_MAX: u32 = 10;
+const BACKOFF_MAX: Duration = Duration::from_secs(10);
+
+fn run(args: &Args) -> ExitCode {
+    let server =
+        match Server::new(args, args.argument("remote-write-url").unwrap_or_default(), &args.pairs("header"))
+        {
+            Ok(server) => server,
+            Err(error) => {
+                eprintln!("{error:#}");
+                return ExitCode::FAILURE;
+            }
+        };
+    let message = args.text("protobuf_message");
+    if ![VERSION_1, VERSION_2].contains(&message) {
+        let given = go_quote(message);
+        eprintln!("  FAILED: invalid protobuf message {given}, must be {VERSION_1} or {VERSION_2}");
+        return ExitCode::FAILURE;
+    }
+    let files = args.arguments("metric-files");
+    if files.is_empty() {
+        let mut page = Vec::new();
+        let read = std::io::stdin().read_to_end(&mut page);
+        println!("Parsing standard input");
+        return match read.map_err(Into::into).and_then(|_| push(args, &server, &page)) {
+            Ok(()) => {
+                println!("  SUCCESS: metrics pushed to remote write.");
+                ExitCode::SUCCESS
+            }
+            Err(error) => {
+                eprintln!("  FAILED: {error:#}");
+                ExitCode::FAILURE
+            }
+        };
+    }
+    let mut failed = false;
+    for file in files {
+        let pushed =
+            std::fs::read(file).map_err(|error| anyhow!(parse_open_error(file, &error))).and_then(|page| {
+                println!("Parsing metrics file {file}");
+                push(args, &server, &page)
+            });
+        match pushed {
+            Ok(()) => println!("  SUCCESS: metrics file {file} pushed to remote write."),
+            Err(error) => {
+                eprintln!("  FAILED: {error:#}");
+                failed = true;
+            }
+        }
+    }
+    if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS }
+}
+
+fn push(args: &Args, server: &Server, page: &[u8]) -> Result<()> {
+    let families = parse_families(page)?;
+    let now = moment::now().timestamp().millis();
+    let series: Vec<Series> =
+        families.iter().flat_map(|family| series_of(family, &args.pairs("label"), now)).collect();
+    let version_2 = args.text("protobuf_message") == VERSION_2;
+    let message = if version_2 { encode_2(&families, &series) } else { encode_1(&families, &series) };
+    let body = ferula_remote::snappy::encode(&message);
+    let headers = match version_2 {
+        true => [
+            ("content-type", "application/x-protobuf;proto=io.prometheus.write.v2.Request"),
+            ("x-prometheus-remote-write-version", "2.0.0"),
+            ("content-encoding", "snappy"),
+        ],
+        false => [
+            ("content-type", "application/x-protobuf;proto=prometheus.WriteRequest"),
+            ("x-prometheus-remote-write-version", "0.1.0"),
+            ("content-encoding", "snappy"),
+        ],
+    };
+    let timeout = Duration::from_nanos(args.nanos("timeout").unsigned_abs());
+    let url = server.at(args.text("remote-write.path"));
+    let mut backoff = Duration::from_secs(1);
+    let mut retries = 0;
+    loop {
+        let answer = server.call(Method::POST, &url, &headers, body.clone(), timeout);
+        let (error, again) = match answer {
+            Ok(answer) if answer.code / 100 == 2 => {
+                let written = |name: &str| answer.headers.get(name).is_some_and(|number| number != "0");
+                let stated = answer.headers.contains_key("x-prometheus-remote-write-samples-written");
+                if version_2
+                    && !series.is_empty()
+                    && !(stated && written("x-prometheus-remote-write-samples-written"))
+                {
+                    bail!(
+                        "sent v2 request; got 2xx, but PRW 2.0 response header statistics indicate 0 samples, 0 \
+                         histograms and 0 exemplars were accepted; assuming failure e.g. the target only supports PRW \
+                         1.0 prometheus.WriteRequest, but does not check the Content-Type header correctly"
+                    );
+                }
+                return Ok(());
+            }
+            Ok(answer) => {
+                let text = String::from_utf8_lossy(&answer.body);
+                let again = answer.code / 100 == 5 || answer.code == 429;
+                (anyhow!("server returned HTTP status {}: {text}", answer.status), again)
+            }
+            Err(error) => (error, true),
+        };
+        if !again || retries == RETRIES_MAX {
+            return Err(error);
+        }
+        server.sleep(backoff);
+        backoff = (backoff * 2).min(BACKOFF_MAX);
+        retries += 1;
+    }
+}
+
+/// A series with its one sample.
+struct Series {
+    family: String,
+    labels: BTreeMap<String, String>,
+    value: f64,
+    timestamp: i64,
+}
+
+fn series_of(family: &Family, extra: &BTreeMap<&str, &str>, now: i64) -> Vec<Series> {
+    let mut out = Vec::new();
+    for metric in &family.metrics {
+        let mut labels: BTreeMap<String, String> =
+            extra.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        for (name, value) in &metric.labels {
+            let name = if name == "job" { "exported_job" } else { name };
+            labels.insert(name.to_owned(), value.clone());
+        }
+        let timestamp = metric.timestamp.filter(|time| *time != 0).unwrap_or(now);
+        for (suffix, bound, value) in parts(family.kind, metric) {
+            let mut labels = labels.clone();
+            labels.insert("__name__".into(), format!("{}{suffix}", family.name));
+            if let Some((name, bound)) = bound {
+                labels.insert(name.into(), format_g(bound));
+            }
+            out.push(Series { family: family.name.clone(), labels, value, timestamp });
+        }
+    }
+    out
+}
+
+/// The samples of a metric: suffix of the name, `quantile` or `le`, value.
+fn parts(kind: MetricType, metric: &FamilyMetric) -> Vec<(&'static str, Option<(&'static str, f64)>, f64)> {
+    let (suffix, label) = match kind {
+        MetricType::Summary => ("", "quantile"),
+        MetricType::Histogram | MetricType::GaugeHistogram => ("_bucket", "le"),
+        _ => return vec![("", None, metric.value)],
+    };
+    let mut all: Vec<_> =
+        metric.parts.iter().map(|(bound, value)| (suffix, Some((label, *bound)), *value)).collect();
+    if label == "le" && !metric.parts.iter().any(|(bound, _)| *bound == f64::INFINITY) {
+        all.push((suffix, Some((label, f64::INFINITY)), metric.count));
+    }
+    all.push(("_sum", None, metric.sum));
+    all.push(("_count", None, metric.count));
+    all
+}
+
+/// Types as remote write numbers them.
+fn kind_number(kind: MetricType) -> u64 {
+    match kind {
+        MetricType::Unknown => 0,
+        MetricType::Counter => 1,
+        MetricType::Gauge => 2,
+        MetricType::Histogram => 3,
+        MetricType::GaugeHistogram => 4,
+        MetricType::Summary => 5,
+        MetricType::Info => 6,
+        MetricType::StateSet => 7,
+    }
+}
+
+/// `prometheus.WriteRequest`
+fn encode_1(families: &[Family], series: &[Series]) -> Vec<u8> {
+    let mut out = Vec::new();
+    for series in series {
+        let mut message = Vec::new();
+        for (name, value) in &series.labels {
+            let mut label = Vec::new();
+            put_bytes(&mut label, 1, name.as_bytes());
+            put_bytes(&mut label, 2, value.as_bytes());
+            put_bytes(&mut message, 1, &label);
+        }
+        put_bytes(&mut message, 2, &sample(series));
+        put_bytes(&mut out, 1, &message);
+    }
+    for family in families {
+        let mut metadata = Vec::new();
+        put_varint(&mut metadata, 1, kind_number(family.kind));
+        put_bytes(&mut metadata, 2, family.name.as_bytes());
+        put_bytes(&mut metadata, 4, family.help.as_deref().unwrap_or_default().as_bytes());
+        put_bytes(&mut out, 3, &metadata);
+    }
+    out
+}
+
+fn sample(series: &Series) -> Vec<u8> {
+    let mut sample = Vec::new();
+    put_double(&mut sample, 1, series.value);
+    put_varint(&mut sample, 2, series.timestamp as u64);
+    sample
+}
+
+/// `io.prometheus.write.v2.Request`
+fn encode_2(families: &[Family], series: &[Series]) -> Vec<u8> {
+    let mut symbols: Vec<String> = vec![String::new()];
+    let mut numbers: BTreeMap<String, u64> = BTreeMap::from([(String::new(), 0)]);
+    let mut number = |text: &str| {
+        *numbers.entry(text.to_owned()).or_insert_with(|| {
+            symbols.push(text.to_owned());
+            symbols.len() as u64 - 1
+        })
+    };
+    let about: BTreeMap<&str, &Family> =
+        families.iter().map(|family| (family.name.as_str(), family)).collect();
+    let mut out = Vec::new();
+    for series in series {
+        let mut refs = Vec::new();
+        for (name, value) in &series.labels {
+            for text in [name, value] {
+                push_varint(&mut refs, number(text));
+            }
+        }
+        let mut message = Vec::new();
+        put_bytes(&mut message, 1, &refs);
+        put_bytes(&mut message, 2, &sample(series));
+        let mut metadata = Vec::new();
+        if let Some(family) = about.get(series.family.as_str()) {
+            put_varint(&mut metadata, 1, kind_number(family.kind));
+            put_varint(&mut metadata, 3, number(family.help.as_deref().unwrap_or_default()));
+        }
+        put_bytes(&mut message, 5, &metadata);
+        put_bytes(&mut out, 5, &message);
+    }
+    let mut with_symbols = Vec::new();
+    for symbol in &symbols {
+        put_bytes(&mut with_symbols, 4, symbol.as_bytes());
+    }
+    with_symbols.extend_from_slice(&out);
+    with_symbols
+}

@@ -1,0 +1,178 @@
+//! Prometheus' HTTP API as a client sees it.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use anyhow::Result;
+use ferula_model::UnixNanos;
+use ferula_model::number::format_f;
+use reqwest::{Method, Url};
+use serde_json::Value as Json;
+
+use super::value::Value;
+use crate::tools::args::Args;
+use crate::tools::http::{Answer, Server};
+use crate::tools::moment::seconds;
+
+const TIMEOUT: Duration = Duration::from_secs(120);
+
+/// A server's API.
+pub struct Api(Server);
+
+/// Why there is no answer. Prints as Prometheus' client library prints it.
+#[derive(Debug, thiserror::Error)]
+#[error("{text}")]
+pub struct ApiError {
+    /// `bad_data: …`
+    text: String,
+    /// What the server said beside it.
+    pub detail: String,
+}
+
+impl ApiError {
+    fn new(text: impl Into<String>) -> Self {
+        ApiError { text: text.into(), detail: String::new() }
+    }
+}
+
+/// An answer's data, and its warnings.
+struct Data {
+    data: Json,
+    warnings: Vec<String>,
+}
+
+impl Api {
+    /// The API of the server at `address`.
+    ///
+    /// # Errors
+    /// See [`Server::new`].
+    pub fn new(args: &Args, address: &str, headers: &BTreeMap<&str, &str>) -> Result<Self> {
+        Server::new(args, address, headers).map(Api)
+    }
+
+    /// An expression at a moment.
+    pub fn query(&self, expr: &str, time: UnixNanos) -> Result<Value, ApiError> {
+        let form = [("query", expr.to_owned()), ("time", seconds(time))];
+        value_of(self.post("api/v1/query", &form)?.data)
+    }
+
+    /// An expression at every step of a range.
+    pub fn query_range(
+        &self,
+        expr: &str,
+        start: UnixNanos,
+        end: UnixNanos,
+        step_nanos: i64,
+    ) -> Result<Value, ApiError> {
+        value_of(self.range_data(expr, start, end, step_nanos)?.data)
+    }
+
+    /// The same with the warnings that came along.
+    pub fn query_range_with_warnings(
+        &self,
+        expr: &str,
+        start: UnixNanos,
+        end: UnixNanos,
+        step_nanos: i64,
+    ) -> Result<(Value, Vec<String>), ApiError> {
+        let answer = self.range_data(expr, start, end, step_nanos)?;
+        Ok((value_of(answer.data)?, answer.warnings))
+    }
+
+    fn range_data(&self, expr: &str, start: UnixNanos, end: UnixNanos, step: i64) -> Result<Data, ApiError> {
+        let form = [
+            ("end", seconds(end)),
+            ("query", expr.to_owned()),
+            ("start", seconds(start)),
+            ("step", format_f(step as f64 / 1e9)),
+        ];
+        self.post("api/v1/query_range", &form)
+    }
+
+    /// Label sets of the series that match.
+    pub fn series(&self, matchers: &[&str], start: UnixNanos, end: UnixNanos) -> Result<Vec<Json>, ApiError> {
+        let mut form = vec![("start", seconds(start)), ("end", seconds(end))];
+        form.extend(matchers.iter().map(|matcher| ("match[]", (*matcher).to_owned())));
+        list(self.post("api/v1/series", &form)?.data)
+    }
+
+    /// Values of a label; warnings go to standard error.
+    pub fn label_values(
+        &self,
+        name: &str,
+        matchers: &[&str],
+        start: UnixNanos,
+        end: UnixNanos,
+    ) -> Result<Vec<Json>, ApiError> {
+        let mut url = self.0.at(&format!("api/v1/label/{name}/values"));
+        url.query_pairs_mut()
+            .extend_pairs([("end", seconds(end))])
+            .extend_pairs(matchers.iter().map(|matcher| ("match[]", matcher)))
+            .extend_pairs([("start", seconds(start))]);
+        let answer = self.send(Method::GET, &url, &[], Vec::new())?;
+        let answer = read(answer)?;
+        answer.warnings.iter().for_each(|warning| eprintln!("query warning: {warning}"));
+        list(answer.data)
+    }
+
+    /// Parameters in the body; in the address where the server does not take that.
+    fn post(&self, path: &str, form: &[(&str, String)]) -> Result<Data, ApiError> {
+        let mut url = self.0.at(path);
+        let mut encoded = url.clone();
+        encoded.query_pairs_mut().clear().extend_pairs(form);
+        let body = encoded.query().unwrap_or_default().as_bytes().to_vec();
+        let headers = [("content-type", "application/x-www-form-urlencoded")];
+        let mut answer = self.send(Method::POST, &url, &headers, body)?;
+        if matches!(answer.code, 403 | 405 | 501) {
+            url = encoded;
+            answer = self.send(Method::GET, &url, &[], Vec::new())?;
+        }
+        read(answer)
+    }
+
+    fn send(
+        &self,
+        method: Method,
+        url: &Url,
+        headers: &[(&'static str, &str)],
+        body: Vec<u8>,
+    ) -> Result<Answer, ApiError> {
+        self.0.call(method, url, headers, body, TIMEOUT).map_err(|error| ApiError::new(format!("{error:#}")))
+    }
+}
+
+fn read(answer: Answer) -> Result<Data, ApiError> {
+    let of_api = matches!(answer.code, 400 | 422);
+    if answer.code / 100 != 2 && !of_api {
+        let text = match answer.code / 100 {
+            4 => format!("client_error: client error: {}", answer.code),
+            5 => format!("server_error: server error: {}", answer.code),
+            _ => format!("bad_response: bad response code {}", answer.code),
+        };
+        return Err(ApiError { text, detail: String::from_utf8_lossy(&answer.body).into_owned() });
+    }
+    let mut body: Json = serde_json::from_slice(&answer.body)
+        .map_err(|error| ApiError::new(format!("bad_response: {error}")))?;
+    let text = |key: &str| body.get(key).and_then(Json::as_str).unwrap_or_default().to_owned();
+    if text("status") == "error" {
+        return Err(ApiError::new(format!("{}: {}", text("errorType"), text("error"))));
+    }
+    if of_api && text("status") == "success" {
+        return Err(ApiError::new("bad_response: inconsistent body for response code"));
+    }
+    let warnings = body.get("warnings").and_then(Json::as_array).into_iter().flatten();
+    let warnings = warnings.filter_map(|warning| warning.as_str().map(str::to_owned)).collect();
+    Ok(Data { data: body.get_mut("data").map(Json::take).unwrap_or_default(), warnings })
+}
+
+fn value_of(data: Json) -> Result<Value, ApiError> {
+    Value::read(data).map_err(|what| ApiError::new(format!("bad_response: {what}")))
+}
+
+fn list(data: Json) -> Result<Vec<Json>, ApiError> {
+    match data {
+        Json::Array(items) => Ok(items),
+        Json::Null => Ok(Vec::new()),
+        _ => Err(ApiError::new("bad_response: expected a list")),
+    }
+}

@@ -1,0 +1,205 @@
+//! `tsdb create-blocks-from rules`: what recording rules would have given, asked from a server, as blocks.
+//!
+//! Every rule gets blocks of its own, one for each two hours (or what `--max-block-duration` allows). The moments are
+//! those at which the server would have evaluated the group.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::{Context, Result, anyhow, bail};
+use ferula_config::rules::{Rule, RuleFileOptions, RuleGroup, load_rules};
+use ferula_model::labels::NameScheme;
+use ferula_model::{LabelSet, UnixNanos};
+use ferula_promql_syntax::parse;
+use ferula_rules::{check_template, slot_before};
+use ferula_telemetry::{info, logging, warn};
+use ferula_tsdb::block::BlockOptions;
+use ferula_tsdb::tools::{Backfill, backfill_block_duration, backfill_windows};
+use time::OffsetDateTime;
+
+use super::create_blocks::new_ulid;
+use crate::tools::args::{Args, Command, Kind, argument, flag};
+use crate::tools::query::api::Api;
+use crate::tools::query::value::{Metric, Value};
+use crate::tools::{finish, http, moment, parser_options, promql_features};
+
+const NANOS: i64 = 1_000_000_000;
+/// The server may still be writing what is younger.
+const AGE_MIN: i64 = 3 * 3600 * NANOS;
+
+/// `tsdb create-blocks-from rules`
+pub const COMMAND: Command =
+    Command::new("rules", "Create blocks of data for new recording rules.", |args| finish(run(args)))
+        .flags(&[
+            http::CONFIG_FILE,
+            flag(
+                "url",
+                Kind::Url,
+                "The URL for the Prometheus API with the data where the rule will be backfilled from.",
+            )
+            .default("http://localhost:9090"),
+            flag(
+                "start",
+                Kind::Text,
+                "The time to start backfilling the new rule from. Must be a RFC3339 formatted date or Unix timestamp. \
+                 Required.",
+            )
+            .required(),
+            flag(
+                "end",
+                Kind::Text,
+                "If an end time is provided, all recording rules in the rule files provided will be backfilled to the \
+                 end time. Default will backfill up to 3 hours ago. Must be a RFC3339 formatted date or Unix timestamp.",
+            ),
+            flag("output-dir", Kind::Text, "Output directory for generated blocks.").default("data/"),
+            flag(
+                "eval-interval",
+                Kind::Duration,
+                "How frequently to evaluate rules when backfilling if a value is not set in the recording rule files.",
+            )
+            .default("60s"),
+        ])
+        .arguments(&[argument(
+            "rule-files",
+            Kind::Files,
+            "A list of one or more files containing recording rules to be backfilled. All recording rules listed in the \
+             files will be backfilled. Alerting rules are not evaluated.",
+        )
+        .required()]);
+
+/// What is to be filled, and from where.
+struct Import<'a> {
+    api: Api,
+    args: &'a Args,
+    /// Whole seconds.
+    start: i64,
+    end: i64,
+    block_duration_ms: i64,
+}
+
+fn run(args: &Args) -> Result<()> {
+    logging::init(logging::Level::Info, logging::Format::Logfmt);
+    let end = match moment::given(args.last("end"), "end").map_err(|error| anyhow!(error))? {
+        Some(end) => end,
+        None => UnixNanos(moment::now().0 - AGE_MIN),
+    };
+    let start =
+        moment::parse(args.text("start")).map_err(|error| anyhow!("error parsing start time: {error}"))?;
+    if start >= end {
+        bail!("start time is not before end time");
+    }
+    let api = Api::new(args, args.text("url"), &BTreeMap::new()).context("new api client error")?;
+    info!("new rule importer", component = "backfiller", start = shown(start), end = shown(end));
+    let groups = load(args)?;
+    let import = Import {
+        api,
+        args,
+        start: start.0.div_euclid(NANOS),
+        end: end.0.div_euclid(NANOS),
+        block_duration_ms: backfill_block_duration(args.nanos("max-block-duration") / 1_000_000),
+    };
+    let mut failed = false;
+    for (file, group) in &groups {
+        info!("processing group", component = "backfiller", name = format!("{file};{}", &*group.name));
+        for (id, rule) in group.rules.iter().enumerate().filter(|(_, rule)| !rule.is_alert()) {
+            info!("processing rule", component = "backfiller", id = id, name = rule.name());
+            if let Err(error) = import.rule(file, group, rule) {
+                eprintln!("rule importer error: {error:#}");
+                failed = true;
+            }
+        }
+    }
+    if failed { bail!("error importing rules") } else { Ok(()) }
+}
+
+/// `20 Nov 26 22:05 UTC`
+fn shown(moment: UnixNanos) -> String {
+    const MONTHS: [&str; 12] =
+        ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+    let Ok(time) = OffsetDateTime::from_unix_timestamp(moment.0.div_euclid(NANOS)) else {
+        return String::new();
+    };
+    let month = MONTHS[usize::from(u8::from(time.month())) - 1];
+    format!("{:02} {month} {:02} {:02}:{:02} UTC", time.day(), time.year() % 100, time.hour(), time.minute())
+}
+
+/// All groups of all files.
+fn load(args: &Args) -> Result<Vec<(String, RuleGroup)>> {
+    let options = RuleFileOptions {
+        names: NameScheme::Utf8,
+        ignore_unknown_fields: false,
+        parser: parser_options(&promql_features(args)),
+        check_template: &check_template,
+    };
+    let mut groups = Vec::new();
+    for file in args.arguments("rule-files") {
+        let loaded = load_rules(Path::new(file), &options).map_err(|errors| {
+            anyhow!("rule importer parse error: {}", errors.first().cloned().unwrap_or_default())
+        })?;
+        groups.extend(loaded.groups.into_iter().map(|group| (file.to_owned(), group)));
+    }
+    Ok(groups)
+}
+
+impl Import<'_> {
+    /// Makes the blocks of one rule.
+    fn rule(&self, file: &str, group: &RuleGroup, rule: &Rule) -> Result<()> {
+        let options = parser_options(&promql_features(self.args));
+        let expr = parse(&rule.expr, &options).map_err(|error| anyhow!("{error}"))?.to_string();
+        let interval = match group.interval {
+            Duration::ZERO => Duration::from_nanos(self.args.nanos("eval-interval").unsigned_abs()),
+            interval => interval,
+        };
+        let step = i64::try_from(interval.as_nanos()).unwrap_or(i64::MAX);
+        for (start_ms, end_ms) in backfill_windows(self.start * 1000, self.end * 1000, self.block_duration_ms)
+        {
+            let first = (start_ms / 1000).max(self.start);
+            let mut begin = slot_before(file, &group.name, interval, UnixNanos(first * NANOS));
+            while begin.0.div_euclid(NANOS) < first {
+                begin = begin.plus(interval);
+            }
+            let end = UnixNanos(((end_ms - 1) / 1000).min(self.end) * NANOS);
+            if end < begin {
+                break;
+            }
+            let (value, warnings) =
+                self.api.query_range_with_warnings(&expr, begin, end, step).context("query range")?;
+            if !warnings.is_empty() {
+                warn!("Range query returned warnings.", warnings = format!("[{}]", warnings.join(" ")));
+            }
+            self.block(&value, group, rule)?;
+        }
+        Ok(())
+    }
+
+    /// Makes one block of a result.
+    fn block(&self, value: &Value, group: &RuleGroup, rule: &Rule) -> Result<()> {
+        let Value::Matrix(streams) = value else { bail!("rule result is wrong type {}", value.kind()) };
+        let mut samples = Backfill::new(self.block_duration_ms);
+        for stream in streams {
+            let labels = labels_of(&stream.metric, group, rule);
+            for (seconds, value) in &stream.values {
+                let timestamp_ms = (seconds * 1000.0).round() as i64;
+                samples.append(&labels, timestamp_ms, *value).context("add: multiappender append")?;
+            }
+        }
+        let dir = Path::new(self.args.text("output-dir"));
+        std::fs::create_dir_all(dir).with_context(|| format!("new block writer: mkdir {}", dir.display()))?;
+        let written = samples.write(&super::disk(), dir, new_ulid()?, &BlockOptions::default());
+        written.context("flush and commit: multiappender flush")?;
+        Ok(())
+    }
+}
+
+/// The rule's own labels go over those of the result; its name over everything.
+fn labels_of(metric: &Metric, group: &RuleGroup, rule: &Rule) -> LabelSet {
+    let mut labels = LabelSet::from_pairs(metric).to_builder();
+    for (name, value) in
+        group.labels.iter().filter(|(name, _)| !rule.labels.contains_key(*name)).chain(&rule.labels)
+    {
+        labels.set(name, value);
+    }
+    labels.set("__name__", rule.name());
+    labels.finish()
+}
