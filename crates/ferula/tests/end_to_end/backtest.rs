@@ -172,7 +172,7 @@ fn what_cannot_be_replayed_has_its_exit_code() {
     assert_eq!(output.status.code(), Some(3), "{}", stderr(&output));
     assert!(String::from_utf8_lossy(&output.stdout).contains("FAILED: 110 of 110 evaluations"));
     for (arguments, why) in [
-        (&[TO][..], "required flag --from not provided"),
+        (&[TO][..], "required flag(s) '--from' not provided"),
         (&[FROM, "--to=yesterday"][..], "is no time"),
         (&[FROM, "--to=0"][..], "--from is after --to"),
         (&[FROM, TO, "--output=xml"][..], "must be one of text,json"),
