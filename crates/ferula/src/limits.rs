@@ -2,12 +2,23 @@
 
 use std::fs;
 
-/// Bytes of memory this process may use: the container's limit, or the machine's memory.
+/// Bytes of memory this process may use: the least of the machine's memory, the container's limit, and the process'
+/// own limits (`ulimit -v`, `ulimit -d`).
 pub fn memory_bytes() -> u64 {
     let cgroup = ["/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"];
     let limit =
         cgroup.iter().filter_map(|path| fs::read_to_string(path).ok()?.trim().parse::<u64>().ok()).min();
-    limit.unwrap_or(u64::MAX).min(machine_bytes().unwrap_or(u64::MAX))
+    let own =
+        ["Max address space", "Max data size"].into_iter().filter_map(|key| soft_limit(key)?.parse().ok());
+    let least = own.chain(limit).chain(machine_bytes()).min();
+    least.unwrap_or(u64::MAX)
+}
+
+/// The soft value of one line of the process' limits.
+fn soft_limit(key: &str) -> Option<String> {
+    let text = fs::read_to_string("/proc/self/limits").ok()?;
+    let line = text.lines().find_map(|line| line.strip_prefix(key))?;
+    line.split_whitespace().next().map(str::to_owned)
 }
 
 fn machine_bytes() -> Option<u64> {
@@ -15,6 +26,27 @@ fn machine_bytes() -> Option<u64> {
     let line = text.lines().find_map(|line| line.strip_prefix("MemTotal:"))?;
     Some(line.split_whitespace().next()?.parse::<u64>().ok()? * 1024)
 }
+
+/// Keeps what large buffers leave behind small.
+///
+/// glibc gives every thread a heap of its own, up to eight per core, and after the first large buffer was freed it puts
+/// the next ones into these heaps as well, from where they seldom go back to the system. Queries would then leave as many
+/// peaks behind as there are heaps. One heap per core, and buffers of 128 KiB or more outside of them, always.
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+pub fn settle_allocator() {
+    const BUFFER_BYTES: libc::c_int = 128 * 1024;
+    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    let heaps = libc::c_int::try_from(cores.max(2)).unwrap_or(libc::c_int::MAX);
+    // SAFETY: `mallopt` only stores two numbers; it is called before there is a second thread.
+    let taken = unsafe {
+        libc::mallopt(libc::M_ARENA_MAX, heaps) & libc::mallopt(libc::M_MMAP_THRESHOLD, BUFFER_BYTES)
+    };
+    debug_assert_eq!(taken, 1, "glibc takes both numbers");
+}
+
+/// Other allocators need no such settings.
+#[cfg(not(all(target_os = "linux", target_env = "gnu")))]
+pub fn settle_allocator() {}
 
 /// `soft=…, hard=…` of one line of the process' limits.
 pub fn limit_text(key: &str) -> String {

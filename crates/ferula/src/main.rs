@@ -33,6 +33,7 @@ use crate::flags::{Flags, Parsed};
 const EXIT_USAGE: u8 = 2;
 
 fn main() -> ExitCode {
+    limits::settle_allocator();
     let mut arguments = std::env::args();
     let program = arguments.next().unwrap_or_default();
     let program =

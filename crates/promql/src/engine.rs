@@ -8,9 +8,10 @@ use ferula_promql_syntax::ast::{Expr, ValueType};
 use ferula_storage::Queryable;
 
 use crate::exec;
+use crate::memory::QueryAccount;
 use crate::plan::{self, Plan};
 use crate::stack;
-use crate::{Annotations, MemoryContract, QueryControl, QueryError, QueryOutcome, QueryStats};
+use crate::{Annotations, HeldMemory, MemoryContract, QueryControl, QueryError, QueryOutcome, QueryStats};
 
 /// Switches of `--enable-feature` that change what queries mean.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -125,8 +126,8 @@ impl Engine {
         options: &QueryOptions,
         control: &QueryControl,
     ) -> QueryOutcome {
-        match self.parse(query) {
-            Ok(expr) => self.instant_expr(storage, &expr, at, options, control),
+        match self.parse_accounted(query) {
+            Ok((expr, _account)) => self.instant_expr(storage, &expr, at, options, control),
             Err(error) => refused(error),
         }
     }
@@ -140,8 +141,8 @@ impl Engine {
         options: &QueryOptions,
         control: &QueryControl,
     ) -> QueryOutcome {
-        match self.parse(query) {
-            Ok(expr) => self.range_expr(storage, &expr, grid, options, control),
+        match self.parse_accounted(query) {
+            Ok((expr, _account)) => self.range_expr(storage, &expr, grid, options, control),
             Err(error) => refused(error),
         }
     }
@@ -179,6 +180,15 @@ impl Engine {
         let instant = grid.start_ms == grid.end_ms;
         let explain = || Ok(self.plan(&expr, grid, instant, &QueryOptions::default())?.explain());
         stack::with_room(&expr, explain)?
+    }
+
+    /// The parsed query, and the memory of its tree and plan, which count while they are there.
+    fn parse_accounted(&self, query: &str) -> Result<(Expr, QueryAccount), QueryError> {
+        let account = QueryAccount::new(self.options.memory.clone());
+        if query.len() >= TEXT_BYTES_SHORT {
+            account.reserve(tree_bytes_max(query))?;
+        }
+        Ok((self.parse(query)?, account))
     }
 
     /// The parsed query.
@@ -244,6 +254,37 @@ impl Engine {
     }
 }
 
+/// Shorter queries are not worth being counted.
+const TEXT_BYTES_SHORT: usize = 4096;
+
+/// A bound on what the tree of a query and its plan take: every sign outside of strings may make a node, every byte
+/// within a string may be part of a pattern.
+fn tree_bytes_max(query: &str) -> usize {
+    const NODE_BYTES: usize = 384;
+    const PATTERN_BYTES: usize = 16;
+    let (mut bytes, mut quote) = (0usize, None);
+    let mut text = query.bytes();
+    while let Some(byte) = text.next() {
+        bytes = bytes.saturating_add(match (byte, quote) {
+            (b'\\', Some(b'"' | b'\'')) => {
+                text.next();
+                2 * PATTERN_BYTES
+            }
+            (_, Some(open)) => {
+                quote = Some(open).filter(|_| byte != open);
+                PATTERN_BYTES
+            }
+            (b'"' | b'\'' | b'`', None) => {
+                quote = Some(byte);
+                NODE_BYTES
+            }
+            (byte, None) if byte.is_ascii_alphanumeric() || byte == b'_' => 4,
+            _ => NODE_BYTES,
+        });
+    }
+    bytes
+}
+
 /// What a panic said.
 fn text_of(panic: &(dyn std::any::Any + Send)) -> String {
     let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
@@ -269,5 +310,6 @@ fn check_range(expr: &Expr, grid: Grid) -> Result<(), QueryError> {
 }
 
 fn refused(error: QueryError) -> QueryOutcome {
-    QueryOutcome { result: Err(error), annotations: Annotations::new(), stats: QueryStats::default() }
+    let (annotations, stats) = (Annotations::new(), QueryStats::default());
+    QueryOutcome { result: Err(error), annotations, stats, held: HeldMemory::default() }
 }

@@ -29,6 +29,6 @@ pub use annotations::{Annotation, Annotations, Level};
 pub use control::{QueryControl, StopReason};
 pub use engine::{Engine, EngineOptions, Features, Grid, QueryOptions};
 pub use error::QueryError;
-pub use memory::MemoryContract;
+pub use memory::{HeldMemory, MemoryContract};
 pub use result::{InstantSample, QueryOutcome, QueryValue, RangeSeries, SampleValue};
 pub use stats::{QueryStats, QueryTimings, StepCount};

@@ -94,6 +94,30 @@ impl QueryAccount {
     }
 }
 
+impl QueryAccount {
+    /// Gives everything back but `bytes`, which the query's result takes.
+    pub(crate) fn keep(self, bytes: u64) -> HeldMemory {
+        let held = bytes.min(self.reserved.get());
+        self.reserved.set(self.reserved.get() - held);
+        HeldMemory { contract: Some(self.contract.clone()), bytes: held }
+    }
+}
+
+/// The bytes of a result, which outlives its query until it has been written out. They go back when this is dropped.
+#[derive(Debug, Default)]
+pub struct HeldMemory {
+    contract: Option<MemoryContract>,
+    bytes: u64,
+}
+
+impl Drop for HeldMemory {
+    fn drop(&mut self) {
+        if let Some(contract) = &self.contract {
+            contract.give_back(self.bytes);
+        }
+    }
+}
+
 impl Drop for QueryAccount {
     fn drop(&mut self) {
         self.contract.give_back(self.reserved.get());
@@ -116,7 +140,9 @@ mod tests {
         drop(first);
         second.reserve(1).expect("the first query is over");
         assert!(second.reserve(usize::MAX).is_err(), "no overflow");
-        drop(second);
+        let held = second.keep(100);
+        assert_eq!(contract.used(), 100, "the result is still there");
+        drop(held);
         assert_eq!(contract.used(), 0);
     }
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use ferula_model::{FloatHistogram, LabelSet};
 
-use crate::{Annotations, QueryError, QueryStats};
+use crate::{Annotations, HeldMemory, QueryError, QueryStats};
 
 /// The end of a query. Annotations and statistics are there also when it failed.
 #[derive(Debug)]
@@ -15,6 +15,8 @@ pub struct QueryOutcome {
     pub annotations: Annotations,
     /// What it cost.
     pub stats: QueryStats,
+    /// The memory of the value. Who keeps the value keeps this as well.
+    pub held: HeldMemory,
 }
 
 /// The value of a query.
@@ -38,6 +40,26 @@ pub enum QueryValue {
     Vector(Vec<InstantSample>),
     /// Series sorted by their labels.
     Matrix(Vec<RangeSeries>),
+}
+
+impl QueryValue {
+    /// Bytes that the value takes, labels left out: they are shared with the store.
+    pub(crate) fn bytes(&self) -> usize {
+        let histograms = |list: &[(i64, Arc<FloatHistogram>)]| -> usize {
+            list.iter().map(|(_, histogram)| 16 + histogram.accounted_bytes()).sum()
+        };
+        match self {
+            QueryValue::Scalar { .. } => 0,
+            QueryValue::String { value, .. } => value.len(),
+            QueryValue::Vector(samples) => samples.len() * size_of::<InstantSample>(),
+            QueryValue::Matrix(series) => series
+                .iter()
+                .map(|series| {
+                    size_of::<RangeSeries>() + 16 * series.floats.len() + histograms(&series.histograms)
+                })
+                .sum(),
+        }
+    }
 }
 
 /// One element of an instant vector.

@@ -135,8 +135,10 @@ fn execute(api: &Api, admitted: Admitted, shape: Shape) -> Handled {
             go_quote(&shape.stats)
         ));
     }
-    let stats = outcome.stats;
+    let (stats, held) = (outcome.stats, outcome.held);
     let answer = Answer::json(move |json| {
+        // However slowly the client reads, the value counts as memory until it is written.
+        let _held = held;
         json.begin_object();
         write_value(json, &value);
         if !shape.stats.is_empty() {

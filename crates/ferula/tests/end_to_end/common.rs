@@ -26,11 +26,22 @@ pub struct Server {
 impl Server {
     /// Starts the binary in a folder and waits until it says where it is.
     pub fn start(folder: &Path, arguments: &[&str]) -> Server {
-        let mut server = Self::spawn(folder, arguments);
-        let line = server.wait_for_line("msg=\"Ferula is up\"");
+        Self::spawn(folder, arguments).up()
+    }
+
+    /// [`Server::start`] of a process that the system gives at most so many KiB of memory of its own (`ulimit -d`).
+    pub fn start_with_memory(folder: &Path, arguments: &[&str], kib: u64) -> Server {
+        let mut shell = Command::new("sh");
+        // `exec`: the process that is waited for and killed is the server itself.
+        shell.args(["-c", "ulimit -d \"$0\" && exec \"$@\"", &kib.to_string(), env!("CARGO_BIN_EXE_ferula")]);
+        Self::launch(shell, folder, arguments).up()
+    }
+
+    fn up(mut self) -> Server {
+        let line = self.wait_for_line("msg=\"Ferula is up\"");
         let address = line.split_once(" address=").map(|(_, rest)| rest.trim().to_owned());
-        server.address = address.unwrap_or_else(|| panic!("no address in {line}"));
-        server
+        self.address = address.unwrap_or_else(|| panic!("no address in {line}"));
+        self
     }
 
     /// Starts the binary on a free port, without waiting.
@@ -40,7 +51,11 @@ impl Server {
 
     /// The same with another program that takes the same flags: the real Prometheus.
     pub fn spawn_program(program: &Path, folder: &Path, arguments: &[&str]) -> Server {
-        let mut child = Command::new(program)
+        Self::launch(Command::new(program), folder, arguments)
+    }
+
+    fn launch(mut command: Command, folder: &Path, arguments: &[&str]) -> Server {
+        let mut child = command
             .current_dir(folder)
             .arg("--web.listen-address=127.0.0.1:0")
             .args(arguments)
@@ -71,9 +86,10 @@ impl Server {
     /// Waits for a line of the log that contains `text`.
     pub fn wait_for_line(&self, text: &str) -> String {
         let deadline = Instant::now() + PATIENCE;
+        let lines = self.lines.lock().expect("no panic while held");
         loop {
             let left = deadline.saturating_duration_since(Instant::now());
-            match self.lines.lock().expect("no panic while held").recv_timeout(left) {
+            match lines.recv_timeout(left) {
                 Ok(line) if line.contains(text) => return line,
                 Ok(_) => {}
                 Err(error) => panic!("no line with {text:?} ({error}) in\n{}", self.log()),

@@ -5,6 +5,7 @@ mod backtest;
 mod circle;
 mod common;
 mod crash;
+mod hostile;
 mod limits;
 mod own_metrics;
 mod start;

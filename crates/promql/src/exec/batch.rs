@@ -85,16 +85,23 @@ impl HistogramRow {
     }
 }
 
-/// Rows of values.
+/// Rows of values, in blocks that never move: a batch that grows copies nothing and takes what it holds, not twice that.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Batch {
     steps: usize,
     words: usize,
     series: Vec<u32>,
-    values: Vec<f64>,
-    present: Vec<u64>,
+    /// All but the last one that is in use are full. Those behind it are empty and wait for the next rows.
+    blocks: Vec<Block>,
     /// Empty while no row has a histogram, otherwise one entry per row.
     histograms: Vec<Option<Box<HistogramRow>>>,
+}
+
+/// Floats and presence of [`Batch::block_rows`] rows.
+#[derive(Clone, Debug, Default)]
+struct Block {
+    values: Vec<f64>,
+    present: Vec<u64>,
 }
 
 /// One row to be read.
@@ -121,17 +128,24 @@ pub(crate) struct RowMut<'a> {
     index: usize,
 }
 
+/// What stays in the second-level cache.
+const BLOCK_BYTES: usize = 256 * 1024;
+
 impl Batch {
     /// An empty batch over `steps` steps.
     pub(crate) fn new(steps: usize) -> Self {
         Batch { steps, words: bitmap::words_for(steps), ..Batch::default() }
     }
 
-    /// How many rows an operator should put into one batch: as many as stay in the second-level cache.
+    /// How many rows an operator should put into one batch.
     pub(crate) fn rows_wanted(steps: usize) -> usize {
-        const BATCH_BYTES: usize = 256 * 1024;
         const ROWS_MAX: usize = 64;
-        (BATCH_BYTES / (8 * steps.max(1))).clamp(1, ROWS_MAX)
+        Self::block_rows(steps).min(ROWS_MAX)
+    }
+
+    /// How many rows are in one block.
+    fn block_rows(steps: usize) -> usize {
+        (BLOCK_BYTES / (8 * steps.max(1))).max(1)
     }
 
     /// Bytes that `rows` rows over `steps` steps take.
@@ -158,23 +172,41 @@ impl Batch {
         self.series.is_empty()
     }
 
-    /// Removes all rows and keeps the buffers.
+    /// Removes all rows and keeps the buffers of the first block.
     pub(crate) fn clear(&mut self) {
         self.series.clear();
-        self.values.clear();
-        self.present.clear();
+        self.blocks.truncate(1);
+        self.blocks.iter_mut().for_each(|block| block.truncate(0, self.steps, self.words));
         self.histograms.clear();
+    }
+
+    /// The block of the next row, and which of its rows that is.
+    fn next_block(&mut self) -> (&mut Block, usize) {
+        let block_rows = Self::block_rows(self.steps);
+        let (at, row) = (self.series.len() / block_rows, self.series.len() % block_rows);
+        if at == self.blocks.len() {
+            let mut block = Block::default();
+            // The first block may stay almost empty; whoever comes to the second has many rows.
+            if at > 0 {
+                block.values.reserve_exact(block_rows * self.steps);
+                block.present.reserve_exact(block_rows * self.words);
+            }
+            self.blocks.push(block);
+        }
+        (&mut self.blocks[at], row)
     }
 
     /// Adds a row without samples.
     pub(crate) fn push(&mut self, series: usize) -> RowMut<'_> {
-        self.series.push(series as u32);
-        if self.values.is_empty() && self.values.capacity() < self.steps {
+        let (steps, words) = (self.steps, self.words);
+        let (block, row) = self.next_block();
+        if block.values.capacity() == 0 {
             // Zeroes from the system cost nothing until they are touched.
-            self.values = vec![0.0; self.steps];
+            block.values = vec![0.0; steps];
         }
-        self.values.resize(self.series.len() * self.steps, 0.0);
-        self.present.resize(self.series.len() * self.words, 0);
+        block.values.resize((row + 1) * steps, 0.0);
+        block.present.resize((row + 1) * words, 0);
+        self.series.push(series as u32);
         if !self.histograms.is_empty() {
             self.histograms.push(None);
         }
@@ -184,8 +216,9 @@ impl Batch {
     /// Takes the last row away.
     pub(crate) fn pop(&mut self) {
         self.series.pop();
-        self.values.truncate(self.series.len() * self.steps);
-        self.present.truncate(self.series.len() * self.words);
+        let (steps, words) = (self.steps, self.words);
+        let (block, row) = self.next_block();
+        block.truncate(row, steps, words);
         self.histograms.truncate(self.series.len());
     }
 
@@ -196,15 +229,16 @@ impl Batch {
         row: RowRef<'_>,
         query: &QueryContext<'_>,
     ) -> Result<(), QueryError> {
-        let start = self.values.len();
+        let (steps, words) = (self.steps, self.words);
+        let (block, index) = self.next_block();
         for piece in row.values.chunks(PIECE) {
             if let Err(error) = query.work(1 + piece.len() / 8) {
-                self.values.truncate(start);
+                block.truncate(index, steps, words);
                 return Err(error);
             }
-            self.values.extend_from_slice(piece);
+            block.values.extend_from_slice(piece);
         }
-        self.present.extend_from_slice(row.present);
+        block.present.extend_from_slice(row.present);
         self.series.push(series as u32);
         let last = self.series.len() - 1;
         if let Some(histograms) = row.histograms {
@@ -217,18 +251,22 @@ impl Batch {
     }
 
     pub(crate) fn row(&self, index: usize) -> RowRef<'_> {
+        let block_rows = Self::block_rows(self.steps);
+        let (block, row) = (&self.blocks[index / block_rows], index % block_rows);
         RowRef {
             series: self.series[index] as usize,
-            values: &self.values[index * self.steps..(index + 1) * self.steps],
-            present: &self.present[index * self.words..(index + 1) * self.words],
+            values: &block.values[row * self.steps..(row + 1) * self.steps],
+            present: &block.present[row * self.words..(row + 1) * self.words],
             histograms: self.histograms.get(index).and_then(|row| row.as_deref()),
         }
     }
 
     pub(crate) fn row_mut(&mut self, index: usize) -> RowMut<'_> {
+        let block_rows = Self::block_rows(self.steps);
+        let (block, row) = (&mut self.blocks[index / block_rows], index % block_rows);
         RowMut {
-            values: &mut self.values[index * self.steps..(index + 1) * self.steps],
-            present: &mut self.present[index * self.words..(index + 1) * self.words],
+            values: &mut block.values[row * self.steps..(row + 1) * self.steps],
+            present: &mut block.present[row * self.words..(row + 1) * self.words],
             histograms: &mut self.histograms,
             index,
         }
@@ -240,7 +278,7 @@ impl Batch {
 
     /// What the rows count as against the limit of samples.
     pub(crate) fn samples(&self) -> u64 {
-        bitmap::count(&self.present) as u64
+        self.blocks.iter().map(|block| bitmap::count(&block.present) as u64).sum::<u64>()
             + self.histograms.iter().flatten().map(|row| row.samples()).sum::<u64>()
     }
 
@@ -252,19 +290,50 @@ impl Batch {
                 continue;
             }
             if kept != index {
-                self.series[kept] = self.series[index];
-                self.values.copy_within(index * self.steps..(index + 1) * self.steps, kept * self.steps);
-                self.present.copy_within(index * self.words..(index + 1) * self.words, kept * self.words);
-                if !self.histograms.is_empty() {
-                    self.histograms.swap(kept, index);
-                }
+                self.move_row(index, kept);
             }
             kept += 1;
         }
+        let block_rows = Self::block_rows(self.steps);
         self.series.truncate(kept);
-        self.values.truncate(kept * self.steps);
-        self.present.truncate(kept * self.words);
+        for (at, block) in self.blocks.iter_mut().enumerate() {
+            let left = kept.saturating_sub(at * block_rows).min(block_rows);
+            block.truncate(left, self.steps, self.words);
+        }
+        // One empty block may wait for the next row.
+        self.blocks.truncate(kept / block_rows + 1);
         self.histograms.truncate(kept);
+    }
+
+    /// Puts a row into the place of an earlier one.
+    fn move_row(&mut self, from: usize, to: usize) {
+        let block_rows = Self::block_rows(self.steps);
+        let (steps, words) = (self.steps, self.words);
+        let (from_row, to_row) = (from % block_rows, to % block_rows);
+        let (from_block, to_block) = (from / block_rows, to / block_rows);
+        if from_block == to_block {
+            let block = &mut self.blocks[from_block];
+            block.values.copy_within(from_row * steps..(from_row + 1) * steps, to_row * steps);
+            block.present.copy_within(from_row * words..(from_row + 1) * words, to_row * words);
+        } else {
+            let (earlier, later) = self.blocks.split_at_mut(from_block);
+            let (source, target) = (&later[0], &mut earlier[to_block]);
+            target.values[to_row * steps..(to_row + 1) * steps]
+                .copy_from_slice(&source.values[from_row * steps..(from_row + 1) * steps]);
+            target.present[to_row * words..(to_row + 1) * words]
+                .copy_from_slice(&source.present[from_row * words..(from_row + 1) * words]);
+        }
+        self.series[to] = self.series[from];
+        if !self.histograms.is_empty() {
+            self.histograms.swap(to, from);
+        }
+    }
+}
+
+impl Block {
+    fn truncate(&mut self, rows: usize, steps: usize, words: usize) {
+        self.values.truncate(rows * steps);
+        self.present.truncate(rows * words);
     }
 }
 
@@ -379,5 +448,63 @@ impl RowMut<'_> {
     /// The row's histograms, taken out of it.
     pub(crate) fn take_histograms(&mut self) -> Option<Box<HistogramRow>> {
         self.histograms.get_mut(self.index).and_then(Option::take)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::exec::context::tests::with_context;
+
+    /// Rows that say who they are, every third of them empty; more than fit one block.
+    fn batch(steps: usize, rows: usize) -> Batch {
+        let mut batch = Batch::new(steps);
+        for index in 0..rows {
+            let mut row = batch.push(index);
+            if index % 3 != 0 {
+                row.set_float(index % steps, index as f64);
+            }
+            if index % 7 == 1 {
+                row.set_histogram((index + 1) % steps, Arc::new(FloatHistogram::default()));
+            }
+        }
+        batch
+    }
+
+    #[test]
+    fn rows_stay_what_they_are_over_the_ends_of_blocks() {
+        for steps in [2, 100, BLOCK_BYTES / 8 / 3, BLOCK_BYTES] {
+            let rows = 3 * Batch::block_rows(steps) + 2;
+            let mut some = batch(steps, rows);
+            let samples = some.samples();
+            let mut copy = Batch::new(steps);
+            with_context(|query| {
+                for row in some.iter() {
+                    copy.push_copy(row.series, row, query).expect("nobody stops it");
+                }
+            });
+            for batch in [&mut some, &mut copy] {
+                batch.drop_empty_rows();
+                assert_eq!((batch.rows(), batch.samples()), (rows - rows.div_ceil(3) + both(rows), samples));
+                let mut last = None;
+                for row in batch.iter() {
+                    assert!(last < Some(row.series), "in order");
+                    last = Some(row.series);
+                    let value = (row.series % 3 != 0).then_some(row.series as f64);
+                    assert_eq!(row.float(row.series % steps), value, "{steps} steps");
+                    assert_eq!(row.histogram((row.series + 1) % steps).is_some(), row.series % 7 == 1);
+                }
+                batch.pop();
+                batch.push(77).set_float(1, 7.0);
+                assert_eq!(batch.row(batch.rows() - 1).samples().count(), 1);
+                batch.clear();
+                assert!(batch.is_empty() && batch.samples() == 0);
+            }
+        }
+    }
+
+    /// Rows without a float that have a histogram.
+    fn both(rows: usize) -> usize {
+        (0..rows).filter(|index| index % 3 == 0 && index % 7 == 1).count()
     }
 }

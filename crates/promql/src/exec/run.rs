@@ -19,8 +19,8 @@ use crate::plan::Plan;
 use crate::plan::node::NodeKind;
 use crate::stats::{SampleBudget, ScopeStats};
 use crate::{
-    Annotations, EngineOptions, InstantSample, QueryControl, QueryError, QueryOutcome, QueryStats,
-    QueryValue, RangeSeries, SampleValue,
+    Annotations, EngineOptions, HeldMemory, InstantSample, QueryControl, QueryError, QueryOutcome,
+    QueryStats, QueryValue, RangeSeries, SampleValue,
 };
 
 /// Runs a plan over a store.
@@ -48,13 +48,14 @@ pub(crate) fn run(
                 failure: Default::default(),
             };
             let mut outcome = evaluate(plan, per_step, &query);
+            outcome.held = query.account.keep(outcome.result.as_ref().map_or(0, QueryValue::bytes) as u64);
             outcome.stats.timings.query_preparation_seconds = seconds(started, prepared);
             outcome.stats.timings.inner_eval_seconds = seconds(prepared, control.nanos());
             outcome
         }
         Err(error) => {
             let (annotations, stats) = (Annotations::new(), QueryStats::default());
-            QueryOutcome { result: Err(error), annotations, stats }
+            QueryOutcome { result: Err(error), annotations, stats, held: HeldMemory::default() }
         }
     };
     outcome.stats.timings.eval_total_seconds = seconds(started, control.nanos());
@@ -104,7 +105,7 @@ fn evaluate(plan: &Plan, per_step: bool, query: &QueryContext<'_>) -> QueryOutco
         stats.samples_total_per_step = Some(total);
         stats.samples_read_per_step = Some(read);
     }
-    QueryOutcome { result, annotations: query.annotations.take(), stats }
+    QueryOutcome { result, annotations: query.annotations.take(), stats, held: HeldMemory::default() }
 }
 
 fn value_of<'q>(
@@ -232,7 +233,8 @@ fn instant_sample(labels: LabelSet, timestamp_ms: i64, value: Value) -> InstantS
 }
 
 fn range_series(labels: LabelSet, row: RowRef<'_>, plan: &Plan) -> RangeSeries {
-    let floats = bitmap::ones(row.present).map(|step| (plan.grid.time(step), row.values[step])).collect();
+    let mut floats = Vec::with_capacity(bitmap::count(row.present));
+    floats.extend(bitmap::ones(row.present).map(|step| (plan.grid.time(step), row.values[step])));
     let histograms = row
         .histograms
         .into_iter()
