@@ -10,8 +10,11 @@ use ferula_tsdb::{Db, Maintained};
 /// How often the log is asked whether a sync is due.
 const SYNC_TICK: Duration = Duration::from_millis(250);
 
-/// How often blocks are cut, merged and removed, as far as it is their time.
+/// How often blocks are looked for, merged and removed, as far as it is their time.
 const MAINTAIN_TICK: Duration = Duration::from_secs(60);
+
+/// How often the head is asked whether it is full. Prometheus asks with every commit.
+const FULL_TICK: Duration = Duration::from_secs(1);
 
 /// Starts the chores; they end with the group.
 pub fn start(tasks: &mut TaskGroup, db: &Arc<Db>, clock: &SharedClock) {
@@ -30,13 +33,26 @@ pub fn start(tasks: &mut TaskGroup, db: &Arc<Db>, clock: &SharedClock) {
 async fn maintain(db: Arc<Db>, clock: SharedClock, shutdown: Shutdown) {
     loop {
         let (store, now, begin) = (db.clone(), clock.now().millis(), clock.elapsed());
-        match tokio::task::spawn_blocking(move || store.maintain(now)).await {
-            Ok(done) => report(&done, clock.elapsed().saturating_sub(begin)),
-            Err(err) => error!("Maintenance of the storage panicked", component = "tsdb", err = err),
-        }
-        tokio::select! {
-            () = clock.sleep(MAINTAIN_TICK) => {}
-            () = shutdown.requested() => return,
+        let failed = match tokio::task::spawn_blocking(move || store.maintain(now)).await {
+            Ok(done) => {
+                report(&done, clock.elapsed().saturating_sub(begin));
+                !done.errors.is_empty()
+            }
+            Err(err) => {
+                error!("Maintenance of the storage panicked", component = "tsdb", err = err);
+                true
+            }
+        };
+        // What failed is not tried again every second.
+        let due = || clock.elapsed() >= begin + MAINTAIN_TICK || (!failed && db.head_is_full());
+        loop {
+            tokio::select! {
+                () = clock.sleep(FULL_TICK) => {}
+                () = shutdown.requested() => return,
+            }
+            if due() {
+                break;
+            }
         }
     }
 }

@@ -111,7 +111,9 @@ impl Db {
         done
     }
 
-    fn head_is_full(&self) -> bool {
+    /// Whether the head spans more than one and a half blocks, so that [`maintain`](Self::maintain) would cut one.
+    /// Cheap enough to be asked every second.
+    pub fn head_is_full(&self) -> bool {
         let range = self.options.min_block_duration_ms;
         self.head.times.range().is_some_and(|(min, max)| max.saturating_sub(min) > range / 2 * 3)
     }

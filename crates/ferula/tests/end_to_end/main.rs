@@ -4,6 +4,7 @@ mod alerts;
 mod backtest;
 mod circle;
 mod common;
+mod consistency;
 mod crash;
 mod hostile;
 mod limits;
