@@ -203,6 +203,7 @@ impl Db {
         });
         head.times.min_valid.store(in_order_end, Ordering::SeqCst);
         let mut replay = Replay::new(&head, loaded.chunks);
+        replay.chunk_snapshot(&*disk, dir, &wal, report).map_err(at(dir))?;
         replay.log(&*disk, &wal, report).map_err(at(&wal))?;
         let wbl = dir.join(WBL_DIR);
         replay.late_log(&*disk, &wbl, report).map_err(at(&wbl))?;

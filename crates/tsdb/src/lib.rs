@@ -7,6 +7,7 @@
 mod admin;
 pub mod blob;
 pub mod block;
+mod chunk_snapshot;
 pub mod compact;
 mod db;
 pub mod disk;

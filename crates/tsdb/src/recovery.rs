@@ -14,6 +14,7 @@ use ferula_model::histogram::{EXPONENTIAL_SCHEMA_MIN, HistogramError, is_exponen
 use ferula_model::value::is_stale;
 use ferula_model::{FloatHistogram, Histogram, HistogramValue};
 
+use crate::chunk_snapshot;
 use crate::disk::Disk;
 use crate::head::{FullChunk, Head, LateSample, LateValue, SlotId, lock, stale_histogram};
 use crate::head_chunks::{ChunkPlace, LoadedChunk};
@@ -144,6 +145,29 @@ impl<'a> Replay<'a> {
             newest_marker: 0,
             newest_ref,
         }
+    }
+
+    /// Takes what only a `chunk_snapshot` folder in `data_dir` has. Comes before the log, which has newer exemplars.
+    pub(crate) fn chunk_snapshot(
+        &mut self,
+        disk: &dyn Disk,
+        data_dir: &Path,
+        wal: &Path,
+        report: &mut dyn FnMut(Progress),
+    ) -> io::Result<()> {
+        if lock(&self.head.exemplars).capacity() == 0 {
+            return Ok(());
+        }
+        let last = list_segments(disk, wal)?.last().map_or(0, |segment| segment.number);
+        let Some(snapshot) = chunk_snapshot::load(disk, data_dir, last)? else { return Ok(()) };
+        snapshot.damages.into_iter().for_each(|damage| report(Progress::Damaged(damage)));
+        self.note_ref(snapshot.newest_ref);
+        let mut exemplars = lock(&self.head.exemplars);
+        for (labels, exemplar) in snapshot.exemplars {
+            // One that is out of order was so before; leave it out.
+            let _ = exemplars.add(&labels, exemplar);
+        }
+        Ok(())
     }
 
     /// Reads checkpoint and segments of the log in `dir`.

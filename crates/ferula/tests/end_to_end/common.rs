@@ -44,6 +44,16 @@ impl Server {
         self
     }
 
+    /// Starts the real Prometheus in a folder and waits until it is ready.
+    pub fn start_prometheus(program: &Path, folder: &Path, arguments: &[&str]) -> Server {
+        let mut server = Self::spawn_program(program, folder, arguments);
+        let line = server.wait_for_line("msg=\"Listening on\"");
+        let address = line.split_once(" address=").map(|(_, rest)| rest.trim().to_owned());
+        server.address = address.unwrap_or_else(|| panic!("no address in {line}"));
+        server.wait_for_line("Server is ready to receive web requests.");
+        server
+    }
+
     /// Starts the binary on a free port, without waiting.
     pub fn spawn(folder: &Path, arguments: &[&str]) -> Server {
         Self::spawn_program(Path::new(env!("CARGO_BIN_EXE_ferula")), folder, arguments)

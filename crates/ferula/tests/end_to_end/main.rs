@@ -9,4 +9,5 @@ mod crash;
 mod hostile;
 mod limits;
 mod own_metrics;
+mod stages;
 mod start;

@@ -387,7 +387,8 @@ fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
-fn labels(input: &mut Input<'_>) -> Result<LabelSet, Truncated> {
+/// A label set: how many labels, then name and value of each.
+pub(crate) fn labels(input: &mut Input<'_>) -> Result<LabelSet, Truncated> {
     let count = input.count(2)?;
     let mut pairs = Vec::with_capacity(count);
     for _ in 0..count {

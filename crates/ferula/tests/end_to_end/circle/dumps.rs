@@ -6,15 +6,14 @@ use std::process::Command;
 
 /// Both `list`, `analyze` and `dump`. Gives our dump.
 pub fn assert_tools_agree(what: &str, promtool: &Path, dir: &Path, sandbox: &Path) -> String {
-    let ferula = Path::new(env!("CARGO_BIN_EXE_ferula"));
     let dir_text = dir.to_str().expect("UTF-8");
-    let both = |arguments: &[&str]| (run(promtool, arguments), run(ferula, arguments));
+    let both = |arguments: &[&str]| (run(promtool, arguments), ferula(arguments));
     let (theirs, ours) = both(&["tsdb", "list", dir_text]);
     assert_eq!(ours, theirs, "{what}: list");
     for block in ours.lines().skip(1).filter_map(|line| line.split_whitespace().next()) {
         let (theirs, ours) = both(&["tsdb", "analyze", "--limit=1000", "--extended", dir_text, block]);
         assert_eq!(analysis(&ours), analysis(&theirs), "{what}: analyze {block}");
-        let verified = run(ferula, &["tsdb", "verify", dir_text, block]);
+        let verified = ferula(&["tsdb", "verify", dir_text, block]);
         assert!(verified.contains(" ok: "), "{what}: {verified}");
     }
     std::fs::create_dir_all(sandbox).expect("a folder");
@@ -35,7 +34,13 @@ pub fn assert_tools_agree(what: &str, promtool: &Path, dir: &Path, sandbox: &Pat
     ours
 }
 
-fn run(program: &Path, arguments: &[&str]) -> String {
+/// What the binary prints.
+pub fn ferula(arguments: &[&str]) -> String {
+    run(Path::new(env!("CARGO_BIN_EXE_ferula")), arguments)
+}
+
+/// What a program prints; it must end well.
+pub fn run(program: &Path, arguments: &[&str]) -> String {
     let output = Command::new(program).args(arguments).output().expect("the program runs");
     let stderr = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{} {arguments:?}: {stderr}", program.display());
@@ -50,7 +55,7 @@ fn analysis(text: &str) -> Vec<&str> {
 }
 
 /// A set, because the order of series is not promised.
-fn lines(dump: &str) -> BTreeSet<String> {
+pub fn lines(dump: &str) -> BTreeSet<String> {
     let kept = dump.lines().filter(|line| !line.starts_with("{__name__=\"mixed\"}"));
     kept.map(str::to_owned).collect()
 }
@@ -58,7 +63,7 @@ fn lines(dump: &str) -> BTreeSet<String> {
 /// promtool 3.5 reads floats, then float histograms, then histograms of a series, and each of its loops swallows the sample that
 /// ends it: of float histograms the first is not printed, and of histograms the first two. Of a series that changes its
 /// kind it prints next to nothing; those are compared by queries only.
-fn as_promtool_prints(dump: &str) -> String {
+pub fn as_promtool_prints(dump: &str) -> String {
     let mut out = String::new();
     let (mut last, mut seen) = ("", 0);
     for line in dump.lines() {

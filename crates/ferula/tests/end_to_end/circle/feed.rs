@@ -14,7 +14,7 @@ const HOUR_MS: i64 = 3_600_000;
 pub const TURN_MS: i64 = 12 * HOUR_MS;
 /// Late samples are late by this and a bit, so that their blocks end before the head begins: promtool (not the server)
 /// leaves out the head's samples that are older than the end of any block.
-const LATE_MS: i64 = 5 * HOUR_MS + HOUR_MS / 2;
+pub const LATE_MS: i64 = 5 * HOUR_MS + HOUR_MS / 2;
 const STALE: u64 = 0x7ff0_0000_0000_0002;
 
 /// Sends a turn's requests, all but the last minutes of it, which are [`Noise`]'s.
@@ -28,6 +28,37 @@ pub fn turn(server: &Server, number: u64, base: i64) {
         let version = if round % 2 == 0 { Version::One } else { Version::Two };
         send(server, version, &series).unwrap_or_else(|why| panic!("round {round}: {why}\n{}", server.log()));
     }
+}
+
+/// Sends some rounds of a handful of series, and late samples when there are blocks for them.
+pub fn few(server: &Server, base: i64, rounds: std::ops::Range<i64>, step: i64) {
+    for round in rounds {
+        let at = base + round * step;
+        let mut series = in_order(0, round as u64, at);
+        if at - base > LATE_MS + HOUR_MS && round % 3 == 1 {
+            series.extend(late(round as u64, at - LATE_MS - 1 - round));
+        }
+        series.retain(|series| {
+            let value =
+                |wanted: &str| series.labels.iter().find(|(name, _)| name == wanted).map(|(_, v)| v.as_str());
+            match value("n") {
+                Some("1") => matches!(value("__name__"), Some("m" | "h_float")),
+                other => other.is_none_or(|n| n == "0"),
+            }
+        });
+        let version = if round % 2 == 0 { Version::One } else { Version::Two };
+        send(server, version, &series).unwrap_or_else(|why| panic!("round {round}: {why}\n{}", server.log()));
+    }
+}
+
+/// Sends late samples of one series, a second apart.
+pub fn burst_of_late(server: &Server, base: i64, count: i64) {
+    let samples = (0..count).map(|n| {
+        let mut late = named("late", &[]);
+        late.float = Some((base + n * 1000, n as f64));
+        late
+    });
+    send(server, Version::One, &samples.collect::<Vec<_>>()).unwrap_or_else(|why| panic!("{why}"));
 }
 
 /// Sends one request; says why it was not taken.

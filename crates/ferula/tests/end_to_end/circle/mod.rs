@@ -12,8 +12,8 @@
 //! says so and passes.
 
 mod answers;
-mod dumps;
-mod feed;
+pub mod dumps;
+pub mod feed;
 pub mod wire;
 
 use std::path::{Path, PathBuf};
@@ -32,8 +32,11 @@ const FLAGS: [&str; 4] = [
     "--storage.tsdb.path=data",
 ];
 const HOUR_MS: i64 = 3_600_000;
+/// The turn of Prometheus in which it leaves a `chunk_snapshot`.
+const SNAPSHOT_TURN: u64 = 2;
 
-fn peer(name: &str) -> Option<PathBuf> {
+/// A real program, if there are any.
+pub fn peer(name: &str) -> Option<PathBuf> {
     let Some(folder) = std::env::var_os("FERULA_PEERS") else {
         eprintln!("SKIPPED: FERULA_PEERS is not set, so the real {name} did not read what ferula wrote");
         return None;
@@ -92,25 +95,33 @@ impl Circle {
     }
 
     fn start_prometheus(&self, folder: &Path) -> Server {
-        let flags =
-            [&FLAGS[..], &["--config.file=prometheus.yml", "--enable-feature=metadata-wal-records"]].concat();
-        let mut server = Server::spawn_program(&self.prometheus, folder, &flags);
-        let line = server.wait_for_line("msg=\"Listening on\"");
-        let address = line.split_once(" address=").map(|(_, rest)| rest.trim().to_owned());
-        server.address = address.unwrap_or_else(|| panic!("no address in {line}"));
-        server.wait_for_line("Server is ready to receive web requests.");
-        server
+        let more = [
+            "--config.file=prometheus.yml",
+            "--enable-feature=metadata-wal-records,memory-snapshot-on-shutdown",
+        ];
+        let flags = [&FLAGS[..], &more].concat();
+        Server::start_prometheus(&self.prometheus, folder, &flags)
     }
 
     /// Answers as before, ingests, deletes, and is killed in mid-write.
     fn turn_of_prometheus(&mut self, before: Option<&Answers>) -> Answers {
-        let server = self.start_prometheus(self.folder.path());
+        let mut server = self.start_prometheus(self.folder.path());
         if let Some(before) = before {
             let what = format!("before turn {} of Prometheus", self.turns);
             assert_same(&what, &self.questions().ask(&server), before);
         }
         feed::turn(&server, self.turns, self.base());
         self.delete_some(&server);
+        if self.turns == SNAPSHOT_TURN {
+            // Closed once in peace, it leaves a snapshot of its memory. The next time it comes back, that is long out of date.
+            server.signal("TERM");
+            assert_eq!(server.exit_code(), Some(0), "{}", server.log());
+            server = self.start_prometheus(self.folder.path());
+            let snapshots = std::fs::read_dir(self.data()).expect("a folder").flatten();
+            let is_snapshot =
+                |name: std::ffi::OsString| name.to_string_lossy().starts_with("chunk_snapshot.");
+            assert_eq!(snapshots.filter(|entry| is_snapshot(entry.file_name())).count(), 1);
+        }
         self.end_turn(server)
     }
 
@@ -198,7 +209,8 @@ impl Circle {
     }
 }
 
-fn delete(server: &Server, selector: &str, (from, to): (i64, i64)) {
+/// Deletes samples between two times, in milliseconds.
+pub fn delete(server: &Server, selector: &str, (from, to): (i64, i64)) {
     let seconds = |millis: i64| millis as f64 / 1000.0;
     let (selector, from, to) = (escape(selector), seconds(from), seconds(to));
     admin(server, &format!("delete_series?match[]={selector}&start={from}&end={to}"));
@@ -217,7 +229,8 @@ fn metas(data: &Path) -> Vec<serde_json::Value> {
     texts.filter_map(|text| serde_json::from_str(&text).ok()).collect()
 }
 
-fn copy_folder(from: &Path, to: &Path) {
+/// Copies a folder with all that is in it.
+pub fn copy_folder(from: &Path, to: &Path) {
     std::fs::create_dir_all(to).expect("made");
     for entry in std::fs::read_dir(from).expect("a folder") {
         let entry = entry.expect("a name");

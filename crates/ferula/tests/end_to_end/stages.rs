@@ -1,0 +1,238 @@
+//! Data folders that the real Prometheus wrote and was killed over, in `testdata/tsdb/stages`: one of each stage of its
+//! formats. What promtool dumped and what Prometheus answered lies beside them, so no other program is needed to check that
+//! ferula reads the same.
+//!
+//! With `UPDATE_GOLDEN=1` and `FERULA_PEERS` they are made anew.
+
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+use crate::circle::feed::{self, LATE_MS};
+use crate::circle::{copy_folder, delete, dumps, peer};
+use crate::common::{Server, escape};
+
+const CONFIG: &str = "storage: {tsdb: {out_of_order_time_window: 1d}}\n";
+/// Begins a range of six hours. The samples are of a time long gone, and are kept all the same.
+const BEGIN: i64 = 1_760_011_200_000;
+const MINUTE_MS: i64 = 60_000;
+const FLAGS: [&str; 6] = [
+    "--config.file=prometheus.yml",
+    "--storage.tsdb.path=data",
+    "--storage.tsdb.retention.time=100y",
+    "--web.enable-remote-write-receiver",
+    "--web.enable-admin-api",
+    "--enable-feature=exemplar-storage,native-histograms",
+];
+
+/// Folders that hold a log and nothing else, and how Prometheus came to write them.
+const LOGS: [(&str, &str); 3] = [
+    ("log-snappy", "--storage.tsdb.wal-compression-type=snappy"),
+    ("log-zstd", "--storage.tsdb.wal-compression-type=zstd"),
+    ("log-none", "--no-storage.tsdb.wal-compression"),
+];
+const LOG_MINUTES: i64 = 12;
+/// Blocks, a checkpoint, head chunks, the out-of-order log and a snapshot of memory.
+const WHOLE: &str = "whole";
+const WHOLE_ROUNDS: i64 = 60;
+const WHOLE_STEP_MS: i64 = 10 * MINUTE_MS;
+
+fn stages() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../testdata/tsdb/stages")
+}
+
+fn names() -> impl Iterator<Item = &'static str> {
+    LOGS.iter().map(|(name, _)| *name).chain([WHOLE])
+}
+
+/// Logs of the same samples have the same golden files.
+fn golden(name: &str, what: &str) -> PathBuf {
+    stages().join(format!("{}.{what}", if name == WHOLE { name } else { "log" }))
+}
+
+fn requests(name: &str) -> Vec<String> {
+    let minutes = if name == WHOLE { (WHOLE_ROUNDS + 3) * WHOLE_STEP_MS / MINUTE_MS } else { LOG_MINUTES };
+    let (begin, end) = (BEGIN / 1000, BEGIN / 1000 + minutes * 60);
+    let range = format!("start={begin}&end={end}");
+    let window = minutes + 5;
+    let instant = |query: &str| format!("query?query={}&time={end}", escape(query));
+    vec![
+        instant(&format!("mixed[{window}m]")),
+        instant(&format!("count_over_time(m[{window}m])")),
+        instant(&format!("count_over_time(h_custom[{window}m])")),
+        instant(&format!("last_over_time({{__name__=~\"h_.+\"}}[{window}m])")),
+        format!("query_range?query={}&{range}&step={}", escape("rate(h_integer[30m])"), minutes * 6),
+        format!("series?{range}&match[]={}", escape("{__name__=~\".+\"}")),
+        format!("query_exemplars?query=m&{range}"),
+    ]
+}
+
+fn ask(server: &Server, name: &str) -> Value {
+    let answer = |request: String| {
+        let (status, body) = server.get(&format!("/api/v1/{request}"));
+        assert_eq!(status, 200, "{request}: {body}\n{}", server.log());
+        let mut answer: Value = serde_json::from_str(&body).expect("JSON");
+        let mut data = answer["data"].take();
+        if let Some(Value::Array(list)) =
+            if data.is_array() { Some(&mut data) } else { data.get_mut("result") }
+        {
+            list.sort_by_cached_key(Value::to_string);
+        }
+        (request, data)
+    };
+    Value::Object(requests(name).into_iter().map(answer).collect())
+}
+
+/// A copy in which a server may work.
+fn working_copy(name: &str) -> tempfile::TempDir {
+    let folder = tempfile::tempdir().expect("a folder for the test");
+    copy_folder(&stages().join(name), &folder.path().join("data"));
+    std::fs::write(folder.path().join("prometheus.yml"), CONFIG).expect("written");
+    folder
+}
+
+fn read(path: &Path) -> String {
+    std::fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+#[test]
+fn folders_of_prometheus_are_read_whole() {
+    if std::env::var_os("UPDATE_GOLDEN").is_some() {
+        let (Some(prometheus), Some(promtool)) = (peer("prometheus"), peer("promtool")) else { return };
+        make_anew(&prometheus, &promtool);
+    }
+    for name in names() {
+        let copy = working_copy(name);
+        let data = copy.path().join("data");
+        let dir = data.to_str().expect("UTF-8");
+        let ours = dumps::lines(&dumps::as_promtool_prints(&dumps::ferula(&["tsdb", "dump", dir])));
+        assert_eq!(ours, dumps::lines(&read(&golden(name, "dump.txt"))), "{name}");
+        assert_eq!(dumps::ferula(&["tsdb", "list", dir]), read(&golden(name, "list.txt")), "{name}");
+        let server = Server::start(copy.path(), &FLAGS);
+        let answers = ask(&server, name);
+        let wanted: Value = serde_json::from_str(&read(&golden(name, "answers.json"))).expect("JSON");
+        for request in requests(name) {
+            assert_eq!(answers[&request], wanted[&request], "{name}: {request}");
+        }
+        assert!(!server.log().contains("Damage found"), "{name}: {}", server.log());
+    }
+}
+
+/// A folder without what it is there for would be read by anybody.
+#[test]
+fn the_folders_have_what_they_are_there_for() {
+    let has = |name: &str, folder: &str, prefix: &str| {
+        let path = stages().join(name).join(folder);
+        let entries = std::fs::read_dir(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+        let found = entries.flatten().any(|entry| {
+            let of_name = entry.file_name().to_string_lossy().starts_with(prefix);
+            of_name && (entry.path().is_dir() || entry.metadata().is_ok_and(|file| file.len() > 8))
+        });
+        assert!(found, "{name}/{folder} has no {prefix}*");
+    };
+    for (name, _) in LOGS {
+        has(name, "wal", "0000000");
+    }
+    for (folder, prefix) in [
+        ("wal", "checkpoint."),
+        ("wal", "0000000"),
+        ("wbl", "0000000"),
+        ("chunks_head", "00000"),
+        ("", "01"),
+        ("", "chunk_snapshot."),
+    ] {
+        has(WHOLE, folder, prefix);
+    }
+    let tombstones = std::fs::read_dir(stages().join(WHOLE)).expect("a folder").flatten();
+    let longest = tombstones.filter_map(|entry| std::fs::metadata(entry.path().join("tombstones")).ok());
+    // Nine bytes are an empty list.
+    assert!(longest.map(|file| file.len()).max() > Some(9), "no block has tombstones");
+    // The snapshot has exemplars that the log has no more, or it would not matter.
+    let wanted: Value = serde_json::from_str(&read(&golden(WHOLE, "answers.json"))).expect("JSON");
+    let exemplars =
+        requests(WHOLE).into_iter().find(|r| r.starts_with("query_exemplars")).expect("it is asked");
+    let oldest = wanted[&exemplars][0]["exemplars"][0]["timestamp"].as_f64().expect("a time");
+    assert!(oldest < BEGIN as f64 / 1000.0 + 3600.0, "the oldest exemplar is of {oldest}");
+}
+
+fn make_anew(prometheus: &Path, promtool: &Path) {
+    let work = tempfile::tempdir().expect("a folder");
+    std::fs::write(work.path().join("prometheus.yml"), CONFIG).expect("written");
+    for (name, flag) in LOGS {
+        let server = Server::start_prometheus(prometheus, work.path(), &[&FLAGS[..], &[flag]].concat());
+        feed::few(&server, BEGIN, 0..LOG_MINUTES, MINUTE_MS);
+        delete(&server, "m{n=\"1\"}", (BEGIN + MINUTE_MS, BEGIN + 3 * MINUTE_MS));
+        server.kill();
+        keep(work.path(), name);
+    }
+    let flags = [&FLAGS[..], &["--enable-feature=memory-snapshot-on-shutdown"]].concat();
+    let data = work.path().join("data");
+    let mut server = Server::start_prometheus(prometheus, work.path(), &flags);
+    // With a pause after each part the log is cut every time, and in the end there is a checkpoint.
+    for rounds in [0..24, 24..36, 36..48, 48..WHOLE_ROUNDS] {
+        feed::few(&server, BEGIN, rounds, WHOLE_STEP_MS);
+        await_quiet(&data);
+    }
+    delete(&server, "{__name__=~\"m|h_float\",n=\"1\"}", (BEGIN + 60 * MINUTE_MS, BEGIN + 100 * MINUTE_MS));
+    // More than stay in memory, so that some go to the head's chunks.
+    feed::burst_of_late(&server, BEGIN + WHOLE_ROUNDS * WHOLE_STEP_MS - LATE_MS, 40);
+    server.signal("TERM");
+    assert_eq!(server.exit_code(), Some(0));
+    let server = Server::start_prometheus(prometheus, work.path(), &flags);
+    feed::few(&server, BEGIN, WHOLE_ROUNDS..WHOLE_ROUNDS + 3, WHOLE_STEP_MS);
+    delete(&server, "m{n=\"1\"}", (BEGIN + 580 * MINUTE_MS, BEGIN + 590 * MINUTE_MS));
+    server.kill();
+    keep(work.path(), WHOLE);
+    for name in ["log-snappy", WHOLE] {
+        let copy = working_copy(name);
+        let data = copy.path().join("data");
+        let dir = data.to_str().expect("UTF-8");
+        let sandbox = format!("--sandbox-dir-root={}", copy.path().display());
+        let write = |what: &str, text: String| std::fs::write(golden(name, what), text).expect("written");
+        write("dump.txt", dumps::run(promtool, &["tsdb", "dump", &sandbox, dir]));
+        write("list.txt", dumps::run(promtool, &["tsdb", "list", dir]));
+        let server = Server::start_prometheus(prometheus, copy.path(), &flags);
+        let answers = ask(&server, name);
+        write("answers.json", serde_json::to_string(&answers).expect("JSON") + "\n");
+    }
+}
+
+/// Until blocks are cut and merged.
+fn await_quiet(data: &Path) {
+    let names = || {
+        let entries =
+            [data.to_path_buf(), data.join("wal")].map(|dir| std::fs::read_dir(dir).expect("a folder"));
+        let mut names: Vec<_> = entries.into_iter().flatten().flatten().map(|entry| entry.path()).collect();
+        names.sort();
+        names
+    };
+    let (mut last, mut since) = (names(), Instant::now());
+    while since.elapsed() < Duration::from_secs(3) {
+        std::thread::sleep(Duration::from_millis(100));
+        let now = names();
+        if now != last {
+            (last, since) = (now, Instant::now());
+        }
+    }
+}
+
+/// Moves the data folder to its place, without what says nothing.
+fn keep(work: &Path, name: &str) {
+    let (data, to) = (work.join("data"), stages().join(name));
+    for file in ["lock", "queries.active"] {
+        // Not every program leaves one.
+        let _ = std::fs::remove_file(data.join(file));
+    }
+    if to.exists() {
+        std::fs::remove_dir_all(&to).expect("removed");
+    }
+    copy_folder(&data, &to);
+    for file in std::fs::read_dir(to.join("chunks_head")).expect("a folder").flatten() {
+        // Room that was reserved and not used: zeros.
+        let bytes = std::fs::read(file.path()).expect("readable");
+        let used = bytes.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
+        std::fs::write(file.path(), &bytes[..used]).expect("written");
+    }
+    std::fs::remove_dir_all(&data).expect("removed");
+}
