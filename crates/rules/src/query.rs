@@ -40,12 +40,18 @@ impl<S: Queryable + ?Sized> EngineQuery<S> {
     }
 }
 
+impl<S: Queryable + ?Sized> EngineQuery<S> {
+    /// Any value, where rules know vectors and scalars only.
+    pub(crate) fn value(&self, expr: &Expr, at: Timestamp) -> Result<QueryValue, RuleError> {
+        let engine = self.engine.read().unwrap_or_else(PoisonError::into_inner).clone();
+        let options = QueryOptions::default();
+        Ok(engine.instant_expr(&Borrowed(&*self.storage), expr, at, &options, &self.control).result?)
+    }
+}
+
 impl<S: Queryable + ?Sized> RuleQuery for EngineQuery<S> {
     fn instant(&self, expr: &Expr, at: Timestamp) -> Result<Vec<InstantSample>, RuleError> {
-        let engine = self.engine.read().unwrap_or_else(PoisonError::into_inner).clone();
-        let outcome =
-            engine.instant_expr(&Borrowed(&*self.storage), expr, at, &QueryOptions::default(), &self.control);
-        match outcome.result? {
+        match self.value(expr, at)? {
             QueryValue::Vector(samples) => Ok(samples),
             QueryValue::Scalar { timestamp_ms, value } => Ok(vec![InstantSample {
                 labels: LabelSet::empty(),

@@ -2,6 +2,8 @@
 //!
 //! The behaviour, and the texts of failures, are those of `promtool test rules`.
 
+mod diff;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,9 +11,9 @@ use std::time::Duration;
 use ferula_config::rules::LoadedRules;
 use ferula_config::unit_test::{AlertTest, ExpressionTest, TestGroup, UnitTestFile};
 use ferula_model::duration::format_millis;
-use ferula_model::number::{format_e, go_quote};
+use ferula_model::number::{format_e, format_f, go_quote};
 use ferula_model::{Alert, AlertSink, LabelSet, Timestamp, UnixNanos};
-use ferula_promql::{Engine, EngineOptions, Features, InstantSample, SampleValue};
+use ferula_promql::{Engine, EngineOptions, Features, InstantSample, QueryValue, RangeSeries, SampleValue};
 use ferula_promql_syntax::{ParserOptions, SequenceItem, parse, parse_metric, parse_series_description};
 use ferula_runtime::SharedClock;
 use ferula_telemetry::Registry;
@@ -34,6 +36,10 @@ pub struct Options<'a> {
     pub clock: SharedClock,
     /// Whether a group of tests with this name runs; unnamed ones have the name "".
     pub runs: &'a dyn Fn(&str) -> bool,
+    /// Alerts that are not as expected are shown as one document with coloured differences.
+    pub diff: bool,
+    /// Takes lines about what is going on, and all data of every group of tests at its end.
+    pub debug: Option<&'a dyn Fn(&str)>,
 }
 
 /// What became of a group of tests.
@@ -48,15 +54,14 @@ pub struct TestReport {
 /// Samples in memory that a query may have at a time.
 const SAMPLES_MAX: u64 = 10_000;
 
-/// Runs the tests of a file on rules that were loaded already, each file's with its name.
+/// The rules of each file with its name, or everything that is wrong with the files.
+pub type Rules = Result<Vec<(String, LoadedRules)>, Vec<String>>;
+
+/// Runs the tests of a file on rules that were loaded already. Rules that are wrong fail every group of tests.
 ///
 /// # Errors
 /// What is wrong with the file of tests itself.
-pub fn run(
-    file: &UnitTestFile,
-    rules: &[(String, LoadedRules)],
-    options: &Options<'_>,
-) -> Result<Vec<TestReport>, String> {
+pub fn run(file: &UnitTestFile, rules: &Rules, options: &Options<'_>) -> Result<Vec<TestReport>, String> {
     let mut order: BTreeMap<&str, usize> = BTreeMap::new();
     for (index, name) in file.group_eval_order.iter().enumerate() {
         if order.insert(name, index).is_some() {
@@ -69,10 +74,14 @@ pub fn run(
             continue;
         }
         let name = if tests.name.is_empty() { format!("unnamed#{index}") } else { tests.name.clone() };
+        let say = |text: String| options.debug.iter().for_each(|debug| debug(&text));
+        let began = options.clock.elapsed();
+        say(format!("DEBUG: Starting test {name}"));
         let failures = match Bed::new(file, tests, rules, &order, options) {
-            Ok(mut bed) => bed.run(),
-            Err(failure) => vec![failure],
+            Ok(mut bed) => bed.run(options.debug),
+            Err(failures) => failures,
         };
+        say(format!("DEBUG: Test {name} finished, took {:?}", options.clock.elapsed() - began));
         reports.push(TestReport { name, failures });
     }
     Ok(reports)
@@ -92,6 +101,22 @@ struct Input {
     next_ms: i64,
 }
 
+/// The series of a group of tests.
+fn read_inputs(tests: &TestGroup, start: UnixNanos) -> Result<Vec<Input>, String> {
+    let mut inputs = Vec::new();
+    for (index, series) in tests.input_series.iter().enumerate() {
+        let line = format!("{} {}", series.series, series.values);
+        // promtool makes a script of the series, with `load` on its first line.
+        let in_script = |error: String| match error.strip_prefix("1:") {
+            Some(rest) => format!("{}:{rest}", index + 2),
+            None => error,
+        };
+        let (labels, points) = expand(&line).map_err(in_script)?;
+        inputs.push(Input { labels, points: points.into_iter(), next_ms: start.timestamp().millis() });
+    }
+    Ok(inputs)
+}
+
 /// One group of tests with everything it needs.
 struct Bed<'a> {
     file: &'a UnitTestFile,
@@ -102,17 +127,21 @@ struct Bed<'a> {
     groups: Vec<Group>,
     inputs: Vec<Input>,
     start: UnixNanos,
+    diff: bool,
 }
 
 impl<'a> Bed<'a> {
     fn new(
         file: &'a UnitTestFile,
         tests: &'a TestGroup,
-        rules: &[(String, LoadedRules)],
+        rules: &Rules,
         order: &BTreeMap<&str, usize>,
         options: &Options<'_>,
-    ) -> Result<Self, String> {
-        let store = (options.open_store)()?;
+    ) -> Result<Self, Vec<String>> {
+        let start = tests.start_timestamp.0;
+        let inputs = read_inputs(tests, start).map_err(|error| vec![error])?;
+        let rules = rules.as_ref().map_err(Clone::clone)?;
+        let store = (options.open_store)().map_err(|error| vec![error])?;
         let engine = Engine::new(EngineOptions {
             max_samples: SAMPLES_MAX,
             default_subquery_step_ms: i64::try_from(file.evaluation_interval.as_millis()).unwrap_or(i64::MAX),
@@ -136,26 +165,25 @@ impl<'a> Bed<'a> {
         let mut groups = Vec::new();
         for (name, loaded) in rules {
             for group in &loaded.groups {
-                groups.push(Group::from_file(group, name, tests.interval, true, context.clone())?);
+                let group = Group::from_file(group, name, tests.interval, true, context.clone());
+                groups.push(group.map_err(|error| vec![error])?);
             }
         }
         groups.sort_by_key(|group| order.get(group.name.as_str()).copied().unwrap_or(0));
-        let start = tests.start_timestamp.0;
-        let mut inputs = Vec::new();
-        for (index, series) in tests.input_series.iter().enumerate() {
-            let line = format!("{} {}", series.series, series.values);
-            // promtool makes a script of the series, with `load` on its first line.
-            let in_script = |error: String| match error.strip_prefix("1:") {
-                Some(rest) => format!("{}:{rest}", index + 2),
-                None => error,
-            };
-            let (labels, points) = expand(&line).map_err(in_script)?;
-            inputs.push(Input { labels, points: points.into_iter(), next_ms: start.timestamp().millis() });
-        }
-        Ok(Bed { file, tests, store, query, parser: options.parser, groups, inputs, start })
+        Ok(Bed {
+            file,
+            tests,
+            store,
+            query,
+            parser: options.parser,
+            groups,
+            inputs,
+            start,
+            diff: options.diff,
+        })
     }
 
-    fn run(&mut self) -> Vec<String> {
+    fn run(&mut self, debug: Option<&dyn Fn(&str)>) -> Vec<String> {
         let mut failures = Vec::new();
         if let Some(test) = self.tests.alert_rule_test.iter().find(|test| test.alertname.is_empty()) {
             let group = match self.tests.name.as_str() {
@@ -174,7 +202,40 @@ impl<'a> Bed<'a> {
         for test in &self.tests.promql_expr_test {
             failures.extend(self.check_expression(test));
         }
+        if let Some(debug) = debug {
+            self.dump(debug);
+        }
         failures
+    }
+
+    /// Shows everything that the store holds at the end.
+    fn dump(&self, debug: &dyn Fn(&str)) {
+        // Up to the next whole second, as promtool has it.
+        let window = Duration::from_secs(self.last_moment().as_secs() + 1);
+        let at = self.start.plus(window).timestamp();
+        let nanos = i64::try_from(window.as_nanos()).unwrap_or(i64::MAX);
+        let text = format!("{{__name__=~\".+\"}}[{}]", go_duration(nanos));
+        let value = parse(&text, &self.parser)
+            .map_err(|error| error.to_string())
+            .and_then(|expr| self.query.value(&expr, at).map_err(|error| error.to_string()));
+        match value {
+            Ok(QueryValue::Matrix(series)) => {
+                let at = go_duration(nanos);
+                debug(&format!("DEBUG: Dump of all data (input_series and rules) at {at}:"));
+                debug(&series.iter().map(show_series).collect::<Vec<_>>().join("\n"));
+            }
+            Ok(_) => debug("DEBUG: Got unexpected type"),
+            Err(error) => {
+                debug(&format!("DEBUG: Failed query exec, expr: {}, err: {error}", go_quote(&text)))
+            }
+        }
+    }
+
+    /// The last moment that a test asks for.
+    fn last_moment(&self) -> Duration {
+        let alerts = self.tests.alert_rule_test.iter().map(|test| test.eval_time);
+        let expressions = self.tests.promql_expr_test.iter().map(|test| test.eval_time);
+        alerts.chain(expressions).max().unwrap_or_default()
     }
 
     /// Evaluates all groups at every step up to the last moment that a test asks for; looks at the alerts between.
@@ -184,8 +245,7 @@ impl<'a> Bed<'a> {
     fn evaluate(&mut self, failures: &mut Vec<String>) -> Result<(), Vec<String>> {
         let alert_times: BTreeSet<Duration> =
             self.tests.alert_rule_test.iter().map(|test| test.eval_time).collect();
-        let expression_times = self.tests.promql_expr_test.iter().map(|test| test.eval_time);
-        let last = alert_times.iter().copied().chain(expression_times).max().unwrap_or_default();
+        let last = self.last_moment();
         let step = self.file.evaluation_interval;
         let mut passed = Duration::ZERO;
         while passed <= last {
@@ -266,6 +326,14 @@ impl<'a> Bed<'a> {
             "" => String::new(),
             name => format!("    name: {name},\n"),
         };
+        if self.diff {
+            return Some(format!(
+                "{name}    alertname: {}, time: {}, \n        diff: {}",
+                test.alertname,
+                show(test.eval_time),
+                indented(&diff::difference(&expected, &got), "            ")
+            ));
+        }
         Some(format!(
             "{name}    alertname: {}, time: {}, \n        exp:{}, \n        got:{}",
             test.alertname,
@@ -402,6 +470,14 @@ fn show_samples(samples: &[Sample]) -> String {
         histogram => format!("{} {histogram}", sample.labels),
     };
     samples.iter().map(one).collect::<Vec<_>>().join(", ")
+}
+
+/// A series of the dump with its samples.
+fn show_series(series: &RangeSeries) -> String {
+    let floats = series.floats.iter().map(|(at, value)| format!("{} @[{at}]", format_f(*value)));
+    let histograms = series.histograms.iter().map(|(at, histogram)| format!("{histogram} @[{at}]"));
+    let lines: Vec<String> = floats.chain(histograms).collect();
+    format!("{} =>\n{}", series.labels, lines.join("\n"))
 }
 
 /// A duration as Prometheus prints it.

@@ -3,9 +3,8 @@
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::time::Instant;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use ferula_config::rules::{LoadedRules, RuleFileOptions, load_rules};
 use ferula_config::unit_test::UnitTestFile;
 use ferula_model::UnixNanos;
@@ -42,9 +41,6 @@ pub fn run(args: &Args) -> ExitCode {
 }
 
 fn try_run(args: &Args) -> Result<bool> {
-    if args.has("diff") {
-        bail!("not supported yet: --diff");
-    }
     // Templates that fail are part of what is tested.
     logging::init(logging::Level::Error, logging::Format::Logfmt);
     let features = promql_features(args);
@@ -54,11 +50,7 @@ fn try_run(args: &Args) -> Result<bool> {
     let mut reports = Vec::new();
     for file in args.arguments("test-rule-file") {
         let began = UnixNanos(RealClock::new().unix_nanos()).rfc3339_nanos();
-        let clock = Instant::now();
         let result = test_file(file, args, features, &runs);
-        if args.has("debug") {
-            eprintln!("DEBUG: {file} finished, took {:?}", clock.elapsed());
-        }
         let report = FileReport { name: file.to_owned(), began: began.chars().take(19).collect(), result };
         print(&report);
         reports.push(report);
@@ -123,13 +115,19 @@ fn test_file(
             }
         }
     }
-    if !errors.is_empty() {
-        return Err(errors.join("\n"));
-    }
+    let rules = if errors.is_empty() { Ok(rules) } else { Err(errors) };
     unit_test::run(
         &file,
         &rules,
-        &unit_test::Options { open_store: &open_store, features, parser, clock: RealClock::shared(), runs },
+        &unit_test::Options {
+            open_store: &open_store,
+            features,
+            parser,
+            clock: RealClock::shared(),
+            runs,
+            diff: args.has("diff"),
+            debug: args.has("debug").then_some(&|text: &str| eprintln!("{text}")),
+        },
     )
 }
 
