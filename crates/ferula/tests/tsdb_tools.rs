@@ -128,3 +128,32 @@ fn what_cannot_be_done_is_told() {
     assert_eq!(failure(&["list", "--nope"]), "ferula: error: unknown long flag '--nope', try --help\n");
     assert_eq!(failure(&["nope"]), "ferula: error: expected command but got \"nope\", try --help\n");
 }
+
+#[test]
+fn the_write_benchmark_fills_a_database() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let (file, out) = (dir.path().join("series.json"), dir.path().join("out"));
+    let lines = (0..7).map(|n| format!("{{\"__name__\":\"m\",\"n\":\"{n}\"}}\n"));
+    std::fs::write(&file, lines.collect::<String>()).expect("room");
+    let flag = format!("--out={}", text(&out));
+    let said = stdout(&["bench", "write", &flag, "--metrics=5", "--scrapes=150", text(&file)]);
+    let stages: Vec<&str> =
+        said.lines().map(|line| line.split(" duration=").next().unwrap_or(line)).collect();
+    assert_eq!(
+        stages[..6],
+        [
+            ">> start stage=readData",
+            ">> completed stage=readData",
+            ">> start stage=ingestScrapes",
+            "ingestion completed",
+            ">> completed stage=ingestScrapes",
+            // Scrapes come by the hundred.
+            " > total samples: 1000",
+        ]
+    );
+    assert!(stages[6].starts_with(" > samples/sec: "), "{said}");
+    assert_eq!(stages[7..], [">> start stage=stopStorage", ">> completed stage=stopStorage"]);
+    let dumped = stdout(&["dump", text(&out.join("storage"))]);
+    assert_eq!(dumped.lines().count(), 1000);
+    assert!(dumped.starts_with("{__name__=\"m\", n=\"0\"} 1.23457789e+08 30000\n"), "{}", &dumped[..80]);
+}

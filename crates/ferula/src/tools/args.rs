@@ -18,7 +18,7 @@ mod usage;
 mod wrap;
 
 pub use duration::{format_nanos, parse_nanos};
-pub use parse::{Outcome, open_error as parse_open_error, parse};
+pub use parse::{Outcome, go_io_error, open_error as parse_open_error, parse};
 pub use table::{Argument, Command, Flag, Kind, argument, flag, group};
 pub use usage::command_lines;
 

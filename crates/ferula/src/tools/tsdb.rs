@@ -1,5 +1,6 @@
 //! `ferula tsdb …`: looks into data directories and makes blocks. Output and errors are promtool's.
 
+mod bench;
 mod create_blocks;
 mod create_rules;
 
@@ -7,7 +8,6 @@ pub use create_blocks::new_ulid;
 
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
-use std::process::ExitCode;
 use std::sync::Arc;
 
 use anyhow::{Context, Result, bail};
@@ -23,7 +23,7 @@ use ferula_tsdb::tools::{
 };
 use ferula_tsdb::{Db, Options};
 
-use super::args::{Args, Command, Flag, Kind, argument, flag, group};
+use super::args::{Args, Command, Flag, Kind, argument, flag, go_io_error, group};
 use super::finish;
 
 /// `tsdb`
@@ -31,21 +31,7 @@ pub const COMMAND: Command = group(
     "tsdb",
     "Run tsdb commands.",
     &[
-        group(
-            "bench",
-            "Run benchmarks.",
-            &[Command::new("write", "Run a write performance benchmark.", run_bench)
-                .flags(&[
-                    flag("out", Kind::Text, "Set the output path.").default("benchout"),
-                    flag("metrics", Kind::Number, "Number of metrics to read.").default("10000"),
-                    flag("scrapes", Kind::Number, "Number of scrapes to simulate.").default("3000"),
-                ])
-                .arguments(&[argument(
-                    "file",
-                    Kind::Text,
-                    "Input file with samples data, default is (../../tsdb/testdata/20kseries.json).",
-                )])],
-        ),
+        group("bench", "Run benchmarks.", &[bench::WRITE]),
         Command::new("analyze", "Analyze churn, label pair cardinality and compaction efficiency.", |args| {
             finish(with_stdout(|out| run_analyze(args, out)))
         })
@@ -123,18 +109,19 @@ fn with_stdout(run: impl FnOnce(&mut dyn Write) -> Result<()>) -> Result<()> {
     Ok(out.flush()?)
 }
 
-/// Our own benchmarks are `cargo xtask bench`.
-fn run_bench(_: &Args) -> ExitCode {
-    finish(Err(anyhow::anyhow!("not supported yet: tsdb bench write")))
-}
-
 fn disk() -> Arc<dyn Disk> {
     Arc::new(RealDisk)
 }
 
+/// Whether something is there, in the words of Go.
+fn stat(path: &Path) -> Result<std::fs::Metadata> {
+    let said = |error| anyhow::anyhow!("stat {}: {}", path.display(), go_io_error(&error));
+    std::fs::metadata(path).map_err(said)
+}
+
 /// Opens all blocks of a data directory, oldest first. What others were made of is left out.
 fn open_blocks(disk: &Arc<dyn Disk>, dir: &Path) -> Result<Vec<Block>> {
-    std::fs::metadata(dir).with_context(|| format!("opening the db dir: stat {}", dir.display()))?;
+    stat(dir).context("opening the db dir")?;
     let mut metas: Vec<(PathBuf, BlockMeta)> = Vec::new();
     for block in block_dirs(&**disk, dir)? {
         match BlockMeta::read(&**disk, &block) {
@@ -156,7 +143,7 @@ fn open_blocks(disk: &Arc<dyn Disk>, dir: &Path) -> Result<Vec<Block>> {
 
 /// Opens the block of this name, or the newest by name.
 fn open_block(disk: &Arc<dyn Disk>, dir: &Path, name: Option<&str>) -> Result<Block> {
-    std::fs::metadata(dir).with_context(|| format!("opening the db dir: stat {}", dir.display()))?;
+    stat(dir).context("opening the db dir")?;
     let path = match name {
         Some(name) if name.parse::<Ulid>().is_ok() && dir.join(name).is_dir() => dir.join(name),
         Some(name) => bail!("invalid block ID {name}"),
@@ -194,13 +181,12 @@ fn run_dump(args: &Args, open_metrics: bool, out: &mut dyn Write) -> Result<()> 
         "seriesjson" => DumpFormat::SeriesJson,
         _ => DumpFormat::Prometheus,
     };
-    let options = DumpOptions {
-        range: (args.number("min-time"), args.number("max-time")),
-        matcher_sets: parse_metric_selectors(args.all("match"))?,
-        format,
-    };
     let dir = Path::new(args.argument("db path").unwrap_or(DATA_DIR));
-    std::fs::metadata(dir).with_context(|| format!("opening the db dir: stat {}", dir.display()))?;
+    stat(dir).context("opening the db dir")?;
+    if let Some(sandbox) = Some(args.text("sandbox-dir-root")).filter(|root| !root.is_empty()) {
+        // What a sandbox would hold is kept in memory.
+        stat(Path::new(sandbox)).context("setting up sandbox dir")?;
+    }
     // A server may be using the folder: it is neither locked nor changed.
     let db = Db::open(
         dir,
@@ -209,6 +195,11 @@ fn run_dump(args: &Args, open_metrics: bool, out: &mut dyn Write) -> Result<()> 
         &Registry::new(),
         &mut |_| {},
     )?;
+    let options = DumpOptions {
+        range: (args.number("min-time"), args.number("max-time")),
+        matcher_sets: parse_metric_selectors(args.all("match"))?,
+        format,
+    };
     let blocks = db.blocks();
     let mut sources = block_sources(blocks.iter().map(|block| &**block), options.range)?;
     sources.extend(head_sources(&db, options.range)?);

@@ -18,7 +18,7 @@ use ferula_tsdb::disk::Disk;
 use ferula_tsdb::tools::{Backfill, ListedBlock, backfill_block_duration, backfill_windows, list};
 
 use super::with_stdout;
-use crate::tools::args::{Args, Command, Kind, argument, flag};
+use crate::tools::args::{Args, Command, Kind, argument, flag, parse_open_error};
 use crate::tools::finish;
 
 /// `tsdb create-blocks-from`
@@ -65,7 +65,8 @@ fn from_open_metrics(args: &Args, out: &mut dyn Write) -> Result<()> {
     let dir = Path::new(args.argument("output directory").unwrap_or(super::DATA_DIR));
     let labels: Vec<(&str, &str)> = args.pairs("label").into_iter().collect();
     let max_duration = args.nanos("max-block-duration") / 1_000_000;
-    let body = std::fs::read(input).with_context(|| format!("open {input}"))?;
+    super::stat(Path::new(input))?;
+    let body = std::fs::read(input).map_err(|error| anyhow::anyhow!(parse_open_error(input, &error)))?;
     std::fs::create_dir_all(dir).context("create output dir")?;
     let printing = Printing { human: args.has("human-readable"), quiet: args.has("quiet"), titles: true };
     let range = time_range(&body).context("getting min and max timestamp")?;
