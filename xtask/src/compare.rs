@@ -92,7 +92,7 @@ pub fn scrape(peers: &Path, minutes: u64) -> Result<()> {
 }
 
 /// Starts a server that takes Prometheus' flags.
-fn server(name: &str, program: &Path, config: &Path, work: &Path) -> Result<Process> {
+pub fn server(name: &str, program: &Path, config: &Path, work: &Path) -> Result<Process> {
     let port = free_port()?;
     let args = [
         format!("--config.file={}", config.display()),

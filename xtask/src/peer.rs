@@ -58,6 +58,15 @@ impl Process {
         }
     }
 
+    /// Sends a signal by its name.
+    pub fn signal(&self, name: &str) -> Result<()> {
+        let pid = self.child.id().to_string();
+        let status =
+            Command::new("kill").args([&format!("-{name}"), &pid]).status().context("starting kill")?;
+        ensure!(status.success(), "sending {name} to {}", self.name);
+        Ok(())
+    }
+
     /// Time and memory used, from `/proc`.
     pub fn usage(&self) -> Result<Usage> {
         let folder = PathBuf::from(format!("/proc/{}", self.child.id()));
