@@ -3,6 +3,7 @@
 //! Always true: names strictly rise (bytewise), and no value is empty, because an empty value means
 //! the same as a missing label everywhere in Prometheus.
 
+use std::cell::Cell;
 use std::cmp::Ordering;
 use std::fmt;
 use std::hash::{Hash, Hasher};
@@ -22,12 +23,60 @@ pub struct LabelSet(Arc<Packed>);
 /// Names and values in one string, in order name, value, name, value…
 struct Packed {
     text: Box<str>,
-    /// End of each piece in `text`.
-    ends: Box<[u32]>,
+    ends: Ends,
+}
+
+/// End of each piece in the text. Most sets are small: theirs need no memory of their own.
+#[derive(PartialEq, Eq, Hash)]
+enum Ends {
+    /// So many of these, the rest 0. Used whenever they fit, so that equal sets look the same.
+    Few(u8, [u16; FEW]),
+    Many(Box<[u32]>),
+}
+
+/// Pieces of ten labels.
+const FEW: usize = 20;
+
+impl Ends {
+    fn new(ends: &[u32]) -> Self {
+        let mut few = [0; FEW];
+        let fits = ends.len() <= FEW && ends.last().is_none_or(|last| *last <= u32::from(u16::MAX));
+        if !fits {
+            return Ends::Many(ends.into());
+        }
+        for (to, from) in few.iter_mut().zip(ends) {
+            *to = *from as u16;
+        }
+        Ends::Few(ends.len() as u8, few)
+    }
+
+    #[inline]
+    fn len(&self) -> usize {
+        match self {
+            Ends::Few(len, _) => usize::from(*len),
+            Ends::Many(ends) => ends.len(),
+        }
+    }
+
+    #[inline]
+    fn get(&self, index: usize) -> usize {
+        match self {
+            Ends::Few(_, ends) => usize::from(ends[index]),
+            Ends::Many(ends) => ends[index] as usize,
+        }
+    }
+}
+
+/// A larger scratch string than this is not kept.
+const SCRATCH_BYTES_MAX: usize = 16 * 1024;
+
+thread_local! {
+    /// Room for [`LabelSet::from_sorted`]; empty while it is in use.
+    static SCRATCH: Cell<(String, Vec<u32>)> = const { Cell::new((String::new(), Vec::new())) };
 }
 
 static EMPTY: LazyLock<LabelSet> =
-    LazyLock::new(|| LabelSet(Arc::new(Packed { text: "".into(), ends: Box::new([]) })));
+    LazyLock::new(|| LabelSet(Arc::new(Packed { text: "".into(), ends: Ends::new(&[]) })));
 
 impl LabelSet {
     /// The set without labels.
@@ -49,18 +98,23 @@ impl LabelSet {
     /// # Panics
     /// If all the text together exceeds 4 GiB.
     pub fn from_sorted<'a>(pairs: impl IntoIterator<Item = (&'a str, &'a str)>) -> Self {
-        let mut text = String::new();
-        let mut ends = Vec::new();
+        // Label sets are made by the hundred thousand: what they are put together in is used again.
+        let (mut text, mut ends) = SCRATCH.take();
+        text.clear();
+        ends.clear();
         for (name, value) in pairs {
             text.push_str(name);
             ends.push(u32::try_from(text.len()).expect("label sets stay below 4 GiB"));
             text.push_str(value);
             ends.push(u32::try_from(text.len()).expect("label sets stay below 4 GiB"));
         }
-        if ends.is_empty() {
-            return Self::empty();
+        let set = match ends.as_slice() {
+            [] => Self::empty(),
+            ends => LabelSet(Arc::new(Packed { text: text.as_str().into(), ends: Ends::new(ends) })),
+        };
+        if text.capacity() <= SCRATCH_BYTES_MAX {
+            SCRATCH.set((text, ends));
         }
-        let set = LabelSet(Arc::new(Packed { text: text.into(), ends: ends.into() }));
         debug_assert!(set.iter().zip(set.iter().skip(1)).all(|(a, b)| a.0 < b.0), "names rise: {set}");
         set
     }
@@ -72,12 +126,12 @@ impl LabelSet {
 
     /// Whether there is no label at all.
     pub fn is_empty(&self) -> bool {
-        self.0.ends.is_empty()
+        self.0.ends.len() == 0
     }
 
     fn piece(&self, index: usize) -> &str {
-        let start = if index == 0 { 0 } else { self.0.ends[index - 1] as usize };
-        &self.0.text[start..self.0.ends[index] as usize]
+        let start = if index == 0 { 0 } else { self.0.ends.get(index - 1) };
+        &self.0.text[start..self.0.ends.get(index)]
     }
 
     /// The pairs in order of their names.
@@ -312,5 +366,22 @@ mod tests {
     fn pieces_that_share_a_text_are_not_confused() {
         // "ab"="c" and "a"="bc" have the same concatenation.
         assert_ne!(LabelSet::from_pairs([("ab", "c")]), LabelSet::from_pairs([("a", "bc")]));
+    }
+
+    #[test]
+    fn large_sets_are_as_good_as_small_ones() {
+        let long = "x".repeat(40_000);
+        for count in [9, 10, 11, 200] {
+            let pairs: Vec<(String, String)> =
+                (0..count).map(|label| (format!("name_{label:03}"), label.to_string())).collect();
+            let set = LabelSet::from_pairs(pairs.clone());
+            assert_eq!(set.len(), count);
+            assert!(set.iter().eq(pairs.iter().map(|(name, value)| (name.as_str(), value.as_str()))));
+            assert_eq!(set.get("name_005"), Some("5"));
+            assert_eq!(set, set.to_builder().finish());
+        }
+        let long = LabelSet::from_pairs([("a", long.as_str()), ("b", &long), ("c", "1")]);
+        assert_eq!((long.value("b").len(), long.value("c")), (40_000, "1"));
+        assert_eq!(long.without("b").without("a"), LabelSet::from_pairs([("c", "1")]));
     }
 }

@@ -19,9 +19,10 @@ use ferula_telemetry::{debug, warn};
 use crate::alerting::Sending;
 use crate::expand::Expander;
 use crate::query::RuleQuery;
+use crate::recording::Recorded;
 use crate::rule::Rule;
 use crate::snapshot::{GroupSnapshot, Health};
-use crate::{Metrics, RuleError, dependency, recording};
+use crate::{Metrics, RuleError, dependency};
 
 /// A store that rules read and write.
 pub trait RuleStore: Appendable + Queryable {}
@@ -275,11 +276,11 @@ impl Group {
         let (began, clock_began) = (UnixNanos(context.clock.unix_nanos()), context.clock.elapsed());
         context.metrics.evaluations.with(&[&self.key()]).inc();
         let count = match self.query(context, rule, at) {
-            Ok(samples) => {
+            Ok(results) => {
                 self.set_health(rule, None);
                 self.send_alerts(context, rule, at);
-                let count = samples.len();
-                if let Err(error) = self.store(context, rule, samples, at) {
+                let count = results.len();
+                if let Err(error) = self.store(context, rule, results, at) {
                     self.set_health(rule, Some(&error));
                 }
                 count
@@ -312,15 +313,12 @@ impl Group {
         status.last_error = error.map(ToString::to_string).unwrap_or_default();
     }
 
-    fn query(
-        &self,
-        context: &GroupContext,
-        rule: &Rule,
-        at: UnixNanos,
-    ) -> Result<Vec<InstantSample>, RuleError> {
+    fn query(&self, context: &GroupContext, rule: &Rule, at: UnixNanos) -> Result<Results, RuleError> {
         let offset = self.effective_query_offset();
         let vector = context.query.instant(&rule.expr, at.minus(offset).timestamp())?;
-        let Some(alerting) = &rule.alerting else { return recording::record(rule, vector, self.limit) };
+        let Some(alerting) = &rule.alerting else {
+            return rule.recorded().record(rule, vector, self.limit).map(Results::Recorded);
+        };
         let expander = Expander::new(
             &rule.name,
             at,
@@ -330,7 +328,7 @@ impl Group {
             &context.external_url,
             &context.metrics,
         );
-        alerting.update(rule, &vector, &expander, at, offset, self.limit)
+        alerting.update(rule, &vector, &expander, at, offset, self.limit).map(Results::Alerts)
     }
 
     fn send_alerts(&self, context: &GroupContext, rule: &Rule, at: UnixNanos) {
@@ -352,32 +350,42 @@ impl Group {
         &self,
         context: &GroupContext,
         rule: &Rule,
-        samples: Vec<InstantSample>,
+        results: Results,
         at: UnixNanos,
     ) -> Result<(), RuleError> {
         let mut appender = context.storage.appender();
         let mut refused = None;
-        let mut written = HashSet::with_capacity(samples.len());
         let mut told = false;
-        append(&mut *appender, &samples, |sample, outcome| match outcome {
-            Ok(()) => {
-                written.insert(sample.labels.clone());
+        let mut refuse = |labels: &LabelSet, error: AppendError| {
+            // At a limit all new series are refused for the same reason: one line will do.
+            if !(is_order_error(&error) || told && error.is_limit()) {
+                told = true;
+                let (file, group, name) = (&self.file, &self.name, &rule.name);
+                let text = "Rule evaluation result discarded";
+                warn!(text, file = file, group = group, name = name, err = error, sample = labels);
             }
-            Err(error) => {
-                // At a limit all new series are refused for the same reason: one line will do.
-                if !(is_order_error(&error) || told && error.is_limit()) {
-                    told = true;
-                    let (file, group, name) = (&self.file, &self.name, &rule.name);
-                    let text = "Rule evaluation result discarded";
-                    warn!(text, file = file, group = group, name = name, err = error, sample = sample.labels);
-                }
-                refused = Some(RuleError::Append(error.to_string()));
+            refused = Some(RuleError::Append(error.to_string()));
+        };
+        // What the rule wrote before a reload under another kind, or as alerts.
+        let before: HashSet<LabelSet> = rule.written().clone();
+        let (mut written, mut accepted) = (HashSet::new(), Vec::new());
+        let gone: Vec<LabelSet> = match results {
+            Results::Alerts(samples) => {
+                append(&mut *appender, &samples, |sample, outcome| match outcome {
+                    Ok(()) => drop(written.insert(sample.labels.clone())),
+                    Err(error) => refuse(&sample.labels, error),
+                });
+                before.difference(&written).cloned().collect()
             }
-        });
+            Results::Recorded(results) => {
+                let mut cache = rule.recorded();
+                accepted = cache.append(&mut *appender, results, refuse);
+                before.into_iter().chain(cache.gone(&accepted)).collect()
+            }
+        };
         if let Some(error) = &refused {
             debug!("Some results were discarded", group = self.name, name = rule.name, err = error);
         }
-        let gone: Vec<LabelSet> = rule.written().difference(&written).cloned().collect();
         self.append_stale(&mut *appender, &gone, at);
         if let Err(error) = appender.commit(Durability::Written) {
             let error = RuleError::Commit(error.to_string());
@@ -386,6 +394,7 @@ impl Group {
             return Err(error);
         }
         *rule.written() = written;
+        rule.recorded().stored(&accepted);
         refused.map_or(Ok(()), Err)
     }
 
@@ -432,7 +441,7 @@ impl Group {
     pub(crate) fn abandon_series(&self) {
         let mut state = self.state();
         for rule in &self.rules {
-            state.stale.extend(rule.written().drain());
+            state.stale.extend(rule.take_written());
         }
     }
 
@@ -449,12 +458,17 @@ impl Group {
             let Some(at) = left.iter().position(|old| rule.is_successor_of(old)) else { continue };
             let old = left.remove(at);
             *rule.written() = std::mem::take(&mut *old.written());
+            match &rule.alerting {
+                None => *rule.recorded() = std::mem::take(&mut *old.recorded()),
+                // What was a recording rule becomes an alert.
+                Some(_) => rule.written().extend(old.recorded().take_stored()),
+            }
             if let (Some(new), Some(old)) = (&rule.alerting, &old.alerting) {
                 *new.active() = old.active().clone();
             }
         }
         for old in left {
-            state.stale.extend(old.written().drain());
+            state.stale.extend(old.take_written());
         }
     }
 
@@ -480,6 +494,23 @@ impl Group {
             evaluation_time,
             last_evaluation,
             rules: self.rules.iter().map(Rule::snapshot).collect(),
+        }
+    }
+}
+
+/// What a rule's evaluation gives to store.
+enum Results {
+    /// Samples of `ALERTS` and `ALERTS_FOR_STATE`.
+    Alerts(Vec<InstantSample>),
+    /// Samples of the rule's series.
+    Recorded(Vec<Recorded>),
+}
+
+impl Results {
+    fn len(&self) -> usize {
+        match self {
+            Results::Alerts(samples) => samples.len(),
+            Results::Recorded(results) => results.len(),
         }
     }
 }

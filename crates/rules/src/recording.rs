@@ -1,33 +1,394 @@
 //! Recording rules: the result of a query under another name.
+//!
+//! The elements of a result are mostly those of the last evaluation, and in its order. [`SeriesCache`] keeps for each of
+//! them the labels of the series that it becomes and the store's ref of it, so that an evaluation that brings nothing new
+//! makes no label set and looks none up.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 
 use ferula_model::labels::METRIC_NAME;
-use ferula_promql::InstantSample;
+use ferula_model::{HistogramValue, LabelSet, SeriesRef};
+use ferula_promql::{InstantSample, SampleValue};
+use ferula_storage::{AppendError, Appender, HistogramSample, SampleBatch, SampleKind};
 
 use crate::RuleError;
 use crate::rule::Rule;
 
-/// Puts the rule's name and labels on the result; a label with an empty value takes that label away.
-pub(crate) fn record(
-    rule: &Rule,
-    mut vector: Vec<InstantSample>,
-    limit: usize,
-) -> Result<Vec<InstantSample>, RuleError> {
-    let mut seen = HashSet::with_capacity(vector.len());
-    for sample in &mut vector {
-        let mut labels = sample.labels.to_builder();
+/// Elements that are not in the result any more are forgotten when there are so many beside those that are.
+const SURPLUS_MAX: usize = 1024;
+
+/// A sample of the rule: which series of the cache, milliseconds, and the value.
+pub(crate) type Recorded = (u32, i64, SampleValue);
+
+/// The series of a rule, from one evaluation to the next.
+#[derive(Debug, Default)]
+pub(crate) struct SeriesCache {
+    elements: Vec<Element>,
+    by_element: HashMap<LabelSet, u32>,
+    series: Vec<Series>,
+    by_labels: HashMap<LabelSet, u32>,
+    /// Evaluations so far.
+    round: u64,
+    /// The last one whose samples were stored.
+    stored_round: u64,
+}
+
+/// An element of the query's result.
+#[derive(Debug)]
+struct Element {
+    labels: LabelSet,
+    series: u32,
+    seen: u64,
+}
+
+/// What elements become; several may become the same, if not at the same time.
+#[derive(Debug)]
+struct Series {
+    labels: LabelSet,
+    handle: Option<SeriesRef>,
+    /// The last round that gave it.
+    given: u64,
+    /// The last round that stored it.
+    stored: u64,
+}
+
+impl SeriesCache {
+    /// Puts the rule's name and labels on the result; a label with an empty value takes that label away.
+    ///
+    /// # Errors
+    /// Two elements become the same series, or there are more than `limit`.
+    pub fn record(
+        &mut self,
+        rule: &Rule,
+        vector: Vec<InstantSample>,
+        limit: usize,
+    ) -> Result<Vec<Recorded>, RuleError> {
+        if self.elements.len() > 2 * vector.len() + SURPLUS_MAX {
+            self.forget();
+        }
+        self.round += 1;
+        let (count, mut expected) = (vector.len(), 0);
+        let mut results = Vec::with_capacity(count);
+        for sample in vector {
+            let element = self.element(rule, &sample.labels, expected);
+            expected = element + 1;
+            let element = &mut self.elements[element];
+            element.seen = self.round;
+            let series = &mut self.series[element.series as usize];
+            if series.given == self.round {
+                return Err(RuleError::SameRecordedLabels);
+            }
+            series.given = self.round;
+            results.push((element.series, sample.timestamp_ms, sample.value));
+        }
+        if limit > 0 && count > limit {
+            return Err(RuleError::Limit { limit, count, what: "series" });
+        }
+        Ok(results)
+    }
+
+    /// The place of an element, `expected` if nothing has changed.
+    fn element(&mut self, rule: &Rule, labels: &LabelSet, expected: usize) -> usize {
+        if self.elements.get(expected).is_some_and(|element| element.labels == *labels) {
+            return expected;
+        }
+        if let Some(known) = self.by_element.get(labels) {
+            return *known as usize;
+        }
+        let series = self.series_of(rule, labels);
+        let place = self.elements.len();
+        self.by_element.insert(labels.clone(), index(place));
+        self.elements.push(Element { labels: labels.clone(), series, seen: 0 });
+        place
+    }
+
+    fn series_of(&mut self, rule: &Rule, element: &LabelSet) -> u32 {
+        let mut labels = element.to_builder();
         labels.set(METRIC_NAME, &rule.name);
         for (name, value) in &rule.labels {
             labels.set(name, value);
         }
-        sample.labels = labels.finish();
-        if !seen.insert(sample.labels.clone()) {
-            return Err(RuleError::SameRecordedLabels);
+        self.series_with(labels.finish())
+    }
+
+    fn series_with(&mut self, labels: LabelSet) -> u32 {
+        if let Some(known) = self.by_labels.get(&labels) {
+            return *known;
+        }
+        let place = index(self.series.len());
+        self.by_labels.insert(labels.clone(), place);
+        self.series.push(Series { labels, handle: None, given: 0, stored: 0 });
+        place
+    }
+
+    /// Labels of a series that [`SeriesCache::record`] gave.
+    pub fn labels(&self, series: u32) -> &LabelSet {
+        &self.series[series as usize].labels
+    }
+
+    /// Appends results. Calls `refused` for those that the store does not take, and gives the series of the others.
+    pub fn append(
+        &mut self,
+        appender: &mut dyn Appender,
+        results: Vec<Recorded>,
+        mut refused: impl FnMut(&LabelSet, AppendError),
+    ) -> Vec<u32> {
+        let mut accepted = Vec::with_capacity(results.len());
+        let again = self.append_once(appender, results, &mut accepted, &mut refused, true);
+        // Series that the store had removed; they have been looked up anew.
+        self.append_once(appender, again, &mut accepted, &mut refused, false);
+        accepted
+    }
+
+    /// Gives the results whose series the store does not know any more, if that is to be tried `again`.
+    fn append_once(
+        &mut self,
+        appender: &mut dyn Appender,
+        results: Vec<Recorded>,
+        accepted: &mut Vec<u32>,
+        refused: &mut impl FnMut(&LabelSet, AppendError),
+        again: bool,
+    ) -> Vec<Recorded> {
+        let mut batch = SampleBatch::default();
+        let (mut floats, mut histograms) = (Vec::with_capacity(results.len()), Vec::new());
+        for (series, timestamp, value) in results {
+            let known = &mut self.series[series as usize];
+            let handle = match known.handle {
+                Some(handle) => handle,
+                None => match appender.resolve(&known.labels) {
+                    Ok(handle) => *known.handle.insert(handle),
+                    Err(error) => {
+                        refused(&known.labels, error);
+                        continue;
+                    }
+                },
+            };
+            match value {
+                SampleValue::Float(value) => {
+                    batch.push_float(handle, timestamp, value);
+                    floats.push((series, timestamp, SampleValue::Float(value)));
+                }
+                SampleValue::Histogram(histogram) => {
+                    let value = HistogramValue::Float(histogram.clone());
+                    let sample = HistogramSample { series: handle, timestamp, start_timestamp: 0, value };
+                    batch.histograms.push(sample);
+                    histograms.push((series, timestamp, SampleValue::Histogram(histogram)));
+                }
+            }
+        }
+        let mut left = Vec::new();
+        let mut bad = (vec![false; floats.len()], vec![false; histograms.len()]);
+        for refusal in appender.append(&mut batch).refused {
+            let (rows, bad) = match refusal.kind {
+                SampleKind::Float => (&floats, &mut bad.0),
+                SampleKind::Histogram => (&histograms, &mut bad.1),
+                SampleKind::Exemplar => continue,
+            };
+            let (Some(row), Some(bad)) = (rows.get(refusal.index), bad.get_mut(refusal.index)) else {
+                continue;
+            };
+            *bad = true;
+            let series = &mut self.series[row.0 as usize];
+            if again && refusal.error == AppendError::UnknownSeries {
+                series.handle = None;
+                left.push(row.clone());
+            } else {
+                refused(&series.labels, refusal.error);
+            }
+        }
+        let rows = floats.iter().zip(&bad.0).chain(histograms.iter().zip(&bad.1));
+        accepted.extend(rows.filter(|(_, bad)| !**bad).map(|((series, ..), _)| *series));
+        left
+    }
+
+    /// Series that were stored last time and are not among those that are now.
+    pub fn gone(&self, accepted: &[u32]) -> Vec<LabelSet> {
+        let mut now = vec![false; self.series.len()];
+        accepted.iter().for_each(|series| now[*series as usize] = true);
+        let gone = self.series.iter().zip(now).filter(|(series, now)| self.was_stored(series) && !now);
+        gone.map(|(series, _)| series.labels.clone()).collect()
+    }
+
+    fn was_stored(&self, series: &Series) -> bool {
+        self.stored_round > 0 && series.stored == self.stored_round
+    }
+
+    /// Notes that the results of this evaluation are stored.
+    pub fn stored(&mut self, accepted: &[u32]) {
+        self.stored_round = self.round;
+        for series in accepted {
+            self.series[*series as usize].stored = self.round;
         }
     }
-    if limit > 0 && vector.len() > limit {
-        return Err(RuleError::Limit { limit, count: vector.len(), what: "series" });
+
+    /// Forgets everything; gives the series that were stored last.
+    pub fn take_stored(&mut self) -> Vec<LabelSet> {
+        let taken = std::mem::take(self);
+        let stored = taken.series.iter().filter(|series| taken.was_stored(series));
+        stored.map(|series| series.labels.clone()).collect()
     }
-    Ok(vector)
+
+    /// Forgets what neither the last result had nor the last storing.
+    fn forget(&mut self) {
+        let old = std::mem::take(self);
+        (self.round, self.stored_round) = (old.round, old.stored_round);
+        let mut places = vec![None; old.series.len()];
+        for (place, series) in old.series.into_iter().enumerate() {
+            if series.given == old.round || self.was_stored(&series) {
+                places[place] = Some(index(self.series.len()));
+                self.by_labels.insert(series.labels.clone(), index(self.series.len()));
+                self.series.push(series);
+            }
+        }
+        for element in old.elements {
+            if let Some(series) = places[element.series as usize].filter(|_| element.seen == old.round) {
+                self.by_element.insert(element.labels.clone(), index(self.elements.len()));
+                self.elements.push(Element { series, ..element });
+            }
+        }
+    }
+}
+
+/// Places are counted in 32 bits: more series than that do not fit into memory.
+fn index(place: usize) -> u32 {
+    u32::try_from(place).expect("a rule has fewer than four billion series")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::{BTreeMap, BTreeSet};
+
+    use ferula_config::rules::{Positioned, Rule as FileRule};
+    use ferula_promql_syntax::{ParserOptions, parse};
+    use ferula_storage::{AppendOutcome, CommitError, Durability, Refusal};
+
+    use super::*;
+
+    /// A store that forgets all series now and then.
+    #[derive(Default)]
+    struct Forgetful {
+        series: BTreeMap<LabelSet, u64>,
+        next: u64,
+        samples: Vec<(LabelSet, f64)>,
+    }
+
+    struct Appending<'s>(&'s mut Forgetful);
+
+    impl Appender for Appending<'_> {
+        fn resolve(&mut self, labels: &LabelSet) -> Result<SeriesRef, AppendError> {
+            if labels.value("job") == "refused" {
+                return Err(AppendError::SeriesLimit(1));
+            }
+            self.0.next += 1;
+            let known = *self.0.series.entry(labels.clone()).or_insert(self.0.next);
+            Ok(SeriesRef::new(known).expect("not 0"))
+        }
+
+        fn append(&mut self, batch: &mut SampleBatch) -> AppendOutcome {
+            let mut outcome = AppendOutcome::default();
+            for (index, (handle, value)) in batch.refs.iter().zip(&batch.values).enumerate() {
+                match self.0.series.iter().find(|(_, known)| **known == handle.get()) {
+                    Some((labels, _)) => self.0.samples.push((labels.clone(), *value)),
+                    None => {
+                        let error = AppendError::UnknownSeries;
+                        outcome.refused.push(Refusal { kind: SampleKind::Float, index, error });
+                    }
+                }
+            }
+            batch.clear();
+            outcome
+        }
+
+        fn commit(self: Box<Self>, _: Durability) -> Result<(), CommitError> {
+            Ok(())
+        }
+    }
+
+    fn rule() -> Rule {
+        let file = FileRule {
+            record: Positioned::new("r"),
+            expr: Positioned::new("x"),
+            labels: BTreeMap::from([("drop".to_owned(), String::new()), ("team".to_owned(), "a".to_owned())]),
+            ..FileRule::default()
+        };
+        Rule::new(&file, &BTreeMap::new(), parse("x", &ParserOptions::default()).expect("a query"), true)
+    }
+
+    fn element(job: &str, dropped: &str, value: f64) -> InstantSample {
+        let labels = LabelSet::from_pairs([("job", job), ("drop", dropped)]);
+        InstantSample { labels, timestamp_ms: 1, value: SampleValue::Float(value) }
+    }
+
+    fn series(job: &str) -> LabelSet {
+        LabelSet::from_pairs([("__name__", "r"), ("job", job), ("team", "a")])
+    }
+
+    /// One evaluation: what was stored, and what ended.
+    fn evaluate(
+        cache: &mut SeriesCache,
+        store: &mut Forgetful,
+        vector: Vec<InstantSample>,
+    ) -> (BTreeSet<LabelSet>, BTreeSet<LabelSet>) {
+        let results = cache.record(&rule(), vector, 0).expect("no clash");
+        let accepted = cache.append(&mut Appending(store), results, |_, _| {});
+        let gone = cache.gone(&accepted).into_iter().collect();
+        cache.stored(&accepted);
+        (accepted.iter().map(|series| cache.labels(*series).clone()).collect(), gone)
+    }
+
+    #[test]
+    fn what_is_stored_and_what_ends_is_as_without_a_cache() {
+        let (mut cache, mut store) = (SeriesCache::default(), Forgetful::default());
+        let mut before: BTreeSet<LabelSet> = BTreeSet::new();
+        let mut random = 1u64;
+        for round in 0..300 {
+            random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            // Every round other elements in another order; now and then many that never come back.
+            let churn = if round % 50 == 49 { 1500 } else { 3 };
+            let mut vector: Vec<InstantSample> =
+                (0..churn).map(|n| element(&format!("{round}-{n}"), "", f64::from(n))).collect();
+            for job in 0..6 {
+                if random >> (10 + job) & 1 == 1 {
+                    // Two elements that become the same series, in turns.
+                    vector.push(element(&job.to_string(), &(random >> 20 & 1).to_string(), 1.0));
+                }
+            }
+            vector.push(element("refused", "", 1.0));
+            if random >> 30 & 1 == 1 {
+                vector.reverse();
+            }
+            if round % 7 == 0 {
+                store.series.clear();
+            }
+            store.samples.clear();
+            let expected: BTreeSet<LabelSet> = vector
+                .iter()
+                .map(|sample| series(sample.labels.value("job")))
+                .filter(|labels| labels.value("job") != "refused")
+                .collect();
+            let (stored, gone) = evaluate(&mut cache, &mut store, vector);
+            assert_eq!(stored, expected, "round {round}");
+            assert_eq!(gone, before.difference(&expected).cloned().collect(), "round {round}");
+            assert_eq!(
+                store.samples.iter().map(|(labels, _)| labels.clone()).collect::<BTreeSet<_>>(),
+                expected
+            );
+            before = expected;
+            assert!(cache.elements.len() < 3000 && cache.series.len() < 3000, "the cache is bounded");
+        }
+        assert_eq!(cache.take_stored().into_iter().collect::<BTreeSet<_>>(), before);
+        assert!(cache.take_stored().is_empty());
+    }
+
+    #[test]
+    fn a_failed_evaluation_ends_nothing() {
+        let (mut cache, mut store) = (SeriesCache::default(), Forgetful::default());
+        evaluate(&mut cache, &mut store, vec![element("a", "", 1.0), element("b", "", 1.0)]);
+        let clash = vec![element("a", "1", 1.0), element("a", "2", 1.0)];
+        assert_eq!(cache.record(&rule(), clash, 0), Err(RuleError::SameRecordedLabels));
+        let many = vec![element("a", "", 1.0), element("c", "", 1.0)];
+        assert!(matches!(cache.record(&rule(), many, 1), Err(RuleError::Limit { count: 2, .. })));
+        let (stored, gone) = evaluate(&mut cache, &mut store, vec![element("b", "", 2.0)]);
+        assert_eq!((stored, gone), (BTreeSet::from([series("b")]), BTreeSet::from([series("a")])));
+    }
 }

@@ -9,6 +9,7 @@ use ferula_model::{LabelSet, UnixNanos};
 use ferula_promql_syntax::Expr;
 
 use crate::alerting::Alerting;
+use crate::recording::SeriesCache;
 use crate::snapshot::{AlertState, AlertingSnapshot, Health, RecordingSnapshot, RuleSnapshot};
 
 /// A rule. Everything that changes is behind locks that are held for moments only, so that the API can look at a
@@ -24,8 +25,10 @@ pub(crate) struct Rule {
     /// What an alerting rule has beyond that.
     pub alerting: Option<Alerting>,
     status: Mutex<Status>,
-    /// Series that the last evaluation wrote.
+    /// Series that an alerting rule's last evaluation wrote.
     written: Mutex<HashSet<LabelSet>>,
+    /// Those of a recording rule.
+    recorded: Mutex<SeriesCache>,
 }
 
 /// How the last evaluation went.
@@ -58,6 +61,7 @@ impl Rule {
             alerting,
             status: Mutex::default(),
             written: Mutex::default(),
+            recorded: Mutex::default(),
         }
     }
 
@@ -67,6 +71,17 @@ impl Rule {
 
     pub fn written(&self) -> MutexGuard<'_, HashSet<LabelSet>> {
         self.written.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub fn recorded(&self) -> MutexGuard<'_, SeriesCache> {
+        self.recorded.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Forgets which series were written, and gives them.
+    pub fn take_written(&self) -> Vec<LabelSet> {
+        let mut all: Vec<LabelSet> = self.written().drain().collect();
+        all.extend(self.recorded().take_stored());
+        all
     }
 
     /// Whether the other rule says the same, wherever it stands.

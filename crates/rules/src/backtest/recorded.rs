@@ -1,7 +1,7 @@
 //! Series of recording rules that alerts read: which there are, whether history has them, and their evaluation where it
 //! has not.
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet};
 
 use ferula_model::labels::METRIC_NAME;
 use ferula_model::value::STALE_NAN;
@@ -16,7 +16,7 @@ use super::{Moments, Options};
 use crate::RuleError;
 use crate::alerting::{ALERTS, ALERTS_FOR_STATE};
 use crate::group::Group;
-use crate::recording;
+use crate::recording::{Recorded, SeriesCache};
 use crate::rule::Rule;
 
 /// A recorded series that alerts read, themselves or through other recording rules.
@@ -179,14 +179,13 @@ fn set_levels(groups: &[Group], found: &mut BTreeMap<String, Reading>) {
 pub struct Recorder<'g> {
     group: &'g Group,
     rule: &'g Rule,
-    /// Series that the last evaluation gave.
-    written: HashSet<LabelSet>,
+    cache: SeriesCache,
 }
 
 impl<'g> Recorder<'g> {
     /// For the rule at this place, which must be a recording one.
     pub fn new(groups: &'g [Group], (group, rule): (usize, usize)) -> Self {
-        Recorder { group: &groups[group], rule: &groups[group].rules[rule], written: HashSet::new() }
+        Recorder { group: &groups[group], rule: &groups[group].rules[rule], cache: SeriesCache::default() }
     }
 
     /// The name of the series.
@@ -214,7 +213,7 @@ impl<'g> Recorder<'g> {
         let end = UnixNanos(moment(range.end).0.saturating_add(999_999));
         let moments = Moments::new(group, moment(range.start), end);
         let (mut failed, mut refused) = (None, Ok(()));
-        let written = &mut self.written;
+        let cache = &mut self.cache;
         Evaluator::new(&rule.expr, moments, &context, options).run(&mut |steps, rows| {
             if refused.is_err() {
                 return;
@@ -237,9 +236,9 @@ impl<'g> Recorder<'g> {
                         vector.push(InstantSample { labels: row.labels.clone(), timestamp_ms, value });
                     }
                 }
-                match recording::record(rule, vector, group.limit) {
-                    Ok(samples) => {
-                        refused = refused.clone().and_then(|()| write(&samples, timestamp_ms, written, give))
+                match cache.record(rule, vector, group.limit) {
+                    Ok(results) => {
+                        refused = refused.clone().and_then(|()| write(&results, timestamp_ms, cache, give));
                     }
                     Err(error) => {
                         failed.get_or_insert(error);
@@ -253,26 +252,25 @@ impl<'g> Recorder<'g> {
 
 /// Gives the samples of one evaluation, and ends the series of the one before it that are gone.
 fn write(
-    samples: &[InstantSample],
+    results: &[Recorded],
     timestamp_ms: i64,
-    written: &mut HashSet<LabelSet>,
+    cache: &mut SeriesCache,
     give: &mut dyn FnMut(&LabelSet, i64, f64) -> Result<(), String>,
 ) -> Result<(), String> {
-    let before = std::mem::take(written);
-    for sample in samples {
-        match &sample.value {
-            SampleValue::Float(value) => give(&sample.labels, timestamp_ms, *value)?,
+    let mut given = Vec::with_capacity(results.len());
+    for (series, _, value) in results {
+        let labels = cache.labels(*series);
+        match value {
+            SampleValue::Float(value) => give(labels, timestamp_ms, *value)?,
             SampleValue::Histogram(_) => {
-                return Err(format!(
-                    "not supported yet: evaluating {}, which has native histograms",
-                    sample.labels
-                ));
+                return Err(format!("not supported yet: evaluating {labels}, which has native histograms"));
             }
         }
-        written.insert(sample.labels.clone());
+        given.push(*series);
     }
-    for gone in before.iter().filter(|labels| !written.contains(*labels)) {
-        give(gone, timestamp_ms, STALE_NAN)?;
+    for gone in cache.gone(&given) {
+        give(&gone, timestamp_ms, STALE_NAN)?;
     }
+    cache.stored(&given);
     Ok(())
 }

@@ -1,5 +1,6 @@
 //! Reading the head as it was at one moment.
 
+use std::cell::Cell;
 use std::io;
 
 use ferula_chunk::Encoding;
@@ -10,6 +11,11 @@ use super::{FullChunk, Head, LateSample, SlotId};
 use crate::head_chunks::ChunkPlace;
 use crate::querier::columns::append_chunk;
 use crate::querier::merge::{merge_all, remove_ranges};
+
+thread_local! {
+    /// Room for the bytes of an open chunk, which are copied for every row: readers hold no lock while they decode.
+    static OPEN_CHUNK: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
+}
 
 /// How far a series went at the moment of the cut.
 #[derive(Debug)]
@@ -70,7 +76,8 @@ impl Head {
     ) -> Result<(), StorageError> {
         let min = late_min.max(head_min);
         let mut chunks: Vec<(ChunkPlace, u16)> = Vec::new();
-        let mut open: Option<(Encoding, Vec<u8>)> = None;
+        let mut open: Option<Encoding> = None;
+        let mut data = OPEN_CHUNK.take();
         {
             let series = self.slots.lock(row.slot);
             for (number, chunk) in series.full_chunks() {
@@ -84,16 +91,17 @@ impl Head {
             if series.chunk_number == row.chunk_number
                 && series.open_range().is_some_and(|(first, last)| first <= max && last >= min)
             {
-                open = series.open_bytes().map(|(encoding, _, data)| (encoding, data));
+                open = series.open_into(&mut data).map(|(encoding, _)| encoding);
             }
         }
         for (place, limit) in chunks {
             self.read_chunk(place, limit, (min, max), out)?;
         }
-        if let Some((encoding, data)) = open {
+        if let Some(encoding) = open {
             append_chunk(encoding, &data, row.samples, (min, max), out)
                 .map_err(|error| StorageError::Corrupt(format!("open chunk of the head: {error}")))?;
         }
+        OPEN_CHUNK.set(data);
         if let Some(late) = &row.late {
             self.read_late(late, (late_min, max), out)?;
         }

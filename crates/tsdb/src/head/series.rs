@@ -373,18 +373,33 @@ impl Series {
 
     /// The open chunk: encoding, number of samples and bytes.
     pub fn open_bytes(&self) -> Option<(Encoding, u16, Vec<u8>)> {
+        let mut data = Vec::new();
+        let (encoding, samples) = self.open_into(&mut data)?;
+        Some((encoding, samples, data))
+    }
+
+    /// Puts the bytes of the open chunk into `data`, instead of what it holds; gives encoding and number of samples.
+    pub fn open_into(&self, data: &mut Vec<u8>) -> Option<(Encoding, u16)> {
+        data.clear();
         match &self.open {
             Open::None => None,
             Open::Float(writer) => {
-                let mut data = Vec::with_capacity(writer.byte_len());
-                writer.write_chunk(self.payload.pieces(), &mut data);
-                Some((Encoding::Xor, writer.len(), data))
+                data.reserve(writer.byte_len());
+                writer.write_chunk(self.payload.pieces(), data);
+                Some((Encoding::Xor, writer.len()))
             }
             Open::FloatWithStarts(chunk, ..) => {
-                Some((Encoding::Xor2, chunk.writer().len(), chunk.to_bytes()))
+                *data = chunk.to_bytes();
+                Some((Encoding::Xor2, chunk.writer().len()))
             }
-            Open::Histogram(writer, _) => Some((writer.encoding(), writer.len(), writer.to_bytes())),
-            Open::FloatHistogram(writer, _) => Some((writer.encoding(), writer.len(), writer.to_bytes())),
+            Open::Histogram(writer, _) => {
+                *data = writer.to_bytes();
+                Some((writer.encoding(), writer.len()))
+            }
+            Open::FloatHistogram(writer, _) => {
+                *data = writer.to_bytes();
+                Some((writer.encoding(), writer.len()))
+            }
         }
     }
 

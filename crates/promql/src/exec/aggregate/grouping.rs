@@ -11,7 +11,9 @@ use crate::plan::node::AggregateNode;
 /// Numbers the groups of an aggregation and remembers the group of each series.
 pub(super) struct Grouping<'q> {
     node: &'q AggregateNode,
-    by_labels: HashMap<LabelSet, usize>,
+    by_key: HashMap<Vec<u8>, usize>,
+    /// Room for a key.
+    key: Vec<u8>,
     /// Labels of each group.
     pub labels: Vec<LabelSet>,
     of_series: Vec<Option<usize>>,
@@ -19,7 +21,7 @@ pub(super) struct Grouping<'q> {
 
 impl<'q> Grouping<'q> {
     pub(super) fn new(node: &'q AggregateNode) -> Self {
-        Grouping { node, by_labels: HashMap::new(), labels: Vec::new(), of_series: Vec::new() }
+        Grouping { node, by_key: HashMap::new(), key: Vec::new(), labels: Vec::new(), of_series: Vec::new() }
     }
 
     /// The group of a series. Groups are numbered in the order in which their first series comes here, and only
@@ -31,12 +33,13 @@ impl<'q> Grouping<'q> {
         if let Some(group) = self.of_series[series] {
             return group;
         }
-        let labels = group_labels(table.labels(series), &self.node.grouping, self.node.without);
-        let group = match self.by_labels.get(&labels) {
+        let (labels, grouping, without) = (table.labels(series), &self.node.grouping, self.node.without);
+        put_key(labels, grouping, without, &mut self.key);
+        let group = match self.by_key.get(&self.key) {
             Some(&group) => group,
             None => {
-                self.labels.push(labels.clone());
-                self.by_labels.insert(labels, self.labels.len() - 1);
+                self.labels.push(group_labels(labels, grouping, without));
+                self.by_key.insert(self.key.clone(), self.labels.len() - 1);
                 self.labels.len() - 1
             }
         };
@@ -45,11 +48,34 @@ impl<'q> Grouping<'q> {
     }
 }
 
+/// Puts what tells the group of a series from the others into `key`: bytes that take less than the group's labels do.
+fn put_key(labels: &LabelSet, grouping: &[String], without: bool, key: &mut Vec<u8>) {
+    // No text in UTF-8 has it.
+    const END: u8 = 0xff;
+    key.clear();
+    let mut put = |text: &str| {
+        key.extend_from_slice(text.as_bytes());
+        key.push(END);
+    };
+    if without {
+        for (name, value) in labels.iter().filter(|(name, _)| !is_left_out(name, grouping)) {
+            put(name);
+            put(value);
+        }
+    } else {
+        grouping.iter().for_each(|name| put(labels.value(name)));
+    }
+}
+
+fn is_left_out(name: &str, grouping: &[String]) -> bool {
+    name == METRIC_NAME || grouping.binary_search_by(|label| label.as_str().cmp(name)).is_ok()
+}
+
 /// The labels that a series shares with its group. `grouping` is sorted.
 pub(super) fn group_labels(labels: &LabelSet, grouping: &[String], without: bool) -> LabelSet {
     let listed = |name: &str| grouping.binary_search_by(|label| label.as_str().cmp(name)).is_ok();
     if without {
-        labels.retain(|name| name != METRIC_NAME && !listed(name))
+        labels.retain(|name| !is_left_out(name, grouping))
     } else if grouping.is_empty() {
         LabelSet::empty()
     } else {
