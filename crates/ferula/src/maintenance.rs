@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ferula_runtime::{SharedClock, Shutdown, TaskGroup};
-use ferula_telemetry::{error, info};
-use ferula_tsdb::{Db, Maintained};
+use ferula_telemetry::{error, info, warn};
+use ferula_tsdb::{Db, Doubt, Maintained};
 
 /// How often the log is asked whether a sync is due.
 const SYNC_TICK: Duration = Duration::from_millis(250);
@@ -31,11 +31,14 @@ pub fn start(tasks: &mut TaskGroup, db: &Arc<Db>, clock: &SharedClock) {
 }
 
 async fn maintain(db: Arc<Db>, clock: SharedClock, shutdown: Shutdown) {
+    let mut doubted = Vec::new();
     loop {
         let (store, now, begin) = (db.clone(), clock.now().millis(), clock.elapsed());
         let failed = match tokio::task::spawn_blocking(move || store.maintain(now)).await {
             Ok(done) => {
                 report(&done, clock.elapsed().saturating_sub(begin));
+                report_doubts(&done, &doubted);
+                doubted.clone_from(&done.doubts);
                 !done.errors.is_empty()
             }
             Err(err) => {
@@ -90,6 +93,27 @@ fn report(done: &Maintained, took: Duration) {
     }
     for err in &done.errors {
         error!("Maintenance of the storage failed in part", component = "tsdb", err = err);
+    }
+}
+
+/// Tells what looks wrong from outside; what was told the last time is not told again.
+fn report_doubts(done: &Maintained, told: &[Doubt]) {
+    for ulid in &done.vanished {
+        warn!(
+            "A block is gone from the data directory: its samples are no longer shown",
+            component = "tsdb",
+            block = ulid
+        );
+    }
+    if let Some(jump) = done.clock_jump_ms {
+        warn!(
+            "The clock has jumped, or the machine slept",
+            component = "tsdb",
+            by = format!("{}s", jump / 1000)
+        );
+    }
+    for doubt in done.doubts.iter().filter(|doubt| !told.contains(doubt)) {
+        warn!("The data directory does not fit the clock", component = "tsdb", reason = doubt);
     }
 }
 

@@ -287,6 +287,7 @@ async fn open_store(
     let mut options = store_options(&flags.storage);
     let clock = api.clock.clone();
     options.stopwatch = Stopwatch::new(move || clock.elapsed());
+    options.opened_at_ms = Some(api.clock.now().millis());
     if flags.features.exemplars {
         // Known before the log is read: what there is no room for at that moment is not kept.
         options.exemplars_max = reload::exemplars_max(config);

@@ -16,7 +16,8 @@ use crate::wal::SegmentReader;
 use crate::wal::format::{Input, Truncated, list_segments};
 use crate::wal::record::{Kind, Records, labels};
 
-const PREFIX: &str = "chunk_snapshot.";
+/// Begins the name of a snapshot's folder.
+pub(crate) const PREFIX: &str = "chunk_snapshot.";
 const SERIES: u8 = 1;
 const EXEMPLARS: u8 = 3;
 

@@ -18,18 +18,20 @@ use ferula_telemetry::Registry;
 use crate::Stopwatch;
 use crate::blob::Access;
 use crate::block::{
-    Block, BlockError, BlockOptions, HINT_OUT_OF_ORDER, HINT_SELECTED_SERIES, HINT_STALE_SERIES, block_dirs,
-    repair_index_versions,
+    Block, BlockError, BlockOptions, CREATION_SUFFIX, DELETION_SUFFIX, HINT_OUT_OF_ORDER,
+    HINT_SELECTED_SERIES, HINT_STALE_SERIES, Ulid, block_dirs, repair_index_versions,
 };
+use crate::chunk_snapshot;
 use crate::disk::{Disk, FaultDisk, FileLock};
 use crate::head::{Cardinality, ChunkRules, Head, HeadAppender, Limits, Metrics, Parts, lock};
 use crate::head_chunks;
-use crate::maintain::Pending;
+use crate::maintain::{Pending, is_of_future};
 use crate::metrics::{MaintenanceMetrics, register_gauges};
 use crate::querier::snapshot::DbSnapshot;
 use crate::recovery::{Progress, Recovered, Replay};
 use crate::retention::Retention;
 use crate::view::Views;
+use crate::wal::format::{CHECKPOINT_PREFIX, REPAIR_SUFFIX, TEMPORARY_SUFFIX};
 use crate::wal::group::GroupLog;
 use crate::wal::{Compression, SyncTimer, Writer, WriterOptions};
 
@@ -70,6 +72,9 @@ pub struct Options {
     pub access: Access,
     /// Whether blocks that overlap are merged.
     pub overlapping_compaction: bool,
+    /// What time it is, in milliseconds. A block that begins later is of the future, and does not say where the head
+    /// begins: else everything in the log would count as being in blocks. Without it no block is.
+    pub opened_at_ms: Option<i64>,
     /// Measures how long things take, for metrics.
     pub stopwatch: Stopwatch,
 }
@@ -96,6 +101,7 @@ impl Default for Options {
             blocks: BlockOptions::default(),
             access: Access::Mapped,
             overlapping_compaction: true,
+            opened_at_ms: None,
             stopwatch: Stopwatch::default(),
         }
     }
@@ -379,18 +385,29 @@ fn take_lock(
     }
 }
 
-/// Removes what a process left unfinished: folders whose names say so, here and in the log's folder.
+/// Removes what a process left unfinished: folders of blocks, checkpoints and snapshots whose names say so, and our own
+/// half-repaired segments. Everything else with such a name is somebody else's.
 fn remove_leftovers(disk: &dyn Disk, dir: &Path) -> io::Result<()> {
-    const SUFFIXES: [&str; 3] = [".tmp-for-creation", ".tmp-for-deletion", ".tmp"];
+    const SUFFIXES: [&str; 3] = [CREATION_SUFFIX, DELETION_SUFFIX, TEMPORARY_SUFFIX];
+    let stem =
+        |name: &'_ str| SUFFIXES.iter().find_map(|suffix| name.strip_suffix(suffix)).map(str::to_owned);
     for dir in [dir.to_path_buf(), dir.join(WAL_DIR), dir.join(WBL_DIR)] {
         let entries = match disk.list(&dir) {
             Ok(entries) => entries,
             Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
             Err(error) => return Err(error),
         };
-        for entry in entries.iter().filter(|entry| SUFFIXES.iter().any(|s| entry.name.ends_with(s))) {
+        for entry in entries {
+            let Some(stem) = stem(&entry.name) else { continue };
             let path = dir.join(&entry.name);
-            if entry.stat.is_dir { disk.remove_dir_all(&path)? } else { disk.remove_file(&path)? }
+            let of_folder = stem.parse::<Ulid>().is_ok()
+                || stem.starts_with(CHECKPOINT_PREFIX)
+                || stem.starts_with(chunk_snapshot::PREFIX);
+            if entry.stat.is_dir && of_folder {
+                disk.remove_dir_all(&path)?;
+            } else if !entry.stat.is_dir && stem.ends_with(REPAIR_SUFFIX) {
+                disk.remove_file(&path)?;
+            }
         }
     }
     Ok(())
@@ -418,7 +435,10 @@ fn open_blocks(
             .iter()
             .any(|h| meta.compaction.has_hint(h))
     };
-    let ends = blocks.iter().filter(|block| !of_part_of_head(block)).map(|block| block.meta().max_time);
+    let of_future =
+        |block: &Block| options.opened_at_ms.is_some_and(|now| is_of_future(&block.meta(), now, options));
+    let ends = blocks.iter().filter(|block| !of_part_of_head(block) && !of_future(block));
+    let ends = ends.map(|block| block.meta().max_time);
     let in_order_end = ends.max().unwrap_or(i64::MIN);
     Ok((blocks, in_order_end))
 }

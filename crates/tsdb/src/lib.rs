@@ -26,7 +26,7 @@ pub mod wal;
 
 pub use db::{CHUNKS_HEAD_DIR, Db, OpenError, Options, WAL_DIR, WBL_DIR};
 pub use head::{Cardinality, Head};
-pub use maintain::Maintained;
+pub use maintain::{Doubt, Maintained};
 pub use querier::snapshot::DbSnapshot;
 pub use recovery::{Progress, Recovered};
 pub use stopwatch::Stopwatch;

@@ -10,6 +10,7 @@
 //! Nothing waits in step 4: with a long query under way it happens at a later call.
 
 use std::collections::BTreeSet;
+use std::fmt;
 use std::hash::{BuildHasher, RandomState};
 use std::io;
 use std::path::Path;
@@ -20,7 +21,7 @@ use crate::block::{
     Block, BlockChunk, BlockError, BlockMeta, HINT_OUT_OF_ORDER, Ulid, block_dirs, remove_block,
 };
 use crate::compact::{Compactor, PlanOptions, SeriesSource, Watch, block_ranges, plan, write_block};
-use crate::db::{Db, WAL_DIR, WBL_DIR};
+use crate::db::{Db, Options, WAL_DIR, WBL_DIR};
 use crate::head::block_source::{HeadSource, Which};
 use crate::head::{lock, range_end};
 use crate::metrics::ChunkMetrics;
@@ -44,8 +45,55 @@ pub struct Maintained {
     pub truncated_to: Option<i64>,
     /// The log was checkpointed up to this segment.
     pub checkpoint: Option<(u32, CheckpointStats)>,
+    /// Blocks whose folders are gone, though nobody here removed them.
+    pub vanished: Vec<Ulid>,
+    /// The clock went on by this many milliseconds, or back when negative, and not at its own pace since the last call.
+    pub clock_jump_ms: Option<i64>,
+    /// What looks wrong and stays as it is. The same at every call, for as long as it lasts.
+    pub doubts: Vec<Doubt>,
     /// What failed; all else was done, and it is tried again next time.
     pub errors: Vec<String>,
+}
+
+/// Something that looks wrong, but nothing is done about it: a person has to look.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Doubt {
+    /// The newest sample of the head is of the future.
+    HeadAhead {
+        /// By so many hours.
+        hours: i64,
+    },
+    /// A block begins in the future.
+    FutureBlock {
+        /// Which one.
+        ulid: Ulid,
+        /// When it begins, in milliseconds.
+        min_time: i64,
+    },
+    /// Old blocks are kept, because it is not sure that they are old.
+    RetentionWaits {
+        /// How many.
+        blocks: usize,
+    },
+}
+
+impl fmt::Display for Doubt {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Doubt::HeadAhead { hours } => write!(
+                f,
+                "the newest sample is {hours}h ahead of the clock: samples of now are refused as out of order or out of bounds until the clock gets there; was it wrong, or is it wrong now?"
+            ),
+            Doubt::FutureBlock { ulid, min_time } => write!(
+                f,
+                "block {ulid} begins at {min_time}, ahead of the clock: it is read, but neither says where the head begins nor how old other blocks are"
+            ),
+            Doubt::RetentionWaits { blocks } => write!(
+                f,
+                "{blocks} blocks would be deleted for their age if the newest block is right about the time, but that one is ahead of the clock or alone behind a gap of more than a day: they are kept until newer blocks span a day"
+            ),
+        }
+    }
 }
 
 /// What a call leaves to the next.
@@ -54,6 +102,7 @@ pub(crate) struct Pending {
     truncation: Option<Truncation>,
     late: Option<LateTruncation>,
     last_reload: Option<i64>,
+    last_call: Option<i64>,
     head_cut: bool,
 }
 
@@ -73,6 +122,11 @@ struct LateTruncation {
 
 /// Blocks of others are looked for so often.
 const RELOAD_INTERVAL_MS: i64 = 60_000;
+/// Calls that are further apart than this, though they come every minute, tell of a clock that was set, or of a machine
+/// that slept.
+const CLOCK_AHEAD_MS: i64 = 3_600_000;
+/// A clock is not set back by more than this without a word.
+const CLOCK_BACK_MS: i64 = 60_000;
 
 impl Db {
     /// Does what is due at `now_ms`. Call it every minute or so; calls while one is under way return at once.
@@ -81,6 +135,8 @@ impl Db {
         let Ok(mut pending) = self.pending.try_lock() else { return done };
         self.maintenance.compactions_triggered.inc();
         let mut reload = false;
+        let since = pending.last_call.replace(now_ms).map(|last| now_ms.saturating_sub(last));
+        done.clock_jump_ms = since.filter(|since| !(-CLOCK_BACK_MS..CLOCK_AHEAD_MS).contains(since));
         self.truncate_if_possible(&mut pending, &mut done);
         while pending.truncation.is_none() && self.head_is_full() {
             if let Err(error) = self.cut_block(now_ms, &mut pending, &mut done) {
@@ -102,8 +158,9 @@ impl Db {
         if reload || due {
             pending.last_reload = Some(now_ms);
             self.compact_blocks(now_ms, &mut done);
-            self.reload(&mut done);
+            self.reload(now_ms, &mut done);
         }
+        done.doubts = self.doubts(now_ms);
         self.head.release_slots();
         if let Err(error) = self.head.chunks.flush() {
             done.errors.push(format!("writing head chunks: {error}"));
@@ -365,10 +422,10 @@ impl Db {
     }
 
     /// Takes in blocks that appeared, lets go of those that vanished, and removes those that had their time.
-    fn reload(&self, done: &mut Maintained) {
+    fn reload(&self, now_ms: i64, done: &mut Maintained) {
         self.maintenance.reloads.inc();
         let before = done.errors.len();
-        if let Err(error) = self.try_reload(done) {
+        if let Err(error) = self.try_reload(now_ms, done) {
             done.errors.push(format!("reloading blocks: {error}"));
         }
         if done.errors.len() > before {
@@ -376,7 +433,7 @@ impl Db {
         }
     }
 
-    fn try_reload(&self, done: &mut Maintained) -> Result<(), BlockError> {
+    fn try_reload(&self, now_ms: i64, done: &mut Maintained) -> Result<(), BlockError> {
         let known = self.views.get().blocks;
         let mut blocks: Vec<Arc<Block>> = Vec::new();
         for dir in block_dirs(&*self.disk, &self.dir)? {
@@ -393,7 +450,9 @@ impl Db {
                 Err(error) => done.errors.push(format!("opening block: {error}")),
             }
         }
-        let doomed = self.doomed(&blocks);
+        let gone = known.iter().filter(|block| blocks.iter().all(|kept| kept.dir() != block.dir()));
+        done.vanished.extend(gone.map(|block| block.meta().ulid));
+        let doomed = self.doomed(now_ms, &blocks);
         blocks.retain(|block| !doomed.iter().any(|(ulid, _)| *ulid == block.meta().ulid));
         self.views.publish(blocks, i64::MIN);
         for (ulid, reason) in doomed {
@@ -409,7 +468,7 @@ impl Db {
     }
 
     /// Blocks that are replaced by others, or that retention lets go.
-    fn doomed(&self, blocks: &[Arc<Block>]) -> Vec<(Ulid, Option<Reason>)> {
+    fn doomed(&self, now_ms: i64, blocks: &[Arc<Block>]) -> Vec<(Ulid, Option<Reason>)> {
         let metas: Vec<Arc<BlockMeta>> = blocks.iter().map(|block| block.meta()).collect();
         let present: BTreeSet<Ulid> = metas.iter().map(|meta| meta.ulid).collect();
         let mut doomed: Vec<(Ulid, Option<Reason>)> = replaced(metas.iter().map(|meta| &**meta))
@@ -427,9 +486,27 @@ impl Db {
         let filesystem =
             (retention.percentage > 0.0).then(|| self.disk.total_bytes(&self.dir).ok()).flatten();
         let other = self.wal_bytes() + self.head.chunks.bytes();
-        let old = retention.doomed(&uses, other, filesystem);
+        let old = retention.doomed(now_ms, &uses, other, filesystem);
         doomed.extend(old.into_iter().map(|(ulid, reason)| (ulid, Some(reason))));
         doomed
+    }
+
+    fn doubts(&self, now_ms: i64) -> Vec<Doubt> {
+        const HOUR_MS: i64 = 3_600_000;
+        let mut doubts = Vec::new();
+        let ahead = self.head.times.range().map_or(0, |(_, max)| max.saturating_sub(now_ms));
+        if ahead > HOUR_MS {
+            doubts.push(Doubt::HeadAhead { hours: ahead / HOUR_MS });
+        }
+        let metas: Vec<Arc<BlockMeta>> = self.views.get().blocks.iter().map(|block| block.meta()).collect();
+        let of_future = metas.iter().filter(|meta| is_of_future(meta, now_ms, &self.options));
+        doubts.extend(of_future.map(|meta| Doubt::FutureBlock { ulid: meta.ulid, min_time: meta.min_time }));
+        let metas: Vec<&BlockMeta> = metas.iter().map(|meta| &**meta).collect();
+        match lock(&self.retention).held_back(now_ms, &metas) {
+            0 => {}
+            blocks => doubts.push(Doubt::RetentionWaits { blocks }),
+        }
+        doubts
     }
 
     /// Bytes of the logs with their checkpoints.
@@ -454,6 +531,11 @@ impl Watch for Watched<'_> {
             chunks.observe(chunk);
         }
     }
+}
+
+/// Whether no clock that is right can have led to this block: it begins more than a block's length ahead.
+pub(crate) fn is_of_future(meta: &BlockMeta, now_ms: i64, options: &Options) -> bool {
+    meta.min_time > now_ms.saturating_add(options.min_block_duration_ms)
 }
 
 /// Bytes of all files below a folder; 0 for one that cannot be read.

@@ -49,22 +49,23 @@ impl Retention {
         }
     }
 
-    /// The blocks that go, with the first reason that holds. `other_bytes` are those of log and head.
+    /// The blocks that go at `now_ms`, with the first reason that holds. `other_bytes` are those of log and head.
     pub fn doomed(
         &self,
+        now_ms: i64,
         blocks: &[BlockUse<'_>],
         other_bytes: u64,
         filesystem_bytes: Option<u64>,
     ) -> Vec<(Ulid, Reason)> {
         let mut newest_first: Vec<&BlockUse<'_>> = blocks.iter().collect();
         newest_first.sort_by_key(|block| std::cmp::Reverse(block.meta.max_time));
-        let Some(newest) = newest_first.first().map(|block| block.meta.max_time) else { return Vec::new() };
+        let newest = settled_end(now_ms, newest_first.iter().map(|block| block.meta));
         let bytes_max = self.bytes_max(filesystem_bytes);
         let mut bytes = other_bytes;
         let mut doomed = Vec::new();
         for (index, block) in newest_first.into_iter().enumerate() {
             bytes = bytes.saturating_add(block.bytes);
-            let age = newest.saturating_sub(block.meta.max_time);
+            let age = newest.map_or(0, |newest| newest.saturating_sub(block.meta.max_time));
             let reason = if block.meta.compaction.deletable {
                 Reason::Deletable
             } else if self.duration_ms > 0 && index > 0 && age >= self.duration_ms {
@@ -78,6 +79,40 @@ impl Retention {
         }
         doomed
     }
+
+    /// How many blocks would have had their time if the newest block could be trusted; see [`settled_end`].
+    pub fn held_back(&self, now_ms: i64, metas: &[&BlockMeta]) -> usize {
+        let Some(newest) = metas.iter().map(|meta| meta.max_time).max() else { return 0 };
+        let settled = settled_end(now_ms, metas.iter().copied());
+        let is_old = |end: i64, meta: &BlockMeta| end.saturating_sub(meta.max_time) >= self.duration_ms;
+        let held = metas
+            .iter()
+            .filter(|meta| is_old(newest, meta) && !settled.is_some_and(|settled| is_old(settled, meta)));
+        if self.duration_ms > 0 { held.count() } else { 0 }
+    }
+}
+
+const DAY_MS: i64 = 24 * 3_600_000;
+
+/// The end of the newest blocks whose time can be trusted: age counts from there. After a clock that was wrong for a while,
+/// or with a block that somebody put there, nothing must be deleted that would be missed when the error is found. So blocks that begin
+/// after `now_ms` do not count, nor do the newest ones when they span less than a day and lie more than a day after
+/// all others.
+pub fn settled_end<'a>(now_ms: i64, metas: impl IntoIterator<Item = &'a BlockMeta>) -> Option<i64> {
+    let times = metas.into_iter().map(|meta| (meta.max_time, meta.min_time));
+    let mut newest_first: Vec<(i64, i64)> = times.filter(|(_, min)| *min <= now_ms).collect();
+    newest_first.sort_unstable_by(|a, b| b.cmp(a));
+    let (mut end, mut begin) = *newest_first.first()?;
+    for (max, min) in newest_first {
+        if begin.saturating_sub(max) > DAY_MS {
+            if end.saturating_sub(begin) >= DAY_MS {
+                break;
+            }
+            (end, begin) = (max, min);
+        }
+        begin = begin.min(min);
+    }
+    Some(end)
 }
 
 /// Blocks that others were made of. They are still there when a compaction was stopped before they were removed.
@@ -99,7 +134,7 @@ mod tests {
         let uses: Vec<_> = metas.iter().map(|meta| BlockUse { meta, bytes: 100 }).collect();
         let name = |ulid| metas.iter().find(|meta| meta.ulid == ulid).expect("one of them").max_time;
         retention
-            .doomed(&uses, 50, filesystem)
+            .doomed(1000, &uses, 50, filesystem)
             .into_iter()
             .map(|(ulid, reason)| (name(ulid), reason))
             .collect()
@@ -113,6 +148,28 @@ mod tests {
         assert_eq!(doomed(time(21), &metas, None), [(10, Reason::Time)]);
         assert_eq!(doomed(time(0), &metas, None), []);
         assert_eq!(doomed(time(1), &blocks(&[10]), None), [], "the newest block stays");
+    }
+
+    #[test]
+    fn time_that_cannot_be_trusted_deletes_nothing() {
+        const HOUR: i64 = 3_600_000;
+        let block = |n: u128, min: i64, max: i64| BlockMeta::level_1(Ulid::new(0, n), min * HOUR, max * HOUR);
+        let week: Vec<BlockMeta> = (0..14).map(|n| block(n, 12 * n as i64, 12 * n as i64 + 12)).collect();
+        let retention = Retention { duration_ms: 48 * HOUR, ..Retention::default() };
+        let doomed = |now: i64, more: &[BlockMeta]| {
+            let metas: Vec<&BlockMeta> = week.iter().chain(more).collect();
+            let uses: Vec<_> = metas.iter().map(|meta| BlockUse { meta, bytes: 1 }).collect();
+            (retention.doomed(now * HOUR, &uses, 0, None).len(), retention.held_back(now * HOUR, &metas))
+        };
+        assert_eq!(doomed(170, &[]), (10, 0));
+        // A block of the future, however long the future lasts.
+        assert_eq!(doomed(170, &[block(90, 9000, 9002)]), (10, 4));
+        assert_eq!(doomed(170, &[block(90, 9000, 9200)]), (10, 4));
+        // A clock that is ahead by a month, for less than a day and then for a day.
+        assert_eq!(doomed(900, &[block(90, 890, 892), block(91, 892, 894)]), (10, 4));
+        assert_eq!(doomed(920, &[block(90, 890, 902), block(91, 902, 914)]), (14, 0));
+        // A clock that says 1970.
+        assert_eq!(doomed(-1, &[]), (0, 10));
     }
 
     #[test]

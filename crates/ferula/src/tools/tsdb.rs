@@ -190,7 +190,11 @@ fn run_dump(args: &Args, open_metrics: bool, out: &mut dyn Write) -> Result<()> 
     // A server may be using the folder: it is neither locked nor changed.
     let db = Db::open(
         dir,
-        Options { lock_file: false, ..Options::default() },
+        Options {
+            lock_file: false,
+            opened_at_ms: Some(super::moment::now().0 / 1_000_000),
+            ..Options::default()
+        },
         Arc::new(OverlayDisk::new(disk())),
         &Registry::new(),
         &mut |_| {},

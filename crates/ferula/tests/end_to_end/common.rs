@@ -107,6 +107,18 @@ impl Server {
         }
     }
 
+    /// Waits for a line with `text` like [`wait_for_line`](Self::wait_for_line), also among lines that were passed over.
+    pub fn wait_for_any_line(&self, text: &str) -> String {
+        let deadline = Instant::now() + PATIENCE;
+        while Instant::now() < deadline {
+            if let Some(line) = self.log().lines().find(|line| line.contains(text)) {
+                return line.to_owned();
+            }
+            std::thread::yield_now();
+        }
+        panic!("no line with {text:?} in\n{}", self.log());
+    }
+
     /// `kill -9`, and waits until it is gone.
     pub fn kill(mut self) {
         self.child.kill().expect("the process can be killed");

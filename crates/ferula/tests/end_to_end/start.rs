@@ -1,7 +1,9 @@
 //! The first minute of a user: start, exit codes, signals, reload, the page.
 
+use std::path::Path;
 use std::process::{Command, Output};
 
+use crate::circle::copy_folder;
 use crate::common::{Server, Target};
 
 fn run(arguments: &[&str]) -> Output {
@@ -159,4 +161,70 @@ fn queries_are_logged_where_the_configuration_says() {
     assert_eq!(line["httpRequest"]["path"], "/api/v1/query");
     assert_eq!(line["httpRequest"]["clientIP"], "127.0.0.1");
     assert!(line["stats"]["timings"]["execTotalTime"].is_number());
+}
+
+#[test]
+fn a_folder_that_cannot_be_is_named() {
+    let folder = tempfile::tempdir().expect("a folder for the test");
+    std::fs::write(folder.path().join("file"), "").expect("written");
+    // Below /proc not even root makes a folder.
+    for path in ["file", "/proc/ferula/data"] {
+        let mut server = Server::spawn(folder.path(), &[&format!("--storage.tsdb.path={path}")]);
+        assert_eq!(server.exit_code(), Some(1));
+        let line = server.wait_for_line("Fatal error");
+        assert!(line.contains(path), "{line}");
+    }
+}
+
+#[test]
+fn a_folder_without_rights_is_named() {
+    use std::os::unix::fs::PermissionsExt;
+    let folder = tempfile::tempdir().expect("a folder for the test");
+    let data = folder.path().join("data");
+    std::fs::create_dir(&data).expect("made");
+    std::fs::set_permissions(&data, std::fs::Permissions::from_mode(0o555)).expect("it is ours");
+    if std::fs::write(data.join("probe"), "").is_ok() {
+        eprintln!("SKIPPED: this user may write anywhere, so no folder is without rights");
+        return;
+    }
+    let mut server = Server::spawn(folder.path(), &[]);
+    assert_eq!(server.exit_code(), Some(1));
+    let line = server.wait_for_line("Fatal error");
+    assert!(line.contains("data") && line.contains("Permission denied"), "{line}");
+}
+
+/// What an operator reads when somebody put blocks there that are damaged or of the future.
+#[test]
+fn blocks_that_are_not_as_they_should_be_are_told_of_in_the_log() {
+    let folder = tempfile::tempdir().expect("a folder for the test");
+    let blocks = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../testdata/tsdb");
+    let (damaged, future) = ("01M7X7DXY4M5SDMGGQAFJMF32B", "01M7X7Z3VGEAHD9A8NKJWF5VP6");
+    for name in [damaged, future] {
+        copy_folder(&blocks.join(name), &folder.path().join("data").join(name));
+    }
+    let meta = folder.path().join("data").join(future).join("meta.json");
+    let text = std::fs::read_to_string(&meta).expect("a meta.json");
+    let mut json: serde_json::Value = serde_json::from_str(&text).expect("JSON");
+    json["minTime"] = 33_000_000_000_000_i64.into();
+    json["maxTime"] = 33_000_007_200_000_i64.into();
+    std::fs::write(&meta, json.to_string()).expect("written");
+    std::fs::write(folder.path().join("data").join(damaged).join("index"), "none").expect("written");
+    let target = Target::start(|n| format!("fixture {n}\n"));
+    std::fs::write(
+        folder.path().join("prometheus.yml"),
+        format!(
+            "scrape_configs:\n- job_name: fixture\n  scrape_interval: 50ms\n  scrape_timeout: 50ms\n  static_configs:\n  - targets: ['{}']\n",
+            target.address
+        ),
+    )
+    .expect("written");
+    let mut server = Server::spawn(folder.path(), &[]);
+    let line = server.wait_for_any_line("Damage found at start");
+    assert!(line.contains(damaged) && line.contains("index"), "{line}");
+    let line = server.wait_for_line("msg=\"Ferula is up\"");
+    server.address = line.split_once(" address=").expect("an address").1.trim().to_owned();
+    let line = server.wait_for_any_line("The data directory does not fit the clock");
+    assert!(line.contains(future), "{line}");
+    // Ingestion goes on beside them.
+    server.await_query("fixture", |result| result.get(0).map(|_| ()));
 }

@@ -154,7 +154,9 @@ pub fn list_segments(disk: &dyn Disk, dir: &Path) -> io::Result<Vec<Segment>> {
 
 /// Begins the name of a checkpoint's folder.
 pub const CHECKPOINT_PREFIX: &str = "checkpoint.";
-/// Ends the name of a folder that is not finished.
+/// Ends the name of a segment that is being repaired, before [`TEMPORARY_SUFFIX`].
+pub const REPAIR_SUFFIX: &str = ".repair";
+/// Ends the name of a folder or file that is not finished.
 pub const TEMPORARY_SUFFIX: &str = ".tmp";
 
 /// Folder of the checkpoint that stands for all segments up to `segment`.

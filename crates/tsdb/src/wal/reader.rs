@@ -9,8 +9,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::format::{
-    Compression, HEADER_BYTES, PAGE_BYTES, Part, RECORD_BYTES_MAX, TEMPORARY_SUFFIX, parse_kind,
-    put_fragments, segment_path,
+    Compression, HEADER_BYTES, PAGE_BYTES, Part, RECORD_BYTES_MAX, REPAIR_SUFFIX, TEMPORARY_SUFFIX,
+    parse_kind, put_fragments, segment_path,
 };
 use crate::disk::{Disk, ReadFile};
 
@@ -278,7 +278,7 @@ pub fn repair(disk: &dyn Disk, dir: &Path, segment: u32) -> io::Result<Repair> {
         file.sync_data()?;
         return Ok(Repair::Truncated { bytes: bytes.saturating_sub(clean_end) });
     }
-    let temporary = dir.join(format!("{segment:08}.repair{TEMPORARY_SUFFIX}"));
+    let temporary = dir.join(format!("{segment:08}{REPAIR_SUFFIX}{TEMPORARY_SUFFIX}"));
     copy_readable(disk, dir, segment, &temporary)?;
     let kept = dir.join(format!("{segment:08}.damaged"));
     if disk.stat(&kept)?.is_none() {
