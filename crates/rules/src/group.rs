@@ -521,7 +521,8 @@ pub(crate) fn append(
     samples: &[InstantSample],
     mut tell: impl FnMut(&InstantSample, Result<(), AppendError>),
 ) {
-    let mut batch = SampleBatch::default();
+    // A rule that is evaluated for a time that has gone by must not write between what is there.
+    let mut batch = SampleBatch { in_order_only: true, ..SampleBatch::default() };
     let (mut floats, mut histograms) = (Vec::new(), Vec::new());
     for (index, sample) in samples.iter().enumerate() {
         let series = match appender.resolve(&sample.labels) {

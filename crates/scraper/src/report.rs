@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use ferula_model::LabelSet;
 use ferula_model::labels::METRIC_NAME;
-use ferula_model::value::STALE_NAN;
+use ferula_model::value::{STALE_NAN, is_stale};
 
 use crate::target_state::Counts;
 
@@ -62,6 +62,11 @@ impl Report {
     /// The end of all report series.
     pub fn stale(extra: bool) -> Self {
         Report { values: [STALE_NAN; REPORTS.len()], extra }
+    }
+
+    /// Whether this is the end of the reports.
+    pub fn is_stale(&self) -> bool {
+        self.values.iter().copied().all(is_stale)
     }
 
     /// Position in [`REPORTS`] and value of each series that is reported.

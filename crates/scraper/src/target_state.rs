@@ -197,6 +197,7 @@ impl TargetState {
         for series in ended {
             self.buffers.batch.push_float(series, at.millis(), STALE_NAN);
         }
+        self.buffers.batch.in_order_only = true;
         appender.append(&mut self.buffers.batch);
     }
 
@@ -422,6 +423,7 @@ impl TargetState {
                     slots.push(slot);
                 }
             }
+            self.buffers.batch.in_order_only = report.is_stale();
             let outcome = appender.append(&mut self.buffers.batch);
             let unknown =
                 outcome.refused.iter().filter(|refusal| refusal.error == AppendError::UnknownSeries);

@@ -56,6 +56,9 @@ pub struct SampleBatch {
     pub exemplars: Vec<(SeriesRef, Exemplar)>,
     /// Metadata that is new or changed.
     pub metadata: Vec<(SeriesRef, MetricMetadata)>,
+    /// Float samples that would go between others are refused as out of order, though the store takes such: results
+    /// of rules, and markers of an end that came too late because the series goes on.
+    pub in_order_only: bool,
 }
 
 /// One histogram sample of a batch.
@@ -113,6 +116,7 @@ impl SampleBatch {
         self.histograms.clear();
         self.exemplars.clear();
         self.metadata.clear();
+        self.in_order_only = false;
     }
 }
 

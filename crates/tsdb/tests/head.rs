@@ -11,7 +11,7 @@ use ferula_model::value::STALE_NAN;
 use ferula_model::{
     CounterResetHint, Histogram, HistogramValue, LabelSet, MatchOp, Matcher, Span, TimeRange,
 };
-use ferula_storage::{AppendError, Appendable, Hints, Queryable, SampleBatch, SeriesSamples};
+use ferula_storage::{AppendError, Appendable, Durability, Hints, Queryable, SampleBatch, SeriesSamples};
 use ferula_tsdb::disk::FaultDisk;
 use ferula_tsdb::disk::fault::Survives;
 use ferula_tsdb::{Db, Options};
@@ -387,4 +387,34 @@ proptest! {
         }
         prop_assert_eq!(floats(&db), model.samples);
     }
+}
+
+#[test]
+fn samples_that_must_be_in_order_are_refused_inside_of_the_window() {
+    let options = || Options { out_of_order_window_ms: 10_000, ..Options::default() };
+    let db = open(&FaultDisk::default(), options());
+    let (floats, histograms) = (series(0), series(1));
+    let histogram = || HistogramValue::Float(std::sync::Arc::default());
+    commit(&db, &[(floats.clone(), 100_000, 1.0)]).expect("written");
+    assert_eq!(commit_histogram(&db, &histograms, 100_000, histogram()), []);
+    let late = |at: i64, in_order_only: bool| {
+        let mut appender = db.appender();
+        let mut batch = SampleBatch { in_order_only, ..SampleBatch::default() };
+        for labels in [&floats, &histograms] {
+            let series = appender.resolve(labels).expect("it is there");
+            batch.push_float(series, at, STALE_NAN);
+        }
+        let outcome = appender.append(&mut batch);
+        assert!(!batch.in_order_only, "the next batch is another");
+        appender.commit(Durability::Written).expect("written");
+        outcome.refused.into_iter().map(|refusal| refusal.error).collect::<Vec<_>>()
+    };
+    assert_eq!(late(95_000, true), [AppendError::OutOfOrder, AppendError::OutOfOrder]);
+    assert_eq!(late(80_000, true), [AppendError::TooOld, AppendError::TooOld]);
+    assert_eq!(late(95_000, false), []);
+    assert_eq!(late(105_000, true), []);
+    let found = read(&db, &[], TimeRange::ALL);
+    let times: Vec<usize> =
+        found.iter().map(|(_, s)| s.floats.timestamps.len() + s.histograms.timestamps.len()).collect();
+    assert_eq!(times, [3, 3]);
 }

@@ -78,13 +78,14 @@ impl<'a> HeadAppender<'a> {
                 min_valid: self.head.min_valid_time().unwrap_or(i64::MIN),
                 head_max: times.max.load(Ordering::SeqCst),
                 out_of_order_window: self.head.late_window.load(Ordering::SeqCst),
+                in_order_only: false,
             }
         })
     }
 
     fn append_floats(&mut self, batch: &SampleBatch, outcome: &mut AppendOutcome) {
         let Some(first) = batch.timestamps.first() else { return };
-        let bounds = self.bounds(*first);
+        let bounds = Bounds { in_order_only: batch.in_order_only, ..self.bounds(*first) };
         for (index, (series, (at, value))) in
             batch.refs.iter().zip(batch.timestamps.iter().zip(&batch.values)).enumerate()
         {

@@ -119,6 +119,8 @@ pub struct Bounds {
     pub head_max: i64,
     /// How far back out-of-order samples may be; 0 for not at all.
     pub out_of_order_window: i64,
+    /// This sample is refused where another would go between the others.
+    pub in_order_only: bool,
 }
 
 impl Bounds {
@@ -126,7 +128,7 @@ impl Bounds {
     fn late(&self, at: i64) -> Result<Fate, AppendError> {
         if self.out_of_order_window > 0 {
             if at >= self.head_max.saturating_sub(self.out_of_order_window) {
-                return Ok(Fate::OutOfOrder);
+                return if self.in_order_only { Err(AppendError::OutOfOrder) } else { Ok(Fate::OutOfOrder) };
             }
             return Err(AppendError::TooOld);
         }
