@@ -63,10 +63,11 @@ enum Part {
 /// Reads a page. Families come by name; those without metrics are left out.
 ///
 /// # Errors
-/// The first line that is wrong.
-pub fn parse_families(page: &[u8]) -> Result<Vec<Family>, FamiliesError> {
+/// The first line that is wrong; names that `names` does not allow are.
+pub fn parse_families(page: &[u8], names: NameScheme) -> Result<Vec<Family>, FamiliesError> {
     let mut reader = Reader {
         page,
+        names,
         at: 0,
         current: 0,
         line: 0,
@@ -80,6 +81,7 @@ pub fn parse_families(page: &[u8]) -> Result<Vec<Family>, FamiliesError> {
 
 struct Reader<'a> {
     page: &'a [u8],
+    names: NameScheme,
     at: usize,
     /// The byte read last.
     current: u8,
@@ -211,7 +213,7 @@ impl Reader<'_> {
 
     /// The family of a sample's name, and which sample it is.
     fn family(&mut self, name: String) -> Step<(String, Part)> {
-        if !NameScheme::Utf8.is_metric_name(&name) {
+        if !self.names.is_metric_name(&name) {
             return self.wrong(format!("invalid metric name {}", go_quote(&name)));
         }
         if self.families.contains_key(&name) {
@@ -335,7 +337,7 @@ impl Reader<'_> {
         if name == "__name__" {
             return self.wrong("label name \"__name__\" is reserved");
         }
-        if !NameScheme::Utf8.is_label_name(&name) {
+        if !self.names.is_label_name(&name) {
             return self.wrong(format!("invalid label name {}", go_quote(&name)));
         }
         let is_bound = match self.kind_of(line) {
@@ -492,7 +494,7 @@ mod tests {
         let page = b"# HELP h Some\\nhelp.\n# TYPE h histogram\nh_bucket{le=\"1\",a=\"x\"} 2\nh_bucket{a=\"x\",le=\"+Inf\"} 3 5\n\
             h_sum{a=\"x\"} 4.5\nh_count{a=\"x\"} 3\n# TYPE s summary\ns{quantile=\"0.5\"} 7\ns_sum 8\ns_count 9\n\
             # just a comment\nplain 1\nplain{b=\"\\\"\"} 2\n{\"dotted.name\",c=\"d\"} 3\n# TYPE empty gauge\n";
-        let families = parse_families(page).expect("a page");
+        let families = parse_families(page, NameScheme::Utf8).expect("a page");
         let names: Vec<&str> = families.iter().map(|family| family.name.as_str()).collect();
         assert_eq!(names, ["dotted.name", "h", "plain", "s"]);
         let h = &families[1];
@@ -534,8 +536,10 @@ mod tests {
             ),
             ("# TYPE h histogram\nh_count -1\n", "line 2: negative count for histogram \"h\""),
         ] {
-            let got = parse_families(page.as_bytes()).expect_err("it is wrong").to_string();
+            let got = parse_families(page.as_bytes(), NameScheme::Utf8).expect_err("it is wrong").to_string();
             assert_eq!(got, format!("text format parsing error in {error}"), "{page:?}");
         }
+        let error = parse_families(b"{\"a.b\"} 1\n", NameScheme::Legacy).expect_err("not a legacy name");
+        assert_eq!(error.reason, "invalid metric name \"a.b\"");
     }
 }

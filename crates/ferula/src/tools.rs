@@ -95,9 +95,14 @@ fn parser_options(features: &ferula_promql::Features) -> ParserOptions {
     }
 }
 
+/// Prints to standard output, which may be gone.
+fn print(text: &str) -> anyhow::Result<()> {
+    Ok(std::io::stdout().write_all(text.as_bytes())?)
+}
+
 /// Prints a line to standard output.
 fn print_line(text: &str) -> anyhow::Result<()> {
-    Ok(writeln!(std::io::stdout(), "{text}")?)
+    print(&format!("{text}\n"))
 }
 
 /// The exit code of a command that prints its error and nothing else.

@@ -200,25 +200,26 @@ fn tls(mut builder: reqwest::ClientBuilder, config: &TlsConfig) -> Result<reqwes
     if !config.server_name.is_empty() {
         return Err("not supported yet: tls_config.server_name".into());
     }
-    let text = |inline: &str, file: &str| -> Result<Option<Vec<u8>>, String> {
+    let text = |what: &str, inline: &str, file: &str| -> Result<Option<Vec<u8>>, String> {
         match (inline, file) {
             ("", "") => Ok(None),
-            ("", file) => std::fs::read(file)
-                .map(Some)
-                .map_err(|error| format!("unable to read file {file}: {}", io_text(&error))),
+            ("", file) => std::fs::read(file).map(Some).map_err(|error| {
+                format!("unable to read {what}: unable to read file {file}: open {file}: {}", io_text(&error))
+            }),
             (inline, _) => Ok(Some(inline.as_bytes().to_vec())),
         }
     };
-    if let Some(pem) = text(&config.ca, &config.ca_file)? {
+    if let Some(pem) = text("CA cert", &config.ca, &config.ca_file)? {
         let certificates = reqwest::Certificate::from_pem_bundle(&pem).map_err(|error| chain_text(&error))?;
         if certificates.is_empty() {
             return Err(format!("unable to use specified CA cert {}", config.ca_file));
         }
         builder = builder.tls_certs_only(certificates);
     }
-    if let (Some(mut certificate), Some(key)) =
-        (text(&config.cert, &config.cert_file)?, text(config.key.reveal(), &config.key_file)?)
-    {
+    if let (Some(mut certificate), Some(key)) = (
+        text("client cert", &config.cert, &config.cert_file)?,
+        text("client key", config.key.reveal(), &config.key_file)?,
+    ) {
         certificate.push(b'\n');
         certificate.extend_from_slice(&key);
         let identity = reqwest::Identity::from_pem(&certificate).map_err(|error| chain_text(&error))?;

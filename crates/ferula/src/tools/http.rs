@@ -67,7 +67,10 @@ impl Server {
                 anyhow!("{}: error: Failed to load HTTP config file: {error:#}", args.program)
             })?,
         };
-        let client = HttpClient::new(&config).map_err(|error| anyhow!(error))?;
+        let client = HttpClient::new(&config).map_err(|error| {
+            let error = error.trim_start_matches("error creating HTTP client: ");
+            anyhow!("{}: error: Failed to create a new HTTP round tripper: {error}", args.program)
+        })?;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let mut all = HeaderMap::from_iter([(USER_AGENT, HeaderValue::from_static(USER_AGENT_TEXT))]);
         for (name, value) in headers {
@@ -102,6 +105,13 @@ impl Server {
             all.insert(*name, HeaderValue::from_str(value).context("invalid header value")?);
         }
         let name = if method == Method::GET { "Get" } else { "Post" };
+        if !matches!(url.scheme(), "http" | "https") {
+            bail!(
+                "{name} {}: unsupported protocol scheme {}",
+                go_quote(url.as_str()),
+                go_quote(url.scheme())
+            );
+        }
         self.runtime.block_on(async {
             let exchange = async {
                 let mut response =
@@ -154,9 +164,6 @@ fn parse_address(address: &str) -> Result<Url> {
         Some(rest) => format!("http://{rest}"),
         None => address.to_owned(),
     };
-    let url = Url::parse(&with_scheme).map_err(|error| anyhow!("parse {}: {error}", go_quote(address)))?;
-    match url.scheme() {
-        "http" | "https" => Ok(url),
-        other => bail!("unsupported protocol scheme {}", go_quote(other)),
-    }
+    Url::parse(&with_scheme)
+        .map_err(|error| anyhow!("error creating API client: parse {}: {error}", go_quote(address)))
 }

@@ -8,6 +8,7 @@ use std::time::Duration;
 use anyhow::{Result, anyhow, bail};
 use ferula_exposition::families::{Family, FamilyMetric, parse_families};
 use ferula_model::MetricType;
+use ferula_model::labels::NameScheme;
 use ferula_model::number::{format_g, go_quote};
 use ferula_remote::protobuf::{push_varint, put_bytes, put_double, put_varint};
 use reqwest::Method;
@@ -106,7 +107,7 @@ fn run(args: &Args) -> ExitCode {
 }
 
 fn push(args: &Args, server: &Server, page: &[u8]) -> Result<()> {
-    let families = parse_families(page)?;
+    let families = parse_families(page, NameScheme::Utf8)?;
     let now = moment::now().timestamp().millis();
     let series: Vec<Series> =
         families.iter().flat_map(|family| series_of(family, &args.pairs("label"), now)).collect();

@@ -86,7 +86,7 @@ impl From<String> for Trouble {
 
 impl From<anyhow::Error> for Trouble {
     fn from(error: anyhow::Error) -> Self {
-        Trouble::Given(format!("error creating API client: {error:#}"))
+        Trouble::Given(format!("{error:#}"))
     }
 }
 
@@ -99,7 +99,7 @@ impl From<ApiError> for Trouble {
 /// Prints what came of a query.
 fn told(result: Result<String, Trouble>) -> ExitCode {
     match result {
-        Ok(text) => super::finish(super::print_line(&text)),
+        Ok(text) => super::finish(super::print(&text)),
         Err(Trouble::Given(text)) => {
             eprintln!("{text}");
             ExitCode::FAILURE
@@ -121,9 +121,14 @@ fn api(args: &Args) -> Result<Api, anyhow::Error> {
 /// A result in the form that was asked for.
 fn shown(args: &Args, value: &Value) -> String {
     match args.text("format") {
-        "json" => value.json(),
-        _ => value.to_string(),
+        "json" => format!("{}\n", value.json()),
+        _ => format!("{value}\n"),
     }
+}
+
+/// One line each.
+fn lines(items: impl Iterator<Item = String>) -> String {
+    items.map(|item| format!("{item}\n")).collect()
 }
 
 fn instant(args: &Args) -> Result<String, Trouble> {
@@ -155,8 +160,8 @@ fn series(args: &Args) -> Result<String, Trouble> {
     let (start, end) = moment::wide_range(args.last("start"), args.last("end"))?;
     let found = api.series(&args.all("match"), start, end)?;
     Ok(match args.text("format") {
-        "json" => value::go_json(&Json::Array(found)),
-        _ => found.iter().map(value::label_set).collect::<Vec<_>>().join("\n"),
+        "json" => format!("{}\n", value::go_json(&Json::Array(found))),
+        _ => lines(found.iter().map(value::label_set)),
     })
 }
 
@@ -166,7 +171,7 @@ fn labels(args: &Args) -> Result<String, Trouble> {
     let name = args.argument("name").unwrap_or_default();
     let found = api.label_values(name, &args.all("match"), start, end)?;
     Ok(match args.text("format") {
-        "json" => value::go_json(&Json::Array(found)),
-        _ => found.iter().map(|value| value.as_str().unwrap_or_default()).collect::<Vec<_>>().join("\n"),
+        "json" => format!("{}\n", value::go_json(&Json::Array(found))),
+        _ => lines(found.iter().map(|value| value.as_str().unwrap_or_default().to_owned())),
     })
 }

@@ -363,7 +363,7 @@ fn clients_that_cannot_be_built_say_why() {
     for (job, expected) in [
         (
             "  tls_config: {ca_file: /nonexistent/ca.pem}\n",
-            "error creating HTTP client: unable to read file /nonexistent/ca.pem: no such file or directory",
+            "error creating HTTP client: unable to read CA cert: unable to read file /nonexistent/ca.pem: open /nonexistent/ca.pem: no such file or directory",
         ),
         (
             "  tls_config: {server_name: other}\n",

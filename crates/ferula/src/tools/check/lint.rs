@@ -135,6 +135,7 @@ fn unit(name: &str) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use ferula_exposition::families::parse_families;
+    use ferula_model::labels::NameScheme;
 
     use super::*;
 
@@ -177,7 +178,7 @@ mod tests {
             ),
             ("# HELP a A.\na{b=\"1\"} 1\na{b=\"1\"} 2\n", &["metric not unique"]),
         ] {
-            let families = parse_families(page.as_bytes()).expect("a page");
+            let families = parse_families(page.as_bytes(), NameScheme::Legacy).expect("a page");
             let found: Vec<String> = problems(&families).into_iter().map(|(_, text)| text).collect();
             assert_eq!(found, texts, "{page}");
         }

@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use ferula_exposition::families::{Family, parse_families};
 use ferula_model::MetricType;
+use ferula_model::labels::NameScheme;
 
 use super::lint::problems;
 use crate::tools::EXIT_LINT;
@@ -23,7 +24,9 @@ pub fn run(args: &Args) -> ExitCode {
     let what = if lint { "error while linting" } else { "error while parsing text to metric families" };
     let mut page = Vec::new();
     let read = std::io::stdin().read_to_end(&mut page).map_err(|error| error.to_string());
-    let families = match read.and_then(|_| parse_families(&page).map_err(|error| error.to_string())) {
+    // Linting knows the old names only, as in Prometheus.
+    let names = if lint { NameScheme::Legacy } else { NameScheme::Utf8 };
+    let families = match read.and_then(|_| parse_families(&page, names).map_err(|error| error.to_string())) {
         Ok(families) => families,
         Err(error) => {
             eprintln!("{what}: {error}");
