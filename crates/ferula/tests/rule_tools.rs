@@ -47,6 +47,16 @@ const CASES: &[(&[&str], i32, &str)] = &[
         1,
         "    alertname: InstanceDown, time: 5m, \n        exp:[], \n        got:[\n            0:\n              Labels:{alertname=\"InstanceDown\", job=\"test\", severity=\"page\"}\n",
     ),
+    (
+        &["test", "rules", "--diff", "failing.yml"],
+        1,
+        "        diff: [\n                {\n                    \"Annotations\": {},\n                    \"Labels\": {\n                        \u{1b}[0;31m\"alertname\": \"Test\"\u{1b}[0m\n",
+    ),
+    (
+        &["test", "rules", "--debug", "at-modifier-test.yml"],
+        0,
+        "DEBUG: Starting test unnamed#0\nDEBUG: Dump of all data (input_series and rules) at 1s:\n",
+    ),
     (&["test", "rules", "bad-promql.yml"], 1, "err: found duplicate series for the match group {a=\"1\"}"),
     (
         &["test", "rules", "bad-rules-error-test.yml"],

@@ -11,3 +11,4 @@ mod limits;
 mod own_metrics;
 mod stages;
 mod start;
+mod tools;

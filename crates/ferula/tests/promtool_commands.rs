@@ -1,0 +1,201 @@
+//! Commands as promtool has them: output, errors and exit codes, against what the real promtool printed.
+//!
+//! `testdata/promtool/commands.json` holds the cases, `answers.json` what the server that they ask answers. With
+//! `FERULA_PEERS` naming a folder with the real promtool, that one is run too and must print the same;
+//! `UPDATE_GOLDEN=1` then writes down what it printed.
+
+use std::collections::BTreeMap;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use serde_json::{Value, json};
+
+fn testdata(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../testdata/promtool").join(name)
+}
+
+fn read(name: &str) -> Vec<Value> {
+    let text = std::fs::read_to_string(testdata(name)).expect("the file is there");
+    serde_json::from_str(&text).expect("it is JSON")
+}
+
+/// A server that gives written-down answers.
+fn serve(answers: Vec<Value>, seen: Arc<AtomicUsize>) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let address = listener.local_addr().expect("bound").to_string();
+    std::thread::spawn(move || {
+        for stream in listener.incoming().flatten() {
+            seen.fetch_add(1, Ordering::Relaxed);
+            // A client that goes away early is no concern of the test.
+            let _ = answer(stream, &answers);
+        }
+    });
+    address
+}
+
+fn answer(mut stream: TcpStream, answers: &[Value]) -> std::io::Result<()> {
+    let mut reader = BufReader::new(stream.try_clone()?);
+    let mut first = String::new();
+    reader.read_line(&mut first)?;
+    let mut length = 0;
+    loop {
+        let mut line = String::new();
+        reader.read_line(&mut line)?;
+        match line.trim().split_once(':') {
+            Some((name, value)) if name.eq_ignore_ascii_case("content-length") => {
+                length = value.trim().parse().unwrap_or(0);
+            }
+            Some(_) => {}
+            None => break,
+        }
+    }
+    let mut body = vec![0; length];
+    reader.read_exact(&mut body)?;
+    let path = first.split(' ').nth(1).unwrap_or_default().split('?').next().unwrap_or_default();
+    let form: BTreeMap<String, String> = String::from_utf8_lossy(&body)
+        .split('&')
+        .filter_map(|pair| pair.split_once('='))
+        .map(|(name, value)| (decoded(name), decoded(value)))
+        .collect();
+    let asked = form.get("query").or(form.get("match[]")).cloned().unwrap_or_default();
+    let found = answers.iter().find(|answer| answer["path"] == path && answer["asked"] == asked.as_str());
+    let (status, body) = match found {
+        Some(answer) => {
+            (answer["status"].as_u64().unwrap_or(500), answer["body"].as_str().unwrap_or_default())
+        }
+        None => (400, "{\"status\":\"error\",\"errorType\":\"bad_data\",\"error\":\"not written down\"}"),
+    };
+    let length = body.len();
+    write!(stream, "HTTP/1.1 {status} Some\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n{body}")
+}
+
+/// A form's `%41+b`.
+fn decoded(text: &str) -> String {
+    let bytes = text.as_bytes();
+    let (mut out, mut at) = (Vec::new(), 0);
+    while at < bytes.len() {
+        let hex = || u8::from_str_radix(text.get(at + 1..at + 3)?, 16).ok();
+        match (bytes[at], hex()) {
+            (b'%', Some(byte)) => {
+                out.push(byte);
+                at += 2;
+            }
+            (b'+', _) => out.push(b' '),
+            (byte, _) => out.push(byte),
+        }
+        at += 1;
+    }
+    String::from_utf8_lossy(&out).into_owned()
+}
+
+/// Exit code, output and errors, with the server's address taken out.
+fn run(program: &Path, case: &Value, folder: &Path, server: &str) -> Value {
+    let arguments = case["args"].as_array().expect("a list");
+    let arguments = arguments.iter().map(|text| text.as_str().expect("a text").replace("{server}", server));
+    let mut child = Command::new(program)
+        .args(arguments)
+        .current_dir(folder)
+        .env("COLUMNS", "80")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the program starts");
+    let mut input = child.stdin.take().expect("piped");
+    // A command that does not read its input may have ended.
+    let _ = input.write_all(case["stdin"].as_str().unwrap_or_default().as_bytes());
+    drop(input);
+    let output = child.wait_with_output().expect("it ends");
+    let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).replace(server, "{server}");
+    json!({"code": output.status.code(), "stdout": text(output.stdout), "stderr": text(output.stderr)})
+}
+
+#[test]
+fn commands_print_what_promtool_prints() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let promtool = folder.path().join("promtool");
+    std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_ferula"), &promtool).expect("linked");
+    for (name, text) in [
+        ("both.yml", "basic_auth: {username: a}\nbearer_token: b\n"),
+        ("unknown.yml", "nope: 1\n"),
+        ("basic.yml", "basic_auth: {username: a, password: b}\n"),
+    ] {
+        std::fs::write(folder.path().join(name), text).expect("written");
+    }
+    let seen = Arc::new(AtomicUsize::new(0));
+    let server = serve(read("answers.json"), seen.clone());
+    let peer = std::env::var_os("FERULA_PEERS").map(|peers| PathBuf::from(peers).join("promtool"));
+    let mut cases = read("commands.json");
+    if let Some(peer) = &peer {
+        for case in &mut cases {
+            let real = run(peer, case, folder.path(), &server);
+            if std::env::var_os("UPDATE_GOLDEN").is_some() {
+                case["want"] = real;
+            } else {
+                assert_eq!(case["want"], real, "promtool itself: {}", case["args"]);
+            }
+        }
+    }
+    if std::env::var_os("UPDATE_GOLDEN").is_some() && peer.is_some() {
+        let lines: Vec<String> = cases.iter().map(Value::to_string).collect();
+        std::fs::write(testdata("commands.json"), format!("[\n{}\n]\n", lines.join(",\n"))).expect("written");
+    }
+    assert!(cases.len() > 100);
+    let wrong: Vec<String> = cases
+        .iter()
+        .map(|case| (case, run(&promtool, case, folder.path(), &server)))
+        .filter(|(case, got)| case["want"] != *got)
+        .map(|(case, got)| format!("{}\n  want {}\n  got  {got}", case["args"], case["want"]))
+        .collect();
+    assert!(wrong.is_empty(), "{} of {}:\n{}", wrong.len(), cases.len(), wrong.join("\n"));
+    assert!(seen.load(Ordering::Relaxed) >= 30, "the server was asked");
+}
+
+/// Commands whose help is another one since the promtool that `help.txt` is from.
+const CHANGED: [&str; 7] =
+    ["", "check", "check metrics", "query instant", "push metrics", "tsdb", "tsdb dump"];
+/// The same of flags.
+const CHANGED_FLAGS: [&str; 3] = ["--enable-feature=", "--http.config.file=", "--[no-]extended "];
+
+/// The text without the flags that have changed.
+fn unchanged(text: &str) -> String {
+    let (mut out, mut dropping) = (String::new(), false);
+    for line in text.lines() {
+        if !line.starts_with("          ") {
+            dropping = CHANGED_FLAGS.iter().any(|flag| line.trim_start().starts_with(flag));
+        }
+        if !dropping {
+            out.push_str(line);
+            out.push('\n');
+        }
+    }
+    out
+}
+
+#[test]
+fn help_has_promtools_look() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let promtool = folder.path().join("promtool");
+    std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_ferula"), &promtool).expect("linked");
+    let known = std::fs::read_to_string(testdata("help.txt")).expect("the file is there");
+    let mut compared = 0;
+    for section in known.split("##### ").skip(1) {
+        let (command, want) = section.split_once('\n').expect("a line with the command");
+        let output = Command::new(&promtool)
+            .args(command.split_whitespace())
+            .arg("--help")
+            .env("COLUMNS", "80")
+            .output()
+            .expect("the program starts");
+        assert_eq!(output.status.code(), Some(0), "{command}");
+        if !CHANGED.contains(&command) {
+            assert_eq!(unchanged(&String::from_utf8_lossy(&output.stdout)), unchanged(want), "{command}");
+            compared += 1;
+        }
+    }
+    assert_eq!(compared, 31);
+}
