@@ -20,6 +20,7 @@ mod http_metrics;
 pub mod json;
 pub mod params;
 pub mod query;
+mod raw_query;
 pub mod readiness;
 pub mod request;
 mod router;

@@ -10,5 +10,6 @@ mod hostile;
 mod limits;
 mod own_metrics;
 mod stages;
+mod raw_requests;
 mod start;
 mod tools;
