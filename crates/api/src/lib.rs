@@ -16,6 +16,7 @@ pub mod api;
 pub mod compression;
 pub mod cors;
 pub mod error;
+mod escaping;
 mod http_metrics;
 pub mod json;
 pub mod params;

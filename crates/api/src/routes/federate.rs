@@ -7,8 +7,7 @@ use std::sync::Arc;
 
 use axum::body::Body;
 use axum::http::{Response, StatusCode};
-use ferula_exposition::Format;
-use ferula_model::labels::METRIC_NAME;
+use ferula_model::labels::{METRIC_NAME, is_legacy_metric_name};
 use ferula_model::number::format_g;
 use ferula_model::value::is_stale;
 use ferula_model::{LabelSet, TimeRange};
@@ -21,14 +20,16 @@ use futures_util::future::BoxFuture;
 use super::management::page_answer;
 use crate::answer::text_error;
 use crate::api::Api;
+use crate::escaping::Escaping;
 use crate::request::Request;
 
 /// `/federate`
 pub fn federate(api: Arc<Api>, request: Request) -> BoxFuture<'static, Response<Body>> {
     async move {
         let job = tokio::task::spawn_blocking(move || {
-            let page = page(&api, &request);
-            page.map(|page| page_answer(page, Format::Text, &request))
+            let escaping = Escaping::of_request(&request.headers);
+            let page = page(&api, &request, escaping);
+            page.map(|page| page_answer(page, escaping.content_type(), &request))
         });
         match job.await {
             Ok(Ok(response)) => response,
@@ -42,7 +43,7 @@ pub fn federate(api: Arc<Api>, request: Request) -> BoxFuture<'static, Response<
     .boxed()
 }
 
-fn page(api: &Api, request: &Request) -> Result<String, (StatusCode, String)> {
+fn page(api: &Api, request: &Request, escaping: Escaping) -> Result<String, (StatusCode, String)> {
     let sets = parse_metric_selectors(request.params.all("match[]"))
         .map_err(|error| (StatusCode::BAD_REQUEST, error.to_string()))?;
     let failed = |error: StorageError| {
@@ -83,11 +84,15 @@ fn page(api: &Api, request: &Request) -> Result<String, (StatusCode, String)> {
     }
     let external =
         api.loaded().map(|loaded| loaded.config.global.external_labels.0.clone()).unwrap_or_default();
-    Ok(write(&newest, external))
+    Ok(write(&newest, external, escaping))
 }
 
 /// Series by name, then by labels; `instance` is there even when it is empty, so that the reader does not add its own.
-fn write(newest: &BTreeMap<LabelSet, (i64, f64)>, mut external: BTreeMap<String, String>) -> String {
+fn write(
+    newest: &BTreeMap<LabelSet, (i64, f64)>,
+    mut external: BTreeMap<String, String>,
+    escaping: Escaping,
+) -> String {
     external.entry("instance".to_owned()).or_default();
     let mut rows: Vec<(&LabelSet, &(i64, f64))> =
         newest.iter().filter(|(labels, _)| !labels.metric_name().is_empty()).collect();
@@ -95,47 +100,52 @@ fn write(newest: &BTreeMap<LabelSet, (i64, f64)>, mut external: BTreeMap<String,
     let mut page = String::new();
     let mut family = "";
     for (labels, (at, value)) in rows {
-        let name = underscored(labels.metric_name(), true);
+        let name = escaping.name(labels.metric_name());
         if labels.metric_name() != family {
             family = labels.metric_name();
-            push(&mut page, format_args!("# TYPE {name} untyped\n"));
+            page.push_str("# TYPE ");
+            push_name(&mut page, &name);
+            page.push_str(" untyped\n");
         }
-        page.push_str(&name);
+        // A name that needs quotation marks stands inside the braces, before the labels.
+        let inside = !is_legacy_metric_name(&name);
+        if inside {
+            page.push('{');
+        }
+        push_name(&mut page, &name);
         let own = labels.iter().filter(|(name, _)| *name != METRIC_NAME);
         let added = external.iter().filter(|(name, _)| labels.get(name).is_none());
         let added = added.map(|(name, value)| (name.as_str(), value.as_str()));
         for (index, (name, value)) in own.chain(added).enumerate() {
-            page.push(if index == 0 { '{' } else { ',' });
-            push(&mut page, format_args!("{}=\"", underscored(name, false)));
-            for c in value.chars() {
-                match c {
-                    '\\' => page.push_str("\\\\"),
-                    '"' => page.push_str("\\\""),
-                    '\n' => page.push_str("\\n"),
-                    c => page.push(c),
-                }
-            }
-            page.push('"');
+            page.push(if index == 0 && !inside { '{' } else { ',' });
+            push_name(&mut page, &escaping.name(name));
+            page.push('=');
+            push_quoted(&mut page, value);
         }
         // The page has one zero only.
         let value = if *value == 0.0 { 0.0 } else { *value };
-        push(&mut page, format_args!("}} {} {at}\n", format_g(value)));
+        page.write_fmt(format_args!("}} {} {at}\n", format_g(value)))
+            .expect("writing to a String cannot fail");
     }
     page
 }
 
-fn push(page: &mut String, text: std::fmt::Arguments<'_>) {
-    page.write_fmt(text).expect("writing to a String cannot fail");
+/// A name as the format has it: quoted when it does not fit the classic alphabet.
+fn push_name(page: &mut String, name: &str) {
+    if is_legacy_metric_name(name) { page.push_str(name) } else { push_quoted(page, name) }
 }
 
-/// A name as readers without UTF-8 names need it: what is not a letter, digit or `_` (or `:` in a metric's) is `_`.
-fn underscored(name: &str, metric: bool) -> String {
-    let keep = |(at, c): (usize, char)| {
-        let fits =
-            c.is_ascii_alphabetic() || c == '_' || (metric && c == ':') || (at > 0 && c.is_ascii_digit());
-        if fits { c } else { '_' }
-    };
-    name.char_indices().map(keep).collect()
+fn push_quoted(page: &mut String, text: &str) {
+    page.push('"');
+    for c in text.chars() {
+        match c {
+            '\\' => page.push_str("\\\\"),
+            '"' => page.push_str("\\\""),
+            '\n' => page.push_str("\\n"),
+            c => page.push(c),
+        }
+    }
+    page.push('"');
 }
 
 #[cfg(test)]
@@ -152,10 +162,20 @@ mod tests {
         ];
         let external = BTreeMap::from([("zone".to_owned(), "eu".to_owned())]);
         assert_eq!(
-            write(&BTreeMap::from(series), external),
+            write(&BTreeMap::from(series.clone()), external.clone(), Escaping::Underscores),
             "# TYPE a_b untyped\na_b{zone=\"own\",instance=\"\"} 1e+06 7\n\
              # TYPE up untyped\nup{instance=\"x\",job=\"a\\\"b\",zone=\"eu\"} 1 5\n\
              # TYPE zero untyped\nzero{zone=\"own\",instance=\"\"} 0 7\n"
+        );
+        let quoted = write(&BTreeMap::from(series), external, Escaping::AllowUtf8);
+        assert!(
+            quoted.starts_with("# TYPE \"a.b\" untyped\n{\"a.b\",zone=\"own\",instance=\"\"} 1e+06 7\n"),
+            "{quoted}"
+        );
+        let labels = LabelSet::from_pairs([("__name__", "m"), ("q\"uote", "1"), ("co:lon", "2")]);
+        assert_eq!(
+            write(&BTreeMap::from([(labels, (5, 1.0))]), BTreeMap::new(), Escaping::AllowUtf8),
+            "# TYPE m untyped\nm{co:lon=\"2\",\"q\\\"uote\"=\"1\",instance=\"\"} 1 5\n"
         );
     }
 }

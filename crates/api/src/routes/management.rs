@@ -108,13 +108,13 @@ pub fn metrics(api: Arc<Api>, request: Request) -> Answered {
                 "an error has occurred while serving metrics",
             );
         };
-        page_answer(page, Format::Text, &request)
+        page_answer(page, Format::Text.content_type(), &request)
     }
     .boxed()
 }
 
 /// A page of samples, packed if the client wants it.
-pub(crate) fn page_answer(page: String, format: Format, request: &Request) -> Response<Body> {
+pub(crate) fn page_answer(page: String, content_type: &'static str, request: &Request) -> Response<Body> {
     let encoding = match Encoding::of_request(&request.headers) {
         Encoding::Gzip => Encoding::Gzip,
         Encoding::Deflate | Encoding::Identity => Encoding::Identity,
@@ -124,7 +124,7 @@ pub(crate) fn page_answer(page: String, format: Format, request: &Request) -> Re
     packed.extend(packer.finish());
     let mut response = Response::new(Body::from(packed));
     let headers = response.headers_mut();
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(format.content_type()));
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
     mark_encoding(headers, encoding);
     response
 }
