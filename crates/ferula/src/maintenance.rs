@@ -6,31 +6,32 @@ use std::time::Duration;
 use ferula_runtime::{SharedClock, Shutdown, TaskGroup};
 use ferula_telemetry::{error, info, warn};
 use ferula_tsdb::{Db, Doubt, Maintained};
+use tokio::sync::Notify;
 
-/// How often the log is asked whether a sync is due.
-const SYNC_TICK: Duration = Duration::from_millis(250);
+/// The log is synced so long after the first write that a power loss would take.
+const SYNC_DELAY: Duration = Duration::from_secs(1);
 
 /// How often blocks are looked for, merged and removed, as far as it is their time.
 const MAINTAIN_TICK: Duration = Duration::from_secs(60);
 
-/// How often the head is asked whether it is full. Prometheus asks with every commit.
-const FULL_TICK: Duration = Duration::from_secs(1);
-
-/// Starts the chores; they end with the group.
-pub fn start(tasks: &mut TaskGroup, db: &Arc<Db>, clock: &SharedClock) {
+/// Starts the chores; they end with the group. `unsynced` is notified by the store's log.
+pub fn start(tasks: &mut TaskGroup, db: &Arc<Db>, unsynced: &Arc<Notify>, clock: &SharedClock) {
     let (store, time, shutdown) = (db.clone(), clock.clone(), tasks.shutdown().clone());
+    let (unsynced, synced) = (unsynced.clone(), Arc::new(Notify::new()));
+    let written = synced.clone();
     tasks.spawn("log sync", async move {
-        sync_log(store, time, shutdown).await;
+        sync_log(store, unsynced, synced, time, shutdown).await;
         Ok(())
     });
     let (store, time, shutdown) = (db.clone(), clock.clone(), tasks.shutdown().clone());
     tasks.spawn("maintenance", async move {
-        maintain(store, time, shutdown).await;
+        maintain(store, written, time, shutdown).await;
         Ok(())
     });
 }
 
-async fn maintain(db: Arc<Db>, clock: SharedClock, shutdown: Shutdown) {
+/// Every minute, and when the head is full, which it can become only by what was `written`.
+async fn maintain(db: Arc<Db>, written: Arc<Notify>, clock: SharedClock, shutdown: Shutdown) {
     let mut doubted = Vec::new();
     loop {
         let (store, now, begin) = (db.clone(), clock.now().millis(), clock.elapsed());
@@ -46,15 +47,13 @@ async fn maintain(db: Arc<Db>, clock: SharedClock, shutdown: Shutdown) {
                 true
             }
         };
-        // What failed is not tried again every second.
-        let due = || clock.elapsed() >= begin + MAINTAIN_TICK || (!failed && db.head_is_full());
+        let next = begin + MAINTAIN_TICK;
         loop {
             tokio::select! {
-                () = clock.sleep(FULL_TICK) => {}
+                () = clock.sleep(next.saturating_sub(clock.elapsed())) => break,
+                // What failed is not tried again every second.
+                () = written.notified() => if !failed && db.head_is_full() { break },
                 () = shutdown.requested() => return,
-            }
-            if due() {
-                break;
             }
         }
     }
@@ -117,23 +116,105 @@ fn report_doubts(done: &Maintained, told: &[Doubt]) {
     }
 }
 
-async fn sync_log(db: Arc<Db>, clock: SharedClock, shutdown: Shutdown) {
+/// Sleeps for as long as nothing is written: an idle server wakes for its scrapes only.
+async fn sync_log(
+    db: Arc<Db>,
+    unsynced: Arc<Notify>,
+    synced: Arc<Notify>,
+    clock: SharedClock,
+    shutdown: Shutdown,
+) {
     let mut failing = false;
     loop {
+        let due = async {
+            // After a failure there is something left to sync that nobody will tell of again.
+            if !failing {
+                unsynced.notified().await;
+            }
+            clock.sleep(SYNC_DELAY).await;
+        };
         tokio::select! {
-            () = clock.sleep(SYNC_TICK) => {}
+            () = due => {}
             () = shutdown.requested() => return,
         }
-        let (db, now) = (db.clone(), clock.now().millis());
-        match tokio::task::spawn_blocking(move || db.sync_if_due(now)).await {
-            Ok(Ok(_)) => failing = false,
-            // Said once, not four times a second.
-            Ok(Err(err)) if !failing => {
-                failing = true;
-                error!("The write-ahead log could not be synced", component = "tsdb", err = err);
+        let db = db.clone();
+        match tokio::task::spawn_blocking(move || db.sync()).await {
+            Ok(Ok(_)) => {
+                failing = false;
+                synced.notify_one();
             }
-            Ok(Err(_)) => {}
+            // Said once, not every second.
+            Ok(Err(err)) => {
+                if !failing {
+                    error!("The write-ahead log could not be synced", component = "tsdb", err = err);
+                }
+                failing = true;
+            }
             Err(err) => error!("The sync of the write-ahead log panicked", component = "tsdb", err = err),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use ferula_model::{LabelSet, Timestamp};
+    use ferula_runtime::SimClock;
+    use ferula_storage::{Appendable, Durability, SampleBatch};
+    use ferula_telemetry::Registry;
+    use ferula_tsdb::disk::FaultDisk;
+    use ferula_tsdb::disk::fault::Survives;
+    use ferula_tsdb::{Options, UnsyncedHook};
+
+    use super::*;
+
+    /// The database of a simulated disk.
+    fn open(disk: &FaultDisk, unsynced: &Arc<Notify>) -> Arc<Db> {
+        let unsynced = unsynced.clone();
+        let on_unsynced = UnsyncedHook::new(move || unsynced.notify_one());
+        let options = Options { on_unsynced, ..Options::default() };
+        let disk = Arc::new(disk.clone());
+        Arc::new(Db::open(Path::new("/db"), options, disk, &Registry::new(), &mut |_| {}).expect("opened"))
+    }
+
+    fn commit(db: &Db, at: i64) {
+        let mut appender = db.appender();
+        let mut batch = SampleBatch::default();
+        let series = appender.resolve(&LabelSet::from_pairs([("__name__", "m")])).expect("a series");
+        batch.push_float(series, at, 1.0);
+        appender.append(&mut batch);
+        appender.commit(Durability::Written).expect("committed");
+    }
+
+    /// The newest sample that a power loss would leave.
+    fn safe(disk: &FaultDisk) -> Option<i64> {
+        open(&disk.restart(Survives::Synced), &Arc::default()).head().time_range().map(|(_, newest)| newest)
+    }
+
+    #[tokio::test]
+    async fn a_write_is_safe_a_second_later_and_without_one_nobody_wakes() {
+        let (disk, unsynced, clock) =
+            (FaultDisk::default(), Arc::default(), SimClock::at(Timestamp::from_millis(0)));
+        let (db, shutdown) = (open(&disk, &unsynced), Shutdown::new());
+        let time: SharedClock = Arc::new(clock.clone());
+        let synced = Arc::new(Notify::new());
+        let task = tokio::spawn(sync_log(db.clone(), unsynced, synced.clone(), time, shutdown.clone()));
+        for at in [1, 2, 3] {
+            for _ in 0..10 {
+                tokio::task::yield_now().await;
+            }
+            assert_eq!(clock.sleepers(), 0, "no timer runs while nothing is written");
+            commit(&db, at);
+            while clock.sleepers() == 0 {
+                tokio::task::yield_now().await;
+            }
+            assert_ne!(safe(&disk), Some(at));
+            clock.advance(SYNC_DELAY);
+            synced.notified().await;
+            assert_eq!(safe(&disk), Some(at));
+        }
+        shutdown.request();
+        task.await.expect("it ends");
     }
 }

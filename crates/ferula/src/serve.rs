@@ -17,11 +17,11 @@ use ferula_runtime::{RealClock, SharedClock, Shutdown, TaskGroup};
 use ferula_telemetry::{Registry, error, info, warn};
 use ferula_tsdb::disk::RealDisk;
 use ferula_tsdb::retention::Retention;
-use ferula_tsdb::{Db, Options, Progress, Stopwatch};
+use ferula_tsdb::{Db, Options, Progress, Stopwatch, UnsyncedHook};
 use time::OffsetDateTime;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc};
 
 use crate::agents::Agents;
 use crate::alerting::Parts;
@@ -63,9 +63,10 @@ pub async fn serve(flags: Flags, source: ConfigSource, config: Option<Config>) -
 
     stop_at_signals(&mut tasks, &api)?;
     let web_shutdown = Shutdown::new();
+    let unsynced = Arc::new(Notify::new());
     let web = tokio::spawn(ferula_api::server::serve(api.clone(), listeners, web_shutdown.clone()));
     let started = tokio::select! {
-        db = open_store(&flags, config.as_ref(), &api, &registry) => Some(db),
+        db = open_store(&flags, config.as_ref(), &api, &registry, &unsynced) => Some(db),
         () = shutdown.requested() => None,
         () = requests.quit_while_starting() => None,
     };
@@ -99,7 +100,7 @@ pub async fn serve(flags: Flags, source: ConfigSource, config: Option<Config>) -
         });
         reloader.reload().map_err(anyhow::Error::msg).context("error loading config")?;
         agents.start(&mut tasks);
-        maintenance::start(&mut tasks, &db, &clock);
+        maintenance::start(&mut tasks, &db, &unsynced, &clock);
         let serving = requests.serve(reloader, shutdown.clone());
         tasks.spawn("reload", async move {
             serving.await;
@@ -282,12 +283,15 @@ async fn open_store(
     config: Option<&Config>,
     api: &Arc<Api>,
     registry: &Registry,
+    unsynced: &Arc<Notify>,
 ) -> anyhow::Result<Arc<Db>> {
     info!("Starting TSDB ...");
     let mut options = store_options(&flags.storage);
     let clock = api.clock.clone();
     options.stopwatch = Stopwatch::new(move || clock.elapsed());
     options.opened_at_ms = Some(api.clock.now().millis());
+    let unsynced = unsynced.clone();
+    options.on_unsynced = UnsyncedHook::new(move || unsynced.notify_one());
     if flags.features.exemplars {
         // Known before the log is read: what there is no room for at that moment is not kept.
         options.exemplars_max = reload::exemplars_max(config);

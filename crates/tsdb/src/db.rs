@@ -3,12 +3,12 @@
 //! ```text
 //! Db::open ──▶ lock, leftovers, chunks_head, log ──▶ Head
 //! appender / snapshot                              any thread, any time
-//! maintain(now), sync_if_due(now)                  called by the binary's timer
+//! maintain(now), sync                              called by the binary: each minute, and soon after a write
 //! ```
 
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 
 use ferula_model::{Exemplar, LabelSet, Matcher, MetricMetadata, TimeRange};
@@ -32,7 +32,7 @@ use crate::recovery::{Progress, Recovered, Replay};
 use crate::retention::Retention;
 use crate::view::Views;
 use crate::wal::format::{CHECKPOINT_PREFIX, REPAIR_SUFFIX, TEMPORARY_SUFFIX};
-use crate::wal::group::GroupLog;
+use crate::wal::group::{GroupLog, UnsyncedHook};
 use crate::wal::{Compression, SyncTimer, Writer, WriterOptions};
 
 /// How a database works. The defaults are Prometheus'.
@@ -48,8 +48,8 @@ pub struct Options {
     pub wal_compression: Compression,
     /// Size at which a segment of the log is full, in bytes.
     pub wal_segment_bytes: u64,
-    /// The log is synced at most this long after a write, in milliseconds.
-    pub wal_sync_interval_ms: i64,
+    /// Told when a log begins to hold what [`Db::sync`] has to make safe.
+    pub on_unsynced: UnsyncedHook,
     /// How far back out-of-order samples may be, in milliseconds; 0 for not at all.
     pub out_of_order_window_ms: i64,
     /// Out-of-order samples of a series that stay in memory.
@@ -89,7 +89,7 @@ impl Default for Options {
             samples_per_chunk: 120,
             wal_compression: Compression::default(),
             wal_segment_bytes: crate::wal::format::SEGMENT_BYTES,
-            wal_sync_interval_ms: 1000,
+            on_unsynced: UnsyncedHook::default(),
             out_of_order_window_ms: 0,
             out_of_order_samples_max: 32,
             exemplars_max: 0,
@@ -137,7 +137,6 @@ pub struct Db {
     pub(crate) retention: Mutex<Retention>,
     pub(crate) maintenance: MaintenanceMetrics,
     recovered: Recovered,
-    last_sync: AtomicI64,
     lock: Mutex<Option<FileLock>>,
 }
 
@@ -229,7 +228,6 @@ impl Db {
             retention: Mutex::new(options.retention),
             maintenance,
             recovered,
-            last_sync: AtomicI64::new(i64::MIN),
             lock: Mutex::new(lock),
             options,
         };
@@ -263,15 +261,9 @@ impl Db {
         self.head.log.failure().map(|error| format!("write-ahead log: {error}"))
     }
 
-    /// Syncs the log when the last sync is long enough ago. Call it often; it is cheap when there is nothing to do.
-    pub fn sync_if_due(&self, now_ms: i64) -> io::Result<bool> {
-        let last = self.last_sync.load(Ordering::SeqCst);
-        let elapsed = now_ms.saturating_sub(last);
-        // A clock that went back must not put the sync off.
-        if (0..self.options.wal_sync_interval_ms).contains(&elapsed) {
-            return Ok(false);
-        }
-        self.last_sync.store(now_ms, Ordering::SeqCst);
+    /// Makes what was committed survive a power loss. Says whether there was something to do. To be called soon after
+    /// [`Options::on_unsynced`] was, and again when it failed.
+    pub fn sync(&self) -> io::Result<bool> {
         let mut synced = self.head.log.sync()?;
         if let Some(log) = self.head.late_log() {
             synced |= log.sync()?;
@@ -457,7 +449,7 @@ fn open_log(
         let (stopwatch, durations) = (options.stopwatch.clone(), metrics.log_syncs.clone());
         writer.time_syncs(SyncTimer { stopwatch, durations });
     }
-    Ok(GroupLog::new(writer, options.start_timestamps))
+    Ok(GroupLog::new(writer, options.start_timestamps, options.on_unsynced.clone()))
 }
 
 impl Appendable for Db {

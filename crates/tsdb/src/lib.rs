@@ -30,3 +30,4 @@ pub use maintain::{Doubt, Maintained};
 pub use querier::snapshot::DbSnapshot;
 pub use recovery::{Progress, Recovered};
 pub use stopwatch::Stopwatch;
+pub use wal::group::UnsyncedHook;

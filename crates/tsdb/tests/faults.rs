@@ -3,6 +3,9 @@
 mod common;
 
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::Ordering::SeqCst;
 
 use common::{DIR, Floats, commit, floats, open, open_reporting, series, try_open};
 use ferula_model::LabelSet;
@@ -10,7 +13,7 @@ use ferula_storage::{AppendError, CommitError};
 use ferula_tsdb::disk::fault::Survives;
 use ferula_tsdb::disk::{FaultDisk, Faults};
 use ferula_tsdb::retention::Retention;
-use ferula_tsdb::{Options, Progress};
+use ferula_tsdb::{Options, Progress, UnsyncedHook};
 
 const RANGE: i64 = 100_000;
 
@@ -122,13 +125,20 @@ fn a_crash_at_any_write_loses_nothing_that_a_query_had_shown() {
 #[test]
 fn a_power_loss_leaves_a_prefix_of_the_commits() {
     let disk = FaultDisk::default();
-    let db = open(&disk, Options { min_block_duration_ms: 7_200_000, ..Options::default() });
+    let told = Arc::new(AtomicUsize::new(0));
+    let count = told.clone();
+    let on_unsynced = UnsyncedHook::new(move || {
+        count.fetch_add(1, SeqCst);
+    });
+    let db = open(&disk, Options { min_block_duration_ms: 7_200_000, on_unsynced, ..Options::default() });
     let mut synced = 0;
     for round in 0..50i64 {
         commit(&db, &[(series(0), round, round as f64), (series(1), round, round as f64)]).expect("written");
+        // Told of the first commit after each sync.
+        assert_eq!(told.load(SeqCst) as i64, 1 + round / 10);
         if round % 10 == 9 {
-            assert!(db.sync_if_due(round * 1000).expect("synced"));
-            assert!(!db.sync_if_due(round * 1000 + 999).expect("not due"));
+            assert!(db.sync().expect("synced"));
+            assert!(!db.sync().expect("nothing is new"));
             synced = round;
         }
         let after = disk.restart(Survives::Synced);

@@ -278,7 +278,7 @@ fn what_takes_time_is_measured_by_the_callers_stopwatch() {
     for _ in 0..12 {
         now = ingest(&db, &mut Floats::new(), now, 10);
         blocks += maintain(&db, now).written.len();
-        db.sync_if_due(now).expect("synced");
+        db.sync().expect("synced");
     }
     db.delete(TimeRange::ALL, &[vec![Matcher::equal("n", "001")]]).expect("deleted");
     db.clean_tombstones(now).expect("cleaned");

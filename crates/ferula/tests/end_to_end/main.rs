@@ -9,7 +9,7 @@ mod crash;
 mod hostile;
 mod limits;
 mod own_metrics;
-mod stages;
 mod raw_requests;
+mod stages;
 mod start;
 mod tools;

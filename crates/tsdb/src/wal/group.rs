@@ -8,6 +8,7 @@
 //! in the log before every record that names the series, because they enter the queue when the
 //! series is made, and each write begins with them. A write that failed keeps them for the next one.
 
+use std::fmt;
 use std::io;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 
@@ -51,12 +52,37 @@ impl Entry {
     }
 }
 
+/// What is called when a log begins to hold bytes that a power loss would take. It must not wait for anything.
+#[derive(Clone)]
+pub struct UnsyncedHook(Arc<dyn Fn() + Send + Sync>);
+
+impl UnsyncedHook {
+    /// Calls `hook`.
+    pub fn new(hook: impl Fn() + Send + Sync + 'static) -> Self {
+        UnsyncedHook(Arc::new(hook))
+    }
+}
+
+impl Default for UnsyncedHook {
+    /// Nobody is told.
+    fn default() -> Self {
+        UnsyncedHook::new(|| {})
+    }
+}
+
+impl fmt::Debug for UnsyncedHook {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("UnsyncedHook")
+    }
+}
+
 /// A log that many threads commit to.
 pub struct GroupLog {
     queue: Mutex<Queue>,
     wake: Condvar,
     writer: Mutex<Writer>,
     start_timestamps: bool,
+    on_unsynced: UnsyncedHook,
 }
 
 #[derive(Default)]
@@ -78,12 +104,13 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 impl GroupLog {
     /// A group log that ends in `writer`.
-    pub fn new(writer: Writer, start_timestamps: bool) -> Self {
+    pub fn new(writer: Writer, start_timestamps: bool, on_unsynced: UnsyncedHook) -> Self {
         GroupLog {
             queue: Mutex::default(),
             wake: Condvar::new(),
             writer: Mutex::new(writer),
             start_timestamps,
+            on_unsynced,
         }
     }
 
@@ -126,7 +153,14 @@ impl GroupLog {
         drop(queue);
 
         let records = self.encode(items);
-        let written = lock(&self.writer).log(series.iter().chain(&records).map(Vec::as_slice));
+        let mut writer = lock(&self.writer);
+        let was_synced = !writer.has_unsynced();
+        let written = writer.log(series.iter().chain(&records).map(Vec::as_slice));
+        let begins = was_synced && writer.has_unsynced();
+        drop(writer);
+        if begins {
+            (self.on_unsynced.0)();
+        }
 
         let mut queue = lock(&self.queue);
         let result = written.map_err(|error| Arc::from(error.to_string()));
@@ -239,7 +273,7 @@ mod tests {
 
     fn open(disk: &FaultDisk) -> GroupLog {
         let writer = Writer::open(Arc::new(disk.clone()), "/wal".into(), WriterOptions::default());
-        GroupLog::new(writer.expect("opened"), false)
+        GroupLog::new(writer.expect("opened"), false, UnsyncedHook::default())
     }
 
     fn read(disk: &FaultDisk) -> (Vec<u64>, Vec<(u64, i64)>, usize) {
