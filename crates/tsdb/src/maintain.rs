@@ -169,7 +169,7 @@ impl Db {
     }
 
     /// Whether the head spans more than one and a half blocks, so that [`maintain`](Self::maintain) would cut one.
-    /// Cheap enough to be asked every second.
+    /// Cheap enough to be asked after every write.
     pub fn head_is_full(&self) -> bool {
         let range = self.options.min_block_duration_ms;
         self.head.times.range().is_some_and(|(min, max)| max.saturating_sub(min) > range / 2 * 3)
