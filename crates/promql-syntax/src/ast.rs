@@ -241,6 +241,24 @@ pub struct BinaryExpr {
     pub matching: Option<VectorMatching>,
 }
 
+impl Drop for BinaryExpr {
+    /// Left operands go one after the other, not inside each other: a chain may be longer than the stack allows.
+    fn drop(&mut self) {
+        let mut left = self.take_left();
+        while let ExprKind::Binary(binary) = &mut left.kind {
+            // What is replaced has no left operand any more when it is dropped.
+            left = binary.take_left();
+        }
+    }
+}
+
+impl BinaryExpr {
+    fn take_left(&mut self) -> Expr {
+        let nothing = ExprKind::Number(NumberLiteral { value: 0.0, is_duration: false });
+        std::mem::replace(&mut self.left, Expr { span: Span::default(), kind: nothing })
+    }
+}
+
 /// How many partners a series may have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Cardinality {
@@ -471,17 +489,22 @@ impl AggregateOp {
 impl Expr {
     /// What the expression evaluates to.
     pub fn value_type(&self) -> ValueType {
-        match &self.kind {
-            ExprKind::Number(_) => ValueType::Scalar,
-            ExprKind::String(_) => ValueType::String,
-            ExprKind::VectorSelector(_) | ExprKind::Aggregate(_) => ValueType::Vector,
-            ExprKind::MatrixSelector(_) | ExprKind::Subquery(_) => ValueType::Matrix,
-            ExprKind::Paren(inner) | ExprKind::Unary(_, inner) => inner.value_type(),
-            ExprKind::Binary(binary) => match (binary.left.value_type(), binary.right.value_type()) {
-                (ValueType::Scalar, ValueType::Scalar) => ValueType::Scalar,
-                _ => ValueType::Vector,
-            },
-            ExprKind::Call(call) => call.function.returns,
-        }
+        // Down the left operands, which may be many: an operator gives a scalar only if all operands are scalars.
+        let (mut expr, mut operated) = (self, false);
+        let found = loop {
+            match &expr.kind {
+                ExprKind::Number(_) => break ValueType::Scalar,
+                ExprKind::String(_) => break ValueType::String,
+                ExprKind::VectorSelector(_) | ExprKind::Aggregate(_) => break ValueType::Vector,
+                ExprKind::MatrixSelector(_) | ExprKind::Subquery(_) => break ValueType::Matrix,
+                ExprKind::Paren(inner) | ExprKind::Unary(_, inner) => expr = inner,
+                ExprKind::Binary(binary) if binary.right.value_type() != ValueType::Scalar => {
+                    break ValueType::Vector;
+                }
+                ExprKind::Binary(binary) => (expr, operated) = (&binary.left, true),
+                ExprKind::Call(call) => break call.function.returns,
+            }
+        };
+        if operated && found != ValueType::Scalar { ValueType::Vector } else { found }
     }
 }

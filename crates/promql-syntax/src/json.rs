@@ -3,8 +3,11 @@
 //! Keys come sorted and `<`, `>`, `&` as escapes, as Go's encoder writes them.
 
 use std::fmt::Write;
+use std::io;
 
 use ferula_model::number::format_f;
+
+use crate::stack;
 
 use crate::ast::{
     AggregateExpr, AtModifier, BinaryExpr, Call, DurationExpr, DurationExprKind, DurationValue, Expr,
@@ -13,10 +16,15 @@ use crate::ast::{
 
 impl Expr {
     /// The tree as the JSON object that Prometheus' tree view reads.
-    pub fn to_json(&self) -> String {
-        let mut out = String::new();
-        write_expr(self, &mut out);
-        out
+    ///
+    /// # Errors
+    /// When a tree is so high that it needs a thread of its own, and the system gives none.
+    pub fn to_json(&self) -> io::Result<String> {
+        stack::with_room(self, || {
+            let mut out = String::new();
+            write_expr(self, &mut out);
+            out
+        })
     }
 }
 

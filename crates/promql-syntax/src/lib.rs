@@ -7,7 +7,8 @@
 //! query text ─ lexer (scan, token) ─ parser/ (literal) ─ types ─► Expr ─► printer, json, visit
 //! ```
 //!
-//! Always true: a parsed tree is at most [`DEPTH_MAX`] high, so walking it by recursion is safe.
+//! Always true: a parsed tree is at most [`HEIGHT_MAX`] high, and a walk by recursion that starts in [`stack`] has room
+//! for it. Dropping a tree needs no room.
 
 pub mod ast;
 mod error;
@@ -21,6 +22,7 @@ mod parser;
 mod printer;
 pub mod raw_bytes;
 mod scan;
+pub mod stack;
 mod token;
 mod types;
 mod visit;
@@ -29,5 +31,5 @@ pub use ast::{Expr, ExprKind, Span, ValueType};
 pub use error::{ParseError, ParseErrors};
 pub use parser::series::{HistogramSequence, SequenceItem, SeriesDescription, parse_series_description};
 pub use parser::{
-    DEPTH_MAX, ParserOptions, parse, parse_metric, parse_metric_selector, parse_metric_selectors,
+    DEPTH_MAX, HEIGHT_MAX, ParserOptions, parse, parse_metric, parse_metric_selector, parse_metric_selectors,
 };

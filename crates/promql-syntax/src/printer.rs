@@ -1,6 +1,7 @@
 //! Trees back to text: on one line as Prometheus' `String()`, and over several lines as `format_query` gives it.
 
-use std::fmt::{self, Write};
+use std::fmt::{self, Display, Write};
+use std::io;
 
 use ferula_model::duration::format_millis;
 use ferula_model::labels::{METRIC_NAME, is_legacy_label_name};
@@ -12,12 +13,32 @@ use crate::ast::{
     DurationValue, Expr, ExprKind, MatrixSelector, NumberLiteral, RangeExtension, Subquery, TimeShift,
     UnaryOp, VectorMatching, VectorSelector,
 };
+use crate::stack;
 
 /// Longer expressions are split by [`Expr::pretty`].
 const LINE_BYTES_MAX: usize = 100;
 
 impl fmt::Display for Expr {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(written) = stack::in_place(self, || self.write(f)) {
+            return written;
+        }
+        let text = stack::with_room(self, || InPlace(self).to_string()).map_err(|_| fmt::Error)?;
+        f.write_str(&text)
+    }
+}
+
+/// An expression that is written on this thread, however deep it is.
+struct InPlace<'a>(&'a Expr);
+
+impl fmt::Display for InPlace<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.write(f)
+    }
+}
+
+impl Expr {
+    fn write(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.kind {
             ExprKind::Number(number) => number.fmt(f),
             ExprKind::String(text) => f.write_str(&crate::raw_bytes::quote(text)),
@@ -260,10 +281,15 @@ fn write_fill(f: &mut impl Write, matching: &VectorMatching) -> fmt::Result {
 
 impl Expr {
     /// The query over several lines, expressions of more than 100 bytes split; what `format_query` answers.
-    pub fn pretty(&self) -> String {
-        let mut out = String::new();
-        self.write_pretty(0, &mut out).expect("writing to a String cannot fail");
-        out
+    ///
+    /// # Errors
+    /// When a tree is so high that it needs a thread of its own, and the system gives none.
+    pub fn pretty(&self) -> io::Result<String> {
+        stack::with_room(self, || {
+            let mut out = String::new();
+            self.write_pretty(0, &mut out).expect("writing to a String cannot fail");
+            out
+        })
     }
 
     fn write_pretty(&self, level: usize, out: &mut String) -> fmt::Result {

@@ -23,9 +23,12 @@ impl Expr {
 
     /// Calls `visit` for this expression and everything below it, parents first.
     pub fn walk<'a>(&'a self, visit: &mut impl FnMut(&'a Expr)) {
-        visit(self);
-        for child in self.children() {
-            child.walk(visit);
+        let mut waiting = vec![self];
+        while let Some(expr) = waiting.pop() {
+            visit(expr);
+            let first = waiting.len();
+            waiting.extend(expr.children());
+            waiting[first..].reverse();
         }
     }
 

@@ -12,7 +12,7 @@ fn everything() -> Vocabulary {
 /// of their text, so their order is not compared.
 fn tree(query: &str) -> Option<(serde_json::Value, String)> {
     let expr = parse(query, &ParserOptions::ALL).ok()?;
-    let mut json = serde_json::from_str(&expr.to_json()).expect("JSON");
+    let mut json = serde_json::from_str(&expr.to_json().expect("a thread")).expect("JSON");
     sort_matchers(&mut json);
     Some((json, expr.to_string()))
 }
@@ -36,7 +36,7 @@ fn sort_matchers(json: &mut serde_json::Value) {
 
 fn reads_back(query: &str) -> bool {
     let Ok(expr) = parse(query, &ParserOptions::ALL) else { return true };
-    tree(&expr.to_string()) == tree(query) && tree(&expr.pretty()) == tree(query)
+    tree(&expr.to_string()) == tree(query) && tree(&expr.pretty().expect("a thread")) == tree(query)
 }
 
 proptest! {

@@ -3,14 +3,13 @@
 use std::panic::AssertUnwindSafe;
 
 use ferula_model::Timestamp;
-use ferula_promql_syntax::ParserOptions;
 use ferula_promql_syntax::ast::{Expr, ValueType};
+use ferula_promql_syntax::{ParserOptions, stack};
 use ferula_storage::Queryable;
 
 use crate::exec;
 use crate::memory::QueryAccount;
 use crate::plan::{self, Plan};
-use crate::stack;
 use crate::{Annotations, HeldMemory, MemoryContract, QueryControl, QueryError, QueryOutcome, QueryStats};
 
 /// Switches of `--enable-feature` that change what queries mean.
@@ -179,7 +178,7 @@ impl Engine {
         let expr = self.parse(query)?;
         let instant = grid.start_ms == grid.end_ms;
         let explain = || Ok(self.plan(&expr, grid, instant, &QueryOptions::default())?.explain());
-        stack::with_room(&expr, explain)?
+        stack::with_room(&expr, explain).map_err(no_thread)?
     }
 
     /// The parsed query, and the memory of its tree and plan, which count while they are there.
@@ -200,10 +199,7 @@ impl Engine {
             extended_range_selectors: features.extended_range_selectors,
             binop_fill_modifiers: features.fill_modifiers,
         };
-        let parse = || {
-            ferula_promql_syntax::parse(query, &options).map_err(|error| QueryError::Parse(error.to_string()))
-        };
-        stack::with_room_for_text(query, parse)?
+        ferula_promql_syntax::parse(query, &options).map_err(|error| QueryError::Parse(error.to_string()))
     }
 
     fn plan(
@@ -232,7 +228,7 @@ impl Engine {
         let caught = AssertUnwindSafe(|| stack::with_room(expr, run));
         match std::panic::catch_unwind(caught) {
             Ok(Ok(outcome)) => outcome,
-            Ok(Err(error)) => refused(error),
+            Ok(Err(error)) => refused(no_thread(error)),
             Err(panic) => refused(QueryError::Execution(format!("unexpected error: {}", text_of(&*panic)))),
         }
     }
@@ -283,6 +279,11 @@ fn tree_bytes_max(query: &str) -> usize {
         });
     }
     bytes
+}
+
+/// A deep query needs a thread of its own, which the system did not give.
+fn no_thread(error: std::io::Error) -> QueryError {
+    QueryError::Execution(format!("no thread for a deep query: {error}"))
 }
 
 /// What a panic said.

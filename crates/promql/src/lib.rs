@@ -22,7 +22,6 @@ mod memory;
 mod numeric;
 mod plan;
 mod result;
-mod stack;
 mod stats;
 
 pub use annotations::{Annotation, Annotations, Level};

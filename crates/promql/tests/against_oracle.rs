@@ -241,7 +241,7 @@ impl Bench {
             (Ok(expected), Ok(found)) if same(&expected, &found, instant || order_is_fixed(expr)) => {
                 Verdict::Same
             }
-            (Err(_), Err(_)) => Verdict::Same,
+            (Err(expected), Err(found)) if expected == found => Verdict::Same,
             (expected, found) => Verdict::Differs(format!("expected {expected:#?}\nfound {found:#?}")),
         }
     }

@@ -8,6 +8,7 @@ use ferula_promql::{
     Engine, EngineOptions, Features, Grid, MemoryContract, QueryControl, QueryError, QueryOptions,
     QueryOutcome, QueryValue, StopReason,
 };
+use ferula_promql_syntax::{DEPTH_MAX, HEIGHT_MAX};
 use ferula_testkit::MemStorage;
 
 const HOUR: i64 = 3_600_000;
@@ -198,18 +199,49 @@ fn times_at_the_ends_of_their_types() {
     }
 }
 
+/// Planned, evaluated and dropped on a thread with the stack of tokio's workers.
 #[test]
 fn deep_queries_fit_the_stack() {
-    let engine = engine(EngineOptions::default());
-    for query in [
-        format!("{}m_total{}", "abs(".repeat(450), ")".repeat(450)),
-        format!("{}m_total", "-".repeat(450)),
-        vec!["m_total"; 450].join(" + "),
-        format!("{}m_total{}", "sum(".repeat(450), ")".repeat(450)),
-    ] {
-        let outcome = instant(&engine, &query, &QueryControl::new());
-        assert!(matches!(outcome.result, Ok(QueryValue::Vector(_))), "{:?}", outcome.result);
-    }
+    let around = |open: &str, inner: &str, close: &str, times: usize| {
+        format!("{}{inner}{}", open.repeat(times), close.repeat(times))
+    };
+    let levels = DEPTH_MAX - 1;
+    let queries = [
+        around("(", "m_total", ")", levels),
+        around("-", "m_total", "", levels),
+        around("2 ^ ", "m_total", "", levels),
+        around("abs(", "m_total", ")", levels),
+        around("sum(", "m_total", ")", levels),
+        around("sum(", "m_total @ 60", ")", levels),
+        around("quantile(scalar(", "m_total", "), m_total)", levels / 2),
+        around("max_over_time((", "m_total", ")[1m:1m])", levels / 3),
+        around("m_total + (", "m_total", ")", levels / 2),
+        around("label_replace(", "m_total", ", \"a\", \"b\", \"\", \"\")", levels),
+        around("sort(", "m_total", ")", levels),
+        around("histogram_count(", "m_total", ") or m_total", levels / 2),
+        around("topk(1, ", "m_total", ")", levels),
+        around("count_values(\"v\", ", "m_total", ")", levels),
+        around("absent(", "m_total", ")", levels),
+        around("m_total or ", "m_total", "", 2000),
+        around("m_total and on (i) ", "m_total", "", HEIGHT_MAX - 1),
+        around("1 + ", "m_total", "", HEIGHT_MAX - 1),
+        around("time() + ", "1", "", HEIGHT_MAX - 1),
+    ];
+    let run = || {
+        let engine = engine(EngineOptions::default());
+        for query in &queries {
+            let outcome = instant(&engine, query, &QueryControl::new());
+            let name = &query[..query.len().min(40)];
+            assert!(outcome.result.is_ok(), "{name}: {:?}", outcome.result);
+            let grid = Grid { start_ms: HOUR, end_ms: HOUR + 1000, step_ms: 1000 };
+            assert!(range(&engine, query, grid).result.is_ok(), "{name} over a grid");
+            assert!(engine.explain(query, grid).is_ok(), "{name}");
+        }
+    };
+    std::thread::scope(|scope| {
+        let thread = std::thread::Builder::new().stack_size(2 << 20).spawn_scoped(scope, run);
+        thread.expect("a thread").join().expect("no panic");
+    });
 }
 
 #[test]

@@ -14,12 +14,17 @@ fn parsed(api: &Api, request: &Request) -> Result<Expr, ApiError> {
 
 /// `/api/v1/format_query`
 pub fn format_query(api: &Api, request: &Request) -> Handled {
-    let pretty = parsed(api, request)?.pretty();
+    let pretty = parsed(api, request)?.pretty().map_err(no_room)?;
     Ok(Answer::json(move |json| json.string(&pretty)))
 }
 
 /// `/api/v1/parse_query`
 pub fn parse_query(api: &Api, request: &Request) -> Handled {
-    let tree = parsed(api, request)?.to_json();
+    let tree = parsed(api, request)?.to_json().map_err(no_room)?;
     Ok(Answer::json(move |json| json.raw(&tree)))
+}
+
+/// A deep tree needs a thread of its own, which the system did not give.
+fn no_room(error: std::io::Error) -> ApiError {
+    ApiError::internal(format!("no thread for a deep query: {error}"))
 }

@@ -65,7 +65,7 @@ fn experimental(args: &Args, change: impl FnOnce(&mut Expr) -> Result<()>) -> Ex
     let changed = parse(args.argument("query").unwrap_or_default(), &options)
         .map_err(|error| anyhow!("{error}"))
         .and_then(|mut expr| change(&mut expr).map(|()| expr));
-    finish(changed.and_then(|expr| print_line(&expr.pretty())))
+    finish(changed.and_then(|expr| print_line(&expr.pretty()?)))
 }
 
 /// Sets a matcher of every selector: in the place of the one of that name, or behind the others.

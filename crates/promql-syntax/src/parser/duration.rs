@@ -80,7 +80,7 @@ impl Parser<'_> {
         match self.peek()? {
             TokenKind::Preprocessor(word) => {
                 let of = self.duration_word(word, Some(token.span.start))?;
-                let height = self.above(token.span, &[of.height])?;
+                let height = self.above_nested(token.span, &[of.height])?;
                 Ok(unary(op, of, token.span.start, height))
             }
             TokenKind::LeftParen => {
@@ -138,7 +138,7 @@ impl Parser<'_> {
                 return Err(self.error(op_span, format!("{what} by zero")));
             }
             let span = Span { start: left.expr.span.start, end: right.expr.span.end };
-            let height = self.above(span, &[left.height, right.height])?;
+            let height = self.above_nested(span, &[left.height, right.height])?;
             let kind = DurationExprKind::Binary(op, left.expr, right.expr);
             left = Duration::new(span, kind, height);
         }
@@ -179,7 +179,7 @@ impl Parser<'_> {
                 let left = self.duration_above(0)?;
                 self.expect(TokenKind::Comma)?;
                 let right = self.duration_above(0)?;
-                height = self.above(self.last.span, &[left.height, right.height])?;
+                height = self.above_nested(self.last.span, &[left.height, right.height])?;
                 let (left, right) = (left.expr, right.expr);
                 if word == Preprocessor::MaxOf {
                     DurationExprKind::MaxOf(left, right)
@@ -206,7 +206,7 @@ impl Parser<'_> {
         if op == UnaryOp::Plus {
             return Ok(of);
         }
-        let height = self.above(op_span, &[of.height])?;
+        let height = self.above_nested(op_span, &[of.height])?;
         Ok(unary(op, of, op_span.start, height))
     }
 

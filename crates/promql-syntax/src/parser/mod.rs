@@ -24,10 +24,13 @@ use crate::ast::{Expr, ExprKind, Span};
 use crate::error::{ParseError, ParseErrors};
 use crate::lexer::Lexer;
 use crate::token::{Token, TokenKind};
-use crate::types;
+use crate::{stack, types};
 
-/// The tree may be this high, and the parser may nest this deep. Whoever walks a tree by recursion relies on it.
+/// Expressions may be this deep inside each other.
 pub const DEPTH_MAX: usize = 500;
+
+/// The tree may be this high: a chain of operators, which is read without recursion, makes it higher with every link.
+pub const HEIGHT_MAX: usize = 5000;
 
 /// Parts of the language that need a feature flag. All off by default.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -54,6 +57,13 @@ impl ParserOptions {
 
 /// Parses and type-checks a query.
 pub fn parse(query: &str, options: &ParserOptions) -> Result<Expr, ParseErrors> {
+    stack::with_room_for_text(query, || parse_here(query, options)).unwrap_or_else(|error| {
+        let message = format!("no thread for a query that may be deep: {error}");
+        Err(ParseErrors(vec![ParseError::new(query, Span::default(), message)]))
+    })
+}
+
+fn parse_here(query: &str, options: &ParserOptions) -> Result<Expr, ParseErrors> {
     let mut parser = Parser::new(query, *options, false);
     let parsed = parser.whole_expression();
     let mut expr = parser.finish(parsed)?;
@@ -225,6 +235,16 @@ impl<'a> Parser<'a> {
     /// The height of a node above `children`, if the tree may be that high.
     fn above(&self, span: Span, children: &[usize]) -> Parsed<usize> {
         let height = children.iter().max().map_or(1, |height| height + 1);
+        if height > HEIGHT_MAX {
+            return Err(self
+                .error(span, format!("expression has too many operators in a row: more than {HEIGHT_MAX}")));
+        }
+        Ok(height)
+    }
+
+    /// The height of a node above `children` that nest although the parser does not.
+    fn above_nested(&self, span: Span, children: &[usize]) -> Parsed<usize> {
+        let height = self.above(span, children)?;
         if height > DEPTH_MAX { Err(self.too_deep(span)) } else { Ok(height) }
     }
 

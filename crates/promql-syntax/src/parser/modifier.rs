@@ -77,7 +77,11 @@ impl Parser<'_> {
             return Err(self.unexpected("subquery selector", "\"]\""));
         }
         let span = Span { start: of.expr.span.start, end: self.take()?.span.end };
-        let height = self.above(span, &[of.height])?;
+        let height = match of.expr.kind {
+            // Ill-typed, and found to be so only when the whole text has been read.
+            ExprKind::Subquery(_) => self.above_nested(span, &[of.height])?,
+            _ => self.above(span, &[of.height])?,
+        };
         let subquery = Subquery { expr: *of.expr, range, step, at: TimeShift::default() };
         Ok(Node::new(span, ExprKind::Subquery(Box::new(subquery)), height))
     }

@@ -2,6 +2,7 @@
 
 use ferula_model::LabelSet;
 use ferula_model::number::format_f;
+use ferula_model::number::format_g;
 use ferula_promql_syntax::ast::{AggregateExpr, AggregateOp, ExprKind};
 
 use super::numbers::{mean, quantile, sum};
@@ -67,15 +68,21 @@ impl Oracle<'_> {
         for time in steps.times() {
             values.push(self.scalar(param, time, steps)?);
         }
-        let is_constant = matches!(param.kind, ExprKind::Number(_));
         let any_nan = values.iter().any(|value| value.is_nan());
         // With a NaN among them the largest value is NaN, which is not below 1.
         if !any_nan && values.iter().all(|value| *value < 1.0) {
             return Ok(());
         }
-        let too_large = |value: &f64| *value >= 9_223_372_036_854_774_784.0 || *value <= i64::MIN as f64;
-        if any_nan || values.iter().any(too_large) {
-            return Err(format!("a parameter that is no count (constant: {is_constant})"));
+        if any_nan {
+            return Err("Parameter value is NaN".to_owned());
+        }
+        let least = values.iter().copied().fold(f64::INFINITY, f64::min);
+        let most = values.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+        if least <= i64::MIN as f64 {
+            return Err(format!("Scalar value {} underflows int64", format_g(least)));
+        }
+        if most >= 9_223_372_036_854_774_784.0 {
+            return Err(format!("Scalar value {} overflows int64", format_g(most)));
         }
         Ok(())
     }
@@ -145,7 +152,7 @@ fn count_values(aggregate: &AggregateExpr, elements: Vec<Element>) -> Result<Val
         return Err("count_values without a label".to_owned());
     };
     if label.is_empty() {
-        return Err("invalid label name".to_owned());
+        return Err("invalid label name \"\"".to_owned());
     }
     let mut grouping = aggregate.grouping.clone();
     if !aggregate.without {

@@ -127,8 +127,16 @@ fn vectors(
     let (many, one) = if swapped { (right, left) } else { (left, right) };
     for (index, element) in one.iter().enumerate() {
         let wanted = signature(matching, &element.labels);
-        if one[..index].iter().any(|other| signature(matching, &other.labels) == wanted) {
-            return Err("found duplicate series for the match group".to_owned());
+        let same = one[..index].iter().find(|other| signature(matching, &other.labels) == wanted);
+        if let Some(other) = same {
+            let side = if swapped { "left" } else { "right" };
+            let mut pair = [element.labels.to_string(), other.labels.to_string()];
+            pair.sort();
+            return Err(format!(
+                "found duplicate series for the match group {wanted} on the {side} hand-side of the operation: \
+                 [{}];many-to-many matching not allowed: matching labels must be unique on one side",
+                pair.join(", ")
+            ));
         }
     }
     let mut matched: Vec<(LabelSet, LabelSet)> = Vec::new();
@@ -151,7 +159,12 @@ fn vectors(
             (group, labels.clone())
         };
         if matched.contains(&key) {
-            return Err("multiple matches for labels".to_owned());
+            let why = if matching.cardinality == Cardinality::OneToOne {
+                "many-to-one matching must be explicit (group_left/group_right)"
+            } else {
+                "grouping labels must ensure unique matches"
+            };
+            return Err(format!("multiple matches for labels: {why}"));
         }
         matched.push(key);
         if keep || binary.return_bool {

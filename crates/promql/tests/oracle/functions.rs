@@ -358,9 +358,10 @@ fn strings(call: &Call) -> Result<Vec<&str>, Failure> {
 
 fn label_replace(elements: Vec<Element>, args: &[&str]) -> Result<Vec<Element>, Failure> {
     let [target, replacement, source, pattern] = args else { return Err("arguments".to_owned()) };
-    let regex = LabelRegex::new(pattern).map_err(|error| error.to_string())?;
+    let regex = LabelRegex::new(pattern)
+        .map_err(|_| format!("invalid regular expression in label_replace(): {pattern}"))?;
     if target.is_empty() {
-        return Err("invalid label name".to_owned());
+        return Err("invalid destination label name in label_replace(): ".to_owned());
     }
     let replaced = elements.into_iter().map(|mut element| {
         if let Some(value) = regex.expand(element.labels.value(source), replacement) {
@@ -375,8 +376,11 @@ fn label_replace(elements: Vec<Element>, args: &[&str]) -> Result<Vec<Element>, 
 
 fn label_join(elements: Vec<Element>, args: &[&str]) -> Result<Vec<Element>, Failure> {
     let [target, separator, sources @ ..] = args else { return Err("arguments".to_owned()) };
-    if target.is_empty() || sources.iter().any(|source| source.is_empty()) {
-        return Err("invalid label name".to_owned());
+    if sources.iter().any(|source| source.is_empty()) {
+        return Err("invalid source label name in label_join(): ".to_owned());
+    }
+    if target.is_empty() {
+        return Err("invalid destination label name in label_join(): ".to_owned());
     }
     let joined = elements.into_iter().map(|mut element| {
         let values: Vec<&str> = sources.iter().map(|source| element.labels.value(source)).collect();

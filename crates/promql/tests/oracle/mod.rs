@@ -2,7 +2,7 @@
 //! samples in plain lists. No batches, no bitmaps, no windows that move. The engine is compared with it.
 //!
 //! It knows floats and, where nothing but presence matters, histograms; queries that do more with histograms are not
-//! asked. Errors are compared by their being there, not by their texts.
+//! asked. Its errors have the engine's texts.
 
 mod aggregates;
 mod binary;

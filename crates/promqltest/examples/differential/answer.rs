@@ -6,6 +6,8 @@ use std::fmt::{self, Write};
 use ferula_model::number::{format_api, format_f};
 use ferula_model::{FloatHistogram, LabelSet};
 use ferula_promql::{QueryError, QueryOutcome, QueryValue, SampleValue};
+use ferula_promql_syntax::ast::{AggregateOp, ExprKind};
+use ferula_promql_syntax::{ParserOptions, parse};
 use serde_json::Value;
 
 /// Points of a series: milliseconds and the value as it is printed.
@@ -14,9 +16,24 @@ type Points = Vec<(i64, String)>;
 /// What came back.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Answer {
-    result: Result<Body, String>,
-    warnings: Vec<String>,
-    infos: Vec<String>,
+    result: Result<Body, Refusal>,
+    /// Warnings and infos as they are shown, sorted.
+    pub annotations: Vec<String>,
+    /// All of them, where more were made than are shown. Empty for answers over HTTP.
+    pub all_annotations: Vec<String>,
+}
+
+/// An error: the word for its type, and its text.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Refusal {
+    kind: String,
+    text: String,
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "error: {}: {}", self.kind, self.text)
+    }
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -34,10 +51,18 @@ fn labels_text(labels: &LabelSet) -> String {
 impl Answer {
     /// An answer of the engine, annotations as the HTTP API cuts them off.
     pub fn ours(query: &str, outcome: QueryOutcome) -> Answer {
-        let (mut warnings, mut infos) = outcome.annotations.render(query, 10);
-        warnings.sort();
-        infos.sort();
-        Answer { result: outcome.result.map(body_of).map_err(|error| error_text(&error)), warnings, infos }
+        let rendered = |max: usize| {
+            let (mut warnings, mut infos) = outcome.annotations.render(query, max);
+            warnings.sort();
+            infos.sort();
+            [warnings, infos].concat()
+        };
+        let (annotations, all_annotations) = (rendered(SHOWN_MAX), rendered(0));
+        Answer {
+            result: outcome.result.map(body_of).map_err(|error| refusal(&error)),
+            annotations,
+            all_annotations,
+        }
     }
 
     /// An answer of the HTTP API.
@@ -45,29 +70,51 @@ impl Answer {
         let Ok(json) = serde_json::from_str::<Value>(json) else {
             return Answer::failed(format!("no JSON: {json}"));
         };
-        let texts = |key: &str| {
+        let texts = |key: &str| -> Vec<String> {
             let list = json[key].as_array().cloned().unwrap_or_default();
             let mut texts: Vec<String> = list.iter().filter_map(Value::as_str).map(str::to_owned).collect();
             texts.sort();
             texts
         };
         let result = if json["status"] == "success" {
-            parse_body(&json["data"]).ok_or_else(|| format!("unknown shape: {}", json["data"]))
+            parse_body(&json["data"])
+                .ok_or_else(|| Refusal { kind: "unknown shape".to_owned(), text: json["data"].to_string() })
         } else {
-            let error = json["error"].as_str().unwrap_or_default();
-            Err(error.strip_prefix("invalid parameter \"query\": ").unwrap_or(error).to_owned())
+            let (kind, text) = (&json["errorType"], json["error"].as_str().unwrap_or_default());
+            let text = text.strip_prefix("invalid parameter \"query\": ").unwrap_or(text).to_owned();
+            Err(Refusal { kind: kind.as_str().unwrap_or_default().to_owned(), text })
         };
-        Answer { result, warnings: texts("warnings"), infos: texts("infos") }
+        let annotations = [texts("warnings"), texts("infos")].concat();
+        Answer { result, annotations, all_annotations: Vec::new() }
     }
 
     /// No answer at all.
     pub fn failed(error: String) -> Answer {
-        Answer { result: Err(error), warnings: Vec::new(), infos: Vec::new() }
+        let refusal = Refusal { kind: "no answer".to_owned(), text: error };
+        Answer { result: Err(refusal), annotations: Vec::new(), all_annotations: Vec::new() }
+    }
+
+    /// Labels of the series in their order, with the value of the first point of each.
+    pub fn order(&self) -> Vec<(&str, &str)> {
+        let series = self.result.iter().flat_map(|body| &body.series);
+        series.map(|(labels, points)| (&**labels, points.first().map_or("", |(_, value)| value))).collect()
     }
 }
 
-fn error_text(error: &QueryError) -> String {
-    error.to_string()
+/// As many annotations of each kind are shown.
+pub const SHOWN_MAX: usize = 10;
+
+/// The error as the API answers it.
+fn refusal(error: &QueryError) -> Refusal {
+    let kind = match error {
+        QueryError::Parse(_) => "bad_data",
+        QueryError::TooManySamples | QueryError::Execution(_) => "execution",
+        QueryError::Timeout(_) => "timeout",
+        QueryError::Canceled(_) => "canceled",
+        QueryError::OutOfMemory { .. } => "unavailable",
+        QueryError::Storage(_) => "internal",
+    };
+    Refusal { kind: kind.to_owned(), text: error.to_string() }
 }
 
 /// Count, sum and buckets as the API has them.
@@ -195,9 +242,9 @@ impl Difference {
             (Ok(ours), Ok(theirs)) => (ours, theirs),
             (Err(ours), Err(theirs)) if ours == theirs => return None,
             (ours, theirs) => {
-                let text = |result: &Result<Body, String>| match result {
+                let text = |result: &Result<Body, Refusal>| match result {
                     Ok(body) => format!("a {} of {} series", body.kind, body.series.len()),
-                    Err(error) => format!("error: {error}"),
+                    Err(error) => error.to_string(),
                 };
                 return Some(Difference::Error(text(ours), text(theirs)));
             }
@@ -276,17 +323,27 @@ fn bodies(query: &str, ours: &Body, theirs: &Body) -> Option<Difference> {
             return Some(Difference::Value(format!("{labels} {a} at {at}"), b.clone(), close(a, b)));
         }
     }
-    let ordered = ["sort", "topk", "bottomk"].iter().any(|start| query.starts_with(start));
-    if ordered && ours.kind == "vector" && names(&ours.series) != names(&theirs.series) {
+    let ordered = ours.kind == "matrix" || (ours.kind == "vector" && order_is_defined(query));
+    if ordered && names(&ours.series) != names(&theirs.series) {
         return Some(Difference::Order(names(&ours.series).join(" "), names(&theirs.series).join(" ")));
     }
     None
 }
 
+/// Whether a query says in which order its instant vector is.
+fn order_is_defined(query: &str) -> bool {
+    let Ok(expr) = parse(query, &ParserOptions::ALL) else { return false };
+    match &expr.without_parens().kind {
+        ExprKind::Call(call) => call.function.name.starts_with("sort"),
+        ExprKind::Aggregate(aggregate) => matches!(aggregate.op, AggregateOp::TopK | AggregateOp::BottomK),
+        _ => false,
+    }
+}
+
 /// Whether the numbers in two texts are equal but for the last digits.
-fn close(a: &str, b: &str) -> bool {
+pub fn close(a: &str, b: &str) -> bool {
     let numbers = |text: &str| -> Vec<f64> {
-        text.split([' ', '[', ']']).filter_map(|word| word.parse().ok()).collect()
+        text.split([' ', '[', ']', ':', ',', '"', '(', ')']).filter_map(|word| word.parse().ok()).collect()
     };
     let (a, b) = (numbers(a), numbers(b));
     a.len() == b.len()
@@ -294,7 +351,6 @@ fn close(a: &str, b: &str) -> bool {
 }
 
 fn annotations(ours: &Answer, theirs: &Answer) -> Option<Difference> {
-    let both = |answer: &Answer| [&answer.warnings[..], &answer.infos[..]].concat();
-    let (a, b) = (both(ours), both(theirs));
-    (a != b).then_some(Difference::Annotations(a, b))
+    let (a, b) = (&ours.annotations, &theirs.annotations);
+    (a != b).then(|| Difference::Annotations(a.clone(), b.clone()))
 }

@@ -1,6 +1,6 @@
 //! Random queries to the engine and to a real Prometheus with the same data: every answer must be the same.
 //!
-//! `cargo run -p ferula-promqltest --example differential -- --peers DIR [--queries N] [--seed N] [--show N]`, where
+//! `cargo run -p ferula-promqltest --example differential -- --peers DIR [--queries N] [--seed N] [--show N] [--show-explained N]`, where
 //! DIR holds the program `prometheus`. Queries are sound, ill-typed and broken; each is asked at one
 //! moment and over a grid. Compared are status, error, labels, values to the last digit, the order of instant vectors
 //! where it is defined, and annotations. What differs is reduced to a smaller query and shown, unless a reason is
@@ -23,6 +23,7 @@ use ferula_testkit::MemStorage;
 use ferula_testkit::query_data::{self, LENGTH_MS, START_MS};
 
 use self::answer::{Answer, Difference};
+use self::explained::Case;
 use self::peer::Peer;
 
 struct Arguments {
@@ -30,10 +31,11 @@ struct Arguments {
     queries: u64,
     seed: u64,
     show: usize,
+    show_explained: usize,
 }
 
 fn arguments() -> Result<Arguments, String> {
-    let mut found = Arguments { peers: PathBuf::new(), queries: 1000, seed: 1, show: 20 };
+    let mut found = Arguments { peers: PathBuf::new(), queries: 1000, seed: 1, show: 20, show_explained: 0 };
     let mut args = std::env::args().skip(1);
     while let Some(name) = args.next() {
         let value = args.next().ok_or_else(|| format!("{name} wants a value"))?;
@@ -43,6 +45,7 @@ fn arguments() -> Result<Arguments, String> {
             "--queries" => found.queries = number()?,
             "--seed" => found.seed = number()?,
             "--show" => found.show = number()? as usize,
+            "--show-explained" => found.show_explained = number()? as usize,
             _ => return Err(format!("{name} is not an argument")),
         }
     }
@@ -59,6 +62,14 @@ pub enum When {
     Instant(i64),
     /// Over a grid.
     Range(Grid),
+}
+
+/// What came of one question.
+enum Verdict {
+    Same,
+    /// They differ, for these reasons.
+    Explained(Vec<&'static str>, Difference),
+    Differs(Difference),
 }
 
 struct Bench {
@@ -82,19 +93,36 @@ impl Bench {
     /// How the two differ without a known reason. Prometheus keeps the series of an intermediate range in a map and
     /// walks it in an order that changes, so it is asked again: what it answers in several ways, or at last as the
     /// engine does, is no difference.
-    fn difference(&self, query: &str, when: When) -> Option<Difference> {
-        const ASKED_AGAIN: usize = 12;
+    fn compare(&self, query: &str, when: When) -> Verdict {
+        // Of two series in a map the second comes first in one walk of eight.
+        const ASKED_AGAIN: usize = 80;
         let ours = self.ours(query, when);
         let theirs = self.peer.ask(query, when);
-        let difference = Difference::between(query, &ours, &theirs)?;
-        if explained::reason(query, &difference).is_some() {
-            return None;
+        let Some(difference) = Difference::between(query, &ours, &theirs) else { return Verdict::Same };
+        let case = Case::new(query, when, &ours, &theirs, &difference);
+        if let Some(reasons) = case.reasons(&|query, when| self.agree(query, when)) {
+            return Verdict::Explained(reasons, difference);
         }
-        let settled = (0..ASKED_AGAIN).all(|_| {
+        for _ in 0..ASKED_AGAIN {
             let again = self.peer.ask(query, when);
-            Difference::between(query, &again, &theirs).is_none()
-        });
-        settled.then_some(difference)
+            if Difference::between(query, &again, &theirs).is_some() {
+                return Verdict::Explained(vec![explained::UNSETTLED], difference);
+            }
+        }
+        Verdict::Differs(difference)
+    }
+
+    /// Whether the two agree about a query, but for annotations.
+    fn agree(&self, query: &str, when: When) -> bool {
+        let (ours, theirs) = (self.ours(query, when), self.peer.ask(query, when));
+        matches!(Difference::between(query, &ours, &theirs), None | Some(Difference::Annotations(..)))
+    }
+
+    fn difference(&self, query: &str, when: When) -> Option<Difference> {
+        match self.compare(query, when) {
+            Verdict::Differs(difference) => Some(difference),
+            Verdict::Same | Verdict::Explained(..) => None,
+        }
     }
 }
 
@@ -135,7 +163,8 @@ fn run(arguments: &Arguments) -> Result<bool, String> {
     let vocabulary = vocabulary();
     let mut generator = Generator::new(&vocabulary, arguments.seed);
     let mut kinds: BTreeMap<String, usize> = BTreeMap::new();
-    let (mut asked, mut different) = (0, 0);
+    let (mut asked, mut same, mut different) = (0, 0, 0);
+    let mut reasons: BTreeMap<&str, usize> = BTreeMap::new();
     for number in 0..arguments.queries {
         let soundness = match number % 10 {
             8 => Soundness::IllTyped,
@@ -145,7 +174,23 @@ fn run(arguments: &Arguments) -> Result<bool, String> {
         let query = generator.query(soundness);
         for when in moments(generator.random()) {
             asked += 1;
-            let Some(first) = bench.difference(&query, when) else { continue };
+            let first = match bench.compare(&query, when) {
+                Verdict::Same => {
+                    same += 1;
+                    continue;
+                }
+                Verdict::Explained(found, difference) => {
+                    for reason in found {
+                        let count = reasons.entry(reason).or_default();
+                        *count += 1;
+                        if *count <= arguments.show_explained {
+                            println!("{query}\n  {when:?}\n  because: {reason}\n{difference}\n");
+                        }
+                    }
+                    continue;
+                }
+                Verdict::Differs(difference) => difference,
+            };
             different += 1;
             *kinds.entry(first.kind().to_owned()).or_default() += 1;
             if different <= arguments.show {
@@ -157,7 +202,15 @@ fn run(arguments: &Arguments) -> Result<bool, String> {
             }
         }
     }
-    println!("{asked} questions (seed {}), {different} unexplained differences {kinds:?}", arguments.seed);
+    for (reason, count) in &reasons {
+        println!("{count:>7}  {reason}");
+    }
+    let explained = asked - same - different;
+    println!(
+        "{asked} questions (seed {}): {same} same answers, {explained} differences with a reason, \
+         {different} without {kinds:?}",
+        arguments.seed
+    );
     Ok(different == 0)
 }
 
