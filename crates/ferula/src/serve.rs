@@ -17,6 +17,7 @@ use ferula_runtime::{RealClock, SharedClock, Shutdown, TaskGroup};
 use ferula_telemetry::{Registry, error, info, warn};
 use ferula_tsdb::disk::RealDisk;
 use ferula_tsdb::retention::Retention;
+use ferula_tsdb::wal::ahead::Helper;
 use ferula_tsdb::{Db, Options, Progress, Stopwatch, UnsyncedHook};
 use time::OffsetDateTime;
 use tokio::net::TcpListener;
@@ -289,6 +290,12 @@ async fn open_store(
     let mut options = store_options(&flags.storage);
     let clock = api.clock.clone();
     options.stopwatch = Stopwatch::new(move || clock.elapsed());
+    options.replay_helper = Helper::new(|beside, here| {
+        std::thread::scope(|scope| {
+            scope.spawn(beside);
+            here();
+        });
+    });
     options.opened_at_ms = Some(api.clock.now().millis());
     let unsynced = unsynced.clone();
     options.on_unsynced = UnsyncedHook::new(move || unsynced.notify_one());

@@ -31,6 +31,7 @@ use crate::querier::snapshot::DbSnapshot;
 use crate::recovery::{Progress, Recovered, Replay};
 use crate::retention::Retention;
 use crate::view::Views;
+use crate::wal::ahead::Helper;
 use crate::wal::format::{CHECKPOINT_PREFIX, REPAIR_SUFFIX, TEMPORARY_SUFFIX};
 use crate::wal::group::{GroupLog, UnsyncedHook};
 use crate::wal::{Compression, SyncTimer, Writer, WriterOptions};
@@ -77,6 +78,8 @@ pub struct Options {
     pub opened_at_ms: Option<i64>,
     /// Measures how long things take, for metrics.
     pub stopwatch: Stopwatch,
+    /// A second thread for reading the log at start.
+    pub replay_helper: Helper,
 }
 
 const HOUR_MS: i64 = 3_600_000;
@@ -103,6 +106,7 @@ impl Default for Options {
             overlapping_compaction: true,
             opened_at_ms: None,
             stopwatch: Stopwatch::default(),
+            replay_helper: Helper::default(),
         }
     }
 }
@@ -207,7 +211,7 @@ impl Db {
             metrics: Metrics::new(registry),
         });
         head.times.min_valid.store(in_order_end, Ordering::SeqCst);
-        let mut replay = Replay::new(&head, loaded.chunks);
+        let mut replay = Replay::new(&head, loaded.chunks, options.replay_helper.clone());
         replay.chunk_snapshot(&*disk, dir, &wal, report).map_err(at(dir))?;
         replay.log(&*disk, &wal, report).map_err(at(&wal))?;
         let wbl = dir.join(WBL_DIR);

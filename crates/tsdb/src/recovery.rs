@@ -18,6 +18,7 @@ use crate::chunk_snapshot;
 use crate::disk::Disk;
 use crate::head::{FullChunk, Head, LateSample, LateValue, SlotId, lock, stale_histogram};
 use crate::head_chunks::{ChunkPlace, LoadedChunk};
+use crate::wal::ahead::{Found, Helper, read_ahead};
 use crate::wal::format::{checkpoint_path, list_checkpoints, list_segments};
 use crate::wal::reader::{Damage, Repair, SegmentReader, repair};
 use crate::wal::record::{Kind, LoggedHistogram, LoggedSample, LoggedSeries, Records};
@@ -68,6 +69,7 @@ pub struct Recovered {
 /// Gathers what replay needs to know about refs.
 pub(crate) struct Replay<'a> {
     head: &'a Head,
+    helper: Helper,
     slots: RefTable,
     chunks: HashMap<u64, Vec<LoadedChunk>>,
     /// Refs of a label set beside the first one, and the newest time at which one was used.
@@ -127,7 +129,7 @@ impl RefTable {
 
 impl<'a> Replay<'a> {
     /// A replay into an empty head. `chunks` are those that `chunks_head` has.
-    pub(crate) fn new(head: &'a Head, chunks: Vec<LoadedChunk>) -> Self {
+    pub(crate) fn new(head: &'a Head, chunks: Vec<LoadedChunk>, helper: Helper) -> Self {
         let mut by_series: HashMap<u64, Vec<LoadedChunk>> = HashMap::new();
         let refs = chunks.iter().map(|chunk| chunk.series).filter(|log_ref| *log_ref < REF_MAX);
         let newest_ref = refs.max().unwrap_or(0);
@@ -136,6 +138,7 @@ impl<'a> Replay<'a> {
         }
         Replay {
             head,
+            helper,
             slots: RefTable::default(),
             chunks: by_series,
             extra_refs: HashMap::new(),
@@ -239,33 +242,19 @@ impl<'a> Replay<'a> {
         late: bool,
         report: &mut dyn FnMut(Progress),
     ) -> io::Result<()> {
-        let mut reader = SegmentReader::open(disk, dir, segment)?;
-        let mut records = Records::default();
+        let reader = SegmentReader::open(disk, dir, segment)?;
         let mut damages: Vec<Damage> = Vec::new();
-        while let Some(read) = reader.next()? {
-            let record = match read {
-                Ok(record) => record,
-                Err(damage) => {
-                    damages.push(damage);
-                    continue;
-                }
-            };
-            let decoded = records.decode(record);
-            self.recovered.unknown_schemas += records.unknown_schemas as u64;
-            match decoded {
-                Ok(Some(kind)) if late => self.late_record(kind, &records),
-                Ok(Some(kind)) => self.record(kind, &records),
-                Ok(None) => {}
-                Err(error) => {
-                    let (offset, reason) = (reader.good_end(), error.to_string());
-                    damages.push(Damage { segment, offset, reason });
-                }
+        let helper = self.helper.clone();
+        read_ahead(reader, &helper, &mut |found| match found {
+            Found::Record(kind, records) => {
+                self.recovered.unknown_schemas += records.unknown_schemas as u64;
+                if late { self.late_record(kind, records) } else { self.record(kind, records) }
             }
-        }
+            Found::Damage(damage) => damages.push(damage),
+        })?;
         if damages.is_empty() {
             return Ok(());
         }
-        drop(reader);
         self.recovered.corruptions += damages.len() as u64;
         for damage in &damages {
             report(Progress::Damaged(format!("{}: {damage}", dir.display())));

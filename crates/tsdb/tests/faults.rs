@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering::SeqCst;
 
-use common::{DIR, Floats, commit, floats, open, open_reporting, series, try_open};
+use common::{DIR, Floats, commit, floats, helper, open, open_reporting, series, try_open};
 use ferula_model::LabelSet;
 use ferula_storage::{AppendError, CommitError};
 use ferula_tsdb::disk::fault::Survives;
@@ -187,6 +187,7 @@ fn damage_in_the_middle_of_the_log_costs_what_it_held_and_never_the_start() {
     for page in [1, 3] {
         let disk = disk.restart(Survives::Written);
         disk.damage(&wal, |bytes| bytes[page * 32 * 1024 + 5000] ^= 4).expect("damaged");
+        let twin = disk.restart(Survives::Written);
         let (db, reports) = open_reporting(&disk, options());
         assert!(
             reports.iter().any(|r| matches!(r, Progress::Damaged(text) if text.contains("checksum"))),
@@ -197,6 +198,10 @@ fn damage_in_the_middle_of_the_log_costs_what_it_held_and_never_the_start() {
         let lost = before[&series(0)].len() - found[&series(0)].len();
         assert!((1..1200).contains(&lost), "{lost} samples lost");
         assert!(found[&series(0)].contains_key(&0) && found[&series(0)].contains_key(&5999));
+        // A second thread that reads ahead changes nothing.
+        let (ahead, told) = open_reporting(&twin, Options { replay_helper: helper(), ..options() });
+        assert_eq!((floats(&ahead), format!("{told:?}")), (found.clone(), format!("{reports:?}")));
+        assert_eq!(format!("{:?}", ahead.recovered()), format!("{:?}", db.recovered()));
         // The segment was repaired: the next start finds no damage.
         drop(db);
         let (db, reports) = open_reporting(&disk.restart(Survives::Written), options());

@@ -3,11 +3,13 @@
 //! ```text
 //! commits ──▶ group (those that wait share one write) ──▶ writer ──▶ pages of 32 KiB ──▶ segments of 128 MiB
 //! start   ◀── record (bytes to values) ◀── reader (fragments to records, over damage) ◀───┘
+//!         └── ahead: on a second thread where the caller lends one
 //! ```
 //!
 //! The out-of-order log (`wbl/`) uses the same files. Byte layouts: `format`, `record` and
 //! docs/format/wal.md.
 
+pub mod ahead;
 pub mod checkpoint;
 pub mod format;
 pub mod group;

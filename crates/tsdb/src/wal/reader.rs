@@ -130,7 +130,8 @@ impl SegmentReader {
         Ok(None)
     }
 
-    fn damage(&self, offset: u64, reason: impl Into<String>) -> Damage {
+    /// Damage of this segment.
+    pub(super) fn damage(&self, offset: u64, reason: impl Into<String>) -> Damage {
         Damage { segment: self.segment, offset, reason: reason.into() }
     }
 

@@ -13,9 +13,20 @@ use ferula_storage::{
 };
 use ferula_telemetry::Registry;
 use ferula_tsdb::disk::FaultDisk;
+use ferula_tsdb::wal::ahead::Helper;
 use ferula_tsdb::{Db, Options, Progress};
 
 pub const DIR: &str = "/data";
+
+/// A second thread that reads the log.
+pub fn helper() -> Helper {
+    Helper::new(|beside, here| {
+        std::thread::scope(|scope| {
+            scope.spawn(beside);
+            here();
+        });
+    })
+}
 
 /// Opens the database of a simulated disk.
 pub fn open(disk: &FaultDisk, options: Options) -> Db {
@@ -23,6 +34,7 @@ pub fn open(disk: &FaultDisk, options: Options) -> Db {
 }
 
 pub fn try_open(disk: &FaultDisk, options: Options) -> Result<Db, ferula_tsdb::OpenError> {
+    let options = Options { replay_helper: helper(), ..options };
     Db::open(Path::new(DIR), options, Arc::new(disk.clone()), &Registry::new(), &mut |_| {})
 }
 

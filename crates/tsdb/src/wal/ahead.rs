@@ -1,0 +1,135 @@
+//! A segment's records for replay: read, checked, inflated and decoded by one thread while another applies those before.
+//!
+//! Threads are the caller's: [`Helper`] lends one for as long as a segment takes. Without one, the same steps are done
+//! in turns. Either way records arrive in their order, one at a time.
+
+use std::fmt;
+use std::io;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, SyncSender, channel, sync_channel};
+
+use super::reader::{Damage, SegmentReader};
+use super::record::{Kind, Records};
+
+/// Records that are decoded and not yet applied. A record has rarely more than some thousand samples.
+const AHEAD: usize = 8;
+
+type Work<'a> = Box<dyn FnOnce() + 'a>;
+type SendWork<'a> = Box<dyn FnOnce() + Send + 'a>;
+
+/// Runs two pieces of work and returns when both are done. The default has no second thread to offer.
+#[derive(Clone, Default)]
+pub struct Helper(Option<Arc<dyn for<'a> Fn(SendWork<'a>, Work<'a>) + Send + Sync>>);
+
+impl Helper {
+    /// A helper that runs its first work on a thread of its own, at the same time as the second.
+    pub fn new(both: impl for<'a> Fn(SendWork<'a>, Work<'a>) + Send + Sync + 'static) -> Self {
+        Helper(Some(Arc::new(both)))
+    }
+}
+
+impl fmt::Debug for Helper {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if self.0.is_some() { "Helper(a thread)" } else { "Helper(none)" })
+    }
+}
+
+/// What a segment holds next.
+pub enum Found<'a> {
+    /// A record of a known kind.
+    Record(Kind, &'a Records),
+    /// A place that could not be read.
+    Damage(Damage),
+}
+
+/// Gives everything in a segment to `take`.
+///
+/// # Errors
+/// When the disk refuses; what came before was given.
+pub fn read_ahead(
+    mut reader: SegmentReader,
+    helper: &Helper,
+    take: &mut dyn FnMut(Found<'_>),
+) -> io::Result<()> {
+    let Some(both) = &helper.0 else {
+        let mut records = Records::default();
+        while let Some(step) = next(&mut reader, &mut records)? {
+            match step {
+                Ok(Some(kind)) => take(Found::Record(kind, &records)),
+                Ok(None) => {}
+                Err(damage) => take(Found::Damage(damage)),
+            }
+        }
+        return Ok(());
+    };
+    let (full, decoded) = sync_channel(AHEAD);
+    let (used, empty) = channel();
+    for _ in 0..AHEAD {
+        // Both ends are held here.
+        let _ = used.send(Records::default());
+    }
+    let mut failed = Ok(());
+    both(
+        Box::new(move || produce(reader, &empty, &full)),
+        Box::new(|| {
+            for step in decoded {
+                match step {
+                    Decoded::Record(kind, records) => {
+                        take(Found::Record(kind, &records));
+                        // The other side has ended when it does not want it back.
+                        let _ = used.send(records);
+                    }
+                    Decoded::Damage(damage) => take(Found::Damage(damage)),
+                    Decoded::Failed(error) => failed = Err(error),
+                }
+            }
+        }),
+    );
+    failed
+}
+
+enum Decoded {
+    Record(Kind, Records),
+    Damage(Damage),
+    Failed(io::Error),
+}
+
+fn produce(mut reader: SegmentReader, empty: &Receiver<Records>, full: &SyncSender<Decoded>) {
+    let mut at_hand: Option<Records> = None;
+    loop {
+        let Some(mut records) = at_hand.take().or_else(|| empty.recv().ok()) else { return };
+        let found = match next(&mut reader, &mut records) {
+            Ok(None) => return,
+            Ok(Some(Ok(Some(kind)))) => Decoded::Record(kind, records),
+            Ok(Some(Ok(None))) => {
+                at_hand = Some(records);
+                continue;
+            }
+            Ok(Some(Err(damage))) => {
+                at_hand = Some(records);
+                Decoded::Damage(damage)
+            }
+            Err(error) => {
+                // Nobody hears it only when the other side is gone.
+                let _ = full.send(Decoded::Failed(error));
+                return;
+            }
+        };
+        if full.send(found).is_err() {
+            return;
+        }
+    }
+}
+
+/// Decodes the next record; `Ok(None)` inside for one of a kind that is not known.
+fn next(
+    reader: &mut SegmentReader,
+    records: &mut Records,
+) -> io::Result<Option<Result<Option<Kind>, Damage>>> {
+    let decoded = match reader.next()? {
+        None => return Ok(None),
+        Some(Err(damage)) => return Ok(Some(Err(damage))),
+        Some(Ok(record)) => records.decode(record),
+    };
+    Ok(Some(decoded.map_err(|error| reader.damage(reader.good_end(), error.to_string()))))
+}
