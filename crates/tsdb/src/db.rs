@@ -275,7 +275,7 @@ impl Db {
         Ok(synced)
     }
 
-    /// Changes how far back out-of-order samples may be, in milliseconds; 0 for not at all.
+    /// Changes how far back out-of-order samples and exemplars may be, in milliseconds; 0 for not at all.
     pub fn set_out_of_order_window(&self, window_ms: i64) -> io::Result<()> {
         if window_ms > 0 && self.head.late_log().is_none() {
             let log = open_log(&self.disk, &self.dir.join(WBL_DIR), &self.options, None)?;
@@ -283,6 +283,7 @@ impl Db {
                 Some(Arc::new(log));
         }
         self.head.late_window.store(window_ms.max(0), Ordering::SeqCst);
+        lock(&self.head.exemplars).set_window(window_ms);
         Ok(())
     }
 

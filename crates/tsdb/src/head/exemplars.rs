@@ -12,15 +12,24 @@ const LABEL_CHARACTERS_MAX: usize = 128;
 #[derive(Debug, Default)]
 pub struct Exemplars {
     max: usize,
-    by_series: HashMap<LabelSet, VecDeque<Exemplar>>,
-    /// Series of every exemplar, in the order in which they came.
+    /// How much older than the newest of its series one may be, in milliseconds; 0 for not at all.
+    window: i64,
+    /// Exemplars of each series in order of time, with their numbers.
+    by_series: HashMap<LabelSet, VecDeque<(u64, Exemplar)>>,
+    /// Series of every exemplar, in the order in which they came. The last one has the number `next - 1`.
     order: VecDeque<LabelSet>,
+    next: u64,
 }
 
 impl Exemplars {
     /// Room for so many; 0 stores none.
-    pub fn new(max: usize) -> Self {
-        Exemplars { max, ..Self::default() }
+    pub fn new(max: usize, window: i64) -> Self {
+        Exemplars { max, window: window.max(0), ..Self::default() }
+    }
+
+    /// Changes how much older than the newest of its series one may be, in milliseconds.
+    pub fn set_window(&mut self, window: i64) {
+        self.window = window.max(0);
     }
 
     /// Changes how many there is room for.
@@ -46,10 +55,18 @@ impl Exemplars {
         self.max
     }
 
-    /// Time of the oldest one, in milliseconds.
+    /// Number of the one that came first.
+    fn first(&self) -> u64 {
+        self.next - self.order.len() as u64
+    }
+
+    /// Time of the one that came first, in milliseconds.
     pub fn oldest(&self) -> Option<i64> {
         let series = self.by_series.get(self.order.front()?)?;
-        series.front().map(|exemplar| exemplar.timestamp.millis())
+        series
+            .iter()
+            .find(|(number, _)| *number == self.first())
+            .map(|(_, exemplar)| exemplar.timestamp.millis())
     }
 
     /// Whether an exemplar would be stored.
@@ -59,14 +76,16 @@ impl Exemplars {
         if characters > LABEL_CHARACTERS_MAX {
             return Err(AppendError::ExemplarLabelsTooLong);
         }
-        let Some(newest) = self.by_series.get(series).and_then(VecDeque::back) else { return Ok(()) };
+        let newest = self.by_series.get(series).and_then(VecDeque::back);
+        let Some((_, newest)) = newest else { return Ok(()) };
         let same = newest.labels == exemplar.labels
             && newest.value.to_bits() == exemplar.value.to_bits()
             && newest.timestamp == exemplar.timestamp;
         if same {
             return Err(AppendError::DuplicateExemplar);
         }
-        if exemplar.timestamp < newest.timestamp
+        let (at, newest_at) = (exemplar.timestamp.millis(), newest.timestamp.millis());
+        if (at < newest_at && at <= newest_at.saturating_sub(self.window))
             || (exemplar.timestamp == newest.timestamp && exemplar.value < newest.value)
         {
             return Err(AppendError::OutOfOrderExemplar);
@@ -80,18 +99,30 @@ impl Exemplars {
             return Ok(());
         }
         self.check(series, &exemplar)?;
+        let at = exemplar.timestamp;
+        let place_of = |known: &VecDeque<(u64, Exemplar)>| known.partition_point(|(_, e)| e.timestamp <= at);
+        if let Some(known) = self.by_series.get(series) {
+            let place = place_of(known);
+            // Between others one per time stays, the first, as in Prometheus.
+            if place < known.len() && place > 0 && known[place - 1].1.timestamp == at {
+                return Err(AppendError::DuplicateExemplar);
+            }
+        }
         if self.order.len() >= self.max {
             self.drop_oldest();
         }
-        self.by_series.entry(series.clone()).or_default().push_back(exemplar);
+        let known = self.by_series.entry(series.clone()).or_default();
+        known.insert(place_of(known), (self.next, exemplar));
         self.order.push_back(series.clone());
+        self.next += 1;
         Ok(())
     }
 
     fn drop_oldest(&mut self) {
+        let first = self.first();
         let Some(series) = self.order.pop_front() else { return };
         if let Some(exemplars) = self.by_series.get_mut(&series) {
-            exemplars.pop_front();
+            exemplars.retain(|(number, _)| *number != first);
             if exemplars.is_empty() {
                 self.by_series.remove(&series);
             }
@@ -108,7 +139,8 @@ impl Exemplars {
             .iter()
             .filter(|(labels, _)| wanted(labels))
             .map(|(labels, exemplars)| {
-                let inside = exemplars.iter().filter(|e| range.contains(e.timestamp)).cloned();
+                let all = exemplars.iter().map(|(_, exemplar)| exemplar);
+                let inside = all.filter(|e| range.contains(e.timestamp)).cloned();
                 (labels.clone(), inside.collect::<Vec<_>>())
             })
             .filter(|(_, exemplars)| !exemplars.is_empty())
@@ -132,7 +164,7 @@ mod tests {
     #[test]
     fn the_oldest_of_all_makes_room() {
         let (a, b) = (LabelSet::from_pairs([("s", "a")]), LabelSet::from_pairs([("s", "b")]));
-        let mut ring = Exemplars::new(3);
+        let mut ring = Exemplars::new(3, 0);
         for (series, at) in [(&a, 1), (&b, 2), (&a, 3), (&a, 4)] {
             ring.add(series, exemplar(at, 1.0, "x")).expect("in order");
         }
@@ -149,7 +181,7 @@ mod tests {
     #[test]
     fn repeated_older_and_long_ones_are_refused() {
         let series = LabelSet::from_pairs([("s", "a")]);
-        let mut ring = Exemplars::new(10);
+        let mut ring = Exemplars::new(10, 0);
         ring.add(&series, exemplar(5, 1.0, "x")).expect("first");
         assert_eq!(ring.add(&series, exemplar(5, 1.0, "x")), Err(AppendError::DuplicateExemplar));
         assert_eq!(ring.add(&series, exemplar(4, 1.0, "y")), Err(AppendError::OutOfOrderExemplar));
@@ -157,5 +189,27 @@ mod tests {
         assert_eq!(ring.add(&series, exemplar(6, 1.0, &long)), Err(AppendError::ExemplarLabelsTooLong));
         // "trace_id" has 8 characters.
         assert_eq!(ring.add(&series, exemplar(6, 1.0, &"é".repeat(120))), Ok(()));
+    }
+
+    #[test]
+    fn in_the_window_older_ones_find_their_place_and_the_first_that_came_goes_first() {
+        let series = LabelSet::from_pairs([("s", "a")]);
+        let mut ring = Exemplars::new(4, 50);
+        let times = |ring: &Exemplars| {
+            let all = ring.select(TimeRange::ALL, &[vec![]]);
+            all[0].1.iter().map(|e| e.timestamp.millis()).collect::<Vec<_>>()
+        };
+        for at in [100, 80, 90, 60] {
+            assert_eq!(ring.add(&series, exemplar(at, 1.0, "x")), Ok(()), "{at}");
+        }
+        assert_eq!(ring.add(&series, exemplar(50, 1.0, "x")), Err(AppendError::OutOfOrderExemplar));
+        assert_eq!(ring.add(&series, exemplar(80, 2.0, "y")), Err(AppendError::DuplicateExemplar));
+        assert_eq!((times(&ring), ring.oldest()), (vec![60, 80, 90, 100], Some(100)));
+        assert_eq!(ring.add(&series, exemplar(110, 1.0, "x")), Ok(()));
+        assert_eq!((times(&ring), ring.oldest()), (vec![60, 80, 90, 110], Some(80)));
+        ring.resize(2);
+        assert_eq!((times(&ring), ring.oldest()), (vec![60, 110], Some(60)));
+        ring.set_window(0);
+        assert_eq!(ring.add(&series, exemplar(109, 1.0, "x")), Err(AppendError::OutOfOrderExemplar));
     }
 }

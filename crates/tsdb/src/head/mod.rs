@@ -202,7 +202,7 @@ impl Head {
             times: Times::new(),
             next_ref: AtomicU64::new(1),
             closed: AtomicBool::new(false),
-            exemplars: Mutex::new(Exemplars::new(parts.exemplars_max)),
+            exemplars: Mutex::new(Exemplars::new(parts.exemplars_max, parts.late_window)),
             limbo: Mutex::default(),
             extra_refs: Mutex::default(),
             index: RwLock::default(),
