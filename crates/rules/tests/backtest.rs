@@ -308,3 +308,43 @@ fn a_recorded_series_that_history_lacks_is_named_and_can_be_evaluated() {
     assert_eq!(values, [Some(2.0), Some(4.0), Some(6.0), Some(8.0), None], "the end is marked once");
     assert!(given.windows(2).all(|pair| pair[1].0 - pair[0].0 == 15));
 }
+
+#[test]
+fn recorded_series_that_are_evaluated_first_raise_the_alerts_that_the_manager_raises() {
+    let values: Vec<f64> = (0..240).map(|index| f64::from((index * 7) % 23)).collect();
+    let text = "groups: [{name: g, interval: 15s, rules: [\
+                {record: 'a:m', expr: 'm * 2 < 30', labels: {team: x}}, {record: 'b:m', expr: 'max_over_time(a:m[30s])'}, \
+                {alert: A, expr: 'b:m > 12', for: 15s, annotations: {v: '{{ $value }}'}}, \
+                {alert: B, expr: 'absent(a:m)'}]}]";
+    // Neither before the first sample nor after the last, so that both see the same recorded ones.
+    let (period, all) = ((seconds(1_000), seconds(4_500)), |_: &str| true);
+    let slow = gauge(&values);
+    let (expected, _) = step_by_step(&groups(text, &slow, &slow), period.0, period.1);
+
+    let fast = gauge(&values);
+    for rule in 0..2 {
+        let groups = groups(text, &fast, &MemStorage::new());
+        let options = options(&fast, period, &all);
+        let found = readings(&groups, &options).unwrap();
+        let due = found.iter().filter(|reading| reading.level == 0 && !reading.stored);
+        let places: Vec<(usize, usize)> = due.flat_map(|reading| reading.rules.clone()).collect();
+        assert_eq!(places, [(0, rule)], "each is due when the one before is stored");
+        let mut samples: BTreeMap<LabelSet, Vec<(i64, f64)>> = BTreeMap::new();
+        // In two ranges, as for two blocks.
+        let mut recorder = Recorder::new(&groups, places[0]);
+        for range in [(1_000_000, 2_000_000), (2_000_001, 4_500_000)] {
+            let mut give = |labels: &LabelSet, at: i64, value: f64| {
+                samples.entry(labels.clone()).or_default().push((at, value));
+                Ok(())
+            };
+            recorder.record(TimeRange::from_millis(range.0, range.1), &options, &mut give).unwrap();
+        }
+        for (labels, samples) in samples {
+            fast.put(&labels.iter().collect::<Vec<_>>(), &samples);
+        }
+    }
+    let found =
+        lines(&backtest::run(&groups(text, &fast, &MemStorage::new()), &options(&fast, period, &all)));
+    assert_eq!(found, expected);
+    assert!(found.len() > 20, "only {} changes", found.len());
+}
