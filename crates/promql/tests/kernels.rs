@@ -7,7 +7,7 @@ use ferula_promql::{Engine, EngineOptions, Grid, QueryControl, QueryOptions, Que
 use ferula_testkit::MemStorage;
 use proptest::prelude::*;
 
-const FUNCTIONS: [&str; 9] = [
+const FUNCTIONS: [&str; 11] = [
     "rate",
     "increase",
     "delta",
@@ -17,6 +17,8 @@ const FUNCTIONS: [&str; 9] = [
     "max_over_time",
     "count_over_time",
     "stddev_over_time",
+    "changes",
+    "resets",
 ];
 
 /// Values as counters and gauges have them, and those that hurt.

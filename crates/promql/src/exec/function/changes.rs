@@ -6,14 +6,14 @@ use ferula_promql_syntax::ast::RangeExtension;
 use super::start_time;
 use super::table::Implementation::{self, Range};
 use crate::QueryError;
-use crate::exec::batch::Value;
-use crate::exec::select::window::{RangeCall, RangeFunction, Samples, Window};
+use crate::exec::batch::{RowMut, Value};
+use crate::exec::select::window::{RangeCall, RangeFunction, Samples, Window, Windows, windows_one_by_one};
 
 /// The functions of this file by name.
 pub(super) fn implementation(name: &str) -> Option<Implementation> {
     Some(match name {
-        "changes" => Range(|| Box::new(Steps { differ: changed, starts: false })),
-        "resets" => Range(|| Box::new(Steps { differ: reset, starts: true })),
+        "changes" => Range(|| Box::new(Steps { differ: changed, starts: false, counts: Vec::new() })),
+        "resets" => Range(|| Box::new(Steps { differ: reset, starts: true, counts: Vec::new() })),
         _ => return None,
     })
 }
@@ -22,6 +22,8 @@ pub(super) fn implementation(name: &str) -> Option<Implementation> {
 struct Steps {
     differ: fn(&Point<'_>, &Point<'_>) -> bool,
     starts: bool,
+    /// For each float of a series, how many of its neighbours differ up to it.
+    counts: Vec<u32>,
 }
 
 /// One sample in order of time.
@@ -65,6 +67,40 @@ impl RangeFunction for Steps {
             before = Some(point);
         }
         Ok(Some(Value::Float(count as f64)))
+    }
+
+    /// Each pair of neighbours is compared once, however many windows it is in: what a window has is the difference of
+    /// two counts.
+    fn row(
+        &mut self,
+        samples: Samples<'_>,
+        windows: &Windows,
+        call: &RangeCall<'_>,
+        out: &mut RowMut<'_>,
+    ) -> Result<(), QueryError> {
+        let plain = samples.histograms.is_empty() && samples.float_starts.is_empty();
+        let one_step = windows.grid.steps() <= 1;
+        if one_step || !plain || call.extension.is_some() || windows.counts_by_step() {
+            return windows_one_by_one(self, samples, windows, call, out);
+        }
+        self.counts.clear();
+        let (mut before, mut count): (Option<Point<'_>>, u32) = (None, 0);
+        for point in points(&samples, (0, 0)) {
+            call.query.work(1)?;
+            count += u32::from(before.is_some_and(|before| (self.differ)(&before, &point)));
+            self.counts.push(count);
+            before = Some(point);
+        }
+        let mut walk = windows.floats(samples.float_times);
+        for step in 0..windows.grid.steps() {
+            let window = walk.next();
+            call.query.work(1)?;
+            if window.to > window.from {
+                out.set_float(step, f64::from(self.counts[window.to - 1] - self.counts[window.from]));
+            }
+        }
+        windows.count_floats(&walk);
+        Ok(())
     }
 
     fn uses_start_timestamps(&self) -> bool {
