@@ -22,7 +22,7 @@ use crate::block::{
     HINT_SELECTED_SERIES, HINT_STALE_SERIES, Ulid, block_dirs, repair_index_versions,
 };
 use crate::chunk_snapshot;
-use crate::disk::{Disk, FaultDisk, FileLock};
+use crate::disk::{Disk, FaultDisk, FileLock, create_dir_durable};
 use crate::head::{Cardinality, ChunkRules, Head, HeadAppender, Limits, Metrics, Parts, lock};
 use crate::head_chunks;
 use crate::maintain::{Pending, is_of_future};
@@ -169,7 +169,7 @@ impl Db {
         };
         let maintenance = MaintenanceMetrics::new(registry);
         maintenance.limits(&options.retention);
-        disk.create_dir_all(dir).map_err(at(dir))?;
+        create_dir_durable(&*disk, dir).map_err(at(dir))?;
         let lock = take_lock(&*disk, dir, &options, report)?;
         maintenance.clean_start.set(match &lock {
             None => -1.0,

@@ -8,10 +8,10 @@ use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering::SeqCst;
 
 use common::{DIR, Floats, commit, floats, helper, open, open_reporting, series, try_open};
-use ferula_model::LabelSet;
+use ferula_model::{LabelSet, Matcher, TimeRange};
 use ferula_storage::{AppendError, CommitError};
 use ferula_tsdb::disk::fault::Survives;
-use ferula_tsdb::disk::{FaultDisk, Faults};
+use ferula_tsdb::disk::{Disk, FaultDisk, Faults};
 use ferula_tsdb::retention::Retention;
 use ferula_tsdb::{Options, Progress, UnsyncedHook};
 
@@ -35,6 +35,8 @@ fn options() -> Options {
 struct Seen {
     shown: Floats,
     asked: Floats,
+    /// What was shown when the log was synced last.
+    synced: Floats,
 }
 
 /// Scrapes, late samples, queries and maintenance until the disk dies or all is done.
@@ -58,6 +60,12 @@ fn live(disk: &FaultDisk, seen: &mut Seen) {
             return;
         }
         seen.shown = floats(&db);
+        if round % 3 == 1 {
+            if db.sync_if_due(now).is_err() || disk.crashed() {
+                return;
+            }
+            seen.synced = seen.shown.clone();
+        }
         if round % 6 == 5 {
             db.maintain(now);
             if disk.crashed() {
@@ -70,7 +78,11 @@ fn live(disk: &FaultDisk, seen: &mut Seen) {
 }
 
 fn assert_between(found: &Floats, seen: &Seen, what: &str) {
-    for (labels, samples) in &seen.shown {
+    assert_kept(found, &seen.shown, &seen.asked, what);
+}
+
+fn assert_kept(found: &Floats, kept: &Floats, asked: &Floats, what: &str) {
+    for (labels, samples) in kept {
         for (at, value) in samples {
             let now = found.get(labels).and_then(|samples| samples.get(at));
             assert_eq!(now, Some(value), "{what}: {labels} at {at} was shown and is gone");
@@ -78,7 +90,7 @@ fn assert_between(found: &Floats, seen: &Seen, what: &str) {
     }
     for (labels, samples) in found {
         for (at, value) in samples {
-            let asked = seen.asked.get(labels).and_then(|samples| samples.get(at));
+            let asked = asked.get(labels).and_then(|samples| samples.get(at));
             assert_eq!(asked, Some(value), "{what}: {labels} at {at} came from nowhere");
         }
     }
@@ -118,6 +130,64 @@ fn a_crash_at_any_write_loses_nothing_that_a_query_had_shown() {
                 assert_between(&floats(&db), &seen, &format!("{what}, then at {}", crash_at % 23));
             }
         }
+    }
+}
+
+/// For every write: the machine loses power there. What a query had shown when the log was last synced is there, whatever
+/// maintenance was doing: with the names of files as they were at the loss, and with those as they were when their folders were
+/// synced, which brings back files that had been removed.
+#[test]
+fn a_power_loss_at_any_write_loses_nothing_that_was_synced() {
+    let fresh = |faults| {
+        let disk = FaultDisk::default();
+        disk.create_dir_all(Path::new(DIR)).expect("room");
+        disk.sync_dir(Path::new("/")).expect("synced");
+        disk.set_faults(faults);
+        disk
+    };
+    let whole = fresh(Faults::default());
+    live(&whole, &mut Seen::default());
+    let operations = whole.operations();
+    for crash_at in (2..60).chain((60..operations).step_by(5)) {
+        let disk = fresh(Faults { crash_at: Some(crash_at), ..Faults::default() });
+        let mut seen = Seen::default();
+        live(&disk, &mut seen);
+        assert!(disk.crashed(), "write {crash_at} was never reached");
+        for survives in [Survives::Synced, Survives::SyncedWithNames] {
+            let what = format!("power loss at {crash_at}, {survives:?}");
+            let (db, reports) = open_reporting(&disk.restart(survives), options());
+            let found = floats(&db);
+            assert_kept(&found, &seen.synced, &seen.asked, &format!("{what}: {reports:?}"));
+            // And it goes on.
+            let newest = found.values().filter_map(|s| s.last_key_value()).map(|(t, _)| *t).max();
+            let at = newest.unwrap_or(1_000_000) + 10_000;
+            assert_eq!(commit(&db, &[(series(0), at, 1.0)]).expect("written"), [], "{what}");
+            db.maintain(at);
+        }
+    }
+}
+
+#[test]
+fn what_was_deleted_stays_deleted_after_a_power_loss() {
+    let disk = FaultDisk::default();
+    disk.create_dir_all(Path::new(DIR)).expect("room");
+    disk.sync_dir(Path::new("/")).expect("synced");
+    live(&disk, &mut Seen::default());
+    let disk = disk.restart(Survives::Written);
+    let db = open(&disk, options());
+    assert!(!db.blocks().is_empty());
+    let before = floats(&db);
+    let (first, last) = {
+        let times = &before[&series(1)];
+        (*times.first_key_value().expect("samples").0, *times.last_key_value().expect("samples").0)
+    };
+    let all = TimeRange::from_millis(first, last);
+    db.delete(all, &[vec![Matcher::equal("n", "001")]]).expect("deleted");
+    assert!(db.sync_if_due(i64::MAX).expect("synced"));
+    for survives in [Survives::Synced, Survives::SyncedWithNames] {
+        let found = floats(&open(&disk.restart(survives), options()));
+        assert_eq!(found.get(&series(1)), None, "{survives:?}");
+        assert_eq!(found[&series(0)], before[&series(0)], "{survives:?}");
     }
 }
 
@@ -218,7 +288,7 @@ fn two_servers_do_not_share_a_folder_and_leftovers_go() {
     assert!(error.to_string().contains("in use by another process"), "{error}");
     db.close().expect("closed");
     drop(db);
-    use ferula_tsdb::disk::Disk;
+
     let leftover = Path::new(DIR).join("01BKGV7JBM69T2G1BGBGM6KB12.tmp-for-creation");
     disk.create_dir_all(&leftover.join("chunks")).expect("made");
     let (db, reports) = open_reporting(&disk, Options::default());

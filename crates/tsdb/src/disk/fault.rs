@@ -6,6 +6,7 @@
 //! the next process would find it.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsString;
 use std::io;
 use std::ops::Deref;
 use std::path::{Path, PathBuf};
@@ -31,6 +32,8 @@ pub enum Survives {
     Written,
     /// Only what was synced: the machine lost power. Names are kept, as journalling file systems do.
     Synced,
+    /// The same, and a name that was made, changed or removed is as it was before, unless its folder was synced since.
+    SyncedWithNames,
 }
 
 /// A file system in memory. Clones are the same file system.
@@ -40,11 +43,22 @@ pub struct FaultDisk(Arc<Mutex<State>>);
 #[derive(Default)]
 struct State {
     files: BTreeMap<PathBuf, Arc<Mutex<Content>>>,
-    dirs: BTreeSet<PathBuf>,
+    /// Folders and their numbers, which they keep when they are renamed.
+    dirs: BTreeMap<PathBuf, u64>,
+    dirs_made: u64,
+    /// What lies in each folder since it was synced.
+    durable: BTreeMap<u64, Children>,
     locks: BTreeSet<PathBuf>,
     faults: Faults,
     operations: u64,
     crashed: bool,
+}
+
+/// What lies directly in a folder, by name.
+#[derive(Clone, Default)]
+struct Children {
+    files: BTreeMap<OsString, Arc<Mutex<Content>>>,
+    dirs: BTreeMap<OsString, u64>,
 }
 
 #[derive(Default)]
@@ -91,15 +105,24 @@ impl FaultDisk {
     /// The disk as the next process finds it, without faults.
     pub fn restart(&self, survives: Survives) -> FaultDisk {
         let state = lock(&self.0);
-        let files = state.files.iter().map(|(path, content)| {
-            let content = lock(content);
-            let bytes = match survives {
-                Survives::Written => content.bytes.clone(),
-                Survives::Synced => content.synced.clone(),
-            };
-            (path.clone(), Arc::new(Mutex::new(Content { synced: bytes.clone(), bytes })))
-        });
-        let next = State { files: files.collect(), dirs: state.dirs.clone(), ..State::default() };
+        let (files, dirs) = match survives {
+            Survives::SyncedWithNames => state.durable_names(),
+            _ => (state.files.clone(), state.dirs.keys().cloned().collect()),
+        };
+        let mut next = State::default();
+        for (path, content) in files {
+            let content = lock(&content);
+            let bytes =
+                if survives == Survives::Written { content.bytes.clone() } else { content.synced.clone() };
+            next.files.insert(path, Arc::new(Mutex::new(Content { synced: bytes.clone(), bytes })));
+        }
+        for dir in dirs {
+            next.make_dir(&dir);
+        }
+        // What is found at a start has been there.
+        for dir in next.dirs.keys().cloned().collect::<Vec<_>>() {
+            next.sync_dir(&dir);
+        }
         FaultDisk(Arc::new(Mutex::new(next)))
     }
 
@@ -137,27 +160,61 @@ impl State {
     }
 
     fn parent_exists(&self, path: &Path) -> bool {
-        path.parent().is_none_or(|dir| dir.as_os_str().is_empty() || self.dirs.contains(dir))
+        path.parent().is_none_or(|dir| dir.as_os_str().is_empty() || self.dirs.contains_key(dir))
+    }
+
+    fn make_dir(&mut self, dir: &Path) {
+        if !self.dirs.contains_key(dir) {
+            self.dirs.insert(dir.to_path_buf(), self.dirs_made);
+            self.dirs_made += 1;
+        }
+    }
+
+    /// Notes what lies in the folder now.
+    fn sync_dir(&mut self, dir: &Path) {
+        let Some(number) = self.dirs.get(dir) else { return };
+        let name = |path: &Path| {
+            (path.parent() == Some(dir)).then(|| path.file_name()).flatten().map(OsString::from)
+        };
+        let files = self.files.iter().filter_map(|(path, content)| Some((name(path)?, content.clone())));
+        let dirs = self.dirs.iter().filter_map(|(path, number)| Some((name(path)?, *number)));
+        let children = Children { files: files.collect(), dirs: dirs.collect() };
+        self.durable.insert(*number, children);
+    }
+
+    /// Files and folders that are found from the root by names that were synced.
+    fn durable_names(&self) -> (BTreeMap<PathBuf, Arc<Mutex<Content>>>, BTreeSet<PathBuf>) {
+        let (mut files, mut dirs) = (BTreeMap::new(), BTreeSet::new());
+        let root = Path::new("/");
+        let mut left: Vec<(PathBuf, u64)> =
+            self.dirs.get(root).map(|n| (root.into(), *n)).into_iter().collect();
+        while let Some((dir, number)) = left.pop() {
+            let children = self.durable.get(&number).cloned().unwrap_or_default();
+            files.extend(children.files.into_iter().map(|(name, content)| (dir.join(name), content)));
+            left.extend(children.dirs.into_iter().map(|(name, number)| (dir.join(name), number)));
+            dirs.insert(dir);
+        }
+        (files, dirs)
     }
 }
 
 impl Disk for FaultDisk {
     fn create_dir_all(&self, dir: &Path) -> io::Result<()> {
         let mut state = self.change()?;
-        state.dirs.extend(dir.ancestors().map(Path::to_path_buf));
+        dir.ancestors().for_each(|dir| state.make_dir(dir));
         Ok(())
     }
 
     fn list(&self, dir: &Path) -> io::Result<Vec<DirEntry>> {
         let state = self.alive()?;
-        if !state.dirs.contains(dir) {
+        if !state.dirs.contains_key(dir) {
             return Err(not_found(dir));
         }
         let name_in = |path: &Path| {
             (path.parent() == Some(dir)).then(|| path.file_name()?.to_str().map(str::to_owned)).flatten()
         };
         let mut entries: Vec<DirEntry> = Vec::new();
-        for path in &state.dirs {
+        for path in state.dirs.keys() {
             entries
                 .extend(name_in(path).map(|name| DirEntry { name, stat: Stat { is_dir: true, bytes: 0 } }));
         }
@@ -204,7 +261,7 @@ impl Disk for FaultDisk {
             state.files.insert(to.to_path_buf(), content);
             return Ok(());
         }
-        if !state.dirs.contains(from) {
+        if !state.dirs.contains_key(from) {
             return Err(not_found(from));
         }
         let moved = |path: &Path| path.strip_prefix(from).ok().map(|rest| to.join(rest));
@@ -214,7 +271,10 @@ impl Disk for FaultDisk {
             Some(new) => new,
             None => path,
         };
-        state.dirs = std::mem::take(&mut state.dirs).into_iter().map(renamed).collect();
+        state.dirs = std::mem::take(&mut state.dirs)
+            .into_iter()
+            .map(|(path, number)| (renamed(path), number))
+            .collect();
         state.files = std::mem::take(&mut state.files)
             .into_iter()
             .map(|(path, content)| (moved(&path).unwrap_or(path), content))
@@ -236,21 +296,26 @@ impl Disk for FaultDisk {
 
     fn remove_dir_all(&self, dir: &Path) -> io::Result<()> {
         let mut state = self.change()?;
-        if !state.dirs.contains(dir) {
+        if !state.dirs.contains_key(dir) {
             return Err(not_found(dir));
         }
-        state.dirs.retain(|path| !path.starts_with(dir));
+        state.dirs.retain(|path, _| !path.starts_with(dir));
         state.files.retain(|path, _| !path.starts_with(dir));
         Ok(())
     }
 
-    fn sync_dir(&self, _dir: &Path) -> io::Result<()> {
-        self.change().map(|_| ())
+    fn sync_dir(&self, dir: &Path) -> io::Result<()> {
+        let mut state = self.change()?;
+        if !state.dirs.contains_key(dir) {
+            return Err(not_found(dir));
+        }
+        state.sync_dir(dir);
+        Ok(())
     }
 
     fn stat(&self, path: &Path) -> io::Result<Option<Stat>> {
         let state = self.alive()?;
-        if state.dirs.contains(path) {
+        if state.dirs.contains_key(path) {
             return Ok(Some(Stat { is_dir: true, bytes: 0 }));
         }
         let file = state.files.get(path);
@@ -392,6 +457,34 @@ mod tests {
         file.write_all(b" lost").expect("written");
         let after = disk.restart(Survives::Synced);
         assert_eq!(read_file(&after, &path("a"), 100).expect("read"), b"safe");
+    }
+
+    #[test]
+    fn power_loss_undoes_names_that_were_not_synced() {
+        let disk = FaultDisk::default();
+        let write = |name: &str, bytes: &[u8]| {
+            let mut file = disk.create(&path(name)).expect("made");
+            file.write_all(bytes).and_then(|()| file.sync_data()).expect("synced");
+        };
+        disk.create_dir_all(&path("sub")).expect("made");
+        disk.sync_dir(Path::new("/")).expect("synced");
+        write("sub/kept", b"1");
+        write("old", b"2");
+        disk.sync_dir(&path("sub")).expect("synced");
+        disk.sync_dir(Path::new("/d")).expect("synced");
+        write("sub/lost", b"3");
+        disk.rename(&path("old"), &path("new")).expect("renamed");
+        disk.rename(&path("sub"), &path("other")).expect("renamed");
+        let after = disk.restart(Survives::SyncedWithNames);
+        assert_eq!(read_file(&after, &path("old"), 10).expect("read"), b"2");
+        assert_eq!(after.list(&path("sub")).expect("it is there").len(), 1);
+        assert!(after.stat(&path("new")).expect("asked").is_none());
+        // Removals too.
+        disk.sync_dir(Path::new("/d")).expect("synced");
+        disk.remove_dir_all(&path("other")).expect("removed");
+        assert_eq!(disk.restart(Survives::SyncedWithNames).list(&path("other")).expect("back").len(), 1);
+        disk.sync_dir(Path::new("/d")).expect("synced");
+        assert!(disk.restart(Survives::SyncedWithNames).list(&path("other")).is_err());
     }
 
     #[test]

@@ -14,7 +14,7 @@ use super::format::{
     Compression, HEADER_BYTES, PAGE_BYTES, SEGMENT_BYTES, list_segments, put_fragments, segment_path,
 };
 use crate::Stopwatch;
-use crate::disk::{Disk, WriteFile};
+use crate::disk::{Disk, WriteFile, create_dir_durable};
 
 /// How the log is written.
 #[derive(Clone, Copy, Debug)]
@@ -90,7 +90,7 @@ impl Writer {
                 && options.segment_bytes.is_multiple_of(PAGE_BYTES as u64),
             "segments are whole pages"
         );
-        disk.create_dir_all(&dir)?;
+        create_dir_durable(&*disk, &dir)?;
         let next = list_segments(&*disk, &dir)?.last().map_or(0, |last| last.number + 1);
         let mut writer = Writer {
             disk,
