@@ -61,7 +61,7 @@ fn live(disk: &FaultDisk, seen: &mut Seen) {
         }
         seen.shown = floats(&db);
         if round % 3 == 1 {
-            if db.sync_if_due(now).is_err() || disk.crashed() {
+            if db.sync().is_err() || disk.crashed() {
                 return;
             }
             seen.synced = seen.shown.clone();
@@ -183,7 +183,7 @@ fn what_was_deleted_stays_deleted_after_a_power_loss() {
     };
     let all = TimeRange::from_millis(first, last);
     db.delete(all, &[vec![Matcher::equal("n", "001")]]).expect("deleted");
-    assert!(db.sync_if_due(i64::MAX).expect("synced"));
+    assert!(db.sync().expect("synced"));
     for survives in [Survives::Synced, Survives::SyncedWithNames] {
         let found = floats(&open(&disk.restart(survives), options()));
         assert_eq!(found.get(&series(1)), None, "{survives:?}");
