@@ -455,12 +455,11 @@ impl Db {
         let doomed = self.doomed(now_ms, &blocks);
         blocks.retain(|block| !doomed.iter().any(|(ulid, _)| *ulid == block.meta().ulid));
         self.views.publish(blocks, i64::MIN);
+        // Times at which a bound was exceeded are counted, not blocks.
+        let exceeded = |bound| doomed.iter().any(|(_, reason)| *reason == Some(bound));
+        self.maintenance.time_retentions.add(u64::from(exceeded(Reason::Time)));
+        self.maintenance.size_retentions.add(u64::from(exceeded(Reason::Size)));
         for (ulid, reason) in doomed {
-            match reason {
-                Some(Reason::Time) => self.maintenance.time_retentions.inc(),
-                Some(Reason::Size) => self.maintenance.size_retentions.inc(),
-                _ => {}
-            }
             remove_block(&*self.disk, &self.dir.join(ulid.to_string()))?;
             done.removed.push((ulid, reason));
         }
@@ -485,6 +484,14 @@ impl Db {
         let retention = *lock(&self.retention);
         let filesystem =
             (retention.percentage > 0.0).then(|| self.disk.total_bytes(&self.dir).ok()).flatten();
+        if retention.percentage > 0.0 && filesystem.is_none_or(|bytes| bytes == 0) {
+            ferula_telemetry::warn!(
+                "Unable to retrieve filesystem size of database directory, skip percentage limitation and default to \
+                 fixed size limitation",
+                component = "tsdb",
+                dir = self.dir.display()
+            );
+        }
         let other = self.wal_bytes() + self.head.chunks.bytes();
         let old = retention.doomed(now_ms, &uses, other, filesystem);
         doomed.extend(old.into_iter().map(|(ulid, reason)| (ulid, Some(reason))));

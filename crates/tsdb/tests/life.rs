@@ -4,6 +4,7 @@ mod common;
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::Arc;
 
 use common::{DIR, Floats, commit, floats, open, read, series};
 use ferula_model::{LabelSet, Matcher, TimeRange};
@@ -175,6 +176,37 @@ fn blocks_go_when_they_are_old_and_come_when_they_appear() {
 }
 
 #[test]
+fn a_share_of_the_disk_is_a_bound_and_is_counted_once_however_many_blocks_go() {
+    let disk = FaultDisk::default();
+    let registry = ferula_telemetry::Registry::new();
+    // Thanos: blocks as the head cuts them, none are merged here.
+    let options = Options { max_block_duration_ms: RANGE, ..options() };
+    let db =
+        Db::open(Path::new(DIR), options, Arc::new(disk.clone()), &registry, &mut |_| {}).expect("opened");
+    let mut now = 1_000_000;
+    for _ in 0..20 {
+        now = ingest(&db, &mut Floats::new(), now, 5);
+        maintain(&db, now);
+    }
+    let sizes: Vec<u64> = db.blocks().iter().map(|block| block.bytes()).collect();
+    assert!(
+        sizes.len() >= 8 && db.blocks().iter().all(|block| block.meta().compaction.level == 1),
+        "{sizes:?}"
+    );
+    let count = || metrics(&registry)["prometheus_tsdb_size_retentions_total"].1;
+    let total = disk.total_bytes(Path::new(DIR)).expect("known") as f64;
+    // The share wins over the bytes, which would keep everything.
+    let kept = sizes[sizes.len() - 3..].iter().sum::<u64>() + sizes[0] / 2;
+    let log = db.wal_bytes() + disk_bytes(&disk, "chunks_head");
+    let percentage = (kept + log) as f64 / total * 100.0;
+    db.set_retention(Retention { percentage, bytes_max: u64::MAX, ..Retention::default() });
+    let done = maintain(&db, now + 60_000);
+    assert_eq!((done.removed.len(), db.blocks().len(), count()), (sizes.len() - 3, 3, 1.0));
+    maintain(&db, now + 120_000);
+    assert_eq!((db.blocks().len(), count()), (3, 1.0));
+}
+
+#[test]
 fn a_block_that_cannot_be_read_is_reported_and_left_alone() {
     let disk = FaultDisk::default();
     let db = open(&disk, options());
@@ -244,12 +276,18 @@ fn a_copy_holds_what_the_database_held() {
     ingest(&db, &mut later, now, 20);
     let open_copy = |dir: &Path| {
         let registry = ferula_telemetry::Registry::new();
-        Db::open(dir, options(), std::sync::Arc::new(disk.clone()), &registry, &mut |_| {}).expect("opened")
+        Db::open(dir, options(), Arc::new(disk.clone()), &registry, &mut |_| {}).expect("opened")
     };
     assert_eq!(floats(&open_copy(with_head)), model);
     let end = db.blocks().iter().map(|b| b.meta().max_time).max().expect("blocks");
     model.values_mut().for_each(|samples| samples.retain(|at, _| *at < end));
     assert_eq!(floats(&open_copy(without)), model);
+}
+
+/// Bytes of the files in a folder of the database.
+fn disk_bytes(disk: &FaultDisk, folder: &str) -> u64 {
+    let entries = disk.list(&Path::new(DIR).join(folder)).expect("listed");
+    entries.iter().map(|entry| entry.stat.bytes).sum()
 }
 
 /// Count and sum of a histogram or summary, or the value of another metric, by name.
@@ -271,7 +309,7 @@ fn what_takes_time_is_measured_by_the_callers_stopwatch() {
     });
     let registry = ferula_telemetry::Registry::new();
     let options = Options { stopwatch, out_of_order_window_ms: RANGE, ..options() };
-    let disk = std::sync::Arc::new(FaultDisk::default());
+    let disk = Arc::new(FaultDisk::default());
     let db = Db::open(Path::new(DIR), options, disk, &registry, &mut |_| {}).expect("opened");
     let mut now = 1_000_000;
     let mut blocks = 0;
