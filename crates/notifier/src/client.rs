@@ -7,8 +7,9 @@ use std::time::Duration;
 
 use ferula_config::Secret;
 use ferula_config::http_client::{HttpClientConfig, TlsConfig};
+use ferula_discovery::tls::Trust;
 use reqwest::header::{AUTHORIZATION, HeaderName, HeaderValue, USER_AGENT};
-use reqwest::{Certificate, Client, Identity, NoProxy, Proxy, Request, Response, redirect, tls};
+use reqwest::{Client, Identity, NoProxy, Proxy, Request, Response, redirect, tls};
 
 /// Why a client could not be made, or a request not be sent.
 #[derive(Debug, thiserror::Error)]
@@ -74,7 +75,7 @@ impl HttpClient {
             builder = builder.http1_only();
         }
         builder = with_proxy(builder, config)?;
-        builder = with_tls(builder, &config.tls_config)?;
+        builder = with_tls(builder, &config.tls_config, config.enable_http2)?;
         let client = builder.build().map_err(|error| ClientError::Invalid(with_causes(&error)))?;
         Ok(HttpClient { client, config: config.clone(), user_agent: user_agent.to_owned() })
     }
@@ -170,6 +171,7 @@ fn with_proxy(
 fn with_tls(
     mut builder: reqwest::ClientBuilder,
     config: &TlsConfig,
+    http2: bool,
 ) -> Result<reqwest::ClientBuilder, ClientError> {
     for (given, key) in [
         (!config.server_name.is_empty(), "server_name"),
@@ -183,17 +185,20 @@ fn with_tls(
         ClientError::Invalid(format!("unable to use specified {what}: {}", with_causes(error)))
     };
     let ca = given_or_file(&config.ca, "CA cert", &config.ca_file)?;
-    if !ca.is_empty() {
-        let certificates =
-            Certificate::from_pem_bundle(ca.as_bytes()).map_err(|error| invalid("CA cert", &error))?;
-        if certificates.is_empty() {
-            return Err(ClientError::Invalid("unable to use specified CA cert: no certificate in it".into()));
-        }
-        builder = builder.tls_certs_only(certificates);
-    }
     let cert = given_or_file(&config.cert, "client cert", &config.cert_file)?;
+    let key = secret_or_file(&config.key, "client key", &config.key_file)?;
+    if !ca.is_empty() && !config.insecure_skip_verify {
+        let versions = match (config.min_version.as_str(), config.max_version.as_str()) {
+            ("TLS13", _) => &[&rustls::version::TLS13][..],
+            (_, "" | "TLS13") => rustls::ALL_VERSIONS,
+            _ => &[&rustls::version::TLS12][..],
+        };
+        let identity = (!cert.is_empty()).then_some((cert.as_bytes(), key.as_bytes()));
+        let trust = Trust { authorities: ca.as_bytes(), identity, versions, http2 };
+        let unusable = |error| ClientError::Invalid(format!("unable to use specified CA cert: {error}"));
+        return Ok(builder.tls_backend_preconfigured(trust.client_config().map_err(unusable)?));
+    }
     if !cert.is_empty() {
-        let key = secret_or_file(&config.key, "client key", &config.key_file)?;
         let identity = Identity::from_pem(format!("{key}\n{cert}").as_bytes())
             .map_err(|error| invalid("client cert & key", &error))?;
         builder = builder.identity(identity);

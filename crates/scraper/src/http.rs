@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use ferula_config::http_client::{HttpClientConfig, TlsConfig};
+use ferula_discovery::tls::Trust;
 use ferula_runtime::clock::Sleep;
 use reqwest::header::{
     ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderName,
@@ -193,10 +194,14 @@ fn build(config: &HttpClientConfig) -> Result<Client, String> {
         }
         builder = builder.proxy(to);
     }
-    tls(builder, &config.tls_config)?.build().map_err(|error| chain_text(&error))
+    tls(builder, &config.tls_config, config.enable_http2)?.build().map_err(|error| chain_text(&error))
 }
 
-fn tls(mut builder: reqwest::ClientBuilder, config: &TlsConfig) -> Result<reqwest::ClientBuilder, String> {
+fn tls(
+    mut builder: reqwest::ClientBuilder,
+    config: &TlsConfig,
+    http2: bool,
+) -> Result<reqwest::ClientBuilder, String> {
     if !config.server_name.is_empty() {
         return Err("not supported yet: tls_config.server_name".into());
     }
@@ -209,20 +214,26 @@ fn tls(mut builder: reqwest::ClientBuilder, config: &TlsConfig) -> Result<reqwes
             (inline, _) => Ok(Some(inline.as_bytes().to_vec())),
         }
     };
-    if let Some(pem) = text("CA cert", &config.ca, &config.ca_file)? {
-        let certificates = reqwest::Certificate::from_pem_bundle(&pem).map_err(|error| chain_text(&error))?;
-        if certificates.is_empty() {
-            return Err(format!("unable to use specified CA cert {}", config.ca_file));
-        }
-        builder = builder.tls_certs_only(certificates);
+    let authorities = text("CA cert", &config.ca, &config.ca_file)?;
+    let certificate = text("client cert", &config.cert, &config.cert_file)?;
+    let key = text("client key", config.key.reveal(), &config.key_file)?;
+    let identity = certificate.as_deref().zip(key.as_deref());
+    if let Some(authorities) = authorities.filter(|_| !config.insecure_skip_verify) {
+        let versions = match (config.min_version.as_str(), config.max_version.as_str()) {
+            ("TLS13", _) => &[&rustls::version::TLS13][..],
+            (_, "TLS12") => &[&rustls::version::TLS12][..],
+            (_, "" | "TLS13") => rustls::ALL_VERSIONS,
+            (_, old) => return Err(format!("not supported yet: tls_config.max_version {old}")),
+        };
+        let trust = Trust { authorities: &authorities, identity, versions, http2 };
+        let tls = trust.client_config();
+        let tls =
+            tls.map_err(|error| format!("unable to use specified CA cert {}: {error}", config.ca_file))?;
+        return Ok(builder.tls_backend_preconfigured(tls));
     }
-    if let (Some(mut certificate), Some(key)) = (
-        text("client cert", &config.cert, &config.cert_file)?,
-        text("client key", config.key.reveal(), &config.key_file)?,
-    ) {
-        certificate.push(b'\n');
-        certificate.extend_from_slice(&key);
-        let identity = reqwest::Identity::from_pem(&certificate).map_err(|error| chain_text(&error))?;
+    if let Some((certificate, key)) = identity {
+        let both = [certificate, b"\n", key].concat();
+        let identity = reqwest::Identity::from_pem(&both).map_err(|error| chain_text(&error))?;
         builder = builder.identity(identity);
     }
     if config.insecure_skip_verify {
