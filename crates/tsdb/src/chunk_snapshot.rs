@@ -168,6 +168,15 @@ mod tests {
         assert_eq!(snapshot.damages.len(), 1, "{:?}", snapshot.damages);
     }
 
+    proptest::proptest! {
+        #[test]
+        fn hostile_bytes_never_panic(kind in 0u8..5, body in proptest::collection::vec(proptest::prelude::any::<u8>(), 0..100)) {
+            let record = [&[kind][..], &body].concat();
+            let mut series = HashMap::from([(0, LabelSet::from_pairs([("a", "b")]))]);
+            let _ = Snapshot::default().record(&record, &mut series, &mut Records::default());
+        }
+    }
+
     #[test]
     fn a_snapshot_ahead_of_the_log_is_not_its_own() {
         let disk = written("chunk_snapshot.000003.0000000100", &[series(7, "m")]);
