@@ -60,6 +60,20 @@ impl Params {
         parse_time(self.first(name)).map_err(|why| ApiError::parameter(name, why))
     }
 
+    /// A point in time that must be there, as the query engine sees it: see [`wrapped_millis`].
+    pub fn query_time(&self, name: &str) -> Result<i64, ApiError> {
+        wrapped_millis(self.first(name)).map_err(|why| ApiError::parameter(name, why))
+    }
+
+    /// [`Params::query_time`] with a default.
+    pub fn query_time_or(&self, name: &str, default: i64) -> Result<i64, ApiError> {
+        match self.first(name) {
+            "" => Ok(default),
+            text => wrapped_millis(text)
+                .map_err(|why| ApiError::parameter(name, format!("invalid time value for '{name}': {why}"))),
+        }
+    }
+
     /// A point in time with a default, in milliseconds.
     pub fn time_or(&self, name: &str, default: i64) -> Result<i64, ApiError> {
         match self.first(name) {
@@ -140,6 +154,32 @@ pub fn parse_time(text: &str) -> Result<i64, String> {
     }
 }
 
+/// Go's conversion to a 64-bit integer on x86-64: what does not fit becomes the lowest one.
+fn go_int(value: f64) -> i64 {
+    const BOUND: f64 = (1u64 << 63) as f64;
+    if (-BOUND..BOUND).contains(&value) { value as i64 } else { i64::MIN }
+}
+
+/// A time as the query engine of Prometheus sees it: by way of nanoseconds in 64 bits, which wrap around for times
+/// before 1677 and after 2262. NaN and infinities are times as well there.
+pub fn wrapped_millis(text: &str) -> Result<i64, String> {
+    const NANOS_PER_SECOND: i64 = 1_000_000_000;
+    let nanos = match (parse_float(text), text) {
+        (Some(seconds), _) => {
+            let fraction = if seconds.is_finite() { seconds.fract() } else { f64::NAN };
+            let nanos = go_int((fraction * 1000.0).round() / 1000.0 * 1e9);
+            go_int(seconds.trunc()).wrapping_mul(NANOS_PER_SECOND).wrapping_add(nanos)
+        }
+        (None, MIN_TIME_TEXT) => (i128::from(MIN_TIME_MILLIS) * 1_000_000) as i64,
+        (None, MAX_TIME_TEXT) => (i128::from(MAX_TIME_MILLIS) * 1_000_000 + 999_999) as i64,
+        (None, _) => match OffsetDateTime::parse(text, &Rfc3339) {
+            Ok(time) => time.unix_timestamp_nanos() as i64,
+            Err(_) => return Err(format!("cannot parse {} to a valid timestamp", go_quote(text))),
+        },
+    };
+    Ok(nanos / 1_000_000)
+}
+
 /// Seconds as a number, or a duration such as `1h30m`, to nanoseconds.
 pub fn parse_duration_nanos(text: &str) -> Result<i64, String> {
     if let Some(seconds) = parse_float(text) {
@@ -147,7 +187,8 @@ pub fn parse_duration_nanos(text: &str) -> Result<i64, String> {
         if !(i64::MIN as f64..=i64::MAX as f64).contains(&nanos) {
             return Err(format!("cannot parse {} to a valid duration. It overflows int64", go_quote(text)));
         }
-        return Ok(nanos as i64);
+        // 2^63 is within the bounds, as these are rounded, but does not fit.
+        return Ok(go_int(nanos));
     }
     duration::parse_millis(text)
         .map(|millis| millis.saturating_mul(1_000_000))
@@ -225,6 +266,27 @@ mod tests {
         }
     }
 
+    /// Answers of the real program to `vector(time())` at these times.
+    #[test]
+    fn times_of_queries_wrap_around_as_in_prometheus() {
+        for (text, millis) in [
+            ("1435781451.781", 1_435_781_451_781),
+            ("-0.0015", -2),
+            ("9223372036854775807", 0),
+            ("-9223372036854775808", 0),
+            ("1e300", 0),
+            ("NaN", -9_223_372_036_854),
+            ("Inf", -9_223_372_036_854),
+            ("9223372036854775.807", 192),
+            ("-9223372036854775.808", -192),
+            (MAX_TIME_TEXT, -6_795_364_579_679),
+            (MIN_TIME_TEXT, 6_795_364_580_679),
+        ] {
+            assert_eq!(wrapped_millis(text), Ok(millis), "{text}");
+        }
+        assert!(wrapped_millis("1e400").is_err() && wrapped_millis("").is_err());
+    }
+
     #[test]
     fn durations_are_numbers_or_words() {
         for (text, nanos) in [
@@ -232,6 +294,7 @@ mod tests {
             ("15", 15_000_000_000),
             ("1m30s", 90_000_000_000),
             ("1d", 86_400_000_000_000),
+            ("9223372036.854775807", i64::MIN),
         ] {
             assert_eq!(parse_duration_nanos(text), Ok(nanos), "{text}");
         }

@@ -50,9 +50,13 @@ impl Request {
         read_timeout: Duration,
     ) -> Result<Self, axum::http::Response<Body>> {
         let (parts, body) = request.into_parts();
+        let is_form = matches!(parts.method, Method::POST | Method::PUT | Method::PATCH)
+            && parts.headers.get(header::CONTENT_TYPE).is_some_and(is_form_type);
         let limited = Limited::new(body, body_bytes_max);
         let body = match tokio::time::timeout(read_timeout, limited.collect()).await {
             Ok(Ok(body)) => body.to_bytes(),
+            // Go drops a form that is too large, and the handler finds its parameters missing.
+            Ok(Err(error)) if is_form && error.is::<http_body_util::LengthLimitError>() => Bytes::new(),
             Ok(Err(error)) if error.is::<http_body_util::LengthLimitError>() => {
                 return Err(text_error(StatusCode::PAYLOAD_TOO_LARGE, "http: request body too large"));
             }
@@ -61,8 +65,6 @@ impl Request {
                 return Err(text_error(StatusCode::REQUEST_TIMEOUT, "request body was not read in time"));
             }
         };
-        let is_form = matches!(parts.method, Method::POST | Method::PUT | Method::PATCH)
-            && parts.headers.get(header::CONTENT_TYPE).is_some_and(is_form_type);
         let url_query = parts.uri.query().unwrap_or("").to_owned();
         let (form, body) = if is_form { (body, Bytes::new()) } else { (Bytes::new(), body) };
         Ok(Request {

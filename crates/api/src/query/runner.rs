@@ -191,6 +191,9 @@ impl QueryRunner {
         let control = QueryControl::with_clock(Arc::new(move || {
             u64::try_from(begin.elapsed().as_nanos()).unwrap_or(u64::MAX)
         }));
+        if allowed.is_zero() {
+            control.stop(StopReason::Timeout);
+        }
         let watch = Watch { control: control.clone(), deadline: begin + allowed };
         let admitted = Admitted {
             runner: self.clone(),

@@ -28,7 +28,7 @@ const ANNOTATIONS_MAX: usize = 10;
 /// `/api/v1/query`
 pub fn instant(api: Arc<Api>, request: Request) -> BoxFuture<'static, Response<Body>> {
     let when = |params: &Params, now: i64| {
-        let at = params.time_or("time", now)?;
+        let at = params.query_time_or("time", now)?;
         Ok(When::Instant(Timestamp::from_millis(at)))
     };
     run(api, request, when).boxed()
@@ -43,9 +43,12 @@ pub fn range(api: Arc<Api>, request: Request) -> BoxFuture<'static, Response<Bod
 fn grid(params: &Params) -> Result<Grid, ApiError> {
     const STEP_NOT_POSITIVE: &str =
         "zero or negative query resolution step widths are not accepted. Try a positive integer";
-    let start_ms = params.time("start")?;
-    let end_ms = params.time("end")?;
-    if end_ms < start_ms {
+    let start_ms = params.query_time("start")?;
+    let end_ms = params.query_time("end")?;
+    // As they were meant, for times that wrap around. NaN has no such meaning.
+    let meant = |name: &str, wrapped| params.time(name).unwrap_or(wrapped);
+    let (meant_start, meant_end) = (meant("start", start_ms), meant("end", end_ms));
+    if meant_end < meant_start {
         return Err(ApiError::parameter("end", "end timestamp must not be before start time"));
     }
     let step_nanos = crate::params::parse_duration_nanos(params.first("step"))
@@ -53,7 +56,9 @@ fn grid(params: &Params) -> Result<Grid, ApiError> {
     if step_nanos <= 0 {
         return Err(ApiError::parameter("step", STEP_NOT_POSITIVE));
     }
-    if (i128::from(end_ms) - i128::from(start_ms)) * 1_000_000 / i128::from(step_nanos) > STEPS_MAX {
+    // Go's durations end at 64 bits of nanoseconds.
+    let span = (i128::from(meant_end) - i128::from(meant_start)) * 1_000_000;
+    if span.min(i128::from(i64::MAX)) / i128::from(step_nanos) > STEPS_MAX {
         return Err(ApiError::bad_data(
             "exceeded maximum resolution of 11,000 points per timeseries. Try decreasing the query resolution (?step=XX)",
         ));

@@ -30,6 +30,9 @@ pub const FUNCTIONS_LEFT_OUT: &[&str] = &[
 /// Prometheus does not give the same answer twice.
 pub const UNSETTLED: &str = "Prometheus walks a map: asked again, it answers otherwise";
 
+const SIGN_MAKES_GAUGE: &str =
+    "3.14 takes a histogram that was negated or multiplied by a negative number for a gauge (#17004)";
+
 const TEN_SHOWN: &str =
     "of more than ten annotations Prometheus shows any ten, and all of them are among ours";
 
@@ -167,15 +170,16 @@ const REMARKS: &[Remark] = &[
         theirs: same,
     },
     Remark {
-        reason: "3.14 takes a histogram that was negated or multiplied by a negative number for a gauge (#17004)",
+        reason: SIGN_MAKES_GAUGE,
         concerns: |_, tree| reads_histograms(tree) && any_call(tree, |call, _| of_changed_sign(call)),
         ours: |_, text| {
-            keep(
-                text,
-                !text.starts_with("PromQL warning: this native histogram metric is not a counter: \"\""),
-            )
+            let remark = "PromQL warning: this native histogram metric is not a counter: \"\"";
+            keep(text, !text.starts_with(remark))
         },
-        theirs: same,
+        theirs: |_, text| {
+            let remark = "PromQL warning: this native histogram metric is not a gauge: \"\"";
+            keep(text, !text.starts_with(remark))
+        },
     },
     Remark {
         reason: "3.14 names the metric of malformed buckets only with delayed name removal (#16794)",
@@ -292,6 +296,10 @@ fn is_about_values(difference: &Difference) -> bool {
 /// Words of 3.5 for tokens and grammar that 3.14 names otherwise, at the same place.
 fn syntax_words(case: &Case<'_>) -> Option<&'static str> {
     let (ours, theirs) = error_of(case.difference)?;
+    let is_syntax = |error: &str| error.contains("parse error: ");
+    if theirs.ends_with("experimental duration expression is not enabled") && is_syntax(ours) {
+        return Some("duration expressions need no flag in 3.14 (#19033)");
+    }
     // A comma is a token of duration expressions since they have functions.
     let comma = "unexpected character in duration expression: ','";
     let old = ["<Item 574", "expected number or duration", "unexpected colon '", comma];
@@ -431,7 +439,7 @@ fn of_changed_sign(call: &Call) -> bool {
         ExprKind::Binary(binary) => matches!(binary.op, BinaryOp::Sub | BinaryOp::Mul | BinaryOp::Div),
         _ => false,
     };
-    matches!(call.function.name, "rate" | "increase" | "irate")
+    matches!(call.function.name, "rate" | "increase" | "irate" | "delta" | "idelta")
         && call.args.iter().any(|arg| matches!(&arg.without_parens().kind, ExprKind::Subquery(subquery) if any(&subquery.expr, changes)))
 }
 
