@@ -4,7 +4,7 @@ mod common;
 
 use axum::body::Body;
 use axum::http::{Request, header};
-use common::{Served, served, served_with};
+use common::{served, served_with};
 use ferula_api::Stage;
 
 /// Requests as `METHOD path` or `METHOD path body`, with status and body. The clock stands at 1,000,000 s.
@@ -345,10 +345,22 @@ async fn a_query_that_takes_too_long_is_stopped() {
     );
 }
 
+/// Go drops the form, so that there is no query.
 #[tokio::test]
 async fn a_form_that_is_too_large_is_refused() {
-    let served: Served = served();
+    let served = served();
     let body = "x".repeat(11 << 20);
     let answer = served.ask(&format!("POST /api/v1/query query={body}")).await;
-    assert_eq!(answer.status, 413);
+    assert_eq!(answer.status, 400);
+    assert!(answer.text.contains("no expression found in input"), "{}", answer.text);
+}
+
+#[tokio::test]
+async fn a_timeout_of_zero_is_over_at_once() {
+    let served = served();
+    for timeout in ["0", "-1"] {
+        let answer = served.ask(&format!("GET /api/v1/query?query=1&timeout={timeout}")).await;
+        assert_eq!(answer.status, 503, "{}", answer.text);
+        assert!(answer.text.contains("query timed out in query execution"), "{}", answer.text);
+    }
 }
