@@ -1,5 +1,7 @@
 //! What is wrong with metrics that is no error: the rules of Prometheus' `promlint`, with its texts.
 
+use std::collections::HashSet;
+
 use ferula_exposition::families::Family;
 use ferula_model::MetricType;
 
@@ -83,11 +85,10 @@ fn of_family(family: &Family) -> Vec<String> {
         let inside = lower.contains(&format!("_{short}_")) || lower.ends_with(&format!("_{short}"));
         say(inside, "metric names should not contain abbreviated units");
     }
-    let repeated = |index: usize| {
-        let labels = &family.metrics[index].labels;
-        family.metrics[index + 1..].iter().any(|other| other.labels == *labels)
-    };
-    (0..family.metrics.len()).for_each(|index| say(repeated(index), "metric not unique"));
+    let mut seen = HashSet::new();
+    for metric in &family.metrics {
+        say(!seen.insert(&metric.labels), "metric not unique");
+    }
     found
 }
 
