@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 
+use ferula_storage::Stop;
+
 use crate::QueryError;
 
 /// Why the outside stops a query.
@@ -44,6 +46,12 @@ impl QueryControl {
     /// A control that asks `source` at every check whether to stop.
     pub fn with_source(source: Arc<dyn Fn() -> Option<StopReason> + Send + Sync>) -> Self {
         QueryControl { source: Some(source), ..Self::default() }
+    }
+
+    /// The same for a store that looks for series.
+    pub(crate) fn as_stop(&self) -> Stop {
+        let control = self.clone();
+        Stop::when(Arc::new(move || control.check("").is_err()))
     }
 
     /// Stops the query at its next check. The first reason stays.

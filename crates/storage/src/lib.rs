@@ -17,4 +17,4 @@ pub use appender::{
     SampleBatch, SampleKind,
 };
 pub use columns::{FloatColumn, HistogramColumn, SeriesSamples};
-pub use querier::{Hints, Queryable, RowSink, SelectionId, Snapshot, StorageError};
+pub use querier::{Hints, Queryable, RowSink, SelectionId, Snapshot, Stop, StorageError};

@@ -6,7 +6,9 @@
 //! 3. [`Snapshot::freeze`] once: the cut in time after which no commit is seen, the same for all selections;
 //! 4. [`Snapshot::labels`] and [`Snapshot::read`], as often as needed, from several threads if wanted.
 
+use std::fmt;
 use std::ops::{ControlFlow, Range};
+use std::sync::Arc;
 
 use ferula_model::{Exemplar, LabelSet, Matcher, TimeRange};
 
@@ -35,6 +37,8 @@ pub struct SelectionId(pub usize);
 /// What the reader will do with a selection, so that a store may do less. Never changes which samples exist.
 #[derive(Clone, Debug, Default)]
 pub struct Hints {
+    /// Asked now and then while series are looked for.
+    pub stop: Stop,
     /// The range that will be read; `None` for the snapshot's own.
     pub range: Option<TimeRange>,
     /// Rows must come in label order even when the store has a cheaper one.
@@ -43,9 +47,32 @@ pub struct Hints {
     pub labels_only: bool,
 }
 
+/// Tells a store to give up what it does for a reader, because nobody waits for it any more.
+#[derive(Clone, Default)]
+pub struct Stop(Option<Arc<dyn Fn() -> bool + Send + Sync>>);
+
+impl Stop {
+    /// Stops when `source` says so; it is asked often, from the reader's thread.
+    pub fn when(source: Arc<dyn Fn() -> bool + Send + Sync>) -> Self {
+        Stop(Some(source))
+    }
+
+    /// Whether to give up.
+    pub fn is_set(&self) -> bool {
+        self.0.as_ref().is_some_and(|source| source())
+    }
+}
+
+impl fmt::Debug for Stop {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if self.0.is_some() { "Stop(asked)" } else { "Stop(never)" })
+    }
+}
+
 /// One consistent view of a store.
 pub trait Snapshot: Send + Sync {
-    /// Resolves the series that satisfy all matchers. No matcher means every series.
+    /// Resolves the series that satisfy all matchers. No matcher means every series. [`StorageError::Stopped`] when the
+    /// hints' stop was set meanwhile.
     fn select(&mut self, matchers: &[Matcher], hints: &Hints) -> Result<SelectionId, StorageError>;
 
     /// Takes the one consistent cut for all selections made so far. Call once, after the last `select`.
@@ -107,4 +134,7 @@ pub enum StorageError {
     /// The store is not ready or is being closed.
     #[error("TSDB not ready")]
     NotReady,
+    /// The reader's [`Stop`] was set.
+    #[error("stopped by its reader")]
+    Stopped,
 }

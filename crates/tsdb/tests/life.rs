@@ -5,10 +5,11 @@ mod common;
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use common::{DIR, Floats, commit, floats, open, read, series};
-use ferula_model::{LabelSet, Matcher, TimeRange};
-use ferula_storage::{Appendable, Hints, Queryable, SeriesSamples};
+use ferula_model::{LabelSet, MatchOp, Matcher, TimeRange};
+use ferula_storage::{Appendable, Hints, Queryable, SeriesSamples, Stop, StorageError};
 use ferula_tsdb::disk::fault::Survives;
 use ferula_tsdb::disk::{Disk, FaultDisk};
 use ferula_tsdb::retention::Retention;
@@ -81,6 +82,37 @@ fn what_leaves_the_head_is_read_from_blocks_also_after_a_restart() {
     now = ingest(&db, &mut model, now, 30);
     maintain(&db, now);
     assert_eq!(floats(&db), model);
+}
+
+/// A regex over many values can take long, and holds the index of the head meanwhile.
+#[test]
+fn a_selection_ends_when_its_reader_has_gone() {
+    let db = Db::in_memory(options()).expect("opened");
+    let all: Vec<_> = (0..2_000).map(series).collect();
+    for at in [1_000_000, 1_000_000 + 2 * RANGE] {
+        commit(&db, &all.iter().map(|labels| (labels.clone(), at, 1.0)).collect::<Vec<_>>())
+            .expect("written");
+    }
+    assert_eq!(maintain(&db, 1_000_000 + 2 * RANGE).written.len(), 1, "half of it is in a block");
+    let name =
+        all[0].iter().map(|(name, _)| name).find(|name| *name != "__name__").expect("a label").to_owned();
+    let matcher = || Matcher::new(MatchOp::Regex, &name, ".*[0-9].*").expect("a regex");
+    let asked = Arc::new(AtomicUsize::new(0));
+    for range in [TimeRange::from_millis(0, 1_000_000), TimeRange::from_millis(1_000_000 + RANGE, i64::MAX)] {
+        let count_until = |last: usize| {
+            asked.store(0, Ordering::Relaxed);
+            let counter = Arc::clone(&asked);
+            let stop = Stop::when(Arc::new(move || counter.fetch_add(1, Ordering::Relaxed) + 1 >= last));
+            let mut snapshot = db.snapshot(range).expect("a snapshot");
+            let outcome = snapshot.select(&[matcher()], &Hints { stop, ..Hints::default() });
+            (outcome, asked.load(Ordering::Relaxed))
+        };
+        let (outcome, questions) = count_until(usize::MAX);
+        assert!(outcome.is_ok() && questions >= 2_000 / 64, "{questions} questions about 2,000 values");
+        let (outcome, questions) = count_until(3);
+        assert!(matches!(outcome, Err(StorageError::Stopped)), "{outcome:?}");
+        assert_eq!(questions, 3);
+    }
 }
 
 #[test]

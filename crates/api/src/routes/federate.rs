@@ -58,7 +58,7 @@ fn page(api: &Api, request: &Request, escaping: Escaping) -> Result<String, (Sta
     let range = TimeRange::from_millis(now.saturating_sub(lookback), now);
     let store = api.store().map_err(failed)?;
     let mut snapshot = store.queryable.snapshot(range).map_err(failed)?;
-    let hints = Hints { range: Some(range), sorted: true, labels_only: false };
+    let hints = Hints { range: Some(range), sorted: true, ..Hints::default() };
     let mut selections = Vec::with_capacity(sets.len());
     for set in &sets {
         selections.push(snapshot.select(set, &hints).map_err(failed)?);

@@ -23,7 +23,7 @@ pub fn series(api: &Api, request: &Request) -> Handled {
     let store = api.store().map_err(store_error)?;
     let mut snapshot = store.queryable.snapshot(range).map_err(store_error)?;
     let several = sets.len() > 1;
-    let hints = Hints { range: Some(range), sorted: several, labels_only: true };
+    let hints = Hints { range: Some(range), sorted: several, labels_only: true, ..Hints::default() };
     let mut selections = Vec::with_capacity(sets.len());
     for set in &sets {
         selections.push(snapshot.select(set, &hints).map_err(store_error)?);

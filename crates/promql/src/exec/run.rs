@@ -79,10 +79,13 @@ fn select<'s>(
     let mut selections = Vec::with_capacity(plan.selectors.len());
     for request in &plan.selectors {
         control.check("expression evaluation")?;
-        let hints = Hints { range: Some(request.range), ..Hints::default() };
-        let selection = snapshot
-            .select(&request.matchers, &hints)
-            .map_err(|error| QueryError::Execution(format!("expanding series: {error}")))?;
+        let hints = Hints { range: Some(request.range), stop: control.as_stop(), ..Hints::default() };
+        let selection = snapshot.select(&request.matchers, &hints).map_err(|error| {
+            match control.check("expression evaluation") {
+                Err(stopped) => stopped,
+                Ok(()) => QueryError::Execution(format!("expanding series: {error}")),
+            }
+        })?;
         selections.push(selection);
     }
     snapshot.freeze()?;

@@ -10,13 +10,14 @@ use ferula_model::{LabelSet, Matcher};
 
 use super::chunks::{ChunkReader, ChunkScanner};
 use super::index::{ChunkMeta, IndexReader, SeriesEntry};
+use super::select::postings_by;
 use super::{
     BlockError, BlockMeta, CHUNKS_DIR, INDEX_FILE, Interval, Intervals, META_FILE, TOMBSTONES_FILE,
-    Tombstones, postings_for_matchers,
+    Tombstones,
 };
 use crate::blob::{Access, Piece};
 use crate::disk::Disk;
-use crate::postings;
+use crate::postings::{self, Compare};
 
 /// A chunk of a block, or one that is to go into a block.
 #[derive(Clone, Debug)]
@@ -122,7 +123,16 @@ impl Block {
 
     /// Numbers of the series that satisfy all matchers, in order of their labels. No matcher means every series.
     pub fn select(&self, matchers: &[Matcher]) -> Result<Vec<u32>, BlockError> {
-        postings_for_matchers(&self.index, matchers)
+        self.select_by(matchers, &Matcher::matches)
+    }
+
+    /// [`select`](Self::select) by another way to compare a value with a matcher.
+    pub(crate) fn select_by(
+        &self,
+        matchers: &[Matcher],
+        matches: &Compare<'_>,
+    ) -> Result<Vec<u32>, BlockError> {
+        postings_by(&self.index, matchers, matches)
     }
 
     /// Reads the series with this number into `entry`; see [`IndexReader::labels`] for its labels.

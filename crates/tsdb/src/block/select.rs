@@ -7,10 +7,19 @@ use ferula_model::{MatchOp, Matcher};
 
 use super::BlockError;
 use super::index::IndexReader;
-use crate::postings;
+use crate::postings::{self, Compare};
 
 /// Numbers of the series that satisfy all matchers, rising. No matcher means every series.
 pub fn postings_for_matchers(index: &IndexReader, matchers: &[Matcher]) -> Result<Vec<u32>, BlockError> {
+    postings_by(index, matchers, &Matcher::matches)
+}
+
+/// [`postings_for_matchers`] by another way to compare a value with a matcher.
+pub(crate) fn postings_by(
+    index: &IndexReader,
+    matchers: &[Matcher],
+    matches: &Compare<'_>,
+) -> Result<Vec<u32>, BlockError> {
     let mut selected: Option<Vec<u32>> = None;
     let (subtracting, mut intersecting): (Vec<&Matcher>, Vec<&Matcher>) =
         matchers.iter().partition(|matcher| matcher.matches_empty());
@@ -20,7 +29,7 @@ pub fn postings_for_matchers(index: &IndexReader, matchers: &[Matcher]) -> Resul
         let list = if matcher.op == MatchOp::Equal {
             index.postings(&matcher.name, &matcher.value)?
         } else {
-            index.postings_where(&matcher.name, |value| matcher.matches(value))?
+            index.postings_where(&matcher.name, |value| matches(matcher, value))?
         };
         let both = match selected {
             Some(selected) => postings::intersect(&selected, &list),
@@ -39,7 +48,7 @@ pub fn postings_for_matchers(index: &IndexReader, matchers: &[Matcher]) -> Resul
         let list = if matcher.op == MatchOp::NotEqual {
             index.postings(&matcher.name, &matcher.value)?
         } else {
-            index.postings_where(&matcher.name, |value| !matcher.matches(value))?
+            index.postings_where(&matcher.name, |value| !matches(matcher, value))?
         };
         postings::subtract(&mut selected, &list);
     }

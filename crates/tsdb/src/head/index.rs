@@ -9,6 +9,7 @@ use std::hash::{BuildHasher, RandomState};
 use ferula_model::{LabelSet, MatchOp, Matcher};
 
 use super::id_table::IdTable;
+use crate::postings::Compare;
 use crate::postings::memory::{Postings, union};
 
 /// Number of a series in the head; used again some time after the series is gone.
@@ -285,6 +286,11 @@ impl Index {
     /// A matcher that accepts the empty value also accepts series without the label; only the others can
     /// start a selection. Equality comes first, because it is cheapest and leaves fewest.
     pub fn select(&self, matchers: &[Matcher]) -> Vec<SlotId> {
+        self.select_by(matchers, &Matcher::matches)
+    }
+
+    /// [`select`](Self::select) by another way to compare a value with a matcher.
+    pub fn select_by(&self, matchers: &[Matcher], matches: &Compare<'_>) -> Vec<SlotId> {
         let mut order: Vec<(&Matcher, bool)> = matchers.iter().map(|m| (m, m.matches_empty())).collect();
         order.sort_by_key(|(matcher, empty)| (matcher.op != MatchOp::Equal, *empty));
         let mut ids: Option<Vec<SlotId>> = None;
@@ -295,7 +301,7 @@ impl Index {
             if ids.as_ref().is_some_and(Vec::is_empty) {
                 break;
             }
-            ids = Some(self.narrow(ids, matcher, empty));
+            ids = Some(self.narrow(ids, matcher, empty, matches));
         }
         ids.unwrap_or_else(|| self.all.to_vec())
     }
@@ -315,7 +321,13 @@ impl Index {
         pair.map_or(NONE, |pair| &self.pairs[pair as usize].series)
     }
 
-    fn narrow(&self, ids: Option<Vec<SlotId>>, matcher: &Matcher, empty: bool) -> Vec<SlotId> {
+    fn narrow(
+        &self,
+        ids: Option<Vec<SlotId>>,
+        matcher: &Matcher,
+        empty: bool,
+        matches: &Compare<'_>,
+    ) -> Vec<SlotId> {
         let Some(name) = self.find_name(&matcher.name) else {
             return if empty { ids.unwrap_or_else(|| self.all.to_vec()) } else { Vec::new() };
         };
@@ -329,27 +341,27 @@ impl Index {
         if let Some(mut ids) = ids {
             // Looking at each series is cheaper than at each value when few are left.
             if ids.len() < pairs.len() {
-                ids.retain(|slot| matcher.matches(self.value_of(*slot, name)));
+                ids.retain(|slot| matches(matcher, self.value_of(*slot, name)));
                 return ids;
             }
-            return self.narrow_by_values(ids, pairs, matcher, empty);
+            return self.narrow_by_values(ids, pairs, empty, |value| matches(matcher, value));
         }
         if empty {
-            return self.narrow_by_values(self.all.to_vec(), pairs, matcher, empty);
+            return self.narrow_by_values(self.all.to_vec(), pairs, empty, |value| matches(matcher, value));
         }
-        union(self.series_of(pairs, |value| matcher.matches(value)))
+        union(self.series_of(pairs, |value| matches(matcher, value)))
     }
 
     fn narrow_by_values(
         &self,
         mut ids: Vec<SlotId>,
         pairs: &[PairId],
-        matcher: &Matcher,
         empty: bool,
+        matches: impl Fn(&str) -> bool,
     ) -> Vec<SlotId> {
         // With `empty`, series without the label stay: take away those whose value does not match.
         let mut set = Postings::Empty;
-        for id in union(self.series_of(pairs, |value| matcher.matches(value) != empty)) {
+        for id in union(self.series_of(pairs, |value| matches(value) != empty)) {
             set.insert(id);
         }
         set.filter(&mut ids, !empty);

@@ -10,3 +10,8 @@ mod union;
 pub use intersect::{intersect, intersects};
 pub use list::subtract;
 pub use union::union;
+
+use ferula_model::Matcher;
+
+/// How a value of a label is compared with a matcher.
+pub type Compare<'a> = dyn Fn(&Matcher, &str) -> bool + 'a;

@@ -10,6 +10,7 @@ use super::identity::{Identities, IdentityCache, identity};
 use super::merge::{append, remove_ranges};
 use crate::block::index::SeriesEntry;
 use crate::block::{Block, BlockError, Tombstones};
+use crate::postings::Compare;
 
 /// A block with the deletions that held when the snapshot was taken.
 pub struct BlockPart {
@@ -44,8 +45,13 @@ impl BlockPart {
     }
 
     /// Numbers of the series that satisfy the matchers and have a chunk in `min..=max`, in label order.
-    pub fn select(&self, matchers: &[Matcher], (min, max): (i64, i64)) -> Result<Vec<u32>, StorageError> {
-        let mut numbers = self.block.select(matchers).map_err(storage_error)?;
+    pub fn select(
+        &self,
+        matchers: &[Matcher],
+        (min, max): (i64, i64),
+        matches: &Compare<'_>,
+    ) -> Result<Vec<u32>, StorageError> {
+        let mut numbers = self.block.select_by(matchers, matches).map_err(storage_error)?;
         let mut entry = SeriesEntry::default();
         let mut failed = None;
         numbers.retain(|number| match self.block.series(*number, &mut entry) {

@@ -7,13 +7,14 @@
 //! With one source, rows come in its own order. With several, they come in label order, and a series that
 //! several have is one row.
 
+use std::cell::Cell;
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::ops::{ControlFlow, Range};
 use std::sync::atomic::Ordering;
 
 use ferula_model::{LabelSet, Matcher, TimeRange};
-use ferula_storage::{Hints, RowSink, SelectionId, SeriesSamples, Snapshot, StorageError};
+use ferula_storage::{Hints, RowSink, SelectionId, SeriesSamples, Snapshot, Stop, StorageError};
 
 use super::blocks::BlockPart;
 use super::identity::identity;
@@ -191,18 +192,56 @@ impl Selection {
     }
 }
 
+/// Asks the reader once in many comparisons whether it still waits. A regex over a million values can take long.
+struct Patience<'a> {
+    stop: &'a Stop,
+    comparisons: Cell<u32>,
+    over: Cell<bool>,
+}
+
+impl<'a> Patience<'a> {
+    /// Comparisons between two questions.
+    const COMPARISONS: u32 = 64;
+
+    fn new(stop: &'a Stop) -> Self {
+        Patience { stop, comparisons: Cell::new(0), over: Cell::new(false) }
+    }
+
+    /// Counts a comparison; no once the reader has gone.
+    fn holds(&self) -> bool {
+        let comparisons = self.comparisons.get();
+        self.comparisons.set(comparisons.wrapping_add(1));
+        if comparisons.is_multiple_of(Self::COMPARISONS) && !self.over.get() {
+            self.over.set(self.stop.is_set());
+        }
+        !self.over.get()
+    }
+
+    fn is_over(&self) -> bool {
+        self.over.get()
+    }
+}
+
 impl Snapshot for DbSnapshot<'_> {
     fn select(&mut self, matchers: &[Matcher], hints: &Hints) -> Result<SelectionId, StorageError> {
         let range = hints.range.unwrap_or(self.range);
         let range = (range.start.millis(), range.end.millis());
+        let patience = Patience::new(&hints.stop);
+        let compare = |matcher: &Matcher, value: &str| patience.holds() && matcher.matches(value);
         let (mut slots, mut created) = (Vec::new(), 0);
         if self.with_head {
             let index = self.head.index();
             created = index.created_end();
-            slots = index.select(matchers);
+            slots = index.select_by(matchers, &compare);
         }
-        let numbers =
-            self.blocks.iter().map(|block| block.select(matchers, range)).collect::<Result<_, _>>()?;
+        let numbers = self
+            .blocks
+            .iter()
+            .map(|block| block.select(matchers, range, &compare))
+            .collect::<Result<_, _>>()?;
+        if patience.is_over() {
+            return Err(StorageError::Stopped);
+        }
         let matchers = matchers.to_vec();
         let mut selection = Selection { matchers, range, slots, created, numbers, rows: Rows::Unresolved };
         if self.frozen {
