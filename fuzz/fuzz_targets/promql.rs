@@ -20,8 +20,8 @@ fn main() {
         for options in [ParserOptions::ALL, ParserOptions::default()] {
             if let Ok(expr) = parse(&text, &options) {
                 let printed = expr.to_string();
-                let pretty = expr.pretty();
-                expr.to_json();
+                let pretty = expr.pretty().expect("a thread");
+                expr.to_json().expect("a thread");
                 // A replacement character can be written as an escape, but is refused when it stands for itself.
                 if !printed.contains('\u{fffd}') {
                     let again = parse(&printed, &options).expect("what is printed reads back");
