@@ -10,6 +10,7 @@ use ferula_scraper::{Deps, PoolSnapshot, Scraper, Target, TargetsSnapshot};
 use time::OffsetDateTime;
 
 use crate::alerting::{Alerting, Parts};
+use crate::flags::FeatureSet;
 
 /// The agents. They come to life when the store is open; until then there are no targets.
 #[derive(Default)]
@@ -20,7 +21,7 @@ pub struct Agents {
 
 impl Agents {
     /// Makes the agents, which do nothing until they get a configuration and are started.
-    pub fn make(&self, parts: &Parts<'_>, exemplars: bool) {
+    pub fn make(&self, parts: &Parts<'_>, features: &FeatureSet) {
         let mut random = RandomState::new().build_hasher();
         random.write_u8(0);
         self.scraper.get_or_init(|| {
@@ -31,7 +32,8 @@ impl Agents {
                 shutdown: parts.tasks.shutdown().clone(),
                 hostname: crate::limits::hostname(),
                 random_seed: random.finish(),
-                exemplars,
+                exemplars: features.exemplars,
+                type_and_unit_labels: features.promql.type_and_unit_labels,
             })
         });
         self.alerting.get_or_init(|| Arc::new(Alerting::new(parts)));

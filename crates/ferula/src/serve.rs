@@ -84,7 +84,7 @@ pub async fn serve(flags: Flags, source: ConfigSource, config: Option<Config>) -
             parser: api.settings.parser,
             external_url: api.settings.external_url.to_string(),
         };
-        agents.make(&parts, flags.features.exemplars);
+        agents.make(&parts, &flags.features);
         if let Some(alerting) = agents.alerting() {
             api.set_alerting(alerting);
         }

@@ -8,9 +8,12 @@ use std::fmt::Write;
 use ferula_exposition::LabelScratch;
 use ferula_model::labels::{METRIC_NAME, NameScheme};
 use ferula_model::relabel::{self, Rule};
-use ferula_model::{LabelSet, LabelSetBuilder};
+use ferula_model::{LabelSet, LabelSetBuilder, MetricType};
 
 use crate::error::ScrapeError;
+
+const TYPE_LABEL: &str = "__type__";
+const UNIT_LABEL: &str = "__unit__";
 
 /// Put before the name of a scraped label that the target has too.
 const EXPORTED_PREFIX: &str = "exported_";
@@ -26,6 +29,15 @@ pub struct LabelLimits {
     pub value_bytes: u64,
 }
 
+/// What the page stated last about types and units when a sample came.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Stated<'a> {
+    /// Of the last `# TYPE`.
+    pub kind: MetricType,
+    /// Of the last `# UNIT`; may be empty.
+    pub unit: &'a str,
+}
+
 /// What a job does to the labels of its samples.
 #[derive(Clone, Debug, Default)]
 pub struct LabelOptions {
@@ -33,6 +45,8 @@ pub struct LabelOptions {
     pub honor_labels: bool,
     /// `metric_relabel_configs`
     pub rules: Vec<Rule>,
+    /// Whether the stated type and unit become the labels `__type__` and `__unit__` (`type-and-unit-labels`).
+    pub type_and_unit: bool,
     /// Which names are allowed.
     pub scheme: NameScheme,
     /// Limits.
@@ -41,10 +55,24 @@ pub struct LabelOptions {
 
 impl LabelOptions {
     /// The label set under which a sample is stored; `None` when a rule drops it.
-    pub fn stored(&self, scraped: &LabelScratch, target: &LabelSet) -> Result<Option<LabelSet>, ScrapeError> {
+    pub fn stored(
+        &self,
+        scraped: &LabelScratch,
+        stated: Stated<'_>,
+        target: &LabelSet,
+    ) -> Result<Option<LabelSet>, ScrapeError> {
         let mut labels = LabelSetBuilder::new();
         for (name, value) in scraped.iter() {
             labels.set(name, value);
+        }
+        if self.type_and_unit {
+            // What is stated wins over labels of the page; what is not leaves them alone.
+            if stated.kind != MetricType::Unknown {
+                labels.set(TYPE_LABEL, stated.kind.as_str());
+            }
+            if !stated.unit.is_empty() {
+                labels.set(UNIT_LABEL, stated.unit);
+            }
         }
         if self.honor_labels {
             for (name, value) in target.iter() {
@@ -142,7 +170,6 @@ fn shortened(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use ferula_exposition::key::decode;
-    use ferula_model::MetricType;
     use ferula_model::regex::LabelRegex;
     use ferula_model::relabel::Action;
 
@@ -173,17 +200,41 @@ mod tests {
             (true, r#"m{job=""}"#, r#"{__name__="m", instance="h:1", job="j"}"#),
         ] {
             let options = LabelOptions { honor_labels: honor, ..LabelOptions::default() };
-            let stored = options.stored(&scratch(key), &target()).expect("valid").expect("kept");
+            let stored =
+                options.stored(&scratch(key), Stated::default(), &target()).expect("valid").expect("kept");
             assert_eq!(stored.to_string(), expected, "{key} honor={honor}");
         }
+    }
+
+    #[test]
+    fn what_is_stated_of_type_and_unit_becomes_labels() {
+        let stated = |key, kind, unit| {
+            let options = LabelOptions { type_and_unit: true, ..LabelOptions::default() };
+            let labels = options.stored(&scratch(key), Stated { kind, unit }, &LabelSet::empty());
+            labels.expect("good labels").expect("kept").to_string()
+        };
+        assert_eq!(
+            stated("m_seconds", MetricType::Counter, "seconds"),
+            r#"{__name__="m_seconds", __type__="counter", __unit__="seconds"}"#
+        );
+        assert_eq!(
+            stated(r#"m{__type__="gauge"}"#, MetricType::Unknown, ""),
+            r#"{__name__="m", __type__="gauge"}"#
+        );
+        assert_eq!(
+            stated(r#"m{__type__="gauge"}"#, MetricType::Summary, ""),
+            r#"{__name__="m", __type__="summary"}"#
+        );
     }
 
     #[test]
     fn of_several_conflicts_the_shortest_name_is_resolved_first() {
         let target = LabelSet::from_pairs([("a", "1"), ("exported_a", "2")]);
         let options = LabelOptions::default();
-        let stored =
-            options.stored(&scratch(r#"m{a="x",exported_a="y"}"#), &target).expect("valid").expect("kept");
+        let stored = options
+            .stored(&scratch(r#"m{a="x",exported_a="y"}"#), Stated::default(), &target)
+            .expect("valid")
+            .expect("kept");
         assert_eq!(
             stored.to_string(),
             r#"{__name__="m", a="1", exported_a="2", exported_exported_a="x", exported_exported_exported_a="y"}"#
@@ -205,18 +256,24 @@ mod tests {
     fn rules_see_the_targets_labels_and_can_drop_or_break_a_sample() {
         let with = |rule: Rule| LabelOptions { rules: vec![rule], ..LabelOptions::default() };
         let drop = with(rule(Action::Drop, "go_.*", "", "$1"));
-        assert_eq!(drop.stored(&scratch("go_threads"), &target()), Ok(None));
-        assert!(drop.stored(&scratch("up2"), &target()).expect("valid").is_some());
+        assert_eq!(drop.stored(&scratch("go_threads"), Stated::default(), &target()), Ok(None));
+        assert!(drop.stored(&scratch("up2"), Stated::default(), &target()).expect("valid").is_some());
         let unnamed = with(rule(Action::Replace, ".*", METRIC_NAME, ""));
-        assert_eq!(unnamed.stored(&scratch("m"), &target()), Err(ScrapeError::MissingName));
+        assert_eq!(
+            unnamed.stored(&scratch("m"), Stated::default(), &target()),
+            Err(ScrapeError::MissingName)
+        );
     }
 
     #[test]
     fn names_and_limits_are_checked() {
         let legacy = LabelOptions { scheme: NameScheme::Legacy, ..LabelOptions::default() };
-        let error = legacy.stored(&scratch(r#"{"a.b"}"#), &LabelSet::empty()).expect_err("not a legacy name");
+        let error = legacy
+            .stored(&scratch(r#"{"a.b"}"#), Stated::default(), &LabelSet::empty())
+            .expect_err("not a legacy name");
         assert_eq!(error.to_string(), r#"invalid metric name or label names: {__name__="a.b"}"#);
-        let twice = LabelOptions::default().stored(&scratch(r#"m{a="1",a="2"}"#), &target());
+        let twice =
+            LabelOptions::default().stored(&scratch(r#"m{a="1",a="2"}"#), Stated::default(), &target());
         assert_eq!(twice.expect_err("twice").to_string(), r#"label name "a" is not unique: invalid sample"#);
         for (limits, expected) in [
             (
@@ -233,7 +290,8 @@ mod tests {
             ),
         ] {
             let options = LabelOptions { limits, ..LabelOptions::default() };
-            let error = options.stored(&scratch("m"), &target()).expect_err("over the limit");
+            let error =
+                options.stored(&scratch("m"), Stated::default(), &target()).expect_err("over the limit");
             assert_eq!(error.to_string(), expected);
         }
     }

@@ -55,6 +55,7 @@ impl JobOptions {
             labels: LabelOptions {
                 honor_labels: config.honor_labels,
                 rules: config.metric_rules(),
+                type_and_unit: false,
                 scheme: config.metric_name_validation_scheme.scheme(),
                 limits: LabelLimits {
                     labels: config.label_limit,

@@ -44,6 +44,7 @@ pub(crate) struct PoolContext {
     pub(crate) memory: PageMemory,
     pub(crate) clients: HttpClients,
     pub(crate) exemplars: bool,
+    pub(crate) type_and_unit_labels: bool,
     pub(crate) offset_seed: u64,
     pub(crate) failure_logs: FailureLogs,
 }
@@ -51,6 +52,7 @@ pub(crate) struct PoolContext {
 impl PoolContext {
     fn options(&self, config: &ScrapeConfig) -> Result<Arc<JobOptions>, String> {
         let mut options = JobOptions::of(config, self.exemplars);
+        options.labels.type_and_unit = self.type_and_unit_labels;
         options.failure_log = self.failure_logs.get(&config.scrape_failure_log_file)?;
         Ok(Arc::new(options))
     }

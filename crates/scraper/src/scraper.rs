@@ -36,6 +36,8 @@ pub struct Deps {
     pub random_seed: u64,
     /// Whether the store keeps exemplars.
     pub exemplars: bool,
+    /// Whether the stated types and units of metrics become labels.
+    pub type_and_unit_labels: bool,
 }
 
 /// Scrapes the targets of all jobs. Cloning gives another handle to the same scraper.
@@ -49,6 +51,7 @@ struct Inner {
     clients: HttpClients,
     hostname: String,
     exemplars: bool,
+    type_and_unit_labels: bool,
     pools: Pools,
     failure_logs: FailureLogs,
     /// Changes with the external labels.
@@ -111,6 +114,7 @@ impl Scraper {
             clients: HttpClients::default(),
             hostname: deps.hostname,
             exemplars: deps.exemplars,
+            type_and_unit_labels: deps.type_and_unit_labels,
             pools,
             failure_logs: FailureLogs::default(),
             offset_seed: Mutex::default(),
@@ -191,6 +195,7 @@ impl Inner {
             memory: self.memory.clone(),
             clients: self.clients.clone(),
             exemplars: self.exemplars,
+            type_and_unit_labels: self.type_and_unit_labels,
             offset_seed: *self.offset_seed.lock().unwrap_or_else(PoisonError::into_inner),
             failure_logs: self.failure_logs.clone(),
         }

@@ -16,6 +16,7 @@ use ferula_storage::{
 
 use crate::error::ScrapeError;
 use crate::fetch::Page;
+use crate::labels::Stated;
 use crate::metadata_cache::MetadataCache;
 use crate::metrics::Metrics;
 use crate::options::JobOptions;
@@ -256,6 +257,8 @@ impl TargetState {
         let mut metadata = metadata.lock().unwrap_or_else(PoisonError::into_inner);
         let mut over_limit = false;
         let mut taken = 0;
+        // Holds until the next one, also for families that state none, as in Prometheus.
+        let mut stated_unit = "";
         while let Some(entry) = parser.next()? {
             let series = match entry {
                 Entry::Series(series) => series,
@@ -268,12 +271,13 @@ impl TargetState {
                     continue;
                 }
                 Entry::Unit { metric, unit } => {
+                    stated_unit = std::str::from_utf8(unit).unwrap_or_default();
                     metadata.set_unit(metric, unit);
                     continue;
                 }
             };
             counts.scraped += 1;
-            let Some(known) = self.known(setting, &series)? else { continue };
+            let Some(known) = self.known(setting, &series, stated_unit)? else { continue };
             counts.kept += 1;
             let own_time = series.timestamp.filter(|_| setting.job.honor_timestamps);
             if known.repeated && own_time.is_none() {
@@ -309,7 +313,12 @@ impl TargetState {
     }
 
     /// What is known of a sample's series; `None` when relabelling drops it.
-    fn known(&mut self, setting: &Setting<'_>, series: &Series<'_>) -> Result<Option<Known>, ScrapeError> {
+    fn known(
+        &mut self,
+        setting: &Setting<'_>,
+        series: &Series<'_>,
+        stated_unit: &str,
+    ) -> Result<Option<Known>, ScrapeError> {
         match self.series.lookup(series.key) {
             Lookup::Known { entry, series, repeated, recent } => {
                 Ok(Some(Known { found: Found::Entry(entry, series), repeated, new: !recent }))
@@ -318,13 +327,13 @@ impl TargetState {
             Lookup::Unknown(hash) => {
                 decode(series.key, series.kind, &mut self.buffers.scratch)
                     .expect("keys of a parser are keys");
-                let labels = setting.job.labels.stored(&self.buffers.scratch, setting.target).inspect_err(
-                    |error| {
-                        if matches!(error, ScrapeError::LabelLimit(_)) {
-                            setting.metrics.exceeded_label_limits.inc();
-                        }
-                    },
-                )?;
+                let stated = Stated { kind: series.kind, unit: stated_unit };
+                let labels = setting.job.labels.stored(&self.buffers.scratch, stated, setting.target);
+                let labels = labels.inspect_err(|error| {
+                    if matches!(error, ScrapeError::LabelLimit(_)) {
+                        setting.metrics.exceeded_label_limits.inc();
+                    }
+                })?;
                 match labels {
                     Some(labels) => {
                         Ok(Some(Known { found: Found::Labels(hash, labels), repeated: false, new: true }))

@@ -71,6 +71,7 @@ impl Bed {
             hostname: "here".into(),
             random_seed: 1,
             exemplars: false,
+            type_and_unit_labels: false,
         });
         let run = tokio::spawn({
             let scraper = scraper.clone();

@@ -61,6 +61,18 @@ impl FeatureSet {
                 self.promql.fill_modifiers = true;
                 "Experimental PromQL binary operator fill modifiers enabled."
             }
+            "type-and-unit-labels" => {
+                self.promql.type_and_unit_labels = true;
+                self.warn(
+                    name,
+                    "Only scraping makes these labels yet; metadata of remote write requests does not.",
+                )?;
+                "Experimental type and unit labels enabled"
+            }
+            "use-start-timestamps" => {
+                self.promql.use_start_timestamps = true;
+                "Experimental usage of start timestamps in PromQL engine is enabled."
+            }
             "auto-reload-config" => {
                 self.auto_reload = true;
                 return self.warn(
@@ -94,10 +106,8 @@ impl FeatureSet {
             }
             "metadata-wal-records"
             | "created-timestamp-zero-ingestion"
-            | "type-and-unit-labels"
             | "st-storage"
             | "st-synthesis"
-            | "use-start-timestamps"
             | "histograms-st-encoding"
             | "xor2-encoding"
             | "extra-scrape-metrics"
