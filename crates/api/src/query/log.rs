@@ -63,6 +63,7 @@ impl Line<'_> {
         let mut line = Map::new();
         line.insert("time".into(), self.now.format(&Rfc3339).unwrap_or_default().into());
         line.insert("level".into(), "INFO".into());
+        line.insert("source".into(), concat!("log.rs:", line!()).into());
         line.insert("msg".into(), "promql query logged".into());
         line.insert(
             "params".into(),
@@ -72,6 +73,9 @@ impl Line<'_> {
             line.insert("error".into(), error.as_str().into());
         }
         line.insert("stats".into(), self.stats_json());
+        // Nothing traces here; Prometheus then writes zeros.
+        line.insert("spanID".into(), "0".repeat(16).into());
+        line.insert("traceID".into(), "0".repeat(32).into());
         if let Some(origin) = &self.asked.origin {
             let (client, method, path) = (&origin.client, &origin.method, &origin.path);
             line.insert("httpRequest".into(), json!({ "clientIP": client, "method": method, "path": path }));

@@ -161,6 +161,10 @@ fn queries_are_logged_where_the_configuration_says() {
     assert_eq!(line["httpRequest"]["path"], "/api/v1/query");
     assert_eq!(line["httpRequest"]["clientIP"], "127.0.0.1");
     assert!(line["stats"]["timings"]["execTotalTime"].is_number());
+    // The names and their order are Prometheus 3.14's.
+    let names: Vec<&str> = line.as_object().expect("an object").keys().map(String::as_str).collect();
+    let expected = ["time", "level", "source", "msg", "params", "stats", "spanID", "traceID", "httpRequest"];
+    assert_eq!(names, expected);
 }
 
 #[test]
