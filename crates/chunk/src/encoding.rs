@@ -111,6 +111,35 @@ impl fmt::Display for Encoding {
     }
 }
 
+/// How floats are written where there is a choice. All encodings are read.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum FloatEncoding {
+    /// Gorilla's XOR scheme, which every Prometheus reads.
+    #[default]
+    Xor,
+    /// Smaller, and with room for start timestamps; Prometheus reads it from 3.11 on.
+    Xor2,
+}
+
+/// As in the configuration file.
+impl fmt::Display for FloatEncoding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            FloatEncoding::Xor => "xor",
+            FloatEncoding::Xor2 => "xor2",
+        })
+    }
+}
+
+impl From<FloatEncoding> for Encoding {
+    fn from(floats: FloatEncoding) -> Self {
+        match floats {
+            FloatEncoding::Xor => Encoding::Xor,
+            FloatEncoding::Xor2 => Encoding::Xor2,
+        }
+    }
+}
+
 /// A chunk whose bytes are somebody else's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ChunkRef<'a> {

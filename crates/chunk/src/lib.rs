@@ -23,7 +23,7 @@ mod xor2;
 
 pub use bits::{BitSink, Corrupt};
 pub use columns::Columns;
-pub use encoding::{Chunk, ChunkRef, Encoding, ValueKind};
+pub use encoding::{Chunk, ChunkRef, Encoding, FloatEncoding, ValueKind};
 pub use histogram::{
     Fit, FloatHistogramIter, FloatHistogramWriter, HistogramColumns, HistogramIter, IntegerHistogramWriter,
     Relayout, counter_reset_header, decode_histograms,

@@ -43,7 +43,7 @@ impl Db {
     fn clean_blocks(&self, now_ms: i64) -> Result<Maintained, BlockError> {
         let mut done = Maintained::default();
         let compactor =
-            Compactor { disk: self.disk.clone(), data_dir: self.dir.clone(), options: self.options.blocks };
+            Compactor { disk: self.disk.clone(), data_dir: self.dir.clone(), options: self.block_options() };
         for block in self.views.get().blocks.iter() {
             let ulid = self.new_ulid(now_ms);
             if block.tombstones().is_empty() {
@@ -78,7 +78,7 @@ impl Db {
         for which in [Which::OutOfOrder, Which::InOrder] {
             sources.push(Box::new(HeadSource::new(&self.head, which, range)));
         }
-        self.compaction(1, |watch| write_block(&self.disk, dir, meta, sources, &self.options.blocks, watch))
+        self.compaction(1, |watch| write_block(&self.disk, dir, meta, sources, &self.block_options(), watch))
     }
 }
 

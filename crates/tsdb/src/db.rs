@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 
+use ferula_chunk::FloatEncoding;
 use ferula_model::{Exemplar, LabelSet, Matcher, MetricMetadata, TimeRange};
 use ferula_storage::{Appendable, Appender, Queryable, Snapshot, StorageError};
 use ferula_telemetry::Registry;
@@ -57,8 +58,14 @@ pub struct Options {
     pub out_of_order_samples_max: usize,
     /// Exemplars that are kept; 0 for none.
     pub exemplars_max: usize,
-    /// Whether start timestamps are stored.
+    /// How new chunks of floats are written.
+    pub floats: FloatEncoding,
+    /// Whether start timestamps are logged, and kept in chunks: needs [`FloatEncoding::Xor2`].
     pub start_timestamps: bool,
+    /// Whether new chunks of histograms have start timestamps. Prometheus may change these encodings.
+    pub histogram_start_timestamps: bool,
+    /// Whether a start timestamp becomes a sample of its own, of value zero.
+    pub start_as_zero_sample: bool,
     /// New series are refused when the head has so many.
     pub series_max: Option<u64>,
     /// New series are refused when the head takes so many bytes of memory, by its own estimate.
@@ -96,7 +103,10 @@ impl Default for Options {
             out_of_order_window_ms: 0,
             out_of_order_samples_max: 32,
             exemplars_max: 0,
+            floats: FloatEncoding::Xor,
             start_timestamps: false,
+            histogram_start_timestamps: false,
+            start_as_zero_sample: false,
             series_max: None,
             head_bytes_max: None,
             lock_file: true,
@@ -107,6 +117,18 @@ impl Default for Options {
             opened_at_ms: None,
             stopwatch: Stopwatch::default(),
             replay_helper: Helper::default(),
+        }
+    }
+}
+
+impl Options {
+    /// The defaults, but start timestamps are kept: in the log, and in chunks of every kind of sample.
+    pub fn with_start_timestamps() -> Self {
+        Options {
+            floats: FloatEncoding::Xor2,
+            start_timestamps: true,
+            histogram_start_timestamps: true,
+            ..Options::default()
         }
     }
 }
@@ -200,12 +222,15 @@ impl Db {
             rules: ChunkRules {
                 range: options.min_block_duration_ms,
                 samples: options.samples_per_chunk,
+                floats: options.floats,
                 start_timestamps: options.start_timestamps,
+                histogram_starts: options.histogram_start_timestamps,
             },
             limits: Limits { series: options.series_max, bytes: options.head_bytes_max },
             late_samples_max: options.out_of_order_samples_max,
             late_window: options.out_of_order_window_ms,
             exemplars_max: options.exemplars_max,
+            start_as_zero_sample: options.start_as_zero_sample,
             log: open_log(&disk, &wal, &options, Some(&maintenance)).map_err(at(&wal))?,
             chunks: head_chunks::Store::new(disk.clone(), chunks_dir, &loaded.files),
             metrics: Metrics::new(registry),
@@ -287,6 +312,22 @@ impl Db {
         Ok(())
     }
 
+    /// Changes how new chunks of floats are written; `None` for what the database was opened with.
+    ///
+    /// # Errors
+    /// When start timestamps are stored and the encoding has no room for them.
+    pub fn set_float_encoding(&self, encoding: Option<FloatEncoding>) -> Result<(), OpenError> {
+        let encoding = encoding.unwrap_or(self.options.floats);
+        check_float_encoding(encoding, self.options.start_timestamps)?;
+        self.head.rules.set_floats(encoding);
+        Ok(())
+    }
+
+    /// How blocks are written now.
+    pub(crate) fn block_options(&self) -> BlockOptions {
+        BlockOptions { floats: self.head.rules.floats(), ..self.options.blocks }
+    }
+
     /// Changes how many exemplars are kept.
     pub fn set_exemplars_max(&self, max: usize) {
         lock(&self.head.exemplars).resize(max);
@@ -338,6 +379,17 @@ impl Db {
     }
 }
 
+fn check_float_encoding(encoding: FloatEncoding, start_timestamps: bool) -> Result<(), OpenError> {
+    if start_timestamps && encoding == FloatEncoding::Xor {
+        return Err(OpenError::Options(
+            "float chunk encoding \"xor\" is incompatible with start-timestamp storage; XOR chunks do not store \
+             start timestamps, use \"xor2\""
+                .to_owned(),
+        ));
+    }
+    Ok(())
+}
+
 fn check(options: &Options) -> Result<(), OpenError> {
     const DAY_MS: i64 = 24 * HOUR_MS;
     let refuse = |text: &str| Err(OpenError::Options(text.to_owned()));
@@ -354,6 +406,7 @@ fn check(options: &Options) -> Result<(), OpenError> {
     if options.wal_segment_bytes < page || !options.wal_segment_bytes.is_multiple_of(page) {
         return refuse("invalid segment size: it must be a multiple of 32KiB");
     }
+    check_float_encoding(options.floats, options.start_timestamps)?;
     if !(1..=255).contains(&options.out_of_order_samples_max) {
         return refuse("OOOCapMax must be between 1 and 255");
     }

@@ -19,6 +19,7 @@ pub mod postings;
 mod querier;
 pub mod recovery;
 pub mod retention;
+mod series_metadata;
 mod stopwatch;
 pub mod tools;
 mod view;

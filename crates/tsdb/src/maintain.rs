@@ -193,7 +193,7 @@ impl Db {
         }
         let source: Box<dyn SeriesSource + '_> = Box::new(HeadSource::new(&self.head, which, (min, end)));
         self.compaction(1, |watch| {
-            write_block(&self.disk, &self.dir, meta, vec![source], &self.options.blocks, watch)
+            write_block(&self.disk, &self.dir, meta, vec![source], &self.block_options(), watch)
         })
     }
 
@@ -370,7 +370,7 @@ impl Db {
         let options =
             PlanOptions { ranges: block_ranges(min, max), overlapping: self.options.overlapping_compaction };
         let compactor =
-            Compactor { disk: self.disk.clone(), data_dir: self.dir.clone(), options: self.options.blocks };
+            Compactor { disk: self.disk.clone(), data_dir: self.dir.clone(), options: self.block_options() };
         loop {
             let view = self.views.get();
             // A block of late samples may reach into the time that the head still holds. Merged with others it would

@@ -303,7 +303,7 @@ impl<'a> Replay<'a> {
             Kind::Metadata => {
                 for logged in &records.metadata {
                     if let Some(slot) = self.slots.get(logged.series) {
-                        self.head.set_metadata(slot, logged.metadata.clone());
+                        self.head.set_metadata(slot, &logged.metadata);
                     }
                 }
             }
@@ -380,7 +380,7 @@ impl<'a> Replay<'a> {
         if series.last().is_some_and(|last| sample.at <= last) {
             return;
         }
-        let (rules, chunks) = (&self.head.rules, &self.head.chunks);
+        let (rules, chunks) = (&self.head.rules.now(), &self.head.chunks);
         // Prometheus logs the end of a histogram series as a float.
         let stale = if is_stale(sample.value) { series.last_kind().and_then(stale_histogram) } else { None };
         let began = match stale {
@@ -405,7 +405,7 @@ impl<'a> Replay<'a> {
         if series.last().is_some_and(|last| sample.at <= last) {
             return;
         }
-        let (rules, chunks) = (&self.head.rules, &self.head.chunks);
+        let (rules, chunks) = (&self.head.rules.now(), &self.head.chunks);
         let began = series.append_histogram(sample.at, sample.start, &sample.value, rules, chunks);
         drop(series);
         self.appended(sample.at, began);

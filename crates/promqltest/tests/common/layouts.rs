@@ -100,9 +100,8 @@ fn options(range_ms: i64) -> Options {
         min_block_duration_ms: range_ms,
         max_block_duration_ms: range_ms,
         retention: Retention::default(),
-        start_timestamps: true,
         exemplars_max: 100,
-        ..Options::default()
+        ..Options::with_start_timestamps()
     }
 }
 

@@ -37,9 +37,8 @@ impl Databases {
         let options = Options {
             min_block_duration_ms: day_ms,
             max_block_duration_ms: day_ms,
-            start_timestamps: true,
             exemplars_max: 100,
-            ..Options::default()
+            ..Options::with_start_timestamps()
         };
         let dir = Path::new("/db");
         let disk = Arc::new(self.disk.clone());

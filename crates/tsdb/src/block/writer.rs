@@ -5,7 +5,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use ferula_chunk::ValueKind;
+use ferula_chunk::{FloatEncoding, ValueKind};
 
 use super::chunks::{ChunkWriter, format::SEGMENT_BYTES};
 use super::index::{ChunkMeta, IndexWriter, SymbolTable};
@@ -23,11 +23,19 @@ pub struct BlockOptions {
     pub chunk_samples_max: u16,
     /// See [`chunk_samples_max`](Self::chunk_samples_max).
     pub chunk_bytes_max: usize,
+    /// How floats are written where chunks have to be written anew, because they overlap. Those with start timestamps
+    /// are always in XOR2.
+    pub floats: FloatEncoding,
 }
 
 impl Default for BlockOptions {
     fn default() -> Self {
-        BlockOptions { segment_bytes_max: SEGMENT_BYTES, chunk_samples_max: 480, chunk_bytes_max: 4096 }
+        BlockOptions {
+            segment_bytes_max: SEGMENT_BYTES,
+            chunk_samples_max: 480,
+            chunk_bytes_max: 4096,
+            floats: FloatEncoding::Xor,
+        }
     }
 }
 

@@ -1,8 +1,8 @@
 //! Samples into chunks.
 
 use ferula_chunk::{
-    Encoding, Fit, FloatHistogramWriter, IntegerHistogramWriter, Sample, SampleValue, ValueKind, Xor2Chunk,
-    XorChunk,
+    Encoding, Fit, FloatEncoding, FloatHistogramWriter, IntegerHistogramWriter, Sample, SampleValue,
+    ValueKind, Xor2Chunk, XorChunk,
 };
 
 use crate::block::BlockChunk;
@@ -19,12 +19,12 @@ pub struct EncodeOptions {
     /// A chunk of floats in XOR ends when it has more bytes.
     pub bytes_max: usize,
     /// How floats without start timestamps are written: XOR or XOR2. With start timestamps it is always XOR2.
-    pub floats: Encoding,
+    pub floats: FloatEncoding,
 }
 
 impl Default for EncodeOptions {
     fn default() -> Self {
-        EncodeOptions { samples_max: OTHER_SAMPLES_MAX, bytes_max: usize::MAX, floats: Encoding::Xor }
+        EncodeOptions { samples_max: OTHER_SAMPLES_MAX, bytes_max: usize::MAX, floats: FloatEncoding::Xor }
     }
 }
 
@@ -76,7 +76,7 @@ impl SampleEncoder {
         match &sample.value {
             _ if self.fixed.is_some() => self.fixed.unwrap_or(Encoding::Xor),
             SampleValue::Float(_) if has_start => Encoding::Xor2,
-            SampleValue::Float(_) => self.options.floats,
+            SampleValue::Float(_) => self.options.floats.into(),
             SampleValue::Histogram(_) if has_start => Encoding::HistogramSt,
             SampleValue::Histogram(_) => Encoding::Histogram,
             SampleValue::FloatHistogram(_) if has_start => Encoding::FloatHistogramSt,

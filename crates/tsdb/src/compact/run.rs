@@ -177,7 +177,7 @@ pub fn write_block(
     let encode = EncodeOptions {
         samples_max: options.chunk_samples_max,
         bytes_max: options.chunk_bytes_max,
-        ..EncodeOptions::default()
+        floats: options.floats,
     };
     let (mut merged, symbols) = MergedSeries::begin(sources, range, encode)?;
     let mut writer = BlockWriter::create(disk, data_dir, meta, symbols, options)?;

@@ -13,18 +13,23 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use ferula_model::value::is_stale;
-use ferula_model::{Exemplar, HistogramValue, LabelSet, MetricMetadata, SeriesRef};
+use ferula_model::{
+    CounterResetHint, Exemplar, FloatHistogram, Histogram, HistogramValue, LabelSet, MetricMetadata,
+    SeriesRef,
+};
 use ferula_storage::{
     AppendError, AppendOutcome, Appender, CommitError, Durability, HistogramSample, Refusal, SampleBatch,
     SampleKind,
 };
 
 use super::metrics::{FLOAT, HISTOGRAM};
-use super::{Bounds, Fate, Head, LateSample, LateValue, Series, SlotId, handle, lock, stale_histogram};
+use super::{
+    Bounds, ChunkRules, Fate, Head, LateSample, LateValue, Series, SlotId, handle, lock, stale_histogram,
+};
 use crate::wal::group::Entry;
 use crate::wal::record::{
-    LoggedExemplar, LoggedHistogram, LoggedMarker, LoggedMetadata, LoggedSample, put_exemplars,
-    put_histograms, put_markers, put_metadata,
+    LoggedExemplar, LoggedHistogram, LoggedMarker, LoggedSample, put_exemplars, put_histograms, put_markers,
+    put_metadata,
 };
 
 /// An appender of the head; see the module.
@@ -35,7 +40,7 @@ pub struct HeadAppender<'a> {
     /// Series that have histograms in the last part.
     histogram_slots: HashSet<SlotId>,
     exemplars: Vec<(SlotId, LoggedExemplar)>,
-    metadata: Vec<(SlotId, LoggedMetadata)>,
+    metadata: Vec<(SlotId, u64, MetricMetadata)>,
     /// Slots with a pending use by this appender, one for each, beside those of samples.
     pinned: Vec<SlotId>,
     /// Series and time of the samples that the out-of-order log has of this commit.
@@ -109,6 +114,12 @@ impl<'a> HeadAppender<'a> {
         bounds: &Bounds,
     ) -> Result<(), AppendError> {
         let (slot, mut found) = self.head.slots.resolve(series).ok_or(AppendError::UnknownSeries)?;
+        if self.takes_zero(at, start, &found, bounds) {
+            drop(found);
+            // One that is refused is no error: the same start comes with every sample.
+            let _ = self.append_float(series, start, 0, 0.0, &bounds.in_order());
+            found = self.head.slots.resolve(series).ok_or(AppendError::UnknownSeries)?.1;
+        }
         if is_stale(value)
             && let Some(stale) = self.stale_as_histogram(slot, &found)
         {
@@ -128,6 +139,21 @@ impl<'a> HeadAppender<'a> {
             part.slots.push(slot);
         }
         Ok(())
+    }
+
+    /// Whether the start of a sample becomes a sample of value zero, as with `created-timestamp-zero-ingestion`: when it
+    /// is news, and fits before the sample and behind the others.
+    fn takes_zero(&self, at: i64, start: i64, series: &Series, bounds: &Bounds) -> bool {
+        if !self.head.start_as_zero_sample || start == 0 || !(bounds.min_valid..at).contains(&start) {
+            return false;
+        }
+        // Senders bring the samples of a series one after the other, each with the same start.
+        let of_commit = self.parts.last().and_then(|part| {
+            let float = part.samples.last().map(|sample| (sample.series, sample.at));
+            let histogram = part.histograms.last().map(|sample| (sample.series, sample.at));
+            [float, histogram].into_iter().flatten().find(|(log_ref, _)| *log_ref == series.log_ref)
+        });
+        series.last().max(of_commit.map(|(_, at)| at)).is_none_or(|last| last < start)
     }
 
     /// A series of histograms ends with a histogram, not with a float.
@@ -170,6 +196,11 @@ impl<'a> HeadAppender<'a> {
         bounds: &Bounds,
     ) -> Result<(), AppendError> {
         let (slot, mut found) = self.head.slots.resolve(series).ok_or(AppendError::UnknownSeries)?;
+        if self.takes_zero(at, start, &found, bounds) {
+            drop(found);
+            let _ = self.append_histogram(series, start, 0, zero_histogram(&value), &bounds.in_order());
+            found = self.head.slots.resolve(series).ok_or(AppendError::UnknownSeries)?.1;
+        }
         found.check_histogram(at, &value, bounds)?;
         found.pending += 1;
         let log_ref = found.log_ref;
@@ -212,8 +243,10 @@ impl<'a> HeadAppender<'a> {
     fn append_metadata(&mut self, metadata: &mut Vec<(SeriesRef, MetricMetadata)>) {
         for (series, metadata) in metadata.drain(..) {
             // Metadata of a series that is gone is of no use.
-            if let Ok((slot, log_ref)) = self.pin(series) {
-                self.metadata.push((slot, LoggedMetadata { series: log_ref, metadata }));
+            if let Ok((slot, log_ref)) = self.pin(series)
+                && !self.head.has_metadata(slot, &metadata)
+            {
+                self.metadata.push((slot, log_ref, metadata));
             }
         }
     }
@@ -238,7 +271,7 @@ impl<'a> HeadAppender<'a> {
     /// What the log gets; `None` when there is nothing.
     fn entry(&mut self) -> Option<Entry> {
         let mut entry = Entry::default();
-        let start_timestamps = self.head.rules.start_timestamps;
+        let start_timestamps = self.head.rules.start_timestamps();
         for part in &self.parts {
             entry.samples(&part.samples);
             put_histograms(&part.histograms, start_timestamps, |write| {
@@ -254,9 +287,11 @@ impl<'a> HeadAppender<'a> {
             entry.record(record);
         }
         if !self.metadata.is_empty() {
-            let logged: Vec<LoggedMetadata> = self.metadata.iter().map(|(_, m)| m.clone()).collect();
             let mut record = Vec::new();
-            put_metadata(&mut record, &logged);
+            put_metadata(
+                &mut record,
+                self.metadata.iter().map(|(_, log_ref, metadata)| (*log_ref, metadata)),
+            );
             entry.record(record);
         }
         (!entry.is_empty()).then_some(entry)
@@ -330,9 +365,29 @@ impl<'a> HeadAppender<'a> {
                 }
             }
         }
-        for (slot, logged) in self.metadata.drain(..) {
-            self.head.set_metadata(slot, logged.metadata);
+        for (slot, _, metadata) in self.metadata.drain(..) {
+            self.head.set_metadata(slot, &metadata);
         }
+    }
+}
+
+/// An empty histogram of the same layout, which no chunk has to be begun for.
+fn zero_histogram(like: &HistogramValue) -> HistogramValue {
+    match like {
+        HistogramValue::Integer(like) => HistogramValue::Integer(Arc::new(Histogram {
+            counter_reset_hint: CounterResetHint::Reset,
+            schema: like.schema,
+            zero_threshold: like.zero_threshold,
+            custom_values: like.custom_values.clone(),
+            ..Histogram::default()
+        })),
+        HistogramValue::Float(like) => HistogramValue::Float(Arc::new(FloatHistogram {
+            counter_reset_hint: CounterResetHint::Reset,
+            schema: like.schema,
+            zero_threshold: like.zero_threshold,
+            custom_values: like.custom_values.clone(),
+            ..FloatHistogram::default()
+        })),
     }
 }
 
@@ -370,7 +425,7 @@ impl<'a> LateLog<'a> {
         if !self.seen.insert(slot) || late.samples().len() < self.head.late_samples_max {
             return;
         }
-        let places = late.move_to(self.head.rules.start_timestamps, log_ref, &self.head.chunks);
+        let places = late.move_to(&self.head.rules.now(), log_ref, &self.head.chunks);
         self.head.metrics.chunks.add(places.len() as f64);
         self.head.metrics.chunks_created.add(places.len() as u64);
         let markers = places.iter().map(|place| LoggedMarker { series: log_ref, chunk: place.number() });
@@ -380,7 +435,7 @@ impl<'a> LateLog<'a> {
     /// The records, `None` when there is nothing to log.
     fn entry(&self) -> Option<Entry> {
         let mut entry = Entry::default();
-        let start_timestamps = self.head.rules.start_timestamps;
+        let start_timestamps = self.head.rules.start_timestamps();
         if !self.markers.is_empty() {
             let mut record = Vec::new();
             put_markers(&mut record, &self.markers);
@@ -399,6 +454,7 @@ impl<'a> LateLog<'a> {
 /// What a commit did to the head, gathered while it is applied.
 struct Applied<'a> {
     head: &'a Head,
+    rules: ChunkRules,
     bounds: Bounds,
     appended: [u64; 2],
     late_appended: [u64; 2],
@@ -420,6 +476,7 @@ impl<'a> Applied<'a> {
     fn new(head: &'a Head, bounds: Bounds) -> Self {
         Applied {
             head,
+            rules: head.rules.now(),
             bounds,
             appended: [0; 2],
             late_appended: [0; 2],
@@ -437,7 +494,7 @@ impl<'a> Applied<'a> {
         match series.check_float(sample.at, sample.value, &self.bounds) {
             Ok(Fate::InOrder) => {
                 let (at, start) = (sample.at, sample.start);
-                let began = series.append_float(at, start, sample.value, &self.head.rules, &self.head.chunks);
+                let began = series.append_float(at, start, sample.value, &self.rules, &self.head.chunks);
                 self.in_order(FLOAT, at, began);
             }
             Ok(Fate::OutOfOrder) => {
@@ -458,8 +515,7 @@ impl<'a> Applied<'a> {
         match series.check_histogram(sample.at, &sample.value, &self.bounds) {
             Ok(Fate::InOrder) => {
                 let (at, start) = (sample.at, sample.start);
-                let began =
-                    series.append_histogram(at, start, &sample.value, &self.head.rules, &self.head.chunks);
+                let began = series.append_histogram(at, start, &sample.value, &self.rules, &self.head.chunks);
                 self.in_order(HISTOGRAM, at, began);
             }
             Ok(Fate::OutOfOrder) => {

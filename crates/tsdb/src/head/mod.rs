@@ -26,6 +26,7 @@ mod pins;
 #[cfg(test)]
 mod pins_tests;
 mod reader;
+mod rules;
 mod series;
 mod slots;
 mod truncate;
@@ -47,12 +48,14 @@ pub(crate) use metrics::Metrics;
 pub(crate) use out_of_order::{LateSample, LateValue, OutOfOrder};
 pub(crate) use pins::{Pin, Pins};
 pub(crate) use reader::FrozenRow;
-pub(crate) use series::{Bounds, ChunkRules, Fate, FullChunk, Series, range_end, stale_histogram};
+pub(crate) use rules::{ChunkRules, Rules};
+pub(crate) use series::{Bounds, Fate, FullChunk, Series, range_end, stale_histogram};
 pub(crate) use slots::{Slots, handle};
 pub(crate) use truncate::Limbo;
 pub use truncate::Truncated;
 
 use crate::head_chunks::Store;
+use crate::series_metadata::SeriesMetadata;
 use crate::wal::group::GroupLog;
 
 /// What the gate and the pins are made of. A model checker compiles them with its own; see `tests/interleavings.rs`.
@@ -65,7 +68,7 @@ pub(crate) type Ranges = Vec<(i64, i64)>;
 
 /// The newest samples of a database.
 pub struct Head {
-    pub(crate) rules: ChunkRules,
+    pub(crate) rules: Rules,
     pub(crate) limits: Limits,
     /// New series are being refused.
     full: AtomicBool,
@@ -73,6 +76,8 @@ pub struct Head {
     /// How far back out-of-order samples may be, in milliseconds.
     pub(crate) late_window: AtomicI64,
     pub(crate) log: GroupLog,
+    /// Whether a start timestamp becomes a sample of value zero.
+    pub(crate) start_as_zero_sample: bool,
     /// The out-of-order log, from the first moment on at which such samples were allowed.
     pub(crate) late_log: RwLock<Option<Arc<GroupLog>>>,
     pub(crate) chunks: Store,
@@ -90,7 +95,7 @@ pub struct Head {
     pub(crate) extra_refs: Mutex<HashMap<u64, i64>>,
     index: RwLock<Index>,
     deleted: RwLock<HashMap<SlotId, Ranges>>,
-    metadata: Mutex<HashMap<SlotId, MetricMetadata>>,
+    metadata: Mutex<SeriesMetadata<SlotId>>,
 }
 
 /// What a head is made of.
@@ -100,6 +105,7 @@ pub(crate) struct Parts {
     pub late_samples_max: usize,
     pub late_window: i64,
     pub exemplars_max: usize,
+    pub start_as_zero_sample: bool,
     pub log: GroupLog,
     pub chunks: Store,
     pub metrics: Metrics,
@@ -187,12 +193,13 @@ impl From<HeadFull> for AppendError {
 impl Head {
     pub(crate) fn new(parts: Parts) -> Self {
         Head {
-            rules: parts.rules,
+            rules: Rules::new(parts.rules),
             limits: parts.limits,
             full: AtomicBool::new(false),
             late_samples_max: parts.late_samples_max,
             late_window: AtomicI64::new(parts.late_window),
             log: parts.log,
+            start_as_zero_sample: parts.start_as_zero_sample,
             late_log: RwLock::new(None),
             chunks: parts.chunks,
             slots: Slots::default(),
@@ -320,7 +327,7 @@ impl Head {
     /// The oldest time at which in-order samples are taken; `None` while there is no sample.
     pub fn min_valid_time(&self) -> Option<i64> {
         let (_, max) = self.times.range()?;
-        Some(max.saturating_sub(self.rules.range / 2).max(self.times.min_valid.load(Ordering::SeqCst)))
+        Some(max.saturating_sub(self.rules.range() / 2).max(self.times.min_valid.load(Ordering::SeqCst)))
     }
 
     /// The largest labels.
@@ -336,7 +343,7 @@ impl Head {
     /// Metadata of the series with these labels.
     pub fn metadata(&self, labels: &LabelSet) -> Option<MetricMetadata> {
         let slot = self.index().find(labels)?;
-        lock(&self.metadata).get(&slot).cloned()
+        lock(&self.metadata).get(slot).cloned()
     }
 
     pub(crate) fn chunks_of(&self, labels: &LabelSet) -> Vec<(i64, u16)> {
@@ -346,8 +353,12 @@ impl Head {
         full.chain(series.open_range().map(|(first, _)| (first, series.open_samples()))).collect()
     }
 
-    pub(crate) fn set_metadata(&self, slot: SlotId, metadata: MetricMetadata) {
-        lock(&self.metadata).insert(slot, metadata);
+    pub(crate) fn has_metadata(&self, slot: SlotId, metadata: &MetricMetadata) -> bool {
+        lock(&self.metadata).get(slot) == Some(metadata)
+    }
+
+    pub(crate) fn set_metadata(&self, slot: SlotId, metadata: &MetricMetadata) {
+        lock(&self.metadata).set(slot, metadata);
     }
 
     pub(crate) fn deleted_ranges(&self, slot: SlotId) -> Option<Ranges> {
@@ -372,10 +383,7 @@ impl Head {
     }
 
     fn forget_metadata(&self, slots: &[SlotId]) {
-        let mut metadata = lock(&self.metadata);
-        for slot in slots {
-            metadata.remove(slot);
-        }
+        lock(&self.metadata).forget(slots);
     }
 
     /// Writes chunks that are still buffered, and the records of series that no commit took along; syncs.

@@ -1,9 +1,12 @@
 //! Samples of a series that came out of order: a few in memory, sorted, and chunks of those before them.
 
-use ferula_chunk::{Chunk, Encoding, Fit, FloatHistogramWriter, IntegerHistogramWriter, Xor2Chunk, XorChunk};
+use ferula_chunk::{
+    Chunk, Encoding, Fit, FloatEncoding, FloatHistogramWriter, IntegerHistogramWriter, Xor2Chunk, XorChunk,
+};
 use ferula_model::{CounterResetHint, HistogramValue};
 use ferula_storage::SeriesSamples;
 
+use super::rules::ChunkRules;
 use super::series::FullChunk;
 use crate::head_chunks::format::StoredChunk;
 use crate::head_chunks::{ChunkPlace, Store};
@@ -58,9 +61,9 @@ impl OutOfOrder {
     }
 
     /// Moves the samples in memory to chunks of `store`.
-    pub fn move_to(&mut self, start_timestamps: bool, log_ref: u64, store: &Store) -> Vec<ChunkPlace> {
+    pub fn move_to(&mut self, rules: &ChunkRules, log_ref: u64, store: &Store) -> Vec<ChunkPlace> {
         let mut places = Vec::new();
-        let chunks = self.samples.chunks(CHUNK_SAMPLES_MAX).flat_map(|some| encode(some, start_timestamps));
+        let chunks = self.samples.chunks(CHUNK_SAMPLES_MAX).flat_map(|some| encode(some, rules));
         for chunk in chunks.collect::<Vec<_>>() {
             let samples = chunk.encoding.sample_count(&chunk.data).unwrap_or(0);
             let place = store.write(&StoredChunk {
@@ -146,18 +149,18 @@ fn push_start(starts: &mut Vec<i64>, before: usize, start: i64) {
 /// An encoder of neighbouring samples of one kind.
 enum Writer {
     Float(XorChunk),
-    FloatWithStarts(Xor2Chunk),
+    Float2(Xor2Chunk),
     Histogram(IntegerHistogramWriter),
     FloatHistogram(FloatHistogramWriter),
 }
 
 /// Encodes samples with rising times, in as few chunks as their kinds and layouts need.
-pub fn encode(samples: &[LateSample], start_timestamps: bool) -> Vec<Chunk> {
+pub fn encode(samples: &[LateSample], rules: &ChunkRules) -> Vec<Chunk> {
     let mut chunks = Vec::new();
     let mut open: Option<Writer> = None;
     for sample in samples {
         let (at, start) = (sample.at, sample.start);
-        if let Some(next) = push(open.as_mut(), at, start, &sample.value, start_timestamps) {
+        if let Some(next) = push(open.as_mut(), at, start, &sample.value, rules) {
             chunks.extend(open.replace(next).and_then(finish));
         }
     }
@@ -168,7 +171,7 @@ pub fn encode(samples: &[LateSample], start_timestamps: bool) -> Vec<Chunk> {
 fn finish(writer: Writer) -> Option<Chunk> {
     match writer {
         Writer::Float(mut chunk) => chunk.take(),
-        Writer::FloatWithStarts(mut chunk) => chunk.take(),
+        Writer::Float2(mut chunk) => chunk.take(),
         Writer::Histogram(writer) => Some(writer.to_chunk()),
         Writer::FloatHistogram(writer) => Some(writer.to_chunk()),
     }
@@ -180,7 +183,7 @@ fn push(
     at: i64,
     start: i64,
     value: &LateValue,
-    start_timestamps: bool,
+    rules: &ChunkRules,
 ) -> Option<Writer> {
     macro_rules! histogram {
         ($variant:ident, $writer:ty, $sample:expr) => {{
@@ -194,7 +197,7 @@ fn push(
                 },
                 _ => <$writer>::header_after(None, $sample),
             };
-            Some(Writer::$variant(<$writer>::begin(header, start_timestamps, start, at, $sample)))
+            Some(Writer::$variant(<$writer>::begin(header, rules.histogram_starts, start, at, $sample)))
         }};
     }
     match value {
@@ -203,14 +206,14 @@ fn push(
                 chunk.push(at, *value);
                 None
             }
-            Some(Writer::FloatWithStarts(chunk)) => {
+            Some(Writer::Float2(chunk)) => {
                 chunk.push(start, at, *value);
                 None
             }
-            _ if start_timestamps => {
+            _ if rules.floats == FloatEncoding::Xor2 => {
                 let mut chunk = Xor2Chunk::new();
                 chunk.push(start, at, *value);
-                Some(Writer::FloatWithStarts(chunk))
+                Some(Writer::Float2(chunk))
             }
             _ => {
                 let mut chunk = XorChunk::new();

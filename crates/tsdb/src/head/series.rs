@@ -6,27 +6,18 @@
 use std::sync::Arc;
 
 use ferula_chunk::{
-    Encoding, Fit, FloatHistogramWriter, IntegerHistogramWriter, ValueKind, Xor2Chunk, XorWriter,
+    Encoding, Fit, FloatEncoding, FloatHistogramWriter, IntegerHistogramWriter, ValueKind, Xor2Chunk,
+    XorWriter,
 };
 use ferula_model::{FloatHistogram, Histogram, HistogramValue};
 use ferula_storage::AppendError;
 
 use super::blocks::Payload;
 use super::out_of_order::OutOfOrder;
+use super::rules::ChunkRules;
 use crate::head_chunks::ChunkPlace;
 use crate::head_chunks::Store;
 use crate::head_chunks::format::StoredChunk;
-
-/// What decides when a chunk is full; see [`Series`].
-#[derive(Clone, Copy, Debug)]
-pub struct ChunkRules {
-    /// Chunks end where a range of this length ends, in milliseconds.
-    pub range: i64,
-    /// Samples that a chunk of floats should have.
-    pub samples: u16,
-    /// Whether start timestamps are kept.
-    pub start_timestamps: bool,
-}
 
 /// XOR chunks are not appended to when larger; no sample takes them over 1024 bytes then.
 const XOR_BYTES_MAX: usize = 1024 - XorWriter::SAMPLE_BYTES_MAX;
@@ -65,7 +56,8 @@ enum Open {
     #[default]
     None,
     Float(XorWriter),
-    FloatWithStarts(Box<Xor2Chunk>, i64, f64),
+    /// In XOR2, with time and value of the last sample.
+    Float2(Box<Xor2Chunk>, i64, f64),
     Histogram(Box<IntegerHistogramWriter>, Arc<Histogram>),
     FloatHistogram(Box<FloatHistogramWriter>, Arc<FloatHistogram>),
 }
@@ -124,6 +116,11 @@ pub struct Bounds {
 }
 
 impl Bounds {
+    /// The same for a sample that is refused where it would go between others.
+    pub fn in_order(self) -> Self {
+        Bounds { in_order_only: true, ..self }
+    }
+
     /// The sample cannot go behind the others: out of order, or refused.
     fn late(&self, at: i64) -> Result<Fate, AppendError> {
         if self.out_of_order_window > 0 {
@@ -142,7 +139,7 @@ impl Series {
         match &self.open {
             Open::None => self.full.last().map(FullChunk::max),
             Open::Float(writer) => Some(writer.last_timestamp()),
-            Open::FloatWithStarts(_, last, _) => Some(*last),
+            Open::Float2(_, last, _) => Some(*last),
             Open::Histogram(writer, _) => Some(writer.last_timestamp()),
             Open::FloatHistogram(writer, _) => Some(writer.last_timestamp()),
         }
@@ -161,7 +158,7 @@ impl Series {
     pub fn last_kind(&self) -> Option<ValueKind> {
         match &self.open {
             Open::None => None,
-            Open::Float(_) | Open::FloatWithStarts(..) => Some(ValueKind::Float),
+            Open::Float(_) | Open::Float2(..) => Some(ValueKind::Float),
             Open::Histogram(..) => Some(ValueKind::Histogram),
             Open::FloatHistogram(..) => Some(ValueKind::FloatHistogram),
         }
@@ -171,7 +168,7 @@ impl Series {
     pub fn last_float(&self) -> Option<(i64, f64)> {
         match &self.open {
             Open::Float(writer) => Some((writer.last_timestamp(), writer.last_value())),
-            Open::FloatWithStarts(_, at, value) => Some((*at, *value)),
+            Open::Float2(_, at, value) => Some((*at, *value)),
             _ => None,
         }
     }
@@ -231,7 +228,7 @@ impl Series {
         let began = self.prepare_float(at, rules, store);
         match &mut self.open {
             Open::Float(writer) => writer.push(&mut self.payload, at, value),
-            Open::FloatWithStarts(chunk, last, last_value) => {
+            Open::Float2(chunk, last, last_value) => {
                 chunk.push(start, at, value);
                 (*last, *last_value) = (at, value);
             }
@@ -244,13 +241,15 @@ impl Series {
 
     /// Makes the open chunk one that takes the float.
     fn prepare_float(&mut self, at: i64, rules: &ChunkRules, store: &Store) -> bool {
-        let state = match &self.open {
-            Open::Float(writer) if !rules.start_timestamps => Some((writer.len(), writer.byte_len())),
-            Open::FloatWithStarts(chunk, ..) if rules.start_timestamps => {
-                Some((chunk.writer().len(), chunk.writer().byte_len()))
+        let (encoding, state) = match &self.open {
+            Open::Float(writer) => (FloatEncoding::Xor, Some((writer.len(), writer.byte_len()))),
+            Open::Float2(chunk, ..) => {
+                (FloatEncoding::Xor2, Some((chunk.writer().len(), chunk.writer().byte_len())))
             }
-            _ => None,
+            _ => (rules.floats, None),
         };
+        // Without start timestamps, a chunk goes on in the encoding that it was begun in.
+        let state = state.filter(|_| encoding == rules.floats || !rules.start_timestamps);
         if let Some((samples, _)) = state.filter(|(_, bytes)| *bytes <= XOR_BYTES_MAX) {
             if samples == rules.samples / 4 {
                 self.next_at = chunk_end(self.open_min, self.last().unwrap_or(at), self.next_at, 4.0);
@@ -260,10 +259,9 @@ impl Series {
             }
         }
         self.begin(at, rules, store);
-        self.open = if rules.start_timestamps {
-            Open::FloatWithStarts(Box::default(), at, 0.0)
-        } else {
-            Open::Float(XorWriter::new())
+        self.open = match rules.floats {
+            FloatEncoding::Xor => Open::Float(XorWriter::new()),
+            FloatEncoding::Xor2 => Open::Float2(Box::default(), at, 0.0),
         };
         true
     }
@@ -278,7 +276,7 @@ impl Series {
         store: &Store,
     ) -> bool {
         let full = self.histogram_chunk_full(at, value, rules);
-        let start_timestamps = rules.start_timestamps;
+        let with_starts = rules.histogram_starts;
         macro_rules! append {
             ($variant:ident, $writer:ty, $sample:expr) => {{
                 if let (false, Open::$variant(writer, last)) = (full, &mut self.open) {
@@ -289,7 +287,7 @@ impl Series {
                             return false;
                         }
                         Fit::NewChunk(header) => {
-                            let writer = <$writer>::begin(header, start_timestamps, start, at, $sample);
+                            let writer = <$writer>::begin(header, with_starts, start, at, $sample);
                             self.begin(at, rules, store);
                             self.open = Open::$variant(Box::new(writer), $sample.clone());
                             return true;
@@ -301,7 +299,7 @@ impl Series {
                     _ => None,
                 };
                 let header = <$writer>::header_after(previous, $sample);
-                let writer = <$writer>::begin(header, start_timestamps, start, at, $sample);
+                let writer = <$writer>::begin(header, with_starts, start, at, $sample);
                 self.begin(at, rules, store);
                 self.open = Open::$variant(Box::new(writer), $sample.clone());
                 true
@@ -390,7 +388,7 @@ impl Series {
                 writer.write_chunk(self.payload.pieces(), data);
                 Some((Encoding::Xor, writer.len()))
             }
-            Open::FloatWithStarts(chunk, ..) => {
+            Open::Float2(chunk, ..) => {
                 *data = chunk.to_bytes();
                 Some((Encoding::Xor2, chunk.writer().len()))
             }
@@ -410,7 +408,7 @@ impl Series {
         match &self.open {
             Open::None => 0,
             Open::Float(writer) => writer.len(),
-            Open::FloatWithStarts(chunk, ..) => chunk.writer().len(),
+            Open::Float2(chunk, ..) => chunk.writer().len(),
             Open::Histogram(writer, _) => writer.len(),
             Open::FloatHistogram(writer, _) => writer.len(),
         }

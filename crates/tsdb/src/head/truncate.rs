@@ -41,7 +41,7 @@ impl Head {
             }
         }
         let series = self.remove_empty(&empty);
-        if oldest.saturating_sub(min) > self.rules.range {
+        if oldest.saturating_sub(min) > self.rules.range() {
             // After a gap the head begins later. Nobody may add an older sample while that is found out.
             let _room = self.gate.freeze();
             self.times.min.store(self.oldest_sample().max(min), Ordering::SeqCst);
@@ -117,12 +117,13 @@ impl Head {
     /// Moves all out-of-order samples in memory to chunks. Says for each series that has some: its slot, its ref, and
     /// how many chunks there are now.
     pub(crate) fn move_late_samples(&self) -> Vec<(SlotId, u64, usize)> {
+        let rules = self.rules.now();
         let mut moved = Vec::new();
         for slot in 0..self.slots.end() {
             let mut series = self.slots.lock(slot);
             let log_ref = series.log_ref;
             let Some(late) = &mut series.out_of_order else { continue };
-            late.move_to(self.rules.start_timestamps, log_ref, &self.chunks);
+            late.move_to(&rules, log_ref, &self.chunks);
             moved.push((slot, log_ref, late.full_chunks().len()));
         }
         moved

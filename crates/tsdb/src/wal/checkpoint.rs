@@ -5,7 +5,6 @@
 //! 2. Give the folder its name. From now on a start reads it in place of those segments.
 //! 3. Remove the segments and older checkpoints. Stopped in between, the next checkpoint removes them.
 
-use std::collections::HashMap;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
@@ -13,11 +12,12 @@ use std::sync::Arc;
 use super::format::{TEMPORARY_SUFFIX, checkpoint_path, list_checkpoints, list_segments, segment_path};
 use super::reader::SegmentReader;
 use super::record::{
-    Kind, LoggedMetadata, Records, begin_series, put_exemplars, put_histograms, put_metadata, put_samples,
-    put_series, put_tombstones,
+    Kind, Records, begin_series, put_exemplars, put_histograms, put_metadata, put_samples, put_series,
+    put_tombstones,
 };
 use super::writer::{Writer, WriterOptions};
 use crate::disk::Disk;
+use crate::series_metadata::SeriesMetadata;
 
 /// What a checkpoint kept and dropped.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -65,7 +65,7 @@ pub fn checkpoint(
         keep,
         batch: Vec::new(),
         batch_bytes: 0,
-        metadata: HashMap::new(),
+        metadata: SeriesMetadata::default(),
         stats: CheckpointStats::default(),
     };
     let mut first = 0;
@@ -114,7 +114,7 @@ struct Copy<'a> {
     batch: Vec<Vec<u8>>,
     batch_bytes: usize,
     /// Only the newest metadata of a series is kept.
-    metadata: HashMap<u64, LoggedMetadata>,
+    metadata: SeriesMetadata<u64>,
     stats: CheckpointStats,
 }
 
@@ -172,8 +172,8 @@ impl Copy<'_> {
                 }
             }
             Kind::Metadata => {
-                for logged in records.metadata.drain(..).filter(|logged| (keep.series)(logged.series)) {
-                    self.metadata.insert(logged.series, logged);
+                for logged in records.metadata.iter().filter(|logged| (keep.series)(logged.series)) {
+                    self.metadata.set(logged.series, &logged.metadata);
                 }
             }
             Kind::MmapMarkers => {}
@@ -218,11 +218,10 @@ impl Copy<'_> {
     }
 
     fn finish(mut self) -> io::Result<CheckpointStats> {
-        let mut metadata: Vec<LoggedMetadata> = std::mem::take(&mut self.metadata).into_values().collect();
-        metadata.sort_by_key(|logged| logged.series);
-        for some in metadata.chunks(1024) {
+        let metadata = std::mem::take(&mut self.metadata);
+        for some in metadata.sorted().chunks(1024) {
             let mut record = Vec::new();
-            put_metadata(&mut record, some);
+            put_metadata(&mut record, some.iter().copied());
             self.push(record)?;
         }
         self.flush()?;

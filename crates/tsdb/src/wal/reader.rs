@@ -179,7 +179,10 @@ impl SegmentReader {
     fn load(&mut self) -> io::Result<usize> {
         let page_start = self.at - self.at % PAGE_BYTES as u64;
         let buffer_end = self.buffer_start + self.buffer.len() as u64;
-        if page_start < self.buffer_start || page_start + PAGE_BYTES as u64 > buffer_end {
+        // A buffer that is not full ends with the file: its last page is as whole as it will be.
+        let ends_with_file = !self.buffer.is_empty() && self.buffer.len() < BUFFER_PAGES * PAGE_BYTES;
+        let wanted_end = if ends_with_file { page_start + 1 } else { page_start + PAGE_BYTES as u64 };
+        if page_start < self.buffer_start || wanted_end > buffer_end {
             if self.buffer.is_empty() {
                 // Zeroed by the system; a debug build would take a millisecond to do it byte by byte.
                 self.buffer = vec![0; BUFFER_PAGES * PAGE_BYTES];

@@ -676,16 +676,16 @@ pub fn put_markers(out: &mut Vec<u8>, markers: &[LoggedMarker]) {
 }
 
 /// Writes a record of metadata.
-pub fn put_metadata(out: &mut Vec<u8>, metadata: &[LoggedMetadata]) {
+pub fn put_metadata<'a>(out: &mut Vec<u8>, of_series: impl IntoIterator<Item = (u64, &'a MetricMetadata)>) {
     out.push(Kind::Metadata as u8);
-    for logged in metadata {
-        put_uvarint(out, logged.series);
-        out.push(metric_type_byte(logged.metadata.kind));
+    for (series, metadata) in of_series {
+        put_uvarint(out, series);
+        out.push(metric_type_byte(metadata.kind));
         put_uvarint(out, 2);
         put_string(out, "UNIT");
-        put_string(out, &logged.metadata.unit);
+        put_string(out, &metadata.unit);
         put_string(out, "HELP");
-        put_string(out, &logged.metadata.help);
+        put_string(out, &metadata.help);
     }
 }
 

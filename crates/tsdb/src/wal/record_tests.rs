@@ -126,7 +126,7 @@ fn the_other_kinds_round_trip() {
         metadata: MetricMetadata { kind: MetricType::StateSet, unit: "s".into(), help: "Some help.".into() },
     }];
     out.clear();
-    put_metadata(&mut out, &metadata);
+    put_metadata(&mut out, metadata.iter().map(|logged| (logged.series, &logged.metadata)));
     assert_eq!(decoded(&out).1.metadata, metadata);
 
     let exemplar = |series, at| LoggedExemplar {

@@ -64,8 +64,7 @@ impl Stores {
         let options = Options {
             min_block_duration_ms: DAY_MS,
             max_block_duration_ms: DAY_MS,
-            start_timestamps: true,
-            ..Options::default()
+            ..Options::with_start_timestamps()
         };
         let disk = Arc::new(self.disk.clone());
         Db::open(Path::new("/db"), options, disk, &Registry::new(), &mut |_| {})
