@@ -41,6 +41,9 @@ pub struct Series<'a> {
     pub value: f64,
     /// Milliseconds since the epoch, if the page gives a time.
     pub timestamp: Option<i64>,
+    /// Milliseconds since the epoch at which the series began to count; 0 where the page does not say, and always unless
+    /// [`crate::PageParser::with_start_timestamps`] was asked for.
+    pub start_timestamp: i64,
     /// The type that was stated last; decides which labels hold numbers.
     pub kind: MetricType,
     /// What follows a `#` at the end of the line, in OpenMetrics only.
@@ -50,7 +53,7 @@ pub struct Series<'a> {
 /// Values are compared by bits, so that NaNs equal themselves.
 impl PartialEq for Series<'_> {
     fn eq(&self, other: &Self) -> bool {
-        let parts = |s: &Self| (s.value.to_bits(), s.timestamp, s.kind);
+        let parts = |s: &Self| (s.value.to_bits(), s.timestamp, s.start_timestamp, s.kind);
         self.key == other.key && parts(self) == parts(other) && self.exemplar == other.exemplar
     }
 }

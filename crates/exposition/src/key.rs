@@ -12,7 +12,7 @@ use crate::number::parse_any_float;
 use crate::scan::{continues_label, continues_metric};
 
 /// The label of a summary's quantile.
-const QUANTILE_LABEL: &str = "quantile";
+pub(crate) const QUANTILE_LABEL: &str = "quantile";
 
 /// The text is no key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]

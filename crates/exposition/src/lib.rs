@@ -25,6 +25,7 @@ mod number;
 mod openmetrics;
 pub mod page;
 mod scan;
+mod starts;
 mod text;
 pub mod writer;
 

@@ -1,7 +1,7 @@
 //! OpenMetrics 1.0.
 //!
 //! Exactly one space between tokens, a `# EOF` at the end, times in seconds, exemplars behind samples. Suffixes such as
-//! `_total` are not enforced, and `_created` lines are ordinary series.
+//! `_total` are not enforced, and `_created` lines are ordinary series here; see [`crate::starts`].
 
 use std::borrow::Cow;
 
@@ -61,6 +61,11 @@ impl<'a> OpenMetricsParser<'a> {
         OpenMetricsParser { line, kind: MetricType::Unknown, ended: false }
     }
 
+    /// Where in the page the next line begins.
+    pub(crate) fn place(&self) -> usize {
+        self.line.lexer.at
+    }
+
     /// The next entry; `None` behind `# EOF`.
     #[inline]
     pub(crate) fn next(&mut self) -> Result<Option<Entry<'a>>, ParseError> {
@@ -104,7 +109,17 @@ impl<'a> OpenMetricsParser<'a> {
             return None;
         }
         let key = &body[start..key_end];
-        Some((Entry::Series(Series { key, value, timestamp, kind: self.kind, exemplar: None }), end + 1))
+        Some((
+            Entry::Series(Series {
+                key,
+                value,
+                timestamp,
+                start_timestamp: 0,
+                kind: self.kind,
+                exemplar: None,
+            }),
+            end + 1,
+        ))
     }
 
     fn scan_meta(&mut self, start: usize) -> Option<(Entry<'a>, usize)> {
@@ -208,7 +223,7 @@ impl<'a> OpenMetricsParser<'a> {
             // where Prometheus words it.
             _ => {}
         }
-        Ok(Entry::Series(Series { key, value, timestamp, kind: self.kind, exemplar }))
+        Ok(Entry::Series(Series { key, value, timestamp, start_timestamp: 0, kind: self.kind, exemplar }))
     }
 
     fn value(&self, token: Token, after: &str) -> Result<f64, ParseError> {

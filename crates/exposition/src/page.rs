@@ -3,6 +3,7 @@
 use crate::entry::Entry;
 use crate::error::{ParseError, quote};
 use crate::openmetrics::OpenMetricsParser;
+use crate::starts::StartsParser;
 use crate::text::TextParser;
 
 /// Formats of pages that are read.
@@ -98,6 +99,8 @@ pub struct PageParser<'a>(Parser<'a>);
 enum Parser<'a> {
     Text(TextParser<'a>),
     OpenMetrics(OpenMetricsParser<'a>),
+    /// With start timestamps.
+    Starts(Box<StartsParser<'a>>),
 }
 
 impl<'a> PageParser<'a> {
@@ -109,6 +112,15 @@ impl<'a> PageParser<'a> {
     /// A parser that reads every line to the letter: the same entries and errors, more slowly. For comparisons.
     pub fn exact(body: &'a [u8], format: Format) -> Self {
         Self::with_scan(body, format, false)
+    }
+
+    /// Takes the `_created` lines of an OpenMetrics page as start timestamps of the other samples, not as samples. To
+    /// be called before the first entry.
+    pub fn with_start_timestamps(self) -> Self {
+        PageParser(match self.0 {
+            Parser::OpenMetrics(parser) => Parser::Starts(Box::new(StartsParser::new(parser))),
+            other => other,
+        })
     }
 
     fn with_scan(body: &'a [u8], format: Format, scan: bool) -> Self {
@@ -125,6 +137,7 @@ impl<'a> PageParser<'a> {
         match &mut self.0 {
             Parser::Text(parser) => parser.next(),
             Parser::OpenMetrics(parser) => parser.next(),
+            Parser::Starts(parser) => parser.next(),
         }
     }
 }

@@ -91,7 +91,8 @@ impl<'a> TextParser<'a> {
                     return None;
                 }
                 let key = &body[start..key_end];
-                let series = Series { key, value, timestamp, kind: self.kind, exemplar: None };
+                let series =
+                    Series { key, value, timestamp, start_timestamp: 0, kind: self.kind, exemplar: None };
                 Some((Some(Entry::Series(series)), end + 1))
             }
         }
@@ -197,7 +198,14 @@ impl<'a> TextParser<'a> {
             }
             other => return Err(self.line.unexpected("expected timestamp or new record", other)),
         };
-        Ok(Entry::Series(Series { key, value, timestamp, kind: self.kind, exemplar: None }))
+        Ok(Entry::Series(Series {
+            key,
+            value,
+            timestamp,
+            start_timestamp: 0,
+            kind: self.kind,
+            exemplar: None,
+        }))
     }
 
     fn millis(&self) -> Result<i64, ParseError> {

@@ -261,12 +261,7 @@ fn metadata_is_logged_when_it_changes_and_comes_back() {
     assert!(records() < 3, "the segments with the records are gone");
     drop(db);
     let registry = Registry::new();
-    let db = Db::open(
-        Path::new(common::DIR),
-        Options::default(),
-        Arc::new(disk.clone()),
-        &registry,
-        &mut |_| {},
-    );
+    let db =
+        Db::open(Path::new(common::DIR), Options::default(), Arc::new(disk.clone()), &registry, &mut |_| {});
     check(&db.expect("opened"));
 }
