@@ -32,5 +32,6 @@ pub mod target;
 pub mod target_state;
 
 pub use error::ScrapeError;
+pub use options::Features;
 pub use scraper::{ApplyError, Deps, PoolSnapshot, Scraper, TargetsSnapshot};
 pub use target::{Health, LastScrape, Target};

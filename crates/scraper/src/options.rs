@@ -19,6 +19,20 @@ const OFFERS: [(&str, &str, bool); 4] = [
 /// How many protocols Prometheus knows; weights in `Accept` count down from one more.
 const KNOWN_PROTOCOLS: usize = 5;
 
+/// What the server's feature flags ask of scraping.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Features {
+    /// The store keeps exemplars; if not, they are not even decoded.
+    pub exemplars: bool,
+    /// The stated types and units of metrics become labels (`type-and-unit-labels`).
+    pub type_and_unit_labels: bool,
+    /// Start timestamps are read: `_created` lines of OpenMetrics are no samples then (`st-storage`,
+    /// `created-timestamp-zero-ingestion`).
+    pub start_timestamps: bool,
+    /// The store keeps metadata by series (`metadata-wal-records`).
+    pub metadata: bool,
+}
+
 /// What all loops of a job share.
 #[derive(Clone, Debug)]
 pub struct JobOptions {
@@ -34,8 +48,8 @@ pub struct JobOptions {
     pub extra_metrics: bool,
     /// The format of pages that do not say theirs.
     pub fallback: Option<Format>,
-    /// Whether the store keeps exemplars; if not, they are not even decoded.
-    pub exemplars: bool,
+    /// What the flags ask for.
+    pub features: Features,
     /// A page of this many bytes is refused; 0 for no limit of the job.
     pub body_bytes_limit: u64,
     /// The `Accept` header.
@@ -50,12 +64,12 @@ pub struct JobOptions {
 
 impl JobOptions {
     /// The options of a job.
-    pub fn of(config: &ScrapeConfig, exemplars: bool) -> Self {
+    pub fn of(config: &ScrapeConfig, features: Features) -> Self {
         JobOptions {
             labels: LabelOptions {
                 honor_labels: config.honor_labels,
                 rules: config.metric_rules(),
-                type_and_unit: false,
+                type_and_unit: features.type_and_unit_labels,
                 scheme: config.metric_name_validation_scheme.scheme(),
                 limits: LabelLimits {
                     labels: config.label_limit,
@@ -68,7 +82,7 @@ impl JobOptions {
             sample_limit: config.sample_limit,
             extra_metrics: config.extra_scrape_metrics.unwrap_or(false),
             fallback: format_of(&config.fallback_scrape_protocol),
-            exemplars,
+            features,
             body_bytes_limit: u64::try_from(config.body_size_limit.0).unwrap_or(0),
             accept: accept_header(&config.scrape_protocols, &config.metric_name_escaping_scheme),
             compression: config.enable_compression,
@@ -147,13 +161,16 @@ mod tests {
     #[test]
     fn only_what_is_read_is_offered() {
         assert_eq!(
-            JobOptions::of(&job(""), false).accept,
+            JobOptions::of(&job(""), Features::default()).accept,
             "application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.6,\
              application/openmetrics-text;version=0.0.1;q=0.5,\
              text/plain;version=1.0.0;escaping=allow-utf-8;q=0.4,text/plain;version=0.0.4;q=0.3,*/*;q=0.2"
         );
         let proto = job("  scrape_protocols: [PrometheusProto, PrometheusText0.0.4]\n");
-        assert_eq!(JobOptions::of(&proto, false).accept, "text/plain;version=0.0.4;q=0.5,*/*;q=0.4");
+        assert_eq!(
+            JobOptions::of(&proto, Features::default()).accept,
+            "text/plain;version=0.0.4;q=0.5,*/*;q=0.4"
+        );
     }
 
     #[test]

@@ -13,7 +13,7 @@ use tokio::task::JoinHandle;
 use crate::error::ScrapeError;
 use crate::failure_log::FailureLogs;
 use crate::http::{HttpClient, HttpClients, HttpFetch, PageMemory};
-use crate::options::{JobOptions, same_labels};
+use crate::options::{Features, JobOptions, same_labels};
 use crate::scrape_loop::{Forced, ScrapeLoop, Shared, Stopped};
 use crate::target::{Made, Target, TargetMaker};
 
@@ -43,16 +43,14 @@ pub(crate) struct PoolContext {
     pub(crate) shared: Shared,
     pub(crate) memory: PageMemory,
     pub(crate) clients: HttpClients,
-    pub(crate) exemplars: bool,
-    pub(crate) type_and_unit_labels: bool,
+    pub(crate) features: Features,
     pub(crate) offset_seed: u64,
     pub(crate) failure_logs: FailureLogs,
 }
 
 impl PoolContext {
     fn options(&self, config: &ScrapeConfig) -> Result<Arc<JobOptions>, String> {
-        let mut options = JobOptions::of(config, self.exemplars);
-        options.labels.type_and_unit = self.type_and_unit_labels;
+        let mut options = JobOptions::of(config, self.features);
         options.failure_log = self.failure_logs.get(&config.scrape_failure_log_file)?;
         Ok(Arc::new(options))
     }

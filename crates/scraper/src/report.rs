@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use ferula_model::LabelSet;
 use ferula_model::labels::METRIC_NAME;
 use ferula_model::value::{STALE_NAN, is_stale};
+use ferula_model::{LabelSet, MetricMetadata, MetricType};
 
 use crate::target_state::Counts;
 
@@ -74,6 +74,28 @@ impl Report {
         let count = if self.extra { REPORTS.len() } else { PLAIN_REPORTS };
         self.values.iter().copied().enumerate().take(count)
     }
+}
+
+/// Units and help texts of the report series, in the order of [`REPORTS`]; all are gauges.
+const TEXTS: [(&str, &str); REPORTS.len()] = [
+    ("targets", "Health of the scrape target. 1 means the target is healthy, 0 if the scrape failed."),
+    ("seconds", "Duration of the last scrape in seconds."),
+    ("samples", "Number of samples last scraped."),
+    ("samples", "Number of samples remaining after metric relabeling was applied."),
+    ("series", "Number of series in the last scrape."),
+    ("seconds", "The configured scrape timeout for a target."),
+    ("samples", "The configured sample limit for a target. Returns zero if there is no limit configured."),
+    (
+        "bytes",
+        "The uncompressed size of the last scrape response, if successful. Scrapes failing because body_size_limit is \
+         exceeded report -1, other scrape failures report 0.",
+    ),
+];
+
+/// Metadata of the report series at a position in [`REPORTS`], as Prometheus has it.
+pub fn report_metadata(slot: usize) -> MetricMetadata {
+    let (unit, help) = TEXTS[slot];
+    MetricMetadata { kind: MetricType::Gauge, unit: unit.to_owned(), help: help.to_owned() }
 }
 
 /// Labels of a report series of a target.

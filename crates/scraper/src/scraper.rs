@@ -16,6 +16,7 @@ use tokio::sync::Semaphore;
 use crate::failure_log::FailureLogs;
 use crate::http::{HttpClients, PageMemory};
 use crate::metrics::Metrics;
+use crate::options::Features;
 use crate::pool::{Pool, PoolContext, Pools};
 use crate::scrape_loop::Shared;
 use crate::target::{Target, fnv64a};
@@ -34,10 +35,8 @@ pub struct Deps {
     pub hostname: String,
     /// A random number that targets do not know.
     pub random_seed: u64,
-    /// Whether the store keeps exemplars.
-    pub exemplars: bool,
-    /// Whether the stated types and units of metrics become labels.
-    pub type_and_unit_labels: bool,
+    /// What the flags ask for.
+    pub features: Features,
 }
 
 /// Scrapes the targets of all jobs. Cloning gives another handle to the same scraper.
@@ -50,8 +49,7 @@ struct Inner {
     memory: PageMemory,
     clients: HttpClients,
     hostname: String,
-    exemplars: bool,
-    type_and_unit_labels: bool,
+    features: Features,
     pools: Pools,
     failure_logs: FailureLogs,
     /// Changes with the external labels.
@@ -113,8 +111,7 @@ impl Scraper {
             memory: PageMemory::default(),
             clients: HttpClients::default(),
             hostname: deps.hostname,
-            exemplars: deps.exemplars,
-            type_and_unit_labels: deps.type_and_unit_labels,
+            features: deps.features,
             pools,
             failure_logs: FailureLogs::default(),
             offset_seed: Mutex::default(),
@@ -194,8 +191,7 @@ impl Inner {
             shared: self.shared.clone(),
             memory: self.memory.clone(),
             clients: self.clients.clone(),
-            exemplars: self.exemplars,
-            type_and_unit_labels: self.type_and_unit_labels,
+            features: self.features,
             offset_seed: *self.offset_seed.lock().unwrap_or_else(PoisonError::into_inner),
             failure_logs: self.failure_logs.clone(),
         }

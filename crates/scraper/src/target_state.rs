@@ -3,13 +3,14 @@
 //! A scrape is one commit: samples of the page, staleness markers of what ended, and the report series. A page with a
 //! fault is rolled back whole, and then only markers and report are stored.
 
+use std::borrow::Cow;
 use std::cell::RefCell;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use ferula_exposition::key::{decode, decode_exemplar};
 use ferula_exposition::{Entry, ExemplarText, Format, LabelScratch, PageParser, Series};
 use ferula_model::value::STALE_NAN;
-use ferula_model::{Exemplar, LabelSet, SeriesRef, Timestamp};
+use ferula_model::{Exemplar, LabelSet, MetricMetadata, SeriesRef, Timestamp};
 use ferula_storage::{
     AppendError, AppendOutcome, Appendable, Appender, CommitError, Durability, SampleBatch, SampleKind,
 };
@@ -17,10 +18,10 @@ use ferula_storage::{
 use crate::error::ScrapeError;
 use crate::fetch::Page;
 use crate::labels::Stated;
-use crate::metadata_cache::MetadataCache;
+use crate::metadata_cache::{MetadataCache, is_of_family};
 use crate::metrics::Metrics;
 use crate::options::JobOptions;
-use crate::report::{REPORTS, Report, report_labels};
+use crate::report::{REPORTS, Report, report_labels, report_metadata};
 use crate::series_cache::{Lookup, SeriesCache};
 
 /// Samples this far ahead of the clock are refused.
@@ -157,7 +158,11 @@ impl TargetState {
         let report = report(counts, error.as_ref());
         self.append_report(&mut *appender, setting, at, &report);
         self.swap_buffers();
-        (error, appender.commit(Durability::Written))
+        let committed = appender.commit(Durability::Written);
+        if committed.is_err() {
+            self.metadata.lock().unwrap_or_else(PoisonError::into_inner).lost();
+        }
+        (error, committed)
     }
 
     /// Stores the end of everything: the target is gone.
@@ -253,31 +258,40 @@ impl TargetState {
     ) -> Result<(), ScrapeError> {
         let format = Format::of_response(&page.content_type, setting.job.fallback)?;
         let mut parser = PageParser::new(&page.body, format);
+        if setting.job.features.start_timestamps {
+            parser = parser.with_start_timestamps();
+        }
         let metadata = self.metadata.clone();
         let mut metadata = metadata.lock().unwrap_or_else(PoisonError::into_inner);
         let mut over_limit = false;
         let mut taken = 0;
         // Holds until the next one, also for families that state none, as in Prometheus.
         let mut stated_unit = "";
+        // The family of the last comment, until a sample comes that is not of it.
+        let mut family: Option<Cow<'_, str>> = None;
         while let Some(entry) = parser.next()? {
             let series = match entry {
                 Entry::Series(series) => series,
                 Entry::Type { metric, kind } => {
                     metadata.set_kind(metric, kind);
+                    family = Some(String::from_utf8_lossy(metric));
                     continue;
                 }
                 Entry::Help { metric, text } => {
                     metadata.set_help(metric, &text);
+                    family = Some(String::from_utf8_lossy(metric));
                     continue;
                 }
                 Entry::Unit { metric, unit } => {
                     stated_unit = std::str::from_utf8(unit).unwrap_or_default();
                     metadata.set_unit(metric, unit);
+                    family = Some(String::from_utf8_lossy(metric));
                     continue;
                 }
             };
             counts.scraped += 1;
-            let Some(known) = self.known(setting, &series, stated_unit)? else { continue };
+            let stated = Stated { kind: series.kind, unit: stated_unit };
+            let Some(known) = self.known(setting, &series, stated)? else { continue };
             counts.kept += 1;
             let own_time = series.timestamp.filter(|_| setting.job.honor_timestamps);
             if known.repeated && own_time.is_none() {
@@ -295,13 +309,26 @@ impl TargetState {
                 refused.out_of_bounds += 1;
                 continue;
             }
+            let news = match &family {
+                Some(name) if setting.job.features.metadata => {
+                    let stated_metadata = metadata.news_of(name);
+                    let of_it = self.metadata_of(setting, &known, &series, stated, (name, stated_metadata));
+                    if of_it.is_none() {
+                        family = None;
+                    }
+                    of_it.flatten()
+                }
+                _ => None,
+            };
             let Some((entry, series_ref, new)) = self.resolved(appender, known, counts)? else { continue };
-            self.buffers.batch.push_float(series_ref, time, series.value);
+            let batch = &mut self.buffers.batch;
+            batch.push_float_with_start(series_ref, time, series.value, series.start_timestamp);
+            batch.metadata.extend(news.map(|metadata| (series_ref, metadata)));
             self.buffers.pushed.push((entry, new));
             if own_time.is_none() || setting.job.track_timestamps_staleness {
                 self.series.track(entry);
             }
-            if let Some(exemplar) = series.exemplar.filter(|_| setting.job.exemplars) {
+            if let Some(exemplar) = series.exemplar.filter(|_| setting.job.features.exemplars) {
                 self.push_exemplar(series_ref, &exemplar, time);
             }
         }
@@ -312,12 +339,43 @@ impl TargetState {
         Ok(())
     }
 
+    /// `None` when the sample is not of the family that the page stated last; otherwise its metadata, in case the store
+    /// may not have it: the series is new, or the metadata has changed.
+    fn metadata_of(
+        &mut self,
+        setting: &Setting<'_>,
+        known: &Known,
+        series: &Series<'_>,
+        stated: Stated<'_>,
+        (family, metadata): (&str, Option<(&MetricMetadata, bool)>),
+    ) -> Option<Option<MetricMetadata>> {
+        let (metadata, changed) = metadata?;
+        let is_news = changed || known.new;
+        let is_of_it = match &known.found {
+            Found::Labels(_, labels) => is_of_family(labels.metric_name(), family, metadata.kind),
+            Found::Entry(..) if is_news => {
+                // What relabelling made of the name is not kept.
+                decode(series.key, series.kind, &mut self.buffers.scratch)
+                    .expect("keys of a parser are keys");
+                let labels = setting.job.labels.stored(&self.buffers.scratch, stated, setting.target);
+                is_of_family(labels.ok().flatten()?.metric_name(), family, metadata.kind)
+            }
+            Found::Entry(..) => {
+                let end = memchr::memchr(b'{', series.key).unwrap_or(series.key.len());
+                let name = std::str::from_utf8(&series.key[..end]).unwrap_or_default();
+                let renamed = name.is_empty() || !setting.job.labels.rules.is_empty();
+                renamed || is_of_family(name, family, metadata.kind)
+            }
+        };
+        is_of_it.then(|| is_news.then(|| metadata.clone()))
+    }
+
     /// What is known of a sample's series; `None` when relabelling drops it.
     fn known(
         &mut self,
         setting: &Setting<'_>,
         series: &Series<'_>,
-        stated_unit: &str,
+        stated: Stated<'_>,
     ) -> Result<Option<Known>, ScrapeError> {
         match self.series.lookup(series.key) {
             Lookup::Known { entry, series, repeated, recent } => {
@@ -327,7 +385,6 @@ impl TargetState {
             Lookup::Unknown(hash) => {
                 decode(series.key, series.kind, &mut self.buffers.scratch)
                     .expect("keys of a parser are keys");
-                let stated = Stated { kind: series.kind, unit: stated_unit };
                 let labels = setting.job.labels.stored(&self.buffers.scratch, stated, setting.target);
                 let labels = labels.inspect_err(|error| {
                     if matches!(error, ScrapeError::LabelLimit(_)) {
@@ -424,10 +481,14 @@ impl TargetState {
             self.buffers.batch.clear();
             let mut slots = Vec::new();
             for (slot, value) in report.values() {
-                let series = self.reports[slot]
-                    .or_else(|| appender.resolve(&report_labels(REPORTS[slot], setting.target)).ok());
+                let known = self.reports[slot];
+                let series =
+                    known.or_else(|| appender.resolve(&report_labels(REPORTS[slot], setting.target)).ok());
                 self.reports[slot] = series;
                 if let Some(series) = series {
+                    if known.is_none() && setting.job.features.metadata {
+                        self.buffers.batch.metadata.push((series, report_metadata(slot)));
+                    }
                     self.buffers.batch.push_float(series, at.millis(), value);
                     slots.push(slot);
                 }

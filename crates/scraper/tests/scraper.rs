@@ -9,7 +9,7 @@ use std::time::Duration;
 use ferula_config::Config;
 use ferula_model::value::is_stale;
 use ferula_runtime::{RealClock, Shutdown};
-use ferula_scraper::{Deps, Health, Scraper};
+use ferula_scraper::{Deps, Features, Health, Scraper};
 use ferula_telemetry::Registry;
 use ferula_testkit::mem_storage::MemStorage;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -70,8 +70,7 @@ impl Bed {
             shutdown: shutdown.clone(),
             hostname: "here".into(),
             random_seed: 1,
-            exemplars: false,
-            type_and_unit_labels: false,
+            features: Features::default(),
         });
         let run = tokio::spawn({
             let scraper = scraper.clone();

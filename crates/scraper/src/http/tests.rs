@@ -12,7 +12,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
 use super::*;
-use crate::options::JobOptions;
+use crate::options::{Features, JobOptions};
 use crate::target::{Made, TargetMaker};
 
 /// A server that gives every connection the same bytes and keeps the heads of requests.
@@ -104,7 +104,7 @@ fn fetcher(address: &str, job_yaml: &str) -> HttpFetch {
     let made = TargetMaker::new(&config).make(&LabelSet::from_pairs([("__address__", address)]), &group);
     let Ok(Made::Target(target)) = made else { panic!("not a target: {made:?}") };
     let client = Arc::new(HttpClient::new(&config.http).expect("a good client"));
-    HttpFetch::new(client, PageMemory::default(), &target, &JobOptions::of(&config, false))
+    HttpFetch::new(client, PageMemory::default(), &target, &JobOptions::of(&config, Features::default()))
 }
 
 async fn fetch(fetcher: &HttpFetch) -> Result<Page, FetchError> {

@@ -14,6 +14,7 @@ use ferula_testkit::mem_storage::MemStorage;
 
 use super::*;
 use crate::fetch::{DEADLINE, Fetching};
+use crate::options::Features;
 use crate::target::{Made, TargetMaker};
 
 /// What a target does when it is asked.
@@ -79,6 +80,10 @@ const START_MILLIS: i64 = 1_700_000_000_000;
 
 impl Bed {
     fn new(job_yaml: &str) -> Self {
+        Self::with(job_yaml, Features { exemplars: true, ..Features::default() })
+    }
+
+    fn with(job_yaml: &str, features: Features) -> Self {
         let yaml = format!(
             "scrape_configs:\n- job_name: j\n  scrape_interval: 10s\n  scrape_timeout: 5s\n{job_yaml}"
         );
@@ -102,7 +107,7 @@ impl Bed {
             state: shared.new_state(),
             shared,
             target: Arc::clone(&target),
-            job: Arc::new(JobOptions::of(&config, true)),
+            job: Arc::new(JobOptions::of(&config, features)),
             fetch: fetch.clone(),
             forced: forced.clone(),
             stop: stop.clone(),
@@ -499,4 +504,71 @@ fn a_scrape_that_begins_nearly_on_time_has_its_ticks_time() {
     // At most one part in a hundred of the interval.
     assert_eq!(aligned(1_500_000, 0, Duration::from_millis(100)), 1_500_000);
     assert_eq!(aligned(900_000, 0, Duration::from_millis(100)), 0);
+}
+
+fn openmetrics(text: &str) -> Answer {
+    Answer::Typed("application/openmetrics-text", format!("{text}# EOF\n"))
+}
+
+#[tokio::test]
+async fn start_timestamps_are_stored_when_asked_for() {
+    let text = "# TYPE a counter\na_total 1\na_created 1600000000.5\n# TYPE b gauge\nb 1\n";
+    for (asked, a_starts, created) in [(true, vec![1_600_000_000_500], false), (false, vec![], true)] {
+        let mut bed = Bed::with("", Features { start_timestamps: asked, ..Features::default() });
+        bed.scrape(openmetrics(text)).await;
+        let starts = |metric: &str| {
+            let range = ferula_model::TimeRange::ALL;
+            let mut snapshot = ferula_storage::Queryable::snapshot(&bed.store, range).expect("memory");
+            let matchers = [ferula_model::Matcher::equal("__name__", metric)];
+            let found = snapshot.select(&matchers, &ferula_storage::Hints::default()).expect("memory");
+            snapshot.freeze().expect("memory");
+            let mut starts = None;
+            let mut sink = |_: usize, samples: &ferula_storage::SeriesSamples| {
+                starts = Some(samples.floats.start_timestamps.clone());
+                std::ops::ControlFlow::Continue(())
+            };
+            snapshot.read(found, 0..snapshot.series_count(found), range, &mut sink).expect("memory");
+            starts
+        };
+        assert_eq!(starts("a_total"), Some(a_starts));
+        assert_eq!(starts("b"), Some(vec![]));
+        assert_eq!(starts("a_created").is_some(), created);
+    }
+}
+
+#[tokio::test]
+async fn metadata_goes_with_series_that_are_new_and_with_all_when_it_changes() {
+    let job = "  metric_relabel_configs:\n  - {source_labels: [__name__], regex: renamed, target_label: __name__, \
+               replacement: other}\n";
+    let mut bed = Bed::with(job, Features { metadata: true, ..Features::default() });
+    let text = |help: &str, more: &str| {
+        page(&format!(
+            "# HELP a_total {help}\n# TYPE a_total counter\na_total{{x=\"1\"}} 1\n{more}\
+             # TYPE b gauge\nb 1\nalien 1\nb{{x=\"2\"}} 1\n# HELP renamed R.\nrenamed 1\n"
+        ))
+    };
+    let of = |bed: &Bed, name: &str, more: &[(&str, &str)]| {
+        let labels = [("__name__", name), ("instance", "h:1"), ("job", "j")];
+        let labels = LabelSet::from_pairs(labels.into_iter().chain(more.iter().copied()));
+        bed.store.metadata(&labels).map(|metadata| format!("{} {}", metadata.kind.as_str(), metadata.help))
+    };
+    let known = |text: &str| Some(text.to_owned());
+    // A page that cannot be taken tells nothing, and what it told is news later.
+    bed.scrape(page("# HELP a_total Help.\n# TYPE a_total counter\na_total{x=\"1\"} 1\na y\n")).await;
+    assert_eq!(of(&bed, "a_total", &[("x", "1")]), None);
+    bed.scrape(text("Help.", "")).await;
+    assert_eq!(of(&bed, "a_total", &[("x", "1")]), known("counter Help."));
+    assert_eq!(of(&bed, "b", &[]), known("gauge "));
+    assert_eq!(of(&bed, "alien", &[]), None, "it is not of the family before it");
+    assert_eq!(of(&bed, "b", &[("x", "2")]), None, "behind a sample of another family nothing is sure");
+    assert_eq!(of(&bed, "other", &[]), None, "the name after relabelling counts");
+    let up = "gauge Health of the scrape target. 1 means the target is healthy, 0 if the scrape failed.";
+    assert_eq!(of(&bed, "up", &[]), known(up));
+    bed.scrape(text("Help.", "a_total{x=\"3\"} 1\n")).await;
+    assert_eq!(of(&bed, "a_total", &[("x", "3")]), known("counter Help."));
+    bed.scrape(text("Other.", "")).await;
+    assert_eq!(of(&bed, "a_total", &[("x", "1")]), known("counter Other."));
+    assert_eq!(of(&bed, "a_total", &[("x", "3")]), known("counter Help."), "it was not on the page");
+    bed.scrape(text("Other.", "a_total{x=\"3\"} 1\n")).await;
+    assert_eq!(of(&bed, "a_total", &[("x", "3")]), known("counter Other."), "it is back");
 }
