@@ -15,7 +15,7 @@ use ferula_model::{LabelSet, Timestamp};
 use ferula_promql::{QueryValue, RangeSeries};
 use ferula_remote::protobuf::{put_bytes, put_double, put_varint};
 use ferula_remote::snappy;
-use ferula_remote::write::Receiver;
+use ferula_remote::write::{Features, Receiver};
 use ferula_telemetry::Registry;
 use ferula_tsdb::{Db, Options};
 
@@ -117,7 +117,7 @@ fn request(timestamp: i64) -> Vec<u8> {
 fn remote_write(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("remote write");
     group.throughput(Throughput::Elements((SERIES * 5) as u64)).sample_size(20);
-    let receiver = Receiver::new(&Registry::new());
+    let receiver = Receiver::new(&Registry::new(), Features::default());
     let db = Db::in_memory(Options::default()).expect("a store in memory");
     let timestamp = Cell::new(0);
     group.bench_function("known series, log in memory", |bencher| {

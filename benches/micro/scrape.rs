@@ -9,7 +9,7 @@ use ferula_config::Config;
 use ferula_model::{LabelSet, SeriesRef, Timestamp};
 use ferula_scraper::fetch::Page;
 use ferula_scraper::metrics::Metrics;
-use ferula_scraper::options::JobOptions;
+use ferula_scraper::options::{Features, JobOptions};
 use ferula_scraper::report::Report;
 use ferula_scraper::target_state::{Setting, TargetState};
 use ferula_storage::{
@@ -80,7 +80,7 @@ impl Scrapes {
         let config = Config::parse("scrape_configs: [{job_name: bench}]").expect("a good configuration");
         Scrapes {
             state: TargetState::new(1),
-            job: JobOptions::of(&config.scrape_configs[0], false),
+            job: JobOptions::of(&config.scrape_configs[0], Features::default()),
             target: LabelSet::from_pairs([("instance", "localhost:9100"), ("job", "bench")]),
             metrics: Metrics::new(&Registry::new()),
             pages: pages(),

@@ -1,7 +1,10 @@
 //! Remote write: any body gets an answer, packed or not.
 
 use ferula_model::Timestamp;
-use ferula_remote::{snappy, write::Receiver};
+use ferula_remote::{
+    snappy,
+    write::{Features, Receiver},
+};
 use ferula_telemetry::Registry;
 use ferula_testkit::MemStorage;
 
@@ -15,7 +18,10 @@ fn main() {
         b"\x0a\x1f\x0a\x0d\x0a\x08__name__\x12\x01x\x12\x0e\x09\0\0\0\0\0\0\xf0\x3f\x10\x80\x80\x80\x80\x01";
     // The same in the newer message.
     let newer: &[u8] = b"\x22\x00\x22\x08__name__\x22\x01v\x2a\x15\x0a\x02\x01\x02\x12\x0f\x09\0\0\0\0\0\0\xf0\x3f\x10\x98\xf8\xea\xdc\x03";
-    let receiver = Receiver::new(&Registry::new());
+    let receiver = Receiver::new(
+        &Registry::new(),
+        Features { type_and_unit_labels: true, start_timestamps: true, metadata: true },
+    );
     ferula_fuzz::drive("remote_write", &[seed, newer, b"\x22\x04\x09\0\0\0"], |input| {
         let now = Timestamp::from_millis(1 << 40);
         let store = MemStorage::new();

@@ -80,6 +80,8 @@ pub struct Settings {
     pub admin: bool,
     /// `--web.enable-remote-write-receiver`
     pub remote_write: bool,
+    /// What the feature flags ask of receiving.
+    pub remote_write_features: ferula_remote::write::Features,
     /// `--web.read-timeout`
     pub read_timeout: Duration,
     /// `--web.max-connections`
@@ -216,7 +218,7 @@ impl Api {
         Api {
             readiness: Readiness::new(&registry),
             http: HttpMetrics::new(&registry),
-            write: ferula_remote::write::Receiver::new(&registry),
+            write: ferula_remote::write::Receiver::new(&registry, settings.remote_write_features),
             settings,
             registry,
             clock,

@@ -32,8 +32,12 @@ impl Agents {
                 shutdown: parts.tasks.shutdown().clone(),
                 hostname: crate::limits::hostname(),
                 random_seed: random.finish(),
-                exemplars: features.exemplars,
-                type_and_unit_labels: features.promql.type_and_unit_labels,
+                features: ferula_scraper::Features {
+                    exemplars: features.exemplars,
+                    type_and_unit_labels: features.promql.type_and_unit_labels,
+                    start_timestamps: features.reads_start_timestamps(),
+                    metadata: features.metadata,
+                },
             })
         });
         self.alerting.get_or_init(|| Arc::new(Alerting::new(parts)));

@@ -13,7 +13,7 @@ use ferula_config::Config;
 use ferula_promql::Engine;
 use ferula_runtime::{SharedClock, Shutdown};
 use ferula_telemetry::{error, info, warn};
-use ferula_tsdb::Db;
+use ferula_tsdb::{Db, FloatEncoding};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 
@@ -52,6 +52,15 @@ const EXEMPLARS_DEFAULT: usize = 100_000;
 pub fn exemplars_max(config: Option<&Config>) -> usize {
     let configured = config.and_then(|config| config.storage.exemplars.as_ref());
     configured.map_or(EXEMPLARS_DEFAULT, |exemplars| usize::try_from(exemplars.max_exemplars).unwrap_or(0))
+}
+
+/// How floats are to be written, if the configuration says so.
+pub fn float_encoding(config: Option<&Config>) -> Option<FloatEncoding> {
+    match config?.storage.tsdb.as_ref()?.chunk_encoding.floats.as_str() {
+        "xor" => Some(FloatEncoding::Xor),
+        "xor2" => Some(FloatEncoding::Xor2),
+        _ => None,
+    }
 }
 
 impl Reloader {
@@ -107,7 +116,7 @@ impl Reloader {
         if self.exemplars {
             self.db.set_exemplars_max(exemplars_max(Some(config)));
         }
-        Ok(())
+        self.db.set_float_encoding(float_encoding(Some(config))).map_err(|error| error.to_string())
     }
 
     fn apply_queries(&self, config: &Config) -> Result<(), String> {

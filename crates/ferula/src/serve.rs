@@ -228,6 +228,11 @@ fn settings(flags: &Flags, address: SocketAddr) -> Settings {
         lifecycle: flags.lifecycle,
         admin: flags.admin,
         remote_write: flags.remote_write,
+        remote_write_features: ferula_remote::write::Features {
+            type_and_unit_labels: flags.features.promql.type_and_unit_labels,
+            start_timestamps: flags.features.reads_start_timestamps(),
+            metadata: flags.features.metadata,
+        },
         read_timeout: flags.read_timeout,
         connections_max: flags.connections_max,
         lookback_delta: flags.lookback_delta,
@@ -299,6 +304,10 @@ async fn open_store(
     options.opened_at_ms = Some(api.clock.now().millis());
     let unsynced = unsynced.clone();
     options.on_unsynced = UnsyncedHook::new(move || unsynced.notify_one());
+    options.floats = reload::float_encoding(config).unwrap_or(flags.features.floats());
+    options.start_timestamps = flags.features.start_timestamps;
+    options.histogram_start_timestamps = flags.features.histogram_start_timestamps;
+    options.start_as_zero_sample = flags.features.start_as_zero_sample;
     if flags.features.exemplars {
         // Known before the log is read: what there is no room for at that moment is not kept.
         options.exemplars_max = reload::exemplars_max(config);

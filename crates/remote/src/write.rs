@@ -77,16 +77,29 @@ pub struct Written {
     pub series_invalid: usize,
 }
 
+/// What the server's feature flags ask of receiving; all of it is of requests of 2.0 only.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Features {
+    /// The stated types and units of metrics become labels (`type-and-unit-labels`).
+    pub type_and_unit_labels: bool,
+    /// Start timestamps of samples go to the store (`st-storage`, `created-timestamp-zero-ingestion`).
+    pub start_timestamps: bool,
+    /// Metadata of series goes to the store (`metadata-wal-records`).
+    pub metadata: bool,
+}
+
 /// Takes requests from any number of threads.
 pub struct Receiver {
+    features: Features,
     cache: SeriesCache,
     invalid_labels: Counter,
 }
 
 impl Receiver {
     /// A receiver that counts into `registry`.
-    pub fn new(registry: &Registry) -> Self {
+    pub fn new(registry: &Registry, features: Features) -> Self {
         Receiver {
+            features,
             cache: SeriesCache::new(),
             invalid_labels: registry.counter(
                 "prometheus_api_remote_write_invalid_labels_samples_total",
@@ -281,7 +294,7 @@ mod tests {
 
     #[test]
     fn a_request_is_stored_with_its_labels_sorted_and_empty_ones_left_out() {
-        let (store, receiver) = (MemStorage::new(), Receiver::new(&Registry::new()));
+        let (store, receiver) = (MemStorage::new(), Receiver::new(&Registry::new(), Features::default()));
         let sent = [("__name__", "up"), ("zone", ""), ("job", "a")];
         for (timestamp, value) in [(1, 1.0), (2, -0.5)] {
             let body = request(&[series(&sent, &[(timestamp, value)])]);
@@ -292,7 +305,7 @@ mod tests {
 
     #[test]
     fn one_refused_sample_takes_the_request_back() {
-        let (store, receiver) = (MemStorage::new(), Receiver::new(&Registry::new()));
+        let (store, receiver) = (MemStorage::new(), Receiver::new(&Registry::new(), Features::default()));
         let (a, b) = ([("__name__", "a")], [("__name__", "b")]);
         store.put(&b, &[(10, 1.0)]);
         for (bad, error) in [
@@ -311,7 +324,7 @@ mod tests {
     #[test]
     fn series_with_broken_labels_are_left_out_and_counted() {
         let registry = Registry::new();
-        let (store, receiver) = (MemStorage::new(), Receiver::new(&registry));
+        let (store, receiver) = (MemStorage::new(), Receiver::new(&registry, Features::default()));
         let body = request(&[
             series(&[("job", "nameless")], &[(1, 1.0)]),
             series(&[("__name__", "x"), ("a", "1"), ("a", "2")], &[(1, 1.0)]),
@@ -325,7 +338,7 @@ mod tests {
 
     #[test]
     fn a_store_that_forgot_a_cached_series_gets_it_again() {
-        let receiver = Receiver::new(&Registry::new());
+        let receiver = Receiver::new(&Registry::new(), Features::default());
         let body = request(&[series(&[("__name__", "x")], &[(1, 1.0)])]);
         let store = MemStorage::new();
         receiver.write(&store, &body, NOW).expect("stored");
@@ -336,7 +349,7 @@ mod tests {
 
     #[test]
     fn at_a_limit_known_series_go_on_and_the_sender_is_told_not_to_repeat_the_others() {
-        let (store, receiver) = (MemStorage::new(), Receiver::new(&Registry::new()));
+        let (store, receiver) = (MemStorage::new(), Receiver::new(&Registry::new(), Features::default()));
         let page = |at: i64| {
             let named = |name: &str| series(&[("__name__", name)], &[(at, 1.0)]);
             if at == 1 { request(&[named("a")]) } else { request(&[named("b"), named("a"), named("c")]) }
@@ -351,7 +364,7 @@ mod tests {
 
     #[test]
     fn native_histograms_and_exemplars_arrive_whole() {
-        let (store, receiver) = (MemStorage::new(), Receiver::new(&Registry::new()));
+        let (store, receiver) = (MemStorage::new(), Receiver::new(&Registry::new(), Features::default()));
         let mut histogram = Vec::new();
         put_double(&mut histogram, 2, 4.0);
         put_double(&mut histogram, 3, 18.4);
@@ -389,7 +402,7 @@ mod tests {
     proptest! {
         #[test]
         fn any_bytes_are_an_answer_and_never_a_panic(bytes: Vec<u8>, cut: u8) {
-            let (store, receiver) = (MemStorage::new(), Receiver::new(&Registry::new()));
+            let (store, receiver) = (MemStorage::new(), Receiver::new(&Registry::new(), Features::default()));
             let _ = receiver.write(&store, &bytes, NOW);
             let _ = receiver.write(&store, &snappy::encode(&bytes), NOW);
             let whole = series(&[("__name__", "x"), ("job", "a")], &[(1, 1.0)]);

@@ -121,6 +121,14 @@ impl MemStorage {
         floats.collect()
     }
 
+    /// Start timestamps of the samples of the series with exactly these labels, without those that have none.
+    pub fn starts(&self, labels: &[(&str, &str)]) -> Vec<i64> {
+        let state = self.state();
+        let series = state.with_labels(&LabelSet::from_pairs(labels.iter().copied()));
+        let starts = series.into_iter().flat_map(|series| series.samples.values().map(|sample| sample.start));
+        starts.filter(|start| *start != 0).collect()
+    }
+
     /// Labels of all series, in order of creation.
     pub fn series(&self) -> Vec<LabelSet> {
         self.state().series.iter().map(|series| series.labels.clone()).collect()

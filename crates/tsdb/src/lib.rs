@@ -25,6 +25,8 @@ pub mod tools;
 mod view;
 pub mod wal;
 
+pub use ferula_chunk::FloatEncoding;
+
 pub use db::{CHUNKS_HEAD_DIR, Db, OpenError, Options, WAL_DIR, WBL_DIR};
 pub use head::{Cardinality, Head};
 pub use maintain::{Doubt, Maintained};

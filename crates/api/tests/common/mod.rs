@@ -177,6 +177,7 @@ fn settings() -> Settings {
         lifecycle: true,
         admin: false,
         remote_write: false,
+        remote_write_features: ferula_remote::write::Features::default(),
         read_timeout: Duration::from_secs(300),
         connections_max: 512,
         lookback_delta: Duration::from_secs(300),

@@ -1,6 +1,7 @@
 //! `--enable-feature`: which names are known, and how far this build goes along with each.
 
 use ferula_promql::Features;
+use ferula_tsdb::FloatEncoding;
 
 /// What the named features switch on.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -13,6 +14,16 @@ pub struct FeatureSet {
     pub concurrent_rules: bool,
     /// `auto-reload-config`
     pub auto_reload: bool,
+    /// `metadata-wal-records`
+    pub metadata: bool,
+    /// `st-storage`
+    pub start_timestamps: bool,
+    /// `created-timestamp-zero-ingestion`
+    pub start_as_zero_sample: bool,
+    /// `xor2-encoding`: the default of `storage.tsdb.chunk_encoding.floats`.
+    pub xor2: bool,
+    /// `histograms-st-encoding`
+    pub histogram_start_timestamps: bool,
     /// Lines for the log: names that need a word.
     pub warnings: Vec<(String, &'static str)>,
     /// Lines for the log: names that were switched on.
@@ -33,6 +44,16 @@ impl FeatureSet {
             set.names.push(name.to_owned());
         }
         Ok(set)
+    }
+
+    /// How floats are written where the configuration does not say.
+    pub fn floats(&self) -> FloatEncoding {
+        if self.xor2 { FloatEncoding::Xor2 } else { FloatEncoding::Xor }
+    }
+
+    /// Whether start timestamps are of any use.
+    pub fn reads_start_timestamps(&self) -> bool {
+        self.start_timestamps || self.start_as_zero_sample
     }
 
     fn add(&mut self, name: &str) -> Result<(), String> {
@@ -63,10 +84,6 @@ impl FeatureSet {
             }
             "type-and-unit-labels" => {
                 self.promql.type_and_unit_labels = true;
-                self.warn(
-                    name,
-                    "Only scraping makes these labels yet; metadata of remote write requests does not.",
-                )?;
                 "Experimental type and unit labels enabled"
             }
             "use-start-timestamps" => {
@@ -104,12 +121,35 @@ impl FeatureSet {
             | "old-ui" => {
                 return self.warn(name, "This option for --enable-feature has no effect in this build.");
             }
-            "metadata-wal-records"
-            | "created-timestamp-zero-ingestion"
-            | "st-storage"
-            | "st-synthesis"
-            | "histograms-st-encoding"
-            | "xor2-encoding"
+            "metadata-wal-records" => {
+                self.metadata = true;
+                "Experimental metadata records in WAL enabled"
+            }
+            "created-timestamp-zero-ingestion" => {
+                self.start_as_zero_sample = true;
+                "Experimental start timestamp zero ingestion enabled. OpenMetrics 1.0 parsing will parse \
+                 <metric>_created metrics as ST instead of normal sample."
+            }
+            "st-storage" => {
+                self.start_timestamps = true;
+                "Experimental start timestamp storage enabled. OpenMetrics 1.0 parsing will parse \
+                 <metric>_created metrics as ST instead of normal sample."
+            }
+            "histograms-st-encoding" => {
+                self.histogram_start_timestamps = true;
+                "Experimental ST-capable histogram chunk encoding enabled."
+            }
+            "xor2-encoding" => {
+                self.xor2 = true;
+                return self.warn(
+                    name,
+                    "This option for --enable-feature is being phased out. It currently changes the default for the \
+                     storage.tsdb.chunk_encoding.floats config setting to xor2, but will become a no-op in a future \
+                     major version. Stop using this option and set storage.tsdb.chunk_encoding.floats in the config \
+                     instead.",
+                );
+            }
+            "st-synthesis"
             | "extra-scrape-metrics"
             | "search-api"
             | "otlp-deltatocumulative"

@@ -4,14 +4,14 @@
 //! the sender, the others are kept; only a failure of the server takes the request back.
 
 use ferula_model::labels::METRIC_NAME;
-use ferula_model::{Exemplar, LabelSet, SeriesRef, Timestamp};
+use ferula_model::{Exemplar, LabelSet, MetricMetadata, MetricType, SeriesRef, Timestamp};
 use ferula_storage::{
     AppendError, Appendable, Appender, Durability, HistogramSample, SampleBatch, SampleKind,
 };
 use ferula_telemetry::debug;
 
 use super::message::{Item, Times, histogram, sample};
-use super::{AHEAD_MILLIS_MAX, BATCH_SAMPLES, Receiver, WriteError, check_labels};
+use super::{AHEAD_MILLIS_MAX, BATCH_SAMPLES, Features, Receiver, WriteError, check_labels};
 use crate::protobuf::{ProtobufError, Reader, put_bytes};
 use crate::snappy;
 
@@ -72,6 +72,56 @@ impl<'a> Symbols<'a> {
     }
 }
 
+/// What a series says beside its samples.
+#[derive(Clone, Copy, Debug, Default)]
+struct Stated<'a> {
+    kind: MetricType,
+    unit: &'a str,
+    help: &'a str,
+    has_samples: bool,
+}
+
+impl<'a> Stated<'a> {
+    /// Puts type and unit, where they are stated, in place of the labels that are called so.
+    fn add_to(&self, labels: &mut Vec<(&'a str, &'a str)>) {
+        let kind = if self.kind == MetricType::Unknown { "" } else { self.kind.as_str() };
+        if kind.is_empty() && self.unit.is_empty() {
+            return;
+        }
+        labels.retain(|(name, _)| !matches!(*name, TYPE_LABEL | UNIT_LABEL));
+        let stated = [(TYPE_LABEL, kind), (UNIT_LABEL, self.unit)];
+        labels.extend(stated.into_iter().filter(|(_, value)| !value.is_empty()));
+        labels.sort_unstable();
+    }
+
+    /// The metadata, if anything is stated.
+    fn metadata(&self) -> Option<MetricMetadata> {
+        let stated = self.kind != MetricType::Unknown || !self.unit.is_empty() || !self.help.is_empty();
+        stated.then(|| MetricMetadata {
+            kind: self.kind,
+            unit: self.unit.to_owned(),
+            help: self.help.to_owned(),
+        })
+    }
+}
+
+const TYPE_LABEL: &str = "__type__";
+const UNIT_LABEL: &str = "__unit__";
+
+/// `Metadata.MetricType` of the protocol.
+fn metric_type(number: u64) -> MetricType {
+    match number {
+        1 => MetricType::Counter,
+        2 => MetricType::Gauge,
+        3 => MetricType::Histogram,
+        4 => MetricType::GaugeHistogram,
+        5 => MetricType::Summary,
+        6 => MetricType::Info,
+        7 => MetricType::StateSet,
+        _ => MetricType::Unknown,
+    }
+}
+
 /// One series as it stands in the request.
 #[derive(Clone, Copy)]
 struct TimeSeries<'a> {
@@ -90,36 +140,43 @@ impl<'a> TimeSeries<'a> {
         Ok(())
     }
 
-    /// Checks what the metadata refers to; whether there is a sample.
-    fn check(&self, symbols: &Symbols<'_>) -> Result<Result<bool, String>, ProtobufError> {
+    /// What the series states of its metric, and whether it has a sample; else why that cannot be had.
+    fn stated(&self, symbols: &Symbols<'a>) -> Result<Result<Stated<'a>, String>, ProtobufError> {
         let mut reader = Reader::new(self.message);
-        let mut samples = false;
+        let mut stated = Stated::default();
         while let Some((number, value)) = reader.field()? {
             match number {
-                2 | 3 => samples = true,
+                2 | 3 => stated.has_samples = true,
                 5 => {
                     let mut fields = Reader::new(value.bytes("TimeSeries.metadata")?);
                     let (mut help, mut unit) = (0, 0);
                     while let Some((number, value)) = fields.field()? {
                         match number {
+                            1 => stated.kind = metric_type(value.uint("Metadata.type")?),
                             3 => help = value.uint("Metadata.help_ref")?,
                             4 => unit = value.uint("Metadata.unit_ref")?,
                             _ => {}
                         }
                     }
-                    for (what, reference) in [("unit_ref", unit), ("help_ref", help)] {
-                        if reference != 0 && reference >= symbols.0.len() as u64 {
-                            return Ok(Err(format!(
-                                "metadata {what} {reference} outside of symbols table (size {})",
-                                symbols.0.len()
-                            )));
+                    let texts = [("unit_ref", unit, &mut stated.unit), ("help_ref", help, &mut stated.help)];
+                    for (what, reference, text) in texts {
+                        let found = usize::try_from(reference).ok().and_then(|at| symbols.0.get(at));
+                        match found {
+                            Some(found) => *text = found,
+                            None if reference == 0 => {}
+                            None => {
+                                return Ok(Err(format!(
+                                    "metadata {what} {reference} outside of symbols table (size {})",
+                                    symbols.0.len()
+                                )));
+                            }
                         }
                     }
                 }
                 _ => {}
             }
         }
-        Ok(Ok(samples))
+        Ok(Ok(stated))
     }
 
     fn items<E: From<ProtobufError>>(
@@ -195,6 +252,7 @@ impl Receiver {
         let symbols = Symbols::read(message)?;
         let mut commit = Commit {
             symbols: &symbols,
+            features: self.features,
             appender: store.appender(),
             batch: SampleBatch::default(),
             float_series: Vec::new(),
@@ -213,7 +271,7 @@ impl Receiver {
             let series = TimeSeries { message: value.bytes("Request.timeseries")? };
             series.label_references(&mut references)?;
             match self.resolve_v2(&symbols, &series, &references, &mut key_bytes, &mut *commit.appender)? {
-                Ok(series_ref) => commit.add(series_ref, series)?,
+                Ok((series_ref, stated)) => commit.add(series_ref, series, &stated)?,
                 Err((why, samples_of)) => {
                     self.invalid_labels.add(u64::from(samples_of));
                     commit.refuse(why);
@@ -229,25 +287,28 @@ impl Receiver {
         Ok(written)
     }
 
-    /// The series' handle, or why it cannot be had and whether its labels are at fault.
-    fn resolve_v2(
+    /// The series' handle and what is stated of it, or why it cannot be had and whether its labels are at fault.
+    fn resolve_v2<'m>(
         &self,
-        symbols: &Symbols<'_>,
-        series: &TimeSeries<'_>,
+        symbols: &Symbols<'m>,
+        series: &TimeSeries<'m>,
         references: &[u32],
         key_bytes: &mut Vec<u8>,
         appender: &mut dyn Appender,
-    ) -> Result<Result<SeriesRef, (String, bool)>, WriteError> {
-        let labels = match symbols.labels(references) {
+    ) -> Result<Result<(SeriesRef, Stated<'m>), (String, bool)>, WriteError> {
+        let mut labels = match symbols.labels(references) {
             Ok(labels) => labels,
             Err(why) => return Ok(Err((format!("parsing labels for series {references:?}: {why}"), true))),
         };
-        let has_samples = match series.check(symbols)? {
-            Ok(has_samples) => has_samples,
+        let stated = match series.stated(symbols)? {
+            Ok(stated) => stated,
             Err(why) => {
                 return Ok(Err((format!("parsing metadata for series {references:?}: {why}"), false)));
             }
         };
+        if self.features.type_and_unit_labels {
+            stated.add_to(&mut labels);
+        }
         // The key of the older message with the same labels in order, so that both share their entries.
         key_bytes.clear();
         let mut label_bytes = Vec::new();
@@ -258,8 +319,8 @@ impl Receiver {
             put_bytes(key_bytes, 1, &label_bytes);
         }
         let key = self.cache.key(key_bytes);
-        if let Some(known) = self.cache.get(key).filter(|_| has_samples) {
-            return Ok(Ok(known));
+        if let Some(known) = self.cache.get(key).filter(|_| stated.has_samples) {
+            return Ok(Ok((known, stated)));
         }
         let shown = || LabelSet::from_pairs(labels.iter().copied()).to_string();
         if check_labels(&labels).is_err() {
@@ -279,7 +340,7 @@ impl Receiver {
                 true,
             )));
         }
-        if !has_samples {
+        if !stated.has_samples {
             let why =
                 format!("TimeSeries must contain at least one sample or histogram for series {}", shown());
             return Ok(Err((why, false)));
@@ -291,13 +352,14 @@ impl Receiver {
             Err(error) => return Err(error.into()),
         };
         self.cache.insert(key, series_ref);
-        Ok(Ok(series_ref))
+        Ok(Ok((series_ref, stated)))
     }
 }
 
 /// One request on its way into the store.
 struct Commit<'m, 's> {
     symbols: &'m Symbols<'m>,
+    features: Features,
     appender: Box<dyn Appender + 's>,
     batch: SampleBatch,
     /// The series of each sample of the batch, to name it in a refusal.
@@ -310,12 +372,21 @@ struct Commit<'m, 's> {
 }
 
 impl<'m> Commit<'m, '_> {
-    fn add(&mut self, series: SeriesRef, message: TimeSeries<'m>) -> Result<(), WriteError> {
+    fn add(
+        &mut self,
+        series: SeriesRef,
+        message: TimeSeries<'m>,
+        stated: &Stated<'_>,
+    ) -> Result<(), WriteError> {
+        if self.features.metadata {
+            self.batch.metadata.extend(stated.metadata().map(|metadata| (series, metadata)));
+        }
         message.items(|item| {
             match item {
                 Item::Sample(times, value) => {
                     if self.in_time(times, message) {
-                        self.batch.push_float_with_start(series, times.at, value, times.start);
+                        let start = self.start(times);
+                        self.batch.push_float_with_start(series, times.at, value, start);
                         self.float_series.push(message);
                     }
                 }
@@ -324,7 +395,7 @@ impl<'m> Commit<'m, '_> {
                         self.batch.histograms.push(HistogramSample {
                             series,
                             timestamp: times.at,
-                            start_timestamp: times.start,
+                            start_timestamp: self.start(times),
                             value,
                         });
                         self.histogram_series.push(message);
@@ -347,6 +418,10 @@ impl<'m> Commit<'m, '_> {
             }
             Ok::<(), WriteError>(())
         })
+    }
+
+    fn start(&self, times: Times) -> i64 {
+        if self.features.start_timestamps { times.start } else { 0 }
     }
 
     fn in_time(&mut self, times: Times, message: TimeSeries<'_>) -> bool {
@@ -453,7 +528,7 @@ mod tests {
 
     #[test]
     fn what_is_good_is_kept_and_the_rest_is_told() {
-        let (store, receiver) = (MemStorage::new(), Receiver::new(&Registry::new()));
+        let (store, receiver) = (MemStorage::new(), Receiver::new(&Registry::new(), Features::default()));
         let ahead = NOW.millis() + AHEAD_MILLIS_MAX + 1;
         let body = request(
             SYMBOLS,
@@ -485,9 +560,61 @@ mod tests {
         assert_eq!(store.floats(&[("__name__", "up"), ("job", "a")]).len(), 2);
     }
 
+    /// A series with metadata: type, reference of the help text, reference of the unit; and a sample with its start.
+    fn series_with_metadata(references: &[u8], stated: (u64, u64, u64), (at, start): (i64, i64)) -> Vec<u8> {
+        let mut out = Vec::new();
+        put_bytes(&mut out, 1, references);
+        let (mut sample, mut metadata) = (Vec::new(), Vec::new());
+        put_double(&mut sample, 1, 1.0);
+        put_varint(&mut sample, 2, at as u64);
+        put_varint(&mut sample, 3, start as u64);
+        put_bytes(&mut out, 2, &sample);
+        for (field, number) in [(1, stated.0), (3, stated.1), (4, stated.2)] {
+            put_varint(&mut metadata, field, number);
+        }
+        put_bytes(&mut out, 5, &metadata);
+        out
+    }
+
+    #[test]
+    fn metadata_and_starts_are_taken_when_the_flags_ask_for_them() {
+        let symbols = &["", "__name__", "x_total", "Help.", "seconds", "__type__", "gauge"];
+        let labels = [1, 2, 5, 6];
+        let one = |at| request(symbols, &[series_with_metadata(&labels, (1, 3, 4), (at, 7))]);
+        let plain: &[(&str, &str)] = &[("__name__", "x_total"), ("__type__", "gauge")];
+        let typed: &[(&str, &str)] =
+            &[("__name__", "x_total"), ("__type__", "counter"), ("__unit__", "seconds")];
+        for (features, stored) in [
+            (Features::default(), plain),
+            (Features { type_and_unit_labels: true, start_timestamps: true, metadata: true }, typed),
+        ] {
+            let (store, receiver) = (MemStorage::new(), Receiver::new(&Registry::new(), features));
+            for at in [10, 11] {
+                assert_eq!(receiver.write_v2(&store, &one(at), NOW).expect("taken").refused, [""; 0]);
+            }
+            assert_eq!(store.floats(stored).len(), 2);
+            let metadata = store.metadata(&LabelSet::from_pairs(stored.iter().copied()));
+            assert_eq!(metadata.is_some(), features.metadata);
+            if let Some(metadata) = metadata {
+                let MetricMetadata { kind, unit, help } = metadata;
+                assert_eq!((kind, unit.as_str(), help.as_str()), (MetricType::Counter, "seconds", "Help."));
+            }
+            assert_eq!(store.starts(stored), if features.start_timestamps { vec![7, 7] } else { vec![] });
+        }
+        let receiver = Receiver::new(&Registry::new(), Features::default());
+        let body = request(symbols, &[series_with_metadata(&labels, (1, 30, 4), (10, 7))]);
+        let refused = receiver.write_v2(&MemStorage::new(), &body, NOW).expect("answered").refused;
+        assert_eq!(
+            refused,
+            [
+                "parsing metadata for series [1, 2, 5, 6]: metadata help_ref 30 outside of symbols table (size 7)"
+            ]
+        );
+    }
+
     #[test]
     fn both_messages_share_the_cache() {
-        let (store, receiver) = (MemStorage::new(), Receiver::new(&Registry::new()));
+        let (store, receiver) = (MemStorage::new(), Receiver::new(&Registry::new(), Features::default()));
         let body = request(SYMBOLS, &[series(&[1, 2, 3, 4], &[(10, 1.0)])]);
         receiver.write_v2(&store, &body, NOW).expect("stored");
         let mut labels = Vec::new();
@@ -503,7 +630,7 @@ mod tests {
     proptest! {
         #[test]
         fn any_bytes_are_an_answer_and_never_a_panic(bytes: Vec<u8>, references: Vec<u8>) {
-            let (store, receiver) = (MemStorage::new(), Receiver::new(&Registry::new()));
+            let (store, receiver) = (MemStorage::new(), Receiver::new(&Registry::new(), Features::default()));
             let _ = receiver.write_v2(&store, &bytes, NOW);
             let _ = receiver.write_v2(&store, &snappy::encode(&bytes), NOW);
             let _ = receiver.write_v2(&store, &request(SYMBOLS, &[series(&references, &[(1, 1.0)]), bytes]), NOW);

@@ -516,23 +516,10 @@ async fn start_timestamps_are_stored_when_asked_for() {
     for (asked, a_starts, created) in [(true, vec![1_600_000_000_500], false), (false, vec![], true)] {
         let mut bed = Bed::with("", Features { start_timestamps: asked, ..Features::default() });
         bed.scrape(openmetrics(text)).await;
-        let starts = |metric: &str| {
-            let range = ferula_model::TimeRange::ALL;
-            let mut snapshot = ferula_storage::Queryable::snapshot(&bed.store, range).expect("memory");
-            let matchers = [ferula_model::Matcher::equal("__name__", metric)];
-            let found = snapshot.select(&matchers, &ferula_storage::Hints::default()).expect("memory");
-            snapshot.freeze().expect("memory");
-            let mut starts = None;
-            let mut sink = |_: usize, samples: &ferula_storage::SeriesSamples| {
-                starts = Some(samples.floats.start_timestamps.clone());
-                std::ops::ControlFlow::Continue(())
-            };
-            snapshot.read(found, 0..snapshot.series_count(found), range, &mut sink).expect("memory");
-            starts
-        };
-        assert_eq!(starts("a_total"), Some(a_starts));
-        assert_eq!(starts("b"), Some(vec![]));
-        assert_eq!(starts("a_created").is_some(), created);
+        let labels = |metric| [("__name__", metric), ("instance", "h:1"), ("job", "j")];
+        assert_eq!(bed.store.starts(&labels("a_total")), a_starts);
+        assert!(bed.store.starts(&labels("b")).is_empty());
+        assert_eq!(bed.store.floats(&labels("a_created")).is_empty(), !created);
     }
 }
 
