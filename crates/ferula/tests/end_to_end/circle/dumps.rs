@@ -19,7 +19,8 @@ pub fn assert_tools_agree(what: &str, promtool: &Path, dir: &Path, sandbox: &Pat
     std::fs::create_dir_all(sandbox).expect("a folder");
     let root = format!("--sandbox-dir-root={}", sandbox.display());
     let (theirs, ours) = both(&["tsdb", "dump", &root, dir_text]);
-    let (printed, wanted) = (lines(&theirs), lines(&as_promtool_prints(&ours)));
+    let prints = Prints::of(promtool);
+    let (printed, wanted) = (prints.lines(&theirs), prints.lines(&prints.of_ours(&ours)));
     let only =
         |a: &BTreeSet<String>, b: &BTreeSet<String>| a.difference(b).take(3).cloned().collect::<Vec<_>>();
     assert!(
@@ -54,16 +55,46 @@ fn analysis(text: &str) -> Vec<&str> {
     lines
 }
 
-/// A set, because the order of series is not promised.
-pub fn lines(dump: &str) -> BTreeSet<String> {
-    let kept = dump.lines().filter(|line| !line.starts_with("{__name__=\"mixed\"}"));
-    kept.map(str::to_owned).collect()
+/// What `promtool tsdb dump` prints of a folder.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Prints {
+    /// promtool 3.14: all samples.
+    All,
+    /// promtool 3.5 reads floats, then float histograms, then histograms of a series, and each of its loops swallows the
+    /// sample that ends it: of float histograms the first is not printed, and of histograms the first two. Of a series that
+    /// changes its kind it prints next to nothing; those are compared by queries only.
+    NotTheFirstHistograms,
 }
 
-/// promtool 3.5 reads floats, then float histograms, then histograms of a series, and each of its loops swallows the sample that
-/// ends it: of float histograms the first is not printed, and of histograms the first two. Of a series that changes its
-/// kind it prints next to nothing; those are compared by queries only.
-pub fn as_promtool_prints(dump: &str) -> String {
+impl Prints {
+    /// By the version of the program.
+    pub fn of(promtool: &Path) -> Self {
+        let text = run(promtool, &["--version"]);
+        let version = text.split_once("version ").map_or("", |(_, rest)| rest);
+        let mut numbers = version.split(['.', ' ']).map(|number| number.parse::<u32>().unwrap_or(0));
+        match (numbers.next(), numbers.next()) {
+            (Some(3), Some(..14)) => Prints::NotTheFirstHistograms,
+            (Some(3..), _) => Prints::All,
+            _ => panic!("not a version: {text}"),
+        }
+    }
+
+    /// A set, because the order of series is not promised.
+    pub fn lines(self, dump: &str) -> BTreeSet<String> {
+        let kept = |line: &&str| self == Prints::All || !line.starts_with("{__name__=\"mixed\"}");
+        dump.lines().filter(kept).map(str::to_owned).collect()
+    }
+
+    /// Of what `ferula tsdb dump` prints, what promtool does.
+    pub fn of_ours(self, dump: &str) -> String {
+        match self {
+            Prints::All => dump.to_owned(),
+            Prints::NotTheFirstHistograms => without_first_histograms(dump),
+        }
+    }
+}
+
+fn without_first_histograms(dump: &str) -> String {
     let mut out = String::new();
     let (mut last, mut seen) = ("", 0);
     for line in dump.lines() {
