@@ -21,6 +21,8 @@ pub struct Questions {
     pub exemplars_from: i64,
     /// Whether what was in flight is asked for too. Only servers that see the same files can agree on it.
     pub with_noise: bool,
+    /// Whether the servers know start timestamps.
+    pub with_starts: bool,
 }
 
 /// A request and its answer.
@@ -46,6 +48,14 @@ const RANGES: [&str; 17] = [
     "sum by (turn) (churn)",
 ];
 
+/// Asked of servers that know start timestamps.
+const STARTS: [&str; 4] = [
+    "start_timestamp(m)",
+    "start_timestamp(h_integer)",
+    "start_timestamp(h_custom_float)",
+    "sum by (n) (increase(m[30m]))",
+];
+
 impl Questions {
     /// Asks everything.
     pub fn ask(&self, server: &Server) -> Answers {
@@ -56,8 +66,10 @@ impl Questions {
     fn requests(&self) -> Vec<String> {
         let seconds = |millis: i64| format!("{}.{:03}", millis / 1000, millis % 1000);
         let (begin, end) = (seconds(self.begin), seconds(self.end));
+        let starts = if self.with_starts { &STARTS[..] } else { &[] };
         let mut all: Vec<String> = RANGES
             .iter()
+            .chain(starts)
             .filter(|query| self.with_noise || !query.contains(".+\"})"))
             .map(|query| format!("query_range?query={}&start={begin}&end={end}&step=431", escape(query)))
             .collect();

@@ -93,6 +93,9 @@ fn in_order(turn: u64, round: u64, at: i64) -> Vec<Series> {
             continue;
         }
         let mut series = named("m", &[("n", n.to_string())]);
+        if n < 2 && !stale {
+            series.start = at - (total % (170 + 60 * n) + 1) as i64 * STEP_MS;
+        }
         series.float = Some((at, if stale { f64::from_bits(STALE) } else { value }));
         if n == 0 && round % 10 == 3 {
             series.exemplar = Some((at, round as f64, format!("trace-{turn}-{round}")));
@@ -104,6 +107,9 @@ fn in_order(turn: u64, round: u64, at: i64) -> Vec<Series> {
             let mut series = named(name, &[("n", n.to_string())]);
             if n == 2 && round % 120 == 77 {
                 histogram.sum = f64::from_bits(STALE);
+            }
+            if name != "h_gauge" {
+                series.start = at - (total % 230 + n + 1) as i64 * STEP_MS;
             }
             series.histogram = Some((at, histogram));
             all.push(series);

@@ -14,6 +14,7 @@
 mod answers;
 pub mod dumps;
 pub mod feed;
+pub mod otlp;
 pub mod wire;
 
 use std::path::{Path, PathBuf};
@@ -24,11 +25,29 @@ use self::dumps::assert_tools_agree;
 use self::feed::{Noise, STEP_MS, TURN_MS};
 use crate::common::{PATIENCE, Random, Server, escape};
 
-const CONFIG: &str = "storage: {tsdb: {out_of_order_time_window: 1d}}\n";
-const FLAGS: [&str; 4] = [
+/// In which of the formats that there are to choose from the directory is written.
+struct Formats {
+    config: &'static str,
+    flags: &'static [&'static str],
+    starts: bool,
+}
+
+const OLDER: Formats =
+    Formats { config: "storage: {tsdb: {out_of_order_time_window: 1d}}\n", flags: &[], starts: false };
+/// XOR2 and start timestamps, for Prometheus 3.14 and later.
+const NEWER: Formats = Formats {
+    config: "storage: {tsdb: {out_of_order_time_window: 1d, chunk_encoding: {floats: xor2}}}\n",
+    flags: &[
+        "--enable-feature=st-storage,histograms-st-encoding",
+        "--enable-feature=use-start-timestamps,promql-experimental-functions",
+    ],
+    starts: true,
+};
+const FLAGS: [&str; 5] = [
     "--web.enable-remote-write-receiver",
     "--web.enable-admin-api",
     "--enable-feature=exemplar-storage,native-histograms",
+    "--enable-feature=metadata-wal-records",
     "--storage.tsdb.path=data",
 ];
 const HOUR_MS: i64 = 3_600_000;
@@ -48,6 +67,7 @@ pub fn peer(name: &str) -> Option<PathBuf> {
 
 /// Where the directory is, and what has happened to it.
 struct Circle {
+    formats: Formats,
     prometheus: PathBuf,
     promtool: PathBuf,
     /// Holds `data`, the directory that goes round, and copies of it.
@@ -59,13 +79,27 @@ struct Circle {
 
 #[test]
 fn a_directory_goes_twice_around_between_prometheus_and_ferula() {
+    twice_around(OLDER);
+}
+
+#[test]
+fn a_directory_goes_twice_around_in_the_formats_of_3_14() {
+    let Some(promtool) = peer("promtool") else { return };
+    if dumps::Prints::of(&promtool) == dumps::Prints::All {
+        twice_around(NEWER);
+    } else {
+        eprintln!("SKIPPED: the real Prometheus here is too old for the formats of 3.14");
+    }
+}
+
+fn twice_around(formats: Formats) {
     let (Some(prometheus), Some(promtool)) = (peer("prometheus"), peer("promtool")) else { return };
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("after 1970");
     let now = i64::try_from(now.as_millis()).expect("fits");
     let folder = tempfile::tempdir().expect("a folder for the test");
-    std::fs::write(folder.path().join("prometheus.yml"), CONFIG).expect("written");
+    std::fs::write(folder.path().join("prometheus.yml"), formats.config).expect("written");
     let begin = (now - 72 * HOUR_MS) / (6 * HOUR_MS) * (6 * HOUR_MS);
-    let mut circle = Circle { prometheus, promtool, folder, begin, turns: 0, random: Random::new() };
+    let mut circle = Circle { formats, prometheus, promtool, folder, begin, turns: 0, random: Random::new() };
     let mut answers = circle.turn_of_prometheus(None);
     for _ in 0..2 {
         answers = circle.turn_of_ferula(&answers);
@@ -76,6 +110,10 @@ fn a_directory_goes_twice_around_between_prometheus_and_ferula() {
 impl Circle {
     fn data(&self) -> PathBuf {
         self.folder.path().join("data")
+    }
+
+    fn flags(&self) -> Vec<&'static str> {
+        [&FLAGS[..], self.formats.flags].concat()
     }
 
     /// First time of the turn that is under way.
@@ -91,15 +129,13 @@ impl Circle {
             end: base - 2 * STEP_MS,
             exemplars_from: base - HOUR_MS,
             with_noise: false,
+            with_starts: self.formats.starts,
         }
     }
 
     fn start_prometheus(&self, folder: &Path) -> Server {
-        let more = [
-            "--config.file=prometheus.yml",
-            "--enable-feature=metadata-wal-records,memory-snapshot-on-shutdown",
-        ];
-        let flags = [&FLAGS[..], &more].concat();
+        let more = ["--config.file=prometheus.yml", "--enable-feature=memory-snapshot-on-shutdown"];
+        let flags = [&self.flags()[..], &more].concat();
         Server::start_prometheus(&self.prometheus, folder, &flags)
     }
 
@@ -127,14 +163,14 @@ impl Circle {
 
     /// The same, and is killed twice on the way: with much that is only in the log, and while it reads that log.
     fn turn_of_ferula(&mut self, before: &Answers) -> Answers {
-        let server = Server::start(self.folder.path(), &FLAGS);
+        let server = Server::start(self.folder.path(), &self.flags());
         assert_same(&format!("before turn {}", self.turns), before, &self.questions().ask(&server));
         feed::turn(&server, self.turns, self.base());
         self.delete_some(&server);
         server.kill();
         let mut replays = 0;
         while replays < 3 {
-            let server = Server::spawn(self.folder.path(), &FLAGS);
+            let server = Server::spawn(self.folder.path(), &self.flags());
             server.wait_for_line("Replaying WAL");
             // Somewhere in what takes a fraction of a second; not all are early enough.
             std::thread::sleep(Duration::from_millis(self.random.below(100)));
@@ -142,7 +178,7 @@ impl Circle {
             server.kill();
         }
         // The start cuts blocks at once, and merges them.
-        let server = Server::start(self.folder.path(), &FLAGS);
+        let server = Server::start(self.folder.path(), &self.flags());
         self.await_merged_block();
         delete(&server, "m{n=\"1\"}", (self.base() + 5 * HOUR_MS, self.base() + 6 * HOUR_MS));
         if self.turns > 2 {
@@ -189,7 +225,7 @@ impl Circle {
         noise.assert_in(&dump, &acknowledged);
         let questions = Questions { end: self.base(), with_noise: true, ..self.questions() };
         let theirs = questions.ask(&self.start_prometheus(&a));
-        let ours = questions.ask(&Server::start(&b, &FLAGS));
+        let ours = questions.ask(&Server::start(&b, &self.flags()));
         assert_same(&what, &theirs, &ours);
         let samples = dump.lines().count();
         let blocks = metas(&self.data()).len();
@@ -204,7 +240,7 @@ impl Circle {
             std::fs::remove_dir_all(&to).expect("removed");
         }
         copy_folder(&self.data(), &to.join("data"));
-        std::fs::write(to.join("prometheus.yml"), CONFIG).expect("written");
+        std::fs::write(to.join("prometheus.yml"), self.formats.config).expect("written");
         to
     }
 }

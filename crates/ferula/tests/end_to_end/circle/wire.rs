@@ -6,6 +6,8 @@
 pub struct Series {
     /// Names and values, sorted by name.
     pub labels: Vec<(String, String)>,
+    /// When it began to count, 0 for none; goes over the wire in the newer message only.
+    pub start: i64,
     /// Time and value.
     pub float: Option<(i64, f64)>,
     /// Time and value.
@@ -119,10 +121,14 @@ fn two(series: &Series, symbols: &mut Symbols) -> Message {
     let refs = series.labels.iter().flat_map(|(name, value)| [symbols.number(name), symbols.number(value)]);
     out.packed(1, refs.collect::<Vec<_>>());
     if let Some((at, value)) = series.float {
-        out.message(2, sample(at, value));
+        let mut sample = sample(at, value);
+        sample.int(3, series.start as u64);
+        out.message(2, sample);
     }
     if let Some((at, value)) = &series.histogram {
-        out.message(3, histogram(*at, value));
+        let mut histogram = histogram(*at, value);
+        histogram.int(17, series.start as u64);
+        out.message(3, histogram);
     }
     if let Some((at, value, trace)) = &series.exemplar {
         let mut exemplar = Message::default();
