@@ -267,7 +267,7 @@ impl TargetState {
         let mut taken = 0;
         // Holds until the next one, also for families that state none, as in Prometheus.
         let mut stated_unit = "";
-        // The family of the last comment, until a sample comes that is not of it.
+        // The family of the last comment.
         let mut family: Option<Cow<'_, str>> = None;
         while let Some(entry) = parser.next()? {
             let series = match entry {
@@ -311,12 +311,7 @@ impl TargetState {
             }
             let news = match &family {
                 Some(name) if setting.job.features.metadata => {
-                    let stated_metadata = metadata.news_of(name);
-                    let of_it = self.metadata_of(setting, &known, &series, stated, (name, stated_metadata));
-                    if of_it.is_none() {
-                        family = None;
-                    }
-                    of_it.flatten()
+                    self.news_of(setting, &known, &series, stated, (name, metadata.news_of(name)))
                 }
                 _ => None,
             };
@@ -339,35 +334,29 @@ impl TargetState {
         Ok(())
     }
 
-    /// `None` when the sample is not of the family that the page stated last; otherwise its metadata, in case the store
-    /// may not have it: the series is new, or the metadata has changed.
-    fn metadata_of(
+    /// The metadata of a sample, if the sample is of the family that the page stated last and the store may not have it:
+    /// the series is new, or the metadata has changed.
+    fn news_of(
         &mut self,
         setting: &Setting<'_>,
         known: &Known,
         series: &Series<'_>,
         stated: Stated<'_>,
         (family, metadata): (&str, Option<(&MetricMetadata, bool)>),
-    ) -> Option<Option<MetricMetadata>> {
+    ) -> Option<MetricMetadata> {
         let (metadata, changed) = metadata?;
-        let is_news = changed || known.new;
         let is_of_it = match &known.found {
             Found::Labels(_, labels) => is_of_family(labels.metric_name(), family, metadata.kind),
-            Found::Entry(..) if is_news => {
+            Found::Entry(..) if changed || known.new => {
                 // What relabelling made of the name is not kept.
                 decode(series.key, series.kind, &mut self.buffers.scratch)
                     .expect("keys of a parser are keys");
                 let labels = setting.job.labels.stored(&self.buffers.scratch, stated, setting.target);
                 is_of_family(labels.ok().flatten()?.metric_name(), family, metadata.kind)
             }
-            Found::Entry(..) => {
-                let end = memchr::memchr(b'{', series.key).unwrap_or(series.key.len());
-                let name = std::str::from_utf8(&series.key[..end]).unwrap_or_default();
-                let renamed = name.is_empty() || !setting.job.labels.rules.is_empty();
-                renamed || is_of_family(name, family, metadata.kind)
-            }
+            Found::Entry(..) => false,
         };
-        is_of_it.then(|| is_news.then(|| metadata.clone()))
+        is_of_it.then(|| metadata.clone())
     }
 
     /// What is known of a sample's series; `None` when relabelling drops it.

@@ -263,8 +263,12 @@ fn answer(stream: TcpStream, page: &str) -> std::io::Result<()> {
     while reader.read_line(&mut line)? > 2 {
         line.clear();
     }
+    let format = match page.ends_with("# EOF\n") {
+        true => "application/openmetrics-text; version=1.0.0",
+        false => "text/plain; version=0.0.4",
+    };
     let head = format!(
-        "HTTP/1.1 200 OK\r\nContent-Type: text/plain; version=0.0.4\r\nContent-Length: {}\r\nConnection: close\r\n\r\n",
+        "HTTP/1.1 200 OK\r\nContent-Type: {format}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n",
         page.len()
     );
     let mut stream = reader.into_inner();

@@ -6,6 +6,7 @@ mod circle;
 mod common;
 mod consistency;
 mod crash;
+mod formats;
 mod hostile;
 mod limits;
 mod own_metrics;

@@ -547,7 +547,7 @@ async fn metadata_goes_with_series_that_are_new_and_with_all_when_it_changes() {
     assert_eq!(of(&bed, "a_total", &[("x", "1")]), known("counter Help."));
     assert_eq!(of(&bed, "b", &[]), known("gauge "));
     assert_eq!(of(&bed, "alien", &[]), None, "it is not of the family before it");
-    assert_eq!(of(&bed, "b", &[("x", "2")]), None, "behind a sample of another family nothing is sure");
+    assert_eq!(of(&bed, "b", &[("x", "2")]), known("gauge "));
     assert_eq!(of(&bed, "other", &[]), None, "the name after relabelling counts");
     let up = "gauge Health of the scrape target. 1 means the target is healthy, 0 if the scrape failed.";
     assert_eq!(of(&bed, "up", &[]), known(up));
