@@ -112,6 +112,7 @@ impl Reloader {
         let tsdb = config.storage.tsdb.as_ref();
         let window_ms = tsdb.map_or(0, |tsdb| tsdb.out_of_order_time_window_ms);
         self.db.set_retention(retention(config, &self.storage));
+        self.db.set_stale_series_threshold(tsdb.map_or(0.0, |tsdb| tsdb.stale_series_compaction_threshold));
         self.db.set_out_of_order_window(window_ms).map_err(|error| error.to_string())?;
         if self.exemplars {
             self.db.set_exemplars_max(exemplars_max(Some(config)));

@@ -3,13 +3,15 @@
 use std::path::Path;
 use std::sync::PoisonError;
 
-use ferula_model::{Matcher, TimeRange};
+use ferula_model::{LabelSet, Matcher, TimeRange};
+use ferula_storage::AppendError;
 
-use crate::block::{BlockError, BlockMeta};
+use crate::block::index::SeriesEntry;
+use crate::block::{BlockError, BlockMeta, HINT_SELECTED_SERIES, HINT_STALE_SERIES};
 use crate::compact::{Compactor, SeriesSource, write_block};
 use crate::db::Db;
-use crate::head::Head;
 use crate::head::block_source::{HeadSource, Which};
+use crate::head::{Head, lock};
 use crate::maintain::Maintained;
 use crate::wal::group::Entry;
 use crate::wal::record::{LoggedTombstone, put_tombstones};
@@ -25,11 +27,42 @@ impl Db {
             for block in self.views.get().blocks.iter().filter(|block| block.meta().overlaps(min, max)) {
                 block.delete(min, max, matchers)?;
             }
-            self.head
-                .delete((min, max), matchers)
+            let departed = self.departed((min, max), matchers)?;
+            let deleted = self.head.delete((min, max), matchers);
+            deleted
+                .and_then(|()| self.head.log_deletion_of_departed(&departed))
                 .map_err(|error| BlockError::Refused(format!("write-ahead log: {error}")))?;
         }
         Ok(())
+    }
+
+    /// Series in blocks that do not stand for all series of their time, with what of the range they have. The log may have
+    /// their samples too, and would bring them back.
+    fn departed(
+        &self,
+        (min, max): (i64, i64),
+        matchers: &[Matcher],
+    ) -> Result<Vec<(LabelSet, (i64, i64))>, BlockError> {
+        let view = self.views.get();
+        let mut departed = Vec::new();
+        let mut entry = SeriesEntry::default();
+        for block in view.blocks.iter() {
+            let meta = block.meta();
+            let of_part =
+                [HINT_STALE_SERIES, HINT_SELECTED_SERIES].iter().any(|hint| meta.compaction.has_hint(hint));
+            if !of_part || !meta.overlaps(min, max) || meta.max_time <= view.head_min {
+                continue;
+            }
+            for number in block.select(matchers)? {
+                block.series(number, &mut entry)?;
+                let bounds = entry.chunks.first().zip(entry.chunks.last());
+                let bounds = bounds.map(|(first, last)| (min.max(first.min_time), max.min(last.max_time)));
+                if let Some(range) = bounds.filter(|(first, last)| first <= last) {
+                    departed.push((block.labels(&entry)?, range));
+                }
+            }
+        }
+        Ok(departed)
     }
 
     /// Writes the blocks that have deleted samples anew, without them.
@@ -92,6 +125,48 @@ impl Head {
         (min <= max).then_some((min, max))
     }
 
+    /// Logs deletions of samples that only the log has beside blocks. The log may have lost the series' names to a
+    /// checkpoint, so they are logged once more.
+    fn log_deletion_of_departed(
+        &self,
+        departed: &[(LabelSet, (i64, i64))],
+    ) -> Result<(), std::sync::Arc<str>> {
+        let (mut tombstones, mut pinned, mut refused) = (Vec::new(), Vec::new(), None);
+        for (labels, (min, max)) in departed {
+            match self.get_or_create(labels) {
+                Ok((slot, _)) => {
+                    pinned.push(slot);
+                    let series = self.slots.lock(slot).log_ref;
+                    tombstones.push(LoggedTombstone { series, min: *min, max: *max });
+                }
+                // At the head's limit the deletion fails; it can be asked for again.
+                Err(full) => refused = Some(AppendError::from(full).to_string().into()),
+            }
+        }
+        let logged = self.log_tombstones(&tombstones);
+        for slot in pinned {
+            self.slots.lock(slot).pending -= 1;
+        }
+        // The series are empty and will go; their records stay for as long as the tombstones.
+        let mut extra = lock(&self.extra_refs);
+        for tombstone in &tombstones {
+            let newest = extra.entry(tombstone.series).or_insert(tombstone.max);
+            *newest = (*newest).max(tombstone.max);
+        }
+        refused.map_or(logged, Err)
+    }
+
+    fn log_tombstones(&self, tombstones: &[LoggedTombstone]) -> Result<(), std::sync::Arc<str>> {
+        if tombstones.is_empty() {
+            return Ok(());
+        }
+        let mut entry = Entry::default();
+        let mut record = Vec::new();
+        put_tombstones(&mut record, tombstones);
+        entry.record(record);
+        self.log.commit(entry)
+    }
+
     fn delete(&self, (min, max): (i64, i64), matchers: &[Matcher]) -> Result<(), std::sync::Arc<str>> {
         let mut deleted = Vec::new();
         let mut tombstones = Vec::new();
@@ -108,14 +183,7 @@ impl Head {
             deleted.push((slot, range));
             tombstones.push(LoggedTombstone { series: series.log_ref, min: range.0, max: range.1 });
         }
-        if tombstones.is_empty() {
-            return Ok(());
-        }
-        let mut entry = Entry::default();
-        let mut record = Vec::new();
-        put_tombstones(&mut record, &tombstones);
-        entry.record(record);
-        self.log.commit(entry)?;
+        self.log_tombstones(&tombstones)?;
         for (slot, range) in deleted {
             self.add_deleted(slot, range);
         }

@@ -8,7 +8,7 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use ferula_chunk::FloatEncoding;
@@ -162,6 +162,8 @@ pub struct Db {
     pub(crate) pending: Mutex<Pending>,
     pub(crate) retention: Mutex<Retention>,
     pub(crate) maintenance: MaintenanceMetrics,
+    /// Bits of the share of ended series at which they leave the head.
+    pub(crate) stale_threshold: AtomicU64,
     recovered: Recovered,
     lock: Mutex<Option<FileLock>>,
 }
@@ -256,6 +258,7 @@ impl Db {
             pending: Mutex::default(),
             retention: Mutex::new(options.retention),
             maintenance,
+            stale_threshold: AtomicU64::default(),
             recovered,
             lock: Mutex::new(lock),
             options,

@@ -26,6 +26,7 @@ use crate::head::block_source::{HeadSource, Which};
 use crate::head::{lock, range_end};
 use crate::metrics::ChunkMetrics;
 use crate::retention::{BlockUse, Reason, replaced};
+use crate::stale_series::StaleRemoval;
 use crate::wal::WriterOptions;
 use crate::wal::checkpoint::{CheckpointStats, Keep, checkpoint, remove_checkpoints, remove_segments};
 use crate::wal::format::{list_segments, segment_path};
@@ -99,14 +100,19 @@ impl fmt::Display for Doubt {
 /// What a call leaves to the next.
 #[derive(Default)]
 pub(crate) struct Pending {
-    truncation: Option<Truncation>,
+    pub truncation: Option<Truncation>,
     late: Option<LateTruncation>,
     last_reload: Option<i64>,
     last_call: Option<i64>,
     head_cut: bool,
+    /// When a block was cut from the head last.
+    pub last_cut: Option<i64>,
+    pub stale: Option<StaleRemoval>,
+    /// Snapshots up to this moment may read chunks of series that are removed.
+    pub chunk_files_read: Option<u64>,
 }
 
-struct Truncation {
+pub(crate) struct Truncation {
     to: i64,
     /// Snapshots up to this moment read the head as it was.
     moment: u64,
@@ -154,6 +160,7 @@ impl Db {
             }
             self.truncate_if_possible(&mut pending, &mut done);
         }
+        self.compact_stale_series(now_ms, &mut pending, &mut done);
         let due = pending.last_reload.is_none_or(|last| !(0..RELOAD_INTERVAL_MS).contains(&(now_ms - last)));
         if reload || due {
             pending.last_reload = Some(now_ms);
@@ -181,17 +188,16 @@ impl Db {
         Ulid::new(now_ms.max(0) as u64, random(0) << 64 | random(1))
     }
 
-    fn write_head_block(
+    pub(crate) fn write_head_block(
         &self,
         now_ms: i64,
-        which: Which,
+        source: HeadSource<'_>,
         (min, end): (i64, i64),
+        hints: &[&str],
     ) -> Result<Option<BlockMeta>, BlockError> {
         let mut meta = BlockMeta::level_1(self.new_ulid(now_ms), min, end);
-        if which == Which::OutOfOrder {
-            meta.compaction.set_hint(HINT_OUT_OF_ORDER);
-        }
-        let source: Box<dyn SeriesSource + '_> = Box::new(HeadSource::new(&self.head, which, (min, end)));
+        hints.iter().for_each(|hint| meta.compaction.set_hint(hint));
+        let source: Box<dyn SeriesSource + '_> = Box::new(source);
         self.compaction(1, |watch| {
             write_block(&self.disk, &self.dir, meta, vec![source], &self.block_options(), watch)
         })
@@ -220,14 +226,16 @@ impl Db {
         self.head.times.min_valid.fetch_max(end, Ordering::SeqCst);
         // Commits under way may have older bounds; behind this they have been applied.
         drop(self.head.gate.freeze());
-        let written = self.write_head_block(now_ms, Which::InOrder, (min, end))?;
+        let source = HeadSource::new(&self.head, Which::InOrder, (min, end));
+        let written = self.write_head_block(now_ms, source, (min, end), &[])?;
         self.publish(written, end, done)?;
         pending.head_cut = true;
+        pending.last_cut = Some(now_ms);
         pending.truncation = Some(Truncation { to: end, moment: self.head.pins.advance() });
         Ok(())
     }
 
-    fn publish(
+    pub(crate) fn publish(
         &self,
         written: Option<BlockMeta>,
         head_min: i64,
@@ -255,7 +263,13 @@ impl Db {
             self.maintenance.head_truncations.inc();
             done.removed_series += truncated.series;
             done.truncated_to = Some(to);
-            match self.truncate_chunk_files() {
+            pending.chunk_files_read.take_if(|moment| self.head.pins.is_past(*moment));
+            let chunk_files = match pending.chunk_files_read {
+                None => self.truncate_chunk_files(),
+                // The next truncation removes them.
+                Some(_) => Ok(()),
+            };
+            match chunk_files {
                 Ok(()) => {
                     if let Err(error) = self.truncate_log(to, done) {
                         done.errors.push(format!("truncating the log: {error}"));
@@ -340,7 +354,8 @@ impl Db {
         let mut start = range_end(min, range).saturating_sub(range);
         while start <= max {
             let end = start.saturating_add(range);
-            let written = self.write_head_block(now_ms, Which::OutOfOrder, (start, end))?;
+            let source = HeadSource::new(&self.head, Which::OutOfOrder, (start, end));
+            let written = self.write_head_block(now_ms, source, (start, end), &[HINT_OUT_OF_ORDER])?;
             self.publish(written, i64::MIN, done)?;
             start = end;
         }

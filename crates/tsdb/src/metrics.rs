@@ -219,6 +219,11 @@ pub(crate) struct MaintenanceMetrics {
     pub populating_block: Gauge,
     pub vertical_compactions: Counter,
     pub chunks: ChunkMetrics,
+    /// Counted every minute.
+    pub stale_series: Gauge,
+    pub stale_compactions: Counter,
+    pub stale_compactions_failed: Counter,
+    pub stale_compaction_duration: Histogram,
     pub tombstone_cleanup: Histogram,
     pub head_truncations: Counter,
     pub head_truncations_failed: Counter,
@@ -326,6 +331,23 @@ impl MaintenanceMetrics {
                     &exponential(100.0, 4.0, 10),
                 ),
             },
+            stale_series: gauge(
+                "prometheus_tsdb_head_stale_series",
+                "Total number of stale series in the head block.",
+            ),
+            stale_compactions: counter(
+                "prometheus_tsdb_stale_series_compactions_triggered_total",
+                "Total number of triggered stale series compactions.",
+            ),
+            stale_compactions_failed: counter(
+                "prometheus_tsdb_stale_series_compactions_failed_total",
+                "Total number of stale series compactions that failed.",
+            ),
+            stale_compaction_duration: histogram(
+                "prometheus_tsdb_stale_series_compaction_duration_seconds",
+                "Duration of stale series compaction runs.",
+                &exponential(1.0, 2.0, 14),
+            ),
             tombstone_cleanup: histogram(
                 "prometheus_tsdb_tombstone_cleanup_seconds",
                 "The time taken to recompact blocks to remove tombstones.",

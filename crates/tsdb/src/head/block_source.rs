@@ -31,8 +31,21 @@ pub struct HeadSource<'a> {
 impl<'a> HeadSource<'a> {
     /// The series as they are now. No in-order sample in the range may be added any more.
     pub fn new(head: &'a Head, which: Which, range: (i64, i64)) -> Self {
-        let wanted: Vec<SlotId> =
-            (0..head.slots.end()).filter(|slot| has_chunks(head, *slot, which, range)).collect();
+        Self::of_slots(head, 0..head.slots.end(), which, range)
+    }
+
+    /// Those of the slots only, which rise; in-order samples.
+    pub fn of_series(head: &'a Head, slots: impl Iterator<Item = SlotId>, range: (i64, i64)) -> Self {
+        Self::of_slots(head, slots, Which::InOrder, range)
+    }
+
+    fn of_slots(
+        head: &'a Head,
+        slots: impl Iterator<Item = SlotId>,
+        which: Which,
+        range: (i64, i64),
+    ) -> Self {
+        let wanted: Vec<SlotId> = slots.filter(|slot| has_chunks(head, *slot, which, range)).collect();
         let (symbols, series) = head.index().in_label_order(wanted);
         HeadSource {
             head,

@@ -29,6 +29,7 @@ mod reader;
 mod rules;
 mod series;
 mod slots;
+mod stale;
 mod truncate;
 
 use std::collections::HashMap;
@@ -51,6 +52,7 @@ pub(crate) use reader::FrozenRow;
 pub(crate) use rules::{ChunkRules, Rules};
 pub(crate) use series::{Bounds, Fate, FullChunk, Series, range_end, stale_histogram};
 pub(crate) use slots::{Slots, handle};
+pub(crate) use stale::StaleSeries;
 pub(crate) use truncate::Limbo;
 pub use truncate::Truncated;
 

@@ -173,6 +173,17 @@ impl Series {
         }
     }
 
+    /// The newest sample's value, or its sum if it is a histogram: where a staleness marker would be.
+    pub fn last_value(&self) -> Option<f64> {
+        match &self.open {
+            Open::None => None,
+            Open::Float(writer) => Some(writer.last_value()),
+            Open::Float2(_, _, value) => Some(*value),
+            Open::Histogram(_, last) => Some(last.sum),
+            Open::FloatHistogram(_, last) => Some(last.sum),
+        }
+    }
+
     /// Whether a float would be taken, and where it would go.
     pub fn check_float(&self, at: i64, value: f64, bounds: &Bounds) -> Result<Fate, AppendError> {
         self.check(at, bounds, |series| {
@@ -446,6 +457,16 @@ impl Series {
             self.chunk_number = self.chunk_number.wrapping_add(1);
         }
         before - self.chunk_count()
+    }
+
+    /// Forgets all in-order samples. Says how many chunks they were in.
+    pub fn forget_samples(&mut self) -> usize {
+        let chunks = self.chunk_count();
+        self.full = Box::default();
+        self.open = Open::None;
+        self.payload.clear();
+        self.chunk_number = self.chunk_number.wrapping_add(1);
+        chunks
     }
 
     /// Whether there is no sample.

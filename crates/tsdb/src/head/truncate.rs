@@ -60,12 +60,21 @@ impl Head {
 
     /// Removes those of `slots`, which rise, that still hold a series without samples.
     fn remove_empty(&self, slots: &[SlotId]) -> usize {
+        self.remove_if(slots, |_, series| series.is_empty())
+    }
+
+    /// Removes those of `slots`, which rise, whose series may go. Nobody can find a series while it is asked about.
+    pub(super) fn remove_if(
+        &self,
+        slots: &[SlotId],
+        mut may_go: impl FnMut(SlotId, &mut Series) -> bool,
+    ) -> usize {
         let mut dead = Vec::new();
         let mut index = self.index_mut();
         for slot in slots {
             let mut series = self.slots.lock(*slot);
             // An appender may have come in between; it holds the index while it marks the series.
-            if series.alive && series.is_empty() && series.pending == 0 {
+            if series.alive && series.pending == 0 && may_go(*slot, &mut series) {
                 series.alive = false;
                 series.generation = series.generation.wrapping_add(1);
                 dead.push(*slot);
