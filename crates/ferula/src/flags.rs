@@ -113,6 +113,14 @@ pub struct StorageFlags {
     pub segment_bytes: u64,
     /// `samples-per-chunk`
     pub samples_per_chunk: u16,
+    /// `max-block-chunk-segment-size`; 0 for the default.
+    pub chunk_segment_bytes: u64,
+    /// `allow-overlapping-compaction`
+    pub overlapping_compaction: bool,
+    /// `delay-compact-file.path`, if given.
+    pub delay_compact_file: Option<PathBuf>,
+    /// `block-reload-interval`
+    pub reload_interval: Duration,
     /// `--storage.ferula.max-head-series`; 0 for no limit.
     pub head_series_max: u64,
     /// `--storage.ferula.max-head-memory` in bytes; 0 for a share of what there is.
@@ -240,6 +248,13 @@ fn storage_flags(values: &Values) -> StorageFlags {
         compression,
         segment_bytes: u64::try_from(values.bytes("storage.tsdb.wal-segment-size")).unwrap_or(0),
         samples_per_chunk: u16::try_from(values.int("storage.tsdb.samples-per-chunk")).unwrap_or(0),
+        chunk_segment_bytes: u64::try_from(values.bytes("storage.tsdb.max-block-chunk-segment-size"))
+            .unwrap_or(0),
+        overlapping_compaction: values.bool("storage.tsdb.allow-overlapping-compaction"),
+        delay_compact_file: Some(values.text("storage.tsdb.delay-compact-file.path"))
+            .filter(|path| !path.is_empty())
+            .map(PathBuf::from),
+        reload_interval: values.duration("storage.tsdb.block-reload-interval"),
         head_series_max: u64::try_from(values.int("storage.ferula.max-head-series")).unwrap_or(0),
         head_bytes_max: u64::try_from(values.bytes("storage.ferula.max-head-memory")).unwrap_or(0),
     }
@@ -317,6 +332,10 @@ fn check_ranges(values: &Values) -> Result<(), Refused> {
             1,
             "flag 'storage.tsdb.wal-segment-size' must be set between 10MB and 256MB",
         ));
+    }
+    let segment = values.bytes("storage.tsdb.max-block-chunk-segment-size");
+    if segment != 0 && segment < 1 << 20 {
+        return Err(Refused::new(1, "flag 'storage.tsdb.max-block-chunk-segment-size' must be set over 1MB"));
     }
     Ok(())
 }

@@ -11,11 +11,18 @@ use tokio::sync::Notify;
 /// The log is synced so long after the first write that a power loss would take.
 const SYNC_DELAY: Duration = Duration::from_secs(1);
 
-/// How often blocks are looked for, merged and removed, as far as it is their time.
+/// How often, at least, blocks are looked for, merged and removed, as far as it is their time.
 const MAINTAIN_TICK: Duration = Duration::from_secs(60);
 
-/// Starts the chores; they end with the group. `unsynced` is notified by the store's log.
-pub fn start(tasks: &mut TaskGroup, db: &Arc<Db>, unsynced: &Arc<Notify>, clock: &SharedClock) {
+/// Starts the chores; they end with the group. `unsynced` is notified by the store's log. Blocks of others are looked for every
+/// `reload_interval`.
+pub fn start(
+    tasks: &mut TaskGroup,
+    db: &Arc<Db>,
+    unsynced: &Arc<Notify>,
+    clock: &SharedClock,
+    reload_interval: Duration,
+) {
     let (store, time, shutdown) = (db.clone(), clock.clone(), tasks.shutdown().clone());
     let (unsynced, synced) = (unsynced.clone(), Arc::new(Notify::new()));
     let written = synced.clone();
@@ -25,13 +32,13 @@ pub fn start(tasks: &mut TaskGroup, db: &Arc<Db>, unsynced: &Arc<Notify>, clock:
     });
     let (store, time, shutdown) = (db.clone(), clock.clone(), tasks.shutdown().clone());
     tasks.spawn("maintenance", async move {
-        maintain(store, written, time, shutdown).await;
+        maintain(store, written, time, shutdown, MAINTAIN_TICK.min(reload_interval)).await;
         Ok(())
     });
 }
 
-/// Every minute, and when the head is full, which it can become only by what was `written`.
-async fn maintain(db: Arc<Db>, written: Arc<Notify>, clock: SharedClock, shutdown: Shutdown) {
+/// At every tick, and when the head is full, which it can become only by what was `written`.
+async fn maintain(db: Arc<Db>, written: Arc<Notify>, clock: SharedClock, shutdown: Shutdown, tick: Duration) {
     let mut doubted = Vec::new();
     loop {
         let (store, now, begin) = (db.clone(), clock.now().millis(), clock.elapsed());
@@ -47,7 +54,7 @@ async fn maintain(db: Arc<Db>, written: Arc<Notify>, clock: SharedClock, shutdow
                 true
             }
         };
-        let next = begin + MAINTAIN_TICK;
+        let next = begin + tick;
         loop {
             tokio::select! {
                 () = clock.sleep(next.saturating_sub(clock.elapsed())) => break,

@@ -15,6 +15,7 @@ use ferula_promql::{Engine, EngineOptions, MemoryContract};
 use ferula_promql_syntax::ParserOptions;
 use ferula_runtime::{RealClock, SharedClock, Shutdown, TaskGroup};
 use ferula_telemetry::{Registry, error, info, warn};
+use ferula_tsdb::block::BlockOptions;
 use ferula_tsdb::disk::RealDisk;
 use ferula_tsdb::retention::Retention;
 use ferula_tsdb::wal::ahead::Helper;
@@ -38,6 +39,8 @@ const QUERY_MEMORY_PERCENT: u64 = 30;
 const HEAD_MEMORY_PERCENT: u64 = 50;
 /// How long samples are kept when neither flags nor configuration say.
 const RETENTION_DEFAULT: Duration = Duration::from_secs(15 * 24 * 3600);
+
+const RELOAD_INTERVAL_MIN: Duration = Duration::from_secs(1);
 
 /// Opens the store before anything writes to it, and closes it after everything has stopped.
 pub async fn serve(flags: Flags, source: ConfigSource, config: Option<Config>) -> anyhow::Result<()> {
@@ -101,7 +104,7 @@ pub async fn serve(flags: Flags, source: ConfigSource, config: Option<Config>) -
         });
         reloader.reload().map_err(anyhow::Error::msg).context("error loading config")?;
         agents.start(&mut tasks);
-        maintenance::start(&mut tasks, &db, &unsynced, &clock);
+        maintenance::start(&mut tasks, &db, &unsynced, &clock, reload_interval(&flags.storage));
         let serving = requests.serve(reloader, shutdown.clone());
         tasks.spawn("reload", async move {
             serving.await;
@@ -129,6 +132,17 @@ fn say_hello(flags: &Flags, source: &ConfigSource) {
     }
     for (name, text) in &flags.features.warnings {
         warn!(text, option = name);
+    }
+    if flags.storage.reload_interval < RELOAD_INTERVAL_MIN {
+        warn!(
+            "The option --storage.tsdb.block-reload-interval is set to a value less than 1s. Setting it to 1s to avoid overload."
+        );
+    }
+    if let Some(path) = &flags.storage.delay_compact_file {
+        info!(
+            "Compactions will be delayed for blocks not marked as uploaded in the file tracking uploads",
+            path = path.display()
+        );
     }
     for (flag, why) in &flags.without_effect {
         warn!("This flag has no effect", flag = flag, reason = why);
@@ -380,6 +394,16 @@ fn store_options(storage: &StorageFlags) -> Options {
             0 => defaults.wal_segment_bytes,
             bytes => bytes,
         },
+        blocks: BlockOptions {
+            segment_bytes_max: match storage.chunk_segment_bytes {
+                0 => defaults.blocks.segment_bytes_max,
+                bytes => bytes,
+            },
+            ..defaults.blocks
+        },
+        overlapping_compaction: storage.overlapping_compaction,
+        delay_compact_file: storage.delay_compact_file.clone(),
+        reload_interval_ms: millis(reload_interval(storage)),
         lock_file: storage.lock_file,
         series_max: Some(storage.head_series_max).filter(|max| *max > 0),
         head_bytes_max: Some(match storage.head_bytes_max {
@@ -388,6 +412,11 @@ fn store_options(storage: &StorageFlags) -> Options {
         }),
         ..defaults
     }
+}
+
+/// How often blocks of others are looked for; not every moment.
+fn reload_interval(storage: &StorageFlags) -> Duration {
+    storage.reload_interval.max(RELOAD_INTERVAL_MIN)
 }
 
 /// How long the flags keep samples: their own word, or 15 days when they bound neither time nor size.

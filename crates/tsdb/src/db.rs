@@ -80,6 +80,10 @@ pub struct Options {
     pub access: Access,
     /// Whether blocks that overlap are merged.
     pub overlapping_compaction: bool,
+    /// A list of blocks that were uploaded; fresh ones that are not in it are not compacted.
+    pub delay_compact_file: Option<PathBuf>,
+    /// Blocks of others are looked for so often, in milliseconds.
+    pub reload_interval_ms: i64,
     /// What time it is, in milliseconds. A block that begins later is of the future, and does not say where the head
     /// begins: else everything in the log would count as being in blocks. Without it no block is.
     pub opened_at_ms: Option<i64>,
@@ -114,6 +118,8 @@ impl Default for Options {
             blocks: BlockOptions::default(),
             access: Access::Mapped,
             overlapping_compaction: true,
+            delay_compact_file: None,
+            reload_interval_ms: 60_000,
             opened_at_ms: None,
             stopwatch: Stopwatch::default(),
             replay_helper: Helper::default(),

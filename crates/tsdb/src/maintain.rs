@@ -20,7 +20,9 @@ use std::sync::atomic::Ordering;
 use crate::block::{
     Block, BlockChunk, BlockError, BlockMeta, HINT_OUT_OF_ORDER, Ulid, block_dirs, remove_block,
 };
-use crate::compact::{Compactor, PlanOptions, SeriesSource, Watch, block_ranges, plan, write_block};
+use crate::compact::{
+    Compactor, PlanOptions, SeriesSource, Watch, block_ranges, plan, without_waiting, write_block,
+};
 use crate::db::{Db, Options, WAL_DIR, WBL_DIR};
 use crate::head::block_source::{HeadSource, Which};
 use crate::head::{lock, range_end};
@@ -108,6 +110,7 @@ pub(crate) struct Pending {
     /// When a block was cut from the head last.
     pub last_cut: Option<i64>,
     pub stale: Option<StaleRemoval>,
+    pub stale_looked: Option<i64>,
     /// Snapshots up to this moment may read chunks of series that are removed.
     pub chunk_files_read: Option<u64>,
 }
@@ -126,8 +129,6 @@ struct LateTruncation {
     segment: Option<u32>,
 }
 
-/// Blocks of others are looked for so often.
-const RELOAD_INTERVAL_MS: i64 = 60_000;
 /// Calls that are further apart than this, though they come every minute, tell of a clock that was set, or of a machine
 /// that slept.
 const CLOCK_AHEAD_MS: i64 = 3_600_000;
@@ -161,7 +162,9 @@ impl Db {
             self.truncate_if_possible(&mut pending, &mut done);
         }
         self.compact_stale_series(now_ms, &mut pending, &mut done);
-        let due = pending.last_reload.is_none_or(|last| !(0..RELOAD_INTERVAL_MS).contains(&(now_ms - last)));
+        let due = pending
+            .last_reload
+            .is_none_or(|last| !(0..self.options.reload_interval_ms).contains(&(now_ms - last)));
         if reload || due {
             pending.last_reload = Some(now_ms);
             self.compact_blocks(now_ms, &mut done);
@@ -396,6 +399,17 @@ impl Db {
                 .map(|block| (*block.meta()).clone())
                 .filter(|meta| meta.max_time <= view.head_min)
                 .collect();
+            let metas = match &self.options.delay_compact_file {
+                None => metas,
+                Some(file) => without_waiting(&*self.disk, file, metas).unwrap_or_else(|(error, metas)| {
+                    ferula_telemetry::warn!(
+                        "cannot read TSDB upload meta file: no block waits for its upload",
+                        component = "tsdb",
+                        err = error
+                    );
+                    metas
+                }),
+            };
             let chosen = plan(&metas, &options);
             if chosen.is_empty() || !self.goes_on() {
                 return;

@@ -25,6 +25,8 @@ pub(crate) struct StaleRemoval {
 /// Before 3.10, Prometheus knows only the first: without it, it would take all of the log's samples of that time for being in
 /// blocks, and pass over them.
 const HINTS: [&str; 2] = [HINT_OUT_OF_ORDER, HINT_STALE_SERIES];
+/// All series are looked at, which is not for every second.
+const LOOK_EVERY_MS: i64 = 50_000;
 /// When the next block is cut within this time, everything goes by itself.
 const SOON_MS: i64 = 600_000;
 
@@ -37,6 +39,10 @@ impl Db {
     /// Takes the steps that are due.
     pub(crate) fn compact_stale_series(&self, now_ms: i64, pending: &mut Pending, done: &mut Maintained) {
         self.remove_stale_if_possible(pending, done);
+        if pending.stale_looked.is_some_and(|last| (0..LOOK_EVERY_MS).contains(&(now_ms - last))) {
+            return;
+        }
+        pending.stale_looked = Some(now_ms);
         let stale = self.head.stale_series();
         self.maintenance.stale_series.set(stale.len() as f64);
         let threshold = f64::from_bits(self.stale_threshold.load(Ordering::Relaxed));

@@ -84,6 +84,37 @@ fn what_leaves_the_head_is_read_from_blocks_also_after_a_restart() {
     assert_eq!(floats(&db), model);
 }
 
+#[test]
+fn fresh_blocks_wait_until_they_were_uploaded() {
+    let disk = FaultDisk::default();
+    let list = Path::new(DIR).join("thanos.shipper.json");
+    let db = open(&disk, Options { delay_compact_file: Some(list.clone()), ..options() });
+    let upload = |names: &[String]| {
+        let names: Vec<String> = names.iter().map(|name| format!("\"{name}\"")).collect();
+        let json = format!("{{\"version\":1,\"uploaded\":[{}]}}", names.join(","));
+        disk.create(&list).expect("made").write_all(json.as_bytes()).expect("written");
+    };
+    let levels = || db.blocks().iter().map(|block| block.meta().compaction.level).collect::<Vec<_>>();
+    upload(&[]);
+    let (mut model, mut now) = (Floats::new(), 1_200_000);
+    for _ in 0..10 {
+        now = ingest(&db, &mut model, now, 10);
+        maintain(&db, now);
+    }
+    assert!(levels().len() > 6 && levels().iter().all(|level| *level == 1), "{:?}", levels());
+    let names: Vec<String> = db.blocks().iter().map(|block| block.meta().ulid.to_string()).collect();
+    upload(&names[..4]);
+    now = ingest(&db, &mut model, now, 20);
+    maintain(&db, now);
+    assert_eq!(levels()[..2], [2, 1], "three of the four filled a range");
+    // Without a list nothing waits.
+    disk.remove_file(&list).expect("removed");
+    now = ingest(&db, &mut model, now, 10);
+    maintain(&db, now);
+    assert!(levels()[1] > 1, "{:?}", levels());
+    assert_eq!(floats(&db), model);
+}
+
 /// A regex over many values can take long, and holds the index of the head meanwhile.
 #[test]
 fn a_selection_ends_when_its_reader_has_gone() {

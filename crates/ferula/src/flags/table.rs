@@ -228,8 +228,7 @@ pub const FLAGS: &[Flag] = &[
         "The maximum size for a single chunk segment in a block. Example: 512MB",
     )
     .server()
-    .hidden()
-    .not_yet(),
+    .hidden(),
     flag(
         "storage.tsdb.wal-segment-size",
         Kind::Bytes,
@@ -264,8 +263,7 @@ pub const FLAGS: &[Flag] = &[
         "Allow compaction of overlapping blocks. If set to false, overlapping blocks are left to another component.",
     )
     .server()
-    .hidden()
-    .not_yet(),
+    .hidden(),
     flag(
         "storage.tsdb.wal-compression",
         Kind::Bool,
@@ -309,8 +307,7 @@ pub const FLAGS: &[Flag] = &[
         "Path to a JSON file with uploaded TSDB blocks e.g. Thanos shipper meta file. If set, level 1 blocks are only \
          compacted when they are in it.",
     )
-    .server()
-    .not_yet(),
+    .server(),
     flag(
         "storage.tsdb.block-reload-interval",
         Kind::Duration,
@@ -318,8 +315,7 @@ pub const FLAGS: &[Flag] = &[
         "Interval at which to check for new or removed blocks in storage.",
     )
     .server()
-    .hidden()
-    .not_yet(),
+    .hidden(),
     flag(
         "storage.ferula.max-head-series",
         Kind::Int,
