@@ -270,6 +270,7 @@ impl Db {
             options,
         };
         db.set_out_of_order_window(db.options.out_of_order_window_ms).map_err(at(&wbl))?;
+        db.update_series_state().map_err(at(&wal))?;
         Ok(db)
     }
 

@@ -20,6 +20,7 @@ mod querier;
 pub mod recovery;
 pub mod retention;
 mod series_metadata;
+mod series_state;
 mod stale_series;
 mod stopwatch;
 pub mod tools;

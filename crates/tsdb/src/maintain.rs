@@ -314,6 +314,7 @@ impl Db {
         let stats = checkpoint(&self.disk, &wal, last, self.wal_options(), &keep)
             .inspect_err(|_| self.maintenance.checkpoint_creations_failed.inc())?;
         done.checkpoint = Some((last, stats));
+        self.update_series_state()?;
         self.maintenance.log_truncations.inc();
         remove_segments(&*self.disk, &wal, last)
             .inspect_err(|_| self.maintenance.log_truncations_failed.inc())?;

@@ -12,7 +12,7 @@ use ferula_model::{
 };
 use ferula_storage::{Appendable, Durability, HistogramSample, SampleBatch, SeriesSamples};
 use ferula_telemetry::Registry;
-use ferula_tsdb::disk::FaultDisk;
+use ferula_tsdb::disk::{Disk, FaultDisk};
 use ferula_tsdb::wal::SegmentReader;
 use ferula_tsdb::wal::format::list_segments;
 use ferula_tsdb::wal::record::{Kind, Records};
@@ -264,4 +264,43 @@ fn metadata_is_logged_when_it_changes_and_comes_back() {
     let db =
         Db::open(Path::new(common::DIR), Options::default(), Arc::new(disk.clone()), &registry, &mut |_| {});
     check(&db.expect("opened"));
+}
+
+/// Prometheus with `fast-startup` gives out refs from this file on before it has read the log.
+#[test]
+fn the_state_of_series_that_prometheus_keeps_stays_true() {
+    let disk = FaultDisk::default();
+    let wal = Path::new(common::DIR).join("wal");
+    let file = wal.join("series_state.json");
+    let db = open(&disk, Options::default());
+    commit(&db, &[(series(1), HOUR, 1.0), (series(2), HOUR, 1.0)]).expect("written");
+    db.close().expect("closed");
+    assert!(disk.stat(&file).expect("asked").is_none(), "none is made");
+    let theirs = br#"{"last_series_id":2,"last_wal_segment":0,"clean_shutdown":true,"new":1}"#;
+    disk.create(&file).expect("made").write_all(theirs).expect("written");
+    let state = || -> serde_json::Value {
+        let bytes = ferula_tsdb::disk::read_file(&disk, &file, 1000).expect("readable");
+        serde_json::from_slice(&bytes).expect("JSON")
+    };
+    let db = open(&disk, Options::default());
+    let first = state();
+    assert_eq!(
+        first,
+        serde_json::json!({"last_series_id": 2, "last_wal_segment": 1, "clean_shutdown": false, "new": 1})
+    );
+    // A series whose record a checkpoint takes along.
+    commit(&db, &[(series(3), HOUR, 1.0)]).expect("written");
+    for hour in 2..12 {
+        commit(&db, &[(series(3), hour * HOUR, 1.0)]).expect("written");
+        db.maintain(hour * HOUR);
+    }
+    let segments = list_segments(&disk, &wal).expect("listed");
+    let last = state();
+    assert_eq!((last["last_series_id"].as_u64(), last["clean_shutdown"].as_bool()), (Some(3), Some(false)));
+    let named = last["last_wal_segment"].as_u64().expect("a number");
+    assert!(named > 1 && segments.iter().any(|segment| u64::from(segment.number) == named));
+    disk.create(&file).expect("made").write_all(b"{").expect("written");
+    drop(db);
+    open(&disk, Options::default());
+    assert_eq!(state()["last_series_id"], 3, "what cannot be read is written anew");
 }

@@ -1,0 +1,51 @@
+//! `wal/series_state.json`, which Prometheus 3.11 and later keep with `fast-startup`: the last series ref that was given
+//! out, so that scraping can begin while the log is still being read.
+//!
+//! The file is of no use here, but it must not lie when Prometheus comes back: new series would get refs that the log has
+//! for others. Where there is one it is kept true: whatever series it does not count have their records in the segment
+//! that it names, or behind it. It always says that the last end was not a clean one, so that Prometheus looks there.
+
+use std::io;
+use std::path::Path;
+use std::sync::atomic::Ordering;
+
+use serde_json::{Map, Value};
+
+use crate::db::{Db, WAL_DIR};
+use crate::disk::read_file;
+
+const FILE: &str = "series_state.json";
+const FILE_BYTES_MAX: u64 = 64 << 10;
+
+impl Db {
+    /// Makes the file true, if there is one. To be called when a log was opened, and before segments are removed.
+    pub(crate) fn update_series_state(&self) -> io::Result<()> {
+        let path = self.dir.join(WAL_DIR).join(FILE);
+        if self.disk.stat(&path)?.is_none() {
+            return Ok(());
+        }
+        // What cannot be read is written anew: a file that is missing would be no better.
+        let old = read_file(&*self.disk, &path, FILE_BYTES_MAX).ok();
+        let mut state: Map<String, Value> =
+            old.and_then(|json| serde_json::from_slice(&json).ok()).unwrap_or_default();
+        // In this order: a series that is made in between is in this segment or a later one.
+        let segment = self.head.log.segment();
+        let next_ref = self.head.next_ref.load(Ordering::SeqCst);
+        state.insert("last_series_id".to_owned(), next_ref.saturating_sub(1).into());
+        state.insert("last_wal_segment".to_owned(), segment.into());
+        state.insert("clean_shutdown".to_owned(), false.into());
+        write(self, &path, Value::Object(state).to_string().as_bytes())
+    }
+}
+
+/// Under another name first. A power loss may take the new file together with the segments that it speaks of.
+fn write(db: &Db, path: &Path, json: &[u8]) -> io::Result<()> {
+    let mut unfinished = path.as_os_str().to_owned();
+    unfinished.push(".tmp");
+    let mut file = db.disk.create(Path::new(&unfinished))?;
+    file.write_all(json)?;
+    file.sync_data()?;
+    drop(file);
+    db.disk.rename(Path::new(&unfinished), path)?;
+    db.disk.sync_dir(path.parent().unwrap_or(path))
+}
