@@ -42,10 +42,11 @@ fn by_label<'q>(call: &CallArguments<'_, 'q>, descending: bool) -> Result<BoxOpe
 }
 
 fn operator<'q>(call: &CallArguments<'_, 'q>, order: Order<'q>) -> Result<BoxOperator<'q>, QueryError> {
-    if call.scope.steps() > 1 {
+    let (inner, steps) = (call.vector(0)?, call.scope.steps());
+    // After the argument: of two that sort, the outer one is named.
+    if steps > 1 {
         call.query.annotate(Annotation::sort_in_range_query(call.span));
     }
-    let (inner, steps) = (call.vector(0)?, call.scope.steps());
     Ok(Box::new(Sort { inner, order, steps, result: None }))
 }
 

@@ -85,14 +85,35 @@ fn timestamp<'q>(call: &CallArguments<'_, 'q>) -> Result<BoxOperator<'q>, QueryE
     }))
 }
 
-/// The start timestamp of the sample. Only selectors have any, and only with the feature.
+/// The start timestamp of the sample. Only selectors have any, and only with the feature; any other argument is
+/// computed all the same, as it may fail or be remarked on.
 fn start_timestamp<'q>(call: &CallArguments<'_, 'q>) -> Result<BoxOperator<'q>, QueryError> {
     match &call.node(0).kind {
         NodeKind::Selector(selector) if call.query.features.use_start_timestamps => {
             let scan = SampleTimes::new(call, selector.index, selector.lookup, true)?;
             Ok(map_rows(Box::new(scan), call.query, |_, _| Ok(())))
         }
-        _ => Ok(Box::<Nothing>::default()),
+        NodeKind::Selector(_) => Ok(Box::<Nothing>::default()),
+        _ => Ok(Box::new(Discarded { inner: call.vector(0)?, nothing: Nothing::default() })),
+    }
+}
+
+/// Computes its argument and yields no series.
+struct Discarded<'q> {
+    inner: BoxOperator<'q>,
+    nothing: Nothing,
+}
+
+impl Operator for Discarded<'_> {
+    fn series(&self) -> &SeriesTable {
+        self.nothing.series()
+    }
+
+    fn next(&mut self, query: &QueryContext<'_>, out: &mut Batch) -> Result<bool, QueryError> {
+        while self.inner.next(query, out)? {
+            query.work(1)?;
+        }
+        self.nothing.next(query, out)
     }
 }
 
