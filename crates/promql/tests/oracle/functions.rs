@@ -110,7 +110,7 @@ impl Oracle<'_> {
         };
         let elements = match &bare(arg).kind {
             ExprKind::VectorSelector(selector) => self
-                .instant(selector, time)
+                .timed(selector, time)
                 .iter()
                 .map(|found| element(&found.element.labels, found.timestamp))
                 .collect(),

@@ -48,9 +48,24 @@ impl Oracle<'_> {
 
     pub fn instant(&self, selector: &VectorSelector, time: i64) -> Vec<Found> {
         let moment = self.moment(&selector.at, time);
+        self.newest(selector, moment, moment)
+    }
+
+    /// The samples that `timestamp` looks at: with `@`, the offset moves what is read, and not the moment.
+    pub fn timed(&self, selector: &VectorSelector, time: i64) -> Vec<Found> {
+        let read = self.moment(&selector.at, time);
+        let moment = match selector.at.at {
+            Some(_) => self.moment(&TimeShift { offset: None, ..selector.at.clone() }, time),
+            None => read,
+        };
+        self.newest(selector, moment.max(read), moment.min(read))
+    }
+
+    /// The newest sample of each series up to `end` that is within the lookback delta of `moment`.
+    fn newest(&self, selector: &VectorSelector, moment: i64, end: i64) -> Vec<Found> {
         let mut found = Vec::new();
         for series in self.matching(selector) {
-            let newest = series.samples.iter().rfind(|(timestamp, _)| *timestamp <= moment);
+            let newest = series.samples.iter().rfind(|(timestamp, _)| *timestamp <= end);
             if let Some((timestamp, sample)) = newest
                 && *timestamp > moment - self.lookback
                 && !stale(sample)

@@ -116,22 +116,27 @@ enum Question {
 /// One quantile to be computed.
 struct Quantile {
     at: Scalars,
+    span: Span,
     /// Label that says which quantile it is, for `histogram_quantiles`.
     label: Option<String>,
 }
 
 impl Quantile {
-    /// The scalar argument with this index; warns when it is no quantile.
+    /// The scalar argument with this index.
     fn new(call: &CallArguments<'_, '_>, index: usize, label: Option<&str>) -> Result<Quantile, QueryError> {
-        let at = call.scalar(index)?;
+        Ok(Quantile { at: call.scalar(index)?, span: call.span(index), label: label.map(str::to_owned) })
+    }
+
+    /// Warns where it is no quantile.
+    fn annotate(&self, call: &CallArguments<'_, '_>) -> Result<(), QueryError> {
         for step in 0..call.scope.steps() {
             call.query.work(1)?;
-            let q = at.at(step);
+            let q = self.at.at(step);
             if !(0.0..=1.0).contains(&q) {
-                call.query.annotate(Annotation::invalid_quantile(q, call.span(index)));
+                call.query.annotate(Annotation::invalid_quantile(q, self.span));
             }
         }
-        Ok(Quantile { at, label: label.map(str::to_owned) })
+        Ok(())
     }
 }
 
@@ -140,8 +145,13 @@ fn look_inside<'q>(
     argument: usize,
     question: Question,
 ) -> Result<BoxOperator<'q>, QueryError> {
+    let inner = call.vector(argument)?;
+    // After the argument: of two functions that ask for the same, the outer one is named.
+    if let Question::Quantiles(quantiles) = &question {
+        quantiles.iter().try_for_each(|quantile| quantile.annotate(call))?;
+    }
     Ok(Box::new(LookInside {
-        inner: call.vector(argument)?,
+        inner,
         question,
         span: call.span(argument),
         steps: call.scope.steps(),

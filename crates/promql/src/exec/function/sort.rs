@@ -43,8 +43,9 @@ fn by_label<'q>(call: &CallArguments<'_, 'q>, descending: bool) -> Result<BoxOpe
 
 fn operator<'q>(call: &CallArguments<'_, 'q>, order: Order<'q>) -> Result<BoxOperator<'q>, QueryError> {
     let (inner, steps) = (call.vector(0)?, call.scope.steps());
-    // After the argument: of two that sort, the outer one is named.
-    if steps > 1 {
+    // After the argument: of two that sort, the outer one is named. A range is one also when its step is so wide that
+    // there is a single moment.
+    if call.scope.grid.start_ms < call.scope.grid.end_ms {
         call.query.annotate(Annotation::sort_in_range_query(call.span));
     }
     Ok(Box::new(Sort { inner, order, steps, result: None }))

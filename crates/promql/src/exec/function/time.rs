@@ -163,7 +163,9 @@ impl Operator for SampleTimes {
                         return ControlFlow::Break(());
                     }
                     seen = cursor.passed();
-                    let Some(found) = cursor.find(self.lookup.time(grid.time(step))) else { continue };
+                    // With `@`, the offset moves what is read, and not the moment itself.
+                    let moment = self.lookup.at_ms.unwrap_or_else(|| self.lookup.time(grid.time(step)));
+                    let Some(found) = cursor.find(moment) else { continue };
                     let time = if self.starts { found.start_timestamp() } else { found.timestamp() };
                     times.set_float(step, time as f64 / 1000.0);
                     self.scope.stats.add(step, 1, 1);
