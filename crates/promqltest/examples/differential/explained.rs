@@ -1,5 +1,6 @@
-//! Differences with a reason: where Prometheus 3.5, the program at hand, is not 3.14, whose answers are wanted, and
-//! where Prometheus' own answer changes from one run to the next. Numbers are those of Prometheus' changelog.
+//! Differences with a reason: where an older Prometheus is not 3.14, whose answers are wanted, and where Prometheus'
+//! own answer changes from one run to the next. Numbers are those of Prometheus' changelog. Reasons of the first kind
+//! ([`REASONS_OF_OLDER`], [`REMARKS_OF_OLDER`]) explain nothing when the program is 3.14 itself.
 //!
 //! A reason looks at the tree of the query, not at its text, and at what exactly differs. Annotations are compared
 //! after every reason that concerns the query has taken out of both lists what it is about. A reason that could cover
@@ -12,6 +13,7 @@ use ferula_promql_syntax::{ParserOptions, ValueType, parse};
 
 use crate::When;
 use crate::answer::{Answer, Difference, close};
+use crate::peer::Version;
 
 /// Functions that 3.5 does not have.
 pub const FUNCTIONS_LEFT_OUT: &[&str] = &[
@@ -74,15 +76,18 @@ impl<'a> Case<'a> {
         Case { query, tree: parse(query, &ParserOptions::ALL).ok(), when, ours, theirs, difference }
     }
 
-    /// Why the two differ, if all of it is known.
-    pub fn reasons(&self, agree: Agree<'_>) -> Option<Vec<&'static str>> {
+    /// Why the two differ, if all of it is known. `version` is that of the program.
+    pub fn reasons(&self, version: Version, agree: Agree<'_>) -> Option<Vec<&'static str>> {
+        let older = version < Version::WANTED;
         if let Difference::Annotations(..) = self.difference {
-            return self.remarks();
+            return self.remarks(if older { REMARKS_OF_OLDER } else { &[] });
         }
         let Some(tree) = &self.tree else {
-            return syntax_words(self).or_else(|| stray_character(self, agree)).map(|reason| vec![reason]);
+            let words = || syntax_words(self).or_else(|| stray_character(self, agree));
+            return words().filter(|_| older).map(|reason| vec![reason]);
         };
-        let found = REASONS.iter().find(|(_, explains)| explains(self, tree, agree));
+        let of_older = REASONS_OF_OLDER.iter().filter(|_| older);
+        let found = of_older.chain(REASONS).find(|(_, explains)| explains(self, tree, agree));
         found.map(|(reason, _)| vec![*reason])
     }
 
@@ -91,7 +96,7 @@ impl<'a> Case<'a> {
     }
 
     /// The reasons after which both lists of annotations are equal.
-    fn remarks(&self) -> Option<Vec<&'static str>> {
+    fn remarks(&self, remarks: &[Remark]) -> Option<Vec<&'static str>> {
         let tree = self.tree.as_ref()?;
         let cut = |text: &String| text.ends_with("annotations omitted");
         let mut theirs = self.theirs.annotations.clone();
@@ -99,7 +104,7 @@ impl<'a> Case<'a> {
         theirs.retain(|text| !cut(text));
         let mut ours = self.ours.all_annotations.clone();
         let mut used = Vec::new();
-        for remark in REMARKS.iter().filter(|remark| (remark.concerns)(self, tree)) {
+        for remark in remarks.iter().filter(|remark| (remark.concerns)(self, tree)) {
             let change = |texts: &[String], change: fn(&Case<'_>, &str) -> Option<String>| {
                 let mut texts: Vec<String> = texts.iter().filter_map(|text| change(self, text)).collect();
                 texts.sort();
@@ -149,7 +154,7 @@ fn same(_: &Case<'_>, text: &str) -> Option<String> {
     Some(text.to_owned())
 }
 
-const REMARKS: &[Remark] = &[
+const REMARKS_OF_OLDER: &[Remark] = &[
     Remark {
         reason: "3.14 warns of sorting in range queries (#18498)",
         concerns: |case, tree| {
@@ -203,7 +208,7 @@ const REMARKS: &[Remark] = &[
     },
 ];
 
-const REASONS: &[Reason] = &[
+const REASONS_OF_OLDER: &[Reason] = &[
     ("duration expressions need no flag in 3.14 (#19033)", |case, tree, _| {
         let theirs = error_of(case.difference).map_or("", |(_, theirs)| theirs);
         theirs.contains("experimental duration expression is not enabled")
@@ -222,23 +227,6 @@ const REASONS: &[Reason] = &[
         ours.contains("many-to-one matching must be explicit")
             && later
             && case.agrees_without(agree, comparison_to_sum)
-    }),
-    (
-        "Prometheus' store sorts the matchers of a selector in place, before `absent` reads them",
-        |case, _, agree| {
-            matches!(case.difference, Difference::Series(..)) && case.agrees_without(agree, absent_to_count)
-        },
-    ),
-    ("Prometheus sorts NaN unstably", |case, _, _| {
-        let numbers = |answer: &Answer| -> Vec<String> {
-            answer
-                .order()
-                .iter()
-                .filter(|(_, value)| *value != "NaN")
-                .map(|(labels, _)| (*labels).to_owned())
-                .collect()
-        };
-        matches!(case.difference, Difference::Order(..)) && numbers(case.ours) == numbers(case.theirs)
     }),
     ("3.14 sorts the buckets of histogram_fraction (#17424)", |case, _, agree| {
         is_about_values(case.difference)
@@ -278,6 +266,26 @@ const REASONS: &[Reason] = &[
             }
             _ => false,
         }
+    }),
+];
+
+const REASONS: &[Reason] = &[
+    (
+        "Prometheus' store sorts the matchers of a selector in place, before `absent` reads them",
+        |case, _, agree| {
+            matches!(case.difference, Difference::Series(..)) && case.agrees_without(agree, absent_to_count)
+        },
+    ),
+    ("Prometheus sorts NaN unstably", |case, _, _| {
+        let numbers = |answer: &Answer| -> Vec<String> {
+            answer
+                .order()
+                .iter()
+                .filter(|(_, value)| *value != "NaN")
+                .map(|(labels, _)| (*labels).to_owned())
+                .collect()
+        };
+        matches!(case.difference, Difference::Order(..)) && numbers(case.ours) == numbers(case.theirs)
     }),
 ];
 

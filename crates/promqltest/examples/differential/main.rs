@@ -4,7 +4,8 @@
 //! DIR holds the program `prometheus`. Queries are sound, ill-typed and broken; each is asked at one
 //! moment and over a grid. Compared are status, error, labels, values to the last digit, the order of instant vectors
 //! where it is defined, and annotations. What differs is reduced to a smaller query and shown, unless a reason is
-//! listed in `explained`. Exit code 1 when something is left unexplained.
+//! listed in `explained`; what an older Prometheus did otherwise is a reason only when the program is older. Exit code
+//! 1 when something is left unexplained.
 
 mod answer;
 mod explained;
@@ -24,7 +25,7 @@ use ferula_testkit::query_data::{self, LENGTH_MS, START_MS};
 
 use self::answer::{Answer, Difference};
 use self::explained::Case;
-use self::peer::Peer;
+use self::peer::{Peer, Version};
 
 struct Arguments {
     peers: PathBuf,
@@ -100,7 +101,7 @@ impl Bench {
         let theirs = self.peer.ask(query, when);
         let Some(difference) = Difference::between(query, &ours, &theirs) else { return Verdict::Same };
         let case = Case::new(query, when, &ours, &theirs, &difference);
-        if let Some(reasons) = case.reasons(&|query, when| self.agree(query, when)) {
+        if let Some(reasons) = case.reasons(self.peer.version, &|query, when| self.agree(query, when)) {
             return Verdict::Explained(reasons, difference);
         }
         for _ in 0..ASKED_AGAIN {
@@ -126,24 +127,28 @@ impl Bench {
     }
 }
 
-fn vocabulary() -> Vocabulary {
+fn vocabulary(version: Version) -> Vocabulary {
     let owned = |list: &[&str]| list.iter().map(|text| (*text).to_owned()).collect::<Vec<_>>();
+    let left_out = if version >= Version::WANTED { &[] } else { explained::FUNCTIONS_LEFT_OUT };
     Vocabulary {
         metrics: owned(&query_data::METRICS),
         labels: query_data::LABELS.iter().map(|(name, values)| ((*name).to_owned(), owned(values))).collect(),
         durations: owned(&["15s", "1m", "90s", "5m", "7m", "30m"]),
-        functions_left_out: owned(explained::FUNCTIONS_LEFT_OUT),
-        options: PARSER_OPTIONS,
+        functions_left_out: owned(left_out),
+        options: parser_options(version),
     }
 }
 
-/// What the peer of version 3.5 knows as well.
-const PARSER_OPTIONS: ParserOptions = ParserOptions {
-    experimental_functions: true,
-    duration_expressions: false,
-    extended_range_selectors: false,
-    binop_fill_modifiers: false,
-};
+/// What the peer knows as well.
+fn parser_options(version: Version) -> ParserOptions {
+    let wanted = version >= Version::WANTED;
+    ParserOptions {
+        experimental_functions: true,
+        duration_expressions: wanted,
+        extended_range_selectors: wanted,
+        binop_fill_modifiers: wanted,
+    }
+}
 
 fn moments(random: u64) -> [When; 2] {
     let at = START_MS + (random % LENGTH_MS as u64) as i64;
@@ -156,11 +161,17 @@ fn moments(random: u64) -> [When; 2] {
 
 fn run(arguments: &Arguments) -> Result<bool, String> {
     let data = query_data::series(arguments.seed);
-    let features = Features { experimental_functions: true, ..Features::default() };
-    let engine = Engine::new(EngineOptions { features, ..EngineOptions::default() });
     let peer = Peer::start(&arguments.peers, &data)?;
+    let options = parser_options(peer.version);
+    let features = Features {
+        experimental_functions: true,
+        extended_range_selectors: options.extended_range_selectors,
+        fill_modifiers: options.binop_fill_modifiers,
+        ..Features::default()
+    };
+    let engine = Engine::new(EngineOptions { features, ..EngineOptions::default() });
     let bench = Bench { engine, storage: query_data::store(arguments.seed), peer };
-    let vocabulary = vocabulary();
+    let vocabulary = vocabulary(bench.peer.version);
     let mut generator = Generator::new(&vocabulary, arguments.seed);
     let mut kinds: BTreeMap<String, usize> = BTreeMap::new();
     let (mut asked, mut same, mut different) = (0, 0, 0);
@@ -194,7 +205,7 @@ fn run(arguments: &Arguments) -> Result<bool, String> {
             different += 1;
             *kinds.entry(first.kind().to_owned()).or_default() += 1;
             if different <= arguments.show {
-                let small = shrink(&query, &PARSER_OPTIONS, |query| {
+                let small = shrink(&query, &options, |query| {
                     bench.difference(query, when).is_some_and(|other| other.kind() == first.kind())
                 });
                 let shown = bench.difference(&small, when).unwrap_or(first);
@@ -207,9 +218,9 @@ fn run(arguments: &Arguments) -> Result<bool, String> {
     }
     let explained = asked - same - different;
     println!(
-        "{asked} questions (seed {}): {same} same answers, {explained} differences with a reason, \
+        "{asked} questions to {} (seed {}): {same} same answers, {explained} differences with a reason, \
          {different} without {kinds:?}",
-        arguments.seed
+        bench.peer.version, arguments.seed
     );
     Ok(different == 0)
 }

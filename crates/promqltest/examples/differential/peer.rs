@@ -12,8 +12,41 @@ use ferula_testkit::query_data::QuerySeries;
 use crate::answer::Answer;
 use crate::{When, remote_write};
 
+/// How new the program is, as far as answers depend on it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Version {
+    major: u32,
+    minor: u32,
+}
+
+impl Version {
+    /// The version whose answers are wanted.
+    pub const WANTED: Version = Version { major: 3, minor: 14 };
+
+    /// What the program says it is.
+    fn of(program: &Path) -> Result<Version, String> {
+        let output = Command::new(program).arg("--version").output();
+        let output = output.map_err(|error| format!("{}: {error}", program.display()))?;
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        let numbers = text.split_once("version ").map_or("", |(_, rest)| rest);
+        let mut numbers = numbers.split(['.', ' ', '-', '+', ',']).map(str::parse);
+        match (numbers.next(), numbers.next()) {
+            (Some(Ok(major)), Some(Ok(minor))) => Ok(Version { major, minor }),
+            _ => Err(format!("no version in: {text}")),
+        }
+    }
+}
+
+impl std::fmt::Display for Version {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}.{}", self.major, self.minor)
+    }
+}
+
 /// The running program. Stopped when dropped.
 pub struct Peer {
+    /// What runs.
+    pub version: Version,
     child: Child,
     address: String,
     _folder: tempfile::TempDir,
@@ -34,6 +67,14 @@ impl Peer {
             let what = what.to_owned();
             move |error: std::io::Error| format!("{what}: {error}")
         };
+        let program = programs.join("prometheus");
+        let version = Version::of(&program)?;
+        let mut features = "promql-experimental-functions".to_owned();
+        if version >= Version::WANTED {
+            features.push_str(",promql-extended-range-selectors,promql-binop-fill-modifiers");
+        } else {
+            features.push_str(",native-histograms");
+        }
         let folder = tempfile::tempdir().map_err(told("a temporary folder"))?;
         let config = folder.path().join("prometheus.yml");
         std::fs::write(&config, "global: {evaluation_interval: 1m}\n")
@@ -41,17 +82,17 @@ impl Peer {
         let port =
             TcpListener::bind("127.0.0.1:0").and_then(|l| l.local_addr()).map_err(told("a port"))?.port();
         let address = format!("127.0.0.1:{port}");
-        let child = Command::new(programs.join("prometheus"))
+        let child = Command::new(program)
             .arg(format!("--config.file={}", config.display()))
             .arg(format!("--storage.tsdb.path={}", folder.path().join("data").display()))
             .arg(format!("--web.listen-address={address}"))
             .args(["--storage.tsdb.retention.time=100y", "--web.enable-remote-write-receiver"])
-            .arg("--enable-feature=promql-experimental-functions,native-histograms")
+            .arg(format!("--enable-feature={features}"))
             .arg("--log.level=error")
             .stdin(Stdio::null())
             .spawn()
             .map_err(told("prometheus"))?;
-        let peer = Peer { child, address, _folder: folder };
+        let peer = Peer { version, child, address, _folder: folder };
         let end = Instant::now() + Duration::from_secs(30);
         while !peer.post("/-/ready", "").is_ok_and(|(status, _)| status == 200) {
             if Instant::now() > end {
