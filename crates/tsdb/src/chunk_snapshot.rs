@@ -147,7 +147,7 @@ mod tests {
             labels: LabelSet::from_pairs([("trace_id", "x")]),
             value: 1.0,
             timestamp: Timestamp::from_millis(at),
-            has_timestamp: true,
+            has_timestamp: false,
         };
         let mut record = Vec::new();
         put_exemplars(&mut record, &[LoggedExemplar { series: log_ref, exemplar }]);

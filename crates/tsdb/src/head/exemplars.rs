@@ -78,9 +78,12 @@ impl Exemplars {
         }
         let newest = self.by_series.get(series).and_then(VecDeque::back);
         let Some((_, newest)) = newest else { return Ok(()) };
+        // A target shows the same exemplar at every scrape until it has a new one. Where the page says no time, that of
+        // the scrape does not tell them apart.
+        let timed = newest.has_timestamp || exemplar.has_timestamp;
         let same = newest.labels == exemplar.labels
             && newest.value.to_bits() == exemplar.value.to_bits()
-            && newest.timestamp == exemplar.timestamp;
+            && (!timed || newest.timestamp == exemplar.timestamp);
         if same {
             return Err(AppendError::DuplicateExemplar);
         }
@@ -189,6 +192,19 @@ mod tests {
         assert_eq!(ring.add(&series, exemplar(6, 1.0, &long)), Err(AppendError::ExemplarLabelsTooLong));
         // "trace_id" has 8 characters.
         assert_eq!(ring.add(&series, exemplar(6, 1.0, &"é".repeat(120))), Ok(()));
+    }
+
+    #[test]
+    fn one_without_a_time_of_its_own_is_stored_once() {
+        let series = LabelSet::from_pairs([("s", "a")]);
+        let mut ring = Exemplars::new(10, 0);
+        let untimed = |at, value| Exemplar { has_timestamp: false, ..exemplar(at, value, "x") };
+        assert_eq!(ring.add(&series, untimed(1, 1.0)), Ok(()));
+        assert_eq!(ring.add(&series, untimed(2, 1.0)), Err(AppendError::DuplicateExemplar));
+        assert_eq!(ring.add(&series, untimed(3, 2.0)), Ok(()));
+        assert_eq!(ring.add(&series, exemplar(4, 2.0, "x")), Ok(()));
+        assert_eq!(ring.add(&series, untimed(5, 2.0)), Ok(()));
+        assert_eq!(ring.len(), 4);
     }
 
     #[test]

@@ -259,7 +259,8 @@ impl Records {
             let at = first_at.wrapping_add(input.varint()?);
             let value = f64::from_bits(input.u64_be()?);
             let timestamp = Timestamp::from_millis(at);
-            let exemplar = Exemplar { labels: labels(input)?, value, timestamp, has_timestamp: true };
+            // The log does not say whether the time was the page's own; Prometheus takes it for the scrape's.
+            let exemplar = Exemplar { labels: labels(input)?, value, timestamp, has_timestamp: false };
             self.exemplars.push(LoggedExemplar { series, exemplar });
         }
         Ok(())

@@ -135,7 +135,7 @@ fn the_other_kinds_round_trip() {
             labels: LabelSet::from_pairs([("trace_id", "abc")]),
             value: 0.5,
             timestamp: Timestamp::from_millis(at),
-            has_timestamp: true,
+            has_timestamp: false,
         },
     };
     let exemplars = [exemplar(9, 77), exemplar(2, -5)];
