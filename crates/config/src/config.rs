@@ -13,7 +13,7 @@ use crate::http_client::FileNames;
 use crate::remote::{RemoteReadConfig, RemoteWriteConfig};
 use crate::scrape::{ScrapeConfig, ScrapeConfigFile};
 use crate::section::section;
-use crate::storage::{StorageConfig, TsdbConfig};
+use crate::storage::{ExemplarsConfig, RetentionConfig, StorageConfig};
 use crate::support::{Unsupported, unsupported_in_config, unsupported_in_jobs};
 use crate::tracing::{OtlpConfig, TracingConfig};
 use crate::yaml::decode::{Value, decode_document};
@@ -68,7 +68,7 @@ impl Config {
     pub fn parse(text: &str) -> Result<Config, ConfigError> {
         let mut sections = Sections::default();
         let tree = decode_document(text.as_bytes(), &mut sections)?;
-        sections.storage.tsdb.get_or_insert_with(TsdbConfig::when_absent);
+        sections.storage.tsdb.get_or_insert_default();
         sections.expand_external_labels();
         let legacy_names = sections.global.metric_name_validation_scheme.is_legacy();
         let located = |problem: Problem| match &tree {
@@ -90,6 +90,13 @@ impl Config {
         let mut config = Config::parse(&text).map_err(|error| error.in_file(file, Naming::ParsingFile))?;
         config.sections.join_directory(&directory_of(file));
         Ok(config)
+    }
+
+    /// Fills in what the file leaves to the flags: how long samples are kept, and how many exemplars if any.
+    pub fn fill_storage(&mut self, retention: RetentionConfig, exemplars: Option<ExemplarsConfig>) {
+        let storage = &mut self.sections.storage;
+        storage.tsdb.get_or_insert_default().retention.get_or_insert(retention);
+        storage.exemplars = storage.exemplars.take().or(exemplars);
     }
 
     /// What the file asks for that this build cannot do; not ignored, but named by whoever starts the server.

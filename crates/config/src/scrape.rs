@@ -14,7 +14,7 @@ use crate::relabel::{RelabelConfig, check_rules, compiled, no_null_rules};
 use crate::scalars::ByteSize;
 use crate::section::section;
 use crate::yaml::decode::{Decoder, Value};
-use crate::yaml::emit::Out;
+use crate::yaml::emit::{Out, emit};
 use crate::yaml::tree::NodeId;
 
 section! {
@@ -162,6 +162,11 @@ impl ScrapeConfig {
     /// Rules for the labels of scraped samples.
     pub fn metric_rules(&self) -> Vec<Rule> {
         compiled(&self.metric_relabel_configs, &self.metric_name_validation_scheme)
+    }
+
+    /// The job with everything filled in and secrets hidden, as `/api/v1/scrape_pools/config` shows it.
+    pub fn to_yaml(&self) -> String {
+        emit(&self.print())
     }
 
     /// The check of the section alone, before `global` is known.

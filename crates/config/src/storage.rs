@@ -24,7 +24,7 @@ section! {
         omit out_of_order_time_window: Duration;
         omit stale_series_compaction_threshold: f64;
         omit chunk_encoding: ChunkEncodingConfig;
-        /// Always there after loading. When the file has it, its unset fields are 0 and not the flags' values.
+        /// `None` leaves it to the flags. When the file has it, its unset fields are 0 and not the flags' values.
         omit retention: Option<RetentionConfig>;
     }
 }
@@ -55,11 +55,6 @@ section! {
 }
 
 impl TsdbConfig {
-    /// The section when the file has none: everything by the flags.
-    pub(crate) fn when_absent() -> Self {
-        TsdbConfig { retention: Some(RetentionConfig::default()), ..TsdbConfig::default() }
-    }
-
     fn check(&mut self) -> Result<(), Problem> {
         self.out_of_order_time_window_ms =
             i64::try_from(self.out_of_order_time_window.as_millis()).unwrap_or(i64::MAX);
@@ -72,7 +67,6 @@ impl TsdbConfig {
             );
             return Err(Problem::new(text).at("floats").at("chunk_encoding"));
         }
-        self.retention.get_or_insert_default();
         Ok(())
     }
 }

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use ferula_api::{Api, Lifecycle};
 use ferula_config::Config;
+use ferula_config::storage::ExemplarsConfig;
 use ferula_promql::Engine;
 use ferula_runtime::{SharedClock, Shutdown};
 use ferula_telemetry::{error, info, warn};
@@ -21,7 +22,7 @@ use crate::agents::Agents;
 use crate::config_source::ConfigSource;
 use crate::flags::StorageFlags;
 use crate::own_metrics::ReloadMetrics;
-use crate::serve::{retention, retention_text};
+use crate::serve::{retention, retention_of_flags, retention_text};
 
 /// Everything that a configuration is handed to.
 pub struct Reloader {
@@ -46,12 +47,13 @@ pub struct Reloader {
 }
 
 /// Exemplars that are kept when the feature is on and the configuration names no number.
-const EXEMPLARS_DEFAULT: usize = 100_000;
+const EXEMPLARS_DEFAULT: i64 = 100_000;
 
 /// How many exemplars are kept when the feature is on.
 pub fn exemplars_max(config: Option<&Config>) -> usize {
     let configured = config.and_then(|config| config.storage.exemplars.as_ref());
-    configured.map_or(EXEMPLARS_DEFAULT, |exemplars| usize::try_from(exemplars.max_exemplars).unwrap_or(0))
+    let max = configured.map_or(EXEMPLARS_DEFAULT, |exemplars| exemplars.max_exemplars);
+    usize::try_from(max).unwrap_or(0)
 }
 
 /// How floats are to be written, if the configuration says so.
@@ -73,7 +75,11 @@ impl Reloader {
             .source
             .load(&self.own_address, &self.api.settings.route_prefix)
             .map_err(|error| format!("couldn't load configuration (--config.file=\"{file}\"): {error}"))
-            .and_then(|config| self.apply(Arc::new(config), &file));
+            .and_then(|mut config| {
+                let exemplars = ExemplarsConfig { max_exemplars: EXEMPLARS_DEFAULT };
+                config.fill_storage(retention_of_flags(&self.storage), self.exemplars.then_some(exemplars));
+                self.apply(Arc::new(config), &file)
+            });
         self.metrics.note(result.is_ok(), self.clock.now().seconds());
         if result.is_ok() {
             let took = self.clock.elapsed().saturating_sub(begin);
@@ -111,7 +117,7 @@ impl Reloader {
     fn apply_store(&self, config: &Config) -> Result<(), String> {
         let tsdb = config.storage.tsdb.as_ref();
         let window_ms = tsdb.map_or(0, |tsdb| tsdb.out_of_order_time_window_ms);
-        self.db.set_retention(retention(config, &self.storage));
+        self.db.set_retention(retention(Some(config), &self.storage));
         self.db.set_stale_series_threshold(tsdb.map_or(0.0, |tsdb| tsdb.stale_series_compaction_threshold));
         self.db.set_out_of_order_window(window_ms).map_err(|error| error.to_string())?;
         if self.exemplars {

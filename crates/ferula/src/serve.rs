@@ -9,7 +9,8 @@ use anyhow::Context;
 use ferula_api::query::active::ActiveQueries;
 use ferula_api::query::{QueryRunner, RunnerOptions};
 use ferula_api::{Api, DbAdmin, ExternalUrl, Settings, Stage, Store, WalReplay};
-use ferula_config::Config;
+use ferula_config::storage::RetentionConfig;
+use ferula_config::{ByteSize, Config};
 use ferula_model::duration;
 use ferula_promql::{Engine, EngineOptions, MemoryContract};
 use ferula_promql_syntax::ParserOptions;
@@ -228,7 +229,7 @@ fn settings(flags: &Flags, address: SocketAddr) -> Settings {
         flags.route_prefix.clone().unwrap_or_else(|| crate::flags::route_prefix(&external_url.path));
     let mut shown = flags.shown.clone();
     shown.insert("web.route-prefix", route_prefix.clone());
-    let retention = retention_of_flags(&flags.storage);
+    let retention = retention_of_flags(&flags.storage).time;
     shown.insert("storage.tsdb.retention.time", format_duration(retention));
     shown.insert("storage.tsdb.max-block-duration", format_duration(max_block(&flags.storage, retention)));
     Settings {
@@ -306,7 +307,7 @@ async fn open_store(
     unsynced: &Arc<Notify>,
 ) -> anyhow::Result<Arc<Db>> {
     info!("Starting TSDB ...");
-    let mut options = store_options(&flags.storage);
+    let mut options = store_options(&flags.storage, config);
     let clock = api.clock.clone();
     options.stopwatch = Stopwatch::new(move || clock.elapsed());
     options.replay_helper = Helper::new(|beside, here| {
@@ -382,9 +383,9 @@ fn report_progress(api: &Api, progress: &Progress) {
     }
 }
 
-fn store_options(storage: &StorageFlags) -> Options {
+fn store_options(storage: &StorageFlags, config: Option<&Config>) -> Options {
     let defaults = Options::default();
-    let retention = retention_of_flags(storage);
+    let retention = configured_retention(config, storage).time;
     Options {
         min_block_duration_ms: millis(storage.min_block),
         max_block_duration_ms: millis(max_block(storage, retention)).max(millis(storage.min_block)),
@@ -419,13 +420,20 @@ fn reload_interval(storage: &StorageFlags) -> Duration {
     storage.reload_interval.max(RELOAD_INTERVAL_MIN)
 }
 
-/// How long the flags keep samples: their own word, or 15 days when they bound neither time nor size.
-fn retention_of_flags(storage: &StorageFlags) -> Duration {
-    if storage.retention_time.is_zero() && storage.retention_bytes == 0 {
-        RETENTION_DEFAULT
-    } else {
-        storage.retention_time
+/// What the flags keep: their own word, or 15 days when they bound neither time nor size.
+pub fn retention_of_flags(storage: &StorageFlags) -> RetentionConfig {
+    let unbounded = storage.retention_time.is_zero() && storage.retention_bytes == 0;
+    RetentionConfig {
+        time: if unbounded { RETENTION_DEFAULT } else { storage.retention_time },
+        size: ByteSize(storage.retention_bytes),
+        percentage: 0.0,
     }
+}
+
+/// The configuration's word as a whole, or else that of the flags.
+fn configured_retention(config: Option<&Config>, storage: &StorageFlags) -> RetentionConfig {
+    let configured = config.and_then(|config| config.storage.tsdb.as_ref()?.retention.clone());
+    configured.unwrap_or_else(|| retention_of_flags(storage))
 }
 
 /// The longest block: a tenth of the retention, at most 31 days.
@@ -444,28 +452,26 @@ fn format_duration(duration: Duration) -> String {
     duration::format_millis(millis(duration))
 }
 
-/// How long and how much is kept: the configuration's word, or else that of the flags.
-pub fn retention(config: &Config, storage: &StorageFlags) -> Retention {
-    let configured = config.storage.tsdb.as_ref().and_then(|tsdb| tsdb.retention.clone()).unwrap_or_default();
-    let time = if configured.time.is_zero() { retention_of_flags(storage) } else { configured.time };
-    let bytes = if configured.size.0 == 0 { storage.retention_bytes } else { configured.size.0 };
+/// How long and how much is kept.
+pub fn retention(config: Option<&Config>, storage: &StorageFlags) -> Retention {
+    let configured = configured_retention(config, storage);
     Retention {
-        duration_ms: millis(time),
-        bytes_max: u64::try_from(bytes).unwrap_or(0),
+        duration_ms: millis(configured.time),
+        bytes_max: u64::try_from(configured.size.0).unwrap_or(0),
         percentage: configured.percentage,
     }
 }
 
 /// How long samples are kept, as `status/runtimeinfo` says it: `15d or 512MB`.
 pub fn retention_text(config: &Config, storage: &StorageFlags) -> String {
-    let retention = retention(config, storage);
+    let retention = retention(Some(config), storage);
     let mut parts = Vec::new();
     if retention.duration_ms != 0 {
         parts.push(duration::format_millis(retention.duration_ms));
     }
     if retention.bytes_max != 0 {
         let bytes = i64::try_from(retention.bytes_max).unwrap_or(i64::MAX);
-        parts.push(ferula_config::ByteSize(bytes).to_string());
+        parts.push(ByteSize(bytes).to_string());
     }
     if retention.percentage != 0.0 {
         parts.push(format!("{}%", ferula_model::number::format_g(retention.percentage)));
