@@ -131,6 +131,15 @@ fn decode_escapes(text: &[u8]) -> Option<String> {
 
 /// A float as Go's `ParseFloat` takes it; a number that is too large is none.
 fn parse_float(text: &str) -> Option<f64> {
+    if text.contains('_') {
+        // They may stand between digits, as in Go's source.
+        let digit = |byte: Option<&u8>| byte.is_some_and(u8::is_ascii_digit);
+        let bytes = text.as_bytes();
+        let between =
+            |at: usize| digit(at.checked_sub(1).and_then(|at| bytes.get(at))) && digit(bytes.get(at + 1));
+        let all_between = text.match_indices('_').all(|(at, _)| between(at));
+        return all_between.then(|| parse_float(&text.replace('_', "")))?;
+    }
     let number: f64 = text.parse().ok()?;
     let spelled = text.trim_start_matches(['+', '-']).starts_with(['i', 'I']);
     (number.is_finite() || number.is_nan() || spelled).then_some(number)
@@ -184,7 +193,8 @@ pub fn wrapped_millis(text: &str) -> Result<i64, String> {
 pub fn parse_duration_nanos(text: &str) -> Result<i64, String> {
     if let Some(seconds) = parse_float(text) {
         let nanos = seconds * 1e9;
-        if !(i64::MIN as f64..=i64::MAX as f64).contains(&nanos) {
+        // NaN is no overflow, and is converted as the others.
+        if nanos < i64::MIN as f64 || nanos > i64::MAX as f64 {
             return Err(format!("cannot parse {} to a valid duration. It overflows int64", go_quote(text)));
         }
         // 2^63 is within the bounds, as these are rounded, but does not fit.
@@ -197,16 +207,33 @@ pub fn parse_duration_nanos(text: &str) -> Result<i64, String> {
 
 /// A whole number; the error is that of Go's `Atoi`.
 pub fn parse_int(text: &str) -> Result<i64, String> {
+    go_integer(text, i64::MAX).map_err(|why| format!("strconv.Atoi: parsing {}: {why}", go_quote(text)))
+}
+
+/// A whole number of 32 bits; the error is that of Go's `ParseInt`.
+pub fn parse_int32(text: &str) -> Result<i32, String> {
+    go_integer(text, i32::MAX.into())
+        .and_then(|number| i32::try_from(number).map_err(|_| "value out of range"))
+        .map_err(|why| format!("strconv.ParseInt: parsing {}: {why}", go_quote(text)))
+}
+
+/// Digits from the left, until one is none or the number is larger than an unsigned one may be.
+fn go_integer(text: &str, max: i64) -> Result<i64, &'static str> {
     let digits = text.strip_prefix(['+', '-']).unwrap_or(text);
-    let why = if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
-        "invalid syntax"
-    } else {
-        match text.parse() {
-            Ok(number) => return Ok(number),
-            Err(_) => "value out of range",
+    if digits.is_empty() {
+        return Err("invalid syntax");
+    }
+    let unsigned_max = i128::from(max) * 2 + 1;
+    let mut number: i128 = 0;
+    for c in digits.chars() {
+        let digit = c.to_digit(10).ok_or("invalid syntax")?;
+        number = number * 10 + i128::from(digit);
+        if number > unsigned_max {
+            return Err("value out of range");
         }
-    };
-    Err(format!("strconv.Atoi: parsing {}: {why}", go_quote(text)))
+    }
+    let signed = if text.starts_with('-') { -number } else { number };
+    i64::try_from(signed).ok().filter(|number| (-max - 1..=max).contains(number)).ok_or("value out of range")
 }
 
 /// A yes or no as Go's `ParseBool` takes it.
@@ -251,6 +278,7 @@ mod tests {
             ("-0.0015", -2),
             ("1.0005", 1000), // 0.0005 is a little less in binary
             ("1e3", 1_000_000),
+            ("1_000.5", 1_000_500),
             ("1700000000000", 1_700_000_000_000_000),
             ("2015-07-01T20:10:51.781Z", 1_435_781_451_781),
             ("2015-07-01T22:10:51.7819+02:00", 1_435_781_451_781),
@@ -260,7 +288,7 @@ mod tests {
         ] {
             assert_eq!(parse_time(text), Ok(millis), "{text}");
         }
-        for text in ["", "abc", "NaN", "1e400", "20x", "2015-07-01"] {
+        for text in ["", "abc", "NaN", "1e400", "20x", "2015-07-01", "_1", "1_", "1__0", "1_.5"] {
             let want = format!("cannot parse \"{text}\" to a valid timestamp");
             assert_eq!(parse_time(text), Err(want));
         }
@@ -295,6 +323,7 @@ mod tests {
             ("1m30s", 90_000_000_000),
             ("1d", 86_400_000_000_000),
             ("9223372036.854775807", i64::MIN),
+            ("NaN", i64::MIN),
         ] {
             assert_eq!(parse_duration_nanos(text), Ok(nanos), "{text}");
         }
@@ -312,6 +341,17 @@ mod tests {
         assert_eq!(
             limit("x"),
             Err("invalid parameter \"limit\": strconv.Atoi: parsing \"x\": invalid syntax".into())
+        );
+        // Go gives up at the digit that is too many, before it sees that there is something else.
+        assert_eq!(
+            parse_int32("99999999999h"),
+            Err("strconv.ParseInt: parsing \"99999999999h\": value out of range".into())
+        );
+        assert_eq!(parse_int32("9h"), Err("strconv.ParseInt: parsing \"9h\": invalid syntax".into()));
+        assert_eq!((parse_int32("-2147483648"), parse_int32("2147483648").is_err()), (Ok(i32::MIN), true));
+        assert_eq!(
+            (parse_int("-9223372036854775808"), parse_int("9223372036854775808").is_err()),
+            (Ok(i64::MIN), true)
         );
         assert_eq!(limit("-1"), Err("invalid parameter \"limit\": limit must be non-negative".into()));
         assert_eq!(

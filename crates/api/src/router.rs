@@ -13,8 +13,8 @@ use crate::compression::Encoding;
 use crate::cors;
 use crate::request::{FORM_BYTES_MAX, Request, WRITE_BYTES_MAX};
 use crate::routes::{
-    admin, exemplars, features, federate, home, labels, management, metadata, parse, query, rules, series,
-    status, targets, write,
+    admin, exemplars, features, federate, home, labels, management, metadata, parse, query, rules,
+    scrape_pools, self_metrics, series, status, targets, write,
 };
 
 /// How a route answers.
@@ -60,8 +60,13 @@ const API_ROUTES: &[Route] = &[
     route("/labels", GET_POST, Endpoint::Json(labels::names)),
     route("/label/:name/values", GET, Endpoint::Json(labels::values)),
     route("/series", GET_POST, Endpoint::Json(series::series)),
+    route("/search/metric_names", GET_POST, Endpoint::Json(labels::search)),
+    route("/search/label_names", GET_POST, Endpoint::Json(labels::search)),
+    route("/search/label_values", GET_POST, Endpoint::Json(labels::search)),
     route("/scrape_pools", GET, Endpoint::Json(targets::scrape_pools)),
+    route("/scrape_pools/config", GET, Endpoint::Json(scrape_pools::config)),
     route("/targets", GET, Endpoint::Json(targets::targets)),
+    route("/targets/relabel_steps", GET, Endpoint::Json(scrape_pools::relabel_steps)),
     route("/targets/metadata", GET, Endpoint::Json(metadata::of_targets)),
     route("/alertmanagers", GET, Endpoint::Json(rules::alertmanagers)),
     route("/metadata", GET, Endpoint::Json(metadata::of_metrics)),
@@ -71,6 +76,7 @@ const API_ROUTES: &[Route] = &[
     route("/status/flags", GET, Endpoint::Json(status::flags)),
     route("/status/tsdb", GET, Endpoint::Json(status::tsdb)),
     route("/status/tsdb/blocks", GET, Endpoint::Json(status::tsdb_blocks)),
+    route("/status/self_metrics", GET, Endpoint::Json(self_metrics::self_metrics)),
     route("/status/walreplay", GET, Endpoint::EarlyJson(status::wal_replay)),
     route("/features", GET, Endpoint::Json(features::features)),
     route("/notifications", GET, Endpoint::EarlyJson(status::notifications)),
@@ -128,15 +134,24 @@ enum Found {
     },
     /// The root, when all routes have a prefix.
     Redirect,
+    /// The same without empty and dotted pieces, or with the slash that is missing.
+    Elsewhere(String),
     Nothing,
 }
 
 fn find(prefix: &str, path: &str) -> Found {
+    let cleaned = clean(path);
+    if cleaned != path {
+        return Found::Elsewhere(cleaned);
+    }
     let inner = if prefix == "/" { Some(path) } else { path.strip_prefix(prefix) };
     let Some(inner) = inner.filter(|inner| inner.starts_with('/') || inner.is_empty()) else {
         return if path == "/" { Found::Redirect } else { Found::Nothing };
     };
     let inner = if inner.is_empty() { "/" } else { inner };
+    if inner == "/api/v1" {
+        return Found::Elsewhere(format!("{path}/"));
+    }
     let (table, below, api) = match inner.strip_prefix("/api/v1") {
         Some(below) => (API_ROUTES, below, true),
         None => (ROOT_ROUTES, inner, false),
@@ -147,6 +162,20 @@ fn find(prefix: &str, path: &str) -> Found {
         }
     }
     Found::Nothing
+}
+
+/// The path without empty pieces and `.`, with `..` resolved: what clients make of an address that ends in a slash.
+fn clean(path: &str) -> String {
+    let mut pieces = Vec::new();
+    for piece in path.split('/') {
+        match piece {
+            "" | "." => {}
+            ".." => drop(pieces.pop()),
+            piece => pieces.push(piece),
+        }
+    }
+    let end = if path.ends_with('/') && !pieces.is_empty() { "/" } else { "" };
+    format!("/{}{end}", pieces.join("/"))
 }
 
 /// The decoded variable piece, "" for a route without one.
@@ -196,6 +225,10 @@ async fn serve(State(api): State<Arc<Api>>, request: HttpRequest<Body>) -> Respo
     let (route, in_api, param) = match find(prefix, request.uri().path()) {
         Found::Route { route, api, param } => (route, api, param),
         Found::Redirect => return home::redirect(prefix),
+        Found::Elsewhere(path) => {
+            let query = request.uri().query().map_or(String::new(), |query| format!("?{query}"));
+            return home::elsewhere(request.method(), &format!("{path}{query}"));
+        }
         Found::Nothing
             if request.method() == Method::OPTIONS && is_api_path(prefix, request.uri().path()) =>
         {
@@ -228,6 +261,7 @@ fn is_api_path(prefix: &str, path: &str) -> bool {
 fn allowed(route: &Route, mut response: Response<Body>) -> Response<Body> {
     let mut allowed: Vec<&str> = route.methods.iter().map(Method::as_str).collect();
     allowed.push("OPTIONS");
+    allowed.sort_unstable();
     if let Ok(value) = HeaderValue::from_str(&allowed.join(", ")) {
         response.headers_mut().insert(header::ALLOW, value);
     }
@@ -289,6 +323,7 @@ mod tests {
         match find(prefix, path) {
             Found::Route { route, param, .. } => Some((route.path, param)),
             Found::Redirect => Some(("redirect", String::new())),
+            Found::Elsewhere(path) => Some(("elsewhere", path)),
             Found::Nothing => None,
         }
     }
@@ -300,9 +335,25 @@ mod tests {
         assert_eq!(found("/p", "/p"), Some(("/", String::new())));
         assert_eq!(found("/p", "/p/-/ready"), Some(("/-/ready", String::new())));
         assert_eq!(found("/p", "/"), Some(("redirect", String::new())));
-        for path in ["/px/-/ready", "/-/ready", "/p/nothing", "/p/api/v1", "/p/api/v1/query/"] {
+        for path in ["/px/-/ready", "/-/ready", "/p/nothing", "/p/api/v1/", "/p/api/v1/query/"] {
             assert_eq!(found("/p", path), None, "{path}");
         }
+    }
+
+    #[test]
+    fn paths_are_cleaned_by_sending_the_client_there() {
+        for (path, want) in [
+            ("//api/v1/labels", "/api/v1/labels"),
+            ("/api/v1//labels", "/api/v1/labels"),
+            ("/api/v1/../v1/labels", "/api/v1/labels"),
+            ("/api/v1/./labels", "/api/v1/labels"),
+            ("/..//", "/"),
+            ("/api/v1", "/api/v1/"),
+            ("/api/v1/label//values", "/api/v1/label/values"),
+        ] {
+            assert_eq!(found("/", path), Some(("elsewhere", want.to_owned())), "{path}");
+        }
+        assert_eq!(found("/p", "/p/api/v1"), Some(("elsewhere", "/p/api/v1/".to_owned())));
     }
 
     #[test]
@@ -310,7 +361,6 @@ mod tests {
         let values = |path| found("/", path).map(|(_, param)| param);
         assert_eq!(values("/api/v1/label/a%2Eb%C3%A9/values"), Some("a.bé".into()));
         assert_eq!(values("/api/v1/label/100%/values"), Some("100%".into()));
-        assert_eq!(values("/api/v1/label//values"), None);
         assert_eq!(values("/api/v1/label/a/b/values"), None);
     }
 }

@@ -11,6 +11,8 @@ pub mod metadata;
 pub mod parse;
 pub mod query;
 pub mod rules;
+pub mod scrape_pools;
+pub mod self_metrics;
 pub mod series;
 pub mod status;
 pub mod targets;

@@ -55,6 +55,16 @@ const CASES: &[(&str, u16, &str)] = &[
         200,
         r#"{"status":"success","data":{"resultType":"vector","result":[{"metric":{"__name__":"two","n":"1"},"value":[100,"1"]}]},"warnings":["results truncated due to limit"]}"#,
     ),
+    (
+        "GET /api/v1/query?query=up&time=100&lookback_delta=0.0001",
+        200,
+        r#"{"status":"success","data":{"resultType":"vector","result":[]}}"#,
+    ),
+    (
+        "GET /api/v1/query?query=1&time=1_000",
+        200,
+        r#"{"status":"success","data":{"resultType":"scalar","result":[1000,"1"]}}"#,
+    ),
     // Bad queries.
     (
         "GET /api/v1/query",
@@ -159,7 +169,47 @@ const CASES: &[(&str, u16, &str)] = &[
         500,
         r#"{"status":"error","errorType":"unavailable","error":"admin APIs disabled"}"#,
     ),
+    // A limit ends between targets.
+    (
+        "GET /api/v1/targets/metadata?limit=1",
+        200,
+        r#"{"status":"success","data":[{"target":{"instance":"localhost:9100","job":"node"},"metric":"up_total","type":"counter","help":"Help \u0026 more.","unit":""},{"target":{"instance":"localhost:9100","job":"node"},"metric":"z","type":"gauge","help":"","unit":""}]}"#,
+    ),
+    ("GET /api/v1/targets/metadata?limit=0", 200, r#"{"status":"success","data":[]}"#),
+    (
+        "GET /api/v1/scrape_pools/config",
+        400,
+        r#"{"status":"error","errorType":"bad_data","error":"no scrapePool parameter provided"}"#,
+    ),
+    (
+        "GET /api/v1/scrape_pools/config?scrapePool=nope",
+        400,
+        r#"{"status":"error","errorType":"bad_data","error":"error retrieving scrape config: scrape pool \"nope\" not found"}"#,
+    ),
+    (
+        "GET /api/v1/targets/relabel_steps?scrapePool=node",
+        400,
+        r#"{"status":"error","errorType":"bad_data","error":"no labels parameter provided"}"#,
+    ),
+    (
+        "GET /api/v1/status/self_metrics?metric_name_pattern=prometheus_(ready%7Cnothing)",
+        200,
+        r#"{"status":"success","data":[{"name":"prometheus_ready","help":"Whether Prometheus startup was fully completed and the server is ready for normal operation.","type":"GAUGE","metric":[{"gauge":{"value":1}}]}]}"#,
+    ),
+    (
+        "GET /api/v1/search/label_names",
+        500,
+        r#"{"status":"error","errorType":"unavailable","error":"search API disabled"}"#,
+    ),
+    (
+        "GET /api/v1/rules?group_limit=99999999999h",
+        400,
+        r#"{"status":"error","errorType":"bad_data","error":"invalid parameter \"group_limit\": group_limit needs to be a valid number: strconv.ParseInt: parsing \"99999999999h\": value out of range"}"#,
+    ),
     // What is not there, or not like this.
+    ("GET //api/v1/labels?limit=1", 307, "<a href=\"/api/v1/labels?limit=1\">Temporary Redirect</a>.\n\n"),
+    ("POST //api/v1/query query=1", 307, ""),
+    ("GET /api/v1", 307, "<a href=\"/api/v1/\">Temporary Redirect</a>.\n\n"),
     ("GET /api/v1/nothing", 404, "404 page not found\n"),
     ("GET /nothing", 404, "404 page not found\n"),
     ("POST /api/v1/rules", 405, "Method Not Allowed\n"),
@@ -179,6 +229,7 @@ const CASES: &[(&str, u16, &str)] = &[
         "remote write receiver needs to be enabled with --web.enable-remote-write-receiver\n",
     ),
     ("GET /federate?match[]=recent", 200, "# TYPE recent untyped\nrecent{instance=\"\"} 4 999999000\n"),
+    ("GET /federate?match[]=%7B%7D", 200, ""),
     ("GET /federate?match[]=%7B", 400, "1:2: parse error: unexpected end of input inside braces\n"),
 ];
 
@@ -236,6 +287,61 @@ async fn headers_are_those_that_browsers_and_caches_need() {
     assert_eq!(not_found.headers[header::X_CONTENT_TYPE_OPTIONS], "nosniff");
     let not_allowed = served.ask("POST /api/v1/rules").await;
     assert_eq!(not_allowed.headers[header::ALLOW], "GET, OPTIONS");
+    assert_eq!(served.ask("PUT /api/v1/query").await.headers[header::ALLOW], "GET, OPTIONS, POST");
+    let moved = served.ask("POST //api/v1/query?time=1 query=1").await;
+    assert_eq!(moved.headers[header::LOCATION], "/api/v1/query?time=1");
+}
+
+#[tokio::test]
+async fn pages_of_federation_are_packed_as_the_client_wants() {
+    let served = served();
+    for (accepted, packed) in [("deflate", Some("deflate")), ("gzip", Some("gzip")), ("br", None)] {
+        let request = Request::get("/federate?match[]=recent").header(header::ACCEPT_ENCODING, accepted);
+        let answer = served.send(request.body(Body::empty()).expect("a request")).await;
+        assert_eq!(answer.headers[header::VARY], "Accept-Encoding");
+        let encoding =
+            answer.headers.get(header::CONTENT_ENCODING).map(|value| value.to_str().expect("a word"));
+        assert_eq!(encoding, packed);
+    }
+}
+
+#[tokio::test]
+async fn jobs_are_shown_as_they_run_and_their_rules_step_by_step() {
+    let served = served();
+    let config = "\
+scrape_configs:
+- job_name: node
+  relabel_configs:
+  - {source_labels: [__address__], regex: '(.*):.*', target_label: host}
+  - {action: drop, source_labels: [host], regex: away}
+  - {action: labelmap, regex: __meta_(.+)}
+";
+    served.api.set_config(ferula_config::Config::parse(config).expect("it is right").into());
+    let yaml = served.ask("GET /api/v1/scrape_pools/config?scrapePool=node").await.text;
+    assert!(
+        yaml.starts_with(r#"{"status":"success","data":{"yaml":"job_name: node\nhonor_timestamps: true\n"#),
+        "{yaml}"
+    );
+    let steps = |host: &str| {
+        let labels = format!("%7B%22__address__%22:%22{host}:1%22,%22__meta_a%22:%22b%22%7D");
+        format!("GET /api/v1/targets/relabel_steps?scrapePool=node&labels={labels}")
+    };
+    let rules = [
+        r#"{"source_labels":["__address__"],"separator":";","regex":"(.*):.*","target_label":"host","replacement":"$1","action":"replace"}"#,
+        r#"{"source_labels":["host"],"separator":";","regex":"away","replacement":"$1","action":"drop"}"#,
+        r#"{"separator":";","regex":"__meta_(.+)","replacement":"$1","action":"labelmap"}"#,
+    ];
+    let two = r#"{"__address__":"here:1","__meta_a":"b","host":"here"}"#;
+    let three = r#"{"__address__":"here:1","__meta_a":"b","a":"b","host":"here"}"#;
+    assert_eq!(
+        served.ask(&steps("here")).await.text,
+        format!(
+            r#"{{"status":"success","data":{{"steps":[{{"rule":{},"output":{two},"keep":true}},{{"rule":{},"output":{two},"keep":true}},{{"rule":{},"output":{three},"keep":true}}]}}}}"#,
+            rules[0], rules[1], rules[2]
+        )
+    );
+    let away = served.ask(&steps("away")).await.text;
+    assert_eq!(away.matches(r#""output":{},"keep":false"#).count(), 2, "{away}");
 }
 
 #[tokio::test]

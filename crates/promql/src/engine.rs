@@ -61,7 +61,7 @@ impl Default for EngineOptions {
 /// What one caller asks for beside the query.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct QueryOptions {
-    /// Overrides the engine's lookback delta when it is positive.
+    /// Overrides the engine's lookback delta, unless it is negative.
     pub lookback_delta_ms: Option<i64>,
     /// Counts samples by step, if the engine's features allow it.
     pub per_step_stats: bool,
@@ -210,7 +210,7 @@ impl Engine {
         options: &QueryOptions,
     ) -> Result<Plan, QueryError> {
         let lookback_ms =
-            options.lookback_delta_ms.filter(|&ms| ms > 0).unwrap_or(self.options.lookback_delta_ms);
+            options.lookback_delta_ms.filter(|&ms| ms >= 0).unwrap_or(self.options.lookback_delta_ms);
         plan::plan(expr, grid, instant, lookback_ms, &self.options)
     }
 

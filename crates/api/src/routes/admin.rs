@@ -29,6 +29,10 @@ pub fn delete_series(api: &Api, request: &Request) -> Handled {
     for selector in request.params.all("match[]") {
         let matchers =
             parse_metric_selector(selector).map_err(|error| ApiError::parameter("match[]", error))?;
+        // `{}` selects nothing here, and must not delete all there is.
+        if matchers.is_empty() {
+            continue;
+        }
         store
             .admin
             .delete(range, &matchers)

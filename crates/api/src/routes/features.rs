@@ -27,6 +27,39 @@ pub fn features(api: &Api, _: &Request) -> Handled {
     }))
 }
 
+/// What annotations and labels of alerts may call.
+const TEMPLATE_FUNCTIONS: [&str; 29] = [
+    "args",
+    "externalURL",
+    "first",
+    "graphLink",
+    "humanize",
+    "humanize1024",
+    "humanizeDuration",
+    "humanizePercentage",
+    "humanizeTimestamp",
+    "label",
+    "match",
+    "now",
+    "parseDuration",
+    "pathPrefix",
+    "query",
+    "reReplaceAll",
+    "safeHtml",
+    "sortByLabel",
+    "stripDomain",
+    "stripPort",
+    "strvalue",
+    "tableLink",
+    "title",
+    "toDuration",
+    "toLower",
+    "toTime",
+    "toUpper",
+    "urlQueryEscape",
+    "value",
+];
+
 fn categories(settings: &Settings) -> Categories {
     let mut all = Categories::new();
     let mut set = |category, name: &str, on| {
@@ -47,33 +80,104 @@ fn categories(settings: &Settings) -> Categories {
     ] {
         set("api", name, on);
     }
-    for (name, on) in [("agent_mode", false), ("server_mode", true)] {
-        set("prometheus", name, on);
+    let flag = |name: &str| settings.features.iter().any(|feature| feature == name);
+    for (category, name, on) in [
+        ("otlp_receiver", "delta_conversion", false),
+        ("otlp_receiver", "native_delta_ingestion", false),
+        ("prometheus", "agent_mode", false),
+        ("prometheus", "auto_reload_config", false),
+        ("prometheus", "server_mode", true),
+        ("rules", "concurrent_rule_eval", flag("concurrent-rule-eval")),
+        ("rules", "keep_firing_for", true),
+        ("rules", "query_offset", true),
+        ("scrape", "extra_scrape_metrics", true),
+        ("scrape", "start_timestamp_zero_ingestion", flag("created-timestamp-zero-ingestion")),
+        ("scrape", "type_and_unit_labels", flag("type-and-unit-labels")),
+        ("service_discovery_providers", "file", true),
+        ("service_discovery_providers", "static", true),
+        ("tsdb", "delayed_compaction", false),
+        ("tsdb", "exemplar_storage", flag("exemplar-storage")),
+        ("tsdb", "histograms_st_encoding", flag("histograms-st-encoding")),
+        ("tsdb", "isolation", true),
+        ("tsdb", "native_histograms", true),
+        ("tsdb", "st_storage", flag("st-storage")),
+        ("tsdb", "use_uncached_io", false),
+        ("tsdb", "xor2_encoding", true),
+        ("ui", "ui_v2", false),
+        ("ui", "ui_v3", false),
+    ] {
+        set(category, name, on);
+    }
+    if flag("metadata-wal-records") {
+        set("tsdb", "metadata_wal_records", true);
+    }
+    for function in TEMPLATE_FUNCTIONS {
+        set("templating_functions", function, true);
     }
     for (name, on) in [
         ("anchored", settings.parser.extended_range_selectors),
         ("at_modifier", true),
         ("bool", true),
         ("by", true),
+        ("delayed_name_removal", flag("promql-delayed-name-removal")),
         ("duration_expr", settings.parser.duration_expressions),
         ("fill", settings.parser.binop_fill_modifiers),
+        ("fill_left", settings.parser.binop_fill_modifiers),
+        ("fill_right", settings.parser.binop_fill_modifiers),
         ("group_left", true),
         ("group_right", true),
         ("ignoring", true),
         ("negative_offset", true),
         ("offset", true),
         ("on", true),
+        ("per_query_lookback_delta", true),
+        ("per_step_stats", flag("promql-per-step-stats")),
         ("smoothed", settings.parser.extended_range_selectors),
         ("subqueries", true),
+        ("type_and_unit_labels", flag("type-and-unit-labels")),
         ("without", true),
     ] {
         set("promql", name, on);
     }
     for operator in [
-        "!=", "!~", "%", "*", "+", "-", "/", "<", "<=", "==", "=~", ">", ">=", "@", "^", "and", "atan2",
-        "or", "unless",
+        "!=",
+        "!~",
+        "%",
+        "*",
+        "+",
+        "-",
+        "/",
+        "<",
+        "</",
+        "<=",
+        "==",
+        "=~",
+        ">",
+        ">/",
+        ">=",
+        "@",
+        "^",
+        "and",
+        "atan2",
+        "avg",
+        "bottomk",
+        "count",
+        "count_values",
+        "group",
+        "max",
+        "min",
+        "or",
+        "quantile",
+        "stddev",
+        "stdvar",
+        "sum",
+        "topk",
+        "unless",
     ] {
         set("promql_operators", operator, true);
+    }
+    for aggregator in ["limit_ratio", "limitk"] {
+        set("promql_operators", aggregator, settings.parser.experimental_functions);
     }
     for function in ferula_promql_syntax::functions::FUNCTIONS {
         let on = !function.experimental || settings.parser.experimental_functions;

@@ -6,7 +6,7 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use axum::body::Body;
-use axum::http::{Response, StatusCode};
+use axum::http::{HeaderValue, Response, StatusCode, header};
 use ferula_model::labels::{METRIC_NAME, is_legacy_metric_name};
 use ferula_model::number::format_g;
 use ferula_model::value::is_stale;
@@ -20,6 +20,7 @@ use futures_util::future::BoxFuture;
 use super::management::page_answer;
 use crate::answer::text_error;
 use crate::api::Api;
+use crate::compression::Encoding;
 use crate::escaping::Escaping;
 use crate::request::Request;
 
@@ -29,16 +30,18 @@ pub fn federate(api: Arc<Api>, request: Request) -> BoxFuture<'static, Response<
         let job = tokio::task::spawn_blocking(move || {
             let escaping = Escaping::of_request(&request.headers);
             let page = page(&api, &request, escaping);
-            page.map(|page| page_answer(page, escaping.content_type(), &request))
+            page.map(|page| (page, escaping.content_type(), Encoding::of_request(&request.headers)))
         });
-        match job.await {
-            Ok(Ok(response)) => response,
+        let mut response = match job.await {
+            Ok(Ok((page, content_type, encoding))) => page_answer(page, content_type, encoding),
             Ok(Err((status, why))) => text_error(status, &why),
             Err(err) => {
                 error!("federation failed", err = err);
                 text_error(StatusCode::INTERNAL_SERVER_ERROR, "internal error")
             }
-        }
+        };
+        response.headers_mut().insert(header::VARY, HeaderValue::from_static("Accept-Encoding"));
+        response
     }
     .boxed()
 }
@@ -60,7 +63,8 @@ fn page(api: &Api, request: &Request, escaping: Escaping) -> Result<String, (Sta
     let mut snapshot = store.queryable.snapshot(range).map_err(failed)?;
     let hints = Hints { range: Some(range), sorted: true, ..Hints::default() };
     let mut selections = Vec::with_capacity(sets.len());
-    for set in &sets {
+    // `{}` selects nothing here.
+    for set in sets.iter().filter(|set| !set.is_empty()) {
         selections.push(snapshot.select(set, &hints).map_err(failed)?);
     }
     snapshot.freeze().map_err(failed)?;

@@ -4,7 +4,7 @@ use std::fmt::Write;
 use std::sync::Arc;
 
 use axum::body::Body;
-use axum::http::{HeaderValue, Response, StatusCode, header};
+use axum::http::{HeaderValue, Method, Response, StatusCode, header};
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 
@@ -49,6 +49,24 @@ pub(crate) fn redirect(target: &str) -> Response<Body> {
     *response.status_mut() = StatusCode::FOUND;
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8"));
+    if let Ok(value) = HeaderValue::from_str(target) {
+        headers.insert(header::LOCATION, value);
+    }
+    response
+}
+
+/// 307, as Go writes it: the client asks there with the same method and body.
+pub(crate) fn elsewhere(method: &Method, target: &str) -> Response<Body> {
+    let body = match *method {
+        Method::GET => format!("<a href=\"{}\">Temporary Redirect</a>.\n\n", escape(target)),
+        _ => String::new(),
+    };
+    let mut response = Response::new(Body::from(body));
+    *response.status_mut() = StatusCode::TEMPORARY_REDIRECT;
+    let headers = response.headers_mut();
+    if matches!(*method, Method::GET | Method::HEAD) {
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8"));
+    }
     if let Ok(value) = HeaderValue::from_str(target) {
         headers.insert(header::LOCATION, value);
     }

@@ -26,6 +26,11 @@ pub fn values(api: &Api, request: &Request) -> Handled {
     gather(api, request, |snapshot, matchers, limit| snapshot.label_values(&name, matchers, limit))
 }
 
+/// `/api/v1/search/*`, which a feature switches on in Prometheus. This build does not have it.
+pub fn search(_: &Api, _: &Request) -> Handled {
+    Err(ApiError::new(ErrorKind::Unavailable, "search API disabled"))
+}
+
 /// Asks for each `match[]` (or once without), and puts the answers together, sorted.
 fn gather(
     api: &Api,

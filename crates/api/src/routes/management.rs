@@ -108,17 +108,17 @@ pub fn metrics(api: Arc<Api>, request: Request) -> Answered {
                 "an error has occurred while serving metrics",
             );
         };
-        page_answer(page, Format::Text.content_type(), &request)
+        let encoding = match Encoding::of_request(&request.headers) {
+            Encoding::Gzip => Encoding::Gzip,
+            Encoding::Deflate | Encoding::Identity => Encoding::Identity,
+        };
+        page_answer(page, Format::Text.content_type(), encoding)
     }
     .boxed()
 }
 
-/// A page of samples, packed if the client wants it.
-pub(crate) fn page_answer(page: String, content_type: &'static str, request: &Request) -> Response<Body> {
-    let encoding = match Encoding::of_request(&request.headers) {
-        Encoding::Gzip => Encoding::Gzip,
-        Encoding::Deflate | Encoding::Identity => Encoding::Identity,
-    };
+/// A page of samples, packed.
+pub(crate) fn page_answer(page: String, content_type: &'static str, encoding: Encoding) -> Response<Body> {
     let mut packer = Packer::new(encoding);
     let mut packed = packer.push(page.into_bytes());
     packed.extend(packer.finish());

@@ -72,13 +72,15 @@ pub fn of_targets(api: &Api, request: &Request) -> Handled {
     let matches = |entry: &TargetMetadata| {
         matchers.iter().all(|matcher| matcher.matches(entry.target.value(&matcher.name)))
     };
-    let found: Vec<TargetMetadata> = api
-        .targets
-        .metadata(metric)
-        .into_iter()
-        .filter(matches)
-        .take(usize::try_from(limit).unwrap_or(usize::MAX))
-        .collect();
+    let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+    let mut found: Vec<TargetMetadata> = Vec::new();
+    for entry in api.targets.metadata(metric).into_iter().filter(matches) {
+        // Enough is looked at between targets only: what there is of one comes as a whole.
+        if found.len() >= limit && found.last().is_none_or(|last| last.target != entry.target) {
+            break;
+        }
+        found.push(entry);
+    }
     Ok(Answer::json(move |json| {
         json.begin_array();
         for entry in &found {

@@ -113,7 +113,8 @@ fn prepare(
         query: params.first("query").to_owned(),
         when,
         options: QueryOptions {
-            lookback_delta_ms: lookback.map(|nanos| nanos / 1_000_000),
+            // Less than a millisecond is a delta in which nothing can lie, and not none.
+            lookback_delta_ms: lookback.filter(|nanos| *nanos > 0).map(|nanos| nanos / 1_000_000),
             per_step_stats: stats == "all",
         },
         timeout: timeout.map(|nanos| Duration::from_nanos(u64::try_from(nanos).unwrap_or(0))),

@@ -13,7 +13,7 @@ use crate::answer::{Answer, Handled};
 use crate::api::Api;
 use crate::error::ApiError;
 use crate::json::JsonWriter;
-use crate::params::{Params, parse_bool};
+use crate::params::{Params, parse_bool, parse_int32};
 use crate::request::Request;
 
 /// `/api/v1/rules`
@@ -124,20 +124,13 @@ fn page_params(params: &Params) -> Result<Option<(usize, String)>, ApiError> {
         let why = "group_limit needs to be present in order to paginate over the groups";
         return Err(ApiError::parameter("group_next_token", why));
     }
-    let number = parse_group_limit(limit).map_err(|why| {
+    let number = parse_int32(limit).map_err(|why| {
         ApiError::parameter("group_limit", format!("group_limit needs to be a valid number: {why}"))
     })?;
     match usize::try_from(number) {
         Ok(number) if number > 0 => Ok(Some((number, token.to_owned()))),
         _ => Err(ApiError::parameter("group_limit", "group_limit needs to be greater than 0")),
     }
-}
-
-fn parse_group_limit(text: &str) -> Result<i32, String> {
-    let number =
-        crate::params::parse_int(text).map_err(|why| why.replace("strconv.Atoi", "strconv.ParseInt"))?;
-    i32::try_from(number)
-        .map_err(|_| format!("strconv.ParseInt: parsing {}: value out of range", go_quote(text)))
 }
 
 /// A name for a group that fits into a URL. What it is made of is nobody's business.

@@ -64,7 +64,15 @@ impl TargetSource for OneTarget {
                 help: "Help & more.".to_owned(),
             },
         };
-        vec![entry].into_iter().filter(|entry| metric.is_none_or(|metric| metric == entry.family)).collect()
+        let other = TargetMetadata {
+            family: "z".to_owned(),
+            metadata: MetricMetadata { kind: MetricType::Gauge, ..MetricMetadata::default() },
+            ..entry.clone()
+        };
+        vec![entry, other]
+            .into_iter()
+            .filter(|entry| metric.is_none_or(|metric| metric == entry.family))
+            .collect()
     }
 }
 

@@ -1,0 +1,104 @@
+//! `scrape_pools/config` and `targets/relabel_steps`: a scrape job as it runs, and what its rules do to labels.
+
+use std::collections::BTreeMap;
+
+use ferula_config::scrape::ScrapeConfig;
+use ferula_model::LabelSet;
+use ferula_model::labels::LabelSetBuilder;
+use ferula_model::number::go_quote;
+use ferula_model::relabel::Rule;
+
+use crate::answer::{Answer, Handled};
+use crate::api::Api;
+use crate::error::ApiError;
+use crate::json::JsonWriter;
+use crate::request::Request;
+
+/// The job of the pool that is asked for.
+fn job(api: &Api, pool: &str) -> Result<ScrapeConfig, ApiError> {
+    let failed = |why: String| ApiError::bad_data(format!("error retrieving scrape config: {why}"));
+    let unknown = || failed(format!("scrape pool {} not found", go_quote(pool)));
+    if !api.targets.pools().iter().any(|name| name == pool) {
+        return Err(unknown());
+    }
+    let loaded = api.loaded().ok_or_else(unknown)?;
+    let jobs = loaded.config.scrape_jobs().map_err(|error| failed(error.to_string()))?.jobs;
+    jobs.into_iter().find(|job| job.job_name == pool).ok_or_else(unknown)
+}
+
+fn asked_pool(request: &Request) -> Result<&str, ApiError> {
+    match request.params.first("scrapePool") {
+        "" => Err(ApiError::bad_data("no scrapePool parameter provided")),
+        pool => Ok(pool),
+    }
+}
+
+/// `/api/v1/scrape_pools/config`
+pub fn config(api: &Api, request: &Request) -> Handled {
+    let yaml = job(api, asked_pool(request)?)?.to_yaml();
+    Ok(Answer::json(move |json| {
+        json.begin_object();
+        json.field("yaml", &yaml);
+        json.end_object();
+    }))
+}
+
+/// `/api/v1/targets/relabel_steps`
+pub fn relabel_steps(api: &Api, request: &Request) -> Handled {
+    let pool = asked_pool(request)?;
+    let labels = match request.params.first("labels") {
+        "" => return Err(ApiError::bad_data("no labels parameter provided")),
+        text => serde_json::from_str::<Option<BTreeMap<String, String>>>(text)
+            .map_err(|error| ApiError::bad_data(format!("error parsing labels: {error}")))?
+            .unwrap_or_default(),
+    };
+    let rules = job(api, pool)?.target_rules();
+    let mut builder = LabelSetBuilder::new();
+    for (name, value) in &labels {
+        builder.set(name, value);
+    }
+    let mut keep = true;
+    let mut steps: Vec<(Rule, LabelSet, bool)> = Vec::with_capacity(rules.len());
+    for rule in rules {
+        keep = keep && rule.apply(&mut builder);
+        let output = if keep { builder.finish() } else { LabelSet::default() };
+        steps.push((rule, output, keep));
+    }
+    Ok(Answer::json(move |json| {
+        json.begin_object();
+        json.key("steps");
+        json.begin_array();
+        for (rule, output, keep) in &steps {
+            json.begin_object();
+            json.key("rule");
+            write_rule(json, rule);
+            json.key("output");
+            json.labels(output);
+            json.key("keep");
+            json.bool(*keep);
+            json.end_object();
+        }
+        json.end_array();
+        json.end_object();
+    }))
+}
+
+fn write_rule(json: &mut JsonWriter<'_>, rule: &Rule) {
+    json.begin_object();
+    if !rule.source_labels.is_empty() {
+        json.key("source_labels");
+        json.strings(&rule.source_labels);
+    }
+    json.field("separator", &rule.separator);
+    json.field("regex", rule.regex.pattern());
+    if rule.modulus != 0 {
+        json.key("modulus");
+        json.uint(rule.modulus);
+    }
+    if !rule.target_label.is_empty() {
+        json.field("target_label", &rule.target_label);
+    }
+    json.field("replacement", &rule.replacement);
+    json.field("action", rule.action.as_str());
+    json.end_object();
+}
