@@ -7,7 +7,7 @@ use axum::extract::State;
 use axum::http::{HeaderValue, Method, Request as HttpRequest, Response, StatusCode, header};
 use futures_util::future::BoxFuture;
 
-use crate::answer::{self, Handled, status_only, text, text_error};
+use crate::answer::{self, Handled, status_only, text_error};
 use crate::api::Api;
 use crate::compression::Encoding;
 use crate::cors;
@@ -136,6 +136,8 @@ enum Found {
     Redirect,
     /// The same without empty and dotted pieces, or with the slash that is missing.
     Elsewhere(String),
+    /// The prefix of all routes without a slash behind it.
+    Prefix,
     Nothing,
 }
 
@@ -148,7 +150,9 @@ fn find(prefix: &str, path: &str) -> Found {
     let Some(inner) = inner.filter(|inner| inner.starts_with('/') || inner.is_empty()) else {
         return if path == "/" { Found::Redirect } else { Found::Nothing };
     };
-    let inner = if inner.is_empty() { "/" } else { inner };
+    if inner.is_empty() {
+        return Found::Prefix;
+    }
     if inner == "/api/v1" {
         return Found::Elsewhere(format!("{path}/"));
     }
@@ -224,7 +228,11 @@ async fn serve(State(api): State<Arc<Api>>, request: HttpRequest<Body>) -> Respo
     let prefix = &api.settings.route_prefix;
     let (route, in_api, param) = match find(prefix, request.uri().path()) {
         Found::Route { route, api, param } => (route, api, param),
-        Found::Redirect => return home::redirect(prefix),
+        Found::Redirect if request.method() == Method::GET => return home::redirect(prefix),
+        Found::Redirect if request.method() == Method::OPTIONS => return allowed(GET, no_text()),
+        Found::Redirect => return allowed(GET, not_allowed()),
+        Found::Prefix if request.method() == Method::GET => return home::moved(&format!("{prefix}/")),
+        Found::Prefix => return text_error(StatusCode::NOT_FOUND, "404 page not found"),
         Found::Elsewhere(path) => {
             let query = request.uri().query().map_or(String::new(), |query| format!("?{query}"));
             return home::elsewhere(request.method(), &format!("{path}{query}"));
@@ -240,10 +248,10 @@ async fn serve(State(api): State<Arc<Api>>, request: HttpRequest<Body>) -> Respo
         return options(&api, &request);
     }
     if request.method() == Method::OPTIONS {
-        return allowed(route, text(StatusCode::OK, ""));
+        return allowed(route.methods, no_text());
     }
     if !route.methods.contains(request.method()) {
-        return allowed(route, text_error(StatusCode::METHOD_NOT_ALLOWED, "Method Not Allowed"));
+        return allowed(route.methods, not_allowed());
     }
     let response = call(api.clone(), route.endpoint, in_api, request, param).await;
     let handler = if in_api { format!("/api/v1{}", route.path) } else { route.path.to_owned() };
@@ -257,9 +265,17 @@ fn is_api_path(prefix: &str, path: &str) -> bool {
     path.strip_prefix(prefix.trim_end_matches('/')).is_some_and(|inner| inner.starts_with("/api/v1/"))
 }
 
+fn no_text() -> Response<Body> {
+    status_only(StatusCode::OK)
+}
+
+fn not_allowed() -> Response<Body> {
+    text_error(StatusCode::METHOD_NOT_ALLOWED, "Method Not Allowed")
+}
+
 /// Names the methods of a route.
-fn allowed(route: &Route, mut response: Response<Body>) -> Response<Body> {
-    let mut allowed: Vec<&str> = route.methods.iter().map(Method::as_str).collect();
+fn allowed(methods: &[Method], mut response: Response<Body>) -> Response<Body> {
+    let mut allowed: Vec<&str> = methods.iter().map(Method::as_str).collect();
     allowed.push("OPTIONS");
     allowed.sort_unstable();
     if let Ok(value) = HeaderValue::from_str(&allowed.join(", ")) {
@@ -324,6 +340,7 @@ mod tests {
             Found::Route { route, param, .. } => Some((route.path, param)),
             Found::Redirect => Some(("redirect", String::new())),
             Found::Elsewhere(path) => Some(("elsewhere", path)),
+            Found::Prefix => Some(("prefix", String::new())),
             Found::Nothing => None,
         }
     }
@@ -332,7 +349,8 @@ mod tests {
     fn paths_lead_to_routes_below_the_prefix() {
         assert_eq!(found("/", "/api/v1/query"), Some(("/query", String::new())));
         assert_eq!(found("/p", "/p/api/v1/query"), Some(("/query", String::new())));
-        assert_eq!(found("/p", "/p"), Some(("/", String::new())));
+        assert_eq!(found("/p", "/p"), Some(("prefix", String::new())));
+        assert_eq!(found("/p", "/p/"), Some(("/", String::new())));
         assert_eq!(found("/p", "/p/-/ready"), Some(("/-/ready", String::new())));
         assert_eq!(found("/p", "/"), Some(("redirect", String::new())));
         for path in ["/px/-/ready", "/-/ready", "/p/nothing", "/p/api/v1/", "/p/api/v1/query/"] {

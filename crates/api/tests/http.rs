@@ -293,6 +293,15 @@ async fn headers_are_those_that_browsers_and_caches_need() {
 }
 
 #[tokio::test]
+async fn empty_braces_delete_nothing() {
+    let served = served_with(|settings| settings.admin = true);
+    for (selector, status) in [("%7B%7D", 204), ("up", 204), ("%7B", 400)] {
+        let answer = served.ask(&format!("POST /api/v1/admin/tsdb/delete_series?match[]={selector}")).await;
+        assert_eq!(answer.status, status, "{}", answer.text);
+    }
+}
+
+#[tokio::test]
 async fn pages_of_federation_are_packed_as_the_client_wants() {
     let served = served();
     for (accepted, packed) in [("deflate", Some("deflate")), ("gzip", Some("gzip")), ("br", None)] {
@@ -351,6 +360,10 @@ async fn a_prefix_moves_all_routes() {
     assert_eq!(served.ask("GET /-/ready").await.status, 404);
     let root = served.ask("GET /").await;
     assert_eq!((root.status, &root.headers[header::LOCATION]), (302, &"/p".parse().expect("a value")));
+    assert_eq!(served.ask("POST /").await.status, 405);
+    let prefix = served.ask("GET /p").await;
+    assert_eq!((prefix.status, &prefix.headers[header::LOCATION]), (301, &"/p/".parse().expect("a value")));
+    assert_eq!(served.ask("GET /p/").await.status, 200);
 }
 
 #[tokio::test]

@@ -45,24 +45,26 @@ pub fn graph(api: Arc<Api>, request: Request) -> BoxFuture<'static, Response<Bod
 
 /// 302, as Go writes it.
 pub(crate) fn redirect(target: &str) -> Response<Body> {
-    let mut response = Response::new(Body::from(format!("<a href=\"{}\">Found</a>.\n\n", escape(target))));
-    *response.status_mut() = StatusCode::FOUND;
-    let headers = response.headers_mut();
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8"));
-    if let Ok(value) = HeaderValue::from_str(target) {
-        headers.insert(header::LOCATION, value);
-    }
-    response
+    sent_to(&Method::GET, target, StatusCode::FOUND, "Found")
+}
+
+/// 301, as Go writes it.
+pub(crate) fn moved(target: &str) -> Response<Body> {
+    sent_to(&Method::GET, target, StatusCode::MOVED_PERMANENTLY, "Moved Permanently")
 }
 
 /// 307, as Go writes it: the client asks there with the same method and body.
 pub(crate) fn elsewhere(method: &Method, target: &str) -> Response<Body> {
+    sent_to(method, target, StatusCode::TEMPORARY_REDIRECT, "Temporary Redirect")
+}
+
+fn sent_to(method: &Method, target: &str, status: StatusCode, words: &str) -> Response<Body> {
     let body = match *method {
-        Method::GET => format!("<a href=\"{}\">Temporary Redirect</a>.\n\n", escape(target)),
+        Method::GET => format!("<a href=\"{}\">{words}</a>.\n\n", escape(target)),
         _ => String::new(),
     };
     let mut response = Response::new(Body::from(body));
-    *response.status_mut() = StatusCode::TEMPORARY_REDIRECT;
+    *response.status_mut() = status;
     let headers = response.headers_mut();
     if matches!(*method, Method::GET | Method::HEAD) {
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8"));
