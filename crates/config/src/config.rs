@@ -184,6 +184,9 @@ pub(crate) fn read_file(file: &Path) -> Result<String, ConfigError> {
     let bytes = std::fs::read(file).map_err(|error| match error.kind() {
         std::io::ErrorKind::NotFound => failed("no such file or directory"),
         std::io::ErrorKind::PermissionDenied => failed("permission denied"),
+        std::io::ErrorKind::IsADirectory => {
+            ConfigError::bare(format!("read {}: is a directory", file.display()))
+        }
         _ => failed(&error.to_string()),
     })?;
     String::from_utf8(bytes).map_err(|_| {

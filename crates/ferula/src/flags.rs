@@ -188,8 +188,15 @@ impl Flags {
         let features =
             FeatureSet::parse(values.text("enable-feature")).map_err(|why| Refused::new(1, why))?;
         check_ranges(&values)?;
+        let listen_addresses: Vec<String> =
+            values.text("web.listen-address").split(',').map(str::to_owned).collect();
         let external_url = match values.text("web.external-url") {
-            "" => None,
+            // The port of the first address will be its.
+            "" => {
+                has_port(&listen_addresses[0])
+                    .map_err(|why| Refused::new(2, format!("parse external URL \"\": {why}")))?;
+                None
+            }
             text => Some(external_url(text).map_err(|why| {
                 Refused::new(2, format!("parse external URL {}: {why}", ferula_model::number::go_quote(text)))
             })?),
@@ -205,7 +212,7 @@ impl Flags {
             config_file: values.text("config.file").into(),
             config_file_given: given.contains_key("config.file"),
             auto_reload,
-            listen_addresses: values.text("web.listen-address").split(',').map(str::to_owned).collect(),
+            listen_addresses,
             external_url,
             route_prefix: Some(values.text("web.route-prefix")).filter(|p| !p.is_empty()).map(route_prefix),
             cors_origin,
@@ -228,6 +235,18 @@ impl Flags {
             shown: values.0,
         })
     }
+}
+
+/// Whether an address ends in a port; the texts are Go's.
+fn has_port(address: &str) -> Result<(), String> {
+    let why = match address.rsplit_once(':') {
+        None => "missing port in address",
+        Some((host, _)) if host.contains(':') && !(host.starts_with('[') && host.ends_with(']')) => {
+            "too many colons in address"
+        }
+        Some(_) => return Ok(()),
+    };
+    Err(if address.is_empty() { why.to_owned() } else { format!("address {address}: {why}") })
 }
 
 fn storage_flags(values: &Values) -> StorageFlags {
@@ -364,6 +383,13 @@ mod tests {
                 &["--storage.agent.path=x"],
                 3,
                 "The following flag(s) can only be used in agent mode: [\"--storage.agent.path\"]",
+            ),
+            (&["--web.listen-address=x"], 2, "parse external URL \"\": address x: missing port in address"),
+            (&["--web.listen-address="], 2, "parse external URL \"\": missing port in address"),
+            (
+                &["--web.listen-address=::1:80"],
+                2,
+                "parse external URL \"\": address ::1:80: too many colons in address",
             ),
             (&["--agent"], 1, "not supported yet: --agent=true"),
             (&["--web.config.file=web.yml"], 1, "not supported yet: --web.config.file=web.yml"),

@@ -478,3 +478,35 @@ pub fn retention_text(config: &Config, storage: &StorageFlags) -> String {
     }
     parts.join(" or ")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::flags::{Parsed, parse};
+
+    fn flags(arguments: &[&str]) -> StorageFlags {
+        let arguments: Vec<String> = arguments.iter().map(|argument| (*argument).to_owned()).collect();
+        match parse(&arguments) {
+            Ok(Parsed::Run(given)) => Flags::check(&given).expect("they are right").storage,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_retention_section_takes_the_place_of_the_flags() {
+        for (section, arguments, want) in [
+            ("", &[][..], "15d"),
+            ("", &["--storage.tsdb.retention.size=1GB"], "1GiB"),
+            ("storage: {tsdb: {out_of_order_time_window: 1h}}", &["--storage.tsdb.retention.time=3d"], "3d"),
+            ("storage: {tsdb: {retention: {time: 2d}}}", &["--storage.tsdb.retention.size=1GB"], "2d"),
+            ("storage: {tsdb: {retention: {size: 2GB}}}", &[], "2GiB"),
+            ("storage: {tsdb: {retention: {}}}", &[], ""),
+        ] {
+            let mut config = Config::parse(section).expect("it is right");
+            let storage = flags(arguments);
+            assert_eq!(retention_text(&config, &storage), want, "{section} {arguments:?}");
+            config.fill_storage(retention_of_flags(&storage), None);
+            assert_eq!(retention_text(&config, &storage), want, "filled in: {section} {arguments:?}");
+        }
+    }
+}

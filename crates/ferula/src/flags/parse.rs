@@ -80,11 +80,8 @@ pub fn parse(arguments: &[String]) -> Result<Parsed, String> {
         };
         let value = check(flag, &value)?;
         let values = given.entry(flag.name).or_default();
-        if !values.is_empty() && !matches!(flag.kind, Kind::List | Kind::Bool) {
+        if !values.is_empty() && flag.kind != Kind::List {
             return Err(format!("flag '{}' cannot be repeated", flag.name));
-        }
-        if flag.kind == Kind::Bool {
-            values.clear();
         }
         values.push(value);
     }
@@ -214,6 +211,10 @@ mod tests {
             (&["--no-query.timeout"], "unknown long flag '--no-query.timeout'"),
             (&["--web.enable-lifecycle=x"], "unexpected x"),
             (&["--config.file=a", "--config.file=b"], "flag 'config.file' cannot be repeated"),
+            (
+                &["--web.enable-lifecycle", "--no-web.enable-lifecycle"],
+                "flag 'web.enable-lifecycle' cannot be repeated",
+            ),
             (&["@/nowhere/at/all"], "open /nowhere/at/all: no such file or directory"),
             (&["--storage.tsdb.retention=5d"], "unknown long flag '--storage.tsdb.retention'"),
         ] {
