@@ -80,7 +80,7 @@ impl<'a> Case<'a> {
     pub fn reasons(&self, version: Version, agree: Agree<'_>) -> Option<Vec<&'static str>> {
         let older = version < Version::WANTED;
         if let Difference::Annotations(..) = self.difference {
-            return self.remarks(if older { REMARKS_OF_OLDER } else { &[] });
+            return self.remarks(older);
         }
         let Some(tree) = &self.tree else {
             let words = || syntax_words(self).or_else(|| stray_character(self, agree));
@@ -96,7 +96,7 @@ impl<'a> Case<'a> {
     }
 
     /// The reasons after which both lists of annotations are equal.
-    fn remarks(&self, remarks: &[Remark]) -> Option<Vec<&'static str>> {
+    fn remarks(&self, older: bool) -> Option<Vec<&'static str>> {
         let tree = self.tree.as_ref()?;
         let cut = |text: &String| text.ends_with("annotations omitted");
         let mut theirs = self.theirs.annotations.clone();
@@ -104,7 +104,8 @@ impl<'a> Case<'a> {
         theirs.retain(|text| !cut(text));
         let mut ours = self.ours.all_annotations.clone();
         let mut used = Vec::new();
-        for remark in remarks.iter().filter(|remark| (remark.concerns)(self, tree)) {
+        let remarks = REMARKS_OF_OLDER.iter().filter(|_| older).chain(REMARKS);
+        for remark in remarks.filter(|remark| (remark.concerns)(self, tree)) {
             let change = |texts: &[String], change: fn(&Case<'_>, &str) -> Option<String>| {
                 let mut texts: Vec<String> = texts.iter().filter_map(|text| change(self, text)).collect();
                 texts.sort();
@@ -207,6 +208,13 @@ const REMARKS_OF_OLDER: &[Remark] = &[
         theirs: |case, text| Some(inside_parentheses(case.query, text)),
     },
 ];
+
+const REMARKS: &[Remark] = &[Remark {
+    reason: "Prometheus counts the samples of histogram_quantiles anew with every quantile",
+    concerns: |_, tree| any_call(tree, |call, _| call.function.name == "histogram_quantiles"),
+    ours: |_, text| Some(without_count(text)),
+    theirs: |_, text| Some(without_count(text)),
+}];
 
 const REASONS_OF_OLDER: &[Reason] = &[
     ("duration expressions need no flag in 3.14 (#19033)", |case, tree, _| {
@@ -494,6 +502,13 @@ fn until(text: &str, end: &str) -> String {
     let Some((before, _)) = text.split_once(end) else { return text.to_owned() };
     let place = text.rsplit_once(" (").map_or("", |(_, place)| place);
     format!("{before}{end} ({place}")
+}
+
+/// A text about buckets without the number of samples.
+fn without_count(text: &str) -> String {
+    let counted =
+        text.split_once(", over ").and_then(|(before, rest)| Some((before, rest.split_once(" samples ")?.1)));
+    counted.map_or_else(|| text.to_owned(), |(before, after)| format!("{before}, over samples {after}"))
 }
 
 /// A text about buckets without the name of the metric.
