@@ -226,7 +226,7 @@ impl Db {
             maintenance.chunk_corruptions.inc();
             report(Progress::Damaged(damage));
         }
-        let head = Head::new(Parts {
+        let mut head = Head::new(Parts {
             rules: ChunkRules {
                 range: options.min_block_duration_ms,
                 samples: options.samples_per_chunk,
@@ -244,7 +244,7 @@ impl Db {
             metrics: Metrics::new(registry),
         });
         head.times.min_valid.store(in_order_end, Ordering::SeqCst);
-        let mut replay = Replay::new(&head, loaded.chunks, options.replay_helper.clone());
+        let mut replay = Replay::new(&mut head, loaded.chunks, options.replay_helper.clone());
         replay.chunk_snapshot(&*disk, dir, &wal, report).map_err(at(dir))?;
         replay.log(&*disk, &wal, report).map_err(at(&wal))?;
         let wbl = dir.join(WBL_DIR);

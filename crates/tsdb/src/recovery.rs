@@ -16,7 +16,7 @@ use ferula_model::{FloatHistogram, Histogram, HistogramValue};
 
 use crate::chunk_snapshot;
 use crate::disk::Disk;
-use crate::head::{FullChunk, Head, LateSample, LateValue, SlotId, lock, stale_histogram};
+use crate::head::{ChunkRules, FullChunk, Head, LateSample, LateValue, SlotId, lock, stale_histogram};
 use crate::head_chunks::{ChunkPlace, LoadedChunk};
 use crate::wal::ahead::{Found, Helper, read_ahead};
 use crate::wal::format::{checkpoint_path, list_checkpoints, list_segments};
@@ -68,7 +68,10 @@ pub struct Recovered {
 
 /// Gathers what replay needs to know about refs.
 pub(crate) struct Replay<'a> {
-    head: &'a Head,
+    head: &'a mut Head,
+    /// In-order samples before this are in blocks.
+    min_valid: i64,
+    rules: ChunkRules,
     helper: Helper,
     slots: RefTable,
     chunks: HashMap<u64, Vec<LoadedChunk>>,
@@ -87,41 +90,56 @@ pub(crate) struct Replay<'a> {
 /// Slots by ref. Refs are given out one after the other, so most are found without hashing.
 #[derive(Default)]
 struct RefTable {
-    dense: Vec<SlotId>,
-    sparse: HashMap<u64, SlotId>,
+    dense: Vec<Place>,
+    sparse: HashMap<u64, Place>,
 }
 
+/// What a ref stands for.
+#[derive(Clone, Copy)]
+struct Place {
+    /// The end of the series' chunks in `chunks_head`. Samples up to here are passed over without a look at their series.
+    done_to: i64,
+    slot: SlotId,
+    /// Not the first ref of its label set.
+    extra: bool,
+}
+
+const NOWHERE: Place = Place { done_to: i64::MIN, slot: SlotId::MAX, extra: false };
+
 const DENSE_REFS_MAX: usize = 1 << 24;
-const NO_SLOT: SlotId = SlotId::MAX;
 /// A ref above this is damage, not one that was given out.
 const REF_MAX: u64 = 1 << 48;
 
 impl RefTable {
-    fn get(&self, log_ref: u64) -> Option<SlotId> {
-        let dense = usize::try_from(log_ref).ok().and_then(|place| self.dense.get(place));
-        match dense {
-            Some(slot) => (*slot != NO_SLOT).then_some(*slot),
-            None => self.sparse.get(&log_ref).copied(),
-        }
+    #[inline]
+    fn get(&self, log_ref: u64) -> Option<Place> {
+        let dense = usize::try_from(log_ref).ok().and_then(|at| self.dense.get(at));
+        let place = match dense {
+            Some(place) => *place,
+            None => *self.sparse.get(&log_ref)?,
+        };
+        (place.slot != NOWHERE.slot).then_some(place)
     }
 
-    fn insert(&mut self, log_ref: u64, slot: SlotId) {
+    fn insert(&mut self, log_ref: u64, new: Place) {
         match usize::try_from(log_ref) {
             // Only as long as the table stays about as full as it is.
-            Ok(place) if place < DENSE_REFS_MAX && place < 2 * self.dense.len() + 1024 => {
-                if place >= self.dense.len() {
+            Ok(at) if at < DENSE_REFS_MAX && at < 2 * self.dense.len() + 1024 => {
+                if at >= self.dense.len() {
                     let before = self.dense.len();
-                    self.dense.resize(place + 1, NO_SLOT);
-                    for place in before..=place {
-                        if let Some(slot) = self.sparse.remove(&(place as u64)) {
-                            self.dense[place] = slot;
+                    self.dense.resize(at + 1, NOWHERE);
+                    if !self.sparse.is_empty() {
+                        for at in before..=at {
+                            if let Some(place) = self.sparse.remove(&(at as u64)) {
+                                self.dense[at] = place;
+                            }
                         }
                     }
                 }
-                self.dense[place] = slot;
+                self.dense[at] = new;
             }
             _ => {
-                self.sparse.insert(log_ref, slot);
+                self.sparse.insert(log_ref, new);
             }
         }
     }
@@ -129,7 +147,7 @@ impl RefTable {
 
 impl<'a> Replay<'a> {
     /// A replay into an empty head. `chunks` are those that `chunks_head` has.
-    pub(crate) fn new(head: &'a Head, chunks: Vec<LoadedChunk>, helper: Helper) -> Self {
+    pub(crate) fn new(head: &'a mut Head, chunks: Vec<LoadedChunk>, helper: Helper) -> Self {
         let mut by_series: HashMap<u64, Vec<LoadedChunk>> = HashMap::new();
         let refs = chunks.iter().map(|chunk| chunk.series).filter(|log_ref| *log_ref < REF_MAX);
         let newest_ref = refs.max().unwrap_or(0);
@@ -137,6 +155,8 @@ impl<'a> Replay<'a> {
             by_series.entry(chunk.series).or_default().push(chunk);
         }
         Replay {
+            min_valid: head.times.min_valid.load(Ordering::SeqCst),
+            rules: head.rules.now(),
             head,
             helper,
             slots: RefTable::default(),
@@ -274,7 +294,7 @@ impl<'a> Replay<'a> {
     fn record(&mut self, kind: Kind, records: &Records) {
         match kind {
             Kind::Series => records.series.iter().for_each(|series| self.series(series)),
-            Kind::Samples | Kind::SamplesV2 => records.samples.iter().for_each(|s| self.sample(s)),
+            Kind::Samples | Kind::SamplesV2 => self.samples(&records.samples),
             Kind::Histograms
             | Kind::FloatHistograms
             | Kind::CustomHistograms
@@ -285,7 +305,9 @@ impl<'a> Replay<'a> {
                 for tombstone in &records.tombstones {
                     self.note_ref(tombstone.series);
                     match self.slots.get(tombstone.series) {
-                        Some(slot) => self.head.add_deleted(slot, (tombstone.min, tombstone.max)),
+                        Some(Place { slot, .. }) => {
+                            self.head.add_deleted(slot, (tombstone.min, tombstone.max))
+                        }
                         None => self.recovered.unknown_series += 1,
                     }
                 }
@@ -294,7 +316,7 @@ impl<'a> Replay<'a> {
                 let index = self.head.index();
                 let mut exemplars = lock(&self.head.exemplars);
                 for logged in &records.exemplars {
-                    if let Some(slot) = self.slots.get(logged.series) {
+                    if let Some(Place { slot, .. }) = self.slots.get(logged.series) {
                         // One that is out of order was refused before it was logged twice; leave it out again.
                         let _ = exemplars.add(&index.label_set(slot), logged.exemplar.clone());
                     }
@@ -302,7 +324,7 @@ impl<'a> Replay<'a> {
             }
             Kind::Metadata => {
                 for logged in &records.metadata {
-                    if let Some(slot) = self.slots.get(logged.series) {
+                    if let Some(Place { slot, .. }) = self.slots.get(logged.series) {
                         self.head.set_metadata(slot, &logged.metadata);
                     }
                 }
@@ -316,34 +338,26 @@ impl<'a> Replay<'a> {
         if logged.labels.is_empty() || self.slots.get(logged.series).is_some() {
             return;
         }
-        let mut index = self.head.index_mut();
-        let slot = match index.find(&logged.labels) {
-            Some(slot) => {
-                self.extra_refs.insert(logged.series, i64::MIN);
-                slot
-            }
-            None => match self.head.create(&mut index, &logged.labels, Some(logged.series)) {
-                Ok(slot) => slot,
-                // More than any head can hold: what follows of the series counts as unknown.
-                Err(_) => return,
-            },
-        };
-        drop(index);
-        self.slots.insert(logged.series, slot);
+        // More than any head can hold: what follows of the series counts as unknown.
+        let Ok((slot, made)) = self.head.bring_back(&logged.labels, logged.series) else { return };
+        if !made {
+            self.extra_refs.insert(logged.series, i64::MIN);
+        }
         self.adopt_chunks(logged.series, slot);
+        let done_to = self.head.slots.get_mut(slot).last().unwrap_or(i64::MIN);
+        self.slots.insert(logged.series, Place { done_to, slot, extra: !made });
     }
 
     fn adopt_chunks(&mut self, log_ref: u64, slot: SlotId) {
         let Some(chunks) = self.chunks.remove(&log_ref) else { return };
-        let min_valid = self.head.times.min_valid.load(Ordering::SeqCst);
-        let mut series = self.head.slots.lock(slot);
+        let series = self.head.slots.get_mut(slot);
         for chunk in chunks {
             let full = FullChunk::new(chunk.place, chunk.min, chunk.max, chunk.samples, chunk.encoding);
             if chunk.out_of_order {
                 series.out_of_order.get_or_insert_default().adopt(full);
                 widen(&mut self.late_range, chunk.min, chunk.max);
                 self.head.metrics.chunks.inc();
-            } else if chunk.max >= min_valid && series.adopt(full) {
+            } else if chunk.max >= self.min_valid && series.adopt(full) {
                 widen(&mut self.range, chunk.min, chunk.max);
                 self.recovered.samples += u64::from(chunk.samples);
                 self.head.metrics.chunks.inc();
@@ -351,17 +365,18 @@ impl<'a> Replay<'a> {
         }
     }
 
-    fn slot_of(&mut self, log_ref: u64, at: i64) -> Option<SlotId> {
-        let Some(slot) = self.slots.get(log_ref) else {
+    /// The slot for samples of a ref, if it has one. Notes that the ref was used.
+    fn place_of(&mut self, log_ref: u64, at: i64) -> Option<Place> {
+        let Some(place) = self.slots.get(log_ref) else {
             self.recovered.unknown_series += 1;
             return None;
         };
-        if !self.extra_refs.is_empty()
+        if place.extra
             && let Some(newest) = self.extra_refs.get_mut(&log_ref)
         {
             *newest = (*newest).max(at);
         }
-        Some(slot)
+        Some(place)
     }
 
     fn note_ref(&mut self, log_ref: u64) {
@@ -370,45 +385,51 @@ impl<'a> Replay<'a> {
         }
     }
 
-    fn sample(&mut self, sample: &LoggedSample) {
-        self.note_ref(sample.series);
-        if sample.at < self.head.times.min_valid.load(Ordering::SeqCst) {
-            return;
+    fn samples(&mut self, samples: &[LoggedSample]) {
+        for sample in samples {
+            self.note_ref(sample.series);
+            let at = sample.at;
+            if at < self.min_valid {
+                continue;
+            }
+            let Some(place) = self.place_of(sample.series, at) else { continue };
+            if at <= place.done_to {
+                continue;
+            }
+            let (rules, Head { slots, chunks, .. }) = (&self.rules, &mut *self.head);
+            let series = slots.get_mut(place.slot);
+            if series.last().is_some_and(|last| at <= last) {
+                continue;
+            }
+            // Prometheus logs the end of a histogram series as a float.
+            let stale =
+                if is_stale(sample.value) { series.last_kind().and_then(stale_histogram) } else { None };
+            let began = match stale {
+                Some(stale) => series.append_histogram(at, sample.start, &stale, rules, chunks),
+                None => series.append_float(at, sample.start, sample.value, rules, chunks),
+            };
+            self.appended(at, began);
         }
-        let Some(slot) = self.slot_of(sample.series, sample.at) else { return };
-        let mut series = self.head.slots.lock(slot);
-        if series.last().is_some_and(|last| sample.at <= last) {
-            return;
-        }
-        let (rules, chunks) = (&self.head.rules.now(), &self.head.chunks);
-        // Prometheus logs the end of a histogram series as a float.
-        let stale = if is_stale(sample.value) { series.last_kind().and_then(stale_histogram) } else { None };
-        let began = match stale {
-            Some(stale) => series.append_histogram(sample.at, sample.start, &stale, rules, chunks),
-            None => series.append_float(sample.at, sample.start, sample.value, rules, chunks),
-        };
-        drop(series);
-        self.appended(sample.at, began);
     }
 
     fn histogram(&mut self, sample: &LoggedHistogram) {
         self.note_ref(sample.series);
-        if sample.at < self.head.times.min_valid.load(Ordering::SeqCst) {
+        let at = sample.at;
+        if at < self.min_valid {
             return;
         }
-        let Some(slot) = self.slot_of(sample.series, sample.at) else { return };
+        let Some(place) = self.place_of(sample.series, at) else { return };
         // The log may be anybody's: a histogram that contradicts itself is not worth a start.
-        if !is_sound(&sample.value) {
+        if at <= place.done_to || !is_sound(&sample.value) {
             return;
         }
-        let mut series = self.head.slots.lock(slot);
-        if series.last().is_some_and(|last| sample.at <= last) {
+        let (rules, Head { slots, chunks, .. }) = (&self.rules, &mut *self.head);
+        let series = slots.get_mut(place.slot);
+        if series.last().is_some_and(|last| at <= last) {
             return;
         }
-        let (rules, chunks) = (&self.head.rules.now(), &self.head.chunks);
-        let began = series.append_histogram(sample.at, sample.start, &sample.value, rules, chunks);
-        drop(series);
-        self.appended(sample.at, began);
+        let began = series.append_histogram(at, sample.start, &sample.value, rules, chunks);
+        self.appended(at, began);
     }
 
     fn appended(&mut self, at: i64, began_chunk: bool) {
@@ -425,10 +446,10 @@ impl<'a> Replay<'a> {
                 let place = ChunkPlace::from_number(marker.chunk);
                 self.newest_marker = self.newest_marker.max(place.file());
                 self.note_ref(marker.series);
-                if let Some(slot) = self.slots.get(marker.series)
-                    && let Some(late) = &mut self.head.slots.lock(slot).out_of_order
+                if let Some(Place { slot, .. }) = self.slots.get(marker.series)
+                    && let Some(late) = &mut self.head.slots.get_mut(slot).out_of_order
                 {
-                    self.forget_moved(late, marker.chunk);
+                    forget_moved(late, marker.chunk);
                 }
             }
             return;
@@ -445,22 +466,22 @@ impl<'a> Replay<'a> {
         }
     }
 
-    /// The samples before a marker are in a chunk, if that chunk was found; otherwise they stay.
-    fn forget_moved(&self, late: &mut crate::head::OutOfOrder, chunk: u64) {
-        if chunk != 0 && late.full_chunks().iter().any(|full| full.place.number() == chunk) {
-            late.forget_samples();
-        }
-    }
-
     fn late_sample(&mut self, log_ref: u64, sample: LateSample) {
         let at = sample.at;
         self.note_ref(log_ref);
-        let Some(slot) = self.slot_of(log_ref, at) else { return };
-        let taken = self.head.slots.lock(slot).out_of_order.get_or_insert_default().insert(sample);
+        let Some(Place { slot, .. }) = self.place_of(log_ref, at) else { return };
+        let taken = self.head.slots.get_mut(slot).out_of_order.get_or_insert_default().insert(sample);
         if taken {
             self.recovered.samples += 1;
             widen(&mut self.late_range, at, at);
         }
+    }
+}
+
+/// The samples before a marker are in a chunk, if that chunk was found; otherwise they stay.
+fn forget_moved(late: &mut crate::head::OutOfOrder, chunk: u64) {
+    if chunk != 0 && late.full_chunks().iter().any(|full| full.place.number() == chunk) {
+        late.forget_samples();
     }
 }
 

@@ -36,6 +36,8 @@ pub struct Index {
     list_of: Vec<u32>,
     identity: IdTable,
     all: Postings,
+    /// Label list of the series that was added last. The next one is of the same target mostly, and has most of it too.
+    recent: Vec<PairId>,
     /// Series in the order in which they were made; the first is number `created_start`.
     created: Vec<SlotId>,
     created_start: u64,
@@ -110,11 +112,62 @@ impl Index {
     /// # Errors
     /// When label texts or lists would outgrow their offsets.
     pub fn insert(&mut self, labels: &LabelSet, slot: SlotId) -> Result<(), Full> {
+        self.check_room(labels)?;
+        let (list, _) = self.intern_all(labels);
+        self.insert_list(list, slot);
+        Ok(())
+    }
+
+    /// The living series with exactly these labels; when there is none, adds one in the slot that `take` gives. Also says
+    /// whether it did. As [`find`](Self::find) and [`insert`](Self::insert), but looks at every label once only.
+    ///
+    /// # Errors
+    /// When there is no room, or no slot.
+    pub fn find_or_insert(
+        &mut self,
+        labels: &LabelSet,
+        take: impl FnOnce() -> Option<SlotId>,
+    ) -> Result<(SlotId, bool), Full> {
+        self.check_room(labels)?;
+        let (list, new_pairs) = self.intern_all(labels);
+        if !new_pairs {
+            let hash = self.hasher.hash_one(&list[..]);
+            if let Some(slot) = self.identity.find(hash, |slot| self.list(slot) == list) {
+                return Ok((slot, false));
+            }
+        }
+        let slot = take().ok_or(Full)?;
+        self.insert_list(list, slot);
+        Ok((slot, true))
+    }
+
+    fn check_room(&self, labels: &LabelSet) -> Result<(), Full> {
         let text_bytes: usize = labels.iter().map(|(_, value)| value.len()).sum();
         if self.text.len() + text_bytes > CELLS_MAX || self.lists.len() + labels.len() + 1 > CELLS_MAX {
             return Err(Full);
         }
-        let list: Vec<PairId> = labels.iter().map(|(name, value)| self.intern(name, value)).collect();
+        Ok(())
+    }
+
+    /// The pairs of these labels, and whether any of them is new.
+    fn intern_all(&mut self, labels: &LabelSet) -> (Vec<PairId>, bool) {
+        let pairs_before = (self.pairs.len(), self.free_pairs.len());
+        let list = labels.iter().enumerate().map(|(place, (name, value))| {
+            let recent = self.recent.get(place).copied();
+            match recent.filter(|id| self.is_pair(*id, name, value)) {
+                Some(id) => id,
+                None => self.intern(name, value),
+            }
+        });
+        let list: Vec<PairId> = list.collect();
+        (list, pairs_before != (self.pairs.len(), self.free_pairs.len()))
+    }
+
+    fn is_pair(&self, id: PairId, name: &str, value: &str) -> bool {
+        self.pair_text(id) == value && *self.names[self.pairs[id as usize].name as usize].text == *name
+    }
+
+    fn insert_list(&mut self, list: Vec<PairId>, slot: SlotId) {
         let start = self.lists.len() as u32;
         self.lists.push(list.len() as u32);
         self.lists.extend_from_slice(&list);
@@ -139,7 +192,7 @@ impl Index {
             self.created.drain(..CREATED_MAX / 2);
             self.created_start += CREATED_MAX as u64 / 2;
         }
-        Ok(())
+        self.recent = list;
     }
 
     fn intern(&mut self, name: &str, value: &str) -> PairId {
@@ -199,6 +252,8 @@ impl Index {
 
     /// Forgets the labels of series that were unlinked.
     pub fn release(&mut self, slots: &[SlotId]) {
+        // Its pairs may go.
+        self.recent.clear();
         let mut names: Vec<NameId> = Vec::new();
         for slot in slots {
             let start = self.list_of[*slot as usize] as usize;

@@ -42,8 +42,8 @@ use ferula_storage::AppendError;
 
 pub use appender::HeadAppender;
 pub(crate) use exemplars::Exemplars;
-pub(crate) use index::Index;
 pub use index::{Cardinality, SlotId};
+pub(crate) use index::{Full, Index};
 pub(crate) use isolation::Gate;
 pub(crate) use metrics::Metrics;
 pub(crate) use out_of_order::{LateSample, LateValue, OutOfOrder};
@@ -250,38 +250,45 @@ impl Head {
         if let Some(slot) = index.find(labels) {
             return Ok(pin(slot));
         }
-        let slot = self.create(&mut index, labels, None)?;
+        let slot = self.create(&mut index, labels)?;
         Ok(pin(slot))
     }
 
-    /// Makes a series. With `log_ref` it is one that the log knows under that ref; otherwise it gets a new ref, and
-    /// its record enters the queue of the log before anybody else can name it.
-    pub(crate) fn create(
-        &self,
-        index: &mut Index,
-        labels: &LabelSet,
-        log_ref: Option<u64>,
-    ) -> Result<SlotId, HeadFull> {
-        // What is in the log already was taken once, and is taken again.
-        if log_ref.is_none() {
-            self.check_limits(index)?;
-        }
+    /// Makes a series. Its record enters the queue of the log before anybody else can name it.
+    fn create(&self, index: &mut Index, labels: &LabelSet) -> Result<SlotId, HeadFull> {
+        self.check_limits(index)?;
         let slot = self.slots.take().ok_or(HeadFull::Series(slots::SLOTS_MAX as u64))?;
         if index.insert(labels, slot).is_err() {
             self.slots.give_back(&[slot]);
             return Err(HeadFull::Series(index.series_count() as u64));
         }
-        let number = log_ref.unwrap_or_else(|| self.next_ref.fetch_add(1, Ordering::SeqCst));
+        let log_ref = self.next_ref.fetch_add(1, Ordering::SeqCst);
         let mut series = self.slots.lock(slot);
-        series.log_ref = number;
+        series.log_ref = log_ref;
         series.alive = true;
         drop(series);
-        if log_ref.is_none() {
-            self.log.new_series(number, labels.iter());
-        }
+        self.log.new_series(log_ref, labels.iter());
         self.metrics.series.inc();
         self.metrics.series_created.inc();
         Ok(slot)
+    }
+
+    /// The slot of the series with these labels, made under `log_ref` if there is none; and whether it was made. What is in
+    /// the log already was taken once, and is taken again, whatever the limits are.
+    ///
+    /// # Errors
+    /// When there are more series than any head can hold.
+    pub(crate) fn bring_back(&mut self, labels: &LabelSet, log_ref: u64) -> Result<(SlotId, bool), Full> {
+        let index = self.index.get_mut().unwrap_or_else(PoisonError::into_inner);
+        let (slot, made) = index.find_or_insert(labels, || self.slots.take())?;
+        if made {
+            let series = self.slots.get_mut(slot);
+            series.log_ref = log_ref;
+            series.alive = true;
+            self.metrics.series.inc();
+            self.metrics.series_created.inc();
+        }
+        Ok((slot, made))
     }
 
     /// Whether there is room for one more series. Told in the log when it changes, not for every series.

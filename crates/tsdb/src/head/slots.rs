@@ -103,6 +103,17 @@ impl Slots {
         self.get(slot).expect("the slot was given out")
     }
 
+    /// The series in a slot, for whoever has the slots to himself.
+    ///
+    /// # Panics
+    /// When `take` never gave out the slot.
+    pub fn get_mut(&mut self, slot: SlotId) -> &mut Series {
+        let (slab, _, at) = place(slot);
+        let shelf = self.shelves[slab / SHELF_SLABS].get_mut().expect("the slot was given out");
+        let slab = shelf.0[slab % SHELF_SLABS].get_mut().expect("the slot was given out");
+        slab[at].get_mut().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// The series in a slot, locked; `None` when there is no such slot.
     pub fn get(&self, slot: SlotId) -> Option<MutexGuard<'_, Series>> {
         let (slab, _, at) = place(slot);

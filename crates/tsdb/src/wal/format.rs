@@ -231,6 +231,21 @@ impl<'a> Input<'a> {
     /// An unsigned LEB128 integer.
     #[inline]
     pub fn uvarint(&mut self) -> Result<u64, Truncated> {
+        // Most are this short.
+        match self.0 {
+            [first, rest @ ..] if *first < 0x80 => {
+                self.0 = rest;
+                Ok(u64::from(*first))
+            }
+            [first, second, rest @ ..] if *second < 0x80 => {
+                self.0 = rest;
+                Ok(u64::from(*first & 0x7f) | u64::from(*second) << 7)
+            }
+            _ => self.long_uvarint(),
+        }
+    }
+
+    fn long_uvarint(&mut self) -> Result<u64, Truncated> {
         let mut value = 0u64;
         for (index, byte) in self.0.iter().enumerate().take(10) {
             value |= u64::from(byte & 0x7f) << (7 * index);
