@@ -44,6 +44,11 @@ impl BitAccumulator {
         BitAccumulator { bits: 0, pending: 0, words: 0 }
     }
 
+    /// Bits that wait for their word to be full, fewer than 32.
+    pub fn pending(&self) -> u8 {
+        self.pending
+    }
+
     /// Bytes written so far, the unfinished one included.
     pub fn byte_len(&self) -> usize {
         usize::from(self.words) * 4 + usize::from(self.pending).div_ceil(8)

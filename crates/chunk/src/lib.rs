@@ -29,5 +29,5 @@ pub use histogram::{
     Relayout, counter_reset_header, decode_histograms,
 };
 pub use samples::{Sample, SampleIter, SampleValue, decode_floats};
-pub use xor::{XorChunk, XorIter, XorWriter, decode_xor};
+pub use xor::{XorChunk, XorIter, XorState, XorWriter, decode_xor};
 pub use xor2::{Xor2Chunk, Xor2Iter, Xor2Writer, decode_xor2};

@@ -125,6 +125,8 @@ pub struct StorageFlags {
     pub head_series_max: u64,
     /// `--storage.ferula.max-head-memory` in bytes; 0 for a share of what there is.
     pub head_bytes_max: u64,
+    /// `--storage.ferula.savepoint-interval`; zero for never.
+    pub savepoint_interval: Duration,
 }
 
 /// Flags of rules and notifications.
@@ -276,6 +278,7 @@ fn storage_flags(values: &Values) -> StorageFlags {
         reload_interval: values.duration("storage.tsdb.block-reload-interval"),
         head_series_max: u64::try_from(values.int("storage.ferula.max-head-series")).unwrap_or(0),
         head_bytes_max: u64::try_from(values.bytes("storage.ferula.max-head-memory")).unwrap_or(0),
+        savepoint_interval: values.duration("storage.ferula.savepoint-interval"),
     }
 }
 

@@ -14,14 +14,22 @@ const SYNC_DELAY: Duration = Duration::from_secs(1);
 /// How often, at least, blocks are looked for, merged and removed, as far as it is their time.
 const MAINTAIN_TICK: Duration = Duration::from_secs(60);
 
-/// Starts the chores; they end with the group. `unsynced` is notified by the store's log. Blocks of others are looked for every
-/// `reload_interval`.
+/// How often some of the chores are done.
+#[derive(Clone, Copy, Debug)]
+pub struct Intervals {
+    /// Blocks of others are looked for.
+    pub reload: Duration,
+    /// A savepoint is taken; never when zero.
+    pub savepoint: Duration,
+}
+
+/// Starts the chores; they end with the group. `unsynced` is notified by the store's log.
 pub fn start(
     tasks: &mut TaskGroup,
     db: &Arc<Db>,
     unsynced: &Arc<Notify>,
     clock: &SharedClock,
-    reload_interval: Duration,
+    intervals: Intervals,
 ) {
     let (store, time, shutdown) = (db.clone(), clock.clone(), tasks.shutdown().clone());
     let (unsynced, synced) = (unsynced.clone(), Arc::new(Notify::new()));
@@ -32,14 +40,23 @@ pub fn start(
     });
     let (store, time, shutdown) = (db.clone(), clock.clone(), tasks.shutdown().clone());
     tasks.spawn("maintenance", async move {
-        maintain(store, written, time, shutdown, MAINTAIN_TICK.min(reload_interval)).await;
+        maintain(store, written, time, shutdown, intervals).await;
         Ok(())
     });
 }
 
 /// At every tick, and when the head is full, which it can become only by what was `written`.
-async fn maintain(db: Arc<Db>, written: Arc<Notify>, clock: SharedClock, shutdown: Shutdown, tick: Duration) {
+async fn maintain(
+    db: Arc<Db>,
+    written: Arc<Notify>,
+    clock: SharedClock,
+    shutdown: Shutdown,
+    intervals: Intervals,
+) {
+    let tick = MAINTAIN_TICK.min(intervals.reload);
     let mut doubted = Vec::new();
+    // After a start that had none, the next one should have one soon.
+    let mut saved = (db.recovered().savepoint_series > 0).then(|| clock.elapsed());
     loop {
         let (store, now, begin) = (db.clone(), clock.now().millis(), clock.elapsed());
         let failed = match tokio::task::spawn_blocking(move || store.maintain(now)).await {
@@ -47,6 +64,10 @@ async fn maintain(db: Arc<Db>, written: Arc<Notify>, clock: SharedClock, shutdow
                 report(&done, clock.elapsed().saturating_sub(begin));
                 report_doubts(&done, &doubted);
                 doubted.clone_from(&done.doubts);
+                // A checkpoint takes away what the savepoint stands on.
+                if done.checkpoint.is_some() {
+                    saved = None;
+                }
                 !done.errors.is_empty()
             }
             Err(err) => {
@@ -54,6 +75,11 @@ async fn maintain(db: Arc<Db>, written: Arc<Notify>, clock: SharedClock, shutdow
                 true
             }
         };
+        let due = saved.is_none_or(|saved| clock.elapsed().saturating_sub(saved) >= intervals.savepoint);
+        if due && !intervals.savepoint.is_zero() {
+            saved = Some(clock.elapsed());
+            save(&db).await;
+        }
         let next = begin + tick;
         loop {
             tokio::select! {
@@ -63,6 +89,27 @@ async fn maintain(db: Arc<Db>, written: Arc<Notify>, clock: SharedClock, shutdow
                 () = shutdown.requested() => return,
             }
         }
+    }
+}
+
+/// Takes a savepoint. When that fails, the next start is slower, and nothing else.
+async fn save(db: &Arc<Db>) {
+    let store = db.clone();
+    match tokio::task::spawn_blocking(move || store.savepoint()).await {
+        Ok(Ok(Some(saved))) => {
+            let (segment, offset) = saved.place;
+            info!(
+                "Savepoint written",
+                component = "tsdb",
+                series = saved.series,
+                bytes = saved.bytes,
+                segment = segment,
+                offset = offset
+            );
+        }
+        Ok(Ok(None)) => {}
+        Ok(Err(err)) => warn!("The savepoint could not be written", component = "tsdb", err = err),
+        Err(err) => error!("Taking a savepoint panicked", component = "tsdb", err = err),
     }
 }
 

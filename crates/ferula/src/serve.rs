@@ -105,7 +105,11 @@ pub async fn serve(flags: Flags, source: ConfigSource, config: Option<Config>) -
         });
         reloader.reload().map_err(anyhow::Error::msg).context("error loading config")?;
         agents.start(&mut tasks);
-        maintenance::start(&mut tasks, &db, &unsynced, &clock, reload_interval(&flags.storage));
+        let intervals = maintenance::Intervals {
+            reload: reload_interval(&flags.storage),
+            savepoint: flags.storage.savepoint_interval,
+        };
+        maintenance::start(&mut tasks, &db, &unsynced, &clock, intervals);
         let serving = requests.serve(reloader, shutdown.clone());
         tasks.spawn("reload", async move {
             serving.await;
@@ -363,6 +367,12 @@ async fn open_store(
 fn report_progress(api: &Api, progress: &Progress) {
     match progress {
         Progress::Replaying => info!("Replaying WAL, this may take a while", component = "tsdb"),
+        Progress::Savepoint { series, segment } => {
+            info!("Savepoint loaded", component = "tsdb", series = series, segment = segment);
+        }
+        Progress::SavepointIgnored(why) => {
+            warn!("The savepoint is not used, the whole log is read", component = "tsdb", reason = why);
+        }
         Progress::Checkpoint { number } => {
             info!("Reading checkpoint", component = "tsdb", checkpoint = number);
         }
@@ -406,6 +416,7 @@ fn store_options(storage: &StorageFlags, config: Option<&Config>) -> Options {
         delay_compact_file: storage.delay_compact_file.clone(),
         reload_interval_ms: millis(reload_interval(storage)),
         lock_file: storage.lock_file,
+        savepoints: !storage.savepoint_interval.is_zero(),
         series_max: Some(storage.head_series_max).filter(|max| *max > 0),
         head_bytes_max: Some(match storage.head_bytes_max {
             0 => limits::memory_bytes() / 100 * HEAD_MEMORY_PERCENT,

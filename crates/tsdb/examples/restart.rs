@@ -1,18 +1,20 @@
-//! How long a start takes: `cargo run --release -p ferula-tsdb --example restart -- DIR [SERIES [SCRAPES]]`.
+//! How long a start takes: `cargo run --release -p ferula-tsdb --example restart -- DIR [SERIES [SCRAPES [WAY]]]`.
 //!
 //! `DIR` gets a head of SERIES (100,000 unless said otherwise) series with SCRAPES (240) samples each, 15 s apart, if it
-//! is not there; then the database is opened twice as after a kill, the second time with a second thread.
+//! is not there. A savepoint is taken when 20 scrapes (five minutes) are left, and the longest commits meanwhile and
+//! before are told. Then the database is opened as after a kill: without the savepoint, with one and two threads, and
+//! with it; or only in the way that is named.
 
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use ferula_model::{LabelSet, SeriesRef};
 use ferula_storage::{Appendable, Durability, SampleBatch};
 use ferula_telemetry::Registry;
 use ferula_tsdb::disk::RealDisk;
 use ferula_tsdb::wal::ahead::Helper;
-use ferula_tsdb::{Db, Options};
+use ferula_tsdb::{Db, Options, Progress};
 
 const SERIES_PER_TARGET: usize = 1_000;
 const INTERVAL_MS: i64 = 15_000;
@@ -21,22 +23,31 @@ const START_MS: i64 = 1_700_000_000_000;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let args: Vec<String> = std::env::args().skip(1).collect();
-    let dir = args.first().ok_or("usage: restart DIR [SERIES [SCRAPES]]")?;
+    let dir = args.first().ok_or("usage: restart DIR [SERIES [SCRAPES [WAY]]]")?;
     let series: usize = args.get(1).map_or(Ok(100_000), |series| series.parse())?;
     let scrapes: i64 = args.get(2).map_or(Ok(240), |scrapes| scrapes.parse())?;
     let dir = Path::new(dir);
     if !dir.exists() {
         fill(dir, series, scrapes)?;
     }
-    for (name, replay_helper) in [("one thread", Helper::default()), ("two threads", two_threads())] {
+    let ways = [("one thread", false, false), ("two threads", true, false), ("savepoint", true, true)];
+    let wanted = |name: &str| args.get(3).is_none_or(|way| way == name);
+    for (name, two, savepoints) in ways.into_iter().filter(|(name, ..)| wanted(name)) {
         let (begun, cpu) = (Instant::now(), cpu_seconds());
-        let options = Options { replay_helper, ..Options::default() };
-        let db = Db::open(dir, options, Arc::new(RealDisk), &Registry::new(), &mut |_| {})?;
+        let replay_helper = if two { two_threads() } else { Helper::default() };
+        let options = Options { replay_helper, savepoints, ..Options::default() };
+        let mut report = |progress| match progress {
+            Progress::Savepoint { .. } | Progress::SavepointIgnored(_) => println!("{progress:?}"),
+            _ => {}
+        };
+        let db = Db::open(dir, options, Arc::new(RealDisk), &Registry::new(), &mut report)?;
         let (took, cpu) = (begun.elapsed().as_secs_f64(), cpu_seconds() - cpu);
         let samples = db.recovered().samples;
         println!(
-            "{name}: {took:.2} s, {cpu:.2} s of CPU, {samples} samples, {:.1} ns of CPU each",
-            cpu * 1e9 / samples as f64
+            "{name}: {took:.2} s, {cpu:.2} s of CPU, {samples} samples, {:.1} ns of CPU each, {} records, {} MiB",
+            cpu * 1e9 / samples as f64,
+            db.recovered().records,
+            resident_kib() / 1024,
         );
     }
     Ok(())
@@ -59,8 +70,15 @@ fn cpu_seconds() -> f64 {
     (ticks(11) + ticks(12)) / 100.0
 }
 
+fn resident_kib() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    line.and_then(|rest| rest.trim().trim_end_matches(" kB").parse().ok()).unwrap_or(0)
+}
+
 fn fill(dir: &Path, series: usize, scrapes: i64) -> Result<(), Box<dyn std::error::Error>> {
-    let db = Db::open(dir, Options::default(), Arc::new(RealDisk), &Registry::new(), &mut |_| {})?;
+    let options = Options { savepoints: true, ..Options::default() };
+    let db = Db::open(dir, options, Arc::new(RealDisk), &Registry::new(), &mut |_| {})?;
     let mut refs: Vec<SeriesRef> = Vec::with_capacity(series);
     for target in 0..series / SERIES_PER_TARGET {
         let mut appender = db.appender();
@@ -68,24 +86,65 @@ fn fill(dir: &Path, series: usize, scrapes: i64) -> Result<(), Box<dyn std::erro
             refs.push(appender.resolve(&labels(target, metric))?);
         }
     }
-    let (mut values, mut batch) = (vec![0.0; series], SampleBatch::default());
-    for scrape in 0..scrapes {
+    let mut load = Load { db: &db, refs: &refs, values: vec![0.0; series], longest: Duration::ZERO };
+    let before = (scrapes - SCRAPES_AFTER_SAVEPOINT).max(0);
+    (0..before).try_for_each(|scrape| load.scrape(scrape))?;
+    println!("longest commit: {:.1} ms, {} MiB", load.took_ms(), resident_kib() / 1024);
+    load.longest = Duration::ZERO;
+    let begun = Instant::now();
+    std::thread::scope(|scope| {
+        let taken = scope.spawn(|| (db.savepoint(), begun.elapsed()));
+        (before..scrapes).try_for_each(|scrape| {
+            let while_taken = !taken.is_finished();
+            load.scrape(scrape)?;
+            if while_taken {
+                println!("longest commit of a scrape meanwhile: {:.1} ms", load.took_ms());
+            }
+            load.longest = Duration::ZERO;
+            Ok::<(), Box<dyn std::error::Error>>(())
+        })?;
+        let (saved, took) = taken.join().expect("it does not panic");
+        println!("savepoint: {:.2} s, {:?}, {} MiB", took.as_secs_f64(), saved?, resident_kib() / 1024);
+        Ok(())
+    })
+}
+
+/// Scrapes after the savepoint.
+const SCRAPES_AFTER_SAVEPOINT: i64 = 20;
+
+struct Load<'a> {
+    db: &'a Db,
+    refs: &'a [SeriesRef],
+    values: Vec<f64>,
+    /// The longest commit.
+    longest: Duration,
+}
+
+impl Load<'_> {
+    fn took_ms(&self) -> f64 {
+        self.longest.as_secs_f64() * 1e3
+    }
+
+    fn scrape(&mut self, scrape: i64) -> Result<(), Box<dyn std::error::Error>> {
         let at = START_MS + scrape * INTERVAL_MS;
-        for (target, refs) in refs.chunks(SERIES_PER_TARGET).enumerate() {
+        let mut batch = SampleBatch::default();
+        for (target, refs) in self.refs.chunks(SERIES_PER_TARGET).enumerate() {
             for (metric, series) in refs.iter().enumerate() {
                 let index = target * SERIES_PER_TARGET + metric;
                 if index % 5 < 2 {
-                    values[index] += ((index * 31 + at as usize / 1000) % 977) as f64;
+                    self.values[index] += ((index * 31 + at as usize / 1000) % 977) as f64;
                 }
-                batch.push_float(*series, at, values[index]);
+                batch.push_float(*series, at, self.values[index]);
             }
-            let mut appender = db.appender();
+            let begun = Instant::now();
+            let mut appender = self.db.appender();
             let outcome = appender.append(&mut batch);
             assert!(outcome.refused.is_empty(), "time rises");
             appender.commit(Durability::Written)?;
+            self.longest = self.longest.max(begun.elapsed());
         }
+        Ok(())
     }
-    Ok(())
 }
 
 /// Series of targets as Kubernetes has them: ten labels, some of which differ between targets.

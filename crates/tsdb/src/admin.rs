@@ -11,7 +11,7 @@ use crate::block::{BlockError, BlockMeta, HINT_SELECTED_SERIES, HINT_STALE_SERIE
 use crate::compact::{Compactor, SeriesSource, write_block};
 use crate::db::Db;
 use crate::head::block_source::{HeadSource, Which};
-use crate::head::{Head, lock};
+use crate::head::{Extra, Head, lock};
 use crate::maintain::Maintained;
 use crate::wal::group::Entry;
 use crate::wal::record::{LoggedTombstone, put_tombstones};
@@ -150,8 +150,7 @@ impl Head {
         // The series are empty and will go; their records stay for as long as the tombstones.
         let mut extra = lock(&self.extra_refs);
         for tombstone in &tombstones {
-            let newest = extra.entry(tombstone.series).or_insert(tombstone.max);
-            *newest = (*newest).max(tombstone.max);
+            Extra::note(&mut extra, tombstone.series, tombstone.max);
         }
         refused.map_or(logged, Err)
     }

@@ -29,8 +29,10 @@ use crate::head_chunks;
 use crate::maintain::{Pending, is_of_future};
 use crate::metrics::{MaintenanceMetrics, register_gauges};
 use crate::querier::snapshot::DbSnapshot;
-use crate::recovery::{Progress, Recovered, Replay};
+use crate::recovery::{Progress, Recovered, Replay, Surroundings};
 use crate::retention::Retention;
+use crate::savepoint::SAVEPOINT_DIR;
+use crate::savepoint::segments::Segments;
 use crate::view::Views;
 use crate::wal::ahead::Helper;
 use crate::wal::format::{CHECKPOINT_PREFIX, REPAIR_SUFFIX, TEMPORARY_SUFFIX};
@@ -91,6 +93,8 @@ pub struct Options {
     pub stopwatch: Stopwatch,
     /// A second thread for reading the log at start.
     pub replay_helper: Helper,
+    /// Whether there are savepoints: used at start, and taken when the caller asks and at the end.
+    pub savepoints: bool,
 }
 
 const HOUR_MS: i64 = 3_600_000;
@@ -123,6 +127,7 @@ impl Default for Options {
             opened_at_ms: None,
             stopwatch: Stopwatch::default(),
             replay_helper: Helper::default(),
+            savepoints: false,
         }
     }
 }
@@ -221,7 +226,9 @@ impl Db {
         })?;
         let (wal, chunks_dir) = (dir.join(WAL_DIR), dir.join(CHUNKS_HEAD_DIR));
         let replay_start = options.stopwatch.elapsed();
+        let segments = Arc::new(Mutex::new(Segments::new(disk.clone(), dir.join(SAVEPOINT_DIR))));
         let loaded = head_chunks::load(&*disk, &chunks_dir).map_err(at(&chunks_dir))?;
+        let chunks_damaged = loaded.damage.is_some();
         if let Some(damage) = loaded.damage {
             maintenance.chunk_corruptions.inc();
             report(Progress::Damaged(damage));
@@ -239,14 +246,26 @@ impl Db {
             late_window: options.out_of_order_window_ms,
             exemplars_max: options.exemplars_max,
             start_as_zero_sample: options.start_as_zero_sample,
-            log: open_log(&disk, &wal, &options, Some(&maintenance)).map_err(at(&wal))?,
-            chunks: head_chunks::Store::new(disk.clone(), chunks_dir, &loaded.files),
+            log: open_log(&disk, &wal, &options, Some((&maintenance, &segments))).map_err(at(&wal))?,
+            chunks: head_chunks::Store::new(disk.clone(), chunks_dir.clone(), &loaded.files),
             metrics: Metrics::new(registry),
         });
         head.times.min_valid.store(in_order_end, Ordering::SeqCst);
         let mut replay = Replay::new(&mut head, loaded.chunks, options.replay_helper.clone());
         replay.chunk_snapshot(&*disk, dir, &wal, report).map_err(at(dir))?;
-        replay.log(&*disk, &wal, report).map_err(at(&wal))?;
+        let start = if options.savepoints {
+            let around = Surroundings {
+                disk: &disk,
+                data_dir: dir,
+                wal: &wal,
+                chunks_dir: &chunks_dir,
+                chunks_damaged,
+            };
+            replay.savepoint(&around, &mut crate::head::lock(&segments), report).map_err(at(dir))?
+        } else {
+            None
+        };
+        replay.log(&*disk, &wal, start, report).map_err(at(&wal))?;
         let wbl = dir.join(WBL_DIR);
         replay.late_log(&*disk, &wbl, report).map_err(at(&wbl))?;
         let recovered = replay.finish().map_err(at(dir))?;
@@ -381,6 +400,13 @@ impl Db {
             return Ok(());
         }
         let flushed = self.head.flush();
+        if let Err(error) = self.take_savepoint(&mut lock(&self.pending)) {
+            ferula_telemetry::warn!(
+                "No savepoint was written, the next start reads the whole log",
+                component = "tsdb",
+                err = error
+            );
+        }
         let released = lock(&self.lock).take();
         if released.is_some() {
             self.disk.remove_file(&self.dir.join(LOCK_FILE))?;
@@ -503,17 +529,21 @@ fn open_blocks(
     Ok((blocks, in_order_end))
 }
 
-/// With `metrics`, syncs are measured.
+/// With `of_head`, it is the log of all samples: syncs are measured, and savepoints depend on its segments.
 fn open_log(
     disk: &Arc<dyn Disk>,
     dir: &Path,
     options: &Options,
-    metrics: Option<&MaintenanceMetrics>,
+    of_head: Option<(&MaintenanceMetrics, &Arc<Mutex<Segments>>)>,
 ) -> io::Result<GroupLog> {
     let writer_options =
         WriterOptions { compression: options.wal_compression, segment_bytes: options.wal_segment_bytes };
     let mut writer = Writer::open(disk.clone(), dir.to_path_buf(), writer_options)?;
-    if let Some(metrics) = metrics {
+    if let Some((metrics, segments)) = of_head {
+        if options.savepoints {
+            let segments = segments.clone();
+            writer.on_begin(move |segment, first| lock(&segments).add(segment, first));
+        }
         let (stopwatch, durations) = (options.stopwatch.clone(), metrics.log_syncs.clone());
         writer.time_syncs(SyncTimer { stopwatch, durations });
     }

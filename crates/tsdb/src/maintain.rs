@@ -28,6 +28,7 @@ use crate::head::block_source::{HeadSource, Which};
 use crate::head::{lock, range_end};
 use crate::metrics::ChunkMetrics;
 use crate::retention::{BlockUse, Reason, replaced};
+use crate::savepoint::{Moment, SAVEPOINT_DIR};
 use crate::stale_series::StaleRemoval;
 use crate::wal::WriterOptions;
 use crate::wal::checkpoint::{CheckpointStats, Keep, checkpoint, remove_checkpoints, remove_segments};
@@ -113,6 +114,8 @@ pub(crate) struct Pending {
     pub stale_looked: Option<i64>,
     /// Snapshots up to this moment may read chunks of series that are removed.
     pub chunk_files_read: Option<u64>,
+    /// When the last savepoint was taken.
+    pub saved: Option<Moment>,
 }
 
 pub(crate) struct Truncation {
@@ -522,7 +525,8 @@ impl Db {
                 dir = self.dir.display()
             );
         }
-        let other = self.wal_bytes() + self.head.chunks.bytes();
+        let savepoint = folder_bytes(&*self.disk, &self.dir.join(SAVEPOINT_DIR));
+        let other = self.wal_bytes() + self.head.chunks.bytes() + savepoint;
         let old = retention.doomed(now_ms, &uses, other, filesystem);
         doomed.extend(old.into_iter().map(|(ulid, reason)| (ulid, Some(reason))));
         doomed

@@ -5,6 +5,7 @@
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use ferula_model::{LabelSet, Metric, MetricFamily, MetricType, MetricValue};
 use ferula_telemetry::{Counter, Gauge, Histogram, Registry, Summary};
@@ -240,9 +241,44 @@ pub(crate) struct MaintenanceMetrics {
     pub reloads_failed: Counter,
     pub time_retentions: Counter,
     pub size_retentions: Counter,
+    pub savepoint: SavepointMetrics,
     limit_bytes: Gauge,
     limit_percentage: Gauge,
     limit_seconds: Gauge,
+}
+
+/// How savepoints go.
+pub(crate) struct SavepointMetrics {
+    taken: Counter,
+    pub failed: Counter,
+    bytes: Gauge,
+    duration: Gauge,
+}
+
+impl SavepointMetrics {
+    fn new(registry: &Registry) -> Self {
+        SavepointMetrics {
+            taken: registry.counter(
+                "ferula_tsdb_savepoints_total",
+                "Savepoints of the head that were written, from which a start reads the log on.",
+            ),
+            failed: registry.counter(
+                "ferula_tsdb_savepoints_failed_total",
+                "Savepoints of the head that could not be written.",
+            ),
+            bytes: registry.gauge("ferula_tsdb_savepoint_bytes", "Length of the last savepoint."),
+            duration: registry.gauge(
+                "ferula_tsdb_savepoint_duration_seconds",
+                "How long it took to write the last savepoint.",
+            ),
+        }
+    }
+
+    pub fn taken(&self, bytes: u64, took: Duration) {
+        self.taken.inc();
+        self.bytes.set(bytes as f64);
+        self.duration.set(took.as_secs_f64());
+    }
 }
 
 /// What the chunks of first blocks are like.
@@ -273,6 +309,7 @@ impl MaintenanceMetrics {
         let summary = |name: &str, help: &str, quantiles: &[f64]| registry.summary(name, help, quantiles);
         let histogram = |name: &str, help: &str, bounds: &[f64]| registry.histogram(name, help, bounds);
         MaintenanceMetrics {
+            savepoint: SavepointMetrics::new(registry),
             clean_start: gauge(
                 "prometheus_tsdb_clean_start",
                 "-1: lockfile is disabled. 0: a lockfile from a previous execution was replaced. 1: lockfile creation was clean",

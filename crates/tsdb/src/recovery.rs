@@ -4,6 +4,8 @@
 //! Damage never stops the start. What can be read is read, before and after the bad place; what was lost is
 //! counted and reported; the damaged segment is repaired, so that Prometheus would read it too.
 
+mod from_savepoint;
+
 use std::collections::HashMap;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -16,18 +18,29 @@ use ferula_model::{FloatHistogram, Histogram, HistogramValue};
 
 use crate::chunk_snapshot;
 use crate::disk::Disk;
-use crate::head::{ChunkRules, FullChunk, Head, LateSample, LateValue, SlotId, lock, stale_histogram};
+use crate::head::{ChunkRules, Extra, FullChunk, Head, LateSample, LateValue, SlotId, lock, stale_histogram};
 use crate::head_chunks::{ChunkPlace, LoadedChunk};
+use crate::savepoint::Start;
 use crate::wal::ahead::{Found, Helper, read_ahead};
 use crate::wal::format::{checkpoint_path, list_checkpoints, list_segments};
 use crate::wal::reader::{Damage, Repair, SegmentReader, repair};
 use crate::wal::record::{Kind, LoggedHistogram, LoggedSample, LoggedSeries, Records};
+pub(crate) use from_savepoint::Surroundings;
 
 /// What is being done at start, for a line in the log.
 #[derive(Clone, Debug)]
 pub enum Progress {
     /// Blocks and head chunks are open; the logs come next, which may take a while.
     Replaying,
+    /// A savepoint took the place of what was logged before it.
+    Savepoint {
+        /// How many series it has.
+        series: u64,
+        /// The segment from which on the log is read.
+        segment: u32,
+    },
+    /// There is a savepoint, but it cannot be used, and this is why. The whole log is read.
+    SavepointIgnored(String),
     /// A checkpoint is being read.
     Checkpoint {
         /// Its number.
@@ -64,6 +77,10 @@ pub struct Recovered {
     pub unknown_schemas: u64,
     /// Samples that were put into the head.
     pub samples: u64,
+    /// Records of the logs that were read.
+    pub records: u64,
+    /// Series that came from a savepoint.
+    pub savepoint_series: u64,
 }
 
 /// Gathers what replay needs to know about refs.
@@ -76,7 +93,9 @@ pub(crate) struct Replay<'a> {
     slots: RefTable,
     chunks: HashMap<u64, Vec<LoadedChunk>>,
     /// Refs of a label set beside the first one, and the newest time at which one was used.
-    extra_refs: HashMap<u64, i64>,
+    extra_refs: HashMap<u64, Extra>,
+    /// Of a savepoint: refs beside the first one of a label set that was not brought back yet, by that first one.
+    waiting_refs: HashMap<u64, Vec<u64>>,
     recovered: Recovered,
     range: (i64, i64),
     late_range: (i64, i64),
@@ -148,20 +167,17 @@ impl RefTable {
 impl<'a> Replay<'a> {
     /// A replay into an empty head. `chunks` are those that `chunks_head` has.
     pub(crate) fn new(head: &'a mut Head, chunks: Vec<LoadedChunk>, helper: Helper) -> Self {
-        let mut by_series: HashMap<u64, Vec<LoadedChunk>> = HashMap::new();
         let refs = chunks.iter().map(|chunk| chunk.series).filter(|log_ref| *log_ref < REF_MAX);
         let newest_ref = refs.max().unwrap_or(0);
-        for chunk in chunks {
-            by_series.entry(chunk.series).or_default().push(chunk);
-        }
         Replay {
             min_valid: head.times.min_valid.load(Ordering::SeqCst),
             rules: head.rules.now(),
             head,
             helper,
             slots: RefTable::default(),
-            chunks: by_series,
+            chunks: by_series(chunks),
             extra_refs: HashMap::new(),
+            waiting_refs: HashMap::new(),
             recovered: Recovered::default(),
             range: (i64::MAX, i64::MIN),
             late_range: (i64::MAX, i64::MIN),
@@ -193,27 +209,32 @@ impl<'a> Replay<'a> {
         Ok(())
     }
 
-    /// Reads checkpoint and segments of the log in `dir`.
+    /// Reads checkpoint and segments of the log in `dir`, or what follows `start`.
     pub(crate) fn log(
         &mut self,
         disk: &dyn Disk,
         dir: &Path,
+        start: Option<Start>,
         report: &mut dyn FnMut(Progress),
     ) -> io::Result<()> {
         report(Progress::Replaying);
         let mut first = 0;
-        if let Some(number) = list_checkpoints(disk, dir)?.last() {
+        if let Some(start) = start {
+            first = start.segment;
+        } else if let Some(number) = list_checkpoints(disk, dir)?.last() {
             report(Progress::Checkpoint { number: *number });
             let checkpoint = checkpoint_path(dir, *number);
             for segment in list_segments(disk, &checkpoint)? {
-                self.segment(disk, &checkpoint, segment.number, false, report)?;
+                self.segment(disk, &checkpoint, segment.number, 0, false, report)?;
             }
             first = number + 1;
         }
         let segments = list_segments(disk, dir)?;
         let last = segments.last().map_or(0, |segment| segment.number);
         for segment in segments.iter().filter(|segment| segment.number >= first) {
-            self.segment(disk, dir, segment.number, false, report)?;
+            let offset =
+                start.filter(|start| start.segment == segment.number).map_or(0, |start| start.offset);
+            self.segment(disk, dir, segment.number, offset, false, report)?;
             report(Progress::Segment { segment: segment.number, last });
         }
         Ok(())
@@ -229,7 +250,7 @@ impl<'a> Replay<'a> {
         let segments = list_segments(disk, dir)?;
         let last = segments.last().map_or(0, |segment| segment.number);
         for segment in segments {
-            self.segment(disk, dir, segment.number, true, report)?;
+            self.segment(disk, dir, segment.number, 0, true, report)?;
             report(Progress::LateSegment { segment: segment.number, last });
         }
         Ok(())
@@ -254,19 +275,23 @@ impl<'a> Replay<'a> {
         Ok(self.recovered)
     }
 
+    /// Reads a segment from `offset` on.
     fn segment(
         &mut self,
         disk: &dyn Disk,
         dir: &Path,
         segment: u32,
+        offset: u64,
         late: bool,
         report: &mut dyn FnMut(Progress),
     ) -> io::Result<()> {
-        let reader = SegmentReader::open(disk, dir, segment)?;
+        let mut reader = SegmentReader::open(disk, dir, segment)?;
+        reader.seek(offset);
         let mut damages: Vec<Damage> = Vec::new();
         let helper = self.helper.clone();
         read_ahead(reader, &helper, &mut |found| match found {
             Found::Record(kind, records) => {
+                self.recovered.records += 1;
                 self.recovered.unknown_schemas += records.unknown_schemas as u64;
                 if late { self.late_record(kind, records) } else { self.record(kind, records) }
             }
@@ -339,9 +364,10 @@ impl<'a> Replay<'a> {
             return;
         }
         // More than any head can hold: what follows of the series counts as unknown.
-        let Ok((slot, made)) = self.head.bring_back(&logged.labels, logged.series) else { return };
+        let Ok((slot, made)) = self.head.bring_back(logged.labels.iter(), logged.series) else { return };
         if !made {
-            self.extra_refs.insert(logged.series, i64::MIN);
+            let first = self.head.slots.get_mut(slot).log_ref;
+            self.extra_refs.insert(logged.series, Extra { first, newest: i64::MIN });
         }
         self.adopt_chunks(logged.series, slot);
         let done_to = self.head.slots.get_mut(slot).last().unwrap_or(i64::MIN);
@@ -372,9 +398,9 @@ impl<'a> Replay<'a> {
             return None;
         };
         if place.extra
-            && let Some(newest) = self.extra_refs.get_mut(&log_ref)
+            && let Some(extra) = self.extra_refs.get_mut(&log_ref)
         {
-            *newest = (*newest).max(at);
+            extra.newest = extra.newest.max(at);
         }
         Some(place)
     }
@@ -483,6 +509,14 @@ fn forget_moved(late: &mut crate::head::OutOfOrder, chunk: u64) {
     if chunk != 0 && late.full_chunks().iter().any(|full| full.place.number() == chunk) {
         late.forget_samples();
     }
+}
+
+fn by_series(chunks: Vec<LoadedChunk>) -> HashMap<u64, Vec<LoadedChunk>> {
+    let mut by_series: HashMap<u64, Vec<LoadedChunk>> = HashMap::new();
+    for chunk in chunks {
+        by_series.entry(chunk.series).or_default().push(chunk);
+    }
+    by_series
 }
 
 /// Whether spans and buckets agree. A schema that is set apart for coarser resolutions is taken, as Prometheus does,

@@ -8,11 +8,13 @@
 
 mod decode;
 mod iter;
+mod state;
 mod value;
 mod writer;
 
 pub use decode::decode_xor;
 pub use iter::XorIter;
+pub use state::XorState;
 pub(crate) use value::Window;
 pub use writer::{XorChunk, XorWriter};
 

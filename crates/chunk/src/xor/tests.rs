@@ -85,6 +85,33 @@ proptest! {
         prop_assert_eq!(writer.byte_len(), data.len());
         prop_assert_eq!(data, chunk_of(&samples));
     }
+
+    #[test]
+    fn a_chunk_goes_on_from_its_state_at_any_sample(samples in samples(), cut in any::<prop::sample::Index>()) {
+        let cut = cut.index(samples.len() + 1);
+        let mut chunk = XorChunk::new();
+        samples[..cut].iter().for_each(|(t, v)| chunk.push(*t, *v));
+        let state = XorState::from_bytes(&chunk.writer().state().to_bytes()).expect("its own state");
+        let (data, mut payload) = (chunk.to_bytes(), Vec::new());
+        let writer = XorWriter::go_on(&data, state, &mut payload);
+        prop_assert_eq!(writer.is_ok(), cut > 0, "an empty chunk is none");
+        let Ok(mut writer) = writer else { return Ok(()) };
+        samples[cut..].iter().for_each(|(t, v)| writer.push(&mut payload, *t, *v));
+        let mut data = Vec::new();
+        writer.write_chunk([&payload[..]], &mut data);
+        prop_assert_eq!(data, chunk_of(&samples));
+    }
+
+    #[test]
+    fn any_state_is_refused_or_goes_on(data in prop::collection::vec(any::<u8>(), 0..80), state in prop::collection::vec(0u8..70, XorState::BYTES)) {
+        let state = XorState::from_bytes(state.first_chunk().expect("as long"));
+        if let Some(state) = state
+            && let Ok(mut writer) = XorWriter::go_on(&data, state, &mut Vec::new())
+            && writer.len() < u16::MAX
+        {
+            writer.push(&mut Vec::new(), 5, 7.0);
+        }
+    }
 }
 
 #[test]

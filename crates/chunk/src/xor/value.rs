@@ -27,6 +27,17 @@ impl Window {
         Window { leading: delta.leading_zeros().min(31) as u8, trailing: delta.trailing_zeros() as u8 }
     }
 
+    /// Leading and trailing zeros, for [`from_parts`](Self::from_parts).
+    pub fn parts(self) -> (u8, u8) {
+        (self.leading, self.trailing)
+    }
+
+    /// The window with these zeros; `None` when there is none.
+    pub fn from_parts(leading: u8, trailing: u8) -> Option<Self> {
+        let window = Window { leading, trailing };
+        (window == Window::NONE || (leading <= 31 && leading + trailing.min(64) < 64)).then_some(window)
+    }
+
     /// Bits in the window.
     #[inline]
     pub fn width(self) -> u8 {

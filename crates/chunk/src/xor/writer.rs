@@ -3,7 +3,7 @@
 use crate::bits::{BitAccumulator, BitSink, Corrupt};
 use crate::encoding::{Chunk, Encoding};
 use crate::varbit::fits;
-use crate::xor::{Window, XorIter};
+use crate::xor::{Window, XorIter, XorState};
 
 /// The state of an XOR chunk that grows; 40 bytes. Its bytes go to a [`BitSink`] that the caller keeps beside it.
 ///
@@ -54,6 +54,47 @@ impl XorWriter {
             writer.push(sink, timestamp, value);
         }
         Ok(writer)
+    }
+
+    /// What has to be known beside the bytes to go on without decoding them.
+    pub fn state(&self) -> XorState {
+        XorState {
+            timestamp: self.timestamp,
+            value: self.value,
+            delta: self.delta,
+            window: self.window,
+            pending: self.bits.pending(),
+        }
+    }
+
+    /// As [`resume`](Self::resume), but takes from `state` what would have to be decoded. A state of another chunk goes
+    /// unnoticed where it could be of this one.
+    ///
+    /// # Errors
+    /// When the two cannot belong together.
+    pub fn go_on<S: BitSink>(data: &[u8], state: XorState, sink: &mut S) -> Result<Self, Corrupt> {
+        let mismatch = |byte| Corrupt { byte, what: "is not of the chunk whose state is given" };
+        let (header, payload) = data.split_first_chunk::<{ Self::HEADER_BYTES }>().ok_or(mismatch(0))?;
+        let count = u16::from_be_bytes(*header);
+        let tail_bytes = usize::from(state.pending).div_ceil(8);
+        let (words, rest) = payload.as_chunks::<4>();
+        if count == 0 || rest.len() != tail_bytes % 4 || payload.len() < tail_bytes {
+            return Err(mismatch(data.len()));
+        }
+        // 25 to 31 bits that wait are four bytes too.
+        let whole = words.len() - tail_bytes / 4;
+        let mut bits = BitAccumulator::new();
+        for word in &words[..whole] {
+            bits.put(sink, u64::from(u32::from_be_bytes(*word)), 32);
+        }
+        if state.pending > 0 {
+            let mut tail = [0; 4];
+            tail[..tail_bytes].copy_from_slice(&payload[whole * 4..]);
+            let value = u32::from_be_bytes(tail) >> (32 - u32::from(state.pending));
+            bits.put(sink, u64::from(value), state.pending);
+        }
+        let XorState { timestamp, value, delta, window, .. } = state;
+        Ok(XorWriter { timestamp, value, delta, bits, count, window })
     }
 
     /// Appends a sample.

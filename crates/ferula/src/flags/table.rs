@@ -331,6 +331,14 @@ pub const FLAGS: &[Flag] = &[
          beyond it are refused, known ones go on. 0 means half of the memory that the machine or container has.",
     )
     .server(),
+    flag(
+        "storage.ferula.savepoint-interval",
+        Kind::Duration,
+        "5m",
+        "How often the state of the head is saved in the folder ferula_savepoint, so that after a crash only what was \
+         logged since is read. It is saved at the end, too. 0s means never.",
+    )
+    .server(),
     flag("storage.agent.path", Kind::Text, "data-agent/", "Base path for metrics storage.").agent(),
     flag("storage.agent.wal-segment-size", Kind::Bytes, "0B", "Size at which to split WAL segment files.")
         .agent()

@@ -19,7 +19,7 @@ use ferula_tsdb::disk::{Disk, OverlayDisk, RealDisk};
 use ferula_tsdb::retention::replaced;
 use ferula_tsdb::tools::{
     AnalyzeOptions, DumpFormat, DumpOptions, ListedBlock, analyze, block_sources, dump, head_sources, list,
-    verify,
+    verify, verify_savepoint,
 };
 use ferula_tsdb::{Db, Options};
 
@@ -216,24 +216,31 @@ fn run_verify(args: &Args, out: &mut dyn Write) -> Result<()> {
         Some(name) => vec![open_block(&disk, dir, Some(name))?],
         None => open_blocks(&disk, dir)?,
     };
-    let mut bad = 0;
+    let mut all = Vec::new();
     for block in &blocks {
-        let verified = verify(block)?;
+        all.push((block.meta().ulid.to_string(), verify(block)?));
+    }
+    if args.argument("block id").is_none() {
+        let savepoint = verify_savepoint(&*disk, dir)?;
+        all.extend(savepoint.map(|verified| ("savepoint".to_owned(), verified)));
+    }
+    let mut bad = 0;
+    for (name, verified) in &all {
         let stats = verified.stats;
         let counts = format!(
             "{} series, {} chunks, {} samples",
             stats.num_series, stats.num_chunks, stats.num_samples
         );
         if verified.problems.is_empty() {
-            writeln!(out, "{} ok: {counts}", block.meta().ulid)?;
+            writeln!(out, "{name} ok: {counts}")?;
             continue;
         }
         bad += 1;
-        writeln!(out, "{} BAD: {counts}", block.meta().ulid)?;
+        writeln!(out, "{name} BAD: {counts}")?;
         for problem in &verified.problems {
             writeln!(out, "  {problem}")?;
         }
     }
     out.flush()?;
-    if bad > 0 { bail!("{bad} of {} blocks are bad", blocks.len()) } else { Ok(()) }
+    if bad > 0 { bail!("{bad} of {} are bad", all.len()) } else { Ok(()) }
 }

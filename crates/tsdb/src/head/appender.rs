@@ -597,6 +597,7 @@ impl Appender for HeadAppender<'_> {
     }
 
     fn commit(mut self: Box<Self>, durability: Durability) -> Result<(), CommitError> {
+        let _flight = self.head.flights.begin();
         if self.head.closed.load(Ordering::SeqCst) {
             return Err(CommitError::Closed);
         }

@@ -40,6 +40,16 @@ impl Exemplars {
         }
     }
 
+    /// All of them, in the order in which they came.
+    pub fn in_order(&self) -> Vec<(LabelSet, Exemplar)> {
+        let mut all: Vec<(u64, &LabelSet, &Exemplar)> = Vec::with_capacity(self.order.len());
+        for (series, exemplars) in &self.by_series {
+            all.extend(exemplars.iter().map(|(number, exemplar)| (*number, series, exemplar)));
+        }
+        all.sort_unstable_by_key(|(number, ..)| *number);
+        all.into_iter().map(|(_, series, exemplar)| (series.clone(), exemplar.clone())).collect()
+    }
+
     /// How many are stored.
     pub fn len(&self) -> usize {
         self.order.len()

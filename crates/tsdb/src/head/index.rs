@@ -112,8 +112,8 @@ impl Index {
     /// # Errors
     /// When label texts or lists would outgrow their offsets.
     pub fn insert(&mut self, labels: &LabelSet, slot: SlotId) -> Result<(), Full> {
-        self.check_room(labels)?;
-        let (list, _) = self.intern_all(labels);
+        self.check_room(labels.iter())?;
+        let (list, _) = self.intern_all(labels.iter());
         self.insert_list(list, slot);
         Ok(())
     }
@@ -123,12 +123,12 @@ impl Index {
     ///
     /// # Errors
     /// When there is no room, or no slot.
-    pub fn find_or_insert(
+    pub fn find_or_insert<'l>(
         &mut self,
-        labels: &LabelSet,
+        labels: impl ExactSizeIterator<Item = (&'l str, &'l str)> + Clone,
         take: impl FnOnce() -> Option<SlotId>,
     ) -> Result<(SlotId, bool), Full> {
-        self.check_room(labels)?;
+        self.check_room(labels.clone())?;
         let (list, new_pairs) = self.intern_all(labels);
         if !new_pairs {
             let hash = self.hasher.hash_one(&list[..]);
@@ -141,18 +141,19 @@ impl Index {
         Ok((slot, true))
     }
 
-    fn check_room(&self, labels: &LabelSet) -> Result<(), Full> {
-        let text_bytes: usize = labels.iter().map(|(_, value)| value.len()).sum();
-        if self.text.len() + text_bytes > CELLS_MAX || self.lists.len() + labels.len() + 1 > CELLS_MAX {
+    fn check_room<'l>(&self, labels: impl ExactSizeIterator<Item = (&'l str, &'l str)>) -> Result<(), Full> {
+        let count = labels.len();
+        let text_bytes: usize = labels.map(|(_, value)| value.len()).sum();
+        if self.text.len() + text_bytes > CELLS_MAX || self.lists.len() + count + 1 > CELLS_MAX {
             return Err(Full);
         }
         Ok(())
     }
 
     /// The pairs of these labels, and whether any of them is new.
-    fn intern_all(&mut self, labels: &LabelSet) -> (Vec<PairId>, bool) {
+    fn intern_all<'l>(&mut self, labels: impl Iterator<Item = (&'l str, &'l str)>) -> (Vec<PairId>, bool) {
         let pairs_before = (self.pairs.len(), self.free_pairs.len());
-        let list = labels.iter().enumerate().map(|(place, (name, value))| {
+        let list = labels.enumerate().map(|(place, (name, value))| {
             let recent = self.recent.get(place).copied();
             match recent.filter(|id| self.is_pair(*id, name, value)) {
                 Some(id) => id,

@@ -15,6 +15,7 @@ mod appender;
 pub(crate) mod block_source;
 mod blocks;
 mod exemplars;
+mod flights;
 mod id_table;
 mod index;
 mod isolation;
@@ -42,6 +43,7 @@ use ferula_storage::AppendError;
 
 pub use appender::HeadAppender;
 pub(crate) use exemplars::Exemplars;
+pub(crate) use flights::Flights;
 pub use index::{Cardinality, SlotId};
 pub(crate) use index::{Full, Index};
 pub(crate) use isolation::Gate;
@@ -50,7 +52,7 @@ pub(crate) use out_of_order::{LateSample, LateValue, OutOfOrder};
 pub(crate) use pins::{Pin, Pins};
 pub(crate) use reader::FrozenRow;
 pub(crate) use rules::{ChunkRules, Rules};
-pub(crate) use series::{Bounds, Fate, FullChunk, Series, range_end, stale_histogram};
+pub(crate) use series::{Bounds, Fate, FullChunk, Reopened, Series, range_end, stale_histogram};
 pub(crate) use slots::{Slots, handle};
 pub(crate) use stale::StaleSeries;
 pub(crate) use truncate::Limbo;
@@ -63,6 +65,23 @@ use crate::wal::group::GroupLog;
 /// What the gate and the pins are made of. A model checker compiles them with its own; see `tests/interleavings.rs`.
 mod sync {
     pub use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+}
+
+/// A ref that the log knows beside those of living series: of a label set that has another one, or of a series that left.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Extra {
+    /// The other one of the label set; the ref itself when there is none.
+    pub first: u64,
+    /// The newest time at which this one was used.
+    pub newest: i64,
+}
+
+impl Extra {
+    /// Notes that a ref which the log must still know was used at a time.
+    pub fn note(all: &mut HashMap<u64, Extra>, log_ref: u64, at: i64) {
+        let extra = all.entry(log_ref).or_insert(Extra { first: log_ref, newest: at });
+        extra.newest = extra.newest.max(at);
+    }
 }
 
 /// Closed ranges of deleted time.
@@ -85,6 +104,7 @@ pub struct Head {
     pub(crate) chunks: Store,
     pub(crate) slots: Slots,
     pub(crate) gate: Gate,
+    pub(crate) flights: Flights,
     pub(crate) pins: Arc<Pins>,
     pub(crate) metrics: Metrics,
     pub(crate) times: Times,
@@ -92,12 +112,10 @@ pub struct Head {
     pub(crate) closed: AtomicBool,
     pub(crate) exemplars: Mutex<Exemplars>,
     pub(crate) limbo: Mutex<Limbo>,
-    /// Refs of a label set beside the first one, from the log of another program, and the newest time at which one
-    /// was used.
-    pub(crate) extra_refs: Mutex<HashMap<u64, i64>>,
+    pub(crate) extra_refs: Mutex<HashMap<u64, Extra>>,
     index: RwLock<Index>,
     deleted: RwLock<HashMap<SlotId, Ranges>>,
-    metadata: Mutex<SeriesMetadata<SlotId>>,
+    pub(crate) metadata: Mutex<SeriesMetadata<SlotId>>,
 }
 
 /// What a head is made of.
@@ -206,6 +224,7 @@ impl Head {
             chunks: parts.chunks,
             slots: Slots::default(),
             gate: Gate::default(),
+            flights: Flights::default(),
             pins: Arc::default(),
             metrics: parts.metrics,
             times: Times::new(),
@@ -278,7 +297,11 @@ impl Head {
     ///
     /// # Errors
     /// When there are more series than any head can hold.
-    pub(crate) fn bring_back(&mut self, labels: &LabelSet, log_ref: u64) -> Result<(SlotId, bool), Full> {
+    pub(crate) fn bring_back<'l>(
+        &mut self,
+        labels: impl ExactSizeIterator<Item = (&'l str, &'l str)> + Clone,
+        log_ref: u64,
+    ) -> Result<(SlotId, bool), Full> {
         let index = self.index.get_mut().unwrap_or_else(PoisonError::into_inner);
         let (slot, made) = index.find_or_insert(labels, || self.slots.take())?;
         if made {
@@ -289,6 +312,16 @@ impl Head {
             self.metrics.series_created.inc();
         }
         Ok((slot, made))
+    }
+
+    /// Forgets all series that were brought back.
+    pub(crate) fn clear(&mut self) {
+        self.slots = Slots::default();
+        self.index = RwLock::default();
+        self.deleted = RwLock::default();
+        self.metadata = Mutex::default();
+        self.metrics.series.set(0.0);
+        self.metrics.chunks.set(0.0);
     }
 
     /// Whether there is room for one more series. Told in the log when it changes, not for every series.
@@ -372,6 +405,11 @@ impl Head {
 
     pub(crate) fn deleted_ranges(&self, slot: SlotId) -> Option<Ranges> {
         self.deleted.read().unwrap_or_else(PoisonError::into_inner).get(&slot).cloned()
+    }
+
+    /// Deleted ranges of all series.
+    pub(crate) fn all_deleted(&self) -> RwLockReadGuard<'_, HashMap<SlotId, Ranges>> {
+        self.deleted.read().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(crate) fn add_deleted(&self, slot: SlotId, range: (i64, i64)) {

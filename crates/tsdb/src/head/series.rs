@@ -3,6 +3,8 @@
 //! Always true: timestamps of in-order samples rise strictly; chunks do not cross the end of their chunk range;
 //! a full chunk never changes; chunk number `chunk_number` is the open one.
 
+mod reopen;
+
 use std::sync::Arc;
 
 use ferula_chunk::{
@@ -18,6 +20,7 @@ use super::rules::ChunkRules;
 use crate::head_chunks::ChunkPlace;
 use crate::head_chunks::Store;
 use crate::head_chunks::format::StoredChunk;
+pub use reopen::Reopened;
 
 /// XOR chunks are not appended to when larger; no sample takes them over 1024 bytes then.
 const XOR_BYTES_MAX: usize = 1024 - XorWriter::SAMPLE_BYTES_MAX;

@@ -2,7 +2,7 @@
 
 use ferula_model::value::is_stale;
 
-use super::{Head, Series, SlotId, lock};
+use super::{Extra, Head, Series, SlotId, lock};
 
 /// A series that had ended when it was looked at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,8 +48,7 @@ impl Head {
         // The log may have samples of them for a while, and must know whose they are.
         let mut extra = lock(&self.extra_refs);
         for series in gone {
-            let newest = extra.entry(series.log_ref).or_insert(series.last);
-            *newest = (*newest).max(series.last);
+            Extra::note(&mut extra, series.log_ref, series.last);
         }
         drop(extra);
         self.metrics.chunks.add(-(chunks as f64));

@@ -172,7 +172,7 @@ impl Head {
             }
         }
         let mut extra = lock(&self.extra_refs);
-        extra.retain(|_, newest| *newest >= min);
+        extra.retain(|_, extra| extra.newest >= min);
         refs.extend(extra.keys());
         refs
     }

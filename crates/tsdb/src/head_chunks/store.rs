@@ -145,6 +145,31 @@ impl Store {
         }
     }
 
+    /// Writes what is buffered, and makes all chunks survive a power loss. Nobody waits for the slow part.
+    pub fn sync(&self) -> io::Result<()> {
+        let mut state = self.lock();
+        let mut current = None;
+        if let Some(open) = &mut state.current {
+            open.flush(&*self.disk, &self.dir)?;
+            current = Some(file_path(&self.dir, open.file));
+        }
+        let any = current.is_some() || !state.sealed.is_empty();
+        drop(state);
+        if let Some(path) = current {
+            match self.disk.append(&path) {
+                Ok(mut file) => file.sync_data()?,
+                // It was finished, which syncs it, and removed in between.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => return Err(error),
+            }
+        }
+        if !any {
+            return Ok(());
+        }
+        self.disk.sync_dir(&self.dir)?;
+        self.dir.parent().map_or(Ok(()), |parent| self.disk.sync_dir(parent))
+    }
+
     /// Ends the file that is being written, so that it can be removed when its chunks are old.
     pub fn cut(&self) -> io::Result<()> {
         self.seal(&mut self.lock())

@@ -15,7 +15,7 @@ pub use backfill::{Backfill, backfill_block_duration, backfill_windows};
 pub use dump::{DumpFormat, DumpOptions, dump};
 pub use list::{ListedBlock, list};
 pub use sources::{block_sources, head_sources};
-pub use verify::{Verified, verify};
+pub use verify::{Verified, verify, verify_savepoint};
 
 /// Why a command stopped.
 #[derive(Debug, thiserror::Error)]

@@ -1,13 +1,18 @@
-//! `tsdb verify`: reads everything in a block and compares what is said twice.
+//! `tsdb verify`: reads everything in a block and compares what is said twice; and a savepoint.
 
 use std::collections::BTreeMap;
+use std::io;
 use std::ops::ControlFlow;
+use std::path::Path;
 
 use ferula_chunk::SampleIter;
 use ferula_model::LabelSet;
 
 use crate::block::index::{ChunkMeta, SeriesEntry};
 use crate::block::{Block, BlockError, BlockStats};
+use crate::disk::Disk;
+use crate::savepoint::format::{FormatError, Kind, SeriesDecoder, exemplars, extra_refs};
+use crate::savepoint::{SAVEPOINT_DIR, open, state_path};
 
 /// So many problems are told; a block with more is told about in vain.
 const PROBLEMS_MAX: usize = 100;
@@ -78,6 +83,52 @@ pub fn verify(block: &Block) -> Result<Verified, BlockError> {
         }
     }
     Ok(verified)
+}
+
+/// Reads the savepoint in a data directory, if there is one. Whether it belongs to the log is seen at the next start only.
+///
+/// # Errors
+/// When the disk refuses.
+pub fn verify_savepoint(disk: &dyn Disk, dir: &Path) -> io::Result<Option<Verified>> {
+    let path = state_path(&dir.join(SAVEPOINT_DIR));
+    if disk.stat(&path)?.is_none() {
+        return Ok(None);
+    }
+    let (file, mut verified) = (disk.map(&path)?, Verified::default());
+    match open(&file) {
+        Ok((_, frames)) => {
+            for (kind, body) in frames {
+                if let Err(error) = verify_frame(kind, body, &mut verified) {
+                    verified.problem(|| error.to_string());
+                }
+            }
+        }
+        Err(error) => verified.problem(|| error.to_string()),
+    }
+    Ok(Some(verified))
+}
+
+fn verify_frame(kind: Kind, body: &[u8], verified: &mut Verified) -> Result<(), FormatError> {
+    match kind {
+        Kind::Series => {
+            let mut series = SeriesDecoder::new(body);
+            while let Some(saved) = series.next_series()? {
+                verified.stats.num_series += 1;
+                let Some((saved, data)) = saved.open else { continue };
+                verified.stats.num_chunks += 1;
+                let samples = SampleIter::new(saved.encoding, data).into_iter().flatten();
+                let read = samples.take_while(Result::is_ok).count() as u64;
+                verified.stats.num_samples += read;
+                if saved.encoding.sample_count(data).map(u64::from) != Some(read) || read == 0 {
+                    verified.problem(|| format!("the open chunk of {:?} cannot be read", series.labels()));
+                }
+            }
+        }
+        Kind::ExtraRefs => drop(extra_refs(body)?),
+        Kind::Exemplars => drop(exemplars(body)?),
+        Kind::Begin | Kind::End => {}
+    }
+    Ok(())
 }
 
 fn verify_chunks(block: &Block, chunks: &[ChunkMeta], labels: &LabelSet, verified: &mut Verified) {

@@ -232,6 +232,11 @@ impl GroupLog {
         Ok(writer.segment())
     }
 
+    /// Where the next record goes: segment, and offset in it.
+    pub fn position(&self) -> (u32, u64) {
+        lock(&self.writer).position()
+    }
+
     /// The segment that is being written.
     pub fn segment(&self) -> u32 {
         lock(&self.writer).segment()

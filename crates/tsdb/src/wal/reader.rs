@@ -70,6 +70,11 @@ impl SegmentReader {
         })
     }
 
+    /// Goes on at `offset`, which must be the end of a record.
+    pub fn seek(&mut self, offset: u64) {
+        (self.at, self.good_end) = (offset, offset);
+    }
+
     /// End of the last whole record so far, as an offset in the file.
     pub fn good_end(&self) -> u64 {
         self.good_end

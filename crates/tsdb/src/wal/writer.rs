@@ -77,7 +77,11 @@ pub struct Writer {
     framed: Vec<u8>,
     stats: WriterStats,
     sync_timer: Option<SyncTimer>,
+    on_begin: Option<OnBegin>,
 }
+
+/// Gets number and first bytes of a segment.
+type OnBegin = Box<dyn FnMut(u32, &[u8]) + Send>;
 
 /// Level 1: 2.7 bytes a sample at 10 ns; higher levels gain little on such records.
 const ZSTD_LEVEL: i32 = 1;
@@ -108,6 +112,7 @@ impl Writer {
             framed: Vec::new(),
             stats: WriterStats::default(),
             sync_timer: None,
+            on_begin: None,
         };
         writer.create_segment()?;
         Ok(writer)
@@ -116,6 +121,16 @@ impl Writer {
     /// Has every sync from now on measured.
     pub fn time_syncs(&mut self, timer: SyncTimer) {
         self.sync_timer = Some(timer);
+    }
+
+    /// Has the first bytes of every segment told from now on, before they are written; again when that fails.
+    pub fn on_begin(&mut self, told: impl FnMut(u32, &[u8]) + Send + 'static) {
+        self.on_begin = Some(Box::new(told));
+    }
+
+    /// Where the next record goes: segment, and offset behind the last whole record in it.
+    pub fn position(&self) -> (u32, u64) {
+        (self.segment, self.good_bytes)
     }
 
     /// Number of the segment that is being written.
@@ -270,6 +285,9 @@ impl Writer {
             return Ok(());
         }
         let file = self.file.as_mut().ok_or_else(|| io::Error::other("the log has no open segment"))?;
+        if let (0, Some(told)) = (self.good_bytes, &mut self.on_begin) {
+            told(self.segment, &self.framed);
+        }
         self.torn = true;
         file.write_all(&self.framed)?;
         self.torn = false;

@@ -1,0 +1,473 @@
+//! Layout of a savepoint's state; see docs/format/savepoint.md. Only this file knows it.
+//!
+//! ```text
+//! file:  magic 8 bytes | version u32 | frame frame …
+//! frame: kind u8 | length u32 | crc32 u32 (of kind, length and body) | body
+//! ```
+//! Integers are big-endian or LEB128. The first frame is of kind `Begin`, the last one of kind `End`, which counts the
+//! others and their bytes.
+
+use std::collections::HashMap;
+
+use ferula_chunk::{Encoding, XorState};
+use ferula_model::{Exemplar, HistogramValue, LabelSet, MetricMetadata};
+
+use crate::head::{Ranges, Reopened};
+use crate::wal::format::{Input, Truncated, put_uvarint, put_varint};
+use crate::wal::record::{
+    LoggedExemplar, LoggedHistogram, Records, labels, put_exemplars, put_histograms, put_labels, put_metadata,
+};
+
+const MAGIC: [u8; 8] = *b"ferulasp";
+const VERSION: u32 = 1;
+const HEADER_BYTES: usize = 12;
+const FRAME_HEADER_BYTES: usize = 1 + 4 + 4;
+
+/// What a frame holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Kind {
+    /// Where it belongs.
+    Begin = 1,
+    /// Some series.
+    Series = 2,
+    /// Refs of label sets beside the first one.
+    ExtraRefs = 3,
+    /// Exemplars in the order in which they came.
+    Exemplars = 4,
+    /// The end.
+    End = 5,
+}
+
+/// Why bytes are no savepoint.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum FormatError {
+    /// It is something else, or of another version.
+    #[error("it is not a savepoint of version 1")]
+    Header,
+    /// The bytes end early, or go on behind the end.
+    #[error("it has another length than it says, from offset {0} on")]
+    Length(usize),
+    /// A checksum is another.
+    #[error("the frame at offset {0} has a wrong checksum")]
+    Checksum(usize),
+    /// A frame's content cannot be.
+    #[error("{0} cannot be read")]
+    Content(&'static str),
+}
+
+impl From<Truncated> for FormatError {
+    fn from(_: Truncated) -> Self {
+        FormatError::Content("a value")
+    }
+}
+
+/// What a savepoint belongs to. It is of no use to a database where any of this is different.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Origin {
+    /// Chunks end where a range of this length ends, in milliseconds.
+    pub chunk_range: i64,
+    /// Samples that a chunk should have.
+    pub samples_per_chunk: u16,
+    /// Whether start timestamps are kept.
+    pub start_timestamps: bool,
+    /// Whether new chunks of histograms can hold them.
+    pub histogram_starts: bool,
+    /// The place in the log: segment and offset.
+    pub segment: u32,
+    /// See `segment`.
+    pub offset: u64,
+    /// How many bytes right before the place were summed up.
+    pub before_bytes: u32,
+    /// CRC-32 of those bytes.
+    pub before_crc: u32,
+    /// Number of the newest checkpoint.
+    pub checkpoint: Option<u32>,
+    /// The ref that the next new series gets.
+    pub next_ref: u64,
+}
+
+/// One series.
+#[derive(Clone, Debug, Default)]
+pub struct SavedSeries<'a> {
+    /// Its ref in the log.
+    pub log_ref: u64,
+    /// Places of its full chunks, and the times of their last samples.
+    pub full: Vec<(u64, i64)>,
+    /// Its open chunk.
+    pub open: Option<(Reopened, &'a [u8])>,
+    /// Its metadata.
+    pub metadata: Option<MetricMetadata>,
+    /// Its deleted ranges.
+    pub deleted: Ranges,
+}
+
+/// A ref of a label set beside the first one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ExtraRef {
+    /// The ref.
+    pub log_ref: u64,
+    /// The first one of the label set.
+    pub first: u64,
+    /// The newest time at which it was used.
+    pub newest: i64,
+}
+
+const PREDICTED: u8 = 1;
+const HAS_OPEN: u8 = 2;
+const HAS_HISTOGRAM: u8 = 4;
+const HAS_METADATA: u8 = 8;
+const HAS_DELETED: u8 = 16;
+
+/// Appends the bytes that a file begins with.
+pub fn put_header(out: &mut Vec<u8>) {
+    out.extend_from_slice(&MAGIC);
+    out.extend_from_slice(&VERSION.to_be_bytes());
+}
+
+/// Appends a frame.
+pub fn put_frame(out: &mut Vec<u8>, kind: Kind, body: &[u8]) {
+    let start = out.len();
+    out.push(kind as u8);
+    out.extend_from_slice(&(body.len() as u32).to_be_bytes());
+    let mut crc = crc32fast::Hasher::new();
+    crc.update(&out[start..]);
+    crc.update(body);
+    out.extend_from_slice(&crc.finalize().to_be_bytes());
+    out.extend_from_slice(body);
+}
+
+/// The body of the frame that ends a file of `frames` other frames and `bytes` bytes before it.
+pub fn end_body(frames: u64, bytes: u64) -> Vec<u8> {
+    [frames.to_be_bytes(), bytes.to_be_bytes()].concat()
+}
+
+/// The frames of a whole file, all checked.
+pub fn frames(file: &[u8]) -> Result<Vec<(Kind, &[u8])>, FormatError> {
+    let rest = file.strip_prefix(&MAGIC).and_then(|rest| rest.strip_prefix(&VERSION.to_be_bytes()));
+    let mut rest = rest.ok_or(FormatError::Header)?;
+    let mut frames = Vec::new();
+    loop {
+        let at = file.len() - rest.len();
+        let short = FormatError::Length(at);
+        let (header, after) = rest.split_first_chunk::<FRAME_HEADER_BYTES>().ok_or(short.clone())?;
+        let [kind, length @ .., c0, c1, c2, c3] = header;
+        let length = u32::from_be_bytes(*length) as usize;
+        let body = after.get(..length).ok_or(short.clone())?;
+        let mut crc = crc32fast::Hasher::new();
+        crc.update(&header[..5]);
+        crc.update(body);
+        if crc.finalize() != u32::from_be_bytes([*c0, *c1, *c2, *c3]) {
+            return Err(FormatError::Checksum(at));
+        }
+        let kind = match kind {
+            1 => Kind::Begin,
+            2 => Kind::Series,
+            3 => Kind::ExtraRefs,
+            4 => Kind::Exemplars,
+            5 => Kind::End,
+            _ => return Err(FormatError::Content("a frame of unknown kind")),
+        };
+        rest = &after[length..];
+        if kind == Kind::End {
+            let whole = rest.is_empty() && *body == *end_body(frames.len() as u64, at as u64);
+            return if whole { Ok(frames) } else { Err(short) };
+        }
+        frames.push((kind, body));
+    }
+}
+
+impl Origin {
+    /// The body of the first frame.
+    pub fn encode(&self) -> Vec<u8> {
+        let mut out = Vec::new();
+        put_varint(&mut out, self.chunk_range);
+        put_uvarint(&mut out, u64::from(self.samples_per_chunk));
+        out.push(u8::from(self.start_timestamps));
+        out.push(u8::from(self.histogram_starts));
+        put_uvarint(&mut out, u64::from(self.segment));
+        put_uvarint(&mut out, self.offset);
+        put_uvarint(&mut out, u64::from(self.before_bytes));
+        put_uvarint(&mut out, u64::from(self.before_crc));
+        put_uvarint(&mut out, self.checkpoint.map_or(0, |number| u64::from(number) + 1));
+        put_uvarint(&mut out, self.next_ref);
+        out
+    }
+
+    /// Reads the body of the first frame.
+    pub fn decode(body: &[u8]) -> Result<Self, FormatError> {
+        let mut input = Input(body);
+        let small = |value: u64| u32::try_from(value).map_err(|_| Truncated);
+        Ok(Origin {
+            chunk_range: input.varint()?,
+            samples_per_chunk: u16::try_from(input.uvarint()?).map_err(|_| Truncated)?,
+            start_timestamps: input.u8()? != 0,
+            histogram_starts: input.u8()? != 0,
+            segment: small(input.uvarint()?)?,
+            offset: input.uvarint()?,
+            before_bytes: small(input.uvarint()?)?,
+            before_crc: small(input.uvarint()?)?,
+            checkpoint: input.uvarint()?.checked_sub(1).map(small).transpose()?,
+            next_ref: input.uvarint()?,
+        })
+    }
+}
+
+/// Puts series into the body of a frame, each relative to the one before it.
+#[derive(Default)]
+pub struct SeriesEncoder {
+    /// The body so far.
+    pub body: Vec<u8>,
+    labels: Vec<(String, String)>,
+    /// Metadata in the body, with their numbers.
+    metadata: HashMap<MetricMetadata, u64>,
+    log_ref: u64,
+    place: u64,
+    time: i64,
+}
+
+impl SeriesEncoder {
+    /// Adds a series.
+    pub fn put<'l>(
+        &mut self,
+        labels: impl ExactSizeIterator<Item = (&'l str, &'l str)>,
+        series: &SavedSeries<'_>,
+    ) {
+        let out = &mut self.body;
+        put_varint(out, series.log_ref.wrapping_sub(self.log_ref) as i64);
+        self.log_ref = series.log_ref;
+        put_uvarint(out, labels.len() as u64);
+        self.labels.truncate(labels.len());
+        for (place, (name, value)) in labels.enumerate() {
+            match self.labels.get_mut(place) {
+                Some((old_name, old_value)) if old_name == name && old_value == value => put_uvarint(out, 0),
+                old => {
+                    put_uvarint(out, name.len() as u64 + 1);
+                    out.extend_from_slice(name.as_bytes());
+                    put_uvarint(out, value.len() as u64);
+                    out.extend_from_slice(value.as_bytes());
+                    match old {
+                        Some(pair) => *pair = (name.to_owned(), value.to_owned()),
+                        None => self.labels.push((name.to_owned(), value.to_owned())),
+                    }
+                }
+            }
+        }
+        let histogram = series.open.as_ref().and_then(|(open, _)| open.last_histogram.as_ref());
+        let flag = |set: bool, bit: u8| if set { bit } else { 0 };
+        out.push(
+            flag(series.open.as_ref().is_some_and(|(open, _)| open.predicted), PREDICTED)
+                | flag(series.open.is_some(), HAS_OPEN)
+                | flag(histogram.is_some(), HAS_HISTOGRAM)
+                | flag(series.metadata.is_some(), HAS_METADATA)
+                | flag(!series.deleted.is_empty(), HAS_DELETED),
+        );
+        put_uvarint(out, series.full.len() as u64);
+        for (place, max) in &series.full {
+            put_varint(out, place.wrapping_sub(self.place) as i64);
+            put_varint(out, max.wrapping_sub(self.time));
+            (self.place, self.time) = (*place, *max);
+        }
+        if let Some((open, data)) = &series.open {
+            out.push(open.encoding.number());
+            put_varint(out, open.min.wrapping_sub(self.time));
+            put_varint(out, open.next_at.wrapping_sub(open.min));
+            self.time = open.min;
+            put_bytes(out, data);
+            if let Some(xor) = &open.xor {
+                out.extend_from_slice(&xor.to_bytes());
+            }
+        }
+        if let Some(value) = histogram {
+            let logged = LoggedHistogram { series: 0, at: 0, start: 0, value: value.clone() };
+            put_histograms(&[logged], false, |write| {
+                let mut record = Vec::new();
+                write(&mut record);
+                put_bytes(out, &record);
+            });
+        }
+        if let Some(metadata) = &series.metadata {
+            match self.metadata.get(metadata) {
+                Some(number) => put_uvarint(out, number + 1),
+                None => {
+                    put_uvarint(out, 0);
+                    let mut record = Vec::new();
+                    put_metadata(&mut record, [(0, metadata)]);
+                    put_bytes(out, &record);
+                    self.metadata.insert(metadata.clone(), self.metadata.len() as u64);
+                }
+            }
+        }
+        if !series.deleted.is_empty() {
+            put_uvarint(out, series.deleted.len() as u64);
+            for (min, max) in &series.deleted {
+                put_varint(out, *min);
+                put_varint(out, *max);
+            }
+        }
+    }
+}
+
+fn put_bytes(out: &mut Vec<u8>, bytes: &[u8]) {
+    put_uvarint(out, bytes.len() as u64);
+    out.extend_from_slice(bytes);
+}
+
+/// Takes series out of the body of a frame.
+pub struct SeriesDecoder<'a> {
+    input: Input<'a>,
+    labels: Vec<(&'a str, &'a str)>,
+    metadata: Vec<MetricMetadata>,
+    records: Records,
+    log_ref: u64,
+    place: u64,
+    time: i64,
+}
+
+impl<'a> SeriesDecoder<'a> {
+    /// The series of a frame.
+    pub fn new(body: &'a [u8]) -> Self {
+        SeriesDecoder {
+            input: Input(body),
+            labels: Vec::new(),
+            metadata: Vec::new(),
+            records: Records::default(),
+            log_ref: 0,
+            place: 0,
+            time: 0,
+        }
+    }
+
+    /// Labels of the series that was read last, in order of names.
+    pub fn labels(&self) -> &[(&'a str, &'a str)] {
+        &self.labels
+    }
+
+    /// The next series, `None` at the end.
+    pub fn next_series(&mut self) -> Result<Option<SavedSeries<'a>>, FormatError> {
+        if self.input.is_empty() {
+            return Ok(None);
+        }
+        self.log_ref = self.log_ref.wrapping_add_signed(self.input.varint()?);
+        self.read_labels()?;
+        let flags = self.input.u8()?;
+        let mut series = SavedSeries { log_ref: self.log_ref, ..SavedSeries::default() };
+        for _ in 0..self.input.count(2)? {
+            self.place = self.place.wrapping_add_signed(self.input.varint()?);
+            self.time = self.time.wrapping_add(self.input.varint()?);
+            series.full.push((self.place, self.time));
+        }
+        if flags & HAS_OPEN != 0 {
+            series.open = Some(self.read_open(flags)?);
+        }
+        if flags & HAS_METADATA != 0 {
+            series.metadata = Some(self.read_metadata()?);
+        }
+        if flags & HAS_DELETED != 0 {
+            for _ in 0..self.input.count(2)? {
+                series.deleted.push((self.input.varint()?, self.input.varint()?));
+            }
+        }
+        Ok(Some(series))
+    }
+
+    fn read_labels(&mut self) -> Result<(), FormatError> {
+        let wrong = || FormatError::Content("a label");
+        let count = self.input.count(1)?;
+        self.labels.truncate(count);
+        for place in 0..count {
+            let Some(name_bytes) = self.input.uvarint()?.checked_sub(1) else {
+                // The same as in the series before.
+                self.labels.get(place).ok_or_else(wrong)?;
+                continue;
+            };
+            let name = self.input.bytes(usize::try_from(name_bytes).map_err(|_| Truncated)?)?;
+            let value = self.input.string()?;
+            let text = |bytes: &'a [u8]| std::str::from_utf8(bytes).map_err(|_| wrong());
+            let pair = (text(name)?, text(value)?);
+            match self.labels.get_mut(place) {
+                Some(old) => *old = pair,
+                None => self.labels.push(pair),
+            }
+        }
+        let sorted = self.labels.windows(2).all(|two| two[0].0 < two[1].0);
+        let sound = sorted && !self.labels.is_empty() && self.labels.iter().all(|(_, v)| !v.is_empty());
+        if sound { Ok(()) } else { Err(wrong()) }
+    }
+
+    fn read_metadata(&mut self) -> Result<MetricMetadata, FormatError> {
+        let wrong = FormatError::Content("metadata");
+        if let Some(number) = self.input.uvarint()?.checked_sub(1) {
+            let known = usize::try_from(number).ok().and_then(|number| self.metadata.get(number));
+            return known.cloned().ok_or(wrong);
+        }
+        self.records.decode(self.input.string()?).map_err(|_| wrong.clone())?;
+        let metadata = self.records.metadata.pop().ok_or(wrong)?.metadata;
+        self.metadata.push(metadata.clone());
+        Ok(metadata)
+    }
+
+    fn xor_state(&mut self) -> Result<XorState, FormatError> {
+        let bytes = self.input.bytes(XorState::BYTES)?;
+        let state = bytes.first_chunk().and_then(XorState::from_bytes);
+        state.ok_or(FormatError::Content("the state of a chunk"))
+    }
+
+    fn read_open(&mut self, flags: u8) -> Result<(Reopened, &'a [u8]), FormatError> {
+        let encoding = Encoding::from_number(self.input.u8()?).ok_or(FormatError::Content("an encoding"))?;
+        self.time = self.time.wrapping_add(self.input.varint()?);
+        let min = self.time;
+        let next_at = min.wrapping_add(self.input.varint()?);
+        let data = self.input.string()?;
+        let xor = match encoding {
+            Encoding::Xor => Some(self.xor_state()?),
+            _ => None,
+        };
+        let mut last_histogram: Option<HistogramValue> = None;
+        if flags & HAS_HISTOGRAM != 0 {
+            let record = self.input.string()?;
+            self.records.decode(record).map_err(|_| FormatError::Content("a histogram"))?;
+            last_histogram = self.records.histograms.pop().map(|logged| logged.value);
+        }
+        let predicted = flags & PREDICTED != 0;
+        Ok((Reopened { encoding, min, next_at, predicted, last_histogram, xor }, data))
+    }
+}
+
+/// Appends a ref to the body of a frame.
+pub fn put_extra_ref(out: &mut Vec<u8>, extra: &ExtraRef) {
+    put_uvarint(out, extra.log_ref);
+    put_uvarint(out, extra.first);
+    put_varint(out, extra.newest);
+}
+
+/// Reads a frame of refs.
+pub fn extra_refs(body: &[u8]) -> Result<Vec<ExtraRef>, FormatError> {
+    let (mut input, mut refs) = (Input(body), Vec::new());
+    while !input.is_empty() {
+        refs.push(ExtraRef { log_ref: input.uvarint()?, first: input.uvarint()?, newest: input.varint()? });
+    }
+    Ok(refs)
+}
+
+/// Appends an exemplar with the labels of its series to the body of a frame.
+pub fn put_exemplar(out: &mut Vec<u8>, series: &LabelSet, exemplar: &Exemplar) {
+    put_labels(out, series.iter());
+    let mut record = Vec::new();
+    put_exemplars(&mut record, &[LoggedExemplar { series: 0, exemplar: exemplar.clone() }]);
+    put_bytes(out, &record);
+}
+
+/// Reads a frame of exemplars.
+pub fn exemplars(body: &[u8]) -> Result<Vec<(LabelSet, Exemplar)>, FormatError> {
+    let (mut input, mut records, mut found) = (Input(body), Records::default(), Vec::new());
+    while !input.is_empty() {
+        let series = labels(&mut input)?;
+        records.decode(input.string()?).map_err(|_| FormatError::Content("an exemplar"))?;
+        let logged = records.exemplars.pop().ok_or(FormatError::Content("an exemplar"))?;
+        found.push((series, logged.exemplar));
+    }
+    Ok(found)
+}
+
+const _: () = assert!(HEADER_BYTES == MAGIC.len() + size_of::<u32>());

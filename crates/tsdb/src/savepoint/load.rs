@@ -1,0 +1,79 @@
+//! Whether a savepoint may be used.
+
+use std::io;
+use std::path::Path;
+
+use super::format::{FormatError, Kind, Origin, frames};
+use super::segments::Segments;
+use crate::disk::Disk;
+use crate::head::ChunkRules;
+use crate::wal::format::{list_checkpoints, list_segments, segment_path};
+
+/// Where a start reads the log from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Start {
+    pub segment: u32,
+    pub offset: u64,
+}
+
+/// So much of the log right before the place is summed up.
+const BEFORE_BYTES: u64 = 64 << 10;
+
+/// Length and CRC-32 of what stands right before `offset` in a segment.
+pub fn before(disk: &dyn Disk, segment: &Path, offset: u64) -> io::Result<(u32, u32)> {
+    let bytes = offset.min(BEFORE_BYTES);
+    let mut buffer = vec![0; bytes as usize];
+    if bytes > 0 && disk.open(segment)?.read_at(&mut buffer, offset - bytes)? != buffer.len() {
+        return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the log is shorter than what was written"));
+    }
+    Ok((bytes as u32, crc32fast::hash(&buffer)))
+}
+
+/// The frames of a savepoint behind the first, and that one.
+///
+/// # Errors
+/// When any byte is not as it was written.
+pub(crate) fn open(file: &[u8]) -> Result<(Origin, Vec<(Kind, &[u8])>), FormatError> {
+    let mut frames = frames(file)?;
+    if frames.first().is_none_or(|(kind, _)| *kind != Kind::Begin) {
+        return Err(FormatError::Content("the first frame"));
+    }
+    let (_, origin) = frames.remove(0);
+    Ok((Origin::decode(origin)?, frames))
+}
+
+/// Checks that a savepoint belongs to the log in `wal`, and that nobody else went on with it.
+///
+/// # Errors
+/// With a sentence that says why not.
+pub(crate) fn check_origin(
+    disk: &dyn Disk,
+    wal: &Path,
+    origin: &Origin,
+    rules: &ChunkRules,
+    segments: &Segments,
+) -> Result<Start, String> {
+    let same_rules = origin.chunk_range == rules.range
+        && origin.samples_per_chunk == rules.samples
+        && origin.start_timestamps == rules.start_timestamps
+        && origin.histogram_starts == rules.histogram_starts;
+    if !same_rules {
+        return Err("it was taken with other options about chunks".into());
+    }
+    let read = |error: io::Error| format!("the log cannot be read: {error}");
+    let checkpoint = list_checkpoints(disk, wal).map_err(read)?.last().copied();
+    if checkpoint != origin.checkpoint {
+        return Err("the log was checkpointed since".into());
+    }
+    let mut behind = list_segments(disk, wal).map_err(read)?;
+    behind.retain(|segment| segment.number >= origin.segment);
+    if behind.first().is_none_or(|segment| segment.number != origin.segment) {
+        return Err(format!("segment {} of the log, at which it was taken, is gone", origin.segment));
+    }
+    segments.check(wal, &behind)?;
+    let found = before(disk, &segment_path(wal, origin.segment), origin.offset).map_err(read)?;
+    if found != (origin.before_bytes, origin.before_crc) {
+        return Err("what stands before its place in the log is not what was written".into());
+    }
+    Ok(Start { segment: origin.segment, offset: origin.offset })
+}
