@@ -51,7 +51,7 @@ fn main() {
     let parts = frames(&whole).expect("whole");
     let body_of =
         |wanted: Kind| parts.iter().find(|(kind, _)| *kind == wanted).map_or(&[][..], |(_, body)| body);
-    let kinds = [Kind::Begin, Kind::ExtraRefs, Kind::Series, Kind::Exemplars];
+    let kinds = [Kind::Begin, Kind::ExtraRefs, Kind::Departed, Kind::Series, Kind::Exemplars];
     let seeds = [&whole[..], body_of(Kind::Series), body_of(Kind::Begin), &[9, 3, 2, 12, 1, 4]];
     ferula_fuzz::drive("savepoint", &seeds, |input| {
         let _ = frames(input);

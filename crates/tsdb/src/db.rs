@@ -251,6 +251,8 @@ impl Db {
             metrics: Metrics::new(registry),
         });
         head.times.min_valid.store(in_order_end, Ordering::SeqCst);
+        let late = loaded.chunks.iter().filter(|chunk| chunk.out_of_order);
+        late.for_each(|chunk| head.chunks.note_late(chunk.place, chunk.min));
         let mut replay = Replay::new(&mut head, loaded.chunks, options.replay_helper.clone());
         replay.chunk_snapshot(&*disk, dir, &wal, report).map_err(at(dir))?;
         let start = if options.savepoints {

@@ -312,7 +312,11 @@ impl Db {
             return Ok(());
         }
         let living = self.head.living_refs(min);
-        let keep = Keep { series: &|series| living.contains(&series), min_time: min };
+        let keep = Keep {
+            series: &|series| living.contains(&series),
+            min_time: min,
+            deleted_from: self.head.deleted_from(min),
+        };
         self.maintenance.checkpoint_creations.inc();
         let stats = checkpoint(&self.disk, &wal, last, self.wal_options(), &keep)
             .inspect_err(|_| self.maintenance.checkpoint_creations_failed.inc())?;

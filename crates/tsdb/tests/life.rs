@@ -84,6 +84,37 @@ fn what_leaves_the_head_is_read_from_blocks_also_after_a_restart() {
     assert_eq!(floats(&db), model);
 }
 
+/// The chunk that had it may stay in `chunks_head` for long, and the log of deletions is cut meanwhile.
+#[test]
+fn a_deleted_late_sample_stays_deleted() {
+    for savepoint in [false, true] {
+        let disk = FaultDisk::default();
+        let options = || Options { out_of_order_window_ms: 9 * RANGE, savepoints: savepoint, ..options() };
+        let db = open(&disk, options());
+        let (mut model, mut now) = (Floats::new(), 1_000_000);
+        now = ingest(&db, &mut model, now, 8);
+        let late = now - 75_000;
+        assert_eq!(commit(&db, &[(series(0), late, 1.0)]).expect("written"), []);
+        let at = ferula_model::Timestamp::from_millis(late);
+        db.delete(TimeRange { start: at, end: at }, &[vec![]]).expect("deleted");
+        assert_eq!(floats(&db), model);
+        drop(db);
+        let mut db = open(&disk, options());
+        for _ in 0..8 {
+            now = ingest(&db, &mut model, now, 5);
+            maintain(&db, now);
+            assert_eq!(floats(&db), model);
+            db = open_again(db, &disk, options());
+            assert_eq!(floats(&db), model, "after a kill at {now}");
+        }
+    }
+}
+
+fn open_again(db: Db, disk: &FaultDisk, options: Options) -> Db {
+    drop(db);
+    open(disk, options)
+}
+
 #[test]
 fn fresh_blocks_wait_until_they_were_uploaded() {
     let disk = FaultDisk::default();

@@ -5,7 +5,7 @@ mod common;
 use common::{Floats, commit, floats, open, series};
 use ferula_model::value::STALE_NAN;
 use ferula_storage::Queryable;
-use ferula_tsdb::disk::FaultDisk;
+use ferula_tsdb::disk::{Disk, FaultDisk};
 use ferula_tsdb::{Db, Options};
 
 const MINUTE: i64 = 60_000;
@@ -148,4 +148,40 @@ fn deletions_of_them_hold() {
     assert_eq!(floats(&db), model.0);
     drop(db);
     assert_eq!(floats(&open(&disk, options())), model.0, "after a kill");
+}
+
+/// It is not new to those who have its samples: older ones are late, as if it had never left.
+#[test]
+fn one_that_comes_back_takes_no_older_samples_in_order() {
+    for window in [0, HOUR] {
+        let disk = FaultDisk::default();
+        let options = || Options { out_of_order_window_ms: window, savepoints: true, ..Options::default() };
+        drop(filled(&disk, 60));
+        let mut db = open(&disk, options());
+        let mut model = Model(floats(&db));
+        db.set_stale_series_threshold(0.5);
+        assert_eq!(db.maintain(BEGIN + 31 * MINUTE).removed_series, 60);
+        for round in 0..2 {
+            // The second time after a start with a savepoint, which does not know the series.
+            if round == 1 {
+                drop(db);
+                db = open(&disk, options());
+            }
+            let at = BEGIN + 20 * MINUTE + 7 + round;
+            let refused = commit(&db, &[(series(round as usize), at, 5.0)]).expect("written");
+            if window == 0 {
+                assert_eq!(refused, [ferula_storage::AppendError::OutOfOrder]);
+            } else {
+                assert_eq!(refused, []);
+                model.0.entry(series(round as usize)).or_default().insert(at, 5f64.to_bits());
+            }
+            model.put(&db, round as usize, BEGIN + 40 * MINUTE, 6.0);
+            assert_eq!(floats(&db), model.0);
+            db.savepoint().expect("written");
+        }
+        drop(db);
+        assert_eq!(floats(&open(&disk, options())), model.0, "after a kill");
+        disk.remove_dir_all(&std::path::Path::new(common::DIR).join("ferula_savepoint")).expect("removed");
+        assert_eq!(floats(&open(&disk, options())), model.0, "from the whole log");
+    }
 }

@@ -54,7 +54,7 @@ pub(crate) use reader::FrozenRow;
 pub(crate) use rules::{ChunkRules, Rules};
 pub(crate) use series::{Bounds, Fate, FullChunk, Reopened, Series, range_end, stale_histogram};
 pub(crate) use slots::{Slots, handle};
-pub(crate) use stale::StaleSeries;
+pub(crate) use stale::{Departed, StaleSeries};
 pub(crate) use truncate::Limbo;
 pub use truncate::Truncated;
 
@@ -113,6 +113,7 @@ pub struct Head {
     pub(crate) exemplars: Mutex<Exemplars>,
     pub(crate) limbo: Mutex<Limbo>,
     pub(crate) extra_refs: Mutex<HashMap<u64, Extra>>,
+    pub(crate) departed: Mutex<Departed>,
     index: RwLock<Index>,
     deleted: RwLock<HashMap<SlotId, Ranges>>,
     pub(crate) metadata: Mutex<SeriesMetadata<SlotId>>,
@@ -233,6 +234,7 @@ impl Head {
             exemplars: Mutex::new(Exemplars::new(parts.exemplars_max, parts.late_window)),
             limbo: Mutex::default(),
             extra_refs: Mutex::default(),
+            departed: Mutex::default(),
             index: RwLock::default(),
             deleted: RwLock::default(),
             metadata: Mutex::default(),
@@ -285,6 +287,9 @@ impl Head {
         let mut series = self.slots.lock(slot);
         series.log_ref = log_ref;
         series.alive = true;
+        if let Some(end) = lock(&self.departed).end_of(labels.iter()) {
+            series.goes_on_after(end);
+        }
         drop(series);
         self.log.new_series(log_ref, labels.iter());
         self.metrics.series.inc();
@@ -320,6 +325,7 @@ impl Head {
         self.index = RwLock::default();
         self.deleted = RwLock::default();
         self.metadata = Mutex::default();
+        self.departed = Mutex::default();
         self.metrics.series.set(0.0);
         self.metrics.chunks.set(0.0);
     }
@@ -416,15 +422,21 @@ impl Head {
         self.deleted.write().unwrap_or_else(PoisonError::into_inner).entry(slot).or_default().push(range);
     }
 
-    /// Forgets deleted ranges before `min`, and those of series that are gone.
+    /// Deleted ranges that end before this time are of no more use, if all in-order samples are from `min` on. Out-of-order
+    /// samples may be older, and chunks of them stay in their files for a while after they went to blocks: a start finds
+    /// them there.
+    pub(crate) fn deleted_from(&self, min: i64) -> i64 {
+        let late = self.times.late_min.load(Ordering::SeqCst);
+        self.chunks.oldest_late().map_or(min, |oldest| oldest.min(min)).min(late)
+    }
+
+    /// Forgets deleted ranges that are of no more use, and those of series that are gone.
     fn forget_deleted(&self, min: i64) {
+        let min = self.deleted_from(min);
         let mut deleted = self.deleted.write().unwrap_or_else(PoisonError::into_inner);
         deleted.retain(|slot, ranges| {
             let series = self.slots.lock(*slot);
-            // Out-of-order samples may be older than what the head begins with.
-            if series.out_of_order.is_none() {
-                ranges.retain(|(_, max)| *max >= min);
-            }
+            ranges.retain(|(_, max)| *max >= min);
             !ranges.is_empty() && series.alive
         });
     }

@@ -44,6 +44,7 @@ pub struct Series {
     pub chunk_number: u32,
     open: Open,
     payload: Payload,
+    /// Time of the first sample of the open chunk. While there is no sample: samples up to this time are late.
     open_min: i64,
     /// A sample at or after this time begins another chunk.
     next_at: i64,
@@ -187,6 +188,11 @@ impl Series {
         }
     }
 
+    /// For a new series that was there before: samples up to this time are late.
+    pub fn goes_on_after(&mut self, end: i64) {
+        self.open_min = end;
+    }
+
     /// Whether a float would be taken, and where it would go.
     pub fn check_float(&self, at: i64, value: f64, bounds: &Bounds) -> Result<Fate, AppendError> {
         self.check(at, bounds, |series| {
@@ -215,7 +221,14 @@ impl Series {
         same_as_last: impl Fn(&Self) -> bool,
     ) -> Result<Fate, AppendError> {
         if at >= bounds.min_valid {
-            let Some(last) = self.last() else { return Ok(Fate::InOrder) };
+            let Some(last) = self.last() else {
+                // Also the start of a chunk that is gone, which is older than all that is taken.
+                return if at > self.open_min || self.open_min == 0 {
+                    Ok(Fate::InOrder)
+                } else {
+                    bounds.late(at)
+                };
+            };
             if at > last {
                 return Ok(Fate::InOrder);
             }

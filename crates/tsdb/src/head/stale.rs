@@ -1,4 +1,10 @@
 //! Series that have ended: their newest sample is a staleness marker, and nothing came out of order.
+//!
+//! Those that left the head are remembered by a hash of their labels and the time of their end: one that comes back must
+//! not take older samples in order, because the log still has those from before, and a start reads them first.
+
+use std::collections::HashMap;
+use std::hash::{DefaultHasher, Hash, Hasher};
 
 use ferula_model::value::is_stale;
 
@@ -25,6 +31,41 @@ impl StaleSeries {
     }
 }
 
+/// The ends of series that have left, by the hash of their labels, for as long as the log has samples of theirs. Two
+/// label sets of the same hash would share the later end, which costs a new series that is older than it at worst.
+#[derive(Debug, Default)]
+pub(crate) struct Departed(HashMap<u64, i64>);
+
+impl Departed {
+    /// The hash of labels; the same in every process.
+    pub fn hash<'l>(labels: impl Iterator<Item = (&'l str, &'l str)>) -> u64 {
+        let mut hasher = DefaultHasher::new();
+        labels.for_each(|label| label.hash(&mut hasher));
+        hasher.finish()
+    }
+
+    /// Notes an end.
+    pub fn add(&mut self, hash: u64, end: i64) {
+        let known = self.0.entry(hash).or_insert(end);
+        *known = (*known).max(end);
+    }
+
+    /// When the series with these labels ended, if it has left.
+    pub fn end_of<'l>(&self, labels: impl Iterator<Item = (&'l str, &'l str)>) -> Option<i64> {
+        if self.0.is_empty() { None } else { self.0.get(&Self::hash(labels)).copied() }
+    }
+
+    /// Forgets ends before `min`: the log has nothing of those any more.
+    pub fn forget_before(&mut self, min: i64) {
+        self.0.retain(|_, end| *end >= min);
+    }
+
+    /// Hashes and ends.
+    pub fn iter(&self) -> impl Iterator<Item = (u64, i64)> {
+        self.0.iter().map(|(hash, end)| (*hash, *end))
+    }
+}
+
 impl Head {
     /// All series that have ended.
     pub(crate) fn stale_series(&self) -> Vec<StaleSeries> {
@@ -37,11 +78,17 @@ impl Head {
         let (mut chunks, mut wanted) = (0, stale.iter());
         let mut gone: Vec<StaleSeries> = Vec::new();
         let slots: Vec<SlotId> = stale.iter().map(|series| series.slot).collect();
+        let index = self.index();
+        let hash = |series: &StaleSeries| (series.slot, Departed::hash(index.labels(series.slot)));
+        let hashes: HashMap<SlotId, u64> = stale.iter().map(hash).collect();
+        drop(index);
         let removed = self.remove_if(&slots, |slot, series| {
             let before = wanted.find(|before| before.slot == slot);
             let now = StaleSeries::of(slot, series);
             let Some(unchanged) = now.filter(|now| before == Some(now)) else { return false };
             chunks += series.forget_samples();
+            // The index is locked: nobody can make such a series anew before its end is known.
+            hashes.get(&slot).into_iter().for_each(|hash| lock(&self.departed).add(*hash, unchanged.last));
             gone.push(unchanged);
             true
         });

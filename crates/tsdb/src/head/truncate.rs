@@ -171,6 +171,7 @@ impl Head {
                 refs.insert(series.log_ref);
             }
         }
+        lock(&self.departed).forget_before(min);
         let mut extra = lock(&self.extra_refs);
         extra.retain(|_, extra| extra.newest >= min);
         refs.extend(extra.keys());

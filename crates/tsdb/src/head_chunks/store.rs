@@ -33,6 +33,8 @@ struct State {
     next: u32,
     /// Chunks that were taken since the start.
     taken: u64,
+    /// Time of the oldest out-of-order sample by file, also of those that are in blocks by now.
+    late: BTreeMap<u32, i64>,
 }
 
 struct Sealed {
@@ -84,7 +86,11 @@ impl Store {
         let sealed: BTreeMap<u32, Sealed> =
             files.iter().map(|(file, bytes)| (*file, Sealed { bytes: *bytes, mapped: None })).collect();
         let next = sealed.keys().next_back().map_or(1, |last| last + 1);
-        Store { disk, dir, state: Mutex::new(State { sealed, current: None, next, taken: 0 }) }
+        Store {
+            disk,
+            dir,
+            state: Mutex::new(State { sealed, current: None, next, taken: 0, late: BTreeMap::new() }),
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -112,6 +118,11 @@ impl Store {
         });
         let place = ChunkPlace::new(current.file, current.end() as u32);
         put_chunk(&mut current.buffer, chunk);
+        if chunk.out_of_order {
+            let oldest = state.late.entry(place.file()).or_insert(chunk.min);
+            *oldest = (*oldest).min(chunk.min);
+        }
+        let Some(current) = &mut state.current else { return place };
         if current.buffer.len() >= BUFFER_BYTES {
             // The chunks stay in the buffer when there is no room; the next chunk tries again.
             let _ = current.flush(&*self.disk, &self.dir);
@@ -130,6 +141,18 @@ impl Store {
         state.current = None;
         state.next = file + 1;
         Ok(())
+    }
+
+    /// Notes an out-of-order chunk that was found at start.
+    pub fn note_late(&self, place: ChunkPlace, min: i64) {
+        let mut state = self.lock();
+        let oldest = state.late.entry(place.file()).or_insert(min);
+        *oldest = (*oldest).min(min);
+    }
+
+    /// Time of the oldest out-of-order sample in any file: a start would bring it back.
+    pub fn oldest_late(&self) -> Option<i64> {
+        self.lock().late.values().copied().min()
     }
 
     /// How many chunks were taken since the start.
@@ -222,6 +245,7 @@ impl Store {
                 Err(error) => return Err(error),
             }
             state.sealed.remove(number);
+            state.late.remove(number);
         }
         Ok(old.len())
     }

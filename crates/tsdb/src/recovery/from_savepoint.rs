@@ -8,7 +8,7 @@ use super::{Extra, Place, Progress, REF_MAX, Replay, by_series, is_sound, widen}
 use crate::disk::Disk;
 use crate::head::{Head, Reopened, lock};
 use crate::head_chunks::load;
-use crate::savepoint::format::{Kind, SavedSeries, SeriesDecoder, exemplars, extra_refs};
+use crate::savepoint::format::{Kind, SavedSeries, SeriesDecoder, departed as ends, exemplars, extra_refs};
 use crate::savepoint::segments::Segments;
 use crate::savepoint::{SAVEPOINT_DIR, Start, check_origin, open, state_path};
 
@@ -107,6 +107,12 @@ impl Replay<'_> {
                     }
                     self.extra_refs.insert(extra.log_ref, Extra { first: extra.first, newest: extra.newest });
                     self.waiting_refs.entry(extra.first).or_default().push(extra.log_ref);
+                }
+            }
+            Kind::Departed => {
+                let mut departed = lock(&self.head.departed);
+                for (hash, end) in ends(body).map_err(|error| error.to_string())? {
+                    departed.add(hash, end);
                 }
             }
             Kind::Exemplars => {

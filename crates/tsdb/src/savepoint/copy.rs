@@ -12,8 +12,8 @@ use std::io;
 use std::path::Path;
 
 use super::format::{
-    ExtraRef, Kind, Origin, SavedSeries, SeriesEncoder, end_body, put_exemplar, put_extra_ref, put_frame,
-    put_header,
+    ExtraRef, Kind, Origin, SavedSeries, SeriesEncoder, end_body, put_departed, put_exemplar, put_extra_ref,
+    put_frame, put_header,
 };
 use super::{SAVEPOINT_DIR, load, state_path, temporary};
 use crate::db::{Db, WAL_DIR};
@@ -111,6 +111,7 @@ impl Db {
         let mut out = FrameWriter::create(&*self.disk, unfinished)?;
         out.frame(Kind::Begin, &origin.encode())?;
         out.frame(Kind::ExtraRefs, &extra_refs(head))?;
+        out.frame(Kind::Departed, &departed(head))?;
         let series = out.series(head)?;
         out.exemplars(&exemplars)?;
         head.log.flush().map_err(|error| io::Error::other(error.to_string()))?;
@@ -127,6 +128,12 @@ fn extra_refs(head: &Head) -> Vec<u8> {
     for (log_ref, extra) in &*lock(&head.extra_refs) {
         put_extra_ref(&mut body, &ExtraRef { log_ref: *log_ref, first: extra.first, newest: extra.newest });
     }
+    body
+}
+
+fn departed(head: &Head) -> Vec<u8> {
+    let mut body = Vec::new();
+    lock(&head.departed).iter().for_each(|(hash, end)| put_departed(&mut body, hash, end));
     body
 }
 

@@ -37,6 +37,8 @@ pub enum Kind {
     Exemplars = 4,
     /// The end.
     End = 5,
+    /// Ends of series that have left.
+    Departed = 6,
 }
 
 /// Why bytes are no savepoint.
@@ -166,6 +168,7 @@ pub fn frames(file: &[u8]) -> Result<Vec<(Kind, &[u8])>, FormatError> {
             3 => Kind::ExtraRefs,
             4 => Kind::Exemplars,
             5 => Kind::End,
+            6 => Kind::Departed,
             _ => return Err(FormatError::Content("a frame of unknown kind")),
         };
         rest = &after[length..];
@@ -448,6 +451,21 @@ pub fn extra_refs(body: &[u8]) -> Result<Vec<ExtraRef>, FormatError> {
         refs.push(ExtraRef { log_ref: input.uvarint()?, first: input.uvarint()?, newest: input.varint()? });
     }
     Ok(refs)
+}
+
+/// Appends the end of a series that has left to the body of a frame.
+pub fn put_departed(out: &mut Vec<u8>, hash: u64, end: i64) {
+    out.extend_from_slice(&hash.to_be_bytes());
+    put_varint(out, end);
+}
+
+/// Reads a frame of ends: hash of the labels, and time.
+pub fn departed(body: &[u8]) -> Result<Vec<(u64, i64)>, FormatError> {
+    let (mut input, mut ends) = (Input(body), Vec::new());
+    while !input.is_empty() {
+        ends.push((input.u64_be()?, input.varint()?));
+    }
+    Ok(ends)
 }
 
 /// Appends an exemplar with the labels of its series to the body of a frame.

@@ -11,7 +11,7 @@ use ferula_model::LabelSet;
 use crate::block::index::{ChunkMeta, SeriesEntry};
 use crate::block::{Block, BlockError, BlockStats};
 use crate::disk::Disk;
-use crate::savepoint::format::{FormatError, Kind, SeriesDecoder, exemplars, extra_refs};
+use crate::savepoint::format::{FormatError, Kind, SeriesDecoder, departed, exemplars, extra_refs};
 use crate::savepoint::{SAVEPOINT_DIR, open, state_path};
 
 /// So many problems are told; a block with more is told about in vain.
@@ -125,6 +125,7 @@ fn verify_frame(kind: Kind, body: &[u8], verified: &mut Verified) -> Result<(), 
             }
         }
         Kind::ExtraRefs => drop(extra_refs(body)?),
+        Kind::Departed => drop(departed(body)?),
         Kind::Exemplars => drop(exemplars(body)?),
         Kind::Begin | Kind::End => {}
     }

@@ -40,6 +40,8 @@ pub struct Keep<'a> {
     pub series: &'a dyn Fn(u64) -> bool,
     /// Samples before this time are in blocks.
     pub min_time: i64,
+    /// Deleted ranges that end before this time are of no more use.
+    pub deleted_from: i64,
 }
 
 /// Copied records are written together at this size.
@@ -157,7 +159,7 @@ impl Copy<'_> {
             }
             Kind::Tombstones => {
                 let before = records.tombstones.len();
-                records.tombstones.retain(|tombstone| tombstone.max >= min);
+                records.tombstones.retain(|tombstone| tombstone.max >= keep.deleted_from);
                 self.stats.dropped_tombstones += (before - records.tombstones.len()) as u64;
                 if !records.tombstones.is_empty() {
                     put_tombstones(&mut record, &records.tombstones);

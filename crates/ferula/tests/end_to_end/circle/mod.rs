@@ -195,14 +195,15 @@ impl Circle {
         delete(server, "{__name__=~\"m|h_float\",n=\"1\"}", (end - HOUR_MS / 2, end - HOUR_MS / 4));
     }
 
-    /// Waits for a block of this turn's time that was merged out of others.
+    /// Waits for a block that was merged out of others and reaches into this turn's time. Where it begins depends on the hour
+    /// of the day at which the test runs.
     fn await_merged_block(&self) {
         let begun = Instant::now();
         loop {
             let metas = metas(&self.data());
             let merged = metas.iter().any(|meta| {
                 meta["compaction"]["level"].as_u64() > Some(1)
-                    && meta["minTime"].as_i64().is_some_and(|min| min >= self.base())
+                    && meta["maxTime"].as_i64().is_some_and(|max| max > self.base())
             });
             if merged {
                 return;
