@@ -116,7 +116,7 @@ struct RefTable {
 /// What a ref stands for.
 #[derive(Clone, Copy)]
 struct Place {
-    /// The end of the series' chunks in `chunks_head`. Samples up to here are passed over without a look at their series.
+    /// Time of the newest sample that the series had when the ref became known. Samples up to here are passed over without a look at their series.
     done_to: i64,
     slot: SlotId,
     /// Not the first ref of its label set.

@@ -185,3 +185,42 @@ fn one_that_comes_back_takes_no_older_samples_in_order() {
         assert_eq!(floats(&open(&disk, options())), model.0, "from the whole log");
     }
 }
+
+/// Also when all that it has had since was refused, so that nothing but the savepoint knows of it.
+#[test]
+fn one_that_came_back_empty_takes_no_older_samples_after_a_start() {
+    let disk = FaultDisk::default();
+    let options = || Options { savepoints: true, ..Options::default() };
+    drop(filled(&disk, 60));
+    let db = open(&disk, options());
+    db.set_stale_series_threshold(0.5);
+    assert_eq!(db.maintain(BEGIN + 31 * MINUTE).removed_series, 60);
+    let older = [(series(0), BEGIN + 20 * MINUTE + 7, 5.0)];
+    assert_eq!(commit(&db, &older).expect("written"), [ferula_storage::AppendError::OutOfOrder]);
+    db.savepoint().expect("written");
+    drop(db);
+    let db = open(&disk, options());
+    assert!(db.recovered().savepoint_series > 0, "the savepoint is used");
+    assert_eq!(commit(&db, &older).expect("written"), [ferula_storage::AppendError::OutOfOrder]);
+}
+
+#[test]
+fn what_was_deleted_of_them_is_not_deleted_of_others() {
+    let disk = FaultDisk::default();
+    let (db, _) = filled(&disk, 60);
+    let range = ferula_model::TimeRange {
+        start: ferula_model::Timestamp::from_millis(BEGIN),
+        end: ferula_model::Timestamp::from_millis(BEGIN + 10 * MINUTE),
+    };
+    db.delete(range, &[vec![ferula_model::Matcher::equal("n", "005")]]).expect("deleted");
+    db.set_stale_series_threshold(0.5);
+    assert_eq!(db.maintain(BEGIN + 31 * MINUTE).removed_series, 60);
+    let mut model = Model(floats(&db));
+    // One of them comes into its place in the head.
+    for n in 200..260 {
+        model.put(&db, n, BEGIN + 5 * MINUTE, 1.0);
+    }
+    assert_eq!(floats(&db), model.0);
+    db.maintain(BEGIN + 32 * MINUTE);
+    assert_eq!(floats(&db), model.0);
+}

@@ -308,11 +308,15 @@ impl Head {
         log_ref: u64,
     ) -> Result<(SlotId, bool), Full> {
         let index = self.index.get_mut().unwrap_or_else(PoisonError::into_inner);
-        let (slot, made) = index.find_or_insert(labels, || self.slots.take())?;
+        let (slot, made) = index.find_or_insert(labels.clone(), || self.slots.take())?;
         if made {
             let series = self.slots.get_mut(slot);
             series.log_ref = log_ref;
             series.alive = true;
+            let departed = self.departed.get_mut().unwrap_or_else(PoisonError::into_inner);
+            if let Some(end) = departed.end_of(labels) {
+                series.goes_on_after(end);
+            }
             self.metrics.series.inc();
             self.metrics.series_created.inc();
         }

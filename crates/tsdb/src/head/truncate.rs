@@ -4,6 +4,7 @@
 //! taken before may still read them. When the last of those is gone, the slot is free again.
 
 use std::collections::HashSet;
+use std::sync::PoisonError;
 use std::sync::atomic::Ordering;
 
 use super::{Head, Series, SlotId, lock};
@@ -108,6 +109,10 @@ impl Head {
         if free.is_empty() {
             return;
         }
+        // What was deleted of them is not deleted of who comes into their slots.
+        let mut deleted = self.deleted.write().unwrap_or_else(PoisonError::into_inner);
+        free.iter().for_each(|slot| drop(deleted.remove(slot)));
+        drop(deleted);
         let mut index = self.index_mut();
         for slot in &free {
             let mut series = self.slots.lock(*slot);

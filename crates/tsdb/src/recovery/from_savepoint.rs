@@ -22,6 +22,19 @@ pub(crate) struct Surroundings<'a> {
     pub chunks_damaged: bool,
 }
 
+/// Why a savepoint is not used.
+struct Unfit {
+    why: String,
+    /// Whether some of it was brought back already.
+    begun: bool,
+}
+
+impl From<String> for Unfit {
+    fn from(why: String) -> Self {
+        Unfit { why, begun: false }
+    }
+}
+
 impl Replay<'_> {
     /// Brings the head to where the savepoint was taken, if there is one that can be used; says where the log goes on
     /// then. One that cannot is removed, and `segments` knows of no segment afterwards.
@@ -38,7 +51,7 @@ impl Replay<'_> {
         if around.disk.stat(&state)?.is_none() {
             return Ok(None);
         }
-        let why = match self.try_savepoint(&state, around, segments) {
+        let unfit = match self.try_savepoint(&state, around, segments) {
             Ok(start) => {
                 report(Progress::Savepoint {
                     series: self.recovered.savepoint_series,
@@ -46,11 +59,11 @@ impl Replay<'_> {
                 });
                 return Ok(Some(start));
             }
-            Err(why) => why,
+            Err(unfit) => unfit,
         };
-        report(Progress::SavepointIgnored(why));
+        report(Progress::SavepointIgnored(unfit.why));
         segments.forget();
-        if self.recovered.savepoint_series > 0 {
+        if unfit.begun {
             self.start_over(around)?;
         }
         // In the way of nobody when it stays: it will be found unfit again.
@@ -63,9 +76,9 @@ impl Replay<'_> {
         state: &Path,
         around: &Surroundings<'_>,
         segments: &mut Segments,
-    ) -> Result<Start, String> {
+    ) -> Result<Start, Unfit> {
         if around.chunks_damaged {
-            return Err("head chunks that it needs are damaged".into());
+            return Err(Unfit::from("head chunks that it needs are damaged".to_owned()));
         }
         let file = around.disk.map(state).map_err(|error| error.to_string())?;
         let (origin, frames) = open(&file).map_err(|error| error.to_string())?;
@@ -74,7 +87,7 @@ impl Replay<'_> {
         segments.forget_before(start.segment);
         self.note_ref(origin.next_ref.saturating_sub(1));
         for (kind, body) in frames {
-            self.frame(kind, body)?;
+            self.frame(kind, body).map_err(|why| Unfit { why, begun: true })?;
         }
         Ok(start)
     }
@@ -85,6 +98,7 @@ impl Replay<'_> {
         self.chunks = by_series(load(&**around.disk, around.chunks_dir)?.chunks);
         self.slots = Default::default();
         self.extra_refs.clear();
+        self.waiting_refs.clear();
         self.recovered = Default::default();
         (self.range, self.late_range) = ((i64::MAX, i64::MIN), (i64::MAX, i64::MIN));
         Ok(())

@@ -9,7 +9,8 @@
 //!
 //! Always true: a savepoint holds everything that was logged before P, and nothing that is not in the synced log when it
 //! gets its name. It may hold more than what was before P; replay passes over what is there. On any doubt it is not
-//! used, and the whole log is read, which has everything a savepoint has.
+//! used, and the whole log is read, which has everything a savepoint has. What was logged, but whose sync failed, was refused to
+//! its sender: it may be missing in a savepoint and be there after a full replay.
 
 mod copy;
 pub mod format;
