@@ -5,6 +5,7 @@ use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 use std::time::Duration;
 
 use ferula_config::Config;
+use ferula_config::scrape::ScrapeConfig;
 use ferula_model::regex::LabelRegex;
 use ferula_model::{Matcher, TimeRange};
 use ferula_notifier::AlertmanagersSnapshot;
@@ -82,6 +83,8 @@ pub struct Settings {
     pub remote_write: bool,
     /// What the feature flags ask of receiving.
     pub remote_write_features: ferula_remote::write::Features,
+    /// Whether the configuration is reloaded when its files change.
+    pub auto_reload: bool,
     /// `--web.read-timeout`
     pub read_timeout: Duration,
     /// `--web.max-connections`
@@ -179,6 +182,8 @@ pub struct Loaded {
     pub config: Arc<Config>,
     /// Its printed form.
     pub yaml: Arc<str>,
+    /// Its scrape jobs, those of other files included, as they were then.
+    pub jobs: Arc<[ScrapeConfig]>,
 }
 
 /// Everything that handlers share.
@@ -266,7 +271,9 @@ impl Api {
     /// Takes a configuration that holds from now on.
     pub fn set_config(&self, config: Arc<Config>) {
         let yaml = config.to_yaml().into();
-        *self.loaded.write().unwrap_or_else(PoisonError::into_inner) = Some(Loaded { config, yaml });
+        // Who applies it has reported files of jobs that cannot be read.
+        let jobs = config.scrape_jobs().map(|all| all.jobs.into()).unwrap_or_default();
+        *self.loaded.write().unwrap_or_else(PoisonError::into_inner) = Some(Loaded { config, yaml, jobs });
     }
 
     /// The configuration that holds now.

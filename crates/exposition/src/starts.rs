@@ -102,6 +102,13 @@ impl<'a> StartsParser<'a> {
     }
 
     fn start_of(&mut self, series: &Series<'_>) -> Option<i64> {
+        // Labels are decoded only where there is a line to compare them with.
+        if self.found.is_none() {
+            self.look_ahead_if_needed();
+            if matches!(self.ahead, Ahead::Nothing { .. }) {
+                return None;
+            }
+        }
         let family_bytes = self.family_bytes;
         let identity = self.identity(series, |name| name.get(..family_bytes))?;
         if let Some((known, start)) = &self.found
@@ -110,9 +117,7 @@ impl<'a> StartsParser<'a> {
         {
             return Some(*start);
         }
-        if !self.ahead.holds_at(self.parser.place()) {
-            self.ahead = self.look_ahead();
-        }
+        self.look_ahead_if_needed();
         self.found = match &self.ahead {
             Ahead::Created { identity: created, start, .. } if *created == identity => {
                 Some((identity, *start))
@@ -120,6 +125,12 @@ impl<'a> StartsParser<'a> {
             _ => None,
         };
         self.found.as_ref().map(|(_, start)| *start)
+    }
+
+    fn look_ahead_if_needed(&mut self) {
+        if !self.ahead.holds_at(self.parser.place()) {
+            self.ahead = self.look_ahead();
+        }
     }
 
     fn look_ahead(&mut self) -> Ahead {

@@ -252,6 +252,7 @@ fn settings(flags: &Flags, address: SocketAddr) -> Settings {
             start_timestamps: flags.features.reads_start_timestamps(),
             metadata: flags.features.metadata,
         },
+        auto_reload: flags.auto_reload.is_some(),
         read_timeout: flags.read_timeout,
         connections_max: flags.connections_max,
         lookback_delta: flags.lookback_delta,

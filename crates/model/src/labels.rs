@@ -13,6 +13,10 @@ use std::sync::{Arc, LazyLock};
 pub const METRIC_NAME: &str = "__name__";
 /// The label of a classic histogram's bucket bound.
 pub const BUCKET_LABEL: &str = "le";
+/// The label of a series' type, with `type-and-unit-labels`.
+pub const TYPE_LABEL: &str = "__type__";
+/// The label of a series' unit, with `type-and-unit-labels`.
+pub const UNIT_LABEL: &str = "__unit__";
 
 /// A sorted, immutable set of labels. Cloning copies a pointer.
 ///

@@ -6,14 +6,11 @@
 use std::fmt::Write;
 
 use ferula_exposition::LabelScratch;
-use ferula_model::labels::{METRIC_NAME, NameScheme};
+use ferula_model::labels::{METRIC_NAME, NameScheme, TYPE_LABEL, UNIT_LABEL};
 use ferula_model::relabel::{self, Rule};
 use ferula_model::{LabelSet, LabelSetBuilder, MetricType};
 
 use crate::error::ScrapeError;
-
-const TYPE_LABEL: &str = "__type__";
-const UNIT_LABEL: &str = "__unit__";
 
 /// Put before the name of a scraped label that the target has too.
 const EXPORTED_PREFIX: &str = "exported_";

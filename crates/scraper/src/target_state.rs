@@ -3,7 +3,6 @@
 //! A scrape is one commit: samples of the page, staleness markers of what ended, and the report series. A page with a
 //! fault is rolled back whole, and then only markers and report are stored.
 
-use std::borrow::Cow;
 use std::cell::RefCell;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -161,6 +160,8 @@ impl TargetState {
         let committed = appender.commit(Durability::Written);
         if committed.is_err() {
             self.metadata.lock().unwrap_or_else(PoisonError::into_inner).lost();
+            // Their metadata was lost as well, and goes with the next look-up.
+            self.reports.fill(None);
         }
         (error, committed)
     }
@@ -268,24 +269,24 @@ impl TargetState {
         // Holds until the next one, also for families that state none, as in Prometheus.
         let mut stated_unit = "";
         // The family of the last comment.
-        let mut family: Option<Cow<'_, str>> = None;
+        let mut family: Option<&[u8]> = None;
         while let Some(entry) = parser.next()? {
             let series = match entry {
                 Entry::Series(series) => series,
                 Entry::Type { metric, kind } => {
                     metadata.set_kind(metric, kind);
-                    family = Some(String::from_utf8_lossy(metric));
+                    family = Some(metric);
                     continue;
                 }
                 Entry::Help { metric, text } => {
                     metadata.set_help(metric, &text);
-                    family = Some(String::from_utf8_lossy(metric));
+                    family = Some(metric);
                     continue;
                 }
                 Entry::Unit { metric, unit } => {
                     stated_unit = std::str::from_utf8(unit).unwrap_or_default();
                     metadata.set_unit(metric, unit);
-                    family = Some(String::from_utf8_lossy(metric));
+                    family = Some(metric);
                     continue;
                 }
             };
@@ -309,8 +310,9 @@ impl TargetState {
                 refused.out_of_bounds += 1;
                 continue;
             }
-            let news = match &family {
+            let news = match family {
                 Some(name) if setting.job.features.metadata => {
+                    let name = &String::from_utf8_lossy(name);
                     self.news_of(setting, &known, &series, stated, (name, metadata.news_of(name)))
                 }
                 _ => None,

@@ -85,7 +85,7 @@ fn categories(settings: &Settings) -> Categories {
         ("otlp_receiver", "delta_conversion", false),
         ("otlp_receiver", "native_delta_ingestion", false),
         ("prometheus", "agent_mode", false),
-        ("prometheus", "auto_reload_config", false),
+        ("prometheus", "auto_reload_config", settings.auto_reload),
         ("prometheus", "server_mode", true),
         ("rules", "concurrent_rule_eval", flag("concurrent-rule-eval")),
         ("rules", "keep_firing_for", true),

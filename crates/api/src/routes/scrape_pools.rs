@@ -16,14 +16,15 @@ use crate::request::Request;
 
 /// The job of the pool that is asked for.
 fn job(api: &Api, pool: &str) -> Result<ScrapeConfig, ApiError> {
-    let failed = |why: String| ApiError::bad_data(format!("error retrieving scrape config: {why}"));
-    let unknown = || failed(format!("scrape pool {} not found", go_quote(pool)));
+    let unknown = || {
+        let pool = go_quote(pool);
+        ApiError::bad_data(format!("error retrieving scrape config: scrape pool {pool} not found"))
+    };
     if !api.targets.pools().iter().any(|name| name == pool) {
         return Err(unknown());
     }
     let loaded = api.loaded().ok_or_else(unknown)?;
-    let jobs = loaded.config.scrape_jobs().map_err(|error| failed(error.to_string()))?.jobs;
-    jobs.into_iter().find(|job| job.job_name == pool).ok_or_else(unknown)
+    loaded.jobs.iter().find(|job| job.job_name == pool).cloned().ok_or_else(unknown)
 }
 
 fn asked_pool(request: &Request) -> Result<&str, ApiError> {

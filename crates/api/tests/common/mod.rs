@@ -187,6 +187,7 @@ fn settings() -> Settings {
         admin: false,
         remote_write: false,
         remote_write_features: ferula_remote::write::Features::default(),
+        auto_reload: false,
         read_timeout: Duration::from_secs(300),
         connections_max: 512,
         lookback_delta: Duration::from_secs(300),

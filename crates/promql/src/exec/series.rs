@@ -1,7 +1,7 @@
 //! Labels of the series that an operator yields.
 
 use ferula_model::LabelSet;
-use ferula_model::labels::METRIC_NAME;
+use ferula_model::labels::{METRIC_NAME, TYPE_LABEL, UNIT_LABEL};
 
 /// Labels by series index. Only grows.
 #[derive(Clone, Debug, Default)]
@@ -48,7 +48,7 @@ impl SeriesTable {
 
 /// Labels that say what a metric is, which a computed value no longer is.
 pub(crate) fn is_metadata_label(name: &str) -> bool {
-    matches!(name, METRIC_NAME | "__type__" | "__unit__")
+    matches!(name, METRIC_NAME | TYPE_LABEL | UNIT_LABEL)
 }
 
 /// The labels without name, type and unit.

@@ -3,7 +3,7 @@
 //! Names and values stand once in a table of symbols; series refer to them. Samples that the store refuses are told to
 //! the sender, the others are kept; only a failure of the server takes the request back.
 
-use ferula_model::labels::METRIC_NAME;
+use ferula_model::labels::{METRIC_NAME, TYPE_LABEL, UNIT_LABEL};
 use ferula_model::{Exemplar, LabelSet, MetricMetadata, MetricType, SeriesRef, Timestamp};
 use ferula_storage::{
     AppendError, Appendable, Appender, Durability, HistogramSample, SampleBatch, SampleKind,
@@ -104,9 +104,6 @@ impl<'a> Stated<'a> {
         })
     }
 }
-
-const TYPE_LABEL: &str = "__type__";
-const UNIT_LABEL: &str = "__unit__";
 
 /// `Metadata.MetricType` of the protocol.
 fn metric_type(number: u64) -> MetricType {

@@ -6,6 +6,7 @@
 
 use std::sync::Arc;
 
+use ferula_model::labels::TYPE_LABEL;
 use ferula_model::{CounterResetHint, FloatHistogram};
 use ferula_promql_syntax::ast::RangeExtension;
 
@@ -406,7 +407,7 @@ pub(crate) fn annotate_non_counter(call: &RangeCall<'_>) {
         return;
     }
     if call.query.features.type_and_unit_labels {
-        let kind = call.labels.value("__type__");
+        let kind = call.labels.value(TYPE_LABEL);
         if kind != "counter" && kind != "histogram" {
             call.query.annotate(Annotation::possible_non_counter_label(name, kind, call.span));
         }
