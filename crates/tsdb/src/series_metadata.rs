@@ -27,6 +27,11 @@ impl<K: Copy + Eq + Hash> SeriesMetadata<K> {
         self.of_series.get(&series).map(|metadata| &**metadata)
     }
 
+    /// The same, to keep without a copy.
+    pub fn shared(&self, series: K) -> Option<Arc<MetricMetadata>> {
+        self.of_series.get(&series).cloned()
+    }
+
     /// Sets the metadata of a series.
     pub fn set(&mut self, series: K, metadata: &MetricMetadata) {
         let shared = self.distinct.get(metadata).cloned().unwrap_or_else(|| {

@@ -6,13 +6,12 @@
 //! that it names, or behind it. It always says that the last end was not a clean one, so that Prometheus looks there.
 
 use std::io;
-use std::path::Path;
 use std::sync::atomic::Ordering;
 
 use serde_json::{Map, Value};
 
 use crate::db::{Db, WAL_DIR};
-use crate::disk::read_file;
+use crate::disk::{read_file, write_whole};
 
 const FILE: &str = "series_state.json";
 const FILE_BYTES_MAX: u64 = 64 << 10;
@@ -34,18 +33,7 @@ impl Db {
         state.insert("last_series_id".to_owned(), next_ref.saturating_sub(1).into());
         state.insert("last_wal_segment".to_owned(), segment.into());
         state.insert("clean_shutdown".to_owned(), false.into());
-        write(self, &path, Value::Object(state).to_string().as_bytes())
+        // A power loss may take the new file together with the segments that it speaks of.
+        write_whole(&*self.disk, &path, Value::Object(state).to_string().as_bytes())
     }
-}
-
-/// Under another name first. A power loss may take the new file together with the segments that it speaks of.
-fn write(db: &Db, path: &Path, json: &[u8]) -> io::Result<()> {
-    let mut unfinished = path.as_os_str().to_owned();
-    unfinished.push(".tmp");
-    let mut file = db.disk.create(Path::new(&unfinished))?;
-    file.write_all(json)?;
-    file.sync_data()?;
-    drop(file);
-    db.disk.rename(Path::new(&unfinished), path)?;
-    db.disk.sync_dir(path.parent().unwrap_or(path))
 }

@@ -8,7 +8,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value};
 
 use super::{BlockError, Ulid};
-use crate::disk::{Disk, read_file};
+use crate::disk::{Disk, read_file, write_whole};
 
 /// Its name in the block's folder.
 pub const META_FILE: &str = "meta.json";
@@ -187,7 +187,8 @@ impl BlockMeta {
 
     /// Writes the file in a block's folder: under another name, synced, then renamed.
     pub fn write(&self, disk: &dyn Disk, block_dir: &Path) -> Result<(), BlockError> {
-        super::write_whole(disk, block_dir, META_FILE, &self.to_json())
+        let path = block_dir.join(META_FILE);
+        write_whole(disk, &path, &self.to_json()).map_err(|error| BlockError::io(&path, error))
     }
 }
 

@@ -93,20 +93,6 @@ impl BlockError {
     }
 }
 
-/// Writes a small file so that readers see the old or the new one: another name, sync, rename.
-fn write_whole(disk: &dyn Disk, dir: &Path, name: &str, data: &[u8]) -> Result<(), BlockError> {
-    let (path, temporary) = (dir.join(name), dir.join(format!("{name}.tmp")));
-    let write = || {
-        let mut file = disk.create(&temporary)?;
-        file.write_all(data)?;
-        file.sync_data()?;
-        drop(file);
-        disk.rename(&temporary, &path)?;
-        disk.sync_dir(dir)
-    };
-    write().map_err(|error| BlockError::io(&path, error))
-}
-
 /// Folders of blocks in a data directory, sorted by name: those named by a ULID.
 pub fn block_dirs(disk: &dyn Disk, data_dir: &Path) -> Result<Vec<PathBuf>, BlockError> {
     let entries = disk.list(data_dir).map_err(|error| BlockError::io(data_dir, error))?;

@@ -9,7 +9,7 @@ use std::path::Path;
 
 use super::BlockError;
 use super::bytes::{ByteReader, Malformed, put_uvarint, put_varint};
-use crate::disk::{Disk, read_file};
+use crate::disk::{Disk, read_file, write_whole};
 
 /// Its name in the block's folder.
 pub const TOMBSTONES_FILE: &str = "tombstones";
@@ -207,7 +207,8 @@ impl Tombstones {
 
     /// Writes the file in a block's folder: under another name, synced, then renamed.
     pub fn write(&self, disk: &dyn Disk, block_dir: &Path) -> Result<(), BlockError> {
-        super::write_whole(disk, block_dir, TOMBSTONES_FILE, &self.encode())
+        let path = block_dir.join(TOMBSTONES_FILE);
+        write_whole(disk, &path, &self.encode()).map_err(|error| BlockError::io(&path, error))
     }
 }
 

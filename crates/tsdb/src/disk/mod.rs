@@ -15,7 +15,7 @@ pub mod real;
 
 use std::io;
 use std::ops::Deref;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 pub use fault::{FaultDisk, Faults};
@@ -140,6 +140,24 @@ pub fn read_file(disk: &dyn Disk, path: &Path, bytes_max: u64) -> io::Result<Vec
     let read = file.read_at(&mut buf, 0)?;
     buf.truncate(read);
     Ok(buf)
+}
+
+/// Path of a file that is to become `path`.
+pub fn unfinished(path: &Path) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".tmp");
+    name.into()
+}
+
+/// Writes a small file so that readers, and a start after a power loss, see the old or the new one: another name, sync, rename.
+pub fn write_whole(disk: &dyn Disk, path: &Path, data: &[u8]) -> io::Result<()> {
+    let unfinished = unfinished(path);
+    let mut file = disk.create(&unfinished)?;
+    file.write_all(data)?;
+    file.sync_data()?;
+    drop(file);
+    disk.rename(&unfinished, path)?;
+    disk.sync_dir(path.parent().unwrap_or(path))
 }
 
 /// Makes a folder and those above it, so that their names survive a power loss. A folder above that this process may not

@@ -15,9 +15,9 @@ use super::format::{
     ExtraRef, Kind, Origin, SavedSeries, SeriesEncoder, end_body, put_departed, put_exemplar, put_extra_ref,
     put_frame, put_header,
 };
-use super::{SAVEPOINT_DIR, load, state_path, temporary};
+use super::{SAVEPOINT_DIR, load, state_path};
 use crate::db::{Db, WAL_DIR};
-use crate::disk::{Disk, WriteFile, create_dir_durable};
+use crate::disk::{Disk, WriteFile, create_dir_durable, unfinished};
 use crate::head::{Head, SlotId, lock};
 use crate::maintain::Pending;
 use crate::wal::format::{list_checkpoints, segment_path};
@@ -65,7 +65,7 @@ impl Db {
             return Ok(None);
         }
         let dir = self.dir.join(SAVEPOINT_DIR);
-        let unfinished = temporary(&state_path(&dir));
+        let unfinished = unfinished(&state_path(&dir));
         let (written, took) = self.options.stopwatch.time(|| self.write_savepoint(&dir, &unfinished, moment));
         match &written {
             Ok(saved) => {
@@ -223,7 +223,7 @@ fn copy_series(head: &Head, slots: std::ops::Range<SlotId>, encoder: &mut Series
             log_ref,
             full,
             open: open.map(|open| (open, &data[..])),
-            metadata: metadata.get(slot).cloned(),
+            metadata: metadata.shared(slot),
             deleted: deleted.get(&slot).cloned().unwrap_or_default(),
         };
         encoder.put(index.labels(slot), &saved);

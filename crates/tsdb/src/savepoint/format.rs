@@ -8,6 +8,7 @@
 //! others and their bytes.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use ferula_chunk::{Encoding, XorState};
 use ferula_model::{Exemplar, HistogramValue, LabelSet, MetricMetadata};
@@ -99,7 +100,7 @@ pub struct SavedSeries<'a> {
     /// Its open chunk.
     pub open: Option<(Reopened, &'a [u8])>,
     /// Its metadata.
-    pub metadata: Option<MetricMetadata>,
+    pub metadata: Option<Arc<MetricMetadata>>,
     /// Its deleted ranges.
     pub deleted: Ranges,
 }
@@ -223,7 +224,7 @@ pub struct SeriesEncoder {
     pub body: Vec<u8>,
     labels: Vec<(String, String)>,
     /// Metadata in the body, with their numbers.
-    metadata: HashMap<MetricMetadata, u64>,
+    metadata: HashMap<Arc<MetricMetadata>, u64>,
     log_ref: u64,
     place: u64,
     time: i64,
@@ -295,7 +296,7 @@ impl SeriesEncoder {
                 None => {
                     put_uvarint(out, 0);
                     let mut record = Vec::new();
-                    put_metadata(&mut record, [(0, metadata)]);
+                    put_metadata(&mut record, [(0, &**metadata)]);
                     put_bytes(out, &record);
                     self.metadata.insert(metadata.clone(), self.metadata.len() as u64);
                 }
@@ -320,7 +321,7 @@ fn put_bytes(out: &mut Vec<u8>, bytes: &[u8]) {
 pub struct SeriesDecoder<'a> {
     input: Input<'a>,
     labels: Vec<(&'a str, &'a str)>,
-    metadata: Vec<MetricMetadata>,
+    metadata: Vec<Arc<MetricMetadata>>,
     records: Records,
     log_ref: u64,
     place: u64,
@@ -398,14 +399,14 @@ impl<'a> SeriesDecoder<'a> {
         if sound { Ok(()) } else { Err(wrong()) }
     }
 
-    fn read_metadata(&mut self) -> Result<MetricMetadata, FormatError> {
+    fn read_metadata(&mut self) -> Result<Arc<MetricMetadata>, FormatError> {
         let wrong = FormatError::Content("metadata");
         if let Some(number) = self.input.uvarint()?.checked_sub(1) {
             let known = usize::try_from(number).ok().and_then(|number| self.metadata.get(number));
             return known.cloned().ok_or(wrong);
         }
         self.records.decode(self.input.string()?).map_err(|_| wrong.clone())?;
-        let metadata = self.records.metadata.pop().ok_or(wrong)?.metadata;
+        let metadata = Arc::new(self.records.metadata.pop().ok_or(wrong)?.metadata);
         self.metadata.push(metadata.clone());
         Ok(metadata)
     }

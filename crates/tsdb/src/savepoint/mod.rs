@@ -32,10 +32,3 @@ const STATE_FILE: &str = "state";
 pub(crate) fn state_path(dir: &Path) -> PathBuf {
     dir.join(STATE_FILE)
 }
-
-/// Path of a file that is to become `path`.
-fn temporary(path: &Path) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
-    name.push(crate::wal::format::TEMPORARY_SUFFIX);
-    name.into()
-}

@@ -12,8 +12,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::temporary;
-use crate::disk::{Disk, create_dir_durable, read_file};
+use crate::disk::{Disk, create_dir_durable, read_file, write_whole};
 use crate::wal::format::{Segment, segment_path};
 
 const MAGIC: [u8; 8] = *b"ferulasg";
@@ -94,13 +93,7 @@ impl Segments {
 
     fn write(&self) -> io::Result<()> {
         create_dir_durable(&*self.disk, &self.dir)?;
-        let path = self.dir.join(FILE);
-        let unfinished = temporary(&path);
-        let mut file = self.disk.create(&unfinished)?;
-        file.write_all(&encode(&self.begun))?;
-        file.sync_data()?;
-        self.disk.rename(&unfinished, &path)?;
-        self.disk.sync_dir(&self.dir)
+        write_whole(&*self.disk, &self.dir.join(FILE), &encode(&self.begun))
     }
 
     /// Checks that all of `segments`, which are in `wal`, were begun by this program, and follow each other.
