@@ -4,7 +4,11 @@
 //!    every crate has its row there.
 //! 2. Every path and relative link that a document names exists.
 //! 3. Every Rust file begins with a header that says what lives in it.
-//! 4. Every file below testdata/ is named by some test, or lies in a folder that a test reads whole.
+//! 4. Every public item of a crate has a line of documentation. Fields and variants may go without: a name that explains
+//!    itself needs no sentence that repeats it.
+//! 5. Every file below testdata/ is named by some test, or lies in a directory that a test reads whole.
+
+mod docs;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -25,6 +29,9 @@ pub fn tidy() -> Result<()> {
     for file in tracked(&["*.rs"])? {
         if !read(&file)?.starts_with("//!") {
             complaints.push(format!("{file}: does not begin with a `//!` header"));
+        }
+        if docs::applies_to(&file) {
+            complaints.extend(docs::undocumented(&file, &read(&file)?));
         }
     }
     fixtures_are_used(&mut complaints)?;

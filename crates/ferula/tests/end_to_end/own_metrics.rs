@@ -1,5 +1,5 @@
-//! `/metrics` of a server that scrapes, evaluates, alerts and is asked: every name that dashboards rely on is there, with
-//! Prometheus' type, labels and help text.
+//! `/metrics` of a server that scrapes, evaluates rules, sends alerts and answers queries: every name that dashboards rely
+//! on is there, with Prometheus' type and labels, and with a sentence of our own that explains it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
@@ -7,11 +7,10 @@ use std::time::Instant;
 use crate::alerts::alertmanager;
 use crate::common::{PATIENCE, Server, Target};
 
-/// What a page says of one family.
+/// One metric family: its type and its label names.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Family {
     kind: String,
-    help: String,
     labels: BTreeSet<String>,
 }
 
@@ -20,8 +19,8 @@ fn families(page: &str) -> BTreeMap<String, Family> {
     let mut families: BTreeMap<String, Family> = BTreeMap::new();
     let mut current = String::new();
     for line in page.lines() {
-        if let Some((name, help)) = line.strip_prefix("# HELP ").and_then(|rest| rest.split_once(' ')) {
-            families.entry(name.to_owned()).or_default().help = help.to_owned();
+        if let Some((name, _)) = line.strip_prefix("# HELP ").and_then(|rest| rest.split_once(' ')) {
+            families.entry(name.to_owned()).or_default();
             current = name.to_owned();
         } else if let Some((name, kind)) = line.strip_prefix("# TYPE ").and_then(|rest| rest.split_once(' '))
         {
@@ -29,7 +28,7 @@ fn families(page: &str) -> BTreeMap<String, Family> {
         } else if let Some((_, labels)) = line.split_once('{') {
             let family = families.entry(current.clone()).or_default();
             let names = labels.split("=\"").filter_map(|part| part.rsplit(['{', ',', '"']).next());
-            // What follows the last value is no name.
+            // What follows the last value is not a name.
             let count = labels.matches("=\"").count();
             family.labels.extend(
                 names.take(count).filter(|name| !["le", "quantile"].contains(name)).map(str::to_owned),
@@ -39,21 +38,21 @@ fn families(page: &str) -> BTreeMap<String, Family> {
     families
 }
 
-/// The list of the test data.
+/// The families that the test data lists.
 fn wanted() -> BTreeMap<String, Family> {
     let text = include_str!("../../../../testdata/metrics/prometheus.txt");
     let family = |line: &str| {
-        let mut words = line.splitn(4, ' ');
-        let mut word = || words.next().unwrap_or_else(|| panic!("four columns: {line}")).to_owned();
-        let (name, kind, labels, help) = (word(), word(), word(), word());
+        let [name, kind, labels] = line.split(' ').collect::<Vec<_>>()[..] else {
+            panic!("expected three columns: {line}");
+        };
         let labels = labels.split(',').filter(|label| *label != "-").map(str::to_owned).collect();
-        (name, Family { kind, help, labels })
+        (name.to_owned(), Family { kind: kind.to_owned(), labels })
     };
     text.lines().filter(|line| !line.starts_with('#')).map(family).collect()
 }
 
 #[test]
-fn what_dashboards_ask_for_is_served_as_prometheus_serves_it() {
+fn families_that_dashboards_use_are_served_as_prometheus_serves_them() {
     let folder = tempfile::tempdir().expect("a folder");
     let target = Target::start(|n| format!("# HELP n N.\n# TYPE n counter\nn_total {n}\n"));
     let (alertmanager, alerts) = alertmanager();
@@ -75,13 +74,18 @@ fn what_dashboards_ask_for_is_served_as_prometheus_serves_it() {
     assert!(wanted.len() > 90, "the list was read");
     // Some come with the second scrape, or once the Alertmanager's answer was read.
     let deadline = Instant::now() + PATIENCE;
+    let mut page = String::new();
     let mut wrong = vec![String::new()];
     while !wrong.is_empty() && Instant::now() < deadline {
-        let served = families(&server.get("/metrics").1);
+        page = server.get("/metrics").1;
+        let served = families(&page);
         let differs = wanted.iter().filter(|(name, family)| served.get(*name) != Some(family));
         wrong = differs
             .map(|(name, family)| format!("{name}\n  wanted {family:?}\n  served {:?}", served.get(name)))
             .collect();
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    let helps = page.lines().filter_map(|line| line.strip_prefix("# HELP "));
+    let unexplained: Vec<&str> = helps.filter(|rest| rest.split(' ').count() < 3).collect();
+    assert!(unexplained.is_empty(), "families without a sentence: {unexplained:?}");
 }
