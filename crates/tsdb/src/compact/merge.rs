@@ -246,5 +246,4 @@ pub(super) fn unreadable(place: &std::path::Path) -> impl Fn(Unreadable) -> Bloc
 }
 
 #[cfg(test)]
-#[path = "merge_tests.rs"]
 mod tests;

@@ -168,5 +168,4 @@ pub fn merged_meta(ulid: Ulid, blocks: &[&BlockMeta]) -> BlockMeta {
 }
 
 #[cfg(test)]
-#[path = "plan_tests.rs"]
 mod tests;

@@ -383,5 +383,4 @@ impl Compactor {
 }
 
 #[cfg(test)]
-#[path = "run_tests.rs"]
 mod tests;

@@ -629,5 +629,4 @@ fn top(mut entries: Vec<(String, u64)>, limit: usize) -> Vec<(String, u64)> {
 }
 
 #[cfg(test)]
-#[path = "index_tests.rs"]
 mod tests;

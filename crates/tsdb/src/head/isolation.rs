@@ -5,7 +5,7 @@
 //! series and selectors it has. When the other side waits, newcomers wait too, and when a room empties,
 //! everybody who waits for the other enters it together: nobody starves.
 //!
-//! The rules are in [`Rooms`], which knows nothing of threads: `isolation_tests` walks through all of its states. And
+//! The rules are in [`Rooms`], which knows nothing of threads: `tests/isolation.rs` walks through all of its states. And
 //! `tests/interleavings.rs` compiles this very file with the locks of a model checker, hence `super::sync`.
 
 use super::sync::{Condvar, Mutex, MutexGuard, PoisonError};

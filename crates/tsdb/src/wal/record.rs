@@ -717,5 +717,4 @@ fn metric_type_byte(kind: MetricType) -> u8 {
 }
 
 #[cfg(test)]
-#[path = "record_tests.rs"]
 mod tests;

@@ -19,13 +19,9 @@ mod flights;
 mod id_table;
 mod index;
 mod isolation;
-#[cfg(test)]
-mod isolation_tests;
 mod metrics;
 mod out_of_order;
 mod pins;
-#[cfg(test)]
-mod pins_tests;
 mod reader;
 mod rules;
 mod series;
@@ -458,3 +454,6 @@ impl Head {
         self.chunks.flush()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::sync::atomic::{AtomicI64, Ordering};
 
-use super::isolation::{Door, Gate, Rooms, Side};
+use crate::head::isolation::{Door, Gate, Rooms, Side};
 
 /// What one visitor of the model does next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

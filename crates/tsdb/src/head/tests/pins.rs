@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::Pins;
+use crate::head::Pins;
 
 #[test]
 fn a_moment_is_past_when_everybody_who_saw_it_is_gone() {
