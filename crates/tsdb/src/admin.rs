@@ -1,7 +1,6 @@
 //! What an operator asks for: deleting series, removing deleted samples for good, copies of the database.
 
 use std::path::Path;
-use std::sync::PoisonError;
 
 use ferula_model::{LabelSet, Matcher, TimeRange};
 use ferula_storage::AppendError;
@@ -11,7 +10,7 @@ use crate::block::{BlockError, BlockMeta, HINT_SELECTED_SERIES, HINT_STALE_SERIE
 use crate::compact::{Compactor, SeriesSource, write_block};
 use crate::db::Db;
 use crate::head::block_source::{HeadSource, Which};
-use crate::head::{Extra, Head, lock};
+use crate::head::{Extra, Head};
 use crate::maintain::Maintained;
 use crate::wal::group::Entry;
 use crate::wal::record::{LoggedTombstone, put_tombstones};
@@ -21,7 +20,7 @@ impl Db {
     /// more; the space is freed by compaction or by [`clean_tombstones`](Self::clean_tombstones).
     pub fn delete(&self, range: TimeRange, matcher_sets: &[Vec<Matcher>]) -> Result<(), BlockError> {
         // No block may be cut meanwhile: it might miss what is being deleted.
-        let _maintenance = self.pending.lock().unwrap_or_else(PoisonError::into_inner);
+        let _maintenance = self.pending.lock();
         let (min, max) = (range.start.millis(), range.end.millis());
         for matchers in matcher_sets {
             for block in self.views.get().blocks.iter().filter(|block| block.meta().overlaps(min, max)) {
@@ -67,7 +66,7 @@ impl Db {
 
     /// Writes the blocks that have deleted samples anew, without them.
     pub fn clean_tombstones(&self, now_ms: i64) -> Result<Maintained, BlockError> {
-        let _maintenance = self.pending.lock().unwrap_or_else(PoisonError::into_inner);
+        let _maintenance = self.pending.lock();
         let (cleaned, took) = self.options.stopwatch.time(|| self.clean_blocks(now_ms));
         self.maintenance.tombstone_cleanup.observe_duration(took);
         cleaned
@@ -98,7 +97,7 @@ impl Db {
         with_head: bool,
         now_ms: i64,
     ) -> Result<Option<BlockMeta>, BlockError> {
-        let _maintenance = self.pending.lock().unwrap_or_else(PoisonError::into_inner);
+        let _maintenance = self.pending.lock();
         self.disk.create_dir_all(dir).map_err(|error| BlockError::io(dir, error))?;
         for block in self.views.get().blocks.iter() {
             block.snapshot(dir)?;
@@ -148,7 +147,7 @@ impl Head {
             self.slots.lock(slot).pending -= 1;
         }
         // The series are empty and will go; their records stay for as long as the tombstones.
-        let mut extra = lock(&self.extra_refs);
+        let mut extra = self.extra_refs.lock();
         for tombstone in &tombstones {
             Extra::note(&mut extra, tombstone.series, tombstone.max);
         }

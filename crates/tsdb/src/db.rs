@@ -8,8 +8,8 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
 
 use ferula_chunk::FloatEncoding;
 use ferula_model::{Exemplar, LabelSet, Matcher, MetricMetadata, TimeRange};
@@ -24,7 +24,7 @@ use crate::block::{
 };
 use crate::chunk_snapshot;
 use crate::disk::{Disk, FaultDisk, FileLock, create_dir_durable};
-use crate::head::{Cardinality, ChunkRules, Head, HeadAppender, Limits, Metrics, Parts, lock};
+use crate::head::{Cardinality, ChunkRules, Head, HeadAppender, Limits, Metrics, Parts};
 use crate::head_chunks;
 use crate::maintain::{Pending, is_of_future};
 use crate::metrics::{MaintenanceMetrics, register_gauges};
@@ -33,6 +33,7 @@ use crate::recovery::{Progress, Recovered, Replay, Surroundings};
 use crate::retention::Retention;
 use crate::savepoint::SAVEPOINT_DIR;
 use crate::savepoint::segments::Segments;
+use crate::sync::{Mutex, rank};
 use crate::view::Views;
 use crate::wal::ahead::Helper;
 use crate::wal::format::{CHECKPOINT_PREFIX, REPAIR_SUFFIX, TEMPORARY_SUFFIX};
@@ -170,13 +171,13 @@ pub struct Db {
     pub(crate) options: Options,
     pub(crate) head: Arc<Head>,
     pub(crate) views: Arc<Views>,
-    pub(crate) pending: Mutex<Pending>,
-    pub(crate) retention: Mutex<Retention>,
+    pub(crate) pending: Mutex<Pending, rank::Maintenance>,
+    pub(crate) retention: Mutex<Retention, rank::Retention>,
     pub(crate) maintenance: MaintenanceMetrics,
     /// Bits of the share of ended series at which they leave the head.
     pub(crate) stale_threshold: AtomicU64,
     recovered: Recovered,
-    lock: Mutex<Option<FileLock>>,
+    lock: Mutex<Option<FileLock>, rank::LockFile>,
 }
 
 /// Name of the folder of the log.
@@ -263,7 +264,7 @@ impl Db {
                 chunks_dir: &chunks_dir,
                 chunks_damaged,
             };
-            replay.savepoint(&around, &mut crate::head::lock(&segments), report).map_err(at(dir))?
+            replay.savepoint(&around, &mut segments.lock(), report).map_err(at(dir))?
         } else {
             None
         };
@@ -335,11 +336,10 @@ impl Db {
     pub fn set_out_of_order_window(&self, window_ms: i64) -> io::Result<()> {
         if window_ms > 0 && self.head.late_log().is_none() {
             let log = open_log(&self.disk, &self.dir.join(WBL_DIR), &self.options, None)?;
-            *self.head.late_log.write().unwrap_or_else(std::sync::PoisonError::into_inner) =
-                Some(Arc::new(log));
+            *self.head.late_log.write() = Some(Arc::new(log));
         }
         self.head.late_window.store(window_ms.max(0), Ordering::SeqCst);
-        lock(&self.head.exemplars).set_window(window_ms);
+        self.head.exemplars.lock().set_window(window_ms);
         Ok(())
     }
 
@@ -361,13 +361,13 @@ impl Db {
 
     /// Changes how many exemplars are kept.
     pub fn set_exemplars_max(&self, max: usize) {
-        lock(&self.head.exemplars).resize(max);
+        self.head.exemplars.lock().resize(max);
     }
 
     /// Changes how much is kept.
     pub fn set_retention(&self, retention: Retention) {
         self.maintenance.limits(&retention);
-        *lock(&self.retention) = retention;
+        *self.retention.lock() = retention;
     }
 
     /// The blocks, in order of their start.
@@ -402,14 +402,14 @@ impl Db {
             return Ok(());
         }
         let flushed = self.head.flush();
-        if let Err(error) = self.take_savepoint(&mut lock(&self.pending)) {
+        if let Err(error) = self.take_savepoint(&mut self.pending.lock()) {
             ferula_telemetry::warn!(
                 "No savepoint was written, the next start reads the whole log",
                 component = "tsdb",
                 err = error
             );
         }
-        let released = lock(&self.lock).take();
+        let released = self.lock.lock().take();
         if released.is_some() {
             self.disk.remove_file(&self.dir.join(LOCK_FILE))?;
         }
@@ -536,7 +536,7 @@ fn open_log(
     disk: &Arc<dyn Disk>,
     dir: &Path,
     options: &Options,
-    of_head: Option<(&MaintenanceMetrics, &Arc<Mutex<Segments>>)>,
+    of_head: Option<(&MaintenanceMetrics, &Arc<Mutex<Segments, rank::Segments>>)>,
 ) -> io::Result<GroupLog> {
     let writer_options =
         WriterOptions { compression: options.wal_compression, segment_bytes: options.wal_segment_bytes };
@@ -544,7 +544,7 @@ fn open_log(
     if let Some((metrics, segments)) = of_head {
         if options.savepoints {
             let segments = segments.clone();
-            writer.on_begin(move |segment, first| lock(&segments).add(segment, first));
+            writer.on_begin(move |segment, first| segments.lock().add(segment, first));
         }
         let (stopwatch, durations) = (options.stopwatch.clone(), metrics.log_syncs.clone());
         writer.time_syncs(SyncTimer { stopwatch, durations });
@@ -569,6 +569,6 @@ impl Queryable for Db {
         range: TimeRange,
         matcher_sets: &[Vec<Matcher>],
     ) -> Result<Vec<(LabelSet, Vec<Exemplar>)>, StorageError> {
-        Ok(lock(&self.head.exemplars).select(range, matcher_sets))
+        Ok(self.head.exemplars.lock().select(range, matcher_sets))
     }
 }

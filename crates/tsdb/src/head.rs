@@ -9,7 +9,7 @@
 //! (`ferula-chunk`), the log on disk (`wal`), when to cut blocks (`db`).
 //!
 //! Always true: a sample is in the log before any reader can see it; a label set has one ref in the log for as
-//! long as the head has it; locks are taken in the order index, slot, `chunks_head` or log queue.
+//! long as the head has it; locks are taken in the order that `sync` lists.
 
 mod appender;
 pub(crate) mod block_source;
@@ -31,8 +31,8 @@ mod truncate;
 
 use std::collections::HashMap;
 use std::io;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use ferula_model::{LabelSet, MetricMetadata};
 use ferula_storage::AppendError;
@@ -56,12 +56,10 @@ pub use truncate::Truncated;
 
 use crate::head_chunks::Store;
 use crate::series_metadata::SeriesMetadata;
+// Also what the gate and the pins are made of: a model checker compiles those with locks of its own, see
+// `tests/interleavings.rs`.
+use crate::sync::{self, Mutex, ReadGuard, RwLock, WriteGuard, rank};
 use crate::wal::group::GroupLog;
-
-/// What the gate and the pins are made of. A model checker compiles them with its own; see `tests/interleavings.rs`.
-mod sync {
-    pub use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-}
 
 /// A ref that the log knows beside those of living series: of a label set that has another one, or of a series that left.
 #[derive(Clone, Copy, Debug)]
@@ -96,7 +94,7 @@ pub struct Head {
     /// Whether a start timestamp becomes a sample of value zero.
     pub(crate) start_as_zero_sample: bool,
     /// The out-of-order log, from the first moment on at which such samples were allowed.
-    pub(crate) late_log: RwLock<Option<Arc<GroupLog>>>,
+    pub(crate) late_log: RwLock<Option<Arc<GroupLog>>, rank::OutOfOrderLog>,
     pub(crate) chunks: Store,
     pub(crate) slots: Slots,
     pub(crate) gate: Gate,
@@ -106,13 +104,13 @@ pub struct Head {
     pub(crate) times: Times,
     pub(crate) next_ref: AtomicU64,
     pub(crate) closed: AtomicBool,
-    pub(crate) exemplars: Mutex<Exemplars>,
-    pub(crate) limbo: Mutex<Limbo>,
-    pub(crate) extra_refs: Mutex<HashMap<u64, Extra>>,
-    pub(crate) departed: Mutex<Departed>,
-    index: RwLock<Index>,
-    deleted: RwLock<HashMap<SlotId, Ranges>>,
-    pub(crate) metadata: Mutex<SeriesMetadata<SlotId>>,
+    pub(crate) exemplars: Mutex<Exemplars, rank::Exemplars>,
+    pub(crate) limbo: Mutex<Limbo, rank::Limbo>,
+    pub(crate) extra_refs: Mutex<HashMap<u64, Extra>, rank::ExtraRefs>,
+    pub(crate) departed: Mutex<Departed, rank::Departed>,
+    index: RwLock<Index, rank::Index>,
+    deleted: RwLock<HashMap<SlotId, Ranges>, rank::Deleted>,
+    pub(crate) metadata: Mutex<SeriesMetadata<SlotId>, rank::Metadata>,
 }
 
 /// What a head is made of.
@@ -174,10 +172,6 @@ fn bytes(index: &Index) -> u64 {
     index.series_count() as u64 * SERIES_BYTES + index.label_bytes()
 }
 
-pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
 /// Bounds of the head at which new series are refused. Those that are there go on.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Limits {
@@ -237,16 +231,16 @@ impl Head {
         }
     }
 
-    pub(crate) fn index(&self) -> RwLockReadGuard<'_, Index> {
-        self.index.read().unwrap_or_else(PoisonError::into_inner)
+    pub(crate) fn index(&self) -> ReadGuard<'_, Index, rank::Index> {
+        self.index.read()
     }
 
-    pub(crate) fn index_mut(&self) -> RwLockWriteGuard<'_, Index> {
-        self.index.write().unwrap_or_else(PoisonError::into_inner)
+    pub(crate) fn index_mut(&self) -> WriteGuard<'_, Index, rank::Index> {
+        self.index.write()
     }
 
     pub(crate) fn late_log(&self) -> Option<Arc<GroupLog>> {
-        self.late_log.read().unwrap_or_else(PoisonError::into_inner).clone()
+        self.late_log.read().clone()
     }
 
     /// The slot of the series with these labels, made if there is none, with one more pending use.
@@ -283,7 +277,7 @@ impl Head {
         let mut series = self.slots.lock(slot);
         series.log_ref = log_ref;
         series.alive = true;
-        if let Some(end) = lock(&self.departed).end_of(labels.iter()) {
+        if let Some(end) = self.departed.lock().end_of(labels.iter()) {
             series.goes_on_after(end);
         }
         drop(series);
@@ -303,13 +297,13 @@ impl Head {
         labels: impl ExactSizeIterator<Item = (&'l str, &'l str)> + Clone,
         log_ref: u64,
     ) -> Result<(SlotId, bool), Full> {
-        let index = self.index.get_mut().unwrap_or_else(PoisonError::into_inner);
+        let index = self.index.get_mut();
         let (slot, made) = index.find_or_insert(labels.clone(), || self.slots.take())?;
         if made {
             let series = self.slots.get_mut(slot);
             series.log_ref = log_ref;
             series.alive = true;
-            let departed = self.departed.get_mut().unwrap_or_else(PoisonError::into_inner);
+            let departed = self.departed.get_mut();
             if let Some(end) = departed.end_of(labels) {
                 series.goes_on_after(end);
             }
@@ -391,7 +385,7 @@ impl Head {
     /// Metadata of the series with these labels.
     pub fn metadata(&self, labels: &LabelSet) -> Option<MetricMetadata> {
         let slot = self.index().find(labels)?;
-        lock(&self.metadata).get(slot).cloned()
+        self.metadata.lock().get(slot).cloned()
     }
 
     pub(crate) fn chunks_of(&self, labels: &LabelSet) -> Vec<(i64, u16)> {
@@ -402,24 +396,24 @@ impl Head {
     }
 
     pub(crate) fn has_metadata(&self, slot: SlotId, metadata: &MetricMetadata) -> bool {
-        lock(&self.metadata).get(slot) == Some(metadata)
+        self.metadata.lock().get(slot) == Some(metadata)
     }
 
     pub(crate) fn set_metadata(&self, slot: SlotId, metadata: &MetricMetadata) {
-        lock(&self.metadata).set(slot, metadata);
+        self.metadata.lock().set(slot, metadata);
     }
 
     pub(crate) fn deleted_ranges(&self, slot: SlotId) -> Option<Ranges> {
-        self.deleted.read().unwrap_or_else(PoisonError::into_inner).get(&slot).cloned()
+        self.deleted.read().get(&slot).cloned()
     }
 
     /// Deleted ranges of all series.
-    pub(crate) fn all_deleted(&self) -> RwLockReadGuard<'_, HashMap<SlotId, Ranges>> {
-        self.deleted.read().unwrap_or_else(PoisonError::into_inner)
+    pub(crate) fn all_deleted(&self) -> ReadGuard<'_, HashMap<SlotId, Ranges>, rank::Deleted> {
+        self.deleted.read()
     }
 
     pub(crate) fn add_deleted(&self, slot: SlotId, range: (i64, i64)) {
-        self.deleted.write().unwrap_or_else(PoisonError::into_inner).entry(slot).or_default().push(range);
+        self.deleted.write().entry(slot).or_default().push(range);
     }
 
     /// Deleted ranges that end before this time are of no more use, if all in-order samples are from `min` on. Out-of-order
@@ -433,7 +427,7 @@ impl Head {
     /// Forgets deleted ranges that are of no more use, and those of series that are gone.
     fn forget_deleted(&self, min: i64) {
         let min = self.deleted_from(min);
-        let mut deleted = self.deleted.write().unwrap_or_else(PoisonError::into_inner);
+        let mut deleted = self.deleted.write();
         deleted.retain(|slot, ranges| {
             let series = self.slots.lock(*slot);
             ranges.retain(|(_, max)| *max >= min);
@@ -442,7 +436,7 @@ impl Head {
     }
 
     fn forget_metadata(&self, slots: &[SlotId]) {
-        lock(&self.metadata).forget(slots);
+        self.metadata.lock().forget(slots);
     }
 
     /// Writes chunks that are still buffered, and the records of series that no commit took along; syncs.

@@ -24,6 +24,7 @@ mod series_metadata;
 mod series_state;
 mod stale_series;
 mod stopwatch;
+mod sync;
 pub mod tools;
 mod view;
 pub mod wal;

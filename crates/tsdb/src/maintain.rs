@@ -25,7 +25,7 @@ use crate::compact::{
 };
 use crate::db::{Db, Options, WAL_DIR, WBL_DIR};
 use crate::head::block_source::{HeadSource, Which};
-use crate::head::{lock, range_end};
+use crate::head::range_end;
 use crate::metrics::ChunkMetrics;
 use crate::retention::{BlockUse, Reason, replaced};
 use crate::savepoint::{Moment, SAVEPOINT_DIR};
@@ -142,7 +142,7 @@ impl Db {
     /// Does what is due at `now_ms`. Call it every minute or so; calls while one is under way return at once.
     pub fn maintain(&self, now_ms: i64) -> Maintained {
         let mut done = Maintained::default();
-        let Ok(mut pending) = self.pending.try_lock() else { return done };
+        let Some(mut pending) = self.pending.try_lock() else { return done };
         self.maintenance.compactions_triggered.inc();
         let mut reload = false;
         let since = pending.last_call.replace(now_ms).map(|last| now_ms.saturating_sub(last));
@@ -518,7 +518,7 @@ impl Db {
             .filter(|(_, meta)| !doomed.iter().any(|(ulid, _)| *ulid == meta.ulid))
             .map(|(block, meta)| BlockUse { meta, bytes: block.bytes() })
             .collect();
-        let retention = *lock(&self.retention);
+        let retention = *self.retention.lock();
         let filesystem =
             (retention.percentage > 0.0).then(|| self.disk.total_bytes(&self.dir).ok()).flatten();
         if retention.percentage > 0.0 && filesystem.is_none_or(|bytes| bytes == 0) {
@@ -547,7 +547,7 @@ impl Db {
         let of_future = metas.iter().filter(|meta| is_of_future(meta, now_ms, &self.options));
         doubts.extend(of_future.map(|meta| Doubt::FutureBlock { ulid: meta.ulid, min_time: meta.min_time }));
         let metas: Vec<&BlockMeta> = metas.iter().map(|meta| &**meta).collect();
-        match lock(&self.retention).held_back(now_ms, &metas) {
+        match self.retention.lock().held_back(now_ms, &metas) {
             0 => {}
             blocks => doubts.push(Doubt::RetentionWaits { blocks }),
         }

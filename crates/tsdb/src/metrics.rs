@@ -13,7 +13,7 @@ use ferula_telemetry::{Counter, Gauge, Histogram, Registry, Summary};
 use crate::block::BlockChunk;
 use crate::db::{WAL_DIR, WBL_DIR};
 use crate::disk::Disk;
-use crate::head::{Head, lock};
+use crate::head::Head;
 use crate::maintain::folder_bytes;
 use crate::retention::Retention;
 use crate::view::Views;
@@ -148,22 +148,22 @@ fn of_exemplars(registry: &Registry, head: &Arc<Head>) {
     gauge(
         "prometheus_tsdb_exemplar_exemplars_in_storage",
         "Number of exemplars currently in circular storage.",
-        |head| lock(&head.exemplars).len() as f64,
+        |head| head.exemplars.lock().len() as f64,
     );
     gauge(
         "prometheus_tsdb_exemplar_series_with_exemplars_in_storage",
         "Number of series with exemplars currently in circular storage.",
-        |head| lock(&head.exemplars).series_count() as f64,
+        |head| head.exemplars.lock().series_count() as f64,
     );
     gauge(
         "prometheus_tsdb_exemplar_max_exemplars",
         "Total number of exemplars the exemplar storage can store, resizeable.",
-        |head| lock(&head.exemplars).capacity() as f64,
+        |head| head.exemplars.lock().capacity() as f64,
     );
     gauge(
         "prometheus_tsdb_exemplar_last_exemplars_timestamp_seconds",
         "The timestamp of the oldest exemplar stored in circular storage. Useful to check for what time range the current exemplar buffer limit allows. This usually means the last timestamp for all exemplars for a typical setup. This is not true though if one of the series timestamp is in future compared to rest series.",
-        |head| lock(&head.exemplars).oldest().map_or(0.0, |at| at as f64 / 1000.0),
+        |head| head.exemplars.lock().oldest().map_or(0.0, |at| at as f64 / 1000.0),
     );
 }
 

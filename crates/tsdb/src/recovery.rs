@@ -18,7 +18,7 @@ use ferula_model::{FloatHistogram, Histogram, HistogramValue};
 
 use crate::chunk_snapshot;
 use crate::disk::Disk;
-use crate::head::{ChunkRules, Extra, FullChunk, Head, LateSample, LateValue, SlotId, lock, stale_histogram};
+use crate::head::{ChunkRules, Extra, FullChunk, Head, LateSample, LateValue, SlotId, stale_histogram};
 use crate::head_chunks::{ChunkPlace, LoadedChunk};
 use crate::savepoint::Start;
 use crate::wal::ahead::{Found, Helper, read_ahead};
@@ -194,14 +194,14 @@ impl<'a> Replay<'a> {
         wal: &Path,
         report: &mut dyn FnMut(Progress),
     ) -> io::Result<()> {
-        if lock(&self.head.exemplars).capacity() == 0 {
+        if self.head.exemplars.lock().capacity() == 0 {
             return Ok(());
         }
         let last = list_segments(disk, wal)?.last().map_or(0, |segment| segment.number);
         let Some(snapshot) = chunk_snapshot::load(disk, data_dir, last)? else { return Ok(()) };
         snapshot.damages.into_iter().for_each(|damage| report(Progress::Damaged(damage)));
         self.note_ref(snapshot.newest_ref);
-        let mut exemplars = lock(&self.head.exemplars);
+        let mut exemplars = self.head.exemplars.lock();
         for (labels, exemplar) in snapshot.exemplars {
             // One that is out of order was so before; leave it out.
             let _ = exemplars.add(&labels, exemplar);
@@ -271,7 +271,7 @@ impl<'a> Replay<'a> {
         if self.late_range.0 <= self.late_range.1 {
             times.widen_late(self.late_range.0, self.late_range.1);
         }
-        *lock(&self.head.extra_refs) = self.extra_refs;
+        *self.head.extra_refs.lock() = self.extra_refs;
         Ok(self.recovered)
     }
 
@@ -339,7 +339,7 @@ impl<'a> Replay<'a> {
             }
             Kind::Exemplars => {
                 let index = self.head.index();
-                let mut exemplars = lock(&self.head.exemplars);
+                let mut exemplars = self.head.exemplars.lock();
                 for logged in &records.exemplars {
                     if let Some(Place { slot, .. }) = self.slots.get(logged.series) {
                         // One that is out of order was refused before it was logged twice; leave it out again.

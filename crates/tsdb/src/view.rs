@@ -1,9 +1,10 @@
 //! What a snapshot looks at: the blocks, and from where on the head counts.
 
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::Arc;
 
 use crate::block::Block;
 use crate::querier::identity::IdentityCache;
+use crate::sync::{RwLock, rank};
 
 /// Blocks and head at one moment. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -17,7 +18,7 @@ pub(crate) struct View {
 }
 
 /// The view that new snapshots get.
-pub(crate) struct Views(RwLock<View>);
+pub(crate) struct Views(RwLock<View, rank::View>);
 
 impl Views {
     /// Begins with these blocks.
@@ -27,12 +28,12 @@ impl Views {
 
     /// The view now.
     pub fn get(&self) -> View {
-        self.0.read().unwrap_or_else(PoisonError::into_inner).clone()
+        self.0.read().clone()
     }
 
     /// Replaces the blocks, and raises the start of the head.
     pub fn publish(&self, blocks: Vec<Arc<Block>>, head_min: i64) {
-        let mut view = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        let mut view = self.0.write();
         view.identities.retain(&blocks.iter().map(|block| block.meta().ulid).collect());
         view.blocks = sorted(blocks);
         view.head_min = view.head_min.max(head_min);

@@ -11,10 +11,55 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use shuttle::sync::atomic::{AtomicBool, Ordering};
 use shuttle::thread;
 
-/// What the crate's files find under this name in the crate.
+/// What the crate's files find under this name in the crate: the same locks without ranks, made of the checker's.
 mod sync {
-    pub use shuttle::sync::{Arc, Condvar, Mutex, MutexGuard};
-    pub use std::sync::PoisonError;
+    use std::marker::PhantomData;
+    use std::sync::PoisonError;
+
+    pub use shuttle::sync::{Arc, MutexGuard};
+
+    pub mod rank {
+        pub struct Gate;
+        #[derive(Debug)]
+        pub struct Pins;
+        #[derive(Debug)]
+        pub struct Slot;
+    }
+
+    #[derive(Debug)]
+    pub struct Mutex<T, R>(shuttle::sync::Mutex<T>, PhantomData<R>);
+
+    impl<T, R> Mutex<T, R> {
+        pub fn new(value: T) -> Self {
+            Mutex(shuttle::sync::Mutex::new(value), PhantomData)
+        }
+
+        pub fn lock(&self) -> MutexGuard<'_, T> {
+            self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        }
+    }
+
+    impl<T: Default, R> Default for Mutex<T, R> {
+        fn default() -> Self {
+            Mutex::new(T::default())
+        }
+    }
+
+    pub struct Condvar(shuttle::sync::Condvar);
+
+    impl Condvar {
+        pub fn new() -> Self {
+            Condvar(shuttle::sync::Condvar::new())
+        }
+
+        pub fn wait<'a, T>(&self, locked: MutexGuard<'a, T>) -> MutexGuard<'a, T> {
+            self.0.wait(locked).unwrap_or_else(PoisonError::into_inner)
+        }
+
+        pub fn notify_all(&self) {
+            self.0.notify_all();
+        }
+    }
 }
 
 #[path = "../src/head/isolation.rs"]
@@ -25,17 +70,13 @@ mod pins;
 
 use isolation::Gate;
 use pins::Pins;
-use sync::{Arc, Mutex, MutexGuard, PoisonError};
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
+use sync::{Arc, Mutex, rank};
 
 /// Series that only grow, behind the gate; each sample is the number of its commit.
 #[derive(Default)]
 struct Head {
     gate: Gate,
-    series: [Mutex<Vec<usize>>; 2],
+    series: [Mutex<Vec<usize>, rank::Slot>; 2],
 }
 
 /// How a commit goes wrong, to see that it would be noticed.
@@ -53,7 +94,7 @@ impl Head {
             if fault == Fault::LeavesBeforeTheLastSample && place + 1 == self.series.len() {
                 room = None;
             }
-            lock(series).push(number);
+            series.lock().push(number);
         }
         drop(room);
     }
@@ -62,12 +103,12 @@ impl Head {
     fn read(&self) -> Vec<BTreeSet<usize>> {
         let lengths = {
             let _room = self.gate.freeze();
-            self.series.each_ref().map(|series| lock(series).len())
+            self.series.each_ref().map(|series| series.lock().len())
         };
         self.series
             .iter()
             .zip(lengths)
-            .map(|(series, length)| lock(series)[..length].iter().copied().collect())
+            .map(|(series, length)| series.lock()[..length].iter().copied().collect())
             .collect()
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use ferula_chunk::{ChunkRef, Encoding};
 use ferula_model::{LabelSet, Matcher};
@@ -18,6 +18,7 @@ use super::{
 use crate::blob::{Access, Piece};
 use crate::disk::Disk;
 use crate::postings::{self, Compare};
+use crate::sync::{Mutex, rank};
 
 /// A chunk of a block, or one that is to go into a block.
 #[derive(Clone, Debug)]
@@ -67,7 +68,7 @@ pub struct Block {
     index: IndexReader,
     chunks: ChunkReader,
     /// Readers take the tombstones as they are at that moment.
-    state: Mutex<State>,
+    state: Mutex<State, rank::BlockState>,
 }
 
 #[derive(Clone)]
@@ -88,7 +89,7 @@ impl Block {
     }
 
     fn state(&self) -> State {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.state.lock().clone()
     }
 
     /// Its folder.
@@ -211,7 +212,7 @@ impl Block {
     /// Marks the samples in `[min, max]` of the series that satisfy the matchers as deleted.
     pub fn delete(&self, min: i64, max: i64, matchers: &[Matcher]) -> Result<(), BlockError> {
         // Held throughout: two deletions at a time would lose one.
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = self.state.lock();
         let mut tombstones = (*state.tombstones).clone();
         let mut entry = SeriesEntry::default();
         for number in self.select(matchers)? {
@@ -233,7 +234,7 @@ impl Block {
 
     /// Changes `meta.json`: a failed or an empty compaction is noted there.
     pub fn update_meta(&self, change: impl FnOnce(&mut BlockMeta)) -> Result<(), BlockError> {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = self.state.lock();
         let mut meta = (*state.meta).clone();
         change(&mut meta);
         meta.write(&*self.disk, &self.dir)?;
@@ -251,7 +252,7 @@ impl Block {
         };
         // A deletion renames a new file into place, so the linked one stays as it is. Meta and tombstones must be
         // of the same moment.
-        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let state = self.state.lock();
         link(self.dir.join(META_FILE), to.join(META_FILE))?;
         let tombstones = self.dir.join(TOMBSTONES_FILE);
         match link(tombstones, to.join(TOMBSTONES_FILE)) {

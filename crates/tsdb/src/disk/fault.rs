@@ -10,9 +10,10 @@ use std::ffi::OsString;
 use std::io;
 use std::ops::Deref;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use super::{DirEntry, Disk, FileLock, MappedFile, ReadFile, Stat, WriteFile};
+use crate::sync::{Mutex, MutexGuard, rank};
 
 /// When and how the disk fails. The default never does.
 #[derive(Clone, Copy, Debug, Default)]
@@ -38,11 +39,11 @@ pub enum Survives {
 
 /// A file system in memory. Clones are the same file system.
 #[derive(Clone, Default)]
-pub struct FaultDisk(Arc<Mutex<State>>);
+pub struct FaultDisk(Arc<Mutex<State, rank::Disk>>);
 
 #[derive(Default)]
 struct State {
-    files: BTreeMap<PathBuf, Arc<Mutex<Content>>>,
+    files: BTreeMap<PathBuf, SharedContent>,
     /// Folders and their numbers, which they keep when they are renamed.
     dirs: BTreeMap<PathBuf, u64>,
     dirs_made: u64,
@@ -57,18 +58,16 @@ struct State {
 /// What lies directly in a folder, by name.
 #[derive(Clone, Default)]
 struct Children {
-    files: BTreeMap<OsString, Arc<Mutex<Content>>>,
+    files: BTreeMap<OsString, SharedContent>,
     dirs: BTreeMap<OsString, u64>,
 }
+
+type SharedContent = Arc<Mutex<Content, rank::File>>;
 
 #[derive(Default)]
 struct Content {
     bytes: Vec<u8>,
     synced: Vec<u8>,
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn not_found(path: &Path) -> io::Error {
@@ -83,35 +82,35 @@ impl FaultDisk {
     /// An empty disk with these faults.
     pub fn new(faults: Faults) -> Self {
         let disk = FaultDisk::default();
-        lock(&disk.0).faults = faults;
+        disk.0.lock().faults = faults;
         disk
     }
 
     /// Changes what goes wrong from now on.
     pub fn set_faults(&self, faults: Faults) {
-        lock(&self.0).faults = faults;
+        self.0.lock().faults = faults;
     }
 
     /// How many operations changed something so far.
     pub fn operations(&self) -> u64 {
-        lock(&self.0).operations
+        self.0.lock().operations
     }
 
     /// Whether the crash has happened.
     pub fn crashed(&self) -> bool {
-        lock(&self.0).crashed
+        self.0.lock().crashed
     }
 
     /// The disk as the next process finds it, without faults.
     pub fn restart(&self, survives: Survives) -> FaultDisk {
-        let state = lock(&self.0);
+        let state = self.0.lock();
         let (files, dirs) = match survives {
             Survives::SyncedWithNames => state.durable_names(),
             _ => (state.files.clone(), state.dirs.keys().cloned().collect()),
         };
         let mut next = State::default();
         for (path, content) in files {
-            let content = lock(&content);
+            let content = content.lock();
             let bytes =
                 if survives == Survives::Written { content.bytes.clone() } else { content.synced.clone() };
             next.files.insert(path, Arc::new(Mutex::new(Content { synced: bytes.clone(), bytes })));
@@ -128,21 +127,21 @@ impl FaultDisk {
 
     /// Overwrites the bytes of a file, to damage it.
     pub fn damage(&self, path: &Path, change: impl FnOnce(&mut Vec<u8>)) -> io::Result<()> {
-        let state = lock(&self.0);
+        let state = self.0.lock();
         let content = state.files.get(path).ok_or_else(|| not_found(path))?;
-        let mut content = lock(content);
+        let mut content = content.lock();
         change(&mut content.bytes);
         content.synced = content.bytes.clone();
         Ok(())
     }
 
-    fn alive(&self) -> io::Result<MutexGuard<'_, State>> {
-        let state = lock(&self.0);
+    fn alive(&self) -> io::Result<MutexGuard<'_, State, rank::Disk>> {
+        let state = self.0.lock();
         if state.crashed { Err(dead()) } else { Ok(state) }
     }
 
     /// Counts an operation that changes something; it may be the one that crashes.
-    fn change(&self) -> io::Result<MutexGuard<'_, State>> {
+    fn change(&self) -> io::Result<MutexGuard<'_, State, rank::Disk>> {
         let mut state = self.alive()?;
         let number = state.operations;
         state.operations += 1;
@@ -156,7 +155,7 @@ impl FaultDisk {
 
 impl State {
     fn used_bytes(&self) -> u64 {
-        self.files.values().map(|content| lock(content).bytes.len() as u64).sum()
+        self.files.values().map(|content| content.lock().bytes.len() as u64).sum()
     }
 
     fn parent_exists(&self, path: &Path) -> bool {
@@ -183,7 +182,7 @@ impl State {
     }
 
     /// Files and folders that are found from the root by names that were synced.
-    fn durable_names(&self) -> (BTreeMap<PathBuf, Arc<Mutex<Content>>>, BTreeSet<PathBuf>) {
+    fn durable_names(&self) -> (BTreeMap<PathBuf, SharedContent>, BTreeSet<PathBuf>) {
         let (mut files, mut dirs) = (BTreeMap::new(), BTreeSet::new());
         let root = Path::new("/");
         let mut left: Vec<(PathBuf, u64)> =
@@ -219,7 +218,7 @@ impl Disk for FaultDisk {
                 .extend(name_in(path).map(|name| DirEntry { name, stat: Stat { is_dir: true, bytes: 0 } }));
         }
         for (path, content) in &state.files {
-            let bytes = lock(content).bytes.len() as u64;
+            let bytes = content.lock().bytes.len() as u64;
             entries.extend(name_in(path).map(|name| DirEntry { name, stat: Stat { is_dir: false, bytes } }));
         }
         entries.sort_by(|a, b| a.name.cmp(&b.name));
@@ -231,7 +230,7 @@ impl Disk for FaultDisk {
         if !state.parent_exists(path) {
             return Err(not_found(path));
         }
-        let content = Arc::<Mutex<Content>>::default();
+        let content = SharedContent::default();
         state.files.insert(path.to_path_buf(), content.clone());
         Ok(Box::new(MemoryFile { disk: self.clone(), content }))
     }
@@ -251,7 +250,7 @@ impl Disk for FaultDisk {
     fn map(&self, path: &Path) -> io::Result<Arc<dyn MappedFile>> {
         let state = self.alive()?;
         let content = state.files.get(path).ok_or_else(|| not_found(path))?;
-        let bytes = lock(content).bytes.clone();
+        let bytes = content.lock().bytes.clone();
         Ok(Arc::new(MemoryMap(bytes)))
     }
 
@@ -319,7 +318,7 @@ impl Disk for FaultDisk {
             return Ok(Some(Stat { is_dir: true, bytes: 0 }));
         }
         let file = state.files.get(path);
-        Ok(file.map(|content| Stat { is_dir: false, bytes: lock(content).bytes.len() as u64 }))
+        Ok(file.map(|content| Stat { is_dir: false, bytes: content.lock().bytes.len() as u64 }))
     }
 
     fn lock(&self, path: &Path) -> io::Result<FileLock> {
@@ -345,13 +344,13 @@ struct LockGuard {
 
 impl Drop for LockGuard {
     fn drop(&mut self) {
-        lock(&self.disk.0).locks.remove(&self.path);
+        self.disk.0.lock().locks.remove(&self.path);
     }
 }
 
 struct MemoryFile {
     disk: FaultDisk,
-    content: Arc<Mutex<Content>>,
+    content: SharedContent,
 }
 
 impl WriteFile for MemoryFile {
@@ -359,13 +358,13 @@ impl WriteFile for MemoryFile {
         let state = match self.disk.change() {
             Ok(state) => state,
             Err(error) => {
-                let state = lock(&self.disk.0);
+                let state = self.disk.0.lock();
                 // Only the write that crashed leaves a part behind, not those after it.
                 if state.faults.crash_at == Some(state.operations - 1) {
                     let part = &bytes[..state.faults.torn_bytes.min(bytes.len())];
-                    lock(&self.content).bytes.extend_from_slice(part);
+                    self.content.lock().bytes.extend_from_slice(part);
                     drop(state);
-                    lock(&self.disk.0).faults.torn_bytes = 0;
+                    self.disk.0.lock().faults.torn_bytes = 0;
                 }
                 return Err(error);
             }
@@ -375,7 +374,7 @@ impl WriteFile for MemoryFile {
             None => u64::MAX,
         };
         let fits = bytes.len().min(usize::try_from(room).unwrap_or(usize::MAX));
-        lock(&self.content).bytes.extend_from_slice(&bytes[..fits]);
+        self.content.lock().bytes.extend_from_slice(&bytes[..fits]);
         if fits < bytes.len() {
             return Err(io::Error::new(io::ErrorKind::StorageFull, "no space left on device"));
         }
@@ -384,7 +383,7 @@ impl WriteFile for MemoryFile {
 
     fn sync_data(&mut self) -> io::Result<()> {
         let _state = self.disk.change()?;
-        let mut content = lock(&self.content);
+        let mut content = self.content.lock();
         content.synced = content.bytes.clone();
         Ok(())
     }
@@ -392,7 +391,7 @@ impl WriteFile for MemoryFile {
     fn set_len(&mut self, bytes: u64) -> io::Result<()> {
         let _state = self.disk.change()?;
         let bytes = usize::try_from(bytes).map_err(io::Error::other)?;
-        lock(&self.content).bytes.resize(bytes, 0);
+        self.content.lock().bytes.resize(bytes, 0);
         Ok(())
     }
 }
@@ -400,7 +399,7 @@ impl WriteFile for MemoryFile {
 impl ReadFile for MemoryFile {
     fn read_at(&self, buf: &mut [u8], offset: u64) -> io::Result<usize> {
         let _state = self.disk.alive()?;
-        let content = lock(&self.content);
+        let content = self.content.lock();
         let start = usize::try_from(offset).unwrap_or(usize::MAX).min(content.bytes.len());
         let read = buf.len().min(content.bytes.len() - start);
         buf[..read].copy_from_slice(&content.bytes[start..start + read]);
@@ -409,7 +408,7 @@ impl ReadFile for MemoryFile {
 
     fn bytes(&self) -> io::Result<u64> {
         let _state = self.disk.alive()?;
-        Ok(lock(&self.content).bytes.len() as u64)
+        Ok(self.content.lock().bytes.len() as u64)
     }
 }
 

@@ -6,16 +6,17 @@
 use std::collections::BTreeSet;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use super::{DirEntry, Disk, FaultDisk, FileLock, MappedFile, ReadFile, Stat, WriteFile};
+use crate::sync::{Mutex, rank};
 
 /// See the module.
 pub struct OverlayDisk {
     below: Arc<dyn Disk>,
     above: FaultDisk,
     /// Names below that were removed or renamed; what lies in a removed folder is gone with it.
-    gone: Mutex<BTreeSet<PathBuf>>,
+    gone: Mutex<BTreeSet<PathBuf>, rank::Overlay>,
 }
 
 /// So many bytes are copied at a time.
@@ -27,12 +28,8 @@ impl OverlayDisk {
         OverlayDisk { below, above: FaultDisk::default(), gone: Mutex::default() }
     }
 
-    fn gone(&self) -> MutexGuard<'_, BTreeSet<PathBuf>> {
-        self.gone.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     fn is_gone(&self, path: &Path) -> bool {
-        let gone = self.gone();
+        let gone = self.gone.lock();
         path.ancestors().any(|path| gone.contains(path))
     }
 
@@ -125,7 +122,7 @@ impl Disk for OverlayDisk {
         } else {
             self.copy_up(from, to)?;
         }
-        self.gone().insert(from.to_path_buf());
+        self.gone.lock().insert(from.to_path_buf());
         Ok(())
     }
 
@@ -140,7 +137,7 @@ impl Disk for OverlayDisk {
         } else if self.stat(path)?.is_none() {
             return Err(io::Error::new(io::ErrorKind::NotFound, "no such file"));
         }
-        self.gone().insert(path.to_path_buf());
+        self.gone.lock().insert(path.to_path_buf());
         Ok(())
     }
 
@@ -151,7 +148,7 @@ impl Disk for OverlayDisk {
         if self.above.stat(dir)?.is_some() {
             self.above.remove_dir_all(dir)?;
         }
-        self.gone().insert(dir.to_path_buf());
+        self.gone.lock().insert(dir.to_path_buf());
         Ok(())
     }
 

@@ -23,9 +23,7 @@ use ferula_storage::{
 };
 
 use super::metrics::{FLOAT, HISTOGRAM};
-use super::{
-    Bounds, ChunkRules, Fate, Head, LateSample, LateValue, Series, SlotId, handle, lock, stale_histogram,
-};
+use super::{Bounds, ChunkRules, Fate, Head, LateSample, LateValue, Series, SlotId, handle, stale_histogram};
 use crate::wal::group::Entry;
 use crate::wal::record::{
     LoggedExemplar, LoggedHistogram, LoggedMarker, LoggedSample, put_exemplars, put_histograms, put_markers,
@@ -214,7 +212,7 @@ impl<'a> HeadAppender<'a> {
     }
 
     fn append_exemplars(&mut self, exemplars: &mut Vec<(SeriesRef, Exemplar)>, outcome: &mut AppendOutcome) {
-        if lock(&self.head.exemplars).capacity() == 0 {
+        if self.head.exemplars.lock().capacity() == 0 {
             exemplars.clear();
             return;
         }
@@ -235,7 +233,7 @@ impl<'a> HeadAppender<'a> {
     fn append_exemplar(&mut self, series: SeriesRef, exemplar: Exemplar) -> Result<(), AppendError> {
         let (slot, log_ref) = self.pin(series)?;
         let labels = self.head.index().label_set(slot);
-        lock(&self.head.exemplars).check(&labels, &exemplar)?;
+        self.head.exemplars.lock().check(&labels, &exemplar)?;
         self.exemplars.push((slot, LoggedExemplar { series: log_ref, exemplar }));
         Ok(())
     }
@@ -356,7 +354,7 @@ impl<'a> HeadAppender<'a> {
     fn store_extras(&mut self) {
         if !self.exemplars.is_empty() {
             let index = self.head.index();
-            let mut exemplars = lock(&self.head.exemplars);
+            let mut exemplars = self.head.exemplars.lock();
             for (slot, logged) in self.exemplars.drain(..) {
                 match exemplars.add(&index.label_set(slot), logged.exemplar) {
                     Ok(()) => self.head.metrics.exemplars_appended.inc(),

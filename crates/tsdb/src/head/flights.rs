@@ -3,12 +3,12 @@
 //! Commits count in one of two rounds. Who wants to know that all that was logged so far can be seen begins the other
 //! round and waits until the one before is over; commits that begin meanwhile neither wait nor are waited for.
 
-use super::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use super::sync::{Condvar, Mutex, rank};
 
 /// The commits of a head.
 #[derive(Default)]
 pub struct Flights {
-    state: Mutex<State>,
+    state: Mutex<State, rank::Flights>,
     landed: Condvar,
 }
 
@@ -26,13 +26,9 @@ pub struct Flight<'a> {
 }
 
 impl Flights {
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// Begins a commit; comes before anything of it is logged.
     pub fn begin(&self) -> Flight<'_> {
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         let round = state.round;
         state.under_way[round] += 1;
         Flight { flights: self, round }
@@ -40,18 +36,18 @@ impl Flights {
 
     /// Waits for all commits that have begun. Not to be called twice at a time.
     pub fn land(&self) {
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         let before = state.round;
         state.round = 1 - before;
         while state.under_way[before] > 0 {
-            state = self.landed.wait(state).unwrap_or_else(PoisonError::into_inner);
+            state = self.landed.wait(state);
         }
     }
 }
 
 impl Drop for Flight<'_> {
     fn drop(&mut self) {
-        let mut state = self.flights.lock();
+        let mut state = self.flights.state.lock();
         state.under_way[self.round] -= 1;
         if state.under_way[self.round] == 0 {
             self.flights.landed.notify_all();
@@ -69,7 +65,7 @@ mod tests {
         let before = flights.begin();
         std::thread::scope(|scope| {
             let landing = scope.spawn(|| flights.land());
-            while flights.lock().round == 0 {
+            while flights.state.lock().round == 0 {
                 std::thread::yield_now();
             }
             let _after = flights.begin();

@@ -8,7 +8,7 @@
 //! The rules are in [`Rooms`], which knows nothing of threads: `tests/isolation.rs` walks through all of its states. And
 //! `tests/interleavings.rs` compiles this very file with the locks of a model checker, hence `super::sync`.
 
-use super::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use super::sync::{Condvar, Mutex, rank};
 
 /// Which room.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -85,7 +85,7 @@ impl Rooms {
 
 /// The gate of a head.
 pub struct Gate {
-    rooms: Mutex<Rooms>,
+    rooms: Mutex<Rooms, rank::Gate>,
     wake: Condvar,
 }
 
@@ -96,15 +96,11 @@ impl Default for Gate {
 }
 
 impl Gate {
-    fn lock(&self) -> MutexGuard<'_, Rooms> {
-        self.rooms.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     fn enter(&self, side: Side) -> Visit<'_> {
-        let mut rooms = self.lock();
+        let mut rooms = self.rooms.lock();
         if let Door::Waits(since) = rooms.enter(side) {
             while !rooms.may_enter(side, since) {
-                rooms = self.wake.wait(rooms).unwrap_or_else(PoisonError::into_inner);
+                rooms = self.wake.wait(rooms);
             }
         }
         Visit(self)
@@ -126,7 +122,7 @@ pub struct Visit<'a>(&'a Gate);
 
 impl Drop for Visit<'_> {
     fn drop(&mut self) {
-        if self.0.lock().leave() {
+        if self.0.rooms.lock().leave() {
             self.0.wake.notify_all();
         }
     }

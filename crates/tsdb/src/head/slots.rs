@@ -1,11 +1,12 @@
 //! Slots for series: memory that never moves, found by number without a lock.
 
-use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::OnceLock;
 
 use ferula_model::SeriesRef;
 
 use super::index::SlotId;
 use super::series::Series;
+use super::sync::{Mutex, MutexGuard, rank};
 
 /// Slots of a slab; those of the first slabs double up to this, so that a small head stays small.
 const SLAB_SLOTS: usize = 4096;
@@ -18,12 +19,14 @@ const SHELVES: usize = 128;
 /// A head cannot have more series.
 pub const SLOTS_MAX: usize = SLAB_SLOTS * (SHELF_SLABS * SHELVES - GROWING_SLABS) + GROWING_SLOTS;
 
-type Slab = Box<[Mutex<Series>]>;
+type Slab = Box<[Mutex<Series, rank::Slot>]>;
+/// A series, locked.
+pub type SeriesGuard<'a> = MutexGuard<'a, Series, rank::Slot>;
 
 /// All slots of a head.
 pub struct Slots {
     shelves: Box<[OnceLock<Shelf>]>,
-    free: Mutex<Free>,
+    free: Mutex<Free, rank::FreeSlots>,
 }
 
 impl Default for Slots {
@@ -55,14 +58,10 @@ struct Free {
     reused: bool,
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
 impl Slots {
     /// A slot that holds no series; `None` when there is none left.
     pub fn take(&self) -> Option<SlotId> {
-        let mut free = lock(&self.free);
+        let mut free = self.free.lock();
         if let Some(slot) = free.slots.pop() {
             free.reused = true;
             return Some(slot);
@@ -82,24 +81,24 @@ impl Slots {
 
     /// Gives slots back.
     pub fn give_back(&self, slots: &[SlotId]) {
-        lock(&self.free).slots.extend_from_slice(slots);
+        self.free.lock().slots.extend_from_slice(slots);
     }
 
     /// How many slots were ever given out: those with smaller numbers can be asked for.
     pub fn end(&self) -> SlotId {
-        lock(&self.free).next
+        self.free.lock().next
     }
 
     /// Whether series may be in slots out of the order in which they were made.
     pub fn reused(&self) -> bool {
-        lock(&self.free).reused
+        self.free.lock().reused
     }
 
     /// The series in a slot, locked.
     ///
     /// # Panics
     /// When `take` never gave out the slot.
-    pub fn lock(&self, slot: SlotId) -> MutexGuard<'_, Series> {
+    pub fn lock(&self, slot: SlotId) -> SeriesGuard<'_> {
         self.get(slot).expect("the slot was given out")
     }
 
@@ -111,18 +110,18 @@ impl Slots {
         let (slab, _, at) = place(slot);
         let shelf = self.shelves[slab / SHELF_SLABS].get_mut().expect("the slot was given out");
         let slab = shelf.0[slab % SHELF_SLABS].get_mut().expect("the slot was given out");
-        slab[at].get_mut().unwrap_or_else(PoisonError::into_inner)
+        slab[at].get_mut()
     }
 
     /// The series in a slot, locked; `None` when there is no such slot.
-    pub fn get(&self, slot: SlotId) -> Option<MutexGuard<'_, Series>> {
+    pub fn get(&self, slot: SlotId) -> Option<SeriesGuard<'_>> {
         let (slab, _, at) = place(slot);
         let shelf = self.shelves.get(slab / SHELF_SLABS)?.get()?;
-        Some(lock(shelf.0[slab % SHELF_SLABS].get()?.get(at)?))
+        Some(shelf.0[slab % SHELF_SLABS].get()?.get(at)?.lock())
     }
 
     /// The series of a handle, locked; `None` when it is gone.
-    pub fn resolve(&self, series: SeriesRef) -> Option<(SlotId, MutexGuard<'_, Series>)> {
+    pub fn resolve(&self, series: SeriesRef) -> Option<(SlotId, SeriesGuard<'_>)> {
         let (slot, generation) = split(series);
         let found = self.get(slot)?;
         (found.alive && found.generation == generation).then_some((slot, found))

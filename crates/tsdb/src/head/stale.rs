@@ -9,7 +9,7 @@ use std::hash::Hasher;
 use ferula_model::value::is_stale;
 use twox_hash::XxHash64;
 
-use super::{Extra, Head, Series, SlotId, lock};
+use super::{Extra, Head, Series, SlotId};
 
 /// A series that had ended when it was looked at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -92,12 +92,12 @@ impl Head {
             let Some(unchanged) = now.filter(|now| before == Some(now)) else { return false };
             chunks += series.forget_samples();
             // The index is locked: nobody can make such a series anew before its end is known.
-            hashes.get(&slot).into_iter().for_each(|hash| lock(&self.departed).add(*hash, unchanged.last));
+            hashes.get(&slot).into_iter().for_each(|hash| self.departed.lock().add(*hash, unchanged.last));
             gone.push(unchanged);
             true
         });
         // The log may have samples of them for a while, and must know whose they are.
-        let mut extra = lock(&self.extra_refs);
+        let mut extra = self.extra_refs.lock();
         for series in gone {
             Extra::note(&mut extra, series.log_ref, series.last);
         }

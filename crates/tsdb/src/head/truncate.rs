@@ -4,10 +4,9 @@
 //! taken before may still read them. When the last of those is gone, the slot is free again.
 
 use std::collections::HashSet;
-use std::sync::PoisonError;
 use std::sync::atomic::Ordering;
 
-use super::{Head, Series, SlotId, lock};
+use super::{Head, Series, SlotId};
 
 /// What a truncation did.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -91,13 +90,13 @@ impl Head {
         self.metrics.series.add(-(removed as f64));
         self.metrics.series_removed.add(removed as u64);
         let moment = self.pins.advance();
-        lock(&self.limbo).0.push((moment, dead));
+        self.limbo.lock().0.push((moment, dead));
         removed
     }
 
     /// Frees slots of removed series that no snapshot can read any more.
     pub(crate) fn release_slots(&self) {
-        let mut limbo = lock(&self.limbo);
+        let mut limbo = self.limbo.lock();
         let mut free = Vec::new();
         limbo.0.retain_mut(|(moment, slots)| {
             let past = self.pins.is_past(*moment);
@@ -110,7 +109,7 @@ impl Head {
             return;
         }
         // What was deleted of them is not deleted of who comes into their slots.
-        let mut deleted = self.deleted.write().unwrap_or_else(PoisonError::into_inner);
+        let mut deleted = self.deleted.write();
         free.iter().for_each(|slot| drop(deleted.remove(slot)));
         drop(deleted);
         let mut index = self.index_mut();
@@ -176,8 +175,8 @@ impl Head {
                 refs.insert(series.log_ref);
             }
         }
-        lock(&self.departed).forget_before(min);
-        let mut extra = lock(&self.extra_refs);
+        self.departed.lock().forget_before(min);
+        let mut extra = self.extra_refs.lock();
         extra.retain(|_, extra| extra.newest >= min);
         refs.extend(extra.keys());
         refs

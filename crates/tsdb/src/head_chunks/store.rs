@@ -6,13 +6,14 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use super::format::{
     CHUNK_BYTES_MAX, ChunkPlace, FILE_BYTES_MAX, FILE_HEADER_BYTES, FormatError, StoredChunk,
     check_file_header, file_header, file_path, put_chunk, read_chunk,
 };
 use crate::disk::{Disk, MappedFile, ReadFile, WriteFile};
+use crate::sync::{Mutex, rank};
 
 /// The buffer is written at this size.
 const BUFFER_BYTES: usize = 4 << 20;
@@ -23,7 +24,7 @@ const CHUNK_OVERHEAD_BYTES: usize = 64;
 pub struct Store {
     disk: Arc<dyn Disk>,
     dir: PathBuf,
-    state: Mutex<State>,
+    state: Mutex<State, rank::Chunks>,
 }
 
 struct State {
@@ -93,13 +94,9 @@ impl Store {
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// Takes a chunk. It can be read at once.
     pub fn write(&self, chunk: &StoredChunk<'_>) -> ChunkPlace {
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         state.taken += 1;
         let full = state.current.as_ref().is_some_and(|current| {
             current.end() + (chunk.data.len() + CHUNK_OVERHEAD_BYTES) as u64 > FILE_BYTES_MAX
@@ -145,24 +142,24 @@ impl Store {
 
     /// Notes an out-of-order chunk that was found at start.
     pub fn note_late(&self, place: ChunkPlace, min: i64) {
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         let oldest = state.late.entry(place.file()).or_insert(min);
         *oldest = (*oldest).min(min);
     }
 
     /// Time of the oldest out-of-order sample in any file: a start would bring it back.
     pub fn oldest_late(&self) -> Option<i64> {
-        self.lock().late.values().copied().min()
+        self.state.lock().late.values().copied().min()
     }
 
     /// How many chunks were taken since the start.
     pub fn taken(&self) -> u64 {
-        self.lock().taken
+        self.state.lock().taken
     }
 
     /// Writes what is buffered.
     pub fn flush(&self) -> io::Result<()> {
-        match &mut self.lock().current {
+        match &mut self.state.lock().current {
             Some(current) => current.flush(&*self.disk, &self.dir),
             None => Ok(()),
         }
@@ -170,7 +167,7 @@ impl Store {
 
     /// Writes what is buffered, and makes all chunks survive a power loss. Nobody waits for the slow part.
     pub fn sync(&self) -> io::Result<()> {
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         let mut current = None;
         if let Some(open) = &mut state.current {
             open.flush(&*self.disk, &self.dir)?;
@@ -195,7 +192,7 @@ impl Store {
 
     /// Ends the file that is being written, so that it can be removed when its chunks are old.
     pub fn cut(&self) -> io::Result<()> {
-        self.seal(&mut self.lock())
+        self.seal(&mut self.state.lock())
     }
 
     /// Gives the chunk at `place` to `read`.
@@ -204,7 +201,7 @@ impl Store {
     /// `InvalidData` when the file does not have it.
     pub fn read<T>(&self, place: ChunkPlace, read: impl FnOnce(&StoredChunk<'_>) -> T) -> io::Result<T> {
         let offset = place.offset() as usize;
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         if let Some(current) = state.current.as_ref().filter(|current| current.file == place.file()) {
             if offset as u64 >= current.written {
                 let (chunk, _) = read_chunk(&current.buffer, offset - current.written as usize)
@@ -236,7 +233,7 @@ impl Store {
 
     /// Removes finished files with numbers below `file`.
     pub fn remove_before(&self, file: u32) -> io::Result<usize> {
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         let old: Vec<u32> = state.sealed.range(..file).map(|(number, _)| *number).collect();
         for number in &old {
             match self.disk.remove_file(&file_path(&self.dir, *number)) {
@@ -253,7 +250,7 @@ impl Store {
     /// Makes sure that no chunk goes to a file up to this number. The numbers must not have gaps, so files in between
     /// are made without chunks.
     pub fn reserve(&self, file: u32) -> io::Result<()> {
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         while state.current.is_none() && state.next <= file {
             self.disk.create_dir_all(&self.dir)?;
             self.disk.create(&file_path(&self.dir, state.next))?.write_all(&file_header())?;
@@ -266,13 +263,13 @@ impl Store {
 
     /// Number of the file that the next chunk goes to.
     pub fn current_file(&self) -> u32 {
-        let state = self.lock();
+        let state = self.state.lock();
         state.current.as_ref().map_or(state.next, |current| current.file)
     }
 
     /// Bytes on disk and in the buffer.
     pub fn bytes(&self) -> u64 {
-        let state = self.lock();
+        let state = self.state.lock();
         state.sealed.values().map(|sealed| sealed.bytes).sum::<u64>()
             + state.current.as_ref().map_or(0, Current::end)
     }

@@ -4,9 +4,10 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::hash::{BuildHasher, Hash, Hasher, RandomState};
-use std::sync::{Arc, LazyLock, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, LazyLock};
 
 use crate::block::Ulid;
+use crate::sync::{Mutex, RwLock, rank};
 
 static KEYS: LazyLock<[RandomState; 2]> = LazyLock::new(|| [RandomState::new(), RandomState::new()]);
 
@@ -25,16 +26,16 @@ const KEPT_MAX: usize = 1 << 18;
 
 /// Identities of the series of one block, as far as anybody has asked.
 #[derive(Debug, Default)]
-pub struct Identities(RwLock<HashMap<u32, u128>>);
+pub struct Identities(RwLock<HashMap<u32, u128>, rank::Identities>);
 
 impl Identities {
     /// The identity of a series, worked out when it is not known.
     pub fn get<E>(&self, number: u32, work_out: impl FnOnce() -> Result<u128, E>) -> Result<u128, E> {
-        if let Some(known) = self.0.read().unwrap_or_else(PoisonError::into_inner).get(&number) {
+        if let Some(known) = self.0.read().get(&number) {
             return Ok(*known);
         }
         let found = work_out()?;
-        let mut kept = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        let mut kept = self.0.write();
         if kept.len() < KEPT_MAX {
             kept.insert(number, found);
         }
@@ -44,17 +45,17 @@ impl Identities {
 
 /// Identities by block.
 #[derive(Debug, Default)]
-pub struct IdentityCache(Mutex<HashMap<Ulid, Arc<Identities>>>);
+pub struct IdentityCache(Mutex<HashMap<Ulid, Arc<Identities>>, rank::IdentityCache>);
 
 impl IdentityCache {
     /// Those of a block.
     pub fn of(&self, block: Ulid) -> Arc<Identities> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).entry(block).or_default().clone()
+        self.0.lock().entry(block).or_default().clone()
     }
 
     /// Forgets those of all other blocks.
     pub fn retain(&self, blocks: &BTreeSet<Ulid>) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).retain(|ulid, _| blocks.contains(ulid));
+        self.0.lock().retain(|ulid, _| blocks.contains(ulid));
     }
 }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::{Extra, Place, Progress, REF_MAX, Replay, by_series, is_sound, widen};
 use crate::disk::Disk;
-use crate::head::{Head, Reopened, lock};
+use crate::head::{Head, Reopened};
 use crate::head_chunks::load;
 use crate::savepoint::format::{Kind, SavedSeries, SeriesDecoder, departed as ends, exemplars, extra_refs};
 use crate::savepoint::segments::Segments;
@@ -124,13 +124,13 @@ impl Replay<'_> {
                 }
             }
             Kind::Departed => {
-                let mut departed = lock(&self.head.departed);
+                let mut departed = self.head.departed.lock();
                 for (hash, end) in ends(body).map_err(|error| error.to_string())? {
                     departed.add(hash, end);
                 }
             }
             Kind::Exemplars => {
-                let mut stored = lock(&self.head.exemplars);
+                let mut stored = self.head.exemplars.lock();
                 for (labels, exemplar) in exemplars(body).map_err(|error| error.to_string())? {
                     // One that a snapshot of Prometheus had too is left out.
                     let _ = stored.add(&labels, exemplar);

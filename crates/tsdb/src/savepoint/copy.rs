@@ -18,7 +18,7 @@ use super::format::{
 use super::{SAVEPOINT_DIR, load, state_path};
 use crate::db::{Db, WAL_DIR};
 use crate::disk::{Disk, WriteFile, create_dir_durable, unfinished};
-use crate::head::{Head, SlotId, lock};
+use crate::head::{Head, SlotId};
 use crate::maintain::Pending;
 use crate::wal::format::{list_checkpoints, segment_path};
 
@@ -49,8 +49,8 @@ impl Db {
     /// When the disk refuses. The savepoint before stays; nothing else is touched.
     pub fn savepoint(&self) -> io::Result<Option<Saved>> {
         match self.pending.try_lock() {
-            Ok(mut pending) => self.take_savepoint(&mut pending),
-            Err(_) => Ok(None),
+            Some(mut pending) => self.take_savepoint(&mut pending),
+            None => Ok(None),
         }
     }
 
@@ -90,7 +90,7 @@ impl Db {
         let head = &*self.head;
         let next_ref = head.next_ref.load(std::sync::atomic::Ordering::SeqCst);
         head.flights.land();
-        let exemplars = lock(&head.exemplars).in_order();
+        let exemplars = head.exemplars.lock().in_order();
         let (segment, offset) = place;
         let segment_path = segment_path(&self.dir.join(WAL_DIR), segment);
         let (before_bytes, before_crc) = load::before(&*self.disk, &segment_path, offset)?;
@@ -125,7 +125,7 @@ impl Db {
 
 fn extra_refs(head: &Head) -> Vec<u8> {
     let mut body = Vec::new();
-    for (log_ref, extra) in &*lock(&head.extra_refs) {
+    for (log_ref, extra) in &*head.extra_refs.lock() {
         put_extra_ref(&mut body, &ExtraRef { log_ref: *log_ref, first: extra.first, newest: extra.newest });
     }
     body
@@ -133,7 +133,7 @@ fn extra_refs(head: &Head) -> Vec<u8> {
 
 fn departed(head: &Head) -> Vec<u8> {
     let mut body = Vec::new();
-    lock(&head.departed).iter().for_each(|(hash, end)| put_departed(&mut body, hash, end));
+    head.departed.lock().iter().for_each(|(hash, end)| put_departed(&mut body, hash, end));
     body
 }
 
@@ -209,7 +209,7 @@ impl FrameWriter {
 fn copy_series(head: &Head, slots: std::ops::Range<SlotId>, encoder: &mut SeriesEncoder) -> u64 {
     let (mut count, mut data) = (0, Vec::new());
     let index = head.index();
-    let (deleted, metadata) = (head.all_deleted(), lock(&head.metadata));
+    let (deleted, metadata) = (head.all_deleted(), head.metadata.lock());
     for slot in slots {
         let series = head.slots.lock(slot);
         if !series.alive {

@@ -10,11 +10,12 @@
 
 use std::fmt;
 use std::io;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, OnceLock};
 
 use super::Compression;
 use super::record::{LoggedSample, begin_series, put_samples, put_series};
 use super::writer::{Writer, WriterStats};
+use crate::sync::{Condvar, Mutex, MutexGuard, rank};
 
 /// A record of series is closed at this size.
 const SERIES_RECORD_BYTES: usize = 256 << 10;
@@ -78,9 +79,9 @@ impl fmt::Debug for UnsyncedHook {
 
 /// A log that many threads commit to.
 pub struct GroupLog {
-    queue: Mutex<Queue>,
+    queue: Mutex<Queue, rank::LogQueue>,
     wake: Condvar,
-    writer: Mutex<Writer>,
+    writer: Mutex<Writer, rank::LogWriter>,
     start_timestamps: bool,
     on_unsynced: UnsyncedHook,
 }
@@ -95,12 +96,10 @@ struct Queue {
     failed_writes: u64,
 }
 
+type QueueGuard<'a> = MutexGuard<'a, Queue, rank::LogQueue>;
+
 #[derive(Default)]
 struct Group(OnceLock<Result<(), Arc<str>>>);
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
 
 impl GroupLog {
     /// A group log that ends in `writer`.
@@ -116,7 +115,7 @@ impl GroupLog {
 
     /// Queues the record of a new series. It is written before any commit that is made from now on.
     pub fn new_series<'a>(&self, series: u64, labels: impl ExactSizeIterator<Item = (&'a str, &'a str)>) {
-        let mut queue = lock(&self.queue);
+        let mut queue = self.queue.lock();
         if queue.series.last().is_none_or(|record| record.len() > SERIES_RECORD_BYTES) {
             let mut record = Vec::new();
             begin_series(&mut record);
@@ -129,23 +128,19 @@ impl GroupLog {
 
     /// Logs a commit. When this returns `Ok`, the entry is in the log; after an error it is not.
     pub fn commit(&self, mut entry: Entry) -> Result<(), Arc<str>> {
-        let mut queue = lock(&self.queue);
+        let mut queue = self.queue.lock();
         queue.items.append(&mut entry.items);
         let group = queue.open.clone();
         loop {
             if let Some(done) = group.0.get() {
                 return done.clone();
             }
-            queue = if queue.leading {
-                self.wake.wait(queue).unwrap_or_else(PoisonError::into_inner)
-            } else {
-                self.lead(queue)
-            };
+            queue = if queue.leading { self.wake.wait(queue) } else { self.lead(queue) };
         }
     }
 
     /// Writes the open group.
-    fn lead<'a>(&'a self, mut queue: MutexGuard<'a, Queue>) -> MutexGuard<'a, Queue> {
+    fn lead<'a>(&'a self, mut queue: QueueGuard<'a>) -> QueueGuard<'a> {
         queue.leading = true;
         let group = std::mem::take(&mut queue.open);
         let mut series = std::mem::take(&mut queue.series);
@@ -153,7 +148,7 @@ impl GroupLog {
         drop(queue);
 
         let records = self.encode(items);
-        let mut writer = lock(&self.writer);
+        let mut writer = self.writer.lock();
         let was_synced = !writer.has_unsynced();
         let written = writer.log(series.iter().chain(&records).map(Vec::as_slice));
         let begins = was_synced && writer.has_unsynced();
@@ -162,7 +157,7 @@ impl GroupLog {
             (self.on_unsynced.0)();
         }
 
-        let mut queue = lock(&self.queue);
+        let mut queue = self.queue.lock();
         let result = written.map_err(|error| Arc::from(error.to_string()));
         queue.failure = result.as_ref().err().cloned();
         if result.is_err() {
@@ -213,7 +208,7 @@ impl GroupLog {
 
     /// Makes what was written survive a power loss. Says whether there was something to sync.
     pub fn sync(&self) -> io::Result<bool> {
-        let mut writer = lock(&self.writer);
+        let mut writer = self.writer.lock();
         let had = writer.has_unsynced();
         writer.sync()?;
         Ok(had)
@@ -227,39 +222,39 @@ impl GroupLog {
 
     /// Begins another segment; says which one.
     pub fn next_segment(&self) -> io::Result<u32> {
-        let mut writer = lock(&self.writer);
+        let mut writer = self.writer.lock();
         writer.next_segment()?;
         Ok(writer.segment())
     }
 
     /// Where the next record goes: segment, and offset in it.
     pub fn position(&self) -> (u32, u64) {
-        lock(&self.writer).position()
+        self.writer.lock().position()
     }
 
     /// The segment that is being written.
     pub fn segment(&self) -> u32 {
-        lock(&self.writer).segment()
+        self.writer.lock().segment()
     }
 
     /// Why the last write failed, if it did.
     pub fn failure(&self) -> Option<Arc<str>> {
-        lock(&self.queue).failure.clone()
+        self.queue.lock().failure.clone()
     }
 
     /// How many writes failed.
     pub fn failed_writes(&self) -> u64 {
-        lock(&self.queue).failed_writes
+        self.queue.lock().failed_writes
     }
 
     /// How records are compressed.
     pub fn compression(&self) -> Compression {
-        lock(&self.writer).compression()
+        self.writer.lock().compression()
     }
 
     /// What was written so far.
     pub fn stats(&self) -> WriterStats {
-        lock(&self.writer).stats()
+        self.writer.lock().stats()
     }
 }
 
