@@ -1,4 +1,4 @@
-//! Target groups from static lists and files; other services follow.
+//! Target groups from static lists, files and services.
 //!
 //! ```text
 //! job's sections ─▶ Manager ─▶ providers (one per distinct section, shared by jobs) ─▶ groups
@@ -6,15 +6,20 @@
 //!                                                      TargetSets by job ─▶ scraper, notifier
 //! ```
 //!
-//! Here: finding targets and telling when they changed. Elsewhere: what is done with a target. A provider that fails
-//! keeps what it found last; one that no job wants any more is stopped and its groups are dropped. `tls` is for everyone who
-//! talks to what was found.
+//! Here: finding targets, and passing on that they changed. Elsewhere: what is done with a target.
+//! Always true: a provider that fails keeps the groups it found last; one that no job wants is stopped and its
+//! groups are dropped; a section that cannot run stops no other. `tls` is for everything that talks to what was
+//! found.
 
-pub mod file;
-pub mod group;
-pub mod manager;
+mod group;
+mod json;
+mod manager;
+mod mechanism;
 mod metrics;
+mod provider;
 pub mod tls;
 
-pub use group::TargetGroup;
+pub use group::{ADDRESS_LABEL, GroupsError, TargetGroup};
+pub use json::JsonError;
 pub use manager::{Manager, TargetSets};
+pub use mechanism::file;

@@ -1,17 +1,18 @@
-//! Which providers run for which jobs, and when their finds are passed on.
+//! Which providers run for which jobs, and when their groups are passed on. Knows no mechanism by name.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use ferula_config::discovery::{DiscoveryConfigs, FileSdConfig};
+use ferula_config::discovery::DiscoveryConfigs;
 use ferula_runtime::{SharedClock, Shutdown};
 use ferula_telemetry::Registry;
 use tokio::sync::{Notify, watch};
 
 use crate::TargetGroup;
-use crate::file::{FileGroups, LOOK_INTERVAL};
+use crate::mechanism;
 use crate::metrics::Metrics;
+use crate::provider::{AnySection, Context, Groups, Mechanism, Output, Run};
 
 /// The groups of every job, by its name. A job without targets has an empty list.
 pub type TargetSets = Arc<BTreeMap<String, Vec<Arc<TargetGroup>>>>;
@@ -27,44 +28,45 @@ pub struct Manager(Arc<Inner>);
 
 struct Inner {
     clock: SharedClock,
+    registry: Registry,
     shutdown: Shutdown,
+    mechanisms: Vec<Mechanism>,
     metrics: Metrics,
     state: Mutex<State>,
-    /// A provider found something.
+    /// A provider sent groups.
     changed: Notify,
     sets: watch::Sender<TargetSets>,
 }
 
 #[derive(Default)]
 struct State {
-    providers: Vec<Provider>,
+    providers: Vec<RunningProvider>,
     /// All jobs, also those without a provider.
     jobs: BTreeSet<String>,
     next_id: u64,
 }
 
-struct Provider {
+struct RunningProvider {
     id: u64,
-    section: Section,
+    section: Box<dyn AnySection>,
     jobs: BTreeSet<String>,
-    groups: Vec<Arc<TargetGroup>>,
+    groups: Groups,
     stop: Shutdown,
-}
-
-/// One section of the configuration; equal sections share a provider.
-#[derive(Clone, PartialEq)]
-enum Section {
-    Static(Vec<Arc<TargetGroup>>),
-    File(FileSdConfig),
 }
 
 impl Manager {
     /// A manager without jobs. `name` tells its metrics from those of other managers. Its providers stop with
     /// `shutdown`.
     pub fn new(name: &'static str, clock: SharedClock, registry: &Registry, shutdown: Shutdown) -> Self {
+        let mechanisms = mechanism::table();
+        for mechanism in &mechanisms {
+            (mechanism.register_metrics)(registry);
+        }
         Manager(Arc::new(Inner {
             clock,
+            registry: registry.clone(),
             shutdown,
+            mechanisms,
             metrics: Metrics::new(registry, name),
             state: Mutex::default(),
             changed: Notify::new(),
@@ -72,13 +74,15 @@ impl Manager {
         }))
     }
 
-    /// Changes to exactly these jobs. Providers that are wanted again go on undisturbed; new ones start.
+    /// Changes to exactly these jobs. Providers that are still wanted keep running undisturbed; new ones start.
+    /// A section that cannot start is logged and counted, and everything else runs.
     ///
     /// Must be called within a Tokio runtime.
     pub fn apply_config<'a>(&self, jobs: impl IntoIterator<Item = (&'a str, &'a DiscoveryConfigs)>) {
-        let mut wanted: BTreeMap<String, Vec<Section>> = BTreeMap::new();
+        let mut wanted: BTreeMap<String, Vec<Box<dyn AnySection>>> = BTreeMap::new();
         for (job, configs) in jobs {
-            wanted.entry(job.to_owned()).or_default().extend(sections(configs));
+            let sections = self.0.mechanisms.iter().flat_map(|mechanism| (mechanism.sections)(configs));
+            wanted.entry(job.to_owned()).or_default().extend(sections);
         }
         let mut state = self.0.lock();
         for gone in state.jobs.iter().filter(|job| !wanted.contains_key(*job)) {
@@ -88,9 +92,10 @@ impl Manager {
         for provider in &mut state.providers {
             provider.jobs.clear();
         }
+        let mut failed: u32 = 0;
         for (job, sections) in wanted {
             for section in sections {
-                self.subscribe_job(&mut state, &job, section);
+                failed += u32::from(!self.subscribe_job(&mut state, &job, section));
             }
         }
         state.providers.retain(|provider| {
@@ -100,32 +105,45 @@ impl Manager {
             }
             keep
         });
-        self.0.metrics.failed_configs.set(0.0);
+        self.0.metrics.failed_configs.set(f64::from(failed));
         drop(state);
         self.0.publish();
     }
 
-    fn subscribe_job(&self, state: &mut State, job: &str, section: Section) {
-        if let Some(provider) = state.providers.iter_mut().find(|provider| provider.section == section) {
+    /// Adds the job to the provider of an equal section, or starts one; returns whether that succeeded.
+    fn subscribe_job(&self, state: &mut State, job: &str, section: Box<dyn AnySection>) -> bool {
+        if let Some(provider) =
+            state.providers.iter_mut().find(|provider| provider.section.equals(section.as_ref()))
+        {
             provider.jobs.insert(job.to_owned());
-            return;
+            return true;
         }
         state.next_id += 1;
-        let (id, stop) = (state.next_id, self.0.shutdown.child());
-        let groups = match &section {
-            Section::Static(groups) => {
-                self.0.metrics.received();
-                groups.clone()
-            }
-            Section::File(config) => {
-                tokio::spawn(run_file(self.0.clone(), id, config.clone(), stop.clone()));
-                Vec::new()
+        let id = state.next_id;
+        let context =
+            Context { clock: self.0.clock.clone(), registry: self.0.registry.clone(), job: job.into() };
+        let inner = self.0.clone();
+        let output = Output::new(move |groups| inner.replace_groups(id, groups));
+        let (groups, run) = match section.start(&context, output) {
+            Ok(started) => started,
+            Err(error) => {
+                ferula_telemetry::error!(
+                    "Cannot create service discovery",
+                    type = section.mechanism(),
+                    config = job,
+                    err = error
+                );
+                return false;
             }
         };
-        state.providers.push(Provider { id, section, jobs: BTreeSet::from([job.to_owned()]), groups, stop });
+        let stop = self.0.shutdown.child();
+        tokio::spawn(supervise(run, stop.clone(), section.mechanism(), context.job));
+        let jobs = BTreeSet::from([job.to_owned()]);
+        state.providers.push(RunningProvider { id, section, jobs, groups, stop });
+        true
     }
 
-    /// What is found, now and whenever it changes.
+    /// The groups of all jobs, now and whenever they change.
     pub fn subscribe(&self) -> watch::Receiver<TargetSets> {
         self.0.sets.subscribe()
     }
@@ -155,6 +173,19 @@ impl Manager {
     }
 }
 
+/// Runs a provider until it is stopped. One that panics takes nothing with it: its groups stay as they are.
+async fn supervise(run: Run, stop: Shutdown, mechanism: &'static str, job: Arc<str>) {
+    let mut task = tokio::spawn(run);
+    tokio::select! {
+        ended = &mut task => {
+            if ended.is_err_and(|error| error.is_panic()) {
+                ferula_telemetry::error!("Service discovery panicked", discovery = mechanism, config = job);
+            }
+        }
+        () = stop.requested() => task.abort(),
+    }
+}
+
 impl Inner {
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
@@ -163,7 +194,7 @@ impl Inner {
     fn publish(&self) {
         // Held while sending, so that an older picture never follows a newer one.
         let state = self.lock();
-        let mut sets: BTreeMap<String, Vec<Arc<TargetGroup>>> =
+        let mut sets: BTreeMap<String, Groups> =
             state.jobs.iter().map(|job| (job.clone(), Vec::new())).collect();
         for provider in &state.providers {
             for job in &provider.jobs {
@@ -177,62 +208,13 @@ impl Inner {
         self.sets.send_replace(Arc::new(sets));
     }
 
-    /// Takes over what a provider found; an answer that comes after its provider was stopped is dropped.
-    fn found(&self, id: u64, groups: Vec<Arc<TargetGroup>>) {
+    /// Takes over what a provider found; groups that arrive after their provider was stopped are dropped.
+    fn replace_groups(&self, id: u64, groups: Groups) {
         self.metrics.received();
         if let Some(provider) = self.lock().providers.iter_mut().find(|provider| provider.id == id) {
             provider.groups = groups;
         }
         self.changed.notify_one();
-    }
-}
-
-/// The sections of a job that this build can run. The configuration was refused if it had others.
-fn sections(configs: &DiscoveryConfigs) -> Vec<Section> {
-    let static_groups: Vec<Arc<TargetGroup>> = configs
-        .static_configs
-        .iter()
-        .enumerate()
-        .map(|(index, group)| Arc::new(TargetGroup::new(index.to_string(), &group.targets, &group.labels.0)))
-        .collect();
-    let mut sections = Vec::new();
-    if !static_groups.is_empty() {
-        sections.push(Section::Static(static_groups));
-    }
-    sections.extend(configs.file_sd_configs.iter().cloned().map(Section::File));
-    sections
-}
-
-/// Reads the files of one section until it is stopped. Files are read where blocking is allowed.
-async fn run_file(manager: Arc<Inner>, id: u64, config: FileSdConfig, stop: Shutdown) {
-    let mut files = FileGroups::new(config.files.0.clone());
-    let look_interval = LOOK_INTERVAL.min(config.refresh_interval.max(Duration::from_millis(1)));
-    let mut refreshed: Option<Duration> = None;
-    loop {
-        let now = manager.clock.elapsed();
-        let due = refreshed.is_none_or(|at| now.saturating_sub(at) >= config.refresh_interval);
-        let metrics = manager.metrics.file.clone();
-        let read = tokio::task::spawn_blocking(move || {
-            let start = std::time::Instant::now();
-            let groups = (due || files.changed()).then(|| files.refresh(&metrics));
-            if groups.is_some() {
-                metrics.scan_duration.observe_duration(start.elapsed());
-            }
-            (files, groups)
-        });
-        let Ok((returned, groups)) = read.await else {
-            ferula_telemetry::error!("File discovery ended: reading its files panicked", discovery = "file");
-            return;
-        };
-        files = returned;
-        if let Some(groups) = groups {
-            refreshed = Some(now);
-            manager.found(id, groups);
-        }
-        tokio::select! {
-            () = manager.clock.sleep(look_interval) => {}
-            () = stop.requested() => return,
-        }
     }
 }
 

@@ -1,6 +1,6 @@
-//! What discovery counts, by Prometheus' names.
+//! What the manager counts, by Prometheus' names. A mechanism's own metrics are in its own file.
 
-use ferula_telemetry::{Counter, CounterVec, Gauge, GaugeVec, Registry, Summary};
+use ferula_telemetry::{CounterVec, Gauge, GaugeVec, Registry};
 
 /// Instruments of one manager; `name` tells the scraper's from the notifier's.
 #[derive(Clone)]
@@ -12,15 +12,6 @@ pub(crate) struct Metrics {
     updates: CounterVec,
     updates_delayed: CounterVec,
     pub(crate) failed_configs: Gauge,
-    pub(crate) file: FileMetrics,
-}
-
-/// Instruments of file discovery.
-#[derive(Clone)]
-pub(crate) struct FileMetrics {
-    pub(crate) read_errors: Counter,
-    pub(crate) scan_duration: Summary,
-    mtime: GaugeVec,
 }
 
 impl Metrics {
@@ -54,7 +45,6 @@ impl Metrics {
             failed_configs: registry
                 .gauge_vec("prometheus_sd_failed_configs", failed, &["name"])
                 .with(&[name]),
-            file: FileMetrics::new(registry),
         };
         // They are there, at 0, before anything happens.
         for family in [&metrics.received_updates, &metrics.updates, &metrics.updates_delayed] {
@@ -83,32 +73,5 @@ impl Metrics {
     pub(crate) fn forget_job(&self, job: &str) {
         self.discovered_targets.remove(&[self.name, job]);
         self.last_update.remove(&[self.name, job]);
-    }
-}
-
-impl FileMetrics {
-    fn new(registry: &Registry) -> Self {
-        FileMetrics {
-            read_errors: registry
-                .counter("prometheus_sd_file_read_errors_total", "The number of File-SD read errors."),
-            scan_duration: registry.summary(
-                "prometheus_sd_file_scan_duration_seconds",
-                "The duration of the File-SD scan in seconds.",
-                &[0.5, 0.9, 0.99],
-            ),
-            mtime: registry.gauge_vec(
-                "prometheus_sd_file_mtime_seconds",
-                "Timestamp (mtime) of files read by FileSD. Timestamp is set at read time.",
-                &["filename"],
-            ),
-        }
-    }
-
-    pub(crate) fn set_mtime(&self, file: &str, seconds: f64) {
-        self.mtime.with(&[file]).set(seconds);
-    }
-
-    pub(crate) fn forget_file(&self, file: &str) {
-        self.mtime.remove(&[file]);
     }
 }

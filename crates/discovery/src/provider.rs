@@ -1,0 +1,131 @@
+//! What a discovery mechanism is to the manager: sections that can be compared, and providers that run them.
+//!
+//! A mechanism implements [`Provider`] in a file of its own below `mechanism` and gets one line in
+//! [`crate::mechanism::table`]. A mechanism that asks for everything at an interval implements
+//! [`crate::refresh::Refresh`] instead, and stands in the table as `Refreshed<It>`.
+//!
+//! Always true: a provider sends all groups that it knows whenever one of them changed, so the manager never
+//! merges; a provider that fails sends nothing, so its last groups stay in force.
+
+use std::any::Any;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use ferula_config::discovery::DiscoveryConfigs;
+use ferula_runtime::SharedClock;
+use ferula_telemetry::Registry;
+
+use crate::TargetGroup;
+
+/// Groups as they are passed on: shared with everything that reads them.
+pub(crate) type Groups = Vec<Arc<TargetGroup>>;
+
+/// Finds the targets of one section of the configuration.
+pub(crate) trait Provider: Sized + Send + 'static {
+    /// The section that it is made from. Equal sections share a provider.
+    type Section: Clone + PartialEq + Send + Sync + 'static;
+
+    /// Prometheus' name of the mechanism, such as `file`: in logs and in the label `mechanism`.
+    const MECHANISM: &'static str;
+
+    /// The sections of this mechanism in a job.
+    fn sections(configs: &DiscoveryConfigs) -> Vec<Self::Section>;
+
+    /// Registers the metrics of the mechanism, which are there at 0 before any section uses it.
+    fn register_metrics(_registry: &Registry) {}
+
+    /// # Errors
+    /// Why the section cannot run at all, such as a certificate that cannot be read. Other sections run on.
+    fn new(section: Self::Section, context: &Context) -> Result<Self, ProviderError>;
+
+    /// The groups that are known before anything is asked.
+    fn first_groups(&self) -> Groups {
+        Vec::new()
+    }
+
+    /// Finds targets until it is dropped. When it returns, the groups that it sent last stay.
+    fn run(self, output: Output) -> impl Future<Output = ()> + Send;
+}
+
+/// What every provider gets.
+#[derive(Clone)]
+pub(crate) struct Context {
+    pub clock: SharedClock,
+    /// Asking for an instrument a second time returns the same one.
+    pub registry: Registry,
+    /// The job that wanted the section first: the label `config` of metrics, as in Prometheus.
+    pub job: Arc<str>,
+}
+
+/// Why a section cannot run.
+#[derive(Debug, thiserror::Error)]
+pub enum ProviderError {}
+
+/// Where a provider sends its groups.
+#[derive(Clone)]
+pub(crate) struct Output(Arc<dyn Fn(Groups) + Send + Sync>);
+
+impl Output {
+    pub(crate) fn new(send: impl Fn(Groups) + Send + Sync + 'static) -> Self {
+        Output(Arc::new(send))
+    }
+
+    /// Replaces all groups of the provider.
+    pub(crate) fn send(&self, groups: Groups) {
+        (self.0)(groups);
+    }
+}
+
+/// A running provider: dropping it stops it.
+pub(crate) type Run = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+/// One line of the table: a mechanism without its type.
+pub(crate) struct Mechanism {
+    pub register_metrics: fn(&Registry),
+    pub sections: fn(&DiscoveryConfigs) -> Vec<Box<dyn AnySection>>,
+}
+
+impl Mechanism {
+    pub(crate) fn of<P: Provider>() -> Self {
+        Mechanism {
+            register_metrics: P::register_metrics,
+            sections: |configs| {
+                P::sections(configs)
+                    .into_iter()
+                    .map(|section| Box::new(SectionOf::<P>(section)) as Box<dyn AnySection>)
+                    .collect()
+            },
+        }
+    }
+}
+
+/// A section without its type, as the manager keeps it.
+pub(crate) trait AnySection: Send + Sync {
+    fn mechanism(&self) -> &'static str;
+    fn equals(&self, other: &dyn AnySection) -> bool;
+    /// The first groups of a new provider, and the provider itself.
+    fn start(&self, context: &Context, output: Output) -> Result<(Groups, Run), ProviderError>;
+    fn as_any(&self) -> &dyn Any;
+}
+
+struct SectionOf<P: Provider>(P::Section);
+
+impl<P: Provider> AnySection for SectionOf<P> {
+    fn mechanism(&self) -> &'static str {
+        P::MECHANISM
+    }
+
+    fn equals(&self, other: &dyn AnySection) -> bool {
+        other.as_any().downcast_ref::<Self>().is_some_and(|other| other.0 == self.0)
+    }
+
+    fn start(&self, context: &Context, output: Output) -> Result<(Groups, Run), ProviderError> {
+        let provider = P::new(self.0.clone(), context)?;
+        Ok((provider.first_groups(), Box::pin(provider.run(output))))
+    }
+
+    fn as_any(&self) -> &dyn Any {
+        self
+    }
+}
