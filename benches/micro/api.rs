@@ -10,7 +10,7 @@ use std::hint::black_box;
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use ferula_api::json::JsonWriter;
 use ferula_api::json::result::write_value;
-use ferula_model::number::format_api;
+use ferula_model::value::format_api;
 use ferula_model::{LabelSet, Timestamp};
 use ferula_promql::{QueryValue, RangeSeries};
 use ferula_remote::protobuf::{put_bytes, put_double, put_varint};

@@ -2,8 +2,8 @@
 //!
 //! Texts of errors are those that Prometheus gets from Go's library.
 
+use ferula_go::quote::go_quote;
 use ferula_model::duration;
-use ferula_model::number::go_quote;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use ferula_model::number::go_quote;
+use ferula_go::quote::go_quote;
 
 use crate::alerting::AlertingConfig;
 use crate::error::{ConfigError, Naming, Problem};

@@ -100,7 +100,7 @@ impl fmt::Display for ConfigError {
         match (&self.file, self.naming) {
             (Some(file), Naming::ParsingFile) => write!(f, "parsing YAML file {}: ", file.display())?,
             (Some(file), Naming::Quoted) => {
-                write!(f, "{}: ", ferula_model::number::go_quote(&file.to_string_lossy()))?;
+                write!(f, "{}: ", ferula_go::quote::go_quote(&file.to_string_lossy()))?;
             }
             _ => {}
         }

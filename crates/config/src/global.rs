@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
+use ferula_go::quote::go_quote;
 use ferula_model::labels::NameScheme;
-use ferula_model::number::go_quote;
 
 use crate::error::Problem;
 use crate::scalars::{ByteSize, ExternalLabels, choice, secs};

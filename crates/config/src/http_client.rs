@@ -283,7 +283,7 @@ impl HttpClientConfig {
             let canonical = canonical_header(name);
             if RESERVED_HEADERS.contains(&canonical.as_str()) {
                 let text =
-                    format!("setting header {} is not allowed", ferula_model::number::go_quote(&canonical));
+                    format!("setting header {} is not allowed", ferula_go::quote::go_quote(&canonical));
                 return Err(Problem::new(text).at(name).at("http_headers"));
             }
         }

@@ -5,8 +5,8 @@ use std::fmt;
 use std::path::Path;
 use std::time::Duration;
 
+use ferula_go::quote::go_quote;
 use ferula_model::labels::{METRIC_NAME, NameScheme};
-use ferula_model::number::go_quote;
 use ferula_promql_syntax::{ParserOptions, parse};
 
 use crate::error::Problem;

@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
+use ferula_go::quote::go_quote;
 use ferula_model::LabelSet;
 use ferula_model::duration::{format_millis, parse_millis};
-use ferula_model::number::go_quote;
 
 use crate::error::Problem;
 use crate::yaml::decode::{Decoder, Value, quote_bytes};

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use ferula_model::number::go_quote;
+use ferula_go::quote::go_quote;
 use ferula_model::relabel::Rule;
 
 use crate::discovery::DiscoveryConfigs;

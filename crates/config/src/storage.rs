@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use ferula_model::number::{format_g, go_quote};
+use ferula_go::float::format_g;
+use ferula_go::quote::go_quote;
 
 use crate::error::Problem;
 use crate::scalars::ByteSize;

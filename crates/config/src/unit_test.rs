@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use ferula_go::quote::go_quote;
 use ferula_model::UnixNanos;
 use ferula_model::alert::parse_rfc3339;
-use ferula_model::number::go_quote;
 
 use crate::error::{ConfigError, Problem};
 use crate::http_client::FileNames;

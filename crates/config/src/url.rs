@@ -1,6 +1,6 @@
 //! URLs as Go's `net/url` accepts and shows them, as far as a configuration needs it.
 
-use ferula_model::number::go_quote;
+use ferula_go::quote::go_quote;
 
 use crate::error::Problem;
 use crate::scalars::from_text;

@@ -26,7 +26,7 @@ pub enum JsonError {
     #[error("{0}")]
     Syntax(String),
     /// A key that a strict struct does not have.
-    #[error("json: unknown field {}", ferula_model::number::go_quote(.0))]
+    #[error("json: unknown field {}", ferula_go::quote::go_quote(.0))]
     UnknownField(String),
     /// A value of another type than its field.
     #[error("json: cannot unmarshal {found} into {wanted}")]

@@ -23,7 +23,7 @@ pub(crate) fn quote(bytes: &[u8]) -> String {
     };
     let mut out = String::from("\"");
     for chunk in shown.utf8_chunks() {
-        let quoted = ferula_model::number::go_quote(chunk.valid());
+        let quoted = ferula_go::quote::go_quote(chunk.valid());
         out.push_str(&quoted[1..quoted.len() - 1]);
         for byte in chunk.invalid() {
             write!(out, "\\x{byte:02x}").expect("writing to a String cannot fail");

@@ -6,9 +6,9 @@
 
 use std::collections::BTreeMap;
 
+use ferula_go::quote::go_quote;
 use ferula_model::MetricType;
 use ferula_model::labels::NameScheme;
-use ferula_model::number::go_quote;
 
 use crate::number::parse_float;
 

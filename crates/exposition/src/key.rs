@@ -201,7 +201,7 @@ pub(crate) fn openmetrics_float(value: f64) -> String {
     if value == 0.0 {
         return "0.0".to_owned();
     }
-    let mut text = ferula_model::number::format_g(value);
+    let mut text = ferula_go::float::format_g(value);
     if value.is_finite() && !text.contains(['e', '.']) {
         text.push_str(".0");
     }

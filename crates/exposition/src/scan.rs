@@ -324,7 +324,7 @@ mod tests {
         fn printed_floats_come_back(bits in any::<u64>()) {
             let float = f64::from_bits(bits);
             prop_assume!(!float.is_nan());
-            let line = format!("{} ", ferula_model::number::format_g(float));
+            let line = format!("{} ", ferula_go::float::format_g(float));
             prop_assert_eq!(value(line.as_bytes(), 0).map(|(v, _)| v.to_bits()), Some(bits));
         }
     }

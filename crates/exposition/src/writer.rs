@@ -4,9 +4,9 @@
 
 use std::fmt::Write;
 
+use ferula_go::float::format_g;
 use ferula_model::labels::{is_legacy_label_name, is_legacy_metric_name};
 use ferula_model::metric_family::{Metric, MetricFamily, MetricValue};
-use ferula_model::number::format_g;
 use ferula_model::{LabelSet, MetricType};
 
 use crate::key::openmetrics_float;

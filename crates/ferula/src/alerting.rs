@@ -11,7 +11,7 @@ use ferula_api::query::QueryRunner;
 use ferula_config::Config;
 use ferula_config::rules::{RuleFileOptions, load_rules};
 use ferula_discovery::Manager as Discovery;
-use ferula_model::number::go_quote;
+use ferula_go::quote::go_quote;
 use ferula_model::{LabelSet, Timestamp};
 use ferula_notifier::{AlertmanagersSnapshot, Manager as Notifier, Options};
 use ferula_promql::{InstantSample, QueryControl, QueryOptions, QueryValue, SampleValue, StopReason};

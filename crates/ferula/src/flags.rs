@@ -200,12 +200,12 @@ impl Flags {
                 None
             }
             text => Some(external_url(text).map_err(|why| {
-                Refused::new(2, format!("parse external URL {}: {why}", ferula_model::number::go_quote(text)))
+                Refused::new(2, format!("parse external URL {}: {why}", ferula_go::quote::go_quote(text)))
             })?),
         };
         let origin = values.text("web.cors.origin");
         let cors_origin = LabelRegex::new(origin).map_err(|why| {
-            let quoted = ferula_model::number::go_quote(origin);
+            let quoted = ferula_go::quote::go_quote(origin);
             Refused::new(2, format!("could not compile CORS regex string {quoted}: {why}"))
         })?;
         let auto_reload = (values.bool("config.auto-reload") || features.auto_reload)
@@ -305,7 +305,7 @@ pub fn route_prefix(text: &str) -> String {
 fn check_modes(given: &Given, agent: bool) -> Result<(), Refused> {
     let of_mode = |mode: Mode| -> Vec<String> {
         let names = given.keys().filter(|name| find(name).is_some_and(|flag| flag.mode == mode));
-        names.map(|name| ferula_model::number::go_quote(&format!("--{name}"))).collect()
+        names.map(|name| ferula_go::quote::go_quote(&format!("--{name}"))).collect()
     };
     let (wrong, how) = if agent { (Mode::Server, "not be") } else { (Mode::Agent, "only be") };
     let wrong = of_mode(wrong);

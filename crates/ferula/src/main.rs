@@ -95,7 +95,7 @@ fn run(flags: Flags) -> ExitCode {
     {
         let file = std::path::absolute(&flags.config_file).unwrap_or_else(|_| flags.config_file.clone());
         let shown = flags.config_file.display().to_string();
-        let quoted = ferula_model::number::go_quote(&shown);
+        let quoted = ferula_go::quote::go_quote(&shown);
         error!(
             format!("Error loading rule file patterns from config (--config.file={quoted})"),
             file = file.display(),

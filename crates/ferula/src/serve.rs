@@ -486,7 +486,7 @@ pub fn retention_text(config: &Config, storage: &StorageFlags) -> String {
         parts.push(ByteSize(bytes).to_string());
     }
     if retention.percentage != 0.0 {
-        parts.push(format!("{}%", ferula_model::number::format_g(retention.percentage)));
+        parts.push(format!("{}%", ferula_go::float::format_g(retention.percentage)));
     }
     parts.join(" or ")
 }

@@ -7,10 +7,10 @@ pub enum DurationError {
     #[error("empty duration string")]
     Empty,
     /// Not the shape of a duration.
-    #[error("not a valid duration string: {}", crate::number::go_quote(.0))]
+    #[error("not a valid duration string: {}", ferula_go::quote::go_quote(.0))]
     Invalid(String),
     /// A unit that does not exist.
-    #[error("unknown unit {} in duration {}", crate::number::go_quote(.unit), crate::number::go_quote(.text))]
+    #[error("unknown unit {} in duration {}", ferula_go::quote::go_quote(.unit), ferula_go::quote::go_quote(.text))]
     UnknownUnit {
         /// The unit.
         unit: String,

@@ -231,9 +231,9 @@ impl fmt::Display for LabelSet {
             if is_legacy_label_name(name) {
                 f.write_str(name)?;
             } else {
-                f.write_str(&crate::number::go_quote(name))?;
+                f.write_str(&ferula_go::quote::go_quote(name))?;
             }
-            write!(f, "={}", crate::number::go_quote(value))?;
+            write!(f, "={}", ferula_go::quote::go_quote(value))?;
         }
         f.write_str("}")
     }

@@ -8,13 +8,11 @@
 
 pub mod alert;
 pub mod duration;
-pub mod go_math;
 pub mod histogram;
 pub mod labels;
 pub mod matcher;
 pub mod metadata;
 pub mod metric_family;
-pub mod number;
 pub mod regex;
 pub mod relabel;
 pub mod sample;

@@ -2,8 +2,10 @@
 
 use std::fmt;
 
+use ferula_go::regexp::SyntaxError;
+
 use crate::labels::is_legacy_label_name;
-use crate::regex::{LabelRegex, RegexError};
+use crate::regex::LabelRegex;
 
 /// How a matcher compares.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -44,7 +46,7 @@ pub struct Matcher {
 
 impl Matcher {
     /// A matcher; compiles the regex if it has one.
-    pub fn new(op: MatchOp, name: &str, value: &str) -> Result<Self, RegexError> {
+    pub fn new(op: MatchOp, name: &str, value: &str) -> Result<Self, SyntaxError> {
         let regex = match op {
             MatchOp::Equal | MatchOp::NotEqual => None,
             MatchOp::Regex | MatchOp::NotRegex => Some(LabelRegex::new(value)?),
@@ -101,8 +103,8 @@ impl fmt::Display for Matcher {
         if is_legacy_label_name(&self.name) {
             f.write_str(&self.name)?;
         } else {
-            f.write_str(&crate::number::go_quote(&self.name))?;
+            f.write_str(&ferula_go::quote::go_quote(&self.name))?;
         }
-        write!(f, "{}{}", self.op.as_str(), crate::number::go_quote(&self.value))
+        write!(f, "{}{}", self.op.as_str(), ferula_go::quote::go_quote(&self.value))
     }
 }

@@ -9,8 +9,8 @@ use std::sync::LazyLock;
 use md5::{Digest, Md5};
 
 use crate::labels::{LabelSetBuilder, NameScheme};
-use crate::number::go_quote;
 use crate::regex::LabelRegex;
+use ferula_go::quote::go_quote;
 
 /// The regex of a rule that names none.
 pub const DEFAULT_REGEX: &str = "(.*)";

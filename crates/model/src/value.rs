@@ -1,4 +1,8 @@
-//! The two NaNs with a meaning of their own. Everywhere else a NaN is an ordinary value whose bits are kept.
+//! Sample values: the two NaNs that have a meaning of their own, and how the HTTP API prints a value.
+//!
+//! Everywhere else a NaN is an ordinary value whose bits are kept.
+
+use ferula_go::float::{format_e, format_f};
 
 /// Bits of the staleness marker: "this series ended here". Always compared by bits.
 pub const STALE_NAN_BITS: u64 = 0x7ff0_0000_0000_0002;
@@ -16,4 +20,37 @@ pub const NORMAL_NAN: f64 = f64::from_bits(NORMAL_NAN_BITS);
 #[inline]
 pub fn is_stale(v: f64) -> bool {
     v.to_bits() == STALE_NAN_BITS
+}
+
+/// A sample value as the HTTP API prints it: exponent form below 1e-6 and from 1e21.
+pub fn format_api(v: f64) -> String {
+    let magnitude = v.abs();
+    if magnitude != 0.0 && magnitude.is_finite() && !(1e-6..1e21).contains(&magnitude) {
+        format_e(v)
+    } else {
+        format_f(v)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn very_small_and_very_large_values_have_an_exponent() {
+        for (value, text) in [
+            (0.0, "0"),
+            (-0.0, "-0"),
+            (1e6, "1000000"),
+            (1e-6, "0.000001"),
+            (-1e-7, "-1e-07"),
+            (9.99e20, "999000000000000000000"),
+            (1e21, "1e+21"),
+            (5e-324, "5e-324"),
+            (f64::INFINITY, "+Inf"),
+            (f64::NAN, "NaN"),
+        ] {
+            assert_eq!(format_api(value), text);
+        }
+    }
 }

@@ -92,7 +92,7 @@ fn labels_of(
     }
     let address = labels.value(ADDRESS);
     if address.contains('/') {
-        return Err(format!("{} is not a valid hostname", ferula_model::number::go_quote(address)));
+        return Err(format!("{} is not a valid hostname", ferula_go::quote::go_quote(address)));
     }
     Ok(Placed::Active(labels.finish()))
 }

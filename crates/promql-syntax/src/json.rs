@@ -5,7 +5,7 @@
 use std::fmt::Write;
 use std::io;
 
-use ferula_model::number::format_f;
+use ferula_go::float::format_f;
 
 use crate::stack;
 
@@ -172,7 +172,7 @@ fn write_binary(binary: &BinaryExpr, out: &mut String) {
 fn write_matching(matching: &VectorMatching, out: &mut String) {
     let mut object = Object::new(out);
     object.text("card", matching.cardinality.as_str());
-    let fill = |value: Option<f64>| value.map_or_else(|| "null".to_owned(), ferula_model::number::format_api);
+    let fill = |value: Option<f64>| value.map_or_else(|| "null".to_owned(), ferula_model::value::format_api);
     Object::new(object.key("fillValues"))
         .plain("lhs", fill(matching.fill_left))
         .plain("rhs", fill(matching.fill_right))

@@ -5,7 +5,7 @@
 //! What may follow what depends on the state, and the states and their errors are those of Prometheus' lexer:
 //! its error messages can only be met by going wrong at the same byte.
 
-use ferula_model::number::go_quote;
+use ferula_go::quote::go_quote;
 
 use crate::ast::{BinaryOp, Span};
 use crate::error::ParseError;

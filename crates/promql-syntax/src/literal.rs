@@ -1,7 +1,7 @@
 //! Values of literals: numbers, durations and quoted strings, by Go's rules.
 
+use ferula_go::quote::go_quote;
 use ferula_model::duration::parse_millis;
-use ferula_model::number::go_quote;
 
 use crate::raw_bytes;
 

@@ -3,9 +3,10 @@
 use std::fmt::{self, Display, Write};
 use std::io;
 
+use ferula_go::float::{format_f, format_g};
+use ferula_go::quote::go_quote;
 use ferula_model::duration::format_millis;
 use ferula_model::labels::{METRIC_NAME, is_legacy_label_name};
-use ferula_model::number::{format_f, format_g, go_quote};
 use ferula_model::{MatchOp, Timestamp};
 
 use crate::ast::{

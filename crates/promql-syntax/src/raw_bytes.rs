@@ -30,14 +30,14 @@ pub fn is_utf8(text: &str) -> bool {
 /// The string as Go's `%q` prints it, with `\xff` for bytes that are not UTF-8.
 pub fn quote(text: &str) -> String {
     if is_utf8(text) {
-        return ferula_model::number::go_quote(text);
+        return ferula_go::quote::go_quote(text);
     }
     let mut out = String::from("\"");
     for c in text.chars() {
         match invalid_byte(c) {
             Some(byte) => out.push_str(&format!("\\x{byte:02x}")),
             None => {
-                let quoted = ferula_model::number::go_quote(c.encode_utf8(&mut [0; 4]));
+                let quoted = ferula_go::quote::go_quote(c.encode_utf8(&mut [0; 4]));
                 out.push_str(&quoted[1..quoted.len() - 1]);
             }
         }

@@ -2,7 +2,7 @@
 //!
 //! The groups (operators, aggregators, keywords, …) decide the wording: `<op:+>`, `<aggr:sum>`, `<by>`, `identifier "x"`.
 
-use ferula_model::number::go_quote;
+use ferula_go::quote::go_quote;
 
 use crate::ast::{AggregateOp, BinaryOp, Span};
 

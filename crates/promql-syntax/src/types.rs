@@ -3,8 +3,8 @@
 //! The check also completes the tree: set operators become many-to-many, matching is taken from operators that do
 //! not join two vectors, and the second argument of `info` may match everything.
 
+use ferula_go::quote::go_quote;
 use ferula_model::labels::METRIC_NAME;
-use ferula_model::number::go_quote;
 
 use crate::ast::{
     AggregateExpr, BinaryExpr, Call, Cardinality, Expr, ExprKind, Span, ValueType, VectorSelector,

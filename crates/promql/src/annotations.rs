@@ -3,7 +3,8 @@
 
 use std::collections::HashMap;
 
-use ferula_model::number::{format_g, go_quote};
+use ferula_go::float::format_g;
+use ferula_go::quote::go_quote;
 use ferula_promql_syntax::ast::Span;
 
 use crate::numeric::format::{format_rfc3339_seconds, format_two_digits};

@@ -1,6 +1,6 @@
 //! Results against expectations, with upstream's tolerance.
 
-use ferula_model::number::format_g;
+use ferula_go::float::format_g;
 use ferula_model::value::is_stale;
 use ferula_model::{CounterResetHint, FloatHistogram, LabelSet, Span};
 use ferula_promql::{InstantSample, QueryValue, RangeSeries, SampleValue};

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 
+use ferula_go::Regexp;
 use ferula_model::duration::parse_millis;
-use ferula_model::regex::SearchRegex;
 use ferula_model::{Timestamp, UnixNanos};
 use ferula_promql::{InstantSample, SampleValue};
 use ferula_promql_syntax::{ParserOptions, parse};
@@ -63,11 +63,11 @@ struct GoRegexes;
 
 impl Regexes for GoRegexes {
     fn is_match(&self, pattern: &str, text: &str) -> Result<bool, String> {
-        SearchRegex::new(pattern).map(|regex| regex.is_match(text)).map_err(|error| error.to_string())
+        Regexp::new(pattern).map(|regex| regex.is_match(text)).map_err(|error| error.to_string())
     }
 
     fn replace_all(&self, pattern: &str, replacement: &str, text: &str) -> Result<String, String> {
-        SearchRegex::new(pattern)
+        Regexp::new(pattern)
             .map(|regex| regex.replace_all(text, replacement))
             .map_err(|error| error.to_string())
     }

@@ -10,8 +10,9 @@ use std::time::Duration;
 
 use ferula_config::rules::LoadedRules;
 use ferula_config::unit_test::{AlertTest, ExpressionTest, TestGroup, UnitTestFile};
+use ferula_go::float::{format_e, format_f};
+use ferula_go::quote::go_quote;
 use ferula_model::duration::format_millis;
-use ferula_model::number::{format_e, format_f, go_quote};
 use ferula_model::{Alert, AlertSink, LabelSet, Timestamp, UnixNanos};
 use ferula_promql::{Engine, EngineOptions, Features, InstantSample, QueryValue, RangeSeries, SampleValue};
 use ferula_promql_syntax::{ParserOptions, SequenceItem, parse, parse_metric, parse_series_description};

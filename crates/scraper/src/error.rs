@@ -28,7 +28,7 @@ pub enum ScrapeError {
     #[error("invalid metric name or label names: {0}")]
     InvalidNames(String),
     /// A sample has a label twice.
-    #[error("label name {} is not unique: invalid sample", ferula_model::number::go_quote(.0))]
+    #[error("label name {} is not unique: invalid sample", ferula_go::quote::go_quote(.0))]
     DuplicateLabel(String),
     /// More labels than the job allows, or longer ones.
     #[error("{0}")]

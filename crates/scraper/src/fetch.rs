@@ -6,7 +6,7 @@ use std::future::Future;
 use std::pin::Pin;
 
 use bytes::Bytes;
-use ferula_model::number::go_quote;
+use ferula_go::quote::go_quote;
 use ferula_runtime::clock::Sleep;
 use tokio::sync::OwnedSemaphorePermit;
 

@@ -276,7 +276,7 @@ impl HttpFetch {
             url: target.url.clone(),
             accept: job.accept.clone(),
             compression: job.compression,
-            timeout_seconds: ferula_model::number::format_f(target.timeout.as_secs_f64()),
+            timeout_seconds: ferula_go::float::format_f(target.timeout.as_secs_f64()),
             body_bytes_limit: job.body_bytes_limit,
         }
     }
@@ -299,7 +299,7 @@ impl HttpFetch {
     async fn follow(&self) -> Result<Response, FetchError> {
         let own_headers = self.client.own_headers().map_err(|reason| failed(&self.url, reason))?;
         let mut url = Url::parse(&self.url).map_err(|error| {
-            FetchError::Setup(format!("parse {}: {error}", ferula_model::number::go_quote(&self.url)))
+            FetchError::Setup(format!("parse {}: {error}", ferula_go::quote::go_quote(&self.url)))
         })?;
         // As it is written in the configuration, until a redirect leads elsewhere: a default port stays visible.
         let mut shown = self.url.clone();
@@ -429,13 +429,10 @@ fn redirect_target(from: &Url, response: &Response) -> Option<Result<Url, String
     let next = from.join(&location);
     Some(match next {
         Ok(url) if matches!(url.scheme(), "http" | "https") => Ok(url),
-        Ok(url) => {
-            Err(format!("unsupported protocol scheme {}", ferula_model::number::go_quote(url.scheme())))
+        Ok(url) => Err(format!("unsupported protocol scheme {}", ferula_go::quote::go_quote(url.scheme()))),
+        Err(error) => {
+            Err(format!("failed to parse Location header {}: {error}", ferula_go::quote::go_quote(&location)))
         }
-        Err(error) => Err(format!(
-            "failed to parse Location header {}: {error}",
-            ferula_model::number::go_quote(&location)
-        )),
     })
 }
 

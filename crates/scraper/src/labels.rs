@@ -149,7 +149,7 @@ impl LabelLimits {
                     "label_value_length_limit exceeded (metric: {metric}, label name: {}, ",
                     shortened(name)
                 );
-                let quoted = ferula_model::number::go_quote(&shortened(value));
+                let quoted = ferula_go::quote::go_quote(&shortened(value));
                 write!(text, "value: {quoted}, length: {value_bytes}, limit: {})", self.value_bytes)
                     .expect("writing to a String cannot fail");
                 return Err(text);

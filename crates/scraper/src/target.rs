@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use ferula_config::scrape::ScrapeConfig;
 use ferula_discovery::TargetGroup;
+use ferula_go::quote::go_quote;
 use ferula_model::duration::{format_millis, parse_millis};
-use ferula_model::number::go_quote;
 use ferula_model::relabel::{self, Rule};
 use ferula_model::{LabelSet, LabelSetBuilder};
 use twox_hash::XxHash64;

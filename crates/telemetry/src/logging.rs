@@ -12,7 +12,7 @@ use std::io::Write;
 use std::sync::atomic::{AtomicU8, Ordering::Relaxed};
 use std::sync::{Mutex, PoisonError};
 
-use ferula_model::number::go_quote;
+use ferula_go::quote::go_quote;
 use time::OffsetDateTime;
 
 /// How much a line matters.

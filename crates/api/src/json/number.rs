@@ -1,6 +1,6 @@
 //! Numbers and times as the API prints them, appended to a buffer without allocating.
 //!
-//! The slow twin of [`push_sample_value`] is `ferula_model::number::format_api`; a property test holds them equal.
+//! The slow twin of [`push_sample_value`] is `ferula_model::value::format_api`; a property test holds them equal.
 
 /// Whole numbers up to here have an exact `f64` and at most 16 digits.
 const WHOLE_MAX: f64 = 9_007_199_254_740_992.0;
@@ -194,7 +194,7 @@ fn parse_exponent(text: &[u8]) -> i32 {
 
 #[cfg(test)]
 mod tests {
-    use ferula_model::number::format_api;
+    use ferula_model::value::format_api;
     use proptest::prelude::*;
 
     use super::*;

@@ -21,7 +21,7 @@ pub fn write_value(json: &mut JsonWriter<'_>, value: &QueryValue) {
 /// Scalars and strings are printed by Go's JSON encoder: the time as a plain number, the value never in exponent form.
 fn write_single(json: &mut JsonWriter<'_>, value: &QueryValue) {
     let (millis, text) = match value {
-        QueryValue::Scalar { timestamp_ms, value } => (*timestamp_ms, ferula_model::number::format_f(*value)),
+        QueryValue::Scalar { timestamp_ms, value } => (*timestamp_ms, ferula_go::float::format_f(*value)),
         QueryValue::String { timestamp_ms, value } => (*timestamp_ms, value.clone()),
         QueryValue::Vector(_) | QueryValue::Matrix(_) => return,
     };

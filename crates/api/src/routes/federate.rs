@@ -7,8 +7,8 @@ use std::sync::Arc;
 
 use axum::body::Body;
 use axum::http::{HeaderValue, Response, StatusCode, header};
+use ferula_go::float::format_g;
 use ferula_model::labels::{METRIC_NAME, is_legacy_metric_name};
-use ferula_model::number::format_g;
 use ferula_model::value::is_stale;
 use ferula_model::{LabelSet, TimeRange};
 use ferula_promql_syntax::parse_metric_selectors;

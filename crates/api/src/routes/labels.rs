@@ -9,8 +9,8 @@ use crate::answer::{Answer, Handled};
 use crate::api::Api;
 use crate::error::{ApiError, ErrorKind};
 use crate::request::Request;
+use ferula_go::quote::go_quote;
 use ferula_model::Matcher;
-use ferula_model::number::go_quote;
 
 /// `/api/v1/labels`
 pub fn names(api: &Api, request: &Request) -> Handled {

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use axum::body::Body;
 use axum::http::Response;
+use ferula_go::quote::go_quote;
 use ferula_model::Timestamp;
-use ferula_model::number::go_quote;
 use ferula_promql::{Grid, QueryError, QueryOptions, QueryValue};
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;

@@ -3,8 +3,9 @@
 use std::collections::BTreeSet;
 use std::hash::{DefaultHasher, Hash, Hasher};
 
+use ferula_go::float::format_e;
+use ferula_go::quote::go_quote;
 use ferula_model::alert::ZERO_TIME;
-use ferula_model::number::{format_e, go_quote};
 use ferula_model::{Matcher, UnixNanos};
 use ferula_rules::{AlertSnapshot, AlertingSnapshot, GroupSnapshot, Health, RecordingSnapshot, RuleSnapshot};
 

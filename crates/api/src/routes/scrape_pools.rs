@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 
 use ferula_config::scrape::ScrapeConfig;
+use ferula_go::quote::go_quote;
 use ferula_model::LabelSet;
 use ferula_model::labels::LabelSetBuilder;
-use ferula_model::number::go_quote;
 use ferula_model::relabel::Rule;
 
 use crate::answer::{Answer, Handled};

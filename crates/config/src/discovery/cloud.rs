@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use ferula_model::number::go_quote;
+use ferula_go::quote::go_quote;
 
 use crate::error::Problem;
 use crate::http_client::{HttpClientConfig, TlsConfig};

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use ferula_model::number::go_quote;
+use ferula_go::quote::go_quote;
 
 use crate::error::Problem;
 use crate::http_client::{BasicAuth, FileNames, HttpClientConfig, TlsConfig};

@@ -1,6 +1,6 @@
 //! Section `kubernetes_sd_configs`.
 
-use ferula_model::number::go_quote;
+use ferula_go::quote::go_quote;
 
 use crate::error::Problem;
 use crate::http_client::HttpClientConfig;

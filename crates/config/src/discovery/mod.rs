@@ -7,7 +7,7 @@ mod cloud;
 mod general;
 mod kubernetes;
 
-use ferula_model::number::go_quote;
+use ferula_go::quote::go_quote;
 
 use crate::error::{ConfigError, Problem};
 use crate::scalars::TargetLabels;

@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, HashSet};
 
-use ferula_model::number::go_quote;
+use ferula_go::quote::go_quote;
 
 use super::emit::Out;
 use super::events::Mark;
@@ -492,7 +492,7 @@ impl Value for f64 {
             v if v.is_nan() => ".nan".into(),
             f64::INFINITY => ".inf".into(),
             f64::NEG_INFINITY => "-.inf".into(),
-            v => ferula_model::number::format_g(v),
+            v => ferula_go::float::format_g(v),
         })
     }
 }

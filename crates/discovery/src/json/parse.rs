@@ -49,7 +49,7 @@ fn unexpected(byte: u8, context: &str) -> JsonError {
         b'\'' => r"'\''".to_owned(),
         b'"' => "'\"'".to_owned(),
         byte => {
-            let quoted = ferula_model::number::go_quote(&char::from(byte).to_string());
+            let quoted = ferula_go::quote::go_quote(&char::from(byte).to_string());
             format!("'{}'", &quoted[1..quoted.len() - 1])
         }
     };

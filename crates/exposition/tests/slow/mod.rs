@@ -410,6 +410,6 @@ fn go_float(text: &str) -> Option<f64> {
 }
 
 fn open_metrics_form(value: f64) -> String {
-    let text = ferula_model::number::format_g(if value == 0.0 { 0.0 } else { value });
+    let text = ferula_go::float::format_g(if value == 0.0 { 0.0 } else { value });
     if text.contains(['.', 'e', 'I', 'N']) { text } else { text + ".0" }
 }

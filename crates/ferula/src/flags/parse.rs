@@ -114,9 +114,8 @@ fn expand(arguments: &[String], depth: usize, out: &mut Vec<String>) -> Result<(
 
 /// The value as it is shown, if it is one.
 fn check(flag: &Flag, value: &str) -> Result<String, String> {
-    let number_error = |what: &str| {
-        format!("strconv.{what}: parsing {}: invalid syntax", ferula_model::number::go_quote(value))
-    };
+    let number_error =
+        |what: &str| format!("strconv.{what}: parsing {}: invalid syntax", ferula_go::quote::go_quote(value));
     match flag.kind {
         Kind::Bool | Kind::Text | Kind::List => Ok(value.to_owned()),
         Kind::Duration => {
@@ -130,7 +129,7 @@ fn check(flag: &Flag, value: &str) -> Result<String, String> {
             .map(|number| (number as i64).to_string())
             .ok_or_else(|| number_error("ParseFloat")),
         Kind::Float => {
-            value.parse::<f64>().map(ferula_model::number::format_g).map_err(|_| number_error("ParseFloat"))
+            value.parse::<f64>().map(ferula_go::float::format_g).map_err(|_| number_error("ParseFloat"))
         }
         Kind::Bytes => ByteSize::parse(value).map(|size| size.to_string()),
         Kind::Word(words) => {

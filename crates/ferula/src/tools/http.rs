@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, bail};
 use ferula_config::http_client::HttpClientConfig;
-use ferula_model::number::go_quote;
+use ferula_go::quote::go_quote;
 use ferula_scraper::http::HttpClient;
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue, USER_AGENT};
 use reqwest::{Method, Url};

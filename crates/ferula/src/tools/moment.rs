@@ -2,9 +2,10 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use ferula_go::float::format_f;
+use ferula_go::quote::go_quote;
 use ferula_model::UnixNanos;
 use ferula_model::alert::parse_rfc3339;
-use ferula_model::number::{format_f, go_quote};
 
 /// Hours that are looked at in either direction when nothing is given.
 const FAR_HOURS: i64 = 9_999;

@@ -7,9 +7,10 @@ use std::time::Duration;
 
 use anyhow::{Result, anyhow, bail};
 use ferula_exposition::families::{Family, FamilyMetric, parse_families};
+use ferula_go::float::format_g;
+use ferula_go::quote::go_quote;
 use ferula_model::MetricType;
 use ferula_model::labels::NameScheme;
-use ferula_model::number::{format_g, go_quote};
 use ferula_remote::protobuf::{push_varint, put_bytes, put_double, put_varint};
 use reqwest::Method;
 

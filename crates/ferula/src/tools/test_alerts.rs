@@ -14,9 +14,9 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, ensure};
 use ferula_config::Config;
 use ferula_config::rules::{RuleFileOptions, load_rules};
+use ferula_go::Regexp;
 use ferula_model::alert::parse_rfc3339;
 use ferula_model::duration::parse_millis;
-use ferula_model::regex::SearchRegex;
 use ferula_model::{Alert, AlertSink, TimeRange, UnixNanos};
 use ferula_promql::{Engine, EngineOptions};
 use ferula_promql_syntax::ParserOptions;
@@ -94,7 +94,7 @@ struct Asked {
     config: Config,
     from: UnixNanos,
     to: UnixNanos,
-    names: Vec<SearchRegex>,
+    names: Vec<Regexp>,
     json: bool,
     quiet: bool,
     evaluate_recording: bool,
@@ -134,7 +134,7 @@ impl Asked {
         };
         let processors = std::thread::available_parallelism().map_or(1, usize::from);
         Ok(Asked {
-            names: args.all("rules").into_iter().map(SearchRegex::new).collect::<Result<_, _>>()?,
+            names: args.all("rules").into_iter().map(Regexp::new).collect::<Result<_, _>>()?,
             json: args.text("output") == "json",
             quiet: args.has("quiet"),
             evaluate_recording: args.has("evaluate-recording-rules"),

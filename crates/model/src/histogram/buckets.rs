@@ -3,7 +3,7 @@
 use super::bounds::upper_bound;
 use super::schema::is_custom_buckets_schema;
 use super::{FloatHistogram, Histogram, Span};
-use crate::go_math::log2;
+use ferula_go::math::log2;
 
 /// One bucket of a float histogram, or the zero bucket.
 #[derive(Clone, Copy, Debug, PartialEq)]

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::{CUSTOM_BUCKETS_SCHEMA, FloatHistogram, Histogram, HistogramValue, Span};
-use crate::number::format_g;
+use ferula_go::float::format_g;
 
 /// What a series of a classic histogram holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

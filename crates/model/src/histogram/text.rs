@@ -3,7 +3,7 @@
 use std::fmt::{self, Display, Formatter};
 
 use super::{Bucket, CounterResetHint, FloatHistogram, Histogram, Span};
-use crate::number::format_g;
+use ferula_go::float::format_g;
 
 impl Display for Bucket<f64> {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {

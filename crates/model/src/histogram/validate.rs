@@ -5,7 +5,7 @@ use super::schema::{
     is_exponential_schema,
 };
 use super::{FloatHistogram, Histogram, HistogramValue, Span};
-use crate::number::format_g;
+use ferula_go::float::format_g;
 
 /// Why a histogram is refused, or why two of them cannot be combined.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]

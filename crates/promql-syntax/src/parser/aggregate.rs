@@ -1,6 +1,6 @@
 //! Aggregations, and the lists of label names that `by`, `on` and their like have.
 
-use ferula_model::number::go_quote;
+use ferula_go::quote::go_quote;
 
 use super::{Node, Parsed, Parser};
 use crate::ast::{AggregateExpr, AggregateOp, BinaryOp, ExprKind, Span};

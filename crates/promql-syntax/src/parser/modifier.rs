@@ -1,7 +1,7 @@
 //! What may follow an operand: `[range]`, `[range:step]`, `offset`, `@`, `anchored`, `smoothed`.
 
+use ferula_go::float::format_f;
 use ferula_model::Timestamp;
-use ferula_model::number::format_f;
 
 use super::expr::sign;
 use super::{Failure, Node, Parsed, Parser};

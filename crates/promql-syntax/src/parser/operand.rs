@@ -86,7 +86,7 @@ impl Parser<'_> {
     fn call(&mut self, name: Token) -> Parsed<Node> {
         let arguments = self.arguments()?;
         let text = self.text(name);
-        let quoted = || ferula_model::number::go_quote(text);
+        let quoted = || ferula_go::quote::go_quote(text);
         let Some(function) = function(text) else {
             return Err(self.error(name.span, format!("unknown function with name {}", quoted())));
         };
@@ -138,7 +138,7 @@ impl Parser<'_> {
     pub(super) fn unquote(&self, token: Token) -> Parsed<String> {
         let quoted = self.text(token);
         literal::unquote(quoted).map_err(|_| {
-            let shown = ferula_model::number::go_quote(quoted);
+            let shown = ferula_go::quote::go_quote(quoted);
             self.error(token.span, format!("error unquoting string {shown}: invalid syntax"))
         })
     }

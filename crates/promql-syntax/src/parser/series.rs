@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
+use ferula_go::quote::go_quote;
 use ferula_model::LabelSet;
 use ferula_model::histogram::{CounterResetHint, FloatHistogram, Span as BucketSpan};
-use ferula_model::number::go_quote;
 use ferula_model::value::STALE_NAN;
 
 use super::expr::sign;

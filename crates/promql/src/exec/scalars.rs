@@ -90,8 +90,8 @@ impl Scalars {
         let mut found = Extremes { min: f64::MAX, max: f64::MIN, any_nan: false };
         query.in_pieces(values, |piece| {
             found = piece.iter().fold(found, |so_far, &value| Extremes {
-                min: crate::numeric::go_math::min(so_far.min, value),
-                max: crate::numeric::go_math::max(so_far.max, value),
+                min: ferula_go::math::min(so_far.min, value),
+                max: ferula_go::math::max(so_far.max, value),
                 any_nan: so_far.any_nan || value.is_nan(),
             });
         })?;

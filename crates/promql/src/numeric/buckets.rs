@@ -1,7 +1,7 @@
 //! Quantiles and fractions of histograms, classic ones from their buckets and native ones.
 
+use ferula_go::math::{exp2, log2};
 use ferula_model::FloatHistogram;
-use ferula_model::go_math::{exp2, log2};
 use ferula_model::histogram::Bucket as NativeBucket;
 
 use crate::numeric::kahan::Kahan;

@@ -2,12 +2,12 @@
 
 use std::fmt::Write;
 
-use crate::numeric::calendar::Civil;
+use ferula_go::calendar::Civil;
 
 /// Go's `%.2g`.
 pub(crate) fn format_two_digits(value: f64) -> String {
     if !value.is_finite() {
-        return ferula_model::number::format_g(value);
+        return ferula_go::float::format_g(value);
     }
     let text = format!("{value:.1e}");
     let (mantissa, exponent) = text.split_once('e').expect("`{:e}` always prints an exponent");

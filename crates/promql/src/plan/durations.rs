@@ -49,8 +49,8 @@ fn seconds(expr: &DurationExpr, times: QueryTimes) -> Result<f64, QueryError> {
         DurationExprKind::Range => times.range_seconds,
         DurationExprKind::Unary(UnaryOp::Plus, inner) => seconds(inner, times)?,
         DurationExprKind::Unary(UnaryOp::Minus, inner) => -seconds(inner, times)?,
-        DurationExprKind::MinOf(a, b) => crate::numeric::go_math::min(seconds(a, times)?, seconds(b, times)?),
-        DurationExprKind::MaxOf(a, b) => crate::numeric::go_math::max(seconds(a, times)?, seconds(b, times)?),
+        DurationExprKind::MinOf(a, b) => ferula_go::math::min(seconds(a, times)?, seconds(b, times)?),
+        DurationExprKind::MaxOf(a, b) => ferula_go::math::max(seconds(a, times)?, seconds(b, times)?),
         DurationExprKind::Binary(op, a, b) => {
             let (a, b) = (seconds(a, times)?, seconds(b, times)?);
             match op {
@@ -61,7 +61,7 @@ fn seconds(expr: &DurationExpr, times: QueryTimes) -> Result<f64, QueryError> {
                 BinaryOp::Div => a / b,
                 BinaryOp::Mod if b == 0.0 => return Err(at(expr, "modulo by zero")),
                 BinaryOp::Mod => a % b,
-                BinaryOp::Pow => crate::numeric::go_math::pow(a, b),
+                BinaryOp::Pow => ferula_go::math::pow(a, b),
                 _ => return Err(at(expr, "unexpected duration expression operator")),
             }
         }

@@ -1,8 +1,8 @@
 //! Aggregations of one step.
 
+use ferula_go::float::format_f;
+use ferula_go::float::format_g;
 use ferula_model::LabelSet;
-use ferula_model::number::format_f;
-use ferula_model::number::format_g;
 use ferula_promql_syntax::ast::{AggregateExpr, AggregateOp, ExprKind};
 
 use super::numbers::{mean, quantile, sum};

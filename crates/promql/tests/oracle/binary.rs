@@ -28,7 +28,7 @@ fn arithmetic(op: BinaryOp, a: f64, b: f64) -> Result<f64, Failure> {
         BinaryOp::Mul => a * b,
         BinaryOp::Div => a / b,
         BinaryOp::Mod => a % b,
-        BinaryOp::Atan2 => ferula_model::go_math::atan2(a, b),
+        BinaryOp::Atan2 => ferula_go::math::atan2(a, b),
         _ => return Err("this operator is not asked of the oracle".to_owned()),
     })
 }

@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 use std::fmt::{self, Write};
 
-use ferula_model::number::{format_api, format_f};
+use ferula_go::float::format_f;
+use ferula_model::value::format_api;
 use ferula_model::{FloatHistogram, LabelSet};
 use ferula_promql::{QueryError, QueryOutcome, QueryValue, SampleValue};
 use ferula_promql_syntax::ast::{AggregateOp, ExprKind};

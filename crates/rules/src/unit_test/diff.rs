@@ -5,8 +5,8 @@
 
 use std::collections::BTreeMap;
 
+use ferula_go::quote::go_quote;
 use ferula_model::LabelSet;
-use ferula_model::number::go_quote;
 
 const ADDED: Colour = "\u{1b}[0;32m";
 const REMOVED: Colour = "\u{1b}[0;31m";

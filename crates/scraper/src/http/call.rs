@@ -24,7 +24,7 @@ impl HttpClient {
         let failed = |url: &Url, reason: String| {
             let name = method.as_str();
             let (first, rest) = name.split_at(1.min(name.len()));
-            let shown = ferula_model::number::go_quote(url.as_str());
+            let shown = ferula_go::quote::go_quote(url.as_str());
             format!("{first}{} {shown}: {reason}", rest.to_ascii_lowercase())
         };
         let own = self.own_headers().map_err(|reason| failed(url, reason))?;

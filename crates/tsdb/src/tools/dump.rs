@@ -3,8 +3,9 @@
 use std::io::Write;
 
 use ferula_chunk::{SampleIter, SampleValue};
+use ferula_go::float::format_g;
+use ferula_go::quote::go_quote;
 use ferula_model::labels::METRIC_NAME;
-use ferula_model::number::{format_g, go_quote};
 use ferula_model::{LabelSet, Matcher};
 
 use super::ToolError;

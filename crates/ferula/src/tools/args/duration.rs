@@ -1,6 +1,6 @@
 //! Durations as Go writes them: `1h2m3.5s`, `300ms`; as input also days and weeks.
 
-use ferula_model::number::go_quote;
+use ferula_go::quote::go_quote;
 
 /// Units with their nanoseconds.
 const UNITS: [(&str, u64); 9] = [

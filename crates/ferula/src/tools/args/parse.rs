@@ -1,6 +1,6 @@
 //! Arguments to a command and its values, or to a text: help, version, or what is wrong.
 
-use ferula_model::number::go_quote;
+use ferula_go::quote::go_quote;
 
 use super::table::{Argument, Command, Flag, Kind, flag};
 use super::tokens::{Token, Tokens};

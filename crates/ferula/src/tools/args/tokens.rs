@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use ferula_model::number::go_quote;
+use ferula_go::quote::go_quote;
 
 use super::table::{Flag, Kind};
 

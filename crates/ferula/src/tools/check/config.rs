@@ -8,8 +8,8 @@ use ferula_config::http_client::TlsConfig;
 use ferula_config::scrape::ScrapeConfig;
 use ferula_config::{Config, glob};
 use ferula_discovery::TargetGroup;
+use ferula_go::quote::go_quote;
 use ferula_model::duration::format_millis;
-use ferula_model::number::go_quote;
 use ferula_scraper::target::TargetMaker;
 
 use super::rules::{Lints, Verdict, check_files, rule_options};

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use ferula_config::rules::RuleGroup;
 use ferula_config::rules::{LoadedRules, RuleFileOptions, load_rules, parse_rules};
+use ferula_go::quote::go_quote;
 use ferula_model::labels::NameScheme;
-use ferula_model::number::go_quote;
 use ferula_rules::check_template;
 
 use crate::tools::args::Args;

@@ -75,8 +75,7 @@ fn classic_key(metric: &Metric) -> Option<String> {
     let name = metric.get("__name__").filter(|name| name.ends_with("_bucket"))?;
     metric.get("le")?;
     let others = metric.iter().filter(|(name, _)| !matches!(name.as_str(), "__name__" | "le"));
-    let pair =
-        |(name, value): (&String, &String)| format!("{name}={}", ferula_model::number::go_quote(value));
+    let pair = |(name, value): (&String, &String)| format!("{name}={}", ferula_go::quote::go_quote(value));
     Some(format!("{name}{{{}}}", others.map(pair).collect::<Vec<_>>().join(", ")))
 }
 

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use anyhow::Result;
+use ferula_go::float::format_f;
 use ferula_model::UnixNanos;
-use ferula_model::number::format_f;
 use reqwest::{Method, Url};
 use serde_json::Value as Json;
 

@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use ferula_model::number::{format_f, format_g, go_quote};
+use ferula_go::float::{format_f, format_g};
+use ferula_go::quote::go_quote;
 use serde_json::Value as Json;
 
 /// A result.

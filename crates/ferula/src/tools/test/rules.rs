@@ -7,9 +7,9 @@ use std::sync::Arc;
 use anyhow::{Context, Result};
 use ferula_config::rules::{LoadedRules, RuleFileOptions, load_rules};
 use ferula_config::unit_test::UnitTestFile;
+use ferula_go::Regexp;
 use ferula_model::UnixNanos;
 use ferula_model::labels::NameScheme;
-use ferula_model::regex::SearchRegex;
 use ferula_promql::Features;
 use ferula_rules::unit_test::{self, TestReport};
 use ferula_rules::{RuleStore, check_template};
@@ -44,8 +44,7 @@ fn try_run(args: &Args) -> Result<bool> {
     // Templates that fail are part of what is tested.
     logging::init(logging::Level::Error, logging::Format::Logfmt);
     let features = promql_features(args);
-    let patterns: Vec<SearchRegex> =
-        args.all("run").into_iter().map(SearchRegex::new).collect::<Result<_, _>>()?;
+    let patterns: Vec<Regexp> = args.all("run").into_iter().map(Regexp::new).collect::<Result<_, _>>()?;
     let runs = |name: &str| patterns.is_empty() || patterns.iter().any(|pattern| pattern.is_match(name));
     let mut reports = Vec::new();
     for file in args.arguments("test-rule-file") {

@@ -3,9 +3,10 @@
 use std::io::{self, Write};
 use std::time::Duration;
 
+use ferula_go::float::format_g;
+use ferula_go::quote::go_quote;
 use ferula_model::UnixNanos;
 use ferula_model::duration::format_millis;
-use ferula_model::number::{format_g, go_quote};
 use ferula_rules::backtest::{Change, Episode, Event, GroupReport, Reading, RuleReport};
 use serde_json::{Map, Value, json};
 

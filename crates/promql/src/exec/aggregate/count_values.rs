@@ -2,8 +2,9 @@
 
 use std::collections::HashMap;
 
+use ferula_go::float::format_f;
+use ferula_go::quote::go_quote;
 use ferula_model::LabelSet;
-use ferula_model::number::{format_f, go_quote};
 
 use super::grouping::group_labels;
 use crate::QueryError;

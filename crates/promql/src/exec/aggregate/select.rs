@@ -15,7 +15,7 @@ use crate::exec::scalars::Scalars;
 use crate::exec::series::SeriesTable;
 use crate::plan::node::AggregateNode;
 use crate::{Annotation, QueryError};
-use ferula_model::number::format_g;
+use ferula_go::float::format_g;
 
 /// The operator; `spans` are the places of the aggregation and of its parameter.
 pub(super) fn operator<'q>(

@@ -9,7 +9,7 @@ use ferula_promql_syntax::ast::{BinaryOp, Span};
 use crate::Annotation;
 use crate::annotations::HistogramOperation;
 use crate::exec::batch::Value;
-use crate::numeric::go_math;
+use ferula_go::math;
 
 /// Whether the operator compares.
 pub(crate) const fn is_comparison(op: BinaryOp) -> bool {
@@ -39,8 +39,8 @@ fn arithmetic(op: BinaryOp, a: f64, b: f64) -> f64 {
         BinaryOp::Mul => a * b,
         BinaryOp::Div => a / b,
         BinaryOp::Mod => a % b,
-        BinaryOp::Pow => go_math::pow(a, b),
-        BinaryOp::Atan2 => ferula_model::go_math::atan2(a, b),
+        BinaryOp::Pow => math::pow(a, b),
+        BinaryOp::Atan2 => ferula_go::math::atan2(a, b),
         _ => f64::NAN,
     }
 }

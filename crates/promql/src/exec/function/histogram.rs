@@ -6,8 +6,8 @@
 
 use std::collections::HashMap;
 
+use ferula_go::float::format_g;
 use ferula_model::labels::{BUCKET_LABEL, METRIC_NAME};
-use ferula_model::number::format_g;
 use ferula_model::{FloatHistogram, LabelSet};
 use ferula_promql_syntax::ast::Span;
 

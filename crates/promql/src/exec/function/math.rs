@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use ferula_model::{FloatHistogram, go_math};
+use ferula_go::math;
+use ferula_model::FloatHistogram;
 
 use super::table::Implementation::{self, Float};
 use crate::QueryError;
@@ -20,22 +21,22 @@ pub(super) fn implementation(name: &str) -> Option<Implementation> {
         "ceil" => Float(f64::ceil),
         "floor" => Float(f64::floor),
         "sqrt" => Float(f64::sqrt),
-        "exp" => Float(go_math::exp),
-        "ln" => Float(go_math::ln),
-        "log2" => Float(go_math::log2),
-        "log10" => Float(go_math::log10),
-        "sin" => Float(go_math::sin),
-        "cos" => Float(go_math::cos),
-        "tan" => Float(go_math::tan),
-        "asin" => Float(go_math::asin),
-        "acos" => Float(go_math::acos),
-        "atan" => Float(go_math::atan),
-        "sinh" => Float(go_math::sinh),
-        "cosh" => Float(go_math::cosh),
-        "tanh" => Float(go_math::tanh),
-        "asinh" => Float(go_math::asinh),
-        "acosh" => Float(go_math::acosh),
-        "atanh" => Float(go_math::atanh),
+        "exp" => Float(math::exp),
+        "ln" => Float(math::ln),
+        "log2" => Float(math::log2),
+        "log10" => Float(math::log10),
+        "sin" => Float(math::sin),
+        "cos" => Float(math::cos),
+        "tan" => Float(math::tan),
+        "asin" => Float(math::asin),
+        "acos" => Float(math::acos),
+        "atan" => Float(math::atan),
+        "sinh" => Float(math::sinh),
+        "cosh" => Float(math::cosh),
+        "tanh" => Float(math::tanh),
+        "asinh" => Float(math::asinh),
+        "acosh" => Float(math::acosh),
+        "atanh" => Float(math::atanh),
         "rad" => Float(|v| v * std::f64::consts::PI / 180.0),
         "deg" => Float(|v| v * 180.0 / std::f64::consts::PI),
         "sgn" => Float(|v| {

@@ -117,7 +117,7 @@ fn check_factor(word: &str, short: &str, factor: f64) -> Result<(), QueryError> 
 /// Go's `%f`.
 fn go_fixed(value: f64) -> String {
     if value.is_infinite() {
-        return ferula_model::number::format_f(value);
+        return ferula_go::float::format_f(value);
     }
     format!("{value:.6}")
 }

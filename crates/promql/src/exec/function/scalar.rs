@@ -10,7 +10,7 @@ use crate::exec::bitmap;
 use crate::exec::build::in_order;
 use crate::exec::operator::BoxOperator;
 use crate::exec::scalars::{ScalarSeries, Scalars};
-use crate::numeric::go_math::{max, min};
+use ferula_go::math::{max, min};
 
 /// The functions of this file by name.
 pub(super) fn implementation(name: &str) -> Option<Implementation> {

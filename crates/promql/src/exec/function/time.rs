@@ -17,8 +17,8 @@ use crate::exec::scalars::{ScalarSeries, Scalars};
 use crate::exec::select::instant::{Cursor, read_range};
 use crate::exec::select::table;
 use crate::exec::series::SeriesTable;
-use crate::numeric::calendar::Civil;
 use crate::plan::node::{Lookup, NodeKind};
+use ferula_go::calendar::Civil;
 
 /// The functions of this file by name.
 pub(super) fn implementation(name: &str) -> Option<Implementation> {

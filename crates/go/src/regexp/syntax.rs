@@ -7,7 +7,7 @@
 
 use std::fmt::Write;
 
-use super::RegexError;
+use super::SyntaxError;
 
 /// A pattern in the syntax of the `regex` crate. Groups are numbered as in Go and have no names.
 pub(super) struct Translated {
@@ -33,12 +33,12 @@ const BAD_PERL: &str = "invalid or unsupported Perl syntax";
 const BAD_CAPTURE: &str = "invalid named capture";
 const BAD_REPEAT: &str = "invalid repeat count";
 
-fn error(what: &str, text: &str) -> RegexError {
-    RegexError(format!("error parsing regexp: {what}: `{text}`"))
+fn error(what: &str, text: &str) -> SyntaxError {
+    SyntaxError(format!("error parsing regexp: {what}: `{text}`"))
 }
 
 /// Translates a pattern, or says in Go's words why it is none.
-pub(super) fn translate(pattern: &str) -> Result<Translated, RegexError> {
+pub(super) fn translate(pattern: &str) -> Result<Translated, SyntaxError> {
     let mut translator = Translator {
         whole: pattern,
         rest: pattern,
@@ -79,7 +79,7 @@ struct Translator<'a> {
 }
 
 impl<'a> Translator<'a> {
-    fn run(&mut self) -> Result<(), RegexError> {
+    fn run(&mut self) -> Result<(), SyntaxError> {
         while let Some(c) = self.rest.chars().next() {
             let before = self.rest;
             let after = &before[c.len_utf8()..];
@@ -137,7 +137,7 @@ impl<'a> Translator<'a> {
         before: &'a str,
         repeated_at: Option<&'a str>,
         counts: Option<(Option<u32>, Option<u32>)>,
-    ) -> Result<(), RegexError> {
+    ) -> Result<(), SyntaxError> {
         if let Some((min, max)) = counts {
             let sound = min.is_some_and(|min| min <= max.unwrap_or(REPEAT_MAX).min(REPEAT_MAX))
                 && max.is_none_or(|max| max <= REPEAT_MAX);
@@ -169,7 +169,7 @@ impl<'a> Translator<'a> {
         Ok(())
     }
 
-    fn open_group(&mut self) -> Result<(), RegexError> {
+    fn open_group(&mut self) -> Result<(), SyntaxError> {
         if self.rest.starts_with("(?") {
             return self.perl_group();
         }
@@ -177,7 +177,7 @@ impl<'a> Translator<'a> {
         self.push_group("(", &self.rest[1..])
     }
 
-    fn push_group(&mut self, open: &str, rest: &'a str) -> Result<(), RegexError> {
+    fn push_group(&mut self, open: &str, rest: &'a str) -> Result<(), SyntaxError> {
         if self.groups.len() == NESTING_MAX {
             return Err(error("expression nests too deeply", self.whole));
         }
@@ -188,7 +188,7 @@ impl<'a> Translator<'a> {
         Ok(())
     }
 
-    fn close_group(&mut self) -> Result<(), RegexError> {
+    fn close_group(&mut self) -> Result<(), SyntaxError> {
         let Some(group) = self.groups.pop() else { return Err(error("unexpected )", self.whole)) };
         self.out.push(')');
         self.rest = &self.rest[1..];
@@ -200,7 +200,7 @@ impl<'a> Translator<'a> {
     }
 
     /// `(?P<name>`, `(?<name>`, `(?flags)`, `(?flags:`
-    fn perl_group(&mut self) -> Result<(), RegexError> {
+    fn perl_group(&mut self) -> Result<(), SyntaxError> {
         let whole = self.rest;
         for start in ["(?P<", "(?<"] {
             // Shorter than that and Go takes it for flags.
@@ -217,7 +217,7 @@ impl<'a> Translator<'a> {
         self.flags()
     }
 
-    fn flags(&mut self) -> Result<(), RegexError> {
+    fn flags(&mut self) -> Result<(), SyntaxError> {
         let whole = self.rest;
         let (mut negative, mut seen_after_sign) = (false, false);
         for (at, c) in whole.char_indices().skip(2) {
@@ -243,7 +243,7 @@ impl<'a> Translator<'a> {
         Err(error(BAD_PERL, whole))
     }
 
-    fn escape(&mut self) -> Result<(), RegexError> {
+    fn escape(&mut self) -> Result<(), SyntaxError> {
         let whole = self.rest;
         let tail = &whole[1..];
         let kind = tail.chars().next();
@@ -275,7 +275,7 @@ impl<'a> Translator<'a> {
         Ok(())
     }
 
-    fn class(&mut self) -> Result<(), RegexError> {
+    fn class(&mut self) -> Result<(), SyntaxError> {
         let whole = self.rest;
         let negated = whole[1..].starts_with('^');
         let mut rest = &whole[1 + usize::from(negated)..];
@@ -358,8 +358,8 @@ fn count(text: &str) -> Option<(Option<u32>, &str)> {
 }
 
 /// One character or range of a class; returns what follows.
-fn class_range<'a>(text: &'a str, class_text: &str, out: &mut String) -> Result<&'a str, RegexError> {
-    let class_character = |text: &'a str| -> Result<(u32, &'a str), RegexError> {
+fn class_range<'a>(text: &'a str, class_text: &str, out: &mut String) -> Result<&'a str, SyntaxError> {
+    let class_character = |text: &'a str| -> Result<(u32, &'a str), SyntaxError> {
         match text.chars().next() {
             None => Err(error("missing closing ]", class_text)),
             Some('\\') => character(text),
@@ -384,7 +384,7 @@ fn class_range<'a>(text: &'a str, class_text: &str, out: &mut String) -> Result<
 }
 
 /// `\d`, `\pN`, `\p{Greek}` and their like, written as the inside of a class; returns what follows, if it was one.
-fn class_escape<'a>(text: &'a str, out: &mut String) -> Result<Option<&'a str>, RegexError> {
+fn class_escape<'a>(text: &'a str, out: &mut String) -> Result<Option<&'a str>, SyntaxError> {
     let Some(kind) = text.strip_prefix('\\').and_then(|tail| tail.chars().next()) else { return Ok(None) };
     let perl = match kind {
         'd' => "0-9",
@@ -400,7 +400,7 @@ fn class_escape<'a>(text: &'a str, out: &mut String) -> Result<Option<&'a str>, 
     Ok(Some(&text[2..]))
 }
 
-fn unicode_class<'a>(text: &'a str, mut negated: bool, out: &mut String) -> Result<&'a str, RegexError> {
+fn unicode_class<'a>(text: &'a str, mut negated: bool, out: &mut String) -> Result<&'a str, SyntaxError> {
     let tail = &text[2..];
     let Some(first) = tail.chars().next() else { return Err(error(BAD_ESCAPE, text)) };
     let (mut name, length) = if first == '{' {
@@ -457,7 +457,7 @@ fn is_posix_class(name: &str) -> bool {
 }
 
 /// The code point that an escape stands for, which may be a surrogate, and what follows it.
-fn character(text: &str) -> Result<(u32, &str), RegexError> {
+fn character(text: &str) -> Result<(u32, &str), SyntaxError> {
     let tail = &text[1..];
     let Some(kind) = tail.chars().next() else {
         return Err(error("trailing backslash at end of expression", ""));

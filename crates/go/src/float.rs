@@ -1,4 +1,4 @@
-//! Numbers and strings as Go prints them, because API answers, label values and templates must look the same.
+//! Floats as `strconv.FormatFloat` prints them with the shortest digits that read back.
 
 use std::fmt::Write;
 
@@ -77,84 +77,33 @@ pub fn format_g(v: f64) -> String {
     if (-4..6).contains(&exponent) { format_f(v) } else { format_e(v) }
 }
 
-/// A sample value as the HTTP API prints it: exponent form below 1e-6 and from 1e21.
-pub fn format_api(v: f64) -> String {
-    let magnitude = v.abs();
-    if magnitude != 0.0 && magnitude.is_finite() && !(1e-6..1e21).contains(&magnitude) {
-        format_e(v)
-    } else {
-        format_f(v)
-    }
-}
-
-/// Go's `strconv.Quote` (`%q`): double quotes, escapes for control and unprintable characters.
-pub fn go_quote(text: &str) -> String {
-    let mut out = String::with_capacity(text.len() + 2);
-    out.push('"');
-    for c in text.chars() {
-        match c {
-            '"' => out.push_str("\\\""),
-            '\\' => out.push_str("\\\\"),
-            '\x07' => out.push_str("\\a"),
-            '\x08' => out.push_str("\\b"),
-            '\x0c' => out.push_str("\\f"),
-            '\n' => out.push_str("\\n"),
-            '\r' => out.push_str("\\r"),
-            '\t' => out.push_str("\\t"),
-            '\x0b' => out.push_str("\\v"),
-            c if c == ' ' || is_go_print(c) => out.push(c),
-            c if (c as u32) < 0x80 => {
-                write!(out, "\\x{:02x}", c as u32).expect("writing to a String cannot fail")
-            }
-            c if (c as u32) < 0x10000 => {
-                write!(out, "\\u{:04x}", c as u32).expect("writing to a String cannot fail")
-            }
-            c => write!(out, "\\U{:08x}", c as u32).expect("writing to a String cannot fail"),
-        }
-    }
-    out.push('"');
-    out
-}
-
-/// Whether Go's `strconv.IsPrint` holds: letters, marks, numbers, punctuation, symbols, and the ASCII space.
-/// Rust's `escape_debug` uses the same Unicode categories for "printable"; grapheme extenders are the exception, hence the tail.
-fn is_go_print(c: char) -> bool {
-    if c.is_ascii() {
-        return c.is_ascii_graphic();
-    }
-    let mut with_letter = String::from("a");
-    with_letter.push(c);
-    with_letter.escape_debug().count() == 2 && !c.is_whitespace() && c != '\u{ad}'
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn floats_look_like_gos() {
-        for (v, f, e, g, api) in [
-            (0.0, "0", "0e+00", "0", "0"),
-            (-0.0, "-0", "-0e+00", "-0", "-0"),
-            (1.0, "1", "1e+00", "1", "1"),
-            (1e6, "1000000", "1e+06", "1e+06", "1000000"),
-            (123456.789, "123456.789", "1.23456789e+05", "123456.789", "123456.789"),
-            (1e-7, "0.0000001", "1e-07", "1e-07", "1e-07"),
-            (1e21, "1000000000000000000000", "1e+21", "1e+21", "1e+21"),
-            (f64::INFINITY, "+Inf", "+Inf", "+Inf", "+Inf"),
-            (f64::NEG_INFINITY, "-Inf", "-Inf", "-Inf", "-Inf"),
-            (f64::NAN, "NaN", "NaN", "NaN", "NaN"),
-            (5e-324, &format_f(5e-324), "5e-324", "5e-324", "5e-324"),
-            (0.00125, "0.00125", "1.25e-03", "0.00125", "0.00125"),
+        for (v, f, e, g) in [
+            (0.0, "0", "0e+00", "0"),
+            (-0.0, "-0", "-0e+00", "-0"),
+            (1.0, "1", "1e+00", "1"),
+            (1e6, "1000000", "1e+06", "1e+06"),
+            (123456.789, "123456.789", "1.23456789e+05", "123456.789"),
+            (1e-7, "0.0000001", "1e-07", "1e-07"),
+            (1e21, "1000000000000000000000", "1e+21", "1e+21"),
+            (f64::INFINITY, "+Inf", "+Inf", "+Inf"),
+            (f64::NEG_INFINITY, "-Inf", "-Inf", "-Inf"),
+            (f64::NAN, "NaN", "NaN", "NaN"),
+            (5e-324, &format_f(5e-324), "5e-324", "5e-324"),
+            (0.00125, "0.00125", "1.25e-03", "0.00125"),
             (
                 f64::from_bits(0x430e_99e6_772b_eae2), // halfway between …6.2 and …6.3
                 "1076683052776796.2",
                 "1.0766830527767962e+15",
                 "1.0766830527767962e+15",
-                "1076683052776796.2",
             ),
         ] {
-            assert_eq!([format_f(v), format_e(v), format_g(v), format_api(v)], [f, e, g, api], "{v:?}");
+            assert_eq!([format_f(v), format_e(v), format_g(v)], [f, e, g], "{v:?}");
         }
     }
 
@@ -168,10 +117,5 @@ mod tests {
                 assert!(!v.is_finite() || text.len() <= format!("{v}").len(), "{v:?} as {text}");
             }
         }
-    }
-
-    #[test]
-    fn quoting_looks_like_gos() {
-        assert_eq!(go_quote("a\"b\\c\n\u{7f}é\u{200b}"), "\"a\\\"b\\\\c\\n\\x7fé\\u200b\"");
     }
 }

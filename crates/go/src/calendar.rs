@@ -2,14 +2,18 @@
 
 /// A moment in UTC, taken apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Civil {
+pub struct Civil {
+    /// Astronomical: the year before 1 is 0.
     pub year: i64,
     /// 1–12
     pub month: u32,
     /// 1–31
     pub day: u32,
+    /// 0–23
     pub hour: u32,
+    /// 0–59
     pub minute: u32,
+    /// 0–59
     pub second: u32,
     /// 0 is Sunday.
     pub weekday: u32,
@@ -24,7 +28,7 @@ const FIRST_SECOND: i64 = -9_223_372_028_741_760_000;
 
 impl Civil {
     /// From seconds since the epoch, which may be any.
-    pub(crate) fn from_unix(seconds: i64) -> Civil {
+    pub fn from_unix(seconds: i64) -> Civil {
         // Go's calendar is unsigned: before its first second it comes round from the other end. NaN and infinities are
         // such times, being the smallest integer there.
         let turned = if seconds < FIRST_SECOND { 1i128 << 64 } else { 0 };
@@ -46,7 +50,7 @@ impl Civil {
     }
 
     /// How many days its month has.
-    pub(crate) fn days_in_month(&self) -> u32 {
+    pub fn days_in_month(&self) -> u32 {
         match self.month {
             4 | 6 | 9 | 11 => 30,
             2 if is_leap(self.year) => 29,

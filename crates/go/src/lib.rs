@@ -1,0 +1,18 @@
+//! What Go's library does, to the byte.
+//!
+//! Prometheus is written in Go, so its answers, error texts and accepted inputs are those of Go's library wherever it
+//! passes them through. They live here once.
+//!
+//! Here: only what Go itself does. Elsewhere: what Prometheus builds on it, such as its own duration syntax
+//! (`ferula-model`), and the template language (`ferula-template`).
+//!
+//! Always true: no function panics, whatever it is given, and each is checked against answers that the real library gave
+//! (`testdata/go`).
+
+pub mod calendar;
+pub mod float;
+pub mod math;
+pub mod quote;
+pub mod regexp;
+
+pub use regexp::Regexp;
