@@ -1,0 +1,261 @@
+// The frame around all pages: which page, the bar at the top, readiness, notifications, refresh.
+
+import { ask, onBusy, pause } from "./api.js";
+import { button, fill, h, menu, note, toast } from "./dom.js";
+import { openKeys, openPalette, installKeys } from "./keys.js";
+import { applyTheme, isZone, localZone, onSetting, setSetting, setting, zone } from "./settings.js";
+import { ago, parseDuration, zoneLabel } from "./time.js";
+
+/**
+ * What a page is handed.
+ * @typedef {object} Context
+ * @property {HTMLElement} root
+ * @property {AbortSignal} signal ends when the page is left
+ * @property {(refresh: () => unknown) => void} onRefresh called by the refresh button and its timer
+ * @property {(params: Record<string, string | string[] | null>) => void} setParams writes parameters into the address
+ * @property {URLSearchParams} params
+ */
+
+const config = document.documentElement.dataset;
+const agent = config.agent === "true";
+
+/** @type {[string, string, () => Promise<{default: (context: Context) => unknown}>][]} */
+const PAGES = [
+  ["query", "Query", () => import("./pages/query.js")],
+  ["metrics-explorer", "Metrics", () => import("./pages/metrics.js")],
+  ["alerts", "Alerts", () => import("./pages/alerts.js")],
+  ["rules", "Rules", () => import("./pages/rules.js")],
+  ["agent", "Agent", () => import("./pages/agent.js")],
+  ["targets", "Targets", () => import("./pages/targets.js")],
+  ["service-discovery", "Discovery", () => import("./pages/discovery.js")],
+  ["tsdb-status", "TSDB", () => import("./pages/tsdb.js")],
+  ["status", "Status", () => import("./pages/status.js")],
+  ["flags", "Flags", () => import("./pages/flags.js")],
+  ["config", "Configuration", () => import("./pages/config.js")],
+  ["alertmanager-discovery", "Alertmanagers", () => import("./pages/alertmanagers.js")],
+];
+/** Pages that make sense without a store and rules, and the one that only then does. */
+const IN_AGENT = new Set(["agent", "targets", "service-discovery", "status", "flags", "config"]);
+const shownPages = PAGES.filter(([path]) => (agent ? IN_AGENT.has(path) : path !== "agent"));
+
+const REFRESHES = ["5s", "10s", "15s", "30s", "1m", "5m", "15m"];
+
+let leave = new AbortController();
+/** @type {(() => unknown)[]} */
+let refreshers = [];
+let refreshing = false;
+
+const main = h("main", { tabindex: "-1", id: "main" });
+const nav = h("nav", { class: "nav", "aria-label": "Pages" });
+const notices = h("span");
+const refreshSelect = h("select", { "aria-label": "Refresh every", title: "Refresh every", on: { change: () => setRefresh(refreshSelect.value) } },
+  h("option", { value: "" }, "Refresh: off"), ...REFRESHES.map((text) => h("option", { value: text }, text)));
+const zoneButton = h("span");
+const loading = h("div", { class: "loading" });
+
+/** The page of the address: its last segment. */
+const pageName = () => location.pathname.split("/").pop() ?? "";
+
+/** Goes to a page of ours without loading the document again. @param {string} address relative, as in a link */
+export function go(address) {
+  history.pushState(null, "", address);
+  show();
+}
+
+/** @param {Record<string, string | string[] | null>} params */
+function setParams(params) {
+  const url = new URL(location.href);
+  for (const [name, value] of Object.entries(params)) {
+    url.searchParams.delete(name);
+    for (const one of [value ?? ""].flat()) if (one) url.searchParams.append(name, one);
+  }
+  history.replaceState(history.state, "", url);
+}
+
+async function show() {
+  leave.abort();
+  leave = new AbortController();
+  const mine = leave;
+  refreshers = [];
+  const name = pageName();
+  const page = PAGES.find(([path]) => path === name) ?? PAGES.find(([path]) => path === (agent ? "agent" : "query"));
+  if (!page) return;
+  for (const link of nav.querySelectorAll("a")) {
+    if (link.getAttribute("href") === page[0]) link.setAttribute("aria-current", "page");
+    else link.removeAttribute("aria-current");
+  }
+  document.title = `${page[1]} · ${config.title ?? "Ferula"}`;
+  refreshSelect.value = new URLSearchParams(location.search).get("refresh") ?? "";
+  drawZone();
+  schedule();
+  try {
+    const module = await page[2]();
+    if (mine.signal.aborted) return;
+    fill(main);
+    document.body.classList.toggle("embed", new URLSearchParams(location.search).get("embed") === "1");
+    await module.default({ root: main, signal: mine.signal, onRefresh: (refresh) => void refreshers.push(refresh), setParams, params: new URLSearchParams(location.search) });
+  } catch (error) {
+    if (mine.signal.aborted) return;
+    console.error(error);
+    fill(main, note("err", `This page could not be shown: ${error instanceof Error ? error.message : error}. The server may have been updated; reload the page.`));
+  }
+}
+
+/** Runs what the page registered; never two at once. */
+export async function refreshNow() {
+  if (refreshing) return;
+  refreshing = true;
+  try {
+    await Promise.allSettled(refreshers.map((refresh) => refresh()));
+  } finally {
+    refreshing = false;
+  }
+}
+
+let timer = 0;
+
+function schedule() {
+  clearTimeout(timer);
+  const every = parseDuration(refreshSelect.value) ?? 0;
+  if (every < 1000) return;
+  timer = window.setTimeout(async () => {
+    if (!document.hidden) await refreshNow();
+    schedule();
+  }, every);
+}
+
+/** @param {string} text */
+function setRefresh(text) {
+  setParams({ refresh: text });
+  window.dispatchEvent(new CustomEvent("ferula-params"));
+  schedule();
+}
+
+function drawZone() {
+  fill(zoneButton, menu(zone() === "UTC" ? "UTC" : zone().split("/").pop()?.replaceAll("_", " ") ?? zone(), { class: "bare", title: `Times are shown in ${zoneLabel(zone())}`, "aria-label": `Time zone: ${zone()}` }, (close) => {
+    const choose = (/** @type {string} */ name) => {
+      setSetting("zone", name === "UTC" || name === localZone() ? "" : name);
+      setSetting("localTime", name === localZone() && name !== "UTC");
+      setParams({ tz: null });
+      close();
+      show();
+    };
+    const field = h("input", { list: "zones", placeholder: "Europe/Berlin", "aria-label": "Other time zone", on: { change: () => (isZone(field.value) ? choose(field.value) : field.setAttribute("aria-invalid", "true")) } });
+    const names = /** @type {any} */ (Intl).supportedValuesOf?.("timeZone") ?? [];
+    return [
+      button("UTC", { on: { click: () => choose("UTC") } }),
+      button(`Local: ${zoneLabel(localZone())}`, { on: { click: () => choose(localZone()) } }),
+      h("div", { class: "field" }, field, h("datalist", { id: "zones" }, ...names.map((/** @type {string} */ name) => h("option", { value: name })))),
+    ];
+  }));
+}
+
+/** Settings of the browser, in a menu. */
+function settingsMenu() {
+  const check = (/** @type {string} */ name, /** @type {string} */ text) =>
+    h("label", { class: "field check" }, text, h("input", { type: "checkbox", checked: setting(name), on: { change: (/** @type {any} */ e) => setSetting(name, e.target.checked) } }));
+  return menu("⚙", { class: "bare", title: "Settings", "aria-label": "Settings" }, (close) => [
+    h("label", { class: "field" }, "Theme", h("select", { on: { change: (/** @type {any} */ e) => { setSetting("theme", e.target.value); } } },
+      ...["auto", "light", "dark"].map((theme) => h("option", { value: theme, selected: setting("theme") === theme }, theme)))),
+    check("complete", "Completion"), check("highlight", "Syntax colours"), check("lint", "Errors while typing"), check("history", "Query history"),
+    check("warnings", "Query warnings"), check("infos", "Query infos"), check("annotations", "Annotations of alerts"),
+    button("Keys  ?", { on: { click: () => { close(); openKeys(); } } }),
+    button("Go to…  Ctrl+K", { on: { click: () => { close(); openPalette(); } } }),
+  ]);
+}
+
+function frame() {
+  for (const [path, title, load] of shownPages) {
+    nav.append(h("a", { href: path, on: { pointerenter: () => void load() } }, title));
+  }
+  if (config.consoles) nav.append(h("a", { href: config.consoles, data: { outside: "" } }, "Consoles"));
+  const bar = h("header", { class: "bar" },
+    h("a", { class: "brand", href: agent ? "agent" : "query" }, config.title || "Ferula"),
+    nav,
+    h("div", { class: "bar-end" }, notices, refreshSelect,
+      button("⟳", { class: "bare", title: "Refresh now", "aria-label": "Refresh now", on: { click: () => void refreshNow() } }), zoneButton, settingsMenu()));
+  document.body.replaceChildren(loading, bar, main);
+  onBusy((busy) => { if (busy > 0) loading.dataset.on = ""; else delete loading.dataset.on; });
+  document.addEventListener("click", (event) => {
+    const link = event.target instanceof Element ? event.target.closest("a") : null;
+    if (!link || event.defaultPrevented || event.button !== 0 || event.metaKey || event.ctrlKey || event.shiftKey || link.target || "outside" in link.dataset) return;
+    const href = link.getAttribute("href") ?? "";
+    if (!PAGES.some(([path]) => href === path || href.startsWith(`${path}?`) || href.startsWith(`${path}#`))) return;
+    event.preventDefault();
+    go(href);
+  });
+}
+
+/** Waits until the server answers, with its progress in words. */
+async function waitUntilReady() {
+  for (let first = true; ; first = false) {
+    let ready = false;
+    try {
+      const response = await fetch("-/ready", { cache: "no-store" });
+      ready = response.ok || response.status === 404;
+      if (!ready) drawReplay(response.headers.get("X-Prometheus-Stopping") === "true" ? "The server is stopping." : await replayWords());
+    } catch {
+      drawReplay("The server cannot be reached. This page tries again every second.");
+    }
+    if (ready) return;
+    if (first) document.body.replaceChildren(loading, main);
+    await pause(1000, new AbortController().signal);
+  }
+}
+
+async function replayWords() {
+  try {
+    const { data } = await ask("status/walreplay", {}, { quiet: true });
+    const all = data.max - data.min + 1;
+    if (data.max > 0) return `The server is starting: it reads its log, segment ${data.current} of ${data.max} (${Math.min(100, Math.round((100 * (data.current - data.min)) / all))} %).`;
+  } catch { /* It may not answer yet. */ }
+  return "The server is starting.";
+}
+
+/** @param {string} text */
+function drawReplay(text) {
+  fill(main, h("h1", null, config.title ?? "Ferula"), note("warn", text), h("p", { class: "muted" }, "The page opens by itself when the server is ready."));
+}
+
+/** @type {{text: string, date: string, active: boolean}[]} */
+let active = [];
+
+/** Notifications, asked again now and then; a failed reload of the configuration is one of them. */
+async function watchNotifications() {
+  for (;;) {
+    try {
+      const { data } = await ask("notifications", {}, { quiet: true });
+      active = (data ?? []).filter((/** @type {any} */ one) => one.active);
+      drawNotices();
+    } catch { /* Shown by the pages themselves. */ }
+    await pause(15_000, new AbortController().signal);
+    while (document.hidden) await pause(2000, new AbortController().signal);
+  }
+}
+
+function drawNotices() {
+  const text = String(active.length);
+  if (notices.dataset.count === text) return;
+  notices.dataset.count = text;
+  fill(notices, active.length > 0 && menu(`▲ ${active.length}`, { title: "Notifications", "aria-label": `${active.length} notifications`, popup: "notes" }, () =>
+    active.map((one) => note("warn", one.text, " ", h("span", { class: "muted small" }, ago(Date.parse(one.date)))))));
+}
+
+async function start() {
+  applyTheme();
+  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => window.dispatchEvent(new CustomEvent("ferula-theme")));
+  onSetting((name) => {
+    if (name !== "theme") return;
+    applyTheme();
+    window.dispatchEvent(new CustomEvent("ferula-theme"));
+  });
+  if (config.ready !== "true") await waitUntilReady();
+  frame();
+  installKeys({ go, pages: shownPages.map(([path, title]) => ({ path, title })), refresh: () => void refreshNow() });
+  window.addEventListener("popstate", () => void show());
+  window.addEventListener("unhandledrejection", (event) => { if (!(event.reason instanceof DOMException && event.reason.name === "AbortError")) toast(String(event.reason?.message ?? event.reason)); });
+  void show();
+  void watchNotifications();
+}
+
+void start();

@@ -1,0 +1,279 @@
+// The query editor: a textarea whose caret, undo and input methods stay the browser's, over coloured text of the same shape.
+
+import { ask, isAbort } from "../api.js";
+import { announce, fill, h } from "../dom.js";
+import { history, onSetting, setting } from "../settings.js";
+import { tokens } from "./tokens.js";
+
+let count = 0;
+
+/** Text longer than this is not coloured at each key. */
+const COLOURED_MAX = 50_000;
+
+export class Editor {
+  /** @param {{text: string, label: string, signal: AbortSignal, onRun: () => void, onStop: () => boolean, onInput: (text: string) => void}} options */
+  constructor(options) {
+    this.options = options;
+    const id = `editor-${++count}`;
+    this.under = h("pre", { "aria-hidden": "true" });
+    this.list = h("div", { class: "popup completions", role: "listbox", id: `${id}-list`, "aria-label": "Completions", hidden: true });
+    this.problem = h("div", { class: "problem", id: `${id}-problem`, hidden: true });
+    this.area = h("textarea", {
+      rows: 1, spellcheck: false, autocomplete: "off", autocapitalize: "off", autocorrect: "off", wrap: "soft", placeholder: "Expression: Enter runs it, Shift+Enter breaks the line",
+      "aria-label": options.label, "aria-autocomplete": "list", "aria-controls": `${id}-list`, "aria-describedby": `${id}-problem`, "aria-expanded": "false", role: "combobox",
+      on: { input: () => this.changed(), keydown: (/** @type {KeyboardEvent} */ e) => this.key(e), blur: () => this.close(), click: () => this.close(), scroll: () => { this.under.scrollTop = this.area.scrollTop; } },
+    });
+    this.area.value = options.text;
+    this.element = h("div", { class: "editor" }, h("div", { class: "code" }, this.under, this.area), this.list, this.problem);
+    /** @type {import("./completion.js").Item[]} */ this.items = [];
+    this.chosen = -1;
+    this.range = { from: 0, to: 0 };
+    this.asked = new AbortController();
+    this.timer = 0;
+    this.checkTimer = 0;
+    this.back = -1;
+    this.draft = options.text;
+    /** @type {{from: number, to: number, message: string} | null} */ this.fault = null;
+    options.signal.addEventListener("abort", () => { this.asked.abort(); clearTimeout(this.timer); clearTimeout(this.checkTimer); });
+    options.signal.addEventListener("abort", onSetting(() => { this.fault = null; this.paint(); this.check(); }));
+    this.paint();
+    this.check();
+  }
+
+  get text() { return this.area.value; }
+
+  /** Puts a text in so that the browser can undo it. @param {string} text */
+  replaceAll(text) {
+    this.area.focus();
+    this.area.setSelectionRange(0, this.area.value.length);
+    this.insert(text);
+  }
+
+  /** @param {string} text */
+  insert(text) {
+    // The only way that keeps the browser's undo; where it is gone, the text is set.
+    if (!document.execCommand("insertText", false, text)) {
+      this.area.setRangeText(text, this.area.selectionStart, this.area.selectionEnd, "end");
+      this.changed();
+    }
+  }
+
+  changed() {
+    this.fault = null;
+    this.problem.hidden = true;
+    this.area.removeAttribute("aria-invalid");
+    this.paint();
+    this.options.onInput(this.text);
+    this.check();
+    clearTimeout(this.timer);
+    this.asked.abort();
+    if (setting("complete") && document.activeElement === this.area) this.timer = window.setTimeout(() => void this.suggest(false), 80);
+  }
+
+  /** Colours the text. The trailing space gives a last empty line its height. */
+  paint() {
+    const text = this.text;
+    const spans = [];
+    if (!setting("highlight") || text.length > COLOURED_MAX) {
+      spans.push(document.createTextNode(text));
+    } else {
+      const fault = this.fault;
+      for (const token of tokens(text)) {
+        const piece = text.slice(token.from, token.to);
+        const marked = fault !== null && token.from < fault.to && token.to > fault.from;
+        if ((token.kind === "space" || token.kind === "name") && !marked) spans.push(document.createTextNode(piece));
+        else {
+          const span = document.createElement("span");
+          span.className = `t-${token.kind}${marked ? " fault" : ""}`;
+          span.textContent = piece;
+          spans.push(span);
+        }
+      }
+      if (fault && fault.from >= text.length) spans.push(h("span", { class: "fault" }, " "));
+    }
+    spans.push(document.createTextNode("\u200b"));
+    this.under.replaceChildren(...spans);
+  }
+
+  /** Asks the server's parser, a moment after the last key. */
+  check() {
+    clearTimeout(this.checkTimer);
+    const text = this.text;
+    if (text.trim() === "" || !setting("lint")) return;
+    this.checkTimer = window.setTimeout(async () => {
+      try {
+        await ask("parse_query", { query: text }, { signal: this.options.signal, quiet: true });
+      } catch (error) {
+        if (isAbort(error) || text !== this.text || /** @type {any} */ (error).kind !== "bad_data") return;
+        this.showFault(/** @type {Error} */ (error).message);
+      }
+    }, 400);
+  }
+
+  /** Underlines what an error of the parser points at. @param {string} message */
+  showFault(message) {
+    const found = /(?:parameter "query": )?(\d+):(\d+): (?:parse error: )?([^]*)$/.exec(message);
+    const words = found ? found[3] : message.replace(/^invalid parameter "query": /, "").replace(/^unknown position: parse error: /, "");
+    if (found) {
+      const from = offsetOf(this.text, Number(found[1]), Number(found[2]));
+      const token = tokens(this.text).find((one) => one.from <= from && from < one.to);
+      this.fault = { from, to: token?.to ?? from + 1, message: words };
+      this.paint();
+    }
+    this.problem.hidden = false;
+    this.problem.textContent = found ? `${found[1]}:${found[2]}  ${words}` : words;
+    this.area.setAttribute("aria-invalid", "true");
+  }
+
+  /** @param {boolean} forced */
+  async suggest(forced) {
+    const { text } = this;
+    const cursor = this.area.selectionStart;
+    if (cursor !== this.area.selectionEnd) return;
+    this.asked.abort();
+    this.asked = new AbortController();
+    const { signal } = this.asked;
+    try {
+      const { complete } = await import("./completion.js");
+      const found = await complete(text, cursor, signal, forced);
+      if (signal.aborted || this.text !== text || this.area.selectionStart !== cursor) return;
+      const word = text.slice(found?.from ?? 0, cursor);
+      if (!found || found.items.length === 0 || (found.items.length === 1 && found.items[0].text === word)) return this.close();
+      this.open(found);
+    } catch (error) {
+      // Completion is a help; the page works without.
+      if (!isAbort(error)) this.close();
+    }
+  }
+
+  /** @param {import("./completion.js").Completion} found */
+  open(found) {
+    this.items = found.items;
+    this.range = found;
+    this.chosen = -1;
+    const id = this.list.id;
+    fill(this.list, ...found.items.map((item, i) => h("div", {
+      class: "option", role: "option", id: `${id}-${i}`, title: item.detail,
+      on: { pointerdown: (/** @type {Event} */ e) => { e.preventDefault(); this.accept(i); } },
+    }, h("span", { class: "kind" }, item.kind), h("span", { class: "text" }, item.text), h("span", { class: "detail" }, item.detail))));
+    this.list.hidden = false;
+    this.list.scrollTop = 0;
+    this.area.setAttribute("aria-expanded", "true");
+    this.place();
+  }
+
+  /** Puts the list below the word that it completes. */
+  place() {
+    const range = document.createRange();
+    const walker = document.createTreeWalker(this.under, NodeFilter.SHOW_TEXT);
+    let left = this.range.from;
+    for (let node = walker.nextNode(); node; node = walker.nextNode()) {
+      const length = node.textContent?.length ?? 0;
+      if (left <= length) {
+        range.setStart(node, left);
+        range.setEnd(node, left);
+        break;
+      }
+      left -= length;
+    }
+    const at = range.getBoundingClientRect();
+    const box = this.element.getBoundingClientRect();
+    this.list.style.left = `${Math.max(0, Math.min(at.left - box.left - 28, box.width - 300))}px`;
+    this.list.style.top = `${(at.bottom || box.top + 26) - box.top + 4}px`;
+  }
+
+  close() {
+    clearTimeout(this.timer);
+    if (this.list.hidden) return false;
+    this.list.hidden = true;
+    this.items = [];
+    this.chosen = -1;
+    this.area.setAttribute("aria-expanded", "false");
+    this.area.removeAttribute("aria-activedescendant");
+    return true;
+  }
+
+  /** @param {number} i */
+  accept(i) {
+    const item = this.items[i];
+    if (!item) return;
+    const whole = item.kind === "↺";
+    this.area.setSelectionRange(whole ? 0 : this.range.from, whole ? this.text.length : this.range.to);
+    this.close();
+    this.insert(item.insert);
+    this.close();
+  }
+
+  /** @param {number} by */
+  choose(by) {
+    this.chosen = Math.max(-1, Math.min(this.items.length - 1, this.chosen + by));
+    [...this.list.children].forEach((option, i) => option.setAttribute("aria-selected", String(i === this.chosen)));
+    const option = this.list.children[this.chosen];
+    if (option) {
+      option.scrollIntoView({ block: "nearest" });
+      this.area.setAttribute("aria-activedescendant", option.id);
+      announce(`${this.items[this.chosen].text} ${this.items[this.chosen].detail}`);
+    } else this.area.removeAttribute("aria-activedescendant");
+  }
+
+  /** @param {KeyboardEvent} event */
+  key(event) {
+    // Keys of an input method belong to it.
+    if (event.isComposing || event.keyCode === 229) return;
+    const open = !this.list.hidden;
+    const ctrl = event.ctrlKey || event.metaKey;
+    if (event.key === "Enter" && !event.shiftKey) {
+      if (open && this.chosen >= 0 && !ctrl) this.accept(this.chosen);
+      else { this.close(); this.options.onRun(); }
+    } else if (event.key === "Tab" && open && !event.shiftKey) this.accept(Math.max(0, this.chosen));
+    else if (event.key === "Escape") {
+      if (!this.close() && !this.options.onStop()) return;
+    } else if (ctrl && event.key === " ") void this.suggest(true);
+    else if (ctrl && event.shiftKey && event.key.toLowerCase() === "f") void this.format();
+    else if (event.key === "ArrowDown" && open && !ctrl) this.choose(1);
+    else if (event.key === "ArrowUp" && open && !ctrl) this.choose(-1);
+    else if ((event.key === "PageDown" || event.key === "PageUp") && open) this.choose(event.key === "PageDown" ? 8 : -8);
+    else if (event.key === "ArrowUp" && (ctrl || this.text === "")) this.older(1);
+    else if (event.key === "ArrowDown" && ctrl) this.older(-1);
+    else {
+      if (event.key === "ArrowLeft" || event.key === "ArrowRight" || event.key === "Home" || event.key === "End") this.close();
+      return;
+    }
+    event.preventDefault();
+    event.stopPropagation();
+  }
+
+  /** Steps through queries that ran. @param {number} by */
+  older(by) {
+    const queries = history();
+    if (this.back === -1) this.draft = this.text;
+    const next = Math.max(-1, Math.min(queries.length - 1, this.back + by));
+    if (next === this.back) return;
+    this.replaceAll(next === -1 ? this.draft : queries[next]);
+    this.back = next;
+    this.close();
+  }
+
+  async format() {
+    try {
+      const { data } = await ask("format_query", { query: this.text }, { signal: this.options.signal });
+      if (data !== this.text) this.replaceAll(data);
+      this.close();
+    } catch (error) {
+      if (!isAbort(error)) this.showFault(/** @type {Error} */ (error).message);
+    }
+  }
+}
+
+/** The parser counts columns in bytes of UTF-8, from 1. @param {string} text @param {number} line @param {number} column */
+function offsetOf(text, line, column) {
+  let from = 0;
+  for (let l = 1; l < line; l++) from = text.indexOf("\n", from) + 1;
+  let left = column - 1;
+  while (left > 0 && from < text.length) {
+    const point = text.codePointAt(from) ?? 0;
+    left -= point < 0x80 ? 1 : point < 0x800 ? 2 : point < 0x10000 ? 3 : 4;
+    from += point < 0x10000 ? 1 : 2;
+  }
+  return Math.min(from, text.length);
+}

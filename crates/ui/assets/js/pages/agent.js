@@ -1,0 +1,10 @@
+// The landing page of agent mode: there is no store to ask, so it says what there is.
+
+import { fill, h } from "../dom.js";
+
+/** @param {import("../app.js").Context} context */
+export default function agent({ root }) {
+  fill(root, h("div", { class: "page-head" }, h("h1", null, "Agent")),
+    h("p", null, "This server runs in agent mode: it scrapes targets and sends their samples on by remote write. It keeps no history, evaluates no rules and answers no queries."),
+    h("p", { class: "row" }, h("a", { class: "button", href: "targets" }, "Targets"), h("a", { class: "button", href: "service-discovery" }, "Service discovery"), h("a", { class: "button", href: "status" }, "Status"), h("a", { class: "button", href: "metrics", data: { outside: "" } }, "Own metrics")));
+}

@@ -1,0 +1,160 @@
+// Alerts: one line each, flat or in groups, with what was firing in the last day.
+
+import { ask } from "../api.js";
+import { append, button, chips, fill, h, labelText, note, stateWord, visible, outside } from "../dom.js";
+import { exact, plain } from "../format.js";
+import { slices } from "../rows.js";
+import { onSetting, setSetting, setting, zone } from "../settings.js";
+import { ago, formatTime, humanSeconds } from "../time.js";
+import { queryAddress } from "../url_state.js";
+import { groupBy, holds, labelNames, searchField, stateButtons } from "./lists.js";
+import { choice } from "./range.js";
+
+const ORDER = /** @type {Record<string, number>} */ ({ firing: 0, pending: 1, inactive: 2, unknown: 3 });
+
+/** @typedef {{state: string, name: string, labels: Record<string, string>, annotations: Record<string, string>, since: number | null, value: number, rule: any, group: string, file: string, search: string, key: string}} Row */
+
+/** @param {import("../app.js").Context} context */
+export default async function alerts(context) {
+  const { root, signal, params } = context;
+  const states = new Set(params.getAll("state"));
+  let search = params.get("search") ?? "";
+  let group = params.get("group") ?? "";
+  /** @type {Row[]} */ let rows = [];
+  /** @type {Set<string>} */ const open = new Set();
+  let stop = () => {};
+  const head = h("div", { class: "page-head" }, h("h1", null, "Alerts"));
+  const controls = h("span", { class: "row" });
+  const body = h("div");
+  head.append(controls);
+  fill(root, head, body);
+
+  const field = searchField(search, (value) => { search = value; context.setParams({ search }); draw(); }, "Filter by name, label or value");
+  const strips = new Map();
+
+  const drawControls = () => {
+    const count = (/** @type {string} */ state) => rows.filter((row) => row.state === state).length;
+    const names = labelNames(rows.map((row) => row.labels)).slice(0, 30);
+    fill(controls,
+      stateButtons("State", [["firing", "Firing", count("firing")], ["pending", "Pending", count("pending")], ["inactive", "Inactive", count("inactive")]], states, () => { context.setParams({ state: [...states] }); drawControls(); draw(); }),
+      field, choice("Group by", [["", "No groups"], ["(group)", "By rule group"], ...names.map((name) => /** @type {[string, string]} */ ([name, `By ${visible(name)}`]))], group, (value) => { group = value; context.setParams({ group }); draw(); }),
+      h("label", { class: "check" }, h("input", { type: "checkbox", checked: setting("annotations"), on: { change: (/** @type {any} */ e) => setSetting("annotations", e.target.checked) } }), "Annotations"));
+  };
+  signal.addEventListener("abort", onSetting((name) => { if (name === "annotations") draw(); }));
+
+  const draw = () => {
+    stop();
+    // An alert that is at rest is a rule, not news: it is shown when asked for, or when there is nothing else.
+    const active = rows.some((row) => row.state !== "inactive" && row.state !== "unknown");
+    const shown = rows.filter((row) => (states.size > 0 ? states.has(row.state) : !active || (row.state !== "inactive" && row.state !== "unknown")) && holds(search, row.search));
+    fill(body);
+    if (shown.length === 0) {
+      append(body, [h("div", { class: "empty" }, rows.length === 0 ? "No alerting rules are configured." : "No alert passes the filter.")]);
+      return;
+    }
+    if (group === "") return void (stop = table(body, shown));
+    const stops = groupBy(shown, (row) => (group === "(group)" ? `${row.group} · ${row.file}` : row.labels[group] ?? "(none)")).map(([title, members]) => {
+      const firing = members.filter((row) => row.state === "firing").length;
+      append(body, [h("div", { class: "section" }, h("h2", null, visible(title)), h("span", { class: "count" }, `${members.length}`), firing > 0 && stateWord("firing", `${firing} firing`))]);
+      return table(body, members);
+    });
+    stop = () => stops.forEach((end) => end());
+  };
+
+  /** @param {HTMLElement} parent @param {Row[]} shown */
+  const table = (parent, shown) => {
+    const tbody = h("tbody");
+    append(parent, [h("div", { class: "scroll-x" }, h("table", null, h("thead", null, h("tr", null, ...["State", "Alert", "Labels", "Since", "Value", "Last 24 h", ""].map((title) => h("th", { scope: "col", class: title === "Value" ? "num" : title === "Labels" ? "" : "fit" }, title)))), tbody))]);
+    return slices(tbody, shown, line);
+  };
+
+  /** @param {Row} row */
+  const line = (row) => {
+    const toggle = () => { if (open.has(row.key)) open.delete(row.key); else open.add(row.key); tr.replaceWith(...line(row)); };
+    const tr = h("tr", null,
+      h("td", { class: "fit" }, stateWord(row.state)),
+      h("td", { class: "fit" }, button(visible(row.name), { class: "link", "aria-expanded": String(open.has(row.key)), on: { click: () => { if (next) next.remove(); toggle(); } } })),
+      h("td", null, labelText(row.labels, (name) => name !== "alertname"), setting("annotations") && h("div", { class: "muted" }, row.annotations.summary ?? row.annotations.description ?? "")),
+      h("td", { class: "fit", title: row.since ? `${formatTime(row.since, zone())} ${zone()}` : "" }, row.since ? ago(row.since) : row.state === "unknown" ? "not evaluated yet" : ""),
+      h("td", { class: "num", title: exact(row.value) }, Number.isNaN(row.value) && row.since === null ? "" : plain(row.value, 5)),
+      h("td", { class: "fit" }, strip(row)),
+      h("td", { class: "fit" }, h("a", { href: queryAddress(row.rule.query, { tab: "graph" }) }, "graph"), row.annotations.runbook_url ? [" · ", outside(row.annotations.runbook_url, "runbook")] : ""));
+    const next = open.has(row.key) ? detail(row) : null;
+    return next ? [tr, next] : [tr];
+  };
+
+  /** @param {Row} row */
+  const detail = (row) => h("tr", { class: "detail" }, h("td", { colspan: "7" },
+    h("pre", null, row.rule.query),
+    h("div", { class: "row muted" }, `for ${humanSeconds(row.rule.duration)}`, row.rule.keepFiringFor ? `, keeps firing for ${humanSeconds(row.rule.keepFiringFor)}` : "", ` · group ${row.group} · ${row.file}`),
+    h("div", null, ...chips(row.labels, (name, value) => { search = `"${name}":"${value}"`; field.value = search; context.setParams({ search }); draw(); })),
+    h("table", { class: "plain" }, h("tbody", null, ...Object.entries(row.annotations).map(([name, value]) => h("tr", null, h("th", null, visible(name)), h("td", { class: "wrap" }, outside(value)))))),
+    row.rule.lastError && note("err", row.rule.lastError)));
+
+  /** @param {Row} row */
+  const strip = (row) => {
+    const spans = strips.get(identity(row.labels)) ?? strips.get(`name:${row.name}`) ?? [];
+    return h("span", { class: "strip", role: "img", "aria-label": spans.length > 0 ? "Active in the last 24 hours" : "Not active in the last 24 hours" }, ...spans.map((/** @type {any} */ one) => h("i", { data: { s: one.state }, title: `${one.state} until ${formatTime(one.to, zone())}`, style: { left: `${one.left * 100}%`, width: `max(1px, ${one.width * 100}%)` } })));
+  };
+
+  const load = async () => {
+    try {
+      rows = collect((await ask("rules", { type: "alert" }, { signal })).data.groups);
+      drawControls();
+      draw();
+    } catch (error) {
+      if (signal.aborted) return;
+      fill(body, note("err", /** @type {Error} */ (error).message));
+    }
+  };
+  await load();
+  context.onRefresh(load);
+  const step = 600;
+  try {
+    const end = Math.floor(Date.now() / 1000);
+    const { data } = await ask("query_range", { query: "ALERTS", start: end - 86_400, end, step, limit: 5000 }, { signal, quiet: true });
+    for (const series of data.result) {
+      const { alertname, alertstate, __name__, ...labels } = series.metric;
+      for (const key of [identity({ alertname, ...labels }), `name:${alertname}`]) {
+        const spans = strips.get(key) ?? [];
+        for (const [from, to] of runs(series.values.map((/** @type {[number, string]} */ pair) => pair[0]), step)) spans.push({ state: alertstate, left: (from - end + 86_400) / 86_400, width: (to - from) / 86_400, to: to * 1000 });
+        strips.set(key, spans);
+      }
+    }
+    draw();
+  } catch { /* The strip is an addition. */ }
+}
+
+/** @param {Record<string, string>} labels */
+const identity = (labels) => JSON.stringify(Object.entries(labels).filter(([, value]) => value !== undefined).sort(([a], [b]) => (a < b ? -1 : 1)));
+
+/** Runs of steps without a gap. @param {number[]} times @param {number} step @returns {[number, number][]} */
+function runs(times, step) {
+  /** @type {[number, number][]} */
+  const out = [];
+  for (const at of times) {
+    const last = out[out.length - 1];
+    if (last && at - last[1] <= step * 1.01) last[1] = at;
+    else out.push([at - step / 2, at]);
+  }
+  return out;
+}
+
+/** @param {any[]} groups @returns {Row[]} */
+function collect(groups) {
+  /** @type {Row[]} */
+  const rows = [];
+  for (const group of groups) {
+    for (const rule of group.rules) {
+      const common = { rule, group: group.name, file: group.file };
+      const active = rule.alerts ?? [];
+      for (const alert of active) rows.push({ ...common, state: alert.state, name: rule.name, labels: alert.labels, annotations: alert.annotations, since: Date.parse(alert.activeAt), value: Number(alert.value.replace("Inf", "Infinity")), search: "", key: "" });
+      if (active.length === 0) rows.push({ ...common, state: rule.state, name: rule.name, labels: { alertname: rule.name, ...rule.labels }, annotations: rule.annotations, since: null, value: NaN, search: "", key: "" });
+    }
+  }
+  for (const row of rows) {
+    row.key = `${row.file} ${row.group} ${row.name} ${JSON.stringify(row.labels)}`;
+    row.search = `${row.name} ${JSON.stringify(row.labels)} ${Object.values(row.annotations).join(" ")} ${row.group} ${row.file}`;
+  }
+  return rows.sort((a, b) => ORDER[a.state] - ORDER[b.state] || a.name.localeCompare(b.name) || (a.key < b.key ? -1 : 1));
+}

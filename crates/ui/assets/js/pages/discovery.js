@@ -1,0 +1,110 @@
+// Service discovery: labels before and after relabelling; for what was dropped, the rule that dropped it.
+
+import { ask } from "../api.js";
+import { append, button, chips, fill, h, note, openDialog, stateWord, visible } from "../dom.js";
+import { slices } from "../rows.js";
+import { groupBy, holds, searchField, stateButtons } from "./lists.js";
+import { choice } from "./range.js";
+
+/** @param {import("../app.js").Context} context */
+export default async function discovery(context) {
+  const { root, signal, params } = context;
+  const states = new Set(params.getAll("state"));
+  let search = params.get("search") ?? "";
+  let pool = params.get("pool") ?? "";
+  /** @type {any[]} */ let rows = [];
+  /** @type {Record<string, number>} */ let dropped = {};
+  /** @type {(() => void)[]} */ let stops = [];
+  const controls = h("span", { class: "row" });
+  const body = h("div");
+  fill(root, h("div", { class: "page-head" }, h("h1", null, "Service discovery"), controls), body);
+  const field = searchField(search, (value) => { search = value; context.setParams({ search }); draw(); }, "Filter by label");
+
+  const drawControls = () => {
+    const pools = [...new Set(rows.map((row) => row.scrapePool))].sort();
+    const count = (/** @type {string} */ state) => rows.filter((row) => row.state === state && (pool === "" || row.scrapePool === pool)).length;
+    fill(controls, choice("Scrape pool", [["", `All ${pools.length} pools`], ...pools.map((name) => /** @type {[string, string]} */ ([name, visible(name)]))], pool, (value) => { pool = value; context.setParams({ pool }); drawControls(); draw(); }),
+      stateButtons("State", [["active", "Active", count("active")], ["dropped", "Dropped", count("dropped")]], states, () => { context.setParams({ state: [...states] }); drawControls(); draw(); }), field);
+  };
+
+  const draw = () => {
+    for (const stop of stops) stop();
+    stops = [];
+    fill(body);
+    const shown = rows.filter((row) => (pool === "" || row.scrapePool === pool) && (states.size === 0 || states.has(row.state)) && holds(search, row.search));
+    if (shown.length === 0) return append(body, [h("div", { class: "empty" }, rows.length === 0 ? "Nothing has been discovered yet." : "Nothing passes the filter.")]);
+    stops.push(slices(body, groupBy(shown, (row) => row.scrapePool), ([name, members]) => {
+      const tbody = h("tbody");
+      const active = members.filter((row) => row.state === "active").length;
+      const total = dropped[name] ?? 0;
+      const element = h("section", null, h("div", { class: "section" }, h("h2", null, visible(name)), h("span", { class: "muted" }, `${active} active, ${total} dropped`)),
+        h("div", { class: "scroll-x" }, h("table", null, h("thead", null, h("tr", null, h("th", { class: "fit" }, "State"), h("th", null, "Discovered labels"), h("th", null, "Target labels"), h("th", { class: "fit" }, ""))), tbody)));
+      stops.push(slices(tbody, members, line, 40));
+      return element;
+    }, 10));
+  };
+
+  /** @param {any} row */
+  const line = (row) => {
+    const outcome = h("td", null, ...(row.labels ? chips(row.labels) : [h("span", { class: "muted" }, "dropped by relabelling "), button("Which rule?", { class: "link", on: { click: () => void why(row, outcome) } })]));
+    return h("tr", null, h("td", { class: "fit" }, stateWord(row.state === "active" ? "up" : "dropped", row.state)), h("td", null, ...chips(row.discoveredLabels)), outcome, h("td", { class: "fit" }, button("steps", { class: "link", on: { click: () => void steps(row) } })));
+  };
+
+  /** @param {any} row @returns {Promise<any[]>} */
+  const stepsOf = async (row) => (await ask("targets/relabel_steps", { scrapePool: row.scrapePool, labels: JSON.stringify(row.discoveredLabels) }, { signal })).data.steps;
+
+  /** @param {any} row @param {HTMLElement} cell */
+  const why = async (row, cell) => {
+    const at = (await stepsOf(row)).find((step) => !step.keep);
+    fill(cell, at ? [h("span", { class: "muted" }, "dropped by "), h("code", null, ruleText(at.rule))] : h("span", { class: "muted" }, "no rule drops it now"));
+  };
+
+  /** @param {any} row */
+  const steps = async (row) => {
+    const all = await stepsOf(row);
+    let before = row.discoveredLabels;
+    let gone = false;
+    const list = all.map((step, i) => {
+      const item = h("tr", null, h("td", { class: "num fit" }, String(i + 1)), h("td", null, h("code", null, ruleText(step.rule))), h("td", null, gone ? h("span", { class: "muted" }, "not reached") : step.keep ? changes(before, step.output) : stateWord("err", "drops the target")));
+      if (!step.keep) gone = true;
+      before = step.output;
+      return item;
+    });
+    openDialog(`Relabelling in ${row.scrapePool}`, h("div", null, ...chips(row.discoveredLabels)),
+      all.length === 0 ? h("div", { class: "empty" }, "This pool has no relabel_configs.") : h("table", null, h("thead", null, h("tr", null, h("th", null, ""), h("th", null, "Rule"), h("th", null, "What it changes"))), h("tbody", null, ...list)));
+  };
+
+  const load = async () => {
+    try {
+      const { data } = await ask("targets", { state: "any" }, { signal });
+      dropped = data.droppedTargetCounts ?? {};
+      rows = [...data.activeTargets.map((/** @type {any} */ row) => ({ ...row, state: "active" })), ...data.droppedTargets.map((/** @type {any} */ row) => ({ ...row, state: "dropped", labels: null }))];
+      for (const row of rows) row.search = `${JSON.stringify(row.discoveredLabels)} ${JSON.stringify(row.labels ?? {})} ${row.scrapePool}`;
+      drawControls();
+      draw();
+    } catch (error) {
+      if (!signal.aborted) fill(body, note("err", /** @type {Error} */ (error).message));
+    }
+  };
+  await load();
+  context.onRefresh(load);
+}
+
+/** A rule in one line. @param {any} rule */
+export function ruleText(rule) {
+  const { action = "replace", source_labels: source = [], regex, target_label: target, replacement, separator, modulus } = rule;
+  const parts = [action];
+  if (source.length > 0) parts.push(`[${source.join(separator === ";" || separator === undefined ? ", " : ` ${JSON.stringify(separator)} `)}]`);
+  if (regex !== undefined && regex !== "(.*)") parts.push(`=~ ${JSON.stringify(regex)}`);
+  if (modulus) parts.push(`mod ${modulus}`);
+  if (target) parts.push(`→ ${target}`);
+  if (replacement !== undefined && replacement !== "$1" && ["replace", "labelmap"].includes(action)) parts.push(`= ${JSON.stringify(replacement)}`);
+  return parts.join(" ");
+}
+
+/** @param {Record<string, string>} before @param {Record<string, string>} after */
+function changes(before, after) {
+  const names = [...new Set([...Object.keys(before), ...Object.keys(after)])].filter((name) => before[name] !== after[name]).sort();
+  if (names.length === 0) return h("span", { class: "muted" }, "nothing");
+  return h("div", null, ...names.map((name) => h("div", { class: "mono" }, after[name] === undefined ? `− ${visible(name)}` : `${before[name] === undefined ? "+" : "±"} ${visible(name)}="${visible(after[name])}"`)));
+}

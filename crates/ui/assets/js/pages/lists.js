@@ -1,0 +1,57 @@
+// What the list pages share: a search, a choice of states, groups that fold.
+
+import { button, fill, h } from "../dom.js";
+
+/** @param {string} value @param {(value: string) => void} change @param {string} [label] */
+export function searchField(value, change, label = "Filter") {
+  const field = h("input", { type: "search", value, placeholder: label, "aria-label": label, on: { input: () => change(field.value) } });
+  return field;
+}
+
+/**
+ * Buttons of which several may be on; none on shows all.
+ * @param {string} label
+ * @param {[string, string, number][]} options value, word, count
+ * @param {Set<string>} on
+ * @param {() => void} change
+ */
+export function stateButtons(label, options, on, change) {
+  return h("span", { class: "joined", role: "group", "aria-label": label }, ...options.map(([value, word, count]) => {
+    const element = button("", { "aria-pressed": String(on.has(value)), on: { click: () => { if (on.has(value)) on.delete(value); else on.add(value); change(); } } });
+    fill(element, word, h("span", { class: "count" }, String(count)));
+    return element;
+  }));
+}
+
+/** Whether a text holds all words. @param {string} words @param {string} text */
+export function holds(words, text) {
+  const lower = text.toLowerCase();
+  return words.toLowerCase().split(/\s+/).filter(Boolean).every((word) => lower.includes(word));
+}
+
+/** @template R @param {R[]} rows @param {(row: R) => string} by @returns {[string, R[]][]} */
+export function groupBy(rows, by) {
+  /** @type {Map<string, R[]>} */
+  const groups = new Map();
+  for (const row of rows) {
+    const key = by(row);
+    const group = groups.get(key);
+    if (group) group.push(row);
+    else groups.set(key, [row]);
+  }
+  return [...groups].sort((a, b) => a[0].localeCompare(b[0], "en", { numeric: true }));
+}
+
+/** Label names that occur in rows, the most frequent first. @param {Record<string, string>[]} sets */
+export function labelNames(sets) {
+  /** @type {Map<string, number>} */
+  const counts = new Map();
+  for (const labels of sets) for (const name of Object.keys(labels)) counts.set(name, (counts.get(name) ?? 0) + 1);
+  return [...counts].sort((a, b) => b[1] - a[1] || (a[0] < b[0] ? -1 : 1)).map(([name]) => name);
+}
+
+/** A share of a bound as a bar. @param {number} value @param {number} bound @param {string} title */
+export function meter(value, bound, title) {
+  const share = bound > 0 ? value / bound : 0;
+  return h("span", { class: "meter", title, data: share > 0.9 ? { over: "" } : {} }, h("i", { style: { width: `${Math.min(100, share * 100)}%` } }));
+}

@@ -1,0 +1,223 @@
+// One panel: editor, Run and Stop, tabs, and what they show.
+
+import { explained, isAbort } from "../api.js";
+import { announce, button, fill, h, menu, note } from "../dom.js";
+import { Editor } from "../editor/editor.js";
+import { remember, setting } from "../settings.js";
+import { GraphTab } from "./graph_tab.js";
+import { TableTab } from "./table_tab.js";
+
+/**
+ * What a tab is: it draws into its element and asks when it is told to.
+ * @typedef {object} TabView
+ * @property {HTMLElement} element
+ * @property {(expr: string, signal: AbortSignal) => Promise<Ran>} run
+ * @property {() => void} [drawControls]
+ * @property {(close: () => void) => any[]} [actions]
+ * @property {() => void} [clear]
+ *
+ * @typedef {{summary: string, warnings?: string[], infos?: string[], date?: number | null}} Ran
+ */
+
+const TITLES = /** @type {[import("../url_state.js").Tab, string][]} */ ([["table", "Table"], ["graph", "Graph"], ["raw", "Raw"], ["tree", "Tree"], ["explain", "Explain"]]);
+
+export class PanelView {
+  /** @param {import("../url_state.js").Panel} state @param {any} hooks */
+  constructor(state, hooks) {
+    this.state = { ...state };
+    this.hooks = hooks;
+    this.own = new AbortController();
+    hooks.signal.addEventListener("abort", () => this.own.abort());
+    /** @type {AbortController | null} */ this.running = null;
+    this.editor = new Editor({
+      text: state.expr, label: "Expression", signal: this.own.signal,
+      onRun: () => void this.run(true), onStop: () => this.stop(), onInput: () => {},
+    });
+    this.runButton = button("Run", { class: "primary", on: { click: () => (this.running ? this.stop() : void this.run(true)) } });
+    this.status = h("span", { class: "muted small", role: "status" });
+    this.messages = h("div");
+    this.body = h("div", { class: "panel-body", role: "tabpanel" });
+    this.tabs = h("div", { class: "tabs", role: "tablist" }, ...TITLES.map(([tab, title]) => button(title, {
+      role: "tab", data: { tab }, on: { click: () => this.setTab(tab), keydown: (/** @type {KeyboardEvent} */ e) => this.tabKey(e) },
+    })));
+    this.element = h("section", { class: "panel", "aria-label": "Query panel" },
+      h("div", { class: "panel-top" }, this.editor.element, this.runButton,
+        button("History", { on: { click: () => hooks.history(this) } }),
+        menu("⋯", { class: "bare", "aria-label": "More", title: "More" }, (close) => this.actions(close))),
+      h("div", { class: "panel-bar" }, this.tabs, h("span", { class: "end" }, this.status)),
+      this.messages, this.body);
+    /** @type {Partial<Record<string, TabView>>} */ this.views = {};
+    /** @type {GraphTab | null} */ this.graph = null;
+    this.drawTabs();
+    void this.open();
+  }
+
+  /** The view of the tab that is chosen; undefined while its module is being loaded. @returns {TabView | undefined} */
+  get view() {
+    return this.views[this.state.tab];
+  }
+
+  /** Loads the module of the tab that is chosen. @returns {Promise<TabView>} */
+  async open() {
+    const { tab } = this.state;
+    if (!this.views[tab]) {
+      const make = {
+        table: async () => new TableTab(this), graph: async () => (this.graph = new GraphTab(this)),
+        raw: async () => new (await import("./raw_tab.js")).RawTab(this), tree: async () => new (await import("./tree_tab.js")).TreeTab(this), explain: async () => new (await import("./explain.js")).ExplainTab(this),
+      }[tab];
+      const made = /** @type {TabView} */ (await make());
+      this.views[tab] ??= made;
+      if (tab === this.state.tab) this.drawTabs();
+    }
+    return /** @type {TabView} */ (this.views[tab]);
+  }
+
+  drawTabs() {
+    for (const tab of this.tabs.children) {
+      const on = /** @type {HTMLElement} */ (tab).dataset.tab === this.state.tab;
+      tab.setAttribute("aria-selected", String(on));
+      /** @type {HTMLElement} */ (tab).tabIndex = on ? 0 : -1;
+    }
+    fill(this.body, this.view?.element);
+    this.view?.drawControls?.();
+  }
+
+  /** @param {import("../url_state.js").Tab} tab */
+  setTab(tab) {
+    if (tab === this.state.tab) return;
+    this.stop();
+    this.state.tab = tab;
+    this.drawTabs();
+    void this.open();
+    this.hooks.write(true);
+    if (this.state.expr.trim() !== "") void this.run(false);
+  }
+
+  /** @param {KeyboardEvent} event */
+  tabKey(event) {
+    const by = event.key === "ArrowRight" ? 1 : event.key === "ArrowLeft" ? -1 : 0;
+    if (by === 0) return;
+    const at = TITLES.findIndex(([tab]) => tab === this.state.tab);
+    const [next] = TITLES[(at + by + TITLES.length) % TITLES.length];
+    event.preventDefault();
+    this.setTab(next);
+    /** @type {HTMLElement | null} */ (this.tabs.querySelector(`[data-tab="${next}"]`))?.focus();
+  }
+
+  /** Changes the state and asks again. @param {Partial<import("../url_state.js").Panel>} change @param {{share?: boolean, step?: boolean}} [how] */
+  change(change, how = {}) {
+    Object.assign(this.state, change);
+    this.hooks.write(how.step ?? true);
+    if (how.share) this.hooks.share(this, change);
+    this.view?.drawControls?.();
+    if (this.state.expr.trim() !== "") void this.run(false);
+  }
+
+  /** A change of another panel that this one takes part in. @param {Partial<import("../url_state.js").Panel>} change */
+  follow(change) {
+    Object.assign(this.state, change);
+    this.view?.drawControls?.();
+    if (this.state.expr.trim() !== "") void this.run(false);
+  }
+
+  /** Ends the request, and with it the query on the server. @returns {boolean} whether there was one */
+  stop() {
+    if (!this.running) return false;
+    this.running.abort();
+    return true;
+  }
+
+  /** @param {boolean} byHand the text of the editor is taken over and remembered */
+  async run(byHand) {
+    const expr = byHand ? this.editor.text : this.state.expr;
+    this.stop();
+    if (byHand) {
+      this.state.expr = expr;
+      this.hooks.write(true);
+    }
+    if (expr.trim() === "") {
+      fill(this.messages);
+      this.status.textContent = "";
+      this.view?.clear?.();
+      return;
+    }
+    const controller = new AbortController();
+    const ended = () => controller.abort();
+    this.own.signal.addEventListener("abort", ended, { once: true });
+    this.running = controller;
+    this.setBusy(true);
+    const began = performance.now();
+    try {
+      const view = await this.open();
+      if (controller.signal.aborted) return;
+      const ran = await view.run(expr, controller.signal);
+      if (controller.signal.aborted) return;
+      const took = performance.now() - began;
+      const text = `${ran.summary} · ${took < 1000 ? `${Math.round(took)} ms` : `${(took / 1000).toFixed(2)} s`}`;
+      this.status.textContent = text;
+      announce(text);
+      fill(this.messages,
+        ...(setting("warnings") ? (ran.warnings ?? []).map((warning) => note("warn", warning)) : []),
+        ...(setting("infos") ? (ran.infos ?? []).map((info) => note("info", info)) : []));
+      if (ran.date) this.hooks.context.skew((Date.now() - ran.date) / 1000);
+      if (byHand) remember(expr);
+      this.editor.problem.hidden = true;
+    } catch (error) {
+      if (controller.signal.aborted && this.running !== controller) return;
+      this.failed(isAbort(error) || controller.signal.aborted ? null : explained(error), expr);
+    } finally {
+      this.own.signal.removeEventListener("abort", ended);
+      if (this.running === controller) {
+        this.running = null;
+        this.setBusy(false);
+      }
+    }
+  }
+
+  /** @param {Error | null} error null when it was stopped @param {string} expr */
+  failed(error, expr) {
+    if (error === null) {
+      this.status.textContent = "Stopped.";
+      announce("Stopped");
+      return;
+    }
+    this.status.textContent = "";
+    const kind = /** @type {any} */ (error).kind;
+    const parse = kind === "bad_data" && /parameter "query"/.test(error.message);
+    if (parse && this.editor.text === expr) this.editor.showFault(error.message);
+    const prefix = /** @type {Record<string, string>} */ ({ execution: "The query failed: ", timeout: "The query took too long: ", canceled: "The query was stopped: " })[kind] ?? "";
+    fill(this.messages, note("err", prefix + error.message));
+  }
+
+  /** @param {boolean} busy */
+  setBusy(busy) {
+    this.runButton.textContent = busy ? "Stop" : "Run";
+    this.runButton.title = busy ? "End this query (Esc)" : "Run (Enter)";
+    if (busy) this.body.dataset.stale = "";
+    else delete this.body.dataset.stale;
+  }
+
+  /** The timer's or the button's refresh: a fixed end stays as it is. */
+  async refresh() {
+    if (this.state.expr.trim() === "" || this.running || this.state.tab === "explain") return;
+    await this.run(false);
+  }
+
+  /** @param {() => void} close */
+  actions(close) {
+    const item = (/** @type {string} */ text, /** @type {() => void} */ act) => button(text, { on: { click: () => { close(); act(); } } });
+    return [
+      item("Format expression", () => void this.editor.format()),
+      ...(this.view?.actions?.(close) ?? []),
+      item("Duplicate panel", () => this.hooks.duplicate(this)),
+      item("Move up", () => this.hooks.move(this, -1)),
+      item("Move down", () => this.hooks.move(this, 1)),
+      item("Remove panel", () => this.hooks.remove(this)),
+    ];
+  }
+
+  end() {
+    this.stop();
+    this.own.abort();
+  }
+}

@@ -1,0 +1,78 @@
+// Rules: by group, slowest first, duration against interval, errors.
+
+import { ask } from "../api.js";
+import { append, button, fill, h, labelText, note, stateWord, visible } from "../dom.js";
+import { slices } from "../rows.js";
+import { zone } from "../settings.js";
+import { ago, formatTime, humanSeconds } from "../time.js";
+import { queryAddress } from "../url_state.js";
+import { copy } from "../copy.js";
+import { holds, meter, searchField, stateButtons } from "./lists.js";
+import { choice } from "./range.js";
+
+/** @param {import("../app.js").Context} context */
+export default async function rules(context) {
+  const { root, signal, params } = context;
+  const health = new Set(params.getAll("health"));
+  let search = params.get("search") ?? "";
+  let order = params.get("order") ?? "";
+  /** @type {any[]} */ let groups = [];
+  let stop = () => {};
+  const controls = h("span", { class: "row" });
+  const body = h("div");
+  fill(root, h("div", { class: "page-head" }, h("h1", null, "Rules"), controls), body);
+  const field = searchField(search, (value) => { search = value; context.setParams({ search }); draw(); }, "Filter by name, expression or label");
+
+  const drawControls = () => {
+    const all = groups.flatMap((group) => group.rules);
+    const count = (/** @type {string} */ state) => all.filter((rule) => rule.health === state).length;
+    fill(controls, stateButtons("Health", [["ok", "Ok", count("ok")], ["err", "Failing", count("err")], ["unknown", "Unknown", count("unknown")]], health, () => { context.setParams({ health: [...health] }); drawControls(); draw(); }), field,
+      choice("Order", [["", "Files in order"], ["slow", "Slowest first"]], order, (value) => { order = value; context.setParams({ order }); draw(); }));
+  };
+
+  const draw = () => {
+    stop();
+    fill(body);
+    const shown = groups.map((group) => ({ ...group, rules: group.rules.filter((/** @type {any} */ rule) => (health.size === 0 || health.has(rule.health)) && holds(search, `${rule.name} ${rule.query} ${JSON.stringify(rule.labels)} ${group.name} ${group.file}`)) })).filter((group) => group.rules.length > 0);
+    if (shown.length === 0) return append(body, [h("div", { class: "empty" }, groups.length === 0 ? "No rules are configured: name files under rule_files." : "No rule passes the filter.")]);
+    if (order === "slow") {
+      shown.sort((a, b) => b.evaluationTime / b.interval - a.evaluationTime / a.interval);
+      for (const group of shown) group.rules.sort((/** @type {any} */ a, /** @type {any} */ b) => b.evaluationTime - a.evaluationTime);
+    }
+    stop = slices(body, shown, section, 12);
+  };
+
+  /** @param {any} group */
+  const section = (group) => {
+    const failing = group.rules.filter((/** @type {any} */ rule) => rule.health === "err").length;
+    return h("section", null,
+      h("div", { class: "section" }, h("h2", null, visible(group.name)), h("span", { class: "muted" }, visible(group.file)), failing > 0 && stateWord("err", `${failing} failing`),
+        h("span", { class: "muted" }, `every ${humanSeconds(group.interval)}, took ${humanSeconds(group.evaluationTime)}`, meter(group.evaluationTime, group.interval, "Time of one evaluation against the interval")),
+        h("span", { class: "muted", title: evaluated(group.lastEvaluation) ? formatTime(evaluated(group.lastEvaluation), zone()) : "" }, evaluated(group.lastEvaluation) ? ago(evaluated(group.lastEvaluation)) : "not evaluated yet")),
+      h("div", { class: "scroll-x" }, h("table", null, h("thead", null, h("tr", null, ...["Health", "Rule", "Expression", "Took", "Last", ""].map((title) => h("th", { scope: "col", class: title === "Expression" ? "" : title === "Took" ? "num fit" : "fit" }, title)))), h("tbody", null, ...group.rules.map(line)))));
+  };
+
+  /** @param {any} rule */
+  const line = (rule) => h("tr", null,
+    h("td", null, stateWord(rule.health === "err" ? "err" : rule.health, { ok: "ok", err: "failing", unknown: "unknown" }[/** @type {"ok"} */ (rule.health)])),
+    h("td", null, h("b", null, visible(rule.name)), rule.type === "alerting" ? h("span", { class: "muted" }, ` alert${rule.duration ? `, for ${humanSeconds(rule.duration)}` : ""}`) : "", Object.keys(rule.labels ?? {}).length > 0 && h("div", null, labelText(rule.labels))),
+    h("td", null, h("pre", null, rule.query), rule.lastError && note("err", rule.lastError)),
+    h("td", { class: "num" }, humanSeconds(rule.evaluationTime)),
+    h("td", { class: "fit muted" }, evaluated(rule.lastEvaluation) ? ago(evaluated(rule.lastEvaluation)) : "never"),
+    h("td", { class: "fit" }, h("a", { href: queryAddress(rule.query, { tab: "graph" }) }, "graph"), " · ", button("copy", { class: "link", on: { click: () => void copy(rule.query) } })));
+
+  const load = async () => {
+    try {
+      groups = (await ask("rules", {}, { signal })).data.groups;
+      drawControls();
+      draw();
+    } catch (error) {
+      if (!signal.aborted) fill(body, note("err", /** @type {Error} */ (error).message));
+    }
+  };
+  await load();
+  context.onRefresh(load);
+}
+
+/** A time of the server; 0 for its zero. @param {string} text */
+const evaluated = (text) => (text.startsWith("0001-") ? 0 : Date.parse(text));

@@ -1,0 +1,144 @@
+// Tables whose rows exist only while they are in view.
+
+import { fill, h } from "./dom.js";
+
+/**
+ * @template R
+ * @typedef {object} Column
+ * @property {string} key
+ * @property {string} title
+ * @property {string} [class]
+ * @property {(row: R) => any} cell what stands in the cell: a node or text
+ * @property {(row: R) => string | number} [by] what it is sorted by; without it the column is not sortable
+ */
+
+/** Compares numbers as numbers, text as people sort it. @param {any} a @param {any} b */
+export function compare(a, b) {
+  if (typeof a === "number" && typeof b === "number") return a === b ? 0 : Number.isNaN(a) ? 1 : Number.isNaN(b) ? -1 : a - b;
+  return collator.compare(String(a), String(b));
+}
+const collator = new Intl.Collator("en", { numeric: true });
+
+/**
+ * A sortable table in a box that scrolls; only the rows in view are in the document.
+ * @template R
+ */
+export class VirtualTable {
+  /** @param {{columns: Column<R>[], label: string, rowHeight?: number, height?: string, onRow?: (tr: HTMLTableRowElement, row: R, index: number) => void, sort?: {key: string, down: boolean}, onSort?: (sort: {key: string, down: boolean} | null) => void}} options */
+  constructor(options) {
+    this.options = options;
+    this.rowHeight = options.rowHeight ?? 24;
+    this.sort = options.sort ?? null;
+    /** @type {R[]} */ this.rows = [];
+    /** @type {R[]} */ this.shown = [];
+    this.head = h("thead");
+    this.body = h("tbody");
+    this.table = h("table", { "aria-label": options.label }, this.head, this.body);
+    this.element = h("div", { class: "virtual", tabindex: "0", role: "region", "aria-label": options.label, on: { scroll: () => this.draw() } }, this.table);
+    if (options.height) this.element.style.maxHeight = options.height;
+    this.setColumns(options.columns);
+  }
+
+  /** @param {Column<R>[]} columns */
+  setColumns(columns) {
+    this.columns = columns;
+    fill(this.head, h("tr", null, ...columns.map((column) => {
+      const sorted = this.sort?.key === column.key;
+      return h("th", { class: column.class, scope: "col", "aria-sort": column.by ? (sorted ? (this.sort?.down ? "descending" : "ascending") : "none") : null },
+        column.by ? h("button", { type: "button", on: { click: () => this.sortBy(column.key) } }, column.title) : column.title);
+    })));
+  }
+
+  /** @param {string} key */
+  sortBy(key) {
+    const down = this.sort?.key === key ? !this.sort.down : this.rows.length > 0 && typeof this.columns?.find((c) => c.key === key)?.by?.(this.rows[0]) === "number";
+    this.sort = { key, down };
+    this.options.onSort?.(this.sort);
+    this.setColumns(this.columns ?? []);
+    this.setRows(this.rows);
+  }
+
+  /** @param {R[]} rows */
+  setRows(rows) {
+    this.rows = rows;
+    const by = this.sort && this.columns?.find((c) => c.key === this.sort?.key)?.by;
+    if (by) {
+      const keyed = rows.map((row, index) => ({ row, index, key: by(row) }));
+      const sign = this.sort?.down ? -1 : 1;
+      keyed.sort((a, b) => sign * compare(a.key, b.key) || a.index - b.index);
+      this.shown = keyed.map((entry) => entry.row);
+    } else {
+      this.shown = rows;
+    }
+    this.table.setAttribute("aria-rowcount", String(rows.length + 1));
+    this.from = -1;
+    this.draw();
+  }
+
+  /** Draws the rows in view; nothing happens while the same are in view. */
+  draw() {
+    const height = this.element.clientHeight || 600;
+    const spare = 12;
+    const first = Math.max(0, Math.floor(this.element.scrollTop / this.rowHeight) - spare);
+    const from = first - (first % spare);
+    const to = Math.min(this.shown.length, from + Math.ceil(height / this.rowHeight) + 3 * spare);
+    if (from === this.from && to === this.to) return;
+    [this.from, this.to] = [from, to];
+    const focused = document.activeElement instanceof HTMLElement && this.body.contains(document.activeElement) ? document.activeElement.closest("tr")?.getAttribute("aria-rowindex") : null;
+    fill(this.body, this.pad(from), ...this.shown.slice(from, to).map((row, i) => this.row(row, from + i)), this.pad(this.shown.length - to));
+    if (focused) /** @type {HTMLElement | null} */ (this.body.querySelector(`tr[aria-rowindex="${focused}"] button, tr[aria-rowindex="${focused}"][tabindex]`))?.focus();
+  }
+
+  /** Makes the rows in view anew, after their state changed. */
+  redraw() {
+    this.from = -1;
+    this.draw();
+  }
+
+  /** @param {R} row @param {number} index */
+  row(row, index) {
+    const tr = h("tr", { "aria-rowindex": index + 2 }, ...(this.columns ?? []).map((column) => h("td", { class: column.class }, column.cell(row))));
+    tr.style.height = `${this.rowHeight}px`;
+    this.options.onRow?.(tr, row, index);
+    return tr;
+  }
+
+  /** @param {number} count */
+  pad(count) {
+    if (count <= 0) return null;
+    const cell = h("td", { colspan: this.columns?.length ?? 1 });
+    cell.style.height = `${count * this.rowHeight}px`;
+    return h("tr", { class: "pad", "aria-hidden": "true" }, cell);
+  }
+}
+
+/**
+ * Adds to a list as it is scrolled to, in slices, so that thousands of rows of different heights do not block.
+ * @template R
+ * @param {Element} parent
+ * @param {R[]} items
+ * @param {(item: R) => Node | Node[]} make
+ * @param {number} [slice]
+ * @returns {() => void} ends it
+ */
+export function slices(parent, items, make, slice = 60) {
+  let next = 0;
+  const mark = h(parent.tagName === "TBODY" ? "tr" : "div", { "aria-hidden": "true" });
+  const more = () => {
+    const batch = document.createDocumentFragment();
+    const end = Math.min(items.length, next + slice);
+    for (; next < end; next++) batch.append(...[make(items[next])].flat());
+    parent.insertBefore(batch, mark);
+    if (next >= items.length) { watcher.disconnect(); mark.remove(); }
+  };
+  parent.append(mark);
+  const watcher = new IntersectionObserver((entries) => {
+    if (!entries.some((entry) => entry.isIntersecting)) return;
+    more();
+    // The mark may still be in view; only a new observation reports that.
+    if (next < items.length) { watcher.unobserve(mark); watcher.observe(mark); }
+  }, { rootMargin: "800px" });
+  more();
+  if (next < items.length) watcher.observe(mark);
+  return () => watcher.disconnect();
+}

@@ -1,0 +1,76 @@
+//! Packs the files below `assets/` with gzip and writes a table of them, with one hash over all.
+
+use std::error::Error;
+use std::fs;
+use std::hash::{DefaultHasher, Hasher};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use flate2::{Compression, GzBuilder};
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let assets = PathBuf::from(std::env::var("CARGO_MANIFEST_DIR")?).join("assets");
+    let out = PathBuf::from(std::env::var("OUT_DIR")?);
+    println!("cargo::rerun-if-changed={}", assets.display());
+
+    let mut files = Vec::new();
+    collect(&assets, "", &mut files)?;
+    // Sorted, so that the same files give the same hash everywhere and the table can be searched by halves.
+    files.sort();
+
+    let mut hasher = DefaultHasher::new();
+    let mut table = String::new();
+    for (number, path) in files.iter().enumerate() {
+        let mut content = fs::read(assets.join(path))?;
+        if path.ends_with(".js") {
+            content = without_comments(&String::from_utf8(content)?).into_bytes();
+        }
+        hasher.write(path.as_bytes());
+        hasher.write_usize(content.len());
+        hasher.write(&content);
+        let packed = out.join(format!("{number}.gz"));
+        // Without a time in the header: the same source gives the same binary.
+        let mut encoder = GzBuilder::new().mtime(0).write(fs::File::create(&packed)?, Compression::best());
+        encoder.write_all(&content)?;
+        encoder.finish()?;
+        table.push_str(&format!("    ({path:?}, include_bytes!({:?})),\n", packed.display().to_string()));
+    }
+    // 48 bits: it tells builds apart, it does not guard anything.
+    let hash = format!("{:012x}", hasher.finish() >> 16);
+    fs::write(
+        out.join("assets.rs"),
+        format!("const HASH: &str = {hash:?};\nstatic FILES: &[(&str, &[u8])] = &[\n{table}];\n"),
+    )?;
+    Ok(())
+}
+
+/// A module without `/** … */`, lines that are comments, and indentation. Lines keep their numbers. The modules keep to
+/// this: `/**` and a line that begins with `//` occur in comments only, and no text literal spans lines.
+fn without_comments(source: &str) -> String {
+    let mut out = String::with_capacity(source.len());
+    let mut rest = source;
+    while let Some((code, comment)) = rest.split_once("/**") {
+        out.push_str(code);
+        let (comment, after) = comment.split_once("*/").unwrap_or((comment, ""));
+        out.extend(comment.chars().filter(|c| *c == '\n'));
+        rest = after;
+    }
+    out.push_str(rest);
+    let lines = out.lines().map(str::trim).map(|line| if line.starts_with("//") { "" } else { line });
+    lines.flat_map(|line| [line, "\n"]).collect()
+}
+
+/// Adds the paths of all files below a directory, relative to `assets/`, with slashes.
+fn collect(directory: &Path, prefix: &str, files: &mut Vec<String>) -> Result<(), Box<dyn Error>> {
+    for entry in fs::read_dir(directory)? {
+        let entry = entry?;
+        let name = entry.file_name().into_string().map_err(|name| format!("{name:?} is not UTF-8"))?;
+        let path = format!("{prefix}{name}");
+        if entry.file_type()?.is_dir() {
+            collect(&entry.path(), &format!("{path}/"), files)?;
+        } else {
+            files.push(path);
+        }
+    }
+    Ok(())
+}
