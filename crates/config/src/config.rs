@@ -7,7 +7,7 @@ use ferula_go::quote::go_quote;
 
 use crate::alerting::AlertingConfig;
 use crate::error::{ConfigError, Naming, Problem};
-use crate::glob::{glob, is_simple_pattern};
+use crate::glob::{check_pattern, glob, is_simple_pattern};
 use crate::global::{GlobalConfig, RuntimeConfig};
 use crate::http_client::FileNames;
 use crate::remote::{RemoteReadConfig, RemoteWriteConfig};
@@ -112,6 +112,12 @@ impl Config {
         let mut all = ScrapeJobs { jobs: self.scrape_configs.clone(), unsupported: Vec::new() };
         let mut first_seen: BTreeMap<String, String> =
             all.jobs.iter().map(|job| (job.job_name.clone(), "main config file".to_owned())).collect();
+        for pattern in &self.scrape_config_files.0 {
+            check_pattern(pattern).map_err(|error| {
+                let pattern = go_quote(pattern);
+                ConfigError::bare(format!("error retrieving scrape config files for {pattern}: {error}"))
+            })?;
+        }
         for file in self.scrape_config_files.0.iter().flat_map(|pattern| glob(pattern)) {
             let path = std::path::absolute(&file).unwrap_or_else(|_| file.clone().into());
             let in_file = |error: ConfigError| error.in_file(&path, Naming::Quoted);
@@ -210,6 +216,13 @@ impl Sections {
                 let text = format!("invalid {what} file path {}", go_quote(&files.0[index]));
                 return Err(Problem::new(text).at_item(key, index));
             }
+        }
+        for (index, pattern) in self.rule_files.0.iter().enumerate() {
+            // Prometheus finds this out when it looks for the files, and does not start either.
+            check_pattern(pattern).map_err(|error| {
+                let text = format!("error retrieving rule files for {pattern}: {error}");
+                Problem::new(text).at_item("rule_files", index)
+            })?;
         }
         self.check_scrape_configs()?;
         let names = &self.global.metric_name_validation_scheme;

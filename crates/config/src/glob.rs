@@ -10,8 +10,8 @@ pub(crate) fn is_simple_pattern(pattern: &str) -> bool {
     }
 }
 
-/// The files and folders that match, sorted. A pattern that matches nothing gives nothing, and so does a name
-/// that does not exist.
+/// The files and directories that match, sorted. A pattern that matches nothing returns nothing, and so do a malformed one and a
+/// name that does not exist.
 pub fn glob(pattern: &str) -> Vec<String> {
     if !pattern.contains(['*', '?', '[', '\\']) {
         return if Path::new(pattern).exists() { vec![pattern.to_owned()] } else { Vec::new() };
@@ -41,7 +41,7 @@ pub fn glob(pattern: &str) -> Vec<String> {
 pub fn matches(pattern: &str, name: &str) -> bool {
     let pattern: Vec<char> = pattern.chars().collect();
     let name: Vec<char> = name.chars().collect();
-    // Where to go on when the run after the last `*` does not fit: one character later.
+    // Where to continue when the run after the last `*` does not fit: one character later.
     let (mut p, mut n) = (0, 0);
     let mut retry: Option<(usize, usize)> = None;
     loop {
@@ -70,30 +70,60 @@ pub fn matches(pattern: &str, name: &str) -> bool {
     }
 }
 
-/// Matches one character against the item at `at`; gives where the next item starts.
+/// Matches one character against the item at `at`, and returns where the next item starts.
 fn one(pattern: &[char], at: usize, c: char) -> Option<usize> {
     match pattern[at] {
         '?' => Some(at + 1),
         '\\' => (pattern.get(at + 1) == Some(&c)).then_some(at + 2),
-        '[' => {
-            let negated = pattern.get(at + 1) == Some(&'^');
-            let mut item = at + 1 + usize::from(negated);
-            let mut held = false;
-            while *pattern.get(item)? != ']' {
-                let low = pattern[item];
-                let high = if pattern.get(item + 1) == Some(&'-') {
-                    item += 2;
-                    *pattern.get(item)?
-                } else {
-                    low
-                };
-                held |= (low..=high).contains(&c);
-                item += 1;
-            }
-            (held != negated).then_some(item + 1)
-        }
+        '[' => class(pattern, at, c).and_then(|(held, end)| held.then_some(end)),
         literal => (literal == c).then_some(at + 1),
     }
+}
+
+/// Whether a character is in the class that starts at `at`, and where the class ends. `None`: it is malformed.
+fn class(pattern: &[char], at: usize, c: char) -> Option<(bool, usize)> {
+    let negated = pattern.get(at + 1) == Some(&'^');
+    let first = at + 1 + usize::from(negated);
+    let (mut item, mut held) = (first, false);
+    while item == first || *pattern.get(item)? != ']' {
+        let (low, end) = class_character(pattern, item)?;
+        let (high, end) =
+            if pattern.get(end) == Some(&'-') { class_character(pattern, end + 1)? } else { (low, end) };
+        held |= (low..=high).contains(&c);
+        item = end;
+    }
+    Some((held != negated, item + 1))
+}
+
+fn class_character(pattern: &[char], at: usize) -> Option<(char, usize)> {
+    match *pattern.get(at)? {
+        '-' | ']' => None,
+        '\\' => Some((*pattern.get(at + 1)?, at + 2)),
+        c => Some((c, at + 1)),
+    }
+}
+
+/// A pattern that matches nothing because it is malformed: a class that does not end, a `\` at the end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("syntax error in pattern")]
+pub struct BadPattern;
+
+/// Refuses a malformed pattern, which [`glob`] takes as one that matches nothing.
+///
+/// # Errors
+/// Go's `filepath.ErrBadPattern`.
+pub fn check_pattern(pattern: &str) -> Result<(), BadPattern> {
+    let pattern: Vec<char> = pattern.chars().collect();
+    let mut at = 0;
+    while at < pattern.len() {
+        at = match pattern[at] {
+            '[' => class(&pattern, at, ' ').ok_or(BadPattern)?.1,
+            '\\' if at + 1 == pattern.len() => return Err(BadPattern),
+            '\\' => at + 2,
+            _ => at + 1,
+        };
+    }
+    Ok(())
 }
 
 #[cfg(test)]
@@ -112,14 +142,29 @@ mod tests {
             ("\\*", "*", true),
             ("*", "", true),
             ("[", "[", false),
+            ("[]a]", "]", false),
+            ("[\\]a]", "]", true),
+            ("[\\-x]", "-", true),
             ("aaaaaaaaaaaaaaaaaaaaaaaa*b*b*b", "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa", false),
         ] {
             assert_eq!(matches(pattern, name), expected, "{pattern} {name}");
         }
     }
 
+    /// Answers recorded from Go's `filepath.Match`.
     #[test]
-    fn folders_are_searched_in_order() {
+    fn malformed_patterns_are_refused_as_in_go() {
+        for bad in ["[x", "x[a-", "x\\", "[]a]", "[-]", "[x-]", "[a-b-c]", "[", "[^", "[^]", "a/[b/*", "[\\"]
+        {
+            assert_eq!(check_pattern(bad), Err(BadPattern), "{bad}");
+        }
+        for good in ["", "*", "[x]", "[^x]*", "\\[", "[\\]]", "]", "[[]", "a-b", "[x-\\-]"] {
+            assert_eq!(check_pattern(good), Ok(()), "{good}");
+        }
+    }
+
+    #[test]
+    fn directories_are_searched_in_order() {
         let dir = tempfile::tempdir().unwrap();
         for name in ["b.yml", "a.yml", "c.txt"] {
             std::fs::write(dir.path().join(name), "").unwrap();

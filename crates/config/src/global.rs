@@ -7,7 +7,7 @@ use ferula_model::labels::NameScheme;
 
 use crate::error::Problem;
 use crate::scalars::{ByteSize, ExternalLabels, choice, secs};
-use crate::scrape::{ScrapeProtocol, check_scrape_protocols};
+use crate::scrape::ScrapeProtocols;
 use crate::section::section;
 
 section! {
@@ -15,8 +15,8 @@ section! {
     pub struct GlobalConfig as "config.GlobalConfig" read as "config.plain", checked {
         omit scrape_interval: Duration;
         omit scrape_timeout: Duration;
-        /// Empty: each job chooses, depending on whether it scrapes native histograms.
-        omit scrape_protocols: Vec<ScrapeProtocol>;
+        /// Not given: each job chooses, depending on whether it scrapes native histograms.
+        omit scrape_protocols: ScrapeProtocols;
         omit evaluation_interval: Duration;
         omit rule_query_offset: Duration;
         path query_log_file: String;
@@ -108,8 +108,9 @@ impl GlobalConfig {
         }
         self.scrape_native_histograms = self.scrape_native_histograms.or(absent.scrape_native_histograms);
         self.extra_scrape_metrics = self.extra_scrape_metrics.or(absent.extra_scrape_metrics);
-        if !self.scrape_protocols.is_empty() {
-            check_scrape_protocols(&self.scrape_protocols)
+        if self.scrape_protocols.is_given() {
+            self.scrape_protocols
+                .check()
                 .map_err(|text| Problem::new(format!("{text} for global config")).at("scrape_protocols"))?;
         }
         Ok(())

@@ -34,8 +34,8 @@ mod yaml;
 
 pub use config::{Config, ScrapeJobs, Sections};
 pub use error::{ConfigError, Place};
-pub use glob::{glob, matches as glob_matches};
+pub use glob::{BadPattern, check_pattern, glob, matches as glob_matches};
 pub use scalars::{ByteSize, ExternalLabels, Secret, TargetLabels};
 pub use support::Unsupported;
-pub use url::Url;
+pub use url::{Url, UrlError, UrlFault};
 pub use yaml::SyntaxError;

@@ -111,8 +111,8 @@ impl Value for ActionName {
 
     fn decode(&mut self, id: NodeId, d: &mut Decoder<'_>) -> Result<(), Problem> {
         from_text(self, id, d, |text| {
-            let action = Action::parse(&text).map_err(|error| error.to_string())?;
-            Ok(ActionName(action.as_str().to_owned()))
+            let action = Action::parse(&text).map_err(|error| error.to_string());
+            action.map(|action| ActionName(action.as_str().to_owned()))
         })
     }
 

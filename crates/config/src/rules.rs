@@ -339,6 +339,36 @@ mod tests {
         );
     }
 
+    /// The real promtool loads all of these, with as many rules.
+    #[test]
+    fn null_items_and_keys_are_passed_over() {
+        for (text, rules) in [
+            ("groups: [null]\n", 0),
+            ("groups:\n- name: g\n  rules:\n  - {record: a, expr: up}\n  -\n", 1),
+            ("groups:\n- name: g\n  rules: [~]\n  labels: {a: null}\n", 0),
+            (
+                "groups:\n-\n- name: yes\n  limit: ~\n  interval: null\n  rules: [{record: a, expr: up, labels: {~: x}}]\n",
+                1,
+            ),
+            ("groups:\n- name: g\n  limit: -.Inf\n  rules: [&n ~, *n]\n", 0),
+            ("~: 1\n", 0),
+        ] {
+            let loaded = read(text).expect(text);
+            assert_eq!(loaded.groups.iter().map(|group| group.rules.len()).sum::<usize>(), rules, "{text}");
+        }
+        let names: Vec<String> = read("groups: [{name: yes}, {name: -.Inf}, {name: \"it\\'s\"}]")
+            .unwrap()
+            .groups
+            .iter()
+            .map(|group| group.name.to_string())
+            .collect();
+        assert_eq!(names, ["yes", "-.Inf", "it's"]);
+        assert_eq!(
+            read("groups: [{name: !!bool yes}]"),
+            Err(vec!["yaml: cannot decode !!str `yes` as a !!bool (line 1: groups[0].name)".to_owned()])
+        );
+    }
+
     #[test]
     fn templates_are_checked_with_their_rule() {
         let errors =

@@ -14,11 +14,11 @@ use crate::yaml::emit::Out;
 use crate::yaml::tree::{Kind, NodeId};
 
 /// Reads a scalar as text and hands it to `make`; what `make` refuses ends the reading.
-pub(crate) fn from_text<T>(
+pub(crate) fn from_text<T, E: Into<String>>(
     out: &mut T,
     id: NodeId,
     d: &mut Decoder<'_>,
-    make: impl FnOnce(String) -> Result<T, String>,
+    make: impl FnOnce(String) -> Result<T, E>,
 ) -> Result<(), Problem> {
     let before = d.errors();
     let mut text = String::new();

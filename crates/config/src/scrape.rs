@@ -27,7 +27,7 @@ section! {
         omit params: BTreeMap<String, Vec<String>>;
         omit scrape_interval: Duration;
         omit scrape_timeout: Duration;
-        omit scrape_protocols: Vec<ScrapeProtocol>;
+        omit scrape_protocols: ScrapeProtocols;
         omit fallback_scrape_protocol: ScrapeProtocol;
         omit scrape_native_histograms: Option<bool>;
         omit always_scrape_classic_histograms: Option<bool>;
@@ -85,16 +85,17 @@ impl ScrapeProtocol {
         &self.0
     }
 
-    fn check(&self) -> Result<(), String> {
+    fn check(&self) -> Result<(), UnknownProtocol> {
         if PROTOCOLS.contains(&self.0.as_str()) {
             return Ok(());
         }
-        Err(format!("unknown scrape protocol {}, supported: [{}]", self.0, PROTOCOLS.join(" ")))
+        Err(UnknownProtocol(self.0.clone()))
     }
 
-    fn defaults(native_histograms: bool) -> Vec<ScrapeProtocol> {
+    fn defaults(native_histograms: bool) -> ScrapeProtocols {
         let proto = native_histograms.then_some("PrometheusProto");
-        proto.into_iter().chain(DEFAULT_PROTOCOLS).map(|name| ScrapeProtocol(name.to_owned())).collect()
+        let names = proto.into_iter().chain(DEFAULT_PROTOCOLS);
+        ScrapeProtocols(Some(names.map(|name| ScrapeProtocol(name.to_owned())).collect()))
     }
 }
 
@@ -126,19 +127,75 @@ impl Value for ScrapeProtocol {
     }
 }
 
-/// Refuses unknown and repeated protocols.
-pub(crate) fn check_scrape_protocols(protocols: &[ScrapeProtocol]) -> Result<(), String> {
-    if protocols.is_empty() {
-        return Err("scrape_protocols cannot be empty".into());
+/// Formats in the order in which they are wanted. An empty list is not the same as none: it is refused.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ScrapeProtocols(Option<Vec<ScrapeProtocol>>);
+
+impl std::ops::Deref for ScrapeProtocols {
+    type Target = [ScrapeProtocol];
+
+    fn deref(&self) -> &[ScrapeProtocol] {
+        self.0.as_deref().unwrap_or_default()
     }
-    for (index, protocol) in protocols.iter().enumerate() {
-        if protocols[..index].iter().any(|earlier| earlier.0.eq_ignore_ascii_case(&protocol.0)) {
-            let all: Vec<&str> = protocols.iter().map(ScrapeProtocol::as_str).collect();
-            return Err(format!("duplicated protocol in scrape_protocols, got [{}]", all.join(" ")));
+}
+
+impl ScrapeProtocols {
+    pub(crate) fn is_given(&self) -> bool {
+        self.0.is_some()
+    }
+
+    /// Refuses an empty list, and unknown and repeated protocols.
+    pub(crate) fn check(&self) -> Result<(), ProtocolsError> {
+        if self.is_empty() {
+            return Err(ProtocolsError::Empty);
         }
-        protocol.check().map_err(|text| format!("scrape_protocols: {text}"))?;
+        for (index, protocol) in self.iter().enumerate() {
+            if self[..index].iter().any(|earlier| earlier.0.eq_ignore_ascii_case(&protocol.0)) {
+                let all: Vec<&str> = self.iter().map(ScrapeProtocol::as_str).collect();
+                return Err(ProtocolsError::Duplicate(all.join(" ")));
+            }
+            protocol.check()?;
+        }
+        Ok(())
     }
-    Ok(())
+}
+
+/// Why a list of scrape protocols is refused.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum ProtocolsError {
+    #[error("scrape_protocols cannot be empty")]
+    Empty,
+    #[error("duplicated protocol in scrape_protocols, got [{0}]")]
+    Duplicate(String),
+    #[error("scrape_protocols: {0}")]
+    Unknown(#[from] UnknownProtocol),
+}
+
+/// A name that is no format's.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[error("unknown scrape protocol {0}, supported: [{list}]", list = PROTOCOLS.join(" "))]
+pub(crate) struct UnknownProtocol(String);
+
+impl Value for ScrapeProtocols {
+    fn zero() -> Self {
+        ScrapeProtocols::default()
+    }
+
+    fn decode(&mut self, id: NodeId, d: &mut Decoder<'_>) -> Result<(), Problem> {
+        self.0.decode(id, d)
+    }
+
+    fn go_type() -> String {
+        Vec::<ScrapeProtocol>::go_type()
+    }
+
+    fn is_zero(&self) -> bool {
+        self.is_empty()
+    }
+
+    fn print(&self) -> Out {
+        self.0.print()
+    }
 }
 
 const ESCAPING_SCHEMES: [&str; 4] = ["allow-utf-8", "underscores", "dots", "values"];
@@ -208,14 +265,14 @@ impl ScrapeConfig {
         self.inherit_limits(global);
         self.scrape_native_histograms = self.scrape_native_histograms.or(global.scrape_native_histograms);
         self.extra_scrape_metrics = self.extra_scrape_metrics.or(global.extra_scrape_metrics);
-        if self.scrape_protocols.is_empty() {
-            self.scrape_protocols = if global.scrape_protocols.is_empty() {
-                ScrapeProtocol::defaults(self.native_histograms())
-            } else {
+        if !self.scrape_protocols.is_given() {
+            self.scrape_protocols = if global.scrape_protocols.is_given() {
                 global.scrape_protocols.clone()
+            } else {
+                ScrapeProtocol::defaults(self.native_histograms())
             };
         }
-        check_scrape_protocols(&self.scrape_protocols).map_err(|text| {
+        self.scrape_protocols.check().map_err(|text| {
             Problem::new(format!("{text} for scrape config with job name {job}")).at("scrape_protocols")
         })?;
         if !self.fallback_scrape_protocol.is_zero() {

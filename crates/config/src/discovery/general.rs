@@ -63,7 +63,7 @@ fn check_http_url(text: &str) -> Result<(), Problem> {
     if text.is_empty() {
         return Err("URL is missing".into());
     }
-    let url = Url::parse(text).map_err(|text| Problem::new(text).at("url"))?;
+    let url = Url::parse(text).map_err(|error| Problem::new(error).at("url"))?;
     if !matches!(url.scheme(), "http" | "https") {
         return Err(Problem::new("URL scheme must be 'http' or 'https'").at("url"));
     }
@@ -187,7 +187,7 @@ fn check_docker_host(host: &str) -> Result<(), Problem> {
     if host.is_empty() {
         return Err("host missing".into());
     }
-    Url::parse(host).map(|_| ()).map_err(|text| Problem::new(text).at("host"))
+    Url::parse(host).map(|_| ()).map_err(|error| Problem::new(error).at("host"))
 }
 
 impl DockerSdConfig {
@@ -225,7 +225,7 @@ impl EurekaSdConfig {
         if self.server.is_empty() {
             return Err("eureka_sd: empty or null eureka server".into());
         }
-        let url = Url::parse(&self.server).map_err(|text| Problem::new(text).at("server"))?;
+        let url = Url::parse(&self.server).map_err(|error| Problem::new(error).at("server"))?;
         if url.scheme().is_empty() || url.host().is_empty() {
             return Err(Problem::new("eureka_sd: invalid eureka server URL").at("server"));
         }
@@ -249,7 +249,7 @@ impl KumaSdConfig {
         if self.server.is_empty() {
             return Err("kuma SD server must not be empty: ".into());
         }
-        let url = Url::parse(&self.server).map_err(|text| Problem::new(text).at("server"))?;
+        let url = Url::parse(&self.server).map_err(|error| Problem::new(error).at("server"))?;
         if url.scheme().is_empty() || url.host().is_empty() {
             let text = format!("kuma SD server must not be empty and have a scheme: {}", self.server);
             return Err(Problem::new(text).at("server"));

@@ -1,7 +1,7 @@
 //! Trees into typed values, as go-yaml's strict decoder fills structs.
 //!
 //! Two kinds of failure, as there: a type error (wrong type, unknown or repeated key) is noted and reading
-//! goes on, so that one run names them all; a failed check of a section ends the reading at once.
+//! continues, so that one run names them all; a failed check of a section ends the reading at once.
 
 use std::collections::{BTreeMap, HashSet};
 
@@ -39,6 +39,8 @@ pub(crate) struct Decoder<'t> {
     /// The alias that stands where the value being decoded was asked for.
     asked_by_alias: Option<NodeId>,
     dialect: Dialect,
+    /// Below a key that holds a secret: no error shows a value.
+    secret: bool,
     decoded: u64,
     decoded_by_alias: u64,
 }
@@ -78,6 +80,7 @@ pub(crate) fn decode_tree<T: Value>(tree: &Tree, dialect: Dialect, out: &mut T) 
         following: Vec::new(),
         asked_by_alias: None,
         dialect,
+        secret: false,
         decoded: 0,
         decoded_by_alias: 0,
     };
@@ -109,7 +112,10 @@ impl<'t> Decoder<'t> {
                 result
             }
             Kind::Scalar(scalar) if self.is_null(scalar)? => {
-                *out = T::zero();
+                // Version 3 leaves the value alone, which is zero in every section that it reads.
+                if self.dialect == Dialect::V2 {
+                    *out = T::zero();
+                }
                 Ok(())
             }
             _ => out.decode(id, self),
@@ -176,7 +182,8 @@ impl<'t> Decoder<'t> {
                     None if !scalar.tag.is_empty() => scalar.tag.clone(),
                     None => self.resolve(scalar)?.tag().to_owned(),
                 };
-                format!("{tag} `{}`", shortened(&scalar.value))
+                let value = if self.secret { "<secret>".to_owned() } else { shortened(&scalar.value) };
+                format!("{tag} `{value}`")
             }
         };
         self.type_error(node.mark.line, &format!("cannot unmarshal {shown} into {into}"));
@@ -184,15 +191,30 @@ impl<'t> Decoder<'t> {
     }
 
     pub fn resolve(&self, scalar: &Scalar) -> Result<Resolved, Problem> {
-        resolve(scalar).map_err(|text| self.problem(format!("yaml: {text}")))
+        resolve(scalar, self.dialect).map_err(|text| {
+            let text =
+                if self.secret { text.replace(&format!("`{}`", scalar.value), "`<secret>`") } else { text };
+            self.problem(format!("yaml: {text}"))
+        })
     }
 
     /// Runs `read` one step further down, so that problems name the place.
     pub fn step<R>(&mut self, step: Step, read: impl FnOnce(&mut Self) -> R) -> R {
+        let secret = self.secret;
+        self.secret |= matches!(&step, Step::Key(key) if holds_secret(key));
         self.path.push(step);
         let result = read(self);
         self.path.pop();
+        self.secret = secret;
         result
+    }
+
+    /// Whether a list passes over the item: a null, in version 3.
+    fn skips_item(&self, id: NodeId) -> Result<bool, Problem> {
+        match &self.tree.resolved(id).kind {
+            Kind::Scalar(scalar) if self.dialect != Dialect::V2 => self.is_null(scalar),
+            _ => Ok(false),
+        }
     }
 
     /// Calls `set` with each key of a mapping, merged mappings included where they stand. A key that is not
@@ -282,6 +304,10 @@ impl<'t> Decoder<'t> {
                 merges.push(*value_id);
                 continue;
             }
+            // Version 3 passes over the key `null`, and only version 3 comes here.
+            if self.skips_item(*key_id)? {
+                continue;
+            }
             let mut key = String::new();
             let before = self.errors();
             self.read(&mut key, *key_id)?;
@@ -343,6 +369,34 @@ impl<'t> Decoder<'t> {
             _ => scalar.value.clone().into_bytes(),
         }))
     }
+}
+
+/// Whether a key's value, or one below it, is a secret. A section stands here as well, because the secret alone is
+/// easily written in its place: `basic_auth: user:password`.
+fn holds_secret(key: &str) -> bool {
+    matches!(
+        key,
+        "application_credential_secret"
+            | "auth_token"
+            | "authorization"
+            | "azuread"
+            | "basic_auth"
+            | "bearer_token"
+            | "client_certificate_key"
+            | "client_secret"
+            | "credentials"
+            | "headers"
+            | "http_headers"
+            | "key"
+            | "key_passphrase"
+            | "oauth2"
+            | "password"
+            | "proxy_connect_header"
+            | "secret_key"
+            | "secrets"
+            | "sigv4"
+            | "token"
+    )
 }
 
 /// As go-yaml shows a value in a type error: whole up to 10 bytes, else 7 and dots.
@@ -423,9 +477,27 @@ impl Value for bool {
     }
 }
 
-/// Whole numbers: integers in range, and floats that Go would truncate.
+/// A float that is asked for as a whole number, as Go converts it on x86-64: too small becomes the smallest, too
+/// large and NaN are refused.
+fn go_int64(float: f64) -> Option<i64> {
+    // 2^63 itself is let through and wraps around, too.
+    (float <= i64::MAX as f64).then(|| {
+        let in_range = float > i64::MIN as f64 && float < i64::MAX as f64;
+        if in_range { float as i64 } else { i64::MIN }
+    })
+}
+
+fn go_uint64(float: f64) -> Option<u64> {
+    let half = i64::MAX as f64;
+    if float < half {
+        return go_int64(float).map(|int| int.cast_unsigned());
+    }
+    (float < u64::MAX as f64).then_some(float as u64)
+}
+
+/// Whole numbers: integers in range, and floats that Go converts.
 macro_rules! whole_number {
-    ($($ty:ty as $go:literal),*) => {$(
+    ($($ty:ty as $go:literal by $convert:ident),*) => {$(
         impl Value for $ty {
             fn zero() -> Self {
                 0
@@ -435,7 +507,7 @@ macro_rules! whole_number {
                 if let Kind::Scalar(scalar) = &d.node(id).kind {
                     let found = match d.resolve(scalar)? {
                         Resolved::Int(int) => <$ty>::try_from(int).ok(),
-                        Resolved::Float(float) if float.is_finite() => <$ty>::try_from(float.trunc() as i128).ok(),
+                        Resolved::Float(float) => $convert(float),
                         _ => None,
                     };
                     if let Some(found) = found {
@@ -460,7 +532,7 @@ macro_rules! whole_number {
         }
     )*};
 }
-whole_number!(i64 as "int", u64 as "uint");
+whole_number!(i64 as "int" by go_int64, u64 as "uint" by go_uint64);
 
 impl Value for f64 {
     fn zero() -> Self {
@@ -535,6 +607,9 @@ impl<T: Value> Value for Vec<T> {
         let Kind::Sequence(items) = &d.node(id).kind else { return d.wrong_type(id, &Self::go_type()) };
         self.clear();
         for (index, item) in items.iter().enumerate() {
+            if d.skips_item(*item)? {
+                continue;
+            }
             let mut value = T::zero();
             d.step(Step::Index(index), |d| d.read(&mut value, *item))?;
             self.push(value);

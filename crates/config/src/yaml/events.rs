@@ -43,11 +43,38 @@ pub(crate) enum Event {
 #[error("yaml: {text}")]
 pub struct SyntaxError {
     text: String,
+    /// The byte at which an escape starts that libyaml does not know.
+    unknown_escape_at: Option<usize>,
 }
 
 impl SyntaxError {
     pub(crate) fn new(text: impl Into<String>) -> Self {
-        SyntaxError { text: text.into() }
+        SyntaxError { text: text.into(), unknown_escape_at: None }
+    }
+
+    /// The input with the escape that was refused written in another way, when go-yaml knows it: `\'`.
+    pub(crate) fn repaired(&self, input: &[u8]) -> Option<Vec<u8>> {
+        let text = std::str::from_utf8(input).ok()?;
+        let (before, quoted) = text.split_at_checked(self.unknown_escape_at?)?;
+        quoted.starts_with(r"\'").then_some(())?;
+        let mut out = before.to_owned();
+        let mut rest = quoted;
+        // The whole scalar at once, so that a document is read again once for each scalar at most.
+        while let Some(at) = rest.find(['\\', '"']) {
+            out.push_str(&rest[..at]);
+            rest = &rest[at..];
+            if rest.starts_with('"') {
+                break;
+            }
+            let escape = rest.char_indices().nth(2).map_or(rest.len(), |(end, _)| end);
+            out.push_str(match &rest[..escape] {
+                r"\'" => r"\x27",
+                other => other,
+            });
+            rest = &rest[escape..];
+        }
+        out.push_str(rest);
+        Some(out.into_bytes())
     }
 }
 
@@ -55,6 +82,8 @@ impl SyntaxError {
 pub(crate) struct Parser<'i> {
     raw: Box<MaybeUninit<sys::yaml_parser_t>>,
     failed: bool,
+    /// Only when the input has a `\/` somewhere, which go-yaml refuses inside double quotes.
+    slashes: Option<EscapedSlashes<'i>>,
     input: PhantomData<&'i [u8]>,
 }
 
@@ -69,7 +98,7 @@ impl<'i> Parser<'i> {
             assert!(made.ok, "libyaml allocates or aborts");
             sys::yaml_parser_set_input_string(parser, input.as_ptr(), input.len() as u64);
         }
-        Parser { raw, failed: false, input: PhantomData }
+        Parser { raw, failed: false, slashes: EscapedSlashes::of(input), input: PhantomData }
     }
 
     /// The next event with its place; `StreamEnd` is the last one.
@@ -88,7 +117,13 @@ impl<'i> Parser<'i> {
             }
             let raw = event.assume_init_mut();
             let mark = Mark { line: place(raw.start_mark.line), column: place(raw.start_mark.column) };
-            let converted = convert(raw);
+            let double_quoted = raw.type_ == sys::YAML_SCALAR_EVENT
+                && raw.data.scalar.style == sys::YAML_DOUBLE_QUOTED_SCALAR_STYLE;
+            let bytes = raw.start_mark.index as usize..raw.end_mark.index as usize;
+            let converted = match &mut self.slashes {
+                Some(slashes) if double_quoted => slashes.check(bytes).and_then(|()| convert(raw)),
+                _ => convert(raw),
+            };
             sys::yaml_event_delete(raw);
             converted.map(|event| (event, mark))
         }
@@ -99,6 +134,42 @@ impl Drop for Parser<'_> {
     fn drop(&mut self) {
         // SAFETY: initialised in `new`, deleted only here.
         unsafe { sys::yaml_parser_delete(self.raw.as_mut_ptr()) }
+    }
+}
+
+/// Finds `\/` in double-quoted scalars: libyaml reads it as a slash, go-yaml does not know it.
+struct EscapedSlashes<'i> {
+    text: &'i str,
+    /// A byte, and the lines before it. Scalars come in the order of the text.
+    reached: (usize, usize),
+}
+
+impl<'i> EscapedSlashes<'i> {
+    fn of(input: &'i [u8]) -> Option<Self> {
+        let text = std::str::from_utf8(input).ok()?;
+        text.contains(r"\/").then_some(EscapedSlashes { text, reached: (0, 0) })
+    }
+
+    fn check(&mut self, scalar: std::ops::Range<usize>) -> Result<(), SyntaxError> {
+        let (start, lines) = self.reached;
+        let passed = self.text.get(start..scalar.start).unwrap_or_default();
+        let mut line = lines + passed.matches('\n').count();
+        self.reached = (scalar.start, line);
+        let mut chars = self.text.get(scalar).unwrap_or_default().chars();
+        while let Some(c) = chars.next() {
+            line += usize::from(c == '\n');
+            if c == '\\' {
+                match chars.next() {
+                    Some('/') if line == 0 => return Err(SyntaxError::new("found unknown escape character")),
+                    Some('/') => {
+                        let text = format!("line {}: found unknown escape character", line + 1);
+                        return Err(SyntaxError::new(text));
+                    }
+                    escaped => line += usize::from(escaped == Some('\n')),
+                }
+            }
+        }
+        Ok(())
     }
 }
 
@@ -160,7 +231,10 @@ fn syntax_error(parser: &sys::yaml_parser_t) -> SyntaxError {
     // SAFETY: libyaml's problem texts are null or static NUL-terminated strings.
     let problem = unsafe { c_text(parser.problem.cast()) }.ok().flatten();
     let problem = problem.unwrap_or_else(|| "unknown problem parsing YAML content".to_owned());
-    SyntaxError::new(if line == 0 { problem } else { format!("line {line}: {problem}") })
+    let unknown_escape_at =
+        (problem == "found unknown escape character").then_some(parser.problem_mark.index as usize);
+    let text = if line == 0 { problem } else { format!("line {line}: {problem}") };
+    SyntaxError { text, unknown_escape_at }
 }
 
 #[cfg(test)]
@@ -201,6 +275,9 @@ mod tests {
             ("a: 1\nb: c: d\n", "yaml: line 2: mapping values are not allowed in this context"),
             ("a: [1\nb: 2\n", "yaml: line 1: did not find expected ',' or ']'"),
             ("x:\n- a\n  b: *\n", "yaml: line 3: mapping values are not allowed in this context"),
+            (r#"{a: "it\/s"}"#, "yaml: found unknown escape character"),
+            ("a: \"x\n  y\\/z\"\n", "yaml: line 2: found unknown escape character"),
+            ("a: ä\nb: 'x\\/y'\nc: \"ö\\\\/\"\nd: \"\\/\"\n", "yaml: line 4: found unknown escape character"),
             ("\t- a", "yaml: found character that cannot start any token"),
         ] {
             assert_eq!(all(text.as_bytes()).unwrap_err().to_string(), error, "{text:?}");

@@ -1,6 +1,7 @@
-//! What type a scalar has, by the rules of go-yaml v2: YAML 1.1 booleans, `0x`, `0o`, `0b` and `_` in
-//! numbers, dates, nulls.
+//! What type a scalar has, by the rules of go-yaml: `0x`, `0o`, `0b` and `_` in numbers, dates, nulls, and in
+//! version 2 YAML 1.1's booleans.
 
+use super::decode::Dialect;
 use super::tree::Scalar;
 
 /// A scalar with its type.
@@ -40,7 +41,12 @@ impl Resolved {
 const LONG_TAG: &str = "tag:yaml.org,2002:";
 
 /// Resolves a scalar; an error is a whole message without `yaml: `.
-pub(crate) fn resolve(scalar: &Scalar) -> Result<Resolved, String> {
+pub(crate) fn resolve(scalar: &Scalar, dialect: Dialect) -> Result<Resolved, String> {
+    let by_text = |text: &str| match by_text(text) {
+        // Version 3 knows the words of YAML 1.2 only.
+        Resolved::Bool(_) if dialect != Dialect::V2 && !is_boolean_of_1_2(text) => Resolved::Str,
+        resolved => resolved,
+    };
     if scalar.tag.is_empty() {
         return Ok(if scalar.implicit { by_text(&scalar.value) } else { Resolved::Str });
     }
@@ -60,6 +66,10 @@ pub(crate) fn resolve(scalar: &Scalar) -> Result<Resolved, String> {
         }
         _ => Ok(Resolved::Other),
     }
+}
+
+fn is_boolean_of_1_2(text: &str) -> bool {
+    matches!(text, "true" | "True" | "TRUE" | "false" | "False" | "FALSE")
 }
 
 /// The type that a plain scalar's text implies.

@@ -10,6 +10,9 @@ use super::events::{Event, Mark, Parser, SyntaxError};
 /// Deeper nesting than this is refused; no sensible configuration passes 20.
 const DEPTH_MAX: usize = 1_000;
 
+/// Up to this many scalars may hold the escape `\'`, which costs another reading each.
+const REPAIRS_MAX: usize = 1_000;
+
 /// Index of a node in its tree.
 pub(crate) type NodeId = usize;
 
@@ -60,6 +63,22 @@ pub(crate) struct Tree {
 impl Tree {
     /// Reads the first document; `None` when there is none.
     pub fn parse(text: &[u8]) -> Result<Option<Tree>, SyntaxError> {
+        let mut repaired: Vec<u8>;
+        let mut text = text;
+        for _ in 0..REPAIRS_MAX {
+            match Self::parse_once(text) {
+                Err(error) => match error.repaired(text) {
+                    Some(better) => repaired = better,
+                    None => return Err(error),
+                },
+                read => return read,
+            }
+            text = &repaired;
+        }
+        Self::parse_once(text)
+    }
+
+    fn parse_once(text: &[u8]) -> Result<Option<Tree>, SyntaxError> {
         Builder { parser: Parser::new(text), nodes: Vec::new(), anchors: HashMap::new(), open: Vec::new() }
             .document()
     }
@@ -222,6 +241,16 @@ mod tests {
         assert_eq!(tree.line_of(&[key("e"), key("d")]), 5);
         assert_eq!(tree.line_of(&[key("a"), key("none")]), 1);
         assert_eq!(show_path(&path), "a.b[1].c.d");
+    }
+
+    #[test]
+    fn an_escaped_quote_is_a_quote_as_in_go() {
+        let text = r#"["it\'s \" \'", 'x\', "ä\\", "\'"]"#;
+        let tree = Tree::parse(text.as_bytes()).unwrap().unwrap();
+        let Kind::Sequence(items) = &tree.node(tree.root()).kind else { panic!("a list") };
+        let texts: Vec<&str> = items.iter().filter_map(|item| tree.text(*item)).collect();
+        assert_eq!(texts, ["it's \" '", "x\\", "ä\\", "'"]);
+        assert!(Tree::parse(br#"["\q"]"#).is_err());
     }
 
     #[test]

@@ -69,6 +69,17 @@ impl Provider for FileProvider {
 
     fn new(section: FileSdConfig, context: &Context) -> Result<Self, ProviderError> {
         let metrics = FileMetrics::new(&context.registry);
+        for pattern in &section.files.0 {
+            if let Err(error) = ferula_config::check_pattern(pattern) {
+                ferula_telemetry::error!(
+                    "Error expanding glob",
+                    discovery = "file",
+                    config = context.job,
+                    glob = pattern,
+                    err = error
+                );
+            }
+        }
         Ok(FileProvider { config: section, clock: context.clock.clone(), metrics })
     }
 

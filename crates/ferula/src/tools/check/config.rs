@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use ferula_config::discovery::{DiscoveryConfigs, FileSdConfig};
 use ferula_config::http_client::TlsConfig;
 use ferula_config::scrape::ScrapeConfig;
-use ferula_config::{Config, glob};
+use ferula_config::{Config, check_pattern, glob};
 use ferula_discovery::TargetGroup;
 use ferula_go::quote::go_quote;
 use ferula_model::duration::format_millis;
@@ -145,6 +145,7 @@ fn check_target_files(
     check: &dyn Fn(Vec<TargetGroup>) -> Result<(), String>,
 ) -> Result<(), String> {
     for pattern in sections.iter().flat_map(|section| &section.files.0) {
+        check_pattern(pattern).map_err(|error| error.to_string())?;
         let found = glob(pattern);
         if found.is_empty() {
             println!("  WARNING: file {} for file_sd in {what} does not exist", go_quote(pattern));
