@@ -13,6 +13,7 @@
 //! with the folder of the file, and relabel rules are valid.
 
 pub mod alerting;
+mod closest;
 mod config;
 pub mod discovery;
 mod error;
@@ -32,6 +33,7 @@ pub mod unit_test;
 mod url;
 mod yaml;
 
+pub use closest::closest;
 pub use config::{Config, ScrapeJobs, Sections};
 pub use error::{ConfigError, Place};
 pub use glob::{BadPattern, check_pattern, glob, matches as glob_matches};

@@ -50,7 +50,7 @@ fn main() -> ExitCode {
             Ok(flags) => run(flags),
             Err(refused) => {
                 eprintln!("{refused}");
-                ExitCode::from(refused.code)
+                ExitCode::from(refused.exit_code)
             }
         },
         Ok(Parsed::Help) => {
@@ -65,9 +65,11 @@ fn main() -> ExitCode {
             print!("{}", flags::documentation());
             ExitCode::SUCCESS
         }
-        Err(why) => {
-            eprintln!("Error parsing command line arguments: {why}");
-            print!("{}", flags::help(&program));
+        Err(error) => {
+            // One line, without the help text, which would push it off the screen.
+            eprintln!(
+                "Error parsing command line arguments: {error} (`{program} --help` lists flags and commands)"
+            );
             ExitCode::from(EXIT_USAGE)
         }
     }

@@ -29,7 +29,7 @@ use tokio::sync::{Notify, mpsc};
 use crate::agents::Agents;
 use crate::alerting::Parts;
 use crate::config_source::ConfigSource;
-use crate::flags::{Flags, StorageFlags};
+use crate::flags::{Flags, StorageFlags, table};
 use crate::own_metrics::{self, ReloadMetrics};
 use crate::reload::{self, Reloader, Requests};
 use crate::{limits, maintenance, version};
@@ -232,10 +232,10 @@ fn settings(flags: &Flags, address: SocketAddr) -> Settings {
     let route_prefix =
         flags.route_prefix.clone().unwrap_or_else(|| crate::flags::route_prefix(&external_url.path));
     let mut shown = flags.shown.clone();
-    shown.insert("web.route-prefix", route_prefix.clone());
+    shown.insert(table::ROUTE_PREFIX.flag.name, route_prefix.clone());
     let retention = retention_of_flags(&flags.storage).time;
-    shown.insert("storage.tsdb.retention.time", format_duration(retention));
-    shown.insert("storage.tsdb.max-block-duration", format_duration(max_block(&flags.storage, retention)));
+    shown.insert(table::RETENTION_TIME.flag.name, format_duration(retention));
+    shown.insert(table::MAX_BLOCK_DURATION.flag.name, format_duration(max_block(&flags.storage, retention)));
     Settings {
         flags: shown.into_iter().map(|(name, value)| (name.to_owned(), value)).collect(),
         build: version::build_info(),

@@ -3,15 +3,25 @@
 use ferula_api::ExternalUrl;
 use ferula_config::Url;
 
-/// Takes `--web.external-url` apart; the last slash of its path does not count.
+/// Why `--web.external-url` is not a URL. The texts are Prometheus'.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ExternalUrlError {
+    #[error("URL must not begin or end with quotes")]
+    Quoted,
+    /// Go's reason.
+    #[error("{0}")]
+    Invalid(String),
+}
+
+/// Takes `--web.external-url` apart; slashes at the end of its path are dropped.
 ///
 /// # Errors
-/// Go's reason why it is no URL.
-pub fn external_url(text: &str) -> Result<ExternalUrl, String> {
+/// A URL in quotes, or none at all.
+pub fn external_url(text: &str) -> Result<ExternalUrl, ExternalUrlError> {
     if text.starts_with(['"', '\'']) || text.ends_with(['"', '\'']) {
-        return Err("URL must not begin or end with quotes".to_owned());
+        return Err(ExternalUrlError::Quoted);
     }
-    let url = Url::parse(text)?;
+    let url = Url::parse(text).map_err(|error| ExternalUrlError::Invalid(error.to_string()))?;
     let after_scheme = text.split_once("://").map_or(text, |(_, rest)| rest);
     let after_host = match url.host() {
         "" => after_scheme,
@@ -37,7 +47,7 @@ mod tests {
             let url = external_url(text).expect("a URL");
             assert_eq!((url.scheme.as_str(), url.host.as_str(), url.path.as_str()), want);
         }
-        assert_eq!(external_url("'http://x'"), Err("URL must not begin or end with quotes".into()));
+        assert_eq!(external_url("'http://x'"), Err(ExternalUrlError::Quoted));
         assert!(external_url(":x").is_err());
     }
 }

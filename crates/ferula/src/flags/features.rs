@@ -1,18 +1,15 @@
-//! `--enable-feature`: which names are known, and how far this build goes along with each.
+//! `--enable-feature`: which names are known, and what each switches on.
 
 use ferula_promql::Features;
 use ferula_tsdb::FloatEncoding;
 
-/// What the named features switch on.
+/// What the named features switch on. Fields carry the name of their feature where it says enough.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct FeatureSet {
     /// Switches of the query engine.
     pub promql: Features,
-    /// `exemplar-storage`
     pub exemplars: bool,
-    /// `concurrent-rule-eval`
     pub concurrent_rules: bool,
-    /// `auto-reload-config`
     pub auto_reload: bool,
     /// `metadata-wal-records`
     pub metadata: bool,
@@ -24,39 +21,44 @@ pub struct FeatureSet {
     pub xor2: bool,
     /// `histograms-st-encoding`
     pub histogram_start_timestamps: bool,
-    /// Lines for the log: names that need a word.
+    /// Names that deserve a warning in the log, each with its text.
     pub warnings: Vec<(String, &'static str)>,
-    /// Lines for the log: names that were switched on.
+    /// Names that were switched on, each with its line for the log.
     pub switched_on: Vec<(String, &'static str)>,
     /// All names, as given.
     pub names: Vec<String>,
 }
 
+/// A feature that this build does not have.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[error("not supported yet: --enable-feature={0}")]
+pub struct UnsupportedFeature(String);
+
 impl FeatureSet {
-    /// Reads comma separated names.
+    /// The features of these names; empty names are skipped.
     ///
     /// # Errors
-    /// A name that asks for what this build cannot do.
-    pub fn parse(text: &str) -> Result<Self, String> {
+    /// The first name of a feature that this build does not have.
+    pub fn parse(names: &[&str]) -> Result<Self, UnsupportedFeature> {
         let mut set = FeatureSet::default();
-        for name in text.split(',').filter(|name| !name.is_empty()) {
+        for name in names.iter().filter(|name| !name.is_empty()) {
             set.add(name)?;
-            set.names.push(name.to_owned());
+            set.names.push((*name).to_owned());
         }
         Ok(set)
     }
 
-    /// How floats are written where the configuration does not say.
+    /// How floats are encoded where the configuration does not say.
     pub fn floats(&self) -> FloatEncoding {
         if self.xor2 { FloatEncoding::Xor2 } else { FloatEncoding::Xor }
     }
 
-    /// Whether start timestamps are of any use.
+    /// Whether scraping must read start timestamps.
     pub fn reads_start_timestamps(&self) -> bool {
         self.start_timestamps || self.start_as_zero_sample
     }
 
-    fn add(&mut self, name: &str) -> Result<(), String> {
+    fn add(&mut self, name: &str) -> Result<(), UnsupportedFeature> {
         let on = match name {
             "exemplar-storage" => {
                 self.exemplars = true;
@@ -154,7 +156,7 @@ impl FeatureSet {
             | "search-api"
             | "otlp-deltatocumulative"
             | "otlp-native-delta-ingestion" => {
-                return Err(format!("not supported yet: --enable-feature={name}"));
+                return Err(UnsupportedFeature(name.to_owned()));
             }
             _ => return self.warn(name, "Unknown option for --enable-feature"),
         };
@@ -162,7 +164,7 @@ impl FeatureSet {
         Ok(())
     }
 
-    fn warn(&mut self, name: &str, text: &'static str) -> Result<(), String> {
+    fn warn(&mut self, name: &str, text: &'static str) -> Result<(), UnsupportedFeature> {
         self.warnings.push((name.to_owned(), text));
         Ok(())
     }
@@ -173,12 +175,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_switch_on_or_are_commented() {
-        let set =
-            FeatureSet::parse("exemplar-storage,promql-experimental-functions,nonsense,,native-histograms");
+    fn features_are_switched_on_and_unknown_names_are_warned_about() {
+        let names =
+            ["exemplar-storage", "promql-experimental-functions", "nonsense", "", "native-histograms"];
+        let set = FeatureSet::parse(&names);
         let set = set.expect("nothing in it is refused");
         assert!(set.exemplars && set.promql.experimental_functions && !set.promql.fill_modifiers);
-        let commented: Vec<&str> = set.warnings.iter().map(|(name, _)| name.as_str()).collect();
-        assert_eq!(commented, ["nonsense", "native-histograms"]);
+        let warned: Vec<&str> = set.warnings.iter().map(|(name, _)| name.as_str()).collect();
+        assert_eq!(warned, ["nonsense", "native-histograms"]);
     }
 }

@@ -2,7 +2,8 @@
 
 use std::fmt::Write;
 
-use super::table::{FLAGS, Flag, Kind, Mode, Support};
+use super::table::{FLAGS, Flag, Mode, Support};
+use super::value::Syntax;
 
 const WIDTH: usize = 100;
 
@@ -10,9 +11,9 @@ const WIDTH: usize = 100;
 pub fn help(program: &str) -> String {
     let mut out = format!(
         "usage: {program} [<flags>]\n       {program} <command> [<args>]\n\n\
-         A monitoring server that speaks Prometheus: same configuration, flags, API and data folder.\n\
-         Without a command it serves; without a prometheus.yml in the folder it scrapes itself.\n\n\
-         Commands (`{program} <command> --help` says more):\n"
+         A monitoring server that takes the place of Prometheus: same configuration, flags, API and data directory.\n\
+         Without a command it serves. Without a prometheus.yml in the directory it scrapes itself.\n\n\
+         Commands (`{program} <command> --help` explains each):\n"
     );
     for (name, about) in crate::tools::families() {
         line(&mut out, name, about);
@@ -20,10 +21,12 @@ pub fn help(program: &str) -> String {
     out.push_str("\nFlags:\n");
     line(&mut out, "-h, --help", "Show this text.");
     line(&mut out, "--version", "Show the version.");
-    for flag in FLAGS.iter().filter(|flag| !flag.hidden) {
+    for flag in FLAGS.iter().filter(|flag| !flag.is_hidden) {
         let mut text = sentence(flag);
-        if flag.support == Support::NotYet {
-            text.push_str(" Not supported yet.");
+        match flag.support {
+            Support::Works => {}
+            Support::Harmless(why) => text.push_str(&format!(" Has no effect: {why}.")),
+            Support::NotYet(_) => text.push_str(" Not supported yet."),
         }
         line(&mut out, &usage(flag), &text);
     }
@@ -31,11 +34,11 @@ pub fn help(program: &str) -> String {
 }
 
 fn usage(flag: &Flag) -> String {
-    match (flag.kind, flag.default) {
-        (Kind::Bool, "true") => format!("--[no-]{} (on)", flag.name),
-        (Kind::Bool, _) => format!("--[no-]{}", flag.name),
-        (Kind::Duration, "" | "0s") => format!("--{}=<duration>", flag.name),
-        (Kind::Bytes, _) => format!("--{}=<bytes>", flag.name),
+    match (flag.syntax, flag.default) {
+        (Syntax::Switch, "true") => format!("--[no-]{} (on)", flag.name),
+        (Syntax::Switch, _) => format!("--[no-]{}", flag.name),
+        (Syntax::Duration, "" | "0s") => format!("--{}=<duration>", flag.name),
+        (Syntax::Bytes, _) => format!("--{}=<bytes>", flag.name),
         (_, "") => format!("--{}=<value>", flag.name),
         (_, default) => format!("--{}={default}", flag.name),
     }
@@ -44,8 +47,8 @@ fn usage(flag: &Flag) -> String {
 fn sentence(flag: &Flag) -> String {
     let mode = match flag.mode {
         Mode::Any => "",
-        Mode::Server => " Use with server mode only.",
-        Mode::Agent => " Use with agent mode only.",
+        Mode::Server => " Not with --agent.",
+        Mode::Agent => " Only with --agent.",
     };
     format!("{}{mode}", flag.help)
 }
@@ -69,7 +72,7 @@ fn line(out: &mut String, name: &str, text: &str) {
 /// Flags that are not hidden, as a Markdown table.
 pub fn documentation() -> String {
     let mut out = String::from("| Flag | Description | Default |\n| --- | --- | --- |\n");
-    for flag in FLAGS.iter().filter(|flag| !flag.hidden) {
+    for flag in FLAGS.iter().filter(|flag| !flag.is_hidden) {
         let default = if flag.default.is_empty() { String::new() } else { format!("`{}`", flag.default) };
         let text = sentence(flag).replace('|', "\\|");
         writeln!(out, "| <code class=\"text-nowrap\">--{}</code> | {text} | {default} |", flag.name)
@@ -88,7 +91,7 @@ mod tests {
         for flag in FLAGS {
             let named = text.contains(&format!("--{}=", flag.name))
                 || text.contains(&format!("--[no-]{}", flag.name));
-            assert_eq!(named, !flag.hidden, "{}", flag.name);
+            assert_eq!(named, !flag.is_hidden, "{}", flag.name);
         }
         let long = text.lines().filter(|line| line.starts_with("      ") && line.len() > WIDTH + 6);
         assert_eq!(long.collect::<Vec<_>>(), Vec::<&str>::new());

@@ -1,37 +1,59 @@
 //! Arguments to values, by the rules of the library that Prometheus uses: `--name=value`, `--name value`, `--bool`,
-//! `--no-bool`, `@file` with one argument per line. Texts of errors are that library's.
+//! `--no-bool`, and `@file` with one argument per line. The texts of errors are that library's, up to the suggestion.
 
 use std::collections::BTreeMap;
 
-use ferula_config::ByteSize;
-use ferula_model::duration;
+use super::table::{FLAGS, Flag, find};
+use super::value::{Syntax, ValueError};
+use crate::tools;
 
-use super::table::{FLAGS, Flag, Kind, find};
-
-/// A file of arguments may name another; this deep and no deeper.
+/// Files of arguments may name further files, this deep.
 const FILE_DEPTH_MAX: usize = 8;
 
 /// What the arguments ask for.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Parsed {
-    /// Run, with these values of flags that were given.
+    /// Serve, with the flags that were given.
     Run(Given),
-    /// Print the help text.
     Help,
-    /// Print the version.
     Version,
     /// Print the flags as Markdown.
     Documentation,
 }
 
-/// Flags that were given, with their values as printed in `status/flags`.
+/// The flags that were given, each with its values as `status/flags` shows them.
 pub type Given = BTreeMap<&'static str, Vec<String>>;
+
+/// What is wrong with the arguments.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ArgumentError {
+    #[error("unknown long flag '--{name}'{}", did_you_mean(suggestion.as_deref()))]
+    UnknownFlag { name: String, suggestion: Option<String> },
+    #[error("unknown short flag '-{0}'")]
+    UnknownShortFlag(char),
+    #[error("unexpected {word}{}", did_you_mean(suggestion.as_deref()))]
+    Unexpected { word: String, suggestion: Option<String> },
+    #[error("expected argument for flag '--{0}'")]
+    NoValue(&'static str),
+    #[error("flag '{0}' cannot be repeated")]
+    Repeated(&'static str),
+    #[error(transparent)]
+    Value(#[from] ValueError),
+    #[error("open {file}: {problem}")]
+    File { file: String, problem: String },
+    #[error("argument files name each other: {0}")]
+    FileLoop(String),
+}
+
+fn did_you_mean(suggestion: Option<&str>) -> String {
+    suggestion.map_or_else(String::new, |suggestion| format!(", did you mean {suggestion}?"))
+}
 
 /// Reads arguments, without the program's name.
 ///
 /// # Errors
-/// What is wrong, as one line.
-pub fn parse(arguments: &[String]) -> Result<Parsed, String> {
+/// The first argument that cannot be understood.
+pub fn parse(arguments: &[String]) -> Result<Parsed, ArgumentError> {
     let mut all = Vec::new();
     expand(arguments, 0, &mut all)?;
     let mut given = Given::new();
@@ -41,12 +63,8 @@ pub fn parse(arguments: &[String]) -> Result<Parsed, String> {
             match argument.as_str() {
                 "-h" => return Ok(Parsed::Help),
                 "--" => continue,
-                _ => {}
+                _ => return Err(not_a_flag(argument)),
             }
-            return Err(match argument.strip_prefix('-').and_then(|short| short.chars().next()) {
-                Some(short) => format!("unknown short flag '-{short}'"),
-                None => format!("unexpected {argument}"),
-            });
         };
         match long {
             "help" | "help-long" | "help-man" => return Ok(Parsed::Help),
@@ -54,107 +72,91 @@ pub fn parse(arguments: &[String]) -> Result<Parsed, String> {
             "write-documentation" => return Ok(Parsed::Documentation),
             _ => {}
         }
-        let (name, value) = match long.split_once('=') {
-            Some((name, value)) => (name, Some(value.to_owned())),
-            None => (long, None),
-        };
-        let unknown = || format!("unknown long flag '--{name}'");
-        let (flag, value) = match (find(name), value) {
-            (Some(flag), Some(value)) if flag.kind == Kind::Bool => {
-                if !matches!(value.as_str(), "true" | "false") {
-                    return Err(format!("unexpected {value}"));
-                }
-                (flag, value)
-            }
-            (Some(flag), None) if flag.kind == Kind::Bool => (flag, "true".to_owned()),
-            (Some(flag), Some(value)) => (flag, value),
-            (Some(flag), None) => {
-                let value = rest.next().filter(|value| !value.starts_with("--"));
-                (flag, value.ok_or_else(|| format!("expected argument for flag '--{name}'"))?)
-            }
-            (None, None) => {
-                let positive = name.strip_prefix("no-").and_then(find).filter(|flag| flag.kind == Kind::Bool);
-                (positive.ok_or_else(unknown)?, "false".to_owned())
-            }
-            (None, Some(_)) => return Err(unknown()),
-        };
-        let value = check(flag, &value)?;
+        let (flag, value) = flag_and_value(long, &mut rest)?;
+        let value = flag.syntax.normalize(&value)?;
         let values = given.entry(flag.name).or_default();
-        if !values.is_empty() && flag.kind != Kind::List {
-            return Err(format!("flag '{}' cannot be repeated", flag.name));
+        if !values.is_empty() && flag.syntax != Syntax::List {
+            return Err(ArgumentError::Repeated(flag.name));
         }
         values.push(value);
     }
     Ok(Parsed::Run(given))
 }
 
-/// Puts the lines of `@file` in its place.
-fn expand(arguments: &[String], depth: usize, out: &mut Vec<String>) -> Result<(), String> {
+fn not_a_flag(argument: String) -> ArgumentError {
+    if let Some(short) = argument.strip_prefix('-').and_then(|short| short.chars().next()) {
+        return ArgumentError::UnknownShortFlag(short);
+    }
+    let command = ferula_config::closest(&argument, tools::families().map(|(name, _)| name));
+    let suggestion = command.map(|command| format!("the command '{command}'"));
+    ArgumentError::Unexpected { word: argument, suggestion }
+}
+
+/// The flag that `long` (without its dashes) names, and its value, which may be the next argument.
+fn flag_and_value(
+    long: &str,
+    rest: &mut impl Iterator<Item = String>,
+) -> Result<(&'static Flag, String), ArgumentError> {
+    let (name, value) = match long.split_once('=') {
+        Some((name, value)) => (name, Some(value.to_owned())),
+        None => (long, None),
+    };
+    match (find(name), value) {
+        (Some(flag), Some(value)) if flag.syntax == Syntax::Switch => match value.as_str() {
+            "true" | "false" => Ok((flag, value)),
+            _ => Err(ArgumentError::Unexpected { word: value, suggestion: None }),
+        },
+        (Some(flag), None) if flag.syntax == Syntax::Switch => Ok((flag, "true".to_owned())),
+        (Some(flag), Some(value)) => Ok((flag, value)),
+        (Some(flag), None) => {
+            let value = rest.next().filter(|value| !value.starts_with("--"));
+            Ok((flag, value.ok_or(ArgumentError::NoValue(flag.name))?))
+        }
+        (None, value) => {
+            let negated = name.strip_prefix("no-").filter(|_| value.is_none()).and_then(find);
+            match negated.filter(|flag| flag.syntax == Syntax::Switch) {
+                Some(flag) => Ok((flag, "false".to_owned())),
+                None => Err(unknown(name)),
+            }
+        }
+    }
+}
+
+fn unknown(name: &str) -> ArgumentError {
+    let known = FLAGS.iter().map(|flag| flag.name).chain(["help", "version"]);
+    let suggestion = ferula_config::closest(name, known).map(|flag| format!("'--{flag}'"));
+    ArgumentError::UnknownFlag { name: name.to_owned(), suggestion }
+}
+
+/// Replaces every `@file` by the lines of the file.
+fn expand(arguments: &[String], depth: usize, out: &mut Vec<String>) -> Result<(), ArgumentError> {
     for argument in arguments {
         let Some(file) = argument.strip_prefix('@') else {
             out.push(argument.clone());
             continue;
         };
         if depth == FILE_DEPTH_MAX {
-            return Err(format!("argument files name each other: {file}"));
+            return Err(ArgumentError::FileLoop(file.to_owned()));
         }
-        let text = std::fs::read_to_string(file).map_err(|error| match error.kind() {
-            std::io::ErrorKind::NotFound => format!("open {file}: no such file or directory"),
-            _ => format!("open {file}: {error}"),
+        let text = std::fs::read_to_string(file).map_err(|error| ArgumentError::File {
+            file: file.to_owned(),
+            problem: match error.kind() {
+                std::io::ErrorKind::NotFound => "no such file or directory".to_owned(),
+                _ => error.to_string(),
+            },
         })?;
-        let lines: Vec<String> = text
-            .lines()
-            .filter(|line| !line.is_empty() && !line.starts_with('#'))
-            .map(str::to_owned)
-            .collect();
+        let is_argument = |line: &&str| !line.is_empty() && !line.starts_with('#');
+        let lines: Vec<String> = text.lines().filter(is_argument).map(str::to_owned).collect();
         expand(&lines, depth + 1, out)?;
     }
     Ok(())
 }
 
-/// The value as it is shown, if it is one.
-fn check(flag: &Flag, value: &str) -> Result<String, String> {
-    let number_error =
-        |what: &str| format!("strconv.{what}: parsing {}: invalid syntax", ferula_go::quote::go_quote(value));
-    match flag.kind {
-        Kind::Bool | Kind::Text | Kind::List => Ok(value.to_owned()),
-        Kind::Duration => {
-            duration::parse_millis(value).map(duration::format_millis).map_err(|error| error.to_string())
-        }
-        // Go takes `5e7` for a whole number too.
-        Kind::Int => value
-            .parse::<f64>()
-            .ok()
-            .filter(|number| number.is_finite() && number.abs() < 9e15)
-            .map(|number| (number as i64).to_string())
-            .ok_or_else(|| number_error("ParseFloat")),
-        Kind::Float => {
-            value.parse::<f64>().map(ferula_go::float::format_g).map_err(|_| number_error("ParseFloat"))
-        }
-        Kind::Bytes => ByteSize::parse(value).map(|size| size.to_string()),
-        Kind::Word(words) => {
-            if words.contains(&value) {
-                return Ok(value.to_owned());
-            }
-            Err(match flag.name {
-                "log.level" => format!("unrecognized log level {value}"),
-                "log.format" => format!("unrecognized log format {value}"),
-                _ => format!("enum value must be one of {}, got '{value}'", words.join(",")),
-            })
-        }
-    }
-}
-
-/// The values of every flag: what was given, else the default.
+/// The value of every flag: what was given, else the default.
 pub fn all_values(given: &Given) -> BTreeMap<&'static str, String> {
-    FLAGS
-        .iter()
-        .map(|flag| {
-            let value =
-                given.get(flag.name).map_or_else(|| flag.default.to_owned(), |values| values.join(","));
-            (flag.name, value)
-        })
-        .collect()
+    let value =
+        |flag: &Flag| given.get(flag.name).map_or_else(|| flag.default.to_owned(), |values| values.join(","));
+    FLAGS.iter().map(|flag| (flag.name, value(flag))).collect()
 }
 
 #[cfg(test)]
@@ -163,7 +165,7 @@ mod tests {
 
     fn given(arguments: &[&str]) -> Result<Vec<(String, String)>, String> {
         let arguments: Vec<String> = arguments.iter().map(|argument| (*argument).to_owned()).collect();
-        match parse(&arguments)? {
+        match parse(&arguments).map_err(|error| error.to_string())? {
             Parsed::Run(given) => {
                 Ok(given.into_iter().map(|(name, values)| (name.to_owned(), values.join(","))).collect())
             }
@@ -198,7 +200,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_is_told_in_the_known_words() {
+    fn errors_have_the_known_words_and_name_what_was_probably_meant() {
         for (arguments, error) in [
             (&["--foo"][..], "unknown long flag '--foo'"),
             (&["-foo"], "unknown short flag '-f'"),
@@ -207,15 +209,28 @@ mod tests {
             (&["--query.timeout=x"], "not a valid duration string: \"x\""),
             (&["--log.level=x"], "unrecognized log level x"),
             (&["--web.max-connections=x"], "strconv.ParseFloat: parsing \"x\": invalid syntax"),
-            (&["--no-query.timeout"], "unknown long flag '--no-query.timeout'"),
+            (
+                &["--no-query.timeout"],
+                "unknown long flag '--no-query.timeout', did you mean '--query.timeout'?",
+            ),
             (&["--web.enable-lifecycle=x"], "unexpected x"),
             (&["--config.file=a", "--config.file=b"], "flag 'config.file' cannot be repeated"),
             (
                 &["--web.enable-lifecycle", "--no-web.enable-lifecycle"],
                 "flag 'web.enable-lifecycle' cannot be repeated",
             ),
-            (&["@/nowhere/at/all"], "open /nowhere/at/all: no such file or directory"),
-            (&["--storage.tsdb.retention=5d"], "unknown long flag '--storage.tsdb.retention'"),
+            (&["@Cargo.toml/missing"], "open Cargo.toml/missing: Not a directory (os error 20)"),
+            (&["@missing.args"], "open missing.args: no such file or directory"),
+            (
+                &["--storage.tsdb.retention=5d"],
+                "unknown long flag '--storage.tsdb.retention', did you mean '--storage.tsdb.retention.time'?",
+            ),
+            (
+                &["--storage.tsdb.pth", "x"],
+                "unknown long flag '--storage.tsdb.pth', did you mean '--storage.tsdb.path'?",
+            ),
+            (&["--verson"], "unknown long flag '--verson', did you mean '--version'?"),
+            (&["chekc", "config"], "unexpected chekc, did you mean the command 'check'?"),
         ] {
             assert_eq!(given(arguments), Err(error.to_owned()), "{arguments:?}");
         }
@@ -223,7 +238,7 @@ mod tests {
 
     #[test]
     fn files_of_arguments_stand_for_their_lines() {
-        let dir = tempfile::tempdir().expect("a folder for the test");
+        let dir = tempfile::tempdir().expect("a directory for the test");
         let file = dir.path().join("args");
         std::fs::write(&file, "# a comment\n--config.file=from file.yml\n\n--log.level\ndebug\n")
             .expect("written");
@@ -239,13 +254,5 @@ mod tests {
         assert!(
             given(&[&format!("@{}", file.display())]).is_err_and(|text| text.starts_with("argument files"))
         );
-    }
-
-    #[test]
-    fn the_default_of_every_flag_is_a_value_of_its_kind() {
-        for flag in FLAGS.iter().filter(|flag| !flag.default.is_empty()) {
-            let shown = check(flag, flag.default);
-            assert_eq!(shown.as_deref(), Ok(flag.default), "{}", flag.name);
-        }
     }
 }

@@ -1,30 +1,18 @@
-//! Every flag of Prometheus: name, default, help, and how far this build goes along with it.
+//! Every flag of the server: name, type, default, help, and whether this build can do what it asks for.
+//!
+//! A flag is one row of [`flags!`], which makes a typed [`Key`] of it and puts it into [`FLAGS`]. The rest of the program
+//! reads a flag by its key, so a misspelt name does not compile, and a name stands nowhere else.
 
-/// What a flag's value is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
-    /// `--x`, `--no-x`
-    Bool,
-    /// Any text.
-    Text,
-    /// Text; may be given several times.
-    List,
-    /// `1h30m`
-    Duration,
-    /// A whole number.
-    Int,
-    /// A number.
-    Float,
-    /// `512MB`
-    Bytes,
-    /// One of these words.
-    Word(&'static [&'static str]),
-}
+use std::marker::PhantomData;
 
-/// In which mode a flag may be given.
+use super::value::{
+    Bytes, Count, Integer, List, LogFormat, LogLevel, Number, OptionalText, Span, Switch, Syntax, Text,
+    ValueType, WalCompression,
+};
+
+/// The mode in which a flag may be given.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mode {
-    /// In both.
     Any,
     /// Not with `--agent`.
     Server,
@@ -32,508 +20,273 @@ pub enum Mode {
     Agent,
 }
 
-/// How far this build goes along with a flag.
+/// Whether this build can do what a flag asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Support {
-    /// It does what it says.
     Works,
-    /// It has no effect here, and that does no harm; whoever gives it is told why.
+    /// The flag has no effect and does no harm. The log says why when it is given.
     Harmless(&'static str),
-    /// It asks for what this build cannot do: giving it another value than the default ends the start.
-    NotYet,
+    /// Any value but the default ends the start, with this advice.
+    NotYet(&'static str),
 }
 
 /// One flag.
 #[derive(Clone, Copy, Debug)]
 pub struct Flag {
-    /// Name without dashes.
+    /// Without dashes.
     pub name: &'static str,
-    /// What its value is.
-    pub kind: Kind,
-    /// Value when it is not given; "" for none.
+    pub syntax: Syntax,
+    /// "" for none.
     pub default: &'static str,
-    /// In which mode it may be given.
     pub mode: Mode,
-    /// Left out of the help text.
-    pub hidden: bool,
-    /// How far this build goes along.
+    /// Left out of the help text, as in Prometheus.
+    pub is_hidden: bool,
     pub support: Support,
-    /// One or two sentences.
+    /// What it does, and when to change it.
     pub help: &'static str,
 }
 
-const fn flag(name: &'static str, kind: Kind, default: &'static str, help: &'static str) -> Flag {
-    Flag { name, kind, default, mode: Mode::Any, hidden: false, support: Support::Works, help }
+/// A flag whose value reads as a `T`.
+#[derive(Clone, Copy)]
+pub struct Key<T> {
+    pub flag: Flag,
+    value: PhantomData<T>,
 }
 
-impl Flag {
+impl<T: ValueType> Key<T> {
+    const fn new(name: &'static str, default: &'static str, help: &'static str) -> Self {
+        let flag = Flag {
+            name,
+            syntax: T::SYNTAX,
+            default,
+            mode: Mode::Any,
+            is_hidden: false,
+            support: Support::Works,
+            help,
+        };
+        Key { flag, value: PhantomData }
+    }
+
     const fn server(mut self) -> Self {
-        self.mode = Mode::Server;
+        self.flag.mode = Mode::Server;
         self
     }
 
     const fn agent(mut self) -> Self {
-        self.mode = Mode::Agent;
-        self.support = Support::NotYet;
+        self.flag.mode = Mode::Agent;
+        self.flag.support = Support::NotYet(NO_AGENT_MODE);
         self
     }
 
     const fn hidden(mut self) -> Self {
-        self.hidden = true;
+        self.flag.is_hidden = true;
         self
     }
 
     const fn harmless(mut self, why: &'static str) -> Self {
-        self.support = Support::Harmless(why);
+        self.flag.support = Support::Harmless(why);
         self
     }
 
-    const fn not_yet(mut self) -> Self {
-        self.support = Support::NotYet;
+    const fn not_yet(mut self, advice: &'static str) -> Self {
+        self.flag.support = Support::NotYet(advice);
         self
     }
 }
 
-const GO_ONLY: &str = "it tunes the Go runtime, which is not here";
-const NO_AGENTS_OF_THIS_KIND: &str = "nothing that it tunes runs in this build";
-const COMPRESSIONS: &[&str] = &["snappy", "zstd"];
+const GO_ONLY: &str = "it tunes the Go runtime, and ferula has none";
+const NO_REMOTE_STORAGE: &str = "remote read and remote write to other servers are not supported yet";
+const NO_CONSOLES: &str = "console templates are not served yet";
+const NO_AGENT_MODE: &str = "agent mode is not supported yet; without it samples are stored here";
+const FIXED_SCRAPE_TIMES: &str =
+    "scrapes always carry the time at which they were due when they are close to it";
 
-/// All flags, in the order of the help text.
-pub const FLAGS: &[Flag] = &[
-    flag("config.file", Kind::Text, "prometheus.yml", "Prometheus configuration file path."),
-    flag("config.auto-reload", Kind::Bool, "false", "Enable automatic configuration file reloading."),
-    flag(
-        "config.auto-reload-interval",
-        Kind::Duration,
-        "30s",
-        "How often to look whether the configuration file changed. Only used when --config.auto-reload is set.",
-    ),
-    flag(
-        "web.listen-address",
-        Kind::List,
-        "0.0.0.0:9090",
-        "Address to listen on for UI, API, and telemetry. Can be repeated. Port 0 lets the system choose.",
-    ),
-    flag("auto-gomaxprocs", Kind::Bool, "true", "Accepted for compatibility; has no effect.").harmless(GO_ONLY),
-    flag("auto-gomemlimit", Kind::Bool, "true", "Accepted for compatibility; has no effect.").harmless(GO_ONLY),
-    flag("auto-gomemlimit.ratio", Kind::Float, "0.9", "Accepted for compatibility; has no effect.")
-        .harmless(GO_ONLY),
-    flag("auto-gomemlimit.refresh-interval", Kind::Duration, "0s", "Accepted for compatibility; has no effect.")
-        .harmless(GO_ONLY),
-    flag(
-        "web.config.file",
-        Kind::Text,
-        "",
-        "[EXPERIMENTAL] Path to configuration file that can enable TLS or authentication.",
-    )
-    .not_yet(),
-    flag(
-        "web.read-timeout",
-        Kind::Duration,
-        "5m",
-        "Maximum duration before timing out read of the request, and closing idle connections.",
-    ),
-    flag(
-        "web.max-connections",
-        Kind::Int,
-        "512",
-        "Maximum number of simultaneous connections across all listeners.",
-    ),
-    flag(
-        "web.max-notifications-subscribers",
-        Kind::Int,
-        "16",
-        "Limits the maximum number of subscribers that can concurrently receive live notifications.",
-    )
-    .harmless("live notifications are not served yet"),
-    flag(
-        "web.external-url",
-        Kind::Text,
-        "",
-        "The URL under which Prometheus is externally reachable (for example, if Prometheus is served via a reverse \
-         proxy). If the URL has a path portion, it will be used to prefix all HTTP endpoints served by Prometheus. If \
-         omitted, relevant URL components will be derived automatically.",
-    ),
-    flag(
-        "web.route-prefix",
-        Kind::Text,
-        "",
-        "Prefix for the internal routes of web endpoints. Defaults to path of --web.external-url.",
-    ),
-    flag("web.user-assets", Kind::Text, "", "Path to static asset directory, available at /user.").not_yet(),
-    flag("web.enable-lifecycle", Kind::Bool, "false", "Enable shutdown and reload via HTTP request."),
-    flag("web.enable-admin-api", Kind::Bool, "false", "Enable API endpoints for admin control actions."),
-    flag(
-        "web.enable-remote-write-receiver",
-        Kind::Bool,
-        "false",
-        "Enable API endpoint accepting remote write requests.",
-    ),
-    flag(
-        "web.remote-write-receiver.accepted-protobuf-messages",
-        Kind::List,
+/// Rows `KEY: type = "name", "default", "help", changes…;` to one typed key each, and to the table of all.
+macro_rules! flags {
+    ($($key:ident: $type:ty = $name:literal, $default:literal, $help:literal $(, $change:ident $(($why:expr))?)*;)+) => {
+        /// All flags, in the order of the help text.
+        pub const FLAGS: &[Flag] = &[$($key.flag),+];
+        $(
+            #[doc = concat!("`--", $name, "`")]
+            pub const $key: Key<$type> = Key::new($name, $default, $help)$(.$change($($why)?))*;
+        )+
+    };
+}
+
+flags! {
+    CONFIG_FILE: Text = "config.file", "prometheus.yml",
+        "The configuration file. When it is not given and prometheus.yml is missing, the server scrapes itself.";
+    AUTO_RELOAD: Switch = "config.auto-reload", "false",
+        "Reload the configuration when its file, or a file that it includes, has changed.";
+    AUTO_RELOAD_INTERVAL: Span = "config.auto-reload-interval", "30s",
+        "How often to look for changes with --config.auto-reload; at least 1s.";
+    LISTEN_ADDRESSES: List = "web.listen-address", "0.0.0.0:9090",
+        "Address and port to serve HTTP on. May be repeated. With port 0 the system chooses one, which the log names.";
+    GOMAXPROCS: Switch = "auto-gomaxprocs", "true", "Accepted so that existing command lines work; has no effect.",
+        harmless(GO_ONLY);
+    GOMEMLIMIT: Switch = "auto-gomemlimit", "true", "Accepted so that existing command lines work; has no effect.",
+        harmless(GO_ONLY);
+    GOMEMLIMIT_RATIO: Number = "auto-gomemlimit.ratio", "0.9",
+        "Accepted so that existing command lines work; has no effect.", harmless(GO_ONLY);
+    GOMEMLIMIT_REFRESH_INTERVAL: Span = "auto-gomemlimit.refresh-interval", "0s",
+        "Accepted so that existing command lines work; has no effect.", harmless(GO_ONLY);
+    WEB_CONFIG_FILE: OptionalText = "web.config.file", "",
+        "File with the certificate and the users for serving over TLS and with passwords. Experimental.",
+        not_yet("let a reverse proxy in front of this server do TLS and passwords");
+    READ_TIMEOUT: Span = "web.read-timeout", "5m",
+        "How long a client may take to send a request, and how long an idle connection stays open.";
+    CONNECTIONS_MAX: Count = "web.max-connections", "512",
+        "How many connections may be open at once, over all addresses. Further ones wait.";
+    NOTIFICATION_SUBSCRIBERS_MAX: Count = "web.max-notifications-subscribers", "16",
+        "How many clients may follow the live notifications at once.",
+        harmless("live notifications are not served yet");
+    EXTERNAL_URL: OptionalText = "web.external-url", "",
+        "The URL under which others reach this server, for links in alerts and pages. Set it behind a reverse proxy. Its \
+         path becomes the prefix of all pages. Default: this machine's name and the port.";
+    ROUTE_PREFIX: OptionalText = "web.route-prefix", "",
+        "The path below which pages are served, when a proxy removes or changes the path of --web.external-url. Default: \
+         that path.";
+    USER_ASSETS: OptionalText = "web.user-assets", "", "A directory to serve below /user.",
+        not_yet("serve the files from a web server of their own");
+    LIFECYCLE: Switch = "web.enable-lifecycle", "false",
+        "Let everyone who reaches the server reload its configuration (/-/reload) and stop it (/-/quit).";
+    ADMIN_API: Switch = "web.enable-admin-api", "false",
+        "Let everyone who reaches the server delete series and make backups (/api/v1/admin/tsdb).";
+    REMOTE_WRITE_RECEIVER: Switch = "web.enable-remote-write-receiver", "false",
+        "Store what other servers and agents send to /api/v1/write.";
+    REMOTE_WRITE_MESSAGES: List = "web.remote-write-receiver.accepted-protobuf-messages",
         "prometheus.WriteRequest,io.prometheus.write.v2.Request",
-        "List of the remote write protobuf messages to accept when receiving the remote writes.",
-    )
-    .not_yet(),
-    flag(
-        "web.enable-otlp-receiver",
-        Kind::Bool,
-        "false",
-        "Enable API endpoint accepting OTLP write requests.",
-    )
-    .not_yet(),
-    flag(
-        "web.console.templates",
-        Kind::Text,
-        "consoles",
-        "Path to the console template directory, available at /consoles.",
-    )
-    .harmless("console templates are not served yet; most unit files still name the folder"),
-    flag("web.console.libraries", Kind::Text, "console_libraries", "Path to the console library directory.")
-        .harmless("console templates are not served yet; most unit files still name the folder"),
-    flag(
-        "web.page-title",
-        Kind::Text,
-        "Prometheus Time Series Collection and Processing Server",
-        "Document title of Prometheus instance.",
-    ),
-    flag(
-        "web.cors.origin",
-        Kind::Text,
-        ".*",
-        "Regex for CORS origin. It is fully anchored. Example: 'https?://(domain1|domain2)\\.com'",
-    ),
-    flag("storage.tsdb.path", Kind::Text, "data/", "Base path for metrics storage.").server(),
-    flag(
-        "storage.tsdb.min-block-duration",
-        Kind::Duration,
-        "2h",
-        "Minimum duration of a data block before being persisted. For use in testing.",
-    )
-    .server()
-    .hidden(),
-    flag(
-        "storage.tsdb.max-block-duration",
-        Kind::Duration,
-        "0s",
-        "Maximum duration compacted blocks may span. For use in testing. (Defaults to 10% of the retention period.)",
-    )
-    .server()
-    .hidden(),
-    flag(
-        "storage.tsdb.max-block-chunk-segment-size",
-        Kind::Bytes,
-        "0B",
-        "The maximum size for a single chunk segment in a block. Example: 512MB",
-    )
-    .server()
-    .hidden(),
-    flag(
-        "storage.tsdb.wal-segment-size",
-        Kind::Bytes,
-        "0B",
-        "Size at which to split the tsdb WAL segment files. Example: 100MB",
-    )
-    .server()
-    .hidden(),
-    flag(
-        "storage.tsdb.retention.time",
-        Kind::Duration,
-        "0s",
-        "[DEPRECATED] How long to retain samples in storage. If neither this flag nor \"storage.tsdb.retention.size\" \
-         is set, the retention time defaults to 15d. Units Supported: y, w, d, h, m, s, ms. Use the \
-         storage.tsdb.retention.time field in the config file instead.",
-    )
-    .server(),
-    flag(
-        "storage.tsdb.retention.size",
-        Kind::Bytes,
-        "0B",
-        "[DEPRECATED] Maximum number of bytes that can be stored for blocks. A unit is required, supported units: B, \
-         KB, MB, GB, TB, PB, EB. Ex: \"512MB\". Based on powers-of-2, so 1KB is 1024B. Use the \
-         storage.tsdb.retention.size field in the config file instead.",
-    )
-    .server(),
-    flag("storage.tsdb.no-lockfile", Kind::Bool, "false", "Do not create lockfile in data directory.").server(),
-    flag(
-        "storage.tsdb.allow-overlapping-compaction",
-        Kind::Bool,
-        "true",
-        "Allow compaction of overlapping blocks. If set to false, overlapping blocks are left to another component.",
-    )
-    .server()
-    .hidden(),
-    flag(
-        "storage.tsdb.wal-compression",
-        Kind::Bool,
-        "true",
-        "Compress the tsdb WAL. If false, the --storage.tsdb.wal-compression-type flag is ignored.",
-    )
-    .server()
-    .hidden(),
-    flag(
-        "storage.tsdb.wal-compression-type",
-        Kind::Word(COMPRESSIONS),
-        "zstd",
-        "Compression algorithm for the tsdb WAL, used when --storage.tsdb.wal-compression is true.",
-    )
-    .server()
-    .hidden(),
-    flag(
-        "storage.tsdb.head-chunks-write-queue-size",
-        Kind::Int,
-        "0",
-        "Size of the queue through which head chunks are written to the disk to be m-mapped, 0 disables the queue.",
-    )
-    .server()
-    .harmless("head chunks are written without such a queue"),
-    flag("storage.tsdb.samples-per-chunk", Kind::Int, "120", "Target number of samples per chunk.")
-        .server()
-        .hidden(),
-    flag(
-        "storage.tsdb.delayed-compaction.max-percent",
-        Kind::Int,
-        "10",
-        "Upper limit for the random compaction delay, in percent of the head chunk range.",
-    )
-    .server()
-    .hidden()
-    .harmless("only used with --enable-feature=delayed-compaction"),
-    flag(
-        "storage.tsdb.delay-compact-file.path",
-        Kind::Text,
-        "",
-        "Path to a JSON file with uploaded TSDB blocks e.g. Thanos shipper meta file. If set, level 1 blocks are only \
-         compacted when they are in it.",
-    )
-    .server(),
-    flag(
-        "storage.tsdb.block-reload-interval",
-        Kind::Duration,
-        "1m",
-        "Interval at which to check for new or removed blocks in storage.",
-    )
-    .server()
-    .hidden(),
-    flag(
-        "storage.ferula.max-head-series",
-        Kind::Int,
-        "0",
-        "Maximum number of series in the head. New series beyond it are refused, known ones go on. 0 means no limit.",
-    )
-    .server(),
-    flag(
-        "storage.ferula.max-head-memory",
-        Kind::Bytes,
-        "0B",
-        "Maximum memory of the head, estimated from the number of its series and the length of their labels. New series \
-         beyond it are refused, known ones go on. 0 means half of the memory that the machine or container has.",
-    )
-    .server(),
-    flag(
-        "storage.ferula.savepoint-interval",
-        Kind::Duration,
-        "5m",
-        "How often the state of the head is saved in the folder ferula_savepoint, so that after a crash only what was \
-         logged since is read. It is saved at the end, too. 0s means never.",
-    )
-    .server(),
-    flag("storage.agent.path", Kind::Text, "data-agent/", "Base path for metrics storage.").agent(),
-    flag("storage.agent.wal-segment-size", Kind::Bytes, "0B", "Size at which to split WAL segment files.")
-        .agent()
-        .hidden(),
-    flag("storage.agent.wal-compression", Kind::Bool, "true", "Compress the agent WAL.").agent(),
-    flag(
-        "storage.agent.wal-compression-type",
-        Kind::Word(COMPRESSIONS),
-        "snappy",
-        "Compression algorithm for the agent WAL.",
-    )
-    .agent()
-    .hidden(),
-    flag(
-        "storage.agent.wal-truncate-frequency",
-        Kind::Duration,
-        "0s",
-        "The frequency at which to truncate the WAL and remove old data.",
-    )
-    .agent()
-    .hidden(),
-    flag(
-        "storage.agent.retention.min-time",
-        Kind::Duration,
-        "5m",
-        "Minimum age samples may be before being considered for deletion when the WAL is truncated.",
-    )
-    .agent(),
-    flag(
-        "storage.agent.retention.max-time",
-        Kind::Duration,
-        "4h",
-        "Maximum age samples may be before being forcibly deleted when the WAL is truncated.",
-    )
-    .agent(),
-    flag(
-        "storage.agent.checkpoint-from-in-memory-series",
-        Kind::Bool,
-        "false",
-        "Use only in-memory series data when building a checkpoint.",
-    )
-    .agent(),
-    flag(
-        "storage.agent.checkpoint-batch-size",
-        Kind::Int,
-        "1000",
-        "Size of a single WAL log entry chunk to be flushed.",
-    )
-    .agent(),
-    flag("storage.agent.no-lockfile", Kind::Bool, "false", "Do not create lockfile in data directory.").agent(),
-    flag(
-        "storage.remote.flush-deadline",
-        Kind::Duration,
-        "1m",
-        "How long to wait flushing sample on shutdown or config reload.",
-    )
-    .harmless(NO_AGENTS_OF_THIS_KIND),
-    flag(
-        "storage.remote.read-sample-limit",
-        Kind::Int,
-        "50000000",
-        "Maximum overall number of samples to return via the remote read interface, in a single query.",
-    )
-    .server()
-    .harmless(NO_AGENTS_OF_THIS_KIND),
-    flag(
-        "storage.remote.read-concurrent-limit",
-        Kind::Int,
-        "10",
-        "Maximum number of concurrent remote read calls. 0 means no limit.",
-    )
-    .server()
-    .harmless(NO_AGENTS_OF_THIS_KIND),
-    flag(
-        "storage.remote.read-max-bytes-in-frame",
-        Kind::Int,
-        "1048576",
-        "Maximum number of bytes in a single frame for streaming remote read response types before marshalling.",
-    )
-    .server()
-    .harmless(NO_AGENTS_OF_THIS_KIND),
-    flag(
-        "web.search.max-limit",
-        Kind::Int,
-        "10000",
-        "Hard upper bound on the \"limit\" query parameter accepted by the experimental search API.",
-    )
-    .server()
-    .harmless("the search API is not served yet"),
-    flag(
-        "rules.alert.for-outage-tolerance",
-        Kind::Duration,
-        "1h",
-        "Max time to tolerate prometheus outage for restoring \"for\" state of alert.",
-    )
-    .server(),
-    flag(
-        "rules.alert.for-grace-period",
-        Kind::Duration,
-        "10m",
-        "Minimum duration between alert and restored \"for\" state. This is maintained only for alerts with configured \
-         \"for\" time greater than grace period.",
-    )
-    .server(),
-    flag(
-        "rules.alert.resend-delay",
-        Kind::Duration,
-        "1m",
-        "Minimum amount of time to wait before resending an alert to Alertmanager.",
-    )
-    .server(),
-    flag(
-        "rules.max-concurrent-evals",
-        Kind::Int,
-        "4",
-        "Global concurrency limit for independent rules that can run concurrently.",
-    )
-    .server(),
-    flag(
-        "scrape.adjust-timestamps",
-        Kind::Bool,
-        "true",
-        "Adjust scrape timestamps by up to `scrape.timestamp-tolerance` to align them to the intended schedule.",
-    )
-    .hidden()
-    .not_yet(),
-    flag("scrape.timestamp-tolerance", Kind::Duration, "2ms", "Timestamp tolerance.").hidden().not_yet(),
-    flag(
-        "alertmanager.notification-queue-capacity",
-        Kind::Int,
-        "10000",
-        "The capacity of the queue for pending Alertmanager notifications.",
-    )
-    .server(),
-    flag(
-        "alertmanager.notification-batch-size",
-        Kind::Int,
-        "256",
-        "The maximum number of notifications per batch to send to the Alertmanager.",
-    )
-    .server(),
-    flag(
-        "alertmanager.drain-notification-queue-on-shutdown",
-        Kind::Bool,
-        "true",
-        "Send any outstanding Alertmanager notifications when shutting down. If false, any outstanding Alertmanager \
-         notifications will be dropped when shutting down.",
-    )
-    .server(),
-    flag(
-        "query.lookback-delta",
-        Kind::Duration,
-        "5m",
-        "The maximum lookback duration for retrieving metrics during expression evaluations and federation.",
-    )
-    .server(),
-    flag("query.timeout", Kind::Duration, "2m", "Maximum time a query may take before being aborted.").server(),
-    flag("query.max-concurrency", Kind::Int, "20", "Maximum number of queries executed concurrently.").server(),
-    flag(
-        "query.max-samples",
-        Kind::Int,
-        "50000000",
-        "Maximum number of samples a single query can load into memory. Note that queries will fail if they try to load \
-         more samples than this into memory, so this also limits the number of samples a query can return.",
-    )
-    .server(),
-    flag(
-        "scrape.discovery-reload-interval",
-        Kind::Duration,
-        "5s",
-        "Interval used by scrape manager to throttle target groups updates.",
-    )
-    .hidden()
-    .not_yet(),
-    flag(
-        "enable-feature",
-        Kind::List,
-        "",
-        "Comma separated feature names to enable. See \
-         https://prometheus.io/docs/prometheus/latest/feature_flags/ for more details.",
-    ),
-    flag("agent", Kind::Bool, "false", "Run Prometheus in 'Agent mode'.").not_yet(),
-    flag(
-        "log.level",
-        Kind::Word(&["debug", "info", "warn", "error"]),
-        "info",
-        "Only log messages with the given severity or above. One of: [debug, info, warn, error]",
-    ),
-    flag(
-        "log.format",
-        Kind::Word(&["logfmt", "json"]),
-        "logfmt",
-        "Output format of log messages. One of: [logfmt, json]",
-    ),
-];
+        "The messages of remote write that are accepted: that of version 1, that of version 2, or both.",
+        not_yet("both messages are accepted");
+    OTLP_RECEIVER: Switch = "web.enable-otlp-receiver", "false", "Store what is sent to /api/v1/otlp by OTLP.",
+        not_yet("let an OpenTelemetry Collector send by remote write (--web.enable-remote-write-receiver)");
+    CONSOLE_TEMPLATES: Text = "web.console.templates", "consoles", "The directory of console templates, served below /consoles.",
+        harmless(NO_CONSOLES);
+    CONSOLE_LIBRARIES: Text = "web.console.libraries", "console_libraries", "The directory of libraries for console templates.",
+        harmless(NO_CONSOLES);
+    PAGE_TITLE: Text = "web.page-title", "Prometheus Time Series Collection and Processing Server",
+        "The title of the web pages, to tell servers apart in a browser.";
+    CORS_ORIGIN: Text = "web.cors.origin", ".*",
+        "Regular expression for the web sites whose scripts may read answers; it must match the whole origin. Example: \
+         'https?://(domain1|domain2)\\.com'";
+    STORAGE_PATH: Text = "storage.tsdb.path", "data/",
+        "The data directory. It may be one that Prometheus has written, and Prometheus can use it again.", server;
+    MIN_BLOCK_DURATION: Span = "storage.tsdb.min-block-duration", "2h",
+        "How much time a block covers when it is first written.", server, hidden;
+    MAX_BLOCK_DURATION: Span = "storage.tsdb.max-block-duration", "0s",
+        "How much time a compacted block may cover. Default: a tenth of the retention time. Set it to the minimum where \
+         Thanos compacts.", server, hidden;
+    CHUNK_SEGMENT_BYTES: Bytes = "storage.tsdb.max-block-chunk-segment-size", "0B",
+        "How large a file of chunks in a block may become. Example: 512MB", server, hidden;
+    WAL_SEGMENT_BYTES: Bytes = "storage.tsdb.wal-segment-size", "0B",
+        "How large a file of the log may become, from 10MB to 256MB. Default: 128MB.", server, hidden;
+    RETENTION_TIME: Span = "storage.tsdb.retention.time", "0s",
+        "How long samples are kept: 15d when neither this nor the size is given. Units: y, w, d, h, m, s, ms. Deprecated in \
+         Prometheus in favour of storage.tsdb.retention in the configuration, which takes precedence and can be reloaded.",
+        server;
+    RETENTION_SIZE: Bytes = "storage.tsdb.retention.size", "0B",
+        "How much the data directory may hold before the oldest blocks are deleted, with a unit: B, KB, MB, GB, TB, PB, EB \
+         (1KB is 1024B). Deprecated in Prometheus in favour of storage.tsdb.retention in the configuration, which takes \
+         precedence and can be reloaded.",
+        server;
+    NO_LOCKFILE: Switch = "storage.tsdb.no-lockfile", "false",
+        "Do not lock the data directory. Two servers on one directory destroy it, so this is for file systems without locks.",
+        server;
+    OVERLAPPING_COMPACTION: Switch = "storage.tsdb.allow-overlapping-compaction", "true",
+        "Merge blocks that overlap in time. Switch it off where another component does that.", server, hidden;
+    WAL_COMPRESSED: Switch = "storage.tsdb.wal-compression", "true",
+        "Compress the log.", server, hidden;
+    WAL_COMPRESSION: WalCompression = "storage.tsdb.wal-compression-type", "zstd",
+        "How the log is compressed: snappy, which every Prometheus reads, or zstd, which is smaller.", server, hidden;
+    HEAD_CHUNKS_QUEUE: Integer = "storage.tsdb.head-chunks-write-queue-size", "0",
+        "How many full chunks may wait to be written.", server, harmless("chunks are written without such a queue");
+    SAMPLES_PER_CHUNK: Integer = "storage.tsdb.samples-per-chunk", "120",
+        "How many samples a chunk holds when it is closed.", server, hidden;
+    DELAYED_COMPACTION_PERCENT: Integer = "storage.tsdb.delayed-compaction.max-percent", "10",
+        "The longest random delay of a compaction, in percent of a block's time.", server, hidden,
+        harmless("it only matters with --enable-feature=delayed-compaction");
+    DELAY_COMPACT_FILE: OptionalText = "storage.tsdb.delay-compact-file.path", "",
+        "JSON file that names the blocks that were uploaded, as the Thanos sidecar writes it. Other blocks are not compacted \
+         then.",
+        server;
+    BLOCK_RELOAD_INTERVAL: Span = "storage.tsdb.block-reload-interval", "1m",
+        "How often to look for blocks that others added or removed.", server, hidden;
+    HEAD_SERIES_MAX: Count = "storage.ferula.max-head-series", "0",
+        "How many series the head may hold. New series beyond it are refused; known ones continue. 0 means no limit.", server;
+    HEAD_BYTES_MAX: Bytes = "storage.ferula.max-head-memory", "0B",
+        "How much memory the head may take, estimated from its series and the length of their labels. New series beyond it \
+         are refused; known ones continue. 0 means half of what the machine or container has.",
+        server;
+    SAVEPOINT_INTERVAL: Span = "storage.ferula.savepoint-interval", "5m",
+        "How often the head is saved to the directory ferula_savepoint, so that a start after a crash reads only what was \
+         logged since. It is also saved at the end. 0s means never.",
+        server;
+    AGENT_PATH: Text = "storage.agent.path", "data-agent/", "The agent's data directory.", agent;
+    AGENT_SEGMENT_BYTES: Bytes = "storage.agent.wal-segment-size", "0B", "How large a file of the agent's log may become.",
+        agent, hidden;
+    AGENT_WAL_COMPRESSED: Switch = "storage.agent.wal-compression", "true", "Compress the agent's log.", agent;
+    AGENT_WAL_COMPRESSION: WalCompression = "storage.agent.wal-compression-type", "snappy",
+        "How the agent's log is compressed.", agent, hidden;
+    AGENT_TRUNCATE_FREQUENCY: Span = "storage.agent.wal-truncate-frequency", "0s",
+        "How often the agent's log is cut.", agent, hidden;
+    AGENT_RETENTION_MIN: Span = "storage.agent.retention.min-time", "5m",
+        "Samples stay in the agent's log at least for this long.", agent;
+    AGENT_RETENTION_MAX: Span = "storage.agent.retention.max-time", "4h",
+        "Samples stay in the agent's log at most for this long, sent or not.", agent;
+    AGENT_CHECKPOINT_FROM_MEMORY: Switch = "storage.agent.checkpoint-from-in-memory-series", "false",
+        "Write the agent's checkpoints from memory alone.", agent;
+    AGENT_CHECKPOINT_BATCH: Integer = "storage.agent.checkpoint-batch-size", "1000",
+        "How many entries the agent writes to a checkpoint at once.", agent;
+    AGENT_NO_LOCKFILE: Switch = "storage.agent.no-lockfile", "false", "Do not lock the agent's data directory.", agent;
+    REMOTE_FLUSH_DEADLINE: Span = "storage.remote.flush-deadline", "1m",
+        "How long to wait at the end, and at a reload, until what is queued was sent.", harmless(NO_REMOTE_STORAGE);
+    REMOTE_READ_SAMPLES: Integer = "storage.remote.read-sample-limit", "50000000",
+        "How many samples one remote read may return. 0 means no limit.", server, harmless(NO_REMOTE_STORAGE);
+    REMOTE_READ_CONCURRENCY: Integer = "storage.remote.read-concurrent-limit", "10",
+        "How many remote reads may run at once. 0 means no limit.", server, harmless(NO_REMOTE_STORAGE);
+    REMOTE_READ_FRAME_BYTES: Integer = "storage.remote.read-max-bytes-in-frame", "1048576",
+        "How many bytes one frame of a streamed remote read may hold.", server, harmless(NO_REMOTE_STORAGE);
+    SEARCH_LIMIT_MAX: Integer = "web.search.max-limit", "10000",
+        "The largest limit that a request to the experimental search API may ask for. 0 means no bound.", server,
+        harmless("the search API is not served yet");
+    OUTAGE_TOLERANCE: Span = "rules.alert.for-outage-tolerance", "1h",
+        "After a longer outage than this, the \"for\" time of pending alerts starts anew.", server;
+    GRACE_PERIOD: Span = "rules.alert.for-grace-period", "10m",
+        "How long an alert that is restored after a restart stays pending at least. Holds for alerts whose \"for\" is longer.",
+        server;
+    RESEND_DELAY: Span = "rules.alert.resend-delay", "1m",
+        "How long to wait before a firing alert is sent to Alertmanager again.", server;
+    CONCURRENT_EVALS_MAX: Count = "rules.max-concurrent-evals", "4",
+        "How many independent rules may run at once, over all groups, with --enable-feature=concurrent-rule-eval.", server;
+    ADJUST_TIMESTAMPS: Switch = "scrape.adjust-timestamps", "true",
+        "Store a scrape under the time at which it was due when it came only slightly later, which makes chunks smaller.",
+        hidden, not_yet(FIXED_SCRAPE_TIMES);
+    TIMESTAMP_TOLERANCE: Span = "scrape.timestamp-tolerance", "2ms",
+        "What counts as slightly later for --scrape.adjust-timestamps.", hidden, not_yet(FIXED_SCRAPE_TIMES);
+    NOTIFICATION_QUEUE: Count = "alertmanager.notification-queue-capacity", "10000",
+        "How many alerts may wait for an Alertmanager. The oldest are dropped beyond it.", server;
+    NOTIFICATION_BATCH: Count = "alertmanager.notification-batch-size", "256",
+        "How many alerts are sent to an Alertmanager at once.", server;
+    DRAIN_NOTIFICATIONS: Switch = "alertmanager.drain-notification-queue-on-shutdown", "true",
+        "Send what is still queued for Alertmanagers before the end.", server;
+    LOOKBACK_DELTA: Span = "query.lookback-delta", "5m",
+        "How far a query, or federation, looks back for the newest sample of a series. Keep it above the longest scrape \
+         interval.",
+        server;
+    QUERY_TIMEOUT: Span = "query.timeout", "2m", "How long a query may take before it ends with an error.", server;
+    QUERY_CONCURRENCY: Count = "query.max-concurrency", "20", "How many queries may run at once. Further ones wait.", server;
+    QUERY_SAMPLES_MAX: Count = "query.max-samples", "50000000",
+        "How many samples one query may hold in memory before it ends with an error.", server;
+    DISCOVERY_RELOAD_INTERVAL: Span = "scrape.discovery-reload-interval", "5s",
+        "How often at most the targets are updated from service discovery.", hidden,
+        not_yet("targets are updated at most every 5s");
+    FEATURES: List = "enable-feature", "",
+        "Names of experimental features to switch on, with commas between them. Prometheus' documentation lists them: \
+         https://prometheus.io/docs/prometheus/latest/feature_flags/";
+    AGENT: Switch = "agent", "false", "Run as an agent, which only scrapes and sends on.", not_yet(NO_AGENT_MODE);
+    LOG_LEVEL: LogLevel = "log.level", "info", "The least severe lines to log. One of: [debug, info, warn, error]";
+    LOG_FORMAT: LogFormat = "log.format", "logfmt", "How log lines are written. One of: [logfmt, json]";
+}
 
 /// The flag of this name.
 pub fn find(name: &str) -> Option<&'static Flag> {
@@ -550,5 +303,12 @@ mod tests {
         names.sort_unstable();
         names.dedup();
         assert_eq!(names.len(), FLAGS.len());
+    }
+
+    #[test]
+    fn every_default_is_a_value_and_is_shown_as_it_is_written() {
+        for flag in FLAGS.iter().filter(|flag| !flag.default.is_empty()) {
+            assert_eq!(flag.syntax.normalize(flag.default).as_deref(), Ok(flag.default), "{}", flag.name);
+        }
     }
 }
