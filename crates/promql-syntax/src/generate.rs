@@ -6,7 +6,7 @@
 use std::fmt::Write;
 
 use crate::ast::{Expr, ExprKind, ValueType};
-use crate::functions::{FUNCTIONS, Function};
+use crate::functions::{FUNCTIONS, Function, FunctionId};
 use crate::{ParserOptions, parse};
 
 /// What queries may speak about.
@@ -229,7 +229,7 @@ impl<'v> Generator<'v> {
         let vocabulary = self.vocabulary;
         let usable: Vec<&'static Function> = FUNCTIONS
             .iter()
-            .filter(|function| function.returns == returns && function.name != "info")
+            .filter(|function| function.returns == returns && function.id != FunctionId::Info)
             .filter(|function| !function.experimental || vocabulary.options.experimental_functions)
             .filter(|function| !vocabulary.functions_left_out.iter().any(|name| name == function.name))
             .collect();
@@ -255,12 +255,14 @@ impl<'v> Generator<'v> {
     }
 
     fn argument(&mut self, function: &Function, at: usize, of: ValueType, depth: usize) -> String {
-        match (function.name, at) {
-            ("label_replace" | "label_join", 1) => self.pick(&["\"new\"", "\"job\""]).to_owned(),
-            ("label_replace", 2) => self.pick(&["\"$1\"", "\"x-$1\"", "\"\""]).to_owned(),
-            ("label_replace", 4) => self.pick(&["\"(.*)\"", "\"(a).*\"", "\"[a-z]+\""]).to_owned(),
-            ("double_exponential_smoothing", 1 | 2) => "0.5".to_owned(),
-            ("histogram_quantiles", 1) => "\"q\"".to_owned(),
+        match (function.id, at) {
+            (FunctionId::LabelReplace | FunctionId::LabelJoin, 1) => {
+                self.pick(&["\"new\"", "\"job\""]).to_owned()
+            }
+            (FunctionId::LabelReplace, 2) => self.pick(&["\"$1\"", "\"x-$1\"", "\"\""]).to_owned(),
+            (FunctionId::LabelReplace, 4) => self.pick(&["\"(.*)\"", "\"(a).*\"", "\"[a-z]+\""]).to_owned(),
+            (FunctionId::DoubleExponentialSmoothing, 1 | 2) => "0.5".to_owned(),
+            (FunctionId::HistogramQuantiles, 1) => "\"q\"".to_owned(),
             _ if of == ValueType::String => {
                 let (name, _) = &self.vocabulary.labels[self.below(self.vocabulary.labels.len())];
                 format!("\"{name}\"")

@@ -10,6 +10,7 @@ use crate::ast::{
     AggregateExpr, BinaryExpr, Call, Cardinality, Expr, ExprKind, Span, ValueType, VectorSelector,
 };
 use crate::error::ParseError;
+use crate::functions::FunctionId;
 use crate::scan::is_space;
 
 /// A query of megabytes can be wrong in a million places; nobody reads more than the first.
@@ -191,7 +192,7 @@ impl Checker<'_> {
     fn call(&mut self, call: &mut Call, span: Span) {
         self.argument_count(call, span);
         let function = call.function;
-        if function.name == "info" {
+        if function.id == FunctionId::Info {
             self.info_selector(call, span);
         }
         let context = format!("call to function {}", go_quote(function.name));

@@ -2,26 +2,8 @@
 
 use ferula_model::Timestamp;
 use ferula_promql_syntax::ast::{AtModifier, Call, Expr, ExprKind};
+use ferula_promql_syntax::functions::Dependence;
 use ferula_promql_syntax::{ParserOptions, parse};
-
-/// Functions that look at the time of evaluation, or at the times of samples that it decides.
-const TIME_DEPENDENT: [&str; 15] = [
-    "days_in_month",
-    "day_of_month",
-    "day_of_week",
-    "day_of_year",
-    "end",
-    "hour",
-    "minute",
-    "month",
-    "predict_linear",
-    "range",
-    "start",
-    "step",
-    "time",
-    "timestamp",
-    "year",
-];
 
 /// The query with every selector and subquery pinned to `at_ms`, and the other times to evaluate it at. Nothing for a
 /// query whose result may depend on them.
@@ -68,7 +50,7 @@ fn pin(expr: &mut Expr, at_ms: i64) -> bool {
             aggregate.param.as_mut().is_none_or(|param| pin(param, at_ms)) && inner
         }
         ExprKind::Call(Call { function, args }) => {
-            let mut steady = !TIME_DEPENDENT.contains(&function.name);
+            let mut steady = function.depends_on == Dependence::Arguments;
             for arg in args {
                 steady &= pin(arg, at_ms);
             }

@@ -8,7 +8,8 @@ use crate::QueryError;
 use crate::engine::Grid;
 use crate::exec::batch::Batch;
 use crate::exec::context::QueryContext;
-use crate::exec::function::table::{CallArguments, Implementation, implementation};
+use crate::exec::function::call::{CallArguments, Implementation};
+use crate::exec::function::table::implementation;
 use crate::exec::operator::{BoxOperator, Nothing, Operator};
 use crate::exec::scalars::{ScalarSeries, Scalars};
 use crate::exec::select::window::WindowOperator;
@@ -112,11 +113,11 @@ pub(crate) fn scalar<'q>(
             let (left, right) = (scalar(&node.left, scope, query)?, scalar(&node.right, scope, query)?);
             left.zip(&right, query, |a, b| binary::element::scalar(node.op, a, b))
         }
-        NodeKind::Call(call) => match implementation(call.function.name) {
-            Some(Implementation::Scalar(evaluate)) => {
+        NodeKind::Call(call) => match implementation(call.function.id) {
+            Implementation::Scalar(evaluate) => {
                 evaluate(&CallArguments { call, span: node.span, scope, query })
             }
-            _ => Err(not_supported(call)),
+            _ => Err(QueryError::execution("expression is no scalar")),
         },
         _ => Err(QueryError::execution("expression is no scalar")),
     }
@@ -129,13 +130,15 @@ fn call_vector<'q>(
     query: &QueryContext<'q>,
 ) -> Result<BoxOperator<'q>, QueryError> {
     let arguments = CallArguments { call, span: node.span, scope, query };
-    match implementation(call.function.name) {
-        Some(Implementation::Range(make)) => WindowOperator::build(make(), &arguments),
-        Some(Implementation::Float(function)) => {
+    match implementation(call.function.id) {
+        Implementation::Range(make) => WindowOperator::build(make(), &arguments),
+        Implementation::Float(function) => {
             Ok(function::math::map_floats(arguments.vector(0)?, function, query))
         }
-        Some(Implementation::Operator(make)) => make(&arguments),
-        Some(Implementation::Scalar(_)) | None => Err(not_supported(call)),
+        Implementation::Operator(make) => make(&arguments),
+        Implementation::Scalar(_) | Implementation::Planned => {
+            Err(QueryError::execution("expression is no instant vector"))
+        }
     }
 }
 
@@ -181,8 +184,4 @@ pub(crate) fn in_order<T>(
         }
     }
     second
-}
-
-fn not_supported(call: &CallNode) -> QueryError {
-    QueryError::Execution(format!("not supported yet: function {}", call.function.name))
 }

@@ -6,6 +6,7 @@ use ferula_promql_syntax::ast::{
     AggregateExpr, AtModifier, BinaryExpr, Call, Expr, ExprKind, MatrixSelector, Subquery as SubqueryExpr,
     TimeShift, VectorSelector,
 };
+use ferula_promql_syntax::functions::FunctionId;
 use ferula_promql_syntax::raw_bytes;
 
 use super::durations::{self, QueryTimes};
@@ -133,7 +134,7 @@ impl Lowering<'_> {
     fn call(&self, call: &Call, depth: usize) -> Result<CallNode, QueryError> {
         let args: Vec<Node> =
             call.args.iter().map(|arg| self.node(arg, depth + 1)).collect::<Result<_, _>>()?;
-        let info = (call.function.name == "info").then(|| info_selector(&args));
+        let info = (call.function.id == FunctionId::Info).then(|| info_selector(&args));
         Ok(CallNode { function: call.function, args, info })
     }
 }

@@ -3,6 +3,7 @@
 use ferula_promql_syntax::ast::{
     AggregateOp, AtModifier, DurationExpr, DurationExprKind, DurationValue, TimeShift,
 };
+use ferula_promql_syntax::functions::FunctionId;
 use ferula_promql_syntax::{Expr, ExprKind};
 
 /// Why the expression has to be asked moment by moment; `None` when a range query is as good.
@@ -21,12 +22,12 @@ fn reason_of(expr: &Expr) -> Option<&'static str> {
         ExprKind::Subquery(subquery) => of_shift(&subquery.at)
             .or(of_duration(&subquery.range))
             .or(subquery.step.as_ref().and_then(of_duration)),
-        ExprKind::Call(call) => match call.function.name {
-            "start" | "end" | "step" | "range" => {
+        ExprKind::Call(call) => match call.function.id {
+            FunctionId::Start | FunctionId::End | FunctionId::Step | FunctionId::Range => {
                 Some("start(), end(), step() and range() depend on the query's range")
             }
             // What it joins is looked up over the whole range of the query.
-            "info" => Some("info() looks at the query's whole range"),
+            FunctionId::Info => Some("info() looks at the query's whole range"),
             _ => None,
         },
         ExprKind::Aggregate(aggregate) => match aggregate.op {

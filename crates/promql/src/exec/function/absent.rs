@@ -3,11 +3,10 @@
 use ferula_model::labels::METRIC_NAME;
 use ferula_model::{LabelSet, LabelSetBuilder, MatchOp, Matcher};
 
-use super::ends_over_time::OfSamples;
-use super::table::CallArguments;
-use super::table::Implementation::{self, Operator as Operators};
+use super::call::CallArguments;
+use super::ends_over_time;
 use crate::QueryError;
-use crate::exec::batch::{Batch, Value};
+use crate::exec::batch::Batch;
 use crate::exec::bitmap;
 use crate::exec::context::{PIECE, QueryContext};
 use crate::exec::operator::{BoxOperator, Operator};
@@ -15,17 +14,15 @@ use crate::exec::select::window::WindowOperator;
 use crate::exec::series::SeriesTable;
 use crate::plan::node::{Node, NodeKind};
 
-/// The functions of this file by name.
-pub(super) fn implementation(name: &str) -> Option<Implementation> {
-    Some(match name {
-        "absent" => Operators(|call| Ok(Absent::operator(call.vector(0)?, call, false))),
-        "absent_over_time" => Operators(|call| {
-            let present = Box::new(OfSamples(|_| Value::Float(1.0)));
-            let inner = WindowOperator::unmerged(present, call)?;
-            Ok(Absent::operator(Box::new(inner), call, true))
-        }),
-        _ => return None,
-    })
+/// `absent`.
+pub(super) fn absent<'q>(call: &CallArguments<'_, 'q>) -> Result<BoxOperator<'q>, QueryError> {
+    Ok(Absent::operator(call.vector(0)?, call, false))
+}
+
+/// `absent_over_time`.
+pub(super) fn absent_over_time<'q>(call: &CallArguments<'_, 'q>) -> Result<BoxOperator<'q>, QueryError> {
+    let inner = WindowOperator::unmerged(ends_over_time::present(), call)?;
+    Ok(Absent::operator(Box::new(inner), call, true))
 }
 
 struct Absent<'q> {

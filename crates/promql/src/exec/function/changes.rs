@@ -4,18 +4,18 @@ use ferula_model::FloatHistogram;
 use ferula_promql_syntax::ast::RangeExtension;
 
 use super::start_time;
-use super::table::Implementation::{self, Range};
 use crate::QueryError;
 use crate::exec::batch::{RowMut, Value};
 use crate::exec::select::window::{RangeCall, RangeFunction, Samples, Window, Windows, windows_one_by_one};
 
-/// The functions of this file by name.
-pub(super) fn implementation(name: &str) -> Option<Implementation> {
-    Some(match name {
-        "changes" => Range(|| Box::new(Steps { differ: changed, starts: false, counts: Vec::new() })),
-        "resets" => Range(|| Box::new(Steps { differ: reset, starts: true, counts: Vec::new() })),
-        _ => return None,
-    })
+/// `changes`.
+pub(super) fn changes() -> Box<dyn RangeFunction> {
+    Box::new(Steps { differ: changed, starts: false, counts: Vec::new() })
+}
+
+/// `resets`.
+pub(super) fn resets() -> Box<dyn RangeFunction> {
+    Box::new(Steps { differ: reset, starts: true, counts: Vec::new() })
 }
 
 /// Counts neighbours for which `differ` holds.

@@ -1,31 +1,41 @@
 //! `*_over_time` that take samples of both kinds alike: count, present, first, last, and the times of the ends.
 
-use super::table::Implementation::{self, Range};
 use crate::QueryError;
 use crate::exec::batch::Value;
 use crate::exec::select::window::{RangeCall, RangeFunction, Samples, Window};
 
-/// The functions of this file by name.
-pub(super) fn implementation(name: &str) -> Option<Implementation> {
-    Some(match name {
-        "count_over_time" => {
-            Range(|| Box::new(OfSamples(|s| Value::Float((s.floats.len() + s.histograms.len()) as f64))))
-        }
-        "present_over_time" => Range(|| Box::new(OfSamples(|_| Value::Float(1.0)))),
-        "ts_of_first_over_time" => {
-            Range(|| Box::new(OfSamples(|s| Value::Float(first_time(s) as f64 / 1000.0))))
-        }
-        "ts_of_last_over_time" => {
-            Range(|| Box::new(OfSamples(|s| Value::Float(last_time(s) as f64 / 1000.0))))
-        }
-        "first_over_time" => Range(|| Box::new(Kept(first))),
-        "last_over_time" => Range(|| Box::new(Kept(last))),
-        _ => return None,
-    })
+/// `count_over_time`.
+pub(super) fn count() -> Box<dyn RangeFunction> {
+    Box::new(OfSamples(|s| Value::Float((s.floats.len() + s.histograms.len()) as f64)))
+}
+
+/// `present_over_time`.
+pub(super) fn present() -> Box<dyn RangeFunction> {
+    Box::new(OfSamples(|_| Value::Float(1.0)))
+}
+
+/// `ts_of_first_over_time`.
+pub(super) fn time_of_first() -> Box<dyn RangeFunction> {
+    Box::new(OfSamples(|s| Value::Float(first_time(s) as f64 / 1000.0)))
+}
+
+/// `ts_of_last_over_time`.
+pub(super) fn time_of_last() -> Box<dyn RangeFunction> {
+    Box::new(OfSamples(|s| Value::Float(last_time(s) as f64 / 1000.0)))
+}
+
+/// `first_over_time`.
+pub(super) fn first() -> Box<dyn RangeFunction> {
+    Box::new(Kept(first_sample))
+}
+
+/// `last_over_time`.
+pub(super) fn last() -> Box<dyn RangeFunction> {
+    Box::new(Kept(last_sample))
 }
 
 /// A value computed from a window.
-pub(super) struct OfSamples(pub fn(&Samples<'_>) -> Value);
+struct OfSamples(fn(&Samples<'_>) -> Value);
 
 impl RangeFunction for OfSamples {
     fn window(&mut self, window: &Window<'_>, _call: &RangeCall<'_>) -> Result<Option<Value>, QueryError> {
@@ -57,7 +67,7 @@ fn last_time(samples: &Samples<'_>) -> i64 {
     ends.into_iter().map(|time| time.copied().unwrap_or(0)).max().unwrap_or(0)
 }
 
-fn first(samples: &Samples<'_>) -> Value {
+fn first_sample(samples: &Samples<'_>) -> Value {
     match (samples.float_times.first(), samples.histogram_times.first()) {
         (Some(float), Some(histogram)) if histogram <= float => {
             Value::Histogram(samples.histograms[0].clone())
@@ -67,7 +77,7 @@ fn first(samples: &Samples<'_>) -> Value {
     }
 }
 
-fn last(samples: &Samples<'_>) -> Value {
+fn last_sample(samples: &Samples<'_>) -> Value {
     let newest = samples.histograms.last();
     match (samples.float_times.last(), samples.histogram_times.last(), newest) {
         (Some(float), Some(histogram), Some(newest)) if float <= histogram => {

@@ -11,7 +11,7 @@ use ferula_model::labels::{BUCKET_LABEL, METRIC_NAME};
 use ferula_model::{FloatHistogram, LabelSet};
 use ferula_promql_syntax::ast::Span;
 
-use super::table::{CallArguments, Implementation};
+use super::call::CallArguments;
 use crate::engine::Grid;
 use crate::exec::batch::{Batch, RowRef};
 use crate::exec::bitmap;
@@ -27,32 +27,49 @@ use crate::numeric::buckets::{
 };
 use crate::{Annotation, QueryError};
 
-/// The functions of this file by name.
-pub(super) fn implementation(name: &str) -> Option<Implementation> {
-    Some(match name {
-        "histogram_count" => Implementation::Operator(|call| number_of(call, |h| h.count)),
-        "histogram_sum" => Implementation::Operator(|call| number_of(call, |h| h.sum)),
-        "histogram_avg" => Implementation::Operator(|call| number_of(call, |h| h.sum / h.count)),
-        "histogram_stdvar" => Implementation::Operator(|call| number_of(call, histogram_variance)),
-        "histogram_stddev" => {
-            Implementation::Operator(|call| number_of(call, |h| histogram_variance(h).sqrt()))
-        }
-        "histogram_quantile" => Implementation::Operator(|call| {
-            let quantile = Quantile::new(call, 0, None)?;
-            look_inside(call, 1, Question::Quantiles(vec![quantile]))
-        }),
-        "histogram_quantiles" => Implementation::Operator(|call| {
-            let label = call.string(1)?;
-            let quantiles: Result<Vec<Quantile>, QueryError> =
-                (2..call.len()).map(|index| Quantile::new(call, index, Some(label))).collect();
-            look_inside(call, 0, Question::Quantiles(quantiles?))
-        }),
-        "histogram_fraction" => Implementation::Operator(|call| {
-            let question = Question::Fraction { lower: call.scalar(0)?, upper: call.scalar(1)? };
-            look_inside(call, 2, question)
-        }),
-        _ => return None,
-    })
+/// `histogram_count`.
+pub(super) fn count<'q>(call: &CallArguments<'_, 'q>) -> Result<BoxOperator<'q>, QueryError> {
+    number_of(call, |h| h.count)
+}
+
+/// `histogram_sum`.
+pub(super) fn sum<'q>(call: &CallArguments<'_, 'q>) -> Result<BoxOperator<'q>, QueryError> {
+    number_of(call, |h| h.sum)
+}
+
+/// `histogram_avg`.
+pub(super) fn avg<'q>(call: &CallArguments<'_, 'q>) -> Result<BoxOperator<'q>, QueryError> {
+    number_of(call, |h| h.sum / h.count)
+}
+
+/// `histogram_stdvar`.
+pub(super) fn stdvar<'q>(call: &CallArguments<'_, 'q>) -> Result<BoxOperator<'q>, QueryError> {
+    number_of(call, histogram_variance)
+}
+
+/// `histogram_stddev`.
+pub(super) fn stddev<'q>(call: &CallArguments<'_, 'q>) -> Result<BoxOperator<'q>, QueryError> {
+    number_of(call, |h| histogram_variance(h).sqrt())
+}
+
+/// `histogram_quantile`.
+pub(super) fn quantile<'q>(call: &CallArguments<'_, 'q>) -> Result<BoxOperator<'q>, QueryError> {
+    let quantile = Quantile::new(call, 0, None)?;
+    look_inside(call, 1, Question::Quantiles(vec![quantile]))
+}
+
+/// `histogram_quantiles`.
+pub(super) fn quantiles<'q>(call: &CallArguments<'_, 'q>) -> Result<BoxOperator<'q>, QueryError> {
+    let label = call.string(1)?;
+    let quantiles: Result<Vec<Quantile>, QueryError> =
+        (2..call.len()).map(|index| Quantile::new(call, index, Some(label))).collect();
+    look_inside(call, 0, Question::Quantiles(quantiles?))
+}
+
+/// `histogram_fraction`.
+pub(super) fn fraction<'q>(call: &CallArguments<'_, 'q>) -> Result<BoxOperator<'q>, QueryError> {
+    let question = Question::Fraction { lower: call.scalar(0)?, upper: call.scalar(1)? };
+    look_inside(call, 2, question)
 }
 
 /// One float for every histogram; floats are left out.

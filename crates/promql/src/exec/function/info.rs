@@ -10,8 +10,7 @@ use ferula_model::labels::METRIC_NAME;
 use ferula_model::{LabelSet, LabelSetBuilder, MatchOp, Matcher};
 use ferula_storage::SeriesSamples;
 
-use super::table::CallArguments;
-use super::table::Implementation::{self, Operator as Operators};
+use super::call::CallArguments;
 use crate::QueryError;
 use crate::exec::batch::{Batch, Value};
 use crate::exec::build::Scope;
@@ -24,11 +23,6 @@ use crate::plan::node::{NodeKind, Selector};
 
 /// Labels by which a series finds its info series.
 const IDENTIFYING: [&str; 2] = ["instance", "job"];
-
-/// The function of this file by name.
-pub(super) fn implementation(name: &str) -> Option<Implementation> {
-    (name == "info").then_some(Operators(operator))
-}
 
 /// The conditions on the names of info series. Without any it is `target_info`; with negative ones alone, anything
 /// that ends in `_info`.
@@ -43,7 +37,8 @@ pub(crate) fn effective_name_matchers(mut names: Vec<Matcher>) -> Vec<Matcher> {
     names
 }
 
-fn operator<'q>(call: &CallArguments<'_, 'q>) -> Result<BoxOperator<'q>, QueryError> {
+/// `info`.
+pub(super) fn operator<'q>(call: &CallArguments<'_, 'q>) -> Result<BoxOperator<'q>, QueryError> {
     let written = match call.call.args.get(1).map(|arg| &arg.kind) {
         Some(NodeKind::Selector(selector)) => selector.matchers.clone(),
         _ => Vec::new(),

@@ -4,19 +4,19 @@ use std::sync::Arc;
 
 use ferula_model::{CounterResetHint, FloatHistogram};
 
-use super::table::Implementation::{self, Range};
 use super::{interpolate, start_time};
 use crate::exec::batch::Value;
 use crate::exec::select::window::{RangeCall, RangeFunction, Samples, Window};
 use crate::{Annotation, QueryError};
 
-/// The functions of this file by name.
-pub(super) fn implementation(name: &str) -> Option<Implementation> {
-    Some(match name {
-        "irate" => Range(|| Box::new(InstantRate { counter: true })),
-        "idelta" => Range(|| Box::new(InstantRate { counter: false })),
-        _ => return None,
-    })
+/// `irate`.
+pub(super) fn irate() -> Box<dyn RangeFunction> {
+    Box::new(InstantRate { counter: true })
+}
+
+/// `idelta`.
+pub(super) fn idelta() -> Box<dyn RangeFunction> {
+    Box::new(InstantRate { counter: false })
 }
 
 /// `irate` when `counter`, else `idelta`.

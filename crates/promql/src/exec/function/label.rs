@@ -5,8 +5,7 @@ use std::collections::HashMap;
 use ferula_model::labels::METRIC_NAME;
 use ferula_model::regex::LabelRegex;
 
-use super::table::CallArguments;
-use super::table::Implementation::{self, Operator as Operators};
+use super::call::CallArguments;
 use crate::QueryError;
 use crate::exec::batch::Batch;
 use crate::exec::context::QueryContext;
@@ -14,16 +13,8 @@ use crate::exec::merge::{MergeSameLabels, Sameness};
 use crate::exec::operator::{BoxOperator, Operator};
 use crate::exec::series::{SeriesEntry, SeriesTable, labels_bytes};
 
-/// The functions of this file by name.
-pub(super) fn implementation(name: &str) -> Option<Implementation> {
-    Some(match name {
-        "label_replace" => Operators(label_replace),
-        "label_join" => Operators(label_join),
-        _ => return None,
-    })
-}
-
-fn label_replace<'q>(call: &CallArguments<'_, 'q>) -> Result<BoxOperator<'q>, QueryError> {
+/// `label_replace`.
+pub(super) fn replace<'q>(call: &CallArguments<'_, 'q>) -> Result<BoxOperator<'q>, QueryError> {
     let (target, replacement, source) = (call.string(1)?, call.string(2)?, call.string(3)?);
     let pattern = call.string(4)?;
     let regex = LabelRegex::new(pattern).map_err(|_| {
@@ -49,7 +40,8 @@ fn label_replace<'q>(call: &CallArguments<'_, 'q>) -> Result<BoxOperator<'q>, Qu
     operator(call, relabel)
 }
 
-fn label_join<'q>(call: &CallArguments<'_, 'q>) -> Result<BoxOperator<'q>, QueryError> {
+/// `label_join`.
+pub(super) fn join<'q>(call: &CallArguments<'_, 'q>) -> Result<BoxOperator<'q>, QueryError> {
     let (target, separator) = (call.string(1)?, call.string(2)?);
     let mut sources = Vec::with_capacity(call.len().saturating_sub(3));
     for index in 3..call.len() {

@@ -2,10 +2,8 @@
 
 use std::sync::Arc;
 
-use ferula_go::math;
 use ferula_model::FloatHistogram;
 
-use super::table::Implementation::{self, Float};
 use crate::QueryError;
 use crate::exec::batch::{Batch, RowMut};
 use crate::exec::bitmap;
@@ -14,42 +12,25 @@ use crate::exec::merge::{MergeSameLabels, Sameness};
 use crate::exec::operator::{BoxOperator, Operator};
 use crate::exec::series::{SeriesTable, computed};
 
-/// The functions of this file by name.
-pub(super) fn implementation(name: &str) -> Option<Implementation> {
-    Some(match name {
-        "abs" => Float(f64::abs),
-        "ceil" => Float(f64::ceil),
-        "floor" => Float(f64::floor),
-        "sqrt" => Float(f64::sqrt),
-        "exp" => Float(math::exp),
-        "ln" => Float(math::ln),
-        "log2" => Float(math::log2),
-        "log10" => Float(math::log10),
-        "sin" => Float(math::sin),
-        "cos" => Float(math::cos),
-        "tan" => Float(math::tan),
-        "asin" => Float(math::asin),
-        "acos" => Float(math::acos),
-        "atan" => Float(math::atan),
-        "sinh" => Float(math::sinh),
-        "cosh" => Float(math::cosh),
-        "tanh" => Float(math::tanh),
-        "asinh" => Float(math::asinh),
-        "acosh" => Float(math::acosh),
-        "atanh" => Float(math::atanh),
-        "rad" => Float(|v| v * std::f64::consts::PI / 180.0),
-        "deg" => Float(|v| v * 180.0 / std::f64::consts::PI),
-        "sgn" => Float(|v| {
-            if v < 0.0 {
-                -1.0
-            } else if v > 0.0 {
-                1.0
-            } else {
-                v
-            }
-        }),
-        _ => return None,
-    })
+/// `rad`.
+pub(super) fn rad(degrees: f64) -> f64 {
+    degrees * std::f64::consts::PI / 180.0
+}
+
+/// `deg`.
+pub(super) fn deg(radians: f64) -> f64 {
+    radians * 180.0 / std::f64::consts::PI
+}
+
+/// `sgn`: zeros and NaN stay as they are.
+pub(super) fn sgn(value: f64) -> f64 {
+    if value < 0.0 {
+        -1.0
+    } else if value > 0.0 {
+        1.0
+    } else {
+        value
+    }
 }
 
 /// A function applied to every float; histograms are left out.

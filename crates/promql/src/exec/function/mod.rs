@@ -1,6 +1,7 @@
 //! The functions of the language, one family per file; `table.rs` says which code is behind which name.
 
 pub(crate) mod absent;
+pub(crate) mod call;
 pub(crate) mod changes;
 pub(crate) mod ends_over_time;
 pub(crate) mod extended_rate;

@@ -7,7 +7,6 @@ use std::sync::Arc;
 use ferula_model::FloatHistogram;
 use ferula_model::histogram::HistogramError;
 
-use super::table::Implementation::{self, Range};
 use crate::annotations::HistogramOperation;
 use crate::exec::aggregate::ResetHints;
 use crate::exec::batch::{RowMut, Value};
@@ -15,34 +14,57 @@ use crate::exec::context::{PIECE, QueryContext};
 use crate::exec::select::window::{RangeCall, RangeFunction, Samples, Window, Windows, windows_one_by_one};
 use crate::numeric::kahan::{self, Kahan};
 use crate::numeric::mean::{HistogramMean, Mean};
-use crate::numeric::quantile::quantile;
+use crate::numeric::quantile::quantile as quantile_of;
 use crate::{Annotation, QueryError};
 
-/// The functions of this file by name.
-pub(super) fn implementation(name: &str) -> Option<Implementation> {
-    Some(match name {
-        "sum_over_time" => Range(|| Box::new(SumOverTime)),
-        "avg_over_time" => Range(|| Box::new(AvgOverTime)),
-        "min_over_time" => {
-            Range(|| Box::new(Extreme { better: |cur, held| cur < held, queue: VecDeque::new() }))
-        }
-        "max_over_time" => {
-            Range(|| Box::new(Extreme { better: |cur, held| cur > held, queue: VecDeque::new() }))
-        }
-        "ts_of_min_over_time" => {
-            Range(|| Box::new(FloatsOnly(|w, q| Ok(seconds(extreme(w, q, |cur, held| cur <= held)?.1)))))
-        }
-        "ts_of_max_over_time" => {
-            Range(|| Box::new(FloatsOnly(|w, q| Ok(seconds(extreme(w, q, |cur, held| cur >= held)?.1)))))
-        }
-        "stddev_over_time" => {
-            Range(|| Box::new(FloatsOnly(|w, q| Ok(variance(w.samples.floats, q)?.sqrt()))))
-        }
-        "stdvar_over_time" => Range(|| Box::new(FloatsOnly(|w, q| variance(w.samples.floats, q)))),
-        "mad_over_time" => Range(|| Box::new(FloatsOnly(|w, q| median_deviation(w.samples.floats, q)))),
-        "quantile_over_time" => Range(|| Box::new(QuantileOverTime { values: Vec::new() })),
-        _ => return None,
-    })
+/// `sum_over_time`.
+pub(super) fn sum() -> Box<dyn RangeFunction> {
+    Box::new(SumOverTime)
+}
+
+/// `avg_over_time`.
+pub(super) fn avg() -> Box<dyn RangeFunction> {
+    Box::new(AvgOverTime)
+}
+
+/// `min_over_time`.
+pub(super) fn min() -> Box<dyn RangeFunction> {
+    Box::new(Extreme { better: |cur, held| cur < held, queue: VecDeque::new() })
+}
+
+/// `max_over_time`.
+pub(super) fn max() -> Box<dyn RangeFunction> {
+    Box::new(Extreme { better: |cur, held| cur > held, queue: VecDeque::new() })
+}
+
+/// `ts_of_min_over_time`.
+pub(super) fn time_of_min() -> Box<dyn RangeFunction> {
+    Box::new(FloatsOnly(|w, q| Ok(seconds(extreme(w, q, |cur, held| cur <= held)?.1))))
+}
+
+/// `ts_of_max_over_time`.
+pub(super) fn time_of_max() -> Box<dyn RangeFunction> {
+    Box::new(FloatsOnly(|w, q| Ok(seconds(extreme(w, q, |cur, held| cur >= held)?.1))))
+}
+
+/// `stddev_over_time`.
+pub(super) fn stddev() -> Box<dyn RangeFunction> {
+    Box::new(FloatsOnly(|w, q| Ok(variance(w.samples.floats, q)?.sqrt())))
+}
+
+/// `stdvar_over_time`.
+pub(super) fn stdvar() -> Box<dyn RangeFunction> {
+    Box::new(FloatsOnly(|w, q| variance(w.samples.floats, q)))
+}
+
+/// `mad_over_time`.
+pub(super) fn mad() -> Box<dyn RangeFunction> {
+    Box::new(FloatsOnly(|w, q| median_deviation(w.samples.floats, q)))
+}
+
+/// `quantile_over_time`.
+pub(super) fn quantile() -> Box<dyn RangeFunction> {
+    Box::new(QuantileOverTime { values: Vec::new() })
 }
 
 fn seconds(ms: i64) -> f64 {
@@ -109,12 +131,12 @@ fn median_deviation(values: &[f64], query: &QueryContext<'_>) -> Result<f64, Que
     if nan {
         return Ok(f64::NAN);
     }
-    let median = quantile(0.5, &mut copy, query)?;
+    let median = quantile_of(0.5, &mut copy, query)?;
     for piece in copy.chunks_mut(PIECE) {
         query.work(piece.len())?;
         piece.iter_mut().for_each(|value| *value = (*value - median).abs());
     }
-    let deviation = quantile(0.5, &mut copy, query);
+    let deviation = quantile_of(0.5, &mut copy, query);
     query.account.release(copy.capacity() * size_of::<f64>());
     deviation
 }
@@ -144,7 +166,7 @@ impl RangeFunction for QuantileOverTime {
         }
         annotate_ignored(window, call);
         copy_of(window.samples.floats, &mut self.values, call.query)?;
-        quantile(q, &mut self.values, call.query).map(|value| Some(Value::Float(value)))
+        quantile_of(q, &mut self.values, call.query).map(|value| Some(Value::Float(value)))
     }
 }
 

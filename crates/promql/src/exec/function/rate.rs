@@ -10,7 +10,6 @@ use ferula_model::labels::TYPE_LABEL;
 use ferula_model::{CounterResetHint, FloatHistogram};
 use ferula_promql_syntax::ast::RangeExtension;
 
-use super::table::Implementation::{self, Range};
 use super::{extended_rate, interpolate, start_time};
 use crate::exec::batch::{RowMut, Value};
 use crate::exec::context::PIECE;
@@ -19,14 +18,19 @@ use crate::exec::select::window::{
 };
 use crate::{Annotation, QueryError};
 
-/// The functions of this file by name.
-pub(super) fn implementation(name: &str) -> Option<Implementation> {
-    Some(match name {
-        "rate" => Range(|| Box::new(Rate { counter: true, per_second: true })),
-        "increase" => Range(|| Box::new(Rate { counter: true, per_second: false })),
-        "delta" => Range(|| Box::new(Rate { counter: false, per_second: false })),
-        _ => return None,
-    })
+/// `rate`.
+pub(super) fn rate() -> Box<dyn RangeFunction> {
+    Box::new(Rate { counter: true, per_second: true })
+}
+
+/// `increase`.
+pub(super) fn increase() -> Box<dyn RangeFunction> {
+    Box::new(Rate { counter: true, per_second: false })
+}
+
+/// `delta`.
+pub(super) fn delta() -> Box<dyn RangeFunction> {
+    Box::new(Rate { counter: false, per_second: false })
 }
 
 /// One of the three.

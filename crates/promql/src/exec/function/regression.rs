@@ -1,20 +1,24 @@
 //! `deriv`, `predict_linear` (least squares) and `double_exponential_smoothing`: trends of floats.
 
 use super::over_time::annotate_ignored;
-use super::table::Implementation::{self, Range};
 use crate::QueryError;
 use crate::exec::batch::Value;
 use crate::exec::select::window::{RangeCall, RangeFunction, Window};
 use crate::numeric::kahan::Kahan;
 
-/// The functions of this file by name.
-pub(super) fn implementation(name: &str) -> Option<Implementation> {
-    Some(match name {
-        "deriv" => Range(|| Box::new(Trend(deriv))),
-        "predict_linear" => Range(|| Box::new(Trend(predict_linear))),
-        "double_exponential_smoothing" => Range(|| Box::new(Smoothing)),
-        _ => return None,
-    })
+/// `deriv`.
+pub(super) fn deriv() -> Box<dyn RangeFunction> {
+    Box::new(Trend(slope_at_first))
+}
+
+/// `predict_linear`.
+pub(super) fn predict_linear() -> Box<dyn RangeFunction> {
+    Box::new(Trend(predicted))
+}
+
+/// `double_exponential_smoothing`.
+pub(super) fn smoothing() -> Box<dyn RangeFunction> {
+    Box::new(Smoothing)
 }
 
 /// A function of at least two floats.
@@ -32,12 +36,12 @@ impl RangeFunction for Trend {
     }
 }
 
-fn deriv(window: &Window<'_>, call: &RangeCall<'_>) -> Result<f64, QueryError> {
+fn slope_at_first(window: &Window<'_>, call: &RangeCall<'_>) -> Result<f64, QueryError> {
     // Times near the samples keep the sums small.
     Ok(linear_regression(window, window.samples.float_times[0], call)?.0)
 }
 
-fn predict_linear(window: &Window<'_>, call: &RangeCall<'_>) -> Result<f64, QueryError> {
+fn predicted(window: &Window<'_>, call: &RangeCall<'_>) -> Result<f64, QueryError> {
     let (slope, intercept) = linear_regression(window, window.at, call)?;
     Ok(slope * call.scalars[0].at(window.step) + intercept)
 }

@@ -1,9 +1,8 @@
 //! Between scalars and vectors (`scalar`, `vector`), functions of scalars (`min_of`, `max_of`), and functions of
 //! floats with scalar parameters (`clamp*`, `round`).
 
+use super::call::CallArguments;
 use super::math::{map_present, map_rows};
-use super::table::CallArguments;
-use super::table::Implementation::{self, Operator, Scalar};
 use crate::QueryError;
 use crate::exec::batch::Batch;
 use crate::exec::bitmap;
@@ -12,27 +11,38 @@ use crate::exec::operator::BoxOperator;
 use crate::exec::scalars::{ScalarSeries, Scalars};
 use ferula_go::math::{max, min};
 
-/// The functions of this file by name.
-pub(super) fn implementation(name: &str) -> Option<Implementation> {
-    Some(match name {
-        "scalar" => Scalar(scalar),
-        "min_of" => Scalar(|call| call.scalar(0)?.zip(&call.scalar(1)?, call.query, min)),
-        "max_of" => Scalar(|call| call.scalar(0)?.zip(&call.scalar(1)?, call.query, max)),
-        "vector" => Operator(|call| Ok(Box::new(ScalarSeries::new(call.scalar(0)?)))),
-        "clamp" => Operator(|call| clamp(call, |call| Ok((call.scalar(1)?, call.scalar(2)?)))),
-        "clamp_min" => {
-            Operator(|call| clamp(call, |call| Ok((call.scalar(1)?, Scalars::Constant(f64::INFINITY)))))
-        }
-        "clamp_max" => {
-            Operator(|call| clamp(call, |call| Ok((Scalars::Constant(f64::NEG_INFINITY), call.scalar(1)?))))
-        }
-        "round" => Operator(round),
-        _ => return None,
-    })
+/// `min_of`.
+pub(super) fn min_of(call: &CallArguments<'_, '_>) -> Result<Scalars, QueryError> {
+    call.scalar(0)?.zip(&call.scalar(1)?, call.query, min)
+}
+
+/// `max_of`.
+pub(super) fn max_of(call: &CallArguments<'_, '_>) -> Result<Scalars, QueryError> {
+    call.scalar(0)?.zip(&call.scalar(1)?, call.query, max)
+}
+
+/// `vector`.
+pub(super) fn vector<'q>(call: &CallArguments<'_, 'q>) -> Result<BoxOperator<'q>, QueryError> {
+    Ok(Box::new(ScalarSeries::new(call.scalar(0)?)))
+}
+
+/// `clamp`.
+pub(super) fn clamp<'q>(call: &CallArguments<'_, 'q>) -> Result<BoxOperator<'q>, QueryError> {
+    between(call, |call| Ok((call.scalar(1)?, call.scalar(2)?)))
+}
+
+/// `clamp_min`.
+pub(super) fn clamp_min<'q>(call: &CallArguments<'_, 'q>) -> Result<BoxOperator<'q>, QueryError> {
+    between(call, |call| Ok((call.scalar(1)?, Scalars::Constant(f64::INFINITY))))
+}
+
+/// `clamp_max`.
+pub(super) fn clamp_max<'q>(call: &CallArguments<'_, 'q>) -> Result<BoxOperator<'q>, QueryError> {
+    between(call, |call| Ok((Scalars::Constant(f64::NEG_INFINITY), call.scalar(1)?)))
 }
 
 /// The only float of a vector; NaN when there is none or more than one.
-fn scalar(call: &CallArguments<'_, '_>) -> Result<Scalars, QueryError> {
+pub(super) fn scalar(call: &CallArguments<'_, '_>) -> Result<Scalars, QueryError> {
     let (query, steps) = (call.query, call.scope.steps());
     let before = query.samples.current();
     let mut inner = call.vector(0)?;
@@ -58,7 +68,7 @@ fn scalar(call: &CallArguments<'_, '_>) -> Result<Scalars, QueryError> {
 }
 
 /// Every float held between two bounds; nothing at all where the upper one is below the lower one.
-fn clamp<'q>(
+fn between<'q>(
     call: &CallArguments<'_, 'q>,
     bounds: fn(&CallArguments<'_, 'q>) -> Result<(Scalars, Scalars), QueryError>,
 ) -> Result<BoxOperator<'q>, QueryError> {
@@ -80,7 +90,7 @@ fn clamp<'q>(
 }
 
 /// Every float rounded to a multiple, halves up.
-fn round<'q>(call: &CallArguments<'_, 'q>) -> Result<BoxOperator<'q>, QueryError> {
+pub(super) fn round<'q>(call: &CallArguments<'_, 'q>) -> Result<BoxOperator<'q>, QueryError> {
     let mut inner = call.vector(0)?;
     let to_nearest = if call.len() > 1 { call.scalar(1) } else { Ok(Scalars::Constant(1.0)) };
     let to_nearest = in_order(&mut *inner, call.scope, call.query, to_nearest)?;

@@ -2,8 +2,7 @@
 
 use std::cmp::Ordering;
 
-use super::table::CallArguments;
-use super::table::Implementation::{self, Operator as Operators};
+use super::call::CallArguments;
 use crate::exec::batch::{Batch, RowRef};
 use crate::exec::context::QueryContext;
 use crate::exec::operator::{BoxOperator, Operator, Replay, collect};
@@ -11,15 +10,24 @@ use crate::exec::series::SeriesTable;
 use crate::exec::sorting;
 use crate::{Annotation, QueryError};
 
-/// The functions of this file by name.
-pub(super) fn implementation(name: &str) -> Option<Implementation> {
-    Some(match name {
-        "sort" => Operators(|call| by_value(call, |a, b| a.total_cmp(&b))),
-        "sort_desc" => Operators(|call| by_value(call, |a, b| b.total_cmp(&a))),
-        "sort_by_label" => Operators(|call| by_label(call, false)),
-        "sort_by_label_desc" => Operators(|call| by_label(call, true)),
-        _ => return None,
-    })
+/// `sort`.
+pub(super) fn rising<'q>(call: &CallArguments<'_, 'q>) -> Result<BoxOperator<'q>, QueryError> {
+    operator(call, Order::Value(|a, b| a.total_cmp(&b)))
+}
+
+/// `sort_desc`.
+pub(super) fn falling<'q>(call: &CallArguments<'_, 'q>) -> Result<BoxOperator<'q>, QueryError> {
+    operator(call, Order::Value(|a, b| b.total_cmp(&a)))
+}
+
+/// `sort_by_label`.
+pub(super) fn by_label<'q>(call: &CallArguments<'_, 'q>) -> Result<BoxOperator<'q>, QueryError> {
+    by_labels(call, false)
+}
+
+/// `sort_by_label_desc`.
+pub(super) fn by_label_desc<'q>(call: &CallArguments<'_, 'q>) -> Result<BoxOperator<'q>, QueryError> {
+    by_labels(call, true)
 }
 
 enum Order<'q> {
@@ -29,14 +37,7 @@ enum Order<'q> {
     Labels { names: Vec<&'q str>, descending: bool },
 }
 
-fn by_value<'q>(
-    call: &CallArguments<'_, 'q>,
-    compare: fn(f64, f64) -> Ordering,
-) -> Result<BoxOperator<'q>, QueryError> {
-    operator(call, Order::Value(compare))
-}
-
-fn by_label<'q>(call: &CallArguments<'_, 'q>, descending: bool) -> Result<BoxOperator<'q>, QueryError> {
+fn by_labels<'q>(call: &CallArguments<'_, 'q>, descending: bool) -> Result<BoxOperator<'q>, QueryError> {
     let names = (1..call.len()).map(|index| call.string(index)).collect::<Result<_, _>>()?;
     operator(call, Order::Labels { names, descending })
 }

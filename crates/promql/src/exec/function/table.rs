@@ -1,109 +1,112 @@
-//! Which code is behind which function name. Names, argument types and results are checked by the parser.
+//! Which code is behind which function: one row for every function of the language.
+//!
+//! The match has no arm for "any other", so a function without code does not compile, nor does a misspelt name. What
+//! planning must know of a function stands in its row of the syntax crate's table, below the plan.
 
-use ferula_promql_syntax::ast::Span;
+use ferula_go::math as go_math;
+use ferula_promql_syntax::functions::FunctionId;
 
+use super::call::Implementation::{self, Float, Operator, Planned, Range, Scalar};
 use super::{
     absent, changes, ends_over_time, histogram, info, instant_rate, label, math, over_time, rate, regression,
     scalar, sort, time,
 };
-use crate::QueryError;
-use crate::exec::build::{self, Scope};
-use crate::exec::context::QueryContext;
-use crate::exec::operator::BoxOperator;
 use crate::exec::scalars::Scalars;
-use crate::exec::select::window::RangeFunction;
-use crate::plan::node::{CallNode, Node, NodeKind};
-
-/// How a function is run.
-pub(crate) enum Implementation {
-    /// One value per window of a range vector. Called once per query; the value may keep buffers.
-    Range(fn() -> Box<dyn RangeFunction>),
-    /// Float to float, sample by sample. Histograms are left out, the name is dropped.
-    Float(fn(f64) -> f64),
-    /// Makes its own operator.
-    Operator(for<'a, 'q> fn(&'a CallArguments<'a, 'q>) -> Result<BoxOperator<'q>, QueryError>),
-    /// A scalar at every step.
-    Scalar(for<'a, 'q> fn(&'a CallArguments<'a, 'q>) -> Result<Scalars, QueryError>),
-}
-
-/// A call that is about to run.
-#[derive(Clone, Copy)]
-pub(crate) struct CallArguments<'a, 'q> {
-    pub call: &'q CallNode,
-    /// Place of the whole call.
-    pub span: Span,
-    pub scope: &'a Scope,
-    pub query: &'a QueryContext<'q>,
-}
-
-impl<'q> CallArguments<'_, 'q> {
-    /// How many arguments were given.
-    pub(crate) fn len(&self) -> usize {
-        self.call.args.len()
-    }
-
-    /// An argument's node, any constant wrapper removed.
-    pub(crate) fn node(&self, index: usize) -> &'q Node {
-        let node = &self.call.args[index];
-        match &node.kind {
-            NodeKind::StepInvariant(inner) => inner,
-            _ => node,
-        }
-    }
-
-    /// Place of an argument.
-    pub(crate) fn span(&self, index: usize) -> Span {
-        self.call.args[index].span
-    }
-
-    /// The operator of an instant vector argument.
-    pub(crate) fn vector(&self, index: usize) -> Result<BoxOperator<'q>, QueryError> {
-        build::vector(&self.call.args[index], self.scope, self.query)
-    }
-
-    /// The values of a scalar argument.
-    pub(crate) fn scalar(&self, index: usize) -> Result<Scalars, QueryError> {
-        build::scalar(&self.call.args[index], self.scope, self.query)
-    }
-
-    /// A string argument that is to be the name of a label: any text but the empty one. `what` is for the error.
-    pub(crate) fn label_name(&self, index: usize, what: &str) -> Result<&'q str, QueryError> {
-        let name = self.string(index)?;
-        let broken = matches!(&self.node(index).kind, NodeKind::String(text) if text.broken.is_some());
-        if name.is_empty() || broken {
-            return Err(QueryError::Execution(format!("invalid {what}: {name}")));
-        }
-        Ok(name)
-    }
-
-    /// A string argument.
-    pub(crate) fn string(&self, index: usize) -> Result<&'q str, QueryError> {
-        match &self.node(index).kind {
-            NodeKind::String(text) => Ok(&text.value),
-            _ => Err(QueryError::execution("expected a string argument")),
-        }
-    }
-}
 
 /// The code behind a function.
-pub(crate) fn implementation(name: &str) -> Option<Implementation> {
-    FAMILIES.iter().find_map(|family| family(name))
+pub(crate) fn implementation(function: FunctionId) -> Implementation {
+    match function {
+        FunctionId::Abs => Float(f64::abs),
+        FunctionId::Absent => Operator(absent::absent),
+        FunctionId::AbsentOverTime => Operator(absent::absent_over_time),
+        FunctionId::Acos => Float(go_math::acos),
+        FunctionId::Acosh => Float(go_math::acosh),
+        FunctionId::Asin => Float(go_math::asin),
+        FunctionId::Asinh => Float(go_math::asinh),
+        FunctionId::Atan => Float(go_math::atan),
+        FunctionId::Atanh => Float(go_math::atanh),
+        FunctionId::AvgOverTime => Range(over_time::avg),
+        FunctionId::Ceil => Float(f64::ceil),
+        FunctionId::Changes => Range(changes::changes),
+        FunctionId::Clamp => Operator(scalar::clamp),
+        FunctionId::ClampMax => Operator(scalar::clamp_max),
+        FunctionId::ClampMin => Operator(scalar::clamp_min),
+        FunctionId::Cos => Float(go_math::cos),
+        FunctionId::Cosh => Float(go_math::cosh),
+        FunctionId::CountOverTime => Range(ends_over_time::count),
+        FunctionId::DayOfMonth => Operator(|call| time::date_part(call, |date| f64::from(date.day))),
+        FunctionId::DayOfWeek => Operator(|call| time::date_part(call, |date| f64::from(date.weekday))),
+        FunctionId::DayOfYear => Operator(|call| time::date_part(call, |date| f64::from(date.day_of_year))),
+        FunctionId::DaysInMonth => {
+            Operator(|call| time::date_part(call, |date| f64::from(date.days_in_month())))
+        }
+        FunctionId::Deg => Float(math::deg),
+        FunctionId::Delta => Range(rate::delta),
+        FunctionId::Deriv => Range(regression::deriv),
+        FunctionId::DoubleExponentialSmoothing => Range(regression::smoothing),
+        FunctionId::End => Planned,
+        FunctionId::Exp => Float(go_math::exp),
+        FunctionId::FirstOverTime => Range(ends_over_time::first),
+        FunctionId::Floor => Float(f64::floor),
+        FunctionId::HistogramAvg => Operator(histogram::avg),
+        FunctionId::HistogramCount => Operator(histogram::count),
+        FunctionId::HistogramFraction => Operator(histogram::fraction),
+        FunctionId::HistogramQuantile => Operator(histogram::quantile),
+        FunctionId::HistogramQuantiles => Operator(histogram::quantiles),
+        FunctionId::HistogramStddev => Operator(histogram::stddev),
+        FunctionId::HistogramStdvar => Operator(histogram::stdvar),
+        FunctionId::HistogramSum => Operator(histogram::sum),
+        FunctionId::Hour => Operator(|call| time::date_part(call, |date| f64::from(date.hour))),
+        FunctionId::Idelta => Range(instant_rate::idelta),
+        FunctionId::Increase => Range(rate::increase),
+        FunctionId::Info => Operator(info::operator),
+        FunctionId::Irate => Range(instant_rate::irate),
+        FunctionId::LabelJoin => Operator(label::join),
+        FunctionId::LabelReplace => Operator(label::replace),
+        FunctionId::LastOverTime => Range(ends_over_time::last),
+        FunctionId::Ln => Float(go_math::ln),
+        FunctionId::Log10 => Float(go_math::log10),
+        FunctionId::Log2 => Float(go_math::log2),
+        FunctionId::MadOverTime => Range(over_time::mad),
+        FunctionId::MaxOf => Scalar(scalar::max_of),
+        FunctionId::MaxOverTime => Range(over_time::max),
+        FunctionId::MinOf => Scalar(scalar::min_of),
+        FunctionId::MinOverTime => Range(over_time::min),
+        FunctionId::Minute => Operator(|call| time::date_part(call, |date| f64::from(date.minute))),
+        FunctionId::Month => Operator(|call| time::date_part(call, |date| f64::from(date.month))),
+        FunctionId::Pi => Scalar(|_| Ok(Scalars::Constant(std::f64::consts::PI))),
+        FunctionId::PredictLinear => Range(regression::predict_linear),
+        FunctionId::PresentOverTime => Range(ends_over_time::present),
+        FunctionId::QuantileOverTime => Range(over_time::quantile),
+        FunctionId::Rad => Float(math::rad),
+        FunctionId::Range => Planned,
+        FunctionId::Rate => Range(rate::rate),
+        FunctionId::Resets => Range(changes::resets),
+        FunctionId::Round => Operator(scalar::round),
+        FunctionId::Scalar => Scalar(scalar::scalar),
+        FunctionId::Sgn => Float(math::sgn),
+        FunctionId::Sin => Float(go_math::sin),
+        FunctionId::Sinh => Float(go_math::sinh),
+        FunctionId::Sort => Operator(sort::rising),
+        FunctionId::SortByLabel => Operator(sort::by_label),
+        FunctionId::SortByLabelDesc => Operator(sort::by_label_desc),
+        FunctionId::SortDesc => Operator(sort::falling),
+        FunctionId::Sqrt => Float(f64::sqrt),
+        FunctionId::Start => Planned,
+        FunctionId::StartTimestamp => Operator(time::start_timestamp),
+        FunctionId::StddevOverTime => Range(over_time::stddev),
+        FunctionId::StdvarOverTime => Range(over_time::stdvar),
+        FunctionId::Step => Planned,
+        FunctionId::SumOverTime => Range(over_time::sum),
+        FunctionId::Tan => Float(go_math::tan),
+        FunctionId::Tanh => Float(go_math::tanh),
+        FunctionId::Time => Scalar(time::time),
+        FunctionId::Timestamp => Operator(time::timestamp),
+        FunctionId::TsOfFirstOverTime => Range(ends_over_time::time_of_first),
+        FunctionId::TsOfLastOverTime => Range(ends_over_time::time_of_last),
+        FunctionId::TsOfMaxOverTime => Range(over_time::time_of_max),
+        FunctionId::TsOfMinOverTime => Range(over_time::time_of_min),
+        FunctionId::Vector => Operator(scalar::vector),
+        FunctionId::Year => Operator(|call| time::date_part(call, |date| date.year as f64)),
+    }
 }
-
-/// The families, each knowing its own names.
-const FAMILIES: &[fn(&str) -> Option<Implementation>] = &[
-    rate::implementation,
-    instant_rate::implementation,
-    over_time::implementation,
-    ends_over_time::implementation,
-    changes::implementation,
-    regression::implementation,
-    histogram::implementation,
-    math::implementation,
-    scalar::implementation,
-    time::implementation,
-    label::implementation,
-    sort::implementation,
-    absent::implementation,
-    info::implementation,
-];

@@ -4,9 +4,8 @@ use std::ops::ControlFlow;
 
 use ferula_storage::{SelectionId, SeriesSamples};
 
+use super::call::CallArguments;
 use super::math::{map_present, map_rows};
-use super::table::CallArguments;
-use super::table::Implementation::{self, Operator as Operators, Scalar};
 use crate::QueryError;
 use crate::exec::batch::Batch;
 use crate::exec::bitmap;
@@ -20,30 +19,14 @@ use crate::exec::series::SeriesTable;
 use crate::plan::node::{Lookup, NodeKind};
 use ferula_go::calendar::Civil;
 
-/// The functions of this file by name.
-pub(super) fn implementation(name: &str) -> Option<Implementation> {
-    Some(match name {
-        "time" => Scalar(|call| {
-            let grid = call.scope.grid;
-            Scalars::per_step(grid.steps(), call.query, |step| grid.time(step) as f64 / 1000.0)
-        }),
-        "pi" => Scalar(|_| Ok(Scalars::Constant(std::f64::consts::PI))),
-        "minute" => Operators(|call| date_part(call, |date| f64::from(date.minute))),
-        "hour" => Operators(|call| date_part(call, |date| f64::from(date.hour))),
-        "day_of_week" => Operators(|call| date_part(call, |date| f64::from(date.weekday))),
-        "day_of_month" => Operators(|call| date_part(call, |date| f64::from(date.day))),
-        "day_of_year" => Operators(|call| date_part(call, |date| f64::from(date.day_of_year))),
-        "days_in_month" => Operators(|call| date_part(call, |date| f64::from(date.days_in_month()))),
-        "month" => Operators(|call| date_part(call, |date| f64::from(date.month))),
-        "year" => Operators(|call| date_part(call, |date| date.year as f64)),
-        "timestamp" => Operators(timestamp),
-        "start_timestamp" => Operators(start_timestamp),
-        _ => return None,
-    })
+/// `time`.
+pub(super) fn time(call: &CallArguments<'_, '_>) -> Result<Scalars, QueryError> {
+    let grid = call.scope.grid;
+    Scalars::per_step(grid.steps(), call.query, |step| grid.time(step) as f64 / 1000.0)
 }
 
 /// A part of the date that each float stands for; without an argument, of the date of the step.
-fn date_part<'q>(
+pub(super) fn date_part<'q>(
     call: &CallArguments<'_, 'q>,
     part: fn(&Civil) -> f64,
 ) -> Result<BoxOperator<'q>, QueryError> {
@@ -65,7 +48,7 @@ fn go_int(value: f64) -> i64 {
 }
 
 /// The time of the sample when the argument is a selector, else the time of the step.
-fn timestamp<'q>(call: &CallArguments<'_, 'q>) -> Result<BoxOperator<'q>, QueryError> {
+pub(super) fn timestamp<'q>(call: &CallArguments<'_, 'q>) -> Result<BoxOperator<'q>, QueryError> {
     if let NodeKind::Selector(selector) = &call.node(0).kind {
         let scan = SampleTimes::new(call, selector.index, selector.lookup, false)?;
         return Ok(map_rows(Box::new(scan), call.query, |_, _| Ok(())));
@@ -87,7 +70,7 @@ fn timestamp<'q>(call: &CallArguments<'_, 'q>) -> Result<BoxOperator<'q>, QueryE
 
 /// The start timestamp of the sample. Only selectors have any, and only with the feature; any other argument is
 /// computed all the same, as it may fail or be remarked on.
-fn start_timestamp<'q>(call: &CallArguments<'_, 'q>) -> Result<BoxOperator<'q>, QueryError> {
+pub(super) fn start_timestamp<'q>(call: &CallArguments<'_, 'q>) -> Result<BoxOperator<'q>, QueryError> {
     match &call.node(0).kind {
         NodeKind::Selector(selector) if call.query.features.use_start_timestamps => {
             let scan = SampleTimes::new(call, selector.index, selector.lookup, true)?;

@@ -16,7 +16,7 @@ use crate::engine::Grid;
 use crate::exec::batch::{Batch, RowMut, Value};
 use crate::exec::build::Scope;
 use crate::exec::context::QueryContext;
-use crate::exec::function::table::CallArguments;
+use crate::exec::function::call::CallArguments;
 use crate::exec::merge::{MergeSameLabels, Sameness};
 use crate::exec::operator::{BoxOperator, Operator};
 use crate::exec::scalars::Scalars;

@@ -4,6 +4,7 @@
 //! about counter resets on its way, because later nobody could; see `exec/select/counts_only.rs`.
 
 use ferula_promql_syntax::ast::BinaryOp;
+use ferula_promql_syntax::functions::HistogramParts;
 
 use crate::plan::node::{Node, NodeKind};
 
@@ -22,10 +23,10 @@ fn mark(node: &mut Node, mut enough: bool, mut buckets: bool) {
         NodeKind::Binary(binary) => {
             buckets |= matches!(binary.op, BinaryOp::TrimUpper | BinaryOp::TrimLower);
         }
-        NodeKind::Call(call) => match call.function.name {
-            "histogram_count" | "histogram_sum" | "histogram_avg" => enough = true,
-            "histogram_quantile" | "histogram_quantiles" | "histogram_fraction" => buckets = true,
-            _ => {}
+        NodeKind::Call(call) => match call.function.histograms {
+            HistogramParts::CountAndSum => enough = true,
+            HistogramParts::Buckets => buckets = true,
+            HistogramParts::Unchanged => {}
         },
         _ => {}
     }

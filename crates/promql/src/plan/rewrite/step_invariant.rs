@@ -3,26 +3,9 @@
 //!
 //! Before: `sum(x @ 10) / rate(y[5m])` · after: `once(sum(x @ 10)) / rate(y[5m])`.
 
-use crate::plan::node::{Node, NodeKind};
+use ferula_promql_syntax::functions::Dependence;
 
-/// Functions whose result may change with the step although their arguments do not.
-const DEPENDS_ON_STEP: &[&str] = &[
-    "days_in_month",
-    "day_of_month",
-    "day_of_week",
-    "day_of_year",
-    "end",
-    "hour",
-    "minute",
-    "month",
-    "year",
-    "predict_linear",
-    "range",
-    "start",
-    "step",
-    "time",
-    "timestamp",
-];
+use crate::plan::node::{Node, NodeKind};
 
 /// What is known of a node.
 #[derive(Clone, Copy)]
@@ -91,10 +74,16 @@ fn judge(node: &mut Node) -> Verdict {
         NodeKind::Call(call) => {
             let verdicts: Vec<Verdict> = call.args.iter_mut().map(judge).collect();
             let all_invariant = verdicts.iter().all(|verdict| verdict.invariant);
-            // The sample times of a selector that is fixed by `@` are fixed as well.
-            let fixed_timestamp = call.function.name == "timestamp"
-                && call.args.iter().all(|arg| matches!(arg.kind, NodeKind::Selector(_)));
-            if all_invariant && (fixed_timestamp || !DEPENDS_ON_STEP.contains(&call.function.name)) {
+            let steady = match call.function.depends_on {
+                Dependence::Arguments => true,
+                // The sample times of a selector that is fixed by `@` are fixed as well.
+                Dependence::SampleTimes => {
+                    call.args.iter().all(|arg| matches!(arg.kind, NodeKind::Selector(_)))
+                }
+                // A call that depends on the query's times is a number by now.
+                Dependence::StepTime | Dependence::QueryTimes => false,
+            };
+            if all_invariant && steady {
                 return Verdict::both(true);
             }
             for (arg, verdict) in call.args.iter_mut().zip(verdicts) {
