@@ -52,3 +52,29 @@ fn every_function_of_the_language_answers() {
         }
     }
 }
+
+#[test]
+fn values_with_equal_numbers_and_other_text_sort_however_many_there_are() {
+    let store = MemStorage::new();
+    for series in 0..60 {
+        let value = format!("{}{}", "0".repeat(series % 5), series % 3);
+        store.put(&[("__name__", "m"), ("a", &value), ("i", &series.to_string())], &[(0, 1.0)]);
+        let le =
+            if series % 3 == 0 { "NaN".to_owned() } else { format!("{}{series}", "0".repeat(series % 5)) };
+        store.put(&[("__name__", "m_bucket"), ("le", &le), ("i", &series.to_string())], &[(0, 1.0)]);
+    }
+    let features = Features { experimental_functions: true, ..Features::default() };
+    let engine = Engine::new(EngineOptions { features, ..EngineOptions::default() });
+    let (options, control) = (QueryOptions::default(), QueryControl::new());
+    for (query, count) in [
+        ("sort_by_label(m, \"a\")", 60),
+        ("sort_by_label_desc(m, \"a\", \"i\")", 60),
+        ("histogram_quantile(0.5, sum by (le) (m_bucket))", 1),
+    ] {
+        let result = engine.instant(&store, query, Timestamp::from_millis(0), &options, &control).result;
+        match result {
+            Ok(QueryValue::Vector(vector)) => assert_eq!(vector.len(), count, "{query}"),
+            other => panic!("{query}: {other:?}"),
+        }
+    }
+}

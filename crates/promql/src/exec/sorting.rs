@@ -5,10 +5,25 @@ use std::cmp::Ordering;
 use crate::QueryError;
 use crate::exec::context::{PIECE, QueryContext};
 
+/// Up to this length Go sorts slices by insertion, and Prometheus with it.
+pub(crate) const INSERTION_MAX: usize = 12;
+
+/// Sorts by insertion: an item moves forward past every neighbour that it goes before. Where `goes_before` is no order
+/// (equal numbers, NaN), the outcome depends on this very way, and Prometheus' answers show it.
+pub(crate) fn insert_sort<T>(items: &mut [T], mut goes_before: impl FnMut(&T, &T) -> bool) {
+    for from in 1..items.len() {
+        let mut at = from;
+        while at > 0 && goes_before(&items[at], &items[at - 1]) {
+            items.swap(at, at - 1);
+            at -= 1;
+        }
+    }
+}
+
 /// Items that are sorted at one go.
 const RUN: usize = 1 << 12;
 
-/// Sorts stably.
+/// Sorts stably. `compare` must be a total order.
 pub(crate) fn sort_by<T: Copy>(
     items: &mut [T],
     query: &QueryContext<'_>,

@@ -4,6 +4,7 @@ use ferula_go::math::{exp2, log2};
 use ferula_model::FloatHistogram;
 use ferula_model::histogram::Bucket as NativeBucket;
 
+use crate::exec::sorting;
 use crate::numeric::kahan::Kahan;
 
 /// A bucket of a classic histogram: how many observations are at most `upper`.
@@ -79,8 +80,16 @@ fn outside(q: f64) -> Option<f64> {
     }
 }
 
+/// Sorts by bound. A bound that is NaN compares with nothing: few buckets are sorted as Prometheus sorts them, among
+/// many it goes to the end.
 fn sort(buckets: &mut [Bucket]) {
-    buckets.sort_by(|a, b| a.upper.partial_cmp(&b.upper).unwrap_or(std::cmp::Ordering::Equal));
+    if buckets.len() <= sorting::INSERTION_MAX {
+        sorting::insert_sort(buckets, |a, b| a.upper < b.upper);
+    } else {
+        buckets.sort_by(|a, b| {
+            a.upper.partial_cmp(&b.upper).unwrap_or_else(|| a.upper.is_nan().cmp(&b.upper.is_nan()))
+        });
+    }
 }
 
 /// Joins sorted buckets with the same bound at the front of the list, and says how many there are then.

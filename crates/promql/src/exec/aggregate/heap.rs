@@ -58,25 +58,16 @@ pub(super) fn replace_first(heap: &mut [Entry], entry: Entry, less: Less) {
     }
 }
 
-/// Go sorts slices up to this length by insertion, which settles the order of equal entries.
-const INSERTION_MAX: usize = 12;
-
 /// Sorts against the order of the heap: the best entry first.
 pub(super) fn sort_reversed(
     heap: &mut [Entry],
     less: Less,
     query: &QueryContext<'_>,
 ) -> Result<(), QueryError> {
-    if heap.len() > INSERTION_MAX {
+    if heap.len() > sorting::INSERTION_MAX {
         return sorting::sort_by(heap, query, |a, b| less(a.value, b.value).cmp(&less(b.value, a.value)));
     }
-    for from in 1..heap.len() {
-        let mut at = from;
-        while at > 0 && less(heap[at - 1].value, heap[at].value) {
-            heap.swap(at - 1, at);
-            at -= 1;
-        }
-    }
+    sorting::insert_sort(heap, |later, earlier| less(earlier.value, later.value));
     Ok(())
 }
 

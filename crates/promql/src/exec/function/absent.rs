@@ -83,11 +83,18 @@ fn labels_of(node: &Node) -> LabelSet {
     }
 }
 
-/// A label that is named twice is left out, whatever the matchers say.
+/// A label that an `=` names is left out again when a later matcher names it too. Matchers that only subtract come
+/// last whatever their place in the query, because Prometheus' look-up puts them there before its answer is made.
 fn fixed_labels(matchers: &[Matcher]) -> LabelSet {
+    let must_be_set = |name: &str| matchers.iter().any(|m| &*m.name == name && !m.matches_empty());
+    let subtracts = |matcher: &&Matcher| {
+        let negative = matches!(matcher.op, MatchOp::NotEqual | MatchOp::NotRegex);
+        !must_be_set(&matcher.name) || (negative && matcher.matches_empty())
+    };
+    let (last, first): (Vec<&Matcher>, Vec<&Matcher>) = matchers.iter().partition(subtracts);
     let mut labels = LabelSetBuilder::new();
     let mut seen: Vec<&str> = Vec::new();
-    for matcher in matchers.iter().filter(|matcher| &*matcher.name != METRIC_NAME) {
+    for matcher in first.into_iter().chain(last).filter(|matcher| &*matcher.name != METRIC_NAME) {
         if matcher.op == MatchOp::Equal && !seen.contains(&&*matcher.name) {
             labels.set(&matcher.name, &matcher.value);
             seen.push(&matcher.name);
@@ -96,4 +103,27 @@ fn fixed_labels(matchers: &[Matcher]) -> LabelSet {
         }
     }
     labels.finish()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ferula_promql_syntax::parse_metric_selector;
+
+    #[test]
+    fn labels_that_a_selector_fixes() {
+        for (selector, labels) in [
+            (r#"x{a="v"}"#, r#"{a="v"}"#),
+            (r#"x{a!="v", a="v"}"#, "{}"),
+            (r#"x{a="v", a!="v"}"#, "{}"),
+            (r#"x{a="", a="v"}"#, "{}"),
+            (r#"x{a!="", a="v"}"#, r#"{a="v"}"#),
+            (r#"x{a=~".*", a="v"}"#, r#"{a="v"}"#),
+            (r#"x{a!="w", a="v", a=~"v"}"#, "{}"),
+            (r#"x{a="v", a="v", b="w"}"#, r#"{b="w"}"#),
+        ] {
+            let matchers = parse_metric_selector(selector).expect("a selector");
+            assert_eq!(fixed_labels(&matchers).to_string(), labels, "{selector}");
+        }
+    }
 }
