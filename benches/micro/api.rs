@@ -15,6 +15,7 @@ use ferula_model::{LabelSet, Timestamp};
 use ferula_promql::{QueryValue, RangeSeries};
 use ferula_remote::protobuf::{put_bytes, put_double, put_varint};
 use ferula_remote::snappy;
+use ferula_remote::write::headers::Encoding;
 use ferula_remote::write::{Features, Receiver};
 use ferula_telemetry::Registry;
 use ferula_tsdb::{Db, Options};
@@ -126,7 +127,10 @@ fn remote_write(criterion: &mut Criterion) {
                 timestamp.set(timestamp.get() + 15_000);
                 request(timestamp.get())
             },
-            |body| receiver.write(&db, &body, Timestamp::from_millis(timestamp.get())).expect("written"),
+            |body| {
+                let message = Encoding::Snappy.unpack(&body).expect("a block");
+                receiver.write(&db, &message, Timestamp::from_millis(timestamp.get())).expect("written")
+            },
             criterion::BatchSize::PerIteration,
         );
     });

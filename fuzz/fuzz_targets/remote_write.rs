@@ -1,10 +1,8 @@
 //! Remote write: any body gets an answer, packed or not.
 
 use ferula_model::Timestamp;
-use ferula_remote::{
-    snappy,
-    write::{Features, Receiver},
-};
+use ferula_remote::write::headers::Encoding;
+use ferula_remote::write::{Features, Receiver};
 use ferula_telemetry::Registry;
 use ferula_testkit::MemStorage;
 
@@ -20,13 +18,20 @@ fn main() {
     let newer: &[u8] = b"\x22\x00\x22\x08__name__\x22\x01v\x2a\x15\x0a\x02\x01\x02\x12\x0f\x09\0\0\0\0\0\0\xf0\x3f\x10\x98\xf8\xea\xdc\x03";
     let receiver = Receiver::new(
         &Registry::new(),
-        Features { type_and_unit_labels: true, start_timestamps: true, metadata: true },
+        Features {
+            type_and_unit_labels: true,
+            start_timestamps: true,
+            metadata: true,
+            ..Features::default()
+        },
     );
     ferula_fuzz::drive("remote_write", &[seed, newer, b"\x22\x04\x09\0\0\0"], |input| {
         let now = Timestamp::from_millis(1 << 40);
         let store = MemStorage::new();
+        for encoding in [Encoding::Snappy, Encoding::Zstd] {
+            let _ = encoding.unpack(input).map(|message| receiver.write(&store, &message, now));
+        }
         let _ = receiver.write(&store, input, now);
-        let _ = receiver.write(&store, &snappy::encode(input), now);
-        let _ = receiver.write_v2(&store, &snappy::encode(input), now);
+        let _ = receiver.write_v2(&store, input, now);
     });
 }

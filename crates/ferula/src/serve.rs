@@ -248,6 +248,7 @@ fn settings(flags: &Flags, address: SocketAddr) -> Settings {
         admin: flags.admin,
         remote_write: flags.remote_write,
         remote_write_features: ferula_remote::write::Features {
+            accepted: Default::default(),
             type_and_unit_labels: flags.features.promql.type_and_unit_labels,
             start_timestamps: flags.features.reads_start_timestamps(),
             metadata: flags.features.metadata,

@@ -14,9 +14,12 @@ pub enum ProtobufError {
     /// A field with number 0 or beyond what exists.
     #[error("proto: illegal tag {0}")]
     IllegalTag(u64),
-    /// A wire type that does not exist, or groups, which no message here has.
+    /// A wire type that does not exist.
     #[error("proto: illegal wireType {0}")]
     IllegalWireType(u8),
+    /// The end of a group that did not begin.
+    #[error("proto: unexpected end of group")]
+    UnexpectedEndOfGroup,
     /// A known field with another wire type than it must have.
     #[error("proto: wrong wireType = {wire_type} for field {field}")]
     WrongWireType {
@@ -25,9 +28,6 @@ pub enum ProtobufError {
         /// What was found.
         wire_type: u8,
     },
-    /// Text that is not UTF-8.
-    #[error("proto: field {0} contains invalid UTF-8")]
-    InvalidUtf8(&'static str),
 }
 
 /// One field as it stands in the message.
@@ -39,6 +39,8 @@ pub enum Value<'a> {
     Fixed64(u64),
     /// Wire type 2: text, bytes, a nested message, or packed numbers.
     Bytes(&'a [u8]),
+    /// Wire type 3: fields between two tags, which no message here has; they are passed over.
+    Group,
     /// Wire type 5.
     Fixed32(u32),
 }
@@ -49,6 +51,7 @@ impl<'a> Value<'a> {
             Value::Varint(_) => 0,
             Value::Fixed64(_) => 1,
             Value::Bytes(_) => 2,
+            Value::Group => 3,
             Value::Fixed32(_) => 5,
         }
     }
@@ -89,11 +92,6 @@ impl<'a> Value<'a> {
             Value::Bytes(bytes) => Ok(bytes),
             other => Err(other.wrong(field)),
         }
-    }
-
-    /// As text.
-    pub fn text(self, field: &'static str) -> Result<&'a str, ProtobufError> {
-        std::str::from_utf8(self.bytes(field)?).map_err(|_| ProtobufError::InvalidUtf8(field))
     }
 
     /// Adds the numbers of a repeated `sint64`, packed or not.
@@ -161,14 +159,15 @@ impl<'a> Reader<'a> {
         self.rest
     }
 
-    /// The next field's number and value, or `None` at the end.
+    /// The next field's number and value, or `None` at the end. Numbers beyond 32 bits are cut, as Prometheus' decoder
+    /// does.
     #[inline]
     pub fn field(&mut self) -> Result<Option<(u32, Value<'a>)>, ProtobufError> {
         if self.rest.is_empty() {
             return Ok(None);
         }
         let tag = self.varint()?;
-        let number = u32::try_from(tag >> 3).ok().filter(|n| *n > 0 && *n < 1 << 29);
+        let number = u32::try_from((tag >> 3) as i32).ok().filter(|number| *number > 0);
         let number = number.ok_or(ProtobufError::IllegalTag(tag >> 3))?;
         let value = match (tag & 7) as u8 {
             0 => Value::Varint(self.varint()?),
@@ -177,19 +176,46 @@ impl<'a> Reader<'a> {
                 let length = usize::try_from(self.varint()?).map_err(|_| ProtobufError::UnexpectedEnd)?;
                 Value::Bytes(self.take(length)?)
             }
+            3 => {
+                self.skip_group()?;
+                Value::Group
+            }
+            4 => return Err(ProtobufError::UnexpectedEndOfGroup),
             5 => Value::Fixed32(u32::from_le_bytes(self.array()?)),
             other => return Err(ProtobufError::IllegalWireType(other)),
         };
         Ok(Some((number, value)))
     }
 
+    /// Passes over the rest of a group and the groups inside it. As in Prometheus, only the depth is looked at, not
+    /// whether begin and end have the same number.
+    fn skip_group(&mut self) -> Result<(), ProtobufError> {
+        let mut depth = 1u32;
+        while depth > 0 {
+            match (self.varint()? & 7) as u8 {
+                0 => drop(self.varint()?),
+                1 => drop(self.fixed64()?),
+                2 => {
+                    let length = usize::try_from(self.varint()?).map_err(|_| ProtobufError::UnexpectedEnd)?;
+                    self.take(length)?;
+                }
+                3 => depth += 1,
+                4 => depth -= 1,
+                5 => drop(self.array::<4>()?),
+                other => return Err(ProtobufError::IllegalWireType(other)),
+            }
+        }
+        Ok(())
+    }
+
     #[inline]
     fn varint(&mut self) -> Result<u64, ProtobufError> {
         let mut number = 0u64;
         for (index, byte) in self.rest.iter().enumerate() {
-            if index == 9 && *byte > 1 {
+            if index == 10 {
                 return Err(ProtobufError::VarintOverflow);
             }
+            // Of the tenth byte one bit has room; the others are lost, as in Prometheus.
             number |= u64::from(byte & 0x7f) << (7 * index);
             if byte & 0x80 == 0 {
                 self.rest = &self.rest[index + 1..];
@@ -262,12 +288,31 @@ mod tests {
         assert_eq!(first(&[0x08]), Err(ProtobufError::UnexpectedEnd));
         assert_eq!(first(&[0x12, 5, 1]), Err(ProtobufError::UnexpectedEnd));
         assert_eq!(first(&[0x00]), Err(ProtobufError::IllegalTag(0)));
-        assert_eq!(first(&[0x0b]), Err(ProtobufError::IllegalWireType(3)));
+        assert_eq!(first(&[0x0b]), Err(ProtobufError::UnexpectedEnd), "a group without an end");
+        assert_eq!(first(&[0x0c]), Err(ProtobufError::UnexpectedEndOfGroup));
+        assert_eq!(first(&[0x0b, 0x0e]), Err(ProtobufError::IllegalWireType(6)));
         assert_eq!(first(&[0xff; 12]), Err(ProtobufError::VarintOverflow));
         assert_eq!(
             Value::Varint(1).double("Sample.value").map_err(|e| e.to_string()),
             Err("proto: wrong wireType = 0 for field Sample.value".to_owned())
         );
+    }
+
+    #[test]
+    fn groups_are_passed_over_with_what_is_in_them() {
+        let group =
+            [&[0x0b, 0x08, 1, 0x12, 2, 7, 7, 0x13, 0x0d, 1, 2, 3, 4, 0x14, 0x19][..], &[9; 8], &[0x0c]]
+                .concat();
+        let mut message = group.clone();
+        put_varint(&mut message, 5, 6);
+        let mut reader = Reader::new(&message);
+        assert_eq!(reader.field(), Ok(Some((1, Value::Group))));
+        assert_eq!(reader.field(), Ok(Some((5, Value::Varint(6)))));
+        assert_eq!(reader.field(), Ok(None));
+        for end in 1..group.len() {
+            assert_eq!(Reader::new(&group[..end]).field(), Err(ProtobufError::UnexpectedEnd), "cut at {end}");
+        }
+        assert!(Value::Group.bytes("x").is_err());
     }
 
     proptest! {

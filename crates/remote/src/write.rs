@@ -1,9 +1,13 @@
 //! The receiver of remote write 1.0 (here) and 2.0 ([`v2`]).
 //!
-//! One request is one commit. In 1.0 a sample that the store refuses takes the whole request back; a series with
-//! broken labels is left out and counted; exemplars that are refused are left out, as in Prometheus. In 2.0 what is
-//! good is kept, and the sender hears what was not.
+//! One request is one commit. What is good is kept: a series with broken labels is left out and counted, a sample that
+//! the store refuses is left out and the sender hears of it, an exemplar that is refused is left out. A request that
+//! cannot be read, or that meets a failing store, leaves nothing behind.
+//!
+//! Unlike Prometheus, which takes a request of 1.0 back whole when one sample is refused: senders do not repeat what
+//! was answered with 400, so the good samples would be lost.
 
+pub mod headers;
 pub mod message;
 mod series_cache;
 pub mod v2;
@@ -15,17 +19,19 @@ use ferula_storage::{
 };
 use ferula_telemetry::{Counter, Registry, debug, warn};
 
-use self::message::{Item, TimeSeries, WriteRequest};
+use self::headers::AcceptedMessages;
+use self::message::{Item, RawLabel, TimeSeries, WriteRequest};
 use self::series_cache::SeriesCache;
 use crate::protobuf::ProtobufError;
-use crate::snappy::{self, SnappyError};
+use crate::snappy::SnappyError;
+use crate::zstd::ZstdError;
 
 /// Samples may be this far ahead of the clock.
 const AHEAD_MILLIS_MAX: i64 = 10 * 60 * 1000;
 /// A batch goes to the store when it holds this many samples, so that a request of 32 MB stays cheap.
 const BATCH_SAMPLES: usize = 64 * 1024;
 
-/// Why a request was not stored. Nothing of it is visible then.
+/// Why a request was not stored. Nothing of it is visible then, except where a variant says so.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum WriteError {
     /// The body is not a snappy block, or too large.
@@ -34,9 +40,20 @@ pub enum WriteError {
     /// The block does not hold a write request.
     #[error(transparent)]
     Protobuf(#[from] ProtobufError),
+    /// The body is not zstd, or too large.
+    #[error(transparent)]
+    Zstd(#[from] ZstdError),
     /// The store refused a sample.
     #[error(transparent)]
     Refused(#[from] AppendError),
+    /// Samples were left out; all others were stored.
+    #[error("{first}")]
+    SamplesLeftOut {
+        /// How many.
+        count: usize,
+        /// Why the first of them was.
+        first: Box<WriteError>,
+    },
     /// A sample is more than ten minutes ahead of the clock.
     #[error("out of bounds: timestamp is too far in the future")]
     TooFarAhead,
@@ -57,7 +74,9 @@ impl WriteError {
     /// Whether the sender is at fault and must not send the same again.
     pub fn is_senders(&self) -> bool {
         match self {
-            WriteError::Snappy(_) | WriteError::Protobuf(_) | WriteError::TooFarAhead => true,
+            WriteError::Snappy(_) | WriteError::Zstd(_) | WriteError::Protobuf(_) => true,
+            WriteError::TooFarAhead => true,
+            WriteError::SamplesLeftOut { first, .. } => first.is_senders(),
             // Sent again, they would be refused again, and hold up the series that are known.
             WriteError::NewSeries { .. } => true,
             WriteError::Commit(_) => false,
@@ -77,9 +96,11 @@ pub struct Written {
     pub series_invalid: usize,
 }
 
-/// What the server's feature flags ask of receiving; all of it is of requests of 2.0 only.
+/// What the server's flags ask of receiving; the features are of requests of 2.0 only.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Features {
+    /// The messages that are taken at all.
+    pub accepted: AcceptedMessages,
     /// The stated types and units of metrics become labels (`type-and-unit-labels`).
     pub type_and_unit_labels: bool,
     /// Start timestamps of samples go to the store (`st-storage`, `created-timestamp-zero-ingestion`).
@@ -108,14 +129,18 @@ impl Receiver {
         }
     }
 
-    /// Stores one request as it came over the wire; returns when it is in the log.
-    pub fn write(&self, store: &dyn Appendable, body: &[u8], now: Timestamp) -> Result<Written, WriteError> {
-        let message = snappy::decode(body)?;
-        match self.write_message(store, &message, now) {
+    /// Stores one request, unpacked already; returns when it is in the log.
+    pub fn write(
+        &self,
+        store: &dyn Appendable,
+        message: &[u8],
+        now: Timestamp,
+    ) -> Result<Written, WriteError> {
+        match self.write_message(store, message, now) {
             // The store forgot series that the cache still knows: start over with an empty cache.
             Err(WriteError::Refused(AppendError::UnknownSeries)) => {
                 self.cache.clear();
-                self.write_message(store, &message, now)
+                self.write_message(store, message, now)
             }
             result => result,
         }
@@ -133,12 +158,14 @@ impl Receiver {
             batch: SampleBatch::default(),
             latest: now.saturating_add_millis(AHEAD_MILLIS_MAX),
             written: Written::default(),
+            left_out: None,
         };
         let mut left_out: Option<(usize, AppendError)> = None;
         while let Some(series) = request.next_series()? {
             match self.resolve(&series, &mut *commit.appender) {
-                Ok(Some(series_ref)) => commit.add(series_ref, &series)?,
-                Ok(None) => commit.written.series_invalid += 1,
+                Ok(Resolved::Series(series_ref)) => commit.add(series_ref, &series)?,
+                Ok(Resolved::Invalid) => commit.written.series_invalid += 1,
+                Ok(Resolved::Unknown) => commit.check(&series)?,
                 Err(WriteError::Refused(limit)) if limit.is_limit() => {
                     left_out.get_or_insert((0, limit)).0 += 1;
                 }
@@ -146,52 +173,86 @@ impl Receiver {
             }
         }
         commit.flush()?;
-        let Commit { appender, written, .. } = commit;
+        let Commit { appender, written, left_out: samples_left_out, .. } = commit;
         appender.commit(Durability::Written)?;
         self.invalid_labels.add(written.series_invalid as u64);
-        match left_out {
-            Some((count, limit)) => Err(WriteError::NewSeries { count, limit }),
-            None => Ok(written),
+        match (samples_left_out, left_out) {
+            (Some((count, first)), _) => Err(WriteError::SamplesLeftOut { count, first: Box::new(first) }),
+            (None, Some((count, limit))) => Err(WriteError::NewSeries { count, limit }),
+            (None, None) => Ok(written),
         }
     }
 
-    /// The series' handle, or `None` when its labels are broken.
-    fn resolve(
-        &self,
-        series: &TimeSeries<'_>,
-        appender: &mut dyn Appender,
-    ) -> Result<Option<SeriesRef>, WriteError> {
+    /// The series that the labels stand for.
+    fn resolve(&self, series: &TimeSeries<'_>, appender: &mut dyn Appender) -> Result<Resolved, WriteError> {
         let key = self.cache.key(series.label_bytes()?);
         if let Some(known) = self.cache.get(key) {
-            return Ok(Some(known));
+            return Ok(Resolved::Series(known));
         }
         let mut labels = series.labels()?;
         labels.sort_unstable();
-        if let Err(reason) = check_labels(&labels) {
-            warn!("Invalid metric names or labels", got = LabelSet::from_pairs(labels), reason = reason);
-            return Ok(None);
+        let labels = match check_labels(&labels) {
+            Ok(labels) => labels,
+            Err(problem) => {
+                let got = message::lossy_labels(&labels);
+                warn!("Invalid metric names or labels", got = got, reason = problem);
+                return Ok(Resolved::Invalid);
+            }
+        };
+        if !series.has_samples()? {
+            return Ok(Resolved::Unknown);
         }
         let set = LabelSet::from_sorted(labels.into_iter().filter(|(_, value)| !value.is_empty()));
         let series_ref = appender.resolve(&set)?;
         self.cache.insert(key, series_ref);
-        Ok(Some(series_ref))
+        Ok(Resolved::Series(series_ref))
     }
 }
 
-/// What Prometheus asks of a series' labels, given in order of their names.
-fn check_labels(labels: &[(&str, &str)]) -> Result<(), &'static str> {
+/// What the labels of a request's series stand for.
+enum Resolved {
+    /// A series of the store, made for this if it was new.
+    Series(SeriesRef),
+    /// Nothing, because they are broken.
+    Invalid,
+    /// A series that is not known and gets no sample. It is not made for exemplars alone.
+    Unknown,
+}
+
+/// What is wrong with the labels of a series.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+enum LabelProblem {
+    #[error("not UTF-8")]
+    NotUtf8,
+    #[error("no metric name")]
+    NoMetricName,
+    #[error("empty metric name")]
+    EmptyMetricName,
+    #[error("empty label name")]
+    EmptyLabelName,
+    #[error("duplicate label name")]
+    DuplicateLabelName,
+}
+
+/// The labels as text if they are what Prometheus asks of a series', given in order of their names.
+fn check_labels<'a>(labels: &[RawLabel<'a>]) -> Result<Vec<(&'a str, &'a str)>, LabelProblem> {
+    let text = |bytes: &'a [u8]| std::str::from_utf8(bytes).map_err(|_| LabelProblem::NotUtf8);
+    let labels: Vec<(&str, &str)> = labels
+        .iter()
+        .map(|(name, value)| Ok((text(name)?, text(value)?)))
+        .collect::<Result<_, LabelProblem>>()?;
     match labels.iter().find(|(name, _)| *name == METRIC_NAME) {
-        None => return Err("no metric name"),
-        Some((_, "")) => return Err("empty metric name"),
+        None => return Err(LabelProblem::NoMetricName),
+        Some((_, "")) => return Err(LabelProblem::EmptyMetricName),
         Some(_) => {}
     }
     if labels.iter().any(|(name, _)| name.is_empty()) {
-        return Err("empty label name");
+        return Err(LabelProblem::EmptyLabelName);
     }
     if labels.windows(2).any(|pair| pair[0].0 == pair[1].0) {
-        return Err("duplicate label name");
+        return Err(LabelProblem::DuplicateLabelName);
     }
-    Ok(())
+    Ok(labels)
 }
 
 /// One request on its way into the store.
@@ -200,18 +261,19 @@ struct Commit<'s> {
     batch: SampleBatch,
     latest: Timestamp,
     written: Written,
+    /// How many samples were left out, and why the first was.
+    left_out: Option<(usize, WriteError)>,
 }
 
 impl Commit<'_> {
     fn add(&mut self, series: SeriesRef, message: &TimeSeries<'_>) -> Result<(), WriteError> {
         message.items(|item| {
             match item {
-                Item::Sample(times, value) => {
-                    self.check_ahead(times.at)?;
-                    self.batch.push_float(series, times.at, value);
+                Item::Sample(times, _) | Item::Histogram(times, _) if times.at > self.latest.millis() => {
+                    self.leave_out(WriteError::TooFarAhead);
                 }
+                Item::Sample(times, value) => self.batch.push_float(series, times.at, value),
                 Item::Histogram(times, value) => {
-                    self.check_ahead(times.at)?;
                     let timestamp = times.at;
                     self.batch.histograms.push(HistogramSample {
                         series,
@@ -236,8 +298,18 @@ impl Commit<'_> {
         })
     }
 
-    fn check_ahead(&self, timestamp: i64) -> Result<(), WriteError> {
-        if timestamp > self.latest.millis() { Err(WriteError::TooFarAhead) } else { Ok(()) }
+    /// Reads what is not stored, so that broken bytes are noticed wherever they are.
+    fn check(&self, message: &TimeSeries<'_>) -> Result<(), WriteError> {
+        message.items(|item| {
+            if let Item::Exemplar(bytes) = item {
+                message::exemplar(bytes)?;
+            }
+            Ok::<(), WriteError>(())
+        })
+    }
+
+    fn leave_out(&mut self, why: WriteError) {
+        self.left_out.get_or_insert((0, why)).0 += 1;
     }
 
     fn flush(&mut self) -> Result<(), WriteError> {
@@ -247,167 +319,19 @@ impl Commit<'_> {
         let outcome = self.appender.append(&mut self.batch);
         self.written.samples += outcome.accepted;
         for refusal in outcome.refused {
-            if refusal.kind != SampleKind::Exemplar {
-                return Err(refusal.error.into());
+            if refusal.kind == SampleKind::Exemplar {
+                debug!("Error while adding exemplar", err = refusal.error);
+                continue;
             }
-            debug!("Error while adding exemplar", err = refusal.error);
+            let error = WriteError::Refused(refusal.error);
+            if !error.is_senders() {
+                return Err(error);
+            }
+            self.leave_out(error);
         }
         Ok(())
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use ferula_testkit::MemStorage;
-    use proptest::prelude::*;
-
-    use super::*;
-    use crate::protobuf::{put_bytes, put_double, put_varint};
-
-    /// One series as a sender writes it.
-    fn series(labels: &[(&str, &str)], samples: &[(i64, f64)]) -> Vec<u8> {
-        let mut out = Vec::new();
-        for (name, value) in labels {
-            let mut label = Vec::new();
-            put_bytes(&mut label, 1, name.as_bytes());
-            put_bytes(&mut label, 2, value.as_bytes());
-            put_bytes(&mut out, 1, &label);
-        }
-        for (timestamp, value) in samples {
-            let mut sample = Vec::new();
-            put_double(&mut sample, 1, *value);
-            put_varint(&mut sample, 2, *timestamp as u64);
-            put_bytes(&mut out, 2, &sample);
-        }
-        out
-    }
-
-    fn request(all: &[Vec<u8>]) -> Vec<u8> {
-        let mut out = Vec::new();
-        for one in all {
-            put_bytes(&mut out, 1, one);
-        }
-        snappy::encode(&out)
-    }
-
-    const NOW: Timestamp = Timestamp::from_millis(1_000_000);
-
-    #[test]
-    fn a_request_is_stored_with_its_labels_sorted_and_empty_ones_left_out() {
-        let (store, receiver) = (MemStorage::new(), Receiver::new(&Registry::new(), Features::default()));
-        let sent = [("__name__", "up"), ("zone", ""), ("job", "a")];
-        for (timestamp, value) in [(1, 1.0), (2, -0.5)] {
-            let body = request(&[series(&sent, &[(timestamp, value)])]);
-            assert_eq!(receiver.write(&store, &body, NOW), Ok(Written { samples: 1, series_invalid: 0 }));
-        }
-        assert_eq!(store.floats(&[("__name__", "up"), ("job", "a")]), [(1, 1.0), (2, -0.5)]);
-    }
-
-    #[test]
-    fn one_refused_sample_takes_the_request_back() {
-        let (store, receiver) = (MemStorage::new(), Receiver::new(&Registry::new(), Features::default()));
-        let (a, b) = ([("__name__", "a")], [("__name__", "b")]);
-        store.put(&b, &[(10, 1.0)]);
-        for (bad, error) in [
-            ((9, 1.0), WriteError::Refused(AppendError::OutOfOrder)),
-            ((10, 2.0), WriteError::Refused(AppendError::DuplicateForTimestamp)),
-            ((NOW.millis() + AHEAD_MILLIS_MAX + 1, 2.0), WriteError::TooFarAhead),
-        ] {
-            let body = request(&[series(&a, &[(20, 1.0)]), series(&b, &[bad])]);
-            let got = receiver.write(&store, &body, NOW).expect_err("refused");
-            assert!(got.is_senders());
-            assert_eq!(got, error);
-        }
-        assert_eq!(store.floats(&a), []);
-    }
-
-    #[test]
-    fn series_with_broken_labels_are_left_out_and_counted() {
-        let registry = Registry::new();
-        let (store, receiver) = (MemStorage::new(), Receiver::new(&registry, Features::default()));
-        let body = request(&[
-            series(&[("job", "nameless")], &[(1, 1.0)]),
-            series(&[("__name__", "x"), ("a", "1"), ("a", "2")], &[(1, 1.0)]),
-            series(&[("__name__", "x"), ("", "1")], &[(1, 1.0)]),
-            series(&[("__name__", "good")], &[(1, 1.0)]),
-        ]);
-        assert_eq!(receiver.write(&store, &body, NOW), Ok(Written { samples: 1, series_invalid: 3 }));
-        assert_eq!(store.series().len(), 1);
-        assert_eq!(receiver.invalid_labels.get(), 3.0);
-    }
-
-    #[test]
-    fn a_store_that_forgot_a_cached_series_gets_it_again() {
-        let receiver = Receiver::new(&Registry::new(), Features::default());
-        let body = request(&[series(&[("__name__", "x")], &[(1, 1.0)])]);
-        let store = MemStorage::new();
-        receiver.write(&store, &body, NOW).expect("stored");
-        let emptied = MemStorage::new();
-        receiver.write(&emptied, &body, NOW).expect("stored again");
-        assert_eq!(emptied.floats(&[("__name__", "x")]), [(1, 1.0)]);
-    }
-
-    #[test]
-    fn at_a_limit_known_series_go_on_and_the_sender_is_told_not_to_repeat_the_others() {
-        let (store, receiver) = (MemStorage::new(), Receiver::new(&Registry::new(), Features::default()));
-        let page = |at: i64| {
-            let named = |name: &str| series(&[("__name__", name)], &[(at, 1.0)]);
-            if at == 1 { request(&[named("a")]) } else { request(&[named("b"), named("a"), named("c")]) }
-        };
-        receiver.write(&store, &page(1), NOW).expect("stored");
-        store.set_series_max(1);
-        let error = receiver.write(&store, &page(2), NOW).expect_err("two series are new");
-        assert_eq!(error, WriteError::NewSeries { count: 2, limit: AppendError::SeriesLimit(1) });
-        assert!(error.is_senders());
-        assert_eq!(store.floats(&[("__name__", "a")]), [(1, 1.0), (2, 1.0)]);
-    }
-
-    #[test]
-    fn native_histograms_and_exemplars_arrive_whole() {
-        let (store, receiver) = (MemStorage::new(), Receiver::new(&Registry::new(), Features::default()));
-        let mut histogram = Vec::new();
-        put_double(&mut histogram, 2, 4.0);
-        put_double(&mut histogram, 3, 18.4);
-        crate::protobuf::put_sint(&mut histogram, 4, -1);
-        let mut span = Vec::new();
-        crate::protobuf::put_sint(&mut span, 1, -2);
-        put_varint(&mut span, 2, 2);
-        put_bytes(&mut histogram, 11, &span);
-        put_bytes(&mut histogram, 13, &[1.0f64.to_le_bytes(), 3.0f64.to_le_bytes()].concat());
-        put_varint(&mut histogram, 15, 7);
-        let mut exemplar = Vec::new();
-        put_double(&mut exemplar, 2, 0.5);
-        put_varint(&mut exemplar, 3, 7);
-        let mut one = series(&[("__name__", "h")], &[]);
-        put_bytes(&mut one, 3, &exemplar);
-        put_bytes(&mut one, 4, &histogram);
-        assert_eq!(receiver.write(&store, &request(&[one]), NOW).map(|w| w.samples), Ok(1));
-        use ferula_storage::{Hints, Queryable, SeriesSamples};
-        let mut snapshot = store.snapshot(ferula_model::TimeRange::ALL).expect("opens");
-        let all = snapshot.select(&[], &Hints::default()).expect("selects");
-        let mut seen = Vec::new();
-        let mut sink = |_: usize, samples: &SeriesSamples| {
-            seen.extend(samples.histograms.timestamps.iter().copied().zip(samples.histograms.values.clone()));
-            std::ops::ControlFlow::Continue(())
-        };
-        snapshot.read(all, 0..1, ferula_model::TimeRange::ALL, &mut sink).expect("reads");
-        let (timestamp, histogram) = seen.pop().expect("one histogram");
-        assert_eq!((timestamp, histogram.schema, histogram.count, histogram.sum), (7, -1, 4.0, 18.4));
-        assert_eq!(histogram.positive_spans, [ferula_model::Span { offset: -2, length: 2 }]);
-        assert_eq!(histogram.positive_buckets, [1.0, 3.0]);
-        let exemplars = store.exemplars(ferula_model::TimeRange::ALL, &[vec![]]).expect("reads");
-        assert_eq!(exemplars.len(), 1);
-    }
-
-    proptest! {
-        #[test]
-        fn any_bytes_are_an_answer_and_never_a_panic(bytes: Vec<u8>, cut: u8) {
-            let (store, receiver) = (MemStorage::new(), Receiver::new(&Registry::new(), Features::default()));
-            let _ = receiver.write(&store, &bytes, NOW);
-            let _ = receiver.write(&store, &snappy::encode(&bytes), NOW);
-            let whole = series(&[("__name__", "x"), ("job", "a")], &[(1, 1.0)]);
-            let part = &whole[..usize::from(cut).min(whole.len())];
-            let _ = receiver.write(&store, &request(&[part.to_vec()]), NOW);
-        }
-    }
-}
+mod tests;

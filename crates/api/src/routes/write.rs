@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use axum::body::Body;
 use axum::http::{Response, StatusCode, header};
+use ferula_remote::write::headers::{Encoding, Message};
 use ferula_telemetry::error;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
@@ -11,10 +12,6 @@ use futures_util::future::BoxFuture;
 use crate::answer::{status_only, text_error};
 use crate::api::Api;
 use crate::request::Request;
-
-const MEDIA_TYPE: &str = "application/x-protobuf";
-const MESSAGE_V1: &str = "prometheus.WriteRequest";
-const MESSAGE_V2: &str = "io.prometheus.write.v2.Request";
 
 /// `/api/v1/write`
 pub fn write(api: Arc<Api>, request: Request) -> BoxFuture<'static, Response<Body>> {
@@ -25,14 +22,16 @@ pub fn write(api: Arc<Api>, request: Request) -> BoxFuture<'static, Response<Bod
                 "remote write receiver needs to be enabled with --web.enable-remote-write-receiver",
             );
         }
-        let message = match check_headers(&request) {
-            Ok(message) => message,
+        let (content_type, encoding) =
+            (request.header(header::CONTENT_TYPE), request.header(header::CONTENT_ENCODING));
+        let announced = match api.settings.remote_write_features.accepted.check(content_type, encoding) {
+            Ok(announced) => announced,
             Err(why) => {
                 error!("Error decoding remote write request", err = why);
-                return text_error(StatusCode::UNSUPPORTED_MEDIA_TYPE, &why);
+                return text_error(StatusCode::UNSUPPORTED_MEDIA_TYPE, &why.to_string());
             }
         };
-        match tokio::task::spawn_blocking(move || store(&api, &request, message)).await {
+        match tokio::task::spawn_blocking(move || store(&api, &request, announced)).await {
             Ok(response) => response,
             Err(err) => {
                 error!("panic while storing a remote write request", err = err);
@@ -57,67 +56,16 @@ pub fn otlp(_: Arc<Api>, _: Request) -> BoxFuture<'static, Response<Body>> {
     std::future::ready(refusal).boxed()
 }
 
-/// Which of the two messages the body is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Message {
-    /// Remote write 1.0
-    V1,
-    /// Remote write 2.0
-    V2,
-}
-
-fn check_headers(request: &Request) -> Result<Message, String> {
-    match request.header(header::CONTENT_ENCODING) {
-        "" | "snappy" => {}
-        other => {
-            return Err(format!(
-                "{other} encoding (compression) is not accepted by this server; only snappy is acceptable"
-            ));
-        }
-    }
-    message_of(request.header(header::CONTENT_TYPE).trim())
-}
-
-/// Which message a content type announces. Without one it is the old message, as before there were two.
-fn message_of(content_type: &str) -> Result<Message, String> {
-    if content_type.is_empty() {
-        return Ok(Message::V1);
-    }
-    let mut parts = content_type.split(';');
-    if parts.next() != Some(MEDIA_TYPE) {
-        return Err(format!(
-            "expected {MEDIA_TYPE} as the first (media) part, got {content_type} content-type"
-        ));
-    }
-    for part in parts {
-        let Some((name, value)) = part.split_once('=').filter(|(_, value)| !value.contains('=')) else {
-            return Err(format!(
-                "as per https://www.rfc-editor.org/rfc/rfc9110#parameter expected parameters to be key-values, got {part} in {content_type} content-type"
-            ));
-        };
-        if name == "proto" {
-            return match value {
-                MESSAGE_V1 => Ok(Message::V1),
-                MESSAGE_V2 => Ok(Message::V2),
-                other => Err(format!(
-                    "got {content_type} content type; unknown type for remote write protobuf message {other}, supported: {MESSAGE_V1}, {MESSAGE_V2}"
-                )),
-            };
-        }
-    }
-    Ok(Message::V1)
-}
-
-fn store(api: &Api, request: &Request, message: Message) -> Response<Body> {
+fn store(api: &Api, request: &Request, (message, encoding): (Message, Encoding)) -> Response<Body> {
     let store = match api.store() {
         Ok(store) => store,
         Err(error) => return text_error(StatusCode::INTERNAL_SERVER_ERROR, &error.to_string()),
     };
     let (store, now) = (&*store.appendable, api.clock.now());
-    let written = match message {
-        Message::V1 => api.write.write(store, &request.body, now).map(|_| None),
-        Message::V2 => api.write.write_v2(store, &request.body, now).map(Some),
-    };
+    let written = encoding.unpack(&request.body).and_then(|body| match message {
+        Message::V1 => api.write.write(store, &body, now).map(|_| None),
+        Message::V2 => api.write.write_v2(store, &body, now).map(Some),
+    });
     let mut response = match &written {
         Ok(Some(written)) if !written.refused.is_empty() => {
             let why = written.refused.join("\n");
@@ -149,27 +97,4 @@ fn store(api: &Api, request: &Request, message: Message) -> Response<Body> {
         }
     }
     response
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn content_types_name_the_message() {
-        for (content_type, want) in [
-            ("", Ok(Message::V1)),
-            ("application/x-protobuf", Ok(Message::V1)),
-            ("application/x-protobuf;proto=prometheus.WriteRequest", Ok(Message::V1)),
-            ("application/x-protobuf;proto=io.prometheus.write.v2.Request", Ok(Message::V2)),
-            (
-                "text/plain",
-                Err("expected application/x-protobuf as the first (media) part, got text/plain content-type"),
-            ),
-        ] {
-            assert_eq!(message_of(content_type), want.map_err(str::to_owned));
-        }
-        assert!(message_of("application/x-protobuf;proto=x").is_err());
-        assert!(message_of("application/x-protobuf;charset").is_err());
-    }
 }

@@ -10,7 +10,10 @@ use ferula_model::{
 
 use crate::protobuf::{ProtobufError, Reader, Value};
 
-/// The series of a request, in order. Metadata is passed over, as Prometheus' receiver does.
+/// A label as it was sent: name and value, which need not be UTF-8.
+pub type RawLabel<'a> = (&'a [u8], &'a [u8]);
+
+/// The series of a request, in order. Metadata is read, so that a broken one is noticed, and not kept, as in Prometheus.
 pub struct WriteRequest<'a> {
     fields: Reader<'a>,
 }
@@ -26,12 +29,26 @@ impl<'a> WriteRequest<'a> {
         while let Some((number, value)) = self.fields.field()? {
             match number {
                 1 => return Ok(Some(TimeSeries { message: value.bytes("WriteRequest.timeseries")? })),
-                3 => drop(value.bytes("WriteRequest.metadata")?),
+                3 => check_metadata(value.bytes("WriteRequest.metadata")?)?,
                 _ => {}
             }
         }
         Ok(None)
     }
+}
+
+fn check_metadata(message: &[u8]) -> Result<(), ProtobufError> {
+    let mut reader = Reader::new(message);
+    while let Some((number, value)) = reader.field()? {
+        match number {
+            1 => drop(value.uint("MetricMetadata.type")?),
+            2 => drop(value.bytes("MetricMetadata.metric_family_name")?),
+            4 => drop(value.bytes("MetricMetadata.help")?),
+            5 => drop(value.bytes("MetricMetadata.unit")?),
+            _ => {}
+        }
+    }
+    Ok(())
 }
 
 /// One series with its samples.
@@ -80,8 +97,19 @@ impl<'a> TimeSeries<'a> {
     }
 
     /// All labels, in the order sent.
-    pub fn labels(&self) -> Result<Vec<(&'a str, &'a str)>, ProtobufError> {
+    pub fn labels(&self) -> Result<Vec<RawLabel<'a>>, ProtobufError> {
         labels(self.message)
+    }
+
+    /// Whether there is a sample or histogram.
+    pub fn has_samples(&self) -> Result<bool, ProtobufError> {
+        let mut reader = Reader::new(self.message);
+        while let Some((number, _)) = reader.field()? {
+            if matches!(number, 2 | 4) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     /// Gives every sample, histogram and exemplar to `take`, in the order sent.
@@ -109,7 +137,7 @@ impl<'a> TimeSeries<'a> {
 }
 
 /// Field 1 of series and exemplars: repeated labels.
-fn labels(message: &[u8]) -> Result<Vec<(&str, &str)>, ProtobufError> {
+fn labels(message: &[u8]) -> Result<Vec<RawLabel<'_>>, ProtobufError> {
     let mut reader = Reader::new(message);
     let mut labels = Vec::with_capacity(16);
     while let Some((number, value)) = reader.field()? {
@@ -120,13 +148,13 @@ fn labels(message: &[u8]) -> Result<Vec<(&str, &str)>, ProtobufError> {
     Ok(labels)
 }
 
-fn label(message: &[u8]) -> Result<(&str, &str), ProtobufError> {
+fn label(message: &[u8]) -> Result<RawLabel<'_>, ProtobufError> {
     let mut reader = Reader::new(message);
-    let mut label = ("", "");
+    let mut label: RawLabel<'_> = (b"", b"");
     while let Some((number, value)) = reader.field()? {
         match number {
-            1 => label.0 = value.text("Label.name")?,
-            2 => label.1 = value.text("Label.value")?,
+            1 => label.0 = value.bytes("Label.name")?,
+            2 => label.1 = value.bytes("Label.value")?,
             _ => {}
         }
     }
@@ -147,6 +175,21 @@ pub(super) fn sample(message: &[u8]) -> Result<(Times, f64), ProtobufError> {
     Ok((times, float))
 }
 
+/// Labels as text; a byte that is not UTF-8 becomes the replacement character, as Prometheus shows such bytes. Only
+/// labels that identify nothing (of exemplars, or in messages) may be taken like this.
+pub(super) fn lossy_labels(labels: &[RawLabel<'_>]) -> LabelSet {
+    LabelSet::from_pairs(labels.iter().map(|(name, value)| (lossy(name), lossy(value))))
+}
+
+pub(super) fn lossy(bytes: &[u8]) -> String {
+    let mut text = String::with_capacity(bytes.len());
+    for chunk in bytes.utf8_chunks() {
+        text.push_str(chunk.valid());
+        text.extend(chunk.invalid().iter().map(|_| char::REPLACEMENT_CHARACTER));
+    }
+    text
+}
+
 /// Unpacks an exemplar.
 pub fn exemplar(message: &[u8]) -> Result<Exemplar, ProtobufError> {
     let mut reader = Reader::new(message);
@@ -159,7 +202,7 @@ pub fn exemplar(message: &[u8]) -> Result<Exemplar, ProtobufError> {
         }
     }
     Ok(Exemplar {
-        labels: LabelSet::from_pairs(labels(message)?),
+        labels: lossy_labels(&labels(message)?),
         value: float,
         timestamp: Timestamp::from_millis(timestamp),
         has_timestamp: timestamp != 0,

@@ -3,17 +3,17 @@
 //! Names and values stand once in a table of symbols; series refer to them. Samples that the store refuses are told to
 //! the sender, the others are kept; only a failure of the server takes the request back.
 
-use ferula_model::labels::{METRIC_NAME, TYPE_LABEL, UNIT_LABEL};
+use ferula_go::quote::go_quote;
+use ferula_model::labels::{TYPE_LABEL, UNIT_LABEL, is_legacy_label_name};
 use ferula_model::{Exemplar, LabelSet, MetricMetadata, MetricType, SeriesRef, Timestamp};
 use ferula_storage::{
     AppendError, Appendable, Appender, Durability, HistogramSample, SampleBatch, SampleKind,
 };
 use ferula_telemetry::debug;
 
-use super::message::{Item, Times, histogram, sample};
-use super::{AHEAD_MILLIS_MAX, BATCH_SAMPLES, Features, Receiver, WriteError, check_labels};
+use super::message::{Item, RawLabel, Times, histogram, lossy, lossy_labels, sample};
+use super::{AHEAD_MILLIS_MAX, BATCH_SAMPLES, Features, LabelProblem, Receiver, WriteError, check_labels};
 use crate::protobuf::{ProtobufError, Reader, put_bytes};
-use crate::snappy;
 
 /// So many refusals are told one by one; more are only counted.
 const REFUSALS_TOLD_MAX: usize = 100;
@@ -32,7 +32,7 @@ pub struct Written {
 }
 
 /// The table of symbols.
-struct Symbols<'a>(Vec<&'a str>);
+struct Symbols<'a>(Vec<&'a [u8]>);
 
 impl<'a> Symbols<'a> {
     fn read(message: &'a [u8]) -> Result<Self, ProtobufError> {
@@ -40,18 +40,18 @@ impl<'a> Symbols<'a> {
         let mut symbols = Vec::new();
         while let Some((number, value)) = reader.field()? {
             if number == 4 {
-                symbols.push(value.text("Request.symbols")?);
+                symbols.push(value.bytes("Request.symbols")?);
             }
         }
         Ok(Symbols(symbols))
     }
 
-    fn get(&self, reference: u32) -> Option<&'a str> {
+    fn get(&self, reference: u32) -> Option<&'a [u8]> {
         self.0.get(reference as usize).copied()
     }
 
     /// Pairs of references to labels, in order of their names.
-    fn labels(&self, references: &[u32]) -> Result<Vec<(&'a str, &'a str)>, String> {
+    fn labels(&self, references: &[u32]) -> Result<Vec<RawLabel<'a>>, String> {
         if !references.len().is_multiple_of(2) {
             return Err(format!("invalid labelRefs length {}", references.len()));
         }
@@ -76,20 +76,21 @@ impl<'a> Symbols<'a> {
 #[derive(Clone, Copy, Debug, Default)]
 struct Stated<'a> {
     kind: MetricType,
-    unit: &'a str,
-    help: &'a str,
+    unit: &'a [u8],
+    help: &'a [u8],
     has_samples: bool,
 }
 
 impl<'a> Stated<'a> {
     /// Puts type and unit, where they are stated, in place of the labels that are called so.
-    fn add_to(&self, labels: &mut Vec<(&'a str, &'a str)>) {
-        let kind = if self.kind == MetricType::Unknown { "" } else { self.kind.as_str() };
+    fn add_to(&self, labels: &mut Vec<RawLabel<'a>>) {
+        let kind = if self.kind == MetricType::Unknown { b"" } else { self.kind.as_str().as_bytes() };
         if kind.is_empty() && self.unit.is_empty() {
             return;
         }
-        labels.retain(|(name, _)| !matches!(*name, TYPE_LABEL | UNIT_LABEL));
-        let stated = [(TYPE_LABEL, kind), (UNIT_LABEL, self.unit)];
+        let (type_label, unit_label) = (TYPE_LABEL.as_bytes(), UNIT_LABEL.as_bytes());
+        labels.retain(|(name, _)| *name != type_label && *name != unit_label);
+        let stated = [(type_label, kind), (unit_label, self.unit)];
         labels.extend(stated.into_iter().filter(|(_, value)| !value.is_empty()));
         labels.sort_unstable();
     }
@@ -97,12 +98,26 @@ impl<'a> Stated<'a> {
     /// The metadata, if anything is stated.
     fn metadata(&self) -> Option<MetricMetadata> {
         let stated = self.kind != MetricType::Unknown || !self.unit.is_empty() || !self.help.is_empty();
-        stated.then(|| MetricMetadata {
-            kind: self.kind,
-            unit: self.unit.to_owned(),
-            help: self.help.to_owned(),
-        })
+        stated.then(|| MetricMetadata { kind: self.kind, unit: lossy(self.unit), help: lossy(self.help) })
     }
+}
+
+/// Labels as Prometheus shows them in a refusal, bytes that are not UTF-8 as `\\xff`.
+fn show(labels: &[RawLabel<'_>]) -> String {
+    let quoted = |bytes: &[u8]| {
+        let mut text = String::from("\"");
+        for chunk in bytes.utf8_chunks() {
+            let part = go_quote(chunk.valid());
+            text.push_str(&part[1..part.len() - 1]);
+            chunk.invalid().iter().for_each(|byte| text.push_str(&format!("\\x{byte:02x}")));
+        }
+        text + "\""
+    };
+    let plain = |name: &[u8]| std::str::from_utf8(name).is_ok_and(is_legacy_label_name);
+    let name = |name: &[u8]| if plain(name) { lossy(name) } else { quoted(name) };
+    let pairs: Vec<String> =
+        labels.iter().map(|(label, value)| format!("{}={}", name(label), quoted(value))).collect();
+    format!("{{{}}}", pairs.join(", "))
 }
 
 /// `Metadata.MetricType` of the protocol.
@@ -211,7 +226,7 @@ fn exemplar(message: &[u8], symbols: &Symbols<'_>) -> Result<Result<Exemplar, St
         }
     }
     Ok(symbols.labels(&references).map(|labels| Exemplar {
-        labels: LabelSet::from_pairs(labels),
+        labels: lossy_labels(&labels),
         value,
         timestamp: Timestamp::from_millis(timestamp),
         has_timestamp: timestamp != 0,
@@ -219,22 +234,21 @@ fn exemplar(message: &[u8], symbols: &Symbols<'_>) -> Result<Result<Exemplar, St
 }
 
 impl Receiver {
-    /// Stores one request of remote write 2.0 as it came over the wire; returns when it is in the log.
+    /// Stores one request of remote write 2.0, unpacked already; returns when it is in the log.
     ///
     /// # Errors
     /// The request cannot be read, or the server failed; nothing of it is stored then.
     pub fn write_v2(
         &self,
         store: &dyn Appendable,
-        body: &[u8],
+        message: &[u8],
         now: Timestamp,
     ) -> Result<Written, WriteError> {
-        let message = snappy::decode(body)?;
-        match self.write_message_v2(store, &message, now) {
+        match self.write_message_v2(store, message, now) {
             // The store forgot series that the cache still knows: start over with an empty cache.
             Err(WriteError::Refused(AppendError::UnknownSeries)) => {
                 self.cache.clear();
-                self.write_message_v2(store, &message, now)
+                self.write_message_v2(store, message, now)
             }
             result => result,
         }
@@ -311,38 +325,31 @@ impl Receiver {
         let mut label_bytes = Vec::new();
         for (name, value) in &labels {
             label_bytes.clear();
-            put_bytes(&mut label_bytes, 1, name.as_bytes());
-            put_bytes(&mut label_bytes, 2, value.as_bytes());
+            put_bytes(&mut label_bytes, 1, name);
+            put_bytes(&mut label_bytes, 2, value);
             put_bytes(key_bytes, 1, &label_bytes);
         }
         let key = self.cache.key(key_bytes);
         if let Some(known) = self.cache.get(key).filter(|_| stated.has_samples) {
             return Ok(Ok((known, stated)));
         }
-        let shown = || LabelSet::from_pairs(labels.iter().copied()).to_string();
-        if check_labels(&labels).is_err() {
-            let duplicate = labels.windows(2).find(|pair| pair[0].0 == pair[1].0);
-            let named = labels.iter().any(|(name, value)| *name == METRIC_NAME && !value.is_empty());
-            return Ok(Err((
-                match duplicate {
-                    Some(pair) if named => {
-                        format!(
-                            "invalid labels for series, labels {}, duplicated label {}",
-                            shown(),
-                            pair[0].0
-                        )
-                    }
-                    _ => format!("invalid metric name or labels, got {}", shown()),
-                },
-                true,
-            )));
-        }
+        let shown = || show(&labels);
+        let text = match check_labels(&labels) {
+            Ok(text) => text,
+            Err(LabelProblem::DuplicateLabelName) => {
+                let duplicate = labels.windows(2).find(|pair| pair[0].0 == pair[1].0);
+                let name = duplicate.map(|pair| lossy(pair[0].0)).unwrap_or_default();
+                let why = format!("invalid labels for series, labels {}, duplicated label {name}", shown());
+                return Ok(Err((why, true)));
+            }
+            Err(_) => return Ok(Err((format!("invalid metric name or labels, got {}", shown()), true))),
+        };
         if !stated.has_samples {
             let why =
                 format!("TimeSeries must contain at least one sample or histogram for series {}", shown());
             return Ok(Err((why, false)));
         }
-        let set = LabelSet::from_sorted(labels.iter().copied().filter(|(_, value)| !value.is_empty()));
+        let set = LabelSet::from_sorted(text.into_iter().filter(|(_, value)| !value.is_empty()));
         let series_ref = match appender.resolve(&set) {
             Ok(series_ref) => series_ref,
             Err(limit) if limit.is_limit() => return Ok(Err((format!("{limit} for series {set}"), false))),
@@ -399,6 +406,9 @@ impl<'m> Commit<'m, '_> {
                     }
                 }
                 Item::Exemplar(bytes) => match exemplar(bytes, self.symbols)? {
+                    Ok(exemplar) if exemplar.timestamp > self.latest => {
+                        debug!("failed to ingest exemplar", err = WriteError::TooFarAhead);
+                    }
                     Ok(exemplar) => {
                         self.batch.exemplars.push((series, exemplar));
                         self.exemplar_series.push(message);
@@ -438,11 +448,11 @@ impl<'m> Commit<'m, '_> {
     }
 
     /// Labels of a series, for a refusal.
-    fn name(&self, series: TimeSeries<'_>) -> LabelSet {
+    fn name(&self, series: TimeSeries<'_>) -> String {
         let mut references = Vec::new();
         let read = series.label_references(&mut references);
         let labels = read.ok().and_then(|()| self.symbols.labels(&references).ok());
-        LabelSet::from_pairs(labels.unwrap_or_default())
+        show(&labels.unwrap_or_default())
     }
 
     fn flush(&mut self) -> Result<(), WriteError> {
@@ -487,150 +497,4 @@ impl<'m> Commit<'m, '_> {
 }
 
 #[cfg(test)]
-mod tests {
-    use ferula_telemetry::Registry;
-    use ferula_testkit::MemStorage;
-    use proptest::prelude::*;
-
-    use super::*;
-    use crate::protobuf::{put_double, put_varint};
-
-    const NOW: Timestamp = Timestamp::from_millis(1_000_000);
-
-    /// A series with labels by reference and float samples.
-    fn series(references: &[u8], samples: &[(i64, f64)]) -> Vec<u8> {
-        let mut out = Vec::new();
-        put_bytes(&mut out, 1, references);
-        for (timestamp, value) in samples {
-            let mut sample = Vec::new();
-            put_double(&mut sample, 1, *value);
-            put_varint(&mut sample, 2, *timestamp as u64);
-            put_bytes(&mut out, 2, &sample);
-        }
-        out
-    }
-
-    fn request(symbols: &[&str], all: &[Vec<u8>]) -> Vec<u8> {
-        let mut out = Vec::new();
-        for symbol in symbols {
-            put_bytes(&mut out, 4, symbol.as_bytes());
-        }
-        for one in all {
-            put_bytes(&mut out, 5, one);
-        }
-        snappy::encode(&out)
-    }
-
-    const SYMBOLS: &[&str] = &["", "__name__", "up", "job", "a", "down"];
-
-    #[test]
-    fn what_is_good_is_kept_and_the_rest_is_told() {
-        let (store, receiver) = (MemStorage::new(), Receiver::new(&Registry::new(), Features::default()));
-        let ahead = NOW.millis() + AHEAD_MILLIS_MAX + 1;
-        let body = request(
-            SYMBOLS,
-            &[
-                series(&[3, 4, 1, 2], &[(10, 1.0), (11, 2.0)]),
-                series(&[1, 5], &[(20, 1.0), (19, 1.0)]),
-                series(&[1, 9], &[(1, 1.0)]),
-                series(&[1], &[(1, 1.0)]),
-                series(&[3, 4], &[(1, 1.0)]),
-                series(&[1, 2, 3, 4, 3, 5], &[(1, 1.0)]),
-                series(&[1, 2], &[]),
-                series(&[1, 4], &[(ahead, 1.0)]),
-            ],
-        );
-        let written = receiver.write_v2(&store, &body, NOW).expect("taken in part");
-        assert_eq!((written.samples, written.histograms, written.exemplars), (3, 0, 0));
-        assert_eq!(
-            written.refused,
-            [
-                "parsing labels for series [1, 9]: labelRefs 1 (name) = 9 (value) outside of symbols table (size 6)",
-                "parsing labels for series [1]: invalid labelRefs length 1",
-                "invalid metric name or labels, got {job=\"a\"}",
-                "invalid labels for series, labels {__name__=\"up\", job=\"down\"}, duplicated label job",
-                "TimeSeries must contain at least one sample or histogram for series {__name__=\"up\"}",
-                "out of bounds: timestamp is too far in the future for series {__name__=\"a\"}",
-                "out of order sample for series {__name__=\"down\"}",
-            ]
-        );
-        assert_eq!(store.floats(&[("__name__", "up"), ("job", "a")]).len(), 2);
-    }
-
-    /// A series with metadata: type, reference of the help text, reference of the unit; and a sample with its start.
-    fn series_with_metadata(references: &[u8], stated: (u64, u64, u64), (at, start): (i64, i64)) -> Vec<u8> {
-        let mut out = Vec::new();
-        put_bytes(&mut out, 1, references);
-        let (mut sample, mut metadata) = (Vec::new(), Vec::new());
-        put_double(&mut sample, 1, 1.0);
-        put_varint(&mut sample, 2, at as u64);
-        put_varint(&mut sample, 3, start as u64);
-        put_bytes(&mut out, 2, &sample);
-        for (field, number) in [(1, stated.0), (3, stated.1), (4, stated.2)] {
-            put_varint(&mut metadata, field, number);
-        }
-        put_bytes(&mut out, 5, &metadata);
-        out
-    }
-
-    #[test]
-    fn metadata_and_starts_are_taken_when_the_flags_ask_for_them() {
-        let symbols = &["", "__name__", "x_total", "Help.", "seconds", "__type__", "gauge"];
-        let labels = [1, 2, 5, 6];
-        let one = |at| request(symbols, &[series_with_metadata(&labels, (1, 3, 4), (at, 7))]);
-        let plain: &[(&str, &str)] = &[("__name__", "x_total"), ("__type__", "gauge")];
-        let typed: &[(&str, &str)] =
-            &[("__name__", "x_total"), ("__type__", "counter"), ("__unit__", "seconds")];
-        for (features, stored) in [
-            (Features::default(), plain),
-            (Features { type_and_unit_labels: true, start_timestamps: true, metadata: true }, typed),
-        ] {
-            let (store, receiver) = (MemStorage::new(), Receiver::new(&Registry::new(), features));
-            for at in [10, 11] {
-                assert_eq!(receiver.write_v2(&store, &one(at), NOW).expect("taken").refused, [""; 0]);
-            }
-            assert_eq!(store.floats(stored).len(), 2);
-            let metadata = store.metadata(&LabelSet::from_pairs(stored.iter().copied()));
-            assert_eq!(metadata.is_some(), features.metadata);
-            if let Some(metadata) = metadata {
-                let MetricMetadata { kind, unit, help } = metadata;
-                assert_eq!((kind, unit.as_str(), help.as_str()), (MetricType::Counter, "seconds", "Help."));
-            }
-            assert_eq!(store.starts(stored), if features.start_timestamps { vec![7, 7] } else { vec![] });
-        }
-        let receiver = Receiver::new(&Registry::new(), Features::default());
-        let body = request(symbols, &[series_with_metadata(&labels, (1, 30, 4), (10, 7))]);
-        let refused = receiver.write_v2(&MemStorage::new(), &body, NOW).expect("answered").refused;
-        assert_eq!(
-            refused,
-            [
-                "parsing metadata for series [1, 2, 5, 6]: metadata help_ref 30 outside of symbols table (size 7)"
-            ]
-        );
-    }
-
-    #[test]
-    fn both_messages_share_the_cache() {
-        let (store, receiver) = (MemStorage::new(), Receiver::new(&Registry::new(), Features::default()));
-        let body = request(SYMBOLS, &[series(&[1, 2, 3, 4], &[(10, 1.0)])]);
-        receiver.write_v2(&store, &body, NOW).expect("stored");
-        let mut labels = Vec::new();
-        for (name, value) in [("__name__", "up"), ("job", "a")] {
-            let mut label = Vec::new();
-            put_bytes(&mut label, 1, name.as_bytes());
-            put_bytes(&mut label, 2, value.as_bytes());
-            put_bytes(&mut labels, 1, &label);
-        }
-        assert!(receiver.cache.get(receiver.cache.key(&labels)).is_some());
-    }
-
-    proptest! {
-        #[test]
-        fn any_bytes_are_an_answer_and_never_a_panic(bytes: Vec<u8>, references: Vec<u8>) {
-            let (store, receiver) = (MemStorage::new(), Receiver::new(&Registry::new(), Features::default()));
-            let _ = receiver.write_v2(&store, &bytes, NOW);
-            let _ = receiver.write_v2(&store, &snappy::encode(&bytes), NOW);
-            let _ = receiver.write_v2(&store, &request(SYMBOLS, &[series(&references, &[(1, 1.0)]), bytes]), NOW);
-        }
-    }
-}
+mod tests;

@@ -1,0 +1,238 @@
+//! Requests of remote write 1.0 against a store in memory.
+
+use ferula_storage::Queryable as _;
+use ferula_testkit::MemStorage;
+use proptest::prelude::*;
+
+use super::*;
+use crate::protobuf::{put_bytes, put_double, put_varint};
+
+/// One series as a sender writes it.
+fn series(labels: &[(&str, &str)], samples: &[(i64, f64)]) -> Vec<u8> {
+    let mut out = Vec::new();
+    for (name, value) in labels {
+        let mut label = Vec::new();
+        put_bytes(&mut label, 1, name.as_bytes());
+        put_bytes(&mut label, 2, value.as_bytes());
+        put_bytes(&mut out, 1, &label);
+    }
+    for (timestamp, value) in samples {
+        let mut sample = Vec::new();
+        put_double(&mut sample, 1, *value);
+        put_varint(&mut sample, 2, *timestamp as u64);
+        put_bytes(&mut out, 2, &sample);
+    }
+    out
+}
+
+fn request(all: &[Vec<u8>]) -> Vec<u8> {
+    let mut out = Vec::new();
+    for one in all {
+        put_bytes(&mut out, 1, one);
+    }
+    out
+}
+
+const NOW: Timestamp = Timestamp::from_millis(1_000_000);
+
+#[test]
+fn a_request_is_stored_with_its_labels_sorted_and_empty_ones_left_out() {
+    let (store, receiver) = (MemStorage::new(), Receiver::new(&Registry::new(), Features::default()));
+    let sent = [("__name__", "up"), ("zone", ""), ("job", "a")];
+    for (timestamp, value) in [(1, 1.0), (2, -0.5)] {
+        let body = request(&[series(&sent, &[(timestamp, value)])]);
+        assert_eq!(receiver.write(&store, &body, NOW), Ok(Written { samples: 1, series_invalid: 0 }));
+    }
+    assert_eq!(store.floats(&[("__name__", "up"), ("job", "a")]), [(1, 1.0), (2, -0.5)]);
+}
+
+#[test]
+fn a_refused_sample_is_left_out_and_the_sender_hears_of_it() {
+    let (a, b) = ([("__name__", "a")], [("__name__", "b")]);
+    for (bad, error) in [
+        ((9, 1.0), WriteError::Refused(AppendError::OutOfOrder)),
+        ((10, 2.0), WriteError::Refused(AppendError::DuplicateForTimestamp)),
+        ((NOW.millis() + AHEAD_MILLIS_MAX + 1, 2.0), WriteError::TooFarAhead),
+    ] {
+        let (store, receiver) = (MemStorage::new(), Receiver::new(&Registry::new(), Features::default()));
+        store.put(&b, &[(10, 1.0)]);
+        let body = request(&[series(&b, &[bad, (11, 3.0)]), series(&a, &[(20, 1.0)])]);
+        let got = receiver.write(&store, &body, NOW).expect_err("refused in part");
+        assert!(got.is_senders());
+        assert_eq!(got.to_string(), error.to_string(), "the text is Prometheus'");
+        assert_eq!(got, WriteError::SamplesLeftOut { count: 1, first: Box::new(error) });
+        assert_eq!(store.floats(&a), [(20, 1.0)]);
+        assert_eq!(store.floats(&b), [(10, 1.0), (11, 3.0)]);
+    }
+}
+
+/// Every sequence of bytes that is not UTF-8, cut or continued wrongly, alone and between other text, in every place.
+#[test]
+fn labels_that_are_not_utf8_leave_out_their_series_alone() {
+    let broken: [&[u8]; 9] = [
+        b"\xff",
+        b"\x80",
+        b"\xc3",
+        b"\xe2\x82",
+        b"\xf0\x9f\x92",
+        b"\xed\xa0\x80",
+        b"\xc0\xaf",
+        b"\xf4\x90\x80\x80",
+        b"\xe2\x28\xa1",
+    ];
+    for bad in broken {
+        for (before, after) in [("", ""), ("a", ""), ("", "b"), ("é", "é")] {
+            let bytes = [before.as_bytes(), bad, after.as_bytes()].concat();
+            let (store, receiver) = (MemStorage::new(), Receiver::new(&Registry::new(), Features::default()));
+            let named = |name: &[u8], labels: &[(&[u8], &[u8])]| {
+                let mut out = Vec::new();
+                for (name, value) in [(&b"__name__"[..], name)].iter().chain(labels) {
+                    let mut label = Vec::new();
+                    put_bytes(&mut label, 1, name);
+                    put_bytes(&mut label, 2, value);
+                    put_bytes(&mut out, 1, &label);
+                }
+                [out, series(&[], &[(1, 1.0)])].concat()
+            };
+            let body = request(&[
+                named(b"first", &[]),
+                named(&bytes, &[]),
+                named(b"x", &[(b"job", &bytes)]),
+                named(b"x", &[(&bytes, b"y")]),
+                named(b"last", &[(b"job", "é".as_bytes())]),
+            ]);
+            let written = receiver.write(&store, &body, NOW);
+            assert_eq!(written, Ok(Written { samples: 2, series_invalid: 3 }), "{bytes:?}");
+            assert_eq!(store.series().len(), 2);
+        }
+    }
+}
+
+#[test]
+fn metadata_and_groups_are_read_and_not_kept() {
+    let (store, receiver) = (MemStorage::new(), Receiver::new(&Registry::new(), Features::default()));
+    let good = request(&[series(&[("__name__", "x")], &[(1, 1.0)])]);
+    let mut metadata = Vec::new();
+    put_varint(&mut metadata, 1, 1);
+    put_bytes(&mut metadata, 2, b"x\xff");
+    let (mut whole, mut broken, mut group) = (good.clone(), good.clone(), good.clone());
+    put_bytes(&mut whole, 3, &metadata);
+    assert!(receiver.write(&store, &whole, NOW).is_ok());
+    put_bytes(&mut broken, 3, &metadata[..metadata.len() - 1]);
+    assert_eq!(receiver.write(&store, &broken, NOW), Err(ProtobufError::UnexpectedEnd.into()));
+    group.extend_from_slice(&[0x7b, 0x08, 1, 0x7c]);
+    assert!(receiver.write(&store, &group, NOW).is_ok());
+    // A group where the message knows a field of another kind.
+    let refused = receiver.write(&store, &[0x0b, 0x0c], NOW).expect_err("refused");
+    assert_eq!(refused.to_string(), "proto: wrong wireType = 3 for field WriteRequest.timeseries");
+}
+
+#[test]
+fn exemplars_alone_make_no_series() {
+    let (store, receiver) = (MemStorage::new(), Receiver::new(&Registry::new(), Features::default()));
+    let labels = [("__name__", "x")];
+    let mut exemplar = Vec::new();
+    put_double(&mut exemplar, 2, 0.5);
+    put_varint(&mut exemplar, 3, 7);
+    let mut alone = series(&labels, &[]);
+    put_bytes(&mut alone, 3, &exemplar);
+    assert_eq!(receiver.write(&store, &request(&[alone.clone()]), NOW), Ok(Written::default()));
+    assert_eq!(store.series().len(), 0);
+    // Senders put them beside the samples of the series, as a series of their own.
+    let both = request(&[series(&labels, &[(7, 1.0)]), alone]);
+    assert_eq!(receiver.write(&store, &both, NOW).map(|written| written.samples), Ok(1));
+    let found = store.exemplars(
+        ferula_model::TimeRange::from_millis(0, 10),
+        &[vec![ferula_model::Matcher::equal("__name__", "x")]],
+    );
+    assert_eq!(found.expect("memory does not fail").len(), 1);
+}
+
+#[test]
+fn series_with_broken_labels_are_left_out_and_counted() {
+    let registry = Registry::new();
+    let (store, receiver) = (MemStorage::new(), Receiver::new(&registry, Features::default()));
+    let body = request(&[
+        series(&[("job", "nameless")], &[(1, 1.0)]),
+        series(&[("__name__", "x"), ("a", "1"), ("a", "2")], &[(1, 1.0)]),
+        series(&[("__name__", "x"), ("", "1")], &[(1, 1.0)]),
+        series(&[("__name__", "good")], &[(1, 1.0)]),
+    ]);
+    assert_eq!(receiver.write(&store, &body, NOW), Ok(Written { samples: 1, series_invalid: 3 }));
+    assert_eq!(store.series().len(), 1);
+    assert_eq!(receiver.invalid_labels.get(), 3.0);
+}
+
+#[test]
+fn a_store_that_forgot_a_cached_series_gets_it_again() {
+    let receiver = Receiver::new(&Registry::new(), Features::default());
+    let body = request(&[series(&[("__name__", "x")], &[(1, 1.0)])]);
+    let store = MemStorage::new();
+    receiver.write(&store, &body, NOW).expect("stored");
+    let emptied = MemStorage::new();
+    receiver.write(&emptied, &body, NOW).expect("stored again");
+    assert_eq!(emptied.floats(&[("__name__", "x")]), [(1, 1.0)]);
+}
+
+#[test]
+fn at_a_limit_known_series_go_on_and_the_sender_is_told_not_to_repeat_the_others() {
+    let (store, receiver) = (MemStorage::new(), Receiver::new(&Registry::new(), Features::default()));
+    let page = |at: i64| {
+        let named = |name: &str| series(&[("__name__", name)], &[(at, 1.0)]);
+        if at == 1 { request(&[named("a")]) } else { request(&[named("b"), named("a"), named("c")]) }
+    };
+    receiver.write(&store, &page(1), NOW).expect("stored");
+    store.set_series_max(1);
+    let error = receiver.write(&store, &page(2), NOW).expect_err("two series are new");
+    assert_eq!(error, WriteError::NewSeries { count: 2, limit: AppendError::SeriesLimit(1) });
+    assert!(error.is_senders());
+    assert_eq!(store.floats(&[("__name__", "a")]), [(1, 1.0), (2, 1.0)]);
+}
+
+#[test]
+fn native_histograms_and_exemplars_arrive_whole() {
+    let (store, receiver) = (MemStorage::new(), Receiver::new(&Registry::new(), Features::default()));
+    let mut histogram = Vec::new();
+    put_double(&mut histogram, 2, 4.0);
+    put_double(&mut histogram, 3, 18.4);
+    crate::protobuf::put_sint(&mut histogram, 4, -1);
+    let mut span = Vec::new();
+    crate::protobuf::put_sint(&mut span, 1, -2);
+    put_varint(&mut span, 2, 2);
+    put_bytes(&mut histogram, 11, &span);
+    put_bytes(&mut histogram, 13, &[1.0f64.to_le_bytes(), 3.0f64.to_le_bytes()].concat());
+    put_varint(&mut histogram, 15, 7);
+    let mut exemplar = Vec::new();
+    put_double(&mut exemplar, 2, 0.5);
+    put_varint(&mut exemplar, 3, 7);
+    let mut one = series(&[("__name__", "h")], &[]);
+    put_bytes(&mut one, 3, &exemplar);
+    put_bytes(&mut one, 4, &histogram);
+    assert_eq!(receiver.write(&store, &request(&[one]), NOW).map(|w| w.samples), Ok(1));
+    use ferula_storage::{Hints, Queryable, SeriesSamples};
+    let mut snapshot = store.snapshot(ferula_model::TimeRange::ALL).expect("opens");
+    let all = snapshot.select(&[], &Hints::default()).expect("selects");
+    let mut seen = Vec::new();
+    let mut sink = |_: usize, samples: &SeriesSamples| {
+        seen.extend(samples.histograms.timestamps.iter().copied().zip(samples.histograms.values.clone()));
+        std::ops::ControlFlow::Continue(())
+    };
+    snapshot.read(all, 0..1, ferula_model::TimeRange::ALL, &mut sink).expect("reads");
+    let (timestamp, histogram) = seen.pop().expect("one histogram");
+    assert_eq!((timestamp, histogram.schema, histogram.count, histogram.sum), (7, -1, 4.0, 18.4));
+    assert_eq!(histogram.positive_spans, [ferula_model::Span { offset: -2, length: 2 }]);
+    assert_eq!(histogram.positive_buckets, [1.0, 3.0]);
+    let exemplars = store.exemplars(ferula_model::TimeRange::ALL, &[vec![]]).expect("reads");
+    assert_eq!(exemplars.len(), 1);
+}
+
+proptest! {
+    #[test]
+    fn any_bytes_are_an_answer_and_never_a_panic(bytes: Vec<u8>, cut: u8) {
+        let (store, receiver) = (MemStorage::new(), Receiver::new(&Registry::new(), Features::default()));
+        let _ = receiver.write(&store, &bytes, NOW);
+        let whole = series(&[("__name__", "x"), ("job", "a")], &[(1, 1.0)]);
+        let part = &whole[..usize::from(cut).min(whole.len())];
+        let _ = receiver.write(&store, &request(&[part.to_vec()]), NOW);
+    }
+}
