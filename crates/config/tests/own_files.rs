@@ -86,8 +86,8 @@ fn what_this_build_cannot_do_is_named_with_its_line() {
 
 #[test]
 fn a_missing_file_is_named() {
-    let error = Config::load(Path::new("/nowhere/prometheus.yml")).unwrap_err();
-    assert_eq!(error.to_string(), "open /nowhere/prometheus.yml: no such file or directory");
+    let error = Config::load(Path::new("missing/prometheus.yml")).unwrap_err();
+    assert_eq!(error.to_string(), "open missing/prometheus.yml: no such file or directory");
     let folder = std::env::temp_dir();
     let error = Config::load(&folder).unwrap_err();
     assert_eq!(error.to_string(), format!("read {}: is a directory", folder.display()));

@@ -1,6 +1,6 @@
 //! Where the configuration comes from: a file, or the program itself when there is no file and none was named.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use ferula_config::{Config, ConfigError};
 
@@ -33,6 +33,14 @@ impl ConfigSource {
             ConfigSource::File(flags.config_file.clone())
         } else {
             ConfigSource::Embedded
+        }
+    }
+
+    /// The file, if there is one.
+    pub fn file(&self) -> Option<&Path> {
+        match self {
+            ConfigSource::File(path) => Some(path),
+            ConfigSource::Embedded => None,
         }
     }
 

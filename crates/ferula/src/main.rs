@@ -20,6 +20,7 @@ mod reload;
 mod serve;
 mod tools;
 mod version;
+mod welcome;
 
 use std::path::Path;
 use std::process::ExitCode;

@@ -3,6 +3,8 @@
 use ferula_api::BuildInfo;
 use ferula_telemetry::{Gauge, Registry, register_process_metrics};
 
+use crate::version;
+
 /// Whether and when the configuration was loaded.
 #[derive(Clone)]
 pub struct ReloadMetrics {
@@ -16,16 +18,17 @@ impl ReloadMetrics {
         ReloadMetrics {
             successful: registry.gauge(
                 "prometheus_config_last_reload_successful",
-                "Whether the last configuration reload attempt was successful.",
+                "1 when the configuration was loaded the last time that was tried, 0 when it was refused and the one before is \
+                 in use. Alert on 0.",
             ),
             success_time: registry.gauge(
                 "prometheus_config_last_reload_success_timestamp_seconds",
-                "Timestamp of the last successful configuration reload.",
+                "When the configuration that is in use was loaded, in seconds since 1970.",
             ),
         }
     }
 
-    /// Notes a load.
+    /// Records an attempt to load a configuration.
     pub fn note(&self, successful: bool, now_seconds: f64) {
         self.successful.set(f64::from(u8::from(successful)));
         if successful {
@@ -34,27 +37,23 @@ impl ReloadMetrics {
     }
 }
 
-/// Registers what the process and the build are.
+/// Registers the metrics of the process and of the build.
 pub fn register(registry: &Registry, build: &BuildInfo) {
     register_process_metrics(registry);
-    let arch = match std::env::consts::ARCH {
-        "x86_64" => "amd64",
-        "aarch64" => "arm64",
-        other => other,
-    };
     registry
         .gauge_vec(
             "prometheus_build_info",
-            "A metric with a constant '1' value labeled by version, revision, branch, goversion from which prometheus was built, and the goos and goarch for the build.",
+            "Always 1. The labels name the version of Prometheus whose place this program takes, its own version (tags), \
+             and how it was built. Join it to see which servers run what.",
             &["branch", "goarch", "goos", "goversion", "revision", "tags", "version"],
         )
         .with(&[
             &build.branch,
-            arch,
+            version::architecture(),
             std::env::consts::OS,
             &build.go_version,
             &build.revision,
-            concat!("ferula ", env!("CARGO_PKG_VERSION")),
+            &format!("ferula {}", version::FERULA_VERSION),
             &build.version,
         ])
         .set(1.0);

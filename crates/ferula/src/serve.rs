@@ -32,7 +32,7 @@ use crate::config_source::ConfigSource;
 use crate::flags::{Flags, StorageFlags, table};
 use crate::own_metrics::{self, ReloadMetrics};
 use crate::reload::{self, Reloader, Requests};
-use crate::{limits, maintenance, version};
+use crate::{limits, maintenance, version, welcome};
 
 /// Queries together may hold this share of the memory that the process may use.
 const QUERY_MEMORY_PERCENT: u64 = 30;
@@ -92,6 +92,7 @@ pub async fn serve(flags: Flags, source: ConfigSource, config: Option<Config>) -
         if let Some(alerting) = agents.alerting() {
             api.set_alerting(alerting);
         }
+        let config_file = source.file().map(Path::to_path_buf);
         let reloader = Arc::new(Reloader {
             source,
             own_address: local_address(address),
@@ -117,7 +118,7 @@ pub async fn serve(flags: Flags, source: ConfigSource, config: Option<Config>) -
         });
         api.readiness.set(Stage::Ready);
         info!("Server is ready to receive web requests.");
-        say_where(&api, &flags.storage.path, address);
+        say_where(&api, &flags.storage.path, config_file.as_deref(), address);
         outcome = tasks.finished().await;
         api.readiness.set(Stage::Stopping);
         web_shutdown.request();
@@ -166,10 +167,10 @@ fn say_hello(flags: &Flags, source: &ConfigSource) {
     );
 }
 
-/// One line that says where to go.
-fn say_where(api: &Api, data: &Path, address: SocketAddr) {
+/// Logs where the server and its data are; on a terminal a person reads it in plain words, too.
+fn say_where(api: &Api, data_dir: &Path, config_file: Option<&Path>, address: SocketAddr) {
     let url = format!("http://{}{}", local_address(address), api.settings.external_url.path);
-    let data = std::path::absolute(data).unwrap_or_else(|_| data.to_path_buf());
+    let data = std::path::absolute(data_dir).unwrap_or_else(|_| data_dir.to_path_buf());
     info!(
         "Ferula is up",
         url = url,
@@ -177,6 +178,7 @@ fn say_where(api: &Api, data: &Path, address: SocketAddr) {
         try_this = format!("{url}/api/v1/query?query=up"),
         address = address
     );
+    welcome::print(&welcome::Address { url: &url, data_dir, config_file });
 }
 
 /// The address under which this machine reaches the listener.

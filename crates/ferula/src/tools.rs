@@ -1,7 +1,7 @@
 //! The commands of promtool and our own: `ferula check …`, `ferula query …`, and so on.
 //!
-//! A family of commands is one entry of [`ROOT`] and one file or folder here, thin over the crate that knows. Called
-//! by the name `promtool` the program knows nothing but these.
+//! A family of commands is one entry of [`ROOT`] and one file or directory here, thin over the crate that does the work.
+//! Called by the name `promtool`, the program has only these.
 
 mod args;
 mod check;
@@ -21,15 +21,15 @@ use std::process::ExitCode;
 
 use ferula_promql_syntax::ParserOptions;
 
-use self::args::{Args, Command, Outcome, group};
+use self::args::{Args, Command, ENABLE_FEATURE, Outcome, UsageError, group};
 
-/// Only a lint failed, and that was to be fatal; or there are lint problems with metrics.
+/// Exit code when only lints failed.
 const EXIT_LINT: u8 = 3;
 
 /// All commands, in the order of the help text.
 static ROOT: Command = group(
     "",
-    "Tooling for the Prometheus monitoring system.",
+    "Check configurations, rules and metrics, query servers, and work on data directories.",
     &[
         check::COMMAND,
         query::COMMAND,
@@ -41,7 +41,7 @@ static ROOT: Command = group(
     ],
 );
 
-/// Names of the families of commands, each with what they do.
+/// Names of the families of commands, each with its description.
 pub fn families() -> impl Iterator<Item = (&'static str, &'static str)> {
     args::command_lines(&ROOT)
 }
@@ -59,20 +59,30 @@ pub fn run(program: &str, arguments: &[String]) -> ExitCode {
         }
         Outcome::Print(text) => text,
         Outcome::Version => crate::version::text(program),
-        Outcome::Wrong(text) => {
-            eprintln!("{program}: error: {text}");
-            return ExitCode::FAILURE;
-        }
+        Outcome::Wrong(error) => return usage_error(program, &error, "try --help"),
+        Outcome::WrongTopic(error) => return usage_error(program, &error, ""),
     };
-    // Whoever reads may have gone, as with `| head`.
+    // The reader may have gone, as with `| head`.
     let _ = std::io::stdout().write_all(text.as_bytes());
     ExitCode::SUCCESS
 }
 
-/// What `--enable-feature` switches on in commands; unknown names are told, as promtool does, and passed over.
+/// Prints what is wrong with the arguments, and what was probably meant. Under the name `promtool` the line is
+/// promtool's to the letter.
+fn usage_error(program: &str, error: &UsageError, advice: &str) -> ExitCode {
+    let suggestion = error.suggestion().filter(|_| program != "promtool");
+    let (comma, blank) = if advice.is_empty() { ("", "") } else { (", ", " ") };
+    match suggestion {
+        Some(meant) => eprintln!("{program}: error: {error}, did you mean '{meant}'?{blank}{advice}"),
+        None => eprintln!("{program}: error: {error}{comma}{advice}"),
+    }
+    ExitCode::FAILURE
+}
+
+/// What `--enable-feature` switches on in commands. Unknown names are printed and skipped, as in promtool.
 fn promql_features(args: &Args) -> ferula_promql::Features {
     let mut features = ferula_promql::Features::default();
-    for name in args.all("enable-feature").into_iter().flat_map(|names| names.split(',')) {
+    for name in args.all(ENABLE_FEATURE).into_iter().flat_map(|names| names.split(',')) {
         match name {
             "promql-experimental-functions" => features.experimental_functions = true,
             "promql-delayed-name-removal" => features.delayed_name_removal = true,
@@ -85,7 +95,7 @@ fn promql_features(args: &Args) -> ferula_promql::Features {
     features
 }
 
-/// The same for the parser.
+/// The same features, for the parser.
 fn parser_options(features: &ferula_promql::Features) -> ParserOptions {
     ParserOptions {
         experimental_functions: features.experimental_functions,
@@ -105,11 +115,11 @@ fn print_line(text: &str) -> anyhow::Result<()> {
     print(&format!("{text}\n"))
 }
 
-/// The exit code of a command that prints its error and nothing else.
+/// The exit code of a command whose only trace of failure is its error, which is printed.
 fn finish(done: anyhow::Result<()>) -> ExitCode {
     match done {
         Ok(()) => ExitCode::SUCCESS,
-        // Nobody reads any more, as with `| head`.
+        // The reader has gone, as with `| head`.
         Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("{error:#}");

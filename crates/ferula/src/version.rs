@@ -1,15 +1,17 @@
-//! What the program says about itself.
+//! The versions that the program names: that of Prometheus, whose place it takes, and its own.
 
 use std::time::SystemTime;
 
 use ferula_api::BuildInfo;
 use time::OffsetDateTime;
 
-/// The level of Prometheus that is served; clients switch features by it.
+/// The version of Prometheus that ferula stands in for. Clients switch features by it.
 pub const PROMETHEUS_VERSION: &str = "3.14.0";
+/// Our own.
+pub const FERULA_VERSION: &str = env!("CARGO_PKG_VERSION");
 
-/// Build information. What was not given at build time (`FERULA_REVISION`, `FERULA_BRANCH`, `FERULA_BUILD_USER`) is
-/// unknown; the date is that of the program's file.
+/// Build information. Whatever was not set at build time (`FERULA_REVISION`, `FERULA_BRANCH`, `FERULA_BUILD_USER`) is
+/// "unknown"; the date is that of the program's file.
 pub fn build_info() -> BuildInfo {
     BuildInfo {
         version: PROMETHEUS_VERSION.to_owned(),
@@ -36,13 +38,16 @@ fn build_date() -> String {
     )
 }
 
-/// `(version=…, branch=…, revision=…)`
+/// `(version=…, branch=…, revision=…, ferula=…)`
 pub fn short() -> String {
     let build = build_info();
-    format!("(version={}, branch={}, revision={})", build.version, build.branch, build.revision)
+    format!(
+        "(version={}, branch={}, revision={}, ferula={FERULA_VERSION})",
+        build.version, build.branch, build.revision
+    )
 }
 
-/// The text of `--version`, in Prometheus' layout with one line of ours.
+/// The text of `--version`: Prometheus' lines, because scripts read them, then one that names this program.
 pub fn text(program: &str) -> String {
     let build = build_info();
     format!(
@@ -51,7 +56,8 @@ pub fn text(program: &str) -> String {
          \x20 build date:       {}\n\
          \x20 go version:       {}\n\
          \x20 platform:         {}/{}\n\
-         \x20 tags:             ferula {}\n",
+         \x20 tags:             ferula {FERULA_VERSION}\n\
+         This is ferula {FERULA_VERSION}, which takes the place of {program} {}.\n",
         build.version,
         build.branch,
         build.revision,
@@ -59,11 +65,30 @@ pub fn text(program: &str) -> String {
         build.build_date,
         build.go_version,
         std::env::consts::OS,
-        match std::env::consts::ARCH {
-            "x86_64" => "amd64",
-            "aarch64" => "arm64",
-            other => other,
-        },
-        env!("CARGO_PKG_VERSION"),
+        architecture(),
+        build.version,
     )
+}
+
+/// The processor's name as Go spells it.
+pub fn architecture() -> &'static str {
+    match std::env::consts::ARCH {
+        "x86_64" => "amd64",
+        "aarch64" => "arm64",
+        other => other,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_line_is_prometheus_and_the_last_names_both() {
+        let text = text("prometheus");
+        assert!(text.starts_with("prometheus, version 3.14.0 (branch: "), "{text}");
+        let last = format!("This is ferula {FERULA_VERSION}, which takes the place of prometheus 3.14.0.\n");
+        assert!(text.ends_with(&last), "{text}");
+        assert!(short().ends_with(&format!(", ferula={FERULA_VERSION})")), "{}", short());
+    }
 }

@@ -117,16 +117,24 @@ fn a_dump_has_what_is_only_in_the_log_and_changes_nothing() {
 }
 
 #[test]
-fn what_cannot_be_done_is_told() {
+fn mistakes_get_one_line() {
     let dir = testdata("");
     assert_eq!(failure(&["analyze", text(&dir), "nope"]), "invalid block ID nope\n");
-    assert!(failure(&["list", "/no/such/folder"]).starts_with("opening the db dir: stat /no/such/folder"));
+    assert!(failure(&["list", "missing/data"]).starts_with("opening the db dir: stat missing/data"));
     assert_eq!(
         failure(&["analyze", text(&testdata("merged/01M7X7ZS0G7ZTK5AYD8ZX3BHG1"))]),
         "no blocks found\n"
     );
     assert_eq!(failure(&["list", "--nope"]), "ferula: error: unknown long flag '--nope', try --help\n");
     assert_eq!(failure(&["nope"]), "ferula: error: expected command but got \"nope\", try --help\n");
+    assert_eq!(
+        failure(&["lsit"]),
+        "ferula: error: expected command but got \"lsit\", did you mean 'list'? try --help\n"
+    );
+    assert_eq!(
+        failure(&["dump", "--min-tiem=1"]),
+        "ferula: error: unknown long flag '--min-tiem', did you mean '--min-time'? try --help\n"
+    );
 }
 
 #[test]

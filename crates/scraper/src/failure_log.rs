@@ -111,8 +111,9 @@ mod tests {
         drop(log);
         logs.reopen();
         assert!(logs.0.lock().expect("no test panics here").is_empty());
+        let below_a_file = path.join("x").display().to_string();
         assert!(
-            logs.get("/nonexistent/x").expect_err("no folder").starts_with("can't create json log file: ")
+            logs.get(&below_a_file).expect_err("not a directory").starts_with("can't create json log file: ")
         );
         assert!(logs.get("").expect("no name is no error").is_none());
     }

@@ -1,14 +1,16 @@
-//! Arguments of commands, by the rules of the library that promtool is built with, and the help text in its look.
+//! Arguments of commands, by the rules of the library that promtool is built with, and help pages in its layout.
 //!
 //! ```text
-//! table (commands, flags, arguments: data) ─ tokens ─ parse ─► Args, or a text for the user
+//! table (commands, flags, arguments: data) ─ tokens ─ parse ─► Args, or a page, or an error
 //!                                     └── usage (wrap) ─► help
 //! ```
 //!
-//! Here: everything that is the same for all commands. Elsewhere: the tables, each in the file of its commands.
-//! The server's own flags have rules of their own (`crate::flags`).
+//! Here: everything that is the same for all commands. Elsewhere: the tables, each in the file of its commands, and the
+//! server's own flags, which have rules of their own (`crate::flags`).
 //!
-//! Always true of an [`Args`]: every required flag and argument is there, and every value is one of its kind.
+//! Always true of an [`Args`]: every required flag and argument is there, and every value is of its kind. A command reads a
+//! flag by the constant that is in its table, so a misspelt name does not compile; a flag of another command is a mistake in
+//! the program, and panics.
 
 mod duration;
 mod parse;
@@ -18,83 +20,99 @@ mod usage;
 mod wrap;
 
 pub use duration::{format_nanos, parse_nanos};
-pub use parse::{Outcome, go_io_error, open_error as parse_open_error, parse};
+pub use parse::{ENABLE_FEATURE, EXPERIMENTAL, Outcome, UsageError, go_io_error, open_error, parse};
 pub use table::{Argument, Command, Flag, Kind, argument, flag, group};
 pub use usage::command_lines;
+
+use std::collections::BTreeMap;
+use std::time::Duration;
 
 /// What was given to one command.
 #[derive(Debug)]
 pub struct Args {
-    /// What the program was called.
+    /// The name by which the program was called.
     pub program: String,
-    /// Flags of the command and of everything above it.
+    /// Flags of the command and of the groups above it.
     known: Vec<&'static Flag>,
+    places: Vec<&'static Argument>,
     flags: Vec<(&'static str, String)>,
-    /// Values that are no flags, each with the name of its place.
+    /// Values that are not flags, each with the name of its place.
     arguments: Vec<(&'static str, String)>,
 }
 
 impl Args {
     /// Whether a switch is on.
-    pub fn has(&self, switch: &str) -> bool {
+    pub fn has(&self, switch: Flag) -> bool {
+        assert_eq!(switch.kind, Kind::Switch, "--{} is a switch", switch.name);
         self.last(switch) == Some("true")
     }
 
-    /// Whether the flag was given.
-    pub fn given(&self, flag: &str) -> bool {
-        self.flags.iter().any(|(name, _)| *name == flag)
+    /// Whether the flag was given, rather than left at its default.
+    pub fn given(&self, flag: Flag) -> bool {
+        self.values(flag).next().is_some()
     }
 
     /// All values of a flag, in order; its default when it was not given.
-    pub fn all(&self, flag: &str) -> Vec<&str> {
-        if self.given(flag) {
-            return self
-                .flags
-                .iter()
-                .filter(|(name, _)| *name == flag)
-                .map(|(_, value)| value.as_str())
-                .collect();
-        }
-        self.known
-            .iter()
-            .find(|known| known.name == flag)
-            .and_then(|known| known.default)
-            .into_iter()
-            .collect()
+    pub fn all(&self, flag: Flag) -> Vec<&str> {
+        let given: Vec<&str> = self.values(flag).collect();
+        if given.is_empty() { flag.default.into_iter().collect() } else { given }
     }
 
-    /// The value given last, or the default.
-    pub fn last(&self, flag: &str) -> Option<&str> {
-        self.all(flag).pop()
+    /// The value given last, or the default, if there is one.
+    pub fn last(&self, flag: Flag) -> Option<&str> {
+        self.values(flag).last().or(flag.default)
     }
 
-    /// The value given last, or the default, or "".
-    pub fn text(&self, flag: &str) -> &str {
-        self.last(flag).unwrap_or_default()
+    /// The value given last, or the default, of a flag that always has one.
+    pub fn text(&self, flag: Flag) -> &str {
+        self.last(flag).unwrap_or_else(|| panic!("--{} is required or has a default", flag.name))
     }
 
-    /// The value as a whole number; 0 without one.
-    pub fn number(&self, flag: &str) -> i64 {
-        self.last(flag).and_then(|text| parse::integer(text).ok()).unwrap_or_default()
+    /// The value of a flag that always has one, as a whole number.
+    pub fn number(&self, flag: Flag) -> i64 {
+        parse::integer(self.text(flag)).expect("values are checked as they are parsed")
     }
 
-    /// The value in nanoseconds; 0 without one.
-    pub fn nanos(&self, flag: &str) -> i64 {
-        self.last(flag).and_then(|text| parse_nanos(text).ok()).unwrap_or_default()
+    /// The value in nanoseconds, if there is one.
+    pub fn nanos(&self, flag: Flag) -> Option<i64> {
+        assert_eq!(flag.kind, Kind::Duration, "--{} is a duration", flag.name);
+        self.last(flag).map(|text| parse_nanos(text).expect("values are checked as they are parsed"))
+    }
+
+    /// The value as a length of time, of a flag that always has one; the sign is dropped.
+    pub fn duration(&self, flag: Flag) -> Duration {
+        let nanos = self.nanos(flag).unwrap_or_else(|| panic!("--{} has a default", flag.name));
+        Duration::from_nanos(nanos.unsigned_abs())
     }
 
     /// Pairs of a `NAME=VALUE` flag, the last of each name.
-    pub fn pairs(&self, flag: &str) -> std::collections::BTreeMap<&str, &str> {
+    pub fn pairs(&self, flag: Flag) -> BTreeMap<&str, &str> {
         self.all(flag).into_iter().filter_map(parse::pair).collect()
     }
 
-    /// The argument at this place.
-    pub fn argument(&self, name: &str) -> Option<&str> {
-        self.arguments.iter().find(|(place, _)| *place == name).map(|(_, value)| value.as_str())
+    /// The value of a required argument.
+    pub fn required(&self, place: Argument) -> &str {
+        assert!(place.required, "<{}> may be missing", place.name);
+        self.argument(place).expect("required arguments are checked as they are parsed")
     }
 
-    /// All arguments at a place that takes several.
-    pub fn arguments(&self, name: &str) -> Vec<&str> {
-        self.arguments.iter().filter(|(place, _)| *place == name).map(|(_, value)| value.as_str()).collect()
+    /// The value of an argument, if it was given.
+    pub fn argument(&self, place: Argument) -> Option<&str> {
+        self.arguments(place).first().copied()
+    }
+
+    /// All values of an argument that takes several.
+    pub fn arguments(&self, place: Argument) -> Vec<&str> {
+        let is_known = self.places.iter().any(|known| known.name == place.name);
+        assert!(is_known, "<{}> is not an argument of this command", place.name);
+        let values = self.arguments.iter().filter(|(name, _)| *name == place.name);
+        values.map(|(_, value)| value.as_str()).collect()
+    }
+
+    fn values(&self, flag: Flag) -> impl Iterator<Item = &str> {
+        let is_known = self.known.iter().any(|known| known.name == flag.name);
+        assert!(is_known, "--{} is not a flag of this command", flag.name);
+        let values = self.flags.iter().filter(move |(name, _)| *name == flag.name);
+        values.map(|(_, value)| value.as_str())
     }
 }

@@ -1,4 +1,4 @@
-//! `ferula check …`: files, pages and servers. Output and exit codes are promtool's.
+//! `ferula check …`: checks files, pages of metrics, and servers. Output and exit codes are promtool's.
 
 mod config;
 mod lint;
@@ -9,107 +9,94 @@ mod targets;
 
 use std::process::ExitCode;
 
-use super::args::{Args, Command, Flag, Kind, argument, flag};
+use super::args::{Args, Argument, Command, Flag, Kind, argument, flag};
 use super::http;
 
-const IGNORE_IN_FILES: &str = "Ignore unknown fields in the rule files. This is useful when you want to extend rule \
-    files with custom metadata. Ensure that those fields are removed before loading them into the Prometheus server as \
-    it performs strict checks by default.";
-const IGNORE_IN_CONFIG: &str = "Ignore unknown fields in the rule groups read by the config files. This is useful \
-    when you want to extend rule files with custom metadata. Ensure that those fields are removed before loading them \
-    into the Prometheus server as it performs strict checks by default.";
-const METRICS: &str = "Pass Prometheus metrics over stdin to lint them for consistency and correctness, and optionally \
-    perform cardinality analysis.\n\n\
+const METRICS_HELP: &str = "Read a page of metrics from standard input and check it: syntax, names, units, help texts. With \
+    --extended also count the series of each metric.\n\n\
     examples:\n\n\
-    $ cat metrics.prom | promtool check metrics\n\n\
-    $ curl -s http://localhost:9090/metrics | promtool check metrics --extended\n\n\
-    $ curl -s http://localhost:9100/metrics | promtool check metrics --extended --lint=none";
-const URL: Flag =
-    flag("url", Kind::Url, "The URL for the Prometheus server.").default("http://localhost:9090");
-const LINT_FATAL: &str = "Make lint errors exit with exit code 3.";
+    $ curl -s http://localhost:9100/metrics | promtool check metrics\n\n\
+    $ promtool check metrics --extended --lint=none < page.prom";
+const RULE_LINTS: &str = "What to check beside validity, with commas: duplicate-rules (the same name and labels twice), all, \
+    none.";
+const CONFIG_LINTS: &str = "What to check beside validity, with commas: duplicate-rules (the same name and labels twice), \
+    too-long-scrape-interval (as long as the lookback delta, so that graphs have gaps), all, none.";
+/// What `--ignore-unknown-fields` does.
+pub const IGNORE_UNKNOWN: &str = "Accept keys in rule files that Prometheus does not know, such as those of other tools. The \
+    server refuses them.";
+
+const LOOKBACK_DELTA: Flag = flag(
+    "query.lookback-delta",
+    Kind::Duration,
+    "How far queries of the server look back (its flag of the same name).",
+)
+.default("5m");
+const TIMEOUT: Flag = flag("timeout", Kind::Duration, "How long to wait for targets.").default("30s");
+const CONFIG_FILE: Argument = argument("config-file", Kind::File, "The configuration file.").required();
+const JOB: Argument = argument("job", Kind::Text, "The job_name whose targets to list.").required();
+const SYNTAX_ONLY: Flag =
+    flag("syntax-only", Kind::Switch, "Check the file alone, not the files that it names.");
+const CONFIG_LINT: Flag = flag("lint", Kind::Text, CONFIG_LINTS).default("duplicate-rules");
+const RULE_LINT: Flag = flag("lint", Kind::Text, RULE_LINTS).default("duplicate-rules");
+const LINT_FATAL: Flag = flag("lint-fatal", Kind::Switch, "Exit with code 3 when only such a check fails.");
+const IGNORE_UNKNOWN_FIELDS: Flag = flag("ignore-unknown-fields", Kind::Switch, IGNORE_UNKNOWN);
+const AGENT: Flag = flag("agent", Kind::Switch, "Also refuse what an agent cannot do, such as rules.");
+const CONFIG_FILES: Argument =
+    argument("config-files", Kind::Files, "Configuration files to check.").required();
+const WEB_CONFIG_FILES: Argument =
+    argument("web-config-files", Kind::Files, "Files of --web.config.file to check.").required();
+const URL: Flag = flag("url", Kind::Url, "The server to ask.").default("http://localhost:9090");
+const RULE_FILES: Argument =
+    argument("rule-files", Kind::Files, "Rule files to check; standard input without any.");
+const EXTENDED: Flag = flag("extended", Kind::Switch, "Count the series of each metric, too.");
+const METRICS_LINT: Flag =
+    flag("lint", Kind::Text, "What to check: all, or none for syntax only.").default("all");
 
 /// `check`
 pub const COMMAND: Command = Command {
     name: "check",
-    help: "Check the resources for validity.",
-    flags: &[flag("query.lookback-delta", Kind::Duration, "The server's maximum query lookback duration.")
-        .default("5m")],
+    help: "Check files, pages of metrics and servers.",
+    flags: &[LOOKBACK_DELTA],
     arguments: &[],
     commands: &[
         Command::new(
             "service-discovery",
-            "Perform service discovery for the given job name and report the results, including relabeling.",
+            "List the targets of a job as JSON, each with its labels before and after relabelling.",
             targets::run,
         )
-        .flags(&[flag("timeout", Kind::Duration, "The time to wait for discovery results.").default("30s")])
-        .arguments(&[
-            argument("config-file", Kind::File, "The prometheus config file.").required(),
-            argument("job", Kind::Text, "The job to run service discovery for.").required(),
-        ]),
-        Command::new("config", "Check if the config files are valid or not.", config::run)
-            .flags(&[
-                flag(
-                    "syntax-only",
-                    Kind::Switch,
-                    "Only check the config file syntax, ignoring file and content validation referenced in the config",
-                ),
-                flag(
-                    "lint",
-                    Kind::Text,
-                    "Linting checks to apply to the rules/scrape configs specified in the config. Available options \
-                     are: all, duplicate-rules, none, too-long-scrape-interval. Use --lint=none to disable linting",
-                )
-                .default("duplicate-rules"),
-                flag("lint-fatal", Kind::Switch, LINT_FATAL),
-                flag("ignore-unknown-fields", Kind::Switch, IGNORE_IN_CONFIG),
-                flag("agent", Kind::Switch, "Check config file for Prometheus in Agent mode."),
-            ])
-            .arguments(&[argument("config-files", Kind::Files, "The config files to check.").required()]),
-        Command::new("web-config", "Check if the web config files are valid or not.", web_config)
-            .arguments(&[argument("web-config-files", Kind::Files, "The config files to check.").required()]),
-        Command::new("healthy", "Check if the Prometheus server is healthy.", |args| server::run(args, "/-/healthy"))
+        .flags(&[TIMEOUT])
+        .arguments(&[CONFIG_FILE, JOB]),
+        Command::new(
+            "config",
+            "Check configuration files, and the rule and target files that they name.",
+            config::run,
+        )
+        .flags(&[SYNTAX_ONLY, CONFIG_LINT, LINT_FATAL, IGNORE_UNKNOWN_FIELDS, AGENT])
+        .arguments(&[CONFIG_FILES]),
+        Command::new(
+            "web-config",
+            "Check files with certificates and users for the server's own port.",
+            web_config,
+        )
+        .arguments(&[WEB_CONFIG_FILES]),
+        Command::new("healthy", "Ask a server whether it is alive.", |args| server::run(args, "/-/healthy"))
             .flags(&[http::CONFIG_FILE, URL]),
-        Command::new("ready", "Check if the Prometheus server is ready.", |args| server::run(args, "/-/ready"))
-            .flags(&[http::CONFIG_FILE, URL]),
-        Command::new("rules", "Check if the rule files are valid or not.", rules::run)
-            .flags(&[
-                flag(
-                    "lint",
-                    Kind::Text,
-                    "Linting checks to apply. Available options are: all, duplicate-rules, none. Use --lint=none to \
-                     disable linting",
-                )
-                .default("duplicate-rules"),
-                flag("lint-fatal", Kind::Switch, LINT_FATAL),
-                flag("ignore-unknown-fields", Kind::Switch, IGNORE_IN_FILES),
-            ])
-            .arguments(&[argument(
-                "rule-files",
-                Kind::Files,
-                "The rule files to check, default is read from standard input.",
-            )]),
-        Command::new("metrics", METRICS, metrics::run).flags(&[
-            flag(
-                "extended",
-                Kind::Switch,
-                "Print extended information related to the cardinality of the metrics.",
-            ),
-            flag(
-                "lint",
-                Kind::Text,
-                "Linting checks to apply for metrics. Available options are: all, none. Use --lint=none to disable \
-                 metrics linting.",
-            )
-            .default("all"),
-        ]),
+        Command::new("ready", "Ask a server whether it can answer queries yet.", |args| {
+            server::run(args, "/-/ready")
+        })
+        .flags(&[http::CONFIG_FILE, URL]),
+        Command::new("rules", "Check rule files.", rules::run)
+            .flags(&[RULE_LINT, LINT_FATAL, IGNORE_UNKNOWN_FIELDS])
+            .arguments(&[RULE_FILES]),
+        Command::new("metrics", METRICS_HELP, metrics::run).flags(&[EXTENDED, METRICS_LINT]),
     ],
     run: None,
-    ours: false,
+    is_ours: false,
 };
 
-/// The server has no TLS and no passwords of its own yet, so there is nothing to check a file against.
+/// The server has no TLS and no passwords of its own yet, so no such file would be of use.
 fn web_config(args: &Args) -> ExitCode {
-    for file in args.arguments("web-config-files") {
+    for file in args.arguments(WEB_CONFIG_FILES) {
         eprintln!("{file} FAILED: not supported yet: check web-config");
     }
     ExitCode::FAILURE

@@ -1,4 +1,4 @@
-//! `ferula debug …`: collects what a server tells about itself into `debug.tar.gz`.
+//! `ferula debug …`: collects what a server knows about itself into `debug.tar.gz`.
 
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
@@ -36,23 +36,21 @@ const PROFILES: [Part; 7] = [
 const TRACE: &str = "/debug/pprof/trace?seconds=30";
 const METRICS: [Part; 1] = [("/metrics", "metrics.txt")];
 
-const fn server(help: &'static str) -> Argument {
-    argument("server", Kind::Text, help).required()
-}
+const SERVER: Argument = argument("server", Kind::Text, "The server to ask.").required();
 
 /// `debug`
 pub const COMMAND: Command = group(
     "debug",
-    "Fetch debug information.",
+    "Collect what a server knows about itself into debug.tar.gz.",
     &[
-        Command::new("pprof", "Fetch profiling debug information.", |args| run(args, &PROFILES))
-            .arguments(&[server("Prometheus server to get pprof files from.")]),
-        Command::new("metrics", "Fetch metrics debug information.", |args| run(args, &METRICS))
-            .arguments(&[server("Prometheus server to get metrics from.")]),
-        Command::new("all", "Fetch all debug information.", |args| {
+        Command::new("pprof", "Collect the profiles of a Prometheus server.", |args| run(args, &PROFILES))
+            .arguments(&[SERVER]),
+        Command::new("metrics", "Collect the metrics of a server.", |args| run(args, &METRICS))
+            .arguments(&[SERVER]),
+        Command::new("all", "Collect profiles and metrics.", |args| {
             run(args, &[&PROFILES[..], &METRICS].concat())
         })
-        .arguments(&[server("Prometheus server to get all debug information from.")]),
+        .arguments(&[SERVER]),
     ],
 );
 
@@ -67,7 +65,7 @@ fn run(args: &Args, parts: &[Part]) -> ExitCode {
 }
 
 fn collect(args: &Args, parts: &[Part]) -> Result<()> {
-    let address = args.argument("server").unwrap_or_default();
+    let address = args.required(SERVER);
     let server = Server::new(args, address, &BTreeMap::new())?;
     let file =
         std::fs::File::create(ARCHIVE).with_context(|| format!("error creating archive \"{ARCHIVE}\""))?;

@@ -17,7 +17,8 @@ use super::args::{Args, Flag, Kind, flag};
 pub const CONFIG_FILE: Flag = flag(
     "http.config.file",
     Kind::File,
-    "HTTP client configuration file, see details at https://prometheus.io/docs/prometheus/latest/configuration/promtool",
+    "File with the HTTP settings for the server: users, tokens, TLS, proxies. See \
+     https://prometheus.io/docs/prometheus/latest/configuration/promtool",
 )
 .placeholder("<filename>");
 
@@ -55,7 +56,7 @@ impl Server {
     /// An address that is none, a configuration that is wrong.
     pub fn new(args: &Args, address: &str, headers: &BTreeMap<&str, &str>) -> Result<Self> {
         let url = parse_address(address)?;
-        let config = match args.last("http.config.file") {
+        let config = match args.last(CONFIG_FILE) {
             None => default_config(),
             Some(_) if !url.username().is_empty() => {
                 bail!(

@@ -13,18 +13,27 @@ const NANOS_PER_HOUR: i64 = 3_600_000_000_000;
 /// Beyond this a number of seconds is no moment that nanoseconds can express.
 const SECONDS_MAX: f64 = 9.2e9;
 
+/// A text that is not a moment. The texts are promtool's.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub enum MomentError {
+    #[error("cannot parse {} to a valid timestamp", go_quote(.0))]
+    Invalid(String),
+    #[error("error parsing {what} time: {error}")]
+    OfFlag { what: &'static str, error: Box<MomentError> },
+}
+
 /// Reads a moment.
 ///
 /// # Errors
-/// In promtool's words.
-pub fn parse(text: &str) -> Result<UnixNanos, String> {
+/// When it is in neither form.
+pub fn parse(text: &str) -> Result<UnixNanos, MomentError> {
     if let Ok(seconds) = text.parse::<f64>()
         && seconds.abs() < SECONDS_MAX
     {
         let nanos = (seconds.fract() * 1e9) as i64;
         return Ok(UnixNanos(seconds.trunc() as i64 * 1_000_000_000 + nanos));
     }
-    parse_rfc3339(text).ok_or_else(|| format!("cannot parse {} to a valid timestamp", go_quote(text)))
+    parse_rfc3339(text).ok_or_else(|| MomentError::Invalid(text.to_owned()))
 }
 
 /// Now.
@@ -36,19 +45,17 @@ pub fn now() -> UnixNanos {
 /// The moment of a flag, if it was given.
 ///
 /// # Errors
-/// `error parsing {what} time: …`
-pub fn given(text: Option<&str>, what: &str) -> Result<Option<UnixNanos>, String> {
-    match text {
-        None | Some("") => Ok(None),
-        Some(text) => parse(text).map(Some).map_err(|error| format!("error parsing {what} time: {error}")),
-    }
+/// A moment in neither form; the error names `what`.
+pub fn given(text: Option<&str>, what: &'static str) -> Result<Option<UnixNanos>, MomentError> {
+    let of_flag = |error| MomentError::OfFlag { what, error: Box::new(error) };
+    text.filter(|text| !text.is_empty()).map(|text| parse(text).map_err(of_flag)).transpose()
 }
 
 /// Both ends of a range; everything, nearly, when nothing is given.
 ///
 /// # Errors
 /// See [`given`].
-pub fn wide_range(start: Option<&str>, end: Option<&str>) -> Result<(UnixNanos, UnixNanos), String> {
+pub fn wide_range(start: Option<&str>, end: Option<&str>) -> Result<(UnixNanos, UnixNanos), MomentError> {
     let (now, far) = (now(), FAR_HOURS * NANOS_PER_HOUR);
     let start = given(start, "start")?.unwrap_or(UnixNanos(now.0.saturating_sub(far)));
     Ok((start, given(end, "end")?.unwrap_or(UnixNanos(now.0.saturating_add(far)))))
@@ -71,11 +78,9 @@ mod tests {
         {
             assert_eq!(parse(text).map(seconds), Ok(shown.to_owned()));
         }
-        assert_eq!(parse("yesterday"), Err("cannot parse \"yesterday\" to a valid timestamp".into()));
-        assert_eq!(
-            given(Some("x"), "end"),
-            Err("error parsing end time: cannot parse \"x\" to a valid timestamp".into())
-        );
+        assert_eq!(parse("yesterday"), Err(MomentError::Invalid("yesterday".to_owned())));
+        let error = given(Some("x"), "end").expect_err("not a moment").to_string();
+        assert_eq!(error, "error parsing end time: cannot parse \"x\" to a valid timestamp");
         assert_eq!(given(None, "end"), Ok(None));
     }
 }

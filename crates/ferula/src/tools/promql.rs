@@ -7,78 +7,71 @@ use ferula_model::{MatchOp, Matcher};
 use ferula_promql_syntax::ast::VectorSelector;
 use ferula_promql_syntax::{Expr, parse};
 
-use super::args::{Args, Argument, Command, Kind, argument, flag, group};
+use super::args::{Args, Argument, Command, EXPERIMENTAL, Flag, Kind, argument, flag, group};
 use super::{finish, parser_options, print_line, promql_features};
 
-const QUERY: Argument = argument("query", Kind::Text, "PromQL query.").required();
+const QUERY: Argument = argument("query", Kind::Text, "The query.").required();
+const TYPE: Flag =
+    flag("type", Kind::Word(&["=", "!=", "=~", "!~"]), "How the label is compared.").short('t').default("=");
+const NAME: Argument = argument("name", Kind::Text, "The name of the label.").required();
+const VALUE: Argument =
+    argument("value", Kind::Text, "The value, or regular expression, to compare with.").required();
 
 /// `promql`
 pub const COMMAND: Command = group(
     "promql",
-    "PromQL formatting and editing. Requires the --experimental flag.",
+    "Format and edit queries; needs --experimental.",
     &[
-        Command::new("format", "Format PromQL query to pretty printed form.", |args| {
+        Command::new("format", "Print a query on several lines, indented.", |args| {
             experimental(args, |_| Ok(()))
         })
         .arguments(&[QUERY]),
         group(
             "label-matchers",
-            "Edit label matchers contained within an existing PromQL query.",
+            "Edit the label matchers of a query.",
             &[
-                Command::new("set", "Set a label matcher in the query.", |args| {
+                Command::new("set", "Set a matcher in every selector of a query.", |args| {
                     experimental(args, |expr| set(args, expr))
                 })
-                .flags(&[flag(
-                    "type",
-                    Kind::Word(&["=", "!=", "=~", "!~"]),
-                    "Type of the label matcher to set.",
-                )
-                .short('t')
-                .default("=")])
-                .arguments(&[
-                    QUERY,
-                    argument("name", Kind::Text, "Name of the label matcher to set.").required(),
-                    argument("value", Kind::Text, "Value of the label matcher to set.").required(),
-                ]),
-                Command::new("delete", "Delete a label from the query.", |args| {
+                .flags(&[TYPE])
+                .arguments(&[QUERY, NAME, VALUE]),
+                Command::new("delete", "Remove the matchers of a label from a query.", |args| {
                     experimental(args, |expr| {
-                        let name = args.argument("name").unwrap_or_default();
+                        let name = args.required(NAME);
                         expr.change_selectors(&mut |selector| {
                             selector.matchers.retain(|known| &*known.name != name)
                         });
                         Ok(())
                     })
                 })
-                .arguments(&[QUERY, argument("name", Kind::Text, "Name of the label to delete.").required()]),
+                .arguments(&[QUERY, NAME]),
             ],
         ),
     ],
 );
 
-/// Reads the query, changes it and prints it, if that was asked for knowingly.
+/// Reads the query, changes it and prints it, given `--experimental`.
 fn experimental(args: &Args, change: impl FnOnce(&mut Expr) -> Result<()>) -> ExitCode {
-    if !args.has("experimental") {
+    if !args.has(EXPERIMENTAL) {
         eprintln!("This command is experimental and requires the --experimental flag to be set.");
         return ExitCode::FAILURE;
     }
     let options = parser_options(&promql_features(args));
-    let changed = parse(args.argument("query").unwrap_or_default(), &options)
+    let changed = parse(args.required(QUERY), &options)
         .map_err(|error| anyhow!("{error}"))
         .and_then(|mut expr| change(&mut expr).map(|()| expr));
     finish(changed.and_then(|expr| print_line(&expr.pretty()?)))
 }
 
-/// Sets a matcher of every selector: in the place of the one of that name, or behind the others.
+/// Sets a matcher in every selector: in the place of the one of that name, or behind the others.
 fn set(args: &Args, expr: &mut Expr) -> Result<()> {
-    let op = match args.text("type") {
+    let op = match args.text(TYPE) {
         "!=" => MatchOp::NotEqual,
         "=~" => MatchOp::Regex,
         "!~" => MatchOp::NotRegex,
         _ => MatchOp::Equal,
     };
-    let (name, value) =
-        (args.argument("name").unwrap_or_default(), args.argument("value").unwrap_or_default());
-    let matcher = Matcher::new(op, name, value)?;
+    let matcher = Matcher::new(op, args.required(NAME), args.required(VALUE))?;
     expr.change_selectors(&mut |selector: &mut VectorSelector| {
         let mut known = selector.matchers.iter_mut().filter(|known| *known.name == *matcher.name).peekable();
         if known.peek().is_some() {

@@ -14,66 +14,65 @@ use ferula_model::labels::NameScheme;
 use ferula_remote::protobuf::{push_varint, put_bytes, put_double, put_varint};
 use reqwest::Method;
 
-use super::args::{Args, Command, Kind, argument, flag, parse_open_error};
+use super::args::{Args, Argument, Command, Flag, Kind, argument, flag, open_error};
 use super::http::{self, Server};
 use super::moment;
+
+const LABEL: Flag = flag("label", Kind::Pairs, "A label for every series, as NAME=VALUE. May be repeated.")
+    .default("job=promtool");
+const TIMEOUT: Flag = flag("timeout", Kind::Duration, "How long one request may take.").default("30s");
+const HEADER: Flag = flag("header", Kind::Pairs, "A header of the request, as NAME=VALUE. May be repeated.");
+const MESSAGE: Flag = flag(
+    "protobuf_message",
+    Kind::Text,
+    "The message of remote write to send: prometheus.WriteRequest (version 1) or io.prometheus.write.v2.Request (version 2).",
+)
+.default(VERSION_1);
+const PATH: Flag =
+    flag("remote-write.path", Kind::Text, "The path of remote write below the URL.").default("/api/v1/write");
+const URL: Argument =
+    argument("remote-write-url", Kind::Url, "The server, without the path of remote write.").required();
+const FILES: Argument =
+    argument("metric-files", Kind::Files, "Pages of metrics to send; standard input without any.");
 
 /// `push`
 pub const COMMAND: Command = Command {
     name: "push",
-    help: "Push to a Prometheus server.",
+    help: "Send samples to a server.",
     flags: &[http::CONFIG_FILE],
     arguments: &[],
     commands: &[Command::new(
         "metrics",
-        "Push metrics to a prometheus remote write (for testing purpose only).",
+        "Send pages of metrics by remote write, to try a receiver out.",
         run,
     )
-    .flags(&[
-        flag("label", Kind::Pairs, "Label to attach to metrics. Can be specified multiple times.")
-            .default("job=promtool"),
-        flag("timeout", Kind::Duration, "The time to wait for pushing metrics.").default("30s"),
-        flag("header", Kind::Pairs, "Prometheus remote write header."),
-        flag(
-            "protobuf_message",
-            Kind::Text,
-            "Protobuf message to use when writing (prometheus.WriteRequest or io.prometheus.write.v2.Request).",
-        )
-        .default(VERSION_1),
-        flag("remote-write.path", Kind::Text, "Override the default remote write API path.")
-            .default("/api/v1/write"),
-    ])
-    .arguments(&[
-        argument("remote-write-url", Kind::Url, "Prometheus remote write url to push metrics.").required(),
-        argument("metric-files", Kind::Files, "The metric files to push, default is read from standard input."),
-    ])],
+    .flags(&[LABEL, TIMEOUT, HEADER, MESSAGE, PATH])
+    .arguments(&[URL, FILES])],
     run: None,
-    ours: false,
+    is_ours: false,
 };
 
 const VERSION_1: &str = "prometheus.WriteRequest";
 const VERSION_2: &str = "io.prometheus.write.v2.Request";
-/// So often a request is sent again.
+/// How often a request is sent again.
 const RETRIES_MAX: u32 = 10;
 const BACKOFF_MAX: Duration = Duration::from_secs(10);
 
 fn run(args: &Args) -> ExitCode {
-    let server =
-        match Server::new(args, args.argument("remote-write-url").unwrap_or_default(), &args.pairs("header"))
-        {
-            Ok(server) => server,
-            Err(error) => {
-                eprintln!("{error:#}");
-                return ExitCode::FAILURE;
-            }
-        };
-    let message = args.text("protobuf_message");
+    let server = match Server::new(args, args.required(URL), &args.pairs(HEADER)) {
+        Ok(server) => server,
+        Err(error) => {
+            eprintln!("{error:#}");
+            return ExitCode::FAILURE;
+        }
+    };
+    let message = args.text(MESSAGE);
     if ![VERSION_1, VERSION_2].contains(&message) {
         let given = go_quote(message);
         eprintln!("  FAILED: invalid protobuf message {given}, must be {VERSION_1} or {VERSION_2}");
         return ExitCode::FAILURE;
     }
-    let files = args.arguments("metric-files");
+    let files = args.arguments(FILES);
     if files.is_empty() {
         let mut page = Vec::new();
         let read = std::io::stdin().read_to_end(&mut page);
@@ -92,7 +91,7 @@ fn run(args: &Args) -> ExitCode {
     let mut failed = false;
     for file in files {
         let pushed =
-            std::fs::read(file).map_err(|error| anyhow!(parse_open_error(file, &error))).and_then(|page| {
+            std::fs::read(file).map_err(|error| anyhow!(open_error(file, &error))).and_then(|page| {
                 println!("Parsing metrics file {file}");
                 push(args, &server, &page)
             });
@@ -111,8 +110,8 @@ fn push(args: &Args, server: &Server, page: &[u8]) -> Result<()> {
     let families = parse_families(page, NameScheme::Utf8)?;
     let now = moment::now().timestamp().millis();
     let series: Vec<Series> =
-        families.iter().flat_map(|family| series_of(family, &args.pairs("label"), now)).collect();
-    let version_2 = args.text("protobuf_message") == VERSION_2;
+        families.iter().flat_map(|family| series_of(family, &args.pairs(LABEL), now)).collect();
+    let version_2 = args.text(MESSAGE) == VERSION_2;
     let message = if version_2 { encode_2(&families, &series) } else { encode_1(&families, &series) };
     let body = ferula_remote::snappy::encode(&message);
     let headers = match version_2 {
@@ -127,8 +126,8 @@ fn push(args: &Args, server: &Server, page: &[u8]) -> Result<()> {
             ("content-encoding", "snappy"),
         ],
     };
-    let timeout = Duration::from_nanos(args.nanos("timeout").unsigned_abs());
-    let url = server.at(args.text("remote-write.path"));
+    let timeout = args.duration(TIMEOUT);
+    let url = server.at(args.text(PATH));
     let mut backoff = Duration::from_secs(1);
     let mut retries = 0;
     loop {

@@ -1,110 +1,100 @@
-//! `ferula query …`: asks a server that speaks Prometheus' API. Output and exit codes are promtool's.
+//! `ferula query …`: asks a server over Prometheus' API. Output and exit codes are promtool's.
 
 mod analyze;
 pub mod api;
 pub mod value;
 
+use std::collections::BTreeMap;
 use std::process::ExitCode;
 
+use anyhow::anyhow;
 use ferula_model::UnixNanos;
 use serde_json::Value as Json;
 
 use self::api::{Api, ApiError};
 use self::value::Value;
 use super::args::{Args, Argument, Command, Flag, Kind, argument, flag};
+use super::moment::MomentError;
 use super::{http, moment};
 
-const HEADER: Flag = flag("header", Kind::Pairs, "Extra headers to send to server.");
-const SERVER: Argument = argument("server", Kind::Url, "Prometheus server to query.").required();
-const START: Flag = flag("start", Kind::Text, "Start time (RFC3339 or Unix timestamp).");
-const END: Flag = flag("end", Kind::Text, "End time (RFC3339 or Unix timestamp).");
-const MATCH: Flag = flag("match", Kind::Texts, "Series selector. Can be specified multiple times.");
-const EXPR: Argument = argument("expr", Kind::Text, "PromQL query expression.").required();
+const FORMAT: Flag =
+    flag("format", Kind::Word(&["promql", "json"]), "How to print results.").short('o').default("promql");
+const HEADER: Flag = flag("header", Kind::Pairs, "A header of the request, as NAME=VALUE. May be repeated.");
+const SERVER: Argument = argument("server", Kind::Url, "The server to ask.").required();
+const EXPR: Argument = argument("expr", Kind::Text, "The PromQL expression.").required();
+const LABEL_NAME: Argument = argument("name", Kind::Text, "The label whose values to list.").required();
+const TIME: Flag =
+    flag("time", Kind::Text, "The moment to ask for (RFC 3339, or seconds since 1970); now by default.");
+const START: Flag = flag("start", Kind::Text, "The first moment (RFC 3339, or seconds since 1970).");
+const END: Flag = flag("end", Kind::Text, "The last moment (RFC 3339, or seconds since 1970).");
+const STEP: Flag =
+    flag("step", Kind::Duration, "The time between two results; a 250th of the range by default.");
+const MATCH: Flag = flag("match", Kind::Texts, "A selector of series. May be repeated.");
 
 /// `query`
 pub const COMMAND: Command = Command {
     name: "query",
-    help: "Run query against a Prometheus server.",
-    flags: &[
-        flag("format", Kind::Word(&["promql", "json"]), "Output format of the query.")
-            .short('o')
-            .default("promql"),
-        http::CONFIG_FILE,
-    ],
+    help: "Ask a server.",
+    flags: &[FORMAT, http::CONFIG_FILE],
     arguments: &[],
     commands: &[
-        Command::new("instant", "Run instant query.", |args| told(instant(args)))
-            .flags(&[flag("time", Kind::Text, "Query evaluation time (RFC3339 or Unix timestamp)."), HEADER])
+        Command::new("instant", "Evaluate an expression at one moment.", |args| finish_query(instant(args)))
+            .flags(&[TIME, HEADER])
             .arguments(&[SERVER, EXPR]),
-        Command::new("range", "Run range query.", |args| told(range(args)))
-            .flags(&[
-                HEADER,
-                flag("start", Kind::Text, "Query range start time (RFC3339 or Unix timestamp)."),
-                flag("end", Kind::Text, "Query range end time (RFC3339 or Unix timestamp)."),
-                flag("step", Kind::Duration, "Query step size (duration)."),
-            ])
-            .arguments(&[SERVER, EXPR]),
-        Command::new("series", "Run series query.", |args| told(series(args)))
+        Command::new(
+            "range",
+            "Evaluate an expression at every step of a range; by default of the last five minutes.",
+            |args| finish_query(range(args)),
+        )
+        .flags(&[HEADER, START, END, STEP])
+        .arguments(&[SERVER, EXPR]),
+        Command::new("series", "List the series that match.", |args| finish_query(series(args)))
             .flags(&[MATCH.required(), START, END])
             .arguments(&[SERVER]),
-        Command::new("labels", "Run labels query.", |args| told(labels(args)))
+        Command::new("labels", "List the values of a label.", |args| finish_query(labels(args)))
             .flags(&[START, END, MATCH])
-            .arguments(&[
-                SERVER,
-                argument("name", Kind::Text, "Label name to provide label values for.").required(),
-            ]),
-        Command::new(
-            "analyze",
-            "Run queries against your Prometheus to analyze the usage pattern of certain metrics.",
-            |args| super::finish(analyze::run(args)),
-        )
-        .flags(&[
-            flag("server", Kind::Url, "Prometheus server to query.").required(),
-            flag("type", Kind::Text, "Type of metric: histogram.").required(),
-            flag("duration", Kind::Duration, "Time frame to analyze.").default("1h"),
-            flag("time", Kind::Text, "Query time (RFC3339 or Unix timestamp), defaults to now."),
-            MATCH.required(),
-        ]),
+            .arguments(&[SERVER, LABEL_NAME]),
+        analyze::COMMAND,
     ],
     run: None,
-    ours: false,
+    is_ours: false,
 };
 
-/// Why a query came to nothing.
-enum Trouble {
-    /// Told as it is.
-    Given(String),
-    /// The server, or the way to it.
-    Query(ApiError),
+/// Why a query has no result.
+enum QueryError {
+    /// The arguments, or a configuration, are wrong.
+    Arguments(anyhow::Error),
+    /// The server refused, or could not be reached.
+    Server(ApiError),
 }
 
-impl From<String> for Trouble {
-    fn from(text: String) -> Self {
-        Trouble::Given(text)
-    }
-}
-
-impl From<anyhow::Error> for Trouble {
+impl From<anyhow::Error> for QueryError {
     fn from(error: anyhow::Error) -> Self {
-        Trouble::Given(format!("{error:#}"))
+        QueryError::Arguments(error)
     }
 }
 
-impl From<ApiError> for Trouble {
+impl From<MomentError> for QueryError {
+    fn from(error: MomentError) -> Self {
+        QueryError::Arguments(error.into())
+    }
+}
+
+impl From<ApiError> for QueryError {
     fn from(error: ApiError) -> Self {
-        Trouble::Query(error)
+        QueryError::Server(error)
     }
 }
 
-/// Prints what came of a query.
-fn told(result: Result<String, Trouble>) -> ExitCode {
+/// Prints the result of a query, or its error.
+fn finish_query(result: Result<String, QueryError>) -> ExitCode {
     match result {
         Ok(text) => super::finish(super::print(&text)),
-        Err(Trouble::Given(text)) => {
-            eprintln!("{text}");
+        Err(QueryError::Arguments(error)) => {
+            eprintln!("{error:#}");
             ExitCode::FAILURE
         }
-        Err(Trouble::Query(error)) => {
+        Err(QueryError::Server(error)) => {
             match error.detail.trim() {
                 "" => eprintln!("query error: {error}"),
                 detail => eprintln!("query error: {error} (detail: {detail})"),
@@ -114,13 +104,14 @@ fn told(result: Result<String, Trouble>) -> ExitCode {
     }
 }
 
-fn api(args: &Args) -> Result<Api, anyhow::Error> {
-    Api::new(args, args.argument("server").unwrap_or_default(), &args.pairs("header"))
+/// The API of the server. Only some of the commands have a flag for headers.
+fn api(args: &Args, headers: &BTreeMap<&str, &str>) -> Result<Api, anyhow::Error> {
+    Api::new(args, args.required(SERVER), headers)
 }
 
-/// A result in the form that was asked for.
+/// A result in the format of the flag.
 fn shown(args: &Args, value: &Value) -> String {
-    match args.text("format") {
+    match args.text(FORMAT) {
         "json" => format!("{}\n", value.json()),
         _ => format!("{value}\n"),
     }
@@ -131,46 +122,46 @@ fn lines(items: impl Iterator<Item = String>) -> String {
     items.map(|item| format!("{item}\n")).collect()
 }
 
-fn instant(args: &Args) -> Result<String, Trouble> {
-    let api = api(args)?;
-    let time = moment::given(args.last("time"), "evaluation")?.unwrap_or_else(moment::now);
-    Ok(shown(args, &api.query(args.argument("expr").unwrap_or_default(), time)?))
+fn instant(args: &Args) -> Result<String, QueryError> {
+    let api = api(args, &args.pairs(HEADER))?;
+    let time = moment::given(args.last(TIME), "evaluation")?.unwrap_or_else(moment::now);
+    Ok(shown(args, &api.query(args.required(EXPR), time)?))
 }
 
-fn range(args: &Args) -> Result<String, Trouble> {
+fn range(args: &Args) -> Result<String, QueryError> {
     const FIVE_MINUTES: i64 = 300_000_000_000;
     const NANOS: i64 = 1_000_000_000;
-    let api = api(args)?;
-    let end = moment::given(args.last("end"), "end")?.unwrap_or_else(moment::now);
-    let start = moment::given(args.last("start"), "start")?.unwrap_or(UnixNanos(end.0 - FIVE_MINUTES));
+    let api = api(args, &args.pairs(HEADER))?;
+    let end = moment::given(args.last(END), "end")?.unwrap_or_else(moment::now);
+    let start = moment::given(args.last(START), "start")?.unwrap_or(UnixNanos(end.0 - FIVE_MINUTES));
     if start >= end {
-        return Err("start time is not before end time".to_owned().into());
+        return Err(anyhow!("start time is not before end time").into());
     }
-    let step = match args.nanos("step") {
-        // 250 points, each at least a second after the other.
-        0 => ((end.0 - start.0) / NANOS / 250).max(1) * NANOS,
-        step => step,
+    let step = match args.nanos(STEP) {
+        // 250 points, each at least a second after the one before.
+        None | Some(0) => ((end.0 - start.0) / NANOS / 250).max(1) * NANOS,
+        Some(step) => step,
     };
-    let expr = args.argument("expr").unwrap_or_default();
+    let expr = args.required(EXPR);
     Ok(shown(args, &api.query_range(expr, start, end, step)?))
 }
 
-fn series(args: &Args) -> Result<String, Trouble> {
-    let api = api(args)?;
-    let (start, end) = moment::wide_range(args.last("start"), args.last("end"))?;
-    let found = api.series(&args.all("match"), start, end)?;
-    Ok(match args.text("format") {
+fn series(args: &Args) -> Result<String, QueryError> {
+    let api = api(args, &BTreeMap::new())?;
+    let (start, end) = moment::wide_range(args.last(START), args.last(END))?;
+    let found = api.series(&args.all(MATCH), start, end)?;
+    Ok(match args.text(FORMAT) {
         "json" => format!("{}\n", value::go_json(&Json::Array(found))),
         _ => lines(found.iter().map(value::label_set)),
     })
 }
 
-fn labels(args: &Args) -> Result<String, Trouble> {
-    let api = api(args)?;
-    let (start, end) = moment::wide_range(args.last("start"), args.last("end"))?;
-    let name = args.argument("name").unwrap_or_default();
-    let found = api.label_values(name, &args.all("match"), start, end)?;
-    Ok(match args.text("format") {
+fn labels(args: &Args) -> Result<String, QueryError> {
+    let api = api(args, &BTreeMap::new())?;
+    let (start, end) = moment::wide_range(args.last(START), args.last(END))?;
+    let name = args.required(LABEL_NAME);
+    let found = api.label_values(name, &args.all(MATCH), start, end)?;
+    Ok(match args.text(FORMAT) {
         "json" => format!("{}\n", value::go_json(&Json::Array(found))),
         _ => lines(found.iter().map(|value| value.as_str().unwrap_or_default().to_owned())),
     })

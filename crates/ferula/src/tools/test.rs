@@ -4,53 +4,47 @@
 mod promql;
 mod rules;
 
-use super::args::{Command, Kind, argument, flag};
+use super::args::{Argument, Command, Flag, Kind, argument, flag};
+
+const JUNIT: Flag = flag("junit", Kind::Output, "File to write the results to, as JUnit XML.");
+const RUN: Flag = flag(
+    "run",
+    Kind::Texts,
+    "Regular expression for the names of the groups of tests to run. May be repeated; all run without it.",
+);
+const DEBUG: Flag = flag("debug", Kind::Switch, "Print what each test evaluates.");
+const DIFF: Flag =
+    flag("diff", Kind::Switch, "Print failures as differences between what was expected and what came.");
+const IGNORE_UNKNOWN_FIELDS: Flag = flag("ignore-unknown-fields", Kind::Switch, super::check::IGNORE_UNKNOWN);
+const TEST_FILES: Argument = argument("test-rule-file", Kind::Files, "Files of unit tests.").required();
+const RESTART: Flag = flag(
+    "restart",
+    Kind::Switch,
+    "Stop the store without closing it after every load, and start it again from its log.",
+);
+const SCRIPTS: Argument = argument("scripts", Kind::Texts, "Scripts, or directories of scripts.").required();
 
 /// `test`
 pub const COMMAND: Command = Command {
     name: "test",
-    help: "Unit testing.",
-    flags: &[flag("junit", Kind::Output, "File path to store JUnit XML test results.")],
+    help: "Test rules and queries.",
+    flags: &[JUNIT],
     arguments: &[],
     commands: &[
-        Command::new("rules", "Unit tests for rules.", rules::run)
-            .flags(&[
-                flag(
-                    "run",
-                    Kind::Texts,
-                    "If set, will only run test groups whose names match the regular expression. Can be specified \
-                     multiple times.",
-                ),
-                flag("debug", Kind::Switch, "Enable unit test debugging."),
-                flag(
-                    "diff",
-                    Kind::Switch,
-                    "[Experimental] Print colored differential output between expected & received output.",
-                ),
-                flag(
-                    "ignore-unknown-fields",
-                    Kind::Switch,
-                    "Ignore unknown fields in the test files. This is useful when you want to extend rule files with \
-                     custom metadata. Ensure that those fields are removed before loading them into the Prometheus \
-                     server as it performs strict checks by default.",
-                ),
-            ])
-            .arguments(&[argument("test-rule-file", Kind::Files, "The unit test file.").required()]),
+        Command::new("rules", "Run unit tests of rule files.", rules::run)
+            .flags(&[RUN, DEBUG, DIFF, IGNORE_UNKNOWN_FIELDS])
+            .arguments(&[TEST_FILES]),
         Command::new(
             "promql",
-            "Run PromQL test scripts (*.test), each on an empty store, and print per file how many evaluations came out \
-             as the script expects; failures with file and line. The last line is `N passed, M failed`.",
+            "Run PromQL test scripts (*.test), each on an empty store. Prints failures with file and line, and for each \
+             file how many evaluations returned what the script expects. The last line is `N passed, M failed`.",
             promql::run,
         )
-        .flags(&[flag(
-            "restart",
-            Kind::Switch,
-            "Stop the store without closing it after every load, and start it again from its log.",
-        )])
-        .arguments(&[argument("scripts", Kind::Texts, "Scripts, or folders of scripts.").required()])
+        .flags(&[RESTART])
+        .arguments(&[SCRIPTS])
         .ours(),
         super::test_alerts::COMMAND,
     ],
     run: None,
-    ours: false,
+    is_ours: false,
 };

@@ -1,6 +1,6 @@
 //! `ferula test alerts`: replays the alerting rules of a configuration over stored history.
 //!
-//! Here: flags, opening, recorded series, exit codes. Elsewhere: the replay (`ferula_rules::backtest`), what is printed
+//! Here: flags, opening, recorded series, exit codes. Elsewhere: the replay (`ferula_rules::backtest`), the report
 //! (`report.rs`), the directory (`history.rs`).
 
 mod report;
@@ -28,52 +28,75 @@ use ferula_tsdb::Db;
 use ferula_tsdb::block::BlockOptions;
 use ferula_tsdb::tools::{Backfill, backfill_windows};
 
-use super::args::{Args, Command, Kind, flag};
+use super::args::{Args, Command, Flag, Kind, flag};
 use super::history::History;
 use super::tsdb::new_ulid;
 use super::{parser_options, promql_features};
 use crate::limits::hostname;
 
+const FROM: Flag = flag(
+    "from",
+    Kind::Text,
+    "Where to begin; no alert is active before. RFC 3339, seconds since 1970, or now-30d.",
+)
+.required();
+const TO: Flag = flag("to", Kind::Text, "Where to end.").default("now");
+const CONFIG_FILE: Flag =
+    flag("config.file", Kind::Text, "The configuration that names the rule files.").default("prometheus.yml");
+const STORAGE_PATH: Flag =
+    flag("storage.tsdb.path", Kind::Text, "The data directory to read.").default("data/");
+const RULES: Flag = flag(
+    "rules",
+    Kind::Texts,
+    "Regular expression for the names of the alerts to replay. May be repeated; all are replayed without it.",
+);
+const OUTPUT: Flag =
+    flag("output", Kind::Word(&["text", "json"]), "How to print the report.").default("text");
+const EPISODES: Flag =
+    flag("episodes", Kind::Number, "How many episodes of a rule to print; all are counted.").default("1000");
+const EVALUATE_RECORDING: Flag = flag(
+    "evaluate-recording-rules",
+    Kind::Switch,
+    "Where history lacks a recorded series, evaluate its rule first, in memory.",
+);
+const THREADS: Flag = flag("threads", Kind::Number, "How many threads to use; one per processor by default.");
+const QUIET: Flag = flag("quiet", Kind::Switch, "Print no progress.");
+const LOOKBACK_DELTA: Flag = flag(
+    "query.lookback-delta",
+    Kind::Text,
+    "How far queries of the server look back (its flag of the same name).",
+)
+.default("5m");
+const SAMPLES_MAX: Flag =
+    flag("query.max-samples", Kind::Number, "How many samples one evaluation may hold in memory.")
+        .default("50000000");
+const EXTERNAL_URL: Flag =
+    flag("web.external-url", Kind::Text, "The server's own address, for templates that print it.");
+
 /// `test alerts`
 pub const COMMAND: Command = Command::new("alerts", ABOUT, run)
     .flags(&[
-        flag(
-            "from",
-            Kind::Text,
-            "Where to begin; nothing is active before. RFC 3339, seconds since 1970, or now-30d.",
-        )
-        .required(),
-        flag("to", Kind::Text, "Where to end.").default("now"),
-        flag("config.file", Kind::Text, "Configuration file path.").default("prometheus.yml"),
-        flag("storage.tsdb.path", Kind::Text, "The directory to read.").default("data/"),
-        flag(
-            "rules",
-            Kind::Texts,
-            "Alerts to replay, by name, as a regular expression. Can be specified multiple times.",
-        ),
-        flag("output", Kind::Word(&["text", "json"]), "Output format.").default("text"),
-        flag("episodes", Kind::Number, "So many episodes of every rule are shown; all are counted.")
-            .default("1000"),
-        flag(
-            "evaluate-recording-rules",
-            Kind::Switch,
-            "Where history lacks a recorded series, evaluate its rule first, in memory.",
-        ),
-        flag("threads", Kind::Number, "Threads to use. Default is one per processor."),
-        flag("quiet", Kind::Switch, "Print no progress."),
-        flag("query.lookback-delta", Kind::Text, "The server's maximum query lookback duration.")
-            .default("5m"),
-        flag("query.max-samples", Kind::Number, "Samples that one evaluation may hold in memory.")
-            .default("50000000"),
-        flag("web.external-url", Kind::Text, "The server's own address, as templates show it."),
+        FROM,
+        TO,
+        CONFIG_FILE,
+        STORAGE_PATH,
+        RULES,
+        OUTPUT,
+        EPISODES,
+        EVALUATE_RECORDING,
+        THREADS,
+        QUIET,
+        LOOKBACK_DELTA,
+        SAMPLES_MAX,
+        EXTERNAL_URL,
     ])
     .ours();
 
 const ABOUT: &str = "Replay the alerting rules of a configuration over stored history, of ferula or of Prometheus, and \
-    tell when each alert would have been pending, fired and resolved. The directory is only read, also while a server \
-    uses it. Groups run at the slots at which a server would run them that knows the rule files by the same path. \
-    Exit code 0: replayed; 1: not replayed, for wrong arguments, a wrong configuration or an unreadable directory; 3: \
-    replayed, but evaluations failed, as the report tells.";
+    print when each alert would have been pending, fired and resolved. The directory is only read, and a server may be \
+    using it. Groups run at the moments at which a server would run them that reads the rule files by the same path. \
+    Exit code 0: replayed. 1: not replayed, because of wrong arguments, a wrong configuration or an unreadable directory. \
+    3: replayed, but the report contains evaluations that failed.";
 
 /// Exit code when evaluations failed.
 const SOME_FAILED: u8 = 3;
@@ -89,8 +112,8 @@ fn run(args: &Args) -> ExitCode {
     }
 }
 
-/// What the arguments say.
-struct Asked {
+/// The checked arguments.
+struct Request {
     config: Config,
     from: UnixNanos,
     to: UnixNanos,
@@ -105,42 +128,41 @@ struct Asked {
     external_url: String,
 }
 
-impl Asked {
+impl Request {
     fn read(args: &Args) -> Result<Self> {
-        let file = args.text("config.file");
+        let file = args.text(CONFIG_FILE);
         let config = Config::load(Path::new(file)).with_context(|| format!("loading {file}"))?;
         let now = UnixNanos(RealClock::new().unix_nanos());
-        let time = |flag: &str| -> Result<UnixNanos> {
+        let time = |flag: Flag| -> Result<UnixNanos> {
             let text = args.text(flag);
-            time_of(text, now).with_context(|| format!("flag '--{flag}': {text:?} is no time"))
+            time_of(text, now).with_context(|| format!("flag '--{}': {text:?} is not a time", flag.name))
         };
-        let (from, to) = (time("from")?, time("to")?);
+        let (from, to) = (time(FROM)?, time(TO)?);
         ensure!(from <= to, "--from is after --to");
         let features = promql_features(args);
         let parser = parser_options(&features);
-        let lookback = args.text("query.lookback-delta");
+        let lookback = args.text(LOOKBACK_DELTA);
         let interval_ms = config.global.evaluation_interval.as_millis();
         let engine = EngineOptions {
-            max_samples: u64::try_from(args.number("query.max-samples"))
+            max_samples: u64::try_from(args.number(SAMPLES_MAX))
                 .context("--query.max-samples is negative")?,
             lookback_delta_ms: parse_millis(lookback).context("flag '--query.lookback-delta'")?,
             default_subquery_step_ms: i64::try_from(interval_ms).unwrap_or(i64::MAX),
             features,
             ..EngineOptions::default()
         };
-        let count = |flag: &str| -> Result<usize> {
-            let number = args.number(flag);
-            usize::try_from(number).with_context(|| format!("flag '--{flag}': it is negative"))
+        let count = |flag: Flag| -> Result<usize> {
+            usize::try_from(args.number(flag)).with_context(|| format!("flag '--{}' is negative", flag.name))
         };
         let processors = std::thread::available_parallelism().map_or(1, usize::from);
-        Ok(Asked {
-            names: args.all("rules").into_iter().map(Regexp::new).collect::<Result<_, _>>()?,
-            json: args.text("output") == "json",
-            quiet: args.has("quiet"),
-            evaluate_recording: args.has("evaluate-recording-rules"),
-            episodes: count("episodes")?,
-            threads: if args.given("threads") { count("threads")? } else { processors },
-            external_url: match args.last("web.external-url") {
+        Ok(Request {
+            names: args.all(RULES).into_iter().map(Regexp::new).collect::<Result<_, _>>()?,
+            json: args.text(OUTPUT) == "json",
+            quiet: args.has(QUIET),
+            evaluate_recording: args.has(EVALUATE_RECORDING),
+            episodes: count(EPISODES)?,
+            threads: if args.given(THREADS) { count(THREADS)? } else { processors },
+            external_url: match args.last(EXTERNAL_URL) {
                 Some(url) => url.trim_end_matches('/').to_owned(),
                 None => format!("http://{}:9090", hostname()),
             },
@@ -175,7 +197,7 @@ impl Asked {
     }
 }
 
-/// RFC 3339, seconds since 1970, or `now` with a duration taken away.
+/// RFC 3339, seconds since 1970, or `now` minus a duration.
 fn time_of(text: &str, now: UnixNanos) -> Option<UnixNanos> {
     if let Some(rest) = text.strip_prefix("now") {
         let back_ms = match rest.trim() {
@@ -193,25 +215,25 @@ fn time_of(text: &str, now: UnixNanos) -> Option<UnixNanos> {
 }
 
 fn try_run(args: &Args) -> Result<bool> {
-    // Templates that fail are part of what is replayed.
+    // Failing templates are part of the report, so they are not warned about.
     logging::init(logging::Level::Error, logging::Format::Logfmt);
-    let asked = Asked::read(args)?;
+    let request = Request::read(args)?;
     let say = |text: &str| {
-        if !asked.quiet {
+        if !request.quiet {
             eprintln!("{text}");
         }
     };
-    let dir = Path::new(args.text("storage.tsdb.path"));
+    let dir = Path::new(args.text(STORAGE_PATH));
     say(&format!("reading {}", dir.display()));
     let mut history = History::open(dir)?;
     for damage in &history.damage {
         eprintln!("warning: {damage}");
     }
-    let mut groups = groups(&asked, &history.db)?;
-    let runs = |name: &str| asked.selects(name);
-    let mut readings = backtest::readings(&groups, &asked.options(&history.db, &runs, &|_| {}))?;
+    let mut groups = groups(&request, &history.db)?;
+    let runs = |name: &str| request.selects(name);
+    let mut readings = backtest::readings(&groups, &request.options(&history.db, &runs, &|_| {}))?;
     let mut evaluated = Vec::new();
-    if asked.evaluate_recording {
+    if request.evaluate_recording {
         for level in 0..=readings.iter().map(|reading| reading.level).max().unwrap_or(0) {
             let due: Vec<&Reading> =
                 readings.iter().filter(|r| !r.stored && !r.rules.is_empty() && r.level == level).collect();
@@ -222,55 +244,56 @@ fn try_run(args: &Args) -> Result<bool> {
                 say(&format!("evaluating {}", reading.name));
                 evaluated.push(reading.name.clone());
             }
-            evaluate_recording(&asked, &groups, &due, &history)?;
+            evaluate_recording(&request, &groups, &due, &history)?;
             drop(groups);
             history = history.reopened()?;
-            groups = self::groups(&asked, &history.db)?;
+            groups = self::groups(&request, &history.db)?;
         }
         readings.retain(|reading| !evaluated.contains(&reading.name));
     }
     for warning in warnings(&readings) {
         eprintln!("warning: {warning}");
     }
-    let shown = Shown::new(asked.quiet);
+    let shown = ProgressLine::new(request.quiet);
     let began = Instant::now();
-    let reports = backtest::run(&groups, &asked.options(&history.db, &runs, &|now| shown.show(now)));
+    let reports = backtest::run(&groups, &request.options(&history.db, &runs, &|now| shown.show(now)));
     shown.end(began);
-    let about = report::About { from: asked.from, to: asked.to, readings: &readings, evaluated: &evaluated };
+    let about =
+        report::About { from: request.from, to: request.to, readings: &readings, evaluated: &evaluated };
     let mut out = BufWriter::new(std::io::stdout().lock());
-    let written = if asked.json {
+    let written = if request.json {
         report::json(&about, &reports, &mut out)
     } else {
         report::text(&about, &reports, &mut out)
     };
     match written.and_then(|()| out.flush()) {
-        // Nobody reads any more, as with `| head`.
+        // The reader has gone, as with `| head`.
         Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => return Err(error.into()),
         _ => {}
     }
     Ok(reports.iter().flat_map(|group| &group.rules).all(|rule| rule.failures.is_none()))
 }
 
-/// Takes alerts and forgets them: a backtest sends nothing.
-struct Nowhere;
+/// Drops all alerts: a replay sends nothing.
+struct NoAlertmanager;
 
-impl AlertSink for Nowhere {
+impl AlertSink for NoAlertmanager {
     fn send(&self, _: Vec<Alert>) {}
 }
 
-/// The groups of the configuration, over this history.
-fn groups(asked: &Asked, db: &Arc<Db>) -> Result<Vec<Group>> {
-    let global = &asked.config.global;
+/// The groups of the configuration, reading this history.
+fn groups(request: &Request, db: &Arc<Db>) -> Result<Vec<Group>> {
+    let global = &request.config.global;
     let store: Arc<dyn RuleStore> = db.clone();
     let context = Arc::new(GroupContext {
-        query: Arc::new(EngineQuery::new(Engine::new(asked.engine.clone()), store.clone())),
+        query: Arc::new(EngineQuery::new(Engine::new(request.engine.clone()), store.clone())),
         storage: store,
-        alerts: Arc::new(Nowhere),
+        alerts: Arc::new(NoAlertmanager),
         metrics: Metrics::new(&Registry::new()),
         clock: RealClock::shared(),
-        parser: asked.parser,
+        parser: request.parser,
         external_labels: Arc::new(global.external_labels.0.clone()),
-        external_url: asked.external_url.clone().into(),
+        external_url: request.external_url.clone().into(),
         query_offset: global.rule_query_offset,
         resend_delay: Duration::ZERO,
         concurrency: None,
@@ -278,11 +301,11 @@ fn groups(asked: &Asked, db: &Arc<Db>) -> Result<Vec<Group>> {
     let options = RuleFileOptions {
         names: global.metric_name_validation_scheme.scheme(),
         ignore_unknown_fields: false,
-        parser: asked.parser,
+        parser: request.parser,
         check_template: &check_template,
     };
     let (mut groups, mut errors) = (Vec::new(), Vec::new());
-    for file in asked.config.rule_file_names() {
+    for file in request.config.rule_file_names() {
         match load_rules(Path::new(&file), &options) {
             Ok(loaded) => {
                 for group in &loaded.groups {
@@ -300,13 +323,18 @@ fn groups(asked: &Asked, db: &Arc<Db>) -> Result<Vec<Group>> {
 }
 
 /// Makes blocks, in memory, of what recording rules would have recorded.
-fn evaluate_recording(asked: &Asked, groups: &[Group], due: &[&Reading], history: &History) -> Result<()> {
+fn evaluate_recording(
+    request: &Request,
+    groups: &[Group],
+    due: &[&Reading],
+    history: &History,
+) -> Result<()> {
     const BLOCK_MS: i64 = 24 * 3_600_000;
     let reach_ms = due.iter().map(|reading| reading.reach_ms).max().unwrap_or(0);
-    let from = asked.from.timestamp().saturating_add_millis(reach_ms.saturating_neg()).millis();
-    let to = asked.to.timestamp().millis();
+    let from = request.from.timestamp().saturating_add_millis(reach_ms.saturating_neg()).millis();
+    let to = request.to.timestamp().millis();
     let runs = |_: &str| true;
-    let options = asked.options(&history.db, &runs, &|_| {});
+    let options = request.options(&history.db, &runs, &|_| {});
     let places = due.iter().flat_map(|reading| &reading.rules);
     let mut recorders: Vec<Recorder<'_>> = places.map(|place| Recorder::new(groups, *place)).collect();
     for (start, end) in backfill_windows(from, to, BLOCK_MS) {
@@ -326,16 +354,14 @@ fn evaluate_recording(asked: &Asked, groups: &[Group], due: &[&Reading], history
     Ok(())
 }
 
-/// What the reader of a report must know about recorded series.
+/// Warnings about recorded series that the report depends on.
 fn warnings(readings: &[Reading]) -> Vec<String> {
     let warning = |reading: &Reading| {
         let (name, alerts) = (&reading.name, reading.alerts.iter().cloned().collect::<Vec<_>>().join(", "));
         match (reading.rules.is_empty(), reading.stored) {
-            (true, _) => {
-                Some(format!("{name} is read as history has it, not as this replay would write it: {alerts}"))
-            }
+            (true, _) => Some(format!("{name} is read from history, not from this replay, by: {alerts}")),
             (false, false) => Some(format!(
-                "history has no {name} in this period, so that these see nothing of it: {alerts}; \
+                "history has no {name} in this period, so these alerts find nothing: {alerts}; \
                  --evaluate-recording-rules evaluates it first"
             )),
             (false, true) => None,
@@ -344,16 +370,16 @@ fn warnings(readings: &[Reading]) -> Vec<String> {
     readings.iter().filter_map(warning).collect()
 }
 
-/// Progress on standard error: one line that changes on a terminal, a line now and then elsewhere.
-struct Shown {
+/// Progress on standard error: on a terminal one line that changes, elsewhere a line every few seconds.
+struct ProgressLine {
     quiet: bool,
     terminal: bool,
     last: Mutex<Instant>,
 }
 
-impl Shown {
+impl ProgressLine {
     fn new(quiet: bool) -> Self {
-        Shown { quiet, terminal: std::io::stderr().is_terminal(), last: Mutex::new(Instant::now()) }
+        ProgressLine { quiet, terminal: std::io::stderr().is_terminal(), last: Mutex::new(Instant::now()) }
     }
 
     fn show(&self, now: Progress) {
@@ -385,7 +411,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn times_come_in_three_forms() {
+    fn times_have_three_forms() {
         let now = UnixNanos::from_millis(1_700_000_000_000);
         for (text, seconds) in [
             ("now", Some(1_700_000_000.0)),

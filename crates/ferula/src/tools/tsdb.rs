@@ -1,4 +1,4 @@
-//! `ferula tsdb …`: looks into data directories and makes blocks. Output and errors are promtool's.
+//! `ferula tsdb …`: looks into data directories, and makes blocks. Output and errors are promtool's.
 
 mod bench;
 mod create_blocks;
@@ -23,86 +23,81 @@ use ferula_tsdb::tools::{
 };
 use ferula_tsdb::{Db, Options};
 
-use super::args::{Args, Command, Flag, Kind, argument, flag, go_io_error, group};
+use super::args::{Args, Argument, Command, Flag, Kind, argument, flag, go_io_error, group};
 use super::finish;
+
+const DATA_DIR: &str = "data/";
+const DB_PATH: Argument = argument("db path", Kind::Text, "The data directory; data/ by default.");
+const BLOCK_TO_ANALYZE: Argument =
+    argument("block id", Kind::Text, "The block to analyze; the newest by default.");
+const BLOCK_TO_VERIFY: Argument = argument("block id", Kind::Text, "The block to read; all by default.");
+const LIMIT: Flag = flag("limit", Kind::Number, "How many lines each list may have.").default("20");
+const EXTENDED: Flag = flag("extended", Kind::Switch, "Also read the chunks, for how well they are filled.");
+const ANALYZED: Flag = flag("match", Kind::Text, "A selector; only series that match it are analyzed.");
+const HUMAN_READABLE: Flag =
+    flag("human-readable", Kind::Switch, "Print times as dates, and sizes with units.").short('r');
+const FORMAT: Flag = flag(
+    "format",
+    Kind::Word(&["prom", "seriesjson"]),
+    "What to print: prom, samples in the text format, or seriesjson, one JSON object for each series.",
+)
+.default("prom");
+const SANDBOX: Flag = flag(
+    "sandbox-dir-root",
+    Kind::Text,
+    "Accepted as promtool accepts it, and must exist. Nothing is written there: what the log still holds is read into \
+     memory.",
+);
+const MIN_TIME: Flag = flag("min-time", Kind::Int64, "The first time to print, in milliseconds since 1970.")
+    .default("-9223372036854775808");
+const MAX_TIME: Flag = flag("max-time", Kind::Int64, "The last time to print, in milliseconds since 1970.")
+    .default("9223372036854775807");
+const MATCH: Flag =
+    flag("match", Kind::Texts, "A selector of series. May be repeated.").default("{__name__=~'(?s:.*)'}");
 
 /// `tsdb`
 pub const COMMAND: Command = group(
     "tsdb",
-    "Run tsdb commands.",
+    "Look into data directories, and fill them.",
     &[
-        group("bench", "Run benchmarks.", &[bench::WRITE]),
-        Command::new("analyze", "Analyze churn, label pair cardinality and compaction efficiency.", |args| {
+        group("bench", "Measure the store.", &[bench::WRITE]),
+        Command::new("analyze", "Print which labels and metrics of a block have the most series, and which come and go.", |args| {
             finish(with_stdout(|out| run_analyze(args, out)))
         })
-        .flags(&[
-            flag("limit", Kind::Number, "How many items to show in each list.").default("20"),
-            flag("extended", Kind::Switch, "Run extended analysis."),
-            flag(
-                "match",
-                Kind::Text,
-                "Series selector to analyze. Only 1 set of matchers is supported now.",
-            ),
-        ])
-        .arguments(&[
-            argument("db path", Kind::Text, DB_PATH),
-            argument("block id", Kind::Text, "Block to analyze (default is the last block)."),
-        ]),
-        Command::new("list", "List tsdb blocks.", |args| finish(with_stdout(|out| run_list(args, out))))
-            .flags(&[flag("human-readable", Kind::Switch, "Print human readable values.").short('r')])
-            .arguments(&[argument("db path", Kind::Text, DB_PATH)]),
-        Command::new(
-            "dump",
-            "Dump data (series+samples or optionally just series) from a TSDB.",
-            |args| finish(with_stdout(|out| run_dump(args, false, out))),
-        )
-        .flags(&[
-            SANDBOX,
-            MIN_TIME,
-            MAX_TIME,
-            MATCH,
-            flag("format", Kind::Word(&["prom", "seriesjson"]), "Output format of the dump (prom (default) or seriesjson).")
-                .default("prom"),
-        ])
-        .arguments(&[argument("db path", Kind::Text, DB_PATH)]),
+        .flags(&[LIMIT, EXTENDED, ANALYZED])
+        .arguments(&[DB_PATH, BLOCK_TO_ANALYZE]),
+        Command::new("list", "List the blocks, with their times, numbers and sizes.", |args| {
+            finish(with_stdout(|out| run_list(args, out)))
+        })
+        .flags(&[HUMAN_READABLE])
+        .arguments(&[DB_PATH]),
+        Command::new("dump", "Print the samples, or only the series, of a data directory.", |args| {
+            finish(with_stdout(|out| run_dump(args, dump_format(args), out)))
+        })
+        .flags(&[SANDBOX, MIN_TIME, MAX_TIME, MATCH, FORMAT])
+        .arguments(&[DB_PATH]),
         Command::new(
             "dump-openmetrics",
-            "[Experimental] Dump samples from a TSDB into OpenMetrics text format, excluding native histograms and \
-             staleness markers, which are not representable in OpenMetrics.",
-            |args| finish(with_stdout(|out| run_dump(args, true, out))),
+            "Print the samples of a data directory as OpenMetrics, for `create-blocks-from openmetrics`. Native histograms \
+             and staleness markers have no place in it and are left out.",
+            |args| finish(with_stdout(|out| run_dump(args, DumpFormat::OpenMetrics, out))),
         )
         .flags(&[SANDBOX, MIN_TIME, MAX_TIME, MATCH])
-        .arguments(&[argument("db path", Kind::Text, DB_PATH)]),
+        .arguments(&[DB_PATH]),
         create_blocks::COMMAND,
-        Command::new("verify", "Read everything in one block or all, and tell what is wrong.", |args| {
+        Command::new("verify", "Read everything in one block, or in all and the savepoint, and print what is damaged.", |args| {
             finish(with_stdout(|out| run_verify(args, out)))
         })
-        .arguments(&[
-            argument("db path", Kind::Text, DB_PATH),
-            argument("block id", Kind::Text, "Block to read (default is all of them)."),
-        ])
+        .arguments(&[DB_PATH, BLOCK_TO_VERIFY])
         .ours(),
     ],
 );
 
-const DATA_DIR: &str = "data/";
-const DB_PATH: &str = "Database path (default is data/).";
-const SANDBOX: Flag = flag(
-    "sandbox-dir-root",
-    Kind::Text,
-    "Root directory where a sandbox directory will be created, this sandbox is used in case WAL replay generates chunks \
-     (default is the database path). The sandbox is cleaned up at the end.",
-);
-const MIN_TIME: Flag =
-    flag("min-time", Kind::Int64, "Minimum timestamp to dump, in milliseconds since the Unix epoch.")
-        .default("-9223372036854775808");
-const MAX_TIME: Flag =
-    flag("max-time", Kind::Int64, "Maximum timestamp to dump, in milliseconds since the Unix epoch.")
-        .default("9223372036854775807");
-const MATCH: Flag = flag("match", Kind::Texts, "Series selector. Can be specified multiple times.")
-    .default("{__name__=~'(?s:.*)'}");
+fn data_dir(args: &Args) -> &Path {
+    Path::new(args.argument(DB_PATH).unwrap_or(DATA_DIR))
+}
 
-/// Runs with a buffer in front of the standard output.
+/// Buffers standard output.
 fn with_stdout(run: impl FnOnce(&mut dyn Write) -> Result<()>) -> Result<()> {
     let mut out = BufWriter::new(std::io::stdout().lock());
     run(&mut out)?;
@@ -113,13 +108,15 @@ fn disk() -> Arc<dyn Disk> {
     Arc::new(RealDisk)
 }
 
-/// Whether something is there, in the words of Go.
-fn stat(path: &Path) -> Result<std::fs::Metadata> {
-    let said = |error| anyhow::anyhow!("stat {}: {}", path.display(), go_io_error(&error));
-    std::fs::metadata(path).map_err(said)
+/// Fails, in Go's words, when there is nothing at this path.
+fn stat(path: &Path) -> Result<()> {
+    match std::fs::metadata(path) {
+        Ok(_) => Ok(()),
+        Err(error) => bail!("stat {}: {}", path.display(), go_io_error(&error)),
+    }
 }
 
-/// Opens all blocks of a data directory, oldest first. What others were made of is left out.
+/// Opens all blocks of a data directory, oldest first, without those that were compacted into others.
 fn open_blocks(disk: &Arc<dyn Disk>, dir: &Path) -> Result<Vec<Block>> {
     stat(dir).context("opening the db dir")?;
     let mut metas: Vec<(PathBuf, BlockMeta)> = Vec::new();
@@ -153,41 +150,42 @@ fn open_block(disk: &Arc<dyn Disk>, dir: &Path, name: Option<&str>) -> Result<Bl
 }
 
 fn run_list(args: &Args, out: &mut dyn Write) -> Result<()> {
-    let blocks = open_blocks(&disk(), Path::new(args.argument("db path").unwrap_or(DATA_DIR)))?;
+    let blocks = open_blocks(&disk(), data_dir(args))?;
     let metas: Vec<_> = blocks.iter().map(Block::meta).collect();
     let rows: Vec<_> =
         blocks.iter().zip(&metas).map(|(block, meta)| ListedBlock { meta, bytes: block.bytes() }).collect();
-    Ok(list(&rows, true, args.has("human-readable"), out)?)
+    Ok(list(&rows, true, args.has(HUMAN_READABLE), out)?)
 }
 
 fn run_analyze(args: &Args, out: &mut dyn Write) -> Result<()> {
-    let matcher_text = args.text("match").to_owned();
+    let matcher_text = args.last(ANALYZED).unwrap_or_default().to_owned();
     let matchers = if matcher_text.is_empty() { Vec::new() } else { parse_metric_selector(&matcher_text)? };
-    let limit = args.number("limit");
-    let dir = Path::new(args.argument("db path").unwrap_or(DATA_DIR));
-    let block = open_block(&disk(), dir, args.argument("block id"))?;
+    let limit = args.number(LIMIT);
+    let block = open_block(&disk(), data_dir(args), args.argument(BLOCK_TO_ANALYZE))?;
     let options = AnalyzeOptions {
         matchers,
         matcher_text,
         limit: usize::try_from(limit).unwrap_or(0),
-        extended: args.has("extended"),
+        extended: args.has(EXTENDED),
     };
     Ok(analyze(&block, &options, out)?)
 }
 
-fn run_dump(args: &Args, open_metrics: bool, out: &mut dyn Write) -> Result<()> {
-    let format = match args.text("format") {
-        _ if open_metrics => DumpFormat::OpenMetrics,
+fn dump_format(args: &Args) -> DumpFormat {
+    match args.text(FORMAT) {
         "seriesjson" => DumpFormat::SeriesJson,
         _ => DumpFormat::Prometheus,
-    };
-    let dir = Path::new(args.argument("db path").unwrap_or(DATA_DIR));
+    }
+}
+
+fn run_dump(args: &Args, format: DumpFormat, out: &mut dyn Write) -> Result<()> {
+    let dir = data_dir(args);
     stat(dir).context("opening the db dir")?;
-    if let Some(sandbox) = Some(args.text("sandbox-dir-root")).filter(|root| !root.is_empty()) {
-        // What a sandbox would hold is kept in memory.
+    if let Some(sandbox) = args.last(SANDBOX).filter(|root| !root.is_empty()) {
+        // promtool copies the log there; here it is read into memory.
         stat(Path::new(sandbox)).context("setting up sandbox dir")?;
     }
-    // A server may be using the folder: it is neither locked nor changed.
+    // A server may be using the directory, so it is neither locked nor changed.
     let db = Db::open(
         dir,
         Options {
@@ -200,8 +198,8 @@ fn run_dump(args: &Args, open_metrics: bool, out: &mut dyn Write) -> Result<()> 
         &mut |_| {},
     )?;
     let options = DumpOptions {
-        range: (args.number("min-time"), args.number("max-time")),
-        matcher_sets: parse_metric_selectors(args.all("match"))?,
+        range: (args.number(MIN_TIME), args.number(MAX_TIME)),
+        matcher_sets: parse_metric_selectors(args.all(MATCH))?,
         format,
     };
     let blocks = db.blocks();
@@ -211,8 +209,8 @@ fn run_dump(args: &Args, open_metrics: bool, out: &mut dyn Write) -> Result<()> 
 }
 
 fn run_verify(args: &Args, out: &mut dyn Write) -> Result<()> {
-    let (disk, dir) = (disk(), Path::new(args.argument("db path").unwrap_or(DATA_DIR)));
-    let blocks = match args.argument("block id") {
+    let (disk, dir) = (disk(), data_dir(args));
+    let blocks = match args.argument(BLOCK_TO_VERIFY) {
         Some(name) => vec![open_block(&disk, dir, Some(name))?],
         None => open_blocks(&disk, dir)?,
     };
@@ -220,7 +218,7 @@ fn run_verify(args: &Args, out: &mut dyn Write) -> Result<()> {
     for block in &blocks {
         all.push((block.meta().ulid.to_string(), verify(block)?));
     }
-    if args.argument("block id").is_none() {
+    if args.argument(BLOCK_TO_VERIFY).is_none() {
         let savepoint = verify_savepoint(&*disk, dir)?;
         all.extend(savepoint.map(|verified| ("savepoint".to_owned(), verified)));
     }

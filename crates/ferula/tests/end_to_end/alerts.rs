@@ -128,10 +128,10 @@ fn a_bad_rule_file_ends_the_start_and_leaves_the_old_rules_at_reload() {
     std::fs::write(&file, "groups: [{name: g, rules: [{record: x, expr: vector(1)}]}]\n").expect("written");
     let mut server = Server::start(folder.path(), &["--config.file=prometheus.yml"]);
     std::fs::write(&file, "groups: [{name: other, rules: []}\n").expect("written");
-    server.signal("HUP");
+    server.signal(libc::SIGHUP);
     server.wait_for_line("error loading rules, previous rule set restored");
     let (_, body) = server.get("/api/v1/rules");
     assert!(body.contains("\"name\":\"x\""), "{body}");
-    server.signal("TERM");
+    server.signal(libc::SIGTERM);
     assert_eq!(server.exit_code(), Some(0));
 }

@@ -2,6 +2,7 @@
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
+use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -29,12 +30,18 @@ impl Server {
         Self::spawn(folder, arguments).up()
     }
 
-    /// [`Server::start`] of a process that the system gives at most so many KiB of memory of its own (`ulimit -d`).
-    pub fn start_with_memory(folder: &Path, arguments: &[&str], kib: u64) -> Server {
-        let mut shell = Command::new("sh");
-        // `exec`: the process that is waited for and killed is the server itself.
-        shell.args(["-c", "ulimit -d \"$0\" && exec \"$@\"", &kib.to_string(), env!("CARGO_BIN_EXE_ferula")]);
-        Self::launch(shell, folder, arguments).up()
+    /// [`Server::start`] of a process that may have at most this much memory of its own, as with `ulimit -d`.
+    pub fn start_with_memory(folder: &Path, arguments: &[&str], kib_max: u64) -> Server {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_ferula"));
+        let limit = libc::rlimit { rlim_cur: kib_max * 1024, rlim_max: kib_max * 1024 };
+        // SAFETY: between fork and exec only `setrlimit` runs, which is async-signal-safe and reads a value of its own.
+        unsafe {
+            command.pre_exec(move || match libc::setrlimit(libc::RLIMIT_DATA, &limit) {
+                0 => Ok(()),
+                _ => Err(std::io::Error::last_os_error()),
+            });
+        }
+        Self::launch(command, folder, arguments).up()
     }
 
     fn up(mut self) -> Server {
@@ -121,10 +128,11 @@ impl Server {
         self.child.wait().expect("the process ends");
     }
 
-    /// Sends a signal by its name.
-    pub fn signal(&self, name: &str) {
-        let status = Command::new("kill").args([&format!("-{name}"), &self.child.id().to_string()]).status();
-        assert!(status.expect("kill runs").success());
+    /// Sends a signal, such as `libc::SIGTERM`.
+    pub fn signal(&self, signal: libc::c_int) {
+        let pid = libc::pid_t::try_from(self.child.id()).expect("a process id");
+        // SAFETY: `kill` only takes two numbers. The child was not waited for yet, so the number is still its own.
+        assert_eq!(unsafe { libc::kill(pid, signal) }, 0, "{}", std::io::Error::last_os_error());
     }
 
     /// Waits for the end, and returns the exit code.

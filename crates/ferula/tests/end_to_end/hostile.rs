@@ -218,6 +218,6 @@ fn hostile_queries_end_and_ingestion_goes_on() {
     for text in ["panic", "memory allocation"] {
         assert!(!server.log().contains(text), "{}", server.log());
     }
-    server.signal("TERM");
+    server.signal(libc::SIGTERM);
     assert_eq!(server.exit_code(), Some(0), "{}", server.log());
 }

@@ -323,7 +323,7 @@ fn make_others(prometheus: &Path, promtool: &Path) {
     delete(&server, "{__name__=~\"m|h_float\",n=\"1\"}", (BEGIN + 60 * MINUTE_MS, BEGIN + 100 * MINUTE_MS));
     // More than stay in memory, so that some go to the head's chunks.
     feed::burst_of_late(&server, BEGIN + WHOLE_ROUNDS * WHOLE_STEP_MS - LATE_MS, 40);
-    server.signal("TERM");
+    server.signal(libc::SIGTERM);
     assert_eq!(server.exit_code(), Some(0));
     let server = Server::start_prometheus(prometheus, work.path(), &flags);
     feed::few(&server, BEGIN, WHOLE_ROUNDS..WHOLE_ROUNDS + 3, WHOLE_STEP_MS);

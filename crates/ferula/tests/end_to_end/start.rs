@@ -1,5 +1,7 @@
 //! The first minute of a user: start, exit codes, signals, reload, the page.
 
+use std::io::{BufRead, BufReader};
+use std::os::fd::{FromRawFd, OwnedFd};
 use std::path::Path;
 use std::process::{Command, Output};
 
@@ -41,10 +43,23 @@ fn exit_codes_and_texts_are_those_of_prometheus() {
 }
 
 #[test]
+fn a_wrong_flag_prints_one_line_that_names_the_right_one() {
+    for (argument, meant) in
+        [("--storage.tsdb.pth=x", "'--storage.tsdb.path'"), ("chekc", "the command 'check'")]
+    {
+        let output = run(&[argument]);
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert_eq!((output.stdout.len(), stderr.lines().count()), (0, 1), "{stderr}");
+        assert!(stderr.contains(&format!("did you mean {meant}?")), "{stderr}");
+    }
+}
+
+#[test]
 fn version_and_help_go_to_standard_output() {
     let version = run(&["--version"]);
     assert!(version.status.success());
-    assert!(String::from_utf8_lossy(&version.stdout).starts_with("prometheus, version 3."));
+    let text = String::from_utf8_lossy(&version.stdout);
+    assert!(text.starts_with("prometheus, version 3.") && text.contains("\nThis is ferula "), "{text}");
     let help = run(&["--help"]);
     assert!(
         help.status.success() && String::from_utf8_lossy(&help.stdout).contains("--storage.tsdb.path=data/")
@@ -76,9 +91,43 @@ fn without_a_configuration_it_scrapes_itself() {
     let up = server.await_query("up", |result| Some(result[0]["value"][1].as_str()?.to_owned()));
     assert_eq!(up, "1");
     assert!(folder.path().join("data/wal").is_dir());
-    server.signal("TERM");
+    server.signal(libc::SIGTERM);
     assert_eq!(server.exit_code(), Some(0));
     server.wait_for_line("See you next time!");
+}
+
+/// A pseudo-terminal: the side of the person, and that of the program.
+fn terminal() -> (std::fs::File, OwnedFd) {
+    let (mut person, mut program) = (-1, -1);
+    let none = std::ptr::null_mut();
+    // SAFETY: the two numbers are written to, and null pointers ask for no name and default settings.
+    let opened = unsafe { libc::openpty(&mut person, &mut program, none, none.cast(), none.cast()) };
+    assert_eq!(opened, 0, "{}", std::io::Error::last_os_error());
+    // SAFETY: both descriptors are open, and nobody else has them.
+    unsafe { (std::fs::File::from_raw_fd(person), OwnedFd::from_raw_fd(program)) }
+}
+
+#[test]
+fn on_a_terminal_the_start_ends_in_plain_words() {
+    let folder = tempfile::tempdir().expect("a directory for the test");
+    let (person, program) = terminal();
+    let mut child = Command::new(env!("CARGO_BIN_EXE_ferula"))
+        .arg("--web.listen-address=127.0.0.1:0")
+        .current_dir(folder.path())
+        .stderr(program)
+        .spawn()
+        .expect("it starts");
+    let mut lines = BufReader::new(person).lines().map(|line| line.expect("the terminal is open"));
+    lines.find(|line| line.contains("msg=\"Ferula is up\"")).expect("it starts");
+    let words: Vec<String> = lines.filter(|line| !line.is_empty()).take(4).collect();
+    child.kill().expect("it runs");
+    child.wait().expect("it ends");
+    let begins = |line: &String, word: &str| line.starts_with(&format!("  {word} "));
+    assert!(
+        words.iter().zip(["Look", "Data", "Try", "Stop"]).all(|(line, word)| begins(line, word)),
+        "{words:?}"
+    );
+    assert!(words[0].contains("http://localhost:") && words[1].contains("/data"), "{words:?}");
 }
 
 #[test]
@@ -126,7 +175,7 @@ fn reload_takes_a_good_configuration_and_keeps_the_old_one_when_it_is_broken() {
     assert!(metrics.contains("\nprometheus_config_last_reload_successful 0\n"));
 
     std::fs::write(&file, config("second")).expect("written");
-    server.signal("HUP");
+    server.signal(libc::SIGHUP);
     server.wait_for_line("Completed loading of configuration file");
     server.await_query("fixture{job=\"second\"}", |result| result.get(0).map(|_| ()));
     // The old job's series have ended.

@@ -1,4 +1,4 @@
-//! Arguments to a command and its values, or to a text: help, version, or what is wrong.
+//! Arguments to a command with its values, or to a help page, the version, or an error.
 
 use ferula_go::quote::go_quote;
 
@@ -6,38 +6,40 @@ use super::table::{Argument, Command, Flag, Kind, flag};
 use super::tokens::{Token, Tokens};
 use super::{Args, usage};
 
+/// `--experimental`
+pub const EXPERIMENTAL: Flag = flag("experimental", Kind::Switch, "Allow commands that may still change.");
+/// `--enable-feature`
+pub const ENABLE_FEATURE: Flag = flag(
+    "enable-feature",
+    Kind::Texts,
+    "Experimental parts of PromQL to switch on, with commas between them: promql-experimental-functions, \
+     promql-delayed-name-removal, promql-extended-range-selectors, promql-binop-fill-modifiers.",
+)
+.default("");
+
 /// Flags that every command has.
 const GLOBAL: [Flag; 6] = [
-    flag("help", Kind::Switch, "Show context-sensitive help (also try --help-long and --help-man).")
-        .short('h'),
+    flag("help", Kind::Switch, "Explain the program, or the command that is named.").short('h'),
     flag("help-long", Kind::Switch, "").hidden(),
     flag("help-man", Kind::Switch, "").hidden(),
-    flag("version", Kind::Switch, "Show application version."),
-    flag("experimental", Kind::Switch, "Enable experimental commands."),
-    flag(
-        "enable-feature",
-        Kind::Texts,
-        "Comma separated feature names to enable. Valid options: promql-experimental-functions, \
-         promql-delayed-name-removal, promql-extended-range-selectors. See \
-         https://prometheus.io/docs/prometheus/latest/feature_flags/ for more details",
-    )
-    .default(""),
+    flag("version", Kind::Switch, "Print the version."),
+    EXPERIMENTAL,
+    ENABLE_FEATURE,
 ];
 
-/// `help`
 const HELP: Command = Command {
     name: "help",
-    help: "Show help.",
+    help: "Explain a command.",
     flags: &[],
     arguments: &[Argument {
         name: "command",
-        help: "Show help on command.",
+        help: "The command to explain; without it, the program.",
         kind: Kind::Texts,
         required: false,
     }],
     commands: &[],
     run: None,
-    ours: false,
+    is_ours: false,
 };
 
 static GLOBAL_FLAGS: &[Flag] = &GLOBAL;
@@ -45,24 +47,59 @@ static HELP_COMMAND: &Command = &HELP;
 
 /// What arguments ask for.
 pub enum Outcome {
-    /// Run a command.
     Run(&'static Command, Args),
-    /// Print this.
     Print(String),
-    /// Print the version.
     Version,
-    /// Tell what is wrong.
-    Wrong(String),
+    Wrong(UsageError),
+    /// `help` was asked about something that does not exist.
+    WrongTopic(UsageError),
 }
 
-/// As far as arguments could be read.
+/// Why arguments cannot be understood. The texts are those of promtool's library.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub enum UsageError {
+    #[error("expected command but got {}", go_quote(.word))]
+    NoSuchCommand { word: String, suggestion: Option<&'static str> },
+    #[error("unknown long flag '{flag}'")]
+    UnknownFlag { flag: String, suggestion: Option<String> },
+    #[error("unknown short flag '{0}'")]
+    UnknownShortFlag(String),
+    #[error("unexpected {0}")]
+    Unexpected(String),
+    #[error("expected argument for flag '{0}'")]
+    NoValue(String),
+    #[error("flag '{0}' cannot be repeated")]
+    Repeated(&'static str),
+    #[error("required flag(s) {0} not provided")]
+    MissingFlags(String),
+    #[error("required argument '{0}' not provided")]
+    MissingArgument(&'static str),
+    #[error("must select a subcommand of '{0}'")]
+    NoSubcommand(String),
+    /// A value that is not of its kind, or a file of arguments that cannot be read.
+    #[error("{0}")]
+    Value(String),
+}
+
+impl UsageError {
+    /// What was probably meant.
+    pub fn suggestion(&self) -> Option<String> {
+        match self {
+            UsageError::NoSuchCommand { suggestion, .. } => suggestion.map(str::to_owned),
+            UsageError::UnknownFlag { suggestion, .. } => suggestion.clone(),
+            _ => None,
+        }
+    }
+}
+
+/// Arguments, up to the first that could not be read.
 struct Reading {
     path: Vec<&'static Command>,
     known: Vec<&'static Flag>,
     places: Vec<&'static Argument>,
     /// Flags and arguments in order, with their values.
     values: Vec<(Clause, String)>,
-    wrong: Option<String>,
+    error: Option<UsageError>,
 }
 
 #[derive(Clone, Copy)]
@@ -85,28 +122,27 @@ pub fn parse(program: &str, root: &'static Command, arguments: &[String]) -> Out
             .map(|(_, value)| value.clone())
             .collect();
         let about = read(root, &words);
-        return match about.wrong {
-            Some(wrong) => Outcome::Wrong(wrong),
+        return match about.error {
+            Some(error) => Outcome::WrongTopic(error),
             None => Outcome::Print(about.usage(program, root)),
         };
     }
-    let wrong = |text: String| Outcome::Wrong(format!("{text}, try --help"));
-    if let Some(text) = &reading.wrong {
-        return wrong(text.clone());
+    if let Some(error) = reading.error {
+        return Outcome::Wrong(error);
     }
     if ["help", "help-long", "help-man"].iter().any(|name| reading.given(name)) {
         return Outcome::Print(reading.usage(program, root));
     }
-    if let Err(text) = reading.check_values() {
-        return wrong(text);
+    if let Err(error) = reading.check_values() {
+        return Outcome::Wrong(error);
     }
     let Some(command) = reading.path.last() else { return Outcome::Print(reading.usage(program, root)) };
     if command.run.is_none() {
-        return wrong(format!("must select a subcommand of '{}'", usage::full_name(&reading.path)));
+        return Outcome::Wrong(UsageError::NoSubcommand(usage::full_name(&reading.path)));
     }
     match reading.check_required() {
         Ok(()) => Outcome::Run(command, reading.into_args(program)),
-        Err(text) => wrong(text),
+        Err(error) => Outcome::Wrong(error),
     }
 }
 
@@ -117,25 +153,27 @@ fn read(root: &'static Command, arguments: &[String]) -> Reading {
         known: GLOBAL_FLAGS.iter().collect(),
         places: Vec::new(),
         values: Vec::new(),
-        wrong: None,
+        error: None,
     };
-    reading.wrong = reading.read(root, &mut tokens).err();
+    reading.error = reading.read(root, &mut tokens).err();
     reading
 }
 
 impl Reading {
-    fn read(&mut self, root: &'static Command, tokens: &mut Tokens) -> Result<(), String> {
+    fn read(&mut self, root: &'static Command, tokens: &mut Tokens) -> Result<(), UsageError> {
         let mut below: Vec<&'static Command> = std::iter::once(HELP_COMMAND).chain(root.commands).collect();
         let mut place = 0;
         loop {
             match tokens.peek(&self.known) {
                 Token::End => return Ok(()),
-                Token::Error(text) => return Err(text),
+                Token::Error(text) => return Err(UsageError::Value(text)),
                 Token::Long(_) | Token::Short(_) => self.read_flag(tokens)?,
                 Token::Word(word) if !below.is_empty() => {
                     let command = below.iter().find(|command| command.name == word);
-                    let command =
-                        command.ok_or_else(|| format!("expected command but got {}", go_quote(&word)))?;
+                    let command = command.ok_or_else(|| UsageError::NoSuchCommand {
+                        suggestion: ferula_config::closest(&word, below.iter().map(|command| command.name)),
+                        word,
+                    })?;
                     self.path.push(command);
                     self.known.extend(command.flags);
                     self.places.extend(command.arguments);
@@ -143,7 +181,9 @@ impl Reading {
                     tokens.next(&self.known);
                 }
                 Token::Word(word) => {
-                    let argument = *self.places.get(place).ok_or_else(|| format!("unexpected {word}"))?;
+                    let Some(argument) = self.places.get(place).copied() else {
+                        return Err(UsageError::Unexpected(word));
+                    };
                     if !argument.kind.is_cumulative() {
                         place += 1;
                     }
@@ -154,7 +194,7 @@ impl Reading {
         }
     }
 
-    fn read_flag(&mut self, tokens: &mut Tokens) -> Result<(), String> {
+    fn read_flag(&mut self, tokens: &mut Tokens) -> Result<(), UsageError> {
         let token = tokens.next(&self.known);
         let find = |name: &str| self.known.iter().copied().find(|flag| flag.name == name);
         let (flag, off) = match &token {
@@ -168,8 +208,7 @@ impl Reading {
             ),
             _ => (None, false),
         };
-        let length = if matches!(token, Token::Long(_)) { "long" } else { "short" };
-        let flag = flag.ok_or_else(|| format!("unknown {length} flag '{token}'"))?;
+        let flag = flag.ok_or_else(|| self.unknown(&token))?;
         let value = if flag.kind == Kind::Switch {
             (!off).to_string()
         } else {
@@ -178,11 +217,18 @@ impl Reading {
                     tokens.next(&self.known);
                     value
                 }
-                _ => return Err(format!("expected argument for flag '{token}'")),
+                _ => return Err(UsageError::NoValue(token.to_string())),
             }
         };
         self.values.push((Clause::Flag(flag), value));
         Ok(())
+    }
+
+    fn unknown(&self, token: &Token) -> UsageError {
+        let Token::Long(name) = token else { return UsageError::UnknownShortFlag(token.to_string()) };
+        let shown = self.known.iter().filter(|flag| !flag.hidden).map(|flag| flag.name);
+        let suggestion = ferula_config::closest(name, shown).map(|flag| format!("--{flag}"));
+        UsageError::UnknownFlag { flag: token.to_string(), suggestion }
     }
 
     fn given(&self, name: &str) -> bool {
@@ -197,42 +243,47 @@ impl Reading {
         usage::text(program, root, HELP_COMMAND, &self.path, &self.known, &self.places)
     }
 
-    fn check_values(&self) -> Result<(), String> {
+    fn check_values(&self) -> Result<(), UsageError> {
         let mut seen: Vec<&str> = Vec::new();
         for (clause, value) in &self.values {
             let kind = match clause {
                 Clause::Flag(flag) => {
                     if seen.contains(&flag.name) && !flag.kind.is_cumulative() {
-                        return Err(format!("flag '{}' cannot be repeated", flag.name));
+                        return Err(UsageError::Repeated(flag.name));
                     }
                     seen.push(flag.name);
                     flag.kind
                 }
                 Clause::Argument(place) => place.kind,
             };
-            check(kind, value)?;
+            check(kind, value).map_err(UsageError::Value)?;
         }
         Ok(())
     }
 
-    fn check_required(&self) -> Result<(), String> {
+    fn check_required(&self) -> Result<(), UsageError> {
         let missing =
             |flag: &&&'static Flag| flag.required && flag.default.is_none() && !self.given(flag.name);
         let mut missing: Vec<String> =
             self.known.iter().filter(missing).map(|flag| format!("'--{}'", flag.name)).collect();
         missing.sort();
         if !missing.is_empty() {
-            return Err(format!("required flag(s) {} not provided", missing.join(", ")));
+            return Err(UsageError::MissingFlags(missing.join(", ")));
         }
         match self.places.iter().find(|place| place.required && !self.has_argument(place.name)) {
-            Some(place) => Err(format!("required argument '{}' not provided", place.name)),
+            Some(place) => Err(UsageError::MissingArgument(place.name)),
             None => Ok(()),
         }
     }
 
     fn into_args(self, program: &str) -> Args {
-        let mut args =
-            Args { program: program.to_owned(), known: self.known, flags: Vec::new(), arguments: Vec::new() };
+        let mut args = Args {
+            program: program.to_owned(),
+            known: self.known,
+            places: self.places,
+            flags: Vec::new(),
+            arguments: Vec::new(),
+        };
         for (clause, value) in self.values {
             match clause {
                 Clause::Flag(flag) => args.flags.push((flag.name, value)),
@@ -243,50 +294,47 @@ impl Reading {
     }
 }
 
+/// Why a value is not of its kind, if it is not.
 fn check(kind: Kind, value: &str) -> Result<(), String> {
+    let not_a_number =
+        |function: &str| format!("strconv.{function}: parsing {}: invalid syntax", go_quote(value));
     match kind {
         Kind::Switch | Kind::Text | Kind::Texts => Ok(()),
         Kind::Pairs => pair(value).map(|_| ()).ok_or_else(|| format!("expected KEY=VALUE got '{value}'")),
-        Kind::Duration => super::parse_nanos(value).map(|_| ()),
-        Kind::Number => number(value),
-        Kind::Int64 => match value.parse::<i64>() {
-            Ok(_) => Ok(()),
-            Err(_) => Err(format!("strconv.ParseInt: parsing {}: invalid syntax", go_quote(value))),
-        },
-        Kind::Url => match value.starts_with(':') {
-            true => Err(format!("invalid URL: parse {}: missing protocol scheme", go_quote(value))),
-            false => Ok(()),
-        },
-        Kind::File | Kind::Files => match std::fs::metadata(value) {
-            Ok(file) if file.is_dir() => {
-                let name =
-                    std::path::Path::new(value).file_name().map_or(value.into(), |n| n.to_string_lossy());
-                Err(format!("'{name}' is a directory"))
-            }
-            Ok(_) => Ok(()),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-                Err(format!("path '{value}' does not exist"))
-            }
-            Err(error) => Err(format!("stat {value}: {}", go_io_error(&error))),
-        },
+        Kind::Duration => super::parse_nanos(value).map(|_| ()).map_err(|error| error.to_string()),
+        Kind::Number => integer(value).map(|_| ()).ok_or_else(|| not_a_number("ParseFloat")),
+        Kind::Int64 => value.parse::<i64>().map(|_| ()).map_err(|_| not_a_number("ParseInt")),
+        Kind::Url if value.starts_with(':') => {
+            Err(format!("invalid URL: parse {}: missing protocol scheme", go_quote(value)))
+        }
+        Kind::Url => Ok(()),
+        Kind::File | Kind::Files => check_file(value),
         Kind::Output => std::fs::File::create(value).map(|_| ()).map_err(|error| open_error(value, &error)),
-        Kind::Word(words) => match words.contains(&value) {
-            true => Ok(()),
-            false => Err(format!("enum value must be one of {}, got '{value}'", words.join(","))),
-        },
+        Kind::Word(words) if words.contains(&value) => Ok(()),
+        Kind::Word(words) => Err(format!("enum value must be one of {}, got '{value}'", words.join(","))),
     }
 }
 
-fn number(value: &str) -> Result<(), String> {
-    integer(value).map(|_| ())
+/// Why a file cannot be read, if it cannot.
+fn check_file(value: &str) -> Result<(), String> {
+    match std::fs::metadata(value) {
+        Ok(file) if file.is_dir() => {
+            let name =
+                std::path::Path::new(value).file_name().map_or(value.into(), |name| name.to_string_lossy());
+            Err(format!("'{name}' is a directory"))
+        }
+        Ok(_) => Ok(()),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            Err(format!("path '{value}' does not exist"))
+        }
+        Err(error) => Err(format!("stat {value}: {}", go_io_error(&error))),
+    }
 }
 
 /// A whole number; Go takes `5e7` for one too.
-pub fn integer(value: &str) -> Result<i64, String> {
-    match value.parse::<f64>() {
-        Ok(number) if number.is_finite() => Ok(value.parse().unwrap_or(number as i64)),
-        _ => Err(format!("strconv.ParseFloat: parsing {}: invalid syntax", go_quote(value))),
-    }
+pub fn integer(value: &str) -> Option<i64> {
+    let number = value.parse::<f64>().ok().filter(|number| number.is_finite())?;
+    Some(value.parse().unwrap_or(number as i64))
 }
 
 /// `NAME=VALUE`, also with `:`.
@@ -295,12 +343,12 @@ pub fn pair(value: &str) -> Option<(&str, &str)> {
     Some((&value[..at], &value[at + 1..]))
 }
 
-/// As Go tells that a file cannot be opened.
+/// Why a file cannot be opened, in Go's words.
 pub fn open_error(file: &str, error: &std::io::Error) -> String {
     format!("open {file}: {}", go_io_error(error))
 }
 
-/// The system's words for an error, as Go has them.
+/// The system's reason, in Go's words.
 pub fn go_io_error(error: &std::io::Error) -> String {
     use std::io::ErrorKind;
     match error.kind() {

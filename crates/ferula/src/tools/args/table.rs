@@ -7,53 +7,44 @@ use super::Args;
 /// A command, or a group of commands.
 #[derive(Debug)]
 pub struct Command {
-    /// Its name below its group.
+    /// Below its group.
     pub name: &'static str,
-    /// What it does.
     pub help: &'static str,
-    /// Flags of it and of everything below.
+    /// They also hold for everything below.
     pub flags: &'static [Flag],
-    /// What stands behind the name, in order.
+    /// In the order in which they stand behind the name.
     pub arguments: &'static [Argument],
-    /// What is below.
     pub commands: &'static [Command],
-    /// Runs it; nothing for a group.
+    /// None for a group.
     pub run: Option<fn(&Args) -> ExitCode>,
-    /// promtool does not have it: it is left out of the help under that name.
-    pub ours: bool,
+    /// promtool does not have it, so it is left out of the help under that name.
+    pub is_ours: bool,
 }
 
-/// A flag.
-#[derive(Debug)]
+/// A flag of commands.
+#[derive(Clone, Copy, Debug)]
 pub struct Flag {
     /// Without the dashes.
     pub name: &'static str,
     /// `r` for `-r`.
     pub short: Option<char>,
-    /// What it does.
     pub help: &'static str,
-    /// What its values are.
     pub kind: Kind,
-    /// Its value when it is not given.
     pub default: Option<&'static str>,
-    /// What stands for its value in the help.
+    /// Stands for the value in the help; "" for the default, or the name in capitals.
     pub placeholder: &'static str,
-    /// It must be given.
     pub required: bool,
     /// Left out of the help.
     pub hidden: bool,
 }
 
-/// An argument that is no flag.
-#[derive(Debug)]
+/// An argument that is not a flag.
+#[derive(Clone, Copy, Debug)]
 pub struct Argument {
-    /// Its name.
     pub name: &'static str,
-    /// What it is.
     pub help: &'static str,
-    /// What its values are; a kind of several takes all that are left.
+    /// A kind of several takes all values that are left.
     pub kind: Kind,
-    /// It must be given.
     pub required: bool,
 }
 
@@ -62,7 +53,6 @@ pub struct Argument {
 pub enum Kind {
     /// `--x`, `--no-x`
     Switch,
-    /// Any text.
     Text,
     /// Any text, several times.
     Texts,
@@ -74,13 +64,12 @@ pub enum Kind {
     Number,
     /// A whole number of 64 bits, in digits.
     Int64,
-    /// An address.
     Url,
-    /// A file that is there.
+    /// A file that exists.
     File,
-    /// Files that are there.
+    /// Files that exist.
     Files,
-    /// A file that is made, or emptied.
+    /// A file that is created, or emptied.
     Output,
     /// One of these words.
     Word(&'static [&'static str]),
@@ -145,13 +134,13 @@ impl Argument {
 
 /// A group of commands.
 pub const fn group(name: &'static str, help: &'static str, commands: &'static [Command]) -> Command {
-    Command { name, help, flags: &[], arguments: &[], commands, run: None, ours: false }
+    Command { name, help, flags: &[], arguments: &[], commands, run: None, is_ours: false }
 }
 
 impl Command {
     /// A command that runs.
     pub const fn new(name: &'static str, help: &'static str, run: fn(&Args) -> ExitCode) -> Self {
-        Command { name, help, flags: &[], arguments: &[], commands: &[], run: Some(run), ours: false }
+        Command { name, help, flags: &[], arguments: &[], commands: &[], run: Some(run), is_ours: false }
     }
 
     /// With flags.
@@ -166,9 +155,9 @@ impl Command {
         self
     }
 
-    /// promtool does not have it.
+    /// A command that promtool does not have.
     pub const fn ours(mut self) -> Self {
-        self.ours = true;
+        self.is_ours = true;
         self
     }
 }

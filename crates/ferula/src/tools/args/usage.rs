@@ -1,16 +1,16 @@
-//! The help text.
+//! Help pages.
 
 use std::fmt::Write;
 
 use super::table::{Argument, Command, Flag, Kind};
 use super::wrap::wrap;
 
-/// The width of a terminal that does not tell its own.
+/// The width of a terminal that does not state its own.
 const WIDTH: usize = 80;
 /// Names of this length and more have a line of their own.
 const LONG: usize = 30;
 
-/// The help of what was selected: the commands `path`, or everything.
+/// The page of the command at `path`, or of the program when that is empty.
 pub fn text(
     program: &str,
     root: &'static Command,
@@ -84,7 +84,7 @@ fn write_str(out: &mut String, text: &str) {
 
 /// Commands that run, each with what it does.
 fn listed(out: &mut String, prefix: &str, command: &'static Command, width: usize, promtool: bool) {
-    if promtool && command.ours {
+    if promtool && command.is_ours {
         return;
     }
     let name = if prefix.is_empty() { command.name.to_owned() } else { format!("{prefix} {}", command.name) };

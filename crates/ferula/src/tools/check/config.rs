@@ -18,11 +18,11 @@ use crate::tools::args::Args;
 /// Runs the command.
 pub fn run(args: &Args) -> ExitCode {
     let (lints, options) = (Lints::of_config(args), rule_options(args));
-    let syntax_only = args.has("syntax-only");
+    let syntax_only = args.has(super::SYNTAX_ONLY);
     let mut worst = Verdict::Good;
-    for file in args.arguments("config-files") {
+    for file in args.arguments(super::CONFIG_FILES) {
         println!("Checking {file}");
-        let checked = match check_config(file, syntax_only, args.has("agent")) {
+        let checked = match check_config(file, syntax_only, args.has(super::AGENT)) {
             Ok(checked) => checked,
             Err(error) => {
                 eprintln!("  FAILED: {error}");

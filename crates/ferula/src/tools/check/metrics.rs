@@ -1,4 +1,4 @@
-//! `check metrics`: lints a page from standard input, and tells how many series its metrics have.
+//! `check metrics`: lints a page from standard input, and counts the series of its metrics.
 
 use std::io::Read;
 use std::process::ExitCode;
@@ -13,7 +13,7 @@ use crate::tools::args::Args;
 
 /// Runs the command.
 pub fn run(args: &Args) -> ExitCode {
-    let (extended, lint) = (args.has("extended"), args.text("lint") != "none");
+    let (extended, lint) = (args.has(super::EXTENDED), args.text(super::METRICS_LINT) != "none");
     if !extended && !lint {
         eprintln!(
             "error: at least one of --extended or linting must be enabled\n\
@@ -65,7 +65,7 @@ fn cardinalities(families: &[Family]) -> String {
     out
 }
 
-/// Series of a family, taking it that all its metrics have as many as the first.
+/// How many series a family has, on the assumption that all its metrics have as many as the first.
 fn series(family: &Family) -> usize {
     let parts = family.metrics.first().map_or(0, |metric| metric.parts.len());
     match family.kind {

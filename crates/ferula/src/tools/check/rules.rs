@@ -14,7 +14,7 @@ use ferula_rules::check_template;
 use crate::tools::args::Args;
 use crate::tools::{EXIT_LINT, parser_options, promql_features};
 
-/// What is looked at beyond right and wrong.
+/// What is checked beside validity.
 pub struct Lints {
     duplicate_rules: bool,
     /// Scrape intervals of at least this are too long.
@@ -25,19 +25,22 @@ pub struct Lints {
 impl Lints {
     /// Of rule files alone.
     fn of_rules(args: &Args) -> Self {
-        let mut lints = Lints { duplicate_rules: false, interval: None, fatal: args.has("lint-fatal") };
-        args.text("lint").split(',').filter(|name| !name.is_empty()).for_each(|name| lints.rule_lint(name));
+        let mut lints = Lints { duplicate_rules: false, interval: None, fatal: args.has(super::LINT_FATAL) };
+        args.text(super::RULE_LINT)
+            .split(',')
+            .filter(|name| !name.is_empty())
+            .for_each(|name| lints.rule_lint(name));
         lints
     }
 
     /// Of a configuration and its rule files. `none` switches all others off.
     pub fn of_config(args: &Args) -> Self {
-        let names: Vec<&str> = args.text("lint").split(',').collect();
-        let mut lints = Lints { duplicate_rules: false, interval: None, fatal: args.has("lint-fatal") };
+        let names: Vec<&str> = args.text(super::CONFIG_LINT).split(',').collect();
+        let mut lints = Lints { duplicate_rules: false, interval: None, fatal: args.has(super::LINT_FATAL) };
         if names.contains(&"none") {
             return lints;
         }
-        let lookback = Duration::from_nanos(args.nanos("query.lookback-delta").unsigned_abs());
+        let lookback = args.duration(super::LOOKBACK_DELTA);
         for name in names.into_iter().filter(|name| !name.is_empty()) {
             if matches!(name, "all" | "too-long-scrape-interval") && !lookback.is_zero() {
                 lints.interval = Some(lookback);
@@ -58,14 +61,12 @@ impl Lints {
     }
 }
 
-/// How far it has come to trouble.
+/// The worst that was found.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Verdict {
-    /// Nothing to say.
     Good,
-    /// A lint failed.
+    /// Valid, but a lint failed.
     Lint,
-    /// It is wrong.
     Bad,
 }
 
@@ -84,7 +85,7 @@ impl Verdict {
 pub fn rule_options(args: &Args) -> RuleFileOptions<'static> {
     RuleFileOptions {
         names: NameScheme::Utf8,
-        ignore_unknown_fields: args.has("ignore-unknown-fields"),
+        ignore_unknown_fields: args.has(super::IGNORE_UNKNOWN_FIELDS),
         parser: parser_options(&promql_features(args)),
         check_template: &check_template,
     }
@@ -93,7 +94,7 @@ pub fn rule_options(args: &Args) -> RuleFileOptions<'static> {
 /// Runs the command.
 pub fn run(args: &Args) -> ExitCode {
     let (lints, options) = (Lints::of_rules(args), rule_options(args));
-    let files = args.arguments("rule-files");
+    let files = args.arguments(super::RULE_FILES);
     if !files.is_empty() {
         return check_files(&files, &lints, &options).exit_code(&lints);
     }

@@ -19,11 +19,11 @@ pub fn run(args: &Args, path: &str) -> ExitCode {
 }
 
 fn ask(args: &Args, path: &str) -> Result<()> {
-    let server = Server::new(args, args.text("url"), &BTreeMap::new())?;
+    let server = Server::new(args, args.text(super::URL), &BTreeMap::new())?;
     let answer = server.call(Method::GET, &server.at(path), &[], Vec::new(), TIMEOUT)?;
     if answer.code != 200 {
         // As it was given: without the slash that an empty path has.
-        let shown = args.text("url");
+        let shown = args.text(super::URL);
         bail!("check failed: URL={shown}, status={}", answer.code);
     }
     eprintln!("  SUCCESS:  {}", String::from_utf8_lossy(&answer.body));

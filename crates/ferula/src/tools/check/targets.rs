@@ -23,8 +23,8 @@ pub fn run(args: &Args) -> ExitCode {
 }
 
 fn find(args: &Args) -> Result<Vec<Json>> {
-    let file = args.argument("config-file").unwrap_or_default();
-    let name = args.argument("job").unwrap_or_default();
+    let file = args.required(super::CONFIG_FILE);
+    let name = args.required(super::JOB);
     let config = Config::load(Path::new(file)).map_err(|error| anyhow!("Cannot load config {error}"))?;
     let jobs = config.scrape_jobs().map_err(|error| anyhow!("Cannot load scrape configs {error}"))?;
     let Some(index) = jobs.jobs.iter().position(|job| job.job_name == name) else {

@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 use std::collections::HashSet;
 use std::fmt;
 
-use anyhow::{Result, anyhow, bail};
+use anyhow::{Context, Result, bail};
 
 use super::api::Api;
 use super::value::{Metric, Stream, Value, show_metric};
-use crate::tools::args::{Args, format_nanos};
-use crate::tools::{moment, print_line};
+use crate::tools::args::{Args, Command, Flag, Kind, flag, format_nanos};
+use crate::tools::{finish, moment, print_line};
 
 const HEADER: &str = "\
 Bucket stats for each histogram series over time
@@ -22,24 +22,37 @@ Aggregated bucket stats
 -----------------------
 Each line shows min/avg/max over the series above.";
 
-/// Runs the command.
-///
-/// # Errors
-/// What the server, or the way to it, had against it.
-pub fn run(args: &Args) -> Result<()> {
-    let kind = args.text("type");
+const SERVER: Flag = flag("server", Kind::Url, "The server to ask.").required();
+const TYPE: Flag = flag("type", Kind::Text, "What to analyze: histogram.").required();
+const DURATION: Flag = flag("duration", Kind::Duration, "How far to look back.").default("1h");
+const TIME: Flag = flag(
+    "time",
+    Kind::Text,
+    "The moment to look back from (RFC 3339, or seconds since 1970); now by default.",
+);
+
+/// `query analyze`
+pub const COMMAND: Command = Command::new(
+    "analyze",
+    "Print how many buckets of histograms are in use, to find those that are too fine or too coarse.",
+    |args| finish(run(args)),
+)
+.flags(&[SERVER, TYPE, DURATION, TIME, super::MATCH.required()]);
+
+fn run(args: &Args) -> Result<()> {
+    let kind = args.text(TYPE);
     if kind != "histogram" {
         bail!("analyze type is {kind}, must be 'histogram'");
     }
-    let api = Api::new(args, args.text("server"), &BTreeMap::new())?;
-    let time = match args.last("time").filter(|text| !text.is_empty()) {
+    let api = Api::new(args, args.text(SERVER), &BTreeMap::new())?;
+    let time = match args.last(TIME).filter(|text| !text.is_empty()) {
         None => moment::now(),
-        Some(text) => moment::parse(text).map_err(|error| anyhow!("error parsing time '{text}': {error}"))?,
+        Some(text) => moment::parse(text).with_context(|| format!("error parsing time '{text}'"))?,
     };
     print_line(&format!("{HEADER}\n"))?;
     let (mut native, mut classic) = (Totals::default(), Totals::default());
-    for matcher in args.all("match") {
-        let selector = format!("{matcher}[{}]", format_nanos(args.nanos("duration")));
+    for matcher in args.all(super::MATCH) {
+        let selector = format!("{matcher}[{}]", format_nanos(args.nanos(DURATION).unwrap_or_default()));
         let Value::Matrix(streams) = api.query(&selector, time)? else {
             bail!("query of buckets resulted in non-Matrix");
         };

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
+use anyhow::{Context, Result, bail};
 use ferula_promqltest::{ScriptReport, Store, StoreFactory, run_script};
 use ferula_telemetry::Registry;
 use ferula_tsdb::disk::FaultDisk;
@@ -13,15 +14,15 @@ use crate::tools::args::Args;
 
 /// Runs the command.
 pub fn run(args: &Args) -> ExitCode {
-    let paths: Vec<String> = args.arguments("scripts").into_iter().map(str::to_owned).collect();
-    promql(&paths, args.has("restart"))
+    let paths: Vec<String> = args.arguments(super::SCRIPTS).into_iter().map(str::to_owned).collect();
+    promql(&paths, args.has(super::RESTART))
 }
 
 fn promql(paths: &[String], restart: bool) -> ExitCode {
     let scripts = match scripts_in(paths) {
         Ok(scripts) => scripts,
-        Err(why) => {
-            eprintln!("{why}");
+        Err(error) => {
+            eprintln!("{error:#}");
             return ExitCode::from(2);
         }
     };
@@ -51,8 +52,8 @@ fn run_one(text: &str, script: &Path, restart: bool) -> ScriptReport {
     run_script(text, &script.display().to_string(), &mut stores)
 }
 
-/// Databases as upstream's test storage has them: blocks of a day, so that one series may be loaded after another, and
-/// start timestamps.
+/// Makes stores like the test storage of Prometheus: with blocks of a day, so that one series may be loaded after another,
+/// and with start timestamps.
 struct Stores {
     disk: FaultDisk,
     restart: bool,
@@ -88,21 +89,21 @@ impl StoreFactory for Stores {
     }
 }
 
-/// The scripts themselves, and those directly in the folders, sorted.
-fn scripts_in(paths: &[String]) -> Result<Vec<PathBuf>, String> {
+/// The scripts that are named, and those directly in the directories that are named, sorted.
+fn scripts_in(paths: &[String]) -> Result<Vec<PathBuf>> {
     let mut scripts = Vec::new();
     for path in paths.iter().map(PathBuf::from) {
         if !path.is_dir() {
             scripts.push(path);
             continue;
         }
-        let entries = std::fs::read_dir(&path).map_err(|error| format!("{}: {error}", path.display()))?;
+        let entries = std::fs::read_dir(&path).with_context(|| path.display().to_string())?;
         let mut found: Vec<PathBuf> = entries
             .filter_map(|entry| entry.ok().map(|entry| entry.path()))
             .filter(|path| path.extension().is_some_and(|extension| extension == "test"))
             .collect();
         if found.is_empty() {
-            return Err(format!("{}: no *.test in the folder", path.display()));
+            bail!("{}: there is no *.test in the directory", path.display());
         }
         found.sort();
         scripts.append(&mut found);

@@ -44,17 +44,18 @@ fn try_run(args: &Args) -> Result<bool> {
     // Templates that fail are part of what is tested.
     logging::init(logging::Level::Error, logging::Format::Logfmt);
     let features = promql_features(args);
-    let patterns: Vec<Regexp> = args.all("run").into_iter().map(Regexp::new).collect::<Result<_, _>>()?;
+    let patterns: Vec<Regexp> =
+        args.all(super::RUN).into_iter().map(Regexp::new).collect::<Result<_, _>>()?;
     let runs = |name: &str| patterns.is_empty() || patterns.iter().any(|pattern| pattern.is_match(name));
     let mut reports = Vec::new();
-    for file in args.arguments("test-rule-file") {
+    for file in args.arguments(super::TEST_FILES) {
         let began = UnixNanos(RealClock::new().unix_nanos()).rfc3339_nanos();
         let result = test_file(file, args, features, &runs);
         let report = FileReport { name: file.to_owned(), began: began.chars().take(19).collect(), result };
         print(&report);
         reports.push(report);
     }
-    if let Some(path) = args.last("junit") {
+    if let Some(path) = args.last(super::JUNIT) {
         std::fs::write(path, junit(&reports)).with_context(|| format!("writing {path}"))?;
     }
     Ok(reports.iter().all(FileReport::passed))
@@ -96,7 +97,7 @@ fn test_file(
     let parser = parser_options(&features);
     let options = RuleFileOptions {
         names: NameScheme::Utf8,
-        ignore_unknown_fields: args.has("ignore-unknown-fields"),
+        ignore_unknown_fields: args.has(super::IGNORE_UNKNOWN_FIELDS),
         parser,
         check_template: &check_template,
     };
@@ -124,8 +125,8 @@ fn test_file(
             parser,
             clock: RealClock::shared(),
             runs,
-            diff: args.has("diff"),
-            debug: args.has("debug").then_some(&|text: &str| eprintln!("{text}")),
+            diff: args.has(super::DIFF),
+            debug: args.has(super::DEBUG).then_some(&|text: &str| eprintln!("{text}")),
         },
     )
 }

@@ -19,21 +19,23 @@ use ferula_storage::{Appendable, Durability, SampleBatch};
 use ferula_telemetry::Registry;
 use ferula_tsdb::{Db, Options};
 
-use crate::tools::args::{Args, Command, Kind, argument, flag, format_nanos, parse_open_error};
+use crate::tools::args::{Args, Argument, Command, Flag, Kind, argument, flag, format_nanos, open_error};
 use crate::tools::finish;
 
+const OUT: Flag =
+    flag("out", Kind::Text, "The directory to write to; \"\" for a temporary one.").default("benchout");
+const METRICS: Flag = flag("metrics", Kind::Number, "How many series of the file to use.").default("10000");
+const SCRAPES: Flag = flag("scrapes", Kind::Number, "How many samples each series gets.").default("3000");
+const FILE: Argument = argument(
+    "file",
+    Kind::Text,
+    "File with one series on each line, as JSON; ../../tsdb/testdata/20kseries.json by default.",
+);
+
 /// `tsdb bench write`
-pub const WRITE: Command = Command::new("write", "Run a write performance benchmark.", run)
-    .flags(&[
-        flag("out", Kind::Text, "Set the output path.").default("benchout"),
-        flag("metrics", Kind::Number, "Number of metrics to read.").default("10000"),
-        flag("scrapes", Kind::Number, "Number of scrapes to simulate.").default("3000"),
-    ])
-    .arguments(&[argument(
-        "file",
-        Kind::Text,
-        "Input file with samples data, default is (../../tsdb/testdata/20kseries.json).",
-    )]);
+pub const WRITE: Command = Command::new("write", "Measure how fast samples go into an empty store.", run)
+    .flags(&[OUT, METRICS, SCRAPES])
+    .arguments(&[FILE]);
 
 const DEFAULT_FILE: &str = "../../tsdb/testdata/20kseries.json";
 const INTERVAL_MS: i64 = 30_000;
@@ -41,13 +43,13 @@ const SCRAPES_AT_ONCE: usize = 100;
 const SERIES_PER_SHARD: usize = 1000;
 const FIRST_VALUE: u64 = 123_456_789;
 const STEP: u64 = 1000;
-/// Progress is told about so often.
+/// How often progress is printed.
 const PROGRESS: Duration = Duration::from_secs(5);
 
 fn run(args: &Args) -> ExitCode {
-    let count = |name: &str| usize::try_from(args.number(name)).unwrap_or(0);
-    let file = args.argument("file").unwrap_or(DEFAULT_FILE);
-    finish(write(args.text("out"), file, count("metrics"), count("scrapes")))
+    let count = |flag: Flag| usize::try_from(args.number(flag)).unwrap_or(0);
+    let file = args.argument(FILE).unwrap_or(DEFAULT_FILE);
+    finish(write(args.text(OUT), file, count(METRICS), count(SCRAPES)))
 }
 
 fn write(out: &str, file: &str, metrics: usize, scrapes: usize) -> Result<()> {
@@ -74,7 +76,7 @@ fn write(out: &str, file: &str, metrics: usize, scrapes: usize) -> Result<()> {
     Ok(())
 }
 
-/// A line on the standard output, at once; without a panic when nobody reads it.
+/// Prints a line at once; an error, not a panic, when the reader has gone.
 fn say(line: &str) -> Result<()> {
     Ok(writeln!(std::io::stdout(), "{line}")?)
 }
@@ -92,8 +94,7 @@ fn timed<T>(stage: &str, run: impl FnOnce() -> Result<T>) -> Result<(T, Duration
 /// Different label sets of a file, one on a line: `{"__name__":"up","job":"node"}`. As in promtool, a value ends at
 /// its first colon.
 fn read_series(file: &str, max: usize) -> Result<Vec<LabelSet>> {
-    let lines =
-        BufReader::new(File::open(file).map_err(|error| anyhow::anyhow!(parse_open_error(file, &error)))?);
+    let lines = BufReader::new(File::open(file).map_err(|error| anyhow::anyhow!(open_error(file, &error)))?);
     let mut seen = HashSet::new();
     let mut series = Vec::new();
     for (number, line) in lines.lines().enumerate() {

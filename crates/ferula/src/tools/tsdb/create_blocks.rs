@@ -18,75 +18,71 @@ use ferula_tsdb::disk::Disk;
 use ferula_tsdb::tools::{Backfill, ListedBlock, backfill_block_duration, backfill_windows, list};
 
 use super::with_stdout;
-use crate::tools::args::{Args, Command, Kind, argument, flag, parse_open_error};
+use crate::tools::args::{Args, Argument, Command, Flag, Kind, argument, flag, open_error};
 use crate::tools::finish;
+
+const HUMAN_READABLE: Flag =
+    flag("human-readable", Kind::Switch, "Print times as dates, and sizes with units.").short('r');
+const QUIET: Flag = flag("quiet", Kind::Switch, "Do not list the blocks.").short('q');
+/// Larger blocks make fewer files of old data.
+pub const MAX_BLOCK_DURATION: Flag =
+    flag("max-block-duration", Kind::Duration, "How much time a block may cover; at least 2h.")
+        .placeholder("<duration>")
+        .hidden();
+const LABEL: Flag = flag("label", Kind::Pairs, "A label for every series, as NAME=VALUE. May be repeated.");
+const INPUT: Argument =
+    argument("input file", Kind::Text, "A page in OpenMetrics, each sample with a timestamp.").required();
+const OUTPUT: Argument =
+    argument("output directory", Kind::Text, "Where to put the blocks; data/ by default.");
 
 /// `tsdb create-blocks-from`
 pub const COMMAND: Command = Command {
     name: "create-blocks-from",
-    help: "[Experimental] Import samples from input and produce TSDB blocks. Please refer to the storage docs for more \
-           details.",
-    flags: &[
-        flag("human-readable", Kind::Switch, "Print human readable values.").short('r'),
-        flag("quiet", Kind::Switch, "Do not print created blocks.").short('q'),
-        flag(
-            "max-block-duration",
-            Kind::Duration,
-            "Maximum duration created blocks may span. Anything less than 2h is ignored.",
-        )
-        .placeholder("<duration>")
-        .hidden(),
-    ],
+    help: "Make blocks of samples from elsewhere; a server that finds them in its data directory serves them.",
+    flags: &[HUMAN_READABLE, QUIET, MAX_BLOCK_DURATION],
     arguments: &[],
     commands: &[
-        Command::new(
-        "openmetrics",
-        "Import samples from OpenMetrics input and produce TSDB blocks. Please refer to the storage docs for more \
-         details.",
-        |args| finish(with_stdout(|out| from_open_metrics(args, out))),
-    )
-    .flags(&[flag(
-        "label",
-        Kind::Pairs,
-        "Label to attach to metrics. Can be specified multiple times. Example --label=label_name=label_value",
-    )])
-    .arguments(&[
-        argument("input file", Kind::Text, "OpenMetrics file to read samples from.").required(),
-        argument("output directory", Kind::Text, "Output directory for generated blocks."),
-    ]),
+        Command::new("openmetrics", "Make blocks of a page of OpenMetrics with timestamps.", |args| {
+            finish(with_stdout(|out| from_open_metrics(args, out)))
+        })
+        .flags(&[LABEL])
+        .arguments(&[INPUT, OUTPUT]),
         super::create_rules::COMMAND,
     ],
     run: None,
-    ours: false,
+    is_ours: false,
 };
 
-fn from_open_metrics(args: &Args, out: &mut dyn Write) -> Result<()> {
-    let input = args.argument("input file").context("required argument 'input file' not provided")?;
-    let dir = Path::new(args.argument("output directory").unwrap_or(super::DATA_DIR));
-    let labels: Vec<(&str, &str)> = args.pairs("label").into_iter().collect();
-    let max_duration = args.nanos("max-block-duration") / 1_000_000;
-    super::stat(Path::new(input))?;
-    let body = std::fs::read(input).map_err(|error| anyhow::anyhow!(parse_open_error(input, &error)))?;
-    std::fs::create_dir_all(dir).context("create output dir")?;
-    let printing = Printing { human: args.has("human-readable"), quiet: args.has("quiet"), titles: true };
-    let range = time_range(&body).context("getting min and max timestamp")?;
-    let duration = backfill_block_duration(max_duration);
-    create(&body, range, duration, &labels, dir, printing, out).context("block creation")
+/// How much time the blocks of a command cover.
+pub fn block_duration_ms(args: &Args) -> i64 {
+    backfill_block_duration(args.nanos(MAX_BLOCK_DURATION).unwrap_or_default() / 1_000_000)
 }
 
-/// What is printed of blocks that were made.
+fn from_open_metrics(args: &Args, out: &mut dyn Write) -> Result<()> {
+    let input = args.required(INPUT);
+    let dir = Path::new(args.argument(OUTPUT).unwrap_or(super::DATA_DIR));
+    let labels: Vec<(&str, &str)> = args.pairs(LABEL).into_iter().collect();
+    super::stat(Path::new(input))?;
+    let body = std::fs::read(input).map_err(|error| anyhow::anyhow!(open_error(input, &error)))?;
+    std::fs::create_dir_all(dir).context("create output dir")?;
+    let printing = Printing { human: args.has(HUMAN_READABLE), quiet: args.has(QUIET), titles: true };
+    let range = time_range(&body).context("getting min and max timestamp")?;
+    create(&body, range, block_duration_ms(args), &labels, dir, printing, out).context("block creation")
+}
+
+/// How the new blocks are listed.
 struct Printing {
     human: bool,
     quiet: bool,
     titles: bool,
 }
 
-/// promtool's words, which do not name the line.
+/// The reason alone: promtool does not name the line.
 fn reason(error: ferula_exposition::ParseError) -> anyhow::Error {
     anyhow::anyhow!(error.reason)
 }
 
-/// First and last time of the samples of a page; 0 when there is none.
+/// The first and last time of the samples of a page; 0 and 0 without any.
 fn time_range(body: &[u8]) -> Result<(i64, i64)> {
     let mut range: Option<(i64, i64)> = None;
     let mut page = PageParser::new(body, Format::OpenMetrics);
@@ -125,7 +121,7 @@ fn create(
     Ok(())
 }
 
-/// The samples of one block, and the time of the next sample behind it.
+/// The samples of one block, and the time of the first sample after it.
 fn collect(
     body: &[u8],
     (start, end): (i64, i64),

@@ -1,7 +1,7 @@
-//! `tsdb create-blocks-from rules`: what recording rules would have given, asked from a server, as blocks.
+//! `tsdb create-blocks-from rules`: asks a server what recording rules would have recorded, and makes blocks of it.
 //!
-//! Every rule gets blocks of its own, one for each two hours (or what `--max-block-duration` allows). The moments are
-//! those at which the server would have evaluated the group.
+//! Each rule gets blocks of its own, one for every two hours (or what `--max-block-duration` allows). Rules are evaluated at
+//! the moments at which the server would have evaluated their group.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -15,60 +15,49 @@ use ferula_promql_syntax::parse;
 use ferula_rules::{check_template, slot_before};
 use ferula_telemetry::{info, logging, warn};
 use ferula_tsdb::block::BlockOptions;
-use ferula_tsdb::tools::{Backfill, backfill_block_duration, backfill_windows};
+use ferula_tsdb::tools::{Backfill, backfill_windows};
 use time::OffsetDateTime;
 
-use super::create_blocks::new_ulid;
-use crate::tools::args::{Args, Command, Kind, argument, flag};
+use super::create_blocks::{block_duration_ms, new_ulid};
+use crate::tools::args::{Args, Argument, Command, Flag, Kind, argument, flag};
 use crate::tools::query::api::Api;
 use crate::tools::query::value::{Metric, Value};
 use crate::tools::{finish, http, moment, parser_options, promql_features};
 
 const NANOS: i64 = 1_000_000_000;
-/// The server may still be writing what is younger.
+/// The server may still be writing younger samples.
 const AGE_MIN: i64 = 3 * 3600 * NANOS;
 
-/// `tsdb create-blocks-from rules`
-pub const COMMAND: Command =
-    Command::new("rules", "Create blocks of data for new recording rules.", |args| finish(run(args)))
-        .flags(&[
-            http::CONFIG_FILE,
-            flag(
-                "url",
-                Kind::Url,
-                "The URL for the Prometheus API with the data where the rule will be backfilled from.",
-            )
-            .default("http://localhost:9090"),
-            flag(
-                "start",
-                Kind::Text,
-                "The time to start backfilling the new rule from. Must be a RFC3339 formatted date or Unix timestamp. \
-                 Required.",
-            )
-            .required(),
-            flag(
-                "end",
-                Kind::Text,
-                "If an end time is provided, all recording rules in the rule files provided will be backfilled to the \
-                 end time. Default will backfill up to 3 hours ago. Must be a RFC3339 formatted date or Unix timestamp.",
-            ),
-            flag("output-dir", Kind::Text, "Output directory for generated blocks.").default("data/"),
-            flag(
-                "eval-interval",
-                Kind::Duration,
-                "How frequently to evaluate rules when backfilling if a value is not set in the recording rule files.",
-            )
-            .default("60s"),
-        ])
-        .arguments(&[argument(
-            "rule-files",
-            Kind::Files,
-            "A list of one or more files containing recording rules to be backfilled. All recording rules listed in the \
-             files will be backfilled. Alerting rules are not evaluated.",
-        )
-        .required()]);
+const URL: Flag = flag("url", Kind::Url, "The server that has the samples which the rules read.")
+    .default("http://localhost:9090");
+const START: Flag =
+    flag("start", Kind::Text, "The first moment to record (RFC 3339, or seconds since 1970).").required();
+const END: Flag = flag(
+    "end",
+    Kind::Text,
+    "The last moment to record (RFC 3339, or seconds since 1970); three hours ago by default, as the server may still be \
+     writing what is younger.",
+);
+const OUTPUT_DIR: Flag = flag("output-dir", Kind::Text, "Where to put the blocks.").default("data/");
+const EVAL_INTERVAL: Flag =
+    flag("eval-interval", Kind::Duration, "The interval of groups that state none.").default("60s");
+const RULE_FILES: Argument = argument(
+    "rule-files",
+    Kind::Files,
+    "Rule files; all their recording rules are evaluated, alerting rules are skipped.",
+)
+.required();
 
-/// What is to be filled, and from where.
+/// `tsdb create-blocks-from rules`
+pub const COMMAND: Command = Command::new(
+    "rules",
+    "Make blocks of what recording rules would have recorded, had they existed earlier.",
+    |args| finish(run(args)),
+)
+.flags(&[http::CONFIG_FILE, URL, START, END, OUTPUT_DIR, EVAL_INTERVAL])
+.arguments(&[RULE_FILES]);
+
+/// The period to fill, and the server to ask.
 struct Import<'a> {
     api: Api,
     args: &'a Args,
@@ -80,16 +69,15 @@ struct Import<'a> {
 
 fn run(args: &Args) -> Result<()> {
     logging::init(logging::Level::Info, logging::Format::Logfmt);
-    let end = match moment::given(args.last("end"), "end").map_err(|error| anyhow!(error))? {
+    let end = match moment::given(args.last(END), "end")? {
         Some(end) => end,
         None => UnixNanos(moment::now().0 - AGE_MIN),
     };
-    let start =
-        moment::parse(args.text("start")).map_err(|error| anyhow!("error parsing start time: {error}"))?;
+    let start = moment::parse(args.text(START)).context("error parsing start time")?;
     if start >= end {
         bail!("start time is not before end time");
     }
-    let api = Api::new(args, args.text("url"), &BTreeMap::new()).context("new api client error")?;
+    let api = Api::new(args, args.text(URL), &BTreeMap::new()).context("new api client error")?;
     info!("new rule importer", component = "backfiller", start = shown(start), end = shown(end));
     let groups = load(args)?;
     let import = Import {
@@ -97,7 +85,7 @@ fn run(args: &Args) -> Result<()> {
         args,
         start: start.0.div_euclid(NANOS),
         end: end.0.div_euclid(NANOS),
-        block_duration_ms: backfill_block_duration(args.nanos("max-block-duration") / 1_000_000),
+        block_duration_ms: block_duration_ms(args),
     };
     let mut failed = false;
     for (file, group) in &groups {
@@ -133,7 +121,7 @@ fn load(args: &Args) -> Result<Vec<(String, RuleGroup)>> {
         check_template: &check_template,
     };
     let mut groups = Vec::new();
-    for file in args.arguments("rule-files") {
+    for file in args.arguments(RULE_FILES) {
         let loaded = load_rules(Path::new(file), &options).map_err(|errors| {
             anyhow!("rule importer parse error: {}", errors.first().cloned().unwrap_or_default())
         })?;
@@ -148,7 +136,7 @@ impl Import<'_> {
         let options = parser_options(&promql_features(self.args));
         let expr = parse(&rule.expr, &options).map_err(|error| anyhow!("{error}"))?.to_string();
         let interval = match group.interval {
-            Duration::ZERO => Duration::from_nanos(self.args.nanos("eval-interval").unsigned_abs()),
+            Duration::ZERO => self.args.duration(EVAL_INTERVAL),
             interval => interval,
         };
         let step = i64::try_from(interval.as_nanos()).unwrap_or(i64::MAX);
@@ -184,7 +172,7 @@ impl Import<'_> {
                 samples.append(&labels, timestamp_ms, *value).context("add: multiappender append")?;
             }
         }
-        let dir = Path::new(self.args.text("output-dir"));
+        let dir = Path::new(self.args.text(OUTPUT_DIR));
         std::fs::create_dir_all(dir).with_context(|| format!("new block writer: mkdir {}", dir.display()))?;
         let written = samples.write(&super::disk(), dir, new_ulid()?, &BlockOptions::default());
         written.context("flush and commit: multiappender flush")?;
@@ -192,7 +180,7 @@ impl Import<'_> {
     }
 }
 
-/// The rule's own labels go over those of the result; its name over everything.
+/// The rule's own labels take precedence over those of the result, and its name over everything.
 fn labels_of(metric: &Metric, group: &RuleGroup, rule: &Rule) -> LabelSet {
     let mut labels = LabelSet::from_pairs(metric).to_builder();
     for (name, value) in

@@ -226,7 +226,7 @@ impl Noise {
                 assert_eq!(ended.load(Ordering::SeqCst), 0, "a request was refused\n{}", server.log());
                 std::thread::yield_now();
             }
-            server.signal("KILL");
+            server.signal(libc::SIGKILL);
             senders.into_iter().map(|sender| sender.join().expect("no panic")).collect()
         })
     }

@@ -150,7 +150,7 @@ impl Circle {
         self.delete_some(&server);
         if self.turns == SNAPSHOT_TURN {
             // Closed once in peace, it leaves a snapshot of its memory. The next time it comes back, that is long out of date.
-            server.signal("TERM");
+            server.signal(libc::SIGTERM);
             assert_eq!(server.exit_code(), Some(0), "{}", server.log());
             server = self.start_prometheus(self.folder.path());
             let snapshots = std::fs::read_dir(self.data()).expect("a folder").flatten();
