@@ -13,8 +13,10 @@ export function scaleFor(min, max, options) {
   if (!(min <= max)) return { y0: 0, y1: 1, log: false };
   if (options.log && max > 0) {
     const low = min > 0 ? min : Math.max(options.leastPositive ?? max / 1e6, Number.MIN_VALUE);
-    const from = Math.floor(Math.log10(low) + 1e-9);
-    const to = Math.ceil(Math.log10(max) - 1e-9);
+    // Powers of ten beyond these are 0 or infinite.
+    const exponent = (/** @type {number} */ e) => Math.max(-307, Math.min(307, e));
+    const from = Math.min(306, exponent(Math.floor(Math.log10(low) + 1e-9)));
+    const to = exponent(Math.ceil(Math.log10(max) - 1e-9));
     return { y0: 10 ** from, y1: 10 ** Math.max(to, from + 1), log: true };
   }
   let low = options.stacked ? Math.min(0, min) : min;
@@ -24,8 +26,9 @@ export function scaleFor(min, max, options) {
   const span = high - low;
   if (!(span > Math.abs(high) * 1e-12)) {
     // All values are equal: the line stands in the middle.
-    const half = Math.abs(high) > 0 ? Math.abs(high) * 0.1 : 1;
-    return { y0: fixed ? low : low - half, y1: high + half, log: false };
+    const half = Math.abs(high) > 1e-300 ? Math.abs(high) * 0.1 : 1;
+    const bounded = (/** @type {number} */ v) => Math.max(-Number.MAX_VALUE / 2, Math.min(Number.MAX_VALUE / 2, v));
+    return { y0: Math.min(bounded(fixed ? low : low - half), Number.MAX_VALUE / 4), y1: bounded(high + half), log: false };
   }
   if (!Number.isFinite(span)) return { y0: -Number.MAX_VALUE / 2, y1: Number.MAX_VALUE / 2, log: false };
   const pad = span * 0.05;

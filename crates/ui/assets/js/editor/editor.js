@@ -121,7 +121,7 @@ export class Editor {
       this.paint();
     }
     this.problem.hidden = false;
-    this.problem.textContent = found ? `${found[1]}:${found[2]}  ${words}` : words;
+    this.problem.textContent = found ? `${found[1]}:${found[2]} ${words}` : words;
     this.area.setAttribute("aria-invalid", "true");
   }
 

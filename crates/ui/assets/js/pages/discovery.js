@@ -38,7 +38,7 @@ export default async function discovery(context) {
       const active = members.filter((row) => row.state === "active").length;
       const total = dropped[name] ?? 0;
       const element = h("section", null, h("div", { class: "section" }, h("h2", null, visible(name)), h("span", { class: "muted" }, `${active} active, ${total} dropped`)),
-        h("div", { class: "scroll-x" }, h("table", null, h("thead", null, h("tr", null, h("th", { class: "fit" }, "State"), h("th", null, "Discovered labels"), h("th", null, "Target labels"), h("th", { class: "fit" }, ""))), tbody)));
+        h("div", { class: "scroll-x" }, h("table", { class: "fixed" }, h("thead", null, h("tr", null, h("th", null, "State"), h("th", { style: { width: "55%" } }, "Discovered labels"), h("th", null, "Target labels"), h("th", { style: { width: "56px" } }, ""))), tbody)));
       stops.push(slices(tbody, members, line, 40));
       return element;
     }, 10));

@@ -33,7 +33,7 @@ export default async function metrics(context) {
     columns: [
       { key: "name", title: "Metric", by: (/** @type {string} */ name) => name, cell: (name) => button(visible(name), { class: "link mono", on: { click: () => void show(name) } }) },
       { key: "type", title: "Type", class: "fit", by: (name) => of(name)?.type ?? "", cell: (name) => of(name)?.type ?? "" },
-      { key: "help", title: "Help", cell: (name) => h("span", { class: "muted", title: of(name)?.help ?? "" }, visible((of(name)?.help ?? "").slice(0, 200))) },
+      { key: "help", title: "Help", class: "rest", cell: (name) => h("span", { class: "muted", title: of(name)?.help ?? "" }, visible((of(name)?.help ?? "").slice(0, 200))) },
     ],
   });
   fill(root, h("div", { class: "page-head" }, h("h1", null, "Metrics"), field, count), h("div", { class: "columns" }, table.element, side));

@@ -1,6 +1,6 @@
 // One panel: editor, Run and Stop, tabs, and what they show.
 
-import { explained, isAbort } from "../api.js";
+import { explained, features, isAbort, metadata } from "../api.js";
 import { announce, button, fill, h, menu, note } from "../dom.js";
 import { Editor } from "../editor/editor.js";
 import { remember, setting } from "../settings.js";
@@ -38,7 +38,7 @@ export class PanelView {
     this.messages = h("div");
     this.body = h("div", { class: "panel-body", role: "tabpanel" });
     this.tabs = h("div", { class: "tabs", role: "tablist" }, ...TITLES.map(([tab, title]) => button(title, {
-      role: "tab", data: { tab }, on: { click: () => this.setTab(tab), keydown: (/** @type {KeyboardEvent} */ e) => this.tabKey(e) },
+      role: "tab", hidden: tab === "tree", data: { tab }, on: { click: () => this.setTab(tab), keydown: (/** @type {KeyboardEvent} */ e) => this.tabKey(e) },
     })));
     this.element = h("section", { class: "panel", "aria-label": "Query panel" },
       h("div", { class: "panel-top" }, this.editor.element, this.runButton,
@@ -50,6 +50,7 @@ export class PanelView {
     /** @type {GraphTab | null} */ this.graph = null;
     this.drawTabs();
     void this.open();
+    void features().then((known) => { if (known.ferula?.tree) /** @type {HTMLElement} */ (this.tabs.querySelector('[data-tab="tree"]')).hidden = false; });
   }
 
   /** The view of the tab that is chosen; undefined while its module is being loaded. @returns {TabView | undefined} */
@@ -97,8 +98,9 @@ export class PanelView {
   tabKey(event) {
     const by = event.key === "ArrowRight" ? 1 : event.key === "ArrowLeft" ? -1 : 0;
     if (by === 0) return;
-    const at = TITLES.findIndex(([tab]) => tab === this.state.tab);
-    const [next] = TITLES[(at + by + TITLES.length) % TITLES.length];
+    const shown = TITLES.filter(([tab]) => !(/** @type {HTMLElement} */ (this.tabs.querySelector(`[data-tab="${tab}"]`)).hidden));
+    const at = shown.findIndex(([tab]) => tab === this.state.tab);
+    const [next] = shown[(at + by + shown.length) % shown.length];
     event.preventDefault();
     this.setTab(next);
     /** @type {HTMLElement | null} */ (this.tabs.querySelector(`[data-tab="${next}"]`))?.focus();
@@ -159,6 +161,7 @@ export class PanelView {
       fill(this.messages,
         ...(setting("warnings") ? (ran.warnings ?? []).map((warning) => note("warn", warning)) : []),
         ...(setting("infos") ? (ran.infos ?? []).map((info) => note("info", info)) : []));
+      if (setting("infos")) await this.showHints(expr);
       if (ran.date) this.hooks.context.skew((Date.now() - ran.date) / 1000);
       if (byHand) remember(expr);
       this.editor.problem.hidden = true;
@@ -171,6 +174,15 @@ export class PanelView {
         this.running = null;
         this.setBusy(false);
       }
+    }
+  }
+
+  /** Says what was probably meant instead; a click takes it. @param {string} expr */
+  async showHints(expr) {
+    const [{ hints }, about] = await Promise.all([import("../editor/hints.js"), metadata()]);
+    if (expr !== this.state.expr) return;
+    for (const hint of hints(expr, (name) => (about[name] ?? about[name.replace(/_total$/, "")])?.[0]?.type)) {
+      this.messages.append(note("info", hint.text, " ", button(hint.title, { class: "link", on: { click: () => { this.editor.replaceAll(hint.fixed); this.editor.close(); void this.run(true); } } })));
     }
   }
 

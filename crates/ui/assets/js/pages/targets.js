@@ -12,6 +12,9 @@ import { yamlView } from "./yaml.js";
 
 const ORDER = /** @type {Record<string, number>} */ ({ down: 0, unknown: 1, up: 2 });
 
+/** @type {[string, string][]} */
+const COLUMNS = [["State", "92px"], ["Endpoint", "20%"], ["Labels", "auto"], ["Last scrape", "96px"], ["Took", "152px"], ["Error", "20%"]];
+
 /** @param {import("../app.js").Context} context */
 export default async function targets(context) {
   const { root, signal, params } = context;
@@ -52,7 +55,7 @@ export default async function targets(context) {
   const section = (title, members) => {
     const up = members.filter((row) => row.health === "up").length;
     const tbody = h("tbody");
-    const table = h("div", { class: "scroll-x", hidden: closed.has(title) }, h("table", null, h("thead", null, h("tr", null, ...["State", "Endpoint", "Labels", "Last scrape", "Took", "Error"].map((name) => h("th", { scope: "col", class: name === "Labels" || name === "Error" ? "" : name === "Took" ? "num fit" : "fit" }, name)))), tbody));
+    const table = h("div", { class: "scroll-x", hidden: closed.has(title) }, h("table", { class: "fixed" }, h("thead", null, h("tr", null, ...COLUMNS.map(([name, width]) => h("th", { scope: "col", class: name === "Took" ? "num" : "", style: { width } }, name)))), tbody));
     const toggle = button(closed.has(title) ? "▸" : "▾", { class: "bare", "aria-expanded": String(!closed.has(title)), "aria-label": `Targets of ${title}`, on: { click: () => {
       if (closed.has(title)) closed.delete(title); else closed.add(title);
       table.hidden = closed.has(title);
@@ -60,7 +63,7 @@ export default async function targets(context) {
       toggle.setAttribute("aria-expanded", String(!table.hidden));
     } } });
     const element = h("section", null, h("div", { class: "section" }, toggle, h("h2", null, visible(title)), stateWord(up === members.length ? "up" : "down", `${up} of ${members.length} up`),
-      group === "" && button("Configuration", { class: "link", on: { click: () => void showPool(title) } })), table);
+      group === "" && button("Scrape configuration", { class: "link", on: { click: () => void showPool(title) } })), table);
     stops.push(slices(tbody, members, line, 50));
     return element;
   };
