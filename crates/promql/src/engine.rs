@@ -1,4 +1,4 @@
-//! The front door: options, and from a query's text to its outcome.
+//! The front door: from a query's text to its outcome, over the three floors plan, build and run.
 
 use std::panic::AssertUnwindSafe;
 
@@ -7,97 +7,13 @@ use ferula_promql_syntax::ast::{Expr, ValueType};
 use ferula_promql_syntax::{ParserOptions, stack};
 use ferula_storage::Queryable;
 
-use crate::exec;
+use crate::build::run;
 use crate::memory::QueryAccount;
 use crate::plan::{self, Plan};
-use crate::{Annotations, HeldMemory, MemoryContract, QueryControl, QueryError, QueryOutcome, QueryStats};
-
-/// Switches of `--enable-feature` that change what queries mean.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Features {
-    /// `promql-experimental-functions`
-    pub experimental_functions: bool,
-    /// `promql-delayed-name-removal`
-    pub delayed_name_removal: bool,
-    /// `promql-extended-range-selectors`
-    pub extended_range_selectors: bool,
-    /// `promql-binop-fill-modifiers`
-    pub fill_modifiers: bool,
-    /// `type-and-unit-labels`
-    pub type_and_unit_labels: bool,
-    /// `use-start-timestamps`
-    pub use_start_timestamps: bool,
-    /// `promql-per-step-stats`
-    pub per_step_stats: bool,
-}
-
-/// What holds for every query of an engine.
-#[derive(Clone, Debug)]
-pub struct EngineOptions {
-    /// `--query.max-samples`
-    pub max_samples: u64,
-    /// `--query.lookback-delta`
-    pub lookback_delta_ms: i64,
-    /// Step of subqueries that name none: `global.evaluation_interval`.
-    pub default_subquery_step_ms: i64,
-    /// See [`Features`].
-    pub features: Features,
-    /// The bytes that all queries may hold together.
-    pub memory: MemoryContract,
-}
-
-impl Default for EngineOptions {
-    fn default() -> Self {
-        EngineOptions {
-            max_samples: 50_000_000,
-            lookback_delta_ms: 300_000,
-            default_subquery_step_ms: 60_000,
-            features: Features::default(),
-            memory: MemoryContract::unlimited(),
-        }
-    }
-}
-
-/// What one caller asks for beside the query.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct QueryOptions {
-    /// Overrides the engine's lookback delta, unless it is negative.
-    pub lookback_delta_ms: Option<i64>,
-    /// Counts samples by step, if the engine's features allow it.
-    pub per_step_stats: bool,
-}
-
-/// The moments at which a query is evaluated: `start`, `start + step`, … up to `end`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Grid {
-    /// First moment.
-    pub start_ms: i64,
-    /// No moment is later; before `start_ms` when there is none at all.
-    pub end_ms: i64,
-    /// Distance of two moments, positive.
-    pub step_ms: i64,
-}
-
-impl Grid {
-    /// One moment.
-    pub const fn instant(at_ms: i64) -> Self {
-        Grid { start_ms: at_ms, end_ms: at_ms, step_ms: 1 }
-    }
-
-    /// How many moments there are.
-    pub fn steps(&self) -> usize {
-        if self.end_ms < self.start_ms || self.step_ms <= 0 {
-            return 0;
-        }
-        let span = i128::from(self.end_ms) - i128::from(self.start_ms);
-        usize::try_from(span / i128::from(self.step_ms) + 1).unwrap_or(usize::MAX)
-    }
-
-    /// Time of the step with this index, which must be below [`Grid::steps`].
-    pub fn time(&self, step: usize) -> i64 {
-        self.start_ms + step as i64 * self.step_ms
-    }
-}
+use crate::{
+    Annotations, EngineOptions, Grid, HeldMemory, QueryControl, QueryError, QueryOptions, QueryOutcome,
+    QueryStats,
+};
 
 /// Runs queries. Cheap to clone; options are replaced by making a new one.
 #[derive(Clone, Debug, Default)]
@@ -244,7 +160,7 @@ impl Engine {
     ) -> QueryOutcome {
         let per_step = options.per_step_stats && self.options.features.per_step_stats;
         match self.plan(expr, grid, instant, options) {
-            Ok(plan) => exec::run(&plan, storage, &self.options, per_step, control),
+            Ok(plan) => run::run(&plan, storage, &self.options, per_step, control),
             Err(error) => refused(error),
         }
     }

@@ -1,9 +1,12 @@
 //! Plans and runs PromQL queries over any storage.
 //!
 //! ```text
-//! text ─parser─▶ Expr ─plan::lower─▶ Node ─plan::rewrite─▶ Node ─exec::build─▶ operators ─▶ QueryOutcome
-//!                                                            └─ every selector selected, one freeze ─┘
+//! text ─parser─▶ Expr ─plan::lower─▶ Node ─plan::rewrite─▶ Node ─build─▶ tree of operators ─build::run─▶ QueryOutcome
+//!                                                             └─ every selector selected, one freeze ─┘
 //! ```
+//!
+//! Three floors: `plan` knows no operator, the operators (`exec`) know plan nodes and not who builds them, `build` knows
+//! both. Options and grid lie below them, `engine.rs` on top.
 //!
 //! Here: limits, the plan, operators over batches `[series][step]`, annotations, results as values. Elsewhere:
 //! the grammar (`ferula-promql-syntax`), where samples rest (`ferula-storage` and behind it), JSON and HTTP.
@@ -14,20 +17,25 @@
 //! a query through [`QueryControl`].
 
 mod annotations;
+mod build;
 mod control;
 mod engine;
 mod error;
 mod exec;
+mod grid;
 mod memory;
 mod numeric;
+mod options;
 mod plan;
 mod result;
 mod stats;
 
 pub use annotations::{Annotation, Annotations, Level};
 pub use control::{QueryControl, StopReason};
-pub use engine::{Engine, EngineOptions, Features, Grid, QueryOptions};
+pub use engine::Engine;
 pub use error::QueryError;
+pub use grid::Grid;
 pub use memory::{HeldMemory, MemoryContract};
+pub use options::{EngineOptions, Features, QueryOptions};
 pub use result::{InstantSample, QueryOutcome, QueryValue, RangeSeries, SampleValue};
 pub use stats::{QueryStats, QueryTimings, StepCount};

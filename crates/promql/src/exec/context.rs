@@ -1,10 +1,12 @@
 //! What all operators of one query share.
 
 use std::cell::{Cell, RefCell};
+use std::ops::{ControlFlow, Range};
 
-use ferula_storage::{SelectionId, Snapshot};
+use ferula_model::TimeRange;
+use ferula_storage::{SelectionId, SeriesSamples, Snapshot};
 
-use crate::engine::Features;
+use crate::Features;
 use crate::exec::bitmap;
 use crate::memory::QueryAccount;
 use crate::stats::SampleBudget;
@@ -72,6 +74,23 @@ impl QueryContext<'_> {
         Ok(())
     }
 
+    /// Calls `each` with the samples of rows of a selection, in order, until it fails.
+    pub(crate) fn read_rows(
+        &self,
+        selection: SelectionId,
+        rows: Range<usize>,
+        range: TimeRange,
+        mut each: impl FnMut(usize, &SeriesSamples) -> Result<(), QueryError>,
+    ) -> Result<(), QueryError> {
+        let mut outcome = Ok(());
+        let mut sink = |row: usize, samples: &SeriesSamples| {
+            outcome = each(row, samples);
+            if outcome.is_ok() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+        };
+        self.snapshot.read(selection, rows, range, &mut sink)?;
+        outcome
+    }
+
     /// Calls `each` with the set bits of a bitmap that may be long.
     #[inline]
     pub(crate) fn each_one(&self, words: &[u64], mut each: impl FnMut(usize)) -> Result<(), QueryError> {
@@ -110,7 +129,6 @@ pub(crate) mod tests {
     use std::sync::Arc;
     use std::sync::atomic::{AtomicUsize, Ordering};
 
-    use ferula_model::TimeRange;
     use ferula_storage::Queryable;
     use ferula_testkit::MemStorage;
 

@@ -1,22 +1,20 @@
-//! Running a plan: operators over batches `[series][step]`.
+//! The operators of a running query, over batches `[series][step]`.
 //!
-//! Every operator publishes the labels of its series in a table (`series.rs`) and then yields rows that point
-//! into it (`batch.rs`). `build.rs` turns plan nodes into operators; `run.rs` drives the root and collects
-//! the answer.
+//! Every operator publishes the labels of its series in a table (`series.rs`) and yields rows that point into it
+//! (`batch.rs`); one that needs all rows of its operands first is an `Evaluate` (`collected.rs`). Operators get their
+//! operands built; who builds and drives them is `crate::build`.
 
 pub(crate) mod aggregate;
 pub(crate) mod batch;
 pub(crate) mod binary;
 pub(crate) mod bitmap;
-pub(crate) mod build;
+pub(crate) mod collected;
 pub(crate) mod context;
 pub(crate) mod function;
 pub(crate) mod merge;
 pub(crate) mod operator;
-mod run;
 pub(crate) mod scalars;
+pub(crate) mod scope;
 pub(crate) mod select;
 pub(crate) mod series;
 pub(crate) mod sorting;
-
-pub(crate) use run::run;

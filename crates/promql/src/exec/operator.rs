@@ -10,8 +10,7 @@ use crate::exec::series::SeriesTable;
 /// Rows come in the order in which Prometheus would have the series, each series at most once. A row may
 /// be without samples only where its operator says so.
 pub(crate) trait Operator {
-    /// Labels of the series. Complete before the first batch, except that nodes whose labels depend on samples
-    /// add to it while they run.
+    /// Labels of the series that rows so far point to, and mostly of all others. Empty before the first batch.
     fn series(&self) -> &SeriesTable;
 
     /// Clears `out` and fills it with the next rows; `false` when there are no more. Not called again after that or
@@ -39,6 +38,29 @@ impl Operator for Nothing {
     }
 }
 
+/// Fails when its first row is asked for: what cannot be built is an error of its place in the query, and what
+/// Prometheus evaluates before that place comes first.
+pub(crate) struct Failing {
+    error: QueryError,
+    series: SeriesTable,
+}
+
+impl Failing {
+    pub(crate) fn new(error: QueryError) -> Self {
+        Failing { error, series: SeriesTable::new() }
+    }
+}
+
+impl Operator for Failing {
+    fn series(&self) -> &SeriesTable {
+        &self.series
+    }
+
+    fn next(&mut self, _query: &QueryContext<'_>, _out: &mut Batch) -> Result<bool, QueryError> {
+        Err(self.error.clone())
+    }
+}
+
 /// Runs an operator to its end and keeps all its rows.
 pub(crate) fn collect(
     operator: &mut dyn Operator,
@@ -57,7 +79,11 @@ pub(crate) fn collect(
     Ok(all)
 }
 
+/// What an entry of a table takes whose labels are shared.
+const ENTRY_BYTES: usize = 16;
+
 /// Hands out the rows of a collected batch.
+#[derive(Debug)]
 pub(crate) struct Replay {
     pub series: SeriesTable,
     pub rows: Batch,
@@ -67,6 +93,16 @@ pub(crate) struct Replay {
 impl Replay {
     pub(crate) fn new(series: SeriesTable, rows: Batch) -> Self {
         Replay { series, rows, given: 0 }
+    }
+
+    /// Rows that point into the table of the operand that they were taken from.
+    pub(crate) fn of_operand(
+        series: &SeriesTable,
+        rows: Batch,
+        query: &QueryContext<'_>,
+    ) -> Result<Self, QueryError> {
+        query.account.reserve(series.len().saturating_mul(ENTRY_BYTES))?;
+        Ok(Replay::new(series.clone(), rows))
     }
 
     /// The next rows, as [`Operator::next`].

@@ -99,6 +99,66 @@ impl Scalars {
     }
 }
 
+/// A scalar expression of a running query.
+pub(crate) trait ScalarOperator {
+    /// Its numbers at all steps. Called once.
+    fn evaluate(&mut self, query: &QueryContext<'_>) -> Result<Scalars, QueryError>;
+}
+
+/// A scalar expression of any kind.
+pub(crate) type BoxScalar<'q> = Box<dyn ScalarOperator + 'q>;
+
+impl<F: FnMut(&QueryContext<'_>) -> Result<Scalars, QueryError>> ScalarOperator for F {
+    fn evaluate(&mut self, query: &QueryContext<'_>) -> Result<Scalars, QueryError> {
+        self(query)
+    }
+}
+
+impl ScalarOperator for Scalars {
+    fn evaluate(&mut self, _query: &QueryContext<'_>) -> Result<Scalars, QueryError> {
+        Ok(std::mem::replace(self, Scalars::Constant(f64::NAN)))
+    }
+}
+
+/// The scalar operands of an operator.
+pub(crate) struct Parameters<'q> {
+    /// What has not been evaluated yet.
+    pending: Vec<BoxScalar<'q>>,
+    values: Vec<Scalars>,
+}
+
+impl<'q> Parameters<'q> {
+    pub(crate) fn new(pending: Vec<BoxScalar<'q>>) -> Self {
+        Parameters { pending, values: Vec::new() }
+    }
+
+    /// The values, in the order of the operands. Evaluated by the first call.
+    pub(crate) fn values(&mut self, query: &QueryContext<'_>) -> Result<&[Scalars], QueryError> {
+        for mut scalar in std::mem::take(&mut self.pending) {
+            self.values.push(scalar.evaluate(query)?);
+        }
+        Ok(&self.values)
+    }
+
+    /// The same where Prometheus evaluates a vector before the scalars: when a scalar fails, the vector is run to its
+    /// end, because an error of its own comes first.
+    pub(crate) fn values_after(
+        &mut self,
+        first: &mut dyn Operator,
+        steps: usize,
+        query: &QueryContext<'_>,
+    ) -> Result<&[Scalars], QueryError> {
+        if let Err(error) = self.values(query) {
+            let mut rows = Batch::new(steps);
+            while first.next(query, &mut rows)? {
+                query.check()?;
+            }
+            return Err(error);
+        }
+        Ok(&self.values)
+    }
+}
+
 /// Bounds of a parameter over all steps.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Extremes {
@@ -108,27 +168,28 @@ pub(crate) struct Extremes {
 }
 
 /// A scalar as one series without labels: `vector(s)`, and scalar queries.
-pub(crate) struct ScalarSeries {
+pub(crate) struct ScalarSeries<'q> {
     series: SeriesTable,
-    values: Option<Scalars>,
+    scalar: Option<BoxScalar<'q>>,
 }
 
-impl ScalarSeries {
-    pub(crate) fn new(values: Scalars) -> Self {
+impl<'q> ScalarSeries<'q> {
+    pub(crate) fn new(scalar: BoxScalar<'q>) -> Self {
         let mut series = SeriesTable::new();
         series.push(LabelSet::empty(), false);
-        ScalarSeries { series, values: Some(values) }
+        ScalarSeries { series, scalar: Some(scalar) }
     }
 }
 
-impl Operator for ScalarSeries {
+impl Operator for ScalarSeries<'_> {
     fn series(&self) -> &SeriesTable {
         &self.series
     }
 
     fn next(&mut self, query: &QueryContext<'_>, out: &mut Batch) -> Result<bool, QueryError> {
         out.clear();
-        let Some(values) = self.values.take() else { return Ok(false) };
+        let Some(mut scalar) = self.scalar.take() else { return Ok(false) };
+        let values = scalar.evaluate(query)?;
         let steps = out.steps();
         query.samples.hold(steps as u64)?;
         let row = out.push(0);

@@ -1,7 +1,7 @@
 //! AST to nodes: every duration a number of milliseconds, every `@` a moment, parentheses gone.
 
-use ferula_model::Matcher;
 use ferula_model::labels::METRIC_NAME;
+use ferula_model::{MatchOp, Matcher};
 use ferula_promql_syntax::ast::{
     AggregateExpr, AtModifier, BinaryExpr, Call, Expr, ExprKind, MatrixSelector, Subquery as SubqueryExpr,
     TimeShift, VectorSelector,
@@ -14,7 +14,7 @@ use super::node::{
     AggregateNode, BinaryNode, CallNode, Lookup, Node, NodeKind, RangeSelector, Selector, Subquery, Text,
 };
 use crate::QueryError;
-use crate::engine::{EngineOptions, Grid};
+use crate::{EngineOptions, Grid};
 
 /// Deeper queries are refused; the parser's own bound is lower.
 const DEPTH_MAX: usize = 10_000;
@@ -148,7 +148,7 @@ fn info_selector(args: &[Node]) -> Selector {
     };
     let (names, mut others): (Vec<_>, Vec<_>) =
         matchers.into_iter().partition(|matcher| &*matcher.name == METRIC_NAME);
-    others.extend(crate::exec::function::info::effective_name_matchers(names));
+    others.extend(effective_name_matchers(names));
     let lookup = args.first().and_then(first_lookup).unwrap_or(Lookup { at_ms: None, offset_ms: 0 });
     Selector { matchers: others, lookup, extension: None, counts_only: false, index: 0 }
 }
@@ -181,7 +181,20 @@ fn text_of(text: &str) -> Text {
     Text { value: raw_bytes::lossy(text), broken }
 }
 
-/// The matcher `name=~"pattern"`, for patterns that are known to compile.
-pub(crate) fn regex_matcher(name: &str, pattern: &str) -> Matcher {
-    Matcher::new(ferula_model::MatchOp::Regex, name, pattern).expect("a fixed pattern compiles")
+/// The conditions on the names of info series. Without any it is `target_info`; with negative ones alone, anything
+/// that ends in `_info`.
+pub(crate) fn effective_name_matchers(mut names: Vec<Matcher>) -> Vec<Matcher> {
+    if names.iter().any(|matcher| matches!(matcher.op, MatchOp::Equal | MatchOp::Regex)) {
+        return names;
+    }
+    if names.is_empty() {
+        return vec![Matcher::equal(METRIC_NAME, "target_info")];
+    }
+    names.insert(0, any_info());
+    names
+}
+
+/// `__name__=~".+_info"`
+fn any_info() -> Matcher {
+    Matcher::new(MatchOp::Regex, METRIC_NAME, ".+_info").expect("a fixed pattern compiles")
 }

@@ -19,7 +19,7 @@ mod rewrite;
 use ferula_model::TimeRange;
 use ferula_promql_syntax::ast::Expr;
 
-use crate::engine::{EngineOptions, Grid};
+use crate::{EngineOptions, Grid};
 use crate::{Features, QueryError};
 use node::{Node, SelectorRequest};
 

@@ -4,7 +4,7 @@ use ferula_model::TimeRange;
 use ferula_promql_syntax::ast::RangeExtension;
 
 use super::node::{Node, NodeKind, Selector, SelectorRequest};
-use crate::engine::Grid;
+use crate::Grid;
 
 /// Earliest and latest step at which a part of the query may be evaluated.
 #[derive(Clone, Copy)]

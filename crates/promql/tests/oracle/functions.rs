@@ -324,9 +324,17 @@ fn absent(expr: &Expr) -> Vec<Element> {
         ExprKind::MatrixSelector(matrix) => &matrix.selector.matchers,
         _ => &[],
     };
+    // Conditions that take series away are looked at last.
+    let takes_away = |matcher: &&Matcher| {
+        let set = matchers.iter().any(|other| other.name == matcher.name && !other.matches_empty());
+        let negative = matcher.op == MatchOp::NotEqual || matcher.op == MatchOp::NotRegex;
+        !set || negative && matcher.matches_empty()
+    };
+    let first = matchers.iter().filter(|matcher| !takes_away(matcher));
+    let matchers: Vec<&Matcher> = first.chain(matchers.iter().filter(takes_away)).collect();
     // A label stays when the last condition on it is the first `=` on it.
     let stays = |matcher: &&Matcher| {
-        let mut others = matchers.iter().filter(|other| other.name == matcher.name);
+        let mut others = matchers.iter().copied().filter(|other| other.name == matcher.name);
         let first_equal = others.clone().find(|other| other.op == MatchOp::Equal);
         let last = others.next_back();
         first_equal.is_some_and(|first| std::ptr::eq(first, *matcher))
@@ -334,6 +342,7 @@ fn absent(expr: &Expr) -> Vec<Element> {
     };
     let pairs = matchers
         .iter()
+        .copied()
         .filter(stays)
         .filter(|matcher| &*matcher.name != METRIC_NAME)
         .map(|matcher| (&*matcher.name, &*matcher.value));

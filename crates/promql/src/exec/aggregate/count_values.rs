@@ -9,17 +9,17 @@ use ferula_model::LabelSet;
 use super::grouping::group_labels;
 use crate::QueryError;
 use crate::exec::batch::{Batch, Value};
-use crate::exec::build::{self, Scope};
+use crate::exec::collected::{Evaluate, collected};
 use crate::exec::context::QueryContext;
-use crate::exec::operator::{BoxOperator, Operator, Replay};
+use crate::exec::operator::{BoxOperator, Replay};
 use crate::exec::series::{SeriesTable, labels_bytes};
 use crate::plan::node::{AggregateNode, NodeKind, Text};
 
 /// The operator.
 pub(super) fn operator<'q>(
     node: &'q AggregateNode,
-    scope: &Scope,
-    query: &QueryContext<'q>,
+    inner: BoxOperator<'q>,
+    steps: usize,
 ) -> Result<BoxOperator<'q>, QueryError> {
     let label = match node.param.as_ref().map(|param| &param.kind) {
         Some(NodeKind::String(Text { broken: Some(quoted), .. })) => {
@@ -36,9 +36,7 @@ pub(super) fn operator<'q>(
         grouping.push(label.clone());
         grouping.sort();
     }
-    let inner = build::vector(&node.inner, scope, query)?;
-    let (steps, without, series) = (scope.steps(), node.without, SeriesTable::new());
-    Ok(Box::new(CountValues { label, grouping, without, inner, steps, result: None, series }))
+    Ok(collected(CountValues { label, grouping, without: node.without, inner, steps }))
 }
 
 /// What an entry of a map takes beside its labels.
@@ -50,29 +48,9 @@ struct CountValues<'q> {
     without: bool,
     inner: BoxOperator<'q>,
     steps: usize,
-    result: Option<Replay>,
-    /// The table before there is a result.
-    series: SeriesTable,
 }
 
-impl Operator for CountValues<'_> {
-    fn series(&self) -> &SeriesTable {
-        self.result.as_ref().map_or(&self.series, |result| &result.series)
-    }
-
-    fn next(&mut self, query: &QueryContext<'_>, out: &mut Batch) -> Result<bool, QueryError> {
-        let result = match &mut self.result {
-            Some(result) => result,
-            None => {
-                let result = self.evaluate(query)?;
-                self.result.insert(result)
-            }
-        };
-        result.next(query, out)
-    }
-}
-
-impl CountValues<'_> {
+impl Evaluate for CountValues<'_> {
     fn evaluate(&mut self, query: &QueryContext<'_>) -> Result<Replay, QueryError> {
         let before = query.samples.current();
         let mut table = SeriesTable::new();
@@ -123,7 +101,9 @@ impl CountValues<'_> {
         query.samples.settle(before, counts.samples())?;
         Ok(Replay::new(table, counts))
     }
+}
 
+impl CountValues<'_> {
     fn labels_for(&self, series: usize, value: &Value) -> LabelSet {
         let text = match value {
             Value::Float(value) => format_f(*value),

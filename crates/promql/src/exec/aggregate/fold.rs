@@ -3,8 +3,9 @@
 use crate::QueryError;
 use crate::exec::aggregate::grouping::Grouping;
 use crate::exec::batch::{Batch, RowMut, RowRef};
+use crate::exec::collected::{Evaluate, collected};
 use crate::exec::context::QueryContext;
-use crate::exec::operator::{BoxOperator, Operator, Replay};
+use crate::exec::operator::{BoxOperator, Replay};
 use crate::exec::series::{SeriesTable, labels_bytes};
 use crate::plan::node::AggregateNode;
 
@@ -12,6 +13,16 @@ use crate::plan::node::AggregateNode;
 pub(super) trait Fold {
     /// What is kept of one group, over all steps.
     type State;
+
+    /// Called before the first row.
+    fn start(&mut self, _query: &QueryContext<'_>) -> Result<(), QueryError> {
+        Ok(())
+    }
+
+    /// Called after the last row, before any group is finished.
+    fn rows_ended(&mut self, _steps: usize, _query: &QueryContext<'_>) -> Result<(), QueryError> {
+        Ok(())
+    }
 
     /// The state of a group without rows.
     fn empty(&self, steps: usize, query: &QueryContext<'_>) -> Result<Self::State, QueryError>;
@@ -43,9 +54,6 @@ pub(super) struct Aggregate<'q, F: Fold> {
     grouping: Grouping<'q>,
     fold: F,
     steps: usize,
-    result: Option<Replay>,
-    /// The table before there is a result.
-    series: SeriesTable,
 }
 
 /// What a group takes beside its state and labels.
@@ -66,32 +74,7 @@ impl<'q, F: Fold + 'q> Aggregate<'q, F> {
         steps: usize,
         fold: F,
     ) -> BoxOperator<'q> {
-        let (grouping, series) = (Grouping::new(node), SeriesTable::new());
-        Box::new(Aggregate { inner, grouping, fold, steps, result: None, series })
-    }
-
-    fn evaluate(&mut self, query: &QueryContext<'_>) -> Result<Replay, QueryError> {
-        let before = query.samples.current();
-        let mut groups: Vec<Group<F::State>> = Vec::new();
-        let mut batch = Batch::new(self.steps);
-        while self.inner.next(query, &mut batch)? {
-            query.work(1)?;
-            for row in batch.iter() {
-                query.work(4)?;
-                self.add_row(row, &mut groups, query)?;
-            }
-        }
-        let mut out = Batch::new(self.steps);
-        let mut table = SeriesTable::new();
-        query.account.reserve(Batch::bytes_for(groups.len(), self.steps))?;
-        for (group, labels) in groups.into_iter().zip(&self.grouping.labels) {
-            query.work(8)?;
-            let series = table.push(labels.clone(), group.drop_name);
-            self.fold.finish(group.state, &mut out.push(series), query)?;
-        }
-        out.drop_empty_rows();
-        query.samples.settle(before, out.samples())?;
-        Ok(Replay::new(table, out))
+        collected(Aggregate { inner, grouping: Grouping::new(node), fold, steps })
     }
 
     fn add_row(
@@ -120,19 +103,30 @@ impl<'q, F: Fold + 'q> Aggregate<'q, F> {
     }
 }
 
-impl<'q, F: Fold + 'q> Operator for Aggregate<'q, F> {
-    fn series(&self) -> &SeriesTable {
-        self.result.as_ref().map_or(&self.series, |result| &result.series)
-    }
-
-    fn next(&mut self, query: &QueryContext<'_>, out: &mut Batch) -> Result<bool, QueryError> {
-        let result = match &mut self.result {
-            Some(result) => result,
-            None => {
-                let result = self.evaluate(query)?;
-                self.result.insert(result)
+impl<'q, F: Fold + 'q> Evaluate for Aggregate<'q, F> {
+    fn evaluate(&mut self, query: &QueryContext<'_>) -> Result<Replay, QueryError> {
+        self.fold.start(query)?;
+        let before = query.samples.current();
+        let mut groups: Vec<Group<F::State>> = Vec::new();
+        let mut batch = Batch::new(self.steps);
+        while self.inner.next(query, &mut batch)? {
+            query.work(1)?;
+            for row in batch.iter() {
+                query.work(4)?;
+                self.add_row(row, &mut groups, query)?;
             }
-        };
-        result.next(query, out)
+        }
+        self.fold.rows_ended(self.steps, query)?;
+        let mut out = Batch::new(self.steps);
+        let mut table = SeriesTable::new();
+        query.account.reserve(Batch::bytes_for(groups.len(), self.steps))?;
+        for (group, labels) in groups.into_iter().zip(&self.grouping.labels) {
+            query.work(8)?;
+            let series = table.push(labels.clone(), group.drop_name);
+            self.fold.finish(group.state, &mut out.push(series), query)?;
+        }
+        out.drop_empty_rows();
+        query.samples.settle(before, out.samples())?;
+        Ok(Replay::new(table, out))
     }
 }

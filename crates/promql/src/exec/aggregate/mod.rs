@@ -19,31 +19,22 @@ mod sum;
 use ferula_promql_syntax::ast::{AggregateOp, Span};
 
 use crate::QueryError;
-use crate::exec::build::{self, Scope};
-use crate::exec::context::QueryContext;
 use crate::exec::operator::BoxOperator;
-use crate::exec::scalars::Scalars;
+use crate::exec::scalars::{BoxScalar, Scalars};
 use crate::plan::node::AggregateNode;
 use fold::Aggregate;
 pub(crate) use sum::ResetHints;
 
-/// The operator of an aggregation.
+/// The operator of an aggregation over `inner`. `param` is there for those that have a scalar parameter.
 pub(crate) fn operator<'q>(
     node: &'q AggregateNode,
     span: Span,
-    scope: &Scope,
-    query: &QueryContext<'q>,
+    inner: BoxOperator<'q>,
+    param: Option<BoxScalar<'q>>,
+    steps: usize,
 ) -> Result<BoxOperator<'q>, QueryError> {
-    if node.op == AggregateOp::CountValues {
-        return count_values::operator(node, scope, query);
-    }
-    let param = match &node.param {
-        Some(param) => build::scalar(param, scope, query)?,
-        None => Scalars::Constant(0.0),
-    };
+    let param = param.unwrap_or_else(|| Box::new(Scalars::Constant(0.0)));
     let param_span = node.param.as_ref().map_or(span, |param| param.span);
-    let inner = build::vector(&node.inner, scope, query)?;
-    let steps = scope.steps();
     let inner_span = node.inner.span;
     Ok(match node.op {
         AggregateOp::Sum => Aggregate::operator(node, inner, steps, sum::Sum::new(inner_span)),
@@ -57,12 +48,11 @@ pub(crate) fn operator<'q>(
             Aggregate::operator(node, inner, steps, deviation::Deviation { root, span: inner_span })
         }
         AggregateOp::Quantile => {
-            quantile::annotate(&param, steps, param_span, query)?;
-            Aggregate::operator(node, inner, steps, quantile::Quantile { param, span: inner_span })
+            Aggregate::operator(node, inner, steps, quantile::Quantile::new(param, param_span, inner_span))
         }
         AggregateOp::TopK | AggregateOp::BottomK | AggregateOp::LimitK | AggregateOp::LimitRatio => {
             select::operator(node, inner, param, (span, param_span), steps)
         }
-        AggregateOp::CountValues => return Err(QueryError::execution("count_values has its own operator")),
+        AggregateOp::CountValues => count_values::operator(node, inner, steps)?,
     })
 }

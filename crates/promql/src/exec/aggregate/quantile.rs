@@ -6,37 +6,48 @@ use super::fold::Fold;
 use crate::exec::batch::{Batch, RowMut, RowRef};
 use crate::exec::bitmap;
 use crate::exec::context::QueryContext;
-use crate::exec::scalars::Scalars;
+use crate::exec::scalars::{BoxScalar, Scalars};
 use crate::numeric::quantile::quantile;
 use crate::{Annotation, QueryError};
 
 /// `quantile` with its parameter at each step.
-pub(super) struct Quantile {
-    pub param: Scalars,
-    pub span: Span,
-}
-
-/// Warns of parameters that are no share.
-pub(super) fn annotate(
-    param: &Scalars,
-    steps: usize,
+pub(super) struct Quantile<'q> {
+    pending: Option<BoxScalar<'q>>,
+    param: Scalars,
+    param_span: Span,
     span: Span,
-    query: &QueryContext<'_>,
-) -> Result<(), QueryError> {
-    let extremes = param.extremes(steps, query)?;
-    if extremes.any_nan {
-        query.annotate(Annotation::invalid_quantile(f64::NAN, span));
-    }
-    if extremes.max > 1.0 {
-        query.annotate(Annotation::invalid_quantile(extremes.max, span));
-    }
-    if extremes.min < 0.0 {
-        query.annotate(Annotation::invalid_quantile(extremes.min, span));
-    }
-    Ok(())
 }
 
-impl Fold for Quantile {
+impl<'q> Quantile<'q> {
+    pub(super) fn new(param: BoxScalar<'q>, param_span: Span, span: Span) -> Self {
+        Quantile { pending: Some(param), param: Scalars::Constant(f64::NAN), param_span, span }
+    }
+}
+
+impl Fold for Quantile<'_> {
+    fn start(&mut self, query: &QueryContext<'_>) -> Result<(), QueryError> {
+        if let Some(mut param) = self.pending.take() {
+            self.param = param.evaluate(query)?;
+        }
+        Ok(())
+    }
+
+    /// Warns of parameters that are no share. After the rows: of two quantiles, the outer one is named.
+    fn rows_ended(&mut self, steps: usize, query: &QueryContext<'_>) -> Result<(), QueryError> {
+        let extremes = self.param.extremes(steps, query)?;
+        let warn = |share: f64| query.annotate(Annotation::invalid_quantile(share, self.param_span));
+        if extremes.any_nan {
+            warn(f64::NAN);
+        }
+        if extremes.max > 1.0 {
+            warn(extremes.max);
+        }
+        if extremes.min < 0.0 {
+            warn(extremes.min);
+        }
+        Ok(())
+    }
+
     /// All rows of the group.
     type State = Batch;
 

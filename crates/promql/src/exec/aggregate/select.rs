@@ -9,10 +9,10 @@ use twox_hash::XxHash64;
 use super::grouping::Grouping;
 use super::heap::{self, Entry};
 use crate::exec::batch::{Batch, RowRef};
+use crate::exec::collected::{Evaluate, collected};
 use crate::exec::context::QueryContext;
-use crate::exec::operator::{BoxOperator, Operator, Replay, collect};
-use crate::exec::scalars::Scalars;
-use crate::exec::series::SeriesTable;
+use crate::exec::operator::{BoxOperator, Replay, collect};
+use crate::exec::scalars::{BoxScalar, Scalars};
 use crate::plan::node::AggregateNode;
 use crate::{Annotation, QueryError};
 use ferula_go::float::format_g;
@@ -21,11 +21,11 @@ use ferula_go::float::format_g;
 pub(super) fn operator<'q>(
     node: &'q AggregateNode,
     inner: BoxOperator<'q>,
-    param: Scalars,
+    param: BoxScalar<'q>,
     spans: (Span, Span),
     steps: usize,
 ) -> BoxOperator<'q> {
-    Box::new(Select { node, inner, param, spans, steps, result: None })
+    collected(Select { node, inner, pending: Some(param), param: Scalars::Constant(f64::NAN), spans, steps })
 }
 
 /// What a row takes while rows are selected.
@@ -34,39 +34,28 @@ const BYTES_PER_ROW: usize = 160;
 struct Select<'q> {
     node: &'q AggregateNode,
     inner: BoxOperator<'q>,
+    /// The parameter before and after it is evaluated.
+    pending: Option<BoxScalar<'q>>,
     param: Scalars,
     spans: (Span, Span),
     steps: usize,
-    result: Option<Replay>,
 }
 
-impl Operator for Select<'_> {
-    fn series(&self) -> &SeriesTable {
-        self.inner.series()
-    }
-
-    fn next(&mut self, query: &QueryContext<'_>, out: &mut Batch) -> Result<bool, QueryError> {
-        let result = match &mut self.result {
-            Some(result) => result,
-            None => {
-                let result = self.evaluate(query)?;
-                self.result.insert(result)
-            }
-        };
-        result.next(query, out)
-    }
-}
-
-impl<'q> Select<'q> {
+impl Evaluate for Select<'_> {
     fn evaluate(&mut self, query: &QueryContext<'_>) -> Result<Replay, QueryError> {
+        if let Some(mut param) = self.pending.take() {
+            self.param = param.evaluate(query)?;
+        }
         let before = query.samples.current();
         let rows = collect(&mut *self.inner, self.steps, query)?;
         let out =
             if self.selects_anything(query)? { self.select(&rows, query)? } else { Batch::new(self.steps) };
         query.samples.settle(before, out.samples())?;
-        Ok(Replay::new(SeriesTable::new(), out))
+        Replay::of_operand(self.inner.series(), out, query)
     }
+}
 
+impl Select<'_> {
     /// Checks the parameter over all steps; `false` when no step can select anything.
     fn selects_anything(&self, query: &QueryContext<'_>) -> Result<bool, QueryError> {
         let extremes = self.param.extremes(self.steps, query)?;

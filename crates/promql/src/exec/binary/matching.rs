@@ -13,9 +13,9 @@ use crate::exec::batch::{Batch, RowRef, Value};
 use crate::exec::binary::element::{self, Outcome};
 use crate::exec::binary::signature::{Signatures, match_labels};
 use crate::exec::bitmap;
-use crate::exec::build::{self, Scope};
+use crate::exec::collected::{Evaluate, collected};
 use crate::exec::context::QueryContext;
-use crate::exec::operator::{BoxOperator, Operator, Replay, collect};
+use crate::exec::operator::{BoxOperator, Replay, collect};
 use crate::exec::series::{SeriesTable, is_metadata_label, labels_bytes};
 use crate::plan::node::BinaryNode;
 use crate::{Annotation, QueryError};
@@ -24,27 +24,15 @@ use crate::{Annotation, QueryError};
 pub(crate) fn operator<'q>(
     node: &'q BinaryNode,
     span: Span,
-    scope: &Scope,
-    query: &QueryContext<'q>,
+    left: BoxOperator<'q>,
+    right: BoxOperator<'q>,
+    steps: usize,
 ) -> Result<BoxOperator<'q>, QueryError> {
     let matching = node
         .matching
         .as_ref()
         .ok_or_else(|| QueryError::execution("a binary operation between vectors needs a matching"))?;
-    let mut left = build::vector(&node.left, scope, query)?;
-    let right = build::vector(&node.right, scope, query);
-    let right = build::in_order(&mut *left, scope, query, right)?;
-    let steps = scope.steps();
-    Ok(Box::new(VectorMatch {
-        node,
-        matching,
-        span,
-        left,
-        right,
-        steps,
-        result: None,
-        series: SeriesTable::new(),
-    }))
+    Ok(collected(VectorMatch { node, matching, span, left, right, steps }))
 }
 
 struct VectorMatch<'q> {
@@ -54,29 +42,9 @@ struct VectorMatch<'q> {
     left: BoxOperator<'q>,
     right: BoxOperator<'q>,
     steps: usize,
-    result: Option<Replay>,
-    /// The table before there is a result.
-    series: SeriesTable,
 }
 
-impl Operator for VectorMatch<'_> {
-    fn series(&self) -> &SeriesTable {
-        self.result.as_ref().map_or(&self.series, |result| &result.series)
-    }
-
-    fn next(&mut self, query: &QueryContext<'_>, out: &mut Batch) -> Result<bool, QueryError> {
-        let result = match &mut self.result {
-            Some(result) => result,
-            None => {
-                let result = self.evaluate(query)?;
-                self.result.insert(result)
-            }
-        };
-        result.next(query, out)
-    }
-}
-
-impl VectorMatch<'_> {
+impl Evaluate for VectorMatch<'_> {
     fn evaluate(&mut self, query: &QueryContext<'_>) -> Result<Replay, QueryError> {
         let before = query.samples.current();
         let left = collect(&mut *self.left, self.steps, query)?;
@@ -380,7 +348,7 @@ impl<'a> Matching<'a> {
         let mut succeeded = pair.steps.clone();
         if self.matching.cardinality == Cardinality::OneToOne {
             group.matched.resize(words, 0);
-            self.operate(pair, index, &mut succeeded, Some(&group.matched), out)?;
+            self.operate(pair, index, &mut succeeded, &group.matched, out)?;
             bitmap::union(&mut group.matched, &succeeded);
         } else {
             let taken = match out.matched.remove(&(signature, index)) {
@@ -390,7 +358,7 @@ impl<'a> Matching<'a> {
                     vec![0; words]
                 }
             };
-            self.operate(pair, index, &mut succeeded, Some(&taken), out)?;
+            self.operate(pair, index, &mut succeeded, &taken, out)?;
             let mut taken = taken;
             bitmap::union(&mut taken, &succeeded);
             out.matched.insert((signature, index), taken);
@@ -406,7 +374,7 @@ impl<'a> Matching<'a> {
         pair: &Pair<'_>,
         index: usize,
         succeeded: &mut [u64],
-        taken: Option<&Vec<u64>>,
+        taken: &[u64],
         out: &mut Output,
     ) -> Result<(), QueryError> {
         let Output { rows, remarks, errors, .. } = out;
@@ -453,7 +421,7 @@ impl<'a> Matching<'a> {
                 }
             }
         }
-        if let Some(step) = taken.and_then(|taken| bitmap::first_common(taken, succeeded)) {
+        if let Some(step) = bitmap::first_common(taken, succeeded) {
             errors.at(step, Kind::MultipleMatches, || self.multiple_matches());
         }
         if let Some(step) = same_labels {

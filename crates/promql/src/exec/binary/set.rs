@@ -6,10 +6,10 @@ use crate::QueryError;
 use crate::exec::batch::{Batch, RowRef};
 use crate::exec::binary::signature::Signatures;
 use crate::exec::bitmap;
-use crate::exec::build::{self, Scope};
+use crate::exec::collected::{Evaluate, collected};
 use crate::exec::context::QueryContext;
 use crate::exec::merge::{self, Sameness};
-use crate::exec::operator::{BoxOperator, Operator, Replay};
+use crate::exec::operator::{BoxOperator, Replay, collect};
 use crate::exec::series::SeriesTable;
 use crate::plan::node::BinaryNode;
 
@@ -19,14 +19,11 @@ const ENTRY_BYTES: usize = 16;
 /// The operator of a set operation.
 pub(crate) fn operator<'q>(
     node: &'q BinaryNode,
-    scope: &Scope,
-    query: &QueryContext<'q>,
-) -> Result<BoxOperator<'q>, QueryError> {
-    let mut left = build::vector(&node.left, scope, query)?;
-    let right = build::vector(&node.right, scope, query);
-    let right = build::in_order(&mut *left, scope, query, right)?;
-    let (series, steps) = (SeriesTable::new(), scope.steps());
-    Ok(Box::new(SetOperation { node, left, right, steps, result: None, series }))
+    left: BoxOperator<'q>,
+    right: BoxOperator<'q>,
+    steps: usize,
+) -> BoxOperator<'q> {
+    collected(SetOperation { node, left, right, steps })
 }
 
 struct SetOperation<'q> {
@@ -34,33 +31,13 @@ struct SetOperation<'q> {
     left: BoxOperator<'q>,
     right: BoxOperator<'q>,
     steps: usize,
-    result: Option<Replay>,
-    /// The table before there is a result.
-    series: SeriesTable,
 }
 
-impl Operator for SetOperation<'_> {
-    fn series(&self) -> &SeriesTable {
-        self.result.as_ref().map_or(&self.series, |result| &result.series)
-    }
-
-    fn next(&mut self, query: &QueryContext<'_>, out: &mut Batch) -> Result<bool, QueryError> {
-        let result = match &mut self.result {
-            Some(result) => result,
-            None => {
-                let result = self.evaluate(query)?;
-                self.result.insert(result)
-            }
-        };
-        result.next(query, out)
-    }
-}
-
-impl SetOperation<'_> {
+impl Evaluate for SetOperation<'_> {
     fn evaluate(&mut self, query: &QueryContext<'_>) -> Result<Replay, QueryError> {
         let before = query.samples.current();
-        let left = crate::exec::operator::collect(&mut *self.left, self.steps, query)?;
-        let right = crate::exec::operator::collect(&mut *self.right, self.steps, query)?;
+        let left = collect(&mut *self.left, self.steps, query)?;
+        let right = collect(&mut *self.right, self.steps, query)?;
         let result = match self.node.op {
             BinaryOp::Or => self.or(&left, &right, query)?,
             _ => self.filter_left(&left, &right, self.node.op == BinaryOp::And, query)?,
@@ -68,7 +45,9 @@ impl SetOperation<'_> {
         query.samples.settle(before, result.rows.samples())?;
         Ok(result)
     }
+}
 
+impl SetOperation<'_> {
     /// Presence by signature, and the signature of each row.
     fn presence(
         &self,

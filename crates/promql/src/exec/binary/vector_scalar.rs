@@ -9,7 +9,7 @@ use crate::exec::bitmap;
 use crate::exec::context::QueryContext;
 use crate::exec::function::math::map_rows;
 use crate::exec::operator::{BoxOperator, Operator};
-use crate::exec::scalars::Scalars;
+use crate::exec::scalars::{BoxScalar, Parameters, Scalars};
 use crate::exec::series::SeriesTable;
 use crate::plan::node::BinaryNode;
 
@@ -17,32 +17,34 @@ use crate::plan::node::BinaryNode;
 pub(crate) fn operator<'q>(
     node: &BinaryNode,
     vector: BoxOperator<'q>,
-    scalars: Scalars,
+    scalar: BoxScalar<'q>,
     scalar_left: bool,
     span: Span,
     query: &QueryContext<'q>,
 ) -> BoxOperator<'q> {
-    let work = Work { op: node.op, return_bool: node.return_bool, scalars, scalar_left, span };
-    let operator = Box::new(VectorScalar { inner: vector, work });
+    let operation = Operation { op: node.op, return_bool: node.return_bool, scalar_left, span };
+    let scalar = Parameters::new(vec![scalar]);
+    let operator = Box::new(VectorScalar { inner: vector, scalar, operation });
     if element::changes_metric(node.op) || node.return_bool {
-        map_rows(operator, query, |_, _| Ok(()))
+        map_rows(operator, Vec::new(), query, |_, _, _| Ok(()))
     } else {
         operator
     }
 }
 
 /// What is done to every sample.
-struct Work {
+#[derive(Clone, Copy)]
+struct Operation {
     op: BinaryOp,
     return_bool: bool,
-    scalars: Scalars,
     scalar_left: bool,
     span: Span,
 }
 
 struct VectorScalar<'q> {
     inner: BoxOperator<'q>,
-    work: Work,
+    scalar: Parameters<'q>,
+    operation: Operation,
 }
 
 impl Operator for VectorScalar<'_> {
@@ -51,10 +53,16 @@ impl Operator for VectorScalar<'_> {
     }
 
     fn next(&mut self, query: &QueryContext<'_>, out: &mut Batch) -> Result<bool, QueryError> {
-        while self.inner.next(query, out)? {
+        let VectorScalar { inner, scalar, operation } = self;
+        let values = if operation.scalar_left {
+            scalar.values(query)?
+        } else {
+            scalar.values_after(&mut **inner, out.steps(), query)?
+        };
+        while inner.next(query, out)? {
             query.work(1)?;
             for index in 0..out.rows() {
-                self.work.apply(&mut out.row_mut(index), query)?;
+                operation.apply(&values[0], &mut out.row_mut(index), query)?;
             }
             out.drop_empty_rows();
             if !out.is_empty() {
@@ -65,8 +73,13 @@ impl Operator for VectorScalar<'_> {
     }
 }
 
-impl Work {
-    fn apply(&self, row: &mut RowMut<'_>, query: &QueryContext<'_>) -> Result<(), QueryError> {
+impl Operation {
+    fn apply(
+        self,
+        scalar: &Scalars,
+        row: &mut RowMut<'_>,
+        query: &QueryContext<'_>,
+    ) -> Result<(), QueryError> {
         query.work(1)?;
         let histograms = row.take_histograms();
         if matches!(self.op, BinaryOp::TrimUpper | BinaryOp::TrimLower) {
@@ -75,29 +88,34 @@ impl Work {
             }
             row.present.fill(0);
         } else {
-            self.floats(row, query)?;
+            self.floats(scalar, row, query)?;
         }
         match histograms {
-            Some(histograms) => self.histograms(&histograms, row, query),
+            Some(histograms) => self.histograms(scalar, &histograms, row, query),
             None => Ok(()),
         }
     }
 
-    fn refuse_floats(&self, query: &QueryContext<'_>) {
+    fn refuse_floats(self, query: &QueryContext<'_>) {
         let number = Value::Float(0.0);
         if let Outcome::Refused(annotation) = element::samples(self.op, &number, &number, self.span) {
             query.annotate(annotation);
         }
     }
 
-    fn floats(&self, row: &mut RowMut<'_>, query: &QueryContext<'_>) -> Result<(), QueryError> {
+    fn floats(
+        self,
+        scalars: &Scalars,
+        row: &mut RowMut<'_>,
+        query: &QueryContext<'_>,
+    ) -> Result<(), QueryError> {
         let comparison = element::is_comparison(self.op);
         for word in 0..row.present.len() {
             query.work(1 + row.present[word].count_ones() as usize)?;
             let mut kept = row.present[word];
             for bit in bitmap::ones(&[row.present[word]]) {
                 let step = word * 64 + bit;
-                let (vector, scalar) = (row.values[step], self.scalars.at(step));
+                let (vector, scalar) = (row.values[step], scalars.at(step));
                 let (left, right) = if self.scalar_left { (scalar, vector) } else { (vector, scalar) };
                 if !comparison {
                     row.values[step] = element::scalar(self.op, left, right);
@@ -113,7 +131,8 @@ impl Work {
     }
 
     fn histograms(
-        &self,
+        self,
+        scalars: &Scalars,
         histograms: &HistogramRow,
         row: &mut RowMut<'_>,
         query: &QueryContext<'_>,
@@ -121,7 +140,7 @@ impl Work {
         query.account.reserve(histograms.bytes())?;
         for (step, histogram) in histograms.iter() {
             query.work(histogram.sample_weight())?;
-            let (vector, scalar) = (Value::Histogram(histogram.clone()), Value::Float(self.scalars.at(step)));
+            let (vector, scalar) = (Value::Histogram(histogram.clone()), Value::Float(scalars.at(step)));
             let (left, right) = if self.scalar_left { (&scalar, &vector) } else { (&vector, &scalar) };
             match element::samples(self.op, left, right, self.span) {
                 Outcome::Refused(annotation) => query.annotate(annotation),

@@ -3,7 +3,9 @@
 use ferula_model::labels::METRIC_NAME;
 use ferula_model::{LabelSet, LabelSetBuilder, MatchOp, Matcher};
 
-use super::call::CallArguments;
+use ferula_promql_syntax::ast::Span;
+
+use super::call::Arguments;
 use super::ends_over_time;
 use crate::QueryError;
 use crate::exec::batch::Batch;
@@ -15,13 +17,19 @@ use crate::exec::series::SeriesTable;
 use crate::plan::node::{Node, NodeKind};
 
 /// `absent`.
-pub(super) fn absent<'q>(call: &CallArguments<'_, 'q>) -> Result<BoxOperator<'q>, QueryError> {
-    Ok(Absent::operator(call.vector(0)?, call, false))
+pub(super) fn absent<'q>(call: &mut Arguments<'_, 'q>) -> Result<BoxOperator<'q>, QueryError> {
+    let inner = call.vector(0)?;
+    Ok(Absent::operator(inner, call, false))
 }
 
 /// `absent_over_time`.
-pub(super) fn absent_over_time<'q>(call: &CallArguments<'_, 'q>) -> Result<BoxOperator<'q>, QueryError> {
-    let inner = WindowOperator::unmerged(ends_over_time::present(), call)?;
+pub(super) fn absent_over_time<'q>(call: &mut Arguments<'_, 'q>) -> Result<BoxOperator<'q>, QueryError> {
+    let (_, source) = call.range()?;
+    let function = ends_over_time::present();
+    source.check_extension(&*function, call.call.function.name)?;
+    // An annotation of a subquery shows the start of the query, as in Prometheus.
+    let span = if source.is_subquery() { Span::default() } else { call.span(0) };
+    let inner = WindowOperator::unmerged(function, source, Vec::new(), span, call.scope, call.query);
     Ok(Absent::operator(Box::new(inner), call, true))
 }
 
@@ -32,7 +40,7 @@ struct Absent<'q> {
 }
 
 impl<'q> Absent<'q> {
-    fn operator(inner: BoxOperator<'q>, call: &CallArguments<'_, 'q>, drop_name: bool) -> BoxOperator<'q> {
+    fn operator(inner: BoxOperator<'q>, call: &Arguments<'_, 'q>, drop_name: bool) -> BoxOperator<'q> {
         let mut series = SeriesTable::new();
         series.push(labels_of(call.node(0)), drop_name);
         Box::new(Absent { inner, series, finished: false })

@@ -1,14 +1,14 @@
-//! A call that is about to run, and how functions are run.
+//! A call on its way to an operator, and how functions are run.
 
 use ferula_promql_syntax::ast::Span;
 
 use crate::QueryError;
-use crate::exec::build::{self, Scope};
 use crate::exec::context::QueryContext;
 use crate::exec::operator::BoxOperator;
-use crate::exec::scalars::Scalars;
-use crate::exec::select::window::RangeFunction;
-use crate::plan::node::{CallNode, Node, NodeKind};
+use crate::exec::scalars::BoxScalar;
+use crate::exec::scope::Scope;
+use crate::exec::select::window::{RangeFunction, RangeSource};
+use crate::plan::node::{CallNode, Node, NodeKind, Text};
 
 /// How a function is run.
 pub(crate) enum Implementation {
@@ -17,27 +17,37 @@ pub(crate) enum Implementation {
     /// Float to float, sample by sample. Histograms are left out, the name is dropped.
     Float(fn(f64) -> f64),
     /// Makes its own operator.
-    Operator(for<'a, 'q> fn(&'a CallArguments<'a, 'q>) -> Result<BoxOperator<'q>, QueryError>),
+    Operator(for<'a, 'q> fn(&'a mut Arguments<'a, 'q>) -> Result<BoxOperator<'q>, QueryError>),
     /// A scalar at every step.
-    Scalar(for<'a, 'q> fn(&'a CallArguments<'a, 'q>) -> Result<Scalars, QueryError>),
+    Scalar(for<'a, 'q> fn(&'a mut Arguments<'a, 'q>) -> Result<BoxScalar<'q>, QueryError>),
     /// The planner puts its value in place of the call, so that it never comes here.
     Planned,
 }
 
-/// A call that is about to run.
-#[derive(Clone, Copy)]
-pub(crate) struct CallArguments<'a, 'q> {
+/// One argument, built and not evaluated.
+pub(crate) enum Argument<'q> {
+    Vector(BoxOperator<'q>),
+    Scalar(BoxScalar<'q>),
+    Range(RangeSource<'q>),
+    Text(&'q Text),
+    /// Moved out, or never evaluated.
+    None,
+}
+
+/// The arguments of a call, from which its operator takes its operands.
+pub(crate) struct Arguments<'a, 'q> {
     pub call: &'q CallNode,
     /// Place of the whole call.
     pub span: Span,
     pub scope: &'a Scope,
     pub query: &'a QueryContext<'q>,
+    pub built: Vec<Argument<'q>>,
 }
 
-impl<'q> CallArguments<'_, 'q> {
+impl<'q> Arguments<'_, 'q> {
     /// How many arguments were given.
     pub(crate) fn len(&self) -> usize {
-        self.call.args.len()
+        self.built.len()
     }
 
     /// An argument's node, any constant wrapper removed.
@@ -54,30 +64,59 @@ impl<'q> CallArguments<'_, 'q> {
         self.call.args[index].span
     }
 
-    /// The operator of an instant vector argument.
-    pub(crate) fn vector(&self, index: usize) -> Result<BoxOperator<'q>, QueryError> {
-        build::vector(&self.call.args[index], self.scope, self.query)
+    fn take(&mut self, index: usize) -> Argument<'q> {
+        self.built.get_mut(index).map_or(Argument::None, |slot| std::mem::replace(slot, Argument::None))
     }
 
-    /// The values of a scalar argument.
-    pub(crate) fn scalar(&self, index: usize) -> Result<Scalars, QueryError> {
-        build::scalar(&self.call.args[index], self.scope, self.query)
+    /// The operator of an instant vector argument.
+    pub(crate) fn vector(&mut self, index: usize) -> Result<BoxOperator<'q>, QueryError> {
+        match self.take(index) {
+            Argument::Vector(operator) => Ok(operator),
+            _ => Err(QueryError::execution("expected an instant vector argument")),
+        }
+    }
+
+    /// A scalar argument.
+    pub(crate) fn scalar(&mut self, index: usize) -> Result<BoxScalar<'q>, QueryError> {
+        match self.take(index) {
+            Argument::Scalar(scalar) => Ok(scalar),
+            _ => Err(QueryError::execution("expected a scalar argument")),
+        }
+    }
+
+    /// All scalar arguments that are left, in order.
+    pub(crate) fn scalars(&mut self) -> Vec<BoxScalar<'q>> {
+        (0..self.len()).filter_map(|index| self.scalar(index).ok()).collect()
+    }
+
+    /// The range vector among the arguments, and which of them it is.
+    pub(crate) fn range(&mut self) -> Result<(usize, RangeSource<'q>), QueryError> {
+        for (index, slot) in self.built.iter_mut().enumerate() {
+            match std::mem::replace(slot, Argument::None) {
+                Argument::Range(source) => return Ok((index, source)),
+                other => *slot = other,
+            }
+        }
+        Err(QueryError::execution("expected a range vector argument"))
     }
 
     /// A string argument that is to be the name of a label: any text but the empty one. `what` is for the error.
     pub(crate) fn label_name(&self, index: usize, what: &str) -> Result<&'q str, QueryError> {
-        let name = self.string(index)?;
-        let broken = matches!(&self.node(index).kind, NodeKind::String(text) if text.broken.is_some());
-        if name.is_empty() || broken {
-            return Err(QueryError::Execution(format!("invalid {what}: {name}")));
+        let text = self.text(index)?;
+        if text.value.is_empty() || text.broken.is_some() {
+            return Err(QueryError::Execution(format!("invalid {what}: {}", text.value)));
         }
-        Ok(name)
+        Ok(&text.value)
     }
 
     /// A string argument.
     pub(crate) fn string(&self, index: usize) -> Result<&'q str, QueryError> {
-        match &self.node(index).kind {
-            NodeKind::String(text) => Ok(&text.value),
+        Ok(&self.text(index)?.value)
+    }
+
+    fn text(&self, index: usize) -> Result<&'q Text, QueryError> {
+        match self.built.get(index) {
+            Some(Argument::Text(text)) => Ok(text),
             _ => Err(QueryError::execution("expected a string argument")),
         }
     }

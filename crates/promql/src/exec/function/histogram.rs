@@ -11,14 +11,15 @@ use ferula_model::labels::{BUCKET_LABEL, METRIC_NAME};
 use ferula_model::{FloatHistogram, LabelSet};
 use ferula_promql_syntax::ast::Span;
 
-use super::call::CallArguments;
-use crate::engine::Grid;
+use super::call::Arguments;
+use crate::Grid;
 use crate::exec::batch::{Batch, RowRef};
 use crate::exec::bitmap;
+use crate::exec::collected::{Evaluate, collected};
 use crate::exec::context::QueryContext;
 use crate::exec::merge::{MergeSameLabels, Sameness};
 use crate::exec::operator::{BoxOperator, Operator, Replay, collect};
-use crate::exec::scalars::Scalars;
+use crate::exec::scalars::{Parameters, Scalars};
 use crate::exec::series::{SeriesTable, labels_bytes, without_metadata};
 use crate::exec::sorting;
 use crate::numeric::buckets::{
@@ -28,53 +29,52 @@ use crate::numeric::buckets::{
 use crate::{Annotation, QueryError};
 
 /// `histogram_count`.
-pub(super) fn count<'q>(call: &CallArguments<'_, 'q>) -> Result<BoxOperator<'q>, QueryError> {
+pub(super) fn count<'q>(call: &mut Arguments<'_, 'q>) -> Result<BoxOperator<'q>, QueryError> {
     number_of(call, |h| h.count)
 }
 
 /// `histogram_sum`.
-pub(super) fn sum<'q>(call: &CallArguments<'_, 'q>) -> Result<BoxOperator<'q>, QueryError> {
+pub(super) fn sum<'q>(call: &mut Arguments<'_, 'q>) -> Result<BoxOperator<'q>, QueryError> {
     number_of(call, |h| h.sum)
 }
 
 /// `histogram_avg`.
-pub(super) fn avg<'q>(call: &CallArguments<'_, 'q>) -> Result<BoxOperator<'q>, QueryError> {
+pub(super) fn avg<'q>(call: &mut Arguments<'_, 'q>) -> Result<BoxOperator<'q>, QueryError> {
     number_of(call, |h| h.sum / h.count)
 }
 
 /// `histogram_stdvar`.
-pub(super) fn stdvar<'q>(call: &CallArguments<'_, 'q>) -> Result<BoxOperator<'q>, QueryError> {
+pub(super) fn stdvar<'q>(call: &mut Arguments<'_, 'q>) -> Result<BoxOperator<'q>, QueryError> {
     number_of(call, histogram_variance)
 }
 
 /// `histogram_stddev`.
-pub(super) fn stddev<'q>(call: &CallArguments<'_, 'q>) -> Result<BoxOperator<'q>, QueryError> {
+pub(super) fn stddev<'q>(call: &mut Arguments<'_, 'q>) -> Result<BoxOperator<'q>, QueryError> {
     number_of(call, |h| histogram_variance(h).sqrt())
 }
 
 /// `histogram_quantile`.
-pub(super) fn quantile<'q>(call: &CallArguments<'_, 'q>) -> Result<BoxOperator<'q>, QueryError> {
-    let quantile = Quantile::new(call, 0, None)?;
-    look_inside(call, 1, Question::Quantiles(vec![quantile]))
+pub(super) fn quantile<'q>(call: &mut Arguments<'_, 'q>) -> Result<BoxOperator<'q>, QueryError> {
+    let question = Question::Quantiles(vec![Quantile::new(call, 0, None)]);
+    look_inside(call, 1, question)
 }
 
 /// `histogram_quantiles`.
-pub(super) fn quantiles<'q>(call: &CallArguments<'_, 'q>) -> Result<BoxOperator<'q>, QueryError> {
+pub(super) fn quantiles<'q>(call: &mut Arguments<'_, 'q>) -> Result<BoxOperator<'q>, QueryError> {
     let label = call.string(1)?;
-    let quantiles: Result<Vec<Quantile>, QueryError> =
-        (2..call.len()).map(|index| Quantile::new(call, index, Some(label))).collect();
-    look_inside(call, 0, Question::Quantiles(quantiles?))
+    let quantiles = (2..call.len()).map(|index| Quantile::new(call, index, Some(label))).collect();
+    look_inside(call, 0, Question::Quantiles(quantiles))
 }
 
 /// `histogram_fraction`.
-pub(super) fn fraction<'q>(call: &CallArguments<'_, 'q>) -> Result<BoxOperator<'q>, QueryError> {
-    let question = Question::Fraction { lower: call.scalar(0)?, upper: call.scalar(1)? };
-    look_inside(call, 2, question)
+pub(super) fn fraction<'q>(call: &mut Arguments<'_, 'q>) -> Result<BoxOperator<'q>, QueryError> {
+    let unknown = Scalars::Constant(f64::NAN);
+    look_inside(call, 2, Question::Fraction { lower: unknown.clone(), upper: unknown })
 }
 
 /// One float for every histogram; floats are left out.
 fn number_of<'q>(
-    call: &CallArguments<'_, 'q>,
+    call: &mut Arguments<'_, 'q>,
     number: fn(&FloatHistogram) -> f64,
 ) -> Result<BoxOperator<'q>, QueryError> {
     let steps = call.scope.steps();
@@ -139,18 +139,19 @@ struct Quantile {
 }
 
 impl Quantile {
-    /// The scalar argument with this index.
-    fn new(call: &CallArguments<'_, '_>, index: usize, label: Option<&str>) -> Result<Quantile, QueryError> {
-        Ok(Quantile { at: call.scalar(index)?, span: call.span(index), label: label.map(str::to_owned) })
+    /// The scalar argument with this index, whose numbers come later.
+    fn new(call: &Arguments<'_, '_>, index: usize, label: Option<&str>) -> Quantile {
+        let at = Scalars::Constant(f64::NAN);
+        Quantile { at, span: call.span(index), label: label.map(str::to_owned) }
     }
 
     /// Warns where it is no quantile.
-    fn annotate(&self, call: &CallArguments<'_, '_>) -> Result<(), QueryError> {
-        for step in 0..call.scope.steps() {
-            call.query.work(1)?;
+    fn annotate(&self, steps: usize, query: &QueryContext<'_>) -> Result<(), QueryError> {
+        for step in 0..steps {
+            query.work(1)?;
             let q = self.at.at(step);
             if !(0.0..=1.0).contains(&q) {
-                call.query.annotate(Annotation::invalid_quantile(q, self.span));
+                query.annotate(Annotation::invalid_quantile(q, self.span));
             }
         }
         Ok(())
@@ -158,51 +159,30 @@ impl Quantile {
 }
 
 fn look_inside<'q>(
-    call: &CallArguments<'_, 'q>,
+    call: &mut Arguments<'_, 'q>,
     argument: usize,
     question: Question,
 ) -> Result<BoxOperator<'q>, QueryError> {
-    let inner = call.vector(argument)?;
-    // After the argument: of two functions that ask for the same, the outer one is named.
-    if let Question::Quantiles(quantiles) = &question {
-        quantiles.iter().try_for_each(|quantile| quantile.annotate(call))?;
-    }
-    Ok(Box::new(LookInside {
-        inner,
+    Ok(collected(LookInside {
+        inner: call.vector(argument)?,
+        scalars: Parameters::new(call.scalars()),
+        vector_first: argument == 0,
         question,
         span: call.span(argument),
         steps: call.scope.steps(),
         grid: call.scope.grid,
-        result: None,
-        series: SeriesTable::new(),
     }))
 }
 
 struct LookInside<'q> {
     inner: BoxOperator<'q>,
+    scalars: Parameters<'q>,
+    /// The vector stands before the scalars, so it is evaluated before them.
+    vector_first: bool,
     question: Question,
     span: Span,
     steps: usize,
     grid: Grid,
-    result: Option<Replay>,
-    /// The table before there is a result.
-    series: SeriesTable,
-}
-
-impl Operator for LookInside<'_> {
-    fn series(&self) -> &SeriesTable {
-        self.result.as_ref().map_or(&self.series, |result| &result.series)
-    }
-
-    fn next(&mut self, query: &QueryContext<'_>, out: &mut Batch) -> Result<bool, QueryError> {
-        if self.result.is_none() {
-            self.result = Some(self.evaluate(query)?);
-        }
-        match &mut self.result {
-            Some(result) => result.next(query, out),
-            None => Ok(false),
-        }
-    }
 }
 
 /// Results of one histogram by step.
@@ -220,10 +200,20 @@ struct Classic {
     native: Option<usize>,
 }
 
-impl LookInside<'_> {
+impl Evaluate for LookInside<'_> {
     fn evaluate(&mut self, query: &QueryContext<'_>) -> Result<Replay, QueryError> {
+        let scalars = if self.vector_first {
+            self.scalars.values_after(&mut *self.inner, self.steps, query)?
+        } else {
+            self.scalars.values(query)?
+        };
+        self.question.know(scalars);
         let before = query.samples.current();
         let rows = collect(&mut *self.inner, self.steps, query)?;
+        // After the argument: of two functions that ask for the same, the outer one is named.
+        if let Question::Quantiles(quantiles) = &self.question {
+            quantiles.iter().try_for_each(|quantile| quantile.annotate(self.steps, query))?;
+        }
         let table = self.inner.series();
         let (classic, by_labels) = self.gather(&rows, table, query)?;
         // All quantiles of a classic histogram at once, because one changes the buckets for the next.
@@ -250,7 +240,9 @@ impl LookInside<'_> {
         query.samples.settle(before, replay.rows.samples())?;
         Ok(replay)
     }
+}
 
+impl LookInside<'_> {
     /// Classic histograms among the rows, in order of their first bucket. Warns about floats that are no bucket, and
     /// about steps where a native histogram has the same labels.
     fn gather(
@@ -386,6 +378,15 @@ impl LookInside<'_> {
 }
 
 impl Question {
+    /// Puts the numbers of the scalar arguments, which come in this order, into their places.
+    fn know(&mut self, scalars: &[Scalars]) {
+        let places: Vec<&mut Scalars> = match self {
+            Question::Quantiles(quantiles) => quantiles.iter_mut().map(|quantile| &mut quantile.at).collect(),
+            Question::Fraction { lower, upper } => vec![lower, upper],
+        };
+        places.into_iter().zip(scalars).for_each(|(place, scalar)| place.clone_from(scalar));
+    }
+
     /// How many results every histogram has.
     fn parts(&self) -> usize {
         match self {

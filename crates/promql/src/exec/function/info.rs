@@ -4,41 +4,27 @@
 //! that is may change, so labels belong to a step, and one series may become several.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::ops::ControlFlow;
 
 use ferula_model::labels::METRIC_NAME;
-use ferula_model::{LabelSet, LabelSetBuilder, MatchOp, Matcher};
-use ferula_storage::SeriesSamples;
+use ferula_model::{LabelSet, LabelSetBuilder, Matcher};
 
-use super::call::CallArguments;
+use super::call::Arguments;
 use crate::QueryError;
 use crate::exec::batch::{Batch, Value};
-use crate::exec::build::Scope;
+use crate::exec::collected::{Evaluate, collected};
 use crate::exec::context::QueryContext;
-use crate::exec::operator::{BoxOperator, Operator, Replay, collect};
+use crate::exec::operator::{BoxOperator, Replay, collect};
+use crate::exec::scope::Scope;
 use crate::exec::select::instant::{Cursor, Found, read_range};
 use crate::exec::series::{SeriesTable, labels_bytes};
-use crate::plan::lower::regex_matcher;
+use crate::plan::lower::effective_name_matchers;
 use crate::plan::node::{NodeKind, Selector};
 
 /// Labels by which a series finds its info series.
 const IDENTIFYING: [&str; 2] = ["instance", "job"];
 
-/// The conditions on the names of info series. Without any it is `target_info`; with negative ones alone, anything
-/// that ends in `_info`.
-pub(crate) fn effective_name_matchers(mut names: Vec<Matcher>) -> Vec<Matcher> {
-    if names.iter().any(|matcher| matches!(matcher.op, MatchOp::Equal | MatchOp::Regex)) {
-        return names;
-    }
-    if names.is_empty() {
-        return vec![Matcher::equal(METRIC_NAME, "target_info")];
-    }
-    names.insert(0, regex_matcher(METRIC_NAME, ".+_info"));
-    names
-}
-
 /// `info`.
-pub(super) fn operator<'q>(call: &CallArguments<'_, 'q>) -> Result<BoxOperator<'q>, QueryError> {
+pub(super) fn operator<'q>(call: &mut Arguments<'_, 'q>) -> Result<BoxOperator<'q>, QueryError> {
     let written = match call.call.args.get(1).map(|arg| &arg.kind) {
         Some(NodeKind::Selector(selector)) => selector.matchers.clone(),
         _ => Vec::new(),
@@ -50,14 +36,12 @@ pub(super) fn operator<'q>(call: &CallArguments<'_, 'q>) -> Result<BoxOperator<'
         .info
         .as_ref()
         .ok_or_else(|| QueryError::execution("info was planned without its selector"))?;
-    Ok(Box::new(Info {
+    Ok(collected(Info {
         inner: call.vector(0)?,
         selector,
         names: effective_name_matchers(names),
         data,
         scope: call.scope.clone(),
-        result: None,
-        series: SeriesTable::new(),
     }))
 }
 
@@ -69,26 +53,6 @@ struct Info<'q> {
     /// Conditions on other labels; if there are any, only these labels are added.
     data: Vec<Matcher>,
     scope: Scope,
-    result: Option<Replay>,
-    /// The table before there is a result.
-    series: SeriesTable,
-}
-
-impl Operator for Info<'_> {
-    fn series(&self) -> &SeriesTable {
-        self.result.as_ref().map_or(&self.series, |result| &result.series)
-    }
-
-    fn next(&mut self, query: &QueryContext<'_>, out: &mut Batch) -> Result<bool, QueryError> {
-        let result = match &mut self.result {
-            Some(result) => result,
-            None => {
-                let result = self.evaluate(query)?;
-                self.result.insert(result)
-            }
-        };
-        result.next(query, out)
-    }
 }
 
 /// One info series: when its newest sample was taken, seen from each step.
@@ -107,7 +71,7 @@ struct Base {
     groups: Option<Vec<usize>>,
 }
 
-impl Info<'_> {
+impl Evaluate for Info<'_> {
     fn evaluate(&mut self, query: &QueryContext<'_>) -> Result<Replay, QueryError> {
         let before = query.samples.current();
         let steps = self.scope.steps();
@@ -127,7 +91,9 @@ impl Info<'_> {
         query.samples.settle(before, result.rows.samples())?;
         Ok(result)
     }
+}
 
+impl Info<'_> {
     /// The info series that any of the wanted series could match.
     fn info_series(&self, wanted: &[&LabelSet], query: &QueryContext<'_>) -> Result<Infos, QueryError> {
         let values = IDENTIFYING.map(|name| {
@@ -152,14 +118,11 @@ impl Info<'_> {
                 continue;
             }
             query.account.reserve(grid.steps().saturating_mul(16))?;
-            let (mut times, mut failure) = (vec![None; grid.steps()], None);
-            let mut sink = |_: usize, samples: &SeriesSamples| {
+            let mut times = vec![None; grid.steps()];
+            query.read_rows(selection, row..row + 1, range, |_, samples| {
                 let mut cursor = Cursor::new(samples, query.lookback_ms);
                 for (step, time) in times.iter_mut().enumerate() {
-                    if let Err(error) = query.work(2) {
-                        failure = Some(error);
-                        return ControlFlow::Break(());
-                    }
+                    query.work(2)?;
                     match cursor.find(self.selector.lookup.time(grid.time(step))) {
                         None => {}
                         Some(Found::Float { timestamp, .. }) => {
@@ -167,19 +130,14 @@ impl Info<'_> {
                             self.scope.stats.add(step, 1, 1);
                         }
                         Some(Found::Histogram { .. }) => {
-                            failure = Some(QueryError::Execution(format!(
+                            return Err(QueryError::Execution(format!(
                                 "this should be an info metric, with float samples: {labels}"
                             )));
-                            return ControlFlow::Break(());
                         }
                     }
                 }
-                ControlFlow::Continue(())
-            };
-            query.snapshot.read(selection, row..row + 1, range, &mut sink)?;
-            if let Some(failure) = failure {
-                return Err(failure);
-            }
+                Ok(())
+            })?;
             let found = times.iter().flatten().count();
             if found > 0 {
                 query.samples.hold(found as u64)?;

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use ferula_model::labels::METRIC_NAME;
 use ferula_model::regex::LabelRegex;
 
-use super::call::CallArguments;
+use super::call::Arguments;
 use crate::QueryError;
 use crate::exec::batch::Batch;
 use crate::exec::context::QueryContext;
@@ -14,7 +14,7 @@ use crate::exec::operator::{BoxOperator, Operator};
 use crate::exec::series::{SeriesEntry, SeriesTable, labels_bytes};
 
 /// `label_replace`.
-pub(super) fn replace<'q>(call: &CallArguments<'_, 'q>) -> Result<BoxOperator<'q>, QueryError> {
+pub(super) fn replace<'q>(call: &mut Arguments<'_, 'q>) -> Result<BoxOperator<'q>, QueryError> {
     let (target, replacement, source) = (call.string(1)?, call.string(2)?, call.string(3)?);
     let pattern = call.string(4)?;
     let regex = LabelRegex::new(pattern).map_err(|_| {
@@ -41,7 +41,7 @@ pub(super) fn replace<'q>(call: &CallArguments<'_, 'q>) -> Result<BoxOperator<'q
 }
 
 /// `label_join`.
-pub(super) fn join<'q>(call: &CallArguments<'_, 'q>) -> Result<BoxOperator<'q>, QueryError> {
+pub(super) fn join<'q>(call: &mut Arguments<'_, 'q>) -> Result<BoxOperator<'q>, QueryError> {
     let (target, separator) = (call.string(1)?, call.string(2)?);
     let mut sources = Vec::with_capacity(call.len().saturating_sub(3));
     for index in 3..call.len() {
@@ -95,7 +95,7 @@ fn expanded_bytes_max(value: &str, replacement: &str) -> usize {
 }
 
 fn operator<'q>(
-    call: &CallArguments<'_, 'q>,
+    call: &mut Arguments<'_, 'q>,
     relabel: impl FnMut(&SeriesEntry, &QueryContext<'_>) -> Result<SeriesEntry, QueryError> + 'q,
 ) -> Result<BoxOperator<'q>, QueryError> {
     let relabel = Relabel { inner: call.vector(0)?, series: SeriesTable::new(), relabel };

@@ -10,6 +10,7 @@ use crate::exec::bitmap;
 use crate::exec::context::QueryContext;
 use crate::exec::merge::{MergeSameLabels, Sameness};
 use crate::exec::operator::{BoxOperator, Operator};
+use crate::exec::scalars::{BoxScalar, Parameters, Scalars};
 use crate::exec::series::{SeriesTable, computed};
 
 /// `rad`.
@@ -39,19 +40,20 @@ pub(crate) fn map_floats<'q>(
     function: fn(f64) -> f64,
     query: &QueryContext<'_>,
 ) -> BoxOperator<'q> {
-    map_rows(inner, query, move |row, query| {
+    map_rows(inner, Vec::new(), query, move |row, _, query| {
         row.take_histograms();
         map_present(row, query, function)
     })
 }
 
-/// Rows changed in place by `change`, with the metric name dropped.
+/// Rows changed in place by `change`, which also gets the scalars, with the metric name dropped.
 pub(crate) fn map_rows<'q>(
     inner: BoxOperator<'q>,
+    scalars: Vec<BoxScalar<'q>>,
     query: &QueryContext<'_>,
-    change: impl FnMut(&mut RowMut<'_>, &QueryContext<'_>) -> Result<(), QueryError> + 'q,
+    change: impl FnMut(&mut RowMut<'_>, &[Scalars], &QueryContext<'_>) -> Result<(), QueryError> + 'q,
 ) -> BoxOperator<'q> {
-    let map = MapRows { inner, series: SeriesTable::new(), change };
+    let map = MapRows { inner, scalars: Parameters::new(scalars), series: SeriesTable::new(), change };
     if query.features.delayed_name_removal {
         return Box::new(map);
     }
@@ -81,19 +83,21 @@ pub(crate) fn map_present(
 
 struct MapRows<'q, F> {
     inner: BoxOperator<'q>,
+    scalars: Parameters<'q>,
     series: SeriesTable,
     change: F,
 }
 
 impl<F> Operator for MapRows<'_, F>
 where
-    F: FnMut(&mut RowMut<'_>, &QueryContext<'_>) -> Result<(), QueryError>,
+    F: FnMut(&mut RowMut<'_>, &[Scalars], &QueryContext<'_>) -> Result<(), QueryError>,
 {
     fn series(&self) -> &SeriesTable {
         &self.series
     }
 
     fn next(&mut self, query: &QueryContext<'_>, out: &mut Batch) -> Result<bool, QueryError> {
+        let scalars = self.scalars.values_after(&mut *self.inner, out.steps(), query)?;
         if !self.inner.next(query, out)? {
             return Ok(false);
         }
@@ -104,7 +108,7 @@ where
         }
         for index in 0..out.rows() {
             query.work(1)?;
-            (self.change)(&mut out.row_mut(index), query)?;
+            (self.change)(&mut out.row_mut(index), scalars, query)?;
         }
         Ok(true)
     }
@@ -112,7 +116,7 @@ where
 
 /// Unary minus: floats and histograms.
 pub(crate) fn negate<'q>(inner: BoxOperator<'q>, query: &QueryContext<'_>) -> BoxOperator<'q> {
-    map_rows(inner, query, |row, query| {
+    map_rows(inner, Vec::new(), query, |row, _, query| {
         map_present(row, query, |value| -value)?;
         if let Some(mut histograms) = row.take_histograms() {
             query.account.reserve(histograms.bytes())?;

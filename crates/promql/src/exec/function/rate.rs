@@ -6,7 +6,6 @@
 
 use std::sync::Arc;
 
-use ferula_model::labels::TYPE_LABEL;
 use ferula_model::{CounterResetHint, FloatHistogram};
 use ferula_promql_syntax::ast::RangeExtension;
 
@@ -402,20 +401,4 @@ fn running_restarts(values: &[f64], call: &RangeCall<'_>) -> Result<Vec<u32>, Qu
         }
     }
     Ok(running)
-}
-
-/// An info for metrics that do not look like counters.
-pub(crate) fn annotate_non_counter(call: &RangeCall<'_>) {
-    let name = call.metric_name();
-    if name.is_empty() {
-        return;
-    }
-    if call.query.features.type_and_unit_labels {
-        let kind = call.labels.value(TYPE_LABEL);
-        if kind != "counter" && kind != "histogram" {
-            call.query.annotate(Annotation::possible_non_counter_label(name, kind, call.span));
-        }
-    } else if !["_total", "_sum", "_count", "_bucket"].iter().any(|suffix| name.ends_with(suffix)) {
-        call.query.annotate(Annotation::possible_non_counter(name, call.span));
-    }
 }

@@ -3,32 +3,33 @@
 use std::cmp::Ordering;
 
 use ferula_model::LabelSet;
+use ferula_promql_syntax::ast::Span;
 
-use super::call::CallArguments;
+use super::call::Arguments;
 use crate::exec::batch::{Batch, RowRef};
+use crate::exec::collected::{Evaluate, collected};
 use crate::exec::context::QueryContext;
-use crate::exec::operator::{BoxOperator, Operator, Replay, collect};
-use crate::exec::series::SeriesTable;
+use crate::exec::operator::{BoxOperator, Replay, collect};
 use crate::exec::sorting;
-use crate::{Annotation, QueryError};
+use crate::{Annotation, Grid, QueryError};
 
 /// `sort`.
-pub(super) fn rising<'q>(call: &CallArguments<'_, 'q>) -> Result<BoxOperator<'q>, QueryError> {
+pub(super) fn rising<'q>(call: &mut Arguments<'_, 'q>) -> Result<BoxOperator<'q>, QueryError> {
     operator(call, Order::Value(|a, b| a.total_cmp(&b)))
 }
 
 /// `sort_desc`.
-pub(super) fn falling<'q>(call: &CallArguments<'_, 'q>) -> Result<BoxOperator<'q>, QueryError> {
+pub(super) fn falling<'q>(call: &mut Arguments<'_, 'q>) -> Result<BoxOperator<'q>, QueryError> {
     operator(call, Order::Value(|a, b| b.total_cmp(&a)))
 }
 
 /// `sort_by_label`.
-pub(super) fn by_label<'q>(call: &CallArguments<'_, 'q>) -> Result<BoxOperator<'q>, QueryError> {
+pub(super) fn by_label<'q>(call: &mut Arguments<'_, 'q>) -> Result<BoxOperator<'q>, QueryError> {
     by_labels(call, false)
 }
 
 /// `sort_by_label_desc`.
-pub(super) fn by_label_desc<'q>(call: &CallArguments<'_, 'q>) -> Result<BoxOperator<'q>, QueryError> {
+pub(super) fn by_label_desc<'q>(call: &mut Arguments<'_, 'q>) -> Result<BoxOperator<'q>, QueryError> {
     by_labels(call, true)
 }
 
@@ -39,48 +40,32 @@ enum Order<'q> {
     Labels { names: Vec<&'q str>, descending: bool },
 }
 
-fn by_labels<'q>(call: &CallArguments<'_, 'q>, descending: bool) -> Result<BoxOperator<'q>, QueryError> {
+fn by_labels<'q>(call: &mut Arguments<'_, 'q>, descending: bool) -> Result<BoxOperator<'q>, QueryError> {
     let names = (1..call.len()).map(|index| call.string(index)).collect::<Result<_, _>>()?;
     operator(call, Order::Labels { names, descending })
 }
 
-fn operator<'q>(call: &CallArguments<'_, 'q>, order: Order<'q>) -> Result<BoxOperator<'q>, QueryError> {
-    let (inner, steps) = (call.vector(0)?, call.scope.steps());
-    // After the argument: of two that sort, the outer one is named. A range is one also when its step is so wide that
-    // there is a single moment.
-    if call.scope.grid.start_ms < call.scope.grid.end_ms {
-        call.query.annotate(Annotation::sort_in_range_query(call.span));
-    }
-    Ok(Box::new(Sort { inner, order, steps, result: None }))
+fn operator<'q>(call: &mut Arguments<'_, 'q>, order: Order<'q>) -> Result<BoxOperator<'q>, QueryError> {
+    let (inner, grid, span) = (call.vector(0)?, call.scope.grid, call.span);
+    Ok(collected(Sort { inner, order, grid, span }))
 }
 
 struct Sort<'q> {
     inner: BoxOperator<'q>,
     order: Order<'q>,
-    steps: usize,
-    result: Option<Replay>,
+    grid: Grid,
+    span: Span,
 }
 
-impl Operator for Sort<'_> {
-    fn series(&self) -> &SeriesTable {
-        self.inner.series()
-    }
-
-    fn next(&mut self, query: &QueryContext<'_>, out: &mut Batch) -> Result<bool, QueryError> {
-        let result = match &mut self.result {
-            Some(result) => result,
-            None => {
-                let result = self.evaluate(query)?;
-                self.result.insert(result)
-            }
-        };
-        result.next(query, out)
-    }
-}
-
-impl Sort<'_> {
+impl Evaluate for Sort<'_> {
     fn evaluate(&mut self, query: &QueryContext<'_>) -> Result<Replay, QueryError> {
-        let mut rows = collect(&mut *self.inner, self.steps, query)?;
+        let steps = self.grid.steps();
+        let mut rows = collect(&mut *self.inner, steps, query)?;
+        // After the argument: of two that sort, the outer one is named. A range is one also when its step is so wide
+        // that there is a single moment.
+        if self.grid.start_ms < self.grid.end_ms {
+            query.annotate(Annotation::sort_in_range_query(self.span));
+        }
         if matches!(self.order, Order::Value(_)) {
             for index in 0..rows.rows() {
                 query.work(1)?;
@@ -88,8 +73,8 @@ impl Sort<'_> {
             }
             rows.drop_empty_rows();
         }
-        if self.steps > 1 {
-            return Ok(Replay::new(SeriesTable::new(), rows));
+        if steps > 1 {
+            return Replay::of_operand(self.inner.series(), rows, query);
         }
         let mut order: Vec<usize> = (0..rows.rows()).collect();
         if matches!(self.order, Order::Value(_)) {
@@ -114,14 +99,16 @@ impl Sort<'_> {
             _ => sorting::sort_by(&mut order, query, |&a, &b| self.compare(rows.row(a), rows.row(b)))?,
         }
         query.account.reserve(rows.bytes())?;
-        let mut sorted = Batch::new(self.steps);
+        let mut sorted = Batch::new(steps);
         for index in order {
             let row = rows.row(index);
             sorted.push_copy(row.series, row, query)?;
         }
-        Ok(Replay::new(SeriesTable::new(), sorted))
+        Replay::of_operand(self.inner.series(), sorted, query)
     }
+}
 
+impl Sort<'_> {
     fn compare(&self, a: RowRef<'_>, b: RowRef<'_>) -> Ordering {
         match &self.order {
             Order::Value(compare) => {

@@ -74,7 +74,7 @@ pub(crate) fn implementation(function: FunctionId) -> Implementation {
         FunctionId::MinOverTime => Range(over_time::min),
         FunctionId::Minute => Operator(|call| time::date_part(call, |date| f64::from(date.minute))),
         FunctionId::Month => Operator(|call| time::date_part(call, |date| f64::from(date.month))),
-        FunctionId::Pi => Scalar(|_| Ok(Scalars::Constant(std::f64::consts::PI))),
+        FunctionId::Pi => Scalar(|_| Ok(Box::new(Scalars::Constant(std::f64::consts::PI)))),
         FunctionId::PredictLinear => Range(regression::predict_linear),
         FunctionId::PresentOverTime => Range(ends_over_time::present),
         FunctionId::QuantileOverTime => Range(over_time::quantile),

@@ -1,41 +1,42 @@
 //! Parts of dates (`hour`, `month`, …), `timestamp`, `start_timestamp`, and the scalars `time` and `pi`.
 
-use std::ops::ControlFlow;
+use ferula_go::calendar::Civil;
 
-use ferula_storage::{SelectionId, SeriesSamples};
-
-use super::call::CallArguments;
+use super::call::Arguments;
 use super::math::{map_present, map_rows};
 use crate::QueryError;
 use crate::exec::batch::Batch;
 use crate::exec::bitmap;
-use crate::exec::build::Scope;
 use crate::exec::context::QueryContext;
 use crate::exec::operator::{BoxOperator, Nothing, Operator};
-use crate::exec::scalars::{ScalarSeries, Scalars};
+use crate::exec::scalars::{BoxScalar, ScalarSeries, Scalars};
+use crate::exec::scope::Scope;
+use crate::exec::select::counts_only::Reach;
 use crate::exec::select::instant::{Cursor, read_range};
-use crate::exec::select::table;
+use crate::exec::select::scan::Scan;
 use crate::exec::series::SeriesTable;
-use crate::plan::node::{Lookup, NodeKind};
-use ferula_go::calendar::Civil;
+use crate::plan::node::{Lookup, NodeKind, Selector};
 
 /// `time`.
-pub(super) fn time(call: &CallArguments<'_, '_>) -> Result<Scalars, QueryError> {
+pub(super) fn time<'q>(call: &mut Arguments<'_, 'q>) -> Result<BoxScalar<'q>, QueryError> {
     let grid = call.scope.grid;
-    Scalars::per_step(grid.steps(), call.query, |step| grid.time(step) as f64 / 1000.0)
+    Ok(Box::new(move |query: &QueryContext<'_>| {
+        Scalars::per_step(grid.steps(), query, |step| grid.time(step) as f64 / 1000.0)
+    }))
 }
 
 /// A part of the date that each float stands for; without an argument, of the date of the step.
 pub(super) fn date_part<'q>(
-    call: &CallArguments<'_, 'q>,
+    call: &mut Arguments<'_, 'q>,
     part: fn(&Civil) -> f64,
 ) -> Result<BoxOperator<'q>, QueryError> {
     if call.len() == 0 {
         let grid = call.scope.grid;
-        let part_at = |step| part(&Civil::from_unix(grid.time(step) / 1000));
-        return Ok(Box::new(ScalarSeries::new(Scalars::per_step(grid.steps(), call.query, part_at)?)));
+        return Ok(Box::new(ScalarSeries::new(Box::new(move |query: &QueryContext<'_>| {
+            Scalars::per_step(grid.steps(), query, |step| part(&Civil::from_unix(grid.time(step) / 1000)))
+        }))));
     }
-    Ok(map_rows(call.vector(0)?, call.query, move |row, query| {
+    Ok(map_rows(call.vector(0)?, Vec::new(), call.query, move |row, _, query| {
         row.take_histograms();
         map_present(row, query, |value| part(&Civil::from_unix(go_int(value))))
     }))
@@ -48,13 +49,12 @@ fn go_int(value: f64) -> i64 {
 }
 
 /// The time of the sample when the argument is a selector, else the time of the step.
-pub(super) fn timestamp<'q>(call: &CallArguments<'_, 'q>) -> Result<BoxOperator<'q>, QueryError> {
+pub(super) fn timestamp<'q>(call: &mut Arguments<'_, 'q>) -> Result<BoxOperator<'q>, QueryError> {
     if let NodeKind::Selector(selector) = &call.node(0).kind {
-        let scan = SampleTimes::new(call, selector.index, selector.lookup, false)?;
-        return Ok(map_rows(Box::new(scan), call.query, |_, _| Ok(())));
+        return Ok(sample_times(call, selector, false));
     }
     let grid = call.scope.grid;
-    Ok(map_rows(call.vector(0)?, call.query, move |row, query| {
+    Ok(map_rows(call.vector(0)?, Vec::new(), call.query, move |row, _, query| {
         if let Some(histograms) = row.take_histograms() {
             for &step in &histograms.steps {
                 bitmap::set(row.present, step as usize);
@@ -70,11 +70,10 @@ pub(super) fn timestamp<'q>(call: &CallArguments<'_, 'q>) -> Result<BoxOperator<
 
 /// The start timestamp of the sample. Only selectors have any, and only with the feature; any other argument is
 /// computed all the same, as it may fail or be remarked on.
-pub(super) fn start_timestamp<'q>(call: &CallArguments<'_, 'q>) -> Result<BoxOperator<'q>, QueryError> {
+pub(super) fn start_timestamp<'q>(call: &mut Arguments<'_, 'q>) -> Result<BoxOperator<'q>, QueryError> {
     match &call.node(0).kind {
         NodeKind::Selector(selector) if call.query.features.use_start_timestamps => {
-            let scan = SampleTimes::new(call, selector.index, selector.lookup, true)?;
-            Ok(map_rows(Box::new(scan), call.query, |_, _| Ok(())))
+            Ok(sample_times(call, selector, true))
         }
         NodeKind::Selector(_) => Ok(Box::<Nothing>::default()),
         _ => Ok(Box::new(Discarded { inner: call.vector(0)?, nothing: Nothing::default() })),
@@ -101,67 +100,48 @@ impl Operator for Discarded<'_> {
 }
 
 /// Like an instant selector, with the time (or start) of each sample, in seconds, in place of its value.
+fn sample_times<'q>(call: &Arguments<'_, 'q>, selector: &Selector, starts: bool) -> BoxOperator<'q> {
+    let scan = Scan::new(call.query.selections[selector.index], false);
+    let times = SampleTimes { scan, lookup: selector.lookup, starts, scope: call.scope.clone() };
+    map_rows(Box::new(times), Vec::new(), call.query, |_, _, _| Ok(()))
+}
+
 struct SampleTimes {
-    series: SeriesTable,
-    selection: SelectionId,
+    scan: Scan,
     lookup: Lookup,
     starts: bool,
     scope: Scope,
-    next_row: usize,
-}
-
-impl SampleTimes {
-    fn new(
-        call: &CallArguments<'_, '_>,
-        selector: usize,
-        lookup: Lookup,
-        starts: bool,
-    ) -> Result<Self, QueryError> {
-        let selection = call.query.selections[selector];
-        let series = table::of_selection(selection, call.query)?;
-        Ok(SampleTimes { series, selection, lookup, starts, scope: call.scope.clone(), next_row: 0 })
-    }
 }
 
 impl Operator for SampleTimes {
     fn series(&self) -> &SeriesTable {
-        &self.series
+        self.scan.series()
     }
 
     fn next(&mut self, query: &QueryContext<'_>, out: &mut Batch) -> Result<bool, QueryError> {
-        out.clear();
-        let grid = self.scope.grid;
-        let range = read_range(&grid, self.lookup, query.lookback_ms);
-        while out.is_empty() && self.next_row < self.series.len() {
-            query.work(1)?;
-            let end = self.series.len().min(self.next_row + Batch::rows_wanted(grid.steps()));
-            let (mut held, mut failure) = (0, None);
-            let mut sink = |row: usize, samples: &SeriesSamples| {
-                let mut cursor = Cursor::new(samples, query.lookback_ms);
-                let mut times = out.push(row);
-                let mut seen = 0;
-                for step in 0..grid.steps() {
-                    if let Err(error) = query.work(1 + cursor.passed() - seen) {
-                        failure = Some(error);
-                        return ControlFlow::Break(());
-                    }
-                    seen = cursor.passed();
-                    // With `@`, the offset moves what is read, and not the moment itself.
-                    let moment = self.lookup.at_ms.unwrap_or_else(|| self.lookup.time(grid.time(step)));
-                    let Some(found) = cursor.find(moment) else { continue };
-                    let time = if self.starts { found.start_timestamp() } else { found.timestamp() };
-                    times.set_float(step, time as f64 / 1000.0);
-                    self.scope.stats.add(step, 1, 1);
-                    held += 1;
-                }
-                ControlFlow::Continue(())
-            };
-            query.snapshot.read(self.selection, self.next_row..end, range, &mut sink)?;
-            failure.map_or(Ok(()), Err)?;
-            query.samples.hold(held)?;
-            out.drop_empty_rows();
-            self.next_row = end;
-        }
-        Ok(!out.is_empty())
+        let SampleTimes { scan, lookup, starts, scope } = self;
+        let (grid, lookup) = (scope.grid, *lookup);
+        let range = read_range(&grid, lookup, query.lookback_ms);
+        let reach = Reach { grid, lookup, before_ms: query.lookback_ms - 1, after_ms: 0 };
+        scan.next(range, &reach, query, out, |row, _, samples, out| {
+            let mut cursor = Cursor::new(samples, query.lookback_ms);
+            let mut times = out.push(row);
+            let (mut seen, mut held) = (0, 0);
+            for step in 0..grid.steps() {
+                query.work(1 + cursor.passed() - seen)?;
+                seen = cursor.passed();
+                // With `@`, the offset moves what is read, and not the moment itself.
+                let moment = lookup.at_ms.unwrap_or_else(|| lookup.time(grid.time(step)));
+                let Some(found) = cursor.find(moment) else { continue };
+                let time = if *starts { found.start_timestamp() } else { found.timestamp() };
+                times.set_float(step, time as f64 / 1000.0);
+                scope.stats.add(step, 1, 1);
+                held += 1;
+            }
+            if held == 0 {
+                out.pop();
+            }
+            query.samples.hold(held)
+        })
     }
 }

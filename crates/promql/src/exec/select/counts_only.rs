@@ -10,8 +10,8 @@ use ferula_model::value::is_stale;
 use ferula_model::{CounterResetHint, FloatHistogram};
 use ferula_storage::SeriesSamples;
 
+use crate::Grid;
 use crate::QueryError;
-use crate::engine::Grid;
 use crate::exec::context::QueryContext;
 use crate::plan::node::Lookup;
 

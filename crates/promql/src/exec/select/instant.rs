@@ -3,21 +3,19 @@
 //! The interval is open on the left. A staleness marker that is the newest sample means "nothing", also when
 //! an older sample lies within the delta.
 
-use std::ops::ControlFlow;
-
 use ferula_model::value::is_stale;
 use ferula_model::{FloatHistogram, TimeRange};
-use ferula_storage::{SelectionId, SeriesSamples};
+use ferula_storage::SeriesSamples;
 use std::sync::Arc;
 
+use crate::Grid;
 use crate::QueryError;
-use crate::engine::Grid;
 use crate::exec::batch::{Batch, RowMut};
-use crate::exec::build::Scope;
 use crate::exec::context::QueryContext;
 use crate::exec::operator::{BoxOperator, Operator};
-use crate::exec::select::counts_only::{Reach, counts_only};
-use crate::exec::select::table;
+use crate::exec::scope::Scope;
+use crate::exec::select::counts_only::Reach;
+use crate::exec::select::scan::Scan;
 use crate::exec::select::window::Index;
 use crate::exec::series::SeriesTable;
 use crate::plan::node::{Lookup, Selector};
@@ -95,25 +93,15 @@ pub(crate) fn operator<'q>(
     selector: &'q Selector,
     scope: &Scope,
     query: &QueryContext<'q>,
-) -> Result<BoxOperator<'q>, QueryError> {
-    let selection = query.selections[selector.index];
-    Ok(Box::new(InstantScan {
-        series: table::of_selection(selection, query)?,
-        selection,
-        lookup: selector.lookup,
-        counts_only: selector.counts_only,
-        scope: scope.clone(),
-        next_row: 0,
-    }))
+) -> BoxOperator<'q> {
+    let scan = Scan::new(query.selections[selector.index], selector.counts_only);
+    Box::new(InstantScan { scan, lookup: selector.lookup, scope: scope.clone() })
 }
 
 struct InstantScan {
-    series: SeriesTable,
-    selection: SelectionId,
+    scan: Scan,
     lookup: Lookup,
-    counts_only: bool,
     scope: Scope,
-    next_row: usize,
 }
 
 /// The times that an instant selector reads for a grid.
@@ -124,69 +112,37 @@ pub(crate) fn read_range(grid: &Grid, lookup: Lookup, lookback_ms: i64) -> TimeR
 
 impl Operator for InstantScan {
     fn series(&self) -> &SeriesTable {
-        &self.series
+        self.scan.series()
     }
 
     fn next(&mut self, query: &QueryContext<'_>, out: &mut Batch) -> Result<bool, QueryError> {
-        out.clear();
-        let grid = self.scope.grid;
-        let range = read_range(&grid, self.lookup, query.lookback_ms);
-        let reach = Reach { grid, lookup: self.lookup, before_ms: query.lookback_ms - 1, after_ms: 0 };
-        let mut reduced = SeriesSamples::default();
-        while out.is_empty() && self.next_row < self.series.len() {
-            query.work(1)?;
-            let end = self.series.len().min(self.next_row + Batch::rows_wanted(grid.steps()));
-            let mut failure = None;
-            let mut sink = |row: usize, samples: &SeriesSamples| {
-                if samples.is_empty() {
-                    return ControlFlow::Continue(());
-                }
-                let samples = if self.counts_only && !samples.histograms.values.is_empty() {
-                    if let Err(error) = counts_only(samples, &reach, &mut reduced, query) {
-                        failure = Some(error);
-                        return ControlFlow::Break(());
-                    }
-                    &reduced
-                } else {
-                    samples
-                };
-                let scan = Scan { grid: &grid, lookup: self.lookup, scope: &self.scope, query };
-                let held = scan.row(samples, &mut out.push(row)).and_then(|held| {
-                    if held == 0 {
-                        out.pop();
-                    }
-                    query.samples.hold(held)
-                });
-                match held {
-                    Ok(()) => ControlFlow::Continue(()),
-                    Err(error) => {
-                        failure = Some(error);
-                        ControlFlow::Break(())
-                    }
-                }
-            };
-            query.snapshot.read(self.selection, self.next_row..end, range, &mut sink)?;
-            if let Some(error) = failure {
-                return Err(error);
+        let InstantScan { scan, lookup, scope } = self;
+        let (grid, lookup) = (scope.grid, *lookup);
+        let range = read_range(&grid, lookup, query.lookback_ms);
+        let reach = Reach { grid, lookup, before_ms: query.lookback_ms - 1, after_ms: 0 };
+        let rows = Rows { grid: &grid, lookup, scope, query };
+        scan.next(range, &reach, query, out, |row, _, samples, out| {
+            let held = rows.fill(samples, &mut out.push(row))?;
+            if held == 0 {
+                out.pop();
             }
-            self.next_row = end;
-        }
-        Ok(!out.is_empty())
+            query.samples.hold(held)
+        })
     }
 }
 
 /// How rows are filled.
-struct Scan<'a, 'q> {
+struct Rows<'a, 'q> {
     grid: &'a Grid,
     lookup: Lookup,
     scope: &'a Scope,
     query: &'a QueryContext<'q>,
 }
 
-impl Scan<'_, '_> {
+impl Rows<'_, '_> {
     /// Fills one row; what it counts as against the limit of samples.
-    fn row(&self, samples: &SeriesSamples, out: &mut RowMut<'_>) -> Result<u64, QueryError> {
-        let Scan { grid, scope, query, .. } = *self;
+    fn fill(&self, samples: &SeriesSamples, out: &mut RowMut<'_>) -> Result<u64, QueryError> {
+        let Rows { grid, scope, query, .. } = *self;
         if samples.histograms.timestamps.is_empty() && !scope.stats.by_step() {
             let found = self.floats(samples, out)?;
             scope.stats.add(0, found, found);
@@ -217,9 +173,9 @@ impl Scan<'_, '_> {
         Ok(held)
     }
 
-    /// [`Scan::row`] of a series without histograms: one word of presence at a time.
+    /// [`Rows::fill`] of a series without histograms: one word of presence at a time.
     fn floats(&self, samples: &SeriesSamples, out: &mut RowMut<'_>) -> Result<u64, QueryError> {
-        let Scan { grid, lookup, query, .. } = *self;
+        let Rows { grid, lookup, query, .. } = *self;
         let lookback_ms = query.lookback_ms;
         let (times, values) = (&samples.floats.timestamps[..], &samples.floats.values[..]);
         let steps = grid.steps();

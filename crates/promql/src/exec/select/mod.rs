@@ -3,8 +3,8 @@
 pub(crate) mod counts_only;
 pub(crate) mod instant;
 pub(crate) mod range_vector;
+pub(crate) mod scan;
 pub(crate) mod smoothed;
 pub(crate) mod step_invariant;
 pub(crate) mod subquery;
-pub(crate) mod table;
 pub(crate) mod window;

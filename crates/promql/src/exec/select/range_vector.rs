@@ -1,6 +1,5 @@
 //! A range vector as the result of an instant query: the samples themselves.
 
-use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use ferula_model::value::is_stale;
@@ -8,13 +7,13 @@ use ferula_model::{FloatHistogram, TimeRange};
 use ferula_promql_syntax::ast::RangeExtension;
 use ferula_storage::SeriesSamples;
 
-use crate::exec::build::Scope;
 use crate::exec::context::QueryContext;
 use crate::exec::function::interpolate::interpolate;
+use crate::exec::scope::Scope;
 use crate::exec::select::subquery::SubquerySource;
 use crate::exec::series::without_metadata;
 use crate::exec::sorting;
-use crate::plan::node::{Node, NodeKind, RangeSelector, Subquery};
+use crate::plan::node::RangeSelector;
 use crate::plan::ranges::reach;
 use crate::{QueryError, RangeSeries};
 
@@ -27,20 +26,8 @@ pub(crate) fn sort_series(series: &mut Vec<RangeSeries>, query: &QueryContext<'_
     Ok(())
 }
 
-/// The series of a range selector or subquery, not sorted yet.
-pub(crate) fn evaluate<'q>(
-    node: &'q Node,
-    scope: &Scope,
-    query: &QueryContext<'q>,
-) -> Result<Vec<RangeSeries>, QueryError> {
-    match &node.kind {
-        NodeKind::Range(range) => selector(range, scope, query),
-        NodeKind::Subquery(subquery) => of_subquery(subquery, scope, query),
-        _ => Err(QueryError::execution("expression is no range vector")),
-    }
-}
-
-fn selector(
+/// The series of a range selector, not sorted yet.
+pub(crate) fn of_selector(
     range: &RangeSelector,
     scope: &Scope,
     query: &QueryContext<'_>,
@@ -53,30 +40,20 @@ fn selector(
     );
     let bounds = (moment.saturating_sub(range.range_ms), moment);
     let selection = query.selections[range.selector.index];
-    let (mut all, mut failure) = (Vec::new(), None);
-    let mut sink = |row: usize, samples: &SeriesSamples| match series_of(
-        samples,
-        range.selector.extension,
-        bounds,
-        query,
-    ) {
-        Ok((floats, histograms)) if floats.is_empty() && histograms.is_empty() => ControlFlow::Continue(()),
-        Ok((floats, histograms)) => {
+    let rows = query.snapshot.series_count(selection);
+    let mut all = Vec::new();
+    query.read_rows(selection, 0..rows, window, |row, samples| {
+        let (floats, histograms) = series_of(samples, range.selector.extension, bounds, query)?;
+        if !floats.is_empty() || !histograms.is_empty() {
             let weight =
                 floats.len() as u64 + histograms.iter().map(|(_, h)| h.sample_weight() as u64).sum::<u64>();
             scope.stats.add(0, weight, weight);
             let labels = query.snapshot.labels(selection, row);
             all.push(RangeSeries { labels, floats, histograms });
-            ControlFlow::Continue(())
         }
-        Err(error) => {
-            failure = Some(error);
-            ControlFlow::Break(())
-        }
-    };
-    let rows = query.snapshot.series_count(selection);
-    query.snapshot.read(selection, 0..rows, window, &mut sink)?;
-    failure.map_or(Ok(all), Err)
+        Ok(())
+    })?;
+    Ok(all)
 }
 
 type Columns = (Vec<(i64, f64)>, Vec<(i64, Arc<FloatHistogram>)>);
@@ -151,12 +128,12 @@ fn extend(floats: &[(i64, f64)], (start, end): (i64, i64), smoothed: bool) -> Ve
     out
 }
 
-fn of_subquery<'q>(
-    subquery: &'q Subquery,
+/// The series of a subquery, not sorted yet.
+pub(crate) fn of_subquery(
+    mut source: SubquerySource<'_>,
     scope: &Scope,
-    query: &QueryContext<'q>,
+    query: &QueryContext<'_>,
 ) -> Result<Vec<RangeSeries>, QueryError> {
-    let mut source = SubquerySource::new(subquery, scope, query)?;
     let mut all = Vec::new();
     while let Some(row) = source.advance_keeping_hints(query)? {
         let entry = source.series().get(row);

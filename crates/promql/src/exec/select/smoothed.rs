@@ -1,20 +1,20 @@
 //! `x smoothed`: at each step the value on the line between the samples around it.
 
-use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use ferula_model::value::is_stale;
 use ferula_model::{CounterResetHint, FloatHistogram, LabelSet, TimeRange};
 use ferula_promql_syntax::ast::{RangeExtension, Span};
-use ferula_storage::{SelectionId, SeriesSamples};
+use ferula_storage::SeriesSamples;
 
 use crate::exec::batch::{Batch, RowMut, Value};
-use crate::exec::build::Scope;
 use crate::exec::context::QueryContext;
 use crate::exec::function::interpolate::{interpolate, interpolate_histograms};
 use crate::exec::operator::{BoxOperator, Operator};
-use crate::exec::select::counts_only::{Reach, counts_only};
-use crate::exec::select::{instant, table};
+use crate::exec::scope::Scope;
+use crate::exec::select::counts_only::Reach;
+use crate::exec::select::instant;
+use crate::exec::select::scan::Scan;
 use crate::exec::series::SeriesTable;
 use crate::plan::node::{Lookup, Selector};
 use crate::{Annotation, QueryError};
@@ -25,91 +25,44 @@ pub(crate) fn operator<'q>(
     span: Span,
     scope: &Scope,
     query: &QueryContext<'q>,
-) -> Result<BoxOperator<'q>, QueryError> {
+) -> BoxOperator<'q> {
     if selector.extension != Some(RangeExtension::Smoothed) {
         return instant::operator(selector, scope, query);
     }
-    let selection = query.selections[selector.index];
-    Ok(Box::new(SmoothedScan {
-        series: table::of_selection(selection, query)?,
-        selection,
-        lookup: selector.lookup,
-        counts_only: selector.counts_only,
-        span,
-        scope: scope.clone(),
-        next_row: 0,
-    }))
+    let scan = Scan::new(query.selections[selector.index], selector.counts_only);
+    Box::new(SmoothedScan { scan, lookup: selector.lookup, span, scope: scope.clone() })
 }
 
 struct SmoothedScan {
-    series: SeriesTable,
-    selection: SelectionId,
+    scan: Scan,
     lookup: Lookup,
-    counts_only: bool,
     span: Span,
     scope: Scope,
-    next_row: usize,
 }
 
 impl Operator for SmoothedScan {
     fn series(&self) -> &SeriesTable {
-        &self.series
+        self.scan.series()
     }
 
     fn next(&mut self, query: &QueryContext<'_>, out: &mut Batch) -> Result<bool, QueryError> {
-        out.clear();
-        let grid = self.scope.grid;
-        let lookback = query.lookback_ms;
-        let first = self.lookup.time(grid.start_ms).saturating_sub(lookback).saturating_add(1);
-        let last = self.lookup.time(grid.time(grid.steps() - 1)).saturating_add(lookback);
+        let SmoothedScan { scan, lookup, span, scope } = self;
+        let (grid, lookup, span, lookback) = (scope.grid, *lookup, *span, query.lookback_ms);
+        let first = lookup.time(grid.start_ms).saturating_sub(lookback).saturating_add(1);
+        let last = lookup.time(grid.time(grid.steps() - 1)).saturating_add(lookback);
         let range = TimeRange::from_millis(first, last);
-        let reach = Reach { grid, lookup: self.lookup, before_ms: lookback - 1, after_ms: lookback };
-        let mut reduced = SeriesSamples::default();
-        while out.is_empty() && self.next_row < self.series.len() {
-            query.work(1)?;
-            let end = self.series.len().min(self.next_row + Batch::rows_wanted(grid.steps()));
-            let mut failure = None;
-            let mut sink = |row: usize, samples: &SeriesSamples| {
-                let samples = if self.counts_only && !samples.histograms.values.is_empty() {
-                    if let Err(error) = counts_only(samples, &reach, &mut reduced, query) {
-                        failure = Some(error);
-                        return ControlFlow::Break(());
-                    }
-                    &reduced
-                } else {
-                    samples
-                };
-                let result = points(samples, query).and_then(|points| {
-                    let labels = self.series.labels(row);
-                    let smoothing = Smoothing { points, labels, span: self.span, query };
-                    smoothing.fill(&grid, self.lookup, &mut out.push(row))
-                });
-                if let Err(error) = result {
-                    failure = Some(error);
-                    return ControlFlow::Break(());
-                }
-                let filled = out.row(out.rows() - 1);
-                if filled.is_empty() {
-                    out.pop();
-                    return ControlFlow::Continue(());
-                }
-                let held = crate::exec::bitmap::count(filled.present) as u64
-                    + filled.histograms.map_or(0, |row| row.samples());
-                match query.samples.hold(held) {
-                    Ok(()) => ControlFlow::Continue(()),
-                    Err(error) => {
-                        failure = Some(error);
-                        ControlFlow::Break(())
-                    }
-                }
-            };
-            query.snapshot.read(self.selection, self.next_row..end, range, &mut sink)?;
-            if let Some(error) = failure {
-                return Err(error);
+        let reach = Reach { grid, lookup, before_ms: lookback - 1, after_ms: lookback };
+        scan.next(range, &reach, query, out, |row, labels, samples, out| {
+            let smoothing = Smoothing { points: points(samples, query)?, labels, span, query };
+            smoothing.fill(&grid, lookup, &mut out.push(row))?;
+            let filled = out.row(out.rows() - 1);
+            let held = crate::exec::bitmap::count(filled.present) as u64
+                + filled.histograms.map_or(0, |row| row.samples());
+            if filled.is_empty() {
+                out.pop();
             }
-            self.next_row = end;
-        }
-        Ok(!out.is_empty())
+            query.samples.hold(held)
+        })
     }
 }
 

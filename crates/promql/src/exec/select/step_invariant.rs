@@ -3,25 +3,29 @@
 use crate::QueryError;
 use crate::exec::batch::Batch;
 use crate::exec::bitmap;
-use crate::exec::build::{self, Scope};
 use crate::exec::context::{PIECE, QueryContext};
 use crate::exec::operator::{BoxOperator, Operator};
+use crate::exec::scalars::{BoxScalar, Scalars};
+use crate::exec::scope::Scope;
 use crate::exec::series::SeriesTable;
-use crate::plan::node::Node;
 
-/// The operator of a step-invariant node.
-pub(crate) fn operator<'q>(
-    inner: &'q Node,
-    scope: &Scope,
-    query: &QueryContext<'q>,
-) -> Result<BoxOperator<'q>, QueryError> {
-    let once = scope.first_step();
-    let inner = build::vector(inner, &once, query)?;
-    Ok(Box::new(StepInvariant { inner, batch: Batch::new(1), once, scope: scope.clone(), finished: false }))
+/// The operator of a step-invariant vector, which runs in the scope `once`.
+pub(crate) fn vector<'q>(inner: BoxOperator<'q>, once: Scope, scope: &Scope) -> BoxOperator<'q> {
+    Box::new(StepInvariant { inner, batch: Batch::new(1), once, scope: scope.clone(), finished: false })
+}
+
+/// The same for a scalar.
+pub(crate) fn scalar<'q>(mut inner: BoxScalar<'q>, once: Scope, scope: &Scope) -> BoxScalar<'q> {
+    let scope = scope.clone();
+    Box::new(move |query: &QueryContext<'_>| {
+        let value = inner.evaluate(query)?;
+        absorb(&once, &scope, query)?;
+        Ok(Scalars::Constant(if scope.steps() == 0 { f64::NAN } else { value.at(0) }))
+    })
 }
 
 /// Counts the samples of the one evaluation as if every step had made it.
-pub(crate) fn absorb(once: &Scope, scope: &Scope, query: &QueryContext<'_>) -> Result<(), QueryError> {
+fn absorb(once: &Scope, scope: &Scope, query: &QueryContext<'_>) -> Result<(), QueryError> {
     for step in 0..scope.steps() {
         query.work(1)?;
         let read = if step == 0 { once.stats.read() } else { 0 };

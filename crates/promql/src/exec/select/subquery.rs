@@ -5,12 +5,13 @@ use std::sync::Arc;
 use ferula_model::{CounterResetHint, FloatHistogram};
 use ferula_storage::SeriesSamples;
 
+use crate::Grid;
 use crate::QueryError;
-use crate::engine::Grid;
 use crate::exec::batch::{Batch, RowRef};
-use crate::exec::build::{self, Scope};
 use crate::exec::context::QueryContext;
 use crate::exec::operator::BoxOperator;
+use crate::exec::scalars::{Parameters, Scalars};
+use crate::exec::scope::Scope;
 use crate::exec::series::SeriesTable;
 use crate::plan::node::Subquery;
 
@@ -38,21 +39,23 @@ pub(crate) struct SubquerySource<'q> {
 }
 
 impl<'q> SubquerySource<'q> {
-    pub(crate) fn new(
-        subquery: &'q Subquery,
-        scope: &Scope,
-        query: &QueryContext<'q>,
-    ) -> Result<Self, QueryError> {
-        let grid = inner_grid(subquery, &scope.grid);
-        let inner_scope = Scope::new(grid, true, query)?;
-        let inner = build::vector(&subquery.inner, &inner_scope, query)?;
-        let batch = Batch::new(grid.steps());
-        let samples = SeriesSamples::default();
-        Ok(SubquerySource { inner, inner_scope, batch, next_in_batch: 0, samples })
+    /// `inner` runs in `inner_scope`, whose grid is the [`inner_grid`] of the subquery.
+    pub(crate) fn new(inner: BoxOperator<'q>, inner_scope: Scope) -> Self {
+        let batch = Batch::new(inner_scope.steps());
+        SubquerySource { inner, inner_scope, batch, next_in_batch: 0, samples: SeriesSamples::default() }
     }
 
     pub(crate) fn series(&self) -> &SeriesTable {
         self.inner.series()
+    }
+
+    /// The scalar arguments beside the subquery, which Prometheus evaluates after it.
+    pub(crate) fn scalars_after<'s>(
+        &mut self,
+        scalars: &'s mut Parameters<'_>,
+        query: &QueryContext<'_>,
+    ) -> Result<&'s [Scalars], QueryError> {
+        scalars.values_after(&mut *self.inner, self.inner_scope.steps(), query)
     }
 
     /// Goes to the next series that has samples and says which it is. What hints say about the sample before is

@@ -5,7 +5,7 @@
 
 use ferula_promql_syntax::functions::FunctionId;
 
-use crate::engine::Grid;
+use crate::Grid;
 use crate::plan::node::{Node, NodeKind};
 
 /// Replaces the calls everywhere below `node`.

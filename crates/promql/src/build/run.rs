@@ -1,23 +1,22 @@
 //! Runs a plan: select, freeze, build, pull, and put the answer together.
 
-use std::rc::Rc;
-
 use ferula_model::LabelSet;
 use ferula_promql_syntax::ast::ValueType;
 use ferula_storage::{Hints, Queryable, Snapshot};
 
 use crate::exec::batch::{Batch, RowRef, Value};
 use crate::exec::bitmap;
-use crate::exec::build::{self, Scope};
+use crate::exec::collected::{Evaluate, collected};
 use crate::exec::context::QueryContext;
 use crate::exec::merge::{self, Sameness};
-use crate::exec::operator::Operator;
+use crate::exec::operator::{BoxOperator, Operator, Replay, collect};
+use crate::exec::scope::Scope;
 use crate::exec::select::range_vector;
 use crate::exec::series::{SeriesTable, without_metadata};
 use crate::memory::QueryAccount;
 use crate::plan::Plan;
 use crate::plan::node::NodeKind;
-use crate::stats::{SampleBudget, ScopeStats};
+use crate::stats::SampleBudget;
 use crate::{
     Annotations, EngineOptions, HeldMemory, InstantSample, QueryControl, QueryError, QueryOutcome,
     QueryStats, QueryValue, RangeSeries, SampleValue,
@@ -93,8 +92,7 @@ fn select<'s>(
 }
 
 fn evaluate(plan: &Plan, per_step: bool, query: &QueryContext<'_>) -> QueryOutcome {
-    let scope = Scope::new(plan.grid, per_step, query)
-        .unwrap_or_else(|_| Scope { grid: plan.grid, stats: Rc::new(ScopeStats::new(&plan.grid, false)) });
+    let scope = Scope::new(plan.grid, per_step, query).unwrap_or_else(|_| Scope::without_steps(plan.grid));
     let mut sort_seconds = 0.0;
     let result = value_of(plan, &scope, query, &mut sort_seconds);
     let mut stats = QueryStats {
@@ -134,64 +132,52 @@ fn value_of<'q>(
             _ => Err(QueryError::execution("expression is no string")),
         },
         ValueType::Scalar if plan.instant => {
-            let value = build::scalar(root, scope, query)?.at(0);
+            let value = super::scalar(root, scope, query).evaluate(query)?.at(0);
             query.samples.hold(1)?;
             query.check()?;
             Ok(QueryValue::Scalar { timestamp_ms: start_ms, value })
         }
         ValueType::Matrix => {
-            let mut series = range_vector::evaluate(root, scope, query)?;
+            let mut series = match &root.kind {
+                NodeKind::Range(range) => range_vector::of_selector(range, scope, query)?,
+                NodeKind::Subquery(node) => {
+                    range_vector::of_subquery(super::subquery(node, scope, query), scope, query)?
+                }
+                _ => return Err(QueryError::execution("expression is no range vector")),
+            };
             sort(&mut series, query, sort_seconds)?;
             query.check()?;
             Ok(QueryValue::Matrix(series))
         }
         ValueType::Scalar | ValueType::Vector => {
-            let mut operator = build::vector(root, scope, query)?;
-            if query.features.delayed_name_removal {
-                let rows = crate::exec::operator::collect(&mut *operator, scope.steps(), query)?;
-                let (table, rows) = drop_names(operator.series(), rows, query)?;
-                let mut replay = Drained { table, rows: Some(rows) };
-                return answer(plan, &mut replay, query, sort_seconds);
-            }
+            let operator = super::vector(root, scope, query);
+            let mut operator = if query.features.delayed_name_removal {
+                collected(DropNames { inner: operator, steps: scope.steps() })
+            } else {
+                operator
+            };
             answer(plan, &mut *operator, query, sort_seconds)
         }
     }
 }
 
-/// Hands out all rows at once.
-struct Drained {
-    table: SeriesTable,
-    rows: Option<Batch>,
-}
-
-impl Operator for Drained {
-    fn series(&self) -> &SeriesTable {
-        &self.table
-    }
-
-    fn next(&mut self, _query: &QueryContext<'_>, out: &mut Batch) -> Result<bool, QueryError> {
-        out.clear();
-        if let Some(rows) = self.rows.take() {
-            *out = rows;
-        }
-        Ok(!out.is_empty())
-    }
-}
-
 /// The removal of names that was put off to the end, and the merge of what is then the same.
-fn drop_names(
-    table: &SeriesTable,
-    rows: Batch,
-    query: &QueryContext<'_>,
-) -> Result<(SeriesTable, Batch), QueryError> {
-    let mut cleaned = SeriesTable::new();
-    for entry in table.since(0) {
-        query.work(8)?;
-        let labels = if entry.drop_name { without_metadata(&entry.labels) } else { entry.labels.clone() };
-        cleaned.push(labels, false);
+struct DropNames<'q> {
+    inner: BoxOperator<'q>,
+    steps: usize,
+}
+
+impl Evaluate for DropNames<'_> {
+    fn evaluate(&mut self, query: &QueryContext<'_>) -> Result<Replay, QueryError> {
+        let rows = collect(&mut *self.inner, self.steps, query)?;
+        let mut cleaned = SeriesTable::new();
+        for entry in self.inner.series().since(0) {
+            query.work(8)?;
+            let labels = if entry.drop_name { without_metadata(&entry.labels) } else { entry.labels.clone() };
+            cleaned.push(labels, false);
+        }
+        merge::merge(&cleaned, &rows, Sameness::AtOneStep, query)
     }
-    let merged = merge::merge(&cleaned, &rows, Sameness::AtOneStep, query)?;
-    Ok((merged.series, merged.rows))
 }
 
 fn answer(

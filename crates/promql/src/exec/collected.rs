@@ -1,0 +1,39 @@
+//! Operators that need all rows of their operands before they have any of their own.
+
+use crate::QueryError;
+use crate::exec::batch::Batch;
+use crate::exec::context::QueryContext;
+use crate::exec::operator::{BoxOperator, Operator, Replay};
+use crate::exec::series::SeriesTable;
+
+/// What such an operator does.
+pub(crate) trait Evaluate {
+    /// All rows. Called once, when the first one is asked for.
+    fn evaluate(&mut self, query: &QueryContext<'_>) -> Result<Replay, QueryError>;
+}
+
+/// The operator of an [`Evaluate`].
+pub(crate) struct Collected<E> {
+    /// Dropped, with what it holds, as soon as the result is there.
+    evaluation: Option<E>,
+    result: Replay,
+}
+
+/// Boxes the operator of an [`Evaluate`].
+pub(crate) fn collected<'q, E: Evaluate + 'q>(evaluation: E) -> BoxOperator<'q> {
+    let result = Replay::new(SeriesTable::new(), Batch::new(0));
+    Box::new(Collected { evaluation: Some(evaluation), result })
+}
+
+impl<E: Evaluate> Operator for Collected<E> {
+    fn series(&self) -> &SeriesTable {
+        &self.result.series
+    }
+
+    fn next(&mut self, query: &QueryContext<'_>, out: &mut Batch) -> Result<bool, QueryError> {
+        if let Some(mut evaluation) = self.evaluation.take() {
+            self.result = evaluation.evaluate(query)?;
+        }
+        self.result.next(query, out)
+    }
+}

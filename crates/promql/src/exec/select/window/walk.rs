@@ -1,0 +1,229 @@
+//! Where windows lie, and how they move over the samples with the steps.
+
+use std::sync::Arc;
+
+use ferula_model::{FloatHistogram, TimeRange};
+
+use super::samples::Samples;
+use crate::exec::context::QueryContext;
+use crate::exec::scope::Scope;
+use crate::exec::select::counts_only::Reach;
+use crate::plan::node::Lookup;
+use crate::{Grid, QueryError};
+
+/// One window of one series.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Window<'a> {
+    pub samples: Samples<'a>,
+    /// Samples at or before this moment are not in the range; with `anchored` or `smoothed` some are in the window.
+    pub range_start: i64,
+    /// Last moment of the range.
+    pub range_end: i64,
+    /// Time of the step, which `offset` and `@` do not move.
+    pub at: i64,
+    pub step: usize,
+    /// How many samples at the end of the window were not in the window of the step before.
+    pub(super) new: (usize, usize),
+}
+
+impl Window<'_> {
+    pub(super) fn is_empty(&self) -> bool {
+        self.samples.is_empty()
+    }
+}
+
+/// An index that moves forward with the steps. Samples come regularly, mostly, so the way that it went last time is
+/// tried first.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Index {
+    pub at: usize,
+    stride: usize,
+}
+
+impl Index {
+    /// Moves to the first time that is later than `bound`.
+    #[inline]
+    pub(crate) fn advance(&mut self, times: &[i64], bound: i64) {
+        let before = self.at;
+        let guess = self.at + self.stride;
+        let reached = guess == 0 || times.get(guess - 1).is_some_and(|&time| time <= bound);
+        if reached && times.get(guess).is_none_or(|&time| time > bound) {
+            self.at = guess;
+            return;
+        }
+        if reached {
+            self.at = guess;
+        }
+        while times.get(self.at).is_some_and(|&time| time <= bound) {
+            self.at += 1;
+        }
+        self.stride = self.at - before;
+    }
+}
+
+/// Walks through the windows of a series of floats.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct FloatWindows<'a> {
+    times: &'a [i64],
+    moment: i64,
+    step_ms: i64,
+    before_ms: i64,
+    after_ms: i64,
+    range_ms: i64,
+    from: Index,
+    to: Index,
+    /// Samples of all windows so far, and how many of them were new.
+    pub total: u64,
+    pub read: u64,
+}
+
+/// One window of floats.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct FloatWindow {
+    pub from: usize,
+    pub to: usize,
+    pub range_start: i64,
+    pub range_end: i64,
+}
+
+impl FloatWindows<'_> {
+    /// The window of the next step.
+    #[inline]
+    pub(crate) fn next(&mut self) -> FloatWindow {
+        let moment = self.moment;
+        self.moment = moment.saturating_add(self.step_ms);
+        let before = self.to.at;
+        self.to.advance(self.times, moment.saturating_add(self.after_ms));
+        self.from.advance(self.times, moment.saturating_sub(self.before_ms));
+        let (from, to) = (self.from.at, self.to.at);
+        self.total += (to - from) as u64;
+        self.read += (to - before.max(from)) as u64;
+        FloatWindow { from, to, range_start: moment.saturating_sub(self.range_ms), range_end: moment }
+    }
+}
+
+/// Where the windows of a call lie.
+pub(crate) struct Windows {
+    pub grid: Grid,
+    pub lookup: Lookup,
+    pub range_ms: i64,
+    /// How far a window begins before its moment.
+    pub before_ms: i64,
+    /// How far it ends after it.
+    pub after_ms: i64,
+    pub(super) scope: Scope,
+    /// The samples are not read from storage but from a subquery that counted them already.
+    pub(super) read_elsewhere: bool,
+}
+
+/// Begin and end of the current window in each column.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Indices {
+    pub floats: (usize, usize),
+    pub histograms: (usize, usize),
+}
+
+impl Indices {
+    /// By how many samples all of them moved together.
+    pub(super) fn moved_since(&self, before: &Indices) -> usize {
+        let sum = |indices: &Indices| {
+            indices.floats.0 + indices.floats.1 + indices.histograms.0 + indices.histograms.1
+        };
+        sum(self) - sum(before)
+    }
+}
+
+/// Moves the begin and end of a window forward.
+#[inline]
+fn advance(times: &[i64], window: &mut (usize, usize), open: i64, closed: i64) {
+    while window.1 < times.len() && times[window.1] <= closed {
+        window.1 += 1;
+    }
+    while window.0 < window.1 && times[window.0] <= open {
+        window.0 += 1;
+    }
+}
+
+impl Windows {
+    /// The window of a step, which must not be earlier than that of the call before with the same indices.
+    #[inline]
+    pub(crate) fn cut<'a>(&self, samples: Samples<'a>, step: usize, indices: &mut Indices) -> Window<'a> {
+        let at = self.grid.time(step);
+        let moment = self.lookup.time(at);
+        let (open, closed) = (moment.saturating_sub(self.before_ms), moment.saturating_add(self.after_ms));
+        let before = *indices;
+        advance(samples.float_times, &mut indices.floats, open, closed);
+        advance(samples.histogram_times, &mut indices.histograms, open, closed);
+        let new = (
+            indices.floats.1 - before.floats.1.max(indices.floats.0),
+            indices.histograms.1 - before.histograms.1.max(indices.histograms.0),
+        );
+        Window {
+            samples: samples.slice(indices.floats, indices.histograms),
+            range_start: moment.saturating_sub(self.range_ms),
+            range_end: moment,
+            at,
+            step,
+            new,
+        }
+    }
+
+    /// The windows of a series that has floats only, one after the other.
+    pub(crate) fn floats<'a>(&self, times: &'a [i64]) -> FloatWindows<'a> {
+        let first = self.lookup.time(self.grid.start_ms);
+        FloatWindows {
+            times,
+            moment: first,
+            step_ms: if self.lookup.at_ms.is_some() { 0 } else { self.grid.step_ms },
+            before_ms: self.before_ms,
+            after_ms: self.after_ms,
+            range_ms: self.range_ms,
+            from: Index::default(),
+            to: Index::default(),
+            total: 0,
+            read: 0,
+        }
+    }
+
+    /// Counts the samples of a window.
+    pub(crate) fn count(&self, window: &Window<'_>, query: &QueryContext<'_>) -> Result<(), QueryError> {
+        let weigh = |histograms: &[Arc<FloatHistogram>]| {
+            histograms.iter().map(|histogram| histogram.sample_weight() as u64).sum::<u64>()
+        };
+        let histograms = window.samples.histograms;
+        query.work(histograms.len() * 4)?;
+        let total = window.samples.floats.len() as u64 + weigh(histograms);
+        let read = if self.read_elsewhere {
+            0
+        } else {
+            window.new.0 as u64 + weigh(&histograms[histograms.len() - window.new.1..])
+        };
+        self.scope.stats.add(window.step, total, read);
+        Ok(())
+    }
+
+    /// Counts the samples of many float windows at once, when nobody asked for single steps.
+    pub(crate) fn count_floats(&self, walked: &FloatWindows<'_>) {
+        let read = if self.read_elsewhere { 0 } else { walked.read };
+        self.scope.stats.add(0, walked.total, read);
+    }
+
+    /// Whether samples must be counted window by window.
+    pub(crate) fn counts_by_step(&self) -> bool {
+        self.scope.stats.by_step()
+    }
+
+    /// Which samples a reader of all windows comes by, those at the open ends included.
+    pub(super) fn reach(&self) -> Reach {
+        let Windows { grid, lookup, before_ms, after_ms, .. } = *self;
+        Reach { grid, lookup, before_ms, after_ms }
+    }
+
+    /// The times that all windows together cover, with or without their open ends.
+    pub(super) fn read_range(&self, with_open_ends: bool) -> TimeRange {
+        let first = self.lookup.time(self.grid.start_ms).saturating_sub(self.before_ms);
+        let first = if with_open_ends { first } else { first.saturating_add(1) };
+        let last = self.lookup.time(self.grid.time(self.grid.steps() - 1));
+        TimeRange::from_millis(first, last.saturating_add(self.after_ms))
+    }
+}

@@ -1,0 +1,58 @@
+//! What may be chosen: for every query of an engine, and for one query.
+
+use crate::MemoryContract;
+
+/// Switches of `--enable-feature` that change what queries mean.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Features {
+    /// `promql-experimental-functions`
+    pub experimental_functions: bool,
+    /// `promql-delayed-name-removal`
+    pub delayed_name_removal: bool,
+    /// `promql-extended-range-selectors`
+    pub extended_range_selectors: bool,
+    /// `promql-binop-fill-modifiers`
+    pub fill_modifiers: bool,
+    /// `type-and-unit-labels`
+    pub type_and_unit_labels: bool,
+    /// `use-start-timestamps`
+    pub use_start_timestamps: bool,
+    /// `promql-per-step-stats`
+    pub per_step_stats: bool,
+}
+
+/// What holds for every query of an engine.
+#[derive(Clone, Debug)]
+pub struct EngineOptions {
+    /// `--query.max-samples`
+    pub max_samples: u64,
+    /// `--query.lookback-delta`
+    pub lookback_delta_ms: i64,
+    /// Step of subqueries that name none: `global.evaluation_interval`.
+    pub default_subquery_step_ms: i64,
+    /// See [`Features`].
+    pub features: Features,
+    /// The bytes that all queries may hold together.
+    pub memory: MemoryContract,
+}
+
+impl Default for EngineOptions {
+    fn default() -> Self {
+        EngineOptions {
+            max_samples: 50_000_000,
+            lookback_delta_ms: 300_000,
+            default_subquery_step_ms: 60_000,
+            features: Features::default(),
+            memory: MemoryContract::unlimited(),
+        }
+    }
+}
+
+/// What one caller asks for beside the query.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct QueryOptions {
+    /// Overrides the engine's lookback delta, unless it is negative.
+    pub lookback_delta_ms: Option<i64>,
+    /// Counts samples by step, if the engine's features allow it.
+    pub per_step_stats: bool,
+}
