@@ -1,4 +1,6 @@
-//! The UTC calendar (proleptic Gregorian), for the date functions and for times in texts.
+//! Times in UTC as package `time` has them: parts of the calendar (proleptic Gregorian), layouts, RFC 3339.
+
+use std::fmt::Write;
 
 /// A moment in UTC, taken apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,6 +24,7 @@ pub struct Civil {
 }
 
 const SECONDS_PER_DAY: i64 = 86_400;
+const NANOS_PER_SECOND: i64 = 1_000_000_000;
 
 /// Where Go's calendar begins: 1 March −292277022400, in seconds since the epoch.
 const FIRST_SECOND: i64 = -9_223_372_028_741_760_000;
@@ -47,6 +50,20 @@ impl Civil {
             weekday: (days + 4).rem_euclid(7) as u32,
             day_of_year,
         }
+    }
+
+    /// `January`
+    pub fn month_name(&self) -> &'static str {
+        MONTHS[self.month as usize - 1]
+    }
+
+    /// `Sunday`
+    pub fn weekday_name(&self) -> &'static str {
+        WEEKDAYS[self.weekday as usize]
+    }
+
+    fn hour_of_twelve(&self) -> u32 {
+        (self.hour + 11) % 12 + 1
     }
 
     /// How many days its month has.
@@ -84,6 +101,225 @@ fn date_of(days: i64) -> (i64, u32, u32) {
     let day = (of_year - (153 * shifted_month + 2) / 5 + 1) as u32;
     let month = if shifted_month < 10 { shifted_month + 3 } else { shifted_month - 9 } as u32;
     (year_of_era + era * 400 + i64::from(month <= 2), month, day)
+}
+
+/// `Time.Format` of nanoseconds since the epoch.
+pub fn format(nanos: i64, layout: &str) -> String {
+    let civil = Civil::from_unix(nanos.div_euclid(NANOS_PER_SECOND));
+    let nanosecond = nanos.rem_euclid(NANOS_PER_SECOND);
+    let mut out = String::with_capacity(layout.len() + 8);
+    let mut rest = layout;
+    // What stands between elements stays as it is, but for a fraction, which belongs to the seconds before it.
+    while let Some(c) = rest.chars().next() {
+        rest = if let Some((element, show)) =
+            LAYOUT.iter().find(|(element, _)| begins_with_element(rest, element))
+        {
+            show(&civil, &mut out);
+            &rest[element.len()..]
+        } else if let Some((digits, trimmed)) = fraction(rest) {
+            push_fraction(&mut out, c, nanosecond, digits, trimmed);
+            &rest[1 + digits..]
+        } else {
+            out.push(c);
+            &rest[c.len_utf8()..]
+        };
+    }
+    out
+}
+
+/// `Time.String` of nanoseconds since the epoch: `2006-01-02 15:04:05.999999999 +0000 UTC`.
+pub fn to_string(nanos: i64) -> String {
+    format(nanos, "2006-01-02 15:04:05.999999999 -0700 MST")
+}
+
+/// `time.RFC3339Nano`
+pub const RFC3339_NANO: &str = "2006-01-02T15:04:05.999999999Z07:00";
+
+const MONTHS: [&str; 12] = [
+    "January",
+    "February",
+    "March",
+    "April",
+    "May",
+    "June",
+    "July",
+    "August",
+    "September",
+    "October",
+    "November",
+    "December",
+];
+const WEEKDAYS: [&str; 7] = ["Sunday", "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday"];
+
+type Show = fn(&Civil, &mut String);
+
+/// Elements of a layout, longer ones before those they begin with.
+const LAYOUT: [(&str, Show); 34] = [
+    ("January", |c, out| out.push_str(c.month_name())),
+    ("Jan", |c, out| out.push_str(&c.month_name()[..3])),
+    ("Monday", |c, out| out.push_str(c.weekday_name())),
+    ("Mon", |c, out| out.push_str(&c.weekday_name()[..3])),
+    ("MST", |_, out| out.push_str("UTC")),
+    ("01", |c, out| push_padded(out, c.month, 2)),
+    ("002", |c, out| push_padded(out, c.day_of_year, 3)),
+    ("02", |c, out| push_padded(out, c.day, 2)),
+    ("03", |c, out| push_padded(out, c.hour_of_twelve(), 2)),
+    ("04", |c, out| push_padded(out, c.minute, 2)),
+    ("05", |c, out| push_padded(out, c.second, 2)),
+    ("06", |c, out| push_padded(out, (c.year % 100).unsigned_abs() as u32, 2)),
+    ("2006", |c, out| push_year(out, c.year)),
+    ("15", |c, out| push_padded(out, c.hour, 2)),
+    // Not the day: the underscore stays, and the year follows.
+    ("_2006", |c, out| {
+        out.push('_');
+        push_year(out, c.year);
+    }),
+    ("__2", |c, out| push_spaced(out, c.day_of_year, 3)),
+    ("_2", |c, out| push_spaced(out, c.day, 2)),
+    ("-07:00:00", |_, out| out.push_str("+00:00:00")),
+    ("-070000", |_, out| out.push_str("+000000")),
+    ("-07:00", |_, out| out.push_str("+00:00")),
+    ("-0700", |_, out| out.push_str("+0000")),
+    ("-07", |_, out| out.push_str("+00")),
+    ("Z07:00:00", |_, out| out.push('Z')),
+    ("Z070000", |_, out| out.push('Z')),
+    ("Z07:00", |_, out| out.push('Z')),
+    ("Z0700", |_, out| out.push('Z')),
+    ("Z07", |_, out| out.push('Z')),
+    ("PM", |c, out| out.push_str(if c.hour >= 12 { "PM" } else { "AM" })),
+    ("pm", |c, out| out.push_str(if c.hour >= 12 { "pm" } else { "am" })),
+    ("1", |c, out| push_padded(out, c.month, 1)),
+    ("2", |c, out| push_padded(out, c.day, 1)),
+    ("3", |c, out| push_padded(out, c.hour_of_twelve(), 1)),
+    ("4", |c, out| push_padded(out, c.minute, 1)),
+    ("5", |c, out| push_padded(out, c.second, 1)),
+];
+
+fn push_padded(out: &mut String, value: u32, width: usize) {
+    write!(out, "{value:0width$}").expect("writing to a String cannot fail");
+}
+
+fn push_spaced(out: &mut String, value: u32, width: usize) {
+    write!(out, "{value:width$}").expect("writing to a String cannot fail");
+}
+
+/// At least four digits, the sign not counted.
+fn push_year(out: &mut String, year: i64) {
+    let sign = if year < 0 { "-" } else { "" };
+    write!(out, "{sign}{:04}", year.unsigned_abs()).expect("writing to a String cannot fail");
+}
+
+/// `Jan` and `Mon` are none in a longer word that goes on in lower case.
+fn begins_with_element(rest: &str, element: &str) -> bool {
+    let Some(after) = rest.strip_prefix(element) else { return false };
+    !matches!(element, "Jan" | "Mon") || !after.starts_with(|c: char| c.is_ascii_lowercase())
+}
+
+/// A fraction of a second, `.000` or `,999`: how many digits, and whether zeros at its end are left out.
+fn fraction(rest: &str) -> Option<(usize, bool)> {
+    let tail = rest.strip_prefix(['.', ','])?;
+    let digit = tail.bytes().next().filter(|digit| matches!(digit, b'0' | b'9'))?;
+    let digits = tail.bytes().take_while(|byte| *byte == digit).count();
+    // Followed by another digit it is a number of the text's own.
+    let ends = !tail[digits..].starts_with(|c: char| c.is_ascii_digit());
+    ends.then_some((digits, digit == b'9'))
+}
+
+fn push_fraction(out: &mut String, point: char, nanosecond: i64, digits: usize, trimmed: bool) {
+    let all = format!("{nanosecond:09}");
+    let mut shown = &all[..digits.min(9)];
+    if trimmed {
+        shown = shown.trim_end_matches('0');
+        if shown.is_empty() {
+            return;
+        }
+    }
+    out.push(point);
+    out.push_str(shown);
+    // More than nine digits were asked for: Go prints what it has.
+}
+
+/// `time.Parse` by RFC 3339: seconds since the epoch and nanoseconds; `None` where Go refuses the text.
+///
+/// As Go does it, an hour may have one digit, a comma may stand for the point of the fraction, and digits beyond
+/// nanoseconds are dropped.
+pub fn parse_rfc3339(text: &str) -> Option<(i64, u32)> {
+    let mut reader = Reader { rest: text.as_bytes() };
+    let year = reader.number(4, 4)?;
+    reader.skip(b'-')?;
+    let month = reader.number(2, 2)?;
+    reader.skip(b'-')?;
+    let day = reader.number(2, 2)?;
+    reader.skip(b'T')?;
+    let hour = reader.number(1, 2)?;
+    reader.skip(b':')?;
+    let minute = reader.number(2, 2)?;
+    reader.skip(b':')?;
+    let second = reader.number(2, 2)?;
+    let nanos = reader.fraction();
+    let offset_seconds = reader.offset()?;
+    let date = Civil { year: i64::from(year), month, day, ..Civil::from_unix(0) };
+    let sound = (1..=12).contains(&month)
+        && (1..=date.days_in_month()).contains(&day)
+        && hour < 24
+        && minute < 60
+        && second < 60
+        && reader.rest.is_empty();
+    let seconds =
+        days_until(date.year, month, day) * SECONDS_PER_DAY + i64::from(hour * 3600 + minute * 60 + second);
+    sound.then_some((seconds - offset_seconds, nanos))
+}
+
+/// Takes parts off the front of a time.
+struct Reader<'a> {
+    rest: &'a [u8],
+}
+
+impl Reader<'_> {
+    fn skip(&mut self, byte: u8) -> Option<()> {
+        self.rest = self.rest.strip_prefix(&[byte])?;
+        Some(())
+    }
+
+    /// A number of at least and at most so many digits.
+    fn number(&mut self, least: usize, most: usize) -> Option<u32> {
+        let digits = self.rest.iter().take(most).take_while(|byte| byte.is_ascii_digit()).count();
+        let (number, rest) = self.rest.split_at(digits);
+        self.rest = rest;
+        let value = number.iter().fold(0, |value, digit| value * 10 + u32::from(digit - b'0'));
+        (digits >= least).then_some(value)
+    }
+
+    /// Nanoseconds of a fraction, 0 if there is none.
+    fn fraction(&mut self) -> u32 {
+        let [b'.' | b',', tail @ ..] = self.rest else { return 0 };
+        let digits = tail.iter().take_while(|byte| byte.is_ascii_digit()).count();
+        if digits == 0 {
+            return 0;
+        }
+        self.rest = &tail[digits..];
+        (0..9).fold(0, |nanos, at| {
+            nanos * 10 + tail[..digits].get(at).map_or(0, |digit| u32::from(digit - b'0'))
+        })
+    }
+
+    /// Seconds east of UTC.
+    fn offset(&mut self) -> Option<i64> {
+        if self.skip(b'Z').is_some() {
+            return Some(0);
+        }
+        let sign = match self.rest.first()? {
+            b'+' => 1,
+            b'-' => -1,
+            _ => return None,
+        };
+        self.rest = &self.rest[1..];
+        let hours = self.number(2, 2)?;
+        self.skip(b':')?;
+        let minutes = self.number(2, 2)?;
+        // Go's bounds are one too high.
+        (hours <= 24 && minutes <= 60).then_some(sign * i64::from(hours * 3600 + minutes * 60))
+    }
 }
 
 #[cfg(test)]

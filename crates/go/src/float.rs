@@ -1,4 +1,6 @@
-//! Floats as `strconv.FormatFloat` prints them with the shortest digits that read back.
+//! Floats as `strconv.FormatFloat` prints them: with the shortest digits that read back, or with a precision.
+//!
+//! Elsewhere: reading them (`number`).
 
 use std::fmt::Write;
 
@@ -75,6 +77,48 @@ pub fn format_g(v: f64) -> String {
     }
     let exponent = shortest_digits(v).1 - 1;
     if (-4..6).contains(&exponent) { format_f(v) } else { format_e(v) }
+}
+
+/// Go's `FormatFloat(v, 'f', precision, 64)`: `%.6f`.
+pub fn format_f_precise(v: f64, precision: usize) -> String {
+    special(v).map_or_else(|| format!("{v:.precision$}"), str::to_owned)
+}
+
+/// Go's `FormatFloat(v, 'e', precision, 64)`: `%.6e`.
+pub fn format_e_precise(v: f64, precision: usize) -> String {
+    if let Some(text) = special(v) {
+        return text.to_owned();
+    }
+    let text = format!("{v:.precision$e}");
+    let (mantissa, exponent) = text.split_once('e').unwrap_or((&text, "0"));
+    let (sign, digits) = match exponent.strip_prefix('-') {
+        Some(digits) => ('-', digits),
+        None => ('+', exponent),
+    };
+    format!("{mantissa}e{sign}{digits:0>2}")
+}
+
+/// Go's `FormatFloat(v, 'g', precision, 64)`: `%.4g`. At most this many digits, without trailing zeros; an exponent below
+/// 1e-4 and where the digits do not reach the point.
+pub fn format_g_precise(v: f64, precision: usize) -> String {
+    if special(v).is_some() || v == 0.0 {
+        return format_f(v);
+    }
+    let precision = precision.max(1);
+    let rounded = format_e_precise(v, precision - 1);
+    let (mantissa, exponent) = rounded.split_once('e').unwrap_or((&rounded, "0"));
+    let power: i32 = exponent.parse().unwrap_or(0);
+    let mantissa = without_trailing_zeros(mantissa);
+    if power < -4 || usize::try_from(power).is_ok_and(|power| power >= precision) {
+        return format!("{mantissa}e{exponent}");
+    }
+    // Rounding once more to the place that was just found changes no digit.
+    let decimals = usize::try_from(precision as i64 - 1 - i64::from(power)).unwrap_or(0);
+    without_trailing_zeros(&format!("{v:.decimals$}")).to_owned()
+}
+
+fn without_trailing_zeros(text: &str) -> &str {
+    if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.') } else { text }
 }
 
 #[cfg(test)]

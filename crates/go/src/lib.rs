@@ -6,13 +6,19 @@
 //! Here: only what Go itself does. Elsewhere: what Prometheus builds on it, such as its own duration syntax
 //! (`ferula-model`), and the template language (`ferula-template`).
 //!
-//! Always true: no function panics, whatever it is given, and each is checked against answers that the real library gave
-//! (`testdata/go`).
+//! Always true: no function panics, whatever it is given, and each answers as the real library did
+//! (`testdata/go`, `tests/recorded.rs`).
 
 pub mod calendar;
+pub mod duration;
 pub mod float;
+pub mod json;
 pub mod math;
+pub mod number;
+pub mod path;
 pub mod quote;
 pub mod regexp;
+pub mod unicode;
+pub mod url;
 
 pub use regexp::Regexp;

@@ -16,6 +16,8 @@ use std::sync::Arc;
 use regex::bytes::{Captures, Regex, RegexBuilder};
 use regex_syntax::hir::Hir;
 
+use crate::unicode::{is_digit, is_letter};
+
 /// Why a pattern was refused. The text is Go's: `error parsing regexp: …`.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
@@ -57,9 +59,9 @@ impl<'p> Pattern<'p> {
         Ok(Pattern { source, translated: pattern, group_names })
     }
 
-    /// Whether the pattern has groups that capture.
-    pub fn has_groups(&self) -> bool {
-        !self.group_names.is_empty()
+    /// How many groups capture.
+    pub fn groups(&self) -> usize {
+        self.group_names.len()
     }
 
     /// The parsed pattern; its dot matches a newline.
@@ -131,16 +133,27 @@ impl Regexp {
         Some(out)
     }
 
-    /// `text` with every match replaced by `template`, in which `$1` and `${name}` are filled in.
+    /// `Regexp.ReplaceAllString`: `text` with every match replaced by `template`, in which `$1` and `${name}` are filled
+    /// in. An empty match directly behind another match does not count.
     pub fn replace_all(&self, text: &str, template: &str) -> String {
-        let (mut out, mut done) = (String::new(), 0);
-        for captures in self.regex.captures_iter(text.as_bytes()) {
-            let Some(whole) = captures.get(0) else { continue };
-            out.push_str(text.get(done..whole.start()).unwrap_or_default());
-            self.expand_into(&captures, template, &mut out);
+        let (mut out, mut done, mut from) = (String::new(), 0, 0);
+        while from <= text.len() {
+            let Some(captures) = self.regex.captures_at(text.as_bytes(), from) else { break };
+            let Some(whole) = captures.get(0) else { break };
+            let width = text[from..].chars().next().map_or(1, char::len_utf8);
+            if !text.is_char_boundary(whole.start()) {
+                // The engine looks between the bytes of a character too, where Go does not.
+                from = text.ceil_char_boundary(whole.start());
+                continue;
+            }
+            out.push_str(&text[done..whole.start()]);
+            if whole.end() > done || whole.start() == 0 {
+                self.expand_into(&captures, template, &mut out);
+            }
             done = whole.end();
+            from = done.max(from + width);
         }
-        out.push_str(text.get(done..).unwrap_or_default());
+        out.push_str(&text[done..]);
         out
     }
 
@@ -182,7 +195,8 @@ pub fn expand<'v>(template: &str, out: &mut String, group: impl Fn(&str) -> Opti
 fn variable(text: &str) -> Option<(&str, &str)> {
     let inner = text.strip_prefix('{');
     let name_text = inner.unwrap_or(text);
-    let length = name_text.find(|c: char| !(c.is_alphanumeric() || c == '_')).unwrap_or(name_text.len());
+    let length =
+        name_text.find(|c: char| !(is_letter(c) || is_digit(c) || c == '_')).unwrap_or(name_text.len());
     let (name, tail) = name_text.split_at(length);
     let tail = if inner.is_some() { tail.strip_prefix('}')? } else { tail };
     (!name.is_empty()).then_some((name, tail))

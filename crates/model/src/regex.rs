@@ -32,7 +32,7 @@ impl LabelRegex {
         let parsed = Pattern::parse(pattern)?;
         let shape = Shape::of(&parsed.hir()?);
         let engine =
-            if shape.is_complete() && !parsed.has_groups() { None } else { Some(parsed.compile_whole()?) };
+            if shape.is_complete() && parsed.groups() == 0 { None } else { Some(parsed.compile_whole()?) };
         Ok(LabelRegex { pattern: pattern.into(), shape: Arc::new(shape), engine })
     }
 

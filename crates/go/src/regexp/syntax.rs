@@ -217,22 +217,32 @@ impl<'a> Translator<'a> {
         self.flags()
     }
 
+    /// `(?i-s)`, `(?i-s:`. Go lets a flag come twice, and the last one holds.
     fn flags(&mut self) -> Result<(), SyntaxError> {
         let whole = self.rest;
+        let (mut on, mut off) = (String::new(), String::new());
         let (mut negative, mut seen_after_sign) = (false, false);
         for (at, c) in whole.char_indices().skip(2) {
             let after = &whole[at + c.len_utf8()..];
             match c {
-                'i' | 'm' | 's' | 'U' => seen_after_sign = true,
+                'i' | 'm' | 's' | 'U' => {
+                    seen_after_sign = true;
+                    on.retain(|flag| flag != c);
+                    if !negative {
+                        on.push(c);
+                    } else if !off.contains(c) {
+                        off.push(c);
+                    }
+                }
                 '-' if !negative => (negative, seen_after_sign) = (true, false),
                 ':' | ')' if !negative || seen_after_sign => {
-                    let text = &whole[..=at];
+                    let minus = if off.is_empty() { "" } else { "-" };
                     if c == ':' {
-                        return self.push_group(text, after);
+                        return self.push_group(&format!("(?{on}{minus}{off}:"), after);
                     }
                     // Flags are no atom: what is repeated behind them is what stood before.
-                    if text != "(?)" {
-                        self.out.push_str(text);
+                    if !on.is_empty() || !off.is_empty() {
+                        self.out.push_str(&format!("(?{on}{minus}{off})"));
                     }
                     self.rest = after;
                     return Ok(());
@@ -402,7 +412,7 @@ fn class_escape<'a>(text: &'a str, out: &mut String) -> Result<Option<&'a str>, 
 
 fn unicode_class<'a>(text: &'a str, mut negated: bool, out: &mut String) -> Result<&'a str, SyntaxError> {
     let tail = &text[2..];
-    let Some(first) = tail.chars().next() else { return Err(error(BAD_ESCAPE, text)) };
+    let Some(first) = tail.chars().next() else { return Err(error(BAD_CLASS, text)) };
     let (mut name, length) = if first == '{' {
         let end = tail.find('}').ok_or_else(|| error(BAD_CLASS, text))?;
         (&tail[1..end], 2 + end + 1)
@@ -412,14 +422,34 @@ fn unicode_class<'a>(text: &'a str, mut negated: bool, out: &mut String) -> Resu
     if let Some(rest) = name.strip_prefix('^') {
         (negated, name) = (!negated, rest);
     }
-    let property = if name == "Any" { "Any".to_owned() } else { unicode_property(name).unwrap_or_default() };
-    if property.is_empty() {
-        return Err(error(BAD_CLASS, &text[..length]));
-    }
+    // Surrogates never occur in a text.
+    let property = match name {
+        "Any" => "Any".to_owned(),
+        "Cs" => {
+            out.push_str(if negated { r"\p{Any}" } else { NOTHING });
+            return Ok(&text[length..]);
+        }
+        name => unicode_property(name).ok_or_else(|| error(BAD_CLASS, &text[..length]))?,
+    };
     write!(out, "\\{}{{{property}}}", if negated { 'P' } else { 'p' })
         .expect("writing to a String cannot fail");
     Ok(&text[length..])
 }
+
+/// Scripts that Unicode has since its version 16; Go's tables are those of 15.
+const NEWER_SCRIPTS: [&str; 11] = [
+    "Beria_Erfe",
+    "Garay",
+    "Gurung_Khema",
+    "Kirat_Rai",
+    "Ol_Onal",
+    "Sidetic",
+    "Sunuwar",
+    "Tai_Yo",
+    "Todhri",
+    "Tolong_Siki",
+    "Tulu_Tigalari",
+];
 
 /// A general category by its short name or a script by its long one; Go knows no others and wants the exact letters.
 fn unicode_property(name: &str) -> Option<String> {
@@ -431,8 +461,11 @@ fn unicode_property(name: &str) -> Option<String> {
     }
     let capital = name.starts_with(|c: char| c.is_ascii_uppercase());
     let property = format!("sc={name}");
-    let known =
-        plain && capital && name.len() > 2 && regex_syntax::parse(&format!("\\p{{{property}}}")).is_ok();
+    let known = plain
+        && capital
+        && name.len() > 2
+        && !NEWER_SCRIPTS.contains(&name)
+        && regex_syntax::parse(&format!("\\p{{{property}}}")).is_ok();
     known.then_some(property)
 }
 

@@ -1,0 +1,148 @@
+//! Taking a URL apart.
+
+use super::escape::{EscapeError, Part, escape, unescape};
+use super::{Url, User};
+use crate::quote::go_quote;
+
+/// Why a text is no URL. The text is Go's: `parse "TEXT": …`.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("parse {}: {reason}", go_quote(.text))]
+pub struct ParseError {
+    /// The text, without its fragment unless that is what is wrong.
+    pub text: String,
+    /// What is wrong with it.
+    pub reason: Reason,
+}
+
+/// What is wrong with a URL, in Go's words.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Reason {
+    /// A character below the space, or DEL.
+    #[error("net/url: invalid control character in URL")]
+    ControlCharacter,
+    /// A colon, and nothing before it.
+    #[error("missing protocol scheme")]
+    MissingScheme,
+    /// `1.2.3.4:80`: neither a scheme nor a path.
+    #[error("first path segment in URL cannot contain colon")]
+    ColonInFirstSegment,
+    /// A character before the `@` that may not be there.
+    #[error("net/url: invalid userinfo")]
+    Userinfo,
+    /// A bracket that is not closed.
+    #[error("missing ']' in host")]
+    MissingBracket,
+    /// Something behind the host that is no port.
+    #[error("invalid port {} after host", go_quote(.0))]
+    Port(String),
+    /// An escape or character that may not be there.
+    #[error(transparent)]
+    Escape(#[from] EscapeError),
+}
+
+pub(super) fn parse(text: &str) -> Result<Url, ParseError> {
+    let failed = |text: &str| {
+        let text = text.to_owned();
+        move |reason| ParseError { text, reason }
+    };
+    let (before, fragment) = text.split_once('#').unwrap_or((text, ""));
+    let mut url = without_fragment(before).map_err(failed(before))?;
+    url.fragment = unescape(fragment, Part::Fragment).map_err(|error| failed(text)(error.into()))?;
+    url.raw_fragment = (escape(&url.fragment, Part::Fragment) != fragment).then(|| fragment.to_owned());
+    Ok(url)
+}
+
+fn without_fragment(text: &str) -> Result<Url, Reason> {
+    if text.bytes().any(|b| b < 0x20 || b == 0x7f) {
+        return Err(Reason::ControlCharacter);
+    }
+    let mut url = Url::default();
+    if text == "*" {
+        url.path = b"*".to_vec();
+        return Ok(url);
+    }
+    let (scheme, rest) = split_scheme(text)?;
+    url.scheme = scheme.to_ascii_lowercase();
+    let (rest, query) = rest.split_once('?').unwrap_or((rest, ""));
+    url.has_empty_query = query.is_empty() && text.ends_with('?');
+    query.clone_into(&mut url.raw_query);
+    if !rest.starts_with('/') {
+        if !url.scheme.is_empty() {
+            rest.clone_into(&mut url.opaque);
+            return Ok(url);
+        }
+        if rest.split('/').next().is_some_and(|segment| segment.contains(':')) {
+            return Err(Reason::ColonInFirstSegment);
+        }
+    }
+    let mut path = rest;
+    // Three slashes are a path, unless a scheme stands before them.
+    if let Some(after) = rest.strip_prefix("//")
+        && (!url.scheme.is_empty() || !after.starts_with('/'))
+    {
+        let end = after.find('/').unwrap_or(after.len());
+        authority(&mut url, &after[..end])?;
+        path = &after[end..];
+    } else {
+        url.omits_host = !url.scheme.is_empty() && rest.starts_with('/');
+    }
+    url.set_path(path)?;
+    Ok(url)
+}
+
+/// The scheme, or "", and what follows its colon.
+fn split_scheme(text: &str) -> Result<(&str, &str), Reason> {
+    for (at, c) in text.char_indices() {
+        match c {
+            'a'..='z' | 'A'..='Z' => {}
+            '0'..='9' | '+' | '-' | '.' if at > 0 => {}
+            ':' if at == 0 => return Err(Reason::MissingScheme),
+            ':' => return Ok((&text[..at], &text[at + 1..])),
+            _ => break,
+        }
+    }
+    Ok(("", text))
+}
+
+/// `user:password@host:port`
+fn authority(url: &mut Url, authority: &str) -> Result<(), Reason> {
+    let Some((userinfo, host)) = authority.rsplit_once('@') else {
+        url.host = host_and_port(authority)?;
+        return Ok(());
+    };
+    url.host = host_and_port(host)?;
+    let allowed = |c: char| c.is_ascii_alphanumeric() || "-._:~!$&'()*+,;=%@".contains(c);
+    if !userinfo.chars().all(allowed) {
+        return Err(Reason::Userinfo);
+    }
+    let (name, password) = match userinfo.split_once(':') {
+        Some((name, password)) => (name, Some(password)),
+        None => (userinfo, None),
+    };
+    let name = unescape(name, Part::UserPassword)?;
+    let password = password.map(|password| unescape(password, Part::UserPassword)).transpose()?;
+    url.user = Some(User { name, password });
+    Ok(())
+}
+
+fn host_and_port(host: &str) -> Result<Vec<u8>, Reason> {
+    let bracket =
+        if host.starts_with('[') { Some(host.rfind(']').ok_or(Reason::MissingBracket)?) } else { None };
+    let port = match bracket {
+        Some(bracket) => &host[bracket + 1..],
+        None => host.rfind(':').map_or("", |colon| &host[colon..]),
+    };
+    let digits = port.strip_prefix(':').unwrap_or(port);
+    if !port.is_empty() && (digits.len() == port.len() || !digits.bytes().all(|b| b.is_ascii_digit())) {
+        return Err(Reason::Port(port.to_owned()));
+    }
+    if let Some(bracket) = bracket
+        && let Some(zone) = host[..bracket].find("%25")
+    {
+        let mut bytes = unescape(&host[..zone], Part::Host)?;
+        bytes.extend(unescape(&host[zone..bracket], Part::Zone)?);
+        bytes.extend(unescape(&host[bracket..], Part::Host)?);
+        return Ok(bytes);
+    }
+    Ok(unescape(host, Part::Host)?)
+}
