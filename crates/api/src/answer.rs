@@ -213,7 +213,7 @@ impl Outlet {
 
 fn response(head: Head, encoding: Encoding) -> Response<Body> {
     let (status, body) = match head {
-        Head::NoContent => return status_only(StatusCode::NO_CONTENT),
+        Head::NoContent => return no_content(),
         Head::Whole(status, bytes) => (status, Body::from(bytes)),
         Head::Stream(mut chunks) => {
             let stream = stream::poll_fn(move |context| chunks.poll_recv(context)).map(Ok::<_, Infallible>);
@@ -234,27 +234,35 @@ pub fn mark_encoding(headers: &mut HeaderMap, encoding: Encoding) {
     }
 }
 
-/// An answer without a body.
-pub fn status_only(status: StatusCode) -> Response<Body> {
-    let mut response = Response::new(Body::empty());
-    *response.status_mut() = status;
+/// 200 with this body, whose type the caller adds.
+pub fn ok(body: Body) -> Response<Body> {
+    Response::new(body)
+}
+
+/// 200 with nothing.
+pub fn empty() -> Response<Body> {
+    ok(Body::empty())
+}
+
+/// 204
+pub fn no_content() -> Response<Body> {
+    let mut response = empty();
+    *response.status_mut() = StatusCode::NO_CONTENT;
     response
 }
 
-/// An answer in plain text as Go's `http.Error` writes it: with a line end, and not to be taken for anything else.
-pub fn text_error(status: StatusCode, why: &str) -> Response<Body> {
-    let mut response = text(status, format!("{why}\n"));
-    response.headers_mut().insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+/// 304
+pub fn not_modified() -> Response<Body> {
+    let mut response = empty();
+    *response.status_mut() = StatusCode::NOT_MODIFIED;
     response
 }
 
-/// An answer in plain text.
-pub fn text(status: StatusCode, text: impl Into<String>) -> Response<Body> {
-    let mut response = Response::new(Body::from(text.into()));
-    *response.status_mut() = status;
-    response
-        .headers_mut()
-        .insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+/// 200 with plain text.
+pub fn text(text: impl Into<String>) -> Response<Body> {
+    let mut response = ok(Body::from(text.into()));
+    let plain = HeaderValue::from_static("text/plain; charset=utf-8");
+    response.headers_mut().insert(header::CONTENT_TYPE, plain);
     response
 }
 

@@ -2,10 +2,11 @@
 //!
 //! Never zstd or brotli: Grafana passes the browser's list on but unpacks only what Prometheus would send.
 
-use std::io::Write;
+use std::io::{Read, Write};
 
 use axum::http::{HeaderMap, header};
 use flate2::Compression;
+use flate2::read::GzDecoder;
 use flate2::write::{GzEncoder, ZlibEncoder};
 
 /// How an answer is packed.
@@ -88,6 +89,13 @@ impl Packer {
             Packer::Deflate(encoder) => encoder.finish().expect(MEMORY),
         }
     }
+}
+
+/// The content of a file of ours that is packed with gzip.
+pub fn unpack_gzip(packed: &[u8]) -> std::io::Result<Vec<u8>> {
+    let mut plain = Vec::new();
+    GzDecoder::new(packed).read_to_end(&mut plain)?;
+    Ok(plain)
 }
 
 #[cfg(test)]

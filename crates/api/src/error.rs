@@ -1,8 +1,14 @@
-//! Errors of the API: their types, the status of each, and the body. The only place that chooses a status.
+//! Errors as clients see them: in the API's envelope and in plain text. The only place that chooses the status of an
+//! answer that is no success.
 
-use axum::http::StatusCode;
+use std::borrow::Cow;
 
-/// What kind of error an answer carries; the words are Prometheus'.
+use axum::body::Body;
+use axum::http::{HeaderValue, Response, StatusCode, header};
+use ferula_query::AdmissionError;
+use ferula_storage::StorageError;
+
+/// What kind of error an answer of the API carries; the words are Prometheus'.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ErrorKind {
     /// The query's time ran out.
@@ -51,11 +57,10 @@ impl ErrorKind {
     }
 }
 
-/// Why a request has no data for an answer.
+/// Why a request to the API has no data for an answer.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{text}")]
 pub struct ApiError {
-    /// Its kind.
     pub kind: ErrorKind,
     /// What the reader is told.
     pub text: String,
@@ -83,10 +88,131 @@ impl ApiError {
     }
 
     /// The store failed. While it is not open that is `unavailable`, as in Prometheus.
-    pub fn storage(error: &ferula_storage::StorageError, otherwise: ErrorKind) -> Self {
+    pub fn storage(error: &StorageError, otherwise: ErrorKind) -> Self {
         match error {
-            ferula_storage::StorageError::NotReady => Self::new(ErrorKind::Unavailable, error.to_string()),
+            StorageError::NotReady => Self::new(ErrorKind::Unavailable, error.to_string()),
             _ => Self::new(otherwise, error.to_string()),
         }
+    }
+}
+
+impl From<AdmissionError> for ApiError {
+    fn from(error: AdmissionError) -> Self {
+        match error {
+            // Prometheus answers 422, not 503, when a query's time is over before it has a place.
+            AdmissionError::Timeout => Self::new(ErrorKind::Execution, error.to_string()),
+        }
+    }
+}
+
+/// Why a request outside of the API's envelope is refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RefusalKind {
+    /// The request is wrong.
+    BadRequest,
+    /// What is asked for is switched off, or not allowed to this client.
+    Forbidden,
+    /// There is no such path, or nothing behind it.
+    NotFound,
+    /// The path has no such method.
+    MethodNotAllowed,
+    /// The client sends too slowly.
+    TooSlow,
+    /// The body is too large.
+    TooLarge,
+    /// A body of this type is not read.
+    MediaType,
+    /// The server failed.
+    Internal,
+    /// This server cannot do it.
+    NotImplemented,
+    /// Not now.
+    Unavailable,
+}
+
+impl RefusalKind {
+    fn status(self) -> StatusCode {
+        match self {
+            RefusalKind::BadRequest => StatusCode::BAD_REQUEST,
+            RefusalKind::Forbidden => StatusCode::FORBIDDEN,
+            RefusalKind::NotFound => StatusCode::NOT_FOUND,
+            RefusalKind::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
+            RefusalKind::TooSlow => StatusCode::REQUEST_TIMEOUT,
+            RefusalKind::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+            RefusalKind::MediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            RefusalKind::Internal => StatusCode::INTERNAL_SERVER_ERROR,
+            RefusalKind::NotImplemented => StatusCode::NOT_IMPLEMENTED,
+            RefusalKind::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
+        }
+    }
+}
+
+/// An error in plain text.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{text}")]
+pub struct Refusal {
+    pub kind: RefusalKind,
+    text: Cow<'static, str>,
+    /// Whether the server stops, when it refuses because it starts or stops.
+    stopping: Option<bool>,
+}
+
+impl Refusal {
+    /// A refusal with a text as Go's `http.Error` writes it: with a line end.
+    pub fn new(kind: RefusalKind, text: impl std::fmt::Display) -> Self {
+        Refusal { kind, text: format!("{text}\n").into(), stopping: None }
+    }
+
+    /// A refusal whose text has no line end; some of Prometheus' have none.
+    pub const fn bare(kind: RefusalKind, text: &'static str) -> Self {
+        Refusal { kind, text: Cow::Borrowed(text), stopping: None }
+    }
+
+    /// The server starts or stops.
+    pub const fn unavailable(stopping: bool) -> Self {
+        let text = Cow::Borrowed("Service Unavailable");
+        Refusal { kind: RefusalKind::Unavailable, text, stopping: Some(stopping) }
+    }
+
+    /// The path leads nowhere.
+    pub const fn no_such_page() -> Self {
+        Self::bare(RefusalKind::NotFound, "404 page not found\n")
+    }
+
+    /// A handler panicked or its thread is gone; the log has more.
+    pub const fn internal() -> Self {
+        Self::bare(RefusalKind::Internal, "internal error\n")
+    }
+
+    /// The answer.
+    pub fn into_answer(self) -> Response<Body> {
+        let mut response = Response::new(Body::from(self.text.into_owned()));
+        *response.status_mut() = self.kind.status();
+        let plain = HeaderValue::from_static("text/plain; charset=utf-8");
+        response.headers_mut().insert(header::CONTENT_TYPE, plain);
+        if let Some(stopping) = self.stopping {
+            let value = HeaderValue::from_static(if stopping { "true" } else { "false" });
+            response.headers_mut().insert("x-prometheus-stopping", value);
+        }
+        response
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_query_without_a_place_is_no_overload() {
+        let error = ApiError::from(AdmissionError::Timeout);
+        assert_eq!((error.kind.status().as_u16(), error.kind.as_str()), (422, "execution"));
+        assert_eq!(error.text, "context deadline exceeded");
+    }
+
+    #[test]
+    fn refusals_are_plain_text() {
+        let answer = Refusal::new(RefusalKind::TooLarge, "no").into_answer();
+        assert_eq!(answer.status(), 413);
+        assert_eq!(answer.headers()[header::CONTENT_TYPE], "text/plain; charset=utf-8");
     }
 }

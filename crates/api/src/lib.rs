@@ -3,34 +3,41 @@
 //! ```text
 //! server ─▶ router (readiness, CORS, counting) ─▶ request ─▶ routes/* ─▶ answer ─▶ json ─▶ compression ─▶ client
 //!                                                   │ thin: extract, call one thing below
-//!                                                   └─▶ query (places, time, log) ─▶ promql ─▶ storage
+//!                                                   └─▶ ferula-query (places, time, log) ─▶ promql ─▶ storage
 //! ```
 //!
 //! Here: everything that a client of Prometheus' HTTP API sees. Elsewhere: how anything is computed. A status code is
-//! chosen in `error` (the API) or beside the few answers in plain text. Handlers run on threads that may block; an
+//! chosen in `error`; redirects are written in `redirect`. Handlers run on threads that may block; an
 //! answer is written in chunks, so a large result is never text as a whole; a client that goes away stops its query.
 
-pub mod alerting;
 pub mod answer;
 pub mod api;
 pub mod compression;
 pub mod cors;
 pub mod error;
 mod escaping;
+mod global_url;
+mod html;
 mod http_metrics;
 pub mod json;
 pub mod params;
-pub mod query;
 mod raw_query;
 pub mod readiness;
+mod redirect;
 pub mod request;
 mod router;
 mod routes;
 pub mod server;
+mod settings;
+mod site;
 mod store;
-pub mod targets;
+mod web_ui;
+mod write_timeout;
 
-pub use api::{Api, BuildInfo, ExternalUrl, HeadStats, Lifecycle, Settings, Store, StoreAdmin, WalReplay};
+pub use api::{AlertingSource, Api, LoadedConfig, TargetSource};
 pub use readiness::Stage;
-pub use router::router;
-pub use store::DbAdmin;
+pub use router::{Service, router};
+pub use settings::{BuildInfo, ExternalUrl, Settings};
+pub use site::{Lifecycle, Site, WalReplay};
+pub use store::{DbAdmin, HeadStats, Store, StoreAdmin};
+pub use web_ui::{Asset, Shell, WebUi};

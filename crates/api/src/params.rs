@@ -13,6 +13,8 @@ use crate::error::ApiError;
 pub const MIN_TIME_MILLIS: i64 = (i64::MIN / 1000 + 62_135_596_801) * 1000;
 /// End of optional ranges.
 pub const MAX_TIME_MILLIS: i64 = (i64::MAX / 1000 - 62_135_596_801) * 1000 + 999;
+/// What Go makes of NaN and the infinities as seconds since the epoch: its conversions to integers wrap around.
+const NOT_FINITE_MILLIS: i64 = -9_223_372_036_855;
 /// The two as client libraries spell them; years of more than four digits have no other reader.
 const MIN_TIME_TEXT: &str = "-292273086-05-16T16:47:06Z";
 const MAX_TIME_TEXT: &str = "292277025-08-18T07:12:54.999999999Z";
@@ -22,12 +24,29 @@ const MAX_TIME_TEXT: &str = "292277025-08-18T07:12:54.999999999Z";
 pub struct Params {
     body: Vec<(String, String)>,
     url: Vec<(String, String)>,
+    error: Option<FormError>,
+}
+
+/// Why a pair of a form cannot be read; the texts are those of Go's library.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum FormError {
+    #[error("invalid semicolon separator in query")]
+    Semicolon,
+    #[error("invalid URL escape {}", go_quote(.0))]
+    Escape(String),
 }
 
 impl Params {
     /// Parameters of a URL's query and of a form body.
     pub fn new(url: &str, body: &[u8]) -> Self {
-        Params { body: decode_form(body), url: decode_form(url.as_bytes()) }
+        let mut error = None;
+        let (body, url) = (decode_form(body, &mut error), decode_form(url.as_bytes(), &mut error));
+        Params { body, url, error }
+    }
+
+    /// The first pair that cannot be read.
+    pub fn error(&self) -> Option<&FormError> {
+        self.error.as_ref()
     }
 
     /// The first value, or "".
@@ -96,37 +115,50 @@ fn first_of<'a>(mut pairs: impl Iterator<Item = &'a (String, String)>, name: &st
     pairs.find(|(n, _)| n == name).map_or("", |(_, value)| value)
 }
 
-/// Splits `a=b&c=d`. Pairs with a broken escape are left out, as Go does; bytes that are no UTF-8 are replaced.
-fn decode_form(form: &[u8]) -> Vec<(String, String)> {
-    form.split(|byte| *byte == b'&')
-        .filter(|pair| !pair.is_empty() && !pair.contains(&b';'))
-        .filter_map(|pair| {
-            let (name, value) = match pair.iter().position(|byte| *byte == b'=') {
-                Some(at) => (&pair[..at], &pair[at + 1..]),
-                None => (pair, &[][..]),
-            };
-            Some((decode_escapes(name)?, decode_escapes(value)?))
-        })
-        .collect()
+/// Splits `a=b&c=d`. Pairs that cannot be read are left out, as Go does, and the first of them is noted; bytes that are
+/// no UTF-8 are replaced.
+fn decode_form(form: &[u8], error: &mut Option<FormError>) -> Vec<(String, String)> {
+    let mut pairs = Vec::new();
+    for pair in form.split(|byte| *byte == b'&').filter(|pair| !pair.is_empty()) {
+        match decode_pair(pair) {
+            Ok(pair) => pairs.push(pair),
+            Err(why) => drop(error.get_or_insert(why)),
+        }
+    }
+    pairs
 }
 
-fn decode_escapes(text: &[u8]) -> Option<String> {
+fn decode_pair(pair: &[u8]) -> Result<(String, String), FormError> {
+    if pair.contains(&b';') {
+        return Err(FormError::Semicolon);
+    }
+    let (name, value) = match pair.iter().position(|byte| *byte == b'=') {
+        Some(at) => (&pair[..at], &pair[at + 1..]),
+        None => (pair, &[][..]),
+    };
+    Ok((decode_escapes(name)?, decode_escapes(value)?))
+}
+
+fn decode_escapes(text: &[u8]) -> Result<String, FormError> {
     let mut out = Vec::with_capacity(text.len());
-    let mut bytes = text.iter();
-    while let Some(byte) = bytes.next() {
+    let mut rest = text;
+    while let [byte, tail @ ..] = rest {
+        rest = tail;
         match byte {
             b'+' => out.push(b' '),
             b'%' => {
-                let mut digit = || char::from(*bytes.next()?).to_digit(16);
-                let (high, low) = (digit()?, digit()?);
+                let digit = |at: usize| tail.get(at).and_then(|byte| char::from(*byte).to_digit(16));
+                let (Some(high), Some(low)) = (digit(0), digit(1)) else {
+                    let shown = &tail[..tail.len().min(2)];
+                    return Err(FormError::Escape(format!("%{}", String::from_utf8_lossy(shown))));
+                };
                 out.push((high * 16 + low) as u8);
+                rest = &tail[2..];
             }
             other => out.push(*other),
         }
     }
-    Some(
-        String::from_utf8(out).unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned()),
-    )
+    Ok(String::from_utf8(out).unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned()))
 }
 
 /// A float as Go's `ParseFloat` takes it; a number that is too large is none.
@@ -147,7 +179,10 @@ fn parse_float(text: &str) -> Option<f64> {
 
 /// Seconds as a number, or RFC 3339, to milliseconds.
 pub fn parse_time(text: &str) -> Result<i64, String> {
-    if let Some(seconds) = parse_float(text).filter(|seconds| seconds.is_finite()) {
+    if let Some(seconds) = parse_float(text) {
+        if !seconds.is_finite() {
+            return Ok(NOT_FINITE_MILLIS);
+        }
         let fraction_millis = (seconds.fract() * 1000.0).round();
         // Beyond what fits the conversion stops at the ends of the type, far outside anything stored.
         return Ok((seconds.trunc() as i64).saturating_mul(1000).saturating_add(fraction_millis as i64));
@@ -268,6 +303,10 @@ mod tests {
         let params = Params::new("a=%zz&b=%4&c=ok&d;e=1&f=%ff", b"");
         assert_eq!((params.first("a"), params.first("b"), params.first("c")), ("", "", "ok"));
         assert_eq!(params.first("f"), "\u{fffd}");
+        let error = |url| Params::new(url, b"").error().map(ToString::to_string);
+        assert_eq!(error("a=1;b=2"), Some("invalid semicolon separator in query".to_owned()));
+        assert_eq!(error("a=%zz&b;"), Some("invalid URL escape \"%zz\"".to_owned()));
+        assert_eq!((error("b=%4"), error("a=%41")), (Some("invalid URL escape \"%4\"".to_owned()), None));
     }
 
     #[test]
@@ -285,10 +324,12 @@ mod tests {
             ("1969-12-31T23:59:59.9995Z", -1),
             (MIN_TIME_TEXT, MIN_TIME_MILLIS),
             (MAX_TIME_TEXT, MAX_TIME_MILLIS),
+            ("NaN", NOT_FINITE_MILLIS),
+            ("-Inf", NOT_FINITE_MILLIS),
         ] {
             assert_eq!(parse_time(text), Ok(millis), "{text}");
         }
-        for text in ["", "abc", "NaN", "1e400", "20x", "2015-07-01", "_1", "1_", "1__0", "1_.5"] {
+        for text in ["", "abc", "1e400", "20x", "2015-07-01", "_1", "1_", "1__0", "1_.5"] {
             let want = format!("cannot parse \"{text}\" to a valid timestamp");
             assert_eq!(parse_time(text), Err(want));
         }

@@ -1,13 +1,11 @@
-//! Whether the server answers yet, or no more.
+//! Whether the server answers yet, or no longer.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 
-use axum::body::Body;
-use axum::http::{HeaderValue, Response, StatusCode};
 use ferula_telemetry::{Gauge, Registry};
 
-use crate::answer::text;
+use crate::error::Refusal;
 
 /// Where the server is in its life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,12 +30,12 @@ impl Readiness {
     pub fn new(registry: &Registry) -> Self {
         let gauge = registry.gauge(
             "prometheus_ready",
-            "Whether Prometheus startup was fully completed and the server is ready for normal operation.",
+            "1 while the server answers queries and takes samples, 0 while it starts or stops.",
         );
         Readiness { stage: Arc::new(AtomicU8::new(0)), gauge }
     }
 
-    /// Goes on to a stage.
+    /// Moves to a stage.
     pub fn set(&self, stage: Stage) {
         self.stage.store(stage as u8, Ordering::Release);
         self.gauge.set(f64::from(u8::from(stage == Stage::Ready)));
@@ -52,15 +50,12 @@ impl Readiness {
         }
     }
 
-    /// The answer to whoever comes too early or too late.
-    pub fn refusal(&self) -> Option<Response<Body>> {
-        let stopping = match self.stage() {
-            Stage::Ready => return None,
-            Stage::Starting => "false",
-            Stage::Stopping => "true",
-        };
-        let mut response = text(StatusCode::SERVICE_UNAVAILABLE, "Service Unavailable");
-        response.headers_mut().insert("x-prometheus-stopping", HeaderValue::from_static(stopping));
-        Some(response)
+    /// Refuses clients that come too early or too late.
+    pub fn check(&self) -> Result<(), Refusal> {
+        match self.stage() {
+            Stage::Ready => Ok(()),
+            Stage::Starting => Err(Refusal::unavailable(false)),
+            Stage::Stopping => Err(Refusal::unavailable(true)),
+        }
     }
 }

@@ -4,11 +4,11 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use axum::body::{Body, Bytes};
-use axum::http::{HeaderMap, Method, Request as HttpRequest, StatusCode, header};
+use axum::http::{HeaderMap, Method, Request as HttpRequest, header};
 use http_body_util::{BodyExt, Limited};
 
-use crate::answer::text_error;
-use crate::params::Params;
+use crate::error::{ApiError, Refusal, RefusalKind};
+use crate::params::{FormError, Params};
 
 /// A form may have this many bytes, as in Go.
 pub const FORM_BYTES_MAX: usize = 10 << 20;
@@ -43,12 +43,12 @@ impl Request {
     /// Reads a request whole, within `read_timeout`.
     ///
     /// # Errors
-    /// The answer to give when the body is too large, too slow or broken.
+    /// The body is too large, too slow or broken.
     pub async fn read(
         request: HttpRequest<Body>,
         body_bytes_max: usize,
         read_timeout: Duration,
-    ) -> Result<Self, axum::http::Response<Body>> {
+    ) -> Result<Self, Refusal> {
         let (parts, body) = request.into_parts();
         let is_form = matches!(parts.method, Method::POST | Method::PUT | Method::PATCH)
             && parts.headers.get(header::CONTENT_TYPE).is_some_and(is_form_type);
@@ -58,11 +58,11 @@ impl Request {
             // Go drops a form that is too large, and the handler finds its parameters missing.
             Ok(Err(error)) if is_form && error.is::<http_body_util::LengthLimitError>() => Bytes::new(),
             Ok(Err(error)) if error.is::<http_body_util::LengthLimitError>() => {
-                return Err(text_error(StatusCode::PAYLOAD_TOO_LARGE, "http: request body too large"));
+                return Err(Refusal::new(RefusalKind::TooLarge, "http: request body too large"));
             }
-            Ok(Err(error)) => return Err(text_error(StatusCode::BAD_REQUEST, &error.to_string())),
+            Ok(Err(error)) => return Err(Refusal::new(RefusalKind::BadRequest, error)),
             Err(_) => {
-                return Err(text_error(StatusCode::REQUEST_TIMEOUT, "request body was not read in time"));
+                return Err(Refusal::new(RefusalKind::TooSlow, "request body was not read in time"));
             }
         };
         let url_query = parts.uri.query().unwrap_or("").to_owned();
@@ -77,6 +77,16 @@ impl Request {
             body,
             client: parts.extensions.get::<ClientAddress>().map(|address| address.0),
         })
+    }
+
+    /// The first pair of URL or form that cannot be read. It is left out of the parameters; few endpoints mind.
+    pub fn form_error(&self) -> Result<(), FormError> {
+        self.params.error().map_or(Ok(()), |error| Err(error.clone()))
+    }
+
+    /// [`Request::form_error`] as an error of the API.
+    pub fn check_form(&self) -> Result<(), ApiError> {
+        self.form_error().map_err(|why| ApiError::bad_data(format!("error parsing form values: {why}")))
     }
 
     /// A header as text, or "".

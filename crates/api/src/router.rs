@@ -4,35 +4,68 @@ use std::sync::Arc;
 
 use axum::body::{Body, HttpBody};
 use axum::extract::State;
-use axum::http::{HeaderValue, Method, Request as HttpRequest, Response, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, Method, Request as HttpRequest, Response, header};
 use futures_util::future::BoxFuture;
+use tokio::sync::watch;
 
-use crate::answer::{self, Handled, status_only, text_error};
+use crate::answer::{self, Handled, empty, no_content};
 use crate::api::Api;
 use crate::compression::Encoding;
-use crate::cors;
+use crate::error::{Refusal, RefusalKind};
 use crate::request::{FORM_BYTES_MAX, Request, WRITE_BYTES_MAX};
 use crate::routes::{
-    admin, exemplars, features, federate, home, labels, management, metadata, parse, query, rules,
+    admin, exemplars, features, federate, labels, management, metadata, pages, parse, query, rules,
     scrape_pools, self_metrics, series, status, targets, write,
 };
+use crate::site::Site;
+use crate::{cors, redirect};
+
+/// What answers requests, by how far the start has come.
+#[derive(Clone)]
+pub enum Service {
+    /// The store is not open yet: what needs it is refused.
+    Starting(Arc<Site>),
+    Running(Arc<Api>),
+}
+
+impl Service {
+    /// What is there at every stage.
+    pub fn site(&self) -> &Arc<Site> {
+        match self {
+            Service::Starting(site) => site,
+            Service::Running(api) => &api.site,
+        }
+    }
+
+    /// The whole API, or the answer to clients that come too early or too late.
+    fn ready(&self) -> Result<&Arc<Api>, Refusal> {
+        self.site().readiness.check()?;
+        match self {
+            Service::Running(api) => Ok(api),
+            Service::Starting(_) => Err(Refusal::unavailable(false)),
+        }
+    }
+}
+
+type Answered = BoxFuture<'static, Response<Body>>;
 
 /// How a route answers.
 #[derive(Clone, Copy)]
 enum Endpoint {
     /// An endpoint of the v1 API: a function that may block, its answer in the envelope.
     Json(fn(&Api, &Request) -> Handled),
-    /// The same, answered also while the server is starting.
-    EarlyJson(fn(&Api, &Request) -> Handled),
+    /// The same, answered at every stage.
+    EarlyJson(fn(&Site, &Request) -> Handled),
     /// A query of the v1 API, which waits for a place and can be stopped.
-    Query(fn(Arc<Api>, Request) -> BoxFuture<'static, Response<Body>>),
+    Query(fn(Arc<Api>, Request) -> Answered),
     /// Anything else that needs the server to be ready.
-    Gated(fn(Arc<Api>, Request) -> BoxFuture<'static, Response<Body>>),
+    Gated(fn(Arc<Api>, Request) -> Answered),
     /// Anything else.
-    Plain(fn(Arc<Api>, Request) -> BoxFuture<'static, Response<Body>>),
+    Plain(fn(Service, Request) -> Answered),
 }
 
-/// One route. The path may have one piece `:name` that matches anything but a slash.
+/// One route. The path may have one piece `:name`, which matches anything but a
+/// slash, or end in `*`, which matches all that follows.
 struct Route {
     path: &'static str,
     methods: &'static [Method],
@@ -93,18 +126,25 @@ const API_ROUTES: &[Route] = &[
 
 /// Routes outside of the API.
 const ROOT_ROUTES: &[Route] = &[
-    route("/", GET, Endpoint::Plain(home::page)),
-    route("/query", GET, Endpoint::Plain(home::page)),
-    route("/alerts", GET, Endpoint::Plain(home::page)),
-    route("/rules", GET, Endpoint::Plain(home::page)),
-    route("/status", GET, Endpoint::Plain(home::page)),
-    route("/tsdb-status", GET, Endpoint::Plain(home::page)),
-    route("/flags", GET, Endpoint::Plain(home::page)),
-    route("/config", GET, Endpoint::Plain(home::page)),
-    route("/targets", GET, Endpoint::Plain(home::page)),
-    route("/service-discovery", GET, Endpoint::Plain(home::page)),
-    route("/alertmanager-discovery", GET, Endpoint::Plain(home::page)),
-    route("/graph", GET, Endpoint::Plain(home::graph)),
+    route("/", GET, Endpoint::Plain(pages::home)),
+    route("/graph", GET, Endpoint::Plain(pages::graph)),
+    route("/query", GET, Endpoint::Plain(pages::page)),
+    route("/alerts", GET, Endpoint::Plain(pages::page)),
+    route("/rules", GET, Endpoint::Plain(pages::page)),
+    route("/targets", GET, Endpoint::Plain(pages::page)),
+    route("/service-discovery", GET, Endpoint::Plain(pages::page)),
+    route("/alertmanager-discovery", GET, Endpoint::Plain(pages::page)),
+    route("/metrics-explorer", GET, Endpoint::Plain(pages::page)),
+    route("/relabel", GET, Endpoint::Plain(pages::page)),
+    route("/queries", GET, Endpoint::Plain(pages::page)),
+    route("/status", GET, Endpoint::Plain(pages::page)),
+    route("/tsdb-status", GET, Endpoint::Plain(pages::page)),
+    route("/flags", GET, Endpoint::Plain(pages::page)),
+    route("/config", GET, Endpoint::Plain(pages::page)),
+    route("/agent", GET, Endpoint::Plain(pages::page)),
+    route("/assets/*", GET, Endpoint::Plain(pages::asset)),
+    route("/favicon.ico", GET, Endpoint::Plain(pages::root_file)),
+    route("/favicon.svg", GET, Endpoint::Plain(pages::root_file)),
     route("/version", GET, Endpoint::Plain(management::version)),
     route("/metrics", GET, Endpoint::Plain(management::metrics)),
     route("/federate", GET, Endpoint::Gated(federate::federate)),
@@ -114,47 +154,53 @@ const ROOT_ROUTES: &[Route] = &[
     route("/-/quit", ALL, Endpoint::Plain(management::quit)),
 ];
 
-/// The routes as a service.
-pub fn router(api: Arc<Api>) -> axum::Router {
+/// The routes as an axum service. `service` changes once, when the store is open.
+pub fn router(service: watch::Receiver<Service>) -> axum::Router {
+    let http = service.borrow().site().http.clone();
     for route in API_ROUTES {
-        api.http.expect_route(&format!("/api/v1{}", route.path));
+        http.expect_route(&format!("/api/v1{}", route.path));
     }
     for route in ROOT_ROUTES {
-        api.http.expect_route(route.path);
+        http.expect_route(route.path);
     }
-    axum::Router::new().fallback(serve).with_state(api)
+    axum::Router::new().fallback(serve).with_state(service)
 }
 
 /// What a path leads to.
-enum Found {
+enum Target {
     Route {
         route: &'static Route,
         api: bool,
         param: String,
     },
+    /// A route that is spelled a little differently: without the last slash, or with other capitals.
+    Nearby {
+        route: &'static Route,
+        path: String,
+    },
     /// The root, when all routes have a prefix.
     Redirect,
-    /// The same without empty and dotted pieces, or with the slash that is missing.
-    Elsewhere(String),
+    /// The same path without empty and dotted pieces, or with the slash that is missing.
+    Cleaned(String),
     /// The prefix of all routes without a slash behind it.
     Prefix,
     Nothing,
 }
 
-fn find(prefix: &str, path: &str) -> Found {
+fn find(prefix: &str, path: &str) -> Target {
     let cleaned = clean(path);
     if cleaned != path {
-        return Found::Elsewhere(cleaned);
+        return Target::Cleaned(cleaned);
     }
     let inner = if prefix == "/" { Some(path) } else { path.strip_prefix(prefix) };
     let Some(inner) = inner.filter(|inner| inner.starts_with('/') || inner.is_empty()) else {
-        return if path == "/" { Found::Redirect } else { Found::Nothing };
+        return if path == "/" { Target::Redirect } else { Target::Nothing };
     };
     if inner.is_empty() {
-        return Found::Prefix;
+        return Target::Prefix;
     }
     if inner == "/api/v1" {
-        return Found::Elsewhere(format!("{path}/"));
+        return Target::Cleaned(format!("{path}/"));
     }
     let (table, below, api) = match inner.strip_prefix("/api/v1") {
         Some(below) => (API_ROUTES, below, true),
@@ -162,10 +208,25 @@ fn find(prefix: &str, path: &str) -> Found {
     };
     for route in table {
         if let Some(param) = match_path(route.path, below) {
-            return Found::Route { route, api, param };
+            return Target::Route { route, api, param };
         }
     }
-    Found::Nothing
+    let before = &path[..path.len() - below.len()];
+    nearby(table, before, below).unwrap_or(Target::Nothing)
+}
+
+/// The route that a client most likely meant, as Prometheus' router finds it.
+fn nearby(table: &'static [Route], before: &str, below: &str) -> Option<Target> {
+    let unslashed = below.strip_suffix('/').unwrap_or(below);
+    if unslashed.is_empty() {
+        return None;
+    }
+    let exact = table.iter().find(|route| match_path(route.path, unslashed).is_some());
+    if let Some(route) = exact {
+        return Some(Target::Nearby { route, path: format!("{before}{unslashed}") });
+    }
+    let route = table.iter().find(|route| route.path.eq_ignore_ascii_case(unslashed))?;
+    Some(Target::Nearby { route, path: format!("{before}{}", route.path) })
 }
 
 /// The path without empty pieces and `.`, with `..` resolved: what clients make of an address that ends in a slash.
@@ -182,8 +243,11 @@ fn clean(path: &str) -> String {
     format!("/{}{end}", pieces.join("/"))
 }
 
-/// The decoded variable piece, "" for a route without one.
+/// The decoded variable part of the path, "" for a route without one; `None` when the path is not the route's.
 fn match_path(pattern: &str, path: &str) -> Option<String> {
+    if let Some(before) = pattern.strip_suffix('*') {
+        return path.strip_prefix(before).filter(|rest| !rest.is_empty()).map(percent_decode);
+    }
     if !pattern.contains(':') {
         return (pattern == path).then(String::new);
     }
@@ -223,54 +287,96 @@ fn percent_decode(text: &str) -> String {
 }
 
 /// Answers one request.
-async fn serve(State(api): State<Arc<Api>>, request: HttpRequest<Body>) -> Response<Body> {
-    let begin = api.clock.elapsed();
-    let prefix = &api.settings.route_prefix;
-    let (route, in_api, param) = match find(prefix, request.uri().path()) {
-        Found::Route { route, api, param } => (route, api, param),
-        Found::Redirect if request.method() == Method::GET => return home::redirect(prefix),
-        Found::Redirect if request.method() == Method::OPTIONS => return allowed(GET, no_text()),
-        Found::Redirect => return allowed(GET, not_allowed()),
-        Found::Prefix if request.method() == Method::GET => return home::moved(&format!("{prefix}/")),
-        Found::Prefix => return text_error(StatusCode::NOT_FOUND, "404 page not found"),
-        Found::Elsewhere(path) => {
-            let query = request.uri().query().map_or(String::new(), |query| format!("?{query}"));
-            return home::elsewhere(request.method(), &format!("{path}{query}"));
-        }
-        Found::Nothing
-            if request.method() == Method::OPTIONS && is_api_path(prefix, request.uri().path()) =>
+async fn serve(
+    State(service): State<watch::Receiver<Service>>,
+    request: HttpRequest<Body>,
+) -> Response<Body> {
+    let service = service.borrow().clone();
+    let mut response = route_request(service, request).await;
+    let nosniff = HeaderValue::from_static("nosniff");
+    response.headers_mut().insert(header::X_CONTENT_TYPE_OPTIONS, nosniff);
+    response
+}
+
+async fn route_request(service: Service, request: HttpRequest<Body>) -> Response<Body> {
+    let site = service.site().clone();
+    let begin = site.clock.elapsed();
+    let prefix = &site.settings.route_prefix;
+    let (path, method) = (request.uri().path(), request.method());
+    let (route, in_api, param) = match find(prefix, path) {
+        Target::Route { route, api, param } => (route, api, param),
+        Target::Nearby { .. } | Target::Nothing
+            if *method == Method::OPTIONS && is_api_path(prefix, path) =>
         {
-            return options(&api, &request);
+            return options(&service, &request);
         }
-        Found::Nothing => return text_error(StatusCode::NOT_FOUND, "404 page not found"),
+        Target::Nearby { route, path } if route.methods.contains(method) => {
+            let target = format!("{path}{}", query_of(&request));
+            return match *method {
+                Method::GET => redirect::moved(&target),
+                _ => redirect::temporary(method, &target),
+            };
+        }
+        Target::Nearby { .. } | Target::Nothing => return Refusal::no_such_page().into_answer(),
+        Target::Redirect if *method == Method::GET => return redirect::found(prefix),
+        Target::Redirect if *method == Method::OPTIONS => return allowed(GET, empty()),
+        Target::Redirect => return allowed(GET, not_allowed()),
+        Target::Prefix if *method == Method::GET => return redirect::moved(&format!("{prefix}/")),
+        Target::Prefix => return Refusal::no_such_page().into_answer(),
+        Target::Cleaned(path) => {
+            return redirect::temporary(method, &format!("{path}{}", query_of(&request)));
+        }
     };
-    if in_api && request.method() == Method::OPTIONS {
-        return options(&api, &request);
+    if in_api && *method == Method::OPTIONS {
+        return options(&service, &request);
     }
-    if request.method() == Method::OPTIONS {
-        return allowed(route.methods, no_text());
+    if *method == Method::OPTIONS {
+        return allowed(route.methods, empty());
     }
-    if !route.methods.contains(request.method()) {
+    if !route.methods.contains(method) {
         return allowed(route.methods, not_allowed());
     }
-    let response = call(api.clone(), route.endpoint, in_api, request, param).await;
+    let response = if changes_state(route, method) && is_foreign(&site, request.headers()) {
+        let why = "requests of other origins must not change anything here";
+        Refusal::new(RefusalKind::Forbidden, why).into_answer()
+    } else {
+        call(service, route.endpoint, in_api, request, param).await
+    };
     let handler = if in_api { format!("/api/v1{}", route.path) } else { route.path.to_owned() };
-    let took = api.clock.elapsed().saturating_sub(begin);
+    let took = site.clock.elapsed().saturating_sub(begin);
     let bytes = response.body().size_hint().exact();
-    api.http.count(&handler, response.status().as_u16(), took, bytes);
+    site.http.count(&handler, response.status().as_u16(), took, bytes);
     response
+}
+
+fn query_of(request: &HttpRequest<Body>) -> String {
+    request.uri().query().map_or(String::new(), |query| format!("?{query}"))
 }
 
 fn is_api_path(prefix: &str, path: &str) -> bool {
     path.strip_prefix(prefix.trim_end_matches('/')).is_some_and(|inner| inner.starts_with("/api/v1/"))
 }
 
-fn no_text() -> Response<Body> {
-    status_only(StatusCode::OK)
+/// Whether a request does more than read: routes that can be asked with GET as well read, but for the lifecycle's,
+/// which refuse GET themselves.
+fn changes_state(route: &Route, method: &Method) -> bool {
+    matches!(*method, Method::POST | Method::PUT)
+        && (!route.methods.contains(&Method::GET) || route.path.starts_with("/-/"))
+}
+
+/// Whether a page of another origin sent the request. Browsers say so; programs send neither header.
+fn is_foreign(site: &Site, headers: &HeaderMap) -> bool {
+    let text = |name: &str| headers.get(name).map(|value| value.to_str().unwrap_or("?"));
+    if let Some(relation) = text("sec-fetch-site") {
+        return !matches!(relation, "same-origin" | "none");
+    }
+    let Some(origin) = text("origin") else { return false };
+    let own = |host: &str| origin.split_once("://").is_some_and(|(_, from)| from.eq_ignore_ascii_case(host));
+    !(own(text("host").unwrap_or("")) || own(&site.settings.external_url.host))
 }
 
 fn not_allowed() -> Response<Body> {
-    text_error(StatusCode::METHOD_NOT_ALLOWED, "Method Not Allowed")
+    Refusal::new(RefusalKind::MethodNotAllowed, "Method Not Allowed").into_answer()
 }
 
 /// Names the methods of a route.
@@ -284,49 +390,59 @@ fn allowed(methods: &[Method], mut response: Response<Body>) -> Response<Body> {
     response
 }
 
-fn options(api: &Api, request: &HttpRequest<Body>) -> Response<Body> {
-    if let Some(refusal) = api.readiness.refusal() {
-        return refusal;
+fn options(service: &Service, request: &HttpRequest<Body>) -> Response<Body> {
+    if let Err(refusal) = service.ready() {
+        return refusal.into_answer();
     }
-    let mut response = status_only(StatusCode::NO_CONTENT);
-    let origin = request.headers().get(header::ORIGIN);
-    cors::add_headers(response.headers_mut(), origin, &api.settings.cors_origin);
+    let mut response = no_content();
+    add_cross_origin(service.site(), response.headers_mut(), request.headers().get(header::ORIGIN));
     response
 }
 
+/// Every answer of the API depends on both headers, also one without a body.
+fn add_cross_origin(site: &Site, headers: &mut HeaderMap, origin: Option<&HeaderValue>) {
+    headers.insert(header::VARY, HeaderValue::from_static("Accept-Encoding"));
+    cors::add_headers(headers, origin, &site.settings.cors_origin);
+}
+
 async fn call(
-    api: Arc<Api>,
+    service: Service,
     endpoint: Endpoint,
     in_api: bool,
     request: HttpRequest<Body>,
     param: String,
 ) -> Response<Body> {
+    let api = service.ready().cloned();
     let early = matches!(endpoint, Endpoint::EarlyJson(_) | Endpoint::Plain(_));
-    if let Some(refusal) = api.readiness.refusal().filter(|_| !early) {
-        return refusal;
+    if let Err(refusal) = &api
+        && !early
+    {
+        return refusal.clone().into_answer();
     }
+    let site = service.site().clone();
     let body_max = if matches!(endpoint, Endpoint::Gated(_)) { WRITE_BYTES_MAX } else { FORM_BYTES_MAX };
-    let mut request = match Request::read(request, body_max, api.settings.read_timeout).await {
+    let mut request = match Request::read(request, body_max, site.settings.read_timeout).await {
         Ok(request) => request,
-        Err(response) => return response,
+        Err(refusal) => return refusal.into_answer(),
     };
     request.path_param = param;
     let origin = request.headers.get(header::ORIGIN).cloned();
-    let mut response = match endpoint {
-        Endpoint::Json(handle) | Endpoint::EarlyJson(handle) => {
-            let encoding = Encoding::of_request(&request.headers);
-            let what = request.path.clone();
-            let shared = api.clone();
-            answer::answer(encoding, &what, move || handle(&shared, &request)).await
+    let encoding = Encoding::of_request(&request.headers);
+    let what = request.path.clone();
+    let mut response = match (endpoint, api) {
+        (Endpoint::Json(handle), Ok(api)) => {
+            answer::answer(encoding, &what, move || handle(&api, &request)).await
         }
-        Endpoint::Query(serve) | Endpoint::Gated(serve) | Endpoint::Plain(serve) => {
-            serve(api.clone(), request).await
+        (Endpoint::EarlyJson(handle), _) => {
+            let site = site.clone();
+            answer::answer(encoding, &what, move || handle(&site, &request)).await
         }
+        (Endpoint::Query(handle) | Endpoint::Gated(handle), Ok(api)) => handle(api, request).await,
+        (Endpoint::Plain(handle), _) => handle(service, request).await,
+        (Endpoint::Json(_) | Endpoint::Query(_) | Endpoint::Gated(_), Err(refusal)) => refusal.into_answer(),
     };
     if in_api && !matches!(endpoint, Endpoint::Gated(_)) {
-        let headers = response.headers_mut();
-        headers.insert(header::VARY, HeaderValue::from_static("Accept-Encoding"));
-        cors::add_headers(headers, origin.as_ref(), &api.settings.cors_origin);
+        add_cross_origin(&site, response.headers_mut(), origin.as_ref());
     }
     response
 }
@@ -337,11 +453,12 @@ mod tests {
 
     fn found(prefix: &str, path: &str) -> Option<(&'static str, String)> {
         match find(prefix, path) {
-            Found::Route { route, param, .. } => Some((route.path, param)),
-            Found::Redirect => Some(("redirect", String::new())),
-            Found::Elsewhere(path) => Some(("elsewhere", path)),
-            Found::Prefix => Some(("prefix", String::new())),
-            Found::Nothing => None,
+            Target::Route { route, param, .. } => Some((route.path, param)),
+            Target::Redirect => Some(("redirect", String::new())),
+            Target::Cleaned(path) => Some(("elsewhere", path)),
+            Target::Prefix => Some(("prefix", String::new())),
+            Target::Nearby { path, .. } => Some(("nearby", path)),
+            Target::Nothing => None,
         }
     }
 
@@ -353,8 +470,20 @@ mod tests {
         assert_eq!(found("/p", "/p/"), Some(("/", String::new())));
         assert_eq!(found("/p", "/p/-/ready"), Some(("/-/ready", String::new())));
         assert_eq!(found("/p", "/"), Some(("redirect", String::new())));
-        for path in ["/px/-/ready", "/-/ready", "/p/nothing", "/p/api/v1/", "/p/api/v1/query/"] {
+        for path in ["/px/-/ready", "/-/ready", "/p/nothing", "/p/api/v1/"] {
             assert_eq!(found("/p", path), None, "{path}");
+        }
+    }
+
+    #[test]
+    fn a_last_slash_and_other_capitals_lead_to_the_route() {
+        for (path, want) in [
+            ("/p/api/v1/query/", "/p/api/v1/query"),
+            ("/p/api/v1/label/job/values/", "/p/api/v1/label/job/values"),
+            ("/p/federate/", "/p/federate"),
+            ("/p/Metrics", "/p/metrics"),
+        ] {
+            assert_eq!(found("/p", path), Some(("nearby", want.to_owned())), "{path}");
         }
     }
 

@@ -1,26 +1,76 @@
-//! The chores of the real store, as handlers ask for them.
+//! The store as handlers use it, and the chores of the real one.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use ferula_model::labels::METRIC_NAME;
 use ferula_model::{Matcher, MetricValue, TimeRange};
 use ferula_runtime::SharedClock;
-use ferula_storage::StorageError;
+use ferula_storage::{Appendable, Queryable, StorageError};
 use ferula_telemetry::{Registry, error};
 use ferula_tsdb::Db;
 
-use crate::api::{HeadStats, StoreAdmin};
+/// The store as handlers use it.
+#[derive(Clone)]
+pub struct Store {
+    pub queryable: Arc<dyn Queryable>,
+    /// For remote write.
+    pub appendable: Arc<dyn Appendable>,
+    /// For status and maintenance.
+    pub admin: Arc<dyn StoreAdmin>,
+}
+
+/// Figures and chores of the store.
+pub trait StoreAdmin: Send + Sync {
+    /// What the head holds; each list has at most `limit` entries, the largest first.
+    fn stats(&self, limit: usize) -> HeadStats;
+
+    /// Why new samples are not taken at the moment, if they are not; reading continues.
+    fn ingestion_failure(&self) -> Option<String>;
+
+    /// The blocks on disk, oldest first, each as the JSON text of its `meta.json`.
+    fn block_metas(&self) -> Vec<String>;
+
+    /// Deletes samples of the series in the range.
+    fn delete(&self, range: TimeRange, matchers: &[Matcher]) -> Result<(), StorageError>;
+
+    /// Removes deleted samples from disk.
+    fn clean_tombstones(&self) -> Result<(), StorageError>;
+
+    /// Writes a backup, blocks and if wanted the head, into a new directory.
+    fn backup(&self, dir: &Path, with_head: bool) -> Result<(), StorageError>;
+}
+
+/// What the head holds.
+#[derive(Clone, Debug, Default)]
+pub struct HeadStats {
+    pub series: u64,
+    pub label_pairs: u64,
+    pub chunks: i64,
+    /// Oldest sample in milliseconds; `i64::MAX` when there is none.
+    pub min_time: i64,
+    /// Newest sample in milliseconds; `i64::MIN` when there is none.
+    pub max_time: i64,
+    /// Metric names by their number of series.
+    pub series_by_metric_name: Vec<(String, u64)>,
+    /// Label names by their number of values.
+    pub values_by_label_name: Vec<(String, u64)>,
+    /// Label names by the bytes of their values.
+    pub bytes_by_label_name: Vec<(String, u64)>,
+    /// Label pairs by their number of series.
+    pub series_by_label_pair: Vec<(String, u64)>,
+}
 
 /// The store with the registry that it counts into.
 pub struct DbAdmin {
-    db: std::sync::Arc<Db>,
+    db: Arc<Db>,
     registry: Registry,
     clock: SharedClock,
 }
 
 impl DbAdmin {
     /// Chores of this store.
-    pub fn new(db: std::sync::Arc<Db>, registry: Registry, clock: SharedClock) -> Self {
+    pub fn new(db: Arc<Db>, registry: Registry, clock: SharedClock) -> Self {
         DbAdmin { db, registry, clock }
     }
 
@@ -82,7 +132,7 @@ impl StoreAdmin for DbAdmin {
         }
     }
 
-    fn snapshot(&self, folder: &Path, with_head: bool) -> Result<(), StorageError> {
-        self.db.snapshot_to(folder, with_head, self.clock.now().millis()).map(|_| ()).map_err(failed)
+    fn backup(&self, dir: &Path, with_head: bool) -> Result<(), StorageError> {
+        self.db.snapshot_to(dir, with_head, self.clock.now().millis()).map(|_| ()).map_err(failed)
     }
 }

@@ -2,10 +2,12 @@
 
 mod common;
 
+use std::time::Duration;
+
 use axum::body::Body;
 use axum::http::{Request, header};
 use common::{served, served_with};
-use ferula_api::Stage;
+use ferula_api::{LoadedConfig, Service, Stage};
 
 /// Requests as `METHOD path` or `METHOD path body`, with status and body. The clock stands at 1,000,000 s.
 const CASES: &[(&str, u16, &str)] = &[
@@ -151,7 +153,7 @@ const CASES: &[(&str, u16, &str)] = &[
     (
         "GET /api/v1/targets?state=active",
         200,
-        r#"{"status":"success","data":{"activeTargets":[{"discoveredLabels":{"__address__":"localhost:9100"},"labels":{"instance":"localhost:9100","job":"node"},"scrapePool":"node","scrapeUrl":"http://localhost:9100/metrics","globalUrl":"http://here:9100/metrics","lastError":"","lastScrape":"0001-01-01T00:00:00Z","lastScrapeDuration":0,"health":"unknown","scrapeInterval":"15s","scrapeTimeout":"10s"}],"droppedTargets":[],"droppedTargetCounts":null}}"#,
+        r#"{"status":"success","data":{"activeTargets":[{"discoveredLabels":{"__address__":"localhost:9100","__metrics_path__":"/metrics","__scheme__":"http","__scrape_interval__":"15s","__scrape_timeout__":"10s","job":"node"},"labels":{"instance":"localhost:9100","job":"node"},"scrapePool":"node","scrapeUrl":"http://localhost:9100/metrics","globalUrl":"http://here:9100/metrics","lastError":"","lastScrape":"0001-01-01T00:00:00Z","lastScrapeDuration":0,"health":"unknown","scrapeInterval":"15s","scrapeTimeout":"10s"}],"droppedTargets":[],"droppedTargetCounts":null}}"#,
     ),
     (
         "GET /api/v1/metadata?metric=up_total",
@@ -194,7 +196,7 @@ const CASES: &[(&str, u16, &str)] = &[
     (
         "GET /api/v1/status/self_metrics?metric_name_pattern=prometheus_(ready%7Cnothing)",
         200,
-        r#"{"status":"success","data":[{"name":"prometheus_ready","help":"Whether Prometheus startup was fully completed and the server is ready for normal operation.","type":"GAUGE","metric":[{"gauge":{"value":1}}]}]}"#,
+        r#"{"status":"success","data":[{"name":"prometheus_ready","help":"1 while the server answers queries and takes samples, 0 while it starts or stops.","type":"GAUGE","metric":[{"gauge":{"value":1}}]}]}"#,
     ),
     (
         "GET /api/v1/search/label_names",
@@ -222,6 +224,18 @@ const CASES: &[(&str, u16, &str)] = &[
     ("GET /-/healthy", 200, "Prometheus Server is Healthy.\n"),
     ("GET /-/ready", 200, "Prometheus Server is Ready.\n"),
     ("GET /-/quit", 405, "Only POST or PUT requests allowed"),
+    ("GET /", 302, "<a href=\"/query\">Found</a>.\n\n"),
+    ("GET /api/v1/status/walreplay", 200, r#"{"status":"success","data":{"min":0,"max":7,"current":3}}"#),
+    ("POST /api/v1/write/", 307, ""),
+    ("GET /federate/?match[]=up", 301, "<a href=\"/federate?match[]=up\">Moved Permanently</a>.\n\n"),
+    ("GET /api/v1/write/", 404, "404 page not found\n"),
+    ("GET /federate?match[]=up;x", 400, "error parsing form values: invalid semicolon separator in query\n"),
+    (
+        "GET /api/v1/series?match[]=up;x",
+        400,
+        r#"{"status":"error","errorType":"bad_data","error":"error parsing form values: invalid semicolon separator in query"}"#,
+    ),
+    ("GET /api/v1/labels?start=NaN", 200, r#"{"status":"success","data":["__name__","job","n"]}"#),
     ("GET /graph?g0.expr=up", 302, "<a href=\"/query?g0.expr=up\">Found</a>.\n\n"),
     (
         "POST /api/v1/write",
@@ -251,14 +265,14 @@ async fn requests_are_answered_as_by_prometheus() {
 async fn before_the_store_is_open_only_what_needs_none_answers() {
     let served = served();
     for stage in [Stage::Starting, Stage::Stopping] {
-        served.api.readiness.set(stage);
+        served.site.readiness.set(stage);
         for path in ["/api/v1/query?query=1", "/api/v1/status/flags", "/-/ready", "/federate"] {
             let answer = served.ask(&format!("GET {path}")).await;
             assert_eq!((answer.status, answer.text.as_str()), (503, "Service Unavailable"), "{path}");
             let stopping = if stage == Stage::Stopping { "true" } else { "false" };
             assert_eq!(answer.headers["x-prometheus-stopping"], stopping);
         }
-        for path in ["/-/healthy", "/metrics", "/version", "/", "/api/v1/status/walreplay"] {
+        for path in ["/-/healthy", "/metrics", "/version", "/query", "/api/v1/status/walreplay"] {
             assert_eq!(served.ask(&format!("GET {path}")).await.status, 200, "{path}");
         }
     }
@@ -325,7 +339,8 @@ scrape_configs:
   - {action: drop, source_labels: [host], regex: away}
   - {action: labelmap, regex: __meta_(.+)}
 ";
-    served.api.set_config(ferula_config::Config::parse(config).expect("it is right").into());
+    let config = ferula_config::Config::parse(config).expect("it is right");
+    served.loaded.send_replace(LoadedConfig::new(config, String::new()).into());
     let yaml = served.ask("GET /api/v1/scrape_pools/config?scrapePool=node").await.text;
     assert!(
         yaml.starts_with(r#"{"status":"success","data":{"yaml":"job_name: node\nhonor_timestamps: true\n"#),
@@ -363,7 +378,7 @@ async fn a_prefix_moves_all_routes() {
     assert_eq!(served.ask("POST /").await.status, 405);
     let prefix = served.ask("GET /p").await;
     assert_eq!((prefix.status, &prefix.headers[header::LOCATION]), (301, &"/p/".parse().expect("a value")));
-    assert_eq!(served.ask("GET /p/").await.status, 200);
+    assert_eq!(served.ask("GET /p/").await.headers[header::LOCATION], "/query");
 }
 
 #[tokio::test]
@@ -426,7 +441,7 @@ async fn reload_and_quit_reach_the_program() {
             match request {
                 ferula_api::Lifecycle::Reload(result) => {
                     seen.push("reload");
-                    let _ = result.send(Err("no such file".to_owned()));
+                    let _ = result.send(Err("no such file".into()));
                 }
                 ferula_api::Lifecycle::Quit => {
                     seen.push("quit");
@@ -448,16 +463,115 @@ async fn reload_and_quit_reach_the_program() {
 
 #[tokio::test]
 async fn the_page_names_targets() {
-    let page = served().ask("GET /").await;
+    let page = served().ask("GET /targets").await;
     assert_eq!(page.headers[header::CONTENT_TYPE], "text/html; charset=utf-8");
     assert!(page.text.contains("http://localhost:9100/metrics") && page.text.contains("0 of 1 up"));
+}
+
+#[tokio::test]
+async fn before_the_store_is_open_what_needs_it_is_refused() {
+    let served = served();
+    served.service.send_replace(Service::Starting(served.site.clone()));
+    // Also in the moment between the stage and the service.
+    for stage in [Stage::Starting, Stage::Ready] {
+        served.site.readiness.set(stage);
+        for path in ["/api/v1/query?query=1", "/api/v1/targets", "/-/ready", "/federate"] {
+            let answer = served.ask(&format!("GET {path}")).await;
+            assert_eq!((answer.status, answer.text.as_str()), (503, "Service Unavailable"), "{path}");
+            assert_eq!(answer.headers["x-prometheus-stopping"], "false");
+        }
+        for path in ["/-/healthy", "/metrics", "/version", "/query", "/api/v1/notifications"] {
+            assert_eq!(served.ask(&format!("GET {path}")).await.status, 200, "{path}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn pages_begin_with_the_shell_and_load_their_files() {
+    let served = served_with(|settings| {
+        settings.page_title.clear();
+        settings.route_prefix = "/p".to_owned();
+    });
+    for page in ["/query", "/alerts", "/metrics-explorer", "/queries", "/agent"] {
+        let shell = served.ask(&format!("GET /p{page}?g0.expr=up")).await;
+        assert_eq!(shell.text, format!("<html data-path=\"{page}\" data-ready=true data-lookback=5m>"));
+        let policy = shell.headers[header::CONTENT_SECURITY_POLICY].to_str().expect("text");
+        assert!(
+            policy.contains("script-src 'self'") && policy.contains("frame-ancestors 'self'"),
+            "{policy}"
+        );
+        assert_eq!(shell.headers[header::CACHE_CONTROL], "no-cache");
+        assert_eq!(shell.headers[header::X_CONTENT_TYPE_OPTIONS], "nosniff");
+    }
+    let file = served.ask("GET /p/assets/1/app.js").await;
+    assert_eq!((file.status, file.text.as_str()), (200, "let x;"));
+    assert_eq!(
+        (&file.headers[header::CONTENT_TYPE], &file.headers[header::ETAG]),
+        (&"text/javascript".parse().expect("a value"), &"\"1\"".parse().expect("a value"))
+    );
+    let asked = |name: header::HeaderName, value: &'static str| {
+        let request = Request::get("/p/assets/1/app.js").header(name, value);
+        request.body(Body::empty()).expect("a request")
+    };
+    let packed = served.send(asked(header::ACCEPT_ENCODING, "gzip")).await;
+    assert_eq!(packed.headers[header::CONTENT_ENCODING], "gzip");
+    let known = served.send(asked(header::IF_NONE_MATCH, "\"0\", \"1\"")).await;
+    assert_eq!((known.status, known.text.as_str()), (304, ""));
+    for path in ["/p/assets/1/other.js", "/p/assets/", "/p/assets/1/..%2Fapp.js"] {
+        assert_eq!(served.ask(&format!("GET {path}")).await.status, 404, "{path}");
+    }
+}
+
+#[tokio::test]
+async fn pages_of_other_origins_change_nothing() {
+    let served = served_with(|settings| settings.admin = true);
+    let delete = "/api/v1/admin/tsdb/delete_series?match[]=up";
+    for (headers, status) in [
+        (&[][..], 204),
+        (&[("origin", "http://here:9090")], 204),
+        (&[("host", "10.0.0.5:9090"), ("origin", "http://10.0.0.5:9090")], 204),
+        (&[("host", "10.0.0.5:9090"), ("origin", "http://evil.example")], 403),
+        (&[("origin", "null")], 403),
+        (&[("sec-fetch-site", "cross-site")], 403),
+        (&[("sec-fetch-site", "same-site")], 403),
+        (&[("sec-fetch-site", "same-origin"), ("origin", "https://proxied.example")], 204),
+    ] {
+        let mut request = Request::post(delete);
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let answer = served.send(request.body(Body::empty()).expect("a request")).await;
+        assert_eq!(answer.status, status, "{headers:?}");
+    }
+    // Reading is allowed, also by POST.
+    let read = Request::post("/api/v1/query?query=1").header("origin", "http://evil.example");
+    assert_eq!(served.send(read.body(Body::empty()).expect("a request")).await.status, 200);
+}
+
+#[tokio::test]
+async fn answers_without_a_body_have_no_type() {
+    let served = served();
+    for request in ["HEAD /-/healthy", "HEAD /-/ready", "OPTIONS /api/v1/labels", "POST //api/v1/query"] {
+        let answer = served.ask(request).await;
+        assert_eq!(answer.headers.get(header::CONTENT_TYPE), None, "{request}");
+    }
+    let options = served.ask("OPTIONS /api/v1/labels").await;
+    let vary: Vec<_> = options.headers.get_all(header::VARY).iter().collect();
+    assert_eq!(vary, ["Accept-Encoding", "Origin"]);
 }
 
 #[tokio::test]
 async fn a_query_that_takes_too_long_is_stopped() {
     let served = served();
     let query = "sum_over_time(vector(1)[1h:1ms])%2Bsum_over_time(vector(1)[1h:1ms])";
-    let answer = served.ask(&format!("GET /api/v1/query?query={query}&timeout=0.001")).await;
+    let request = format!("GET /api/v1/query?query={query}&timeout=0.001");
+    let turn = async {
+        while served.clock.sleepers() == 0 {
+            tokio::task::yield_now().await;
+        }
+        served.clock.advance(Duration::from_millis(1));
+    };
+    let (answer, ()) = tokio::join!(served.ask(&request), turn);
     assert_eq!(answer.status, 503, "{}", answer.text);
     assert!(
         answer.text.starts_with(r#"{"status":"error","errorType":"timeout","error":"query timed out in"#)

@@ -1,31 +1,27 @@
-//! Rules and notifications: rule groups ask the engine, write to the store, and hand alerts to the notifier.
+//! Rules and notifications: rule groups query, write to the store, and hand alerts to the notifier.
 
-use std::collections::HashMap;
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
 
-use ferula_api::alerting::AlertingSource;
-use ferula_api::query::QueryRunner;
+use ferula_api::AlertingSource;
 use ferula_config::Config;
 use ferula_config::rules::{RuleFileOptions, load_rules};
 use ferula_discovery::Manager as Discovery;
 use ferula_go::quote::go_quote;
-use ferula_model::{LabelSet, Timestamp};
 use ferula_notifier::{AlertmanagersSnapshot, Manager as Notifier, Options};
-use ferula_promql::{InstantSample, QueryControl, QueryOptions, QueryValue, SampleValue, StopReason};
-use ferula_promql_syntax::{Expr, ParserOptions};
+use ferula_promql_syntax::ParserOptions;
 use ferula_rules::{
-    GroupContext, GroupSnapshot, Manager as Rules, ManagerOptions, Metrics, RestoreOptions, RuleError,
-    RuleQuery, RuleSet, check_template,
+    GroupContext, GroupSnapshot, Manager as Rules, ManagerOptions, Metrics, RestoreOptions, RuleSet,
+    ServiceQuery, check_template,
 };
-use ferula_runtime::{SharedClock, Shutdown, TaskGroup};
-use ferula_telemetry::Registry;
-use ferula_tsdb::Db;
+use ferula_runtime::{Shutdown, TaskGroup};
 use tokio::runtime::Handle;
 
+use crate::agents::Foundation;
 use crate::flags::AlertingFlags;
+use crate::reload::PartError;
 
 /// Reads all rule files, as the start does before anything else begins.
 ///
@@ -52,26 +48,6 @@ pub fn check_rule_files(config: &Config, parser: ParserOptions) -> Result<(), St
     Ok(())
 }
 
-/// What it is made of.
-pub struct Parts<'a> {
-    /// The store.
-    pub db: &'a Arc<Db>,
-    /// The engine, with its limits.
-    pub queries: &'a Arc<QueryRunner>,
-    /// The time.
-    pub clock: &'a SharedClock,
-    /// For the metrics.
-    pub registry: &'a Registry,
-    /// The tasks that it joins.
-    pub tasks: &'a TaskGroup,
-    /// Its flags.
-    pub flags: &'a AlertingFlags,
-    /// Parts of PromQL that are switched on.
-    pub parser: ParserOptions,
-    /// How others reach this server.
-    pub external_url: String,
-}
-
 /// Rules, and the way of their alerts.
 pub struct Alerting {
     rules: Rules,
@@ -85,8 +61,8 @@ pub struct Alerting {
 
 impl Alerting {
     /// Makes the managers; nothing runs before [`Alerting::start`].
-    pub fn new(parts: &Parts<'_>) -> Self {
-        let flags = parts.flags;
+    pub fn new(foundation: &Foundation<'_>, flags: &AlertingFlags) -> Self {
+        let Foundation { db, queries, site, shutdown } = foundation;
         let notifier_shutdown = Shutdown::new();
         let options = Options {
             queue_capacity: flags.queue_capacity,
@@ -94,38 +70,22 @@ impl Alerting {
             drain_on_shutdown: flags.drain_on_shutdown,
             ..Options::default()
         };
-        let notifier = Notifier::new(options, parts.registry, parts.clock.clone(), notifier_shutdown.clone());
+        let notifier = Notifier::new(options, &site.registry, site.clock.clone(), notifier_shutdown.clone());
         let restore =
             RestoreOptions { outage_tolerance: flags.outage_tolerance, grace_period: flags.grace_period };
-        let query = RuleQueries {
-            runner: parts.queries.clone(),
-            db: parts.db.clone(),
-            timeout: flags.query_timeout,
-            runtime: Handle::current(),
-            stopping: AtomicBool::new(false),
-            running: Mutex::default(),
-            next: AtomicU64::new(0),
-        };
+        let query = ServiceQuery::new((*queries).clone(), Handle::current());
         Alerting {
-            rules: Rules::new(
-                ManagerOptions { restore, restore_new_groups: false },
-                parts.tasks.shutdown().child(),
-            ),
-            discovery: Discovery::new(
-                "notify",
-                parts.clock.clone(),
-                parts.registry,
-                parts.tasks.shutdown().clone(),
-            ),
+            rules: Rules::new(ManagerOptions { restore, restore_new_groups: false }, shutdown.child()),
+            discovery: Discovery::new("notify", site.clock.clone(), &site.registry, (*shutdown).clone()),
             context: GroupContext {
                 query: Arc::new(query),
-                storage: parts.db.clone(),
+                storage: (*db).clone(),
                 alerts: Arc::new(notifier.clone()),
-                metrics: Metrics::new(parts.registry),
-                clock: parts.clock.clone(),
-                parser: parts.parser,
+                metrics: Metrics::new(&site.registry),
+                clock: site.clock.clone(),
+                parser: site.settings.parser,
                 external_labels: Arc::default(),
-                external_url: parts.external_url.clone().into(),
+                external_url: site.settings.external_url.to_string().into(),
                 query_offset: Duration::ZERO,
                 resend_delay: flags.resend_delay,
                 concurrency: flags.concurrent.then(|| Arc::new(AtomicUsize::new(flags.max_concurrent))),
@@ -135,9 +95,12 @@ impl Alerting {
         }
     }
 
-    /// Hands over a configuration. Must be called within the runtime, on a thread that may block.
-    pub fn apply(&self, config: &Config) -> Result<(), String> {
-        self.notifier.apply_config(config).map_err(|error| error.to_string())?;
+    /// Hands a configuration to each of the parts; one that cannot take it does not keep the others from it. Must be
+    /// called within the runtime, on a thread that may block.
+    pub fn apply(&self, config: &Config, failed: &mut Vec<PartError>) {
+        if let Err(error) = self.notifier.apply_config(config) {
+            failed.push(PartError::new("notify", error));
+        }
         let jobs = Notifier::discovery_jobs(config);
         self.discovery.apply_config(jobs.iter().map(|(name, section)| (name.as_str(), *section)));
         let set = RuleSet {
@@ -150,8 +113,10 @@ impl Alerting {
                 ..self.context.clone()
             }),
         };
-        tokio::task::block_in_place(|| Handle::current().block_on(self.rules.update(&set)))
-            .map_err(|_| "error loading rules, previous rule set restored".to_owned())
+        let updated = tokio::task::block_in_place(|| Handle::current().block_on(self.rules.update(&set)));
+        if let Err(error) = updated {
+            failed.push(PartError::new("rules", error));
+        }
     }
 
     /// Starts everything.
@@ -184,58 +149,5 @@ impl AlertingSource for Alerting {
 
     fn alertmanagers(&self) -> AlertmanagersSnapshot {
         self.notifier.snapshot()
-    }
-}
-
-/// Queries of rules: by the engine that clients use, each with the timeout of a client's.
-struct RuleQueries {
-    runner: Arc<QueryRunner>,
-    db: Arc<Db>,
-    timeout: Duration,
-    runtime: Handle,
-    stopping: AtomicBool,
-    running: Mutex<HashMap<u64, QueryControl>>,
-    next: AtomicU64,
-}
-
-impl RuleQueries {
-    fn running(&self) -> MutexGuard<'_, HashMap<u64, QueryControl>> {
-        self.running.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl RuleQuery for RuleQueries {
-    fn instant(&self, expr: &Expr, at: Timestamp) -> Result<Vec<InstantSample>, RuleError> {
-        let control = QueryControl::new();
-        let id = self.next.fetch_add(1, Ordering::Relaxed);
-        self.running().insert(id, control.clone());
-        if self.stopping.load(Ordering::SeqCst) {
-            control.stop(StopReason::Shutdown);
-        }
-        let (timeout, stop) = (self.timeout, control.clone());
-        let timer = self.runtime.spawn(async move {
-            tokio::time::sleep(timeout).await;
-            stop.stop(StopReason::Timeout);
-        });
-        let engine = self.runner.engine();
-        let outcome = engine.instant_expr(&*self.db, expr, at, &QueryOptions::default(), &control);
-        timer.abort();
-        self.running().remove(&id);
-        match outcome.result? {
-            QueryValue::Vector(samples) => Ok(samples),
-            QueryValue::Scalar { timestamp_ms, value } => Ok(vec![InstantSample {
-                labels: LabelSet::empty(),
-                timestamp_ms,
-                value: SampleValue::Float(value),
-            }]),
-            QueryValue::String { .. } | QueryValue::Matrix(_) => Err(RuleError::NotAVector),
-        }
-    }
-
-    fn stop(&self) {
-        self.stopping.store(true, Ordering::SeqCst);
-        for control in self.running().values() {
-            control.stop(StopReason::Shutdown);
-        }
     }
 }

@@ -117,8 +117,6 @@ pub struct AlertingFlags {
     /// `--enable-feature=concurrent-rule-eval`
     pub concurrent: bool,
     pub max_concurrent: usize,
-    /// `--query.timeout`, which also holds for rules.
-    pub query_timeout: Duration,
     pub queue_capacity: usize,
     pub batch_size: usize,
     pub drain_on_shutdown: bool,
@@ -245,7 +243,6 @@ fn alerting_flags(values: &Values, concurrent: bool) -> AlertingFlags {
         resend_delay: values.get(table::RESEND_DELAY),
         concurrent,
         max_concurrent: values.get(table::CONCURRENT_EVALS_MAX),
-        query_timeout: values.get(table::QUERY_TIMEOUT),
         queue_capacity: values.get(table::NOTIFICATION_QUEUE),
         batch_size: values.get(table::NOTIFICATION_BATCH),
         drain_on_shutdown: values.get(table::DRAIN_NOTIFICATIONS),

@@ -14,12 +14,16 @@ mod alerting;
 mod config_source;
 mod flags;
 mod limits;
+mod listen;
 mod maintenance;
 mod own_metrics;
 mod reload;
 mod serve;
+mod settings;
+mod storage;
 mod tools;
 mod version;
+mod web_ui;
 mod welcome;
 
 use std::path::Path;
@@ -93,8 +97,9 @@ fn run(flags: Flags) -> ExitCode {
             return ExitCode::from(EXIT_USAGE);
         }
     };
-    if let Some(Err(err)) =
-        config.as_ref().map(|config| alerting::check_rule_files(config, serve::parser_options(&flags)))
+    if let Some(Err(err)) = config
+        .as_ref()
+        .map(|config| alerting::check_rule_files(config, flags.features.promql.parser_options()))
     {
         let file = std::path::absolute(&flags.config_file).unwrap_or_else(|_| flags.config_file.clone());
         let shown = flags.config_file.display().to_string();

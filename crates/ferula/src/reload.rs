@@ -8,81 +8,143 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ferula_api::{Api, Lifecycle};
+use anyhow::Context;
+use ferula_api::{Lifecycle, LoadedConfig, Site};
 use ferula_config::Config;
-use ferula_config::storage::ExemplarsConfig;
 use ferula_promql::Engine;
+use ferula_query::QueryService;
 use ferula_runtime::{SharedClock, Shutdown};
 use ferula_telemetry::{error, info, warn};
-use ferula_tsdb::{Db, FloatEncoding};
+use ferula_tsdb::Db;
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 
 use crate::agents::Agents;
-use crate::config_source::ConfigSource;
-use crate::flags::StorageFlags;
+use crate::config_source::{ConfigSource, LoadError};
 use crate::own_metrics::ReloadMetrics;
-use crate::serve::{retention, retention_of_flags, retention_text};
+use crate::storage::{StoreSettings, retention_text};
 
-/// Everything that a configuration is handed to.
-pub struct Reloader {
-    /// Where it comes from.
-    pub source: ConfigSource,
-    /// Address of this server, for the embedded configuration.
-    pub own_address: String,
-    /// HTTP, and through it the query engine.
-    pub api: Arc<Api>,
-    /// The store.
-    pub db: Arc<Db>,
-    /// What scrapes.
-    pub agents: Arc<Agents>,
-    /// Flags that fill in what the configuration leaves open.
-    pub storage: StorageFlags,
-    /// Whether exemplars are stored.
-    pub exemplars: bool,
-    /// Metrics of loading.
-    pub metrics: ReloadMetrics,
-    /// The time.
-    pub clock: SharedClock,
+/// Why a configuration is not, or not wholly, the running one.
+#[derive(Debug, thiserror::Error)]
+pub enum ReloadError {
+    #[error("couldn't load configuration (--config.file=\"{file}\"): {error}")]
+    Load { file: String, error: LoadError },
+    /// The others have it.
+    #[error(
+        "one or more errors occurred while applying the new configuration (--config.file=\"{file}\"): {}",
+        joined(failed)
+    )]
+    Parts { file: String, failed: Vec<PartError> },
+    #[error("{0}")]
+    Panicked(String),
 }
 
-/// Exemplars that are kept when the feature is on and the configuration names no number.
-const EXEMPLARS_DEFAULT: i64 = 100_000;
-
-/// How many exemplars are kept when the feature is on.
-pub fn exemplars_max(config: Option<&Config>) -> usize {
-    let configured = config.and_then(|config| config.storage.exemplars.as_ref());
-    let max = configured.map_or(EXEMPLARS_DEFAULT, |exemplars| exemplars.max_exemplars);
-    usize::try_from(max).unwrap_or(0)
+fn joined(failed: &[PartError]) -> String {
+    failed.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
 }
 
-/// How floats are to be written, if the configuration says so.
-pub fn float_encoding(config: Option<&Config>) -> Option<FloatEncoding> {
-    match config?.storage.tsdb.as_ref()?.chunk_encoding.floats.as_str() {
-        "xor" => Some(FloatEncoding::Xor),
-        "xor2" => Some(FloatEncoding::Xor2),
-        _ => None,
+/// Why one part could not take a configuration.
+#[derive(Debug, thiserror::Error)]
+#[error("{part}: {error:#}")]
+pub struct PartError {
+    /// Its name, as Prometheus has it.
+    part: &'static str,
+    error: anyhow::Error,
+}
+
+impl PartError {
+    pub fn new(part: &'static str, error: impl Into<anyhow::Error>) -> Self {
+        PartError { part, error: error.into() }
     }
 }
 
+/// Everything that a configuration is handed to. The parts are independent: one that fails does not keep the others from
+/// it.
+pub struct ConfiguredParts {
+    pub site: Arc<Site>,
+    pub queries: Arc<QueryService>,
+    pub db: Arc<Db>,
+    pub agents: Arc<Agents>,
+    pub store: StoreSettings,
+}
+
+impl ConfiguredParts {
+    fn apply(&self, config: &Config, file: &str) -> Result<(), ReloadError> {
+        let mut failed = Vec::new();
+        if let Err(error) = self.store.apply(&self.db, config) {
+            failed.push(PartError::new("db_storage", error));
+        }
+        if let Err(error) = self.apply_queries(config) {
+            failed.push(PartError::new("query_engine", error));
+        }
+        self.agents.apply(config, &mut failed);
+        for err in &failed {
+            error!("Failed to apply configuration", err = err);
+        }
+        if failed.is_empty() { Ok(()) } else { Err(ReloadError::Parts { file: file.to_owned(), failed }) }
+    }
+
+    fn apply_queries(&self, config: &Config) -> anyhow::Result<()> {
+        let mut options = self.queries.engine().options().clone();
+        let step = config.global.evaluation_interval.as_millis();
+        options.default_subquery_step_ms = i64::try_from(step).unwrap_or(i64::MAX);
+        self.queries.set_engine(Engine::new(options));
+        let log = &config.global.query_log_file;
+        self.queries.set_log(log).with_context(|| format!("open {log}"))
+    }
+}
+
+/// Loads the configuration again and again.
+pub struct Reloader {
+    source: ConfigSource,
+    /// Address of this server, for the embedded configuration.
+    own_address: String,
+    parts: ConfiguredParts,
+    metrics: ReloadMetrics,
+    loaded: watch::Sender<Arc<LoadedConfig>>,
+}
+
 impl Reloader {
+    /// Loads the first configuration and hands it to every part. Also returns what is loaded, now and later.
+    ///
+    /// # Errors
+    /// As [`Reloader::reload`]; a server does not start with either.
+    pub fn start(
+        source: ConfigSource,
+        own_address: String,
+        parts: ConfiguredParts,
+        metrics: ReloadMetrics,
+    ) -> Result<(Self, watch::Receiver<Arc<LoadedConfig>>), ReloadError> {
+        let begin = parts.site.clock.elapsed();
+        let file = source.name();
+        let first = load(&source, &own_address, &parts)?;
+        let (loaded, receiver) = watch::channel(first.clone());
+        let reloader = Reloader { source, own_address, parts, metrics, loaded };
+        let applied = reloader.parts.apply(&first.config, &file);
+        reloader.note(&file, begin, applied)?;
+        Ok((reloader, receiver))
+    }
+
     /// Loads the configuration and hands it to every part.
-    pub fn reload(&self) -> Result<(), String> {
-        let begin = self.clock.elapsed();
+    ///
+    /// # Errors
+    /// The configuration is wrong, and the old one continues; or some parts could not take it, and the others have it.
+    pub fn reload(&self) -> Result<(), ReloadError> {
+        let begin = self.parts.site.clock.elapsed();
         let file = self.source.name();
-        info!("Loading configuration file", filename = file);
-        let result = self
-            .source
-            .load(&self.own_address, &self.api.settings.route_prefix)
-            .map_err(|error| format!("couldn't load configuration (--config.file=\"{file}\"): {error}"))
-            .and_then(|mut config| {
-                let exemplars = ExemplarsConfig { max_exemplars: EXEMPLARS_DEFAULT };
-                config.fill_storage(retention_of_flags(&self.storage), self.exemplars.then_some(exemplars));
-                self.apply(Arc::new(config), &file)
-            });
-        self.metrics.note(result.is_ok(), self.clock.now().seconds());
+        let result = load(&self.source, &self.own_address, &self.parts).and_then(|loaded| {
+            let applied = self.parts.apply(&loaded.config, &file);
+            self.loaded.send_replace(loaded);
+            applied
+        });
+        self.note(&file, begin, result)
+    }
+
+    fn note(&self, file: &str, begin: Duration, result: Result<(), ReloadError>) -> Result<(), ReloadError> {
+        let clock = &self.parts.site.clock;
+        self.metrics.note(result.is_ok(), clock.now().seconds());
         if result.is_ok() {
-            let took = self.clock.elapsed().saturating_sub(begin);
+            let took = clock.elapsed().saturating_sub(begin);
             info!(
                 "Completed loading of configuration file",
                 filename = file,
@@ -90,49 +152,6 @@ impl Reloader {
             );
         }
         result
-    }
-
-    /// Hands a configuration to every part; a part that fails does not keep the others from it.
-    fn apply(&self, config: Arc<Config>, file: &str) -> Result<(), String> {
-        let mut failed = false;
-        let mut note = |result: Result<(), String>| {
-            if let Err(err) = result {
-                error!("Failed to apply configuration", err = err);
-                failed = true;
-            }
-        };
-        note(self.apply_store(&config));
-        self.api.set_retention(&retention_text(&config, &self.storage));
-        self.api.set_config(config.clone());
-        note(self.apply_queries(&config));
-        note(self.agents.apply(&config));
-        if failed {
-            return Err(format!(
-                "one or more errors occurred while applying the new configuration (--config.file=\"{file}\")"
-            ));
-        }
-        Ok(())
-    }
-
-    fn apply_store(&self, config: &Config) -> Result<(), String> {
-        let tsdb = config.storage.tsdb.as_ref();
-        let window_ms = tsdb.map_or(0, |tsdb| tsdb.out_of_order_time_window_ms);
-        self.db.set_retention(retention(Some(config), &self.storage));
-        self.db.set_stale_series_threshold(tsdb.map_or(0.0, |tsdb| tsdb.stale_series_compaction_threshold));
-        self.db.set_out_of_order_window(window_ms).map_err(|error| error.to_string())?;
-        if self.exemplars {
-            self.db.set_exemplars_max(exemplars_max(Some(config)));
-        }
-        self.db.set_float_encoding(float_encoding(Some(config))).map_err(|error| error.to_string())
-    }
-
-    fn apply_queries(&self, config: &Config) -> Result<(), String> {
-        let mut options = self.api.queries.engine().options().clone();
-        let step = config.global.evaluation_interval.as_millis();
-        options.default_subquery_step_ms = i64::try_from(step).unwrap_or(i64::MAX);
-        self.api.queries.set_engine(Engine::new(options));
-        let log = &config.global.query_log_file;
-        self.api.queries.set_log(log).map_err(|error| format!("open {log}: {error}"))
     }
 
     /// What a change of the files behind the configuration would change.
@@ -145,21 +164,35 @@ impl Reloader {
         if let ConfigSource::File(path) = &self.source {
             add(path);
         }
-        if let Some(loaded) = self.api.loaded() {
-            for name in loaded.config.rule_file_names() {
+        let loaded = self.loaded.borrow().clone();
+        for name in loaded.config.rule_file_names() {
+            add(Path::new(&name));
+        }
+        for pattern in &loaded.config.scrape_config_files.0 {
+            for name in ferula_config::glob(pattern) {
                 add(Path::new(&name));
-            }
-            for pattern in &loaded.config.scrape_config_files.0 {
-                for name in ferula_config::glob(pattern) {
-                    add(Path::new(&name));
-                }
             }
         }
         hasher.finish()
     }
 }
 
-/// Who may ask for a reload, or for the end.
+fn load(
+    source: &ConfigSource,
+    own_address: &str,
+    parts: &ConfiguredParts,
+) -> Result<Arc<LoadedConfig>, ReloadError> {
+    let file = source.name();
+    info!("Loading configuration file", filename = file);
+    let mut config = source
+        .load(own_address, &parts.site.settings.route_prefix)
+        .map_err(|error| ReloadError::Load { file, error })?;
+    parts.store.fill(&mut config);
+    let retention = retention_text(&config, &parts.store.flags);
+    Ok(Arc::new(LoadedConfig::new(config, retention)))
+}
+
+/// Where requests for a reload or for the end come from.
 pub struct Requests {
     hangup: Signal,
     lifecycle: mpsc::Receiver<Lifecycle>,
@@ -172,12 +205,12 @@ impl Requests {
         Ok(Requests { hangup: signal(SignalKind::hangup())?, lifecycle, auto_reload })
     }
 
-    /// Only the end can be asked for as long as nothing is loaded.
+    /// While nothing is loaded only the end can be requested.
     pub async fn quit_while_starting(&mut self) {
         while let Some(request) = self.lifecycle.recv().await {
             match request {
                 Lifecycle::Quit => return,
-                // The sender hears that nobody answers.
+                // Dropping the sender tells the client that there is no answer.
                 Lifecycle::Reload(_) => {}
             }
         }
@@ -206,7 +239,7 @@ impl Requests {
                     }
                     None => return,
                 },
-                () = tick(&reloader.clock, self.auto_reload) => {
+                () = tick(&reloader.parts.site.clock, self.auto_reload) => {
                     if reloader.checksum() == checksum {
                         continue;
                     }
@@ -216,14 +249,14 @@ impl Requests {
             };
             let worker = reloader.clone();
             let result = tokio::task::spawn_blocking(move || worker.reload()).await;
-            let result = result.unwrap_or_else(|panic| Err(panic.to_string()));
+            let result = result.unwrap_or_else(|panic| Err(ReloadError::Panicked(panic.to_string())));
             checksum = reloader.checksum();
             if let Err(err) = &result {
                 error!("Error reloading config", err = err);
             }
             if let Some(answer) = answer {
-                // Whoever asked may have gone.
-                let _ = answer.send(result);
+                // The client may have gone.
+                let _ = answer.send(result.map_err(Into::into));
             }
         }
     }

@@ -4,7 +4,7 @@ use std::panic::AssertUnwindSafe;
 
 use ferula_model::Timestamp;
 use ferula_promql_syntax::ast::{Expr, ValueType};
-use ferula_promql_syntax::{ParserOptions, stack};
+use ferula_promql_syntax::stack;
 use ferula_storage::Queryable;
 
 use crate::build::run;
@@ -108,13 +108,7 @@ impl Engine {
 
     /// The parsed query.
     fn parse(&self, query: &str) -> Result<Expr, QueryError> {
-        let features = self.options.features;
-        let options = ParserOptions {
-            experimental_functions: features.experimental_functions,
-            duration_expressions: true,
-            extended_range_selectors: features.extended_range_selectors,
-            binop_fill_modifiers: features.fill_modifiers,
-        };
+        let options = self.options.features.parser_options();
         ferula_promql_syntax::parse(query, &options).map_err(|error| QueryError::Parse(error.to_string()))
     }
 

@@ -1,5 +1,7 @@
 //! What may be chosen: for every query of an engine, and for one query.
 
+use ferula_promql_syntax::ParserOptions;
+
 use crate::MemoryContract;
 
 /// Switches of `--enable-feature` that change what queries mean.
@@ -19,6 +21,18 @@ pub struct Features {
     pub use_start_timestamps: bool,
     /// `promql-per-step-stats`
     pub per_step_stats: bool,
+}
+
+impl Features {
+    /// What the parser is to take.
+    pub const fn parser_options(self) -> ParserOptions {
+        ParserOptions {
+            experimental_functions: self.experimental_functions,
+            duration_expressions: true,
+            extended_range_selectors: self.extended_range_selectors,
+            binop_fill_modifiers: self.fill_modifiers,
+        }
+    }
 }
 
 /// What holds for every query of an engine.

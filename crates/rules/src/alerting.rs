@@ -209,12 +209,13 @@ impl Alerting {
         (true, true)
     }
 
-    /// The alerts that are due to be sent at this moment; they are taken for sent.
-    pub fn due(&self, at: UnixNanos, sending: &Sending) -> Vec<Alert> {
+    /// The alerts that are due to be sent at this moment, those that fire on again after `repeat_after`. They count as
+    /// sent.
+    pub fn due(&self, at: UnixNanos, repeat_after: Duration, sending: &Sending) -> Vec<Alert> {
         let valid_until = at.plus(4 * sending.interval.max(sending.resend_delay));
         let mut due = Vec::new();
         for (labels, alert) in self.active().iter_mut() {
-            if alert.needs_sending(at, sending.resend_delay) {
+            if alert.needs_sending(at, repeat_after) {
                 alert.last_sent_at = Some(at);
                 due.push(Alert {
                     labels: labels.clone(),
@@ -227,6 +228,17 @@ impl Alerting {
             }
         }
         due
+    }
+
+    /// Ends all alerts: those that fire are resolved at this moment, the others are forgotten.
+    pub fn resolve(&self, at: UnixNanos) {
+        self.active().retain(|_, alert| {
+            if alert.state == AlertState::Firing {
+                alert.state = AlertState::Inactive;
+                alert.resolved_at = Some(at);
+            }
+            alert.resolved_at.is_some()
+        });
     }
 
     /// The most serious state of all alerts.

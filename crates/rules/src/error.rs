@@ -1,7 +1,8 @@
 //! Why an evaluation failed. The texts are Prometheus'; they show up as `lastError`.
 
 use ferula_promql::QueryError;
-use ferula_storage::StorageError;
+use ferula_query::AdmissionError;
+use ferula_storage::{AppendError, CommitError, StorageError};
 
 /// Why a rule's evaluation failed.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
@@ -9,6 +10,9 @@ pub enum RuleError {
     /// The query failed.
     #[error("{0}")]
     Query(#[from] QueryError),
+    /// The query did not get to run.
+    #[error("{0}")]
+    Admission(#[from] AdmissionError),
     /// The query gave a string or a matrix.
     #[error("rule result is not a vector or scalar")]
     NotAVector,
@@ -30,13 +34,21 @@ pub enum RuleError {
     },
     /// Some samples were refused; the last refusal.
     #[error("{0}")]
-    Append(String),
+    Append(AppendError),
     /// Nothing of the result was stored.
     #[error("{0}")]
-    Commit(String),
+    Commit(CommitError),
     /// The store could not be read.
     #[error("{0}")]
     Storage(#[from] StorageError),
+}
+
+/// Why rule files were not taken. The groups that ran before continue; Prometheus' words say so.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("error loading rules, previous rule set restored: {}", errors.join("; "))]
+pub struct LoadError {
+    /// What is wrong, with file and line; never empty.
+    pub errors: Vec<String>,
 }
 
 impl RuleError {

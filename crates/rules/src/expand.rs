@@ -15,7 +15,8 @@ use ferula_template::prometheus::{
 use ferula_template::{FunctionMap, Limits, Template, Value};
 
 use crate::Metrics;
-use crate::query::RuleQuery;
+use crate::group::GroupContext;
+use crate::query::{RuleOrigin, RuleQuery};
 
 /// Functions by name only, for parsing: nothing that they would do can happen yet.
 static PARSE_FUNCTIONS: LazyLock<FunctionMap> = LazyLock::new(|| {
@@ -128,18 +129,16 @@ pub(crate) struct Expander<'a> {
 }
 
 impl<'a> Expander<'a> {
-    pub fn new(
-        alert: &'a str,
-        at: UnixNanos,
-        query: &Arc<dyn RuleQuery>,
-        parser: ParserOptions,
-        external_labels: &'a BTreeMap<String, String>,
-        external_url: &'a str,
-        metrics: &'a Metrics,
-    ) -> Self {
-        let environment =
-            environment(at.timestamp(), external_url, query_function(query, parser, at.timestamp()));
-        Expander { alert, functions: functions(&environment), external_labels, external_url, metrics }
+    pub fn new(alert: &'a str, at: UnixNanos, context: &'a GroupContext, origin: RuleOrigin<'_>) -> Self {
+        let at = at.timestamp();
+        let query = query_function(context, at, origin);
+        Expander {
+            alert,
+            functions: functions(&environment(at, &context.external_url, query)),
+            external_labels: &context.external_labels,
+            external_url: &context.external_url,
+            metrics: &context.metrics,
+        }
     }
 
     /// The data that templates see for one element of the query's result.
@@ -175,15 +174,16 @@ impl<'a> Expander<'a> {
 }
 
 /// The function behind `query "…"`. One evaluation asks the same for many elements, so answers are kept.
-fn query_function(query: &Arc<dyn RuleQuery>, parser: ParserOptions, at: Timestamp) -> QueryFunction {
+fn query_function(context: &GroupContext, at: Timestamp, origin: RuleOrigin<'_>) -> QueryFunction {
     type Answer = Result<Vec<Sample>, String>;
     let answers: Mutex<BTreeMap<String, Answer>> = Mutex::default();
-    let query = query.clone();
+    let (query, parser) = (context.query.clone(), context.parser);
+    let (file, group) = (origin.file.to_owned(), origin.group.to_owned());
     Arc::new(move |text| {
         if let Some(answer) = answers.lock().unwrap_or_else(PoisonError::into_inner).get(text) {
             return answer.clone();
         }
-        let answer = ask(&*query, &parser, text, at);
+        let answer = ask(&*query, &parser, at, &RuleOrigin { file: &file, group: &group, query: text });
         answers.lock().unwrap_or_else(PoisonError::into_inner).insert(text.to_owned(), answer.clone());
         answer
     })
@@ -192,11 +192,11 @@ fn query_function(query: &Arc<dyn RuleQuery>, parser: ParserOptions, at: Timesta
 fn ask(
     query: &dyn RuleQuery,
     parser: &ParserOptions,
-    text: &str,
     at: Timestamp,
+    origin: &RuleOrigin<'_>,
 ) -> Result<Vec<Sample>, String> {
-    let expr = parse(text, parser).map_err(|error| error.to_string())?;
-    let vector = query.instant(&expr, at).map_err(|error| error.to_string())?;
+    let expr = parse(origin.query, parser).map_err(|error| error.to_string())?;
+    let vector = query.vector(&expr, at, origin).map_err(|error| error.to_string())?;
     let sample = |sample: InstantSample| Sample {
         labels: sample.labels.iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect(),
         value: Value::Float(sample.value.as_float().unwrap_or(0.0)),

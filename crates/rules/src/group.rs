@@ -9,7 +9,7 @@ use ferula_config::rules::RuleGroup;
 use ferula_model::value::STALE_NAN;
 use ferula_model::{AlertSink, HistogramValue, LabelSet, UnixNanos};
 use ferula_promql::{InstantSample, SampleValue};
-use ferula_promql_syntax::{ParserOptions, parse};
+use ferula_promql_syntax::{ParseErrors, ParserOptions, parse};
 use ferula_runtime::SharedClock;
 use ferula_storage::{
     AppendError, Appendable, Appender, Durability, HistogramSample, Queryable, SampleBatch, SampleKind,
@@ -18,7 +18,7 @@ use ferula_telemetry::{debug, warn};
 
 use crate::alerting::Sending;
 use crate::expand::Expander;
-use crate::query::RuleQuery;
+use crate::query::{RuleOrigin, RuleQuery};
 use crate::recording::Recorded;
 use crate::rule::Rule;
 use crate::snapshot::{GroupSnapshot, Health};
@@ -130,10 +130,10 @@ impl Group {
         default_interval: Duration,
         restored: bool,
         context: Arc<GroupContext>,
-    ) -> Result<Self, String> {
+    ) -> Result<Self, ParseErrors> {
         let mut rules = Vec::with_capacity(group.rules.len());
         for rule in &group.rules {
-            let expr = parse(&rule.expr, &context.parser).map_err(|error| error.to_string())?;
+            let expr = parse(&rule.expr, &context.parser)?;
             rules.push(Rule::new(rule, &group.labels, expr, restored));
         }
         let batches = match &context.concurrency {
@@ -278,7 +278,7 @@ impl Group {
         let count = match self.query(context, rule, at) {
             Ok(results) => {
                 self.set_health(rule, None);
-                self.send_alerts(context, rule, at);
+                self.send_alerts(context, rule, at, context.resend_delay);
                 let count = results.len();
                 if let Err(error) = self.store(context, rule, results, at) {
                     self.set_health(rule, Some(&error));
@@ -315,23 +315,34 @@ impl Group {
 
     fn query(&self, context: &GroupContext, rule: &Rule, at: UnixNanos) -> Result<Results, RuleError> {
         let offset = self.effective_query_offset();
-        let vector = context.query.instant(&rule.expr, at.minus(offset).timestamp())?;
+        let origin = RuleOrigin { file: &self.file, group: &self.name, query: &rule.query };
+        let vector = context.query.vector(&rule.expr, at.minus(offset).timestamp(), &origin)?;
         let Some(alerting) = &rule.alerting else {
             return rule.recorded().record(rule, vector, self.limit).map(Results::Recorded);
         };
-        let expander = Expander::new(
-            &rule.name,
-            at,
-            &context.query,
-            context.parser,
-            &context.external_labels,
-            &context.external_url,
-            &context.metrics,
-        );
+        let expander = Expander::new(&rule.name, at, context, origin);
         alerting.update(rule, &vector, &expander, at, offset, self.limit).map(Results::Alerts)
     }
 
-    fn send_alerts(&self, context: &GroupContext, rule: &Rule, at: UnixNanos) {
+    /// Resolves the alerts of a rule that is no longer in the configuration, and sends that now: without it they would
+    /// fire until the Alertmanager stops believing in them.
+    pub(crate) fn resolve_alerts(&self, index: usize, at: UnixNanos) {
+        let Some(alerting) = &self.rules[index].alerting else { return };
+        alerting.resolve(at);
+        let context = self.context();
+        self.send_alerts(&context, &self.rules[index], at, context.resend_delay);
+    }
+
+    /// Sends every firing alert once more, so that the Alertmanager waits for the whole time of a restart.
+    pub(crate) fn repeat_alerts(&self, at: UnixNanos) {
+        let context = self.context();
+        for rule in &self.rules {
+            self.send_alerts(&context, rule, at, Duration::ZERO);
+        }
+    }
+
+    /// Sends the alerts of a rule that are due; those that fire on are due after `repeat_after`.
+    fn send_alerts(&self, context: &GroupContext, rule: &Rule, at: UnixNanos, repeat_after: Duration) {
         let Some(alerting) = &rule.alerting else { return };
         let link = format!("{}{}", context.external_url, table_link(&rule.query));
         let sending = Sending {
@@ -339,7 +350,7 @@ impl Group {
             interval: self.interval,
             generator_url: link.into(),
         };
-        let due = alerting.due(at, &sending);
+        let due = alerting.due(at, repeat_after, &sending);
         if !due.is_empty() {
             context.alerts.send(due);
         }
@@ -364,7 +375,7 @@ impl Group {
                 let text = "Rule evaluation result discarded";
                 warn!(text, file = file, group = group, name = name, err = error, sample = labels);
             }
-            refused = Some(RuleError::Append(error.to_string()));
+            refused = Some(RuleError::Append(error));
         };
         // What the rule wrote before a reload under another kind, or as alerts.
         let before: HashSet<LabelSet> = rule.written().clone();
@@ -388,7 +399,7 @@ impl Group {
         }
         self.append_stale(&mut *appender, &gone, at);
         if let Err(error) = appender.commit(Durability::Written) {
-            let error = RuleError::Commit(error.to_string());
+            let error = RuleError::Commit(error);
             context.metrics.evaluation_failures.with(&[&self.key()]).inc();
             self.warn("Rule sample appending failed", rule, &error);
             return Err(error);
@@ -446,17 +457,18 @@ impl Group {
     }
 
     /// Takes over the state of the group that had this name before a reload. Rules are matched by name and labels;
-    /// of several that look the same the first takes from the first.
-    pub(crate) fn take_state(&self, from: &Group) {
+    /// of several that look the same the first takes from the first. Returns the old rules that have no successor.
+    pub(crate) fn take_state(&self, from: &Group) -> Vec<usize> {
         let mut old_state = from.state();
         let mut state = self.state();
         state.evaluation_time = old_state.evaluation_time;
         state.last_evaluation = old_state.last_evaluation;
         state.stale = std::mem::take(&mut old_state.stale);
-        let mut left: Vec<&Rule> = from.rules.iter().collect();
+        let mut left: Vec<usize> = (0..from.rules.len()).collect();
         for rule in &self.rules {
-            let Some(at) = left.iter().position(|old| rule.is_successor_of(old)) else { continue };
-            let old = left.remove(at);
+            let successor = |old: &usize| rule.is_successor_of(&from.rules[*old]);
+            let Some(at) = left.iter().position(successor) else { continue };
+            let old = &from.rules[left.remove(at)];
             *rule.written() = std::mem::take(&mut *old.written());
             match &rule.alerting {
                 None => *rule.recorded() = std::mem::take(&mut *old.recorded()),
@@ -467,9 +479,26 @@ impl Group {
                 *new.active() = old.active().clone();
             }
         }
-        for old in left {
-            state.stale.extend(old.take_written());
+        for old in &left {
+            state.stale.extend(from.rules[*old].take_written());
         }
+        left
+    }
+
+    /// Takes over the alerts of a rule of another group, if one of ours is the same and has none yet; `false` when none
+    /// is. The series of the old rule are ended by its own group.
+    pub(crate) fn adopt_alerts(&self, from: &Group, index: usize) -> bool {
+        let old = &from.rules[index];
+        let Some(old_alerting) = &old.alerting else { return false };
+        let same = |rule: &&Rule| rule.is_successor_of(old) && rule.query == old.query;
+        let heir = self.rules.iter().filter(same).filter_map(|rule| rule.alerting.as_ref());
+        let Some(heir) = heir.into_iter().find(|alerting| alerting.active().is_empty()) else { return false };
+        *heir.active() = old_alerting.active().clone();
+        true
+    }
+
+    pub(crate) fn rule_count(&self) -> usize {
+        self.rules.len()
     }
 
     /// Whether the other group says the same, so that it may go on in this one's place.

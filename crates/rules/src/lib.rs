@@ -31,12 +31,12 @@ mod series_values;
 mod snapshot;
 pub mod unit_test;
 
-pub use error::RuleError;
+pub use error::{LoadError, RuleError};
 pub use expand::{check_template, external_path};
 pub use group::{Group, GroupContext, RestoreOptions, RuleStore, slot_before};
 pub use manager::{Manager, ManagerOptions, RuleSet};
 pub use metrics::Metrics;
-pub use query::{EngineQuery, RuleQuery};
+pub use query::{EngineQuery, RuleOrigin, RuleQuery, ServiceQuery};
 pub use snapshot::{
     AlertSnapshot, AlertState, AlertingSnapshot, GroupSnapshot, Health, RecordingSnapshot, RuleSnapshot,
 };

@@ -15,6 +15,7 @@ use tokio::sync::Mutex as AsyncMutex;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
+use crate::LoadError;
 use crate::expand::check_template;
 use crate::group::{Group, GroupContext, RestoreOptions};
 use crate::snapshot::GroupSnapshot;
@@ -94,12 +95,13 @@ impl Manager {
         self.started.send_replace(true);
     }
 
-    /// Replaces all groups. A group that did not change goes on; one that changed keeps what its rules knew; the
-    /// series of one that is gone are ended.
+    /// Replaces all groups. A group that did not change continues; one that changed keeps what its rules knew. Alerts of
+    /// a rule that moved to another group move with it, those of a rule that is gone are resolved at once; the series of
+    /// a group that is gone are ended.
     ///
     /// # Errors
     /// Every error of every file; the groups stay what they were.
-    pub async fn update(&self, set: &RuleSet) -> Result<(), Vec<String>> {
+    pub async fn update(&self, set: &RuleSet) -> Result<(), LoadError> {
         let _one_at_a_time = self.updating.lock().await;
         if self.shutdown.is_requested() {
             return Ok(());
@@ -118,18 +120,32 @@ impl Manager {
                 before => changed.push((key, group, before)),
             }
         }
+        // Rules without a successor of their own group.
+        let mut left: Vec<(Arc<Group>, usize)> = Vec::new();
+        let mut fresh = Vec::new();
         for (key, group, before) in changed {
             if let Some(before) = before {
-                group.take_state(&*before.end().await);
+                let before = before.end().await;
+                left.extend(group.take_state(&before).into_iter().map(|rule| (before.clone(), rule)));
             }
+            fresh.push((key, group));
+        }
+        for (key, gone) in old {
+            let group = gone.end().await;
+            left.extend((0..group.rule_count()).map(|rule| (group.clone(), rule)));
+            set.context.metrics.remove_group(&key);
+            tokio::spawn(end_series(group, set.context.clock.clone(), self.shutdown.clone()));
+        }
+        let now = UnixNanos(set.context.clock.unix_nanos());
+        for (old, rule) in left {
+            if !fresh.iter().any(|(_, group)| group.adopt_alerts(&old, rule)) {
+                old.resolve_alerts(rule, now);
+            }
+        }
+        for (key, group) in fresh {
             group.show_metrics();
             let running = self.run(group, restore, set.context.clock.clone());
             self.running().insert(key, running);
-        }
-        for (key, gone) in old {
-            let (group, clock) = (gone.end().await, set.context.clock.clone());
-            set.context.metrics.remove_group(&key);
-            tokio::spawn(end_series(group, clock, self.shutdown.clone()));
         }
         Ok(())
     }
@@ -142,7 +158,8 @@ impl Manager {
         Running { group, stop, task }
     }
 
-    /// Ends all groups and waits for them. No series is ended: the rules go on after the restart.
+    /// Ends all groups and waits for them. No series is ended and no alert is resolved: the rules continue after the
+    /// restart.
     pub async fn stop(&self) {
         info!("Stopping rule manager...");
         let _one_at_a_time = self.updating.lock().await;
@@ -153,7 +170,8 @@ impl Manager {
             group.group.context().query.stop();
         }
         for group in running.into_values() {
-            group.end().await;
+            let group = group.end().await;
+            group.repeat_alerts(UnixNanos(group.context().clock.unix_nanos()));
         }
         info!("Rule manager stopped");
     }
@@ -168,7 +186,7 @@ impl Manager {
 }
 
 /// Reads all files.
-fn load_groups(set: &RuleSet, restored: bool) -> Result<BTreeMap<String, Group>, Vec<String>> {
+fn load_groups(set: &RuleSet, restored: bool) -> Result<BTreeMap<String, Group>, LoadError> {
     let options = RuleFileOptions {
         names: set.names,
         ignore_unknown_fields: false,
@@ -201,7 +219,7 @@ fn load_groups(set: &RuleSet, restored: bool) -> Result<BTreeMap<String, Group>,
     for error in &errors {
         error!("loading groups failed", err = error);
     }
-    if errors.is_empty() { Ok(groups) } else { Err(errors) }
+    if errors.is_empty() { Ok(groups) } else { Err(LoadError { errors }) }
 }
 
 /// Evaluates a group at every slot, until it is asked to stop.

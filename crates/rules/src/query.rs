@@ -1,57 +1,35 @@
-//! How rules ask questions.
+//! How rules query: through the service that clients use, or with an engine of their own for tests and backtests.
 
 use std::sync::{Arc, PoisonError, RwLock};
 
 use ferula_model::{LabelSet, TimeRange, Timestamp};
 use ferula_promql::{Engine, InstantSample, QueryControl, QueryOptions, QueryValue, SampleValue, StopReason};
 use ferula_promql_syntax::Expr;
+use ferula_query::{EvaluationTime, Origin, QueryRequest, QueryService};
 use ferula_storage::{Queryable, Snapshot, StorageError};
+use tokio::runtime::Handle;
 
 use crate::RuleError;
 
-/// Evaluates an expression at one moment. What limits and timeouts hold is the implementer's business.
+/// Evaluates expressions at one moment. Limits and timeouts are the implementer's.
 pub trait RuleQuery: Send + Sync {
-    /// The vector; a scalar comes as one element without labels.
+    /// The value of an expression, of whatever type. Blocks.
     ///
     /// # Errors
-    /// As [`RuleError`] tells.
-    fn instant(&self, expr: &Expr, at: Timestamp) -> Result<Vec<InstantSample>, RuleError>;
+    /// The query did not get to run, or failed.
+    fn value(&self, expr: &Expr, at: Timestamp, origin: &RuleOrigin<'_>) -> Result<QueryValue, RuleError>;
 
-    /// Ends running and coming queries, for shutdown.
-    fn stop(&self) {}
-}
-
-/// Queries by the engine on a store.
-pub struct EngineQuery<S: ?Sized> {
-    engine: RwLock<Engine>,
-    storage: Arc<S>,
-    control: QueryControl,
-}
-
-impl<S: Queryable + ?Sized> EngineQuery<S> {
-    /// Asks `engine` about `storage`.
-    pub fn new(engine: Engine, storage: Arc<S>) -> Self {
-        EngineQuery { engine: RwLock::new(engine), storage, control: QueryControl::new() }
-    }
-
-    /// Takes another engine for the queries that follow, as when a reload changed its options.
-    pub fn set_engine(&self, engine: Engine) {
-        *self.engine.write().unwrap_or_else(PoisonError::into_inner) = engine;
-    }
-}
-
-impl<S: Queryable + ?Sized> EngineQuery<S> {
-    /// Any value, where rules know vectors and scalars only.
-    pub(crate) fn value(&self, expr: &Expr, at: Timestamp) -> Result<QueryValue, RuleError> {
-        let engine = self.engine.read().unwrap_or_else(PoisonError::into_inner).clone();
-        let options = QueryOptions::default();
-        Ok(engine.instant_expr(&Borrowed(&*self.storage), expr, at, &options, &self.control).result?)
-    }
-}
-
-impl<S: Queryable + ?Sized> RuleQuery for EngineQuery<S> {
-    fn instant(&self, expr: &Expr, at: Timestamp) -> Result<Vec<InstantSample>, RuleError> {
-        match self.value(expr, at)? {
+    /// The value as a vector, which is what rules work with; a scalar becomes one element without labels.
+    ///
+    /// # Errors
+    /// As [`RuleQuery::value`], and when the value is neither vector nor scalar.
+    fn vector(
+        &self,
+        expr: &Expr,
+        at: Timestamp,
+        origin: &RuleOrigin<'_>,
+    ) -> Result<Vec<InstantSample>, RuleError> {
+        match self.value(expr, at, origin)? {
             QueryValue::Vector(samples) => Ok(samples),
             QueryValue::Scalar { timestamp_ms, value } => Ok(vec![InstantSample {
                 labels: LabelSet::empty(),
@@ -62,12 +40,80 @@ impl<S: Queryable + ?Sized> RuleQuery for EngineQuery<S> {
         }
     }
 
+    /// Stops the queries that run and all that come later, for shutdown.
+    fn stop(&self) {}
+}
+
+/// What asks, for the query log and the list of running queries.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct RuleOrigin<'a> {
+    pub file: &'a str,
+    pub group: &'a str,
+    /// The expression as text.
+    pub query: &'a str,
+}
+
+/// Queries through the service, within the limits that hold for clients too.
+pub struct ServiceQuery {
+    service: Arc<QueryService>,
+    /// Rules run on threads of their own; waiting for a place and the timeout need the runtime.
+    runtime: Handle,
+}
+
+impl ServiceQuery {
+    pub fn new(service: Arc<QueryService>, runtime: Handle) -> Self {
+        ServiceQuery { service, runtime }
+    }
+}
+
+impl RuleQuery for ServiceQuery {
+    fn value(&self, expr: &Expr, at: Timestamp, origin: &RuleOrigin<'_>) -> Result<QueryValue, RuleError> {
+        let request = QueryRequest {
+            query: origin.query.to_owned(),
+            time: EvaluationTime::Instant(at),
+            options: QueryOptions::default(),
+            timeout: None,
+            origin: Some(Origin::RuleGroup { file: origin.file.to_owned(), name: origin.group.to_owned() }),
+        };
+        Ok(self.service.evaluate(&self.runtime, request, expr)?.outcome.result?)
+    }
+
+    fn stop(&self) {
+        self.service.stop_rules();
+    }
+}
+
+/// Queries with an engine of its own: nothing is counted, logged or limited in time.
+pub struct EngineQuery<S: ?Sized> {
+    engine: RwLock<Engine>,
+    storage: Arc<S>,
+    control: QueryControl,
+}
+
+impl<S: Queryable + ?Sized> EngineQuery<S> {
+    pub fn new(engine: Engine, storage: Arc<S>) -> Self {
+        EngineQuery { engine: RwLock::new(engine), storage, control: QueryControl::new() }
+    }
+
+    /// Replaces the engine for the queries that follow.
+    pub fn set_engine(&self, engine: Engine) {
+        *self.engine.write().unwrap_or_else(PoisonError::into_inner) = engine;
+    }
+}
+
+impl<S: Queryable + ?Sized> RuleQuery for EngineQuery<S> {
+    fn value(&self, expr: &Expr, at: Timestamp, _: &RuleOrigin<'_>) -> Result<QueryValue, RuleError> {
+        let engine = self.engine.read().unwrap_or_else(PoisonError::into_inner).clone();
+        let options = QueryOptions::default();
+        Ok(engine.instant_expr(&Borrowed(&*self.storage), expr, at, &options, &self.control).result?)
+    }
+
     fn stop(&self) {
         self.control.stop(StopReason::Shutdown);
     }
 }
 
-/// A store behind a reference: the engine wants a sized one to point at.
+/// A store behind a reference: a trait object of the engine needs a type with a size.
 struct Borrowed<'s, S: ?Sized>(&'s S);
 
 impl<S: Queryable + ?Sized> Queryable for Borrowed<'_, S> {

@@ -24,8 +24,8 @@ impl Group {
         let began = context.clock.elapsed();
         for rule in &self.rules {
             let Some(alerting) = &rule.alerting else { continue };
-            // A short `for` is over sooner than the grace period would be.
-            if alerting.hold >= options.grace_period {
+            // Without a `for` there is nothing to restore.
+            if !alerting.hold.is_zero() {
                 match self.last_states(rule, now, options) {
                     Ok(states) => alerting.restore(&states, now, options),
                     Err(error) => error!(
@@ -89,6 +89,9 @@ impl Alerting {
             alert.active_at = if remaining <= 0 {
                 // It was firing, and will be again with the next evaluation.
                 active_at
+            } else if self.hold < options.grace_period {
+                // A short `for` is over sooner than the grace period would be: it counts anew.
+                continue;
             } else if remaining < nanos(options.grace_period) {
                 // It fires exactly when the grace period is over.
                 now.plus(options.grace_period).minus(self.hold)

@@ -20,7 +20,7 @@ use ferula_runtime::SharedClock;
 use ferula_telemetry::Registry;
 
 use crate::group::{RuleStore, append};
-use crate::query::{EngineQuery, RuleQuery};
+use crate::query::{EngineQuery, RuleOrigin, RuleQuery};
 use crate::series_values::{Point, expand};
 use crate::snapshot::{AlertState, AlertingSnapshot, RuleSnapshot};
 use crate::{Group, GroupContext, Metrics};
@@ -167,7 +167,7 @@ impl<'a> Bed<'a> {
         for (name, loaded) in rules {
             for group in &loaded.groups {
                 let group = Group::from_file(group, name, tests.interval, true, context.clone());
-                groups.push(group.map_err(|error| vec![error])?);
+                groups.push(group.map_err(|error| vec![error.to_string()])?);
             }
         }
         groups.sort_by_key(|group| order.get(group.name.as_str()).copied().unwrap_or(0));
@@ -216,9 +216,9 @@ impl<'a> Bed<'a> {
         let at = self.start.plus(window).timestamp();
         let nanos = i64::try_from(window.as_nanos()).unwrap_or(i64::MAX);
         let text = format!("{{__name__=~\".+\"}}[{}]", go_duration(nanos));
-        let value = parse(&text, &self.parser)
-            .map_err(|error| error.to_string())
-            .and_then(|expr| self.query.value(&expr, at).map_err(|error| error.to_string()));
+        let value = parse(&text, &self.parser).map_err(|error| error.to_string()).and_then(|expr| {
+            self.query.value(&expr, at, &RuleOrigin::default()).map_err(|error| error.to_string())
+        });
         match value {
             Ok(QueryValue::Matrix(series)) => {
                 let at = go_duration(nanos);
@@ -347,9 +347,9 @@ impl<'a> Bed<'a> {
     fn check_expression(&self, test: &ExpressionTest) -> Option<String> {
         let about = format!("    expr: {}, time: {},", go_quote(&test.expr), show(test.eval_time));
         let at = self.start.plus(test.eval_time).timestamp();
-        let answer = parse(&test.expr, &self.parser)
-            .map_err(|error| error.to_string())
-            .and_then(|expr| self.query.instant(&expr, at).map_err(|error| error.to_string()));
+        let answer = parse(&test.expr, &self.parser).map_err(|error| error.to_string()).and_then(|expr| {
+            self.query.vector(&expr, at, &RuleOrigin::default()).map_err(|error| error.to_string())
+        });
         let mut got: Vec<Sample> = match answer {
             Ok(vector) => vector.into_iter().map(Sample::of_result).collect(),
             Err(error) => return Some(format!("{about} err: {error}")),

@@ -415,10 +415,11 @@ async fn a_reload_keeps_state_refuses_bad_files_and_ends_what_is_gone() {
 
     std::fs::write(dir.path().join("bad.yml"), "groups: [{name: b, rules: [{record: x, expr: 'rate(x)'}]}]")
         .unwrap();
-    let errors = manager.update(&set(&world, &dir)).await.unwrap_err();
+    let error = manager.update(&set(&world, &dir)).await.unwrap_err();
+    assert!(error.to_string().starts_with("error loading rules, previous rule set restored: "));
     assert!(
-        errors[0].contains("bad.yml: 1:") && errors[0].contains("group \"b\", rule 1, \"x\""),
-        "{errors:?}"
+        error.errors[0].contains("bad.yml: 1:") && error.errors[0].contains("group \"b\", rule 1, \"x\""),
+        "{error:?}"
     );
     assert_eq!(manager.snapshot().len(), 2, "the old groups stay");
 
@@ -431,6 +432,71 @@ async fn a_reload_keeps_state_refuses_bad_files_and_ends_what_is_gone() {
     turn_until(&world.clock, ended).await;
     manager.stop().await;
     assert!(manager.snapshot().is_empty());
+}
+
+#[test]
+fn a_short_for_that_was_over_before_a_restart_is_over_after_it() {
+    // Down for 5 minutes of 2, or for 1 minute of 2, before the server was away for 3 minutes.
+    for (served, expected) in [(300, 0), (60, 240)] {
+        let world = World::new();
+        let before = world.group(DOWN, true);
+        for seconds in (0..=served).step_by(60) {
+            up(&world, seconds, 0.0);
+            before.evaluate(at(seconds));
+        }
+        let after = world.group(DOWN, false);
+        let back = served + 180;
+        up(&world, back, 0.0);
+        after.evaluate(at(back));
+        after.restore(at(back), &RestoreOptions::default());
+        assert_eq!(alerting(&after).alerts[0].active_at, at(expected), "{served} s served");
+    }
+}
+
+#[tokio::test]
+async fn alerts_move_with_their_rule_and_end_with_it() {
+    let world = World::new();
+    let now = world.clock.now().millis() / 1000;
+    for seconds in (now..now + 7200).step_by(60) {
+        up(&world, seconds, 0.0);
+    }
+    let rule = |group: &str, alert: &str| {
+        format!("groups: [{{name: {group}, rules: [{{alert: {alert}, expr: 'up == 0'}}]}}]")
+    };
+    let manager = Manager::new(ManagerOptions::default(), Shutdown::new());
+    let dir = files(&[("a.yml", &rule("g", "Moves")), ("b.yml", &rule("h", "Goes"))]);
+    manager.update(&set(&world, &dir)).await.unwrap();
+    manager.start();
+    let firing = |name: &str| {
+        let rules = manager.snapshot().into_iter().flat_map(|group| group.rules);
+        let alerts = rules.filter_map(|rule| match rule {
+            RuleSnapshot::Alerting(rule) if rule.name == name => rule.alerts.into_iter().next(),
+            _ => None,
+        });
+        alerts.map(|alert| (alert.state, alert.active_at)).next()
+    };
+    turn_until(&world.clock, || firing("Moves").is_some() && firing("Goes").is_some()).await;
+    let before = firing("Moves");
+    assert_eq!(before.map(|(state, _)| state), Some(AlertState::Firing));
+    world.take_sent();
+
+    // One rule moves to a group of another name and file, the other is deleted.
+    std::fs::remove_file(dir.path().join("a.yml")).unwrap();
+    std::fs::remove_file(dir.path().join("b.yml")).unwrap();
+    std::fs::write(dir.path().join("c.yml"), rule("other", "Moves")).unwrap();
+    manager.update(&set(&world, &dir)).await.unwrap();
+    assert_eq!(firing("Moves"), before);
+    let sent = world.take_sent();
+    let names: Vec<(&str, bool)> =
+        sent.iter().map(|alert| (alert.labels.value("alertname"), alert.resolved)).collect();
+    assert_eq!(names, [("Goes", true)], "resolved with the reload, and nothing else is");
+
+    // At the end what fires is sent once more, and does not resolve.
+    manager.stop().await;
+    let sent = world.take_sent();
+    let names: Vec<(&str, bool)> =
+        sent.iter().map(|alert| (alert.labels.value("alertname"), alert.resolved)).collect();
+    assert_eq!(names, [("Moves", false)]);
 }
 
 #[tokio::test]

@@ -130,7 +130,8 @@ impl Target {
         self.lock().last = last;
     }
 
-    pub(crate) fn set_metadata(&self, metadata: Arc<Mutex<MetadataCache>>) {
+    /// Lends the target the metadata of its pages.
+    pub fn set_metadata(&self, metadata: Arc<Mutex<MetadataCache>>) {
         self.lock().metadata = Some(metadata);
     }
 

@@ -7,21 +7,23 @@ use time::OffsetDateTime;
 
 use super::optional_range;
 use crate::answer::{Answer, Handled};
-use crate::api::{Api, Store};
+use crate::api::Api;
 use crate::error::{ApiError, ErrorKind};
 use crate::params::parse_bool;
 use crate::request::Request;
+use crate::store::Store;
 
 fn enabled_store(api: &Api) -> Result<&Store, ApiError> {
-    if !api.settings.admin {
+    if !api.site.settings.admin {
         return Err(ApiError::new(ErrorKind::Unavailable, "admin APIs disabled"));
     }
-    api.store().map_err(|error| ApiError::storage(&error, ErrorKind::Internal))
+    Ok(&api.store)
 }
 
 /// `/api/v1/admin/tsdb/delete_series`
 pub fn delete_series(api: &Api, request: &Request) -> Handled {
     let store = enabled_store(api)?;
+    request.check_form()?;
     if request.params.all("match[]").next().is_none() {
         return Err(ApiError::bad_data("no match[] parameter provided"));
     }
@@ -56,13 +58,14 @@ pub fn snapshot(api: &Api, request: &Request) -> Handled {
         text => parse_bool(text)
             .map_err(|why| ApiError::parameter("skip_head", format!("unable to parse boolean: {why}")))?,
     };
-    let name = snapshot_name(OffsetDateTime::now_utc());
-    let folder = api.settings.data_dir.join("snapshots").join(&name);
-    std::fs::create_dir_all(&folder)
+    let now = OffsetDateTime::from_unix_timestamp_nanos(i128::from(api.site.clock.unix_nanos()));
+    let name = backup_name(now.unwrap_or(OffsetDateTime::UNIX_EPOCH));
+    let dir = api.site.settings.data_dir.join("snapshots").join(&name);
+    std::fs::create_dir_all(&dir)
         .map_err(|error| ApiError::internal(format!("create snapshot directory: {error}")))?;
     store
         .admin
-        .snapshot(&folder, !skip_head)
+        .backup(&dir, !skip_head)
         .map_err(|error| ApiError::internal(format!("create snapshot: {error}")))?;
     Ok(Answer::json(move |json| {
         json.begin_object();
@@ -72,7 +75,7 @@ pub fn snapshot(api: &Api, request: &Request) -> Handled {
 }
 
 /// `20171210T211224Z-2be650b6d019eb54`
-fn snapshot_name(now: OffsetDateTime) -> String {
+fn backup_name(now: OffsetDateTime) -> String {
     let mut random = RandomState::new().build_hasher();
     random.write_u8(0);
     format!(

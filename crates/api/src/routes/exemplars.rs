@@ -16,15 +16,14 @@ pub fn query_exemplars(api: &Api, request: &Request) -> Handled {
     if range.end < range.start {
         return Err(ApiError::bad_data("end timestamp must not be before start timestamp"));
     }
-    let expr = parse(request.params.first("query"), &api.settings.parser)
+    let expr = parse(request.params.first("query"), &api.site.settings.parser)
         .map_err(|error| ApiError::bad_data(error.to_string()))?;
     let selectors: Vec<Vec<Matcher>> = expr.selectors().into_iter().map(<[Matcher]>::to_vec).collect();
     if selectors.is_empty() {
         return Ok(Answer::no_content());
     }
     let store_error = |error| ApiError::storage(&error, ErrorKind::Execution);
-    let store = api.store().map_err(store_error)?;
-    let found = store.queryable.exemplars(range, &selectors).map_err(store_error)?;
+    let found = api.store.queryable.exemplars(range, &selectors).map_err(store_error)?;
     Ok(Answer::json(move |json| {
         json.begin_array();
         for (labels, exemplars) in &found {

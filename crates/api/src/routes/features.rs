@@ -3,14 +3,15 @@
 use std::collections::BTreeMap;
 
 use crate::answer::{Answer, Handled};
-use crate::api::{Api, Settings};
+use crate::api::Api;
 use crate::request::Request;
+use crate::settings::Settings;
 
 type Categories = BTreeMap<&'static str, BTreeMap<String, bool>>;
 
 /// `/api/v1/features`
 pub fn features(api: &Api, _: &Request) -> Handled {
-    let categories = categories(&api.settings);
+    let categories = categories(&api.site.settings);
     Ok(Answer::json(move |json| {
         json.begin_object();
         for (category, entries) in &categories {

@@ -6,23 +6,44 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use axum::body::Body;
-use axum::http::{HeaderValue, Response, StatusCode, header};
+use axum::http::{HeaderValue, Response, header};
 use ferula_go::float::format_g;
 use ferula_model::labels::{METRIC_NAME, is_legacy_metric_name};
 use ferula_model::value::is_stale;
 use ferula_model::{LabelSet, TimeRange};
 use ferula_promql_syntax::parse_metric_selectors;
 use ferula_storage::{Hints, SeriesSamples, StorageError};
-use ferula_telemetry::error;
+use ferula_telemetry::{Counter, Registry, error};
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 
 use super::management::page_answer;
-use crate::answer::text_error;
 use crate::api::Api;
 use crate::compression::Encoding;
+use crate::error::{Refusal, RefusalKind};
 use crate::escaping::Escaping;
 use crate::request::Request;
+
+/// Counters of federation.
+pub(crate) struct FederationMetrics {
+    errors: Counter,
+}
+
+impl FederationMetrics {
+    pub(crate) fn new(registry: &Registry) -> Self {
+        // Nothing that only warrants a warning happens here; the counter is there for dashboards.
+        registry.counter(
+            "prometheus_web_federation_warnings_total",
+            "Warnings of /federate pages that were answered all the same.",
+        );
+        FederationMetrics {
+            errors: registry.counter(
+                "prometheus_web_federation_errors_total",
+                "Pages of /federate that failed because the store could not be read; look at the log when it rises.",
+            ),
+        }
+    }
+}
 
 /// `/federate`
 pub fn federate(api: Arc<Api>, request: Request) -> BoxFuture<'static, Response<Body>> {
@@ -34,10 +55,10 @@ pub fn federate(api: Arc<Api>, request: Request) -> BoxFuture<'static, Response<
         });
         let mut response = match job.await {
             Ok(Ok((page, content_type, encoding))) => page_answer(page, content_type, encoding),
-            Ok(Err((status, why))) => text_error(status, &why),
+            Ok(Err(refusal)) => refusal.into_answer(),
             Err(err) => {
                 error!("federation failed", err = err);
-                text_error(StatusCode::INTERNAL_SERVER_ERROR, "internal error")
+                Refusal::internal().into_answer()
             }
         };
         response.headers_mut().insert(header::VARY, HeaderValue::from_static("Accept-Encoding"));
@@ -46,21 +67,24 @@ pub fn federate(api: Arc<Api>, request: Request) -> BoxFuture<'static, Response<
     .boxed()
 }
 
-fn page(api: &Api, request: &Request, escaping: Escaping) -> Result<String, (StatusCode, String)> {
+fn page(api: &Api, request: &Request, escaping: Escaping) -> Result<String, Refusal> {
+    request
+        .form_error()
+        .map_err(|why| Refusal::new(RefusalKind::BadRequest, format!("error parsing form values: {why}")))?;
     let sets = parse_metric_selectors(request.params.all("match[]"))
-        .map_err(|error| (StatusCode::BAD_REQUEST, error.to_string()))?;
+        .map_err(|error| Refusal::new(RefusalKind::BadRequest, error))?;
     let failed = |error: StorageError| {
-        let status = match error {
-            StorageError::NotReady => StatusCode::SERVICE_UNAVAILABLE,
-            _ => StatusCode::INTERNAL_SERVER_ERROR,
+        api.federation.errors.inc();
+        let kind = match error {
+            StorageError::NotReady => RefusalKind::Unavailable,
+            _ => RefusalKind::Internal,
         };
-        (status, error.to_string())
+        Refusal::new(kind, error)
     };
-    let now = api.clock.now().millis();
-    let lookback = i64::try_from(api.settings.lookback_delta.as_millis()).unwrap_or(i64::MAX);
+    let now = api.site.clock.now().millis();
+    let lookback = i64::try_from(api.site.settings.lookback_delta.as_millis()).unwrap_or(i64::MAX);
     let range = TimeRange::from_millis(now.saturating_sub(lookback), now);
-    let store = api.store().map_err(failed)?;
-    let mut snapshot = store.queryable.snapshot(range).map_err(failed)?;
+    let mut snapshot = api.store.queryable.snapshot(range).map_err(failed)?;
     let hints = Hints { range: Some(range), sorted: true, ..Hints::default() };
     let mut selections = Vec::with_capacity(sets.len());
     // `{}` selects nothing here.
@@ -86,8 +110,7 @@ fn page(api: &Api, request: &Request, escaping: Escaping) -> Result<String, (Sta
         };
         snapshot.read(selection, rows, range, &mut take).map_err(failed)?;
     }
-    let external =
-        api.loaded().map(|loaded| loaded.config.global.external_labels.0.clone()).unwrap_or_default();
+    let external = api.loaded().config.global.external_labels.0.clone();
     Ok(write(&newest, external, escaping))
 }
 

@@ -41,8 +41,7 @@ fn gather(
     let range = optional_range(&request.params)?;
     let sets = matcher_sets(&request.params).map_err(ApiError::bad_data)?;
     let store_error = |error: StorageError| ApiError::storage(&error, ErrorKind::Execution);
-    let store = api.store().map_err(store_error)?;
-    let snapshot = store.queryable.snapshot(range).map_err(store_error)?;
+    let snapshot = api.store.queryable.snapshot(range).map_err(store_error)?;
     // One more than asked for, to know whether there is more.
     let ask_limit = if limit == 0 { 0 } else { limit.saturating_add(1) };
     let mut texts = match sets.as_slice() {

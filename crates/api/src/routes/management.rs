@@ -3,18 +3,22 @@
 use std::sync::Arc;
 
 use axum::body::Body;
-use axum::http::{HeaderValue, Method, Response, StatusCode, header};
+use axum::http::{HeaderValue, Method, Response, header};
 use ferula_exposition::{Format, writer::write_page};
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use tokio::sync::oneshot;
 
 use super::status::write_build_info;
-use crate::answer::{mark_encoding, text, text_error};
-use crate::api::{Api, Lifecycle};
+use crate::answer::{empty, mark_encoding, ok, text};
+use crate::api::Api;
 use crate::compression::{Encoding, Packer};
+use crate::error::{Refusal, RefusalKind};
 use crate::json::JsonWriter;
+use crate::readiness::Stage;
 use crate::request::Request;
+use crate::router::Service;
+use crate::site::{Lifecycle, Site};
 
 type Answered = BoxFuture<'static, Response<Body>>;
 
@@ -22,91 +26,93 @@ fn now(response: Response<Body>) -> Answered {
     std::future::ready(response).boxed()
 }
 
-/// `/-/healthy`
-pub fn healthy(_: Arc<Api>, _: Request) -> Answered {
-    now(text(StatusCode::OK, "Prometheus Server is Healthy.\n"))
+/// An answer to GET; HEAD gets neither text nor type, as Go writes nothing then.
+fn words(request: &Request, words: &'static str) -> Response<Body> {
+    if request.method == Method::HEAD { empty() } else { text(words) }
 }
 
-/// `/-/ready`; whoever comes too early was turned away before. A server that takes no samples is not ready, though it
-/// still answers queries.
-pub fn ready(api: Arc<Api>, _: Request) -> Answered {
-    let failure = api.store().ok().and_then(|store| store.admin.ingestion_failure());
-    now(match failure {
-        None => text(StatusCode::OK, "Prometheus Server is Ready.\n"),
+/// `/-/healthy`
+pub fn healthy(_: Service, request: Request) -> Answered {
+    now(words(&request, "Prometheus Server is Healthy.\n"))
+}
+
+/// `/-/ready`; the router has refused clients that come too early. A server that takes no samples is not ready, though
+/// it still answers queries.
+pub fn ready(api: Arc<Api>, request: Request) -> Answered {
+    now(match api.store.admin.ingestion_failure() {
+        None => words(&request, "Prometheus Server is Ready.\n"),
         Some(why) => {
-            text(StatusCode::SERVICE_UNAVAILABLE, format!("Ingestion stopped, queries are answered: {why}\n"))
+            let why = format!("Ingestion stopped, queries are answered: {why}");
+            Refusal::new(RefusalKind::Unavailable, why).into_answer()
         }
     })
 }
 
-/// The answer to a lifecycle request that cannot be taken.
-fn refusal(api: &Api, request: &Request) -> Option<Response<Body>> {
+/// Why a lifecycle request is not taken.
+fn refusal(site: &Site, request: &Request) -> Option<Refusal> {
     if request.method == Method::GET {
-        return Some(text(StatusCode::METHOD_NOT_ALLOWED, "Only POST or PUT requests allowed"));
+        return Some(Refusal::bare(RefusalKind::MethodNotAllowed, "Only POST or PUT requests allowed"));
     }
-    (!api.settings.lifecycle).then(|| text(StatusCode::FORBIDDEN, "Lifecycle API is not enabled."))
+    (!site.settings.lifecycle).then(|| Refusal::bare(RefusalKind::Forbidden, "Lifecycle API is not enabled."))
 }
 
 /// `/-/reload`
-pub fn reload(api: Arc<Api>, request: Request) -> Answered {
+pub fn reload(service: Service, request: Request) -> Answered {
     async move {
-        if let Some(refusal) = refusal(&api, &request) {
-            return refusal;
+        let site = service.site();
+        if let Some(refusal) = refusal(site, &request) {
+            return refusal.into_answer();
         }
         let (sender, result) = oneshot::channel();
-        let asked = api.ask(Lifecycle::Reload(sender)).await;
-        match result.await {
-            Ok(Ok(())) if asked => text(StatusCode::OK, ""),
-            Ok(Err(why)) => {
-                text_error(StatusCode::INTERNAL_SERVER_ERROR, &format!("failed to reload config: {why}"))
-            }
-            _ => text_error(
-                StatusCode::INTERNAL_SERVER_ERROR,
-                "failed to reload config: the server is stopping",
-            ),
-        }
+        let taken = site.request(Lifecycle::Reload(sender)).await;
+        let why = match result.await {
+            Ok(Ok(())) if taken => return empty(),
+            Ok(Err(why)) => why.to_string(),
+            _ => "the server is starting or stopping".to_owned(),
+        };
+        Refusal::new(RefusalKind::Internal, format!("failed to reload config: {why}")).into_answer()
     }
     .boxed()
 }
 
 /// `/-/quit`
-pub fn quit(api: Arc<Api>, request: Request) -> Answered {
+pub fn quit(service: Service, request: Request) -> Answered {
     async move {
-        if let Some(refusal) = refusal(&api, &request) {
-            return refusal;
+        let site = service.site();
+        if let Some(refusal) = refusal(site, &request) {
+            return refusal.into_answer();
         }
-        let stopping = api.readiness.stage() == crate::Stage::Stopping;
-        if stopping || !api.ask(Lifecycle::Quit).await {
-            return text(StatusCode::OK, "Termination already in progress.");
+        let stopping = site.readiness.stage() == Stage::Stopping;
+        if stopping || !site.request(Lifecycle::Quit).await {
+            return text("Termination already in progress.");
         }
-        text(StatusCode::OK, "Requesting termination... Goodbye!")
+        text("Requesting termination... Goodbye!")
     }
     .boxed()
 }
 
 /// `/version`
-pub fn version(api: Arc<Api>, _: Request) -> Answered {
+pub fn version(service: Service, _: Request) -> Answered {
     let mut body = Vec::new();
     let mut sink = |chunk: Vec<u8>| {
         body.extend(chunk);
         true
     };
     let mut json = JsonWriter::new(&mut sink);
-    write_build_info(&mut json, &api.settings.build);
+    write_build_info(&mut json, &service.site().settings.build);
     json.finish();
     body.push(b'\n');
-    now(text(StatusCode::OK, String::from_utf8_lossy(&body).into_owned()))
+    now(text(String::from_utf8_lossy(&body).into_owned()))
 }
 
 /// `/metrics`, always in the text format, as Prometheus' own page.
-pub fn metrics(api: Arc<Api>, request: Request) -> Answered {
+pub fn metrics(service: Service, request: Request) -> Answered {
     async move {
-        let gathered = tokio::task::spawn_blocking(move || write_page(&api.registry.gather(), Format::Text));
+        let site = service.site().clone();
+        let gathered = tokio::task::spawn_blocking(move || write_page(&site.registry.gather(), Format::Text));
         let Ok(page) = gathered.await else {
-            return text_error(
-                StatusCode::INTERNAL_SERVER_ERROR,
-                "an error has occurred while serving metrics",
-            );
+            let why = "an error has occurred while serving metrics";
+            return Refusal::new(RefusalKind::Internal, why).into_answer();
         };
         let encoding = match Encoding::of_request(&request.headers) {
             Encoding::Gzip => Encoding::Gzip,
@@ -122,7 +128,7 @@ pub(crate) fn page_answer(page: String, content_type: &'static str, encoding: En
     let mut packer = Packer::new(encoding);
     let mut packed = packer.push(page.into_bytes());
     packed.extend(packer.finish());
-    let mut response = Response::new(Body::from(packed));
+    let mut response = ok(Body::from(packed));
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
     mark_encoding(headers, encoding);

@@ -1,8 +1,9 @@
 //! `metadata` and `targets/metadata`.
 
 use std::collections::BTreeMap;
+use std::sync::PoisonError;
 
-use ferula_model::MetricMetadata;
+use ferula_model::{LabelSet, MetricMetadata};
 use ferula_promql_syntax::parse_metric_selector;
 
 use crate::answer::{Answer, Handled};
@@ -11,7 +12,6 @@ use crate::error::ApiError;
 use crate::json::JsonWriter;
 use crate::params::{Params, parse_int};
 use crate::request::Request;
-use crate::targets::TargetMetadata;
 
 /// A limit in the older manner: any number, negative or missing for "none".
 fn older_limit(params: &Params, name: &str) -> Result<i64, ApiError> {
@@ -25,6 +25,35 @@ fn asked_metric(params: &Params) -> Option<&str> {
     Some(params.first("metric")).filter(|metric| !metric.is_empty())
 }
 
+/// One metric family of one target.
+struct TargetMetadata {
+    target: LabelSet,
+    family: String,
+    metadata: MetricMetadata,
+}
+
+/// Metadata of one metric, or of all, of every active target.
+fn metadata_of_targets(api: &Api, metric: Option<&str>) -> Vec<TargetMetadata> {
+    let pools = api.targets.targets().pools;
+    let mut all = Vec::new();
+    for target in pools.iter().flat_map(|pool| &pool.active) {
+        let Some(cache) = target.metadata() else { continue };
+        let cache = cache.lock().unwrap_or_else(PoisonError::into_inner);
+        let found = match metric {
+            None => cache.list(),
+            Some(name) => {
+                cache.get(name).map(|metadata| (name.to_owned(), metadata.clone())).into_iter().collect()
+            }
+        };
+        all.extend(found.into_iter().map(|(family, metadata)| TargetMetadata {
+            target: target.public_labels.clone(),
+            family,
+            metadata,
+        }));
+    }
+    all
+}
+
 fn write_metadata(json: &mut JsonWriter<'_>, metadata: &MetricMetadata) {
     json.field("type", metadata.kind.as_str());
 }
@@ -34,7 +63,7 @@ pub fn of_metrics(api: &Api, request: &Request) -> Handled {
     let limit = older_limit(&request.params, "limit")?;
     let per_metric = older_limit(&request.params, "limit_per_metric")?;
     let mut by_family: BTreeMap<String, Vec<MetricMetadata>> = BTreeMap::new();
-    for entry in api.targets.metadata(asked_metric(&request.params)) {
+    for entry in metadata_of_targets(api, asked_metric(&request.params)) {
         let seen = by_family.entry(entry.family).or_default();
         let full = per_metric > 0 && seen.len() as i64 >= per_metric;
         if !full && !seen.contains(&entry.metadata) {
@@ -74,7 +103,7 @@ pub fn of_targets(api: &Api, request: &Request) -> Handled {
     };
     let limit = usize::try_from(limit).unwrap_or(usize::MAX);
     let mut found: Vec<TargetMetadata> = Vec::new();
-    for entry in api.targets.metadata(metric).into_iter().filter(matches) {
+    for entry in metadata_of_targets(api, metric).into_iter().filter(matches) {
         // Enough is looked at between targets only: what there is of one comes as a whole.
         if found.len() >= limit && found.last().is_none_or(|last| last.target != entry.target) {
             break;

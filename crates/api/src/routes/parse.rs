@@ -8,7 +8,7 @@ use crate::error::ApiError;
 use crate::request::Request;
 
 fn parsed(api: &Api, request: &Request) -> Result<Expr, ApiError> {
-    parse(request.params.first("query"), &api.settings.parser)
+    parse(request.params.first("query"), &api.site.settings.parser)
         .map_err(|error| ApiError::parameter("query", error))
 }
 

@@ -8,6 +8,7 @@ use axum::http::Response;
 use ferula_go::quote::go_quote;
 use ferula_model::Timestamp;
 use ferula_promql::{Grid, QueryError, QueryOptions, QueryValue};
+use ferula_query::{AdmittedQuery, CompletedQuery, EvaluationTime, Origin, QueryRequest};
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 
@@ -17,7 +18,6 @@ use crate::compression::Encoding;
 use crate::error::{ApiError, ErrorKind};
 use crate::json::result::{write_stats, write_value};
 use crate::params::Params;
-use crate::query::{Admitted, Asked, Origin, Ran, When};
 use crate::request::Request;
 
 /// At most this many steps, so that nobody asks for a million points per series.
@@ -27,16 +27,16 @@ const ANNOTATIONS_MAX: usize = 10;
 
 /// `/api/v1/query`
 pub fn instant(api: Arc<Api>, request: Request) -> BoxFuture<'static, Response<Body>> {
-    let when = |params: &Params, now: i64| {
+    let time = |params: &Params, now: i64| {
         let at = params.query_time_or("time", now)?;
-        Ok(When::Instant(Timestamp::from_millis(at)))
+        Ok(EvaluationTime::Instant(Timestamp::from_millis(at)))
     };
-    run(api, request, when).boxed()
+    run(api, request, time).boxed()
 }
 
 /// `/api/v1/query_range`
 pub fn range(api: Arc<Api>, request: Request) -> BoxFuture<'static, Response<Body>> {
-    run(api, request, |params, _| grid(params).map(When::Range)).boxed()
+    run(api, request, |params, _| grid(params).map(EvaluationTime::Range)).boxed()
 }
 
 /// `start`, `end` and `step`, checked in the order in which Prometheus does.
@@ -73,18 +73,20 @@ fn grid(params: &Params) -> Result<Grid, ApiError> {
 async fn run(
     api: Arc<Api>,
     request: Request,
-    when: impl FnOnce(&Params, i64) -> Result<When, ApiError>,
+    time: impl FnOnce(&Params, i64) -> Result<EvaluationTime, ApiError>,
 ) -> Response<Body> {
     let encoding = Encoding::of_request(&request.headers);
     let what = format!("{}?query={}", request.path, request.params.first("query"));
-    let prepared = prepare(&api, &request, when);
+    let prepared = prepare(&api, &request, time);
     let admitted = match prepared {
-        Ok((asked, shape)) => api.queries.admit(asked).await.map(|admitted| (admitted, shape)),
+        Ok((query, shape)) => {
+            api.queries.admit(query).await.map(|admitted| (admitted, shape)).map_err(ApiError::from)
+        }
         Err(error) => Err(error),
     };
     match admitted {
-        Ok(((admitted, watch), shape)) => {
-            watch.over(answer::answer(encoding, &what, move || execute(&api, admitted, shape))).await
+        Ok(((admitted, guard), shape)) => {
+            guard.watch(answer::answer(encoding, &what, move || execute(admitted, shape))).await
         }
         Err(error) => answer::answer(encoding, &what, move || Err(error)).await,
     }
@@ -99,38 +101,38 @@ struct Shape {
 fn prepare(
     api: &Api,
     request: &Request,
-    when: impl FnOnce(&Params, i64) -> Result<When, ApiError>,
-) -> Result<(Asked, Shape), ApiError> {
+    time: impl FnOnce(&Params, i64) -> Result<EvaluationTime, ApiError>,
+) -> Result<(QueryRequest, Shape), ApiError> {
     let params = &request.params;
     let limit = params.limit()?;
-    let when = when(params, api.clock.now().millis())?;
+    let time = time(params, api.site.clock.now().millis())?;
     let timeout = params.duration_nanos("timeout").map_err(|why| ApiError::parameter("timeout", why))?;
     let lookback = params
         .duration_nanos("lookback_delta")
         .map_err(|why| ApiError::bad_data(format!("error parsing lookback delta duration: {why}")))?;
     let stats = params.first("stats").to_owned();
-    let asked = Asked {
+    let query = QueryRequest {
         query: params.first("query").to_owned(),
-        when,
+        time,
         options: QueryOptions {
             // Less than a millisecond is a delta in which nothing can lie, and not none.
             lookback_delta_ms: lookback.filter(|nanos| *nanos > 0).map(|nanos| nanos / 1_000_000),
             per_step_stats: stats == "all",
         },
         timeout: timeout.map(|nanos| Duration::from_nanos(u64::try_from(nanos).unwrap_or(0))),
-        origin: Some(Origin {
+        origin: Some(Origin::Http {
             client: request.client.map(|client| client.to_string()).unwrap_or_default(),
             method: request.method.to_string(),
             path: request.path.clone(),
         }),
     };
-    Ok((asked, Shape { limit, stats }))
+    Ok((query, Shape { limit, stats }))
 }
 
-fn execute(api: &Api, admitted: Admitted, shape: Shape) -> Handled {
-    let store = api.store().map_err(|error| ApiError::storage(&error, ErrorKind::Internal))?;
-    let (asked, Ran { outcome, queue_seconds, total_seconds }) = admitted.run(&*store.queryable);
-    let (mut warnings, infos) = outcome.annotations.render(&asked.query, ANNOTATIONS_MAX);
+fn execute(admitted: AdmittedQuery, shape: Shape) -> Handled {
+    let completed = admitted.run();
+    let CompletedQuery { request, outcome, queue_time, total_time } = completed;
+    let (mut warnings, infos) = outcome.annotations.render(&request.query, ANNOTATIONS_MAX);
     let mut value = outcome.result.map_err(api_error)?;
     if truncate(&mut value, shape.limit) {
         warnings.push("results truncated due to limit".to_owned());
@@ -149,7 +151,7 @@ fn execute(api: &Api, admitted: Admitted, shape: Shape) -> Handled {
         write_value(json, &value);
         if !shape.stats.is_empty() {
             json.key("stats");
-            write_stats(json, &stats, queue_seconds, total_seconds);
+            write_stats(json, &stats, queue_time.as_secs_f64(), total_time.as_secs_f64());
         }
         json.end_object();
     });

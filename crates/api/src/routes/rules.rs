@@ -19,8 +19,9 @@ use crate::request::Request;
 
 /// `/api/v1/rules`
 pub fn rules(api: &Api, request: &Request) -> Handled {
+    request.check_form()?;
     let filter = Filter::of(&request.params)?;
-    let (groups, next) = filter.page(api.groups())?;
+    let (groups, next) = filter.page(api.alerting.groups())?;
     let with_alerts = !filter.exclude_alerts;
     Ok(Answer::json(move |json| {
         json.begin_object();
@@ -248,7 +249,7 @@ pub fn alerts(api: &Api, _: &Request) -> Handled {
         RuleSnapshot::Alerting(rule) => rule.alerts,
         RuleSnapshot::Recording(_) => Vec::new(),
     };
-    let groups = api.groups();
+    let groups = api.alerting.groups();
     let alerts: Vec<AlertSnapshot> =
         groups.into_iter().flat_map(|group| group.rules).flat_map(of_rule).collect();
     Ok(Answer::json(move |json| {
@@ -261,7 +262,7 @@ pub fn alerts(api: &Api, _: &Request) -> Handled {
 
 /// `/api/v1/alertmanagers`
 pub fn alertmanagers(api: &Api, _: &Request) -> Handled {
-    let found = api.alertmanagers();
+    let found = api.alerting.alertmanagers();
     Ok(Answer::json(move |json| {
         json.begin_object();
         for (key, urls) in [("activeAlertmanagers", found.active), ("droppedAlertmanagers", found.dropped)] {

@@ -20,10 +20,10 @@ fn job(api: &Api, pool: &str) -> Result<ScrapeConfig, ApiError> {
         let pool = go_quote(pool);
         ApiError::bad_data(format!("error retrieving scrape config: scrape pool {pool} not found"))
     };
-    if !api.targets.pools().iter().any(|name| name == pool) {
+    if !api.targets.targets().pools.iter().any(|running| running.name == pool) {
         return Err(unknown());
     }
-    let loaded = api.loaded().ok_or_else(unknown)?;
+    let loaded = api.loaded();
     loaded.jobs.iter().find(|job| job.job_name == pool).cloned().ok_or_else(unknown)
 }
 

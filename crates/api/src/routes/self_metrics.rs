@@ -18,7 +18,7 @@ pub fn self_metrics(api: &Api, request: &Request) -> Handled {
                 .map_err(|error| ApiError::bad_data(format!("invalid metric_name_pattern: {error}")))?,
         ),
     };
-    let mut families = api.registry.gather();
+    let mut families = api.site.registry.gather();
     families.retain(|family| pattern.as_ref().is_none_or(|pattern| pattern.is_match(&family.name)));
     Ok(Answer::json(move |json| {
         json.begin_array();

@@ -13,6 +13,7 @@ use crate::request::Request;
 
 /// `/api/v1/series`
 pub fn series(api: &Api, request: &Request) -> Handled {
+    request.check_form()?;
     if request.params.all("match[]").next().is_none() {
         return Err(ApiError::bad_data("no match[] parameter provided"));
     }
@@ -20,8 +21,7 @@ pub fn series(api: &Api, request: &Request) -> Handled {
     let range = optional_range(&request.params)?;
     let sets = matcher_sets(&request.params).map_err(|why| ApiError::parameter("match[]", why))?;
     let store_error = |error: StorageError| ApiError::storage(&error, ErrorKind::Execution);
-    let store = api.store().map_err(store_error)?;
-    let mut snapshot = store.queryable.snapshot(range).map_err(store_error)?;
+    let mut snapshot = api.store.queryable.snapshot(range).map_err(store_error)?;
     let several = sets.len() > 1;
     let hints = Hints { range: Some(range), sorted: several, labels_only: true, ..Hints::default() };
     let mut selections = Vec::with_capacity(sets.len());

@@ -6,16 +6,18 @@ use time::OffsetDateTime;
 
 use crate::answer::{Answer, Handled};
 use crate::api::Api;
-use crate::error::{ApiError, ErrorKind};
+use crate::error::ApiError;
 use crate::json::JsonWriter;
 use crate::json::time::rfc3339_nanos;
 use crate::params::parse_int;
 use crate::readiness::Stage;
 use crate::request::Request;
+use crate::settings::BuildInfo;
+use crate::site::Site;
 
 /// `/api/v1/status/config`
 pub fn config(api: &Api, _: &Request) -> Handled {
-    let loaded = api.loaded().ok_or_else(|| ApiError::internal("the configuration is not loaded yet"))?;
+    let loaded = api.loaded();
     Ok(Answer::json(move |json| {
         json.begin_object();
         json.field("yaml", &loaded.yaml);
@@ -25,7 +27,7 @@ pub fn config(api: &Api, _: &Request) -> Handled {
 
 /// `/api/v1/status/flags`
 pub fn flags(api: &Api, _: &Request) -> Handled {
-    let mut flags = api.settings.flags.clone();
+    let mut flags = api.site.settings.flags.clone();
     flags.sort();
     Ok(Answer::json(move |json| {
         json.begin_object();
@@ -37,7 +39,7 @@ pub fn flags(api: &Api, _: &Request) -> Handled {
 }
 
 /// The fields of build information, as an object.
-pub(crate) fn write_build_info(json: &mut JsonWriter<'_>, build: &crate::api::BuildInfo) {
+pub(crate) fn write_build_info(json: &mut JsonWriter<'_>, build: &BuildInfo) {
     json.begin_object();
     json.field("version", &build.version);
     json.field("revision", &build.revision);
@@ -50,7 +52,7 @@ pub(crate) fn write_build_info(json: &mut JsonWriter<'_>, build: &crate::api::Bu
 
 /// `/api/v1/status/buildinfo`
 pub fn build_info(api: &Api, _: &Request) -> Handled {
-    let build = api.settings.build.clone();
+    let build = api.site.settings.build.clone();
     Ok(Answer::json(move |json| write_build_info(json, &build)))
 }
 
@@ -73,19 +75,19 @@ fn hostname() -> String {
 
 /// `/api/v1/status/runtimeinfo`. What only Go has is reported as Go reports "not set"; tasks stand in for goroutines.
 pub fn runtime_info(api: &Api, _: &Request) -> Handled {
-    let started = api.settings.started;
+    let started = api.site.settings.started;
     let cwd = std::env::current_dir().map_or_else(
         |_| "<error retrieving current working directory>".to_owned(),
         |dir| dir.display().to_string(),
     );
     let tasks = tokio::runtime::Handle::try_current().map_or(0, |handle| handle.metrics().num_alive_tasks());
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
-    let reloaded = own_metric(&api.registry, "prometheus_config_last_reload_success_timestamp_seconds");
+    let reloaded = own_metric(&api.site.registry, "prometheus_config_last_reload_success_timestamp_seconds");
     let reload_time = OffsetDateTime::from_unix_timestamp(reloaded as i64).ok();
-    let reload_ok = own_metric(&api.registry, "prometheus_config_last_reload_successful") != 0.0;
-    let corruptions = own_metric(&api.registry, "prometheus_tsdb_wal_corruptions_total") as i64;
-    let now = OffsetDateTime::from_unix_timestamp_nanos(i128::from(api.clock.unix_nanos())).ok();
-    let retention = api.retention();
+    let reload_ok = own_metric(&api.site.registry, "prometheus_config_last_reload_successful") != 0.0;
+    let corruptions = own_metric(&api.site.registry, "prometheus_tsdb_wal_corruptions_total") as i64;
+    let now = OffsetDateTime::from_unix_timestamp_nanos(i128::from(api.site.clock.unix_nanos())).ok();
+    let retention = api.loaded().retention.clone();
     Ok(Answer::json(move |json| {
         json.begin_object();
         json.field("startTime", &rfc3339_nanos(Some(started)));
@@ -136,8 +138,7 @@ pub fn tsdb(api: &Api, request: &Request) -> Handled {
     if limit > LIMIT_MAX {
         return Err(ApiError::bad_data(format!("limit must not exceed {LIMIT_MAX}")));
     }
-    let store = api.store().map_err(|error| ApiError::storage(&error, ErrorKind::Internal))?;
-    let stats = store.admin.stats(limit as usize);
+    let stats = api.store.admin.stats(limit as usize);
     Ok(Answer::json(move |json| {
         json.begin_object();
         json.key("headStats");
@@ -163,8 +164,7 @@ pub fn tsdb(api: &Api, request: &Request) -> Handled {
 
 /// `/api/v1/status/tsdb/blocks`
 pub fn tsdb_blocks(api: &Api, _: &Request) -> Handled {
-    let store = api.store().map_err(|error| ApiError::storage(&error, ErrorKind::Internal))?;
-    let metas = store.admin.block_metas();
+    let metas = api.store.admin.block_metas();
     Ok(Answer::json(move |json| {
         json.begin_object();
         json.key("blocks");
@@ -178,8 +178,8 @@ pub fn tsdb_blocks(api: &Api, _: &Request) -> Handled {
 }
 
 /// `/api/v1/status/walreplay`
-pub fn wal_replay(api: &Api, _: &Request) -> Handled {
-    let progress = api.wal_replay();
+pub fn wal_replay(site: &Site, _: &Request) -> Handled {
+    let progress = site.wal_replay();
     Ok(Answer::json(move |json| {
         json.begin_object();
         for (key, segment) in [("min", progress.min), ("max", progress.max), ("current", progress.current)] {
@@ -191,12 +191,12 @@ pub fn wal_replay(api: &Api, _: &Request) -> Handled {
 }
 
 /// `/api/v1/notifications`
-pub fn notifications(api: &Api, _: &Request) -> Handled {
-    let now = OffsetDateTime::from_unix_timestamp_nanos(i128::from(api.clock.unix_nanos())).ok();
-    let started = Some(api.settings.started);
-    let reload_ok = own_metric(&api.registry, "prometheus_config_last_reload_successful") != 0.0;
+pub fn notifications(site: &Site, _: &Request) -> Handled {
+    let now = OffsetDateTime::from_unix_timestamp_nanos(i128::from(site.clock.unix_nanos())).ok();
+    let started = Some(site.settings.started);
+    let reload_ok = own_metric(&site.registry, "prometheus_config_last_reload_successful") != 0.0;
     let mut active = Vec::new();
-    match api.readiness.stage() {
+    match site.readiness.stage() {
         Stage::Starting => {
             active.push(("Prometheus is starting and replaying the write-ahead log (WAL).", started))
         }
@@ -221,6 +221,6 @@ pub fn notifications(api: &Api, _: &Request) -> Handled {
 }
 
 /// `/api/v1/notifications/live`: 204, as when all places of subscribers are taken; clients then ask again.
-pub fn notifications_live(_: &Api, _: &Request) -> Handled {
+pub fn notifications_live(_: &Site, _: &Request) -> Handled {
     Ok(Answer::no_content())
 }

@@ -1,100 +1,98 @@
 //! `targets` and `scrape_pools`.
 
+use std::sync::Arc;
+
+use ferula_model::alert::ZERO_TIME;
+use ferula_model::{LabelSet, UnixNanos};
+use ferula_scraper::{PoolSnapshot, Target};
+
 use crate::answer::{Answer, Handled};
 use crate::api::Api;
+use crate::global_url::global_url;
 use crate::json::JsonWriter;
-use crate::json::time::rfc3339_nanos;
 use crate::request::Request;
-use crate::targets::{ActiveTarget, DroppedTarget, global_url};
 
 /// `/api/v1/scrape_pools`
 pub fn scrape_pools(api: &Api, _: &Request) -> Handled {
-    let pools = api.targets.pools();
+    let pools = api.targets.targets().pools;
     Ok(Answer::json(move |json| {
         json.begin_object();
         json.key("scrapePools");
-        json.strings(pools);
+        json.strings(pools.into_iter().map(|pool| pool.name));
         json.end_object();
     }))
 }
 
 /// `/api/v1/targets`
 pub fn targets(api: &Api, request: &Request) -> Handled {
-    let pool = request.params.first_in_url("scrapePool").to_owned();
+    let wanted_pool = request.params.first_in_url("scrapePool").to_owned();
     let state = request.params.first_in_url("state").to_lowercase();
     let wants = |kind| state.is_empty() || state == "any" || state == kind;
-    let in_pool = |name: &str| pool.is_empty() || pool == name;
-    let active = if wants("active") { api.targets.active() } else { Vec::new() };
-    let dropped = wants("dropped").then(|| (api.targets.dropped(), api.targets.dropped_counts()));
-    let active: Vec<(ActiveTarget, String)> = active
-        .into_iter()
-        .filter(|target| in_pool(&target.pool))
-        .map(|target| {
-            let external = &api.settings.external_url;
-            let global =
-                global_url(&target.url, &api.settings.listen_address, &external.scheme, &external.host);
-            (target, global)
-        })
-        .collect();
-    let (dropped, counts) = match dropped {
-        Some((dropped, counts)) => {
-            (dropped.into_iter().filter(|target| in_pool(&target.pool)).collect(), Some(counts))
-        }
-        None => (Vec::new(), None),
-    };
+    let (with_active, with_dropped) = (wants("active"), wants("dropped"));
+    let (site, pools) = (api.site.clone(), api.targets.targets().pools);
     Ok(Answer::json(move |json| {
+        let wanted = || pools.iter().filter(|pool| wanted_pool.is_empty() || pool.name == wanted_pool);
         json.begin_object();
         json.key("activeTargets");
         json.begin_array();
-        for (target, global) in &active {
-            write_active(json, target, global);
+        for pool in wanted().filter(|_| with_active) {
+            for target in &pool.active {
+                let (settings, url) = (&site.settings, &target.url);
+                let external = &settings.external_url;
+                let global = global_url(url, &settings.listen_address, &external.scheme, &external.host);
+                write_active(json, pool, target, &global);
+            }
         }
         json.end_array();
         json.key("droppedTargets");
         json.begin_array();
-        for target in &dropped {
-            write_dropped(json, target);
+        for pool in wanted().filter(|_| with_dropped) {
+            for discovered in &pool.dropped {
+                write_dropped(json, pool, discovered);
+            }
         }
         json.end_array();
         json.key("droppedTargetCounts");
-        match counts {
-            Some(counts) => {
-                json.begin_object();
-                for (pool, count) in counts {
-                    json.key(&pool);
-                    json.uint(count);
-                }
-                json.end_object();
+        if with_dropped {
+            json.begin_object();
+            // Of all pools, whichever is asked for.
+            for pool in &pools {
+                json.key(&pool.name);
+                json.uint(pool.dropped_count as u64);
             }
-            None => json.null(),
+            json.end_object();
+        } else {
+            json.null();
         }
         json.end_object();
     }))
 }
 
-fn write_active(json: &mut JsonWriter<'_>, target: &ActiveTarget, global: &str) {
+fn write_active(json: &mut JsonWriter<'_>, pool: &PoolSnapshot, target: &Arc<Target>, global: &str) {
+    let last = target.last_scrape();
     json.begin_object();
     json.key("discoveredLabels");
-    json.labels(&target.discovered_labels);
+    json.labels(&target.discovered_labels());
     json.key("labels");
-    json.labels(&target.labels);
-    json.field("scrapePool", &target.pool);
+    json.labels(&target.public_labels);
+    json.field("scrapePool", &pool.name);
     json.field("scrapeUrl", &target.url);
     json.field("globalUrl", global);
-    json.field("lastError", &target.last_error);
-    json.field("lastScrape", &rfc3339_nanos(target.last_scrape));
+    json.field("lastError", &last.error);
+    let at = last.at_unix_nanos.map_or_else(|| ZERO_TIME.to_owned(), |at| UnixNanos(at).rfc3339_nanos());
+    json.field("lastScrape", &at);
     json.key("lastScrapeDuration");
-    json.number(target.last_duration_seconds);
-    json.field("health", target.health.as_str());
-    json.field("scrapeInterval", &target.interval);
-    json.field("scrapeTimeout", &target.timeout);
+    json.number(last.took.as_secs_f64());
+    json.field("health", last.health.as_str());
+    json.field("scrapeInterval", target.labels.value("__scrape_interval__"));
+    json.field("scrapeTimeout", target.labels.value("__scrape_timeout__"));
     json.end_object();
 }
 
-fn write_dropped(json: &mut JsonWriter<'_>, target: &DroppedTarget) {
+fn write_dropped(json: &mut JsonWriter<'_>, pool: &PoolSnapshot, discovered: &LabelSet) {
     json.begin_object();
     json.key("discoveredLabels");
-    json.labels(&target.discovered_labels);
-    json.field("scrapePool", &target.pool);
+    json.labels(discovered);
+    json.field("scrapePool", &pool.name);
     json.end_object();
 }

@@ -1,78 +1,105 @@
 //! The API on a store in memory, asked without a network.
 
+use std::collections::BTreeMap;
+use std::io::Write;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use axum::body::Body;
 use axum::http::{HeaderMap, Request, header};
-use ferula_api::query::{QueryRunner, RunnerOptions};
-use ferula_api::targets::{ActiveTarget, DroppedTarget, Health, TargetMetadata, TargetSource};
 use ferula_api::{
-    Api, BuildInfo, ExternalUrl, HeadStats, Lifecycle, Settings, Stage, Store, StoreAdmin, router,
+    AlertingSource, Api, Asset, BuildInfo, ExternalUrl, HeadStats, Lifecycle, LoadedConfig, Service,
+    Settings, Shell, Site, Stage, Store, StoreAdmin, TargetSource, WalReplay, WebUi, router,
 };
+use ferula_config::Config;
+use ferula_discovery::TargetGroup;
 use ferula_model::regex::LabelRegex;
-use ferula_model::{LabelSet, Matcher, MetricMetadata, MetricType, TimeRange, Timestamp};
+use ferula_model::{LabelSet, Matcher, MetricType, TimeRange, Timestamp};
+use ferula_notifier::AlertmanagersSnapshot;
 use ferula_promql::Engine;
 use ferula_promql_syntax::ParserOptions;
+use ferula_query::{QueryService, ServiceOptions};
+use ferula_rules::GroupSnapshot;
 use ferula_runtime::SimClock;
+use ferula_scraper::metadata_cache::MetadataCache;
+use ferula_scraper::target::{Made, TargetMaker};
+use ferula_scraper::{PoolSnapshot, TargetsSnapshot};
 use ferula_storage::StorageError;
 use ferula_telemetry::Registry;
 use ferula_testkit::MemStorage;
+use flate2::Compression;
+use flate2::write::GzEncoder;
 use http_body_util::BodyExt;
-use tokio::sync::mpsc;
-use tower_service::Service;
+use tokio::sync::{mpsc, watch};
+use tower_service::Service as _;
 
-/// One target that was never scraped.
-struct OneTarget;
+/// One target that was never scraped, though its metadata is known.
+struct OneTarget(TargetsSnapshot);
+
+impl OneTarget {
+    fn new() -> Self {
+        let job = "scrape_configs: [{job_name: node, scrape_interval: 15s}]";
+        let job = Arc::new(Config::parse(job).expect("it is right").scrape_configs[0].clone());
+        let group = TargetGroup::new("0".to_owned(), &["localhost:9100".to_owned()], &BTreeMap::new());
+        let Ok(Made::Target(target)) = TargetMaker::new(&job).make(&group.targets[0], &group) else {
+            panic!("the target is good");
+        };
+        let mut metadata = MetadataCache::default();
+        metadata.set_kind(b"up_total", MetricType::Counter);
+        metadata.set_help(b"up_total", "Help & more.");
+        metadata.set_kind(b"z", MetricType::Gauge);
+        target.set_metadata(Arc::new(Mutex::new(metadata)));
+        let pool = PoolSnapshot {
+            name: "node".to_owned(),
+            config: job,
+            active: vec![Arc::from(target)],
+            dropped: Vec::new(),
+            dropped_count: 0,
+        };
+        OneTarget(TargetsSnapshot { pools: vec![pool] })
+    }
+}
 
 impl TargetSource for OneTarget {
-    fn pools(&self) -> Vec<String> {
-        vec!["node".to_owned()]
+    fn targets(&self) -> TargetsSnapshot {
+        self.0.clone()
     }
+}
 
-    fn active(&self) -> Vec<ActiveTarget> {
-        vec![ActiveTarget {
-            pool: "node".to_owned(),
-            discovered_labels: LabelSet::from_pairs([("__address__", "localhost:9100")]),
-            labels: LabelSet::from_pairs([("job", "node"), ("instance", "localhost:9100")]),
-            url: "http://localhost:9100/metrics".to_owned(),
-            last_error: String::new(),
-            last_scrape: None,
-            last_duration_seconds: 0.0,
-            health: Health::Unknown,
-            interval: "15s".to_owned(),
-            timeout: "10s".to_owned(),
-        }]
-    }
+/// Neither rules nor Alertmanagers.
+struct NoAlerting;
 
-    fn dropped(&self) -> Vec<DroppedTarget> {
+impl AlertingSource for NoAlerting {
+    fn groups(&self) -> Vec<GroupSnapshot> {
         Vec::new()
     }
 
-    fn dropped_counts(&self) -> Vec<(String, u64)> {
-        vec![("node".to_owned(), 0)]
+    fn alertmanagers(&self) -> AlertmanagersSnapshot {
+        AlertmanagersSnapshot::default()
+    }
+}
+
+/// One file, and a shell that shows what it was given.
+struct OnePage;
+
+impl WebUi for OnePage {
+    fn asset(&self, path: &str) -> Option<Asset> {
+        let mut packed = GzEncoder::new(Vec::new(), Compression::fast());
+        packed.write_all(b"let x;").expect("memory takes it");
+        (path == "1/app.js").then(|| Asset {
+            content_type: "text/javascript",
+            gzip: packed.finish().expect("packed").into(),
+            etag: "\"1\"".into(),
+            cache_control: "immutable",
+        })
     }
 
-    fn metadata(&self, metric: Option<&str>) -> Vec<TargetMetadata> {
-        let entry = TargetMetadata {
-            target: self.active()[0].labels.clone(),
-            family: "up_total".to_owned(),
-            metadata: MetricMetadata {
-                kind: MetricType::Counter,
-                unit: String::new(),
-                help: "Help & more.".to_owned(),
-            },
-        };
-        let other = TargetMetadata {
-            family: "z".to_owned(),
-            metadata: MetricMetadata { kind: MetricType::Gauge, ..MetricMetadata::default() },
-            ..entry.clone()
-        };
-        vec![entry, other]
-            .into_iter()
-            .filter(|entry| metric.is_none_or(|metric| metric == entry.family))
-            .collect()
+    fn shell(&self, page: &Shell<'_>) -> String {
+        format!(
+            "<html data-path=\"{}\" data-ready={} data-lookback={}>",
+            page.path, page.ready, page.lookback
+        )
     }
 }
 
@@ -101,15 +128,18 @@ impl StoreAdmin for NoChores {
         Ok(())
     }
 
-    fn snapshot(&self, _: &Path, _: bool) -> Result<(), StorageError> {
+    fn backup(&self, _: &Path, _: bool) -> Result<(), StorageError> {
         Ok(())
     }
 }
 
 /// The API with what the tests need of it.
 pub struct Served {
-    pub api: Arc<Api>,
+    pub site: Arc<Site>,
     pub lifecycle: Option<mpsc::Receiver<Lifecycle>>,
+    pub clock: SimClock,
+    pub loaded: watch::Sender<Arc<LoadedConfig>>,
+    pub service: watch::Sender<Service>,
     router: axum::Router,
 }
 
@@ -132,20 +162,26 @@ pub fn served_with(change: impl FnOnce(&mut Settings)) -> Served {
     put(&store, &[("__name__", "tiny")], &[(7_000, 1e-7)]);
     put(&store, &[("__name__", "recent")], &[(999_990_000, 3.0), (999_999_000, 4.0)]);
     let registry = Registry::new();
-    let options = RunnerOptions { concurrency_max: 4, timeout: Duration::from_secs(60) };
-    let queries = Arc::new(QueryRunner::new(Engine::default(), options, None, &registry));
+    let sim_clock = SimClock::at(Timestamp::from_millis(1_000_000_000));
+    let clock = Arc::new(sim_clock.clone());
     let mut settings = settings();
     change(&mut settings);
-    let clock = Arc::new(SimClock::at(Timestamp::from_millis(1_000_000_000)));
+    let pages: Option<Arc<dyn WebUi>> = settings.page_title.is_empty().then(|| Arc::new(OnePage) as _);
     let (sender, lifecycle) = mpsc::channel(1);
-    let api = Arc::new(Api::new(settings, registry, clock, queries, Arc::new(OneTarget), sender));
-    api.set_store(Store {
-        queryable: Arc::new(store.clone()),
-        appendable: Arc::new(store),
-        admin: Arc::new(NoChores),
-    });
-    api.readiness.set(Stage::Ready);
-    Served { router: router(api.clone()), api, lifecycle: Some(lifecycle) }
+    let (_, replay) = watch::channel(WalReplay { min: 0, max: 7, current: 3 });
+    let site = Arc::new(Site::new(settings, registry.clone(), clock.clone(), pages, replay, sender));
+    let options = ServiceOptions { concurrency_max: 4, timeout: Duration::from_secs(60) };
+    let queryable: Arc<MemStorage> = Arc::new(store);
+    let queries = QueryService::new(queryable.clone(), Engine::default(), options, None, clock, &registry);
+    let store = Store { queryable: queryable.clone(), appendable: queryable, admin: Arc::new(NoChores) };
+    let config = Config::parse("").expect("it is right");
+    let (loaded, receiver) = watch::channel(Arc::new(LoadedConfig::new(config, String::new())));
+    let (targets, alerting) = (Arc::new(OneTarget::new()), Arc::new(NoAlerting));
+    let api = Api::new(site.clone(), Arc::new(queries), store, targets, alerting, receiver);
+    site.readiness.set(Stage::Ready);
+    let (service, services) = watch::channel(Service::Running(Arc::new(api)));
+    let router = router(services);
+    Served { site, lifecycle: Some(lifecycle), clock: sim_clock, loaded, service, router }
 }
 
 fn put(store: &MemStorage, labels: &[(&str, &str)], samples: &[(i64, f64)]) {

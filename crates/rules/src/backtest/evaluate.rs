@@ -15,7 +15,7 @@ use super::exact::needs_instants;
 use super::{Moments, Options};
 use crate::RuleError;
 use crate::group::GroupContext;
-use crate::query::RuleQuery;
+use crate::query::{RuleOrigin, RuleQuery};
 
 /// Steps of the first slice; the next ones follow from how many samples it held.
 const STEPS_FIRST: usize = 256;
@@ -130,7 +130,7 @@ impl<'a> Evaluator<'a> {
                 histograms: vec![(at.millis(), value)],
             },
         };
-        Ok(self.query.instant(self.expr, at)?.into_iter().map(row).collect())
+        Ok(self.query.vector(self.expr, at, &RuleOrigin::default())?.into_iter().map(row).collect())
     }
 }
 

@@ -19,6 +19,7 @@ use crate::RuleError;
 use crate::alerting::{Active, Alerting};
 use crate::expand::{Expander, of_labels_alone};
 use crate::group::{Group, GroupContext};
+use crate::query::RuleOrigin;
 use crate::rule::Rule;
 use crate::snapshot::AlertState;
 
@@ -119,16 +120,7 @@ impl<'a> Replay<'a> {
     }
 
     fn expander(&self, at: UnixNanos) -> Expander<'a> {
-        let context = self.context;
-        Expander::new(
-            &self.rule.name,
-            at,
-            &context.query,
-            context.parser,
-            &context.external_labels,
-            &context.external_url,
-            &context.metrics,
-        )
+        Expander::new(&self.rule.name, at, self.context, RuleOrigin::default())
     }
 
     /// Walks every alert through the steps by itself, unless two elements ask for the same alert.

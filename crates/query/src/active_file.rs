@@ -5,7 +5,7 @@
 //! it survives the process, not the machine.
 
 use std::fs::File;
-use std::io;
+use std::io::{self, Read};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
@@ -15,39 +15,38 @@ use ferula_telemetry::{error, info};
 const SLOT_BYTES: usize = 1000;
 const FILE_NAME: &str = "queries.active";
 
-/// The file and its free slots.
-pub struct ActiveQueries {
+/// The open file and its free slots.
+pub struct ActiveFile {
     file: File,
     free: Mutex<Vec<usize>>,
 }
 
 /// A query in the file; dropping it takes the query out.
-pub struct ActiveQuery<'a> {
-    queries: &'a ActiveQueries,
+pub(crate) struct ActiveSlot<'a> {
+    file: &'a ActiveFile,
     slot: usize,
 }
 
-impl ActiveQueries {
-    /// Opens the file in the data folder, logs what the last run left in it, and empties it.
+impl ActiveFile {
+    /// Opens the file in the data directory, logs what the last run left in it, and empties it.
     pub fn open(data_dir: &Path, slots: usize) -> io::Result<Self> {
         std::fs::create_dir_all(data_dir)?;
         let path = data_dir.join(FILE_NAME);
-        if let Ok(left) = std::fs::read(&path)
-            && let Some(queries) = unfinished(&left)
-        {
+        let file_bytes = 1 + slots * SLOT_BYTES;
+        if let Some(queries) = read_unfinished(&path, file_bytes) {
             info!("These queries didn't finish in prometheus' last run:", queries = queries);
         }
         let file = File::create(&path)?;
         file.write_all_at(b"[", 0)?;
-        file.set_len((1 + slots * SLOT_BYTES) as u64)?;
-        Ok(ActiveQueries { file, free: Mutex::new((0..slots).rev().collect()) })
+        file.set_len(file_bytes as u64)?;
+        Ok(ActiveFile { file, free: Mutex::new((0..slots).rev().collect()) })
     }
 
-    /// Writes a query down. `None` when every slot is taken, which the caller's own limit prevents.
-    pub fn insert(&self, query: &str, unix_seconds: i64) -> Option<ActiveQuery<'_>> {
+    /// Records a query. Returns `None` when every slot is taken, which the caller's own limit prevents.
+    pub(crate) fn insert(&self, query: &str, unix_seconds: i64) -> Option<ActiveSlot<'_>> {
         let slot = self.free.lock().unwrap_or_else(PoisonError::into_inner).pop()?;
-        self.write(slot, &entry(query, unix_seconds));
-        Some(ActiveQuery { queries: self, slot })
+        self.write(slot, &slot_bytes(query, unix_seconds));
+        Some(ActiveSlot { file: self, slot })
     }
 
     fn write(&self, slot: usize, bytes: &[u8; SLOT_BYTES]) {
@@ -57,15 +56,15 @@ impl ActiveQueries {
     }
 }
 
-impl Drop for ActiveQuery<'_> {
+impl Drop for ActiveSlot<'_> {
     fn drop(&mut self) {
-        self.queries.write(self.slot, &[0; SLOT_BYTES]);
-        self.queries.free.lock().unwrap_or_else(PoisonError::into_inner).push(self.slot);
+        self.file.write(self.slot, &[0; SLOT_BYTES]);
+        self.file.free.lock().unwrap_or_else(PoisonError::into_inner).push(self.slot);
     }
 }
 
-/// One slot. A query that is too long is cut.
-fn entry(query: &str, unix_seconds: i64) -> [u8; SLOT_BYTES] {
+/// A query as a slot holds it. A query that is too long is cut.
+fn slot_bytes(query: &str, unix_seconds: i64) -> [u8; SLOT_BYTES] {
     let mut kept = query;
     let text = loop {
         let text = serde_json::json!({ "query": kept, "timestamp_sec": unix_seconds }).to_string();
@@ -84,10 +83,17 @@ fn entry(query: &str, unix_seconds: i64) -> [u8; SLOT_BYTES] {
     slot
 }
 
-/// The list that the last run left, if any query is in it.
-fn unfinished(bytes: &[u8]) -> Option<String> {
-    let text: Vec<u8> = bytes.iter().copied().filter(|byte| *byte != 0).collect();
-    let mut text = String::from_utf8_lossy(&text).into_owned();
+/// The list that the last run left, if any query is in it. Reads no more than a file of this many slots can hold,
+/// whatever lies there.
+fn read_unfinished(path: &Path, file_bytes: usize) -> Option<String> {
+    // Opening a pipe would wait for its writer.
+    if !path.metadata().is_ok_and(|metadata| metadata.is_file()) {
+        return None;
+    }
+    let mut bytes = Vec::new();
+    File::open(path).ok()?.take(file_bytes as u64).read_to_end(&mut bytes).ok()?;
+    bytes.retain(|byte| *byte != 0);
+    let mut text = String::from_utf8_lossy(&bytes).into_owned();
     if text.len() <= 1 {
         return None;
     }
@@ -101,22 +107,30 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_runs_is_in_the_file_and_what_ended_is_not() {
-        let dir = tempfile::tempdir().expect("a folder for the test");
-        let queries = ActiveQueries::open(dir.path(), 2).expect("opens");
-        let read = || unfinished(&std::fs::read(dir.path().join(FILE_NAME)).expect("reads"));
+    fn the_file_holds_the_queries_that_run_and_no_others() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let file = ActiveFile::open(dir.path(), 2).expect("opens");
+        let read = || read_unfinished(&dir.path().join(FILE_NAME), 2001);
         assert_eq!(read(), None);
-        let first = queries.insert("up", 7).expect("a slot is free");
-        let second = queries.insert(&"é\"".repeat(2000), 8).expect("a slot is free");
-        assert!(queries.insert("third", 9).is_none());
+        let first = file.insert("up", 7).expect("a slot is free");
+        let second = file.insert(&"é\"".repeat(2000), 8).expect("a slot is free");
+        assert!(file.insert("third", 9).is_none());
         let list: serde_json::Value = serde_json::from_str(&read().expect("two queries")).expect("JSON");
         assert_eq!((&list[0]["query"], &list[0]["timestamp_sec"]), (&"up".into(), &7.into()));
         assert!(
             list[1]["query"].as_str().is_some_and(|cut| cut.starts_with("é\"é") && cut.len() < SLOT_BYTES)
         );
         drop(first);
-        assert!(queries.insert("third", 9).is_some());
+        assert!(file.insert("third", 9).is_some());
         drop(second);
         assert_eq!(read(), None);
+    }
+
+    #[test]
+    fn no_more_is_read_than_the_slots_can_hold() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let path = dir.path().join(FILE_NAME);
+        std::fs::write(&path, "[".repeat(5000)).expect("written");
+        assert_eq!(read_unfinished(&path, 1001).map(|text| text.len()), Some(1001));
     }
 }

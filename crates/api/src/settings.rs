@@ -1,0 +1,78 @@
+//! What the command line and the build decide about the API.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use ferula_model::regex::LabelRegex;
+use ferula_promql_syntax::ParserOptions;
+use time::OffsetDateTime;
+
+/// What the program reports about itself. The version is the level of Prometheus that is served: clients switch
+/// features by it.
+#[derive(Clone, Debug)]
+pub struct BuildInfo {
+    pub version: String,
+    pub revision: String,
+    pub branch: String,
+    pub build_user: String,
+    /// As `YYYYMMDD-hh:mm:ss`.
+    pub build_date: String,
+    /// The compiler; Go's version in Prometheus.
+    pub go_version: String,
+}
+
+/// The address under which others reach the server.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ExternalUrl {
+    /// `http` or `https`.
+    pub scheme: String,
+    /// Host and port.
+    pub host: String,
+    /// Path without the last slash; "" for the root.
+    pub path: String,
+}
+
+impl std::fmt::Display for ExternalUrl {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}://{}{}", self.scheme, self.host, self.path)
+    }
+}
+
+/// What the command line decides.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// All flags with their values, by name.
+    pub flags: Vec<(String, String)>,
+    pub build: BuildInfo,
+    pub external_url: ExternalUrl,
+    /// Prefix of all routes: `/`, or `/x` without a last slash.
+    pub route_prefix: String,
+    /// The first listen address.
+    pub listen_address: String,
+    /// `--web.cors.origin`, anchored.
+    pub cors_origin: LabelRegex,
+    pub page_title: String,
+    /// `--web.enable-lifecycle`
+    pub lifecycle: bool,
+    /// `--web.enable-admin-api`
+    pub admin: bool,
+    /// `--web.enable-remote-write-receiver`
+    pub remote_write: bool,
+    /// What the feature flags ask of receiving.
+    pub remote_write_features: ferula_remote::write::Features,
+    /// Whether the configuration is reloaded when its files change.
+    pub auto_reload: bool,
+    /// `--web.read-timeout`
+    pub read_timeout: Duration,
+    /// `--web.max-connections`
+    pub connections_max: usize,
+    /// `--query.lookback-delta`, for federation.
+    pub lookback_delta: Duration,
+    pub data_dir: PathBuf,
+    /// Parts of PromQL that are switched on.
+    pub parser: ParserOptions,
+    /// Names given to `--enable-feature`.
+    pub features: Vec<String>,
+    /// When the process started.
+    pub started: OffsetDateTime,
+}

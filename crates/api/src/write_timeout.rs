@@ -1,0 +1,126 @@
+//! A stream whose writes fail when the other side takes nothing for too long.
+//!
+//! Reading has a limit in the HTTP parser; writing has none there, and a client that stops reading would hold the value
+//! of its query, and with it the memory that other queries share, for as long as it likes.
+
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use ferula_runtime::SharedClock;
+use ferula_runtime::clock::Sleep;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+pub(crate) struct WriteTimeout<S> {
+    stream: S,
+    clock: SharedClock,
+    limit: Duration,
+    /// Since when a write is waiting.
+    waiting: Option<Sleep>,
+}
+
+impl<S> WriteTimeout<S> {
+    pub(crate) fn new(stream: S, clock: SharedClock, limit: Duration) -> Self {
+        WriteTimeout { stream, clock, limit, waiting: None }
+    }
+
+    /// The outcome of a write, or an error when writes have waited for too long. Any progress begins the time anew.
+    fn watch<T>(&mut self, context: &mut Context<'_>, outcome: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
+        if outcome.is_ready() {
+            self.waiting = None;
+            return outcome;
+        }
+        let waiting = self.waiting.get_or_insert_with(|| self.clock.sleep(self.limit));
+        match waiting.as_mut().poll(context) {
+            Poll::Ready(()) => Poll::Ready(Err(io::ErrorKind::TimedOut.into())),
+            Poll::Pending => Poll::Pending,
+        }
+    }
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for WriteTimeout<S> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_read(context, buf)
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for WriteTimeout<S> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let outcome = Pin::new(&mut self.stream).poll_write(context, bytes);
+        self.watch(context, outcome)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        parts: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let outcome = Pin::new(&mut self.stream).poll_write_vectored(context, parts);
+        self.watch(context, outcome)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let outcome = Pin::new(&mut self.stream).poll_flush(context);
+        self.watch(context, outcome)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let outcome = Pin::new(&mut self.stream).poll_shutdown(context);
+        self.watch(context, outcome)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use ferula_model::Timestamp;
+    use ferula_runtime::SimClock;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
+
+    use super::*;
+
+    const LIMIT: Duration = Duration::from_secs(60);
+
+    #[tokio::test]
+    async fn a_reader_that_stops_ends_the_write_and_a_slow_one_does_not() {
+        let clock = SimClock::at(Timestamp::default());
+        let (near, mut far) = duplex(4);
+        let mut near = WriteTimeout::new(near, Arc::new(clock.clone()), LIMIT);
+        let writing = tokio::spawn(async move {
+            near.write_all(&[7; 12]).await.expect("every piece is taken in time");
+            near.write_all(&[7; 12]).await.map_err(|error| error.kind())
+        });
+        // Two pieces fit through, each read shortly before the time is over.
+        for _ in 0..2 {
+            while clock.sleepers() == 0 {
+                tokio::task::yield_now().await;
+            }
+            clock.advance(LIMIT - Duration::from_secs(1));
+            far.read_exact(&mut [0; 4]).await.expect("sent");
+            while clock.sleepers() != 0 {
+                tokio::task::yield_now().await;
+            }
+            while clock.sleepers() == 0 {
+                tokio::task::yield_now().await;
+            }
+        }
+        // Now nobody reads any more.
+        clock.advance(LIMIT);
+        assert_eq!(writing.await.expect("no panic"), Err(io::ErrorKind::TimedOut));
+        drop(far);
+    }
+}

@@ -1,0 +1,41 @@
+//! The addresses that the web server listens at.
+
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+
+use anyhow::Context;
+use ferula_telemetry::info;
+use tokio::net::TcpListener;
+
+/// Binds all addresses, each `host:port` or `:port`.
+pub async fn listen(addresses: &[String]) -> anyhow::Result<Vec<TcpListener>> {
+    let mut listeners = Vec::new();
+    for address in addresses {
+        info!("Start listening for connections", component = "web", address = address);
+        let bound = match address.strip_prefix(':').and_then(|port| port.parse::<u16>().ok()) {
+            // Without a host: every address, of both kinds where the system has them.
+            Some(port) => match TcpListener::bind((Ipv6Addr::UNSPECIFIED, port)).await {
+                Ok(listener) => Ok(listener),
+                Err(_) => TcpListener::bind((Ipv4Addr::UNSPECIFIED, port)).await,
+            },
+            None => TcpListener::bind(address.as_str()).await,
+        };
+        let listener = bound.with_context(|| {
+            format!(
+                "unable to start web listener: listen tcp {address} (set another with --web.listen-address)"
+            )
+        })?;
+        info!("Listening on", component = "web", address = listener.local_addr()?);
+        info!("TLS is disabled.", component = "web", http2 = false, address = listener.local_addr()?);
+        listeners.push(listener);
+    }
+    Ok(listeners)
+}
+
+/// The address under which this machine reaches the listener.
+pub fn local_address(address: SocketAddr) -> String {
+    if address.ip().is_unspecified() || address.ip().is_loopback() {
+        format!("localhost:{}", address.port())
+    } else {
+        address.to_string()
+    }
+}

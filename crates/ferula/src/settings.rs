@@ -1,0 +1,85 @@
+//! From flags to the settings of the API and the query service.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use ferula_api::{ExternalUrl, Settings, Site};
+use ferula_model::duration;
+use ferula_promql::{Engine, EngineOptions, MemoryContract};
+use ferula_query::{ActiveFile, QueryService, ServiceOptions};
+use ferula_tsdb::Db;
+use time::OffsetDateTime;
+
+use crate::flags::{Flags, table};
+use crate::{limits, storage, version};
+
+/// Queries together may hold this share of the memory that the process may use.
+const QUERY_MEMORY_PERCENT: u64 = 30;
+
+/// What the flags decide about the API.
+pub fn api_settings(flags: &Flags, address: SocketAddr) -> Settings {
+    let external_url = flags.external_url.clone().unwrap_or_else(|| ExternalUrl {
+        scheme: "http".to_owned(),
+        host: format!("{}:{}", limits::hostname(), address.port()),
+        path: String::new(),
+    });
+    let route_prefix =
+        flags.route_prefix.clone().unwrap_or_else(|| crate::flags::route_prefix(&external_url.path));
+    let mut shown = flags.shown.clone();
+    shown.insert(table::ROUTE_PREFIX.flag.name, route_prefix.clone());
+    let retention = storage::retention_of_flags(&flags.storage).time;
+    shown.insert(table::RETENTION_TIME.flag.name, duration::format_millis(millis(retention)));
+    shown.insert(
+        table::MAX_BLOCK_DURATION.flag.name,
+        duration::format_millis(millis(storage::max_block(&flags.storage, retention))),
+    );
+    Settings {
+        flags: shown.into_iter().map(|(name, value)| (name.to_owned(), value)).collect(),
+        build: version::build_info(),
+        external_url,
+        route_prefix,
+        listen_address: address.to_string(),
+        cors_origin: flags.cors_origin.clone(),
+        page_title: flags.page_title.clone(),
+        lifecycle: flags.lifecycle,
+        admin: flags.admin,
+        remote_write: flags.remote_write,
+        remote_write_features: ferula_remote::write::Features {
+            type_and_unit_labels: flags.features.promql.type_and_unit_labels,
+            start_timestamps: flags.features.reads_start_timestamps(),
+            metadata: flags.features.metadata,
+            accepted: Default::default(),
+        },
+        auto_reload: flags.auto_reload.is_some(),
+        read_timeout: flags.read_timeout,
+        connections_max: flags.connections_max,
+        lookback_delta: flags.lookback_delta,
+        data_dir: flags.storage.path.clone(),
+        parser: flags.features.promql.parser_options(),
+        features: flags.features.names.clone(),
+        started: OffsetDateTime::now_utc(),
+    }
+}
+
+/// The service that runs queries on the store.
+pub fn query_service(
+    flags: &Flags,
+    active_file: Option<ActiveFile>,
+    db: &Arc<Db>,
+    site: &Site,
+) -> QueryService {
+    let engine = Engine::new(EngineOptions {
+        max_samples: flags.query_samples_max,
+        lookback_delta_ms: millis(flags.lookback_delta),
+        features: flags.features.promql,
+        memory: MemoryContract::new(limits::memory_bytes() / 100 * QUERY_MEMORY_PERCENT),
+        ..EngineOptions::default()
+    });
+    let options = ServiceOptions { concurrency_max: flags.query_concurrency, timeout: flags.query_timeout };
+    QueryService::new(db.clone(), engine, options, active_file, site.clock.clone(), &site.registry)
+}
+
+fn millis(duration: Duration) -> i64 {
+    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
+}

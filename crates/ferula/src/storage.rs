@@ -1,0 +1,295 @@
+//! The store as flags and configuration want it: its options, how long samples are kept, opening it, and what a reload
+//! changes.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context;
+use ferula_config::storage::{ExemplarsConfig, RetentionConfig};
+use ferula_config::{ByteSize, Config};
+use ferula_model::duration;
+use ferula_runtime::SharedClock;
+use ferula_telemetry::{Registry, error, info, warn};
+use ferula_tsdb::block::BlockOptions;
+use ferula_tsdb::disk::RealDisk;
+use ferula_tsdb::retention::Retention;
+use ferula_tsdb::wal::ahead::Helper;
+use ferula_tsdb::{Db, FloatEncoding, Options, Progress, Stopwatch, UnsyncedHook};
+use tokio::sync::Notify;
+
+use crate::flags::{FeatureSet, StorageFlags};
+use crate::limits;
+
+/// New series are refused when the head takes this share of the memory that the process may use.
+const HEAD_MEMORY_PERCENT: u64 = 50;
+/// Blocks that others wrote are not looked for more often than this.
+pub const RELOAD_INTERVAL_MIN: Duration = Duration::from_secs(1);
+/// Exemplars that are kept when the feature is on and the configuration names no number.
+const EXEMPLARS_DEFAULT: i64 = 100_000;
+
+/// What flags decide about the store, and configurations fill in.
+#[derive(Clone, Debug)]
+pub struct StoreSettings {
+    pub flags: StorageFlags,
+    pub features: FeatureSet,
+}
+
+impl StoreSettings {
+    /// Opens the store, which takes a while when there is much log to read. `segment_read` is called with the number of
+    /// a log segment that was read, and that of the last one; `unsynced` is notified when the log holds something new.
+    pub async fn open(
+        &self,
+        config: Option<&Config>,
+        clock: &SharedClock,
+        registry: &Registry,
+        unsynced: &Arc<Notify>,
+        segment_read: impl Fn(u32, u32) + Send + 'static,
+    ) -> anyhow::Result<Arc<Db>> {
+        info!("Starting TSDB ...");
+        let mut options = self.options(config);
+        options.opened_at_ms = Some(clock.now().millis());
+        let time = clock.clone();
+        options.stopwatch = Stopwatch::new(move || time.elapsed());
+        options.replay_helper = Helper::new(|beside, here| {
+            std::thread::scope(|scope| {
+                scope.spawn(beside);
+                here();
+            });
+        });
+        let unsynced = unsynced.clone();
+        options.on_unsynced = UnsyncedHook::new(move || unsynced.notify_one());
+        let (dir, registry) = (self.flags.path.clone(), registry.clone());
+        let opened = tokio::task::spawn_blocking(move || {
+            let mut report = |progress: Progress| {
+                if let Progress::Segment { segment, last } = &progress {
+                    segment_read(*segment, *last);
+                }
+                log_progress(&progress);
+            };
+            Db::open(&dir, options, Arc::new(RealDisk), &registry, &mut report)
+        });
+        let db = opened.await.context("opening storage panicked")?.context("opening storage failed")?;
+        log_recovered(&db);
+        Ok(Arc::new(db))
+    }
+
+    /// The options of the store; what needs a clock or the disk is missing.
+    fn options(&self, config: Option<&Config>) -> Options {
+        let (flags, defaults) = (&self.flags, Options::default());
+        let retention = configured_retention(config, flags).time;
+        Options {
+            min_block_duration_ms: millis(flags.min_block),
+            max_block_duration_ms: millis(max_block(flags, retention)).max(millis(flags.min_block)),
+            samples_per_chunk: flags.samples_per_chunk,
+            wal_compression: flags.compression,
+            wal_segment_bytes: or_default(flags.segment_bytes, defaults.wal_segment_bytes),
+            blocks: BlockOptions {
+                segment_bytes_max: or_default(flags.chunk_segment_bytes, defaults.blocks.segment_bytes_max),
+                ..defaults.blocks
+            },
+            overlapping_compaction: flags.overlapping_compaction,
+            delay_compact_file: flags.delay_compact_file.clone(),
+            reload_interval_ms: millis(reload_interval(flags)),
+            lock_file: flags.lock_file,
+            savepoints: !flags.savepoint_interval.is_zero(),
+            series_max: Some(flags.head_series_max).filter(|max| *max > 0),
+            head_bytes_max: Some(or_default(
+                flags.head_bytes_max,
+                limits::memory_bytes() / 100 * HEAD_MEMORY_PERCENT,
+            )),
+            floats: float_encoding(config).unwrap_or(self.features.floats()),
+            start_timestamps: self.features.start_timestamps,
+            histogram_start_timestamps: self.features.histogram_start_timestamps,
+            start_as_zero_sample: self.features.start_as_zero_sample,
+            // Known before the log is read: exemplars that find no room while it is read are not kept.
+            exemplars_max: if self.features.exemplars { exemplars_max(config) } else { 0 },
+            ..defaults
+        }
+    }
+
+    /// Puts into a configuration what it leaves to the flags, so that it shows what holds.
+    pub fn fill(&self, config: &mut Config) {
+        let exemplars = ExemplarsConfig { max_exemplars: EXEMPLARS_DEFAULT };
+        config.fill_storage(retention_of_flags(&self.flags), self.features.exemplars.then_some(exemplars));
+    }
+
+    /// Hands a configuration to the open store.
+    pub fn apply(&self, db: &Db, config: &Config) -> anyhow::Result<()> {
+        let tsdb = config.storage.tsdb.as_ref();
+        let window_ms = tsdb.map_or(0, |tsdb| tsdb.out_of_order_time_window_ms);
+        db.set_retention(retention(Some(config), &self.flags));
+        db.set_stale_series_threshold(tsdb.map_or(0.0, |tsdb| tsdb.stale_series_compaction_threshold));
+        db.set_out_of_order_window(window_ms)?;
+        if self.features.exemplars {
+            db.set_exemplars_max(exemplars_max(Some(config)));
+        }
+        Ok(db.set_float_encoding(float_encoding(Some(config)))?)
+    }
+}
+
+/// A flag's number; 0 stands for the default.
+fn or_default(value: u64, default: u64) -> u64 {
+    if value == 0 { default } else { value }
+}
+
+fn log_recovered(db: &Db) {
+    let recovered = db.recovered();
+    info!(
+        "WAL replay completed",
+        component = "tsdb",
+        samples = recovered.samples,
+        corruptions = recovered.corruptions,
+        unknown_series = recovered.unknown_series
+    );
+    if recovered.unknown_schemas > 0 {
+        warn!(
+            "skipping histogram with unknown schema in WAL record",
+            component = "tsdb",
+            histograms = recovered.unknown_schemas
+        );
+    }
+    info!("TSDB started");
+}
+
+fn log_progress(progress: &Progress) {
+    match progress {
+        Progress::Replaying => info!("Replaying WAL, this may take a while", component = "tsdb"),
+        Progress::Savepoint { series, segment } => {
+            info!("Savepoint loaded", component = "tsdb", series = series, segment = segment);
+        }
+        Progress::SavepointIgnored(why) => {
+            warn!("The savepoint is not used, the whole log is read", component = "tsdb", reason = why);
+        }
+        Progress::Checkpoint { number } => {
+            info!("Reading checkpoint", component = "tsdb", checkpoint = number);
+        }
+        Progress::Segment { segment, last } => {
+            info!("WAL segment loaded", component = "tsdb", segment = segment, maxSegment = last);
+        }
+        Progress::LateSegment { segment, last } => {
+            info!("WBL segment loaded", component = "tsdb", segment = segment, maxSegment = last);
+        }
+        Progress::LockReplaced(path) => {
+            warn!(
+                "A lockfile from a previous execution already existed. It was replaced",
+                file = path.display()
+            );
+        }
+        Progress::Damaged(what) => error!("Damage found at start", component = "tsdb", err = what),
+    }
+}
+
+/// How many exemplars are kept when the feature is on.
+fn exemplars_max(config: Option<&Config>) -> usize {
+    let configured = config.and_then(|config| config.storage.exemplars.as_ref());
+    let max = configured.map_or(EXEMPLARS_DEFAULT, |exemplars| exemplars.max_exemplars);
+    usize::try_from(max).unwrap_or(0)
+}
+
+/// How floats are to be written, if the configuration says so.
+fn float_encoding(config: Option<&Config>) -> Option<FloatEncoding> {
+    match config?.storage.tsdb.as_ref()?.chunk_encoding.floats.as_str() {
+        "xor" => Some(FloatEncoding::Xor),
+        "xor2" => Some(FloatEncoding::Xor2),
+        _ => None,
+    }
+}
+
+/// How often blocks that others wrote are looked for.
+pub fn reload_interval(storage: &StorageFlags) -> Duration {
+    storage.reload_interval.max(RELOAD_INTERVAL_MIN)
+}
+
+/// What the flags keep. When they bound neither time nor size, the store's default holds.
+pub fn retention_of_flags(storage: &StorageFlags) -> RetentionConfig {
+    let unbounded = storage.retention_time.is_zero() && storage.retention_bytes == 0;
+    RetentionConfig {
+        time: if unbounded { default_retention() } else { storage.retention_time },
+        size: ByteSize(storage.retention_bytes),
+        percentage: 0.0,
+    }
+}
+
+fn default_retention() -> Duration {
+    Duration::from_millis(Options::default().retention.duration_ms.unsigned_abs())
+}
+
+/// The configuration's section as a whole, or else the flags.
+fn configured_retention(config: Option<&Config>, storage: &StorageFlags) -> RetentionConfig {
+    let configured = config.and_then(|config| config.storage.tsdb.as_ref()?.retention.clone());
+    configured.unwrap_or_else(|| retention_of_flags(storage))
+}
+
+/// The longest block: a tenth of the retention, at most 31 days.
+pub fn max_block(storage: &StorageFlags, retention: Duration) -> Duration {
+    const LONGEST: Duration = Duration::from_secs(31 * 24 * 3600);
+    if !storage.max_block.is_zero() {
+        storage.max_block
+    } else if retention.is_zero() {
+        LONGEST
+    } else {
+        LONGEST.min(retention / 10)
+    }
+}
+
+fn retention(config: Option<&Config>, storage: &StorageFlags) -> Retention {
+    let configured = configured_retention(config, storage);
+    Retention {
+        duration_ms: millis(configured.time),
+        bytes_max: u64::try_from(configured.size.0).unwrap_or(0),
+        percentage: configured.percentage,
+    }
+}
+
+/// How long samples are kept, as `status/runtimeinfo` shows it: `15d or 512MB`.
+pub fn retention_text(config: &Config, storage: &StorageFlags) -> String {
+    let retention = retention(Some(config), storage);
+    let mut parts = Vec::new();
+    if retention.duration_ms != 0 {
+        parts.push(duration::format_millis(retention.duration_ms));
+    }
+    if retention.bytes_max != 0 {
+        let bytes = i64::try_from(retention.bytes_max).unwrap_or(i64::MAX);
+        parts.push(ByteSize(bytes).to_string());
+    }
+    if retention.percentage != 0.0 {
+        parts.push(format!("{}%", ferula_go::float::format_g(retention.percentage)));
+    }
+    parts.join(" or ")
+}
+
+fn millis(duration: Duration) -> i64 {
+    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::flags::{Flags, Parsed, parse};
+
+    fn flags(arguments: &[&str]) -> StorageFlags {
+        let arguments: Vec<String> = arguments.iter().map(|argument| (*argument).to_owned()).collect();
+        match parse(&arguments) {
+            Ok(Parsed::Run(given)) => Flags::check(&given).expect("they are right").storage,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_retention_section_takes_the_place_of_the_flags() {
+        for (section, arguments, want) in [
+            ("", &[][..], "15d"),
+            ("", &["--storage.tsdb.retention.size=1GB"], "1GiB"),
+            ("storage: {tsdb: {out_of_order_time_window: 1h}}", &["--storage.tsdb.retention.time=3d"], "3d"),
+            ("storage: {tsdb: {retention: {time: 2d}}}", &["--storage.tsdb.retention.size=1GB"], "2d"),
+            ("storage: {tsdb: {retention: {size: 2GB}}}", &[], "2GiB"),
+            ("storage: {tsdb: {retention: {}}}", &[], ""),
+        ] {
+            let mut config = Config::parse(section).expect("it is right");
+            let storage = flags(arguments);
+            assert_eq!(retention_text(&config, &storage), want, "{section} {arguments:?}");
+            config.fill_storage(retention_of_flags(&storage), None);
+            assert_eq!(retention_text(&config, &storage), want, "filled in: {section} {arguments:?}");
+        }
+    }
+}

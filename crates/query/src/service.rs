@@ -1,0 +1,283 @@
+//! One query from request to outcome.
+
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
+
+use ferula_model::UnixNanos;
+use ferula_promql::{Engine, QueryControl, QueryError, QueryOutcome, StopReason};
+use ferula_promql_syntax::Expr;
+use ferula_runtime::SharedClock;
+use ferula_storage::Queryable;
+use ferula_telemetry::{Registry, error};
+use tokio::runtime::Handle;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use crate::active_file::ActiveFile;
+use crate::log::{LogLine, QueryLog};
+use crate::metrics::{CountedQuery, EngineMetrics};
+use crate::request::{EvaluationTime, QueryRequest};
+use crate::running::{Listed, RunningQueries, RunningQuery};
+
+/// Limits of all queries.
+pub struct ServiceOptions {
+    /// `--query.max-concurrency`
+    pub concurrency_max: usize,
+    /// `--query.timeout`
+    pub timeout: Duration,
+}
+
+/// Why a query did not get to run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum AdmissionError {
+    /// Its time was over before a place was free. The words are those of Go's library, which Prometheus answers with.
+    #[error("context deadline exceeded")]
+    Timeout,
+}
+
+/// Runs the queries of clients and rules on one store, within one set of limits.
+pub struct QueryService {
+    store: Arc<dyn Queryable>,
+    engine: RwLock<Engine>,
+    clock: SharedClock,
+    places: Arc<Semaphore>,
+    timeout: Duration,
+    active_file: Option<ActiveFile>,
+    log: RwLock<Option<Arc<QueryLog>>>,
+    running: Arc<RunningQueries>,
+    metrics: EngineMetrics,
+}
+
+impl QueryService {
+    /// Queries are not written to disk while they run when there is no `active_file`.
+    pub fn new(
+        store: Arc<dyn Queryable>,
+        engine: Engine,
+        options: ServiceOptions,
+        active_file: Option<ActiveFile>,
+        clock: SharedClock,
+        registry: &Registry,
+    ) -> Self {
+        QueryService {
+            store,
+            engine: RwLock::new(engine),
+            clock,
+            places: Arc::new(Semaphore::new(options.concurrency_max.max(1))),
+            timeout: options.timeout,
+            active_file,
+            log: RwLock::default(),
+            running: Arc::default(),
+            metrics: EngineMetrics::new(registry, options.concurrency_max),
+        }
+    }
+
+    /// The engine as it is configured now.
+    pub fn engine(&self) -> Engine {
+        self.engine.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Replaces the engine for the queries that start from now on.
+    pub fn set_engine(&self, engine: Engine) {
+        *self.engine.write().unwrap_or_else(PoisonError::into_inner) = engine;
+    }
+
+    /// Opens, changes or (with "") closes the query log. When the new file cannot be opened, the old log continues.
+    pub fn set_log(&self, path: &str) -> std::io::Result<()> {
+        let mut log = self.log.write().unwrap_or_else(PoisonError::into_inner);
+        if log.as_ref().map_or("", |log| log.path()) != path {
+            *log = if path.is_empty() { None } else { Some(Arc::new(QueryLog::open(path)?)) };
+        }
+        self.metrics.log_enabled.set(f64::from(u8::from(log.is_some())));
+        Ok(())
+    }
+
+    /// Waits for a place. The query is then run on a thread that may block, while the guard watches its time.
+    ///
+    /// # Errors
+    /// The time was over before a place was free.
+    pub async fn admit(
+        self: &Arc<Self>,
+        request: QueryRequest,
+    ) -> Result<(AdmittedQuery, QueryGuard), AdmissionError> {
+        let begin = self.clock.elapsed();
+        let counted = CountedQuery::new(&self.metrics.queries);
+        let allowed = request.timeout.unwrap_or(self.timeout).min(self.timeout);
+        let place = tokio::select! {
+            biased;
+            place = self.places.clone().acquire_owned() => Some(place.expect("the semaphore is never closed")),
+            () = self.clock.sleep(allowed) => None,
+        };
+        let queue_time = self.clock.elapsed().saturating_sub(begin);
+        self.metrics.waited(queue_time.as_secs_f64());
+        let place = place.ok_or(AdmissionError::Timeout)?;
+        let clock = self.clock.clone();
+        let control = QueryControl::with_clock(Arc::new(move || {
+            u64::try_from(clock.elapsed().saturating_sub(begin).as_nanos()).unwrap_or(u64::MAX)
+        }));
+        if allowed.is_zero() {
+            control.stop(StopReason::Timeout);
+        }
+        let guard = QueryGuard {
+            control: control.clone(),
+            clock: self.clock.clone(),
+            remaining: allowed.saturating_sub(queue_time),
+        };
+        let began_at = UnixNanos(self.clock.unix_nanos());
+        let request = Arc::new(request);
+        let listed = self.running.insert(request.clone(), began_at, begin, control.clone());
+        let admitted = AdmittedQuery {
+            service: self.clone(),
+            request,
+            control,
+            begin,
+            began_at,
+            queue_time,
+            _place: place,
+            _counted: counted,
+            _listed: listed,
+        };
+        Ok((admitted, guard))
+    }
+
+    /// Evaluates an expression that its caller has parsed: waits for a place, runs, watches the time. Blocks; must not be
+    /// called on a thread that drives the runtime's tasks.
+    ///
+    /// # Errors
+    /// The time was over before a place was free.
+    pub fn evaluate(
+        self: &Arc<Self>,
+        runtime: &Handle,
+        request: QueryRequest,
+        expr: &Expr,
+    ) -> Result<CompletedQuery, AdmissionError> {
+        let (admitted, guard) = runtime.block_on(self.admit(request))?;
+        let timer = runtime.spawn(guard.watch(std::future::pending::<()>()));
+        let completed = admitted.run_expr(expr);
+        timer.abort();
+        Ok(completed)
+    }
+
+    /// The queries that run now, the longest running first.
+    pub fn running(&self) -> Vec<RunningQuery> {
+        self.running.list(self.clock.elapsed())
+    }
+
+    /// Stops a running query; returns `false` when there is none with this id.
+    pub fn stop(&self, id: u64) -> bool {
+        self.running.stop(id)
+    }
+
+    /// Stops the queries that rules have running, and those that rules start from now on.
+    pub fn stop_rules(&self) {
+        self.running.stop_rules();
+    }
+
+    fn account(&self, completed: &CompletedQuery) {
+        let stats = &completed.outcome.stats;
+        self.metrics.count_samples(stats);
+        // A query that could not be parsed was never evaluated, and Prometheus neither times nor logs it.
+        if matches!(completed.outcome.result, Err(QueryError::Parse(_))) {
+            return;
+        }
+        self.metrics.time_phases(stats, matches!(completed.request.time, EvaluationTime::Range(_)));
+        let Some(log) = self.log.read().unwrap_or_else(PoisonError::into_inner).clone() else { return };
+        let line = LogLine { now: UnixNanos(self.clock.unix_nanos()), completed };
+        if let Err(err) = log.write(&line) {
+            self.metrics.log_failures.inc();
+            error!("can't log query", err = err);
+        }
+    }
+}
+
+/// Stops the query when its time is over, or when dropped before that.
+pub struct QueryGuard {
+    control: QueryControl,
+    clock: SharedClock,
+    remaining: Duration,
+}
+
+impl QueryGuard {
+    /// Awaits `work`, which runs the query. When the time is over the query is stopped, and `work` is still awaited: it
+    /// returns soon, with the error to answer.
+    pub async fn watch<T>(self, work: impl Future<Output = T>) -> T {
+        tokio::pin!(work);
+        tokio::select! {
+            done = &mut work => return done,
+            () = self.clock.sleep(self.remaining) => self.control.stop(StopReason::Timeout),
+        }
+        work.await
+    }
+}
+
+impl Drop for QueryGuard {
+    fn drop(&mut self) {
+        self.control.stop(StopReason::Canceled);
+    }
+}
+
+/// A query that has a place. It counts as running until it is dropped.
+pub struct AdmittedQuery {
+    service: Arc<QueryService>,
+    request: Arc<QueryRequest>,
+    control: QueryControl,
+    begin: Duration,
+    began_at: UnixNanos,
+    queue_time: Duration,
+    _place: OwnedSemaphorePermit,
+    _counted: CountedQuery,
+    _listed: Listed,
+}
+
+/// A query that ran, well or badly.
+pub struct CompletedQuery {
+    pub request: Arc<QueryRequest>,
+    pub outcome: QueryOutcome,
+    /// How long it waited for a place.
+    pub queue_time: Duration,
+    /// From the request to the outcome.
+    pub total_time: Duration,
+}
+
+impl AdmittedQuery {
+    /// Parses and runs the query. Blocks.
+    pub fn run(self) -> CompletedQuery {
+        self.run_with(|engine, store, request, control| match request.time {
+            EvaluationTime::Instant(at) => {
+                engine.instant(store, &request.query, at, &request.options, control)
+            }
+            EvaluationTime::Range(grid) => {
+                engine.range(store, &request.query, grid, &request.options, control)
+            }
+        })
+    }
+
+    fn run_expr(self, expr: &Expr) -> CompletedQuery {
+        self.run_with(|engine, store, request, control| match request.time {
+            EvaluationTime::Instant(at) => engine.instant_expr(store, expr, at, &request.options, control),
+            EvaluationTime::Range(grid) => engine.range_expr(store, expr, grid, &request.options, control),
+        })
+    }
+
+    fn run_with(
+        self,
+        run: impl FnOnce(&Engine, &dyn Queryable, &QueryRequest, &QueryControl) -> QueryOutcome,
+    ) -> CompletedQuery {
+        let service = &self.service;
+        let in_file = service
+            .active_file
+            .as_ref()
+            .and_then(|file| file.insert(&self.request.query, self.began_at.whole_seconds()));
+        let outcome = run(&service.engine(), &*service.store, &self.request, &self.control);
+        drop(in_file);
+        let completed = CompletedQuery {
+            request: self.request.clone(),
+            outcome,
+            queue_time: self.queue_time,
+            total_time: service.clock.elapsed().saturating_sub(self.begin),
+        };
+        service.account(&completed);
+        completed
+    }
+}
+
+#[cfg(test)]
+mod tests;

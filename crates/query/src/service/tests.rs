@@ -1,0 +1,163 @@
+//! Admission, time limits and the records of queries, on a clock that the tests turn.
+
+use ferula_model::Timestamp;
+use ferula_promql::{QueryOptions, QueryValue};
+use ferula_promql_syntax::{ParserOptions, parse};
+use ferula_runtime::SimClock;
+use ferula_testkit::MemStorage;
+
+use super::*;
+use crate::request::Origin;
+
+struct World {
+    service: Arc<QueryService>,
+    clock: SimClock,
+    registry: Registry,
+    dir: tempfile::TempDir,
+}
+
+impl World {
+    fn with_places(concurrency_max: usize) -> Self {
+        let (dir, registry) = (tempfile::tempdir().expect("a directory"), Registry::new());
+        let clock = SimClock::at(Timestamp::from_millis(1_000_000));
+        let service = QueryService::new(
+            Arc::new(MemStorage::new()),
+            Engine::default(),
+            ServiceOptions { concurrency_max, timeout: Duration::from_secs(60) },
+            Some(ActiveFile::open(dir.path(), concurrency_max).expect("opens")),
+            Arc::new(clock.clone()),
+            &registry,
+        );
+        World { service: Arc::new(service), clock, registry, dir }
+    }
+
+    fn metric(&self, name: &str) -> f64 {
+        let families = self.registry.gather();
+        let family = families.iter().find(|family| family.name == name).expect(name);
+        match family.metrics[0].value {
+            ferula_model::MetricValue::Single(value) => value,
+            _ => panic!("{name} is no single value"),
+        }
+    }
+
+    fn active_file(&self) -> String {
+        let bytes = std::fs::read(self.dir.path().join("queries.active")).expect("read");
+        String::from_utf8(bytes.into_iter().filter(|byte| *byte != 0).collect()).expect("text")
+    }
+
+    fn turn_to(&self, sleepers: usize) -> impl Future<Output = ()> + use<> {
+        let clock = self.clock.clone();
+        async move {
+            while clock.sleepers() < sleepers {
+                tokio::task::yield_now().await;
+            }
+        }
+    }
+}
+
+fn request(query: &str) -> QueryRequest {
+    QueryRequest {
+        query: query.to_owned(),
+        time: EvaluationTime::Instant(Timestamp::from_millis(7_000)),
+        options: QueryOptions::default(),
+        timeout: None,
+        origin: None,
+    }
+}
+
+fn of_rule(query: &str) -> QueryRequest {
+    let origin = Origin::RuleGroup { file: "r.yml".to_owned(), name: "g".to_owned() };
+    QueryRequest { origin: Some(origin), ..request(query) }
+}
+
+#[tokio::test]
+async fn a_query_waits_for_a_place_until_its_time_is_over() {
+    let world = World::with_places(1);
+    let (admitted, _guard) = world.service.admit(request("1")).await.expect("a place is free");
+    let (service, clock) = (world.service.clone(), world.clock.clone());
+    let waiting = tokio::spawn(async move { service.admit(request("2")).await.map(|_| ()) });
+    world.turn_to(1).await;
+    assert_eq!(world.metric("prometheus_engine_queries"), 2.0, "waiting counts");
+    clock.advance(Duration::from_secs(60));
+    assert_eq!(waiting.await.expect("no panic"), Err(AdmissionError::Timeout));
+    drop(admitted);
+    assert_eq!(world.metric("prometheus_engine_queries"), 0.0);
+    let again = world.service.admit(request("3")).await;
+    assert!(again.is_ok(), "the place was given back");
+}
+
+#[tokio::test]
+async fn a_query_is_stopped_when_its_time_is_over_or_its_guard_is_gone() {
+    let world = World::with_places(2);
+    let (admitted, guard) = world.service.admit(request("1")).await.expect("a place is free");
+    let (sender, release) = tokio::sync::oneshot::channel();
+    let watched = tokio::spawn(guard.watch(async move {
+        release.await.expect("sent");
+        admitted.run().outcome.result
+    }));
+    world.turn_to(1).await;
+    world.clock.advance(Duration::from_secs(60));
+    // The stop is visible once the timer's task has run, which is when nobody sleeps any more.
+    for _ in 0..10 {
+        tokio::task::yield_now().await;
+    }
+    sender.send(()).expect("awaited");
+    let result = watched.await.expect("no panic");
+    assert!(matches!(result, Err(QueryError::Timeout(_))), "{result:?}");
+
+    let (admitted, guard) = world.service.admit(request("1")).await.expect("a place is free");
+    drop(guard);
+    let result = admitted.run().outcome.result;
+    assert!(matches!(result, Err(QueryError::Canceled(_))), "{result:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rules_share_places_file_metrics_and_log_with_clients() {
+    let world = World::with_places(1);
+    let log = world.dir.path().join("query.log");
+    world.service.set_log(&log.display().to_string()).expect("opens");
+    let expr = parse("1 + 1", &ParserOptions::default()).expect("an expression");
+    let (service, runtime) = (world.service.clone(), Handle::current());
+    // While a client has the only place, the rule waits.
+    let (admitted, _guard) = world.service.admit(request("1")).await.expect("a place is free");
+    let evaluation = tokio::task::spawn_blocking(move || service.evaluate(&runtime, of_rule("1 + 1"), &expr));
+    world.turn_to(1).await;
+    assert!(!evaluation.is_finished());
+    drop(admitted);
+    let completed = evaluation.await.expect("no panic").expect("admitted");
+    assert!(matches!(completed.outcome.result, Ok(QueryValue::Scalar { value: 2.0, .. })));
+    assert_eq!(world.active_file(), "[", "nothing runs");
+    let text = std::fs::read_to_string(&log).expect("read");
+    let line: serde_json::Value = serde_json::from_str(&text).expect("one line");
+    assert_eq!(line["ruleGroup"], serde_json::json!({ "file": "r.yml", "name": "g" }));
+    assert_eq!(line["params"]["query"], "1 + 1");
+    assert_eq!(line["params"]["start"], "1970-01-01T00:00:07.000Z");
+    assert_eq!(line["time"], "1970-01-01T00:16:40Z");
+    assert_eq!(line.get("httpRequest"), None);
+}
+
+#[tokio::test]
+async fn running_queries_are_listed_and_can_be_stopped_one_by_one() {
+    let world = World::with_places(3);
+    let (first, _a) = world.service.admit(request("1")).await.expect("a place is free");
+    world.clock.advance(Duration::from_secs(2));
+    let (second, _b) = world.service.admit(of_rule("2")).await.expect("a place is free");
+    let listed: Vec<(String, u64)> = world
+        .service
+        .running()
+        .iter()
+        .map(|query| (query.request.query.clone(), query.age.as_secs()))
+        .collect();
+    assert_eq!(listed, [("1".to_owned(), 2), ("2".to_owned(), 0)]);
+    let id = world.service.running()[0].id;
+    assert!(world.service.stop(id) && !world.service.stop(id + 1000));
+    assert!(matches!(first.run().outcome.result, Err(QueryError::Canceled(_))));
+    assert!(!world.service.stop(id), "what has ended is off the list");
+    // Shutdown of rules stops theirs, running and to come, and no client's.
+    world.service.stop_rules();
+    let (third, _c) = world.service.admit(of_rule("3")).await.expect("a place is free");
+    let (client, _d) = world.service.admit(request("4")).await.expect("a place is free");
+    for (query, stopped) in [(second, true), (third, true), (client, false)] {
+        assert_eq!(query.run().outcome.result.is_err(), stopped);
+    }
+}
