@@ -74,7 +74,7 @@ impl Clock for RealClock {
     }
 }
 
-/// A clock that stands still until a test turns it. Cloning gives another handle to the same clock.
+/// A clock that stands still until a test moves it. A clone is another handle to the same clock.
 #[derive(Clone, Debug)]
 pub struct SimClock(Arc<Mutex<SimState>>);
 

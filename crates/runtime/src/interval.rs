@@ -1,4 +1,4 @@
-//! Ticks at fixed moments of the day, moved by an offset so that many intervals do not fire at once.
+//! Ticks at fixed moments, moved by an offset so that many intervals do not fire at once.
 
 use std::time::Duration;
 
@@ -6,13 +6,14 @@ use crate::clock::SharedClock;
 
 /// Fires at every moment that is `offset` after a multiple of the period since the epoch.
 ///
-/// Depends on nothing but period and offset, so it keeps its moments over restarts. Moments that passed while
-/// nobody waited are skipped.
+/// The moments depend on period and offset alone, so they are the same after a restart. Those that pass while nobody waits
+/// are skipped.
 pub struct Interval {
     clock: SharedClock,
     period_nanos: i64,
     offset_nanos: i64,
     last_nanos: Option<i64>,
+    is_due: bool,
 }
 
 impl Interval {
@@ -29,12 +30,22 @@ impl Interval {
             period_nanos,
             offset_nanos: i64::try_from(offset).expect("below the period"),
             last_nanos: None,
+            is_due: false,
         }
     }
 
-    /// Waits for the next moment and returns it, in nanoseconds since the epoch. When the clock is set back by more
-    /// than a period, moments begin anew.
+    /// The same interval with one more tick, at once.
+    pub fn due_now(mut self) -> Self {
+        self.is_due = true;
+        self
+    }
+
+    /// Waits for the next moment and returns it, in nanoseconds since the epoch. When the clock is set back by more than a
+    /// period, the moments start anew.
     pub async fn tick(&mut self) -> i64 {
+        if std::mem::take(&mut self.is_due) {
+            return self.clock.unix_nanos();
+        }
         let mut moment = self.next_after(self.clock.unix_nanos());
         loop {
             let now = self.clock.unix_nanos();
@@ -43,7 +54,7 @@ impl Interval {
                 break;
             }
             if wait > self.period_nanos.saturating_mul(2) {
-                // The clock was set back: what was given out lies ahead, and nobody should wait for it.
+                // The clock was set back. The last moment lies ahead now, and nobody should wait for it.
                 self.last_nanos = None;
                 moment = self.next_after(now);
                 continue;
@@ -54,7 +65,7 @@ impl Interval {
         moment
     }
 
-    /// The first moment at or after `now` that has not been given out.
+    /// The first moment at or after `now` that was not returned before.
     fn next_after(&self, now: i64) -> i64 {
         let since = now.saturating_sub(self.offset_nanos);
         let behind = since.rem_euclid(self.period_nanos);
@@ -122,8 +133,25 @@ mod tests {
         assert_eq!(interval.tick().await, 7_200 * SECOND);
         clock.0.store(3_601 * SECOND, std::sync::atomic::Ordering::Relaxed);
         assert_eq!(interval.tick().await, 3_615 * SECOND);
-        // A small step back gives no moment twice.
+        // After a small step back no moment comes twice.
         clock.0.store(3_614 * SECOND, std::sync::atomic::Ordering::Relaxed);
         assert_eq!(interval.tick().await, 3_630 * SECOND);
+    }
+
+    #[tokio::test]
+    async fn an_interval_that_is_due_ticks_at_once_and_then_at_its_moments() {
+        let clock = SimClock::at(Timestamp::from_millis(100_000));
+        let shared = Arc::new(clock.clone());
+        let mut interval = Interval::new(shared, Duration::from_secs(15), 2_000_000_000).due_now();
+        assert_eq!(interval.tick().await, 100_000_000_000);
+        let turn = tokio::spawn(async move {
+            loop {
+                clock.advance_to_next();
+                tokio::task::yield_now().await;
+            }
+        });
+        assert_eq!(interval.tick().await, 107_000_000_000);
+        assert_eq!(interval.tick().await, 122_000_000_000);
+        turn.abort();
     }
 }

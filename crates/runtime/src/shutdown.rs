@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tokio::sync::watch;
 
-/// A request to stop. Cloning gives another handle to the same request; children can be stopped alone.
+/// A request to stop. A clone is another handle to the same request; children can be stopped alone.
 #[derive(Clone, Debug)]
 pub struct Shutdown {
     own: Arc<watch::Sender<bool>>,
@@ -22,7 +22,7 @@ impl Shutdown {
         Shutdown { parent: Some(Box::new(self.clone())), ..Self::new() }
     }
 
-    /// Asks everyone who holds this value or a child of it to stop. Asking again changes nothing.
+    /// Asks all holders of this value, or of a child of it, to stop. Asking again changes nothing.
     pub fn request(&self) {
         self.own.send_replace(true);
     }

@@ -7,7 +7,7 @@ use ferula_model::{MetricType, MetricValue};
 
 use crate::family::Instrument;
 
-/// A number that only rises. Cloning gives another handle to the same number.
+/// A number that only rises. A clone is another handle to the same number.
 #[derive(Clone, Debug, Default)]
 pub struct Counter(Arc<CounterCells>);
 
@@ -50,7 +50,7 @@ impl Instrument for Counter {
     }
 }
 
-/// A number that goes up and down. Cloning gives another handle to the same number.
+/// A number that goes up and down. A clone is another handle to the same number.
 #[derive(Clone, Debug, Default)]
 pub struct Gauge(Arc<AtomicU64>);
 

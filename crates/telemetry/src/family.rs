@@ -5,9 +5,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use ferula_model::{LabelSet, Metric, MetricType, MetricValue};
 
-use crate::{Counter, Gauge, Histogram, Summary};
-
-/// Something that counts or measures and can be read at any time. Cloning gives another handle to it.
+/// Something that counts or measures and can be read at any time. A clone is another handle to it.
 pub trait Instrument: Clone + Send + Sync + 'static {
     /// The type that the page states.
     const KIND: MetricType;
@@ -15,15 +13,6 @@ pub trait Instrument: Clone + Send + Sync + 'static {
     /// The value now.
     fn read(&self) -> MetricValue;
 }
-
-/// Counters that differ in their label values.
-pub type CounterVec = Family<Counter>;
-/// Gauges that differ in their label values.
-pub type GaugeVec = Family<Gauge>;
-/// Histograms that differ in their label values.
-pub type HistogramVec = Family<Histogram>;
-/// Summaries that differ in their label values.
-pub type SummaryVec = Family<Summary>;
 
 /// Instruments of one name. Members appear with their first use; hot paths keep the member, not the family.
 #[derive(Clone)]

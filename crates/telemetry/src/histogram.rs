@@ -9,7 +9,7 @@ use ferula_model::{MetricType, MetricValue};
 use crate::counter::add_to_bits;
 use crate::family::Instrument;
 
-/// Counts observations by the first bucket whose bound they do not exceed. Cloning gives another handle to it.
+/// Counts observations by the first bucket whose bound they do not exceed. A clone is another handle to it.
 ///
 /// A reader may see the buckets of one moment and the sum of the next; the count is always that of the buckets.
 #[derive(Clone, Debug)]

@@ -5,9 +5,9 @@
 //! info!("text", key = value) ──▶ logging ──▶ one line on standard error
 //! ```
 //!
-//! Here: the instruments, the registry that reads them, the process' own figures, the log lines. Elsewhere: the
-//! page's bytes (`ferula-exposition`), who serves them (`ferula-api`). Nothing here starts a task or keeps a
-//! lock while user code runs, but for the callbacks of [`Registry::collector`].
+//! Here: the instruments, the registry that reads them, the figures of the process, the log lines. Elsewhere: the bytes of
+//! the page (`ferula-exposition`), and the endpoint that serves it (`ferula-api`). Nothing here starts a task. No lock is held
+//! while code of a caller runs. Time comes in as a value: see [`Registry::with_uptime`].
 
 mod counter;
 mod family;
@@ -18,8 +18,8 @@ mod registry;
 mod summary;
 
 pub use counter::{Counter, Gauge};
-pub use family::{CounterVec, Family, GaugeVec, HistogramVec, Instrument, SummaryVec};
+pub use family::{Family, Instrument};
 pub use histogram::Histogram;
 pub use process::register_process_metrics;
-pub use registry::Registry;
+pub use registry::{CounterVec, GaugeVec, HistogramVec, Registry, SummaryVec};
 pub use summary::Summary;

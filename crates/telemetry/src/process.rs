@@ -25,41 +25,41 @@ pub fn register_process_metrics(registry: &Registry) {
         };
         add(
             "process_cpu_seconds_total",
-            "Total user and system CPU time spent in seconds.",
+            "CPU seconds that the process has used, its own and those of the kernel for it.",
             Counter,
             stat.as_ref().map(|s| s.cpu_seconds),
         );
         add(
             "process_start_time_seconds",
-            "Start time of the process since unix epoch in seconds.",
+            "When the process started, in seconds since 1970. It rises at every restart.",
             Gauge,
             stat.as_ref().and_then(Stat::start_time_seconds),
         );
-        add("process_resident_memory_bytes", "Resident memory size in bytes.", Gauge, kib("VmRSS:"));
-        add("process_virtual_memory_bytes", "Virtual memory size in bytes.", Gauge, kib("VmSize:"));
+        add("process_resident_memory_bytes", "Bytes of RAM that the process occupies, files that it has mapped included. Compare it with the limit of its container.", Gauge, kib("VmRSS:"));
+        add("process_virtual_memory_bytes", "Bytes of address space that the process has reserved; mapped blocks make it large without using RAM.", Gauge, kib("VmSize:"));
         add(
             "process_virtual_memory_max_bytes",
-            "Maximum amount of virtual memory available in bytes.",
+            "Bytes of address space that the process may reserve (`ulimit -v`).",
             Gauge,
             limit(&limits, "Max address space"),
         );
         add(
             "process_max_fds",
-            "Maximum number of open file descriptors.",
+            "Files and connections that the process may have open (`ulimit -n`).",
             Gauge,
             limit(&limits, "Max open files"),
         );
-        add("process_open_fds", "Number of open file descriptors.", Gauge, open_fds());
-        add("process_threads", "Number of operating system threads.", Gauge, field(&status, "Threads:"));
+        add("process_open_fds", "Files and connections that the process has open. Worry when it comes close to process_max_fds.", Gauge, open_fds());
+        add("process_threads", "Threads of the process.", Gauge, field(&status, "Threads:"));
         add(
             "process_network_receive_bytes_total",
-            "Number of bytes received by the process over the network.",
+            "Bytes received in the network namespace of the process, that is, by its container or machine.",
             Counter,
             octets(&network, "InOctets"),
         );
         add(
             "process_network_transmit_bytes_total",
-            "Number of bytes sent by the process over the network.",
+            "Bytes sent in the network namespace of the process, that is, by its container or machine.",
             Counter,
             octets(&network, "OutOctets"),
         );

@@ -1,25 +1,37 @@
-//! Where instruments are made and read.
+//! Makes instruments, and reads them all.
 
 use std::any::Any;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use ferula_model::{LabelSet, Metric, MetricFamily, MetricType, MetricValue};
 
+use crate::counter::{Counter, Gauge};
 use crate::family::{Family, Instrument};
-use crate::{Counter, CounterVec, Gauge, GaugeVec, Histogram, HistogramVec, Summary, SummaryVec};
+use crate::histogram::Histogram;
+use crate::summary::{Summary, Uptime};
 
-/// All instruments of the process. Cloning gives another handle to the same registry.
+/// Counters that differ in their label values.
+pub type CounterVec = Family<Counter>;
+/// Gauges that differ in their label values.
+pub type GaugeVec = Family<Gauge>;
+/// Histograms that differ in their label values.
+pub type HistogramVec = Family<Histogram>;
+/// Summaries that differ in their label values.
+pub type SummaryVec = Family<Summary>;
+
+/// All instruments of the process. A clone is another handle to the same registry.
 ///
-/// Asking twice for the same name gives the same instrument, so that parts which come and go with a reload keep
-/// counting where they stopped.
-#[derive(Clone, Default)]
+/// A name that was registered before returns the same instrument, so parts that come and go with a reload continue to
+/// count where they stopped.
+#[derive(Clone)]
 pub struct Registry(Arc<Inner>);
 
-#[derive(Default)]
 struct Inner {
     families: Mutex<BTreeMap<String, Registered>>,
     collectors: Mutex<Vec<Collector>>,
+    uptime: Uptime,
 }
 
 type Collector = Arc<dyn Fn(&mut Vec<MetricFamily>) + Send + Sync>;
@@ -32,10 +44,23 @@ struct Registered {
     read: Arc<dyn Fn() -> Vec<Metric> + Send + Sync>,
 }
 
+impl Default for Registry {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl Registry {
-    /// A registry without instruments.
+    /// A registry without instruments, whose summaries forget by the system's clock.
     pub fn new() -> Self {
-        Self::default()
+        let start = Instant::now();
+        Self::with_uptime(move || start.elapsed())
+    }
+
+    /// A registry whose summaries forget by this clock: the time since some moment, which never falls.
+    pub fn with_uptime(uptime: impl Fn() -> Duration + Send + Sync + 'static) -> Self {
+        let (families, collectors) = (Mutex::default(), Mutex::default());
+        Registry(Arc::new(Inner { families, collectors, uptime: Arc::new(uptime) }))
     }
 
     /// A counter.
@@ -76,16 +101,16 @@ impl Registry {
 
     /// Summaries by label values.
     pub fn summary_vec(&self, name: &str, help: &str, quantiles: &[f64], labels: &[&str]) -> SummaryVec {
-        let quantiles = quantiles.to_vec();
-        self.family(name, help, labels, move || Summary::new(&quantiles))
+        let (quantiles, uptime) = (quantiles.to_vec(), self.0.uptime.clone());
+        self.family(name, help, labels, move || Summary::new(&quantiles, uptime.clone()))
     }
 
-    /// A gauge whose value is asked for at every gathering.
+    /// A gauge whose value is computed at every gathering.
     pub fn gauge_func(&self, name: &str, help: &str, value: impl Fn() -> f64 + Send + Sync + 'static) {
         self.func(name, help, MetricType::Gauge, value);
     }
 
-    /// A counter whose value is asked for at every gathering.
+    /// A counter whose value is computed at every gathering.
     pub fn counter_func(&self, name: &str, help: &str, value: impl Fn() -> f64 + Send + Sync + 'static) {
         self.func(name, help, MetricType::Counter, value);
     }
@@ -111,7 +136,7 @@ impl Registry {
         families
     }
 
-    /// What to read, copied out so that no lock is held while reading.
+    /// The readers of all families, copied so that no lock is held while they run.
     fn readers(&self) -> Vec<(String, String, MetricType, Arc<dyn Fn() -> Vec<Metric> + Send + Sync>)> {
         let families = self.0.families.lock().unwrap_or_else(PoisonError::into_inner);
         families
@@ -146,7 +171,7 @@ impl Registry {
         family
     }
 
-    /// A later registration of the same name takes the place of the earlier.
+    /// A later registration of the same name replaces the earlier one.
     fn func(
         &self,
         name: &str,
@@ -165,6 +190,8 @@ impl Registry {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
     use super::*;
 
     #[test]
@@ -184,6 +211,23 @@ mod tests {
         assert_eq!(codes, [r#"{code="200"} Single(3.0)"#, r#"{code="500"} Single(1.0)"#]);
         requests.remove(&["500"]);
         assert_eq!(registry.gather()[2].metrics.len(), 1);
+    }
+
+    #[test]
+    fn summaries_forget_by_the_clock_of_the_registry() {
+        let seconds = Arc::new(AtomicU64::new(0));
+        let clock = seconds.clone();
+        let registry = Registry::with_uptime(move || Duration::from_secs(clock.load(Relaxed)));
+        registry.summary("took_seconds", "Took.", &[0.5]).observe(2.0);
+        let median = || match &registry.gather()[0].metrics[0].value {
+            MetricValue::Summary { quantiles, count: 1, .. } => quantiles[0].1,
+            other => panic!("{other:?}"),
+        };
+        assert!((median() - 2.0).abs() < 0.02);
+        seconds.store(599, Relaxed);
+        assert!((median() - 2.0).abs() < 0.02);
+        seconds.store(1200, Relaxed);
+        assert!(median().is_nan());
     }
 
     #[test]

@@ -2,11 +2,12 @@
 //!
 //! Observations are counted in buckets whose bounds grow by 1 %, so a quantile is off by at most 0.5 % of itself
 //! and memory is bounded by the range of the values, not by their number. Old observations leave in slices of two
-//! minutes, as with Prometheus' client.
+//! minutes, as in Prometheus' client.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use ferula_model::{MetricType, MetricValue};
 
@@ -17,9 +18,23 @@ const GROWTH: f64 = 1.01;
 const SLICES: usize = 5;
 const SLICE_AGE: Duration = Duration::from_secs(120);
 
-/// Sum, count, and quantiles of the last ten minutes. Cloning gives another handle to it.
-#[derive(Clone, Debug)]
-pub struct Summary(Arc<Mutex<State>>);
+/// A clock: the time since some moment. It never falls.
+pub(crate) type Uptime = Arc<dyn Fn() -> Duration + Send + Sync>;
+
+/// Sum, count, and quantiles of the last ten minutes. A clone is another handle to the same numbers.
+#[derive(Clone)]
+pub struct Summary(Arc<Cell>);
+
+struct Cell {
+    uptime: Uptime,
+    state: Mutex<State>,
+}
+
+impl fmt::Debug for Summary {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Summary").field(&self.0.state).finish()
+    }
+}
 
 #[derive(Debug)]
 struct State {
@@ -29,28 +44,28 @@ struct State {
     count: u64,
     /// The slice that is filled is the last one.
     slices: Vec<Slice>,
-    slice_start: Instant,
+    slice_start: Duration,
 }
 
 /// Observations by bucket; the key rises with the value.
 type Slice = BTreeMap<i32, u64>;
 
 impl Summary {
-    pub(crate) fn new(quantiles: &[f64]) -> Self {
+    pub(crate) fn new(quantiles: &[f64], uptime: Uptime) -> Self {
         let mut quantiles = quantiles.to_vec();
         quantiles.sort_by(f64::total_cmp);
-        Summary(Arc::new(Mutex::new(State {
-            quantiles,
-            sum: 0.0,
-            count: 0,
-            slices: vec![Slice::new()],
-            slice_start: Instant::now(),
-        })))
+        let slice_start = uptime();
+        let state = State { quantiles, sum: 0.0, count: 0, slices: vec![Slice::new()], slice_start };
+        Summary(Arc::new(Cell { uptime, state: Mutex::new(state) }))
     }
 
     /// Counts one observation.
     pub fn observe(&self, value: f64) {
-        self.observe_at(value, Instant::now());
+        let mut state = self.current();
+        state.sum += value;
+        state.count += 1;
+        let newest = state.slices.last_mut().expect("there is always a slice to fill");
+        *newest.entry(bucket_of(value)).or_default() += 1;
     }
 
     /// Counts one observation in seconds.
@@ -58,18 +73,20 @@ impl Summary {
         self.observe(took.as_secs_f64());
     }
 
-    fn observe_at(&self, value: f64, now: Instant) {
-        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+    /// The state, without what is too old by now.
+    fn current(&self) -> MutexGuard<'_, State> {
+        let now = (self.0.uptime)();
+        let mut state = self.0.state.lock().unwrap_or_else(PoisonError::into_inner);
         state.rotate(now);
-        state.sum += value;
-        state.count += 1;
-        let newest = state.slices.last_mut().expect("there is always a slice to fill");
-        *newest.entry(bucket_of(value)).or_default() += 1;
+        state
     }
+}
 
-    fn read_at(&self, now: Instant) -> MetricValue {
-        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        state.rotate(now);
+impl Instrument for Summary {
+    const KIND: MetricType = MetricType::Summary;
+
+    fn read(&self) -> MetricValue {
+        let state = self.current();
         let mut merged = Slice::new();
         for (bucket, count) in state.slices.iter().flatten() {
             *merged.entry(*bucket).or_default() += count;
@@ -81,8 +98,8 @@ impl Summary {
 
 impl State {
     /// Starts new slices for the time that passed, and drops those that are too old.
-    fn rotate(&mut self, now: Instant) {
-        let passed = now.saturating_duration_since(self.slice_start).as_secs() / SLICE_AGE.as_secs();
+    fn rotate(&mut self, now: Duration) {
+        let passed = now.saturating_sub(self.slice_start).as_secs() / SLICE_AGE.as_secs();
         if passed == 0 {
             return;
         }
@@ -91,14 +108,6 @@ impl State {
         let surplus = self.slices.len().saturating_sub(SLICES);
         self.slices.drain(..surplus);
         self.slice_start = now;
-    }
-}
-
-impl Instrument for Summary {
-    const KIND: MetricType = MetricType::Summary;
-
-    fn read(&self) -> MetricValue {
-        self.read_at(Instant::now())
     }
 }
 
@@ -130,6 +139,8 @@ fn quantile_of(slice: &Slice, quantile: f64) -> f64 {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
     use super::*;
 
     fn quantiles(value: MetricValue) -> Vec<f64> {
@@ -139,26 +150,35 @@ mod tests {
         }
     }
 
+    /// A summary, and the hand of its clock, in seconds.
+    fn summary(quantiles: &[f64]) -> (Summary, Arc<AtomicU64>) {
+        let seconds = Arc::new(AtomicU64::new(0));
+        let hand = seconds.clone();
+        (Summary::new(quantiles, Arc::new(move || Duration::from_secs(seconds.load(Relaxed)))), hand)
+    }
+
     #[test]
     fn quantiles_are_within_half_a_percent() {
-        let summary = Summary::new(&[0.99, 0.5]);
-        let start = Instant::now();
+        let (summary, _) = summary(&[0.99, 0.5]);
         for n in 1..=1000 {
-            summary.observe_at(f64::from(n) / 1000.0, start);
+            summary.observe(f64::from(n) / 1000.0);
         }
-        for (got, want) in quantiles(summary.read_at(start)).into_iter().zip([0.5, 0.99]) {
+        for (got, want) in quantiles(summary.read()).into_iter().zip([0.5, 0.99]) {
             assert!((got / want - 1.0).abs() < 0.0051, "{got} for {want}");
         }
     }
 
     #[test]
     fn old_observations_leave_the_quantiles_and_stay_in_sum_and_count() {
-        let summary = Summary::new(&[0.5]);
-        let start = Instant::now();
-        summary.observe_at(8.0, start);
-        summary.observe_at(2.0, start + SLICE_AGE * 3);
-        assert!(quantiles(summary.read_at(start + SLICE_AGE * 4))[0] < 3.0);
-        let later = summary.read_at(start + SLICE_AGE * 20);
+        let (summary, seconds) = summary(&[0.5]);
+        let slice = SLICE_AGE.as_secs();
+        summary.observe(8.0);
+        seconds.store(slice * 3, Relaxed);
+        summary.observe(2.0);
+        seconds.store(slice * 4, Relaxed);
+        assert!(quantiles(summary.read())[0] < 3.0);
+        seconds.store(slice * 20, Relaxed);
+        let later = summary.read();
         assert!(matches!(later, MetricValue::Summary { sum: 10.0, count: 2, .. }), "{later:?}");
         assert!(quantiles(later)[0].is_nan());
     }
