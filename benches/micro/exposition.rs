@@ -12,7 +12,7 @@ fn root() -> &'static Path {
     Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
 }
 
-/// Our own page, and the shared one that the goal is set on, where the shared folder is at hand.
+/// Our own page, and the shared one for which the goal is set, where the shared directory is at hand.
 fn pages() -> Vec<(&'static str, String)> {
     let shared = std::env::var_os("FERULA_SHARED").map_or_else(|| root().join("../shared"), PathBuf::from);
     let files = [

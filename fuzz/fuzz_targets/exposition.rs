@@ -1,5 +1,5 @@
 //! Pages: any bytes are read in both formats without a panic; the fast scan and the exact parser say the same; every
-//! key that a parser gives can be decoded. As families, a page has a name for every family and a sample in it.
+//! key that a parser returns can be decoded. As families, a page has a name for every family and a sample in it.
 
 use ferula_exposition::families::parse_families;
 use ferula_exposition::key::{decode, decode_exemplar};

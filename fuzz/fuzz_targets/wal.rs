@@ -19,7 +19,7 @@ fn disk_with(dir: &Path, path: &Path, bytes: &[u8]) -> FaultDisk {
     disk
 }
 
-/// Reads all records; says how many places were damaged.
+/// Reads all records; returns how many places were damaged.
 fn read_all(disk: &FaultDisk) -> usize {
     let mut reader = SegmentReader::open(disk, Path::new(DIR), 0).expect("there");
     let (mut records, mut damaged) = (Records::default(), 0);

@@ -16,7 +16,7 @@ const INPUT_BYTES_MAX: usize = 64 * 1024;
 pub struct Random(u64);
 
 impl Random {
-    /// A generator that always gives the same numbers for the same seed.
+    /// A generator that returns the same numbers for the same seed.
     pub fn new(seed: u64) -> Self {
         Random(seed)
     }

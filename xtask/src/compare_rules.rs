@@ -25,7 +25,7 @@ const INTERVAL_SECONDS: u64 = 15;
 /// How long the servers run before anything is measured: windows of the rules fill, and first-time work is over.
 const WARM_UP: Duration = Duration::from_secs(90);
 
-/// Runs the comparison for so many minutes with rules.
+/// Runs the comparison, with rules for this many minutes.
 pub fn rules(peers: &Path, minutes: u64) -> Result<()> {
     ensure!(minutes > 0, "at least one minute");
     let work = std::env::temp_dir().join(format!("ferula-compare-rules-{}", std::process::id()));
@@ -194,7 +194,7 @@ fn serve_target(target: usize) -> Result<u16> {
     let port = listener.local_addr()?.port();
     std::thread::spawn(move || {
         for stream in listener.incoming().map_while(Result::ok) {
-            // A server that ended in the middle is no matter.
+            // A server may have ended in the middle.
             let _ = answer(stream, target);
         }
     });

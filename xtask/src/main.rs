@@ -20,13 +20,15 @@ const HELP: &str = "\
 cargo xtask <chore>
 
   check                  format, lints, docs, tidy and tests: what CI runs, without the dependency rules
-  tidy                   what a compiler cannot see: arrows between crates, paths and links in the documents
+  tidy                   what a compiler cannot see: arrows between crates, unused dependencies, dead links and citations,
+                         circles of files, and more
+  tidy shrink            remove what xtask/allowances.txt no longer needs
   golden                 run the tests and rewrite their expected files (read the diff before committing)
-  conformance [FILE…]    run the PromQL scripts of the shared folder, or those named
+  conformance [FILE…]    run the PromQL scripts of the shared directory, or those named
   bench [NAME]           one micro bench of benches/, or all
   compare scrape PEERS [MINUTES]
                          ferula (release build) and Prometheus scrape one node_exporter: answers, CPU, memory;
-                         PEERS is a folder with the programs prometheus and node_exporter
+                         PEERS is a directory with the programs prometheus and node_exporter
   compare rules --peers PEERS [MINUTES]
                          2,000 recording rules over 100,000 series every 15 s in both: CPU, memory, missed iterations
   provoke [FACTOR]       make the alerts of config/rules fire on a fixture and show them arrive (release build)
@@ -50,6 +52,7 @@ fn chore() -> Result<()> {
     match words.as_slice() {
         ["check"] => run::check(),
         ["tidy"] => tidy::tidy(),
+        ["tidy", "shrink"] => tidy::shrink(),
         ["golden"] => run::golden(),
         ["conformance", files @ ..] => run::conformance(files),
         ["bench"] => run::bench(None),

@@ -170,7 +170,7 @@ fn divided(duration: &str, factor: u64) -> String {
         .map_or_else(|_| duration.to_owned(), |number| format!("{}s", (number * unit / factor).max(2)))
 }
 
-/// What a service looks like on its worst day: everything grows with the wall clock, so any scrape sees it go on.
+/// What a service looks like on its worst day: everything grows with the wall clock, so every scrape sees it continue.
 fn misbehaving_page(start: Instant) -> String {
     let seconds = start.elapsed().as_secs_f64();
     let count = |per_second: f64| (per_second * seconds).floor();

@@ -39,7 +39,7 @@ pub struct Series<'a> {
     pub key: &'a [u8],
     /// The value. Every NaN of a page is the same, ordinary NaN.
     pub value: f64,
-    /// Milliseconds since the epoch, if the page gives a time.
+    /// Milliseconds since the epoch, if the page states a time.
     pub timestamp: Option<i64>,
     /// Milliseconds since the epoch at which the series began to count; 0 where the page does not say, and always unless
     /// [`crate::PageParser::with_start_timestamps`] was asked for.

@@ -14,7 +14,7 @@ use crate::scan::{continues_label, continues_metric};
 /// The label of a summary's quantile.
 pub(crate) const QUANTILE_LABEL: &str = "quantile";
 
-/// The text is no key.
+/// The text is not the name and labels of a series.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("not the text of a series")]
 pub struct KeyError;
@@ -77,7 +77,7 @@ impl LabelScratch {
 }
 
 /// Decodes the key of a [`crate::Series`] that was read while `kind` was the stated type: bucket bounds and quantiles
-/// get the form that OpenMetrics gives numbers, so that `1` and `1.0` are the same series.
+/// get the form that numbers have in OpenMetrics, so that `1` and `1.0` are the same series.
 pub fn decode(key: &[u8], kind: MetricType, out: &mut LabelScratch) -> Result<(), KeyError> {
     out.clear();
     let text = std::str::from_utf8(key).map_err(|_| KeyError)?;

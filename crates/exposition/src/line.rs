@@ -71,7 +71,7 @@ impl<'a> LineReader<'a> {
             .map_err(|_| self.fail(format!("help text {} is not a valid utf8 string", quote(text))))
     }
 
-    /// Everything between braces, the opening one already read. `named` says whether the name stood in front of it.
+    /// Everything between braces, the opening one already read. `named` is whether the name stood in front of it.
     /// Returns whether there is a name now.
     pub(crate) fn labels(&mut self, mut named: bool, exemplar: bool) -> Result<bool, ParseError> {
         let mut token = self.lexer.next();

@@ -46,7 +46,7 @@ fn help(text: &str) -> Cow<'_, str> {
     crate::key::unescape(text, true)
 }
 
-/// As `%f` prints what is no number.
+/// Values that are not finite, as `%f` prints them.
 fn special(value: f64) -> &'static str {
     match (value.is_nan(), value > 0.0) {
         (true, _) => "NaN",

@@ -23,7 +23,7 @@ pub enum ContentTypeError {
         "non-compliant scrape target sending blank Content-Type and no fallback_scrape_protocol specified for target"
     )]
     Blank,
-    /// The header is no media type, and there is no fallback.
+    /// The header is not a media type, and there is no fallback.
     #[error("cannot parse Content-Type {} and no fallback_scrape_protocol for target\n{reason}", quote(.given.as_bytes()))]
     Unparsable {
         /// The header.
@@ -31,7 +31,7 @@ pub enum ContentTypeError {
         /// What is wrong with it.
         reason: &'static str,
     },
-    /// A media type that is no page, and there is no fallback.
+    /// The media type is not that of a page, and there is no fallback.
     #[error("received unsupported Content-Type {} and no fallback_scrape_protocol specified for target", quote(.0.as_bytes()))]
     Unsupported(String),
     /// A page, but in the format that is not read yet.
@@ -42,7 +42,7 @@ pub enum ContentTypeError {
 const PROTOBUF: &str = "application/vnd.google.protobuf";
 
 impl Format {
-    /// The format of an answer with this `Content-Type`. A header that does not say it gives the fallback.
+    /// The format of an answer with this `Content-Type`; the fallback when the header does not state one.
     pub fn of_response(content_type: &str, fallback: Option<Format>) -> Result<Format, ContentTypeError> {
         if content_type.is_empty() {
             return fallback.ok_or(ContentTypeError::Blank);

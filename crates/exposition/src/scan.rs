@@ -31,7 +31,7 @@ pub(crate) fn starts_metric(byte: u8) -> bool {
     CLASS[usize::from(byte)] & METRIC_START != 0
 }
 
-/// Whether a bare metric name may go on with the byte.
+/// Whether a bare metric name may continue with this byte.
 pub(crate) fn continues_metric(byte: u8) -> bool {
     CLASS[usize::from(byte)] & METRIC_REST != 0
 }
@@ -41,7 +41,7 @@ pub(crate) fn starts_label(byte: u8) -> bool {
     CLASS[usize::from(byte)] & LABEL_START != 0
 }
 
-/// Whether a bare label name may go on with the byte.
+/// Whether a bare label name may continue with this byte.
 pub(crate) fn continues_label(byte: u8) -> bool {
     CLASS[usize::from(byte)] & LABEL_REST != 0
 }
@@ -63,7 +63,7 @@ fn skip_class(bytes: &[u8], mut at: usize, class: u8) -> Option<usize> {
     Some(at)
 }
 
-/// The high bit of every byte of `word` that a bare name may go on with: letters, digits, `_`, and `:` if the class is
+/// The high bit of every byte of `word` that may continue a bare name: letters, digits, `_`, and `:` if the class is
 /// that of metric names.
 #[inline]
 fn name_bytes(word: u64, class: u8) -> u64 {
@@ -176,7 +176,7 @@ pub(crate) fn value(bytes: &[u8], at: usize) -> Option<(f64, usize)> {
     }
 }
 
-/// A decimal that one multiplication or division of exact floats gives, and which is therefore rounded once, as
+/// A decimal that is one multiplication or division of exact floats, and is therefore rounded once, as
 /// the full algorithm would (Clinger's fast path).
 #[inline]
 fn short_decimal(bytes: &[u8], start: usize) -> Option<(f64, usize)> {

@@ -21,7 +21,7 @@ use crate::{LabelScratch, ParseError};
 
 const CREATED: &str = "_created";
 
-/// Reads a page, and gives samples their start timestamps in place of the `_created` lines.
+/// Reads a page, and turns its `_created` lines into start timestamps of the samples.
 #[derive(Clone, Debug)]
 pub(crate) struct StartsParser<'a> {
     parser: OpenMetricsParser<'a>,

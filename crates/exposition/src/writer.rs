@@ -133,7 +133,7 @@ impl Page {
             self.out.push_str(name);
             self.out.push_str(suffix);
         } else {
-            // A name that is no bare one stands in the braces, in quotes.
+            // A name that needs quotes stands inside the braces.
             self.out.push_str("{\"");
             escape(&mut self.out, name, true);
             self.out.push_str(suffix);

@@ -29,9 +29,9 @@ fn machine_bytes() -> Option<u64> {
 
 /// Keeps what large buffers leave behind small.
 ///
-/// glibc gives every thread a heap of its own, up to eight per core, and after the first large buffer was freed it puts
-/// the next ones into these heaps as well, from where they seldom go back to the system. Queries would then leave as many
-/// peaks behind as there are heaps. One heap per core, and buffers of 128 KiB or more outside of them, always.
+/// glibc creates a heap for each thread, up to eight per core. Once a large buffer was freed it puts the next ones into
+/// these heaps too, from where they seldom return to the system, so queries would leave as many peaks behind as there are
+/// heaps. With these settings there is one heap per core, and buffers of 128 KiB or more stay outside of them.
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
 pub fn settle_allocator() {
     const BUFFER_BYTES: libc::c_int = 128 * 1024;

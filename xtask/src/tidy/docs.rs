@@ -1,11 +1,5 @@
 //! Which public items of a crate have no documentation.
 
-/// Whether items of this file need documentation: product code does, tests do not.
-pub fn applies_to(file: &str) -> bool {
-    let is_test = file.ends_with("/tests.rs") || file.ends_with("_tests.rs") || file.contains("/tests/");
-    file.starts_with("crates/") && file.contains("/src/") && !is_test
-}
-
 /// Complaints about public items without a `///` line above them: functions, types, traits, constants, and the methods
 /// of types that the same file makes public.
 ///
@@ -115,18 +109,6 @@ mod tests {
             ("impl fmt::Display for Shown {", "Shown"),
         ] {
             assert_eq!(implemented(line), name);
-        }
-    }
-
-    #[test]
-    fn product_code_is_looked_at_and_tests_are_not() {
-        for (file, wanted) in [
-            ("crates/tsdb/src/head/index.rs", true),
-            ("crates/tsdb/src/head/tests.rs", false),
-            ("crates/tsdb/tests/savepoints.rs", false),
-            ("xtask/src/main.rs", false),
-        ] {
-            assert_eq!(applies_to(file), wanted, "{file}");
         }
     }
 }

@@ -20,7 +20,7 @@ pub struct History {
     pub damage: Vec<String>,
 }
 
-/// A server that compacts removes files between the look at the folder and the look into them; then it is read again.
+/// How often to read a directory whose files a compacting server removes between listing and opening them.
 const TRIES: usize = 3;
 
 impl History {
@@ -56,7 +56,7 @@ impl History {
         Ok(History { dir: dir.to_path_buf(), disk, db: Arc::new(db), damage })
     }
 
-    /// The folder, as it was given.
+    /// The directory, as it was given.
     pub fn dir(&self) -> &Path {
         &self.dir
     }

@@ -10,7 +10,7 @@ use ferula_model::alert::parse_rfc3339;
 /// Hours that are looked at in either direction when nothing is given.
 const FAR_HOURS: i64 = 9_999;
 const NANOS_PER_HOUR: i64 = 3_600_000_000_000;
-/// Beyond this a number of seconds is no moment that nanoseconds can express.
+/// Nanoseconds in 64 bits cannot express a moment of more seconds than this.
 const SECONDS_MAX: f64 = 9.2e9;
 
 /// A text that is not a moment. The texts are promtool's.

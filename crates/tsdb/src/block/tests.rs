@@ -368,7 +368,7 @@ fn wrong_versions_of_prometheus_2_1_are_repaired() {
     assert_eq!(labels, ["1", "2"].map(|a| LabelSet::from_pairs([("a", a), ("b", "1")])));
 }
 
-/// A case that is shared between sessions and not part of the project.
+/// A case of the shared material, which is not part of the project.
 fn shared_case(name: &str) -> Option<PathBuf> {
     let shared = std::env::var_os("FERULA_SHARED")
         .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared"), PathBuf::from);

@@ -6,7 +6,7 @@ use ferula_go::quote::go_quote;
 
 use super::table::{Flag, Kind};
 
-/// So many files of arguments may name each other.
+/// How many files of arguments are read before they are taken to name each other in a circle.
 const FILES_MAX: usize = 64;
 
 /// One piece.

@@ -7,7 +7,7 @@
 /// What a break costs that is not behind punctuation.
 const BREAK_COST: i64 = 64;
 
-/// Breaks text into lines of at most so many characters; paragraphs are separated by an empty line.
+/// Breaks text into lines of at most `width` characters; paragraphs are separated by an empty line.
 pub fn wrap(text: &str, width: usize) -> Vec<String> {
     let mut lines = Vec::new();
     for paragraph in text.split("\n\n") {

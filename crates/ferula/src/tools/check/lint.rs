@@ -1,4 +1,4 @@
-//! What is wrong with metrics that is no error: the rules of Prometheus' `promlint`, with its texts.
+//! Lints of metrics: the rules of Prometheus' `promlint`, with its texts.
 
 use std::collections::HashSet;
 

@@ -19,7 +19,7 @@ const TIMEOUT: Duration = Duration::from_secs(120);
 /// A server's API.
 pub struct Api(Server);
 
-/// Why there is no answer. Prints as Prometheus' client library prints it.
+/// Why there is no answer, in the words of Prometheus' client library.
 #[derive(Debug, thiserror::Error)]
 #[error("{text}")]
 pub struct ApiError {

@@ -136,7 +136,7 @@ fn ingest(db: &Db, series: &[LabelSet], scrapes: usize) -> Result<u64> {
                         let start = first as i64 * INTERVAL_MS;
                         match ingest_shard(db, series, start) {
                             Ok(samples) => _ = total.fetch_add(samples, Ordering::Relaxed),
-                            // The others go on, as in promtool.
+                            // The others continue, as in promtool.
                             Err(error) => _ = say(&format!(" err {error:#}")),
                         }
                     }

@@ -1,0 +1,124 @@
+//! Words that must not stand in the repository: traces of the machines and tools it was made with, and ways to make HTML
+//! out of text.
+
+use super::allowances::Finding;
+use super::tree::Tree;
+
+/// Directories of one machine or user. Containers' own paths (`/etc`, `/var`, `/prometheus`) are fine.
+const MACHINE_PATHS: [&str; 4] =
+    [concat!("/wo", "rk/"), concat!("/ro", "ot/"), concat!("/ho", "me/"), concat!("/Us", "ers/")];
+/// Names of assistants, in lower case.
+const ASSISTANTS: [&str; 6] = [
+    concat!("cla", "ude"),
+    concat!("anth", "ropic"),
+    concat!("chat", "gpt"),
+    concat!("open", "ai"),
+    concat!("copi", "lot"),
+    concat!("llm", "-generated"),
+];
+/// What turns text into elements or code. Pages are built of nodes, and text stays text.
+const HTML_FROM_TEXT: [&str; 8] = [
+    "innerHTML",
+    "outerHTML",
+    "insertAdjacentHTML",
+    "document.write",
+    "createContextualFragment",
+    "new Function",
+    "eval(",
+    "javascript:",
+];
+
+/// Complains about paths of machines and names of assistants. Data that tests read may hold anything.
+pub fn traces(tree: &Tree, complaints: &mut Vec<String>) {
+    for (file, text) in tree.files(|path| !path.starts_with("testdata/") && !path.starts_with("fuzz/seeds/"))
+    {
+        for (at, line) in text.lines().enumerate() {
+            let lower = line.to_lowercase();
+            let path = MACHINE_PATHS.iter().find(|path| is_path(line, path));
+            let name = ASSISTANTS.iter().find(|name| lower.contains(**name));
+            if let Some(word) = path.or(name) {
+                complaints.push(format!("{file}:{}: names {word}, a trace of how it was made", at + 1));
+            }
+        }
+    }
+}
+
+/// Whether a path begins here, rather than going on in the middle of another.
+fn is_path(line: &str, path: &str) -> bool {
+    let goes_on = |c: char| c.is_alphanumeric() || ['.', '}', '_', '-'].contains(&c);
+    line.match_indices(path).any(|(at, _)| !line[..at].ends_with(goes_on))
+}
+
+/// Places in the web pages that make HTML, or code, out of text.
+pub fn html_from_text(tree: &Tree) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    let is_page = |path: &str| {
+        path.starts_with("crates/ui/assets/")
+            && [".js", ".html", ".svg", ".css"].iter().any(|end| path.ends_with(end))
+    };
+    for (file, text) in tree.files(is_page) {
+        for (at, line) in text.lines().enumerate() {
+            let way = HTML_FROM_TEXT.iter().find(|way| line.contains(**way)).copied();
+            let Some(way) = way.or_else(|| has_handler(line).then_some("on…=")) else { continue };
+            findings.push(Finding {
+                key: format!("html {file} {way}"),
+                complaint: format!("{file}:{}: `{way}` makes HTML or code out of text", at + 1),
+            });
+        }
+    }
+    findings
+}
+
+/// An attribute such as ` onclick="…"`.
+fn has_handler(line: &str) -> bool {
+    line.match_indices(" on").any(|(at, _)| {
+        let rest = &line[at + 3..];
+        let letters = rest.find(|c: char| !c.is_ascii_lowercase()).unwrap_or(rest.len());
+        letters > 2 && ["=\"", "='"].iter().any(|quoted| rest[letters..].starts_with(quoted))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn traces_of_machines_and_tools_are_named() {
+        let path = format!(
+            "see {}x/y\nhttps://a.example{}x\n\"{{dir}}{}\"\n",
+            MACHINE_PATHS[0], MACHINE_PATHS[0], MACHINE_PATHS[2]
+        );
+        let name = ASSISTANTS[0].to_uppercase();
+        let tree = Tree::of(&[("a.md", &path), ("b.rs", &format!("// by {name}\n")), ("testdata/c", &path)]);
+        let mut complaints = Vec::new();
+        traces(&tree, &mut complaints);
+        assert_eq!(
+            complaints,
+            [
+                format!("a.md:1: names {}, a trace of how it was made", MACHINE_PATHS[0]),
+                format!("b.rs:1: names {}, a trace of how it was made", ASSISTANTS[0])
+            ]
+        );
+    }
+
+    #[test]
+    fn ways_to_make_html_out_of_text_are_found() {
+        let tree = Tree::of(&[
+            (
+                "crates/ui/assets/a.js",
+                "node.innerHTML = x;\nnode.onclick = f;\nconst evaluated = evaluate(x);\neval(x)\n",
+            ),
+            ("crates/ui/assets/b.html", "<a onclick=\"f()\">on time=\"1\"</a>\n"),
+            ("crates/ui/src/lib.rs", "innerHTML"),
+        ]);
+        let keys: Vec<String> = html_from_text(&tree).into_iter().map(|finding| finding.key).collect();
+        assert_eq!(
+            keys,
+            [
+                "html crates/ui/assets/a.js innerHTML",
+                "html crates/ui/assets/a.js eval(",
+                "html crates/ui/assets/b.html on…="
+            ]
+        );
+    }
+}
