@@ -134,11 +134,7 @@ fn memory(_: &mut Criterion) {
         while load.at < 1_700_000_000_000 + scrapes * INTERVAL_MS {
             load.commit();
         }
-        println!(
-            "head/memory: {:.0} bytes per series after {scrapes} scrapes, {:.0} of them index",
-            per_series(),
-            load.db.head().index_bytes() as f64 / SERIES as f64
-        );
+        println!("head/memory: {:.0} bytes per series after {scrapes} scrapes", per_series());
     }
     let samples = SCRAPES as f64 * SERIES as f64;
     println!("head/ingest: {:.0} ns of CPU per sample", (cpu_nanos() - begun) / samples);

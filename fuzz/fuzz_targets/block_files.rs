@@ -3,10 +3,11 @@
 
 use std::path::Path;
 
-use ferula_tsdb::blob::Access;
-use ferula_tsdb::block::chunks::{ChunkReader, ChunkScanner};
-use ferula_tsdb::block::{BlockMeta, Interval, Tombstones, Ulid};
+use ferula_tsdb::Access;
 use ferula_tsdb::disk::{Disk, FaultDisk};
+use ferula_tsdb::formats::block::{ChunkReader, ChunkScanner};
+use ferula_tsdb::formats::block::{Interval, Tombstones};
+use ferula_tsdb::{BlockMeta, Ulid};
 
 fn main() {
     let mut tombstones = Tombstones::new();

@@ -7,10 +7,10 @@ use std::path::Path;
 use std::sync::Arc;
 
 use ferula_model::Matcher;
-use ferula_tsdb::blob::Access;
-use ferula_tsdb::block::index::{ChunkMeta, IndexReader, IndexWriter, SeriesEntry, SymbolTable};
-use ferula_tsdb::block::postings_for_matchers;
+use ferula_tsdb::Access;
 use ferula_tsdb::disk::{Disk, FaultDisk, read_file};
+use ferula_tsdb::formats::block::select;
+use ferula_tsdb::formats::block::{ChunkMeta, IndexReader, IndexWriter, SeriesEntry, SymbolTable};
 
 const PATH: &str = "/index";
 
@@ -28,7 +28,7 @@ fn main() {
     });
 }
 
-fn open(bytes: &[u8]) -> Result<IndexReader, ferula_tsdb::block::BlockError> {
+fn open(bytes: &[u8]) -> Result<IndexReader, ferula_tsdb::BlockError> {
     let disk = FaultDisk::default();
     disk.create_dir_all(Path::new("/")).expect("a disk without faults");
     disk.create(Path::new(PATH)).and_then(|mut file| file.write_all(bytes)).expect("a disk without faults");
@@ -40,7 +40,7 @@ fn read_all(index: &IndexReader) {
     let names: Vec<_> = index.label_names().take(20).map(str::to_owned).collect();
     for name in &names {
         for value in index.label_values(name).unwrap_or_default().iter().take(20) {
-            let _ = postings_for_matchers(index, &[Matcher::equal(name, value)]);
+            let _ = select(index, &[Matcher::equal(name, value)], &Matcher::matches);
         }
     }
     let mut entry = SeriesEntry::default();

@@ -6,9 +6,9 @@ use std::sync::Arc;
 use ferula_model::{Histogram, HistogramValue, LabelSet, MetricMetadata, TimeRange};
 use ferula_storage::{Appendable, Durability, Hints, HistogramSample, Queryable, SampleBatch};
 use ferula_telemetry::Registry;
-use ferula_tsdb::disk::fault::Survives;
+use ferula_tsdb::disk::Survives;
 use ferula_tsdb::disk::{FaultDisk, read_file};
-use ferula_tsdb::savepoint::format::{Kind, end_body, frames, put_frame, put_header};
+use ferula_tsdb::formats::savepoint::{Kind, end_body, frames, put_frame, put_header};
 use ferula_tsdb::{Db, Options};
 
 const DIR: &str = "/data";

@@ -3,11 +3,11 @@
 use std::path::Path;
 
 use ferula_tsdb::disk::{Disk, FaultDisk};
-use ferula_tsdb::head_chunks;
-use ferula_tsdb::wal::format::segment_path;
-use ferula_tsdb::wal::reader::repair;
-use ferula_tsdb::wal::record::{LoggedSample, Records, begin_series, put_samples, put_series};
-use ferula_tsdb::wal::{Compression, SegmentReader, Writer, WriterOptions};
+use ferula_tsdb::formats::head_chunks;
+use ferula_tsdb::formats::wal::repair;
+use ferula_tsdb::formats::wal::segment_path;
+use ferula_tsdb::formats::wal::{Compression, SegmentReader, Writer, WriterOptions};
+use ferula_tsdb::formats::wal::{LogRef, LoggedSample, Records, begin_series, put_samples, put_series};
 
 const DIR: &str = "/wal";
 
@@ -37,9 +37,10 @@ fn read_all(disk: &FaultDisk) -> usize {
 fn main() {
     let mut series = Vec::new();
     begin_series(&mut series);
-    put_series(&mut series, 7, [("__name__", "up"), ("job", "x")].into_iter());
-    let samples: Vec<LoggedSample> =
-        (0..400).map(|i| LoggedSample { series: 7, at: i * 15, start: 1, value: i as f64 }).collect();
+    put_series(&mut series, LogRef::new(7), [("__name__", "up"), ("job", "x")].into_iter());
+    let samples: Vec<LoggedSample> = (0..400)
+        .map(|i| LoggedSample { series: LogRef::new(7), at: i * 15, start: 1, value: i as f64 })
+        .collect();
     let (mut v1, mut v2) = (Vec::new(), Vec::new());
     put_samples(&mut v1, &samples, false);
     put_samples(&mut v2, &samples, true);

@@ -23,7 +23,7 @@ use ferula_api::ExternalUrl;
 use ferula_go::quote::go_quote;
 use ferula_model::regex::LabelRegex;
 use ferula_telemetry::logging::{Format, Level};
-use ferula_tsdb::wal::Compression;
+use ferula_tsdb::Compression;
 
 pub use external_url::external_url;
 pub use features::FeatureSet;

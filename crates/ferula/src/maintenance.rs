@@ -218,7 +218,7 @@ mod tests {
     use ferula_storage::{Appendable, Durability, SampleBatch};
     use ferula_telemetry::Registry;
     use ferula_tsdb::disk::FaultDisk;
-    use ferula_tsdb::disk::fault::Survives;
+    use ferula_tsdb::disk::Survives;
     use ferula_tsdb::{Options, UnsyncedHook};
 
     use super::*;

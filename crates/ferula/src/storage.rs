@@ -10,10 +10,10 @@ use ferula_config::{ByteSize, Config};
 use ferula_model::duration;
 use ferula_runtime::SharedClock;
 use ferula_telemetry::{Registry, error, info, warn};
-use ferula_tsdb::block::BlockOptions;
+use ferula_tsdb::BlockOptions;
+use ferula_tsdb::ReplayHelper;
+use ferula_tsdb::Retention;
 use ferula_tsdb::disk::RealDisk;
-use ferula_tsdb::retention::Retention;
-use ferula_tsdb::wal::ahead::Helper;
 use ferula_tsdb::{Db, FloatEncoding, Options, Progress, Stopwatch, UnsyncedHook};
 use tokio::sync::Notify;
 
@@ -50,7 +50,7 @@ impl StoreSettings {
         options.opened_at_ms = Some(clock.now().millis());
         let time = clock.clone();
         options.stopwatch = Stopwatch::new(move || time.elapsed());
-        options.replay_helper = Helper::new(|beside, here| {
+        options.replay_helper = ReplayHelper::new(|beside, here| {
             std::thread::scope(|scope| {
                 scope.spawn(beside);
                 here();
@@ -166,7 +166,7 @@ fn log_progress(progress: &Progress) {
         Progress::Segment { segment, last } => {
             info!("WAL segment loaded", component = "tsdb", segment = segment, maxSegment = last);
         }
-        Progress::LateSegment { segment, last } => {
+        Progress::OutOfOrderSegment { segment, last } => {
             info!("WBL segment loaded", component = "tsdb", segment = segment, maxSegment = last);
         }
         Progress::LockReplaced(path) => {

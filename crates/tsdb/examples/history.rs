@@ -10,9 +10,9 @@ use std::path::Path;
 use std::sync::Arc;
 
 use ferula_model::LabelSet;
-use ferula_tsdb::block::{BlockError, BlockOptions, Ulid};
 use ferula_tsdb::disk::{Disk, RealDisk};
 use ferula_tsdb::tools::{Backfill, backfill_windows};
+use ferula_tsdb::{BlockError, BlockOptions, Ulid};
 
 const METRICS: usize = 50;
 const INSTANCES: usize = 20;

@@ -12,8 +12,8 @@ use std::time::{Duration, Instant};
 use ferula_model::{LabelSet, SeriesRef};
 use ferula_storage::{Appendable, Durability, SampleBatch};
 use ferula_telemetry::Registry;
+use ferula_tsdb::ReplayHelper;
 use ferula_tsdb::disk::RealDisk;
-use ferula_tsdb::wal::ahead::Helper;
 use ferula_tsdb::{Db, Options, Progress};
 
 const SERIES_PER_TARGET: usize = 1_000;
@@ -34,7 +34,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let wanted = |name: &str| args.get(3).is_none_or(|way| way == name);
     for (name, two, savepoints) in ways.into_iter().filter(|(name, ..)| wanted(name)) {
         let (begun, cpu) = (Instant::now(), cpu_seconds());
-        let replay_helper = if two { two_threads() } else { Helper::default() };
+        let replay_helper = if two { two_threads() } else { ReplayHelper::default() };
         let options = Options { replay_helper, savepoints, ..Options::default() };
         let mut report = |progress| match progress {
             Progress::Savepoint { .. } | Progress::SavepointIgnored(_) => println!("{progress:?}"),
@@ -53,8 +53,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     Ok(())
 }
 
-fn two_threads() -> Helper {
-    Helper::new(|reads, applies| {
+fn two_threads() -> ReplayHelper {
+    ReplayHelper::new(|reads, applies| {
         std::thread::scope(|scope| {
             scope.spawn(reads);
             applies();

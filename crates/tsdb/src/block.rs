@@ -29,14 +29,12 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 pub use meta::{
-    Ancestry, BlockDesc, BlockMeta, BlockStats, HINT_OUT_OF_ORDER, HINT_SELECTED_SERIES, HINT_STALE_SERIES,
-    META_FILE,
+    Ancestry, BlockMeta, BlockStats, HINT_OUT_OF_ORDER, HINT_SELECTED_SERIES, HINT_STALE_SERIES, META_FILE,
 };
 pub use reader::{Block, BlockChunk};
 pub use repair::repair_index_versions;
-pub use select::postings_for_matchers;
 pub use tombstones::{Interval, Intervals, TOMBSTONES_FILE, Tombstones};
-pub use ulid::{NotAUlid, Ulid};
+pub use ulid::Ulid;
 pub use writer::{BlockOptions, BlockWriter};
 
 use crate::disk::Disk;

@@ -90,7 +90,7 @@ impl Snapshot {
                 let known = records
                     .exemplars
                     .drain(..)
-                    .filter_map(|logged| Some((series.get(&logged.series)?.clone(), logged.exemplar)));
+                    .filter_map(|logged| Some((series.get(&logged.series.get())?.clone(), logged.exemplar)));
                 self.exemplars.extend(known);
             }
             // Deletions, and what later versions may add.
@@ -150,7 +150,7 @@ mod tests {
             has_timestamp: false,
         };
         let mut record = Vec::new();
-        put_exemplars(&mut record, &[LoggedExemplar { series: log_ref, exemplar }]);
+        put_exemplars(&mut record, &[LoggedExemplar { series: crate::ids::LogRef::new(log_ref), exemplar }]);
         record[0] = EXEMPLARS;
         record
     }

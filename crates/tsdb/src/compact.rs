@@ -11,7 +11,7 @@ mod plan;
 mod run;
 mod uploads;
 
-pub use encode::{EncodeOptions, SampleEncoder};
-pub use plan::{PlanOptions, block_ranges, merged_meta, plan};
+pub use encode::EncodeOptions;
+pub use plan::{PlanOptions, block_ranges, plan};
 pub use run::{BlockSource, Compactor, MergedSeries, SeriesSource, SourceSeries, Watch, write_block};
 pub use uploads::without_waiting;

@@ -9,7 +9,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::AtomicU64;
 
 use ferula_chunk::FloatEncoding;
 use ferula_model::{Exemplar, LabelSet, Matcher, MetricMetadata, TimeRange};
@@ -24,18 +24,18 @@ use crate::block::{
 };
 use crate::chunk_snapshot;
 use crate::disk::{Disk, FaultDisk, FileLock, create_dir_durable};
-use crate::head::{Cardinality, ChunkRules, Head, HeadAppender, Limits, Metrics, Parts};
+use crate::head::{Cardinality, ChunkRules, Head, HeadAppender, HeadParts, Limits, Metrics};
 use crate::head_chunks;
 use crate::maintain::{Pending, is_of_future};
 use crate::metrics::{MaintenanceMetrics, register_gauges};
 use crate::querier::snapshot::DbSnapshot;
-use crate::recovery::{Progress, Recovered, Replay, Surroundings};
+use crate::recovery::{Progress, Recovered, Recovery, SavepointFiles};
 use crate::retention::Retention;
 use crate::savepoint::SAVEPOINT_DIR;
 use crate::savepoint::segments::Segments;
 use crate::sync::{Mutex, rank};
 use crate::view::Views;
-use crate::wal::ahead::Helper;
+use crate::wal::ahead::ReplayHelper;
 use crate::wal::format::{CHECKPOINT_PREFIX, REPAIR_SUFFIX, TEMPORARY_SUFFIX};
 use crate::wal::group::{GroupLog, UnsyncedHook};
 use crate::wal::{Compression, SyncTimer, Writer, WriterOptions};
@@ -93,7 +93,7 @@ pub struct Options {
     /// Measures how long things take, for metrics.
     pub stopwatch: Stopwatch,
     /// A second thread for reading the log at start.
-    pub replay_helper: Helper,
+    pub replay_helper: ReplayHelper,
     /// Whether there are savepoints: used at start, and taken when the caller asks and at the end.
     pub savepoints: bool,
 }
@@ -127,7 +127,7 @@ impl Default for Options {
             reload_interval_ms: 60_000,
             opened_at_ms: None,
             stopwatch: Stopwatch::default(),
-            replay_helper: Helper::default(),
+            replay_helper: ReplayHelper::default(),
             savepoints: false,
         }
     }
@@ -234,7 +234,7 @@ impl Db {
             maintenance.chunk_corruptions.inc();
             report(Progress::Damaged(damage));
         }
-        let mut head = Head::new(Parts {
+        let mut head = Head::new(HeadParts {
             rules: ChunkRules {
                 range: options.min_block_duration_ms,
                 samples: options.samples_per_chunk,
@@ -243,34 +243,32 @@ impl Db {
                 histogram_starts: options.histogram_start_timestamps,
             },
             limits: Limits { series: options.series_max, bytes: options.head_bytes_max },
-            late_samples_max: options.out_of_order_samples_max,
-            late_window: options.out_of_order_window_ms,
+            floor: in_order_end,
+            out_of_order_samples_max: options.out_of_order_samples_max,
+            out_of_order_window: options.out_of_order_window_ms,
             exemplars_max: options.exemplars_max,
             start_as_zero_sample: options.start_as_zero_sample,
             log: open_log(&disk, &wal, &options, Some((&maintenance, &segments))).map_err(at(&wal))?,
             chunks: head_chunks::Store::new(disk.clone(), chunks_dir.clone(), &loaded.files),
             metrics: Metrics::new(registry),
         });
-        head.times.min_valid.store(in_order_end, Ordering::SeqCst);
-        let late = loaded.chunks.iter().filter(|chunk| chunk.out_of_order);
-        late.for_each(|chunk| head.chunks.note_late(chunk.place, chunk.min));
-        let mut replay = Replay::new(&mut head, loaded.chunks, options.replay_helper.clone());
+        let mut replay = Recovery::new(head.replay(loaded.chunks), options.replay_helper.clone());
         replay.chunk_snapshot(&*disk, dir, &wal, report).map_err(at(dir))?;
         let start = if options.savepoints {
-            let around = Surroundings {
+            let files = SavepointFiles {
                 disk: &disk,
                 data_dir: dir,
                 wal: &wal,
                 chunks_dir: &chunks_dir,
                 chunks_damaged,
             };
-            replay.savepoint(&around, &mut segments.lock(), report).map_err(at(dir))?
+            replay.savepoint(&files, &mut segments.lock(), report).map_err(at(dir))?
         } else {
             None
         };
         replay.log(&*disk, &wal, start, report).map_err(at(&wal))?;
         let wbl = dir.join(WBL_DIR);
-        replay.late_log(&*disk, &wbl, report).map_err(at(&wbl))?;
+        replay.out_of_order_log(&*disk, &wbl, report).map_err(at(&wbl))?;
         let recovered = replay.finish().map_err(at(dir))?;
         maintenance
             .replay_duration
@@ -319,28 +317,20 @@ impl Db {
 
     /// Why ingestion stands still, if it does; reading goes on.
     pub fn ingestion_failure(&self) -> Option<String> {
-        self.head.log.failure().map(|error| format!("write-ahead log: {error}"))
+        self.head.log_failure().map(|error| format!("write-ahead log: {error}"))
     }
 
     /// Makes what was committed survive a power loss. Says whether there was something to do. To be called soon after
     /// [`Options::on_unsynced`] was, and again when it failed.
     pub fn sync(&self) -> io::Result<bool> {
-        let mut synced = self.head.log.sync()?;
-        if let Some(log) = self.head.late_log() {
-            synced |= log.sync()?;
-        }
-        Ok(synced)
+        self.head.sync()
     }
 
     /// Changes how far back out-of-order samples and exemplars may be, in milliseconds; 0 for not at all.
     pub fn set_out_of_order_window(&self, window_ms: i64) -> io::Result<()> {
-        if window_ms > 0 && self.head.late_log().is_none() {
-            let log = open_log(&self.disk, &self.dir.join(WBL_DIR), &self.options, None)?;
-            *self.head.late_log.write() = Some(Arc::new(log));
-        }
-        self.head.late_window.store(window_ms.max(0), Ordering::SeqCst);
-        self.head.exemplars.lock().set_window(window_ms);
-        Ok(())
+        self.head.set_out_of_order_window(window_ms, || {
+            open_log(&self.disk, &self.dir.join(WBL_DIR), &self.options, None)
+        })
     }
 
     /// Changes how new chunks of floats are written; `None` for what the database was opened with.
@@ -350,18 +340,18 @@ impl Db {
     pub fn set_float_encoding(&self, encoding: Option<FloatEncoding>) -> Result<(), OpenError> {
         let encoding = encoding.unwrap_or(self.options.floats);
         check_float_encoding(encoding, self.options.start_timestamps)?;
-        self.head.rules.set_floats(encoding);
+        self.head.set_float_encoding(encoding);
         Ok(())
     }
 
     /// How blocks are written now.
     pub(crate) fn block_options(&self) -> BlockOptions {
-        BlockOptions { floats: self.head.rules.floats(), ..self.options.blocks }
+        BlockOptions { floats: self.head.float_encoding(), ..self.options.blocks }
     }
 
     /// Changes how many exemplars are kept.
     pub fn set_exemplars_max(&self, max: usize) {
-        self.head.exemplars.lock().resize(max);
+        self.head.set_exemplars_max(max);
     }
 
     /// Changes how much is kept.
@@ -398,7 +388,7 @@ impl Db {
     /// Writes everything that is still in memory only, and takes no more commits. Dropping the database without
     /// it loses nothing that was committed, but the next start has to read more.
     pub fn close(&self) -> io::Result<()> {
-        if self.head.closed.swap(true, Ordering::SeqCst) {
+        if !self.head.close() {
             return Ok(());
         }
         let flushed = self.head.flush();
@@ -560,7 +550,7 @@ impl Appendable for Db {
 
 impl Queryable for Db {
     fn snapshot(&self, range: TimeRange) -> Result<Box<dyn Snapshot + '_>, StorageError> {
-        let pin = self.head.pins.pin();
+        let pin = self.head.pin();
         Ok(Box::new(DbSnapshot::new(&self.head, pin, &self.views.get(), range)))
     }
 
@@ -569,6 +559,6 @@ impl Queryable for Db {
         range: TimeRange,
         matcher_sets: &[Vec<Matcher>],
     ) -> Result<Vec<(LabelSet, Vec<Exemplar>)>, StorageError> {
-        Ok(self.head.exemplars.lock().select(range, matcher_sets))
+        Ok(self.head.select_exemplars(range, matcher_sets))
     }
 }

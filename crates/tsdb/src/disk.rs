@@ -9,16 +9,16 @@
 //! killed process; they survive a power loss only after `sync_data`; a new name survives a power loss
 //! only after `sync_dir` of its folder.
 
-pub mod fault;
+mod fault;
 mod overlay;
-pub mod real;
+mod real;
 
 use std::io;
 use std::ops::Deref;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-pub use fault::{FaultDisk, Faults};
+pub use fault::{FaultDisk, Faults, Survives};
 pub use overlay::OverlayDisk;
 pub use real::RealDisk;
 

@@ -1,25 +1,31 @@
 //! The time series database: the newest samples in memory and in a log, older ones in blocks on disk.
 //!
 //! Here: everything about storage. Elsewhere: bytes of chunks (`ferula-chunk`), queries (`ferula-promql`),
-//! timers and tasks (the binary). Always true: no task is started, no clock is read but the [`Stopwatch`] that the
-//! caller hands in, and the disk is touched only through [`disk::Disk`].
+//! timers and tasks (the binary). [`Db`] is the database, with its options and its reports; [`tools`] are the commands
+//! for data directories, [`disk`] the file systems that all of it works on, [`formats`] the files for those who look
+//! into them.
+//!
+//! Always true: no task is started; nothing is decided by a clock but the times that callers pass in; the disk is
+//! touched only through [`disk::Disk`]; no file here imports one that imports it.
 
 mod admin;
-pub mod blob;
-pub mod block;
+mod blob;
+mod block;
 mod chunk_snapshot;
-pub mod compact;
+mod compact;
 mod db;
 pub mod disk;
-pub mod head;
-pub mod head_chunks;
+pub mod formats;
+mod head;
+mod head_chunks;
+mod ids;
 mod maintain;
 mod metrics;
-pub mod postings;
+mod postings;
 mod querier;
-pub mod recovery;
-pub mod retention;
-pub mod savepoint;
+mod recovery;
+mod retention;
+mod savepoint;
 mod series_metadata;
 mod series_state;
 mod stale_series;
@@ -27,15 +33,20 @@ mod stopwatch;
 mod sync;
 pub mod tools;
 mod view;
-pub mod wal;
+mod wal;
 
 pub use ferula_chunk::FloatEncoding;
 
+pub use blob::Access;
+pub use block::{Block, BlockError, BlockMeta, BlockOptions, Ulid};
 pub use db::{CHUNKS_HEAD_DIR, Db, OpenError, Options, WAL_DIR, WBL_DIR};
-pub use head::{Cardinality, Head};
+pub use head::{Cardinality, Head, HeadAppender};
 pub use maintain::{Doubt, Maintained};
 pub use querier::snapshot::DbSnapshot;
 pub use recovery::{Progress, Recovered};
+pub use retention::{Reason, Retention};
 pub use savepoint::{SAVEPOINT_DIR, Saved};
 pub use stopwatch::Stopwatch;
+pub use wal::Compression;
+pub use wal::ahead::ReplayHelper;
 pub use wal::group::UnsyncedHook;

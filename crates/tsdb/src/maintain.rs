@@ -15,7 +15,6 @@ use std::hash::{BuildHasher, RandomState};
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use crate::block::{
     Block, BlockChunk, BlockError, BlockMeta, HINT_OUT_OF_ORDER, Ulid, block_dirs, remove_block,
@@ -24,8 +23,9 @@ use crate::compact::{
     Compactor, PlanOptions, SeriesSource, Watch, block_ranges, plan, without_waiting, write_block,
 };
 use crate::db::{Db, Options, WAL_DIR, WBL_DIR};
-use crate::head::block_source::{HeadSource, Which};
-use crate::head::range_end;
+use crate::head::block_source::{HeadSource, Samples};
+use crate::head::{self, range_end};
+use crate::ids::TimeSpan;
 use crate::metrics::ChunkMetrics;
 use crate::retention::{BlockUse, Reason, replaced};
 use crate::savepoint::{Moment, SAVEPOINT_DIR};
@@ -104,7 +104,7 @@ impl fmt::Display for Doubt {
 #[derive(Default)]
 pub(crate) struct Pending {
     pub truncation: Option<Truncation>,
-    late: Option<LateTruncation>,
+    late: Option<OutOfOrderTruncation>,
     last_reload: Option<i64>,
     last_call: Option<i64>,
     head_cut: bool,
@@ -113,7 +113,7 @@ pub(crate) struct Pending {
     pub stale: Option<StaleRemoval>,
     pub stale_looked: Option<i64>,
     /// Snapshots up to this moment may read chunks of series that are removed.
-    pub chunk_files_read: Option<u64>,
+    pub chunk_files_read: Option<head::Moment>,
     /// When the last savepoint was taken.
     pub saved: Option<Moment>,
 }
@@ -121,13 +121,13 @@ pub(crate) struct Pending {
 pub(crate) struct Truncation {
     to: i64,
     /// Snapshots up to this moment read the head as it was.
-    moment: u64,
+    moment: head::Moment,
 }
 
-struct LateTruncation {
-    moment: u64,
+struct OutOfOrderTruncation {
+    moment: head::Moment,
     /// Out-of-order chunks of each series that are in blocks.
-    chunks: Vec<(crate::head::SlotId, u64, usize)>,
+    chunks: Vec<head::MovedOutOfOrder>,
     /// Segments of the out-of-order log up to this one are not needed any more.
     segment: Option<u32>,
 }
@@ -159,7 +159,7 @@ impl Db {
         }
         if pending.head_cut && pending.truncation.is_none() && pending.late.is_none() {
             pending.head_cut = false;
-            if let Err(error) = self.cut_late_blocks(now_ms, &mut pending, &mut done) {
+            if let Err(error) = self.cut_out_of_order_blocks(now_ms, &mut pending, &mut done) {
                 done.errors.push(format!("compacting out-of-order samples: {error}"));
             }
             self.truncate_if_possible(&mut pending, &mut done);
@@ -175,7 +175,7 @@ impl Db {
         }
         done.doubts = self.doubts(now_ms);
         self.head.release_slots();
-        if let Err(error) = self.head.chunks.flush() {
+        if let Err(error) = self.head.flush_chunks() {
             done.errors.push(format!("writing head chunks: {error}"));
         }
         done
@@ -185,7 +185,10 @@ impl Db {
     /// Cheap enough to be asked after every write.
     pub fn head_is_full(&self) -> bool {
         let range = self.options.min_block_duration_ms;
-        self.head.times.range().is_some_and(|(min, max)| max.saturating_sub(min) > range / 2 * 3)
+        self.head
+            .in_order_span()
+            .some()
+            .is_some_and(|span| span.last().saturating_sub(span.start()) > range / 2 * 3)
     }
 
     /// A name for a block; random bits come from the hasher's keys, which the system seeds.
@@ -198,10 +201,10 @@ impl Db {
         &self,
         now_ms: i64,
         source: HeadSource<'_>,
-        (min, end): (i64, i64),
+        span: TimeSpan,
         hints: &[&str],
     ) -> Result<Option<BlockMeta>, BlockError> {
-        let mut meta = BlockMeta::level_1(self.new_ulid(now_ms), min, end);
+        let mut meta = BlockMeta::level_1(self.new_ulid(now_ms), span.start(), span.end());
         hints.iter().for_each(|hint| meta.compaction.set_hint(hint));
         let source: Box<dyn SeriesSource + '_> = Box::new(source);
         self.compaction(1, |watch| {
@@ -222,22 +225,21 @@ impl Db {
     }
 
     pub(crate) fn goes_on(&self) -> bool {
-        !self.head.closed.load(Ordering::SeqCst)
+        self.head.is_open()
     }
 
     /// Steps 1 to 3 for the oldest chunk range of the head.
     fn cut_block(&self, now_ms: i64, pending: &mut Pending, done: &mut Maintained) -> Result<(), BlockError> {
-        let Some((min, _)) = self.head.times.range() else { return Ok(()) };
-        let end = range_end(min, self.options.min_block_duration_ms);
-        self.head.times.min_valid.fetch_max(end, Ordering::SeqCst);
-        // Commits under way may have older bounds; behind this they have been applied.
-        drop(self.head.gate.freeze());
-        let source = HeadSource::new(&self.head, Which::InOrder, (min, end));
-        let written = self.write_head_block(now_ms, source, (min, end), &[])?;
+        let Some(in_head) = self.head.in_order_span().some() else { return Ok(()) };
+        let end = range_end(in_head.start(), self.options.min_block_duration_ms);
+        let span = TimeSpan::new(in_head.start(), end);
+        self.head.raise_floor(end);
+        let source = HeadSource::new(&self.head, Samples::InOrder, span);
+        let written = self.write_head_block(now_ms, source, span, &[])?;
         self.publish(written, end, done)?;
         pending.head_cut = true;
         pending.last_cut = Some(now_ms);
-        pending.truncation = Some(Truncation { to: end, moment: self.head.pins.advance() });
+        pending.truncation = Some(Truncation { to: end, moment: self.head.end_moment() });
         Ok(())
     }
 
@@ -260,7 +262,7 @@ impl Db {
     /// Step 4, once nobody reads what it removes.
     fn truncate_if_possible(&self, pending: &mut Pending, done: &mut Maintained) {
         if let Some(truncation) = &pending.truncation
-            && self.head.pins.is_past(truncation.moment)
+            && self.head.is_past(truncation.moment)
         {
             let to = truncation.to;
             pending.truncation = None;
@@ -269,7 +271,7 @@ impl Db {
             self.maintenance.head_truncations.inc();
             done.removed_series += truncated.series;
             done.truncated_to = Some(to);
-            pending.chunk_files_read.take_if(|moment| self.head.pins.is_past(*moment));
+            pending.chunk_files_read.take_if(|moment| self.head.is_past(*moment));
             let chunk_files = match pending.chunk_files_read {
                 None => self.truncate_chunk_files(),
                 // The next truncation removes them.
@@ -287,22 +289,21 @@ impl Db {
                 }
             }
         }
-        if let Some(late) = pending.late.take_if(|late| self.head.pins.is_past(late.moment)) {
-            self.forget_late(&late, done);
+        if let Some(late) = pending.late.take_if(|late| self.head.is_past(late.moment)) {
+            self.forget_out_of_order(&late, done);
         }
     }
 
     /// Removes files of `chunks_head` that nobody needs.
     fn truncate_chunk_files(&self) -> io::Result<()> {
-        self.head.chunks.cut()?;
-        self.head.chunks.remove_before(self.head.oldest_chunk_file()).map(|_| ())
+        self.head.remove_unused_chunk_files()
     }
 
     /// Checkpoints two thirds of the log and removes them.
     fn truncate_log(&self, min: i64, done: &mut Maintained) -> io::Result<()> {
         let start = self.options.stopwatch.elapsed();
         let wal = self.dir.join(WAL_DIR);
-        self.head.log.next_segment()?;
+        self.head.cut_log()?;
         let segments = list_segments(&*self.disk, &wal)?;
         let [first, .., last] = segments.as_slice() else { return Ok(()) };
         // The segment that is being written never goes.
@@ -341,41 +342,33 @@ impl Db {
     }
 
     /// Blocks out of the samples that came out of order, one for each chunk range.
-    fn cut_late_blocks(
+    fn cut_out_of_order_blocks(
         &self,
         now_ms: i64,
         pending: &mut Pending,
         done: &mut Maintained,
     ) -> Result<(), BlockError> {
-        let times = &self.head.times;
-        let (min, max) = (times.late_min.load(Ordering::SeqCst), times.late_max.load(Ordering::SeqCst));
-        if min > max {
-            return Ok(());
-        }
-        let segment = match self.head.late_log() {
-            Some(log) => {
-                let next =
-                    log.next_segment().map_err(|error| BlockError::io(&self.dir.join(WBL_DIR), error))?;
-                next.checked_sub(1)
-            }
-            None => None,
-        };
-        let chunks = self.head.move_late_samples();
+        let Some(out_of_order) = self.head.out_of_order_span().some() else { return Ok(()) };
+        let segment = self.head.cut_out_of_order_log();
+        let next = segment.map_err(|error| BlockError::io(&self.dir.join(WBL_DIR), error))?;
+        let segment = next.and_then(|next| next.checked_sub(1));
+        let chunks = self.head.move_out_of_order_samples();
         let range = self.options.min_block_duration_ms;
-        let mut start = range_end(min, range).saturating_sub(range);
-        while start <= max {
+        let mut start = range_end(out_of_order.start(), range).saturating_sub(range);
+        while start <= out_of_order.last() {
             let end = start.saturating_add(range);
-            let source = HeadSource::new(&self.head, Which::OutOfOrder, (start, end));
-            let written = self.write_head_block(now_ms, source, (start, end), &[HINT_OUT_OF_ORDER])?;
+            let span = TimeSpan::new(start, end);
+            let source = HeadSource::new(&self.head, Samples::OutOfOrder, span);
+            let written = self.write_head_block(now_ms, source, span, &[HINT_OUT_OF_ORDER])?;
             self.publish(written, i64::MIN, done)?;
             start = end;
         }
-        pending.late = Some(LateTruncation { moment: self.head.pins.advance(), chunks, segment });
+        pending.late = Some(OutOfOrderTruncation { moment: self.head.end_moment(), chunks, segment });
         Ok(())
     }
 
-    fn forget_late(&self, late: &LateTruncation, done: &mut Maintained) {
-        let ((), took) = self.options.stopwatch.time(|| self.head.forget_late_chunks(&late.chunks));
+    fn forget_out_of_order(&self, late: &OutOfOrderTruncation, done: &mut Maintained) {
+        let ((), took) = self.options.stopwatch.time(|| self.head.forget_out_of_order_chunks(&late.chunks));
         self.maintenance.head_gc_duration.observe_duration(took);
         let wbl = self.dir.join(WBL_DIR);
         let removed = late.segment.map_or(Ok(()), |last| {
@@ -530,7 +523,7 @@ impl Db {
             );
         }
         let savepoint = folder_bytes(&*self.disk, &self.dir.join(SAVEPOINT_DIR));
-        let other = self.wal_bytes() + self.head.chunks.bytes() + savepoint;
+        let other = self.wal_bytes() + self.head.chunk_file_bytes() + savepoint;
         let old = retention.doomed(now_ms, &uses, other, filesystem);
         doomed.extend(old.into_iter().map(|(ulid, reason)| (ulid, Some(reason))));
         doomed
@@ -539,7 +532,7 @@ impl Db {
     fn doubts(&self, now_ms: i64) -> Vec<Doubt> {
         const HOUR_MS: i64 = 3_600_000;
         let mut doubts = Vec::new();
-        let ahead = self.head.times.range().map_or(0, |(_, max)| max.saturating_sub(now_ms));
+        let ahead = self.head.in_order_span().some().map_or(0, |span| span.last().saturating_sub(now_ms));
         if ahead > HOUR_MS {
             doubts.push(Doubt::HeadAhead { hours: ahead / HOUR_MS });
         }

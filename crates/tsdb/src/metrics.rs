@@ -4,7 +4,6 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use ferula_model::{LabelSet, Metric, MetricFamily, MetricType, MetricValue};
@@ -42,32 +41,32 @@ fn of_head(registry: &Registry, head: &Arc<Head>) {
     gauge(
         "prometheus_tsdb_head_min_time",
         "Minimum time bound of the head block. The unit is decided by the library consumer.",
-        |head| head.times.min.load(Ordering::SeqCst) as f64,
+        |head| head.raw_times().0 as f64,
     );
     gauge(
         "prometheus_tsdb_head_max_time",
         "Maximum timestamp of the head block. The unit is decided by the library consumer.",
-        |head| head.times.max.load(Ordering::SeqCst) as f64,
+        |head| head.raw_times().1 as f64,
     );
     gauge("prometheus_tsdb_head_min_time_seconds", "Minimum time bound of the head block.", |head| {
-        head.times.min.load(Ordering::SeqCst) as f64 / 1000.0
+        head.raw_times().0 as f64 / 1000.0
     });
     gauge("prometheus_tsdb_head_max_time_seconds", "Maximum timestamp of the head block.", |head| {
-        head.times.max.load(Ordering::SeqCst) as f64 / 1000.0
+        head.raw_times().1 as f64 / 1000.0
     });
     gauge("ferula_tsdb_head_bytes", "Memory that the head takes, estimated.", |head| head.bytes() as f64);
     gauge(
         "ferula_tsdb_head_limit_bytes",
         "Estimated memory at which new series are refused; 0 for no limit.",
-        |head| head.limits.bytes.unwrap_or(0) as f64,
+        |head| head.limits().bytes.unwrap_or(0) as f64,
     );
     gauge(
         "ferula_tsdb_head_limit_series",
         "Number of series at which new ones are refused; 0 for no limit.",
-        |head| head.limits.series.unwrap_or(0) as f64,
+        |head| head.limits().series.unwrap_or(0) as f64,
     );
     gauge("prometheus_tsdb_head_chunks_storage_size_bytes", "Size of the chunks_head directory.", |head| {
-        head.chunks.bytes() as f64
+        head.chunk_file_bytes() as f64
     });
 }
 
@@ -76,7 +75,7 @@ fn of_log(registry: &Registry, head: &Arc<Head>, disk: &Arc<dyn Disk>, dir: &Pat
     registry.gauge_func(
         "prometheus_tsdb_wal_segment_current",
         "Write log segment index that TSDB is currently writing to.",
-        move || f64::from(current.log.segment()),
+        move || f64::from(current.log_segment()),
     );
     for (name, help, folder) in [
         ("prometheus_tsdb_wal_storage_size_bytes", "Size of the write log directory.", WAL_DIR),
@@ -90,15 +89,15 @@ fn of_log(registry: &Registry, head: &Arc<Head>, disk: &Arc<dyn Disk>, dir: &Pat
         registry.counter_func(name, help, move || value(&head) as f64);
     };
     counter("prometheus_tsdb_wal_page_flushes_total", "Total number of page flushes.", |head| {
-        head.log.stats().page_flushes
+        head.log_stats().written.page_flushes
     });
     counter("prometheus_tsdb_wal_completed_pages_total", "Total number of completed pages.", |head| {
-        head.log.stats().completed_pages
+        head.log_stats().written.completed_pages
     });
     counter(
         "prometheus_tsdb_wal_writes_failed_total",
         "Total number of write log writes that failed.",
-        |head| head.log.failed_writes(),
+        |head| head.log_stats().failed_writes,
     );
 }
 
@@ -110,19 +109,19 @@ fn of_log_records(registry: &Registry, head: &Arc<Head>) {
     counter(
         "prometheus_tsdb_wal_record_part_writes_total",
         "Total number of record parts written before flushing.",
-        |head| head.log.stats().record_parts,
+        |head| head.log_stats().written.record_parts,
     );
     counter(
         "prometheus_tsdb_wal_record_parts_bytes_written_total",
         "Total number of record part bytes written before flushing, including CRC and compression headers.",
-        |head| head.log.stats().record_part_bytes,
+        |head| head.log_stats().written.record_part_bytes,
     );
     counter("prometheus_tsdb_mmap_chunks_total", "Total number of chunks that were memory-mapped.", |head| {
-        head.chunks.taken()
+        head.chunks_moved()
     });
     let head = head.clone();
     registry.collector(move |families| {
-        let compression = match head.log.compression() {
+        let compression = match head.log_stats().compression {
             Compression::None => return,
             Compression::Snappy => "snappy",
             Compression::Zstd => "zstd",
@@ -133,7 +132,7 @@ fn of_log_records(registry: &Registry, head: &Arc<Head>) {
             kind: MetricType::Counter,
             metrics: vec![Metric {
                 labels: LabelSet::from_pairs([("compression", compression)]),
-                value: MetricValue::Single(head.log.stats().bytes_saved as f64),
+                value: MetricValue::Single(head.log_stats().written.bytes_saved as f64),
                 timestamp: None,
             }],
         });
@@ -148,22 +147,22 @@ fn of_exemplars(registry: &Registry, head: &Arc<Head>) {
     gauge(
         "prometheus_tsdb_exemplar_exemplars_in_storage",
         "Number of exemplars currently in circular storage.",
-        |head| head.exemplars.lock().len() as f64,
+        |head| head.exemplar_counts().stored as f64,
     );
     gauge(
         "prometheus_tsdb_exemplar_series_with_exemplars_in_storage",
         "Number of series with exemplars currently in circular storage.",
-        |head| head.exemplars.lock().series_count() as f64,
+        |head| head.exemplar_counts().series as f64,
     );
     gauge(
         "prometheus_tsdb_exemplar_max_exemplars",
         "Total number of exemplars the exemplar storage can store, resizeable.",
-        |head| head.exemplars.lock().capacity() as f64,
+        |head| head.exemplar_counts().max as f64,
     );
     gauge(
         "prometheus_tsdb_exemplar_last_exemplars_timestamp_seconds",
         "The timestamp of the oldest exemplar stored in circular storage. Useful to check for what time range the current exemplar buffer limit allows. This usually means the last timestamp for all exemplars for a typical setup. This is not true though if one of the series timestamp is in future compared to rest series.",
-        |head| head.exemplars.lock().oldest().map_or(0.0, |at| at as f64 / 1000.0),
+        |head| head.exemplar_counts().oldest.map_or(0.0, |at| at as f64 / 1000.0),
     );
 }
 
@@ -191,7 +190,7 @@ fn of_blocks(registry: &Registry, head: &Arc<Head>, views: &Arc<Views>) {
     );
     let lowest = |head: &Head, views: &Views| match views.get().blocks.first() {
         Some(block) => block.meta().min_time as f64,
-        None => head.times.min.load(Ordering::SeqCst) as f64,
+        None => head.raw_times().0 as f64,
     };
     let (of_head, of_views) = (head.clone(), views.clone());
     registry.gauge_func(

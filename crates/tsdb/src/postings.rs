@@ -1,17 +1,15 @@
 //! Lists of series numbers that rise strictly: combining them.
 //!
-//! Here: lists as blocks have them, in one piece; `memory` has the sets of the head, as ids or runs.
+//! Here: lists as blocks have them, in one piece, and the choice of series by matchers (`by_matcher`); `memory` has the
+//! sets of the head, as ids or runs.
 
+mod by_matcher;
 mod intersect;
 mod list;
 pub mod memory;
 mod union;
 
+pub use by_matcher::{Compare, PostingsSource, select};
 pub use intersect::{intersect, intersects};
 pub use list::subtract;
 pub use union::union;
-
-use ferula_model::Matcher;
-
-/// How a value of a label is compared with a matcher.
-pub type Compare<'a> = dyn Fn(&Matcher, &str) -> bool + 'a;

@@ -6,7 +6,6 @@
 //! that it names, or behind it. It always says that the last end was not a clean one, so that Prometheus looks there.
 
 use std::io;
-use std::sync::atomic::Ordering;
 
 use serde_json::{Map, Value};
 
@@ -28,9 +27,9 @@ impl Db {
         let mut state: Map<String, Value> =
             old.and_then(|json| serde_json::from_slice(&json).ok()).unwrap_or_default();
         // In this order: a series that is made in between is in this segment or a later one.
-        let segment = self.head.log.segment();
-        let next_ref = self.head.next_ref.load(Ordering::SeqCst);
-        state.insert("last_series_id".to_owned(), next_ref.saturating_sub(1).into());
+        let segment = self.head.log_segment();
+        let next_ref = self.head.next_ref();
+        state.insert("last_series_id".to_owned(), next_ref.get().saturating_sub(1).into());
         state.insert("last_wal_segment".to_owned(), segment.into());
         state.insert("clean_shutdown".to_owned(), false.into());
         // A power loss may take the new file together with the segments that it speaks of.

@@ -11,14 +11,15 @@ use std::sync::atomic::Ordering;
 
 use crate::block::{BlockError, HINT_OUT_OF_ORDER, HINT_STALE_SERIES};
 use crate::db::Db;
-use crate::head::StaleSeries;
 use crate::head::block_source::HeadSource;
+use crate::head::{Moment, StaleSeries};
+use crate::ids::TimeSpan;
 use crate::maintain::{Maintained, Pending};
 
 /// Series whose samples are in blocks, and which are to be removed.
 pub(crate) struct StaleRemoval {
     /// Snapshots up to this moment do not know the blocks.
-    moment: u64,
+    moment: Moment,
     series: Vec<StaleSeries>,
 }
 
@@ -58,7 +59,7 @@ impl Db {
         match written {
             Ok(()) => {
                 self.maintenance.stale_compaction_duration.observe_duration(took);
-                let moment = self.head.pins.advance();
+                let moment = self.head.end_moment();
                 pending.stale = Some(StaleRemoval { moment, series: stale });
                 // Most often nobody reads, and the second step can follow at once.
                 self.remove_stale_if_possible(pending, done);
@@ -71,10 +72,10 @@ impl Db {
     }
 
     fn remove_stale_if_possible(&self, pending: &mut Pending, done: &mut Maintained) {
-        if let Some(removal) = pending.stale.take_if(|removal| self.head.pins.is_past(removal.moment)) {
+        if let Some(removal) = pending.stale.take_if(|removal| self.head.is_past(removal.moment)) {
             done.removed_series += self.head.remove_stale(&removal.series);
             // Who found chunks of such a series a moment ago may still be about to read them.
-            pending.chunk_files_read = Some(self.head.pins.advance());
+            pending.chunk_files_read = Some(self.head.end_moment());
         }
     }
 
@@ -84,14 +85,14 @@ impl Db {
         stale: &[StaleSeries],
         done: &mut Maintained,
     ) -> Result<(), BlockError> {
-        let Some((min, max)) = self.head.times.range() else { return Ok(()) };
+        let Some(in_head) = self.head.in_order_span().some() else { return Ok(()) };
         let range = self.options.min_block_duration_ms;
-        let mut start = min.div_euclid(range) * range;
-        while start <= max {
+        let mut start = in_head.start().div_euclid(range) * range;
+        while start <= in_head.last() {
             let end = start.saturating_add(range);
-            let slots = stale.iter().map(|series| series.slot);
-            let source = HeadSource::of_series(&self.head, slots, (start, end));
-            let written = self.write_head_block(now_ms, source, (start, end), &HINTS)?;
+            let span = TimeSpan::new(start, end);
+            let source = HeadSource::of_stale(&self.head, stale, span);
+            let written = self.write_head_block(now_ms, source, span, &HINTS)?;
             let head_min = self.views.get().head_min;
             self.publish(written, head_min, done)?;
             start = end;

@@ -10,6 +10,8 @@ mod list;
 mod sources;
 mod verify;
 
+pub use crate::block::block_dirs;
+pub use crate::retention::replaced;
 pub use analyze::{AnalyzeOptions, analyze};
 pub use backfill::{Backfill, backfill_block_duration, backfill_windows};
 pub use dump::{DumpFormat, DumpOptions, dump};

@@ -18,5 +18,5 @@ pub mod record;
 pub mod writer;
 
 pub use format::Compression;
-pub use reader::{Damage, SegmentReader};
+pub use reader::SegmentReader;
 pub use writer::{SyncTimer, Writer, WriterOptions};

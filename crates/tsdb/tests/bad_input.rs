@@ -8,9 +8,9 @@ use std::path::{Path, PathBuf};
 use common::{DIR, Floats, commit, floats, open, open_reporting, read, series};
 use ferula_model::{Matcher, TimeRange};
 use ferula_storage::AppendError;
-use ferula_tsdb::disk::fault::Survives;
+use ferula_tsdb::Retention;
+use ferula_tsdb::disk::Survives;
 use ferula_tsdb::disk::{Disk, FaultDisk};
-use ferula_tsdb::retention::Retention;
 use ferula_tsdb::{Db, Doubt, Maintained, Options, Progress};
 
 const HOUR: i64 = 3_600_000;

@@ -10,9 +10,9 @@ use std::sync::atomic::Ordering::SeqCst;
 use common::{DIR, Floats, commit, floats, helper, open, open_reporting, series, try_open};
 use ferula_model::{LabelSet, Matcher, TimeRange};
 use ferula_storage::{AppendError, CommitError};
-use ferula_tsdb::disk::fault::Survives;
+use ferula_tsdb::Retention;
+use ferula_tsdb::disk::Survives;
 use ferula_tsdb::disk::{Disk, FaultDisk, Faults};
-use ferula_tsdb::retention::Retention;
 use ferula_tsdb::{Options, Progress, UnsyncedHook};
 
 const RANGE: i64 = 100_000;
@@ -246,7 +246,7 @@ fn a_full_disk_stops_ingestion_not_reading_and_it_goes_on_by_itself() {
 #[test]
 fn damage_in_the_middle_of_the_log_costs_what_it_held_and_never_the_start() {
     let disk = FaultDisk::default();
-    let options = || Options { wal_compression: ferula_tsdb::wal::Compression::None, ..Options::default() };
+    let options = || Options { wal_compression: ferula_tsdb::Compression::None, ..Options::default() };
     let db = open(&disk, options());
     for at in 0..6000 {
         commit(&db, &[(series(0), at, at as f64), (series(1), at, at as f64)]).expect("written");

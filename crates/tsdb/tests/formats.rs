@@ -13,9 +13,9 @@ use ferula_model::{
 use ferula_storage::{Appendable, Durability, HistogramSample, SampleBatch, SeriesSamples};
 use ferula_telemetry::Registry;
 use ferula_tsdb::disk::{Disk, FaultDisk};
-use ferula_tsdb::wal::SegmentReader;
-use ferula_tsdb::wal::format::list_segments;
-use ferula_tsdb::wal::record::{Kind, Records};
+use ferula_tsdb::formats::wal::SegmentReader;
+use ferula_tsdb::formats::wal::list_segments;
+use ferula_tsdb::formats::wal::{Kind, Records};
 use ferula_tsdb::{Db, OpenError, Options};
 
 const HOUR: i64 = 3_600_000;
@@ -56,7 +56,7 @@ fn logged_kinds(disk: &FaultDisk) -> Vec<Kind> {
 
 /// Encodings of the chunks that the head has moved out of memory.
 fn moved_encodings(disk: &FaultDisk) -> Vec<Encoding> {
-    let loaded = ferula_tsdb::head_chunks::load(disk, &Path::new(common::DIR).join("chunks_head"));
+    let loaded = ferula_tsdb::formats::head_chunks::load(disk, &Path::new(common::DIR).join("chunks_head"));
     loaded.expect("readable").chunks.into_iter().map(|chunk| chunk.encoding).collect()
 }
 

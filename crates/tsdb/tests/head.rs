@@ -13,7 +13,7 @@ use ferula_model::{
 };
 use ferula_storage::{AppendError, Appendable, Durability, Hints, Queryable, SampleBatch, SeriesSamples};
 use ferula_tsdb::disk::FaultDisk;
-use ferula_tsdb::disk::fault::Survives;
+use ferula_tsdb::disk::Survives;
 use ferula_tsdb::{Db, Options};
 use proptest::prelude::*;
 

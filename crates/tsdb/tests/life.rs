@@ -10,9 +10,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use common::{DIR, Floats, commit, floats, open, read, series};
 use ferula_model::{LabelSet, MatchOp, Matcher, TimeRange};
 use ferula_storage::{Appendable, Hints, Queryable, SeriesSamples, Stop, StorageError};
-use ferula_tsdb::disk::fault::Survives;
+use ferula_tsdb::Retention;
+use ferula_tsdb::disk::Survives;
 use ferula_tsdb::disk::{Disk, FaultDisk};
-use ferula_tsdb::retention::Retention;
 use ferula_tsdb::{Db, Options, Stopwatch};
 use proptest::prelude::*;
 

@@ -20,8 +20,8 @@ use ferula_model::{
 };
 use ferula_storage::{Appendable, Durability, SampleBatch};
 use ferula_telemetry::Registry;
+use ferula_tsdb::Compression;
 use ferula_tsdb::disk::RealDisk;
-use ferula_tsdb::wal::Compression;
 use ferula_tsdb::{Db, Options, Progress};
 
 fn peer(name: &str) -> Option<PathBuf> {

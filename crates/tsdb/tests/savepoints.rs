@@ -13,9 +13,9 @@ use ferula_model::{
     Timestamp,
 };
 use ferula_storage::{Appendable, Durability, HistogramSample, Queryable, SampleBatch};
-use ferula_tsdb::disk::fault::Survives;
+use ferula_tsdb::Retention;
+use ferula_tsdb::disk::Survives;
 use ferula_tsdb::disk::{Disk, FaultDisk, Faults};
-use ferula_tsdb::retention::Retention;
 use ferula_tsdb::{Db, Options, Progress};
 use proptest::prelude::*;
 

@@ -10,7 +10,7 @@ use ferula_go::float::format_g;
 use ferula_go::quote::go_quote;
 use ferula_model::duration;
 use ferula_telemetry::logging::{Format, Level};
-use ferula_tsdb::wal::Compression;
+use ferula_tsdb::Compression;
 
 /// How a value is written on the command line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result};
 use ferula_telemetry::Registry;
+use ferula_tsdb::Progress;
 use ferula_tsdb::disk::{Disk, OverlayDisk, RealDisk};
-use ferula_tsdb::recovery::Progress;
 use ferula_tsdb::{Db, Options};
 
 /// Blocks, log, chunks and out-of-order log of a directory as one database.

@@ -24,8 +24,8 @@ use ferula_rules::backtest::{self, Options, Progress, Reading, Recorder};
 use ferula_rules::{EngineQuery, Group, GroupContext, Metrics, RuleStore, check_template};
 use ferula_runtime::{Clock, RealClock};
 use ferula_telemetry::{Registry, logging};
+use ferula_tsdb::BlockOptions;
 use ferula_tsdb::Db;
-use ferula_tsdb::block::BlockOptions;
 use ferula_tsdb::tools::{Backfill, backfill_windows};
 
 use super::args::{Args, Command, Flag, Kind, flag};

@@ -13,14 +13,15 @@ use std::sync::Arc;
 use anyhow::{Context, Result, bail};
 use ferula_promql_syntax::{parse_metric_selector, parse_metric_selectors};
 use ferula_telemetry::Registry;
-use ferula_tsdb::blob::Access;
-use ferula_tsdb::block::{Block, BlockMeta, Ulid, block_dirs};
+use ferula_tsdb::Access;
 use ferula_tsdb::disk::{Disk, OverlayDisk, RealDisk};
-use ferula_tsdb::retention::replaced;
+use ferula_tsdb::tools::block_dirs;
+use ferula_tsdb::tools::replaced;
 use ferula_tsdb::tools::{
     AnalyzeOptions, DumpFormat, DumpOptions, ListedBlock, analyze, block_sources, dump, head_sources, list,
     verify, verify_savepoint,
 };
+use ferula_tsdb::{Block, BlockMeta, Ulid};
 use ferula_tsdb::{Db, Options};
 
 use super::args::{Args, Argument, Command, Flag, Kind, argument, flag, go_io_error, group};

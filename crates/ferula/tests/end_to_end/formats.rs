@@ -3,9 +3,9 @@
 use std::path::Path;
 
 use ferula_tsdb::disk::RealDisk;
-use ferula_tsdb::wal::SegmentReader;
-use ferula_tsdb::wal::format::list_segments;
-use ferula_tsdb::wal::record::Records;
+use ferula_tsdb::formats::wal::Records;
+use ferula_tsdb::formats::wal::SegmentReader;
+use ferula_tsdb::formats::wal::list_segments;
 
 use crate::common::{Server, Target};
 

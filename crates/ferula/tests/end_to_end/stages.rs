@@ -10,11 +10,12 @@ use std::time::{Duration, Instant};
 
 use ferula_model::{LabelSet, MetricMetadata, MetricType};
 use ferula_telemetry::Registry;
-use ferula_tsdb::blob::Access;
-use ferula_tsdb::block::{Block, block_dirs};
+use ferula_tsdb::Access;
+use ferula_tsdb::Block;
 use ferula_tsdb::disk::{Disk, RealDisk};
-use ferula_tsdb::wal::SegmentReader;
-use ferula_tsdb::wal::format::list_segments;
+use ferula_tsdb::formats::wal::SegmentReader;
+use ferula_tsdb::formats::wal::list_segments;
+use ferula_tsdb::tools::block_dirs;
 use ferula_tsdb::{Db, Options};
 use serde_json::Value;
 
@@ -205,7 +206,7 @@ fn the_folders_have_what_they_are_there_for() {
 
 #[test]
 fn the_folder_of_3_14_has_its_records_and_chunks() {
-    use ferula_tsdb::wal::record::{Kind, Records};
+    use ferula_tsdb::formats::wal::{Kind, Records};
     let (folder, disk) = (stages().join(STARTS), RealDisk);
     let kinds = |log: &str| {
         let dir = folder.join(log);
@@ -223,7 +224,8 @@ fn the_folder_of_3_14_has_its_records_and_chunks() {
         assert!(log.contains(&kind), "the log has no {kind:?}");
     }
     assert!(kinds("wbl").contains(&Kind::SamplesV2));
-    let head = ferula_tsdb::head_chunks::load(&disk, &folder.join("chunks_head")).expect("readable").chunks;
+    let head =
+        ferula_tsdb::formats::head_chunks::load(&disk, &folder.join("chunks_head")).expect("readable").chunks;
     assert!(!head.is_empty() && head.iter().all(|chunk| chunk.encoding.has_start_timestamps()));
     let mut in_blocks = std::collections::BTreeSet::new();
     let disk: std::sync::Arc<dyn Disk> = std::sync::Arc::new(disk);

@@ -11,8 +11,8 @@ use std::sync::Arc;
 use ferula_model::{HistogramValue, LabelSet};
 use ferula_storage::{Appendable, Durability, HistogramSample, SampleBatch};
 use ferula_telemetry::Registry;
+use ferula_tsdb::Retention;
 use ferula_tsdb::disk::FaultDisk;
-use ferula_tsdb::retention::Retention;
 use ferula_tsdb::{Db, Options};
 
 const HOUR_MS: i64 = 3_600_000;

@@ -10,6 +10,8 @@ pub use format::SymbolTable;
 pub use reader::{IndexReader, SeriesEntry};
 pub use writer::IndexWriter;
 
+use crate::ids::TimeSpan;
+
 /// A chunk as the index names it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ChunkMeta {
@@ -19,4 +21,11 @@ pub struct ChunkMeta {
     pub max_time: i64,
     /// Where it is: segment in the upper 32 bits, from 0, offset in the lower ones.
     pub reference: u64,
+}
+
+impl ChunkMeta {
+    /// From its first to its last sample.
+    pub fn span(&self) -> TimeSpan {
+        TimeSpan::closed(self.min_time, self.max_time)
+    }
 }

@@ -9,6 +9,7 @@ use serde_json::{Map, Value};
 
 use super::{BlockError, Ulid};
 use crate::disk::{Disk, read_file, write_whole};
+use crate::ids::TimeSpan;
 
 /// Its name in the block's folder.
 pub const META_FILE: &str = "meta.json";
@@ -152,9 +153,14 @@ impl BlockMeta {
         BlockDesc { ulid: self.ulid, min_time: self.min_time, max_time: self.max_time }
     }
 
-    /// Whether a sample of the block may lie in `[min, max]`, both included.
-    pub fn overlaps(&self, min: i64, max: i64) -> bool {
-        self.min_time <= max && min < self.max_time
+    /// The range of time that its samples lie in.
+    pub fn span(&self) -> TimeSpan {
+        TimeSpan::new(self.min_time, self.max_time)
+    }
+
+    /// Whether it may have samples in the span.
+    pub fn overlaps(&self, span: TimeSpan) -> bool {
+        self.span().overlaps(span)
     }
 
     /// Reads what [`to_json`](Self::to_json) writes, or Prometheus.

@@ -10,13 +10,13 @@ use ferula_model::{LabelSet, Matcher};
 
 use super::chunks::{ChunkReader, ChunkScanner};
 use super::index::{ChunkMeta, IndexReader, SeriesEntry};
-use super::select::postings_by;
 use super::{
     BlockError, BlockMeta, CHUNKS_DIR, INDEX_FILE, Interval, Intervals, META_FILE, TOMBSTONES_FILE,
     Tombstones,
 };
 use crate::blob::{Access, Piece};
 use crate::disk::Disk;
+use crate::ids::TimeSpan;
 use crate::postings::{self, Compare};
 use crate::sync::{Mutex, rank};
 
@@ -133,7 +133,7 @@ impl Block {
         matchers: &[Matcher],
         matches: &Compare<'_>,
     ) -> Result<Vec<u32>, BlockError> {
-        postings_by(&self.index, matchers, matches)
+        postings::select(&self.index, matchers, matches)
     }
 
     /// Reads the series with this number into `entry`; see [`IndexReader::labels`] for its labels.
@@ -209,19 +209,18 @@ impl Block {
         Ok(values.into_iter().collect())
     }
 
-    /// Marks the samples in `[min, max]` of the series that satisfy the matchers as deleted.
-    pub fn delete(&self, min: i64, max: i64, matchers: &[Matcher]) -> Result<(), BlockError> {
+    /// Marks the samples in the span of the series that satisfy the matchers as deleted.
+    pub fn delete(&self, span: TimeSpan, matchers: &[Matcher]) -> Result<(), BlockError> {
         // Held throughout: two deletions at a time would lose one.
         let mut state = self.state.lock();
         let mut tombstones = (*state.tombstones).clone();
         let mut entry = SeriesEntry::default();
         for number in self.select(matchers)? {
             self.series(number, &mut entry)?;
-            let hit = entry.chunks.iter().any(|chunk| chunk.min_time <= max && min <= chunk.max_time);
-            if let (true, Some(first), Some(last)) = (hit, entry.chunks.first(), entry.chunks.last()) {
-                // Only what is there: a later sample at a deleted time is not deleted.
-                let interval = Interval { min: min.max(first.min_time), max: max.min(last.max_time) };
-                tombstones.add(u64::from(number), interval);
+            // Only what is there: a later sample at a deleted time is not deleted.
+            let hit = entry.span().intersect(span);
+            if entry.chunks.iter().any(|chunk| chunk.span().overlaps(span)) {
+                tombstones.add(u64::from(number), Interval { min: hit.start(), max: hit.last() });
             }
         }
         let mut meta = (*state.meta).clone();

@@ -10,6 +10,7 @@ use super::index::{IndexReader, SeriesEntry, SymbolTable};
 use super::*;
 use crate::blob::Access;
 use crate::disk::{FaultDisk, Faults, RealDisk};
+use crate::ids::TimeSpan;
 use std::sync::Arc;
 
 /// Float samples by series, the simplest picture of a block.
@@ -189,7 +190,7 @@ fn a_crash_at_any_write_leaves_the_whole_block_or_none() {
         fault.set_faults(Faults { crash_at: Some(crash_at), torn_bytes: 3, ..Faults::default() });
         let disk: Arc<dyn Disk> = Arc::new(fault.clone());
         let written = write(&disk, &model, 2);
-        let after: Arc<dyn Disk> = Arc::new(fault.restart(crate::disk::fault::Survives::Synced));
+        let after: Arc<dyn Disk> = Arc::new(fault.restart(crate::disk::Survives::Synced));
         let blocks = block_dirs(&*after, Path::new(DATA)).unwrap();
         for dir in &blocks {
             let block =
@@ -238,15 +239,15 @@ fn deletions_are_kept_and_copied_into_snapshots() {
     let disk = empty_disk();
     let meta = write(&disk, &small_model(), 2).unwrap().expect("samples");
     let block = Block::open(&disk, &block_path(&meta), Access::Mapped).unwrap();
-    block.delete(10, 1000, &[Matcher::equal("__name__", "up")]).unwrap();
-    block.delete(500, 1000, &[Matcher::equal("job", "x")]).unwrap();
+    block.delete(TimeSpan::closed(10, 1000), &[Matcher::equal("__name__", "up")]).unwrap();
+    block.delete(TimeSpan::closed(500, 1000), &[Matcher::equal("job", "x")]).unwrap();
     assert_eq!(block.meta().stats.num_tombstones, 2);
     let intervals: Vec<_> = block.tombstones().iter().map(|(_, i)| i.iter().collect::<Vec<_>>()).collect();
     // From what was asked for, only up to where the series ends.
     assert_eq!(intervals, [[Interval { min: 10, max: 60 }], [Interval { min: 10, max: 30 }]]);
     let to = Path::new("/data/snapshots/s");
     block.snapshot(to).unwrap();
-    block.delete(0, 1000, &[]).unwrap();
+    block.delete(TimeSpan::closed(0, 1000), &[]).unwrap();
     let copy = Block::open(&disk, &to.join(meta.ulid.to_string()), Access::Mapped).unwrap();
     assert_eq!(copy.tombstones().total(), 2);
     assert_eq!(read(&copy, &[]).unwrap(), small_model());

@@ -79,6 +79,7 @@ impl BlockWriter {
     }
 
     /// The symbols that series are written with.
+    #[cfg(test)]
     pub fn symbols(&self) -> &SymbolTable {
         self.index.symbols()
     }

@@ -11,16 +11,18 @@ use ferula_model::CounterResetHint;
 use super::encode::{EncodeOptions, SampleEncoder};
 use super::heap::GoHeap;
 use crate::block::{BlockChunk, BlockError, BlockOptions, Intervals};
+use crate::ids::TimeSpan;
 
 /// Why a chunk could not be read, for an error that names the block.
 pub(super) type Unreadable = ferula_chunk::Corrupt;
 
-/// What is left of `chunks` without the deleted ranges and without what lies outside of `[min, max]`.
+/// What is left of `chunks` without the deleted ranges and without what lies outside of the span.
 pub(super) fn visible(
     chunks: &mut Vec<BlockChunk>,
     deleted: &Intervals,
-    (min, max): (i64, i64),
+    span: TimeSpan,
 ) -> Result<(), Unreadable> {
+    let (min, max) = (span.start(), span.last());
     let untouched = |chunk: &BlockChunk| {
         min <= chunk.min_time && chunk.max_time <= max && !deleted.overlaps(chunk.min_time, chunk.max_time)
     };

@@ -16,6 +16,7 @@ use crate::block::{
     Block, BlockChunk, BlockError, BlockMeta, BlockOptions, BlockWriter, Intervals, Tombstones, Ulid,
 };
 use crate::disk::Disk;
+use crate::ids::TimeSpan;
 
 /// Series with their chunks, in order of labels: a block, or the head.
 pub trait SeriesSource {
@@ -173,13 +174,13 @@ pub fn write_block(
     options: &BlockOptions,
     watch: &dyn Watch,
 ) -> Result<Option<BlockMeta>, BlockError> {
-    let range = (meta.min_time, meta.max_time.saturating_sub(1));
+    let span = meta.span();
     let encode = EncodeOptions {
         samples_max: options.chunk_samples_max,
         bytes_max: options.chunk_bytes_max,
         floats: options.floats,
     };
-    let (mut merged, symbols) = MergedSeries::begin(sources, range, encode)?;
+    let (mut merged, symbols) = MergedSeries::begin(sources, span, encode)?;
     let mut writer = BlockWriter::create(disk, data_dir, meta, symbols, options)?;
     match add_all(&mut writer, &mut merged, options, watch) {
         Ok(()) => writer.finish(),
@@ -216,24 +217,24 @@ fn add_all(
 /// The series of all sources in order of labels, each once, with chunks that do not overlap.
 pub struct MergedSeries<'a> {
     sources: Vec<Merging<'a>>,
-    range: (i64, i64),
+    span: TimeSpan,
     encode: EncodeOptions,
     /// The source that the last chunks came from, for errors.
     place: PathBuf,
 }
 
 impl<'a> MergedSeries<'a> {
-    /// What is in the sources in `[min, max]`, and the symbols that the labels are numbers of.
+    /// What is in the sources in the span, and the symbols that the labels are numbers of.
     pub fn begin(
         sources: Vec<Box<dyn SeriesSource + 'a>>,
-        range: (i64, i64),
+        span: TimeSpan,
         encode: EncodeOptions,
     ) -> Result<(Self, SymbolTable), BlockError> {
         let (symbols, mut sources) = merge_symbols(sources)?;
         for source in &mut sources {
             source.advance()?;
         }
-        Ok((MergedSeries { sources, range, encode, place: PathBuf::new() }, symbols))
+        Ok((MergedSeries { sources, span, encode, place: PathBuf::new() }, symbols))
     }
 
     /// The next series that has samples; false when there is none.
@@ -253,7 +254,7 @@ impl<'a> MergedSeries<'a> {
                 }
                 let mut chunks = std::mem::take(&mut source.series.chunks);
                 let failed = unreadable(source.source.place());
-                visible(&mut chunks, &source.series.deleted, self.range).map_err(failed)?;
+                visible(&mut chunks, &source.series.deleted, self.span).map_err(failed)?;
                 // Of chunks that overlap, another may come first once they are cut.
                 chunks.sort_by_key(|chunk| (chunk.min_time, chunk.max_time));
                 source.source.place().clone_into(&mut self.place);

@@ -23,7 +23,10 @@ use ferula_storage::{
 };
 
 use super::metrics::{FLOAT, HISTOGRAM};
-use super::{Bounds, ChunkRules, Fate, Head, LateSample, LateValue, Series, SlotId, handle, stale_histogram};
+use super::{
+    Bounds, ChunkRules, Fate, Head, OutOfOrderSample, OutOfOrderValue, Series, handle, stale_histogram,
+};
+use crate::ids::{LogRef, SlotId, TimeSpan};
 use crate::wal::group::Entry;
 use crate::wal::record::{
     LoggedExemplar, LoggedHistogram, LoggedMarker, LoggedSample, put_exemplars, put_histograms, put_markers,
@@ -38,11 +41,11 @@ pub struct HeadAppender<'a> {
     /// Series that have histograms in the last part.
     histogram_slots: HashSet<SlotId>,
     exemplars: Vec<(SlotId, LoggedExemplar)>,
-    metadata: Vec<(SlotId, u64, MetricMetadata)>,
+    metadata: Vec<(SlotId, LogRef, MetricMetadata)>,
     /// Slots with a pending use by this appender, one for each, beside those of samples.
     pinned: Vec<SlotId>,
     /// Series and time of the samples that the out-of-order log has of this commit.
-    late_logged: HashSet<(u64, i64)>,
+    out_of_order_logged: HashSet<(LogRef, i64)>,
 }
 
 /// Samples whose floats all come before their histograms, series by series.
@@ -66,7 +69,7 @@ impl<'a> HeadAppender<'a> {
             exemplars: Vec::new(),
             metadata: Vec::new(),
             pinned: Vec::new(),
-            late_logged: HashSet::new(),
+            out_of_order_logged: HashSet::new(),
         }
     }
 
@@ -74,13 +77,13 @@ impl<'a> HeadAppender<'a> {
     fn bounds(&mut self, first_at: i64) -> Bounds {
         *self.bounds.get_or_insert_with(|| {
             let times = &self.head.times;
-            if times.range().is_none() {
-                times.widen(first_at, first_at);
+            if times.in_order().is_empty() {
+                times.cover_in_order(TimeSpan::closed(first_at, first_at));
             }
             Bounds {
                 min_valid: self.head.min_valid_time().unwrap_or(i64::MIN),
-                head_max: times.max.load(Ordering::SeqCst),
-                out_of_order_window: self.head.late_window.load(Ordering::SeqCst),
+                head_max: times.in_order().last(),
+                out_of_order_window: self.head.out_of_order_window.load(Ordering::SeqCst),
                 in_order_only: false,
             }
         })
@@ -249,7 +252,7 @@ impl<'a> HeadAppender<'a> {
         }
     }
 
-    fn pin(&mut self, series: SeriesRef) -> Result<(SlotId, u64), AppendError> {
+    fn pin(&mut self, series: SeriesRef) -> Result<(SlotId, LogRef), AppendError> {
         let (slot, mut found) = self.head.slots.resolve(series).ok_or(AppendError::UnknownSeries)?;
         found.pending += 1;
         self.pinned.push(slot);
@@ -297,9 +300,9 @@ impl<'a> HeadAppender<'a> {
 
     /// Logs which samples will go in out of order, before any of them can be seen. The log of all samples does not
     /// say so: on replay, what comes late there is passed over.
-    fn log_late(&mut self) -> Result<(), Arc<str>> {
-        let (Some(bounds), Some(log)) = (self.bounds, self.head.late_log()) else { return Ok(()) };
-        let mut late = LateLog::new(self.head);
+    fn log_out_of_order(&mut self) -> Result<(), Arc<str>> {
+        let (Some(bounds), Some(log)) = (self.bounds, self.head.out_of_order_log()) else { return Ok(()) };
+        let mut late = OutOfOrderRecords::new(self.head);
         for part in &self.parts {
             for (sample, slot) in part.samples.iter().zip(&part.slots) {
                 let mut series = self.head.slots.lock(*slot);
@@ -316,7 +319,7 @@ impl<'a> HeadAppender<'a> {
                 }
             }
         }
-        self.late_logged = late.keys().collect();
+        self.out_of_order_logged = late.keys().collect();
         late.entry().map_or(Ok(()), |entry| log.commit(entry))
     }
 
@@ -325,7 +328,7 @@ impl<'a> HeadAppender<'a> {
         let Some(mut bounds) = self.bounds else { return };
         let room = self.head.gate.commit();
         // A block may have been cut since the samples were checked.
-        bounds.min_valid = bounds.min_valid.max(self.head.times.min_valid.load(Ordering::SeqCst));
+        bounds.min_valid = bounds.min_valid.max(self.head.times.floor());
         let mut applied = Applied::new(self.head, bounds);
         for part in &self.parts {
             for (sample, slot) in part.samples.iter().zip(&part.slots) {
@@ -339,8 +342,8 @@ impl<'a> HeadAppender<'a> {
         drop(room);
         // Each sample's pending use ended when it was applied.
         self.parts.clear();
-        if applied.late.keys().any(|key| !self.late_logged.contains(&key))
-            && let (Some(entry), Some(log)) = (applied.late.entry(), self.head.late_log())
+        if applied.late.keys().any(|key| !self.out_of_order_logged.contains(&key))
+            && let (Some(entry), Some(log)) = (applied.late.entry(), self.head.out_of_order_log())
         {
             // Samples of one commit that came late among each other, or after another commit to the same series:
             // only now is known which. When this cannot be written they may be missing after a restart, as
@@ -390,7 +393,7 @@ fn zero_histogram(like: &HistogramValue) -> HistogramValue {
 }
 
 /// What a commit writes to the out-of-order log.
-struct LateLog<'a> {
+struct OutOfOrderRecords<'a> {
     head: &'a Head,
     seen: HashSet<SlotId>,
     markers: Vec<LoggedMarker>,
@@ -398,15 +401,15 @@ struct LateLog<'a> {
     histograms: Vec<LoggedHistogram>,
 }
 
-impl<'a> LateLog<'a> {
+impl<'a> OutOfOrderRecords<'a> {
     /// Series and time of the samples.
-    fn keys(&self) -> impl Iterator<Item = (u64, i64)> + '_ {
+    fn keys(&self) -> impl Iterator<Item = (LogRef, i64)> + '_ {
         let floats = self.samples.iter().map(|sample| (sample.series, sample.at));
         floats.chain(self.histograms.iter().map(|sample| (sample.series, sample.at)))
     }
 
     fn new(head: &'a Head) -> Self {
-        LateLog {
+        OutOfOrderRecords {
             head,
             seen: HashSet::new(),
             markers: Vec::new(),
@@ -420,7 +423,7 @@ impl<'a> LateLog<'a> {
     fn make_room(&mut self, slot: SlotId, series: &mut Series) {
         let log_ref = series.log_ref;
         let Some(late) = &mut series.out_of_order else { return };
-        if !self.seen.insert(slot) || late.samples().len() < self.head.late_samples_max {
+        if !self.seen.insert(slot) || late.samples().len() < self.head.out_of_order_samples_max {
             return;
         }
         let places = late.move_to(&self.head.rules.now(), log_ref, &self.head.chunks);
@@ -455,12 +458,12 @@ struct Applied<'a> {
     rules: ChunkRules,
     bounds: Bounds,
     appended: [u64; 2],
-    late_appended: [u64; 2],
+    out_of_order_appended: [u64; 2],
     refused: [Refused; 2],
     chunks: u64,
     range: (i64, i64),
-    late_range: (i64, i64),
-    late: LateLog<'a>,
+    out_of_order_span: (i64, i64),
+    late: OutOfOrderRecords<'a>,
 }
 
 #[derive(Clone, Copy, Default)]
@@ -477,12 +480,12 @@ impl<'a> Applied<'a> {
             rules: head.rules.now(),
             bounds,
             appended: [0; 2],
-            late_appended: [0; 2],
+            out_of_order_appended: [0; 2],
             refused: [Refused::default(); 2],
             chunks: 0,
             range: (i64::MAX, i64::MIN),
-            late_range: (i64::MAX, i64::MIN),
-            late: LateLog::new(head),
+            out_of_order_span: (i64::MAX, i64::MIN),
+            late: OutOfOrderRecords::new(head),
         }
     }
 
@@ -496,8 +499,8 @@ impl<'a> Applied<'a> {
                 self.in_order(FLOAT, at, began);
             }
             Ok(Fate::OutOfOrder) => {
-                let value = LateValue::Float(sample.value);
-                let late = LateSample { at: sample.at, start: sample.start, value };
+                let value = OutOfOrderValue::Float(sample.value);
+                let late = OutOfOrderSample { at: sample.at, start: sample.start, value };
                 if self.out_of_order(FLOAT, &mut series, late) {
                     self.late.samples.push(*sample);
                 }
@@ -517,8 +520,8 @@ impl<'a> Applied<'a> {
                 self.in_order(HISTOGRAM, at, began);
             }
             Ok(Fate::OutOfOrder) => {
-                let value = LateValue::Histogram(sample.value.clone());
-                let late = LateSample { at: sample.at, start: sample.start, value };
+                let value = OutOfOrderValue::Histogram(sample.value.clone());
+                let late = OutOfOrderSample { at: sample.at, start: sample.start, value };
                 if self.out_of_order(HISTOGRAM, &mut series, late) {
                     self.late.histograms.push(sample.clone());
                 }
@@ -534,13 +537,13 @@ impl<'a> Applied<'a> {
         self.range = (self.range.0.min(at), self.range.1.max(at));
     }
 
-    fn out_of_order(&mut self, kind: usize, series: &mut Series, sample: LateSample) -> bool {
+    fn out_of_order(&mut self, kind: usize, series: &mut Series, sample: OutOfOrderSample) -> bool {
         let at = sample.at;
         let taken = series.out_of_order.get_or_insert_default().insert(sample);
         if taken {
             self.appended[kind] += 1;
-            self.late_appended[kind] += 1;
-            self.late_range = (self.late_range.0.min(at), self.late_range.1.max(at));
+            self.out_of_order_appended[kind] += 1;
+            self.out_of_order_span = (self.out_of_order_span.0.min(at), self.out_of_order_span.1.max(at));
         }
         taken
     }
@@ -556,15 +559,11 @@ impl<'a> Applied<'a> {
 
     fn publish(&mut self) {
         let (times, metrics) = (&self.head.times, &self.head.metrics);
-        if self.range.0 <= self.range.1 {
-            times.widen(self.range.0, self.range.1);
-        }
-        if self.late_range.0 <= self.late_range.1 {
-            times.widen_late(self.late_range.0, self.late_range.1);
-        }
+        times.cover_in_order(TimeSpan::closed(self.range.0, self.range.1));
+        times.cover_out_of_order(TimeSpan::closed(self.out_of_order_span.0, self.out_of_order_span.1));
         for kind in [FLOAT, HISTOGRAM] {
             metrics.samples_appended[kind].add(self.appended[kind]);
-            metrics.out_of_order_samples_appended[kind].add(self.late_appended[kind]);
+            metrics.out_of_order_samples_appended[kind].add(self.out_of_order_appended[kind]);
             metrics.out_of_order[kind].add(self.refused[kind].out_of_order);
             metrics.out_of_bounds[kind].add(self.refused[kind].out_of_bounds);
             metrics.too_old[kind].add(self.refused[kind].too_old);
@@ -605,7 +604,7 @@ impl Appender for HeadAppender<'_> {
         if durability == Durability::Synced {
             self.head.log.sync().map_err(|error| CommitError::Log(error.to_string()))?;
         }
-        self.log_late().map_err(logged)?;
+        self.log_out_of_order().map_err(logged)?;
         self.apply();
         self.store_extras();
         Ok(())

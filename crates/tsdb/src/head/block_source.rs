@@ -2,26 +2,26 @@
 
 use std::path::{Path, PathBuf};
 
-use super::{FullChunk, Head, SlotId};
+use super::{FullChunk, Head, StaleSeries};
 use crate::block::{BlockChunk, BlockError, Interval, Intervals};
 use crate::compact::{SeriesSource, SourceSeries};
 use crate::head_chunks::ChunkPlace;
+use crate::ids::{SlotId, TimeSpan};
 
 /// Which samples a block is made of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Which {
+pub enum Samples {
     /// Those that came in order.
     InOrder,
-    /// Those that came late and are in chunks.
+    /// Those that came out of order and are in chunks.
     OutOfOrder,
 }
 
 /// Series of the head with chunks in a range of time.
 pub struct HeadSource<'a> {
     head: &'a Head,
-    which: Which,
-    /// First moment, and the one after the last.
-    range: (i64, i64),
+    samples: Samples,
+    span: TimeSpan,
     symbols: std::vec::IntoIter<String>,
     current: String,
     series: std::vec::IntoIter<(SlotId, Vec<(u32, u32)>)>,
@@ -29,28 +29,28 @@ pub struct HeadSource<'a> {
 }
 
 impl<'a> HeadSource<'a> {
-    /// The series as they are now. No in-order sample in the range may be added any more.
-    pub fn new(head: &'a Head, which: Which, range: (i64, i64)) -> Self {
-        Self::of_slots(head, 0..head.slots.end(), which, range)
+    /// The series as they are now. No in-order sample in the span may be added any more.
+    pub fn new(head: &'a Head, samples: Samples, span: TimeSpan) -> Self {
+        Self::of_slots(head, head.slots.all(), samples, span)
     }
 
-    /// Those of the slots only, which rise; in-order samples.
-    pub fn of_series(head: &'a Head, slots: impl Iterator<Item = SlotId>, range: (i64, i64)) -> Self {
-        Self::of_slots(head, slots, Which::InOrder, range)
+    /// Series that have ended only; in-order samples.
+    pub fn of_stale(head: &'a Head, stale: &[StaleSeries], span: TimeSpan) -> Self {
+        Self::of_slots(head, stale.iter().map(StaleSeries::slot), Samples::InOrder, span)
     }
 
     fn of_slots(
         head: &'a Head,
         slots: impl Iterator<Item = SlotId>,
-        which: Which,
-        range: (i64, i64),
+        samples: Samples,
+        span: TimeSpan,
     ) -> Self {
-        let wanted: Vec<SlotId> = slots.filter(|slot| has_chunks(head, *slot, which, range)).collect();
+        let wanted: Vec<SlotId> = slots.filter(|slot| has_chunks(head, *slot, samples, span)).collect();
         let (symbols, series) = head.index().in_label_order(wanted);
         HeadSource {
             head,
-            which,
-            range,
+            samples,
+            span,
             symbols: symbols.into_iter(),
             current: String::new(),
             series: series.into_iter(),
@@ -64,19 +64,19 @@ impl<'a> HeadSource<'a> {
         {
             let series = self.head.slots.lock(slot);
             let mut add = |chunk: &FullChunk| {
-                if overlaps((chunk.min, chunk.max()), self.range) {
+                if chunk.time_span().overlaps(self.span) {
                     places.push((chunk.place, chunk.min, chunk.max()));
                 }
             };
-            match self.which {
-                Which::InOrder => {
+            match self.samples {
+                Samples::InOrder => {
                     series.full_chunks().for_each(|(_, chunk)| add(chunk));
-                    if let Some(bounds) = series.open_range().filter(|bounds| overlaps(*bounds, self.range)) {
+                    if let Some(bounds) = series.open_span().filter(|open| open.overlaps(self.span)) {
                         open = series.open_bytes().map(|(encoding, _, data)| (encoding, bounds, data));
                     }
                 }
-                Which::OutOfOrder => {
-                    series.out_of_order.iter().flat_map(|late| late.full_chunks()).for_each(add);
+                Samples::OutOfOrder => {
+                    series.out_of_order.iter().flat_map(|samples| samples.full_chunks()).for_each(add);
                 }
             }
         }
@@ -87,31 +87,28 @@ impl<'a> HeadSource<'a> {
             let (encoding, data) = read.map_err(|error| BlockError::io(&self.place, error))?;
             chunks.push(BlockChunk { encoding, min_time, max_time, data: data.into() });
         }
-        if let Some((encoding, (min_time, max_time), data)) = open {
+        if let Some((encoding, bounds, data)) = open {
+            let (min_time, max_time) = (bounds.start(), bounds.last());
             chunks.push(BlockChunk { encoding, min_time, max_time, data: data.into() });
         }
         Ok(chunks)
     }
 }
 
-fn overlaps((first, last): (i64, i64), (min, end): (i64, i64)) -> bool {
-    first < end && last >= min
-}
-
-fn has_chunks(head: &Head, slot: SlotId, which: Which, range: (i64, i64)) -> bool {
+fn has_chunks(head: &Head, slot: SlotId, samples: Samples, span: TimeSpan) -> bool {
     let series = head.slots.lock(slot);
     if !series.alive {
         return false;
     }
-    match which {
-        Which::InOrder => {
-            series.full_chunks().any(|(_, chunk)| overlaps((chunk.min, chunk.max()), range))
-                || series.open_range().is_some_and(|bounds| overlaps(bounds, range))
+    match samples {
+        Samples::InOrder => {
+            series.full_chunks().any(|(_, chunk)| chunk.time_span().overlaps(span))
+                || series.open_span().is_some_and(|open| open.overlaps(span))
         }
-        Which::OutOfOrder => series
+        Samples::OutOfOrder => series
             .out_of_order
             .iter()
-            .any(|late| late.full_chunks().iter().any(|chunk| overlaps((chunk.min, chunk.max()), range))),
+            .any(|samples| samples.full_chunks().iter().any(|chunk| chunk.time_span().overlaps(span))),
     }
 }
 
@@ -128,8 +125,8 @@ impl SeriesSource for HeadSource<'_> {
         series.labels = labels;
         series.chunks = self.chunks(slot)?;
         let mut deleted = Intervals::default();
-        for (min, max) in self.head.deleted_ranges(slot).unwrap_or_default() {
-            deleted.add(Interval { min, max });
+        for range in self.head.deleted_ranges(slot).unwrap_or_default() {
+            deleted.add(Interval { min: range.start(), max: range.last() });
         }
         series.deleted = deleted;
         Ok(true)

@@ -8,6 +8,18 @@ use ferula_storage::AppendError;
 /// An exemplar's labels may have so many characters in all.
 const LABEL_CHARACTERS_MAX: usize = 128;
 
+/// How many exemplars there are.
+#[derive(Clone, Copy, Debug)]
+pub struct ExemplarCounts {
+    pub stored: usize,
+    /// How many series have some.
+    pub series: usize,
+    /// How many there is room for.
+    pub max: usize,
+    /// Time of the one that came first, in milliseconds.
+    pub oldest: Option<i64>,
+}
+
 /// The newest exemplars of a head.
 #[derive(Debug, Default)]
 pub struct Exemplars {
@@ -50,14 +62,14 @@ impl Exemplars {
         all.into_iter().map(|(_, series, exemplar)| (series.clone(), exemplar.clone())).collect()
     }
 
-    /// How many are stored.
-    pub fn len(&self) -> usize {
-        self.order.len()
-    }
-
-    /// How many series have some.
-    pub fn series_count(&self) -> usize {
-        self.by_series.len()
+    /// How many there are.
+    pub fn counts(&self) -> ExemplarCounts {
+        ExemplarCounts {
+            stored: self.order.len(),
+            series: self.by_series.len(),
+            max: self.max,
+            oldest: self.oldest(),
+        }
     }
 
     /// How many there is room for.
@@ -71,7 +83,7 @@ impl Exemplars {
     }
 
     /// Time of the one that came first, in milliseconds.
-    pub fn oldest(&self) -> Option<i64> {
+    fn oldest(&self) -> Option<i64> {
         let series = self.by_series.get(self.order.front()?)?;
         series
             .iter()
@@ -181,14 +193,14 @@ mod tests {
         for (series, at) in [(&a, 1), (&b, 2), (&a, 3), (&a, 4)] {
             ring.add(series, exemplar(at, 1.0, "x")).expect("in order");
         }
-        assert_eq!((ring.len(), ring.oldest()), (3, Some(2)));
+        assert_eq!((ring.order.len(), ring.oldest()), (3, Some(2)));
         let all = ring.select(TimeRange::ALL, &[vec![]]);
         let times = |i: usize| all[i].1.iter().map(|e| e.timestamp.millis()).collect::<Vec<_>>();
         assert_eq!((times(0), times(1)), (vec![3, 4], vec![2]));
         let only_b = [vec![Matcher::equal("s", "b")]];
         assert_eq!(ring.select(TimeRange::from_millis(3, 9), &only_b), []);
         ring.resize(1);
-        assert_eq!((ring.len(), ring.series_count()), (1, 1));
+        assert_eq!((ring.order.len(), ring.by_series.len()), (1, 1));
     }
 
     #[test]
@@ -214,7 +226,7 @@ mod tests {
         assert_eq!(ring.add(&series, untimed(3, 2.0)), Ok(()));
         assert_eq!(ring.add(&series, exemplar(4, 2.0, "x")), Ok(()));
         assert_eq!(ring.add(&series, untimed(5, 2.0)), Ok(()));
-        assert_eq!(ring.len(), 4);
+        assert_eq!(ring.order.len(), 4);
     }
 
     #[test]

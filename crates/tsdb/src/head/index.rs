@@ -4,16 +4,16 @@
 //! Names and values become strings again only at the edge. Always true: two living series never have the
 //! same list, and a pair lives as long as a list names it.
 
+use std::convert::Infallible;
 use std::hash::{BuildHasher, RandomState};
 
-use ferula_model::{LabelSet, MatchOp, Matcher};
+use ferula_model::{LabelSet, Matcher};
 
 use super::id_table::IdTable;
-use crate::postings::Compare;
+use crate::ids::SlotId;
 use crate::postings::memory::{Postings, union};
+use crate::postings::{self, Compare, PostingsSource};
 
-/// Number of a series in the head; used again some time after the series is gone.
-pub type SlotId = u32;
 type PairId = u32;
 type NameId = u32;
 
@@ -93,7 +93,7 @@ impl Index {
     }
 
     fn list(&self, slot: SlotId) -> &[PairId] {
-        let start = self.list_of[slot as usize] as usize;
+        let start = self.list_of[slot.index()] as usize;
         let length = self.lists[start] as usize;
         &self.lists[start + 1..start + 1 + length]
     }
@@ -104,7 +104,9 @@ impl Index {
         for (name, value) in labels.iter() {
             list.push(self.find_pair(self.find_name(name)?, value)?);
         }
-        self.identity.find(self.hasher.hash_one(&list[..]), |slot| self.list(slot) == list)
+        let found =
+            self.identity.find(self.hasher.hash_one(&list[..]), |id| self.list(SlotId::new(id)) == list);
+        found.map(SlotId::new)
     }
 
     /// Adds a series that is not there yet.
@@ -132,8 +134,8 @@ impl Index {
         let (list, new_pairs) = self.intern_all(labels);
         if !new_pairs {
             let hash = self.hasher.hash_one(&list[..]);
-            if let Some(slot) = self.identity.find(hash, |slot| self.list(slot) == list) {
-                return Ok((slot, false));
+            if let Some(slot) = self.identity.find(hash, |id| self.list(SlotId::new(id)) == list) {
+                return Ok((SlotId::new(slot), false));
             }
         }
         let slot = take().ok_or(Full)?;
@@ -172,22 +174,22 @@ impl Index {
         let start = self.lists.len() as u32;
         self.lists.push(list.len() as u32);
         self.lists.extend_from_slice(&list);
-        if self.list_of.len() <= slot as usize {
-            self.list_of.resize(slot as usize + 1, 0);
+        if self.list_of.len() <= slot.index() {
+            self.list_of.resize(slot.index() + 1, 0);
         }
-        self.list_of[slot as usize] = start;
+        self.list_of[slot.index()] = start;
         for pair in &list {
             let pair = &mut self.pairs[*pair as usize];
             pair.uses += 1;
-            pair.series.insert(slot);
+            pair.series.insert(slot.get());
         }
         let hash = self.hasher.hash_one(&list[..]);
         let (lists, list_of, hasher) = (&self.lists, &self.list_of, &self.hasher);
-        self.identity.insert(hash, slot, |other| {
+        self.identity.insert(hash, slot.get(), |other| {
             let start = list_of[other as usize] as usize;
             hasher.hash_one(&lists[start + 1..start + 1 + lists[start] as usize])
         });
-        self.all.insert(slot);
+        self.all.insert(slot.get());
         self.created.push(slot);
         if self.created.len() > CREATED_MAX {
             self.created.drain(..CREATED_MAX / 2);
@@ -237,14 +239,14 @@ impl Index {
         let mut touched: Vec<PairId> = Vec::new();
         for slot in dead {
             let hash = self.hasher.hash_one(self.list(*slot));
-            self.identity.remove(hash, *slot);
-            let start = self.list_of[*slot as usize] as usize;
+            self.identity.remove(hash, slot.get());
+            let start = self.list_of[slot.index()] as usize;
             let length = self.lists[start] as usize;
             touched.extend_from_slice(&self.lists[start + 1..start + 1 + length]);
         }
         touched.sort_unstable();
         touched.dedup();
-        let is_dead = |id: u32| dead.binary_search(&id).is_ok();
+        let is_dead = |id: u32| dead.binary_search(&SlotId::new(id)).is_ok();
         for pair in touched {
             self.pairs[pair as usize].series.remove(is_dead);
         }
@@ -257,7 +259,7 @@ impl Index {
         self.recent.clear();
         let mut names: Vec<NameId> = Vec::new();
         for slot in slots {
-            let start = self.list_of[*slot as usize] as usize;
+            let start = self.list_of[slot.index()] as usize;
             let length = self.lists[start] as usize;
             self.dead_list_cells += length + 1;
             for cell in start + 1..start + 1 + length {
@@ -314,17 +316,14 @@ impl Index {
             let list = self.list(*slot);
             lists.push(list.len() as u32);
             lists.extend_from_slice(list);
-            self.list_of[*slot as usize] = start;
+            self.list_of[slot.index()] = start;
         }
         (self.lists, self.dead_list_cells) = (lists, 0);
     }
 
     /// Labels of a series, as pairs in order of names.
-    pub fn labels(&self, slot: SlotId) -> impl ExactSizeIterator<Item = (&str, &str)> + Clone {
-        self.list(slot).iter().map(|pair| {
-            let name = self.pairs[*pair as usize].name;
-            (&*self.names[name as usize].text, self.pair_text(*pair))
-        })
+    pub fn labels(&self, slot: SlotId) -> Labels<'_> {
+        Labels { index: self, pairs: self.list(slot).iter() }
     }
 
     /// Labels of a series.
@@ -338,103 +337,20 @@ impl Index {
     }
 
     /// The series that satisfy all matchers, rising. No matcher means every series.
-    ///
-    /// A matcher that accepts the empty value also accepts series without the label; only the others can
-    /// start a selection. Equality comes first, because it is cheapest and leaves fewest.
     pub fn select(&self, matchers: &[Matcher]) -> Vec<SlotId> {
         self.select_by(matchers, &Matcher::matches)
     }
 
     /// [`select`](Self::select) by another way to compare a value with a matcher.
     pub fn select_by(&self, matchers: &[Matcher], matches: &Compare<'_>) -> Vec<SlotId> {
-        let mut order: Vec<(&Matcher, bool)> = matchers.iter().map(|m| (m, m.matches_empty())).collect();
-        order.sort_by_key(|(matcher, empty)| (matcher.op != MatchOp::Equal, *empty));
-        let mut ids: Option<Vec<SlotId>> = None;
-        if let Some(smallest) = self.smallest_equal(matchers) {
-            ids = Some(smallest.to_vec());
-        }
-        for (matcher, empty) in order {
-            if ids.as_ref().is_some_and(Vec::is_empty) {
-                break;
-            }
-            ids = Some(self.narrow(ids, matcher, empty, matches));
-        }
-        ids.unwrap_or_else(|| self.all.to_vec())
+        let Ok(ids) = postings::select(self, matchers, matches);
+        ids.into_iter().map(SlotId::new).collect()
     }
 
-    /// Postings of the rarest pair that all series of the selection have.
-    fn smallest_equal(&self, matchers: &[Matcher]) -> Option<&Postings> {
-        matchers
-            .iter()
-            .filter(|matcher| matcher.op == MatchOp::Equal && !matcher.value.is_empty())
-            .map(|matcher| self.equal(matcher))
-            .min_by_key(|postings| postings.len())
-    }
-
-    fn equal(&self, matcher: &Matcher) -> &Postings {
+    fn postings(&self, name: &str, value: &str) -> &Postings {
         const NONE: &Postings = &Postings::Empty;
-        let pair = self.find_name(&matcher.name).and_then(|name| self.find_pair(name, &matcher.value));
+        let pair = self.find_name(name).and_then(|name| self.find_pair(name, value));
         pair.map_or(NONE, |pair| &self.pairs[pair as usize].series)
-    }
-
-    fn narrow(
-        &self,
-        ids: Option<Vec<SlotId>>,
-        matcher: &Matcher,
-        empty: bool,
-        matches: &Compare<'_>,
-    ) -> Vec<SlotId> {
-        let Some(name) = self.find_name(&matcher.name) else {
-            return if empty { ids.unwrap_or_else(|| self.all.to_vec()) } else { Vec::new() };
-        };
-        if matcher.op == MatchOp::Equal && !empty {
-            let postings = self.equal(matcher);
-            let Some(mut ids) = ids else { return postings.to_vec() };
-            postings.filter(&mut ids, true);
-            return ids;
-        }
-        let pairs = &self.names[name as usize].pairs;
-        if let Some(mut ids) = ids {
-            // Looking at each series is cheaper than at each value when few are left.
-            if ids.len() < pairs.len() {
-                ids.retain(|slot| matches(matcher, self.value_of(*slot, name)));
-                return ids;
-            }
-            return self.narrow_by_values(ids, pairs, empty, |value| matches(matcher, value));
-        }
-        if empty {
-            return self.narrow_by_values(self.all.to_vec(), pairs, empty, |value| matches(matcher, value));
-        }
-        union(self.series_of(pairs, |value| matches(matcher, value)))
-    }
-
-    fn narrow_by_values(
-        &self,
-        mut ids: Vec<SlotId>,
-        pairs: &[PairId],
-        empty: bool,
-        matches: impl Fn(&str) -> bool,
-    ) -> Vec<SlotId> {
-        // With `empty`, series without the label stay: take away those whose value does not match.
-        let mut set = Postings::Empty;
-        for id in union(self.series_of(pairs, |value| matches(value) != empty)) {
-            set.insert(id);
-        }
-        set.filter(&mut ids, !empty);
-        ids
-    }
-
-    fn series_of<'a>(
-        &'a self,
-        pairs: &'a [PairId],
-        wanted: impl Fn(&str) -> bool + 'a,
-    ) -> impl Iterator<Item = &'a Postings> {
-        pairs
-            .iter()
-            .filter(move |pair| {
-                !self.pairs[**pair as usize].series.is_empty() && wanted(self.pair_text(**pair))
-            })
-            .map(|pair| &self.pairs[*pair as usize].series)
     }
 
     /// The symbols of these series, sorted, and the series in label order with the numbers of their names and values
@@ -591,21 +507,71 @@ impl Index {
         let tables = self.identity.heap_bytes() + self.pair_table.heap_bytes();
         (cells * size_of::<u32>() + pairs + tables + self.text.len()) as u64
     }
+}
 
-    /// Bytes on the heap, estimated.
-    pub fn heap_bytes(&self) -> usize {
-        let postings: usize = self.pairs.iter().map(|pair| pair.series.heap_bytes()).sum();
-        let names: usize = self.names.iter().map(|name| name.pairs.capacity() * 4 + name.text.len()).sum();
-        postings
-            + names
-            + self.pairs.capacity() * size_of::<Pair>()
-            + self.text.capacity()
-            + (self.lists.capacity() + self.list_of.capacity() + self.created.capacity()) * 4
-            + self.identity.heap_bytes()
-            + self.pair_table.heap_bytes()
-            + self.all.heap_bytes()
+impl PostingsSource for Index {
+    type Error = Infallible;
+
+    fn all(&self) -> Result<Vec<u32>, Infallible> {
+        Ok(self.all.to_vec())
+    }
+
+    fn equal(&self, name: &str, value: &str) -> Result<Vec<u32>, Infallible> {
+        Ok(self.postings(name, value).to_vec())
+    }
+
+    fn count(&self, name: &str, value: &str) -> Option<usize> {
+        Some(self.postings(name, value).len())
+    }
+
+    fn filter(&self, ids: &mut Vec<u32>, name: &str, value: &str, keep: bool) -> Result<(), Infallible> {
+        self.postings(name, value).filter(ids, keep);
+        Ok(())
+    }
+
+    fn having(&self, name: &str, wanted: &mut dyn FnMut(&str) -> bool) -> Result<Vec<u32>, Infallible> {
+        let pairs = self.find_name(name).map_or(&[][..], |name| &self.names[name as usize].pairs);
+        let mut wanted = |pair: &Pair, text: &str| !pair.series.is_empty() && wanted(text);
+        let lists = pairs.iter().filter_map(|id| {
+            let pair = &self.pairs[*id as usize];
+            wanted(pair, self.pair_text(*id)).then_some(&pair.series)
+        });
+        Ok(union(lists))
+    }
+
+    fn filter_each(&self, ids: &mut Vec<u32>, name: &str, wanted: &mut dyn FnMut(&str) -> bool) -> bool {
+        let name = self.find_name(name);
+        let cheaper = name.is_some_and(|name| ids.len() < self.names[name as usize].pairs.len());
+        if let (true, Some(name)) = (cheaper, name) {
+            ids.retain(|id| wanted(self.value_of(SlotId::new(*id), name)));
+        }
+        cheaper
     }
 }
+
+/// Labels of a series, name and value, in order of names.
+#[derive(Clone)]
+pub struct Labels<'a> {
+    index: &'a Index,
+    pairs: std::slice::Iter<'a, PairId>,
+}
+
+impl<'a> Iterator for Labels<'a> {
+    type Item = (&'a str, &'a str);
+
+    #[inline]
+    fn next(&mut self) -> Option<Self::Item> {
+        let pair = *self.pairs.next()?;
+        let name = self.index.pairs[pair as usize].name;
+        Some((&*self.index.names[name as usize].text, self.index.pair_text(pair)))
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        self.pairs.size_hint()
+    }
+}
+
+impl ExactSizeIterator for Labels<'_> {}
 
 /// The largest labels of a head.
 #[derive(Clone, Debug, Default)]

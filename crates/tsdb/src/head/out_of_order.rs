@@ -10,30 +10,31 @@ use super::rules::ChunkRules;
 use super::series::FullChunk;
 use crate::head_chunks::format::StoredChunk;
 use crate::head_chunks::{ChunkPlace, Store};
+use crate::ids::{LogRef, TimeSpan};
 
 /// Out-of-order samples of one series.
 #[derive(Debug, Default)]
 pub struct OutOfOrder {
     /// Rising times.
-    samples: Vec<LateSample>,
+    samples: Vec<OutOfOrderSample>,
     /// Chunks in `chunks_head`; their times may overlap.
     full: Vec<FullChunk>,
 }
 
 /// One out-of-order sample.
 #[derive(Clone, Debug)]
-pub struct LateSample {
+pub struct OutOfOrderSample {
     /// Milliseconds since the epoch.
     pub at: i64,
     /// Start timestamp, 0 for none.
     pub start: i64,
     /// The value.
-    pub value: LateValue,
+    pub value: OutOfOrderValue,
 }
 
 /// Value of an out-of-order sample.
 #[derive(Clone, Debug)]
-pub enum LateValue {
+pub enum OutOfOrderValue {
     /// A float.
     Float(f64),
     /// A histogram.
@@ -50,7 +51,7 @@ impl OutOfOrder {
     }
 
     /// Adds a sample. `false` when there is one of the same time in memory already.
-    pub fn insert(&mut self, sample: LateSample) -> bool {
+    pub fn insert(&mut self, sample: OutOfOrderSample) -> bool {
         match self.samples.binary_search_by_key(&sample.at, |other| other.at) {
             Ok(_) => false,
             Err(place) => {
@@ -61,7 +62,7 @@ impl OutOfOrder {
     }
 
     /// Moves the samples in memory to chunks of `store`.
-    pub fn move_to(&mut self, rules: &ChunkRules, log_ref: u64, store: &Store) -> Vec<ChunkPlace> {
+    pub fn move_to(&mut self, rules: &ChunkRules, log_ref: LogRef, store: &Store) -> Vec<ChunkPlace> {
         let mut places = Vec::new();
         let chunks = self.samples.chunks(CHUNK_SAMPLES_MAX).flat_map(|some| encode(some, rules));
         for chunk in chunks.collect::<Vec<_>>() {
@@ -92,7 +93,7 @@ impl OutOfOrder {
     }
 
     /// The samples in memory.
-    pub fn samples(&self) -> &[LateSample] {
+    pub fn samples(&self) -> &[OutOfOrderSample] {
         &self.samples
     }
 
@@ -101,11 +102,12 @@ impl OutOfOrder {
         &self.full
     }
 
-    /// Times of the oldest and newest sample.
-    pub fn range(&self) -> Option<(i64, i64)> {
-        let firsts = self.samples.first().map(|s| s.at).into_iter().chain(self.full.iter().map(|c| c.min));
-        let lasts = self.samples.last().map(|s| s.at).into_iter().chain(self.full.iter().map(FullChunk::max));
-        Some((firsts.min()?, lasts.max()?))
+    /// From the first to the last sample.
+    pub fn span(&self) -> TimeSpan {
+        let in_memory = self.samples.first().zip(self.samples.last());
+        let in_memory =
+            in_memory.map_or(TimeSpan::EMPTY, |(first, last)| TimeSpan::closed(first.at, last.at));
+        self.full.iter().map(FullChunk::time_span).fold(in_memory, TimeSpan::cover)
     }
 
     /// Forgets the first `chunks` chunks, which are in blocks now.
@@ -115,15 +117,15 @@ impl OutOfOrder {
 }
 
 /// Puts samples with rising times into columns.
-pub fn to_columns(samples: &[LateSample], out: &mut SeriesSamples) {
+pub fn to_columns(samples: &[OutOfOrderSample], out: &mut SeriesSamples) {
     for sample in samples {
         match &sample.value {
-            LateValue::Float(value) => {
+            OutOfOrderValue::Float(value) => {
                 push_start(&mut out.floats.start_timestamps, out.floats.timestamps.len(), sample.start);
                 out.floats.timestamps.push(sample.at);
                 out.floats.values.push(*value);
             }
-            LateValue::Histogram(value) => {
+            OutOfOrderValue::Histogram(value) => {
                 let column = &mut out.histograms;
                 push_start(&mut column.start_timestamps, column.timestamps.len(), sample.start);
                 column.timestamps.push(sample.at);
@@ -155,7 +157,7 @@ enum Writer {
 }
 
 /// Encodes samples with rising times, in as few chunks as their kinds and layouts need.
-pub fn encode(samples: &[LateSample], rules: &ChunkRules) -> Vec<Chunk> {
+pub fn encode(samples: &[OutOfOrderSample], rules: &ChunkRules) -> Vec<Chunk> {
     let mut chunks = Vec::new();
     let mut open: Option<Writer> = None;
     for sample in samples {
@@ -182,7 +184,7 @@ fn push(
     open: Option<&mut Writer>,
     at: i64,
     start: i64,
-    value: &LateValue,
+    value: &OutOfOrderValue,
     rules: &ChunkRules,
 ) -> Option<Writer> {
     macro_rules! histogram {
@@ -201,7 +203,7 @@ fn push(
         }};
     }
     match value {
-        LateValue::Float(value) => match open {
+        OutOfOrderValue::Float(value) => match open {
             Some(Writer::Float(chunk)) => {
                 chunk.push(at, *value);
                 None
@@ -221,10 +223,10 @@ fn push(
                 Some(Writer::Float(chunk))
             }
         },
-        LateValue::Histogram(HistogramValue::Integer(sample)) => {
+        OutOfOrderValue::Histogram(HistogramValue::Integer(sample)) => {
             histogram!(Histogram, IntegerHistogramWriter, sample)
         }
-        LateValue::Histogram(HistogramValue::Float(sample)) => {
+        OutOfOrderValue::Histogram(HistogramValue::Float(sample)) => {
             histogram!(FloatHistogram, FloatHistogramWriter, sample)
         }
     }

@@ -5,21 +5,25 @@ use std::collections::BTreeMap;
 
 use super::sync::{Arc, Mutex, rank};
 
-/// Moments and who holds them.
+/// The time between two changes that snapshots must not see half of. Larger ones are later.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Moment(u64);
+
+/// Moments and how many snapshots hold each.
 #[derive(Debug, Default)]
 pub struct Pins(Mutex<State, rank::Pins>);
 
 #[derive(Debug, Default)]
 struct State {
-    now: u64,
-    held: BTreeMap<u64, usize>,
+    now: Moment,
+    held: BTreeMap<Moment, usize>,
 }
 
 /// Holds a moment until dropped.
 #[derive(Debug)]
 pub struct Pin {
     pins: Arc<Pins>,
-    moment: u64,
+    moment: Moment,
 }
 
 impl Pins {
@@ -31,15 +35,16 @@ impl Pins {
         Pin { pins: self.clone(), moment }
     }
 
-    /// Ends the present: says its number. Who pins from now on does not hold it.
-    pub fn advance(&self) -> u64 {
+    /// Ends the present and returns it. Pins taken from now on do not hold it.
+    pub fn advance(&self) -> Moment {
         let mut state = self.0.lock();
-        state.now += 1;
-        state.now - 1
+        let ended = state.now;
+        state.now = Moment(ended.0 + 1);
+        ended
     }
 
     /// Whether nobody holds that moment or one before it.
-    pub fn is_past(&self, moment: u64) -> bool {
+    pub fn is_past(&self, moment: Moment) -> bool {
         self.0.lock().held.first_key_value().is_none_or(|(oldest, _)| *oldest > moment)
     }
 }

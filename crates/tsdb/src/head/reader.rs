@@ -1,20 +1,38 @@
 //! Reading the head as it was at one moment.
+//!
+//! 1. [`Head::select`] resolves matchers to series.
+//! 2. [`Head::freeze`] enters the freeze room of the gate, adds series that were made since, and notes how far every
+//!    series goes: no commit is half in what follows.
+//! 3. [`Head::read_row`] decodes up to there, outside the gate.
 
 use std::cell::Cell;
 use std::io;
 
 use ferula_chunk::Encoding;
+use ferula_model::{LabelSet, Matcher};
 use ferula_storage::{SeriesSamples, StorageError};
 
+use super::index::Labels;
 use super::out_of_order::{holds_histograms, to_columns};
-use super::{FullChunk, Head, LateSample, SlotId};
+use super::sync::{ReadGuard, rank};
+use super::{FullChunk, Head, Index, OutOfOrderSample};
 use crate::head_chunks::ChunkPlace;
+use crate::ids::{SlotId, TimeSpan};
+use crate::postings::Compare;
 use crate::querier::columns::append_chunk;
 use crate::querier::merge::{merge_all, remove_ranges};
 
 thread_local! {
     /// Room for the bytes of an open chunk, which are copied for every row: readers hold no lock while they decode.
     static OPEN_CHUNK: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
+}
+
+/// Series that matchers were resolved to, before the cut.
+#[derive(Debug, Default)]
+pub(crate) struct HeadSelection {
+    slots: Vec<SlotId>,
+    /// Number of the first series that was made after the matchers were resolved.
+    created: u64,
 }
 
 /// How far a series went at the moment of the cut.
@@ -25,56 +43,114 @@ pub struct FrozenRow {
     chunk_number: u32,
     /// … and how many samples it had.
     samples: u16,
-    late: Option<Box<FrozenLate>>,
+    out_of_order: Option<Box<FrozenOutOfOrder>>,
 }
 
 /// Out-of-order samples at the moment of the cut.
 #[derive(Debug)]
-struct FrozenLate {
-    samples: Vec<LateSample>,
+struct FrozenOutOfOrder {
+    samples: Vec<OutOfOrderSample>,
     full: Vec<FullChunk>,
 }
 
-impl FrozenRow {
-    /// Slot of the series.
-    pub fn slot(&self) -> SlotId {
-        self.slot
+/// Labels of many rows under one lock of the index.
+pub(crate) struct RowLabels<'a>(ReadGuard<'a, Index, rank::Index>);
+
+impl RowLabels<'_> {
+    /// Labels of a row.
+    pub fn of(&self, row: &FrozenRow) -> Labels<'_> {
+        self.0.labels(row.slot)
+    }
+
+    /// The same as a label set.
+    pub fn label_set(&self, row: &FrozenRow) -> LabelSet {
+        self.0.label_set(row.slot)
     }
 }
 
 impl Head {
-    /// Notes how far the series goes; `None` when no chunk of it can have a sample in `min..=max`. Call it in the
-    /// freeze room.
-    pub(crate) fn freeze_row(&self, slot: SlotId, (min, max): (i64, i64)) -> Option<FrozenRow> {
-        let series = self.slots.lock(slot);
-        // As upstream, the open chunk has no end yet.
-        let open = series.open_range().is_some_and(|(first, _)| first <= max);
-        let in_range = |chunk: &FullChunk| chunk.min <= max && chunk.max() >= min;
-        let late = series
-            .out_of_order
-            .as_ref()
-            .filter(|late| late.range().is_some_and(|(first, last)| first <= max && last >= min));
-        if !open && late.is_none() && !series.full_chunks().any(|(_, chunk)| in_range(chunk)) {
-            return None;
-        }
-        let late = late.map(|late| {
-            let full = late.full_chunks().iter().filter(|chunk| in_range(chunk)).copied().collect();
-            Box::new(FrozenLate { samples: late.samples().to_vec(), full })
-        });
-        let (chunk_number, samples) = (series.chunk_number, series.open_samples());
-        Some(FrozenRow { slot, chunk_number, samples, late })
+    /// Resolves the series that satisfy all matchers, by the caller's way to compare a value with a matcher.
+    pub(crate) fn select(&self, matchers: &[Matcher], compare: &Compare<'_>) -> HeadSelection {
+        let index = self.index();
+        HeadSelection { created: index.created_end(), slots: index.select_by(matchers, compare) }
     }
 
-    /// Fills in the samples in `min..=max` that the series had at the moment of the cut; in-order ones only
+    /// Takes one cut for all selections, each with its matchers and the span that will be read. Rows that cannot have
+    /// a sample in their span are left out; the others come in the order in which their series were made.
+    pub(crate) fn freeze<'s>(
+        &self,
+        selections: impl Iterator<Item = (HeadSelection, &'s [Matcher], TimeSpan)>,
+    ) -> Vec<Vec<FrozenRow>> {
+        let _room = self.gate.freeze();
+        selections.map(|(selection, matchers, span)| self.freeze_one(selection, matchers, span)).collect()
+    }
+
+    fn freeze_one(&self, selection: HeadSelection, matchers: &[Matcher], span: TimeSpan) -> Vec<FrozenRow> {
+        let mut slots = selection.slots;
+        {
+            let index = self.index();
+            match index.created_since(selection.created) {
+                Some(new) => slots.extend(new.iter().filter(|slot| index.matches(**slot, matchers))),
+                None => slots = index.select(matchers),
+            }
+        }
+        if self.slots.reused() {
+            slots.sort_by_cached_key(|slot| self.slots.lock(*slot).log_ref);
+            slots.dedup();
+        }
+        slots.into_iter().filter_map(|slot| self.freeze_row(slot, span)).collect()
+    }
+
+    /// Notes how far the series goes; `None` when no chunk of it can have a sample in the span.
+    fn freeze_row(&self, slot: SlotId, span: TimeSpan) -> Option<FrozenRow> {
+        let series = self.slots.lock(slot);
+        // As in Prometheus, the open chunk has no end yet.
+        let open = series.open_span().is_some_and(|open| open.start() <= span.last());
+        let in_span = |chunk: &FullChunk| chunk.time_span().overlaps(span);
+        let out_of_order = series.out_of_order.as_ref().filter(|samples| samples.span().overlaps(span));
+        if !open && out_of_order.is_none() && !series.full_chunks().any(|(_, chunk)| in_span(chunk)) {
+            return None;
+        }
+        let out_of_order = out_of_order.map(|samples| {
+            let full = samples.full_chunks().iter().filter(|chunk| in_span(chunk)).copied().collect();
+            Box::new(FrozenOutOfOrder { samples: samples.samples().to_vec(), full })
+        });
+        let (chunk_number, samples) = (series.chunk_number, series.open_samples());
+        Some(FrozenRow { slot, chunk_number, samples, out_of_order })
+    }
+
+    /// Labels of rows.
+    pub(crate) fn row_labels(&self) -> RowLabels<'_> {
+        RowLabels(self.index())
+    }
+
+    /// Sorted names of labels of series that satisfy the matchers.
+    pub(crate) fn label_names(&self, matchers: &[Matcher]) -> Vec<String> {
+        let index = self.index();
+        if matchers.is_empty() { index.label_names() } else { index.label_names_of(&index.select(matchers)) }
+    }
+
+    /// Sorted values of a label of series that satisfy the matchers.
+    pub(crate) fn label_values(&self, name: &str, matchers: &[Matcher]) -> Vec<String> {
+        let index = self.index();
+        if matchers.is_empty() {
+            index.label_values(name)
+        } else {
+            index.label_values_of(name, &index.select(matchers))
+        }
+    }
+
+    /// Fills in the samples in the span that the series had at the moment of the cut; in-order ones only
     /// from `head_min` on.
     pub(crate) fn read_row(
         &self,
         row: &FrozenRow,
-        (late_min, max): (i64, i64),
+        span: TimeSpan,
         head_min: i64,
         out: &mut SeriesSamples,
     ) -> Result<(), StorageError> {
-        let min = late_min.max(head_min);
+        let in_order = span.since(head_min);
+        let (min, max) = (in_order.start(), in_order.last());
         let mut chunks: Vec<(ChunkPlace, u16)> = Vec::new();
         let mut open: Option<Encoding> = None;
         let mut data = OPEN_CHUNK.take();
@@ -89,21 +165,21 @@ impl Head {
                 chunks.push((chunk.place, if ahead == 0 { row.samples } else { u16::MAX }));
             }
             if series.chunk_number == row.chunk_number
-                && series.open_range().is_some_and(|(first, last)| first <= max && last >= min)
+                && series.open_span().is_some_and(|open| open.overlaps(in_order))
             {
                 open = series.open_into(&mut data).map(|(encoding, _)| encoding);
             }
         }
         for (place, limit) in chunks {
-            self.read_chunk(place, limit, (min, max), out)?;
+            self.read_chunk(place, limit, in_order, out)?;
         }
         if let Some(encoding) = open {
-            append_chunk(encoding, &data, row.samples, (min, max), out)
+            append_chunk(encoding, &data, row.samples, in_order, out)
                 .map_err(|error| StorageError::Corrupt(format!("open chunk of the head: {error}")))?;
         }
         OPEN_CHUNK.set(data);
-        if let Some(late) = &row.late {
-            self.read_late(late, (late_min, max), out)?;
+        if let Some(frozen) = &row.out_of_order {
+            self.read_out_of_order(frozen, span, out)?;
         }
         if let Some(ranges) = self.deleted_ranges(row.slot) {
             remove_ranges(out, &ranges);
@@ -111,21 +187,21 @@ impl Head {
         Ok(())
     }
 
-    fn read_late(
+    fn read_out_of_order(
         &self,
-        late: &FrozenLate,
-        (min, max): (i64, i64),
+        frozen: &FrozenOutOfOrder,
+        span: TimeSpan,
         out: &mut SeriesSamples,
     ) -> Result<(), StorageError> {
-        let inside: Vec<LateSample> =
-            late.samples.iter().filter(|sample| min <= sample.at && sample.at <= max).cloned().collect();
+        let inside: Vec<OutOfOrderSample> =
+            frozen.samples.iter().filter(|sample| span.contains(sample.at)).cloned().collect();
         let mut columns = SeriesSamples::default();
         to_columns(&inside, &mut columns);
         // The first one wins where several have a sample.
         let mut sources = vec![std::mem::take(out), columns];
-        for chunk in late.full.iter().rev() {
+        for chunk in frozen.full.iter().rev() {
             let mut columns = SeriesSamples::default();
-            self.read_chunk(chunk.place, u16::MAX, (min, max), &mut columns)?;
+            self.read_chunk(chunk.place, u16::MAX, span, &mut columns)?;
             if holds_histograms(chunk.encoding) {
                 forget_resets(&mut columns);
             }
@@ -139,11 +215,11 @@ impl Head {
         &self,
         place: ChunkPlace,
         limit: u16,
-        range: (i64, i64),
+        span: TimeSpan,
         out: &mut SeriesSamples,
     ) -> Result<(), StorageError> {
         let read =
-            self.chunks.read(place, |chunk| append_chunk(chunk.encoding, chunk.data, limit, range, out));
+            self.chunks.read(place, |chunk| append_chunk(chunk.encoding, chunk.data, limit, span, out));
         match read {
             Ok(Ok(())) => Ok(()),
             Ok(Err(error)) => Err(StorageError::Corrupt(format!(

@@ -17,9 +17,9 @@ use ferula_storage::AppendError;
 use super::blocks::Payload;
 use super::out_of_order::OutOfOrder;
 use super::rules::ChunkRules;
-use crate::head_chunks::ChunkPlace;
-use crate::head_chunks::Store;
 use crate::head_chunks::format::StoredChunk;
+use crate::head_chunks::{ChunkPlace, Store};
+use crate::ids::{LogRef, TimeSpan};
 pub use reopen::Reopened;
 
 /// XOR chunks are not appended to when larger; no sample takes them over 1024 bytes then.
@@ -33,7 +33,7 @@ const HISTOGRAM_SAMPLES_MIN: u16 = 10;
 #[derive(Debug, Default)]
 pub struct Series {
     /// Its ref in the log.
-    pub log_ref: u64,
+    pub log_ref: LogRef,
     /// How often the slot was used before.
     pub generation: u32,
     /// Samples and handles of appenders that have not committed yet; while there are any, the series stays.
@@ -92,6 +92,11 @@ impl FullChunk {
     /// Milliseconds since the epoch of its last sample.
     pub fn max(&self) -> i64 {
         self.min.saturating_add(i64::from(self.span))
+    }
+
+    /// From its first to its last sample.
+    pub fn time_span(&self) -> TimeSpan {
+        TimeSpan::closed(self.min, self.max())
     }
 }
 
@@ -441,12 +446,19 @@ impl Series {
         }
     }
 
-    /// Times of the first and last sample in the open chunk.
-    pub fn open_range(&self) -> Option<(i64, i64)> {
+    /// From the first to the last sample in the open chunk.
+    pub fn open_span(&self) -> Option<TimeSpan> {
         match self.open {
             Open::None => None,
-            _ => self.last().map(|last| (self.open_min, last)),
+            _ => self.last().map(|last| TimeSpan::closed(self.open_min, last)),
         }
+    }
+
+    /// From the first to the last sample, in order or not.
+    pub fn span(&self) -> TimeSpan {
+        let in_order = self.first().zip(self.last());
+        let in_order = in_order.map_or(TimeSpan::EMPTY, |(first, last)| TimeSpan::closed(first, last));
+        self.out_of_order.as_ref().map_or(in_order, |samples| in_order.cover(samples.span()))
     }
 
     /// Full chunks with their numbers.
@@ -467,7 +479,7 @@ impl Series {
             let kept: Vec<FullChunk> = self.full.iter().filter(|chunk| chunk.max() >= min).copied().collect();
             self.full = kept.into_boxed_slice();
         }
-        if self.full.is_empty() && self.open_range().is_some_and(|(_, max)| max < min) {
+        if self.full.is_empty() && self.open_span().is_some_and(|open| open.last() < min) {
             self.open = Open::None;
             self.payload.clear();
             self.chunk_number = self.chunk_number.wrapping_add(1);

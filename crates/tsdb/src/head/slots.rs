@@ -4,9 +4,9 @@ use std::sync::OnceLock;
 
 use ferula_model::SeriesRef;
 
-use super::index::SlotId;
 use super::series::Series;
 use super::sync::{Mutex, MutexGuard, rank};
+use crate::ids::SlotId;
 
 /// Slots of a slab; those of the first slabs double up to this, so that a small head stays small.
 const SLAB_SLOTS: usize = 4096;
@@ -39,7 +39,7 @@ struct Shelf(Box<[OnceLock<Slab>]>);
 
 /// Number of the slab that has the slot, its length, and the slot's place in it.
 fn place(slot: SlotId) -> (usize, usize, usize) {
-    let slot = slot as usize;
+    let slot = slot.index();
     if slot >= GROWING_SLOTS {
         let slot = slot - GROWING_SLOTS;
         return (GROWING_SLABS + slot / SLAB_SLOTS, SLAB_SLOTS, slot % SLAB_SLOTS);
@@ -54,7 +54,7 @@ struct Free {
     /// Slots that were used before.
     slots: Vec<SlotId>,
     /// The first that was never used.
-    next: SlotId,
+    next: u32,
     reused: bool,
 }
 
@@ -69,7 +69,7 @@ impl Slots {
         if free.next as usize >= SLOTS_MAX {
             return None;
         }
-        let slot = free.next;
+        let slot = SlotId::new(free.next);
         let (slab, slots, _) = place(slot);
         self.shelves[slab / SHELF_SLABS]
             .get_or_init(|| Shelf((0..SHELF_SLABS).map(|_| OnceLock::new()).collect()))
@@ -85,8 +85,13 @@ impl Slots {
     }
 
     /// How many slots were ever given out: those with smaller numbers can be asked for.
-    pub fn end(&self) -> SlotId {
+    pub fn count(&self) -> u32 {
         self.free.lock().next
+    }
+
+    /// Every slot that was ever given out, as of now.
+    pub fn all(&self) -> impl Iterator<Item = SlotId> + use<> {
+        (0..self.count()).map(SlotId::new)
     }
 
     /// Whether series may be in slots out of the order in which they were made.
@@ -102,7 +107,7 @@ impl Slots {
         self.get(slot).expect("the slot was given out")
     }
 
-    /// The series in a slot, for whoever has the slots to himself.
+    /// The series in a slot, for a caller that has the slots to itself.
     ///
     /// # Panics
     /// When `take` never gave out the slot.
@@ -130,13 +135,13 @@ impl Slots {
 
 /// The handle of a series: slot and generation. Refs in the log are another matter.
 pub fn handle(slot: SlotId, generation: u32) -> SeriesRef {
-    SeriesRef::new(u64::from(generation) << 32 | (u64::from(slot) + 1))
+    SeriesRef::new(u64::from(generation) << 32 | (u64::from(slot.get()) + 1))
         .expect("the slot's number plus one is not 0")
 }
 
 fn split(series: SeriesRef) -> (SlotId, u32) {
     let number = series.get();
-    ((number as u32).wrapping_sub(1), (number >> 32) as u32)
+    (SlotId::new((number as u32).wrapping_sub(1)), (number >> 32) as u32)
 }
 
 const _: () = assert!(SLOTS_MAX < super::id_table::ID_END as usize);
@@ -148,12 +153,12 @@ mod tests {
     #[test]
     fn every_slot_has_a_place_of_its_own() {
         let mut expected = (0, 0);
-        for slot in 0..3 * SLAB_SLOTS as SlotId {
+        for slot in (0..3 * SLAB_SLOTS as u32).map(SlotId::new) {
             let (slab, slots, at) = place(slot);
             assert_eq!((slab, at), expected);
             expected = if at + 1 == slots { (slab + 1, 0) } else { (slab, at + 1) };
         }
-        assert_eq!(place(SLOTS_MAX as SlotId - 1).0, SHELF_SLABS * SHELVES - 1);
+        assert_eq!(place(SlotId::new(SLOTS_MAX as u32 - 1)).0, SHELF_SLABS * SHELVES - 1);
     }
 
     #[test]
@@ -166,6 +171,6 @@ mod tests {
         slots.lock(slot).generation = 1;
         assert!(slots.resolve(old).is_none());
         assert!(slots.resolve(handle(slot, 1)).is_some());
-        assert!(slots.resolve(handle(SLOTS_MAX as SlotId - 1, 0)).is_none());
+        assert!(slots.resolve(handle(SlotId::new(SLOTS_MAX as u32 - 1), 0)).is_none());
     }
 }

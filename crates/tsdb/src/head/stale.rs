@@ -9,18 +9,24 @@ use std::hash::Hasher;
 use ferula_model::value::is_stale;
 use twox_hash::XxHash64;
 
-use super::{Extra, Head, Series, SlotId};
+use super::{Extra, Head, Series};
+use crate::ids::{LogRef, SlotId};
 
 /// A series that had ended when it was looked at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct StaleSeries {
-    pub slot: SlotId,
-    log_ref: u64,
+    slot: SlotId,
+    log_ref: LogRef,
     /// Time of the marker.
     last: i64,
 }
 
 impl StaleSeries {
+    /// Its slot.
+    pub fn slot(&self) -> SlotId {
+        self.slot
+    }
+
     /// The series in a slot, if it has ended and nobody is about to append to it.
     fn of(slot: SlotId, series: &Series) -> Option<Self> {
         let ended = series.alive
@@ -73,7 +79,7 @@ impl Departed {
 impl Head {
     /// All series that have ended.
     pub(crate) fn stale_series(&self) -> Vec<StaleSeries> {
-        (0..self.slots.end()).filter_map(|slot| StaleSeries::of(slot, &self.slots.lock(slot))).collect()
+        self.slots.all().filter_map(|slot| StaleSeries::of(slot, &self.slots.lock(slot))).collect()
     }
 
     /// Removes those of the series, which rise by slot, that have not gone on. Their samples are in blocks that every

@@ -4,9 +4,9 @@
 //! taken before may still read them. When the last of those is gone, the slot is free again.
 
 use std::collections::HashSet;
-use std::sync::atomic::Ordering;
 
-use super::{Head, Series, SlotId};
+use super::{Head, Moment, Series};
+use crate::ids::{LogRef, SlotId, TimeSpan};
 
 /// What a truncation did.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -19,7 +19,16 @@ pub struct Truncated {
 
 /// Removed series whose slots are not free yet.
 #[derive(Debug, Default)]
-pub(crate) struct Limbo(Vec<(u64, Vec<SlotId>)>);
+pub(crate) struct Limbo(Vec<(Moment, Vec<SlotId>)>);
+
+/// The out-of-order chunks of a series that are in blocks.
+#[derive(Debug)]
+pub(crate) struct MovedOutOfOrder {
+    slot: SlotId,
+    log_ref: LogRef,
+    /// How many there are, oldest first.
+    chunks: usize,
+}
 
 impl Head {
     /// Forgets in-order samples before `min`, which are in blocks that every snapshot from now on has.
@@ -27,7 +36,7 @@ impl Head {
         let mut chunks = 0;
         let mut empty = Vec::new();
         let mut oldest = i64::MAX;
-        for slot in 0..self.slots.end() {
+        for slot in self.slots.all() {
             let mut series = self.slots.lock(slot);
             if !series.alive {
                 continue;
@@ -44,9 +53,9 @@ impl Head {
         if oldest.saturating_sub(min) > self.rules.range() {
             // After a gap the head begins later. Nobody may add an older sample while that is found out.
             let _room = self.gate.freeze();
-            self.times.min.store(self.oldest_sample().max(min), Ordering::SeqCst);
+            self.times.forget_before(self.oldest_sample().max(min));
         } else {
-            self.times.min.store(min, Ordering::SeqCst);
+            self.times.forget_before(min);
         }
         self.forget_deleted(min);
         self.metrics.chunks.add(-(chunks as f64));
@@ -55,7 +64,7 @@ impl Head {
     }
 
     fn oldest_sample(&self) -> i64 {
-        (0..self.slots.end()).filter_map(|slot| self.slots.lock(slot).first()).min().unwrap_or(i64::MAX)
+        self.slots.all().filter_map(|slot| self.slots.lock(slot).first()).min().unwrap_or(i64::MAX)
     }
 
     /// Removes those of `slots`, which rise, that still hold a series without samples.
@@ -85,7 +94,7 @@ impl Head {
         }
         index.unlink(&dead);
         drop(index);
-        self.forget_metadata(&dead);
+        self.metadata.lock().forget(&dead);
         let removed = dead.len();
         self.metrics.series.add(-(removed as f64));
         self.metrics.series_removed.add(removed as u64);
@@ -127,49 +136,46 @@ impl Head {
         self.slots.give_back(&free);
     }
 
-    /// Moves all out-of-order samples in memory to chunks. Says for each series that has some: its slot, its ref, and
-    /// how many chunks there are now.
-    pub(crate) fn move_late_samples(&self) -> Vec<(SlotId, u64, usize)> {
+    /// Moves all out-of-order samples in memory to chunks. Returns how many chunks there are now of each series that has
+    /// some.
+    pub(crate) fn move_out_of_order_samples(&self) -> Vec<MovedOutOfOrder> {
         let rules = self.rules.now();
         let mut moved = Vec::new();
-        for slot in 0..self.slots.end() {
+        for slot in self.slots.all() {
             let mut series = self.slots.lock(slot);
             let log_ref = series.log_ref;
-            let Some(late) = &mut series.out_of_order else { continue };
-            late.move_to(&rules, log_ref, &self.chunks);
-            moved.push((slot, log_ref, late.full_chunks().len()));
+            let Some(samples) = &mut series.out_of_order else { continue };
+            samples.move_to(&rules, log_ref, &self.chunks);
+            moved.push(MovedOutOfOrder { slot, log_ref, chunks: samples.full_chunks().len() });
         }
         moved
     }
 
-    /// Forgets the out-of-order chunks that [`move_late_samples`](Self::move_late_samples) counted.
-    pub(crate) fn forget_late_chunks(&self, moved: &[(SlotId, u64, usize)]) {
-        for (slot, log_ref, chunks) in moved {
+    /// Forgets the out-of-order chunks that [`move_out_of_order_samples`](Self::move_out_of_order_samples) counted.
+    pub(crate) fn forget_out_of_order_chunks(&self, moved: &[MovedOutOfOrder]) {
+        for MovedOutOfOrder { slot, log_ref, chunks } in moved {
             let mut series = self.slots.lock(*slot);
             if series.log_ref != *log_ref {
                 continue;
             }
-            if let Some(late) = &mut series.out_of_order {
-                late.forget_chunks(*chunks);
-                if late.is_empty() {
+            if let Some(samples) = &mut series.out_of_order {
+                samples.forget_chunks(*chunks);
+                if samples.is_empty() {
                     series.out_of_order = None;
                 }
             }
         }
-        // Nobody may add a late sample while it is found out where the others begin.
+        // Commits must not add such a sample while it is found out where the others begin.
         let _room = self.gate.freeze();
-        let bounds =
-            (0..self.slots.end()).filter_map(|slot| self.slots.lock(slot).out_of_order.as_ref()?.range());
-        let (min, max) =
-            bounds.fold((i64::MAX, i64::MIN), |(min, max), (first, last)| (min.min(first), max.max(last)));
-        self.times.late_min.store(min, Ordering::SeqCst);
-        self.times.late_max.store(max, Ordering::SeqCst);
+        let spans =
+            self.slots.all().filter_map(|slot| Some(self.slots.lock(slot).out_of_order.as_ref()?.span()));
+        self.times.set_out_of_order(spans.fold(TimeSpan::EMPTY, TimeSpan::cover));
     }
 
     /// Refs in the log of all living series, and of label sets' other refs that are used from `min` on.
-    pub(crate) fn living_refs(&self, min: i64) -> HashSet<u64> {
-        let mut refs: HashSet<u64> = HashSet::new();
-        for slot in 0..self.slots.end() {
+    pub(crate) fn living_refs(&self, min: i64) -> HashSet<LogRef> {
+        let mut refs: HashSet<LogRef> = HashSet::new();
+        for slot in self.slots.all() {
             let series = self.slots.lock(slot);
             if series.alive {
                 refs.insert(series.log_ref);
@@ -185,7 +191,7 @@ impl Head {
     /// Number of the oldest file of `chunks_head` that a series still has a chunk in.
     pub(crate) fn oldest_chunk_file(&self) -> u32 {
         let mut oldest = self.chunks.current_file();
-        for slot in 0..self.slots.end() {
+        for slot in self.slots.all() {
             let series = self.slots.lock(slot);
             let late = series.out_of_order.as_ref().map_or(&[][..], |late| late.full_chunks());
             let places =

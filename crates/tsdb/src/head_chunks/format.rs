@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 
 use ferula_chunk::Encoding;
 
+use crate::ids::LogRef;
 use crate::wal::format::{Input, Truncated, put_uvarint};
 
 const MAGIC: u32 = 0x0130_bc91;
@@ -70,7 +71,7 @@ impl ChunkPlace {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct StoredChunk<'a> {
     /// Ref of its series in the log.
-    pub series: u64,
+    pub series: LogRef,
     /// Milliseconds since the epoch of its first sample.
     pub min: i64,
     /// Milliseconds since the epoch of its last sample.
@@ -86,7 +87,7 @@ pub struct StoredChunk<'a> {
 /// Appends a chunk.
 pub fn put_chunk(out: &mut Vec<u8>, chunk: &StoredChunk<'_>) {
     let start = out.len();
-    out.extend_from_slice(&chunk.series.to_be_bytes());
+    out.extend_from_slice(&chunk.series.get().to_be_bytes());
     out.extend_from_slice(&chunk.min.to_be_bytes());
     out.extend_from_slice(&chunk.max.to_be_bytes());
     out.push(chunk.encoding.number() | if chunk.out_of_order { OUT_OF_ORDER_BIT } else { 0 });
@@ -127,7 +128,7 @@ pub fn read_chunk(file: &[u8], offset: usize) -> Result<(StoredChunk<'_>, usize)
     let short = |_: Truncated| FormatError::Short(offset);
     let mut input = Input(file.get(offset..).ok_or(FormatError::Short(offset))?);
     let before = input.0;
-    let series = input.u64_be().map_err(short)?;
+    let series = LogRef::new(input.u64_be().map_err(short)?);
     let min = input.u64_be().map_err(short)? as i64;
     let max = input.u64_be().map_err(short)? as i64;
     let number = input.u8().map_err(short)?;

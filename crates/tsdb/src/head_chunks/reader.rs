@@ -9,12 +9,13 @@ use super::format::{
     ChunkPlace, FILE_HEADER_BYTES, FormatError, check_file_header, file_path, is_end, read_chunk,
 };
 use crate::disk::Disk;
+use crate::ids::LogRef;
 
 /// A chunk that a file holds.
 #[derive(Clone, Copy, Debug)]
 pub struct LoadedChunk {
     /// Ref of its series in the log.
-    pub series: u64,
+    pub series: LogRef,
     /// Where it is.
     pub place: ChunkPlace,
     /// Milliseconds since the epoch of its first sample.
@@ -108,7 +109,7 @@ mod tests {
     use super::super::Store;
     use super::super::format::StoredChunk;
     use super::*;
-    use crate::disk::fault::Survives;
+    use crate::disk::Survives;
     use crate::disk::{FaultDisk, Faults};
 
     fn dir() -> PathBuf {
@@ -116,7 +117,9 @@ mod tests {
     }
 
     fn chunk(series: u64, data: &[u8]) -> StoredChunk<'_> {
-        StoredChunk { series, min: 10, max: 20, encoding: Encoding::Xor, out_of_order: series % 2 == 1, data }
+        let out_of_order = series % 2 == 1;
+        let series = LogRef::new(series);
+        StoredChunk { series, min: 10, max: 20, encoding: Encoding::Xor, out_of_order, data }
     }
 
     #[test]

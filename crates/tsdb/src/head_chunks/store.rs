@@ -141,14 +141,14 @@ impl Store {
     }
 
     /// Notes an out-of-order chunk that was found at start.
-    pub fn note_late(&self, place: ChunkPlace, min: i64) {
+    pub fn note_out_of_order(&self, place: ChunkPlace, min: i64) {
         let mut state = self.state.lock();
         let oldest = state.late.entry(place.file()).or_insert(min);
         *oldest = (*oldest).min(min);
     }
 
     /// Time of the oldest out-of-order sample in any file: a start would bring it back.
-    pub fn oldest_late(&self) -> Option<i64> {
+    pub fn oldest_out_of_order(&self) -> Option<i64> {
         self.state.lock().late.values().copied().min()
     }
 

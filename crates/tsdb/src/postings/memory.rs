@@ -138,7 +138,8 @@ impl Postings {
     }
 
     /// Bytes that the set takes on the heap.
-    pub fn heap_bytes(&self) -> usize {
+    #[cfg(test)]
+    fn heap_bytes(&self) -> usize {
         match self {
             Postings::Empty | Postings::One(_) => 0,
             Postings::Ids(ids) => ids.capacity() * size_of::<u32>(),

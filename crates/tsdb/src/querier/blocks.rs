@@ -10,6 +10,7 @@ use super::identity::{Identities, IdentityCache, identity};
 use super::merge::{append, remove_ranges};
 use crate::block::index::SeriesEntry;
 use crate::block::{Block, BlockError, Tombstones};
+use crate::ids::TimeSpan;
 use crate::postings::Compare;
 
 /// A block with the deletions that held when the snapshot was taken.
@@ -44,18 +45,18 @@ impl BlockPart {
         &self.block
     }
 
-    /// Numbers of the series that satisfy the matchers and have a chunk in `min..=max`, in label order.
+    /// Numbers of the series that satisfy the matchers and have a chunk in the span, in label order.
     pub fn select(
         &self,
         matchers: &[Matcher],
-        (min, max): (i64, i64),
+        span: TimeSpan,
         matches: &Compare<'_>,
     ) -> Result<Vec<u32>, StorageError> {
         let mut numbers = self.block.select_by(matchers, matches).map_err(storage_error)?;
         let mut entry = SeriesEntry::default();
         let mut failed = None;
         numbers.retain(|number| match self.block.series(*number, &mut entry) {
-            Ok(()) => entry.chunks.iter().any(|chunk| chunk.min_time <= max && min <= chunk.max_time),
+            Ok(()) => entry.chunks.iter().any(|chunk| chunk.span().overlaps(span)),
             Err(error) => {
                 failed.get_or_insert(error);
                 false
@@ -71,11 +72,11 @@ impl BlockPart {
         self.block.labels(&entry).map_err(storage_error)
     }
 
-    /// Adds the samples of a series in `min..=max` to `out`, which holds older sources.
+    /// Adds the samples of a series in the span to `out`, which holds older sources.
     pub fn read(
         &self,
         number: u32,
-        (min, max): (i64, i64),
+        span: TimeSpan,
         entry: &mut SeriesEntry,
         out: &mut SeriesSamples,
     ) -> Result<(), StorageError> {
@@ -84,7 +85,7 @@ impl BlockPart {
         let mut last = i64::MIN;
         let mut overlapping = false;
         for meta in &entry.chunks {
-            if meta.max_time < min || meta.min_time > max {
+            if !meta.span().overlaps(span) {
                 continue;
             }
             let chunk = self.block.chunk(*meta).map_err(storage_error)?;
@@ -92,11 +93,11 @@ impl BlockPart {
             last = last.max(meta.max_time);
             let decoded = if overlapping {
                 let mut one = SeriesSamples::default();
-                let decoded = append_chunk(chunk.encoding, &chunk.data, u16::MAX, (min, max), &mut one);
+                let decoded = append_chunk(chunk.encoding, &chunk.data, u16::MAX, span, &mut one);
                 append(&mut samples, one);
                 decoded
             } else {
-                append_chunk(chunk.encoding, &chunk.data, u16::MAX, (min, max), &mut samples)
+                append_chunk(chunk.encoding, &chunk.data, u16::MAX, span, &mut samples)
             };
             decoded.map_err(|error| {
                 StorageError::Corrupt(format!(
@@ -107,8 +108,8 @@ impl BlockPart {
             })?;
         }
         if let Some(deleted) = Block::deleted(&self.tombstones, number) {
-            let ranges: Vec<(i64, i64)> =
-                deleted.iter().map(|interval| (interval.min, interval.max)).collect();
+            let ranges: Vec<TimeSpan> =
+                deleted.iter().map(|interval| TimeSpan::closed(interval.min, interval.max)).collect();
             remove_ranges(&mut samples, &ranges);
         }
         append(out, samples);

@@ -7,12 +7,14 @@ use ferula_chunk::{
 };
 use ferula_storage::SeriesSamples;
 
-/// Appends the first `limit` samples of a chunk that lie in `min..=max`.
+use crate::ids::TimeSpan;
+
+/// Appends the first `limit` samples of a chunk that lie in the span.
 pub fn append_chunk(
     encoding: Encoding,
     data: &[u8],
     limit: u16,
-    (min, max): (i64, i64),
+    span: TimeSpan,
     out: &mut SeriesSamples,
 ) -> Result<(), Corrupt> {
     if encoding.value_kind() == ValueKind::Float {
@@ -28,7 +30,7 @@ pub fn append_chunk(
         floats.values = columns.values;
         floats.start_timestamps = columns.start_timestamps;
         decoded?;
-        cut(before, (min, max), &mut floats.timestamps, &mut floats.values, &mut floats.start_timestamps);
+        cut(before, span, &mut floats.timestamps, &mut floats.values, &mut floats.start_timestamps);
     } else {
         let histograms = &mut out.histograms;
         let before = histograms.timestamps.len();
@@ -44,7 +46,7 @@ pub fn append_chunk(
         decoded?;
         cut(
             before,
-            (min, max),
+            span,
             &mut histograms.timestamps,
             &mut histograms.values,
             &mut histograms.start_timestamps,
@@ -53,19 +55,20 @@ pub fn append_chunk(
     Ok(())
 }
 
-/// Removes samples from place `before` on whose time is not in the range.
+/// Removes samples from place `before` on whose time is not in the span.
 fn cut<T>(
     before: usize,
-    (min, max): (i64, i64),
+    span: TimeSpan,
     timestamps: &mut Vec<i64>,
     values: &mut Vec<T>,
     starts: &mut Vec<i64>,
 ) {
-    let end = before + timestamps[before..].partition_point(|at| *at <= max);
+    let (start, last) = (span.start(), span.last());
+    let end = before + timestamps[before..].partition_point(|at| *at <= last);
     timestamps.truncate(end);
     values.truncate(end);
     starts.truncate(end);
-    let first = before + timestamps[before..].partition_point(|at| *at < min);
+    let first = before + timestamps[before..].partition_point(|at| *at < start);
     if first > before {
         timestamps.drain(before..first);
         values.drain(before..first);

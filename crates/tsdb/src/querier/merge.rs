@@ -6,6 +6,8 @@ use std::sync::Arc;
 use ferula_model::CounterResetHint;
 use ferula_storage::{FloatColumn, HistogramColumn, SeriesSamples};
 
+use crate::ids::TimeSpan;
+
 /// Adds to `into` the samples of `from` whose times it does not have.
 pub fn merge(into: &mut SeriesSamples, from: &SeriesSamples) {
     if from.is_empty() {
@@ -194,9 +196,9 @@ fn push_histogram(out: &mut HistogramColumn, from: &HistogramColumn, index: usiz
     out.values.push(value);
 }
 
-/// Removes the samples whose times lie in one of the closed ranges.
-pub fn remove_ranges(samples: &mut SeriesSamples, ranges: &[(i64, i64)]) {
-    let deleted = |at: i64| ranges.iter().any(|(min, max)| *min <= at && at <= *max);
+/// Removes the samples whose times lie in one of the ranges.
+pub fn remove_ranges(samples: &mut SeriesSamples, ranges: &[TimeSpan]) {
+    let deleted = |at: i64| ranges.iter().any(|range| range.contains(at));
     retain(
         &mut samples.floats.timestamps,
         &mut samples.floats.values,
@@ -323,9 +325,9 @@ mod tests {
     }
 
     #[test]
-    fn deleted_ranges_are_closed_at_both_ends() {
+    fn samples_of_deleted_ranges_are_removed() {
         let mut all = samples(&[1, 2, 3, 4, 5, 6], 1.0);
-        remove_ranges(&mut all, &[(2, 3), (6, 6)]);
+        remove_ranges(&mut all, &[TimeSpan::closed(2, 3), TimeSpan::new(6, 7)]);
         assert_eq!(all.floats.timestamps, [4]);
         assert_eq!(all.histograms.timestamps, [1, 5]);
     }

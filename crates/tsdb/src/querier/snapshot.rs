@@ -11,7 +11,6 @@ use std::cell::Cell;
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::ops::{ControlFlow, Range};
-use std::sync::atomic::Ordering;
 
 use ferula_model::{LabelSet, Matcher, TimeRange};
 use ferula_storage::{Hints, RowSink, SelectionId, SeriesSamples, Snapshot, Stop, StorageError};
@@ -20,7 +19,8 @@ use super::blocks::BlockPart;
 use super::identity::identity;
 use super::merge::append;
 use crate::block::index::SeriesEntry;
-use crate::head::{FrozenRow, Head, Pin, SlotId};
+use crate::head::{FrozenRow, Head, HeadSelection, Pin};
+use crate::ids::TimeSpan;
 use crate::view::View;
 
 /// A view of the samples in a range of time.
@@ -42,10 +42,8 @@ pub struct DbSnapshot<'a> {
 
 struct Selection {
     matchers: Vec<Matcher>,
-    range: (i64, i64),
-    slots: Vec<SlotId>,
-    /// Number of the first series that was made after the matchers were resolved.
-    created: u64,
+    span: TimeSpan,
+    in_head: HeadSelection,
     /// Series of each block.
     numbers: Vec<Vec<u32>>,
     rows: Rows,
@@ -68,16 +66,15 @@ struct MergedRow {
 impl<'a> DbSnapshot<'a> {
     /// A view that nothing was selected from yet. `pin` was taken before `view`.
     pub(crate) fn new(head: &'a Head, pin: Pin, view: &View, range: TimeRange) -> Self {
-        let (start, end) = (range.start.millis(), range.end.millis());
-        let blocks = view.blocks.iter().filter(|block| block.meta().overlaps(start, end));
-        let times = &head.times;
-        let late = (times.late_min.load(Ordering::SeqCst), times.late_max.load(Ordering::SeqCst));
-        let overlaps = |(min, max): (i64, i64)| min <= max && min <= end && start <= max;
+        let span = TimeSpan::from(range);
+        let blocks = view.blocks.iter().filter(|block| block.meta().overlaps(span));
+        let (in_order, out_of_order) = (head.in_order_span(), head.out_of_order_span());
+        // As in Prometheus, what the head has has no end yet.
+        let open = TimeSpan::closed(in_order.start().max(view.head_min), i64::MAX);
         DbSnapshot {
             head,
-            // As upstream: what the head has has no end yet.
-            with_head: times.range().is_some_and(|(min, _)| min.max(view.head_min) <= end) || overlaps(late),
-            head_overlaps: times.range().is_some_and(overlaps) || overlaps(late),
+            with_head: (!in_order.is_empty() && open.overlaps(span)) || out_of_order.overlaps(span),
+            head_overlaps: in_order.overlaps(span) || out_of_order.overlaps(span),
             head_min: view.head_min,
             blocks: blocks.map(|block| BlockPart::new(block.clone(), &view.identities)).collect(),
             range,
@@ -115,12 +112,12 @@ impl<'a> DbSnapshot<'a> {
                 rows[row].blocks.push((part, number));
             }
         }
-        let index = self.head.index();
+        let labels = self.head.row_labels();
         for head_row in frozen {
-            let row = match row_of.entry(identity(index.labels(head_row.slot()))) {
+            let row = match row_of.entry(identity(labels.of(&head_row))) {
                 Entry::Occupied(known) => *known.get(),
                 Entry::Vacant(new) => {
-                    let labels = index.label_set(head_row.slot());
+                    let labels = labels.label_set(&head_row);
                     rows.push(MergedRow { labels, head: None, blocks: Vec::new() });
                     *new.insert(rows.len() - 1)
                 }
@@ -135,19 +132,30 @@ impl<'a> DbSnapshot<'a> {
     fn read_merged(
         &self,
         row: &MergedRow,
-        range: (i64, i64),
+        span: TimeSpan,
         entry: &mut SeriesEntry,
         out: &mut SeriesSamples,
     ) -> Result<(), StorageError> {
         for (part, number) in &row.blocks {
-            self.blocks[*part].read(*number, range, entry, out)?;
+            self.blocks[*part].read(*number, span, entry, out)?;
         }
         if let Some(head_row) = &row.head {
             let mut newest = SeriesSamples::default();
-            self.head.read_row(head_row, range, self.head_min, &mut newest)?;
+            self.head.read_row(head_row, span, self.head_min, &mut newest)?;
             append(out, newest);
         }
         Ok(())
+    }
+
+    /// Takes the cut for all of `selections`.
+    fn freeze_head(&self, selections: &mut [Selection]) -> Vec<Vec<FrozenRow>> {
+        if !self.with_head {
+            return selections.iter().map(|_| Vec::new()).collect();
+        }
+        let in_head = selections.iter_mut().map(|selection| {
+            (std::mem::take(&mut selection.in_head), &selection.matchers[..], selection.span)
+        });
+        self.head.freeze(in_head)
     }
 
     /// What all sources say to a question about labels, sorted.
@@ -168,27 +176,6 @@ impl<'a> DbSnapshot<'a> {
             texts.truncate(limit + 1);
         }
         Ok(texts)
-    }
-}
-
-impl Selection {
-    /// Notes how far the series of the head go. Call it in the freeze room.
-    fn freeze(&mut self, head: &Head) -> Vec<FrozenRow> {
-        {
-            let index = head.index();
-            match index.created_since(self.created) {
-                Some(new) => {
-                    let new = new.iter().filter(|slot| index.matches(**slot, &self.matchers));
-                    self.slots.extend(new);
-                }
-                None => self.slots = index.select(&self.matchers),
-            }
-        }
-        if head.slots.reused() {
-            self.slots.sort_by_cached_key(|slot| head.slots.lock(*slot).log_ref);
-            self.slots.dedup();
-        }
-        self.slots.drain(..).filter_map(|slot| head.freeze_row(slot, self.range)).collect()
     }
 }
 
@@ -224,35 +211,25 @@ impl<'a> Patience<'a> {
 
 impl Snapshot for DbSnapshot<'_> {
     fn select(&mut self, matchers: &[Matcher], hints: &Hints) -> Result<SelectionId, StorageError> {
-        let range = hints.range.unwrap_or(self.range);
-        let range = (range.start.millis(), range.end.millis());
+        let span = TimeSpan::from(hints.range.unwrap_or(self.range));
         let patience = Patience::new(&hints.stop);
         let compare = |matcher: &Matcher, value: &str| patience.holds() && matcher.matches(value);
-        let (mut slots, mut created) = (Vec::new(), 0);
-        if self.with_head {
-            let index = self.head.index();
-            created = index.created_end();
-            slots = index.select_by(matchers, &compare);
-        }
+        let in_head =
+            if self.with_head { self.head.select(matchers, &compare) } else { HeadSelection::default() };
         let numbers = self
             .blocks
             .iter()
-            .map(|block| block.select(matchers, range, &compare))
+            .map(|block| block.select(matchers, span, &compare))
             .collect::<Result<_, _>>()?;
         if patience.is_over() {
             return Err(StorageError::Stopped);
         }
         let matchers = matchers.to_vec();
-        let mut selection = Selection { matchers, range, slots, created, numbers, rows: Rows::Unresolved };
+        let mut selection = Selection { matchers, span, in_head, numbers, rows: Rows::Unresolved };
         if self.frozen {
             // A selection after the cut sees what there is now.
-            let rows = if self.with_head {
-                let _room = self.head.gate.freeze();
-                selection.freeze(self.head)
-            } else {
-                Vec::new()
-            };
-            self.resolve_rows(&mut selection, rows)?;
+            let rows = self.freeze_head(std::slice::from_mut(&mut selection)).pop();
+            self.resolve_rows(&mut selection, rows.unwrap_or_default())?;
         }
         self.selections.push(selection);
         Ok(SelectionId(self.selections.len() - 1))
@@ -264,12 +241,7 @@ impl Snapshot for DbSnapshot<'_> {
         }
         self.frozen = true;
         let mut selections = std::mem::take(&mut self.selections);
-        let frozen: Vec<Vec<FrozenRow>> = if self.with_head {
-            let _room = self.head.gate.freeze();
-            selections.iter_mut().map(|selection| selection.freeze(self.head)).collect()
-        } else {
-            selections.iter().map(|_| Vec::new()).collect()
-        };
+        let frozen = self.freeze_head(&mut selections);
         for (selection, rows) in selections.iter_mut().zip(frozen) {
             self.resolve_rows(selection, rows)?;
         }
@@ -289,7 +261,7 @@ impl Snapshot for DbSnapshot<'_> {
     fn labels(&self, selection: SelectionId, row: usize) -> LabelSet {
         match &self.selections[selection.0].rows {
             Rows::Unresolved => LabelSet::empty(),
-            Rows::Head(rows) => self.head.index().label_set(rows[row].slot()),
+            Rows::Head(rows) => self.head.row_labels().label_set(&rows[row]),
             // The entry was read when the row was selected.
             Rows::Block(numbers) => self.blocks[0].labels(numbers[row]).unwrap_or_default(),
             Rows::Merged(rows) => rows[row].labels.clone(),
@@ -303,7 +275,7 @@ impl Snapshot for DbSnapshot<'_> {
         range: TimeRange,
         sink: &mut dyn RowSink,
     ) -> Result<(), StorageError> {
-        let bounds = (range.start.millis(), range.end.millis());
+        let span = TimeSpan::from(range);
         let mut samples = SeriesSamples::default();
         let mut entry = SeriesEntry::default();
         for row in rows {
@@ -311,12 +283,12 @@ impl Snapshot for DbSnapshot<'_> {
             match &self.selections[selection.0].rows {
                 Rows::Unresolved => return Err(StorageError::NotReady),
                 Rows::Head(rows) => {
-                    self.head.read_row(&rows[row], bounds, self.head_min, &mut samples)?;
+                    self.head.read_row(&rows[row], span, self.head_min, &mut samples)?;
                 }
                 Rows::Block(numbers) => {
-                    self.blocks[0].read(numbers[row], bounds, &mut entry, &mut samples)?;
+                    self.blocks[0].read(numbers[row], span, &mut entry, &mut samples)?;
                 }
-                Rows::Merged(rows) => self.read_merged(&rows[row], bounds, &mut entry, &mut samples)?,
+                Rows::Merged(rows) => self.read_merged(&rows[row], span, &mut entry, &mut samples)?,
             }
             if let ControlFlow::Break(()) = sink.row(row, &samples) {
                 break;
@@ -326,15 +298,7 @@ impl Snapshot for DbSnapshot<'_> {
     }
 
     fn label_names(&self, matchers: &[Matcher], limit: usize) -> Result<Vec<String>, StorageError> {
-        let of_head = || {
-            let index = self.head.index();
-            if matchers.is_empty() {
-                index.label_names()
-            } else {
-                index.label_names_of(&index.select(matchers))
-            }
-        };
-        self.texts(limit, of_head, |part| part.block().label_names(matchers))
+        self.texts(limit, || self.head.label_names(matchers), |part| part.block().label_names(matchers))
     }
 
     fn label_values(
@@ -343,14 +307,7 @@ impl Snapshot for DbSnapshot<'_> {
         matchers: &[Matcher],
         limit: usize,
     ) -> Result<Vec<String>, StorageError> {
-        let of_head = || {
-            let index = self.head.index();
-            if matchers.is_empty() {
-                index.label_values(name)
-            } else {
-                index.label_values_of(name, &index.select(matchers))
-            }
-        };
+        let of_head = || self.head.label_values(name, matchers);
         self.texts(limit, of_head, |part| part.block().label_values(name, matchers))
     }
 }

@@ -12,13 +12,12 @@ use std::io;
 use std::path::Path;
 
 use super::format::{
-    ExtraRef, Kind, Origin, SavedSeries, SeriesEncoder, end_body, put_departed, put_exemplar, put_extra_ref,
-    put_frame, put_header,
+    Kind, Origin, SeriesEncoder, end_body, put_departed, put_exemplar, put_extra_ref, put_frame, put_header,
 };
 use super::{SAVEPOINT_DIR, load, state_path};
 use crate::db::{Db, WAL_DIR};
 use crate::disk::{Disk, WriteFile, create_dir_durable, unfinished};
-use crate::head::{Head, SlotId};
+use crate::head::Head;
 use crate::maintain::Pending;
 use crate::wal::format::{list_checkpoints, segment_path};
 
@@ -38,8 +37,6 @@ pub(crate) type Moment = ((u32, u64), Option<u32>);
 
 /// Frames are closed at this size.
 const FRAME_BYTES: usize = 1 << 20;
-/// Series that are copied while the index is locked: less than a tenth of a millisecond.
-const SERIES_AT_ONCE: usize = 128;
 
 impl Db {
     /// Writes a savepoint in place of the one before: after a kill the log is read from here on only. `None` when there
@@ -60,7 +57,7 @@ impl Db {
             return Ok(None);
         }
         let checkpoint = list_checkpoints(&*self.disk, &self.dir.join(WAL_DIR))?.last().copied();
-        let moment = (self.head.log.position(), checkpoint);
+        let moment = (self.head.log_position(), checkpoint);
         if pending.saved == Some(moment) {
             return Ok(None);
         }
@@ -88,13 +85,13 @@ impl Db {
         (place, checkpoint): Moment,
     ) -> io::Result<Saved> {
         let head = &*self.head;
-        let next_ref = head.next_ref.load(std::sync::atomic::Ordering::SeqCst);
-        head.flights.land();
-        let exemplars = head.exemplars.lock().in_order();
+        let next_ref = head.next_ref();
+        head.land();
+        let exemplars = head.exemplars_in_order();
         let (segment, offset) = place;
         let segment_path = segment_path(&self.dir.join(WAL_DIR), segment);
         let (before_bytes, before_crc) = load::before(&*self.disk, &segment_path, offset)?;
-        let rules = head.rules.now();
+        let rules = head.chunk_rules();
         let origin = Origin {
             chunk_range: rules.range,
             samples_per_chunk: rules.samples,
@@ -114,8 +111,8 @@ impl Db {
         out.frame(Kind::Departed, &departed(head))?;
         let series = out.series(head)?;
         out.exemplars(&exemplars)?;
-        head.log.flush().map_err(|error| io::Error::other(error.to_string()))?;
-        head.chunks.sync()?;
+        head.flush_log()?;
+        head.sync_chunks()?;
         let bytes = out.finish()?;
         self.disk.rename(unfinished, &state_path(dir))?;
         self.disk.sync_dir(dir)?;
@@ -125,15 +122,13 @@ impl Db {
 
 fn extra_refs(head: &Head) -> Vec<u8> {
     let mut body = Vec::new();
-    for (log_ref, extra) in &*head.extra_refs.lock() {
-        put_extra_ref(&mut body, &ExtraRef { log_ref: *log_ref, first: extra.first, newest: extra.newest });
-    }
+    head.extra_refs().iter().for_each(|(log_ref, extra)| put_extra_ref(&mut body, *log_ref, extra));
     body
 }
 
 fn departed(head: &Head) -> Vec<u8> {
     let mut body = Vec::new();
-    head.departed.lock().iter().for_each(|(hash, end)| put_departed(&mut body, hash, end));
+    head.departed_ends().into_iter().for_each(|(hash, end)| put_departed(&mut body, hash, end));
     body
 }
 
@@ -166,16 +161,23 @@ impl FrameWriter {
         self.write()
     }
 
-    /// Copies all series; says how many there are.
+    /// Copies all series; returns how many there are.
     fn series(&mut self, head: &Head) -> io::Result<u64> {
-        let (end, mut count) = (head.slots.end(), 0);
-        let mut encoder = SeriesEncoder::default();
-        for first in (0..end).step_by(SERIES_AT_ONCE) {
-            count += copy_series(head, first..end.min(first + SERIES_AT_ONCE as SlotId), &mut encoder);
-            if encoder.body.len() >= FRAME_BYTES {
-                self.frame(Kind::Series, &std::mem::take(&mut encoder).body)?;
-            }
-        }
+        let mut copied = (SeriesEncoder::default(), 0);
+        head.copy_series(
+            &mut copied,
+            |(encoder, count), labels, series| {
+                encoder.put(labels, &series);
+                *count += 1;
+            },
+            |(encoder, _)| {
+                if encoder.body.len() < FRAME_BYTES {
+                    return Ok(());
+                }
+                self.frame(Kind::Series, &std::mem::take(encoder).body)
+            },
+        )?;
+        let (encoder, count) = copied;
         self.frame(Kind::Series, &encoder.body)?;
         Ok(count)
     }
@@ -203,31 +205,4 @@ impl FrameWriter {
         self.file.sync_data()?;
         Ok(self.bytes)
     }
-}
-
-/// Copies the living series in `slots`; says how many there were.
-fn copy_series(head: &Head, slots: std::ops::Range<SlotId>, encoder: &mut SeriesEncoder) -> u64 {
-    let (mut count, mut data) = (0, Vec::new());
-    let index = head.index();
-    let (deleted, metadata) = (head.all_deleted(), head.metadata.lock());
-    for slot in slots {
-        let series = head.slots.lock(slot);
-        if !series.alive {
-            continue;
-        }
-        let open = series.save_open(&mut data);
-        let full = series.full_chunks().map(|(_, chunk)| (chunk.place.number(), chunk.max())).collect();
-        let log_ref = series.log_ref;
-        drop(series);
-        let saved = SavedSeries {
-            log_ref,
-            full,
-            open: open.map(|open| (open, &data[..])),
-            metadata: metadata.shared(slot),
-            deleted: deleted.get(&slot).cloned().unwrap_or_default(),
-        };
-        encoder.put(index.labels(slot), &saved);
-        count += 1;
-    }
-    count
 }

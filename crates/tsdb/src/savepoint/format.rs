@@ -13,7 +13,8 @@ use std::sync::Arc;
 use ferula_chunk::{Encoding, XorState};
 use ferula_model::{Exemplar, HistogramValue, LabelSet, MetricMetadata};
 
-use crate::head::{Ranges, Reopened};
+use crate::head::{Extra, Reopened, SeriesCopy};
+use crate::ids::{LogRef, TimeSpan};
 use crate::wal::format::{Input, Truncated, put_uvarint, put_varint};
 use crate::wal::record::{
     LoggedExemplar, LoggedHistogram, Records, labels, put_exemplars, put_histograms, put_labels, put_metadata,
@@ -87,33 +88,7 @@ pub struct Origin {
     /// Number of the newest checkpoint.
     pub checkpoint: Option<u32>,
     /// The ref that the next new series gets.
-    pub next_ref: u64,
-}
-
-/// One series.
-#[derive(Clone, Debug, Default)]
-pub struct SavedSeries<'a> {
-    /// Its ref in the log.
-    pub log_ref: u64,
-    /// Places of its full chunks, and the times of their last samples.
-    pub full: Vec<(u64, i64)>,
-    /// Its open chunk.
-    pub open: Option<(Reopened, &'a [u8])>,
-    /// Its metadata.
-    pub metadata: Option<Arc<MetricMetadata>>,
-    /// Its deleted ranges.
-    pub deleted: Ranges,
-}
-
-/// A ref of a label set beside the first one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ExtraRef {
-    /// The ref.
-    pub log_ref: u64,
-    /// The first one of the label set.
-    pub first: u64,
-    /// The newest time at which it was used.
-    pub newest: i64,
+    pub next_ref: LogRef,
 }
 
 const PREDICTED: u8 = 1;
@@ -194,7 +169,7 @@ impl Origin {
         put_uvarint(&mut out, u64::from(self.before_bytes));
         put_uvarint(&mut out, u64::from(self.before_crc));
         put_uvarint(&mut out, self.checkpoint.map_or(0, |number| u64::from(number) + 1));
-        put_uvarint(&mut out, self.next_ref);
+        put_uvarint(&mut out, self.next_ref.get());
         out
     }
 
@@ -212,14 +187,14 @@ impl Origin {
             before_bytes: small(input.uvarint()?)?,
             before_crc: small(input.uvarint()?)?,
             checkpoint: input.uvarint()?.checked_sub(1).map(small).transpose()?,
-            next_ref: input.uvarint()?,
+            next_ref: LogRef::new(input.uvarint()?),
         })
     }
 }
 
 /// Puts series into the body of a frame, each relative to the one before it.
 #[derive(Default)]
-pub struct SeriesEncoder {
+pub(crate) struct SeriesEncoder {
     /// The body so far.
     pub body: Vec<u8>,
     labels: Vec<(String, String)>,
@@ -235,11 +210,11 @@ impl SeriesEncoder {
     pub fn put<'l>(
         &mut self,
         labels: impl ExactSizeIterator<Item = (&'l str, &'l str)>,
-        series: &SavedSeries<'_>,
+        series: &SeriesCopy<'_>,
     ) {
         let out = &mut self.body;
-        put_varint(out, series.log_ref.wrapping_sub(self.log_ref) as i64);
-        self.log_ref = series.log_ref;
+        put_varint(out, series.log_ref.get().wrapping_sub(self.log_ref) as i64);
+        self.log_ref = series.log_ref.get();
         put_uvarint(out, labels.len() as u64);
         self.labels.truncate(labels.len());
         for (place, (name, value)) in labels.enumerate() {
@@ -283,7 +258,7 @@ impl SeriesEncoder {
             }
         }
         if let Some(value) = histogram {
-            let logged = LoggedHistogram { series: 0, at: 0, start: 0, value: value.clone() };
+            let logged = LoggedHistogram { series: LogRef::default(), at: 0, start: 0, value: value.clone() };
             put_histograms(&[logged], false, |write| {
                 let mut record = Vec::new();
                 write(&mut record);
@@ -296,7 +271,7 @@ impl SeriesEncoder {
                 None => {
                     put_uvarint(out, 0);
                     let mut record = Vec::new();
-                    put_metadata(&mut record, [(0, &**metadata)]);
+                    put_metadata(&mut record, [(LogRef::default(), &**metadata)]);
                     put_bytes(out, &record);
                     self.metadata.insert(metadata.clone(), self.metadata.len() as u64);
                 }
@@ -304,9 +279,9 @@ impl SeriesEncoder {
         }
         if !series.deleted.is_empty() {
             put_uvarint(out, series.deleted.len() as u64);
-            for (min, max) in &series.deleted {
-                put_varint(out, *min);
-                put_varint(out, *max);
+            for span in &series.deleted {
+                put_varint(out, span.start());
+                put_varint(out, span.last());
             }
         }
     }
@@ -318,7 +293,7 @@ fn put_bytes(out: &mut Vec<u8>, bytes: &[u8]) {
 }
 
 /// Takes series out of the body of a frame.
-pub struct SeriesDecoder<'a> {
+pub(crate) struct SeriesDecoder<'a> {
     input: Input<'a>,
     labels: Vec<(&'a str, &'a str)>,
     metadata: Vec<Arc<MetricMetadata>>,
@@ -348,14 +323,14 @@ impl<'a> SeriesDecoder<'a> {
     }
 
     /// The next series, `None` at the end.
-    pub fn next_series(&mut self) -> Result<Option<SavedSeries<'a>>, FormatError> {
+    pub fn next_series(&mut self) -> Result<Option<SeriesCopy<'a>>, FormatError> {
         if self.input.is_empty() {
             return Ok(None);
         }
         self.log_ref = self.log_ref.wrapping_add_signed(self.input.varint()?);
         self.read_labels()?;
         let flags = self.input.u8()?;
-        let mut series = SavedSeries { log_ref: self.log_ref, ..SavedSeries::default() };
+        let mut series = SeriesCopy { log_ref: LogRef::new(self.log_ref), ..SeriesCopy::default() };
         for _ in 0..self.input.count(2)? {
             self.place = self.place.wrapping_add_signed(self.input.varint()?);
             self.time = self.time.wrapping_add(self.input.varint()?);
@@ -369,7 +344,7 @@ impl<'a> SeriesDecoder<'a> {
         }
         if flags & HAS_DELETED != 0 {
             for _ in 0..self.input.count(2)? {
-                series.deleted.push((self.input.varint()?, self.input.varint()?));
+                series.deleted.push(TimeSpan::closed(self.input.varint()?, self.input.varint()?));
             }
         }
         Ok(Some(series))
@@ -439,17 +414,18 @@ impl<'a> SeriesDecoder<'a> {
 }
 
 /// Appends a ref to the body of a frame.
-pub fn put_extra_ref(out: &mut Vec<u8>, extra: &ExtraRef) {
-    put_uvarint(out, extra.log_ref);
-    put_uvarint(out, extra.first);
+pub(crate) fn put_extra_ref(out: &mut Vec<u8>, log_ref: LogRef, extra: &Extra) {
+    put_uvarint(out, log_ref.get());
+    put_uvarint(out, extra.first.get());
     put_varint(out, extra.newest);
 }
 
 /// Reads a frame of refs.
-pub fn extra_refs(body: &[u8]) -> Result<Vec<ExtraRef>, FormatError> {
+pub(crate) fn extra_refs(body: &[u8]) -> Result<Vec<(LogRef, Extra)>, FormatError> {
     let (mut input, mut refs) = (Input(body), Vec::new());
     while !input.is_empty() {
-        refs.push(ExtraRef { log_ref: input.uvarint()?, first: input.uvarint()?, newest: input.varint()? });
+        let (log_ref, first) = (LogRef::new(input.uvarint()?), LogRef::new(input.uvarint()?));
+        refs.push((log_ref, Extra { first, newest: input.varint()? }));
     }
     Ok(refs)
 }
@@ -473,7 +449,7 @@ pub fn departed(body: &[u8]) -> Result<Vec<(u64, i64)>, FormatError> {
 pub fn put_exemplar(out: &mut Vec<u8>, series: &LabelSet, exemplar: &Exemplar) {
     put_labels(out, series.iter());
     let mut record = Vec::new();
-    put_exemplars(&mut record, &[LoggedExemplar { series: 0, exemplar: exemplar.clone() }]);
+    put_exemplars(&mut record, &[LoggedExemplar { series: LogRef::default(), exemplar: exemplar.clone() }]);
     put_bytes(out, &record);
 }
 

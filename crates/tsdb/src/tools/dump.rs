@@ -12,6 +12,7 @@ use super::ToolError;
 use crate::block::index::SymbolTable;
 use crate::block::{BlockChunk, BlockError};
 use crate::compact::{EncodeOptions, MergedSeries, SeriesSource};
+use crate::ids::TimeSpan;
 
 /// What the lines look like.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -48,7 +49,11 @@ pub fn dump(
     options: &DumpOptions,
     out: &mut dyn Write,
 ) -> Result<(), ToolError> {
-    let (mut series, symbols) = MergedSeries::begin(sources, options.range, EncodeOptions::default())?;
+    let (mut series, symbols) = MergedSeries::begin(
+        sources,
+        TimeSpan::closed(options.range.0, options.range.1),
+        EncodeOptions::default(),
+    )?;
     let (mut numbers, mut chunks) = (Vec::new(), Vec::new());
     while series.next(&mut numbers, &mut chunks)? {
         let labels = labels_of(&symbols, &numbers);

@@ -3,16 +3,17 @@
 use crate::Db;
 use crate::block::BlockError;
 use crate::compact::{BlockSource, SeriesSource};
-use crate::head::block_source::{HeadSource, Which};
+use crate::head::block_source::{HeadSource, Samples};
+use crate::ids::TimeSpan;
 
 /// The samples of the head of `db` in `[min, max]`. The head must not change until the sources are read; a
 /// database that was opened for a tool has no writer.
 pub fn head_sources(db: &Db, (min, max): (i64, i64)) -> Result<Vec<Box<dyn SeriesSource + '_>>, BlockError> {
-    db.head().move_late_samples();
-    let range = (min, max.saturating_add(1));
+    db.head().move_out_of_order_samples();
+    let span = TimeSpan::closed(min, max);
     let mut sources: Vec<Box<dyn SeriesSource + '_>> = Vec::new();
-    for which in [Which::OutOfOrder, Which::InOrder] {
-        sources.push(Box::new(HeadSource::new(db.head(), which, range)));
+    for samples in [Samples::OutOfOrder, Samples::InOrder] {
+        sources.push(Box::new(HeadSource::new(db.head(), samples, span)));
     }
     Ok(sources)
 }
@@ -24,7 +25,7 @@ pub fn block_sources<'a>(
 ) -> Result<Vec<Box<dyn SeriesSource + 'a>>, BlockError> {
     let mut sources: Vec<Box<dyn SeriesSource + 'a>> = Vec::new();
     for block in blocks {
-        if block.meta().overlaps(min, max) {
+        if block.meta().overlaps(TimeSpan::closed(min, max)) {
             sources.push(Box::new(BlockSource::new(block)?));
         }
     }

@@ -1,6 +1,6 @@
 //! A segment's records for replay: read, checked, inflated and decoded by one thread while another applies those before.
 //!
-//! Threads are the caller's: [`Helper`] lends one for as long as a segment takes. Without one, the same steps are done
+//! Threads are the caller's: [`ReplayHelper`] lends one for as long as a segment takes. Without one, the same steps are done
 //! in turns. Either way records arrive in their order, one at a time.
 
 use std::fmt;
@@ -19,18 +19,18 @@ type SendWork<'a> = Box<dyn FnOnce() + Send + 'a>;
 
 /// Runs two pieces of work and returns when both are done. The default has no second thread to offer.
 #[derive(Clone, Default)]
-pub struct Helper(Option<Arc<dyn for<'a> Fn(SendWork<'a>, Work<'a>) + Send + Sync>>);
+pub struct ReplayHelper(Option<Arc<dyn for<'a> Fn(SendWork<'a>, Work<'a>) + Send + Sync>>);
 
-impl Helper {
+impl ReplayHelper {
     /// A helper that runs its first work on a thread of its own, at the same time as the second.
     pub fn new(both: impl for<'a> Fn(SendWork<'a>, Work<'a>) + Send + Sync + 'static) -> Self {
-        Helper(Some(Arc::new(both)))
+        ReplayHelper(Some(Arc::new(both)))
     }
 }
 
-impl fmt::Debug for Helper {
+impl fmt::Debug for ReplayHelper {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(if self.0.is_some() { "Helper(a thread)" } else { "Helper(none)" })
+        f.write_str(if self.0.is_some() { "ReplayHelper(a thread)" } else { "ReplayHelper(none)" })
     }
 }
 
@@ -48,7 +48,7 @@ pub enum Found<'a> {
 /// When the disk refuses; what came before was given.
 pub fn read_ahead(
     mut reader: SegmentReader,
-    helper: &Helper,
+    helper: &ReplayHelper,
     take: &mut dyn FnMut(Found<'_>),
 ) -> io::Result<()> {
     let Some(both) = &helper.0 else {

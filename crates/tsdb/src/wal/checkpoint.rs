@@ -17,6 +17,7 @@ use super::record::{
 };
 use super::writer::{Writer, WriterOptions};
 use crate::disk::Disk;
+use crate::ids::LogRef;
 use crate::series_metadata::SeriesMetadata;
 
 /// What a checkpoint kept and dropped.
@@ -37,7 +38,7 @@ pub struct CheckpointStats {
 /// What of the log is still needed.
 pub struct Keep<'a> {
     /// Whether a series' record is: the series is alive, or a later segment still names it.
-    pub series: &'a dyn Fn(u64) -> bool,
+    pub series: &'a dyn Fn(LogRef) -> bool,
     /// Samples before this time are in blocks.
     pub min_time: i64,
     /// Deleted ranges that end before this time are of no more use.
@@ -116,7 +117,7 @@ struct Copy<'a> {
     batch: Vec<Vec<u8>>,
     batch_bytes: usize,
     /// Only the newest metadata of a series is kept.
-    metadata: SeriesMetadata<u64>,
+    metadata: SeriesMetadata<LogRef>,
     stats: CheckpointStats,
 }
 

@@ -15,6 +15,7 @@ use std::sync::{Arc, OnceLock};
 use super::Compression;
 use super::record::{LoggedSample, begin_series, put_samples, put_series};
 use super::writer::{Writer, WriterStats};
+use crate::ids::LogRef;
 use crate::sync::{Condvar, Mutex, MutexGuard, rank};
 
 /// A record of series is closed at this size.
@@ -114,7 +115,7 @@ impl GroupLog {
     }
 
     /// Queues the record of a new series. It is written before any commit that is made from now on.
-    pub fn new_series<'a>(&self, series: u64, labels: impl ExactSizeIterator<Item = (&'a str, &'a str)>) {
+    pub fn new_series<'a>(&self, series: LogRef, labels: impl ExactSizeIterator<Item = (&'a str, &'a str)>) {
         let mut queue = self.queue.lock();
         if queue.series.last().is_none_or(|record| record.len() > SERIES_RECORD_BYTES) {
             let mut record = Vec::new();
@@ -268,7 +269,7 @@ mod tests {
     use crate::disk::{FaultDisk, Faults};
 
     fn sample(series: u64, at: i64) -> LoggedSample {
-        LoggedSample { series, at, start: 0, value: 1.0 }
+        LoggedSample { series: LogRef::new(series), at, start: 0, value: 1.0 }
     }
 
     fn open(disk: &FaultDisk) -> GroupLog {
@@ -283,8 +284,8 @@ mod tests {
         while let Some(read) = reader.next().expect("readable") {
             let kind = records.decode(read.expect("whole")).expect("well formed");
             sample_records += usize::from(kind == Some(Kind::Samples));
-            series.extend(records.series.iter().map(|s| s.series));
-            samples.extend(records.samples.iter().map(|s| (s.series, s.at)));
+            series.extend(records.series.iter().map(|s| s.series.get()));
+            samples.extend(records.samples.iter().map(|s| (s.series.get(), s.at)));
             let known = samples.iter().all(|(named, _)| series.contains(named));
             assert!(known, "series are logged before their samples");
         }
@@ -301,7 +302,7 @@ mod tests {
                 scope.spawn(move || {
                     for at in 0..50 {
                         let series = 1 + thread * 100 + at as u64;
-                        log.new_series(series, [("a", "b")].into_iter());
+                        log.new_series(LogRef::new(series), [("a", "b")].into_iter());
                         let mut entry = Entry::default();
                         entry.samples(&[sample(series, at); 3]);
                         log.commit(entry).expect("written");
@@ -319,7 +320,7 @@ mod tests {
         let disk = FaultDisk::default();
         let log = open(&disk);
         disk.set_faults(Faults { capacity_bytes: Some(10), ..Faults::default() });
-        log.new_series(1, [("a", "b")].into_iter());
+        log.new_series(LogRef::new(1), [("a", "b")].into_iter());
         let entry = |at| {
             let mut entry = Entry::default();
             entry.samples(&[sample(1, at)]);
@@ -337,7 +338,7 @@ mod tests {
     fn samples_that_stand_between_other_records_keep_their_place() {
         let disk = FaultDisk::default();
         let log = open(&disk);
-        log.new_series(1, [("a", "b")].into_iter());
+        log.new_series(LogRef::new(1), [("a", "b")].into_iter());
         let mut entry = Entry::default();
         entry.samples(&[sample(1, 1)]);
         entry.samples(&[sample(1, 2)]);

@@ -12,6 +12,7 @@ use ferula_model::{
 };
 
 use super::format::{Input, Truncated, put_uvarint, put_varint};
+use crate::ids::LogRef;
 
 /// The first byte of a record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -71,7 +72,7 @@ impl Kind {
 #[derive(Clone, Debug, PartialEq)]
 pub struct LoggedSeries {
     /// Its ref in the log.
-    pub series: u64,
+    pub series: LogRef,
     /// Its labels.
     pub labels: LabelSet,
 }
@@ -80,7 +81,7 @@ pub struct LoggedSeries {
 #[derive(Clone, Copy, Debug)]
 pub struct LoggedSample {
     /// Ref of its series.
-    pub series: u64,
+    pub series: LogRef,
     /// Milliseconds since the epoch.
     pub at: i64,
     /// Start timestamp, 0 for none.
@@ -93,7 +94,7 @@ pub struct LoggedSample {
 #[derive(Clone, Debug, PartialEq)]
 pub struct LoggedHistogram {
     /// Ref of its series.
-    pub series: u64,
+    pub series: LogRef,
     /// Milliseconds since the epoch.
     pub at: i64,
     /// Start timestamp, 0 for none.
@@ -106,7 +107,7 @@ pub struct LoggedHistogram {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LoggedTombstone {
     /// Ref of the series.
-    pub series: u64,
+    pub series: LogRef,
     /// First deleted moment.
     pub min: i64,
     /// Last deleted moment.
@@ -117,7 +118,7 @@ pub struct LoggedTombstone {
 #[derive(Clone, Debug, PartialEq)]
 pub struct LoggedExemplar {
     /// Ref of its series.
-    pub series: u64,
+    pub series: LogRef,
     /// The exemplar. Whether its page gave a timestamp is not logged.
     pub exemplar: Exemplar,
 }
@@ -126,7 +127,7 @@ pub struct LoggedExemplar {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LoggedMarker {
     /// Ref of the series.
-    pub series: u64,
+    pub series: LogRef,
     /// The chunk they went to; 0 when there was none yet.
     pub chunk: u64,
 }
@@ -135,7 +136,7 @@ pub struct LoggedMarker {
 #[derive(Clone, Debug, PartialEq)]
 pub struct LoggedMetadata {
     /// Ref of the series.
-    pub series: u64,
+    pub series: LogRef,
     /// The metadata.
     pub metadata: MetricMetadata,
 }
@@ -210,7 +211,7 @@ impl Records {
 
     fn decode_series(&mut self, input: &mut Input<'_>) -> Result<(), Truncated> {
         while !input.is_empty() {
-            let series = input.u64_be()?;
+            let series = LogRef::new(input.u64_be()?);
             self.series.push(LoggedSeries { series, labels: labels(input)? });
         }
         Ok(())
@@ -222,7 +223,7 @@ impl Records {
         }
         let (first_series, first_at) = (input.u64_be()?, input.u64_be()? as i64);
         while !input.is_empty() {
-            let series = first_series.wrapping_add_signed(input.varint()?);
+            let series = LogRef::new(first_series.wrapping_add_signed(input.varint()?));
             let at = first_at.wrapping_add(input.varint()?);
             let value = f64::from_bits(input.u64_be()?);
             self.samples.push(LoggedSample { series, at, start: 0, value });
@@ -242,7 +243,7 @@ impl Records {
 
     fn decode_tombstones(&mut self, input: &mut Input<'_>) -> Result<(), Truncated> {
         while !input.is_empty() {
-            let series = input.u64_be()?;
+            let series = LogRef::new(input.u64_be()?);
             let (min, max) = (input.varint()?, input.varint()?);
             self.tombstones.push(LoggedTombstone { series, min, max });
         }
@@ -255,7 +256,7 @@ impl Records {
         }
         let (first_series, first_at) = (input.u64_be()?, input.u64_be()? as i64);
         while !input.is_empty() {
-            let series = first_series.wrapping_add_signed(input.varint()?);
+            let series = LogRef::new(first_series.wrapping_add_signed(input.varint()?));
             let at = first_at.wrapping_add(input.varint()?);
             let value = f64::from_bits(input.u64_be()?);
             let timestamp = Timestamp::from_millis(at);
@@ -268,14 +269,14 @@ impl Records {
 
     fn decode_markers(&mut self, input: &mut Input<'_>) -> Result<(), Truncated> {
         while !input.is_empty() {
-            self.markers.push(LoggedMarker { series: input.u64_be()?, chunk: input.u64_be()? });
+            self.markers.push(LoggedMarker { series: LogRef::new(input.u64_be()?), chunk: input.u64_be()? });
         }
         Ok(())
     }
 
     fn decode_metadata(&mut self, input: &mut Input<'_>) -> Result<(), Truncated> {
         while !input.is_empty() {
-            let series = input.uvarint()?;
+            let series = LogRef::new(input.uvarint()?);
             let mut metadata = MetricMetadata { kind: metric_type(input.u8()?), ..Default::default() };
             for _ in 0..input.count(2)? {
                 let (name, value) = (input.string()?, input.string()?);
@@ -296,7 +297,7 @@ impl Records {
         }
         let (first_series, first_at) = (input.u64_be()?, input.u64_be()? as i64);
         while !input.is_empty() {
-            let series = first_series.wrapping_add_signed(input.varint()?);
+            let series = LogRef::new(first_series.wrapping_add_signed(input.varint()?));
             let at = first_at.wrapping_add(input.varint()?);
             self.push_histogram(series, at, 0, body(input)?);
         }
@@ -312,7 +313,7 @@ impl Records {
         Ok(())
     }
 
-    fn push_histogram(&mut self, series: u64, at: i64, start: i64, value: HistogramValue) {
+    fn push_histogram(&mut self, series: LogRef, at: i64, start: i64, value: HistogramValue) {
         let schema = match &value {
             HistogramValue::Integer(h) => h.schema,
             HistogramValue::Float(h) => h.schema,
@@ -344,23 +345,24 @@ const SAME_START: u8 = 1;
 const OTHER_START: u8 = 2;
 
 impl PlacesV2 {
-    fn next(&mut self, input: &mut Input<'_>) -> Result<(u64, i64, i64), Truncated> {
+    fn next(&mut self, input: &mut Input<'_>) -> Result<(LogRef, i64, i64), Truncated> {
         self.series = self.series.wrapping_add_signed(input.varint()?);
         let at = input.varint()?;
         let Some((first_at, first_start)) = self.first else {
             self.start = input.varint()?;
             self.first = Some((at, self.start));
-            return Ok((self.series, at, self.start));
+            return Ok((LogRef::new(self.series), at, self.start));
         };
         self.start = match input.u8()? {
             NO_START => 0,
             SAME_START => self.start,
             _ => first_start.wrapping_add(input.varint()?),
         };
-        Ok((self.series, first_at.wrapping_add(at), self.start))
+        Ok((LogRef::new(self.series), first_at.wrapping_add(at), self.start))
     }
 
-    fn put(&mut self, out: &mut Vec<u8>, series: u64, at: i64, start: i64) {
+    fn put(&mut self, out: &mut Vec<u8>, series: LogRef, at: i64, start: i64) {
+        let series = series.get();
         put_varint(out, series.wrapping_sub(self.series) as i64);
         match self.first {
             None => {
@@ -505,10 +507,10 @@ pub fn begin_series(out: &mut Vec<u8>) {
 /// Adds a series to a record that [`begin_series`] began.
 pub fn put_series<'a>(
     out: &mut Vec<u8>,
-    series: u64,
+    series: LogRef,
     labels: impl ExactSizeIterator<Item = (&'a str, &'a str)>,
 ) {
-    out.extend_from_slice(&series.to_be_bytes());
+    out.extend_from_slice(&series.get().to_be_bytes());
     put_labels(out, labels);
 }
 
@@ -528,14 +530,14 @@ pub fn put_samples(out: &mut Vec<u8>, samples: &[LoggedSample], start_timestamps
     out.reserve(16 + samples.len() * 12);
     put_first(out, first.series, first.at);
     for sample in samples {
-        put_varint(out, sample.series.wrapping_sub(first.series) as i64);
+        put_varint(out, sample.series.get().wrapping_sub(first.series.get()) as i64);
         put_varint(out, sample.at.wrapping_sub(first.at));
         out.extend_from_slice(&sample.value.to_bits().to_be_bytes());
     }
 }
 
-fn put_first(out: &mut Vec<u8>, series: u64, at: i64) {
-    out.extend_from_slice(&series.to_be_bytes());
+fn put_first(out: &mut Vec<u8>, series: LogRef, at: i64) {
+    out.extend_from_slice(&series.get().to_be_bytes());
     out.extend_from_slice(&at.to_be_bytes());
 }
 
@@ -568,7 +570,7 @@ pub fn put_histograms(
                         put_first(out, h.series, h.at);
                         (h.series, h.at)
                     });
-                    put_varint(out, h.series.wrapping_sub(series) as i64);
+                    put_varint(out, h.series.get().wrapping_sub(series.get()) as i64);
                     put_varint(out, h.at.wrapping_sub(at));
                 }
                 put_histogram(out, &h.value);
@@ -647,7 +649,7 @@ fn put_histogram(out: &mut Vec<u8>, value: &HistogramValue) {
 pub fn put_tombstones(out: &mut Vec<u8>, tombstones: &[LoggedTombstone]) {
     out.push(Kind::Tombstones as u8);
     for tombstone in tombstones {
-        out.extend_from_slice(&tombstone.series.to_be_bytes());
+        out.extend_from_slice(&tombstone.series.get().to_be_bytes());
         put_varint(out, tombstone.min);
         put_varint(out, tombstone.max);
     }
@@ -660,7 +662,7 @@ pub fn put_exemplars(out: &mut Vec<u8>, exemplars: &[LoggedExemplar]) {
     let first_at = first.exemplar.timestamp.millis();
     put_first(out, first.series, first_at);
     for logged in exemplars {
-        put_varint(out, logged.series.wrapping_sub(first.series) as i64);
+        put_varint(out, logged.series.get().wrapping_sub(first.series.get()) as i64);
         put_varint(out, logged.exemplar.timestamp.millis().wrapping_sub(first_at));
         put_float(out, logged.exemplar.value);
         put_labels(out, logged.exemplar.labels.iter());
@@ -671,16 +673,19 @@ pub fn put_exemplars(out: &mut Vec<u8>, exemplars: &[LoggedExemplar]) {
 pub fn put_markers(out: &mut Vec<u8>, markers: &[LoggedMarker]) {
     out.push(Kind::MmapMarkers as u8);
     for marker in markers {
-        out.extend_from_slice(&marker.series.to_be_bytes());
+        out.extend_from_slice(&marker.series.get().to_be_bytes());
         out.extend_from_slice(&marker.chunk.to_be_bytes());
     }
 }
 
 /// Writes a record of metadata.
-pub fn put_metadata<'a>(out: &mut Vec<u8>, of_series: impl IntoIterator<Item = (u64, &'a MetricMetadata)>) {
+pub fn put_metadata<'a>(
+    out: &mut Vec<u8>,
+    of_series: impl IntoIterator<Item = (LogRef, &'a MetricMetadata)>,
+) {
     out.push(Kind::Metadata as u8);
     for (series, metadata) in of_series {
-        put_uvarint(out, series);
+        put_uvarint(out, series.get());
         out.push(metric_type_byte(metadata.kind));
         put_uvarint(out, 2);
         put_string(out, "UNIT");

@@ -12,15 +12,15 @@ use ferula_storage::{
     SeriesSamples,
 };
 use ferula_telemetry::Registry;
+use ferula_tsdb::ReplayHelper;
 use ferula_tsdb::disk::FaultDisk;
-use ferula_tsdb::wal::ahead::Helper;
 use ferula_tsdb::{Db, Options, Progress};
 
 pub const DIR: &str = "/data";
 
 /// A second thread that reads the log.
-pub fn helper() -> Helper {
-    Helper::new(|beside, here| {
+pub fn helper() -> ReplayHelper {
+    ReplayHelper::new(|beside, here| {
         std::thread::scope(|scope| {
             scope.spawn(beside);
             here();

@@ -12,10 +12,10 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use anyhow::{Context, Result};
 use ferula_exposition::{Entry, Format, LabelScratch, PageParser, Series, key};
 use ferula_model::LabelSet;
-use ferula_tsdb::blob::Access;
-use ferula_tsdb::block::{Block, BlockOptions, Ulid};
+use ferula_tsdb::Access;
 use ferula_tsdb::disk::Disk;
 use ferula_tsdb::tools::{Backfill, ListedBlock, backfill_block_duration, backfill_windows, list};
+use ferula_tsdb::{Block, BlockOptions, Ulid};
 
 use super::with_stdout;
 use crate::tools::args::{Args, Argument, Command, Flag, Kind, argument, flag, open_error};

@@ -14,7 +14,7 @@ use ferula_model::{LabelSet, UnixNanos};
 use ferula_promql_syntax::parse;
 use ferula_rules::{check_template, slot_before};
 use ferula_telemetry::{info, logging, warn};
-use ferula_tsdb::block::BlockOptions;
+use ferula_tsdb::BlockOptions;
 use ferula_tsdb::tools::{Backfill, backfill_windows};
 use time::OffsetDateTime;
 

@@ -18,6 +18,7 @@ use crate::blob::{Access, Blob, Piece};
 use crate::block::BlockError;
 use crate::block::bytes::{ByteReader, Malformed};
 use crate::disk::Disk;
+use crate::ids::TimeSpan;
 use crate::postings;
 
 /// Of so many symbols the place of one is kept.
@@ -44,6 +45,14 @@ pub struct SeriesEntry {
     pub labels: Vec<(u32, u32)>,
     /// Its chunks, in order of time.
     pub chunks: Vec<ChunkMeta>,
+}
+
+impl SeriesEntry {
+    /// From its first to its last sample.
+    pub fn span(&self) -> TimeSpan {
+        let ends = self.chunks.first().zip(self.chunks.last());
+        ends.map_or(TimeSpan::EMPTY, |(first, last)| TimeSpan::closed(first.min_time, last.max_time))
+    }
 }
 
 #[derive(Debug)]

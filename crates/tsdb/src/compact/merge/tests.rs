@@ -60,7 +60,7 @@ proptest! {
             deleted.into_iter().map(|(min, len)| Interval { min, max: min + len }).collect();
         let all: Vec<_> = times.iter().map(|t| float(*t, 1.0)).collect();
         let mut chunks = encode(&all, 7);
-        visible(&mut chunks, &deleted, (min, min + len)).unwrap();
+        visible(&mut chunks, &deleted, TimeSpan::closed(min, min + len)).unwrap();
         let seen = |sample: &Sample| {
             let t = sample.timestamp;
             min <= t && t <= min + len && !deleted.contains(t)

@@ -9,9 +9,10 @@ use proptest::prelude::*;
 use super::*;
 use crate::blob::Access;
 use crate::block::{BlockStats, CHUNKS_DIR, INDEX_FILE, block_dirs};
-use crate::compact::SampleEncoder;
-use crate::disk::fault::Survives;
+use crate::compact::encode::SampleEncoder;
+use crate::disk::Survives;
 use crate::disk::{FaultDisk, Faults, RealDisk, read_file};
+use crate::ids::TimeSpan;
 
 type Model = BTreeMap<LabelSet, BTreeMap<i64, f64>>;
 
@@ -144,7 +145,7 @@ proptest! {
         blocks.sort_by_key(|block| block.meta().min_time);
         for (at, min, len, name) in deletions {
             let matcher = Matcher::equal("__name__", &format!("m{name}"));
-            blocks[at % blocks.len()].delete(min, min + len, &[matcher]).unwrap();
+            blocks[at % blocks.len()].delete(TimeSpan::closed(min, min + len), &[matcher]).unwrap();
         }
         let mut expected = Model::new();
         for block in &blocks {
@@ -227,13 +228,13 @@ fn cleaning_writes_what_is_not_deleted() {
     let block = write(&disk, 1, &one_series((0..50).map(|t| (t, 1.0)))).unwrap();
     let compactor = compactor(&disk);
     assert!(compactor.clean_tombstones(&block, Ulid::new(1, 0), &go_on).unwrap().is_none());
-    block.delete(10, 39, &[]).unwrap();
+    block.delete(TimeSpan::closed(10, 39), &[]).unwrap();
     let cleaned = compactor.clean_tombstones(&block, Ulid::new(1, 0), &go_on).unwrap().unwrap().unwrap();
     assert_eq!((cleaned.min_time, cleaned.max_time, cleaned.compaction.level), (0, 50, 1));
     assert_eq!(cleaned.compaction.parents, [block.meta().desc()]);
     let expected = one_series((0..10).chain(40..50).map(|t| (t, 1.0)));
     assert_eq!(read(&open(&disk, &cleaned)), expected);
-    block.delete(0, 1000, &[]).unwrap();
+    block.delete(TimeSpan::closed(0, 1000), &[]).unwrap();
     assert!(compactor.clean_tombstones(&block, Ulid::new(2, 0), &go_on).unwrap().unwrap().is_none());
 }
 

@@ -1,8 +1,13 @@
 //! The index against a plain list of label sets.
 
+use ferula_model::MatchOp;
 use proptest::prelude::*;
 
 use super::*;
+
+fn slots(numbers: &[u32]) -> Vec<SlotId> {
+    numbers.iter().copied().map(SlotId::new).collect()
+}
 
 fn set(pairs: &[(&str, &str)]) -> LabelSet {
     LabelSet::from_pairs(pairs.iter().copied())
@@ -23,7 +28,7 @@ fn a_missing_label_matches_like_an_empty_one() {
         set(&[("n", "2.5")]),
     ];
     for (slot, labels) in (0..).zip(&sets) {
-        index.insert(labels, slot).expect("room");
+        index.insert(labels, SlotId::new(slot)).expect("room");
     }
     use MatchOp::{Equal, NotEqual, NotRegex, Regex};
     // From the table of Prometheus' own test of postings for matchers.
@@ -55,20 +60,20 @@ fn a_missing_label_matches_like_an_empty_one() {
     ];
     for (matchers, expected) in cases {
         let matchers: Vec<Matcher> = matchers.iter().map(|(op, n, v)| matcher(*op, n, v)).collect();
-        assert_eq!(index.select(&matchers), *expected, "{matchers:?}");
+        assert_eq!(index.select(&matchers), slots(expected), "{matchers:?}");
     }
     assert_eq!(index.label_names(), ["i", "n"]);
     assert_eq!(index.label_values("n"), ["1", "2", "2.5"]);
-    assert_eq!(index.label_values_of("i", &[0, 1, 3]), ["a"]);
-    assert_eq!(index.label_names_of(&[3, 4]), ["n"]);
+    assert_eq!(index.label_values_of("i", &slots(&[0, 1, 3])), ["a"]);
+    assert_eq!(index.label_names_of(&slots(&[3, 4])), ["n"]);
 }
 
 #[test]
 fn texts_that_join_alike_are_different_series() {
     let mut index = Index::default();
-    index.insert(&set(&[("a", "bc")]), 0).expect("room");
+    index.insert(&set(&[("a", "bc")]), SlotId::new(0)).expect("room");
     assert_eq!(index.find(&set(&[("ab", "c")])), None);
-    assert_eq!(index.find(&set(&[("a", "bc")])), Some(0));
+    assert_eq!(index.find(&set(&[("a", "bc")])), Some(SlotId::new(0)));
 }
 
 fn label_sets() -> impl Strategy<Value = Vec<LabelSet>> {
@@ -104,34 +109,35 @@ proptest! {
     ) {
         let mut index = Index::default();
         for (slot, labels) in (0..).zip(&sets) {
-            index.insert(labels, slot).expect("room");
+            index.insert(labels, SlotId::new(slot)).expect("room");
         }
-        let gone: Vec<u32> = (0..sets.len() as u32).filter(|slot| dead[*slot as usize]).collect();
+        let all = || (0..sets.len() as u32).map(SlotId::new);
+        let gone: Vec<SlotId> = all().filter(|slot| dead[slot.index()]).collect();
         index.unlink(&gone);
         for slot in &gone {
-            prop_assert_eq!(&index.label_set(*slot), &sets[*slot as usize]);
+            prop_assert_eq!(&index.label_set(*slot), &sets[slot.index()]);
         }
         index.release(&gone);
-        let living: Vec<u32> = (0..sets.len() as u32).filter(|slot| !dead[*slot as usize]).collect();
+        let living: Vec<SlotId> = all().filter(|slot| !dead[slot.index()]).collect();
         index.compact_lists(&living);
-        let expected: Vec<u32> = living
+        let expected: Vec<SlotId> = living
             .iter()
             .copied()
-            .filter(|slot| matchers.iter().all(|m| m.matches(sets[*slot as usize].value(&m.name))))
+            .filter(|slot| matchers.iter().all(|m| m.matches(sets[slot.index()].value(&m.name))))
             .collect();
         prop_assert_eq!(index.select(&matchers), &expected[..]);
         prop_assert_eq!(index.series_count(), living.len());
         for slot in living {
-            let labels = &sets[slot as usize];
+            let labels = &sets[slot.index()];
             prop_assert_eq!(index.find(labels), Some(slot));
             prop_assert_eq!(&index.label_set(slot), labels);
             prop_assert_eq!(index.matches(slot, &matchers), expected.contains(&slot));
         }
         for slot in gone {
-            prop_assert_eq!(index.find(&sets[slot as usize]), None);
+            prop_assert_eq!(index.find(&sets[slot.index()]), None);
             // A slot that is free is used again.
-            index.insert(&sets[slot as usize], slot).expect("room");
-            prop_assert_eq!(index.find(&sets[slot as usize]), Some(slot));
+            index.insert(&sets[slot.index()], slot).expect("room");
+            prop_assert_eq!(index.find(&sets[slot.index()]), Some(slot));
         }
     }
 }

@@ -5,11 +5,11 @@ use proptest::prelude::*;
 use super::*;
 
 fn sample(series: u64, at: i64, start: i64, value: f64) -> LoggedSample {
-    LoggedSample { series, at, start, value }
+    LoggedSample { series: LogRef::new(series), at, start, value }
 }
 
 fn bits(samples: &[LoggedSample]) -> Vec<(u64, i64, i64, u64)> {
-    samples.iter().map(|s| (s.series, s.at, s.start, s.value.to_bits())).collect()
+    samples.iter().map(|s| (s.series.get(), s.at, s.start, s.value.to_bits())).collect()
 }
 
 fn decoded(record: &[u8]) -> (Kind, Records) {
@@ -38,11 +38,11 @@ fn series_have_the_bytes_of_the_format_page() {
     let labels = LabelSet::from_pairs([("__name__", "up"), ("job", "x")]);
     let mut out = Vec::new();
     begin_series(&mut out);
-    put_series(&mut out, 3, labels.iter());
+    put_series(&mut out, LogRef::new(3), labels.iter());
     assert_eq!(out, b"\x01\0\0\0\0\0\0\0\x03\x02\x08__name__\x02up\x03job\x01x");
     let (kind, records) = decoded(&out);
     assert_eq!(kind, Kind::Series);
-    assert_eq!(records.series, [LoggedSeries { series: 3, labels }]);
+    assert_eq!(records.series, [LoggedSeries { series: LogRef::new(3), labels }]);
 }
 
 fn histogram(custom: bool) -> Histogram {
@@ -90,7 +90,7 @@ fn histograms_return_from_the_record_of_their_kind() {
         let logged: Vec<LoggedHistogram> = (0i64..)
             .zip(&values)
             .map(|(i, value)| LoggedHistogram {
-                series: 10 - i as u64,
+                series: LogRef::new(10 - i as u64),
                 at: 5000 + i,
                 start: if start_timestamps { 40 * (i / 2) } else { 0 },
                 value: value.clone(),
@@ -111,18 +111,21 @@ fn histograms_return_from_the_record_of_their_kind() {
 
 #[test]
 fn the_other_kinds_round_trip() {
-    let tombstones = [LoggedTombstone { series: 4, min: i64::MIN, max: i64::MAX }];
+    let tombstones = [LoggedTombstone { series: LogRef::new(4), min: i64::MIN, max: i64::MAX }];
     let mut out = Vec::new();
     put_tombstones(&mut out, &tombstones);
     assert_eq!(decoded(&out).1.tombstones, tombstones);
 
-    let markers = [LoggedMarker { series: 1, chunk: 2 }, LoggedMarker { series: 3, chunk: 0 }];
+    let markers = [
+        LoggedMarker { series: LogRef::new(1), chunk: 2 },
+        LoggedMarker { series: LogRef::new(3), chunk: 0 },
+    ];
     out.clear();
     put_markers(&mut out, &markers);
     assert_eq!(decoded(&out).1.markers, markers);
 
     let metadata = [LoggedMetadata {
-        series: 300,
+        series: LogRef::new(300),
         metadata: MetricMetadata { kind: MetricType::StateSet, unit: "s".into(), help: "Some help.".into() },
     }];
     out.clear();
@@ -130,7 +133,7 @@ fn the_other_kinds_round_trip() {
     assert_eq!(decoded(&out).1.metadata, metadata);
 
     let exemplar = |series, at| LoggedExemplar {
-        series,
+        series: LogRef::new(series),
         exemplar: Exemplar {
             labels: LabelSet::from_pairs([("trace_id", "abc")]),
             value: 0.5,
@@ -150,7 +153,7 @@ fn unknown_kinds_are_passed_over_and_unknown_schemas_counted() {
     assert_eq!(records.decode(&[200, 1, 2, 3]), Ok(None));
     assert_eq!(records.decode(&[]), Ok(None));
     let value = HistogramValue::Integer(Arc::new(Histogram { schema: 60, ..histogram(false) }));
-    put_histograms(&[LoggedHistogram { series: 1, at: 1, start: 0, value }], false, |write| {
+    put_histograms(&[LoggedHistogram { series: LogRef::new(1), at: 1, start: 0, value }], false, |write| {
         let mut record = Vec::new();
         write(&mut record);
         let (_, records) = decoded(&record);
@@ -179,11 +182,15 @@ fn resolutions_of_later_versions_are_reduced() {
         let values =
             [HistogramValue::Integer(Arc::new(fine.clone())), HistogramValue::Float(Arc::new(float.clone()))];
         for value in values {
-            put_histograms(&[LoggedHistogram { series: 1, at: 1, start: 0, value }], with_starts, |write| {
-                let mut record = Vec::new();
-                write(&mut record);
-                read.extend(decoded(&record).1.histograms);
-            });
+            put_histograms(
+                &[LoggedHistogram { series: LogRef::new(1), at: 1, start: 0, value }],
+                with_starts,
+                |write| {
+                    let mut record = Vec::new();
+                    write(&mut record);
+                    read.extend(decoded(&record).1.histograms);
+                },
+            );
         }
         // Four buckets of schema 10 are one of schema 8: 1+2+2+1, and then 1.
         assert!(

@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use super::super::format::{HEADER_BYTES, PAGE_BYTES, list_segments};
 use super::super::reader::{Repair, SegmentReader, repair};
 use super::*;
-use crate::disk::fault::Survives;
+use crate::disk::Survives;
 use crate::disk::{FaultDisk, Faults};
 
 const DIR: &str = "/wal";

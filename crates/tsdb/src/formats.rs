@@ -1,0 +1,30 @@
+//! Readers and writers of the files, for programs that look into a data directory and for fuzzing.
+//!
+//! A database needs none of this from outside. What stands here may change with the formats.
+
+/// Segments of the log and of the out-of-order log, and their records.
+pub mod wal {
+    pub use crate::ids::LogRef;
+    pub use crate::wal::format::{list_segments, segment_path};
+    pub use crate::wal::reader::repair;
+    pub use crate::wal::record::{Kind, LoggedSample, Records, begin_series, put_samples, put_series};
+    pub use crate::wal::{Compression, SegmentReader, Writer, WriterOptions};
+}
+
+/// The head's chunk files.
+pub mod head_chunks {
+    pub use crate::head_chunks::load;
+}
+
+/// The files of a block.
+pub mod block {
+    pub use crate::block::chunks::{ChunkReader, ChunkScanner};
+    pub use crate::block::index::{ChunkMeta, IndexReader, IndexWriter, SeriesEntry, SymbolTable};
+    pub use crate::block::{Interval, Tombstones};
+    pub use crate::postings::select;
+}
+
+/// The frames of a savepoint.
+pub mod savepoint {
+    pub use crate::savepoint::format::{Kind, end_body, frames, put_frame, put_header};
+}

@@ -1,0 +1,100 @@
+//! Deleted samples: which ranges of which series are hidden from readers, and their tombstones in the log.
+
+use std::sync::Arc;
+
+use ferula_model::{LabelSet, Matcher};
+use ferula_storage::AppendError;
+
+use super::{Extra, Head, Ranges};
+use crate::ids::{SlotId, TimeSpan};
+use crate::wal::group::Entry;
+use crate::wal::record::{LoggedTombstone, put_tombstones};
+
+impl Head {
+    /// Marks the samples in `span` of the series that satisfy all matchers as deleted.
+    pub(crate) fn delete(&self, span: TimeSpan, matchers: &[Matcher]) -> Result<(), Arc<str>> {
+        let mut deleted = Vec::new();
+        let mut tombstones = Vec::new();
+        for slot in self.index().select(matchers) {
+            let series = self.slots.lock(slot);
+            // Only what is there: a later sample at a deleted time is not deleted.
+            let hit = series.span().intersect(span);
+            if hit.is_empty() {
+                continue;
+            }
+            deleted.push((slot, hit));
+            tombstones.push(LoggedTombstone { series: series.log_ref, min: hit.start(), max: hit.last() });
+        }
+        self.log_tombstones(&tombstones)?;
+        for (slot, hit) in deleted {
+            self.add_deleted(slot, hit);
+        }
+        Ok(())
+    }
+
+    /// Logs deletions of samples that are in the log and in blocks, but not in the head. The log may have lost the
+    /// series' names to a checkpoint, so they are logged once more.
+    pub(crate) fn log_deletion_of_departed(&self, departed: &[(LabelSet, TimeSpan)]) -> Result<(), Arc<str>> {
+        let (mut tombstones, mut pinned, mut refused) = (Vec::new(), Vec::new(), None);
+        for (labels, span) in departed {
+            match self.get_or_create(labels) {
+                Ok((slot, _)) => {
+                    pinned.push(slot);
+                    let series = self.slots.lock(slot).log_ref;
+                    tombstones.push(LoggedTombstone { series, min: span.start(), max: span.last() });
+                }
+                // At the head's limit the deletion fails; it can be asked for again.
+                Err(full) => refused = Some(AppendError::from(full).to_string().into()),
+            }
+        }
+        let logged = self.log_tombstones(&tombstones);
+        for slot in pinned {
+            self.slots.lock(slot).pending -= 1;
+        }
+        // The series are empty and will go; their records stay for as long as the tombstones.
+        let mut extra = self.extra_refs.lock();
+        for tombstone in &tombstones {
+            Extra::note(&mut extra, tombstone.series, tombstone.max);
+        }
+        refused.map_or(logged, Err)
+    }
+
+    fn log_tombstones(&self, tombstones: &[LoggedTombstone]) -> Result<(), Arc<str>> {
+        if tombstones.is_empty() {
+            return Ok(());
+        }
+        let mut entry = Entry::default();
+        let mut record = Vec::new();
+        put_tombstones(&mut record, tombstones);
+        entry.record(record);
+        self.log.commit(entry)
+    }
+
+    pub(super) fn add_deleted(&self, slot: SlotId, span: TimeSpan) {
+        self.deleted.write().entry(slot).or_default().push(span);
+    }
+
+    pub(super) fn deleted_ranges(&self, slot: SlotId) -> Option<Ranges> {
+        self.deleted.read().get(&slot).cloned()
+    }
+
+    /// Deleted ranges that end before this time are of no more use, if all in-order samples are from `min` on.
+    /// Out-of-order samples may be older, and chunks of them stay in their files for a while after they went to blocks:
+    /// a start finds them there.
+    pub(crate) fn deleted_from(&self, min: i64) -> i64 {
+        let in_memory = self.times.out_of_order();
+        let in_files = self.chunks.oldest_out_of_order();
+        let oldest = in_files.map_or(min, |oldest| oldest.min(min));
+        if in_memory.is_empty() { oldest } else { oldest.min(in_memory.start()) }
+    }
+
+    /// Forgets deleted ranges that are of no more use, and those of series that are gone.
+    pub(super) fn forget_deleted(&self, min: i64) {
+        let min = self.deleted_from(min);
+        self.deleted.write().retain(|slot, ranges| {
+            let series = self.slots.lock(*slot);
+            ranges.retain(|span| span.last() >= min);
+            !ranges.is_empty() && series.alive
+        });
+    }
+}

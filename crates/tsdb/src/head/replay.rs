@@ -1,0 +1,393 @@
+//! Putting what the files hold back into an empty head.
+//!
+//! Here: what a record, a chunk or a series of a savepoint means for the head. Elsewhere: which files are read, in which
+//! order, and what is done about damage (`recovery`); reading them (`wal`, `head_chunks`, `savepoint`).
+//!
+//! Records come in the order of the log, and the same ones may come again: a sample that is not newer than what its
+//! series has is passed over.
+
+mod ref_table;
+mod saved;
+
+use std::collections::HashMap;
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use ferula_model::histogram::{EXPONENTIAL_SCHEMA_MIN, HistogramError, is_exponential_schema_reserved};
+use ferula_model::value::is_stale;
+use ferula_model::{Exemplar, FloatHistogram, Histogram, HistogramValue, LabelSet};
+
+use super::index::Full;
+use super::{
+    ChunkRules, Extra, FullChunk, Head, OutOfOrder, OutOfOrderSample, OutOfOrderValue, Slots, stale_histogram,
+};
+use crate::head_chunks::{ChunkPlace, LoadedChunk};
+use crate::ids::{LogRef, SlotId, TimeSpan};
+use crate::wal::record::{Kind, LoggedHistogram, LoggedSample, LoggedSeries, Records};
+use ref_table::{Place, REF_MAX, RefTable};
+
+/// A replay into an empty head; the head hands it out.
+pub(crate) struct Replay<'a> {
+    head: &'a mut Head,
+    /// In-order samples before this are in blocks.
+    floor: i64,
+    rules: ChunkRules,
+    slots: RefTable,
+    /// Chunks of `chunks_head` whose series has not come yet.
+    chunks: HashMap<LogRef, Vec<LoadedChunk>>,
+    /// Refs of a label set beside the first one, and the newest time at which one was used.
+    extra_refs: HashMap<LogRef, Extra>,
+    /// Of a savepoint: refs beside the first one of a label set that was not brought back yet, by that first one.
+    waiting_refs: HashMap<LogRef, Vec<LogRef>>,
+    done: Replayed,
+    in_order: TimeSpan,
+    out_of_order: TimeSpan,
+    /// The newest file of `chunks_head` that a marker names.
+    newest_marker: u32,
+    /// The largest ref that anything names. A new series must not get one that old samples or chunks name, though
+    /// their own series may be gone.
+    newest_ref: u64,
+}
+
+/// What a replay did.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Replayed {
+    /// Samples that were put into the head.
+    pub samples: u64,
+    /// Records that named a series the log does not have (any more).
+    pub unknown_series: u64,
+    /// Series that came from a savepoint.
+    pub saved_series: u64,
+}
+
+impl Head {
+    /// Begins a replay into this head, which is empty. `chunks` are those that `chunks_head` has.
+    pub(crate) fn replay(&mut self, chunks: Vec<LoadedChunk>) -> Replay<'_> {
+        for chunk in chunks.iter().filter(|chunk| chunk.out_of_order) {
+            self.chunks.note_out_of_order(chunk.place, chunk.min);
+        }
+        let refs = chunks.iter().map(|chunk| chunk.series.get()).filter(|log_ref| *log_ref < REF_MAX);
+        let newest_ref = refs.max().unwrap_or(0);
+        Replay {
+            floor: self.times.floor(),
+            rules: self.rules.now(),
+            head: self,
+            slots: RefTable::default(),
+            chunks: by_series(chunks),
+            extra_refs: HashMap::new(),
+            waiting_refs: HashMap::new(),
+            done: Replayed::default(),
+            in_order: TimeSpan::EMPTY,
+            out_of_order: TimeSpan::EMPTY,
+            newest_marker: 0,
+            newest_ref,
+        }
+    }
+
+    /// The slot of the series with these labels, made under `log_ref` if there is none; and whether it was made. What
+    /// is in the log already was taken once, and is taken again, whatever the limits are.
+    ///
+    /// # Errors
+    /// When there are more series than any head can hold.
+    fn bring_back<'l>(
+        &mut self,
+        labels: impl ExactSizeIterator<Item = (&'l str, &'l str)> + Clone,
+        log_ref: LogRef,
+    ) -> Result<(SlotId, bool), Full> {
+        let (slot, made) = self.index.get_mut().find_or_insert(labels.clone(), || self.slots.take())?;
+        if made {
+            let series = self.slots.get_mut(slot);
+            series.log_ref = log_ref;
+            series.alive = true;
+            if let Some(end) = self.departed.get_mut().end_of(labels) {
+                series.goes_on_after(end);
+            }
+            self.metrics.series.inc();
+            self.metrics.series_created.inc();
+        }
+        Ok((slot, made))
+    }
+
+    /// Forgets all series that were brought back.
+    fn clear(&mut self) {
+        self.slots = Slots::default();
+        *self.index.get_mut() = Default::default();
+        *self.deleted.get_mut() = Default::default();
+        *self.metadata.get_mut() = Default::default();
+        *self.departed.get_mut() = Default::default();
+        self.metrics.series.set(0.0);
+        self.metrics.chunks.set(0.0);
+    }
+}
+
+impl Replay<'_> {
+    /// The rules for chunks, which a savepoint must have been taken with.
+    pub fn rules(&self) -> &ChunkRules {
+        &self.rules
+    }
+
+    /// Series that a savepoint has brought back so far.
+    pub fn saved_series_count(&self) -> u64 {
+        self.done.saved_series
+    }
+
+    /// Whether the head keeps exemplars.
+    pub fn keeps_exemplars(&self) -> bool {
+        self.head.exemplars.lock().capacity() > 0
+    }
+
+    /// Takes exemplars, in the order in which they came. One that is out of order was refused before, and is again.
+    pub fn exemplars(&mut self, exemplars: impl IntoIterator<Item = (LabelSet, Exemplar)>) {
+        let stored = self.head.exemplars.get_mut();
+        for (labels, exemplar) in exemplars {
+            let _ = stored.add(&labels, exemplar);
+        }
+    }
+
+    /// Notes that something names this ref.
+    pub fn note_ref(&mut self, log_ref: LogRef) {
+        if log_ref.get() < REF_MAX {
+            self.newest_ref = self.newest_ref.max(log_ref.get());
+        }
+    }
+
+    /// Sets the head's times, and returns what was done.
+    ///
+    /// # Errors
+    /// When the disk refuses.
+    pub fn finish(self) -> io::Result<Replayed> {
+        // A file that was lost must not come back under its number: a marker would take a new chunk for an old one.
+        self.head.chunks.reserve(self.newest_marker)?;
+        self.head.next_ref.fetch_max(self.newest_ref + 1, Ordering::SeqCst);
+        self.head.times.cover_in_order(self.in_order);
+        self.head.times.cover_out_of_order(self.out_of_order);
+        *self.head.extra_refs.get_mut() = self.extra_refs;
+        Ok(self.done)
+    }
+
+    /// Takes a record of the log.
+    pub fn record(&mut self, kind: Kind, records: &Records) {
+        match kind {
+            Kind::Series => records.series.iter().for_each(|series| self.series(series)),
+            Kind::Samples | Kind::SamplesV2 => self.samples(&records.samples),
+            Kind::Histograms
+            | Kind::FloatHistograms
+            | Kind::CustomHistograms
+            | Kind::CustomFloatHistograms
+            | Kind::HistogramsV2
+            | Kind::FloatHistogramsV2 => records.histograms.iter().for_each(|h| self.histogram(h)),
+            Kind::Tombstones => {
+                for tombstone in &records.tombstones {
+                    self.note_ref(tombstone.series);
+                    match self.slots.get(tombstone.series) {
+                        Some(Place { slot, .. }) => {
+                            self.head.add_deleted(slot, TimeSpan::closed(tombstone.min, tombstone.max))
+                        }
+                        None => self.done.unknown_series += 1,
+                    }
+                }
+            }
+            Kind::Exemplars => {
+                let index = self.head.index.get_mut();
+                let exemplars = self.head.exemplars.get_mut();
+                for logged in &records.exemplars {
+                    if let Some(Place { slot, .. }) = self.slots.get(logged.series) {
+                        // One that is out of order was refused before it was logged twice; leave it out again.
+                        let _ = exemplars.add(&index.label_set(slot), logged.exemplar.clone());
+                    }
+                }
+            }
+            Kind::Metadata => {
+                for logged in &records.metadata {
+                    if let Some(Place { slot, .. }) = self.slots.get(logged.series) {
+                        self.head.set_metadata(slot, &logged.metadata);
+                    }
+                }
+            }
+            Kind::MmapMarkers => {}
+        }
+    }
+
+    fn series(&mut self, logged: &LoggedSeries) {
+        self.note_ref(logged.series);
+        if logged.labels.is_empty() || self.slots.get(logged.series).is_some() {
+            return;
+        }
+        // More than any head can hold: what follows of the series counts as unknown.
+        let Ok((slot, made)) = self.head.bring_back(logged.labels.iter(), logged.series) else { return };
+        if !made {
+            let first = self.head.slots.get_mut(slot).log_ref;
+            self.extra_refs.insert(logged.series, Extra { first, newest: i64::MIN });
+        }
+        self.adopt_chunks(logged.series, slot);
+        let done_to = self.head.slots.get_mut(slot).last().unwrap_or(i64::MIN);
+        self.slots.insert(logged.series, Place { done_to, slot, extra: !made });
+    }
+
+    fn adopt_chunks(&mut self, log_ref: LogRef, slot: SlotId) {
+        let Some(chunks) = self.chunks.remove(&log_ref) else { return };
+        let series = self.head.slots.get_mut(slot);
+        for chunk in chunks {
+            let full = FullChunk::new(chunk.place, chunk.min, chunk.max, chunk.samples, chunk.encoding);
+            if chunk.out_of_order {
+                series.out_of_order.get_or_insert_default().adopt(full);
+                self.out_of_order = self.out_of_order.cover(TimeSpan::closed(chunk.min, chunk.max));
+                self.head.metrics.chunks.inc();
+            } else if chunk.max >= self.floor && series.adopt(full) {
+                self.in_order = self.in_order.cover(TimeSpan::closed(chunk.min, chunk.max));
+                self.done.samples += u64::from(chunk.samples);
+                self.head.metrics.chunks.inc();
+            }
+        }
+    }
+
+    /// The slot for samples of a ref, if it has one. Notes that the ref was used.
+    fn place_of(&mut self, log_ref: LogRef, at: i64) -> Option<Place> {
+        let Some(place) = self.slots.get(log_ref) else {
+            self.done.unknown_series += 1;
+            return None;
+        };
+        if place.extra
+            && let Some(extra) = self.extra_refs.get_mut(&log_ref)
+        {
+            extra.newest = extra.newest.max(at);
+        }
+        Some(place)
+    }
+
+    fn samples(&mut self, samples: &[LoggedSample]) {
+        for sample in samples {
+            self.note_ref(sample.series);
+            let at = sample.at;
+            if at < self.floor {
+                continue;
+            }
+            let Some(place) = self.place_of(sample.series, at) else { continue };
+            if at <= place.done_to {
+                continue;
+            }
+            let (rules, Head { slots, chunks, .. }) = (&self.rules, &mut *self.head);
+            let series = slots.get_mut(place.slot);
+            if series.last().is_some_and(|last| at <= last) {
+                continue;
+            }
+            // Prometheus logs the end of a histogram series as a float.
+            let stale =
+                if is_stale(sample.value) { series.last_kind().and_then(stale_histogram) } else { None };
+            let began = match stale {
+                Some(stale) => series.append_histogram(at, sample.start, &stale, rules, chunks),
+                None => series.append_float(at, sample.start, sample.value, rules, chunks),
+            };
+            self.appended(at, began);
+        }
+    }
+
+    fn histogram(&mut self, sample: &LoggedHistogram) {
+        self.note_ref(sample.series);
+        let at = sample.at;
+        if at < self.floor {
+            return;
+        }
+        let Some(place) = self.place_of(sample.series, at) else { return };
+        // The log may be anybody's: a histogram that contradicts itself is not worth a start.
+        if at <= place.done_to || !is_sound(&sample.value) {
+            return;
+        }
+        let (rules, Head { slots, chunks, .. }) = (&self.rules, &mut *self.head);
+        let series = slots.get_mut(place.slot);
+        if series.last().is_some_and(|last| at <= last) {
+            return;
+        }
+        let began = series.append_histogram(at, sample.start, &sample.value, rules, chunks);
+        self.appended(at, began);
+    }
+
+    fn appended(&mut self, at: i64, began_chunk: bool) {
+        self.done.samples += 1;
+        self.in_order = self.in_order.cover(TimeSpan::closed(at, at));
+        if began_chunk {
+            self.head.metrics.chunks.inc();
+        }
+    }
+
+    /// Takes a record of the out-of-order log.
+    pub fn out_of_order_record(&mut self, kind: Kind, records: &Records) {
+        if kind == Kind::MmapMarkers {
+            for marker in &records.markers {
+                let place = ChunkPlace::from_number(marker.chunk);
+                self.newest_marker = self.newest_marker.max(place.file());
+                self.note_ref(marker.series);
+                if let Some(Place { slot, .. }) = self.slots.get(marker.series)
+                    && let Some(late) = &mut self.head.slots.get_mut(slot).out_of_order
+                {
+                    forget_moved(late, marker.chunk);
+                }
+            }
+            return;
+        }
+        for sample in &records.samples {
+            let value = OutOfOrderValue::Float(sample.value);
+            self.out_of_order_sample(
+                sample.series,
+                OutOfOrderSample { at: sample.at, start: sample.start, value },
+            );
+        }
+        for sample in &records.histograms {
+            if is_sound(&sample.value) {
+                let value = OutOfOrderValue::Histogram(sample.value.clone());
+                self.out_of_order_sample(
+                    sample.series,
+                    OutOfOrderSample { at: sample.at, start: sample.start, value },
+                );
+            }
+        }
+    }
+
+    fn out_of_order_sample(&mut self, log_ref: LogRef, sample: OutOfOrderSample) {
+        let at = sample.at;
+        self.note_ref(log_ref);
+        let Some(Place { slot, .. }) = self.place_of(log_ref, at) else { return };
+        let taken = self.head.slots.get_mut(slot).out_of_order.get_or_insert_default().insert(sample);
+        if taken {
+            self.done.samples += 1;
+            self.out_of_order = self.out_of_order.cover(TimeSpan::closed(at, at));
+        }
+    }
+}
+
+/// The samples before a marker are in a chunk, if that chunk was found; otherwise they stay.
+fn forget_moved(out_of_order: &mut OutOfOrder, chunk: u64) {
+    if chunk != 0 && out_of_order.full_chunks().iter().any(|full| full.place.number() == chunk) {
+        out_of_order.forget_samples();
+    }
+}
+
+fn by_series(chunks: Vec<LoadedChunk>) -> HashMap<LogRef, Vec<LoadedChunk>> {
+    let mut by_series: HashMap<LogRef, Vec<LoadedChunk>> = HashMap::new();
+    for chunk in chunks {
+        by_series.entry(chunk.series).or_default().push(chunk);
+    }
+    by_series
+}
+
+/// Whether spans and buckets agree. A schema that is set apart for coarser resolutions is taken, as Prometheus does,
+/// though nothing of today appends it.
+fn is_sound(value: &HistogramValue) -> bool {
+    match (value.validate(), value) {
+        (Ok(()), _) => true,
+        (Err(HistogramError::InvalidSchema(schema)), value) if is_exponential_schema_reserved(schema) => {
+            let schema = EXPONENTIAL_SCHEMA_MIN;
+            let as_known = match value {
+                HistogramValue::Integer(h) => {
+                    HistogramValue::Integer(Arc::new(Histogram { schema, ..Histogram::clone(h) }))
+                }
+                HistogramValue::Float(h) => {
+                    HistogramValue::Float(Arc::new(FloatHistogram { schema, ..FloatHistogram::clone(h) }))
+                }
+            };
+            as_known.validate().is_ok()
+        }
+        _ => false,
+    }
+}

@@ -1,0 +1,64 @@
+//! Which slot a ref of the log stands for.
+
+use std::collections::HashMap;
+
+use crate::ids::{LogRef, SlotId};
+
+/// Slots by ref. Refs are given out one after the other, so most are found without hashing.
+#[derive(Default)]
+pub struct RefTable {
+    dense: Vec<Place>,
+    sparse: HashMap<u64, Place>,
+}
+
+/// What a ref stands for.
+#[derive(Clone, Copy)]
+pub struct Place {
+    /// Time of the newest sample that the series had when the ref became known. Samples up to here are passed over
+    /// without a look at their series.
+    pub done_to: i64,
+    pub slot: SlotId,
+    /// Not the first ref of its label set.
+    pub extra: bool,
+}
+
+const NOWHERE: Place = Place { done_to: i64::MIN, slot: SlotId::new(u32::MAX), extra: false };
+
+const DENSE_REFS_MAX: usize = 1 << 24;
+/// A ref above this is damage, not one that was given out.
+pub const REF_MAX: u64 = 1 << 48;
+
+impl RefTable {
+    #[inline]
+    pub fn get(&self, log_ref: LogRef) -> Option<Place> {
+        let dense = usize::try_from(log_ref.get()).ok().and_then(|at| self.dense.get(at));
+        let place = match dense {
+            Some(place) => *place,
+            None => *self.sparse.get(&log_ref.get())?,
+        };
+        (place.slot != NOWHERE.slot).then_some(place)
+    }
+
+    pub fn insert(&mut self, log_ref: LogRef, new: Place) {
+        match usize::try_from(log_ref.get()) {
+            // Only as long as the table stays about as full as it is.
+            Ok(at) if at < DENSE_REFS_MAX && at < 2 * self.dense.len() + 1024 => {
+                if at >= self.dense.len() {
+                    let before = self.dense.len();
+                    self.dense.resize(at + 1, NOWHERE);
+                    if !self.sparse.is_empty() {
+                        for at in before..=at {
+                            if let Some(place) = self.sparse.remove(&(at as u64)) {
+                                self.dense[at] = place;
+                            }
+                        }
+                    }
+                }
+                self.dense[at] = new;
+            }
+            _ => {
+                self.sparse.insert(log_ref.get(), new);
+            }
+        }
+    }
+}

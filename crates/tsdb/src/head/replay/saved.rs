@@ -1,0 +1,109 @@
+//! Series of a savepoint, which take the place of what the log says about them.
+
+use ferula_chunk::Corrupt;
+
+use super::{Place, REF_MAX, RefTable, Replay, Replayed, by_series, is_sound};
+use crate::head::{Extra, Head, Reopened, SeriesCopy};
+use crate::head_chunks::LoadedChunk;
+use crate::ids::{LogRef, SlotId, TimeSpan};
+
+impl Replay<'_> {
+    /// As if nothing had been brought back. `chunks` are those that `chunks_head` has.
+    pub fn start_over(&mut self, chunks: Vec<LoadedChunk>) {
+        self.head.clear();
+        self.chunks = by_series(chunks);
+        self.slots = RefTable::default();
+        self.extra_refs.clear();
+        self.waiting_refs.clear();
+        self.done = Replayed::default();
+        (self.in_order, self.out_of_order) = (TimeSpan::EMPTY, TimeSpan::EMPTY);
+    }
+
+    /// Takes a ref of a label set beside its first one. Comes before the series.
+    pub fn extra_ref(&mut self, log_ref: LogRef, extra: Extra) {
+        self.note_ref(log_ref);
+        // Its chunks are the label set's.
+        if let Some(mut chunks) = self.chunks.remove(&log_ref) {
+            self.chunks.entry(extra.first).or_default().append(&mut chunks);
+        }
+        self.extra_refs.insert(log_ref, extra);
+        self.waiting_refs.entry(extra.first).or_default().push(log_ref);
+    }
+
+    /// Takes the end of a series that has left, by the hash of its labels.
+    pub fn departed(&mut self, hash: u64, end: i64) {
+        self.head.departed.get_mut().add(hash, end);
+    }
+
+    /// Takes a series.
+    ///
+    /// # Errors
+    /// With a sentence that says what is wrong with it. Some of it may have been taken.
+    pub fn saved_series(&mut self, labels: &[(&str, &str)], saved: SeriesCopy<'_>) -> Result<(), String> {
+        let log_ref = saved.log_ref;
+        if log_ref.get() >= REF_MAX || self.slots.get(log_ref).is_some() {
+            return Err(format!("the ref {log_ref} cannot be"));
+        }
+        self.check_chunks(&saved)?;
+        let made = self.head.bring_back(labels.iter().copied(), log_ref);
+        let Ok((slot, true)) = made else { return Err(format!("series {log_ref} cannot be made")) };
+        self.done.saved_series += 1;
+        self.note_ref(log_ref);
+        self.adopt_chunks(log_ref, slot);
+        if let Some((open, data)) = &saved.open {
+            if open.last_histogram.as_ref().is_some_and(|last| !is_sound(last)) {
+                return Err(format!("a histogram of series {log_ref} contradicts itself"));
+            }
+            self.reopen(slot, open, data).map_err(|error| format!("series {log_ref}: {error}"))?;
+        }
+        if let Some(metadata) = saved.metadata {
+            self.head.set_metadata(slot, &metadata);
+        }
+        saved.deleted.into_iter().for_each(|range| self.head.add_deleted(slot, range));
+        let done_to = self.head.slots.get_mut(slot).last().unwrap_or(i64::MIN);
+        self.slots.insert(log_ref, Place { done_to, slot, extra: false });
+        if !self.waiting_refs.is_empty() {
+            for extra in self.waiting_refs.remove(&log_ref).unwrap_or_default() {
+                self.slots.insert(extra, Place { done_to, slot, extra: true });
+            }
+        }
+        Ok(())
+    }
+
+    /// Checks that `chunks_head` has all full chunks of a series that are not in blocks: the log before the savepoint,
+    /// which has their samples too, is not read.
+    fn check_chunks(&self, saved: &SeriesCopy<'_>) -> Result<(), String> {
+        let known = self.chunks.get(&saved.log_ref).map_or(&[][..], Vec::as_slice);
+        let mut next = 0;
+        for (place, max) in &saved.full {
+            if *max < self.floor {
+                continue;
+            }
+            // Both rise, but for chunks of a label set's other refs.
+            let is_it = |at: &usize| known[*at].place.number() == *place;
+            match (next..known.len()).find(is_it).or_else(|| (0..next).find(is_it)) {
+                Some(at) => next = at + 1,
+                None => return Err(format!("a chunk of series {} is not in chunks_head", saved.log_ref)),
+            }
+        }
+        Ok(())
+    }
+
+    fn reopen(&mut self, slot: SlotId, open: &Reopened, data: &[u8]) -> Result<(), Corrupt> {
+        let (rules, Head { slots, chunks, metrics, .. }) = (&self.rules, &mut *self.head);
+        let series = slots.get_mut(slot);
+        // When it was cut since, it is in chunks_head, with all that was added before the cut.
+        let (samples, began) = if open.min >= self.floor && series.last().is_none_or(|last| last < open.min) {
+            series.reopen(open, data)?;
+            (u64::from(series.open_samples()), 1)
+        } else {
+            series.append_newer(open.encoding, data, self.floor, rules, chunks)?
+        };
+        self.done.samples += samples;
+        metrics.chunks.add(began as f64);
+        if let Some(open) = series.open_span() {
+            self.in_order = self.in_order.cover(open);
+        }
+        Ok(())
+    }
+}
