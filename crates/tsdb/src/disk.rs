@@ -142,6 +142,16 @@ pub fn read_file(disk: &dyn Disk, path: &Path, bytes_max: u64) -> io::Result<Vec
     Ok(buf)
 }
 
+/// Bytes of all files below a directory; 0 for one that cannot be read.
+pub fn directory_bytes(disk: &dyn Disk, dir: &Path) -> u64 {
+    let entries = disk.list(dir).unwrap_or_default();
+    let bytes = entries.iter().map(|entry| match entry.stat.is_dir {
+        true => directory_bytes(disk, &dir.join(&entry.name)),
+        false => entry.stat.bytes,
+    });
+    bytes.sum()
+}
+
 /// Path of a file that is to become `path`.
 pub fn unfinished(path: &Path) -> PathBuf {
     let mut name = path.as_os_str().to_owned();

@@ -10,10 +10,9 @@ use ferula_model::{LabelSet, Metric, MetricFamily, MetricType, MetricValue};
 use ferula_telemetry::{Counter, Gauge, Histogram, Registry, Summary};
 
 use crate::block::BlockChunk;
-use crate::db::{WAL_DIR, WBL_DIR};
-use crate::disk::Disk;
+use crate::disk::{Disk, directory_bytes};
 use crate::head::Head;
-use crate::maintain::folder_bytes;
+use crate::options::{WAL_DIR, WBL_DIR};
 use crate::retention::Retention;
 use crate::view::Views;
 use crate::wal::Compression;
@@ -82,7 +81,7 @@ fn of_log(registry: &Registry, head: &Arc<Head>, disk: &Arc<dyn Disk>, dir: &Pat
         ("prometheus_tsdb_out_of_order_wbl_storage_size_bytes", "Size of the write log directory.", WBL_DIR),
     ] {
         let (disk, folder) = (disk.clone(), dir.join(folder));
-        registry.gauge_func(name, help, move || folder_bytes(&*disk, &folder) as f64);
+        registry.gauge_func(name, help, move || directory_bytes(&*disk, &folder) as f64);
     }
     let counter = |name: &str, help: &str, value: fn(&Head) -> u64| {
         let head = head.clone();

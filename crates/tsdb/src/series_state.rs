@@ -6,33 +6,33 @@
 //! that it names, or behind it. It always says that the last end was not a clean one, so that Prometheus looks there.
 
 use std::io;
+use std::path::Path;
 
 use serde_json::{Map, Value};
 
-use crate::db::{Db, WAL_DIR};
-use crate::disk::{read_file, write_whole};
+use crate::disk::{Disk, read_file, write_whole};
+use crate::head::Head;
+use crate::options::WAL_DIR;
 
 const FILE: &str = "series_state.json";
 const FILE_BYTES_MAX: u64 = 64 << 10;
 
-impl Db {
-    /// Makes the file true, if there is one. To be called when a log was opened, and before segments are removed.
-    pub(crate) fn update_series_state(&self) -> io::Result<()> {
-        let path = self.dir.join(WAL_DIR).join(FILE);
-        if self.disk.stat(&path)?.is_none() {
-            return Ok(());
-        }
-        // What cannot be read is written anew: a file that is missing would be no better.
-        let old = read_file(&*self.disk, &path, FILE_BYTES_MAX).ok();
-        let mut state: Map<String, Value> =
-            old.and_then(|json| serde_json::from_slice(&json).ok()).unwrap_or_default();
-        // In this order: a series that is made in between is in this segment or a later one.
-        let segment = self.head.log_segment();
-        let next_ref = self.head.next_ref();
-        state.insert("last_series_id".to_owned(), next_ref.get().saturating_sub(1).into());
-        state.insert("last_wal_segment".to_owned(), segment.into());
-        state.insert("clean_shutdown".to_owned(), false.into());
-        // A power loss may take the new file together with the segments that it speaks of.
-        write_whole(&*self.disk, &path, Value::Object(state).to_string().as_bytes())
+/// Makes the file true, if there is one. Call it when a log was opened, and before segments are removed.
+pub(crate) fn update(disk: &dyn Disk, data_dir: &Path, head: &Head) -> io::Result<()> {
+    let path = data_dir.join(WAL_DIR).join(FILE);
+    if disk.stat(&path)?.is_none() {
+        return Ok(());
     }
+    // What cannot be read is written anew: a file that is missing would be no better.
+    let old = read_file(disk, &path, FILE_BYTES_MAX).ok();
+    let mut state: Map<String, Value> =
+        old.and_then(|json| serde_json::from_slice(&json).ok()).unwrap_or_default();
+    // In this order: a series that is made in between is in this segment or a later one.
+    let segment = head.log_segment();
+    let next_ref = head.next_ref();
+    state.insert("last_series_id".to_owned(), next_ref.get().saturating_sub(1).into());
+    state.insert("last_wal_segment".to_owned(), segment.into());
+    state.insert("clean_shutdown".to_owned(), false.into());
+    // A power loss may take the new file together with the segments that it speaks of.
+    write_whole(disk, &path, Value::Object(state).to_string().as_bytes())
 }

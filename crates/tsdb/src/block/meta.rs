@@ -153,6 +153,11 @@ impl BlockMeta {
         BlockDesc { ulid: self.ulid, min_time: self.min_time, max_time: self.max_time }
     }
 
+    /// Whether no clock that is right can have led to this block: it begins more than a block's length ahead.
+    pub fn is_of_future(&self, now_ms: i64, block_ms: i64) -> bool {
+        self.min_time > now_ms.saturating_add(block_ms)
+    }
+
     /// The range of time that its samples lie in.
     pub fn span(&self) -> TimeSpan {
         TimeSpan::new(self.min_time, self.max_time)

@@ -2,34 +2,24 @@
 //!
 //! 1. When enough of the head's series have ended with a staleness marker, their samples are written to blocks, one
 //!    for each chunk range, with a hint that says so: such a block does not stand for all series of its time.
-//! 2. When no snapshot is left that does not know those blocks, the series are removed, those excepted that went on
+//! 2. When no snapshot is left that does not know those blocks, the series are removed, except those that continued
 //!    meanwhile. The log keeps their records for as long as it has their samples.
 //!
 //! After a restart they are in the head again, because the log has them; blocks of equal samples are merged later.
 
 use std::sync::atomic::Ordering;
 
+use super::Maintained;
+use super::pending::{Pending, StaleRemoval};
 use crate::block::{BlockError, HINT_OUT_OF_ORDER, HINT_STALE_SERIES};
 use crate::db::Db;
+use crate::head::StaleSeries;
 use crate::head::block_source::HeadSource;
-use crate::head::{Moment, StaleSeries};
 use crate::ids::TimeSpan;
-use crate::maintain::{Maintained, Pending};
 
-/// Series whose samples are in blocks, and which are to be removed.
-pub(crate) struct StaleRemoval {
-    /// Snapshots up to this moment do not know the blocks.
-    moment: Moment,
-    series: Vec<StaleSeries>,
-}
-
-/// Before 3.10, Prometheus knows only the first: without it, it would take all of the log's samples of that time for being in
-/// blocks, and pass over them.
+/// Before 3.10, Prometheus knows only the first: without it, it would take all of the log's samples of that time for
+/// being in blocks, and pass over them.
 const HINTS: [&str; 2] = [HINT_OUT_OF_ORDER, HINT_STALE_SERIES];
-/// All series are looked at, which is not for every second.
-const LOOK_EVERY_MS: i64 = 50_000;
-/// When the next block is cut within this time, everything goes by itself.
-const SOON_MS: i64 = 600_000;
 
 impl Db {
     /// Changes at which share of ended series, from 0 to 1, they leave the head early; 0 for not at all.
@@ -37,32 +27,31 @@ impl Db {
         self.stale_threshold.store(share.to_bits(), Ordering::Relaxed);
     }
 
-    /// Takes the steps that are due.
-    pub(crate) fn compact_stale_series(&self, now_ms: i64, pending: &mut Pending, done: &mut Maintained) {
-        self.remove_stale_if_possible(pending, done);
-        if pending.stale_looked.is_some_and(|last| (0..LOOK_EVERY_MS).contains(&(now_ms - last))) {
-            return;
-        }
-        pending.stale_looked = Some(now_ms);
+    pub(super) fn stale_threshold(&self) -> f64 {
+        f64::from_bits(self.stale_threshold.load(Ordering::Relaxed))
+    }
+
+    /// Finds the series that have ended.
+    pub(super) fn count_stale(&self) -> Vec<StaleSeries> {
         let stale = self.head.stale_series();
         self.maintenance.stale_series.set(stale.len() as f64);
-        let threshold = f64::from_bits(self.stale_threshold.load(Ordering::Relaxed));
-        let reached = threshold > 0.0 && stale.len() as f64 >= threshold * self.head.series_count() as f64;
-        let range = self.options.min_block_duration_ms;
-        let cut_soon = pending.last_cut.is_some_and(|last| now_ms + SOON_MS > last.saturating_add(range));
-        let busy = pending.stale.is_some() || pending.truncation.is_some();
-        if stale.is_empty() || !reached || cut_soon || busy || !self.goes_on() {
-            return;
-        }
+        stale
+    }
+
+    /// Makes blocks of series that have ended.
+    pub(super) fn cut_stale(
+        &self,
+        now_ms: i64,
+        stale: Vec<StaleSeries>,
+        pending: &mut Pending,
+        done: &mut Maintained,
+    ) {
         self.maintenance.stale_compactions.inc();
         let (written, took) = self.options.stopwatch.time(|| self.write_stale_blocks(now_ms, &stale, done));
         match written {
             Ok(()) => {
                 self.maintenance.stale_compaction_duration.observe_duration(took);
-                let moment = self.head.end_moment();
-                pending.stale = Some(StaleRemoval { moment, series: stale });
-                // Most often nobody reads, and the second step can follow at once.
-                self.remove_stale_if_possible(pending, done);
+                pending.stale = Some(StaleRemoval { moment: self.head.end_moment(), series: stale });
             }
             Err(error) => {
                 self.maintenance.stale_compactions_failed.inc();
@@ -71,12 +60,10 @@ impl Db {
         }
     }
 
-    fn remove_stale_if_possible(&self, pending: &mut Pending, done: &mut Maintained) {
-        if let Some(removal) = pending.stale.take_if(|removal| self.head.is_past(removal.moment)) {
-            done.removed_series += self.head.remove_stale(&removal.series);
-            // Who found chunks of such a series a moment ago may still be about to read them.
-            pending.chunk_files_read = Some(self.head.end_moment());
-        }
+    pub(super) fn remove_stale(&self, removal: &StaleRemoval, pending: &mut Pending, done: &mut Maintained) {
+        done.removed_series += self.head.remove_stale(&removal.series);
+        // A reader that found chunks of such a series a moment ago may still be about to read them.
+        pending.chunk_files_read = Some(self.head.end_moment());
     }
 
     fn write_stale_blocks(

@@ -1,4 +1,4 @@
-//! Taking a savepoint while commits go on.
+//! Taking a savepoint while commits continue.
 //!
 //! 1. Note place P of the log, and wait for the commits that began before: all that stands before P is in the head then.
 //! 2. Copy exemplars, then series, some hundred at a time under their locks. What is newer than P may come along.
@@ -11,29 +11,16 @@
 use std::io;
 use std::path::Path;
 
-use super::format::{
-    Kind, Origin, SeriesEncoder, end_body, put_departed, put_exemplar, put_extra_ref, put_frame, put_header,
-};
-use super::{SAVEPOINT_DIR, load, state_path};
-use crate::db::{Db, WAL_DIR};
+use super::pending::Pending;
+use crate::db::Db;
 use crate::disk::{Disk, WriteFile, create_dir_durable, unfinished};
 use crate::head::Head;
-use crate::maintain::Pending;
+use crate::options::WAL_DIR;
+use crate::savepoint::format::{
+    Kind, Origin, SeriesEncoder, end_body, put_departed, put_exemplar, put_extra_ref, put_frame, put_header,
+};
+use crate::savepoint::{SAVEPOINT_DIR, Saved, SavedAt, before, state_path};
 use crate::wal::format::{list_checkpoints, segment_path};
-
-/// What a savepoint took.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Saved {
-    /// How many series there are in it.
-    pub series: u64,
-    /// How long it is.
-    pub bytes: u64,
-    /// Place in the log, from which a start reads on: segment and offset.
-    pub place: (u32, u64),
-}
-
-/// What decides whether a savepoint still says everything: the place in the log, and the newest checkpoint.
-pub(crate) type Moment = ((u32, u64), Option<u32>);
 
 /// Frames are closed at this size.
 const FRAME_BYTES: usize = 1 << 20;
@@ -51,22 +38,22 @@ impl Db {
         }
     }
 
-    /// [`savepoint`](Self::savepoint) for who has the database's maintenance to himself.
+    /// [`savepoint`](Self::savepoint) for a caller that holds the maintenance.
     pub(crate) fn take_savepoint(&self, pending: &mut Pending) -> io::Result<Option<Saved>> {
         if !self.options.savepoints {
             return Ok(None);
         }
         let checkpoint = list_checkpoints(&*self.disk, &self.dir.join(WAL_DIR))?.last().copied();
-        let moment = (self.head.log_position(), checkpoint);
-        if pending.saved == Some(moment) {
+        let at = SavedAt { place: self.head.log_position(), checkpoint };
+        if pending.saved == Some(at) {
             return Ok(None);
         }
         let dir = self.dir.join(SAVEPOINT_DIR);
         let unfinished = unfinished(&state_path(&dir));
-        let (written, took) = self.options.stopwatch.time(|| self.write_savepoint(&dir, &unfinished, moment));
+        let (written, took) = self.options.stopwatch.time(|| self.write_savepoint(&dir, &unfinished, at));
         match &written {
             Ok(saved) => {
-                pending.saved = Some(moment);
+                pending.saved = Some(at);
                 self.maintenance.savepoint.taken(saved.bytes, took);
             }
             Err(_) => {
@@ -82,7 +69,7 @@ impl Db {
         &self,
         dir: &Path,
         unfinished: &Path,
-        (place, checkpoint): Moment,
+        SavedAt { place, checkpoint }: SavedAt,
     ) -> io::Result<Saved> {
         let head = &*self.head;
         let next_ref = head.next_ref();
@@ -90,7 +77,7 @@ impl Db {
         let exemplars = head.exemplars_in_order();
         let (segment, offset) = place;
         let segment_path = segment_path(&self.dir.join(WAL_DIR), segment);
-        let (before_bytes, before_crc) = load::before(&*self.disk, &segment_path, offset)?;
+        let (before_bytes, before_crc) = before(&*self.disk, &segment_path, offset)?;
         let rules = head.chunk_rules();
         let origin = Origin {
             chunk_range: rules.range,
