@@ -4,6 +4,8 @@
 //! [`BitSink`], so that an open chunk can live in a `Vec` or in a chain of small blocks.
 //! Reading: [`BitReader`] loads eight unaligned bytes at a time and knows where the input ends.
 
+use crate::leb128;
+
 /// Bytes that are not what a chunk must be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("chunk data at byte {byte}: {what}")]
@@ -79,17 +81,13 @@ impl BitAccumulator {
     }
 
     /// Appends Go's `PutUvarint` form: 7 bits per byte, the least significant group first.
-    pub fn put_uvarint<S: BitSink>(&mut self, sink: &mut S, mut value: u64) {
-        while value >= 0x80 {
-            self.put(sink, (value & 0x7f) | 0x80, 8);
-            value >>= 7;
-        }
-        self.put(sink, value, 8);
+    pub fn put_uvarint<S: BitSink>(&mut self, sink: &mut S, value: u64) {
+        leb128::put(value, |byte| self.put(sink, u64::from(byte), 8));
     }
 
     /// Appends Go's `PutVarint` form: zig-zag, then as [`put_uvarint`](Self::put_uvarint).
     pub fn put_varint<S: BitSink>(&mut self, sink: &mut S, value: i64) {
-        self.put_uvarint(sink, ((value << 1) ^ (value >> 63)) as u64);
+        self.put_uvarint(sink, leb128::zigzag(value));
     }
 
     /// The bits that wait, as bytes padded with zero bits, and how many bytes these are.
@@ -171,24 +169,13 @@ impl<'a> BitReader<'a> {
 
     /// A number in Go's `Uvarint` form.
     pub fn read_uvarint(&mut self) -> Result<u64, Corrupt> {
-        let mut value = 0u64;
-        for group in 0..10 {
-            let byte = self.read(8)?;
-            if group == 9 && byte > 1 {
-                break;
-            }
-            value |= (byte & 0x7f) << (7 * group);
-            if byte < 0x80 {
-                return Ok(value);
-            }
-        }
-        Err(self.corrupt("number of more than 64 bits"))
+        let value = leb128::read(|| self.read(8).map(|byte| byte as u8))?;
+        value.ok_or_else(|| self.corrupt("number of more than 64 bits"))
     }
 
     /// A number in Go's `Varint` form.
     pub fn read_varint(&mut self) -> Result<i64, Corrupt> {
-        let value = self.read_uvarint()?;
-        Ok((value >> 1) as i64 ^ -((value & 1) as i64))
+        self.read_uvarint().map(leb128::unzigzag)
     }
 
     /// Bits read so far, the header's included.

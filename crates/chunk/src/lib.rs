@@ -15,6 +15,7 @@ pub mod bits;
 mod columns;
 mod encoding;
 pub mod histogram;
+pub mod leb128;
 mod samples;
 mod start;
 mod varbit;

@@ -11,9 +11,10 @@ use std::path::{Path, PathBuf};
 
 use ferula_model::{Exemplar, LabelSet};
 
+use crate::bytes::{Input, Truncated};
 use crate::disk::Disk;
 use crate::wal::SegmentReader;
-use crate::wal::format::{Input, Truncated, list_segments};
+use crate::wal::format::list_segments;
 use crate::wal::record::{Kind, Records, labels};
 
 /// Begins the name of a snapshot's folder.
@@ -109,8 +110,9 @@ fn series_of(body: &[u8]) -> Result<(u64, LabelSet), Truncated> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::bytes::put_uvarint;
     use crate::disk::FaultDisk;
-    use crate::wal::format::{Compression, put_fragments, put_uvarint};
+    use crate::wal::format::{Compression, put_fragments};
     use crate::wal::record::{LoggedExemplar, put_exemplars};
     use ferula_model::Timestamp;
 

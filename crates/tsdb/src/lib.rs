@@ -11,6 +11,7 @@
 mod admin;
 mod blob;
 mod block;
+mod bytes;
 mod chunk_snapshot;
 mod close;
 mod compact;

@@ -1,7 +1,10 @@
 //! Integers and strings as block files have them, read with the place in the file at hand.
 
-use super::BlockError;
 use std::path::Path;
+
+use ferula_chunk::leb128;
+
+use super::BlockError;
 
 /// Bytes that are not what they must be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -82,18 +85,14 @@ impl<'a> ByteReader<'a> {
     /// A number in Go's `Uvarint` form.
     #[inline]
     pub fn uvarint(&mut self) -> Result<u64, Malformed> {
-        let mut value = 0u64;
-        for (group, byte) in self.data[self.at..].iter().take(10).enumerate() {
-            if group == 9 && *byte > 1 {
-                break;
+        let mut rest = self.data[self.at..].iter();
+        match leb128::read(|| rest.next().copied().ok_or(())) {
+            Ok(Some(value)) => {
+                self.at = self.data.len() - rest.len();
+                Ok(value)
             }
-            value |= u64::from(byte & 0x7f) << (7 * group);
-            if *byte < 0x80 {
-                self.at += group + 1;
-                return Ok(value);
-            }
+            Ok(None) | Err(()) => Err(self.malformed("not a varint")),
         }
-        Err(self.malformed("not a varint"))
     }
 
     /// A number in Go's `Uvarint` form that must fit 32 bits.
@@ -105,8 +104,7 @@ impl<'a> ByteReader<'a> {
 
     /// A number in Go's `Varint` form.
     pub fn varint(&mut self) -> Result<i64, Malformed> {
-        let value = self.uvarint()?;
-        Ok((value >> 1) as i64 ^ -((value & 1) as i64))
+        self.uvarint().map(leb128::unzigzag)
     }
 
     /// Bytes with their length before them.
@@ -124,43 +122,18 @@ impl<'a> ByteReader<'a> {
     }
 }
 
-/// Appends Go's `PutUvarint` form.
-#[inline]
-pub fn put_uvarint(out: &mut Vec<u8>, mut value: u64) {
-    while value >= 0x80 {
-        out.push(value as u8 | 0x80);
-        value >>= 7;
-    }
-    out.push(value as u8);
-}
-
-/// Appends Go's `PutVarint` form.
-pub fn put_varint(out: &mut Vec<u8>, value: i64) {
-    put_uvarint(out, ((value << 1) ^ (value >> 63)) as u64);
-}
-
-/// Appends text with its length before it.
-pub fn put_text(out: &mut Vec<u8>, text: &str) {
-    put_uvarint(out, text.len() as u64);
-    out.extend_from_slice(text.as_bytes());
-}
-
-/// How many bytes [`put_uvarint`] appends.
-pub fn uvarint_bytes(value: u64) -> usize {
-    (64 - (value | 1).leading_zeros() as usize).div_ceil(7)
-}
-
 #[cfg(test)]
 mod tests {
-    use super::*;
     use proptest::prelude::*;
+
+    use super::*;
+    use crate::bytes::{put_uvarint, put_varint};
 
     proptest! {
         #[test]
         fn numbers_come_back(value in (any::<u64>(), 0u32..64).prop_map(|(v, shift)| v >> shift)) {
             let mut out = Vec::new();
             put_uvarint(&mut out, value);
-            prop_assert_eq!(out.len(), uvarint_bytes(value));
             put_varint(&mut out, value as i64);
             let mut reader = ByteReader::new(&out, 0);
             prop_assert_eq!(reader.uvarint(), Ok(value));

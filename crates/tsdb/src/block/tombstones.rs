@@ -8,7 +8,8 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use super::BlockError;
-use super::bytes::{ByteReader, Malformed, put_uvarint, put_varint};
+use super::bytes::{ByteReader, Malformed};
+use crate::bytes::{put_uvarint, put_varint};
 use crate::disk::{Disk, read_file, write_whole};
 
 /// Its name in the block's folder.

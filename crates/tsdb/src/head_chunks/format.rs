@@ -11,8 +11,8 @@ use std::path::{Path, PathBuf};
 
 use ferula_chunk::Encoding;
 
+use crate::bytes::{Input, Truncated, put_uvarint};
 use crate::ids::LogRef;
-use crate::wal::format::{Input, Truncated, put_uvarint};
 
 const MAGIC: u32 = 0x0130_bc91;
 const VERSION: u8 = 1;

@@ -13,9 +13,9 @@ use std::sync::Arc;
 use ferula_chunk::{Encoding, XorState};
 use ferula_model::{Exemplar, HistogramValue, LabelSet, MetricMetadata};
 
+use crate::bytes::{Input, Truncated, put_uvarint, put_varint};
 use crate::head::{Extra, Reopened, SeriesCopy};
 use crate::ids::{LogRef, TimeSpan};
-use crate::wal::format::{Input, Truncated, put_uvarint, put_varint};
 use crate::wal::record::{
     LoggedExemplar, LoggedHistogram, Records, labels, put_exemplars, put_histograms, put_labels, put_metadata,
 };

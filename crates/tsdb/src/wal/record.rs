@@ -11,7 +11,7 @@ use ferula_model::{
     MetricType, Span, Timestamp,
 };
 
-use super::format::{Input, Truncated, put_uvarint, put_varint};
+use crate::bytes::{Input, Truncated, put_uvarint, put_varint};
 use crate::ids::LogRef;
 
 /// The first byte of a record.

@@ -6,9 +6,9 @@ use std::sync::Arc;
 use super::format::{
     CRC_BYTES, ENCODING_BYTES, HEADER_BYTES, LENGTH_BYTES_MAX, MAGIC, VERSION, reference, segment_name,
 };
-use crate::block::bytes::put_uvarint;
 use crate::block::index::ChunkMeta;
 use crate::block::{BlockChunk, BlockError};
+use crate::bytes::put_uvarint;
 use crate::disk::{Disk, WriteFile};
 
 /// So many bytes are handed to the disk at a time.

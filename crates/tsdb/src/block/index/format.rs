@@ -4,7 +4,8 @@
 //! u32 magic | u8 version | symbols | series | postings | postings offset table | table of contents
 //! ```
 
-use crate::block::bytes::{ByteReader, Malformed, put_text};
+use crate::block::bytes::{ByteReader, Malformed};
+use crate::bytes::put_text;
 
 /// First four bytes of the file.
 pub const MAGIC: u32 = 0xBAAA_D700;

@@ -14,7 +14,10 @@ use super::format::{
     Toc, VERSION_2,
 };
 use crate::block::BlockError;
-use crate::block::bytes::{ByteReader, put_text, put_uvarint, put_varint, uvarint_bytes};
+use crate::block::bytes::ByteReader;
+use ferula_chunk::leb128;
+
+use crate::bytes::{put_text, put_uvarint, put_varint};
 use crate::disk::{Disk, ReadFile, WriteFile};
 
 /// So many bytes are handed to the disk at a time.
@@ -326,12 +329,12 @@ impl IndexWriter {
         let text = |number: u32| symbols.get(number).unwrap_or("");
         let texts =
             |list: &WrittenList| list.label.map_or(("", ""), |(name, value)| (text(name), text(value)));
-        let text_bytes = |text: &str| uvarint_bytes(text.len() as u64) + text.len();
+        let text_bytes = |text: &str| leb128::bytes(text.len() as u64) + text.len();
         let entries: u64 = lists
             .iter()
             .map(|list| {
                 let (name, value) = texts(list);
-                (1 + text_bytes(name) + text_bytes(value) + uvarint_bytes(list.offset)) as u64
+                (1 + text_bytes(name) + text_bytes(value) + leb128::bytes(list.offset)) as u64
             })
             .sum();
         let length = u32::try_from(4 + entries)

@@ -1,0 +1,127 @@
+//! Numbers and texts in front of a slice and behind a vector, as all files of a database have them.
+//!
+//! Elsewhere: LEB128 itself (`ferula_chunk::leb128`), reading with the place in a file at hand (`block::bytes`).
+
+use ferula_chunk::leb128;
+
+/// Appends an unsigned LEB128 integer.
+#[inline]
+pub fn put_uvarint(out: &mut Vec<u8>, value: u64) {
+    leb128::put(value, |byte| out.push(byte));
+}
+
+/// Appends a zig-zag LEB128 integer.
+#[inline]
+pub fn put_varint(out: &mut Vec<u8>, value: i64) {
+    put_uvarint(out, leb128::zigzag(value));
+}
+
+/// Appends text with its length before it.
+pub fn put_text(out: &mut Vec<u8>, text: &str) {
+    put_uvarint(out, text.len() as u64);
+    out.extend_from_slice(text.as_bytes());
+}
+
+/// The bytes ended before the value did, or the value cannot be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Truncated;
+
+/// Takes values from the front of a slice.
+pub struct Input<'a>(pub &'a [u8]);
+
+impl<'a> Input<'a> {
+    /// Whether nothing is left.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// The next `n` bytes.
+    pub fn bytes(&mut self, n: usize) -> Result<&'a [u8], Truncated> {
+        let (taken, rest) = self.0.split_at_checked(n).ok_or(Truncated)?;
+        self.0 = rest;
+        Ok(taken)
+    }
+
+    /// One byte.
+    pub fn u8(&mut self) -> Result<u8, Truncated> {
+        let (first, rest) = self.0.split_first().ok_or(Truncated)?;
+        self.0 = rest;
+        Ok(*first)
+    }
+
+    /// A big-endian integer of 8 bytes.
+    pub fn u64_be(&mut self) -> Result<u64, Truncated> {
+        let (taken, rest) = self.0.split_first_chunk::<8>().ok_or(Truncated)?;
+        self.0 = rest;
+        Ok(u64::from_be_bytes(*taken))
+    }
+
+    /// An unsigned LEB128 integer.
+    #[inline]
+    pub fn uvarint(&mut self) -> Result<u64, Truncated> {
+        // Most are this short.
+        match self.0 {
+            [first, rest @ ..] if *first < 0x80 => {
+                self.0 = rest;
+                Ok(u64::from(*first))
+            }
+            [first, second, rest @ ..] if *second < 0x80 => {
+                self.0 = rest;
+                Ok(u64::from(*first & 0x7f) | u64::from(*second) << 7)
+            }
+            _ => self.long_uvarint(),
+        }
+    }
+
+    fn long_uvarint(&mut self) -> Result<u64, Truncated> {
+        let mut rest = self.0.iter();
+        let value = leb128::read(|| rest.next().copied().ok_or(Truncated))?.ok_or(Truncated)?;
+        self.0 = rest.as_slice();
+        Ok(value)
+    }
+
+    /// A zig-zag LEB128 integer.
+    #[inline]
+    pub fn varint(&mut self) -> Result<i64, Truncated> {
+        self.uvarint().map(leb128::unzigzag)
+    }
+
+    /// A length, and that many bytes.
+    pub fn string(&mut self) -> Result<&'a [u8], Truncated> {
+        let length = usize::try_from(self.uvarint()?).map_err(|_| Truncated)?;
+        self.bytes(length)
+    }
+
+    /// A count of things that take at least `bytes_each` bytes: refused when they cannot be there, so that a
+    /// damaged count never asks for memory.
+    pub fn count(&mut self, bytes_each: usize) -> Result<usize, Truncated> {
+        let count = usize::try_from(self.uvarint()?).map_err(|_| Truncated)?;
+        if count > self.0.len() / bytes_each { Err(Truncated) } else { Ok(count) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn varints_return_what_was_put() {
+        for value in [0, 1, -1, 63, 64, -64, -65, 1 << 40, i64::MAX, i64::MIN] {
+            let mut bytes = Vec::new();
+            put_varint(&mut bytes, value);
+            let mut input = Input(&bytes);
+            assert_eq!(input.varint(), Ok(value));
+            assert!(input.is_empty());
+            assert_eq!(Input(&bytes[..bytes.len() - 1]).varint(), Err(Truncated));
+        }
+        assert_eq!(Input(&[0xff; 10]).uvarint(), Err(Truncated));
+    }
+
+    #[test]
+    fn a_count_that_cannot_be_is_refused() {
+        let mut bytes = Vec::new();
+        put_uvarint(&mut bytes, 1 << 50);
+        bytes.extend([0; 16]);
+        assert_eq!(Input(&bytes).count(8), Err(Truncated));
+    }
+}
