@@ -85,7 +85,7 @@ impl DbAdmin {
 }
 
 fn failed(error: impl ToString) -> StorageError {
-    StorageError::Io(error.to_string())
+    StorageError::Io(ferula_storage::DiskError::new(std::io::ErrorKind::Other, error.to_string()))
 }
 
 impl StoreAdmin for DbAdmin {
@@ -107,7 +107,7 @@ impl StoreAdmin for DbAdmin {
     }
 
     fn ingestion_failure(&self) -> Option<String> {
-        self.db.ingestion_failure()
+        self.db.ingestion_failure().map(|error| error.to_string())
     }
 
     fn block_metas(&self) -> Vec<String> {

@@ -5,6 +5,8 @@
 
 use ferula_model::{Exemplar, HistogramValue, LabelSet, MetricMetadata, SeriesRef};
 
+use crate::DiskError;
+
 /// A store that samples can be appended to.
 pub trait Appendable: Send + Sync {
     /// Begins a commit. Appenders of several threads may be open at the same time.
@@ -205,8 +207,15 @@ impl AppendError {
 pub enum CommitError {
     /// The log could not be written; ingestion stops until it can.
     #[error("write-ahead log: {0}")]
-    Log(String),
+    Log(DiskError),
     /// The store is being closed.
     #[error("storage is closed")]
     Closed,
+}
+
+impl CommitError {
+    /// Whether the log could not be written because the disk is full.
+    pub fn is_disk_full(&self) -> bool {
+        matches!(self, CommitError::Log(error) if error.is_full())
+    }
 }

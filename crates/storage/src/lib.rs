@@ -4,12 +4,12 @@
 //! scraper, rules, remote, promqltest ──Appender──▶ store ◀──Snapshot── promql, api, remote read
 //! ```
 //!
-//! Here: what may be asked of any store, and the merge of several stores into one. Elsewhere: disk
-//! (`ferula-tsdb`), PromQL, scraping. Calls are per series or per batch, never per sample, so that
+//! Here: what may be asked of any store. Elsewhere: disk (`ferula-tsdb`), PromQL, scraping. Calls are per series or per batch, never per sample, so that
 //! dynamic dispatch costs nothing that can be measured.
 
 pub mod appender;
 pub mod columns;
+mod disk_error;
 pub mod querier;
 
 pub use appender::{
@@ -17,4 +17,5 @@ pub use appender::{
     SampleBatch, SampleKind,
 };
 pub use columns::{FloatColumn, HistogramColumn, SeriesSamples};
+pub use disk_error::DiskError;
 pub use querier::{Hints, Queryable, RowSink, SelectionId, Snapshot, Stop, StorageError};

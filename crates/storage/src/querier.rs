@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use ferula_model::{Exemplar, LabelSet, Matcher, TimeRange};
 
-use crate::SeriesSamples;
+use crate::{DiskError, SeriesSamples};
 
 /// A store that can be queried.
 pub trait Queryable: Send + Sync {
@@ -130,7 +130,7 @@ pub enum StorageError {
     Corrupt(String),
     /// The disk refused.
     #[error("{0}")]
-    Io(String),
+    Io(DiskError),
     /// The store is not ready or is being closed.
     #[error("TSDB not ready")]
     NotReady,

@@ -9,13 +9,14 @@ use crate::block::{BlockError, BlockMeta, HINT_SELECTED_SERIES, HINT_STALE_SERIE
 use crate::compact::{Compactor, SeriesSource, write_block};
 use crate::db::Db;
 use crate::head::block_source::{HeadSource, Samples};
+use crate::head::DeleteError;
 use crate::ids::TimeSpan;
 use crate::maintain::Maintained;
 
 impl Db {
     /// Marks the samples in `range` of series that satisfy all matchers of any set as deleted. They are not read any
     /// more; the space is freed by compaction or by [`clean_tombstones`](Self::clean_tombstones).
-    pub fn delete(&self, range: TimeRange, matcher_sets: &[Vec<Matcher>]) -> Result<(), BlockError> {
+    pub fn delete(&self, range: TimeRange, matcher_sets: &[Vec<Matcher>]) -> Result<(), DeleteError> {
         // No block may be cut meanwhile: it might miss what is being deleted.
         let _maintenance = self.pending.lock();
         let span = TimeSpan::from(range);
@@ -24,10 +25,8 @@ impl Db {
                 block.delete(span, matchers)?;
             }
             let departed = self.departed(span, matchers)?;
-            let deleted = self.head.delete(span, matchers);
-            deleted
-                .and_then(|()| self.head.log_deletion_of_departed(&departed))
-                .map_err(|error| BlockError::Refused(format!("write-ahead log: {error}")))?;
+            self.head.delete(span, matchers)?;
+            self.head.log_deletion_of_departed(&departed)?;
         }
         Ok(())
     }

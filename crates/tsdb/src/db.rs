@@ -14,7 +14,7 @@ use std::sync::atomic::AtomicU64;
 
 use ferula_chunk::FloatEncoding;
 use ferula_model::{Exemplar, LabelSet, Matcher, MetricMetadata, TimeRange};
-use ferula_storage::{Appendable, Appender, Queryable, Snapshot, StorageError};
+use ferula_storage::{Appendable, Appender, CommitError, Queryable, Snapshot, StorageError};
 
 use crate::block::{Block, BlockOptions};
 use crate::disk::{Disk, FileLock};
@@ -64,8 +64,8 @@ impl Db {
     }
 
     /// Why ingestion has stopped, if it has; reading continues.
-    pub fn ingestion_failure(&self) -> Option<String> {
-        self.head.log_failure().map(|error| format!("write-ahead log: {error}"))
+    pub fn ingestion_failure(&self) -> Option<CommitError> {
+        self.head.log_failure().map(CommitError::Log)
     }
 
     /// Makes what was committed survive a power loss. Returns whether there was something to do. Call it soon after

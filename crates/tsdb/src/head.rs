@@ -44,6 +44,7 @@ use ferula_model::{LabelSet, MetricMetadata};
 
 pub use appender::HeadAppender;
 pub(crate) use copy::SeriesCopy;
+pub use delete::DeleteError;
 pub(crate) use exemplars::ExemplarCounts;
 use exemplars::Exemplars;
 use flights::Flights;

@@ -43,7 +43,7 @@ pub use ferula_chunk::FloatEncoding;
 pub use blob::Access;
 pub use block::{Block, BlockError, BlockMeta, BlockOptions, Ulid};
 pub use db::Db;
-pub use head::{Cardinality, Head, HeadAppender};
+pub use head::{Cardinality, DeleteError, Head, HeadAppender};
 pub use maintain::{Doubt, Maintained};
 pub use options::{CHUNKS_HEAD_DIR, OpenError, Options, WAL_DIR, WBL_DIR};
 pub use querier::snapshot::DbSnapshot;

@@ -18,7 +18,7 @@ use ferula_model::{
     SeriesRef,
 };
 use ferula_storage::{
-    AppendError, AppendOutcome, Appender, CommitError, Durability, HistogramSample, Refusal, SampleBatch,
+    AppendError, AppendOutcome, Appender, CommitError, DiskError, Durability, HistogramSample, Refusal, SampleBatch,
     SampleKind,
 };
 
@@ -300,7 +300,7 @@ impl<'a> HeadAppender<'a> {
 
     /// Logs which samples will go in out of order, before any of them can be seen. The log of all samples does not
     /// say so: on replay, what comes late there is passed over.
-    fn log_out_of_order(&mut self) -> Result<(), Arc<str>> {
+    fn log_out_of_order(&mut self) -> Result<(), DiskError> {
         let (Some(bounds), Some(log)) = (self.bounds, self.head.out_of_order_log()) else { return Ok(()) };
         let mut late = OutOfOrderRecords::new(self.head);
         for part in &self.parts {
@@ -599,12 +599,11 @@ impl Appender for HeadAppender<'_> {
             return Err(CommitError::Closed);
         }
         let Some(entry) = self.entry() else { return Ok(()) };
-        let logged = |error: Arc<str>| CommitError::Log(error.to_string());
-        self.head.log.commit(entry).map_err(logged)?;
+        self.head.log.commit(entry).map_err(CommitError::Log)?;
         if durability == Durability::Synced {
-            self.head.log.sync().map_err(|error| CommitError::Log(error.to_string()))?;
+            self.head.log.sync().map_err(|error| CommitError::Log(error.into()))?;
         }
-        self.log_out_of_order().map_err(logged)?;
+        self.log_out_of_order().map_err(CommitError::Log)?;
         self.apply();
         self.store_extras();
         Ok(())

@@ -7,6 +7,7 @@ use std::sync::atomic::Ordering;
 
 use ferula_chunk::FloatEncoding;
 use ferula_model::{Exemplar, LabelSet, Matcher, TimeRange};
+use ferula_storage::DiskError;
 
 use super::{ExemplarCounts, Head, Moment, Pin};
 use crate::ids::TimeSpan;
@@ -69,7 +70,7 @@ impl Head {
     }
 
     /// Why the last write to the log failed, if it did.
-    pub(crate) fn log_failure(&self) -> Option<Arc<str>> {
+    pub(crate) fn log_failure(&self) -> Option<DiskError> {
         self.log.failure()
     }
 
@@ -102,7 +103,7 @@ impl Head {
 
     /// Writes the records of series that no commit took along, and syncs the log.
     pub(crate) fn flush_log(&self) -> io::Result<()> {
-        self.log.flush().map_err(|error| io::Error::other(error.to_string()))
+        Ok(self.log.flush()?)
     }
 
     /// Writes buffered chunks.

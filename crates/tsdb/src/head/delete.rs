@@ -1,18 +1,31 @@
 //! Deleted samples: which ranges of which series are hidden from readers, and their tombstones in the log.
 
-use std::sync::Arc;
-
 use ferula_model::{LabelSet, Matcher};
-use ferula_storage::AppendError;
+use ferula_storage::{AppendError, DiskError};
 
 use super::{Extra, Head, Ranges};
+use crate::block::BlockError;
 use crate::ids::{SlotId, TimeSpan};
 use crate::wal::group::Entry;
 use crate::wal::record::{LoggedTombstone, put_tombstones};
 
+/// Why samples could not be deleted. What was deleted before stays so; the deletion can be asked for again.
+#[derive(Debug, thiserror::Error)]
+pub enum DeleteError {
+    /// A block could not be read, or its tombstones could not be written.
+    #[error(transparent)]
+    Block(#[from] BlockError),
+    /// The log could not be written.
+    #[error("write-ahead log: {0}")]
+    Log(DiskError),
+    /// The head is at its limit, and has no room for the names of series that are in blocks and in the log only.
+    #[error("write-ahead log: {0}")]
+    Limit(AppendError),
+}
+
 impl Head {
     /// Marks the samples in `span` of the series that satisfy all matchers as deleted.
-    pub(crate) fn delete(&self, span: TimeSpan, matchers: &[Matcher]) -> Result<(), Arc<str>> {
+    pub(crate) fn delete(&self, span: TimeSpan, matchers: &[Matcher]) -> Result<(), DeleteError> {
         let mut deleted = Vec::new();
         let mut tombstones = Vec::new();
         for slot in self.index().select(matchers) {
@@ -34,7 +47,7 @@ impl Head {
 
     /// Logs deletions of samples that are in the log and in blocks, but not in the head. The log may have lost the
     /// series' names to a checkpoint, so they are logged once more.
-    pub(crate) fn log_deletion_of_departed(&self, departed: &[(LabelSet, TimeSpan)]) -> Result<(), Arc<str>> {
+    pub(crate) fn log_deletion_of_departed(&self, departed: &[(LabelSet, TimeSpan)]) -> Result<(), DeleteError> {
         let (mut tombstones, mut pinned, mut refused) = (Vec::new(), Vec::new(), None);
         for (labels, span) in departed {
             match self.get_or_create(labels) {
@@ -44,7 +57,7 @@ impl Head {
                     tombstones.push(LoggedTombstone { series, min: span.start(), max: span.last() });
                 }
                 // At the head's limit the deletion fails; it can be asked for again.
-                Err(full) => refused = Some(AppendError::from(full).to_string().into()),
+                Err(full) => refused = Some(DeleteError::Limit(full.into())),
             }
         }
         let logged = self.log_tombstones(&tombstones);
@@ -59,7 +72,7 @@ impl Head {
         refused.map_or(logged, Err)
     }
 
-    fn log_tombstones(&self, tombstones: &[LoggedTombstone]) -> Result<(), Arc<str>> {
+    fn log_tombstones(&self, tombstones: &[LoggedTombstone]) -> Result<(), DeleteError> {
         if tombstones.is_empty() {
             return Ok(());
         }
@@ -67,7 +80,7 @@ impl Head {
         let mut record = Vec::new();
         put_tombstones(&mut record, tombstones);
         entry.record(record);
-        self.log.commit(entry)
+        self.log.commit(entry).map_err(DeleteError::Log)
     }
 
     pub(super) fn add_deleted(&self, slot: SlotId, span: TimeSpan) {

@@ -230,7 +230,7 @@ impl Head {
             Err(error) if error.kind() == io::ErrorKind::InvalidData => {
                 Err(StorageError::Corrupt(error.to_string()))
             }
-            Err(error) => Err(StorageError::Io(error.to_string())),
+            Err(error) => Err(StorageError::Io(error.into())),
         }
     }
 }

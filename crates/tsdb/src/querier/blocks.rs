@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use ferula_model::{LabelSet, Matcher};
-use ferula_storage::{SeriesSamples, StorageError};
+use ferula_storage::{DiskError, SeriesSamples, StorageError};
 
 use super::columns::append_chunk;
 use super::identity::{Identities, IdentityCache, identity};
@@ -23,7 +23,7 @@ pub struct BlockPart {
 /// The reader's error for one of a block.
 pub fn storage_error(error: BlockError) -> StorageError {
     match &error {
-        BlockError::Io { .. } => StorageError::Io(error.to_string()),
+        BlockError::Io { source, .. } => StorageError::Io(DiskError::new(source.kind(), &error)),
         _ => StorageError::Corrupt(error.to_string()),
     }
 }

@@ -12,6 +12,8 @@ use std::fmt;
 use std::io;
 use std::sync::{Arc, OnceLock};
 
+use ferula_storage::DiskError;
+
 use super::Compression;
 use super::record::{LoggedSample, begin_series, put_samples, put_series};
 use super::writer::{Writer, WriterStats};
@@ -93,14 +95,14 @@ struct Queue {
     items: Vec<Item>,
     open: Arc<Group>,
     leading: bool,
-    failure: Option<Arc<str>>,
+    failure: Option<DiskError>,
     failed_writes: u64,
 }
 
 type QueueGuard<'a> = MutexGuard<'a, Queue, rank::LogQueue>;
 
 #[derive(Default)]
-struct Group(OnceLock<Result<(), Arc<str>>>);
+struct Group(OnceLock<Result<(), DiskError>>);
 
 impl GroupLog {
     /// A group log that ends in `writer`.
@@ -128,7 +130,7 @@ impl GroupLog {
     }
 
     /// Logs a commit. When this returns `Ok`, the entry is in the log; after an error it is not.
-    pub fn commit(&self, mut entry: Entry) -> Result<(), Arc<str>> {
+    pub fn commit(&self, mut entry: Entry) -> Result<(), DiskError> {
         let mut queue = self.queue.lock();
         queue.items.append(&mut entry.items);
         let group = queue.open.clone();
@@ -159,7 +161,7 @@ impl GroupLog {
         }
 
         let mut queue = self.queue.lock();
-        let result = written.map_err(|error| Arc::from(error.to_string()));
+        let result = written.map_err(DiskError::from);
         queue.failure = result.as_ref().err().cloned();
         if result.is_err() {
             queue.failed_writes += 1;
@@ -216,9 +218,9 @@ impl GroupLog {
     }
 
     /// Writes the records of series that no commit has taken along yet, and syncs.
-    pub fn flush(&self) -> Result<(), Arc<str>> {
+    pub fn flush(&self) -> Result<(), DiskError> {
         self.commit(Entry::default())?;
-        self.sync().map(|_| ()).map_err(|error| Arc::from(error.to_string()))
+        Ok(self.sync().map(|_| ())?)
     }
 
     /// Begins another segment; says which one.
@@ -239,7 +241,7 @@ impl GroupLog {
     }
 
     /// Why the last write failed, if it did.
-    pub fn failure(&self) -> Option<Arc<str>> {
+    pub fn failure(&self) -> Option<DiskError> {
         self.queue.lock().failure.clone()
     }
 

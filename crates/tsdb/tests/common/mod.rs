@@ -2,13 +2,14 @@
 #![allow(dead_code, reason = "not every test uses every helper")]
 
 use std::collections::BTreeMap;
+use std::io::ErrorKind;
 use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::Arc;
 
 use ferula_model::{HistogramValue, LabelSet, Matcher, SeriesRef, TimeRange};
 use ferula_storage::{
-    AppendError, Appendable, CommitError, Durability, Hints, HistogramSample, Queryable, SampleBatch,
+    AppendError, Appendable, CommitError, DiskError, Durability, Hints, HistogramSample, Queryable, SampleBatch,
     SeriesSamples,
 };
 use ferula_telemetry::Registry;
@@ -61,7 +62,7 @@ pub fn commit(db: &Db, samples: &[(LabelSet, i64, f64)]) -> Result<Vec<AppendErr
     let mut appender = db.appender();
     let mut batch = SampleBatch::default();
     for (labels, at, value) in samples {
-        let series = appender.resolve(labels).map_err(|e| CommitError::Log(e.to_string()))?;
+        let series = appender.resolve(labels).map_err(|error| CommitError::Log(DiskError::new(ErrorKind::Other, error)))?;
         batch.push_float(series, *at, *value);
     }
     let outcome = appender.append(&mut batch);

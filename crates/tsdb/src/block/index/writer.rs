@@ -8,6 +8,8 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use ferula_chunk::leb128;
+
 use super::ChunkMeta;
 use super::format::{
     CRC_BYTES, HEADER_BYTES, INDEX_BYTES_MAX, MAGIC, POSTINGS_ALIGN, SERIES_ALIGN, SymbolTable, TOC_BYTES,
@@ -15,8 +17,6 @@ use super::format::{
 };
 use crate::block::BlockError;
 use crate::block::bytes::ByteReader;
-use ferula_chunk::leb128;
-
 use crate::bytes::{put_text, put_uvarint, put_varint};
 use crate::disk::{Disk, ReadFile, WriteFile};
 
