@@ -8,8 +8,8 @@ use crate::block::index::SeriesEntry;
 use crate::block::{BlockError, BlockMeta, HINT_SELECTED_SERIES, HINT_STALE_SERIES};
 use crate::compact::{Compactor, SeriesSource, write_block};
 use crate::db::Db;
-use crate::head::block_source::{HeadSource, Samples};
 use crate::head::DeleteError;
+use crate::head::block_source::{HeadSource, Samples};
 use crate::ids::TimeSpan;
 use crate::maintain::Maintained;
 

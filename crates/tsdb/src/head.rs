@@ -189,26 +189,27 @@ impl Head {
         self.out_of_order_log.read().clone()
     }
 
-    /// The slot of the series with these labels, made if there is none, with one more pending use.
-    fn get_or_create(&self, labels: &LabelSet) -> Result<(SlotId, u32), HeadFull> {
-        let pin = |slot| {
+    /// Slot and generation of the series with these labels, made if there is none, and whether it was made. It has one
+    /// more pending use afterwards.
+    fn get_or_create(&self, labels: &LabelSet) -> Result<(SlotId, u32, bool), HeadFull> {
+        let pin = |slot, made| {
             let mut series = self.slots.lock(slot);
             series.pending += 1;
-            (slot, series.generation)
+            (slot, series.generation, made)
         };
         if let (Some(found), _index) = {
             let index = self.index();
             // The index stays locked while the series is marked, so that it is not removed in between.
-            (index.find(labels).map(pin), index)
+            (index.find(labels).map(|slot| pin(slot, false)), index)
         } {
             return Ok(found);
         }
         let mut index = self.index_mut();
         if let Some(slot) = index.find(labels) {
-            return Ok(pin(slot));
+            return Ok(pin(slot, false));
         }
         let slot = self.create(&mut index, labels)?;
-        Ok(pin(slot))
+        Ok(pin(slot, true))
     }
 
     /// Makes a series. Its record enters the queue of the log before anybody else can name it.

@@ -64,6 +64,61 @@ fn a_dropped_appender_leaves_nothing_behind() {
 }
 
 #[test]
+fn series_whose_every_sample_is_refused_leave_nothing_behind() {
+    for out_of_order_window_ms in [0, HOUR] {
+        let options = || Options { out_of_order_window_ms, ..Options::default() };
+        let disk = FaultDisk::default();
+        let db = open(&disk, options());
+        let at = 10 * HOUR;
+        commit(&db, &[(series(0), at, 1.0)]).expect("written");
+        // A sender with a wrong clock, again and again; one of its series has a good sample too.
+        for round in 0..3 {
+            let mut samples: Vec<_> = (1..100).map(|n| (series(n), at - 5 * HOUR, 1.0)).collect();
+            samples.push((series(1), at + round, 1.0));
+            assert_eq!(commit(&db, &samples).expect("written").len(), 99);
+            assert_eq!(db.head().series_count(), 2, "in round {round}");
+        }
+        let histogram = HistogramValue::Integer(Arc::default());
+        assert_eq!(commit_histogram(&db, &series(500), at - 5 * HOUR, histogram).len(), 1);
+        drop(db.appender().resolve(&series(501)));
+        assert_eq!(db.head().series_count(), 2);
+        let mut snapshot = db.snapshot(TimeRange::ALL).expect("a snapshot");
+        assert_eq!(snapshot.label_values("n", &[], 0).expect("readable"), ["000", "001"]);
+        let all = snapshot.select(&[], &Hints::default()).expect("selected");
+        snapshot.freeze().expect("frozen");
+        assert_eq!(snapshot.series_count(all), 2);
+        drop(snapshot);
+        // A name that was refused is taken like any other once its clock is right, and the log knows both.
+        commit(&db, &[(series(7), at + 5, 7.0)]).expect("written");
+        let before = floats(&db);
+        drop(db);
+        let db = open(&disk.restart(Survives::Written), options());
+        assert_eq!((floats(&db), db.recovered().unknown_series), (before, 0));
+        assert_eq!(db.head().series_count(), 3);
+    }
+}
+
+#[test]
+fn a_series_that_ended_before_the_range_is_not_listed() {
+    let db = memory();
+    let minute = 60_000;
+    for at in 0..10 {
+        commit(&db, &[(series(1), at * minute, 1.0)]).expect("written");
+        if at <= 3 {
+            commit(&db, &[(series(2), at * minute, 1.0)]).expect("written");
+        }
+    }
+    let listed = |from: i64, to: i64| {
+        let range = TimeRange::from_millis(from * minute, to * minute);
+        read(&db, &[], range).into_iter().map(|(labels, _)| labels).collect::<Vec<_>>()
+    };
+    assert_eq!(listed(8, 20), [series(1)]);
+    assert_eq!(listed(3, 20), [series(1), series(2)]);
+    assert_eq!(listed(4, 20), [series(1)]);
+    assert_eq!(listed(10, 20), Vec::<LabelSet>::new());
+}
+
+#[test]
 fn new_series_are_refused_at_the_limit_and_known_ones_go_on() {
     let db = Db::in_memory(Options { series_max: Some(2), ..Options::default() }).expect("opened");
     commit(&db, &[(series(1), 1, 1.0), (series(2), 1, 1.0)]).expect("written");

@@ -18,8 +18,8 @@ use ferula_model::{
     SeriesRef,
 };
 use ferula_storage::{
-    AppendError, AppendOutcome, Appender, CommitError, DiskError, Durability, HistogramSample, Refusal, SampleBatch,
-    SampleKind,
+    AppendError, AppendOutcome, Appender, CommitError, DiskError, Durability, HistogramSample, Refusal,
+    SampleBatch, SampleKind,
 };
 
 use super::metrics::{FLOAT, HISTOGRAM};
@@ -44,6 +44,8 @@ pub struct HeadAppender<'a> {
     metadata: Vec<(SlotId, LogRef, MetricMetadata)>,
     /// Slots with a pending use by this appender, one for each, beside those of samples.
     pinned: Vec<SlotId>,
+    /// Slots of series that this appender made.
+    made: Vec<SlotId>,
     /// Series and time of the samples that the out-of-order log has of this commit.
     out_of_order_logged: HashSet<(LogRef, i64)>,
 }
@@ -69,6 +71,7 @@ impl<'a> HeadAppender<'a> {
             exemplars: Vec::new(),
             metadata: Vec::new(),
             pinned: Vec::new(),
+            made: Vec::new(),
             out_of_order_logged: HashSet::new(),
         }
     }
@@ -578,8 +581,11 @@ impl Appender for HeadAppender<'_> {
         if labels.is_empty() {
             return Err(AppendError::EmptyLabelSet);
         }
-        let (slot, generation) = self.head.get_or_create(labels)?;
+        let (slot, generation, made) = self.head.get_or_create(labels)?;
         self.pinned.push(slot);
+        if made {
+            self.made.push(slot);
+        }
         Ok(handle(slot, generation))
     }
 
@@ -615,6 +621,11 @@ impl Drop for HeadAppender<'_> {
         let of_samples = self.parts.iter().flat_map(|part| part.slots.iter().chain(&part.histogram_slots));
         for slot in self.pinned.iter().chain(of_samples) {
             self.head.slots.lock(*slot).pending -= 1;
+        }
+        // A series of which every sample was refused, or which was not committed, must not stay: a sender with a wrong
+        // clock would fill the head with names.
+        if !self.made.is_empty() {
+            self.head.unmake(&mut self.made);
         }
         self.head.metrics.active_appenders.dec();
     }

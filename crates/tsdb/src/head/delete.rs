@@ -47,11 +47,14 @@ impl Head {
 
     /// Logs deletions of samples that are in the log and in blocks, but not in the head. The log may have lost the
     /// series' names to a checkpoint, so they are logged once more.
-    pub(crate) fn log_deletion_of_departed(&self, departed: &[(LabelSet, TimeSpan)]) -> Result<(), DeleteError> {
+    pub(crate) fn log_deletion_of_departed(
+        &self,
+        departed: &[(LabelSet, TimeSpan)],
+    ) -> Result<(), DeleteError> {
         let (mut tombstones, mut pinned, mut refused) = (Vec::new(), Vec::new(), None);
         for (labels, span) in departed {
             match self.get_or_create(labels) {
-                Ok((slot, _)) => {
+                Ok((slot, ..)) => {
                     pinned.push(slot);
                     let series = self.slots.lock(slot).log_ref;
                     tombstones.push(LoggedTombstone { series, min: span.start(), max: span.last() });

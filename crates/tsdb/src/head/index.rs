@@ -305,11 +305,13 @@ impl Index {
         (self.text, self.dead_text_bytes) = (text, 0);
     }
 
-    /// Brings the lists of `living` together again when half of the space is that of released ones.
+    /// Whether half of the space of the label lists is that of released ones.
+    pub fn lists_are_sparse(&self) -> bool {
+        self.dead_list_cells * 2 >= self.lists.len()
+    }
+
+    /// Brings the lists of `living`, which are all that may be read, together again.
     pub fn compact_lists(&mut self, living: &[SlotId]) {
-        if self.dead_list_cells * 2 < self.lists.len() {
-            return;
-        }
         let mut lists = Vec::with_capacity(self.lists.len() - self.dead_list_cells);
         for slot in living {
             let start = lists.len() as u32;

@@ -104,8 +104,7 @@ impl Head {
     /// Notes how far the series goes; `None` when no chunk of it can have a sample in the span.
     fn freeze_row(&self, slot: SlotId, span: TimeSpan) -> Option<FrozenRow> {
         let series = self.slots.lock(slot);
-        // As in Prometheus, the open chunk has no end yet.
-        let open = series.open_span().is_some_and(|open| open.start() <= span.last());
+        let open = series.open_span().is_some_and(|open| open.overlaps(span));
         let in_span = |chunk: &FullChunk| chunk.time_span().overlaps(span);
         let out_of_order = series.out_of_order.as_ref().filter(|samples| samples.span().overlaps(span));
         if !open && out_of_order.is_none() && !series.full_chunks().any(|(_, chunk)| in_span(chunk)) {

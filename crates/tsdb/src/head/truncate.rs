@@ -72,6 +72,27 @@ impl Head {
         self.remove_if(slots, |_, series| series.is_empty())
     }
 
+    /// Removes those of `slots` that a commit made and that nobody put a sample into. What the log has not written of them
+    /// is taken back.
+    pub(super) fn unmake(&self, slots: &mut Vec<SlotId>) {
+        slots.retain(|slot| self.slots.lock(*slot).is_empty());
+        if slots.is_empty() {
+            return;
+        }
+        slots.sort_unstable();
+        let mut refs = HashSet::new();
+        self.remove_if(slots, |_, series| {
+            let goes = series.is_empty();
+            if goes {
+                refs.insert(series.log_ref);
+            }
+            goes
+        });
+        self.log.forget_series(&refs);
+        // Most often nobody reads, and the slots are free for the next series of the same sender.
+        self.release_slots();
+    }
+
     /// Removes those of `slots`, which rise, whose series may go. Nobody can find a series while it is asked about.
     pub(super) fn remove_if(
         &self,
@@ -129,10 +150,12 @@ impl Head {
             series.generation = generation;
         }
         index.release(&free);
-        let waiting = limbo.0.iter().flat_map(|(_, slots)| slots);
-        let mut readable: Vec<SlotId> = index.select(&[]);
-        readable.extend(waiting);
-        index.compact_lists(&readable);
+        if index.lists_are_sparse() {
+            let waiting = limbo.0.iter().flat_map(|(_, slots)| slots);
+            let mut readable: Vec<SlotId> = index.select(&[]);
+            readable.extend(waiting);
+            index.compact_lists(&readable);
+        }
         self.slots.give_back(&free);
     }
 

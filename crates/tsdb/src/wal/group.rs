@@ -8,6 +8,7 @@
 //! in the log before every record that names the series, because they enter the queue when the
 //! series is made, and each write begins with them. A write that failed keeps them for the next one.
 
+use std::collections::HashSet;
 use std::fmt;
 use std::io;
 use std::sync::{Arc, OnceLock};
@@ -89,9 +90,38 @@ pub struct GroupLog {
     on_unsynced: UnsyncedHook,
 }
 
+/// A record of new series that waits to be written.
+#[derive(Default)]
+struct SeriesRecord {
+    bytes: Vec<u8>,
+    /// Where each series begins in it.
+    starts: Vec<(LogRef, usize)>,
+}
+
+impl SeriesRecord {
+    fn begin() -> Self {
+        let mut record = SeriesRecord::default();
+        begin_series(&mut record.bytes);
+        record
+    }
+
+    /// The same without these series.
+    fn without(&self, refs: &HashSet<LogRef>) -> Self {
+        let mut kept = SeriesRecord::begin();
+        for (place, (log_ref, start)) in self.starts.iter().enumerate() {
+            if !refs.contains(log_ref) {
+                let end = self.starts.get(place + 1).map_or(self.bytes.len(), |(_, next)| *next);
+                kept.starts.push((*log_ref, kept.bytes.len()));
+                kept.bytes.extend_from_slice(&self.bytes[*start..end]);
+            }
+        }
+        kept
+    }
+}
+
 #[derive(Default)]
 struct Queue {
-    series: Vec<Vec<u8>>,
+    series: Vec<SeriesRecord>,
     items: Vec<Item>,
     open: Arc<Group>,
     leading: bool,
@@ -119,14 +149,23 @@ impl GroupLog {
     /// Queues the record of a new series. It is written before any commit that is made from now on.
     pub fn new_series<'a>(&self, series: LogRef, labels: impl ExactSizeIterator<Item = (&'a str, &'a str)>) {
         let mut queue = self.queue.lock();
-        if queue.series.last().is_none_or(|record| record.len() > SERIES_RECORD_BYTES) {
-            let mut record = Vec::new();
-            begin_series(&mut record);
-            queue.series.push(record);
+        if queue.series.last().is_none_or(|record| record.bytes.len() > SERIES_RECORD_BYTES) {
+            queue.series.push(SeriesRecord::begin());
         }
         if let Some(record) = queue.series.last_mut() {
-            put_series(record, series, labels);
+            record.starts.push((series, record.bytes.len()));
+            put_series(&mut record.bytes, series, labels);
         }
+    }
+
+    /// Takes back the records of series that are gone again, as far as they were not written yet.
+    pub fn forget_series(&self, refs: &HashSet<LogRef>) {
+        let mut queue = self.queue.lock();
+        let named = |record: &SeriesRecord| record.starts.iter().any(|(log_ref, _)| refs.contains(log_ref));
+        for record in queue.series.iter_mut().filter(|record| named(record)) {
+            *record = record.without(refs);
+        }
+        queue.series.retain(|record| !record.starts.is_empty());
     }
 
     /// Logs a commit. When this returns `Ok`, the entry is in the log; after an error it is not.
@@ -153,7 +192,8 @@ impl GroupLog {
         let records = self.encode(items);
         let mut writer = self.writer.lock();
         let was_synced = !writer.has_unsynced();
-        let written = writer.log(series.iter().chain(&records).map(Vec::as_slice));
+        let written =
+            writer.log(series.iter().map(|record| &record.bytes).chain(&records).map(Vec::as_slice));
         let begins = was_synced && writer.has_unsynced();
         drop(writer);
         if begins {
@@ -334,6 +374,24 @@ mod tests {
         log.commit(entry(2)).expect("room again");
         assert!(log.failure().is_none());
         assert_eq!(read(&disk), (vec![1], vec![(1, 2)], 1));
+    }
+
+    #[test]
+    fn series_that_are_taken_back_are_not_written() {
+        let disk = FaultDisk::default();
+        let log = open(&disk);
+        for series in 1..6 {
+            log.new_series(LogRef::new(series), [("n", &*series.to_string())].into_iter());
+        }
+        log.forget_series(&[2, 3, 5, 9].map(LogRef::new).into());
+        let mut entry = Entry::default();
+        entry.samples(&[sample(1, 1), sample(4, 1)]);
+        log.commit(entry).expect("written");
+        assert_eq!(read(&disk), (vec![1, 4], vec![(1, 1), (4, 1)], 1));
+        log.new_series(LogRef::new(6), [("n", "6")].into_iter());
+        log.forget_series(&[LogRef::new(6)].into());
+        log.commit(Entry::default()).expect("nothing to write");
+        assert_eq!(read(&disk).0, [1, 4]);
     }
 
     #[test]

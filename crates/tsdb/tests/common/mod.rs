@@ -9,8 +9,8 @@ use std::sync::Arc;
 
 use ferula_model::{HistogramValue, LabelSet, Matcher, SeriesRef, TimeRange};
 use ferula_storage::{
-    AppendError, Appendable, CommitError, DiskError, Durability, Hints, HistogramSample, Queryable, SampleBatch,
-    SeriesSamples,
+    AppendError, Appendable, CommitError, DiskError, Durability, Hints, HistogramSample, Queryable,
+    SampleBatch, SeriesSamples,
 };
 use ferula_telemetry::Registry;
 use ferula_tsdb::ReplayHelper;
@@ -62,7 +62,9 @@ pub fn commit(db: &Db, samples: &[(LabelSet, i64, f64)]) -> Result<Vec<AppendErr
     let mut appender = db.appender();
     let mut batch = SampleBatch::default();
     for (labels, at, value) in samples {
-        let series = appender.resolve(labels).map_err(|error| CommitError::Log(DiskError::new(ErrorKind::Other, error)))?;
+        let series = appender
+            .resolve(labels)
+            .map_err(|error| CommitError::Log(DiskError::new(ErrorKind::Other, error)))?;
         batch.push_float(series, *at, *value);
     }
     let outcome = appender.append(&mut batch);
