@@ -220,6 +220,44 @@ fn a_power_loss_leaves_a_prefix_of_the_commits() {
     }
 }
 
+/// The log has the samples of every chunk file, so none is lost with a file, whichever it is.
+#[test]
+fn chunk_files_that_are_missing_or_exchanged_cost_nothing_and_are_told() {
+    let disk = FaultDisk::default();
+    for run in 0..4 {
+        let db = open(&disk, Options::default());
+        for at in run * 500..(run + 1) * 500 {
+            commit(&db, &[(series(1), at, at as f64), (series(2), at, 1.0)]).expect("written");
+        }
+        db.close().expect("closed");
+    }
+    let before = floats(&open(&disk.restart(Survives::Written), Options::default()));
+    let path = |file: u32| Path::new(common::DIR).join(format!("chunks_head/{file:06}"));
+    let exchange = |disk: &FaultDisk, a: u32, b: u32| {
+        for (from, to) in [(a, 99), (b, a), (99, b)] {
+            disk.rename(&path(from), &path(to)).expect("renamed");
+        }
+    };
+    let changes: [(&str, &dyn Fn(&FaultDisk)); 4] = [
+        ("a hole", &|disk| disk.remove_file(&path(2)).expect("removed")),
+        ("a large hole", &|disk| {
+            [2, 3].iter().for_each(|file| disk.remove_file(&path(*file)).expect("removed"))
+        }),
+        ("two exchanged", &|disk| exchange(disk, 2, 3)),
+        ("first and last exchanged", &|disk| exchange(disk, 1, 4)),
+    ];
+    for savepoints in [false, true] {
+        for (what, change) in &changes {
+            let copy = disk.restart(Survives::Written);
+            change(&copy);
+            let (db, reports) = open_reporting(&copy, Options { savepoints, ..Options::default() });
+            let told =
+                reports.iter().any(|r| matches!(r, Progress::Damaged(text) if text.contains("chunks_head")));
+            assert_eq!((floats(&db) == before, told), (true, true), "{what}");
+        }
+    }
+}
+
 #[test]
 fn a_full_disk_stops_ingestion_not_reading_and_it_goes_on_by_itself() {
     let disk = FaultDisk::default();

@@ -1,5 +1,6 @@
 //! Finds the chunks of all files at start.
 
+use std::collections::HashMap;
 use std::io;
 use std::path::Path;
 
@@ -42,7 +43,9 @@ pub struct Loaded {
 }
 
 /// Lists the chunks of all files, checksums checked. A damaged file and all files after it are removed, as
-/// Prometheus does: their samples are in the log.
+/// Prometheus does: their samples are in the log. So is a file that does not follow the one before it, or whose chunks
+/// do not: a start passes over what the log has up to the newest chunk of a series, and would lose what was in between.
+/// With chunks out of order all files are removed.
 pub fn load(disk: &dyn Disk, dir: &Path) -> io::Result<Loaded> {
     let mut loaded = Loaded::default();
     let entries = match disk.list(dir) {
@@ -56,6 +59,7 @@ pub fn load(disk: &dyn Disk, dir: &Path) -> io::Result<Loaded> {
         .filter_map(|entry| Some((entry.name.parse().ok()?, entry.stat.bytes)))
         .collect();
     files.sort_unstable();
+    let mut ends = Ends::new();
     for (index, (file, bytes)) in files.iter().enumerate() {
         // A file that was made just before the end of the process has no header yet.
         if *bytes < FILE_HEADER_BYTES as u64 && index + 1 == files.len() {
@@ -63,30 +67,68 @@ pub fn load(disk: &dyn Disk, dir: &Path) -> io::Result<Loaded> {
             break;
         }
         let before = loaded.chunks.len();
-        match load_file(disk, dir, *file, &mut loaded) {
-            Ok(()) => loaded.files.push((*file, *bytes)),
-            Err(error) if error.kind() == io::ErrorKind::InvalidData => {
-                loaded.chunks.truncate(before);
-                loaded.damage = Some(format!("{}: {error}", file_path(dir, *file).display()));
-                for (later, _) in &files[index..] {
-                    disk.remove_file(&file_path(dir, *later))?;
-                }
-                break;
+        let previous = index.checked_sub(1).map(|previous| files[previous].0);
+        let follows = previous.is_none_or(|previous| previous.checked_add(1) == Some(*file));
+        let read = if follows {
+            load_file(disk, dir, *file, &mut loaded, &mut ends)
+        } else {
+            Err(Unusable::File("the file before it is missing".to_owned()))
+        };
+        let (what, first_bad) = match read {
+            Ok(()) => {
+                loaded.files.push((*file, *bytes));
+                continue;
             }
-            Err(error) => return Err(error),
+            Err(Unusable::Disk(error)) => return Err(error),
+            Err(Unusable::File(what)) => (what, index),
+            // Which of the files is in the wrong place cannot be told.
+            Err(Unusable::Order(what)) => (what, 0),
+        };
+        loaded.damage = Some(format!("{}: {what}", file_path(dir, *file).display()));
+        loaded.files.truncate(first_bad);
+        loaded.chunks.truncate(if first_bad == 0 { 0 } else { before });
+        for (bad, _) in &files[first_bad..] {
+            disk.remove_file(&file_path(dir, *bad))?;
         }
+        break;
     }
     Ok(loaded)
 }
 
-fn load_file(disk: &dyn Disk, dir: &Path, file: u32, loaded: &mut Loaded) -> io::Result<()> {
-    let invalid = |error: FormatError| io::Error::new(io::ErrorKind::InvalidData, error.to_string());
-    let bytes = disk.map(&file_path(dir, file))?;
+/// Why a file was not loaded.
+enum Unusable {
+    Disk(io::Error),
+    /// It is damaged.
+    File(String),
+    /// Its chunks are older than those of the files before it.
+    Order(String),
+}
+
+/// The newest in-order sample of each series so far.
+type Ends = HashMap<LogRef, i64>;
+
+fn load_file(
+    disk: &dyn Disk,
+    dir: &Path,
+    file: u32,
+    loaded: &mut Loaded,
+    ends: &mut Ends,
+) -> Result<(), Unusable> {
+    let invalid = |error: FormatError| Unusable::File(error.to_string());
+    let bytes = disk.map(&file_path(dir, file)).map_err(Unusable::Disk)?;
     check_file_header(&bytes).map_err(invalid)?;
     let mut offset = FILE_HEADER_BYTES;
     while offset < bytes.len() && !is_end(&bytes, offset) {
         let (chunk, next) = read_chunk(&bytes, offset).map_err(invalid)?;
         let place = u32::try_from(offset).map_err(|_| invalid(FormatError::Short(offset)))?;
+        if !chunk.out_of_order
+            && let Some(end) = ends.insert(chunk.series, chunk.max)
+            && chunk.min <= end
+        {
+            return Err(Unusable::Order(format!(
+                "the chunk at offset {offset} does not follow the one before it of its series"
+            )));
+        }
         loaded.chunks.push(LoadedChunk {
             series: chunk.series,
             place: ChunkPlace::new(file, place),
@@ -109,8 +151,7 @@ mod tests {
     use super::super::Store;
     use super::super::format::StoredChunk;
     use super::*;
-    use crate::disk::Survives;
-    use crate::disk::{FaultDisk, Faults};
+    use crate::disk::{FaultDisk, Faults, Survives};
 
     fn dir() -> PathBuf {
         PathBuf::from("/chunks_head")
@@ -164,6 +205,49 @@ mod tests {
         disk.set_faults(Faults::default());
         store.flush().expect("room again");
         assert_eq!(load(&disk, &dir()).expect("loaded").chunks.len(), 1);
+    }
+
+    /// Three files, each with a chunk of series 2 and one of series 4.
+    fn three_files() -> FaultDisk {
+        let disk = FaultDisk::default();
+        let store = Store::new(Arc::new(disk.clone()), dir(), &[]);
+        for file in 0..3 {
+            for series in [2, 4] {
+                let (min, max) = (file * 100, file * 100 + 99);
+                store.write(&StoredChunk { min, max, ..chunk(series, &[0, 1, 9, 9]) });
+            }
+            store.cut().expect("cut");
+        }
+        disk
+    }
+
+    #[test]
+    fn a_missing_file_is_damage_and_so_is_one_in_the_place_of_another() {
+        let path = |file| file_path(&dir(), file);
+        let found = |change: &dyn Fn(&FaultDisk)| {
+            let disk = three_files();
+            change(&disk);
+            let loaded = load(&disk, &dir()).expect("loaded");
+            let left = disk.list(&dir()).expect("listed").len();
+            assert_eq!(left, loaded.files.len(), "nothing is left that was not loaded");
+            (
+                loaded.files.iter().map(|(file, _)| *file).collect::<Vec<_>>(),
+                loaded.damage.unwrap_or_default(),
+            )
+        };
+        assert_eq!(found(&|_| {}), (vec![1, 2, 3], String::new()));
+        let hole = found(&|disk| disk.remove_file(&path(2)).expect("removed"));
+        assert_eq!(hole, (vec![1], "/chunks_head/000003: the file before it is missing".into()));
+        // The first and the last may be gone: the first when it was old, the last as if it had never been.
+        assert_eq!(found(&|disk| disk.remove_file(&path(1)).expect("removed")).0, [2, 3]);
+        assert_eq!(found(&|disk| disk.remove_file(&path(3)).expect("removed")).0, [1, 2]);
+        let exchanged = found(&|disk| {
+            for (from, to) in [(path(2), path(9)), (path(3), path(2)), (path(9), path(3))] {
+                disk.rename(&from, &to).expect("renamed");
+            }
+        });
+        assert_eq!(exchanged.0, [0u32; 0]);
+        assert!(exchanged.1.contains("000003: the chunk at offset 8 does not follow"), "{}", exchanged.1);
     }
 
     #[test]
