@@ -149,10 +149,13 @@ impl<'a> Recovery<'a> {
     ) -> io::Result<()> {
         let segments = list_segments(disk, dir)?;
         let last = segments.last().map_or(0, |segment| segment.number);
-        for segment in segments {
+        let corruptions_before = self.recovered.corruptions;
+        for segment in &segments {
             self.segment(disk, dir, segment.number, 0, true, report)?;
             report(Progress::OutOfOrderSegment { segment: segment.number, last });
         }
+        let whole = !segments.is_empty() && self.recovered.corruptions == corruptions_before;
+        self.replay.out_of_order_log_ends(whole);
         Ok(())
     }
 

@@ -110,6 +110,48 @@ fn a_deleted_late_sample_stays_deleted() {
     }
 }
 
+/// Their chunks are not in memory any more, but may be in files beside chunks that are needed.
+#[test]
+fn deleted_out_of_order_samples_that_are_in_blocks_stay_deleted() {
+    for savepoints in [false, true] {
+        let disk = FaultDisk::default();
+        let minute = 60_000;
+        let options = || Options {
+            min_block_duration_ms: 10 * minute,
+            max_block_duration_ms: 10 * minute,
+            out_of_order_window_ms: 30 * minute,
+            out_of_order_samples_max: 4,
+            samples_per_chunk: 8,
+            savepoints,
+            ..options()
+        };
+        let db = open(&disk, options());
+        let in_order = |times: std::ops::Range<i64>| {
+            for second in times.step_by(5) {
+                commit(&db, &[(series(1), second * 1000, 1.0)]).expect("written");
+            }
+        };
+        in_order(0..600);
+        for second in (102..201).step_by(5) {
+            commit(&db, &[(series(1), second * 1000, 2.0)]).expect("written");
+        }
+        in_order(600..1000);
+        maintain(&db, 1_000_000);
+        assert!(db.blocks().iter().any(|block| block.meta().compaction.has_hint("from-out-of-order")));
+        let range = TimeRange::from_millis(100_000, 200_000);
+        let in_range =
+            |db: &Db| common::read(db, &[], range).iter().map(|(_, samples)| samples.len()).sum::<usize>();
+        assert_eq!(in_range(&db), 41);
+        db.delete(range, &[vec![]]).expect("deleted");
+        assert_eq!(in_range(&db), 0);
+        let before = floats(&db);
+        db.close().expect("closed");
+        drop(db);
+        let db = open(&disk, options());
+        assert_eq!((in_range(&db), floats(&db) == before), (0, true), "with savepoints: {savepoints}");
+    }
+}
+
 fn open_again(db: Db, disk: &FaultDisk, options: Options) -> Db {
     drop(db);
     open(disk, options)

@@ -36,6 +36,8 @@ pub(crate) struct Replay<'a> {
     slots: RefTable,
     /// Chunks of `chunks_head` whose series has not come yet.
     chunks: HashMap<LogRef, Vec<LoadedChunk>>,
+    /// Out-of-order chunks that the out-of-order log has not mentioned yet, by place.
+    unmarked: HashMap<u64, (SlotId, FullChunk)>,
     /// Refs of a label set beside the first one, and the newest time at which one was used.
     extra_refs: HashMap<LogRef, Extra>,
     /// Of a savepoint: refs beside the first one of a label set that was not brought back yet, by that first one.
@@ -75,6 +77,7 @@ impl Head {
             head: self,
             slots: RefTable::default(),
             chunks: by_series(chunks),
+            unmarked: HashMap::new(),
             extra_refs: HashMap::new(),
             waiting_refs: HashMap::new(),
             done: Replayed::default(),
@@ -231,14 +234,28 @@ impl Replay<'_> {
         for chunk in chunks {
             let full = FullChunk::new(chunk.place, chunk.min, chunk.max, chunk.samples, chunk.encoding);
             if chunk.out_of_order {
-                series.out_of_order.get_or_insert_default().adopt(full);
-                self.out_of_order = self.out_of_order.cover(TimeSpan::closed(chunk.min, chunk.max));
-                self.head.metrics.chunks.inc();
+                self.unmarked.insert(chunk.place.number(), (slot, full));
             } else if chunk.max >= self.floor && series.adopt(full) {
                 self.in_order = self.in_order.cover(TimeSpan::closed(chunk.min, chunk.max));
                 self.done.samples += u64::from(chunk.samples);
                 self.head.metrics.chunks.inc();
             }
+        }
+    }
+
+    fn adopt_out_of_order(&mut self, slot: SlotId, full: FullChunk) {
+        self.head.slots.get_mut(slot).out_of_order.get_or_insert_default().adopt(full);
+        self.out_of_order = self.out_of_order.cover(full.time_span());
+        self.head.metrics.chunks.inc();
+    }
+
+    /// Ends the out-of-order log. If it was read `whole`, out-of-order chunks that it does not mention are left out: their
+    /// samples are in blocks, or still in the log itself. Otherwise what is missing may have been about them.
+    pub fn out_of_order_log_ends(&mut self, whole: bool) {
+        let mut unmarked: Vec<(u64, (SlotId, FullChunk))> = self.unmarked.drain().collect();
+        if !whole {
+            unmarked.sort_unstable_by_key(|(place, _)| *place);
+            unmarked.into_iter().for_each(|(_, (slot, full))| self.adopt_out_of_order(slot, full));
         }
     }
 
@@ -318,6 +335,9 @@ impl Replay<'_> {
                 let place = ChunkPlace::from_number(marker.chunk);
                 self.newest_marker = self.newest_marker.max(place.file());
                 self.note_ref(marker.series);
+                if let Some((slot, full)) = self.unmarked.remove(&marker.chunk) {
+                    self.adopt_out_of_order(slot, full);
+                }
                 if let Some(Place { slot, .. }) = self.slots.get(marker.series)
                     && let Some(late) = &mut self.head.slots.get_mut(slot).out_of_order
                 {

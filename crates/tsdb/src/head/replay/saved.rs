@@ -12,6 +12,7 @@ impl Replay<'_> {
     pub fn start_over(&mut self, chunks: Vec<LoadedChunk>) {
         self.head.clear();
         self.chunks = by_series(chunks);
+        self.unmarked.clear();
         self.slots = RefTable::default();
         self.extra_refs.clear();
         self.waiting_refs.clear();
