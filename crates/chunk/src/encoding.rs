@@ -82,7 +82,7 @@ impl Encoding {
         }
     }
 
-    /// How many samples a chunk of this encoding says it has; `None` when `data` is shorter than the header.
+    /// How many samples a chunk of this encoding has by its header; `None` when `data` is shorter than the header.
     pub fn sample_count(self, data: &[u8]) -> Option<u16> {
         if data.len() < self.header_bytes() {
             return None;

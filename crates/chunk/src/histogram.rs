@@ -6,7 +6,7 @@
 //! ```
 //! A chunk has one layout: schema, zero threshold, spans, custom bounds. A sample with other buckets makes the chunk
 //! or the sample be laid out anew; another schema, a counter reset or a change between counter and gauge needs a new
-//! chunk. [`HistogramWriter::fit`] says which.
+//! chunk. [`HistogramWriter::fit`] decides which.
 //!
 //! `layout` has the layout's bytes, `buckets` aligns two layouts, `integer` and `float` have what differs between
 //! the two kinds of counts, `writer` and `reader` what does not.
@@ -29,7 +29,7 @@ use ferula_model::CounterResetHint;
 use crate::bits::Corrupt;
 use crate::encoding::Encoding;
 
-/// What the header of a histogram chunk says about a reset between the chunk before and its first sample.
+/// What the header of a histogram chunk holds about a reset between the chunk before and its first sample.
 ///
 /// # Errors
 /// When `data` is shorter than the header.

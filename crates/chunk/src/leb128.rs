@@ -1,5 +1,5 @@
 //! LEB128, as Go's `binary.PutUvarint` and `PutVarint` write it: seven bits a byte, the lowest first, the highest bit of
-//! a byte says that another follows. Signed numbers are zig-zag first: 0, -1, 1, -2 become 0, 1, 2, 3.
+//! a byte is set when another follows. Signed numbers are zig-zag first: 0, -1, 1, -2 become 0, 1, 2, 3.
 //!
 //! Here: the numbers, byte by byte, whatever the bytes come from. Every reader and writer of files is built on it.
 

@@ -1,6 +1,6 @@
 //! Start timestamps, which encodings 4, 5 and 6 write after each sample.
 //!
-//! One header byte: the top bit says that the first sample has one, the rest is the index of the first sample whose
+//! One header byte: the top bit tells whether the first sample has one, the rest is the index of the first sample whose
 //! start differs from the one before (0: none does). From that sample on each has `t_prev − start`, the first of
 //! them whole, the others as the change of it. Index 127 is the last that fits, so there it begins in any case.
 

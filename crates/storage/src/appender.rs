@@ -21,7 +21,7 @@ pub trait Appender {
     /// [`AppendError::EmptyLabelSet`], or a [limit](AppendError::is_limit) when the store takes no new series.
     fn resolve(&mut self, labels: &LabelSet) -> Result<SeriesRef, AppendError>;
 
-    /// Checks every sample of the batch against the store and takes over those that pass. Says for each
+    /// Checks every sample of the batch against the store and takes over those that pass. Returns for each
     /// sample that did not pass why. Samples of one commit that clash with each other are found when they are
     /// applied, as in Prometheus: the first stays. The batch is left empty, its buffers kept, so that it can be
     /// filled again.
@@ -59,7 +59,7 @@ pub struct SampleBatch {
     /// Metadata that is new or changed.
     pub metadata: Vec<(SeriesRef, MetricMetadata)>,
     /// Float samples that would go between others are refused as out of order, though the store takes such: results
-    /// of rules, and markers of an end that came too late because the series goes on.
+    /// of rules, and markers of an end that came too late because the series continues.
     pub in_order_only: bool,
 }
 
@@ -196,7 +196,7 @@ pub enum AppendError {
 }
 
 impl AppendError {
-    /// Whether the store is at a bound. New series are refused then, and that is not the fault of who brings them.
+    /// Whether the store is at a bound. New series are refused then, and that is not the fault of the sender.
     pub fn is_limit(&self) -> bool {
         matches!(self, AppendError::SeriesLimit(_) | AppendError::MemoryLimit(_))
     }

@@ -52,7 +52,7 @@ pub struct Hints {
 pub struct Stop(Option<Arc<dyn Fn() -> bool + Send + Sync>>);
 
 impl Stop {
-    /// Stops when `source` says so; it is asked often, from the reader's thread.
+    /// Stops when `source` returns true; it is asked often, from the reader's thread.
     pub fn when(source: Arc<dyn Fn() -> bool + Send + Sync>) -> Self {
         Stop(Some(source))
     }
@@ -87,7 +87,7 @@ pub trait Snapshot: Send + Sync {
     /// the order in which Prometheus adds floats up.
     fn labels(&self, selection: SelectionId, row: usize) -> LabelSet;
 
-    /// Reads the samples in `range` of the rows, and gives each row that is asked for to the sink, in order, also
+    /// Reads the samples in `range` of the rows, and hands each row that is asked for to the sink, in order, also
     /// when it has no sample.
     fn read(
         &self,

@@ -1,5 +1,5 @@
-//! For tests only: memory storage, fake targets, the way to the shared cases. (The simulated clock is
-//! `ferula_runtime::clock::SimClock`.)
+//! For tests only: a store in memory, generated data for queries, the way to the shared cases. The simulated clock is
+//! `ferula_runtime::clock::SimClock`.
 
 pub mod mem_storage;
 pub mod query_data;

@@ -18,7 +18,7 @@ use ferula_storage::{
     RowSink, SampleBatch, SampleKind, SelectionId, SeriesSamples, Snapshot, StorageError,
 };
 
-/// The store. Cloning gives a second handle to the same data.
+/// The store. A clone is a second handle to the same data.
 #[derive(Clone, Debug, Default)]
 pub struct MemStorage {
     state: Arc<Mutex<Arc<State>>>,
@@ -222,7 +222,7 @@ impl Appender for MemAppender<'_> {
         let mut shared = self.storage.state();
         let state = Arc::make_mut(&mut shared);
         for (series, at, sample) in self.samples {
-            // Another appender may have been faster; the head drops what came too late as well.
+            // Another appender may have been faster; the head drops what is out of order as well.
             let samples = &mut state.at(series).samples;
             if samples.last_key_value().is_none_or(|(newest, _)| at > *newest) {
                 samples.insert(at, sample);
@@ -266,7 +266,7 @@ impl MemAppender<'_> {
             None => stored.samples.last_key_value().map(|(at, sample)| (*at, &sample.value)),
         };
         if let Some((newest, last)) = newest {
-            // The end of a histogram series arrives as a float, because whoever notices it knows no better.
+            // The end of a histogram series arrives as a float, because the code that notices it knows no better.
             if matches!(sample.value, Value::Float(v) if is_stale(v)) && matches!(last, Value::Histogram(_)) {
                 let marker = FloatHistogram { sum: STALE_NAN, ..FloatHistogram::default() };
                 sample.value = Value::Histogram(HistogramValue::Float(Arc::new(marker)));
@@ -400,7 +400,7 @@ impl Snapshot for MemSnapshot<'_> {
 }
 
 impl MemSnapshot<'_> {
-    /// What `of` says of every series that satisfies the matchers and has a sample in the snapshot's range.
+    /// What `of` returns for every series that satisfies the matchers and has a sample in the snapshot's range.
     fn collected(
         &self,
         matchers: &[Matcher],

@@ -1,13 +1,13 @@
-//! The folder of test material that others wrote. It lies beside the project, not in it, so a test must cope without.
+//! The directory of test material that others wrote. It lies beside the project, not in it, so a test must cope without.
 
 use std::fs::OpenOptions;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-/// The folder `name` of the shared material, such as `promqltest` or `cases/config`.
+/// The directory `name` of the shared material, such as `promqltest` or `cases/config`.
 ///
 /// Looked for below `FERULA_SHARED`, or below `../shared` seen from the workspace's root. When it is missing the
-/// test that asked is left out, which is said on standard error so that nobody takes it for passed.
+/// test that asked is left out, which is printed on standard error so that nobody takes it for passed.
 pub fn folder(name: &str) -> Option<PathBuf> {
     let root = match std::env::var_os("FERULA_SHARED") {
         Some(root) => PathBuf::from(root),
@@ -25,12 +25,12 @@ pub fn folder(name: &str) -> Option<PathBuf> {
 }
 
 /// Notes that `count` cases of `name` ran. CI gathers these lines in the file that `FERULA_SHARED_LOG` names and
-/// fails when the folder is there but nothing of it ran.
+/// fails when the directory is there but nothing of it ran.
 ///
 /// # Panics
-/// If `count` is 0 (a folder that was found must hold cases), or the file cannot be written.
+/// If `count` is 0 (a directory that was found must hold cases), or the file cannot be written.
 pub fn ran(name: &str, count: usize) {
-    assert!(count > 0, "the folder {name} was found, but no case in it ran");
+    assert!(count > 0, "the directory {name} was found, but no case in it ran");
     let Some(log) = std::env::var_os("FERULA_SHARED_LOG") else { return };
     let mut file =
         OpenOptions::new().create(true).append(true).open(&log).expect("FERULA_SHARED_LOG can be written");

@@ -10,7 +10,7 @@
 //! Here: reading ([`Block`]), writing ([`BlockWriter`]), deleting. Elsewhere: bytes of a chunk (`ferula-chunk`),
 //! which blocks are merged (`compact`) or removed (`retention`).
 //!
-//! Always true: a folder with a ULID as its name is a whole block, because it is written under another name and
+//! Always true: a directory with a ULID as its name is a whole block, because it is written under another name and
 //! renamed last; index and chunks never change after that; no reader panics on the bytes of a block, and its
 //! errors name file and place.
 
@@ -39,13 +39,13 @@ pub use writer::{BlockOptions, BlockWriter};
 
 use crate::disk::Disk;
 
-/// The index in the block's folder.
+/// The index in the block's directory.
 pub const INDEX_FILE: &str = "index";
-/// The folder of chunk segments in the block's folder.
+/// The directory of chunk segments in the block's directory.
 pub const CHUNKS_DIR: &str = "chunks";
-/// Ends the name of a folder that is to become a block. Removed at start.
+/// Ends the name of a directory that is to become a block. Removed at start.
 pub const CREATION_SUFFIX: &str = ".tmp-for-creation";
-/// Ends the name of a folder that was a block. Removed at start.
+/// Ends the name of a directory that was a block. Removed at start.
 pub const DELETION_SUFFIX: &str = ".tmp-for-deletion";
 
 /// Why a block cannot be read or written.
@@ -54,7 +54,7 @@ pub enum BlockError {
     /// The disk refused.
     #[error("{}: {source}", path.display())]
     Io {
-        /// Which file or folder.
+        /// Which file or directory.
         path: PathBuf,
         /// Why.
         source: io::Error,
@@ -91,7 +91,7 @@ impl BlockError {
     }
 }
 
-/// Folders of blocks in a data directory, sorted by name: those named by a ULID.
+/// Directories of blocks in a data directory, sorted by name: those named by a ULID.
 pub fn block_dirs(disk: &dyn Disk, data_dir: &Path) -> Result<Vec<PathBuf>, BlockError> {
     let entries = disk.list(data_dir).map_err(|error| BlockError::io(data_dir, error))?;
     let blocks = entries.into_iter().filter(|entry| entry.stat.is_dir && entry.name.parse::<Ulid>().is_ok());

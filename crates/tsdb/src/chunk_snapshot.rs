@@ -3,7 +3,7 @@
 //!
 //! Samples, series and deletions of a snapshot are also in the log and in `chunks_head`, which Prometheus cuts just as it
 //! does without the feature. Only exemplars stay longer in it than in the log, so only these are read; see
-//! docs/decisions/chunk-snapshots.md. The folder is left as it is.
+//! docs/decisions/chunk-snapshots.md. The directory is left as it is.
 
 use std::collections::HashMap;
 use std::io;
@@ -17,7 +17,7 @@ use crate::wal::SegmentReader;
 use crate::wal::format::list_segments;
 use crate::wal::record::{Kind, Records, labels};
 
-/// Begins the name of a snapshot's folder.
+/// Begins the name of a snapshot's directory.
 pub(crate) const PREFIX: &str = "chunk_snapshot.";
 const SERIES: u8 = 1;
 const EXEMPLARS: u8 = 3;
@@ -58,7 +58,7 @@ pub(crate) fn load(disk: &dyn Disk, dir: &Path, last_segment: u32) -> io::Result
     Ok(Some(snapshot))
 }
 
-/// Segment and folder of the snapshot that reaches furthest.
+/// Segment and directory of the snapshot that reaches furthest.
 fn newest(disk: &dyn Disk, dir: &Path) -> io::Result<Option<(u32, PathBuf)>> {
     let of_name = |name: &str| {
         let (segment, offset) = name.strip_prefix(PREFIX)?.split_once('.')?;

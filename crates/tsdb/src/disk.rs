@@ -7,7 +7,7 @@
 //!
 //! What a caller may rely on, and what it may not: bytes written are readable at once; they survive a
 //! killed process; they survive a power loss only after `sync_data`; a new name survives a power loss
-//! only after `sync_dir` of its folder.
+//! only after `sync_dir` of its directory.
 
 mod fault;
 mod overlay;
@@ -24,13 +24,13 @@ pub use real::RealDisk;
 
 /// A file system.
 pub trait Disk: Send + Sync {
-    /// Makes a folder and the folders above it; no error when it is there already.
+    /// Makes a directory and those above it; no error when it is there already.
     fn create_dir_all(&self, dir: &Path) -> io::Result<()>;
 
-    /// What lies in a folder, sorted by name.
+    /// What lies in a directory, sorted by name.
     ///
     /// # Errors
-    /// `NotFound` when there is no such folder.
+    /// `NotFound` when there is no such directory.
     fn list(&self, dir: &Path) -> io::Result<Vec<DirEntry>>;
 
     /// Makes a file that holds nothing yet; one that was there is emptied.
@@ -49,7 +49,7 @@ pub trait Disk: Send + Sync {
     /// written or shortened while the bytes are in use; removing its name is allowed.
     fn map(&self, path: &Path) -> io::Result<Arc<dyn MappedFile>>;
 
-    /// Gives a file or folder another name, atomically; a file of that name is replaced.
+    /// Renames a file or directory, atomically; a file of that name is replaced.
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
 
     /// A second name for a file.
@@ -58,10 +58,10 @@ pub trait Disk: Send + Sync {
     /// Removes a file.
     fn remove_file(&self, path: &Path) -> io::Result<()>;
 
-    /// Removes a folder and everything in it.
+    /// Removes a directory and everything in it.
     fn remove_dir_all(&self, dir: &Path) -> io::Result<()>;
 
-    /// Makes the names in a folder survive a power loss.
+    /// Makes the names in a directory survive a power loss.
     fn sync_dir(&self, dir: &Path) -> io::Result<()>;
 
     /// Whether the name exists, and as what.
@@ -77,10 +77,10 @@ pub trait Disk: Send + Sync {
     fn total_bytes(&self, path: &Path) -> io::Result<u64>;
 }
 
-/// One name in a folder.
+/// One name in a directory.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DirEntry {
-    /// Its name, without the folder. Names that are not UTF-8 are left out of listings.
+    /// Its name, without the directory. Names that are not UTF-8 are left out of listings.
     pub name: String,
     /// What it names.
     pub stat: Stat,
@@ -89,9 +89,9 @@ pub struct DirEntry {
 /// What a name stands for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Stat {
-    /// Whether it is a folder.
+    /// Whether it is a directory.
     pub is_dir: bool,
-    /// Length of a file in bytes, 0 for a folder.
+    /// Length of a file in bytes, 0 for a directory.
     pub bytes: u64,
 }
 
@@ -103,13 +103,13 @@ pub trait WriteFile: Send {
     /// Makes what was written survive a power loss.
     fn sync_data(&mut self) -> io::Result<()>;
 
-    /// Shortens the file, or lengthens it with zeros; writing goes on at its new end.
+    /// Shortens the file, or lengthens it with zeros; writing continues at its new end.
     fn set_len(&mut self, bytes: u64) -> io::Result<()>;
 }
 
 /// A file open for reading.
 pub trait ReadFile: Send + Sync {
-    /// Fills `buf` from `offset`; fewer bytes only at the end of the file. Says how many there were.
+    /// Fills `buf` from `offset`; fewer bytes only at the end of the file. Returns how many there were.
     fn read_at(&self, buf: &mut [u8], offset: u64) -> io::Result<usize>;
 
     /// Length of the file now.
@@ -119,7 +119,7 @@ pub trait ReadFile: Send + Sync {
 /// Bytes of a finished file.
 pub trait MappedFile: Send + Sync + Deref<Target = [u8]> {}
 
-/// What [`Disk::lock`] gives; dropping it releases the lock.
+/// What [`Disk::lock`] returns; dropping it releases the lock.
 pub struct FileLock {
     /// Whether the lock file was there before: the last user did not close cleanly.
     pub was_there: bool,
@@ -170,8 +170,8 @@ pub fn write_whole(disk: &dyn Disk, path: &Path, data: &[u8]) -> io::Result<()> 
     disk.sync_dir(path.parent().unwrap_or(path))
 }
 
-/// Makes a folder and those above it, so that their names survive a power loss. A folder above that this process may not
-/// read cannot be synced, and is left to the file system.
+/// Makes a directory and those above it, so that their names survive a power loss. A directory above that this process
+/// may not read cannot be synced, and is left to the file system.
 pub fn create_dir_durable(disk: &dyn Disk, dir: &Path) -> io::Result<()> {
     let missing = |dir: &&Path| !dir.as_os_str().is_empty() && matches!(disk.stat(dir), Ok(None));
     let made: Vec<&Path> = dir.ancestors().take_while(missing).collect();
@@ -186,7 +186,7 @@ pub fn create_dir_durable(disk: &dyn Disk, dir: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// Whether the error says that there is no room.
+/// Whether the disk has no room.
 pub fn is_full(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
 }

@@ -1,6 +1,6 @@
 //! Metrics of the database beside those of its head, by Prometheus' names.
 //!
-//! Durations are what the caller's [`Stopwatch`](crate::Stopwatch) says.
+//! Durations are measured with the caller's [`Stopwatch`](crate::Stopwatch).
 
 use std::path::Path;
 use std::sync::Arc;
@@ -39,24 +39,32 @@ fn of_head(registry: &Registry, head: &Arc<Head>) {
     };
     gauge(
         "prometheus_tsdb_head_min_time",
-        "Minimum time bound of the head block. The unit is decided by the library consumer.",
+        "Time of the oldest in-order sample of the head, in milliseconds since the epoch; the largest number while there is none.",
         |head| head.raw_times().0 as f64,
     );
     gauge(
         "prometheus_tsdb_head_max_time",
-        "Maximum timestamp of the head block. The unit is decided by the library consumer.",
+        "Time of the newest in-order sample of the head, in milliseconds since the epoch; the smallest number while there is none.",
         |head| head.raw_times().1 as f64,
     );
-    gauge("prometheus_tsdb_head_min_time_seconds", "Minimum time bound of the head block.", |head| {
-        head.raw_times().0 as f64 / 1000.0
-    });
-    gauge("prometheus_tsdb_head_max_time_seconds", "Maximum timestamp of the head block.", |head| {
-        head.raw_times().1 as f64 / 1000.0
-    });
-    gauge("ferula_tsdb_head_bytes", "Memory that the head takes, estimated.", |head| head.bytes() as f64);
+    gauge(
+        "prometheus_tsdb_head_min_time_seconds",
+        "Time of the oldest in-order sample of the head, in seconds since the epoch. When it stays hours behind, blocks are not being cut.",
+        |head| head.raw_times().0 as f64 / 1000.0,
+    );
+    gauge(
+        "prometheus_tsdb_head_max_time_seconds",
+        "Time of the newest in-order sample of the head, in seconds since the epoch. Ahead of the clock, current samples are refused.",
+        |head| head.raw_times().1 as f64 / 1000.0,
+    );
+    gauge(
+        "ferula_tsdb_head_bytes",
+        "Memory that the head takes, estimated from its series and their labels.",
+        |head| head.bytes() as f64,
+    );
     gauge(
         "ferula_tsdb_head_limit_bytes",
-        "Estimated memory at which new series are refused; 0 for no limit.",
+        "Estimated memory of the head at which new series are refused; 0 for no limit.",
         |head| head.limits().bytes.unwrap_or(0) as f64,
     );
     gauge(
@@ -73,12 +81,20 @@ fn of_log(registry: &Registry, head: &Arc<Head>, disk: &Arc<dyn Disk>, dir: &Pat
     let current = head.clone();
     registry.gauge_func(
         "prometheus_tsdb_wal_segment_current",
-        "Write log segment index that TSDB is currently writing to.",
+        "Number of the segment of the write-ahead log that is being written.",
         move || f64::from(current.log_segment()),
     );
     for (name, help, folder) in [
-        ("prometheus_tsdb_wal_storage_size_bytes", "Size of the write log directory.", WAL_DIR),
-        ("prometheus_tsdb_out_of_order_wbl_storage_size_bytes", "Size of the write log directory.", WBL_DIR),
+        (
+            "prometheus_tsdb_wal_storage_size_bytes",
+            "Size of the write-ahead log with its checkpoint.",
+            WAL_DIR,
+        ),
+        (
+            "prometheus_tsdb_out_of_order_wbl_storage_size_bytes",
+            "Size of the log of out-of-order samples.",
+            WBL_DIR,
+        ),
     ] {
         let (disk, folder) = (disk.clone(), dir.join(folder));
         registry.gauge_func(name, help, move || directory_bytes(&*disk, &folder) as f64);
@@ -87,15 +103,19 @@ fn of_log(registry: &Registry, head: &Arc<Head>, disk: &Arc<dyn Disk>, dir: &Pat
         let head = head.clone();
         registry.counter_func(name, help, move || value(&head) as f64);
     };
-    counter("prometheus_tsdb_wal_page_flushes_total", "Total number of page flushes.", |head| {
-        head.log_stats().written.page_flushes
-    });
-    counter("prometheus_tsdb_wal_completed_pages_total", "Total number of completed pages.", |head| {
-        head.log_stats().written.completed_pages
-    });
+    counter(
+        "prometheus_tsdb_wal_page_flushes_total",
+        "Writes to the write-ahead log. Commits that wait together share one.",
+        |head| head.log_stats().written.page_flushes,
+    );
+    counter(
+        "prometheus_tsdb_wal_completed_pages_total",
+        "Pages of 32 KiB of the write-ahead log that became full.",
+        |head| head.log_stats().written.completed_pages,
+    );
     counter(
         "prometheus_tsdb_wal_writes_failed_total",
-        "Total number of write log writes that failed.",
+        "Writes to the write-ahead log that failed. Ingestion stops until one succeeds.",
         |head| head.log_stats().failed_writes,
     );
 }
@@ -107,17 +127,19 @@ fn of_log_records(registry: &Registry, head: &Arc<Head>) {
     };
     counter(
         "prometheus_tsdb_wal_record_part_writes_total",
-        "Total number of record parts written before flushing.",
+        "Parts of records that were written to the write-ahead log; a record that crosses pages has several.",
         |head| head.log_stats().written.record_parts,
     );
     counter(
         "prometheus_tsdb_wal_record_parts_bytes_written_total",
-        "Total number of record part bytes written before flushing, including CRC and compression headers.",
+        "Bytes of those parts, headers included, as compressed.",
         |head| head.log_stats().written.record_part_bytes,
     );
-    counter("prometheus_tsdb_mmap_chunks_total", "Total number of chunks that were memory-mapped.", |head| {
-        head.chunks_moved()
-    });
+    counter(
+        "prometheus_tsdb_mmap_chunks_total",
+        "Full chunks that were moved from memory to chunks_head.",
+        |head| head.chunks_moved(),
+    );
     let head = head.clone();
     registry.collector(move |families| {
         let compression = match head.log_stats().compression {
@@ -127,7 +149,7 @@ fn of_log_records(registry: &Registry, head: &Arc<Head>) {
         };
         families.push(MetricFamily {
             name: "prometheus_tsdb_wal_record_bytes_saved_total".to_owned(),
-            help: "Total number of bytes saved by the optional record compression. Use this metric to learn about the effectiveness compression.".to_owned(),
+            help: "Bytes that compression kept out of the write-ahead log. Divide by itself plus the bytes written for the share.".to_owned(),
             kind: MetricType::Counter,
             metrics: vec![Metric {
                 labels: LabelSet::from_pairs([("compression", compression)]),
@@ -143,39 +165,35 @@ fn of_exemplars(registry: &Registry, head: &Arc<Head>) {
         let head = head.clone();
         registry.gauge_func(name, help, move || value(&head));
     };
-    gauge(
-        "prometheus_tsdb_exemplar_exemplars_in_storage",
-        "Number of exemplars currently in circular storage.",
-        |head| head.exemplar_counts().stored as f64,
-    );
+    gauge("prometheus_tsdb_exemplar_exemplars_in_storage", "Exemplars that are kept now.", |head| {
+        head.exemplar_counts().stored as f64
+    });
     gauge(
         "prometheus_tsdb_exemplar_series_with_exemplars_in_storage",
-        "Number of series with exemplars currently in circular storage.",
+        "Series of which at least one exemplar is kept.",
         |head| head.exemplar_counts().series as f64,
     );
     gauge(
         "prometheus_tsdb_exemplar_max_exemplars",
-        "Total number of exemplars the exemplar storage can store, resizeable.",
+        "Exemplars that there is room for; the oldest make room for new ones.",
         |head| head.exemplar_counts().max as f64,
     );
     gauge(
         "prometheus_tsdb_exemplar_last_exemplars_timestamp_seconds",
-        "The timestamp of the oldest exemplar stored in circular storage. Useful to check for what time range the current exemplar buffer limit allows. This usually means the last timestamp for all exemplars for a typical setup. This is not true though if one of the series timestamp is in future compared to rest series.",
+        "Time of the exemplar that makes room next, in seconds since the epoch. Exemplars reach back about this far.",
         |head| head.exemplar_counts().oldest.map_or(0.0, |at| at as f64 / 1000.0),
     );
 }
 
 fn of_blocks(registry: &Registry, head: &Arc<Head>, views: &Arc<Views>) {
     let loaded = views.clone();
-    registry.gauge_func(
-        "prometheus_tsdb_blocks_loaded",
-        "Number of currently loaded data blocks",
-        move || loaded.get().blocks.len() as f64,
-    );
+    registry.gauge_func("prometheus_tsdb_blocks_loaded", "Blocks that are open for reading.", move || {
+        loaded.get().blocks.len() as f64
+    });
     let symbols = views.clone();
     registry.gauge_func(
         "prometheus_tsdb_symbol_table_size_bytes",
-        "Size of symbol table in memory for loaded blocks",
+        "Memory that the symbol tables of open blocks take.",
         move || {
             let blocks = symbols.get().blocks;
             blocks.iter().map(|block| block.index().symbol_table_bytes()).sum::<usize>() as f64
@@ -184,7 +202,7 @@ fn of_blocks(registry: &Registry, head: &Arc<Head>, views: &Arc<Views>) {
     let stored = views.clone();
     registry.gauge_func(
         "prometheus_tsdb_storage_blocks_bytes",
-        "The number of bytes that are currently used for local storage by all blocks.",
+        "Size of all open blocks on disk.",
         move || stored.get().blocks.iter().map(|block| block.bytes()).sum::<u64>() as f64,
     );
     let lowest = |head: &Head, views: &Views| match views.get().blocks.first() {
@@ -194,13 +212,13 @@ fn of_blocks(registry: &Registry, head: &Arc<Head>, views: &Arc<Views>) {
     let (of_head, of_views) = (head.clone(), views.clone());
     registry.gauge_func(
         "prometheus_tsdb_lowest_timestamp",
-        "Lowest timestamp value stored in the database. The unit is decided by the library consumer.",
+        "Where the oldest stored data begins, in milliseconds since the epoch.",
         move || lowest(&of_head, &of_views),
     );
     let (of_head, of_views) = (head.clone(), views.clone());
     registry.gauge_func(
         "prometheus_tsdb_lowest_timestamp_seconds",
-        "Lowest timestamp value stored in the database.",
+        "Where the oldest stored data begins, in seconds since the epoch.",
         move || lowest(&of_head, &of_views) / 1000.0,
     );
 }
@@ -258,11 +276,11 @@ impl SavepointMetrics {
         SavepointMetrics {
             taken: registry.counter(
                 "ferula_tsdb_savepoints_total",
-                "Savepoints of the head that were written, from which a start reads the log on.",
+                "Savepoints of the head that were written. A start reads the log from the last one only.",
             ),
             failed: registry.counter(
                 "ferula_tsdb_savepoints_failed_total",
-                "Savepoints of the head that could not be written.",
+                "Savepoints of the head that could not be written. Nothing is lost, but the next start reads more of the log.",
             ),
             bytes: registry.gauge("ferula_tsdb_savepoint_bytes", "Length of the last savepoint."),
             duration: registry.gauge(
@@ -290,7 +308,7 @@ impl ChunkMetrics {
     pub fn observe(&self, chunk: &BlockChunk) {
         self.bytes.observe(chunk.data.len() as f64);
         self.samples.observe(f64::from(chunk.sample_count()));
-        // Milliseconds, though the name says seconds: so does Prometheus, and its buckets are made for that.
+        // Milliseconds, though the name claims seconds: so it is in Prometheus, and its buckets are made for that.
         self.range.observe((chunk.max_time - chunk.min_time) as f64);
     }
 }
@@ -310,158 +328,158 @@ impl MaintenanceMetrics {
             savepoint: SavepointMetrics::new(registry),
             clean_start: gauge(
                 "prometheus_tsdb_clean_start",
-                "-1: lockfile is disabled. 0: a lockfile from a previous execution was replaced. 1: lockfile creation was clean",
+                "Whether the last process closed the database: 1 yes, 0 it left its lock file behind, -1 no lock file is used.",
             ),
             replay_duration: gauge(
                 "prometheus_tsdb_data_replay_duration_seconds",
-                "Time taken to replay the data on disk.",
+                "How long the last start took to bring the head back from disk.",
             ),
             chunk_corruptions: counter(
                 "prometheus_tsdb_mmap_chunk_corruptions_total",
-                "Total number of memory-mapped chunk corruptions.",
+                "Damaged files found in chunks_head. Their samples are read from the write-ahead log.",
             ),
             wal_corruptions: counter(
                 "prometheus_tsdb_wal_corruptions_total",
-                "Total number of WAL corruptions.",
+                "Places of the logs that could not be read at the last start. Samples there are lost.",
             ),
             compactions_triggered: counter(
                 "prometheus_tsdb_compactions_triggered_total",
-                "Total number of triggered compactions for the partition.",
+                "Times that maintenance looked for something to compact.",
             ),
             compactions: counter(
                 "prometheus_tsdb_compactions_total",
-                "Total number of compactions that were executed for the partition.",
+                "Blocks that were written or tried: from the head, by merging, and to free deleted samples.",
             ),
             compactions_failed: counter(
                 "prometheus_tsdb_compactions_failed_total",
-                "Total number of compactions that failed for the partition.",
+                "Compactions that failed. They are tried again; look at the log and at free disk space when it keeps rising.",
             ),
             compaction_duration: histogram(
                 "prometheus_tsdb_compaction_duration_seconds",
-                "Duration of compaction runs",
+                "How long it took to write a block.",
                 &exponential(1.0, 2.0, 14),
             ),
             populating_block: gauge(
                 "prometheus_tsdb_compaction_populating_block",
-                "Set to 1 when a block is currently being written to the disk.",
+                "1 while a block is being written.",
             ),
             vertical_compactions: counter(
                 "prometheus_tsdb_vertical_compactions_total",
-                "Total number of compactions done on overlapping blocks.",
+                "Merges of blocks that overlap in time.",
             ),
             chunks: ChunkMetrics {
                 bytes: histogram(
                     "prometheus_tsdb_compaction_chunk_size_bytes",
-                    "Final size of chunks on their first compaction",
+                    "Size of chunks in blocks that were cut from the head.",
                     &exponential(32.0, 1.5, 12),
                 ),
                 samples: histogram(
                     "prometheus_tsdb_compaction_chunk_samples",
-                    "Final number of samples on their first compaction",
+                    "Samples of chunks in blocks that were cut from the head.",
                     &exponential(4.0, 1.5, 12),
                 ),
                 range: histogram(
                     "prometheus_tsdb_compaction_chunk_range_seconds",
-                    "Final time range of chunks on their first compaction",
+                    "Time from the first to the last sample of chunks in blocks that were cut from the head; in milliseconds, despite the name.",
                     &exponential(100.0, 4.0, 10),
                 ),
             },
             stale_series: gauge(
                 "prometheus_tsdb_head_stale_series",
-                "Total number of stale series in the head block.",
+                "Series of the head that ended with a staleness marker, counted every minute.",
             ),
             stale_compactions: counter(
                 "prometheus_tsdb_stale_series_compactions_triggered_total",
-                "Total number of triggered stale series compactions.",
+                "Times that so many series had ended that they left the head early.",
             ),
             stale_compactions_failed: counter(
                 "prometheus_tsdb_stale_series_compactions_failed_total",
-                "Total number of stale series compactions that failed.",
+                "Times that ended series could not be written to blocks. They stay in the head.",
             ),
             stale_compaction_duration: histogram(
                 "prometheus_tsdb_stale_series_compaction_duration_seconds",
-                "Duration of stale series compaction runs.",
+                "How long it took to write ended series to blocks.",
                 &exponential(1.0, 2.0, 14),
             ),
             tombstone_cleanup: histogram(
                 "prometheus_tsdb_tombstone_cleanup_seconds",
-                "The time taken to recompact blocks to remove tombstones.",
+                "How long it took to write blocks anew without their deleted samples.",
                 &[],
             ),
             head_truncations: counter(
                 "prometheus_tsdb_head_truncations_total",
-                "Total number of head truncations attempted.",
+                "Times that the head forgot what a block holds.",
             ),
             head_truncations_failed: counter(
                 "prometheus_tsdb_head_truncations_failed_total",
-                "Total number of head truncations that failed.",
+                "Times that files of chunks_head could not be removed after that. Disk usage grows until it succeeds.",
             ),
             head_gc_duration: summary(
                 "prometheus_tsdb_head_gc_duration_seconds",
-                "Runtime of garbage collection in the head block.",
+                "How long it took to remove old chunks and empty series from the head.",
                 &[],
             ),
             log_syncs: summary(
                 "prometheus_tsdb_wal_fsync_duration_seconds",
-                "Duration of write log fsync.",
+                "How long syncs of the write-ahead log took. Slow syncs mean that a power loss costs more.",
                 &[0.5, 0.9, 0.99],
             ),
             log_truncations: counter(
                 "prometheus_tsdb_wal_truncations_total",
-                "Total number of write log truncations attempted.",
+                "Times that old segments of the write-ahead log were removed.",
             ),
             log_truncations_failed: counter(
                 "prometheus_tsdb_wal_truncations_failed_total",
-                "Total number of write log truncations that failed.",
+                "Times that old segments of the write-ahead log could not be removed.",
             ),
             log_truncate_duration: summary(
                 "prometheus_tsdb_wal_truncate_duration_seconds",
-                "Duration of WAL truncation.",
+                "How long it took to checkpoint and remove old segments of the write-ahead log.",
                 &[],
             ),
             checkpoint_creations: counter(
                 "prometheus_tsdb_checkpoint_creations_total",
-                "Total number of checkpoint creations attempted.",
+                "Checkpoints of the write-ahead log that were begun.",
             ),
             checkpoint_creations_failed: counter(
                 "prometheus_tsdb_checkpoint_creations_failed_total",
-                "Total number of checkpoint creations that failed.",
+                "Checkpoints of the write-ahead log that could not be written. The log grows until one can.",
             ),
             checkpoint_deletions: counter(
                 "prometheus_tsdb_checkpoint_deletions_total",
-                "Total number of checkpoint deletions attempted.",
+                "Times that old checkpoints were removed.",
             ),
             checkpoint_deletions_failed: counter(
                 "prometheus_tsdb_checkpoint_deletions_failed_total",
-                "Total number of checkpoint deletions that failed.",
+                "Times that old checkpoints could not be removed.",
             ),
             reloads: counter(
                 "prometheus_tsdb_reloads_total",
-                "Number of times the database reloaded block data from disk.",
+                "Times that the data directory was searched for blocks that appeared, vanished or had their time.",
             ),
             reloads_failed: counter(
                 "prometheus_tsdb_reloads_failures_total",
-                "Number of times the database failed to reloadBlocks block data from disk.",
+                "Searches in which a block could not be opened or removed.",
             ),
             time_retentions: counter(
                 "prometheus_tsdb_time_retentions_total",
-                "The number of times that blocks were deleted because the maximum time limit was exceeded.",
+                "Times that blocks were deleted because they were older than the retention time.",
             ),
             size_retentions: counter(
                 "prometheus_tsdb_size_retentions_total",
-                "The number of times that blocks were deleted because the maximum number of bytes was exceeded.",
+                "Times that blocks were deleted because the data took more than the retention size.",
             ),
             limit_bytes: gauge(
                 "prometheus_tsdb_retention_limit_bytes",
-                "Max number of bytes to be retained in the tsdb blocks, configured 0 means disabled",
+                "Bytes that blocks, logs and head may take before old blocks are deleted; 0 for no limit.",
             ),
             limit_percentage: gauge(
                 "prometheus_tsdb_retention_limit_percentage",
-                "Max percentage of total storage space to be retained in the tsdb blocks, configured 0 means disabled",
+                "Share of the file system in percent that they may take before old blocks are deleted; 0 for no limit.",
             ),
             limit_seconds: gauge(
                 "prometheus_tsdb_retention_limit_seconds",
-                "How long to retain samples in storage.",
+                "How long samples are kept, in seconds; 0 for no limit.",
             ),
         }
     }

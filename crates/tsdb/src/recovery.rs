@@ -56,7 +56,7 @@ pub enum Progress {
     },
     /// There was a lock file: the last process did not close the database.
     LockReplaced(PathBuf),
-    /// Something was damaged; the start goes on.
+    /// Something was damaged; the start continues.
     Damaged(String),
 }
 
@@ -90,7 +90,7 @@ impl<'a> Recovery<'a> {
         Recovery { replay, helper, recovered: Recovered::default() }
     }
 
-    /// Takes what only a `chunk_snapshot` folder in `data_dir` has. Comes before the log, which has newer exemplars.
+    /// Takes what only a `chunk_snapshot` directory in `data_dir` has. Comes before the log, which has newer exemplars.
     pub(crate) fn chunk_snapshot(
         &mut self,
         disk: &dyn Disk,

@@ -21,7 +21,7 @@ pub struct Retention {
 /// What is known of a block.
 #[derive(Clone, Copy, Debug)]
 pub struct BlockUse<'a> {
-    /// What `meta.json` says.
+    /// The content of `meta.json`.
     pub meta: &'a BlockMeta,
     /// Bytes of all its files.
     pub bytes: u64,
@@ -168,7 +168,7 @@ mod tests {
         // A clock that is ahead by a month, for less than a day and then for a day.
         assert_eq!(doomed(900, &[block(90, 890, 892), block(91, 892, 894)]), (10, 4));
         assert_eq!(doomed(920, &[block(90, 890, 902), block(91, 902, 914)]), (14, 0));
-        // A clock that says 1970.
+        // A clock that is at 1970.
         assert_eq!(doomed(-1, &[]), (0, 10));
     }
 

@@ -31,7 +31,7 @@ pub struct Saved {
     pub place: (u32, u64),
 }
 
-/// What decides whether a savepoint still says everything: the place in the log, and the newest checkpoint.
+/// What decides whether a savepoint is still complete: the place in the log, and the newest checkpoint.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct SavedAt {
     pub place: (u32, u64),

@@ -3,7 +3,7 @@
 //!
 //! The file is of no use here, but it must not lie when Prometheus comes back: new series would get refs that the log has
 //! for others. Where there is one it is kept true: whatever series it does not count have their records in the segment
-//! that it names, or behind it. It always says that the last end was not a clean one, so that Prometheus looks there.
+//! that it names, or behind it. It always claims that the last end was not clean, so that Prometheus looks there.
 
 use std::io;
 use std::path::Path;

@@ -5,12 +5,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 /// Time since some fixed moment, which never goes back. Only metrics are made of it; nothing is decided by it.
-/// The default stands still, so that everything takes no time. Cloning gives another handle to the same clock.
+/// The default stands still, so that everything takes no time. A clone is another handle to the same clock.
 #[derive(Clone)]
 pub struct Stopwatch(Arc<dyn Fn() -> Duration + Send + Sync>);
 
 impl Stopwatch {
-    /// A stopwatch that shows what `elapsed` says.
+    /// A stopwatch that shows what `elapsed` returns.
     pub fn new(elapsed: impl Fn() -> Duration + Send + Sync + 'static) -> Self {
         Stopwatch(Arc::new(elapsed))
     }
@@ -20,7 +20,7 @@ impl Stopwatch {
         (self.0)()
     }
 
-    /// Does `work`, and says how long it took.
+    /// Does `work`, and returns how long it took.
     pub fn time<T>(&self, work: impl FnOnce() -> T) -> (T, Duration) {
         let start = self.elapsed();
         let done = work();

@@ -39,7 +39,7 @@ pub trait Counts: Clone + Debug + Sized {
     fn stale() -> Self::Sample;
     /// Absolute counts of the buckets of a sample.
     fn sample_buckets(sample: &Self::Sample, side: Side) -> impl Iterator<Item = Self::Bucket> + '_;
-    /// Gives one side of a sample other buckets.
+    /// Replaces the buckets of one side of a sample.
     fn set_buckets(sample: &mut Self::Sample, side: Side, spans: &[Span], buckets: Option<Vec<Self::Bucket>>);
 
     /// The header of a chunk that a sample begins because it does not fit the chunk before, for this reason.

@@ -52,7 +52,7 @@ impl<'a, C: Counts> HistogramSamples<'a, C> {
         })
     }
 
-    /// Samples that are left, as the header says.
+    /// Samples that are left by the header.
     pub fn remaining(&self) -> u16 {
         self.left
     }

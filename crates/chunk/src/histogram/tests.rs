@@ -76,7 +76,7 @@ fn to_float(h: &Histogram) -> FloatHistogram {
     }
 }
 
-/// What a histogram says, whatever its spans: counts by bucket index, empty buckets left out.
+/// What a histogram means, whatever its spans: counts by bucket index, empty buckets left out.
 fn meaning(h: &FloatHistogram) -> (u64, u64, u64, Vec<(i64, u64)>, Vec<(i64, u64)>) {
     let by_index = |spans: &[Span], counts: &[f64]| {
         let mut next = 0i64;

@@ -299,7 +299,7 @@ impl<C: Counts> HistogramWriter<C> {
         self.counts.sample(&self.layout, CounterResetHint::Unknown)
     }
 
-    /// What the header says about a reset before the first sample.
+    /// What the header holds about a reset before the first sample.
     pub fn counter_reset_header(&self) -> CounterResetHint {
         self.reset
     }

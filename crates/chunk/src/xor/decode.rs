@@ -37,7 +37,7 @@ pub fn decode_xor(data: &[u8], limit: u16, out: &mut Columns) -> Result<usize, C
 fn decode_into(data: &[u8], timestamps: &mut [i64], values: &mut [f64]) -> Result<(), Corrupt> {
     let mut early = XorIter::new(data)?;
     for (timestamp, value) in timestamps.iter_mut().zip(values.iter_mut()).take(2) {
-        (*timestamp, *value) = early.next().expect("the header says that the sample is there")?;
+        (*timestamp, *value) = early.next().expect("the sample is there by the header")?;
     }
     if timestamps.len() <= 2 {
         return Ok(());

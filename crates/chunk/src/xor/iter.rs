@@ -35,7 +35,7 @@ impl<'a> XorIter<'a> {
         })
     }
 
-    /// Samples that are left, as the header says.
+    /// Samples that are left by the header.
     pub fn remaining(&self) -> u16 {
         self.left
     }

@@ -2,7 +2,7 @@
 
 use super::Window;
 
-/// With it, appending goes on without decoding what is there; see [`XorWriter::go_on`](super::XorWriter::go_on).
+/// With it, appending continues without decoding what is there; see [`XorWriter::go_on`](super::XorWriter::go_on).
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct XorState {
     pub(super) timestamp: i64,
@@ -13,7 +13,7 @@ pub struct XorState {
 }
 
 impl XorState {
-    /// Length of what [`to_bytes`](Self::to_bytes) gives.
+    /// Length of what [`to_bytes`](Self::to_bytes) returns.
     pub const BYTES: usize = 3 * 8 + 3;
 
     /// Timestamp, value and delta, 8 bytes each, big-endian; leading and trailing zeros of the window; bits that wait.

@@ -56,7 +56,7 @@ impl XorWriter {
         Ok(writer)
     }
 
-    /// What has to be known beside the bytes to go on without decoding them.
+    /// What has to be known beside the bytes to continue without decoding them.
     pub fn state(&self) -> XorState {
         XorState {
             timestamp: self.timestamp,

@@ -41,7 +41,7 @@ impl<'a> Xor2Iter<'a> {
         })
     }
 
-    /// Samples that are left, as the header says.
+    /// Samples that are left by the header.
     pub fn remaining(&self) -> u16 {
         self.left
     }

@@ -11,7 +11,7 @@ use super::{BlockError, Ulid};
 use crate::disk::{Disk, read_file, write_whole};
 use crate::ids::TimeSpan;
 
-/// Its name in the block's folder.
+/// Its name in the block's directory.
 pub const META_FILE: &str = "meta.json";
 const VERSION: u32 = 1;
 /// Far more than any block has; a file of this size is something else.
@@ -24,11 +24,11 @@ pub const HINT_STALE_SERIES: &str = "from-stale-series";
 /// Made of series that somebody chose only.
 pub const HINT_SELECTED_SERIES: &str = "from-selected-series";
 
-/// What `meta.json` says. Times are milliseconds since the epoch.
+/// What `meta.json` holds. Times are milliseconds since the epoch.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct BlockMeta {
-    /// The name of the block; its folder has the same.
+    /// The name of the block; its directory has the same.
     pub ulid: Ulid,
     /// No sample is older.
     pub min_time: i64,
@@ -171,7 +171,7 @@ impl BlockMeta {
     /// Reads what [`to_json`](Self::to_json) writes, or Prometheus.
     ///
     /// # Errors
-    /// A text that says what is wrong.
+    /// With a sentence about what is wrong.
     pub fn from_json(json: &[u8]) -> Result<Self, String> {
         let meta: BlockMeta = serde_json::from_slice(json).map_err(|error| error.to_string())?;
         if meta.version != VERSION {
@@ -189,14 +189,14 @@ impl BlockMeta {
         out
     }
 
-    /// Reads the file in a block's folder.
+    /// Reads the file in a block's directory.
     pub fn read(disk: &dyn Disk, block_dir: &Path) -> Result<Self, BlockError> {
         let path = block_dir.join(META_FILE);
         let json = read_file(disk, &path, META_BYTES_MAX).map_err(|e| BlockError::io(&path, e))?;
         Self::from_json(&json).map_err(|what| BlockError::corrupt(&path, 0, what))
     }
 
-    /// Writes the file in a block's folder: under another name, synced, then renamed.
+    /// Writes the file in a block's directory: under another name, synced, then renamed.
     pub fn write(&self, disk: &dyn Disk, block_dir: &Path) -> Result<(), BlockError> {
         let path = block_dir.join(META_FILE);
         write_whole(disk, &path, &self.to_json()).map_err(|error| BlockError::io(&path, error))

@@ -44,7 +44,7 @@ impl BlockChunk {
         }
     }
 
-    /// How many samples it says it has.
+    /// How many samples it has by its header.
     pub fn sample_count(&self) -> u16 {
         self.encoding.sample_count(&self.data).unwrap_or(0)
     }
@@ -78,7 +78,7 @@ struct State {
 }
 
 impl Block {
-    /// Opens the block in the folder `dir`.
+    /// Opens the block in the directory `dir`.
     pub fn open(disk: &Arc<dyn Disk>, dir: &Path, access: Access) -> Result<Self, BlockError> {
         let meta = BlockMeta::read(&**disk, dir)?;
         let chunks = ChunkReader::open(&**disk, &dir.join(CHUNKS_DIR), access)?;
@@ -92,12 +92,12 @@ impl Block {
         self.state.lock().clone()
     }
 
-    /// Its folder.
+    /// Its directory.
     pub fn dir(&self) -> &Path {
         &self.dir
     }
 
-    /// What `meta.json` says now.
+    /// The content of `meta.json` now.
     pub fn meta(&self) -> Arc<BlockMeta> {
         self.state().meta
     }
@@ -241,7 +241,7 @@ impl Block {
         Ok(())
     }
 
-    /// Makes a copy in the folder `dir`, under its name, whose files are the same files.
+    /// Makes a copy in the directory `dir`, under its name, whose files are the same files.
     pub fn snapshot(&self, dir: &Path) -> Result<(), BlockError> {
         let to = dir.join(self.meta().ulid.to_string());
         let to_chunks = to.join(CHUNKS_DIR);

@@ -14,7 +14,7 @@ const COPY_BYTES: usize = 1 << 20;
 const META_BYTES_MAX: u64 = 64 << 20;
 
 /// Puts the versions right in all blocks of a data directory that have them wrong, and names these. What cannot be
-/// read is left to whoever opens the block.
+/// read is left to the code that opens the block.
 pub fn repair_index_versions(disk: &dyn Disk, data_dir: &Path) -> Result<Vec<Ulid>, BlockError> {
     let mut repaired = Vec::new();
     for dir in block_dirs(disk, data_dir)? {

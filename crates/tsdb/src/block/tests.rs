@@ -255,7 +255,7 @@ fn deletions_are_kept_and_copied_into_snapshots() {
     assert!(block_dirs(&*disk, Path::new(DATA)).unwrap().is_empty());
 }
 
-/// The folder `testdata/tsdb`.
+/// The directory `testdata/tsdb`.
 fn testdata() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../testdata/tsdb")
 }

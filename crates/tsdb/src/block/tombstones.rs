@@ -12,7 +12,7 @@ use super::bytes::{ByteReader, Malformed};
 use crate::bytes::{put_uvarint, put_varint};
 use crate::disk::{Disk, read_file, write_whole};
 
-/// Its name in the block's folder.
+/// Its name in the block's directory.
 pub const TOMBSTONES_FILE: &str = "tombstones";
 const MAGIC: u32 = 0x0130_BA30;
 const VERSION: u8 = 1;
@@ -171,7 +171,7 @@ impl Tombstones {
         out
     }
 
-    /// Reads what [`encode`](Self::encode) gives.
+    /// Reads what [`encode`](Self::encode) returns.
     pub fn decode(data: &[u8]) -> Result<Self, Malformed> {
         let mut reader = ByteReader::new(data, 0);
         if reader.be32()? != MAGIC {
@@ -196,7 +196,7 @@ impl Tombstones {
         Ok(all)
     }
 
-    /// Reads the file in a block's folder; without one there is no deleted range.
+    /// Reads the file in a block's directory; without one there is no deleted range.
     pub fn read(disk: &dyn Disk, block_dir: &Path) -> Result<Self, BlockError> {
         let path = block_dir.join(TOMBSTONES_FILE);
         match read_file(disk, &path, FILE_BYTES_MAX) {
@@ -206,7 +206,7 @@ impl Tombstones {
         }
     }
 
-    /// Writes the file in a block's folder: under another name, synced, then renamed.
+    /// Writes the file in a block's directory: under another name, synced, then renamed.
     pub fn write(&self, disk: &dyn Disk, block_dir: &Path) -> Result<(), BlockError> {
         let path = block_dir.join(TOMBSTONES_FILE);
         write_whole(disk, &path, &self.encode()).map_err(|error| BlockError::io(&path, error))

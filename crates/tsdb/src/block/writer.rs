@@ -1,6 +1,6 @@
 //! Writing a block, series by series in order of their labels.
 //!
-//! Everything goes to a folder whose name ends in `.tmp-for-creation`, is synced, and gets its name last.
+//! Everything goes to a directory whose name ends in `.tmp-for-creation`, is synced, and gets its name last.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -39,7 +39,7 @@ impl Default for BlockOptions {
     }
 }
 
-/// Writes a block. Dropping it without [`finish`](Self::finish) leaves a folder that the next start removes.
+/// Writes a block. Dropping it without [`finish`](Self::finish) leaves a directory that the next start removes.
 pub struct BlockWriter {
     disk: Arc<dyn Disk>,
     data_dir: PathBuf,

@@ -192,7 +192,7 @@ impl<'a> Chained<'a> {
     }
 }
 
-/// A hint tells of the sample before in the same chunk; after a change of chunks it says nothing.
+/// A hint tells of the sample before in the same chunk; after a change of chunks it means nothing.
 fn forget_hint(sample: &mut Sample) {
     let hint = match &mut sample.value {
         SampleValue::Float(_) => return,
@@ -206,7 +206,7 @@ fn forget_hint(sample: &mut Sample) {
 
 /// Joins neighbouring XOR chunks that have fewer than half of the samples a chunk may have.
 pub(super) fn join(chunks: Vec<BlockChunk>, options: &BlockOptions) -> Result<Vec<BlockChunk>, Unreadable> {
-    // What the head cuts has 120 samples; who asks for no more wants it as it is.
+    // What the head cuts has 120 samples; callers that ask for no more want it as it is.
     const AS_CUT: u16 = 120;
     let short = |chunk: &BlockChunk| {
         options.chunk_samples_max > AS_CUT

@@ -30,9 +30,9 @@ pub trait SeriesSource {
     fn place(&self) -> &Path;
 }
 
-/// Who looks on while a block is written. A closure that says whether to go on will do.
+/// Watches while a block is written. A closure that returns whether to continue will do.
 pub trait Watch {
-    /// Asked before every series; when it says no, the work is thrown away.
+    /// Asked before every series; when it returns false, the work is thrown away.
     fn goes_on(&self) -> bool;
 
     /// Hears of every chunk that was written.
@@ -185,7 +185,7 @@ pub fn write_block(
     match add_all(&mut writer, &mut merged, options, watch) {
         Ok(()) => writer.finish(),
         Err(error) => {
-            // The folder is not a block and the next start removes it; the first error is the one to tell.
+            // The directory is not a block and the next start removes it; the first error is the one to tell.
             let _ = writer.abandon();
             Err(error)
         }
@@ -323,7 +323,7 @@ impl Compactor {
     /// removes them. `None` when no sample is left: then the sources are marked as deletable.
     ///
     /// # Errors
-    /// The sources are marked as failed, so that they are not tried again and again, unless `watch` said no.
+    /// The sources are marked as failed, so that they are not tried again and again, unless `watch` stopped the work.
     pub fn compact(
         &self,
         blocks: &[&Block],

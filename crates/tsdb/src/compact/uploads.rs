@@ -23,7 +23,7 @@ struct Uploads {
 /// Those of the blocks that may be compacted.
 ///
 /// # Errors
-/// Why the file cannot be read. As upstream, nothing waits then.
+/// Why the file cannot be read. Nothing waits then, as in Prometheus.
 pub fn without_waiting(
     disk: &dyn Disk,
     file: &Path,

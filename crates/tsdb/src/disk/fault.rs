@@ -2,7 +2,7 @@
 //! the loss of everything that was not synced; a full disk.
 //!
 //! Without faults it is a plain file system in memory, for tests and for databases that need no disk.
-//! A crash leaves the disk dead: every later call fails, until [`FaultDisk::restart`] gives the disk as
+//! A crash leaves the disk dead: every later call fails, until [`FaultDisk::restart`] returns the disk as
 //! the next process would find it.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -29,11 +29,11 @@ pub struct Faults {
 /// What survives a [`FaultDisk::restart`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Survives {
-    /// All that was written: the process was killed, the machine went on.
+    /// All that was written: the process was killed, the machine kept running.
     Written,
     /// Only what was synced: the machine lost power. Names are kept, as journalling file systems do.
     Synced,
-    /// The same, and a name that was made, changed or removed is as it was before, unless its folder was synced since.
+    /// The same, and a name that was made, changed or removed is as it was before, unless its directory was synced since.
     SyncedWithNames,
 }
 
@@ -44,10 +44,10 @@ pub struct FaultDisk(Arc<Mutex<State, rank::Disk>>);
 #[derive(Default)]
 struct State {
     files: BTreeMap<PathBuf, SharedContent>,
-    /// Folders and their numbers, which they keep when they are renamed.
+    /// Directories and their numbers, which they keep when they are renamed.
     dirs: BTreeMap<PathBuf, u64>,
     dirs_made: u64,
-    /// What lies in each folder since it was synced.
+    /// What each directory held when it was synced last.
     durable: BTreeMap<u64, Children>,
     locks: BTreeSet<PathBuf>,
     faults: Faults,
@@ -55,7 +55,7 @@ struct State {
     crashed: bool,
 }
 
-/// What lies directly in a folder, by name.
+/// What lies directly in a directory, by name.
 #[derive(Clone, Default)]
 struct Children {
     files: BTreeMap<OsString, SharedContent>,
@@ -169,7 +169,7 @@ impl State {
         }
     }
 
-    /// Notes what lies in the folder now.
+    /// Notes what lies in the directory now.
     fn sync_dir(&mut self, dir: &Path) {
         let Some(number) = self.dirs.get(dir) else { return };
         let name = |path: &Path| {
@@ -181,7 +181,7 @@ impl State {
         self.durable.insert(*number, children);
     }
 
-    /// Files and folders that are found from the root by names that were synced.
+    /// Files and directories that are found from the root by names that were synced.
     fn durable_names(&self) -> (BTreeMap<PathBuf, SharedContent>, BTreeSet<PathBuf>) {
         let (mut files, mut dirs) = (BTreeMap::new(), BTreeSet::new());
         let root = Path::new("/");

@@ -15,7 +15,7 @@ use crate::sync::{Mutex, rank};
 pub struct OverlayDisk {
     below: Arc<dyn Disk>,
     above: FaultDisk,
-    /// Names below that were removed or renamed; what lies in a removed folder is gone with it.
+    /// Names below that were removed or renamed; what lies in a removed directory is gone with it.
     gone: Mutex<BTreeSet<PathBuf>, rank::Overlay>,
 }
 
@@ -117,7 +117,7 @@ impl Disk for OverlayDisk {
         } else if self.stat(from)?.is_some_and(|stat| stat.is_dir) {
             return Err(io::Error::new(
                 io::ErrorKind::Unsupported,
-                "a folder of a read-only directory is not renamed",
+                "a directory of a read-only disk is not renamed",
             ));
         } else {
             self.copy_up(from, to)?;
@@ -143,7 +143,7 @@ impl Disk for OverlayDisk {
 
     fn remove_dir_all(&self, dir: &Path) -> io::Result<()> {
         if self.stat(dir)?.is_none() {
-            return Err(io::Error::new(io::ErrorKind::NotFound, "no such folder"));
+            return Err(io::Error::new(io::ErrorKind::NotFound, "no such directory"));
         }
         if self.above.stat(dir)?.is_some() {
             self.above.remove_dir_all(dir)?;

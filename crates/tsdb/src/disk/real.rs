@@ -170,7 +170,7 @@ mod tests {
 
     #[test]
     fn a_held_lock_refuses_a_second_holder_and_is_free_again_when_dropped() {
-        let dir = tempfile::tempdir().expect("a temporary folder");
+        let dir = tempfile::tempdir().expect("a temporary directory");
         let path = dir.path().join("lock");
         let first = RealDisk.lock(&path).expect("nobody holds it");
         assert!(!first.was_there);
@@ -181,7 +181,7 @@ mod tests {
 
     #[test]
     fn writing_goes_on_at_the_new_end_after_the_file_was_shortened() {
-        let dir = tempfile::tempdir().expect("a temporary folder");
+        let dir = tempfile::tempdir().expect("a temporary directory");
         let path = dir.path().join("file");
         let mut file = RealDisk.create(&path).expect("created");
         file.write_all(b"one two").expect("written");

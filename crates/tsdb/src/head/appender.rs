@@ -224,7 +224,7 @@ impl<'a> HeadAppender<'a> {
         }
         for (index, (series, exemplar)) in exemplars.drain(..).enumerate() {
             match self.append_exemplar(series, exemplar) {
-                // As upstream, an exemplar that is there already is left out without a word.
+                // As in Prometheus, an exemplar that is there already is silently left out.
                 Ok(()) | Err(AppendError::DuplicateExemplar) => {}
                 Err(error) => {
                     if error == AppendError::OutOfOrderExemplar {
@@ -302,7 +302,7 @@ impl<'a> HeadAppender<'a> {
     }
 
     /// Logs which samples will go in out of order, before any of them can be seen. The log of all samples does not
-    /// say so: on replay, what comes late there is passed over.
+    /// tell: on replay, what is out of order there is passed over.
     fn log_out_of_order(&mut self) -> Result<(), DiskError> {
         let (Some(bounds), Some(log)) = (self.bounds, self.head.out_of_order_log()) else { return Ok(()) };
         let mut late = OutOfOrderRecords::new(self.head);
@@ -348,7 +348,7 @@ impl<'a> HeadAppender<'a> {
         if applied.late.keys().any(|key| !self.out_of_order_logged.contains(&key))
             && let (Some(entry), Some(log)) = (applied.late.entry(), self.head.out_of_order_log())
         {
-            // Samples of one commit that came late among each other, or after another commit to the same series:
+            // Samples of one commit that are out of order among each other, or after another commit to the same series:
             // only now is known which. When this cannot be written they may be missing after a restart, as
             // in Prometheus.
             if let Err(error) = log.commit(entry) {

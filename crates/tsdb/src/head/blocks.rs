@@ -1,7 +1,7 @@
 //! The bytes of an open chunk, in pieces of 64 that are linked backwards.
 //!
 //! All open chunks grow together. Were each in one piece, growing it would copy it, and the smaller pieces left
-//! behind would never be used again; pieces of one size are used again by whoever comes next.
+//! behind would never be used again; pieces of one size are used again by the next chunk.
 
 use ferula_chunk::BitSink;
 

@@ -55,7 +55,7 @@ impl Head {
         self.departed.lock().iter().collect()
     }
 
-    /// Gives every living series to `take`, some hundred of them under one lock. After each such slice `next` is called
+    /// Hands every living series to `take`, some hundred of them under one lock. After each such slice `next` is called
     /// without a lock, and may end the copy with an error.
     pub(crate) fn copy_series<S, E>(
         &self,

@@ -5,7 +5,7 @@ use std::collections::{HashMap, VecDeque};
 use ferula_model::{Exemplar, LabelSet, Matcher, TimeRange};
 use ferula_storage::AppendError;
 
-/// An exemplar's labels may have so many characters in all.
+/// The most characters that an exemplar's labels may have together.
 const LABEL_CHARACTERS_MAX: usize = 128;
 
 /// How many exemplars there are.
@@ -100,7 +100,7 @@ impl Exemplars {
         }
         let newest = self.by_series.get(series).and_then(VecDeque::back);
         let Some((_, newest)) = newest else { return Ok(()) };
-        // A target shows the same exemplar at every scrape until it has a new one. Where the page says no time, that of
+        // A target shows the same exemplar at every scrape until it has a new one. Without a time on the page, that of
         // the scrape does not tell them apart.
         let timed = newest.has_timestamp || exemplar.has_timestamp;
         let same = newest.labels == exemplar.labels

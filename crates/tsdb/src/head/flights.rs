@@ -1,7 +1,7 @@
 //! Which commits are under way, from before they are logged until everything about them can be seen.
 //!
-//! Commits count in one of two rounds. Who wants to know that all that was logged so far can be seen begins the other
-//! round and waits until the one before is over; commits that begin meanwhile neither wait nor are waited for.
+//! Commits count in one of two rounds. A caller that has to know when everything logged so far can be seen begins the
+//! other round and waits until the one before is over. Commits that begin meanwhile neither wait nor are waited for.
 
 use super::sync::{Condvar, Mutex, rank};
 

@@ -34,7 +34,7 @@ impl IdTable {
         }
     }
 
-    /// Adds an id that is not in the table. `hash_of` gives the hash of ids that are.
+    /// Adds an id that is not in the table. `hash_of` returns the hash of ids that are.
     pub fn insert(&mut self, hash: u64, id: u32, hash_of: impl Fn(u32) -> u64) {
         debug_assert!(id < ID_END);
         if (self.used + self.removed + 1) * 8 > self.cells.len() * 7 {

@@ -120,7 +120,7 @@ impl Index {
         Ok(())
     }
 
-    /// The living series with exactly these labels; when there is none, adds one in the slot that `take` gives. Also says
+    /// The living series with exactly these labels; when there is none, adds one in the slot that `take` returns. Also returns
     /// whether it did. As [`find`](Self::find) and [`insert`](Self::insert), but looks at every label once only.
     ///
     /// # Errors
@@ -396,7 +396,7 @@ impl Index {
         self.created_start + self.created.len() as u64
     }
 
-    /// Series made since `created_end` said `since`; `None` when that is too long ago to know.
+    /// Series made since `created_end` returned `since`; `None` when that is too long ago to know.
     pub fn created_since(&self, since: u64) -> Option<&[SlotId]> {
         self.created.get(usize::try_from(since.checked_sub(self.created_start)?).ok()?..)
     }

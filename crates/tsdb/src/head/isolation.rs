@@ -26,7 +26,7 @@ impl Side {
     }
 }
 
-/// Who is where.
+/// Visitors by room.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Rooms {
     /// Whose room is open.
@@ -68,7 +68,7 @@ impl Rooms {
         self.admissions[side as usize] > since
     }
 
-    /// Says whether somebody who waited was let in.
+    /// Returns whether visitors who waited were let in.
     pub(super) fn leave(&mut self) -> bool {
         self.occupants -= 1;
         if self.occupants > 0 {

@@ -36,64 +36,64 @@ impl Metrics {
         };
         Metrics {
             series: registry
-                .gauge("prometheus_tsdb_head_series", "Total number of series in the head block."),
+                .gauge("prometheus_tsdb_head_series", "Series in the head now. Memory grows with it; compare with ferula_tsdb_head_limit_series."),
             series_created: registry.counter(
                 "prometheus_tsdb_head_series_created_total",
-                "Total number of series created in the head",
+                "Series that were made in the head. A high rate means churn: labels whose values keep changing.",
             ),
             series_removed: registry.counter(
                 "prometheus_tsdb_head_series_removed_total",
-                "Total number of series removed in the head",
+                "Series that left the head because nothing was appended to them any more.",
             ),
             series_refused: registry.counter(
                 "ferula_tsdb_head_series_refused_total",
-                "Total number of attempts to create a series while the head was at a limit",
+                "Series that were refused because the head was at its limit. Anything above 0 is lost data.",
             ),
             chunks: registry
-                .gauge("prometheus_tsdb_head_chunks", "Total number of chunks in the head block."),
+                .gauge("prometheus_tsdb_head_chunks", "Chunks of the head, in memory and in chunks_head."),
             chunks_created: registry.counter(
                 "prometheus_tsdb_head_chunks_created_total",
-                "Total number of chunks created in the head",
+                "Chunks that were begun in the head.",
             ),
             chunks_removed: registry.counter(
                 "prometheus_tsdb_head_chunks_removed_total",
-                "Total number of chunks removed in the head",
+                "Chunks that left the head, because blocks have their samples.",
             ),
             active_appenders: registry.gauge(
                 "prometheus_tsdb_head_active_appenders",
-                "Number of currently active appender transactions",
+                "Commits that are being prepared or written now.",
             ),
             appenders_created: registry.counter(
                 "prometheus_tsdb_head_appenders_created_total",
-                "Total number of appender transactions created.",
+                "Commits that were begun, whatever became of them.",
             ),
             samples_appended: by_type(
                 "prometheus_tsdb_head_samples_appended_total",
-                "Total number of appended samples.",
+                "Samples that were stored in the head, by kind.",
             ),
             out_of_order_samples_appended: by_type(
                 "prometheus_tsdb_head_out_of_order_samples_appended_total",
-                "Total number of appended out of order samples.",
+                "Samples that were stored although newer ones of their series were there, by kind.",
             ),
             out_of_order: by_type(
                 "prometheus_tsdb_out_of_order_samples_total",
-                "Total number of out of order samples ingestion failed attempts due to out of order being disabled.",
+                "Samples that were refused because a newer one of their series was there, by kind. Two senders of one series are the usual cause.",
             ),
             out_of_bounds: by_type(
                 "prometheus_tsdb_out_of_bound_samples_total",
-                "Total number of out of bound samples ingestion failed attempts with out of order support disabled.",
+                "Samples that were refused because they were older than what the head still takes, by kind. Look at the clock of the sender.",
             ),
             too_old: by_type(
                 "prometheus_tsdb_too_old_samples_total",
-                "Total number of out of order samples ingestion failed attempts with out of support enabled, but sample outside of time window.",
+                "Samples that were refused because they were older than the out-of-order window, by kind.",
             ),
             exemplars_appended: registry.counter(
                 "prometheus_tsdb_exemplar_exemplars_appended_total",
-                "Total number of appended exemplars.",
+                "Exemplars that were stored.",
             ),
             exemplars_out_of_order: registry.counter(
                 "prometheus_tsdb_exemplar_out_of_order_exemplars_total",
-                "Total number of out of order exemplar ingestion failed attempts.",
+                "Exemplars that were refused because a newer one of their series was there.",
             ),
         }
     }

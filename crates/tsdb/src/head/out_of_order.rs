@@ -41,7 +41,7 @@ pub enum OutOfOrderValue {
     Histogram(HistogramValue),
 }
 
-/// A chunk of late samples has at most so many.
+/// The most samples of a chunk.
 const CHUNK_SAMPLES_MAX: usize = 1024;
 
 impl OutOfOrder {
@@ -87,7 +87,7 @@ impl OutOfOrder {
         self.full.push(chunk);
     }
 
-    /// Forgets the samples in memory: the log says that they are in chunks.
+    /// Forgets the samples in memory: according to the log they are in chunks.
     pub fn forget_samples(&mut self) {
         self.samples.clear();
     }
@@ -179,7 +179,7 @@ fn finish(writer: Writer) -> Option<Chunk> {
     }
 }
 
-/// Appends to the open chunk, or gives the one that the sample begins.
+/// Appends to the open chunk, or returns the one that the sample begins.
 fn push(
     open: Option<&mut Writer>,
     at: i64,

@@ -1,4 +1,4 @@
-//! Who still looks at the past: snapshots pin the moment they were taken, and what was removed after it stays
+//! Which snapshots still look at the past: they pin the moment they were taken, and what was removed after it stays
 //! until they are gone. Nobody waits; removal is tried again later.
 
 use std::collections::BTreeMap;

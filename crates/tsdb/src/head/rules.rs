@@ -16,7 +16,7 @@ pub struct ChunkRules {
     pub samples: u16,
     /// The encoding of new chunks of floats.
     pub floats: FloatEncoding,
-    /// Start timestamps are kept: a chunk of floats that has none must not go on when the encoding changes.
+    /// Start timestamps are kept: a chunk of floats that has none must not continue when the encoding changes.
     pub start_timestamps: bool,
     /// New chunks of histograms are of the encodings that have start timestamps.
     pub histogram_starts: bool,

@@ -44,7 +44,7 @@ pub struct Series {
     pub chunk_number: u32,
     open: Open,
     payload: Payload,
-    /// Time of the first sample of the open chunk. While there is no sample: samples up to this time are late.
+    /// Time of the first sample of the open chunk. While there is no sample: samples up to this time are out of order.
     open_min: i64,
     /// A sample at or after this time begins another chunk.
     next_at: i64,
@@ -193,7 +193,7 @@ impl Series {
         }
     }
 
-    /// For a new series that was there before: samples up to this time are late.
+    /// For a new series that was there before: samples up to this time are out of order.
     pub fn goes_on_after(&mut self, end: i64) {
         self.open_min = end;
     }
@@ -248,7 +248,7 @@ impl Series {
         bounds.late(at)
     }
 
-    /// Appends a float that `check_float` found in order. Says whether it began a chunk.
+    /// Appends a float that `check_float` found in order. Returns whether it began a chunk.
     pub fn append_float(
         &mut self,
         at: i64,
@@ -280,7 +280,7 @@ impl Series {
             }
             _ => (rules.floats, None),
         };
-        // Without start timestamps, a chunk goes on in the encoding that it was begun in.
+        // Without start timestamps, a chunk continues in the encoding that it was begun in.
         let state = state.filter(|_| encoding == rules.floats || !rules.start_timestamps);
         if let Some((samples, _)) = state.filter(|(_, bytes)| *bytes <= XOR_BYTES_MAX) {
             if samples == rules.samples / 4 {
@@ -298,7 +298,7 @@ impl Series {
         true
     }
 
-    /// Appends a histogram that `check_histogram` found in order. Says whether it began a chunk.
+    /// Appends a histogram that `check_histogram` found in order. Returns whether it began a chunk.
     pub fn append_histogram(
         &mut self,
         at: i64,
@@ -410,7 +410,7 @@ impl Series {
         Some((encoding, samples, data))
     }
 
-    /// Puts the bytes of the open chunk into `data`, instead of what it holds; gives encoding and number of samples.
+    /// Puts the bytes of the open chunk into `data`, replacing what it holds; returns encoding and number of samples.
     pub fn open_into(&self, data: &mut Vec<u8>) -> Option<(Encoding, u16)> {
         data.clear();
         match &self.open {
@@ -472,7 +472,7 @@ impl Series {
         self.full.len() + usize::from(!matches!(self.open, Open::None))
     }
 
-    /// Forgets chunks whose samples are all before `min`. Says how many.
+    /// Forgets chunks whose samples are all before `min`. Returns how many.
     pub fn truncate(&mut self, min: i64) -> usize {
         let before = self.chunk_count();
         if self.full.first().is_some_and(|chunk| chunk.max() < min) {
@@ -487,7 +487,7 @@ impl Series {
         before - self.chunk_count()
     }
 
-    /// Forgets all in-order samples. Says how many chunks they were in.
+    /// Forgets all in-order samples. Returns how many chunks they were in.
     pub fn forget_samples(&mut self) -> usize {
         let chunks = self.chunk_count();
         self.full = Box::default();

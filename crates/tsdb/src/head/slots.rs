@@ -79,7 +79,7 @@ impl Slots {
         Some(slot)
     }
 
-    /// Gives slots back.
+    /// Returns slots, for other series.
     pub fn give_back(&self, slots: &[SlotId]) {
         self.free.lock().slots.extend_from_slice(slots);
     }

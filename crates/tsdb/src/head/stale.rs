@@ -82,8 +82,8 @@ impl Head {
         self.slots.all().filter_map(|slot| StaleSeries::of(slot, &self.slots.lock(slot))).collect()
     }
 
-    /// Removes those of the series, which rise by slot, that have not gone on. Their samples are in blocks that every
-    /// snapshot has. Says how many.
+    /// Removes those of the series, which rise by slot, that have not continued. Their samples are in blocks that every
+    /// snapshot has. Returns how many.
     pub(crate) fn remove_stale(&self, stale: &[StaleSeries]) -> usize {
         let (mut chunks, mut wanted) = (0, stale.iter());
         let mut gone: Vec<StaleSeries> = Vec::new();

@@ -138,7 +138,7 @@ impl Head {
         if free.is_empty() {
             return;
         }
-        // What was deleted of them is not deleted of who comes into their slots.
+        // What was deleted of them is not deleted of the series that come into their slots.
         let mut deleted = self.deleted.write();
         free.iter().for_each(|slot| drop(deleted.remove(slot)));
         drop(deleted);

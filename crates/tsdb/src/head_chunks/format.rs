@@ -20,7 +20,7 @@ const VERSION: u8 = 1;
 pub const FILE_HEADER_BYTES: usize = 8;
 /// A file is full at this size.
 pub const FILE_BYTES_MAX: u64 = 128 << 20;
-/// No chunk is longer than this; a length that says otherwise is damage.
+/// No chunk is longer than this; a length that claims more is damage.
 pub const CHUNK_BYTES_MAX: usize = 16 << 20;
 const OUT_OF_ORDER_BIT: u8 = 0x80;
 const CRC_BYTES: usize = 4;
@@ -123,7 +123,7 @@ pub fn check_file_header(file: &[u8]) -> Result<(), FormatError> {
     }
 }
 
-/// Reads the chunk at `offset` of `file` and checks it. Also says where the next one begins.
+/// Reads the chunk at `offset` of `file` and checks it. Also returns where the next one begins.
 pub fn read_chunk(file: &[u8], offset: usize) -> Result<(StoredChunk<'_>, usize), FormatError> {
     let short = |_: Truncated| FormatError::Short(offset);
     let mut input = Input(file.get(offset..).ok_or(FormatError::Short(offset))?);

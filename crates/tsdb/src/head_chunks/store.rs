@@ -102,7 +102,7 @@ impl Store {
             current.end() + (chunk.data.len() + CHUNK_OVERHEAD_BYTES) as u64 > FILE_BYTES_MAX
         });
         if full {
-            // With no room on the disk the file goes on growing in memory, until ingestion stops on the log.
+            // With no room on the disk the file keeps growing in memory, until ingestion stops on the log.
             let _ = self.seal(&mut state);
         }
         let next = state.next;
@@ -195,7 +195,7 @@ impl Store {
         self.seal(&mut self.state.lock())
     }
 
-    /// Gives the chunk at `place` to `read`.
+    /// Hands the chunk at `place` to `read`.
     ///
     /// # Errors
     /// `InvalidData` when the file does not have it.

@@ -184,7 +184,7 @@ impl FrameWriter {
         self.frame(Kind::Exemplars, &body)
     }
 
-    /// Ends and syncs the file; says how long it is.
+    /// Ends and syncs the file; returns its length.
     fn finish(mut self) -> io::Result<u64> {
         let body = end_body(self.frames, self.bytes);
         put_frame(&mut self.buffer, Kind::End, &body);

@@ -45,7 +45,7 @@ impl Db {
         written
     }
 
-    /// Takes a new block into the view, which also says from where on the head counts.
+    /// Takes a new block into the view, which also decides from where on the head counts.
     pub(crate) fn publish(
         &self,
         written: Option<BlockMeta>,

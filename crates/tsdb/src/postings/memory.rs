@@ -114,7 +114,7 @@ impl Postings {
         matches!(self, Postings::Empty)
     }
 
-    /// Gives the ids in rising order.
+    /// Visits the ids in rising order.
     pub fn for_each(&self, mut each: impl FnMut(u32)) {
         match self {
             Postings::Empty => {}

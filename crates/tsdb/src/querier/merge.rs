@@ -98,7 +98,7 @@ fn extend_starts(starts: &mut Vec<i64>, before: usize, more: &[i64], count: usiz
     starts.resize(before + count, 0);
 }
 
-/// Behind a sample of another source, what a histogram says about a reset is not known any more.
+/// Behind a sample of another source, whether a histogram follows a reset is not known any more.
 fn forget_reset(value: &mut Arc<ferula_model::FloatHistogram>) {
     let hint = value.counter_reset_hint;
     if hint != CounterResetHint::Gauge && hint != CounterResetHint::Unknown {

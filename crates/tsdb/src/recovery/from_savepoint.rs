@@ -36,8 +36,8 @@ impl From<String> for Unfit {
 }
 
 impl Recovery<'_> {
-    /// Brings the head to where the savepoint was taken, if there is one that can be used; says where the log goes on
-    /// then. One that cannot is removed, and `segments` knows of no segment afterwards.
+    /// Brings the head to where the savepoint was taken, if there is one that can be used; returns where the log
+    /// continues then. One that cannot is removed, and `segments` knows of no segment afterwards.
     ///
     /// # Errors
     /// When the disk refuses to list or map files that are there.

@@ -49,8 +49,8 @@ pub enum FormatError {
     /// It is something else, or of another version.
     #[error("it is not a savepoint of version 1")]
     Header,
-    /// The bytes end early, or go on behind the end.
-    #[error("it has another length than it says, from offset {0} on")]
+    /// The bytes end early, or continue behind the end.
+    #[error("its length is wrong from offset {0} on")]
     Length(usize),
     /// A checksum is another.
     #[error("the frame at offset {0} has a wrong checksum")]

@@ -42,10 +42,10 @@ pub(crate) fn open(file: &[u8]) -> Result<(Origin, Vec<(Kind, &[u8])>), FormatEr
     Ok((Origin::decode(origin)?, frames))
 }
 
-/// Checks that a savepoint belongs to the log in `wal`, and that nobody else went on with it.
+/// Checks that a savepoint belongs to the log in `wal`, and that nobody else continued it.
 ///
 /// # Errors
-/// With a sentence that says why not.
+/// With a sentence about why not.
 pub(crate) fn check_origin(
     disk: &dyn Disk,
     wal: &Path,

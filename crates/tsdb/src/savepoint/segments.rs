@@ -39,7 +39,7 @@ pub(crate) struct Segments {
 }
 
 impl Segments {
-    /// A list in folder `dir` that knows of no segment yet. The file stays as it is.
+    /// A list in directory `dir` that knows of no segment yet. The file stays as it is.
     pub fn new(disk: Arc<dyn Disk>, dir: PathBuf) -> Self {
         Segments { disk, dir, begun: Vec::new() }
     }
@@ -47,7 +47,7 @@ impl Segments {
     /// Takes what the file has; none is a list of none.
     ///
     /// # Errors
-    /// With a sentence that says what is wrong with it.
+    /// With a sentence about what is wrong with it.
     pub fn load(&mut self) -> Result<(), String> {
         let path = self.dir.join(FILE);
         let bytes_max = (MAGIC.len() + ENTRY_BYTES * ENTRIES_MAX + 4) as u64;

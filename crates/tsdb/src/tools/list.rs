@@ -14,7 +14,7 @@ const GAP: usize = 2;
 /// A row of the table.
 #[derive(Clone, Copy, Debug)]
 pub struct ListedBlock<'a> {
-    /// What `meta.json` says.
+    /// The content of `meta.json`.
     pub meta: &'a BlockMeta,
     /// Bytes of all its files.
     pub bytes: u64,

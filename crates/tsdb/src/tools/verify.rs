@@ -1,4 +1,4 @@
-//! `tsdb verify`: reads everything in a block and compares what is said twice; and a savepoint.
+//! `tsdb verify`: reads everything in a block, and a savepoint, and compares what stands in two places.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -33,7 +33,7 @@ impl Verified {
         }
     }
 
-    /// Notes an error and goes on.
+    /// Notes an error and continues.
     fn note<T>(&mut self, result: Result<T, BlockError>) -> Option<T> {
         match result {
             Ok(value) => Some(value),

@@ -42,10 +42,10 @@ pub enum Found<'a> {
     Damage(Damage),
 }
 
-/// Gives everything in a segment to `take`.
+/// Hands everything in a segment to `take`.
 ///
 /// # Errors
-/// When the disk refuses; what came before was given.
+/// When the disk refuses; what came before was handed over.
 pub fn read_ahead(
     mut reader: SegmentReader,
     helper: &ReplayHelper,

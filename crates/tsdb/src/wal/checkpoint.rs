@@ -1,8 +1,8 @@
-//! Checkpoints: what is still needed of old segments, in a folder that stands for them.
+//! Checkpoints: what is still needed of old segments, in a directory that stands for them.
 //!
 //! 1. Read the last checkpoint and the segments up to `last`, and copy into `checkpoint.<last>.tmp` the series that
 //!    are alive, samples that are not in blocks yet, and the newest metadata.
-//! 2. Give the folder its name. From now on a start reads it in place of those segments.
+//! 2. Give the directory its name. From now on a start reads it in place of those segments.
 //! 3. Remove the segments and older checkpoints. Stopped in between, the next checkpoint removes them.
 
 use std::io;

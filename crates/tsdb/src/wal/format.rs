@@ -25,7 +25,7 @@ const CRC_BYTES: usize = 4;
 pub const HEADER_BYTES: usize = KIND_BYTES + LENGTH_BYTES + CRC_BYTES;
 const _: () = assert!(HEADER_BYTES < PAGE_BYTES && PAGE_BYTES <= u16::MAX as usize + 1);
 
-/// No record may be longer than this once decompressed; a header that says otherwise is damage.
+/// No record may be longer than this once decompressed; a header that claims more is damage.
 pub const RECORD_BYTES_MAX: usize = 256 << 20;
 
 const SNAPPY_BIT: u8 = 0x08;
@@ -75,7 +75,7 @@ pub fn kind_byte(part: Part, compression: Compression) -> u8 {
     }
 }
 
-/// What a kind byte says; `None` when no fragment begins with it.
+/// What a kind byte means; `None` when no fragment begins with it.
 pub fn parse_kind(kind: u8) -> Option<(Part, Compression)> {
     let part = match kind & KIND_MASK {
         0 => Part::PageEnd,
@@ -95,7 +95,7 @@ pub fn parse_kind(kind: u8) -> Option<(Part, Compression)> {
     Some((part, compression))
 }
 
-/// Frames a record behind `used` bytes of its page. Says how many fragments it became.
+/// Frames a record behind `used` bytes of its page. Returns how many fragments it became.
 pub fn put_fragments(out: &mut Vec<u8>, used: usize, record: &[u8], compression: Compression) -> u64 {
     let (start, mut rest, mut fragments) = (out.len(), record, 0);
     while fragments == 0 || !rest.is_empty() {
@@ -127,7 +127,7 @@ pub fn segment_path(dir: &Path, segment: u32) -> PathBuf {
     dir.join(format!("{segment:08}"))
 }
 
-/// A segment in a folder.
+/// A segment in a directory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Segment {
     /// Its number.
@@ -136,7 +136,7 @@ pub struct Segment {
     pub bytes: u64,
 }
 
-/// Segments of a folder in order of their numbers; none when there is no folder.
+/// Segments of a directory in order of their numbers; none when there is no directory.
 pub fn list_segments(disk: &dyn Disk, dir: &Path) -> io::Result<Vec<Segment>> {
     let entries = match disk.list(dir) {
         Ok(entries) => entries,
@@ -152,11 +152,11 @@ pub fn list_segments(disk: &dyn Disk, dir: &Path) -> io::Result<Vec<Segment>> {
     Ok(segments)
 }
 
-/// Begins the name of a checkpoint's folder.
+/// Begins the name of a checkpoint's directory.
 pub const CHECKPOINT_PREFIX: &str = "checkpoint.";
 /// Ends the name of a segment that is being repaired, before [`TEMPORARY_SUFFIX`].
 pub const REPAIR_SUFFIX: &str = ".repair";
-/// Ends the name of a folder or file that is not finished.
+/// Ends the name of a directory or file that is not finished.
 pub const TEMPORARY_SUFFIX: &str = ".tmp";
 
 /// Folder of the checkpoint that stands for all segments up to `segment`.
@@ -164,7 +164,7 @@ pub fn checkpoint_path(dir: &Path, segment: u32) -> PathBuf {
     dir.join(format!("{CHECKPOINT_PREFIX}{segment:08}"))
 }
 
-/// Numbers of the checkpoints in a folder, oldest first.
+/// Numbers of the checkpoints in a directory, oldest first.
 pub fn list_checkpoints(disk: &dyn Disk, dir: &Path) -> io::Result<Vec<u32>> {
     let entries = match disk.list(dir) {
         Ok(entries) => entries,

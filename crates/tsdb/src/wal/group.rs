@@ -249,7 +249,7 @@ impl GroupLog {
         records
     }
 
-    /// Makes what was written survive a power loss. Says whether there was something to sync.
+    /// Makes what was written survive a power loss. Returns whether there was something to sync.
     pub fn sync(&self) -> io::Result<bool> {
         let mut writer = self.writer.lock();
         let had = writer.has_unsynced();
@@ -263,7 +263,7 @@ impl GroupLog {
         Ok(self.sync().map(|_| ())?)
     }
 
-    /// Begins another segment; says which one.
+    /// Begins another segment; returns its number.
     pub fn next_segment(&self) -> io::Result<u32> {
         let mut writer = self.writer.lock();
         writer.next_segment()?;

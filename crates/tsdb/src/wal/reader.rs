@@ -1,7 +1,7 @@
 //! Reads records back, over damage: a bad page costs what it held, not what follows it.
 //!
 //! A torn tail (the process was killed in the middle of a write) is the usual damage, and Prometheus' own
-//! reader stops at any other. This one goes on at the next page that begins a record, and says what it
+//! reader stops at any other. This one continues at the next page that begins a record, and returns what it
 //! passed over.
 
 use std::io;
@@ -80,7 +80,7 @@ impl SegmentReader {
         self.good_end
     }
 
-    /// The next record; `None` at the end. Damage is reported once per place, and the call after it goes on
+    /// The next record; `None` at the end. Damage is reported once per place, and the call after it continues
     /// with what follows.
     ///
     /// # Errors
@@ -180,7 +180,7 @@ impl SegmentReader {
         Ok(Ok(Fragment::Part { part, compression, bytes: from..from + length }))
     }
 
-    /// Makes the buffer hold the page of the current place; says where in the buffer the place is.
+    /// Makes the buffer hold the page of the current place; returns where in the buffer the place is.
     fn load(&mut self) -> io::Result<usize> {
         let page_start = self.at - self.at % PAGE_BYTES as u64;
         let buffer_end = self.buffer_start + self.buffer.len() as u64;

@@ -24,7 +24,7 @@ pub struct ChunkReader {
 }
 
 impl ChunkReader {
-    /// Opens all segments in the folder.
+    /// Opens all segments in the directory.
     pub fn open(disk: &dyn Disk, dir: &Path, access: Access) -> Result<Self, BlockError> {
         let entries = disk.list(dir).map_err(|error| BlockError::io(dir, error))?;
         let mut segments = Vec::new();
@@ -98,7 +98,7 @@ fn read_whole(blob: &Blob, offset: u64, extent: &Extent) -> Result<Piece, BlockE
     })
 }
 
-/// Checks the checksum and gives the encoding.
+/// Checks the checksum and returns the encoding.
 fn check(bytes: &[u8], extent: &Extent, path: &Path, offset: u64) -> Result<Encoding, BlockError> {
     let body = &bytes[extent.body()];
     let actual = crc32c::crc32c(body);
@@ -124,7 +124,7 @@ pub struct ChunkScanner {
 }
 
 impl ChunkScanner {
-    /// Opens all segments in the folder.
+    /// Opens all segments in the directory.
     pub fn open(disk: &dyn Disk, dir: &Path) -> Result<Self, BlockError> {
         let chunks = ChunkReader::open(disk, dir, Access::Pread)?;
         Ok(ChunkScanner { chunks, window: Vec::new(), at: (0, 0) })

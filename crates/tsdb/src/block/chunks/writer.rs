@@ -52,7 +52,7 @@ impl Segment {
 }
 
 impl ChunkWriter {
-    /// Makes the folder. Segments are made when the first chunk needs one.
+    /// Makes the directory. Segments are made when the first chunk needs one.
     pub fn create(disk: &Arc<dyn Disk>, dir: &Path, segment_bytes_max: u64) -> Result<Self, BlockError> {
         disk.create_dir_all(dir).map_err(|error| BlockError::io(dir, error))?;
         let dir = dir.to_path_buf();

@@ -1,4 +1,4 @@
-//! Series of a savepoint, which take the place of what the log says about them.
+//! Series of a savepoint, which take the place of what the log has about them.
 
 use ferula_chunk::Corrupt;
 
@@ -39,7 +39,7 @@ impl Replay<'_> {
     /// Takes a series.
     ///
     /// # Errors
-    /// With a sentence that says what is wrong with it. Some of it may have been taken.
+    /// With a sentence about what is wrong with it. Some of it may have been taken.
     pub fn saved_series(&mut self, labels: &[(&str, &str)], saved: SeriesCopy<'_>) -> Result<(), String> {
         let log_ref = saved.log_ref;
         if log_ref.get() >= REF_MAX || self.slots.get(log_ref).is_some() {

@@ -12,7 +12,7 @@ use super::{ChunkRules, Open, Series};
 use crate::head::blocks::Payload;
 use crate::head_chunks::Store;
 
-/// What goes with the bytes of an open chunk, so that it can go on.
+/// What goes with the bytes of an open chunk, so that it can be continued.
 #[derive(Clone, Debug)]
 pub struct Reopened {
     /// How its bytes are written.
@@ -33,7 +33,7 @@ pub struct Reopened {
 const MISMATCH: Corrupt = Corrupt { byte: 0, what: "is not what an open chunk holds" };
 
 impl Series {
-    /// Puts the bytes of the open chunk into `data`, instead of what it holds; gives what goes with them.
+    /// Puts the bytes of the open chunk into `data`, replacing what it holds; returns what goes with them.
     pub fn save_open(&self, data: &mut Vec<u8>) -> Option<Reopened> {
         let (encoding, _) = self.open_into(data)?;
         let last_histogram = match &self.open {
@@ -70,7 +70,7 @@ impl Series {
         Ok(())
     }
 
-    /// Appends the samples of `data` that are newer than all others and not before `min`. Says how many, and how many
+    /// Appends the samples of `data` that are newer than all others and not before `min`. Returns how many, and how many
     /// chunks they began.
     ///
     /// # Errors
@@ -121,7 +121,7 @@ fn reopen_xor2(data: &[u8]) -> Result<Open, Corrupt> {
     Ok(Open::Float2(Box::new(chunk), at, value))
 }
 
-/// A chunk's samples have its layout, so appending them again gives the same chunk.
+/// A chunk's samples have its layout, so appending them again makes the same chunk.
 macro_rules! reopen_histograms {
     ($name:ident, $value:ident, $variant:ident, $writer:ty, $kind:ident) => {
         fn $name(saved: &Reopened, data: &[u8]) -> Result<Open, Corrupt> {
