@@ -6,8 +6,8 @@ use ferula_chunk::{
 use ferula_model::{CounterResetHint, HistogramValue};
 use ferula_storage::SeriesSamples;
 
+use super::full_chunk::FullChunk;
 use super::rules::ChunkRules;
-use super::series::FullChunk;
 use crate::head_chunks::format::StoredChunk;
 use crate::head_chunks::{ChunkPlace, Store};
 use crate::ids::{LogRef, TimeSpan};

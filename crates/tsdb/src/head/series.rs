@@ -15,10 +15,11 @@ use ferula_model::{FloatHistogram, Histogram, HistogramValue};
 use ferula_storage::AppendError;
 
 use super::blocks::Payload;
+use super::full_chunk::FullChunk;
 use super::out_of_order::OutOfOrder;
 use super::rules::ChunkRules;
+use crate::head_chunks::Store;
 use crate::head_chunks::format::StoredChunk;
-use crate::head_chunks::{ChunkPlace, Store};
 use crate::ids::{LogRef, TimeSpan};
 pub use reopen::Reopened;
 
@@ -64,40 +65,6 @@ enum Open {
     Float2(Box<Xor2Chunk>, i64, f64),
     Histogram(Box<IntegerHistogramWriter>, Arc<Histogram>),
     FloatHistogram(Box<FloatHistogramWriter>, Arc<FloatHistogram>),
-}
-
-/// A chunk that was moved to `chunks_head`.
-#[derive(Clone, Copy, Debug)]
-pub struct FullChunk {
-    /// Milliseconds since the epoch of its first sample.
-    pub min: i64,
-    /// Where it is.
-    pub place: ChunkPlace,
-    /// Milliseconds from its first to its last sample.
-    span: u32,
-    /// How many samples it has.
-    pub samples: u16,
-    /// How they are written.
-    pub encoding: Encoding,
-}
-
-impl FullChunk {
-    /// A chunk at `place`.
-    pub fn new(place: ChunkPlace, min: i64, max: i64, samples: u16, encoding: Encoding) -> Self {
-        // Chunks end with their range, which is shorter than 49 days.
-        let span = u32::try_from(max.saturating_sub(min)).unwrap_or(u32::MAX);
-        FullChunk { min, place, span, samples, encoding }
-    }
-
-    /// Milliseconds since the epoch of its last sample.
-    pub fn max(&self) -> i64 {
-        self.min.saturating_add(i64::from(self.span))
-    }
-
-    /// From its first to its last sample.
-    pub fn time_span(&self) -> TimeSpan {
-        TimeSpan::closed(self.min, self.max())
-    }
 }
 
 /// Where a sample goes.
