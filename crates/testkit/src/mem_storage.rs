@@ -86,7 +86,7 @@ impl MemStorage {
         MemStorage::default()
     }
 
-    /// Takes no new series from now on when there are so many.
+    /// Takes no new series from now on when there are `max`.
     pub fn set_series_max(&self, max: u64) {
         Arc::make_mut(&mut self.state()).series_max = Some(max);
     }

@@ -91,7 +91,7 @@ impl Blob {
     }
 }
 
-/// Some bytes of a [`Blob`], or bytes of one's own.
+/// Some bytes of a [`Blob`], or bytes in memory.
 #[derive(Clone)]
 pub struct Piece(Bytes);
 
@@ -122,7 +122,7 @@ impl Piece {
 }
 
 impl Piece {
-    /// The bytes in memory of one's own; no copy when they are already.
+    /// The bytes as a vector; no copy when they are one already.
     pub fn into_vec(self) -> Vec<u8> {
         match self.0 {
             Bytes::Mapped { file, start, end } => file[start..end].to_vec(),

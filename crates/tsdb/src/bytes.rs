@@ -1,6 +1,6 @@
 //! Numbers and texts in front of a slice and behind a vector, as all files of a database have them.
 //!
-//! Elsewhere: LEB128 itself (`ferula_chunk::leb128`), reading with the place in a file at hand (`block::bytes`).
+//! Elsewhere: LEB128 itself (`ferula_chunk::leb128`), reading that knows its place in a file (`block::bytes`).
 
 use ferula_chunk::leb128;
 
@@ -22,7 +22,7 @@ pub fn put_text(out: &mut Vec<u8>, text: &str) {
     out.extend_from_slice(text.as_bytes());
 }
 
-/// The bytes ended before the value did, or the value cannot be.
+/// The bytes ended before the value did, or the value is impossible.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Truncated;
 

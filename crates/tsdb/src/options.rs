@@ -33,7 +33,7 @@ pub struct Options {
     pub wal_compression: Compression,
     /// Size at which a segment of the log is full, in bytes.
     pub wal_segment_bytes: u64,
-    /// Told when a log begins to hold what [`Db::sync`] has to make safe.
+    /// Called when a log begins to hold what [`Db::sync`](crate::Db::sync) has to make safe.
     pub on_unsynced: UnsyncedHook,
     /// How far back out-of-order samples may be, in milliseconds; 0 for not at all.
     pub out_of_order_window_ms: i64,
@@ -49,9 +49,9 @@ pub struct Options {
     pub histogram_start_timestamps: bool,
     /// Whether a start timestamp becomes a sample of its own, of value zero.
     pub start_as_zero_sample: bool,
-    /// New series are refused when the head has so many.
+    /// Number of series at which new ones are refused.
     pub series_max: Option<u64>,
-    /// New series are refused when the head takes so many bytes of memory, by its own estimate.
+    /// Bytes of memory of the head, by its own estimate, at which new series are refused.
     pub head_bytes_max: Option<u64>,
     /// Whether the directory is locked against other processes.
     pub lock_file: bool,
@@ -67,8 +67,8 @@ pub struct Options {
     pub delay_compact_file: Option<PathBuf>,
     /// How often blocks of others are looked for, in milliseconds.
     pub reload_interval_ms: i64,
-    /// What time it is, in milliseconds. A block that begins later is of the future, and does not say where the head
-    /// begins: else everything in the log would count as being in blocks. Without it no block is.
+    /// What time it is, in milliseconds. A block that begins later is of the future, and does not decide where the head
+    /// begins: else everything in the log would count as being in blocks. Without it no block is of the future.
     pub opened_at_ms: Option<i64>,
     /// Measures how long things take, for metrics.
     pub stopwatch: Stopwatch,

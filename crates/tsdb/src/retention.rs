@@ -1,4 +1,4 @@
-//! Which blocks have had their time: too old, too much, empty, or replaced.
+//! Which blocks are no longer kept: too old, too much, empty, or replaced.
 //!
 //! A pure decision over what is known of the blocks; [`crate::block::remove_block`] acts on it.
 
@@ -9,7 +9,7 @@ use crate::block::{BlockMeta, Ulid};
 /// How much is kept. 0 switches a bound off.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Retention {
-    /// A block goes when its newest sample is so many milliseconds older than the newest block's.
+    /// A block goes when its newest sample is this many milliseconds older than the newest block's.
     pub duration_ms: i64,
     /// The oldest blocks go until log, head and blocks take no more bytes.
     pub bytes_max: u64,
@@ -80,7 +80,7 @@ impl Retention {
         doomed
     }
 
-    /// How many blocks would have had their time if the newest block could be trusted; see [`settled_end`].
+    /// How many blocks would be too old if the newest block could be trusted; see [`settled_end`].
     pub fn held_back(&self, now_ms: i64, metas: &[&BlockMeta]) -> usize {
         let Some(newest) = metas.iter().map(|meta| meta.max_time).max() else { return 0 };
         let settled = settled_end(now_ms, metas.iter().copied());

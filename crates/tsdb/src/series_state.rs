@@ -1,8 +1,8 @@
 //! `wal/series_state.json`, which Prometheus 3.11 and later keep with `fast-startup`: the last series ref that was given
 //! out, so that scraping can begin while the log is still being read.
 //!
-//! The file is of no use here, but it must not lie when Prometheus comes back: new series would get refs that the log has
-//! for others. Where there is one it is kept true: whatever series it does not count have their records in the segment
+//! This program does not need the file, but it must be right when Prometheus comes back: else new series would get refs
+//! that the log has for others. Where there is one it is kept right: series that it does not count have their records in the segment
 //! that it names, or behind it. It always claims that the last end was not clean, so that Prometheus looks there.
 
 use std::io;

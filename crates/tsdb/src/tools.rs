@@ -1,6 +1,6 @@
 //! What the `tsdb` commands of the binary do, as functions that write the text of `promtool`'s commands.
 //!
-//! Here: list, analyze, dump, verify, and blocks from samples of one's own. Elsewhere: flags, reading of OpenMetrics
+//! Here: list, analyze, dump, verify, and blocks made from given samples. Elsewhere: flags, reading of OpenMetrics
 //! files, standard output.
 
 mod analyze;

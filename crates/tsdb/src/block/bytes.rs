@@ -1,4 +1,4 @@
-//! Integers and strings as block files have them, read with the place in the file at hand.
+//! Integers and strings of block files, read so that errors can name the place in the file.
 
 use std::path::Path;
 

@@ -136,7 +136,7 @@ impl Ancestry {
 }
 
 impl BlockMeta {
-    /// The meta of a block that is written from the head or from samples of one's own.
+    /// The meta of a block that is written from the head or from given samples.
     pub fn level_1(ulid: Ulid, min_time: i64, max_time: i64) -> Self {
         BlockMeta {
             ulid,

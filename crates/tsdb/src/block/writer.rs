@@ -17,7 +17,7 @@ use crate::disk::Disk;
 pub struct BlockOptions {
     /// A chunk segment is not longer.
     pub segment_bytes_max: u64,
-    /// Neighbouring XOR chunks of a series are joined until they have so many samples or
+    /// Neighbouring XOR chunks of a series are joined until they have this many samples or
     /// [`chunk_bytes_max`](Self::chunk_bytes_max) bytes. With 120, what the head cuts is written as it is, and the
     /// files are the same as Prometheus'.
     pub chunk_samples_max: u16,

@@ -6,7 +6,7 @@ use crate::block::{Ancestry, BlockMeta, HINT_OUT_OF_ORDER, HINT_SELECTED_SERIES,
 
 /// A block with more deleted ranges than this share of its series is written anew.
 const TOMBSTONES_SHARE_MAX: f64 = 0.05;
-/// Each range is so many times the one below it.
+/// How many times the range below it each range is.
 const RANGE_FACTOR: i64 = 3;
 /// No more ranges than this, however long the largest.
 const RANGES_MAX: usize = 10;

@@ -22,7 +22,7 @@ pub struct Faults {
     pub crash_at: Option<u64>,
     /// How many bytes of the write that crashes still arrive.
     pub torn_bytes: usize,
-    /// The disk has room for so many bytes.
+    /// How many bytes the disk has room for.
     pub capacity_bytes: Option<u64>,
 }
 

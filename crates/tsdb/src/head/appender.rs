@@ -146,12 +146,12 @@ impl<'a> HeadAppender<'a> {
     }
 
     /// Whether the start of a sample becomes a sample of value zero, as with `created-timestamp-zero-ingestion`: when it
-    /// is news, and fits before the sample and behind the others.
+    /// is a new one, and fits before the sample and behind the others.
     fn takes_zero(&self, at: i64, start: i64, series: &Series, bounds: &Bounds) -> bool {
         if !self.head.start_as_zero_sample || start == 0 || !(bounds.min_valid..at).contains(&start) {
             return false;
         }
-        // Senders bring the samples of a series one after the other, each with the same start.
+        // Senders send the samples of a series one after the other, each with the same start.
         let of_commit = self.parts.last().and_then(|part| {
             let float = part.samples.last().map(|sample| (sample.series, sample.at));
             let histogram = part.histograms.last().map(|sample| (sample.series, sample.at));
@@ -246,7 +246,7 @@ impl<'a> HeadAppender<'a> {
 
     fn append_metadata(&mut self, metadata: &mut Vec<(SeriesRef, MetricMetadata)>) {
         for (series, metadata) in metadata.drain(..) {
-            // Metadata of a series that is gone is of no use.
+            // Metadata of a series that is gone is not needed.
             if let Ok((slot, log_ref)) = self.pin(series)
                 && !self.head.has_metadata(slot, &metadata)
             {

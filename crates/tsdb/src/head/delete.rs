@@ -94,7 +94,7 @@ impl Head {
         self.deleted.read().get(&slot).cloned()
     }
 
-    /// Deleted ranges that end before this time are of no more use, if all in-order samples are from `min` on.
+    /// Deleted ranges that end before this time are no longer needed, if all in-order samples are from `min` on.
     /// Out-of-order samples may be older, and chunks of them stay in their files for a while after they went to blocks:
     /// a start finds them there.
     pub(crate) fn deleted_from(&self, min: i64) -> i64 {
@@ -104,7 +104,7 @@ impl Head {
         if in_memory.is_empty() { oldest } else { oldest.min(in_memory.start()) }
     }
 
-    /// Forgets deleted ranges that are of no more use, and those of series that are gone.
+    /// Forgets deleted ranges that are no longer needed, and those of series that are gone.
     pub(super) fn forget_deleted(&self, min: i64) {
         let min = self.deleted_from(min);
         self.deleted.write().retain(|slot, ranges| {

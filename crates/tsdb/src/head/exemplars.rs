@@ -34,7 +34,7 @@ pub struct Exemplars {
 }
 
 impl Exemplars {
-    /// Room for so many; 0 stores none.
+    /// Room for `max` exemplars; 0 stores none.
     pub fn new(max: usize, window: i64) -> Self {
         Exemplars { max, window: window.max(0), ..Self::default() }
     }

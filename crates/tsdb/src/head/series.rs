@@ -27,7 +27,7 @@ pub use reopen::Reopened;
 const XOR_BYTES_MAX: usize = 1024 - XorWriter::SAMPLE_BYTES_MAX;
 /// Histogram chunks should have about this many bytes …
 const HISTOGRAM_BYTES: usize = 1024;
-/// … and at least so many samples.
+/// … and at least this many samples.
 const HISTOGRAM_SAMPLES_MIN: u16 = 10;
 
 /// A series. One lives in each used slot.

@@ -31,7 +31,7 @@ pub(super) enum Step {
     CutStale,
     /// Merges blocks.
     MergeBlocks,
-    /// Takes in blocks that appeared, and removes those that had their time.
+    /// Opens blocks that appeared, and removes those that retention lets go.
     ReloadBlocks,
 }
 

@@ -1,4 +1,4 @@
-//! Blocks that appeared are taken in, those that vanished are let go, and those that had their time are removed.
+//! Blocks that appeared are opened, those that vanished are closed, and those that retention lets go are removed.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use crate::retention::{BlockUse, Reason, replaced};
 use crate::savepoint::SAVEPOINT_DIR;
 
 impl Db {
-    /// Takes in blocks that appeared, lets go of those that vanished, and removes those that had their time.
+    /// Opens blocks that appeared, closes those that vanished, and removes those that retention lets go.
     pub(super) fn reload_blocks(&self, now_ms: i64, done: &mut Maintained) {
         self.maintenance.reloads.inc();
         let before = done.errors.len();

@@ -1,6 +1,6 @@
 //! What two lists have in common.
 
-/// When one list is so many times longer, its numbers are searched for instead of walked over.
+/// A list that is this many times longer than the other is searched instead of walked over.
 const GALLOP_RATIO: usize = 16;
 
 /// Numbers in both lists.

@@ -21,7 +21,7 @@ pub fn identity<'a>(labels: impl Iterator<Item = (&'a str, &'a str)> + Clone) ->
     half(&KEYS[0]) << 64 | half(&KEYS[1])
 }
 
-/// A block's identities are kept for at most so many series: 32 bytes each.
+/// The most series of a block whose identities are kept; 32 bytes each.
 const KEPT_MAX: usize = 1 << 18;
 
 /// Identities of the series of one block, as far as anybody has asked.

@@ -64,7 +64,7 @@ impl Recovery<'_> {
         if unfit.begun {
             self.replay.start_over(load(&**files.disk, files.chunks_dir)?.chunks);
         }
-        // In the way of nobody when it stays: it will be found unfit again.
+        // It does no harm when it stays: it will be found unfit again.
         let _ = files.disk.remove_file(&state);
         Ok(None)
     }

@@ -55,7 +55,7 @@ pub enum FormatError {
     /// A checksum is another.
     #[error("the frame at offset {0} has a wrong checksum")]
     Checksum(usize),
-    /// A frame's content cannot be.
+    /// A frame's content is impossible.
     #[error("{0} cannot be read")]
     Content(&'static str),
 }
@@ -66,7 +66,7 @@ impl From<Truncated> for FormatError {
     }
 }
 
-/// What a savepoint belongs to. It is of no use to a database where any of this is different.
+/// What a savepoint belongs to. A database where any of this is different cannot use it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Origin {
     /// Chunks end where a range of this length ends, in milliseconds.

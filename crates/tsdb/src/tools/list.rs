@@ -76,7 +76,7 @@ fn utc(millis: i64) -> String {
     format!("{year:04}-{month:02}-{day:02} {hour:02}:{minute:02}:{second:02} +0000 UTC")
 }
 
-/// Every power of 1024 by itself: `16KiB319B`.
+/// Each power of 1024 with its own number: `16KiB319B`.
 fn binary_bytes(mut bytes: u64) -> String {
     if bytes == 0 {
         return "0B".to_owned();

@@ -14,7 +14,7 @@ use crate::disk::Disk;
 use crate::savepoint::format::{FormatError, Kind, SeriesDecoder, departed, exemplars, extra_refs};
 use crate::savepoint::{SAVEPOINT_DIR, open, state_path};
 
-/// So many problems are told; a block with more is told about in vain.
+/// The most problems that are reported; a longer list helps nobody.
 const PROBLEMS_MAX: usize = 100;
 
 /// What was read, and what is wrong.

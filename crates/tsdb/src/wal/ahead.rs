@@ -110,7 +110,7 @@ fn produce(mut reader: SegmentReader, empty: &Receiver<Records>, full: &SyncSend
                 Decoded::Damage(damage)
             }
             Err(error) => {
-                // Nobody hears it only when the other side is gone.
+                // It is lost only when the other side is gone.
                 let _ = full.send(Decoded::Failed(error));
                 return;
             }

@@ -41,7 +41,7 @@ pub struct Keep<'a> {
     pub series: &'a dyn Fn(LogRef) -> bool,
     /// Samples before this time are in blocks.
     pub min_time: i64,
-    /// Deleted ranges that end before this time are of no more use.
+    /// Deleted ranges that end before this time are no longer needed.
     pub deleted_from: i64,
 }
 

@@ -4,7 +4,7 @@
 //! 2. If nobody writes, it leads: closes the group, writes all of it with one call, tells the others.
 //! 3. Otherwise it waits for the leader, or leads the next group itself.
 //!
-//! So no thread is needed, and at load coalescing comes by itself. Always true: records of a series stand
+//! So no thread is needed, and under load commits coalesce without further work. Always true: records of a series stand
 //! in the log before every record that names the series, because they enter the queue when the
 //! series is made, and each write begins with them. A write that failed keeps them for the next one.
 
@@ -69,7 +69,7 @@ impl UnsyncedHook {
 }
 
 impl Default for UnsyncedHook {
-    /// Nobody is told.
+    /// Calls nothing.
     fn default() -> Self {
         UnsyncedHook::new(|| {})
     }

@@ -118,12 +118,12 @@ impl Writer {
         Ok(writer)
     }
 
-    /// Has every sync from now on measured.
+    /// Measures every sync from now on.
     pub fn time_syncs(&mut self, timer: SyncTimer) {
         self.sync_timer = Some(timer);
     }
 
-    /// Has the first bytes of every segment told from now on, before they are written; again when that fails.
+    /// Calls `told` with the first bytes of every segment from now on, before they are written; again when that fails.
     pub fn on_begin(&mut self, told: impl FnMut(u32, &[u8]) + Send + 'static) {
         self.on_begin = Some(Box::new(told));
     }

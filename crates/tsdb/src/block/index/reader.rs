@@ -21,9 +21,9 @@ use crate::disk::Disk;
 use crate::ids::TimeSpan;
 use crate::postings;
 
-/// Of so many symbols the place of one is kept.
+/// The place of every eighth symbol is kept.
 const SYMBOL_STEP: usize = 8;
-/// Of so many values of a label the place of one is kept.
+/// The place of every 32nd value of a label is kept.
 const VALUE_STEP: usize = 32;
 /// Most series entries are shorter.
 const SERIES_BYTES_USUAL: usize = 512;

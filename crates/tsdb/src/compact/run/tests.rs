@@ -1,4 +1,4 @@
-//! Runs: nothing is lost, whatever the disk does.
+//! Compactions: nothing is lost, whatever the disk does.
 
 use std::collections::BTreeMap;
 
