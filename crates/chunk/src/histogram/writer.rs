@@ -294,11 +294,6 @@ impl<C: Counts> HistogramWriter<C> {
         self.counts.timestamp()
     }
 
-    /// The last sample, with the hint "unknown"; for telling whether one is a repetition of it.
-    pub fn last_sample(&self) -> C::Sample {
-        self.counts.sample(&self.layout, CounterResetHint::Unknown)
-    }
-
     /// What the header holds about a reset before the first sample.
     pub fn counter_reset_header(&self) -> CounterResetHint {
         self.reset
