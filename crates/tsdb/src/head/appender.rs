@@ -272,6 +272,26 @@ impl<'a> HeadAppender<'a> {
         }
     }
 
+    /// Takes back the series that were made for samples of which all were refused, before the log learns of them: a sender
+    /// with a wrong clock would fill log and head with names.
+    fn take_back_unused(&mut self) {
+        let mut unused = std::mem::take(&mut self.made);
+        // Samples, exemplars and metadata hold the series too; here only the look-up does.
+        unused.retain(|slot| self.head.slots.lock(*slot).pending == 1);
+        if unused.is_empty() {
+            return;
+        }
+        unused.sort_unstable();
+        self.pinned.retain(|slot| {
+            let goes = unused.binary_search(slot).is_ok();
+            if goes {
+                self.head.slots.lock(*slot).pending -= 1;
+            }
+            !goes
+        });
+        self.head.unmake(&mut unused);
+    }
+
     /// What the log gets; `None` when there is nothing.
     fn entry(&mut self) -> Option<Entry> {
         let mut entry = Entry::default();
@@ -604,6 +624,7 @@ impl Appender for HeadAppender<'_> {
         if self.head.closed.load(Ordering::SeqCst) {
             return Err(CommitError::Closed);
         }
+        self.take_back_unused();
         let Some(entry) = self.entry() else { return Ok(()) };
         self.head.log.commit(entry).map_err(CommitError::Log)?;
         if durability == Durability::Synced {
@@ -622,8 +643,7 @@ impl Drop for HeadAppender<'_> {
         for slot in self.pinned.iter().chain(of_samples) {
             self.head.slots.lock(*slot).pending -= 1;
         }
-        // A series of which every sample was refused, or which was not committed, must not stay: a sender with a wrong
-        // clock would fill the head with names.
+        // Not committed: nothing stays of it.
         if !self.made.is_empty() {
             self.head.unmake(&mut self.made);
         }
