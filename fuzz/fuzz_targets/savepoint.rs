@@ -8,7 +8,7 @@ use ferula_storage::{Appendable, Durability, Hints, HistogramSample, Queryable, 
 use ferula_telemetry::Registry;
 use ferula_tsdb::disk::Survives;
 use ferula_tsdb::disk::{FaultDisk, read_file};
-use ferula_tsdb::formats::savepoint::{Kind, end_body, frames, put_frame, put_header};
+use ferula_tsdb::formats::savepoint::{FrameKind, end_body, frames, put_frame, put_header};
 use ferula_tsdb::{Db, Options};
 
 const DIR: &str = "/data";
@@ -50,9 +50,15 @@ fn main() {
     let whole = read_file(&disk, Path::new(STATE), 1 << 20).expect("written");
     let parts = frames(&whole).expect("whole");
     let body_of =
-        |wanted: Kind| parts.iter().find(|(kind, _)| *kind == wanted).map_or(&[][..], |(_, body)| body);
-    let kinds = [Kind::Begin, Kind::ExtraRefs, Kind::Departed, Kind::Series, Kind::Exemplars];
-    let seeds = [&whole[..], body_of(Kind::Series), body_of(Kind::Begin), &[9, 3, 2, 12, 1, 4]];
+        |wanted: FrameKind| parts.iter().find(|(kind, _)| *kind == wanted).map_or(&[][..], |(_, body)| body);
+    let kinds = [
+        FrameKind::Begin,
+        FrameKind::ExtraRefs,
+        FrameKind::Departed,
+        FrameKind::Series,
+        FrameKind::Exemplars,
+    ];
+    let seeds = [&whole[..], body_of(FrameKind::Series), body_of(FrameKind::Begin), &[9, 3, 2, 12, 1, 4]];
     ferula_fuzz::drive("savepoint", &seeds, |input| {
         let _ = frames(input);
         // The input in place of each frame's body in turn, with checksums that are right.
@@ -63,7 +69,7 @@ fn main() {
                 put_frame(&mut file, *kind, if *kind == replaced { input } else { body });
             }
             let end = end_body(parts.len() as u64, file.len() as u64);
-            put_frame(&mut file, Kind::End, &end);
+            put_frame(&mut file, FrameKind::End, &end);
             let copy = disk.restart(Survives::Written);
             copy.damage(Path::new(STATE), |bytes| *bytes = file).expect("there");
             let db = open(&copy);

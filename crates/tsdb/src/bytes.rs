@@ -24,7 +24,7 @@ pub fn put_text(out: &mut Vec<u8>, text: &str) {
 
 /// The bytes ended before the value did, or the value is impossible.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Truncated;
+pub struct BadInput;
 
 /// Takes values from the front of a slice.
 pub struct Input<'a>(pub &'a [u8]);
@@ -36,29 +36,29 @@ impl<'a> Input<'a> {
     }
 
     /// The next `n` bytes.
-    pub fn bytes(&mut self, n: usize) -> Result<&'a [u8], Truncated> {
-        let (taken, rest) = self.0.split_at_checked(n).ok_or(Truncated)?;
+    pub fn bytes(&mut self, n: usize) -> Result<&'a [u8], BadInput> {
+        let (taken, rest) = self.0.split_at_checked(n).ok_or(BadInput)?;
         self.0 = rest;
         Ok(taken)
     }
 
     /// One byte.
-    pub fn u8(&mut self) -> Result<u8, Truncated> {
-        let (first, rest) = self.0.split_first().ok_or(Truncated)?;
+    pub fn u8(&mut self) -> Result<u8, BadInput> {
+        let (first, rest) = self.0.split_first().ok_or(BadInput)?;
         self.0 = rest;
         Ok(*first)
     }
 
     /// A big-endian integer of 8 bytes.
-    pub fn u64_be(&mut self) -> Result<u64, Truncated> {
-        let (taken, rest) = self.0.split_first_chunk::<8>().ok_or(Truncated)?;
+    pub fn u64_be(&mut self) -> Result<u64, BadInput> {
+        let (taken, rest) = self.0.split_first_chunk::<8>().ok_or(BadInput)?;
         self.0 = rest;
         Ok(u64::from_be_bytes(*taken))
     }
 
     /// An unsigned LEB128 integer.
     #[inline]
-    pub fn uvarint(&mut self) -> Result<u64, Truncated> {
+    pub fn uvarint(&mut self) -> Result<u64, BadInput> {
         // Most are this short.
         match self.0 {
             [first, rest @ ..] if *first < 0x80 => {
@@ -73,30 +73,30 @@ impl<'a> Input<'a> {
         }
     }
 
-    fn long_uvarint(&mut self) -> Result<u64, Truncated> {
+    fn long_uvarint(&mut self) -> Result<u64, BadInput> {
         let mut rest = self.0.iter();
-        let value = leb128::read(|| rest.next().copied().ok_or(Truncated))?.ok_or(Truncated)?;
+        let value = leb128::read(|| rest.next().copied().ok_or(BadInput))?.ok_or(BadInput)?;
         self.0 = rest.as_slice();
         Ok(value)
     }
 
     /// A zig-zag LEB128 integer.
     #[inline]
-    pub fn varint(&mut self) -> Result<i64, Truncated> {
+    pub fn varint(&mut self) -> Result<i64, BadInput> {
         self.uvarint().map(leb128::unzigzag)
     }
 
     /// A length, and that many bytes.
-    pub fn string(&mut self) -> Result<&'a [u8], Truncated> {
-        let length = usize::try_from(self.uvarint()?).map_err(|_| Truncated)?;
+    pub fn string(&mut self) -> Result<&'a [u8], BadInput> {
+        let length = usize::try_from(self.uvarint()?).map_err(|_| BadInput)?;
         self.bytes(length)
     }
 
     /// A count of things that take at least `bytes_each` bytes: refused when they cannot be there, so that a
     /// damaged count never asks for memory.
-    pub fn count(&mut self, bytes_each: usize) -> Result<usize, Truncated> {
-        let count = usize::try_from(self.uvarint()?).map_err(|_| Truncated)?;
-        if count > self.0.len() / bytes_each { Err(Truncated) } else { Ok(count) }
+    pub fn count(&mut self, bytes_each: usize) -> Result<usize, BadInput> {
+        let count = usize::try_from(self.uvarint()?).map_err(|_| BadInput)?;
+        if count > self.0.len() / bytes_each { Err(BadInput) } else { Ok(count) }
     }
 }
 
@@ -112,9 +112,9 @@ mod tests {
             let mut input = Input(&bytes);
             assert_eq!(input.varint(), Ok(value));
             assert!(input.is_empty());
-            assert_eq!(Input(&bytes[..bytes.len() - 1]).varint(), Err(Truncated));
+            assert_eq!(Input(&bytes[..bytes.len() - 1]).varint(), Err(BadInput));
         }
-        assert_eq!(Input(&[0xff; 10]).uvarint(), Err(Truncated));
+        assert_eq!(Input(&[0xff; 10]).uvarint(), Err(BadInput));
     }
 
     #[test]
@@ -122,6 +122,6 @@ mod tests {
         let mut bytes = Vec::new();
         put_uvarint(&mut bytes, 1 << 50);
         bytes.extend([0; 16]);
-        assert_eq!(Input(&bytes).count(8), Err(Truncated));
+        assert_eq!(Input(&bytes).count(8), Err(BadInput));
     }
 }

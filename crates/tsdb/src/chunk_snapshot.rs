@@ -11,11 +11,11 @@ use std::path::{Path, PathBuf};
 
 use ferula_model::{Exemplar, LabelSet};
 
-use crate::bytes::{Input, Truncated};
+use crate::bytes::{BadInput, Input};
 use crate::disk::Disk;
 use crate::wal::SegmentReader;
 use crate::wal::format::list_segments;
-use crate::wal::record::{Kind, Records, labels};
+use crate::wal::record::{RecordKind, Records, labels};
 
 /// Begins the name of a snapshot's directory.
 pub(crate) const PREFIX: &str = "chunk_snapshot.";
@@ -80,13 +80,13 @@ impl Snapshot {
         let Some((kind, body)) = record.split_first() else { return Ok(()) };
         match *kind {
             SERIES => {
-                let (log_ref, labels) = series_of(body).map_err(|Truncated| "a series ends early")?;
+                let (log_ref, labels) = series_of(body).map_err(|BadInput| "a series ends early")?;
                 self.newest_ref = self.newest_ref.max(log_ref);
                 series.insert(log_ref, labels);
             }
             EXEMPLARS => {
                 // The body is that of a record of the log.
-                let logged = [&[Kind::Exemplars as u8], body].concat();
+                let logged = [&[RecordKind::Exemplars as u8], body].concat();
                 records.decode(&logged).map_err(|error| error.to_string())?;
                 let known = records
                     .exemplars
@@ -102,7 +102,7 @@ impl Snapshot {
 }
 
 /// Ref and labels; the chunk behind them is not needed.
-fn series_of(body: &[u8]) -> Result<(u64, LabelSet), Truncated> {
+fn series_of(body: &[u8]) -> Result<(u64, LabelSet), BadInput> {
     let mut input = Input(body);
     Ok((input.u64_be()?, labels(&mut input)?))
 }

@@ -7,7 +7,7 @@ pub mod wal {
     pub use crate::ids::LogRef;
     pub use crate::wal::format::{list_segments, segment_path};
     pub use crate::wal::reader::repair;
-    pub use crate::wal::record::{Kind, LoggedSample, Records, begin_series, put_samples, put_series};
+    pub use crate::wal::record::{LoggedSample, RecordKind, Records, begin_series, put_samples, put_series};
     pub use crate::wal::{Compression, SegmentReader, Writer, WriterOptions};
 }
 
@@ -26,5 +26,5 @@ pub mod block {
 
 /// The frames of a savepoint.
 pub mod savepoint {
-    pub use crate::savepoint::format::{Kind, end_body, frames, put_frame, put_header};
+    pub use crate::savepoint::format::{FrameKind, end_body, frames, put_frame, put_header};
 }

@@ -64,13 +64,13 @@ pub(crate) use replay::Replay;
 pub(crate) use rules::ChunkRules;
 use rules::Rules;
 use series::Series;
-pub(crate) use series::{Bounds, Fate, Reopened, range_end, stale_histogram};
+pub(crate) use series::{Bounds, Placement, Reopened, range_end, stale_histogram};
 use slots::{Slots, handle};
 use stale::Departed;
 pub(crate) use stale::StaleSeries;
 use times::Times;
-use truncate::Limbo;
 pub(crate) use truncate::MovedOutOfOrder;
+use truncate::RemovedSlots;
 
 use crate::head_chunks::Store;
 use crate::ids::{LogRef, SlotId, TimeSpan};
@@ -82,17 +82,17 @@ use crate::wal::group::GroupLog;
 
 /// A ref that the log knows beside those of living series: of a label set that has another one, or of a series that left.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Extra {
+pub(crate) struct ExtraRef {
     /// The other one of the label set; the ref itself when there is none.
     pub first: LogRef,
     /// The newest time at which this one was used.
     pub newest: i64,
 }
 
-impl Extra {
+impl ExtraRef {
     /// Notes that a ref which the log must still know was used at a time.
-    pub fn note(all: &mut HashMap<LogRef, Extra>, log_ref: LogRef, at: i64) {
-        let extra = all.entry(log_ref).or_insert(Extra { first: log_ref, newest: at });
+    pub fn note(all: &mut HashMap<LogRef, ExtraRef>, log_ref: LogRef, at: i64) {
+        let extra = all.entry(log_ref).or_insert(ExtraRef { first: log_ref, newest: at });
         extra.newest = extra.newest.max(at);
     }
 }
@@ -126,8 +126,8 @@ pub struct Head {
     next_ref: AtomicU64,
     closed: AtomicBool,
     exemplars: Mutex<Exemplars, rank::Exemplars>,
-    limbo: Mutex<Limbo, rank::Limbo>,
-    extra_refs: Mutex<HashMap<LogRef, Extra>, rank::ExtraRefs>,
+    limbo: Mutex<RemovedSlots, rank::RemovedSlots>,
+    extra_refs: Mutex<HashMap<LogRef, ExtraRef>, rank::ExtraRefs>,
     departed: Mutex<Departed, rank::Departed>,
     index: RwLock<Index, rank::Index>,
     deleted: RwLock<HashMap<SlotId, Ranges>, rank::Deleted>,

@@ -16,7 +16,7 @@ use crate::disk::Disk;
 use crate::head::Replay;
 use crate::ids::LogRef;
 use crate::savepoint::Start;
-use crate::wal::ahead::{Found, ReplayHelper, read_ahead};
+use crate::wal::ahead::{ReplayHelper, SegmentItem, read_ahead};
 use crate::wal::format::{checkpoint_path, list_checkpoints, list_segments};
 use crate::wal::reader::{Damage, Repair, SegmentReader, repair};
 pub(crate) use from_savepoint::SavepointFiles;
@@ -188,7 +188,7 @@ impl<'a> Recovery<'a> {
         let mut damages: Vec<Damage> = Vec::new();
         let helper = self.helper.clone();
         read_ahead(reader, &helper, &mut |found| match found {
-            Found::Record(kind, records) => {
+            SegmentItem::Record(kind, records) => {
                 self.recovered.records += 1;
                 self.recovered.unknown_schemas += records.unknown_schemas as u64;
                 if out_of_order {
@@ -197,7 +197,7 @@ impl<'a> Recovery<'a> {
                     self.replay.record(kind, records);
                 }
             }
-            Found::Damage(damage) => damages.push(damage),
+            SegmentItem::Damage(damage) => damages.push(damage),
         })?;
         if damages.is_empty() {
             return Ok(());

@@ -57,7 +57,7 @@ ranks! {
     /// The gate between commits and readers; the same holds.
     Gate,
     /// Removed series whose slots are not free yet.
-    Limbo,
+    RemovedSlots,
     /// Labels and postings. Held while a series is made or removed, so it comes before all that series have.
     Index,
     Deleted,

@@ -15,7 +15,7 @@ use ferula_telemetry::Registry;
 use ferula_tsdb::disk::{Disk, FaultDisk};
 use ferula_tsdb::formats::wal::SegmentReader;
 use ferula_tsdb::formats::wal::list_segments;
-use ferula_tsdb::formats::wal::{Kind, Records};
+use ferula_tsdb::formats::wal::{RecordKind, Records};
 use ferula_tsdb::{Db, OpenError, Options};
 
 const HOUR: i64 = 3_600_000;
@@ -42,7 +42,7 @@ fn commit_metadata(db: &Db, labels: &LabelSet, metadata: &MetricMetadata) {
 }
 
 /// Kinds of all records of the log, checkpoint excluded.
-fn logged_kinds(disk: &FaultDisk) -> Vec<Kind> {
+fn logged_kinds(disk: &FaultDisk) -> Vec<RecordKind> {
     let dir = Path::new(common::DIR).join("wal");
     let mut kinds = Vec::new();
     for segment in list_segments(disk, &dir).expect("listed") {
@@ -156,8 +156,8 @@ fn start_timestamps_survive_a_kill_a_block_and_being_late() {
         floats.timestamps.iter().copied().zip(floats.start_timestamps.iter().copied()).collect()
     };
     assert_eq!(stored(&db), expected);
-    assert!(logged_kinds(&disk).contains(&Kind::SamplesV2));
-    assert!(!logged_kinds(&disk).contains(&Kind::Samples));
+    assert!(logged_kinds(&disk).contains(&RecordKind::SamplesV2));
+    assert!(!logged_kinds(&disk).contains(&RecordKind::Samples));
     drop(db);
     let db = open(&disk, options());
     assert_eq!(stored(&db), expected, "after a kill");
@@ -239,7 +239,7 @@ fn metadata_is_logged_when_it_changes_and_comes_back() {
         commit_metadata(&db, &series(1), &metadata("one"));
         commit_metadata(&db, &series(2), &metadata("two"));
     }
-    let records = || logged_kinds(&disk).into_iter().filter(|kind| *kind == Kind::Metadata).count();
+    let records = || logged_kinds(&disk).into_iter().filter(|kind| *kind == RecordKind::Metadata).count();
     assert_eq!(records(), 2);
     commit_metadata(&db, &series(1), &metadata("other"));
     assert_eq!(records(), 3);

@@ -206,7 +206,7 @@ fn the_folders_have_what_they_are_there_for() {
 
 #[test]
 fn the_folder_of_3_14_has_its_records_and_chunks() {
-    use ferula_tsdb::formats::wal::{Kind, Records};
+    use ferula_tsdb::formats::wal::{RecordKind, Records};
     let (folder, disk) = (stages().join(STARTS), RealDisk);
     let kinds = |log: &str| {
         let dir = folder.join(log);
@@ -220,10 +220,12 @@ fn the_folder_of_3_14_has_its_records_and_chunks() {
         kinds
     };
     let log = kinds("wal");
-    for kind in [Kind::SamplesV2, Kind::HistogramsV2, Kind::FloatHistogramsV2, Kind::Metadata] {
+    for kind in
+        [RecordKind::SamplesV2, RecordKind::HistogramsV2, RecordKind::FloatHistogramsV2, RecordKind::Metadata]
+    {
         assert!(log.contains(&kind), "the log has no {kind:?}");
     }
-    assert!(kinds("wbl").contains(&Kind::SamplesV2));
+    assert!(kinds("wbl").contains(&RecordKind::SamplesV2));
     let head =
         ferula_tsdb::formats::head_chunks::load(&disk, &folder.join("chunks_head")).expect("readable").chunks;
     assert!(!head.is_empty() && head.iter().all(|chunk| chunk.encoding.has_start_timestamps()));

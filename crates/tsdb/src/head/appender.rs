@@ -24,7 +24,7 @@ use ferula_storage::{
 
 use super::metrics::{FLOAT, HISTOGRAM};
 use super::{
-    Bounds, ChunkRules, Fate, Head, OutOfOrderSample, OutOfOrderValue, Series, handle, stale_histogram,
+    Bounds, ChunkRules, Head, OutOfOrderSample, OutOfOrderValue, Placement, Series, handle, stale_histogram,
 };
 use crate::ids::{LogRef, SlotId, TimeSpan};
 use crate::wal::group::Entry;
@@ -37,7 +37,7 @@ use crate::wal::record::{
 pub struct HeadAppender<'a> {
     head: &'a Head,
     bounds: Option<Bounds>,
-    parts: Vec<Part>,
+    parts: Vec<SampleGroup>,
     /// Series that have histograms in the last part.
     histogram_slots: HashSet<SlotId>,
     exemplars: Vec<(SlotId, LoggedExemplar)>,
@@ -52,7 +52,7 @@ pub struct HeadAppender<'a> {
 
 /// Samples whose floats all come before their histograms, series by series.
 #[derive(Default)]
-struct Part {
+struct SampleGroup {
     samples: Vec<LoggedSample>,
     slots: Vec<SlotId>,
     histograms: Vec<LoggedHistogram>,
@@ -66,7 +66,7 @@ impl<'a> HeadAppender<'a> {
         HeadAppender {
             head,
             bounds: None,
-            parts: vec![Part::default()],
+            parts: vec![SampleGroup::default()],
             histogram_slots: HashSet::new(),
             exemplars: Vec::new(),
             metadata: Vec::new(),
@@ -135,7 +135,7 @@ impl<'a> HeadAppender<'a> {
         let log_ref = found.log_ref;
         drop(found);
         if self.histogram_slots.contains(&slot) {
-            self.parts.push(Part::default());
+            self.parts.push(SampleGroup::default());
             self.histogram_slots.clear();
         }
         if let Some(part) = self.parts.last_mut() {
@@ -329,14 +329,14 @@ impl<'a> HeadAppender<'a> {
         for part in &self.parts {
             for (sample, slot) in part.samples.iter().zip(&part.slots) {
                 let mut series = self.head.slots.lock(*slot);
-                if series.check_float(sample.at, sample.value, &bounds) == Ok(Fate::OutOfOrder) {
+                if series.check_float(sample.at, sample.value, &bounds) == Ok(Placement::OutOfOrder) {
                     late.make_room(*slot, &mut series);
                     late.samples.push(*sample);
                 }
             }
             for (sample, slot) in part.histograms.iter().zip(&part.histogram_slots) {
                 let mut series = self.head.slots.lock(*slot);
-                if series.check_histogram(sample.at, &sample.value, &bounds) == Ok(Fate::OutOfOrder) {
+                if series.check_histogram(sample.at, &sample.value, &bounds) == Ok(Placement::OutOfOrder) {
                     late.make_room(*slot, &mut series);
                     late.histograms.push(sample.clone());
                 }
@@ -516,19 +516,19 @@ impl<'a> Applied<'a> {
         let mut series = self.head.slots.lock(slot);
         series.pending -= 1;
         match series.check_float(sample.at, sample.value, &self.bounds) {
-            Ok(Fate::InOrder) => {
+            Ok(Placement::InOrder) => {
                 let (at, start) = (sample.at, sample.start);
                 let began = series.append_float(at, start, sample.value, &self.rules, &self.head.chunks);
                 self.in_order(FLOAT, at, began);
             }
-            Ok(Fate::OutOfOrder) => {
+            Ok(Placement::OutOfOrder) => {
                 let value = OutOfOrderValue::Float(sample.value);
                 let late = OutOfOrderSample { at: sample.at, start: sample.start, value };
                 if self.out_of_order(FLOAT, &mut series, late) {
                     self.late.samples.push(*sample);
                 }
             }
-            Ok(Fate::Repeated) => {}
+            Ok(Placement::Repeated) => {}
             Err(error) => self.count(FLOAT, &error),
         }
     }
@@ -537,19 +537,19 @@ impl<'a> Applied<'a> {
         let mut series = self.head.slots.lock(slot);
         series.pending -= 1;
         match series.check_histogram(sample.at, &sample.value, &self.bounds) {
-            Ok(Fate::InOrder) => {
+            Ok(Placement::InOrder) => {
                 let (at, start) = (sample.at, sample.start);
                 let began = series.append_histogram(at, start, &sample.value, &self.rules, &self.head.chunks);
                 self.in_order(HISTOGRAM, at, began);
             }
-            Ok(Fate::OutOfOrder) => {
+            Ok(Placement::OutOfOrder) => {
                 let value = OutOfOrderValue::Histogram(sample.value.clone());
                 let late = OutOfOrderSample { at: sample.at, start: sample.start, value };
                 if self.out_of_order(HISTOGRAM, &mut series, late) {
                     self.late.histograms.push(sample.clone());
                 }
             }
-            Ok(Fate::Repeated) => {}
+            Ok(Placement::Repeated) => {}
             Err(error) => self.count(HISTOGRAM, &error),
         }
     }

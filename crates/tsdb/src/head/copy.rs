@@ -7,7 +7,7 @@ use std::sync::Arc;
 use ferula_model::{Exemplar, LabelSet, MetricMetadata};
 
 use super::index::Labels;
-use super::{ChunkRules, Extra, Head, Ranges, Reopened};
+use super::{ChunkRules, ExtraRef, Head, Ranges, Reopened};
 use crate::ids::{LogRef, SlotId};
 
 /// A series as it was when its slot was looked at.
@@ -46,7 +46,7 @@ impl Head {
     }
 
     /// Refs that the log knows beside those of living series.
-    pub(crate) fn extra_refs(&self) -> Vec<(LogRef, Extra)> {
+    pub(crate) fn extra_refs(&self) -> Vec<(LogRef, ExtraRef)> {
         self.extra_refs.lock().iter().map(|(log_ref, extra)| (*log_ref, *extra)).collect()
     }
 

@@ -3,7 +3,7 @@
 use ferula_model::{LabelSet, Matcher};
 use ferula_storage::{AppendError, DiskError};
 
-use super::{Extra, Head, Ranges};
+use super::{ExtraRef, Head, Ranges};
 use crate::block::BlockError;
 use crate::ids::{SlotId, TimeSpan};
 use crate::wal::group::Entry;
@@ -70,7 +70,7 @@ impl Head {
         // The series are empty and will go; their records stay for as long as the tombstones.
         let mut extra = self.extra_refs.lock();
         for tombstone in &tombstones {
-            Extra::note(&mut extra, tombstone.series, tombstone.max);
+            ExtraRef::note(&mut extra, tombstone.series, tombstone.max);
         }
         refused.map_or(logged, Err)
     }

@@ -20,12 +20,13 @@ use ferula_model::{Exemplar, FloatHistogram, Histogram, HistogramValue, LabelSet
 
 use super::index::Full;
 use super::{
-    ChunkRules, Extra, FullChunk, Head, OutOfOrder, OutOfOrderSample, OutOfOrderValue, Slots, stale_histogram,
+    ChunkRules, ExtraRef, FullChunk, Head, OutOfOrder, OutOfOrderSample, OutOfOrderValue, Slots,
+    stale_histogram,
 };
 use crate::head_chunks::{ChunkPlace, LoadedChunk};
 use crate::ids::{LogRef, SlotId, TimeSpan};
-use crate::wal::record::{Kind, LoggedHistogram, LoggedSample, LoggedSeries, Records};
-use ref_table::{Place, REF_MAX, RefTable};
+use crate::wal::record::{LoggedHistogram, LoggedSample, LoggedSeries, RecordKind, Records};
+use ref_table::{REF_MAX, RefTable, RefTarget};
 
 /// A replay into an empty head; the head hands it out.
 pub(crate) struct Replay<'a> {
@@ -39,7 +40,7 @@ pub(crate) struct Replay<'a> {
     /// Out-of-order chunks that the out-of-order log has not mentioned yet, by place.
     unmarked: HashMap<u64, (SlotId, FullChunk)>,
     /// Refs of a label set beside the first one, and the newest time at which one was used.
-    extra_refs: HashMap<LogRef, Extra>,
+    extra_refs: HashMap<LogRef, ExtraRef>,
     /// Of a savepoint: refs beside the first one of a label set that was not brought back yet, by that first one.
     waiting_refs: HashMap<LogRef, Vec<LogRef>>,
     done: Replayed,
@@ -170,45 +171,45 @@ impl Replay<'_> {
     }
 
     /// Takes a record of the log.
-    pub fn record(&mut self, kind: Kind, records: &Records) {
+    pub fn record(&mut self, kind: RecordKind, records: &Records) {
         match kind {
-            Kind::Series => records.series.iter().for_each(|series| self.series(series)),
-            Kind::Samples | Kind::SamplesV2 => self.samples(&records.samples),
-            Kind::Histograms
-            | Kind::FloatHistograms
-            | Kind::CustomHistograms
-            | Kind::CustomFloatHistograms
-            | Kind::HistogramsV2
-            | Kind::FloatHistogramsV2 => records.histograms.iter().for_each(|h| self.histogram(h)),
-            Kind::Tombstones => {
+            RecordKind::Series => records.series.iter().for_each(|series| self.series(series)),
+            RecordKind::Samples | RecordKind::SamplesV2 => self.samples(&records.samples),
+            RecordKind::Histograms
+            | RecordKind::FloatHistograms
+            | RecordKind::CustomHistograms
+            | RecordKind::CustomFloatHistograms
+            | RecordKind::HistogramsV2
+            | RecordKind::FloatHistogramsV2 => records.histograms.iter().for_each(|h| self.histogram(h)),
+            RecordKind::Tombstones => {
                 for tombstone in &records.tombstones {
                     self.note_ref(tombstone.series);
                     match self.slots.get(tombstone.series) {
-                        Some(Place { slot, .. }) => {
+                        Some(RefTarget { slot, .. }) => {
                             self.head.add_deleted(slot, TimeSpan::closed(tombstone.min, tombstone.max))
                         }
                         None => self.done.unknown_series += 1,
                     }
                 }
             }
-            Kind::Exemplars => {
+            RecordKind::Exemplars => {
                 let index = self.head.index.get_mut();
                 let exemplars = self.head.exemplars.get_mut();
                 for logged in &records.exemplars {
-                    if let Some(Place { slot, .. }) = self.slots.get(logged.series) {
+                    if let Some(RefTarget { slot, .. }) = self.slots.get(logged.series) {
                         // One that is out of order was refused before it was logged twice; leave it out again.
                         let _ = exemplars.add(&index.label_set(slot), logged.exemplar.clone());
                     }
                 }
             }
-            Kind::Metadata => {
+            RecordKind::Metadata => {
                 for logged in &records.metadata {
-                    if let Some(Place { slot, .. }) = self.slots.get(logged.series) {
+                    if let Some(RefTarget { slot, .. }) = self.slots.get(logged.series) {
                         self.head.set_metadata(slot, &logged.metadata);
                     }
                 }
             }
-            Kind::MmapMarkers => {}
+            RecordKind::MmapMarkers => {}
         }
     }
 
@@ -221,11 +222,11 @@ impl Replay<'_> {
         let Ok((slot, made)) = self.head.bring_back(logged.labels.iter(), logged.series) else { return };
         if !made {
             let first = self.head.slots.get_mut(slot).log_ref;
-            self.extra_refs.insert(logged.series, Extra { first, newest: i64::MIN });
+            self.extra_refs.insert(logged.series, ExtraRef { first, newest: i64::MIN });
         }
         self.adopt_chunks(logged.series, slot);
         let done_to = self.head.slots.get_mut(slot).last().unwrap_or(i64::MIN);
-        self.slots.insert(logged.series, Place { done_to, slot, extra: !made });
+        self.slots.insert(logged.series, RefTarget { done_to, slot, extra: !made });
     }
 
     fn adopt_chunks(&mut self, log_ref: LogRef, slot: SlotId) {
@@ -260,7 +261,7 @@ impl Replay<'_> {
     }
 
     /// The slot for samples of a ref, if it has one. Notes that the ref was used.
-    fn place_of(&mut self, log_ref: LogRef, at: i64) -> Option<Place> {
+    fn place_of(&mut self, log_ref: LogRef, at: i64) -> Option<RefTarget> {
         let Some(place) = self.slots.get(log_ref) else {
             self.done.unknown_series += 1;
             return None;
@@ -329,8 +330,8 @@ impl Replay<'_> {
     }
 
     /// Takes a record of the out-of-order log.
-    pub fn out_of_order_record(&mut self, kind: Kind, records: &Records) {
-        if kind == Kind::MmapMarkers {
+    pub fn out_of_order_record(&mut self, kind: RecordKind, records: &Records) {
+        if kind == RecordKind::MmapMarkers {
             for marker in &records.markers {
                 let place = ChunkPlace::from_number(marker.chunk);
                 self.newest_marker = self.newest_marker.max(place.file());
@@ -338,7 +339,7 @@ impl Replay<'_> {
                 if let Some((slot, full)) = self.unmarked.remove(&marker.chunk) {
                     self.adopt_out_of_order(slot, full);
                 }
-                if let Some(Place { slot, .. }) = self.slots.get(marker.series)
+                if let Some(RefTarget { slot, .. }) = self.slots.get(marker.series)
                     && let Some(late) = &mut self.head.slots.get_mut(slot).out_of_order
                 {
                     forget_moved(late, marker.chunk);
@@ -367,7 +368,7 @@ impl Replay<'_> {
     fn out_of_order_sample(&mut self, log_ref: LogRef, sample: OutOfOrderSample) {
         let at = sample.at;
         self.note_ref(log_ref);
-        let Some(Place { slot, .. }) = self.place_of(log_ref, at) else { return };
+        let Some(RefTarget { slot, .. }) = self.place_of(log_ref, at) else { return };
         let taken = self.head.slots.get_mut(slot).out_of_order.get_or_insert_default().insert(sample);
         if taken {
             self.done.samples += 1;

@@ -69,7 +69,7 @@ enum Open {
 
 /// Where a sample goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Fate {
+pub enum Placement {
     /// Behind the others.
     InOrder,
     /// Between the others.
@@ -98,10 +98,14 @@ impl Bounds {
     }
 
     /// The sample cannot go behind the others: out of order, or refused.
-    fn late(&self, at: i64) -> Result<Fate, AppendError> {
+    fn late(&self, at: i64) -> Result<Placement, AppendError> {
         if self.out_of_order_window > 0 {
             if at >= self.head_max.saturating_sub(self.out_of_order_window) {
-                return if self.in_order_only { Err(AppendError::OutOfOrder) } else { Ok(Fate::OutOfOrder) };
+                return if self.in_order_only {
+                    Err(AppendError::OutOfOrder)
+                } else {
+                    Ok(Placement::OutOfOrder)
+                };
             }
             return Err(AppendError::TooOld);
         }
@@ -166,7 +170,7 @@ impl Series {
     }
 
     /// Whether a float would be taken, and where it would go.
-    pub fn check_float(&self, at: i64, value: f64, bounds: &Bounds) -> Result<Fate, AppendError> {
+    pub fn check_float(&self, at: i64, value: f64, bounds: &Bounds) -> Result<Placement, AppendError> {
         self.check(at, bounds, |series| {
             series.last_float().is_some_and(|(_, last)| last.to_bits() == value.to_bits())
         })
@@ -178,7 +182,7 @@ impl Series {
         at: i64,
         value: &HistogramValue,
         bounds: &Bounds,
-    ) -> Result<Fate, AppendError> {
+    ) -> Result<Placement, AppendError> {
         self.check(at, bounds, |series| match (&series.open, value) {
             (Open::Histogram(_, last), HistogramValue::Integer(value)) => last.equals(value),
             (Open::FloatHistogram(_, last), HistogramValue::Float(value)) => last.equals(value),
@@ -191,22 +195,22 @@ impl Series {
         at: i64,
         bounds: &Bounds,
         same_as_last: impl Fn(&Self) -> bool,
-    ) -> Result<Fate, AppendError> {
+    ) -> Result<Placement, AppendError> {
         if at >= bounds.min_valid {
             let Some(last) = self.last() else {
                 // Also the start of a chunk that is gone, which is older than all that is taken.
                 return if at > self.open_min || self.open_min == 0 {
-                    Ok(Fate::InOrder)
+                    Ok(Placement::InOrder)
                 } else {
                     bounds.late(at)
                 };
             };
             if at > last {
-                return Ok(Fate::InOrder);
+                return Ok(Placement::InOrder);
             }
             if at == last && !matches!(self.open, Open::None) {
                 return if same_as_last(self) {
-                    Ok(Fate::Repeated)
+                    Ok(Placement::Repeated)
                 } else {
                     Err(AppendError::DuplicateForTimestamp)
                 };

@@ -9,7 +9,7 @@ use std::hash::Hasher;
 use ferula_model::value::is_stale;
 use twox_hash::XxHash64;
 
-use super::{Extra, Head, Series};
+use super::{ExtraRef, Head, Series};
 use crate::ids::{LogRef, SlotId};
 
 /// A series that had ended when it was looked at.
@@ -105,7 +105,7 @@ impl Head {
         // The log may have samples of them for a while, and must know whose they are.
         let mut extra = self.extra_refs.lock();
         for series in gone {
-            Extra::note(&mut extra, series.log_ref, series.last);
+            ExtraRef::note(&mut extra, series.log_ref, series.last);
         }
         drop(extra);
         self.metrics.chunks.add(-(chunks as f64));

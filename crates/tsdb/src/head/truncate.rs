@@ -10,7 +10,7 @@ use crate::ids::{LogRef, SlotId, TimeSpan};
 
 /// What a truncation did.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Truncated {
+pub struct TruncationCounts {
     /// Chunks that were forgotten.
     pub chunks: usize,
     /// Series that were removed.
@@ -19,7 +19,7 @@ pub struct Truncated {
 
 /// Removed series whose slots are not free yet.
 #[derive(Debug, Default)]
-pub(crate) struct Limbo(Vec<(Moment, Vec<SlotId>)>);
+pub(crate) struct RemovedSlots(Vec<(Moment, Vec<SlotId>)>);
 
 /// The out-of-order chunks of a series that are in blocks.
 #[derive(Debug)]
@@ -32,7 +32,7 @@ pub(crate) struct MovedOutOfOrder {
 
 impl Head {
     /// Forgets in-order samples before `min`, which are in blocks that every snapshot from now on has.
-    pub(crate) fn truncate(&self, min: i64) -> Truncated {
+    pub(crate) fn truncate(&self, min: i64) -> TruncationCounts {
         let mut chunks = 0;
         let mut empty = Vec::new();
         let mut oldest = i64::MAX;
@@ -60,7 +60,7 @@ impl Head {
         self.forget_deleted(min);
         self.metrics.chunks.add(-(chunks as f64));
         self.metrics.chunks_removed.add(chunks as u64);
-        Truncated { chunks, series }
+        TruncationCounts { chunks, series }
     }
 
     fn oldest_sample(&self) -> i64 {

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 
 use ferula_chunk::Encoding;
 
-use crate::bytes::{Input, Truncated, put_uvarint};
+use crate::bytes::{BadInput, Input, put_uvarint};
 use crate::ids::LogRef;
 
 const MAGIC: u32 = 0x0130_bc91;
@@ -99,7 +99,7 @@ pub fn put_chunk(out: &mut Vec<u8>, chunk: &StoredChunk<'_>) {
 
 /// What is wrong with a file.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum FormatError {
+pub enum ChunkFileError {
     /// The file is not one of these, or of a later version.
     #[error("not a chunks_head file of version 1")]
     Header,
@@ -115,18 +115,18 @@ pub enum FormatError {
 }
 
 /// Checks the first bytes of a file.
-pub fn check_file_header(file: &[u8]) -> Result<(), FormatError> {
+pub fn check_file_header(file: &[u8]) -> Result<(), ChunkFileError> {
     if file.starts_with(&file_header()[..5]) && file.len() >= FILE_HEADER_BYTES {
         Ok(())
     } else {
-        Err(FormatError::Header)
+        Err(ChunkFileError::Header)
     }
 }
 
 /// Reads the chunk at `offset` of `file` and checks it. Also returns where the next one begins.
-pub fn read_chunk(file: &[u8], offset: usize) -> Result<(StoredChunk<'_>, usize), FormatError> {
-    let short = |_: Truncated| FormatError::Short(offset);
-    let mut input = Input(file.get(offset..).ok_or(FormatError::Short(offset))?);
+pub fn read_chunk(file: &[u8], offset: usize) -> Result<(StoredChunk<'_>, usize), ChunkFileError> {
+    let short = |_: BadInput| ChunkFileError::Short(offset);
+    let mut input = Input(file.get(offset..).ok_or(ChunkFileError::Short(offset))?);
     let before = input.0;
     let series = LogRef::new(input.u64_be().map_err(short)?);
     let min = input.u64_be().map_err(short)? as i64;
@@ -136,10 +136,10 @@ pub fn read_chunk(file: &[u8], offset: usize) -> Result<(StoredChunk<'_>, usize)
     let body = &before[..before.len() - input.0.len()];
     let crc = input.bytes(CRC_BYTES).map_err(short)?;
     if crc32c::crc32c(body).to_be_bytes() != *crc {
-        return Err(FormatError::Checksum(offset));
+        return Err(ChunkFileError::Checksum(offset));
     }
     let encoding = Encoding::from_number(number & !OUT_OF_ORDER_BIT)
-        .ok_or(FormatError::Encoding(offset, number & !OUT_OF_ORDER_BIT))?;
+        .ok_or(ChunkFileError::Encoding(offset, number & !OUT_OF_ORDER_BIT))?;
     let out_of_order = number & OUT_OF_ORDER_BIT != 0;
     let chunk = StoredChunk { series, min, max, encoding, out_of_order, data };
     Ok((chunk, offset + body.len() + CRC_BYTES))

@@ -7,7 +7,7 @@ use std::path::Path;
 use ferula_chunk::Encoding;
 
 use super::format::{
-    ChunkPlace, FILE_HEADER_BYTES, FormatError, check_file_header, file_path, is_end, read_chunk,
+    ChunkFileError, ChunkPlace, FILE_HEADER_BYTES, check_file_header, file_path, is_end, read_chunk,
 };
 use crate::disk::Disk;
 use crate::ids::LogRef;
@@ -114,13 +114,13 @@ fn load_file(
     loaded: &mut Loaded,
     ends: &mut Ends,
 ) -> Result<(), Unusable> {
-    let invalid = |error: FormatError| Unusable::File(error.to_string());
+    let invalid = |error: ChunkFileError| Unusable::File(error.to_string());
     let bytes = disk.map(&file_path(dir, file)).map_err(Unusable::Disk)?;
     check_file_header(&bytes).map_err(invalid)?;
     let mut offset = FILE_HEADER_BYTES;
     while offset < bytes.len() && !is_end(&bytes, offset) {
         let (chunk, next) = read_chunk(&bytes, offset).map_err(invalid)?;
-        let place = u32::try_from(offset).map_err(|_| invalid(FormatError::Short(offset)))?;
+        let place = u32::try_from(offset).map_err(|_| invalid(ChunkFileError::Short(offset)))?;
         if !chunk.out_of_order
             && let Some(end) = ends.insert(chunk.series, chunk.max)
             && chunk.min <= end

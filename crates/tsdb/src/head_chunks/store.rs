@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::format::{
-    CHUNK_BYTES_MAX, ChunkPlace, FILE_BYTES_MAX, FILE_HEADER_BYTES, FormatError, StoredChunk,
+    CHUNK_BYTES_MAX, ChunkFileError, ChunkPlace, FILE_BYTES_MAX, FILE_HEADER_BYTES, StoredChunk,
     check_file_header, file_header, file_path, put_chunk, read_chunk,
 };
 use crate::disk::{Disk, MappedFile, ReadFile, WriteFile};
@@ -275,7 +275,7 @@ impl Store {
     }
 }
 
-fn invalid(place: ChunkPlace, error: &FormatError) -> io::Error {
+fn invalid(place: ChunkPlace, error: &ChunkFileError) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, format!("chunks_head file {:06}: {error}", place.file()))
 }
 
@@ -291,7 +291,7 @@ fn read_unmapped<T>(
     let mut bytes = vec![0; left.min(GUESS_BYTES) as usize];
     let filled = file.read_at(&mut bytes, u64::from(place.offset()))?;
     bytes.truncate(filled);
-    if matches!(read_chunk(&bytes, 0), Err(FormatError::Short(_))) && left > GUESS_BYTES {
+    if matches!(read_chunk(&bytes, 0), Err(ChunkFileError::Short(_))) && left > GUESS_BYTES {
         bytes = vec![0; left.min((CHUNK_BYTES_MAX + CHUNK_OVERHEAD_BYTES) as u64) as usize];
         let filled = file.read_at(&mut bytes, u64::from(place.offset()))?;
         bytes.truncate(filled);

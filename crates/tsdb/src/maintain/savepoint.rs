@@ -17,7 +17,8 @@ use crate::disk::{Disk, WriteFile, create_dir_durable, unfinished};
 use crate::head::Head;
 use crate::options::WAL_DIR;
 use crate::savepoint::format::{
-    Kind, Origin, SeriesEncoder, end_body, put_departed, put_exemplar, put_extra_ref, put_frame, put_header,
+    FrameKind, Origin, SeriesEncoder, end_body, put_departed, put_exemplar, put_extra_ref, put_frame,
+    put_header,
 };
 use crate::savepoint::{SAVEPOINT_DIR, Saved, SavedAt, before, state_path};
 use crate::wal::format::{list_checkpoints, segment_path};
@@ -93,9 +94,9 @@ impl Db {
         };
         create_dir_durable(&*self.disk, dir)?;
         let mut out = FrameWriter::create(&*self.disk, unfinished)?;
-        out.frame(Kind::Begin, &origin.encode())?;
-        out.frame(Kind::ExtraRefs, &extra_refs(head))?;
-        out.frame(Kind::Departed, &departed(head))?;
+        out.frame(FrameKind::Begin, &origin.encode())?;
+        out.frame(FrameKind::ExtraRefs, &extra_refs(head))?;
+        out.frame(FrameKind::Departed, &departed(head))?;
         let series = out.series(head)?;
         out.exemplars(&exemplars)?;
         head.flush_log()?;
@@ -142,7 +143,7 @@ impl FrameWriter {
         Ok(())
     }
 
-    fn frame(&mut self, kind: Kind, body: &[u8]) -> io::Result<()> {
+    fn frame(&mut self, kind: FrameKind, body: &[u8]) -> io::Result<()> {
         put_frame(&mut self.buffer, kind, body);
         self.frames += 1;
         self.write()
@@ -161,11 +162,11 @@ impl FrameWriter {
                 if encoder.body.len() < FRAME_BYTES {
                     return Ok(());
                 }
-                self.frame(Kind::Series, &std::mem::take(encoder).body)
+                self.frame(FrameKind::Series, &std::mem::take(encoder).body)
             },
         )?;
         let (encoder, count) = copied;
-        self.frame(Kind::Series, &encoder.body)?;
+        self.frame(FrameKind::Series, &encoder.body)?;
         Ok(count)
     }
 
@@ -177,17 +178,17 @@ impl FrameWriter {
         for (series, exemplar) in exemplars {
             put_exemplar(&mut body, series, exemplar);
             if body.len() >= FRAME_BYTES {
-                self.frame(Kind::Exemplars, &body)?;
+                self.frame(FrameKind::Exemplars, &body)?;
                 body.clear();
             }
         }
-        self.frame(Kind::Exemplars, &body)
+        self.frame(FrameKind::Exemplars, &body)
     }
 
     /// Ends and syncs the file; returns its length.
     fn finish(mut self) -> io::Result<u64> {
         let body = end_body(self.frames, self.bytes);
-        put_frame(&mut self.buffer, Kind::End, &body);
+        put_frame(&mut self.buffer, FrameKind::End, &body);
         self.write()?;
         self.file.sync_data()?;
         Ok(self.bytes)

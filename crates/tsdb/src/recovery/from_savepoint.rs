@@ -8,7 +8,7 @@ use super::{Progress, Recovery};
 use crate::disk::Disk;
 use crate::head_chunks::load;
 use crate::ids::LogRef;
-use crate::savepoint::format::{Kind, SeriesDecoder, departed, exemplars, extra_refs};
+use crate::savepoint::format::{FrameKind, SeriesDecoder, departed, exemplars, extra_refs};
 use crate::savepoint::segments::Segments;
 use crate::savepoint::{SAVEPOINT_DIR, Start, check_origin, open, state_path};
 
@@ -90,30 +90,30 @@ impl Recovery<'_> {
         Ok(start)
     }
 
-    fn frame(&mut self, kind: Kind, body: &[u8]) -> Result<(), String> {
+    fn frame(&mut self, kind: FrameKind, body: &[u8]) -> Result<(), String> {
         match kind {
-            Kind::Series => {
+            FrameKind::Series => {
                 let mut decoder = SeriesDecoder::new(body);
                 while let Some(saved) = decoder.next_series().map_err(|error| error.to_string())? {
                     self.replay.saved_series(decoder.labels(), saved)?;
                 }
             }
-            Kind::ExtraRefs => {
+            FrameKind::ExtraRefs => {
                 for (log_ref, extra) in extra_refs(body).map_err(|error| error.to_string())? {
                     self.replay.extra_ref(log_ref, extra);
                 }
             }
-            Kind::Departed => {
+            FrameKind::Departed => {
                 for (hash, end) in departed(body).map_err(|error| error.to_string())? {
                     self.replay.departed(hash, end);
                 }
             }
-            Kind::Exemplars => {
+            FrameKind::Exemplars => {
                 let exemplars = exemplars(body).map_err(|error| error.to_string())?;
                 // One that a snapshot of Prometheus had too is left out.
                 self.replay.exemplars(exemplars);
             }
-            Kind::Begin | Kind::End => return Err("a frame comes twice".into()),
+            FrameKind::Begin | FrameKind::End => return Err("a frame comes twice".into()),
         }
         Ok(())
     }

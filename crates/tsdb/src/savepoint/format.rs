@@ -13,8 +13,8 @@ use std::sync::Arc;
 use ferula_chunk::{Encoding, XorState};
 use ferula_model::{Exemplar, HistogramValue, LabelSet, MetricMetadata};
 
-use crate::bytes::{Input, Truncated, put_uvarint, put_varint};
-use crate::head::{Extra, Reopened, SeriesCopy};
+use crate::bytes::{BadInput, Input, put_uvarint, put_varint};
+use crate::head::{ExtraRef, Reopened, SeriesCopy};
 use crate::ids::{LogRef, TimeSpan};
 use crate::wal::record::{
     LoggedExemplar, LoggedHistogram, Records, labels, put_exemplars, put_histograms, put_labels, put_metadata,
@@ -28,7 +28,7 @@ const FRAME_HEADER_BYTES: usize = 1 + 4 + 4;
 /// What a frame holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
-pub enum Kind {
+pub enum FrameKind {
     /// Where it belongs.
     Begin = 1,
     /// Some series.
@@ -45,7 +45,7 @@ pub enum Kind {
 
 /// Why bytes are no savepoint.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum FormatError {
+pub enum SavepointError {
     /// It is something else, or of another version.
     #[error("it is not a savepoint of version 1")]
     Header,
@@ -60,9 +60,9 @@ pub enum FormatError {
     Content(&'static str),
 }
 
-impl From<Truncated> for FormatError {
-    fn from(_: Truncated) -> Self {
-        FormatError::Content("a value")
+impl From<BadInput> for SavepointError {
+    fn from(_: BadInput) -> Self {
+        SavepointError::Content("a value")
     }
 }
 
@@ -104,7 +104,7 @@ pub fn put_header(out: &mut Vec<u8>) {
 }
 
 /// Appends a frame.
-pub fn put_frame(out: &mut Vec<u8>, kind: Kind, body: &[u8]) {
+pub fn put_frame(out: &mut Vec<u8>, kind: FrameKind, body: &[u8]) {
     let start = out.len();
     out.push(kind as u8);
     out.extend_from_slice(&(body.len() as u32).to_be_bytes());
@@ -121,13 +121,13 @@ pub fn end_body(frames: u64, bytes: u64) -> Vec<u8> {
 }
 
 /// The frames of a whole file, all checked.
-pub fn frames(file: &[u8]) -> Result<Vec<(Kind, &[u8])>, FormatError> {
+pub fn frames(file: &[u8]) -> Result<Vec<(FrameKind, &[u8])>, SavepointError> {
     let rest = file.strip_prefix(&MAGIC).and_then(|rest| rest.strip_prefix(&VERSION.to_be_bytes()));
-    let mut rest = rest.ok_or(FormatError::Header)?;
+    let mut rest = rest.ok_or(SavepointError::Header)?;
     let mut frames = Vec::new();
     loop {
         let at = file.len() - rest.len();
-        let short = FormatError::Length(at);
+        let short = SavepointError::Length(at);
         let (header, after) = rest.split_first_chunk::<FRAME_HEADER_BYTES>().ok_or(short.clone())?;
         let [kind, length @ .., c0, c1, c2, c3] = header;
         let length = u32::from_be_bytes(*length) as usize;
@@ -136,19 +136,19 @@ pub fn frames(file: &[u8]) -> Result<Vec<(Kind, &[u8])>, FormatError> {
         crc.update(&header[..5]);
         crc.update(body);
         if crc.finalize() != u32::from_be_bytes([*c0, *c1, *c2, *c3]) {
-            return Err(FormatError::Checksum(at));
+            return Err(SavepointError::Checksum(at));
         }
         let kind = match kind {
-            1 => Kind::Begin,
-            2 => Kind::Series,
-            3 => Kind::ExtraRefs,
-            4 => Kind::Exemplars,
-            5 => Kind::End,
-            6 => Kind::Departed,
-            _ => return Err(FormatError::Content("a frame of unknown kind")),
+            1 => FrameKind::Begin,
+            2 => FrameKind::Series,
+            3 => FrameKind::ExtraRefs,
+            4 => FrameKind::Exemplars,
+            5 => FrameKind::End,
+            6 => FrameKind::Departed,
+            _ => return Err(SavepointError::Content("a frame of unknown kind")),
         };
         rest = &after[length..];
-        if kind == Kind::End {
+        if kind == FrameKind::End {
             let whole = rest.is_empty() && *body == *end_body(frames.len() as u64, at as u64);
             return if whole { Ok(frames) } else { Err(short) };
         }
@@ -174,12 +174,12 @@ impl Origin {
     }
 
     /// Reads the body of the first frame.
-    pub fn decode(body: &[u8]) -> Result<Self, FormatError> {
+    pub fn decode(body: &[u8]) -> Result<Self, SavepointError> {
         let mut input = Input(body);
-        let small = |value: u64| u32::try_from(value).map_err(|_| Truncated);
+        let small = |value: u64| u32::try_from(value).map_err(|_| BadInput);
         Ok(Origin {
             chunk_range: input.varint()?,
-            samples_per_chunk: u16::try_from(input.uvarint()?).map_err(|_| Truncated)?,
+            samples_per_chunk: u16::try_from(input.uvarint()?).map_err(|_| BadInput)?,
             start_timestamps: input.u8()? != 0,
             histogram_starts: input.u8()? != 0,
             segment: small(input.uvarint()?)?,
@@ -323,7 +323,7 @@ impl<'a> SeriesDecoder<'a> {
     }
 
     /// The next series, `None` at the end.
-    pub fn next_series(&mut self) -> Result<Option<SeriesCopy<'a>>, FormatError> {
+    pub fn next_series(&mut self) -> Result<Option<SeriesCopy<'a>>, SavepointError> {
         if self.input.is_empty() {
             return Ok(None);
         }
@@ -350,8 +350,8 @@ impl<'a> SeriesDecoder<'a> {
         Ok(Some(series))
     }
 
-    fn read_labels(&mut self) -> Result<(), FormatError> {
-        let wrong = || FormatError::Content("a label");
+    fn read_labels(&mut self) -> Result<(), SavepointError> {
+        let wrong = || SavepointError::Content("a label");
         let count = self.input.count(1)?;
         self.labels.truncate(count);
         for place in 0..count {
@@ -360,7 +360,7 @@ impl<'a> SeriesDecoder<'a> {
                 self.labels.get(place).ok_or_else(wrong)?;
                 continue;
             };
-            let name = self.input.bytes(usize::try_from(name_bytes).map_err(|_| Truncated)?)?;
+            let name = self.input.bytes(usize::try_from(name_bytes).map_err(|_| BadInput)?)?;
             let value = self.input.string()?;
             let text = |bytes: &'a [u8]| std::str::from_utf8(bytes).map_err(|_| wrong());
             let pair = (text(name)?, text(value)?);
@@ -374,8 +374,8 @@ impl<'a> SeriesDecoder<'a> {
         if sound { Ok(()) } else { Err(wrong()) }
     }
 
-    fn read_metadata(&mut self) -> Result<Arc<MetricMetadata>, FormatError> {
-        let wrong = FormatError::Content("metadata");
+    fn read_metadata(&mut self) -> Result<Arc<MetricMetadata>, SavepointError> {
+        let wrong = SavepointError::Content("metadata");
         if let Some(number) = self.input.uvarint()?.checked_sub(1) {
             let known = usize::try_from(number).ok().and_then(|number| self.metadata.get(number));
             return known.cloned().ok_or(wrong);
@@ -386,14 +386,15 @@ impl<'a> SeriesDecoder<'a> {
         Ok(metadata)
     }
 
-    fn xor_state(&mut self) -> Result<XorState, FormatError> {
+    fn xor_state(&mut self) -> Result<XorState, SavepointError> {
         let bytes = self.input.bytes(XorState::BYTES)?;
         let state = bytes.first_chunk().and_then(XorState::from_bytes);
-        state.ok_or(FormatError::Content("the state of a chunk"))
+        state.ok_or(SavepointError::Content("the state of a chunk"))
     }
 
-    fn read_open(&mut self, flags: u8) -> Result<(Reopened, &'a [u8]), FormatError> {
-        let encoding = Encoding::from_number(self.input.u8()?).ok_or(FormatError::Content("an encoding"))?;
+    fn read_open(&mut self, flags: u8) -> Result<(Reopened, &'a [u8]), SavepointError> {
+        let encoding =
+            Encoding::from_number(self.input.u8()?).ok_or(SavepointError::Content("an encoding"))?;
         self.time = self.time.wrapping_add(self.input.varint()?);
         let min = self.time;
         let next_at = min.wrapping_add(self.input.varint()?);
@@ -405,7 +406,7 @@ impl<'a> SeriesDecoder<'a> {
         let mut last_histogram: Option<HistogramValue> = None;
         if flags & HAS_HISTOGRAM != 0 {
             let record = self.input.string()?;
-            self.records.decode(record).map_err(|_| FormatError::Content("a histogram"))?;
+            self.records.decode(record).map_err(|_| SavepointError::Content("a histogram"))?;
             last_histogram = self.records.histograms.pop().map(|logged| logged.value);
         }
         let predicted = flags & PREDICTED != 0;
@@ -414,18 +415,18 @@ impl<'a> SeriesDecoder<'a> {
 }
 
 /// Appends a ref to the body of a frame.
-pub(crate) fn put_extra_ref(out: &mut Vec<u8>, log_ref: LogRef, extra: &Extra) {
+pub(crate) fn put_extra_ref(out: &mut Vec<u8>, log_ref: LogRef, extra: &ExtraRef) {
     put_uvarint(out, log_ref.get());
     put_uvarint(out, extra.first.get());
     put_varint(out, extra.newest);
 }
 
 /// Reads a frame of refs.
-pub(crate) fn extra_refs(body: &[u8]) -> Result<Vec<(LogRef, Extra)>, FormatError> {
+pub(crate) fn extra_refs(body: &[u8]) -> Result<Vec<(LogRef, ExtraRef)>, SavepointError> {
     let (mut input, mut refs) = (Input(body), Vec::new());
     while !input.is_empty() {
         let (log_ref, first) = (LogRef::new(input.uvarint()?), LogRef::new(input.uvarint()?));
-        refs.push((log_ref, Extra { first, newest: input.varint()? }));
+        refs.push((log_ref, ExtraRef { first, newest: input.varint()? }));
     }
     Ok(refs)
 }
@@ -437,7 +438,7 @@ pub fn put_departed(out: &mut Vec<u8>, hash: u64, end: i64) {
 }
 
 /// Reads a frame of ends: hash of the labels, and time.
-pub fn departed(body: &[u8]) -> Result<Vec<(u64, i64)>, FormatError> {
+pub fn departed(body: &[u8]) -> Result<Vec<(u64, i64)>, SavepointError> {
     let (mut input, mut ends) = (Input(body), Vec::new());
     while !input.is_empty() {
         ends.push((input.u64_be()?, input.varint()?));
@@ -454,12 +455,12 @@ pub fn put_exemplar(out: &mut Vec<u8>, series: &LabelSet, exemplar: &Exemplar) {
 }
 
 /// Reads a frame of exemplars.
-pub fn exemplars(body: &[u8]) -> Result<Vec<(LabelSet, Exemplar)>, FormatError> {
+pub fn exemplars(body: &[u8]) -> Result<Vec<(LabelSet, Exemplar)>, SavepointError> {
     let (mut input, mut records, mut found) = (Input(body), Records::default(), Vec::new());
     while !input.is_empty() {
         let series = labels(&mut input)?;
-        records.decode(input.string()?).map_err(|_| FormatError::Content("an exemplar"))?;
-        let logged = records.exemplars.pop().ok_or(FormatError::Content("an exemplar"))?;
+        records.decode(input.string()?).map_err(|_| SavepointError::Content("an exemplar"))?;
+        let logged = records.exemplars.pop().ok_or(SavepointError::Content("an exemplar"))?;
         found.push((series, logged.exemplar));
     }
     Ok(found)

@@ -3,7 +3,7 @@
 use std::io;
 use std::path::Path;
 
-use super::format::{FormatError, Kind, Origin, frames};
+use super::format::{FrameKind, Origin, SavepointError, frames};
 use super::segments::Segments;
 use crate::disk::Disk;
 use crate::head::ChunkRules;
@@ -33,10 +33,10 @@ pub fn before(disk: &dyn Disk, segment: &Path, offset: u64) -> io::Result<(u32, 
 ///
 /// # Errors
 /// When any byte is not as it was written.
-pub(crate) fn open(file: &[u8]) -> Result<(Origin, Vec<(Kind, &[u8])>), FormatError> {
+pub(crate) fn open(file: &[u8]) -> Result<(Origin, Vec<(FrameKind, &[u8])>), SavepointError> {
     let mut frames = frames(file)?;
-    if frames.first().is_none_or(|(kind, _)| *kind != Kind::Begin) {
-        return Err(FormatError::Content("the first frame"));
+    if frames.first().is_none_or(|(kind, _)| *kind != FrameKind::Begin) {
+        return Err(SavepointError::Content("the first frame"));
     }
     let (_, origin) = frames.remove(0);
     Ok((Origin::decode(origin)?, frames))

@@ -11,7 +11,7 @@ use ferula_model::LabelSet;
 use crate::block::index::{ChunkMeta, SeriesEntry};
 use crate::block::{Block, BlockError, BlockStats};
 use crate::disk::Disk;
-use crate::savepoint::format::{FormatError, Kind, SeriesDecoder, departed, exemplars, extra_refs};
+use crate::savepoint::format::{FrameKind, SavepointError, SeriesDecoder, departed, exemplars, extra_refs};
 use crate::savepoint::{SAVEPOINT_DIR, open, state_path};
 
 /// The most problems that are reported; a longer list helps nobody.
@@ -108,9 +108,9 @@ pub fn verify_savepoint(disk: &dyn Disk, dir: &Path) -> io::Result<Option<Verifi
     Ok(Some(verified))
 }
 
-fn verify_frame(kind: Kind, body: &[u8], verified: &mut Verified) -> Result<(), FormatError> {
+fn verify_frame(kind: FrameKind, body: &[u8], verified: &mut Verified) -> Result<(), SavepointError> {
     match kind {
-        Kind::Series => {
+        FrameKind::Series => {
             let mut series = SeriesDecoder::new(body);
             while let Some(saved) = series.next_series()? {
                 verified.stats.num_series += 1;
@@ -124,10 +124,10 @@ fn verify_frame(kind: Kind, body: &[u8], verified: &mut Verified) -> Result<(), 
                 }
             }
         }
-        Kind::ExtraRefs => drop(extra_refs(body)?),
-        Kind::Departed => drop(departed(body)?),
-        Kind::Exemplars => drop(exemplars(body)?),
-        Kind::Begin | Kind::End => {}
+        FrameKind::ExtraRefs => drop(extra_refs(body)?),
+        FrameKind::Departed => drop(departed(body)?),
+        FrameKind::Exemplars => drop(exemplars(body)?),
+        FrameKind::Begin | FrameKind::End => {}
     }
     Ok(())
 }

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, channel, sync_channel};
 
 use super::reader::{Damage, SegmentReader};
-use super::record::{Kind, Records};
+use super::record::{RecordKind, Records};
 
 /// Records that are decoded and not yet applied. A record has rarely more than some thousand samples.
 const AHEAD: usize = 8;
@@ -35,9 +35,9 @@ impl fmt::Debug for ReplayHelper {
 }
 
 /// What a segment holds next.
-pub enum Found<'a> {
+pub enum SegmentItem<'a> {
     /// A record of a known kind.
-    Record(Kind, &'a Records),
+    Record(RecordKind, &'a Records),
     /// A place that could not be read.
     Damage(Damage),
 }
@@ -49,15 +49,15 @@ pub enum Found<'a> {
 pub fn read_ahead(
     mut reader: SegmentReader,
     helper: &ReplayHelper,
-    take: &mut dyn FnMut(Found<'_>),
+    take: &mut dyn FnMut(SegmentItem<'_>),
 ) -> io::Result<()> {
     let Some(both) = &helper.0 else {
         let mut records = Records::default();
         while let Some(step) = next(&mut reader, &mut records)? {
             match step {
-                Ok(Some(kind)) => take(Found::Record(kind, &records)),
+                Ok(Some(kind)) => take(SegmentItem::Record(kind, &records)),
                 Ok(None) => {}
-                Err(damage) => take(Found::Damage(damage)),
+                Err(damage) => take(SegmentItem::Damage(damage)),
             }
         }
         return Ok(());
@@ -75,11 +75,11 @@ pub fn read_ahead(
             for step in decoded {
                 match step {
                     Decoded::Record(kind, records) => {
-                        take(Found::Record(kind, &records));
+                        take(SegmentItem::Record(kind, &records));
                         // The other side has ended when it does not want it back.
                         let _ = used.send(records);
                     }
-                    Decoded::Damage(damage) => take(Found::Damage(damage)),
+                    Decoded::Damage(damage) => take(SegmentItem::Damage(damage)),
                     Decoded::Failed(error) => failed = Err(error),
                 }
             }
@@ -89,7 +89,7 @@ pub fn read_ahead(
 }
 
 enum Decoded {
-    Record(Kind, Records),
+    Record(RecordKind, Records),
     Damage(Damage),
     Failed(io::Error),
 }
@@ -125,7 +125,7 @@ fn produce(mut reader: SegmentReader, empty: &Receiver<Records>, full: &SyncSend
 fn next(
     reader: &mut SegmentReader,
     records: &mut Records,
-) -> io::Result<Option<Result<Option<Kind>, Damage>>> {
+) -> io::Result<Option<Result<Option<RecordKind>, Damage>>> {
     let decoded = match reader.next()? {
         None => return Ok(None),
         Some(Err(damage)) => return Ok(Some(Err(damage))),

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use super::format::{TEMPORARY_SUFFIX, checkpoint_path, list_checkpoints, list_segments, segment_path};
 use super::reader::SegmentReader;
 use super::record::{
-    Kind, Records, begin_series, put_exemplars, put_histograms, put_metadata, put_samples, put_series,
+    RecordKind, Records, begin_series, put_exemplars, put_histograms, put_metadata, put_samples, put_series,
     put_tombstones,
 };
 use super::writer::{Writer, WriterOptions};
@@ -63,7 +63,7 @@ pub fn checkpoint(
     if disk.stat(temporary)?.is_some() {
         disk.remove_dir_all(temporary)?;
     }
-    let mut copy = Copy {
+    let mut copy = CheckpointCopy {
         writer: Writer::open(disk.clone(), temporary.to_path_buf(), options)?,
         keep,
         batch: Vec::new(),
@@ -111,7 +111,7 @@ pub fn remove_checkpoints(disk: &dyn Disk, dir: &Path, last: u32) -> io::Result<
 }
 
 /// Copies what is kept.
-struct Copy<'a> {
+struct CheckpointCopy<'a> {
     writer: Writer,
     keep: &'a Keep<'a>,
     batch: Vec<Vec<u8>>,
@@ -121,7 +121,7 @@ struct Copy<'a> {
     stats: CheckpointStats,
 }
 
-impl Copy<'_> {
+impl CheckpointCopy<'_> {
     fn segment(&mut self, disk: &dyn Disk, dir: &Path, segment: u32) -> io::Result<()> {
         let mut reader = SegmentReader::open(disk, dir, segment)?;
         let mut records = Records::default();
@@ -135,11 +135,11 @@ impl Copy<'_> {
         Ok(())
     }
 
-    fn record(&mut self, kind: Kind, records: &mut Records) -> io::Result<()> {
+    fn record(&mut self, kind: RecordKind, records: &mut Records) -> io::Result<()> {
         let (keep, min) = (self.keep, self.keep.min_time);
         let mut record = Vec::new();
         match kind {
-            Kind::Series => {
+            RecordKind::Series => {
                 let before = records.series.len();
                 records.series.retain(|series| (keep.series)(series.series));
                 self.stats.dropped_series += (before - records.series.len()) as u64;
@@ -150,15 +150,15 @@ impl Copy<'_> {
                     }
                 }
             }
-            Kind::Samples | Kind::SamplesV2 => {
+            RecordKind::Samples | RecordKind::SamplesV2 => {
                 let before = records.samples.len();
                 records.samples.retain(|sample| sample.at >= min);
                 self.stats.dropped_samples += (before - records.samples.len()) as u64;
                 if !records.samples.is_empty() {
-                    put_samples(&mut record, &records.samples, kind == Kind::SamplesV2);
+                    put_samples(&mut record, &records.samples, kind == RecordKind::SamplesV2);
                 }
             }
-            Kind::Tombstones => {
+            RecordKind::Tombstones => {
                 let before = records.tombstones.len();
                 records.tombstones.retain(|tombstone| tombstone.max >= keep.deleted_from);
                 self.stats.dropped_tombstones += (before - records.tombstones.len()) as u64;
@@ -166,7 +166,7 @@ impl Copy<'_> {
                     put_tombstones(&mut record, &records.tombstones);
                 }
             }
-            Kind::Exemplars => {
+            RecordKind::Exemplars => {
                 let before = records.exemplars.len();
                 records.exemplars.retain(|logged| logged.exemplar.timestamp.millis() >= min);
                 self.stats.dropped_exemplars += (before - records.exemplars.len()) as u64;
@@ -174,27 +174,27 @@ impl Copy<'_> {
                     put_exemplars(&mut record, &records.exemplars);
                 }
             }
-            Kind::Metadata => {
+            RecordKind::Metadata => {
                 for logged in records.metadata.iter().filter(|logged| (keep.series)(logged.series)) {
                     self.metadata.set(logged.series, &logged.metadata);
                 }
             }
-            Kind::MmapMarkers => {}
-            Kind::Histograms
-            | Kind::FloatHistograms
-            | Kind::CustomHistograms
-            | Kind::CustomFloatHistograms
-            | Kind::HistogramsV2
-            | Kind::FloatHistogramsV2 => return self.histograms(kind, records),
+            RecordKind::MmapMarkers => {}
+            RecordKind::Histograms
+            | RecordKind::FloatHistograms
+            | RecordKind::CustomHistograms
+            | RecordKind::CustomFloatHistograms
+            | RecordKind::HistogramsV2
+            | RecordKind::FloatHistogramsV2 => return self.histograms(kind, records),
         }
         self.push(record)
     }
 
-    fn histograms(&mut self, kind: Kind, records: &mut Records) -> io::Result<()> {
+    fn histograms(&mut self, kind: RecordKind, records: &mut Records) -> io::Result<()> {
         let before = records.histograms.len();
         records.histograms.retain(|sample| sample.at >= self.keep.min_time);
         self.stats.dropped_samples += (before - records.histograms.len()) as u64;
-        let with_starts = matches!(kind, Kind::HistogramsV2 | Kind::FloatHistogramsV2);
+        let with_starts = matches!(kind, RecordKind::HistogramsV2 | RecordKind::FloatHistogramsV2);
         let mut written = Vec::new();
         put_histograms(&records.histograms, with_starts, |write| {
             let mut record = Vec::new();

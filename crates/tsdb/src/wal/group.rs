@@ -305,7 +305,7 @@ impl GroupLog {
 mod tests {
     use std::path::Path;
 
-    use super::super::record::{Kind, Records};
+    use super::super::record::{RecordKind, Records};
     use super::super::{SegmentReader, WriterOptions};
     use super::*;
     use crate::disk::{FaultDisk, Faults};
@@ -325,7 +325,7 @@ mod tests {
         let mut records = Records::default();
         while let Some(read) = reader.next().expect("readable") {
             let kind = records.decode(read.expect("whole")).expect("well formed");
-            sample_records += usize::from(kind == Some(Kind::Samples));
+            sample_records += usize::from(kind == Some(RecordKind::Samples));
             series.extend(records.series.iter().map(|s| s.series.get()));
             samples.extend(records.samples.iter().map(|s| (s.series.get(), s.at)));
             let known = samples.iter().all(|(named, _)| series.contains(named));

@@ -11,13 +11,13 @@ use ferula_model::{
     MetricType, Span, Timestamp,
 };
 
-use crate::bytes::{Input, Truncated, put_uvarint, put_varint};
+use crate::bytes::{BadInput, Input, put_uvarint, put_varint};
 use crate::ids::LogRef;
 
 /// The first byte of a record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
-pub enum Kind {
+pub enum RecordKind {
     /// Labels of series.
     Series = 1,
     /// Float samples.
@@ -46,23 +46,23 @@ pub enum Kind {
     FloatHistogramsV2 = 13,
 }
 
-impl Kind {
+impl RecordKind {
     /// The kind of a record, `None` for kinds of later versions and for empty records.
-    pub fn of(record: &[u8]) -> Option<Kind> {
+    pub fn of(record: &[u8]) -> Option<RecordKind> {
         Some(match record.first()? {
-            1 => Kind::Series,
-            2 => Kind::Samples,
-            3 => Kind::Tombstones,
-            4 => Kind::Exemplars,
-            5 => Kind::MmapMarkers,
-            6 => Kind::Metadata,
-            7 => Kind::Histograms,
-            8 => Kind::FloatHistograms,
-            9 => Kind::CustomHistograms,
-            10 => Kind::CustomFloatHistograms,
-            11 => Kind::SamplesV2,
-            12 => Kind::HistogramsV2,
-            13 => Kind::FloatHistogramsV2,
+            1 => RecordKind::Series,
+            2 => RecordKind::Samples,
+            3 => RecordKind::Tombstones,
+            4 => RecordKind::Exemplars,
+            5 => RecordKind::MmapMarkers,
+            6 => RecordKind::Metadata,
+            7 => RecordKind::Histograms,
+            8 => RecordKind::FloatHistograms,
+            9 => RecordKind::CustomHistograms,
+            10 => RecordKind::CustomFloatHistograms,
+            11 => RecordKind::SamplesV2,
+            12 => RecordKind::HistogramsV2,
+            13 => RecordKind::FloatHistogramsV2,
             _ => return None,
         })
     }
@@ -172,26 +172,30 @@ pub struct RecordError {
 
 impl Records {
     /// Reads a record. `None` when its kind is not known; then nothing is filled.
-    pub fn decode(&mut self, record: &[u8]) -> Result<Option<Kind>, RecordError> {
+    pub fn decode(&mut self, record: &[u8]) -> Result<Option<RecordKind>, RecordError> {
         self.clear();
-        let Some(kind) = Kind::of(record) else { return Ok(None) };
+        let Some(kind) = RecordKind::of(record) else { return Ok(None) };
         let mut input = Input(&record[1..]);
         let done = match kind {
-            Kind::Series => self.decode_series(&mut input),
-            Kind::Samples => self.decode_samples(&mut input),
-            Kind::SamplesV2 => self.decode_samples_v2(&mut input),
-            Kind::Tombstones => self.decode_tombstones(&mut input),
-            Kind::Exemplars => self.decode_exemplars(&mut input),
-            Kind::MmapMarkers => self.decode_markers(&mut input),
-            Kind::Metadata => self.decode_metadata(&mut input),
-            Kind::Histograms | Kind::CustomHistograms => self.decode_histograms(&mut input, integer),
-            Kind::FloatHistograms | Kind::CustomFloatHistograms => self.decode_histograms(&mut input, float),
-            Kind::HistogramsV2 => self.decode_histograms_v2(&mut input, integer),
-            Kind::FloatHistogramsV2 => self.decode_histograms_v2(&mut input, float),
+            RecordKind::Series => self.decode_series(&mut input),
+            RecordKind::Samples => self.decode_samples(&mut input),
+            RecordKind::SamplesV2 => self.decode_samples_v2(&mut input),
+            RecordKind::Tombstones => self.decode_tombstones(&mut input),
+            RecordKind::Exemplars => self.decode_exemplars(&mut input),
+            RecordKind::MmapMarkers => self.decode_markers(&mut input),
+            RecordKind::Metadata => self.decode_metadata(&mut input),
+            RecordKind::Histograms | RecordKind::CustomHistograms => {
+                self.decode_histograms(&mut input, integer)
+            }
+            RecordKind::FloatHistograms | RecordKind::CustomFloatHistograms => {
+                self.decode_histograms(&mut input, float)
+            }
+            RecordKind::HistogramsV2 => self.decode_histograms_v2(&mut input, integer),
+            RecordKind::FloatHistogramsV2 => self.decode_histograms_v2(&mut input, float),
         };
         match done {
             Ok(()) => Ok(Some(kind)),
-            Err(Truncated) => {
+            Err(BadInput) => {
                 self.clear();
                 Err(RecordError { kind: kind as u8 })
             }
@@ -209,7 +213,7 @@ impl Records {
         self.unknown_schemas = 0;
     }
 
-    fn decode_series(&mut self, input: &mut Input<'_>) -> Result<(), Truncated> {
+    fn decode_series(&mut self, input: &mut Input<'_>) -> Result<(), BadInput> {
         while !input.is_empty() {
             let series = LogRef::new(input.u64_be()?);
             self.series.push(LoggedSeries { series, labels: labels(input)? });
@@ -217,7 +221,7 @@ impl Records {
         Ok(())
     }
 
-    fn decode_samples(&mut self, input: &mut Input<'_>) -> Result<(), Truncated> {
+    fn decode_samples(&mut self, input: &mut Input<'_>) -> Result<(), BadInput> {
         if input.is_empty() {
             return Ok(());
         }
@@ -231,7 +235,7 @@ impl Records {
         Ok(())
     }
 
-    fn decode_samples_v2(&mut self, input: &mut Input<'_>) -> Result<(), Truncated> {
+    fn decode_samples_v2(&mut self, input: &mut Input<'_>) -> Result<(), BadInput> {
         let mut places = PlacesV2::default();
         while !input.is_empty() {
             let (series, at, start) = places.next(input)?;
@@ -241,7 +245,7 @@ impl Records {
         Ok(())
     }
 
-    fn decode_tombstones(&mut self, input: &mut Input<'_>) -> Result<(), Truncated> {
+    fn decode_tombstones(&mut self, input: &mut Input<'_>) -> Result<(), BadInput> {
         while !input.is_empty() {
             let series = LogRef::new(input.u64_be()?);
             let (min, max) = (input.varint()?, input.varint()?);
@@ -250,7 +254,7 @@ impl Records {
         Ok(())
     }
 
-    fn decode_exemplars(&mut self, input: &mut Input<'_>) -> Result<(), Truncated> {
+    fn decode_exemplars(&mut self, input: &mut Input<'_>) -> Result<(), BadInput> {
         if input.is_empty() {
             return Ok(());
         }
@@ -267,14 +271,14 @@ impl Records {
         Ok(())
     }
 
-    fn decode_markers(&mut self, input: &mut Input<'_>) -> Result<(), Truncated> {
+    fn decode_markers(&mut self, input: &mut Input<'_>) -> Result<(), BadInput> {
         while !input.is_empty() {
             self.markers.push(LoggedMarker { series: LogRef::new(input.u64_be()?), chunk: input.u64_be()? });
         }
         Ok(())
     }
 
-    fn decode_metadata(&mut self, input: &mut Input<'_>) -> Result<(), Truncated> {
+    fn decode_metadata(&mut self, input: &mut Input<'_>) -> Result<(), BadInput> {
         while !input.is_empty() {
             let series = LogRef::new(input.uvarint()?);
             let mut metadata = MetricMetadata { kind: metric_type(input.u8()?), ..Default::default() };
@@ -291,7 +295,7 @@ impl Records {
         Ok(())
     }
 
-    fn decode_histograms(&mut self, input: &mut Input<'_>, body: Body) -> Result<(), Truncated> {
+    fn decode_histograms(&mut self, input: &mut Input<'_>, body: Body) -> Result<(), BadInput> {
         if input.is_empty() {
             return Ok(());
         }
@@ -304,7 +308,7 @@ impl Records {
         Ok(())
     }
 
-    fn decode_histograms_v2(&mut self, input: &mut Input<'_>, body: Body) -> Result<(), Truncated> {
+    fn decode_histograms_v2(&mut self, input: &mut Input<'_>, body: Body) -> Result<(), BadInput> {
         let mut places = PlacesV2::default();
         while !input.is_empty() {
             let (series, at, start) = places.next(input)?;
@@ -329,7 +333,7 @@ impl Records {
     }
 }
 
-type Body = fn(&mut Input<'_>) -> Result<HistogramValue, Truncated>;
+type Body = fn(&mut Input<'_>) -> Result<HistogramValue, BadInput>;
 
 /// Series, time and start timestamp of the records 11 to 13: refs relative to the one before, times to
 /// the first, start timestamps by a marker.
@@ -345,7 +349,7 @@ const SAME_START: u8 = 1;
 const OTHER_START: u8 = 2;
 
 impl PlacesV2 {
-    fn next(&mut self, input: &mut Input<'_>) -> Result<(LogRef, i64, i64), Truncated> {
+    fn next(&mut self, input: &mut Input<'_>) -> Result<(LogRef, i64, i64), BadInput> {
         self.series = self.series.wrapping_add_signed(input.varint()?);
         let at = input.varint()?;
         let Some((first_at, first_start)) = self.first else {
@@ -391,7 +395,7 @@ fn text(bytes: &[u8]) -> String {
 }
 
 /// A label set: how many labels, then name and value of each.
-pub(crate) fn labels(input: &mut Input<'_>) -> Result<LabelSet, Truncated> {
+pub(crate) fn labels(input: &mut Input<'_>) -> Result<LabelSet, BadInput> {
     let count = input.count(2)?;
     let mut pairs = Vec::with_capacity(count);
     for _ in 0..count {
@@ -424,33 +428,33 @@ fn hint_byte(hint: CounterResetHint) -> u8 {
     }
 }
 
-fn spans(input: &mut Input<'_>) -> Result<Vec<Span>, Truncated> {
+fn spans(input: &mut Input<'_>) -> Result<Vec<Span>, BadInput> {
     let count = input.count(2)?;
     let mut spans = Vec::with_capacity(count);
     for _ in 0..count {
         let offset = input.varint()? as i32;
-        let length = u32::try_from(input.uvarint()?).map_err(|_| Truncated)?;
+        let length = u32::try_from(input.uvarint()?).map_err(|_| BadInput)?;
         spans.push(Span { offset, length });
     }
     Ok(spans)
 }
 
-fn deltas(input: &mut Input<'_>) -> Result<Vec<i64>, Truncated> {
+fn deltas(input: &mut Input<'_>) -> Result<Vec<i64>, BadInput> {
     (0..input.count(1)?).map(|_| input.varint()).collect()
 }
 
-fn floats(input: &mut Input<'_>) -> Result<Vec<f64>, Truncated> {
+fn floats(input: &mut Input<'_>) -> Result<Vec<f64>, BadInput> {
     (0..input.count(8)?).map(|_| input.u64_be().map(f64::from_bits)).collect()
 }
 
-fn custom_values(input: &mut Input<'_>, schema: i32) -> Result<Option<Arc<[f64]>>, Truncated> {
+fn custom_values(input: &mut Input<'_>, schema: i32) -> Result<Option<Arc<[f64]>>, BadInput> {
     if schema != ferula_model::histogram::CUSTOM_BUCKETS_SCHEMA {
         return Ok(None);
     }
     Ok(Some(floats(input)?.into()))
 }
 
-fn integer(input: &mut Input<'_>) -> Result<HistogramValue, Truncated> {
+fn integer(input: &mut Input<'_>) -> Result<HistogramValue, BadInput> {
     let mut h = Histogram {
         counter_reset_hint: hint(input.u8()?),
         schema: input.varint()? as i32,
@@ -468,7 +472,7 @@ fn integer(input: &mut Input<'_>) -> Result<HistogramValue, Truncated> {
     Ok(HistogramValue::Integer(Arc::new(h)))
 }
 
-fn float(input: &mut Input<'_>) -> Result<HistogramValue, Truncated> {
+fn float(input: &mut Input<'_>) -> Result<HistogramValue, BadInput> {
     let mut h = FloatHistogram {
         counter_reset_hint: hint(input.u8()?),
         schema: input.varint()? as i32,
@@ -501,7 +505,7 @@ pub(crate) fn put_labels<'a>(out: &mut Vec<u8>, labels: impl ExactSizeIterator<I
 
 /// Begins a record of series; [`put_series`] adds them.
 pub fn begin_series(out: &mut Vec<u8>) {
-    out.push(Kind::Series as u8);
+    out.push(RecordKind::Series as u8);
 }
 
 /// Adds a series to a record that [`begin_series`] began.
@@ -517,7 +521,7 @@ pub fn put_series<'a>(
 /// Writes a record of float samples; of kind 11 when start timestamps are stored.
 pub fn put_samples(out: &mut Vec<u8>, samples: &[LoggedSample], start_timestamps: bool) {
     if start_timestamps {
-        out.push(Kind::SamplesV2 as u8);
+        out.push(RecordKind::SamplesV2 as u8);
         let mut places = PlacesV2::default();
         for sample in samples {
             places.put(out, sample.series, sample.at, sample.start);
@@ -525,7 +529,7 @@ pub fn put_samples(out: &mut Vec<u8>, samples: &[LoggedSample], start_timestamps
         }
         return;
     }
-    out.push(Kind::Samples as u8);
+    out.push(RecordKind::Samples as u8);
     let Some(first) = samples.first() else { return };
     out.reserve(16 + samples.len() * 12);
     put_first(out, first.series, first.at);
@@ -549,9 +553,14 @@ pub fn put_histograms(
     mut push: impl FnMut(&dyn Fn(&mut Vec<u8>)),
 ) {
     let kinds = if start_timestamps {
-        &[Kind::HistogramsV2, Kind::FloatHistogramsV2][..]
+        &[RecordKind::HistogramsV2, RecordKind::FloatHistogramsV2][..]
     } else {
-        &[Kind::Histograms, Kind::CustomHistograms, Kind::FloatHistograms, Kind::CustomFloatHistograms][..]
+        &[
+            RecordKind::Histograms,
+            RecordKind::CustomHistograms,
+            RecordKind::FloatHistograms,
+            RecordKind::CustomFloatHistograms,
+        ][..]
     };
     for kind in kinds {
         let of_kind = || histograms.iter().filter(|h| histogram_kind(h, start_timestamps) == *kind);
@@ -579,15 +588,15 @@ pub fn put_histograms(
     }
 }
 
-fn histogram_kind(h: &LoggedHistogram, start_timestamps: bool) -> Kind {
+fn histogram_kind(h: &LoggedHistogram, start_timestamps: bool) -> RecordKind {
     use ferula_model::histogram::CUSTOM_BUCKETS_SCHEMA as CUSTOM;
     match (&h.value, start_timestamps) {
-        (HistogramValue::Integer(_), true) => Kind::HistogramsV2,
-        (HistogramValue::Float(_), true) => Kind::FloatHistogramsV2,
-        (HistogramValue::Integer(h), false) if h.schema == CUSTOM => Kind::CustomHistograms,
-        (HistogramValue::Integer(_), false) => Kind::Histograms,
-        (HistogramValue::Float(h), false) if h.schema == CUSTOM => Kind::CustomFloatHistograms,
-        (HistogramValue::Float(_), false) => Kind::FloatHistograms,
+        (HistogramValue::Integer(_), true) => RecordKind::HistogramsV2,
+        (HistogramValue::Float(_), true) => RecordKind::FloatHistogramsV2,
+        (HistogramValue::Integer(h), false) if h.schema == CUSTOM => RecordKind::CustomHistograms,
+        (HistogramValue::Integer(_), false) => RecordKind::Histograms,
+        (HistogramValue::Float(h), false) if h.schema == CUSTOM => RecordKind::CustomFloatHistograms,
+        (HistogramValue::Float(_), false) => RecordKind::FloatHistograms,
     }
 }
 
@@ -647,7 +656,7 @@ fn put_histogram(out: &mut Vec<u8>, value: &HistogramValue) {
 
 /// Writes a record of tombstones.
 pub fn put_tombstones(out: &mut Vec<u8>, tombstones: &[LoggedTombstone]) {
-    out.push(Kind::Tombstones as u8);
+    out.push(RecordKind::Tombstones as u8);
     for tombstone in tombstones {
         out.extend_from_slice(&tombstone.series.get().to_be_bytes());
         put_varint(out, tombstone.min);
@@ -657,7 +666,7 @@ pub fn put_tombstones(out: &mut Vec<u8>, tombstones: &[LoggedTombstone]) {
 
 /// Writes a record of exemplars.
 pub fn put_exemplars(out: &mut Vec<u8>, exemplars: &[LoggedExemplar]) {
-    out.push(Kind::Exemplars as u8);
+    out.push(RecordKind::Exemplars as u8);
     let Some(first) = exemplars.first() else { return };
     let first_at = first.exemplar.timestamp.millis();
     put_first(out, first.series, first_at);
@@ -671,7 +680,7 @@ pub fn put_exemplars(out: &mut Vec<u8>, exemplars: &[LoggedExemplar]) {
 
 /// Writes a record of out-of-order markers.
 pub fn put_markers(out: &mut Vec<u8>, markers: &[LoggedMarker]) {
-    out.push(Kind::MmapMarkers as u8);
+    out.push(RecordKind::MmapMarkers as u8);
     for marker in markers {
         out.extend_from_slice(&marker.series.get().to_be_bytes());
         out.extend_from_slice(&marker.chunk.to_be_bytes());
@@ -683,7 +692,7 @@ pub fn put_metadata<'a>(
     out: &mut Vec<u8>,
     of_series: impl IntoIterator<Item = (LogRef, &'a MetricMetadata)>,
 ) {
-    out.push(Kind::Metadata as u8);
+    out.push(RecordKind::Metadata as u8);
     for (series, metadata) in of_series {
         put_uvarint(out, series.get());
         out.push(metric_type_byte(metadata.kind));

@@ -7,13 +7,13 @@ use crate::ids::{LogRef, SlotId};
 /// Slots by ref. Refs are given out one after the other, so most are found without hashing.
 #[derive(Default)]
 pub struct RefTable {
-    dense: Vec<Place>,
-    sparse: HashMap<u64, Place>,
+    dense: Vec<RefTarget>,
+    sparse: HashMap<u64, RefTarget>,
 }
 
 /// What a ref stands for.
 #[derive(Clone, Copy)]
-pub struct Place {
+pub struct RefTarget {
     /// Time of the newest sample that the series had when the ref became known. Samples up to here are passed over
     /// without a look at their series.
     pub done_to: i64,
@@ -22,7 +22,7 @@ pub struct Place {
     pub extra: bool,
 }
 
-const NOWHERE: Place = Place { done_to: i64::MIN, slot: SlotId::new(u32::MAX), extra: false };
+const NO_TARGET: RefTarget = RefTarget { done_to: i64::MIN, slot: SlotId::new(u32::MAX), extra: false };
 
 const DENSE_REFS_MAX: usize = 1 << 24;
 /// A ref above this is damage, not one that was given out.
@@ -30,22 +30,22 @@ pub const REF_MAX: u64 = 1 << 48;
 
 impl RefTable {
     #[inline]
-    pub fn get(&self, log_ref: LogRef) -> Option<Place> {
+    pub fn get(&self, log_ref: LogRef) -> Option<RefTarget> {
         let dense = usize::try_from(log_ref.get()).ok().and_then(|at| self.dense.get(at));
         let place = match dense {
             Some(place) => *place,
             None => *self.sparse.get(&log_ref.get())?,
         };
-        (place.slot != NOWHERE.slot).then_some(place)
+        (place.slot != NO_TARGET.slot).then_some(place)
     }
 
-    pub fn insert(&mut self, log_ref: LogRef, new: Place) {
+    pub fn insert(&mut self, log_ref: LogRef, new: RefTarget) {
         match usize::try_from(log_ref.get()) {
             // Only as long as the table stays about as full as it is.
             Ok(at) if at < DENSE_REFS_MAX && at < 2 * self.dense.len() + 1024 => {
                 if at >= self.dense.len() {
                     let before = self.dense.len();
-                    self.dense.resize(at + 1, NOWHERE);
+                    self.dense.resize(at + 1, NO_TARGET);
                     if !self.sparse.is_empty() {
                         for at in before..=at {
                             if let Some(place) = self.sparse.remove(&(at as u64)) {

@@ -2,8 +2,8 @@
 
 use ferula_chunk::Corrupt;
 
-use super::{Place, REF_MAX, RefTable, Replay, Replayed, by_series, is_sound};
-use crate::head::{Extra, Head, Reopened, SeriesCopy};
+use super::{REF_MAX, RefTable, RefTarget, Replay, Replayed, by_series, is_sound};
+use crate::head::{ExtraRef, Head, Reopened, SeriesCopy};
 use crate::head_chunks::LoadedChunk;
 use crate::ids::{LogRef, SlotId, TimeSpan};
 
@@ -21,7 +21,7 @@ impl Replay<'_> {
     }
 
     /// Takes a ref of a label set beside its first one. Comes before the series.
-    pub fn extra_ref(&mut self, log_ref: LogRef, extra: Extra) {
+    pub fn extra_ref(&mut self, log_ref: LogRef, extra: ExtraRef) {
         self.note_ref(log_ref);
         // Its chunks are the label set's.
         if let Some(mut chunks) = self.chunks.remove(&log_ref) {
@@ -62,10 +62,10 @@ impl Replay<'_> {
         }
         saved.deleted.into_iter().for_each(|range| self.head.add_deleted(slot, range));
         let done_to = self.head.slots.get_mut(slot).last().unwrap_or(i64::MIN);
-        self.slots.insert(log_ref, Place { done_to, slot, extra: false });
+        self.slots.insert(log_ref, RefTarget { done_to, slot, extra: false });
         if !self.waiting_refs.is_empty() {
             for extra in self.waiting_refs.remove(&log_ref).unwrap_or_default() {
-                self.slots.insert(extra, Place { done_to, slot, extra: true });
+                self.slots.insert(extra, RefTarget { done_to, slot, extra: true });
             }
         }
         Ok(())

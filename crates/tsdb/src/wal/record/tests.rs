@@ -12,7 +12,7 @@ fn bits(samples: &[LoggedSample]) -> Vec<(u64, i64, i64, u64)> {
     samples.iter().map(|s| (s.series.get(), s.at, s.start, s.value.to_bits())).collect()
 }
 
-fn decoded(record: &[u8]) -> (Kind, Records) {
+fn decoded(record: &[u8]) -> (RecordKind, Records) {
     let mut records = Records::default();
     let kind = records.decode(record).expect("a whole record").expect("a known kind");
     (kind, records)
@@ -41,7 +41,7 @@ fn series_have_the_bytes_of_the_format_page() {
     put_series(&mut out, LogRef::new(3), labels.iter());
     assert_eq!(out, b"\x01\0\0\0\0\0\0\0\x03\x02\x08__name__\x02up\x03job\x01x");
     let (kind, records) = decoded(&out);
-    assert_eq!(kind, Kind::Series);
+    assert_eq!(kind, RecordKind::Series);
     assert_eq!(records.series, [LoggedSeries { series: LogRef::new(3), labels }]);
 }
 
