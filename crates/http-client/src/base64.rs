@@ -1,0 +1,46 @@
+//! Base64, in the two alphabets that HTTP needs.
+
+const STANDARD: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+const URL_SAFE: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+
+/// The standard alphabet, padded: basic authentication.
+pub(crate) fn encode(bytes: &[u8]) -> String {
+    encode_with(bytes, STANDARD, true)
+}
+
+/// The alphabet for URLs, without padding: JSON web tokens.
+pub(crate) fn encode_url_safe(bytes: &[u8]) -> String {
+    encode_with(bytes, URL_SAFE, false)
+}
+
+fn encode_with(bytes: &[u8], alphabet: &[u8; 64], padded: bool) -> String {
+    let mut out = String::with_capacity(bytes.len().div_ceil(3) * 4);
+    for chunk in bytes.chunks(3) {
+        let byte = |at: usize| u32::from(chunk.get(at).copied().unwrap_or(0));
+        let bits = byte(0) << 16 | byte(1) << 8 | byte(2);
+        for digit in 0..4 {
+            if digit <= chunk.len() {
+                out.push(char::from(alphabet[(bits >> (18 - 6 * digit)) as usize & 63]));
+            } else if padded {
+                out.push('=');
+            }
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_length_of_the_last_group_is_encoded() {
+        for (text, padded) in
+            [("", ""), ("a", "YQ=="), ("ab", "YWI="), ("abc", "YWJj"), ("user:pass", "dXNlcjpwYXNz")]
+        {
+            assert_eq!(encode(text.as_bytes()), padded);
+            assert_eq!(encode_url_safe(text.as_bytes()), padded.trim_end_matches('='));
+        }
+        assert_eq!((encode(&[251, 255]).as_str(), encode_url_safe(&[251, 255]).as_str()), ("+/8=", "-_8"));
+    }
+}

@@ -1,0 +1,166 @@
+//! Opening a connection: dial, proxy, TLS, and the protocol that is spoken then.
+//!
+//! ```text
+//! dial (target, proxy or Unix socket) ─▶ CONNECT or SOCKS5, if a proxy tunnels ─▶ TLS, if https ─▶ HTTP/1.1 or HTTP/2
+//! ```
+
+mod dial;
+mod tunnel;
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body_util::Full;
+use hyper::client::conn::{http1, http2};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use tokio::io::{AsyncRead, AsyncWrite};
+
+use crate::error::Cause;
+use crate::error_text::answer_cause;
+use crate::proxy::{Kind, Proxies, Proxy};
+use crate::tls::Tls;
+use crate::url::Url;
+use crate::wire::{Watched, Wire};
+
+/// What the headers of an answer may take, as in Go.
+pub(crate) const HEADER_BYTES_MAX: usize = 10 << 20;
+/// How many fields they may have. The `http` crate's map takes no more than 24,576.
+const HEADER_FIELDS_MAX: usize = 20_000;
+/// An HTTP/2 connection that is silent for so long is asked whether it still lives, as in Go.
+const PING_AFTER: Duration = Duration::from_secs(60);
+const PING_TIME_MAX: Duration = Duration::from_secs(15);
+
+/// A stream of bytes in both directions.
+pub(crate) trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
+impl<S: AsyncRead + AsyncWrite + Send + Unpin> Stream for S {}
+
+/// A stream, and how errors name its connection.
+pub(crate) struct Dialled {
+    pub stream: Box<dyn Stream>,
+    pub connection: String,
+}
+
+/// Room for the headers of answers.
+///
+/// The library sets room for fields aside with every answer, and lets its read buffer grow as far as headers may, so
+/// the full limits are taken only where they are needed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum HeaderRoom {
+    /// 100 fields, some 400 kB.
+    Usual,
+    Full,
+}
+
+/// Where a connection leads.
+#[derive(Clone, Copy)]
+pub(crate) struct Route<'a> {
+    pub url: &'a Url,
+    pub proxy: Option<&'a Proxy>,
+    pub unix_socket: Option<&'a Path>,
+    pub header_room: HeaderRoom,
+}
+
+impl Route<'_> {
+    /// Whether the proxy gets the request itself, with the whole URL in its first line.
+    pub fn asks_proxy(&self) -> bool {
+        self.url.scheme() == "http" && self.proxy.is_some_and(|proxy| proxy.kind != Kind::Socks5)
+    }
+}
+
+/// The side of a connection that takes requests.
+pub(crate) enum Sender {
+    Http1(http1::SendRequest<Full<Bytes>>),
+    Http2(http2::SendRequest<Full<Bytes>>),
+}
+
+/// An open connection.
+pub(crate) struct Connection {
+    pub sender: Sender,
+    pub wire: Arc<Wire>,
+}
+
+/// Opens a connection.
+pub(crate) async fn open(route: &Route<'_>, tls: &Tls, proxies: &Proxies) -> Result<Connection, Cause> {
+    let mut dialled = match (route.unix_socket, route.proxy) {
+        (Some(path), _) => dial::unix(path).await?,
+        (None, Some(proxy)) => through_proxy(route, proxy, tls, proxies).await?,
+        (None, None) => dial::tcp(route.url.host_name(), route.url.port_or_default()).await?,
+    };
+    let mut http2 = false;
+    if route.url.scheme() == "https" {
+        let stream = tls.connect(dialled.stream, route.url.host_name(), true).await?;
+        http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
+        dialled.stream = Box::new(stream);
+    }
+    let wire = Arc::new(Wire::named(dialled.connection));
+    let io = TokioIo::new(Watched::new(dialled.stream, wire.clone()));
+    let sender = if http2 { http2_over(io).await } else { http1_over(io, route.header_room).await };
+    match sender {
+        Ok(sender) => Ok(Connection { sender, wire }),
+        Err(error) => Err(answer_cause(&error, &wire)),
+    }
+}
+
+async fn http1_over(
+    io: TokioIo<Watched<Box<dyn Stream>>>,
+    header_room: HeaderRoom,
+) -> Result<Sender, hyper::Error> {
+    let mut builder = http1::Builder::new();
+    builder.title_case_headers(true).allow_obsolete_multiline_headers_in_responses(true);
+    if header_room == HeaderRoom::Full {
+        builder.max_headers(HEADER_FIELDS_MAX).max_buf_size(HEADER_BYTES_MAX);
+    }
+    let (sender, connection) = builder.handshake(io).await?;
+    // Its error reaches whoever waits for an answer; without one nobody needs it.
+    tokio::spawn(async move { drop(connection.await) });
+    Ok(Sender::Http1(sender))
+}
+
+async fn http2_over(io: TokioIo<Watched<Box<dyn Stream>>>) -> Result<Sender, hyper::Error> {
+    let (sender, connection) = http2::Builder::new(TokioExecutor::new())
+        .timer(TokioTimer::new())
+        .keep_alive_interval(PING_AFTER)
+        .keep_alive_timeout(PING_TIME_MAX)
+        .max_header_list_size(HEADER_BYTES_MAX as u32)
+        .handshake(io)
+        .await?;
+    tokio::spawn(async move { drop(connection.await) });
+    Ok(Sender::Http2(sender))
+}
+
+async fn through_proxy(
+    route: &Route<'_>,
+    proxy: &Proxy,
+    tls: &Tls,
+    proxies: &Proxies,
+) -> Result<Dialled, Cause> {
+    let (host, port) = (proxy.url.host_name(), proxy.url.port_or_default());
+    let target = format!("{}:{}", bracketed(route.url.host_name()), route.url.port_or_default());
+    let mut dialled = match (dial::tcp(host, port).await, proxy.kind) {
+        (Ok(dialled), _) => dialled,
+        (Err(cause), Kind::Socks5) => {
+            let proxy = format!("{}:{port}", bracketed(host));
+            return Err(Cause::Socks { proxy, target, reason: cause.to_string() });
+        }
+        (Err(cause), _) => return Err(Cause::ProxyConnect(Box::new(cause))),
+    };
+    if proxy.kind == Kind::Https {
+        let stream = tls.connect(dialled.stream, host, false).await;
+        dialled.stream = Box::new(stream.map_err(|cause| Cause::ProxyConnect(Box::new(cause)))?);
+    }
+    match proxy.kind {
+        Kind::Socks5 => tunnel::socks5(&mut dialled.stream, proxy, route.url, &target).await?,
+        _ if route.url.scheme() == "https" => {
+            tunnel::connect(&mut dialled, proxy, &target, &proxies.connect_headers).await?;
+        }
+        _ => {}
+    }
+    Ok(dialled)
+}
+
+/// An IPv6 address in brackets.
+fn bracketed(host: &str) -> String {
+    if host.contains(':') { format!("[{host}]") } else { host.to_owned() }
+}

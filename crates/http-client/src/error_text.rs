@@ -1,0 +1,253 @@
+//! From the errors of the libraries to Go's.
+
+use std::error::Error;
+use std::io;
+
+use ferula_go::quote::go_quote;
+use rustls::pki_types::{ServerName, UnixTime};
+use rustls::{AlertDescription, CertificateError};
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+
+use crate::connect::HEADER_BYTES_MAX;
+use crate::error::{BodyError, Cause, TlsError};
+use crate::wire::Wire;
+
+/// The cause of an error that has the type `T`. I/O errors are looked into as well: their cause is the error they were
+/// made of, which `source` passes over.
+fn find<'e, T: Error + 'static>(error: &'e (dyn Error + 'static)) -> Option<&'e T> {
+    let mut next = Some(error);
+    while let Some(error) = next {
+        if let Some(found) = error.downcast_ref::<T>() {
+            return Some(found);
+        }
+        let wrapped = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
+        next = match wrapped {
+            Some(inner) => Some(inner),
+            None => error.source(),
+        };
+    }
+    None
+}
+
+/// The innermost text: libraries put the interesting one at the bottom.
+fn innermost(error: &(dyn Error + 'static)) -> String {
+    let mut last = error;
+    while let Some(inner) = last.source() {
+        last = inner;
+    }
+    last.to_string()
+}
+
+/// A copy of an I/O error, which cannot be cloned.
+fn copy_io(error: &io::Error) -> io::Error {
+    match error.raw_os_error() {
+        Some(code) => io::Error::from_raw_os_error(code),
+        None => io::Error::new(error.kind(), error.to_string()),
+    }
+}
+
+/// Why a handshake failed; `wire` saw its first bytes.
+pub(crate) fn tls_cause(error: io::Error, wire: &Wire) -> Cause {
+    if let Some(tls) = find::<rustls::Error>(&error) {
+        return Cause::Tls(tls_error(tls, &wire.first()));
+    }
+    match error.kind() {
+        io::ErrorKind::UnexpectedEof => Cause::Closed,
+        _ => Cause::Transport { op: "read", connection: wire.connection.clone(), error },
+    }
+}
+
+fn tls_error(error: &rustls::Error, first_bytes: &[u8]) -> TlsError {
+    match error {
+        rustls::Error::InvalidCertificate(_) => TlsError::Certificate(certificate_text(error)),
+        rustls::Error::AlertReceived(alert) => TlsError::Alert(alert_text(*alert)),
+        // Records of a handshake, an alert or data begin with 20 to 23, and 3 for the version.
+        rustls::Error::InvalidMessage(_) if first_bytes.starts_with(b"HTTP/") => TlsError::AnsweredInHttp,
+        rustls::Error::InvalidMessage(_) if !matches!(first_bytes, [20..=23, 3, ..]) => TlsError::NotTls,
+        other => TlsError::Other(other.to_string()),
+    }
+}
+
+/// Why a certificate was not accepted.
+pub(crate) fn certificate_text(error: &rustls::Error) -> String {
+    use CertificateError::{
+        ExpiredContext, InvalidPurpose, InvalidPurposeContext, NotValidForNameContext, NotValidYetContext,
+    };
+    let dates = |now: UnixTime, word: &str, limit: UnixTime| {
+        let text = |time: UnixTime| {
+            let seconds = i64::try_from(time.as_secs()).unwrap_or(i64::MAX);
+            let time = OffsetDateTime::from_unix_timestamp(seconds).ok();
+            time.and_then(|time| time.format(&Rfc3339).ok()).unwrap_or_else(|| seconds.to_string())
+        };
+        let (now, limit) = (text(now), text(limit));
+        format!("x509: certificate has expired or is not yet valid: current time {now} is {word} {limit}")
+    };
+    let rustls::Error::InvalidCertificate(reason) = error else { return error.to_string() };
+    match reason {
+        ExpiredContext { time, not_after } => dates(*time, "after", *not_after),
+        NotValidYetContext { time, not_before } => dates(*time, "before", *not_before),
+        NotValidForNameContext { expected, presented } => name_text(expected, presented),
+        InvalidPurpose | InvalidPurposeContext { .. } => {
+            "x509: certificate specifies an incompatible key usage".to_owned()
+        }
+        CertificateError::UnknownIssuer | CertificateError::BadSignature => {
+            "x509: certificate signed by unknown authority".to_owned()
+        }
+        CertificateError::BadEncoding => "x509: malformed certificate".to_owned(),
+        other => format!("x509: {other}"),
+    }
+}
+
+/// Which names a certificate has instead of the one that was asked for.
+fn name_text(expected: &ServerName<'_>, presented: &[String]) -> String {
+    let wanted = expected.to_str();
+    let inside = |open: &str, close: &str| {
+        let names = presented
+            .iter()
+            .filter_map(|name| name.strip_prefix(open)?.strip_suffix(close))
+            .map(str::to_owned)
+            .collect::<Vec<_>>();
+        names.join(", ")
+    };
+    let valid = match expected {
+        ServerName::IpAddress(_) => inside("IpAddress(", ")"),
+        _ => inside("DnsName(\"", "\")"),
+    };
+    match (valid.as_str(), expected) {
+        ("", ServerName::IpAddress(_)) => {
+            format!("x509: cannot validate certificate for {wanted} because it doesn't contain any IP SANs")
+        }
+        ("", _) => format!("x509: certificate is not valid for any names, but wanted to match {wanted}"),
+        (valid, _) => format!("x509: certificate is valid for {valid}, not {wanted}"),
+    }
+}
+
+/// The server's reason to end a handshake.
+fn alert_text(alert: AlertDescription) -> String {
+    let text = match alert {
+        AlertDescription::CloseNotify => "close notify",
+        AlertDescription::UnexpectedMessage => "unexpected message",
+        AlertDescription::BadRecordMac => "bad record MAC",
+        AlertDescription::RecordOverflow => "record overflow",
+        AlertDescription::HandshakeFailure => "handshake failure",
+        AlertDescription::BadCertificate => "bad certificate",
+        AlertDescription::UnsupportedCertificate => "unsupported certificate",
+        AlertDescription::CertificateRevoked => "revoked certificate",
+        AlertDescription::CertificateExpired => "expired certificate",
+        AlertDescription::CertificateUnknown => "unknown certificate",
+        AlertDescription::IllegalParameter => "illegal parameter",
+        AlertDescription::UnknownCA => "unknown certificate authority",
+        AlertDescription::AccessDenied => "access denied",
+        AlertDescription::DecodeError => "error decoding message",
+        AlertDescription::DecryptError => "error decrypting message",
+        AlertDescription::ProtocolVersion => "protocol version not supported",
+        AlertDescription::InsufficientSecurity => "insufficient security level",
+        AlertDescription::InternalError => "internal error",
+        AlertDescription::InappropriateFallback => "inappropriate fallback",
+        AlertDescription::UserCanceled => "user canceled",
+        AlertDescription::NoRenegotiation => "no renegotiation",
+        AlertDescription::MissingExtension => "missing extension",
+        AlertDescription::UnsupportedExtension => "unsupported extension",
+        AlertDescription::UnrecognisedName => "unrecognized name",
+        AlertDescription::CertificateRequired => "certificate required",
+        AlertDescription::NoApplicationProtocol => "no application protocol",
+        other => return format!("alert({})", u8::from(other)),
+    };
+    text.to_owned()
+}
+
+/// Why a request that was sent got no answer.
+pub(crate) fn answer_cause(error: &hyper::Error, wire: &Wire) -> Cause {
+    if let Some(tls) = find::<rustls::Error>(error) {
+        return Cause::Tls(tls_error(tls, &[]));
+    }
+    if error.is_parse_too_large() {
+        return Cause::HeadersTooLarge(HEADER_BYTES_MAX);
+    }
+    if error.is_parse() {
+        return Cause::Malformed(malformed_text(&wire.first(), &innermost(error)));
+    }
+    let io = find::<io::Error>(error).filter(|io| io.kind() != io::ErrorKind::UnexpectedEof);
+    match io {
+        Some(io) => {
+            let op = if io.kind() == io::ErrorKind::BrokenPipe { "write" } else { "read" };
+            Cause::Transport { op, connection: wire.connection.clone(), error: copy_io(io) }
+        }
+        None if wire.answered() => Cause::Malformed("unexpected EOF".to_owned()),
+        None if error.is_incomplete_message() || error.is_closed() || error.is_canceled() => Cause::Closed,
+        None => Cause::Other(innermost(error)),
+    }
+}
+
+/// What is wrong with the first line of an answer, or else with its headers.
+fn malformed_text(first_bytes: &[u8], otherwise: &str) -> String {
+    let line = first_bytes.split(|byte| *byte == b'\n').next().unwrap_or_default();
+    let line = String::from_utf8_lossy(line);
+    let line = line.trim_end_matches('\r');
+    let Some((version, status)) = line.split_once(' ') else {
+        return format!("malformed HTTP response {}", go_quote(line));
+    };
+    let code = status.trim_start().split(' ').next().unwrap_or_default();
+    if code.len() != 3 || !code.bytes().all(|byte| byte.is_ascii_digit()) {
+        return format!("malformed HTTP status code {}", go_quote(code));
+    }
+    let known = version.strip_prefix("HTTP/").and_then(|version| version.split_once('.'));
+    let digits = |text: &str| text.len() == 1 && text.bytes().all(|byte| byte.is_ascii_digit());
+    if !known.is_some_and(|(major, minor)| digits(major) && digits(minor)) {
+        return format!("malformed HTTP version {}", go_quote(version));
+    }
+    otherwise.to_owned()
+}
+
+/// Why a body ended before its end.
+pub(crate) fn body_error(error: &hyper::Error, wire: &Wire) -> BodyError {
+    match find::<io::Error>(error) {
+        Some(io) if io.raw_os_error().is_some() => {
+            BodyError::Read { connection: wire.connection.clone(), error: copy_io(io) }
+        }
+        Some(io) if io.kind() == io::ErrorKind::UnexpectedEof => BodyError::Truncated,
+        _ if error.is_incomplete_message() || error.is_closed() => BodyError::Truncated,
+        _ => match innermost(error) {
+            text if text.contains("end of file") => BodyError::Truncated,
+            text => BodyError::Other(text),
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_that_is_none_is_quoted_as_in_go() {
+        for (first, text) in [
+            ("SSH-2.0-OpenSSH_9.2\r\n", "malformed HTTP response \"SSH-2.0-OpenSSH_9.2\""),
+            ("HTTP/1.1 abc OK\r\n", "malformed HTTP status code \"abc\""),
+            ("HTTP/1.1 20 OK\r\n", "malformed HTTP status code \"20\""),
+            ("220 ftp.example ready\r\n", "malformed HTTP status code \"ftp.example\""),
+            ("ICY 200 OK\r\n", "malformed HTTP version \"ICY\""),
+            ("HTTP/1.1 200 OK\r\nbad\r\n", "a header"),
+        ] {
+            assert_eq!(malformed_text(first.as_bytes(), "a header"), text);
+        }
+    }
+
+    #[test]
+    fn what_is_wrong_with_a_name_is_said_as_in_go() {
+        let name = |name: &str| ServerName::try_from(name.to_owned()).expect("a name");
+        let presented = ["DnsName(\"a.example\")".to_owned(), "DnsName(\"*.b\")".to_owned()];
+        assert_eq!(
+            name_text(&name("c.example"), &presented),
+            "x509: certificate is valid for a.example, *.b, not c.example"
+        );
+        assert_eq!(
+            name_text(&name("10.0.0.1"), &presented),
+            "x509: cannot validate certificate for 10.0.0.1 because it doesn't contain any IP SANs"
+        );
+        assert_eq!(
+            name_text(&name("c"), &[]),
+            "x509: certificate is not valid for any names, but wanted to match c"
+        );
+    }
+}

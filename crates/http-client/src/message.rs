@@ -1,0 +1,218 @@
+//! Requests and answers as callers see them.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use bytes::{Bytes, BytesMut};
+use http::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
+use http::{Method, StatusCode};
+use http_body_util::BodyExt;
+use hyper::body::{Body, Incoming};
+
+use crate::error::{BodyError, Cause, RequestError};
+use crate::error_text::body_error;
+use crate::pool::Lease;
+use crate::url::{Url, masked_text};
+use crate::wire::Wire;
+
+/// A body up to this size is read to its end so that its connection can be used again.
+const DRAINED_BYTES_MAX: usize = 256 << 10;
+
+/// A request.
+#[derive(Clone, Debug)]
+pub struct Request {
+    pub(crate) method: Method,
+    pub(crate) url: Url,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Bytes,
+    pub(crate) unix_socket: Option<Arc<Path>>,
+}
+
+impl Request {
+    /// A request without a body.
+    ///
+    /// # Errors
+    /// A text that is not a URL.
+    pub fn new(method: Method, url: &str) -> Result<Self, RequestError> {
+        match Url::parse(url) {
+            Ok(url) => Ok(Request::to(method, url)),
+            Err(error) => Err(RequestError::new(&method, masked_text(url), Cause::Url(error))),
+        }
+    }
+
+    /// A request to a URL that was read before.
+    pub fn to(method: Method, url: Url) -> Self {
+        Request { method, url, headers: HeaderMap::new(), body: Bytes::new(), unix_socket: None }
+    }
+
+    /// A `GET`.
+    ///
+    /// # Errors
+    /// See [`Request::new`].
+    pub fn get(url: &str) -> Result<Self, RequestError> {
+        Request::new(Method::GET, url)
+    }
+
+    /// A `POST` of a body of this type.
+    ///
+    /// # Errors
+    /// See [`Request::new`].
+    pub fn post(url: &str, content_type: &'static str, body: Bytes) -> Result<Self, RequestError> {
+        let request = Request::new(Method::POST, url)?;
+        Ok(request.header(CONTENT_TYPE, HeaderValue::from_static(content_type)).body(body))
+    }
+
+    /// Sets a header. `User-Agent` and `Authorization` go before what the client would send.
+    #[must_use]
+    pub fn header(mut self, name: HeaderName, value: HeaderValue) -> Self {
+        self.headers.insert(name, value);
+        self
+    }
+
+    /// Sets all headers.
+    #[must_use]
+    pub fn headers(mut self, headers: HeaderMap) -> Self {
+        self.headers = headers;
+        self
+    }
+
+    /// Sets the body.
+    #[must_use]
+    pub fn body(mut self, body: Bytes) -> Self {
+        self.body = body;
+        self
+    }
+
+    /// Connects to this Unix socket, whatever the URL's host; redirects use it as well.
+    #[must_use]
+    pub fn over_unix_socket(mut self, path: Arc<Path>) -> Self {
+        self.unix_socket = Some(path);
+        self
+    }
+}
+
+/// An answer, whose body has not been read yet. Dropping it before the end closes its connection.
+#[derive(Debug)]
+pub struct Response {
+    status: StatusCode,
+    status_text: String,
+    headers: HeaderMap,
+    url: Url,
+    body: Incoming,
+    wire: Arc<Wire>,
+    /// Gives the connection back when the body has been read.
+    lease: Option<Lease>,
+}
+
+impl Response {
+    pub(crate) fn new(
+        response: http::Response<Incoming>,
+        url: Url,
+        wire: Arc<Wire>,
+        lease: Option<Lease>,
+    ) -> Self {
+        let (head, body) = response.into_parts();
+        let status_text = status_text(&head, &wire);
+        let mut response =
+            Response { status: head.status, status_text, headers: head.headers, url, body, wire, lease };
+        if response.body.is_end_stream() {
+            response.give_back();
+        }
+        response
+    }
+
+    pub fn status(&self) -> StatusCode {
+        self.status
+    }
+
+    /// `404 Not Found`, in the server's own words.
+    pub fn status_text(&self) -> &str {
+        &self.status_text
+    }
+
+    pub fn headers(&self) -> &HeaderMap {
+        &self.headers
+    }
+
+    /// A header's first value; bytes that are not UTF-8 are replaced.
+    pub fn header_text(&self, name: &HeaderName) -> String {
+        let value = self.headers.get(name).map(HeaderValue::as_bytes).unwrap_or_default();
+        String::from_utf8_lossy(value).into_owned()
+    }
+
+    /// Where the answer came from, after redirects.
+    pub fn url(&self) -> &Url {
+        &self.url
+    }
+
+    fn give_back(&mut self) {
+        if let Some(lease) = self.lease.take() {
+            lease.give_back();
+        }
+    }
+
+    /// The next piece of the body; `None` at its end.
+    ///
+    /// # Errors
+    /// The connection ended before the body did.
+    pub async fn chunk(&mut self) -> Result<Option<Bytes>, BodyError> {
+        while let Some(frame) = self.body.frame().await {
+            let frame = frame.map_err(|error| body_error(&error, &self.wire))?;
+            if let Ok(data) = frame.into_data() {
+                return Ok(Some(data));
+            }
+        }
+        self.give_back();
+        Ok(None)
+    }
+
+    /// The whole body.
+    ///
+    /// # Errors
+    /// More than `bytes_max` bytes, and what [`Response::chunk`] returns.
+    pub async fn bytes(mut self, bytes_max: usize) -> Result<Bytes, BodyError> {
+        let mut body = BytesMut::new();
+        while let Some(chunk) = self.chunk().await? {
+            if body.len() + chunk.len() > bytes_max {
+                return Err(BodyError::TooLarge(bytes_max));
+            }
+            if body.is_empty() && self.body.is_end_stream() {
+                self.give_back();
+                return Ok(chunk);
+            }
+            body.extend_from_slice(&chunk);
+        }
+        Ok(body.freeze())
+    }
+
+    /// Reads a small rest of the body, so that the connection can be used again; a large one is not worth it.
+    pub async fn drain(mut self) {
+        let mut bytes = 0;
+        while let Ok(Some(chunk)) = self.chunk().await {
+            bytes += chunk.len();
+            if bytes > DRAINED_BYTES_MAX {
+                return;
+            }
+        }
+    }
+}
+
+/// The status as the first line of the answer has it. HTTP/2 has no words, so the usual ones stand in.
+fn status_text(head: &http::response::Parts, wire: &Wire) -> String {
+    let code = head.status.as_str();
+    let usual = || format!("{code} {}", head.status.canonical_reason().unwrap_or_default());
+    if head.status == StatusCode::OK || head.version == http::Version::HTTP_2 {
+        return usual();
+    }
+    let first = wire.first();
+    let line = first.split(|byte| *byte == b'\n').next().unwrap_or_default();
+    let line = String::from_utf8_lossy(line);
+    match line.trim_end_matches('\r').split_once(' ') {
+        // Unless an interim answer (1xx) went before.
+        Some((_, status)) if status.trim_start().starts_with(code) => status.trim_start().to_owned(),
+        _ => match head.extensions.get::<hyper::ext::ReasonPhrase>() {
+            Some(reason) => format!("{code} {}", String::from_utf8_lossy(reason.as_bytes())),
+            None => usual(),
+        },
+    }
+}

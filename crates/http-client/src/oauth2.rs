@@ -1,0 +1,234 @@
+//! Tokens from an OAuth 2.0 server: client credentials, or a signed assertion (RFC 7523).
+//!
+//! A token is kept until ten seconds before it ends. One request fetches it, the others wait. The server is spoken to
+//! with TLS and proxy of its own.
+
+mod assertion;
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use bytes::Bytes;
+use ferula_config::http_client::{HttpClientConfig, OAuth2};
+use ferula_go::quote::go_quote;
+use http::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue};
+use serde_json::Value;
+use tokio::sync::Mutex;
+use tokio::time::Instant;
+
+use crate::client::HttpClient;
+use crate::error::{Cause, SetupError, TokenError};
+use crate::message::Request;
+use crate::secret::{Source, basic_text, read, secret_value};
+use crate::url::query_escape;
+
+/// A token is renewed this long before it ends, as in Go.
+const RENEWED_BEFORE: Duration = Duration::from_secs(10);
+/// What a server may answer, as in Go.
+const ANSWER_BYTES_MAX: usize = 1 << 20;
+const FORM: &str = "application/x-www-form-urlencoded";
+
+/// Fetches tokens and keeps the last one.
+#[derive(Debug)]
+pub(crate) struct TokenSource {
+    client: HttpClient,
+    section: OAuth2,
+    /// The client's secret, or the key that signs its assertions.
+    secret: Option<Source>,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    secret: String,
+    token: Option<Token>,
+    /// Whether name and secret go into the form: found out by trying the header first.
+    secret_in_form: bool,
+}
+
+#[derive(Debug)]
+struct Token {
+    authorization: HeaderValue,
+    ends: Option<Instant>,
+}
+
+impl Token {
+    fn is_valid(&self) -> bool {
+        self.ends.is_none_or(|ends| ends > Instant::now() + RENEWED_BEFORE)
+    }
+}
+
+/// Parameters of a token request; a name stands once.
+type Form = BTreeMap<String, String>;
+
+impl TokenSource {
+    pub fn new(section: &OAuth2, user_agent: &'static str) -> Result<Self, SetupError> {
+        let client = HttpClientConfig {
+            tls_config: section.tls_config.clone(),
+            proxy: section.proxy.clone(),
+            enable_http2: false,
+            ..HttpClientConfig::default()
+        };
+        let signs = assertion::is_asked_for(section);
+        if !section.client_secret_ref.is_empty() || !section.client_certificate_key_ref.is_empty() {
+            return Err(SetupError::SecretReference);
+        }
+        let secret = match signs {
+            true => Source::of(section.client_certificate_key.reveal(), &section.client_certificate_key_file),
+            false => Source::of(section.client_secret.reveal(), &section.client_secret_file),
+        };
+        Ok(TokenSource {
+            client: HttpClient::new(&client, user_agent)?,
+            section: section.clone(),
+            secret,
+            state: Mutex::default(),
+        })
+    }
+
+    /// The value of `Authorization`, with a token that is still good.
+    pub async fn authorization(&self) -> Result<HeaderValue, Cause> {
+        let mut state = self.state.lock().await;
+        let secret = self.read_secret().await?;
+        if state.secret != secret {
+            *state = State { secret, ..State::default() };
+        }
+        if let Some(token) = state.token.as_ref().filter(|token| token.is_valid()) {
+            return Ok(token.authorization.clone());
+        }
+        let token = self.fetch(&mut state).await?;
+        let authorization = token.authorization.clone();
+        state.token = Some(token);
+        Ok(authorization)
+    }
+
+    async fn read_secret(&self) -> Result<String, Cause> {
+        const WHAT: &str = "oauth2 client secret";
+        let secret = self.secret.clone();
+        match &secret {
+            Some(Source::File(_)) => tokio::task::spawn_blocking(move || read(&secret, WHAT))
+                .await
+                .map_err(|error| Cause::Other(error.to_string()))?
+                .map_err(Cause::Section),
+            _ => read(&secret, WHAT).map_err(Cause::Section),
+        }
+    }
+
+    async fn fetch(&self, state: &mut State) -> Result<Token, Cause> {
+        let section = &self.section;
+        if assertion::is_asked_for(section) {
+            let assertion = assertion::sign(section, &state.secret).map_err(Cause::Token)?;
+            let form = self.form(&[("grant_type", assertion::GRANT_TYPE), ("assertion", &assertion)]);
+            return self.ask(form.map_err(Cause::Token)?, None).await;
+        }
+        let form = || self.form(&[("grant_type", "client_credentials")]).map_err(Cause::Token);
+        if !state.secret_in_form {
+            let basic = basic_text(&query_escape(&section.client_id), &query_escape(&state.secret));
+            match self.ask(form()?, Some(basic)).await {
+                // Some servers want name and secret in the form; which, only trying tells.
+                Err(Cause::Token(TokenError::Status { .. } | TokenError::Refused(_))) => {}
+                other => return other,
+            }
+        }
+        let mut form = form()?;
+        form.insert("client_id".to_owned(), section.client_id.clone());
+        if !state.secret.is_empty() {
+            form.insert("client_secret".to_owned(), state.secret.clone());
+        }
+        let token = self.ask(form, None).await?;
+        state.secret_in_form = true;
+        Ok(token)
+    }
+
+    /// The parameters that a request has anyway, and those of the section.
+    fn form(&self, fixed: &[(&str, &str)]) -> Result<Form, TokenError> {
+        let mut form: Form =
+            fixed.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        if !self.section.scopes.is_empty() {
+            form.insert("scope".to_owned(), self.section.scopes.join(" "));
+        }
+        for (name, value) in &self.section.endpoint_params {
+            // Servers that do not follow the standard want another grant type.
+            if form.contains_key(name) && name != "grant_type" {
+                return Err(TokenError::Parameter(name.clone()));
+            }
+            form.insert(name.clone(), value.clone());
+        }
+        Ok(form)
+    }
+
+    async fn ask(&self, form: Form, basic: Option<String>) -> Result<Token, Cause> {
+        let fields: Vec<String> = form
+            .iter()
+            .map(|(name, value)| format!("{}={}", query_escape(name), query_escape(value)))
+            .collect();
+        let body = Bytes::from(fields.join("&"));
+        let request_error = |error| Cause::Token(TokenError::Request(Box::new(error)));
+        let mut request = Request::post(&self.section.token_url, FORM, body).map_err(request_error)?;
+        if let Some(basic) = basic {
+            request = request.header(AUTHORIZATION, secret_value(&AUTHORIZATION, &basic)?);
+        }
+        let response = self.client.send_boxed(request).await.map_err(request_error)?;
+        let (good, status) = (response.status().is_success(), response.status_text().to_owned());
+        let content_type = response.header_text(&CONTENT_TYPE);
+        let body = response.bytes(ANSWER_BYTES_MAX).await;
+        let body = body.map_err(|error| Cause::Token(TokenError::Body(error)))?;
+        let fields = fields_of(&content_type, &body);
+        if let Some(refusal) = fields.as_ref().ok().and_then(refusal) {
+            return Err(Cause::Token(TokenError::Refused(refusal)));
+        }
+        if !good {
+            let body = String::from_utf8_lossy(&body).into_owned();
+            return Err(Cause::Token(TokenError::Status { status, body }));
+        }
+        token_of(&fields.map_err(|error| Cause::Token(TokenError::Json(error)))?)
+    }
+}
+
+/// What a server answered, as a form or as JSON.
+fn fields_of(content_type: &str, body: &[u8]) -> Result<serde_json::Map<String, Value>, String> {
+    let media_type = content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    if media_type == FORM || media_type == "text/plain" {
+        let text = String::from_utf8_lossy(body);
+        let pairs = text.split('&').filter_map(|pair| pair.split_once('='));
+        let decode = |text: &str| crate::url::query_unescape(text);
+        return Ok(pairs.map(|(name, value)| (decode(name), Value::String(decode(value)))).collect());
+    }
+    serde_json::from_slice(body).map_err(|error| error.to_string())
+}
+
+/// The server's own reason, as Go prints it.
+fn refusal(fields: &serde_json::Map<String, Value>) -> Option<String> {
+    let text = |name: &str| fields.get(name).and_then(Value::as_str).filter(|text| !text.is_empty());
+    let mut shown = go_quote(text("error")?);
+    for more in ["error_description", "error_uri"].into_iter().filter_map(text) {
+        shown = format!("{shown} {}", go_quote(more));
+    }
+    Some(shown)
+}
+
+fn token_of(fields: &serde_json::Map<String, Value>) -> Result<Token, Cause> {
+    let text = |name: &str| fields.get(name).and_then(Value::as_str).unwrap_or_default();
+    let token = text("access_token");
+    if token.is_empty() {
+        return Err(Cause::Token(TokenError::NoToken));
+    }
+    let kind = match text("token_type") {
+        "" => "Bearer",
+        kind if kind.eq_ignore_ascii_case("bearer") => "Bearer",
+        kind if kind.eq_ignore_ascii_case("basic") => "Basic",
+        kind if kind.eq_ignore_ascii_case("mac") => "MAC",
+        kind => kind,
+    };
+    // A number, or a number in quotes, as some servers have it.
+    let seconds = match fields.get("expires_in") {
+        Some(Value::String(text)) => text.parse().ok(),
+        Some(number) => number.as_u64().or_else(|| number.as_f64().map(|seconds| seconds as u64)),
+        None => None,
+    };
+    // Longer than a year is for ever as far as a process goes, and keeps the sum within what a clock can show.
+    let seconds = seconds.filter(|seconds| (1..365 * 86_400).contains(seconds));
+    Ok(Token {
+        authorization: secret_value(&AUTHORIZATION, &format!("{kind} {token}"))?,
+        ends: seconds.map(|seconds| Instant::now() + Duration::from_secs(seconds)),
+    })
+}

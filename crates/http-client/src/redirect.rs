@@ -1,0 +1,129 @@
+//! Where an answer sends the client, by the rules of Go's.
+
+use http::header::{
+    AUTHORIZATION, CONTENT_ENCODING, CONTENT_LANGUAGE, CONTENT_LOCATION, CONTENT_TYPE, COOKIE, HeaderMap,
+    HeaderName, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, REFERER, WWW_AUTHENTICATE,
+};
+use http::{Method, StatusCode};
+
+use crate::error::Cause;
+use crate::message::Request;
+use crate::url::Url;
+
+/// Redirects that are followed.
+pub(crate) const REDIRECTS_MAX: usize = 10;
+
+/// The request that follows an answer with this status and `Location`; `None` when the answer is the last one, as a
+/// redirect without a `Location` is.
+pub(crate) fn next_request(
+    request: &Request,
+    status: StatusCode,
+    location: &str,
+) -> Result<Option<Request>, Cause> {
+    let (method, keeps_body) = match status.as_u16() {
+        301..=303 if request.method == Method::HEAD => (Method::HEAD, false),
+        301..=303 => (Method::GET, false),
+        307 | 308 => (request.method.clone(), true),
+        _ => return Ok(None),
+    };
+    if location.is_empty() {
+        return Ok(None);
+    }
+    let url = request
+        .url
+        .join(location)
+        .map_err(|error| Cause::Location { location: crate::url::masked_text(location), error })?;
+    let mut next = Request { method, ..request.clone() };
+    if !keeps_body {
+        next.body = bytes::Bytes::new();
+        for name in [CONTENT_TYPE, CONTENT_ENCODING, CONTENT_LANGUAGE, CONTENT_LOCATION] {
+            next.headers.remove(name);
+        }
+    }
+    let downgraded = request.url.scheme() == "https" && url.scheme() == "http";
+    if !downgraded && let Ok(referer) = request.url.without_user().parse() {
+        next.headers.insert(REFERER, referer);
+    }
+    next.url = url;
+    Ok(Some(next))
+}
+
+/// Whether credentials for `home` may go to `url`: the same host, or one below it; ports do not matter.
+pub(crate) fn is_at_home(home: &Url, url: &Url) -> bool {
+    let (home, host) = (home.host_name().to_ascii_lowercase(), url.host_name().to_ascii_lowercase());
+    host == home
+        || (!home.is_empty()
+            && !host.contains([':', '%'])
+            && host.strip_suffix(&home).is_some_and(|before| before.ends_with('.')))
+}
+
+/// Takes what must not travel to another host out of a request.
+pub(crate) fn remove_secrets(headers: &mut HeaderMap) {
+    let names = [AUTHORIZATION, WWW_AUTHENTICATE, COOKIE, PROXY_AUTHORIZATION, PROXY_AUTHENTICATE];
+    for name in names.into_iter().chain([HeaderName::from_static("cookie2")]) {
+        headers.remove(name);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn methods_and_bodies_change_as_in_go() {
+        for (method, status, location, expected) in [
+            ("GET", 302, "/n", "GET http://h/n "),
+            ("POST", 301, "/n", "GET http://h/n "),
+            ("POST", 302, "/n", "GET http://h/n "),
+            ("POST", 303, "/n", "GET http://h/n "),
+            ("POST", 307, "/n", "POST http://h/n body"),
+            ("POST", 308, "//o/n", "POST http://o/n body"),
+            ("HEAD", 303, "/n", "HEAD http://h/n "),
+            ("PUT", 303, "/n", "GET http://h/n "),
+            ("GET", 302, "", "the last"),
+            ("GET", 307, "", "the last"),
+            ("GET", 300, "/n", "the last"),
+            ("GET", 304, "/n", "the last"),
+            (
+                "GET",
+                302,
+                "http://h:x/",
+                "failed to parse Location header \"http://h:x/\": invalid port \":x\" after host",
+            ),
+        ] {
+            let request = Request::new(method.parse().expect("a method"), "http://u:p@h/a")
+                .expect("a URL")
+                .body(bytes::Bytes::from_static(b"body"));
+            let status = StatusCode::from_u16(status).expect("a status");
+            let found = match next_request(&request, status, location) {
+                Ok(Some(next)) => {
+                    assert_eq!(next.headers.get(REFERER).expect("a referer"), "http://h/a");
+                    format!(
+                        "{} {} {}",
+                        next.method,
+                        next.url.without_user(),
+                        String::from_utf8_lossy(&next.body)
+                    )
+                }
+                Ok(None) => "the last".to_owned(),
+                Err(cause) => cause.to_string(),
+            };
+            assert_eq!(found, expected, "{method} {status} {location}");
+        }
+    }
+
+    #[test]
+    fn a_host_is_at_home_with_itself_and_what_is_below_it() {
+        let url = |host: &str| Url::parse(&format!("http://{host}/")).expect("a URL");
+        for (home, host, at_home) in [
+            ("a.example:1", "A.example:2", true),
+            ("a.example", "b.a.example", true),
+            ("a.example", "ba.example", false),
+            ("b.a.example", "a.example", false),
+            ("127.0.0.1", "127.0.0.2", false),
+            ("www.example.com", "[::1%25.www.example.com]", false),
+        ] {
+            assert_eq!(is_at_home(&url(home), &url(host)), at_home, "{home} {host}");
+        }
+    }
+}

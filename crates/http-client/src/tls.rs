@@ -1,0 +1,228 @@
+//! TLS as a section asks for it: whom to trust, how to show oneself, which versions to offer.
+//!
+//! Certificates and keys that stand in files are compared by content before each request ([`Tls::refresh`]), so a file
+//! that was replaced counts for every connection made from then on, however it was replaced. Reading three small files
+//! costs some tens of microseconds on a thread for blocking work; sections without files skip it.
+
+mod verify;
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use ferula_config::http_client::TlsConfig;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use rustls::{ClientConfig, SupportedProtocolVersion};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
+
+use crate::error::{Cause, SetupError, TlsError};
+use crate::error_text::tls_cause;
+use crate::secret::{Source, read};
+use crate::wire::{Watched, Wire};
+
+/// How long a handshake may take, as in Go.
+const HANDSHAKE_TIME_MAX: Duration = Duration::from_secs(10);
+
+/// TLS of one section.
+#[derive(Debug)]
+pub(crate) struct Tls {
+    sources: Sources,
+    server_name: Option<String>,
+    insecure: bool,
+    versions: &'static [&'static SupportedProtocolVersion],
+    http2: bool,
+    current: Mutex<Arc<Current>>,
+}
+
+#[derive(Clone, Debug)]
+struct Sources {
+    authorities: Option<Source>,
+    certificate: Option<Source>,
+    key: Option<Source>,
+}
+
+/// What the sources held when they were read last.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Texts {
+    authorities: String,
+    certificate: String,
+    key: String,
+}
+
+/// What connections are made with.
+#[derive(Debug)]
+struct Current {
+    texts: Texts,
+    client: Arc<ClientConfig>,
+}
+
+impl Sources {
+    fn read(&self) -> Result<Texts, SetupError> {
+        Ok(Texts {
+            authorities: read(&self.authorities, "CA cert")?,
+            certificate: read(&self.certificate, "specified client cert")?,
+            key: read(&self.key, "specified client key")?,
+        })
+    }
+
+    fn has_files(&self) -> bool {
+        [&self.authorities, &self.certificate, &self.key].into_iter().flatten().any(Source::is_file)
+    }
+}
+
+impl Tls {
+    /// Reads the files of the section for the first time.
+    ///
+    /// # Errors
+    /// Files that cannot be read, or do not hold what they should; versions that cannot be offered.
+    pub fn new(config: &TlsConfig, http2: bool) -> Result<Self, SetupError> {
+        if [&config.ca_ref, &config.cert_ref, &config.key_ref].into_iter().any(|name| !name.is_empty()) {
+            return Err(SetupError::SecretReference);
+        }
+        let sources = Sources {
+            authorities: Source::of(&config.ca, &config.ca_file),
+            certificate: Source::of(&config.cert, &config.cert_file),
+            key: Source::of(config.key.reveal(), &config.key_file),
+        };
+        let mut tls = Tls {
+            server_name: (!config.server_name.is_empty()).then(|| config.server_name.clone()),
+            insecure: config.insecure_skip_verify,
+            versions: versions(config.min_version.as_str(), config.max_version.as_str())?,
+            http2,
+            current: Mutex::new(Arc::new(Current {
+                texts: Texts::default(),
+                client: Arc::new(verify::trusting_nobody()),
+            })),
+            sources,
+        };
+        let current = tls.load(tls.sources.read()?)?;
+        tls.current = Mutex::new(Arc::new(current));
+        Ok(tls)
+    }
+
+    /// Whether [`Tls::refresh`] has files to read.
+    pub fn has_files(&self) -> bool {
+        self.sources.has_files()
+    }
+
+    /// Reads the files again; blocks. Returns `true` when one of them changed.
+    pub fn refresh(&self) -> Result<bool, SetupError> {
+        let texts = self.sources.read()?;
+        if self.current().texts == texts {
+            return Ok(false);
+        }
+        let loaded = Arc::new(self.load(texts)?);
+        *self.current.lock().unwrap_or_else(PoisonError::into_inner) = loaded;
+        Ok(true)
+    }
+
+    fn current(&self) -> Arc<Current> {
+        self.current.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn load(&self, texts: Texts) -> Result<Current, SetupError> {
+        let authorities = match &self.sources.authorities {
+            Some(source) => Some(
+                certificates(&texts.authorities)
+                    .ok_or_else(|| SetupError::Authorities { source_text: source.describe() })?,
+            ),
+            None => None,
+        };
+        let builder = verify::client_config(self.versions, authorities, self.insecure);
+        let mut client = match (&self.sources.certificate, &self.sources.key) {
+            (Some(certificate), Some(key)) => {
+                let unusable = |reason: String| SetupError::Identity {
+                    cert: certificate.describe(),
+                    key: key.describe(),
+                    reason,
+                };
+                let (chain, key) = identity(&texts).map_err(unusable)?;
+                builder.with_client_auth_cert(chain, key).map_err(|error| unusable(key_text(&error)))?
+            }
+            _ => builder.with_no_client_auth(),
+        };
+        let protocols: &[&[u8]] = if self.http2 { &[b"h2", b"http/1.1"] } else { &[b"http/1.1"] };
+        client.alpn_protocols = protocols.iter().map(|protocol| protocol.to_vec()).collect();
+        Ok(Current { texts, client: Arc::new(client) })
+    }
+
+    /// Shakes hands over a fresh connection to `host`.
+    pub async fn connect<S>(
+        &self,
+        stream: S,
+        host: &str,
+        for_http: bool,
+    ) -> Result<TlsStream<Watched<S>>, Cause>
+    where
+        S: AsyncRead + AsyncWrite + Unpin,
+    {
+        let named = self.server_name.as_deref().unwrap_or(host);
+        let name = ServerName::try_from(named.to_owned())
+            .map_err(|_| Cause::Tls(TlsError::Other(format!("invalid server name {named}"))))?;
+        let mut client = self.current().client.clone();
+        if !for_http {
+            // A proxy is spoken to in HTTP/1.1 whatever the server behind it can do.
+            let mut plain = (*client).clone();
+            plain.alpn_protocols.clear();
+            client = Arc::new(plain);
+        }
+        let wire = Arc::new(Wire::default());
+        let handshake = TlsConnector::from(client).connect(name, Watched::new(stream, wire.clone()));
+        match tokio::time::timeout(HANDSHAKE_TIME_MAX, handshake).await {
+            Ok(Ok(stream)) => Ok(stream),
+            Ok(Err(error)) => Err(tls_cause(error, &wire)),
+            Err(_) => Err(Cause::Tls(TlsError::Timeout)),
+        }
+    }
+}
+
+static TLS12_ONLY: &[&SupportedProtocolVersion] = &[&rustls::version::TLS12];
+static TLS13_ONLY: &[&SupportedProtocolVersion] = &[&rustls::version::TLS13];
+
+/// Versions to offer. Those below 1.2 are left out of a range that reaches higher, and refused where they stand alone.
+fn versions(min: &str, max: &str) -> Result<&'static [&'static SupportedProtocolVersion], SetupError> {
+    // The names sort as the versions do.
+    if !min.is_empty() && !max.is_empty() && max < min {
+        return Err(SetupError::VersionsReversed);
+    }
+    match (min, max) {
+        (_, "TLS10" | "TLS11") => Err(SetupError::VersionTooOld(max.to_owned())),
+        ("TLS13", _) => Ok(TLS13_ONLY),
+        (_, "TLS12") => Ok(TLS12_ONLY),
+        _ => Ok(rustls::ALL_VERSIONS),
+    }
+}
+
+/// The certificates of a PEM text; `None` when there is none. Blocks that are not certificates, and certificates that
+/// cannot be read, are passed over, as in Go.
+fn certificates(pem: &str) -> Option<Vec<CertificateDer<'static>>> {
+    let found: Vec<_> = CertificateDer::pem_slice_iter(pem.as_bytes())
+        .filter_map(Result::ok)
+        .filter(|certificate| rustls::server::ParsedCertificate::try_from(certificate).is_ok())
+        .collect();
+    (!found.is_empty()).then_some(found)
+}
+
+fn identity(texts: &Texts) -> Result<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>), String> {
+    let chain: Vec<_> = CertificateDer::pem_slice_iter(texts.certificate.as_bytes())
+        .collect::<Result<_, _>>()
+        .unwrap_or_default();
+    if chain.is_empty() {
+        return Err("tls: failed to find any PEM data in certificate input".into());
+    }
+    let key = PrivateKeyDer::from_pem_slice(texts.key.as_bytes())
+        .map_err(|_| "tls: failed to find any PEM data in key input".to_owned())?;
+    Ok((chain, key))
+}
+
+fn key_text(error: &rustls::Error) -> String {
+    match error {
+        rustls::Error::InconsistentKeys(_) => "tls: private key does not match public key".into(),
+        other => format!("tls: {other}"),
+    }
+}
+
+#[cfg(test)]
+mod tests;

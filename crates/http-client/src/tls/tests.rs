@@ -1,0 +1,92 @@
+use std::time::Duration;
+
+use ferula_config::http_client::HttpClientConfig;
+use rustls::RootCertStore;
+use rustls::client::WebPkiServerVerifier;
+use rustls::client::danger::ServerCertVerifier;
+use rustls::pki_types::UnixTime;
+
+use super::*;
+
+const SELF_SIGNED: &str = include_str!("../../../../testdata/tls/self-signed.pem");
+const OTHER: &str = include_str!("../../../../testdata/tls/other.pem");
+/// In 2030.
+const WITHIN: u64 = 1_900_000_000;
+
+/// What becomes of a server that shows `SELF_SIGNED` when `authorities` are trusted.
+fn verdict(authorities: &str, name: &str, seconds: u64) -> Result<(), String> {
+    let authorities = certificates(authorities).expect("certificates");
+    let mut roots = RootCertStore::empty();
+    roots.add_parsable_certificates(authorities.clone());
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let inner = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider).build();
+    let verifier = verify::Verifier { inner: inner.ok(), authorities };
+    let shown = certificates(SELF_SIGNED).expect("a certificate").remove(0);
+    let name = ServerName::try_from(name.to_owned()).expect("a name");
+    let now = UnixTime::since_unix_epoch(Duration::from_secs(seconds));
+    let verdict = verifier.verify_server_cert(&shown, &[], &name, &[], now);
+    verdict.map(|_| ()).map_err(|error| crate::error_text::certificate_text(&error))
+}
+
+#[test]
+fn a_server_may_show_the_named_authority_itself_and_nothing_else() {
+    assert_eq!(verdict(SELF_SIGNED, "self-signed.example", WITHIN), Ok(()));
+    assert_eq!(verdict(SELF_SIGNED, "127.0.0.1", WITHIN), Ok(()));
+    assert_eq!(verdict(&[OTHER, SELF_SIGNED].concat(), "self-signed.example", WITHIN), Ok(()));
+    let refused = |verdict: Result<(), String>, why: &str| {
+        let error = verdict.expect_err(why);
+        assert!(error.starts_with(why), "{error}");
+    };
+    refused(
+        verdict(SELF_SIGNED, "other.example", WITHIN),
+        "x509: certificate is valid for self-signed.example, not other.example",
+    );
+    // Go checks the name before the authority.
+    refused(verdict(OTHER, "other.example", WITHIN), "x509: certificate is valid for self-signed.example");
+    refused(
+        verdict(SELF_SIGNED, "10.0.0.1", WITHIN),
+        "x509: certificate is valid for 127.0.0.1, not 10.0.0.1",
+    );
+    let dates = "x509: certificate has expired or is not yet valid: current time ";
+    refused(
+        verdict(SELF_SIGNED, "self-signed.example", 1_000_000_000),
+        &format!("{dates}2001-09-09T01:46:40Z is before 20"),
+    );
+    refused(
+        verdict(SELF_SIGNED, "self-signed.example", 9_000_000_000),
+        &format!("{dates}2255-03-14T16:00:00Z is after 2126-10-27T23:44:18Z"),
+    );
+    refused(verdict(OTHER, "self-signed.example", WITHIN), "x509: certificate signed by unknown authority");
+}
+
+fn setup(yaml: &str) -> Result<Tls, String> {
+    let config = HttpClientConfig::parse_file(yaml, ".").expect("a section");
+    Tls::new(&config.tls_config, true).map_err(|error| error.to_string())
+}
+
+#[test]
+fn what_cannot_be_used_is_named() {
+    for (yaml, error) in [
+        (
+            "tls_config: {ca_file: /nowhere/ca.pem}",
+            "unable to read CA cert: unable to read file /nowhere/ca.pem: open /nowhere/ca.pem: no such file or directory",
+        ),
+        ("tls_config: {ca: nonsense}", "unable to use specified CA cert inline"),
+        (
+            "tls_config: {cert: x, key: y}",
+            "unable to use specified client cert (inline) & key (inline): tls: failed to find any PEM data in certificate input",
+        ),
+        (
+            "tls_config: {min_version: TLS13, max_version: TLS12}",
+            "tls_config.max_version must be greater than or equal to tls_config.min_version if both are specified",
+        ),
+        (
+            "tls_config: {max_version: TLS11}",
+            "tls_config.max_version TLS11 is not supported: this program speaks TLS 1.2 and 1.3 only",
+        ),
+        ("tls_config: {ca_ref: x}", "cannot use secret ref without manager"),
+    ] {
+        assert_eq!(setup(yaml).map(|_| ()), Err(error.into()), "{yaml}");
+    }
+    assert_eq!(setup("tls_config: {min_version: TLS10}").map(|_| ()), Ok(()));
+}

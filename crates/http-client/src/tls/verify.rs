@@ -1,0 +1,190 @@
+//! Whether a server is whom it says it is.
+//!
+//! Two things differ from what the TLS library does by itself. A server may show the very certificate that `ca_file`
+//! holds, although that certificate says of itself that it is an authority: `openssl req -x509` makes such, and
+//! Prometheus takes them; its name and its dates are checked all the same. And a certificate whose name is wrong is told
+//! so even when its authority is unknown too, because that is the order in which Go checks.
+
+use std::sync::{Arc, OnceLock};
+
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::client::{WantsClientCert, WebPkiServerVerifier, verify_server_name};
+use rustls::crypto::CryptoProvider;
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::server::ParsedCertificate;
+use rustls::{
+    CertificateError, ClientConfig, ConfigBuilder, DigitallySignedStruct, Error, RootCertStore,
+    SignatureScheme, SupportedProtocolVersion,
+};
+
+fn provider() -> Arc<CryptoProvider> {
+    static PROVIDER: OnceLock<Arc<CryptoProvider>> = OnceLock::new();
+    PROVIDER.get_or_init(|| Arc::new(rustls::crypto::ring::default_provider())).clone()
+}
+
+/// A configuration that trusts `authorities`, or the system's when there are none.
+pub(super) fn client_config(
+    versions: &'static [&'static SupportedProtocolVersion],
+    authorities: Option<Vec<CertificateDer<'static>>>,
+    insecure: bool,
+) -> ConfigBuilder<ClientConfig, WantsClientCert> {
+    let verifier: Arc<dyn ServerCertVerifier> = match (insecure, authorities) {
+        (true, _) => Arc::new(AcceptAll),
+        (false, Some(authorities)) => {
+            let mut roots = RootCertStore::empty();
+            roots.add_parsable_certificates(authorities.iter().cloned());
+            Arc::new(Verifier { inner: webpki(roots), authorities })
+        }
+        (false, None) => Arc::new(Verifier { inner: webpki(system_roots()), authorities: Vec::new() }),
+    };
+    ClientConfig::builder_with_provider(provider())
+        .with_protocol_versions(versions)
+        .expect("the provider speaks TLS 1.2 and 1.3")
+        .dangerous()
+        .with_custom_certificate_verifier(verifier)
+}
+
+/// A configuration for the time before the section's is read.
+pub(super) fn trusting_nobody() -> ClientConfig {
+    let verifier = Arc::new(Verifier { inner: None, authorities: Vec::new() });
+    ClientConfig::builder_with_provider(provider())
+        .with_protocol_versions(rustls::ALL_VERSIONS)
+        .expect("the provider speaks TLS 1.2 and 1.3")
+        .dangerous()
+        .with_custom_certificate_verifier(verifier)
+        .with_no_client_auth()
+}
+
+/// The library's verifier; `None` without a single root, which it does not take.
+fn webpki(roots: RootCertStore) -> Option<Arc<WebPkiServerVerifier>> {
+    WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider()).build().ok()
+}
+
+/// The system's authorities, read once: `SSL_CERT_FILE` and `SSL_CERT_DIR` are respected, as in Go.
+fn system_roots() -> RootCertStore {
+    static ROOTS: OnceLock<RootCertStore> = OnceLock::new();
+    let load = || {
+        let mut roots = RootCertStore::empty();
+        roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+        roots
+    };
+    ROOTS.get_or_init(load).clone()
+}
+
+#[derive(Debug)]
+pub(super) struct Verifier {
+    pub(super) inner: Option<Arc<WebPkiServerVerifier>>,
+    pub(super) authorities: Vec<CertificateDer<'static>>,
+}
+
+/// Whether nothing is wrong but that an authority stands for a server. Dates have been checked before that is found.
+fn is_authority_itself(error: &Error) -> bool {
+    match error {
+        Error::InvalidCertificate(CertificateError::Other(cause)) => {
+            format!("{:?}", cause.0) == "CaUsedAsEndEntity"
+        }
+        _ => false,
+    }
+}
+
+/// Whether the dates are the reason, which Go finds before a wrong name.
+fn is_about_dates(error: &Error) -> bool {
+    use CertificateError::{Expired, ExpiredContext, NotValidYet, NotValidYetContext};
+    let Error::InvalidCertificate(reason) = error else { return false };
+    matches!(reason, Expired | ExpiredContext { .. } | NotValidYet | NotValidYetContext { .. })
+}
+
+impl ServerCertVerifier for Verifier {
+    fn verify_server_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        server_name: &ServerName<'_>,
+        ocsp_response: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, Error> {
+        let verdict = match &self.inner {
+            Some(inner) => {
+                inner.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now)
+            }
+            None => Err(Error::InvalidCertificate(CertificateError::UnknownIssuer)),
+        };
+        match verdict {
+            Ok(verified) => Ok(verified),
+            Err(error) if is_about_dates(&error) => Err(error),
+            Err(error) => {
+                verify_server_name(&ParsedCertificate::try_from(end_entity)?, server_name)?;
+                if !is_authority_itself(&error) {
+                    return Err(error);
+                }
+                if self.authorities.iter().any(|authority| authority == end_entity) {
+                    return Ok(ServerCertVerified::assertion());
+                }
+                Err(Error::InvalidCertificate(CertificateError::UnknownIssuer))
+            }
+        }
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        let algorithms = &provider().signature_verification_algorithms;
+        rustls::crypto::verify_tls12_signature(message, certificate, signed, algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        let algorithms = &provider().signature_verification_algorithms;
+        rustls::crypto::verify_tls13_signature(message, certificate, signed, algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        provider().signature_verification_algorithms.supported_schemes()
+    }
+}
+
+/// `insecure_skip_verify`: any certificate will do, also one that the library cannot read.
+#[derive(Debug)]
+struct AcceptAll;
+
+impl ServerCertVerifier for AcceptAll {
+    fn verify_server_cert(
+        &self,
+        _: &CertificateDer<'_>,
+        _: &[CertificateDer<'_>],
+        _: &ServerName<'_>,
+        _: &[u8],
+        _: UnixTime,
+    ) -> Result<ServerCertVerified, Error> {
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        _: &[u8],
+        _: &CertificateDer<'_>,
+        _: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        Ok(HandshakeSignatureValid::assertion())
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        _: &[u8],
+        _: &CertificateDer<'_>,
+        _: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        Ok(HandshakeSignatureValid::assertion())
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        provider().signature_verification_algorithms.supported_schemes()
+    }
+}

@@ -1,0 +1,108 @@
+//! What went over a connection: whether the server has begun to answer, and with what.
+//!
+//! Errors need it (Go quotes the first line of an answer that is none), and so does the rule that a `GET` is sent again
+//! when a reused connection closed before the first byte of its answer.
+
+use std::io;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::task::{Context, Poll};
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+/// How much of an answer is kept: enough for its first line.
+const KEPT_BYTES: usize = 256;
+
+/// What was read since the last request began.
+#[derive(Debug, Default)]
+pub(crate) struct Wire {
+    /// `tcp 127.0.0.1:51234->127.0.0.1:9100`, as errors name the connection.
+    pub connection: String,
+    answer_bytes: AtomicUsize,
+    first: Mutex<Vec<u8>>,
+}
+
+impl Wire {
+    pub fn named(connection: String) -> Self {
+        Wire { connection, ..Wire::default() }
+    }
+
+    /// Forgets what was read: a request begins.
+    pub fn begin(&self) {
+        self.answer_bytes.store(0, Ordering::Release);
+        self.first.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+
+    /// Whether any byte came since then.
+    pub fn answered(&self) -> bool {
+        self.answer_bytes.load(Ordering::Acquire) > 0
+    }
+
+    /// The first bytes that came.
+    pub fn first(&self) -> Vec<u8> {
+        self.first.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn note(&self, bytes: &[u8]) {
+        let before = self.answer_bytes.fetch_add(bytes.len(), Ordering::AcqRel);
+        if before < KEPT_BYTES {
+            let kept = &bytes[..bytes.len().min(KEPT_BYTES - before)];
+            self.first.lock().unwrap_or_else(PoisonError::into_inner).extend_from_slice(kept);
+        }
+    }
+}
+
+/// A connection that notes what is read.
+#[derive(Debug)]
+pub(crate) struct Watched<S> {
+    stream: S,
+    wire: std::sync::Arc<Wire>,
+}
+
+impl<S> Watched<S> {
+    pub fn new(stream: S, wire: std::sync::Arc<Wire>) -> Self {
+        Watched { stream, wire }
+    }
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Watched<S> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let before = buf.filled().len();
+        let done = Pin::new(&mut self.stream).poll_read(cx, buf);
+        if let Some(new) = buf.filled().get(before..).filter(|new| !new.is_empty()) {
+            self.wire.note(new);
+        }
+        done
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Watched<S> {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(cx, buf)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write_vectored(cx, bufs)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+}
