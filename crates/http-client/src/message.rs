@@ -121,6 +121,7 @@ impl Response {
         response
     }
 
+    /// The status as a number.
     pub fn status(&self) -> StatusCode {
         self.status
     }
@@ -130,6 +131,7 @@ impl Response {
         &self.status_text
     }
 
+    /// All headers, in the order in which they came.
     pub fn headers(&self) -> &HeaderMap {
         &self.headers
     }

@@ -1,3 +1,5 @@
+//! Verdicts on certificates, and sections that cannot be used.
+
 use std::time::Duration;
 
 use ferula_config::http_client::HttpClientConfig;
