@@ -8,8 +8,7 @@
 //!
 //! Here: finding targets, and passing on that they changed. Elsewhere: what is done with a target.
 //! Always true: a provider that fails keeps the groups it found last; one that no job wants is stopped and its
-//! groups are dropped; a section that cannot run stops no other. `tls` is for everything that talks to what was
-//! found.
+//! groups are dropped; a section that cannot run stops no other.
 
 mod group;
 mod json;
@@ -17,7 +16,6 @@ mod manager;
 mod mechanism;
 mod metrics;
 mod provider;
-pub mod tls;
 
 pub use group::{ADDRESS_LABEL, GroupsError, TargetGroup};
 pub use json::JsonError;

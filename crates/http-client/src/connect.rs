@@ -110,7 +110,10 @@ async fn http1_over(
     let mut builder = http1::Builder::new();
     builder.title_case_headers(true).allow_obsolete_multiline_headers_in_responses(true);
     if header_room == HeaderRoom::Full {
-        builder.max_headers(HEADER_FIELDS_MAX).max_buf_size(HEADER_BYTES_MAX);
+        builder
+            .max_headers(HEADER_FIELDS_MAX)
+            .max_buf_size(HEADER_BYTES_MAX)
+            .max_header_size(HEADER_BYTES_MAX);
     }
     let (sender, connection) = builder.handshake(io).await?;
     // Its error reaches whoever waits for an answer; without one nobody needs it.

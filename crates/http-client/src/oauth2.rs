@@ -20,7 +20,7 @@ use crate::client::HttpClient;
 use crate::error::{Cause, SetupError, TokenError};
 use crate::message::Request;
 use crate::secret::{Source, basic_text, read, secret_value};
-use crate::url::query_escape;
+use crate::url::{encode_form, query_escape};
 
 /// A token is renewed this long before it ends, as in Go.
 const RENEWED_BEFORE: Duration = Duration::from_secs(10);
@@ -157,11 +157,8 @@ impl TokenSource {
     }
 
     async fn ask(&self, form: Form, basic: Option<String>) -> Result<Token, Cause> {
-        let fields: Vec<String> = form
-            .iter()
-            .map(|(name, value)| format!("{}={}", query_escape(name), query_escape(value)))
-            .collect();
-        let body = Bytes::from(fields.join("&"));
+        let body = encode_form(form.iter().map(|(name, value)| (name.as_str(), value.as_str())));
+        let body = Bytes::from(body);
         let request_error = |error| Cause::Token(TokenError::Request(Box::new(error)));
         let mut request = Request::post(&self.section.token_url, FORM, body).map_err(request_error)?;
         if let Some(basic) = basic {

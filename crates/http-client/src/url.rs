@@ -85,6 +85,14 @@ pub(crate) fn query_escape(text: &str) -> String {
     out
 }
 
+/// Names and values as a query or a form has them, in the order given.
+pub fn encode_form<'a>(pairs: impl IntoIterator<Item = (&'a str, &'a str)>) -> String {
+    let pairs = pairs.into_iter();
+    let encoded: Vec<String> =
+        pairs.map(|(name, value)| format!("{}={}", query_escape(name), query_escape(value))).collect();
+    encoded.join("&")
+}
+
 /// Decodes a name or a value of a form; what is not encoded well stays as it is.
 pub(crate) fn query_unescape(text: &str) -> String {
     unescape(&text.replace('+', " "), Part::Path).unwrap_or_else(|_| text.to_owned())
@@ -218,6 +226,13 @@ impl Url {
         after.rsplit_once(':').map_or("", |(_, port)| port)
     }
 
+    /// The same, with another query.
+    #[must_use]
+    pub fn with_query(mut self, query: Option<&str>) -> Url {
+        self.query = query.map(str::to_owned);
+        self
+    }
+
     /// The port to connect to.
     pub(crate) fn port_or_default(&self) -> &str {
         match (self.port(), self.scheme.as_str()) {
@@ -226,6 +241,11 @@ impl Url {
             ("", _) => "80",
             (port, _) => port,
         }
+    }
+
+    /// Whether it names a user.
+    pub fn has_user(&self) -> bool {
+        self.user.is_some()
     }
 
     pub(crate) fn user(&self) -> Option<&User> {
@@ -242,11 +262,11 @@ impl Url {
         self.query.as_deref()
     }
 
-    /// The same server, another path and query; the path is encoded where needed.
+    /// Another path on the same server, without a query; encoded where needed.
     #[must_use]
-    pub fn with_path_and_query(&self, path: &str, query: Option<&str>) -> Url {
+    pub fn with_path(&self, path: &str) -> Url {
         let path = escape_again(path).unwrap_or_else(|| escape(path.as_bytes(), Part::Path));
-        Url { path, query: query.map(str::to_owned), fragment: None, ..self.clone() }
+        Url { path, query: None, fragment: None, ..self.clone() }
     }
 
     /// Path and query as the request line has them.

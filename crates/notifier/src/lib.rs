@@ -13,7 +13,6 @@
 //! queue has room; what it refused (4xx) is dropped.
 
 mod alertmanager;
-mod client;
 mod manager;
 mod metrics;
 mod payload;
@@ -21,5 +20,4 @@ mod queue;
 mod send;
 
 pub use alertmanager::check_targets;
-pub use client::ClientError;
-pub use manager::{AlertmanagersSnapshot, Manager, Options};
+pub use manager::{AlertmanagersSnapshot, ApplyError, Manager, Options};

@@ -7,6 +7,7 @@ use ferula_config::Config;
 use ferula_config::alerting::AlertmanagerConfig;
 use ferula_config::discovery::DiscoveryConfigs;
 use ferula_discovery::TargetSets;
+use ferula_http_client::{HttpClient, SetupError};
 use ferula_model::relabel::{Rule, process};
 use ferula_model::{Alert, AlertSink, LabelSet};
 use ferula_runtime::{SharedClock, Shutdown};
@@ -15,7 +16,6 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use crate::alertmanager::Found;
-use crate::client::{ClientError, HttpClient};
 use crate::metrics::Metrics;
 use crate::send::{Sender, SenderOptions};
 
@@ -29,7 +29,7 @@ pub struct Options {
     /// `--alertmanager.drain-notification-queue-on-shutdown`
     pub drain_on_shutdown: bool,
     /// Sent as `User-Agent`.
-    pub user_agent: String,
+    pub user_agent: &'static str,
 }
 
 impl Default for Options {
@@ -38,9 +38,17 @@ impl Default for Options {
             queue_capacity: 10_000,
             batch_size: 256,
             drain_on_shutdown: true,
-            user_agent: "Prometheus/3.14.0".into(),
+            user_agent: "Prometheus/3.14.0",
         }
     }
+}
+
+/// Why a configuration was not taken over whole.
+#[derive(Debug, thiserror::Error)]
+pub enum ApplyError {
+    /// The first section that has no client; all others are taken over.
+    #[error("alertmanagers[{index}]: {error}")]
+    Client { index: usize, error: SetupError },
 }
 
 /// The Alertmanagers at one moment, for the API: the addresses that alerts are posted to.
@@ -76,7 +84,8 @@ struct Set {
     /// The name under which discovery knows it.
     job: String,
     config: AlertmanagerConfig,
-    client: HttpClient,
+    /// `None` while its files cannot be used; tried again whenever discovery has news.
+    client: Option<HttpClient>,
     target_rules: Vec<Rule>,
     alert_rules: Vec<Rule>,
     found: Found,
@@ -87,6 +96,23 @@ struct Running {
     sender: Arc<Sender>,
     stop: Shutdown,
     task: JoinHandle<()>,
+}
+
+impl Set {
+    /// Makes the client if it is missing.
+    fn make_client(&mut self, user_agent: &'static str) -> Result<(), SetupError> {
+        if self.client.is_some() {
+            return Ok(());
+        }
+        match HttpClient::new(&self.config.http, user_agent) {
+            Ok(client) => self.client = Some(client),
+            Err(error) => {
+                error!("Creating the client of Alertmanagers failed", section = self.job, err = error);
+                return Err(error);
+            }
+        }
+        Ok(())
+    }
 }
 
 impl Manager {
@@ -106,8 +132,8 @@ impl Manager {
     /// their queues, wherever it stands now.
     ///
     /// # Errors
-    /// A section whose client cannot be made; nothing has changed then.
-    pub fn apply_config(&self, config: &Config) -> Result<(), ClientError> {
+    /// A section whose client cannot be made; the others are taken over all the same.
+    pub fn apply_config(&self, config: &Config) -> Result<(), ApplyError> {
         let names = &config.global.metric_name_validation_scheme;
         let compiled = |rules| ferula_config::relabel::compiled(rules, names);
         let mut sets = Vec::new();
@@ -115,7 +141,7 @@ impl Manager {
             sets.push(Set {
                 job: format!("config-{index}"),
                 config: section.clone(),
-                client: HttpClient::new(&section.http, &self.0.options.user_agent)?,
+                client: None,
                 target_rules: section.target_rules(&config.global),
                 alert_rules: compiled(&section.alert_relabel_configs),
                 found: Found::default(),
@@ -132,12 +158,18 @@ impl Manager {
                 (set.found, set.senders, set.client) = (before.found, before.senders, before.client);
             }
         }
+        let mut failed = None;
+        for (index, set) in sets.iter_mut().enumerate() {
+            if let Err(error) = set.make_client(self.0.options.user_agent) {
+                failed = failed.or(Some(ApplyError::Client { index, error }));
+            }
+        }
         state.sets = sets;
         for gone in old.into_iter().flat_map(|set| set.senders) {
             self.0.end(gone);
         }
         self.0.count(&state);
-        Ok(())
+        failed.map_or(Ok(()), Err)
     }
 
     /// Follows discovery until shutdown, then sends what is left and ends.
@@ -248,9 +280,14 @@ impl Inner {
             for running in gone {
                 self.end(running);
             }
+            // The error has been logged.
+            if set.make_client(self.options.user_agent).is_err() {
+                continue;
+            }
+            let Some(client) = set.client.clone() else { continue };
             for url in &set.found.active {
                 if set.senders.iter().all(|running| running.sender.url != *url) {
-                    set.senders.push(self.start(set.client.clone(), url, set.config.timeout));
+                    set.senders.push(self.start(client.clone(), url, set.config.timeout));
                 }
             }
         }

@@ -18,13 +18,17 @@ fn one(alert: &Alert) -> Value {
         alert.labels.iter().map(|(name, value)| (name.to_owned(), value.into())).collect();
     let annotations: Map<String, Value> =
         alert.annotations.iter().map(|(name, value)| (name.clone(), value.as_str().into())).collect();
-    json!({
-        "annotations": annotations,
+    let mut all = json!({
         "endsAt": time(alert.ends_at),
         "startsAt": time(alert.starts_at),
         "generatorURL": &*alert.generator_url,
         "labels": labels,
-    })
+    });
+    // Left out when there are none, as in Prometheus.
+    if let (false, Value::Object(fields)) = (annotations.is_empty(), &mut all) {
+        fields.shift_insert(0, "annotations".to_owned(), annotations.into());
+    }
+    all
 }
 
 #[cfg(test)]
@@ -43,6 +47,9 @@ mod tests {
             resolved: false,
             generator_url: "http://x/graph".into(),
         };
+        let bare = Alert { annotations: Arc::new([]), ..alert.clone() };
+        let text = String::from_utf8(encode(&[Arc::new(bare)])).expect("JSON is UTF-8");
+        assert!(text.starts_with("[{\"endsAt\":"), "{text}");
         assert_eq!(
             String::from_utf8(encode(&[Arc::new(alert)])).unwrap(),
             r#"[{"annotations":{"text":""},"endsAt":"0001-01-01T00:00:00.000Z","startsAt":"1970-01-01T00:00:01.500Z","generatorURL":"http://x/graph","labels":{"alertname":"A","x":"\"é"}}]"#

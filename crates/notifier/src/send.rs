@@ -3,14 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use ferula_http_client::{HttpClient, Method, Request, RequestError, StatusCode};
 use ferula_model::Alert;
 use ferula_runtime::{SharedClock, Shutdown};
 use ferula_telemetry::{error, warn};
-use reqwest::StatusCode;
-use reqwest::header::{CONTENT_TYPE, HeaderValue};
 use tokio::sync::Notify;
 
-use crate::client::{ClientError, HttpClient};
 use crate::metrics::OfOne;
 use crate::payload::encode;
 use crate::queue::Queue;
@@ -148,26 +146,27 @@ impl Sender {
     }
 
     async fn post(&self, body: Vec<u8>) -> Result<(), Failure> {
-        let passing = |error: ClientError| Failure::Passing(error.to_string());
-        let mut request = self.client.post(&self.url).map_err(passing)?;
-        request.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        *request.body_mut() = Some(body.into());
+        let passing = |error: RequestError| Failure::Passing(error.to_string());
+        let request = Request::post(&self.url, "application/json", body.into()).map_err(passing)?;
         let answer = async {
             let response = self.client.send(request).await?;
-            let status = response.status();
+            let (status, text) = (response.status(), response.status_text().to_owned());
             // The connection can be used again once the answer is read; nobody needs what it says.
-            drop(response.bytes().await);
-            Ok::<StatusCode, ClientError>(status)
+            response.drain().await;
+            Ok((status, text))
         };
         tokio::select! {
-            status = answer => judge(status.map_err(passing)?),
-            () = self.clock.sleep(self.timeout) => Err(Failure::Passing("context deadline exceeded".into())),
+            answer = answer => {
+                let (status, text) = answer.map_err(passing)?;
+                judge(status, &text)
+            }
+            () = self.clock.sleep(self.timeout) => Err(passing(RequestError::deadline(&Method::POST, &self.url))),
         }
     }
 }
 
-fn judge(status: StatusCode) -> Result<(), Failure> {
-    let text = || format!("bad response status {status}");
+fn judge(status: StatusCode, text: &str) -> Result<(), Failure> {
+    let text = || format!("bad response status {text}");
     match status {
         status if status.is_success() => Ok(()),
         StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_MANY_REQUESTS => Err(Failure::Passing(text())),

@@ -50,7 +50,7 @@ impl FailureLogs {
     ///
     /// # Errors
     /// The file cannot be opened.
-    pub fn get(&self, path: &str) -> Result<Option<Arc<FailureLog>>, String> {
+    pub fn get(&self, path: &str) -> io::Result<Option<Arc<FailureLog>>> {
         if path.is_empty() {
             return Ok(None);
         }
@@ -58,8 +58,7 @@ impl FailureLogs {
         if let Some(log) = logs.get(path) {
             return Ok(Some(log.clone()));
         }
-        let log = FailureLog::open(path).map_err(|error| format!("can't create json log file: {error}"))?;
-        let log = Arc::new(log);
+        let log = Arc::new(FailureLog::open(path)?);
         logs.insert(path.to_owned(), log.clone());
         Ok(Some(log))
     }
@@ -112,9 +111,8 @@ mod tests {
         logs.reopen();
         assert!(logs.0.lock().expect("no test panics here").is_empty());
         let below_a_file = path.join("x").display().to_string();
-        assert!(
-            logs.get(&below_a_file).expect_err("not a directory").starts_with("can't create json log file: ")
-        );
+        let refused = logs.get(&below_a_file).expect_err("not a directory");
+        assert_eq!(refused.kind(), io::ErrorKind::NotADirectory);
         assert!(logs.get("").expect("no name is no error").is_none());
     }
 }

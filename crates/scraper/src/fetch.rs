@@ -4,53 +4,74 @@
 
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::Arc;
 
 use bytes::Bytes;
-use ferula_go::quote::go_quote;
+use ferula_http_client::{BodyError, RequestError};
 use ferula_runtime::clock::Sleep;
-use tokio::sync::OwnedSemaphorePermit;
 
-/// A page as it came, decompressed.
+use crate::gzip::GzipError;
+use crate::page_memory::Share;
+
+/// A page, decompressed.
 #[derive(Debug)]
 pub struct Page {
-    /// The bytes.
     pub body: Bytes,
     /// The `Content-Type` header, or empty.
     pub content_type: String,
-    /// Its share of the memory that all pages together may take; given back when the page is dropped.
-    pub memory: Option<OwnedSemaphorePermit>,
+    /// Its share of the memory that all pages may take together.
+    pub share: Option<Share>,
 }
 
 /// Why there is no page; the texts are those of Go's client, as `targets` shows them.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, thiserror::Error)]
 pub enum FetchError {
     /// No answer came.
-    #[error("Get {}: {reason}", go_quote(.url))]
-    Request {
-        /// What was asked.
-        url: String,
-        /// Why.
-        reason: String,
-    },
+    #[error("{0}")]
+    Request(Arc<RequestError>),
     /// The answer ended badly.
     #[error("{0}")]
-    Body(String),
-    /// The target is there and does not want to answer.
+    Body(Arc<BodyError>),
+    /// The answer did not end in time.
+    #[error("context deadline exceeded")]
+    BodyDeadline,
+    /// The target answers, but not with a page.
     #[error("server returned HTTP status {0}")]
     Status(String),
+    #[error("{0}")]
+    Gzip(GzipError),
     /// More bytes than the job allows.
     #[error("body size limit exceeded")]
     BodySizeLimit,
     /// More bytes than any page without a limit of its own may have.
     #[error("body size limit exceeded: more than {0} bytes, and no body_size_limit is configured")]
     DefaultBodySizeLimit(u64),
-    /// What the request needs cannot be had.
-    #[error("{0}")]
-    Setup(String),
+    /// More bytes than all pages together may take of memory.
+    #[error("the page needs more than the {0} bytes that pages may take of memory")]
+    NoMemory(usize),
+    /// Decompressing panicked; a bug, but one that must not end the loop.
+    #[error("internal error while reading the page: {0}")]
+    Internal(String),
 }
 
-/// Go's text for a time that ran out.
-pub const DEADLINE: &str = "context deadline exceeded";
+impl From<RequestError> for FetchError {
+    fn from(error: RequestError) -> Self {
+        FetchError::Request(Arc::new(error))
+    }
+}
+
+impl From<BodyError> for FetchError {
+    fn from(error: BodyError) -> Self {
+        FetchError::Body(Arc::new(error))
+    }
+}
+
+/// Errors of the system cannot be compared; their texts can.
+impl PartialEq for FetchError {
+    fn eq(&self, other: &Self) -> bool {
+        std::mem::discriminant(self) == std::mem::discriminant(other) && self.to_string() == other.to_string()
+    }
+}
 
 /// A fetch in progress.
 pub type Fetching<'a> = Pin<Box<dyn Future<Output = Result<Page, FetchError>> + Send + 'a>>;

@@ -20,6 +20,9 @@ pub enum GzipError {
     /// More bytes come out than are allowed.
     #[error("body size limit exceeded")]
     TooLarge,
+    /// More bytes come out than there is room for now.
+    #[error("no room for the page")]
+    NoRoom,
 }
 
 /// Smallest gzip: ten bytes of header, eight of trailer.
@@ -33,24 +36,43 @@ pub fn expected_bytes(gzip: &[u8]) -> usize {
     stated.min(gzip.len().saturating_mul(RATIO_MAX))
 }
 
-/// Decompresses a page that may not reach `most` bytes.
-pub fn inflate(gzip: &[u8], most: usize) -> Result<Vec<u8>, GzipError> {
+/// Decompresses a page that comes out below `most` bytes and is one member, at once and with bounded work; `None` for
+/// all others, broken ones too.
+pub fn inflate_small(gzip: &[u8], most: usize) -> Option<Vec<u8>> {
+    let expected = expected_bytes(gzip);
+    if gzip.len() > most || expected >= most {
+        return None;
+    }
+    whole(gzip, expected)
+}
+
+/// The page, if it is one member of exactly `expected` bytes.
+fn whole(gzip: &[u8], expected: usize) -> Option<Vec<u8>> {
+    if gzip.len() < GZIP_BYTES_MIN {
+        return None;
+    }
+    let mut plain = vec![0; expected];
+    let done = libdeflater::Decompressor::new().gzip_decompress(gzip, &mut plain);
+    // A page of several members has the length of the last one at its end, and only the first came out.
+    done.is_ok_and(|bytes| bytes == expected && gzip_members_end(gzip, bytes)).then_some(plain)
+}
+
+/// Decompresses a page that may not reach `most` bytes, nor exceed `room`.
+pub fn inflate(gzip: &[u8], room: usize, most: usize) -> Result<Vec<u8>, GzipError> {
     if gzip.len() < 2 || gzip[..2] != [0x1f, 0x8b] {
         return Err(if gzip.is_empty() { GzipError::Truncated } else { GzipError::Header });
     }
-    if gzip.len() >= GZIP_BYTES_MIN {
-        let expected = expected_bytes(gzip);
-        if expected >= most {
-            return Err(GzipError::TooLarge);
-        }
-        let mut plain = vec![0; expected];
-        let done = libdeflater::Decompressor::new().gzip_decompress(gzip, &mut plain);
-        // A page of several members has the length of the last one at its end, and only the first came out.
-        if done.is_ok_and(|bytes| bytes == expected && gzip_members_end(gzip, bytes)) {
-            return Ok(plain);
-        }
+    let expected = expected_bytes(gzip);
+    if expected >= most {
+        return Err(GzipError::TooLarge);
     }
-    stream(gzip, most)
+    if expected > room {
+        return Err(GzipError::NoRoom);
+    }
+    match whole(gzip, expected) {
+        Some(plain) => Ok(plain),
+        None => stream(gzip, room, most),
+    }
 }
 
 /// Whether `plain_bytes` bytes are all that comes out: nothing that looks like a second member follows. Any doubt is
@@ -61,11 +83,13 @@ fn gzip_members_end(gzip: &[u8], plain_bytes: usize) -> bool {
 }
 
 /// The slow way: any number of members, and a reason when it fails.
-fn stream(gzip: &[u8], most: usize) -> Result<Vec<u8>, GzipError> {
+fn stream(gzip: &[u8], room: usize, most: usize) -> Result<Vec<u8>, GzipError> {
     let mut plain = Vec::new();
-    let limit = u64::try_from(most).unwrap_or(u64::MAX);
+    // One byte more than the room tells that there is too little.
+    let limit = u64::try_from(most.min(room.saturating_add(1))).unwrap_or(u64::MAX);
     match flate2::read::MultiGzDecoder::new(gzip).take(limit).read_to_end(&mut plain) {
         Ok(_) if plain.len() >= most => Err(GzipError::TooLarge),
+        Ok(_) if plain.len() > room => Err(GzipError::NoRoom),
         Ok(_) => Ok(plain),
         Err(error) => Err(match error.kind() {
             std::io::ErrorKind::UnexpectedEof => GzipError::Truncated,
@@ -91,36 +115,39 @@ mod tests {
     #[test]
     fn pages_come_back_also_in_several_members() {
         for plain in [&b""[..], b"up 1\n", &b"some_metric{label=\"value\"} 12345\n".repeat(3000)] {
-            assert_eq!(inflate(&gzip(plain), usize::MAX).as_deref(), Ok(plain));
+            assert_eq!(inflate(&gzip(plain), usize::MAX, usize::MAX).as_deref(), Ok(plain));
             let twice = [gzip(plain), gzip(b"tail\n")].concat();
-            assert_eq!(inflate(&twice, usize::MAX), Ok([plain, b"tail\n"].concat()));
+            assert_eq!(inflate(&twice, usize::MAX, usize::MAX), Ok([plain, b"tail\n"].concat()));
         }
     }
 
     #[test]
     fn the_limit_holds_whatever_the_page_says_of_itself() {
         let bomb = gzip(&vec![b'x'; 1 << 20]);
-        assert_eq!(inflate(&bomb, 1 << 20), Err(GzipError::TooLarge));
-        assert_eq!(inflate(&bomb, (1 << 20) + 1).map(|plain| plain.len()), Ok(1 << 20));
+        assert_eq!(inflate(&bomb, usize::MAX, 1 << 20), Err(GzipError::TooLarge));
+        assert_eq!(inflate(&bomb, 1 << 20, (1 << 20) + 1).map(|plain| plain.len()), Ok(1 << 20));
         let mut liar = bomb;
         let end = liar.len();
         liar[end - 4..].copy_from_slice(&7u32.to_le_bytes());
-        assert_eq!(inflate(&liar, 1 << 19), Err(GzipError::TooLarge));
+        assert_eq!(inflate(&liar, usize::MAX, 1 << 19), Err(GzipError::TooLarge));
+        // It is found small, and does not become large where small pages are decompressed.
+        assert_eq!(inflate_small(&liar, 64 << 10), None);
+        assert_eq!(inflate(&liar, 1 << 19, usize::MAX), Err(GzipError::NoRoom));
         assert!(expected_bytes(&[0xff; 20]) <= 20 * RATIO_MAX);
     }
 
     #[test]
     fn damage_is_told_apart() {
         let whole = gzip(b"up 1\n");
-        assert_eq!(inflate(b"up 1\n", usize::MAX), Err(GzipError::Header));
-        assert_eq!(inflate(&whole[..whole.len() - 3], usize::MAX), Err(GzipError::Truncated));
+        assert_eq!(inflate(b"up 1\n", usize::MAX, usize::MAX), Err(GzipError::Header));
+        assert_eq!(inflate(&whole[..whole.len() - 3], usize::MAX, usize::MAX), Err(GzipError::Truncated));
         for at in 0..whole.len() {
             let mut broken = whole.clone();
             broken[at] ^= 0x55;
             // Some bytes of the header mean nothing; nothing else may come out than the page or an error.
             assert!(
-                inflate(&broken, usize::MAX).is_err_and(|e| e != GzipError::TooLarge)
-                    || inflate(&broken, 1000).as_deref() == Ok(b"up 1\n"),
+                inflate(&broken, usize::MAX, usize::MAX).is_err_and(|e| e != GzipError::TooLarge)
+                    || inflate(&broken, usize::MAX, 1000).as_deref() == Ok(b"up 1\n"),
                 "byte {at}"
             );
         }

@@ -73,7 +73,8 @@ impl LabelOptions {
         }
         if self.honor_labels {
             for (name, value) in target.iter() {
-                if labels.value(name).is_empty() {
+                // A label that the page names with an empty value is honoured as well: the series lacks it.
+                if labels.value(name).is_empty() && !scraped.iter().any(|(scraped, _)| scraped == name) {
                     labels.set(name, value);
                 }
             }
@@ -194,7 +195,7 @@ mod tests {
             ),
             (false, r#"m{job=""}"#, r#"{__name__="m", instance="h:1", job="j"}"#),
             (true, r#"m{job="own"}"#, r#"{__name__="m", instance="h:1", job="own"}"#),
-            (true, r#"m{job=""}"#, r#"{__name__="m", instance="h:1", job="j"}"#),
+            (true, r#"m{job=""}"#, r#"{__name__="m", instance="h:1"}"#),
         ] {
             let options = LabelOptions { honor_labels: honor, ..LabelOptions::default() };
             let stored =

@@ -23,6 +23,7 @@ pub mod labels;
 pub mod metadata_cache;
 pub mod metrics;
 pub mod options;
+pub mod page_memory;
 mod pool;
 pub mod report;
 pub mod scrape_loop;

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use ferula_config::scrape::ScrapeConfig;
 use ferula_discovery::TargetGroup;
+use ferula_http_client::{HttpClient, HttpClients, SetupError};
 use ferula_model::LabelSet;
 use ferula_runtime::Shutdown;
 use ferula_telemetry::{error, warn};
@@ -12,7 +13,7 @@ use tokio::task::JoinHandle;
 
 use crate::error::ScrapeError;
 use crate::failure_log::FailureLogs;
-use crate::http::{HttpClient, HttpClients, HttpFetch, PageMemory};
+use crate::http::{HttpFetch, PageReading, USER_AGENT_TEXT};
 use crate::options::{Features, JobOptions, same_labels};
 use crate::scrape_loop::{Forced, ScrapeLoop, Shared, Stopped};
 use crate::target::{Made, Target, TargetMaker};
@@ -21,7 +22,7 @@ use crate::target::{Made, Target, TargetMaker};
 pub(crate) struct Pool {
     config: Arc<ScrapeConfig>,
     job: Arc<JobOptions>,
-    client: Arc<HttpClient>,
+    client: HttpClient,
     /// By the targets' hash.
     loops: BTreeMap<u64, Running>,
     groups: Vec<Arc<TargetGroup>>,
@@ -37,11 +38,20 @@ struct Running {
     task: JoinHandle<Stopped>,
 }
 
+/// Why the targets of a job cannot be scraped.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum PoolError {
+    #[error("error creating HTTP client: {0}")]
+    Client(#[from] SetupError),
+    #[error("can't create json log file: {0}")]
+    FailureLog(#[from] std::io::Error),
+}
+
 /// What pools of all jobs need.
 #[derive(Clone)]
 pub(crate) struct PoolContext {
     pub(crate) shared: Shared,
-    pub(crate) memory: PageMemory,
+    pub(crate) reading: PageReading,
     pub(crate) clients: HttpClients,
     pub(crate) features: Features,
     pub(crate) offset_seed: u64,
@@ -49,7 +59,11 @@ pub(crate) struct PoolContext {
 }
 
 impl PoolContext {
-    fn options(&self, config: &ScrapeConfig) -> Result<Arc<JobOptions>, String> {
+    fn client(&self, config: &ScrapeConfig) -> Result<HttpClient, PoolError> {
+        Ok(self.clients.get(&config.http, USER_AGENT_TEXT)?)
+    }
+
+    fn options(&self, config: &ScrapeConfig) -> Result<Arc<JobOptions>, PoolError> {
         let mut options = JobOptions::of(config, self.features);
         options.failure_log = self.failure_logs.get(&config.scrape_failure_log_file)?;
         Ok(Arc::new(options))
@@ -61,10 +75,10 @@ impl Pool {
     ///
     /// # Errors
     /// The client cannot be built from the job's options.
-    pub(crate) fn new(config: ScrapeConfig, context: &PoolContext) -> Result<Self, String> {
+    pub(crate) fn new(config: ScrapeConfig, context: &PoolContext) -> Result<Self, PoolError> {
         Ok(Pool {
             job: context.options(&config)?,
-            client: context.clients.get(&config.http)?,
+            client: context.client(&config)?,
             config: Arc::new(config),
             loops: BTreeMap::new(),
             groups: Vec::new(),
@@ -87,9 +101,9 @@ impl Pool {
     }
 
     /// Changes to another section. Loops whose targets stay are restarted, with what they know if that is still right.
-    pub(crate) fn reload(&mut self, config: ScrapeConfig, context: &PoolContext) -> Result<(), String> {
+    pub(crate) fn reload(&mut self, config: ScrapeConfig, context: &PoolContext) -> Result<(), PoolError> {
         let start = context.shared.clock.elapsed();
-        let client = context.clients.get(&config.http)?;
+        let client = context.client(&config)?;
         let job = context.options(&config)?;
         let keep_state = same_labels(&self.config, &config);
         self.client = client;
@@ -195,7 +209,7 @@ impl Pool {
     ) -> Running {
         let shared = context.shared.clone();
         let (forced, stop) = (Forced::default(), shared.shutdown.child());
-        let fetch = HttpFetch::new(self.client.clone(), context.memory.clone(), &target, &self.job);
+        let fetch = HttpFetch::new(self.client.clone(), context.reading.clone(), &target, &self.job);
         let new_loop = ScrapeLoop {
             state: shared.new_state(),
             shared,

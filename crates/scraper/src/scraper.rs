@@ -3,10 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use ferula_config::scrape::ScrapeConfig;
 use ferula_config::{Config, ConfigError};
 use ferula_discovery::{Manager, TargetSets};
+use ferula_http_client::HttpClients;
 use ferula_model::{LabelSet, Metric, MetricFamily, MetricType, MetricValue};
 use ferula_runtime::{SharedClock, Shutdown};
 use ferula_storage::Appendable;
@@ -14,12 +16,16 @@ use ferula_telemetry::{Registry, error, warn};
 use tokio::sync::Semaphore;
 
 use crate::failure_log::FailureLogs;
-use crate::http::{HttpClients, PageMemory};
+use crate::http::PageReading;
 use crate::metrics::Metrics;
 use crate::options::Features;
-use crate::pool::{Pool, PoolContext, Pools};
+use crate::page_memory::PageMemory;
+use crate::pool::{Pool, PoolContext, PoolError, Pools};
 use crate::scrape_loop::Shared;
 use crate::target::{Target, fnv64a};
+
+/// How often jobs are tried that could not run when they were configured.
+const WAITING_POOLS_INTERVAL: Duration = Duration::from_secs(5);
 
 /// What a scraper needs.
 pub struct Deps {
@@ -46,11 +52,13 @@ pub struct Scraper(Arc<Inner>);
 struct Inner {
     discovery: Manager,
     shared: Shared,
-    memory: PageMemory,
+    reading: PageReading,
     clients: HttpClients,
     hostname: String,
     features: Features,
     pools: Pools,
+    /// New jobs that cannot run yet, because a file of theirs is missing or broken.
+    waiting: Mutex<BTreeMap<String, ScrapeConfig>>,
     failure_logs: FailureLogs,
     /// Changes with the external labels.
     offset_seed: Mutex<u64>,
@@ -64,8 +72,9 @@ pub enum ApplyError {
     /// A file of jobs cannot be read.
     #[error("{0}")]
     Config(#[from] ConfigError),
-    /// Jobs whose clients cannot be built; has their names. The other jobs are taken over.
-    #[error("failed to apply the new configuration")]
+    /// Jobs that ran before and cannot run with their new options, with the reasons. They go on with the old ones; all
+    /// other jobs are taken over. A job that is new is no error: it is logged, and tried again.
+    #[error("failed to apply the new configuration: {}", .0.join("; "))]
     Pools(Vec<String>),
 }
 
@@ -108,11 +117,12 @@ impl Scraper {
         Scraper(Arc::new(Inner {
             discovery: Manager::new("scrape", deps.clock, &deps.registry, deps.shutdown),
             shared,
-            memory: PageMemory::default(),
+            reading: PageReading::new(PageMemory::default()),
             clients: HttpClients::default(),
             hostname: deps.hostname,
             features: deps.features,
             pools,
+            waiting: Mutex::default(),
             failure_logs: FailureLogs::default(),
             offset_seed: Mutex::default(),
             storing_permits: u32::try_from(parallel).unwrap_or(u32::MAX),
@@ -143,6 +153,11 @@ impl Scraper {
         loop {
             tokio::select! {
                 changed = updates.changed() => if changed.is_err() { break },
+                () = inner.shared.clock.sleep(WAITING_POOLS_INTERVAL) => {
+                if !inner.make_waiting_pools() {
+                    continue;
+                }
+            }
                 () = inner.shared.shutdown.requested() => break,
             }
             let sets = updates.borrow_and_update().clone();
@@ -189,7 +204,7 @@ impl Inner {
     fn context(&self) -> PoolContext {
         PoolContext {
             shared: self.shared.clone(),
-            memory: self.memory.clone(),
+            reading: self.reading.clone(),
             clients: self.clients.clone(),
             features: self.features,
             offset_seed: *self.offset_seed.lock().unwrap_or_else(PoisonError::into_inner),
@@ -212,32 +227,56 @@ impl Inner {
             metrics.forget_job(&name);
         }
         let mut failed = Vec::new();
+        let mut waiting = BTreeMap::new();
         for job in jobs {
             warn_of_missing_formats(job);
             let name = &job.job_name;
-            let result = match pools.get_mut(name) {
-                Some(pool) if **pool.config() == *job => Ok(()),
+            match pools.get_mut(name) {
+                Some(pool) if **pool.config() == *job => {}
                 Some(pool) => {
                     metrics.pool_reloads.inc();
-                    pool.reload(job.clone(), &context).inspect_err(|_| metrics.pool_reloads_failed.inc())
+                    if let Err(reason) = pool.reload(job.clone(), &context) {
+                        metrics.pool_reloads_failed.inc();
+                        log_pool_error("error reloading scrape pool", name, &reason);
+                        failed.push(format!("job {name}: {reason}"));
+                    }
                 }
-                None => {
-                    metrics.pools.inc();
-                    let made = Pool::new(job.clone(), &context).inspect_err(|_| metrics.pools_failed.inc());
-                    made.map(|pool| drop(pools.insert(name.clone(), pool)))
-                }
-            };
-            if let Err(reason) = result {
-                error!(
-                    "error creating new scrape pool",
-                    component = "scrape manager",
-                    err = reason,
-                    scrape_pool = name
-                );
-                failed.push(name.clone());
+                None => match self.make_pool(job, &context) {
+                    Ok(pool) => drop(pools.insert(name.clone(), pool)),
+                    Err(reason) => {
+                        log_pool_error("error creating new scrape pool", name, &reason);
+                        waiting.insert(name.clone(), job.clone());
+                    }
+                },
             }
         }
+        *self.waiting.lock().unwrap_or_else(PoisonError::into_inner) = waiting;
         failed
+    }
+
+    fn make_pool(&self, job: &ScrapeConfig, context: &PoolContext) -> Result<Pool, PoolError> {
+        self.shared.metrics.pools.inc();
+        Pool::new(job.clone(), context).inspect_err(|_| self.shared.metrics.pools_failed.inc())
+    }
+
+    /// Tries jobs again that could not run when they were configured. Returns whether one can now.
+    fn make_waiting_pools(&self) -> bool {
+        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        if waiting.is_empty() {
+            return false;
+        }
+        let context = self.context();
+        let mut pools = self.lock();
+        let before = waiting.len();
+        waiting.retain(|name, job| match self.make_pool(job, &context) {
+            Ok(pool) => {
+                pools.insert(name.clone(), pool);
+                false
+            }
+            // It was logged at the first try.
+            Err(_) => true,
+        });
+        waiting.len() < before
     }
 
     fn sync(&self, sets: &TargetSets) {
@@ -249,6 +288,10 @@ impl Inner {
             }
         }
     }
+}
+
+fn log_pool_error(text: &str, job: &str, reason: &PoolError) {
+    error!(text, component = "scrape manager", err = reason, scrape_pool = job);
 }
 
 /// Options that ask for formats this build does not read do no harm, but should not pass in silence.

@@ -44,9 +44,6 @@ pub enum TargetError {
     /// A label of the scraper has a value that it cannot have.
     #[error("{0}")]
     Label(String),
-    /// What this build cannot do.
-    #[error("not supported yet: target label {0}")]
-    Unsupported(&'static str),
 }
 
 /// How scrapes of a target go.
@@ -124,6 +121,11 @@ impl Target {
     /// Metadata that its pages gave; `None` before a loop runs.
     pub fn metadata(&self) -> Option<Arc<Mutex<MetadataCache>>> {
         self.lock().metadata.clone()
+    }
+
+    /// The Unix socket that it is reached through, whatever its address.
+    pub(crate) fn unix_socket(&self) -> Option<&str> {
+        Some(self.labels.value(UNIX_SOCKET)).filter(|path| !path.is_empty())
     }
 
     pub(crate) fn report(&self, last: LastScrape) {
@@ -248,7 +250,12 @@ impl<'a> TargetMaker<'a> {
             }
         }
         let path = labels.value(PATH);
-        let mut url = format!("{}://{}", labels.value(SCHEME), labels.value(ADDRESS));
+        let host = match labels.value(ADDRESS) {
+            // Only a target with a Unix socket gets here without an address.
+            "" => "localhost",
+            address => address,
+        };
+        let mut url = format!("{}://{}", labels.value(SCHEME), ferula_http_client::url::escape_host(host));
         if !path.is_empty() && !path.starts_with('/') {
             url.push('/');
         }
@@ -270,10 +277,7 @@ impl<'a> TargetMaker<'a> {
 /// Checks the labels that the scraper itself reads; the interval and the timeout.
 fn check(labels: &LabelSetBuilder) -> Result<(Duration, Duration), TargetError> {
     let address = labels.value(ADDRESS);
-    if !labels.value(UNIX_SOCKET).is_empty() {
-        return Err(TargetError::Unsupported(UNIX_SOCKET));
-    }
-    if address.is_empty() {
+    if address.is_empty() && labels.value(UNIX_SOCKET).is_empty() {
         return Err(TargetError::NoAddress);
     }
     if address.contains('/') {

@@ -227,6 +227,10 @@ impl TargetState {
             Err(error) => Err(error.into()),
         };
         if result.is_err() {
+            // What stood above the fault is reported, though nothing of it is stored.
+            if !matches!(result, Err(PageFault::Forgotten)) {
+                counts.series_added = self.new_series();
+            }
             self.buffers.batch.clear();
             self.series.abandon_round();
             return (counts, result);
@@ -426,6 +430,11 @@ impl TargetState {
         self.buffers.batch.exemplars.push((series, exemplar));
     }
 
+    /// Samples of the page whose series the page before did not have.
+    fn new_series(&self) -> u64 {
+        self.buffers.pushed.iter().filter(|(_, new)| *new).count() as u64
+    }
+
     /// Counts what the store took and what it refused, and tells the cache.
     fn judge(
         &mut self,
@@ -433,7 +442,7 @@ impl TargetState {
         counts: &mut Counts,
         refused: &mut Refused,
     ) -> Result<(), PageFault> {
-        counts.series_added = self.buffers.pushed.iter().filter(|(_, new)| *new).count() as u64;
+        counts.series_added = self.new_series();
         let mut forgotten = Vec::new();
         for refusal in &outcome.refused {
             if refusal.kind == SampleKind::Exemplar {

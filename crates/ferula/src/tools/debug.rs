@@ -6,10 +6,10 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
+use ferula_http_client::Method;
 use flate2::Compression;
 use flate2::read::GzDecoder;
 use flate2::write::GzEncoder;
-use reqwest::Method;
 
 use super::args::{Args, Argument, Command, Kind, argument, group};
 use super::http::Server;
@@ -73,8 +73,9 @@ fn collect(args: &Args, parts: &[Part]) -> Result<()> {
     for (path, name) in parts {
         let shown = format!("{address}{path}");
         println!("collecting: {shown}");
-        let mut url = server.at(path.split('?').next().unwrap_or(path));
-        url.set_query(path.split_once('?').map(|(_, query)| query));
+        let (path_only, query) =
+            path.split_once('?').map_or((*path, None), |(path, query)| (path, Some(query)));
+        let url = server.at(path_only).with_query(query);
         let answer = server
             .call(Method::GET, &url, &[], Vec::new(), TIMEOUT)
             .context("error executing HTTP request")?;

@@ -7,9 +7,9 @@ use std::time::Duration;
 use anyhow::{Context, Result, anyhow, bail};
 use ferula_config::http_client::HttpClientConfig;
 use ferula_go::quote::go_quote;
-use ferula_scraper::http::HttpClient;
-use reqwest::header::{HeaderMap, HeaderName, HeaderValue, USER_AGENT};
-use reqwest::{Method, Url};
+use ferula_http_client::{
+    HeaderMap, HeaderName, HeaderValue, HttpClient, Method, Request, RequestError, Url,
+};
 
 use super::args::{Args, Flag, Kind, flag};
 
@@ -58,7 +58,7 @@ impl Server {
         let url = parse_address(address)?;
         let config = match args.last(CONFIG_FILE) {
             None => default_config(),
-            Some(_) if !url.username().is_empty() => {
+            Some(_) if url.has_user() => {
                 bail!(
                     "{}: error: Cannot set base auth in the server URL and use a http.config.file at the same time",
                     args.program
@@ -68,12 +68,11 @@ impl Server {
                 anyhow!("{}: error: Failed to load HTTP config file: {error:#}", args.program)
             })?,
         };
-        let client = HttpClient::new(&config).map_err(|error| {
-            let error = error.trim_start_matches("error creating HTTP client: ");
+        let client = HttpClient::new(&config, USER_AGENT_TEXT).map_err(|error| {
             anyhow!("{}: error: Failed to create a new HTTP round tripper: {error}", args.program)
         })?;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        let mut all = HeaderMap::from_iter([(USER_AGENT, HeaderValue::from_static(USER_AGENT_TEXT))]);
+        let mut all = HeaderMap::new();
         for (name, value) in headers {
             let name: HeaderName = name.parse().with_context(|| format!("invalid header name {name}"))?;
             all.insert(name, value.parse().context("invalid header value")?);
@@ -83,10 +82,8 @@ impl Server {
 
     /// The address of something on the server.
     pub fn at(&self, path: &str) -> Url {
-        let mut url = self.url.clone();
         let whole = format!("{}/{}", self.url.path().trim_end_matches('/'), path.trim_start_matches('/'));
-        url.set_path(&whole);
-        url
+        self.url.with_path(&whole)
     }
 
     /// Sends a request and waits for the whole answer, no longer than `timeout`.
@@ -105,43 +102,27 @@ impl Server {
         for (name, value) in headers {
             all.insert(*name, HeaderValue::from_str(value).context("invalid header value")?);
         }
-        let name = if method == Method::GET { "Get" } else { "Post" };
-        if !matches!(url.scheme(), "http" | "https") {
-            bail!(
-                "{name} {}: unsupported protocol scheme {}",
-                go_quote(url.as_str()),
-                go_quote(url.scheme())
-            );
-        }
+        let request = Request::to(method.clone(), url.clone()).headers(all).body(body.into());
         self.runtime.block_on(async {
             let exchange = async {
-                let mut response =
-                    self.client.call(method, url, all, body).await.map_err(|error| anyhow!(error))?;
-                let status = response.status();
-                let mut body = Vec::new();
-                while let Some(chunk) = response.chunk().await? {
-                    if body.len() + chunk.len() > BODY_BYTES_MAX {
-                        bail!("the answer is larger than {BODY_BYTES_MAX} bytes");
-                    }
-                    body.extend_from_slice(&chunk);
-                }
-                let reason = status.canonical_reason().unwrap_or_default();
+                let response = self.client.send(request).await?;
                 Ok(Answer {
-                    code: status.as_u16(),
-                    status: format!("{} {reason}", status.as_u16()).trim_end().to_owned(),
+                    code: response.status().as_u16(),
+                    status: response.status_text().trim_end().to_owned(),
                     headers: response.headers().clone(),
-                    body,
+                    body: response.bytes(BODY_BYTES_MAX).await?.to_vec(),
                 })
             };
-            tokio::time::timeout(timeout, exchange).await.unwrap_or_else(|_| {
-                Err(anyhow!("{name} {}: context deadline exceeded", go_quote(url.as_str())))
-            })
+            tokio::time::timeout(timeout, exchange)
+                .await
+                .unwrap_or_else(|_| Err(RequestError::deadline(&method, &url.masked()).into()))
         })
     }
 
     /// Waits.
     pub fn sleep(&self, time: Duration) {
-        self.runtime.block_on(tokio::time::sleep(time));
+        // The timer belongs to the runtime, so it must be made inside.
+        self.runtime.block_on(async { tokio::time::sleep(time).await });
     }
 }
 

@@ -9,10 +9,10 @@ use anyhow::{Result, anyhow, bail};
 use ferula_exposition::families::{Family, FamilyMetric, parse_families};
 use ferula_go::float::format_g;
 use ferula_go::quote::go_quote;
+use ferula_http_client::Method;
 use ferula_model::MetricType;
 use ferula_model::labels::NameScheme;
 use ferula_remote::protobuf::{push_varint, put_bytes, put_double, put_varint};
-use reqwest::Method;
 
 use super::args::{Args, Argument, Command, Flag, Kind, argument, flag, open_error};
 use super::http::{self, Server};

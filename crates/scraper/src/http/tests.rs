@@ -3,6 +3,7 @@
 use std::io::Write;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use ferula_config::Config;
 use ferula_discovery::TargetGroup;
@@ -103,8 +104,9 @@ fn fetcher(address: &str, job_yaml: &str) -> HttpFetch {
     let group = TargetGroup { source: "s".into(), targets: Vec::new(), labels: LabelSet::empty() };
     let made = TargetMaker::new(&config).make(&LabelSet::from_pairs([("__address__", address)]), &group);
     let Ok(Made::Target(target)) = made else { panic!("not a target: {made:?}") };
-    let client = Arc::new(HttpClient::new(&config.http).expect("a good client"));
-    HttpFetch::new(client, PageMemory::default(), &target, &JobOptions::of(&config, Features::default()))
+    let client = HttpClient::new(&config.http, USER_AGENT_TEXT).expect("a good client");
+    let reading = PageReading::new(PageMemory::default());
+    HttpFetch::new(client, reading, &target, &JobOptions::of(&config, Features::default()))
 }
 
 async fn fetch(fetcher: &HttpFetch) -> Result<Page, FetchError> {
@@ -189,6 +191,17 @@ async fn answers_that_are_no_page_say_what_they_are() {
     for (bytes, expected) in [
         ("HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\n\r\n", "server returned HTTP status 404 Not Found"),
         ("HTTP/1.1 204 No Content\r\n\r\n", "server returned HTTP status 204 No Content"),
+        // In the server's own words.
+        (
+            "HTTP/1.1 503 Backend fetch failed\r\ncontent-length: 0\r\n\r\n",
+            "server returned HTTP status 503 Backend fetch failed",
+        ),
+        (
+            "HTTP/1.1 529 Site is overloaded\r\ncontent-length: 0\r\n\r\n",
+            "server returned HTTP status 529 Site is overloaded",
+        ),
+        // A redirect without an address is an answer like any other.
+        ("HTTP/1.1 302 Found\r\ncontent-length: 0\r\n\r\n", "server returned HTTP status 302 Found"),
         (
             "HTTP/1.1 206 Partial Content\r\ncontent-length: 1\r\n\r\nx",
             "server returned HTTP status 206 Partial Content",
@@ -207,9 +220,12 @@ async fn answers_that_are_no_page_say_what_they_are() {
         ("", "EOF"),
         (
             "\u{0}\u{1}\u{2} binary noise \r\n\r\n",
-            "net/http: HTTP/1.x transport connection broken: malformed HTTP response",
+            "net/http: HTTP/1.x transport connection broken: malformed HTTP status code \"binary\"",
         ),
-        ("HTTP/1.1 302 Found\r\ncontent-length: 0\r\n\r\n", "302 response missing Location header"),
+        (
+            "SSH-2.0-OpenSSH_9.2\r\n",
+            "net/http: HTTP/1.x transport connection broken: malformed HTTP response \"SSH-2.0-OpenSSH_9.2\"",
+        ),
     ] {
         let server = Server::plain(bytes).await;
         let expected = format!("Get \"http://{}/metrics\": {expected}", server.address);
@@ -309,7 +325,7 @@ async fn the_limit_is_exclusive() {
 #[tokio::test]
 async fn redirects_are_followed_without_telling_secrets_to_others() {
     let end = Server::start(|_| answer(TEXT, b"up 1\n"), Then::Close).await;
-    let to = format!("http://{}/elsewhere", end.address);
+    let to = format!("http://localhost:{}/elsewhere", end.address.port());
     let start = Server::start(
         move |head| {
             let location = if head.starts_with("GET /metrics ") { "/second" } else { &to };
@@ -325,11 +341,11 @@ async fn redirects_are_followed_without_telling_secrets_to_others() {
     let (at_start, at_end) = (start.requests(), end.requests());
     assert_eq!(at_start.len(), 2);
     assert!(
-        at_start.iter().all(|head| head.contains("Bearer secret") && head.contains("x-own: v")),
+        at_start.iter().all(|head| head.contains("Bearer secret") && head.contains("X-Own: v")),
         "{at_start:?}"
     );
     assert!(at_end[0].starts_with("GET /elsewhere "));
-    assert!(!at_end[0].contains("secret") && !at_end[0].contains("x-own"), "{}", at_end[0]);
+    assert!(!at_end[0].contains("secret") && !at_end[0].contains("X-Own"), "{}", at_end[0]);
 
     let unwanted = error(&fetcher(&start.address.to_string(), "  follow_redirects: false\n")).await;
     assert_eq!(unwanted, "server returned HTTP status 307 Temporary Redirect");
@@ -347,65 +363,152 @@ async fn endless_redirects_end() {
 
 #[tokio::test]
 async fn an_https_target_that_speaks_http_is_told() {
-    let server = Server::plain("HTTP/1.1 400 Bad Request\r\n\r\n").await;
-    let fetcher = fetcher(&server.address.to_string(), "  scheme: https\n");
-    // The server waits for the end of a request that never comes; whatever ends it first is an error of this target.
-    let error = tokio::time::timeout(
-        Duration::from_secs(5),
-        fetcher.fetch(RealClock::new().sleep(Duration::from_secs(1))),
-    );
-    let error = error.await.expect("the deadline is earlier").expect_err("not TLS").to_string();
-    assert!(error.starts_with(&format!("Get \"https://{}/metrics\": ", server.address)), "{error}");
-}
-
-#[test]
-fn clients_that_cannot_be_built_say_why() {
-    for (job, expected) in [
-        (
-            "  tls_config: {ca_file: /nonexistent/ca.pem}\n",
-            "error creating HTTP client: unable to read CA cert: unable to read file /nonexistent/ca.pem: open /nonexistent/ca.pem: no such file or directory",
-        ),
-        (
-            "  tls_config: {server_name: other}\n",
-            "error creating HTTP client: not supported yet: tls_config.server_name",
-        ),
+    for (bytes, expected) in [
+        ("HTTP/1.1 400 Bad Request\r\n\r\n", "http: server gave HTTP response to HTTPS client"),
+        ("SSH-2.0-OpenSSH_9.2\r\n", "tls: first record does not look like a TLS handshake"),
     ] {
-        let yaml = format!("scrape_configs:\n- job_name: j\n{job}");
-        let config = Config::parse(&yaml).expect("a good configuration").scrape_configs[0].clone();
-        assert_eq!(HttpClient::new(&config.http).err().as_deref(), Some(expected));
+        // Whatever the client begins with, it is answered at once.
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let address = listener.local_addr().expect("it is bound");
+        let answering = tokio::spawn(async move {
+            let (mut stream, _) = listener.accept().await.expect("a client");
+            stream.write_all(bytes.as_bytes()).await.expect("it listens");
+            while stream.read_u8().await.is_ok() {}
+        });
+        let text = error(&fetcher(&address.to_string(), "  scheme: https\n")).await;
+        assert_eq!(text, format!("Get \"https://{address}/metrics\": {expected}"));
+        answering.await.expect("no panic");
     }
 }
 
-#[test]
-fn base64_is_padded() {
-    for (plain, encoded) in
-        [("", ""), ("f", "Zg=="), ("fo", "Zm8="), ("foo", "Zm9v"), ("user:pass", "dXNlcjpwYXNz")]
-    {
-        assert_eq!(base64(plain.as_bytes()), encoded);
-    }
+#[tokio::test]
+async fn a_page_that_lies_about_its_size_is_read_all_the_same() {
+    let mut body = gzip(&b"some_metric 1\n".repeat(100_000));
+    let end = body.len();
+    body[end - 4..].copy_from_slice(&7u32.to_le_bytes());
+    let lying =
+        Server::start(move |_| answer(&format!("{TEXT}content-encoding: gzip\r\n"), &body), Then::Close)
+            .await;
+    // The length at the end is part of the checksum that Go verifies as well.
+    let text = error(&fetcher(&lying.address.to_string(), "")).await;
+    assert_eq!(text, "gzip: invalid checksum");
+
+    let plain = b"some_metric 1\n".repeat(100_000);
+    let members = [gzip(&plain), gzip(b"tail 1\n")].concat();
+    let server =
+        Server::start(move |_| answer(&format!("{TEXT}content-encoding: gzip\r\n"), &members), Then::Close)
+            .await;
+    let fetcher = fetcher(&server.address.to_string(), "");
+    let page = fetch(&fetcher).await.expect("a page");
+    assert_eq!(page.body.len(), plain.len() + b"tail 1\n".len());
+    assert!(page.share.is_some_and(|share| share.bytes() >= page.body.len()));
 }
 
-#[test]
-fn statuses_look_like_gos() {
-    assert_eq!(status_text(StatusCode::NOT_FOUND), "404 Not Found");
-    assert_eq!(status_text(StatusCode::from_u16(599).expect("a status")), "599");
-}
-
-#[test]
-fn texts_of_the_operating_system_look_like_gos() {
-    assert_eq!(io_text(&io::Error::from_raw_os_error(111)), "connection refused");
-}
-
-#[test]
-fn jobs_with_equal_options_share_a_client() {
-    let (clients, plain) = (HttpClients::default(), HttpClientConfig::default());
-    let other = HttpClientConfig { enable_http2: false, ..plain.clone() };
-    let first = clients.get(&plain).expect("a good client");
-    assert!(Arc::ptr_eq(&first, &clients.get(&plain).expect("a good client")));
-    assert!(!Arc::ptr_eq(&first, &clients.get(&other).expect("a good client")));
-    drop(first);
+#[tokio::test]
+async fn memory_of_a_cancelled_page_comes_back_when_its_work_ends() {
+    let bomb = gzip(&vec![b'#'; 100 << 20]);
+    let server =
+        Server::start(move |_| answer(&format!("{TEXT}content-encoding: gzip\r\n"), &bomb), Then::Close)
+            .await;
+    let fetcher = fetcher(&server.address.to_string(), "");
+    let before = fetcher.reading.memory.free_kib();
+    // Cancelled as soon as the share of the whole page is taken, which is when it begins to be decompressed.
+    let memory = fetcher.reading.memory.clone();
+    let deadline: Sleep = Box::pin(async move {
+        while before - memory.free_kib() < 90 << 10 {
+            tokio::task::yield_now().await;
+        }
+    });
     assert_eq!(
-        clients.0.lock().expect("no test panics here").iter().filter(|c| c.strong_count() > 0).count(),
-        0
+        fetcher.fetch(deadline).await.expect_err("cancelled").to_string(),
+        "context deadline exceeded"
     );
+    while fetcher.reading.memory.free_kib() < before {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+#[tokio::test]
+async fn a_unix_socket_stands_in_for_the_address() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = directory.path().join("exporter.sock");
+    let listener = tokio::net::UnixListener::bind(&path).expect("a socket");
+    let serving = tokio::spawn(async move {
+        let (mut stream, _) = listener.accept().await.expect("a client");
+        let mut head = Vec::new();
+        while !head.ends_with(b"\r\n\r\n") {
+            head.push(stream.read_u8().await.expect("a request"));
+        }
+        stream.write_all(&answer(TEXT, b"up 1\n")).await.expect("it listens");
+        String::from_utf8_lossy(&head).into_owned()
+    });
+    let relabelling = format!(
+        "  relabel_configs: [{{target_label: __unix_socket__, replacement: '{}'}}]\n",
+        path.display()
+    );
+    let page = fetch(&fetcher("", &relabelling)).await.expect("a page");
+    assert_eq!(page.body, b"up 1\n"[..]);
+    let head = serving.await.expect("no panic");
+    assert!(head.starts_with("GET /metrics HTTP/1.1\r\n") && head.contains("localhost\r\n"), "{head}");
+}
+
+#[tokio::test]
+async fn a_get_that_met_a_closing_connection_is_sent_once_more() {
+    // Every connection answers once and closes at the next request, as servers do that close idle ones.
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let address = listener.local_addr().expect("it is bound");
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            tokio::spawn(async move {
+                let mut head = Vec::new();
+                for request in 0..2 {
+                    head.clear();
+                    while !head.ends_with(b"\r\n\r\n") {
+                        head.push(stream.read_u8().await.expect("a request"));
+                    }
+                    if request == 0 {
+                        stream.write_all(&answer(TEXT, b"up 1\n")).await.expect("it listens");
+                    }
+                }
+            });
+        }
+    });
+    let fetcher = fetcher(&address.to_string(), "");
+    for _ in 0..6 {
+        assert_eq!(fetch(&fetcher).await.expect("a page").body, b"up 1\n"[..]);
+    }
+}
+
+#[tokio::test]
+async fn ten_megabytes_of_headers_are_read_and_no_more() {
+    let fields = |count: usize, bytes: usize| {
+        let value = "v".repeat(bytes);
+        let fields: String = (0..count).map(|field| format!("x-field-{field}: {value}\r\n")).collect();
+        format!("HTTP/1.1 200 OK\r\n{TEXT}content-length: 5\r\n{fields}\r\nup 1\n").into_bytes()
+    };
+    for (count, bytes) in [(101, 10), (2_000, 10), (20, 30_000), (190, 50_000)] {
+        let server = Server::start(move |_| fields(count, bytes), Then::Close).await;
+        let page = fetch(&fetcher(&server.address.to_string(), "")).await;
+        assert_eq!(page.expect("a page").body, b"up 1\n"[..], "{count} of {bytes}");
+    }
+    let server = Server::start(move |_| fields(230, 50_000), Then::Close).await;
+    let text = error(&fetcher(&server.address.to_string(), "")).await;
+    assert!(text.ends_with("net/http: server response headers exceeded 10485760 bytes; aborted"), "{text}");
+}
+
+#[tokio::test]
+async fn addresses_are_used_as_they_were_written() {
+    let server = Server::start(|_| answer(TEXT, b"up 1\n"), Then::Close).await;
+    let port = server.address.port();
+    fetch(&fetcher(&format!(":{port}"), "  metrics_path: /a/./b/../c\n")).await.expect("a page");
+    let head = server.requests().remove(0);
+    assert!(head.starts_with("GET /a/./b/../c HTTP/1.1\r\n"), "{head}");
+    assert!(head.to_lowercase().contains(&format!("host: :{port}\r\n")), "{head}");
+    for (address, expected) in [
+        ("127.0.0.1:1?x", "parse \"http://127.0.0.1:1%3Fx/metrics\": invalid port \":1%3Fx\" after host"),
+        ("127.0.0.1:1#x", "parse \"http://127.0.0.1:1%23x/metrics\": invalid port \":1%23x\" after host"),
+        ("user@127.0.0.1:1", "parse \"http://user%40127.0.0.1:1/metrics\": invalid URL escape \"%40\""),
+    ] {
+        assert_eq!(error(&fetcher(address, "")).await, expected, "{address}");
+    }
 }

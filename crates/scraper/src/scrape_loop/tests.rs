@@ -13,9 +13,10 @@ use ferula_telemetry::Registry;
 use ferula_testkit::mem_storage::MemStorage;
 
 use super::*;
-use crate::fetch::{DEADLINE, Fetching};
+use crate::fetch::Fetching;
 use crate::options::Features;
 use crate::target::{Made, TargetMaker};
+use ferula_http_client::{Cause, Method, RequestError};
 
 /// What a target does when it is asked.
 #[derive(Clone, Debug)]
@@ -43,9 +44,10 @@ impl Fetch for FakeFetch {
         Box::pin(async move {
             self.calls.fetch_add(1, Ordering::SeqCst);
             let answer = self.answers.lock().expect("no test panics here").pop_front();
-            let request = |reason: &str| FetchError::Request {
-                url: "http://h:1/metrics".into(),
-                reason: reason.into(),
+            let request = |reason: &str| {
+                let cause = Box::new(Cause::Other(reason.to_owned()));
+                let url = "http://h:1/metrics".to_owned();
+                FetchError::from(RequestError { method: Method::GET, url, cause })
             };
             let (content_type, body) = match answer.expect("an answer for every scrape") {
                 Answer::Page(body) => ("text/plain", body),
@@ -53,10 +55,10 @@ impl Fetch for FakeFetch {
                 Answer::Refuses => return Err(request("dial tcp 127.0.0.1:1: connect: connection refused")),
                 Answer::Hangs => {
                     deadline.await;
-                    return Err(request(DEADLINE));
+                    return Err(request("context deadline exceeded"));
                 }
             };
-            Ok(Page { body: body.into(), content_type: content_type.into(), memory: None })
+            Ok(Page { body: body.into(), content_type: content_type.into(), share: None })
         })
     }
 }

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::{Result, bail};
-use reqwest::Method;
+use ferula_http_client::Method;
 
 use crate::tools::args::Args;
 use crate::tools::finish;

@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use anyhow::Result;
 use ferula_go::float::format_f;
+use ferula_http_client::url::encode_form;
+use ferula_http_client::{Method, Url};
 use ferula_model::UnixNanos;
-use reqwest::{Method, Url};
 use serde_json::Value as Json;
 
 use super::value::Value;
@@ -104,11 +105,11 @@ impl Api {
         start: UnixNanos,
         end: UnixNanos,
     ) -> Result<Vec<Json>, ApiError> {
-        let mut url = self.0.at(&format!("api/v1/label/{name}/values"));
-        url.query_pairs_mut()
-            .extend_pairs([("end", seconds(end))])
-            .extend_pairs(matchers.iter().map(|matcher| ("match[]", matcher)))
-            .extend_pairs([("start", seconds(start))]);
+        let (start, end) = (seconds(start), seconds(end));
+        let mut form = vec![("end", end.as_str())];
+        form.extend(matchers.iter().map(|matcher| ("match[]", *matcher)));
+        form.push(("start", &start));
+        let url = self.0.at(&format!("api/v1/label/{name}/values")).with_query(Some(&encode_form(form)));
         let answer = self.send(Method::GET, &url, &[], Vec::new())?;
         let answer = read(answer)?;
         answer.warnings.iter().for_each(|warning| eprintln!("query warning: {warning}"));
@@ -118,13 +119,12 @@ impl Api {
     /// Parameters in the body; in the address where the server does not take that.
     fn post(&self, path: &str, form: &[(&str, String)]) -> Result<Data, ApiError> {
         let mut url = self.0.at(path);
-        let mut encoded = url.clone();
-        encoded.query_pairs_mut().clear().extend_pairs(form);
-        let body = encoded.query().unwrap_or_default().as_bytes().to_vec();
+        let form = encode_form(form.iter().map(|(name, value)| (*name, value.as_str())));
+        let body = form.clone().into_bytes();
         let headers = [("content-type", "application/x-www-form-urlencoded")];
         let mut answer = self.send(Method::POST, &url, &headers, body)?;
         if matches!(answer.code, 403 | 405 | 501) {
-            url = encoded;
+            url = url.with_query(Some(&form));
             answer = self.send(Method::GET, &url, &[], Vec::new())?;
         }
         read(answer)

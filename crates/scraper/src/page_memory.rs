@@ -1,0 +1,193 @@
+//! What pages may take of memory together.
+//!
+//! Rooms of rising size, each with a budget of its own. A page starts in the smallest and moves up when it turns out to
+//! be larger:
+//!
+//! ```text
+//! small (to 1 MiB each)  ─▶  medium (to 16 MiB)  ─▶  large (to the largest page)
+//! ```
+//!
+//! Always true: a page waits for a larger room only, and the largest never waits, so pages cannot block one another in a
+//! circle; small pages do not wait behind large ones. A share is given back when whatever holds it is dropped, which for
+//! a scrape that was cancelled is the thread that still inflates its page.
+
+use std::sync::Arc;
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+/// What all pages may take when nobody says otherwise.
+pub const DEFAULT_BUDGET_BYTES: usize = 512 << 20;
+const KIB: usize = 1 << 10;
+
+/// Memory that pages may take together. Cloning gives another handle.
+#[derive(Clone, Debug)]
+pub struct PageMemory(Arc<[Room; 3]>);
+
+#[derive(Debug)]
+struct Room {
+    /// A page in this room may have this many bytes.
+    page_bytes_max: usize,
+    /// What is left of the budget, in KiB.
+    free: Arc<Semaphore>,
+    budget_kib: usize,
+}
+
+/// A page's share, given back when dropped.
+#[derive(Debug)]
+pub struct Share {
+    permit: OwnedSemaphorePermit,
+    room: usize,
+    bytes: usize,
+}
+
+impl Share {
+    /// How large the page may become within this share.
+    pub fn bytes(&self) -> usize {
+        self.bytes
+    }
+}
+
+impl Default for PageMemory {
+    fn default() -> Self {
+        PageMemory::new(DEFAULT_BUDGET_BYTES)
+    }
+}
+
+impl PageMemory {
+    /// With this budget for all pages together.
+    pub fn new(budget_bytes: usize) -> Self {
+        let room = |page_bytes_max: usize, budget_bytes: usize| {
+            // Whatever the budget, one page of each room fits.
+            let budget_kib = (budget_bytes.max(page_bytes_max) / KIB).min(Semaphore::MAX_PERMITS);
+            Room { page_bytes_max, free: Arc::new(Semaphore::new(budget_kib)), budget_kib }
+        };
+        let large = budget_bytes / 4 * 3;
+        let (small_page, medium_page) = ((budget_bytes / 64).min(1 << 20), (budget_bytes / 16).min(16 << 20));
+        PageMemory(Arc::new([
+            room(small_page.max(KIB), budget_bytes / 8),
+            room(medium_page.max(KIB), budget_bytes / 8),
+            room(large.max(KIB), large),
+        ]))
+    }
+
+    /// A share for a page of up to `bytes`, or as much as the room of such pages gives at most. `held` is what the page
+    /// has already; it goes back once the larger share is there.
+    pub async fn share(&self, bytes: usize, held: Option<Share>) -> Share {
+        let fitting = self.0.iter().position(|room| bytes <= room.page_bytes_max);
+        let room = fitting.unwrap_or(self.0.len() - 1);
+        let wanted = bytes.min(self.0[room].page_bytes_max);
+        match held {
+            Some(held) if held.room > room || (held.room == room && held.bytes >= wanted) => held,
+            // Within a room nobody waits while holding: what is held goes back first. The bytes stay where they are for
+            // that moment, which is what a budget per room leaves a margin for.
+            Some(held) if held.room == room => {
+                drop(held);
+                self.take(room, wanted).await
+            }
+            held => {
+                let share = self.take(room, wanted).await;
+                drop(held);
+                share
+            }
+        }
+    }
+
+    /// A share for a page whose size nobody knows: the largest page of the room that comes after `held`, but no more
+    /// than `bytes_max`. In the last room the share stays what it is.
+    pub async fn larger_room(&self, held: Option<Share>, bytes_max: usize) -> Share {
+        let room = match held {
+            None => 0,
+            Some(held) if held.room + 1 == self.0.len() => return held,
+            Some(ref held) => held.room + 1,
+        };
+        let share = self.take(room, self.0[room].page_bytes_max.min(bytes_max)).await;
+        drop(held);
+        share
+    }
+
+    /// What is free in all rooms together.
+    #[cfg(test)]
+    pub(crate) fn free_kib(&self) -> usize {
+        self.0.iter().map(|room| room.free.available_permits()).sum()
+    }
+
+    async fn take(&self, room: usize, bytes: usize) -> Share {
+        let Room { free, budget_kib, .. } = &self.0[room];
+        let kib = u32::try_from(bytes.div_ceil(KIB).clamp(1, *budget_kib)).unwrap_or(u32::MAX);
+        let permit = free.clone().acquire_many_owned(kib).await.expect("this semaphore is never closed");
+        Share { permit, room, bytes }
+    }
+
+    /// Gives back what a page that is complete does not need.
+    pub fn shrink(share: &mut Share, bytes: usize) {
+        let kib = bytes.div_ceil(KIB).max(1);
+        let spare = share.permit.num_permits().saturating_sub(kib);
+        drop(share.permit.split(spare));
+        share.bytes = share.bytes.min(bytes);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    const MIB: usize = 1 << 20;
+
+    fn free(memory: &PageMemory) -> [usize; 3] {
+        [0, 1, 2].map(|room| memory.0[room].free.available_permits() / KIB)
+    }
+
+    #[tokio::test]
+    async fn a_page_has_a_share_of_one_room_at_a_time() {
+        let memory = PageMemory::new(512 * MIB);
+        assert_eq!(free(&memory), [64, 64, 384]);
+        let share = memory.larger_room(None, usize::MAX).await;
+        assert_eq!((share.bytes(), free(&memory)), (MIB, [63, 64, 384]));
+        let share = memory.larger_room(Some(share), usize::MAX).await;
+        assert_eq!((share.bytes(), free(&memory)), (16 * MIB, [64, 48, 384]));
+        let mut share = memory.share(100 * MIB, Some(share)).await;
+        assert_eq!((share.bytes(), free(&memory)), (100 * MIB, [64, 64, 284]));
+        PageMemory::shrink(&mut share, 60 * MIB);
+        assert_eq!(free(&memory), [64, 64, 324]);
+        let share = memory.share(10 * MIB, Some(share)).await;
+        assert_eq!(free(&memory), [64, 64, 324]);
+        let share = memory.larger_room(Some(share), usize::MAX).await;
+        drop(share);
+        assert_eq!(free(&memory), [64, 64, 384]);
+    }
+
+    #[tokio::test]
+    async fn small_pages_do_not_wait_behind_large_ones_and_large_ones_get_their_turn() {
+        let memory = PageMemory::new(512 * MIB);
+        let mut shares = Vec::new();
+        for _ in 0..2 {
+            shares.push(memory.share(150 * MIB, None).await);
+        }
+        // A third large page waits, and holds what it has read so far.
+        let waiting = {
+            let memory = memory.clone();
+            tokio::spawn(async move {
+                let held = memory.larger_room(None, usize::MAX).await;
+                memory.share(150 * MIB, Some(held)).await
+            })
+        };
+        tokio::task::yield_now().await;
+        let small = tokio::time::timeout(Duration::from_secs(5), memory.share(MIB, None)).await;
+        assert_eq!(small.expect("the small room is free").bytes(), MIB);
+        assert!(!waiting.is_finished());
+        shares.pop();
+        let share = tokio::time::timeout(Duration::from_secs(5), waiting).await.expect("its turn");
+        assert_eq!(share.expect("no panic").bytes(), 150 * MIB);
+    }
+
+    #[tokio::test]
+    async fn any_budget_takes_one_page_of_any_size() {
+        for budget in [0, 1, 10 * KIB, MIB, 100 * MIB] {
+            let memory = PageMemory::new(budget);
+            let share = tokio::time::timeout(Duration::from_secs(5), memory.share(1 << 40, None)).await;
+            assert!(share.expect("it alone gets everything").bytes() >= KIB, "{budget}");
+        }
+    }
+}
