@@ -4,7 +4,7 @@ use std::fmt;
 
 use crate::config::Sections;
 use crate::discovery::DiscoveryConfigs;
-use crate::http_client::HttpClientConfig;
+use crate::http_client::{HttpClientConfig, TlsConfig};
 use crate::scrape::ScrapeConfig;
 use crate::yaml::tree::{Step, Tree, show_path};
 
@@ -60,8 +60,16 @@ impl Finder<'_> {
         self.path.truncate(depth);
     }
 
+    /// TLS 1.0 and 1.1 are not spoken. A `min_version` below 1.2 only allows them, a `max_version` asks for them.
     fn http_client(&mut self, http: &HttpClientConfig) {
-        self.key("oauth2", http.oauth2.is_some());
+        let old = |tls: &TlsConfig| matches!(tls.max_version.as_str(), "TLS10" | "TLS11");
+        let tls_config = Step::Key("tls_config".into());
+        self.inside(vec![tls_config.clone()], |finder| finder.key("max_version", old(&http.tls_config)));
+        if let Some(oauth2) = &http.oauth2 {
+            self.inside(vec![Step::Key("oauth2".into()), tls_config], |finder| {
+                finder.key("max_version", old(&oauth2.tls_config));
+            });
+        }
     }
 
     fn discovery(&mut self, discovery: &DiscoveryConfigs) {
@@ -93,10 +101,6 @@ pub(crate) fn unsupported_in_config(sections: &Sections, tree: &Tree) -> Vec<Uns
         finder.inside(steps, |finder| {
             finder.http_client(&alertmanager.http);
             finder.key("sigv4", alertmanager.sigv4.is_some());
-            finder.key("proxy_connect_header", !alertmanager.http.proxy.proxy_connect_header.is_empty());
-            finder.inside(vec![Step::Key("tls_config".into())], |finder| {
-                finder.key("server_name", !alertmanager.http.tls_config.server_name.is_empty());
-            });
             finder.discovery(&alertmanager.discovery);
         });
     }

@@ -10,7 +10,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
-use ferula_config::http_client::HttpClientConfig;
+use ferula_config::http_client::{HttpClientConfig, TlsConfig};
 use http::header::{AUTHORIZATION, HOST, HeaderMap, HeaderValue, LOCATION, PROXY_AUTHORIZATION, USER_AGENT};
 use http::{Method, Uri};
 use http_body_util::Full;
@@ -84,6 +84,15 @@ impl HttpClient {
             user_agent: HeaderValue::from_static(user_agent),
             pool: Arc::default(),
         })))
+    }
+
+    /// What of a section cannot be done to the letter though the client works; worth a warning at load.
+    pub fn caveat(config: &HttpClientConfig) -> Option<&'static str> {
+        let oauth2 = config.oauth2.as_ref().map(|oauth2| &oauth2.tls_config);
+        let old = |tls: &TlsConfig| matches!(tls.min_version.as_str(), "TLS10" | "TLS11");
+        std::iter::once(&config.tls_config).chain(oauth2).any(old).then_some(
+            "tls_config.min_version allows TLS 1.0 or 1.1, which this program does not speak: 1.2 and 1.3 are offered",
+        )
     }
 
     /// Sends a request. Has no time limit of its own: callers drop the future when their time is up.

@@ -11,7 +11,7 @@ use ferula_http_client::{HttpClient, SetupError};
 use ferula_model::relabel::{Rule, process};
 use ferula_model::{Alert, AlertSink, LabelSet};
 use ferula_runtime::{SharedClock, Shutdown};
-use ferula_telemetry::{Registry, error, info};
+use ferula_telemetry::{Registry, error, info, warn};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
@@ -105,7 +105,12 @@ impl Set {
             return Ok(());
         }
         match HttpClient::new(&self.config.http, user_agent) {
-            Ok(client) => self.client = Some(client),
+            Ok(client) => {
+                if let Some(caveat) = HttpClient::caveat(&self.config.http) {
+                    warn!(caveat, section = self.job);
+                }
+                self.client = Some(client);
+            }
             Err(error) => {
                 error!("Creating the client of Alertmanagers failed", section = self.job, err = error);
                 return Err(error);

@@ -8,7 +8,7 @@ use std::time::Duration;
 use ferula_config::scrape::ScrapeConfig;
 use ferula_config::{Config, ConfigError};
 use ferula_discovery::{Manager, TargetSets};
-use ferula_http_client::HttpClients;
+use ferula_http_client::{HttpClient, HttpClients};
 use ferula_model::{LabelSet, Metric, MetricFamily, MetricType, MetricValue};
 use ferula_runtime::{SharedClock, Shutdown};
 use ferula_storage::Appendable;
@@ -229,7 +229,7 @@ impl Inner {
         let mut failed = Vec::new();
         let mut waiting = BTreeMap::new();
         for job in jobs {
-            warn_of_missing_formats(job);
+            warn_of_missing_options(job);
             let name = &job.job_name;
             match pools.get_mut(name) {
                 Some(pool) if **pool.config() == *job => {}
@@ -294,8 +294,8 @@ fn log_pool_error(text: &str, job: &str, reason: &PoolError) {
     error!(text, component = "scrape manager", err = reason, scrape_pool = job);
 }
 
-/// Options that ask for formats this build does not read do no harm, but should not pass in silence.
-fn warn_of_missing_formats(job: &ScrapeConfig) {
+/// Options that this build cannot follow to the letter do no harm, but should not pass in silence.
+fn warn_of_missing_options(job: &ScrapeConfig) {
     let wants_native = job.scrape_native_histograms == Some(true);
     let wants_proto = job.scrape_protocols.iter().any(|protocol| protocol.as_str() == "PrometheusProto");
     if wants_native || wants_proto {
@@ -304,6 +304,9 @@ fn warn_of_missing_formats(job: &ScrapeConfig) {
             component = "scrape manager",
             scrape_pool = job.job_name
         );
+    }
+    if let Some(caveat) = HttpClient::caveat(&job.http) {
+        warn!(caveat, component = "scrape manager", scrape_pool = job.job_name);
     }
 }
 
