@@ -174,3 +174,41 @@ fn judge(status: StatusCode, text: &str) -> Result<(), Failure> {
         _ => Err(Failure::Refused(text())),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use ferula_config::http_client::HttpClientConfig;
+    use ferula_runtime::RealClock;
+    use ferula_telemetry::Registry;
+    use ferula_testkit::http_lab::Lab;
+
+    use super::*;
+    use crate::metrics::Metrics;
+
+    #[tokio::test]
+    async fn every_key_of_the_clients_section_does_what_it_does_elsewhere() {
+        let lab = Lab::start().await;
+        for case in lab.cases() {
+            let section = HttpClientConfig::parse_file(&case.section, ".").expect("a good section");
+            let outcome = match HttpClient::new(&section, "Prometheus/3.14.0") {
+                Err(error) => Err(error.to_string()),
+                Ok(client) => {
+                    let url = format!("{}://{}/api/v2/alerts", case.scheme, case.address);
+                    let options = SenderOptions {
+                        client,
+                        metrics: Metrics::new(&Registry::new(), 1).of(&url),
+                        timeout: Duration::from_secs(60),
+                        queue_capacity: 1,
+                        batch_size: 1,
+                        clock: Arc::new(RealClock::new()),
+                    };
+                    match Sender::new(url, options).post(b"[]".to_vec()).await {
+                        Ok(()) => Ok(()),
+                        Err(Failure::Passing(reason) | Failure::Refused(reason)) => Err(reason),
+                    }
+                }
+            };
+            lab.judge(&case, outcome);
+        }
+    }
+}

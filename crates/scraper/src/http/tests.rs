@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use ferula_config::Config;
+use ferula_config::http_client::HttpClientConfig;
 use ferula_discovery::TargetGroup;
 use ferula_model::LabelSet;
 use ferula_runtime::{Clock, RealClock};
@@ -510,5 +511,22 @@ async fn addresses_are_used_as_they_were_written() {
         ("user@127.0.0.1:1", "parse \"http://user%40127.0.0.1:1/metrics\": invalid URL escape \"%40\""),
     ] {
         assert_eq!(error(&fetcher(address, "")).await, expected, "{address}");
+    }
+}
+
+#[tokio::test]
+async fn every_key_of_the_clients_section_does_what_it_does_elsewhere() {
+    let lab = ferula_testkit::http_lab::Lab::start().await;
+    for case in lab.cases() {
+        let job = format!("  scheme: {}\n", case.scheme);
+        let section = HttpClientConfig::parse_file(&case.section, ".").expect("a good section");
+        let outcome = match HttpClient::new(&section, USER_AGENT_TEXT) {
+            Ok(client) => {
+                let fetcher = HttpFetch { client, ..fetcher(&case.address, &job) };
+                fetch(&fetcher).await.map(drop).map_err(|error| error.to_string())
+            }
+            Err(error) => Err(error.to_string()),
+        };
+        lab.judge(&case, outcome);
     }
 }
