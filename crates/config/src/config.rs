@@ -36,7 +36,7 @@ section! {
     }
 }
 
-/// A configuration that was read, checked and filled in. Read its sections as fields.
+/// A configuration that was read, checked and filled in. Its sections are fields.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Config {
     sections: Sections,
@@ -54,9 +54,9 @@ impl std::ops::Deref for Config {
 /// The scrape jobs of the file and of the files it names.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct ScrapeJobs {
-    /// Jobs of the main file first, then those of the other files in the order of their names.
+    /// The jobs of the main file, then those of the other files in the order of their names.
     pub jobs: Vec<ScrapeConfig>,
-    /// What in the other files this build cannot run.
+    /// What the other files ask for that this build cannot do.
     pub unsupported: Vec<Unsupported>,
 }
 
@@ -81,7 +81,7 @@ impl Config {
         Ok(Config { sections, unsupported })
     }
 
-    /// Reads a file; its relative file names become relative to its folder.
+    /// Reads a file. Relative file names in it become relative to its directory.
     ///
     /// # Errors
     /// As [`Config::parse`], naming the file; or the operating system's reason why it cannot be read.
@@ -92,14 +92,14 @@ impl Config {
         Ok(config)
     }
 
-    /// Fills in what the file leaves to the flags: how long samples are kept, and how many exemplars if any.
+    /// Fills in what the file leaves to the flags: how long samples are kept, and how many exemplars.
     pub fn fill_storage(&mut self, retention: RetentionConfig, exemplars: Option<ExemplarsConfig>) {
         let storage = &mut self.sections.storage;
         storage.tsdb.get_or_insert_default().retention.get_or_insert(retention);
         storage.exemplars = storage.exemplars.take().or(exemplars);
     }
 
-    /// What the file asks for that this build cannot do; not ignored, but named by whoever starts the server.
+    /// What the file asks for that this build cannot do. Callers report it instead of ignoring it.
     pub fn unsupported(&self) -> &[Unsupported] {
         &self.unsupported
     }
@@ -152,15 +152,15 @@ impl Config {
         self.rule_files.0.iter().flat_map(|pattern| glob(pattern)).collect()
     }
 
-    /// The configuration with everything filled in and secrets hidden, as `/api/v1/status/config` shows it.
+    /// The configuration with all defaults filled in and secrets hidden, as `/api/v1/status/config` shows it.
     pub fn to_yaml(&self) -> String {
         emit(&self.sections.print())
     }
 
-    /// What agent mode forbids.
+    /// Refuses what agent mode forbids.
     ///
     /// # Errors
-    /// Names the first forbidden section.
+    /// The first forbidden section.
     pub fn check_agent_mode(&self) -> Result<(), ConfigError> {
         let alerting =
             !self.alerting.alertmanagers.is_empty() || !self.alerting.alert_relabel_configs.is_empty();

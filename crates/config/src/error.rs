@@ -1,11 +1,11 @@
-//! Why a configuration was refused: the words of Prometheus, then the place.
+//! Why a configuration was refused: Prometheus' words, then the place.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
 
 use crate::yaml::tree::{Step, Tree, show_path};
 
-/// A check that failed while a document was read, with the way to the part that is wrong.
+/// A check that failed while a document was read, with the path to the part that is wrong.
 #[derive(Debug)]
 pub(crate) struct Problem {
     pub text: String,
@@ -17,13 +17,13 @@ impl Problem {
         Problem { text: text.into(), path: Vec::new() }
     }
 
-    /// The same problem, known to lie under `key`.
+    /// The same problem, below `key`.
     pub fn at(mut self, key: &str) -> Self {
         self.path.insert(0, Step::Key(key.to_owned()));
         self
     }
 
-    /// The same problem, known to lie in item `index` of `key`.
+    /// The same problem, in item `index` of `key`.
     pub fn at_item(mut self, key: &str, index: usize) -> Self {
         self.path.splice(0..0, [Step::Key(key.to_owned()), Step::Index(index)]);
         self
@@ -42,7 +42,6 @@ impl<S: Into<String>> From<S> for Problem {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConfigError {
     file: Option<PathBuf>,
-    /// How the file is put before the text.
     naming: Naming,
     text: String,
     place: Option<Place>,
@@ -58,12 +57,12 @@ pub(crate) enum Naming {
     None,
 }
 
-/// Where in a file something stands.
+/// A place in a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Place {
     /// Counted from 1.
     pub line: u32,
-    /// The way from the top of the file, such as `scrape_configs[0].job_name`.
+    /// The path from the top of the file, such as `scrape_configs[0].job_name`.
     pub path: String,
 }
 
@@ -84,12 +83,12 @@ impl ConfigError {
         self
     }
 
-    /// The file that was refused, when there is one.
+    /// The file that was refused, if there is one.
     pub fn file(&self) -> Option<&Path> {
         self.file.as_deref()
     }
 
-    /// Line and key, where the text does not carry the line itself.
+    /// Line and key, unless the text has the line itself.
     pub fn place(&self) -> Option<&Place> {
         self.place.as_ref()
     }

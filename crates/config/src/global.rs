@@ -11,7 +11,7 @@ use crate::scrape::ScrapeProtocols;
 use crate::section::section;
 
 section! {
-    /// Defaults for all scrape jobs and rule groups, and what is true of the whole server.
+    /// Defaults of all scrape jobs and rule groups, and options of the whole server.
     pub struct GlobalConfig as "config.GlobalConfig" read as "config.plain", checked {
         omit scrape_interval: Duration;
         omit scrape_timeout: Duration;
@@ -39,7 +39,7 @@ section! {
 }
 
 choice! {
-    /// Which characters names may have: `utf8`, `legacy`, or "" when it was not said.
+    /// Which characters names may have: `utf8`, `legacy`, or "" if it was not given.
     ValidationScheme as "model.ValidationScheme", ["", "legacy", "utf8"],
     |other: &str| format!("unrecognized ValidationScheme: {}", go_quote(other))
 }
@@ -55,7 +55,7 @@ impl ValidationScheme {
         self.as_str() == "legacy"
     }
 
-    /// Whether nothing was said.
+    /// Whether it was not given.
     pub fn is_unset(&self) -> bool {
         self.as_str().is_empty()
     }
@@ -118,7 +118,7 @@ impl GlobalConfig {
 }
 
 section! {
-    /// Options of Prometheus' own process. Read and shown; a Rust program has no garbage collector to tune.
+    /// Options of Prometheus' own process. They are read and shown; ferula has no garbage collector to tune.
     pub struct RuntimeConfig as "config.RuntimeConfig" {
         omit gogc: i64;
     }

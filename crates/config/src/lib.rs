@@ -5,12 +5,12 @@
 //!                                                    └── to_yaml ─► /api/v1/status/config
 //! ```
 //!
-//! Here: every section of Prometheus' configuration file and of its rule files, their defaults, checks and
+//! Here: every section of Prometheus' configuration file and of its rule files, with defaults, checks and
 //! printed form. Elsewhere: the agents that act on sections. A section that this build cannot act on is read and
-//! checked all the same, and named by [`Config::unsupported`].
+//! checked as well, and [`Config::unsupported`] lists it.
 //!
 //! Always true of a loaded [`Config`]: whatever a job inherits from `global` is filled in, file names are joined
-//! with the folder of the file, and relabel rules are valid.
+//! with the directory of the file, and relabel rules are valid.
 
 pub mod alerting;
 mod closest;
@@ -40,4 +40,4 @@ pub use glob::{BadPattern, check_pattern, glob, matches as glob_matches};
 pub use scalars::{ByteSize, ExternalLabels, Secret, TargetLabels};
 pub use support::Unsupported;
 pub use url::{Url, UrlError, UrlFault};
-pub use yaml::SyntaxError;
+pub use yaml::{SyntaxError, decode_base64};

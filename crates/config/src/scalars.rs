@@ -13,7 +13,7 @@ use crate::yaml::decode::{Decoder, Value, quote_bytes};
 use crate::yaml::emit::Out;
 use crate::yaml::tree::{Kind, NodeId};
 
-/// Reads a scalar as text and hands it to `make`; what `make` refuses ends the reading.
+/// Reads a scalar as text and passes it to `make`, whose error ends the reading.
 pub(crate) fn from_text<T, E: Into<String>>(
     out: &mut T,
     id: NodeId,
@@ -72,12 +72,11 @@ impl Value for Duration {
 pub struct Secret(String);
 
 impl Secret {
-    /// Hides a text.
     pub fn new(text: impl Into<String>) -> Self {
         Secret(text.into())
     }
 
-    /// The text itself, for the one place that sends it.
+    /// The text itself, for the code that sends it.
     pub fn reveal(&self) -> &str {
         &self.0
     }
@@ -200,7 +199,7 @@ impl Value for ByteSize {
     }
 }
 
-/// Labels put on everything that leaves this server; a value may be empty, unlike in a series.
+/// Labels added to everything that leaves this server. Unlike in a series, a value may be empty.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ExternalLabels(pub BTreeMap<String, String>);
 
@@ -211,7 +210,7 @@ impl ExternalLabels {
     }
 }
 
-/// A label map that may only be valid UTF-8, read with Prometheus' words for what is not.
+/// Reads a label map. Names and values must be valid UTF-8; the errors are Prometheus'.
 fn decode_labels(
     out: &mut BTreeMap<String, String>,
     id: NodeId,

@@ -63,7 +63,7 @@ section! {
     }
 }
 
-/// The name of an exposition format, as a job asks for it. Names are checked with the job, not when read.
+/// The name of an exposition format. Names are checked with the job, not when they are read.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ScrapeProtocol(String);
 
@@ -75,7 +75,7 @@ const PROTOCOLS: [&str; 5] = [
     "PrometheusText1.0.0",
 ];
 
-/// What is asked for by default, most wanted first; native histograms need the protobuf format in front.
+/// The formats that are requested by default, in order of preference. Native histograms need protobuf before them.
 const DEFAULT_PROTOCOLS: [&str; 4] =
     ["OpenMetricsText1.0.0", "OpenMetricsText0.0.1", "PrometheusText1.0.0", "PrometheusText0.0.4"];
 
@@ -200,7 +200,7 @@ impl Value for ScrapeProtocols {
 
 const ESCAPING_SCHEMES: [&str; 4] = ["allow-utf-8", "underscores", "dots", "values"];
 
-/// The escaping in effect when none was written.
+/// The escaping that applies if none is given.
 fn default_escaping(names: &ValidationScheme) -> &'static str {
     if names.is_legacy() { "underscores" } else { "allow-utf-8" }
 }
@@ -245,7 +245,7 @@ impl ScrapeConfig {
         )
     }
 
-    /// Fills in what is inherited from `global`, and checks the result.
+    /// Fills in what the job inherits from `global`, and checks the result.
     pub(crate) fn inherit(&mut self, global: &GlobalConfig) -> Result<(), Problem> {
         if self.is_zero() {
             return Err("empty or null scrape config section".into());
@@ -290,7 +290,7 @@ impl ScrapeConfig {
         check_rules(&self.metric_relabel_configs, "metric_relabel_configs", names)
     }
 
-    /// A limit of 0 takes the global one, so a job cannot lift a global limit.
+    /// A limit of 0 becomes the global one, so a job cannot turn a global limit off.
     fn inherit_limits(&mut self, global: &GlobalConfig) {
         if self.body_size_limit.is_zero() {
             self.body_size_limit = global.body_size_limit;
@@ -312,7 +312,7 @@ impl ScrapeConfig {
         }
     }
 
-    /// Which names are allowed, and how names that are not are asked for.
+    /// Which names are allowed, and how other names are escaped.
     fn inherit_names(&mut self, global: &GlobalConfig) -> Result<(), Problem> {
         let inherited = self.metric_name_validation_scheme.is_unset();
         if inherited {

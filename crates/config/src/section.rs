@@ -17,8 +17,8 @@
 //! }
 //! ```
 //!
-//! The quoted name is Go's, because Prometheus prints it: `field x not found in type config.plain`. A section
-//! that checks itself says so with `checked`; the check runs after all keys were read without type errors.
+//! The quoted name is Go's, because Prometheus prints it: `field x not found in type config.plain`. `checked` marks
+//! a section with a check of its own, which runs once all keys were read without type errors.
 
 use std::fmt::Debug;
 
@@ -27,7 +27,7 @@ use crate::yaml::decode::Decoder;
 use crate::yaml::emit::Out;
 use crate::yaml::tree::NodeId;
 
-/// What the macro makes for every section; `Value` follows from it.
+/// What the macro implements for every section; `Value` follows from it.
 pub(crate) trait Section: Default + Debug {
     /// Go's name of the type while its keys are read.
     const GO_READ_TYPE: &'static str;
@@ -39,13 +39,13 @@ pub(crate) trait Section: Default + Debug {
     fn fields_are_zero(&self) -> bool;
     /// Adds the printed fields.
     fn print_fields(&self, out: &mut Vec<(String, Out)>);
-    /// Joins file names with the configuration file's folder.
+    /// Joins file names with the configuration file's directory.
     fn join_fields(&mut self, dir: &str);
     /// The section's own check, once its keys are read.
     fn check_section(&mut self) -> Result<(), Problem>;
 }
 
-/// Joins a relative, non-empty file name with a folder, as Go's `filepath.Join` would.
+/// Joins a relative, non-empty file name with a directory, as Go's `filepath.Join` would.
 pub(crate) fn join_path(dir: &str, file: &mut String) {
     if !file.is_empty() && !file.starts_with('/') {
         *file = clean_path(&format!("{dir}/{file}"));

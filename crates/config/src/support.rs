@@ -1,9 +1,9 @@
-//! What a valid configuration asks for that this build cannot do yet. Named and refused, never ignored.
+//! What a valid configuration asks for that this build cannot do yet. It is reported and refused, never ignored.
 
 use std::fmt;
 
 use crate::config::Sections;
-use crate::discovery::DiscoveryConfigs;
+use crate::discovery::{DiscoveryConfigs, PENDING};
 use crate::http_client::{HttpClientConfig, TlsConfig};
 use crate::scrape::ScrapeConfig;
 use crate::yaml::tree::{Step, Tree, show_path};
@@ -11,15 +11,14 @@ use crate::yaml::tree::{Step, Tree, show_path};
 /// One thing in the file that this build cannot do.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Unsupported {
-    /// The way to it, such as `scrape_configs[0].consul_sd_configs`.
+    /// The path to it, such as `scrape_configs[0].azure_sd_configs`.
     pub path: String,
-    /// Its line.
     pub line: u32,
-    /// The file, when it is not the main one.
+    /// `None` is the main file.
     pub file: Option<String>,
 }
 
-/// Prints `not supported yet: scrape_configs[0].consul_sd_configs (line 7)`.
+/// Prints `not supported yet: scrape_configs[0].azure_sd_configs (line 7)`.
 impl fmt::Display for Unsupported {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "not supported yet: {} (line {}", self.path, self.line)?;
@@ -29,9 +28,6 @@ impl fmt::Display for Unsupported {
         }
     }
 }
-
-/// The mechanisms that this build can run.
-const DISCOVERY: [&str; 2] = ["file_sd_configs", "static_configs"];
 
 struct Finder<'t> {
     tree: &'t Tree,
@@ -74,7 +70,7 @@ impl Finder<'_> {
 
     fn discovery(&mut self, discovery: &DiscoveryConfigs) {
         for (key, sections) in discovery.counts() {
-            self.key(key, sections > 0 && !DISCOVERY.contains(&key));
+            self.key(key, sections > 0 && PENDING.contains(&key));
         }
     }
 
@@ -92,7 +88,7 @@ impl Finder<'_> {
     }
 }
 
-/// What of a whole file is not supported.
+/// Lists what is not supported in a whole file.
 pub(crate) fn unsupported_in_config(sections: &Sections, tree: &Tree) -> Vec<Unsupported> {
     let mut finder = Finder { tree, file: None, path: Vec::new(), found: Vec::new() };
     finder.jobs(&sections.scrape_configs);
@@ -111,7 +107,7 @@ pub(crate) fn unsupported_in_config(sections: &Sections, tree: &Tree) -> Vec<Uns
     finder.found
 }
 
-/// What of a file of scrape jobs is not supported.
+/// Lists what is not supported in a file of scrape jobs.
 pub(crate) fn unsupported_in_jobs(
     jobs: &[ScrapeConfig],
     tree: &Tree,

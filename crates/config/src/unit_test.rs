@@ -67,7 +67,7 @@ section! {
 }
 
 section! {
-    /// What an expression gives at a moment.
+    /// The result of an expression at a moment.
     pub struct ExpressionTest as "main.promqlTestCase" {
         keep expr: String;
         keep eval_time: Duration;
@@ -141,7 +141,7 @@ impl UnitTestFile {
         Ok(file)
     }
 
-    /// Puts a folder in front of relative names of rule files.
+    /// Makes relative names of rule files relative to a directory.
     pub fn join_directory(&mut self, dir: &str) {
         Value::join_directory(self, dir);
     }

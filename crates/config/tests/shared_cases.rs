@@ -53,3 +53,64 @@ fn every_case_is_refused_or_loaded_as_by_prometheus() {
     assert!(failures.is_empty(), "{} of {count}:\n{}", failures.len(), failures.join("\n"));
     shared::ran("cases/config", count);
 }
+
+/// Keys that Prometheus got after 3.5, the version at hand.
+const NEWER_KEYS: [&str; 6] = [
+    "extra_scrape_metrics",
+    "scrape_native_histograms",
+    "chunk_encoding",
+    "retention",
+    "stale_series_compaction_threshold",
+    "federation_buffer",
+];
+
+/// What promtool says about a text, after the lines of keys that it is too old for were taken out.
+fn promtool(peers: &Path, directory: &Path, text: &str) -> Result<(), String> {
+    let mut text = text.to_owned();
+    for _ in 0..=NEWER_KEYS.len() {
+        std::fs::write(directory.join("f.yml"), &text).unwrap();
+        let output = std::process::Command::new(peers.join("promtool"))
+            .args(["check", "config", "--syntax-only", "f.yml"])
+            .current_dir(directory)
+            .output()
+            .unwrap();
+        if output.status.success() {
+            return Ok(());
+        }
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        let Some(key) = NEWER_KEYS.iter().find(|key| said.contains(&format!("field {key} not found"))) else {
+            return Err(said);
+        };
+        let kept = text.lines().filter(|line| !line.trim_start().starts_with(&format!("{key}:")));
+        text = kept.map(|line| format!("{line}\n")).collect();
+    }
+    Err("too many keys are unknown".to_owned())
+}
+
+#[test]
+fn promtool_loads_what_is_printed() {
+    let Some(peers) = std::env::var_os("FERULA_PEERS") else {
+        eprintln!("left out: FERULA_PEERS names no promtool");
+        return;
+    };
+    let Some(folder) = shared::folder("cases/config") else { return };
+    let directory = tempfile::tempdir().unwrap();
+    let (mut count, mut failures) = (0, Vec::new());
+    for entry in std::fs::read_dir(&folder).unwrap() {
+        let file = entry.unwrap().path();
+        let Ok(config) = load(&file) else { continue };
+        let original = std::fs::read_to_string(&file).unwrap();
+        if file.extension().is_none_or(|ending| ending != "yml")
+            || promtool(Path::new(&peers), directory.path(), &original).is_err()
+        {
+            continue;
+        }
+        count += 1;
+        if let Err(said) = promtool(Path::new(&peers), directory.path(), &config.to_yaml()) {
+            failures.push(format!("{}: {said}\n{}", file.display(), config.to_yaml()));
+        }
+    }
+    assert!(failures.is_empty(), "{} of {count}:\n{}", failures.len(), failures.join("\n"));
+    println!("{count} printed configurations load in Prometheus");
+    assert!(count > 20);
+}

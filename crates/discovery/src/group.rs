@@ -22,6 +22,11 @@ pub struct TargetGroup {
 }
 
 impl TargetGroup {
+    /// A group of complete targets.
+    pub(crate) fn of_targets(source: impl Into<String>, targets: Vec<LabelSet>) -> Self {
+        TargetGroup { source: source.into(), targets, labels: LabelSet::empty() }
+    }
+
     /// A group as files and the configuration write it.
     pub fn new(source: String, addresses: &[String], labels: &BTreeMap<String, String>) -> Self {
         let target = |address: &String| LabelSet::from_pairs([(ADDRESS_LABEL, address)]);
@@ -38,6 +43,72 @@ impl TargetGroup {
         labels.set(name, value);
         self.labels = labels.finish();
     }
+}
+
+/// The labels of a target while they are gathered. A label with an empty value is none.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Labels(BTreeMap<String, String>);
+
+impl Labels {
+    pub(crate) fn of<V: Into<String>>(pairs: impl IntoIterator<Item = (&'static str, V)>) -> Self {
+        Labels(pairs.into_iter().map(|(name, value)| (name.to_owned(), value.into())).collect())
+    }
+
+    pub(crate) fn set(&mut self, name: &str, value: impl Into<String>) {
+        self.0.insert(name.to_owned(), value.into());
+    }
+
+    /// Sets a label named by a service's own key: what a label's name may not have becomes `_`.
+    pub(crate) fn set_key(&mut self, prefix: &str, key: &str, value: impl Into<String>) {
+        self.0.insert(format!("{prefix}{}", sanitized(key)), value.into());
+    }
+
+    pub(crate) fn set_keys<'a>(
+        &mut self,
+        prefix: &str,
+        pairs: impl IntoIterator<Item = (&'a String, &'a String)>,
+    ) {
+        for (key, value) in pairs {
+            self.set_key(prefix, key, value);
+        }
+    }
+
+    /// Adds labels; those that are there already are replaced.
+    pub(crate) fn extend(&mut self, other: &Labels) {
+        self.0.extend(other.0.iter().map(|(name, value)| (name.clone(), value.clone())));
+    }
+
+    pub(crate) fn value(&self, name: &str) -> &str {
+        self.0.get(name).map_or("", String::as_str)
+    }
+
+    pub(crate) fn to_set(&self) -> LabelSet {
+        LabelSet::from_pairs(&self.0)
+    }
+}
+
+/// A label name of a service's key.
+pub(crate) fn sanitized(key: &str) -> String {
+    key.chars().map(|c| if c.is_ascii_alphanumeric() || c == '_' { c } else { '_' }).collect()
+}
+
+/// `host:port`, with brackets around an IPv6 address.
+pub(crate) fn host_port(host: &str, port: impl std::fmt::Display) -> String {
+    if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") }
+}
+
+/// Values in one label, with separators also at both ends, so that an expression need not care where one stands.
+pub(crate) fn joined<S: AsRef<str>>(values: &[S], separator: &str) -> String {
+    let mut out = separator.to_owned();
+    for value in values {
+        out.push_str(value.as_ref());
+        out.push_str(separator);
+    }
+    // Go joins no values to "", between the two separators.
+    if values.is_empty() {
+        out.push_str(separator);
+    }
+    out
 }
 
 /// Why a text is not a list of target groups.

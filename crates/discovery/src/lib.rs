@@ -10,12 +10,18 @@
 //! Always true: a provider that fails keeps the groups it found last; one that no job wants is stopped and its
 //! groups are dropped; a section that cannot run stops no other.
 
+mod api_client;
 mod group;
 mod json;
 mod manager;
 mod mechanism;
 mod metrics;
+#[cfg(test)]
+mod peer_tests;
+#[cfg(test)]
+mod played;
 mod provider;
+mod refresh;
 
 pub use group::{ADDRESS_LABEL, GroupsError, TargetGroup};
 pub use json::JsonError;

@@ -12,7 +12,7 @@ use tokio::sync::{Notify, watch};
 use crate::TargetGroup;
 use crate::mechanism;
 use crate::metrics::Metrics;
-use crate::provider::{AnySection, Context, Groups, Mechanism, Output, Run};
+use crate::provider::{AnySection, Context, Groups, Mechanism, Output, Run, Shared};
 
 /// The groups of every job, by its name. A job without targets has an empty list.
 pub type TargetSets = Arc<BTreeMap<String, Vec<Arc<TargetGroup>>>>;
@@ -31,6 +31,7 @@ struct Inner {
     registry: Registry,
     shutdown: Shutdown,
     mechanisms: Vec<Mechanism>,
+    shared: Shared,
     metrics: Metrics,
     state: Mutex<State>,
     /// A provider sent groups.
@@ -67,6 +68,7 @@ impl Manager {
             registry: registry.clone(),
             shutdown,
             mechanisms,
+            shared: Shared::default(),
             metrics: Metrics::new(registry, name),
             state: Mutex::default(),
             changed: Notify::new(),
@@ -120,8 +122,12 @@ impl Manager {
         }
         state.next_id += 1;
         let id = state.next_id;
-        let context =
-            Context { clock: self.0.clock.clone(), registry: self.0.registry.clone(), job: job.into() };
+        let context = Context {
+            clock: self.0.clock.clone(),
+            registry: self.0.registry.clone(),
+            job: job.into(),
+            shared: self.0.shared.clone(),
+        };
         let inner = self.0.clone();
         let output = Output::new(move |groups| inner.replace_groups(id, groups));
         let (groups, run) = match section.start(&context, output) {
@@ -299,7 +305,7 @@ mod tests {
         updates.wait_for(|sets| sets.contains_key("a")).await.expect("the manager lives");
         updates.wait_for(has("f:1")).await.expect("the manager lives");
         std::fs::write(&file, "- targets: [f:1, f:2]\n").expect("written");
-        // Time goes on until the change is seen: looks are every two seconds, updates are throttled.
+        // Time moves on until the change is noticed: files are compared every two seconds, updates are throttled.
         tokio::select! {
             found = updates.wait_for(has("f:2")) => { found.expect("the manager lives"); }
             () = async { loop { bed.clock.advance_to_next(); tokio::task::yield_now().await; } } => {}

@@ -2,7 +2,7 @@
 
 use ferula_telemetry::{CounterVec, Gauge, GaugeVec, Registry};
 
-/// Instruments of one manager; `name` tells the scraper's from the notifier's.
+/// The metrics of one manager; `name` distinguishes the scraper's from the notifier's.
 #[derive(Clone)]
 pub(crate) struct Metrics {
     name: &'static str,
@@ -17,36 +17,36 @@ pub(crate) struct Metrics {
 impl Metrics {
     pub(crate) fn new(registry: &Registry, name: &'static str) -> Self {
         let counter = |metric: &str, help: &str| registry.counter_vec(metric, help, &["name"]);
-        let failed = "Current number of service discovery configurations that failed to load.";
+        let failed = "Discovery sections that could not be started, for example because a certificate is missing. Their targets are not scraped; the log names them.";
         let metrics = Metrics {
             name,
             discovered_targets: registry.gauge_vec(
                 "prometheus_sd_discovered_targets",
-                "Current number of discovered targets.",
+                "Targets found for a job, before relabelling. A drop to 0 means that its discovery finds nothing any more.",
                 &["name", "config"],
             ),
             last_update: registry.gauge_vec(
                 "prometheus_sd_last_update_timestamp_seconds",
-                "Timestamp of the last update sent to the SD consumers.",
+                "When the targets of a job were passed on last, in seconds since 1970.",
                 &["name", "config"],
             ),
             received_updates: counter(
                 "prometheus_sd_received_updates_total",
-                "Total number of update events received from the SD providers.",
+                "Lists of targets that providers sent.",
             ),
             updates: counter(
                 "prometheus_sd_updates_total",
-                "Total number of update events sent to the SD consumers.",
+                "Lists of targets that were passed on, several lists of providers in one.",
             ),
             updates_delayed: counter(
                 "prometheus_sd_updates_delayed_total",
-                "Total number of update events that couldn't be sent immediately.",
+                "Lists of targets that waited because another one had just been passed on; up to five seconds each.",
             ),
             failed_configs: registry
                 .gauge_vec("prometheus_sd_failed_configs", failed, &["name"])
                 .with(&[name]),
         };
-        // They are there, at 0, before anything happens.
+        // Present at 0 before anything happens.
         for family in [&metrics.received_updates, &metrics.updates, &metrics.updates_delayed] {
             family.with(&[name]);
         }
@@ -61,7 +61,7 @@ impl Metrics {
         self.updates_delayed.with(&[self.name]).inc();
     }
 
-    /// An update went out; `jobs` has each job with its number of targets.
+    /// Counts an update; `jobs` has each job with its number of targets.
     pub(crate) fn sent<'a>(&self, now_seconds: f64, jobs: impl Iterator<Item = (&'a str, usize)>) {
         self.updates.with(&[self.name]).inc();
         for (job, targets) in jobs {

@@ -7,10 +7,11 @@
 //! Always true: a provider sends all groups that it knows whenever one of them changed, so the manager never
 //! merges; a provider that fails sends nothing, so its last groups stay in force.
 
-use std::any::Any;
+use std::any::{Any, TypeId};
+use std::collections::HashMap;
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use ferula_config::discovery::DiscoveryConfigs;
 use ferula_runtime::SharedClock;
@@ -56,11 +57,35 @@ pub(crate) struct Context {
     pub registry: Registry,
     /// The job that wanted the section first: the label `config` of metrics, as in Prometheus.
     pub job: Arc<str>,
+    pub shared: Shared,
+}
+
+/// What the providers of one mechanism share with each other, such as connections: one value of each type.
+#[derive(Clone, Default)]
+pub(crate) struct Shared(Arc<Mutex<HashMap<TypeId, Arc<dyn Any + Send + Sync>>>>);
+
+impl Shared {
+    pub(crate) fn get<T: Any + Default + Send + Sync>(&self) -> Arc<T> {
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let value = all.entry(TypeId::of::<T>()).or_insert_with(|| Arc::new(T::default()));
+        value.clone().downcast().expect("the key is the type of the value")
+    }
 }
 
 /// Why a section cannot run.
 #[derive(Debug, thiserror::Error)]
-pub enum ProviderError {}
+pub(crate) enum ProviderError {
+    #[error("{0}")]
+    Client(#[from] ferula_http_client::SetupError),
+    /// The value is not shown: it is a secret.
+    #[error("net/http: invalid header field value for {0:?}")]
+    HeaderValue(&'static str),
+    #[error("{0}: {1}")]
+    File(String, std::io::Error),
+    /// An option that only shows to be wrong when it is used.
+    #[error("{0}")]
+    Option(String),
+}
 
 /// Where a provider sends its groups.
 #[derive(Clone)]
@@ -82,6 +107,8 @@ pub(crate) type Run = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// One line of the table: a mechanism without its type.
 pub(crate) struct Mechanism {
+    #[cfg_attr(not(test), expect(dead_code, reason = "a test compares the table with the configuration"))]
+    pub name: &'static str,
     pub register_metrics: fn(&Registry),
     pub sections: fn(&DiscoveryConfigs) -> Vec<Box<dyn AnySection>>,
 }
@@ -89,6 +116,7 @@ pub(crate) struct Mechanism {
 impl Mechanism {
     pub(crate) fn of<P: Provider>() -> Self {
         Mechanism {
+            name: P::MECHANISM,
             register_metrics: P::register_metrics,
             sections: |configs| {
                 P::sections(configs)

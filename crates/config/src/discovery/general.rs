@@ -1,4 +1,4 @@
-//! Mechanisms that are no cloud provider's: files, HTTP, DNS, and servers that one runs oneself.
+//! Mechanisms that do not belong to a cloud provider: files, HTTP, DNS, and servers that users run themselves.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -12,7 +12,7 @@ use crate::section::section;
 use crate::url::Url;
 
 section! {
-    /// Target groups in JSON or YAML files that others write.
+    /// Target groups in JSON or YAML files.
     pub struct FileSdConfig as "*file.SDConfig" read as "file.plain", checked {
         keep files: FileNames;
         omit refresh_interval: Duration = secs(300);
@@ -34,7 +34,7 @@ impl FileSdConfig {
     }
 }
 
-/// One `*` at most, in the last segment, and an ending that says JSON or YAML.
+/// At most one `*`, in the last segment, and an ending for JSON or YAML.
 fn is_target_file_pattern(name: &str) -> bool {
     let stem = ["json", "yml", "yaml", "JSON", "YML", "YAML"]
         .iter()
@@ -43,7 +43,7 @@ fn is_target_file_pattern(name: &str) -> bool {
 }
 
 section! {
-    /// Target groups asked from an HTTP server.
+    /// Target groups from an HTTP server.
     pub struct HttpSdConfig as "*http.SDConfig" read as "http.plain", checked {
         inline http: HttpClientConfig;
         omit refresh_interval: Duration = secs(60);
@@ -74,7 +74,7 @@ fn check_http_url(text: &str) -> Result<(), Problem> {
 }
 
 section! {
-    /// Addresses asked from DNS.
+    /// Targets from DNS records.
     pub struct DnsSdConfig as "*dns.SDConfig" read as "dns.plain", checked {
         keep names: Vec<String>;
         omit refresh_interval: Duration = secs(30);
@@ -175,7 +175,7 @@ section! {
 }
 
 section! {
-    /// A filter that the asked server applies.
+    /// A filter that the server applies.
     pub struct NamedFilter as "moby.Filter" {
         keep name: String;
         keep values: Vec<String>;

@@ -1,7 +1,7 @@
 //! Trees into typed values, as go-yaml's strict decoder fills structs.
 //!
-//! Two kinds of failure, as there: a type error (wrong type, unknown or repeated key) is noted and reading
-//! continues, so that one run names them all; a failed check of a section ends the reading at once.
+//! There are two kinds of failure. A type error (a wrong type, an unknown or repeated key) is collected and reading
+//! continues, so that one run reports all of them. A failed check of a section ends the reading at once.
 
 use std::collections::{BTreeMap, HashSet};
 
@@ -15,7 +15,7 @@ use crate::error::{ConfigError, Problem};
 
 /// A value that a YAML node can fill.
 pub(crate) trait Value: Sized {
-    /// What a YAML null makes of it: Go's zero value, which is not the section's default.
+    /// The value that a YAML null stands for: Go's zero value, which is not the section's default.
     fn zero() -> Self;
     /// Fills the value from a node that is neither null nor an alias. Type errors go to `d`.
     fn decode(&mut self, id: NodeId, d: &mut Decoder<'_>) -> Result<(), Problem>;
@@ -25,7 +25,7 @@ pub(crate) trait Value: Sized {
     fn is_zero(&self) -> bool;
     /// The printed form.
     fn print(&self) -> Out;
-    /// Joins the file names inside with the folder of the configuration file.
+    /// Joins the file names inside with the directory of the configuration file.
     fn join_directory(&mut self, _dir: &str) {}
 }
 
@@ -34,9 +34,9 @@ pub(crate) struct Decoder<'t> {
     tree: &'t Tree,
     type_errors: Vec<String>,
     path: Vec<Step>,
-    /// Aliases being followed; one that comes back to itself has no end.
+    /// Aliases that are being followed, to notice one that leads back to itself.
     following: Vec<NodeId>,
-    /// The alias that stands where the value being decoded was asked for.
+    /// The alias in whose place the value is decoded.
     asked_by_alias: Option<NodeId>,
     dialect: Dialect,
     /// Below a key that holds a secret: no error shows a value.
@@ -45,20 +45,20 @@ pub(crate) struct Decoder<'t> {
     decoded_by_alias: u64,
 }
 
-/// Whose rules hold for keys that repeat and for merged mappings.
+/// Which version of go-yaml is followed: they differ in repeated keys, merged mappings, nulls and booleans.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Dialect {
-    /// go-yaml v2, for configuration and target files: a merge acts where it stands.
+    /// Version 2, for configuration and target files: a merge takes effect where it stands.
     V2,
-    /// go-yaml v3, for rule files: a mapping's own keys win over merged ones.
+    /// Version 3, for rule files: a mapping's own keys win over merged ones.
     V3 {
         /// Whether an unknown key is an error.
         strict: bool,
     },
 }
 
-/// Up to this many values nearly all may come from aliases; beyond, a falling share. go-yaml's guard against
-/// documents that blow up ("billion laughs").
+/// go-yaml's guard against documents that multiply ("billion laughs"): up to the lower count, nearly all values may
+/// come from aliases; from there to the higher count, a falling share.
 const ALIAS_RANGE_LOW: f64 = 400_000.0;
 const ALIAS_RANGE_HIGH: f64 = 4_000_000.0;
 
@@ -155,12 +155,12 @@ impl<'t> Decoder<'t> {
         self.tree.node(id)
     }
 
-    /// Where the value that is being decoded was written: at the alias when one stands for it.
+    /// Where the value being decoded was written: the place of the alias if there is one.
     pub fn mark(&self, id: NodeId) -> Mark {
         self.tree.node(self.asked_by_alias.unwrap_or(id)).mark
     }
 
-    /// How many type errors there are so far; a section whose count rose skips its checks.
+    /// The number of type errors so far. A section that added to it skips its own checks.
     pub fn errors(&self) -> usize {
         self.type_errors.len()
     }
@@ -217,8 +217,8 @@ impl<'t> Decoder<'t> {
         }
     }
 
-    /// Calls `set` with each key of a mapping, merged mappings included where they stand. A key that is not
-    /// text, or appears twice, is a type error. `set` says whether it knows the key.
+    /// Calls `set` with each key of a mapping, those of merged mappings included. A key that is not text, or
+    /// appears twice, is a type error. `set` returns whether it knows the key.
     pub fn fields(
         &mut self,
         id: NodeId,

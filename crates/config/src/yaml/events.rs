@@ -1,7 +1,7 @@
-//! libyaml's event parser behind a safe face.
+//! A safe interface to libyaml's event parser.
 //!
-//! go-yaml is a port of the same library, so syntax errors come out in the words that Prometheus' users
-//! know. `serde_yaml` sits on this parser too, but hides lines, aliases and duplicate keys; see
+//! go-yaml is a port of the same library, so syntax errors have the words that users of Prometheus
+//! know. `serde_yaml` uses this parser too, but hides lines, aliases and duplicate keys; see
 //! `docs/decisions/yaml-reader.md`. This file holds the crate's only `unsafe` code.
 
 use std::ffi::CStr;
@@ -17,10 +17,10 @@ pub(crate) struct Mark {
     pub column: u32,
 }
 
-/// One step of a document.
+/// A part of a document, in the order of the text.
 #[derive(Debug)]
 pub(crate) enum Event {
-    /// A stream or document begins or a document ends: nothing that a reader of one document needs.
+    /// A stream or a document begins. A reader of one document needs neither.
     Boundary,
     StreamEnd,
     DocumentEnd,
@@ -78,7 +78,7 @@ impl SyntaxError {
     }
 }
 
-/// Yields the events of `input`. After an error it must not be asked again, and [`Parser::next`] sees to that.
+/// Yields the events of `input`. libyaml must not be called again after an error; [`Parser::next`] makes sure of it.
 pub(crate) struct Parser<'i> {
     raw: Box<MaybeUninit<sys::yaml_parser_t>>,
     failed: bool,
@@ -221,7 +221,8 @@ fn utf8(bytes: &[u8]) -> Result<String, SyntaxError> {
     String::from_utf8(bytes.to_vec()).map_err(|_| SyntaxError::new("invalid UTF-8 in a scalar"))
 }
 
-/// go-yaml's text: the line of the problem (scanner errors count from 1, the others from 0, as there), then the problem.
+/// go-yaml's text: the line of the problem, then the problem. As in go-yaml, scanner errors count lines from 1 and the
+/// others from 0.
 fn syntax_error(parser: &sys::yaml_parser_t) -> SyntaxError {
     let scanner = u64::from(parser.error == sys::YAML_SCANNER_ERROR);
     let line = match (parser.problem_mark.line, parser.context_mark.line) {

@@ -14,10 +14,10 @@ pub(crate) enum Resolved {
     Str,
     /// Decoded from base64; may be any bytes.
     Binary(Vec<u8>),
-    /// Looks like a date; kept as the text it is.
+    /// Looks like a date; stays the text that it is.
     Timestamp,
     Merge,
-    /// A tag that nobody here knows.
+    /// An unknown tag.
     Other,
 }
 
@@ -185,8 +185,8 @@ fn looks_like_date(text: &str) -> bool {
     date_holds && time_holds
 }
 
-/// Standard base64 with padding; line breaks are ignored, as Go does.
-fn decode_base64(text: &str) -> Option<Vec<u8>> {
+/// Decodes standard base64 with padding. Line breaks are ignored, as Go does.
+pub fn decode_base64(text: &str) -> Option<Vec<u8>> {
     let clean: Vec<u8> = text.bytes().filter(|b| !matches!(b, b'\n' | b'\r')).collect();
     if !clean.len().is_multiple_of(4) {
         return None;

@@ -1,13 +1,13 @@
-//! A YAML document as nodes with their lines; aliases point at what they repeat.
+//! A YAML document as nodes with their lines; an alias refers to the node that it repeats.
 //!
-//! Nodes live in one vector and refer to each other by index, so a deeply nested or self-referring
-//! document costs no stack to build or to drop.
+//! Nodes live in one vector and refer to each other by index, so building or dropping a deeply nested document,
+//! or one that refers to itself, takes no stack.
 
 use std::collections::HashMap;
 
 use super::events::{Event, Mark, Parser, SyntaxError};
 
-/// Deeper nesting than this is refused; no sensible configuration passes 20.
+/// Deeper nesting is refused. Real configurations stay below 20.
 const DEPTH_MAX: usize = 1_000;
 
 /// Up to this many scalars may hold the escape `\'`, which costs another reading each.
@@ -34,11 +34,11 @@ pub(crate) enum Kind {
     },
 }
 
-/// A scalar as written; what type it has is decided by `resolve`.
+/// A scalar as written; `resolve` decides its type.
 #[derive(Debug)]
 pub(crate) struct Scalar {
     pub value: String,
-    /// The tag as libyaml gives it (`tag:yaml.org,2002:str`), or "".
+    /// The tag in libyaml's long form (`tag:yaml.org,2002:str`), or "".
     pub tag: String,
     /// Plain and untagged.
     pub implicit: bool,
@@ -56,7 +56,7 @@ impl Scalar {
 pub(crate) struct Tree {
     nodes: Vec<Node>,
     root: NodeId,
-    /// Whether another document follows, which nobody reads.
+    /// Whether another document follows. It is not read.
     pub more_documents: bool,
 }
 
@@ -91,7 +91,7 @@ impl Tree {
         &self.nodes[id]
     }
 
-    /// The node, or what it repeats when it is an alias.
+    /// The node, or the node that it repeats if it is an alias.
     pub fn resolved(&self, mut id: NodeId) -> &Node {
         // Anchors are defined before their aliases, so following them always goes backwards.
         while let Kind::Alias { target, .. } = self.nodes[id].kind {
@@ -169,7 +169,7 @@ impl Builder<'_> {
                 Event::Boundary => continue,
                 Event::StreamEnd => return Ok(self.finish(root, false)),
                 Event::DocumentEnd => {
-                    // What follows may be no YAML at all; it is not read either way.
+                    // What follows need not even be YAML; it is not read.
                     let more = !matches!(self.parser.next(), Ok((Event::StreamEnd, _)));
                     return Ok(self.finish(root, more));
                 }
@@ -206,7 +206,7 @@ impl Builder<'_> {
         }
     }
 
-    /// Stores a node and hangs it into the innermost open collection.
+    /// Stores a node and adds it to the innermost open collection.
     fn add(&mut self, kind: Kind, mark: Mark) -> NodeId {
         let id = self.nodes.len();
         self.nodes.push(Node { kind, mark });

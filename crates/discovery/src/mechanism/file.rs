@@ -1,7 +1,7 @@
-//! `file_sd_configs`: target groups in JSON and YAML files that something else writes.
+//! `file_sd_configs`: target groups in JSON and YAML files that other programs write.
 //!
-//! Files are looked at every two seconds and read when one of them changed, and read in any case at every
-//! `refresh_interval`. A file that cannot be read keeps the groups it had; one that is gone loses them.
+//! Files are compared every two seconds and read if one of them changed; they are read in any case at every
+//! `refresh_interval`. A file that cannot be read keeps its groups; a file that is gone loses them.
 
 use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -18,10 +18,10 @@ use crate::TargetGroup;
 use crate::group::{GroupsError, groups_from_json};
 use crate::provider::{Context, Groups, Output, Provider, ProviderError};
 
-/// How often files are looked at for changes.
+/// How often files are compared with what they were.
 const LOOK_INTERVAL: Duration = Duration::from_secs(2);
 
-/// A larger file is refused: a list of targets never is.
+/// A larger file is refused; no list of targets is so long.
 const FILE_BYTES_MAX: u64 = 256 << 20;
 
 /// The label that names the file of a target.
@@ -95,7 +95,7 @@ impl Provider for FileProvider {
             // Files are read where blocking is allowed.
             let read = tokio::task::spawn_blocking(move || {
                 let start = clock.elapsed();
-                let groups = (due || files.changed()).then(|| files.refresh(&metrics));
+                let groups = (due || files.changed(&metrics)).then(|| files.refresh(&metrics));
                 if groups.is_some() {
                     metrics.scan_duration.observe_duration(clock.elapsed().saturating_sub(start));
                 }
@@ -122,6 +122,7 @@ impl Provider for FileProvider {
 #[derive(Clone)]
 struct FileMetrics {
     read_errors: Counter,
+    watcher_errors: Counter,
     scan_duration: Summary,
     mtime: GaugeVec,
 }
@@ -130,15 +131,19 @@ impl FileMetrics {
     fn new(registry: &Registry) -> Self {
         FileMetrics {
             read_errors: registry
-                .counter("prometheus_sd_file_read_errors_total", "The number of File-SD read errors."),
+                .counter("prometheus_sd_file_read_errors_total", "Target files that could not be read. They keep the targets they had; the log names the file."),
+            watcher_errors: registry.counter(
+                "prometheus_sd_file_watcher_errors_total",
+                "Times that a target file could not be compared with what it was. Changes of it are noticed late while this rises.",
+            ),
             scan_duration: registry.summary(
                 "prometheus_sd_file_scan_duration_seconds",
-                "The duration of the File-SD scan in seconds.",
+                "How long reading all files of a section took, in seconds.",
                 &[0.5, 0.9, 0.99],
             ),
             mtime: registry.gauge_vec(
                 "prometheus_sd_file_mtime_seconds",
-                "Timestamp (mtime) of files read by FileSD. Timestamp is set at read time.",
+                "When a target file was changed, in seconds since 1970, as of its last reading.",
                 &["filename"],
             ),
         }
@@ -186,7 +191,7 @@ impl Look {
     }
 }
 
-/// The groups of some files and what is known of the files.
+/// The files of a section, as they were read last.
 #[derive(Debug)]
 struct FileGroups {
     patterns: Vec<String>,
@@ -200,24 +205,24 @@ impl FileGroups {
     }
 
     /// Whether a file came, went or changed since the last [`FileGroups::refresh`].
-    fn changed(&self) -> bool {
-        self.look() != self.looks
+    fn changed(&self, metrics: &FileMetrics) -> bool {
+        self.look(metrics) != self.looks
     }
 
-    fn look(&self) -> BTreeMap<String, Option<Look>> {
+    fn look(&self, metrics: &FileMetrics) -> BTreeMap<String, Option<Look>> {
         let files = self.patterns.iter().flat_map(|pattern| ferula_config::glob(pattern));
         files
             .map(|file| {
-                let look = Look::at(&file).ok();
+                let look = Look::at(&file).inspect_err(|_| metrics.watcher_errors.inc()).ok();
                 (file, look)
             })
             .collect()
     }
 
-    /// Reads all files again; the groups that there are now.
+    /// Reads all files again and returns their groups.
     fn refresh(&mut self, metrics: &FileMetrics) -> Groups {
-        // Looked at before reading: a change while reading is seen at the next look.
-        self.looks = self.look();
+        // Taken before reading, so that a change during it is noticed next time.
+        self.looks = self.look(metrics);
         let mut groups = BTreeMap::new();
         for file in self.looks.keys() {
             match read_file(file) {
@@ -366,16 +371,16 @@ mod tests {
         let metrics = FileMetrics::new(&Registry::new());
         let mut files = FileGroups::new(vec![path("*.yml"), path("one.json")]);
         assert_eq!(files.refresh(&metrics), []);
-        assert!(!files.changed());
+        assert!(!files.changed(&metrics));
 
         std::fs::write(path("a.yml"), "- targets: [a:1]\n- targets: [a:2]\n").expect("written");
         std::fs::write(path("one.json"), "[{\"targets\":[\"j:1\"]}]").expect("written");
         std::fs::write(path("other.json"), "[{\"targets\":[\"never\"]}]").expect("written");
-        assert!(files.changed());
+        assert!(files.changed(&metrics));
         assert_eq!(shown(&files.refresh(&metrics)), ["a:1", "a:2", "j:1"]);
 
         std::fs::write(path("a.yml"), "- targets: [broken\n").expect("written");
-        assert!(files.changed());
+        assert!(files.changed(&metrics));
         assert_eq!(shown(&files.refresh(&metrics)), ["a:1", "a:2", "j:1"]);
         assert_eq!(metrics.read_errors.get(), 1.0);
 
@@ -387,12 +392,20 @@ mod tests {
             file.set_modified(time).expect("set");
         };
         replace_keeping_time("- targets: [a:9]  \n");
-        assert!(files.changed());
+        assert!(files.changed(&metrics));
         assert_eq!(shown(&files.refresh(&metrics)), ["a:9", "j:1"]);
         replace_keeping_time("- targets: [a:8]  \n");
-        assert!(files.changed());
+        assert!(files.changed(&metrics));
         assert_eq!(shown(&files.refresh(&metrics)), ["a:8", "j:1"]);
-        assert!(!files.changed());
+        assert!(!files.changed(&metrics));
+
+        std::fs::create_dir(path("directory.yml")).expect("made");
+        assert_eq!(metrics.watcher_errors.get(), 0.0);
+        assert!(files.changed(&metrics));
+        assert_eq!(metrics.watcher_errors.get(), 1.0);
+        assert_eq!(shown(&files.refresh(&metrics)), ["a:8", "j:1"]);
+        assert_eq!(metrics.read_errors.get(), 2.0);
+        std::fs::remove_dir(path("directory.yml")).expect("removed");
 
         std::fs::write(path("a.yml"), "- targets: [a:3]\n").expect("written");
         std::fs::remove_file(path("one.json")).expect("removed");

@@ -15,3 +15,4 @@ pub(crate) mod resolve;
 pub(crate) mod tree;
 
 pub use events::SyntaxError;
+pub use resolve::decode_base64;

@@ -1,7 +1,7 @@
-//! Sections that say where targets are found: `static_configs` and the `<x>_sd_configs`.
+//! Sections that say how targets are found: `static_configs` and the `<x>_sd_configs`.
 //!
-//! Every mechanism of Prometheus is read and checked here, whether or not this build can run it; what it cannot
-//! run is named by [`crate::Config::unsupported`].
+//! Every mechanism of Prometheus is read and checked here, whether or not this build can run it. Those that it
+//! cannot run are in [`PENDING`], and [`crate::Config::unsupported`] reports them.
 
 mod cloud;
 mod general;
@@ -28,14 +28,14 @@ section! {
     }
 }
 
-/// Targets with labels they share, as they stand in `static_configs` and in target files.
+/// Targets with labels that they share, as in `static_configs` and in target files.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct TargetGroup {
     /// Addresses, as `host:port`.
     pub targets: Vec<String>,
     /// Labels of all of them.
     pub labels: TargetLabels,
-    /// A list item that is there but says nothing; `{}` is a group, if an empty one.
+    /// The item is `null`; `{}` is an empty group.
     null: bool,
 }
 
@@ -131,9 +131,36 @@ mechanisms! {
     vultr_sd_configs: VultrSdConfig;
 }
 
+/// The mechanisms that are read and checked, but that this build cannot run.
+pub const PENDING: &[&str] = &[
+    "aws_sd_configs",
+    "azure_sd_configs",
+    "ec2_sd_configs",
+    "ecs_sd_configs",
+    "elasticache_sd_configs",
+    "eureka_sd_configs",
+    "gce_sd_configs",
+    "ionos_sd_configs",
+    "kuma_sd_configs",
+    "lightsail_sd_configs",
+    "linode_sd_configs",
+    "msk_sd_configs",
+    "nerve_sd_configs",
+    "oci_sd_configs",
+    "openstack_sd_configs",
+    "outscale_sd_configs",
+    "ovhcloud_sd_configs",
+    "rds_sd_configs",
+    "scaleway_sd_configs",
+    "serverset_sd_configs",
+    "stackit_sd_configs",
+    "triton_sd_configs",
+    "uyuni_sd_configs",
+];
+
 impl DiscoveryConfigs {
-    /// Refuses null items, and targets that are URLs; for jobs without relabel rules only, because a rule may
-    /// take such a target apart.
+    /// Refuses null items, and targets that are URLs. A job with relabel rules may have such targets: a rule can
+    /// take them apart.
     pub(crate) fn check(&self, allow_urls: bool) -> Result<(), Problem> {
         self.no_null_sections()?;
         if allow_urls {

@@ -1,0 +1,154 @@
+//! The real Prometheus pointed at the same played APIs: it must show the same discovered labels.
+
+use std::collections::BTreeSet;
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use ferula_http_client::{HttpClient, Request};
+use serde_json::Value as Json;
+
+use crate::mechanism::tests as mechanisms;
+use crate::played::{Bed, PlayedServer};
+
+/// Labels that came after Prometheus 3.5, the version at hand.
+const NEWER_LABELS: [&str; 2] = ["__meta_docker_container_image", "__meta_kubernetes_node_condition_"];
+
+struct Prometheus {
+    process: Child,
+    address: String,
+    _directory: tempfile::TempDir,
+}
+
+impl Drop for Prometheus {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+impl Prometheus {
+    fn start(program: &Path, jobs: &[(String, String)]) -> Self {
+        let directory = tempfile::tempdir().expect("a directory");
+        let mut config = String::from("global: {scrape_interval: 1h}\nscrape_configs:\n");
+        for (name, discovery) in jobs {
+            let indented = discovery.replace('\n', "\n  ");
+            // Targets that differ in their discovered labels only would be one target there.
+            let relabelling = "relabel_configs: [{action: labelmap, regex: '__meta_(.*)'}]";
+            config.push_str(&format!("- job_name: {name}\n  {indented}\n  {relabelling}\n"));
+        }
+        let file = directory.path().join("prometheus.yml");
+        std::fs::write(&file, config).expect("written");
+        let mut process = Command::new(program)
+            .arg(format!("--config.file={}", file.display()))
+            .arg(format!("--storage.tsdb.path={}", directory.path().join("data").display()))
+            .arg("--web.listen-address=127.0.0.1:0")
+            .stderr(Stdio::piped())
+            .stdout(Stdio::null())
+            .spawn()
+            .expect("Prometheus starts");
+        let mut lines = BufReader::new(process.stderr.take().expect("piped")).lines();
+        let address = lines.by_ref().map_while(Result::ok).find_map(|line| {
+            let rest = line.split("Listening on").nth(1)?;
+            Some(rest.split("address=").nth(1)?.split_whitespace().next()?.to_owned())
+        });
+        std::thread::spawn(move || {
+            let told = ["level=ERROR", "panic", "fatal"];
+            let lines = lines.map_while(Result::ok);
+            lines
+                .filter(|line| told.iter().any(|word| line.contains(word)))
+                .for_each(|line| eprintln!("{line}"));
+        });
+        let address = address.expect("Prometheus listens");
+        Prometheus { process, address, _directory: directory }
+    }
+
+    /// The discovered labels of each target of a job, without those that every target has.
+    async fn targets(&self, client: &HttpClient, job: &str) -> BTreeSet<String> {
+        let url = format!("http://{}/api/v1/targets", self.address);
+        let request = Request::get(&url).expect("a URL");
+        let response = client.send(request).await.expect("an answer");
+        let body = response.bytes(64 << 20).await.expect("a body");
+        let answer: Json = serde_json::from_slice(&body).expect("JSON");
+        let active = answer["data"]["activeTargets"].as_array().cloned().unwrap_or_default();
+        let dropped = answer["data"]["droppedTargets"].as_array().cloned().unwrap_or_default();
+        active
+            .iter()
+            .chain(&dropped)
+            .map(|target| target["discoveredLabels"].as_object().expect("labels"))
+            .filter(|labels| labels["job"] == job)
+            .map(|labels| {
+                let address = labels["__address__"].as_str().unwrap_or_default().to_owned();
+                // Those that every target gets from its job.
+                let of_job = ["__address__", "__scheme__", "__metrics_path__", "job"];
+                let own = labels
+                    .iter()
+                    .filter(|(name, _)| !name.starts_with("__scrape_") && !of_job.contains(&name.as_str()));
+                own.fold(address, |text, (name, value)| {
+                    format!("{text} {name}={}", value.as_str().unwrap_or_default())
+                })
+            })
+            .collect()
+    }
+}
+
+/// Whether the Prometheus at hand has the mechanism: distributions leave some out.
+fn knows(peers: &Path, discovery: &str) -> bool {
+    let directory = tempfile::tempdir().expect("a directory");
+    let file = directory.path().join("f.yml");
+    let indented = discovery.replace('\n', "\n  ");
+    std::fs::write(&file, format!("scrape_configs:\n- job_name: a\n  {indented}\n")).expect("written");
+    let checked =
+        Command::new(peers.join("promtool")).args(["check", "config", "--syntax-only"]).arg(&file).output();
+    checked.expect("promtool runs").status.success()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_real_prometheus_discovers_the_same() {
+    let Some(peers) = std::env::var_os("FERULA_PEERS") else {
+        eprintln!("left out: FERULA_PEERS names no Prometheus");
+        return;
+    };
+    let peers = Path::new(&peers);
+    let mut servers = mechanisms::played().await;
+    servers.retain(|(name, _, discovery)| {
+        let known = knows(peers, discovery);
+        if !known {
+            println!("{name}: left out, this Prometheus does not have it");
+        }
+        known
+    });
+    let jobs: Vec<(String, String)> =
+        servers.iter().map(|(name, _, discovery)| (name.clone(), discovery.clone())).collect();
+    let prometheus = Prometheus::start(&peers.join("prometheus"), &jobs);
+    let client = HttpClient::new(&Default::default(), "test").expect("a client");
+    let mut wrong = Vec::new();
+    for (name, count, discovery) in servers.iter().map(|(name, (_, count), text)| (name, *count, text)) {
+        let bed = Bed::in_real_time(discovery);
+        let known = |label: &&str| !NEWER_LABELS.iter().any(|newer| label.starts_with(newer));
+        let without_newer = |target: String| target.split(' ').filter(known).collect::<Vec<_>>().join(" ");
+        let ours: BTreeSet<String> = bed.targets(count).await.into_iter().map(without_newer).collect();
+        let start = Instant::now();
+        let mut theirs = BTreeSet::new();
+        while theirs != ours && start.elapsed() < Duration::from_secs(15) {
+            tokio::time::sleep(Duration::from_millis(200)).await;
+            theirs = prometheus.targets(&client, name).await;
+        }
+        if theirs != ours {
+            let only = |these: &BTreeSet<String>, those: &BTreeSet<String>| {
+                these.difference(those).map(|line| format!("    {line}\n")).collect::<String>()
+            };
+            wrong.push(format!(
+                "{name}\n  only here:\n{}  only there:\n{}",
+                only(&ours, &theirs),
+                only(&theirs, &ours)
+            ));
+        }
+        println!("{name}: {} targets", ours.len());
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// Kept alive as long as the comparison runs.
+pub(crate) type Played = (String, (PlayedServer, usize), String);
