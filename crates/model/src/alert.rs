@@ -1,8 +1,9 @@
 //! Alerts on their way from rules to Alertmanagers, and the nanosecond time they carry.
 
-use std::fmt::Write;
 use std::sync::Arc;
 use std::time::Duration;
+
+use ferula_go::calendar;
 
 use crate::{LabelSet, Timestamp};
 
@@ -41,96 +42,22 @@ impl UnixNanos {
         self.0.saturating_sub(earlier.0)
     }
 
-    /// Go's `RFC3339Nano`: `2026-11-20T19:07:03.2635Z`, no zeros at the end of the fraction.
+    /// `2026-11-20T19:07:03.2635Z`, no zeros at the end of the fraction.
     pub fn rfc3339_nanos(self) -> String {
-        let mut out = self.date_and_time();
-        let fraction = self.0.rem_euclid(1_000_000_000);
-        if fraction > 0 {
-            let digits = format!("{fraction:09}");
-            out.push('.');
-            out.push_str(digits.trim_end_matches('0'));
-        }
-        out.push('Z');
-        out
+        calendar::format(self.0, calendar::RFC3339_NANO)
     }
 
     /// With exactly three digits of fraction: `2026-11-20T19:07:03.263Z`.
     pub fn rfc3339_millis(self) -> String {
-        let mut out = self.date_and_time();
-        let millis = self.0.rem_euclid(1_000_000_000) / 1_000_000;
-        write!(out, ".{millis:03}Z").expect("writing to a String cannot fail");
-        out
-    }
-
-    /// `2026-11-20T19:07:03`, by the civil calendar (days are counted in 400-year eras that begin on March 1st).
-    fn date_and_time(self) -> String {
-        let seconds = self.whole_seconds();
-        let (days, second) = (seconds.div_euclid(86_400), seconds.rem_euclid(86_400));
-        let shifted = days + 719_468;
-        let (era, day_of_era) = (shifted.div_euclid(146_097), shifted.rem_euclid(146_097));
-        let year_of_era =
-            (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-        let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-        let march_month = (5 * day_of_year + 2) / 153;
-        let day = day_of_year - (153 * march_month + 2) / 5 + 1;
-        let month = if march_month < 10 { march_month + 3 } else { march_month - 9 };
-        let year = year_of_era + era * 400 + i64::from(month <= 2);
-        let (hour, minute, second) = (second / 3_600, second / 60 % 60, second % 60);
-        format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}")
+        calendar::format(self.0, "2006-01-02T15:04:05.000Z07:00")
     }
 }
 
-/// Reads `2026-11-20T19:07:03.25Z`, or with an offset such as `+01:00` instead of `Z`.
+/// Reads `2026-11-20T19:07:03.25Z`, or with an offset such as `+01:00` instead of `Z`; `None` also beyond the years that
+/// nanoseconds can count.
 pub fn parse_rfc3339(text: &str) -> Option<UnixNanos> {
-    let number = |range: std::ops::Range<usize>| -> Option<i64> {
-        let digits = text.get(range)?;
-        digits.bytes().all(|b| b.is_ascii_digit()).then(|| digits.parse().ok())?
-    };
-    let bytes = text.as_bytes();
-    let marks = [(4, b'-'), (7, b'-'), (10, b'T'), (13, b':'), (16, b':')];
-    if bytes.len() < 20 || marks.iter().any(|(at, mark)| bytes[*at] != *mark) {
-        return None;
-    }
-    let (year, month, day) = (number(0..4)?, number(5..7)?, number(8..10)?);
-    let (hour, minute, second) = (number(11..13)?, number(14..16)?, number(17..19)?);
-    let mut at = 19;
-    let mut fraction = 0;
-    if bytes[at] == b'.' {
-        let digits = text[at + 1..].bytes().take_while(u8::is_ascii_digit).count();
-        if digits == 0 {
-            return None;
-        }
-        for index in 0..9 {
-            let digit = if index < digits { i64::from(bytes[at + 1 + index] - b'0') } else { 0 };
-            fraction = fraction * 10 + digit;
-        }
-        at += 1 + digits;
-    }
-    let offset_minutes = match text.get(at..)? {
-        "Z" => 0,
-        zone if zone.len() == 6 && zone.as_bytes()[3] == b':' => {
-            let minutes = number(at + 1..at + 3)? * 60 + number(at + 4..at + 6)?;
-            match zone.as_bytes()[0] {
-                b'+' => minutes,
-                b'-' => -minutes,
-                _ => return None,
-            }
-        }
-        _ => return None,
-    };
-    // Days of the civil calendar, counted as in `date_and_time`.
-    let shifted_year = if month <= 2 { year - 1 } else { year };
-    let (era, year_of_era) = (shifted_year.div_euclid(400), shifted_year.rem_euclid(400));
-    let day_of_year = (153 * ((month + 9) % 12) + 2) / 5 + day - 1;
-    let days =
-        era * 146_097 + year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year - 719_468;
-    let seconds = days * 86_400 + hour * 3_600 + minute * 60 + second;
-    let read = UnixNanos(seconds.checked_mul(1_000_000_000)?.checked_add(fraction)?);
-    // A date that does not exist, such as February 30th, prints as another one.
-    if hour > 23 || minute > 59 || second > 59 || read.rfc3339_nanos().get(..19) != text.get(..19) {
-        return None;
-    }
-    Some(UnixNanos(read.0.checked_sub(offset_minutes * 60_000_000_000)?))
+    let (seconds, nanos) = calendar::parse_rfc3339(text)?;
+    seconds.checked_mul(1_000_000_000)?.checked_add(nanos.into()).map(UnixNanos)
 }
 
 fn nanos(duration: Duration) -> i64 {

@@ -1,10 +1,8 @@
-//! Words of the field: label sets, matchers, timestamps, values, histograms, samples, relabel rules.
+//! Words of the field: label sets, matchers, timestamps, values, histograms, samples, alerts, relabel rules.
 //!
-//! Here: the types that several crates pass to each other, and the few rules that belong to the type
-//! alone (ordering of label sets, anchoring of matcher regexes, the staleness marker, Go's number
-//! and duration texts). Elsewhere: I/O, async, every file format.
-//!
-//! A type stays here only while two crates below the binary name it.
+//! Here: the types that several crates pass to each other, and the few rules that belong to a type alone: the order and
+//! hash of label sets, the anchoring of matchers' regexes, the staleness marker, the syntax of durations. Elsewhere: what
+//! Go's library does (`ferula-go`), I/O, async, every file format.
 
 pub mod alert;
 pub mod duration;

@@ -11,6 +11,7 @@ use md5::{Digest, Md5};
 use crate::labels::{LabelSetBuilder, NameScheme};
 use crate::regex::LabelRegex;
 use ferula_go::quote::go_quote;
+use ferula_go::unicode;
 
 /// The regex of a rule that names none.
 pub const DEFAULT_REGEX: &str = "(.*)";
@@ -264,10 +265,10 @@ impl Rule {
                 labels.set(&self.target_label, &self.hash(&joined).to_string());
             }
             Action::Lowercase => {
-                labels.set(&self.target_label, &joined.to_lowercase());
+                labels.set(&self.target_label, &unicode::lower(&joined));
             }
             Action::Uppercase => {
-                labels.set(&self.target_label, &joined.to_uppercase());
+                labels.set(&self.target_label, &unicode::upper(&joined));
             }
             Action::LabelMap => self.map_names(labels),
             Action::LabelDrop => {
@@ -406,6 +407,12 @@ mod tests {
                 "f=bAr123Foo",
                 &["source=f | action=uppercase | target=u", "source=f | action=lowercase | target=l"],
                 "f=bAr123Foo u=BAR123FOO l=bar123foo",
+            ),
+            // Go maps letter by letter: no SS for ß, no final ς, one character for İ.
+            (
+                "f=Straße-ΟΔΟΣ-İıﬁ",
+                &["source=f | action=uppercase | target=u", "source=f | action=lowercase | target=l"],
+                "f=Straße-ΟΔΟΣ-İıﬁ u=STRAßE-ΟΔΟΣ-İIﬁ l=straße-οδοσ-iıﬁ",
             ),
             ("t=1234 p=1234", &["source=t | action=keepequal | target=p"], "t=1234 p=1234"),
             ("t=1234 p=1234", &["source=t | action=dropequal | target=p"], DROPPED),

@@ -3,16 +3,13 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 
-use ferula_go::Regexp;
 use ferula_model::duration::parse_millis;
 use ferula_model::{Timestamp, UnixNanos};
 use ferula_promql::{InstantSample, SampleValue};
 use ferula_promql_syntax::{ParserOptions, parse};
 use ferula_telemetry::warn;
-use ferula_template::prometheus::{
-    DEFINITIONS, Environment, QueryFunction, Regexes, Sample, alert_data, functions,
-};
-use ferula_template::{FunctionMap, Limits, Template, Value};
+use ferula_template::prometheus::{DEFINITIONS, Environment, QueryFunction, Sample, alert_data, functions};
+use ferula_template::{CallError, FunctionMap, Limits, Template, TemplateError, Value};
 
 use crate::Metrics;
 use crate::group::GroupContext;
@@ -29,12 +26,11 @@ static PARSE_FUNCTIONS: LazyLock<FunctionMap> = LazyLock::new(|| {
 /// # Errors
 /// Go's text for what is wrong.
 pub fn check_template(name: &str, text: &str) -> Result<(), String> {
-    parse_template(name, text).map(|_| ())
+    parse_template(name, text).map(|_| ()).map_err(|error| error.to_string())
 }
 
-fn parse_template(name: &str, text: &str) -> Result<Template, String> {
+fn parse_template(name: &str, text: &str) -> Result<Template, TemplateError> {
     Template::parse(name, &format!("{DEFINITIONS}{text}"), &PARSE_FUNCTIONS)
-        .map_err(|error| error.to_string())
 }
 
 /// The path of an external URL, without a slash at its end.
@@ -49,29 +45,14 @@ fn environment(at: Timestamp, external_url: &str, query: QueryFunction) -> Envir
         external_url: external_url.to_owned(),
         path_prefix: external_path(external_url).to_owned(),
         query,
-        regexes: Arc::new(GoRegexes),
         parse_duration: seconds_of,
     }
 }
 
 /// A Prometheus duration in seconds, with an optional minus in front.
-fn seconds_of(text: &str) -> Result<f64, String> {
+fn seconds_of(text: &str) -> Result<f64, CallError> {
     let (sign, unsigned) = text.strip_prefix('-').map_or((1.0, text), |rest| (-1.0, rest));
-    parse_millis(unsigned).map(|millis| sign * millis as f64 / 1000.0).map_err(|error| error.to_string())
-}
-
-struct GoRegexes;
-
-impl Regexes for GoRegexes {
-    fn is_match(&self, pattern: &str, text: &str) -> Result<bool, String> {
-        Regexp::new(pattern).map(|regex| regex.is_match(text)).map_err(|error| error.to_string())
-    }
-
-    fn replace_all(&self, pattern: &str, replacement: &str, text: &str) -> Result<String, String> {
-        Regexp::new(pattern)
-            .map(|regex| regex.replace_all(text, replacement))
-            .map_err(|error| error.to_string())
-    }
+    parse_millis(unsigned).map(|millis| sign * millis as f64 / 1000.0).map_err(CallError::outside)
 }
 
 /// A text of a rule, ready to be filled in.
@@ -80,7 +61,7 @@ pub(crate) enum Text {
     /// Nothing in it to fill in.
     Plain(String),
     /// A template, or why it is none (which loading a file has refused before).
-    Template(Arc<Result<Template, String>>),
+    Template(Arc<Result<Template, TemplateError>>),
 }
 
 impl Text {
@@ -175,7 +156,7 @@ impl<'a> Expander<'a> {
 
 /// The function behind `query "…"`. One evaluation asks the same for many elements, so answers are kept.
 fn query_function(context: &GroupContext, at: Timestamp, origin: RuleOrigin<'_>) -> QueryFunction {
-    type Answer = Result<Vec<Sample>, String>;
+    type Answer = Result<Vec<Sample>, CallError>;
     let answers: Mutex<BTreeMap<String, Answer>> = Mutex::default();
     let (query, parser) = (context.query.clone(), context.parser);
     let (file, group) = (origin.file.to_owned(), origin.group.to_owned());
@@ -194,9 +175,9 @@ fn ask(
     parser: &ParserOptions,
     at: Timestamp,
     origin: &RuleOrigin<'_>,
-) -> Result<Vec<Sample>, String> {
-    let expr = parse(origin.query, parser).map_err(|error| error.to_string())?;
-    let vector = query.vector(&expr, at, origin).map_err(|error| error.to_string())?;
+) -> Result<Vec<Sample>, CallError> {
+    let expr = parse(origin.query, parser).map_err(CallError::outside)?;
+    let vector = query.vector(&expr, at, origin).map_err(CallError::outside)?;
     let sample = |sample: InstantSample| Sample {
         labels: sample.labels.iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect(),
         value: Value::Float(sample.value.as_float().unwrap_or(0.0)),

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::format::quote;
+use ferula_go::quote::go_quote;
 
 /// A run of nodes.
 #[derive(Debug, Default)]
@@ -112,8 +112,8 @@ impl fmt::Display for Node {
             NodeKind::If(b) => branch(f, "if", b),
             NodeKind::With(b) => branch(f, "with", b),
             NodeKind::Range(b) => branch(f, "range", b),
-            NodeKind::Template(name, None) => write!(f, "{{{{template {}}}}}", quote(name)),
-            NodeKind::Template(name, Some(pipe)) => write!(f, "{{{{template {} {pipe}}}}}", quote(name)),
+            NodeKind::Template(name, None) => write!(f, "{{{{template {}}}}}", go_quote(name)),
+            NodeKind::Template(name, Some(pipe)) => write!(f, "{{{{template {} {pipe}}}}}", go_quote(name)),
             NodeKind::Break => f.write_str("{{break}}"),
             NodeKind::Continue => f.write_str("{{continue}}"),
         }

@@ -2,9 +2,15 @@
 
 use std::cmp::Ordering;
 
+use ferula_go::unicode::is_print;
+use ferula_go::url::query_escape;
+
+use crate::error::CallError;
 use crate::format::{print, sprint, sprintf};
 use crate::function::{Function, Parameter};
 use crate::value::Value;
+
+type Called<T> = Result<T, CallError>;
 
 const ANY: &[Parameter] = &[Parameter::Any];
 const TWO: &[Parameter] = &[Parameter::Any, Parameter::Any];
@@ -23,19 +29,23 @@ pub fn is_builtin(name: &str) -> bool {
 pub fn function(name: &str) -> Option<Function> {
     Some(match name {
         "call" => Function::variadic(TWO, |args| match args {
-            [] | [Value::Nil, ..] => Err("call of nil".to_owned()),
-            [other, ..] => Err(format!("non-function {} of type {}", print(other), other.type_name())),
+            [] | [Value::Nil, ..] => Err(CallError::argument("call of nil")),
+            [other, ..] => Err(CallError::Argument(format!(
+                "non-function {} of type {}",
+                print(other),
+                other.type_name()
+            ))),
         }),
         "html" => Function::variadic(ANY, |args| Ok(Value::text(html(&joined(args))))),
         "js" => Function::variadic(ANY, |args| Ok(Value::text(js(&joined(args))))),
-        "urlquery" => Function::variadic(ANY, |args| Ok(Value::text(url_query_escape(&joined(args))))),
+        "urlquery" => Function::variadic(ANY, |args| Ok(Value::text(query_escape(&joined(args))))),
         "print" => Function::variadic(ANY, |args| Ok(Value::text(sprint(args)))),
         "println" => Function::variadic(ANY, |args| {
             Ok(Value::text(format!("{}\n", args.iter().map(print).collect::<Vec<_>>().join(" "))))
         }),
         "printf" => Function::variadic(&[Parameter::Text, Parameter::Any], |args| match args {
             [Value::Text(format), values @ ..] => Ok(Value::text(sprintf(format, values))),
-            _ => Err("printf needs a format".to_owned()),
+            _ => Err(CallError::argument("printf needs a format")),
         }),
         "not" => Function::new(ANY, |args| Ok(Value::Bool(!args[0].is_true()))),
         "len" => Function::new(ANY, |args| length(&args[0])),
@@ -58,20 +68,20 @@ fn joined(args: &[Value]) -> String {
     }
 }
 
-fn length(value: &Value) -> Result<Value, String> {
+fn length(value: &Value) -> Called<Value> {
     let length = match value {
         Value::Text(text) => text.len(),
         Value::List(items, _) => items.len(),
         Value::Map(map) => map.entries.len(),
-        Value::Nil => return Err("len of nil pointer".to_owned()),
-        other => return Err(format!("len of type {}", other.type_name())),
+        Value::Nil => return Err(CallError::argument("len of nil pointer")),
+        other => return Err(CallError::Argument(format!("len of type {}", other.type_name()))),
     };
     Ok(Value::Int(length as i64))
 }
 
-fn index(value: &Value, indices: &[Value]) -> Result<Value, String> {
+fn index(value: &Value, indices: &[Value]) -> Called<Value> {
     if matches!(value, Value::Nil) {
-        return Err("index of untyped nil".to_owned());
+        return Err(CallError::argument("index of untyped nil"));
     }
     let mut value = value.clone();
     for index in indices {
@@ -80,37 +90,51 @@ fn index(value: &Value, indices: &[Value]) -> Result<Value, String> {
             Value::Text(text) => Value::Int(i64::from(text.as_bytes()[position(index, text.len(), false)?])),
             Value::Map(map) => match index {
                 Value::Text(key) => Value::entry(map, key),
-                Value::Nil => return Err("value is nil; should be of type string".to_owned()),
-                other => return Err(format!("value has type {}; should be string", other.type_name())),
+                Value::Nil => return Err(CallError::argument("value is nil; should be of type string")),
+                other => {
+                    return Err(CallError::Argument(format!(
+                        "value has type {}; should be string",
+                        other.type_name()
+                    )));
+                }
             },
-            Value::Nil => return Err("index of nil pointer".to_owned()),
-            other => return Err(format!("can't index item of type {}", other.type_name())),
+            Value::Nil => return Err(CallError::argument("index of nil pointer")),
+            other => {
+                return Err(CallError::Argument(format!("can't index item of type {}", other.type_name())));
+            }
         };
     }
     Ok(value)
 }
 
 /// An index into something of this length; `to_end` also allows the length itself.
-fn position(index: &Value, length: usize, to_end: bool) -> Result<usize, String> {
+fn position(index: &Value, length: usize, to_end: bool) -> Called<usize> {
     let index = match index {
         Value::Int(index) => *index,
-        Value::Nil => return Err("cannot index slice/array with nil".to_owned()),
-        other => return Err(format!("cannot index slice/array with type {}", other.type_name())),
+        Value::Nil => return Err(CallError::argument("cannot index slice/array with nil")),
+        other => {
+            return Err(CallError::Argument(format!(
+                "cannot index slice/array with type {}",
+                other.type_name()
+            )));
+        }
     };
     let at = usize::try_from(index).ok().filter(|at| *at < length || (to_end && *at == length));
-    at.ok_or_else(|| format!("index out of range: {index}"))
+    at.ok_or_else(|| CallError::Argument(format!("index out of range: {index}")))
 }
 
-fn slice(value: &Value, indices: &[Value]) -> Result<Value, String> {
+fn slice(value: &Value, indices: &[Value]) -> Called<Value> {
     if indices.len() > 3 {
-        return Err(format!("too many slice indexes: {}", indices.len()));
+        return Err(CallError::Argument(format!("too many slice indexes: {}", indices.len())));
     }
     let length = match value {
-        Value::Text(_) if indices.len() == 3 => return Err("cannot 3-index slice a string".to_owned()),
+        Value::Text(_) if indices.len() == 3 => {
+            return Err(CallError::argument("cannot 3-index slice a string"));
+        }
         Value::Text(text) => text.len(),
         Value::List(items, _) => items.len(),
-        Value::Nil => return Err("slice of untyped nil".to_owned()),
-        other => return Err(format!("can't slice item of type {}", other.type_name())),
+        Value::Nil => return Err(CallError::argument("slice of untyped nil")),
+        other => return Err(CallError::Argument(format!("can't slice item of type {}", other.type_name()))),
     };
     let mut bounds = [0, length];
     for (bound, index) in bounds.iter_mut().zip(indices) {
@@ -118,7 +142,7 @@ fn slice(value: &Value, indices: &[Value]) -> Result<Value, String> {
     }
     let [from, to] = bounds;
     if from > to {
-        return Err(format!("invalid slice index: {from} > {to}"));
+        return Err(CallError::Argument(format!("invalid slice index: {from} > {to}")));
     }
     Ok(match value {
         Value::Text(text) => Value::text(String::from_utf8_lossy(&text.as_bytes()[from..to]).into_owned()),
@@ -129,13 +153,13 @@ fn slice(value: &Value, indices: &[Value]) -> Result<Value, String> {
 
 const BAD_TYPE: &str = "invalid type for comparison";
 
-fn incompatible(a: &Value, b: &Value) -> String {
-    format!("incompatible types for comparison: {} and {}", a.type_name(), b.type_name())
+fn incompatible(a: &Value, b: &Value) -> CallError {
+    CallError::Argument(format!("incompatible types for comparison: {} and {}", a.type_name(), b.type_name()))
 }
 
-fn equal_any(first: &Value, others: &[Value]) -> Result<bool, String> {
+fn equal_any(first: &Value, others: &[Value]) -> Called<bool> {
     if others.is_empty() {
-        return Err("missing argument for comparison".to_owned());
+        return Err(CallError::argument("missing argument for comparison"));
     }
     for other in others {
         if equal(first, other)? {
@@ -145,7 +169,7 @@ fn equal_any(first: &Value, others: &[Value]) -> Result<bool, String> {
     Ok(false)
 }
 
-fn equal(a: &Value, b: &Value) -> Result<bool, String> {
+fn equal(a: &Value, b: &Value) -> Called<bool> {
     match (a, b) {
         (Value::Bool(a), Value::Bool(b)) => Ok(a == b),
         (Value::Int(a), Value::Int(b)) => Ok(a == b),
@@ -154,29 +178,29 @@ fn equal(a: &Value, b: &Value) -> Result<bool, String> {
         (Value::Nil, Value::Nil) => Ok(true),
         (Value::Nil, _) | (_, Value::Nil) => Ok(false),
         (Value::List(..), Value::List(..)) | (Value::Map(_), Value::Map(_)) => {
-            Err(format!("non-comparable type {}: {}", print(b), b.type_name()))
+            Err(CallError::Argument(format!("non-comparable type {}: {}", print(b), b.type_name())))
         }
         _ => Err(incompatible(a, b)),
     }
 }
 
-fn order(a: &Value, b: &Value) -> Result<Option<Ordering>, String> {
+fn order(a: &Value, b: &Value) -> Called<Option<Ordering>> {
     let is_basic = |v: &Value| matches!(v, Value::Bool(_) | Value::Int(_) | Value::Float(_) | Value::Text(_));
     match (a, b) {
         (Value::Int(a), Value::Int(b)) => Ok(Some(a.cmp(b))),
         (Value::Float(a), Value::Float(b)) => Ok(a.partial_cmp(b)),
         (Value::Text(a), Value::Text(b)) => Ok(Some(a.cmp(b))),
-        (a, b) if !is_basic(a) || !is_basic(b) => Err(BAD_TYPE.to_owned()),
-        (Value::Bool(_), Value::Bool(_)) => Err(BAD_TYPE.to_owned()),
+        (a, b) if !is_basic(a) || !is_basic(b) => Err(CallError::argument(BAD_TYPE)),
+        (Value::Bool(_), Value::Bool(_)) => Err(CallError::argument(BAD_TYPE)),
         _ => Err(incompatible(a, b)),
     }
 }
 
-fn less(a: &Value, b: &Value) -> Result<bool, String> {
+fn less(a: &Value, b: &Value) -> Called<bool> {
     Ok(order(a, b)? == Some(Ordering::Less))
 }
 
-fn less_or_equal(a: &Value, b: &Value) -> Result<bool, String> {
+fn less_or_equal(a: &Value, b: &Value) -> Called<bool> {
     Ok(matches!(order(a, b)?, Some(Ordering::Less | Ordering::Equal)))
 }
 
@@ -208,21 +232,10 @@ fn js(text: &str) -> String {
             '>' => out.push_str("\\u003E"),
             '&' => out.push_str("\\u0026"),
             '=' => out.push_str("\\u003D"),
-            c if (c as u32) < 0x20 => out.push_str(&format!("\\u{:04X}", c as u32)),
+            c if (c as u32) < 0x20 || !is_print(c) && !c.is_ascii() => {
+                out.push_str(&format!("\\u{:04X}", c as u32))
+            }
             c => out.push(c),
-        }
-    }
-    out
-}
-
-/// Go's `url.QueryEscape`: letters, digits and `-_.~` stay, a space becomes `+`.
-pub fn url_query_escape(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for byte in text.bytes() {
-        match byte {
-            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' => out.push(byte as char),
-            b' ' => out.push('+'),
-            other => out.push_str(&format!("%{other:02X}")),
         }
     }
     out

@@ -6,7 +6,9 @@ use crate::Template;
 use crate::ast::{Branch, Command, List, Node, NodeKind, Number, Operand, OperandKind, Pipe};
 use crate::builtin;
 use crate::error::TemplateError;
-use crate::format::{print, quote};
+use ferula_go::quote::go_quote;
+
+use crate::format::print;
 use crate::function::{Function, FunctionMap, Parameter};
 use crate::number::looks_like_float;
 use crate::value::Value;
@@ -52,10 +54,10 @@ pub fn execute(
         nesting: 0,
     };
     let Some(root) = template.trees.get(&template.name) else {
-        return Err(TemplateError(format!(
+        return Err(TemplateError::Execute(format!(
             "template: {}: {} is an incomplete or empty template",
             template.name,
-            quote(&template.name)
+            go_quote(&template.name)
         )));
     };
     state.list(data, root)?;
@@ -106,18 +108,24 @@ fn of_word(word: &Operand) -> Place<'_> {
 
 impl<'a> State<'a> {
     fn error<T>(&self, message: impl std::fmt::Display) -> Executed<T> {
-        let (name, template) = (quote(&self.name), self.template);
+        Err(TemplateError::Execute(self.located(message)))
+    }
+
+    fn limit<T>(&self, message: impl std::fmt::Display) -> Executed<T> {
+        Err(TemplateError::Limit(self.located(message)))
+    }
+
+    /// The message with the place it is about in front.
+    fn located(&self, message: impl std::fmt::Display) -> String {
+        let (name, template) = (go_quote(&self.name), self.template);
         let Some(place) = self.current else {
-            return Err(TemplateError(format!("template: {}: {message}", template.name)));
+            return format!("template: {}: {message}", template.name);
         };
         let before = &template.text[..place.position.min(template.text.len())];
         let line = 1 + before.matches('\n').count();
         let column = before.rfind('\n').map_or(before.len(), |newline| before.len() - newline - 1);
         let shown = place.shown;
-        Err(TemplateError(format!(
-            "template: {}:{line}:{column}: executing {name} at <{shown}>: {message}",
-            template.name
-        )))
+        format!("template: {}:{line}:{column}: executing {name} at <{shown}>: {message}", template.name)
     }
 
     /// Goes to a node: one step, and the place of errors from now on.
@@ -128,13 +136,13 @@ impl<'a> State<'a> {
                 self.limits.steps = left;
                 Ok(())
             }
-            None => self.error("the template takes too many steps"),
+            None => self.limit("the template takes too many steps"),
         }
     }
 
     fn write(&mut self, text: &str) -> Executed<()> {
         if self.out.len() + text.len() > self.limits.output_bytes {
-            return self.error(format!("the output exceeds {} bytes", self.limits.output_bytes));
+            return self.limit(format!("the output exceeds {} bytes", self.limits.output_bytes));
         }
         self.out.push_str(text);
         Ok(())
@@ -142,7 +150,7 @@ impl<'a> State<'a> {
 
     fn list(&mut self, dot: &Value, list: &'a List) -> Executed<Flow> {
         if self.nesting >= NESTING_MAX {
-            return self.error(format!("nested more than {NESTING_MAX} deep"));
+            return self.limit(format!("nested more than {NESTING_MAX} deep"));
         }
         self.nesting += 1;
         let flow = self.nodes(dot, list);
@@ -282,10 +290,10 @@ impl<'a> State<'a> {
 
     fn template_call(&mut self, dot: &Value, name: &str, pipe: Option<&'a Pipe>) -> Executed<()> {
         let Some(tree) = self.template.trees.get(name) else {
-            return self.error(format!("template {} not defined", quote(name)));
+            return self.error(format!("template {} not defined", go_quote(name)));
         };
         if self.depth >= self.limits.depth {
-            return self.error(format!("exceeded maximum template depth ({})", self.limits.depth));
+            return self.limit(format!("exceeded maximum template depth ({})", self.limits.depth));
         }
         let dot = match pipe {
             Some(pipe) => self.pipeline(dot, pipe)?,
@@ -460,7 +468,7 @@ impl<'a> State<'a> {
             return self.and_or(dot, name == "or", arguments, last);
         }
         let Some(function) = self.functions.get(name).cloned().or_else(|| builtin::function(name)) else {
-            return self.error(format!("{} is not a defined function", quote(name)));
+            return self.error(format!("{} is not a defined function", go_quote(name)));
         };
         self.check_count(name, &function, arguments.len(), last.is_some())?;
         let mut values = Vec::with_capacity(arguments.len() + 1);

@@ -1,6 +1,9 @@
-//! Go's `fmt`: `print`, `printf` with its verbs, quoting and unquoting.
+//! Go's `fmt`: `print`, and `printf` with its verbs.
 
 use std::fmt::Write;
+
+use ferula_go::float::{format_e, format_e_precise, format_f, format_f_precise, format_g, format_g_precise};
+use ferula_go::quote::{go_quote, go_quote_char};
 
 use crate::value::Value;
 
@@ -10,7 +13,7 @@ pub fn print(value: &Value) -> String {
         Value::Nil => "<nil>".to_owned(),
         Value::Bool(value) => value.to_string(),
         Value::Int(value) => value.to_string(),
-        Value::Float(value) => float(*value, 'g', None),
+        Value::Float(value) => format_g(*value),
         Value::Text(text) => text.to_string(),
         Value::List(items, _) => format!("[{}]", items.iter().map(print).collect::<Vec<_>>().join(" ")),
         Value::Map(map) => {
@@ -34,69 +37,16 @@ pub fn sprint(values: &[Value]) -> String {
     out
 }
 
-/// Go's `FormatFloat` for the verbs e, f and g; shortest digits without a precision.
-pub fn float(v: f64, verb: char, precision: Option<usize>) -> String {
-    if v.is_nan() {
-        return "NaN".to_owned();
-    }
-    if v.is_infinite() {
-        return if v > 0.0 { "+Inf" } else { "-Inf" }.to_owned();
-    }
+/// `strconv.FormatFloat` for the verbs e, f and g; shortest digits without a precision.
+fn float(v: f64, verb: char, precision: Option<usize>) -> String {
     match (verb, precision) {
-        ('f', None) => format!("{v}"),
-        ('f', Some(precision)) => format!("{v:.precision$}"),
-        ('e', None) => go_exponent(&format!("{v:e}")),
-        ('e', Some(precision)) => go_exponent(&format!("{v:.precision$e}")),
-        (_, precision) => general(v, precision),
+        ('f', None) => format_f(v),
+        ('f', Some(precision)) => format_f_precise(v, precision),
+        ('e', None) => format_e(v),
+        ('e', Some(precision)) => format_e_precise(v, precision),
+        (_, None) => format_g(v),
+        (_, Some(precision)) => format_g_precise(v, precision),
     }
-}
-
-/// `%g`: the shorter of `%e` and `%f`, without trailing zeros.
-fn general(v: f64, precision: Option<usize>) -> String {
-    if v == 0.0 {
-        return if v.is_sign_negative() { "-0" } else { "0" }.to_owned();
-    }
-    let scientific = match precision {
-        None => format!("{v:e}"),
-        Some(precision) => format!("{v:.*e}", precision.max(1) - 1),
-    };
-    let (mantissa, exponent) = scientific.split_once('e').unwrap_or((&scientific, "0"));
-    let exponent: i32 = exponent.parse().unwrap_or(0);
-    let (sign, mantissa) = match mantissa.strip_prefix('-') {
-        Some(rest) => ("-", rest),
-        None => ("", mantissa),
-    };
-    let digits: String = mantissa.chars().filter(char::is_ascii_digit).collect();
-    let digits = digits.trim_end_matches('0');
-    // Without a precision Go decides as if it were 6.
-    let threshold = precision.map_or(6, |precision| precision.max(1) as i32);
-    if exponent < -4 || exponent >= threshold {
-        let (first, rest) = digits.split_at(digits.len().min(1));
-        let dot = if rest.is_empty() { "" } else { "." };
-        let exponent_sign = if exponent < 0 { '-' } else { '+' };
-        return format!("{sign}{first}{dot}{rest}e{exponent_sign}{:02}", exponent.abs());
-    }
-    let body = if exponent < 0 {
-        format!("0.{}{digits}", "0".repeat((-exponent - 1) as usize))
-    } else {
-        let whole = exponent as usize + 1;
-        if digits.len() <= whole {
-            format!("{digits}{}", "0".repeat(whole - digits.len()))
-        } else {
-            format!("{}.{}", &digits[..whole], &digits[whole..])
-        }
-    };
-    format!("{sign}{body}")
-}
-
-/// Rust writes `1e6`, Go `1e+06`.
-fn go_exponent(text: &str) -> String {
-    let Some((mantissa, exponent)) = text.split_once('e') else { return text.to_owned() };
-    let (sign, digits) = match exponent.strip_prefix('-') {
-        Some(digits) => ('-', digits),
-        None => ('+', exponent),
-    };
-    format!("{mantissa}e{sign}{digits:0>2}")
 }
 
 /// Widths and precisions above this are refused, as in Go.
@@ -248,7 +198,7 @@ fn one(value: &Value, verb: char, spec: &Spec) -> String {
     let spec = &Spec { plus: spec.plus && verb != 'v', ..*spec };
     match (verb, value) {
         ('T', _) => padded(&value.type_name(), spec),
-        ('v', Value::Text(text)) if spec.sharp => padded(&quote(text), spec),
+        ('v', Value::Text(text)) if spec.sharp => padded(&go_quote(text), spec),
         ('v', Value::Float(v)) => padded_number(&signed(float(*v, 'g', spec.precision), spec), spec),
         ('v' | 'd', Value::Int(v)) => padded_number(&signed(v.to_string(), spec), spec),
         ('v', Value::Text(text)) => padded(&cut(text, spec), spec),
@@ -258,7 +208,7 @@ fn one(value: &Value, verb: char, spec: &Spec) -> String {
         ('s', Value::Text(text)) => padded(&cut(text, spec), spec),
         ('s', Value::Object(object)) => padded(&object.print(), spec),
         ('q', Value::Text(text)) if spec.sharp && !text.contains('`') => padded(&format!("`{text}`"), spec),
-        ('q', Value::Text(text)) => padded(&quote(&cut(text, spec)), spec),
+        ('q', Value::Text(text)) => padded(&go_quote(&cut(text, spec)), spec),
         ('x' | 'X', Value::Text(text)) => padded(&hex_bytes(text.as_bytes(), verb, spec), spec),
         ('b', Value::Int(v)) => padded_number(&radix(*v, 2, "0b", spec), spec),
         ('o', Value::Int(v)) => padded_number(&radix(*v, 8, "0", spec), spec),
@@ -266,7 +216,7 @@ fn one(value: &Value, verb: char, spec: &Spec) -> String {
         ('x', Value::Int(v)) => padded_number(&radix(*v, 16, "0x", spec), spec),
         ('X', Value::Int(v)) => padded_number(&radix(*v, 16, "0x", spec).to_uppercase(), spec),
         ('c', Value::Int(v)) => padded(&code_point(*v).to_string(), spec),
-        ('q', Value::Int(v)) => padded(&format!("'{}'", code_point(*v).escape_default()), spec),
+        ('q', Value::Int(v)) => padded(&go_quote_char(*v), spec),
         ('U', Value::Int(v)) => padded(&format!("U+{v:04X}"), spec),
         ('f' | 'F', Value::Float(v)) => {
             padded_number(&signed(float(*v, 'f', Some(spec.precision.unwrap_or(6))), spec), spec)
@@ -369,102 +319,4 @@ fn padded_number(text: &str, spec: &Spec) -> String {
     };
     let missing = spec.width.unwrap_or(0).saturating_sub(text.chars().count());
     format!("{sign}{}{digits}", "0".repeat(missing))
-}
-
-/// Go's `%q` of a string.
-pub fn quote(text: &str) -> String {
-    let mut out = String::from("\"");
-    for c in text.chars() {
-        match c {
-            '"' => out.push_str("\\\""),
-            '\\' => out.push_str("\\\\"),
-            '\x07' => out.push_str("\\a"),
-            '\x08' => out.push_str("\\b"),
-            '\x0c' => out.push_str("\\f"),
-            '\n' => out.push_str("\\n"),
-            '\r' => out.push_str("\\r"),
-            '\t' => out.push_str("\\t"),
-            '\x0b' => out.push_str("\\v"),
-            c if (c as u32) < 0x20 || c == '\x7f' => {
-                let _ = write!(out, "\\x{:02x}", c as u32);
-            }
-            c => out.push(c),
-        }
-    }
-    out.push('"');
-    out
-}
-
-/// Go's `strconv.Unquote` of a `"…"` or `` `…` `` literal.
-pub fn unquote(literal: &str) -> Option<String> {
-    if let Some(raw) = literal.strip_prefix('`') {
-        return Some(raw.strip_suffix('`')?.replace('\r', ""));
-    }
-    let inner = literal.strip_prefix('"')?.strip_suffix('"')?;
-    let mut bytes = Vec::new();
-    let mut rest = inner;
-    while !rest.is_empty() {
-        let tail = unescape(rest, '"', &mut bytes)?;
-        rest = tail;
-    }
-    Some(String::from_utf8_lossy(&bytes).into_owned())
-}
-
-/// The character of a `'…'` literal.
-pub fn unquote_char(literal: &str) -> Option<char> {
-    let inner = literal.strip_prefix('\'')?.strip_suffix('\'')?;
-    let mut bytes = Vec::new();
-    let rest = unescape(inner, '\'', &mut bytes)?;
-    let text = String::from_utf8(bytes).ok()?;
-    let mut chars = text.chars();
-    let only = chars.next()?;
-    (rest.is_empty() && chars.next().is_none()).then_some(only)
-}
-
-/// Takes one character or escape off the front of `text`.
-fn unescape<'a>(text: &'a str, delimiter: char, out: &mut Vec<u8>) -> Option<&'a str> {
-    let mut chars = text.chars();
-    let mut push = |c: char| out.extend_from_slice(c.encode_utf8(&mut [0; 4]).as_bytes());
-    let first = chars.next()?;
-    if first != '\\' {
-        if first == delimiter || first == '\n' {
-            return None;
-        }
-        push(first);
-        return Some(chars.as_str());
-    }
-    let escape = chars.next()?;
-    let rest = chars.as_str();
-    let numeric = |digits: usize, base: u32| -> Option<(u32, &'a str)> {
-        let body = rest.get(..digits)?;
-        Some((u32::from_str_radix(body, base).ok()?, &rest[digits..]))
-    };
-    match escape {
-        'a' => push('\x07'),
-        'b' => push('\x08'),
-        'f' => push('\x0c'),
-        'n' => push('\n'),
-        'r' => push('\r'),
-        't' => push('\t'),
-        'v' => push('\x0b'),
-        '\\' => push('\\'),
-        '"' | '\'' if escape == delimiter => push(escape),
-        'x' => {
-            let (byte, rest) = numeric(2, 16)?;
-            out.push(byte as u8);
-            return Some(rest);
-        }
-        '0'..='7' => {
-            let body = text.get(1..4)?;
-            out.push(u8::from_str_radix(body, 8).ok()?);
-            return text.get(4..);
-        }
-        'u' | 'U' => {
-            let (code, rest) = numeric(if escape == 'u' { 4 } else { 8 }, 16)?;
-            push(char::from_u32(code)?);
-            return Some(rest);
-        }
-        _ => return None,
-    }
-    Some(rest)
 }

@@ -3,12 +3,13 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use crate::error::CallError;
 use crate::value::Value;
 
 /// Functions by name.
 pub type FunctionMap = BTreeMap<&'static str, Function>;
 
-type Code = Arc<dyn Fn(&[Value]) -> Result<Value, String> + Send + Sync>;
+type Code = Arc<dyn Fn(&[Value]) -> Result<Value, CallError> + Send + Sync>;
 
 /// A function. Arguments are checked against `parameters` before the code sees them.
 #[derive(Clone)]
@@ -41,7 +42,7 @@ impl Function {
     /// A function of fixed arity.
     pub fn new(
         parameters: &'static [Parameter],
-        code: impl Fn(&[Value]) -> Result<Value, String> + Send + Sync + 'static,
+        code: impl Fn(&[Value]) -> Result<Value, CallError> + Send + Sync + 'static,
     ) -> Self {
         Function { parameters, variadic: false, code: Arc::new(code) }
     }
@@ -49,12 +50,12 @@ impl Function {
     /// A function whose last parameter may come any number of times.
     pub fn variadic(
         parameters: &'static [Parameter],
-        code: impl Fn(&[Value]) -> Result<Value, String> + Send + Sync + 'static,
+        code: impl Fn(&[Value]) -> Result<Value, CallError> + Send + Sync + 'static,
     ) -> Self {
         Function { parameters, variadic: true, code: Arc::new(code) }
     }
 
-    pub(crate) fn call(&self, arguments: &[Value]) -> Result<Value, String> {
+    pub(crate) fn call(&self, arguments: &[Value]) -> Result<Value, CallError> {
         (self.code)(arguments)
     }
 

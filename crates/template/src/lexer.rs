@@ -1,6 +1,7 @@
 //! Cuts a template into tokens: text outside of `{{ }}`, words inside.
 
-use crate::format::quote;
+use ferula_go::quote::go_quote;
+use ferula_go::unicode::{is_digit, is_letter, is_print};
 
 /// What a token is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -80,9 +81,9 @@ impl Token {
             Kind::Error => self.text.clone(),
             Kind::Keyword(_) => format!("<{}>", self.text),
             _ if self.text.len() > 10 => {
-                format!("{}...", quote(&self.text.chars().take(10).collect::<String>()))
+                format!("{}...", go_quote(&self.text.chars().take(10).collect::<String>()))
             }
-            _ => quote(&self.text),
+            _ => go_quote(&self.text),
         }
     }
 }
@@ -122,7 +123,7 @@ fn is_space(c: char) -> bool {
 }
 
 fn is_alphanumeric(c: char) -> bool {
-    c == '_' || c.is_alphanumeric()
+    c == '_' || is_letter(c) || is_digit(c)
 }
 
 impl Lexer<'_> {
@@ -391,7 +392,7 @@ impl Lexer<'_> {
         self.at += at;
         if let Some(c) = self.peek().filter(|c| is_alphanumeric(*c)) {
             self.at += c.len_utf8();
-            return Err(format!("bad number syntax: {}", quote(&self.text[self.start..self.at])));
+            return Err(format!("bad number syntax: {}", go_quote(&self.text[self.start..self.at])));
         }
         self.emit(Kind::Number);
         Ok(())
@@ -410,5 +411,5 @@ fn has_right_trim_marker(text: &str) -> bool {
 
 /// Go's `%#U`: `U+0040 '@'`.
 fn shown_char(c: char) -> String {
-    if c.is_control() { format!("U+{:04X}", c as u32) } else { format!("U+{:04X} '{c}'", c as u32) }
+    if !is_print(c) { format!("U+{:04X}", c as u32) } else { format!("U+{:04X} '{c}'", c as u32) }
 }

@@ -23,7 +23,7 @@ pub mod prometheus;
 mod time;
 mod value;
 
-pub use error::TemplateError;
+pub use error::{CallError, TemplateError};
 pub use execute::Limits;
 pub use function::{Function, FunctionMap, Parameter};
 pub use value::{Map, MapElement, Object, Value};

@@ -1,5 +1,8 @@
 //! Numeric and character literals: what each can be read as.
 
+use ferula_go::number::{parse_float, parse_int_any_base};
+use ferula_go::quote::{go_quote, unquote};
+
 use crate::ast::Number;
 
 /// Reads a literal.
@@ -8,20 +11,20 @@ use crate::ast::Number;
 /// Go's text: `illegal number syntax`, `integer overflow`, or what is wrong with a character constant.
 pub fn number(text: &str) -> Result<Number, String> {
     if text.starts_with('\'') {
-        let inner = crate::format::unquote_char(text).ok_or_else(|| match text {
+        let inner = character(text).ok_or_else(|| match text {
             "''" => "invalid syntax".to_owned(),
             _ => format!("malformed character constant: {text}"),
         })?;
-        let code = i64::from(inner as u32);
+        let code = i64::from(inner);
         return Ok(Number { text: text.to_owned(), int: Some(code), float: Some(code as f64) });
     }
     let looks_whole = !text.contains(['.', 'e', 'E', 'p', 'P']);
-    let (int, mut float) = (parse_int(text), parse_float(text));
+    let (int, mut float) = (parse_int_any_base(text).ok(), parse_float(text).ok());
     if let Some(int) = int {
         float = float.or(Some(int as f64));
     }
     if int.is_none() && looks_whole && float.is_some_and(|float| float >= u64::MAX as f64) {
-        return Err(format!("integer overflow: {}", crate::format::quote(text)));
+        return Err(format!("integer overflow: {}", go_quote(text)));
     }
     // A float without a fraction is an integer too, where one is asked for.
     let int = int.or_else(|| {
@@ -29,39 +32,19 @@ pub fn number(text: &str) -> Result<Number, String> {
         (float.fract() == 0.0 && float.abs() < 9e18).then_some(float as i64)
     });
     if int.is_none() && float.is_none() {
-        return Err(format!("illegal number syntax: {}", crate::format::quote(text)));
+        return Err(format!("illegal number syntax: {}", go_quote(text)));
     }
     Ok(Number { text: text.to_owned(), int, float })
 }
 
-/// Go's `ParseInt(text, 0, 64)`: a prefix gives the base, `_` may separate digits.
-fn parse_int(text: &str) -> Option<i64> {
-    let (negative, digits) = match text.strip_prefix(['+', '-']) {
-        Some(digits) => (text.starts_with('-'), digits),
-        None => (false, text),
-    };
-    let lower = digits.to_ascii_lowercase();
-    let (radix, body) = match lower.get(..2) {
-        Some("0x") => (16, &lower[2..]),
-        Some("0o") => (8, &lower[2..]),
-        Some("0b") => (2, &lower[2..]),
-        _ if lower.len() > 1 && lower.starts_with('0') => (8, &lower[1..]),
-        _ => (10, &lower[..]),
-    };
-    let body = body.replace('_', "");
-    if body.is_empty() || !body.bytes().all(|b| b.is_ascii_hexdigit()) {
-        return None;
+/// The character of a `'…'` literal.
+fn character(literal: &str) -> Option<u32> {
+    let bytes = unquote(literal)?;
+    match std::str::from_utf8(&bytes) {
+        Ok(text) => text.chars().next().map(u32::from),
+        // An escape such as `\xff` is a byte.
+        Err(_) => bytes.first().copied().map(u32::from),
     }
-    let magnitude = i128::from_str_radix(&body, radix).ok()?;
-    i64::try_from(if negative { -magnitude } else { magnitude }).ok()
-}
-
-fn parse_float(text: &str) -> Option<f64> {
-    let plain = text.replace('_', "");
-    if !plain.bytes().all(|b| b.is_ascii_digit() || matches!(b, b'+' | b'-' | b'.' | b'e' | b'E')) {
-        return None;
-    }
-    plain.parse::<f64>().ok().filter(|v| v.is_finite())
 }
 
 /// Whether the literal is a float where nothing says what it should be.

@@ -6,10 +6,10 @@ use std::sync::Arc;
 use crate::ast::{Branch, Command, List, Node, NodeKind, Operand, OperandKind, Pipe};
 use crate::builtin;
 use crate::error::TemplateError;
-use crate::format::{quote, unquote};
 use crate::function::FunctionMap;
 use crate::lexer::{Keyword, Kind, Token, tokens};
 use crate::number;
+use ferula_go::quote::{go_quote, unquote};
 
 /// Parentheses and control structures may lie this deep in each other.
 const DEPTH_MAX: usize = 200;
@@ -92,7 +92,7 @@ impl Parser<'_> {
     }
 
     fn error<T>(&self, message: impl std::fmt::Display) -> Parsed<T> {
-        Err(TemplateError(format!("template: {}:{}: {message}", self.name, self.last_line)))
+        Err(TemplateError::Parse(format!("template: {}:{}: {message}", self.name, self.last_line)))
     }
 
     fn unexpected<T>(&self, token: &Token, context: &str) -> Parsed<T> {
@@ -172,7 +172,8 @@ impl Parser<'_> {
         match self.trees.get(&name) {
             Some(old) if !is_empty(old) => {
                 if !is_empty(&list) {
-                    return self.error(format!("template: multiple definition of template {}", quote(&name)));
+                    return self
+                        .error(format!("template: multiple definition of template {}", go_quote(&name)));
                 }
             }
             _ => {
@@ -330,7 +331,7 @@ impl Parser<'_> {
 
     fn unquoted(&self, literal: &str) -> Parsed<String> {
         match unquote(literal) {
-            Some(text) => Ok(text),
+            Some(bytes) => Ok(String::from_utf8_lossy(&bytes).into_owned()),
             None => self.error("invalid syntax"),
         }
     }
@@ -470,7 +471,7 @@ impl Parser<'_> {
             | OperandKind::Number(_)
             | OperandKind::Nil
             | OperandKind::Dot => {
-                return self.error(format!("unexpected . after term {}", quote(&term.to_string())));
+                return self.error(format!("unexpected . after term {}", go_quote(&term.to_string())));
             }
             _ => OperandKind::Chain(Box::new(term), names),
         };
@@ -482,7 +483,7 @@ impl Parser<'_> {
         let kind = match token.kind {
             Kind::Identifier => {
                 if !builtin::is_builtin(&token.text) && !self.functions.contains_key(token.text.as_str()) {
-                    return self.error(format!("function {} not defined", quote(&token.text)));
+                    return self.error(format!("function {} not defined", go_quote(&token.text)));
                 }
                 OperandKind::Function(token.text)
             }
@@ -490,7 +491,7 @@ impl Parser<'_> {
             Kind::Keyword(Keyword::Nil) => OperandKind::Nil,
             Kind::Variable => {
                 if !self.variables.contains(&token.text) {
-                    return self.error(format!("undefined variable {}", quote(&token.text)));
+                    return self.error(format!("undefined variable {}", go_quote(&token.text)));
                 }
                 OperandKind::Variable(vec![token.text])
             }

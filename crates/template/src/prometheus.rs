@@ -6,8 +6,14 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::builtin::url_query_escape;
-use crate::format::{float, print};
+use ferula_go::Regexp;
+use ferula_go::float::{format_g, format_g_precise};
+use ferula_go::number::parse_float;
+use ferula_go::unicode;
+use ferula_go::url::query_escape;
+
+use crate::error::CallError;
+use crate::format::print;
 use crate::function::{Function, FunctionMap, Parameter};
 use crate::time::{Duration, Moment};
 use crate::value::{Map, MapElement, Object, Value};
@@ -22,22 +28,7 @@ pub struct Sample {
 }
 
 /// Runs the PromQL of `query "…"` and gives the vector, or the error's text.
-pub type QueryFunction = Arc<dyn Fn(&str) -> Result<Vec<Sample>, String> + Send + Sync>;
-
-/// A regex engine with Go's syntax: `match` and `reReplaceAll` use it.
-pub trait Regexes: Send + Sync {
-    /// Whether `pattern` matches anywhere in `text`.
-    ///
-    /// # Errors
-    /// The compiler's text.
-    fn is_match(&self, pattern: &str, text: &str) -> Result<bool, String>;
-
-    /// `text` with every match replaced, `$1` filled in as Go's `Expand` does.
-    ///
-    /// # Errors
-    /// The compiler's text.
-    fn replace_all(&self, pattern: &str, replacement: &str, text: &str) -> Result<String, String>;
-}
+pub type QueryFunction = Arc<dyn Fn(&str) -> Result<Vec<Sample>, CallError> + Send + Sync>;
 
 /// What the functions need from outside.
 #[derive(Clone)]
@@ -50,10 +41,8 @@ pub struct Environment {
     pub path_prefix: String,
     /// Runs queries.
     pub query: QueryFunction,
-    /// Compiles regexes.
-    pub regexes: Arc<dyn Regexes>,
     /// Reads Prometheus durations (`1h30m`, also negative) to seconds.
-    pub parse_duration: fn(&str) -> Result<f64, String>,
+    pub parse_duration: fn(&str) -> Result<f64, CallError>,
 }
 
 const SAMPLE: &str = "*template.sample";
@@ -127,6 +116,18 @@ pub fn alert_data<'a>(
     }))
 }
 
+/// Names of all functions of Prometheus' templates, sorted.
+pub fn function_names() -> impl Iterator<Item = &'static str> {
+    let nothing = Environment {
+        now: 0.0,
+        external_url: String::new(),
+        path_prefix: String::new(),
+        query: Arc::new(|_| Ok(Vec::new())),
+        parse_duration: |_| Ok(0.0),
+    };
+    functions(&nothing).into_keys()
+}
+
 /// All functions of Prometheus' templates.
 pub fn functions(environment: &Environment) -> FunctionMap {
     let mut map = FunctionMap::new();
@@ -151,14 +152,18 @@ fn samples(value: &Value) -> Vec<Value> {
 }
 
 /// A label of a sample, "" when it lacks it.
-fn label(sample: &Value, name: &str) -> Result<Value, String> {
+fn label(sample: &Value, name: &str) -> Result<Value, CallError> {
     let Value::Object(object) = sample else {
-        return Err("runtime error: invalid memory address or nil pointer dereference".to_owned());
+        return Err(nil_pointer());
     };
     match object.field("Labels") {
         Some(Value::Map(map)) => Ok(Value::entry(&map, name)),
         _ => Ok(Value::text("")),
     }
+}
+
+fn nil_pointer() -> CallError {
+    CallError::argument("runtime error: invalid memory address or nil pointer dereference")
 }
 
 fn of_samples(map: &mut FunctionMap, environment: &Environment) {
@@ -179,7 +184,7 @@ fn of_samples(map: &mut FunctionMap, environment: &Environment) {
             samples(&args[0])
                 .into_iter()
                 .next()
-                .ok_or_else(|| "first() called on vector with no elements".to_owned())
+                .ok_or_else(|| CallError::argument("first() called on vector with no elements"))
         }),
     );
     map.insert(
@@ -190,7 +195,7 @@ fn of_samples(map: &mut FunctionMap, environment: &Environment) {
         "value",
         Function::new(&[Parameter::Named(SAMPLE)], |args| match &args[0] {
             Value::Object(object) => Ok(object.field("Value").unwrap_or(Value::Nil)),
-            _ => Err("runtime error: invalid memory address or nil pointer dereference".to_owned()),
+            _ => Err(nil_pointer()),
         }),
     );
     map.insert("strvalue", Function::new(&[Parameter::Named(SAMPLE)], |args| label(&args[0], "__value__")));
@@ -216,28 +221,26 @@ fn of_text(map: &mut FunctionMap, environment: &Environment) {
     let mut text_function = |name: &'static str, f: fn(&str) -> String| {
         map.insert(name, Function::new(&[Parameter::Text], move |args| Ok(Value::text(f(text(&args[0]))))));
     };
-    text_function("toUpper", |t| t.chars().map(upper).collect());
-    text_function("toLower", |t| t.chars().map(lower).collect());
+    text_function("toUpper", unicode::upper);
+    text_function("toLower", unicode::lower);
     text_function("title", title);
     text_function("safeHtml", |t| t.to_owned());
     text_function("stripPort", |t| split_host_port(t).map_or(t, |(host, _)| host).to_owned());
     text_function("stripDomain", strip_domain);
-    text_function("graphLink", |t| format!("/graph?g0.expr={}&g0.tab=0", url_query_escape(t)));
-    text_function("tableLink", |t| format!("/graph?g0.expr={}&g0.tab=1", url_query_escape(t)));
-    text_function("urlQueryEscape", url_query_escape);
+    text_function("graphLink", |t| format!("/graph?g0.expr={}&g0.tab=0", query_escape(t)));
+    text_function("tableLink", |t| format!("/graph?g0.expr={}&g0.tab=1", query_escape(t)));
+    text_function("urlQueryEscape", query_escape);
 
-    let regexes = environment.regexes.clone();
     map.insert(
         "match",
-        Function::new(&[Parameter::Text, Parameter::Text], move |args| {
-            regexes.is_match(text(&args[0]), text(&args[1])).map(Value::Bool)
+        Function::new(&[Parameter::Text, Parameter::Text], |args| {
+            Ok(Value::Bool(Regexp::new(text(&args[0]))?.is_match(text(&args[1]))))
         }),
     );
-    let regexes = environment.regexes.clone();
     map.insert(
         "reReplaceAll",
-        Function::new(&[Parameter::Text, Parameter::Text, Parameter::Text], move |args| {
-            regexes.replace_all(text(&args[0]), text(&args[1]), text(&args[2])).map(Value::text)
+        Function::new(&[Parameter::Text, Parameter::Text, Parameter::Text], |args| {
+            Ok(Value::text(Regexp::new(text(&args[0]))?.replace_all(text(&args[2]), text(&args[1]))))
         }),
     );
     let (url, prefix) = (environment.external_url.clone(), environment.path_prefix.clone());
@@ -246,7 +249,7 @@ fn of_text(map: &mut FunctionMap, environment: &Environment) {
 }
 
 fn of_numbers(map: &mut FunctionMap, environment: &Environment) {
-    let mut number_function = |name: &'static str, f: fn(f64) -> Result<Value, String>| {
+    let mut number_function = |name: &'static str, f: fn(f64) -> Result<Value, CallError>| {
         map.insert(name, Function::new(&[Parameter::Any], move |args| f(to_float(&args[0])?)));
     };
     number_function("humanize", |v| Ok(Value::text(humanize(v))));
@@ -256,10 +259,10 @@ fn of_numbers(map: &mut FunctionMap, environment: &Environment) {
     number_function("humanizeTimestamp", |v| match moment(v) {
         Err(NotATime::NoNumber) => Ok(Value::text(short(v))),
         Err(NotATime::TooFar) => Err(too_far(v)),
-        Ok(moment) => Ok(Value::text(moment.text())),
+        Ok(moment) => Ok(Value::text(moment.print())),
     });
     number_function("toTime", |v| match moment(v) {
-        Err(NotATime::NoNumber) => Err("value is NaN or Inf".to_owned()),
+        Err(NotATime::NoNumber) => Err(CallError::argument("value is NaN or Inf")),
         Err(NotATime::TooFar) => Err(too_far(v)),
         Ok(moment) => Ok(Value::Object(Arc::new(moment))),
     });
@@ -273,37 +276,23 @@ fn of_numbers(map: &mut FunctionMap, environment: &Environment) {
     );
 }
 
-fn to_float(value: &Value) -> Result<f64, String> {
+fn to_float(value: &Value) -> Result<f64, CallError> {
     match value {
         Value::Float(v) => Ok(*v),
         Value::Int(v) => Ok(*v as f64),
-        Value::Text(text) => parse_float(text),
-        Value::Object(object) => {
-            object.as_seconds().ok_or_else(|| format!("can't convert {} to float", object.type_name()))
-        }
-        other => Err(format!("can't convert {} to float", other.type_name())),
+        Value::Text(text) => Ok(parse_float(text)?),
+        Value::Object(object) => object.as_seconds().ok_or_else(|| no_float(value)),
+        other => Err(no_float(other)),
     }
 }
 
-/// Go's `ParseFloat`, for decimal numbers, infinities and NaN.
-fn parse_float(text: &str) -> Result<f64, String> {
-    let failed = |why: &str| format!("strconv.ParseFloat: parsing {}: {why}", crate::format::quote(text));
-    let unsigned = text.strip_prefix(['+', '-']).unwrap_or(text).to_ascii_lowercase();
-    let is_word = matches!(unsigned.as_str(), "inf" | "infinity" | "nan");
-    let is_decimal = unsigned.bytes().all(|b| b.is_ascii_digit() || matches!(b, b'.' | b'e' | b'+' | b'-'));
-    if !is_word && !is_decimal {
-        return Err(failed("invalid syntax"));
-    }
-    let value: f64 = text.parse().map_err(|_| failed("invalid syntax"))?;
-    if value.is_infinite() && !is_word {
-        return Err(failed("value out of range"));
-    }
-    Ok(value)
+fn no_float(value: &Value) -> CallError {
+    CallError::Argument(format!("can't convert {} to float", value.type_name()))
 }
 
 /// `%.4g`
 fn short(v: f64) -> String {
-    float(v, 'g', Some(4))
+    format_g_precise(v, 4)
 }
 
 fn humanize(v: f64) -> String {
@@ -387,22 +376,11 @@ fn moment(seconds: f64) -> Result<Moment, NotATime> {
     Ok(Moment { nanos: (nanos as i64) / 1_000_000 * 1_000_000 })
 }
 
-fn too_far(v: f64) -> String {
-    let shown = float(v, 'g', None);
-    format!("{shown} cannot be represented as a nanoseconds timestamp since it overflows int64")
-}
-
-/// The upper-case form if it is one character, as Go maps them: `ß` stays.
-fn upper(c: char) -> char {
-    let mut upper = c.to_uppercase();
-    match (upper.next(), upper.next()) {
-        (Some(only), None) => only,
-        _ => c,
-    }
-}
-
-fn lower(c: char) -> char {
-    c.to_lowercase().next().unwrap_or(c)
+fn too_far(v: f64) -> CallError {
+    CallError::Argument(format!(
+        "{} cannot be represented as a nanoseconds timestamp since it overflows int64",
+        format_g(v)
+    ))
 }
 
 /// The first letter of every word in upper case, the rest as it is. Words end where Unicode says: not at a dot, colon or
@@ -413,7 +391,7 @@ fn title(text: &str) -> String {
     let mut has_letter = false;
     for (index, &c) in chars.iter().enumerate() {
         if c.is_alphabetic() {
-            out.push(if has_letter { c } else { upper(c) });
+            out.push(if has_letter { c } else { unicode::to_title(c) });
             has_letter = true;
             continue;
         }

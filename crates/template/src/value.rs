@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
-use crate::error::TemplateError;
+use crate::error::CallError;
 
 /// A value.
 #[derive(Clone)]
@@ -54,7 +54,7 @@ pub trait Object: Send + Sync {
     fn field(&self, name: &str) -> Option<Value>;
 
     /// The result of the method `name`, if there is one.
-    fn call(&self, name: &str, arguments: &[Value]) -> Option<Result<Value, String>> {
+    fn call(&self, name: &str, arguments: &[Value]) -> Option<Result<Value, CallError>> {
         let _ = (name, arguments);
         None
     }
@@ -118,12 +118,6 @@ impl Value {
             (None, MapElement::Text) => Value::text(""),
             (None, MapElement::Any) => Value::Nil,
         }
-    }
-}
-
-impl From<TemplateError> for String {
-    fn from(error: TemplateError) -> Self {
-        error.0
     }
 }
 

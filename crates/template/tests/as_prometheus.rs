@@ -6,28 +6,11 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use ferula_template::prometheus::{DEFINITIONS, Environment, Regexes, Sample, alert_data, functions};
-use ferula_template::{Limits, Template, Value};
+use ferula_template::prometheus::{DEFINITIONS, Environment, Sample, alert_data, functions};
+use ferula_template::{CallError, Limits, Template, TemplateError, Value};
 use ferula_testkit::shared::workspace_root;
 
-/// Good enough for the patterns of the files; the product passes Go's syntax on.
-struct PlainRegexes;
-
-impl Regexes for PlainRegexes {
-    fn is_match(&self, pattern: &str, text: &str) -> Result<bool, String> {
-        Ok(compile(pattern)?.is_match(text))
-    }
-
-    fn replace_all(&self, pattern: &str, replacement: &str, text: &str) -> Result<String, String> {
-        Ok(compile(pattern)?.replace_all(text, replacement).into_owned())
-    }
-}
-
-fn compile(pattern: &str) -> Result<regex::Regex, String> {
-    regex::Regex::new(pattern).map_err(|_| format!("error parsing regexp: missing closing ): `{pattern}`"))
-}
-
-fn query(text: &str) -> Result<Vec<Sample>, String> {
+fn query(text: &str) -> Result<Vec<Sample>, CallError> {
     let sample = |instance: &str, value: f64| Sample {
         labels: BTreeMap::from([
             ("__name__".to_owned(), "up".to_owned()),
@@ -39,7 +22,7 @@ fn query(text: &str) -> Result<Vec<Sample>, String> {
     match text {
         "up" => Ok(vec![sample("b", 0.0), sample("a", 1.0)]),
         "nothing" => Ok(Vec::new()),
-        _ => Err("1:4: parse error: unclosed left parenthesis".to_owned()),
+        _ => Err(CallError::outside("1:4: parse error: unclosed left parenthesis")),
     }
 }
 
@@ -49,8 +32,7 @@ fn environment() -> Environment {
         external_url: "http://prom.example:9090/pre/".to_owned(),
         path_prefix: "/pre/".to_owned(),
         query: Arc::new(query),
-        regexes: Arc::new(PlainRegexes),
-        parse_duration: |text| Err(format!("not a valid duration string: {text:?}")),
+        parse_duration: |text| Err(CallError::outside(format!("not a valid duration string: {text:?}"))),
     }
 }
 
@@ -111,7 +93,7 @@ fn templates_are_refused_as_prometheus_refuses_them() {
     for line in &lines {
         let text = format!("{DEFINITIONS}{}", field(line, "template"));
         let got = Template::parse(field(line, "name"), &text, &functions)
-            .map_or_else(|error| error.0, |_| "accepted".to_owned());
+            .map_or_else(|error| error.to_string(), |_| "accepted".to_owned());
         if got != field(line, "error") {
             wrong.push(format!(
                 "{}\n  expected {}\n  got      {got}",
@@ -151,11 +133,13 @@ fn no_template_runs_for_ever_or_fills_the_memory() {
     let run = |text: &str| {
         let functions = functions(&environment());
         let limits = Limits { steps: 10_000, output_bytes: 1000, depth: 50 };
-        let parsed = Template::parse("x", text, &functions).map_err(|e| e.0)?;
-        parsed.execute(&Value::Nil, &functions, &limits).map_err(|e| e.0)
+        Template::parse("x", text, &functions)?.execute(&Value::Nil, &functions, &limits)
     };
-    let end_of =
-        |text: &str| run(text).expect_err("a limit is reached").rsplit(": ").next().map(str::to_owned);
+    let end_of = |text: &str| {
+        let error = run(text).expect_err("a limit is reached");
+        assert!(matches!(error, TemplateError::Limit(_) | TemplateError::Parse(_)), "{error}");
+        error.to_string().rsplit(": ").next().map(str::to_owned)
+    };
     assert_eq!(
         end_of("{{ range 1000000000000 }}{{ end }}").as_deref(),
         Some("the template takes too many steps")

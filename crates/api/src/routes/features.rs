@@ -28,39 +28,6 @@ pub fn features(api: &Api, _: &Request) -> Handled {
     }))
 }
 
-/// What annotations and labels of alerts may call.
-const TEMPLATE_FUNCTIONS: [&str; 29] = [
-    "args",
-    "externalURL",
-    "first",
-    "graphLink",
-    "humanize",
-    "humanize1024",
-    "humanizeDuration",
-    "humanizePercentage",
-    "humanizeTimestamp",
-    "label",
-    "match",
-    "now",
-    "parseDuration",
-    "pathPrefix",
-    "query",
-    "reReplaceAll",
-    "safeHtml",
-    "sortByLabel",
-    "stripDomain",
-    "stripPort",
-    "strvalue",
-    "tableLink",
-    "title",
-    "toDuration",
-    "toLower",
-    "toTime",
-    "toUpper",
-    "urlQueryEscape",
-    "value",
-];
-
 fn categories(settings: &Settings) -> Categories {
     let mut all = Categories::new();
     let mut set = |category, name: &str, on| {
@@ -112,7 +79,7 @@ fn categories(settings: &Settings) -> Categories {
     if flag("metadata-wal-records") {
         set("tsdb", "metadata_wal_records", true);
     }
-    for function in TEMPLATE_FUNCTIONS {
+    for function in ferula_template::prometheus::function_names() {
         set("templating_functions", function, true);
     }
     for (name, on) in [
