@@ -75,6 +75,26 @@ pub fn parse_int_any_base(text: &str) -> Result<i64, NumberError> {
     if underscores_separate_digits(unsigned) { Ok(number) } else { Err(failed(Reason::Syntax)) }
 }
 
+/// Whether `strconv.ParseUint(text, 0, 64)` takes the text.
+pub fn is_uint_of_any_base(text: &str) -> bool {
+    match parse_int_any_base(text) {
+        Ok(_) => !text.starts_with(['+', '-']),
+        Err(NumberError { reason: Reason::Syntax, .. }) => false,
+        // Digits in order, but too many for a signed number.
+        Err(NumberError { reason: Reason::Range, .. }) => {
+            let plain = text.replace('_', "");
+            let (radix, digits) = match plain.as_bytes() {
+                [b'0', b'x' | b'X', ..] => (16, &plain[2..]),
+                [b'0', b'o' | b'O', ..] => (8, &plain[2..]),
+                [b'0', b'b' | b'B', ..] => (2, &plain[2..]),
+                [b'0', ..] => (8, &plain[1..]),
+                _ => (10, &plain[..]),
+            };
+            !digits.starts_with(['+', '-']) && u64::from_str_radix(digits, radix).is_ok()
+        }
+    }
+}
+
 /// `strconv.ParseBool`
 ///
 /// # Errors

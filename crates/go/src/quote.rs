@@ -86,6 +86,18 @@ pub fn unquote(literal: &str) -> Option<Vec<u8>> {
     Some(out)
 }
 
+/// `strconv.UnquoteChar`: the code point, or for an escape such as `\xff` the byte, that a literal in quotes of this kind
+/// goes on with, and what follows it. `None` where Go answers "invalid syntax".
+pub fn unquote_char(text: &str, quote: char) -> Option<(u32, &str)> {
+    let mut bytes = Vec::with_capacity(4);
+    let rest = unescape(text, quote, &mut bytes)?;
+    let value = match std::str::from_utf8(&bytes) {
+        Ok(text) => text.chars().next().map(u32::from),
+        Err(_) => bytes.first().copied().map(u32::from),
+    };
+    Some((value?, rest))
+}
+
 /// Takes one character or escape off the front of `text` and appends its bytes; returns the rest.
 fn unescape<'a>(text: &'a str, quote: char, out: &mut Vec<u8>) -> Option<&'a str> {
     let mut chars = text.chars();

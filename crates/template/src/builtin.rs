@@ -73,7 +73,7 @@ fn length(value: &Value) -> Called<Value> {
         Value::Text(text) => text.len(),
         Value::List(items, _) => items.len(),
         Value::Map(map) => map.entries.len(),
-        Value::Nil => return Err(CallError::argument("len of nil pointer")),
+        Value::Nil => return Err(CallError::argument("reflect: call of reflect.Value.Type on zero Value")),
         other => return Err(CallError::Argument(format!("len of type {}", other.type_name()))),
     };
     Ok(Value::Int(length as i64))
@@ -86,8 +86,10 @@ fn index(value: &Value, indices: &[Value]) -> Called<Value> {
     let mut value = value.clone();
     for index in indices {
         value = match &value {
-            Value::List(items, _) => items[position(index, items.len(), false)?].clone(),
-            Value::Text(text) => Value::Int(i64::from(text.as_bytes()[position(index, text.len(), false)?])),
+            Value::List(items, _) => items[element(index, items.len(), "slice")?].clone(),
+            Value::Text(text) => {
+                Value::Int(i64::from(text.as_bytes()[element(index, text.len(), "string")?]))
+            }
             Value::Map(map) => match index {
                 Value::Text(key) => Value::entry(map, key),
                 Value::Nil => return Err(CallError::argument("value is nil; should be of type string")),
@@ -107,8 +109,16 @@ fn index(value: &Value, indices: &[Value]) -> Called<Value> {
     Ok(value)
 }
 
-/// An index into something of this length; `to_end` also allows the length itself.
-fn position(index: &Value, length: usize, to_end: bool) -> Called<usize> {
+/// The index of an element. Go checks it once too generously, and the end is refused in other words.
+fn element(index: &Value, length: usize, kind: &str) -> Called<usize> {
+    match position(index, length)? {
+        at if at == length => Err(CallError::Argument(format!("reflect: {kind} index out of range"))),
+        at => Ok(at),
+    }
+}
+
+/// An index into something of this length, its end included.
+fn position(index: &Value, length: usize) -> Called<usize> {
     let index = match index {
         Value::Int(index) => *index,
         Value::Nil => return Err(CallError::argument("cannot index slice/array with nil")),
@@ -119,7 +129,7 @@ fn position(index: &Value, length: usize, to_end: bool) -> Called<usize> {
             )));
         }
     };
-    let at = usize::try_from(index).ok().filter(|at| *at < length || (to_end && *at == length));
+    let at = usize::try_from(index).ok().filter(|at| *at <= length);
     at.ok_or_else(|| CallError::Argument(format!("index out of range: {index}")))
 }
 
@@ -138,7 +148,7 @@ fn slice(value: &Value, indices: &[Value]) -> Called<Value> {
     };
     let mut bounds = [0, length];
     for (bound, index) in bounds.iter_mut().zip(indices) {
-        *bound = position(index, length, true)?;
+        *bound = position(index, length)?;
     }
     let [from, to] = bounds;
     if from > to {
@@ -180,6 +190,9 @@ fn equal(a: &Value, b: &Value) -> Called<bool> {
         (Value::List(..), Value::List(..)) | (Value::Map(_), Value::Map(_)) => {
             Err(CallError::Argument(format!("non-comparable type {}: {}", print(b), b.type_name())))
         }
+        (Value::List(..), Value::Map(_)) | (Value::Map(_), Value::List(..)) => Err(CallError::Argument(
+            format!("non-comparable types {}: {}, {}: {}", print(a), a.type_name(), b.type_name(), print(b)),
+        )),
         _ => Err(incompatible(a, b)),
     }
 }

@@ -5,7 +5,7 @@
 use crate::Template;
 use crate::ast::{Branch, Command, List, Node, NodeKind, Number, Operand, OperandKind, Pipe};
 use crate::builtin;
-use crate::error::TemplateError;
+use crate::error::{CallError, TemplateError};
 use ferula_go::quote::go_quote;
 
 use crate::format::print;
@@ -338,6 +338,7 @@ impl<'a> State<'a> {
                 self.function(dot, first, place, name, rest, last)
             }
             OperandKind::Pipe(pipe) if rest.is_empty() && last.is_none() => self.pipeline(dot, pipe),
+            OperandKind::Pipe(pipe) => self.error(format!("can't give argument to non-function {pipe}")),
             _ if !rest.is_empty() || last.is_some() => {
                 self.at(of_word(first))?;
                 self.error(format!("can't give argument to non-function {first}"))
@@ -480,6 +481,14 @@ impl<'a> State<'a> {
         }
         function.call(&values).or_else(|message| {
             self.at(call)?;
+            let message = match (name, values.first()) {
+                ("call", Some(callee)) if !matches!(callee, Value::Nil) => CallError::Argument(format!(
+                    "non-function {} of type {}",
+                    callee_text(arguments.first(), callee),
+                    callee.type_name()
+                )),
+                _ => message,
+            };
             self.error(format!("error calling {name}: {message}"))
         })
     }
@@ -568,6 +577,18 @@ impl<'a> State<'a> {
         let message =
             format!("wrong type for value; expected {}; got {}", parameter.type_name(), value.type_name());
         self.error(message)
+    }
+}
+
+/// What `call` names in its error: the argument as written, or what the pipeline came to.
+fn callee_text(argument: Option<&Operand>, value: &Value) -> String {
+    match argument.map(|argument| (&argument.kind, argument)) {
+        Some((OperandKind::Pipe(pipe), _)) => pipe.to_string(),
+        Some((_, argument)) => argument.to_string(),
+        None => match value {
+            Value::Text(text) => text.to_string(),
+            value => format!("<{} Value>", value.type_name()),
+        },
     }
 }
 

@@ -4,6 +4,7 @@ use std::fmt::Write;
 
 use ferula_go::float::{format_e, format_e_precise, format_f, format_f_precise, format_g, format_g_precise};
 use ferula_go::quote::{go_quote, go_quote_char};
+use ferula_go::unicode::is_print;
 
 use crate::value::Value;
 
@@ -217,7 +218,11 @@ fn one(value: &Value, verb: char, spec: &Spec) -> String {
         ('X', Value::Int(v)) => padded_number(&radix(*v, 16, "0x", spec).to_uppercase(), spec),
         ('c', Value::Int(v)) => padded(&code_point(*v).to_string(), spec),
         ('q', Value::Int(v)) => padded(&go_quote_char(*v), spec),
-        ('U', Value::Int(v)) => padded(&format!("U+{v:04X}"), spec),
+        ('U', Value::Int(v)) => {
+            let c = code_point(*v);
+            let shown = if spec.sharp && is_print(c) { format!(" '{c}'") } else { String::new() };
+            padded(&format!("U+{v:04X}{shown}"), spec)
+        }
         ('f' | 'F', Value::Float(v)) => {
             padded_number(&signed(float(*v, 'f', Some(spec.precision.unwrap_or(6))), spec), spec)
         }
@@ -245,7 +250,7 @@ fn one(value: &Value, verb: char, spec: &Spec) -> String {
             format!("map[{}]", entries.join(" "))
         }
         ('v', Value::Object(object)) => padded(&object.print(), spec),
-        _ => format!("%!{verb}({}={})", value.type_name(), print(value)),
+        _ => format!("%!{verb}({}={})", value.type_name(), one(value, 'v', spec)),
     }
 }
 

@@ -262,7 +262,8 @@ impl Lexer<'_> {
                     self.emit(Kind::RawString);
                 }
                 '$' => self.name(Kind::Variable)?,
-                '.' if !self.peek().is_some_and(|c| c.is_ascii_digit()) => self.name(Kind::Field)?,
+                // A dot that ends the text is read as a number, as in Go.
+                '.' if self.peek().is_some_and(|c| !c.is_ascii_digit()) => self.name(Kind::Field)?,
                 '.' | '+' | '-' | '0'..='9' => {
                     self.at -= 1;
                     self.number()?;
@@ -363,39 +364,61 @@ impl Lexer<'_> {
     }
 
     fn number(&mut self) -> Result<(), String> {
+        let mut sound = self.scan_number();
+        // What follows a sign could be the imaginary part of a number, which nothing here needs.
+        if sound && self.peek().is_some_and(|c| matches!(c, '+' | '-')) {
+            self.scan_number();
+            sound = false;
+        }
+        if !sound {
+            return Err(format!("bad number syntax: {}", go_quote(&self.text[self.start..self.at])));
+        }
+        self.emit(Kind::Number);
+        Ok(())
+    }
+
+    /// Passes over a number, and over one character that may not follow it; whether there was none.
+    fn scan_number(&mut self) -> bool {
         let bytes = self.rest().as_bytes();
         let mut at = usize::from(matches!(bytes.first(), Some(b'+' | b'-')));
-        let radix_digits = |b: &u8| b.is_ascii_digit() || *b == b'_';
-        let hex_digits = |b: &u8| b.is_ascii_hexdigit() || *b == b'_';
         let prefix = bytes.get(at..at + 2).map(<[u8]>::to_ascii_lowercase);
-        let (is_hex, is_prefixed) = match prefix.as_deref() {
-            Some(b"0x") => (true, true),
-            Some(b"0o" | b"0b") => (false, true),
-            _ => (false, false),
+        let (allowed, is_prefixed): (&[u8], bool) = match prefix.as_deref() {
+            Some(b"0x") => (b"0123456789_abcdefABCDEF", true),
+            Some(b"0o") => (b"01234567_", true),
+            Some(b"0b") => (b"01_", true),
+            _ => (b"0123456789_", false),
         };
         at += if is_prefixed { 2 } else { 0 };
         let run = |at: usize| {
             let rest = bytes.get(at..).unwrap_or(&[]);
-            rest.iter().take_while(|b| if is_hex { hex_digits(b) } else { radix_digits(b) }).count()
+            rest.iter().take_while(|b| allowed.contains(b)).count()
         };
         at += run(at);
         if bytes.get(at) == Some(&b'.') {
             at += 1;
             at += run(at);
         }
-        let exponent = if is_hex { b"pP" } else { b"eE" };
+        let exponent: &[u8] = match (is_prefixed, prefix.as_deref()) {
+            (false, _) => b"eE",
+            (true, Some(b"0x")) => b"pP",
+            _ => b"",
+        };
         if bytes.get(at).is_some_and(|b| exponent.contains(b)) {
             at += 1;
             at += usize::from(matches!(bytes.get(at), Some(b'+' | b'-')));
-            at += bytes.get(at..).unwrap_or(&[]).iter().take_while(|b| radix_digits(b)).count();
+            at += bytes
+                .get(at..)
+                .unwrap_or(&[])
+                .iter()
+                .take_while(|b| b.is_ascii_digit() || **b == b'_')
+                .count();
         }
         self.at += at;
         if let Some(c) = self.peek().filter(|c| is_alphanumeric(*c)) {
             self.at += c.len_utf8();
-            return Err(format!("bad number syntax: {}", go_quote(&self.text[self.start..self.at])));
+            return false;
         }
-        self.emit(Kind::Number);
-        Ok(())
+        true
     }
 }
 

@@ -1,7 +1,7 @@
 //! Numeric and character literals: what each can be read as.
 
-use ferula_go::number::{parse_float, parse_int_any_base};
-use ferula_go::quote::{go_quote, unquote};
+use ferula_go::number::{is_uint_of_any_base, parse_float, parse_int_any_base};
+use ferula_go::quote::{go_quote, unquote_char};
 
 use crate::ast::Number;
 
@@ -10,20 +10,22 @@ use crate::ast::Number;
 /// # Errors
 /// Go's text: `illegal number syntax`, `integer overflow`, or what is wrong with a character constant.
 pub fn number(text: &str) -> Result<Number, String> {
-    if text.starts_with('\'') {
-        let inner = character(text).ok_or_else(|| match text {
-            "''" => "invalid syntax".to_owned(),
-            _ => format!("malformed character constant: {text}"),
-        })?;
-        let code = i64::from(inner);
+    if let Some(inner) = text.strip_prefix('\'') {
+        let (code, rest) = unquote_char(inner, '\'').ok_or_else(|| "invalid syntax".to_owned())?;
+        if rest != "'" {
+            return Err(format!("malformed character constant: {text}"));
+        }
+        let code = i64::from(code);
         return Ok(Number { text: text.to_owned(), int: Some(code), float: Some(code as f64) });
     }
     let looks_whole = !text.contains(['.', 'e', 'E', 'p', 'P']);
     let (int, mut float) = (parse_int_any_base(text).ok(), parse_float(text).ok());
     if let Some(int) = int {
         float = float.or(Some(int as f64));
-    }
-    if int.is_none() && looks_whole && float.is_some_and(|float| float >= u64::MAX as f64) {
+    } else if is_uint_of_any_base(text) {
+        // Executing it says that it overflows.
+        return Ok(Number { text: text.to_owned(), int: None, float });
+    } else if looks_whole && float.is_some() {
         return Err(format!("integer overflow: {}", go_quote(text)));
     }
     // A float without a fraction is an integer too, where one is asked for.
@@ -35,16 +37,6 @@ pub fn number(text: &str) -> Result<Number, String> {
         return Err(format!("illegal number syntax: {}", go_quote(text)));
     }
     Ok(Number { text: text.to_owned(), int, float })
-}
-
-/// The character of a `'…'` literal.
-fn character(literal: &str) -> Option<u32> {
-    let bytes = unquote(literal)?;
-    match std::str::from_utf8(&bytes) {
-        Ok(text) => text.chars().next().map(u32::from),
-        // An escape such as `\xff` is a byte.
-        Err(_) => bytes.first().copied().map(u32::from),
-    }
 }
 
 /// Whether the literal is a float where nothing says what it should be.

@@ -1,0 +1,78 @@
+//! The language itself against recorded answers of Go's `text/template`: `testdata/templates/language.jsonl`.
+//!
+//! Each line is a template with what Go 1.23 made of it: its output, the error of parsing it, or the error of executing
+//! it. Some were written by hand, the rest put together at random; all were executed with the data below. What
+//! Go's versions disagree about is left out: ranges over numbers, and the types in errors of comparisons; and what
+//! is not here: complex numbers, `%+q`, `%#g`.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use ferula_template::{FunctionMap, Limits, Object, Template, TemplateError, Value};
+use ferula_testkit::shared::workspace_root;
+
+fn list(items: &[&str]) -> Value {
+    Value::List(items.iter().map(|item| Value::from(*item)).collect(), "[]string")
+}
+
+/// The struct that every template was given.
+struct Data;
+
+impl Object for Data {
+    fn type_name(&self) -> String {
+        "main.data".to_owned()
+    }
+
+    fn field(&self, name: &str) -> Option<Value> {
+        Some(match name {
+            "S" => "text".into(),
+            "N" => Value::Int(3),
+            "F" => Value::Float(2.5),
+            "B" => Value::Bool(true),
+            "L" => list(&["a", "b", "c"]),
+            "M" => Value::text_map([("a", "1"), ("b", "é")]),
+            "E" => "".into(),
+            "Z" => Value::Int(0),
+            "W" => Value::text_map([("k", "v")]),
+            _ => return None,
+        })
+    }
+
+    fn print(&self) -> String {
+        "{text 3 2.5 true [a b c] map[a:1 b:é]  0 map[k:v]}".to_owned()
+    }
+}
+
+/// What this crate makes of a template, in the terms of the file.
+fn run(template: &str) -> (&'static str, String) {
+    let (functions, data) = (FunctionMap::new(), Value::Object(Arc::new(Data)));
+    let result = Template::parse("t", template, &functions)
+        .and_then(|parsed| parsed.execute(&data, &functions, &Limits::default()));
+    match result {
+        Ok(text) => ("result", text),
+        Err(TemplateError::Parse(text)) => ("parse", text),
+        Err(TemplateError::Execute(text) | TemplateError::Limit(text)) => ("execute", text),
+    }
+}
+
+#[test]
+fn templates_mean_what_they_mean_in_go() {
+    let path = workspace_root().join("testdata/templates/language.jsonl");
+    let text = std::fs::read_to_string(path).expect("the file is part of the project");
+    let (mut wrong, mut compared) = (Vec::new(), BTreeMap::new());
+    for line in text.lines() {
+        let line: BTreeMap<String, String> = serde_json::from_str(line).expect("every line is an object");
+        let template = &line["template"];
+        let (kind, ours) = run(template);
+        let expected = line.iter().find(|(name, _)| *name != "template").expect("what Go made of it");
+        *compared.entry(expected.0.clone()).or_insert(0) += 1;
+        if (kind, &ours) != (expected.0.as_str(), expected.1) {
+            wrong.push(format!(
+                "{template:?}\n  Go:   {} {:?}\n  ours: {kind} {ours:?}",
+                expected.0, expected.1
+            ));
+        }
+    }
+    assert!(wrong.is_empty(), "{} of {compared:?} differ:\n{}", wrong.len(), wrong.join("\n"));
+    assert!(compared.values().all(|count| *count > 100) && compared.len() == 3, "only {compared:?}");
+}
