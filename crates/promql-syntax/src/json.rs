@@ -6,6 +6,7 @@ use std::fmt::Write;
 use std::io;
 
 use ferula_go::float::format_f;
+use ferula_go::json::push_iterator_html_string;
 
 use crate::stack;
 
@@ -94,21 +95,7 @@ fn write_list<T>(
 }
 
 fn write_string(text: &str, out: &mut String) {
-    out.push('"');
-    for c in text.chars() {
-        match c {
-            '"' => out.push_str("\\\""),
-            '\\' => out.push_str("\\\\"),
-            '\n' => out.push_str("\\n"),
-            '\r' => out.push_str("\\r"),
-            '\t' => out.push_str("\\t"),
-            '<' | '>' | '&' | '\u{2028}' | '\u{2029}' | '\0'..='\x1f' => {
-                write!(out, "\\u{:04x}", u32::from(c)).expect("writing to a String cannot fail");
-            }
-            c => out.push(c),
-        }
-    }
-    out.push('"');
+    push_iterator_html_string(out, text);
 }
 
 fn write_expr(expr: &Expr, out: &mut String) {
