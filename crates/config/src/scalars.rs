@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
-use ferula_go::quote::go_quote;
+use ferula_go::quote::{go_quote, go_quote_bytes};
 use ferula_model::LabelSet;
 use ferula_model::duration::{format_millis, parse_millis};
 
 use crate::error::Problem;
-use crate::yaml::decode::{Decoder, Value, quote_bytes};
+use crate::yaml::decode::{Decoder, Value};
 use crate::yaml::emit::Out;
 use crate::yaml::tree::{Kind, NodeId};
 
@@ -234,10 +234,10 @@ fn decode_labels(
         }
         let name = name
             .text()
-            .map_err(|bytes| d.problem(format!("{} is not a valid label name", quote_bytes(bytes))))?;
+            .map_err(|bytes| d.problem(format!("{} is not a valid label name", go_quote_bytes(bytes))))?;
         let value = value
             .text()
-            .map_err(|bytes| d.problem(format!("{} is not a valid label value", quote_bytes(bytes))))?;
+            .map_err(|bytes| d.problem(format!("{} is not a valid label value", go_quote_bytes(bytes))))?;
         if out.contains_key(&name) {
             let line = d.node(*value_id).mark.line;
             d.type_error(line, &format!("key {} already set in map", go_quote(&name)));

@@ -22,6 +22,8 @@
 
 use std::fmt::Debug;
 
+use ferula_go::path;
+
 use crate::error::Problem;
 use crate::yaml::decode::Decoder;
 use crate::yaml::emit::Out;
@@ -48,28 +50,7 @@ pub(crate) trait Section: Default + Debug {
 /// Joins a relative, non-empty file name with a directory, as Go's `filepath.Join` would.
 pub(crate) fn join_path(dir: &str, file: &mut String) {
     if !file.is_empty() && !file.starts_with('/') {
-        *file = clean_path(&format!("{dir}/{file}"));
-    }
-}
-
-/// Go's `filepath.Clean`: no doubled slashes, no `.`, `..` resolved where it can be.
-pub(crate) fn clean_path(path: &str) -> String {
-    let rooted = path.starts_with('/');
-    let mut parts: Vec<&str> = Vec::new();
-    for part in path.split('/') {
-        match part {
-            "" | "." => {}
-            ".." if parts.last().is_some_and(|last| *last != "..") => {
-                parts.pop();
-            }
-            ".." if rooted => {}
-            part => parts.push(part),
-        }
-    }
-    match (rooted, parts.is_empty()) {
-        (true, _) => format!("/{}", parts.join("/")),
-        (false, true) => ".".to_owned(),
-        (false, false) => parts.join("/"),
+        *file = path::join(dir, file);
     }
 }
 
@@ -260,22 +241,3 @@ macro_rules! check {
 }
 
 pub(crate) use {check, default, join, key, print, read_type, section, set};
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn paths_are_cleaned_as_in_go() {
-        for (path, clean) in [
-            ("testdata/./x.yml", "testdata/x.yml"),
-            ("a/../b", "b"),
-            ("../a", "../a"),
-            ("./..//x", "../x"),
-            ("/../x/", "/x"),
-            (".", "."),
-        ] {
-            assert_eq!(clean_path(path), clean);
-        }
-    }
-}

@@ -1,6 +1,6 @@
 //! Why a page was refused.
 
-use std::fmt::Write;
+use ferula_go::quote::go_quote_bytes;
 
 /// A line that is not what the format allows. Nothing of the page may be stored.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -21,14 +21,9 @@ pub(crate) fn quote(bytes: &[u8]) -> String {
         Some(head) if bytes.len() > QUOTED_BYTES_MAX => (head, true),
         _ => (bytes, false),
     };
-    let mut out = String::from("\"");
-    for chunk in shown.utf8_chunks() {
-        let quoted = ferula_go::quote::go_quote(chunk.valid());
-        out.push_str(&quoted[1..quoted.len() - 1]);
-        for byte in chunk.invalid() {
-            write!(out, "\\x{byte:02x}").expect("writing to a String cannot fail");
-        }
+    let mut out = go_quote_bytes(shown);
+    if cut {
+        out.insert(out.len() - 1, '…');
     }
-    out.push_str(if cut { "…\"" } else { "\"" });
     out
 }

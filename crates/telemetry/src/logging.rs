@@ -7,11 +7,12 @@
 //! Use the macros: `info!("TSDB started", duration = took)`. Keys are names or string literals, values anything
 //! that prints with `Display`. There is one sink for the process; until [`init`] it takes level `info` in logfmt.
 
-use std::fmt::{Display, Write as _};
+use std::fmt::Display;
 use std::io::Write;
 use std::sync::atomic::{AtomicU8, Ordering::Relaxed};
 use std::sync::{Mutex, PoisonError};
 
+use ferula_go::json::push_string;
 use ferula_go::quote::go_quote;
 use time::OffsetDateTime;
 
@@ -191,25 +192,9 @@ fn push_json_pair(out: &mut String, key: &str, value: &str) {
     if out.len() > 1 {
         out.push(',');
     }
-    push_json_string(out, key);
+    push_string(out, key);
     out.push(':');
-    push_json_string(out, value);
-}
-
-fn push_json_string(out: &mut String, text: &str) {
-    out.push('"');
-    for c in text.chars() {
-        match c {
-            '"' => out.push_str("\\\""),
-            '\\' => out.push_str("\\\\"),
-            '\n' => out.push_str("\\n"),
-            '\r' => out.push_str("\\r"),
-            '\t' => out.push_str("\\t"),
-            c if c < ' ' => write!(out, "\\u{:04x}", c as u32).expect("writing to a String cannot fail"),
-            c => out.push(c),
-        }
-    }
-    out.push('"');
+    push_string(out, value);
 }
 
 /// Writes a line of the level that is named first: `log!(Level::Info, "text", key = value)`.

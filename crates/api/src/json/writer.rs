@@ -3,8 +3,7 @@
 //! The writer keeps track of commas, nothing else: whoever calls it opens and closes in the right order. Two ways to
 //! escape, as in Prometheus: label names and values are plain JSON, every other string also hides `<`, `>` and `&`.
 
-use std::fmt::Write as _;
-
+use ferula_go::json::{push_iterator_html_string, push_iterator_string};
 use ferula_model::LabelSet;
 
 use super::number::{push_i64, push_json_number, push_sample_value, push_timestamp, push_u64};
@@ -89,7 +88,7 @@ impl<'a> JsonWriter<'a> {
     /// A key of an object; its value must follow.
     pub fn key(&mut self, key: &str) {
         self.before_value();
-        push_string(&mut self.out, key, true);
+        push_iterator_html_string(&mut self.out, key);
         self.out.push(b':');
         self.comma = false;
     }
@@ -97,7 +96,7 @@ impl<'a> JsonWriter<'a> {
     /// A key that is not HTML-escaped.
     pub fn plain_key(&mut self, key: &str) {
         self.before_value();
-        push_string(&mut self.out, key, false);
+        push_iterator_string(&mut self.out, key);
         self.out.push(b':');
         self.comma = false;
     }
@@ -105,7 +104,7 @@ impl<'a> JsonWriter<'a> {
     /// A string.
     pub fn string(&mut self, text: &str) {
         self.before_value();
-        push_string(&mut self.out, text, true);
+        push_iterator_html_string(&mut self.out, text);
     }
 
     /// A key and a string.
@@ -174,9 +173,9 @@ impl<'a> JsonWriter<'a> {
         self.begin_object();
         for (name, value) in pairs {
             self.before_value();
-            push_string(&mut self.out, name, false);
+            push_iterator_string(&mut self.out, name);
             self.out.push(b':');
-            push_string(&mut self.out, value, false);
+            push_iterator_string(&mut self.out, value);
         }
         self.end_object();
         self.breathe();
@@ -204,46 +203,6 @@ impl<'a> JsonWriter<'a> {
         }
         self.end_array();
     }
-}
-
-/// Appends a JSON string. With `html`, `<`, `>`, `&` and the two line separators of JavaScript are escaped too.
-fn push_string(out: &mut Vec<u8>, text: &str, html: bool) {
-    out.push(b'"');
-    let bytes = text.as_bytes();
-    let mut plain_from = 0;
-    for (at, byte) in bytes.iter().enumerate() {
-        let escape: &[u8] = match byte {
-            b'"' => b"\\\"",
-            b'\\' => b"\\\\",
-            b'\n' => b"\\n",
-            b'\r' => b"\\r",
-            b'\t' => b"\\t",
-            b'<' if html => b"\\u003c",
-            b'>' if html => b"\\u003e",
-            b'&' if html => b"\\u0026",
-            // U+2028 and U+2029 are E2 80 A8 and E2 80 A9.
-            0xe2 if html && matches!(bytes.get(at + 1..at + 3), Some([0x80, 0xa8 | 0xa9])) => {
-                out.extend_from_slice(&bytes[plain_from..at]);
-                out.extend_from_slice(if bytes[at + 2] == 0xa8 { b"\\u2028" } else { b"\\u2029" });
-                plain_from = at + 3;
-                continue;
-            }
-            0..0x20 => {
-                out.extend_from_slice(&bytes[plain_from..at]);
-                let mut code = String::new();
-                write!(code, "\\u{byte:04x}").expect("writing to a String cannot fail");
-                out.extend_from_slice(code.as_bytes());
-                plain_from = at + 1;
-                continue;
-            }
-            _ => continue,
-        };
-        out.extend_from_slice(&bytes[plain_from..at]);
-        out.extend_from_slice(escape);
-        plain_from = at + 1;
-    }
-    out.extend_from_slice(&bytes[plain_from..]);
-    out.push(b'"');
 }
 
 #[cfg(test)]
@@ -321,7 +280,7 @@ mod tests {
         #[test]
         fn any_string_reads_back(text: String, html: bool) {
             let mut out = Vec::new();
-            push_string(&mut out, &text, html);
+            if html { push_iterator_html_string(&mut out, &text) } else { push_iterator_string(&mut out, &text) }
             prop_assert_eq!(serde_json::from_slice::<String>(&out).expect("JSON"), text);
         }
     }

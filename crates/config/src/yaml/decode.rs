@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, HashSet};
 
-use ferula_go::quote::go_quote;
+use ferula_go::quote::{go_quote, go_quote_bytes};
 
 use super::emit::Out;
 use super::events::Mark;
@@ -408,20 +408,6 @@ fn shortened(value: &str) -> String {
     format!("{}...", &value[..end])
 }
 
-/// Quotes bytes as Go's `%q` does, invalid UTF-8 as `\xff`.
-pub(crate) fn quote_bytes(bytes: &[u8]) -> String {
-    let mut out = String::from("\"");
-    for chunk in bytes.utf8_chunks() {
-        let quoted = go_quote(chunk.valid());
-        out.push_str(&quoted[1..quoted.len() - 1]);
-        for byte in chunk.invalid() {
-            out.push_str(&format!("\\x{byte:02x}"));
-        }
-    }
-    out.push('"');
-    out
-}
-
 impl Value for String {
     fn zero() -> Self {
         String::new()
@@ -430,7 +416,7 @@ impl Value for String {
     fn decode(&mut self, id: NodeId, d: &mut Decoder<'_>) -> Result<(), Problem> {
         if let Some(bytes) = d.text(id)? {
             *self = String::from_utf8(bytes).map_err(|error| {
-                d.problem(format!("{} is not valid UTF-8", quote_bytes(error.as_bytes())))
+                d.problem(format!("{} is not valid UTF-8", go_quote_bytes(error.as_bytes())))
             })?;
         }
         Ok(())

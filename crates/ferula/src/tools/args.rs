@@ -12,14 +12,13 @@
 //! flag by the constant that is in its table, so a misspelt name does not compile; a flag of another command is a mistake in
 //! the program, and panics.
 
-mod duration;
 mod parse;
 mod table;
 mod tokens;
 mod usage;
 mod wrap;
 
-pub use duration::{format_nanos, parse_nanos};
+pub use ferula_go::duration::{format as format_nanos, parse_with_days as parse_nanos};
 pub use parse::{ENABLE_FEATURE, EXPERIMENTAL, Outcome, UsageError, go_io_error, open_error, parse};
 pub use table::{Argument, Command, Flag, Kind, argument, flag, group};
 pub use usage::command_lines;

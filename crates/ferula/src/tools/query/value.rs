@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use ferula_go::float::{format_f, format_g};
+use ferula_go::float::{format_f, format_f_precise, format_g};
+use ferula_go::json::push_html_string;
 use ferula_go::quote::go_quote;
 use serde_json::Value as Json;
 
@@ -207,23 +208,7 @@ fn metric_json(metric: &Metric) -> String {
 /// A text in JSON as Go's encoder writes it: what could be HTML is escaped.
 pub fn go_json_text(text: &str) -> String {
     let mut out = String::with_capacity(text.len() + 2);
-    out.push('"');
-    for c in text.chars() {
-        match c {
-            '"' => out.push_str("\\\""),
-            '\\' => out.push_str("\\\\"),
-            '\n' => out.push_str("\\n"),
-            '\r' => out.push_str("\\r"),
-            '\t' => out.push_str("\\t"),
-            '\u{8}' => out.push_str("\\b"),
-            '\u{c}' => out.push_str("\\f"),
-            '<' | '>' | '&' | '\u{2028}' | '\u{2029}' | '\0'..' ' => {
-                out.push_str(&format!("\\u{:04x}", u32::from(c)));
-            }
-            c => out.push(c),
-        }
-    }
-    out.push('"');
+    push_html_string(&mut out, text);
     out
 }
 
@@ -277,13 +262,8 @@ fn show_histogram(time: f64, histogram: &Histogram) -> String {
         format!("{open}{},{}{close}:{}", format_g(*lower), format_g(*upper), format_f(*count))
     };
     let buckets = histogram.buckets.iter().map(bucket).collect::<Vec<_>>().join(" ");
-    let (count, sum) = (six_digits(histogram.count), six_digits(histogram.sum));
+    let (count, sum) = (format_f_precise(histogram.count, 6), format_f_precise(histogram.sum, 6));
     format!("Count: {count}, Sum: {sum}, Buckets: [{buckets}] @[{}]", format_f(time))
-}
-
-/// Go's `%f`.
-fn six_digits(number: f64) -> String {
-    if number.is_finite() { format!("{number:.6}") } else { format_f(number) }
 }
 
 impl fmt::Display for Value {
