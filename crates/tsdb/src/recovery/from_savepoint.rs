@@ -95,7 +95,8 @@ impl Recovery<'_> {
             FrameKind::Series => {
                 let mut decoder = SeriesDecoder::new(body);
                 while let Some(saved) = decoder.next_series().map_err(|error| error.to_string())? {
-                    self.replay.saved_series(decoder.labels(), saved)?;
+                    let taken = self.replay.saved_series(decoder.labels(), saved);
+                    taken.map_err(|error| error.to_string())?;
                 }
             }
             FrameKind::ExtraRefs => {

@@ -29,6 +29,7 @@ const DENSE_REFS_MAX: usize = 1 << 24;
 pub const REF_MAX: u64 = 1 << 48;
 
 impl RefTable {
+    /// What a ref stands for, if it is known.
     #[inline]
     pub fn get(&self, log_ref: LogRef) -> Option<RefTarget> {
         let dense = usize::try_from(log_ref.get()).ok().and_then(|at| self.dense.get(at));
@@ -39,6 +40,7 @@ impl RefTable {
         (place.slot != NO_TARGET.slot).then_some(place)
     }
 
+    /// Makes a ref known.
     pub fn insert(&mut self, log_ref: LogRef, new: RefTarget) {
         match usize::try_from(log_ref.get()) {
             // Only as long as the table stays about as full as it is.

@@ -7,6 +7,21 @@ use crate::head::{ExtraRef, Head, Reopened, SeriesCopy};
 use crate::head_chunks::LoadedChunk;
 use crate::ids::{LogRef, SlotId, TimeSpan};
 
+/// Why a series of a savepoint cannot be taken.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum SavedSeriesError {
+    #[error("the ref {0} is impossible or comes twice")]
+    Ref(LogRef),
+    #[error("the labels of series {0} come twice, or there is no room for it")]
+    Twice(LogRef),
+    #[error("a chunk of series {0} is not in chunks_head")]
+    Chunk(LogRef),
+    #[error("a histogram of series {0} contradicts itself")]
+    Histogram(LogRef),
+    #[error("series {0}: {1}")]
+    OpenChunk(LogRef, Corrupt),
+}
+
 impl Replay<'_> {
     /// As if nothing had been brought back. `chunks` are those that `chunks_head` has.
     pub fn start_over(&mut self, chunks: Vec<LoadedChunk>) {
@@ -39,23 +54,27 @@ impl Replay<'_> {
     /// Takes a series.
     ///
     /// # Errors
-    /// With a sentence about what is wrong with it. Some of it may have been taken.
-    pub fn saved_series(&mut self, labels: &[(&str, &str)], saved: SeriesCopy<'_>) -> Result<(), String> {
+    /// Some of it may have been taken.
+    pub fn saved_series(
+        &mut self,
+        labels: &[(&str, &str)],
+        saved: SeriesCopy<'_>,
+    ) -> Result<(), SavedSeriesError> {
         let log_ref = saved.log_ref;
         if log_ref.get() >= REF_MAX || self.slots.get(log_ref).is_some() {
-            return Err(format!("the ref {log_ref} cannot be"));
+            return Err(SavedSeriesError::Ref(log_ref));
         }
         self.check_chunks(&saved)?;
         let made = self.head.bring_back(labels.iter().copied(), log_ref);
-        let Ok((slot, true)) = made else { return Err(format!("series {log_ref} cannot be made")) };
+        let Ok((slot, true)) = made else { return Err(SavedSeriesError::Twice(log_ref)) };
         self.done.saved_series += 1;
         self.note_ref(log_ref);
         self.adopt_chunks(log_ref, slot);
         if let Some((open, data)) = &saved.open {
             if open.last_histogram.as_ref().is_some_and(|last| !is_sound(last)) {
-                return Err(format!("a histogram of series {log_ref} contradicts itself"));
+                return Err(SavedSeriesError::Histogram(log_ref));
             }
-            self.reopen(slot, open, data).map_err(|error| format!("series {log_ref}: {error}"))?;
+            self.reopen(slot, open, data).map_err(|error| SavedSeriesError::OpenChunk(log_ref, error))?;
         }
         if let Some(metadata) = saved.metadata {
             self.head.set_metadata(slot, &metadata);
@@ -73,7 +92,7 @@ impl Replay<'_> {
 
     /// Checks that `chunks_head` has all full chunks of a series that are not in blocks: the log before the savepoint,
     /// which has their samples too, is not read.
-    fn check_chunks(&self, saved: &SeriesCopy<'_>) -> Result<(), String> {
+    fn check_chunks(&self, saved: &SeriesCopy<'_>) -> Result<(), SavedSeriesError> {
         let known = self.chunks.get(&saved.log_ref).map_or(&[][..], Vec::as_slice);
         let mut next = 0;
         for (place, max) in &saved.full {
@@ -84,7 +103,7 @@ impl Replay<'_> {
             let is_it = |at: &usize| known[*at].place.number() == *place;
             match (next..known.len()).find(is_it).or_else(|| (0..next).find(is_it)) {
                 Some(at) => next = at + 1,
-                None => return Err(format!("a chunk of series {} is not in chunks_head", saved.log_ref)),
+                None => return Err(SavedSeriesError::Chunk(saved.log_ref)),
             }
         }
         Ok(())
