@@ -235,7 +235,8 @@ impl Alerting {
         self.active().retain(|_, alert| {
             if alert.state == AlertState::Firing {
                 alert.state = AlertState::Inactive;
-                alert.resolved_at = Some(at);
+                // Due at once, also when it was sent at this very moment.
+                (alert.resolved_at, alert.last_sent_at) = (Some(at), None);
             }
             alert.resolved_at.is_some()
         });

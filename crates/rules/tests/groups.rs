@@ -412,6 +412,8 @@ async fn a_reload_keeps_state_refuses_bad_files_and_ends_what_is_gone() {
         }
     };
     let active_at = since(&manager);
+    // The clock stands at the slot of an evaluation; a series cannot end at the moment of its last sample.
+    world.clock.advance(Duration::from_secs(1));
 
     std::fs::write(dir.path().join("bad.yml"), "groups: [{name: b, rules: [{record: x, expr: 'rate(x)'}]}]")
         .unwrap();
@@ -476,6 +478,8 @@ async fn alerts_move_with_their_rule_and_end_with_it() {
         alerts.map(|alert| (alert.state, alert.active_at)).next()
     };
     turn_until(&world.clock, || firing("Moves").is_some() && firing("Goes").is_some()).await;
+    // The clock stands at the slot of an evaluation; reloads come between slots.
+    world.clock.advance(Duration::from_secs(1));
     let before = firing("Moves");
     assert_eq!(before.map(|(state, _)| state), Some(AlertState::Firing));
     world.take_sent();
