@@ -26,6 +26,8 @@ type WriteData = Box<dyn FnOnce(&mut JsonWriter<'_>) + Send>;
 pub struct Answer {
     /// Writes the value of `data`; `None` is an answer without a body.
     data: Option<WriteData>,
+    /// A body that is not in the envelope, with its type.
+    bytes: Option<(&'static str, Vec<u8>)>,
     warnings: Vec<String>,
     infos: Vec<String>,
 }
@@ -33,12 +35,17 @@ pub struct Answer {
 impl Answer {
     /// An answer whose `data` is what `write` writes: exactly one JSON value.
     pub fn json(write: impl FnOnce(&mut JsonWriter<'_>) + Send + 'static) -> Self {
-        Answer { data: Some(Box::new(write)), warnings: Vec::new(), infos: Vec::new() }
+        Answer { data: Some(Box::new(write)), bytes: None, warnings: Vec::new(), infos: Vec::new() }
+    }
+
+    /// A body of its own, without the envelope.
+    pub fn bytes(content_type: &'static str, body: Vec<u8>) -> Self {
+        Answer { data: None, bytes: Some((content_type, body)), warnings: Vec::new(), infos: Vec::new() }
     }
 
     /// 204
     pub fn no_content() -> Self {
-        Answer { data: None, warnings: Vec::new(), infos: Vec::new() }
+        Answer { data: None, bytes: None, warnings: Vec::new(), infos: Vec::new() }
     }
 
     /// Adds a warning.
@@ -99,6 +106,8 @@ pub fn error_body(error: &ApiError) -> Vec<u8> {
 enum Head {
     NoContent,
     Whole(StatusCode, Vec<u8>),
+    /// A body with a type of its own.
+    Bytes(&'static str, Vec<u8>),
     Stream(mpsc::Receiver<Bytes>),
 }
 
@@ -149,6 +158,9 @@ fn pack_whole(encoding: Encoding, body: Vec<u8>) -> Vec<u8> {
 /// Writes the answer. Whoever waits for `head` may have gone, which ends the writing.
 fn produce(handled: Handled, encoding: Encoding, head: oneshot::Sender<Head>) {
     let answer = match handled {
+        Ok(Answer { bytes: Some((content_type, body)), .. }) => {
+            return drop(head.send(Head::Bytes(content_type, pack_whole(encoding, body))));
+        }
         Ok(answer) if answer.data.is_none() => return drop(head.send(Head::NoContent)),
         Ok(answer) => answer,
         Err(error) => {
@@ -212,17 +224,19 @@ impl Outlet {
 }
 
 fn response(head: Head, encoding: Encoding) -> Response<Body> {
-    let (status, body) = match head {
+    const JSON: &str = "application/json";
+    let (status, content_type, body) = match head {
         Head::NoContent => return no_content(),
-        Head::Whole(status, bytes) => (status, Body::from(bytes)),
+        Head::Whole(status, bytes) => (status, JSON, Body::from(bytes)),
+        Head::Bytes(content_type, bytes) => (StatusCode::OK, content_type, Body::from(bytes)),
         Head::Stream(mut chunks) => {
             let stream = stream::poll_fn(move |context| chunks.poll_recv(context)).map(Ok::<_, Infallible>);
-            (StatusCode::OK, Body::from_stream(stream))
+            (StatusCode::OK, JSON, Body::from_stream(stream))
         }
     };
     let mut response = Response::new(body);
     *response.status_mut() = status;
-    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
     mark_encoding(response.headers_mut(), encoding);
     response
 }

@@ -27,6 +27,8 @@ pub enum ErrorKind {
     Overloaded,
     /// There is no such thing.
     NotFound,
+    /// The answer cannot be given in the form that was asked for.
+    NotAcceptable,
 }
 
 impl ErrorKind {
@@ -40,6 +42,7 @@ impl ErrorKind {
             ErrorKind::Internal => "internal",
             ErrorKind::Unavailable | ErrorKind::Overloaded => "unavailable",
             ErrorKind::NotFound => "not_found",
+            ErrorKind::NotAcceptable => "not_acceptable",
         }
     }
 
@@ -53,6 +56,7 @@ impl ErrorKind {
             ErrorKind::BadData => StatusCode::BAD_REQUEST,
             ErrorKind::Internal | ErrorKind::Unavailable => StatusCode::INTERNAL_SERVER_ERROR,
             ErrorKind::NotFound => StatusCode::NOT_FOUND,
+            ErrorKind::NotAcceptable => StatusCode::NOT_ACCEPTABLE,
         }
     }
 }

@@ -14,7 +14,7 @@ use crate::compression::Encoding;
 use crate::error::{Refusal, RefusalKind};
 use crate::request::{FORM_BYTES_MAX, Request, WRITE_BYTES_MAX};
 use crate::routes::{
-    admin, exemplars, features, federate, labels, management, metadata, pages, parse, query, rules,
+    admin, exemplars, features, federate, graph, labels, management, metadata, pages, parse, query, rules,
     scrape_pools, self_metrics, series, status, targets, write,
 };
 use crate::site::Site;
@@ -87,6 +87,7 @@ const fn route(path: &'static str, methods: &'static [Method], endpoint: Endpoin
 const API_ROUTES: &[Route] = &[
     route("/query", GET_POST, Endpoint::Query(query::instant)),
     route("/query_range", GET_POST, Endpoint::Query(query::range)),
+    route("/ferula/graph", POST, Endpoint::Query(graph::graph)),
     route("/query_exemplars", GET_POST, Endpoint::Json(exemplars::query_exemplars)),
     route("/format_query", GET_POST, Endpoint::Json(parse::format_query)),
     route("/parse_query", GET_POST, Endpoint::Json(parse::parse_query)),

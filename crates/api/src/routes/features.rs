@@ -71,6 +71,7 @@ fn categories(settings: &Settings) -> Categories {
         ("tsdb", "st_storage", flag("st-storage")),
         ("tsdb", "use_uncached_io", false),
         ("tsdb", "xor2_encoding", true),
+        ("ferula", "graph", true),
         ("ui", "ui_v2", false),
         ("ui", "ui_v3", false),
     ] {

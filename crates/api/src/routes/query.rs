@@ -23,7 +23,7 @@ use crate::request::Request;
 /// At most this many steps, so that nobody asks for a million points per series.
 const STEPS_MAX: i128 = 11_000;
 /// At most this many warnings and as many infos in one answer.
-const ANNOTATIONS_MAX: usize = 10;
+pub(super) const ANNOTATIONS_MAX: usize = 10;
 
 /// `/api/v1/query`
 pub fn instant(api: Arc<Api>, request: Request) -> BoxFuture<'static, Response<Body>> {
@@ -31,16 +31,16 @@ pub fn instant(api: Arc<Api>, request: Request) -> BoxFuture<'static, Response<B
         let at = params.query_time_or("time", now)?;
         Ok(EvaluationTime::Instant(Timestamp::from_millis(at)))
     };
-    run(api, request, time).boxed()
+    run(api, request, time, Shape::read, execute).boxed()
 }
 
 /// `/api/v1/query_range`
 pub fn range(api: Arc<Api>, request: Request) -> BoxFuture<'static, Response<Body>> {
-    run(api, request, |params, _| grid(params).map(EvaluationTime::Range)).boxed()
+    run(api, request, |params, _| grid(params).map(EvaluationTime::Range), Shape::read, execute).boxed()
 }
 
 /// `start`, `end` and `step`, checked in the order in which Prometheus does.
-fn grid(params: &Params) -> Result<Grid, ApiError> {
+pub(super) fn grid(params: &Params) -> Result<Grid, ApiError> {
     const STEP_NOT_POSITIVE: &str =
         "zero or negative query resolution step widths are not accepted. Try a positive integer";
     let start_ms = params.query_time("start")?;
@@ -70,14 +70,19 @@ fn grid(params: &Params) -> Result<Grid, ApiError> {
     }
 }
 
-async fn run(
+/// Runs a query. `shape` reads what of the request concerns the answer and not the query; `execute` makes the answer.
+pub(super) async fn run<S: Send + 'static>(
     api: Arc<Api>,
     request: Request,
     time: impl FnOnce(&Params, i64) -> Result<EvaluationTime, ApiError>,
+    shape: fn(&Params) -> Result<S, ApiError>,
+    execute: fn(AdmittedQuery, S) -> Handled,
 ) -> Response<Body> {
     let encoding = Encoding::of_request(&request.headers);
     let what = format!("{}?query={}", request.path, request.params.first("query"));
-    let prepared = prepare(&api, &request, time);
+    // The limit stands before the query in the order in which Prometheus complains.
+    let prepared =
+        shape(&request.params).and_then(|shape| prepare(&api, &request, time).map(|query| (query, shape)));
     let admitted = match prepared {
         Ok((query, shape)) => {
             api.queries.admit(query).await.map(|admitted| (admitted, shape)).map_err(ApiError::from)
@@ -98,26 +103,30 @@ struct Shape {
     stats: String,
 }
 
+impl Shape {
+    fn read(params: &Params) -> Result<Shape, ApiError> {
+        Ok(Shape { limit: params.limit()?, stats: params.first("stats").to_owned() })
+    }
+}
+
 fn prepare(
     api: &Api,
     request: &Request,
     time: impl FnOnce(&Params, i64) -> Result<EvaluationTime, ApiError>,
-) -> Result<(QueryRequest, Shape), ApiError> {
+) -> Result<QueryRequest, ApiError> {
     let params = &request.params;
-    let limit = params.limit()?;
     let time = time(params, api.site.clock.now().millis())?;
     let timeout = params.duration_nanos("timeout").map_err(|why| ApiError::parameter("timeout", why))?;
     let lookback = params
         .duration_nanos("lookback_delta")
         .map_err(|why| ApiError::bad_data(format!("error parsing lookback delta duration: {why}")))?;
-    let stats = params.first("stats").to_owned();
-    let query = QueryRequest {
+    Ok(QueryRequest {
         query: params.first("query").to_owned(),
         time,
         options: QueryOptions {
             // Less than a millisecond is a delta in which nothing can lie, and not none.
             lookback_delta_ms: lookback.filter(|nanos| *nanos > 0).map(|nanos| nanos / 1_000_000),
-            per_step_stats: stats == "all",
+            per_step_stats: params.first("stats") == "all",
         },
         timeout: timeout.map(|nanos| Duration::from_nanos(u64::try_from(nanos).unwrap_or(0))),
         origin: Some(Origin::Http {
@@ -125,8 +134,7 @@ fn prepare(
             method: request.method.to_string(),
             path: request.path.clone(),
         }),
-    };
-    Ok((query, Shape { limit, stats }))
+    })
 }
 
 fn execute(admitted: AdmittedQuery, shape: Shape) -> Handled {
@@ -176,7 +184,7 @@ fn truncate(value: &mut QueryValue, limit: usize) -> bool {
     true
 }
 
-fn api_error(error: QueryError) -> ApiError {
+pub(super) fn api_error(error: QueryError) -> ApiError {
     let text = error.to_string();
     let kind = match &error {
         QueryError::Parse(_) => return ApiError::parameter("query", text),
