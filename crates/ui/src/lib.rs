@@ -54,6 +54,10 @@ pub struct Shell<'a> {
 
 /// The file at a path below `assets/`.
 pub fn asset(path: &str) -> Option<Asset> {
+    // Browsers look for it at the root when a page names none.
+    if path == "favicon.svg" {
+        return asset(&format!("{HASH}/icon.svg")).map(|icon| Asset { cache_control: "no-cache", ..icon });
+    }
     let (version, file) = path.split_once('/')?;
     if version == UNHASHED {
         return from_directory(file);

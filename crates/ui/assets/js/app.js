@@ -18,6 +18,8 @@ import { ago, parseDuration, zoneLabel } from "./time.js";
 
 const config = document.documentElement.dataset;
 const agent = config.agent === "true";
+/** Who has not chosen a title gets a short one. */
+const name = !config.title || config.title === "Prometheus Time Series Collection and Processing Server" ? "Ferula" : config.title;
 
 /** @type {[string, string, () => Promise<{default: (context: Context) => unknown}>][]} */
 const PAGES = [
@@ -77,14 +79,14 @@ async function show() {
   leave = new AbortController();
   const mine = leave;
   refreshers = [];
-  const name = pageName();
-  const page = PAGES.find(([path]) => path === name) ?? PAGES.find(([path]) => path === (agent ? "agent" : "query"));
+  const wanted = pageName();
+  const page = PAGES.find(([path]) => path === wanted) ?? PAGES.find(([path]) => path === (agent ? "agent" : "query"));
   if (!page) return;
   for (const link of nav.querySelectorAll("a")) {
     if (link.getAttribute("href") === page[0]) link.setAttribute("aria-current", "page");
     else link.removeAttribute("aria-current");
   }
-  document.title = `${page[1]} · ${config.title ?? "Ferula"}`;
+  document.title = `${page[1]} · ${name}`;
   refreshSelect.value = new URLSearchParams(location.search).get("refresh") ?? "";
   drawZone();
   schedule();
@@ -170,7 +172,7 @@ function frame() {
   }
   if (config.consoles) nav.append(h("a", { href: config.consoles, data: { outside: "" } }, "Consoles"));
   const bar = h("header", { class: "bar" },
-    h("a", { class: "brand", href: agent ? "agent" : "query" }, config.title || "Ferula"),
+    h("a", { class: "brand", href: agent ? "agent" : "query", title: name }, name),
     nav,
     h("div", { class: "bar-end" }, notices, refreshSelect,
       button("⟳", { class: "bare", title: "Refresh now", "aria-label": "Refresh now", on: { click: () => void refreshNow() } }), zoneButton, settingsMenu()));
@@ -214,7 +216,7 @@ async function replayWords() {
 
 /** @param {string} text */
 function drawReplay(text) {
-  fill(main, h("h1", null, config.title ?? "Ferula"), note("warn", text), h("p", { class: "muted" }, "The page opens by itself when the server is ready."));
+  fill(main, h("h1", null, name), note("warn", text), h("p", { class: "muted" }, "The page opens by itself when the server is ready."));
 }
 
 /** @type {{text: string, date: string, active: boolean}[]} */

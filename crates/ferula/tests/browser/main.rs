@@ -1,0 +1,60 @@
+//! The web pages in a real browser, served by the real binary. Without a browser the tests are left out, and say so.
+//!
+//! `FERULA_BROWSER` names the browser; `FERULA_SCREENSHOTS` a directory for pictures of all pages. Arguments choose
+//! tests by a piece of their name, as with other tests.
+
+mod chromium;
+#[path = "../end_to_end/common.rs"]
+#[allow(dead_code, reason = "other tests use the rest")]
+mod common;
+mod modules;
+mod page;
+mod proxy;
+mod stories;
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use chromium::Browser;
+use stories::Site;
+
+/// One test: its name, and what it does.
+type Test = (&'static str, fn(&Browser, &Site));
+
+fn main() {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let tests: Vec<Test> = stories::TESTS.iter().chain(modules::TESTS).copied().collect();
+    if arguments.iter().any(|argument| argument == "--list") {
+        tests.iter().for_each(|(name, _)| println!("{name}: test"));
+        return;
+    }
+    let pieces: Vec<&String> = arguments.iter().filter(|argument| !argument.starts_with("--")).collect();
+    let chosen = |name: &str| pieces.is_empty() || pieces.iter().any(|piece| name.contains(piece.as_str()));
+    let tests: Vec<Test> = tests.into_iter().filter(|(name, _)| chosen(name)).collect();
+    if tests.is_empty() {
+        return;
+    }
+    let Some(program) = chromium::find() else {
+        println!("LEFT OUT: no browser, {} tests did not run", tests.len());
+        return;
+    };
+    let browser = Browser::start(&program).unwrap_or_else(|error| panic!("{}: {error}", program.display()));
+    let site = Site::start();
+    let mut failed = Vec::new();
+    for (name, test) in &tests {
+        let passed = catch_unwind(AssertUnwindSafe(|| test(&browser, &site))).is_ok();
+        println!("test {name} ... {}", if passed { "ok" } else { "FAILED" });
+        if !passed {
+            failed.push(*name);
+        }
+    }
+    println!("\nbrowser tests: {} passed, {} failed", tests.len() - failed.len(), failed.len());
+    if let Some(path) = std::env::var_os("FERULA_BROWSER_LOG") {
+        std::fs::write(path, format!("{} browser tests ran\n", tests.len())).expect("the log can be written");
+    }
+    drop(site);
+    drop(browser);
+    if !failed.is_empty() {
+        eprintln!("failed: {}", failed.join(", "));
+        std::process::exit(1);
+    }
+}

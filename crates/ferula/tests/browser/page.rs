@@ -1,0 +1,314 @@
+//! A page in the browser: what a person does in it, and what must never happen in it.
+
+use std::path::Path;
+use std::time::Instant;
+
+use serde_json::{Value, json};
+
+use crate::chromium::Browser;
+use crate::common::PATIENCE;
+
+/// One tab, with storage of its own.
+pub struct Page<'a> {
+    browser: &'a Browser,
+    context: String,
+    session: String,
+    base: String,
+    /// Pieces of addresses whose answers may be errors in this test.
+    allowed: Vec<&'static str>,
+    events: Vec<Value>,
+}
+
+/// Runs before any script of the page: reports of the security policy become errors on the console.
+const WATCH: &str = "addEventListener('securitypolicyviolation', e => console.error('CSP', e.violatedDirective, e.blockedURI, e.sourceFile))";
+
+impl<'a> Page<'a> {
+    /// Opens a path below `base`, such as `http://127.0.0.1:9090`.
+    pub fn open(browser: &'a Browser, base: &str, path: &str) -> Page<'a> {
+        let context =
+            browser.call(None, "Target.createBrowserContext", json!({}))["browserContextId"].clone();
+        let target = browser.call(
+            None,
+            "Target.createTarget",
+            json!({ "url": "about:blank", "browserContextId": context, "width": 1400, "height": 900 }),
+        );
+        let attached = browser.call(
+            None,
+            "Target.attachToTarget",
+            json!({ "targetId": target["targetId"], "flatten": true }),
+        );
+        let text = |value: &Value| value.as_str().expect("a string").to_owned();
+        let page = Page {
+            browser,
+            context: text(&context),
+            session: text(&attached["sessionId"]),
+            base: base.to_owned(),
+            allowed: Vec::new(),
+            events: Vec::new(),
+        };
+        for domain in ["Runtime", "Log", "Network", "Page", "Accessibility"] {
+            page.call(&format!("{domain}.enable"), json!({}));
+        }
+        page.call("Page.addScriptToEvaluateOnNewDocument", json!({ "source": WATCH }));
+        page.resize(1400, 900);
+        page.go(path);
+        page
+    }
+
+    /// Answers of addresses with this piece may be errors.
+    pub fn allow(&mut self, piece: &'static str) {
+        self.allowed.push(piece);
+    }
+
+    pub fn call(&self, method: &str, params: Value) -> Value {
+        self.browser.call(Some(&self.session), method, params)
+    }
+
+    /// Loads a path below the base and waits until the page is drawn.
+    pub fn go(&self, path: &str) {
+        self.call("Page.navigate", json!({ "url": format!("{}{path}", self.base) }));
+        self.wait("document.readyState === 'complete' && document.querySelector('main h1') !== null");
+    }
+
+    pub fn resize(&self, width: u32, height: u32) {
+        self.call(
+            "Emulation.setDeviceMetricsOverride",
+            json!({ "width": width, "height": height, "deviceScaleFactor": 1, "mobile": false }),
+        );
+    }
+
+    /// `light` or `dark`, as the system would ask for.
+    pub fn prefer(&self, theme: &str) {
+        let features = json!([{ "name": "prefers-color-scheme", "value": theme }]);
+        self.call("Emulation.setEmulatedMedia", json!({ "features": features }));
+    }
+
+    /// Value of an expression; of a promise, what it comes to.
+    pub fn eval(&self, expression: &str) -> Value {
+        let answer = self.call(
+            "Runtime.evaluate",
+            json!({ "expression": expression, "awaitPromise": true, "returnByValue": true, "userGesture": true }),
+        );
+        assert!(answer.get("exceptionDetails").is_none(), "{expression}\n{:#}", answer["exceptionDetails"]);
+        answer["result"]["value"].clone()
+    }
+
+    pub fn text(&self, selector: &str) -> String {
+        let found = self.eval(&format!("document.querySelector({})?.innerText ?? null", json!(selector)));
+        found.as_str().unwrap_or_else(|| panic!("nothing at {selector}: {}", self.outline())).to_owned()
+    }
+
+    /// Waits until an expression is true; it is asked inside of the page.
+    pub fn wait(&self, condition: &str) {
+        let deadline = Instant::now() + PATIENCE;
+        let script = format!(
+            "new Promise(done => {{ const began = Date.now(); const look = () => {{ if ({condition}) done(true); \
+             else if (Date.now() - began > 2000) done(false); else setTimeout(look, 20); }}; look(); }})"
+        );
+        while Instant::now() < deadline {
+            let answer = self.call(
+                "Runtime.evaluate",
+                json!({ "expression": script, "awaitPromise": true, "returnByValue": true }),
+            );
+            // A page that is just being left has no answer.
+            if answer["result"]["value"] == json!(true) {
+                return;
+            }
+        }
+        panic!("never true: {condition}\n{}", self.outline());
+    }
+
+    /// What stands on the page, for messages.
+    fn outline(&self) -> String {
+        let address = self.eval("location.href");
+        let text = self.eval("document.body.innerText.slice(0, 3000)");
+        format!("{address}\n{}", text.as_str().unwrap_or(""))
+    }
+
+    pub fn click(&self, selector: &str) {
+        let found = self.eval(&format!(
+            "(() => {{ const e = document.querySelector({}); if (!e) return false; e.focus(); e.click(); return true; }})()",
+            json!(selector)
+        ));
+        assert_eq!(found, json!(true), "nothing at {selector}: {}", self.outline());
+    }
+
+    /// Clicks the button or link with this text.
+    pub fn press(&self, text: &str) {
+        self.wait(&format!(
+            "[...document.querySelectorAll('button, a')].some(e => e.innerText.trim() === {})",
+            json!(text)
+        ));
+        let found = self.eval(&format!(
+            "(() => {{ const e = [...document.querySelectorAll('button, a')].find(e => e.innerText.trim() === {}); if (!e) return false; e.focus(); e.click(); return true; }})()",
+            json!(text)
+        ));
+        assert_eq!(found, json!(true), "no button {text:?}: {}", self.outline());
+    }
+
+    /// Types as a keyboard does, a key at a time.
+    pub fn keys(&self, text: &str) {
+        for c in text.chars() {
+            self.key_event("keyDown", &c.to_string(), 0, Some(&c.to_string()));
+            self.key_event("keyUp", &c.to_string(), 0, None);
+        }
+    }
+
+    /// A key by its name. `modifiers`: 1 Alt, 2 Ctrl, 8 Shift.
+    pub fn key(&self, name: &str, modifiers: u32) {
+        let text = match (name, modifiers) {
+            ("Enter", _) => Some("\r"),
+            _ => None,
+        };
+        self.key_event("keyDown", name, modifiers, text);
+        self.key_event("keyUp", name, modifiers, None);
+    }
+
+    fn key_event(&self, kind: &str, key: &str, modifiers: u32, text: Option<&str>) {
+        let code = match key {
+            "Enter" => 13,
+            "Tab" => 9,
+            "Escape" => 27,
+            "Backspace" => 8,
+            "ArrowLeft" => 37,
+            "ArrowUp" => 38,
+            "ArrowRight" => 39,
+            "ArrowDown" => 40,
+            _ => 0,
+        };
+        let kind = if kind == "keyDown" && text.is_none() { "rawKeyDown" } else { kind };
+        self.call(
+            "Input.dispatchKeyEvent",
+            json!({ "type": kind, "key": key, "modifiers": modifiers, "windowsVirtualKeyCode": code, "text": text.unwrap_or("") }),
+        );
+    }
+
+    /// Moves the pointer, with the button held between the two places when they differ.
+    pub fn drag(&self, from: (f64, f64), to: (f64, f64)) {
+        let event = |kind: &str, (x, y): (f64, f64), held: u32| {
+            self.call(
+                "Input.dispatchMouseEvent",
+                json!({ "type": kind, "x": x, "y": y, "button": if held == 1 { "left" } else { "none" }, "buttons": held, "clickCount": 1 }),
+            );
+        };
+        event("mouseMoved", from, 0);
+        if from == to {
+            return;
+        }
+        event("mousePressed", from, 1);
+        for part in 1..=4 {
+            let share = f64::from(part) / 4.0;
+            event("mouseMoved", (from.0 + (to.0 - from.0) * share, from.1 + (to.1 - from.1) * share), 1);
+        }
+        event("mouseReleased", to, 1);
+    }
+
+    /// Left, top, width and height of an element.
+    pub fn rect(&self, selector: &str) -> [f64; 4] {
+        let rect = self.eval(&format!(
+            "(() => {{ const r = document.querySelector({}).getBoundingClientRect(); return [r.left, r.top, r.width, r.height]; }})()",
+            json!(selector)
+        ));
+        serde_json::from_value(rect).expect("four numbers")
+    }
+
+    pub fn screenshot(&self, path: &Path) {
+        let png = self.call("Page.captureScreenshot", json!({ "format": "png" }));
+        std::fs::write(path, base64(png["data"].as_str().unwrap_or("")))
+            .expect("the artefact can be written");
+    }
+
+    /// Names of controls that a screen reader cannot tell.
+    pub fn unnamed_controls(&self) -> Vec<String> {
+        let tree = self.call("Accessibility.getFullAXTree", json!({}));
+        let nodes = tree["nodes"].as_array().cloned().unwrap_or_default();
+        let is_control = |role: &str| {
+            ["button", "link", "textbox", "searchbox", "combobox", "checkbox", "tab", "option", "listbox"]
+                .contains(&role)
+        };
+        nodes
+            .iter()
+            .filter(|node| node["ignored"] != json!(true))
+            .filter(|node| is_control(node["role"]["value"].as_str().unwrap_or("")))
+            .filter(|node| node["name"]["value"].as_str().unwrap_or("").trim().is_empty())
+            .map(|node| node["role"]["value"].to_string())
+            .collect()
+    }
+
+    /// Everything that the browser reported so far.
+    pub fn take_events(&mut self) -> &[Value] {
+        self.events.extend(self.browser.events(&self.session));
+        &self.events
+    }
+
+    /// Complaints about what happened on the page: errors, reports of the security policy, failed requests, other hosts.
+    pub fn complaints(&mut self) -> Vec<String> {
+        // One more round trip, so that what the page has just done has been reported.
+        self.eval("new Promise(done => setTimeout(done, 50))");
+        self.take_events();
+        let allowed = |text: &str| self.allowed.iter().any(|piece| text.contains(piece));
+        let mut complaints = Vec::new();
+        for event in &self.events {
+            let params = &event["params"];
+            match event["method"].as_str().unwrap_or("") {
+                "Runtime.exceptionThrown" => {
+                    complaints.push(format!("exception: {}", params["exceptionDetails"]))
+                }
+                "Runtime.consoleAPICalled" if params["type"] == "error" => {
+                    complaints.push(format!("console: {}", params["args"]));
+                }
+                "Log.entryAdded" if params["entry"]["level"] == "error" => {
+                    let entry = format!("{} {}", params["entry"]["text"], params["entry"]["url"]);
+                    if !allowed(&entry) {
+                        complaints.push(format!("log: {entry}"));
+                    }
+                }
+                "Network.loadingFailed" if params["canceled"] != json!(true) => {
+                    complaints.push(format!("request failed: {params}"));
+                }
+                "Network.requestWillBeSent" => {
+                    let url = params["request"]["url"].as_str().unwrap_or("");
+                    if !["data:", "blob:", &self.base].iter().any(|start| url.starts_with(start)) {
+                        complaints.push(format!("request to another host: {url}"));
+                    }
+                }
+                "Network.responseReceived" => {
+                    let url = params["response"]["url"].as_str().unwrap_or("");
+                    if params["response"]["status"].as_u64().unwrap_or(0) >= 400 && !allowed(url) {
+                        complaints.push(format!("answer {}: {url}", params["response"]["status"]));
+                    }
+                }
+                _ => {}
+            }
+        }
+        complaints
+    }
+}
+
+impl Drop for Page<'_> {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            let complaints = self.complaints();
+            assert!(complaints.is_empty(), "the page complains:\n{}", complaints.join("\n"));
+        }
+        self.browser.call(None, "Target.disposeBrowserContext", json!({ "browserContextId": self.context }));
+    }
+}
+
+/// Bytes of base64 text without faults.
+fn base64(text: &str) -> Vec<u8> {
+    let value = |c: u8| match c {
+        b'A'..=b'Z' => c - b'A',
+        b'a'..=b'z' => c - b'a' + 26,
+        b'0'..=b'9' => c - b'0' + 52,
+        b'+' => 62,
+        _ => 63,
+    };
+    let digits: Vec<u8> = text.bytes().filter(|c| *c != b'=').map(value).collect();
+    let group = |four: &[u8]| {
+        let bits =
+            four.iter().fold(0_u32, |bits, digit| bits << 6 | u32::from(*digit)) << (6 * (4 - four.len()));
+        bits.to_be_bytes()[1..four.len()].to_vec()
+    };
+    digits.chunks(4).flat_map(group).collect()
+}
