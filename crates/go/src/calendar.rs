@@ -32,8 +32,8 @@ const FIRST_SECOND: i64 = -9_223_372_028_741_760_000;
 impl Civil {
     /// From seconds since the epoch, which may be any.
     pub fn from_unix(seconds: i64) -> Civil {
-        // Go's calendar is unsigned: before its first second it comes round from the other end. NaN and infinities are
-        // such times, being the smallest integer there.
+        // Go's calendar is unsigned, so a time before its first second wraps around. NaN and infinities do, because Go
+        // converts them to the smallest integer.
         let turned = if seconds < FIRST_SECOND { 1i128 << 64 } else { 0 };
         let seconds = i128::from(seconds) + turned;
         let days = seconds.div_euclid(SECONDS_PER_DAY.into()) as i64;
@@ -209,7 +209,7 @@ fn push_year(out: &mut String, year: i64) {
     write!(out, "{sign}{:04}", year.unsigned_abs()).expect("writing to a String cannot fail");
 }
 
-/// `Jan` and `Mon` are none in a longer word that goes on in lower case.
+/// Whether `rest` begins with the element. `Jan` and `Mon` are plain text where a lower-case letter follows.
 fn begins_with_element(rest: &str, element: &str) -> bool {
     let Some(after) = rest.strip_prefix(element) else { return false };
     !matches!(element, "Jan" | "Mon") || !after.starts_with(|c: char| c.is_ascii_lowercase())

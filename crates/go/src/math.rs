@@ -66,7 +66,7 @@ pub fn exp(x: f64) -> f64 {
     }
     let reduced = (-power).mul_add(LN_2_LOW, (-power).mul_add(LN_2_HIGH, x)) * 0.0625;
     let series = SERIES[1..].iter().fold(SERIES[0], |sum, coefficient| sum.mul_add(reduced, *coefficient));
-    // e^r − 1 for a sixteenth of the argument; squaring four times gives it for the whole.
+    // e^r − 1 for a sixteenth of the argument; four squarings make it that of the whole.
     let mut less_one = reduced * series;
     for _ in 0..3 {
         less_one *= less_one + 2.0;
@@ -399,7 +399,7 @@ pub fn atan2(y: f64, x: f64) -> f64 {
         return f64::NAN;
     }
     if y == 0.0 || x == 0.0 || x.is_infinite() || y.is_infinite() {
-        // Multiples of π/4, which every method gives alike.
+        // Multiples of π/4, the same by every method.
         return y.atan2(x);
     }
     let angle = atan(y / x);

@@ -87,7 +87,7 @@ pub fn unquote(literal: &str) -> Option<Vec<u8>> {
 }
 
 /// `strconv.UnquoteChar`: the code point, or for an escape such as `\xff` the byte, that a literal in quotes of this kind
-/// goes on with, and what follows it. `None` where Go answers "invalid syntax".
+/// continues with, and what follows it. `None` where Go answers "invalid syntax".
 pub fn unquote_char(text: &str, quote: char) -> Option<(u32, &str)> {
     let mut bytes = Vec::with_capacity(4);
     let rest = unescape(text, quote, &mut bytes)?;

@@ -27,12 +27,12 @@ impl UnixNanos {
         self.0.div_euclid(1_000_000_000)
     }
 
-    /// `self + by`, held at the ends of the type.
+    /// `self + by`, saturating.
     pub fn plus(self, by: Duration) -> Self {
         UnixNanos(self.0.saturating_add(nanos(by)))
     }
 
-    /// `self - by`, held at the ends of the type.
+    /// `self - by`, saturating.
     pub fn minus(self, by: Duration) -> Self {
         UnixNanos(self.0.saturating_sub(nanos(by)))
     }
@@ -84,7 +84,7 @@ pub struct Alert {
     pub generator_url: Arc<str>,
 }
 
-/// Takes alerts and returns at once; what happens to them is the receiver's business.
+/// Takes alerts and returns at once. Delivery is the receiver's business.
 pub trait AlertSink: Send + Sync {
     /// Hands over alerts, in no particular order.
     fn send(&self, alerts: Vec<Alert>);

@@ -1,4 +1,4 @@
-//! What a page says about a metric family: type, unit, help.
+//! Metadata of a metric family, as a page states it: type, unit, help.
 
 use std::fmt;
 

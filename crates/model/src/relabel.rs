@@ -325,8 +325,8 @@ impl Rule {
     }
 }
 
-/// Applies rules in order. `false` means that one of them dropped the whole set; the labels are then as that rule
-/// found them.
+/// Applies rules in order. Returns `false` when one of them dropped the whole set; the labels are then as they were
+/// before that rule.
 pub fn process(rules: &[Rule], labels: &mut LabelSetBuilder) -> bool {
     rules.iter().all(|rule| rule.apply(labels))
 }

@@ -7,9 +7,9 @@ use std::fmt;
 pub struct Timestamp(i64);
 
 impl Timestamp {
-    /// The earliest time there is; also "no lower bound".
+    /// The earliest time; also "no lower bound".
     pub const MIN: Timestamp = Timestamp(i64::MIN);
-    /// The latest time there is; also "no upper bound".
+    /// The latest time; also "no upper bound".
     pub const MAX: Timestamp = Timestamp(i64::MAX);
 
     /// From milliseconds since the epoch.
@@ -22,12 +22,12 @@ impl Timestamp {
         self.0
     }
 
-    /// Seconds since the epoch, as PromQL's `time()` gives them.
+    /// Seconds since the epoch, as PromQL's `time()` returns them.
     pub fn seconds(self) -> f64 {
         self.0 as f64 / 1000.0
     }
 
-    /// `self + ms`, held at the ends of the type.
+    /// `self + ms`, saturating.
     pub const fn saturating_add_millis(self, ms: i64) -> Self {
         Timestamp(self.0.saturating_add(ms))
     }

@@ -1,7 +1,7 @@
 //! Random queries for tests: well-typed by construction, ill-typed by swapping operands, broken by editing the text.
 //!
 //! Everything follows from a seed, so that a failure is repeated by its number. Queries speak about the metrics and
-//! labels of a [`Vocabulary`], so that they find data. [`smaller`] gives what a failing query may be reduced to.
+//! labels of a [`Vocabulary`], so that they find data. [`smaller`] returns what a failing query may be reduced to.
 
 use std::fmt::Write;
 

@@ -12,7 +12,7 @@ use crate::error::ParseError;
 use crate::scan::{self, is_alpha, is_space, length};
 use crate::token::{self, Keyword, Token, TokenKind};
 
-/// Where the lexer is, beyond what its flags say.
+/// The lexer's state, beyond its flags.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
     Statements,

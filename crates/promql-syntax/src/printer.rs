@@ -1,4 +1,4 @@
-//! Trees back to text: on one line as Prometheus' `String()`, and over several lines as `format_query` gives it.
+//! Trees back to text: on one line as Prometheus' `String()`, and over several lines as `format_query` returns them.
 
 use std::fmt::{self, Display, Write};
 use std::io;
@@ -284,7 +284,7 @@ impl Expr {
     /// The query over several lines, expressions of more than 100 bytes split; what `format_query` answers.
     ///
     /// # Errors
-    /// When a tree is so high that it needs a thread of its own, and the system gives none.
+    /// When a tree is so high that it needs a thread of its own, and the system refuses one.
     pub fn pretty(&self) -> io::Result<String> {
         stack::with_room(self, || {
             let mut out = String::new();

@@ -1,4 +1,4 @@
-//! Scanners of single tokens: each looks at the start of a text and says how much of it belongs to the token.
+//! Scanners of single tokens: each looks at the start of a text and returns how much of it belongs to the token.
 //!
 //! Words, blanks, comments and strings are `nom` parsers. Numbers and durations step byte by byte instead,
 //! because the error message quotes the text up to the byte at which Prometheus gives up.

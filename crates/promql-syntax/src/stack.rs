@@ -22,7 +22,7 @@ thread_local! {
 /// Runs `run` where a tree of this height has room.
 ///
 /// # Errors
-/// When the system gives no thread. A panic of `run` goes on in the caller.
+/// When the system refuses a thread. A panic of `run` continues in the caller.
 pub fn with_room<R: Send>(expr: &Expr, run: impl FnOnce() -> R + Send) -> io::Result<R> {
     if ROOMY.get() || height_within(expr, DEPTH_SHALLOW) { Ok(run()) } else { on_large_stack(run) }
 }

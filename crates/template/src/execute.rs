@@ -30,7 +30,7 @@ impl Default for Limits {
     }
 }
 
-/// Control structures and template calls may be executed this deep inside of each other, which bounds the stack.
+/// How deep control structures and template calls may nest while they run. This bounds the stack.
 const NESTING_MAX: usize = 400;
 
 type Executed<T> = Result<T, TemplateError>;
@@ -67,7 +67,7 @@ pub fn execute(
 struct State<'a> {
     template: &'a Template,
     functions: &'a FunctionMap,
-    /// The node that was looked at last: the place of an error, as in Go.
+    /// The node visited last: the place of an error, as in Go.
     current: Option<Place<'a>>,
     limits: Limits,
     /// Name of the template that is being executed.
@@ -75,7 +75,7 @@ struct State<'a> {
     variables: Vec<(String, Value)>,
     out: String,
     depth: usize,
-    /// Lists that are being executed inside of each other.
+    /// How deep the running lists nest.
     nesting: usize,
 }
 
@@ -128,7 +128,7 @@ impl<'a> State<'a> {
         format!("template: {}:{line}:{column}: executing {name} at <{shown}>: {message}", template.name)
     }
 
-    /// Goes to a node: one step, and the place of errors from now on.
+    /// Visits a node: counts a step, and makes it the place of errors.
     fn at(&mut self, place: Place<'a>) -> Executed<()> {
         self.current = Some(place);
         match self.limits.steps.checked_sub(1) {
@@ -189,7 +189,7 @@ impl<'a> State<'a> {
         Ok(Flow::On)
     }
 
-    /// Variables that `body` declares end with it.
+    /// Runs `body` and drops the variables that it declared.
     fn scoped<T>(&mut self, body: impl FnOnce(&mut Self) -> Executed<T>) -> Executed<T> {
         let mark = self.variables.len();
         let result = body(self);

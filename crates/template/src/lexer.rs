@@ -6,7 +6,7 @@ use ferula_go::unicode::{is_digit, is_letter, is_print};
 /// What a token is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// The token's text says what is wrong; nothing follows it.
+    /// The token's text is the error; nothing follows it.
     Error,
     Bool,
     /// One printable ASCII character that means nothing by itself, such as a comma.
@@ -211,7 +211,7 @@ impl Lexer<'_> {
         (self.rest().starts_with(RIGHT), false)
     }
 
-    /// Reads the right delimiter and, if it says so, the space after it.
+    /// Reads the right delimiter and, where it trims, the space after it.
     fn close(&mut self, trims: bool) {
         self.at += RIGHT.len() + if trims { 2 } else { 0 };
         if trims {

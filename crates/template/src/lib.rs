@@ -6,9 +6,9 @@
 //! ```
 //!
 //! Here: the language with Go's semantics and error texts, its built-in functions, Go's `fmt` verbs, and the functions
-//! that Prometheus adds (`prometheus`). Elsewhere: alerts, queries, notifications; they come in as values and functions.
+//! that Prometheus adds (`prometheus`). Elsewhere: alerts, queries, notifications; callers pass them in as values and functions.
 //!
-//! Always true: execution is bounded in depth, steps and output (see [`Limits`]), whatever the template says.
+//! Always true: execution is bounded in depth, steps and output (see [`Limits`]), whatever the template.
 
 mod ast;
 mod builtin;

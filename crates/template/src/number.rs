@@ -39,7 +39,7 @@ pub fn number(text: &str) -> Result<Number, String> {
     Ok(Number { text: text.to_owned(), int, float })
 }
 
-/// Whether the literal is a float where nothing says what it should be.
+/// Whether the literal is a float where no parameter asks for a type.
 pub fn looks_like_float(number: &Number) -> bool {
     let text = number.text.as_bytes();
     let is_hex = text.len() > 2 && text[0] == b'0' && matches!(text[1], b'x' | b'X');

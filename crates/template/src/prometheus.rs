@@ -1,7 +1,7 @@
-//! The functions and values that Prometheus gives to the templates of rules.
+//! The functions and values that templates of rules have in Prometheus.
 //!
 //! Here: everything that is pure, and the shapes of samples and of an alert's data. Elsewhere: running the query of
-//! `query "…"`, which comes in as a function.
+//! `query "…"`, which the caller passes in as a function.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -18,7 +18,7 @@ use crate::function::{Function, FunctionMap, Parameter};
 use crate::time::{Duration, Moment};
 use crate::value::{Map, MapElement, Object, Value};
 
-/// One element of what `query` gives.
+/// One element of the vector that `query` returns.
 #[derive(Clone, Debug)]
 pub struct Sample {
     /// Labels by name.
@@ -27,7 +27,7 @@ pub struct Sample {
     pub value: Value,
 }
 
-/// Runs the PromQL of `query "…"` and gives the vector, or the error's text.
+/// Runs the PromQL of `query "…"` and returns the vector.
 pub type QueryFunction = Arc<dyn Fn(&str) -> Result<Vec<Sample>, CallError> + Send + Sync>;
 
 /// What the functions need from outside.
@@ -348,7 +348,7 @@ fn humanize_duration(v: f64) -> String {
     }
     let sign = if v < 0.0 { "-" } else { "" };
     let v = v.abs();
-    // What Go's conversion gives on x86-64 for a number that is too large.
+    // Go on x86-64 converts a number that is too large to the lowest integer.
     let whole = if v < 9_223_372_036_854_775_808.0 { v as i64 } else { i64::MIN };
     let (days, hours, minutes, seconds) = (whole / 86_400, whole / 3600 % 24, whole / 60 % 60, whole % 60);
     match (days, hours, minutes) {
@@ -383,7 +383,7 @@ fn too_far(v: f64) -> CallError {
     ))
 }
 
-/// The first letter of every word in upper case, the rest as it is. Words end where Unicode says: not at a dot, colon or
+/// The first letter of every word in title case, the rest as it is. Words end as in Unicode: not at a dot, colon or
 /// apostrophe between letters, nor at an underscore.
 fn title(text: &str) -> String {
     let chars: Vec<char> = text.chars().collect();
@@ -408,7 +408,7 @@ fn title(text: &str) -> String {
     out
 }
 
-/// Go's `net.SplitHostPort`: `host:port`, `[v6]:port`; `None` where Go gives an error.
+/// Go's `net.SplitHostPort`: `host:port`, `[v6]:port`; `None` where Go returns an error.
 fn split_host_port(text: &str) -> Option<(&str, &str)> {
     let colon = text.rfind(':')?;
     let (before, port) = (&text[..colon], &text[colon + 1..]);

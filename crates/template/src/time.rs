@@ -1,4 +1,4 @@
-//! Moments and durations in templates: what `toTime` and `toDuration` give.
+//! Times and durations in templates: the results of `toTime` and `toDuration`.
 
 use std::sync::Arc;
 

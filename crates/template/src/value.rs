@@ -36,7 +36,7 @@ pub struct Map {
     pub element: MapElement,
 }
 
-/// Type of a map's elements: what a missing key gives.
+/// Type of a map's elements. It decides what a missing key is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MapElement {
     /// `map[string]string`: a missing key is "".
@@ -45,7 +45,7 @@ pub enum MapElement {
     Any,
 }
 
-/// A struct of the caller's, with fields and methods by name.
+/// A struct that the caller defines, with fields and methods by name.
 pub trait Object: Send + Sync {
     /// The type as error texts show it, such as `*template.sample`.
     fn type_name(&self) -> String;
@@ -111,7 +111,7 @@ impl Value {
         }
     }
 
-    /// The entry of a map, or what a missing one gives.
+    /// The entry of a map; for a missing key, the zero value of the element type.
     pub(crate) fn entry(map: &Map, key: &str) -> Value {
         match (map.entries.get(key), map.element) {
             (Some(value), _) => value.clone(),

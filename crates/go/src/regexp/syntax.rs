@@ -37,7 +37,10 @@ fn error(what: &str, text: &str) -> SyntaxError {
     SyntaxError(format!("error parsing regexp: {what}: `{text}`"))
 }
 
-/// Translates a pattern, or says in Go's words why it is none.
+/// Translates a pattern.
+///
+/// # Errors
+/// What Go says about a pattern that it refuses.
 pub(super) fn translate(pattern: &str) -> Result<Translated, SyntaxError> {
     let mut translator = Translator {
         whole: pattern,

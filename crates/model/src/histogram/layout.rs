@@ -1,4 +1,4 @@
-//! Spans built bucket by bucket, and plans that say which old bucket becomes which new one.
+//! Spans built bucket by bucket, and plans that map old buckets to new ones.
 
 use super::Span;
 use super::buckets::indices;

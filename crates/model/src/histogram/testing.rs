@@ -1,4 +1,4 @@
-//! Histograms for tests of this folder.
+//! Histograms for the tests of this directory.
 
 use proptest::collection::vec;
 use proptest::prelude::*;

@@ -5,7 +5,7 @@
 
 use regex_syntax::hir::{Class, Hir, HirKind, Look};
 
-/// What an anchored regex says, as far as it is simple.
+/// What an anchored regex matches, where that is simple.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Shape {
     /// One of these values; sorted, each once.
@@ -51,7 +51,7 @@ impl Shape {
     pub fn of(hir: &Hir) -> Shape {
         let mut parts = Vec::new();
         flatten(hir, &mut parts);
-        // Anchors at the ends say what is said already.
+        // The whole value has to match anyway, so anchors at the ends add nothing.
         let first = parts.iter().take_while(|part| *part.kind() == HirKind::Look(Look::Start)).count();
         let mut parts = &parts[first..];
         while let Some((last, others)) = parts.split_last()

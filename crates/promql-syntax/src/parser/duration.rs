@@ -62,7 +62,7 @@ impl Parser<'_> {
     /// The duration behind `offset`, `None` when it is 0, and where it ends.
     ///
     /// A literal, a word and what a sign stands before end the offset, so that `a offset 5m + b` is a sum;
-    /// behind a parenthesis arithmetic goes on.
+    /// behind a parenthesis arithmetic continues.
     pub(super) fn offset_duration(&mut self) -> Parsed<(Option<DurationValue>, usize)> {
         let first = self.peek()?;
         let duration = match sign(first) {
