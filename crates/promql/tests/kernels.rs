@@ -1,13 +1,15 @@
 //! Functions over windows have fast ways for whole series. At one moment they go window by window; a range query must
-//! give the same at each of its steps, to the bit.
+//! return the same at each of its steps, to the bit, and count the same samples.
 
 use ferula_model::value::STALE_NAN;
 use ferula_model::{LabelSet, Timestamp};
-use ferula_promql::{Engine, EngineOptions, Grid, QueryControl, QueryOptions, QueryValue, SampleValue};
+use ferula_promql::{
+    Engine, EngineOptions, Features, Grid, QueryControl, QueryOptions, QueryValue, SampleValue,
+};
 use ferula_testkit::MemStorage;
 use proptest::prelude::*;
 
-const FUNCTIONS: [&str; 11] = [
+const FUNCTIONS: [&str; 12] = [
     "rate",
     "increase",
     "delta",
@@ -19,6 +21,7 @@ const FUNCTIONS: [&str; 11] = [
     "stddev_over_time",
     "changes",
     "resets",
+    "quantile_over_time(0.3, ",
 ];
 
 /// Values as counters and gauges have them, and those that hurt.
@@ -64,6 +67,7 @@ proptest! {
         step_ms in prop_oneof![Just(15_000i64), Just(60_000), 1i64..100_000],
         window_s in 1i64..900,
         steps in 1i64..150,
+        by_step in any::<bool>(),
     ) {
         let mut samples = samples;
         if rising {
@@ -74,21 +78,29 @@ proptest! {
         }
         let store = MemStorage::new();
         store.put(&[("__name__", "m_total")], &samples);
-        let engine = Engine::new(EngineOptions::default());
-        let (options, control) = (QueryOptions::default(), QueryControl::new());
+        let features = Features { per_step_stats: by_step, ..Features::default() };
+        let engine = Engine::new(EngineOptions { features, ..EngineOptions::default() });
+        let (options, control) = (QueryOptions { per_step_stats: by_step, ..QueryOptions::default() }, QueryControl::new());
         let grid = Grid { start_ms, end_ms: start_ms + (steps - 1) * step_ms, step_ms };
         for function in FUNCTIONS {
-            let query = format!("{function}(m_total[{window_s}s])");
-            let matrix = match engine.range(&store, &query, grid, &options, &control).result {
+            let open = if function.contains('(') { "" } else { "(" };
+            let query = format!("{function}{open}m_total[{window_s}s])");
+            let outcome = engine.range(&store, &query, grid, &options, &control);
+            let total = outcome.stats.samples_total;
+            let by_step: Option<Vec<u64>> =
+                outcome.stats.samples_total_per_step.map(|steps| steps.iter().map(|step| step.samples).collect());
+            let matrix = match outcome.result {
                 Ok(QueryValue::Matrix(matrix)) => matrix,
                 other => panic!("{query}: {other:?}"),
             };
             let ranged: Vec<(i64, u64)> =
                 matrix.iter().flat_map(|series| &series.floats).map(|(time, value)| (*time, bits(*value))).collect();
-            let mut moments = Vec::new();
+            let (mut moments, mut counts) = (Vec::new(), Vec::new());
             for at in (0..steps).map(|step| start_ms + step * step_ms) {
                 let moment = Timestamp::from_millis(at);
-                match engine.instant(&store, &query, moment, &options, &control).result {
+                let outcome = engine.instant(&store, &query, moment, &options, &control);
+                counts.push(outcome.stats.samples_total);
+                match outcome.result {
                     Ok(QueryValue::Vector(vector)) => moments.extend(vector.into_iter().map(|sample| {
                         assert_eq!(sample.labels, LabelSet::empty());
                         match sample.value {
@@ -100,6 +112,10 @@ proptest! {
                 }
             }
             prop_assert_eq!(&ranged, &moments, "{} from {}", query, start_ms);
+            prop_assert_eq!(total, counts.iter().sum::<u64>(), "{}", query);
+            if let Some(by_step) = by_step {
+                prop_assert_eq!(by_step, counts, "{} by step", query);
+            }
         }
     }
 }

@@ -4,25 +4,42 @@ use crate::QueryError;
 use crate::exec::context::QueryContext;
 use crate::exec::sorting;
 
-/// The quantile `q` of `values`, which are sorted by this call (NaN first). Between two values it is their weighted
-/// mean. NaN without values or for a NaN `q`, −Inf below 0, +Inf above 1.
+/// The quantile `q` of `values`, which are sorted by this call. As [`quantile_of_sorted`].
 pub(crate) fn quantile(q: f64, values: &mut [f64], query: &QueryContext<'_>) -> Result<f64, QueryError> {
+    if (0.0..=1.0).contains(&q) {
+        sort_values(values, query)?;
+    }
+    Ok(quantile_of_sorted(q, values))
+}
+
+/// The quantile `q` of sorted values. Between two values it is their weighted mean. NaN without values or for a NaN
+/// `q`, −Inf below 0, +Inf above 1.
+pub(crate) fn quantile_of_sorted(q: f64, values: &[f64]) -> f64 {
     if values.is_empty() || q.is_nan() {
-        return Ok(f64::NAN);
+        return f64::NAN;
     }
     if q < 0.0 {
-        return Ok(f64::NEG_INFINITY);
+        return f64::NEG_INFINITY;
     }
     if q > 1.0 {
-        return Ok(f64::INFINITY);
+        return f64::INFINITY;
     }
-    sorting::sort_by(values, query, |a, b| a.partial_cmp(b).unwrap_or_else(|| b.is_nan().cmp(&a.is_nan())))?;
     let n = values.len() as f64;
     let rank = q * (n - 1.0);
     let lower = rank.floor().max(0.0);
     let upper = (lower + 1.0).min(n - 1.0);
     let weight = rank - rank.floor();
-    Ok(values[lower as usize] * (1.0 - weight) + values[upper as usize] * weight)
+    values[lower as usize] * (1.0 - weight) + values[upper as usize] * weight
+}
+
+/// The order in which [`sort_values`] puts floats: NaN first, zeros of both signs equal.
+pub(crate) fn order_of_values(a: &f64, b: &f64) -> std::cmp::Ordering {
+    a.partial_cmp(b).unwrap_or_else(|| b.is_nan().cmp(&a.is_nan()))
+}
+
+/// Sorts floats; equal ones stay in their order.
+pub(crate) fn sort_values(values: &mut [f64], query: &QueryContext<'_>) -> Result<(), QueryError> {
+    sorting::sort_by(values, query, order_of_values)
 }
 
 #[cfg(test)]

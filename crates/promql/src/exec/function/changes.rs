@@ -80,7 +80,7 @@ impl RangeFunction for Steps {
     ) -> Result<(), QueryError> {
         let plain = samples.histograms.is_empty() && samples.float_starts.is_empty();
         let one_step = windows.grid.steps() <= 1;
-        if one_step || !plain || call.extension.is_some() || windows.counts_by_step() {
+        if one_step || !plain || call.extension.is_some() {
             return windows_one_by_one(self, samples, windows, call, out);
         }
         self.counts.clear();
@@ -99,8 +99,7 @@ impl RangeFunction for Steps {
                 out.set_float(step, f64::from(self.counts[window.to - 1] - self.counts[window.from]));
             }
         }
-        windows.count_floats(&walk);
-        Ok(())
+        windows.count_floats(&walk, call.query)
     }
 
     fn uses_start_timestamps(&self) -> bool {

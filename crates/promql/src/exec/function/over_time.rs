@@ -14,7 +14,7 @@ use crate::exec::context::{PIECE, QueryContext};
 use crate::exec::select::window::{RangeCall, RangeFunction, Samples, Window, Windows, windows_one_by_one};
 use crate::numeric::kahan::{self, Kahan};
 use crate::numeric::mean::{HistogramMean, Mean};
-use crate::numeric::quantile::quantile as quantile_of;
+use crate::numeric::quantile::{order_of_values, quantile as quantile_of, quantile_of_sorted, sort_values};
 use crate::{Annotation, QueryError};
 
 /// `sum_over_time`.
@@ -29,12 +29,12 @@ pub(super) fn avg() -> Box<dyn RangeFunction> {
 
 /// `min_over_time`.
 pub(super) fn min() -> Box<dyn RangeFunction> {
-    Box::new(Extreme { better: |cur, held| cur < held, queue: VecDeque::new() })
+    Box::new(Extreme { better: |value: f64, held: f64| value < held, queue: VecDeque::new() })
 }
 
 /// `max_over_time`.
 pub(super) fn max() -> Box<dyn RangeFunction> {
-    Box::new(Extreme { better: |cur, held| cur > held, queue: VecDeque::new() })
+    Box::new(Extreme { better: |value: f64, held: f64| value > held, queue: VecDeque::new() })
 }
 
 /// `ts_of_min_over_time`.
@@ -64,7 +64,7 @@ pub(super) fn mad() -> Box<dyn RangeFunction> {
 
 /// `quantile_over_time`.
 pub(super) fn quantile() -> Box<dyn RangeFunction> {
-    Box::new(QuantileOverTime { values: Vec::new() })
+    Box::new(QuantileOverTime { values: Vec::new(), window: SortedWindow::default() })
 }
 
 fn seconds(ms: i64) -> f64 {
@@ -95,7 +95,7 @@ pub(super) fn annotate_ignored(window: &Window<'_>, call: &RangeCall<'_>) {
 fn extreme(
     window: &Window<'_>,
     query: &QueryContext<'_>,
-    better: fn(f64, f64) -> bool,
+    better: impl Fn(f64, f64) -> bool,
 ) -> Result<(f64, i64), QueryError> {
     let mut held = (window.samples.floats[0], window.samples.float_times[0]);
     let mut times = window.samples.float_times.iter();
@@ -153,6 +153,18 @@ fn copy_of(values: &[f64], into: &mut Vec<f64>, query: &QueryContext<'_>) -> Res
 
 struct QuantileOverTime {
     values: Vec<f64>,
+    window: SortedWindow,
+}
+
+impl QuantileOverTime {
+    /// The share at a step that has samples; a warning if it is none.
+    fn share(step: usize, call: &RangeCall<'_>) -> f64 {
+        let q = call.scalars[0].at(step);
+        if !(0.0..=1.0).contains(&q) {
+            call.query.annotate(Annotation::invalid_quantile(q, call.span));
+        }
+        q
+    }
 }
 
 impl RangeFunction for QuantileOverTime {
@@ -160,13 +172,83 @@ impl RangeFunction for QuantileOverTime {
         if window.samples.floats.is_empty() {
             return Ok(None);
         }
-        let q = call.scalars[0].at(window.step);
-        if !(0.0..=1.0).contains(&q) {
-            call.query.annotate(Annotation::invalid_quantile(q, call.span));
-        }
+        let q = Self::share(window.step, call);
         annotate_ignored(window, call);
         copy_of(window.samples.floats, &mut self.values, call.query)?;
         quantile_of(q, &mut self.values, call.query).map(|value| Some(Value::Float(value)))
+    }
+
+    /// What two neighbouring windows share stays sorted.
+    fn row(
+        &mut self,
+        samples: Samples<'_>,
+        windows: &Windows,
+        call: &RangeCall<'_>,
+        out: &mut RowMut<'_>,
+    ) -> Result<(), QueryError> {
+        if !is_plain(&samples) || windows.grid.steps() == 1 {
+            return windows_one_by_one(self, samples, windows, call, out);
+        }
+        let mut walk = windows.floats(samples.float_times);
+        self.window.clear();
+        for step in 0..windows.grid.steps() {
+            let window = walk.next();
+            call.query.work(1)?;
+            if window.to > window.from {
+                let q = Self::share(step, call);
+                self.window.move_to(samples.floats, (window.from, window.to), call.query)?;
+                out.set_float(step, quantile_of_sorted(q, &self.window.sorted));
+            }
+        }
+        windows.count_floats(&walk, call.query)
+    }
+}
+
+/// The floats of a window, sorted, as it moves forward over the samples of a series.
+#[derive(Default)]
+struct SortedWindow {
+    sorted: Vec<f64>,
+    /// Which samples are in it.
+    from: usize,
+    to: usize,
+}
+
+impl SortedWindow {
+    fn clear(&mut self) {
+        self.sorted.clear();
+        (self.from, self.to) = (0, 0);
+    }
+
+    /// Moves to a window that neither begins nor ends before the last one. Equal values (zeros of both signs, NaN) stay in
+    /// the order of their times, as a stable sort of the window would have them.
+    fn move_to(
+        &mut self,
+        values: &[f64],
+        (from, to): (usize, usize),
+        query: &QueryContext<'_>,
+    ) -> Result<(), QueryError> {
+        let moved = (from - self.from).saturating_add(to - self.to);
+        // Every value that moves costs a search and a shift of what is behind it.
+        if from >= self.to || moved > (to - from) / 4 {
+            copy_of(&values[from..to], &mut self.sorted, query)?;
+            sort_values(&mut self.sorted, query)?;
+        } else {
+            for &value in &values[self.from..from] {
+                query.work(1 + self.sorted.len() / 16)?;
+                let at = self.sorted.partition_point(|other| order_of_values(other, &value).is_lt());
+                self.sorted.remove(at);
+            }
+            for &value in &values[self.to..to] {
+                query.work(1 + self.sorted.len() / 16)?;
+                let at = self.sorted.partition_point(|other| order_of_values(other, &value).is_le());
+                if self.sorted.len() == self.sorted.capacity() {
+                    query.account.reserve((self.sorted.len().max(16)) * size_of::<f64>())?;
+                }
+                self.sorted.insert(at, value);
+            }
+        }
+        (self.from, self.to) = (from, to);
+        Ok(())
     }
 }
 
@@ -215,26 +297,26 @@ fn fold_histograms<S>(
     Ok(Some(state))
 }
 
-/// Whether all windows of a series can be walked through as floats, with nobody counting single steps.
-fn is_plain(samples: &Samples<'_>, windows: &Windows) -> bool {
-    samples.histograms.is_empty() && !windows.counts_by_step()
+/// Whether all windows of a series can be walked through as floats.
+fn is_plain(samples: &Samples<'_>) -> bool {
+    samples.histograms.is_empty()
 }
 
 /// `min_over_time` or `max_over_time`.
-struct Extreme {
-    /// Whether the first value takes the place of the second.
-    better: fn(f64, f64) -> bool,
+struct Extreme<F> {
+    /// Whether the first value takes the place of the second. A type of its own, so that loops can be made for it.
+    better: F,
     /// Indices of values that may still become the extreme: each is beaten by none that came after it.
     queue: VecDeque<usize>,
 }
 
-impl RangeFunction for Extreme {
+impl<F: Fn(f64, f64) -> bool> RangeFunction for Extreme<F> {
     fn window(&mut self, window: &Window<'_>, call: &RangeCall<'_>) -> Result<Option<Value>, QueryError> {
         if window.samples.floats.is_empty() {
             return Ok(None);
         }
         annotate_ignored(window, call);
-        Ok(Some(Value::Float(extreme(window, call.query, self.better)?.0)))
+        Ok(Some(Value::Float(extreme(window, call.query, &self.better)?.0)))
     }
 
     /// Each value enters and leaves the queue once, however many windows it is in.
@@ -245,7 +327,7 @@ impl RangeFunction for Extreme {
         call: &RangeCall<'_>,
         out: &mut RowMut<'_>,
     ) -> Result<(), QueryError> {
-        if !is_plain(&samples, windows) {
+        if !is_plain(&samples) || windows.grid.steps() == 1 {
             return windows_one_by_one(self, samples, windows, call, out);
         }
         let values = samples.floats;
@@ -278,8 +360,7 @@ impl RangeFunction for Extreme {
                 out.set_float(step, values[best]);
             }
         }
-        windows.count_floats(&walk);
-        Ok(())
+        windows.count_floats(&walk, call.query)
     }
 }
 
@@ -337,8 +418,7 @@ fn sum_windows(
         call.query.work(lanes)?;
         step += lanes;
     }
-    windows.count_floats(&walk);
-    Ok(())
+    windows.count_floats(&walk, call.query)
 }
 
 fn finished_sum(sum: Kahan) -> f64 {
@@ -367,7 +447,7 @@ impl RangeFunction for SumOverTime {
         call: &RangeCall<'_>,
         out: &mut RowMut<'_>,
     ) -> Result<(), QueryError> {
-        if !is_plain(&samples, windows) {
+        if !is_plain(&samples) {
             return windows_one_by_one(self, samples, windows, call, out);
         }
         sum_windows(samples, windows, call, Kahan::ZERO, out, |sum, _| Ok(finished_sum(sum)))
@@ -407,7 +487,7 @@ impl RangeFunction for AvgOverTime {
         call: &RangeCall<'_>,
         out: &mut RowMut<'_>,
     ) -> Result<(), QueryError> {
-        if !is_plain(&samples, windows) {
+        if !is_plain(&samples) {
             return windows_one_by_one(self, samples, windows, call, out);
         }
         sum_windows(samples, windows, call, Kahan::EMPTY, out, |sum, values| {
@@ -435,5 +515,41 @@ impl RangeFunction for AvgOverTime {
             |mean, histogram| mean.add(histogram),
         )?;
         Ok(mean.map(|mean| Value::Histogram(Arc::new(mean.value()))))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::exec::context::tests::with_context;
+
+    fn value() -> impl Strategy<Value = f64> {
+        prop_oneof![4 => -3.0..3.0f64, 2 => (-2i32..3).prop_map(f64::from), 1 => Just(-0.0), 1 => Just(f64::NAN)]
+    }
+
+    proptest! {
+        #[test]
+        fn a_moving_window_is_sorted_as_a_window_by_itself(
+            values in proptest::collection::vec(value(), 1..120),
+            moves in proptest::collection::vec((0usize..6, 0usize..6), 1..60),
+        ) {
+            with_context(|query| {
+                let (mut window, mut from, mut to) = (SortedWindow::default(), 0, 0);
+                for (begin, end) in &moves {
+                    to = (to + end).min(values.len());
+                    from = (from + begin).min(to);
+                    if from == to {
+                        continue;
+                    }
+                    window.move_to(&values, (from, to), query).expect("nobody stops it");
+                    let mut plain = values[from..to].to_vec();
+                    sort_values(&mut plain, query).expect("nobody stops it");
+                    let bits = |list: &[f64]| list.iter().map(|value| value.to_bits()).collect::<Vec<_>>();
+                    assert_eq!(bits(&window.sorted), bits(&plain), "{from}..{to} of {values:?}");
+                }
+            });
+        }
     }
 }

@@ -11,7 +11,7 @@ use ferula_promql_syntax::ast::RangeExtension;
 
 use super::{extended_rate, interpolate, start_time};
 use crate::exec::batch::{RowMut, Value};
-use crate::exec::context::PIECE;
+use crate::exec::context::{PIECE, QueryContext};
 use crate::exec::select::window::{
     FloatWindow, RangeCall, RangeFunction, Samples, Window, Windows, windows_one_by_one,
 };
@@ -19,17 +19,17 @@ use crate::{Annotation, QueryError};
 
 /// `rate`.
 pub(super) fn rate() -> Box<dyn RangeFunction> {
-    Box::new(Rate { counter: true, per_second: true })
+    Box::new(RateFunction::new(Rate { counter: true, per_second: true }))
 }
 
 /// `increase`.
 pub(super) fn increase() -> Box<dyn RangeFunction> {
-    Box::new(Rate { counter: true, per_second: false })
+    Box::new(RateFunction::new(Rate { counter: true, per_second: false }))
 }
 
 /// `delta`.
 pub(super) fn delta() -> Box<dyn RangeFunction> {
-    Box::new(Rate { counter: false, per_second: false })
+    Box::new(RateFunction::new(Rate { counter: false, per_second: false }))
 }
 
 /// One of the three.
@@ -41,7 +41,20 @@ pub(super) struct Rate {
     pub per_second: bool,
 }
 
-impl RangeFunction for Rate {
+/// One of the three as it runs over many series.
+struct RateFunction {
+    rate: Rate,
+    /// Restarts of the series at hand: the index of the first sample after each, and the value before it.
+    restarts: Vec<(usize, f64)>,
+}
+
+impl RateFunction {
+    fn new(rate: Rate) -> Self {
+        RateFunction { rate, restarts: Vec::new() }
+    }
+}
+
+impl RangeFunction for RateFunction {
     fn window(&mut self, window: &Window<'_>, call: &RangeCall<'_>) -> Result<Option<Value>, QueryError> {
         let samples = window.samples;
         if !samples.histograms.is_empty() && !samples.floats.is_empty() {
@@ -49,13 +62,13 @@ impl RangeFunction for Rate {
             return Ok(None);
         }
         if call.extension.is_some() {
-            return Ok(extended_rate::window(*self, window, call));
+            return Ok(extended_rate::window(self.rate, window, call));
         }
         if samples.histograms.is_empty() {
-            return Ok(self.floats(window, call)?.map(Value::Float));
+            return Ok(self.rate.floats(window, call)?.map(Value::Float));
         }
         // Where this breaks off because the query was stopped, the next check says so.
-        Ok(self.histograms(window, call).map(|histogram| Value::Histogram(Arc::new(histogram))))
+        Ok(self.rate.histograms(window, call).map(|histogram| Value::Histogram(Arc::new(histogram))))
     }
 
     fn row(
@@ -65,18 +78,20 @@ impl RangeFunction for Rate {
         call: &RangeCall<'_>,
         out: &mut RowMut<'_>,
     ) -> Result<(), QueryError> {
-        let plain = samples.histograms.is_empty()
-            && samples.float_starts.is_empty()
-            && call.extension.is_none()
-            && !windows.counts_by_step();
+        let plain =
+            samples.histograms.is_empty() && samples.float_starts.is_empty() && call.extension.is_none();
         if plain {
-            return self.plain_row(samples, windows, call, out);
+            self.restarts.clear();
+            if self.rate.counter {
+                find_restarts(samples.floats, &mut self.restarts, call.query)?;
+            }
+            return self.rate.plain_row(samples, windows, &self.restarts, call, out);
         }
         windows_one_by_one(self, samples, windows, call, out)
     }
 
     fn uses_start_timestamps(&self) -> bool {
-        self.counter
+        self.rate.counter
     }
 
     fn allows(&self, _extension: RangeExtension) -> bool {
@@ -84,7 +99,7 @@ impl RangeFunction for Rate {
     }
 
     fn expects_counter(&self) -> bool {
-        self.counter
+        self.rate.counter
     }
 }
 
@@ -176,17 +191,19 @@ impl Rate {
     }
 
     /// All windows of a series of floats without start timestamps, a word of steps at a time: first what each window is
-    /// made of is gathered, then the arithmetic runs over all of them. Whether a window has a restart is known
-    /// from a running count; only windows that have one look at every sample.
+    /// made of is gathered, then the arithmetic runs over all of them. The restarts of a window are found by two indices
+    /// into the list of all restarts, which move forward with the windows: the same values are added in the same order
+    /// as by a look at every sample.
     fn plain_row(
         self,
         samples: Samples<'_>,
         windows: &Windows,
+        restarts: &[(usize, f64)],
         call: &RangeCall<'_>,
         out: &mut RowMut<'_>,
     ) -> Result<(), QueryError> {
         let (times, values) = (samples.float_times, samples.floats);
-        let restarts = if self.counter { running_restarts(values, call)? } else { Vec::new() };
+        let (mut passed, mut reached) = (0, 0);
         let mut walk = windows.floats(times);
         let mut lanes = Lanes::new();
         let steps = windows.grid.steps();
@@ -203,15 +220,17 @@ impl Rate {
                 lanes.set(lane, times, &window);
                 let first = values[window.from];
                 let mut change = values[window.to - 1] - first;
-                if !restarts.is_empty() && restarts[window.to - 1] != restarts[window.from] {
-                    for (at, pair) in values[window.from..window.to].windows(2).enumerate() {
-                        if at % PIECE == 0 {
-                            call.query.work(PIECE.min(window.to - window.from - at))?;
-                        }
-                        if pair[1] < pair[0] {
-                            change += pair[0];
-                        }
-                    }
+                // A restart at the first sample of the window happened before it.
+                while restarts.get(passed).is_some_and(|(at, _)| *at <= window.from) {
+                    passed += 1;
+                }
+                reached = reached.max(passed);
+                while restarts.get(reached).is_some_and(|(at, _)| *at < window.to) {
+                    reached += 1;
+                }
+                for piece in restarts[passed..reached].chunks(PIECE) {
+                    call.query.work(piece.len())?;
+                    change = piece.iter().fold(change, |change, (_, before)| change + before);
                 }
                 lanes.first[lane] = first;
                 lanes.change[lane] = change;
@@ -224,8 +243,7 @@ impl Rate {
                 (false, _) => lanes.extrapolate::<false>(1.0, results),
             }
         }
-        windows.count_floats(&walk);
-        Ok(())
+        windows.count_floats(&walk, call.query)
     }
 
     fn histograms(self, window: &Window<'_>, call: &RangeCall<'_>) -> Option<FloatHistogram> {
@@ -374,31 +392,28 @@ impl Lanes {
     }
 }
 
-/// How many restarts there are up to each sample; empty when there is none.
-fn running_restarts(values: &[f64], call: &RangeCall<'_>) -> Result<Vec<u32>, QueryError> {
-    let falls = |pair: &[f64]| pair[1] < pair[0];
-    let pairs = |piece: usize| {
-        let from = piece * PIECE;
-        values[from..values.len().min(from + PIECE + 1)].windows(2)
-    };
-    let pieces = values.len().div_ceil(PIECE);
-    let mut any = false;
-    for piece in 0..pieces {
-        call.query.work(PIECE.min(values.len()))?;
-        any = any || pairs(piece).any(falls);
-    }
-    if !any {
-        return Ok(Vec::new());
-    }
-    let mut count = 0;
-    let mut running = Vec::with_capacity(values.len());
-    running.push(0);
-    for piece in 0..pieces {
-        call.query.work(PIECE.min(values.len()))?;
-        for pair in pairs(piece) {
-            count += u32::from(falls(pair));
-            running.push(count);
+/// Puts the restarts of a counter into a list: the index of the sample that is lower than the one before it, and the
+/// value of that one.
+fn find_restarts(
+    values: &[f64],
+    into: &mut Vec<(usize, f64)>,
+    query: &QueryContext<'_>,
+) -> Result<(), QueryError> {
+    for from in (0..values.len()).step_by(PIECE) {
+        let piece = &values[from..values.len().min(from + PIECE + 1)];
+        query.work(piece.len())?;
+        // Most pieces have none, and that is found without a branch for each sample.
+        let falls = piece.windows(2).map(|pair| usize::from(pair[1] < pair[0])).sum::<usize>();
+        if falls == 0 {
+            continue;
         }
+        if into.len() + falls > into.capacity() {
+            let more = falls.max(into.capacity());
+            query.account.reserve(more.saturating_mul(size_of::<(usize, f64)>()))?;
+            into.reserve_exact(more);
+        }
+        let falling = piece.windows(2).enumerate().filter(|(_, pair)| pair[1] < pair[0]);
+        into.extend(falling.map(|(at, pair)| (from + at + 1, pair[0])));
     }
-    Ok(running)
+    Ok(())
 }

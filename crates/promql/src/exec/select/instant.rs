@@ -143,9 +143,13 @@ impl Rows<'_, '_> {
     /// Fills one row; what it counts as against the limit of samples.
     fn fill(&self, samples: &SeriesSamples, out: &mut RowMut<'_>) -> Result<u64, QueryError> {
         let Rows { grid, scope, query, .. } = *self;
-        if samples.histograms.timestamps.is_empty() && !scope.stats.by_step() {
+        if samples.histograms.timestamps.is_empty() {
             let found = self.floats(samples, out)?;
-            scope.stats.add(0, found, found);
+            if scope.stats.by_step() {
+                query.each_one(out.present, |step| scope.stats.add(step, 1, 1))?;
+            } else {
+                scope.stats.add(0, found, found);
+            }
             return Ok(found);
         }
         query.account.reserve(samples.histograms.timestamps.len().saturating_mul(12))?;

@@ -54,11 +54,22 @@ impl Index {
         if reached {
             self.at = guess;
         }
-        while times.get(self.at).is_some_and(|&time| time <= bound) {
-            self.at += 1;
-        }
+        self.at = first_after(times, self.at, bound);
         self.stride = self.at - before;
     }
+}
+
+/// The first index from `from` on whose time is later than `bound`. Ever longer strides, then halves: the first window
+/// of a series may begin far behind its first sample.
+#[inline]
+fn first_after(times: &[i64], from: usize, bound: i64) -> usize {
+    let (mut at, mut stride) = (from, 1);
+    while times.get(at + stride - 1).is_some_and(|&time| time <= bound) {
+        at += stride;
+        stride *= 2;
+    }
+    let end = times.len().min(at + stride);
+    at + times.get(at..end).unwrap_or(&[]).partition_point(|&time| time <= bound)
 }
 
 /// Walks through the windows of a series of floats.
@@ -136,12 +147,8 @@ impl Indices {
 /// Moves the begin and end of a window forward.
 #[inline]
 fn advance(times: &[i64], window: &mut (usize, usize), open: i64, closed: i64) {
-    while window.1 < times.len() && times[window.1] <= closed {
-        window.1 += 1;
-    }
-    while window.0 < window.1 && times[window.0] <= open {
-        window.0 += 1;
-    }
+    window.1 = first_after(times, window.1, closed);
+    window.0 = first_after(&times[..window.1], window.0, open);
 }
 
 impl Windows {
@@ -202,15 +209,26 @@ impl Windows {
         Ok(())
     }
 
-    /// Counts the samples of many float windows at once, when nobody asked for single steps.
-    pub(crate) fn count_floats(&self, walked: &FloatWindows<'_>) {
-        let read = if self.read_elsewhere { 0 } else { walked.read };
-        self.scope.stats.add(0, walked.total, read);
-    }
-
-    /// Whether samples must be counted window by window.
-    pub(crate) fn counts_by_step(&self) -> bool {
-        self.scope.stats.by_step()
+    /// Counts the samples of all float windows of a series, which were walked through: at once, or step by step where
+    /// somebody wants to know (a subquery does, for the query around it).
+    pub(crate) fn count_floats(
+        &self,
+        walked: &FloatWindows<'_>,
+        query: &QueryContext<'_>,
+    ) -> Result<(), QueryError> {
+        let read = |read: u64| if self.read_elsewhere { 0 } else { read };
+        if !self.scope.stats.by_step() {
+            self.scope.stats.add(0, walked.total, read(walked.read));
+            return Ok(());
+        }
+        let mut walk = self.floats(walked.times);
+        for step in 0..self.grid.steps() {
+            query.work(1)?;
+            let before = (walk.total, walk.read);
+            walk.next();
+            self.scope.stats.add(step, walk.total - before.0, read(walk.read - before.1));
+        }
+        Ok(())
     }
 
     /// Which samples a reader of all windows comes by, those at the open ends included.
@@ -225,5 +243,31 @@ impl Windows {
         let first = if with_open_ends { first } else { first.saturating_add(1) };
         let last = self.lookup.time(self.grid.time(self.grid.steps() - 1));
         TimeRange::from_millis(first, last.saturating_add(self.after_ms))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn strides_and_halves_find_what_single_steps_find(
+            gaps in proptest::collection::vec(0i64..4, 0..200),
+            bounds in proptest::collection::vec(-1i64..500, 1..20),
+        ) {
+            let times: Vec<i64> = gaps.iter().scan(0, |time, gap| { *time += gap; Some(*time) }).collect();
+            let mut bounds = bounds;
+            bounds.sort_unstable();
+            let (mut index, mut from) = (Index::default(), 0);
+            for bound in bounds {
+                let plain = times.iter().filter(|time| **time <= bound).count();
+                index.advance(&times, bound);
+                from = first_after(&times, from, bound);
+                prop_assert_eq!((index.at, from), (plain, plain), "{:?} up to {}", times, bound);
+            }
+        }
     }
 }
