@@ -35,7 +35,7 @@ fn try_vector<'q>(
         return Ok(Box::<Nothing>::default());
     }
     scope.check_steps(query)?;
-    query.account.reserve(Batch::bytes_for(1, scope.steps()))?;
+    query.account.charge(Batch::bytes_for(1, scope.steps()))?;
     if node.value_type == ValueType::Scalar {
         return Ok(Box::new(ScalarSeries::new(scalar(node, scope, query))));
     }

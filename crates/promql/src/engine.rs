@@ -101,7 +101,7 @@ impl Engine {
     fn parse_accounted(&self, query: &str) -> Result<(Expr, QueryAccount), QueryError> {
         let account = QueryAccount::new(self.options.memory.clone());
         if query.len() >= TEXT_BYTES_SHORT {
-            account.reserve(tree_bytes_max(query))?;
+            account.charge(tree_bytes_max(query))?;
         }
         Ok((self.parse(query)?, account))
     }

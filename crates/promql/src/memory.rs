@@ -1,9 +1,13 @@
 //! The bytes that queries may hold: one contract for the process, one account per query.
 //!
-//! An account reserves before a buffer grows, in steps that keep the shared counter out of inner loops. A
-//! refusal ends the query that asked with an error; nothing else in the process notices.
+//! An account is asked before a buffer grows, and takes from the contract in steps that keep the shared counter out of
+//! inner loops. A refusal ends the query that asked with an error; nothing else in the process notices.
+//!
+//! What an account says is what its query holds: a [`Reservation`] belongs to one buffer and gives back when dropped
+//! with it, a [`Frame`] gives back whatever was charged while it was open, when all of that is gone.
 
 use std::cell::Cell;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -61,45 +65,91 @@ impl MemoryContract {
     }
 }
 
-/// What one query holds. Everything goes back when it is dropped.
-#[derive(Debug)]
+/// What one query holds. Everything goes back when it is dropped. Clones are the same account.
+#[derive(Clone, Debug)]
 pub(crate) struct QueryAccount {
+    held: Rc<Held>,
+}
+
+#[derive(Debug)]
+struct Held {
     contract: MemoryContract,
     /// Bytes taken from the contract.
-    reserved: Cell<u64>,
+    taken: Cell<u64>,
     /// Bytes of them that buffers really use.
     used: Cell<u64>,
 }
 
 impl QueryAccount {
     pub(crate) fn new(contract: MemoryContract) -> Self {
-        QueryAccount { contract, reserved: Cell::new(0), used: Cell::new(0) }
+        QueryAccount { held: Rc::new(Held { contract, taken: Cell::new(0), used: Cell::new(0) }) }
     }
 
-    /// Makes sure that `bytes` more may be allocated.
-    pub(crate) fn reserve(&self, bytes: usize) -> Result<(), QueryError> {
-        let used = self.used.get().saturating_add(bytes as u64);
-        if used > self.reserved.get() {
-            let missing = (used - self.reserved.get()).next_multiple_of(RESERVE_STEP_BYTES);
-            self.contract.take(missing)?;
-            self.reserved.set(self.reserved.get() + missing);
+    /// Makes sure that `bytes` more may be allocated. They count until the innermost open frame is closed.
+    pub(crate) fn charge(&self, bytes: usize) -> Result<(), QueryError> {
+        let Held { contract, taken, used } = &*self.held;
+        let more = used.get().saturating_add(bytes as u64);
+        if more > taken.get() {
+            let missing = (more - taken.get()).next_multiple_of(RESERVE_STEP_BYTES);
+            contract.take(missing)?;
+            taken.set(taken.get() + missing);
         }
-        self.used.set(used);
+        used.set(more);
         Ok(())
     }
 
-    /// Says that `bytes` of what was reserved are free again. They stay with the query for its next buffer.
-    pub(crate) fn release(&self, bytes: usize) {
-        self.used.set(self.used.get().saturating_sub(bytes as u64));
+    /// Makes sure that `bytes` more may be allocated. They count as long as the reservation is there.
+    pub(crate) fn reserve(&self, bytes: usize) -> Result<Reservation, QueryError> {
+        self.charge(bytes)?;
+        Ok(Reservation { account: self.clone(), bytes: bytes as u64 })
+    }
+
+    /// Opens a frame. Frames close in the opposite order, and what was charged in one must be gone by then.
+    pub(crate) fn frame(&self) -> Frame {
+        Frame { account: self.clone(), before: self.held.used.get() }
+    }
+
+    /// Gives everything back but `bytes`, which the query's result takes.
+    pub(crate) fn keep(self, bytes: u64) -> HeldMemory {
+        let Held { contract, taken, .. } = &*self.held;
+        let kept = bytes.min(taken.get());
+        taken.set(taken.get() - kept);
+        HeldMemory { contract: Some(contract.clone()), bytes: kept }
     }
 }
 
-impl QueryAccount {
-    /// Gives everything back but `bytes`, which the query's result takes.
-    pub(crate) fn keep(self, bytes: u64) -> HeldMemory {
-        let held = bytes.min(self.reserved.get());
-        self.reserved.set(self.reserved.get() - held);
-        HeldMemory { contract: Some(self.contract.clone()), bytes: held }
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.contract.give_back(self.taken.get());
+    }
+}
+
+/// Bytes that one buffer uses. They stay with the query, for its next buffer, when this is dropped.
+#[derive(Debug)]
+#[must_use]
+pub(crate) struct Reservation {
+    account: QueryAccount,
+    bytes: u64,
+}
+
+impl Drop for Reservation {
+    fn drop(&mut self) {
+        let used = &self.account.held.used;
+        used.set(used.get().saturating_sub(self.bytes));
+    }
+}
+
+/// The time in which an operator works: what is charged meanwhile goes when it has its result.
+#[derive(Debug)]
+#[must_use]
+pub(crate) struct Frame {
+    account: QueryAccount,
+    before: u64,
+}
+
+impl Drop for Frame {
+    fn drop(&mut self) {
+        self.account.held.used.set(self.before);
     }
 }
 
@@ -118,12 +168,6 @@ impl Drop for HeldMemory {
     }
 }
 
-impl Drop for QueryAccount {
-    fn drop(&mut self) {
-        self.contract.give_back(self.reserved.get());
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -132,17 +176,36 @@ mod tests {
     fn accounts_share_one_bound_and_give_back_what_they_took() {
         let contract = MemoryContract::new(3 * RESERVE_STEP_BYTES);
         let first = QueryAccount::new(contract.clone());
-        first.reserve(1).expect("the contract is empty");
+        first.charge(1).expect("the contract is empty");
         assert_eq!(contract.used(), RESERVE_STEP_BYTES);
-        first.reserve(2 * RESERVE_STEP_BYTES as usize).expect("three steps in all");
+        first.charge(2 * RESERVE_STEP_BYTES as usize).expect("three steps in all");
         let second = QueryAccount::new(contract.clone());
-        assert!(matches!(second.reserve(1), Err(QueryError::OutOfMemory { .. })));
+        assert!(matches!(second.charge(1), Err(QueryError::OutOfMemory { .. })));
         drop(first);
-        second.reserve(1).expect("the first query is over");
-        assert!(second.reserve(usize::MAX).is_err(), "no overflow");
+        second.charge(1).expect("the first query is over");
+        assert!(second.charge(usize::MAX).is_err(), "no overflow");
         let held = second.keep(100);
         assert_eq!(contract.used(), 100, "the result is still there");
         drop(held);
         assert_eq!(contract.used(), 0);
+    }
+
+    #[test]
+    fn reservations_and_frames_give_back_what_their_buffers_took() {
+        let account = QueryAccount::new(MemoryContract::unlimited());
+        let used = || account.held.used.get();
+        account.charge(10).expect("unlimited");
+        let frame = account.frame();
+        account.charge(100).expect("unlimited");
+        let buffer = account.reserve(1000).expect("unlimited");
+        assert_eq!(used(), 1110);
+        drop(buffer);
+        assert_eq!(used(), 110);
+        drop(frame);
+        assert_eq!(used(), 10);
+        let result = account.reserve(5).expect("unlimited");
+        assert_eq!(used(), 15);
+        drop(result);
+        assert_eq!(used(), 10);
     }
 }

@@ -120,6 +120,28 @@ fn memory_of_labels_and_buffers_is_accounted() {
     assert_eq!(error.to_string(), "unexpected error: String too long to encode as label.");
 }
 
+/// The account says what a query holds, not what it ever took: each operator of a chain is done with its operand's rows
+/// when it has its own.
+#[test]
+fn a_chain_of_operators_needs_what_two_of_them_hold() {
+    let memory = MemoryContract::unlimited();
+    let engine = engine(EngineOptions { memory: memory.clone(), ..EngineOptions::default() });
+    let needs = |query: &str| {
+        let mut limit = 1 << 16;
+        loop {
+            memory.set_limit(limit);
+            match instant(&engine, query, &QueryControl::new()).result {
+                Ok(_) => return limit,
+                Err(QueryError::OutOfMemory { .. }) => limit += 1 << 16,
+                Err(error) => panic!("{query}: {error}"),
+            }
+        }
+    };
+    let chain = |operators: usize| format!("{}m_total{}", "sort(".repeat(operators), ")".repeat(operators));
+    let (two, many) = (needs(&chain(2)), needs(&chain(30)));
+    assert!(many <= 2 * two, "two operators need {two} bytes, thirty {many}");
+}
+
 #[test]
 fn a_stopped_query_says_why() {
     let engine = engine(EngineOptions::default());

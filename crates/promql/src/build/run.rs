@@ -195,12 +195,12 @@ fn answer(
             let labels = || operator.series().labels(row.series).clone();
             query.work(1)?;
             if plan.instant {
-                query.account.reserve(size_of::<InstantSample>())?;
+                query.account.charge(size_of::<InstantSample>())?;
                 vector.extend(row.value(0).map(|value| instant_sample(labels(), plan.grid.start_ms, value)));
             } else if !row.is_empty() {
                 let points = bitmap::count(row.present);
                 query.work(points)?;
-                query.account.reserve(points.saturating_mul(16) + size_of::<RangeSeries>())?;
+                query.account.charge(points.saturating_mul(16) + size_of::<RangeSeries>())?;
                 matrix.push(range_series(labels(), row, plan));
             }
         }

@@ -5,6 +5,7 @@ use crate::exec::batch::Batch;
 use crate::exec::context::QueryContext;
 use crate::exec::operator::{BoxOperator, Operator, Replay};
 use crate::exec::series::SeriesTable;
+use crate::memory::Reservation;
 
 /// What such an operator does.
 pub(crate) trait Evaluate {
@@ -17,12 +18,14 @@ pub(crate) struct Collected<E> {
     /// Dropped, with what it holds, as soon as the result is there.
     evaluation: Option<E>,
     result: Replay,
+    /// What the result takes.
+    held: Option<Reservation>,
 }
 
 /// Boxes the operator of an [`Evaluate`].
 pub(crate) fn collected<'q, E: Evaluate + 'q>(evaluation: E) -> BoxOperator<'q> {
     let result = Replay::new(SeriesTable::new(), Batch::new(0));
-    Box::new(Collected { evaluation: Some(evaluation), result })
+    Box::new(Collected { evaluation: Some(evaluation), result, held: None })
 }
 
 impl<E: Evaluate> Operator for Collected<E> {
@@ -31,8 +34,15 @@ impl<E: Evaluate> Operator for Collected<E> {
     }
 
     fn next(&mut self, query: &QueryContext<'_>, out: &mut Batch) -> Result<bool, QueryError> {
-        if let Some(mut evaluation) = self.evaluation.take() {
-            self.result = evaluation.evaluate(query)?;
+        if self.evaluation.is_some() {
+            // Closed after the evaluation is gone, with its operands and all that they held.
+            let frame = query.account.frame();
+            let evaluation = self.evaluation.take();
+            if let Some(mut evaluation) = evaluation {
+                self.result = evaluation.evaluate(query)?;
+            }
+            drop(frame);
+            self.held = Some(query.account.reserve(self.result.bytes())?);
         }
         self.result.next(query, out)
     }

@@ -117,7 +117,7 @@ impl QueryContext<'_> {
     pub(crate) fn annotate(&self, annotation: Annotation) {
         let bytes = size_of::<Annotation>() + 2 * annotation.text.len();
         if self.annotations.borrow_mut().add(annotation)
-            && let Err(error) = self.account.reserve(bytes)
+            && let Err(error) = self.account.charge(bytes)
         {
             self.failure.borrow_mut().get_or_insert(error);
         }

@@ -45,12 +45,12 @@ impl<'q> MergeSameLabels<'q> {
             return Ok(more);
         }
         let mut rows = Batch::new(out.steps());
-        query.account.reserve(out.bytes())?;
+        query.account.charge(out.bytes())?;
         for row in out.iter().filter(|row| !row.is_empty()) {
             rows.push_copy(row.series, row, query)?;
         }
         let rest = collect(&mut *self.inner, out.steps(), query)?;
-        query.account.reserve(rest.bytes())?;
+        query.account.charge(rest.bytes())?;
         for row in rest.iter() {
             rows.push_copy(row.series, row, query)?;
         }
@@ -79,17 +79,14 @@ impl Operator for MergeSameLabels<'_> {
 }
 
 fn has_same_labels(table: &SeriesTable, query: &QueryContext<'_>) -> Result<bool, QueryError> {
-    let bytes = table.len().saturating_mul(MAP_ENTRY_BYTES);
-    query.account.reserve(bytes)?;
+    let _map = query.account.reserve(table.len().saturating_mul(MAP_ENTRY_BYTES))?;
     let mut seen = std::collections::HashSet::with_capacity(table.len());
     for entry in table.since(0) {
         query.work(1 + entry.labels.len() * 4)?;
         if !seen.insert(&entry.labels) {
-            query.account.release(bytes);
             return Ok(true);
         }
     }
-    query.account.release(bytes);
     Ok(false)
 }
 
@@ -105,7 +102,7 @@ pub(crate) fn merge(
     sameness: Sameness,
     query: &QueryContext<'_>,
 ) -> Result<Replay, QueryError> {
-    query.account.reserve(rows.bytes().saturating_add(rows.rows().saturating_mul(2 * MAP_ENTRY_BYTES)))?;
+    query.account.charge(rows.bytes().saturating_add(rows.rows().saturating_mul(2 * MAP_ENTRY_BYTES)))?;
     let mut by_labels: HashMap<&LabelSet, usize> = HashMap::with_capacity(rows.rows());
     let mut groups: Vec<Vec<usize>> = Vec::new();
     for (index, row) in rows.iter().enumerate() {

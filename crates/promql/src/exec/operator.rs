@@ -3,7 +3,7 @@
 use crate::QueryError;
 use crate::exec::batch::Batch;
 use crate::exec::context::QueryContext;
-use crate::exec::series::SeriesTable;
+use crate::exec::series::{SeriesEntry, SeriesTable, labels_bytes};
 
 /// One node of a running query.
 ///
@@ -71,7 +71,7 @@ pub(crate) fn collect(
     let mut batch = Batch::new(steps);
     while operator.next(query, &mut batch)? {
         query.work(1)?;
-        query.account.reserve(batch.bytes())?;
+        query.account.charge(batch.bytes())?;
         for row in batch.iter().filter(|row| !row.is_empty()) {
             all.push_copy(row.series, row, query)?;
         }
@@ -101,8 +101,14 @@ impl Replay {
         rows: Batch,
         query: &QueryContext<'_>,
     ) -> Result<Self, QueryError> {
-        query.account.reserve(series.len().saturating_mul(ENTRY_BYTES))?;
+        query.account.charge(series.len().saturating_mul(ENTRY_BYTES))?;
         Ok(Replay::new(series.clone(), rows))
+    }
+
+    /// What it takes, labels included: those of a result may be shared with nothing.
+    pub(crate) fn bytes(&self) -> usize {
+        let entry = |entry: &SeriesEntry| ENTRY_BYTES + labels_bytes(&entry.labels);
+        self.series.since(0).iter().map(entry).fold(self.rows.bytes(), usize::saturating_add)
     }
 
     /// The next rows, as [`Operator::next`].

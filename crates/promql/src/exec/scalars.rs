@@ -33,7 +33,7 @@ impl Scalars {
         query: &QueryContext<'_>,
         mut value: impl FnMut(usize) -> f64,
     ) -> Result<Self, QueryError> {
-        query.account.reserve(steps.saturating_mul(8))?;
+        query.account.charge(steps.saturating_mul(8))?;
         let mut values = Vec::with_capacity(steps);
         while values.len() < steps {
             let next = (values.len() + PIECE).min(steps);
@@ -41,6 +41,13 @@ impl Scalars {
             values.extend((values.len()..next).map(&mut value));
         }
         Ok(Scalars::PerStep(values))
+    }
+
+    fn bytes(&self) -> usize {
+        match self {
+            Scalars::Constant(_) => 0,
+            Scalars::PerStep(values) => values.len().saturating_mul(size_of::<f64>()),
+        }
     }
 
     /// The values changed one by one.
@@ -135,7 +142,12 @@ impl<'q> Parameters<'q> {
     /// The values, in the order of the operands. Evaluated by the first call.
     pub(crate) fn values(&mut self, query: &QueryContext<'_>) -> Result<&[Scalars], QueryError> {
         for mut scalar in std::mem::take(&mut self.pending) {
-            self.values.push(scalar.evaluate(query)?);
+            let frame = query.account.frame();
+            let values = scalar.evaluate(query)?;
+            drop(scalar);
+            drop(frame);
+            query.account.charge(values.bytes())?;
+            self.values.push(values);
         }
         Ok(&self.values)
     }

@@ -22,7 +22,7 @@ impl Scope {
     pub(crate) fn new(grid: Grid, by_step: bool, query: &QueryContext<'_>) -> Result<Self, QueryError> {
         let by_step = by_step && grid.steps() <= STEPS_MAX;
         if by_step {
-            query.account.reserve(grid.steps().saturating_mul(16))?;
+            query.account.charge(grid.steps().saturating_mul(16))?;
         }
         Ok(Scope { grid, stats: Rc::new(ScopeStats::new(&grid, by_step)) })
     }

@@ -37,7 +37,7 @@ pub(crate) fn sort_by<T: Copy>(
         return Ok(());
     }
     let bytes = std::mem::size_of_val(items);
-    query.account.reserve(bytes)?;
+    let _copy = query.account.reserve(bytes)?;
     let mut other = items.to_vec();
     let (mut from, mut to) = (&mut *items, &mut other[..]);
     let (mut width, mut swapped) = (RUN, false);
@@ -52,7 +52,6 @@ pub(crate) fn sort_by<T: Copy>(
     if swapped {
         items.copy_from_slice(&other);
     }
-    query.account.release(bytes);
     Ok(())
 }
 

@@ -79,7 +79,7 @@ impl Fold for Average {
                 None => {
                     let mut hints = ResetHints::default();
                     hints.see(histogram);
-                    query.account.reserve(size_of::<HistogramAverage>() + 2 * histogram.accounted_bytes())?;
+                    query.account.charge(size_of::<HistogramAverage>() + 2 * histogram.accounted_bytes())?;
                     let mean = (!float_came_first).then(|| HistogramMean::new(histogram.clone()));
                     state.histograms.insert(step, HistogramAverage { mean, incompatible: false, hints });
                 }

@@ -77,7 +77,7 @@ impl Evaluate for CountValues<'_> {
                                 Some(&at) => at,
                                 None => {
                                     let bytes = labels_bytes(&labels) + ENTRY_BYTES;
-                                    query.account.reserve(bytes + Batch::bytes_for(1, self.steps))?;
+                                    query.account.charge(bytes + Batch::bytes_for(1, self.steps))?;
                                     let at = table.push(labels.clone(), false);
                                     by_labels.insert(labels, at);
                                     counts.push(at);
@@ -89,7 +89,7 @@ impl Evaluate for CountValues<'_> {
                     if let Value::Float(value) = value
                         && key.is_none()
                     {
-                        query.account.reserve(ENTRY_BYTES)?;
+                        query.account.charge(ENTRY_BYTES)?;
                         seen.insert(value.to_bits(), at);
                     }
                     let mut count = counts.row_mut(at);

@@ -87,9 +87,9 @@ impl<'q, F: Fold + 'q> Aggregate<'q, F> {
         let table = self.inner.series();
         let group = self.grouping.of(row.series, table);
         if group == groups.len() {
-            query.account.reserve(self.fold.state_bytes(self.steps))?;
+            query.account.charge(self.fold.state_bytes(self.steps))?;
             let bytes = labels_bytes(&self.grouping.labels[group]) + GROUP_BYTES;
-            query.account.reserve(bytes)?;
+            query.account.charge(bytes)?;
             groups.push(Group { state: self.fold.empty(self.steps, query)?, last_step: 0, drop_name: false });
         }
         let group = &mut groups[group];
@@ -119,7 +119,7 @@ impl<'q, F: Fold + 'q> Evaluate for Aggregate<'q, F> {
         self.fold.rows_ended(self.steps, query)?;
         let mut out = Batch::new(self.steps);
         let mut table = SeriesTable::new();
-        query.account.reserve(Batch::bytes_for(groups.len(), self.steps))?;
+        query.account.charge(Batch::bytes_for(groups.len(), self.steps))?;
         for (group, labels) in groups.into_iter().zip(&self.grouping.labels) {
             query.work(8)?;
             let series = table.push(labels.clone(), group.drop_name);

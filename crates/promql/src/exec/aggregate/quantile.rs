@@ -69,7 +69,7 @@ impl Fold for Quantile<'_> {
         if row.histograms.is_some_and(|row| !row.steps.is_empty()) {
             query.annotate(Annotation::histogram_ignored_in_aggregation("quantile", self.span));
         }
-        query.account.reserve(Batch::bytes_for(1, rows.steps()))?;
+        query.account.charge(Batch::bytes_for(1, rows.steps()))?;
         rows.push_copy(0, RowRef { histograms: None, ..row }, query)
     }
 
@@ -84,7 +84,7 @@ impl Fold for Quantile<'_> {
             query.work(row.present.len())?;
             bitmap::union(&mut present, row.present);
         }
-        query.account.reserve(rows.rows().saturating_mul(8))?;
+        query.account.charge(rows.rows().saturating_mul(8))?;
         let mut values = Vec::with_capacity(rows.rows());
         for step in bitmap::ones(&present) {
             values.clear();

@@ -95,7 +95,7 @@ impl Select<'_> {
 
     fn select(&self, rows: &Batch, query: &QueryContext<'_>) -> Result<Batch, QueryError> {
         // Group, offset, view, place and heap entry of every row.
-        query.account.reserve(rows.rows().saturating_mul(BYTES_PER_ROW))?;
+        query.account.charge(rows.rows().saturating_mul(BYTES_PER_ROW))?;
         query.work(rows.rows().saturating_mul(16))?;
         let mut grouping = Grouping::new(self.node);
         let groups: Vec<usize> =
@@ -126,7 +126,7 @@ impl Select<'_> {
                     let at = match place[entry.row] {
                         Some(at) => at,
                         None => {
-                            query.account.reserve(Batch::bytes_for(1, self.steps))?;
+                            query.account.charge(Batch::bytes_for(1, self.steps))?;
                             out.push(row.series);
                             out.rows() - 1
                         }

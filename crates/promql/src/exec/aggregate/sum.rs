@@ -102,7 +102,7 @@ impl Fold for Sum {
             query.work(histogram.sample_weight())?;
             let float_came_first = bitmap::get(&state.present, step);
             let Some(entry) = state.histograms.get_mut(&step) else {
-                query.account.reserve(size_of::<HistogramSum>() + 2 * histogram.accounted_bytes())?;
+                query.account.charge(size_of::<HistogramSum>() + 2 * histogram.accounted_bytes())?;
                 state.histograms.insert(step, HistogramSum::first(histogram, float_came_first));
                 continue;
             };

@@ -189,9 +189,7 @@ impl<'a> Matching<'a> {
         let words = bitmap::words_for(self.steps);
         // Each signature may come to have two bitmaps.
         let group_bytes = size_of::<OneGroup>().saturating_add(words.saturating_mul(16));
-        self.query
-            .account
-            .reserve(signatures.saturating_mul(group_bytes).saturating_add(of_one.len() * 8))?;
+        self.query.account.charge(signatures.saturating_mul(group_bytes).saturating_add(of_one.len() * 8))?;
         let mut groups: Vec<OneGroup> = (0..signatures).map(|_| OneGroup::default()).collect();
         for (row, &signature) in of_one.iter().enumerate() {
             self.query.work(words)?;
@@ -338,7 +336,7 @@ impl<'a> Matching<'a> {
             Some(&index) => index,
             None => {
                 let bytes = labels_bytes(&labels) + ENTRY_BYTES;
-                self.query.account.reserve(Batch::bytes_for(1, self.steps).saturating_add(bytes))?;
+                self.query.account.charge(Batch::bytes_for(1, self.steps).saturating_add(bytes))?;
                 let series = out.table.push(labels.clone(), self.return_bool);
                 out.rows.push(series);
                 out.by_labels.insert(labels, series);
@@ -354,7 +352,7 @@ impl<'a> Matching<'a> {
             let taken = match out.matched.remove(&(signature, index)) {
                 Some(taken) => taken,
                 None => {
-                    self.query.account.reserve(words.saturating_mul(8).saturating_add(ENTRY_BYTES))?;
+                    self.query.account.charge(words.saturating_mul(8).saturating_add(ENTRY_BYTES))?;
                     vec![0; words]
                 }
             };
@@ -395,7 +393,7 @@ impl<'a> Matching<'a> {
                         Outcome::Value { value, keep, remark } => {
                             let weight = value.weight();
                             self.query.work(weight)?;
-                            self.query.account.reserve(weight.saturating_mul(16))?;
+                            self.query.account.charge(weight.saturating_mul(16))?;
                             if let Some(remark) = remark {
                                 remarks.insert(step, remark);
                             }

@@ -62,7 +62,7 @@ impl SetOperation<'_> {
             let words = bitmap::words_for(self.steps);
             query.work(words)?;
             if presence.by_signature.len() <= signature {
-                query.account.reserve(words.saturating_mul(8).saturating_add(size_of::<Vec<u64>>()))?;
+                query.account.charge(words.saturating_mul(8).saturating_add(size_of::<Vec<u64>>()))?;
                 presence.by_signature.resize(signature + 1, Vec::new());
             }
             let bits = &mut presence.by_signature[signature];
@@ -86,7 +86,7 @@ impl SetOperation<'_> {
         let mut signatures = Signatures::new(matching);
         let right = self.presence(right, self.right.series(), &mut signatures, query)?;
         let mut out = Batch::new(self.steps);
-        query.account.reserve(left.bytes())?;
+        query.account.charge(left.bytes())?;
         for row in left.iter() {
             let signature = signatures.of(self.left.series().labels(row.series), query)?;
             push_masked(&mut out, row.series, row, (right.get(signature), wanted), query)?;
@@ -103,12 +103,12 @@ impl SetOperation<'_> {
         let present_left = self.presence(left, self.left.series(), &mut signatures, query)?;
         let mut table = self.left.series().clone();
         let offset = table.len();
-        query.account.reserve((offset + self.right.series().len()).saturating_mul(ENTRY_BYTES))?;
+        query.account.charge((offset + self.right.series().len()).saturating_mul(ENTRY_BYTES))?;
         for entry in self.right.series().since(0) {
             query.work(4)?;
             table.push(entry.labels.clone(), entry.drop_name);
         }
-        query.account.reserve(left.bytes().saturating_add(right.bytes()))?;
+        query.account.charge(left.bytes().saturating_add(right.bytes()))?;
         let mut out = Batch::new(self.steps);
         for row in left.iter() {
             out.push_copy(row.series, row, query)?;

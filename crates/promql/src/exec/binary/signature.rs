@@ -32,7 +32,7 @@ impl<'m> Signatures<'m> {
         if let Some(&number) = self.numbers.get(&signature) {
             return Ok(number);
         }
-        query.account.reserve(labels_bytes(&signature) + ENTRY_BYTES)?;
+        query.account.charge(labels_bytes(&signature) + ENTRY_BYTES)?;
         self.numbers.insert(signature, next);
         Ok(next)
     }

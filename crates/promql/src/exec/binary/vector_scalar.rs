@@ -137,7 +137,7 @@ impl Operation {
         row: &mut RowMut<'_>,
         query: &QueryContext<'_>,
     ) -> Result<(), QueryError> {
-        query.account.reserve(histograms.bytes())?;
+        query.account.charge(histograms.bytes())?;
         for (step, histogram) in histograms.iter() {
             query.work(histogram.sample_weight())?;
             let (vector, scalar) = (Value::Histogram(histogram.clone()), Value::Float(scalars.at(step)));

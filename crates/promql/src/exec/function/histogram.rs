@@ -235,7 +235,7 @@ impl Evaluate for LookInside<'_> {
                 results.add(&self.question, part, &histogram.labels, &values[part], query)?;
             }
         }
-        query.account.reserve(Batch::bytes_for(results.labels.len(), self.steps))?;
+        query.account.charge(Batch::bytes_for(results.labels.len(), self.steps))?;
         let replay = results.finish(self.steps, query)?;
         query.samples.settle(before, replay.rows.samples())?;
         Ok(replay)
@@ -265,7 +265,7 @@ impl LookInside<'_> {
             let labels = labels.without(BUCKET_LABEL);
             let place = *by_labels.entry(labels.clone()).or_insert(found.len());
             if place == found.len() {
-                query.account.reserve(2 * labels_bytes(&labels) + size_of::<Classic>() + ENTRY_BYTES)?;
+                query.account.charge(2 * labels_bytes(&labels) + size_of::<Classic>() + ENTRY_BYTES)?;
                 found.push(Classic { labels, buckets: Vec::new(), native: None });
             }
             found[place].buckets.push((upper, index));
@@ -297,7 +297,7 @@ impl LookInside<'_> {
         let mut values = Vec::new();
         for (step, histogram) in histograms.filter(|(step, _)| !skip(*step)) {
             query.work(histogram.sample_weight())?;
-            query.account.reserve(POINT_BYTES)?;
+            query.account.charge(POINT_BYTES)?;
             let value = match &self.question {
                 Question::Quantiles(quantiles) => {
                     let (value, remark) = histogram_quantile(quantiles[part].at.at(step), histogram);
@@ -346,7 +346,7 @@ impl LookInside<'_> {
                 continue;
             }
             query.work(buckets.len() * 8 * values.len())?;
-            query.account.reserve(values.len() * POINT_BYTES)?;
+            query.account.charge(values.len() * POINT_BYTES)?;
             match &self.question {
                 Question::Quantiles(quantiles) => {
                     for (quantile, values) in quantiles.iter().zip(&mut values) {
@@ -437,7 +437,7 @@ impl Results {
         query.work(values.len())?;
         query
             .account
-            .reserve(labels_bytes(labels) + ENTRY_BYTES + values.len().saturating_mul(POINT_BYTES))?;
+            .charge(labels_bytes(labels) + ENTRY_BYTES + values.len().saturating_mul(POINT_BYTES))?;
         let labels =
             if query.features.delayed_name_removal { labels.clone() } else { without_metadata(labels) };
         let noted = match question {
@@ -454,7 +454,7 @@ impl Results {
             (Some(name), Scalars::PerStep(qs)) => {
                 for (step, value) in values {
                     query.work(32)?;
-                    query.account.reserve(labels_bytes(&labels) + ENTRY_BYTES)?;
+                    query.account.charge(labels_bytes(&labels) + ENTRY_BYTES)?;
                     self.row(with_label(name, qs[*step])).push((*step, *value));
                 }
             }

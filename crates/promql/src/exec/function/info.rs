@@ -117,7 +117,7 @@ impl Info<'_> {
             if !identified {
                 continue;
             }
-            query.account.reserve(grid.steps().saturating_mul(16))?;
+            query.account.charge(grid.steps().saturating_mul(16))?;
             let mut times = vec![None; grid.steps()];
             query.read_rows(selection, row..row + 1, range, |_, samples| {
                 let mut cursor = Cursor::new(samples, query.lookback_ms);
@@ -179,7 +179,7 @@ impl Info<'_> {
                 if !known.contains_key(&key) {
                     let enriched = self.enrich(labels[index], &key.1, infos)?;
                     let bytes = enriched.as_ref().map_or(0, labels_bytes);
-                    query.account.reserve(bytes + KNOWN_BYTES + 8 * key.1.len())?;
+                    query.account.charge(bytes + KNOWN_BYTES + 8 * key.1.len())?;
                     known.insert(key.clone(), enriched);
                 }
                 if let Some(Some(labels)) = known.get(&key) {
@@ -294,7 +294,7 @@ impl Joined {
         let at = match self.by_labels.get(&labels) {
             Some(&at) => at,
             None => {
-                query.account.reserve(Batch::bytes_for(1, self.rows.steps()))?;
+                query.account.charge(Batch::bytes_for(1, self.rows.steps()))?;
                 let at = self.table.push(labels.clone(), drop_name);
                 self.rows.push(at);
                 self.by_labels.insert(labels, at);

@@ -28,7 +28,7 @@ pub(super) fn replace<'q>(call: &mut Arguments<'_, 'q>) -> Result<BoxOperator<'q
         if !known.contains_key(value) {
             // What the text expands to is known only afterwards; a bound on it was asked for before.
             let bytes = expanded_bytes_max(value, replacement);
-            query.account.reserve(bytes)?;
+            query.account.charge(bytes)?;
             query.work(value.len().saturating_add(bytes))?;
             known.insert(value.to_owned(), regex.expand(value, replacement));
         }
@@ -53,10 +53,8 @@ pub(super) fn join<'q>(call: &mut Arguments<'_, 'q>) -> Result<BoxOperator<'q>, 
         let separators = separator.len().saturating_mul(values.len());
         let bytes = values.iter().fold(separators, |sum, value| sum.saturating_add(value.len()));
         check_value_length(bytes)?;
-        query.account.reserve(bytes)?;
-        let joined = with_label(entry, target, &values.join(separator), query);
-        query.account.release(bytes);
-        joined
+        let _text = query.account.reserve(bytes)?;
+        with_label(entry, target, &values.join(separator), query)
     };
     operator(call, relabel)
 }
@@ -69,7 +67,7 @@ fn with_label(
 ) -> Result<SeriesEntry, QueryError> {
     check_value_length(value.len())?;
     let bytes = labels_bytes(&entry.labels) + name.len() + value.len();
-    query.account.reserve(bytes)?;
+    query.account.charge(bytes)?;
     query.work(8 + bytes / 8)?;
     let mut labels = entry.labels.to_builder();
     labels.set(name, value);

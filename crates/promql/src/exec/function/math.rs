@@ -119,7 +119,7 @@ pub(crate) fn negate<'q>(inner: BoxOperator<'q>, query: &QueryContext<'_>) -> Bo
     map_rows(inner, Vec::new(), query, |row, _, query| {
         map_present(row, query, |value| -value)?;
         if let Some(mut histograms) = row.take_histograms() {
-            query.account.reserve(histograms.bytes())?;
+            query.account.charge(histograms.bytes())?;
             for histogram in &mut histograms.values {
                 query.work(histogram.sample_weight())?;
                 let mut negated = FloatHistogram::clone(histogram);

@@ -125,8 +125,9 @@ fn variance(values: &[f64], query: &QueryContext<'_>) -> Result<f64, QueryError>
 
 /// The median distance to the median; NaN when any value is.
 fn median_deviation(values: &[f64], query: &QueryContext<'_>) -> Result<f64, QueryError> {
-    let (mut copy, mut nan) = (Vec::new(), false);
-    copy_of(values, &mut copy, query)?;
+    let _copy = query.account.reserve(size_of_val(values))?;
+    let (mut copy, mut nan) = (Vec::with_capacity(values.len()), false);
+    query.in_pieces(values, |piece| copy.extend_from_slice(piece))?;
     query.in_pieces(values, |piece| nan = nan || piece.iter().any(|value| value.is_nan()))?;
     if nan {
         return Ok(f64::NAN);
@@ -136,16 +137,14 @@ fn median_deviation(values: &[f64], query: &QueryContext<'_>) -> Result<f64, Que
         query.work(piece.len())?;
         piece.iter_mut().for_each(|value| *value = (*value - median).abs());
     }
-    let deviation = quantile_of(0.5, &mut copy, query);
-    query.account.release(copy.capacity() * size_of::<f64>());
-    deviation
+    quantile_of(0.5, &mut copy, query)
 }
 
 /// Puts a copy into a buffer whose growth is accounted for.
 fn copy_of(values: &[f64], into: &mut Vec<f64>, query: &QueryContext<'_>) -> Result<(), QueryError> {
     into.clear();
     if values.len() > into.capacity() {
-        query.account.reserve((values.len() - into.capacity()) * size_of::<f64>())?;
+        query.account.charge((values.len() - into.capacity()) * size_of::<f64>())?;
         into.reserve_exact(values.len());
     }
     query.in_pieces(values, |piece| into.extend_from_slice(piece))
@@ -242,7 +241,7 @@ impl SortedWindow {
                 query.work(1 + self.sorted.len() / 16)?;
                 let at = self.sorted.partition_point(|other| order_of_values(other, &value).is_le());
                 if self.sorted.len() == self.sorted.capacity() {
-                    query.account.reserve((self.sorted.len().max(16)) * size_of::<f64>())?;
+                    query.account.charge((self.sorted.len().max(16)) * size_of::<f64>())?;
                 }
                 self.sorted.insert(at, value);
             }

@@ -409,7 +409,7 @@ fn find_restarts(
         }
         if into.len() + falls > into.capacity() {
             let more = falls.max(into.capacity());
-            query.account.reserve(more.saturating_mul(size_of::<(usize, f64)>()))?;
+            query.account.charge(more.saturating_mul(size_of::<(usize, f64)>()))?;
             into.reserve_exact(more);
         }
         let falling = piece.windows(2).enumerate().filter(|(_, pair)| pair[1] < pair[0]);

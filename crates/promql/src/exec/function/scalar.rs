@@ -53,7 +53,7 @@ impl ScalarOperator for OnlyFloat<'_> {
     fn evaluate(&mut self, query: &QueryContext<'_>) -> Result<Scalars, QueryError> {
         let steps = self.steps;
         let before = query.samples.current();
-        query.account.reserve(steps.saturating_mul(9))?;
+        query.account.charge(steps.saturating_mul(9))?;
         let mut values = query.filled(f64::NAN, steps)?;
         let words = bitmap::words_for(steps);
         let (mut once, mut twice) = (vec![0u64; words], vec![0u64; words]);

@@ -98,7 +98,7 @@ impl Evaluate for Sort<'_> {
             }
             _ => sorting::sort_by(&mut order, query, |&a, &b| self.compare(rows.row(a), rows.row(b)))?,
         }
-        query.account.reserve(rows.bytes())?;
+        query.account.charge(rows.bytes())?;
         let mut sorted = Batch::new(steps);
         for index in order {
             let row = rows.row(index);

@@ -152,7 +152,7 @@ impl Rows<'_, '_> {
             }
             return Ok(found);
         }
-        query.account.reserve(samples.histograms.timestamps.len().saturating_mul(12))?;
+        query.account.charge(samples.histograms.timestamps.len().saturating_mul(12))?;
         let (mut held, mut seen) = (0, 0);
         let mut cursor = Cursor::new(samples, query.lookback_ms);
         for step in 0..grid.steps() {

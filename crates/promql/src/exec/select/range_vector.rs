@@ -66,7 +66,7 @@ fn series_of(
 ) -> Result<Columns, QueryError> {
     let points = samples.floats.values.len() + samples.histograms.values.len();
     query.work(1 + points)?;
-    query.account.reserve(points.saturating_mul(16) + size_of::<RangeSeries>())?;
+    query.account.charge(points.saturating_mul(16) + size_of::<RangeSeries>())?;
     let floats: Vec<(i64, f64)> = samples
         .floats
         .timestamps
@@ -144,7 +144,7 @@ pub(crate) fn of_subquery(
         };
         let samples = source.samples();
         query.work(samples.len())?;
-        query.account.reserve(samples.len().saturating_mul(16) + size_of::<RangeSeries>())?;
+        query.account.charge(samples.len().saturating_mul(16) + size_of::<RangeSeries>())?;
         let floats = samples.floats.timestamps.iter().copied().zip(samples.floats.values.iter().copied());
         let histograms =
             samples.histograms.timestamps.iter().copied().zip(samples.histograms.values.iter().cloned());

@@ -72,11 +72,11 @@ impl Scan {
     fn read_labels(&mut self, query: &QueryContext<'_>) -> Result<(), QueryError> {
         self.started = true;
         let rows = query.snapshot.series_count(self.selection);
-        query.account.reserve(rows.saturating_mul(ENTRY_BYTES))?;
+        query.account.charge(rows.saturating_mul(ENTRY_BYTES))?;
         for row in 0..rows {
             let labels = query.snapshot.labels(self.selection, row);
             query.work(16)?;
-            query.account.reserve(labels.len() * LABEL_BYTES)?;
+            query.account.charge(labels.len() * LABEL_BYTES)?;
             self.series.push(labels, false);
         }
         Ok(())

@@ -16,6 +16,7 @@ use crate::exec::select::counts_only::Reach;
 use crate::exec::select::instant;
 use crate::exec::select::scan::Scan;
 use crate::exec::series::SeriesTable;
+use crate::memory::Reservation;
 use crate::plan::node::{Lookup, Selector};
 use crate::{Annotation, QueryError};
 
@@ -68,18 +69,20 @@ impl Operator for SmoothedScan {
 
 /// Samples of one kind with their times.
 struct Points {
+    _held: Reservation,
     floats: Vec<(i64, f64)>,
     histograms: Vec<(i64, Arc<FloatHistogram>)>,
 }
 
 fn points(samples: &SeriesSamples, query: &QueryContext<'_>) -> Result<Points, QueryError> {
     let count = samples.floats.values.len() + samples.histograms.values.len();
-    query.account.reserve(count.saturating_mul(size_of::<(i64, f64)>()))?;
+    let held = query.account.reserve(count.saturating_mul(size_of::<(i64, f64)>()))?;
     query.work(count)?;
     let floats = samples.floats.timestamps.iter().copied().zip(samples.floats.values.iter().copied());
     let histograms =
         samples.histograms.timestamps.iter().copied().zip(samples.histograms.values.iter().cloned());
     Ok(Points {
+        _held: held,
         floats: floats.filter(|(_, value)| !is_stale(*value)).collect(),
         histograms: histograms.filter(|(_, value)| !is_stale(value.sum)).collect(),
     })

@@ -58,7 +58,7 @@ impl Operator for StepInvariant<'_> {
         }
         let steps = self.scope.steps();
         let bytes = Batch::bytes_for(self.batch.rows(), steps);
-        query.account.reserve(bytes)?;
+        let _rows = query.account.reserve(bytes)?;
         for row in self.batch.iter().filter(|row| !row.is_empty()) {
             let weight = row.histogram(0).map_or(1, |h| h.sample_weight() as u64);
             query.samples.hold(weight * (steps as u64 - 1))?;
@@ -70,14 +70,13 @@ impl Operator for StepInvariant<'_> {
                 }
                 bitmap::fill(held.present, steps);
             } else if let Some(histogram) = row.histogram(0) {
-                query.account.reserve(steps.saturating_mul(12))?;
+                query.account.charge(steps.saturating_mul(12))?;
                 for step in 0..steps {
                     query.work(4)?;
                     held.set_histogram(step, histogram.clone());
                 }
             }
         }
-        query.account.release(bytes);
         Ok(true)
     }
 }

@@ -89,7 +89,7 @@ impl<'q> SubquerySource<'q> {
                 let points = row.present.iter().map(|word| word.count_ones() as usize).sum::<usize>();
                 let points = points + row.histograms.map_or(0, |row| row.steps.len());
                 let had = self.samples.floats.values.capacity() + self.samples.histograms.values.capacity();
-                query.account.reserve(points.saturating_sub(had).saturating_mul(POINT_BYTES))?;
+                query.account.charge(points.saturating_sub(had).saturating_mul(POINT_BYTES))?;
                 take_row(&mut self.samples, row, &self.inner_scope.grid, query)?;
                 return Ok(Some(series));
             }

@@ -76,7 +76,7 @@ fn copy_without_stale(
     let count = from.floats.values.len() + from.histograms.values.len();
     let had = to.floats.values.capacity() + to.histograms.values.capacity();
     // Time, value and start; twice, because a column that grows is copied.
-    query.account.reserve(count.saturating_sub(had).saturating_mul(48))?;
+    query.account.charge(count.saturating_sub(had).saturating_mul(48))?;
     for (index, &value) in from.floats.values.iter().enumerate() {
         query.work(1)?;
         if !is_stale(value) {
