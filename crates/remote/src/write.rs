@@ -19,12 +19,10 @@ use ferula_storage::{
 };
 use ferula_telemetry::{Counter, Registry, debug, warn};
 
-use self::headers::AcceptedMessages;
+use self::headers::{AcceptedMessages, UnpackError};
 use self::message::{Item, RawLabel, TimeSeries, WriteRequest};
 use self::series_cache::SeriesCache;
 use crate::protobuf::ProtobufError;
-use crate::snappy::SnappyError;
-use crate::zstd::ZstdError;
 
 /// Samples may be this far ahead of the clock.
 const AHEAD_MILLIS_MAX: i64 = 10 * 60 * 1000;
@@ -34,15 +32,12 @@ const BATCH_SAMPLES: usize = 64 * 1024;
 /// Why a request was not stored. Nothing of it is visible then, except where a variant says so.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum WriteError {
-    /// The body is not a snappy block, or too large.
+    /// The body cannot be unpacked.
     #[error(transparent)]
-    Snappy(#[from] SnappyError),
+    Unpack(#[from] UnpackError),
     /// The block does not hold a write request.
     #[error(transparent)]
     Protobuf(#[from] ProtobufError),
-    /// The body is not zstd, or too large.
-    #[error(transparent)]
-    Zstd(#[from] ZstdError),
     /// The store refused a sample.
     #[error(transparent)]
     Refused(#[from] AppendError),
@@ -74,7 +69,7 @@ impl WriteError {
     /// Whether the sender is at fault and must not send the same again.
     pub fn is_senders(&self) -> bool {
         match self {
-            WriteError::Snappy(_) | WriteError::Zstd(_) | WriteError::Protobuf(_) => true,
+            WriteError::Unpack(_) | WriteError::Protobuf(_) => true,
             WriteError::TooFarAhead => true,
             WriteError::SamplesLeftOut { first, .. } => first.is_senders(),
             // Sent again, they would be refused again, and hold up the series that are known.

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use axum::body::Body;
 use axum::http::{Response, header};
+use ferula_remote::write::WriteError;
 use ferula_remote::write::headers::{Encoding, Message};
 use ferula_telemetry::error;
 use futures_util::FutureExt;
@@ -55,7 +56,7 @@ pub fn otlp(_: Arc<Api>, _: Request) -> BoxFuture<'static, Response<Body>> {
 
 fn store(api: &Api, request: &Request, (message, encoding): (Message, Encoding)) -> Response<Body> {
     let (store, now) = (&*api.store.appendable, api.site.clock.now());
-    let written = encoding.unpack(&request.body).and_then(|body| match message {
+    let written = encoding.unpack(&request.body).map_err(WriteError::from).and_then(|body| match message {
         Message::V1 => api.write.write(store, &body, now).map(|_| None),
         Message::V2 => api.write.write_v2(store, &body, now).map(Some),
     });

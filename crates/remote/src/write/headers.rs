@@ -1,8 +1,7 @@
 //! What the headers of a request say: which message the body is, and how it is packed.
 
-use crate::snappy;
-use crate::write::WriteError;
-use crate::zstd;
+use crate::snappy::{self, SnappyError};
+use crate::zstd::{self, ZstdError};
 
 const MEDIA_TYPE: &str = "application/x-protobuf";
 
@@ -42,12 +41,23 @@ pub enum Encoding {
 
 impl Encoding {
     /// The message inside a body.
-    pub fn unpack(self, body: &[u8]) -> Result<Vec<u8>, WriteError> {
+    pub fn unpack(self, body: &[u8]) -> Result<Vec<u8>, UnpackError> {
         match self {
             Encoding::Snappy => Ok(snappy::decode(body)?),
             Encoding::Zstd => Ok(zstd::decode(body)?),
         }
     }
+}
+
+/// Why a body cannot be unpacked.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum UnpackError {
+    /// Not a snappy block, or too large.
+    #[error(transparent)]
+    Snappy(#[from] SnappyError),
+    /// Not a zstd frame, or too large.
+    #[error(transparent)]
+    Zstd(#[from] ZstdError),
 }
 
 /// The messages that the receiver takes: `--web.remote-write-receiver.accepted-protobuf-messages`.

@@ -8,8 +8,8 @@ use std::sync::Arc;
 use ferula_model::{CounterResetHint, FloatHistogram};
 use ferula_promql_syntax::ast::RangeExtension;
 
+use super::change::Rate;
 use super::interpolate::{self, interpolate, interpolate_histograms};
-use super::rate::Rate;
 use crate::Annotation;
 use crate::exec::batch::Value;
 use crate::exec::select::window::{RangeCall, Window};

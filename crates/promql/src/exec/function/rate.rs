@@ -9,6 +9,7 @@ use std::sync::Arc;
 use ferula_model::{CounterResetHint, FloatHistogram};
 use ferula_promql_syntax::ast::RangeExtension;
 
+use super::change::Rate;
 use super::{extended_rate, interpolate, start_time};
 use crate::exec::batch::{RowMut, Value};
 use crate::exec::context::{PIECE, QueryContext};
@@ -30,15 +31,6 @@ pub(super) fn increase() -> Box<dyn RangeFunction> {
 /// `delta`.
 pub(super) fn delta() -> Box<dyn RangeFunction> {
     Box::new(RateFunction::new(Rate { counter: false, per_second: false }))
-}
-
-/// One of the three.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Rate {
-    /// Decreases are restarts.
-    pub counter: bool,
-    /// Divided by the seconds of the range.
-    pub per_second: bool,
 }
 
 /// One of the three as it runs over many series.

@@ -4,9 +4,9 @@ use ferula_model::labels::TYPE_LABEL;
 use ferula_promql_syntax::ast::{RangeExtension, Span};
 use ferula_storage::{SelectionId, SeriesSamples};
 
+use super::function::{RangeCall, RangeFunction};
 use super::samples::Samples;
 use super::walk::Windows;
-use super::{RangeCall, RangeFunction};
 use crate::exec::batch::Batch;
 use crate::exec::bitmap;
 use crate::exec::context::QueryContext;

@@ -2,6 +2,7 @@
 
 pub(crate) mod absent;
 pub(crate) mod call;
+pub(crate) mod change;
 pub(crate) mod changes;
 pub(crate) mod ends_over_time;
 pub(crate) mod extended_rate;
