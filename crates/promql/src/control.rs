@@ -1,4 +1,4 @@
-//! How the outside stops a query, and how it lends the query a clock.
+//! How a caller stops a query, and lends it a clock.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
@@ -7,7 +7,7 @@ use ferula_storage::Stop;
 
 use crate::QueryError;
 
-/// Why the outside stops a query.
+/// Why a caller stops a query.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StopReason {
     /// `--query.timeout` is over.
@@ -18,7 +18,7 @@ pub enum StopReason {
     Shutdown,
 }
 
-/// Shared between a running query and whoever may stop it. Clones mean the same query.
+/// Shared by a running query and the code that may stop it. Clones control the same query.
 #[derive(Clone, Default)]
 pub struct QueryControl {
     stop: Arc<AtomicU8>,
@@ -33,7 +33,7 @@ impl std::fmt::Debug for QueryControl {
 }
 
 impl QueryControl {
-    /// A control that nobody has stopped, without a clock: all timings stay 0.
+    /// A control without a clock: all timings stay 0.
     pub fn new() -> Self {
         Self::default()
     }

@@ -5,13 +5,13 @@ use ferula_storage::StorageError;
 /// Why a query has no result.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum QueryError {
-    /// The text is no query, or one that cannot be asked like this; nothing was evaluated.
+    /// The text is not a valid query, or not valid as an instant or range query. Nothing was evaluated.
     #[error("{0}")]
     Parse(String),
     /// More samples than `--query.max-samples` at one time.
     #[error("query processing would load too many samples into memory in query execution")]
     TooManySamples,
-    /// The memory that all queries share is used up.
+    /// The memory shared by all queries is exhausted.
     #[error(
         "query processing would use too much memory: {asked} more bytes asked for, {used} of {limit} in use"
     )]
@@ -26,10 +26,10 @@ pub enum QueryError {
     /// The caller's time ran out.
     #[error("query timed out in {0}")]
     Timeout(&'static str),
-    /// The caller lost interest.
+    /// The caller canceled the query.
     #[error("query was canceled in {0}")]
     Canceled(&'static str),
-    /// The query is well-formed but its data does not allow an answer.
+    /// The query is valid, but it cannot be answered over its data.
     #[error("{0}")]
     Execution(String),
     /// The store failed.

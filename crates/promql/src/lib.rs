@@ -5,15 +5,15 @@
 //!                                                             └─ every selector selected, one freeze ─┘
 //! ```
 //!
-//! Three floors: `plan` knows no operator, the operators (`exec`) know plan nodes and not who builds them, `build` knows
-//! both. Options and grid lie below them, `engine.rs` on top.
+//! Three floors: `plan` knows no operator; the operators (`exec`) know plan nodes but not how they are built; `build` knows
+//! both. Options and grid lie below them, `engine.rs` above.
 //!
 //! Here: limits, the plan, operators over batches `[series][step]`, annotations, results as values. Elsewhere:
-//! the grammar (`ferula-promql-syntax`), where samples rest (`ferula-storage` and behind it), JSON and HTTP.
+//! the grammar (`ferula-promql-syntax`), where samples are kept (`ferula-storage` and the stores behind it), JSON and HTTP.
 //!
 //! Always true: a missing sample is a cleared bit and never a NaN; the staleness marker does not leave the
-//! scan; windows are open on the left; floats are added in the order in which Prometheus adds them, and no
-//! multiplication is fused with an addition. The engine reads no clock and starts no task: the caller stops
+//! scan; windows are open on the left; floats are added in Prometheus' order, and no multiplication is fused with an
+//! addition. The engine reads no clock and starts no task: the caller stops
 //! a query through [`QueryControl`].
 
 mod annotations;

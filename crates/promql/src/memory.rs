@@ -44,7 +44,7 @@ impl MemoryContract {
         self.shared.used.load(Ordering::Relaxed)
     }
 
-    /// Changes the bound. Queries that hold more go on until they ask for more.
+    /// Changes the bound. Queries that hold more continue until they ask for more.
     pub fn set_limit(&self, limit: u64) {
         self.shared.limit.store(limit, Ordering::Relaxed);
     }

@@ -1,4 +1,4 @@
-//! What a query comes to: values, annotations, statistics. The API turns these into JSON.
+//! The result of a query: values, annotations, statistics. The API turns these into JSON.
 
 use std::sync::Arc;
 
@@ -15,7 +15,7 @@ pub struct QueryOutcome {
     pub annotations: Annotations,
     /// What it cost.
     pub stats: QueryStats,
-    /// The memory of the value. Who keeps the value keeps this as well.
+    /// The memory of the value, to be kept as long as the value is.
     pub held: HeldMemory,
 }
 

@@ -8,7 +8,7 @@
 //!
 //! The language is that of `promql/promqltest` in Prometheus, old `eval_fail` forms included. An instant query is run
 //! again the ways upstream does: with `@` added to every selector at several other times, and each of them as the
-//! middle step of a range query. Values may differ by a millionth of their sum, as there.
+//! middle step of a range query. Values may differ by a millionth of their sum, as in Prometheus.
 //!
 //! Unlike upstream, a failure does not end the script: everything is run and every failure is told. A load that failed
 //! fails the evaluations after it, up to the next `clear`.

@@ -1,4 +1,4 @@
-//! Remote write and read: codecs, and the rules of who gets which answer.
+//! Remote write: codecs, and the rules for what is kept of a request.
 //!
 //! ```text
 //! headers ──write::headers──▶ which message, which packing

@@ -208,7 +208,7 @@ fn answer(
     if !plan.instant {
         sort(&mut matrix, query, sort_seconds)?;
     }
-    // What broke off early where it could not say so is found here, whatever it left.
+    // Code that cannot return an error stops early and leaves the error for the next check: this is the last one.
     query.check()?;
     Ok(if plan.instant { QueryValue::Vector(vector) } else { QueryValue::Matrix(matrix) })
 }

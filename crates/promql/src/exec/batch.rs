@@ -186,7 +186,7 @@ impl Batch {
         let (at, row) = (self.series.len() / block_rows, self.series.len() % block_rows);
         if at == self.blocks.len() {
             let mut block = Block::default();
-            // The first block may stay almost empty; whoever comes to the second has many rows.
+            // The first block may stay almost empty. A batch that needs a second one has many rows.
             if at > 0 {
                 block.values.reserve_exact(block_rows * self.steps);
                 block.present.reserve_exact(block_rows * self.words);
@@ -456,7 +456,7 @@ mod tests {
     use super::*;
     use crate::exec::context::tests::with_context;
 
-    /// Rows that say who they are, every third of them empty; more than fit one block.
+    /// Rows whose values are their numbers, every third of them empty; more than fit one block.
     fn batch(steps: usize, rows: usize) -> Batch {
         let mut batch = Batch::new(steps);
         for index in 0..rows {

@@ -26,7 +26,7 @@ pub(crate) struct QueryContext<'q> {
     pub annotations: RefCell<Annotations>,
     /// Units of work since the last check.
     pub since_check: Cell<usize>,
-    /// What failed where no error could be returned; the next check returns it.
+    /// An error from code that could not return it; the next check returns it.
     pub failure: RefCell<Option<QueryError>>,
 }
 
@@ -38,8 +38,8 @@ pub(crate) const WORK_PER_CHECK: usize = 1 << 16;
 pub(crate) const PIECE: usize = WORK_PER_CHECK / 4;
 
 impl QueryContext<'_> {
-    /// Fails when the query was stopped from outside. A query that was stopped stays stopped, so code that cannot
-    /// return an error may break off with any value once this fails: a later check fails as well.
+    /// Fails when the query was stopped. A stopped query stays stopped, so code that cannot return an error may stop
+    /// with any value once this fails: a later check fails as well.
     pub(crate) fn check(&self) -> Result<(), QueryError> {
         self.since_check.set(0);
         if let Some(error) = &*self.failure.borrow() {
@@ -48,8 +48,8 @@ impl QueryContext<'_> {
         self.control.check("expression evaluation")
     }
 
-    /// Says that `units` of work are about to be done, and checks once enough have come together. Every loop whose
-    /// length depends on data or on the query's times calls this.
+    /// Announces `units` of work, and checks after every [`WORK_PER_CHECK`] of them. Every loop whose length depends on
+    /// data or on the query's times calls this.
     #[inline]
     pub(crate) fn work(&self, units: usize) -> Result<(), QueryError> {
         let done = self.since_check.get().saturating_add(units);

@@ -10,7 +10,7 @@ use crate::{Grid, QueryError};
 /// not come to the end of such a grid within its default timeout.
 const STEPS_MAX: usize = 50_000_000;
 
-/// Where a node runs: on which grid, and who counts its samples.
+/// Where a node runs: its grid, and the statistics that count its samples.
 #[derive(Clone, Debug)]
 pub(crate) struct Scope {
     pub grid: Grid,

@@ -227,7 +227,7 @@ impl Ranks {
 
 /// What NaN observations, which are in the count but in no bucket, did to a result.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum NanRemark {
+pub(crate) enum NanCause {
     /// They are the result.
     Result,
     /// They shifted it.
@@ -238,7 +238,7 @@ pub(crate) enum NanRemark {
 ///
 /// Interpolated linearly in custom buckets and in the zero bucket, exponentially elsewhere. Walks from the nearer end,
 /// so that rounding errors stay small.
-pub(crate) fn histogram_quantile(q: f64, h: &FloatHistogram) -> (f64, Option<NanRemark>) {
+pub(crate) fn histogram_quantile(q: f64, h: &FloatHistogram) -> (f64, Option<NanCause>) {
     if q < 0.0 {
         return (f64::NEG_INFINITY, None);
     }
@@ -272,20 +272,20 @@ pub(crate) fn histogram_quantile(q: f64, h: &FloatHistogram) -> (f64, Option<Nan
         count = h.count;
     }
     if count < rank {
-        return if h.sum.is_nan() { (f64::NAN, Some(NanRemark::Result)) } else { (bucket.upper, None) };
+        return if h.sum.is_nan() { (f64::NAN, Some(NanCause::Result)) } else { (bucket.upper, None) };
     }
     let rank = if forward { rank - (count - bucket.count) } else { count - rank };
-    let mut remark = None;
+    let mut cause = None;
     let mut reached = bucket;
     if h.sum.is_nan() {
         while let Some(rest) = next() {
-            // Prometheus goes on with the last bucket that it saw here, not with the one that holds the rank.
+            // Prometheus continues with the last bucket that it saw here, not with the one that holds the rank.
             reached = rest;
             count += rest.count;
         }
-        remark = (count < h.count).then_some(NanRemark::Skew);
+        cause = (count < h.count).then_some(NanCause::Skew);
     }
-    (interpolate(&reached, rank / reached.count, h.uses_custom_buckets()), remark)
+    (interpolate(&reached, rank / reached.count, h.uses_custom_buckets()), cause)
 }
 
 const EMPTY: NativeBucket = NativeBucket {
@@ -472,14 +472,14 @@ mod tests {
         for (q, want) in
             [(0.0, 0.0), (1.0 / 6.0, 0.25), (0.5, 2f64.sqrt()), (1.0, 4.0), (5.0 / 6.0, 8f64.sqrt())]
         {
-            let (value, remark) = histogram_quantile(q, &native());
-            assert!((value - want).abs() < 1e-12 && remark.is_none(), "{q}: {value}");
+            let (value, cause) = histogram_quantile(q, &native());
+            assert!((value - want).abs() < 1e-12 && cause.is_none(), "{q}: {value}");
         }
         assert!(histogram_quantile(0.5, &FloatHistogram::default()).0.is_nan());
         let with_nans = FloatHistogram { sum: f64::NAN, count: 20.0, ..native() };
-        let (value, remark) = histogram_quantile(0.9, &with_nans);
-        assert!(value.is_nan() && remark == Some(NanRemark::Result));
-        assert_eq!(histogram_quantile(0.1, &with_nans).1, Some(NanRemark::Skew));
+        let (value, cause) = histogram_quantile(0.9, &with_nans);
+        assert!(value.is_nan() && cause == Some(NanCause::Result));
+        assert_eq!(histogram_quantile(0.1, &with_nans).1, Some(NanCause::Skew));
     }
 
     #[test]

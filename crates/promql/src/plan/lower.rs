@@ -98,7 +98,7 @@ impl Lowering<'_> {
             Some(step) => durations::millis(step, self.times, false)?,
             None => 0,
         };
-        // A step below a millisecond counts as not given, as there.
+        // As in Prometheus, a step below a millisecond counts as missing.
         let step_ms = if step_ms > 0 { step_ms } else { self.options.default_subquery_step_ms.max(1) };
         Ok(Subquery {
             lookup,

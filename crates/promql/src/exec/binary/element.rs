@@ -68,7 +68,7 @@ pub(crate) fn scalar(op: BinaryOp, a: f64, b: f64) -> f64 {
 /// What an operator makes of two samples.
 pub(crate) enum Outcome {
     /// A result, whether a filtering comparison lets it through, and what the user should know.
-    Value { value: Value, keep: bool, remark: Option<Annotation> },
+    Value { value: Value, keep: bool, annotation: Option<Annotation> },
     /// The two cannot meet; the annotation says why.
     Refused(Annotation),
 }
@@ -89,7 +89,7 @@ pub(crate) fn samples(op: BinaryOp, left: &Value, right: &Value, span: Span) -> 
         |left, right| Outcome::Refused(Annotation::incompatible_types(left, op.as_str(), right, span));
     match (left, right) {
         (Value::Float(a), Value::Float(b)) => match floats(op, *a, *b) {
-            Some((value, keep)) => Outcome::Value { value: Value::Float(value), keep, remark: None },
+            Some((value, keep)) => Outcome::Value { value: Value::Float(value), keep, annotation: None },
             None => refused("float", "float"),
         },
         (Value::Float(factor), Value::Histogram(h)) => match op {
@@ -116,7 +116,7 @@ pub(crate) fn samples(op: BinaryOp, left: &Value, right: &Value, span: Span) -> 
             BinaryOp::Add | BinaryOp::Sub => histograms(op, a, b, span),
             BinaryOp::Eq | BinaryOp::Ne => {
                 let keep = a.equals(b) == (op == BinaryOp::Eq);
-                Outcome::Value { value: Value::Histogram(a.clone()), keep, remark: None }
+                Outcome::Value { value: Value::Histogram(a.clone()), keep, annotation: None }
             }
             _ => refused("histogram", "histogram"),
         },
@@ -126,7 +126,7 @@ pub(crate) fn samples(op: BinaryOp, left: &Value, right: &Value, span: Span) -> 
 fn changed(histogram: &FloatHistogram, change: impl FnOnce(&mut FloatHistogram)) -> Outcome {
     let mut histogram = histogram.clone();
     change(&mut histogram);
-    Outcome::Value { value: Value::Histogram(Arc::new(histogram)), keep: true, remark: None }
+    Outcome::Value { value: Value::Histogram(Arc::new(histogram)), keep: true, annotation: None }
 }
 
 fn histograms(op: BinaryOp, a: &FloatHistogram, b: &FloatHistogram, span: Span) -> Outcome {
@@ -147,7 +147,8 @@ fn histograms(op: BinaryOp, a: &FloatHistogram, b: &FloatHistogram, span: Span) 
         // Prometheus reports the collision instead of a value.
         return Outcome::Refused(Annotation::counter_reset_collision(operation, span));
     }
-    let remark = combined.bounds_reconciled.then(|| Annotation::custom_buckets_reconciled(operation, span));
+    let annotation =
+        combined.bounds_reconciled.then(|| Annotation::custom_buckets_reconciled(operation, span));
     result.compact(0);
-    Outcome::Value { value: Value::Histogram(Arc::new(result)), keep: true, remark }
+    Outcome::Value { value: Value::Histogram(Arc::new(result)), keep: true, annotation }
 }

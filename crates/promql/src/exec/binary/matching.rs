@@ -113,19 +113,19 @@ struct OneGroup {
     matched: Vec<u64>,
 }
 
-/// The error of the earliest step so far. Of errors at the same step the first kind wins.
+/// The error of the earliest step so far. Of several errors at one step, the first in order of [`ErrorKind`] wins.
 #[derive(Default)]
-struct Earliest(Option<(usize, Kind, QueryError)>);
+struct Earliest(Option<(usize, ErrorKind, QueryError)>);
 
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Kind {
+enum ErrorKind {
     DuplicateOne,
     MultipleMatches,
     SameLabels,
 }
 
 impl Earliest {
-    fn at(&mut self, step: usize, kind: Kind, error: impl FnOnce() -> QueryError) {
+    fn at(&mut self, step: usize, kind: ErrorKind, error: impl FnOnce() -> QueryError) {
         if self.0.as_ref().is_none_or(|(earlier, other, _)| (step, kind) < (*earlier, *other)) {
             self.0 = Some((step, kind, error()));
         }
@@ -137,8 +137,8 @@ struct Output {
     table: SeriesTable,
     rows: Batch,
     by_labels: HashMap<LabelSet, usize>,
-    /// The remark of each step that was made last, in the order of the rows.
-    remarks: BTreeMap<usize, Annotation>,
+    /// For each step its last annotation, in the order of the rows.
+    annotations: BTreeMap<usize, Annotation>,
     errors: Earliest,
     /// Matched steps by signature and result labels, for group matching.
     matched: HashMap<(usize, usize), Vec<u64>>,
@@ -156,7 +156,7 @@ impl<'a> Matching<'a> {
             table: SeriesTable::new(),
             rows: Batch::new(self.steps),
             by_labels: HashMap::new(),
-            remarks: BTreeMap::new(),
+            annotations: BTreeMap::new(),
             errors: Earliest::default(),
             matched: HashMap::new(),
         };
@@ -180,7 +180,7 @@ impl<'a> Matching<'a> {
         if let Some((_, _, error)) = out.errors.0 {
             return Err(error);
         }
-        out.remarks.into_values().for_each(|remark| self.query.annotate(remark));
+        out.annotations.into_values().for_each(|annotation| self.query.annotate(annotation));
         out.rows.drop_empty_rows();
         Ok(Replay::new(out.table, out.rows))
     }
@@ -233,7 +233,7 @@ impl<'a> Matching<'a> {
             }
         }
         if let Some((step, row)) = first {
-            errors.at(step, Kind::DuplicateOne, || self.duplicate(one, groups, step, row));
+            errors.at(step, ErrorKind::DuplicateOne, || self.duplicate(one, groups, step, row));
         }
         Ok(())
     }
@@ -375,7 +375,7 @@ impl<'a> Matching<'a> {
         taken: &[u64],
         out: &mut Output,
     ) -> Result<(), QueryError> {
-        let Output { rows, remarks, errors, .. } = out;
+        let Output { rows, annotations, errors, .. } = out;
         let mut row = rows.row_mut(index);
         let mut same_labels = None;
         for word in 0..pair.steps.len() {
@@ -387,19 +387,19 @@ impl<'a> Matching<'a> {
                 let (value, keep) = match (&left, &right) {
                     (Value::Float(a), Value::Float(b)) => match element::floats(self.op, *a, *b) {
                         Some((value, keep)) => (Value::Float(value), keep),
-                        None => self.refuse(step, &left, &right, succeeded, remarks),
+                        None => self.refuse(step, &left, &right, succeeded, annotations),
                     },
                     _ => match element::samples(self.op, &left, &right, self.span) {
-                        Outcome::Value { value, keep, remark } => {
+                        Outcome::Value { value, keep, annotation } => {
                             let weight = value.weight();
                             self.query.work(weight)?;
                             self.query.account.charge(weight.saturating_mul(16))?;
-                            if let Some(remark) = remark {
-                                remarks.insert(step, remark);
+                            if let Some(annotation) = annotation {
+                                annotations.insert(step, annotation);
                             }
                             (value, keep)
                         }
-                        Outcome::Refused(_) => self.refuse(step, &left, &right, succeeded, remarks),
+                        Outcome::Refused(_) => self.refuse(step, &left, &right, succeeded, annotations),
                     },
                 };
                 if !bitmap::get(succeeded, step) {
@@ -420,10 +420,10 @@ impl<'a> Matching<'a> {
             }
         }
         if let Some(step) = bitmap::first_common(taken, succeeded) {
-            errors.at(step, Kind::MultipleMatches, || self.multiple_matches());
+            errors.at(step, ErrorKind::MultipleMatches, || self.multiple_matches());
         }
         if let Some(step) = same_labels {
-            errors.at(step, Kind::SameLabels, QueryError::same_labelset);
+            errors.at(step, ErrorKind::SameLabels, QueryError::same_labelset);
         }
         Ok(())
     }
@@ -434,10 +434,10 @@ impl<'a> Matching<'a> {
         left: &Value,
         right: &Value,
         succeeded: &mut [u64],
-        remarks: &mut BTreeMap<usize, Annotation>,
+        annotations: &mut BTreeMap<usize, Annotation>,
     ) -> (Value, bool) {
-        if let Outcome::Refused(remark) = element::samples(self.op, left, right, self.span) {
-            remarks.insert(step, remark);
+        if let Outcome::Refused(annotation) = element::samples(self.op, left, right, self.span) {
+            annotations.insert(step, annotation);
         }
         bitmap::clear(succeeded, step);
         (Value::Float(0.0), false)

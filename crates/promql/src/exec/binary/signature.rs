@@ -13,7 +13,7 @@ use crate::exec::series::labels_bytes;
 /// What an entry of the map takes beside its labels.
 const ENTRY_BYTES: usize = 32;
 
-/// Gives equal numbers to series whose matching labels are equal.
+/// Numbers signatures: series with equal matching labels have the same number.
 pub(crate) struct Signatures<'m> {
     matching: &'m VectorMatching,
     numbers: HashMap<LabelSet, usize>,

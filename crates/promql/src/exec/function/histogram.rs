@@ -23,7 +23,7 @@ use crate::exec::scalars::{Parameters, Scalars};
 use crate::exec::series::{SeriesTable, labels_bytes, without_metadata};
 use crate::exec::sorting;
 use crate::numeric::buckets::{
-    Bucket, Forced, NanRemark, bucket_fraction, bucket_quantile, histogram_fraction, histogram_quantile,
+    Bucket, Forced, NanCause, bucket_fraction, bucket_quantile, histogram_fraction, histogram_quantile,
     histogram_variance,
 };
 use crate::{Annotation, QueryError};
@@ -300,12 +300,12 @@ impl LookInside<'_> {
             query.account.charge(POINT_BYTES)?;
             let value = match &self.question {
                 Question::Quantiles(quantiles) => {
-                    let (value, remark) = histogram_quantile(quantiles[part].at.at(step), histogram);
-                    let remark = remark.map(|remark| match remark {
-                        NanRemark::Result => Annotation::quantile_nan_result(name, self.span),
-                        NanRemark::Skew => Annotation::quantile_nan_skew(name, self.span),
+                    let (value, cause) = histogram_quantile(quantiles[part].at.at(step), histogram);
+                    let annotation = cause.map(|cause| match cause {
+                        NanCause::Result => Annotation::quantile_nan_result(name, self.span),
+                        NanCause::Skew => Annotation::quantile_nan_skew(name, self.span),
                     });
-                    remark.into_iter().for_each(|remark| query.annotate(remark));
+                    annotation.into_iter().for_each(|annotation| query.annotate(annotation));
                     value
                 }
                 Question::Fraction { lower, upper } => {
@@ -352,7 +352,7 @@ impl LookInside<'_> {
                     for (quantile, values) in quantiles.iter().zip(&mut values) {
                         let (value, forced) = bucket_quantile(quantile.at.at(step), &mut buckets);
                         if let Some(forced) = forced {
-                            self.remark_forced(forced, step, histogram.labels.metric_name(), query);
+                            self.annotate_forced(forced, step, histogram.labels.metric_name(), query);
                         }
                         values.push((step, value));
                     }
@@ -365,7 +365,7 @@ impl LookInside<'_> {
         Ok(values)
     }
 
-    fn remark_forced(&self, forced: Forced, step: usize, metric_name: &str, query: &QueryContext<'_>) {
+    fn annotate_forced(&self, forced: Forced, step: usize, metric_name: &str, query: &QueryContext<'_>) {
         query.annotate(Annotation::forced_monotonicity(
             shown_name(metric_name, query),
             self.span,

@@ -69,7 +69,7 @@ pub(super) fn timestamp<'q>(call: &mut Arguments<'_, 'q>) -> Result<BoxOperator<
 }
 
 /// The start timestamp of the sample. Only selectors have any, and only with the feature; any other argument is
-/// computed all the same, as it may fail or be remarked on.
+/// still evaluated, because it may fail or be annotated.
 pub(super) fn start_timestamp<'q>(call: &mut Arguments<'_, 'q>) -> Result<BoxOperator<'q>, QueryError> {
     match &call.node(0).kind {
         NodeKind::Selector(selector) if call.query.features.use_start_timestamps => {

@@ -1,8 +1,8 @@
 //! Histograms read without their buckets, for functions that look at count and sum alone.
 //!
-//! What is left cannot tell whether a counter was reset, so that is found out here, sample by sample, and put into the
+//! Without buckets a counter reset cannot be detected, so it is detected here, sample by sample, and stored in the
 //! hint. Prometheus does it in its `HistogramStatsIterator`; a hint is explicit there only after a sample that the
-//! same iterator has seen, so it matters which samples a reader comes by.
+//! same iterator has seen, so it matters which samples a reader passes.
 
 use std::sync::Arc;
 
@@ -27,7 +27,7 @@ pub(crate) struct Reach {
 }
 
 impl Reach {
-    /// Whether a reader of all moments comes by a sample of this time.
+    /// Whether a reader of all moments passes a sample of this time.
     fn sees(&self, time: i64) -> bool {
         let time = time.saturating_sub(self.after_ms);
         let first = self.lookup.time(self.grid.start_ms);

@@ -231,7 +231,7 @@ impl Windows {
         Ok(())
     }
 
-    /// Which samples a reader of all windows comes by, those at the open ends included.
+    /// The samples that a reader of all windows passes, those at the open ends included.
     pub(super) fn reach(&self) -> Reach {
         let Windows { grid, lookup, before_ms, after_ms, .. } = *self;
         Reach { grid, lookup, before_ms, after_ms }
