@@ -17,7 +17,10 @@ use ferula_promql::{
 use ferula_promql_syntax::generate::{Generator, Soundness, Vocabulary, shrink};
 use ferula_promql_syntax::{Expr, ParserOptions, parse};
 use ferula_storage::{Appendable, Durability, HistogramSample, Queryable, SampleBatch};
+// What `layouts`, which promqltest has as well, makes its databases of.
+use ferula_telemetry as _;
 use ferula_testkit::MemStorage;
+use ferula_tsdb as _;
 use layouts::{Data, Layout, Stored, StoredValue};
 use oracle::{Answer, Oracle, Sample, Series, Steps};
 use std::sync::Arc;
