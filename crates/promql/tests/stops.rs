@@ -107,8 +107,8 @@ const OVER_STEPS: &[(&str, u64)] = &[
     ("max_over_time(m_total[RANGE:1ms])", 8),
     ("max_over_time(timestamp(m_total)[RANGE:1ms])", 8),
     ("max_over_time(rate(m_total[5m])[RANGE:1ms])", 10),
-    ("max_over_time(max_over_time(vector(1)[1ms:1ms])[RANGE:1ms])", 11),
-    ("max_over_time(max_over_time(m_total[1m])[RANGE:1ms])", 16),
+    ("max_over_time(max_over_time(vector(1)[1ms:1ms])[RANGE:1ms])", 10),
+    ("max_over_time(max_over_time(m_total[1m])[RANGE:1ms])", 10),
 ];
 
 #[test]
