@@ -34,40 +34,41 @@ impl Metrics {
         registry
             .gauge(
                 "prometheus_notifications_queue_capacity",
-                "The capacity of the alert notifications queue.",
+                "Alerts that may wait for one Alertmanager; beyond that the oldest are dropped.",
             )
             .set(queue_capacity as f64);
         Metrics {
             latency: registry.summary_vec(
                 "prometheus_notifications_latency_seconds",
-                "Latency quantiles for sending alert notifications.",
+                "Seconds that it took to send a batch of alerts that arrived.",
                 &[0.5, 0.9, 0.99],
                 &LABELS,
             ),
             latency_histogram: registry.histogram_vec(
                 "prometheus_notifications_latency_histogram_seconds",
-                "Latency histogram for sending alert notifications.",
+                "Seconds that it took to send a batch of alerts that arrived.",
                 &[0.01, 0.1, 1.0, 10.0],
                 &LABELS,
             ),
             errors: counter(
                 "prometheus_notifications_errors_total",
-                "Total number of sent alerts affected by errors.",
+                "Alerts in batches that could not be delivered; most are tried again. Rising means an Alertmanager is down or refuses.",
             ),
-            sent: counter("prometheus_notifications_sent_total", "Total number of alerts sent."),
+            sent: counter(
+                "prometheus_notifications_sent_total",
+                "Alerts in batches that were sent and accepted.",
+            ),
             dropped: counter(
                 "prometheus_notifications_dropped_total",
-                "Total number of alerts dropped due to errors when sending to Alertmanager.",
+                "Alerts that an Alertmanager never got: refused by it, or pushed out of a full queue. Should stay at 0.",
             ),
             queue_length: registry.gauge_vec(
                 "prometheus_notifications_queue_length",
-                "The number of alert notifications in the queue.",
+                "Alerts that wait for the Alertmanager. Near the capacity means that some will be dropped.",
                 &LABELS,
             ),
-            discovered: registry.gauge(
-                "prometheus_notifications_alertmanagers_discovered",
-                "The number of alertmanagers discovered and active.",
-            ),
+            discovered: registry
+                .gauge("prometheus_notifications_alertmanagers_discovered", "Alertmanagers that get alerts."),
         }
     }
 

@@ -13,11 +13,11 @@ pub enum ScrapeError {
     #[error("{0}")]
     Fetch(#[from] FetchError),
     /// The page is in no format that is read.
-    #[error("{0}")]
+    #[error("{0}{hint}", hint = hint_at_fallback(.0))]
     ContentType(#[from] ContentTypeError),
     /// A line is wrong.
     #[error("{0}")]
-    Parse(#[from] ParseError),
+    Parse(BadLine),
     /// More samples than the job allows.
     #[error("sample limit exceeded")]
     SampleLimit,
@@ -47,4 +47,79 @@ pub enum ScrapeError {
     /// Storing the page panicked; a bug, but one that must not end the loop.
     #[error("internal error while storing the page: {0}")]
     Internal(String),
+}
+
+/// What helps with a page whose type nobody knows.
+fn hint_at_fallback(error: &ContentTypeError) -> &'static str {
+    match error {
+        ContentTypeError::Protobuf(_) => "",
+        _ => {
+            "; if it is a page in the text format, give its job fallback_scrape_protocol: PrometheusText0.0.4"
+        }
+    }
+}
+
+/// The first line of a page that the format does not allow.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BadLine {
+    error: ParseError,
+    /// The line itself, cut when it is long.
+    text: String,
+    hint: &'static str,
+}
+
+impl BadLine {
+    /// Bytes of the line that are shown.
+    const SHOWN_BYTES_MAX: usize = 200;
+
+    /// The line that an error is about.
+    pub fn of(error: ParseError, body: &[u8]) -> Self {
+        let line = body.split(|byte| *byte == b'\n').nth(error.line.saturating_sub(1)).unwrap_or_default();
+        let hint = if error.line == 1 && line.starts_with(b"\xef\xbb\xbf") {
+            "; the page begins with a byte order mark, which the format does not allow"
+        } else if line.ends_with(b"\r") {
+            "; lines of the page end in CR LF, and the format wants LF alone"
+        } else {
+            ""
+        };
+        let shown = &line[..line.len().min(Self::SHOWN_BYTES_MAX)];
+        let cut = if shown.len() < line.len() { "…" } else { "" };
+        BadLine { error, text: format!("{}{cut}", String::from_utf8_lossy(shown)), hint }
+    }
+}
+
+impl std::fmt::Display for BadLine {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        // Some of Prometheus' texts quote the line already.
+        let quoted = ferula_go::quote::go_quote(&self.text);
+        if self.error.reason.contains(&quoted[..quoted.len() - 1]) {
+            return write!(f, "{}{}", self.error, self.hint);
+        }
+        write!(f, "{}: {quoted}{}", self.error, self.hint)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bad_line_is_shown_with_what_may_be_wrong_with_the_whole_page() {
+        let bad = |line: usize, body: &[u8]| {
+            BadLine::of(ParseError { line, reason: "bad".into() }, body).to_string()
+        };
+        assert_eq!(bad(2, b"a 1\nb{ 2\nc 3\n"), "bad (line 2): \"b{ 2\"");
+        assert_eq!(
+            bad(1, b"a 1\r\n"),
+            "bad (line 1): \"a 1\\r\"; lines of the page end in CR LF, and the format wants LF alone"
+        );
+        assert_eq!(
+            bad(1, b"\xef\xbb\xbfa 1\n"),
+            "bad (line 1): \"\\ufeffa 1\"; the page begins with a byte order mark, which the format does not allow"
+        );
+        assert!(bad(1, &b"x".repeat(1000)).len() < 250);
+        assert_eq!(bad(9, b"a 1\n"), "bad (line 9): \"\"");
+        let blank = ScrapeError::from(ContentTypeError::Blank).to_string();
+        assert!(blank.ends_with("give its job fallback_scrape_protocol: PrometheusText0.0.4"), "{blank}");
+    }
 }

@@ -2,10 +2,14 @@
 
 use std::time::Duration;
 
-use ferula_telemetry::{Counter, CounterVec, GaugeVec, Registry, Summary, SummaryVec};
+use ferula_telemetry::{
+    Counter, CounterVec, GaugeVec, Histogram, HistogramVec, Registry, Summary, SummaryVec,
+};
 
 use crate::options::go_duration;
 
+/// Upper bounds in seconds, as in Prometheus.
+const BOUNDS: [f64; 4] = [0.01, 0.1, 1.0, 10.0];
 const QUANTILES: [f64; 5] = [0.01, 0.05, 0.5, 0.9, 0.99];
 
 /// Instruments of the scraper.
@@ -26,14 +30,30 @@ pub struct Metrics {
     pub(crate) out_of_order: Counter,
     pub(crate) out_of_bounds: Counter,
     pub(crate) exemplars_out_of_order: Counter,
+    /// From the start of a scrape until its samples are stored.
+    pub(crate) scrape_duration: Histogram,
     interval_length: SummaryVec,
+    interval_length_histogram: HistogramVec,
     sync_length: SummaryVec,
+    sync_length_histogram: HistogramVec,
     reload_length: SummaryVec,
     sync_failed: CounterVec,
     pub(crate) series_refused: CounterVec,
     syncs: CounterVec,
     targets: GaugeVec,
     target_limit: GaugeVec,
+    symbols: GaugeVec,
+}
+
+/// Where the time between two scrapes is observed.
+#[derive(Clone)]
+pub(crate) struct IntervalLength(Summary, Histogram);
+
+impl IntervalLength {
+    pub(crate) fn observe(&self, length: Duration) {
+        self.0.observe_duration(length);
+        self.1.observe_duration(length);
+    }
 }
 
 impl Metrics {
@@ -42,101 +62,125 @@ impl Metrics {
         let counter = |name: &str, help: &str| registry.counter(&format!("prometheus_target_{name}"), help);
         let job = ["scrape_job"];
         Metrics {
-            pools: counter("scrape_pools_total", "Total number of scrape pool creation attempts."),
+            pools: counter("scrape_pools_total", "Jobs for which a pool of targets was to be made, whether that went well or not."),
             pools_failed: counter(
                 "scrape_pools_failed_total",
-                "Total number of scrape pool creations that failed.",
+                "Jobs for which no pool of targets could be made; they are not scraped. The log names the file or option.",
             ),
-            pool_reloads: counter("scrape_pool_reloads_total", "Total number of scrape pool reloads."),
+            pool_reloads: counter("scrape_pool_reloads_total", "Reloads of jobs whose section had changed."),
             pool_reloads_failed: counter(
                 "scrape_pool_reloads_failed_total",
-                "Total number of failed scrape pool reloads.",
+                "Reloads that failed; such a job continues with its old options.",
             ),
             exceeded_target_limit: counter(
                 "scrape_pool_exceeded_target_limit_total",
-                "Total number of times scrape pools hit the target limit, during sync or config reload.",
+                "Times that a job had more targets than target_limit; all of its targets fail until it has fewer.",
             ),
             exceeded_label_limits: counter(
                 "scrape_pool_exceeded_label_limits_total",
-                "Total number of times scrape pools hit the label limits, during sync or config reload.",
+                "Pages refused because a sample had too many or too long labels (label_limit and the like).",
             ),
             exceeded_sample_limit: counter(
                 "scrapes_exceeded_sample_limit_total",
-                "Total number of scrapes that hit the sample limit and were rejected.",
+                "Pages refused because they had more samples than sample_limit.",
             ),
             exceeded_body_size: counter(
                 "scrapes_exceeded_body_size_limit_total",
-                "Total number of scrapes that hit the body size limit",
+                "Pages refused because they had as many bytes as body_size_limit, or 256 MiB where no limit is set.",
             ),
             cache_flush_forced: counter(
                 "scrapes_cache_flush_forced_total",
-                "How many times a scrape cache was flushed due to getting big while scrapes are failing.",
+                "Times that the known series of a target were forgotten because they had become too many while its scrapes failed.",
             ),
             duplicates: counter(
                 "scrapes_sample_duplicate_timestamp_total",
-                "Total number of samples rejected due to duplicate timestamps but different values.",
+                "Samples dropped because their series has another value at the same time already.",
             ),
             out_of_order: counter(
                 "scrapes_sample_out_of_order_total",
-                "Total number of samples rejected due to not being out of the expected order.",
+                "Samples dropped because their series has a newer sample already.",
             ),
             out_of_bounds: counter(
                 "scrapes_sample_out_of_bounds_total",
-                "Total number of samples rejected due to timestamp falling outside of the time bounds.",
+                "Samples dropped because their time is too far back or more than ten minutes ahead: look at the clocks.",
             ),
             exemplars_out_of_order: counter(
                 "scrapes_exemplar_out_of_order_total",
-                "Total number of exemplar rejected due to not being out of the expected order.",
+                "Exemplars dropped because their series has a newer one already.",
+            ),
+            scrape_duration: registry.histogram(
+                "prometheus_target_scrape_duration_seconds",
+                "Seconds from the start of a scrape until its samples are stored, over all targets.",
+                &[],
+            ),
+            interval_length_histogram: registry.histogram_vec(
+                "prometheus_target_interval_length_histogram_seconds",
+                "Seconds between the starts of two scrapes of a target, by configured interval.",
+                &BOUNDS,
+                &["interval"],
+            ),
+            sync_length_histogram: registry.histogram_vec(
+                "prometheus_target_sync_length_histogram_seconds",
+                "Seconds that it took to make targets of what was discovered, by job.",
+                &BOUNDS,
+                &job,
+            ),
+            symbols: registry.gauge_vec(
+                "prometheus_target_scrape_pool_symboltable_items",
+                "Symbols of the job's table of label texts. Always 0: targets share their texts without such a table.",
+                &job,
             ),
             interval_length: registry.summary_vec(
                 "prometheus_target_interval_length_seconds",
-                "Actual intervals between scrapes.",
+                "Seconds between the starts of two scrapes of a target, by configured interval. Longer than that means too little CPU.",
                 &QUANTILES,
                 &["interval"],
             ),
             sync_length: registry.summary_vec(
                 "prometheus_target_sync_length_seconds",
-                "Actual interval to sync the scrape pool.",
+                "Seconds that it took to make targets of what was discovered, by job.",
                 &QUANTILES,
                 &job,
             ),
             reload_length: registry.summary_vec(
                 "prometheus_target_reload_length_seconds",
-                "Actual interval to reload the scrape pool with a given configuration.",
+                "Seconds that it took to change a job to its new section, by scrape interval.",
                 &QUANTILES,
                 &["interval"],
             ),
             series_refused: registry.counter_vec(
                 "ferula_target_scrapes_series_refused_total",
-                "Total number of samples of new series that were not stored because the store was at a limit.",
+                "Samples of new series that were not stored because the head was at its limit of memory or series.",
                 &job,
             ),
             sync_failed: registry.counter_vec(
                 "prometheus_target_sync_failed_total",
-                "Total number of target sync failures.",
+                "Discovered targets that cannot be scraped, because a label of theirs makes no sense; the log names it.",
                 &job,
             ),
             syncs: registry.counter_vec(
                 "prometheus_target_scrape_pool_sync_total",
-                "Total number of syncs that were executed on a scrape pool.",
+                "Times that targets were made of what was discovered.",
                 &job,
             ),
             targets: registry.gauge_vec(
                 "prometheus_target_scrape_pool_targets",
-                "Current number of targets in this scrape pool.",
+                "Targets that the job scrapes now.",
                 &job,
             ),
             target_limit: registry.gauge_vec(
                 "prometheus_target_scrape_pool_target_limit",
-                "Maximum number of targets allowed in this scrape pool.",
+                "target_limit of the job; 0 means no limit.",
                 &job,
             ),
         }
     }
 
     /// Where the time between two scrapes of this interval is observed.
-    pub(crate) fn interval_length(&self, interval: Duration) -> Summary {
-        self.interval_length.with(&[&go_duration(interval)])
+    pub(crate) fn interval_length(&self, interval: Duration) -> IntervalLength {
+        let label = go_duration(interval);
+        let labels = [label.as_str()];
+        IntervalLength(self.interval_length.with(&labels), self.interval_length_histogram.with(&labels))
     }
 
     pub(crate) fn reloaded(&self, interval: Duration, took: Duration) {
@@ -145,6 +189,8 @@ impl Metrics {
 
     pub(crate) fn synced(&self, job: &str, targets: usize, failed: usize, limit: u64, took: Duration) {
         self.sync_length.with(&[job]).observe_duration(took);
+        self.sync_length_histogram.with(&[job]).observe_duration(took);
+        self.symbols.with(&[job]).set(0.0);
         self.syncs.with(&[job]).inc();
         self.sync_failed.with(&[job]).add(failed as u64);
         self.targets.with(&[job]).set(targets as f64);
@@ -154,6 +200,8 @@ impl Metrics {
     /// A job is gone.
     pub(crate) fn forget_job(&self, job: &str) {
         self.sync_length.remove(&[job]);
+        self.sync_length_histogram.remove(&[job]);
+        self.symbols.remove(&[job]);
         self.syncs.remove(&[job]);
         self.sync_failed.remove(&[job]);
         self.series_refused.remove(&[job]);

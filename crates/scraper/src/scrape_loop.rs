@@ -8,19 +8,19 @@
 //! Always true: a scrape that began is finished, unless the whole server shuts down; ticks that pass meanwhile are
 //! skipped. The sample's time is the tick's when the scrape began close enough to it.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use ferula_model::Timestamp;
+use ferula_model::UnixNanos;
 use ferula_runtime::{Interval, SharedClock, Shutdown};
 use ferula_storage::Appendable;
-use ferula_telemetry::{Summary, error, warn};
+use ferula_telemetry::{error, warn};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::error::ScrapeError;
 use crate::fetch::{Fetch, FetchError, Page};
-use crate::metrics::Metrics;
+use crate::metrics::{IntervalLength, Metrics};
 use crate::options::JobOptions;
 use crate::report::{ExtraReport, Report};
 use crate::target::{Health, LastScrape, Target};
@@ -44,6 +44,8 @@ pub struct Shared {
     pub storing: Arc<Semaphore>,
     /// Chooses the hash keys of caches.
     pub seeds: Arc<AtomicU64>,
+    /// Loops scrape once when they start, besides their moments.
+    pub at_once: Arc<AtomicBool>,
 }
 
 impl Shared {
@@ -97,15 +99,18 @@ impl ScrapeLoop {
         let server_shutdown = self.shared.shutdown.clone();
         let mut last: Option<Duration> = None;
         loop {
+            let at_once = last.is_none() && self.shared.at_once.load(Ordering::Relaxed);
             let moment = tokio::select! {
                 biased;
                 () = self.stop.requested() => break,
-                moment = interval.tick() => moment,
+                moment = interval.tick(), if !at_once => moment,
+                () = std::future::ready(()), if at_once => clock.unix_nanos(),
             };
             let start = clock.elapsed();
             observe_interval(&observed, last, start);
             last = Some(start);
-            let at = aligned(clock.unix_nanos(), moment, self.target.interval);
+            let now = UnixNanos(clock.unix_nanos());
+            let at = aligned(now, UnixNanos(moment), self.target.interval);
             tokio::select! {
                 () = self.scrape(at, start) => {}
                 () = server_shutdown.requested() => break,
@@ -121,8 +126,8 @@ impl ScrapeLoop {
         }
     }
 
-    /// One scrape, from request to report. `at` is its time in nanoseconds since the epoch.
-    async fn scrape(&mut self, at: i64, start: Duration) {
+    /// One scrape, from request to report. `at` becomes the time of its samples.
+    async fn scrape(&mut self, at: UnixNanos, start: Duration) {
         let forced = self.forced.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let page = match forced {
             Some(error) => Err(error),
@@ -174,21 +179,21 @@ impl ScrapeLoop {
     }
 }
 
-fn observe_interval(observed: &Summary, last: Option<Duration>, now: Duration) {
+fn observe_interval(observed: &IntervalLength, last: Option<Duration>, now: Duration) {
     if let Some(last) = last {
-        observed.observe_duration(now.saturating_sub(last));
+        observed.observe(now.saturating_sub(last));
     }
 }
 
 /// The time of a scrape that begins now and was due at `moment`.
-fn aligned(now: i64, moment: i64, interval: Duration) -> i64 {
+fn aligned(now: UnixNanos, moment: UnixNanos, interval: Duration) -> UnixNanos {
     let tolerance = TOLERANCE_MAX.min(interval / 100).as_nanos();
-    let late = i128::from(now) - i128::from(moment);
+    let late = i128::from(now.0) - i128::from(moment.0);
     if late.unsigned_abs() <= tolerance { moment } else { now }
 }
 
 /// A page of which the store did not take the new series is a good one, but the reader of `targets` must know.
-fn last_scrape(at: i64, took: Duration, counts: &Counts, error: Option<&ScrapeError>) -> LastScrape {
+fn last_scrape(at: UnixNanos, took: Duration, counts: &Counts, error: Option<&ScrapeError>) -> LastScrape {
     let partly = counts.refused_new.as_ref();
     LastScrape {
         health: if error.is_none() { Health::Up } else { Health::Down },
@@ -197,13 +202,9 @@ fn last_scrape(at: i64, took: Duration, counts: &Counts, error: Option<&ScrapeEr
             (None, Some((count, limit))) => format!("{count} samples of new series were not stored: {limit}"),
             (None, None) => String::new(),
         },
-        at_unix_nanos: Some(at),
+        at_unix_nanos: Some(at.0),
         took,
     }
-}
-
-fn millis(unix_nanos: i64) -> Timestamp {
-    Timestamp::from_millis(unix_nanos.div_euclid(1_000_000))
 }
 
 /// A scrape on its way into the store.
@@ -212,7 +213,7 @@ struct Storing {
     target: Arc<Target>,
     job: Arc<JobOptions>,
     state: TargetState,
-    at: i64,
+    at: UnixNanos,
     start: Duration,
     /// Held until the page is stored, also when the loop does not wait for that.
     _permit: OwnedSemaphorePermit,
@@ -236,7 +237,7 @@ impl Storing {
         let (_, committed) = self.state.store(
             &*self.shared.store,
             &setting,
-            millis(self.at),
+            self.at.timestamp(),
             page.as_ref(),
             |counts, error| {
                 let took = clock.elapsed().saturating_sub(self.start);
@@ -244,6 +245,8 @@ impl Storing {
                 Report::new(error.is_none(), took, counts, extra)
             },
         );
+        let took = clock.elapsed().saturating_sub(self.start);
+        self.shared.metrics.scrape_duration.observe_duration(took);
         if let Err(error) = committed {
             error!("Scrape commit failed", component = "scrape manager", target = target.url, err = error);
         }
@@ -281,7 +284,7 @@ impl Stopped {
                 url: &self.target.url,
             };
             self.state
-                .store_end(&*self.shared.store, &setting, millis(first))
+                .store_end(&*self.shared.store, &setting, UnixNanos(first).timestamp())
                 .map_err(|error| (error, self.target.clone()))
         });
         match stored.await {

@@ -1,7 +1,7 @@
 //! The scraper as a whole: jobs to pools, discovery to targets, and what the API may see of it.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -111,6 +111,7 @@ impl Scraper {
             shutdown: deps.shutdown.clone(),
             storing: Arc::new(Semaphore::new(parallel)),
             seeds: Arc::new(AtomicU64::new(deps.random_seed)),
+            at_once: Arc::default(),
         };
         let pools = Pools::default();
         collect_metadata_sizes(&deps.registry, &pools);
@@ -127,6 +128,12 @@ impl Scraper {
             offset_seed: Mutex::default(),
             storing_permits: u32::try_from(parallel).unwrap_or(u32::MAX),
         }))
+    }
+
+    /// From now on a new target is scraped once as soon as it is found, before its first moment: somebody who tries the
+    /// program for the first time does not want to wait. Servers that were configured keep their scrapes spread out.
+    pub fn scrape_new_targets_at_once(&self) {
+        self.0.shared.at_once.store(true, Ordering::Relaxed);
     }
 
     /// Changes to the jobs of this configuration. Jobs that did not change go on undisturbed.
@@ -329,12 +336,12 @@ fn collect_metadata_sizes(registry: &Registry, pools: &Pools) {
         }
         families.push(gauges(
             "prometheus_target_metadata_cache_entries",
-            "Total number of metric metadata entries in the cache",
+            "Metric families of which type, help or unit is kept, by job.",
             entries,
         ));
         families.push(gauges(
             "prometheus_target_metadata_cache_bytes",
-            "The number of bytes that are currently used for storing metric metadata in the cache",
+            "Bytes that types, help texts and units of metric families take, by job.",
             bytes,
         ));
     });

@@ -14,7 +14,7 @@ use ferula_storage::{
     AppendError, AppendOutcome, Appendable, Appender, CommitError, Durability, SampleBatch, SampleKind,
 };
 
-use crate::error::ScrapeError;
+use crate::error::{BadLine, ScrapeError};
 use crate::fetch::Page;
 use crate::labels::Stated;
 use crate::metadata_cache::{MetadataCache, is_of_family};
@@ -270,32 +270,12 @@ impl TargetState {
         let mut metadata = metadata.lock().unwrap_or_else(PoisonError::into_inner);
         let mut over_limit = false;
         let mut taken = 0;
-        // Holds until the next one, also for families that state none, as in Prometheus.
-        let mut stated_unit = "";
-        // The family of the last comment.
-        let mut family: Option<&[u8]> = None;
-        while let Some(entry) = parser.next()? {
-            let series = match entry {
-                Entry::Series(series) => series,
-                Entry::Type { metric, kind } => {
-                    metadata.set_kind(metric, kind);
-                    family = Some(metric);
-                    continue;
-                }
-                Entry::Help { metric, text } => {
-                    metadata.set_help(metric, &text);
-                    family = Some(metric);
-                    continue;
-                }
-                Entry::Unit { metric, unit } => {
-                    stated_unit = std::str::from_utf8(unit).unwrap_or_default();
-                    metadata.set_unit(metric, unit);
-                    family = Some(metric);
-                    continue;
-                }
-            };
+        let mut comments = Comments::default();
+        let bad_line = |error| ScrapeError::Parse(BadLine::of(error, &page.body));
+        while let Some(entry) = parser.next().map_err(bad_line)? {
+            let Some(series) = comments.note(entry, &mut metadata) else { continue };
             counts.scraped += 1;
-            let stated = Stated { kind: series.kind, unit: stated_unit };
+            let stated = Stated { kind: series.kind, unit: comments.unit };
             let Some(known) = self.known(setting, &series, stated)? else { continue };
             counts.kept += 1;
             let own_time = series.timestamp.filter(|_| setting.job.honor_timestamps);
@@ -314,7 +294,7 @@ impl TargetState {
                 refused.out_of_bounds += 1;
                 continue;
             }
-            let news = match family {
+            let news = match comments.family {
                 Some(name) if setting.job.features.metadata => {
                     let name = &String::from_utf8_lossy(name);
                     self.news_of(setting, &known, &series, stated, (name, metadata.news_of(name)))
@@ -505,6 +485,40 @@ impl TargetState {
                 self.reports[slot] = None;
             }
         }
+    }
+}
+
+/// What the comments of a page stated last.
+#[derive(Default)]
+struct Comments<'p> {
+    /// Holds until the next one, also for families that state none, as in Prometheus.
+    unit: &'p str,
+    /// The family of the last comment.
+    family: Option<&'p [u8]>,
+}
+
+impl<'p> Comments<'p> {
+    /// Takes a comment in; what is a sample comes back.
+    #[inline]
+    fn note(&mut self, entry: Entry<'p>, metadata: &mut MetadataCache) -> Option<Series<'p>> {
+        let metric = match entry {
+            Entry::Series(series) => return Some(series),
+            Entry::Type { metric, kind } => {
+                metadata.set_kind(metric, kind);
+                metric
+            }
+            Entry::Help { metric, text } => {
+                metadata.set_help(metric, &text);
+                metric
+            }
+            Entry::Unit { metric, unit } => {
+                self.unit = std::str::from_utf8(unit).unwrap_or_default();
+                metadata.set_unit(metric, unit);
+                metric
+            }
+        };
+        self.family = Some(metric);
+        None
     }
 }
 

@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, VecDeque};
 
 use ferula_config::Config;
 use ferula_discovery::TargetGroup;
-use ferula_model::LabelSet;
 use ferula_model::value::is_stale;
+use ferula_model::{LabelSet, Timestamp};
 use ferula_runtime::clock::Sleep;
 use ferula_runtime::{Clock, SimClock};
 use ferula_telemetry::Registry;
@@ -86,6 +86,15 @@ impl Bed {
     }
 
     fn with(job_yaml: &str, features: Features) -> Self {
+        Self::starting(job_yaml, features, None)
+    }
+
+    /// A loop that scrapes as soon as it starts.
+    fn at_once() -> Self {
+        Self::starting("", Features::default(), Some(page("a 1\n")))
+    }
+
+    fn starting(job_yaml: &str, features: Features, at_once: Option<Answer>) -> Self {
         let yaml = format!(
             "scrape_configs:\n- job_name: j\n  scrape_interval: 10s\n  scrape_timeout: 5s\n{job_yaml}"
         );
@@ -104,7 +113,9 @@ impl Bed {
             shutdown: server.clone(),
             storing: Arc::new(Semaphore::new(1)),
             seeds: Arc::new(AtomicU64::new(1)),
+            at_once: Arc::new(at_once.is_some().into()),
         };
+        fetch.answers.lock().expect("no test panics here").extend(at_once);
         let new_loop = ScrapeLoop {
             state: shared.new_state(),
             shared,
@@ -314,6 +325,12 @@ fn cases() -> Vec<Case> {
             ],
         },
         Case {
+            why: "a page with a bad line reports the new series above it, and stores none",
+            job: "",
+            answers: vec![page("good 1\nbad{ 1\n"), page("good 1\n")],
+            stored: &[("good", "1@1"), ("up", "0@0 1@1"), ("scrape_series_added", "1@0 0@1")],
+        },
+        Case {
             why: "dropped samples do not count for the limit",
             job: "  sample_limit: 2\n  metric_relabel_configs: [{source_labels: [__name__], regex: 'go_.*', action: drop}]\n",
             answers: vec![page("go_a 1\ngo_b 1\na 1\nb 1\n"), page("go_a 1\ngo_b 1\na 1\nb 1\n")],
@@ -500,6 +517,7 @@ async fn exemplars_are_stored_and_refusals_are_counted() {
 #[test]
 fn a_scrape_that_begins_nearly_on_time_has_its_ticks_time() {
     let interval = Duration::from_secs(10);
+    let aligned = |now: i64, moment: i64, interval| aligned(UnixNanos(now), UnixNanos(moment), interval).0;
     let late = |nanos: i64| aligned(1_000_000_000 + nanos, 1_000_000_000, interval) - 1_000_000_000;
     assert_eq!(late(1_999_999), 0);
     assert_eq!(late(2_000_001), 2_000_001);
@@ -560,4 +578,40 @@ async fn metadata_goes_with_series_that_are_new_and_with_all_when_it_changes() {
     assert_eq!(of(&bed, "a_total", &[("x", "3")]), known("counter Help."), "it was not on the page");
     bed.scrape(text("Other.", "a_total{x=\"3\"} 1\n")).await;
     assert_eq!(of(&bed, "a_total", &[("x", "3")]), known("counter Other."), "it is back");
+}
+
+#[tokio::test]
+async fn metrics_of_scraping_count_what_happens() {
+    let mut bed = Bed::new("");
+    for _ in 0..3 {
+        bed.scrape(page("a 1\n")).await;
+    }
+    let observed = |name: &str| {
+        let family = bed.registry.gather().into_iter().find(|family| family.name == name).expect(name);
+        match &family.metrics[0].value {
+            ferula_model::MetricValue::Histogram { buckets, sum, count } => (buckets.len(), *sum, *count),
+            other => panic!("{name} is {other:?}"),
+        }
+    };
+    // Two intervals lie between three scrapes; a scrape takes no simulated time.
+    assert_eq!(observed("prometheus_target_interval_length_histogram_seconds"), (4, 20.0, 2));
+    assert_eq!(observed("prometheus_target_scrape_duration_seconds"), (0, 0.0, 3));
+}
+
+#[tokio::test]
+async fn a_server_that_is_tried_out_scrapes_at_once_and_then_at_its_moments() {
+    let mut bed = Bed::new("");
+    bed.scrape(page("a 1\n")).await;
+    assert_ne!(bed.ticks, [START_MILLIS], "the first moment lies ahead");
+
+    let mut bed = Bed::at_once();
+    while bed.target.last_scrape().at_unix_nanos.is_none() {
+        tokio::task::yield_now().await;
+    }
+    bed.ticks.push(bed.target.last_scrape().at_unix_nanos.expect("it was scraped") / 1_000_000);
+    assert_eq!(bed.ticks, [START_MILLIS]);
+    bed.scrape(page("a 2\n")).await;
+    bed.scrape(page("a 3\n")).await;
+    assert_eq!(bed.ticks[2] - bed.ticks[1], 10_000);
+    assert_eq!(bed.all_stored(&[])["a"], "1@0 2@1 3@2");
 }
