@@ -6,8 +6,6 @@
 //!            └──────────────────────────── redirect, up to ten times ◀──────────────────────┘
 //! ```
 
-use std::future::Future;
-use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use ferula_config::http_client::{HttpClientConfig, TlsConfig};
@@ -20,7 +18,7 @@ use crate::connect::{self, Connection, HeaderRoom, Route, Sender};
 use crate::error::{Cause, RequestError, SetupError};
 use crate::error_text::answer_cause;
 use crate::message::{Request, Response};
-use crate::oauth2::TokenSource;
+use crate::oauth2::{self, Ask, Asking, TokenSource};
 use crate::pool::{Key, Lease, Pool};
 use crate::proxy::Proxies;
 use crate::redirect::{self, REDIRECTS_MAX};
@@ -72,7 +70,13 @@ impl HttpClient {
         let tls = Tls::new(&config.tls_config, config.enable_http2)?;
         let credentials = Credentials::of(config)?;
         let own_headers = OwnHeaders::of(config)?;
-        let tokens = config.oauth2.as_ref().map(|oauth2| TokenSource::new(oauth2, user_agent)).transpose()?;
+        let tokens = match &config.oauth2 {
+            Some(section) => {
+                let client = HttpClient::new(&oauth2::client_section(section), user_agent)?;
+                Some(TokenSource::new(section, Box::new(client))?)
+            }
+            None => None,
+        };
         Ok(HttpClient(Arc::new(Inner {
             proxies: Proxies::of(&config.proxy, |name| std::env::var(name).ok())?,
             reads_files: tls.has_files() || credentials.has_files() || own_headers.has_files(),
@@ -123,14 +127,6 @@ impl HttpClient {
             last = std::mem::replace(&mut request, next).url;
         }
         Err(RequestError::new(&method, last.masked(), Cause::TooManyRedirects(REDIRECTS_MAX)))
-    }
-
-    /// [`HttpClient::send`] for callers that are a part of it.
-    pub(crate) fn send_boxed(
-        &self,
-        request: Request,
-    ) -> Pin<Box<dyn Future<Output = Result<Response, RequestError>> + Send + '_>> {
-        Box::pin(self.send(request))
     }
 
     /// One request and its answer, whatever that says.
@@ -282,6 +278,12 @@ impl HttpClient {
                 Ok(Response::new(response, url, wire, None))
             }
         }
+    }
+}
+
+impl Ask for HttpClient {
+    fn ask(&self, request: Request) -> Asking<'_> {
+        Box::pin(self.send(request))
     }
 }
 

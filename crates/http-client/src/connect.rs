@@ -22,10 +22,8 @@ use crate::error_text::answer_cause;
 use crate::proxy::{Kind, Proxies, Proxy};
 use crate::tls::Tls;
 use crate::url::Url;
-use crate::wire::{Watched, Wire};
+use crate::wire::{HEADER_BYTES_MAX, Watched, Wire};
 
-/// What the headers of an answer may take, as in Go.
-pub(crate) const HEADER_BYTES_MAX: usize = 10 << 20;
 /// How many fields they may have. The `http` crate's map takes no more than 24,576.
 const HEADER_FIELDS_MAX: usize = 20_000;
 /// An HTTP/2 connection that is silent for so long is asked whether it still lives, as in Go.

@@ -9,9 +9,8 @@ use rustls::{AlertDescription, CertificateError};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
-use crate::connect::HEADER_BYTES_MAX;
 use crate::error::{BodyError, Cause, TlsError};
-use crate::wire::Wire;
+use crate::wire::{HEADER_BYTES_MAX, Wire};
 
 /// The cause of an error that has the type `T`. I/O errors are looked into as well: their cause is the error they were
 /// made of, which `source` passes over.

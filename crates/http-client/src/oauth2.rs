@@ -6,6 +6,8 @@
 mod assertion;
 
 use std::collections::BTreeMap;
+use std::future::Future;
+use std::pin::Pin;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -16,9 +18,8 @@ use serde_json::Value;
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
-use crate::client::HttpClient;
-use crate::error::{Cause, SetupError, TokenError};
-use crate::message::Request;
+use crate::error::{Cause, RequestError, SetupError, TokenError};
+use crate::message::{Request, Response};
 use crate::secret::{Source, basic_text, read, secret_value};
 use crate::url::{encode_form, query_escape};
 
@@ -28,10 +29,28 @@ const RENEWED_BEFORE: Duration = Duration::from_secs(10);
 const ANSWER_BYTES_MAX: usize = 1 << 20;
 const FORM: &str = "application/x-www-form-urlencoded";
 
+/// The client that asks for tokens. A trait, because a client that needs tokens is made of this module.
+pub(crate) trait Ask: std::fmt::Debug + Send + Sync {
+    fn ask(&self, request: Request) -> Asking<'_>;
+}
+
+/// A request for a token in progress.
+pub(crate) type Asking<'a> = Pin<Box<dyn Future<Output = Result<Response, RequestError>> + Send + 'a>>;
+
+/// The section of the client that asks for tokens.
+pub(crate) fn client_section(section: &OAuth2) -> HttpClientConfig {
+    HttpClientConfig {
+        tls_config: section.tls_config.clone(),
+        proxy: section.proxy.clone(),
+        enable_http2: false,
+        ..HttpClientConfig::default()
+    }
+}
+
 /// Fetches tokens and keeps the last one.
 #[derive(Debug)]
 pub(crate) struct TokenSource {
-    client: HttpClient,
+    client: Box<dyn Ask>,
     section: OAuth2,
     /// The client's secret, or the key that signs its assertions.
     secret: Option<Source>,
@@ -62,13 +81,7 @@ impl Token {
 type Form = BTreeMap<String, String>;
 
 impl TokenSource {
-    pub fn new(section: &OAuth2, user_agent: &'static str) -> Result<Self, SetupError> {
-        let client = HttpClientConfig {
-            tls_config: section.tls_config.clone(),
-            proxy: section.proxy.clone(),
-            enable_http2: false,
-            ..HttpClientConfig::default()
-        };
+    pub fn new(section: &OAuth2, client: Box<dyn Ask>) -> Result<Self, SetupError> {
         let signs = assertion::is_asked_for(section);
         if !section.client_secret_ref.is_empty() || !section.client_certificate_key_ref.is_empty() {
             return Err(SetupError::SecretReference);
@@ -77,12 +90,7 @@ impl TokenSource {
             true => Source::of(section.client_certificate_key.reveal(), &section.client_certificate_key_file),
             false => Source::of(section.client_secret.reveal(), &section.client_secret_file),
         };
-        Ok(TokenSource {
-            client: HttpClient::new(&client, user_agent)?,
-            section: section.clone(),
-            secret,
-            state: Mutex::default(),
-        })
+        Ok(TokenSource { client, section: section.clone(), secret, state: Mutex::default() })
     }
 
     /// The value of `Authorization`, with a token that is still good.
@@ -164,7 +172,7 @@ impl TokenSource {
         if let Some(basic) = basic {
             request = request.header(AUTHORIZATION, secret_value(&AUTHORIZATION, &basic)?);
         }
-        let response = self.client.send_boxed(request).await.map_err(request_error)?;
+        let response = self.client.ask(request).await.map_err(request_error)?;
         let (good, status) = (response.status().is_success(), response.status_text().to_owned());
         let content_type = response.header_text(&CONTENT_TYPE);
         let body = response.bytes(ANSWER_BYTES_MAX).await;

@@ -11,6 +11,8 @@ use std::task::{Context, Poll};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
+/// What the headers of an answer may take, as in Go.
+pub(crate) const HEADER_BYTES_MAX: usize = 10 << 20;
 /// How much of an answer is kept: enough for its first line.
 const KEPT_BYTES: usize = 256;
 
