@@ -11,6 +11,7 @@ use ferula_scraper::{Deps, Scraper};
 use ferula_tsdb::Db;
 
 use crate::alerting::Alerting;
+use crate::config_source::ConfigSource;
 use crate::flags::Flags;
 use crate::reload::PartError;
 
@@ -46,6 +47,7 @@ impl Agents {
                 type_and_unit_labels: features.promql.type_and_unit_labels,
                 start_timestamps: features.reads_start_timestamps(),
                 metadata: features.metadata,
+                first_scrape_now: ConfigSource::of(flags) == ConfigSource::Embedded,
             },
         });
         Agents { scraper, alerting: Arc::new(Alerting::new(foundation, &flags.alerting)) }

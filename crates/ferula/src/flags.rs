@@ -22,6 +22,7 @@ use std::time::Duration;
 use ferula_api::ExternalUrl;
 use ferula_go::quote::go_quote;
 use ferula_model::regex::LabelRegex;
+use ferula_remote::write::headers::AcceptedMessages;
 use ferula_telemetry::logging::{Format, Level};
 use ferula_tsdb::Compression;
 
@@ -64,6 +65,7 @@ pub struct Flags {
     pub lifecycle: bool,
     pub admin: bool,
     pub remote_write: bool,
+    pub remote_write_messages: AcceptedMessages,
     pub storage: StorageFlags,
     pub alerting: AlertingFlags,
     pub lookback_delta: Duration,
@@ -162,6 +164,9 @@ impl Flags {
             lifecycle: values.get(table::LIFECYCLE),
             admin: values.get(table::ADMIN_API),
             remote_write: values.get(table::REMOTE_WRITE_RECEIVER),
+            remote_write_messages: AcceptedMessages::of(values.get(table::REMOTE_WRITE_MESSAGES)).map_err(
+                |unknown| Refused::new(2, format!("Error parsing command line arguments: {unknown}")),
+            )?,
             storage: storage_flags(&values),
             alerting: alerting_flags(&values, features.concurrent_rules),
             lookback_delta: values.get(table::LOOKBACK_DELTA),

@@ -49,7 +49,7 @@ pub fn api_settings(flags: &Flags, address: SocketAddr) -> Settings {
             type_and_unit_labels: flags.features.promql.type_and_unit_labels,
             start_timestamps: flags.features.reads_start_timestamps(),
             metadata: flags.features.metadata,
-            accepted: Default::default(),
+            accepted: flags.remote_write_messages,
         },
         auto_reload: flags.auto_reload.is_some(),
         read_timeout: flags.read_timeout,

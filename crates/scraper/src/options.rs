@@ -31,6 +31,8 @@ pub struct Features {
     pub start_timestamps: bool,
     /// The store keeps metadata by series (`metadata-wal-records`).
     pub metadata: bool,
+    /// The first scrape of a target does not wait for its moment: a server that scrapes only itself has an answer at once.
+    pub first_scrape_now: bool,
 }
 
 /// What all loops of a job share.

@@ -95,6 +95,9 @@ impl ScrapeLoop {
         let clock = self.shared.clock.clone();
         let seed = self.target.hash ^ self.offset_seed;
         let mut interval = Interval::new(clock.clone(), self.target.interval, seed);
+        if self.job.features.first_scrape_now {
+            interval = interval.due_now();
+        }
         let observed = self.shared.metrics.interval_length(self.target.interval);
         let server_shutdown = self.shared.shutdown.clone();
         let mut last: Option<Duration> = None;

@@ -156,8 +156,7 @@ flags! {
         "Store what other servers and agents send to /api/v1/write.";
     REMOTE_WRITE_MESSAGES: List = "web.remote-write-receiver.accepted-protobuf-messages",
         "prometheus.WriteRequest,io.prometheus.write.v2.Request",
-        "The messages of remote write that are accepted: that of version 1, that of version 2, or both.",
-        not_yet("both messages are accepted");
+        "The messages of remote write that are accepted: that of version 1, that of version 2, or both.";
     OTLP_RECEIVER: Switch = "web.enable-otlp-receiver", "false", "Store what is sent to /api/v1/otlp by OTLP.",
         not_yet("let an OpenTelemetry Collector send by remote write (--web.enable-remote-write-receiver)");
     CONSOLE_TEMPLATES: Text = "web.console.templates", "consoles", "The directory of console templates, served below /consoles.",

@@ -46,6 +46,12 @@ fn impossible_flags_are_refused_with_the_exit_codes_of_prometheus() {
             "--web.search.max-limit must be non-negative; got -1 (use 0 to disable the cap)",
         ),
         (
+            &["--web.remote-write-receiver.accepted-protobuf-messages=x"],
+            2,
+            "Error parsing command line arguments: unknown type for remote write protobuf message x, supported: \
+             prometheus.WriteRequest, io.prometheus.write.v2.Request",
+        ),
+        (
             &["--auto-gomemlimit.ratio=2"],
             1,
             "--auto-gomemlimit.ratio must be greater than 0 and less than or equal to 1.",
@@ -101,6 +107,9 @@ fn other_value(flag: &table::Flag) -> String {
         Syntax::Text if flag.name == table::EXTERNAL_URL.flag.name => "http://x.example/".to_owned(),
         Syntax::Text => "x".to_owned(),
         Syntax::List if flag.name == table::FEATURES.flag.name => "exemplar-storage".to_owned(),
+        Syntax::List if flag.name == table::REMOTE_WRITE_MESSAGES.flag.name => {
+            "prometheus.WriteRequest".to_owned()
+        }
         Syntax::List => ":1234".to_owned(),
         Syntax::Duration => "77s".to_owned(),
         Syntax::Integer => "77".to_owned(),

@@ -128,6 +128,8 @@ fn push(args: &Args, server: &Server, page: &[u8]) -> Result<()> {
     };
     let timeout = args.duration(TIMEOUT);
     let url = server.at(args.text(PATH));
+    // Under the name promtool every text is promtool's.
+    let is_promtool = args.program == "promtool";
     let mut backoff = Duration::from_secs(1);
     let mut retries = 0;
     loop {
@@ -151,17 +153,29 @@ fn push(args: &Args, server: &Server, page: &[u8]) -> Result<()> {
             Ok(answer) => {
                 let text = String::from_utf8_lossy(&answer.body);
                 let again = answer.code / 100 == 5 || answer.code == 429;
-                (anyhow!("server returned HTTP status {}: {text}", answer.status), again)
+                let error = anyhow!("server returned HTTP status {}: {text}", answer.status);
+                (if is_promtool { error } else { error.context(format!("POST {}", address(args))) }, again)
             }
             Err(error) => (error, true),
         };
         if !again || retries == RETRIES_MAX {
             return Err(error);
         }
+        if !is_promtool {
+            eprintln!("  {error:#}; trying again in {} s", backoff.as_secs());
+        }
         server.sleep(backoff);
         backoff = (backoff * 2).min(BACKOFF_MAX);
         retries += 1;
     }
+}
+
+/// Where requests go: the URL and then the path, without a user and password.
+fn address(args: &Args) -> String {
+    let url = args.required(URL).trim_end_matches('/');
+    let (scheme, rest) = url.split_once("//").unwrap_or(("", url));
+    let host = rest.rsplit_once('@').map_or(rest, |(_, host)| host);
+    format!("{scheme}//{host}{}", args.text(PATH))
 }
 
 /// A series with its one sample.

@@ -1,5 +1,7 @@
 //! Commands that talk to a server, with a server of ours: what is pushed is found, and rules fill blocks from it.
 
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
@@ -59,6 +61,59 @@ fn what_is_pushed_in_either_message_is_found() {
     assert_eq!(stdout(folder, &labels), "one\ntwo\n");
     let series = ["query", "series", &range[0], &range[1], "--match=two", &url];
     assert_eq!(stdout(folder, &series), "{__name__=\"two\", a=\"b\", exported_job=\"x\", zone=\"z\"}\n");
+}
+
+/// A receiver that answers with these statuses, one after another.
+fn receiver(statuses: &'static [&'static str]) -> (String, std::thread::JoinHandle<Vec<String>>) {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let url = format!("http://{}", listener.local_addr().expect("bound"));
+    let answering = std::thread::spawn(move || {
+        let answer = |status: &&str| {
+            let (mut stream, _) = listener.accept().expect("a connection");
+            let mut request = BufReader::new(stream.try_clone().expect("the same connection"));
+            let (mut first, mut line, mut length) = (String::new(), String::new(), 0);
+            request.read_line(&mut first).expect("a request");
+            while request.read_line(&mut line).expect("a header") > 2 {
+                let header = line.to_lowercase();
+                length = header
+                    .strip_prefix("content-length:")
+                    .map_or(length, |text| text.trim().parse().expect("a length"));
+                line.clear();
+            }
+            request.read_exact(&mut vec![0; length]).expect("a body");
+            let head = format!("HTTP/1.1 {status}\r\ncontent-length: 0\r\nconnection: close\r\n\r\n");
+            stream.write_all(head.as_bytes()).expect("the client reads");
+            first.split(' ').nth(1).unwrap_or_default().to_owned()
+        };
+        statuses.iter().map(answer).collect()
+    });
+    (url, answering)
+}
+
+#[test]
+fn a_push_is_tried_again_and_an_error_names_the_address() {
+    let folder = tempfile::tempdir().expect("a directory for the test");
+    std::fs::write(folder.path().join("page"), page("pushed")).expect("written");
+    let push = |url: &str| {
+        let command = ["push", "metrics", url, "page"];
+        Command::new(env!("CARGO_BIN_EXE_ferula"))
+            .args(command)
+            .current_dir(&folder)
+            .output()
+            .expect("it starts")
+    };
+    let (url, answering) = receiver(&["503 Busy", "204 Fine"]);
+    let output = push(&url);
+    let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.success() && stderr.contains("trying again in 1 s"), "{stderr}");
+    assert_eq!(answering.join().expect("it answered"), ["/api/v1/write", "/api/v1/write"]);
+
+    let (url, answering) = receiver(&["404 Gone"]);
+    let output = push(&format!("{url}/api/v1/write"));
+    let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+    let path = "/api/v1/write/api/v1/write";
+    assert!(output.status.code() == Some(1) && stderr.contains(&format!("POST {url}{path}")), "{stderr}");
+    assert_eq!(answering.join().expect("it answered"), [path]);
 }
 
 #[test]

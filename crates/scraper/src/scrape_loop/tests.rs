@@ -195,6 +195,14 @@ impl Bed {
     }
 }
 
+#[tokio::test]
+async fn a_first_scrape_may_be_due_at_once() {
+    let bed = Bed::with("", Features { first_scrape_now: true, ..Features::default() });
+    bed.fetch.answers.lock().expect("no test panics here").push_back(page("a 1\n"));
+    bed.asleep().await;
+    assert_eq!(bed.target.last_scrape().at_unix_nanos, Some(START_MILLIS * 1_000_000));
+}
+
 /// Options of the job, what the target answers, and what is stored: `series: value@tick …`.
 struct Case {
     why: &'static str,
