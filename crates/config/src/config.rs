@@ -178,7 +178,7 @@ impl Config {
 }
 
 /// Go's `filepath.Dir`.
-fn directory_of(file: &Path) -> String {
+pub(crate) fn directory_of(file: &Path) -> String {
     match file.parent().map(|dir| dir.to_string_lossy().into_owned()) {
         Some(dir) if !dir.is_empty() => dir,
         _ => ".".to_owned(),

@@ -447,7 +447,7 @@ impl ProxyConfig {
 }
 
 /// Go's `http.CanonicalHeaderKey`: capitals at the start and after hyphens, unless a character does not belong.
-fn canonical_header(name: &str) -> String {
+pub(crate) fn canonical_header(name: &str) -> String {
     let token = |b: u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b);
     if name.is_empty() || !name.bytes().all(token) {
         return name.to_owned();

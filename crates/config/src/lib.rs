@@ -13,6 +13,7 @@
 //! with the directory of the file, and relabel rules are valid.
 
 pub mod alerting;
+pub mod alertmanager;
 mod closest;
 mod config;
 pub mod discovery;

@@ -3,6 +3,7 @@
 //! A family of commands is one entry of [`ROOT`] and one file or directory here, thin over the crate that does the work.
 //! Called by the name `promtool`, the program has only these.
 
+mod amtool;
 mod args;
 mod check;
 mod debug;
@@ -38,6 +39,7 @@ static ROOT: Command = group(
         test::COMMAND,
         tsdb::COMMAND,
         promql::COMMAND,
+        amtool::COMMAND,
     ],
 );
 

@@ -11,6 +11,7 @@ use super::emit::Out;
 use super::events::Mark;
 use super::resolve::{Resolved, resolve};
 use super::tree::{Kind, Node, NodeId, Scalar, Step, Tree};
+use crate::alertmanager::MatcherSyntax;
 use crate::error::{ConfigError, Problem};
 
 /// A value that a YAML node can fill.
@@ -41,6 +42,10 @@ pub(crate) struct Decoder<'t> {
     dialect: Dialect,
     /// Below a key that holds a secret: no error shows a value.
     secret: bool,
+    /// How Alertmanager's matchers are read.
+    pub matcher_syntax: MatcherSyntax,
+    /// What was accepted, although its author should know better.
+    warnings: Vec<Problem>,
     decoded: u64,
     decoded_by_alias: u64,
 }
@@ -73,25 +78,41 @@ pub(crate) fn decode_document<T: Value>(text: &[u8], out: &mut T) -> Result<Opti
 
 /// Reads a whole tree into `out`.
 pub(crate) fn decode_tree<T: Value>(tree: &Tree, dialect: Dialect, out: &mut T) -> Result<(), ConfigError> {
-    let mut decoder = Decoder {
-        tree,
-        type_errors: Vec::new(),
-        path: Vec::new(),
-        following: Vec::new(),
-        asked_by_alias: None,
-        dialect,
-        secret: false,
-        decoded: 0,
-        decoded_by_alias: 0,
-    };
-    decoder.read(out, tree.root()).map_err(|problem| ConfigError::of_problem(&problem, tree))?;
-    if decoder.type_errors.is_empty() {
-        return Ok(());
-    }
-    Err(ConfigError::bare(format!("yaml: unmarshal errors:\n  {}", decoder.type_errors.join("\n  "))))
+    Decoder::new(tree, dialect).run(out).map(|_| ())
 }
 
 impl<'t> Decoder<'t> {
+    pub fn new(tree: &'t Tree, dialect: Dialect) -> Self {
+        Decoder {
+            tree,
+            type_errors: Vec::new(),
+            path: Vec::new(),
+            following: Vec::new(),
+            asked_by_alias: None,
+            dialect,
+            secret: false,
+            matcher_syntax: MatcherSyntax::default(),
+            warnings: Vec::new(),
+            decoded: 0,
+            decoded_by_alias: 0,
+        }
+    }
+
+    /// Reads the whole tree into `out`; returns the warnings.
+    pub fn run<T: Value>(mut self, out: &mut T) -> Result<Vec<Problem>, ConfigError> {
+        self.read(out, self.tree.root()).map_err(|problem| ConfigError::of_problem(&problem, self.tree))?;
+        if self.type_errors.is_empty() {
+            return Ok(self.warnings);
+        }
+        Err(ConfigError::bare(format!("yaml: unmarshal errors:\n  {}", self.type_errors.join("\n  "))))
+    }
+
+    /// Notes something about the place that is being read that its author should know.
+    pub fn warn(&mut self, text: impl Into<String>) {
+        let warning = self.problem(text);
+        self.warnings.push(warning);
+    }
+
     /// Fills `out` from a node: follows aliases, turns null into the zero value.
     pub fn read<T: Value>(&mut self, out: &mut T, id: NodeId) -> Result<(), Problem> {
         self.asked_by_alias = None;

@@ -1,0 +1,195 @@
+//! The routing tree: which receivers an alert goes to, grouped how and sent when.
+//!
+//! An alert enters at the root and goes to the first child that matches, and on to the following ones where a child says
+//! `continue`. A node that matches while none of its children do is where the alert ends up.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use ferula_config::alertmanager::{GROUP_BY_ALL, MatchOp, Matcher, Matchers, Route as RouteConfig};
+
+/// Labels of an alert.
+pub type Labels = BTreeMap<String, String>;
+
+/// By which labels alerts are grouped.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum GroupBy {
+    /// Every label set is a group of its own.
+    All,
+    Labels(BTreeSet<String>),
+}
+
+/// A node of the tree, with all that it has from the nodes above it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Route {
+    pub receiver: String,
+    pub group_by: GroupBy,
+    pub group_wait: Duration,
+    pub group_interval: Duration,
+    pub repeat_interval: Duration,
+    /// Not inherited, like `active_time_intervals`.
+    pub mute_time_intervals: Vec<String>,
+    pub active_time_intervals: Vec<String>,
+    pub matchers: Matchers,
+    /// Whether an alert that matches is shown to the following siblings as well.
+    pub continues: bool,
+    pub children: Vec<Route>,
+}
+
+impl Route {
+    /// The tree of a checked configuration.
+    pub fn tree(root: &RouteConfig) -> Self {
+        let defaults = Route {
+            receiver: String::new(),
+            group_by: GroupBy::Labels(BTreeSet::new()),
+            group_wait: Duration::from_secs(30),
+            group_interval: Duration::from_secs(5 * 60),
+            repeat_interval: Duration::from_secs(4 * 3600),
+            mute_time_intervals: Vec::new(),
+            active_time_intervals: Vec::new(),
+            matchers: Matchers::default(),
+            continues: false,
+            children: Vec::new(),
+        };
+        defaults.child(root)
+    }
+
+    fn child(&self, config: &RouteConfig) -> Route {
+        let receiver = if config.receiver.is_empty() { &self.receiver } else { &config.receiver };
+        let mut node = Route {
+            receiver: receiver.clone(),
+            group_by: config.group_by.0.as_deref().map_or_else(|| self.group_by.clone(), group_by),
+            group_wait: config.group_wait.unwrap_or(self.group_wait),
+            group_interval: config.group_interval.unwrap_or(self.group_interval),
+            repeat_interval: config.repeat_interval.unwrap_or(self.repeat_interval),
+            mute_time_intervals: config.mute_time_intervals.clone(),
+            active_time_intervals: config.active_time_intervals.clone(),
+            matchers: matchers(config),
+            continues: config.continue_matching,
+            children: Vec::new(),
+        };
+        node.children = config.children().map(|child| node.child(child)).collect();
+        node
+    }
+
+    /// Whether the labels satisfy the node's own matchers.
+    pub fn takes(&self, labels: &Labels) -> bool {
+        self.matchers.matches(|name| labels.get(name).map_or("", String::as_str))
+    }
+
+    /// The nodes where an alert with these labels ends up, in the order of the tree; empty when this node does not
+    /// take it.
+    pub fn matching(&self, labels: &Labels) -> Vec<&Route> {
+        if !self.takes(labels) {
+            return Vec::new();
+        }
+        let mut all = Vec::new();
+        for child in &self.children {
+            let found = child.matching(labels);
+            let stops = !found.is_empty() && !child.continues;
+            all.extend(found);
+            if stops {
+                break;
+            }
+        }
+        if all.is_empty() { vec![self] } else { all }
+    }
+}
+
+fn group_by(labels: &[String]) -> GroupBy {
+    // A checked list has `...` alone or not at all.
+    match labels.iter().any(|label| label == GROUP_BY_ALL) {
+        true => GroupBy::All,
+        false => GroupBy::Labels(labels.iter().cloned().collect()),
+    }
+}
+
+/// Matchers of all three ways to write them. Expressions of the old way carry their anchors, as Alertmanager shows them.
+fn matchers(config: &RouteConfig) -> Matchers {
+    let equal = config.match_equal.iter().map(|(name, value)| Matcher::new(name, MatchOp::Equal, value));
+    let regexps = config.match_re.0.iter();
+    let regexps = regexps
+        .map(|(name, regexp)| Matcher::new(name, MatchOp::Regexp, format!("^(?:{})$", regexp.as_str())));
+    let old = equal.chain(regexps).map(|matcher| matcher.expect("a checked expression compiles"));
+    Matchers::new(old.chain(config.matchers.iter().cloned()).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use ferula_config::alertmanager::{AlertmanagerConfig, MatcherSyntax};
+
+    use super::*;
+
+    fn tree(yaml: &str) -> Route {
+        let receivers: Vec<String> = "abcdef".chars().map(|name| format!("{{name: {name}}}")).collect();
+        let yaml = format!("{yaml}\nreceivers: [{}]\n", receivers.join(", "));
+        let config = AlertmanagerConfig::parse(&yaml, MatcherSyntax::Fallback).expect("a good configuration");
+        Route::tree(config.root_route())
+    }
+
+    fn labels(text: &str) -> Labels {
+        let pairs = text.split(' ').filter_map(|pair| pair.split_once('='));
+        pairs.map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
+    }
+
+    #[test]
+    fn alerts_end_at_the_deepest_node_that_takes_them() {
+        let root = tree(
+            "route:
+  receiver: a
+  routes:
+  - matchers: [team=x]
+    receiver: b
+    routes:
+    - {matchers: [severity=page], receiver: c}
+  - {matchers: ['team=~x|y'], receiver: d, continue: true}
+  - {match: {team: y}, receiver: e}
+  - {match_re: {zone: 'eu.*'}, receiver: f}",
+        );
+        for (alert, expected) in [
+            ("", "a"),
+            ("team=x", "b"),
+            ("team=x severity=page", "c"),
+            ("team=y", "d,e"),
+            ("team=y zone=eu-1", "d,e"),
+            ("zone=eu-1", "f"),
+            ("zone=xeu", "a"),
+        ] {
+            let found: Vec<&str> =
+                root.matching(&labels(alert)).iter().map(|route| route.receiver.as_str()).collect();
+            assert_eq!(found.join(","), expected, "{alert}");
+        }
+    }
+
+    #[test]
+    fn children_inherit_all_but_matchers_and_intervals() {
+        let root = tree(
+            "route:
+  receiver: a
+  group_by: [x]
+  group_wait: 1s
+  routes:
+  - receiver: b
+    matchers: [k=v]
+    group_by: ['...']
+    repeat_interval: 1h
+    mute_time_intervals: [night]
+    routes: [{}, {group_by: []}]
+time_intervals: [{name: night}]",
+        );
+        let child = &root.children[0];
+        let (plain, ungrouped) = (&child.children[0], &child.children[1]);
+        assert_eq!(
+            (&root.group_wait, &root.repeat_interval),
+            (&Duration::from_secs(1), &Duration::from_secs(14_400))
+        );
+        assert_eq!((plain.receiver.as_str(), &plain.group_by), ("b", &GroupBy::All));
+        assert_eq!(
+            (plain.group_wait, plain.repeat_interval),
+            (Duration::from_secs(1), Duration::from_secs(3600))
+        );
+        assert_eq!((plain.mute_time_intervals.len(), plain.matchers.is_empty()), (0, true));
+        assert_eq!(ungrouped.group_by, GroupBy::Labels(BTreeSet::new()));
+        assert_eq!(root.group_by, GroupBy::Labels(BTreeSet::from(["x".to_owned()])));
+    }
+}

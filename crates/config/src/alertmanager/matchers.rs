@@ -1,0 +1,353 @@
+//! Matchers as Alertmanager writes them: `foo=bar`, `foo="bar"`, `{a!="b", c=~"d.*"}`.
+//!
+//! Two grammars are in use. The UTF-8 grammar (`utf8`) takes any label name and wants special characters in quotes; the
+//! classic one (`classic`) takes ASCII names only and is lenient about values. By default both are tried: what only the
+//! classic one takes is accepted with a warning, and where both take a text but understand it differently, the
+//! classic meaning holds.
+
+mod classic;
+mod utf8;
+
+use std::cmp::Ordering;
+use std::fmt;
+
+use ferula_go::Regexp;
+use ferula_go::quote::go_quote;
+
+use crate::yaml::decode::{Decoder, Value};
+use crate::yaml::emit::Out;
+use crate::yaml::tree::NodeId;
+
+/// Which grammar reads matchers and label names.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum MatcherSyntax {
+    /// UTF-8 first, classic where that fails.
+    #[default]
+    Fallback,
+    /// `--enable-feature=utf8-strict-mode`
+    Utf8,
+    /// `--enable-feature=classic-mode`
+    Classic,
+}
+
+/// How a label is compared. The order is that of sorted matchers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum MatchOp {
+    Equal,
+    NotEqual,
+    Regexp,
+    NotRegexp,
+}
+
+impl MatchOp {
+    /// `=`, `!=`, `=~` or `!~`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            MatchOp::Equal => "=",
+            MatchOp::NotEqual => "!=",
+            MatchOp::Regexp => "=~",
+            MatchOp::NotRegexp => "!~",
+        }
+    }
+}
+
+/// One condition on a label. A label that is missing counts as empty.
+#[derive(Clone, Debug)]
+pub struct Matcher {
+    name: String,
+    op: MatchOp,
+    value: String,
+    regexp: Option<Regexp>,
+}
+
+impl Matcher {
+    /// Makes a matcher. Regular expressions are anchored at both ends; `.` does not match a line end.
+    ///
+    /// # Errors
+    /// Go's text for what is wrong with the regular expression.
+    pub fn new(name: impl Into<String>, op: MatchOp, value: impl Into<String>) -> Result<Self, MatcherError> {
+        let value = value.into();
+        let regexp = match op {
+            MatchOp::Regexp | MatchOp::NotRegexp => Some(anchored(&value)?),
+            MatchOp::Equal | MatchOp::NotEqual => None,
+        };
+        Ok(Matcher { name: name.into(), op, value, regexp })
+    }
+
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    pub fn op(&self) -> MatchOp {
+        self.op
+    }
+
+    pub fn value(&self) -> &str {
+        &self.value
+    }
+
+    /// Whether a label with this value satisfies the matcher.
+    pub fn matches(&self, value: &str) -> bool {
+        let found = match &self.regexp {
+            Some(regexp) => regexp.is_match(value),
+            None => self.value == value,
+        };
+        found != matches!(self.op, MatchOp::NotEqual | MatchOp::NotRegexp)
+    }
+
+    fn key(&self) -> (&str, &str, MatchOp) {
+        (&self.name, &self.value, self.op)
+    }
+}
+
+impl PartialEq for Matcher {
+    fn eq(&self, other: &Self) -> bool {
+        self.key() == other.key()
+    }
+}
+
+impl Eq for Matcher {}
+
+impl PartialOrd for Matcher {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Matcher {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.key().cmp(&other.key())
+    }
+}
+
+/// Prints `foo="bar"`; a name with special characters is quoted, and then the value is quoted by Go's rules.
+impl fmt::Display for Matcher {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let op = self.op.as_str();
+        if self.name.contains(is_reserved) {
+            return write!(f, "{}{op}{}", go_quote(&self.name), go_quote(&self.value));
+        }
+        write!(f, "{}{op}\"", self.name)?;
+        for c in self.value.chars() {
+            match c {
+                '\\' => f.write_str("\\\\")?,
+                '\n' => f.write_str("\\n")?,
+                '"' => f.write_str("\\\"")?,
+                c => write!(f, "{c}")?,
+            }
+        }
+        f.write_str("\"")
+    }
+}
+
+/// Characters that have a meaning in the UTF-8 grammar.
+fn is_reserved(c: char) -> bool {
+    c.is_whitespace() || "{}!=~,\\\"'`".contains(c)
+}
+
+fn anchored(expression: &str) -> Result<Regexp, MatcherError> {
+    Regexp::new(&format!("^(?:{expression})$")).map_err(|error| MatcherError(error.to_string()))
+}
+
+/// Matchers that must all hold, sorted by name, value and operator.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Matchers(Vec<Matcher>);
+
+impl Matchers {
+    /// Sorts matchers.
+    pub fn new(mut matchers: Vec<Matcher>) -> Self {
+        matchers.sort();
+        Matchers(matchers)
+    }
+
+    /// Whether every matcher holds for the labels; `value_of` returns the value of a label, or "".
+    pub fn matches<'l>(&self, value_of: impl Fn(&str) -> &'l str) -> bool {
+        self.0.iter().all(|matcher| matcher.matches(value_of(&matcher.name)))
+    }
+
+    pub fn iter(&self) -> std::slice::Iter<'_, Matcher> {
+        self.0.iter()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+/// Prints `{a="b",c=~"d"}`.
+impl fmt::Display for Matchers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("{")?;
+        for (index, matcher) in self.0.iter().enumerate() {
+            let comma = if index > 0 { "," } else { "" };
+            write!(f, "{comma}{matcher}")?;
+        }
+        f.write_str("}")
+    }
+}
+
+/// Why a text is not a matcher, in Alertmanager's words.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct MatcherError(String);
+
+/// What was read, and what the reader should know about it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Parsed<T> {
+    pub value: T,
+    pub warning: Option<MatcherWarning>,
+}
+
+/// A text that the two grammars do not agree on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum MatcherWarning {
+    /// Only the classic grammar takes it.
+    ClassicOnly { input: String, error: String, suggestion: String },
+    /// Both take it and understand it differently; the classic meaning holds.
+    Disagreement { input: String },
+}
+
+impl fmt::Display for MatcherWarning {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            MatcherWarning::ClassicOnly { input, error, suggestion } => write!(
+                f,
+                "the matchers {} do not follow the UTF-8 syntax ({error}) and were read by the classic rules; write {} instead",
+                go_quote(input),
+                go_quote(suggestion)
+            ),
+            MatcherWarning::Disagreement { input } => write!(
+                f,
+                "the matchers {} mean different things in the UTF-8 and in the classic syntax; the classic meaning is used. Quote the value to be sure",
+                go_quote(input)
+            ),
+        }
+    }
+}
+
+/// Reads a list of matchers, which may stand in braces and may be empty.
+///
+/// # Errors
+/// The text of the grammar in force; in fallback mode that of the classic one.
+pub fn parse_matchers(input: &str, syntax: MatcherSyntax) -> Result<Parsed<Vec<Matcher>>, MatcherError> {
+    match syntax {
+        MatcherSyntax::Utf8 => utf8::parse(input).map(without_warning),
+        MatcherSyntax::Classic => classic::parse_list(input).map(without_warning),
+        MatcherSyntax::Fallback => reconcile(input, utf8::parse(input), classic::parse_list(input), |all| {
+            all.iter().map(ToString::to_string).collect::<Vec<_>>().join(",")
+        }),
+    }
+}
+
+/// Reads exactly one matcher, without braces.
+///
+/// # Errors
+/// As [`parse_matchers`].
+pub fn parse_matcher(input: &str, syntax: MatcherSyntax) -> Result<Parsed<Matcher>, MatcherError> {
+    if syntax == MatcherSyntax::Classic {
+        return classic::parse_one(input).map(without_warning);
+    }
+    if input.starts_with('{') || input.ends_with('}') {
+        return Err(MatcherError(format!("unexpected open or close brace: {input}")));
+    }
+    let one = utf8::parse(input).and_then(only_one);
+    if syntax == MatcherSyntax::Utf8 {
+        return one.map(without_warning);
+    }
+    reconcile(input, one, classic::parse_one(input), ToString::to_string)
+}
+
+fn without_warning<T>(value: T) -> Parsed<T> {
+    Parsed { value, warning: None }
+}
+
+fn only_one(mut matchers: Vec<Matcher>) -> Result<Matcher, MatcherError> {
+    match matchers.len() {
+        0 => Err(MatcherError("no matchers".into())),
+        1 => Ok(matchers.remove(0)),
+        several => Err(MatcherError(format!("expected 1 matcher, found {several}"))),
+    }
+}
+
+/// Decides between what the two grammars made of a text.
+fn reconcile<T: PartialEq>(
+    input: &str,
+    utf8: Result<T, MatcherError>,
+    classic: Result<T, MatcherError>,
+    show: impl Fn(&T) -> String,
+) -> Result<Parsed<T>, MatcherError> {
+    let input = || input.to_owned();
+    match (utf8, classic) {
+        (Err(_), Err(error)) => Err(error),
+        (Err(error), Ok(value)) => {
+            let suggestion = show(&value);
+            let warning =
+                MatcherWarning::ClassicOnly { input: input(), error: error.to_string(), suggestion };
+            Ok(Parsed { value, warning: Some(warning) })
+        }
+        (Ok(utf8), Ok(classic)) if utf8 != classic => {
+            Ok(Parsed { value: classic, warning: Some(MatcherWarning::Disagreement { input: input() }) })
+        }
+        (Ok(value), _) => Ok(without_warning(value)),
+    }
+}
+
+/// Whether a label may have this name.
+pub fn is_label_name(name: &str, syntax: MatcherSyntax) -> bool {
+    match syntax {
+        MatcherSyntax::Classic => is_classic_label_name(name),
+        MatcherSyntax::Utf8 | MatcherSyntax::Fallback => !name.is_empty(),
+    }
+}
+
+/// `[a-zA-Z_][a-zA-Z0-9_]*`
+pub(super) fn is_classic_label_name(name: &str) -> bool {
+    name.bytes()
+        .enumerate()
+        .all(|(at, b)| b == b'_' || b.is_ascii_alphabetic() || at > 0 && b.is_ascii_digit())
+        && !name.is_empty()
+}
+
+impl Value for Matchers {
+    fn zero() -> Self {
+        Matchers::default()
+    }
+
+    fn decode(&mut self, id: NodeId, d: &mut Decoder<'_>) -> Result<(), crate::error::Problem> {
+        let before = d.errors();
+        let mut lines: Vec<String> = Vec::new();
+        lines.decode(id, d)?;
+        if d.errors() > before {
+            return Ok(());
+        }
+        let mut all = Vec::new();
+        for line in lines {
+            let parsed =
+                parse_matchers(&line, d.matcher_syntax).map_err(|error| d.problem(error.to_string()))?;
+            if let Some(warning) = &parsed.warning {
+                d.warn(warning.to_string());
+            }
+            all.extend(parsed.value);
+        }
+        *self = Matchers::new(all);
+        Ok(())
+    }
+
+    fn go_type() -> String {
+        "[]string".into()
+    }
+
+    fn is_zero(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    fn print(&self) -> Out {
+        Out::List {
+            items: self.0.iter().map(|matcher| Out::Text(matcher.to_string())).collect(),
+            flow: false,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

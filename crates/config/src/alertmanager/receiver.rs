@@ -1,0 +1,109 @@
+//! Receivers: who is told, by which services. A file for each family of services.
+
+pub mod chat;
+pub mod mail;
+pub mod on_call;
+pub mod other;
+
+use std::collections::BTreeMap;
+
+use ferula_go::quote::go_quote;
+
+use self::chat::{
+    DiscordConfig, MattermostConfig, MsTeamsConfig, MsTeamsV2Config, RocketchatConfig, SlackConfig,
+    TelegramConfig, WebexConfig, WechatConfig,
+};
+use self::mail::EmailConfig;
+use self::on_call::{IncidentioConfig, OpsgenieConfig, PagerdutyConfig, PushoverConfig, VictoropsConfig};
+use self::other::{JiraConfig, SnsConfig, WebhookConfig};
+use super::global::GlobalConfig;
+use crate::error::Problem;
+use crate::section::section;
+
+section! {
+    /// A name, and what is done when alerts are sent to it.
+    pub struct Receiver as "config.Receiver" read as "config.plain", checked {
+        keep name: String;
+        /// For queries of the API; `name` is always among them.
+        omit labels: BTreeMap<String, String>;
+        omit discord_configs: Vec<Option<DiscordConfig>>;
+        omit email_configs: Vec<Option<EmailConfig>>;
+        omit incidentio_configs: Vec<Option<IncidentioConfig>>;
+        omit pagerduty_configs: Vec<Option<PagerdutyConfig>>;
+        omit slack_configs: Vec<Option<SlackConfig>>;
+        omit webhook_configs: Vec<Option<WebhookConfig>>;
+        omit opsgenie_configs: Vec<Option<OpsgenieConfig>>;
+        omit wechat_configs: Vec<Option<WechatConfig>>;
+        omit pushover_configs: Vec<Option<PushoverConfig>>;
+        omit victorops_configs: Vec<Option<VictoropsConfig>>;
+        omit sns_configs: Vec<Option<SnsConfig>>;
+        omit telegram_configs: Vec<Option<TelegramConfig>>;
+        omit webex_configs: Vec<Option<WebexConfig>>;
+        omit msteams_configs: Vec<Option<MsTeamsConfig>>;
+        omit msteamsv2_configs: Vec<Option<MsTeamsV2Config>>;
+        omit jira_configs: Vec<Option<JiraConfig>>;
+        omit rocketchat_configs: Vec<Option<RocketchatConfig>>;
+        omit mattermost_configs: Vec<Option<MattermostConfig>>;
+    }
+}
+
+/// An integration that has what it leaves out from `global`.
+pub(super) trait Inherit {
+    /// Fills it in, and refuses what is missing then.
+    fn inherit(&mut self, global: &GlobalConfig) -> Result<(), Problem>;
+}
+
+impl Receiver {
+    fn check(&mut self) -> Result<(), Problem> {
+        if self.name.is_empty() {
+            return Err(Problem::new("missing name in receiver"));
+        }
+        if let Some(name) = self.labels.get("name").filter(|name| **name != self.name) {
+            let text = format!(
+                "receiver label \"name\" must match receiver name {}, got {}",
+                go_quote(&self.name),
+                go_quote(name)
+            );
+            return Err(Problem::new(text).at("name").at("labels"));
+        }
+        self.labels.insert("name".into(), self.name.clone());
+        Ok(())
+    }
+
+    /// Fills in what integrations have from `global`, in the order in which Alertmanager does.
+    pub(super) fn inherit(&mut self, global: &GlobalConfig) -> Result<(), Problem> {
+        inherit(&mut self.webhook_configs, "webhook", global)?;
+        inherit(&mut self.email_configs, "email", global)?;
+        inherit(&mut self.slack_configs, "slack", global)?;
+        inherit(&mut self.pushover_configs, "pushover", global)?;
+        inherit(&mut self.pagerduty_configs, "pagerduty", global)?;
+        inherit(&mut self.incidentio_configs, "incidentio", global)?;
+        inherit(&mut self.opsgenie_configs, "opsgenie", global)?;
+        inherit(&mut self.wechat_configs, "wechat", global)?;
+        inherit(&mut self.victorops_configs, "victorops", global)?;
+        inherit(&mut self.sns_configs, "sns", global)?;
+        inherit(&mut self.telegram_configs, "telegram", global)?;
+        inherit(&mut self.discord_configs, "discord", global)?;
+        inherit(&mut self.webex_configs, "webex", global)?;
+        inherit(&mut self.msteams_configs, "msteams", global)?;
+        inherit(&mut self.msteamsv2_configs, "msteamsv2", global)?;
+        inherit(&mut self.jira_configs, "jira", global)?;
+        inherit(&mut self.rocketchat_configs, "rocketchat", global)?;
+        inherit(&mut self.mattermost_configs, "mattermost", global)
+    }
+}
+
+fn inherit<T: Inherit>(
+    configs: &mut [Option<T>],
+    service: &str,
+    global: &GlobalConfig,
+) -> Result<(), Problem> {
+    let key = format!("{service}_configs");
+    for (index, config) in configs.iter_mut().enumerate() {
+        let at = |problem: Problem| problem.at_item(&key, index);
+        // For four services Alertmanager ends in a nil pointer here; the others are refused in these words.
+        let config = config.as_mut().ok_or_else(|| at(Problem::new(format!("missing {service} config"))))?;
+        config.inherit(global).map_err(at)?;
+    }
+    Ok(())
+}

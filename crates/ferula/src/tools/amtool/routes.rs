@@ -1,0 +1,148 @@
+//! `ferula amtool config routes show|test`: the routing tree, and where an alert would go in it.
+
+use std::path::Path;
+use std::process::ExitCode;
+
+use anyhow::{Result, anyhow, bail};
+use ferula_alertmanager::{Labels, Route};
+use ferula_config::alertmanager::{AlertmanagerConfig, MatchOp, parse_matcher};
+
+use super::syntax;
+use crate::tools::args::{Args, Argument, Command, Flag, Kind, argument, flag, group};
+
+const CONFIG: Flag = flag("config.file", Kind::File, "The configuration to read.").required();
+const EXPECTED: Flag = flag(
+    "verify.receivers",
+    Kind::Text,
+    "Receivers that the alert should go to, separated by commas. The exit code is 1 when it goes elsewhere.",
+);
+const TREE: Flag = flag("tree", Kind::Switch, "Show the routes that match.");
+const LABELS: Argument = argument("labels", Kind::Texts, "Labels of the alert, as NAME=VALUE.");
+
+/// `config`
+pub const COMMAND: Command = group(
+    "config",
+    "Look at a configuration.",
+    &[Command {
+        flags: &[CONFIG],
+        ..group(
+            "routes",
+            "Look at the routing tree.",
+            &[
+                Command::new("show", "Print the routing tree.", |args| finish(args, show(args))).ours(),
+                Command::new(
+                    "test",
+                    "Print the receivers that an alert with these labels goes to, in the order of the tree.",
+                    |args| finish(args, test(args)),
+                )
+                .flags(&[EXPECTED, TREE])
+                .arguments(&[LABELS])
+                .ours(),
+            ],
+        )
+        .ours()
+    }],
+)
+.ours();
+
+/// The exit code, and the error in words.
+fn finish(args: &Args, result: Result<ExitCode>) -> ExitCode {
+    result.unwrap_or_else(|error| {
+        eprintln!("{}: error: {error:#}", args.program);
+        ExitCode::FAILURE
+    })
+}
+
+fn load(args: &Args) -> Result<Route> {
+    let config = AlertmanagerConfig::load(Path::new(args.text(CONFIG)), syntax(args))?;
+    Ok(Route::tree(config.root_route()))
+}
+
+fn show(args: &Args) -> Result<ExitCode> {
+    let tree = Branch::whole(&load(args)?);
+    println!("Routing tree:\n{}", tree.draw());
+    Ok(ExitCode::SUCCESS)
+}
+
+fn test(args: &Args) -> Result<ExitCode> {
+    let root = load(args)?;
+    let labels = labels(args)?;
+    if args.has(TREE) {
+        println!("Matching routes:\n{}\n", Branch::matching(&root, &labels).draw());
+    }
+    let receivers: Vec<&str> = root.matching(&labels).iter().map(|route| route.receiver.as_str()).collect();
+    let receivers = receivers.join(",");
+    println!("{receivers}");
+    let expected = args.last(EXPECTED).unwrap_or_default();
+    if expected.is_empty() || expected == receivers {
+        return Ok(ExitCode::SUCCESS);
+    }
+    println!("WARNING: Expected receivers did not match resolved receivers.");
+    Ok(ExitCode::FAILURE)
+}
+
+fn labels(args: &Args) -> Result<Labels> {
+    let mut labels = Labels::new();
+    for pair in args.arguments(LABELS) {
+        let matcher =
+            parse_matcher(pair, syntax(args)).map_err(|error| anyhow!("Failed to parse labels: {error}"))?;
+        let matcher = matcher.value;
+        if matcher.op() != MatchOp::Equal {
+            bail!("Labels must be specified as key=value pairs");
+        }
+        labels.insert(matcher.name().to_owned(), matcher.value().to_owned());
+    }
+    Ok(labels)
+}
+
+/// A line of the drawn tree, and what hangs below it.
+struct Branch {
+    text: String,
+    below: Vec<Branch>,
+}
+
+impl Branch {
+    fn whole(route: &Route) -> Self {
+        let continues = if route.continues { "  continue: true" } else { "" };
+        let text = format!("{}{continues}  receiver: {}", name(route), route.receiver);
+        Branch { text, below: route.children.iter().map(Branch::whole).collect() }
+    }
+
+    /// Only the nodes that an alert passes; the receiver stands where it ends up.
+    fn matching(route: &Route, labels: &Labels) -> Self {
+        let mut below = Vec::new();
+        for child in route.children.iter().filter(|child| child.takes(labels)) {
+            below.push(Branch::matching(child, labels));
+            if !child.continues {
+                break;
+            }
+        }
+        let text = match below.is_empty() {
+            true => format!("{}  receiver: {}", name(route), route.receiver),
+            false => name(route),
+        };
+        Branch { text, below }
+    }
+
+    fn draw(&self) -> String {
+        let mut out = String::from(".\n");
+        self.draw_below("", true, &mut out);
+        out
+    }
+
+    fn draw_below(&self, indent: &str, is_last: bool, out: &mut String) {
+        let (corner, next) = if is_last { ("└── ", "    ") } else { ("├── ", "│   ") };
+        out.push_str(&format!("{indent}{corner}{}\n", self.text));
+        let indent = format!("{indent}{next}");
+        for (index, branch) in self.below.iter().enumerate() {
+            branch.draw_below(&indent, index + 1 == self.below.len(), out);
+        }
+    }
+}
+
+fn name(route: &Route) -> String {
+    match route.matchers.is_empty() {
+        true => "default-route".to_owned(),
+        false => route.matchers.to_string(),
+    }
+}
