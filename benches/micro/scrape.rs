@@ -60,7 +60,7 @@ fn pages() -> Vec<Page> {
             format!("node_bench_operations_completed_total{{{device},operation=\"read\"}} {value}\n")
         };
         let body: String = (0..SERIES).map(line).collect();
-        Page { body: body.into(), content_type: "text/plain".into(), memory: None }
+        Page { body: body.into(), content_type: "text/plain".into(), share: None }
     };
     (0..PAGES).map(page).collect()
 }

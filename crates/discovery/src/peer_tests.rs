@@ -16,7 +16,7 @@ use crate::played::{Bed, PlayedServer};
 const NEWER_LABELS: [&str; 2] = ["__meta_docker_container_image", "__meta_kubernetes_node_condition_"];
 
 /// Prometheus 3.5 knows no address of version 6 where a container has no port; later ones do.
-fn is_comparable(target: &String) -> bool {
+fn is_comparable(target: &str) -> bool {
     !target.contains("__meta_docker_container_name=/six ")
 }
 
@@ -134,13 +134,13 @@ async fn the_real_prometheus_discovers_the_same() {
         let known = |label: &&str| !NEWER_LABELS.iter().any(|newer| label.starts_with(newer));
         let without_newer = |target: String| target.split(' ').filter(known).collect::<Vec<_>>().join(" ");
         let found = bed.targets(count).await.into_iter().map(without_newer);
-        let ours: BTreeSet<String> = found.filter(is_comparable).collect();
+        let ours: BTreeSet<String> = found.filter(|target| is_comparable(target)).collect();
         let start = Instant::now();
         let mut theirs = BTreeSet::new();
         while theirs != ours && start.elapsed() < Duration::from_secs(15) {
             tokio::time::sleep(Duration::from_millis(200)).await;
             theirs = prometheus.targets(&client, name).await;
-            theirs.retain(is_comparable);
+            theirs.retain(|target| is_comparable(target));
         }
         if theirs != ours {
             let only = |these: &BTreeSet<String>, those: &BTreeSet<String>| {
