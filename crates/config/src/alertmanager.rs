@@ -10,9 +10,11 @@
 //! expression compiles.
 
 mod global;
+mod inherit;
 mod matchers;
 pub mod receiver;
 mod route;
+pub(crate) mod syntax;
 mod time_interval;
 mod values;
 
@@ -23,11 +25,12 @@ use ferula_go::quote::go_quote;
 
 pub use self::global::GlobalConfig;
 pub use self::matchers::{
-    MatchOp, Matcher, MatcherError, MatcherSyntax, MatcherWarning, Matchers, Parsed, is_label_name,
-    parse_matcher, parse_matchers,
+    MatchOp, Matcher, MatcherError, MatcherWarning, Matchers, Parsed, is_label_name, parse_matcher,
+    parse_matchers,
 };
 pub use self::receiver::Receiver;
 pub use self::route::{GROUP_BY_ALL, GroupBy, InhibitRule, MatchRegexps, Route, WholeRegexp};
+pub use self::syntax::MatcherSyntax;
 pub use self::time_interval::{Location, NamedTimeInterval, Range, Ranges, TimeInterval, TimeRange};
 pub use self::values::{AnyValue, GoDuration, HostPort, HttpConfig, HttpUrl, SecretTemplateUrl, SecretUrl};
 use crate::config::{directory_of, read_file};

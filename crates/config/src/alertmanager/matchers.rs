@@ -14,21 +14,10 @@ use std::fmt;
 use ferula_go::Regexp;
 use ferula_go::quote::go_quote;
 
+use super::syntax::MatcherSyntax;
 use crate::yaml::decode::{Decoder, Value};
 use crate::yaml::emit::Out;
 use crate::yaml::tree::NodeId;
-
-/// Which grammar reads matchers and label names.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum MatcherSyntax {
-    /// UTF-8 first, classic where that fails.
-    #[default]
-    Fallback,
-    /// `--enable-feature=utf8-strict-mode`
-    Utf8,
-    /// `--enable-feature=classic-mode`
-    Classic,
-}
 
 /// How a label is compared. The order is that of sorted matchers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -74,14 +63,17 @@ impl Matcher {
         Ok(Matcher { name: name.into(), op, value, regexp })
     }
 
+    /// The label.
     pub fn name(&self) -> &str {
         &self.name
     }
 
+    /// How it is compared.
     pub fn op(&self) -> MatchOp {
         self.op
     }
 
+    /// What it is compared with.
     pub fn value(&self) -> &str {
         &self.value
     }
@@ -165,10 +157,12 @@ impl Matchers {
         self.0.iter().all(|matcher| matcher.matches(value_of(&matcher.name)))
     }
 
+    /// The matchers in order.
     pub fn iter(&self) -> std::slice::Iter<'_, Matcher> {
         self.0.iter()
     }
 
+    /// Whether there is none, so that everything matches.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }

@@ -17,6 +17,7 @@ use self::mail::EmailConfig;
 use self::on_call::{IncidentioConfig, OpsgenieConfig, PagerdutyConfig, PushoverConfig, VictoropsConfig};
 use self::other::{JiraConfig, SnsConfig, WebhookConfig};
 use super::global::GlobalConfig;
+use super::inherit::Inherit;
 use crate::error::Problem;
 use crate::section::section;
 
@@ -45,12 +46,6 @@ section! {
         omit rocketchat_configs: Vec<Option<RocketchatConfig>>;
         omit mattermost_configs: Vec<Option<MattermostConfig>>;
     }
-}
-
-/// An integration that has what it leaves out from `global`.
-pub(super) trait Inherit {
-    /// Fills it in, and refuses what is missing then.
-    fn inherit(&mut self, global: &GlobalConfig) -> Result<(), Problem>;
 }
 
 impl Receiver {

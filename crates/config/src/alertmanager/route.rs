@@ -6,7 +6,8 @@ use std::time::Duration;
 use ferula_go::Regexp;
 use ferula_go::quote::go_quote;
 
-use super::matchers::{MatcherSyntax, Matchers, is_classic_label_name, is_label_name};
+use super::matchers::{Matchers, is_classic_label_name, is_label_name};
+use super::syntax::MatcherSyntax;
 use crate::error::Problem;
 use crate::scalars::from_text;
 use crate::section::section;
@@ -154,10 +155,12 @@ pub struct WholeRegexp {
 }
 
 impl WholeRegexp {
+    /// The expression as it was written.
     pub fn as_str(&self) -> &str {
         &self.text
     }
 
+    /// Whether the whole value matches.
     pub fn is_match(&self, value: &str) -> bool {
         self.regexp.as_ref().is_some_and(|regexp| regexp.is_match(value))
     }

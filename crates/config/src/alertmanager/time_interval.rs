@@ -130,6 +130,7 @@ pub struct DayOfMonth;
 /// Months from 1 to 12.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Month;
+/// Years of the common era.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Year;
 

@@ -74,6 +74,7 @@ impl HttpUrl {
         HttpUrl(parse_http_url(text).expect("defaults are addresses"))
     }
 
+    /// The address as it was written, password included.
     pub fn as_str(&self) -> &str {
         self.0.as_str()
     }
@@ -156,10 +157,12 @@ impl Value for SecretUrl {
 pub struct SecretTemplateUrl(Secret);
 
 impl SecretTemplateUrl {
+    /// The address or template itself, for the one place that uses it.
     pub fn reveal(&self) -> &str {
         self.0.reveal()
     }
 
+    /// Whether nothing was configured.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
@@ -201,6 +204,7 @@ pub struct HostPort {
 }
 
 impl HostPort {
+    /// Whether nothing was configured.
     pub fn is_empty(&self) -> bool {
         self.host.is_empty() && self.port.is_empty()
     }

@@ -11,7 +11,7 @@ use super::emit::Out;
 use super::events::Mark;
 use super::resolve::{Resolved, resolve};
 use super::tree::{Kind, Node, NodeId, Scalar, Step, Tree};
-use crate::alertmanager::MatcherSyntax;
+use crate::alertmanager::syntax::MatcherSyntax;
 use crate::error::{ConfigError, Problem};
 
 /// A value that a YAML node can fill.

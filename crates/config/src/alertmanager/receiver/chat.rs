@@ -1,8 +1,7 @@
 //! Chat services: Slack, Discord, Telegram, Teams, Webex, WeChat, Rocket.Chat, Mattermost.
 
-use super::Inherit;
-use super::on_call::{inherit_http, inherit_url};
 use crate::alertmanager::global::{GlobalConfig, not_both};
+use crate::alertmanager::inherit::{Inherit, inherit_http, inherit_url};
 use crate::alertmanager::values::{GoDuration, HttpConfig, HttpUrl, SecretUrl};
 use crate::error::Problem;
 use crate::http_client::Authorization;

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use super::Inherit;
 use crate::alertmanager::global::GlobalConfig;
+use crate::alertmanager::inherit::Inherit;
 use crate::alertmanager::values::HostPort;
 use crate::error::Problem;
 use crate::http_client::{TlsConfig, canonical_header};

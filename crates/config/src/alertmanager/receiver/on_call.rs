@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::Inherit;
 use crate::alertmanager::global::{GlobalConfig, not_both};
+use crate::alertmanager::inherit::{Inherit, inherit_http, inherit_url};
 use crate::alertmanager::values::{AnyValue, GoDuration, HttpConfig, HttpUrl};
 use crate::error::Problem;
 use crate::scalars::Secret;
@@ -266,25 +266,6 @@ impl IncidentioConfig {
         }
         Ok(())
     }
-}
-
-/// Takes the global client options unless there are own ones.
-pub(super) fn inherit_http(http: &mut Option<HttpConfig>, global: &GlobalConfig) {
-    if http.is_none() {
-        http.clone_from(&global.http_config);
-    }
-}
-
-/// Takes the global address unless there is an own one; refuses that there is none.
-pub(super) fn inherit_url(
-    url: &mut Option<HttpUrl>,
-    global: &Option<HttpUrl>,
-    missing: &str,
-) -> Result<(), Problem> {
-    if url.is_none() {
-        url.clone_from(global);
-    }
-    if url.is_some() { Ok(()) } else { Err(missing.into()) }
 }
 
 /// Takes a global secret and its file, each unless there is an own one; refuses that there is neither.

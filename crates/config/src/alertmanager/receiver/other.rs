@@ -3,10 +3,9 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::Inherit;
-use super::on_call::{inherit_http, inherit_url};
 use crate::alerting::SigV4Config;
 use crate::alertmanager::global::{GlobalConfig, not_both};
+use crate::alertmanager::inherit::{Inherit, inherit_http, inherit_url};
 use crate::alertmanager::values::{AnyValue, GoDuration, HttpConfig, HttpUrl, SecretTemplateUrl};
 use crate::error::Problem;
 use crate::section::section;

@@ -1,0 +1,30 @@
+//! What integrations have from `global`.
+
+use super::global::GlobalConfig;
+use super::values::{HttpConfig, HttpUrl};
+use crate::error::Problem;
+
+/// An integration that has what it leaves out from `global`.
+pub(crate) trait Inherit {
+    /// Fills it in, and refuses what is missing then.
+    fn inherit(&mut self, global: &GlobalConfig) -> Result<(), Problem>;
+}
+
+/// Takes the global client options unless there are own ones.
+pub(crate) fn inherit_http(http: &mut Option<HttpConfig>, global: &GlobalConfig) {
+    if http.is_none() {
+        http.clone_from(&global.http_config);
+    }
+}
+
+/// Takes the global address unless there is an own one; refuses that there is none.
+pub(crate) fn inherit_url(
+    url: &mut Option<HttpUrl>,
+    global: &Option<HttpUrl>,
+    missing: &str,
+) -> Result<(), Problem> {
+    if url.is_none() {
+        url.clone_from(global);
+    }
+    if url.is_some() { Ok(()) } else { Err(missing.into()) }
+}
