@@ -104,7 +104,9 @@ impl From<AdmissionError> for ApiError {
     fn from(error: AdmissionError) -> Self {
         match error {
             // Prometheus answers 422, not 503, when a query's time is over before it has a place.
-            AdmissionError::Timeout => Self::new(ErrorKind::Execution, error.to_string()),
+            AdmissionError::Timeout | AdmissionError::RulesStopped => {
+                Self::new(ErrorKind::Execution, error.to_string())
+            }
         }
     }
 }

@@ -71,9 +71,11 @@ async fn accept(shared: Connections, listener: TcpListener) {
     loop {
         let accepted = tokio::select! {
             () = shared.shutdown.requested() => break,
-            Some(_) = connections.join_next(), if !connections.is_empty() => continue,
+            // Nothing but the shutdown may win against this: a client that was accepted and waits for its place would be
+            // dropped.
             accepted = next(&listener, &shared) => accepted,
         };
+        while connections.try_join_next().is_some() {}
         match accepted {
             Ok((stream, peer, place)) => {
                 let work = connection(shared.clone(), stream, peer);

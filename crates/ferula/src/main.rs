@@ -36,6 +36,9 @@ use crate::flags::{Flags, Parsed};
 
 /// Something is wrong with the configuration or an address.
 const EXIT_USAGE: u8 = 2;
+/// Threads for work that may block. Queries, answers that are being written, stores of scraped pages and rule groups each take
+/// one; connections alone may be 512.
+const BLOCKING_THREADS_MAX: usize = 1024;
 
 fn main() -> ExitCode {
     limits::settle_allocator();
@@ -111,7 +114,8 @@ fn run(flags: Flags) -> ExitCode {
         );
         return ExitCode::from(EXIT_USAGE);
     }
-    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+    let mut builder = tokio::runtime::Builder::new_multi_thread();
+    let runtime = match builder.enable_all().max_blocking_threads(BLOCKING_THREADS_MAX).build() {
         Ok(runtime) => runtime,
         Err(err) => {
             error!("Fatal error", err = err);

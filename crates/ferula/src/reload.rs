@@ -247,10 +247,11 @@ impl Requests {
                     None
                 }
             };
+            // Before the files are read: one that changes meanwhile is seen at the next look.
+            checksum = reloader.checksum();
             let worker = reloader.clone();
             let result = tokio::task::spawn_blocking(move || worker.reload()).await;
             let result = result.unwrap_or_else(|panic| Err(ReloadError::Panicked(panic.to_string())));
-            checksum = reloader.checksum();
             if let Err(err) = &result {
                 error!("Error reloading config", err = err);
             }

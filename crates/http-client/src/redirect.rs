@@ -63,6 +63,12 @@ pub(crate) fn remove_secrets(headers: &mut HeaderMap) {
     for name in names.into_iter().chain([HeaderName::from_static("cookie2")]) {
         headers.remove(name);
     }
+    // Whatever its name: a value that logs must not show is a secret.
+    let secrets: Vec<HeaderName> =
+        headers.iter().filter(|(_, value)| value.is_sensitive()).map(|(name, _)| name.clone()).collect();
+    for name in secrets {
+        headers.remove(name);
+    }
 }
 
 #[cfg(test)]
@@ -110,6 +116,17 @@ mod tests {
             };
             assert_eq!(found, expected, "{method} {status} {location}");
         }
+    }
+
+    #[test]
+    fn values_that_logs_must_not_show_do_not_travel() {
+        let mut token = http::HeaderValue::from_static("t");
+        token.set_sensitive(true);
+        let mut headers = HeaderMap::new();
+        headers.insert(HeaderName::from_static("x-consul-token"), token);
+        headers.insert(HeaderName::from_static("x-plain"), http::HeaderValue::from_static("p"));
+        remove_secrets(&mut headers);
+        assert_eq!(headers.keys().collect::<Vec<_>>(), ["x-plain"]);
     }
 
     #[test]

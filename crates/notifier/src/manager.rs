@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use ferula_config::Config;
 use ferula_config::alerting::AlertmanagerConfig;
@@ -18,6 +19,9 @@ use tokio::task::JoinHandle;
 use crate::alertmanager::Found;
 use crate::metrics::Metrics;
 use crate::send::{Sender, SenderOptions};
+
+/// A client that could not be made is tried again after this time.
+const CLIENT_RETRY: Duration = Duration::from_secs(5);
 
 /// What holds for the manager's whole life.
 #[derive(Clone, Debug)]
@@ -182,7 +186,10 @@ impl Manager {
         loop {
             let sets = targets.borrow_and_update().clone();
             self.0.sync(&sets);
+            let lacks_client = self.0.state().sets.iter().any(|set| set.client.is_none());
             tokio::select! {
+                // A file that was missing may be there now, and discovery need not have news for that.
+                () = self.0.clock.sleep(CLIENT_RETRY), if lacks_client => {}
                 changed = targets.changed() => if changed.is_err() {
                     self.0.shutdown.requested().await;
                     break;

@@ -99,6 +99,6 @@ impl Drop for Listed {
     }
 }
 
-fn is_of_rule(request: &QueryRequest) -> bool {
+pub(crate) fn is_of_rule(request: &QueryRequest) -> bool {
     matches!(request.origin, Some(Origin::RuleGroup { .. }))
 }

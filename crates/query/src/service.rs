@@ -6,7 +6,7 @@ use std::time::Duration;
 use ferula_model::UnixNanos;
 use ferula_promql::{Engine, QueryControl, QueryError, QueryOutcome, StopReason};
 use ferula_promql_syntax::Expr;
-use ferula_runtime::SharedClock;
+use ferula_runtime::{SharedClock, Shutdown};
 use ferula_storage::Queryable;
 use ferula_telemetry::{Registry, error};
 use tokio::runtime::Handle;
@@ -16,7 +16,7 @@ use crate::active_file::ActiveFile;
 use crate::log::{LogLine, QueryLog};
 use crate::metrics::{CountedQuery, EngineMetrics};
 use crate::request::{EvaluationTime, QueryRequest};
-use crate::running::{Listed, RunningQueries, RunningQuery};
+use crate::running::{Listed, RunningQueries, RunningQuery, is_of_rule};
 
 /// Limits of all queries.
 pub struct ServiceOptions {
@@ -32,6 +32,9 @@ pub enum AdmissionError {
     /// Its time was over before a place was free. The words are those of Go's library, which Prometheus answers with.
     #[error("context deadline exceeded")]
     Timeout,
+    /// It is a rule's, and rules start no more queries.
+    #[error("rule evaluation was stopped")]
+    RulesStopped,
 }
 
 /// Runs the queries of clients and rules on one store, within one set of limits.
@@ -44,6 +47,8 @@ pub struct QueryService {
     active_file: Option<ActiveFile>,
     log: RwLock<Option<Arc<QueryLog>>>,
     running: Arc<RunningQueries>,
+    /// Requested when rules are to start no more queries.
+    rules_stopped: Shutdown,
     metrics: EngineMetrics,
 }
 
@@ -66,6 +71,7 @@ impl QueryService {
             active_file,
             log: RwLock::default(),
             running: Arc::default(),
+            rules_stopped: Shutdown::new(),
             metrics: EngineMetrics::new(registry, options.concurrency_max),
         }
     }
@@ -104,6 +110,7 @@ impl QueryService {
         let place = tokio::select! {
             biased;
             place = self.places.clone().acquire_owned() => Some(place.expect("the semaphore is never closed")),
+            () = self.rules_stopped.requested(), if is_of_rule(&request) => return Err(AdmissionError::RulesStopped),
             () = self.clock.sleep(allowed) => None,
         };
         let queue_time = self.clock.elapsed().saturating_sub(begin);
@@ -168,6 +175,7 @@ impl QueryService {
 
     /// Stops the queries that rules have running, and those that rules start from now on.
     pub fn stop_rules(&self) {
+        self.rules_stopped.request();
         self.running.stop_rules();
     }
 

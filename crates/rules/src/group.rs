@@ -467,7 +467,10 @@ impl Group {
         let mut left: Vec<usize> = (0..from.rules.len()).collect();
         for rule in &self.rules {
             let successor = |old: &usize| rule.is_successor_of(&from.rules[*old]);
-            let Some(at) = left.iter().position(successor) else { continue };
+            // Of several that look the same, the one with the same expression.
+            let same = |old: &usize| successor(old) && rule.query == from.rules[*old].query;
+            let at = left.iter().position(same).or_else(|| left.iter().position(successor));
+            let Some(at) = at else { continue };
             let old = &from.rules[left.remove(at)];
             *rule.written() = std::mem::take(&mut *old.written());
             match &rule.alerting {
@@ -483,6 +486,12 @@ impl Group {
             state.stale.extend(from.rules[*old].take_written());
         }
         left
+    }
+
+    /// Whether one of the rules is the same as a rule of another group: name, labels and expression.
+    pub(crate) fn has_same_rule(&self, other: &Group, index: usize) -> bool {
+        let old = &other.rules[index];
+        self.rules.iter().any(|rule| rule.is_successor_of(old) && rule.query == old.query)
     }
 
     /// Takes over the alerts of a rule of another group, if one of ours is the same and has none yet; `false` when none

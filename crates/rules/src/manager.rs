@@ -11,8 +11,7 @@ use ferula_model::UnixNanos;
 use ferula_model::labels::NameScheme;
 use ferula_runtime::{Clock, SharedClock, Shutdown};
 use ferula_telemetry::{error, info, warn};
-use tokio::sync::Mutex as AsyncMutex;
-use tokio::sync::watch;
+use tokio::sync::{Mutex as AsyncMutex, Semaphore, watch};
 use tokio::task::JoinHandle;
 
 use crate::LoadError;
@@ -137,7 +136,12 @@ impl Manager {
             tokio::spawn(end_series(group, set.context.clock.clone(), self.shutdown.clone()));
         }
         let now = UnixNanos(set.context.clock.unix_nanos());
+        let kept: Vec<Arc<Group>> = self.running().values().map(|running| running.group.clone()).collect();
         for (old, rule) in left {
+            // A group that stays has the rule as well, and fires its alerts itself.
+            if kept.iter().any(|group| group.has_same_rule(&old, rule)) {
+                continue;
+            }
             if !fresh.iter().any(|(_, group)| group.adopt_alerts(&old, rule)) {
                 old.resolve_alerts(rule, now);
             }
@@ -222,6 +226,10 @@ fn load_groups(set: &RuleSet, restored: bool) -> Result<BTreeMap<String, Group>,
     if errors.is_empty() { Ok(groups) } else { Err(LoadError { errors }) }
 }
 
+/// Groups that are evaluated at once. Each holds a thread, also while its rules wait for a place among the queries; the
+/// queries that have the places need threads too.
+static EVALUATIONS: Semaphore = Semaphore::const_new(64);
+
 /// Evaluates a group at every slot, until it is asked to stop.
 async fn run_group(
     group: Arc<Group>,
@@ -254,6 +262,7 @@ async fn run_group(
         // rules that alerts depend on have written.
         let restoring = if evaluations == 2 { restore.take() } else { None };
         let now = clock.clone();
+        let _turn = EVALUATIONS.acquire().await.expect("the semaphore is never closed");
         let step = tokio::task::spawn_blocking(move || {
             running.iterate(moment);
             if let Some(options) = restoring {

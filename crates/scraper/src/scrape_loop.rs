@@ -8,7 +8,7 @@
 //! Always true: a scrape that began is finished, unless the whole server shuts down; ticks that pass meanwhile are
 //! skipped. The sample's time is the tick's when the scrape began close enough to it.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -44,8 +44,6 @@ pub struct Shared {
     pub storing: Arc<Semaphore>,
     /// Chooses the hash keys of caches.
     pub seeds: Arc<AtomicU64>,
-    /// Loops scrape once when they start, besides their moments.
-    pub at_once: Arc<AtomicBool>,
 }
 
 impl Shared {
@@ -102,12 +100,10 @@ impl ScrapeLoop {
         let server_shutdown = self.shared.shutdown.clone();
         let mut last: Option<Duration> = None;
         loop {
-            let at_once = last.is_none() && self.shared.at_once.load(Ordering::Relaxed);
             let moment = tokio::select! {
                 biased;
                 () = self.stop.requested() => break,
-                moment = interval.tick(), if !at_once => moment,
-                () = std::future::ready(()), if at_once => clock.unix_nanos(),
+                moment = interval.tick() => moment,
             };
             let start = clock.elapsed();
             observe_interval(&observed, last, start);

@@ -1,7 +1,7 @@
 //! The scraper as a whole: jobs to pools, discovery to targets, and what the API may see of it.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -111,7 +111,6 @@ impl Scraper {
             shutdown: deps.shutdown.clone(),
             storing: Arc::new(Semaphore::new(parallel)),
             seeds: Arc::new(AtomicU64::new(deps.random_seed)),
-            at_once: Arc::default(),
         };
         let pools = Pools::default();
         collect_metadata_sizes(&deps.registry, &pools);
@@ -128,12 +127,6 @@ impl Scraper {
             offset_seed: Mutex::default(),
             storing_permits: u32::try_from(parallel).unwrap_or(u32::MAX),
         }))
-    }
-
-    /// From now on a new target is scraped once as soon as it is found, before its first moment: somebody who tries the
-    /// program for the first time does not want to wait. Servers that were configured keep their scrapes spread out.
-    pub fn scrape_new_targets_at_once(&self) {
-        self.0.shared.at_once.store(true, Ordering::Relaxed);
     }
 
     /// Changes to the jobs of this configuration. Jobs that did not change go on undisturbed.
@@ -224,6 +217,8 @@ impl Inner {
         let context = self.context();
         let metrics = &self.shared.metrics;
         let wanted: BTreeSet<&str> = jobs.iter().map(|job| job.job_name.as_str()).collect();
+        // Before the pools, as in `make_waiting_pools`: in another order the two would wait for each other forever.
+        let mut waiting_jobs = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
         let mut pools = self.lock();
         let gone: Vec<String> =
             pools.keys().filter(|name| !wanted.contains(name.as_str())).cloned().collect();
@@ -257,7 +252,7 @@ impl Inner {
                 },
             }
         }
-        *self.waiting.lock().unwrap_or_else(PoisonError::into_inner) = waiting;
+        *waiting_jobs = waiting;
         failed
     }
 

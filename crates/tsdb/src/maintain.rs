@@ -127,7 +127,8 @@ impl Db {
             },
             reload_due: call.reload_due,
             last_reload_ms: pending.last_reload_ms,
-            reload_interval_ms: self.options.reload_interval_ms,
+            // With less than a moment between two reloads there would always be one due.
+            reload_interval_ms: self.options.reload_interval_ms.max(1),
         }
     }
 

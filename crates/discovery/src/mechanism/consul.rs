@@ -18,7 +18,7 @@ use tokio::task::{AbortHandle, JoinSet};
 use crate::TargetGroup;
 use crate::api_client::{ApiClient, header_name, header_value, path_escape, query_escape};
 use crate::group::{Labels, host_port, joined};
-use crate::provider::{Context, Groups, Output, Provider, ProviderError};
+use crate::provider::{Context, Output, Provider, ProviderError};
 use crate::refresh::RefreshError;
 
 /// How long Consul may hold a request.
@@ -285,12 +285,10 @@ impl Inner {
                         ])
                         .to_set(),
                     };
-                    let groups: Groups = {
-                        let mut groups = self.lock();
-                        groups.insert(name.clone(), Arc::new(group));
-                        groups.values().cloned().collect()
-                    };
-                    output.send(groups);
+                    // Sent under the lock: every send replaces all groups, so an older picture must not come later.
+                    let mut groups = self.lock();
+                    groups.insert(name.clone(), Arc::new(group));
+                    output.send(groups.values().cloned().collect());
                 }
             }
             let rest = slot.saturating_sub(self.context.clock.elapsed());

@@ -86,15 +86,6 @@ impl Bed {
     }
 
     fn with(job_yaml: &str, features: Features) -> Self {
-        Self::starting(job_yaml, features, None)
-    }
-
-    /// A loop that scrapes as soon as it starts.
-    fn at_once() -> Self {
-        Self::starting("", Features::default(), Some(page("a 1\n")))
-    }
-
-    fn starting(job_yaml: &str, features: Features, at_once: Option<Answer>) -> Self {
         let yaml = format!(
             "scrape_configs:\n- job_name: j\n  scrape_interval: 10s\n  scrape_timeout: 5s\n{job_yaml}"
         );
@@ -113,9 +104,7 @@ impl Bed {
             shutdown: server.clone(),
             storing: Arc::new(Semaphore::new(1)),
             seeds: Arc::new(AtomicU64::new(1)),
-            at_once: Arc::new(at_once.is_some().into()),
         };
-        fetch.answers.lock().expect("no test panics here").extend(at_once);
         let new_loop = ScrapeLoop {
             state: shared.new_state(),
             shared,
@@ -604,22 +593,4 @@ async fn metrics_of_scraping_count_what_happens() {
     // Two intervals lie between three scrapes; a scrape takes no simulated time.
     assert_eq!(observed("prometheus_target_interval_length_histogram_seconds"), (4, 20.0, 2));
     assert_eq!(observed("prometheus_target_scrape_duration_seconds"), (0, 0.0, 3));
-}
-
-#[tokio::test]
-async fn a_server_that_is_tried_out_scrapes_at_once_and_then_at_its_moments() {
-    let mut bed = Bed::new("");
-    bed.scrape(page("a 1\n")).await;
-    assert_ne!(bed.ticks, [START_MILLIS], "the first moment lies ahead");
-
-    let mut bed = Bed::at_once();
-    while bed.target.last_scrape().at_unix_nanos.is_none() {
-        tokio::task::yield_now().await;
-    }
-    bed.ticks.push(bed.target.last_scrape().at_unix_nanos.expect("it was scraped") / 1_000_000);
-    assert_eq!(bed.ticks, [START_MILLIS]);
-    bed.scrape(page("a 2\n")).await;
-    bed.scrape(page("a 3\n")).await;
-    assert_eq!(bed.ticks[2] - bed.ticks[1], 10_000);
-    assert_eq!(bed.all_stored(&[])["a"], "1@0 2@1 3@2");
 }

@@ -246,11 +246,11 @@ impl Index {
         }
         touched.sort_unstable();
         touched.dedup();
-        let is_dead = |id: u32| dead.binary_search(&SlotId::new(id)).is_ok();
+        let dead: Vec<u32> = dead.iter().map(|slot| slot.get()).collect();
         for pair in touched {
-            self.pairs[pair as usize].series.remove(is_dead);
+            self.pairs[pair as usize].series.remove_ids(&dead);
         }
-        self.all.remove(is_dead);
+        self.all.remove_ids(&dead);
     }
 
     /// Forgets the labels of series that were unlinked.

@@ -250,6 +250,36 @@ impl Replay<'_> {
         self.head.metrics.chunks.inc();
     }
 
+    /// Takes the chunks of a series that were written before a marked one and that the log does not mention, as far as the
+    /// log still has their samples: a backup, or a cut that failed, moves samples to chunks without a marker. The marker makes
+    /// all samples that were read so far give way to chunks, so these must be among them. A chunk whose samples are in blocks
+    /// has none left in the log.
+    fn adopt_unmarked_before(&mut self, log_ref: LogRef, marked: u64) {
+        let Some(RefTarget { slot, .. }) = self.slots.get(log_ref) else { return };
+        let Some(late) = &self.head.slots.get_mut(slot).out_of_order else { return };
+        let samples = late.samples();
+        if samples.is_empty() || self.unmarked.is_empty() {
+            return;
+        }
+        let is_logged = |full: &FullChunk| {
+            let span = full.time_span();
+            let from = samples.partition_point(|sample| sample.at < span.start());
+            samples.get(from).is_some_and(|sample| span.contains(sample.at))
+        };
+        let mut places: Vec<u64> = self
+            .unmarked
+            .iter()
+            .filter(|(place, (of, full))| **place < marked && *of == slot && is_logged(full))
+            .map(|(place, _)| *place)
+            .collect();
+        places.sort_unstable();
+        for place in places {
+            if let Some((slot, full)) = self.unmarked.remove(&place) {
+                self.adopt_out_of_order(slot, full);
+            }
+        }
+    }
+
     /// Ends the out-of-order log. If it was read `whole`, out-of-order chunks that it does not mention are left out: their
     /// samples are in blocks, or still in the log itself. Otherwise what is missing may have been about them.
     pub fn out_of_order_log_ends(&mut self, whole: bool) {
@@ -336,6 +366,7 @@ impl Replay<'_> {
                 let place = ChunkPlace::from_number(marker.chunk);
                 self.newest_marker = self.newest_marker.max(place.file());
                 self.note_ref(marker.series);
+                self.adopt_unmarked_before(marker.series, marker.chunk);
                 if let Some((slot, full)) = self.unmarked.remove(&marker.chunk) {
                     self.adopt_out_of_order(slot, full);
                 }

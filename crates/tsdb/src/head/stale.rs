@@ -89,8 +89,13 @@ impl Head {
         let mut gone: Vec<StaleSeries> = Vec::new();
         let slots: Vec<SlotId> = stale.iter().map(|series| series.slot).collect();
         let index = self.index();
+        // A slot may have been freed meanwhile, and has no labels then.
+        let is_there = |series: &&StaleSeries| {
+            let now = self.slots.lock(series.slot);
+            now.alive && now.log_ref == series.log_ref
+        };
         let hash = |series: &StaleSeries| (series.slot, Departed::hash(index.labels(series.slot)));
-        let hashes: HashMap<SlotId, u64> = stale.iter().map(hash).collect();
+        let hashes: HashMap<SlotId, u64> = stale.iter().filter(is_there).map(hash).collect();
         drop(index);
         let removed = self.remove_if(&slots, |slot, series| {
             let before = wanted.find(|before| before.slot == slot);

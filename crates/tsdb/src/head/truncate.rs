@@ -100,6 +100,9 @@ impl Head {
         mut may_go: impl FnMut(SlotId, &mut Series) -> bool,
     ) -> usize {
         let mut dead = Vec::new();
+        // Held until the slots are in limbo: whoever compacts the lists of labels keeps those of slots that are found or in
+        // limbo, and would drop those of slots in between.
+        let mut limbo = self.limbo.lock();
         let mut index = self.index_mut();
         for slot in slots {
             let mut series = self.slots.lock(*slot);
@@ -120,7 +123,7 @@ impl Head {
         self.metrics.series.add(-(removed as f64));
         self.metrics.series_removed.add(removed as u64);
         let moment = self.pins.advance();
-        self.limbo.lock().0.push((moment, dead));
+        limbo.0.push((moment, dead));
         removed
     }
 

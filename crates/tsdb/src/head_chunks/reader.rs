@@ -56,7 +56,10 @@ pub fn load(disk: &dyn Disk, dir: &Path) -> io::Result<Loaded> {
     let mut files: Vec<(u32, u64)> = entries
         .iter()
         .filter(|entry| !entry.stat.is_dir && entry.name.bytes().all(|b| b.is_ascii_digit()))
-        .filter_map(|entry| Some((entry.name.parse().ok()?, entry.stat.bytes)))
+        .filter_map(|entry| Some((entry.name.parse().ok()?, entry.stat.bytes, &entry.name)))
+        // A stray `7` beside `000007` is not another file of this store.
+        .filter(|(file, _, name)| file_path(dir, *file).file_name().is_some_and(|own| own == name.as_str()))
+        .map(|(file, bytes, _)| (file, bytes))
         .collect();
     files.sort_unstable();
     let mut ends = Ends::new();

@@ -26,6 +26,8 @@ pub struct Run {
 
 /// A list shorter than this stays a list.
 const RUNS_MIN_IDS: usize = 16;
+/// Up to so many ids are removed one by one: moving the rest of a list costs less than going through it.
+const REMOVED_SINGLY_MAX: usize = 64;
 
 impl Postings {
     /// Adds an id. Cheapest when it is larger than all that are in the set.
@@ -99,6 +101,33 @@ impl Postings {
         }
     }
 
+    /// Removes ids, which rise. A few are taken out where they stand; the set is made anew only for many.
+    pub fn remove_ids(&mut self, dead: &[u32]) {
+        if dead.len() > REMOVED_SINGLY_MAX {
+            return self.remove(|id| dead.binary_search(&id).is_ok());
+        }
+        for id in dead {
+            match self {
+                Postings::One(only) if only == id => *self = Postings::Empty,
+                Postings::Empty | Postings::One(_) => {}
+                Postings::Ids(ids) => {
+                    if let Ok(at) = ids.binary_search(id) {
+                        ids.remove(at);
+                    }
+                    if ids.is_empty() {
+                        *self = Postings::Empty;
+                    }
+                }
+                Postings::Runs(runs) => {
+                    remove_from_runs(runs, *id);
+                    if runs.is_empty() {
+                        *self = Postings::Empty;
+                    }
+                }
+            }
+        }
+    }
+
     /// How many ids there are.
     pub fn len(&self) -> usize {
         match self {
@@ -163,6 +192,20 @@ fn insert_into_runs(runs: &mut Vec<Run>, id: u32) {
         (true, false) => runs[at - 1].end = id + 1,
         (false, true) => runs[at].start = id,
         (false, false) => runs.insert(at, Run { start: id, end: id + 1 }),
+    }
+}
+
+fn remove_from_runs(runs: &mut Vec<Run>, id: u32) {
+    let at = runs.partition_point(|run| run.end <= id);
+    let Some(run) = runs.get_mut(at).filter(|run| run.start <= id) else { return };
+    let after = Run { start: id + 1, end: run.end };
+    run.end = id;
+    let (is_empty, rest) = (run.start == run.end, after.start < after.end);
+    match (is_empty, rest) {
+        (true, true) => runs[at] = after,
+        (true, false) => drop(runs.remove(at)),
+        (false, true) => runs.insert(at + 1, after),
+        (false, false) => {}
     }
 }
 
@@ -246,8 +289,18 @@ mod tests {
                 postings.insert(*id);
             }
             prop_assert_eq!(postings.to_vec(), model.iter().copied().collect::<Vec<_>>());
+            let mut singly = postings.clone();
             model.retain(|id| !remove.contains(id));
             postings.remove(|id| remove.contains(&id));
+            let dead: Vec<u32> = remove.iter().copied().collect::<BTreeSet<_>>().into_iter().collect();
+            for some in dead.chunks(REMOVED_SINGLY_MAX / 2) {
+                singly.remove_ids(some);
+            }
+            prop_assert_eq!(singly.to_vec(), postings.to_vec());
+            prop_assert_eq!(singly.is_empty(), model.is_empty());
+            insert.iter().for_each(|id| singly.insert(*id));
+            let all: Vec<u32> = insert.iter().copied().collect::<BTreeSet<_>>().into_iter().collect();
+            prop_assert_eq!(singly.to_vec(), all);
             prop_assert_eq!(postings.to_vec(), model.iter().copied().collect::<Vec<_>>());
             prop_assert_eq!(postings.len(), model.len());
             let mut probe: Vec<u32> = probe.into_iter().collect::<BTreeSet<_>>().into_iter().collect();

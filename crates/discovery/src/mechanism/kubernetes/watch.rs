@@ -40,6 +40,8 @@ const WATCH_TIME: Duration = Duration::from_secs(300);
 const WATCH_GRACE: Duration = Duration::from_secs(30);
 /// etcd holds objects of up to 1.5 MB.
 const LINE_BYTES_MAX: usize = 8 << 20;
+/// A watch that ends sooner and without an event was none.
+const SHORT_WATCH: Duration = Duration::from_secs(1);
 /// The first wait after a failure, and the longest.
 const WAIT_MIN: Duration = Duration::from_millis(800);
 const WAIT_MAX: Duration = Duration::from_secs(30);
@@ -240,6 +242,8 @@ enum WatchError {
     Request(#[from] RefreshError),
     #[error("an event of more than {LINE_BYTES_MAX} bytes")]
     LongLine,
+    #[error("the watch ended at once, without an event")]
+    TooShort,
     #[error("nothing was heard for {}s", .0.as_secs())]
     Silent(Duration),
     #[error("an event of unknown type {0:?}")]
@@ -269,12 +273,16 @@ impl<T: Object> Reflector<T> {
         let mut wait = WAIT_MIN;
         let mut version: Option<String> = None;
         loop {
-            let start = self.clock.elapsed();
+            let (start, before) = (self.clock.elapsed(), version.clone());
             let result = match &version {
                 None => self.list().await.map(|listed| version = Some(listed)),
                 Some(from) => self.watch(from.clone(), &mut version).await,
             };
             let lasted = self.clock.elapsed().saturating_sub(start);
+            // A server or proxy that cannot watch answers at once, every time.
+            let is_too_short =
+                result.is_ok() && before.is_some() && before == version && lasted < SHORT_WATCH;
+            let result = if is_too_short { Err(WatchError::TooShort) } else { result };
             let Err(error) = result else {
                 wait = WAIT_MIN;
                 continue;
