@@ -86,11 +86,8 @@ impl fmt::Display for RequestError {
     }
 }
 
-impl std::error::Error for RequestError {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        Some(&*self.cause)
-    }
-}
+// Without a source: its text ends in the cause, which a chain of errors would print once more.
+impl std::error::Error for RequestError {}
 
 /// What went wrong with a request.
 #[derive(Debug, thiserror::Error)]

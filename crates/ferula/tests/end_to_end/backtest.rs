@@ -173,7 +173,7 @@ fn what_cannot_be_replayed_has_its_exit_code() {
     assert!(String::from_utf8_lossy(&output.stdout).contains("FAILED: 110 of 110 evaluations"));
     for (arguments, why) in [
         (&[TO][..], "required flag(s) '--from' not provided"),
-        (&[FROM, "--to=yesterday"][..], "is no time"),
+        (&[FROM, "--to=yesterday"][..], "is not a time"),
         (&[FROM, "--to=0"][..], "--from is after --to"),
         (&[FROM, TO, "--output=xml"][..], "must be one of text,json"),
         (&[FROM, TO, "--storage.tsdb.path=nowhere"][..], "nowhere"),

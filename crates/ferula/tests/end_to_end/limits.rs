@@ -28,7 +28,7 @@ fn a_bomb_of_series_is_stopped_and_everything_else_goes_on() {
     std::fs::write(folder.path().join("prometheus.yml"), config).expect("written");
     // The labels of a page take about half a megabyte by the estimate.
     let server = Server::start(folder.path(), &["--storage.ferula.max-head-memory=2MB"]);
-    server.wait_for_line("The head is full: new series are refused, known ones go on");
+    server.wait_for_line("The head is full: new series are refused, existing ones continue");
     let series = metric(&server, "prometheus_tsdb_head_series ");
     assert!(series > 500.0 && series < 4000.0, "{series}");
     assert_eq!(metric(&server, "ferula_tsdb_head_limit_bytes "), 2_097_152.0);

@@ -86,8 +86,9 @@ fn without_a_configuration_it_scrapes_itself() {
     assert!(line.contains(" data=") && line.contains("/api/v1/query?query=up"), "{line}");
     server.address = line.split_once(" address=").expect("an address").1.trim().to_owned();
     assert_eq!(server.get("/-/ready").0, 200);
-    let (status, page) = server.get("/");
-    assert!(status == 200 && page.contains("/metrics"), "{page}");
+    assert_eq!(server.get("/").0, 302);
+    let (status, page) = server.get("/query");
+    assert!(status == 200 && page.contains("assets/"), "{page}");
     let up = server.await_query("up", |result| Some(result[0]["value"][1].as_str()?.to_owned()));
     assert_eq!(up, "1");
     assert!(folder.path().join("data/wal").is_dir());
