@@ -55,13 +55,15 @@ fn every_case_is_refused_or_loaded_as_by_prometheus() {
 }
 
 /// Keys that Prometheus got after 3.5, the version at hand.
-const NEWER_KEYS: [&str; 6] = [
+const NEWER_KEYS: [&str; 8] = [
     "extra_scrape_metrics",
     "scrape_native_histograms",
     "chunk_encoding",
     "retention",
     "stale_series_compaction_threshold",
     "federation_buffer",
+    "label_name_preserve_multiple_underscores",
+    "label_name_underscore_sanitization",
 ];
 
 /// What promtool says about a text, after the lines of keys that it is too old for were taken out.
