@@ -1,6 +1,6 @@
 //! Every flag of the server: name, type, default, help, and whether this build can do what it asks for.
 //!
-//! A flag is one row of [`flags!`], which makes a typed [`Key`] of it and puts it into [`FLAGS`]. The rest of the program
+//! A flag is one row of `flags!`, which makes a typed [`Key`] of it and puts it into [`FLAGS`]. The rest of the program
 //! reads a flag by its key, so a misspelt name does not compile, and a name stands nowhere else.
 
 use std::marker::PhantomData;
