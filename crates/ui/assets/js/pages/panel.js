@@ -1,6 +1,6 @@
 // One panel: editor, Run and Stop, tabs, and what they show.
 
-import { explained, features, isAbort, metadata } from "../api.js";
+import { explained, isAbort, metadata } from "../api.js";
 import { announce, button, fill, h, menu, note } from "../dom.js";
 import { Editor } from "../editor/editor.js";
 import { remember, setting } from "../settings.js";
@@ -19,7 +19,7 @@ import { TableTab } from "./table_tab.js";
  * @typedef {{summary: string, warnings?: string[], infos?: string[], date?: number | null}} Ran
  */
 
-const TITLES = /** @type {[import("../url_state.js").Tab, string][]} */ ([["table", "Table"], ["graph", "Graph"], ["raw", "Raw"], ["tree", "Tree"], ["explain", "Explain"]]);
+const TITLES = /** @type {[import("../url_state.js").Tab, string][]} */ ([["table", "Table"], ["graph", "Graph"], ["raw", "Raw"], ["explain", "Explain"]]);
 
 export class PanelView {
   /** @param {import("../url_state.js").Panel} state @param {any} hooks */
@@ -38,7 +38,7 @@ export class PanelView {
     this.messages = h("div");
     this.body = h("div", { class: "panel-body", role: "tabpanel" });
     this.tabs = h("div", { class: "tabs", role: "tablist" }, ...TITLES.map(([tab, title]) => button(title, {
-      role: "tab", hidden: tab === "tree", data: { tab }, on: { click: () => this.setTab(tab), keydown: (/** @type {KeyboardEvent} */ e) => this.tabKey(e) },
+      role: "tab", data: { tab }, on: { click: () => this.setTab(tab), keydown: (/** @type {KeyboardEvent} */ e) => this.tabKey(e) },
     })));
     this.element = h("section", { class: "panel", "aria-label": "Query panel" },
       h("div", { class: "panel-top" }, this.editor.element, this.runButton,
@@ -50,7 +50,6 @@ export class PanelView {
     /** @type {GraphTab | null} */ this.graph = null;
     this.drawTabs();
     void this.open();
-    void features().then((known) => { if (known.ferula?.tree) /** @type {HTMLElement} */ (this.tabs.querySelector('[data-tab="tree"]')).hidden = false; });
   }
 
   /** The view of the tab that is chosen; undefined while its module is being loaded. @returns {TabView | undefined} */
@@ -64,7 +63,7 @@ export class PanelView {
     if (!this.views[tab]) {
       const make = {
         table: async () => new TableTab(this), graph: async () => (this.graph = new GraphTab(this)),
-        raw: async () => new (await import("./raw_tab.js")).RawTab(this), tree: async () => new (await import("./tree_tab.js")).TreeTab(this), explain: async () => new (await import("./explain.js")).ExplainTab(this),
+        raw: async () => new (await import("./raw_tab.js")).RawTab(this), explain: async () => new (await import("./explain.js")).ExplainTab(this),
       }[tab];
       const made = /** @type {TabView} */ (await make());
       this.views[tab] ??= made;
