@@ -1,3 +1,5 @@
+//! Every discovery key of the configuration has a mechanism or is named as pending, and all mechanisms behave alike.
+
 use ferula_config::discovery::{DiscoveryConfigs, PENDING};
 
 use super::{consul, docker, dockerswarm, kubernetes, marathon, nomad, puppetdb, table};

@@ -1,3 +1,5 @@
+//! Flags: each one that works changes what the program gets, and each one that does not says so.
+
 use super::value::Syntax;
 use super::*;
 

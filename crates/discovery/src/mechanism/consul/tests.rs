@@ -1,3 +1,5 @@
+//! `consul` held against a played server: its labels, and what it does when the server errs.
+
 use std::sync::{Arc, Mutex};
 
 use crate::played::{Asked, Bed, Play, PlayedServer};

@@ -1,3 +1,5 @@
+//! `dns` held against a played server: its labels, and what it does when the server errs.
+
 use std::net::SocketAddr;
 use std::sync::Arc;
 

@@ -1,3 +1,5 @@
+//! `docker` held against a played server: its labels, and what it does when the server errs.
+
 use std::sync::Arc;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};

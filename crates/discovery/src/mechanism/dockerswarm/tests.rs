@@ -1,3 +1,5 @@
+//! `dockerswarm` held against a played server: its labels, and what it does when the server errs.
+
 use crate::played::{Asked, Bed, Play, PlayedServer};
 
 const NODES: &str = r#"[

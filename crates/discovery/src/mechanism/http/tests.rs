@@ -1,3 +1,5 @@
+//! `http` held against a played server: its labels, and what it does when the server errs.
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 

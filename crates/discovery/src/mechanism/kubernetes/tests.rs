@@ -1,3 +1,5 @@
+//! `kubernetes` held against a played server: its labels, and what it does when the server errs.
+
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 

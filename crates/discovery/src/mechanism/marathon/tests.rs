@@ -1,3 +1,5 @@
+//! `marathon` held against a played server: its labels, and what it does when the server errs.
+
 use crate::played::{Asked, Bed, Play, PlayedServer};
 
 const APPS: &str = r#"{"apps": [

@@ -1,3 +1,5 @@
+//! `nomad` held against a played server: its labels, and what it does when the server errs.
+
 use crate::played::{Bed, PlayedServer};
 
 pub(crate) const PATHS: &[(&str, &str)] = &[

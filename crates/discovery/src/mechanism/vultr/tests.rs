@@ -1,3 +1,5 @@
+//! `vultr` held against a played server: its labels, and what it does when the server errs.
+
 use super::*;
 use crate::played::{Play, PlayedServer, round_of, section_of};
 
