@@ -1,8 +1,10 @@
 //! Where alerts go.
 //!
-//! Here: the routing tree. Elsewhere: its configuration (`ferula_config::alertmanager`). Grouping, silences, inhibition
-//! and receivers are not built yet; the server sends alerts to other Alertmanagers.
+//! Here: alerts, the routing tree, receivers. Elsewhere: the configuration of both (`ferula_config::alertmanager`).
 
+mod alert;
+pub mod receiver;
 mod route;
 
+pub use alert::{Alert, Time, fingerprint};
 pub use route::{GroupBy, Labels, Route};

@@ -1,4 +1,5 @@
-//! Times in UTC as package `time` has them: parts of the calendar (proleptic Gregorian), layouts, RFC 3339.
+//! Times as package `time` has them: parts of the calendar (proleptic Gregorian), layouts, RFC 3339. In UTC, unless a
+//! function takes a [`Zoned`] time.
 
 use std::fmt::Write;
 
@@ -103,10 +104,47 @@ fn date_of(days: i64) -> (i64, u32, u32) {
     (year_of_era + era * 400 + i64::from(month <= 2), month, day)
 }
 
+/// A moment with the zone that it is shown in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Zoned<'a> {
+    /// Since the epoch, in UTC.
+    pub seconds: i64,
+    /// Below a thousand million.
+    pub nanos: u32,
+    /// East of UTC.
+    pub offset_seconds: i32,
+    /// `CET`; empty where only the offset is known.
+    pub zone: &'a str,
+}
+
+/// What elements of a layout show.
+struct Shown<'a> {
+    civil: Civil,
+    offset_seconds: i32,
+    zone: &'a str,
+}
+
+impl std::ops::Deref for Shown<'_> {
+    type Target = Civil;
+
+    fn deref(&self) -> &Civil {
+        &self.civil
+    }
+}
+
 /// `Time.Format` of nanoseconds since the epoch.
 pub fn format(nanos: i64, layout: &str) -> String {
-    let civil = Civil::from_unix(nanos.div_euclid(NANOS_PER_SECOND));
-    let nanosecond = nanos.rem_euclid(NANOS_PER_SECOND);
+    let seconds = nanos.div_euclid(NANOS_PER_SECOND);
+    let nanos = nanos.rem_euclid(NANOS_PER_SECOND) as u32;
+    format_zoned(&Zoned { seconds, nanos, offset_seconds: 0, zone: "UTC" }, layout)
+}
+
+/// `Time.Format` of a time in any zone.
+pub fn format_zoned(time: &Zoned<'_>, layout: &str) -> String {
+    let &Zoned { seconds, nanos, offset_seconds, zone } = time;
+    let civil = Civil::from_unix(seconds.wrapping_add(offset_seconds.into()));
+    let civil = Shown { civil, offset_seconds, zone };
+    let nanosecond = i64::from(nanos);
     let mut out = String::with_capacity(layout.len() + 8);
     let mut rest = layout;
     // What stands between elements stays as it is, but for a fraction, which belongs to the seconds before it.
@@ -132,6 +170,11 @@ pub fn to_string(nanos: i64) -> String {
     format(nanos, "2006-01-02 15:04:05.999999999 -0700 MST")
 }
 
+/// `Time.String` of a time in any zone.
+pub fn to_string_zoned(time: &Zoned<'_>) -> String {
+    format_zoned(time, "2006-01-02 15:04:05.999999999 -0700 MST")
+}
+
 /// `time.RFC3339Nano`
 pub const RFC3339_NANO: &str = "2006-01-02T15:04:05.999999999Z07:00";
 
@@ -151,7 +194,7 @@ const MONTHS: [&str; 12] = [
 ];
 const WEEKDAYS: [&str; 7] = ["Sunday", "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday"];
 
-type Show = fn(&Civil, &mut String);
+type Show = fn(&Shown<'_>, &mut String);
 
 /// Elements of a layout, longer ones before those they begin with.
 const LAYOUT: [(&str, Show); 34] = [
@@ -159,7 +202,7 @@ const LAYOUT: [(&str, Show); 34] = [
     ("Jan", |c, out| out.push_str(&c.month_name()[..3])),
     ("Monday", |c, out| out.push_str(c.weekday_name())),
     ("Mon", |c, out| out.push_str(&c.weekday_name()[..3])),
-    ("MST", |_, out| out.push_str("UTC")),
+    ("MST", push_zone),
     ("01", |c, out| push_padded(out, c.month, 2)),
     ("002", |c, out| push_padded(out, c.day_of_year, 3)),
     ("02", |c, out| push_padded(out, c.day, 2)),
@@ -176,16 +219,16 @@ const LAYOUT: [(&str, Show); 34] = [
     }),
     ("__2", |c, out| push_spaced(out, c.day_of_year, 3)),
     ("_2", |c, out| push_spaced(out, c.day, 2)),
-    ("-07:00:00", |_, out| out.push_str("+00:00:00")),
-    ("-070000", |_, out| out.push_str("+000000")),
-    ("-07:00", |_, out| out.push_str("+00:00")),
-    ("-0700", |_, out| out.push_str("+0000")),
-    ("-07", |_, out| out.push_str("+00")),
-    ("Z07:00:00", |_, out| out.push('Z')),
-    ("Z070000", |_, out| out.push('Z')),
-    ("Z07:00", |_, out| out.push('Z')),
-    ("Z0700", |_, out| out.push('Z')),
-    ("Z07", |_, out| out.push('Z')),
+    ("-07:00:00", |c, out| push_offset(out, c.offset_seconds, "-07:00:00")),
+    ("-070000", |c, out| push_offset(out, c.offset_seconds, "-070000")),
+    ("-07:00", |c, out| push_offset(out, c.offset_seconds, "-07:00")),
+    ("-0700", |c, out| push_offset(out, c.offset_seconds, "-0700")),
+    ("-07", |c, out| push_offset(out, c.offset_seconds, "-07")),
+    ("Z07:00:00", |c, out| push_offset(out, c.offset_seconds, "Z07:00:00")),
+    ("Z070000", |c, out| push_offset(out, c.offset_seconds, "Z070000")),
+    ("Z07:00", |c, out| push_offset(out, c.offset_seconds, "Z07:00")),
+    ("Z0700", |c, out| push_offset(out, c.offset_seconds, "Z0700")),
+    ("Z07", |c, out| push_offset(out, c.offset_seconds, "Z07")),
     ("PM", |c, out| out.push_str(if c.hour >= 12 { "PM" } else { "AM" })),
     ("pm", |c, out| out.push_str(if c.hour >= 12 { "pm" } else { "am" })),
     ("1", |c, out| push_padded(out, c.month, 1)),
@@ -201,6 +244,31 @@ fn push_padded(out: &mut String, value: u32, width: usize) {
 
 fn push_spaced(out: &mut String, value: u32, width: usize) {
     write!(out, "{value:width$}").expect("writing to a String cannot fail");
+}
+
+/// The name of the zone; without one, the offset.
+fn push_zone(shown: &Shown<'_>, out: &mut String) {
+    match shown.zone {
+        "" => push_offset(out, shown.offset_seconds, "-0700"),
+        zone => out.push_str(zone),
+    }
+}
+
+/// The offset in the shape of the layout's element.
+fn push_offset(out: &mut String, offset_seconds: i32, element: &str) {
+    if element.starts_with('Z') && offset_seconds == 0 {
+        return out.push('Z');
+    }
+    let size = offset_seconds.unsigned_abs();
+    out.push(if offset_seconds < 0 { '-' } else { '+' });
+    let colon = if element.contains(':') { ":" } else { "" };
+    write!(out, "{:02}", size / 3600).expect("writing to a String cannot fail");
+    if element.len() > 3 {
+        write!(out, "{colon}{:02}", size / 60 % 60).expect("writing to a String cannot fail");
+    }
+    if element.len() > 6 {
+        write!(out, "{colon}{:02}", size % 60).expect("writing to a String cannot fail");
+    }
 }
 
 /// At least four digits, the sign not counted.
@@ -244,6 +312,11 @@ fn push_fraction(out: &mut String, point: char, nanosecond: i64, digits: usize, 
 /// As Go does it, an hour may have one digit, a comma may stand for the point of the fraction, and digits beyond
 /// nanoseconds are dropped.
 pub fn parse_rfc3339(text: &str) -> Option<(i64, u32)> {
+    parse_rfc3339_zoned(text).map(|time| (time.seconds, time.nanos))
+}
+
+/// As [`parse_rfc3339`], with the offset as it is written; one of nothing is UTC.
+pub fn parse_rfc3339_zoned(text: &str) -> Option<Zoned<'static>> {
     let mut reader = Reader { rest: text.as_bytes() };
     let year = reader.number(4, 4)?;
     reader.skip(b'-')?;
@@ -267,7 +340,12 @@ pub fn parse_rfc3339(text: &str) -> Option<(i64, u32)> {
         && reader.rest.is_empty();
     let seconds =
         days_until(date.year, month, day) * SECONDS_PER_DAY + i64::from(hour * 3600 + minute * 60 + second);
-    sound.then_some((seconds - offset_seconds, nanos))
+    sound.then_some(Zoned {
+        seconds: seconds - offset_seconds,
+        nanos,
+        offset_seconds: offset_seconds as i32,
+        zone: if offset_seconds == 0 { "UTC" } else { "" },
+    })
 }
 
 /// Takes parts off the front of a time.
@@ -357,6 +435,29 @@ mod tests {
         assert_eq!((nan.year, nan.month, nan.day, nan.hour, nan.minute), (292_277_026_596, 12, 4, 15, 30));
         assert_eq!((nan.weekday, nan.day_of_year), (0, 339));
         assert_eq!(Civil::from_unix(-9_223_372_000_000_000_000).year, -292_277_021_490);
+    }
+
+    #[test]
+    fn zones_show_their_offset_and_name() {
+        let all = "2006-01-02 15:04:05.000 MST -07 -0700 -07:00 -070000 -07:00:00 Z07 Z0700 Z07:00 Z070000 Z07:00:00";
+        for (offset_seconds, zone, expected) in [
+            (0, "UTC", "2024-02-29 12:34:56.007 UTC +00 +0000 +00:00 +000000 +00:00:00 Z Z Z Z Z"),
+            (
+                -12_600,
+                "NST",
+                "2024-02-29 09:04:56.007 NST -03 -0330 -03:30 -033000 -03:30:00 -03 -0330 -03:30 -033000 -03:30:00",
+            ),
+            (
+                5_400,
+                "",
+                "2024-02-29 14:04:56.007 +0130 +01 +0130 +01:30 +013000 +01:30:00 +01 +0130 +01:30 +013000 +01:30:00",
+            ),
+        ] {
+            let time = Zoned { seconds: 1_709_210_096, nanos: 7_000_000, offset_seconds, zone };
+            assert_eq!(format_zoned(&time, all), expected);
+        }
+        let read = parse_rfc3339_zoned("2024-02-29T14:04:56.5+01:30").expect("a time");
+        assert_eq!(read, Zoned { seconds: 1_709_210_096, nanos: 500_000_000, offset_seconds: 5400, zone: "" });
     }
 
     #[test]

@@ -1,0 +1,80 @@
+//! What an attempt said and was answered, for the history of notifications and for tests of a receiver.
+
+use std::sync::{Mutex, PoisonError};
+
+/// Bytes of a body that are kept.
+const BODY_BYTES_MAX: usize = 64 << 10;
+
+/// Requests and answers of one attempt.
+#[derive(Debug, Default)]
+pub struct Record {
+    exchanges: Option<Mutex<Vec<Exchange>>>,
+    is_dry: bool,
+}
+
+/// A request with its answer. Secrets are masked.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Exchange {
+    /// `POST`; `SMTP` for mail.
+    pub method: String,
+    pub url: String,
+    /// In the order in which they are sent.
+    pub headers: Vec<(String, String)>,
+    pub body: String,
+    /// Status and beginning of the answer, or why none came; `None` when nothing was sent.
+    pub answer: Option<String>,
+}
+
+impl Record {
+    /// Keeps nothing.
+    pub const fn off() -> Self {
+        Record { exchanges: None, is_dry: false }
+    }
+
+    /// Keeps what was sent and answered.
+    pub fn on() -> Self {
+        Record { exchanges: Some(Mutex::default()), is_dry: false }
+    }
+
+    /// Keeps what would be sent, and sends nothing: every service seems to agree.
+    pub fn dry_run() -> Self {
+        Record { exchanges: Some(Mutex::default()), is_dry: true }
+    }
+
+    /// Whether nothing is to be sent.
+    pub fn is_dry(&self) -> bool {
+        self.is_dry
+    }
+
+    /// What was kept.
+    pub fn take(&self) -> Vec<Exchange> {
+        let Some(exchanges) = &self.exchanges else { return Vec::new() };
+        std::mem::take(&mut exchanges.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Keeps an exchange, made only when anything is kept.
+    pub fn note(&self, exchange: impl FnOnce() -> Exchange) {
+        let Some(exchanges) = &self.exchanges else { return };
+        let mut exchange = exchange();
+        for text in [Some(&mut exchange.body), exchange.answer.as_mut()].into_iter().flatten() {
+            if text.len() > BODY_BYTES_MAX {
+                text.truncate(text.floor_char_boundary(BODY_BYTES_MAX));
+            }
+        }
+        exchanges.lock().unwrap_or_else(PoisonError::into_inner).push(exchange);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn large_bodies_are_kept_in_part() {
+        let record = Record::on();
+        record.note(|| Exchange { body: "é".repeat(BODY_BYTES_MAX), ..Exchange::default() });
+        let kept = record.take();
+        assert_eq!(kept[0].body.len(), BODY_BYTES_MAX);
+        assert!(record.take().is_empty() && Record::off().take().is_empty());
+    }
+}
