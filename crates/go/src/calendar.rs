@@ -457,7 +457,10 @@ mod tests {
             assert_eq!(format_zoned(&time, all), expected);
         }
         let read = parse_rfc3339_zoned("2024-02-29T14:04:56.5+01:30").expect("a time");
-        assert_eq!(read, Zoned { seconds: 1_709_210_096, nanos: 500_000_000, offset_seconds: 5400, zone: "" });
+        assert_eq!(
+            read,
+            Zoned { seconds: 1_709_210_096, nanos: 500_000_000, offset_seconds: 5400, zone: "" }
+        );
     }
 
     #[test]
