@@ -5,7 +5,9 @@ use std::fmt::Write;
 use std::path::Path;
 
 use ferula_go::url::Url;
-use ferula_go::{Regexp, calendar, duration, float, json, math, number, path, quote, regexp, unicode, url};
+use ferula_go::{
+    Regexp, calendar, duration, float, json, math, mime, number, path, quote, regexp, unicode, url,
+};
 
 /// One call and what Go answered.
 struct Recorded<'a> {
@@ -165,6 +167,7 @@ fn answer(recorded: &Recorded<'_>) -> Option<Answer> {
             // Whether, not why.
             None => recorded.answer.clone().and(Ok(Vec::new())),
         },
+        "media_type" => result(mime::parse_media_type(text)),
         "path_clean" => one(path::clean(text)),
         "path_dir" => one(path::dir(text)),
         "path_base" => one(path::base(text)),

@@ -9,7 +9,8 @@
 //! come to rest (`ferula-storage`). Everything in this crate reads bytes of strangers: sizes are checked before
 //! anything is allocated, and no input panics.
 
-pub mod protobuf;
 pub mod snappy;
 pub mod write;
 pub mod zstd;
+
+pub use ferula_go::protobuf;

@@ -1,4 +1,5 @@
-//! Reading and writing the protobuf wire format without copying.
+//! The protobuf wire format, read and written without copying. What is accepted, and the error texts, are those of the
+//! decoders that `gogo/protobuf` generates, which read Prometheus' messages.
 //!
 //! A [`Reader`] walks the fields of one message; strings and nested messages are slices of the input.
 
@@ -210,6 +211,17 @@ impl<'a> Reader<'a> {
 
     #[inline]
     fn varint(&mut self) -> Result<u64, ProtobufError> {
+        // Tags and lengths nearly always are one byte.
+        if let Some((byte, rest)) = self.rest.split_first()
+            && *byte < 0x80
+        {
+            self.rest = rest;
+            return Ok(u64::from(*byte));
+        }
+        self.long_varint()
+    }
+
+    fn long_varint(&mut self) -> Result<u64, ProtobufError> {
         let mut number = 0u64;
         for (index, byte) in self.rest.iter().enumerate() {
             if index == 10 {

@@ -1,0 +1,98 @@
+//! Media types as Go's `mime.ParseMediaType` reads them.
+
+/// Why a header states no media type; the texts are Go's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum MediaTypeError {
+    #[error("mime: no media type")]
+    NoType,
+    #[error("mime: expected slash after first token")]
+    ExpectedSlash,
+    #[error("mime: expected token after slash")]
+    ExpectedSubtype,
+    #[error("mime: unexpected content after media subtype")]
+    ContentAfterSubtype,
+    #[error("mime: invalid media parameter")]
+    InvalidParameter,
+    #[error("mime: duplicate parameter name")]
+    DuplicateParameter,
+}
+
+/// The media type of a header such as `Content-Type`, in lower case and without its parameters, which must be well-formed.
+///
+/// # Errors
+/// The type or a parameter is malformed, or a parameter is there twice.
+pub fn parse_media_type(header: &str) -> Result<String, MediaTypeError> {
+    let base = header.split(';').next().unwrap_or_default();
+    let media_type = base.to_lowercase().trim().to_owned();
+    check_type(&media_type)?;
+    let mut rest = &header[base.len()..];
+    let mut seen: Vec<String> = Vec::new();
+    loop {
+        rest = rest.trim_start();
+        if rest.is_empty() {
+            return Ok(media_type);
+        }
+        let Some((name, after)) = parameter(rest) else {
+            // A semicolon at the very end is passed over.
+            return if rest.trim() == ";" { Ok(media_type) } else { Err(MediaTypeError::InvalidParameter) };
+        };
+        if seen.contains(&name) {
+            return Err(MediaTypeError::DuplicateParameter);
+        }
+        seen.push(name);
+        rest = after;
+    }
+}
+
+fn check_type(media_type: &str) -> Result<(), MediaTypeError> {
+    let (kind, rest) = token(media_type);
+    if kind.is_empty() {
+        return Err(MediaTypeError::NoType);
+    }
+    if rest.is_empty() {
+        return Ok(());
+    }
+    let (subtype, rest) = token(rest.strip_prefix('/').ok_or(MediaTypeError::ExpectedSlash)?);
+    if subtype.is_empty() {
+        return Err(MediaTypeError::ExpectedSubtype);
+    }
+    if rest.is_empty() { Ok(()) } else { Err(MediaTypeError::ContentAfterSubtype) }
+}
+
+/// The token that comes next, which may be empty, and what follows it.
+fn token(text: &str) -> (&str, &str) {
+    let end = text.find(|c: char| !c.is_ascii_graphic() || r#"()<>@,;:\"/[]?="#.contains(c));
+    text.split_at(end.unwrap_or(text.len()))
+}
+
+/// `; name=value`: the name, and what follows. `None` when something else is there.
+fn parameter(text: &str) -> Option<(String, &str)> {
+    let (name, rest) = token(text.strip_prefix(';')?.trim_start());
+    if name.is_empty() {
+        return None;
+    }
+    let rest = rest.trim_start().strip_prefix('=')?.trim_start();
+    let after = match rest.strip_prefix('"') {
+        Some(inside) => after_quoted(inside)?,
+        None => {
+            let (value, after) = token(rest);
+            (!value.is_empty()).then_some(after)?
+        }
+    };
+    Some((name.to_lowercase(), after))
+}
+
+/// What follows the quoted string whose inside begins here; `None` when it does not end on its line.
+fn after_quoted(inside: &str) -> Option<&str> {
+    let mut bytes = inside.bytes().enumerate();
+    while let Some((at, byte)) = bytes.next() {
+        match byte {
+            b'"' => return inside.get(at + 1..),
+            b'\r' | b'\n' => return None,
+            // Of the escapes only these two matter for where the string ends.
+            b'\\' if matches!(inside.as_bytes().get(at + 1), Some(b'"' | b'\\')) => drop(bytes.next()),
+            _ => {}
+        }
+    }
+    None
+}
