@@ -10,6 +10,7 @@
 pub mod appender;
 pub mod columns;
 mod disk_error;
+pub mod log_feed;
 pub mod querier;
 
 pub use appender::{
@@ -18,4 +19,5 @@ pub use appender::{
 };
 pub use columns::{FloatColumn, HistogramColumn, SeriesSamples};
 pub use disk_error::DiskError;
+pub use log_feed::{Hold, LogCursor, LogFeed, LogHistogram, LogPosition, LogRecords, LogSample};
 pub use querier::{Hints, Queryable, RowSink, SelectionId, Snapshot, Stop, StorageError};

@@ -18,6 +18,7 @@ use ferula_storage::{Appendable, Appender, CommitError, Queryable, Snapshot, Sto
 
 use crate::block::{Block, BlockOptions};
 use crate::disk::{Disk, FileLock};
+use crate::feed::Held;
 use crate::head::{Cardinality, Head, HeadAppender};
 use crate::maintain::pending::Pending;
 use crate::metrics::MaintenanceMetrics;
@@ -43,6 +44,8 @@ pub struct Db {
     /// Bits of the share of ended series at which they leave the head.
     pub(crate) stale_threshold: AtomicU64,
     pub(crate) recovered: Recovered,
+    /// What readers of the log still need.
+    pub(crate) held: Held,
     /// Held from the start to the end.
     pub(crate) lock: Mutex<Option<FileLock>, rank::LockFile>,
 }

@@ -17,6 +17,7 @@ mod close;
 mod compact;
 mod db;
 pub mod disk;
+mod feed;
 pub mod formats;
 mod head;
 mod head_chunks;

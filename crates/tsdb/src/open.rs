@@ -76,6 +76,7 @@ impl Db {
             maintenance,
             stale_threshold: AtomicU64::default(),
             recovered,
+            held: Default::default(),
             lock: Mutex::new(lock),
             options,
         };

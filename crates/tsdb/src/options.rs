@@ -33,6 +33,8 @@ pub struct Options {
     pub wal_compression: Compression,
     /// Size at which a segment of the log is full, in bytes.
     pub wal_segment_bytes: u64,
+    /// The log is kept for its readers ([`LogFeed`](ferula_storage::LogFeed)) up to this length, in bytes.
+    pub log_held_bytes_max: u64,
     /// Called when a log begins to hold what [`Db::sync`](crate::Db::sync) has to make safe.
     pub on_unsynced: UnsyncedHook,
     /// How far back out-of-order samples may be, in milliseconds; 0 for not at all.
@@ -88,6 +90,7 @@ impl Default for Options {
             samples_per_chunk: 120,
             wal_compression: Compression::default(),
             wal_segment_bytes: crate::wal::format::SEGMENT_BYTES,
+            log_held_bytes_max: u64::MAX,
             on_unsynced: UnsyncedHook::default(),
             out_of_order_window_ms: 0,
             out_of_order_samples_max: 32,

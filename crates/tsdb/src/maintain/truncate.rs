@@ -9,7 +9,7 @@ use crate::db::Db;
 use crate::options::WAL_DIR;
 use crate::series_state;
 use crate::wal::checkpoint::{Keep, checkpoint, remove_checkpoints, remove_segments};
-use crate::wal::format::list_segments;
+use crate::wal::format::{Segment, list_segments};
 
 impl Db {
     /// Truncates the head and the files that stand for it.
@@ -44,6 +44,20 @@ impl Db {
         }
     }
 
+    /// The newest segment that may go though readers of the log want all from `held` on: none of theirs, or one that
+    /// would make the log longer than it may become for them.
+    fn last_not_held(&self, segments: &[Segment], held: u32) -> u32 {
+        let (mut last, mut bytes) = (held.saturating_sub(1), 0u64);
+        for segment in segments.iter().rev() {
+            bytes += segment.bytes;
+            if bytes > self.options.log_held_bytes_max {
+                last = last.max(segment.number);
+                break;
+            }
+        }
+        last
+    }
+
     /// Checkpoints two thirds of the log and removes them.
     fn truncate_log(&self, min: i64, done: &mut Maintained) -> io::Result<()> {
         let start = self.options.stopwatch.elapsed();
@@ -54,12 +68,16 @@ impl Db {
         // The segment that is being written never goes.
         let Some(last) = last.number.checked_sub(1) else { return Ok(()) };
         let last = first.number + last.saturating_sub(first.number) * 2 / 3;
+        let (last, keeps_ended) = match self.held.get() {
+            Some((held, is_behind)) => (last.min(self.last_not_held(&segments, held)), is_behind),
+            None => (last, false),
+        };
         if last <= first.number {
             return Ok(());
         }
         let living = self.head.living_refs(min);
         let keep = Keep {
-            series: &|series| living.contains(&series),
+            series: &|series| keeps_ended || living.contains(&series),
             min_time: min,
             deleted_from: self.head.deleted_from(min),
         };

@@ -75,6 +75,12 @@ impl SegmentReader {
         (self.at, self.good_end) = (offset, offset);
     }
 
+    /// Forgets what was read ahead of the last whole record, because the file has grown since.
+    pub fn refresh(&mut self) {
+        self.buffer.clear();
+        (self.at, self.ended, self.lost) = (self.good_end, false, false);
+    }
+
     /// End of the last whole record so far, as an offset in the file.
     pub fn good_end(&self) -> u64 {
         self.good_end

@@ -1,0 +1,260 @@
+//! The log as others read it while it is written: [`LogFeed`] of the database.
+//!
+//! A cursor reads whole records only, because it stops at the writer's position. When it is opened, it passes over what
+//! stands before its position and takes the series of it. A segment that is gone was let go because it was over the bound of
+//! what is kept for readers; the cursor continues with the oldest one that is there, and says so.
+
+use std::collections::HashSet;
+use std::collections::VecDeque;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use ferula_storage::{
+    DiskError, Hold, LogCursor, LogFeed, LogHistogram, LogPosition, LogRecords, LogSample,
+};
+
+use crate::db::Db;
+use crate::disk::Disk;
+use crate::head::Head;
+use crate::ids::LogRef;
+use crate::options::WAL_DIR;
+use crate::wal::SegmentReader;
+use crate::wal::format::{checkpoint_path, list_checkpoints, list_segments};
+use crate::wal::record::Records;
+
+/// What readers of the log still need: the segment, and a bit for "behind".
+#[derive(Debug)]
+pub(crate) struct Held(AtomicU64);
+
+impl Default for Held {
+    fn default() -> Self {
+        Held(AtomicU64::new(u64::MAX))
+    }
+}
+
+const BEHIND_BIT: u64 = 1 << 32;
+
+impl Held {
+    fn set(&self, held: Option<Hold>) {
+        let packed = held.map_or(u64::MAX, |hold| {
+            u64::from(hold.from.segment) | if hold.is_behind { BEHIND_BIT } else { 0 }
+        });
+        self.0.store(packed, Ordering::SeqCst);
+    }
+
+    /// The first segment that must stay, and whether series that have ended must.
+    pub(crate) fn get(&self) -> Option<(u32, bool)> {
+        let packed = self.0.load(Ordering::SeqCst);
+        (packed != u64::MAX).then_some((packed as u32, packed & BEHIND_BIT != 0))
+    }
+}
+
+impl LogFeed for Db {
+    fn end(&self) -> LogPosition {
+        let (segment, offset) = self.head.log_position();
+        LogPosition { segment, offset }
+    }
+
+    fn newest_ms(&self) -> Option<i64> {
+        self.head.time_range().map(|(_, newest)| newest)
+    }
+
+    fn open(&self, from: LogPosition) -> Result<Box<dyn LogCursor>, DiskError> {
+        let dir = self.dir.join(WAL_DIR);
+        Ok(Box::new(Cursor::open(self.disk.clone(), dir, self.head.clone(), from)?))
+    }
+
+    fn hold(&self, held: Option<Hold>) {
+        self.held.set(held);
+    }
+
+    fn living_series(&self) -> Box<dyn Fn(u64) -> bool + Send> {
+        let living: HashSet<LogRef> = self.head.living_refs(i64::MIN);
+        Box::new(move |series| living.contains(&LogRef::new(series)))
+    }
+}
+
+/// A segment that stands before the position: only its series are wanted.
+struct Earlier {
+    dir: PathBuf,
+    number: u32,
+    /// Where to stop in it; its end when `None`.
+    until: Option<u64>,
+}
+
+struct Cursor {
+    disk: Arc<dyn Disk>,
+    dir: PathBuf,
+    head: Arc<Head>,
+    earlier: VecDeque<Earlier>,
+    reader: Option<SegmentReader>,
+    /// Where the next record begins.
+    at: LogPosition,
+    /// The writer's position when it was asked last.
+    limit: LogPosition,
+    records: Records,
+}
+
+impl Cursor {
+    fn open(
+        disk: Arc<dyn Disk>,
+        dir: PathBuf,
+        head: Arc<Head>,
+        from: LogPosition,
+    ) -> Result<Self, DiskError> {
+        let mut earlier = VecDeque::new();
+        let mut first = 0;
+        if let Some(number) = list_checkpoints(&*disk, &dir)?.last() {
+            let checkpoint = checkpoint_path(&dir, *number);
+            for segment in list_segments(&*disk, &checkpoint)? {
+                earlier.push_back(Earlier { dir: checkpoint.clone(), number: segment.number, until: None });
+            }
+            first = number + 1;
+        }
+        for segment in list_segments(&*disk, &dir)? {
+            if segment.number >= first && segment.number <= from.segment {
+                let until = (segment.number == from.segment).then_some(from.offset);
+                earlier.push_back(Earlier { dir: dir.clone(), number: segment.number, until });
+            }
+        }
+        let limit = LogPosition::default();
+        Ok(Cursor { disk, dir, head, earlier, reader: None, at: from, limit, records: Records::default() })
+    }
+
+    /// Reads series and metadata of the next earlier segment; `false` when there is none.
+    fn read_earlier(&mut self, out: &mut LogRecords) -> Result<bool, DiskError> {
+        let Some(earlier) = self.earlier.front() else { return Ok(false) };
+        let mut reader = match SegmentReader::open(&*self.disk, &earlier.dir, earlier.number) {
+            Ok(reader) => reader,
+            // A checkpoint took its place meanwhile, whose series are those that are known or living.
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                self.earlier.pop_front();
+                return Ok(true);
+            }
+            Err(error) => return Err(error.into()),
+        };
+        let until = earlier.until.unwrap_or(u64::MAX);
+        while reader.good_end() < until {
+            let Some(read) = reader.next()? else { break };
+            match read.map(|record| self.records.decode(record)) {
+                Ok(Ok(_)) => take_series(&mut self.records, out),
+                Ok(Err(_)) | Err(_) => out.damaged += 1,
+            }
+        }
+        self.earlier.pop_front();
+        Ok(true)
+    }
+
+    /// Whether the place is before the writer's.
+    fn has_more(&mut self) -> bool {
+        if self.at < self.limit {
+            return true;
+        }
+        let (segment, offset) = self.head.log_position();
+        self.limit = LogPosition { segment, offset };
+        if let Some(reader) = &mut self.reader {
+            // What it has in its buffer may have been cut short when it was read.
+            reader.refresh();
+        }
+        self.at < self.limit
+    }
+
+    /// Makes the reader stand at `at`, or at the beginning of the next segment that there is. Returns how many segments
+    /// were missing.
+    fn open_segment(&mut self) -> Result<u32, DiskError> {
+        let segments = list_segments(&*self.disk, &self.dir)?;
+        let Some(next) = segments.iter().find(|segment| segment.number >= self.at.segment) else {
+            return Ok(0);
+        };
+        let lost = next.number - self.at.segment;
+        if lost > 0 {
+            self.at = LogPosition { segment: next.number, offset: 0 };
+        }
+        let mut reader = SegmentReader::open(&*self.disk, &self.dir, self.at.segment)?;
+        reader.seek(self.at.offset.min(next.bytes));
+        self.reader = Some(reader);
+        Ok(lost)
+    }
+
+    /// Reads one record of the open segment; `false` at its end.
+    fn read_record(&mut self, out: &mut LogRecords) -> Result<bool, DiskError> {
+        let Some(reader) = &mut self.reader else { return Ok(false) };
+        let whole = match reader.next()? {
+            None => return Ok(false),
+            Some(Err(_)) => {
+                out.damaged += 1;
+                return Ok(true);
+            }
+            Some(Ok(record)) => self.records.decode(record),
+        };
+        out.start = self.at;
+        self.at.offset = reader.good_end();
+        out.end = self.at;
+        match whole {
+            Ok(_) => take_all(&mut self.records, out),
+            Err(_) => out.damaged += 1,
+        }
+        Ok(true)
+    }
+}
+
+impl LogCursor for Cursor {
+    fn next(&mut self, out: &mut LogRecords) -> Result<bool, DiskError> {
+        out.clear();
+        (out.start, out.end) = (self.at, self.at);
+        if self.read_earlier(out)? {
+            return Ok(true);
+        }
+        if !self.has_more() {
+            return Ok(false);
+        }
+        if self.reader.is_none() {
+            out.segments_lost += self.open_segment()?;
+            (out.start, out.end) = (self.at, self.at);
+            if self.reader.is_none() || !self.has_more() {
+                return Ok(out.segments_lost > 0);
+            }
+        }
+        if !self.read_record(out)? {
+            // The rest of the segment is empty: it was left, or a power loss cut it.
+            let next = LogPosition { segment: self.at.segment + 1, offset: 0 };
+            (self.reader, self.at) = (None, next.min(self.limit));
+            (out.start, out.end) = (self.at, self.at);
+        }
+        Ok(true)
+    }
+
+    fn first_segment(&self) -> Result<u32, DiskError> {
+        Ok(first_segment(&*self.disk, &self.dir)?)
+    }
+}
+
+fn first_segment(disk: &dyn Disk, dir: &Path) -> std::io::Result<u32> {
+    Ok(list_segments(disk, dir)?.first().map_or(0, |segment| segment.number))
+}
+
+fn take_series(records: &mut Records, out: &mut LogRecords) {
+    out.series.extend(records.series.drain(..).map(|logged| (logged.series.get(), logged.labels)));
+    out.metadata.extend(records.metadata.drain(..).map(|logged| (logged.series.get(), logged.metadata)));
+}
+
+fn take_all(records: &mut Records, out: &mut LogRecords) {
+    take_series(records, out);
+    out.samples.extend(records.samples.drain(..).map(|logged| LogSample {
+        series: logged.series.get(),
+        at: logged.at,
+        start: logged.start,
+        value: logged.value,
+    }));
+    out.histograms.extend(records.histograms.drain(..).map(|logged| LogHistogram {
+        series: logged.series.get(),
+        at: logged.at,
+        start: logged.start,
+        value: logged.value,
+    }));
+    out.exemplars.extend(records.exemplars.drain(..).map(|logged| (logged.series.get(), logged.exemplar)));
+}
+
+#[cfg(test)]
+mod tests;
