@@ -10,9 +10,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use ferula_storage::{
-    DiskError, Hold, LogCursor, LogFeed, LogHistogram, LogPosition, LogRecords, LogSample,
-};
+use ferula_storage::{DiskError, Hold, LogCursor, LogFeed, LogHistogram, LogPosition, LogRecords, LogSample};
 
 use crate::db::Db;
 use crate::disk::Disk;

@@ -31,7 +31,10 @@ fn commit(db: &Db, name: &str, at: i64, samples: i64) {
 }
 
 /// Names and times of the samples that the cursor has, up to the end; and where it stands.
-fn drain(cursor: &mut dyn LogCursor, names: &mut std::collections::HashMap<u64, String>) -> Vec<(String, i64)> {
+fn drain(
+    cursor: &mut dyn LogCursor,
+    names: &mut std::collections::HashMap<u64, String>,
+) -> Vec<(String, i64)> {
     let (mut records, mut read) = (LogRecords::default(), Vec::new());
     while cursor.next(&mut records).expect("readable") {
         assert!(records.start <= records.end);
