@@ -13,6 +13,7 @@ mod moment;
 mod promql;
 mod push;
 mod query;
+mod slo;
 mod test;
 mod test_alerts;
 mod tsdb;
@@ -40,6 +41,7 @@ static ROOT: Command = group(
         tsdb::COMMAND,
         promql::COMMAND,
         amtool::COMMAND,
+        slo::COMMAND,
     ],
 );
 

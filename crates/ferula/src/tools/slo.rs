@@ -1,0 +1,203 @@
+//! `ferula slo …`: rules from service level objectives, and what stored history says about their budgets.
+
+mod report;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail, ensure};
+use ferula_model::duration::parse_millis;
+use ferula_slo::{Catalog, Objective, ReadOptions, RuleFile, RuleOptions, Windows};
+
+use super::args::{Args, Argument, Command, Flag, Kind, argument, flag, group};
+use super::{finish, print};
+use crate::version::FERULA_VERSION;
+
+const FILES: Argument = argument(
+    "files",
+    Kind::Texts,
+    "Files of objectives, or directories of them (*.yml, *.yaml): Sloth's format, its Kubernetes resource, or OpenSLO v1alpha.",
+)
+.required();
+const OUT: Flag = flag("out", Kind::Text, "Where to write the rules: a file, or - for standard output.")
+    .short('o')
+    .default("-");
+const EXTRA_LABELS: Flag = flag(
+    "extra-labels",
+    Kind::Pairs,
+    "A label for every recorded series, as NAME=VALUE. May be repeated. Labels of the file win.",
+)
+.short('l');
+const DEFAULT_PERIOD: Flag =
+    flag("default-slo-period", Kind::Text, "The period of objectives that name none.").default("30d");
+const WINDOWS_PATH: Flag = flag(
+    "slo-period-windows-path",
+    Kind::Text,
+    "A file or directory of AlertWindows, instead of the built-in ones for 28 and 30 days.",
+);
+const DISABLE_ALERTS: Flag = flag("disable-alerts", Kind::Switch, "Generate no alerts.");
+const DISABLE_RECORDINGS: Flag = flag("disable-recordings", Kind::Switch, "Generate no recording rules.");
+const DISABLE_OPTIMIZED: Flag = flag(
+    "disable-optimized-rules",
+    Kind::Switch,
+    "Compute the whole period from raw samples. Exact, and expensive: by default the shortest window's recorded ratio is averaged.",
+);
+
+/// `slo`
+pub const COMMAND: Command = group(
+    "slo",
+    "Turn service level objectives into rules, and report on their error budgets.",
+    &[
+        Command::new(
+            "generate",
+            "Generate recording rules and multi-window, multi-burn-rate alerts. Series and labels are named as Sloth names \
+             them, so that its dashboards work.",
+            |args| finish(generate(args)),
+        )
+        .flags(&[
+            OUT,
+            EXTRA_LABELS,
+            DEFAULT_PERIOD,
+            WINDOWS_PATH,
+            DISABLE_ALERTS,
+            DISABLE_RECORDINGS,
+            DISABLE_OPTIMIZED,
+        ])
+        .arguments(&[FILES])
+        .ours(),
+        Command::new("validate", "Check files of objectives.", |args| finish(validate(args)))
+            .flags(&[EXTRA_LABELS, DEFAULT_PERIOD, WINDOWS_PATH])
+            .arguments(&[FILES])
+            .ours(),
+        report::COMMAND,
+    ],
+);
+
+/// Larger files are not objectives.
+const FILE_BYTES_MAX: u64 = 16 << 20;
+
+/// What the files describe.
+struct Input {
+    objectives: Vec<Objective>,
+    catalog: Catalog,
+}
+
+impl Input {
+    fn read(args: &Args) -> Result<Self> {
+        let period = args.text(DEFAULT_PERIOD);
+        let period_millis = parse_millis(period).with_context(|| format!("--default-slo-period={period}"))?;
+        let pairs = args.pairs(EXTRA_LABELS);
+        let options = ReadOptions {
+            period_millis,
+            extra_labels: pairs.iter().map(|(&name, &value)| (name.to_owned(), value.to_owned())).collect(),
+        };
+        let mut objectives: Vec<Objective> = Vec::new();
+        let mut files_by_id: BTreeMap<String, PathBuf> = BTreeMap::new();
+        for name in args.arguments(FILES) {
+            for file in yaml_files(Path::new(name))? {
+                let text = read_file(&file)?;
+                let read = ferula_slo::read(&text, &options).with_context(|| file.display().to_string())?;
+                for objective in read {
+                    if let Some(other) = files_by_id.insert(objective.id.clone(), file.clone()) {
+                        bail!(
+                            "{}: objective {:?} is in {} too",
+                            file.display(),
+                            objective.id,
+                            other.display()
+                        );
+                    }
+                    objectives.push(objective);
+                }
+            }
+        }
+        let catalog = match args.last(WINDOWS_PATH) {
+            Some(path) => read_catalog(Path::new(path))?,
+            None => Catalog::default(),
+        };
+        Ok(Input { objectives, catalog })
+    }
+
+    fn rules(&self, options: &RuleOptions) -> Result<RuleFile> {
+        let mut groups = Vec::new();
+        for objective in &self.objectives {
+            groups.extend(ferula_slo::rules(objective, &self.catalog, options)?);
+        }
+        Ok(RuleFile { groups })
+    }
+}
+
+fn read_catalog(path: &Path) -> Result<Catalog> {
+    let read = |file: &PathBuf| -> Result<Windows> {
+        Windows::parse(&read_file(file)?).with_context(|| file.display().to_string())
+    };
+    let all = yaml_files(path)?.iter().map(read).collect::<Result<Vec<_>>>()?;
+    Ok(Catalog::of(all)?)
+}
+
+/// The file itself, or the YAML files of a directory in order of name.
+fn yaml_files(path: &Path) -> Result<Vec<PathBuf>> {
+    if !path.is_dir() {
+        return Ok(vec![path.to_path_buf()]);
+    }
+    let mut files = Vec::new();
+    for entry in std::fs::read_dir(path).with_context(|| path.display().to_string())? {
+        let file = entry.with_context(|| path.display().to_string())?.path();
+        if file.extension().is_some_and(|end| end == "yml" || end == "yaml") && file.is_file() {
+            files.push(file);
+        }
+    }
+    files.sort();
+    ensure!(!files.is_empty(), "{}: no *.yml or *.yaml in the directory", path.display());
+    Ok(files)
+}
+
+fn read_file(file: &Path) -> Result<String> {
+    let name = || file.display().to_string();
+    let length = std::fs::metadata(file).with_context(name)?.len();
+    ensure!(length <= FILE_BYTES_MAX, "{}: {length} bytes are too many for objectives", file.display());
+    std::fs::read_to_string(file).with_context(name)
+}
+
+fn generate(args: &Args) -> Result<()> {
+    let input = Input::read(args)?;
+    let rules = input.rules(&RuleOptions {
+        alerts: !args.has(DISABLE_ALERTS),
+        recordings: !args.has(DISABLE_RECORDINGS),
+        optimized: !args.has(DISABLE_OPTIMIZED),
+        version: FERULA_VERSION.to_owned(),
+    })?;
+    ensure!(!rules.groups.is_empty(), "nothing is left to generate");
+    let text = format!(
+        "# Generated by `ferula slo generate`. Edit the objectives, not this file.\n{}",
+        rules.to_yaml()?
+    );
+    match args.text(OUT) {
+        "-" => print(&text),
+        file => write_whole(Path::new(file), &text).with_context(|| file.to_owned()),
+    }
+}
+
+/// Writes a file in one step: a reader, or a crash, sees the old content or the new.
+fn write_whole(file: &Path, text: &str) -> Result<()> {
+    let dir = file.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let mut name = std::ffi::OsString::from(".");
+    name.push(file.file_name().context("not the name of a file")?);
+    name.push(format!(".{}.tmp", std::process::id()));
+    let temporary = dir.join(name);
+    let written = std::fs::write(&temporary, text).and_then(|()| std::fs::rename(&temporary, file));
+    if written.is_err() {
+        let _ = std::fs::remove_file(&temporary);
+    }
+    Ok(written?)
+}
+
+fn validate(args: &Args) -> Result<()> {
+    let input = Input::read(args)?;
+    let everything =
+        RuleOptions { alerts: true, recordings: true, optimized: true, version: FERULA_VERSION.to_owned() };
+    input.rules(&everything)?;
+    for objective in &input.objectives {
+        super::print_line(&format!("{}: {} % of events, OK", objective.id, objective.target_percent))?;
+    }
+    Ok(())
+}

@@ -1,0 +1,170 @@
+//! One objective, in the words of this crate, and the checks that hold for every format.
+
+use std::collections::BTreeMap;
+
+use ferula_model::duration::format_millis;
+use ferula_promql_syntax::{ParserOptions, parse};
+
+/// A service level objective.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Objective {
+    /// Unique among all: the service and the name.
+    pub id: String,
+    pub name: String,
+    pub service: String,
+    pub description: String,
+    /// Labels of every recorded series.
+    pub labels: BTreeMap<String, String>,
+    pub period_millis: i64,
+    /// How many of 100 events must be good; more than 0, at most 100.
+    pub target_percent: f64,
+    pub indicator: Indicator,
+    /// What pages somebody.
+    pub page: Option<AlertText>,
+    /// What opens a ticket.
+    pub ticket: Option<AlertText>,
+    /// The format the objective was written in, as `sloth_spec` names it.
+    pub format: &'static str,
+}
+
+/// How errors are measured. Queries contain `{{.window}}` where the range belongs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Indicator {
+    /// Bad events and all events, both per second.
+    Events { errors: String, total: String },
+    /// Bad events per event, 0 to 1.
+    Ratio(String),
+}
+
+/// Name, labels and annotations of an alert.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AlertText {
+    pub name: String,
+    pub labels: BTreeMap<String, String>,
+    pub annotations: BTreeMap<String, String>,
+}
+
+impl Objective {
+    /// The part of events that may fail, 0 to 1, computed as Sloth does.
+    pub fn budget_ratio(&self) -> f64 {
+        (100.0 - self.target_percent) / 100.0
+    }
+
+    /// Returns what is wrong, in words.
+    pub(crate) fn check(&self) -> Result<(), String> {
+        for (what, name) in [("name", &self.name), ("service", &self.service), ("id", &self.id)] {
+            if !is_name(name) {
+                return Err(format!(
+                    "{what} {name:?} must begin and end with a letter or digit, with letters, digits, '.', '_' and '-' between"
+                ));
+            }
+        }
+        if !(self.target_percent > 0.0 && self.target_percent <= 100.0) {
+            return Err(format!(
+                "the objective is {}, expected more than 0 and at most 100",
+                self.target_percent
+            ));
+        }
+        if let Some(bad) = self.labels.keys().find(|name| !is_label_name(name)) {
+            return Err(format!("{bad:?} is not a label name"));
+        }
+        self.indicator.check()?;
+        for (what, alert) in [("page", &self.page), ("ticket", &self.ticket)] {
+            let Some(alert) = alert else { continue };
+            if alert.name.is_empty() {
+                return Err(format!(
+                    "alerting.name is missing; the {what} alert needs it, or must be disabled"
+                ));
+            }
+            if let Some(bad) =
+                alert.labels.keys().chain(alert.annotations.keys()).find(|name| !is_label_name(name))
+            {
+                return Err(format!("{what} alert: {bad:?} is not a label name"));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Why a query of an indicator cannot be used.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+pub enum QueryError {
+    /// It has no place for the range.
+    #[error("the query must contain '{{{{.window}}}}' where the range belongs")]
+    NoWindow,
+    /// It has another placeholder.
+    #[error("'{{{{{0}}}}}' is unknown, only '{{{{.window}}}}' is there")]
+    UnknownPlaceholder(String),
+    /// A placeholder does not end.
+    #[error("'{{{{' without '}}}}'")]
+    Unclosed,
+}
+
+impl Indicator {
+    /// The queries over a window: bad events and all events. For a ratio the second is `vector(1)`, so that every moment
+    /// weighs the same.
+    ///
+    /// # Errors
+    /// Never for an objective that `read` returned: its queries were checked.
+    pub fn queries(&self, window_millis: i64) -> Result<[String; 2], QueryError> {
+        let window = format_millis(window_millis);
+        Ok(match self {
+            Indicator::Events { errors, total } => {
+                [fill_window(errors, &window)?, fill_window(total, &window)?]
+            }
+            Indicator::Ratio(query) => [fill_window(query, &window)?, "vector(1)".to_owned()],
+        })
+    }
+
+    fn check(&self) -> Result<(), String> {
+        let queries: &[(&str, &String)] = match self {
+            Indicator::Events { errors, total } if errors == total => {
+                return Err("the query of errors and the query of all events are the same".into());
+            }
+            Indicator::Events { errors, total } => {
+                &[("query of errors", errors), ("query of all events", total)]
+            }
+            Indicator::Ratio(query) => &[("error ratio", query)],
+        };
+        for (what, query) in queries {
+            let filled = fill_window(query, "1m").map_err(|error| format!("{what}: {error}"))?;
+            parse(&filled, &ParserOptions::default()).map_err(|error| format!("{what}: {error}"))?;
+        }
+        Ok(())
+    }
+}
+
+/// Puts a range where the query has `{{.window}}`.
+fn fill_window(query: &str, window: &str) -> Result<String, QueryError> {
+    let mut filled = String::with_capacity(query.len());
+    let mut rest = query;
+    let mut found = false;
+    while let Some(open) = rest.find("{{") {
+        let inner = &rest[open + 2..];
+        let close = inner.find("}}").ok_or(QueryError::Unclosed)?;
+        if inner[..close].trim() != ".window" {
+            return Err(QueryError::UnknownPlaceholder(inner[..close].to_owned()));
+        }
+        filled.push_str(&rest[..open]);
+        filled.push_str(window);
+        found = true;
+        rest = &inner[close + 2..];
+    }
+    filled.push_str(rest);
+    if found { Ok(filled) } else { Err(QueryError::NoWindow) }
+}
+
+fn is_name(text: &str) -> bool {
+    let alphanumeric = |byte: Option<&u8>| byte.is_some_and(u8::is_ascii_alphanumeric);
+    let bytes = text.as_bytes();
+    bytes.len() >= 2
+        && alphanumeric(bytes.first())
+        && alphanumeric(bytes.last())
+        && bytes.iter().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(b))
+}
+
+fn is_label_name(text: &str) -> bool {
+    let mut bytes = text.bytes();
+    bytes.next().is_some_and(|b| b.is_ascii_alphabetic() || b == b'_')
+        && bytes.all(|b| b.is_ascii_alphanumeric() || b == b'_')
+}
