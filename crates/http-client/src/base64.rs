@@ -1,15 +1,15 @@
-//! Base64, in the two alphabets that HTTP needs.
+//! Writing base64, in the two alphabets that HTTP needs.
 
 const STANDARD: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 const URL_SAFE: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
 
 /// The standard alphabet, padded: basic authentication.
-pub(crate) fn encode(bytes: &[u8]) -> String {
+pub fn encode(bytes: &[u8]) -> String {
     encode_with(bytes, STANDARD, true)
 }
 
 /// The alphabet for URLs, without padding: JSON web tokens.
-pub(crate) fn encode_url_safe(bytes: &[u8]) -> String {
+pub fn encode_url_safe(bytes: &[u8]) -> String {
     encode_with(bytes, URL_SAFE, false)
 }
 

@@ -179,7 +179,7 @@ pub enum TokenError {
     #[error("oauth2: cannot overwrite parameter {}", go_quote(.0))]
     Parameter(String),
     #[error("{0}")]
-    Key(String),
+    Key(#[from] crate::jwt::KeyError),
 }
 
 /// Why a body could not be read to its end.

@@ -3,7 +3,7 @@
 //! ```text
 //! HttpClientConfig ─▶ HttpClient ─ send(Request) ─▶ Response
 //!                        │
-//!        secret, oauth2: who asks      proxy, connect, tls: over which way      redirect: where it leads
+//!   secret, oauth2, aws: who asks      proxy, connect, tls: over which way      redirect: where it leads
 //! ```
 //!
 //! Here: authentication, TLS, proxies, redirects, connections that are used again, and errors in the words of Go's
@@ -16,14 +16,17 @@
 //!
 //! hyper is used below reqwest's level, see `docs/decisions/http-client.md`.
 
-mod base64;
+pub mod aws;
+pub mod base64;
 mod client;
 mod connect;
 pub mod error;
 mod error_text;
+pub mod jwt;
 mod message;
 mod oauth2;
 mod pool;
+pub mod program;
 mod proxy;
 mod redirect;
 mod secret;

@@ -1,8 +1,9 @@
-//! For tests only: a store in memory, generated data for queries, the way to the shared cases. The simulated clock is
-//! `ferula_runtime::clock::SimClock`.
+//! For tests only: a store in memory, generated data for queries, played servers, the way to the shared cases. The
+//! simulated clock is `ferula_runtime::clock::SimClock`.
 
 pub mod http_lab;
 pub mod mem_storage;
+pub mod played_api;
 pub mod query_data;
 pub mod shared;
 

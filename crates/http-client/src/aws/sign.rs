@@ -1,0 +1,111 @@
+//! Signature version 4: one request and its credentials to the headers `Authorization` and `X-Amz-…`.
+//!
+//! Signed are the method, the path, the query, the body, the host, the body's type and all `x-amz-` headers.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use http::header::{AUTHORIZATION, HeaderName, HeaderValue};
+use ring::{digest, hmac};
+
+use super::sources::{AwsError, Credentials};
+use crate::message::Request;
+
+const ALGORITHM: &str = "AWS4-HMAC-SHA256";
+const DATE: HeaderName = HeaderName::from_static("x-amz-date");
+const TOKEN: HeaderName = HeaderName::from_static("x-amz-security-token");
+
+/// Signs a request for a service of a region. `at` is the time since the Unix epoch.
+///
+/// # Errors
+/// Credentials that no header can hold.
+pub fn sign(
+    request: Request,
+    credentials: &Credentials,
+    region: &str,
+    service: &str,
+    at: Duration,
+) -> Result<Request, AwsError> {
+    let nanos = i64::try_from(at.as_nanos()).unwrap_or(i64::MAX);
+    let time = ferula_go::calendar::format(nanos, "20060102T150405Z");
+    let date = &time[..8];
+    let mut request = request.header(DATE, value(&time)?);
+    if !credentials.session_token.is_empty() {
+        request = request.header(TOKEN, value(credentials.session_token.reveal())?);
+    }
+    let (signed_names, canonical) = canonical_request(&request);
+    let scope = format!("{date}/{region}/{service}/aws4_request");
+    let to_sign = format!("{ALGORITHM}\n{time}\n{scope}\n{}", hash(canonical.as_bytes()));
+    let start = format!("AWS4{}", credentials.secret_key.reveal()).into_bytes();
+    let steps = [date, region, service, "aws4_request"];
+    let key = steps.iter().fold(start, |key, step| mac(&key, step.as_bytes()));
+    let signature = hex(&mac(&key, to_sign.as_bytes()));
+    let authorization = format!(
+        "{ALGORITHM} Credential={}/{scope}, SignedHeaders={signed_names}, Signature={signature}",
+        credentials.access_key
+    );
+    Ok(request.header(AUTHORIZATION, value(&authorization)?))
+}
+
+fn value(text: &str) -> Result<HeaderValue, AwsError> {
+    let mut value = HeaderValue::from_str(text).map_err(|_| AwsError::Header)?;
+    value.set_sensitive(true);
+    Ok(value)
+}
+
+/// The names of the signed headers, and the text whose hash is signed.
+fn canonical_request(request: &Request) -> (String, String) {
+    let mut headers = BTreeMap::from([("host".to_owned(), request.url.host().to_owned())]);
+    for (name, value) in &request.headers {
+        if name.as_str() == "content-type" || name.as_str().starts_with("x-amz-") {
+            let text = String::from_utf8_lossy(value.as_bytes());
+            let one_space = text.split(' ').filter(|word| !word.is_empty()).collect::<Vec<_>>().join(" ");
+            headers.insert(name.as_str().to_owned(), one_space);
+        }
+    }
+    let names = headers.keys().map(String::as_str).collect::<Vec<_>>().join(";");
+    let lines: String = headers.iter().map(|(name, value)| format!("{name}:{value}\n")).collect();
+    let path = match request.url.path() {
+        "" => "/".to_owned(),
+        // It is encoded once already.
+        path => escape(path.as_bytes(), true),
+    };
+    let query = canonical_query(request.url.query().unwrap_or_default());
+    let (method, body) = (&request.method, hash(&request.body));
+    let text = format!("{method}\n{path}\n{query}\n{lines}\n{names}\n{body}");
+    (names, text)
+}
+
+fn canonical_query(query: &str) -> String {
+    let mut pairs: Vec<(String, String)> = ferula_go::url::parse_query(query)
+        .iter()
+        .map(|(name, value)| (escape(name.as_bytes(), false), escape(value.as_bytes(), false)))
+        .collect();
+    pairs.sort();
+    pairs.iter().map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>().join("&")
+}
+
+/// Encodes all but the letters, digits and signs that RFC 3986 leaves alone.
+fn escape(bytes: &[u8], keeps_slashes: bool) -> String {
+    let mut out = String::with_capacity(bytes.len());
+    for &byte in bytes {
+        if byte.is_ascii_alphanumeric() || b"-_.~".contains(&byte) || (keeps_slashes && byte == b'/') {
+            out.push(char::from(byte));
+        } else {
+            out.push_str(&format!("%{byte:02X}"));
+        }
+    }
+    out
+}
+
+fn mac(key: &[u8], message: &[u8]) -> Vec<u8> {
+    hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, key), message).as_ref().to_vec()
+}
+
+fn hash(bytes: &[u8]) -> String {
+    hex(digest::digest(&digest::SHA256, bytes).as_ref())
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}

@@ -1,0 +1,115 @@
+//! JSON web tokens and other texts, signed with an RSA key.
+
+use std::collections::BTreeMap;
+
+use ring::rand::{SecureRandom, SystemRandom};
+use ring::signature::{RSA_PKCS1_SHA256, RSA_PKCS1_SHA384, RSA_PKCS1_SHA512, RsaEncoding, RsaKeyPair};
+use rustls::pki_types::PrivateKeyDer;
+use rustls::pki_types::pem::PemObject;
+use serde_json::Value;
+
+use crate::base64::encode_url_safe;
+
+/// With which hash a text is signed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Algorithm {
+    Rs256,
+    Rs384,
+    Rs512,
+}
+
+impl Algorithm {
+    fn name(self) -> &'static str {
+        match self {
+            Algorithm::Rs256 => "RS256",
+            Algorithm::Rs384 => "RS384",
+            Algorithm::Rs512 => "RS512",
+        }
+    }
+
+    fn encoding(self) -> &'static dyn RsaEncoding {
+        match self {
+            Algorithm::Rs256 => &RSA_PKCS1_SHA256,
+            Algorithm::Rs384 => &RSA_PKCS1_SHA384,
+            Algorithm::Rs512 => &RSA_PKCS1_SHA512,
+        }
+    }
+}
+
+/// Why a key cannot sign.
+#[derive(Debug, thiserror::Error)]
+pub enum KeyError {
+    #[error("invalid key: Key must be a PEM encoded PKCS1 or PKCS8 key")]
+    NotPem,
+    #[error("invalid key: {0}")]
+    Rejected(String),
+    #[error("the key cannot sign")]
+    Signing,
+    #[error("no random numbers can be had")]
+    Random,
+}
+
+/// A private key, read once.
+#[derive(Debug)]
+pub struct SigningKey(RsaKeyPair);
+
+impl SigningKey {
+    /// Reads a key in PEM form.
+    ///
+    /// # Errors
+    /// A text that is no such key, or an encrypted one.
+    pub fn parse(pem: &str) -> Result<Self, KeyError> {
+        let pair = match PrivateKeyDer::from_pem_slice(pem.as_bytes()) {
+            Ok(PrivateKeyDer::Pkcs1(key)) => RsaKeyPair::from_der(key.secret_pkcs1_der()),
+            Ok(PrivateKeyDer::Pkcs8(key)) => RsaKeyPair::from_pkcs8(key.secret_pkcs8_der()),
+            _ => return Err(KeyError::NotPem),
+        };
+        pair.map(SigningKey).map_err(|error| KeyError::Rejected(error.to_string()))
+    }
+
+    /// The signature of a text.
+    ///
+    /// # Errors
+    /// A key that is too short for the hash, or no random numbers.
+    pub fn sign(&self, algorithm: Algorithm, message: &[u8]) -> Result<Vec<u8>, KeyError> {
+        let mut signature = vec![0; self.0.public().modulus_len()];
+        self.0
+            .sign(algorithm.encoding(), &SystemRandom::new(), message, &mut signature)
+            .map_err(|_| KeyError::Signing)?;
+        Ok(signature)
+    }
+
+    /// A token with these claims. `key_id` names the key to the reader; "" leaves it out.
+    ///
+    /// # Errors
+    /// See [`SigningKey::sign`].
+    pub fn token(
+        &self,
+        algorithm: Algorithm,
+        key_id: &str,
+        claims: &BTreeMap<String, Value>,
+    ) -> Result<String, KeyError> {
+        let mut header = BTreeMap::from([("alg", algorithm.name()), ("typ", "JWT")]);
+        if !key_id.is_empty() {
+            header.insert("kid", key_id);
+        }
+        let json = |json: Result<Vec<u8>, serde_json::Error>| json.expect("maps of texts can be written");
+        let (header, claims) = (json(serde_json::to_vec(&header)), json(serde_json::to_vec(claims)));
+        let signed = format!("{}.{}", encode_url_safe(&header), encode_url_safe(&claims));
+        let signature = self.sign(algorithm, signed.as_bytes())?;
+        Ok(format!("{signed}.{}", encode_url_safe(&signature)))
+    }
+}
+
+/// A random UUID.
+///
+/// # Errors
+/// The system has no random numbers.
+pub fn random_uuid() -> Result<String, KeyError> {
+    let mut bytes = [0; 16];
+    SystemRandom::new().fill(&mut bytes).map_err(|_| KeyError::Random)?;
+    bytes[6] = bytes[6] & 0x0f | 0x40;
+    bytes[8] = bytes[8] & 0x3f | 0x80;
+    let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+    Ok(format!("{}-{}-{}-{}-{}", &hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..]))
+}

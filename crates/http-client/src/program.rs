@@ -1,0 +1,89 @@
+//! Programs that print credentials, as kubeconfig files and AWS profiles name them.
+
+use std::process::Stdio;
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncReadExt};
+use tokio::process::Command;
+
+/// Why a program printed nothing that can be used.
+#[derive(Debug, thiserror::Error)]
+pub enum ProgramError {
+    #[error("cannot start {program}: {}", crate::error::io_text(.error))]
+    Start { program: String, error: std::io::Error },
+    /// With the first line of what it printed as errors.
+    #[error("{program} failed with {status}: {message}")]
+    Failed { program: String, status: String, message: String },
+    #[error("{program} printed more than {bytes_max} bytes")]
+    TooLarge { program: String, bytes_max: usize },
+    #[error("{program} did not end within {}s", .after.as_secs())]
+    Timeout { program: String, after: Duration },
+}
+
+/// Runs a program to its end and returns what it printed. One that takes too long or prints too much is killed.
+///
+/// # Errors
+/// It cannot be started, fails, or breaks one of the bounds.
+pub async fn output(
+    mut command: Command,
+    bytes_max: usize,
+    timeout: Duration,
+) -> Result<Vec<u8>, ProgramError> {
+    let program = command.as_std().get_program().to_string_lossy().into_owned();
+    let read_error = |error| ProgramError::Start { program: program.clone(), error };
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
+    let mut child = command.spawn().map_err(read_error)?;
+    let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
+    let run = async {
+        let (printed, message) = tokio::try_join!(read(stdout, bytes_max), read(stderr, bytes_max))?;
+        Ok::<_, std::io::Error>((printed, message, child.wait().await?))
+    };
+    let ended = tokio::time::timeout(timeout, run).await;
+    let ended = ended.map_err(|_| ProgramError::Timeout { program: program.clone(), after: timeout })?;
+    let (printed, message, status) = ended.map_err(read_error)?;
+    if printed.len() > bytes_max {
+        return Err(ProgramError::TooLarge { program, bytes_max });
+    }
+    if !status.success() {
+        let message = String::from_utf8_lossy(&message);
+        let message = message.lines().next().unwrap_or_default().to_owned();
+        return Err(ProgramError::Failed { program, status: status.to_string(), message });
+    }
+    Ok(printed)
+}
+
+/// Reads to the end, or one byte more than is allowed. The pipe is then closed, which ends a program that prints
+/// without end.
+async fn read(pipe: Option<impl AsyncRead + Unpin>, bytes_max: usize) -> std::io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    if let Some(pipe) = pipe {
+        pipe.take(bytes_max as u64 + 1).read_to_end(&mut bytes).await?;
+    }
+    Ok(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    async fn shell(script: &str, timeout: Duration) -> Result<String, String> {
+        let mut command = Command::new("sh");
+        command.args(["-c", script]);
+        let printed = output(command, 1000, timeout).await.map_err(|error| error.to_string())?;
+        Ok(String::from_utf8_lossy(&printed).into_owned())
+    }
+
+    #[tokio::test]
+    async fn what_a_program_prints_is_bounded_in_size_and_time() {
+        let long = Duration::from_secs(30);
+        assert_eq!(shell("echo out; echo err >&2", long).await, Ok("out\n".to_owned()));
+        let failed = shell("echo first >&2; echo second >&2; exit 3", long).await;
+        assert_eq!(failed, Err("sh failed with exit status: 3: first".to_owned()));
+        assert_eq!(shell("yes", long).await, Err("sh printed more than 1000 bytes".to_owned()));
+        let slow = shell("exec sleep 1000", Duration::from_millis(50)).await;
+        assert_eq!(slow, Err("sh did not end within 0s".to_owned()));
+        let missing = output(Command::new("/no/such/program"), 10, long).await;
+        let missing = missing.expect_err("there is none").to_string();
+        assert_eq!(missing, "cannot start /no/such/program: no such file or directory");
+    }
+}
