@@ -1,6 +1,6 @@
 //! Text to a tree: Go's grammar, Go's error texts, Go's repair of what is not Unicode.
 
-use super::JsonError;
+use super::error::JsonError;
 
 /// Deeper nesting is refused. Go stops at 10,000; nothing that a server sends on purpose passes 50.
 pub(super) const DEPTH_MAX: usize = 500;
