@@ -3,6 +3,7 @@
 use ferula_model::{Matcher, Timestamp};
 
 use crate::functions::Function;
+pub use crate::value_type::ValueType;
 
 /// Bytes `start..end` of the query text.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -11,19 +12,6 @@ pub struct Span {
     pub start: usize,
     /// One past the last byte.
     pub end: usize,
-}
-
-/// What an expression evaluates to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum ValueType {
-    /// One number per step.
-    Scalar,
-    /// One sample per series and step.
-    Vector,
-    /// Several samples per series and step.
-    Matrix,
-    /// A string.
-    String,
 }
 
 /// An expression with its place.
@@ -344,27 +332,6 @@ pub struct Call {
     pub function: &'static Function,
     /// Its arguments.
     pub args: Vec<Expr>,
-}
-
-impl ValueType {
-    /// The name in Prometheus' JSON: `vector`, `scalar`, `matrix`, `string`.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            ValueType::Scalar => "scalar",
-            ValueType::Vector => "vector",
-            ValueType::Matrix => "matrix",
-            ValueType::String => "string",
-        }
-    }
-
-    /// The name in error messages: `instant vector`, `range vector`, otherwise as in JSON.
-    pub const fn documented(self) -> &'static str {
-        match self {
-            ValueType::Vector => "instant vector",
-            ValueType::Matrix => "range vector",
-            other => other.as_str(),
-        }
-    }
 }
 
 impl UnaryOp {

@@ -3,8 +3,8 @@
 //!
 //! Always true: a [`FunctionId`] is the index of its row in [`FUNCTIONS`], which is sorted by name.
 
-use crate::ast::ValueType;
-use crate::ast::ValueType::{Matrix, Scalar, String, Vector};
+use crate::value_type::ValueType;
+use crate::value_type::ValueType::{Matrix, Scalar, String, Vector};
 
 /// Signature of a function.
 #[derive(Debug, PartialEq, Eq)]

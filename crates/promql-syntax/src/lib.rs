@@ -25,6 +25,7 @@ mod scan;
 pub mod stack;
 mod token;
 mod types;
+mod value_type;
 mod visit;
 
 pub use ast::{Expr, ExprKind, Span, ValueType};
