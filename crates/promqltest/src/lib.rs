@@ -30,13 +30,16 @@ pub trait Store: Appendable + Queryable {}
 
 impl<T: Appendable + Queryable> Store for T {}
 
+/// Why a store cannot be had: whatever error its own crate has.
+pub type StoreFault = Box<dyn std::error::Error + Send + Sync>;
+
 /// Makes stores for scripts.
 pub trait StoreFactory {
     /// An empty store. The one before is dropped first.
-    fn open(&mut self) -> Result<Box<dyn Store>, String>;
+    fn open(&mut self) -> Result<Box<dyn Store>, StoreFault>;
 
     /// Called after every load, for stores that want to be closed and opened again before they are queried.
-    fn loaded(&mut self, store: Box<dyn Store>) -> Result<Box<dyn Store>, String> {
+    fn loaded(&mut self, store: Box<dyn Store>) -> Result<Box<dyn Store>, StoreFault> {
         Ok(store)
     }
 
@@ -48,8 +51,8 @@ pub trait StoreFactory {
     }
 }
 
-impl<F: FnMut() -> Result<Box<dyn Store>, String>> StoreFactory for F {
-    fn open(&mut self) -> Result<Box<dyn Store>, String> {
+impl<F: FnMut() -> Result<Box<dyn Store>, StoreFault>> StoreFactory for F {
+    fn open(&mut self) -> Result<Box<dyn Store>, StoreFault> {
         self()
     }
 }

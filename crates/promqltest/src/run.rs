@@ -72,12 +72,12 @@ impl Runner {
     /// Runs a script. `name` is repeated in the report.
     pub fn run(&self, text: &str, name: &str, stores: &mut dyn StoreFactory) -> ScriptReport {
         let mut report = ScriptReport { name: name.to_owned(), ..ScriptReport::default() };
-        let mut store: Loaded = stores.open();
+        let mut store: Loaded = stores.open().map_err(|fault| fault.to_string());
         for command in parse_script(text) {
             let done = match command.kind {
                 CommandKind::Clear => {
                     drop(std::mem::replace(&mut store, Err("the store is being replaced".to_owned())));
-                    store = stores.open();
+                    store = stores.open().map_err(|fault| fault.to_string());
                     continue;
                 }
                 CommandKind::Load(load) => {
@@ -85,7 +85,7 @@ impl Runner {
                         let load = load.map_err(|error| format!("load of line {}: {error}", command.line))?;
                         load_into(&*store, &load)
                             .map_err(|error| format!("load of line {}: {error}", command.line))?;
-                        stores.loaded(store)
+                        stores.loaded(store).map_err(|fault| fault.to_string())
                     });
                     continue;
                 }

@@ -7,14 +7,14 @@ pub mod recorder;
 use std::path::Path;
 use std::sync::Arc;
 
-use ferula_promqltest::{Store, StoreFactory};
+use ferula_promqltest::{Store, StoreFactory, StoreFault};
 use ferula_telemetry::Registry;
 use ferula_testkit::MemStorage;
 use ferula_tsdb::disk::FaultDisk;
 use ferula_tsdb::{Db, Options};
 
 /// Makes stores in memory.
-pub fn memory_stores() -> impl FnMut() -> Result<Box<dyn Store>, String> {
+pub fn memory_stores() -> impl FnMut() -> Result<Box<dyn Store>, StoreFault> {
     || Ok(Box::new(MemStorage::new()))
 }
 
@@ -31,7 +31,7 @@ impl Databases {
         Databases { disk: FaultDisk::default(), restart }
     }
 
-    fn database(&self) -> Result<Box<dyn Store>, String> {
+    fn database(&self) -> Result<Box<dyn Store>, StoreFault> {
         // Scripts load series after series, so what may be appended must reach back far enough.
         let day_ms = 24 * 3_600_000;
         let options = Options {
@@ -44,17 +44,17 @@ impl Databases {
         let disk = Arc::new(self.disk.clone());
         Db::open(dir, options, disk, &Registry::new(), &mut |_| {})
             .map(|db| Box::new(db) as Box<dyn Store>)
-            .map_err(|error| error.to_string())
+            .map_err(Into::into)
     }
 }
 
 impl StoreFactory for Databases {
-    fn open(&mut self) -> Result<Box<dyn Store>, String> {
+    fn open(&mut self) -> Result<Box<dyn Store>, StoreFault> {
         self.disk = FaultDisk::default();
         self.database()
     }
 
-    fn loaded(&mut self, store: Box<dyn Store>) -> Result<Box<dyn Store>, String> {
+    fn loaded(&mut self, store: Box<dyn Store>) -> Result<Box<dyn Store>, StoreFault> {
         if !self.restart {
             return Ok(store);
         }

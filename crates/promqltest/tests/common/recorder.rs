@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use ferula_model::{LabelSet, SeriesRef, TimeRange};
-use ferula_promqltest::{Store, StoreFactory};
+use ferula_promqltest::{Store, StoreFactory, StoreFault};
 use ferula_storage::{
     AppendError, AppendOutcome, Appendable, Appender, CommitError, Durability, Queryable, SampleBatch,
     Snapshot, StorageError,
@@ -27,13 +27,13 @@ impl LaidOut {
 }
 
 impl StoreFactory for LaidOut {
-    fn open(&mut self) -> Result<Box<dyn Store>, String> {
+    fn open(&mut self) -> Result<Box<dyn Store>, StoreFault> {
         self.data = Arc::default();
         let db = Db::in_memory(ferula_tsdb::Options::default()).map_err(|error| error.to_string())?;
         Ok(Box::new(Recorder { data: self.data.clone(), db }))
     }
 
-    fn loaded(&mut self, store: Box<dyn Store>) -> Result<Box<dyn Store>, String> {
+    fn loaded(&mut self, store: Box<dyn Store>) -> Result<Box<dyn Store>, StoreFault> {
         drop(store);
         let data = self.data.lock().unwrap_or_else(PoisonError::into_inner);
         Ok(Box::new(Recorder { data: self.data.clone(), db: self.layout.build(&data)? }))

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use anyhow::{Context, Result, bail};
-use ferula_promqltest::{ScriptReport, Store, StoreFactory, run_script};
+use ferula_promqltest::{ScriptReport, Store, StoreFactory, StoreFault, run_script};
 use ferula_telemetry::Registry;
 use ferula_tsdb::disk::FaultDisk;
 use ferula_tsdb::{Db, Options};
@@ -60,7 +60,7 @@ struct Stores {
 }
 
 impl Stores {
-    fn database(&self) -> Result<Box<dyn Store>, String> {
+    fn database(&self) -> Result<Box<dyn Store>, StoreFault> {
         const DAY_MS: i64 = 24 * 3_600_000;
         let options = Options {
             min_block_duration_ms: DAY_MS,
@@ -70,17 +70,17 @@ impl Stores {
         let disk = Arc::new(self.disk.clone());
         Db::open(Path::new("/db"), options, disk, &Registry::new(), &mut |_| {})
             .map(|db| Box::new(db) as Box<dyn Store>)
-            .map_err(|error| error.to_string())
+            .map_err(Into::into)
     }
 }
 
 impl StoreFactory for Stores {
-    fn open(&mut self) -> Result<Box<dyn Store>, String> {
+    fn open(&mut self) -> Result<Box<dyn Store>, StoreFault> {
         self.disk = FaultDisk::default();
         self.database()
     }
 
-    fn loaded(&mut self, store: Box<dyn Store>) -> Result<Box<dyn Store>, String> {
+    fn loaded(&mut self, store: Box<dyn Store>) -> Result<Box<dyn Store>, StoreFault> {
         if !self.restart {
             return Ok(store);
         }
