@@ -37,7 +37,8 @@ use crate::config::{directory_of, read_file};
 use crate::error::{ConfigError, Naming, Problem};
 use crate::http_client::FileNames;
 use crate::section::section;
-use crate::yaml::decode::{Decoder, Dialect, Value};
+use crate::yaml::decode::{Decoder, Value};
+use crate::yaml::dialect::Dialect;
 use crate::yaml::emit::emit;
 use crate::yaml::tree::Tree;
 

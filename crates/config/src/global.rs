@@ -7,7 +7,7 @@ use ferula_model::labels::NameScheme;
 
 use crate::error::Problem;
 use crate::scalars::{ByteSize, ExternalLabels, choice, secs};
-use crate::scrape::ScrapeProtocols;
+use crate::scrape_protocols::ScrapeProtocols;
 use crate::section::section;
 
 section! {

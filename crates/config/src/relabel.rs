@@ -138,26 +138,26 @@ impl RelabelConfig {
     /// The rule as it is applied.
     ///
     /// # Errors
-    /// What is wrong with the rule; a configuration that loaded has none of it.
-    pub fn rule(&self, names: NameScheme) -> Result<Rule, String> {
+    /// What is wrong with the rule; the rules of a loaded configuration are all sound.
+    pub fn rule(&self, names: NameScheme) -> Result<Rule, RelabelError> {
         if self.action.0.is_empty() {
-            return Err("relabel action cannot be empty".into());
+            return Err(RelabelError::NoAction);
         }
         let rule = Rule {
             source_labels: self.source_labels.0.clone(),
             separator: self.separator.clone(),
-            regex: LabelRegex::new(self.regex.pattern()).map_err(|error| error.to_string())?,
+            regex: LabelRegex::new(self.regex.pattern())?,
             modulus: self.modulus,
             target_label: self.target_label.clone(),
             replacement: self.replacement.clone(),
-            action: Action::parse(self.action.as_str()).map_err(|error| error.to_string())?,
+            action: Action::parse(self.action.as_str())?,
             scheme: names,
         };
-        rule.validate().map_err(|error| error.to_string())?;
+        rule.validate()?;
         // Writing out the default regex is not the same as leaving it out.
         let equal = matches!(rule.action, Action::KeepEqual | Action::DropEqual);
         if equal && self.regex.0.is_some() {
-            return Err(RelabelError::OnlySourceAndTarget(rule.action).to_string());
+            return Err(RelabelError::OnlySourceAndTarget(rule.action));
         }
         Ok(rule)
     }
@@ -183,7 +183,7 @@ pub(crate) fn check_rules(
     names: &ValidationScheme,
 ) -> Result<(), Problem> {
     for (index, rule) in rules.iter().enumerate() {
-        rule.rule(names.scheme()).map_err(|text| Problem::new(text).at_item(key, index))?;
+        rule.rule(names.scheme()).map_err(|error| Problem::new(error.to_string()).at_item(key, index))?;
     }
     Ok(())
 }

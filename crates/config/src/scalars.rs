@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use ferula_go::quote::{go_quote, go_quote_bytes};
 use ferula_model::LabelSet;
-use ferula_model::duration::{format_millis, parse_millis};
+use ferula_model::duration::{DurationError, format_millis, parse_millis};
 
 use crate::error::Problem;
 use crate::yaml::decode::{Decoder, Value};
@@ -14,7 +14,7 @@ use crate::yaml::emit::Out;
 use crate::yaml::tree::{Kind, NodeId};
 
 /// Reads a scalar as text and passes it to `make`, whose error ends the reading.
-pub(crate) fn from_text<T, E: Into<String>>(
+pub(crate) fn from_text<T, E: fmt::Display>(
     out: &mut T,
     id: NodeId,
     d: &mut Decoder<'_>,
@@ -24,7 +24,7 @@ pub(crate) fn from_text<T, E: Into<String>>(
     let mut text = String::new();
     text.decode(id, d)?;
     if d.errors() == before {
-        *out = make(text).map_err(|error| d.problem(error))?;
+        *out = make(text).map_err(|error| d.problem(error.to_string()))?;
     }
     Ok(())
 }
@@ -40,8 +40,8 @@ pub(crate) fn show_duration(duration: Duration) -> String {
 }
 
 /// Reads a Prometheus duration.
-pub(crate) fn parse_duration(text: &str) -> Result<Duration, String> {
-    let millis = parse_millis(text).map_err(|error| error.to_string())?;
+pub(crate) fn parse_duration(text: &str) -> Result<Duration, DurationError> {
+    let millis = parse_millis(text)?;
     Ok(Duration::from_millis(millis.unsigned_abs()))
 }
 
@@ -123,12 +123,15 @@ const BYTE_UNITS: [&str; 7] = ["", "K", "M", "G", "T", "P", "E"];
 
 impl ByteSize {
     /// Reads `1GB` or `1GiB`, which are the same; a bare number is only allowed when it is 0.
-    pub fn parse(text: &str) -> Result<ByteSize, String> {
+    ///
+    /// # Errors
+    /// As in Prometheus.
+    pub fn parse(text: &str) -> Result<ByteSize, ByteSizeError> {
         let unsigned = text.strip_prefix(['-', '+']).unwrap_or(text);
         if unsigned == "0" {
             return Ok(ByteSize(0));
         }
-        let invalid = || format!("units: invalid {text}");
+        let invalid = || ByteSizeError::Invalid(text.to_owned());
         if unsigned.is_empty() {
             return Err(invalid());
         }
@@ -139,21 +142,32 @@ impl ByteSize {
             let value: f64 = digits.parse().map_err(|_| invalid())?;
             let unit = tail.find(|c: char| c.is_ascii_digit() || c == '.').unwrap_or(tail.len());
             let (unit, tail) = tail.split_at(unit);
-            let power = BYTE_UNITS
-                .iter()
-                .position(|known| {
-                    unit == format!("{known}B") || !known.is_empty() && unit == format!("{known}iB")
-                })
-                .ok_or_else(|| format!("units: unknown unit {unit} in {text}"))?;
+            let power = BYTE_UNITS.iter().position(|known| {
+                unit == format!("{known}B") || !known.is_empty() && unit == format!("{known}iB")
+            });
+            let Some(power) = power else {
+                return Err(ByteSizeError::Unit { unit: unit.to_owned(), text: text.to_owned() });
+            };
             total += value * 1024f64.powi(i32::try_from(power).unwrap_or(0));
             rest = tail;
         }
         let total = if text.starts_with('-') { -total } else { total };
         if total.abs() >= i64::MAX as f64 {
-            return Err("units: overflow parsing unit".into());
+            return Err(ByteSizeError::Overflow);
         }
         Ok(ByteSize(total as i64))
     }
+}
+
+/// Why a text is no number of bytes.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ByteSizeError {
+    #[error("units: invalid {0}")]
+    Invalid(String),
+    #[error("units: unknown unit {unit} in {text}")]
+    Unit { unit: String, text: String },
+    #[error("units: overflow parsing unit")]
+    Overflow,
 }
 
 impl fmt::Display for ByteSize {
@@ -402,8 +416,11 @@ mod tests {
             assert_eq!(ByteSize::parse(text), Ok(ByteSize(bytes)), "{text}");
             assert_eq!(ByteSize(bytes).to_string(), shown);
         }
-        assert_eq!(ByteSize::parse("100"), Err("units: unknown unit  in 100".into()));
-        assert_eq!(ByteSize::parse("1XB"), Err("units: unknown unit XB in 1XB".into()));
+        assert_eq!(
+            ByteSize::parse("100"),
+            Err(ByteSizeError::Unit { unit: String::new(), text: "100".to_owned() })
+        );
+        assert_eq!(ByteSize::parse("1XB").unwrap_err().to_string(), "units: unknown unit XB in 1XB");
         assert!(
             ByteSize::parse("B").is_err()
                 && ByteSize::parse("").is_err()

@@ -2,10 +2,10 @@
 
 use std::fmt;
 
-use crate::config::Sections;
 use crate::discovery::{DiscoveryConfigs, PENDING};
 use crate::http_client::{HttpClientConfig, TlsConfig};
 use crate::scrape::ScrapeConfig;
+use crate::sections::Sections;
 use crate::yaml::tree::{Step, Tree, show_path};
 
 /// One thing in the file that this build cannot do.

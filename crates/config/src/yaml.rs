@@ -4,15 +4,18 @@
 //! bytes ─ events ─► Tree (nodes with lines) ─ decode ─► typed sections ─ emit ─► text
 //! ```
 //!
-//! Here: `events` (libyaml's parser behind a safe face), `tree` (nodes, aliases, positions), `resolve`
-//! (YAML 1.1 scalars), `decode` (trees into Rust values, collecting type errors), `emit` (the printed form).
+//! Here: `events` (libyaml's parser behind a safe face), `tree` (nodes, aliases, positions), `resolve` (YAML 1.1
+//! scalars), `decode` (trees into Rust values, collecting type errors), `values` (Go's plain types), `emit` (the
+//! printed form).
 //! Elsewhere: what the keys mean.
 
 pub(crate) mod decode;
+pub(crate) mod dialect;
 pub(crate) mod emit;
 mod events;
 pub(crate) mod resolve;
 pub(crate) mod tree;
+mod values;
 
 pub use events::SyntaxError;
 pub use resolve::decode_base64;

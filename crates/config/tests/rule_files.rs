@@ -14,7 +14,7 @@ fn load(file: &Path, names: NameScheme) -> Result<LoadedRules, Vec<String>> {
         parser: ParserOptions::default(),
         check_template: &|_, _| Ok(()),
     };
-    load_rules(file, &options)
+    load_rules(file, &options).map_err(|errors| errors.texts().collect())
 }
 
 /// The name of each bad file with what Prometheus says about it.

@@ -3,26 +3,16 @@
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::sync::Arc;
 
-use ferula_api::{AlertingSource, Site, TargetSource};
+use ferula_api::{AlertingSource, TargetSource};
 use ferula_config::Config;
-use ferula_query::QueryService;
-use ferula_runtime::{Shutdown, TaskGroup};
+use ferula_runtime::TaskGroup;
 use ferula_scraper::{Deps, Scraper};
-use ferula_tsdb::Db;
 
 use crate::alerting::Alerting;
 use crate::config_source::ConfigSource;
 use crate::flags::Flags;
-use crate::reload::PartError;
-
-/// What agents are built on.
-pub struct Foundation<'a> {
-    pub db: &'a Arc<Db>,
-    pub queries: &'a Arc<QueryService>,
-    pub site: &'a Site,
-    /// Agents stop at this request.
-    pub shutdown: &'a Shutdown,
-}
+use crate::foundation::Foundation;
+use crate::part_error::PartError;
 
 /// All agents. They do nothing until they get a configuration and are started.
 pub struct Agents {

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use ferula_api::AlertingSource;
 use ferula_config::Config;
-use ferula_config::rules::{RuleFileOptions, load_rules};
+use ferula_config::rules::{RuleFileErrors, RuleFileOptions, load_rules};
 use ferula_discovery::Manager as Discovery;
 use ferula_go::quote::go_quote;
 use ferula_notifier::{AlertmanagersSnapshot, Manager as Notifier, Options};
@@ -19,15 +19,25 @@ use ferula_rules::{
 use ferula_runtime::{Shutdown, TaskGroup};
 use tokio::runtime::Handle;
 
-use crate::agents::Foundation;
 use crate::flags::AlertingFlags;
-use crate::reload::PartError;
+use crate::foundation::Foundation;
+use crate::part_error::PartError;
+
+/// A rule file that keeps the server from starting.
+#[derive(Debug, thiserror::Error)]
+#[error("parse rules from file {} (pattern: {}): {errors}", go_quote(.file), go_quote(.pattern))]
+pub struct BadRuleFile {
+    file: String,
+    /// The entry of `rule_files` that names it.
+    pattern: String,
+    errors: RuleFileErrors,
+}
 
 /// Reads all rule files, as the start does before anything else begins.
 ///
 /// # Errors
 /// The first file that is wrong, with everything that is wrong with it.
-pub fn check_rule_files(config: &Config, parser: ParserOptions) -> Result<(), String> {
+pub fn check_rule_files(config: &Config, parser: ParserOptions) -> Result<(), BadRuleFile> {
     let options = RuleFileOptions {
         names: config.global.metric_name_validation_scheme.scheme(),
         ignore_unknown_fields: false,
@@ -37,11 +47,7 @@ pub fn check_rule_files(config: &Config, parser: ParserOptions) -> Result<(), St
     for pattern in &config.rule_files.0 {
         for file in ferula_config::glob(pattern) {
             if let Err(errors) = load_rules(Path::new(&file), &options) {
-                let (file, pattern) = (go_quote(&file), go_quote(pattern));
-                return Err(format!(
-                    "parse rules from file {file} (pattern: {pattern}): {}",
-                    errors.join("\n")
-                ));
+                return Err(BadRuleFile { file, pattern: pattern.clone(), errors });
             }
         }
     }

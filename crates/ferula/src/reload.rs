@@ -22,6 +22,7 @@ use tokio::sync::{mpsc, watch};
 use crate::agents::Agents;
 use crate::config_source::{ConfigSource, LoadError};
 use crate::own_metrics::ReloadMetrics;
+use crate::part_error::PartError;
 use crate::storage::{StoreSettings, retention_text};
 
 /// Why a configuration is not, or not wholly, the running one.
@@ -41,21 +42,6 @@ pub enum ReloadError {
 
 fn joined(failed: &[PartError]) -> String {
     failed.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
-}
-
-/// Why one part could not take a configuration.
-#[derive(Debug, thiserror::Error)]
-#[error("{part}: {error:#}")]
-pub struct PartError {
-    /// Its name, as Prometheus has it.
-    part: &'static str,
-    error: anyhow::Error,
-}
-
-impl PartError {
-    pub fn new(part: &'static str, error: impl Into<anyhow::Error>) -> Self {
-        PartError { part, error: error.into() }
-    }
 }
 
 /// Everything that a configuration is handed to. The parts are independent: one that fails does not keep the others from

@@ -14,9 +14,10 @@ use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{Notify, mpsc, watch};
 
-use crate::agents::{Agents, Foundation};
+use crate::agents::Agents;
 use crate::config_source::ConfigSource;
 use crate::flags::Flags;
+use crate::foundation::Foundation;
 use crate::listen::{listen, local_address};
 use crate::own_metrics::{self, ReloadMetrics};
 use crate::reload::{ConfiguredParts, Reloader, Requests};

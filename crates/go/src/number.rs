@@ -34,7 +34,7 @@ fn error(function: &'static str, text: &str) -> impl Fn(Reason) -> NumberError {
 /// # Errors
 /// Go's text.
 pub fn atoi(text: &str) -> Result<i64, NumberError> {
-    integer(text, 10, i64::MAX).map_err(error("Atoi", text))
+    integer(text, i64::MAX).map_err(error("Atoi", text))
 }
 
 /// `strconv.ParseInt(text, 10, 32)`
@@ -42,7 +42,7 @@ pub fn atoi(text: &str) -> Result<i64, NumberError> {
 /// # Errors
 /// Go's text.
 pub fn parse_int32(text: &str) -> Result<i32, NumberError> {
-    integer(text, 10, i32::MAX.into())
+    integer(text, i32::MAX.into())
         .and_then(|number| i32::try_from(number).map_err(|_| Reason::Range))
         .map_err(error("ParseInt", text))
 }
@@ -53,8 +53,24 @@ pub fn parse_int32(text: &str) -> Result<i32, NumberError> {
 /// # Errors
 /// Go's text.
 pub fn parse_int_any_base(text: &str) -> Result<i64, NumberError> {
-    let failed = error("ParseInt", text);
     let unsigned = text.strip_prefix(['+', '-']).unwrap_or(text);
+    any_base(unsigned)
+        .and_then(|magnitude| with_sign(magnitude, text, i64::MAX))
+        .map_err(error("ParseInt", text))
+}
+
+/// `strconv.ParseUint(text, 0, 64)`: as [`parse_int_any_base`], without a sign and with room for one bit more.
+///
+/// # Errors
+/// Go's text.
+pub fn parse_uint_any_base(text: &str) -> Result<u64, NumberError> {
+    any_base(text)
+        .and_then(|magnitude| u64::try_from(magnitude).map_err(|_| Reason::Range))
+        .map_err(error("ParseUint", text))
+}
+
+/// Digits after the prefix of a base, at most 64 bits of them.
+fn any_base(unsigned: &str) -> Result<i128, Reason> {
     let (radix, digits) = match unsigned.as_bytes() {
         [b'0', b'x' | b'X', _, ..] => (16, &unsigned[2..]),
         [b'0', b'o' | b'O', _, ..] => (8, &unsigned[2..]),
@@ -62,37 +78,8 @@ pub fn parse_int_any_base(text: &str) -> Result<i64, NumberError> {
         [b'0', _, ..] => (8, &unsigned[1..]),
         _ => (10, unsigned),
     };
-    let plain = digits.replace('_', "");
-    let sign = if text.starts_with('-') { "-" } else { "" };
-    if plain.starts_with(['+', '-']) || unsigned == "0_" {
-        return Err(failed(Reason::Syntax));
-    }
-    let number = match plain.is_empty() && radix == 8 && !digits.is_empty() {
-        true => Err(Reason::Syntax),
-        false => integer(&format!("{sign}{plain}"), radix, i64::MAX),
-    };
-    let number = number.map_err(&failed)?;
-    if underscores_separate_digits(unsigned) { Ok(number) } else { Err(failed(Reason::Syntax)) }
-}
-
-/// Whether `strconv.ParseUint(text, 0, 64)` takes the text.
-pub fn is_uint_of_any_base(text: &str) -> bool {
-    match parse_int_any_base(text) {
-        Ok(_) => !text.starts_with(['+', '-']),
-        Err(NumberError { reason: Reason::Syntax, .. }) => false,
-        // Digits in order, but too many for a signed number.
-        Err(NumberError { reason: Reason::Range, .. }) => {
-            let plain = text.replace('_', "");
-            let (radix, digits) = match plain.as_bytes() {
-                [b'0', b'x' | b'X', ..] => (16, &plain[2..]),
-                [b'0', b'o' | b'O', ..] => (8, &plain[2..]),
-                [b'0', b'b' | b'B', ..] => (2, &plain[2..]),
-                [b'0', ..] => (8, &plain[1..]),
-                _ => (10, &plain[..]),
-            };
-            !digits.starts_with(['+', '-']) && u64::from_str_radix(digits, radix).is_ok()
-        }
-    }
+    let number = magnitude(&digits.replace('_', ""), radix, u64::MAX.into())?;
+    if underscores_separate_digits(unsigned) { Ok(number) } else { Err(Reason::Syntax) }
 }
 
 /// `strconv.ParseBool`
@@ -107,14 +94,18 @@ pub fn parse_bool(text: &str) -> Result<bool, NumberError> {
     }
 }
 
+/// A decimal number with an optional sign, from `-max - 1` to `max`.
+fn integer(text: &str, max: i64) -> Result<i64, Reason> {
+    let digits = text.strip_prefix(['+', '-']).unwrap_or(text);
+    with_sign(magnitude(digits, 10, i128::from(max) * 2 + 1)?, text, max)
+}
+
 /// Reads digits from the left until one is none, or the number is larger than an unsigned one of the size may be: Go
 /// does not look further then.
-fn integer(text: &str, radix: u32, max: i64) -> Result<i64, Reason> {
-    let digits = text.strip_prefix(['+', '-']).unwrap_or(text);
+fn magnitude(digits: &str, radix: u32, unsigned_max: i128) -> Result<i128, Reason> {
     if digits.is_empty() {
         return Err(Reason::Syntax);
     }
-    let unsigned_max = i128::from(max) * 2 + 1;
     let mut number: i128 = 0;
     for c in digits.chars() {
         let digit = c.to_digit(radix).ok_or(Reason::Syntax)?;
@@ -123,7 +114,11 @@ fn integer(text: &str, radix: u32, max: i64) -> Result<i64, Reason> {
             return Err(Reason::Range);
         }
     }
-    let signed = if text.starts_with('-') { -number } else { number };
+    Ok(number)
+}
+
+fn with_sign(magnitude: i128, text: &str, max: i64) -> Result<i64, Reason> {
+    let signed = if text.starts_with('-') { -magnitude } else { magnitude };
     i64::try_from(signed).ok().filter(|number| (-max - 1..=max).contains(number)).ok_or(Reason::Range)
 }
 

@@ -11,6 +11,7 @@ use md5::{Digest, Md5};
 use crate::labels::{LabelSetBuilder, NameScheme};
 use crate::regex::LabelRegex;
 use ferula_go::quote::go_quote;
+use ferula_go::regexp::SyntaxError;
 use ferula_go::unicode;
 
 /// The regex of a rule that names none.
@@ -97,6 +98,12 @@ impl std::fmt::Display for Action {
 /// Why a rule was refused; the texts are Prometheus'.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum RelabelError {
+    /// An action was written, and left empty.
+    #[error("relabel action cannot be empty")]
+    NoAction,
+    /// The regex is none.
+    #[error(transparent)]
+    Regex(#[from] SyntaxError),
     /// No such action.
     #[error("unknown relabel action {}", go_quote(.0))]
     UnknownAction(String),

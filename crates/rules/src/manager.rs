@@ -202,7 +202,7 @@ fn load_groups(set: &RuleSet, restored: bool) -> Result<BTreeMap<String, Group>,
         let loaded = match load_rules(Path::new(file), &options) {
             Ok(loaded) => loaded,
             Err(more) => {
-                errors.extend(more);
+                errors.extend(more.texts());
                 continue;
             }
         };

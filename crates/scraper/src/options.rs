@@ -3,7 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use ferula_config::scrape::{ScrapeConfig, ScrapeProtocol};
+use ferula_config::scrape::ScrapeConfig;
+use ferula_config::scrape_protocols::ScrapeProtocol;
 use ferula_exposition::Format;
 
 use crate::failure_log::FailureLog;

@@ -1,6 +1,6 @@
 //! Numeric and character literals: what each can be read as.
 
-use ferula_go::number::{is_uint_of_any_base, parse_float, parse_int_any_base};
+use ferula_go::number::{parse_float, parse_int_any_base, parse_uint_any_base};
 use ferula_go::quote::{go_quote, unquote_char};
 
 use crate::ast::Number;
@@ -22,7 +22,7 @@ pub fn number(text: &str) -> Result<Number, String> {
     let (int, mut float) = (parse_int_any_base(text).ok(), parse_float(text).ok());
     if let Some(int) = int {
         float = float.or(Some(int as f64));
-    } else if is_uint_of_any_base(text) {
+    } else if parse_uint_any_base(text).is_ok() {
         // Executing it says that it overflows.
         return Ok(Number { text: text.to_owned(), int: None, float });
     } else if looks_whole && float.is_some() {

@@ -1,7 +1,9 @@
 //! What type a scalar has, by the rules of go-yaml: `0x`, `0o`, `0b` and `_` in numbers, dates, nulls, and in
 //! version 2 YAML 1.1's booleans.
 
-use super::decode::Dialect;
+use ferula_go::number::{parse_float, parse_int_any_base, parse_uint_any_base};
+
+use super::dialect::Dialect;
 use super::tree::Scalar;
 
 /// A scalar with its type.
@@ -100,35 +102,17 @@ fn number(text: &str) -> Resolved {
         return Resolved::Timestamp;
     }
     let plain = text.replace('_', "");
-    if let Some(int) = go_int(&plain) {
-        return Resolved::Int(int);
+    if let Ok(int) = parse_int_any_base(&plain) {
+        return Resolved::Int(int.into());
+    }
+    if let Ok(int) = parse_uint_any_base(&plain) {
+        return Resolved::Int(int.into());
+    }
+    // go-yaml reads what follows `0b` once more, and then a sign may stand there.
+    if let Some(Ok(int)) = plain.strip_prefix("0b").map(|digits| i64::from_str_radix(digits, 2)) {
+        return Resolved::Int(int.into());
     }
     yaml_float(&plain).map_or(Resolved::Str, Resolved::Float)
-}
-
-/// Go's `ParseInt(text, 0, 64)`, or `ParseUint`: base by prefix, a leading 0 alone means octal.
-fn go_int(text: &str) -> Option<i128> {
-    let (negative, digits) = match text.as_bytes().first()? {
-        b'-' => (true, &text[1..]),
-        b'+' => (false, &text[1..]),
-        _ => (false, text),
-    };
-    let lower = digits.to_ascii_lowercase();
-    let (base, digits) = match lower.as_bytes() {
-        [b'0', b'x', ..] => (16, &lower[2..]),
-        [b'0', b'o', ..] => (8, &lower[2..]),
-        [b'0', b'b', ..] => (2, &lower[2..]),
-        [b'0', _, ..] => (8, &lower[1..]),
-        _ => (10, &lower[..]),
-    };
-    if digits.is_empty() || digits.len() > 64 || digits.starts_with(['+', '-']) {
-        return None;
-    }
-    let magnitude = i128::from_str_radix(digits, base).ok()?;
-    let value = if negative { -magnitude } else { magnitude };
-    // Signed values fit i64, unsigned ones u64; a plus sign is only for signed ones.
-    let highest = if text.starts_with('+') { i128::from(i64::MAX) } else { i128::from(u64::MAX) };
-    (i128::from(i64::MIN)..=highest).contains(&value).then_some(value)
 }
 
 /// `[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?`
@@ -151,7 +135,7 @@ fn yaml_float(text: &str) -> Option<f64> {
         return None;
     }
     // Out of range is an error in Go, not an infinity.
-    text.parse::<f64>().ok().filter(|value| value.is_finite())
+    parse_float(text).ok()
 }
 
 /// `2006-1-2`, alone or with a time after `T`, `t` or a space.
@@ -238,6 +222,13 @@ mod tests {
             ("-0x10", Int(-16)),
             ("010", Int(8)),
             ("0b101", Int(5)),
+            ("0b-101", Int(-5)),
+            ("0b+1_0", Int(2)),
+            ("-0b11", Int(-3)),
+            ("0o+17", Str),
+            ("0X1f", Int(31)),
+            ("-9223372036854775808", Int(-9_223_372_036_854_775_808)),
+            ("-9223372036854775809", Float(-9_223_372_036_854_775_809.0)),
             ("0o17", Int(15)),
             ("09", Float(9.0)),
             ("1_000", Int(1000)),

@@ -1,7 +1,7 @@
 //! The address under which others reach the server.
 
 use ferula_api::ExternalUrl;
-use ferula_config::Url;
+use ferula_go::url::Url;
 
 /// Why `--web.external-url` is not a URL. The texts are Prometheus'.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
@@ -22,14 +22,10 @@ pub fn external_url(text: &str) -> Result<ExternalUrl, ExternalUrlError> {
         return Err(ExternalUrlError::Quoted);
     }
     let url = Url::parse(text).map_err(|error| ExternalUrlError::Invalid(error.to_string()))?;
-    let after_scheme = text.split_once("://").map_or(text, |(_, rest)| rest);
-    let after_host = match url.host() {
-        "" => after_scheme,
-        _ => after_scheme.find('/').map_or("", |at| &after_scheme[at..]),
-    };
-    let path = after_host.split(['?', '#']).next().unwrap_or("").trim_end_matches('/');
+    let path = url.escaped_path();
+    let path = path.trim_end_matches('/');
     let path = if path.is_empty() || path.starts_with('/') { path.to_owned() } else { format!("/{path}") };
-    Ok(ExternalUrl { scheme: url.scheme().to_owned(), host: url.host().to_owned(), path })
+    Ok(ExternalUrl { scheme: url.scheme().to_owned(), host: url.host(), path })
 }
 
 #[cfg(test)]

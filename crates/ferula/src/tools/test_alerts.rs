@@ -314,7 +314,7 @@ fn groups(request: &Request, db: &Arc<Db>) -> Result<Vec<Group>> {
                     groups.push(made.map_err(anyhow::Error::msg)?);
                 }
             }
-            Err(more) => errors.extend(more),
+            Err(more) => errors.extend(more.texts()),
         }
     }
     ensure!(errors.is_empty(), "{}", errors.join("\n"));

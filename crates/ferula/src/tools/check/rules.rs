@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use ferula_config::rules::RuleGroup;
-use ferula_config::rules::{LoadedRules, RuleFileOptions, load_rules, parse_rules};
+use ferula_config::rules::{LoadedRules, RuleFileErrors, RuleFileOptions, load_rules, parse_rules};
 use ferula_go::quote::go_quote;
 use ferula_model::labels::NameScheme;
 use ferula_rules::check_template;
@@ -117,12 +117,12 @@ pub fn check_files<S: AsRef<str>>(files: &[S], lints: &Lints, options: &RuleFile
     worst
 }
 
-fn judge(loaded: Result<LoadedRules, Vec<String>>, lints: &Lints) -> Verdict {
+fn judge(loaded: Result<LoadedRules, RuleFileErrors>, lints: &Lints) -> Verdict {
     let groups = match loaded {
         Ok(loaded) => loaded.groups,
         Err(errors) => {
             eprintln!("  FAILED:");
-            errors.iter().for_each(|error| eprintln!("{error}"));
+            eprintln!("{errors}");
             return Verdict::Bad;
         }
     };

@@ -111,7 +111,7 @@ fn test_file(
         for file in found {
             match load_rules(Path::new(&file), &options) {
                 Ok(loaded) => rules.push((file, loaded)),
-                Err(more) => errors.extend(more),
+                Err(more) => errors.extend(more.texts()),
             }
         }
     }

@@ -123,7 +123,7 @@ fn load(args: &Args) -> Result<Vec<(String, RuleGroup)>> {
     let mut groups = Vec::new();
     for file in args.arguments(RULE_FILES) {
         let loaded = load_rules(Path::new(file), &options).map_err(|errors| {
-            anyhow!("rule importer parse error: {}", errors.first().cloned().unwrap_or_default())
+            anyhow!("rule importer parse error: {}", errors.texts().next().unwrap_or_default())
         })?;
         groups.extend(loaded.groups.into_iter().map(|group| (file.to_owned(), group)));
     }
