@@ -4,12 +4,34 @@
 //! `continue`. A node that matches while none of its children do is where the alert ends up.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::Duration;
 
-use ferula_config::alertmanager::{GROUP_BY_ALL, MatchOp, Matcher, Matchers, Route as RouteConfig};
+use ferula_config::alertmanager::{
+    GROUP_BY_ALL, MatchOp, MatchRegexps, Matcher, Matchers, Route as RouteConfig,
+};
+use ferula_model::LabelSet;
 
 /// Labels of an alert.
 pub type Labels = BTreeMap<String, String>;
+
+/// Something that has labels. A label that is missing counts as empty.
+pub trait LabelValues<'l> {
+    /// The value of a label, or "".
+    fn value_of(&'l self, name: &str) -> &'l str;
+}
+
+impl<'l> LabelValues<'l> for Labels {
+    fn value_of(&'l self, name: &str) -> &'l str {
+        self.get(name).map_or("", String::as_str)
+    }
+}
+
+impl<'l> LabelValues<'l> for LabelSet {
+    fn value_of(&'l self, name: &str) -> &'l str {
+        self.value(name)
+    }
+}
 
 /// By which labels alerts are grouped.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,6 +55,10 @@ pub struct Route {
     pub matchers: Matchers,
     /// Whether an alert that matches is shown to the following siblings as well.
     pub continues: bool,
+    /// The matchers from the root to here, `{}/{team="x"}`. Several nodes may have the same.
+    pub key: String,
+    /// The same with the position among the siblings, so that every node has its own.
+    pub id: Arc<str>,
     pub children: Vec<Route>,
 }
 
@@ -49,9 +75,26 @@ impl Route {
             active_time_intervals: Vec::new(),
             matchers: Matchers::default(),
             continues: false,
+            key: String::new(),
+            id: "".into(),
             children: Vec::new(),
         };
-        defaults.child(root)
+        let mut root = defaults.child(root);
+        root.name_below();
+        root
+    }
+
+    /// The keys of a whole tree; the root's is only its matchers.
+    fn name_below(&mut self) {
+        if self.key.is_empty() {
+            self.key = self.matchers.to_string();
+            self.id = self.key.as_str().into();
+        }
+        for (at, child) in self.children.iter_mut().enumerate() {
+            child.key = format!("{}/{}", self.key, child.matchers);
+            child.id = format!("{}/{}/{at}", self.id, child.matchers).into();
+            child.name_below();
+        }
     }
 
     fn child(&self, config: &RouteConfig) -> Route {
@@ -64,8 +107,10 @@ impl Route {
             repeat_interval: config.repeat_interval.unwrap_or(self.repeat_interval),
             mute_time_intervals: config.mute_time_intervals.clone(),
             active_time_intervals: config.active_time_intervals.clone(),
-            matchers: matchers(config),
+            matchers: matchers_of(&config.match_equal, &config.match_re, &config.matchers),
             continues: config.continue_matching,
+            key: String::new(),
+            id: "".into(),
             children: Vec::new(),
         };
         node.children = config.children().map(|child| node.child(child)).collect();
@@ -73,13 +118,19 @@ impl Route {
     }
 
     /// Whether the labels satisfy the node's own matchers.
-    pub fn takes(&self, labels: &Labels) -> bool {
-        self.matchers.matches(|name| labels.get(name).map_or("", String::as_str))
+    pub fn takes<'l>(&self, labels: &'l impl LabelValues<'l>) -> bool {
+        self.matchers.matches(|name| labels.value_of(name))
+    }
+
+    /// This node and all below it.
+    pub fn all(&self) -> Vec<&Route> {
+        let below = self.children.iter().flat_map(Route::all);
+        std::iter::once(self).chain(below).collect()
     }
 
     /// The nodes where an alert with these labels ends up, in the order of the tree; empty when this node does not
     /// take it.
-    pub fn matching(&self, labels: &Labels) -> Vec<&Route> {
+    pub fn matching<'l>(&self, labels: &'l impl LabelValues<'l>) -> Vec<&Route> {
         if !self.takes(labels) {
             return Vec::new();
         }
@@ -105,13 +156,17 @@ fn group_by(labels: &[String]) -> GroupBy {
 }
 
 /// Matchers of all three ways to write them. Expressions of the old way carry their anchors, as Alertmanager shows them.
-fn matchers(config: &RouteConfig) -> Matchers {
-    let equal = config.match_equal.iter().map(|(name, value)| Matcher::new(name, MatchOp::Equal, value));
-    let regexps = config.match_re.0.iter();
+pub(crate) fn matchers_of(
+    equal: &BTreeMap<String, String>,
+    regexps: &MatchRegexps,
+    matchers: &Matchers,
+) -> Matchers {
+    let equal = equal.iter().map(|(name, value)| Matcher::new(name, MatchOp::Equal, value));
+    let regexps = regexps.0.iter();
     let regexps = regexps
         .map(|(name, regexp)| Matcher::new(name, MatchOp::Regexp, format!("^(?:{})$", regexp.as_str())));
     let old = equal.chain(regexps).map(|matcher| matcher.expect("a checked expression compiles"));
-    Matchers::new(old.chain(config.matchers.iter().cloned()).collect())
+    Matchers::new(old.chain(matchers.iter().cloned()).collect())
 }
 
 #[cfg(test)]
@@ -191,5 +246,16 @@ time_intervals: [{name: night}]",
         assert_eq!((plain.mute_time_intervals.len(), plain.matchers.is_empty()), (0, true));
         assert_eq!(ungrouped.group_by, GroupBy::Labels(BTreeSet::new()));
         assert_eq!(root.group_by, GroupBy::Labels(BTreeSet::from(["x".to_owned()])));
+        let names: Vec<(&str, &str)> =
+            root.all().iter().map(|route| (route.key.as_str(), &*route.id)).collect();
+        assert_eq!(
+            names,
+            [
+                ("{}", "{}"),
+                ("{}/{k=\"v\"}", "{}/{k=\"v\"}/0"),
+                ("{}/{k=\"v\"}/{}", "{}/{k=\"v\"}/0/{}/0"),
+                ("{}/{k=\"v\"}/{}", "{}/{k=\"v\"}/0/{}/1"),
+            ]
+        );
     }
 }

@@ -124,6 +124,20 @@ impl<'a> Value<'a> {
         Ok(())
     }
 
+    /// Adds the numbers of a repeated `uint64`, packed or not.
+    pub fn extend_uint64s(self, field: &'static str, into: &mut Vec<u64>) -> Result<(), ProtobufError> {
+        match self {
+            Value::Bytes(packed) => {
+                let mut reader = Reader::new(packed);
+                while !reader.rest.is_empty() {
+                    into.push(reader.varint()?);
+                }
+            }
+            other => into.push(other.uint(field)?),
+        }
+        Ok(())
+    }
+
     /// Adds the numbers of a repeated `double`, packed or not.
     pub fn extend_doubles(self, field: &'static str, into: &mut Vec<f64>) -> Result<(), ProtobufError> {
         match self {
@@ -186,6 +200,15 @@ impl<'a> Reader<'a> {
             other => return Err(ProtobufError::IllegalWireType(other)),
         };
         Ok(Some((number, value)))
+    }
+
+    /// The next of several messages that each stand after their length, or `None` at the end.
+    pub fn delimited(&mut self) -> Result<Option<&'a [u8]>, ProtobufError> {
+        if self.rest.is_empty() {
+            return Ok(None);
+        }
+        let length = usize::try_from(self.varint()?).map_err(|_| ProtobufError::UnexpectedEnd)?;
+        self.take(length).map(Some)
     }
 
     /// Passes over the rest of a group and the groups inside it. As in Prometheus, only the depth is looked at, not

@@ -1,0 +1,175 @@
+//! One notification to one integration: attempts until it arrives, is refused, or its time is over.
+
+use std::time::Duration;
+
+use ferula_model::UnixNanos;
+use ferula_telemetry::{debug, error, info, warn};
+
+use super::delivery::{Attempt, Delivery};
+use super::history::Outcome;
+use super::record::Record;
+use super::state::{Engine, Timer};
+use crate::notification_log::LogEntry;
+use crate::receiver::{FailureReason, Kept, NotifyError, Sent};
+
+const BACKOFF_MAX: Duration = Duration::from_secs(60);
+const BACKOFF_GROWTH: f64 = 1.5;
+
+impl Engine {
+    /// The next attempt of a delivery, unless its time is over.
+    pub(super) fn attempt(&mut self, id: u64, now: UnixNanos) -> Option<Attempt> {
+        let delivery = self.deliveries.get_mut(&id)?;
+        if now >= delivery.deadline {
+            self.give_up(id, None, now);
+            return None;
+        }
+        delivery.attempt_started = now;
+        Some(Attempt {
+            id,
+            integration: delivery.integration.clone(),
+            content: delivery.content.clone(),
+            deadline: delivery.deadline,
+        })
+    }
+
+    /// Takes the result of an attempt. An attempt that was cut at its deadline is a [`NotifyError`] with
+    /// [`FailureReason::ContextDeadlineExceeded`].
+    pub fn finished(&mut self, id: u64, result: Result<Sent, NotifyError>, took: Duration, now: UnixNanos) {
+        let Some(delivery) = self.deliveries.get_mut(&id) else { return };
+        delivery.attempts += 1;
+        let (integration, receiver) = (delivery.integration.name, delivery.content.receiver.clone());
+        self.metrics.request(integration, &receiver, took, result.is_ok());
+        match result {
+            Ok(sent) => {
+                let Some(delivery) = self.deliveries.remove(&id) else { return };
+                self.note_success(&delivery, took);
+                self.note_told(&delivery, sent.kept, now);
+                self.delivery_ended(delivery.group, false, now);
+            }
+            Err(refused) if !refused.retry => self.give_up(id, Some(refused), now),
+            Err(failure) => self.retry(id, failure, now),
+        }
+    }
+
+    fn retry(&mut self, id: u64, failure: NotifyError, now: UnixNanos) {
+        let spread = 0.5 + self.next_random();
+        let Some(delivery) = self.deliveries.get_mut(&id) else { return };
+        if now >= delivery.deadline {
+            self.give_up(id, Some(failure), now);
+            return;
+        }
+        let is_new = delivery.last_error.as_ref().is_none_or(|last| last.text != failure.text);
+        if is_new {
+            warn!(
+                "Notify attempt failed, will retry later",
+                component = "dispatcher",
+                receiver = delivery.content.receiver,
+                integration = delivery.integration,
+                aggrGroup = delivery.content.group_key,
+                attempts = delivery.attempts,
+                err = failure
+            );
+        }
+        delivery.last_error = Some(failure);
+        // The pause counts from the beginning of the attempt.
+        let pause = delivery.backoff.mul_f64(spread);
+        delivery.backoff = delivery.backoff.mul_f64(BACKOFF_GROWTH).min(BACKOFF_MAX);
+        let next = delivery.attempt_started.plus(pause).max(now).min(delivery.deadline);
+        self.timers.insert((next, Timer::Attempt(id)));
+    }
+
+    /// Ends a delivery without success. The error that counts is the last one that was not merely the end of time.
+    fn give_up(&mut self, id: u64, failure: Option<NotifyError>, now: UnixNanos) {
+        let Some(delivery) = self.deliveries.remove(&id) else { return };
+        let is_final = failure.as_ref().is_some_and(|failure| !failure.retry);
+        let failure = match failure {
+            Some(failure) if is_final => failure,
+            other => delivery.last_error.clone().or(other).unwrap_or_else(|| NotifyError {
+                retry: true,
+                reason: FailureReason::ContextDeadlineExceeded,
+                text: "context deadline exceeded".into(),
+            }),
+        };
+        let why = if is_final { "canceled due to unrecoverable error" } else { "canceled" };
+        let text = format!(
+            "{}: notify retry {why} after {} attempts: {failure}",
+            delivery.name(),
+            delivery.attempts
+        );
+        error!(
+            "Notify for alerts failed",
+            component = "dispatcher",
+            aggrGroup = delivery.content.group_key,
+            num_alerts = delivery.content.alerts.len(),
+            err = text
+        );
+        self.metrics.failed(delivery.integration.name, &delivery.content.receiver, failure.reason);
+        let outcome =
+            Outcome::Failed { reason: delivery.content.reason, attempts: delivery.attempts, error: text };
+        self.note_outcome(&delivery, outcome, now);
+        self.delivery_ended(delivery.group, true, now);
+    }
+
+    fn note_success(&self, delivery: &Delivery, took: Duration) {
+        let (receiver, integration) = (&delivery.content.receiver, &delivery.integration);
+        let (group, attempts) = (&delivery.content.group_key, delivery.attempts);
+        let took = ferula_go::duration::format(i64::try_from(took.as_nanos()).unwrap_or(i64::MAX));
+        let alerts = delivery.content.alerts.len();
+        if attempts <= 1 {
+            debug!(
+                "Notify success",
+                component = "dispatcher",
+                receiver = receiver,
+                integration = integration,
+                aggrGroup = group,
+                attempts = attempts,
+                duration = took,
+                numAlerts = alerts
+            );
+        } else {
+            info!(
+                "Notify success",
+                component = "dispatcher",
+                receiver = receiver,
+                integration = integration,
+                aggrGroup = group,
+                attempts = attempts,
+                duration = took,
+                numAlerts = alerts
+            );
+        }
+    }
+
+    /// Writes into the log that the integration knows of the flush.
+    pub(super) fn note_told(&mut self, delivery: &Delivery, kept: Kept, now: UnixNanos) {
+        let entry = LogEntry {
+            group_key: delivery.content.group_key.to_string(),
+            receiver: delivery.receiver.clone(),
+            firing: delivery.hashes.firing.clone(),
+            resolved: delivery.hashes.resolved.clone(),
+            kept,
+            ..LogEntry::default()
+        };
+        let noted = self.log.note(entry, delivery.content.repeat_interval.saturating_mul(2), now);
+        self.records.push(Record::Notified(noted));
+        let reason = delivery.content.reason;
+        let outcome = match delivery.attempts {
+            0 => Outcome::NothingToSend { reason },
+            attempts => Outcome::Sent { reason, attempts },
+        };
+        self.note_outcome(delivery, outcome, now);
+    }
+
+    fn note_outcome(&mut self, delivery: &Delivery, outcome: Outcome, now: UnixNanos) {
+        let integration = delivery.integration.to_string();
+        let content = &delivery.content;
+        self.history.note(
+            now,
+            &content.group_key,
+            &content.receiver,
+            Some(integration),
+            content.alerts.len(),
+            outcome,
+        );
+    }
+}

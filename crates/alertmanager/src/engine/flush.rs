@@ -1,0 +1,233 @@
+//! Groups that are due: what of them is told, to which integrations.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use ferula_model::UnixNanos;
+
+use super::delivery::{Attempt, Content, Delivery, GroupId};
+use super::history::Outcome;
+use super::record::Record;
+use super::state::{Engine, Flush, Timer};
+use crate::alert::{Alert, Time};
+use crate::notification_log::{FlushHashes, LogReceiver, reason_to_notify};
+use crate::receiver::{Integration, Kept, Reason};
+use crate::route::Labels;
+use crate::stored_alert::StoredAlert;
+
+/// A flush has at least this long.
+const FLUSH_MIN: Duration = Duration::from_secs(10);
+
+/// An alert of a flush, and whether it is over.
+type Flushed = (Arc<StoredAlert>, bool);
+
+impl Engine {
+    /// Does everything that is due, and returns the attempts that are to be made now. Each is answered with
+    /// [`Engine::finished`].
+    pub fn poll(&mut self, now: UnixNanos) -> Vec<Attempt> {
+        let mut attempts = Vec::new();
+        while let Some(&(due, timer)) = self.timers.first() {
+            if due > now {
+                break;
+            }
+            self.timers.pop_first();
+            match timer {
+                Timer::Flush(id) => self.tick(id, due, now),
+                Timer::Attempt(id) => attempts.extend(self.attempt(id, now)),
+            }
+        }
+        attempts
+    }
+
+    fn tick(&mut self, id: GroupId, due: UnixNanos, now: UnixNanos) {
+        let Some(group) = self.groups.get_mut(&id).filter(|group| group.next_flush == due) else { return };
+        match &group.flush {
+            Some(_) => group.missed_tick = Some(due),
+            None => self.flush(id, now, now),
+        }
+    }
+
+    /// Flushes a group. `tick` is the moment that the flush is about; it is earlier than `now` when the flush before took
+    /// longer than the interval.
+    fn flush(&mut self, id: GroupId, tick: UnixNanos, now: UnixNanos) {
+        let Some(group) = self.groups.get_mut(&id) else { return };
+        let route = group.route.clone();
+        group.next_flush = now.plus(route.group_interval);
+        self.timers.insert((group.next_flush, Timer::Flush(id)));
+        let time = Time::from_unix_nanos(now.0);
+        let mut alerts: Vec<Flushed> =
+            group.alerts.values().map(|alert| (alert.clone(), alert.is_resolved_at(time))).collect();
+        alerts.sort_by(|(a, _), (b, _)| a.notification_order(b));
+        let over = alerts.iter().filter(|(_, over)| *over);
+        group.flush = Some(Flush {
+            open_deliveries: 0,
+            failed: false,
+            resolved: over.map(|(alert, _)| (alert.fingerprint(), alert.updated_at)).collect(),
+        });
+        let alerts = self.unmuted(id, alerts, tick, now);
+        if !alerts.is_empty() {
+            self.deliver(id, &alerts, tick, now);
+        }
+        self.end_flush_if_done(id, now);
+    }
+
+    /// The alerts that nothing mutes, in the order in which they were.
+    fn unmuted(
+        &mut self,
+        id: GroupId,
+        mut alerts: Vec<Flushed>,
+        tick: UnixNanos,
+        now: UnixNanos,
+    ) -> Vec<Flushed> {
+        let time = Time::from_unix_nanos(now.0);
+        let before = alerts.len();
+        alerts.retain(|(alert, _)| self.inhibitor.inhibiting(&alert.labels, time).is_none());
+        self.metrics.suppressed("inhibition", before - alerts.len());
+        if alerts.is_empty() {
+            self.note_muted(id, now, Outcome::Inhibited, before);
+            return alerts;
+        }
+        if let Some((reason, outcome)) = self.mute_by_time(id, tick) {
+            self.metrics.suppressed(reason, alerts.len());
+            self.note_muted(id, now, outcome, alerts.len());
+            return Vec::new();
+        }
+        let before = alerts.len();
+        alerts.retain(|(alert, _)| self.silences.silencing(&alert.labels, now).is_empty());
+        self.metrics.suppressed("silence", before - alerts.len());
+        if alerts.is_empty() {
+            self.note_muted(id, now, Outcome::Silenced, before);
+        }
+        alerts
+    }
+
+    /// Whether time intervals mute the group; their names are kept for the API.
+    fn mute_by_time(&mut self, id: GroupId, tick: UnixNanos) -> Option<(&'static str, Outcome)> {
+        let group = self.groups.get_mut(&id)?;
+        let (active, mute) = (&group.route.active_time_intervals, &group.route.mute_time_intervals);
+        if !active.is_empty() && self.setup.intervals.containing(active, tick).is_empty() {
+            group.muted_by = active.clone();
+            return Some(("active_time_interval", Outcome::Muted { by: active.clone() }));
+        }
+        group.muted_by = self.setup.intervals.containing(mute, tick).into_iter().cloned().collect();
+        let by = group.muted_by.clone();
+        (!by.is_empty()).then_some(("mute_time_interval", Outcome::Muted { by }))
+    }
+
+    fn note_muted(&mut self, id: GroupId, now: UnixNanos, outcome: Outcome, alerts: usize) {
+        let Some(group) = self.groups.get(&id) else { return };
+        self.history.note(now, &group.key, &group.route.receiver, None, alerts, outcome);
+    }
+
+    /// Decides for each integration whether it needs telling.
+    fn deliver(&mut self, id: GroupId, alerts: &[Flushed], tick: UnixNanos, now: UnixNanos) {
+        let Some(group) = self.groups.get(&id) else { return };
+        let (key, route, labels) = (group.key.clone(), group.route.clone(), group.labels.clone());
+        let integrations = self.setup.receivers.get(&*route.receiver).cloned().unwrap_or_default();
+        let hashes = Arc::new(hashes_of(alerts));
+        let deadline = now.plus(route.group_interval.max(FLUSH_MIN));
+        let own = |(name, value): (&str, &str)| (name.to_owned(), value.to_owned());
+        let group_labels: Arc<Labels> = Arc::new(labels.iter().map(own).collect());
+        // Made once for all integrations that are told.
+        let mut to_tell: Option<Vec<Arc<Alert>>> = None;
+        for integration in integrations {
+            let receiver = log_receiver(&route.receiver, &integration);
+            let last = self.log.last(&key, &receiver);
+            let reason =
+                reason_to_notify(last, &hashes, integration.send_resolved, route.repeat_interval, tick);
+            let Some(reason) = reason else { continue };
+            let kept = match reason {
+                Reason::FirstNotification => Kept::new(),
+                _ => last.map(|last| last.kept.clone()).unwrap_or_default(),
+            };
+            self.metrics.notification(integration.name, &route.receiver);
+            let all = to_tell.get_or_insert_with(|| {
+                alerts.iter().map(|(alert, over)| Arc::new(alert.to_alert(*over))).collect()
+            });
+            let told: Vec<Arc<Alert>> = match integration.send_resolved {
+                true => all.clone(),
+                false => all.iter().filter(|alert| alert.ends_at.is_zero()).cloned().collect(),
+            };
+            let content = Content {
+                receiver: route.receiver.clone(),
+                group_key: key.clone(),
+                group_labels: group_labels.clone(),
+                alerts: told,
+                now: Time::from_unix_nanos(tick.0),
+                repeat_interval: route.repeat_interval,
+                reason,
+                kept,
+            };
+            let delivery = Delivery::new(id, receiver, integration, content, hashes.clone(), deadline);
+            self.begin(delivery, now);
+        }
+    }
+
+    fn begin(&mut self, delivery: Delivery, now: UnixNanos) {
+        // Nothing to tell, but the log must forget what fired.
+        if delivery.content.alerts.is_empty() {
+            let kept = delivery.content.kept.clone();
+            self.note_told(&delivery, kept, now);
+            return;
+        }
+        if let Some(flush) = self.groups.get_mut(&delivery.group).and_then(|group| group.flush.as_mut()) {
+            flush.open_deliveries += 1;
+        }
+        let id = self.new_id();
+        self.deliveries.insert(id, delivery);
+        self.timers.insert((now, Timer::Attempt(id)));
+    }
+
+    /// Counts a delivery of the group as over.
+    pub(super) fn delivery_ended(&mut self, id: GroupId, failed: bool, now: UnixNanos) {
+        if let Some(flush) = self.groups.get_mut(&id).and_then(|group| group.flush.as_mut()) {
+            flush.open_deliveries = flush.open_deliveries.saturating_sub(1);
+            flush.failed |= failed;
+        }
+        self.end_flush_if_done(id, now);
+    }
+
+    fn end_flush_if_done(&mut self, id: GroupId, now: UnixNanos) {
+        let Some(group) = self.groups.get_mut(&id) else { return };
+        let Some(flush) = group.flush.take_if(|flush| flush.open_deliveries == 0) else { return };
+        let mut told = Vec::new();
+        if !flush.failed {
+            for (fingerprint, updated_at) in flush.resolved {
+                // One that was reported again during the flush may fire anew.
+                let is_same =
+                    group.alerts.get(&fingerprint).is_some_and(|alert| alert.updated_at == updated_at);
+                if is_same {
+                    group.alerts.remove(&fingerprint);
+                    told.push((fingerprint, updated_at));
+                }
+            }
+        }
+        let (route, labels, next_flush) = (group.route.id.clone(), group.labels.clone(), group.next_flush);
+        self.records.push(Record::Flushed { route: route.clone(), labels: labels.clone(), next_flush, told });
+        if group.alerts.is_empty() {
+            self.timers.remove(&(next_flush, Timer::Flush(id)));
+            self.groups.remove(&id);
+            self.group_ids.remove(&(route, labels));
+            return;
+        }
+        if let Some(tick) = group.missed_tick.take() {
+            self.flush(id, tick, now);
+        }
+    }
+}
+
+/// The name under which the log knows an integration.
+pub(super) fn log_receiver(receiver: &str, integration: &Integration) -> LogReceiver {
+    LogReceiver {
+        group_name: receiver.to_owned(),
+        integration: integration.name.to_owned(),
+        index: u32::try_from(integration.index).unwrap_or(u32::MAX),
+    }
+}
+
+fn hashes_of(alerts: &[Flushed]) -> FlushHashes {
+    let hashes = |over: bool| {
+        alerts.iter().filter(|(_, is_over)| *is_over == over).map(|(alert, _)| alert.log_hash()).collect()
+    };
+    FlushHashes { firing: hashes(false), resolved: hashes(true) }
+}

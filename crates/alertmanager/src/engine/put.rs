@@ -1,0 +1,170 @@
+//! Alerts come in: merged with what is known, stored, and put into the groups of their routes.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use ferula_model::{LabelSet, UnixNanos};
+
+use super::delivery::GroupId;
+use super::record::Record;
+use super::state::{Engine, Entry, Group, RouteSettings, Timer};
+use crate::alert::Time;
+use crate::route::{GroupBy, Route};
+use crate::stored_alert::{StoredAlert, show_labels};
+
+impl Engine {
+    /// Takes alerts. Their `updated_at` is when they were reported; labels are not empty, and times are set.
+    pub fn put(&mut self, alerts: Vec<StoredAlert>, now: UnixNanos) {
+        for alert in alerts {
+            let fingerprint = alert.fingerprint();
+            let old = self.alerts.get(&fingerprint).map(|entry| entry.alert.clone());
+            let Some(alert) = self.merged(alert, old.as_deref(), now) else { continue };
+            self.records.push(match &old {
+                Some(old) if alert.differs_only_in_time(old) => Record::Extended {
+                    fingerprint,
+                    ends_at: alert.ends_at,
+                    updated_at: alert.updated_at,
+                    timeout: alert.timeout,
+                },
+                _ => Record::Alert(alert.clone()),
+            });
+            self.store(fingerprint, alert, now);
+        }
+    }
+
+    /// The alert with what is known of it, or `None` when the limit of its name is reached.
+    fn merged(
+        &mut self,
+        alert: StoredAlert,
+        old: Option<&StoredAlert>,
+        now: UnixNanos,
+    ) -> Option<Arc<StoredAlert>> {
+        let mut alert = match old {
+            Some(old) if old.overlaps(&alert) => old.merge(&alert, Time::from_unix_nanos(now.0)),
+            _ => alert,
+        };
+        if let Some(old) = old {
+            // Equal texts are kept once.
+            alert.labels = old.labels.clone();
+            if alert.annotations == old.annotations {
+                alert.annotations = old.annotations.clone();
+            }
+            if alert.generator_url == old.generator_url {
+                alert.generator_url = old.generator_url.clone();
+            }
+        }
+        if !self.has_room_for(&alert, now) {
+            self.metrics.alert_limited(alert.name());
+            return None;
+        }
+        Some(Arc::new(alert))
+    }
+
+    fn has_room_for(&mut self, alert: &StoredAlert, now: UnixNanos) -> bool {
+        let limit = self.settings.alerts_per_name_max;
+        if limit == 0 {
+            return true;
+        }
+        let ends = self.ends_by_name.entry(alert.name().to_owned()).or_default();
+        let fingerprint = alert.fingerprint();
+        if ends.len() >= limit && !ends.contains_key(&fingerprint) {
+            // One that is over makes room.
+            let now = Time::from_unix_nanos(now.0);
+            let Some(over) = ends.iter().find(|(_, end)| **end <= now).map(|(known, _)| *known) else {
+                return false;
+            };
+            ends.remove(&over);
+        }
+        ends.insert(fingerprint, alert.ends_at);
+        true
+    }
+
+    pub(super) fn store(&mut self, fingerprint: u64, alert: Arc<StoredAlert>, now: UnixNanos) {
+        self.inhibitor.update(&alert);
+        let known = self.alerts.get(&fingerprint).map(|entry| entry.groups.clone()).unwrap_or_default();
+        // The labels are the same, so the groups are, as long as they live.
+        let groups = match !known.is_empty() && known.iter().all(|id| self.groups.contains_key(id)) {
+            true => known,
+            false => self.groups_of(&alert, now),
+        };
+        for id in &groups {
+            if let Some(group) = self.groups.get_mut(id) {
+                group.alerts.insert(fingerprint, alert.clone());
+            }
+        }
+        self.alerts.insert(fingerprint, Entry { alert, groups });
+    }
+
+    /// The groups of an alert, made where they are missing.
+    pub(super) fn groups_of(&mut self, alert: &StoredAlert, now: UnixNanos) -> Box<[GroupId]> {
+        let matching: Vec<(Arc<RouteSettings>, LabelSet)> = self
+            .setup
+            .root
+            .matching(&alert.labels)
+            .into_iter()
+            .filter_map(|route| Some((self.routes.get(&route.id)?.clone(), group_labels(route, alert))))
+            .collect();
+        matching.into_iter().map(|(route, labels)| self.group_for(route, labels, alert, now)).collect()
+    }
+
+    fn group_for(
+        &mut self,
+        route: Arc<RouteSettings>,
+        labels: LabelSet,
+        first: &StoredAlert,
+        now: UnixNanos,
+    ) -> GroupId {
+        if let Some(id) = self.group_ids.get(&(route.id.clone(), labels.clone())) {
+            return *id;
+        }
+        let id = self.new_id();
+        // What has fired for long need not wait for others.
+        let is_old = first.starts_at.plus(route.group_wait).unix_nanos() < now.0;
+        let due = if is_old { now } else { now.plus(route.group_wait) }.max(self.settings.start_at);
+        let key = format!("{}:{}", route.key, show_labels(&labels)).into();
+        self.group_ids.insert((route.id.clone(), labels.clone()), id);
+        let group = Group {
+            id,
+            route,
+            labels,
+            key,
+            alerts: BTreeMap::new(),
+            next_flush: due,
+            flush: None,
+            missed_tick: None,
+            muted_by: Vec::new(),
+        };
+        self.groups.insert(id, group);
+        self.timers.insert((due, Timer::Flush(id)));
+        id
+    }
+
+    /// Forgets alerts that are over; groups keep theirs until the end was told.
+    pub fn collect_alerts(&mut self, now: UnixNanos) {
+        let time = Time::from_unix_nanos(now.0);
+        let mut over: Vec<u64> = self
+            .alerts
+            .iter()
+            .filter(|(_, entry)| entry.alert.is_resolved_at(time))
+            .map(|(id, _)| *id)
+            .collect();
+        over.sort_unstable();
+        for fingerprint in over {
+            self.alerts.remove(&fingerprint);
+            self.records.push(Record::Forgotten { fingerprint });
+        }
+        self.ends_by_name.retain(|_, ends| {
+            ends.retain(|_, end| *end > time);
+            !ends.is_empty()
+        });
+        self.inhibitor.collect_garbage(time);
+    }
+}
+
+/// The labels by which a route groups the alert.
+fn group_labels(route: &Route, alert: &StoredAlert) -> LabelSet {
+    match &route.group_by {
+        GroupBy::All => alert.labels.clone(),
+        GroupBy::Labels(names) => alert.labels.retain(|name| names.contains(name)),
+    }
+}

@@ -1,0 +1,73 @@
+//! A new configuration takes the place of the old one, without forgetting what is under way.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use ferula_model::UnixNanos;
+
+use super::state::{Engine, Group, Setup, Timer};
+use crate::alert::Time;
+use crate::inhibit::Inhibitor;
+use crate::stored_alert::StoredAlert;
+
+impl Engine {
+    /// Puts all alerts into the groups of a new configuration. A group that is the same as before keeps its timer, its
+    /// attempts and what mutes it. Attempts of other groups are made to the end.
+    pub fn reload(&mut self, setup: Setup, now: UnixNanos) {
+        self.setup = setup;
+        self.inhibitor = Inhibitor::new(&self.setup.config.inhibit_rules);
+        self.prepare_routes();
+        let time = Time::from_unix_nanos(now.0);
+        let old = std::mem::take(&mut self.groups);
+        self.group_ids.clear();
+        self.timers.retain(|(_, timer)| matches!(timer, Timer::Attempt(_)));
+        // What nobody was told the end of is in a group, though not always in the store.
+        let mut alerts: BTreeMap<u64, Arc<StoredAlert>> = BTreeMap::new();
+        for group in old.values() {
+            alerts.extend(group.alerts.iter().map(|(id, alert)| (*id, alert.clone())));
+        }
+        for (fingerprint, entry) in &mut self.alerts {
+            entry.groups = Box::default();
+            if !entry.alert.is_resolved_at(time) {
+                alerts.insert(*fingerprint, entry.alert.clone());
+            }
+        }
+        for (fingerprint, alert) in alerts {
+            self.inhibitor.update(&alert);
+            let groups = self.groups_of(&alert, now);
+            for id in &groups {
+                if let Some(group) = self.groups.get_mut(id) {
+                    group.alerts.insert(fingerprint, alert.clone());
+                }
+            }
+            if let Some(entry) = self.alerts.get_mut(&fingerprint) {
+                entry.groups = groups;
+            }
+        }
+        self.keep_state_of(old, now);
+    }
+
+    fn keep_state_of(&mut self, old: BTreeMap<u64, Group>, now: UnixNanos) {
+        let mut renamed = HashMap::new();
+        for group in old.into_values() {
+            let Some(id) = self.group_ids.get(&(group.route.id.clone(), group.labels.clone())).copied()
+            else {
+                continue;
+            };
+            renamed.insert(group.id, id);
+            let Some(new) = self.groups.get_mut(&id) else { continue };
+            self.timers.remove(&(new.next_flush, Timer::Flush(id)));
+            // A shorter interval counts from now.
+            let latest = now.plus(new.route.group_interval.max(new.route.group_wait));
+            new.next_flush = group.next_flush.min(latest);
+            new.flush = group.flush;
+            new.missed_tick = group.missed_tick;
+            new.muted_by = group.muted_by;
+            self.timers.insert((new.next_flush, Timer::Flush(id)));
+        }
+        for delivery in self.deliveries.values_mut() {
+            // 0 is the number of no group.
+            delivery.group = renamed.get(&delivery.group).copied().unwrap_or(0);
+        }
+    }
+}

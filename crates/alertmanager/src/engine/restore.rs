@@ -1,0 +1,164 @@
+//! The state after a start: records applied one by one, and the state written out as records.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use ferula_model::UnixNanos;
+
+use super::delivery::GroupId;
+use super::record::Record;
+use super::state::{Engine, Timer};
+use crate::alert::Time;
+use crate::notification_log::NotificationLog;
+use crate::silence::{Silence, SilenceError, Silences};
+
+impl Engine {
+    /// Applies a record of an earlier run.
+    pub fn apply(&mut self, record: Record, now: UnixNanos) {
+        match record {
+            // A group that begins with an alert waits from the moment of its report.
+            Record::Alert(alert) => {
+                let reported = UnixNanos(alert.updated_at.unix_nanos());
+                self.store(alert.fingerprint(), alert, reported);
+            }
+            Record::Extended { fingerprint, ends_at, updated_at, timeout } => {
+                let Some(entry) = self.alerts.get(&fingerprint) else { return };
+                let mut alert = (*entry.alert).clone();
+                (alert.ends_at, alert.updated_at, alert.timeout) = (ends_at, updated_at, timeout);
+                self.store(fingerprint, Arc::new(alert), UnixNanos(updated_at.unix_nanos()));
+            }
+            Record::Forgotten { fingerprint } => drop(self.alerts.remove(&fingerprint)),
+            Record::Flushed { route, labels, next_flush, told } => {
+                let Some(id) = self.group_ids.get(&(route, labels)).copied() else { return };
+                self.set_next_flush(id, next_flush);
+                let Some(group) = self.groups.get_mut(&id) else { return };
+                for (fingerprint, updated_at) in told {
+                    if group.alerts.get(&fingerprint).is_some_and(|alert| alert.updated_at == updated_at) {
+                        group.alerts.remove(&fingerprint);
+                    }
+                }
+            }
+            Record::Silence(silence) => drop(self.silences.merge(silence, now)),
+            Record::Notified(entry) => drop(self.log.merge(entry, now)),
+        }
+    }
+
+    fn set_next_flush(&mut self, id: GroupId, next_flush: UnixNanos) {
+        let Some(group) = self.groups.get_mut(&id) else { return };
+        self.timers.remove(&(group.next_flush, Timer::Flush(id)));
+        group.next_flush = next_flush;
+        self.timers.insert((next_flush, Timer::Flush(id)));
+    }
+
+    /// Ends the applying of records: groups without alerts go, and none is told before its time.
+    pub fn restored(&mut self) {
+        self.records.clear();
+        let empty: Vec<GroupId> =
+            self.groups.values().filter(|group| group.alerts.is_empty()).map(|group| group.id).collect();
+        for id in empty {
+            let Some(group) = self.groups.remove(&id) else { continue };
+            self.timers.remove(&(group.next_flush, Timer::Flush(id)));
+            self.group_ids.remove(&(group.route.id.clone(), group.labels));
+        }
+        let early: Vec<GroupId> = self
+            .groups
+            .values()
+            .filter(|group| group.next_flush < self.settings.start_at)
+            .map(|group| group.id)
+            .collect();
+        for id in early {
+            self.set_next_flush(id, self.settings.start_at);
+        }
+        for entry in self.alerts.values() {
+            if self.settings.alerts_per_name_max > 0 {
+                let ends = self.ends_by_name.entry(entry.alert.name().to_owned()).or_default();
+                ends.insert(entry.alert.fingerprint(), entry.alert.ends_at);
+            }
+        }
+    }
+
+    /// The whole state of alerts and groups as records; silences and the notification log have files of their own.
+    pub fn state_records(&self, now: UnixNanos) -> Vec<Record> {
+        let time = Time::from_unix_nanos(now.0);
+        let mut records = Vec::new();
+        // What left the store and still waits in a group comes first, and is forgotten again.
+        for group in self.groups.values() {
+            for (fingerprint, alert) in &group.alerts {
+                if !self.alerts.contains_key(fingerprint) {
+                    records.push(Record::Alert(alert.clone()));
+                    records.push(Record::Forgotten { fingerprint: *fingerprint });
+                }
+            }
+        }
+        let mut fingerprints: Vec<u64> = self.alerts.keys().copied().collect();
+        fingerprints.sort_unstable();
+        // A record puts an alert into all of its groups; those that it left already take it out again.
+        let mut told: HashMap<GroupId, Vec<(u64, Time)>> = HashMap::new();
+        for fingerprint in fingerprints {
+            let Some(entry) = self.alerts.get(&fingerprint) else { continue };
+            let is_member = |id: &GroupId| {
+                self.groups.get(id).is_some_and(|group| group.alerts.contains_key(&fingerprint))
+            };
+            if entry.alert.is_resolved_at(time) && !entry.groups.iter().any(is_member) {
+                continue;
+            }
+            records.push(Record::Alert(entry.alert.clone()));
+            for id in entry.groups.iter().filter(|id| !is_member(id)) {
+                told.entry(*id).or_default().push((fingerprint, entry.alert.updated_at));
+            }
+        }
+        records.extend(self.groups.values().map(|group| Record::Flushed {
+            route: group.route.id.clone(),
+            labels: group.labels.clone(),
+            next_flush: group.next_flush,
+            told: told.remove(&group.id).unwrap_or_default(),
+        }));
+        records
+    }
+
+    /// Creates or changes a silence; returns the identifier that it has now. `new_id` makes one for a new silence.
+    ///
+    /// # Errors
+    /// What is wrong with it, or that it does not exist.
+    pub fn set_silence(
+        &mut self,
+        silence: Silence,
+        new_id: impl FnOnce() -> String,
+        now: UnixNanos,
+    ) -> Result<String, SilenceError> {
+        let changed = self.silences.set(silence, new_id, now)?;
+        let id = changed.last().map(|silence| silence.id.clone()).unwrap_or_default();
+        self.records.extend(changed.into_iter().map(Record::Silence));
+        Ok(id)
+    }
+
+    /// Ends a silence now.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub fn expire_silence(&mut self, id: &str, now: UnixNanos) -> Result<(), SilenceError> {
+        let changed = self.silences.expire(id, now)?;
+        self.records.extend(changed.map(Record::Silence));
+        Ok(())
+    }
+
+    /// All silences.
+    pub fn silences(&self) -> &Silences {
+        &self.silences
+    }
+
+    /// All silences, to read a file into.
+    pub fn silences_mut(&mut self) -> &mut Silences {
+        &mut self.silences
+    }
+
+    /// The notification log.
+    pub fn log(&self) -> &NotificationLog {
+        &self.log
+    }
+
+    /// The notification log, to read a file into.
+    pub fn log_mut(&mut self) -> &mut NotificationLog {
+        &mut self.log
+    }
+}

@@ -1,0 +1,120 @@
+//! Finds the few sets of matchers that may match a label set without asking all of them.
+//!
+//! A set with a matcher `name="value"` can only match labels that have this pair, so it is filed under it. Sets without
+//! such a matcher are asked every time.
+
+use std::collections::HashMap;
+
+use ferula_config::alertmanager::{MatchOp, Matcher};
+use ferula_model::LabelSet;
+
+/// Keys of matcher sets, by a pair of labels that they need.
+#[derive(Debug)]
+pub struct MatcherIndex<K> {
+    by_pair: HashMap<String, HashMap<String, Vec<K>>>,
+    rest: Vec<K>,
+}
+
+impl<K> Default for MatcherIndex<K> {
+    fn default() -> Self {
+        MatcherIndex { by_pair: HashMap::new(), rest: Vec::new() }
+    }
+}
+
+impl<K: Clone + PartialEq> MatcherIndex<K> {
+    /// Files a set of matchers.
+    pub fn insert<'m>(&mut self, matchers: impl IntoIterator<Item = &'m Matcher>, key: K) {
+        match needed_pair(matchers) {
+            Some((name, value)) => {
+                self.by_pair.entry(name).or_default().entry(value).or_default().push(key);
+            }
+            None => self.rest.push(key),
+        }
+    }
+
+    /// Takes a set of matchers out again.
+    pub fn remove<'m>(&mut self, matchers: impl IntoIterator<Item = &'m Matcher>, key: &K) {
+        let Some((name, value)) = needed_pair(matchers) else {
+            self.rest.retain(|known| known != key);
+            return;
+        };
+        let Some(values) = self.by_pair.get_mut(&name) else { return };
+        if let Some(keys) = values.get_mut(&value) {
+            keys.retain(|known| known != key);
+            if keys.is_empty() {
+                values.remove(&value);
+            }
+        }
+        if values.is_empty() {
+            self.by_pair.remove(&name);
+        }
+    }
+
+    /// The keys of all sets that may match.
+    pub fn candidates<'i>(&'i self, labels: &'i LabelSet) -> impl Iterator<Item = &'i K> {
+        // Whichever of the two is smaller is walked.
+        let few_names = self.by_pair.len() < labels.len();
+        let by_name = self
+            .by_pair
+            .iter()
+            .filter(move |_| few_names)
+            .filter_map(|(name, values)| labels.get(name).and_then(|value| values.get(value)));
+        let by_label = labels
+            .iter()
+            .filter(move |_| !few_names)
+            .filter_map(|(name, value)| self.by_pair.get(name).and_then(|values| values.get(value)));
+        by_name.chain(by_label).flatten().chain(&self.rest)
+    }
+}
+
+/// A pair without which the matchers cannot match.
+fn needed_pair<'m>(matchers: impl IntoIterator<Item = &'m Matcher>) -> Option<(String, String)> {
+    let mut equal = matchers.into_iter().filter(|matcher| matcher.op() == MatchOp::Equal);
+    let matcher = equal.find(|matcher| !matcher.value().is_empty())?;
+    Some((matcher.name().to_owned(), matcher.value().to_owned()))
+}
+
+/// Whether all matchers hold.
+pub fn matches<'m>(matchers: impl IntoIterator<Item = &'m Matcher>, labels: &LabelSet) -> bool {
+    matchers.into_iter().all(|matcher| matcher.matches(labels.value(matcher.name())))
+}
+
+#[cfg(test)]
+mod tests {
+    use ferula_config::alertmanager::{MatcherSyntax, parse_matchers};
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn the_index_misses_no_set_that_matches(
+            sets in proptest::collection::vec(
+                proptest::collection::vec(("[ab]", "=|!=|=~|!~", "[xy]?"), 1..3), 0..12),
+            removed in proptest::collection::vec(any::<bool>(), 12),
+            labels in proptest::collection::vec(("[ab]", "[xy]"), 0..3),
+        ) {
+            let sets: Vec<Vec<Matcher>> = sets
+                .iter()
+                .map(|set| {
+                    let text: Vec<String> = set.iter().map(|(n, op, v)| format!("{n}{op}\"{v}\"")).collect();
+                    parse_matchers(&text.join(","), MatcherSyntax::Utf8).expect("good matchers").value
+                })
+                .collect();
+            let labels = LabelSet::from_pairs(labels);
+            let mut index = MatcherIndex::default();
+            for (key, set) in sets.iter().enumerate() {
+                index.insert(set, key);
+            }
+            for (key, set) in sets.iter().enumerate().filter(|(key, _)| removed[*key]) {
+                index.remove(set, &key);
+            }
+            let mut found: Vec<usize> =
+                index.candidates(&labels).copied().filter(|key| matches(&sets[*key], &labels)).collect();
+            found.sort_unstable();
+            let slow: Vec<usize> =
+                (0..sets.len()).filter(|key| !removed[*key] && matches(&sets[*key], &labels)).collect();
+            prop_assert_eq!(found, slow);
+        }
+    }
+}

@@ -1,0 +1,263 @@
+//! Silences: what is not told about, from when to when.
+//!
+//! Here: all silences, and every transition between pending, active and expired. Below: one silence and its bytes in the
+//! file `silences`. Times and new identifiers come in as values.
+//!
+//! Always true: the past of a silence is not changed. A change that would do so ends the silence and makes a new one.
+
+mod entry;
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use ferula_config::alertmanager::MatcherSyntax;
+use ferula_model::{LabelSet, UnixNanos};
+
+pub use self::entry::{Silence, SilenceError, SilenceState};
+use self::entry::{read_file, validate};
+use crate::matcher_index::{MatcherIndex, matches};
+use crate::wire::WireError;
+
+/// What bounds silences.
+#[derive(Clone, Copy, Debug)]
+pub struct SilenceLimits {
+    /// How long a silence is kept after its end.
+    pub retention: Duration,
+    /// How many there may be, expired ones included; 0 is no limit.
+    pub silences_max: usize,
+    /// How many bytes one may have on disk; 0 is no limit.
+    pub silence_bytes_max: usize,
+    pub syntax: MatcherSyntax,
+}
+
+/// All silences.
+#[derive(Debug)]
+pub struct Silences {
+    limits: SilenceLimits,
+    by_id: HashMap<String, Kept>,
+    /// Of silences that are not over. The number is the position in `Kept::matcher_sets`.
+    index: MatcherIndex<(u64, usize)>,
+    by_sequence: HashMap<u64, String>,
+    next_sequence: u64,
+}
+
+#[derive(Debug)]
+struct Kept {
+    silence: Silence,
+    expires_at: UnixNanos,
+    /// Rises from silence to silence.
+    sequence: u64,
+    is_indexed: bool,
+}
+
+impl Silences {
+    /// No silences yet.
+    pub fn new(limits: SilenceLimits) -> Self {
+        Silences {
+            limits,
+            by_id: HashMap::new(),
+            index: MatcherIndex::default(),
+            by_sequence: HashMap::new(),
+            next_sequence: 0,
+        }
+    }
+
+    /// Creates or changes a silence. `id` is the identifier that a new one gets. Returns every silence that changed: at
+    /// last the one that was set, before it the one that it replaces.
+    pub fn set(
+        &mut self,
+        mut silence: Silence,
+        new_id: impl FnOnce() -> String,
+        now: UnixNanos,
+    ) -> Result<Vec<Silence>, SilenceError> {
+        validate(&silence, self.limits.syntax).map_err(SilenceError::Invalid)?;
+        let previous = match silence.id.as_str() {
+            "" => None,
+            id => Some(self.by_id.get(id).ok_or(SilenceError::NotFound)?.silence.clone()),
+        };
+        silence.updated_at = now;
+        if previous.as_ref().is_some_and(|previous| previous.can_become(&silence, now)) {
+            self.check_size(&silence)?;
+            self.merge(silence.clone(), now);
+            return Ok(vec![silence]);
+        }
+        let (count, limit) = (self.by_id.len(), self.limits.silences_max);
+        if limit > 0 && count >= limit {
+            return Err(SilenceError::TooMany { count, limit });
+        }
+        silence.id = new_id();
+        silence.starts_at = silence.starts_at.max(now);
+        self.check_size(&silence)?;
+        let mut changed = Vec::new();
+        if let Some(previous) = previous {
+            changed.extend(self.expire(&previous.id, now)?);
+        }
+        self.merge(silence.clone(), now);
+        changed.push(silence);
+        Ok(changed)
+    }
+
+    fn check_size(&self, silence: &Silence) -> Result<(), SilenceError> {
+        let limit = self.limits.silence_bytes_max;
+        let bytes = silence.encoded_len(self.expiry(silence));
+        match limit > 0 && bytes > limit {
+            true => Err(SilenceError::TooLarge { bytes, limit }),
+            false => Ok(()),
+        }
+    }
+
+    /// Ends a silence now; nothing happens to one that is over. Returns it when it changed.
+    pub fn expire(&mut self, id: &str, now: UnixNanos) -> Result<Option<Silence>, SilenceError> {
+        let mut silence = self.by_id.get(id).ok_or(SilenceError::NotFound)?.silence.clone();
+        match silence.state_at(now) {
+            SilenceState::Expired => return Ok(None),
+            SilenceState::Active => silence.ends_at = now,
+            SilenceState::Pending => (silence.starts_at, silence.ends_at) = (now, now),
+        }
+        silence.updated_at = now;
+        self.merge(silence.clone(), now);
+        Ok(Some(silence))
+    }
+
+    /// Takes a silence from a file or from another member: the one that was updated last stays.
+    pub fn merge(&mut self, silence: Silence, now: UnixNanos) -> bool {
+        let expires_at = self.expiry(&silence);
+        if expires_at < now {
+            return false;
+        }
+        let previous = self.by_id.get(&silence.id);
+        if previous.is_some_and(|previous| previous.silence.updated_at >= silence.updated_at) {
+            return false;
+        }
+        let sequence = match self.by_id.remove(&silence.id) {
+            Some(previous) => {
+                self.unindex(&previous);
+                previous.sequence
+            }
+            None => {
+                self.next_sequence += 1;
+                self.next_sequence
+            }
+        };
+        let is_indexed = silence.state_at(now) != SilenceState::Expired;
+        if is_indexed {
+            for (at, set) in silence.matcher_sets.iter().enumerate() {
+                self.index.insert(set, (sequence, at));
+            }
+        }
+        self.by_sequence.insert(sequence, silence.id.clone());
+        self.by_id.insert(silence.id.clone(), Kept { silence, expires_at, sequence, is_indexed });
+        true
+    }
+
+    fn unindex(&mut self, kept: &Kept) {
+        if kept.is_indexed {
+            for (at, set) in kept.silence.matcher_sets.iter().enumerate() {
+                self.index.remove(set, &(kept.sequence, at));
+            }
+        }
+    }
+
+    fn expiry(&self, silence: &Silence) -> UnixNanos {
+        silence.ends_at.plus(self.limits.retention)
+    }
+
+    /// The identifiers of the active silences that cover an alert with these labels, in the order of their creation.
+    pub fn silencing(&self, labels: &LabelSet, now: UnixNanos) -> Vec<&str> {
+        let mut found: Vec<(u64, &str)> = Vec::new();
+        for (sequence, set) in self.index.candidates(labels) {
+            let Some(kept) = self.by_sequence.get(sequence).and_then(|id| self.by_id.get(id)) else {
+                continue;
+            };
+            let is_active = kept.silence.state_at(now) == SilenceState::Active;
+            if is_active && matches(&kept.silence.matcher_sets[*set], labels) {
+                found.push((*sequence, kept.silence.id.as_str()));
+            }
+        }
+        found.sort_unstable();
+        // Several sets of one silence may match.
+        found.dedup();
+        found.into_iter().map(|(_, id)| id).collect()
+    }
+
+    /// One silence.
+    pub fn get(&self, id: &str) -> Option<&Silence> {
+        self.by_id.get(id).map(|kept| &kept.silence)
+    }
+
+    /// All silences in the order of their creation.
+    pub fn all(&self) -> Vec<&Silence> {
+        let mut all: Vec<&Kept> = self.by_id.values().collect();
+        all.sort_unstable_by_key(|kept| kept.sequence);
+        all.into_iter().map(|kept| &kept.silence).collect()
+    }
+
+    /// How many silences are in this state.
+    pub fn count(&self, state: SilenceState, now: UnixNanos) -> usize {
+        self.by_id.values().filter(|kept| kept.silence.state_at(now) == state).count()
+    }
+
+    /// Forgets silences that ended longer than the retention time ago. Returns how many.
+    pub fn collect_garbage(&mut self, now: UnixNanos) -> usize {
+        let old: Vec<String> = self
+            .by_id
+            .values()
+            .filter(|kept| kept.expires_at <= now)
+            .map(|kept| kept.silence.id.clone())
+            .collect();
+        for id in &old {
+            if let Some(kept) = self.by_id.remove(id) {
+                self.unindex(&kept);
+                self.by_sequence.remove(&kept.sequence);
+            }
+        }
+        // What ended since the last time is not asked any more.
+        let ended: Vec<String> = self
+            .by_id
+            .values()
+            .filter(|kept| kept.is_indexed && kept.silence.state_at(now) == SilenceState::Expired)
+            .map(|kept| kept.silence.id.clone())
+            .collect();
+        for id in ended {
+            if let Some(mut kept) = self.by_id.remove(&id) {
+                self.unindex(&kept);
+                kept.is_indexed = false;
+                self.by_id.insert(id, kept);
+            }
+        }
+        old.len()
+    }
+
+    /// The content of the file `silences`.
+    pub fn to_file(&self) -> Vec<u8> {
+        let mut file = Vec::new();
+        for silence in self.all() {
+            silence.append_to(&mut file, self.expiry(silence));
+        }
+        file
+    }
+
+    /// Takes over the content of the file `silences`. Silences whose matchers do not compile are left out; the texts say
+    /// which and why.
+    ///
+    /// # Errors
+    /// A file that is damaged; then nothing of it was taken.
+    pub fn load_file(&mut self, file: &[u8], now: UnixNanos) -> Result<Vec<String>, WireError> {
+        let (silences, refused) = read_file(file)?;
+        for silence in silences {
+            self.merge(silence, now);
+        }
+        Ok(refused)
+    }
+}
+
+/// A random identifier, version 4, from 16 random bytes.
+pub fn uuid_of(mut random: [u8; 16]) -> String {
+    random[6] = random[6] & 0x0f | 0x40;
+    random[8] = random[8] & 0x3f | 0x80;
+    let hex: String = random.iter().map(|byte| format!("{byte:02x}")).collect();
+    [&hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..]].join("-")
+}
+
+#[cfg(test)]
+mod tests;
