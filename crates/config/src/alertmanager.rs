@@ -31,7 +31,9 @@ pub use self::matchers::{
 pub use self::receiver::Receiver;
 pub use self::route::{GROUP_BY_ALL, GroupBy, InhibitRule, MatchRegexps, Route, WholeRegexp};
 pub use self::syntax::MatcherSyntax;
-pub use self::time_interval::{Location, NamedTimeInterval, Range, RangeKind, Ranges, TimeInterval, TimeRange};
+pub use self::time_interval::{
+    Location, NamedTimeInterval, Range, RangeKind, Ranges, TimeInterval, TimeRange,
+};
 pub use self::values::{AnyValue, GoDuration, HostPort, HttpConfig, HttpUrl, SecretTemplateUrl, SecretUrl};
 use crate::config::{directory_of, read_file};
 use crate::error::{ConfigError, Naming, Problem};
