@@ -114,6 +114,11 @@ impl Time {
     pub fn rfc3339_nanos(self) -> String {
         calendar::format_zoned(&self.zoned(), calendar::RFC3339_NANO)
     }
+
+    /// With exactly three digits of fraction: `2026-11-20T20:07:03.263+01:00`.
+    pub fn rfc3339_millis(self) -> String {
+        calendar::format_zoned(&self.zoned(), "2006-01-02T15:04:05.000Z07:00")
+    }
 }
 
 impl PartialEq for Time {
@@ -147,6 +152,7 @@ mod tests {
         assert_eq!(east, utc);
         assert_eq!(east.rfc3339_nanos(), "2026-11-20T20:07:03.2635+01:00");
         assert_eq!(utc.rfc3339_nanos(), "2026-11-20T19:07:03.2635Z");
+        assert_eq!(east.rfc3339_millis(), "2026-11-20T20:07:03.263+01:00");
         assert_eq!(Time::from_unix_nanos(utc.unix_nanos()), utc);
         assert_eq!(Time::ZERO.rfc3339_nanos(), "0001-01-01T00:00:00Z");
         let later = utc.plus(Duration::from_millis(1_736));

@@ -1,15 +1,24 @@
 //! Where alerts go.
 //!
-//! Here: alerts, the routing tree, silences, inhibition, time intervals, the notification log, receivers. Elsewhere: the
-//! configuration of all of them (`ferula_config::alertmanager`).
+//! ```text
+//! HTTP (the binary) ─► api ─► run ─► engine: store, inhibition, routes, groups, silences, notification log
+//!                             ├─► journal: every change, before anybody is answered
+//!                             └─► receiver: attempts, each a task of its own
+//! ```
+//!
+//! Here: everything between a report of an alert and the request to a service. Elsewhere: the configuration
+//! (`ferula_config::alertmanager`), sockets and flags (the binary).
 
 mod alert;
+pub mod api;
 pub mod engine;
 mod inhibit;
+mod journal;
 mod matcher_index;
 pub mod notification_log;
 pub mod receiver;
 mod route;
+pub mod run;
 pub mod silence;
 mod stored_alert;
 mod time_interval;
@@ -18,5 +27,6 @@ mod wire;
 pub use alert::{Alert, Time, fingerprint};
 pub use engine::{Engine, EngineSettings, Setup};
 pub use route::{GroupBy, LabelValues, Labels, Route};
+pub use run::{Alertmanager, Intervals};
 pub use stored_alert::StoredAlert;
 pub use wire::WireError;

@@ -1,0 +1,157 @@
+//! The HTTP API, version 2: a request in, an answer out. No socket and no task: the binary brings both.
+//!
+//! Statuses, texts, the order of checks and the order of keys are Alertmanager's. Paths of our own: `alerts/{fingerprint}/explain`
+//! and `notifications`.
+
+mod alerts;
+mod answer;
+mod body;
+mod build;
+mod explain;
+mod metrics;
+mod params;
+mod silences;
+mod status;
+
+use std::sync::Arc;
+
+use ferula_config::alertmanager::MatcherSyntax;
+use ferula_model::UnixNanos;
+use ferula_telemetry::Registry;
+
+pub use self::answer::Answer;
+pub use self::build::Build;
+use self::metrics::AlertMetrics;
+use crate::run::Alertmanager;
+
+/// What of a request matters.
+#[derive(Clone, Copy, Debug)]
+pub struct Request<'a> {
+    pub method: &'a str,
+    /// Below the route prefix: `/api/v2/alerts`.
+    pub path: &'a str,
+    /// Without the question mark.
+    pub query: &'a str,
+    pub content_type: Option<&'a str>,
+    pub accept: Option<&'a str>,
+    pub body: &'a [u8],
+}
+
+/// The API of an Alertmanager.
+pub struct Api {
+    alertmanager: Arc<Alertmanager>,
+    syntax: MatcherSyntax,
+    build: Build,
+    started: UnixNanos,
+    metrics: AlertMetrics,
+}
+
+/// A path of the API, and what may be done there.
+enum Route<'a> {
+    Status,
+    Receivers,
+    Alerts,
+    Groups,
+    Silences,
+    Silence(&'a str),
+    Explain(&'a str),
+    Notifications,
+}
+
+impl Route<'_> {
+    fn of(path: &str) -> Option<Route<'_>> {
+        let below = path.strip_prefix("/api/v2/")?;
+        Some(match below {
+            "status" => Route::Status,
+            "receivers" => Route::Receivers,
+            "alerts" => Route::Alerts,
+            "alerts/groups" => Route::Groups,
+            "silences" => Route::Silences,
+            "notifications" => Route::Notifications,
+            _ => match below.split_once('/')? {
+                ("silence", id) if !id.is_empty() && !id.contains('/') => Route::Silence(id),
+                ("alerts", rest) => Route::Explain(rest.strip_suffix("/explain")?),
+                _ => return None,
+            },
+        })
+    }
+
+    fn methods(&self) -> &'static str {
+        match self {
+            Route::Alerts | Route::Silences => "GET,POST",
+            Route::Silence(_) => "DELETE,GET",
+            _ => "GET",
+        }
+    }
+}
+
+impl Api {
+    /// The API. `build` is what `/api/v2/status` says of the program.
+    pub fn new(
+        alertmanager: Arc<Alertmanager>,
+        syntax: MatcherSyntax,
+        build: Build,
+        registry: &Registry,
+    ) -> Self {
+        let started = alertmanager.now();
+        Api { alertmanager, syntax, build, started, metrics: AlertMetrics::new(registry) }
+    }
+
+    /// Answers a request for a path below `/api/v2/`. May take long for large answers: call it where that hurts nobody.
+    pub fn answer(&self, request: &Request<'_>) -> Answer {
+        let Some(route) = Route::of(request.path) else {
+            return Answer::coded(404, 404, &format!("path {} was not found", request.path));
+        };
+        let allowed = route.methods();
+        if !allowed.split(',').any(|method| method == request.method) {
+            let text = format!("method {} is not allowed, but [{allowed}] are", request.method);
+            return Answer::coded(405, 405, &text).with_allow(allowed);
+        }
+        if !accepts_json(request.accept) {
+            let text = "unsupported media type requested, only [application/json] are available";
+            return Answer::coded(406, 406, text);
+        }
+        if request.method == "POST"
+            && let Some(refused) = refused_type(request)
+        {
+            return refused;
+        }
+        let result = match (route, request.method) {
+            (Route::Status, _) => Ok(self.status()),
+            (Route::Receivers, _) => self.receivers(request.query),
+            (Route::Alerts, "POST") => self.post_alerts(request.body),
+            (Route::Alerts, _) => self.alerts(request.query),
+            (Route::Groups, _) => self.groups(request.query),
+            (Route::Silences, "POST") => self.post_silence(request.body),
+            (Route::Silences, _) => self.silences(request.query),
+            (Route::Silence(id), "DELETE") => self.expire_silence(id),
+            (Route::Silence(id), _) => self.silence(id),
+            (Route::Explain(fingerprint), _) => Ok(self.explain(fingerprint)),
+            (Route::Notifications, _) => Ok(self.notifications(request.query)),
+        };
+        result.unwrap_or_else(|refused| refused)
+    }
+}
+
+/// Whether a client takes JSON; the weights of `Accept` are not looked at.
+fn accepts_json(accept: Option<&str>) -> bool {
+    let types = accept.unwrap_or("*/*").split(',').map(|range| range.split(';').next().unwrap_or("").trim());
+    types.into_iter().any(|range| matches!(range, "" | "*/*" | "application/*" | "application/json"))
+}
+
+/// The answer to a body that is not JSON.
+fn refused_type(request: &Request<'_>) -> Option<Answer> {
+    let given = match request.content_type {
+        None | Some("") => "application/octet-stream",
+        Some(given) => given.split(';').next().unwrap_or("").trim(),
+    };
+    if given.eq_ignore_ascii_case("application/json") || request.body.is_empty() {
+        return None;
+    }
+    let given = ferula_go::quote::go_quote(given);
+    let text = format!("unsupported media type {given}, only [application/json] are allowed");
+    Some(Answer::coded(415, 415, &text))
+}
+
+#[cfg(test)]
+mod tests;

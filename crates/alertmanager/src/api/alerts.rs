@@ -1,0 +1,245 @@
+//! `/api/v2/alerts` and `/api/v2/alerts/groups`.
+
+use ferula_config::alertmanager::{AlertmanagerConfig, is_label_name};
+use ferula_go::quote::go_quote;
+use ferula_go::url::Url;
+use ferula_model::{LabelSet, UnixNanos};
+use ferula_telemetry::error;
+use serde_json::Value;
+
+use super::answer::{Answer, Json};
+use super::params::Params;
+use super::{Api, body};
+use crate::alert::Time;
+use crate::engine::{AlertStatus, AlertView};
+use crate::matcher_index::matches;
+use crate::stored_alert::StoredAlert;
+
+/// An alert as a client gives it.
+struct PostedAlert {
+    labels: Vec<(String, String)>,
+    annotations: Vec<(String, String)>,
+    starts_at: Option<Time>,
+    ends_at: Option<Time>,
+    generator_url: String,
+}
+
+impl Api {
+    pub(super) fn alerts(&self, query: &str) -> Result<Answer, Answer> {
+        let params = Params::new(query);
+        let matchers = params.matchers("filter", self.syntax, "")?;
+        let receivers = params.receivers(self.syntax)?;
+        let shows = Shown::new(&params);
+        let mut views = self
+            .alertmanager
+            .read(|engine, now| engine.alerts(|alert| matches(&matchers, &alert.labels), now));
+        views.retain(|view| shows.passes(&view.status));
+        if !receivers.is_empty() {
+            let setup = self.alertmanager.read(|engine, _| engine.setup().config.clone());
+            views.retain(|view| {
+                let names = view.receivers.iter().map(String::as_str);
+                receivers.passes(names, |name, label| receiver_label(&setup, name, label))
+            });
+        }
+        let mut json = Json::default();
+        json.list(&views, |json, view| write_alert(json, view, &[]));
+        Ok(Answer::json(json.0))
+    }
+
+    pub(super) fn groups(&self, query: &str) -> Result<Answer, Answer> {
+        let params = Params::new(query);
+        let matchers = params.matchers("filter", self.syntax, "")?;
+        let receivers = params.receivers(self.syntax)?;
+        let (shows, shows_muted) = (Shown::new(&params), params.is_on("muted"));
+        let mut groups = self.alertmanager.read(|engine, now| {
+            let config = engine.setup().config.clone();
+            let keep_receiver = |receiver: &str| {
+                receivers
+                    .passes(std::iter::once(receiver), |name, label| receiver_label(&config, name, label))
+            };
+            let keep = |alert: &StoredAlert, status: &AlertStatus| {
+                matches(&matchers, &alert.labels) && shows.passes(status)
+            };
+            engine.groups(keep_receiver, keep, now)
+        });
+        groups.retain(|group| shows_muted || group.muted_by.is_empty());
+        let mut json = Json::default();
+        json.list(&groups, |json, group| {
+            json.object(|json| {
+                json.key("alerts").list(&group.alerts, |json, view| write_alert(json, view, &group.muted_by));
+                json.key("labels").pairs(group.labels.iter());
+                json.key("receiver").pairs([("name", &*group.receiver)]);
+            });
+        });
+        Ok(Answer::json(json.0))
+    }
+
+    pub(super) fn post_alerts(&self, bytes: &[u8]) -> Result<Answer, Answer> {
+        let posted = read_alerts(body::read(bytes, "alerts")?)?;
+        let mut problems = Vec::new();
+        self.alertmanager.change(|engine, now| {
+            let timeout = engine.setup().config.global().resolve_timeout;
+            let mut good = Vec::with_capacity(posted.len());
+            for alert in posted {
+                let alert = self.complete(alert, now, timeout);
+                match self.check(&alert) {
+                    Ok(()) => good.push(alert),
+                    Err(problem) => {
+                        self.metrics.invalid.inc();
+                        problems.push(problem);
+                    }
+                }
+            }
+            engine.put(good, now);
+        });
+        if problems.is_empty() {
+            return Ok(Answer::empty(200));
+        }
+        let text = problems.join("\n");
+        error!("Failed to validate alerts", component = "api", version = "v2", err = text);
+        Err(Answer::text(400, &text))
+    }
+
+    /// Times that the client left out, and no empty labels.
+    fn complete(&self, posted: PostedAlert, now: UnixNanos, timeout: std::time::Duration) -> StoredAlert {
+        let now = Time::from_unix_nanos(now.0);
+        let is_set = |time: &Time| !time.is_zero();
+        let (given_start, given_end) = (posted.starts_at.filter(is_set), posted.ends_at.filter(is_set));
+        let ends_at = given_end.unwrap_or_else(|| now.plus(timeout));
+        let status = if ends_at > now { "firing" } else { "resolved" };
+        self.metrics.received.with(&[status, "v2"]).inc();
+        StoredAlert {
+            labels: LabelSet::from_pairs(posted.labels),
+            annotations: posted.annotations.into(),
+            starts_at: given_start.or(given_end).unwrap_or(now),
+            ends_at,
+            updated_at: now,
+            generator_url: posted.generator_url.into(),
+            timeout: given_end.is_none(),
+        }
+    }
+
+    fn check(&self, alert: &StoredAlert) -> Result<(), String> {
+        if alert.ends_at < alert.starts_at {
+            return Err("start time must be before end time".into());
+        }
+        if alert.labels.is_empty() {
+            return Err("at least one label pair required".into());
+        }
+        let bad = |name: &&str| !is_label_name(name, self.syntax);
+        if let Some(name) = alert.labels.iter().map(|(name, _)| name).find(bad) {
+            return Err(format!("invalid label set: invalid name {}", go_quote(name)));
+        }
+        let mut names = alert.annotations.iter().map(|(name, _)| name.as_str());
+        match names.find(bad) {
+            Some(name) => Err(format!("invalid annotations: invalid name {}", go_quote(name))),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Which statuses are shown.
+struct Shown {
+    active: bool,
+    silenced: bool,
+    inhibited: bool,
+}
+
+impl Shown {
+    fn new(params: &Params) -> Self {
+        Shown {
+            active: params.is_on("active"),
+            silenced: params.is_on("silenced"),
+            inhibited: params.is_on("inhibited"),
+        }
+    }
+
+    fn passes(&self, status: &AlertStatus) -> bool {
+        (self.active || !status.is_active())
+            && (self.silenced || status.silenced_by.is_empty())
+            && (self.inhibited || status.inhibited_by.is_empty())
+    }
+}
+
+fn receiver_label(config: &AlertmanagerConfig, receiver: &str, label: &str) -> Option<String> {
+    let receiver = config.receivers.iter().find(|known| known.name == receiver)?;
+    receiver.labels.get(label).cloned()
+}
+
+/// An alert with its keys in Alertmanager's order.
+pub(super) fn write_alert(json: &mut Json, view: &AlertView, muted_by: &[String]) {
+    let alert = &view.alert;
+    json.object(|json| {
+        let annotations = alert.annotations.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+        json.key("annotations").pairs(annotations);
+        json.key("endsAt").text(&alert.ends_at.rfc3339_millis());
+        json.key("fingerprint").text(&format!("{:016x}", view.fingerprint));
+        json.key("receivers").list(&view.receivers, |json, name| json.pairs([("name", name.as_str())]));
+        json.key("startsAt").text(&alert.starts_at.rfc3339_millis());
+        json.key("status").object(|json| {
+            let is_active = view.status.is_active() && muted_by.is_empty();
+            json.key("inhibitedBy").list(&view.status.inhibited_by, |json, id| json.text(id));
+            json.key("mutedBy").list(muted_by, |json, name| json.text(name));
+            json.key("silencedBy").list(&view.status.silenced_by, |json, id| json.text(id));
+            json.key("state").text(if is_active { "active" } else { "suppressed" });
+        });
+        json.key("updatedAt").text(&alert.updated_at.rfc3339_millis());
+        if !alert.generator_url.is_empty() {
+            json.key("generatorURL").text(&alert.generator_url);
+        }
+        json.key("labels").pairs(alert.labels.iter());
+    });
+}
+
+fn read_alerts(body: Value) -> Result<Vec<PostedAlert>, Answer> {
+    let items = match body {
+        Value::Null => return Ok(Vec::new()),
+        Value::Array(items) => items,
+        other => return Err(body::failed("alerts", &body::wrong_type(&other, "", "models.PostableAlerts"))),
+    };
+    let mut alerts = Vec::with_capacity(items.len());
+    // Types come before what is missing, as the body is decoded before it is checked.
+    let mut problem = None;
+    for (at, item) in items.iter().enumerate() {
+        let object = match item {
+            // Alertmanager ends the connection here.
+            Value::Null => {
+                problem = problem.or_else(|| Some(body::invalid(602, &format!("{at} in body is required"))));
+                continue;
+            }
+            Value::Object(object) => object,
+            other => {
+                return Err(body::failed("alerts", &body::wrong_type(other, "", "models.Alert")));
+            }
+        };
+        let failed = |why: String| body::failed("alerts", &why);
+        let labels = body::pairs(object, "labels", "Alert").map_err(failed)?;
+        let generator_url = body::text(object, "generatorURL", "Alert").map_err(failed)?.unwrap_or_default();
+        let alert = PostedAlert {
+            annotations: body::pairs(object, "annotations", "").map_err(failed)?.unwrap_or_default(),
+            starts_at: body::time(object, "startsAt", "").map_err(failed)?,
+            ends_at: body::time(object, "endsAt", "").map_err(failed)?,
+            labels: labels.clone().unwrap_or_default(),
+            generator_url,
+        };
+        if problem.is_none() {
+            if !is_request_uri(&alert.generator_url) {
+                let quoted = go_quote(&alert.generator_url);
+                problem = Some(body::invalid(
+                    601,
+                    &format!("{at}.generatorURL in body must be of type uri: {quoted}"),
+                ));
+            } else if labels.is_none() {
+                problem = Some(body::invalid(602, &format!("{at}.labels in body is required")));
+            }
+        }
+        alerts.push(alert);
+    }
+    problem.map_or(Ok(alerts), Err)
+}
+
+/// Whether a link has a scheme, or is a path from the root.
+fn is_request_uri(text: &str) -> bool {
+    let is_whole = |url: Url| !url.scheme().is_empty() || text.starts_with('/');
+    text.is_empty() || Url::parse(text).is_ok_and(is_whole)
+}

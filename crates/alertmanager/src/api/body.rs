@@ -1,0 +1,157 @@
+//! Bodies of requests: JSON read with the errors that Go's decoder has for it.
+
+use serde_json::{Map, Value};
+
+use super::answer::Answer;
+use crate::alert::Time;
+
+/// Reads a body. `what` is the name of the parameter, `alerts` or `silence`.
+pub(super) fn read(body: &[u8], what: &str) -> Result<Value, Answer> {
+    if body.is_empty() {
+        return Err(Answer::coded(422, 602, &format!("{what} in body is required")));
+    }
+    serde_json::from_slice(body).map_err(|error| {
+        let text = match error.is_eof() {
+            true => "unexpected EOF".to_owned(),
+            false => syntax_error(body, error.line(), error.column()),
+        };
+        failed(what, &text)
+    })
+}
+
+/// The answer to a body that is not what it should be.
+pub(super) fn failed(what: &str, why: &str) -> Answer {
+    Answer::coded(400, 400, &format!("parsing {what} body from \"\" failed, because {why}"))
+}
+
+/// The answer to a body in which something is missing or wrong.
+pub(super) fn invalid(code: u16, text: &str) -> Answer {
+    Answer::coded(422, code, text)
+}
+
+fn syntax_error(body: &[u8], line: usize, column: usize) -> String {
+    let line = body.split(|byte| *byte == b'\n').nth(line.saturating_sub(1)).unwrap_or_default();
+    let text = String::from_utf8_lossy(line.get(column.saturating_sub(1)..).unwrap_or_default()).into_owned();
+    let quoted = text.chars().next().map_or_else(String::new, |c| format!("{c}"));
+    format!("invalid character '{quoted}' looking for beginning of value")
+}
+
+/// How Go's decoder calls a value.
+fn kind(value: &Value) -> &'static str {
+    match value {
+        Value::Null => "null",
+        Value::Bool(_) => "bool",
+        Value::Number(_) => "number",
+        Value::String(_) => "string",
+        Value::Array(_) => "array",
+        Value::Object(_) => "object",
+    }
+}
+
+/// A value of another type than it must have.
+pub(super) fn wrong_type(value: &Value, field: &str, wanted: &str) -> String {
+    match field {
+        "" => format!("json: cannot unmarshal {} into Go value of type {wanted}", kind(value)),
+        field => {
+            format!("json: cannot unmarshal {} into Go struct field {field} of type {wanted}", kind(value))
+        }
+    }
+}
+
+/// The value of a key, whose case does not matter when there is no exact one; `null` is nothing.
+pub(super) fn get<'v>(object: &'v Map<String, Value>, key: &str) -> Option<&'v Value> {
+    let folded = || object.iter().find(|(known, _)| known.eq_ignore_ascii_case(key)).map(|(_, value)| value);
+    object.get(key).or_else(folded).filter(|value| !value.is_null())
+}
+
+/// The text of a key. `owner` is the type that Go's error names.
+pub(super) fn text(object: &Map<String, Value>, key: &str, owner: &str) -> Result<Option<String>, String> {
+    match get(object, key) {
+        None => Ok(None),
+        Some(Value::String(text)) => Ok(Some(text.clone())),
+        Some(other) => Err(wrong_type(other, &format!("{owner}.{key}"), "string")),
+    }
+}
+
+/// The truth of a key.
+pub(super) fn boolean(object: &Map<String, Value>, key: &str, owner: &str) -> Result<Option<bool>, String> {
+    match get(object, key) {
+        None => Ok(None),
+        Some(Value::Bool(value)) => Ok(Some(*value)),
+        Some(other) => Err(wrong_type(other, &format!("{owner}.{key}"), "bool")),
+    }
+}
+
+/// The texts of a key that holds an object.
+pub(super) fn pairs(
+    object: &Map<String, Value>,
+    key: &str,
+    owner: &str,
+) -> Result<Option<Vec<(String, String)>>, String> {
+    let Some(value) = get(object, key) else { return Ok(None) };
+    let Value::Object(pairs) = value else {
+        return Err(wrong_type(value, &format!("{owner}.{key}"), "models.LabelSet"));
+    };
+    let mut all = Vec::with_capacity(pairs.len());
+    for (name, value) in pairs {
+        match value {
+            Value::String(text) => all.push((name.clone(), text.clone())),
+            Value::Null => all.push((name.clone(), String::new())),
+            other => return Err(wrong_type(other, &format!("{owner}.{key}.{name}"), "string")),
+        }
+    }
+    all.sort();
+    Ok(Some(all))
+}
+
+/// The time of a key.
+pub(super) fn time(object: &Map<String, Value>, key: &str, owner: &str) -> Result<Option<Time>, String> {
+    let Some(text) = text(object, key, owner)? else { return Ok(None) };
+    parse_time(&text).map(Some).ok_or_else(|| {
+        // Go names the last layout that it tried.
+        let quoted = ferula_go::quote::go_quote(&text);
+        format!("parsing time {quoted} as \"2006-01-02\": cannot parse {quoted} as \"2006\"")
+    })
+}
+
+/// RFC 3339, and what else Alertmanager takes: without a zone (UTC), without seconds, with a blank, a date alone.
+fn parse_time(text: &str) -> Option<Time> {
+    if text.is_empty() {
+        return Some(Time::from_unix_nanos(0));
+    }
+    let with_t = || text.replacen(' ', "T", 1);
+    Time::parse_rfc3339(text)
+        .or_else(|| Time::parse_rfc3339(&format!("{}Z", with_t())))
+        .or_else(|| Time::parse_rfc3339(&format!("{}:00Z", text.trim_end_matches('Z'))))
+        .or_else(|| Time::parse_rfc3339(&format!("{text}T00:00:00Z")))
+        .or_else(|| {
+            // +0100
+            let (rest, zone) = text.split_at_checked(text.len().checked_sub(5)?)?;
+            let (hours, minutes) = zone.split_at_checked(3)?;
+            Time::parse_rfc3339(&format!("{rest}{hours}:{minutes}"))
+        })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_read_as_alertmanager_reads_them() {
+        for (given, expected) in [
+            ("2026-11-30T02:00:00.123456Z", Some("2026-11-30T02:00:00.123456Z")),
+            ("2026-11-30T02:00:00+01:00", Some("2026-11-30T02:00:00+01:00")),
+            ("2026-11-30T02:00:00+0100", Some("2026-11-30T02:00:00+01:00")),
+            ("2026-11-30T02:00:00", Some("2026-11-30T02:00:00Z")),
+            ("2026-11-30 02:00:00", Some("2026-11-30T02:00:00Z")),
+            ("2026-11-30T02:00Z", Some("2026-11-30T02:00:00Z")),
+            ("2026-11-30T02:00", Some("2026-11-30T02:00:00Z")),
+            ("2026-11-30", Some("2026-11-30T00:00:00Z")),
+            ("", Some("1970-01-01T00:00:00Z")),
+            ("yesterday", None),
+            ("ü", None),
+        ] {
+            assert_eq!(parse_time(given).map(Time::rfc3339_nanos).as_deref(), expected, "{given}");
+        }
+    }
+}

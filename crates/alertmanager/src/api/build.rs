@@ -1,0 +1,12 @@
+//! The build of the program, as the API shows it.
+
+/// What the status says of the program.
+#[derive(Clone, Debug, Default)]
+pub struct Build {
+    pub version: String,
+    pub revision: String,
+    pub branch: String,
+    pub build_user: String,
+    pub build_date: String,
+    pub go_version: String,
+}

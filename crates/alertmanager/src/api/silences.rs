@@ -1,0 +1,236 @@
+//! `/api/v2/silences` and `/api/v2/silence/{id}`.
+
+use ferula_config::alertmanager::{MatchOp, Matcher};
+use ferula_go::quote::go_quote;
+use ferula_model::UnixNanos;
+use ferula_telemetry::error;
+use ring::rand::{SecureRandom, SystemRandom};
+use serde_json::Value;
+
+use super::answer::{Answer, Json};
+use super::params::Params;
+use super::{Api, body};
+use crate::alert::Time;
+use crate::silence::{Silence, SilenceError, SilenceState, uuid_of};
+
+/// Matchers before they are compiled: name, operator, value.
+type GivenMatchers = Vec<(String, MatchOp, String)>;
+
+impl Api {
+    pub(super) fn silences(&self, query: &str) -> Result<Answer, Answer> {
+        let params = Params::new(query);
+        let filters = params.matchers("filter", self.syntax, "")?;
+        let (now, mut silences) = self.alertmanager.read(|engine, now| {
+            let all = engine.silences().all().into_iter().filter(|silence| has_matchers(silence, &filters));
+            (now, all.cloned().collect::<Vec<_>>())
+        });
+        silences.retain(|silence| params.is_on(silence.state_at(now).as_str()));
+        silences.sort_by_key(|silence| {
+            let state = shown_state(silence, now);
+            let by_time = match state {
+                SilenceState::Active => silence.ends_at.0,
+                SilenceState::Pending => silence.starts_at.0,
+                SilenceState::Expired => -silence.ends_at.0,
+            };
+            (state, by_time)
+        });
+        let mut json = Json::default();
+        json.list(&silences, |json, silence| write_silence(json, silence, now));
+        Ok(Answer::json(json.0))
+    }
+
+    pub(super) fn silence(&self, id: &str) -> Result<Answer, Answer> {
+        check_uuid(id)?;
+        let (now, silence) = self.alertmanager.read(|engine, now| (now, engine.silences().get(id).cloned()));
+        let silence = silence.ok_or_else(|| Answer::empty(404))?;
+        let mut json = Json::default();
+        write_silence(&mut json, &silence, now);
+        Ok(Answer::json(json.0))
+    }
+
+    pub(super) fn expire_silence(&self, id: &str) -> Result<Answer, Answer> {
+        check_uuid(id)?;
+        match self.alertmanager.change(|engine, now| engine.expire_silence(id, now)) {
+            Ok(()) => Ok(Answer::empty(200)),
+            Err(_) => Err(Answer::empty(404)),
+        }
+    }
+
+    pub(super) fn post_silence(&self, bytes: &[u8]) -> Result<Answer, Answer> {
+        let (mut silence, matchers) = read_silence(&body::read(bytes, "silence")?)?;
+        let refuse = |status: u16, text: &str| {
+            error!("Failed to create silence", component = "api", version = "v2", err = text);
+            Err(Answer::text(status, text))
+        };
+        if silence.starts_at >= silence.ends_at {
+            return refuse(400, "Failed to create silence: start time must be before end time");
+        }
+        if silence.ends_at < self.alertmanager.now() {
+            return refuse(400, "Failed to create silence: end time can't be in the past");
+        }
+        let compiled: Result<Vec<Matcher>, SilenceError> = matchers
+            .iter()
+            .enumerate()
+            .map(|(at, (name, op, value))| Silence::matcher(at, name, *op, value))
+            .collect();
+        let set = compiled.and_then(|matchers| {
+            silence.matcher_sets = vec![matchers];
+            self.alertmanager.change(|engine, now| engine.set_silence(silence, new_id, now))
+        });
+        match set {
+            Ok(id) => {
+                let mut json = Json::default();
+                json.pairs([("silenceID", id.as_str())]);
+                Ok(Answer::json(json.0))
+            }
+            Err(SilenceError::NotFound) => refuse(404, "silence not found"),
+            Err(error) => refuse(400, &error.to_string()),
+        }
+    }
+}
+
+fn new_id() -> String {
+    let mut random = [0; 16];
+    SystemRandom::new().fill(&mut random).expect("the system has random numbers");
+    uuid_of(random)
+}
+
+fn check_uuid(id: &str) -> Result<(), Answer> {
+    let is_hex = |text: &str| text.bytes().all(|byte| byte.is_ascii_hexdigit());
+    let pieces: Vec<&str> = id.split('-').collect();
+    let lengths: Vec<usize> = pieces.iter().map(|piece| piece.len()).collect();
+    if is_hex(&id.replace('-', "")) && (lengths == [8, 4, 4, 4, 12] || lengths == [32]) {
+        return Ok(());
+    }
+    let text = format!("silenceID in path must be of type uuid: {}", go_quote(id));
+    Err(Answer::coded(422, 601, &text))
+}
+
+/// Whether for every filter one of the matchers is the same.
+fn has_matchers(silence: &Silence, filters: &[Matcher]) -> bool {
+    silence.matcher_sets.iter().any(|set| filters.iter().all(|filter| set.contains(filter)))
+}
+
+/// The state as the API shows it: at its very end a silence is expired.
+fn shown_state(silence: &Silence, now: UnixNanos) -> SilenceState {
+    if now == silence.ends_at { SilenceState::Expired } else { silence.state_at(now) }
+}
+
+fn write_silence(json: &mut Json, silence: &Silence, now: UnixNanos) {
+    json.object(|json| {
+        json.key("id").text(&silence.id);
+        json.key("status").pairs([("state", shown_state(silence, now).as_str())]);
+        json.key("updatedAt").text(&silence.updated_at.rfc3339_millis());
+        if !silence.annotations.is_empty() {
+            let pairs = silence.annotations.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+            json.key("annotations").pairs(pairs);
+        }
+        json.key("comment").text(&silence.comment);
+        json.key("createdBy").text(&silence.created_by);
+        json.key("endsAt").text(&silence.ends_at.rfc3339_millis());
+        json.key("matchers").list(silence.matcher_sets.first().into_iter().flatten(), |json, matcher| {
+            let (is_equal, is_regexp) = match matcher.op() {
+                MatchOp::Equal => (true, false),
+                MatchOp::NotEqual => (false, false),
+                MatchOp::Regexp => (true, true),
+                MatchOp::NotRegexp => (false, true),
+            };
+            json.object(|json| {
+                json.key("isEqual").plain(is_equal);
+                json.key("isRegex").plain(is_regexp);
+                json.key("name").text(matcher.name());
+                json.key("value").text(matcher.value());
+            });
+        });
+        json.key("startsAt").text(&silence.starts_at.rfc3339_millis());
+    });
+}
+
+/// A silence without its matchers, and these. Types come before what is missing, in Alertmanager's order.
+fn read_silence(body: &Value) -> Result<(Silence, GivenMatchers), Answer> {
+    let empty = serde_json::Map::new();
+    let object = match body {
+        Value::Null => &empty,
+        Value::Object(object) => object,
+        other => {
+            let wanted = "struct { ID string \"json:\\\"id,omitempty\\\"\" }";
+            return Err(body::failed("silence", &body::wrong_type(other, "", wanted)));
+        }
+    };
+    let failed = |why: String| body::failed("silence", &why);
+    let text = |key: &str| body::text(object, key, "Silence").map_err(failed);
+    let time = |key: &str| body::time(object, key, "Silence").map_err(failed);
+    let (id, comment, created_by) = (text("id")?, text("comment")?, text("createdBy")?);
+    let (ends_at, starts_at) = (time("endsAt")?, time("startsAt")?);
+    let annotations = body::pairs(object, "annotations", "Silence").map_err(failed)?;
+    let matchers = read_matchers(object).map_err(failed)?;
+    let missing = |what: &str| body::invalid(602, &format!("{what} in body is required"));
+    let comment = comment.ok_or_else(|| missing("comment"))?;
+    let created_by = created_by.ok_or_else(|| missing("createdBy"))?;
+    let ends_at = ends_at.ok_or_else(|| missing("endsAt"))?;
+    let matchers = matchers.ok_or_else(|| missing("matchers"))?;
+    if matchers.is_empty() {
+        return Err(body::invalid(612, "matchers in body should have at least 1 items"));
+    }
+    let mut given = Vec::with_capacity(matchers.len());
+    for (at, matcher) in matchers.into_iter().enumerate() {
+        let missing = |what: &str| missing(&format!("matchers.{at}{what}"));
+        // Alertmanager ends the connection here.
+        let matcher = matcher.ok_or_else(|| missing(""))?;
+        let is_regexp = matcher.is_regexp.ok_or_else(|| missing(".isRegex"))?;
+        let name = matcher.name.ok_or_else(|| missing(".name"))?;
+        let value = matcher.value.ok_or_else(|| missing(".value"))?;
+        let op = match (matcher.is_equal.unwrap_or(true), is_regexp) {
+            (true, false) => MatchOp::Equal,
+            (false, false) => MatchOp::NotEqual,
+            (true, true) => MatchOp::Regexp,
+            (false, true) => MatchOp::NotRegexp,
+        };
+        given.push((name, op, value));
+    }
+    let starts_at = starts_at.ok_or_else(|| missing("startsAt"))?;
+    let nanos = |time: Time| UnixNanos(time.unix_nanos());
+    let silence = Silence {
+        id: id.unwrap_or_default(),
+        starts_at: nanos(starts_at),
+        ends_at: nanos(ends_at),
+        created_by,
+        comment,
+        annotations: annotations.unwrap_or_default().into_iter().collect(),
+        ..Silence::default()
+    };
+    Ok((silence, given))
+}
+
+#[derive(Default)]
+struct PostedMatcher {
+    name: Option<String>,
+    value: Option<String>,
+    is_regexp: Option<bool>,
+    is_equal: Option<bool>,
+}
+
+fn read_matchers(
+    object: &serde_json::Map<String, Value>,
+) -> Result<Option<Vec<Option<PostedMatcher>>>, String> {
+    let items = match body::get(object, "matchers") {
+        None => return Ok(None),
+        Some(Value::Array(items)) => items,
+        Some(other) => return Err(body::wrong_type(other, "Silence.matchers", "models.Matchers")),
+    };
+    let mut matchers = Vec::with_capacity(items.len());
+    for (at, item) in items.iter().enumerate() {
+        let owner = format!("Silence.matchers.{at}");
+        matchers.push(match item {
+            Value::Null => None,
+            Value::Object(matcher) => Some(PostedMatcher {
+                name: body::text(matcher, "name", &owner)?,
+                value: body::text(matcher, "value", &owner)?,
+                is_regexp: body::boolean(matcher, "isRegex", &owner)?,
+                is_equal: body::boolean(matcher, "isEqual", &owner)?,
+            }),
+            other => return Err(body::wrong_type(other, &owner, "models.Matcher")),
+        });
+    }
+    Ok(Some(matchers))
+}

@@ -1,0 +1,288 @@
+//! The engine in a running process: it gets the time, its attempts are made, its changes reach the disk.
+//!
+//! Every change happens in [`Alertmanager::change`]: the engine is locked, changed, its records are appended to the journal,
+//! and only then the caller continues. One task waits for what is due; each attempt is a task of its own, so a slow receiver
+//! delays nobody else.
+
+use std::path::Path;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use ferula_model::UnixNanos;
+use ferula_runtime::{SharedClock, Shutdown};
+use ferula_telemetry::{Gauge, Registry, error, info, warn};
+use tokio::sync::Notify;
+use tokio::task::JoinSet;
+
+use crate::engine::{Attempt, Engine, EngineSettings, Metrics, Record, Setup};
+use crate::journal::Journal;
+use crate::receiver::{self, FailureReason, Notification, NotifyError, Sent};
+use crate::wire::WireError;
+
+/// The machine's clock may be set: the engine looks at it at least so often.
+const SLEEP_MAX: Duration = Duration::from_secs(1);
+/// A disk that refused is tried again this often.
+const REWRITE_PAUSE: Duration = Duration::from_secs(10);
+
+/// How often what is done.
+#[derive(Clone, Copy, Debug)]
+pub struct Intervals {
+    /// Files are written, and what is too old is forgotten.
+    pub maintenance: Duration,
+    /// Alerts that are over are forgotten.
+    pub alert_gc: Duration,
+}
+
+/// Why an Alertmanager cannot start.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    #[error("unable to create data directory: {0}")]
+    Directory(std::io::Error),
+    #[error("error creating notification log: {0}")]
+    NotificationLog(WireError),
+    #[error("error creating silence: {0}")]
+    Silences(WireError),
+}
+
+/// An Alertmanager that runs.
+pub struct Alertmanager {
+    engine: Mutex<Engine>,
+    journal: Mutex<Journal>,
+    clock: SharedClock,
+    changed: Notify,
+    /// When a rewrite was tried last, for a disk that is full.
+    last_rewrite: Mutex<Duration>,
+    journal_open: Gauge,
+}
+
+impl Alertmanager {
+    /// Opens the storage path and takes over what an earlier run left there: its own or that of Alertmanager.
+    ///
+    /// # Errors
+    /// When the directory cannot be used, or a file in it is damaged.
+    pub fn open(
+        dir: &Path,
+        settings: EngineSettings,
+        setup: Setup,
+        metrics: Metrics,
+        registry: &Registry,
+        clock: SharedClock,
+    ) -> Result<Self, OpenError> {
+        let now = UnixNanos(clock.unix_nanos());
+        let (journal, stored) = Journal::open(dir).map_err(OpenError::Directory)?;
+        let mut engine = Engine::new(settings, setup, metrics);
+        if let Some(file) = &stored.nflog {
+            engine.log_mut().load_file(file, now).map_err(OpenError::NotificationLog)?;
+        }
+        if let Some(file) = &stored.silences {
+            for refused in engine.silences_mut().load_file(file, now).map_err(OpenError::Silences)? {
+                error!("A silence cannot be used", component = "silences", err = refused);
+            }
+        }
+        if let Some(damage) = &stored.damage {
+            warn!(
+                "The journal ends in damage; what was written after it is lost",
+                component = "journal",
+                err = damage
+            );
+        }
+        let records = stored.records.len();
+        for record in stored.records {
+            engine.apply(record, now);
+        }
+        engine.restored();
+        info!("Storage opened", component = "journal", path = dir.display(), records = records);
+        let journal_open = registry.gauge(
+            "ferula_alertmanager_journal_open",
+            "1 while every change reaches the disk before it is acknowledged, 0 when the disk refuses it. Alert on 0.",
+        );
+        let alertmanager = Alertmanager {
+            engine: Mutex::new(engine),
+            journal: Mutex::new(journal),
+            clock,
+            changed: Notify::new(),
+            last_rewrite: Mutex::default(),
+            journal_open,
+        };
+        alertmanager.write_files();
+        Ok(alertmanager)
+    }
+
+    fn engine(&self) -> MutexGuard<'_, Engine> {
+        self.engine.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The time now.
+    pub fn now(&self) -> UnixNanos {
+        UnixNanos(self.clock.unix_nanos())
+    }
+
+    /// Reads the engine.
+    pub fn read<T>(&self, read: impl FnOnce(&Engine, UnixNanos) -> T) -> T {
+        read(&self.engine(), self.now())
+    }
+
+    /// Changes the engine. When this returns the change is on disk, or the disk is known to refuse it.
+    pub fn change<T>(&self, change: impl FnOnce(&mut Engine, UnixNanos) -> T) -> T {
+        let changed = {
+            let mut engine = self.engine();
+            let changed = change(&mut engine, self.now());
+            let records = engine.take_records();
+            if !records.is_empty() {
+                self.append(&engine, &records);
+            }
+            changed
+        };
+        self.changed.notify_one();
+        changed
+    }
+
+    /// Appends to the journal. When that fails the state is written anew, now and then, until it succeeds.
+    fn append(&self, engine: &Engine, records: &[Record]) {
+        let mut journal = self.journal.lock().unwrap_or_else(PoisonError::into_inner);
+        if journal.is_open() {
+            match journal.append(records) {
+                Ok(()) => return,
+                Err(err) => {
+                    error!(
+                        "The journal cannot be written: a crash now would lose changes",
+                        component = "journal",
+                        err = err
+                    );
+                    self.journal_open.set(0.0);
+                }
+            }
+        }
+        let elapsed = self.clock.elapsed();
+        let mut last = self.last_rewrite.lock().unwrap_or_else(PoisonError::into_inner);
+        if elapsed.saturating_sub(*last) >= REWRITE_PAUSE {
+            *last = elapsed;
+            self.rewrite(engine, &mut journal);
+        }
+    }
+
+    fn rewrite(&self, engine: &Engine, journal: &mut Journal) {
+        let records = engine.state_records(self.now());
+        let was_open = self.journal_open.get() > 0.0;
+        match journal.rewrite(&engine.silences().to_file(), &engine.log().to_file(), &records) {
+            Ok(()) => {
+                if !was_open {
+                    info!("The journal is written", component = "journal", records = records.len());
+                }
+                self.journal_open.set(1.0);
+            }
+            Err(err) => {
+                error!(
+                    "The storage cannot be written: a crash now would lose changes",
+                    component = "journal",
+                    err = err
+                );
+                self.journal_open.set(0.0);
+            }
+        }
+    }
+
+    fn write_files(&self) {
+        let engine = self.engine();
+        let mut journal = self.journal.lock().unwrap_or_else(PoisonError::into_inner);
+        self.rewrite(&engine, &mut journal);
+    }
+
+    /// Forgets what is too old and writes all files anew.
+    pub fn maintain(&self) {
+        {
+            let mut engine = self.engine();
+            let now = self.now();
+            engine.silences_mut().collect_garbage(now);
+            engine.log_mut().collect_garbage(now);
+        }
+        self.write_files();
+    }
+
+    /// Makes what is due happen until shutdown, and writes the files at the end. Attempts that are under way then are given
+    /// up; they are owed at the next start.
+    pub async fn run(self: Arc<Self>, intervals: Intervals, shutdown: Shutdown) {
+        let mut attempts = JoinSet::new();
+        let (mut maintenance, mut alert_gc) =
+            (self.clock.sleep(intervals.maintenance), self.clock.sleep(intervals.alert_gc));
+        loop {
+            let due = self.read(|engine, now| {
+                let due = engine.next_due()?;
+                Some(Duration::from_nanos(u64::try_from(due.since(now)).unwrap_or(0)))
+            });
+            let pause = due.unwrap_or(SLEEP_MAX).min(SLEEP_MAX);
+            tokio::select! {
+                () = shutdown.requested() => break,
+                () = self.changed.notified() => {}
+                () = self.clock.sleep(pause) => {}
+                () = &mut maintenance => {
+                    let own = self.clone();
+                    // The disk may be slow.
+                    let _ = tokio::task::spawn_blocking(move || own.maintain()).await;
+                    maintenance = self.clock.sleep(intervals.maintenance);
+                }
+                () = &mut alert_gc => {
+                    self.change(|engine, now| engine.collect_alerts(now));
+                    alert_gc = self.clock.sleep(intervals.alert_gc);
+                }
+            }
+            while attempts.try_join_next().is_some() {}
+            if self.read(|engine, now| engine.next_due().is_some_and(|due| due <= now)) {
+                for attempt in self.change(|engine, now| engine.poll(now)) {
+                    attempts.spawn(self.clone().make(attempt));
+                }
+            }
+        }
+        attempts.shutdown().await;
+        self.maintain();
+    }
+
+    /// Makes an attempt and tells the engine how it went.
+    async fn make(self: Arc<Self>, attempt: Attempt) {
+        let (id, started) = (attempt.id, self.clock.elapsed());
+        let left = u64::try_from(attempt.deadline.since(self.now())).unwrap_or(0);
+        // A notifier that panics is one that refuses.
+        let sending = tokio::spawn(async move { send(&attempt, Duration::from_nanos(left)).await });
+        let abort = AbortOnDrop(sending.abort_handle());
+        let result = sending.await.unwrap_or_else(|panic| {
+            Err(NotifyError { retry: false, reason: FailureReason::Other, text: panic.to_string() })
+        });
+        drop(abort);
+        let took = self.clock.elapsed().saturating_sub(started);
+        self.change(|engine, now| engine.finished(id, result, took, now));
+    }
+}
+
+/// Ends the attempt with the task that waits for it.
+struct AbortOnDrop(tokio::task::AbortHandle);
+
+impl Drop for AbortOnDrop {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+async fn send(attempt: &Attempt, left: Duration) -> Result<Sent, NotifyError> {
+    let content = &attempt.content;
+    let record = receiver::Record::off();
+    let notification = Notification {
+        receiver: &content.receiver,
+        group_key: &content.group_key,
+        group_labels: &content.group_labels,
+        alerts: &content.alerts,
+        now: content.now,
+        repeat_interval: content.repeat_interval,
+        reason: content.reason,
+        kept: &content.kept,
+        record: &record,
+    };
+    tokio::time::timeout(left, attempt.integration.notifier.notify(&notification)).await.unwrap_or_else(
+        |_| {
+            Err(NotifyError {
+                retry: true,
+                reason: FailureReason::ContextDeadlineExceeded,
+                text: "context deadline exceeded".into(),
+            })
+        },
+    )
+}
