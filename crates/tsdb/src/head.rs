@@ -121,6 +121,8 @@ pub struct Head {
     gate: Gate,
     flights: Flights,
     pins: Arc<Pins>,
+    /// Held by snapshots until they have taken their cut.
+    selecting: Arc<Pins>,
     metrics: Metrics,
     times: Times,
     next_ref: AtomicU64,
@@ -165,6 +167,7 @@ impl Head {
             gate: Gate::default(),
             flights: Flights::default(),
             pins: Arc::default(),
+            selecting: Arc::default(),
             metrics: parts.metrics,
             times: Times::new(parts.floor),
             next_ref: AtomicU64::new(1),
@@ -187,31 +190,31 @@ impl Head {
         self.index.write()
     }
 
-    fn out_of_order_log(&self) -> Option<Arc<GroupLog>> {
+    pub(crate) fn out_of_order_log(&self) -> Option<Arc<GroupLog>> {
         self.out_of_order_log.read().clone()
     }
 
-    /// Slot and generation of the series with these labels, made if there is none, and whether it was made. It has one
-    /// more pending use afterwards.
+    /// Slot and generation of the series with these labels, made if there is none, and whether nothing was put into it so
+    /// far. It has one more pending use afterwards.
     fn get_or_create(&self, labels: &LabelSet) -> Result<(SlotId, u32, bool), HeadFull> {
-        let pin = |slot, made| {
+        let pin = |slot| {
             let mut series = self.slots.lock(slot);
             series.pending += 1;
-            (slot, series.generation, made)
+            (slot, series.generation, series.unused)
         };
         if let (Some(found), _index) = {
             let index = self.index();
             // The index stays locked while the series is marked, so that it is not removed in between.
-            (index.find(labels).map(|slot| pin(slot, false)), index)
+            (index.find(labels).map(&pin), index)
         } {
             return Ok(found);
         }
         let mut index = self.index_mut();
         if let Some(slot) = index.find(labels) {
-            return Ok(pin(slot, false));
+            return Ok(pin(slot));
         }
         let slot = self.create(&mut index, labels)?;
-        Ok(pin(slot, true))
+        Ok(pin(slot))
     }
 
     /// Makes a series. Its record enters the queue of the log before anybody else can name it.
@@ -226,6 +229,7 @@ impl Head {
         let mut series = self.slots.lock(slot);
         series.log_ref = log_ref;
         series.alive = true;
+        series.unused = true;
         if let Some(end) = self.departed.lock().end_of(labels.iter()) {
             series.goes_on_after(end);
         }

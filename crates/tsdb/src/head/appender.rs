@@ -42,10 +42,10 @@ pub struct HeadAppender<'a> {
     histogram_slots: HashSet<SlotId>,
     exemplars: Vec<(SlotId, LoggedExemplar)>,
     metadata: Vec<(SlotId, LogRef, MetricMetadata)>,
-    /// Slots with a pending use by this appender, one for each, beside those of samples.
+    /// Slots with a pending use by this appender, one for each, beside those of samples and of new series.
     pinned: Vec<SlotId>,
-    /// Slots of series that this appender made.
-    made: Vec<SlotId>,
+    /// Slots of series without a sample so far, once for each time that their labels were resolved: a pending use.
+    fresh: Vec<SlotId>,
     /// Series and time of the samples that the out-of-order log has of this commit.
     out_of_order_logged: HashSet<(LogRef, i64)>,
 }
@@ -71,7 +71,7 @@ impl<'a> HeadAppender<'a> {
             exemplars: Vec::new(),
             metadata: Vec::new(),
             pinned: Vec::new(),
-            made: Vec::new(),
+            fresh: Vec::new(),
             out_of_order_logged: HashSet::new(),
         }
     }
@@ -275,21 +275,20 @@ impl<'a> HeadAppender<'a> {
     /// Takes back the series that were made for samples of which all were refused, before the log learns of them: a sender
     /// with a wrong clock would fill log and head with names.
     fn take_back_unused(&mut self) {
-        let mut unused = std::mem::take(&mut self.made);
-        // Samples, exemplars and metadata hold the series too; here only the look-up does.
-        unused.retain(|slot| self.head.slots.lock(*slot).pending == 1);
-        if unused.is_empty() {
-            return;
-        }
-        unused.sort_unstable();
-        self.pinned.retain(|slot| {
-            let goes = unused.binary_search(slot).is_ok();
-            if goes {
-                self.head.slots.lock(*slot).pending -= 1;
+        self.fresh.sort_unstable();
+        let mut unused = Vec::new();
+        for uses in self.fresh.chunk_by(|a, b| a == b) {
+            let mut series = self.head.slots.lock(uses[0]);
+            // Samples, exemplars and metadata hold the series too, and so do other appenders: the last one takes it back.
+            if series.unused && series.is_empty() && series.pending as usize == uses.len() {
+                series.pending = 0;
+                unused.push(uses[0]);
             }
-            !goes
-        });
-        self.head.unmake(&mut unused);
+        }
+        if !unused.is_empty() {
+            self.fresh.retain(|slot| unused.binary_search(slot).is_err());
+            self.head.unmake(&unused);
+        }
     }
 
     /// What the log gets; `None` when there is nothing.
@@ -378,6 +377,9 @@ impl<'a> HeadAppender<'a> {
     }
 
     fn store_extras(&mut self) {
+        let with_extras =
+            self.exemplars.iter().map(|(slot, _)| slot).chain(self.metadata.iter().map(|(slot, ..)| slot));
+        with_extras.for_each(|slot| self.head.slots.lock(*slot).unused = false);
         if !self.exemplars.is_empty() {
             let index = self.head.index();
             let mut exemplars = self.head.exemplars.lock();
@@ -518,6 +520,7 @@ impl<'a> Applied<'a> {
         match series.check_float(sample.at, sample.value, &self.bounds) {
             Ok(Placement::InOrder) => {
                 let (at, start) = (sample.at, sample.start);
+                series.unused = false;
                 let began = series.append_float(at, start, sample.value, &self.rules, &self.head.chunks);
                 self.in_order(FLOAT, at, began);
             }
@@ -539,6 +542,7 @@ impl<'a> Applied<'a> {
         match series.check_histogram(sample.at, &sample.value, &self.bounds) {
             Ok(Placement::InOrder) => {
                 let (at, start) = (sample.at, sample.start);
+                series.unused = false;
                 let began = series.append_histogram(at, start, &sample.value, &self.rules, &self.head.chunks);
                 self.in_order(HISTOGRAM, at, began);
             }
@@ -562,6 +566,7 @@ impl<'a> Applied<'a> {
 
     fn out_of_order(&mut self, kind: usize, series: &mut Series, sample: OutOfOrderSample) -> bool {
         let at = sample.at;
+        series.unused = false;
         let taken = series.out_of_order.get_or_insert_default().insert(sample);
         if taken {
             self.appended[kind] += 1;
@@ -601,10 +606,11 @@ impl Appender for HeadAppender<'_> {
         if labels.is_empty() {
             return Err(AppendError::EmptyLabelSet);
         }
-        let (slot, generation, made) = self.head.get_or_create(labels)?;
-        self.pinned.push(slot);
-        if made {
-            self.made.push(slot);
+        let (slot, generation, unused) = self.head.get_or_create(labels)?;
+        if unused {
+            self.fresh.push(slot)
+        } else {
+            self.pinned.push(slot)
         }
         Ok(handle(slot, generation))
     }
@@ -643,10 +649,22 @@ impl Drop for HeadAppender<'_> {
         for slot in self.pinned.iter().chain(of_samples) {
             self.head.slots.lock(*slot).pending -= 1;
         }
-        // Not committed: nothing stays of it.
-        if !self.made.is_empty() {
-            self.head.unmake(&mut self.made);
+        // Nothing stays of a series that this appender made, or another that has ended, when nothing was committed to it.
+        let mut unused = Vec::new();
+        for slot in &self.fresh {
+            let mut series = self.head.slots.lock(*slot);
+            series.pending -= 1;
+            if series.unused && series.is_empty() && series.pending == 0 {
+                unused.push(*slot);
+            }
+        }
+        if !unused.is_empty() {
+            unused.sort_unstable();
+            self.head.unmake(&unused);
         }
         self.head.metrics.active_appenders.dec();
     }
 }
+
+#[cfg(test)]
+mod tests;

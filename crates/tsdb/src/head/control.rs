@@ -29,6 +29,11 @@ impl Head {
         self.pins.pin()
     }
 
+    /// Holds the present for a snapshot that has not taken its cut.
+    pub(crate) fn pin_selecting(&self) -> Pin {
+        self.selecting.pin()
+    }
+
     /// Ends the present. Snapshots taken from now on do not hold the moment that is returned.
     pub(crate) fn end_moment(&self) -> Moment {
         self.pins.advance()
@@ -190,6 +195,19 @@ impl Head {
     /// First and last in-order sample as the metrics show them: `MAX` and `MIN` when there is none.
     pub(crate) fn raw_times(&self) -> (i64, i64) {
         self.times.raw()
+    }
+}
+
+#[cfg(test)]
+impl Head {
+    /// Keeps commits from being applied.
+    pub(crate) fn freeze_room(&self) -> super::isolation::Visit<'_> {
+        self.gate.freeze()
+    }
+
+    /// Whether somebody has begun to wait for commits since the start.
+    pub(crate) fn is_landing(&self) -> bool {
+        self.flights.is_landing()
     }
 }
 

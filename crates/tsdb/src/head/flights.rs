@@ -34,7 +34,7 @@ impl Flights {
         Flight { flights: self, round }
     }
 
-    /// Waits for all commits that have begun. Not to be called twice at a time.
+    /// Waits for all commits that have begun. Not to be called twice at a time: callers hold the maintenance.
     pub fn land(&self) {
         let mut state = self.state.lock();
         let before = state.round;
@@ -42,6 +42,14 @@ impl Flights {
         while state.under_way[before] > 0 {
             state = self.landed.wait(state);
         }
+    }
+}
+
+#[cfg(test)]
+impl Flights {
+    /// Whether somebody has begun to wait since the start.
+    pub fn is_landing(&self) -> bool {
+        self.state.lock().round == 1
     }
 }
 

@@ -41,6 +41,8 @@ pub struct Series {
     pub pending: u32,
     /// Whether the slot holds a living series.
     pub alive: bool,
+    /// It was made while the head runs, and no commit has put anything into it so far.
+    pub unused: bool,
     /// Number of the open chunk: how many chunks were full before it.
     pub chunk_number: u32,
     open: Open,

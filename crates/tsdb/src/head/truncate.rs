@@ -17,9 +17,20 @@ pub struct TruncationCounts {
     pub series: usize,
 }
 
-/// Removed series whose slots are not free yet.
+/// Removed series whose slots are not free yet, by the moment up to which snapshots may need them.
 #[derive(Debug, Default)]
-pub(crate) struct RemovedSlots(Vec<(Moment, Vec<SlotId>)>);
+pub(crate) struct RemovedSlots {
+    /// Snapshots may read their samples and labels.
+    read: Vec<(Moment, Vec<SlotId>)>,
+    /// They never had a sample. No cut has them, so only snapshots that have not taken theirs may know their slots.
+    selected: Vec<(Moment, Vec<SlotId>)>,
+}
+
+impl RemovedSlots {
+    fn all(&self) -> impl Iterator<Item = SlotId> {
+        self.read.iter().chain(&self.selected).flat_map(|(_, slots)| slots.iter().copied())
+    }
+}
 
 /// The out-of-order chunks of a series that are in blocks.
 #[derive(Debug)]
@@ -72,24 +83,25 @@ impl Head {
         self.remove_if(slots, |_, series| series.is_empty())
     }
 
-    /// Removes those of `slots` that a commit made and that nobody put a sample into. What the log has not written of them
-    /// is taken back.
-    pub(super) fn unmake(&self, slots: &mut Vec<SlotId>) {
-        slots.retain(|slot| self.slots.lock(*slot).is_empty());
-        if slots.is_empty() {
-            return;
-        }
-        slots.sort_unstable();
+    /// Removes those of `slots`, which rise, that appenders made and that nobody put a sample into. What the log has not
+    /// written of them is taken back.
+    pub(super) fn unmake(&self, slots: &[SlotId]) {
         let mut refs = HashSet::new();
-        self.remove_if(slots, |_, series| {
-            let goes = series.is_empty();
+        let mut limbo = self.limbo.lock();
+        let gone = self.unlink_if(slots, |_, series| {
+            let goes = series.unused && series.is_empty();
             if goes {
                 refs.insert(series.log_ref);
             }
             goes
         });
+        if gone.is_empty() {
+            return;
+        }
+        limbo.selected.push((self.selecting.advance(), gone));
+        drop(limbo);
         self.log.forget_series(&refs);
-        // Most often nobody reads, and the slots are free for the next series of the same sender.
+        // Most often nobody selects, and the slots are free for the next series of the same sender.
         self.release_slots();
     }
 
@@ -97,12 +109,26 @@ impl Head {
     pub(super) fn remove_if(
         &self,
         slots: &[SlotId],
-        mut may_go: impl FnMut(SlotId, &mut Series) -> bool,
+        may_go: impl FnMut(SlotId, &mut Series) -> bool,
     ) -> usize {
-        let mut dead = Vec::new();
-        // Held until the slots are in limbo: whoever compacts the lists of labels keeps those of slots that are found or in
-        // limbo, and would drop those of slots in between.
         let mut limbo = self.limbo.lock();
+        let dead = self.unlink_if(slots, may_go);
+        let removed = dead.len();
+        if removed > 0 {
+            limbo.read.push((self.pins.advance(), dead));
+        }
+        removed
+    }
+
+    /// Makes those of `slots`, which rise, impossible to find whose series may go, and returns them. The caller holds the
+    /// limbo from before until they are in it: whoever compacts the lists of labels keeps those of slots that are found or in
+    /// limbo, and would drop those of slots in between.
+    fn unlink_if(
+        &self,
+        slots: &[SlotId],
+        mut may_go: impl FnMut(SlotId, &mut Series) -> bool,
+    ) -> Vec<SlotId> {
+        let mut dead = Vec::new();
         let mut index = self.index_mut();
         for slot in slots {
             let mut series = self.slots.lock(*slot);
@@ -114,30 +140,30 @@ impl Head {
             }
         }
         if dead.is_empty() {
-            return 0;
+            return dead;
         }
         index.unlink(&dead);
         drop(index);
         self.metadata.lock().forget(&dead);
-        let removed = dead.len();
-        self.metrics.series.add(-(removed as f64));
-        self.metrics.series_removed.add(removed as u64);
-        let moment = self.pins.advance();
-        limbo.0.push((moment, dead));
-        removed
+        self.metrics.series.add(-(dead.len() as f64));
+        self.metrics.series_removed.add(dead.len() as u64);
+        dead
     }
 
     /// Frees slots of removed series that no snapshot can read any more.
     pub(crate) fn release_slots(&self) {
         let mut limbo = self.limbo.lock();
         let mut free = Vec::new();
-        limbo.0.retain_mut(|(moment, slots)| {
-            let past = self.pins.is_past(*moment);
-            if past {
-                free.append(slots);
-            }
-            !past
-        });
+        let RemovedSlots { read, selected } = &mut *limbo;
+        for (waiting, pins) in [(read, &self.pins), (selected, &self.selecting)] {
+            waiting.retain_mut(|(moment, slots)| {
+                let past = pins.is_past(*moment);
+                if past {
+                    free.append(slots);
+                }
+                !past
+            });
+        }
         if free.is_empty() {
             return;
         }
@@ -154,9 +180,8 @@ impl Head {
         }
         index.release(&free);
         if index.lists_are_sparse() {
-            let waiting = limbo.0.iter().flat_map(|(_, slots)| slots);
             let mut readable: Vec<SlotId> = index.select(&[]);
-            readable.extend(waiting);
+            readable.extend(limbo.all());
             index.compact_lists(&readable);
         }
         self.slots.give_back(&free);

@@ -24,6 +24,8 @@ impl Db {
         let segment = self.head.cut_out_of_order_log();
         let next = segment.map_err(|error| BlockError::io(&self.dir.join(WBL_DIR), error))?;
         let segment = next.and_then(|next| next.checked_sub(1));
+        // Commits that logged to the segments before are in memory now, and move along: those segments will be removed.
+        self.head.land();
         let chunks = self.head.move_out_of_order_samples();
         let range = self.options.min_block_duration_ms;
         let mut start = range_end(out_of_order.start(), range).saturating_sub(range);
@@ -54,5 +56,96 @@ impl Db {
             let error: io::Error = error;
             done.errors.push(format!("truncating the out-of-order log: {error}"));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+    use std::sync::Arc;
+
+    use ferula_model::{LabelSet, TimeRange};
+    use ferula_storage::{Appendable, Durability, Hints, Queryable, SampleBatch, SeriesSamples};
+    use ferula_telemetry::Registry;
+
+    use super::*;
+    use crate::Options;
+    use crate::disk::{FaultDisk, Survives};
+
+    const HOUR: i64 = 3_600_000;
+    const NOW: i64 = 10 * HOUR;
+
+    fn open(disk: &FaultDisk) -> Db {
+        let options =
+            Options { out_of_order_window_ms: 5 * HOUR, out_of_order_samples_max: 4, ..Options::default() };
+        Db::open(Path::new("/data"), options, Arc::new(disk.clone()), &Registry::new(), &mut |_| {})
+            .expect("opened")
+    }
+
+    fn commit(db: &Db, at: i64) {
+        let mut appender = db.appender();
+        let mut batch = SampleBatch::default();
+        batch.push_float(appender.resolve(&LabelSet::from_pairs([("n", "1")])).expect("resolved"), at, 1.0);
+        appender.append(&mut batch);
+        appender.commit(Durability::Written).expect("written");
+    }
+
+    #[test]
+    fn chunks_of_a_cut_that_failed_are_found_at_the_next_start() {
+        let disk = FaultDisk::default();
+        let db = open(&disk);
+        // One in order, then the older ones, of which a cut that fails makes a chunk without a marker in the log.
+        commit(&db, NOW);
+        let minutes = |range: std::ops::Range<i64>| range.map(|minute| NOW - HOUR + minute * 60_000);
+        minutes(0..3).for_each(|at| commit(&db, at));
+        db.head.move_out_of_order_samples();
+        // More than fit into memory: another chunk, with a marker, and one sample behind it.
+        minutes(3..8).for_each(|at| commit(&db, at));
+        db.head.flush_chunks().expect("written");
+        let wanted: Vec<i64> = minutes(0..8).chain([NOW]).collect();
+        assert_eq!(times(&db), wanted);
+        assert_eq!(times(&open(&disk.restart(Survives::Written))), wanted);
+    }
+
+    fn times(db: &Db) -> Vec<i64> {
+        let mut snapshot = db.snapshot(TimeRange::ALL).expect("a snapshot");
+        let all = snapshot.select(&[], &Hints::default()).expect("selected");
+        snapshot.freeze().expect("frozen");
+        let mut times = Vec::new();
+        let mut take = |_: usize, samples: &SeriesSamples| {
+            times.extend_from_slice(&samples.floats.timestamps);
+            std::ops::ControlFlow::Continue(())
+        };
+        snapshot.read(all, 0..1, TimeRange::ALL, &mut take).expect("readable");
+        times
+    }
+
+    #[test]
+    fn a_commit_that_was_logged_before_the_cut_and_applied_after_it_survives_a_kill() {
+        let disk = FaultDisk::default();
+        let db = open(&disk);
+        [NOW, NOW - HOUR].into_iter().for_each(|at| commit(&db, at));
+        let (mut pending, mut done) = (Pending::default(), Maintained::default());
+        let log = db.head.out_of_order_log().expect("there is one");
+        let logged = log.position();
+        let room = db.head.freeze_room();
+        std::thread::scope(|scope| {
+            scope.spawn(|| commit(&db, NOW - HOUR / 2));
+            while log.position() == logged {
+                std::thread::yield_now();
+            }
+            // The commit is logged, and cannot be applied.
+            let cut = scope.spawn(|| db.cut_out_of_order(NOW, &mut pending, &mut done).expect("cut"));
+            while !cut.is_finished() && !db.head.is_landing() {
+                std::thread::yield_now();
+            }
+            drop(room);
+        });
+        let truncation = pending.out_of_order.take().expect("there is something to forget");
+        db.forget_out_of_order(&truncation, &mut done);
+        assert_eq!(done.errors, Vec::<String>::new());
+        let wanted = [NOW - HOUR, NOW - HOUR / 2, NOW];
+        assert_eq!(times(&db), wanted);
+        assert_eq!(times(&open(&disk.restart(Survives::Written))), wanted);
     }
 }

@@ -6,7 +6,9 @@
 //!    Sync the chunks that the copy names.
 //! 4. Sync the file and give it its name, in place of the savepoint before.
 //!
-//! Truncation and deletion wait meanwhile, so no slot gets another series, and no checkpoint is made in between.
+//! Truncation and deletion wait meanwhile, so no slot of a series with samples gets another one, and no checkpoint is made in
+//! between. A series whose every sample was refused may leave its slot and come back in another, and is copied twice then:
+//! the first time without samples.
 
 use std::io;
 use std::path::Path;
@@ -192,5 +194,83 @@ impl FrameWriter {
         self.write()?;
         self.file.sync_data()?;
         Ok(self.bytes)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use ferula_model::LabelSet;
+    use ferula_storage::{Appendable, Durability, SampleBatch};
+
+    use super::*;
+    use crate::Options;
+    use crate::head::{Reopened, SeriesCopy};
+    use crate::ids::LogRef;
+
+    fn labels(n: usize) -> LabelSet {
+        LabelSet::from_pairs([("n", n.to_string())])
+    }
+
+    /// A series of a savepoint, with labels and open chunk of its own.
+    struct Copied {
+        labels: LabelSet,
+        log_ref: LogRef,
+        open: Option<(Reopened, Vec<u8>)>,
+    }
+
+    #[test]
+    fn a_series_that_is_taken_back_and_made_again_meanwhile_comes_back_once() {
+        let db = Db::in_memory(Options::default()).expect("opened");
+        let now = 36_000_000;
+        let commit = |db: &Db, n: usize, at: i64| {
+            let mut appender = db.appender();
+            let mut batch = SampleBatch::default();
+            batch.push_float(appender.resolve(&labels(n)).expect("resolved"), at, 1.0);
+            appender.append(&mut batch);
+            appender.commit(Durability::Written).expect("written");
+        };
+        // Series 200 has the first slot, loses it to series 201 after the first slice of the copy, and gets the last one.
+        let mut first = Some(db.appender());
+        first.as_mut().map(|appender| appender.resolve(&labels(200)).expect("resolved"));
+        (0..200).for_each(|n| commit(&db, n, now));
+        let mut last = Some(db.appender());
+        last.as_mut().map(|appender| appender.resolve(&labels(300)).expect("resolved"));
+        let mut copied: Vec<Copied> = Vec::new();
+        db.head
+            .copy_series(
+                &mut copied,
+                |copied, labels, series| {
+                    copied.push(Copied {
+                        labels: LabelSet::from_sorted(labels),
+                        log_ref: series.log_ref,
+                        open: series.open.map(|(open, data)| (open, data.to_vec())),
+                    });
+                },
+                |_| {
+                    if let Some(appender) = first.take() {
+                        drop(appender);
+                        commit(&db, 201, now);
+                        drop(last.take());
+                        commit(&db, 200, now);
+                    }
+                    Ok::<(), ()>(())
+                },
+            )
+            .expect("copied");
+        assert_eq!(copied.iter().filter(|series| series.labels == labels(200)).count(), 2);
+        let mut again = Db::in_memory(Options::default()).expect("opened");
+        let mut replay = Arc::get_mut(&mut again.head).expect("nobody else has it").replay(Vec::new());
+        for series in &copied {
+            let pairs: Vec<(&str, &str)> = series.labels.iter().collect();
+            let open = series.open.as_ref().map(|(open, data)| (open.clone(), &data[..]));
+            let copy = SeriesCopy { log_ref: series.log_ref, open, ..SeriesCopy::default() };
+            replay.saved_series(&pairs, copy).expect("taken");
+        }
+        replay.finish().expect("finished");
+        // The copy has 200 to 0 with their samples; 201 came into a slot that had been copied.
+        assert_eq!(again.head.series_count(), 201);
+        assert_eq!(again.head.chunks_of(&labels(200)), [(now, 1)]);
     }
 }

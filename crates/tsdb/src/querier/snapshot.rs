@@ -38,6 +38,8 @@ pub struct DbSnapshot<'a> {
     frozen: bool,
     /// Keeps slots and chunks that are removed meanwhile.
     _pin: Pin,
+    /// Until the cut: keeps the slots of series without samples that are removed meanwhile.
+    selecting: Option<Pin>,
 }
 
 struct Selection {
@@ -81,6 +83,7 @@ impl<'a> DbSnapshot<'a> {
             selections: Vec::new(),
             frozen: false,
             _pin: pin,
+            selecting: Some(head.pin_selecting()),
         }
     }
 
@@ -242,6 +245,7 @@ impl Snapshot for DbSnapshot<'_> {
         self.frozen = true;
         let mut selections = std::mem::take(&mut self.selections);
         let frozen = self.freeze_head(&mut selections);
+        self.selecting = None;
         for (selection, rows) in selections.iter_mut().zip(frozen) {
             self.resolve_rows(selection, rows)?;
         }

@@ -2,7 +2,7 @@
 
 use ferula_chunk::Corrupt;
 
-use super::{REF_MAX, RefTable, RefTarget, Replay, Replayed, by_series, is_sound};
+use super::{Full, REF_MAX, RefTable, RefTarget, Replay, Replayed, by_series, is_sound};
 use crate::head::{ExtraRef, Head, Reopened, SeriesCopy};
 use crate::head_chunks::LoadedChunk;
 use crate::ids::{LogRef, SlotId, TimeSpan};
@@ -12,8 +12,10 @@ use crate::ids::{LogRef, SlotId, TimeSpan};
 pub(crate) enum SavedSeriesError {
     #[error("the ref {0} is impossible or comes twice")]
     Ref(LogRef),
-    #[error("the labels of series {0} come twice, or there is no room for it")]
+    #[error("the labels of series {0} come twice")]
     Twice(LogRef),
+    #[error("there is no room for series {0}")]
+    NoRoom(LogRef),
     #[error("a chunk of series {0} is not in chunks_head")]
     Chunk(LogRef),
     #[error("a histogram of series {0} contradicts itself")]
@@ -65,9 +67,13 @@ impl Replay<'_> {
             return Err(SavedSeriesError::Ref(log_ref));
         }
         self.check_chunks(&saved)?;
-        let made = self.head.bring_back(labels.iter().copied(), log_ref);
-        let Ok((slot, true)) = made else { return Err(SavedSeriesError::Twice(log_ref)) };
-        self.done.saved_series += 1;
+        let brought_back = self.head.bring_back(labels.iter().copied(), log_ref);
+        let (slot, made) = brought_back.map_err(|Full| SavedSeriesError::NoRoom(log_ref))?;
+        if made {
+            self.done.saved_series += 1;
+        } else {
+            self.replace_empty(slot, log_ref)?;
+        }
         self.note_ref(log_ref);
         self.adopt_chunks(log_ref, slot);
         if let Some((open, data)) = &saved.open {
@@ -87,6 +93,19 @@ impl Replay<'_> {
                 self.slots.insert(extra, RefTarget { done_to, slot, extra: true });
             }
         }
+        Ok(())
+    }
+
+    /// Takes a series for one with the same labels that is there without a sample: an appender made that one, had all of its
+    /// samples refused and took it back, and the series came again while the savepoint was being written.
+    fn replace_empty(&mut self, slot: SlotId, log_ref: LogRef) -> Result<(), SavedSeriesError> {
+        let series = self.head.slots.get_mut(slot);
+        if !series.is_empty() {
+            return Err(SavedSeriesError::Twice(log_ref));
+        }
+        let before = std::mem::replace(&mut series.log_ref, log_ref);
+        self.extra_refs.insert(before, ExtraRef { first: log_ref, newest: i64::MIN });
+        self.slots.insert(before, RefTarget { done_to: i64::MIN, slot, extra: true });
         Ok(())
     }
 
