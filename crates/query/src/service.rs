@@ -11,6 +11,7 @@ use ferula_storage::Queryable;
 use ferula_telemetry::{Registry, error};
 use tokio::runtime::Handle;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::task::JoinHandle;
 
 use crate::active_file::ActiveFile;
 use crate::log::{LogLine, QueryLog};
@@ -157,10 +158,8 @@ impl QueryService {
         expr: &Expr,
     ) -> Result<CompletedQuery, AdmissionError> {
         let (admitted, guard) = runtime.block_on(self.admit(request))?;
-        let timer = runtime.spawn(guard.watch(std::future::pending::<()>()));
-        let completed = admitted.run_expr(expr);
-        timer.abort();
-        Ok(completed)
+        let _timer = Timer(runtime.spawn(guard.watch(std::future::pending::<()>())));
+        Ok(admitted.run_expr(expr))
     }
 
     /// The queries that run now, the longest running first.
@@ -193,6 +192,15 @@ impl QueryService {
             self.metrics.log_failures.inc();
             error!("can't log query", err = err);
         }
+    }
+}
+
+/// A task that watches the time of a query, and ends with it, also when it ends by a panic.
+struct Timer(JoinHandle<()>);
+
+impl Drop for Timer {
+    fn drop(&mut self) {
+        self.0.abort();
     }
 }
 

@@ -1,9 +1,13 @@
 //! Admission, time limits and the records of queries, on a clock that the tests turn.
 
-use ferula_model::Timestamp;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use ferula_model::{TimeRange, Timestamp};
 use ferula_promql::{QueryOptions, QueryValue};
 use ferula_promql_syntax::{ParserOptions, parse};
-use ferula_runtime::SimClock;
+use ferula_runtime::clock::Sleep;
+use ferula_runtime::{Clock, SimClock};
+use ferula_storage::{Snapshot, StorageError};
 use ferula_testkit::MemStorage;
 
 use super::*;
@@ -18,14 +22,19 @@ struct World {
 
 impl World {
     fn with_places(concurrency_max: usize) -> Self {
-        let (dir, registry) = (tempfile::tempdir().expect("a directory"), Registry::new());
         let clock = SimClock::at(Timestamp::from_millis(1_000_000));
+        Self::with(concurrency_max, clock.clone(), Arc::new(clock), Arc::new(MemStorage::new()))
+    }
+
+    /// `read` is the clock that the service reads.
+    fn with(concurrency_max: usize, clock: SimClock, read: SharedClock, store: Arc<dyn Queryable>) -> Self {
+        let (dir, registry) = (tempfile::tempdir().expect("a directory"), Registry::new());
         let service = QueryService::new(
-            Arc::new(MemStorage::new()),
+            store,
             Engine::default(),
             ServiceOptions { concurrency_max, timeout: Duration::from_secs(60) },
             Some(ActiveFile::open(dir.path(), concurrency_max).expect("opens")),
-            Arc::new(clock.clone()),
+            read,
             &registry,
         );
         World { service: Arc::new(service), clock, registry, dir }
@@ -160,4 +169,66 @@ async fn running_queries_are_listed_and_can_be_stopped_one_by_one() {
     for (query, stopped) in [(second, true), (third, true), (client, false)] {
         assert_eq!(query.run().outcome.result.is_err(), stopped);
     }
+}
+
+#[tokio::test]
+async fn a_rule_that_waits_for_a_place_ends_with_the_rules() {
+    let world = World::with_places(1);
+    let (_admitted, _guard) = world.service.admit(request("1")).await.expect("a place is free");
+    let service = world.service.clone();
+    let waiting = tokio::spawn(async move { service.admit(of_rule("2")).await.map(|_| ()) });
+    world.turn_to(1).await;
+    world.service.stop_rules();
+    let ended = tokio::time::timeout(Duration::from_secs(60), waiting).await.expect("it does not wait on");
+    assert_eq!(ended.expect("no panic"), Err(AdmissionError::RulesStopped));
+    assert_eq!(world.metric("prometheus_engine_queries"), 1.0, "the client's");
+}
+
+/// A clock that panics once it is told to.
+struct Broken(SimClock, AtomicBool);
+
+impl Clock for Broken {
+    fn unix_nanos(&self) -> i64 {
+        self.0.unix_nanos()
+    }
+
+    fn elapsed(&self) -> Duration {
+        assert!(!self.1.load(Ordering::SeqCst), "broken on purpose");
+        self.0.elapsed()
+    }
+
+    fn sleep(&self, duration: Duration) -> Sleep {
+        self.0.sleep(duration)
+    }
+}
+
+/// A store that breaks the clock when it is read.
+struct Breaking(MemStorage, Arc<Broken>);
+
+impl Queryable for Breaking {
+    fn snapshot(&self, range: TimeRange) -> Result<Box<dyn Snapshot + '_>, StorageError> {
+        // Not before the watch has begun.
+        while self.1.0.sleepers() == 0 {
+            std::thread::yield_now();
+        }
+        self.1.1.store(true, Ordering::SeqCst);
+        self.0.snapshot(range)
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_panic_ends_the_watch_over_its_query() {
+    let clock = SimClock::at(Timestamp::from_millis(1_000_000));
+    let broken = Arc::new(Broken(clock.clone(), AtomicBool::new(false)));
+    let store = Breaking(MemStorage::new(), broken.clone());
+    let world = World::with(1, clock, broken, Arc::new(store));
+    let expr = parse("up", &ParserOptions::default()).expect("an expression");
+    let (service, runtime) = (world.service.clone(), Handle::current());
+    let run =
+        tokio::task::spawn_blocking(move || service.evaluate(&runtime, of_rule("up"), &expr).map(|_| ()));
+    assert!(run.await.is_err_and(|error| error.is_panic()));
+    while world.clock.sleepers() > 0 {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(world.metric("prometheus_engine_queries"), 0.0);
 }
