@@ -54,6 +54,9 @@ pub struct LoadError {
 impl RuleError {
     /// Whether somebody stopped the query on purpose, as at shutdown.
     pub(crate) fn is_canceled(&self) -> bool {
-        matches!(self, RuleError::Query(QueryError::Canceled(_)))
+        matches!(
+            self,
+            RuleError::Query(QueryError::Canceled(_)) | RuleError::Admission(AdmissionError::RulesStopped)
+        )
     }
 }

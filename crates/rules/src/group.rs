@@ -257,14 +257,14 @@ impl Group {
                     }
                     let take = |free: usize| free.checked_sub(1);
                     let taken = free.fetch_update(Ordering::AcqRel, Ordering::Acquire, take).is_ok();
+                    let place = ConcurrentPlace { free, taken };
                     if batch.len() > 1 && taken {
                         scope.spawn(|| {
+                            let _place = place;
                             evaluate(*index);
-                            free.fetch_add(1, Ordering::AcqRel);
                         });
                     } else {
                         evaluate(*index);
-                        free.fetch_add(usize::from(taken), Ordering::AcqRel);
                     }
                 }
             });
@@ -533,6 +533,18 @@ impl Group {
             last_evaluation,
             rules: self.rules.iter().map(Rule::snapshot).collect(),
         }
+    }
+}
+
+/// A place among the rules that run beside their groups; given back when dropped, also by a panic.
+struct ConcurrentPlace<'a> {
+    free: &'a AtomicUsize,
+    taken: bool,
+}
+
+impl Drop for ConcurrentPlace<'_> {
+    fn drop(&mut self) {
+        self.free.fetch_add(usize::from(self.taken), Ordering::AcqRel);
     }
 }
 

@@ -50,8 +50,14 @@ pub struct Manager {
     /// Whether groups may run; they wait for it with their first evaluation.
     started: watch::Sender<bool>,
     loaded_before: AtomicBool,
+    /// Turns of the groups to be evaluated; see [`EVALUATIONS_MAX`].
+    turns: Arc<Semaphore>,
     shutdown: Shutdown,
 }
+
+/// Groups that are evaluated at once. Each holds a thread, also while its rules wait for a place among the queries; the
+/// queries that have the places need threads too.
+const EVALUATIONS_MAX: usize = 64;
 
 struct Running {
     group: Arc<Group>,
@@ -60,10 +66,14 @@ struct Running {
 }
 
 impl Running {
-    /// Asks the task to stop, and waits until the evaluation that it is in has ended.
-    async fn end(self) -> Arc<Group> {
+    /// Asks the task to stop after the rule that it evaluates.
+    fn ask_to_stop(&self) {
         self.group.stop();
         self.stop.request();
+    }
+
+    /// Waits until the evaluation that the task is in has ended; it was asked to stop.
+    async fn ended(self) -> Arc<Group> {
         if let Err(error) = self.task.await {
             error!("Rule group ended badly", group = self.group.key(), err = error);
         }
@@ -80,6 +90,7 @@ impl Manager {
             running: Mutex::default(),
             started: watch::Sender::new(false),
             loaded_before: AtomicBool::new(false),
+            turns: Arc::new(Semaphore::new(EVALUATIONS_MAX)),
             shutdown,
         }
     }
@@ -119,18 +130,21 @@ impl Manager {
                 before => changed.push((key, group, before)),
             }
         }
+        // All at once: an evaluation may take long, and the others are not to begin another rule meanwhile.
+        let changing = changed.iter().filter_map(|(_, _, before)| before.as_ref());
+        changing.chain(old.values()).for_each(Running::ask_to_stop);
         // Rules without a successor of their own group.
         let mut left: Vec<(Arc<Group>, usize)> = Vec::new();
         let mut fresh = Vec::new();
         for (key, group, before) in changed {
             if let Some(before) = before {
-                let before = before.end().await;
+                let before = before.ended().await;
                 left.extend(group.take_state(&before).into_iter().map(|rule| (before.clone(), rule)));
             }
             fresh.push((key, group));
         }
         for (key, gone) in old {
-            let group = gone.end().await;
+            let group = gone.ended().await;
             left.extend((0..group.rule_count()).map(|rule| (group.clone(), rule)));
             set.context.metrics.remove_group(&key);
             tokio::spawn(end_series(group, set.context.clock.clone(), self.shutdown.clone()));
@@ -157,8 +171,9 @@ impl Manager {
     fn run(&self, group: Group, restore: bool, clock: SharedClock) -> Running {
         let (group, stop) = (Arc::new(group), self.shutdown.child());
         let restore = restore.then_some(self.options.restore);
-        let task =
-            tokio::spawn(run_group(group.clone(), restore, clock, stop.clone(), self.started.subscribe()));
+        let signals =
+            Signals { stop: stop.clone(), started: self.started.subscribe(), turns: self.turns.clone() };
+        let task = tokio::spawn(run_group(group.clone(), restore, clock, signals));
         Running { group, stop, task }
     }
 
@@ -170,11 +185,11 @@ impl Manager {
         self.shutdown.request();
         let running = std::mem::take(&mut *self.running());
         for group in running.values() {
-            group.group.stop();
+            group.ask_to_stop();
             group.group.context().query.stop();
         }
         for group in running.into_values() {
-            let group = group.end().await;
+            let group = group.ended().await;
             group.repeat_alerts(UnixNanos(group.context().clock.unix_nanos()));
         }
         info!("Rule manager stopped");
@@ -226,17 +241,19 @@ fn load_groups(set: &RuleSet, restored: bool) -> Result<BTreeMap<String, Group>,
     if errors.is_empty() { Ok(groups) } else { Err(LoadError { errors }) }
 }
 
-/// Groups that are evaluated at once. Each holds a thread, also while its rules wait for a place among the queries; the
-/// queries that have the places need threads too.
-static EVALUATIONS: Semaphore = Semaphore::const_new(64);
+/// What a group's task waits for.
+struct Signals {
+    stop: Shutdown,
+    started: watch::Receiver<bool>,
+    turns: Arc<Semaphore>,
+}
 
 /// Evaluates a group at every slot, until it is asked to stop.
 async fn run_group(
     group: Arc<Group>,
     mut restore: Option<RestoreOptions>,
     clock: SharedClock,
-    stop: Shutdown,
-    mut started: watch::Receiver<bool>,
+    Signals { stop, mut started, turns }: Signals,
 ) {
     tokio::select! {
         () = stop.requested() => return,
@@ -262,7 +279,10 @@ async fn run_group(
         // rules that alerts depend on have written.
         let restoring = if evaluations == 2 { restore.take() } else { None };
         let now = clock.clone();
-        let _turn = EVALUATIONS.acquire().await.expect("the semaphore is never closed");
+        let _turn = tokio::select! {
+            () = stop.requested() => return,
+            turn = turns.acquire() => turn.expect("the semaphore is never closed"),
+        };
         let step = tokio::task::spawn_blocking(move || {
             running.iterate(moment);
             if let Some(options) = restoring {

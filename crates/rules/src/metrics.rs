@@ -31,8 +31,8 @@ impl Metrics {
     pub fn new(registry: &Registry) -> Self {
         let counter = |name: &str, help: &str| registry.counter_vec(name, help, &["rule_group"]);
         let gauge = |name: &str, help: &str| registry.gauge_vec(name, help, &["rule_group"]);
-        let rule_help = "The duration for a rule to execute.";
-        let group_help = "The duration of rule group evaluations.";
+        let rule_help = "Seconds that one rule took: query, and storing what came out.";
+        let group_help = "Seconds that all rules of a group took together.";
         Metrics {
             evaluation_duration: registry.summary(
                 "prometheus_rule_evaluation_duration_seconds",
@@ -56,50 +56,52 @@ impl Metrics {
             ),
             iterations_missed: counter(
                 "prometheus_rule_group_iterations_missed_total",
-                "The total number of rule group evaluations missed due to slow rule group evaluation.",
+                "Slots of a group that passed unused because the evaluation before took too long. Rising: raise the interval, or split the group.",
             ),
             iterations: counter(
                 "prometheus_rule_group_iterations_total",
-                "The total number of scheduled rule group evaluations, whether executed or missed.",
+                "Slots of a group that have come, used or not.",
             ),
             evaluations: counter(
                 "prometheus_rule_evaluations_total",
-                "The total number of rule evaluations.",
+                "Rules of a group that were evaluated, well or badly.",
             ),
             evaluation_failures: counter(
                 "prometheus_rule_evaluation_failures_total",
-                "The total number of rule evaluation failures.",
+                "Rules of a group whose query failed or whose result could not be stored; /rules shows why.",
             ),
-            interval: gauge("prometheus_rule_group_interval_seconds", "The interval of a rule group."),
+            interval: gauge(
+                "prometheus_rule_group_interval_seconds",
+                "Seconds between two slots of a group.",
+            ),
             last_evaluation: gauge(
                 "prometheus_rule_group_last_evaluation_timestamp_seconds",
-                "The timestamp of the last rule group evaluation in seconds.",
+                "When the last evaluation of a group began, in seconds since 1970.",
             ),
             last_duration: gauge(
                 "prometheus_rule_group_last_duration_seconds",
-                "The duration of the last rule group evaluation.",
+                "Seconds that the last evaluation of a group took. Close to its interval, slots will be missed.",
             ),
             last_rule_duration_sum: gauge(
                 "prometheus_rule_group_last_rule_duration_sum_seconds",
-                "The sum of time in seconds it took to evaluate each rule in the group regardless of concurrency. \
-                 This should be higher than the group duration if rules are evaluated concurrently.",
+                "Seconds that the rules of a group took in its last evaluation, added up. Above the duration of the group when they run beside each other.",
             ),
             last_restore_duration: gauge(
                 "prometheus_rule_group_last_restore_duration_seconds",
-                "The duration of the last alert rules alerts restoration using the `ALERTS_FOR_STATE` series.",
+                "Seconds that it took after the start to read back since when the alerts of a group are active.",
             ),
-            rules: gauge("prometheus_rule_group_rules", "The number of rules."),
+            rules: gauge("prometheus_rule_group_rules", "Rules of a group."),
             samples: gauge(
                 "prometheus_rule_group_last_evaluation_samples",
-                "The number of samples returned during the last rule group evaluation.",
+                "Samples that the rules of a group had as results the last time.",
             ),
             template_expansions: registry.counter(
                 "prometheus_template_text_expansions_total",
-                "The total number of template text expansions.",
+                "Templates of labels and annotations that were filled in.",
             ),
             template_failures: registry.counter(
                 "prometheus_template_text_expansion_failures_total",
-                "The total number of template text expansion failures.",
+                "Templates that could not be filled in; the alert shows the error instead.",
             ),
         }
     }

@@ -9,11 +9,12 @@ use ferula_config::rules::{LoadedRules, RuleFileOptions, parse_rules};
 use ferula_model::labels::NameScheme;
 use ferula_model::value::is_stale;
 use ferula_model::{Alert, AlertSink, LabelSet, Matcher, TimeRange, Timestamp, UnixNanos};
-use ferula_promql::{Engine, EngineOptions};
+use ferula_promql::{Engine, EngineOptions, QueryValue};
 use ferula_promql_syntax::ParserOptions;
 use ferula_rules::{
     AlertState, AlertingSnapshot, EngineQuery, Group, GroupContext, GroupSnapshot, Health, Manager,
-    ManagerOptions, Metrics, RestoreOptions, RuleSet, RuleSnapshot, check_template,
+    ManagerOptions, Metrics, RestoreOptions, RuleError, RuleOrigin, RuleQuery, RuleSet, RuleSnapshot,
+    check_template,
 };
 use ferula_runtime::{Clock, Shutdown, SimClock};
 use ferula_storage::{Appendable, Durability, Hints, Queryable, SampleBatch, SeriesSamples};
@@ -518,5 +519,130 @@ async fn slots_that_pass_unseen_are_counted() {
     world.clock.advance(Duration::from_secs(600));
     turn_until(&world.clock, || world.counter("prometheus_rule_group_iterations_missed_total") > 0.0).await;
     assert_eq!(world.counter("prometheus_rule_group_iterations_missed_total"), 9.0);
+    manager.stop().await;
+}
+
+/// Holds every query until its group is let go, and counts them.
+#[derive(Default)]
+struct Held {
+    state: Mutex<BTreeMap<String, (usize, bool)>>,
+    changed: std::sync::Condvar,
+}
+
+impl Held {
+    fn let_go(&self, group: &str) {
+        self.state.lock().unwrap().entry(group.to_owned()).or_default().1 = true;
+        self.changed.notify_all();
+    }
+
+    /// Queries of a group so far.
+    fn count(&self, group: &str) -> usize {
+        self.state.lock().unwrap().get(group).map_or(0, |(count, _)| *count)
+    }
+}
+
+impl RuleQuery for Held {
+    fn value(
+        &self,
+        _: &ferula_promql_syntax::Expr,
+        _: Timestamp,
+        origin: &RuleOrigin<'_>,
+    ) -> Result<QueryValue, RuleError> {
+        let mut state = self.state.lock().unwrap();
+        state.entry(origin.group.to_owned()).or_default().0 += 1;
+        while !state[origin.group].1 {
+            state = self.changed.wait(state).unwrap();
+        }
+        Ok(QueryValue::Vector(Vec::new()))
+    }
+}
+
+/// A world whose queries are held, and its manager with these groups of two rules each.
+async fn held_groups(names: &[String]) -> (World, Arc<Held>, Arc<Manager>, tempfile::TempDir) {
+    let (mut world, held) = (World::new(), Arc::<Held>::default());
+    world.context = Arc::new(GroupContext { query: held.clone(), ..GroupContext::clone(&world.context) });
+    let rules = "[{record: one, expr: up}, {record: two, expr: up}]";
+    let files: Vec<(String, String)> = names
+        .iter()
+        .map(|name| (format!("{name}.yml"), format!("groups: [{{name: {name}, rules: {rules}}}]")))
+        .collect();
+    let files: Vec<(&str, &str)> = files.iter().map(|(name, text)| (&**name, &**text)).collect();
+    let dir = self::files(&files);
+    let manager = Arc::new(Manager::new(ManagerOptions::default(), Shutdown::new()));
+    manager.update(&set(&world, &dir)).await.unwrap();
+    manager.start();
+    (world, held, manager, dir)
+}
+
+#[tokio::test]
+async fn a_reload_asks_all_groups_to_stop_before_it_waits_for_one() {
+    let names: Vec<String> = ["a", "b", "c"].map(str::to_owned).into();
+    let (world, held, manager, dir) = held_groups(&names).await;
+    turn_until(&world.clock, || names.iter().all(|name| held.count(name) == 1)).await;
+    // One group changes, the others go.
+    let text = std::fs::read_to_string(dir.path().join("a.yml")).unwrap().replace("one", "other");
+    std::fs::write(dir.path().join("a.yml"), text).unwrap();
+    names[1..].iter().for_each(|name| std::fs::remove_file(dir.path().join(format!("{name}.yml"))).unwrap());
+    let reload = tokio::spawn({
+        let (manager, set) = (manager.clone(), set(&world, &dir));
+        async move { manager.update(&set).await }
+    });
+    while !manager.snapshot().is_empty() {
+        tokio::task::yield_now().await;
+    }
+    // The last one that is waited for must not begin its second rule.
+    held.let_go("c");
+    let ended = || world.counter("prometheus_rule_group_last_evaluation_timestamp_seconds") > 0.0;
+    while held.count("c") < 2 && !ended() {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    assert_eq!(held.count("c"), 1);
+    ["a", "b"].into_iter().for_each(|name| held.let_go(name));
+    reload.await.unwrap().unwrap();
+    assert_eq!(manager.snapshot().len(), 1);
+    manager.stop().await;
+}
+
+#[tokio::test]
+async fn groups_take_turns_and_one_that_waits_for_its_turn_can_go() {
+    let names: Vec<String> = (0..70).map(|n| format!("g{n:02}")).collect();
+    let (world, held, manager, dir) = held_groups(&names).await;
+    let begun = || names.iter().filter(|name| held.count(name) > 0).count();
+    turn_until(&world.clock, || begun() == 64).await;
+    for _ in 0..100 {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(begun(), 64, "the others wait: threads are needed for queries too");
+    // A reload takes away groups that wait, which is not held up by those that run.
+    let waiting: Vec<&String> = names.iter().filter(|name| held.count(name) == 0).collect();
+    waiting.iter().for_each(|name| std::fs::remove_file(dir.path().join(format!("{name}.yml"))).unwrap());
+    let set = set(&world, &dir);
+    let reload = manager.update(&set);
+    let reloaded = tokio::time::timeout(Duration::from_secs(60), reload).await;
+    names.iter().for_each(|name| held.let_go(name));
+    reloaded.expect("it does not wait for the groups that run").unwrap();
+    assert_eq!(manager.snapshot().len(), 64);
+    manager.stop().await;
+}
+
+#[tokio::test]
+async fn alerts_of_a_rule_that_another_group_has_as_well_are_not_resolved() {
+    let world = World::new();
+    let now = world.clock.now().millis() / 1000;
+    for seconds in (now..now + 7200).step_by(60) {
+        up(&world, seconds, 0.0);
+    }
+    let group = |name: &str| format!("groups: [{{name: {name}, rules: [{{alert: A, expr: 'up == 0'}}]}}]");
+    let manager = Manager::new(ManagerOptions::default(), Shutdown::new());
+    let dir = files(&[("a.yml", &group("g")), ("b.yml", &group("h"))]);
+    manager.update(&set(&world, &dir)).await.unwrap();
+    manager.start();
+    turn_until(&world.clock, || evaluated(&manager.snapshot())).await;
+    world.clock.advance(Duration::from_secs(1));
+    world.take_sent();
+    std::fs::remove_file(dir.path().join("b.yml")).unwrap();
+    manager.update(&set(&world, &dir)).await.unwrap();
+    let resolved = world.take_sent().into_iter().filter(|alert| alert.resolved).count();
+    assert_eq!(resolved, 0, "the Alertmanager cannot tell the two apart");
     manager.stop().await;
 }
