@@ -10,6 +10,11 @@ const ADDRESS: &str = "__address__";
 const SCHEME: &str = "__scheme__";
 const PATH: &str = "__alerts_path__";
 
+/// An address with a path or a scheme, which no host has.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{} is not a valid hostname", ferula_go::quote::go_quote(_0))]
+pub struct AddressError(pub String);
+
 /// Whether Alertmanagers can be made of the targets of a section, as `check config` asks.
 ///
 /// # Errors
@@ -18,7 +23,7 @@ pub fn check_targets<'g>(
     config: &AlertmanagerConfig,
     rules: &[Rule],
     groups: impl IntoIterator<Item = &'g TargetGroup>,
-) -> Result<(), String> {
+) -> Result<(), AddressError> {
     for group in groups {
         for target in &group.targets {
             labels_of(config, rules, group, target)?;
@@ -29,31 +34,31 @@ pub fn check_targets<'g>(
 
 /// Addresses that get alerts, and those that relabelling dropped; each once, in the order found.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Found {
+pub(crate) struct Addresses {
     pub active: Vec<String>,
     pub dropped: Vec<String>,
 }
 
-impl Found {
+impl Addresses {
     /// Looks through the groups of one section.
     pub fn of_groups<'g>(
         config: &AlertmanagerConfig,
         rules: &[Rule],
         groups: impl IntoIterator<Item = &'g TargetGroup>,
     ) -> Self {
-        let mut found = Found::default();
+        let mut addresses = Addresses::default();
         for group in groups {
             for target in &group.targets {
-                found.add(config, rules, group, target);
+                addresses.add(config, rules, group, target);
             }
         }
-        found
+        addresses
     }
 
     fn add(&mut self, config: &AlertmanagerConfig, rules: &[Rule], group: &TargetGroup, target: &LabelSet) {
         let (list, address) = match labels_of(config, rules, group, target) {
-            Ok(Placed::Active(labels)) => (&mut self.active, address_of(&labels)),
-            Ok(Placed::Dropped(labels)) => (&mut self.dropped, address_of(&labels)),
+            Ok(Relabelled::Active(labels)) => (&mut self.active, address_of(&labels)),
+            Ok(Relabelled::Dropped(labels)) => (&mut self.dropped, address_of(&labels)),
             Err(err) => {
                 error!("Creating discovered Alertmanagers failed", err = err);
                 return;
@@ -66,7 +71,7 @@ impl Found {
 }
 
 /// What relabelling makes of an Alertmanager.
-enum Placed {
+enum Relabelled {
     /// Its labels afterwards.
     Active(LabelSet),
     /// Its labels before.
@@ -79,7 +84,7 @@ fn labels_of(
     rules: &[Rule],
     group: &TargetGroup,
     target: &LabelSet,
-) -> Result<Placed, String> {
+) -> Result<Relabelled, AddressError> {
     let mut labels = target.to_builder();
     labels.set(SCHEME, &config.scheme);
     labels.set(PATH, &push_path(&config.path_prefix, config.api_version.as_str()));
@@ -88,13 +93,13 @@ fn labels_of(
     }
     let before = labels.finish();
     if !process(rules, &mut labels) {
-        return Ok(Placed::Dropped(before));
+        return Ok(Relabelled::Dropped(before));
     }
     let address = labels.value(ADDRESS);
     if address.contains('/') {
-        return Err(format!("{} is not a valid hostname", ferula_go::quote::go_quote(address)));
+        return Err(AddressError(address.to_owned()));
     }
-    Ok(Placed::Active(labels.finish()))
+    Ok(Relabelled::Active(labels.finish()))
 }
 
 fn address_of(labels: &LabelSet) -> String {
@@ -134,7 +139,7 @@ mod tests {
             TargetGroup::new("0".into(), &addresses, &labels)
         };
         let groups = [group(&["a:1", "a:1", "old:1", "http://x"], &[]), group(&["b:1"], &[("zone", "z")])];
-        let found = Found::of_groups(section, &rules, &groups);
+        let found = Addresses::of_groups(section, &rules, &groups);
         assert_eq!(found.active, ["https://a:1/am/api/v2/alerts", "https://z:9/am/api/v2/alerts"]);
         assert_eq!(found.dropped, ["https://old:1/am/api/v2/alerts"]);
     }

@@ -19,5 +19,5 @@ mod payload;
 mod queue;
 mod send;
 
-pub use alertmanager::check_targets;
+pub use alertmanager::{AddressError, check_targets};
 pub use manager::{AlertmanagersSnapshot, ApplyError, Manager, Options};

@@ -16,7 +16,7 @@ use ferula_telemetry::{Registry, error, info, warn};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-use crate::alertmanager::Found;
+use crate::alertmanager::Addresses;
 use crate::metrics::Metrics;
 use crate::send::{Sender, SenderOptions};
 
@@ -92,7 +92,7 @@ struct Set {
     client: Option<HttpClient>,
     target_rules: Vec<Rule>,
     alert_rules: Vec<Rule>,
-    found: Found,
+    addresses: Addresses,
     senders: Vec<Running>,
 }
 
@@ -153,7 +153,7 @@ impl Manager {
                 client: None,
                 target_rules: section.target_rules(&config.global),
                 alert_rules: compiled(&section.alert_relabel_configs),
-                found: Found::default(),
+                addresses: Addresses::default(),
                 senders: Vec::new(),
             });
         }
@@ -164,7 +164,7 @@ impl Manager {
         for set in &mut sets {
             if let Some(at) = old.iter().position(|old| old.config == set.config) {
                 let before = old.swap_remove(at);
-                (set.found, set.senders, set.client) = (before.found, before.senders, before.client);
+                (set.addresses, set.senders, set.client) = (before.addresses, before.senders, before.client);
             }
         }
         let mut failed = None;
@@ -215,8 +215,8 @@ impl Manager {
     pub fn snapshot(&self) -> AlertmanagersSnapshot {
         let state = self.0.state();
         AlertmanagersSnapshot {
-            active: state.sets.iter().flat_map(|set| set.found.active.clone()).collect(),
-            dropped: state.sets.iter().flat_map(|set| set.found.dropped.clone()).collect(),
+            active: state.sets.iter().flat_map(|set| set.addresses.active.clone()).collect(),
+            dropped: state.sets.iter().flat_map(|set| set.addresses.dropped.clone()).collect(),
         }
     }
 }
@@ -275,7 +275,7 @@ impl Inner {
     }
 
     fn count(&self, state: &State) {
-        let active: usize = state.sets.iter().map(|set| set.found.active.len()).sum();
+        let active: usize = state.sets.iter().map(|set| set.addresses.active.len()).sum();
         self.metrics.discovered.set(active as f64);
     }
 
@@ -284,10 +284,11 @@ impl Inner {
         let mut state = self.state();
         for set in &mut state.sets {
             let Some(groups) = targets.get(&set.job) else { continue };
-            set.found = Found::of_groups(&set.config, &set.target_rules, groups.iter().map(|group| &**group));
+            set.addresses =
+                Addresses::of_groups(&set.config, &set.target_rules, groups.iter().map(|group| &**group));
             let (stay, gone): (Vec<_>, Vec<_>) = std::mem::take(&mut set.senders)
                 .into_iter()
-                .partition(|running| set.found.active.contains(&running.sender.url));
+                .partition(|running| set.addresses.active.contains(&running.sender.url));
             set.senders = stay;
             for running in gone {
                 self.end(running);
@@ -297,7 +298,7 @@ impl Inner {
                 continue;
             }
             let Some(client) = set.client.clone() else { continue };
-            for url in &set.found.active {
+            for url in &set.addresses.active {
                 if set.senders.iter().all(|running| running.sender.url != *url) {
                     set.senders.push(self.start(client.clone(), url, set.config.timeout));
                 }
@@ -327,12 +328,10 @@ impl Inner {
     /// Ends a sender whose address is gone; what waits for it is still tried once.
     fn end(&self, running: Running) {
         running.stop.request();
-        let metrics = self.metrics.clone();
         tokio::spawn(async move {
             if let Err(error) = running.task.await {
                 error!("Sending alerts ended badly", alertmanager = running.sender.url, err = error);
             }
-            metrics.forget(&running.sender.url);
         });
     }
 }

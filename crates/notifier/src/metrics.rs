@@ -1,5 +1,8 @@
 //! The notifier's own metrics, by Prometheus' names.
 
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
 use ferula_telemetry::{
     Counter, CounterVec, Gauge, GaugeVec, Histogram, HistogramVec, Registry, Summary, SummaryVec,
 };
@@ -14,11 +17,15 @@ pub(crate) struct Metrics {
     dropped: CounterVec,
     queue_length: GaugeVec,
     pub discovered: Gauge,
+    /// How many senders count under an address: two sections may name the same one, and a new sender may begin while the
+    /// old one of its address ends.
+    users: Arc<Mutex<HashMap<String, usize>>>,
 }
 
-/// What is counted of one Alertmanager.
-#[derive(Clone)]
+/// What is counted of one Alertmanager, by one of its senders. The figures go with the last of them.
 pub(crate) struct OfOne {
+    all: Metrics,
+    url: String,
     pub latency: Summary,
     pub latency_histogram: Histogram,
     pub errors: Counter,
@@ -69,11 +76,18 @@ impl Metrics {
             ),
             discovered: registry
                 .gauge("prometheus_notifications_alertmanagers_discovered", "Alertmanagers that get alerts."),
+            users: Arc::default(),
         }
     }
 
+    /// The figures of an address, for a sender.
     pub fn of(&self, url: &str) -> OfOne {
+        // Held while the figures are made, so that none is removed in between.
+        let mut users = self.users();
+        *users.entry(url.to_owned()).or_default() += 1;
         OfOne {
+            all: self.clone(),
+            url: url.to_owned(),
             latency: self.latency.with(&[url]),
             latency_histogram: self.latency_histogram.with(&[url]),
             errors: self.errors.with(&[url]),
@@ -83,12 +97,26 @@ impl Metrics {
         }
     }
 
-    pub fn forget(&self, url: &str) {
-        self.latency.remove(&[url]);
-        self.latency_histogram.remove(&[url]);
-        self.errors.remove(&[url]);
-        self.sent.remove(&[url]);
-        self.dropped.remove(&[url]);
-        self.queue_length.remove(&[url]);
+    fn users(&self) -> MutexGuard<'_, HashMap<String, usize>> {
+        self.users.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for OfOne {
+    fn drop(&mut self) {
+        let (all, url) = (&self.all, &*self.url);
+        let mut users = all.users();
+        let Some(count) = users.get_mut(url) else { return };
+        *count -= 1;
+        if *count > 0 {
+            return;
+        }
+        users.remove(url);
+        all.latency.remove(&[url]);
+        all.latency_histogram.remove(&[url]);
+        all.errors.remove(&[url]);
+        all.sent.remove(&[url]);
+        all.dropped.remove(&[url]);
+        all.queue_length.remove(&[url]);
     }
 }

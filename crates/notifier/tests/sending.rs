@@ -5,11 +5,12 @@ use std::time::Duration;
 
 use ferula_config::Config;
 use ferula_discovery::Manager as Discovery;
-use ferula_model::{Alert, AlertSink, LabelSet, UnixNanos};
+use ferula_model::{Alert, AlertSink, LabelSet, Timestamp, UnixNanos};
 use ferula_notifier::{Manager, Options};
-use ferula_runtime::{RealClock, Shutdown};
+use ferula_runtime::{RealClock, SharedClock, Shutdown, SimClock};
 use ferula_telemetry::Registry;
 use ferula_telemetry::logging::{Format, Level};
+use ferula_testkit::http_lab::Lab;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
@@ -120,11 +121,15 @@ struct Bed {
 
 impl Bed {
     fn start(config: &str, options: Options) -> Bed {
+        Self::start_with(config, options, RealClock::shared())
+    }
+
+    /// `clock` is that of the manager; discovery has the machine's.
+    fn start_with(config: &str, options: Options, clock: SharedClock) -> Bed {
         ferula_telemetry::logging::init(Level::Error, Format::Logfmt);
         let (registry, shutdown) = (Registry::new(), Shutdown::new());
-        let clock = RealClock::shared();
-        let manager = Manager::new(options, &registry, clock.clone(), shutdown.clone());
-        let discovery = Discovery::new("notify", clock, &registry, shutdown.clone());
+        let manager = Manager::new(options, &registry, clock, shutdown.clone());
+        let discovery = Discovery::new("notify", RealClock::shared(), &registry, shutdown.clone());
         let bed = Bed {
             task: tokio::spawn({
                 let (manager, targets) = (manager.clone(), discovery.subscribe());
@@ -154,11 +159,15 @@ impl Bed {
     }
 
     fn count(&self, name: &str, url: &str) -> f64 {
+        self.count_if_any(name, url).unwrap()
+    }
+
+    fn count_if_any(&self, name: &str, url: &str) -> Option<f64> {
         let families = self.registry.gather();
-        let family = families.iter().find(|family| family.name == name).unwrap();
-        let of_url = family.metrics.iter().find(|metric| metric.labels.value("alertmanager") == url).unwrap();
+        let family = families.iter().find(|family| family.name == name)?;
+        let of_url = family.metrics.iter().find(|metric| metric.labels.value("alertmanager") == url)?;
         match of_url.value {
-            ferula_model::MetricValue::Single(value) => value,
+            ferula_model::MetricValue::Single(value) => Some(value),
             _ => panic!("{name} is no single number"),
         }
     }
@@ -297,4 +306,62 @@ async fn what_waits_is_sent_at_shutdown_and_a_reload_keeps_queues() {
     bed.stop().await;
     assert_eq!(fake.alerts(), ["A", "B", "C"]);
     assert_eq!(other.alerts(), ["A", "B", "C"]);
+}
+
+#[tokio::test]
+async fn figures_of_an_address_stay_for_as_long_as_anybody_sends_there() {
+    let fake = Fake::start(Some(200)).await;
+    let url = format!("http://{}/api/v2/alerts", fake.address);
+    let sent = "prometheus_notifications_sent_total";
+    let both = one_each(&[&fake.address, &fake.address]).replacen("200ms", "300ms", 1);
+    let bed = Bed::start(&both, Options::default());
+    bed.discovered(2).await;
+    bed.manager.send(alerts(&["A"]));
+    fake.wait_for(2).await;
+    while bed.count(sent, &url) < 2.0 {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    // One section goes, and its sender ends. What the other one counts is still the address's.
+    bed.apply(&one_each(&[&fake.address]));
+    bed.discovered(1).await;
+    bed.manager.send(alerts(&["B"]));
+    fake.wait_for(3).await;
+    while bed.count(sent, &url) < 3.0 {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    // Without any, there are no figures.
+    bed.apply("{}");
+    while bed.count_if_any(sent, &url).is_some() {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    bed.stop().await;
+}
+
+#[tokio::test]
+async fn a_section_whose_files_are_missing_begins_to_send_once_they_are_there() {
+    let (fake, lab) = (Fake::start(Some(200)).await, Lab::start().await);
+    let ca = lab.path("later.pem");
+    let text = format!(
+        "alerting: {{alertmanagers: [{{static_configs: [{{targets: ['{}']}}], timeout: 1h, \
+         tls_config: {{ca_file: '{}'}}}}]}}",
+        fake.address,
+        ca.display()
+    );
+    let clock = SimClock::at(Timestamp::from_millis(0));
+    let bed = Bed::start_with("{}", Options::default(), Arc::new(clock.clone()));
+    let config = Config::parse(&text).unwrap();
+    assert!(bed.manager.apply_config(&config).is_err());
+    let jobs = Manager::discovery_jobs(&config);
+    bed.discovery.apply_config(jobs.iter().map(|(name, section)| (name.as_str(), *section)));
+    bed.discovered(1).await;
+    bed.manager.send(alerts(&["before"]));
+    std::fs::copy(lab.path("ca.pem"), &ca).unwrap();
+    // Nothing is discovered anew, and nothing is reloaded.
+    while fake.seen.lock().unwrap().is_empty() {
+        clock.advance(Duration::from_secs(5));
+        bed.manager.send(alerts(&["after"]));
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    assert_eq!(fake.alerts()[0], "after");
+    bed.stop().await;
 }

@@ -9,6 +9,7 @@
 
 mod servers;
 
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
 use tempfile::TempDir;
@@ -90,9 +91,14 @@ impl Lab {
         lab
     }
 
+    /// A file in the lab's directory: `ca.pem`, `cert.pem`, `key.pem`, `secret`, or one of the test's own.
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.directory.path().join(name)
+    }
+
     /// Writes a file into the lab's directory.
     pub fn write(&self, name: &str, text: &str) {
-        std::fs::write(self.directory.path().join(name), text).expect("the directory can be written");
+        std::fs::write(self.path(name), text).expect("the directory can be written");
     }
 
     /// The address of a server.
@@ -132,7 +138,7 @@ impl Lab {
     /// The table.
     pub fn cases(&self) -> Vec<Case> {
         let at = |name: &str| self.address(name);
-        let file = |name: &str| self.directory.path().join(name).display().to_string();
+        let file = |name: &str| self.path(name).display().to_string();
         let quoted = |text: &str| format!("\"{}\"", text.replace('\n', "\\n"));
         let (ca, cert, key, secret) = (file("ca.pem"), file("cert.pem"), file("key.pem"), file("secret"));
         let plain = |name, section: &str, with: &[&str]| Case {
