@@ -1,13 +1,14 @@
 //! Tokens from an OAuth 2.0 server: client credentials, or a signed assertion (RFC 7523).
 //!
-//! A token is kept until ten seconds before it ends. One request fetches it, the others wait. The server is spoken to
-//! with TLS and proxy of its own.
+//! A token is kept until ten seconds before it ends. One request fetches it, the others wait; it is fetched to the end,
+//! also when the request that needs it has no time left. The server is spoken to with TLS and proxy of its own.
 
 mod assertion;
 
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -25,6 +26,8 @@ use crate::url::{encode_form, query_escape};
 
 /// A token is renewed this long before it ends, as in Go.
 const RENEWED_BEFORE: Duration = Duration::from_secs(10);
+/// A server that takes longer than this has failed.
+const FETCH_TIME_MAX: Duration = Duration::from_secs(60);
 /// What a server may answer, as in Go.
 const ANSWER_BYTES_MAX: usize = 1 << 20;
 const FORM: &str = "application/x-www-form-urlencoded";
@@ -50,11 +53,18 @@ pub(crate) fn client_section(section: &OAuth2) -> HttpClientConfig {
 /// Fetches tokens and keeps the last one.
 #[derive(Debug)]
 pub(crate) struct TokenSource {
+    server: Arc<TokenServer>,
+    /// Held while a token is fetched.
+    state: Arc<Mutex<State>>,
+}
+
+/// A server, and how it is asked.
+#[derive(Debug)]
+struct TokenServer {
     client: Box<dyn Ask>,
     section: OAuth2,
     /// The client's secret, or the key that signs its assertions.
     secret: Option<Source>,
-    state: Mutex<State>,
 }
 
 #[derive(Debug, Default)]
@@ -90,23 +100,40 @@ impl TokenSource {
             true => Source::of(section.client_certificate_key.reveal(), &section.client_certificate_key_file),
             false => Source::of(section.client_secret.reveal(), &section.client_secret_file),
         };
-        Ok(TokenSource { client, section: section.clone(), secret, state: Mutex::default() })
+        let server = Arc::new(TokenServer { client, section: section.clone(), secret });
+        Ok(TokenSource { server, state: Arc::default() })
     }
 
     /// The value of `Authorization`, with a token that is still good.
     pub async fn authorization(&self) -> Result<HeaderValue, Cause> {
-        let mut state = self.state.lock().await;
-        let secret = self.read_secret().await?;
+        let mut state = self.state.clone().lock_owned().await;
+        let secret = self.server.read_secret().await?;
         if state.secret != secret {
             *state = State { secret, ..State::default() };
         }
         if let Some(token) = state.token.as_ref().filter(|token| token.is_valid()) {
             return Ok(token.authorization.clone());
         }
-        let token = self.fetch(&mut state).await?;
-        let authorization = token.authorization.clone();
-        state.token = Some(token);
-        Ok(authorization)
+        // A task of its own: callers give up when their time is over, and with a server that is slower than that there would
+        // never be a token.
+        let server = self.server.clone();
+        let fetching = async move {
+            let Ok(token) = tokio::time::timeout(FETCH_TIME_MAX, server.fetch(&mut state)).await else {
+                return Err(server.deadline());
+            };
+            let token = token?;
+            let authorization = token.authorization.clone();
+            state.token = Some(token);
+            Ok(authorization)
+        };
+        tokio::spawn(fetching).await.map_err(|error| Cause::Other(error.to_string()))?
+    }
+}
+
+impl TokenServer {
+    fn deadline(&self) -> Cause {
+        let error = RequestError::deadline(&http::Method::POST, &self.section.token_url);
+        Cause::Token(TokenError::Request(Box::new(error)))
     }
 
     async fn read_secret(&self) -> Result<String, Cause> {
