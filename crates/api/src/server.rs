@@ -1,14 +1,20 @@
 //! The listener and its connections: how many there are, how long they may take to ask and to read, and how they end.
 
+use std::convert::Infallible;
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
-use axum::body::Body;
-use axum::http::Request as HttpRequest;
+use axum::body::{Body, Bytes, HttpBody};
+use axum::http::header::CONTENT_LENGTH;
+use axum::http::{Method, Request as HttpRequest};
+use ferula_runtime::clock::Sleep;
 use ferula_runtime::{SharedClock, Shutdown};
 use ferula_telemetry::{debug, warn};
-use hyper::body::Incoming;
+use hyper::body::{Frame, Incoming, SizeHint};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -32,6 +38,11 @@ const HEAD_BYTES_MAX: usize = (1 << 20) + 4096;
 /// And this many fields. Go has no such limit; each costs some bytes for every request.
 const HEADER_FIELDS_MAX: usize = 1000;
 
+/// When clients wait for a place, a connection that has not sent the whole head of a request ends after this long.
+const CROWDED_HEAD: Duration = Duration::from_secs(2);
+/// And they are told so every so often, for those that were in the middle of something the last time.
+const CROWDED_REPEAT: Duration = Duration::from_secs(1);
+
 /// What the connections of all listeners share.
 #[derive(Clone)]
 struct Connections {
@@ -44,18 +55,41 @@ struct Connections {
     shutdown: Shutdown,
 }
 
-/// Serves all listeners until shutdown. The limit of connections is one for all of them.
+/// Bounds of a server.
+pub struct ServerLimits {
+    /// Of all listeners together.
+    pub connections_max: usize,
+    /// For the head of a request, and between two requests.
+    pub read_timeout: Duration,
+    pub clock: SharedClock,
+}
+
+/// Serves the API on all listeners until shutdown.
 pub async fn serve(service: watch::Receiver<Service>, listeners: Vec<TcpListener>, shutdown: Shutdown) {
-    let (connections_max, read_timeout, clock) = {
+    let limits = {
         let service = service.borrow();
         let settings = &service.site().settings;
-        (settings.connections_max, settings.read_timeout, service.site().clock.clone())
+        ServerLimits {
+            connections_max: settings.connections_max,
+            read_timeout: settings.read_timeout,
+            clock: service.site().clock.clone(),
+        }
     };
+    serve_router(router(service), limits, listeners, shutdown).await;
+}
+
+/// Serves any routes on all listeners until shutdown.
+pub async fn serve_router(
+    router: axum::Router,
+    limits: ServerLimits,
+    listeners: Vec<TcpListener>,
+    shutdown: Shutdown,
+) {
     let connections = Connections {
-        router: router(service),
-        clock,
-        read_timeout,
-        places: Arc::new(Semaphore::new(connections_max.max(1))),
+        router,
+        clock: limits.clock,
+        read_timeout: limits.read_timeout,
+        places: Arc::new(Semaphore::new(limits.connections_max.max(1))),
         crowded: Arc::default(),
         shutdown,
     };
@@ -108,8 +142,15 @@ async fn next(listener: &TcpListener, shared: &Connections) -> std::io::Result<A
     let place = match shared.places.clone().try_acquire_owned() {
         Ok(place) => place,
         Err(_) => {
-            shared.crowded.notify_waiters();
-            shared.places.clone().acquire_owned().await.map_err(std::io::Error::other)?
+            let place = shared.places.clone().acquire_owned();
+            tokio::pin!(place);
+            loop {
+                shared.crowded.notify_waiters();
+                tokio::select! {
+                    place = place.as_mut() => break place.map_err(std::io::Error::other)?,
+                    () = shared.clock.sleep(CROWDED_REPEAT) => {}
+                }
+            }
         }
     };
     Ok((stream, peer, place))
@@ -118,14 +159,24 @@ async fn next(listener: &TcpListener, shared: &Connections) -> std::io::Result<A
 async fn connection(shared: Connections, stream: TcpStream, peer: SocketAddr) {
     // Answers are written in large pieces; waiting to gather more only delays the last one.
     let _ = stream.set_nodelay(true);
-    let router = shared.router;
+    let stream = WriteTimeout::new(EncodedQueries::new(stream), shared.clock.clone(), WRITE_TIMEOUT);
+    let work = Work { answers: Arc::default(), writes: stream.is_waiting() };
+    let (router, answers) = (shared.router, work.answers.clone());
     let service = service_fn(move |request: HttpRequest<Incoming>| {
         let mut request = request.map(Body::new);
         request.extensions_mut().insert(ClientAddress(peer.ip()));
         let mut router = router.clone();
-        async move { tower_service::Service::call(&mut router, request).await }
+        let answering = Answering::begin(&answers);
+        let is_head = request.method() == Method::HEAD;
+        async move {
+            let mut response = tower_service::Service::call(&mut router, request).await?;
+            // The routes' library adds it; as in Go, an answer without a body has no length when nobody gave it one.
+            if is_head && response.headers().get(CONTENT_LENGTH).is_some_and(|length| length == "0") {
+                response.headers_mut().remove(CONTENT_LENGTH);
+            }
+            Ok::<_, Infallible>(response.map(|body| CountedBody { body, _answering: answering }))
+        }
     });
-    let stream = WriteTimeout::new(EncodedQueries::new(stream), shared.clock, WRITE_TIMEOUT);
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(shared.read_timeout)
@@ -133,6 +184,7 @@ async fn connection(shared: Connections, stream: TcpStream, peer: SocketAddr) {
         .max_headers(HEADER_FIELDS_MAX)
         .serve_connection(TokioIo::new(stream), service);
     tokio::pin!(connection);
+    let mut ends: Option<Sleep> = None;
     let result = loop {
         tokio::select! {
             result = connection.as_mut() => break result,
@@ -143,6 +195,14 @@ async fn connection(shared: Connections, stream: TcpStream, peer: SocketAddr) {
             () = shared.crowded.notified() => {
                 // An answer that is on its way is finished; after it the connection ends too.
                 connection.as_mut().graceful_shutdown();
+                ends.get_or_insert_with(|| shared.clock.sleep(CROWDED_HEAD));
+            }
+            () = async { ends.as_mut().expect("it is there").await }, if ends.is_some() => {
+                if work.is_idle() {
+                    debug!("A connection ended: others wait, and it asks nothing", component = "web", peer = peer);
+                    return;
+                }
+                ends = None;
             }
         }
     };
@@ -150,3 +210,62 @@ async fn connection(shared: Connections, stream: TcpStream, peer: SocketAddr) {
         debug!("A connection ended with an error", component = "web", peer = peer, err = err);
     }
 }
+
+/// What a connection is doing.
+struct Work {
+    /// Answers that are being made, or handed over to be written.
+    answers: Arc<AtomicUsize>,
+    /// Whether what was handed over waits for the client to read.
+    writes: Arc<AtomicBool>,
+}
+
+impl Work {
+    fn is_idle(&self) -> bool {
+        self.answers.load(Ordering::Relaxed) == 0 && !self.writes.load(Ordering::Relaxed)
+    }
+}
+
+/// An answer in progress, until it is dropped.
+struct Answering(Arc<AtomicUsize>);
+
+impl Answering {
+    fn begin(answers: &Arc<AtomicUsize>) -> Self {
+        answers.fetch_add(1, Ordering::Relaxed);
+        Answering(answers.clone())
+    }
+}
+
+impl Drop for Answering {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// The body of an answer, which is in progress until the body is dropped.
+struct CountedBody {
+    body: Body,
+    _answering: Answering,
+}
+
+impl HttpBody for CountedBody {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        Pin::new(&mut self.body).poll_frame(context)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+#[cfg(test)]
+mod tests;

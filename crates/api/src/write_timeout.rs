@@ -5,6 +5,8 @@
 
 use std::io;
 use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -18,15 +20,23 @@ pub(crate) struct WriteTimeout<S> {
     limit: Duration,
     /// Since when a write is waiting.
     waiting: Option<Sleep>,
+    /// Whether one is, for those that have lent the stream.
+    is_waiting: Arc<AtomicBool>,
 }
 
 impl<S> WriteTimeout<S> {
     pub(crate) fn new(stream: S, clock: SharedClock, limit: Duration) -> Self {
-        WriteTimeout { stream, clock, limit, waiting: None }
+        WriteTimeout { stream, clock, limit, waiting: None, is_waiting: Arc::default() }
+    }
+
+    /// Shows whether a write waits for the other side.
+    pub(crate) fn is_waiting(&self) -> Arc<AtomicBool> {
+        self.is_waiting.clone()
     }
 
     /// The outcome of a write, or an error when writes have waited for too long. Any progress begins the time anew.
     fn watch<T>(&mut self, context: &mut Context<'_>, outcome: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
+        self.is_waiting.store(outcome.is_pending(), Ordering::Relaxed);
         if outcome.is_ready() {
             self.waiting = None;
             return outcome;
@@ -85,8 +95,6 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for WriteTimeout<S> {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use ferula_model::Timestamp;
     use ferula_runtime::SimClock;
     use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
