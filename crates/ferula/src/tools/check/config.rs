@@ -91,7 +91,9 @@ fn check_config(file: &str, syntax_only: bool, agent: bool) -> Result<Checked, S
     }
     for section in &config.alerting.alertmanagers {
         let rules = section.target_rules(&config.global);
-        let check = |groups: Vec<TargetGroup>| ferula_notifier::check_targets(section, &rules, &groups);
+        let check = |groups: Vec<TargetGroup>| {
+            ferula_notifier::check_targets(section, &rules, &groups).map_err(|error| error.to_string())
+        };
         check(static_groups(&section.discovery))?;
         if !syntax_only {
             check_target_files(&section.discovery.file_sd_configs, "alertmanager config", &check)?;
