@@ -22,12 +22,17 @@ pub type Handled = Result<Answer, ApiError>;
 
 type WriteData = Box<dyn FnOnce(&mut JsonWriter<'_>) + Send>;
 
+/// Where pieces of a body go; `false` means that nobody wants more.
+pub type BodySink<'a> = &'a mut dyn FnMut(Vec<u8>) -> bool;
+
+type WriteBody = Box<dyn FnOnce(BodySink<'_>) + Send>;
+
 /// A good answer.
 pub struct Answer {
     /// Writes the value of `data`; `None` is an answer without a body.
     data: Option<WriteData>,
     /// A body that is not in the envelope, with its type.
-    bytes: Option<(&'static str, Vec<u8>)>,
+    body: Option<(&'static str, WriteBody)>,
     warnings: Vec<String>,
     infos: Vec<String>,
 }
@@ -35,17 +40,18 @@ pub struct Answer {
 impl Answer {
     /// An answer whose `data` is what `write` writes: exactly one JSON value.
     pub fn json(write: impl FnOnce(&mut JsonWriter<'_>) + Send + 'static) -> Self {
-        Answer { data: Some(Box::new(write)), bytes: None, warnings: Vec::new(), infos: Vec::new() }
+        Answer { data: Some(Box::new(write)), body: None, warnings: Vec::new(), infos: Vec::new() }
     }
 
-    /// A body of its own, without the envelope.
-    pub fn bytes(content_type: &'static str, body: Vec<u8>) -> Self {
-        Answer { data: None, bytes: Some((content_type, body)), warnings: Vec::new(), infos: Vec::new() }
+    /// A body without the envelope, handed on in pieces as it is written, so that it never exists as a whole.
+    pub fn body(content_type: &'static str, write: impl FnOnce(BodySink<'_>) + Send + 'static) -> Self {
+        let body = Some((content_type, Box::new(write) as WriteBody));
+        Answer { data: None, body, warnings: Vec::new(), infos: Vec::new() }
     }
 
     /// 204
     pub fn no_content() -> Self {
-        Answer { data: None, bytes: None, warnings: Vec::new(), infos: Vec::new() }
+        Answer { data: None, body: None, warnings: Vec::new(), infos: Vec::new() }
     }
 
     /// Adds a warning.
@@ -105,11 +111,11 @@ pub fn error_body(error: &ApiError) -> Vec<u8> {
 /// What the working thread sends first.
 enum Head {
     NoContent,
-    Whole(StatusCode, Vec<u8>),
-    /// A body with a type of its own.
-    Bytes(&'static str, Vec<u8>),
-    Stream(mpsc::Receiver<Bytes>),
+    Whole(StatusCode, &'static str, Vec<u8>),
+    Stream(&'static str, mpsc::Receiver<Bytes>),
 }
+
+const JSON: &str = "application/json";
 
 /// Chunks that may wait for a slow reader.
 const CHUNKS_WAITING_MAX: usize = 4;
@@ -131,7 +137,7 @@ pub async fn answer(
             };
             error!("panic while serving request", url = what, err = why);
             let error = ApiError::internal("internal error");
-            Head::Whole(error.kind.status(), pack_whole(encoding, error_body(&error)))
+            Head::Whole(error.kind.status(), JSON, pack_whole(encoding, error_body(&error)))
         }
     };
     response(head, encoding)
@@ -158,17 +164,19 @@ fn pack_whole(encoding: Encoding, body: Vec<u8>) -> Vec<u8> {
 /// Writes the answer. Whoever waits for `head` may have gone, which ends the writing.
 fn produce(handled: Handled, encoding: Encoding, head: oneshot::Sender<Head>) {
     let answer = match handled {
-        Ok(Answer { bytes: Some((content_type, body)), .. }) => {
-            return drop(head.send(Head::Bytes(content_type, pack_whole(encoding, body))));
+        Ok(Answer { body: Some((content_type, write)), .. }) => {
+            let mut out = Outlet::new(encoding, content_type, head);
+            write(&mut |piece| out.push(piece));
+            return out.finish();
         }
         Ok(answer) if answer.data.is_none() => return drop(head.send(Head::NoContent)),
         Ok(answer) => answer,
         Err(error) => {
             let body = pack_whole(encoding, error_body(&error));
-            return drop(head.send(Head::Whole(error.kind.status(), body)));
+            return drop(head.send(Head::Whole(error.kind.status(), JSON, body)));
         }
     };
-    let mut out = Outlet { packer: Packer::new(encoding), first: None, head: Some(head), chunks: None };
+    let mut out = Outlet::new(encoding, JSON, head);
     let mut sink = |chunk: Vec<u8>| out.push(chunk);
     let mut json = JsonWriter::new(&mut sink);
     answer.write(&mut json);
@@ -177,6 +185,7 @@ fn produce(handled: Handled, encoding: Encoding, head: oneshot::Sender<Head>) {
 }
 
 struct Outlet {
+    content_type: &'static str,
     packer: Packer,
     first: Option<Vec<u8>>,
     head: Option<oneshot::Sender<Head>>,
@@ -184,6 +193,10 @@ struct Outlet {
 }
 
 impl Outlet {
+    fn new(encoding: Encoding, content_type: &'static str, head: oneshot::Sender<Head>) -> Self {
+        Outlet { content_type, packer: Packer::new(encoding), first: None, head: Some(head), chunks: None }
+    }
+
     /// `false` when the client has gone.
     fn push(&mut self, chunk: Vec<u8>) -> bool {
         let Some(first) = self.first.take_if(|_| self.chunks.is_none()) else {
@@ -197,7 +210,7 @@ impl Outlet {
         let (sender, receiver) = mpsc::channel(CHUNKS_WAITING_MAX);
         self.chunks = Some(sender);
         let Some(head) = self.head.take() else { return false };
-        head.send(Head::Stream(receiver)).is_ok() && self.send(first) && self.send(chunk)
+        head.send(Head::Stream(self.content_type, receiver)).is_ok() && self.send(first) && self.send(chunk)
     }
 
     fn send(&mut self, chunk: Vec<u8>) -> bool {
@@ -215,7 +228,7 @@ impl Outlet {
             let mut whole = self.packer.push(self.first.take().unwrap_or_default());
             whole.extend(self.packer.finish());
             // A client that has gone needs no answer.
-            let _ = head.send(Head::Whole(StatusCode::OK, whole));
+            let _ = head.send(Head::Whole(StatusCode::OK, self.content_type, whole));
             return;
         }
         let rest = std::mem::replace(&mut self.packer, Packer::Identity).finish();
@@ -224,14 +237,12 @@ impl Outlet {
 }
 
 fn response(head: Head, encoding: Encoding) -> Response<Body> {
-    const JSON: &str = "application/json";
     let (status, content_type, body) = match head {
         Head::NoContent => return no_content(),
-        Head::Whole(status, bytes) => (status, JSON, Body::from(bytes)),
-        Head::Bytes(content_type, bytes) => (StatusCode::OK, content_type, Body::from(bytes)),
-        Head::Stream(mut chunks) => {
+        Head::Whole(status, content_type, bytes) => (status, content_type, Body::from(bytes)),
+        Head::Stream(content_type, mut chunks) => {
             let stream = stream::poll_fn(move |context| chunks.poll_recv(context)).map(Ok::<_, Infallible>);
-            (StatusCode::OK, JSON, Body::from_stream(stream))
+            (StatusCode::OK, content_type, Body::from_stream(stream))
         }
     };
     let mut response = Response::new(body);

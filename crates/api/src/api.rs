@@ -7,6 +7,7 @@ use ferula_config::scrape::ScrapeConfig;
 use ferula_notifier::AlertmanagersSnapshot;
 use ferula_query::QueryService;
 use ferula_rules::GroupSnapshot;
+use ferula_scraper::preview::Preview;
 use ferula_scraper::{Scraper, TargetsSnapshot};
 use tokio::sync::watch;
 
@@ -17,11 +18,21 @@ use crate::store::Store;
 pub trait TargetSource: Send + Sync {
     /// All jobs with their targets, by name.
     fn targets(&self) -> TargetsSnapshot;
+
+    /// A target to look at beside its loop; `None` when the job has no target with this address.
+    fn preview(&self, job: &str, url: &str) -> Option<Preview> {
+        let _ = (job, url);
+        None
+    }
 }
 
 impl TargetSource for Scraper {
     fn targets(&self) -> TargetsSnapshot {
         Scraper::targets(self)
+    }
+
+    fn preview(&self, job: &str, url: &str) -> Option<Preview> {
+        Scraper::preview(self, job, url)
     }
 }
 
@@ -62,6 +73,7 @@ pub struct Api {
     pub targets: Arc<dyn TargetSource>,
     pub alerting: Arc<dyn AlertingSource>,
     pub(crate) write: ferula_remote::write::Receiver,
+    pub(crate) editor_names: crate::routes::ferula::editor::NameCache,
     pub(crate) federation: crate::routes::federate::FederationMetrics,
     loaded: watch::Receiver<Arc<LoadedConfig>>,
 }
@@ -79,6 +91,7 @@ impl Api {
         let features = site.settings.remote_write_features;
         Api {
             write: ferula_remote::write::Receiver::new(&site.registry, features),
+            editor_names: Default::default(),
             federation: crate::routes::federate::FederationMetrics::new(&site.registry),
             site,
             queries,

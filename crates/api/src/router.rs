@@ -14,7 +14,7 @@ use crate::compression::Encoding;
 use crate::error::{Refusal, RefusalKind};
 use crate::request::{FORM_BYTES_MAX, Request, WRITE_BYTES_MAX};
 use crate::routes::{
-    admin, exemplars, features, federate, graph, labels, management, metadata, pages, parse, query, rules,
+    admin, exemplars, features, federate, ferula, labels, management, metadata, pages, parse, query, rules,
     scrape_pools, self_metrics, series, status, targets, write,
 };
 use crate::site::Site;
@@ -87,7 +87,13 @@ const fn route(path: &'static str, methods: &'static [Method], endpoint: Endpoin
 const API_ROUTES: &[Route] = &[
     route("/query", GET_POST, Endpoint::Query(query::instant)),
     route("/query_range", GET_POST, Endpoint::Query(query::range)),
-    route("/ferula/graph", POST, Endpoint::Query(graph::graph)),
+    // Those that can be asked with GET only read, and pages of other origins may ask them.
+    route("/ferula/graph", GET_POST, Endpoint::Query(ferula::graph::graph)),
+    route("/ferula/editor", GET_POST, Endpoint::Json(ferula::editor::editor)),
+    route("/ferula/tree", GET_POST, Endpoint::Query(ferula::tree::tree)),
+    route("/ferula/relabel", GET_POST, Endpoint::Json(ferula::relabel::relabel)),
+    route("/ferula/scrape_preview", POST, Endpoint::Query(ferula::relabel::scrape_preview)),
+    route("/ferula/queries/stop", POST, Endpoint::Json(ferula::queries::stop)),
     route("/query_exemplars", GET_POST, Endpoint::Json(exemplars::query_exemplars)),
     route("/format_query", GET_POST, Endpoint::Json(parse::format_query)),
     route("/parse_query", GET_POST, Endpoint::Json(parse::parse_query)),
@@ -111,6 +117,8 @@ const API_ROUTES: &[Route] = &[
     route("/status/tsdb", GET, Endpoint::Json(status::tsdb)),
     route("/status/tsdb/blocks", GET, Endpoint::Json(status::tsdb_blocks)),
     route("/status/self_metrics", GET, Endpoint::Json(self_metrics::self_metrics)),
+    route("/status/active_queries", GET, Endpoint::Json(ferula::queries::active)),
+    route("/status/top_queries", GET, Endpoint::Json(ferula::queries::top)),
     route("/status/walreplay", GET, Endpoint::EarlyJson(status::wal_replay)),
     route("/features", GET, Endpoint::Json(features::features)),
     route("/notifications", GET, Endpoint::EarlyJson(status::notifications)),

@@ -4,7 +4,7 @@ pub mod admin;
 pub mod exemplars;
 pub mod features;
 pub mod federate;
-pub mod graph;
+pub mod ferula;
 pub mod labels;
 pub mod management;
 pub mod metadata;

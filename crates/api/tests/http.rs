@@ -98,6 +98,48 @@ const CASES: &[(&str, u16, &str)] = &[
         422,
         r#"{"status":"error","errorType":"execution","error":"found duplicate series for the match group {} on the right hand-side of the operation: [{__name__=\"two\", n=\"1\"}, {__name__=\"two\", n=\"2\"}];many-to-many matching not allowed: matching labels must be unique on one side"}"#,
     ),
+    // What the pages ask for.
+    ("GET /api/v1/status/active_queries", 200, r#"{"status":"ok","data":[]}"#),
+    (
+        "GET /api/v1/status/top_queries?topN=3&maxLifetime=1h",
+        200,
+        r#"{"topN":"3","maxLifetime":"1h","search.queryStats.lastQueriesCount":20000,"search.queryStats.minQueryDuration":"1ms","search.queryStats.minQueryMemoryUsage":"0","topByCount":[],"topByAvgDuration":[],"topBySumDuration":[],"topByAvgMemoryUsage":[]}"#,
+    ),
+    (
+        "GET /api/v1/status/top_queries?topN=0",
+        400,
+        r#"{"status":"error","errorType":"bad_data","error":"invalid parameter \"topN\": must be a number from 1 to 1000"}"#,
+    ),
+    (
+        "POST /api/v1/ferula/queries/stop id=1F",
+        404,
+        r#"{"status":"error","errorType":"not_found","error":"this query does not run, or no longer"}"#,
+    ),
+    (
+        "POST /api/v1/ferula/queries/stop id=x",
+        400,
+        r#"{"status":"error","errorType":"bad_data","error":"invalid parameter \"id\": must be the id of a running query"}"#,
+    ),
+    (
+        "POST /api/v1/ferula/relabel labels={\"a\":\"b\"}&rules=-%20{source_labels:%20[a],%20target_label:%20c}%0A-%20{source_labels:%20[c],%20regex:%20b,%20action:%20drop}",
+        200,
+        r#"{"status":"success","data":{"steps":[{"rule":{"source_labels":["a"],"separator":";","regex":"(.*)","target_label":"c","replacement":"$1","action":"replace"},"output":{"a":"b","c":"b"},"keep":true},{"rule":{"source_labels":["c"],"separator":";","regex":"b","replacement":"$1","action":"drop"},"output":{},"keep":false}]}}"#,
+    ),
+    (
+        "POST /api/v1/ferula/relabel labels={}&rules=-%20{action:%20drop}%0A-%20{action:%20hashmod}",
+        400,
+        r#"{"status":"error","errorType":"bad_data","error":"invalid parameter \"rules\": relabel configuration for hashmod requires non-zero modulus (line 2: [1])"}"#,
+    ),
+    (
+        "POST /api/v1/ferula/scrape_preview scrapePool=node&scrapeUrl=http://elsewhere/",
+        404,
+        r#"{"status":"error","errorType":"not_found","error":"scrape pool \"node\" has no target \"http://elsewhere/\""}"#,
+    ),
+    (
+        "POST /api/v1/ferula/graph query=up&start=1&end=2&step=1&series_max=20001",
+        400,
+        r#"{"status":"error","errorType":"bad_data","error":"invalid parameter \"series_max\": must be a number from 1 to 20000"}"#,
+    ),
     // Labels, values, series.
     ("GET /api/v1/labels", 200, r#"{"status":"success","data":["__name__","job","n"]}"#),
     (
@@ -595,5 +637,108 @@ async fn a_timeout_of_zero_is_over_at_once() {
         let answer = served.ask(&format!("GET /api/v1/query?query=1&timeout={timeout}")).await;
         assert_eq!(answer.status, 503, "{}", answer.text);
         assert!(answer.text.contains("query timed out in query execution"), "{}", answer.text);
+    }
+}
+
+/// What `ferula/editor` finds about texts in which `|` is the cursor: titles of fixes, or messages without one; then the
+/// candidates.
+#[tokio::test]
+async fn an_editor_hears_what_is_wrong_and_what_could_follow() {
+    let served = served();
+    for (marked, diagnostics, items) in [
+        ("up|", "", "up"),
+        ("u|", "Use up", "up sum hour count"),
+        ("rec|", "Use recent", "recent"),
+        ("two{n=\"|", "1:7: unterminated quoted string", "1 2"),
+        ("two{|", "1:5: unexpected end of input inside braces", "n"),
+        ("two{n=\"3\"}|", "Use \"1\"", ""),
+        ("sum by (|) (two)", "", "n"),
+        ("sum(two) |", "", ""),
+        ("rate(up[|", "1:9: unexpected end of input in duration expression", "1m 5m 10m"),
+        ("rate(up[5s])|", "Use [1m]", ""),
+        ("rate(sum by (job) (up)[5m:])|", "Use sum by (job) (rate(up[5m]))", ""),
+        ("up_total|", "Use rate(up_total[5m])", "up_total"),
+        ("histogram_quantile(0.9, sum(rate(x_bucket[5m])))|", "Keep le There is no metric x_bucket.", ""),
+        (
+            "histogram_quantile(0.9, sum by (a) (rate(x_bucket[5m])))|",
+            "Keep le There is no metric x_bucket.",
+            "",
+        ),
+    ] {
+        let cursor = marked.find('|').expect("a cursor");
+        let body = format!(
+            "query={}&cursor={cursor}&start=0&end=2000000&limit=4",
+            encoded(&marked.replace('|', ""))
+        );
+        let answer = served.ask(&format!("POST /api/v1/ferula/editor {body}")).await;
+        let read: serde_json::Value = serde_json::from_str(&answer.text).expect(&answer.text);
+        let data = &read["data"];
+        let list = |value: &serde_json::Value| value.as_array().cloned().unwrap_or_default();
+        let told: Vec<String> = list(&data["diagnostics"])
+            .iter()
+            .map(|one| one["fixes"][0]["title"].as_str().or(one["message"].as_str()).unwrap_or("").to_owned())
+            .collect();
+        let offered: Vec<String> = list(&data["complete"]["items"])
+            .iter()
+            .map(|item| item["text"].as_str().unwrap_or("").to_owned())
+            .collect();
+        assert_eq!(told.join(" "), diagnostics, "{marked}");
+        let offered = offered.join(" ");
+        assert!(
+            offered.starts_with(items) && (items.is_empty() == offered.is_empty()),
+            "{marked}: {offered}"
+        );
+    }
+}
+
+fn encoded(text: &str) -> String {
+    text.bytes().map(|byte| format!("%{byte:02X}")).collect()
+}
+
+#[tokio::test]
+async fn a_tree_has_a_line_for_each_part() {
+    let served = served();
+    let answer = served
+        .ask(&format!(
+            "POST /api/v1/ferula/tree time=100&query={}",
+            encoded("sum by (n) (two) + on () up > 1e9")
+        ))
+        .await;
+    assert_eq!(
+        (answer.status, &answer.headers["content-type"]),
+        (200, &"application/x-ndjson; charset=utf-8".parse().expect("a header"))
+    );
+    let lines: Vec<serde_json::Value> =
+        answer.text.lines().map(|line| serde_json::from_str(line).expect(line)).collect();
+    let shown: Vec<String> = lines
+        .iter()
+        .map(|line| {
+            format!(
+                "{} {} {} {}",
+                line["id"],
+                line["parent"],
+                line["type"].as_str().unwrap_or(""),
+                line["series"].as_u64().map_or("-".to_owned(), |count| count.to_string())
+            )
+        })
+        .collect();
+    assert_eq!(
+        shown,
+        [
+            "0 null binaryExpr -",
+            "1 0 binaryExpr -",
+            "2 1 aggregation 2",
+            "3 2 vectorSelector 2",
+            "4 1 vectorSelector 1",
+            "5 0 numberLiteral -"
+        ]
+    );
+    assert!(lines[1]["error"].as_str().is_some_and(|error| error.contains("many-to-one")), "{}", lines[1]);
+    assert_eq!(lines[3]["labels"][0]["examples"], serde_json::json!(["1", "2"]));
+    for (query, status) in [("sum(", 400), (&*"a+".repeat(40_000), 400)] {
+        assert_eq!(
+            served.ask(&format!("POST /api/v1/ferula/tree query={}", encoded(query))).await.status,
+            status
+        );
     }
 }

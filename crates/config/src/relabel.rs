@@ -4,13 +4,13 @@ use ferula_model::labels::NameScheme;
 use ferula_model::regex::LabelRegex;
 use ferula_model::relabel::{Action, RelabelError, Rule};
 
-use crate::error::Problem;
+use crate::error::{ConfigError, Problem};
 use crate::global::ValidationScheme;
 use crate::scalars::from_text;
 use crate::section::section;
-use crate::yaml::decode::{Decoder, Value};
+use crate::yaml::decode::{Decoder, Value, decode_document};
 use crate::yaml::emit::Out;
-use crate::yaml::tree::NodeId;
+use crate::yaml::tree::{NodeId, Step};
 
 section! {
     /// One relabel rule as written.
@@ -163,6 +163,25 @@ impl RelabelConfig {
     }
 }
 
+/// Reads a list of rules that stands in no file.
+///
+/// # Errors
+/// What is wrong with it, with its line; as for a list in a configuration.
+pub fn parse_rules(text: &str, names: NameScheme) -> Result<Vec<Rule>, ConfigError> {
+    let mut written: Vec<RelabelConfig> = Vec::new();
+    let tree = decode_document(text.as_bytes(), &mut written)?;
+    let rule = |(index, rule): (usize, &RelabelConfig)| {
+        rule.rule(names).map_err(|text| {
+            let problem = Problem { text, path: vec![Step::Index(index)] };
+            match &tree {
+                Some(tree) => ConfigError::of_problem(&problem, tree),
+                None => ConfigError::bare(problem.text),
+            }
+        })
+    };
+    written.iter().enumerate().map(rule).collect()
+}
+
 /// The rules of a list that was checked when it was loaded.
 pub fn compiled(rules: &[RelabelConfig], names: &ValidationScheme) -> Vec<Rule> {
     rules.iter().filter_map(|rule| rule.rule(names.scheme()).ok()).collect()
@@ -186,4 +205,29 @@ pub(crate) fn check_rules(
         rule.rule(names.scheme()).map_err(|error| Problem::new(error.to_string()).at_item(key, index))?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rules_that_stand_in_no_file_are_read_as_those_of_one() {
+        let text =
+            "- source_labels: [a]\n  regex: x.*\n  action: drop\n- {target_label: b, replacement: c}\n";
+        let rules = parse_rules(text, NameScheme::Utf8).expect("they are right");
+        assert_eq!(rules.iter().map(|rule| rule.action.as_str()).collect::<Vec<_>>(), ["drop", "replace"]);
+        assert_eq!(parse_rules("", NameScheme::Utf8), Ok(Vec::new()));
+        for (text, why) in [
+            ("- {action: drop}\n- {action: hashmod}", "line 2"),
+            ("- {action: fly}", "unknown relabel action"),
+            ("- {regex: '('}", "error parsing regexp"),
+            ("a: 1", "cannot unmarshal"),
+            ("- [", "yaml:"),
+            ("- {nothing: 1}", "nothing"),
+        ] {
+            let error = parse_rules(text, NameScheme::Utf8).expect_err(text).to_string();
+            assert!(error.contains(why), "{text}: {error}");
+        }
+    }
 }

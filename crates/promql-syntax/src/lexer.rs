@@ -75,6 +75,16 @@ impl<'a> Lexer<'a> {
     /// The next token that is not a comment. After the end of the text always [`TokenKind::Eof`].
     pub fn next(&mut self) -> Lexed {
         loop {
+            let token = self.next_or_comment()?;
+            if token.kind != TokenKind::Comment {
+                return Ok(token);
+            }
+        }
+    }
+
+    /// The next token. After the end of the text always [`TokenKind::Eof`].
+    pub fn next_or_comment(&mut self) -> Lexed {
+        loop {
             let token = match self.state {
                 State::Statements => self.statements()?,
                 State::InsideBraces => self.inside_braces()?,
@@ -87,9 +97,7 @@ impl<'a> Lexer<'a> {
                     Some(self.number()?)
                 }
             };
-            if let Some(token) = token
-                && token.kind != TokenKind::Comment
-            {
+            if let Some(token) = token {
                 return Ok(token);
             }
         }

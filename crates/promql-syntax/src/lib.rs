@@ -15,10 +15,12 @@ mod error;
 pub mod functions;
 #[cfg(feature = "generate")]
 pub mod generate;
+mod help;
 mod json;
 mod lexer;
 mod literal;
 mod parser;
+mod pieces;
 mod printer;
 pub mod raw_bytes;
 mod scan;
@@ -30,7 +32,9 @@ mod visit;
 
 pub use ast::{Expr, ExprKind, Span, ValueType};
 pub use error::{ParseError, ParseErrors};
+pub use help::Help;
 pub use parser::series::{HistogramSequence, SequenceItem, SeriesDescription, parse_series_description};
 pub use parser::{
     DEPTH_MAX, HEIGHT_MAX, ParserOptions, parse, parse_metric, parse_metric_selector, parse_metric_selectors,
 };
+pub use pieces::{Piece, PieceClass, pieces};

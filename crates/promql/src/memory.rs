@@ -109,6 +109,11 @@ impl QueryAccount {
         Frame { account: self.clone(), before: self.held.used.get() }
     }
 
+    /// Most bytes that were taken from the contract: they go back only at the end.
+    pub(crate) fn peak(&self) -> u64 {
+        self.held.taken.get()
+    }
+
     /// Gives everything back but `bytes`, which the query's result takes.
     pub(crate) fn keep(self, bytes: u64) -> HeldMemory {
         let Held { contract, taken, .. } = &*self.held;

@@ -13,6 +13,8 @@ pub struct QueryStats {
     pub samples_read: u64,
     /// Most samples held at one time, which is what `--query.max-samples` bounds.
     pub samples_peak: u64,
+    /// Most bytes held at one time, taken in steps of 64 KiB.
+    pub memory_peak_bytes: u64,
     /// `samples_total` by step, when asked for and enabled.
     pub samples_total_per_step: Option<Vec<StepCount>>,
     /// `samples_read` by step, when asked for and enabled.

@@ -15,11 +15,13 @@
 mod active_file;
 mod log;
 mod metrics;
+mod recent;
 mod request;
 mod running;
 mod service;
 
 pub use active_file::ActiveFile;
+pub use recent::{RecentQueries, TopQueries, TopQuery};
 pub use request::{EvaluationTime, Origin, QueryRequest};
 pub use running::RunningQuery;
 pub use service::{AdmissionError, AdmittedQuery, CompletedQuery, QueryGuard, QueryService, ServiceOptions};

@@ -16,6 +16,7 @@ use tokio::task::JoinHandle;
 use crate::active_file::ActiveFile;
 use crate::log::{LogLine, QueryLog};
 use crate::metrics::{CountedQuery, EngineMetrics};
+use crate::recent::{RecentQueries, TopQueries};
 use crate::request::{EvaluationTime, QueryRequest};
 use crate::running::{Listed, RunningQueries, RunningQuery, is_of_rule};
 
@@ -48,6 +49,7 @@ pub struct QueryService {
     active_file: Option<ActiveFile>,
     log: RwLock<Option<Arc<QueryLog>>>,
     running: Arc<RunningQueries>,
+    recent: RecentQueries,
     /// Requested when rules are to start no more queries.
     rules_stopped: Shutdown,
     metrics: EngineMetrics,
@@ -72,6 +74,7 @@ impl QueryService {
             active_file,
             log: RwLock::default(),
             running: Arc::default(),
+            recent: RecentQueries::default(),
             rules_stopped: Shutdown::new(),
             metrics: EngineMetrics::new(registry, options.concurrency_max),
         }
@@ -167,6 +170,11 @@ impl QueryService {
         self.running.list(self.clock.elapsed())
     }
 
+    /// The queries of the last while that ran most often, longest and with the most memory.
+    pub fn top(&self, count_max: usize, lifetime: Duration) -> TopQueries {
+        self.recent.top(count_max, lifetime, self.clock.elapsed())
+    }
+
     /// Stops a running query; returns `false` when there is none with this id.
     pub fn stop(&self, id: u64) -> bool {
         self.running.stop(id)
@@ -185,6 +193,8 @@ impl QueryService {
         if matches!(completed.outcome.result, Err(QueryError::Parse(_))) {
             return;
         }
+        let (took, memory) = (completed.total_time, stats.memory_peak_bytes);
+        self.recent.insert(&completed.request, took, memory, self.clock.elapsed());
         self.metrics.time_phases(stats, matches!(completed.request.time, EvaluationTime::Range(_)));
         let Some(log) = self.log.read().unwrap_or_else(PoisonError::into_inner).clone() else { return };
         let line = LogLine { now: UnixNanos(self.clock.unix_nanos()), completed };

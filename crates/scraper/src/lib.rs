@@ -25,6 +25,7 @@ pub mod metrics;
 pub mod options;
 pub mod page_memory;
 mod pool;
+pub mod preview;
 pub mod report;
 pub mod scrape_loop;
 pub mod scraper;

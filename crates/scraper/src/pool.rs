@@ -15,6 +15,7 @@ use crate::error::ScrapeError;
 use crate::failure_log::FailureLogs;
 use crate::http::{HttpFetch, PageReading, USER_AGENT_TEXT};
 use crate::options::{Features, JobOptions, same_labels};
+use crate::preview::Preview;
 use crate::scrape_loop::{Forced, ScrapeLoop, Shared, Stopped};
 use crate::target::{Made, Target, TargetMaker};
 
@@ -85,6 +86,13 @@ impl Pool {
             dropped: Vec::new(),
             dropped_count: 0,
         })
+    }
+
+    /// A target of this job as one can look at it; `None` when there is none with this address.
+    pub(crate) fn preview(&self, url: &str, context: &PoolContext) -> Option<Preview> {
+        let target = self.active().find(|target| target.url == url)?.clone();
+        let fetch = HttpFetch::new(self.client.clone(), context.reading.clone(), &target, &self.job);
+        Some(Preview::new(fetch, target, self.config.clone(), self.job.clone(), context.shared.clock.clone()))
     }
 
     /// The job's section.

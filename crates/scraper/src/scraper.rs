@@ -21,6 +21,7 @@ use crate::metrics::Metrics;
 use crate::options::Features;
 use crate::page_memory::PageMemory;
 use crate::pool::{Pool, PoolContext, PoolError, Pools};
+use crate::preview::Preview;
 use crate::scrape_loop::Shared;
 use crate::target::{Target, fnv64a};
 
@@ -175,6 +176,12 @@ impl Scraper {
         if let Err(panic) = passing_on.await {
             error!("Discovery panicked", component = "discovery manager scrape", err = panic);
         }
+    }
+
+    /// A target to look at beside its loop; `None` when the job has no target with this address.
+    pub fn preview(&self, job: &str, url: &str) -> Option<Preview> {
+        let context = self.0.context();
+        self.0.lock().get(job)?.preview(url, &context)
     }
 
     /// All targets, now.

@@ -15,7 +15,7 @@ use crate::json::JsonWriter;
 use crate::request::Request;
 
 /// The job of the pool that is asked for.
-fn job(api: &Api, pool: &str) -> Result<ScrapeConfig, ApiError> {
+pub(super) fn job(api: &Api, pool: &str) -> Result<ScrapeConfig, ApiError> {
     let unknown = || {
         let pool = go_quote(pool);
         ApiError::bad_data(format!("error retrieving scrape config: scrape pool {pool} not found"))
@@ -27,10 +27,20 @@ fn job(api: &Api, pool: &str) -> Result<ScrapeConfig, ApiError> {
     loaded.jobs.iter().find(|job| job.job_name == pool).cloned().ok_or_else(unknown)
 }
 
-fn asked_pool(request: &Request) -> Result<&str, ApiError> {
+pub(super) fn asked_pool(request: &Request) -> Result<&str, ApiError> {
     match request.params.first("scrapePool") {
         "" => Err(ApiError::bad_data("no scrapePool parameter provided")),
         pool => Ok(pool),
+    }
+}
+
+/// The label set that is asked for, a JSON object.
+pub(super) fn asked_labels(request: &Request) -> Result<BTreeMap<String, String>, ApiError> {
+    match request.params.first("labels") {
+        "" => Err(ApiError::bad_data("no labels parameter provided")),
+        text => serde_json::from_str::<Option<BTreeMap<String, String>>>(text)
+            .map(Option::unwrap_or_default)
+            .map_err(|error| ApiError::bad_data(format!("error parsing labels: {error}"))),
     }
 }
 
@@ -47,15 +57,15 @@ pub fn config(api: &Api, request: &Request) -> Handled {
 /// `/api/v1/targets/relabel_steps`
 pub fn relabel_steps(api: &Api, request: &Request) -> Handled {
     let pool = asked_pool(request)?;
-    let labels = match request.params.first("labels") {
-        "" => return Err(ApiError::bad_data("no labels parameter provided")),
-        text => serde_json::from_str::<Option<BTreeMap<String, String>>>(text)
-            .map_err(|error| ApiError::bad_data(format!("error parsing labels: {error}")))?
-            .unwrap_or_default(),
-    };
+    let labels = asked_labels(request)?;
     let rules = job(api, pool)?.target_rules();
+    Ok(steps(rules, &labels))
+}
+
+/// What each rule makes of the labels.
+pub(super) fn steps(rules: Vec<Rule>, labels: &BTreeMap<String, String>) -> Answer {
     let mut builder = LabelSetBuilder::new();
-    for (name, value) in &labels {
+    for (name, value) in labels {
         builder.set(name, value);
     }
     let mut keep = true;
@@ -65,7 +75,7 @@ pub fn relabel_steps(api: &Api, request: &Request) -> Handled {
         let output = if keep { builder.finish() } else { LabelSet::default() };
         steps.push((rule, output, keep));
     }
-    Ok(Answer::json(move |json| {
+    Answer::json(move |json| {
         json.begin_object();
         json.key("steps");
         json.begin_array();
@@ -81,7 +91,7 @@ pub fn relabel_steps(api: &Api, request: &Request) -> Handled {
         }
         json.end_array();
         json.end_object();
-    }))
+    })
 }
 
 fn write_rule(json: &mut JsonWriter<'_>, rule: &Rule) {

@@ -13,7 +13,6 @@ pub const TESTS: &[Test] = &[
     ("module_time_reads_what_it_writes", times),
     ("module_tokens_cover_all_texts_of_the_test_scripts", tokens),
     ("module_painters_agree_with_a_plain_one", painters),
-    ("module_hints_say_what_was_meant", hints),
     ("module_answer_of_graph_equals_query_range", columns),
     ("module_scale_has_round_ticks_for_any_values", scale),
     ("module_format_keeps_what_the_server_wrote", format),
@@ -128,36 +127,47 @@ fn expressions() -> Vec<String> {
     found
 }
 
+/// The pieces of the server's lexer as `from to class`; words of the language are names in the page's. `None` for a text
+/// that it does not read to its end.
+fn lexed(text: &str) -> Option<Vec<String>> {
+    let (pieces, stop) = ferula_promql_syntax::pieces(text);
+    let units = |at: usize| text[..at].encode_utf16().count();
+    let class = |piece: &ferula_promql_syntax::Piece| match piece.class.as_str() {
+        "keyword" => "name",
+        class => class,
+    };
+    let show = |piece: &ferula_promql_syntax::Piece| {
+        format!("{} {} {}", units(piece.span.start), units(piece.span.end), class(piece))
+    };
+    stop.is_none().then(|| pieces.iter().map(show).collect())
+}
+
 fn tokens(browser: &Browser, site: &Site) {
     let texts = expressions();
     assert!(texts.len() > 100, "{} expressions", texts.len());
-    let texts = json!(texts);
+    // What the server's lexer makes of them, places in UTF-16 units.
+    let pieces: Vec<_> = texts.iter().map(|text| lexed(text)).collect();
+    let (texts, pieces) = (json!(texts), json!(pieces));
     check(
         browser,
         site,
         &format!(
             r#"
-        const {{ tokens, contextAt }} = await load('editor/tokens');
-        for (const text of {texts}) {{
+        const {{ tokens }} = await load('editor/tokens');
+        const ours = {{ function: 'name', label: 'name', keyword: 'name', punct: 'punctuation' }};
+        const theirs = {pieces};
+        for (const [at, text] of {texts}.entries()) {{
             const all = tokens(text);
+            if (theirs[at]) same(all.filter(t => t.kind !== 'space').map(t => [t.from, t.to, ours[t.kind] ?? t.kind].join(' ')), theirs[at], 'as the server: ' + text);
             same(all.map(t => text.slice(t.from, t.to)).join(''), text, 'covered');
             if (all.some((t, i) => t.from !== (i ? all[i - 1].to : 0) || t.to <= t.from)) same(text, 'tokens in a row', 'gaps');
             const bad = all.find(t => t.kind === 'bad');
             if (bad) same(text.slice(bad.from, bad.to), 'a token', text);
-            for (let i = 0; i <= text.length; i++) contextAt(text, i);
         }}
         const kinds = text => tokens(text).filter(t => t.kind !== 'space').map(t => t.kind + ':' + text.slice(t.from, t.to));
         same(kinds('sum by (le) (rate(x{{a="b"}}[5m] offset -1h))'), ['keyword:sum', 'keyword:by', 'punct:(', 'label:le', 'punct:)', 'punct:(', 'function:rate', 'punct:(', 'name:x', 'punct:{{', 'label:a', 'operator:=', 'string:"b"', 'punct:}}', 'punct:[', 'duration:5m', 'punct:]', 'keyword:offset', 'operator:-', 'duration:1h', 'punct:)', 'punct:)'], 'kinds');
         same(kinds('0x1F + 1_000 * 1e-3 - .5 > bool Inf # end'), ['number:0x1F', 'operator:+', 'number:1_000', 'operator:*', 'number:1e-3', 'operator:-', 'number:.5', 'operator:>', 'keyword:bool', 'number:Inf', 'comment:# end'], 'numbers');
         same(kinds('"open').map(k => k.slice(0, 3)), ['bad'], 'an open string');
-        const at = (text) => {{ const c = text.indexOf('|'); const {{ kind, word, label, metric }} = contextAt(text.replace('|', ''), c); return [kind, word, label ?? metric ?? '']; }};
-        same(at('up|'), ['metric', 'up', ''], 'metric');
-        same(at('up{{|'), ['label', '', 'up'], 'label');
-        same(at('up{{job=~"a|"}}'), ['value', 'a', 'job'], 'value');
-        same(at('sum by (jo|'), ['grouping', 'jo', ''], 'grouping');
-        same(at('rate(up[5|'), ['duration', '5', ''], 'duration');
-        same(at('"te|xt"'), ['none', '', ''], 'text');
-        same(at('1 # com|'), ['none', '', ''], 'comment');
         "#
         ),
     );
@@ -209,28 +219,6 @@ fn painters(browser: &Browser, site: &Site) {
             const all = [...data.values].filter(v => !Number.isNaN(v));
             if (all.length) same([extent(data, null).min, extent(data, null).max], [Math.min(...all), Math.max(...all)], 'extent');
         }
-        "#,
-    );
-}
-
-fn hints(browser: &Browser, site: &Site) {
-    check(
-        browser,
-        site,
-        r#"
-        const { hints } = await load('editor/hints');
-        const types = { requests_total: 'counter', temperature: 'gauge' };
-        const fixed = text => hints(text, name => types[name]).map(hint => hint.fixed);
-        for (const [text, wanted] of [
-            ['requests_total', ['rate(requests_total[5m])']],
-            ['sum by (job) (requests_total{a="b"}) > 0', ['sum by (job) (rate(requests_total{a="b"}[5m])) > 0']],
-            ['rate(requests_total[5m])', []], ['requests_total[5m]', []], ['sum(increase(requests_total[1h]))', []], ['absent(requests_total)', []], ['count(requests_total)', []],
-            ['rate(temperature[5m])', ['deriv(temperature[5m])']], ['max_over_time(temperature[5m])', []], ['temperature', []], ['unknown', []],
-            ['histogram_quantile(0.9, sum by (job) (rate(x_bucket[5m])))', ['histogram_quantile(0.9, sum by (le, job) (rate(x_bucket[5m])))']],
-            ['histogram_quantile(0.9, sum by () (rate(x_bucket[5m])))', ['histogram_quantile(0.9, sum by (le) (rate(x_bucket[5m])))']],
-            ['histogram_quantile(0.9, sum by (le) (rate(x_bucket[5m])))', []], ['histogram_quantile(0.9, sum by (job) (rate(x[5m])))', []],
-        ]) same(fixed(text), wanted, text);
-        for (const text of ['', '(', ')', 'sum by', 'sum by (', 'requests_total{', '}}}', 'histogram_quantile(by (']) fixed(text);
         "#,
     );
 }

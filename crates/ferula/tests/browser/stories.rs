@@ -27,6 +27,7 @@ pub const TESTS: &[Test] = &[
     ("panels_are_added_doubled_and_removed", panels),
     ("a_table_is_sorted_and_filtered", table),
     ("raw_samples_show_their_spacing", raw),
+    ("a_tree_shows_what_each_part_yields", tree),
     ("explain_says_what_meets_what", explain),
     ("an_empty_answer_says_which_part_is_empty", empty),
     ("alerts_are_lines_that_can_be_filtered_and_grouped", alerts),
@@ -44,6 +45,9 @@ pub const TESTS: &[Test] = &[
     ("a_second_visit_fetches_no_file_again", cache),
     ("leaving_a_page_gives_its_memory_back", memory),
     ("what_runs_can_be_stopped", stop),
+    ("queries_of_others_are_listed_and_stopped", queries),
+    ("rules_are_tried_on_the_page_of_a_target", relabel),
+    ("hints_are_taken_with_a_click", hints),
 ];
 
 /// The server that most tests share, with an hour of history.
@@ -179,13 +183,15 @@ fn history() -> String {
 }
 
 /// Every page, and what its heading is.
-const PAGES: [(&str, &str); 11] = [
+const PAGES: [(&str, &str); 13] = [
     ("query", "Query"),
     ("metrics-explorer", "Metrics"),
     ("alerts", "Alerts"),
     ("rules", "Rules"),
     ("targets", "Targets"),
     ("service-discovery", "Service discovery"),
+    ("relabel", "Relabelling"),
+    ("queries", "Queries"),
     ("tsdb-status", "TSDB"),
     ("status", "Status"),
     ("flags", "Flags"),
@@ -444,6 +450,23 @@ fn raw(browser: &Browser, site: &Site) {
     page.wait("document.querySelectorAll('.panel tbody tr').length > 1");
     let row = page.text(".panel tbody");
     assert!(row.contains("15 s") && row.contains("10m 15s"), "spacing and the longest gap: {row}");
+}
+
+fn tree(browser: &Browser, site: &Site) {
+    let page = site.page(
+        browser,
+        &panel(
+            "sum by (city) (rate(shop_orders_total{city!=\"Rome\"}[5m])) / on () no_such",
+            "&g0.view=tree",
+        ),
+    );
+    page.wait("document.querySelector('.panel-bar .end').innerText.startsWith('5 parts')");
+    let text = page.text(".tree");
+    assert!(text.contains("no_such") && text.contains("0 series"), "{text}");
+    assert_eq!(page.eval("document.querySelectorAll('.part[data-empty]').length"), json!(2), "{text}");
+    assert_eq!(page.eval("document.querySelectorAll('.tree li li li li').length"), json!(1), "{text}");
+    page.eval("document.querySelectorAll('.part')[1].querySelector('button.link').click()");
+    page.wait("document.querySelector('textarea').value.startsWith('sum by') && document.querySelectorAll('.part').length === 3");
 }
 
 fn explain(browser: &Browser, site: &Site) {
@@ -755,4 +778,55 @@ fn stop(browser: &Browser, site: &Site) {
         assert!(Instant::now() < deadline, "the query is still running: {:?}", running());
         std::thread::yield_now();
     }
+}
+
+fn queries(browser: &Browser, site: &Site) {
+    let mut page = site.page(browser, "/queries");
+    page.allow("/api/v1/query");
+    page.eval("(window.slow = fetch('api/v1/query?query=' + encodeURIComponent('sum(sum_over_time((many * on () group_left () vector(1))[50m:1ms]))')).then(r => r.json()), 0)");
+    page.wait("[...document.querySelectorAll('button')].some(b => b.innerText === 'Stop')");
+    assert!(page.text("main").contains("[50m:1ms]") && page.text("main").contains("127.0.0.1"));
+    page.press("Stop");
+    assert_eq!(page.eval("window.slow.then(answer => answer.errorType)"), json!("canceled"));
+    page.wait("![...document.querySelectorAll('button')].some(b => b.innerText === 'Stop')");
+    // What ran is among those that took longest.
+    page.eval("document.activeElement.blur()");
+    page.keys("r");
+    page.wait("document.querySelector('section[aria-label=\"Most time in all\"] tbody')?.innerText.includes('[50m:1ms]')");
+}
+
+fn relabel(browser: &Browser, site: &Site) {
+    let mut page = site.page(browser, "/relabel?pool=demo&search=requests");
+    page.allow("scrape_preview");
+    page.wait("document.querySelectorAll('section tbody tr').length === 6");
+    assert!(page.text("section tbody").contains("<script>throw 1</script>"));
+    page.click("textarea[aria-label=metric_relabel_configs]");
+    page.eval("document.activeElement.select()");
+    page.keys("- {source_labels: [i], regex: '[1-9]', action: drop}");
+    page.key("Enter", 0);
+    page.keys("- {regex: path, action: labeldrop}");
+    page.press("Try these rules");
+    page.wait(
+        "[...document.querySelectorAll('button')].some(b => b.innerText.replace(/\\s+/g, '') === 'Dropped5')",
+    );
+    let text = page.text("section tbody");
+    assert!(text.contains("dropped by rule 1") && text.contains("rule 2"), "{text}");
+    // The configuration is as it was, and mistakes are named.
+    assert!(!site.server.get("/api/v1/status/config").1.contains("labeldrop"));
+    page.click("textarea[aria-label=metric_relabel_configs]");
+    page.eval("document.activeElement.select()");
+    page.keys("- {action: fly}");
+    page.press("Try these rules");
+    page.wait("document.querySelector('section .note[data-kind=err]')?.innerText.includes('fly')");
+    page.press("Try");
+    page.wait("document.querySelector('section[aria-label=\"Rules on labels\"] tbody')?.innerText.includes('host=\"10.0.0.5\"')");
+}
+
+fn hints(browser: &Browser, site: &Site) {
+    let page = site.page(browser, &panel("demo_requests_total", ""));
+    page.press("Use rate(demo_requests_total[5m])");
+    page.wait("document.querySelector('textarea').value === 'rate(demo_requests_total[5m])'");
+    page.go(&panel("shop_orders_total{city=\"Ram\"}", ""));
+    page.press("Use \"Rome\"");
+    page.wait("document.querySelector('textarea').value === 'shop_orders_total{city=\"Rome\"}'");
 }

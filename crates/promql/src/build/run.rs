@@ -47,6 +47,7 @@ pub(crate) fn run(
                 failure: Default::default(),
             };
             let mut outcome = evaluate(plan, per_step, &query);
+            outcome.stats.memory_peak_bytes = query.account.peak();
             outcome.held = query.account.keep(outcome.result.as_ref().map_or(0, QueryValue::bytes) as u64);
             outcome.stats.timings.query_preparation_seconds = seconds(started, prepared);
             outcome.stats.timings.inner_eval_seconds = seconds(prepared, control.nanos());

@@ -64,6 +64,60 @@ export async function ask(path, params = {}, options = {}) {
   }
 }
 
+/**
+ * Asks an endpoint whose answer is not in the envelope.
+ * @param {string} path @param {Params} params @param {AbortSignal} signal @returns {Promise<any>}
+ */
+export async function askBare(path, params, signal) {
+  try {
+    const response = await fetch(`api/v1/${path}?${encode(params)}`, { signal, credentials: "same-origin", headers: { Accept: "application/json" } });
+    const text = await response.text();
+    if (response.ok) return JSON.parse(text);
+    throw failure(response, parsedOrNull(text), text);
+  } catch (error) {
+    throw explained(error);
+  }
+}
+
+/**
+ * Asks an endpoint that answers a line of JSON after the other.
+ * @param {string} path @param {Params} params @param {AbortSignal} signal @param {(line: any) => void} take
+ */
+export async function askLines(path, params, signal, take) {
+  count(1);
+  try {
+    const response = await fetch(`api/v1/${path}`, { method: "POST", body: encode(params), signal, credentials: "same-origin" });
+    if (!response.ok || !response.body) {
+      const text = await response.text();
+      throw failure(response, parsedOrNull(text), text);
+    }
+    const reader = response.body.getReader();
+    const decoder = new TextDecoder();
+    let pending = "";
+    for (;;) {
+      const { done, value } = await reader.read();
+      pending += decoder.decode(value, { stream: !done });
+      const lines = pending.split("\n");
+      pending = lines.pop() ?? "";
+      for (const line of lines) take(JSON.parse(line));
+      if (done) return;
+    }
+  } catch (error) {
+    throw explained(error);
+  } finally {
+    count(-1);
+  }
+}
+
+/** @param {string} text */
+function parsedOrNull(text) {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return null;
+  }
+}
+
 /** @param {unknown} error @returns {Error} */
 export function explained(error) {
   if (error instanceof ApiError) return error;
@@ -81,11 +135,7 @@ async function read(response) {
   const text = response.status === 204 ? "" : await response.text();
   const common = { date: date ? Date.parse(date) : null, bytes: text.length };
   if (response.status === 204) return { data: null, warnings: [], infos: [], ...common };
-  /** @type {any} */
-  let json = null;
-  try {
-    json = JSON.parse(text);
-  } catch { /* Explained below. */ }
+  const json = parsedOrNull(text);
   if (json && json.status === "success") return { data: json.data, warnings: json.warnings ?? [], infos: json.infos ?? [], ...common };
   throw failure(response, json, text);
 }

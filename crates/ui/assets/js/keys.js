@@ -11,7 +11,7 @@ import { queryAddress } from "./url_state.js";
 let hooks = { go: () => {}, pages: [], refresh: () => {} };
 
 /** Letters after `g`. */
-const LETTERS = /** @type {Record<string, string>} */ ({ q: "query", m: "metrics-explorer", a: "alerts", r: "rules", t: "targets", d: "service-discovery", b: "tsdb-status", s: "status", f: "flags", c: "config" });
+const LETTERS = /** @type {Record<string, string>} */ ({ q: "query", m: "metrics-explorer", a: "alerts", r: "rules", t: "targets", d: "service-discovery", b: "tsdb-status", s: "status", f: "flags", c: "config", l: "relabel", e: "queries" });
 
 const KEYS = [
   ["/", "to the query editor"],
@@ -21,7 +21,7 @@ const KEYS = [
   ["Ctrl+↑  Ctrl+↓", "older and newer queries"],
   ["Ctrl+Shift+F", "format the query"],
   ["Ctrl+K", "go to a page, a metric or a recent query"],
-  ["g then q m a r t d b s f c", "Query, Metrics, Alerts, Rules, Targets, Discovery, TSDB, Status, Flags, Configuration"],
+  ["g then q m a r t d l e b s f c", "Query, Metrics, Alerts, Rules, Targets, Discovery, Relabelling, Queries, TSDB, Status, Flags, Configuration"],
   ["r", "refresh"],
   ["← → ↑ ↓", "in a graph: move the crosshair, next series"],
   ["+ − Backspace", "in a graph: zoom, go back"],

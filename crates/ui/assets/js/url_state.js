@@ -4,7 +4,7 @@ import { formatDuration, parseDuration } from "./time.js";
 
 /**
  * @typedef {{type: "auto", density: "low" | "medium" | "high"} | {type: "fixed" | "custom", stepMs: number}} Resolution
- * @typedef {"graph" | "table" | "raw" | "explain"} Tab
+ * @typedef {"graph" | "table" | "raw" | "tree" | "explain"} Tab
  * @typedef {"auto" | "lines" | "stacked" | "steps" | "points" | "heatmap"} Display
  *
  * @typedef {object} Panel
@@ -22,7 +22,7 @@ import { formatDuration, parseDuration } from "./time.js";
  * @property {string} rank
  */
 
-export const TABS = /** @type {Tab[]} */ (["graph", "table", "raw", "explain"]);
+export const TABS = /** @type {Tab[]} */ (["graph", "table", "raw", "tree", "explain"]);
 const DISPLAYS = /** @type {Display[]} */ (["lines", "stacked", "steps", "points", "heatmap"]);
 const PANELS_MAX = 1000;
 

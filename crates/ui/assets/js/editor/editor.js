@@ -5,6 +5,11 @@ import { announce, fill, h } from "../dom.js";
 import { history, onSetting, setting } from "../settings.js";
 import { tokens } from "./tokens.js";
 
+/** @typedef {{text: string, insert: string, kind: string, detail: string}} Item */
+
+/** Signs of the kinds of candidates; a metric has the first letter of its type. @type {Record<string, string>} */
+const KINDS = { function: "ƒ", aggregation: "Σ", label: "l", value: "v", duration: "d", keyword: "k" };
+
 let count = 0;
 
 /** Text longer than this is not coloured at each key. */
@@ -25,8 +30,10 @@ export class Editor {
     });
     this.area.value = options.text;
     this.element = h("div", { class: "editor" }, h("div", { class: "code" }, this.under, this.area), this.list, this.problem);
-    /** @type {import("./completion.js").Item[]} */ this.items = [];
+    /** @type {Item[]} */ this.items = [];
     this.chosen = -1;
+    /** Candidates that come are not shown any more: the list was closed, or the query runs. */
+    this.unwanted = false;
     this.range = { from: 0, to: 0 };
     this.asked = new AbortController();
     this.timer = 0;
@@ -35,9 +42,9 @@ export class Editor {
     this.draft = options.text;
     /** @type {{from: number, to: number, message: string} | null} */ this.fault = null;
     options.signal.addEventListener("abort", () => { this.asked.abort(); clearTimeout(this.timer); clearTimeout(this.checkTimer); });
-    options.signal.addEventListener("abort", onSetting(() => { this.fault = null; this.paint(); this.check(); }));
+    options.signal.addEventListener("abort", onSetting(() => { this.fault = null; this.paint(); void this.consult(false); }));
     this.paint();
-    this.check();
+    void this.consult(false);
   }
 
   get text() { return this.area.value; }
@@ -59,15 +66,16 @@ export class Editor {
   }
 
   changed() {
+    this.unwanted = false;
     this.fault = null;
     this.problem.hidden = true;
     this.area.removeAttribute("aria-invalid");
     this.paint();
     this.options.onInput(this.text);
-    this.check();
     clearTimeout(this.timer);
+    clearTimeout(this.checkTimer);
     this.asked.abort();
-    if (setting("complete") && document.activeElement === this.area) this.timer = window.setTimeout(() => void this.suggest(false), 80);
+    this.timer = window.setTimeout(() => void this.consult(false), 80);
   }
 
   /** Colours the text. The trailing space gives a last empty line its height. */
@@ -95,58 +103,67 @@ export class Editor {
     this.under.replaceChildren(...spans);
   }
 
-  /** Asks the server's parser, a moment after the last key. */
-  check() {
-    clearTimeout(this.checkTimer);
-    const text = this.text;
-    if (text.trim() === "" || !setting("lint")) return;
-    this.checkTimer = window.setTimeout(async () => {
-      try {
-        await ask("parse_query", { query: text }, { signal: this.options.signal, quiet: true });
-      } catch (error) {
-        if (isAbort(error) || text !== this.text || /** @type {any} */ (error).kind !== "bad_data") return;
-        this.showFault(/** @type {Error} */ (error).message);
-      }
-    }, 400);
-  }
-
-  /** Underlines what an error of the parser points at. @param {string} message */
-  showFault(message) {
-    const found = /(?:parameter "query": )?(\d+):(\d+): (?:parse error: )?([^]*)$/.exec(message);
-    const words = found ? found[3] : message.replace(/^invalid parameter "query": /, "").replace(/^unknown position: parse error: /, "");
-    if (found) {
-      const from = offsetOf(this.text, Number(found[1]), Number(found[2]));
-      const token = tokens(this.text).find((one) => one.from <= from && from < one.to);
-      this.fault = { from, to: token?.to ?? from + 1, message: words };
-      this.paint();
-    }
-    this.problem.hidden = false;
-    this.problem.textContent = found ? `${found[1]}:${found[2]} ${words}` : words;
-    this.area.setAttribute("aria-invalid", "true");
-  }
-
-  /** @param {boolean} forced */
-  async suggest(forced) {
+  /**
+   * Asks the server what is wrong and what could stand at the cursor; the last request wins.
+   * @param {boolean} forced asked for with a key, so that an empty word is completed too
+   */
+  async consult(forced) {
     const { text } = this;
-    const cursor = this.area.selectionStart;
-    if (cursor !== this.area.selectionEnd) return;
+    if (forced) this.unwanted = false;
+    clearTimeout(this.timer);
+    clearTimeout(this.checkTimer);
     this.asked.abort();
     this.asked = new AbortController();
     const { signal } = this.asked;
+    const cursor = this.area.selectionStart;
+    const complete = forced || (setting("complete") && document.activeElement === this.area && cursor === this.area.selectionEnd);
+    if ((text.trim() === "" && !forced) || !(complete || setting("lint"))) {
+      this.close();
+      return;
+    }
     try {
-      const { complete } = await import("./completion.js");
-      const found = await complete(text, cursor, signal, forced);
-      if (signal.aborted || this.text !== text || this.area.selectionStart !== cursor) return;
-      const word = text.slice(found?.from ?? 0, cursor);
-      if (!found || found.items.length === 0 || (found.items.length === 1 && found.items[0].text === word)) return this.close();
-      this.open(found);
+      const { data } = await ask("ferula/editor", { query: text, cursor: complete ? cursor : undefined, forced: forced ? "true" : undefined }, { signal, quiet: true });
+      if (signal.aborted || text !== this.text) return;
+      // Nobody likes to be told at each key that the bracket is not closed yet.
+      const wrong = data.diagnostics.find((/** @type {any} */ one) => one.severity === "error");
+      if (wrong && setting("lint")) this.checkTimer = window.setTimeout(() => this.showMistake(wrong.from, wrong.message), 320);
+      if (complete && !this.unwanted && this.area.selectionStart === cursor) this.offer(data.complete, cursor);
     } catch (error) {
       // Completion is a help; the page works without.
       if (!isAbort(error)) this.close();
     }
   }
 
-  /** @param {import("./completion.js").Completion} found */
+  /** @param {{from: number, to: number, items: any[]} | null} found @param {number} cursor */
+  offer(found, cursor) {
+    const word = this.text.slice(found?.from ?? cursor, cursor);
+    /** @type {Item[]} */
+    const items = (found?.items ?? []).map((item) => ({ text: item.text, insert: item.insert, kind: KINDS[item.kind] ?? item.detail[0] ?? "m", detail: item.kind === "metric" ? (item.detail && item.help ? `${item.detail} · ${item.help}` : item.detail + item.help) : `${item.detail} ${item.help}` }));
+    if (word.length >= 3) for (const query of history().filter((query) => query.includes(word) && query !== this.text.trim()).slice(0, 3)) items.push({ text: query, insert: query, kind: "↺", detail: "recent" });
+    if (items.length === 0 || (items.length === 1 && items[0].text === word)) this.close();
+    else this.open({ from: found?.from ?? cursor, to: found?.to ?? cursor, items });
+  }
+
+  /** Underlines what an error of the parser points at. @param {string} message */
+  showFault(message) {
+    const found = /(?:parameter "query": )?(\d+):(\d+): (?:parse error: )?([^]*)$/.exec(message);
+    if (found) this.showMistake(offsetOf(this.text, Number(found[1]), Number(found[2])), `${found[1]}:${found[2]}: ${found[3]}`);
+    else this.showMistake(null, message.replace(/^invalid parameter "query": /, "").replace(/^unknown position: parse error: /, ""));
+  }
+
+  /** @param {number | null} from where it begins @param {string} message */
+  showMistake(from, message) {
+    if (from !== null) {
+      const token = tokens(this.text).find((one) => one.from <= from && from < one.to);
+      this.fault = { from, to: token?.to ?? from + 1, message };
+      this.paint();
+    }
+    this.problem.hidden = false;
+    this.problem.textContent = message.replace(/^(\d+:\d+): /, "$1 ");
+    this.area.setAttribute("aria-invalid", "true");
+  }
+
+  /** @param {{from: number, to: number, items: Item[]}} found */
   open(found) {
     this.items = found.items;
     this.range = found;
@@ -183,7 +200,7 @@ export class Editor {
   }
 
   close() {
-    clearTimeout(this.timer);
+    this.unwanted = true;
     if (this.list.hidden) return false;
     this.list.hidden = true;
     this.items = [];
@@ -228,7 +245,7 @@ export class Editor {
     } else if (event.key === "Tab" && open && !event.shiftKey) this.accept(Math.max(0, this.chosen));
     else if (event.key === "Escape") {
       if (!this.close() && !this.options.onStop()) return;
-    } else if (ctrl && event.key === " ") void this.suggest(true);
+    } else if (ctrl && event.key === " ") void this.consult(true);
     else if (ctrl && event.shiftKey && event.key.toLowerCase() === "f") void this.format();
     else if (event.key === "ArrowDown" && open && !ctrl) this.choose(1);
     else if (event.key === "ArrowUp" && open && !ctrl) this.choose(-1);

@@ -2,10 +2,12 @@
 
 import { ask } from "../api.js";
 import { fill, h, labelText, note } from "../dom.js";
-import { AGGREGATION_HELP, FUNCTIONS } from "../editor/functions.js";
 import { formatDuration, formatTime } from "../time.js";
 
 /** @typedef {any} Node a node of `parse_query` */
+
+/** What functions and aggregations do, as the server says it. @type {Map<string, string>} */
+const helps = new Map();
 
 const list = (/** @type {string[]} */ names) => names.join(", ");
 const quote = (/** @type {string} */ text) => JSON.stringify(text);
@@ -83,11 +85,11 @@ export function sentence(node) {
     case "matrixSelector": return `all samples of the last ${node.rangeExpr ? print(node.rangeExpr) : formatDuration(node.range)} of ${series(node)}${when(node)}`;
     case "subquery": return `evaluates the inner expression ${node.step ? `every ${formatDuration(node.step)}` : "at the global evaluation interval"} over the last ${formatDuration(node.range)}${when(node)}`;
     case "call": {
-      const [, help] = FUNCTIONS[node.func.name] ?? ["", ""];
+      const help = helps.get(node.func.name);
       return `${node.func.name}: ${help || "a function"}${counterWords(node)}`;
     }
     case "aggregation": {
-      const help = AGGREGATION_HELP[node.op] ?? "aggregates";
+      const help = helps.get(node.op) ?? "aggregates";
       const groups = node.without ? (node.grouping.length > 0 ? `over all labels but ${list(node.grouping)}, which are dropped` : "over series with equal labels") : node.grouping.length > 0 ? `for each value of ${list(node.grouping)}; other labels are dropped` : "over all series; all labels are dropped";
       return `${node.op} ${help.replace(" of each group", "")} ${groups}`;
     }
@@ -146,7 +148,8 @@ export class ExplainTab {
 
   /** @param {string} expr @param {AbortSignal} signal @returns {Promise<import("./panel.js").Ran>} */
   async run(expr, signal) {
-    const { data } = await ask("parse_query", { query: expr }, { signal, post: true });
+    const [{ data }, editor] = await Promise.all([ask("parse_query", { query: expr }, { signal, post: true }), ask("ferula/editor", { query: expr }, { signal, quiet: true })]);
+    for (const node of editor.data.nodes) if (node.name) helps.set(node.name, node.help);
     fill(this.element, tree(data));
     const binary = firstMatching(data);
     if (binary) this.element.append(await meeting(binary, this.panel.state.end, signal));

@@ -1,7 +1,7 @@
 // One panel: editor, Run and Stop, tabs, and what they show.
 
-import { explained, isAbort, metadata } from "../api.js";
-import { announce, button, fill, h, menu, note } from "../dom.js";
+import { ask, explained, isAbort } from "../api.js";
+import { announce, button, fill, h, menu, note, visible } from "../dom.js";
 import { Editor } from "../editor/editor.js";
 import { remember, setting } from "../settings.js";
 import { GraphTab } from "./graph_tab.js";
@@ -19,7 +19,7 @@ import { TableTab } from "./table_tab.js";
  * @typedef {{summary: string, warnings?: string[], infos?: string[], date?: number | null}} Ran
  */
 
-const TITLES = /** @type {[import("../url_state.js").Tab, string][]} */ ([["table", "Table"], ["graph", "Graph"], ["raw", "Raw"], ["explain", "Explain"]]);
+const TITLES = /** @type {[import("../url_state.js").Tab, string][]} */ ([["table", "Table"], ["graph", "Graph"], ["raw", "Raw"], ["tree", "Tree"], ["explain", "Explain"]]);
 
 export class PanelView {
   /** @param {import("../url_state.js").Panel} state @param {any} hooks */
@@ -63,7 +63,8 @@ export class PanelView {
     if (!this.views[tab]) {
       const make = {
         table: async () => new TableTab(this), graph: async () => (this.graph = new GraphTab(this)),
-        raw: async () => new (await import("./raw_tab.js")).RawTab(this), explain: async () => new (await import("./explain.js")).ExplainTab(this),
+        raw: async () => new (await import("./raw_tab.js")).RawTab(this), tree: async () => new (await import("./tree_tab.js")).TreeTab(this),
+        explain: async () => new (await import("./explain.js")).ExplainTab(this),
       }[tab];
       const made = /** @type {TabView} */ (await make());
       this.views[tab] ??= made;
@@ -178,10 +179,14 @@ export class PanelView {
 
   /** Says what was probably meant instead; a click takes it. @param {string} expr */
   async showHints(expr) {
-    const [{ hints }, about] = await Promise.all([import("../editor/hints.js"), metadata()]);
+    const found = await ask("ferula/editor", { query: expr }, { signal: this.own.signal, quiet: true }).then((answer) => answer.data.diagnostics, () => []);
     if (expr !== this.state.expr) return;
-    for (const hint of hints(expr, (name) => (about[name] ?? about[name.replace(/_total$/, "")])?.[0]?.type)) {
-      this.messages.append(note("info", hint.text, " ", button(hint.title, { class: "link", on: { click: () => { this.editor.replaceAll(hint.fixed); this.editor.close(); void this.run(true); } } })));
+    for (const hint of found.filter((/** @type {any} */ one) => one.severity === "hint")) {
+      this.messages.append(note("info", visible(hint.message), ...hint.fixes.flatMap((/** @type {any} */ fix) => [" ", button(visible(fix.title.slice(0, 200)), { class: "link", on: { click: () => {
+        this.editor.replaceAll(expr.slice(0, fix.from) + fix.insert + expr.slice(fix.to));
+        this.editor.close();
+        void this.run(true);
+      } } })])));
     }
   }
 

@@ -1,9 +1,10 @@
 //! `ferula/graph`: the value of a range query as binary columns; see docs/format/graph.md.
 
 use std::collections::HashMap;
+use std::fmt::Write;
 use std::sync::Arc;
 
-use axum::body::Body;
+use axum::body::Body as HttpBody;
 use axum::http::Response;
 use ferula_promql::{Grid, QueryValue, RangeSeries};
 use ferula_query::{AdmittedQuery, CompletedQuery, EvaluationTime};
@@ -11,20 +12,24 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use serde_json::{Map, Value, json};
 
-use super::query::{ANNOTATIONS_MAX, api_error, grid, run};
-use crate::answer::{Answer, Handled};
+use crate::answer::{Answer, BodySink, Handled};
 use crate::api::Api;
 use crate::error::{ApiError, ErrorKind};
 use crate::params::Params;
 use crate::request::Request;
+use crate::routes::query::{ANNOTATIONS_MAX, api_error, grid, run};
 
 const CONTENT_TYPE: &str = "application/vnd.ferula.graph";
 
 /// Series that are sent whole when the request does not say how many.
 const SERIES_MAX_DEFAULT: usize = 1_000;
+/// A request may ask for this many.
+const SERIES_MAX_LIMIT: usize = 20_000;
+/// Pieces in which the body is handed on.
+const PIECE_BYTES: usize = 64 * 1024;
 
 /// `/api/v1/ferula/graph`
-pub fn graph(api: Arc<Api>, request: Request) -> BoxFuture<'static, Response<Body>> {
+pub fn graph(api: Arc<Api>, request: Request) -> BoxFuture<'static, Response<HttpBody>> {
     run(api, request, |params, _| grid(params).map(EvaluationTime::Range), Columns::read, execute).boxed()
 }
 
@@ -39,11 +44,14 @@ impl Columns {
     fn read(params: &Params) -> Result<Columns, ApiError> {
         let series_max = match params.first("series_max") {
             "" => SERIES_MAX_DEFAULT,
-            text => text
-                .parse()
-                .ok()
-                .filter(|count| *count > 0)
-                .ok_or_else(|| ApiError::parameter("series_max", "must be a number above 0"))?,
+            text => {
+                text.parse().ok().filter(|count| (1..=SERIES_MAX_LIMIT).contains(count)).ok_or_else(|| {
+                    ApiError::parameter(
+                        "series_max",
+                        format!("must be a number from 1 to {SERIES_MAX_LIMIT}"),
+                    )
+                })?
+            }
         };
         let rank = Rank::parse(params.first("rank"))
             .ok_or_else(|| ApiError::parameter("rank", "must be max, last, mean or change"))?;
@@ -55,11 +63,20 @@ fn execute(admitted: AdmittedQuery, columns: Columns) -> Handled {
     let CompletedQuery { request, outcome, .. } = admitted.run();
     let (warnings, infos) = outcome.annotations.render(&request.query, ANNOTATIONS_MAX);
     let value = outcome.result.map_err(api_error)?;
-    let Columns { grid, series_max, rank } = columns;
-    let body = encode(&value, grid, series_max, rank, &warnings, &infos).ok_or_else(|| {
-        ApiError::new(ErrorKind::NotAcceptable, "native histograms have no columns; ask query_range")
-    })?;
-    Ok(Answer::bytes(CONTENT_TYPE, body))
+    if histograms(&value) {
+        let why = "native histograms have no columns; ask query_range";
+        return Err(ApiError::new(ErrorKind::NotAcceptable, why));
+    }
+    let held = outcome.held;
+    Ok(Answer::body(CONTENT_TYPE, move |sink| {
+        // However slowly the client reads, the value counts as memory until it is written.
+        let _held = held;
+        encode(&value, &columns, &warnings, &infos, sink);
+    }))
+}
+
+fn histograms(value: &QueryValue) -> bool {
+    matches!(value, QueryValue::Matrix(series) if series.iter().any(|one| !one.histograms.is_empty()))
 }
 
 /// By what series are chosen when there are more than are sent whole.
@@ -98,44 +115,54 @@ impl Rank {
     }
 }
 
-/// The binary answer, or `None` when there are native histograms in it.
-fn encode(
-    value: &QueryValue,
-    grid: Grid,
-    series_max: usize,
-    rank: Rank,
-    warnings: &[String],
-    infos: &[String],
-) -> Option<Vec<u8>> {
+/// Bytes on their way out, handed on in pieces.
+struct Body<'a> {
+    pending: Vec<u8>,
+    sink: BodySink<'a>,
+    /// The reader has gone.
+    gone: bool,
+}
+
+impl Body<'_> {
+    fn breathe(&mut self) {
+        if self.pending.len() >= PIECE_BYTES {
+            let full =
+                std::mem::replace(&mut self.pending, Vec::with_capacity(PIECE_BYTES + PIECE_BYTES / 4));
+            self.gone = self.gone || !(self.sink)(full);
+        }
+    }
+}
+
+/// Writes the binary answer.
+fn encode(value: &QueryValue, columns: &Columns, warnings: &[String], infos: &[String], sink: BodySink<'_>) {
+    let Columns { grid, series_max, rank } = *columns;
     let series: &[RangeSeries] = match value {
         QueryValue::Matrix(series) => series,
         _ => &[],
     };
-    if series.iter().any(|one| !one.histograms.is_empty()) {
-        return None;
-    }
     let steps = grid.steps();
     let (whole, rest) = split(series, series_max, rank);
     let head = head(&whole, series.len(), grid, warnings, infos);
-    let values: usize = whole.iter().map(|one| 8 * one.floats.len()).sum();
-    let bitmaps = whole.len() * steps.div_ceil(8);
-    let envelope = if rest.is_empty() { 0 } else { 20 * steps };
-    let mut out = Vec::with_capacity(4 + head.len() + values + bitmaps + envelope);
-    out.extend((head.len() as u32).to_le_bytes());
-    out.extend(head);
+    let mut out = Body { pending: Vec::with_capacity(4 + head.len()), sink, gone: false };
+    out.pending.extend((head.len() as u32).to_le_bytes());
+    out.pending.extend(head);
     for one in whole {
-        let bitmap = out.len();
-        out.resize(bitmap + steps.div_ceil(8), 0);
+        let bitmap = out.pending.len();
+        out.pending.resize(bitmap + steps.div_ceil(8), 0);
         for (at, value) in &one.floats {
             let step = step_of(*at, grid);
-            out[bitmap + step / 8] |= 1 << (step % 8);
-            out.extend(value.to_le_bytes());
+            out.pending[bitmap + step / 8] |= 1 << (step % 8);
+            out.pending.extend(value.to_le_bytes());
+        }
+        out.breathe();
+        if out.gone {
+            return;
         }
     }
     if !rest.is_empty() {
-        write_envelope(&mut out, &rest, grid);
+        write_envelope(&mut out.pending, &rest, grid);
     }
-    Some(out)
+    (out.sink)(out.pending);
 }
 
 fn step_of(at: i64, grid: Grid) -> usize {
@@ -159,26 +186,33 @@ fn split(series: &[RangeSeries], series_max: usize, rank: Rank) -> (Vec<&RangeSe
 fn head(whole: &[&RangeSeries], total: usize, grid: Grid, warnings: &[String], infos: &[String]) -> Vec<u8> {
     let mut names = Texts::default();
     let mut values = Texts::default();
-    let series: Vec<Vec<usize>> = whole
-        .iter()
-        .map(|one| {
-            one.labels.iter().flat_map(|(name, value)| [names.index(name), values.index(value)]).collect()
-        })
-        .collect();
+    // As text at once: a tree of JSON values would take many times the room.
+    let mut series = String::from("[");
+    for (index, one) in whole.iter().enumerate() {
+        series.push_str(if index > 0 { ",[" } else { "[" });
+        for (pair, (name, value)) in one.labels.iter().enumerate() {
+            let comma = if pair > 0 { "," } else { "" };
+            let (name, value) = (names.index(name), values.index(value));
+            write!(series, "{comma}{name},{value}").expect("writing to a String cannot fail");
+        }
+        series.push(']');
+    }
+    series.push(']');
     let mut head = Map::new();
     head.insert("start".into(), grid.start_ms.into());
     head.insert("step".into(), grid.step_ms.into());
     head.insert("steps".into(), grid.steps().into());
     head.insert("names".into(), json!(names.list));
     head.insert("values".into(), json!(values.list));
-    head.insert("series".into(), json!(series));
     head.insert("total".into(), total.into());
     for (key, texts) in [("warnings", warnings), ("infos", infos)] {
         if !texts.is_empty() {
             head.insert(key.into(), json!(texts));
         }
     }
-    Value::Object(head).to_string().into_bytes()
+    let mut text = Value::Object(head).to_string();
+    text.truncate(text.len() - 1);
+    format!("{text},\"series\":{series}}}").into_bytes()
 }
 
 /// Texts, each once, in the order in which they came.
@@ -231,6 +265,15 @@ mod tests {
         }
     }
 
+    fn encoded(value: &QueryValue, series_max: usize, rank: Rank, warnings: &[String]) -> Vec<u8> {
+        let mut out = Vec::new();
+        encode(value, &Columns { grid: GRID, series_max, rank }, warnings, &[], &mut |piece| {
+            out.extend(piece);
+            true
+        });
+        out
+    }
+
     /// What a reader sees: head, values by series and step, envelope.
     type Read = (Value, Vec<Vec<Option<u64>>>, Vec<(f64, f64, u32)>);
 
@@ -280,7 +323,7 @@ mod tests {
         ];
         let all = vec![series("a", &odd), series("b", &[]), series("c", &[Some(1.0)])];
         let value = QueryValue::Matrix(all);
-        let bytes = encode(&value, GRID, 1_000, Rank::Max, &["w".into()], &[]).expect("no histograms");
+        let bytes = encoded(&value, 1_000, Rank::Max, &["w".into()]);
         let (head, values, envelope) = read(&bytes);
         assert_eq!(values[0], odd.map(|value| value.map(f64::to_bits)));
         assert_eq!(values[1], vec![None; 10]);
@@ -304,11 +347,10 @@ mod tests {
         ];
         let value = QueryValue::Matrix(all);
         for (rank, best) in [(Rank::Max, "a"), (Rank::Last, "a"), (Rank::Mean, "a"), (Rank::Change, "c")] {
-            let (head, ..) = read(&encode(&value, GRID, 1, rank, &[], &[]).expect("no histograms"));
+            let (head, ..) = read(&encoded(&value, 1, rank, &[]));
             assert_eq!(head["values"], json!(["m", best]), "{rank:?}");
         }
-        let (head, values, envelope) =
-            read(&encode(&value, GRID, 2, Rank::Max, &[], &[]).expect("no histograms"));
+        let (head, values, envelope) = read(&encoded(&value, 2, Rank::Max, &[]));
         assert_eq!(head["total"], json!(4));
         assert_eq!(head["values"], json!(["m", "a", "c"]), "in the order of their labels");
         assert_eq!(values.len(), 2);
@@ -318,10 +360,30 @@ mod tests {
     }
 
     #[test]
+    fn a_body_leaves_in_pieces_and_ends_with_its_reader() {
+        let steps: Vec<_> = (0..10).map(|i| Some(f64::from(i))).collect();
+        let value = QueryValue::Matrix((0..4_000).map(|n| series(&n.to_string(), &steps)).collect());
+        let (mut largest, mut pieces) = (0, 0);
+        let columns = Columns { grid: GRID, series_max: SERIES_MAX_LIMIT, rank: Rank::Max };
+        encode(&value, &columns, &[], &[], &mut |piece| {
+            // The first has the whole head.
+            largest = if pieces > 0 { piece.len().max(largest) } else { 0 };
+            pieces += 1;
+            true
+        });
+        assert!(pieces > 4 && largest < PIECE_BYTES + 100, "{pieces} pieces of up to {largest} bytes");
+        let mut taken = 0;
+        encode(&value, &columns, &[], &[], &mut |_| {
+            taken += 1;
+            false
+        });
+        assert_eq!(taken, 1);
+    }
+
+    #[test]
     fn scalars_have_no_columns_and_ranks_have_names() {
         let nothing = QueryValue::Matrix(Vec::new());
-        let (head, values, _) =
-            read(&encode(&nothing, GRID, 5, Rank::Last, &[], &[]).expect("no histograms"));
+        let (head, values, _) = read(&encoded(&nothing, 5, Rank::Last, &[]));
         assert_eq!((head["total"].as_u64(), values.len()), (Some(0), 0));
         assert_eq!(
             ["", "max", "last", "mean", "change"].map(Rank::parse).map(|rank| rank.is_some()),

@@ -1,0 +1,149 @@
+//! `ferula/editor`: what an editor of queries asks for at every pause in typing: what is wrong, what could stand at the
+//! cursor, what was probably not meant.
+//!
+//! ```text
+//! text ─ parse ─▶ errors, or the tree ─▶ hints.rs: diagnostics with fixes
+//! text before the cursor ─ context.rs ─▶ what is asked for ─ complete.rs ─▶ candidates, ranked (rank.rs)
+//! ```
+//!
+//! All places are in UTF-16 units, as browsers count.
+
+mod complete;
+mod context;
+mod data;
+mod hints;
+mod rank;
+
+use ferula_promql_syntax::ast::ExprKind;
+use ferula_promql_syntax::{Expr, ParseErrors, parse, stack};
+use serde_json::{Value, json};
+
+pub use data::NameCache;
+
+use self::data::EditorData;
+use super::utf16::Utf16;
+use crate::answer::{Answer, Handled};
+use crate::api::Api;
+use crate::error::ApiError;
+use crate::params::parse_int;
+use crate::request::Request;
+
+/// Longer texts are not looked at; nobody types them.
+const QUERY_BYTES_MAX: usize = 64 << 10;
+const ITEMS_DEFAULT: i64 = 50;
+const ITEMS_MAX: i64 = 100;
+const NODES_MAX: usize = 500;
+
+/// Something to tell about a part of the text, in bytes.
+struct Diagnostic {
+    from: usize,
+    to: usize,
+    severity: &'static str,
+    message: String,
+    fixes: Vec<Fix>,
+}
+
+/// A change that mends it: the text from one place to another is replaced.
+struct Fix {
+    title: String,
+    from: usize,
+    to: usize,
+    insert: String,
+}
+
+/// `/api/v1/ferula/editor`
+pub fn editor(api: &Api, request: &Request) -> Handled {
+    let params = &request.params;
+    let query = params.first("query").to_owned();
+    if query.len() > QUERY_BYTES_MAX {
+        return Err(ApiError::parameter(
+            "query",
+            format!("more than {QUERY_BYTES_MAX} bytes are not looked at"),
+        ));
+    }
+    let count = |name: &str, default: i64| match params.first(name) {
+        "" => Ok(default),
+        text => parse_int(text).map_err(|why| ApiError::parameter(name, why)),
+    };
+    let cursor = count("cursor", -1)?;
+    let limit = count("limit", ITEMS_DEFAULT)?;
+    if !(1..=ITEMS_MAX).contains(&limit) {
+        return Err(ApiError::parameter("limit", format!("must be a number from 1 to {ITEMS_MAX}")));
+    }
+    let data = EditorData::new(api, params)?;
+    let offsets = Utf16::of(&query);
+    let mut answer = json!({ "diagnostics": [], "complete": null, "nodes": [], "formatted": null });
+    let diagnostics = match parse(&query, &api.site.settings.parser) {
+        Ok(expr) => {
+            let look = || {
+                answer["nodes"] = nodes(&expr, &offsets);
+                answer["formatted"] = expr.pretty().map_or(Value::Null, Value::from);
+                hints::hints(&expr, &query, &data)
+            };
+            stack::with_room(&expr, look).map_err(|error| ApiError::internal(error.to_string()))?
+        }
+        Err(_) if query.trim().is_empty() => Vec::new(),
+        Err(errors) => mistakes(&errors, &query),
+    };
+    answer["diagnostics"] = diagnostics.iter().map(|one| diagnostic_json(one, &offsets)).collect();
+    if let Ok(cursor) = usize::try_from(cursor) {
+        let at = offsets.byte(cursor);
+        let forced = params.first("forced") == "true";
+        let completed = complete::complete(&query, at, forced, usize::try_from(limit).unwrap_or(1), &data)?;
+        answer["complete"] = completed.map_or(Value::Null, |completed| completed.to_json(&offsets));
+    }
+    Ok(Answer::json(move |json| json.raw(&answer.to_string())))
+}
+
+/// What the parser found wrong.
+fn mistakes(errors: &ParseErrors, query: &str) -> Vec<Diagnostic> {
+    let mistake = |error: &ferula_promql_syntax::ParseError| Diagnostic {
+        from: error.span.start.min(query.len()),
+        to: error.span.end.min(query.len()),
+        severity: "error",
+        message: format!("{}: {}", error.position, error.message),
+        fixes: Vec::new(),
+    };
+    errors.all().iter().map(mistake).collect()
+}
+
+fn diagnostic_json(one: &Diagnostic, offsets: &Utf16<'_>) -> Value {
+    let fix = |fix: &Fix| json!({ "title": fix.title, "from": offsets.at(fix.from), "to": offsets.at(fix.to), "insert": fix.insert });
+    json!({
+        "from": offsets.at(one.from), "to": offsets.at(one.to), "severity": one.severity, "message": one.message,
+        "fixes": one.fixes.iter().map(fix).collect::<Vec<_>>(),
+    })
+}
+
+/// The parts of the expression, parents before their parts, functions with what they do.
+fn nodes(expr: &Expr, offsets: &Utf16<'_>) -> Value {
+    fn collect(expr: &Expr, parent: Option<usize>, offsets: &Utf16<'_>, all: &mut Vec<Value>) {
+        if all.len() >= NODES_MAX {
+            return;
+        }
+        let mut node = json!({
+            "id": all.len(), "parent": parent,
+            "from": offsets.at(expr.span.start), "to": offsets.at(expr.span.end),
+            "type": super::tree::kind(expr), "valueType": expr.value_type().as_str(),
+        });
+        match &expr.kind {
+            ExprKind::Call(call) => {
+                node["name"] = call.function.name.into();
+                node["help"] = call.function.help().text.into();
+            }
+            ExprKind::Aggregate(aggregate) => {
+                node["name"] = aggregate.op.as_str().into();
+                node["help"] = aggregate.op.help().text.into();
+            }
+            _ => {}
+        }
+        let id = all.len();
+        all.push(node);
+        for child in expr.children() {
+            collect(child, Some(id), offsets, all);
+        }
+    }
+    let mut all = Vec::new();
+    collect(expr, None, offsets, &mut all);
+    Value::Array(all)
+}

@@ -1,0 +1,74 @@
+//! How well what was typed fits a candidate: as its beginning, at the beginning of a word in it, inside of it, or as
+//! letters in order.
+
+/// The candidates that fit, the best first; among equals the shorter, then by name.
+pub(super) fn ranked<'a>(
+    word: &str,
+    candidates: impl Iterator<Item = &'a str>,
+    count_max: usize,
+) -> Vec<&'a str> {
+    let lower = word.to_lowercase();
+    let mut fitting: Vec<(u32, &str)> =
+        candidates.filter_map(|candidate| Some((fit(&lower, candidate)?, candidate))).collect();
+    let order = |a: &(u32, &str), b: &(u32, &str)| {
+        b.0.cmp(&a.0).then(a.1.len().cmp(&b.1.len())).then_with(|| a.1.cmp(b.1))
+    };
+    if fitting.len() > count_max && count_max > 0 {
+        fitting.select_nth_unstable_by(count_max - 1, order);
+        fitting.truncate(count_max);
+    }
+    fitting.sort_unstable_by(order);
+    fitting.into_iter().map(|(_, candidate)| candidate).collect()
+}
+
+/// How well a word in lower case fits; `None` when it does not.
+pub(super) fn fit(lower: &str, candidate: &str) -> Option<u32> {
+    if lower.is_empty() {
+        return Some(0);
+    }
+    // Names are ASCII nearly always, and then no copy is made.
+    if candidate.is_ascii() && lower.is_ascii() {
+        return fit_bytes(lower.as_bytes(), candidate.as_bytes());
+    }
+    fit_bytes(lower.as_bytes(), candidate.to_lowercase().as_bytes())
+}
+
+fn fit_bytes(word: &[u8], candidate: &[u8]) -> Option<u32> {
+    let same = |a: &[u8], b: &[u8]| a.eq_ignore_ascii_case(b);
+    if word.len() <= candidate.len() && same(word, &candidate[..word.len()]) {
+        return Some(if word.len() == candidate.len() { 5 } else { 4 });
+    }
+    let first = word[0];
+    let starts = candidate.windows(word.len()).enumerate();
+    let mut inside = false;
+    for (at, window) in starts {
+        if window[0].to_ascii_lowercase() == first && same(word, window) {
+            if at > 0 && matches!(candidate[at - 1], b'_' | b':' | b'.' | b'-' | b'/') {
+                return Some(3);
+            }
+            inside = true;
+        }
+    }
+    if inside {
+        return Some(2);
+    }
+    let mut rest = candidate.iter();
+    word.iter().all(|letter| rest.any(|other| other.to_ascii_lowercase() == *letter)).then_some(1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn beginnings_come_first_then_words_then_insides_then_letters() {
+        let names = ["xhttpx", "h_t_t_p", "my_http_total", "http_requests_total", "http", "HTTP_x", "other"];
+        assert_eq!(
+            ranked("http", names.into_iter(), 9),
+            ["http", "HTTP_x", "http_requests_total", "my_http_total", "xhttpx", "h_t_t_p"]
+        );
+        assert_eq!(ranked("http", names.into_iter(), 2), ["http", "HTTP_x"]);
+        assert_eq!(ranked("", ["b", "a"].into_iter(), 9), ["a", "b"]);
+        assert_eq!(ranked("ÄÖ", ["xäöx", "äö", "ao"].into_iter(), 9), ["äö", "xäöx"]);
+    }
+}

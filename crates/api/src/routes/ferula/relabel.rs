@@ -1,0 +1,183 @@
+//! `ferula/relabel` and `ferula/scrape_preview`: rules tried on labels and on the live page of a target. Nothing is kept.
+
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::http::Response;
+use ferula_config::relabel::parse_rules;
+use ferula_config::scrape::ScrapeConfig;
+use ferula_go::quote::go_quote;
+use ferula_model::labels::NameScheme;
+use ferula_model::relabel::Rule;
+use ferula_scraper::preview::{Preview, PreviewLine, PreviewPage};
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+
+use crate::answer::{self, Answer, Handled};
+use crate::api::Api;
+use crate::compression::Encoding;
+use crate::error::{ApiError, ErrorKind};
+use crate::json::JsonWriter;
+use crate::params::parse_int;
+use crate::request::Request;
+use crate::routes::scrape_pools;
+
+/// Text of rules; a configuration of a thousand rules has less.
+const RULES_BYTES_MAX: usize = 256 << 10;
+const LINES_DEFAULT: i64 = 500;
+const LINES_MAX: i64 = 5_000;
+
+fn asked_rules(request: &Request, names: NameScheme) -> Result<Vec<Rule>, ApiError> {
+    let text = request.params.first("rules");
+    if text.len() > RULES_BYTES_MAX {
+        return Err(ApiError::parameter("rules", format!("more than {RULES_BYTES_MAX} bytes")));
+    }
+    parse_rules(text, names).map_err(|why| ApiError::parameter("rules", why))
+}
+
+/// `/api/v1/ferula/relabel`: what each of the `rules` makes of the `labels`.
+pub fn relabel(_: &Api, request: &Request) -> Handled {
+    let labels = scrape_pools::asked_labels(request)?;
+    Ok(scrape_pools::steps(asked_rules(request, NameScheme::Utf8)?, &labels))
+}
+
+/// `/api/v1/ferula/scrape_preview`: the page of a configured target, line by line to the stored series. `rules` stand in
+/// for the job's `metric_relabel_configs`; `search` chooses lines.
+pub fn scrape_preview(api: Arc<Api>, request: Request) -> BoxFuture<'static, Response<Body>> {
+    async move {
+        let encoding = Encoding::of_request(&request.headers);
+        let what = request.path.clone();
+        let looked = look(&api, &request).await;
+        answer::answer(encoding, &what, move || looked.and_then(Look::read)).await
+    }
+    .boxed()
+}
+
+/// A page that was fetched, and what is wanted of it.
+struct Look {
+    preview: Preview,
+    page: ferula_scraper::fetch::Page,
+    took_seconds: f64,
+    rules: Option<Vec<Rule>>,
+    words: Vec<String>,
+    lines_max: usize,
+}
+
+async fn look(api: &Api, request: &Request) -> Result<Look, ApiError> {
+    let pool = scrape_pools::asked_pool(request)?;
+    let url = request.params.first("scrapeUrl");
+    let lines_max = match request.params.first("limit") {
+        "" => LINES_DEFAULT,
+        text => parse_int(text).map_err(|why| ApiError::parameter("limit", why))?,
+    };
+    if !(1..=LINES_MAX).contains(&lines_max) {
+        return Err(ApiError::parameter("limit", format!("must be a number from 1 to {LINES_MAX}")));
+    }
+    let preview = api.targets.preview(pool, url).ok_or_else(|| {
+        let (url, pool) = (go_quote(url), go_quote(pool));
+        ApiError::new(ErrorKind::NotFound, format!("scrape pool {pool} has no target {url}"))
+    })?;
+    let names = preview.config().metric_name_validation_scheme.scheme();
+    let rules = request.params.all("rules").next().map(|_| asked_rules(request, names)).transpose()?;
+    let (page, took) = preview.page().await;
+    let page = page.map_err(|why| ApiError::new(ErrorKind::Execution, format!("scraping {url}: {why}")))?;
+    Ok(Look {
+        preview,
+        page,
+        took_seconds: took.as_secs_f64(),
+        rules,
+        words: request.params.first("search").split_whitespace().map(str::to_lowercase).collect(),
+        lines_max: usize::try_from(lines_max).unwrap_or(0),
+    })
+}
+
+impl Look {
+    fn read(self) -> Handled {
+        let wanted = |text: &str| {
+            let lower = text.to_lowercase();
+            self.words.iter().all(|word| lower.contains(word.as_str()))
+        };
+        let shown = self.preview.read(&self.page, self.rules, &wanted, self.lines_max);
+        let rules = metric_rules_yaml(self.preview.config());
+        let (seconds, bytes) = (self.took_seconds, self.page.body.len());
+        Ok(Answer::json(move |json| write_page(json, &shown, &rules, seconds, bytes)))
+    }
+}
+
+/// The list `metric_relabel_configs` as `scrape_pools/config` prints it, without its key.
+fn metric_rules_yaml(config: &ScrapeConfig) -> String {
+    let yaml = config.to_yaml();
+    let list = yaml.lines().skip_while(|line| *line != "metric_relabel_configs:").skip(1);
+    list.take_while(|line| line.starts_with(['-', ' '])).flat_map(|line| [line, "\n"]).collect()
+}
+
+fn write_page(json: &mut JsonWriter<'_>, page: &PreviewPage, rules: &str, seconds: f64, bytes: usize) {
+    json.begin_object();
+    json.field("rules", rules);
+    for (key, count) in
+        [("samples", page.samples), ("kept", page.kept), ("matching", page.matching), ("bytes", bytes as u64)]
+    {
+        json.key(key);
+        json.uint(count);
+    }
+    json.key("seconds");
+    json.number(seconds);
+    if let Some(fault) = &page.fault {
+        json.field("fault", &fault.to_string());
+    }
+    json.key("lines");
+    json.begin_array();
+    for line in &page.lines {
+        write_line(json, line);
+    }
+    json.end_array();
+    json.end_object();
+}
+
+fn write_line(json: &mut JsonWriter<'_>, line: &PreviewLine) {
+    json.begin_object();
+    json.field("text", &line.text);
+    json.key("value");
+    json.sample_value(line.value);
+    json.key("labels");
+    json.labels(&line.labels);
+    json.key("changedBy");
+    json.begin_array();
+    line.changed_by.iter().for_each(|index| json.uint(*index as u64));
+    json.end_array();
+    if let Some(index) = line.dropped_by {
+        json.key("droppedBy");
+        json.uint(index as u64);
+    }
+    match &line.stored {
+        Ok(Some(labels)) => {
+            json.key("stored");
+            json.labels(labels);
+        }
+        Ok(None) => {}
+        Err(why) => json.field("error", &why.to_string()),
+    }
+    json.end_object();
+}
+
+#[cfg(test)]
+mod tests {
+    use ferula_config::Config;
+
+    use super::*;
+
+    #[test]
+    fn the_rules_of_a_job_are_taken_out_of_its_printed_form() {
+        let text = "scrape_configs:\n- job_name: j\n  metric_relabel_configs:\n  - {source_labels: [a], action: drop}\n  static_configs: [{targets: [x]}]\n";
+        let config = Config::parse(text).expect("it is right");
+        let yaml = metric_rules_yaml(&config.scrape_configs[0]);
+        let rules = parse_rules(&yaml, NameScheme::Utf8).expect(&yaml);
+        assert_eq!(rules, config.scrape_configs[0].metric_rules());
+        assert_eq!(
+            metric_rules_yaml(
+                &Config::parse("scrape_configs: [{job_name: j}]").expect("right").scrape_configs[0]
+            ),
+            ""
+        );
+    }
+}

@@ -1,0 +1,233 @@
+//! A look at a target: its page is scraped beside the loop, and shown line by line with what the job's rules make of it.
+//! Nothing is stored, and the loop notices nothing.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use ferula_config::scrape::ScrapeConfig;
+use ferula_exposition::key::decode;
+use ferula_exposition::{Entry, Format, LabelScratch, PageParser};
+use ferula_model::labels::LabelSetBuilder;
+use ferula_model::relabel::Rule;
+use ferula_model::{LabelSet, MetricType};
+use ferula_runtime::SharedClock;
+
+use crate::error::{BadLine, ScrapeError};
+use crate::fetch::{Fetch, FetchError, Page};
+use crate::http::HttpFetch;
+use crate::labels::{LabelLimits, LabelOptions, Stated};
+use crate::options::JobOptions;
+use crate::target::Target;
+
+/// A configured target that can be scraped once.
+pub struct Preview {
+    fetch: HttpFetch,
+    target: Arc<Target>,
+    config: Arc<ScrapeConfig>,
+    job: Arc<JobOptions>,
+    clock: SharedClock,
+}
+
+/// One sample of a page.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PreviewLine {
+    /// Name and labels as they stand on the page.
+    pub text: String,
+    pub value: f64,
+    /// With the labels of the target, before any rule.
+    pub labels: LabelSet,
+    /// Indexes of the rules that changed something.
+    pub changed_by: Vec<usize>,
+    /// Index of the rule that dropped the sample.
+    pub dropped_by: Option<usize>,
+    /// The series that is stored, or why there is none.
+    pub stored: Result<Option<LabelSet>, ScrapeError>,
+}
+
+/// A page, line by line.
+#[derive(Debug, Default)]
+pub struct PreviewPage {
+    /// Of the lines that were asked for, the first ones.
+    pub lines: Vec<PreviewLine>,
+    /// Samples on the page.
+    pub samples: u64,
+    /// Of them, those that are stored.
+    pub kept: u64,
+    /// Samples that were asked for.
+    pub matching: u64,
+    /// The line that makes the whole page bad.
+    pub fault: Option<ScrapeError>,
+}
+
+impl Preview {
+    pub(crate) fn new(
+        fetch: HttpFetch,
+        target: Arc<Target>,
+        config: Arc<ScrapeConfig>,
+        job: Arc<JobOptions>,
+        clock: SharedClock,
+    ) -> Self {
+        Preview { fetch, target, config, job, clock }
+    }
+
+    /// The job's section.
+    pub fn config(&self) -> &ScrapeConfig {
+        &self.config
+    }
+
+    /// Gets the page within the target's time limit; returns how long that took, too.
+    pub async fn page(&self) -> (Result<Page, FetchError>, Duration) {
+        let begin = self.clock.elapsed();
+        let page = self.fetch.fetch(self.clock.sleep(self.target.timeout)).await;
+        (page, self.clock.elapsed().saturating_sub(begin))
+    }
+
+    /// What becomes of a page. `rules` stand in for those of the job; `wanted` chooses lines by their text.
+    pub fn read(
+        &self,
+        page: &Page,
+        rules: Option<Vec<Rule>>,
+        wanted: &dyn Fn(&str) -> bool,
+        lines_max: usize,
+    ) -> PreviewPage {
+        let mut labels = self.job.labels.clone();
+        if let Some(rules) = rules {
+            labels.rules = rules;
+        }
+        let format = match Format::of_response(&page.content_type, self.job.fallback) {
+            Ok(format) => format,
+            Err(error) => return PreviewPage { fault: Some(error.into()), ..PreviewPage::default() },
+        };
+        read_page(&page.body, format, &labels, &self.target.public_labels, wanted, lines_max)
+    }
+}
+
+fn read_page(
+    body: &[u8],
+    format: Format,
+    options: &LabelOptions,
+    target: &LabelSet,
+    wanted: &dyn Fn(&str) -> bool,
+    lines_max: usize,
+) -> PreviewPage {
+    // What stands before the rules is shown as it is, also when it breaks a limit.
+    let plain = LabelOptions { rules: Vec::new(), limits: LabelLimits::default(), ..options.clone() };
+    let mut shown = PreviewPage::default();
+    let mut parser = PageParser::new(body, format);
+    let mut scratch = LabelScratch::new();
+    let mut unit = String::new();
+    loop {
+        let series = match parser.next() {
+            Ok(Some(Entry::Series(series))) => series,
+            Ok(Some(Entry::Unit { unit: stated, .. })) => {
+                unit = String::from_utf8_lossy(stated).into_owned();
+                continue;
+            }
+            Ok(Some(_)) => continue,
+            Ok(None) => return shown,
+            Err(error) => {
+                shown.fault = Some(ScrapeError::Parse(BadLine::of(error, body)));
+                return shown;
+            }
+        };
+        shown.samples += 1;
+        if decode(series.key, series.kind, &mut scratch).is_err() {
+            continue;
+        }
+        let stated = Stated { kind: series.kind, unit: unit_of(series.kind, &unit) };
+        let stored = options.stored(&scratch, stated, target);
+        shown.kept += u64::from(matches!(stored, Ok(Some(_))));
+        let text = String::from_utf8_lossy(series.key);
+        if !wanted(&text) {
+            continue;
+        }
+        shown.matching += 1;
+        if shown.lines.len() >= lines_max {
+            continue;
+        }
+        let labels = plain.stored(&scratch, stated, target).ok().flatten().unwrap_or_default();
+        let (changed_by, dropped_by) = trace(&options.rules, &labels);
+        let (text, value) = (text.into_owned(), series.value);
+        shown.lines.push(PreviewLine { text, value, labels, changed_by, dropped_by, stored });
+    }
+}
+
+/// A unit is stated of the family that was named last; a sample without a type is of none.
+fn unit_of(kind: MetricType, unit: &str) -> &str {
+    if kind == MetricType::Unknown { "" } else { unit }
+}
+
+/// Which rules changed the labels, and which one dropped them.
+fn trace(rules: &[Rule], labels: &LabelSet) -> (Vec<usize>, Option<usize>) {
+    let mut builder = LabelSetBuilder::new();
+    for (name, value) in labels.iter() {
+        builder.set(name, value);
+    }
+    let mut changed = Vec::new();
+    let mut before = labels.clone();
+    for (index, rule) in rules.iter().enumerate() {
+        if !rule.apply(&mut builder) {
+            return (changed, Some(index));
+        }
+        let now = builder.finish();
+        if now != before {
+            changed.push(index);
+            before = now;
+        }
+    }
+    (changed, None)
+}
+
+#[cfg(test)]
+mod tests {
+    use ferula_config::relabel::parse_rules;
+    use ferula_model::labels::NameScheme;
+
+    use super::*;
+
+    fn read(page: &str, rules: &str, lines_max: usize) -> PreviewPage {
+        let rules = parse_rules(rules, NameScheme::Utf8).expect("they are right");
+        let options = LabelOptions { rules, ..LabelOptions::default() };
+        let target = LabelSet::from_pairs([("job", "j"), ("instance", "i")]);
+        read_page(
+            page.as_bytes(),
+            Format::Text,
+            &options,
+            &target,
+            &|text| !text.contains("hidden"),
+            lines_max,
+        )
+    }
+
+    #[test]
+    fn every_line_names_the_rules_that_touched_it() {
+        let rules = "- {regex: secret, action: labeldrop}\n\
+                     - {source_labels: [__name__], regex: noise, action: drop}\n\
+                     - {source_labels: [job], target_label: from}\n";
+        let page = "a{secret=\"s\",job=\"own\"} 1\nnoise 2\nhidden 3\nb 4\n";
+        let shown = read(page, rules, 10);
+        assert_eq!((shown.samples, shown.kept, shown.matching, shown.fault), (4, 3, 3, None));
+        let [first, noise, last] = &shown.lines[..] else { panic!("{:?}", shown.lines) };
+        assert_eq!(first.text, "a{secret=\"s\",job=\"own\"}");
+        assert_eq!(
+            first.labels.to_string(),
+            "{__name__=\"a\", exported_job=\"own\", instance=\"i\", job=\"j\", secret=\"s\"}"
+        );
+        assert_eq!((&first.changed_by, first.dropped_by), (&vec![0, 2], None));
+        assert_eq!(
+            first.stored.as_ref().ok().and_then(Option::as_ref).map(|set| set.value("from")),
+            Some("j")
+        );
+        assert_eq!((&noise.changed_by, noise.dropped_by, &noise.stored), (&vec![], Some(1), &Ok(None)));
+        assert_eq!((last.value, &last.changed_by), (4.0, &vec![2]));
+    }
+
+    #[test]
+    fn lines_are_cut_and_counted_and_a_bad_one_is_named() {
+        let shown = read("a 1\nb 2\nc 3\n", "", 2);
+        assert_eq!((shown.lines.len(), shown.matching, shown.samples), (2, 3, 3));
+        let shown = read("a 1\nb b b\n", "", 2);
+        assert_eq!(shown.lines.len(), 1);
+        assert!(shown.fault.is_some_and(|fault| fault.to_string().contains('b')));
+    }
+}
