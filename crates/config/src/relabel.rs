@@ -171,8 +171,8 @@ pub fn parse_rules(text: &str, names: NameScheme) -> Result<Vec<Rule>, ConfigErr
     let mut written: Vec<RelabelConfig> = Vec::new();
     let tree = decode_document(text.as_bytes(), &mut written)?;
     let rule = |(index, rule): (usize, &RelabelConfig)| {
-        rule.rule(names).map_err(|text| {
-            let problem = Problem { text, path: vec![Step::Index(index)] };
+        rule.rule(names).map_err(|error| {
+            let problem = Problem { text: error.to_string(), path: vec![Step::Index(index)] };
             match &tree {
                 Some(tree) => ConfigError::of_problem(&problem, tree),
                 None => ConfigError::bare(problem.text),
