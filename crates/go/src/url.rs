@@ -127,6 +127,12 @@ impl Url {
         Ok(())
     }
 
+    /// Puts another path in place, given unescaped.
+    pub fn set_unescaped_path(&mut self, path: &str) {
+        self.path = path.as_bytes().to_vec();
+        self.raw_path = None;
+    }
+
     /// The path as it is sent.
     pub fn escaped_path(&self) -> String {
         escaped_as_written(&self.path, self.raw_path.as_deref(), Part::Path).unwrap_or_else(|| {

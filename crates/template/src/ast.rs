@@ -5,18 +5,18 @@ use std::fmt;
 use ferula_go::quote::go_quote;
 
 /// A run of nodes.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct List(pub Vec<Node>);
 
 /// One node, with the byte where it begins.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Node {
     pub position: usize,
     pub kind: NodeKind,
 }
 
 /// What may stand at the top of a template.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub enum NodeKind {
     Text(String),
     /// `{{pipeline}}`
@@ -31,7 +31,7 @@ pub enum NodeKind {
 }
 
 /// The parts of `if`, `with` and `range`.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Branch {
     pub pipe: Pipe,
     pub list: List,
@@ -39,7 +39,7 @@ pub struct Branch {
 }
 
 /// `$x, $y := command | command`
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Pipe {
     pub position: usize,
     pub declares: Vec<String>,
@@ -49,7 +49,7 @@ pub struct Pipe {
 }
 
 /// `function argument argument`
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Command {
     pub position: usize,
     /// At least one.
@@ -57,14 +57,14 @@ pub struct Command {
 }
 
 /// A word of a command.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Operand {
     pub position: usize,
     pub kind: OperandKind,
 }
 
 /// Kinds of word.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub enum OperandKind {
     Bool(bool),
     Dot,
@@ -89,6 +89,13 @@ pub struct Number {
     pub text: String,
     pub int: Option<i64>,
     pub float: Option<f64>,
+}
+
+impl List {
+    /// Whether there is nothing but white space, as in a file that only defines templates.
+    pub fn is_empty(&self) -> bool {
+        self.0.iter().all(|node| matches!(&node.kind, NodeKind::Text(text) if text.trim().is_empty()))
+    }
 }
 
 impl fmt::Display for List {

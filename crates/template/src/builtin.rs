@@ -7,8 +7,8 @@ use ferula_go::url::query_escape;
 
 use crate::error::CallError;
 use crate::format::{print, sprint, sprintf};
-use crate::function::{Function, Parameter};
-use crate::value::Value;
+use crate::function::Function;
+use crate::value::{Parameter, Value};
 
 type Called<T> = Result<T, CallError>;
 
@@ -69,12 +69,12 @@ fn joined(args: &[Value]) -> String {
 }
 
 fn length(value: &Value) -> Called<Value> {
-    let length = match value {
+    let length = match value.plain() {
         Value::Text(text) => text.len(),
         Value::List(items, _) => items.len(),
         Value::Map(map) => map.entries.len(),
         Value::Nil => return Err(CallError::argument("reflect: call of reflect.Value.Type on zero Value")),
-        other => return Err(CallError::Argument(format!("len of type {}", other.type_name()))),
+        _ => return Err(CallError::Argument(format!("len of type {}", value.type_name()))),
     };
     Ok(Value::Int(length as i64))
 }
@@ -85,7 +85,7 @@ fn index(value: &Value, indices: &[Value]) -> Called<Value> {
     }
     let mut value = value.clone();
     for index in indices {
-        value = match &value {
+        value = match value.plain() {
             Value::List(items, _) => items[element(index, items.len(), "slice")?].clone(),
             Value::Text(text) => {
                 Value::Int(i64::from(text.as_bytes()[element(index, text.len(), "string")?]))
@@ -137,7 +137,7 @@ fn slice(value: &Value, indices: &[Value]) -> Called<Value> {
     if indices.len() > 3 {
         return Err(CallError::Argument(format!("too many slice indexes: {}", indices.len())));
     }
-    let length = match value {
+    let length = match value.plain() {
         Value::Text(_) if indices.len() == 3 => {
             return Err(CallError::argument("cannot 3-index slice a string"));
         }
@@ -154,7 +154,7 @@ fn slice(value: &Value, indices: &[Value]) -> Called<Value> {
     if from > to {
         return Err(CallError::Argument(format!("invalid slice index: {from} > {to}")));
     }
-    Ok(match value {
+    Ok(match value.plain() {
         Value::Text(text) => Value::text(String::from_utf8_lossy(&text.as_bytes()[from..to]).into_owned()),
         Value::List(items, name) => Value::List(items[from..to].into(), name),
         _ => unreachable!("other kinds have no length"),
@@ -180,7 +180,7 @@ fn equal_any(first: &Value, others: &[Value]) -> Called<bool> {
 }
 
 fn equal(a: &Value, b: &Value) -> Called<bool> {
-    match (a, b) {
+    match (a.plain(), b.plain()) {
         (Value::Bool(a), Value::Bool(b)) => Ok(a == b),
         (Value::Int(a), Value::Int(b)) => Ok(a == b),
         (Value::Float(a), Value::Float(b)) => Ok(a == b),
@@ -199,7 +199,7 @@ fn equal(a: &Value, b: &Value) -> Called<bool> {
 
 fn order(a: &Value, b: &Value) -> Called<Option<Ordering>> {
     let is_basic = |v: &Value| matches!(v, Value::Bool(_) | Value::Int(_) | Value::Float(_) | Value::Text(_));
-    match (a, b) {
+    match (a.plain(), b.plain()) {
         (Value::Int(a), Value::Int(b)) => Ok(Some(a.cmp(b))),
         (Value::Float(a), Value::Float(b)) => Ok(a.partial_cmp(b)),
         (Value::Text(a), Value::Text(b)) => Ok(Some(a.cmp(b))),

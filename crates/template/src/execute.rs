@@ -2,16 +2,17 @@
 //!
 //! Every step, level of template calls and byte of output is counted against [`Limits`].
 
-use crate::Template;
 use crate::ast::{Branch, Command, List, Node, NodeKind, Number, Operand, OperandKind, Pipe};
 use crate::builtin;
 use crate::error::{CallError, TemplateError};
+use crate::{Source, Template};
 use ferula_go::quote::go_quote;
 
 use crate::format::print;
-use crate::function::{Function, FunctionMap, Parameter};
+use crate::function::{Function, FunctionMap};
+use crate::html::escapers;
 use crate::number::looks_like_float;
-use crate::value::Value;
+use crate::value::{Method, Parameter, Value};
 
 /// What one execution may use.
 #[derive(Clone, Copy, Debug)]
@@ -42,9 +43,17 @@ pub fn execute(
     functions: &FunctionMap,
     limits: &Limits,
 ) -> Executed<String> {
+    let Some(root) = template.trees.get(&template.name) else {
+        return Err(TemplateError::Execute(format!(
+            "template: {}: {} is an incomplete or empty template",
+            template.name,
+            go_quote(&template.name)
+        )));
+    };
     let mut state = State {
         template,
         functions,
+        source: &root.source,
         current: None,
         limits: *limits,
         name: template.name.clone(),
@@ -53,22 +62,17 @@ pub fn execute(
         depth: 0,
         nesting: 0,
     };
-    let Some(root) = template.trees.get(&template.name) else {
-        return Err(TemplateError::Execute(format!(
-            "template: {}: {} is an incomplete or empty template",
-            template.name,
-            go_quote(&template.name)
-        )));
-    };
-    state.list(data, root)?;
+    state.list(data, &root.list)?;
     Ok(state.out)
 }
 
 struct State<'a> {
     template: &'a Template,
     functions: &'a FunctionMap,
-    /// The node visited last: the place of an error, as in Go.
-    current: Option<Place<'a>>,
+    /// Where the running template was written.
+    source: &'a Source,
+    /// The node visited last: where an error is, as in Go.
+    current: Option<(Location<'a>, &'a Source)>,
     limits: Limits,
     /// Name of the template that is being executed.
     name: String,
@@ -87,23 +91,23 @@ enum Flow {
     Continue,
 }
 
-/// A place for error texts: where a node begins and how it looks.
+/// A node in error texts: where it begins and how it looks.
 #[derive(Clone, Copy)]
-struct Place<'a> {
+struct Location<'a> {
     position: usize,
     shown: &'a dyn std::fmt::Display,
 }
 
-fn of_node(node: &Node) -> Place<'_> {
-    Place { position: node.position, shown: node }
+fn of_node(node: &Node) -> Location<'_> {
+    Location { position: node.position, shown: node }
 }
 
-fn of_pipe(pipe: &Pipe) -> Place<'_> {
-    Place { position: pipe.position, shown: pipe }
+fn of_pipe(pipe: &Pipe) -> Location<'_> {
+    Location { position: pipe.position, shown: pipe }
 }
 
-fn of_word(word: &Operand) -> Place<'_> {
-    Place { position: word.position, shown: word }
+fn of_word(word: &Operand) -> Location<'_> {
+    Location { position: word.position, shown: word }
 }
 
 impl<'a> State<'a> {
@@ -115,22 +119,22 @@ impl<'a> State<'a> {
         Err(TemplateError::Limit(self.located(message)))
     }
 
-    /// The message with the place it is about in front.
+    /// The message with the location it is about in front.
     fn located(&self, message: impl std::fmt::Display) -> String {
-        let (name, template) = (go_quote(&self.name), self.template);
-        let Some(place) = self.current else {
-            return format!("template: {}: {message}", template.name);
+        let name = go_quote(&self.name);
+        let Some((location, source)) = self.current else {
+            return format!("template: {}: {message}", self.template.name);
         };
-        let before = &template.text[..place.position.min(template.text.len())];
+        let before = &source.text[..location.position.min(source.text.len())];
         let line = 1 + before.matches('\n').count();
         let column = before.rfind('\n').map_or(before.len(), |newline| before.len() - newline - 1);
-        let shown = place.shown;
-        format!("template: {}:{line}:{column}: executing {name} at <{shown}>: {message}", template.name)
+        let shown = location.shown;
+        format!("template: {}:{line}:{column}: executing {name} at <{shown}>: {message}", source.name)
     }
 
-    /// Visits a node: counts a step, and makes it the place of errors.
-    fn at(&mut self, place: Place<'a>) -> Executed<()> {
-        self.current = Some(place);
+    /// Visits a node: counts a step; errors are located here from now on.
+    fn at(&mut self, location: Location<'a>) -> Executed<()> {
+        self.current = Some((location, self.source));
         match self.limits.steps.checked_sub(1) {
             Some(left) => {
                 self.limits.steps = left;
@@ -208,7 +212,7 @@ impl<'a> State<'a> {
 
     fn range(&mut self, dot: &Value, branch: &'a Branch) -> Executed<()> {
         let value = self.pipeline(dot, &branch.pipe)?;
-        let items: Vec<(Value, Value)> = match &value {
+        let items: Vec<(Value, Value)> = match value.plain() {
             Value::List(items, _) => {
                 items.iter().cloned().enumerate().map(|(i, v)| (Value::Int(i as i64), v)).collect()
             }
@@ -301,9 +305,11 @@ impl<'a> State<'a> {
         };
         let variables = std::mem::replace(&mut self.variables, vec![("$".to_owned(), dot.clone())]);
         let caller = std::mem::replace(&mut self.name, name.to_owned());
+        let source = std::mem::replace(&mut self.source, &tree.source);
         self.depth += 1;
-        self.list(&dot, tree)?;
+        self.list(&dot, &tree.list)?;
         self.depth -= 1;
+        self.source = source;
         self.name = caller;
         self.variables = variables;
         Ok(())
@@ -334,8 +340,8 @@ impl<'a> State<'a> {
                 self.chain(dot, first, rest, last)
             }
             OperandKind::Function(name) => {
-                let place = Place { position: command.position, shown: command };
-                self.function(dot, first, place, name, rest, last)
+                let location = Location { position: command.position, shown: command };
+                self.function(dot, first, location, name, rest, last)
             }
             OperandKind::Pipe(pipe) if rest.is_empty() && last.is_none() => self.pipeline(dot, pipe),
             OperandKind::Pipe(pipe) => self.error(format!("can't give argument to non-function {pipe}")),
@@ -443,12 +449,33 @@ impl<'a> State<'a> {
                     None => self.no_such_field(receiver, name),
                 }
             }
+            Value::Defined(defined) => {
+                match defined.class.methods.iter().find(|method| method.name == name) {
+                    Some(method) => self.method(method, &defined.value, arguments),
+                    None if matches!(defined.value, Value::Map(_)) => {
+                        self.field(&defined.value, name, arguments)
+                    }
+                    None => self.no_such_field(receiver, name),
+                }
+            }
             Value::Map(_) if !arguments.is_empty() => {
                 self.error(format!("{name} is not a method but has arguments"))
             }
             Value::Map(map) => Ok(Value::entry(map, name)),
             _ => self.no_such_field(receiver, name),
         }
+    }
+
+    fn method(&self, method: &Method, receiver: &Value, arguments: &[Value]) -> Executed<Value> {
+        let (name, want, got) = (method.name, method.parameters.len(), arguments.len());
+        if want != got {
+            return self.error(format!("wrong number of args for {name}: want {want} got {got}"));
+        }
+        let typed = arguments.iter().zip(method.parameters);
+        let arguments: Vec<Value> =
+            typed.map(|(value, parameter)| self.typed(value.clone(), *parameter)).collect::<Executed<_>>()?;
+        (method.code)(receiver, &arguments)
+            .or_else(|message| self.error(format!("error calling {name}: {message}")))
     }
 
     fn no_such_field(&self, receiver: &Value, name: &str) -> Executed<Value> {
@@ -459,7 +486,7 @@ impl<'a> State<'a> {
         &mut self,
         dot: &Value,
         word: &'a Operand,
-        call: Place<'a>,
+        call: Location<'a>,
         name: &str,
         arguments: &'a [Operand],
         last: Option<Value>,
@@ -468,7 +495,9 @@ impl<'a> State<'a> {
         if (name == "and" || name == "or") && !self.functions.contains_key(name) {
             return self.and_or(dot, name == "or", arguments, last);
         }
-        let Some(function) = self.functions.get(name).cloned().or_else(|| builtin::function(name)) else {
+        let known = self.functions.get(name).cloned();
+        let Some(function) = known.or_else(|| builtin::function(name)).or_else(|| escapers::function(name))
+        else {
             return self.error(format!("{} is not a defined function", go_quote(name)));
         };
         self.check_count(name, &function, arguments.len(), last.is_some())?;
@@ -479,7 +508,13 @@ impl<'a> State<'a> {
         if let Some(last) = last {
             values.push(self.typed(last, function.parameter(arguments.len()))?);
         }
-        function.call(&values).or_else(|message| {
+        let called = function.call(&values);
+        if let Ok(Value::Text(text)) = &called
+            && text.len() > self.limits.output_bytes
+        {
+            return self.limit(format!("a text exceeds {} bytes", self.limits.output_bytes));
+        }
+        called.or_else(|message| {
             self.at(call)?;
             let message = match (name, values.first()) {
                 ("call", Some(callee)) if !matches!(callee, Value::Nil) => CallError::Argument(format!(

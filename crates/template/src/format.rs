@@ -22,6 +22,10 @@ pub fn print(value: &Value) -> String {
             format!("map[{}]", entries.join(" "))
         }
         Value::Object(object) => object.print(),
+        Value::Defined(defined) => match defined.class.print {
+            Some(print) => print(&defined.value),
+            None => print(&defined.value),
+        },
     }
 }
 
@@ -29,7 +33,7 @@ pub fn print(value: &Value) -> String {
 pub fn sprint(values: &[Value]) -> String {
     let mut out = String::new();
     for (index, value) in values.iter().enumerate() {
-        let is_text = |v: &Value| matches!(v, Value::Text(_));
+        let is_text = |v: &Value| matches!(v.plain(), Value::Text(_));
         if index > 0 && !is_text(value) && !is_text(&values[index - 1]) {
             out.push(' ');
         }
@@ -199,6 +203,12 @@ fn one(value: &Value, verb: char, spec: &Spec) -> String {
     let spec = &Spec { plus: spec.plus && verb != 'v', ..*spec };
     match (verb, value) {
         ('T', _) => padded(&value.type_name(), spec),
+        (_, Value::Defined(defined)) => match defined.class.print {
+            Some(print) if !spec.sharp && matches!(verb, 'v' | 's' | 'q' | 'x' | 'X') => {
+                one(&Value::text(print(&defined.value)), verb, spec)
+            }
+            _ => one(&defined.value, verb, spec),
+        },
         ('v', Value::Text(text)) if spec.sharp => padded(&go_quote(text), spec),
         ('v', Value::Float(v)) => padded_number(&signed(float(*v, 'g', spec.precision), spec), spec),
         ('v' | 'd', Value::Int(v)) => padded_number(&signed(v.to_string(), spec), spec),

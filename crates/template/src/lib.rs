@@ -6,7 +6,7 @@
 //! ```
 //!
 //! Here: the language with Go's semantics and error texts, its built-in functions, Go's `fmt` verbs, and the functions
-//! that Prometheus adds (`prometheus`). Elsewhere: alerts, queries, notifications; callers pass them in as values and functions.
+//! that Prometheus adds (`prometheus`); `html/template`, which escapes what an action prints by where it stands. Elsewhere: alerts, queries, notifications; callers pass them in as values and functions.
 //!
 //! Always true: execution is bounded in depth, steps and output (see [`Limits`]), whatever the template.
 
@@ -16,6 +16,8 @@ mod error;
 mod execute;
 mod format;
 mod function;
+mod html;
+pub mod json;
 mod lexer;
 mod number;
 mod parser;
@@ -25,19 +27,44 @@ mod value;
 
 pub use error::{CallError, TemplateError};
 pub use execute::Limits;
-pub use function::{Function, FunctionMap, Parameter};
-pub use value::{Map, MapElement, Object, Value};
+pub use format::print;
+pub use function::{Function, FunctionMap};
+pub use time::Duration;
+pub use value::{Class, Defined, Map, MapElement, Method, Object, Parameter, Value};
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// A parsed template with everything it defines.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Template {
     name: String,
-    text: Arc<str>,
-    /// Trees by name; the template's own is among them unless it is empty.
-    trees: BTreeMap<String, Arc<ast::List>>,
+    /// Trees by name; the template's own is among them once it was parsed.
+    trees: BTreeMap<String, Tree>,
+}
+
+/// What a name stands for, and the text it was written in, which errors point into.
+#[derive(Clone, Debug)]
+struct Tree {
+    list: Arc<ast::List>,
+    source: Arc<Source>,
+}
+
+/// A text that was parsed, such as a file.
+#[derive(Debug)]
+struct Source {
+    name: String,
+    text: String,
+}
+
+/// Types that `html/template` trusts.
+pub mod safe {
+    use crate::value::Class;
+
+    /// Text that is HTML already.
+    pub static HTML: Class = Class { name: "template.HTML", methods: &[], print: None };
+    /// An address that is known to be harmless.
+    pub static URL: Class = Class { name: "template.URL", methods: &[], print: None };
 }
 
 impl Template {
@@ -46,8 +73,40 @@ impl Template {
     /// # Errors
     /// Go's text, such as `template: NAME:1: unexpected "}" in operand`.
     pub fn parse(name: &str, text: &str, functions: &FunctionMap) -> Result<Self, TemplateError> {
-        let trees = parser::parse(name, text, functions)?;
-        Ok(Template { name: name.to_owned(), text: text.into(), trees })
+        let mut template = Template { name: name.to_owned(), trees: BTreeMap::new() };
+        template.add(name, text, functions)?;
+        Ok(template)
+    }
+
+    /// Parses a further text into the set, under a name of its own. What it defines replaces what has the same name,
+    /// unless it is empty.
+    ///
+    /// # Errors
+    /// See [`Template::parse`]; the set is as it was before.
+    pub fn add(&mut self, name: &str, text: &str, functions: &FunctionMap) -> Result<(), TemplateError> {
+        let source = Arc::new(Source { name: name.to_owned(), text: text.to_owned() });
+        for (name, list) in parser::parse(name, text, functions)? {
+            if list.is_empty() && self.trees.contains_key(&name) && name != self.name {
+                continue;
+            }
+            self.trees.insert(name, Tree { list, source: source.clone() });
+        }
+        Ok(())
+    }
+
+    /// The template with escapers at the end of its actions, chosen by what stands around them: the name's own and all
+    /// that it calls. As `html/template` does it.
+    ///
+    /// # Errors
+    /// Go's text where the context is not clear, such as `html/template:NAME:1: … branches end in different contexts`.
+    pub fn escaped(mut self) -> Result<Self, TemplateError> {
+        html::escape(&self.name, &mut self.trees)?;
+        Ok(self)
+    }
+
+    /// Names of all templates in the set.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.trees.keys().map(String::as_str)
     }
 
     /// Executes the template with `data` as dot.

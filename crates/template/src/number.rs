@@ -5,15 +5,28 @@ use ferula_go::quote::{go_quote, unquote_char};
 
 use crate::ast::Number;
 
+/// Why a literal is no number; worded as in Go.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum LiteralError {
+    #[error("invalid syntax")]
+    Syntax,
+    #[error("malformed character constant: {0}")]
+    Character(String),
+    #[error("integer overflow: {}", go_quote(.0))]
+    Overflow(String),
+    #[error("illegal number syntax: {}", go_quote(.0))]
+    Number(String),
+}
+
 /// Reads a literal.
 ///
 /// # Errors
-/// Go's text: `illegal number syntax`, `integer overflow`, or what is wrong with a character constant.
-pub fn number(text: &str) -> Result<Number, String> {
+/// See [`LiteralError`].
+pub fn number(text: &str) -> Result<Number, LiteralError> {
     if let Some(inner) = text.strip_prefix('\'') {
-        let (code, rest) = unquote_char(inner, '\'').ok_or_else(|| "invalid syntax".to_owned())?;
+        let (code, rest) = unquote_char(inner, '\'').ok_or(LiteralError::Syntax)?;
         if rest != "'" {
-            return Err(format!("malformed character constant: {text}"));
+            return Err(LiteralError::Character(text.to_owned()));
         }
         let code = i64::from(code);
         return Ok(Number { text: text.to_owned(), int: Some(code), float: Some(code as f64) });
@@ -26,7 +39,7 @@ pub fn number(text: &str) -> Result<Number, String> {
         // Executing it says that it overflows.
         return Ok(Number { text: text.to_owned(), int: None, float });
     } else if looks_whole && float.is_some() {
-        return Err(format!("integer overflow: {}", go_quote(text)));
+        return Err(LiteralError::Overflow(text.to_owned()));
     }
     // A float without a fraction is an integer too, where one is asked for.
     let int = int.or_else(|| {
@@ -34,7 +47,7 @@ pub fn number(text: &str) -> Result<Number, String> {
         (float.fract() == 0.0 && float.abs() < 9e18).then_some(float as i64)
     });
     if int.is_none() && float.is_none() {
-        return Err(format!("illegal number syntax: {}", go_quote(text)));
+        return Err(LiteralError::Number(text.to_owned()));
     }
     Ok(Number { text: text.to_owned(), int, float })
 }

@@ -166,12 +166,9 @@ impl Parser<'_> {
     }
 
     fn add(&mut self, name: String, list: List) -> Parsed<()> {
-        let is_empty = |list: &List| {
-            list.0.iter().all(|node| matches!(&node.kind, NodeKind::Text(text) if text.trim().is_empty()))
-        };
         match self.trees.get(&name) {
-            Some(old) if !is_empty(old) => {
-                if !is_empty(&list) {
+            Some(old) if !old.is_empty() => {
+                if !list.is_empty() {
                     return self
                         .error(format!("template: multiple definition of template {}", go_quote(&name)));
                 }

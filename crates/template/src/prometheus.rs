@@ -14,9 +14,9 @@ use ferula_go::url::query_escape;
 
 use crate::error::CallError;
 use crate::format::print;
-use crate::function::{Function, FunctionMap, Parameter};
+use crate::function::{Function, FunctionMap};
 use crate::time::{Duration, Moment};
-use crate::value::{Map, MapElement, Object, Value};
+use crate::value::{Map, MapElement, Object, Parameter, Value};
 
 /// One element of the vector that `query` returns.
 #[derive(Clone, Debug)]
@@ -254,7 +254,7 @@ fn of_numbers(map: &mut FunctionMap, environment: &Environment) {
     };
     number_function("humanize", |v| Ok(Value::text(humanize(v))));
     number_function("humanize1024", |v| Ok(Value::text(humanize_1024(v))));
-    number_function("humanizeDuration", |v| Ok(Value::text(humanize_duration(v))));
+    number_function("humanizeDuration", |v| Ok(Value::text(duration_text(v))));
     number_function("humanizePercentage", |v| Ok(Value::text(format!("{}%", short(v * 100.0)))));
     number_function("humanizeTimestamp", |v| match moment(v) {
         Err(NotATime::NoNumber) => Ok(Value::text(short(v))),
@@ -266,7 +266,7 @@ fn of_numbers(map: &mut FunctionMap, environment: &Environment) {
         Err(NotATime::TooFar) => Err(too_far(v)),
         Ok(moment) => Ok(Value::Object(Arc::new(moment))),
     });
-    number_function("toDuration", |v| Ok(Value::Object(Arc::new(Duration { nanos: (v * 1e9) as i64 }))));
+    number_function("toDuration", |v| Ok(Duration::pointer((v * 1e9) as i64).value()));
     let now = environment.now;
     map.insert("now", Function::new(&[], move |_| Ok(Value::Float(now))));
     let parse = environment.parse_duration;
@@ -336,7 +336,15 @@ fn scaled_down(mut v: f64, unit: &str) -> String {
     format!("{}{prefix}{unit}", short(v))
 }
 
-fn humanize_duration(v: f64) -> String {
+/// `1d 2h 3m 4s` of seconds, or of a duration.
+///
+/// # Errors
+/// A value that is no number.
+pub fn humanize_duration(value: &Value) -> Result<Value, CallError> {
+    to_float(value).map(|seconds| Value::text(duration_text(seconds)))
+}
+
+fn duration_text(v: f64) -> String {
     if !v.is_finite() {
         return short(v);
     }
@@ -385,7 +393,7 @@ fn too_far(v: f64) -> CallError {
 
 /// The first letter of every word in title case, the rest as it is. Words end as in Unicode: not at a dot, colon or
 /// apostrophe between letters, nor at an underscore.
-fn title(text: &str) -> String {
+pub fn title(text: &str) -> String {
     let chars: Vec<char> = text.chars().collect();
     let mut out = String::with_capacity(text.len());
     let mut has_letter = false;

@@ -1,4 +1,4 @@
-//! Times and durations in templates: the results of `toTime` and `toDuration`.
+//! Times and durations in templates: the results of `toTime` and `toDuration`, and lengths of time elsewhere.
 
 use std::sync::Arc;
 
@@ -62,9 +62,25 @@ impl Object for Moment {
 pub struct Duration {
     /// Nanoseconds.
     pub nanos: i64,
+    type_name: &'static str,
 }
 
 impl Duration {
+    /// `time.Duration`
+    pub fn new(nanos: i64) -> Self {
+        Duration { nanos, type_name: "time.Duration" }
+    }
+
+    /// A pointer to one, as `toDuration` returns it.
+    pub(crate) fn pointer(nanos: i64) -> Self {
+        Duration { nanos, type_name: "*time.Duration" }
+    }
+
+    /// The duration as a value.
+    pub fn value(self) -> Value {
+        Value::Object(Arc::new(self))
+    }
+
     fn seconds(&self) -> f64 {
         (self.nanos / 1_000_000_000) as f64 + (self.nanos % 1_000_000_000) as f64 / 1e9
     }
@@ -72,7 +88,7 @@ impl Duration {
 
 impl Object for Duration {
     fn type_name(&self) -> String {
-        "*time.Duration".to_owned()
+        self.type_name.to_owned()
     }
 
     fn field(&self, _name: &str) -> Option<Value> {
@@ -94,6 +110,10 @@ impl Object for Duration {
 
     fn print(&self) -> String {
         duration::format(self.nanos)
+    }
+
+    fn to_json(&self) -> Result<String, CallError> {
+        Ok(self.nanos.to_string())
     }
 
     fn as_seconds(&self) -> Option<f64> {

@@ -25,6 +25,49 @@ pub enum Value {
     Map(Arc<Map>),
     /// A struct, or a pointer to one.
     Object(Arc<dyn Object>),
+    /// A value of a type that has a name and methods of its own over one of the others, such as a map of labels.
+    Defined(Arc<Defined>),
+}
+
+/// A value with the named type it has.
+#[derive(Clone)]
+pub struct Defined {
+    pub class: &'static Class,
+    /// The value without its name; itself never [`Value::Defined`].
+    pub value: Value,
+}
+
+/// A named type over a map, list or string.
+pub struct Class {
+    /// `template.KV`
+    pub name: &'static str,
+    pub methods: &'static [Method],
+    /// Go's `String` method, if the type has one.
+    pub print: Option<fn(&Value) -> String>,
+}
+
+/// A method of a named type. The receiver is passed without its name.
+pub struct Method {
+    pub name: &'static str,
+    pub parameters: &'static [Parameter],
+    pub code: fn(&Value, &[Value]) -> Result<Value, CallError>,
+}
+
+/// Type of a parameter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Parameter {
+    /// `interface {}`
+    Any,
+    /// `string`
+    Text,
+    /// `int`
+    Int,
+    /// `float64`
+    Float,
+    /// `bool`
+    Bool,
+    /// A type of the caller's, by its name: an object or a list.
+    Named(&'static str),
 }
 
 /// A map with string keys.
@@ -46,7 +89,7 @@ pub enum MapElement {
 }
 
 /// A struct that the caller defines, with fields and methods by name.
-pub trait Object: Send + Sync {
+pub trait Object: std::any::Any + Send + Sync {
     /// The type as error texts show it, such as `*template.sample`.
     fn type_name(&self) -> String;
 
@@ -66,12 +109,41 @@ pub trait Object: Send + Sync {
     fn as_seconds(&self) -> Option<f64> {
         None
     }
+
+    /// The object as `encoding/json` writes it.
+    ///
+    /// # Errors
+    /// Parts that JSON cannot hold.
+    fn to_json(&self) -> Result<String, CallError> {
+        Ok("{}".to_owned())
+    }
 }
 
 impl Value {
     /// A string.
     pub fn text(text: impl Into<Arc<str>>) -> Self {
         Value::Text(text.into())
+    }
+
+    /// A value of a named type.
+    pub fn defined(class: &'static Class, value: Value) -> Self {
+        Value::Defined(Arc::new(Defined { class, value }))
+    }
+
+    /// The value without the name of its type.
+    pub fn plain(&self) -> &Value {
+        match self {
+            Value::Defined(defined) => &defined.value,
+            other => other,
+        }
+    }
+
+    /// The text of a string, of a named type too.
+    pub fn as_text(&self) -> Option<&str> {
+        match self.plain() {
+            Value::Text(text) => Some(text),
+            _ => None,
+        }
     }
 
     /// A `map[string]string`.
@@ -94,6 +166,7 @@ impl Value {
                 MapElement::Any => "map[string]interface {}".to_owned(),
             },
             Value::Object(object) => object.type_name(),
+            Value::Defined(defined) => defined.class.name.to_owned(),
         }
     }
 
@@ -108,6 +181,7 @@ impl Value {
             Value::List(items, _) => !items.is_empty(),
             Value::Map(map) => !map.entries.is_empty(),
             Value::Object(_) => true,
+            Value::Defined(defined) => defined.value.is_true(),
         }
     }
 
@@ -117,6 +191,33 @@ impl Value {
             (Some(value), _) => value.clone(),
             (None, MapElement::Text) => Value::text(""),
             (None, MapElement::Any) => Value::Nil,
+        }
+    }
+}
+
+impl Parameter {
+    /// The type as error texts show it.
+    pub(crate) fn type_name(self) -> &'static str {
+        match self {
+            Parameter::Any => "interface {}",
+            Parameter::Text => "string",
+            Parameter::Int => "int",
+            Parameter::Float => "float64",
+            Parameter::Bool => "bool",
+            Parameter::Named(name) => name,
+        }
+    }
+
+    /// Whether a value may be passed as it is.
+    pub(crate) fn takes(self, value: &Value) -> bool {
+        match (self, value) {
+            (Parameter::Any, _)
+            | (Parameter::Text, Value::Text(_))
+            | (Parameter::Int, Value::Int(_))
+            | (Parameter::Float, Value::Float(_))
+            | (Parameter::Bool, Value::Bool(_)) => true,
+            (Parameter::Named(name), value) => value.type_name() == name,
+            _ => false,
         }
     }
 }
