@@ -21,6 +21,7 @@ mod route;
 pub mod run;
 pub mod silence;
 mod stored_alert;
+pub mod template;
 mod time_interval;
 mod wire;
 

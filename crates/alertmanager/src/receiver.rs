@@ -10,7 +10,32 @@
 //! Always true: one call is one attempt; it never waits longer than its own time limit, but callers bound it as well and
 //! may drop it at any time. No error or record shows a secret.
 
+mod address;
+mod build;
+mod discord;
+mod email;
+mod environment;
+mod exchange;
+mod fields;
+mod group_key;
+mod incidentio;
+mod jira;
+mod json;
+mod mattermost;
+mod msteams;
+mod opsgenie;
+mod pagerduty;
+mod pushover;
 mod record;
+mod rocketchat;
+mod slack;
+mod sns;
+mod telegram;
+mod truncate;
+mod victorops;
+mod webex;
+mod webhook;
+mod wechat;
 
 use std::collections::BTreeMap;
 use std::future::Future;
@@ -18,6 +43,8 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+pub use self::build::{build, integrations};
+pub use self::environment::{BuildError, Environment};
 pub use self::record::{Exchange, Record};
 use crate::alert::{Alert, Time};
 use crate::route::Labels;

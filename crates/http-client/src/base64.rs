@@ -13,6 +13,27 @@ pub fn encode_url_safe(bytes: &[u8]) -> String {
     encode_with(bytes, URL_SAFE, false)
 }
 
+/// Undoes [`encode`]; `None` where the text is not base64.
+pub fn decode(text: &str) -> Option<Vec<u8>> {
+    if !text.len().is_multiple_of(4) {
+        return None;
+    }
+    let digits = text.trim_end_matches('=');
+    if text.len() - digits.len() > 2 {
+        return None;
+    }
+    let mut out = Vec::with_capacity(text.len() / 4 * 3);
+    for group in digits.as_bytes().chunks(4) {
+        let mut bits = 0;
+        for byte in group {
+            bits = bits << 6 | STANDARD.iter().position(|digit| digit == byte)? as u32;
+        }
+        bits <<= 6 * (4 - group.len());
+        out.extend_from_slice(&bits.to_be_bytes()[1..group.len()]);
+    }
+    Some(out)
+}
+
 fn encode_with(bytes: &[u8], alphabet: &[u8; 64], padded: bool) -> String {
     let mut out = String::with_capacity(bytes.len().div_ceil(3) * 4);
     for chunk in bytes.chunks(3) {
@@ -39,8 +60,12 @@ mod tests {
             [("", ""), ("a", "YQ=="), ("ab", "YWI="), ("abc", "YWJj"), ("user:pass", "dXNlcjpwYXNz")]
         {
             assert_eq!(encode(text.as_bytes()), padded);
+            assert_eq!(decode(padded).as_deref(), Some(text.as_bytes()));
             assert_eq!(encode_url_safe(text.as_bytes()), padded.trim_end_matches('='));
         }
         assert_eq!((encode(&[251, 255]).as_str(), encode_url_safe(&[251, 255]).as_str()), ("+/8=", "-_8"));
+        for wrong in ["YQ", "YQ=", "YQ-=", "=", "Y===", "Y=Q="] {
+            assert_eq!(decode(wrong), None, "{wrong}");
+        }
     }
 }

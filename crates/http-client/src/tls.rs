@@ -178,6 +178,43 @@ impl Tls {
     }
 }
 
+/// TLS of a section for what is not HTTP: mail.
+#[derive(Debug)]
+pub struct TlsClient(Tls);
+
+impl TlsClient {
+    /// Reads the files of the section, blocking.
+    ///
+    /// # Errors
+    /// Files that cannot be read, or do not hold what they should; versions that cannot be offered.
+    pub fn new(config: &TlsConfig) -> Result<Self, SetupError> {
+        Ok(TlsClient(Tls::new(config, false)?))
+    }
+
+    /// Reads the files again, so that replaced ones count; blocks.
+    ///
+    /// # Errors
+    /// See [`TlsClient::new`].
+    pub fn refresh(&self) -> Result<(), SetupError> {
+        self.0.refresh().map(drop)
+    }
+
+    /// Shakes hands over `stream` with a server that must prove to be `host`, unless the section names another.
+    ///
+    /// # Errors
+    /// Why no hands were shaken.
+    pub async fn connect<S>(
+        &self,
+        stream: S,
+        host: &str,
+    ) -> Result<impl AsyncRead + AsyncWrite + Unpin + Send + use<S>, Cause>
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send,
+    {
+        self.0.connect(stream, host, false).await
+    }
+}
+
 static TLS12_ONLY: &[&SupportedProtocolVersion] = &[&rustls::version::TLS12];
 static TLS13_ONLY: &[&SupportedProtocolVersion] = &[&rustls::version::TLS13];
 

@@ -10,9 +10,10 @@ use crate::http_client::HttpClientConfig;
 use crate::scalars::{Secret, from_text};
 use crate::url::Url;
 use crate::yaml::decode::{Decoder, Value};
+use crate::yaml::dialect::Dialect;
 use crate::yaml::emit::Out;
 use crate::yaml::resolve::Resolved;
-use crate::yaml::tree::{Kind, NodeId, Step};
+use crate::yaml::tree::{Kind, NodeId, Step, Tree};
 
 /// How a masked value is written; it is read back as a value that nobody knows.
 pub(crate) const SECRET_TOKEN: &str = "<secret>";
@@ -389,6 +390,16 @@ pub enum AnyValue {
     Text(String),
     List(Vec<AnyValue>),
     Map(BTreeMap<String, AnyValue>),
+}
+
+impl AnyValue {
+    /// Reads YAML of any shape as Alertmanager does, with YAML 1.1's words; `None` where it is none.
+    pub fn parse(text: &str) -> Option<Self> {
+        let Some(tree) = Tree::parse(text.as_bytes()).ok()? else { return Some(AnyValue::Null) };
+        let mut value = AnyValue::Null;
+        Decoder::new(&tree, Dialect::V2).run(&mut value).ok()?;
+        Some(value)
+    }
 }
 
 impl Value for AnyValue {

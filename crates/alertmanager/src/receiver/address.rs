@@ -1,0 +1,48 @@
+//! Addresses of services, put together as Go's `net/url` does.
+
+use ferula_go::url::{Url, parse_query, query_escape};
+
+/// Adds to the path, unescaped.
+pub(super) fn append_path(base: &str, more: &str) -> String {
+    let Ok(mut url) = Url::parse(base) else { return format!("{base}{more}") };
+    url.set_unescaped_path(&format!("{}{more}", url.path()));
+    url.to_string()
+}
+
+/// Go's `URL.JoinPath`: one slash between, dots resolved.
+pub(super) fn join_path(base: &str, more: &str) -> String {
+    let Ok(mut url) = Url::parse(base) else { return format!("{base}/{more}") };
+    let mut path = ferula_go::path::clean(&format!("/{}/{more}", url.escaped_path()));
+    if more.ends_with('/') && !path.ends_with('/') {
+        path.push('/');
+    }
+    if url.set_path(&path).is_err() {
+        return format!("{base}/{more}");
+    }
+    url.to_string()
+}
+
+/// Sets a parameter of the query, whose others are sorted by name.
+pub(super) fn with_parameter(url: &str, name: &str, value: &str) -> String {
+    let Ok(mut parsed) = Url::parse(url) else { return url.to_owned() };
+    let mut pairs = parse_query(parsed.raw_query());
+    pairs.retain(|(known, _)| known != name);
+    pairs.push((name.to_owned(), value.to_owned()));
+    parsed.set_raw_query(&encode(&pairs));
+    parsed.to_string()
+}
+
+/// Parameters as a form or query, sorted by name.
+pub(super) fn encode(pairs: &[(String, String)]) -> String {
+    let mut sorted: Vec<&(String, String)> = pairs.iter().collect();
+    sorted.sort_by(|a, b| a.0.cmp(&b.0));
+    let parts = sorted.iter().map(|(name, value)| format!("{}={}", query_escape(name), query_escape(value)));
+    parts.collect::<Vec<_>>().join("&")
+}
+
+/// The address with this query in place of its own.
+pub(super) fn with_query(url: &str, query: &str) -> String {
+    let Ok(mut parsed) = Url::parse(url) else { return url.to_owned() };
+    parsed.set_raw_query(query);
+    parsed.to_string()
+}

@@ -1,0 +1,150 @@
+//! Integrations of a configuration: each item of a receiver with the client and templates that it uses.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+
+use ferula_config::Secret;
+use ferula_config::alertmanager::receiver::on_call::IncidentioConfig;
+use ferula_config::alertmanager::{AlertmanagerConfig, HttpConfig, Receiver};
+use ferula_config::http_client::{Authorization, HttpClientConfig};
+use ferula_http_client::HttpClients;
+use ferula_runtime::SharedClock;
+
+use super::discord::Discord;
+use super::email::Email;
+use super::environment::{BuildError, Environment, read};
+use super::exchange::Service;
+use super::incidentio::Incidentio;
+use super::jira::Jira;
+use super::mattermost::Mattermost;
+use super::msteams::{MsTeams, MsTeamsV2};
+use super::opsgenie::Opsgenie;
+use super::pagerduty::Pagerduty;
+use super::pushover::Pushover;
+use super::rocketchat::Rocketchat;
+use super::slack::Slack;
+use super::sns::Sns;
+use super::telegram::Telegram;
+use super::victorops::Victorops;
+use super::webex::Webex;
+use super::webhook::Webhook;
+use super::wechat::Wechat;
+use super::{Integration, Notifier};
+use crate::template::Templates;
+
+/// What requests say about who sends them.
+const USER_AGENT: &str = "Alertmanager/0.33.1";
+/// The clients of two services do not say so.
+const GO_USER_AGENT: &str = "Go-http-client/1.1";
+
+/// The integrations of every receiver that a route names, by the receiver's name.
+///
+/// # Errors
+/// What is wrong first.
+pub fn build(
+    config: &AlertmanagerConfig,
+    external_url: &str,
+    clock: &SharedClock,
+) -> Result<BTreeMap<String, Vec<Integration>>, BuildError> {
+    let environment = Environment {
+        templates: Arc::new(Templates::load(&config.templates.0, external_url, clock)?),
+        clients: HttpClients::default(),
+        clock: clock.clone(),
+    };
+    let mut used = std::collections::BTreeSet::new();
+    let mut routes = vec![config.root_route()];
+    while let Some(route) = routes.pop() {
+        used.insert(route.receiver.as_str());
+        routes.extend(route.children());
+    }
+    let receivers = config.receivers.iter().filter(|receiver| used.contains(receiver.name.as_str()));
+    receivers.map(|receiver| Ok((receiver.name.clone(), integrations(receiver, &environment)?))).collect()
+}
+
+/// The integrations of one receiver, in Alertmanager's order.
+///
+/// # Errors
+/// Files of the configuration that cannot be read, or do not hold what they should.
+pub fn integrations(receiver: &Receiver, environment: &Environment) -> Result<Vec<Integration>, BuildError> {
+    let mut all = Vec::new();
+    let http = |config: &Option<HttpConfig>, user_agent| -> Result<Service, BuildError> {
+        let section = config.as_ref().map_or_else(HttpClientConfig::default, |http| http.0.clone());
+        environment.service(&section, user_agent)
+    };
+    /// Adds an integration for each item; `$config` and `$service` name what `$notifier` is made of.
+    macro_rules! add {
+        ($name:literal, $items:ident, $user_agent:ident, |$config:ident, $service:ident| $notifier:expr) => {
+            for (index, $config) in receiver.$items.iter().enumerate() {
+                let Some($config) = $config else { continue };
+                let send_resolved = $config.send_resolved;
+                let $service = http(&$config.http_config, $user_agent)?;
+                let $config = $config.clone();
+                let notifier: Arc<dyn Notifier> = Arc::new($notifier);
+                all.push(Integration { name: $name, index, send_resolved, notifier });
+            }
+        };
+    }
+    add!("webhook", webhook_configs, USER_AGENT, |config, service| Webhook { config, service });
+    for (index, config) in receiver.email_configs.iter().enumerate() {
+        let Some(config) = config else { continue };
+        let notifier = Arc::new(Email::new(config.clone(), environment)?);
+        all.push(Integration { name: "email", index, send_resolved: config.send_resolved, notifier });
+    }
+    add!("pagerduty", pagerduty_configs, USER_AGENT, |config, service| Pagerduty { config, service });
+    add!("opsgenie", opsgenie_configs, USER_AGENT, |config, service| Opsgenie { config, service });
+    add!("wechat", wechat_configs, USER_AGENT, |config, service| Wechat {
+        config,
+        service,
+        token: Mutex::default()
+    });
+    add!("slack", slack_configs, USER_AGENT, |config, service| Slack { config, service });
+    add!("victorops", victorops_configs, USER_AGENT, |config, service| Victorops { config, service });
+    add!("pushover", pushover_configs, USER_AGENT, |config, service| Pushover { config, service });
+    add!("sns", sns_configs, USER_AGENT, |config, service| {
+        let client = service.client.clone();
+        Sns::new(config, service, client)
+    });
+    add!("telegram", telegram_configs, GO_USER_AGENT, |config, service| Telegram { config, service });
+    add!("discord", discord_configs, USER_AGENT, |config, service| Discord { config, service });
+    add!("webex", webex_configs, USER_AGENT, |config, service| Webex { config, service });
+    add!("msteams", msteams_configs, USER_AGENT, |config, service| MsTeams { config, service });
+    add!("msteamsv2", msteamsv2_configs, USER_AGENT, |config, service| MsTeamsV2 { config, service });
+    add!("jira", jira_configs, GO_USER_AGENT, |config, service| Jira { config, service });
+    for (index, config) in receiver.incidentio_configs.iter().enumerate() {
+        let Some(config) = config else { continue };
+        let notifier = Arc::new(incidentio(config, environment)?);
+        all.push(Integration { name: "incidentio", index, send_resolved: config.send_resolved, notifier });
+    }
+    add!("rocketchat", rocketchat_configs, USER_AGENT, |config, service| {
+        let token = token(config.token.as_ref(), &config.token_file)?;
+        let token_id = self::token(config.token_id.as_ref(), &config.token_id_file)?;
+        Rocketchat { config, service, token, token_id }
+    });
+    add!("mattermost", mattermost_configs, USER_AGENT, |config, service| Mattermost { config, service });
+    Ok(all)
+}
+
+fn token(inline: Option<&Secret>, file: &str) -> Result<String, BuildError> {
+    match file {
+        "" => Ok(inline.map(|secret| secret.reveal().to_owned()).unwrap_or_default()),
+        file => read(file, &format!("could not read {file}")),
+    }
+}
+
+/// Its token goes before what the section says about authorization.
+fn incidentio(config: &IncidentioConfig, environment: &Environment) -> Result<Incidentio, BuildError> {
+    let section = config.http_config.as_ref();
+    let mut section = section.map_or_else(HttpClientConfig::default, |http| http.0.clone());
+    let token = match config.alert_source_token_file.as_str() {
+        "" => config.alert_source_token.reveal().to_owned(),
+        file => read(file, "failed to read alert_source_token_file")?,
+    };
+    if !token.is_empty() {
+        section.authorization = Some(Authorization {
+            kind: "Bearer".to_owned(),
+            credentials: Secret::new(token),
+            ..Authorization::default()
+        });
+    }
+    Ok(Incidentio { config: config.clone(), service: environment.service(&section, USER_AGENT)? })
+}

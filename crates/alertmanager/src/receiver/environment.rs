@@ -1,0 +1,50 @@
+//! What integrations are made with, and why they cannot be made.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use ferula_config::http_client::HttpClientConfig;
+use ferula_http_client::{HttpClients, SetupError};
+use ferula_runtime::SharedClock;
+
+use super::exchange::{Service, read_bounded};
+use crate::template::{Templates, TemplatesError};
+
+/// What integrations share.
+#[derive(Clone)]
+pub struct Environment {
+    pub templates: Arc<Templates>,
+    pub clients: HttpClients,
+    pub clock: SharedClock,
+}
+
+/// Why the receivers of a configuration cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum BuildError {
+    #[error("failed to parse templates: {0}")]
+    Templates(#[from] TemplatesError),
+    #[error("{0}")]
+    Client(#[from] SetupError),
+    #[error("{what}: open {file}: {}", ferula_http_client::error::io_text(.error))]
+    File { what: String, file: String, error: std::io::Error },
+}
+
+impl Environment {
+    /// What a service with this section needs.
+    pub(super) fn service(
+        &self,
+        section: &HttpClientConfig,
+        user_agent: &'static str,
+    ) -> Result<Service, BuildError> {
+        let client = self.clients.get(section, user_agent)?;
+        Ok(Service { templates: self.templates.clone(), client, clock: self.clock.clone() })
+    }
+}
+
+/// A file that is read once, at the start; spaces around its text do not count.
+pub(super) fn read(file: &str, what: &str) -> Result<String, BuildError> {
+    let text = read_bounded(Path::new(file));
+    let text =
+        text.map_err(|error| BuildError::File { what: what.to_owned(), file: file.to_owned(), error })?;
+    Ok(text.trim().to_owned())
+}

@@ -1,0 +1,319 @@
+//! One request to a service and its answer, noted and bounded.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use ferula_http_client::aws::Aws;
+use ferula_http_client::header::{AUTHORIZATION, CONTENT_TYPE};
+use ferula_http_client::{
+    Bytes, HeaderName, HeaderValue, HttpClient, Method, Request, RequestError, Response, StatusCode, header,
+};
+use ferula_runtime::SharedClock;
+
+use super::record::{Exchange, Record};
+use super::{FailureReason, NotifyError, Sent};
+use crate::template::Templates;
+
+/// Bytes of an answer that are read.
+const ANSWER_BYTES_MAX: usize = 1 << 20;
+/// Bytes of a file that holds a secret or an address.
+const FILE_BYTES_MAX: u64 = 1 << 20;
+const MASK: &str = "<secret>";
+
+/// What every service that speaks HTTP has.
+#[derive(Clone)]
+pub(super) struct Service {
+    pub templates: Arc<Templates>,
+    pub client: HttpClient,
+    pub clock: SharedClock,
+}
+
+/// A request to be made.
+pub(super) struct Call {
+    method: Method,
+    url: String,
+    headers: Vec<(HeaderName, String)>,
+    body: String,
+    /// Texts that no record may show.
+    secrets: Vec<String>,
+    /// Errors do not show the address.
+    hides_url: bool,
+    /// What a service that agrees would answer, for dry runs.
+    dry_answer: &'static str,
+    /// Who signs the request, for which service.
+    signer: Option<(Aws, &'static str)>,
+}
+
+impl Call {
+    pub fn new(method: Method, url: impl Into<String>) -> Self {
+        Call {
+            method,
+            url: url.into(),
+            headers: Vec::new(),
+            body: String::new(),
+            secrets: Vec::new(),
+            hides_url: false,
+            dry_answer: "",
+            signer: None,
+        }
+    }
+
+    /// A `POST` of JSON.
+    pub fn post(url: impl Into<String>, body: String) -> Self {
+        Call { body, ..Call::new(Method::POST, url) }.header(CONTENT_TYPE, "application/json")
+    }
+
+    pub fn header(mut self, name: HeaderName, value: impl Into<String>) -> Self {
+        self.headers.push((name, value.into()));
+        self
+    }
+
+    pub fn body(self, body: String) -> Self {
+        Call { body, ..self }
+    }
+
+    pub fn secret(mut self, text: &str) -> Self {
+        if !text.is_empty() {
+            self.secrets.push(text.to_owned());
+        }
+        self
+    }
+
+    /// The address is a secret.
+    pub fn secret_url(mut self) -> Self {
+        self.hides_url = true;
+        let url = self.url.clone();
+        self.secret(&url)
+    }
+
+    /// Errors do not show the address, though records do.
+    pub fn hide_url(self) -> Self {
+        Call { hides_url: true, ..self }
+    }
+
+    pub fn dry_answer(self, dry_answer: &'static str) -> Self {
+        Call { dry_answer, ..self }
+    }
+
+    /// Signs the request for a service of AWS.
+    pub fn signed(self, aws: Aws, service: &'static str) -> Self {
+        Call { signer: Some((aws, service)), ..self }
+    }
+
+    fn masked(&self, text: &str) -> String {
+        self.secrets.iter().fold(text.to_owned(), |text, secret| text.replace(secret, MASK))
+    }
+
+    fn request(&self) -> Result<Request, RequestError> {
+        let mut request = Request::new(self.method.clone(), &self.url)?.body(Bytes::from(self.body.clone()));
+        for (name, value) in &self.headers {
+            let value = HeaderValue::from_bytes(value.as_bytes()).map_err(|_| {
+                let cause = ferula_http_client::error::HeaderError::Value(name.to_string());
+                let cause = Box::new(ferula_http_client::Cause::Header(cause));
+                RequestError { method: self.method.clone(), url: self.url.clone(), cause }
+            })?;
+            request = request.header(name.clone(), value);
+        }
+        Ok(request)
+    }
+
+    /// The request as records show it.
+    fn exchange(&self) -> Exchange {
+        let headers = self.headers.iter().map(|(name, value)| {
+            let value = if *name == AUTHORIZATION { MASK.to_owned() } else { self.masked(value) };
+            (name.to_string(), value)
+        });
+        Exchange {
+            method: self.method.to_string(),
+            url: self.masked(&self.url),
+            headers: headers.collect(),
+            body: self.masked(&self.body),
+            answer: None,
+        }
+    }
+}
+
+/// An answer, read as far as it is of use.
+pub(super) struct Answer {
+    pub status: StatusCode,
+    pub content_type: String,
+    pub body: String,
+    /// The body ended before it was whole.
+    pub is_broken: bool,
+}
+
+impl Answer {
+    /// Go's view of a status: 2xx is success, 5xx and `retried` may pass, the rest is final.
+    ///
+    /// # Errors
+    /// `unexpected status code 400: details`
+    pub fn check(&self, retried: &[u16]) -> Result<(), NotifyError> {
+        self.check_with(retried, &self.body)
+    }
+
+    /// The same with details of the service's own.
+    ///
+    /// # Errors
+    /// See [`Answer::check`].
+    pub fn check_with(&self, retried: &[u16], details: &str) -> Result<(), NotifyError> {
+        let code = self.status.as_u16();
+        if code / 100 == 2 {
+            return Ok(());
+        }
+        let separator = if details.is_empty() { "" } else { ": " };
+        let text = format!("unexpected status code {code}{separator}{details}");
+        Err(NotifyError {
+            retry: code / 100 == 5 || retried.contains(&code),
+            reason: FailureReason::of_status(code),
+            text,
+        })
+    }
+}
+
+impl FailureReason {
+    /// What a status says about who is to blame.
+    pub fn of_status(code: u16) -> Self {
+        match code / 100 {
+            4 => FailureReason::ClientError,
+            5 => FailureReason::ServerError,
+            _ => FailureReason::Other,
+        }
+    }
+}
+
+impl NotifyError {
+    /// Another attempt would fail as well.
+    pub(super) fn fatal(text: impl Into<String>) -> Self {
+        NotifyError { retry: false, reason: FailureReason::Other, text: text.into() }
+    }
+
+    /// Another attempt may pass.
+    pub(super) fn passing(text: impl Into<String>) -> Self {
+        NotifyError { retry: true, ..NotifyError::fatal(text) }
+    }
+
+    pub(super) fn because(self, reason: FailureReason) -> Self {
+        NotifyError { reason, ..self }
+    }
+
+    pub(super) fn prefixed(self, prefix: &str) -> Self {
+        NotifyError { text: format!("{prefix}{}", self.text), ..self }
+    }
+}
+
+impl Service {
+    /// Sends a request and reads the answer.
+    ///
+    /// # Errors
+    /// No answer came; worth another attempt.
+    pub async fn send(&self, record: &Record, call: Call) -> Result<Answer, NotifyError> {
+        if record.is_dry() {
+            record.note(|| call.exchange());
+            return Ok(Answer {
+                status: StatusCode::OK,
+                content_type: "application/json".to_owned(),
+                body: call.dry_answer.to_owned(),
+                is_broken: false,
+            });
+        }
+        let failed = |mut error: RequestError| {
+            if call.hides_url {
+                error.url = "<redacted>".to_owned();
+            }
+            let text = call.masked(&error.to_string());
+            record.note(|| Exchange { answer: Some(text.clone()), ..call.exchange() });
+            NotifyError::passing(text)
+        };
+        let mut request = call.request().map_err(failed)?;
+        if let Some((aws, service)) = &call.signer {
+            let signed = aws.sign(request, service).await;
+            request = signed.map_err(|error| NotifyError::passing(error.to_string()))?;
+        }
+        let response = self.client.send(request).await.map_err(failed)?;
+        let status_text = response.status_text().to_owned();
+        let answer = read(response).await;
+        record.note(|| {
+            let body = call.masked(&answer.body);
+            let text = if body.is_empty() { status_text } else { format!("{status_text}\n{body}") };
+            Exchange { answer: Some(text), ..call.exchange() }
+        });
+        Ok(answer)
+    }
+
+    /// Runs an attempt with the time limit of its configuration; 0 for none.
+    ///
+    /// # Errors
+    /// What the attempt returns, and that its time ran out.
+    pub async fn within(
+        &self,
+        limit: Duration,
+        attempt: impl Future<Output = Result<Sent, NotifyError>>,
+        timed_out: impl FnOnce() -> String,
+    ) -> Result<Sent, NotifyError> {
+        if limit.is_zero() {
+            return attempt.await;
+        }
+        tokio::select! {
+            result = attempt => result,
+            () = self.clock.sleep(limit) => Err(NotifyError::passing(timed_out())),
+        }
+    }
+}
+
+async fn read(mut response: Response) -> Answer {
+    let (status, content_type) = (response.status(), response.header_text(&header::CONTENT_TYPE));
+    let (mut body, mut is_broken) = (Vec::new(), false);
+    loop {
+        match response.chunk().await {
+            Ok(Some(chunk)) => {
+                body.extend_from_slice(&chunk);
+                if body.len() > ANSWER_BYTES_MAX {
+                    // Whatever comes now changes nothing, and may never end.
+                    body.truncate(ANSWER_BYTES_MAX);
+                    break;
+                }
+            }
+            Ok(None) => break,
+            Err(_) => {
+                is_broken = true;
+                break;
+            }
+        }
+    }
+    Answer { status, content_type, body: String::from_utf8_lossy(&body).into_owned(), is_broken }
+}
+
+/// A file that holds a secret or an address, read anew at each attempt; spaces around it do not count.
+///
+/// # Errors
+/// Go's text: `open FILE: no such file or directory`.
+pub(super) async fn read_trimmed(file: &str) -> Result<String, String> {
+    read_file(file).await.map(|text| text.trim().to_owned())
+}
+
+/// A file as it is.
+///
+/// # Errors
+/// See [`read_trimmed`].
+pub(super) async fn read_file(file: &str) -> Result<String, String> {
+    let path = file.to_owned();
+    let read = tokio::task::spawn_blocking(move || read_bounded(Path::new(&path)));
+    let read = read.await.map_err(|error| error.to_string())?;
+    read.map_err(|error| format!("open {file}: {}", ferula_http_client::error::io_text(&error)))
+}
+
+pub(super) fn read_bounded(path: &Path) -> std::io::Result<String> {
+    use std::io::Read;
+    let mut bytes = Vec::new();
+    std::fs::File::open(path)?.take(FILE_BYTES_MAX).read_to_end(&mut bytes)?;
+    Ok(String::from_utf8_lossy(&bytes).into_owned())
+}
+
+/// What is configured, or else what the file holds.
+///
+/// # Errors
+/// See [`read_trimmed`].
+pub(super) async fn inline_or_file(inline: &str, file: &str) -> Result<String, String> {
+    if inline.is_empty() { read_trimmed(file).await } else { Ok(inline.to_owned()) }
+}

@@ -1,0 +1,110 @@
+//! Templates of notifications: the named defaults, people's own files, and the texts of a configuration.
+//!
+//! ```text
+//! default.tmpl, email.tmpl, files of `templates` ─▶ one set of names
+//! a field of the configuration ─ parsed into it ─▶ text, or HTML with contextual escaping
+//! ```
+//!
+//! Here: the set and rendering. Below: the data and functions that templates see, and their times. The language is
+//! `ferula-template`.
+//!
+//! Always true: every rendering is bounded in steps, depth and bytes.
+
+mod data;
+mod functions;
+mod time;
+
+use std::path::Path;
+
+use ferula_config::glob;
+use ferula_runtime::SharedClock;
+use ferula_template::{FunctionMap, Limits, Template, TemplateError, Value};
+
+pub use self::data::{Data, DataAlert, DataJsonError};
+pub(crate) use self::time::TimeValue;
+
+/// What one rendering may use. A group may hold very many alerts.
+const LIMITS: Limits = Limits { steps: 20_000_000, output_bytes: 16 << 20, depth: 250 };
+
+const DEFAULTS: [&str; 2] = [include_str!("template/default.tmpl"), include_str!("template/email.tmpl")];
+
+/// Named templates, ready to render texts that use them.
+#[derive(Clone, Debug)]
+pub struct Templates {
+    set: Template,
+    functions: FunctionMap,
+    external_url: String,
+}
+
+/// Why templates cannot be loaded.
+#[derive(Debug, thiserror::Error)]
+pub enum TemplatesError {
+    #[error("open {file}: {error}")]
+    File { file: String, error: std::io::Error },
+    /// Go's text, which begins with the name of the file.
+    #[error("{0}")]
+    Parse(#[from] TemplateError),
+}
+
+impl Templates {
+    /// The defaults, and the files that match any of the patterns; later definitions replace earlier ones.
+    ///
+    /// # Errors
+    /// Files that cannot be read, and what is no template.
+    pub fn load(
+        patterns: &[String],
+        external_url: &str,
+        clock: &SharedClock,
+    ) -> Result<Self, TemplatesError> {
+        let functions = functions::functions(clock);
+        let mut set = Template::default();
+        for text in DEFAULTS {
+            set.add("", text, &functions)?;
+        }
+        for file in patterns.iter().flat_map(|pattern| glob(pattern)) {
+            let text =
+                std::fs::read(&file).map_err(|error| TemplatesError::File { file: file.clone(), error })?;
+            let name =
+                Path::new(&file).file_name().map_or(file.as_str().into(), |name| name.to_string_lossy());
+            set.add(&name, &String::from_utf8_lossy(&text), &functions)?;
+        }
+        Ok(Templates { set, functions, external_url: external_url.to_owned() })
+    }
+
+    /// Where this Alertmanager is reached from outside.
+    pub fn external_url(&self) -> &str {
+        &self.external_url
+    }
+
+    /// Renders a text as it is.
+    ///
+    /// # Errors
+    /// Go's text about what is wrong and where.
+    pub fn text(&self, text: &str, data: &Value) -> Result<String, TemplateError> {
+        self.render(text, data, false)
+    }
+
+    /// Renders HTML: what actions print is escaped by where it stands.
+    ///
+    /// # Errors
+    /// Go's text about what is wrong and where.
+    pub fn html(&self, text: &str, data: &Value) -> Result<String, TemplateError> {
+        self.render(text, data, true)
+    }
+
+    fn render(&self, text: &str, data: &Value, is_html: bool) -> Result<String, TemplateError> {
+        if text.is_empty() {
+            return Ok(String::new());
+        }
+        // Most fields are plain words.
+        if !is_html && !text.contains("{{") {
+            return Ok(text.to_owned());
+        }
+        let mut set = self.set.clone();
+        set.add("", text, &self.functions)?;
+        if is_html {
+            set = set.escaped()?;
+        }
+        set.execute(data, &self.functions, &LIMITS)
+    }
+}
