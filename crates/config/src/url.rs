@@ -12,7 +12,8 @@ use crate::yaml::tree::NodeId;
 /// An address from the configuration. Its password is not shown.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Url {
-    parsed: url::Url,
+    /// `None`: the key is not there. An empty address is one, and is printed.
+    parsed: Option<url::Url>,
     /// `parsed` as a text.
     text: String,
 }
@@ -81,7 +82,7 @@ impl Url {
     /// Go's text, with a password masked.
     pub fn parse(text: &str) -> Result<Url, UrlError> {
         let parsed = url::Url::parse(text).map_err(|error| UrlError::new(text, error))?;
-        Ok(Url { text: parsed.to_string(), parsed })
+        Ok(Url { text: parsed.to_string(), parsed: Some(parsed) })
     }
 
     /// The address as Go prints it, password included.
@@ -91,20 +92,20 @@ impl Url {
 
     /// The scheme in lower case, or "".
     pub fn scheme(&self) -> &str {
-        self.parsed.scheme()
+        self.parsed.as_ref().map_or("", url::Url::scheme)
     }
 
     /// Host and port, or "".
     pub fn host(&self) -> String {
-        self.parsed.host()
+        self.parsed.as_ref().map(url::Url::host).unwrap_or_default()
     }
 
     /// The address with `xxxxx` for a password.
     pub fn redacted(&self) -> String {
-        self.parsed.redacted()
+        self.parsed.as_ref().map(url::Url::redacted).unwrap_or_default()
     }
 
-    /// Whether nothing was configured.
+    /// Whether there is no address, or an empty one.
     pub fn is_empty(&self) -> bool {
         self.text.is_empty()
     }
@@ -130,11 +131,11 @@ impl Value for Url {
     }
 
     fn is_zero(&self) -> bool {
-        self.text.is_empty()
+        self.parsed.is_none()
     }
 
     fn print(&self) -> Out {
-        Out::Text(self.redacted())
+        self.parsed.as_ref().map_or(Out::Null, |url| Out::Text(url.redacted()))
     }
 }
 

@@ -2,10 +2,10 @@
 
 use std::path::Path;
 
-use ferula_config::rules::{LoadedRules, RuleFileOptions, load_rules};
+use ferula_config::rules::{LoadedRules, RuleFileOptions, load_rules, parse_rules};
 use ferula_model::labels::NameScheme;
 use ferula_promql_syntax::ParserOptions;
-use ferula_testkit::shared;
+use ferula_testkit::shared::{self, workspace_root};
 
 fn load(file: &Path, names: NameScheme) -> Result<LoadedRules, Vec<String>> {
     let options = RuleFileOptions {
@@ -65,4 +65,47 @@ fn every_rule_file_is_refused_or_loaded_as_by_prometheus() {
         }
     }
     shared::ran("cases/rulefmt", count);
+}
+
+/// `testdata/config/refused_rules.txt` has what promtool prints. Where it shows `0:0` for something that is missing, the
+/// rule's first text is shown instead.
+#[test]
+fn every_case_is_refused_with_promtools_words() {
+    let path = workspace_root().join("testdata/config/refused_rules.txt");
+    let text = std::fs::read_to_string(path).expect("the file of cases");
+    let options = RuleFileOptions {
+        names: NameScheme::Utf8,
+        ignore_unknown_fields: false,
+        parser: ParserOptions::default(),
+        check_template: &|_, _| Ok(()),
+    };
+    let (mut cases, mut wrong) = (0, Vec::new());
+    for case in text.split("\n== ").skip(1) {
+        let (name, rest) = case.split_once('\n').expect("a name on a line of its own");
+        let (yaml, expected) = rest.split_once("\n=> ").expect("errors behind an arrow");
+        let found = match parse_rules(&format!("{yaml}\n"), &options) {
+            Ok(_) => "nothing: it loads".to_owned(),
+            Err(errors) => errors.to_string(),
+        };
+        cases += 1;
+        let expected = expected.trim_end_matches('\n').replace("\n   ", "\n");
+        let same = found.lines().count() == expected.lines().count()
+            && found.lines().zip(expected.lines()).all(|(found, expected)| same_line(found, expected));
+        if !same {
+            wrong.push(format!("{name}:\n{found}\n  instead of\n{expected}\n"));
+        }
+    }
+    assert!(cases >= 35, "{cases} cases");
+    assert!(wrong.is_empty(), "{} of {cases}:\n{}", wrong.len(), wrong.join("\n"));
+}
+
+/// Equal up to places that promtool does not know, and to the place that is added behind.
+fn same_line(found: &str, expected: &str) -> bool {
+    let unplaced = expected.split("0:0: ").last().unwrap_or_default();
+    let known = if unplaced.len() < expected.len() { unplaced } else { expected };
+    let own = match found.rsplit_once(" (line ") {
+        Some((text, place)) if place.ends_with(')') && !expected.ends_with(')') => text,
+        _ => found,
+    };
+    if known.len() < expected.len() { own.ends_with(known) } else { own == known }
 }

@@ -181,8 +181,16 @@ impl Emitter {
     /// Writes text, breaking lines at single spaces beyond the width.
     fn folded(&mut self, text: &str, context: Context, indent: i32, put: &mut dyn FnMut(&mut Self, char)) {
         let chars: Vec<char> = text.chars().collect();
-        let mut after_space = false;
+        let (mut after_space, mut after_break) = (false, false);
         for (index, c) in chars.iter().enumerate() {
+            if is_break(*c) {
+                self.line_break(*c);
+                after_break = true;
+                continue;
+            }
+            if std::mem::take(&mut after_break) {
+                self.indent(deeper(indent, true));
+            }
             let foldable = *c == ' ' && context != Context::Key && !after_space && self.column > WIDTH;
             let inside = index > 0 && index + 1 < chars.len();
             if foldable && inside && chars[index + 1] != ' ' {
@@ -195,11 +203,20 @@ impl Emitter {
         }
     }
 
+    /// A break that stands in a text: what follows it is indented.
+    fn line_break(&mut self, c: char) {
+        self.out.push(c);
+        self.column = 0;
+        self.indention = true;
+    }
+
     fn double_quoted(&mut self, text: &str, context: Context, indent: i32) {
         let chars: Vec<char> = text.chars().collect();
         let mut after_space = false;
         for (index, c) in chars.iter().enumerate() {
-            if let Some(escape) = escape(*c) {
+            // libyaml looks for a byte order mark at the start of the text at every character.
+            let escape = if text.starts_with('\u{feff}') { Some(numeric_escape(*c)) } else { escape(*c) };
+            if let Some(escape) = escape {
                 escape.chars().for_each(|c| self.put(c));
                 after_space = false;
             } else if *c == ' ' {
@@ -237,7 +254,16 @@ impl Emitter {
             self.column = 0;
             if !line.is_empty() {
                 (0..indent).for_each(|_| self.put(' '));
-                line.chars().for_each(|c| self.put(c));
+                for c in line.chars() {
+                    if is_break(c) {
+                        self.line_break(c);
+                        continue;
+                    }
+                    if self.column == 0 {
+                        self.indent(indent);
+                    }
+                    self.put(c);
+                }
             }
         }
         self.whitespace = false;
@@ -293,13 +319,14 @@ impl Form {
             }
             special |= !is_printable(*c) && *c != '\n';
             if index > 0 {
-                break_space |= *c == ' ' && chars[index - 1] == '\n';
-                space_break |= *c == '\n' && chars[index - 1] == ' ';
+                break_space |= *c == ' ' && is_break(chars[index - 1]);
+                space_break |= is_break(*c) && chars[index - 1] == ' ';
             }
         }
-        let lines = chars.contains(&'\n');
+        let lines = chars.iter().any(|c| is_break(*c));
         let ends_space = chars.last() == Some(&' ');
-        let edge = ends_space || chars.last() == Some(&'\n') || matches!(chars[0], ' ' | '\n');
+        let is_edge = |c: char| c == ' ' || is_break(c);
+        let edge = is_edge(chars[0]) || chars.last().is_some_and(|last| is_edge(*last));
         let opaque = space_break || special;
         let plain = !edge && !break_space && !opaque && !lines;
         Form {
@@ -311,9 +338,14 @@ impl Form {
     }
 }
 
+/// What ends a line to YAML 1.1, as far as it may stand in a text that is not double-quoted.
+fn is_break(c: char) -> bool {
+    matches!(c, '\n' | '\u{2028}' | '\u{2029}')
+}
+
+/// What libyaml prints as it is; in go-yaml's translation of it that is nothing of more than three bytes.
 fn is_printable(c: char) -> bool {
-    matches!(c, ' '..='~' | '\u{85}' | '\u{a0}'..='\u{d7ff}' | '\u{e000}'..='\u{fffd}' | '\u{10000}'..)
-        && c != '\u{feff}'
+    matches!(c, ' '..='~' | '\u{a0}'..='\u{d7ff}' | '\u{e000}'..='\u{fffd}') && c != '\u{feff}'
 }
 
 /// The escape of a character that double quotes cannot show.
@@ -335,10 +367,16 @@ fn escape(c: char) -> Option<String> {
         '\u{2028}' => "\\L".into(),
         '\u{2029}' => "\\P".into(),
         c if is_printable(c) => return None,
-        c if (c as u32) <= 0xff => format!("\\x{:02X}", c as u32),
-        c if (c as u32) <= 0xffff => format!("\\u{:04X}", c as u32),
-        c => format!("\\U{:08X}", c as u32),
+        c => numeric_escape(c),
     })
+}
+
+fn numeric_escape(c: char) -> String {
+    match u32::from(c) {
+        code @ ..=0xff => format!("\\x{code:02X}"),
+        code @ ..=0xffff => format!("\\u{code:04X}"),
+        code => format!("\\U{code:08X}"),
+    }
 }
 
 /// `190:20:30`: a number in base 60 to YAML 1.1, quoted for the sake of other readers.

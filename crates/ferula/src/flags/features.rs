@@ -59,116 +59,153 @@ impl FeatureSet {
     }
 
     fn add(&mut self, name: &str) -> Result<(), UnsupportedFeature> {
-        let on = match name {
-            "exemplar-storage" => {
-                self.exemplars = true;
-                "Experimental in-memory exemplar storage enabled"
+        let effect = FEATURES.iter().find(|(known, _)| *known == name).map(|(_, effect)| effect);
+        match effect {
+            Some(Effect::On(switch, line)) => {
+                switch(self);
+                self.switched_on.push((name.to_owned(), line));
             }
-            "promql-per-step-stats" => {
-                self.promql.per_step_stats = true;
-                "Experimental per-step statistics reporting"
+            Some(Effect::OnWithWarning(switch, warning)) => {
+                switch(self);
+                self.warnings.push((name.to_owned(), warning));
             }
-            "promql-experimental-functions" => {
-                self.promql.experimental_functions = true;
-                "Experimental PromQL functions enabled."
-            }
-            "promql-delayed-name-removal" => {
-                self.promql.delayed_name_removal = true;
-                "Experimental PromQL delayed name removal enabled."
-            }
-            "promql-extended-range-selectors" => {
-                self.promql.extended_range_selectors = true;
-                "Experimental PromQL extended range selectors enabled."
-            }
-            "promql-binop-fill-modifiers" => {
-                self.promql.fill_modifiers = true;
-                "Experimental PromQL binary operator fill modifiers enabled."
-            }
-            "type-and-unit-labels" => {
-                self.promql.type_and_unit_labels = true;
-                "Experimental type and unit labels enabled"
-            }
-            "use-start-timestamps" => {
-                self.promql.use_start_timestamps = true;
-                "Experimental usage of start timestamps in PromQL engine is enabled."
-            }
-            "auto-reload-config" => {
-                self.auto_reload = true;
-                return self.warn(
-                    name,
-                    "This option for --enable-feature is deprecated. Use --config.auto-reload instead.",
-                );
-            }
-            "promql-duration-expr" | "ooo-native-histograms" => {
-                return self.warn(
-                    name,
-                    "This option for --enable-feature is now permanently enabled and therefore a no-op.",
-                );
-            }
-            "native-histograms" => {
-                return self.warn(
-                    name,
-                    "This option for --enable-feature is a no-op. To scrape native histograms, set the \
-                     scrape_native_histograms scrape config setting to true.",
-                );
-            }
-            "concurrent-rule-eval" => {
-                self.concurrent_rules = true;
-                "Experimental concurrent rule evaluation enabled."
-            }
-            "memory-snapshot-on-shutdown"
-            | "delayed-compaction"
-            | "fast-startup"
-            | "use-uncached-io"
-            | "old-ui" => {
-                return self.warn(name, "This option for --enable-feature has no effect in this build.");
-            }
-            "metadata-wal-records" => {
-                self.metadata = true;
-                "Experimental metadata records in WAL enabled"
-            }
-            "created-timestamp-zero-ingestion" => {
-                self.start_as_zero_sample = true;
-                "Experimental start timestamp zero ingestion enabled. OpenMetrics 1.0 parsing will parse \
-                 <metric>_created metrics as ST instead of normal sample."
-            }
-            "st-storage" => {
-                self.start_timestamps = true;
-                "Experimental start timestamp storage enabled. OpenMetrics 1.0 parsing will parse \
-                 <metric>_created metrics as ST instead of normal sample."
-            }
-            "histograms-st-encoding" => {
-                self.histogram_start_timestamps = true;
-                "Experimental ST-capable histogram chunk encoding enabled."
-            }
-            "xor2-encoding" => {
-                self.xor2 = true;
-                return self.warn(
-                    name,
-                    "This option for --enable-feature is being phased out. It currently changes the default for the \
-                     storage.tsdb.chunk_encoding.floats config setting to xor2, but will become a no-op in a future \
-                     major version. Stop using this option and set storage.tsdb.chunk_encoding.floats in the config \
-                     instead.",
-                );
-            }
-            "st-synthesis"
-            | "extra-scrape-metrics"
-            | "search-api"
-            | "otlp-deltatocumulative"
-            | "otlp-native-delta-ingestion" => {
-                return Err(UnsupportedFeature(name.to_owned()));
-            }
-            _ => return self.warn(name, "Unknown option for --enable-feature"),
-        };
-        self.switched_on.push((name.to_owned(), on));
-        Ok(())
-    }
-
-    fn warn(&mut self, name: &str, text: &'static str) -> Result<(), UnsupportedFeature> {
-        self.warnings.push((name.to_owned(), text));
+            Some(Effect::None(warning)) => self.warnings.push((name.to_owned(), warning)),
+            Some(Effect::Unsupported) => return Err(UnsupportedFeature(name.to_owned())),
+            None => self.warnings.push((name.to_owned(), "Unknown option for --enable-feature")),
+        }
         Ok(())
     }
 }
+
+/// What a name does.
+enum Effect {
+    /// Switches something on; the line is for the log.
+    On(fn(&mut FeatureSet), &'static str),
+    /// Switches something on, although there is a better way to.
+    OnWithWarning(fn(&mut FeatureSet), &'static str),
+    /// Nothing; the log says why.
+    None(&'static str),
+    Unsupported,
+}
+
+const ALWAYS_ON: Effect =
+    Effect::None("This option for --enable-feature is now permanently enabled and therefore a no-op.");
+const WITHOUT_EFFECT: Effect = Effect::None("This option for --enable-feature has no effect in this build.");
+
+/// Every name that Prometheus knows. The lines of the log are Prometheus'.
+const FEATURES: [(&str, Effect); 28] = [
+    (
+        "auto-reload-config",
+        Effect::OnWithWarning(
+            |set| set.auto_reload = true,
+            "This option for --enable-feature is deprecated. Use --config.auto-reload instead.",
+        ),
+    ),
+    (
+        "concurrent-rule-eval",
+        Effect::On(|set| set.concurrent_rules = true, "Experimental concurrent rule evaluation enabled."),
+    ),
+    (
+        "created-timestamp-zero-ingestion",
+        Effect::On(
+            |set| set.start_as_zero_sample = true,
+            "Experimental start timestamp zero ingestion enabled. OpenMetrics 1.0 parsing will parse \
+             <metric>_created metrics as ST instead of normal sample.",
+        ),
+    ),
+    ("delayed-compaction", WITHOUT_EFFECT),
+    (
+        "exemplar-storage",
+        Effect::On(|set| set.exemplars = true, "Experimental in-memory exemplar storage enabled"),
+    ),
+    ("extra-scrape-metrics", Effect::Unsupported),
+    ("fast-startup", WITHOUT_EFFECT),
+    (
+        "histograms-st-encoding",
+        Effect::On(
+            |set| set.histogram_start_timestamps = true,
+            "Experimental ST-capable histogram chunk encoding enabled.",
+        ),
+    ),
+    ("memory-snapshot-on-shutdown", WITHOUT_EFFECT),
+    (
+        "metadata-wal-records",
+        Effect::On(|set| set.metadata = true, "Experimental metadata records in WAL enabled"),
+    ),
+    (
+        "native-histograms",
+        Effect::None(
+            "This option for --enable-feature is a no-op. To scrape native histograms, set the \
+             scrape_native_histograms scrape config setting to true.",
+        ),
+    ),
+    ("old-ui", WITHOUT_EFFECT),
+    ("ooo-native-histograms", ALWAYS_ON),
+    ("otlp-deltatocumulative", Effect::Unsupported),
+    ("otlp-native-delta-ingestion", Effect::Unsupported),
+    (
+        "promql-binop-fill-modifiers",
+        Effect::On(
+            |set| set.promql.fill_modifiers = true,
+            "Experimental PromQL binary operator fill modifiers enabled.",
+        ),
+    ),
+    (
+        "promql-delayed-name-removal",
+        Effect::On(
+            |set| set.promql.delayed_name_removal = true,
+            "Experimental PromQL delayed name removal enabled.",
+        ),
+    ),
+    ("promql-duration-expr", ALWAYS_ON),
+    (
+        "promql-experimental-functions",
+        Effect::On(|set| set.promql.experimental_functions = true, "Experimental PromQL functions enabled."),
+    ),
+    (
+        "promql-extended-range-selectors",
+        Effect::On(
+            |set| set.promql.extended_range_selectors = true,
+            "Experimental PromQL extended range selectors enabled.",
+        ),
+    ),
+    (
+        "promql-per-step-stats",
+        Effect::On(|set| set.promql.per_step_stats = true, "Experimental per-step statistics reporting"),
+    ),
+    ("search-api", Effect::Unsupported),
+    (
+        "st-storage",
+        Effect::On(
+            |set| set.start_timestamps = true,
+            "Experimental start timestamp storage enabled. OpenMetrics 1.0 parsing will parse \
+             <metric>_created metrics as ST instead of normal sample.",
+        ),
+    ),
+    ("st-synthesis", Effect::Unsupported),
+    (
+        "type-and-unit-labels",
+        Effect::On(|set| set.promql.type_and_unit_labels = true, "Experimental type and unit labels enabled"),
+    ),
+    (
+        "use-start-timestamps",
+        Effect::On(
+            |set| set.promql.use_start_timestamps = true,
+            "Experimental usage of start timestamps in PromQL engine is enabled.",
+        ),
+    ),
+    ("use-uncached-io", WITHOUT_EFFECT),
+    (
+        "xor2-encoding",
+        Effect::OnWithWarning(
+            |set| set.xor2 = true,
+            "This option for --enable-feature is being phased out. It currently changes the default for the \
+             storage.tsdb.chunk_encoding.floats config setting to xor2, but will become a no-op in a future \
+             major version. Stop using this option and set storage.tsdb.chunk_encoding.floats in the config \
+             instead.",
+        ),
+    ),
+];
 
 #[cfg(test)]
 mod tests {
@@ -183,5 +220,25 @@ mod tests {
         assert!(set.exemplars && set.promql.experimental_functions && !set.promql.fill_modifiers);
         let warned: Vec<&str> = set.warnings.iter().map(|(name, _)| name.as_str()).collect();
         assert_eq!(warned, ["nonsense", "native-histograms"]);
+    }
+
+    #[test]
+    fn every_name_is_listed_once_and_switches_something_on_or_explains_itself() {
+        assert!(FEATURES.windows(2).all(|pair| pair[0].0 < pair[1].0), "sorted, each once");
+        for (name, effect) in &FEATURES {
+            let Ok(set) = FeatureSet::parse(&[name]) else {
+                assert!(matches!(effect, Effect::Unsupported), "{name}");
+                continue;
+            };
+            let logged = FeatureSet { warnings: set.warnings.clone(), ..FeatureSet::default() };
+            let logged =
+                FeatureSet { switched_on: set.switched_on.clone(), names: set.names.clone(), ..logged };
+            assert_eq!(set.warnings.len() + set.switched_on.len(), 1, "{name}");
+            assert_eq!(
+                set == logged,
+                matches!(effect, Effect::None(_)),
+                "{name} changes what it should not, or nothing"
+            );
+        }
     }
 }

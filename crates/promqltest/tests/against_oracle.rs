@@ -4,10 +4,10 @@
 //! bits (any NaN equals any other), series as sets. The queries take turns over the data in memory and in every layout
 //! that a database can have it in.
 
-#[path = "../../promqltest/tests/common/layouts.rs"]
-mod layouts;
+mod common;
 mod oracle;
 
+use common::layouts::{Data, Layout, Stored, StoredValue};
 use ferula_model::value::STALE_NAN;
 use ferula_model::{FloatHistogram, HistogramValue, LabelSet, Span, Timestamp};
 use ferula_promql::{
@@ -17,11 +17,7 @@ use ferula_promql::{
 use ferula_promql_syntax::generate::{Generator, Soundness, Vocabulary, shrink};
 use ferula_promql_syntax::{Expr, ParserOptions, parse};
 use ferula_storage::{Appendable, Durability, HistogramSample, Queryable, SampleBatch};
-// What `layouts`, which promqltest has as well, makes its databases of.
-use ferula_telemetry as _;
 use ferula_testkit::MemStorage;
-use ferula_tsdb as _;
-use layouts::{Data, Layout, Stored, StoredValue};
 use oracle::{Answer, Oracle, Sample, Series, Steps};
 use std::sync::Arc;
 
