@@ -9,9 +9,9 @@ use ferula_config::Config;
 use ferula_model::{LabelSet, SeriesRef, Timestamp};
 use ferula_scraper::fetch::Page;
 use ferula_scraper::metrics::Metrics;
-use ferula_scraper::options::{Features, JobOptions};
+use ferula_scraper::options::{Features, JobOptions, PageOptions};
 use ferula_scraper::report::Report;
-use ferula_scraper::target_state::{Setting, TargetState};
+use ferula_scraper::target_state::{ScrapeContext, TargetState};
 use ferula_storage::{
     AppendError, AppendOutcome, Appendable, Appender, CommitError, Durability, SampleBatch,
 };
@@ -90,7 +90,13 @@ impl Scrapes {
 
     fn scrape(&mut self, store: &dyn Appendable) {
         let at = Timestamp::from_millis(1_700_000_000_000 + 15_000 * self.count as i64);
-        let setting = Setting { job: &self.job, target: &self.target, metrics: &self.metrics, url: "" };
+        let setting = ScrapeContext {
+            job: &self.job,
+            page: PageOptions::default(),
+            target: &self.target,
+            metrics: &self.metrics,
+            url: "",
+        };
         let page = &self.pages[self.count % PAGES];
         let (error, committed) = self.state.store(store, &setting, at, Ok(page), |counts, _| {
             assert_eq!(counts.kept, SERIES as u64);

@@ -1,86 +1,28 @@
 //! From the text of a series to its labels.
 //!
-//! A key has been read by a parser already, so its shape is right; text that no parser gave is answered with an error.
+//! A key of a text page has been read by a parser already, so its shape is right; text that no parser gave is answered
+//! with an error. Labels of a protobuf page are judged only here.
 
-use std::borrow::Cow;
-use std::ops::Range;
-
+use ferula_model::MetricType;
 use ferula_model::labels::{BUCKET_LABEL, METRIC_NAME};
-use ferula_model::{LabelSet, MetricType};
 
-use crate::number::parse_any_float;
+use crate::entry::ExemplarLabels;
+use crate::escape::unescape;
+use crate::labels::{KeyError, LabelScratch, QUANTILE_LABEL};
+use crate::number::{openmetrics_float, parse_any_float};
+use crate::protobuf::key as protobuf_key;
 use crate::scan::{continues_label, continues_metric};
-
-/// The label of a summary's quantile.
-pub(crate) const QUANTILE_LABEL: &str = "quantile";
-
-/// The text is not the name and labels of a series.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("not the text of a series")]
-pub struct KeyError;
-
-/// Labels of one series, decoded into buffers that are used again for the next.
-///
-/// Unlike a [`LabelSet`] it may hold a name twice, because a page may, and empty values.
-#[derive(Clone, Debug, Default)]
-pub struct LabelScratch {
-    text: String,
-    /// Name and value as ranges of `text`; sorted by name once decoded, equal names in the order of the page.
-    labels: Vec<(Range<usize>, Range<usize>)>,
-}
-
-impl LabelScratch {
-    /// An empty scratch.
-    pub fn new() -> Self {
-        Self::default()
-    }
-
-    /// Names and values, names rising.
-    pub fn iter(&self) -> impl ExactSizeIterator<Item = (&str, &str)> {
-        self.labels.iter().map(|(name, value)| (&self.text[name.clone()], &self.text[value.clone()]))
-    }
-
-    /// A name that more than one label with a value has.
-    pub fn duplicate_name(&self) -> Option<&str> {
-        let mut previous = None;
-        for (name, _) in self.iter().filter(|(_, value)| !value.is_empty()) {
-            if previous == Some(name) {
-                return previous;
-            }
-            previous = Some(name);
-        }
-        None
-    }
-
-    /// The labels as a set; of a name that is there twice the last one counts.
-    pub fn to_label_set(&self) -> LabelSet {
-        LabelSet::from_pairs(self.iter())
-    }
-
-    fn clear(&mut self) {
-        self.text.clear();
-        self.labels.clear();
-    }
-
-    fn push(&mut self, name: &str, value: &str) {
-        let start = self.text.len();
-        self.text.push_str(name);
-        let middle = self.text.len();
-        self.text.push_str(value);
-        self.labels.push((start..middle, middle..self.text.len()));
-    }
-
-    fn sort(&mut self) {
-        let text = &self.text;
-        self.labels.sort_by(|a, b| text[a.0.clone()].cmp(&text[b.0.clone()]));
-    }
-}
 
 /// Decodes the key of a [`crate::Series`] that was read while `kind` was the stated type: bucket bounds and quantiles
 /// get the form that numbers have in OpenMetrics, so that `1` and `1.0` are the same series.
 pub fn decode(key: &[u8], kind: MetricType, out: &mut LabelScratch) -> Result<(), KeyError> {
     out.clear();
-    let text = std::str::from_utf8(key).map_err(|_| KeyError)?;
+    if protobuf_key::is_key(key) {
+        protobuf_key::decode(key, out)?;
+        out.sort();
+        return Ok(());
+    }
+    let text = std::str::from_utf8(key).map_err(|_| KeyError::NotAKey)?;
     let name_length = text.bytes().take_while(|byte| continues_metric(*byte)).count();
     let (name, rest) = text.split_at(name_length);
     if !name.is_empty() {
@@ -95,12 +37,20 @@ pub fn decode(key: &[u8], kind: MetricType, out: &mut LabelScratch) -> Result<()
 }
 
 /// Decodes the labels of an exemplar. Escapes stay as they are written: Prometheus does not resolve them here.
-pub fn decode_exemplar(labels: &[u8], out: &mut LabelScratch) -> Result<(), KeyError> {
+pub fn decode_exemplar(labels: ExemplarLabels<'_>, out: &mut LabelScratch) -> Result<(), KeyError> {
     out.clear();
-    let text = std::str::from_utf8(labels).map_err(|_| KeyError)?;
-    let mut rest = text.strip_prefix('{').ok_or(KeyError)?;
+    let text = match labels {
+        ExemplarLabels::Text(text) => text,
+        ExemplarLabels::Protobuf(message) => {
+            protobuf_key::decode_exemplar(message, out)?;
+            out.sort();
+            return Ok(());
+        }
+    };
+    let text = std::str::from_utf8(text).map_err(|_| KeyError::NotAKey)?;
+    let mut rest = text.strip_prefix('{').ok_or(KeyError::NotAKey)?;
     while let Some(name) = next_name(rest)? {
-        let (value, after) = quoted_value(name.after_equal.ok_or(KeyError)?)?;
+        let (value, after) = quoted_value(name.after_equal.ok_or(KeyError::NotAKey)?)?;
         out.push(name.raw, value);
         rest = after;
     }
@@ -113,7 +63,7 @@ fn decode_braces(
     out: &mut LabelScratch,
     normalise: impl Fn(&str, &str) -> Option<String>,
 ) -> Result<(), KeyError> {
-    let mut rest = braces.strip_prefix('{').ok_or(KeyError)?;
+    let mut rest = braces.strip_prefix('{').ok_or(KeyError::NotAKey)?;
     while let Some(name) = next_name(rest)? {
         let Some(after_equal) = name.after_equal else {
             // A quoted string without a value is the name of the metric.
@@ -153,7 +103,7 @@ fn next_name(text: &str) -> Result<Option<Name<'_>>, KeyError> {
     } else {
         let length = text.bytes().take_while(|byte| continues_label(*byte)).count();
         if length == 0 {
-            return Err(KeyError);
+            return Err(KeyError::NotAKey);
         }
         text.split_at(length)
     };
@@ -164,7 +114,8 @@ fn next_name(text: &str) -> Result<Option<Name<'_>>, KeyError> {
 /// The inside of the quoted string that comes next, escapes unresolved, and what follows it.
 fn quoted_value(text: &str) -> Result<(&str, &str), KeyError> {
     // Behind an equals sign and a blank, the lexer passes over NULs.
-    let inside = text.trim_start_matches(|c| is_blank(c) || c == '\0').strip_prefix('"').ok_or(KeyError)?;
+    let inside =
+        text.trim_start_matches(|c| is_blank(c) || c == '\0').strip_prefix('"').ok_or(KeyError::NotAKey)?;
     let mut escaped = false;
     for (at, byte) in inside.bytes().enumerate() {
         match byte {
@@ -176,7 +127,7 @@ fn quoted_value(text: &str) -> Result<(&str, &str), KeyError> {
             _ => {}
         }
     }
-    Err(KeyError)
+    Err(KeyError::NotAKey)
 }
 
 fn is_blank(c: char) -> bool {
@@ -194,49 +145,6 @@ fn normalised(kind: MetricType, name: &str, value: &str) -> Option<String> {
         return None;
     }
     parse_any_float(value.as_bytes()).ok().map(openmetrics_float)
-}
-
-/// A number as OpenMetrics writes it: always with a point or an exponent.
-pub(crate) fn openmetrics_float(value: f64) -> String {
-    if value == 0.0 {
-        return "0.0".to_owned();
-    }
-    let mut text = ferula_go::float::format_g(value);
-    if value.is_finite() && !text.contains(['e', '.']) {
-        text.push_str(".0");
-    }
-    text
-}
-
-/// Resolves `\\`, `\n` and, if `quotes`, `\"`; any other backslash stays.
-pub(crate) fn unescape(text: &str, quotes: bool) -> Cow<'_, str> {
-    if !text.contains('\\') {
-        return Cow::Borrowed(text);
-    }
-    let mut out = String::with_capacity(text.len());
-    let mut rest = text;
-    while let Some(at) = rest.find('\\') {
-        out.push_str(&rest[..at]);
-        let after = &rest[at + 1..];
-        let resolved = match after.as_bytes().first() {
-            Some(b'\\') => Some('\\'),
-            Some(b'n') => Some('\n'),
-            Some(b'"') if quotes => Some('"'),
-            _ => None,
-        };
-        match resolved {
-            Some(c) => {
-                out.push(c);
-                rest = &after[1..];
-            }
-            None => {
-                out.push('\\');
-                rest = after;
-            }
-        }
-    }
-    out.push_str(rest);
-    Cow::Owned(out)
 }
 
 #[cfg(test)]
@@ -307,9 +215,10 @@ mod tests {
     #[test]
     fn labels_of_exemplars_are_taken_as_written() {
         let mut scratch = LabelScratch::new();
-        decode_exemplar(br#"{trace_id="a\"b","x.y"="1"}"#, &mut scratch).expect("labels");
+        decode_exemplar(ExemplarLabels::Text(br#"{trace_id="a\"b","x.y"="1"}"#), &mut scratch)
+            .expect("labels");
         assert_eq!(scratch.iter().collect::<Vec<_>>(), [("trace_id", r#"a\"b"#), ("x.y", "1")]);
-        decode_exemplar(b"{}", &mut scratch).expect("no labels");
+        decode_exemplar(ExemplarLabels::Text(b"{}"), &mut scratch).expect("no labels");
         assert_eq!(scratch.iter().len(), 0);
     }
 
@@ -318,7 +227,7 @@ mod tests {
         for text in ["a{", "a{b", "a{b=", "a{b=\"", "a{b=\"c\"", "{\u{e9}=\"\"}", "a b", "a}"] {
             assert_eq!(
                 decode(text.as_bytes(), MetricType::Unknown, &mut LabelScratch::new()),
-                Err(KeyError),
+                Err(KeyError::NotAKey),
                 "{text}"
             );
         }

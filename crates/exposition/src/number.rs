@@ -43,6 +43,18 @@ pub(crate) fn seconds_to_millis(seconds: f64) -> i64 {
     if millis >= i64::MIN as f64 && millis < i64::MAX as f64 { millis as i64 } else { i64::MIN }
 }
 
+/// A number as OpenMetrics writes it: always with a point or an exponent.
+pub(crate) fn openmetrics_float(value: f64) -> String {
+    if value == 0.0 {
+        return "0.0".to_owned();
+    }
+    let mut text = ferula_go::float::format_g(value);
+    if value.is_finite() && !text.contains(['e', '.']) {
+        text.push_str(".0");
+    }
+    text
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -7,7 +7,7 @@ use std::borrow::Cow;
 
 use ferula_model::MetricType;
 
-use crate::entry::{Entry, ExemplarText, Series};
+use crate::entry::{Entry, ExemplarLabels, ExemplarText, Series};
 use crate::error::quote;
 use crate::lexer::{Dialect, Token};
 use crate::line::LineReader;
@@ -43,7 +43,7 @@ fn kind_of(word: &[u8]) -> Option<MetricType> {
 
 /// A help text with `\\`, `\n` and `\"` resolved.
 fn help(text: &str) -> Cow<'_, str> {
-    crate::key::unescape(text, true)
+    crate::escape::unescape(text, true)
 }
 
 /// Values that are not finite, as `%f` prints them.
@@ -245,7 +245,7 @@ impl<'a> OpenMetricsParser<'a> {
     fn exemplar(&mut self) -> Result<ExemplarText<'a>, ParseError> {
         let start = self.line.lexer.at.saturating_sub(1);
         self.line.labels(true, true)?;
-        let labels = self.line.key(start)?;
+        let labels = ExemplarLabels::Text(self.line.key(start)?);
         let token = self.line.lexer.next();
         let value = self.value(token, "exemplar labels")?;
         let timestamp = match self.line.lexer.next() {

@@ -15,7 +15,9 @@ use ferula_model::MetricType;
 use ferula_model::labels::{BUCKET_LABEL, METRIC_NAME};
 
 use crate::entry::{Entry, Series};
-use crate::key::{QUANTILE_LABEL, decode, unescape};
+use crate::escape::unescape;
+use crate::key::decode;
+use crate::labels::QUANTILE_LABEL;
 use crate::openmetrics::OpenMetricsParser;
 use crate::{LabelScratch, ParseError};
 
@@ -185,11 +187,12 @@ fn may_have_start(kind: MetricType) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use crate::{Entry, Format, PageParser};
+    use crate::{Entry, Format, PageOptions, PageParser};
 
     /// `name{labels} start` of each sample.
     fn starts(page: &str) -> Vec<String> {
-        let mut parser = PageParser::new(page.as_bytes(), Format::OpenMetrics).with_start_timestamps();
+        let options = PageOptions { start_timestamps: true, ..PageOptions::default() };
+        let mut parser = PageParser::with_options(page.as_bytes(), Format::OpenMetrics, options);
         let mut all = Vec::new();
         while let Some(entry) = parser.next().expect("a good page") {
             if let Entry::Series(series) = entry {

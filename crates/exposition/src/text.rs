@@ -34,7 +34,7 @@ fn kind_of(word: &[u8]) -> Option<MetricType> {
 
 /// A help text with `\\` and `\n` resolved; other escapes stay.
 fn help(text: &str) -> Cow<'_, str> {
-    crate::key::unescape(text, false)
+    crate::escape::unescape(text, false)
 }
 
 impl<'a> TextParser<'a> {

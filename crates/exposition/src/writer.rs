@@ -1,4 +1,4 @@
-//! Metric families to a page: text 0.0.4 or OpenMetrics 1.0.
+//! Metric families to a page: text 0.0.4, OpenMetrics 1.0 or protobuf.
 //!
 //! Numbers look as Go's client library writes them, so that a page of ours scrapes and reads like one of Prometheus.
 
@@ -9,8 +9,12 @@ use ferula_model::labels::{is_legacy_label_name, is_legacy_metric_name};
 use ferula_model::metric_family::{Metric, MetricFamily, MetricValue};
 use ferula_model::{LabelSet, MetricType};
 
-use crate::key::openmetrics_float;
-use crate::page::Format;
+use crate::escape::{escape, push_quoted};
+use crate::format::Format;
+use crate::lexer::Dialect;
+use crate::number::openmetrics_float;
+
+mod protobuf;
 
 impl Format {
     /// The `Content-Type` of a page written in this format.
@@ -20,32 +24,40 @@ impl Format {
             Format::OpenMetrics => {
                 "application/openmetrics-text; version=1.0.0; charset=utf-8; escaping=underscores"
             }
+            Format::Protobuf => {
+                "application/vnd.google.protobuf; proto=io.prometheus.client.MetricFamily; encoding=delimited; escaping=underscores"
+            }
         }
     }
 }
 
 /// Writes a whole page.
-pub fn write_page(families: &[MetricFamily], format: Format) -> String {
-    let mut page = Page { out: String::new(), format };
+pub fn write_page(families: &[MetricFamily], format: Format) -> Vec<u8> {
+    let dialect = match format {
+        Format::Protobuf => return protobuf::write(families),
+        Format::Text => Dialect::Text,
+        Format::OpenMetrics => Dialect::OpenMetrics,
+    };
+    let mut page = Page { out: String::new(), dialect };
     for family in families {
         page.family(family);
     }
-    if format == Format::OpenMetrics {
+    if dialect == Dialect::OpenMetrics {
         page.out.push_str("# EOF\n");
     }
-    page.out
+    page.out.into_bytes()
 }
 
 struct Page {
     out: String,
-    format: Format,
+    dialect: Dialect,
 }
 
 impl Page {
     fn family(&mut self, family: &MetricFamily) {
         // OpenMetrics names a counter's family without the suffix of its samples.
-        let family_name = match (self.format, family.kind) {
-            (Format::OpenMetrics, MetricType::Counter) => {
+        let family_name = match (self.dialect, family.kind) {
+            (Dialect::OpenMetrics, MetricType::Counter) => {
                 family.name.strip_suffix("_total").unwrap_or(&family.name)
             }
             _ => &family.name,
@@ -54,7 +66,7 @@ impl Page {
             self.out.push_str("# HELP ");
             self.meta_name(family_name);
             self.out.push(' ');
-            escape(&mut self.out, &family.help, self.format == Format::OpenMetrics);
+            escape(&mut self.out, &family.help, self.dialect == Dialect::OpenMetrics);
             self.out.push('\n');
         }
         self.out.push_str("# TYPE ");
@@ -69,13 +81,13 @@ impl Page {
 
     /// The word for a type. The text format knows fewer and calls the rest `untyped`.
     fn kind_word(&self, kind: MetricType) -> &'static str {
-        match (self.format, kind) {
-            (Format::OpenMetrics, kind) => kind.as_str(),
+        match (self.dialect, kind) {
+            (Dialect::OpenMetrics, kind) => kind.as_str(),
             (
-                Format::Text,
+                Dialect::Text,
                 MetricType::Counter | MetricType::Gauge | MetricType::Histogram | MetricType::Summary,
             ) => kind.as_str(),
-            (Format::Text, _) => "untyped",
+            (Dialect::Text, _) => "untyped",
         }
     }
 
@@ -83,7 +95,7 @@ impl Page {
         let labels = &metric.labels;
         match &metric.value {
             MetricValue::Single(value) => {
-                let total = self.format == Format::OpenMetrics && family.kind == MetricType::Counter;
+                let total = self.dialect == Dialect::OpenMetrics && family.kind == MetricType::Counter;
                 let suffix = if total { "_total" } else { "" };
                 self.sample(family_name, suffix, labels, None, &self.float(*value), metric.timestamp);
             }
@@ -112,9 +124,9 @@ impl Page {
 
     /// A number as this format prints it.
     fn float(&self, value: f64) -> String {
-        match self.format {
-            Format::Text => format_g(value),
-            Format::OpenMetrics => openmetrics_float(value),
+        match self.dialect {
+            Dialect::Text => format_g(value),
+            Dialect::OpenMetrics => openmetrics_float(value),
         }
     }
 
@@ -169,9 +181,7 @@ impl Page {
     }
 
     fn quoted(&mut self, text: &str) {
-        self.out.push('"');
-        escape(&mut self.out, text, true);
-        self.out.push('"');
+        push_quoted(&mut self.out, text);
     }
 
     fn meta_name(&mut self, name: &str) {
@@ -183,27 +193,15 @@ impl Page {
     }
 
     fn timestamp(&mut self, millis: i64) {
-        let written = match self.format {
-            Format::Text => write!(self.out, "{millis}"),
-            Format::OpenMetrics => {
+        let written = match self.dialect {
+            Dialect::Text => write!(self.out, "{millis}"),
+            Dialect::OpenMetrics => {
                 let sign = if millis < 0 { "-" } else { "" };
                 let millis = millis.unsigned_abs();
                 write!(self.out, "{sign}{}.{:03}", millis / 1000, millis % 1000)
             }
         };
         written.expect("writing to a String cannot fail");
-    }
-}
-
-/// Writes text with backslashes, line breaks and, if `quotes`, double quotes escaped.
-fn escape(out: &mut String, text: &str, quotes: bool) {
-    for c in text.chars() {
-        match c {
-            '\\' => out.push_str("\\\\"),
-            '\n' => out.push_str("\\n"),
-            '"' if quotes => out.push_str("\\\""),
-            c => out.push(c),
-        }
     }
 }
 
@@ -302,25 +300,24 @@ size_bytes_count{h="x"} 4
 
     #[test]
     fn pages_look_as_gos_client_writes_them() {
-        assert_eq!(write_page(&families(), Format::Text), TEXT);
-        assert_eq!(write_page(&families(), Format::OpenMetrics), OPENMETRICS);
+        let text = |format| String::from_utf8(write_page(&families(), format)).expect("UTF-8");
+        assert_eq!(text(Format::Text), TEXT);
+        assert_eq!(text(Format::OpenMetrics), OPENMETRICS);
     }
 
     #[test]
     fn what_is_written_is_read_again() {
-        for format in [Format::Text, Format::OpenMetrics] {
-            // A negative time is a valid one only in OpenMetrics.
-            let families: Vec<_> = families()
-                .into_iter()
-                .filter(|f| format == Format::OpenMetrics || f.name != "temp")
-                .collect();
+        for format in [Format::Text, Format::OpenMetrics, Format::Protobuf] {
+            // A negative time is no valid one in text.
+            let families: Vec<_> =
+                families().into_iter().filter(|f| format != Format::Text || f.name != "temp").collect();
             let page = write_page(&families, format);
-            let mut parser = crate::PageParser::new(page.as_bytes(), format);
+            let mut parser = crate::PageParser::new(&page, format);
             let mut samples = 0;
             while let Some(entry) = parser.next().expect("a page of ours is good") {
                 samples += usize::from(matches!(entry, crate::Entry::Series(_)));
             }
-            assert_eq!(samples, if format == Format::OpenMetrics { 12 } else { 11 });
+            assert_eq!(samples, if format == Format::Text { 11 } else { 12 });
         }
     }
 }

@@ -22,6 +22,7 @@ fn rows(mut parser: PageParser<'_>) -> Option<Vec<Row>> {
             Entry::Type { metric, kind } => Row::Type(text(metric), kind),
             Entry::Help { metric, text: help } => Row::Help(text(metric), help.into_owned()),
             Entry::Unit { metric, unit } => Row::Unit(text(metric), text(unit)),
+            Entry::Histogram(_) => panic!("without options there are none"),
             Entry::Series(series) => {
                 decode(series.key, series.kind, &mut scratch).expect("keys of a parser are keys");
                 let labels_of_series = labels(&scratch);

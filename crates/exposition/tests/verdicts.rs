@@ -1,6 +1,6 @@
 //! Pages that are refused, with the words Prometheus has for it, and odd pages that are not.
 
-use ferula_exposition::{Entry, Format, PageParser};
+use ferula_exposition::{Entry, Format, PageError, PageParser};
 
 /// Reads the whole page both ways, which must agree; the number of samples, or the line and reason.
 fn verdict(page: &[u8], format: Format) -> Result<usize, (usize, String)> {
@@ -11,7 +11,8 @@ fn verdict(page: &[u8], format: Format) -> Result<usize, (usize, String)> {
                 Ok(Some(Entry::Series(_))) => samples += 1,
                 Ok(Some(_)) => {}
                 Ok(None) => return Ok(samples),
-                Err(error) => return Err((error.line, error.reason)),
+                Err(PageError::Line(error)) => return Err((error.line, error.reason)),
+                Err(PageError::Message(error)) => panic!("no message is read here: {error}"),
             }
         }
     };

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use ferula_api::{AlertingSource, TargetSource};
 use ferula_config::Config;
 use ferula_runtime::TaskGroup;
-use ferula_scraper::{Deps, Scraper};
+use ferula_scraper::{Scraper, ScraperSetup};
 
 use crate::alerting::Alerting;
 use crate::config_source::ConfigSource;
@@ -25,7 +25,7 @@ impl Agents {
         let mut random = RandomState::new().build_hasher();
         random.write_u8(0);
         let (site, features) = (foundation.site, &flags.features);
-        let scraper = Scraper::new(Deps {
+        let scraper = Scraper::new(ScraperSetup {
             store: foundation.db.clone(),
             clock: site.clock.clone(),
             registry: site.registry.clone(),

@@ -1,7 +1,9 @@
 //! Why a scrape failed; the texts are Prometheus', because `targets` shows them.
 
-use ferula_exposition::ParseError;
-use ferula_exposition::page::ContentTypeError;
+use ferula_exposition::format::ContentTypeError;
+use ferula_exposition::protobuf::MessageError;
+use ferula_exposition::{KeyError, PageError, ParseError};
+use ferula_model::histogram::HistogramError;
 use ferula_storage::AppendError;
 
 use crate::fetch::FetchError;
@@ -13,14 +15,26 @@ pub enum ScrapeError {
     #[error("{0}")]
     Fetch(#[from] FetchError),
     /// The page is in no format that is read.
-    #[error("{0}{hint}", hint = hint_at_fallback(.0))]
+    #[error("{0}{FALLBACK_HINT}")]
     ContentType(#[from] ContentTypeError),
     /// A line is wrong.
     #[error("{0}")]
     Parse(BadLine),
+    /// A message of a protobuf page is wrong.
+    #[error("{0}")]
+    Message(MessageError),
+    /// The labels of a protobuf page's series are wrong.
+    #[error("{0}")]
+    Labels(KeyError),
+    /// A native histogram contradicts itself.
+    #[error("{0}")]
+    Histogram(HistogramError),
     /// More samples than the job allows.
     #[error("sample limit exceeded")]
     SampleLimit,
+    /// A native histogram has more buckets than the job allows, and no coarser schema helps.
+    #[error("histogram bucket limit exceeded")]
+    BucketLimit,
     /// A sample has no name, or lost it to a relabel rule.
     #[error("missing metric name (__name__ label)")]
     MissingName,
@@ -49,15 +63,19 @@ pub enum ScrapeError {
     Internal(String),
 }
 
-/// What helps with a page whose type nobody knows.
-fn hint_at_fallback(error: &ContentTypeError) -> &'static str {
-    match error {
-        ContentTypeError::Protobuf(_) => "",
-        _ => {
-            "; if it is a page in the text format, give its job fallback_scrape_protocol: PrometheusText0.0.4"
+impl ScrapeError {
+    /// What the parser says of a page.
+    pub(crate) fn of_page(error: PageError, body: &[u8]) -> Self {
+        match error {
+            PageError::Line(error) => ScrapeError::Parse(BadLine::of(error, body)),
+            PageError::Message(error) => ScrapeError::Message(error),
         }
     }
 }
+
+/// What helps with a page whose type nobody knows.
+const FALLBACK_HINT: &str =
+    "; if it is a page in the text format, give its job fallback_scrape_protocol: PrometheusText0.0.4";
 
 /// The first line of a page that the format does not allow.
 #[derive(Clone, Debug, PartialEq, Eq)]

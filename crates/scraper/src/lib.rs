@@ -3,7 +3,7 @@
 //! ```text
 //! Config ─▶ Scraper ─▶ pool per job ─▶ loop per target:  tick ─▶ fetch ─▶ store ─▶ report
 //!              ▲                                                  │        │
-//!      discovery's groups ─▶ Target (labels, URL)               http   target_state: parse ⇄ series_cache ⇄ labels
+//!      discovery's groups ─▶ Target (labels, URL)               http   target_state, intake: parse ⇄ series_cache ⇄ labels
 //!                                                                             ─▶ one commit
 //! ```
 //!
@@ -19,6 +19,7 @@ pub mod failure_log;
 pub mod fetch;
 mod gzip;
 pub mod http;
+mod intake;
 pub mod labels;
 pub mod metadata_cache;
 pub mod metrics;
@@ -35,5 +36,5 @@ pub mod target_state;
 
 pub use error::ScrapeError;
 pub use options::Features;
-pub use scraper::{ApplyError, Deps, PoolSnapshot, Scraper, TargetsSnapshot};
-pub use target::{Health, LastScrape, Target};
+pub use scraper::{ApplyError, PoolSnapshot, Scraper, ScraperSetup, TargetsSnapshot};
+pub use target::{DroppedTarget, Health, LastScrape, Target};

@@ -25,6 +25,7 @@ pub struct Metrics {
     pub(crate) exceeded_label_limits: Counter,
     pub(crate) exceeded_sample_limit: Counter,
     pub(crate) exceeded_body_size: Counter,
+    pub(crate) exceeded_bucket_limit: Counter,
     pub(crate) cache_flush_forced: Counter,
     pub(crate) duplicates: Counter,
     pub(crate) out_of_order: Counter,
@@ -83,6 +84,10 @@ impl Metrics {
             exceeded_sample_limit: counter(
                 "scrapes_exceeded_sample_limit_total",
                 "Pages refused because they had more samples than sample_limit.",
+            ),
+            exceeded_bucket_limit: counter(
+                "scrapes_exceeded_native_histogram_bucket_limit_total",
+                "Pages refused because a native histogram had more buckets than native_histogram_bucket_limit and could not be made coarser.",
             ),
             exceeded_body_size: counter(
                 "scrapes_exceeded_body_size_limit_total",

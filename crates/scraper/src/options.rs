@@ -6,20 +6,24 @@ use std::time::Duration;
 use ferula_config::scrape::ScrapeConfig;
 use ferula_config::scrape_protocols::ScrapeProtocol;
 use ferula_exposition::Format;
+pub use ferula_exposition::PageOptions;
+use ferula_model::histogram::{EXPONENTIAL_SCHEMA_MAX, EXPONENTIAL_SCHEMA_MIN};
 
 use crate::failure_log::FailureLog;
 use crate::labels::{LabelLimits, LabelOptions};
 
-/// The header names of protocols, as they stand in `Accept`. Protobuf is not read yet and therefore not offered.
-const OFFERS: [(&str, &str, bool); 4] = [
+/// The header names of protocols, as they stand in `Accept`, and whether the escaping of names is said with them.
+const OFFERS: [(&str, &str, bool); 5] = [
+    (
+        "PrometheusProto",
+        "application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;encoding=delimited",
+        false,
+    ),
     ("OpenMetricsText1.0.0", "application/openmetrics-text;version=1.0.0", true),
     ("OpenMetricsText0.0.1", "application/openmetrics-text;version=0.0.1", false),
     ("PrometheusText1.0.0", "text/plain;version=1.0.0", true),
     ("PrometheusText0.0.4", "text/plain;version=0.0.4", false),
 ];
-/// How many protocols Prometheus knows; weights in `Accept` count down from one more.
-const KNOWN_PROTOCOLS: usize = 5;
-
 /// What the server's feature flags ask of scraping.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Features {
@@ -47,6 +51,10 @@ pub struct JobOptions {
     pub track_timestamps_staleness: bool,
     /// Samples of a page after relabelling; 0 for no limit.
     pub sample_limit: u64,
+    /// Buckets of a native histogram; 0 for no limit.
+    pub bucket_limit: u64,
+    /// Native histograms of a finer schema are brought to this one.
+    pub schema_max: i32,
     /// Three more synthetic series.
     pub extra_metrics: bool,
     /// The format of pages that do not say theirs.
@@ -83,11 +91,13 @@ impl JobOptions {
             honor_timestamps: config.honor_timestamps,
             track_timestamps_staleness: config.track_timestamps_staleness,
             sample_limit: config.sample_limit,
+            bucket_limit: config.native_histogram_bucket_limit,
+            schema_max: schema_of_factor(config.native_histogram_min_bucket_factor),
             extra_metrics: config.extra_scrape_metrics.unwrap_or(false),
             fallback: format_of(&config.fallback_scrape_protocol),
             features,
             body_bytes_limit: u64::try_from(config.body_size_limit.0).unwrap_or(0),
-            accept: accept_header(&config.scrape_protocols, &config.metric_name_escaping_scheme),
+            accept: accept_header(&protocols(config, features), &config.metric_name_escaping_scheme),
             compression: config.enable_compression,
             job_name: config.job_name.clone(),
             failure_log: None,
@@ -105,20 +115,42 @@ pub(crate) fn same_labels(old: &ScrapeConfig, new: &ScrapeConfig) -> bool {
     bare == *new
 }
 
+/// The finest schema whose buckets grow by this factor at least.
+fn schema_of_factor(factor: f64) -> i32 {
+    if factor <= 1.0 {
+        return EXPONENTIAL_SCHEMA_MAX;
+    }
+    let schema = (-factor.log2().log2()).floor();
+    schema.clamp(f64::from(EXPONENTIAL_SCHEMA_MIN), f64::from(EXPONENTIAL_SCHEMA_MAX)) as i32
+}
+
 fn format_of(protocol: &ScrapeProtocol) -> Option<Format> {
     match protocol.as_str() {
         name if name.starts_with("PrometheusText") => Some(Format::Text),
         name if name.starts_with("OpenMetricsText") => Some(Format::OpenMetrics),
+        "PrometheusProto" => Some(Format::Protobuf),
         _ => None,
     }
 }
 
+/// Names of the job's protocols, in its order. Start timestamps are best had from protobuf, which then comes before the
+/// usual ones; a list that is the usual one word for word counts as none.
+fn protocols(config: &ScrapeConfig, features: Features) -> Vec<&str> {
+    let mut names: Vec<&str> = config.scrape_protocols.iter().map(ScrapeProtocol::as_str).collect();
+    let (proto, usual) = (OFFERS[0].0, OFFERS[1..].iter().map(|(name, ..)| *name));
+    if features.start_timestamps && names.iter().copied().eq(usual) {
+        names.insert(0, proto);
+    }
+    names
+}
+
 /// The offers in the job's order, each with the weight that Prometheus gives it.
-fn accept_header(protocols: &[ScrapeProtocol], escaping: &str) -> String {
+fn accept_header(protocols: &[&str], escaping: &str) -> String {
     let mut offers = Vec::new();
-    let mut weight = KNOWN_PROTOCOLS + 1;
+    // Weights count down from one more than there are protocols.
+    let mut weight = OFFERS.len() + 1;
     for protocol in protocols {
-        let offer = OFFERS.iter().find(|(name, ..)| *name == protocol.as_str());
+        let offer = OFFERS.iter().find(|(name, ..)| name == protocol);
         if let Some((_, media_type, escapes)) = offer {
             let escaping = if *escapes { format!(";escaping={escaping}") } else { String::new() };
             offers.push(format!("{media_type}{escaping};q=0.{weight}"));
@@ -162,7 +194,26 @@ mod tests {
     }
 
     #[test]
-    fn only_what_is_read_is_offered() {
+    fn a_bucket_factor_chooses_the_schema() {
+        for (factor, schema) in [
+            (0.0, 8),
+            (1.0, 8),
+            (1.001, 8),
+            (1.0027, 8),
+            (1.00272, 7),
+            (1.1, 2),
+            (1.2, 1),
+            (2.0, 0),
+            (3.0, -1),
+            (65536.0, -4),
+            (1e9, -4),
+        ] {
+            assert_eq!(schema_of_factor(factor), schema, "{factor}");
+        }
+    }
+
+    #[test]
+    fn protocols_are_offered_in_the_jobs_order() {
         assert_eq!(
             JobOptions::of(&job(""), Features::default()).accept,
             "application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.6,\
@@ -172,7 +223,23 @@ mod tests {
         let proto = job("  scrape_protocols: [PrometheusProto, PrometheusText0.0.4]\n");
         assert_eq!(
             JobOptions::of(&proto, Features::default()).accept,
-            "text/plain;version=0.0.4;q=0.5,*/*;q=0.4"
+            "application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;encoding=delimited;q=0.6,\
+             text/plain;version=0.0.4;q=0.5,*/*;q=0.4"
+        );
+        let starts = Features { start_timestamps: true, ..Features::default() };
+        assert!(JobOptions::of(&job(""), starts).accept.starts_with("application/vnd.google.protobuf;"));
+        assert!(
+            JobOptions::of(&job("  scrape_protocols: [PrometheusText0.0.4]\n"), starts)
+                .accept
+                .starts_with("text/")
+        );
+        let native = job("  scrape_native_histograms: true\n  metric_name_escaping_scheme: dots\n");
+        assert_eq!(
+            JobOptions::of(&native, Features::default()).accept,
+            "application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;encoding=delimited;q=0.6,\
+             application/openmetrics-text;version=1.0.0;escaping=dots;q=0.5,\
+             application/openmetrics-text;version=0.0.1;q=0.4,\
+             text/plain;version=1.0.0;escaping=dots;q=0.3,text/plain;version=0.0.4;q=0.2,*/*;q=0.1"
         );
     }
 

@@ -6,7 +6,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 use ferula_config::scrape::ScrapeConfig;
 use ferula_discovery::TargetGroup;
 use ferula_http_client::{HttpClient, HttpClients, SetupError};
-use ferula_model::LabelSet;
 use ferula_runtime::Shutdown;
 use ferula_telemetry::{error, warn};
 use tokio::task::JoinHandle;
@@ -16,8 +15,8 @@ use crate::failure_log::FailureLogs;
 use crate::http::{HttpFetch, PageReading, USER_AGENT_TEXT};
 use crate::options::{Features, JobOptions, same_labels};
 use crate::preview::Preview;
-use crate::scrape_loop::{Forced, ScrapeLoop, Shared, Stopped};
-use crate::target::{Made, Target, TargetMaker};
+use crate::scrape_loop::{Forced, LoopServices, ScrapeLoop, Stopped};
+use crate::target::{DroppedTarget, Target, TargetMaker, TargetOutcome};
 
 /// The targets of one job.
 pub(crate) struct Pool {
@@ -27,7 +26,7 @@ pub(crate) struct Pool {
     /// By the targets' hash.
     loops: BTreeMap<u64, Running>,
     groups: Vec<Arc<TargetGroup>>,
-    dropped: Vec<LabelSet>,
+    dropped: Vec<DroppedTarget>,
     dropped_count: usize,
 }
 
@@ -51,7 +50,7 @@ pub(crate) enum PoolError {
 /// What pools of all jobs need.
 #[derive(Clone)]
 pub(crate) struct PoolContext {
-    pub(crate) shared: Shared,
+    pub(crate) shared: LoopServices,
     pub(crate) reading: PageReading,
     pub(crate) clients: HttpClients,
     pub(crate) features: Features,
@@ -104,7 +103,7 @@ impl Pool {
         self.loops.values().map(|running| &running.target)
     }
 
-    pub(crate) fn dropped(&self) -> (&[LabelSet], usize) {
+    pub(crate) fn dropped(&self) -> (&[DroppedTarget], usize) {
         (&self.dropped, self.dropped_count)
     }
 
@@ -152,13 +151,13 @@ impl Pool {
             groups.iter().flat_map(|group| group.targets.iter().map(move |target| (group, target)))
         {
             match maker.make(target, group) {
-                Ok(Made::Target(target)) => {
+                Ok(TargetOutcome::Scraped(target)) => {
                     self.take_target(*target, &mut before, replaced, keep_state, context)
                 }
-                Ok(Made::Dropped(labels)) => {
+                Ok(TargetOutcome::Dropped(dropped)) => {
                     let limit = config.keep_dropped_targets;
                     if limit == 0 || (self.dropped.len() as u64) < limit {
-                        self.dropped.push(labels);
+                        self.dropped.push(dropped);
                     }
                     self.dropped_count += 1;
                 }

@@ -12,7 +12,7 @@ use ferula_model::relabel::Rule;
 use ferula_model::{LabelSet, MetricType};
 use ferula_runtime::SharedClock;
 
-use crate::error::{BadLine, ScrapeError};
+use crate::error::ScrapeError;
 use crate::fetch::{Fetch, FetchError, Page};
 use crate::http::HttpFetch;
 use crate::labels::{LabelLimits, LabelOptions, Stated};
@@ -98,13 +98,15 @@ impl Preview {
             Ok(format) => format,
             Err(error) => return PreviewPage { fault: Some(error.into()), ..PreviewPage::default() },
         };
-        read_page(&page.body, format, &labels, &self.target.public_labels, wanted, lines_max)
+        let parser =
+            PageParser::with_options(&page.body, format, self.target.page_options(self.job.features));
+        read_page(parser, &page.body, &labels, &self.target.public_labels, wanted, lines_max)
     }
 }
 
 fn read_page(
+    mut parser: PageParser<'_>,
     body: &[u8],
-    format: Format,
     options: &LabelOptions,
     target: &LabelSet,
     wanted: &dyn Fn(&str) -> bool,
@@ -113,12 +115,13 @@ fn read_page(
     // What stands before the rules is shown as it is, also when it breaks a limit.
     let plain = LabelOptions { rules: Vec::new(), limits: LabelLimits::default(), ..options.clone() };
     let mut shown = PreviewPage::default();
-    let mut parser = PageParser::new(body, format);
     let mut scratch = LabelScratch::new();
     let mut unit = String::new();
     loop {
-        let series = match parser.next() {
-            Ok(Some(Entry::Series(series))) => series,
+        let (key, kind, value) = match parser.next() {
+            Ok(Some(Entry::Series(series))) => (series.key, series.kind, series.value),
+            // Of a histogram the number of observations is shown.
+            Ok(Some(Entry::Histogram(h))) => (h.key, h.kind, h.value.to_float().count),
             Ok(Some(Entry::Unit { unit: stated, .. })) => {
                 unit = String::from_utf8_lossy(stated).into_owned();
                 continue;
@@ -126,18 +129,22 @@ fn read_page(
             Ok(Some(_)) => continue,
             Ok(None) => return shown,
             Err(error) => {
-                shown.fault = Some(ScrapeError::Parse(BadLine::of(error, body)));
+                shown.fault = Some(ScrapeError::of_page(error, body));
                 return shown;
             }
         };
         shown.samples += 1;
-        if decode(series.key, series.kind, &mut scratch).is_err() {
+        if decode(key, kind, &mut scratch).is_err() {
             continue;
         }
-        let stated = Stated { kind: series.kind, unit: unit_of(series.kind, &unit) };
+        let stated = Stated { kind, unit: unit_of(kind, &unit) };
         let stored = options.stored(&scratch, stated, target);
         shown.kept += u64::from(matches!(stored, Ok(Some(_))));
-        let text = String::from_utf8_lossy(series.key);
+        let text = match key.first() {
+            // The key of a protobuf page is no text to look at.
+            Some(byte) if byte.is_ascii_control() => scratch.to_label_set().to_string().into(),
+            _ => String::from_utf8_lossy(key),
+        };
         if !wanted(&text) {
             continue;
         }
@@ -147,7 +154,7 @@ fn read_page(
         }
         let labels = plain.stored(&scratch, stated, target).ok().flatten().unwrap_or_default();
         let (changed_by, dropped_by) = trace(&options.rules, &labels);
-        let (text, value) = (text.into_owned(), series.value);
+        let text = text.into_owned();
         shown.lines.push(PreviewLine { text, value, labels, changed_by, dropped_by, stored });
     }
 }
@@ -190,8 +197,8 @@ mod tests {
         let options = LabelOptions { rules, ..LabelOptions::default() };
         let target = LabelSet::from_pairs([("job", "j"), ("instance", "i")]);
         read_page(
+            PageParser::new(page.as_bytes(), Format::Text),
             page.as_bytes(),
-            Format::Text,
             &options,
             &target,
             &|text| !text.contains("hidden"),

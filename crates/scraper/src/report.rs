@@ -5,8 +5,7 @@ use std::time::Duration;
 use ferula_model::labels::METRIC_NAME;
 use ferula_model::value::{STALE_NAN, is_stale};
 use ferula_model::{LabelSet, MetricMetadata, MetricType};
-
-use crate::target_state::Counts;
+use ferula_storage::AppendError;
 
 /// Names of the report series; the last three come with `extra_scrape_metrics`.
 pub const REPORTS: [&str; 8] = [
@@ -21,6 +20,19 @@ pub const REPORTS: [&str; 8] = [
 ];
 /// How many of them are always there.
 const PLAIN_REPORTS: usize = 5;
+
+/// How many samples a page had.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Counts {
+    /// On the page.
+    pub scraped: u64,
+    /// Left after relabelling.
+    pub kept: u64,
+    /// Of series that the page before did not have.
+    pub series_added: u64,
+    /// Of new series that the store did not take, because it is at a limit, and the limit.
+    pub refused_new: Option<(u64, AppendError)>,
+}
 
 /// Values of the report series, in the order of [`REPORTS`].
 #[derive(Clone, Debug, PartialEq)]

@@ -22,16 +22,16 @@ use crate::error::ScrapeError;
 use crate::fetch::{Fetch, FetchError, Page};
 use crate::metrics::{IntervalLength, Metrics};
 use crate::options::JobOptions;
-use crate::report::{ExtraReport, Report};
+use crate::report::{Counts, ExtraReport, Report};
 use crate::target::{Health, LastScrape, Target};
-use crate::target_state::{Counts, Setting, TargetState};
+use crate::target_state::{ScrapeContext, TargetState};
 
 /// A scrape that begins at most this late gets its tick's time, which keeps the distance of samples equal.
 const TOLERANCE_MAX: Duration = Duration::from_millis(2);
 
 /// What loops of all targets share.
 #[derive(Clone)]
-pub struct Shared {
+pub struct LoopServices {
     /// Where samples go.
     pub store: Arc<dyn Appendable>,
     /// Where time comes from.
@@ -46,7 +46,7 @@ pub struct Shared {
     pub seeds: Arc<AtomicU64>,
 }
 
-impl Shared {
+impl LoopServices {
     async fn store_permit(&self) -> OwnedSemaphorePermit {
         self.storing.clone().acquire_owned().await.expect("this semaphore is never closed")
     }
@@ -63,7 +63,7 @@ pub type Forced = Arc<Mutex<Option<ScrapeError>>>;
 
 /// One target's loop.
 pub struct ScrapeLoop {
-    pub(crate) shared: Shared,
+    pub(crate) shared: LoopServices,
     pub(crate) target: Arc<Target>,
     pub(crate) job: Arc<JobOptions>,
     pub(crate) fetch: Arc<dyn Fetch>,
@@ -79,7 +79,7 @@ pub struct ScrapeLoop {
 pub struct Stopped {
     /// Its state, for a successor.
     pub state: TargetState,
-    shared: Shared,
+    shared: LoopServices,
     target: Arc<Target>,
     job: Arc<JobOptions>,
     interval: Interval,
@@ -206,9 +206,14 @@ fn last_scrape(at: UnixNanos, took: Duration, counts: &Counts, error: Option<&Sc
     }
 }
 
+fn scrape_context<'a>(job: &'a JobOptions, target: &'a Target, metrics: &'a Metrics) -> ScrapeContext<'a> {
+    let page = target.page_options(job.features);
+    ScrapeContext { job, page, target: &target.public_labels, metrics, url: &target.url }
+}
+
 /// A scrape on its way into the store.
 struct Storing {
-    shared: Shared,
+    shared: LoopServices,
     target: Arc<Target>,
     job: Arc<JobOptions>,
     state: TargetState,
@@ -226,8 +231,7 @@ impl Storing {
             Err(_) => 0.0,
         };
         let (target, job, clock) = (&self.target, &self.job, &self.shared.clock);
-        let setting =
-            Setting { job, target: &target.public_labels, metrics: &self.shared.metrics, url: &target.url };
+        let context = scrape_context(job, target, &self.shared.metrics);
         let extra = job.extra_metrics.then_some(ExtraReport {
             timeout: target.timeout,
             sample_limit: job.sample_limit,
@@ -235,7 +239,7 @@ impl Storing {
         });
         let (_, committed) = self.state.store(
             &*self.shared.store,
-            &setting,
+            &context,
             self.at.timestamp(),
             page.as_ref(),
             |counts, error| {
@@ -276,14 +280,9 @@ impl Stopped {
         let permit = self.shared.store_permit().await;
         let stored = tokio::task::spawn_blocking(move || {
             let _permit = permit;
-            let setting = Setting {
-                job: &self.job,
-                target: &self.target.public_labels,
-                metrics: &self.shared.metrics,
-                url: &self.target.url,
-            };
+            let context = scrape_context(&self.job, &self.target, &self.shared.metrics);
             self.state
-                .store_end(&*self.shared.store, &setting, UnixNanos(first).timestamp())
+                .store_end(&*self.shared.store, &context, UnixNanos(first).timestamp())
                 .map_err(|error| (error, self.target.clone()))
         });
         match stored.await {

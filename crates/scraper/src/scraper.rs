@@ -22,14 +22,14 @@ use crate::options::Features;
 use crate::page_memory::PageMemory;
 use crate::pool::{Pool, PoolContext, PoolError, Pools};
 use crate::preview::Preview;
-use crate::scrape_loop::Shared;
-use crate::target::{Target, fnv64a};
+use crate::scrape_loop::LoopServices;
+use crate::target::{DroppedTarget, Target, fnv64a};
 
 /// How often jobs are tried that could not run when they were configured.
 const WAITING_POOLS_INTERVAL: Duration = Duration::from_secs(5);
 
 /// What a scraper needs.
-pub struct Deps {
+pub struct ScraperSetup {
     /// Where samples go.
     pub store: Arc<dyn Appendable>,
     /// Where time comes from.
@@ -52,7 +52,7 @@ pub struct Scraper(Arc<Inner>);
 
 struct Inner {
     discovery: Manager,
-    shared: Shared,
+    shared: LoopServices,
     reading: PageReading,
     clients: HttpClients,
     hostname: String,
@@ -95,33 +95,33 @@ pub struct PoolSnapshot {
     pub config: Arc<ScrapeConfig>,
     /// Targets that are scraped, sorted by URL.
     pub active: Vec<Arc<Target>>,
-    /// Discovered labels of targets that relabelling dropped, as many as `keep_dropped_targets` allows.
-    pub dropped: Vec<LabelSet>,
+    /// Targets that relabelling dropped, as many as `keep_dropped_targets` allows.
+    pub dropped: Vec<DroppedTarget>,
     /// How many were dropped.
     pub dropped_count: usize,
 }
 
 impl Scraper {
     /// A scraper without jobs.
-    pub fn new(deps: Deps) -> Self {
+    pub fn new(setup: ScraperSetup) -> Self {
         let parallel = std::thread::available_parallelism().map_or(2, std::num::NonZero::get) * 2;
-        let shared = Shared {
-            store: deps.store,
-            clock: deps.clock.clone(),
-            metrics: Metrics::new(&deps.registry),
-            shutdown: deps.shutdown.clone(),
+        let shared = LoopServices {
+            store: setup.store,
+            clock: setup.clock.clone(),
+            metrics: Metrics::new(&setup.registry),
+            shutdown: setup.shutdown.clone(),
             storing: Arc::new(Semaphore::new(parallel)),
-            seeds: Arc::new(AtomicU64::new(deps.random_seed)),
+            seeds: Arc::new(AtomicU64::new(setup.random_seed)),
         };
         let pools = Pools::default();
-        collect_metadata_sizes(&deps.registry, &pools);
+        collect_metadata_sizes(&setup.registry, &pools);
         Scraper(Arc::new(Inner {
-            discovery: Manager::new("scrape", deps.clock, &deps.registry, deps.shutdown),
+            discovery: Manager::new("scrape", setup.clock, &setup.registry, setup.shutdown),
             shared,
             reading: PageReading::new(PageMemory::default()),
             clients: HttpClients::default(),
-            hostname: deps.hostname,
-            features: deps.features,
+            hostname: setup.hostname,
+            features: setup.features,
             pools,
             waiting: Mutex::default(),
             failure_logs: FailureLogs::default(),
@@ -238,7 +238,7 @@ impl Inner {
         let mut failed = Vec::new();
         let mut waiting = BTreeMap::new();
         for job in jobs {
-            warn_of_missing_options(job);
+            warn_of_caveat(job);
             let name = &job.job_name;
             match pools.get_mut(name) {
                 Some(pool) if **pool.config() == *job => {}
@@ -303,17 +303,8 @@ fn log_pool_error(text: &str, job: &str, reason: &PoolError) {
     error!(text, component = "scrape manager", err = reason, scrape_pool = job);
 }
 
-/// Options that this build cannot follow to the letter do no harm, but should not pass in silence.
-fn warn_of_missing_options(job: &ScrapeConfig) {
-    let wants_native = job.scrape_native_histograms == Some(true);
-    let wants_proto = job.scrape_protocols.iter().any(|protocol| protocol.as_str() == "PrometheusProto");
-    if wants_native || wants_proto {
-        warn!(
-            "not supported yet: the protobuf format and with it native histograms; text formats are scraped instead",
-            component = "scrape manager",
-            scrape_pool = job.job_name
-        );
-    }
+/// Options of the client that cannot be followed to the letter do no harm, but should not pass in silence.
+fn warn_of_caveat(job: &ScrapeConfig) {
     if let Some(caveat) = HttpClient::caveat(&job.http) {
         warn!(caveat, component = "scrape manager", scrape_pool = job.job_name);
     }

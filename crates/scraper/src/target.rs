@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use ferula_config::scrape::ScrapeConfig;
 use ferula_discovery::TargetGroup;
+use ferula_go::number::parse_bool;
 use ferula_go::quote::go_quote;
 use ferula_model::duration::{format_millis, parse_millis};
 use ferula_model::relabel::{self, Rule};
@@ -15,6 +16,7 @@ use ferula_model::{LabelSet, LabelSetBuilder};
 use twox_hash::XxHash64;
 
 use crate::metadata_cache::MetadataCache;
+use crate::options::{Features, PageOptions};
 
 const ADDRESS: &str = "__address__";
 const INTERVAL: &str = "__scrape_interval__";
@@ -82,6 +84,17 @@ pub struct LastScrape {
     pub took: Duration,
 }
 
+/// What becomes of histograms on the pages of a target.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct HistogramOptions {
+    /// Classic ones are made native, with custom buckets.
+    pub custom_buckets: bool,
+    /// Classic ones are kept where there is a native one as well.
+    pub keep_classic: bool,
+    /// Native ones are scraped.
+    pub native: bool,
+}
+
 /// A target that is scraped.
 #[derive(Debug)]
 pub struct Target {
@@ -97,6 +110,8 @@ pub struct Target {
     pub interval: Duration,
     /// Time a scrape may take.
     pub timeout: Duration,
+    /// What becomes of histograms on its pages.
+    pub histograms: HistogramOptions,
     changing: Mutex<Changing>,
 }
 
@@ -121,6 +136,16 @@ impl Target {
     /// Metadata that its pages gave; `None` before a loop runs.
     pub fn metadata(&self) -> Option<Arc<Mutex<MetadataCache>>> {
         self.lock().metadata.clone()
+    }
+
+    /// What its pages are read for.
+    pub(crate) fn page_options(&self, features: Features) -> PageOptions {
+        PageOptions {
+            native_histograms: self.histograms.native,
+            keep_classic: self.histograms.keep_classic,
+            custom_buckets: self.histograms.custom_buckets,
+            start_timestamps: features.start_timestamps,
+        }
     }
 
     /// The Unix socket that it is reached through, whatever its address.
@@ -148,11 +173,20 @@ impl Target {
 
 /// What became of one discovered target.
 #[derive(Debug)]
-pub enum Made {
+pub enum TargetOutcome {
     /// It is to be scraped.
-    Target(Box<Target>),
-    /// Relabelling dropped it; its labels before that.
-    Dropped(LabelSet),
+    Scraped(Box<Target>),
+    /// Relabelling dropped it.
+    Dropped(DroppedTarget),
+}
+
+/// A discovered target that is not scraped.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DroppedTarget {
+    /// Its labels before relabelling.
+    pub discovered_labels: LabelSet,
+    /// Which of the job's `relabel_configs` dropped it, from 0; `None` when they left it without a label.
+    pub rule: Option<usize>,
 }
 
 /// Makes targets of a job.
@@ -169,13 +203,16 @@ impl<'a> TargetMaker<'a> {
     }
 
     /// Makes one target of a group.
-    pub fn make(&self, target: &LabelSet, group: &TargetGroup) -> Result<Made, TargetError> {
+    pub fn make(&self, target: &LabelSet, group: &TargetGroup) -> Result<TargetOutcome, TargetError> {
         let mut labels = self.discovered(target, &group.labels);
         let discovered_labels = labels.finish();
-        if !relabel::process(&self.rules, &mut labels) {
-            return Ok(Made::Dropped(discovered_labels));
+        let keeps = |rule: &Rule| relabel::process(std::slice::from_ref(rule), &mut labels);
+        let rule = self.rules.iter().map(keeps).position(|kept| !kept);
+        if rule.is_some() {
+            return Ok(TargetOutcome::Dropped(DroppedTarget { discovered_labels, rule }));
         }
         let (interval, timeout) = check(&labels)?;
+        let histograms = self.histogram_options(&labels);
         labels.retain(|name| !name.starts_with(META_PREFIX));
         if labels.value("instance").is_empty() {
             let address = labels.value(ADDRESS).to_owned();
@@ -184,13 +221,42 @@ impl<'a> TargetMaker<'a> {
         let labels = labels.finish();
         let public_labels = labels.retain(|name| !name.starts_with(HIDDEN_PREFIX));
         if public_labels.is_empty() {
-            return Ok(Made::Dropped(discovered_labels));
+            return Ok(TargetOutcome::Dropped(DroppedTarget { discovered_labels, rule: None }));
         }
         let url = self.url(&labels);
         let hash = target_hash(&labels, &url);
         let changing =
             Mutex::new(Changing { discovered_labels, last: LastScrape::default(), metadata: None });
-        Ok(Made::Target(Box::new(Target { labels, public_labels, url, hash, interval, timeout, changing })))
+        Ok(TargetOutcome::Scraped(Box::new(Target {
+            labels,
+            public_labels,
+            url,
+            hash,
+            interval,
+            timeout,
+            histograms,
+            changing,
+        })))
+    }
+
+    /// As the labels have it, or the job where relabelling removed them.
+    fn histogram_options(&self, labels: &LabelSetBuilder) -> HistogramOptions {
+        let switch = |at: usize| {
+            let (name, _) = SWITCHES[at];
+            parse_bool(labels.value(name)).unwrap_or(self.switches()[at])
+        };
+        HistogramOptions { custom_buckets: switch(0), keep_classic: switch(1), native: switch(2) }
+    }
+
+    /// The job's settings, in the order of [`SWITCHES`].
+    fn switches(&self) -> [bool; 3] {
+        let config = self.config;
+        [
+            config.convert_classic_histograms_to_nhcb,
+            config.always_scrape_classic_histograms,
+            config.scrape_native_histograms,
+        ]
+        .map(|switch| switch.unwrap_or(false))
     }
 
     /// Labels before relabelling.
@@ -213,13 +279,8 @@ impl<'a> TargetMaker<'a> {
             (PATH.to_owned(), config.metrics_path.clone()),
             (SCHEME.to_owned(), config.scheme.clone()),
         ];
-        let switches = [
-            config.convert_classic_histograms_to_nhcb,
-            config.always_scrape_classic_histograms,
-            config.scrape_native_histograms,
-        ];
-        for ((name, _), value) in SWITCHES.iter().zip(switches) {
-            defaults.push(((*name).to_owned(), value.unwrap_or(false).to_string()));
+        for ((name, _), value) in SWITCHES.iter().zip(self.switches()) {
+            defaults.push(((*name).to_owned(), value.to_string()));
         }
         for (name, values) in &config.params {
             if let Some(first) = values.first() {
@@ -301,19 +362,13 @@ fn check(labels: &LabelSetBuilder) -> Result<(Duration, Duration), TargetError> 
     }
     for (name, what) in SWITCHES {
         let value = labels.value(name);
-        if !value.is_empty() && !is_go_bool(value) {
-            let value = go_quote(value);
-            return Err(TargetError::Label(format!(
-                "error parsing {what}: strconv.ParseBool: parsing {value}: invalid syntax"
-            )));
+        if !value.is_empty()
+            && let Err(error) = parse_bool(value)
+        {
+            return Err(TargetError::Label(format!("error parsing {what}: {error}")));
         }
     }
     Ok((interval, timeout))
-}
-
-/// Whether Go's `strconv.ParseBool` reads it.
-fn is_go_bool(text: &str) -> bool {
-    matches!(text, "1" | "t" | "T" | "TRUE" | "true" | "True" | "0" | "f" | "F" | "FALSE" | "false" | "False")
 }
 
 /// Percent-encodes what is neither unreserved nor in `also`; in a query a space becomes a plus.
@@ -379,13 +434,17 @@ mod tests {
         }
     }
 
-    fn make(yaml: &str, target: &[(&str, &str)], labels: &[(&str, &str)]) -> Result<Made, TargetError> {
+    fn make(
+        yaml: &str,
+        target: &[(&str, &str)],
+        labels: &[(&str, &str)],
+    ) -> Result<TargetOutcome, TargetError> {
         TargetMaker::new(&job(yaml)).make(&LabelSet::from_pairs(target.iter().copied()), &group(labels))
     }
 
     fn target(yaml: &str, address: &str, labels: &[(&str, &str)]) -> Target {
         match make(yaml, &[("__address__", address)], labels) {
-            Ok(Made::Target(target)) => *target,
+            Ok(TargetOutcome::Scraped(target)) => *target,
             other => panic!("not a target: {other:?}"),
         }
     }
@@ -410,7 +469,7 @@ mod tests {
             &[("__address__", "h:1"), ("a", "target"), ("__scheme__", "https")],
             &[("a", "group"), ("job", "group-job")],
         );
-        let Ok(Made::Target(target)) = made else { panic!("{made:?}") };
+        let Ok(TargetOutcome::Scraped(target)) = made else { panic!("{made:?}") };
         assert_eq!(target.public_labels.to_string(), r#"{a="target", instance="h:1", job="group-job"}"#);
         assert_eq!(target.url, "https://h:1/metrics");
     }
@@ -453,14 +512,33 @@ mod tests {
     }
 
     #[test]
-    fn dropped_targets_keep_their_discovered_labels() {
+    fn dropped_targets_keep_their_discovered_labels_and_say_which_rule_it_was() {
         let made = make(
             "  relabel_configs: [{source_labels: [env], regex: prod, action: keep}]\n",
             &[("__address__", "h")],
             &[],
         );
-        let Ok(Made::Dropped(labels)) = made else { panic!("{made:?}") };
-        assert_eq!(labels.value("job"), "j");
+        let Ok(TargetOutcome::Dropped(dropped)) = made else { panic!("{made:?}") };
+        assert_eq!((dropped.discovered_labels.value("job"), dropped.rule), ("j", Some(0)));
+        let second = make(
+            "  relabel_configs: [{target_label: a, replacement: b}, {source_labels: [a], regex: b, action: drop}]\n",
+            &[("__address__", "h")],
+            &[],
+        );
+        let Ok(TargetOutcome::Dropped(dropped)) = second else { panic!("{second:?}") };
+        assert_eq!(dropped.rule, Some(1));
+    }
+
+    #[test]
+    fn relabelling_decides_what_becomes_of_histograms() {
+        let job = "  scrape_native_histograms: true\n  relabel_configs:\n  \
+                   - {target_label: __convert_classic_histograms_to_nhcb__, replacement: 't'}\n  \
+                   - {target_label: __scrape_native_histograms__, replacement: ''}\n";
+        let wanted = HistogramOptions { custom_buckets: true, keep_classic: false, native: true };
+        assert_eq!(target(job, "h:1", &[]).histograms, wanted, "a label that is gone is the job's");
+        let off = "  scrape_native_histograms: true\n  relabel_configs:\n  \
+                   - {target_label: __scrape_native_histograms__, replacement: '0'}\n";
+        assert_eq!(target(off, "h:1", &[]).histograms, HistogramOptions::default());
     }
 
     #[test]

@@ -9,7 +9,7 @@ use std::time::Duration;
 use ferula_config::Config;
 use ferula_model::value::is_stale;
 use ferula_runtime::{RealClock, Shutdown};
-use ferula_scraper::{Deps, Features, Health, Scraper};
+use ferula_scraper::{Features, Health, Scraper, ScraperSetup};
 use ferula_telemetry::Registry;
 use ferula_testkit::mem_storage::MemStorage;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -63,7 +63,7 @@ struct Bed {
 impl Bed {
     fn start(config: &str) -> Self {
         let (store, shutdown) = (MemStorage::new(), Shutdown::new());
-        let scraper = Scraper::new(Deps {
+        let scraper = Scraper::new(ScraperSetup {
             store: Arc::new(store.clone()),
             clock: RealClock::shared(),
             registry: Registry::new(),

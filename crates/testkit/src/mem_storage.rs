@@ -121,6 +121,18 @@ impl MemStorage {
         floats.collect()
     }
 
+    /// Histogram samples of the series with exactly these labels.
+    pub fn histograms(&self, labels: &[(&str, &str)]) -> Vec<(i64, HistogramValue)> {
+        let state = self.state();
+        let series = state.with_labels(&LabelSet::from_pairs(labels.iter().copied()));
+        let samples = series.into_iter().flat_map(|series| &series.samples);
+        let histograms = samples.filter_map(|(t, sample)| match &sample.value {
+            Value::Float(_) => None,
+            Value::Histogram(value) => Some((*t, value.clone())),
+        });
+        histograms.collect()
+    }
+
     /// Start timestamps of the samples of the series with exactly these labels, without those that have none.
     pub fn starts(&self, labels: &[(&str, &str)]) -> Vec<i64> {
         let state = self.state();

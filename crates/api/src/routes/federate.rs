@@ -54,7 +54,7 @@ pub fn federate(api: Arc<Api>, request: Request) -> BoxFuture<'static, Response<
             page.map(|page| (page, escaping.content_type(), Encoding::of_request(&request.headers)))
         });
         let mut response = match job.await {
-            Ok(Ok((page, content_type, encoding))) => page_answer(page, content_type, encoding),
+            Ok(Ok((page, content_type, encoding))) => page_answer(page.into_bytes(), content_type, encoding),
             Ok(Err(refusal)) => refusal.into_answer(),
             Err(err) => {
                 error!("federation failed", err = err);

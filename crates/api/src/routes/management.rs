@@ -124,9 +124,9 @@ pub fn metrics(service: Service, request: Request) -> Answered {
 }
 
 /// A page of samples, packed.
-pub(crate) fn page_answer(page: String, content_type: &'static str, encoding: Encoding) -> Response<Body> {
+pub(crate) fn page_answer(page: Vec<u8>, content_type: &'static str, encoding: Encoding) -> Response<Body> {
     let mut packer = Packer::new(encoding);
-    let mut packed = packer.push(page.into_bytes());
+    let mut packed = packer.push(page);
     packed.extend(packer.finish());
     let mut response = ok(Body::from(packed));
     let headers = response.headers_mut();

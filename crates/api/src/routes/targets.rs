@@ -47,8 +47,8 @@ pub fn targets(api: &Api, request: &Request) -> Handled {
         json.key("droppedTargets");
         json.begin_array();
         for pool in wanted().filter(|_| with_dropped) {
-            for discovered in &pool.dropped {
-                write_dropped(json, pool, discovered);
+            for dropped in &pool.dropped {
+                write_dropped(json, pool, &dropped.discovered_labels);
             }
         }
         json.end_array();

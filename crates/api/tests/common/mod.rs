@@ -23,7 +23,7 @@ use ferula_query::{QueryService, ServiceOptions};
 use ferula_rules::GroupSnapshot;
 use ferula_runtime::SimClock;
 use ferula_scraper::metadata_cache::MetadataCache;
-use ferula_scraper::target::{Made, TargetMaker};
+use ferula_scraper::target::{TargetMaker, TargetOutcome};
 use ferula_scraper::{PoolSnapshot, TargetsSnapshot};
 use ferula_storage::StorageError;
 use ferula_telemetry::Registry;
@@ -42,7 +42,8 @@ impl OneTarget {
         let job = "scrape_configs: [{job_name: node, scrape_interval: 15s}]";
         let job = Arc::new(Config::parse(job).expect("it is right").scrape_configs[0].clone());
         let group = TargetGroup::new("0".to_owned(), &["localhost:9100".to_owned()], &BTreeMap::new());
-        let Ok(Made::Target(target)) = TargetMaker::new(&job).make(&group.targets[0], &group) else {
+        let Ok(TargetOutcome::Scraped(target)) = TargetMaker::new(&job).make(&group.targets[0], &group)
+        else {
             panic!("the target is good");
         };
         let mut metadata = MetadataCache::default();

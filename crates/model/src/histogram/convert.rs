@@ -113,6 +113,22 @@ impl HistogramValue {
         }
     }
 
+    /// The bucket layout.
+    pub fn schema(&self) -> i32 {
+        match self {
+            HistogramValue::Integer(h) => h.schema,
+            HistogramValue::Float(h) => h.schema,
+        }
+    }
+
+    /// How many buckets there are on both sides of zero, without the zero bucket.
+    pub fn bucket_count(&self) -> usize {
+        match self {
+            HistogramValue::Integer(h) => h.positive_buckets.len() + h.negative_buckets.len(),
+            HistogramValue::Float(h) => h.positive_buckets.len() + h.negative_buckets.len(),
+        }
+    }
+
     /// Sum of all observations.
     pub fn sum(&self) -> f64 {
         match self {

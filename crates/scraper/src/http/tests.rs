@@ -15,7 +15,7 @@ use tokio::net::{TcpListener, TcpStream};
 
 use super::*;
 use crate::options::{Features, JobOptions};
-use crate::target::{Made, TargetMaker};
+use crate::target::{TargetMaker, TargetOutcome};
 
 /// A server that gives every connection the same bytes and keeps the heads of requests.
 struct Server {
@@ -104,7 +104,7 @@ fn fetcher(address: &str, job_yaml: &str) -> HttpFetch {
     let config = Config::parse(&yaml).expect("a good configuration").scrape_configs[0].clone();
     let group = TargetGroup { source: "s".into(), targets: Vec::new(), labels: LabelSet::empty() };
     let made = TargetMaker::new(&config).make(&LabelSet::from_pairs([("__address__", address)]), &group);
-    let Ok(Made::Target(target)) = made else { panic!("not a target: {made:?}") };
+    let Ok(TargetOutcome::Scraped(target)) = made else { panic!("not a target: {made:?}") };
     let client = HttpClient::new(&config.http, USER_AGENT_TEXT).expect("a good client");
     let reading = PageReading::new(PageMemory::default());
     HttpFetch::new(client, reading, &target, &JobOptions::of(&config, Features::default()))

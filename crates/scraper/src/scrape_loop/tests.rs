@@ -15,7 +15,7 @@ use ferula_testkit::mem_storage::MemStorage;
 use super::*;
 use crate::fetch::Fetching;
 use crate::options::Features;
-use crate::target::{Made, TargetMaker};
+use crate::target::{TargetMaker, TargetOutcome};
 use ferula_http_client::{Cause, Method, RequestError};
 
 /// What a target does when it is asked.
@@ -24,6 +24,7 @@ enum Answer {
     Page(String),
     /// An answer of another format.
     Typed(&'static str, String),
+    Bytes(&'static str, Vec<u8>),
     Refuses,
     Hangs,
 }
@@ -50,8 +51,9 @@ impl Fetch for FakeFetch {
                 FetchError::from(RequestError { method: Method::GET, url, cause })
             };
             let (content_type, body) = match answer.expect("an answer for every scrape") {
-                Answer::Page(body) => ("text/plain", body),
-                Answer::Typed(content_type, body) => (content_type, body),
+                Answer::Page(body) => ("text/plain", body.into_bytes()),
+                Answer::Typed(content_type, body) => (content_type, body.into_bytes()),
+                Answer::Bytes(content_type, body) => (content_type, body),
                 Answer::Refuses => return Err(request("dial tcp 127.0.0.1:1: connect: connection refused")),
                 Answer::Hangs => {
                     deadline.await;
@@ -92,12 +94,12 @@ impl Bed {
         let config = Config::parse(&yaml).expect("a good configuration").scrape_configs[0].clone();
         let group = TargetGroup { source: "s".into(), targets: Vec::new(), labels: LabelSet::empty() };
         let made = TargetMaker::new(&config).make(&LabelSet::from_pairs([("__address__", "h:1")]), &group);
-        let Ok(Made::Target(target)) = made else { panic!("not a target: {made:?}") };
+        let Ok(TargetOutcome::Scraped(target)) = made else { panic!("not a target: {made:?}") };
         let clock = SimClock::at(Timestamp::from_millis(START_MILLIS));
         let (store, registry) = (MemStorage::new(), Registry::new());
         let (server, fetch, target) = (Shutdown::new(), Arc::new(FakeFetch::default()), Arc::from(target));
         let (stop, forced) = (server.child(), Forced::default());
-        let shared = Shared {
+        let shared = LoopServices {
             store: Arc::new(store.clone()),
             clock: Arc::new(clock.clone()),
             metrics: Metrics::new(&registry),
@@ -593,4 +595,129 @@ async fn metrics_of_scraping_count_what_happens() {
     // Two intervals lie between three scrapes; a scrape takes no simulated time.
     assert_eq!(observed("prometheus_target_interval_length_histogram_seconds"), (4, 20.0, 2));
     assert_eq!(observed("prometheus_target_scrape_duration_seconds"), (0, 0.0, 3));
+}
+
+/// A protobuf page of one histogram with native and classic buckets, and two exemplars.
+fn histogram_page() -> Answer {
+    use ferula_go::protobuf::{put_bytes, put_double, put_sint, put_varint};
+    let message = |fill: &dyn Fn(&mut Vec<u8>)| {
+        let mut out = Vec::new();
+        fill(&mut out);
+        out
+    };
+    let exemplar = |id: &[u8], seconds: u64| {
+        let label = message(&|out| {
+            put_bytes(out, 1, b"id");
+            put_bytes(out, 2, id);
+        });
+        message(&|out| {
+            put_bytes(out, 1, &label);
+            put_double(out, 2, 0.5);
+            put_bytes(out, 3, &message(&|out| put_varint(out, 1, seconds)));
+        })
+    };
+    let histogram = message(&|out| {
+        put_varint(out, 1, 4);
+        put_double(out, 2, 7.5);
+        let bucket = message(&|out| {
+            put_varint(out, 1, 3);
+            put_double(out, 2, 1.0);
+        });
+        put_bytes(out, 3, &bucket);
+        put_sint(out, 5, 3);
+        put_double(out, 6, 0.001);
+        put_bytes(out, 12, &message(&|out| put_varint(out, 2, 4)));
+        for delta in [1, 0, 0, 0] {
+            put_sint(out, 13, delta);
+        }
+        put_bytes(out, 16, &exemplar(b"b", 1_700_000_000));
+        put_bytes(out, 16, &exemplar(b"a", 1_600_000_000));
+    });
+    let family = message(&|out| {
+        put_bytes(out, 1, b"rpc");
+        put_varint(out, 3, 4);
+        put_bytes(out, 4, &message(&|out| put_bytes(out, 7, &histogram)));
+    });
+    let page = [&[family.len() as u8][..], &family].concat();
+    Answer::Bytes("application/vnd.google.protobuf", page)
+}
+
+/// What is stored of the histogram: as text, the newest sample, and what of its classic series there is.
+fn histogram_of(bed: &Bed) -> (Option<String>, Vec<String>) {
+    let labels = [("__name__", "rpc"), ("instance", "h:1"), ("job", "j")];
+    let newest = bed.store.histograms(&labels).pop().map(|(_, value)| {
+        let schema = value.schema();
+        format!(
+            "{schema}: {}",
+            if value.is_stale() { "stale".to_owned() } else { value.to_float().to_string() }
+        )
+    });
+    (newest, bed.all_stored(&[]).into_iter().map(|(name, samples)| format!("{name} {samples}")).collect())
+}
+
+#[tokio::test]
+async fn what_the_job_wants_of_histograms_is_stored() {
+    let native = "3: {count:4, sum:7.5, (0.9170040432046711,1]:1, (1,1.0905077326652577]:1, \
+                  (1.0905077326652577,1.189207115002721]:1, (1.189207115002721,1.2968395546510096]:1}";
+    let coarser = "1: {count:4, sum:7.5, (0.7071067811865475,1]:1, (1,1.414213562373095]:3}";
+    let coarsest = "0: {count:4, sum:7.5, (0.5,1]:1, (1,2]:3}";
+    let custom = "-53: {count:4, sum:7.5, [-Inf,1]:3, (1,+Inf]:1}";
+    let classic =
+        ["rpc_bucket{le=\"+Inf\"} 4@0", "rpc_bucket{le=\"1.0\"} 3@0", "rpc_count 4@0", "rpc_sum 7.5@0"];
+    for (job, histogram, has_classic) in [
+        ("", None, true),
+        ("  scrape_native_histograms: true\n", Some(native), false),
+        ("  scrape_native_histograms: true\n  always_scrape_classic_histograms: true\n", Some(native), true),
+        ("  convert_classic_histograms_to_nhcb: true\n", Some(custom), false),
+        (
+            "  convert_classic_histograms_to_nhcb: true\n  always_scrape_classic_histograms: true\n",
+            Some(custom),
+            true,
+        ),
+        ("  scrape_native_histograms: true\n  native_histogram_bucket_limit: 2\n", Some(coarser), false),
+        (
+            "  scrape_native_histograms: true\n  native_histogram_min_bucket_factor: 2\n",
+            Some(coarsest),
+            false,
+        ),
+    ] {
+        let mut bed = Bed::new(job);
+        bed.scrape(histogram_page()).await;
+        assert_eq!(bed.target.last_scrape().error, "", "{job}");
+        let (stored, series) = histogram_of(&bed);
+        assert_eq!(stored.as_deref(), histogram, "{job}");
+        assert_eq!(series, if has_classic { classic.to_vec() } else { Vec::new() }, "{job}");
+        // What is gone ends, histograms as histograms.
+        bed.scrape(page("")).await;
+        if let (Some(stale), _) = histogram_of(&bed) {
+            assert!(stale.ends_with("stale"), "{job}: {stale}");
+        }
+        bed.server.request();
+    }
+}
+
+#[tokio::test]
+async fn over_the_bucket_limit_nothing_is_stored() {
+    let mut bed = Bed::new(
+        "  convert_classic_histograms_to_nhcb: true\n  native_histogram_bucket_limit: 1\n  sample_limit: 1\n",
+    );
+    bed.scrape(histogram_page()).await;
+    assert_eq!(bed.target.last_scrape().error, "histogram bucket limit exceeded");
+    assert_eq!(bed.metric("prometheus_target_scrapes_exceeded_native_histogram_bucket_limit_total"), 1.0);
+    assert_eq!(histogram_of(&bed), (None, Vec::new()));
+}
+
+#[tokio::test]
+async fn exemplars_of_a_histogram_count_as_out_of_order_only_together() {
+    let mut bed = Bed::new("  scrape_native_histograms: true\n");
+    bed.scrape(histogram_page()).await;
+    let matchers = [ferula_model::Matcher::equal("__name__", "rpc")];
+    let found =
+        ferula_storage::Queryable::exemplars(&bed.store, ferula_model::TimeRange::ALL, &[matchers.to_vec()]);
+    let times: Vec<i64> =
+        found.expect("memory can be read")[0].1.iter().map(|exemplar| exemplar.timestamp.millis()).collect();
+    assert_eq!(times, [1_600_000_000_000, 1_700_000_000_000], "by their times, not as sent");
+    // The older of the two comes too late now, the newer is known.
+    bed.scrape(histogram_page()).await;
+    assert_eq!(bed.metric("prometheus_target_scrapes_exemplar_out_of_order_total"), 0.0);
 }

@@ -7,7 +7,7 @@ use anyhow::{Result, anyhow, bail};
 use ferula_config::{Config, glob};
 use ferula_discovery::TargetGroup;
 use ferula_model::LabelSet;
-use ferula_scraper::target::{Made, TargetMaker};
+use ferula_scraper::target::{TargetMaker, TargetOutcome};
 use serde_json::{Value as Json, json};
 
 use super::config::static_groups;
@@ -69,8 +69,10 @@ fn show(maker: &TargetMaker<'_>, target: &LabelSet, group: &TargetGroup) -> Json
     };
     let before = object(&maker.discovered_labels(target, group));
     match maker.make(target, group) {
-        Ok(Made::Target(made)) => json!({"discoveredLabels": before, "labels": object(&made.labels)}),
-        Ok(Made::Dropped(_)) => json!({"discoveredLabels": before, "labels": {}}),
+        Ok(TargetOutcome::Scraped(made)) => {
+            json!({"discoveredLabels": before, "labels": object(&made.labels)})
+        }
+        Ok(TargetOutcome::Dropped(_)) => json!({"discoveredLabels": before, "labels": {}}),
         Err(error) => json!({"discoveredLabels": before, "labels": {}, "error": error.to_string()}),
     }
 }

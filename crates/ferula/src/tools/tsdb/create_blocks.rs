@@ -78,8 +78,11 @@ struct Printing {
 }
 
 /// The reason alone: promtool does not name the line.
-fn reason(error: ferula_exposition::ParseError) -> anyhow::Error {
-    anyhow::anyhow!(error.reason)
+fn reason(error: ferula_exposition::PageError) -> anyhow::Error {
+    match error {
+        ferula_exposition::PageError::Line(error) => anyhow::anyhow!(error.reason),
+        other => other.into(),
+    }
 }
 
 /// The first and last time of the samples of a page; 0 and 0 without any.

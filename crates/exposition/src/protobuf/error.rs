@@ -1,0 +1,30 @@
+//! Why a protobuf page is none.
+
+use ferula_go::protobuf::ProtobufError;
+use ferula_go::quote::go_quote;
+use ferula_model::histogram::ClassicError;
+
+/// Why a body is no page.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+pub enum MessageError {
+    #[error("{0}")]
+    Wire(#[from] ProtobufError),
+    /// The length in front of a family is none.
+    #[error("clientpb: invalid varint encountered")]
+    Length,
+    /// The body ends inside a family.
+    #[error("clientpb: insufficient length of buffer, expected at least {needed} bytes, got {found} bytes")]
+    TooShort { needed: u64, found: usize },
+    #[error("invalid metric name: {0}")]
+    MetricName(String),
+    #[error("invalid help for metric {}: {help}", go_quote(.metric))]
+    Help { metric: String, help: String },
+    #[error("unknown metric type for metric {}: {number}", go_quote(.metric))]
+    Type { metric: String, number: i32 },
+    /// The spans of a native histogram do not have as many buckets as it counts.
+    #[error("histogram {}: {side} side: spans require {required} buckets, have {found}", go_quote(.metric))]
+    Spans { metric: String, side: &'static str, required: u64, found: usize },
+    /// A classic histogram cannot be made one with custom buckets.
+    #[error("{0}")]
+    Classic(#[from] ClassicError),
+}

@@ -1,0 +1,88 @@
+//! Metric families to delimited protobuf messages. Field numbers are those of `metrics.proto`.
+
+use ferula_go::protobuf::{push_varint, put_bytes, put_double, put_varint};
+use ferula_model::metric_family::{Metric, MetricFamily, MetricValue};
+use ferula_model::{LabelSet, MetricType};
+
+/// Writes all families, each behind its length.
+pub(super) fn write(families: &[MetricFamily]) -> Vec<u8> {
+    let (mut page, mut message, mut metric) = (Vec::new(), Vec::new(), Vec::new());
+    for family in families {
+        message.clear();
+        put_bytes(&mut message, 1, family.name.as_bytes());
+        if !family.help.is_empty() {
+            put_bytes(&mut message, 2, family.help.as_bytes());
+        }
+        put_varint(&mut message, 3, type_number(family.kind));
+        for one in &family.metrics {
+            metric.clear();
+            write_metric(&mut metric, family.kind, one);
+            put_bytes(&mut message, 4, &metric);
+        }
+        push_varint(&mut page, message.len() as u64);
+        page.extend_from_slice(&message);
+    }
+    page
+}
+
+/// Types that the format does not know are untyped.
+fn type_number(kind: MetricType) -> u64 {
+    match kind {
+        MetricType::Counter => 0,
+        MetricType::Gauge => 1,
+        MetricType::Summary => 2,
+        MetricType::Histogram => 4,
+        MetricType::GaugeHistogram => 5,
+        _ => 3,
+    }
+}
+
+fn write_metric(out: &mut Vec<u8>, kind: MetricType, metric: &Metric) {
+    write_labels(out, &metric.labels);
+    let mut value = Vec::new();
+    let field = match &metric.value {
+        MetricValue::Single(number) => {
+            put_double(&mut value, 1, *number);
+            match kind {
+                MetricType::Gauge => 2,
+                MetricType::Counter => 3,
+                _ => 5,
+            }
+        }
+        MetricValue::Summary { quantiles, sum, count } => {
+            put_varint(&mut value, 1, *count);
+            put_double(&mut value, 2, *sum);
+            for (quantile, at) in quantiles {
+                let mut pair = Vec::new();
+                put_double(&mut pair, 1, *quantile);
+                put_double(&mut pair, 2, *at);
+                put_bytes(&mut value, 3, &pair);
+            }
+            4
+        }
+        MetricValue::Histogram { buckets, sum, count } => {
+            put_varint(&mut value, 1, *count);
+            put_double(&mut value, 2, *sum);
+            for (bound, up_to) in buckets {
+                let mut bucket = Vec::new();
+                put_varint(&mut bucket, 1, *up_to);
+                put_double(&mut bucket, 2, *bound);
+                put_bytes(&mut value, 3, &bucket);
+            }
+            7
+        }
+    };
+    put_bytes(out, field, &value);
+    if let Some(millis) = metric.timestamp {
+        put_varint(out, 6, millis as u64);
+    }
+}
+
+fn write_labels(out: &mut Vec<u8>, labels: &LabelSet) {
+    for (name, value) in labels.iter() {
+        let mut pair = Vec::new();
+        put_bytes(&mut pair, 1, name.as_bytes());
+        put_bytes(&mut pair, 2, value.as_bytes());
+        put_bytes(out, 1, &pair);
+    }
+}

@@ -1,0 +1,590 @@
+//! One page on its way into a batch: every sample is found its series, judged by the job's limits, and put down.
+//!
+//! Elsewhere: what becomes of a page that is refused, the markers of what ended, and the report (`target_state`).
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+use std::sync::{Arc, MutexGuard};
+
+use ferula_exposition::key::{decode, decode_exemplar};
+use ferula_exposition::{Entry, ExemplarText, Format, KeyError, LabelScratch, PageParser};
+use ferula_model::histogram::{
+    EXPONENTIAL_SCHEMA_MIN, is_exponential_schema, is_exponential_schema_reserved,
+};
+use ferula_model::value::is_stale;
+use ferula_model::{Exemplar, HistogramValue, LabelSet, MetricMetadata, MetricType, SeriesRef, Timestamp};
+use ferula_storage::{AppendError, AppendOutcome, Appender, HistogramSample, SampleBatch, SampleKind};
+
+use crate::error::ScrapeError;
+use crate::fetch::Page;
+use crate::labels::Stated;
+use crate::metadata_cache::{MetadataCache, is_of_family};
+use crate::metrics::Metrics;
+use crate::options::{JobOptions, PageOptions};
+use crate::report::Counts;
+use crate::series_cache::{Lookup, SeriesCache};
+
+/// Samples this far ahead of the clock are refused.
+const AHEAD_MILLIS_MAX: i64 = 10 * 60 * 1000;
+
+/// What is the same for all scrapes of a loop.
+pub struct ScrapeContext<'a> {
+    /// The job.
+    pub job: &'a JobOptions,
+    /// What the target's pages are read for.
+    pub page: PageOptions,
+    /// The target's labels that its series carry.
+    pub target: &'a LabelSet,
+    /// Where refusals are counted.
+    pub metrics: &'a Metrics,
+    /// The target's URL, for the log.
+    pub url: &'a str,
+}
+
+/// What one page needs while it is stored. Lent by the thread that stores it, so that memory goes with the number of
+/// pages being stored, not with the number of targets.
+#[derive(Debug, Default)]
+pub(crate) struct Buffers {
+    pub(crate) batch: SampleBatch,
+    /// For every float sample of the batch: which entry of the cache it belongs to, and whether that is a new series.
+    floats: Vec<(u32, bool)>,
+    /// The same for its histograms.
+    histograms: Vec<(u32, bool)>,
+    /// Exemplars of the batch that came with one sample, where there are several.
+    exemplar_groups: Vec<Range<usize>>,
+    scratch: LabelScratch,
+}
+
+/// Samples of one page that the store or a rule of ours refused.
+#[derive(Clone, Copy, Debug, Default)]
+struct Refused {
+    duplicates: u64,
+    out_of_order: u64,
+    out_of_bounds: u64,
+    exemplars_out_of_order: u64,
+}
+
+/// Why a page was not taken.
+pub(crate) enum PageFault {
+    Scrape(ScrapeError),
+    /// The store has dropped series that the cache still knew; the cache forgot them, and the page can be read again.
+    Forgotten,
+}
+
+impl From<ScrapeError> for PageFault {
+    fn from(error: ScrapeError) -> Self {
+        PageFault::Scrape(error)
+    }
+}
+
+/// Takes one page in.
+pub(crate) struct Intake<'a> {
+    pub(crate) series: &'a mut SeriesCache,
+    pub(crate) buffers: &'a mut Buffers,
+    pub(crate) appender: &'a mut dyn Appender,
+    context: &'a ScrapeContext<'a>,
+    at: Timestamp,
+    counts: Counts,
+    refused: Refused,
+    /// Samples that the store was to take.
+    taken: u64,
+    over_sample_limit: bool,
+    over_bucket_limit: bool,
+}
+
+/// A sample of a page, whatever it is.
+struct Sample<'p> {
+    key: &'p [u8],
+    value: SampleValue,
+    timestamp: Option<i64>,
+    start_timestamp: i64,
+    kind: MetricType,
+    exemplars: &'p [ExemplarText<'p>],
+}
+
+enum SampleValue {
+    Float(f64),
+    Histogram(HistogramValue),
+}
+
+/// A sample's series, as far as the cache knows it.
+struct SampleSeries {
+    source: SeriesSource,
+    /// The page has it for the second time.
+    repeated: bool,
+    /// The page before did not have it.
+    new: bool,
+}
+
+enum SeriesSource {
+    Cached(u32, SeriesRef),
+    /// With the hash of its key.
+    Labels(u128, LabelSet),
+}
+
+impl<'a> Intake<'a> {
+    pub(crate) fn new(
+        series: &'a mut SeriesCache,
+        buffers: &'a mut Buffers,
+        appender: &'a mut dyn Appender,
+        context: &'a ScrapeContext<'a>,
+        at: Timestamp,
+    ) -> Self {
+        buffers.batch.clear();
+        buffers.floats.clear();
+        buffers.histograms.clear();
+        buffers.exemplar_groups.clear();
+        Intake {
+            series,
+            buffers,
+            appender,
+            context,
+            at,
+            counts: Counts::default(),
+            refused: Refused::default(),
+            taken: 0,
+            over_sample_limit: false,
+            over_bucket_limit: false,
+        }
+    }
+
+    /// Reads the page and gives its samples to the appender. Returns how many samples there were, and whether the page
+    /// can be kept; if not, nothing of it is in the batch, and the cache has no round.
+    pub(crate) fn run(
+        mut self,
+        page: &Page,
+        metadata: MutexGuard<'_, MetadataCache>,
+    ) -> (Counts, Result<(), PageFault>) {
+        let result = match self.read(page, metadata) {
+            Ok(()) => {
+                let outcome = self.appender.append(&mut self.buffers.batch);
+                self.judge(&outcome)
+            }
+            Err(error) => Err(error.into()),
+        };
+        if result.is_err() {
+            // What stood above the fault is reported, though nothing of it is stored.
+            if !matches!(result, Err(PageFault::Forgotten)) {
+                self.counts.series_added = self.new_series();
+            }
+            self.buffers.batch.clear();
+            self.series.abandon_round();
+            return (self.counts, result);
+        }
+        self.refused.count(self.context);
+        if let Some((count, limit)) = &self.counts.refused_new {
+            let context = self.context;
+            context.metrics.series_refused.with(&[&context.job.job_name]).add(*count);
+            ferula_telemetry::warn!(
+                "New series were not stored",
+                component = "scrape manager",
+                target = context.url,
+                num_dropped = count,
+                err = limit
+            );
+        }
+        (self.counts, Ok(()))
+    }
+
+    /// Fills the batch with the samples of a page.
+    fn read(&mut self, page: &Page, mut metadata: MutexGuard<'_, MetadataCache>) -> Result<(), ScrapeError> {
+        let format = Format::of_response(&page.content_type, self.context.job.fallback)?;
+        let mut parser = PageParser::with_options(&page.body, format, self.context.page);
+        let mut comments = Comments { unit_of_family: format == Format::Protobuf, ..Comments::default() };
+        let bad_page = |error| ScrapeError::of_page(error, &page.body);
+        while let Some(entry) = parser.next().map_err(bad_page)? {
+            match entry {
+                Entry::Series(series) => {
+                    let sample = Sample {
+                        key: series.key,
+                        value: SampleValue::Float(series.value),
+                        timestamp: series.timestamp,
+                        start_timestamp: series.start_timestamp,
+                        kind: series.kind,
+                        exemplars: series.exemplar.as_slice(),
+                    };
+                    self.take(sample, &comments, &metadata)?;
+                }
+                Entry::Histogram(histogram) => {
+                    let sample = Sample {
+                        key: histogram.key,
+                        value: SampleValue::Histogram(histogram.value),
+                        timestamp: histogram.timestamp,
+                        start_timestamp: histogram.start_timestamp,
+                        kind: histogram.kind,
+                        exemplars: histogram.exemplars,
+                    };
+                    self.take(sample, &comments, &metadata)?;
+                }
+                comment => comments.note(&comment, &mut metadata),
+            }
+        }
+        let metrics = self.context.metrics;
+        if self.over_sample_limit {
+            metrics.exceeded_sample_limit.inc();
+        }
+        if self.over_bucket_limit {
+            metrics.exceeded_bucket_limit.inc();
+        }
+        if self.over_sample_limit {
+            Err(ScrapeError::SampleLimit)
+        } else if self.over_bucket_limit {
+            Err(ScrapeError::BucketLimit)
+        } else {
+            Ok(())
+        }
+    }
+
+    #[inline]
+    fn take(
+        &mut self,
+        sample: Sample<'_>,
+        comments: &Comments,
+        metadata: &MetadataCache,
+    ) -> Result<(), ScrapeError> {
+        let job = self.context.job;
+        self.counts.scraped += 1;
+        let stated = Stated { kind: sample.kind, unit: &comments.unit };
+        let Some(series) = self.series_of(&sample, stated)? else { return Ok(()) };
+        self.counts.kept += 1;
+        let own_time = sample.timestamp.filter(|_| job.honor_timestamps);
+        if series.repeated && own_time.is_none() {
+            self.refused.duplicates += 1;
+            return Ok(());
+        }
+        // Parsing goes on beyond a limit, so that the report says how many samples there were.
+        let Some(value) = self.within_limits(sample.value, &series)? else { return Ok(()) };
+        let time = own_time.unwrap_or(self.at.millis());
+        if time > self.at.millis().saturating_add(AHEAD_MILLIS_MAX) {
+            self.refused.out_of_bounds += 1;
+            return Ok(());
+        }
+        let news = match comments.family() {
+            Some(family) if job.features.metadata => {
+                self.news_of(sample.key, &series, stated, (family, metadata.news_of(family)))
+            }
+            _ => None,
+        };
+        let Some((entry, series_ref, new)) = self.resolved(series)? else { return Ok(()) };
+        let batch = &mut self.buffers.batch;
+        match value {
+            SampleValue::Float(value) => {
+                batch.push_float_with_start(series_ref, time, value, sample.start_timestamp);
+                self.buffers.floats.push((entry, new));
+            }
+            SampleValue::Histogram(value) => {
+                batch.histograms.push(HistogramSample {
+                    series: series_ref,
+                    timestamp: time,
+                    start_timestamp: sample.start_timestamp,
+                    value,
+                });
+                self.buffers.histograms.push((entry, new));
+            }
+        }
+        self.buffers.batch.metadata.extend(news.map(|metadata| (series_ref, metadata)));
+        if own_time.is_none() || job.track_timestamps_staleness {
+            self.series.track(entry);
+        }
+        if !sample.exemplars.is_empty() && job.features.exemplars {
+            self.push_exemplars(series_ref, sample.exemplars, time);
+        }
+        Ok(())
+    }
+
+    /// The sample as it may be stored, with fewer buckets if it must be; `None` behind a limit.
+    fn within_limits(
+        &mut self,
+        value: SampleValue,
+        series: &SampleSeries,
+    ) -> Result<Option<SampleValue>, ScrapeError> {
+        let job = self.context.job;
+        let (value, is_marker) = match value {
+            // An exporter may end a known series itself, whatever the limit.
+            SampleValue::Float(value) => (SampleValue::Float(value), is_stale(value)),
+            SampleValue::Histogram(mut value) => {
+                reduce_to_schema(&mut value, job.schema_max)?;
+                if job.bucket_limit > 0 && !reduce_to_buckets(&mut value, job.bucket_limit)? {
+                    self.over_bucket_limit = true;
+                    return Ok(None);
+                }
+                let is_marker = value.is_stale();
+                (SampleValue::Histogram(value), is_marker)
+            }
+        };
+        if !is_marker || matches!(series.source, SeriesSource::Labels(..)) {
+            self.taken += 1;
+            self.over_sample_limit |= job.sample_limit > 0 && self.taken > job.sample_limit;
+        }
+        Ok((!self.over_sample_limit).then_some(value))
+    }
+
+    /// The metadata of a sample, if the sample is of the family that the page stated last and the store may not have it:
+    /// the series is new, or the metadata has changed.
+    fn news_of(
+        &mut self,
+        key: &[u8],
+        series: &SampleSeries,
+        stated: Stated<'_>,
+        (family, metadata): (&str, Option<(&MetricMetadata, bool)>),
+    ) -> Option<MetricMetadata> {
+        let (metadata, changed) = metadata?;
+        let is_of_it = match &series.source {
+            SeriesSource::Labels(_, labels) => is_of_family(labels.metric_name(), family, metadata.kind),
+            SeriesSource::Cached(..) if changed || series.new => {
+                // What relabelling made of the name is not kept.
+                decode(key, stated.kind, &mut self.buffers.scratch).ok()?;
+                let job = self.context.job;
+                let labels = job.labels.stored(&self.buffers.scratch, stated, self.context.target);
+                is_of_family(labels.ok().flatten()?.metric_name(), family, metadata.kind)
+            }
+            SeriesSource::Cached(..) => false,
+        };
+        is_of_it.then(|| metadata.clone())
+    }
+
+    /// What is known of a sample's series; `None` when relabelling drops it.
+    #[inline]
+    fn series_of(
+        &mut self,
+        sample: &Sample<'_>,
+        stated: Stated<'_>,
+    ) -> Result<Option<SampleSeries>, ScrapeError> {
+        match self.series.lookup(sample.key) {
+            Lookup::Known { entry, series, repeated, recent } => {
+                let source = SeriesSource::Cached(entry, series);
+                Ok(Some(SampleSeries { source, repeated, new: !recent }))
+            }
+            Lookup::Dropped => Ok(None),
+            Lookup::Unknown(hash) => {
+                // The labels of a protobuf page are looked at here for the first time.
+                decode(sample.key, sample.kind, &mut self.buffers.scratch)?;
+                let job = self.context.job;
+                let labels = job.labels.stored(&self.buffers.scratch, stated, self.context.target);
+                let labels = labels.inspect_err(|error| {
+                    if matches!(error, ScrapeError::LabelLimit(_)) {
+                        self.context.metrics.exceeded_label_limits.inc();
+                    }
+                })?;
+                match labels {
+                    Some(labels) => {
+                        let source = SeriesSource::Labels(hash, labels);
+                        Ok(Some(SampleSeries { source, repeated: false, new: true }))
+                    }
+                    None => {
+                        self.series.insert(hash, None);
+                        Ok(None)
+                    }
+                }
+            }
+        }
+    }
+
+    /// The entry and series of a sample, made if they are new; `None` when the store takes no new series.
+    fn resolved(&mut self, series: SampleSeries) -> Result<Option<(u32, SeriesRef, bool)>, ScrapeError> {
+        match series.source {
+            SeriesSource::Cached(entry, series_ref) => Ok(Some((entry, series_ref, series.new))),
+            SeriesSource::Labels(hash, labels) => match self.appender.resolve(&labels) {
+                Ok(series_ref) => Ok(Some((self.series.insert(hash, Some(series_ref)), series_ref, true))),
+                Err(limit) if limit.is_limit() => {
+                    self.counts.refused_new.get_or_insert((0, limit)).0 += 1;
+                    Ok(None)
+                }
+                Err(error) => Err(ScrapeError::Storage(error)),
+            },
+        }
+    }
+
+    /// Exemplars of one sample, by time, value and labels. One whose labels are no text is left out.
+    fn push_exemplars(&mut self, series: SeriesRef, exemplars: &[ExemplarText<'_>], sample_time: i64) {
+        let all = &mut self.buffers.batch.exemplars;
+        let start = all.len();
+        for exemplar in exemplars {
+            if decode_exemplar(exemplar.labels, &mut self.buffers.scratch).is_err() {
+                continue;
+            }
+            let exemplar = Exemplar {
+                labels: self.buffers.scratch.to_label_set(),
+                value: exemplar.value,
+                timestamp: Timestamp::from_millis(exemplar.timestamp.unwrap_or(sample_time)),
+                has_timestamp: exemplar.timestamp.is_some(),
+            };
+            all.push((series, exemplar));
+        }
+        if all.len() > start + 1 {
+            all[start..].sort_by(|(_, a), (_, b)| {
+                let by_value = || a.value.total_cmp(&b.value).then_with(|| a.labels.cmp(&b.labels));
+                a.timestamp.cmp(&b.timestamp).then_with(by_value)
+            });
+            self.buffers.exemplar_groups.push(start..all.len());
+        }
+    }
+
+    /// Samples of the page whose series the page before did not have.
+    fn new_series(&self) -> u64 {
+        let all = self.buffers.floats.iter().chain(&self.buffers.histograms);
+        all.filter(|(_, new)| *new).count() as u64
+    }
+
+    /// Counts what the store took and what it refused, and tells the cache.
+    fn judge(&mut self, outcome: &AppendOutcome) -> Result<(), PageFault> {
+        self.counts.series_added = self.new_series();
+        let mut forgotten = Vec::new();
+        let mut exemplars = Vec::new();
+        for refusal in &outcome.refused {
+            let pushed = match refusal.kind {
+                SampleKind::Float => &self.buffers.floats,
+                SampleKind::Histogram => &self.buffers.histograms,
+                SampleKind::Exemplar => {
+                    if refusal.error == AppendError::OutOfOrderExemplar {
+                        exemplars.push(refusal.index);
+                    }
+                    continue;
+                }
+            };
+            let Some((entry, new)) = pushed.get(refusal.index).copied() else { continue };
+            match &refusal.error {
+                AppendError::DuplicateForTimestamp => self.refused.duplicates += 1,
+                AppendError::OutOfOrder => self.refused.out_of_order += 1,
+                AppendError::OutOfBounds | AppendError::TooOld => self.refused.out_of_bounds += 1,
+                AppendError::UnknownSeries => forgotten.push(entry),
+                other => return Err(ScrapeError::Storage(other.clone()).into()),
+            }
+            self.series.refused(entry, new);
+            self.counts.series_added -= u64::from(new);
+        }
+        self.refused.exemplars_out_of_order += self.out_of_order(&exemplars);
+        if forgotten.is_empty() {
+            return Ok(());
+        }
+        self.series.restart_round();
+        self.series.forget(forgotten);
+        Err(PageFault::Forgotten)
+    }
+
+    /// How many of these exemplars count as out-of-order: of several that came with one sample all must be.
+    fn out_of_order(&self, refused: &[usize]) -> u64 {
+        let groups = &self.buffers.exemplar_groups;
+        let mut by_group: BTreeMap<usize, usize> = BTreeMap::new();
+        let mut alone = 0;
+        for index in refused {
+            match groups.iter().position(|group| group.contains(index)) {
+                Some(group) => *by_group.entry(group).or_default() += 1,
+                None => alone += 1,
+            }
+        }
+        let whole = by_group.into_iter().filter(|(group, count)| groups[*group].len() == *count);
+        alone + whole.map(|(_, count)| count as u64).sum::<u64>()
+    }
+}
+
+/// Brings a histogram that is finer than the job wants to that schema.
+fn reduce_to_schema(value: &mut HistogramValue, schema_max: i32) -> Result<(), ScrapeError> {
+    if value.schema() <= schema_max || !is_exponential_schema_reserved(value.schema()) {
+        return Ok(());
+    }
+    reduce(value, schema_max)
+}
+
+/// Halves the resolution until there are not too many buckets; whether that could be done.
+fn reduce_to_buckets(value: &mut HistogramValue, limit: u64) -> Result<bool, ScrapeError> {
+    while value.bucket_count() as u64 > limit {
+        if !is_exponential_schema(value.schema()) || value.schema() <= EXPONENTIAL_SCHEMA_MIN {
+            return Ok(false);
+        }
+        let coarser = value.schema() - 1;
+        reduce(value, coarser)?;
+    }
+    Ok(true)
+}
+
+fn reduce(value: &mut HistogramValue, schema: i32) -> Result<(), ScrapeError> {
+    match value {
+        HistogramValue::Integer(h) => Arc::make_mut(h).reduce_resolution(schema),
+        HistogramValue::Float(h) => Arc::make_mut(h).reduce_resolution(schema),
+    }
+    .map_err(ScrapeError::Histogram)
+}
+
+/// What the comments of a page stated last.
+#[derive(Default)]
+struct Comments {
+    /// In text it holds until the next one, also for families that state none, as in Prometheus.
+    unit: String,
+    unit_of_family: bool,
+    /// The family of the last comment.
+    family: Option<Vec<u8>>,
+}
+
+impl Comments {
+    fn note(&mut self, entry: &Entry<'_>, metadata: &mut MetadataCache) {
+        let metric = match entry {
+            Entry::Series(_) | Entry::Histogram(_) => return,
+            Entry::Type { metric, kind } => {
+                metadata.set_kind(metric, *kind);
+                metric
+            }
+            Entry::Help { metric, text } => {
+                if self.unit_of_family {
+                    self.unit.clear();
+                }
+                metadata.set_help(metric, text);
+                metric
+            }
+            Entry::Unit { metric, unit } => {
+                self.unit.clear();
+                self.unit.push_str(std::str::from_utf8(unit).unwrap_or_default());
+                metadata.set_unit(metric, unit);
+                metric
+            }
+        };
+        let family = self.family.get_or_insert_default();
+        family.clear();
+        family.extend_from_slice(metric);
+    }
+
+    fn family(&self) -> Option<&str> {
+        std::str::from_utf8(self.family.as_deref()?).ok()
+    }
+}
+
+impl Refused {
+    /// Counts and logs, once for a page.
+    fn count(&self, context: &ScrapeContext<'_>) {
+        let metrics = context.metrics;
+        for (count, counter, text) in [
+            (self.out_of_order, &metrics.out_of_order, "Error on ingesting out-of-order samples"),
+            (
+                self.duplicates,
+                &metrics.duplicates,
+                "Error on ingesting samples with different value but same timestamp",
+            ),
+            (
+                self.out_of_bounds,
+                &metrics.out_of_bounds,
+                "Error on ingesting samples that are too old or are too far into the future",
+            ),
+            (
+                self.exemplars_out_of_order,
+                &metrics.exemplars_out_of_order,
+                "Error on ingesting out-of-order exemplars",
+            ),
+        ] {
+            if count > 0 {
+                counter.add(count);
+                ferula_telemetry::warn!(
+                    text,
+                    component = "scrape manager",
+                    target = context.url,
+                    num_dropped = count
+                );
+            }
+        }
+    }
+}
+
+impl From<KeyError> for ScrapeError {
+    fn from(error: KeyError) -> Self {
+        ScrapeError::Labels(error)
+    }
+}
