@@ -6,7 +6,7 @@ use std::borrow::Cow;
 use axum::body::Body;
 use axum::http::{HeaderValue, Response, StatusCode, header};
 use ferula_query::AdmissionError;
-use ferula_storage::StorageError;
+use ferula_storage::{OutOfMemory, StorageError};
 
 /// What kind of error an answer of the API carries; the words are Prometheus'.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -95,8 +95,17 @@ impl ApiError {
     pub fn storage(error: &StorageError, otherwise: ErrorKind) -> Self {
         match error {
             StorageError::NotReady => Self::new(ErrorKind::Unavailable, error.to_string()),
+            StorageError::OutOfMemory(_) => Self::new(ErrorKind::Overloaded, error.to_string()),
+            // The words are those of Go's library, which Prometheus answers with.
+            StorageError::Stopped => Self::new(ErrorKind::Timeout, "context deadline exceeded"),
             _ => Self::new(otherwise, error.to_string()),
         }
+    }
+}
+
+impl From<OutOfMemory> for ApiError {
+    fn from(refused: OutOfMemory) -> Self {
+        Self::storage(&StorageError::OutOfMemory(refused), ErrorKind::Overloaded)
     }
 }
 

@@ -8,6 +8,8 @@ use axum::http::{HeaderMap, HeaderValue, Method, Request as HttpRequest, Respons
 use futures_util::future::BoxFuture;
 use tokio::sync::watch;
 
+use ferula_query::Lookup;
+
 use crate::answer::{self, Handled, empty, no_content};
 use crate::api::Api;
 use crate::compression::Encoding;
@@ -54,7 +56,9 @@ type Answered = BoxFuture<'static, Response<Body>>;
 enum Endpoint {
     /// An endpoint of the v1 API: a function that may block, its answer in the envelope.
     Json(fn(&Api, &Request) -> Handled),
-    /// The same, answered at every stage.
+    /// The same for a look-up of series or labels, which waits for a place and can be stopped.
+    Lookup(fn(&Api, &Request, Lookup) -> Handled),
+    /// The same as `Json`, answered at every stage.
     EarlyJson(fn(&Site, &Request) -> Handled),
     /// A query of the v1 API, which waits for a place and can be stopped.
     Query(fn(Arc<Api>, Request) -> Answered),
@@ -89,7 +93,7 @@ const API_ROUTES: &[Route] = &[
     route("/query_range", GET_POST, Endpoint::Query(query::range)),
     // Those that can be asked with GET only read, and pages of other origins may ask them.
     route("/ferula/graph", GET_POST, Endpoint::Query(ferula::graph::graph)),
-    route("/ferula/editor", GET_POST, Endpoint::Json(ferula::editor::editor)),
+    route("/ferula/editor", GET_POST, Endpoint::Lookup(ferula::editor::editor)),
     route("/ferula/tree", GET_POST, Endpoint::Query(ferula::tree::tree)),
     route("/ferula/relabel", GET_POST, Endpoint::Json(ferula::relabel::relabel)),
     route("/ferula/scrape_preview", POST, Endpoint::Query(ferula::relabel::scrape_preview)),
@@ -97,9 +101,9 @@ const API_ROUTES: &[Route] = &[
     route("/query_exemplars", GET_POST, Endpoint::Json(exemplars::query_exemplars)),
     route("/format_query", GET_POST, Endpoint::Json(parse::format_query)),
     route("/parse_query", GET_POST, Endpoint::Json(parse::parse_query)),
-    route("/labels", GET_POST, Endpoint::Json(labels::names)),
-    route("/label/:name/values", GET, Endpoint::Json(labels::values)),
-    route("/series", GET_POST, Endpoint::Json(series::series)),
+    route("/labels", GET_POST, Endpoint::Lookup(labels::names)),
+    route("/label/:name/values", GET, Endpoint::Lookup(labels::values)),
+    route("/series", GET_POST, Endpoint::Lookup(series::series)),
     route("/search/metric_names", GET_POST, Endpoint::Json(labels::search)),
     route("/search/label_names", GET_POST, Endpoint::Json(labels::search)),
     route("/search/label_values", GET_POST, Endpoint::Json(labels::search)),
@@ -442,13 +446,22 @@ async fn call(
         (Endpoint::Json(handle), Ok(api)) => {
             answer::answer(encoding, &what, move || handle(&api, &request)).await
         }
+        (Endpoint::Lookup(handle), Ok(api)) => match api.queries.admit_lookup().await {
+            Ok((lookup, guard)) => {
+                let work = move || handle(&api, &request, lookup);
+                guard.watch(answer::answer(encoding, &what, work)).await
+            }
+            Err(error) => answer::answer(encoding, &what, move || Err(error.into())).await,
+        },
         (Endpoint::EarlyJson(handle), _) => {
             let site = site.clone();
             answer::answer(encoding, &what, move || handle(&site, &request)).await
         }
         (Endpoint::Query(handle) | Endpoint::Gated(handle), Ok(api)) => handle(api, request).await,
         (Endpoint::Plain(handle), _) => handle(service, request).await,
-        (Endpoint::Json(_) | Endpoint::Query(_) | Endpoint::Gated(_), Err(refusal)) => refusal.into_answer(),
+        (Endpoint::Json(_) | Endpoint::Lookup(_) | Endpoint::Query(_) | Endpoint::Gated(_), Err(refusal)) => {
+            refusal.into_answer()
+        }
     };
     if in_api && !matches!(endpoint, Endpoint::Gated(_)) {
         add_cross_origin(&site, response.headers_mut(), origin.as_ref());

@@ -19,6 +19,8 @@ pub mod status;
 pub mod targets;
 pub mod write;
 
+use std::collections::HashSet;
+
 use ferula_model::{Matcher, TimeRange};
 use ferula_promql_syntax::parse_metric_selectors;
 
@@ -38,5 +40,16 @@ pub(crate) fn matcher_sets(params: &Params) -> Result<Vec<Vec<Matcher>>, String>
     if sets.iter().any(|set| set.iter().all(Matcher::matches_empty)) {
         return Err("match[] must contain at least one non-empty matcher".to_owned());
     }
-    Ok(sets)
+    Ok(distinct(sets))
+}
+
+/// Each set once: a client may repeat a selector as often as its request is long.
+pub(crate) fn distinct(sets: Vec<Vec<Matcher>>) -> Vec<Vec<Matcher>> {
+    let mut seen = HashSet::new();
+    let written = |set: &[Matcher]| -> Vec<String> {
+        let mut texts: Vec<String> = set.iter().map(Matcher::to_string).collect();
+        texts.sort_unstable();
+        texts
+    };
+    sets.into_iter().filter(|set| seen.insert(written(set))).collect()
 }

@@ -1,6 +1,6 @@
 //! Why a query has no result. The texts are Prometheus'.
 
-use ferula_storage::StorageError;
+use ferula_storage::{OutOfMemory, StorageError};
 
 /// Why a query has no result.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
@@ -12,17 +12,8 @@ pub enum QueryError {
     #[error("query processing would load too many samples into memory in query execution")]
     TooManySamples,
     /// The memory shared by all queries is exhausted.
-    #[error(
-        "query processing would use too much memory: {asked} more bytes asked for, {used} of {limit} in use"
-    )]
-    OutOfMemory {
-        /// What the query asked for.
-        asked: u64,
-        /// What all queries held at that moment.
-        used: u64,
-        /// What they may hold together.
-        limit: u64,
-    },
+    #[error("query processing would use too much memory: {0}")]
+    OutOfMemory(#[from] OutOfMemory),
     /// The caller's time ran out.
     #[error("query timed out in {0}")]
     Timeout(&'static str),
@@ -34,7 +25,16 @@ pub enum QueryError {
     Execution(String),
     /// The store failed.
     #[error("{0}")]
-    Storage(#[from] StorageError),
+    Storage(StorageError),
+}
+
+impl From<StorageError> for QueryError {
+    fn from(error: StorageError) -> Self {
+        match error {
+            StorageError::OutOfMemory(refused) => QueryError::OutOfMemory(refused),
+            other => QueryError::Storage(other),
+        }
+    }
 }
 
 impl QueryError {

@@ -1,4 +1,4 @@
-//! The bytes that queries may hold: one contract for the process, one account per query.
+//! The bytes that a query holds: its account with the contract that all readers of the store share.
 //!
 //! An account is asked before a buffer grows, and takes from the contract in steps that keep the shared counter out of
 //! inner loops. A refusal ends the query that asked with an error; nothing else in the process notices.
@@ -8,62 +8,10 @@
 
 use std::cell::Cell;
 use std::rc::Rc;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+
+use ferula_storage::{LEASE_STEP_BYTES as RESERVE_STEP_BYTES, MemoryContract};
 
 use crate::QueryError;
-
-/// Bytes are taken from the contract in multiples of this.
-const RESERVE_STEP_BYTES: u64 = 64 * 1024;
-
-/// What all queries of a process may hold together. Clones are the same contract.
-#[derive(Clone, Debug)]
-pub struct MemoryContract {
-    shared: Arc<Shared>,
-}
-
-#[derive(Debug)]
-struct Shared {
-    used: AtomicU64,
-    limit: AtomicU64,
-}
-
-impl MemoryContract {
-    /// A contract over `limit` bytes.
-    pub fn new(limit: u64) -> Self {
-        MemoryContract { shared: Arc::new(Shared { used: AtomicU64::new(0), limit: AtomicU64::new(limit) }) }
-    }
-
-    /// A contract that refuses nothing.
-    pub fn unlimited() -> Self {
-        Self::new(u64::MAX)
-    }
-
-    /// Bytes in use by queries now.
-    pub fn used(&self) -> u64 {
-        self.shared.used.load(Ordering::Relaxed)
-    }
-
-    /// Changes the bound. Queries that hold more continue until they ask for more.
-    pub fn set_limit(&self, limit: u64) {
-        self.shared.limit.store(limit, Ordering::Relaxed);
-    }
-
-    fn take(&self, bytes: u64) -> Result<(), QueryError> {
-        let limit = self.shared.limit.load(Ordering::Relaxed);
-        self.shared
-            .used
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |used| {
-                used.checked_add(bytes).filter(|&sum| sum <= limit)
-            })
-            .map(|_| ())
-            .map_err(|used| QueryError::OutOfMemory { asked: bytes, used, limit })
-    }
-
-    fn give_back(&self, bytes: u64) {
-        self.shared.used.fetch_sub(bytes, Ordering::Relaxed);
-    }
-}
 
 /// What one query holds. Everything goes back when it is dropped. Clones are the same account.
 #[derive(Clone, Debug)]
@@ -185,7 +133,7 @@ mod tests {
         assert_eq!(contract.used(), RESERVE_STEP_BYTES);
         first.charge(2 * RESERVE_STEP_BYTES as usize).expect("three steps in all");
         let second = QueryAccount::new(contract.clone());
-        assert!(matches!(second.charge(1), Err(QueryError::OutOfMemory { .. })));
+        assert!(matches!(second.charge(1), Err(QueryError::OutOfMemory(_))));
         drop(first);
         second.charge(1).expect("the first query is over");
         assert!(second.charge(usize::MAX).is_err(), "no overflow");

@@ -81,7 +81,7 @@ fn memory_is_one_contract_for_all_queries_and_comes_back() {
     let engine = engine(EngineOptions { memory: memory.clone(), ..EngineOptions::default() });
     let grid = Grid { start_ms: 0, end_ms: HOUR, step_ms: 100 };
     let outcome = range(&engine, "m_total + m_total", grid);
-    assert!(matches!(outcome.result, Err(QueryError::OutOfMemory { .. })), "{:?}", outcome.result);
+    assert!(matches!(outcome.result, Err(QueryError::OutOfMemory(_))), "{:?}", outcome.result);
     assert_eq!(memory.used(), 0);
     memory.set_limit(1 << 30);
     let outcome = range(&engine, "m_total + m_total", grid);
@@ -111,7 +111,7 @@ fn memory_of_labels_and_buffers_is_accounted() {
     ] {
         let result = instant(&engine, &query, &QueryControl::new()).result;
         let short = &query[..query.len().min(80)];
-        assert!(matches!(result, Err(QueryError::OutOfMemory { .. })), "{short}: {result:?}");
+        assert!(matches!(result, Err(QueryError::OutOfMemory(_))), "{short}: {result:?}");
         assert_eq!(memory.used(), 0, "{short}");
     }
     memory.set_limit(u64::MAX);
@@ -132,7 +132,7 @@ fn a_chain_of_operators_needs_what_two_of_them_hold() {
             memory.set_limit(limit);
             match instant(&engine, query, &QueryControl::new()).result {
                 Ok(_) => return limit,
-                Err(QueryError::OutOfMemory { .. }) => limit += 1 << 16,
+                Err(QueryError::OutOfMemory(_)) => limit += 1 << 16,
                 Err(error) => panic!("{query}: {error}"),
             }
         }

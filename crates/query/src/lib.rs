@@ -14,6 +14,7 @@
 
 mod active_file;
 mod log;
+mod lookup;
 mod metrics;
 mod recent;
 mod request;
@@ -21,6 +22,7 @@ mod running;
 mod service;
 
 pub use active_file::ActiveFile;
+pub use lookup::{Lookup, LookupGuard};
 pub use recent::{RecentQueries, TopQueries, TopQuery};
 pub use request::{EvaluationTime, Origin, QueryRequest};
 pub use running::RunningQuery;

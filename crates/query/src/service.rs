@@ -43,9 +43,11 @@ pub enum AdmissionError {
 pub struct QueryService {
     store: Arc<dyn Queryable>,
     engine: RwLock<Engine>,
-    clock: SharedClock,
+    pub(crate) clock: SharedClock,
     places: Arc<Semaphore>,
-    timeout: Duration,
+    /// For look-ups, which are no queries.
+    pub(crate) lookup_places: Arc<Semaphore>,
+    pub(crate) timeout: Duration,
     active_file: Option<ActiveFile>,
     log: RwLock<Option<Arc<QueryLog>>>,
     running: Arc<RunningQueries>,
@@ -70,6 +72,7 @@ impl QueryService {
             engine: RwLock::new(engine),
             clock,
             places: Arc::new(Semaphore::new(options.concurrency_max.max(1))),
+            lookup_places: Arc::new(Semaphore::new(options.concurrency_max.max(1))),
             timeout: options.timeout,
             active_file,
             log: RwLock::default(),

@@ -11,6 +11,7 @@ pub mod appender;
 pub mod columns;
 mod disk_error;
 pub mod log_feed;
+mod memory;
 pub mod querier;
 
 pub use appender::{
@@ -20,4 +21,5 @@ pub use appender::{
 pub use columns::{FloatColumn, HistogramColumn, SeriesSamples};
 pub use disk_error::DiskError;
 pub use log_feed::{Hold, LogCursor, LogFeed, LogHistogram, LogPosition, LogRecords, LogSample};
+pub use memory::{LEASE_STEP_BYTES, Lease, MemoryContract, OutOfMemory};
 pub use querier::{Hints, Queryable, RowSink, SelectionId, Snapshot, Stop, StorageError};

@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use ferula_model::{Exemplar, LabelSet, Matcher, TimeRange};
 
-use crate::{DiskError, SeriesSamples};
+use crate::{DiskError, Lease, OutOfMemory, SeriesSamples};
 
 /// A store that can be queried.
 pub trait Queryable: Send + Sync {
@@ -39,12 +39,24 @@ pub struct SelectionId(pub usize);
 pub struct Hints {
     /// Asked now and then while series are looked for.
     pub stop: Stop,
+    /// Asked before memory is set aside for series that were found; `None` takes what it needs.
+    pub memory: Option<Arc<Lease>>,
     /// The range that will be read; `None` for the snapshot's own.
     pub range: Option<TimeRange>,
     /// Rows must come in label order even when the store has a cheaper one.
     pub sorted: bool,
     /// Only labels are wanted, no samples (`/series`).
     pub labels_only: bool,
+}
+
+impl Hints {
+    /// Makes sure that the reader may hold `bytes` more.
+    ///
+    /// # Errors
+    /// [`StorageError::OutOfMemory`]
+    pub fn charge(&self, bytes: usize) -> Result<(), StorageError> {
+        self.memory.as_ref().map_or(Ok(()), |lease| Ok(lease.grow(bytes)?))
+    }
 }
 
 /// Tells a store to give up what it does for a reader, because nobody waits for it any more.
@@ -98,8 +110,13 @@ pub trait Snapshot: Send + Sync {
     ) -> Result<(), StorageError>;
 
     /// Names of labels of series that satisfy the matchers, sorted. Cut to `limit` when that is not 0; one more
-    /// than `limit` may come back to show that there are more.
-    fn label_names(&self, matchers: &[Matcher], limit: usize) -> Result<Vec<String>, StorageError>;
+    /// than `limit` may come back to show that there are more. Of the hints, `stop` and `memory` count.
+    fn label_names(
+        &self,
+        matchers: &[Matcher],
+        limit: usize,
+        hints: &Hints,
+    ) -> Result<Vec<String>, StorageError>;
 
     /// Values of the label `name` of series that satisfy the matchers, sorted. `limit` as for `label_names`.
     fn label_values(
@@ -107,6 +124,7 @@ pub trait Snapshot: Send + Sync {
         name: &str,
         matchers: &[Matcher],
         limit: usize,
+        hints: &Hints,
     ) -> Result<Vec<String>, StorageError>;
 }
 
@@ -137,4 +155,7 @@ pub enum StorageError {
     /// The reader's [`Stop`] was set.
     #[error("stopped by its reader")]
     Stopped,
+    /// The reader may not hold as much as its selections need.
+    #[error("reading would use too much memory: {0}")]
+    OutOfMemory(#[from] OutOfMemory),
 }

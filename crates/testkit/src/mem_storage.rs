@@ -393,7 +393,12 @@ impl Snapshot for MemSnapshot<'_> {
         Ok(())
     }
 
-    fn label_names(&self, matchers: &[Matcher], limit: usize) -> Result<Vec<String>, StorageError> {
+    fn label_names(
+        &self,
+        matchers: &[Matcher],
+        limit: usize,
+        _: &Hints,
+    ) -> Result<Vec<String>, StorageError> {
         let names = |series: &Series| -> Vec<String> {
             series.labels.iter().map(|(name, _)| name.to_owned()).collect()
         };
@@ -405,6 +410,7 @@ impl Snapshot for MemSnapshot<'_> {
         name: &str,
         matchers: &[Matcher],
         limit: usize,
+        _: &Hints,
     ) -> Result<Vec<String>, StorageError> {
         let value = |series: &Series| series.labels.get(name).map(str::to_owned).into_iter().collect();
         Ok(self.collected(matchers, limit, value))

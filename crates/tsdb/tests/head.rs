@@ -11,7 +11,10 @@ use ferula_model::value::STALE_NAN;
 use ferula_model::{
     CounterResetHint, Histogram, HistogramValue, LabelSet, MatchOp, Matcher, Span, TimeRange,
 };
-use ferula_storage::{AppendError, Appendable, Durability, Hints, Queryable, SampleBatch, SeriesSamples};
+use ferula_storage::{
+    AppendError, Appendable, Durability, Hints, MemoryContract, Queryable, SampleBatch, SeriesSamples, Stop,
+    StorageError,
+};
 use ferula_tsdb::disk::FaultDisk;
 use ferula_tsdb::disk::Survives;
 use ferula_tsdb::{Db, Options};
@@ -83,7 +86,7 @@ fn series_whose_every_sample_is_refused_leave_nothing_behind() {
         drop(db.appender().resolve(&series(501)));
         assert_eq!(db.head().series_count(), 2);
         let mut snapshot = db.snapshot(TimeRange::ALL).expect("a snapshot");
-        assert_eq!(snapshot.label_values("n", &[], 0).expect("readable"), ["000", "001"]);
+        assert_eq!(snapshot.label_values("n", &[], 0, &Hints::default()).expect("readable"), ["000", "001"]);
         let all = snapshot.select(&[], &Hints::default()).expect("selected");
         snapshot.freeze().expect("frozen");
         assert_eq!(snapshot.series_count(all), 2);
@@ -239,18 +242,21 @@ fn names_and_values_are_those_of_the_matching_series() {
     )
     .expect("written");
     let snapshot = db.snapshot(TimeRange::from_millis(0, 10)).expect("a snapshot");
-    assert_eq!(snapshot.label_names(&[], 0), Ok(vec!["__name__".into(), "x".into(), "y".into()]));
-    let b = [Matcher::equal("__name__", "b")];
-    assert_eq!(snapshot.label_names(&b, 0), Ok(vec!["__name__".into(), "x".into()]));
-    assert_eq!(snapshot.label_values("x", &[], 0), Ok(vec!["1".into(), "3".into()]));
-    assert_eq!(snapshot.label_values("x", &b, 0), Ok(vec!["3".into()]));
     assert_eq!(
-        snapshot.label_names(&[], 1).map(|names| names.len()),
+        snapshot.label_names(&[], 0, &Hints::default()),
+        Ok(vec!["__name__".into(), "x".into(), "y".into()])
+    );
+    let b = [Matcher::equal("__name__", "b")];
+    assert_eq!(snapshot.label_names(&b, 0, &Hints::default()), Ok(vec!["__name__".into(), "x".into()]));
+    assert_eq!(snapshot.label_values("x", &[], 0, &Hints::default()), Ok(vec!["1".into(), "3".into()]));
+    assert_eq!(snapshot.label_values("x", &b, 0, &Hints::default()), Ok(vec!["3".into()]));
+    assert_eq!(
+        snapshot.label_names(&[], 1, &Hints::default()).map(|names| names.len()),
         Ok(2),
         "one more shows that there are more"
     );
     let outside = db.snapshot(TimeRange::from_millis(100, 200)).expect("a snapshot");
-    assert_eq!(outside.label_names(&[], 0), Ok(vec![]));
+    assert_eq!(outside.label_names(&[], 0, &Hints::default()), Ok(vec![]));
 }
 
 #[test]
@@ -471,4 +477,34 @@ fn samples_that_must_be_in_order_are_refused_inside_of_the_window() {
     let times: Vec<usize> =
         found.iter().map(|(_, s)| s.floats.timestamps.len() + s.histograms.timestamps.len()).collect();
     assert_eq!(times, [3, 3]);
+}
+
+#[test]
+fn readers_hold_no_more_than_they_may() {
+    let disk = FaultDisk::default();
+    let db = open(&disk, Options::default());
+    let many: Vec<_> = (0..5_000).map(|n| (series(n), 1, 1.0)).collect();
+    commit(&db, &many).expect("written");
+    let contract = MemoryContract::new(8 << 20);
+    let hints = || Hints { memory: Some(Arc::new(contract.lease())), ..Hints::default() };
+    // As often as the selector may be written into one request.
+    let repeated = |times: usize| -> Result<usize, StorageError> {
+        let mut snapshot = db.snapshot(TimeRange::ALL)?;
+        let hints = hints();
+        let selections = (0..times).map(|_| snapshot.select(&[], &hints)).collect::<Result<Vec<_>, _>>()?;
+        snapshot.freeze()?;
+        Ok(selections.iter().map(|selection| snapshot.series_count(*selection)).sum())
+    };
+    assert_eq!(repeated(3), Ok(15_000));
+    assert!(matches!(repeated(200), Err(StorageError::OutOfMemory(_))));
+    assert_eq!(contract.used(), 0, "what was refused is given back");
+    let snapshot = db.snapshot(TimeRange::ALL).expect("a snapshot");
+    assert_eq!(snapshot.label_values("n", &[], 0, &hints()).map(|values| values.len()), Ok(5_000));
+    contract.set_limit(64 << 10);
+    let refused = snapshot.label_values("n", &[], 0, &hints());
+    assert!(matches!(refused, Err(StorageError::OutOfMemory(_))), "{refused:?}");
+    let gone = Hints { stop: Stop::when(Arc::new(|| true)), ..Hints::default() };
+    assert_eq!(snapshot.label_values("n", &[], 0, &gone), Err(StorageError::Stopped));
+    let regex = [Matcher::new(MatchOp::Regex, "n", ".*1.*2.*").expect("a regex")];
+    assert_eq!(snapshot.label_names(&regex, 0, &gone), Err(StorageError::Stopped));
 }

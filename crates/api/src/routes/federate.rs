@@ -12,11 +12,13 @@ use ferula_model::labels::{METRIC_NAME, is_legacy_metric_name};
 use ferula_model::value::is_stale;
 use ferula_model::{LabelSet, TimeRange};
 use ferula_promql_syntax::parse_metric_selectors;
+use ferula_query::Lookup;
 use ferula_storage::{Hints, SeriesSamples, StorageError};
 use ferula_telemetry::{Counter, Registry, error};
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 
+use super::distinct;
 use super::management::page_answer;
 use crate::api::Api;
 use crate::compression::Encoding;
@@ -45,15 +47,22 @@ impl FederationMetrics {
     }
 }
 
+/// What a series takes until its line is written: its entry, and a line of usual length.
+const ENTRY_BYTES: usize = 3 * size_of::<(LabelSet, (i64, f64))>() + 200;
+
 /// `/federate`
 pub fn federate(api: Arc<Api>, request: Request) -> BoxFuture<'static, Response<Body>> {
     async move {
+        let (lookup, guard) = match api.queries.admit_lookup().await {
+            Ok(admitted) => admitted,
+            Err(error) => return Refusal::new(RefusalKind::Unavailable, error).into_answer(),
+        };
         let job = tokio::task::spawn_blocking(move || {
             let escaping = Escaping::of_request(&request.headers);
-            let page = page(&api, &request, escaping);
+            let page = page(&api, &request, escaping, &lookup);
             page.map(|page| (page, escaping.content_type(), Encoding::of_request(&request.headers)))
         });
-        let mut response = match job.await {
+        let mut response = match guard.watch(job).await {
             Ok(Ok((page, content_type, encoding))) => page_answer(page.into_bytes(), content_type, encoding),
             Ok(Err(refusal)) => refusal.into_answer(),
             Err(err) => {
@@ -67,7 +76,7 @@ pub fn federate(api: Arc<Api>, request: Request) -> BoxFuture<'static, Response<
     .boxed()
 }
 
-fn page(api: &Api, request: &Request, escaping: Escaping) -> Result<String, Refusal> {
+fn page(api: &Api, request: &Request, escaping: Escaping, lookup: &Lookup) -> Result<String, Refusal> {
     request
         .form_error()
         .map_err(|why| Refusal::new(RefusalKind::BadRequest, format!("error parsing form values: {why}")))?;
@@ -76,7 +85,9 @@ fn page(api: &Api, request: &Request, escaping: Escaping) -> Result<String, Refu
     let failed = |error: StorageError| {
         api.federation.errors.inc();
         let kind = match error {
-            StorageError::NotReady => RefusalKind::Unavailable,
+            StorageError::NotReady | StorageError::OutOfMemory(_) | StorageError::Stopped => {
+                RefusalKind::Unavailable
+            }
             _ => RefusalKind::Internal,
         };
         Refusal::new(kind, error)
@@ -85,10 +96,10 @@ fn page(api: &Api, request: &Request, escaping: Escaping) -> Result<String, Refu
     let lookback = i64::try_from(api.site.settings.lookback_delta.as_millis()).unwrap_or(i64::MAX);
     let range = TimeRange::from_millis(now.saturating_sub(lookback), now);
     let mut snapshot = api.store.queryable.snapshot(range).map_err(failed)?;
-    let hints = Hints { range: Some(range), sorted: true, ..Hints::default() };
+    let hints = Hints { range: Some(range), sorted: true, ..lookup.hints() };
     let mut selections = Vec::with_capacity(sets.len());
     // `{}` selects nothing here.
-    for set in sets.iter().filter(|set| !set.is_empty()) {
+    for set in distinct(sets).iter().filter(|set| !set.is_empty()) {
         selections.push(snapshot.select(set, &hints).map_err(failed)?);
     }
     snapshot.freeze().map_err(failed)?;
@@ -96,7 +107,12 @@ fn page(api: &Api, request: &Request, escaping: Escaping) -> Result<String, Refu
     let mut newest: BTreeMap<LabelSet, (i64, f64)> = BTreeMap::new();
     for selection in selections {
         let rows = 0..snapshot.series_count(selection);
+        let mut ended = None;
         let mut take = |row: usize, samples: &SeriesSamples| {
+            if row.is_multiple_of(1024) && lookup.is_ended() {
+                ended = Some(StorageError::Stopped);
+                return ControlFlow::Break(());
+            }
             let floats = &samples.floats;
             // A native histogram has no place in the text format; where it is the newest, the series is left out.
             let last_histogram = samples.histograms.timestamps.last().copied().unwrap_or(i64::MIN);
@@ -104,11 +120,18 @@ fn page(api: &Api, request: &Request, escaping: Escaping) -> Result<String, Refu
                 && *at > last_histogram
                 && !is_stale(*value)
             {
-                newest.insert(snapshot.labels(selection, row), (*at, *value));
+                let new = newest.insert(snapshot.labels(selection, row), (*at, *value)).is_none();
+                if let Err(refused) = lookup.charge(if new { ENTRY_BYTES } else { 0 }) {
+                    ended = Some(refused.into());
+                    return ControlFlow::Break(());
+                }
             }
             ControlFlow::Continue(())
         };
         snapshot.read(selection, rows, range, &mut take).map_err(failed)?;
+        if let Some(error) = ended {
+            return Err(failed(error));
+        }
     }
     let external = api.loaded().config.global.external_labels.0.clone();
     Ok(write(&newest, external, escaping))

@@ -2,7 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use ferula_storage::{Snapshot, StorageError};
+use ferula_query::Lookup;
+use ferula_storage::{Hints, Snapshot, StorageError};
 
 use super::{matcher_sets, optional_range};
 use crate::answer::{Answer, Handled};
@@ -13,17 +14,21 @@ use ferula_go::quote::go_quote;
 use ferula_model::Matcher;
 
 /// `/api/v1/labels`
-pub fn names(api: &Api, request: &Request) -> Handled {
-    gather(api, request, |snapshot, matchers, limit| snapshot.label_names(matchers, limit))
+pub fn names(api: &Api, request: &Request, lookup: Lookup) -> Handled {
+    gather(api, request, lookup, |snapshot, matchers, limit, hints| {
+        snapshot.label_names(matchers, limit, hints)
+    })
 }
 
 /// `/api/v1/label/:name/values`
-pub fn values(api: &Api, request: &Request) -> Handled {
+pub fn values(api: &Api, request: &Request, lookup: Lookup) -> Handled {
     let name = unescape_name(&request.path_param);
     if name.is_empty() || name.contains('\u{fffd}') {
         return Err(ApiError::bad_data(format!("invalid label name: {}", go_quote(&name))));
     }
-    gather(api, request, |snapshot, matchers, limit| snapshot.label_values(&name, matchers, limit))
+    gather(api, request, lookup, |snapshot, matchers, limit, hints| {
+        snapshot.label_values(&name, matchers, limit, hints)
+    })
 }
 
 /// `/api/v1/search/*`, which a feature switches on in Prometheus. This build does not have it.
@@ -35,7 +40,8 @@ pub fn search(_: &Api, _: &Request) -> Handled {
 fn gather(
     api: &Api,
     request: &Request,
-    ask: impl Fn(&dyn Snapshot, &[Matcher], usize) -> Result<Vec<String>, StorageError>,
+    lookup: Lookup,
+    ask: impl Fn(&dyn Snapshot, &[Matcher], usize, &Hints) -> Result<Vec<String>, StorageError>,
 ) -> Handled {
     let limit = request.params.limit()?;
     let range = optional_range(&request.params)?;
@@ -44,13 +50,15 @@ fn gather(
     let snapshot = api.store.queryable.snapshot(range).map_err(store_error)?;
     // One more than asked for, to know whether there is more.
     let ask_limit = if limit == 0 { 0 } else { limit.saturating_add(1) };
+    let hints = lookup.hints();
+    let ask = |set: &[Matcher]| ask(&*snapshot, set, ask_limit, &hints).map_err(store_error);
     let mut texts = match sets.as_slice() {
-        [] => ask(&*snapshot, &[], ask_limit).map_err(store_error)?,
-        [one] => ask(&*snapshot, one, ask_limit).map_err(store_error)?,
+        [] => ask(&[])?,
+        [one] => ask(one)?,
         many => {
             let mut all = BTreeSet::new();
             for set in many {
-                all.extend(ask(&*snapshot, set, ask_limit).map_err(store_error)?);
+                all.extend(ask(set)?);
             }
             all.into_iter().collect()
         }
@@ -59,7 +67,12 @@ fn gather(
     if cut {
         texts.truncate(limit);
     }
-    Ok(Answer::json(move |json| json.strings(texts)).truncated_if(cut))
+    let answer = Answer::json(move |json| {
+        // However slowly the client reads, the texts count as memory until they are written.
+        let _held = lookup;
+        json.strings(texts);
+    });
+    Ok(answer.truncated_if(cut))
 }
 
 /// Undoes `U__`: `__` is an underscore, `_2e_` the character with that code. What is not escaped so stays as it is.

@@ -191,7 +191,7 @@ pub(super) fn api_error(error: QueryError) -> ApiError {
         QueryError::Timeout(_) => ErrorKind::Timeout,
         QueryError::Canceled(_) => ErrorKind::Canceled,
         QueryError::Storage(error) => return ApiError::storage(error, ErrorKind::Internal),
-        QueryError::OutOfMemory { .. } => ErrorKind::Overloaded,
+        QueryError::OutOfMemory(_) => ErrorKind::Overloaded,
         QueryError::TooManySamples | QueryError::Execution(_) => ErrorKind::Execution,
     };
     ApiError::new(kind, text)

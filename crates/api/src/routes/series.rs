@@ -2,7 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use ferula_model::LabelSet;
+use ferula_model::{LabelSet, Matcher, TimeRange};
+use ferula_query::Lookup;
 use ferula_storage::{Hints, StorageError};
 
 use super::{matcher_sets, optional_range};
@@ -11,8 +12,11 @@ use crate::api::Api;
 use crate::error::{ApiError, ErrorKind};
 use crate::request::Request;
 
+/// What an entry of the answer takes besides the labels, which are the store's or were counted with their row.
+const ENTRY_BYTES: usize = 3 * size_of::<LabelSet>();
+
 /// `/api/v1/series`
-pub fn series(api: &Api, request: &Request) -> Handled {
+pub fn series(api: &Api, request: &Request, lookup: Lookup) -> Handled {
     request.check_form()?;
     if request.params.all("match[]").next().is_none() {
         return Err(ApiError::bad_data("no match[] parameter provided"));
@@ -20,30 +24,34 @@ pub fn series(api: &Api, request: &Request) -> Handled {
     let limit = request.params.limit()?;
     let range = optional_range(&request.params)?;
     let sets = matcher_sets(&request.params).map_err(|why| ApiError::parameter("match[]", why))?;
-    let store_error = |error: StorageError| ApiError::storage(&error, ErrorKind::Execution);
-    let mut snapshot = api.store.queryable.snapshot(range).map_err(store_error)?;
-    let several = sets.len() > 1;
-    let hints = Hints { range: Some(range), sorted: several, labels_only: true, ..Hints::default() };
-    let mut selections = Vec::with_capacity(sets.len());
-    for set in &sets {
-        selections.push(snapshot.select(set, &hints).map_err(store_error)?);
-    }
-    snapshot.freeze().map_err(store_error)?;
     // One more than asked for, to know whether there is more. A series may match several selectors.
     let wanted = if limit == 0 { usize::MAX } else { limit.saturating_add(1) };
-    let rows = selections.iter().flat_map(|selection| {
-        (0..snapshot.series_count(*selection)).map(|row| snapshot.labels(*selection, row))
-    });
-    let mut found: Vec<LabelSet> = if several {
-        rows.collect::<BTreeSet<_>>().into_iter().take(wanted).collect()
-    } else {
-        rows.take(wanted).collect()
+    let mut found: Vec<LabelSet> = match sets.as_slice() {
+        [one] => {
+            let mut found = Vec::new();
+            select(api, &lookup, range, one, false, |labels| {
+                found.push(labels);
+                (found.len() < wanted).then_some(ENTRY_BYTES)
+            })?;
+            found
+        }
+        several => {
+            let mut found = BTreeSet::new();
+            for set in several {
+                select(api, &lookup, range, set, true, |labels| {
+                    Some(if found.insert(labels) { ENTRY_BYTES } else { 0 })
+                })?;
+            }
+            found.into_iter().take(wanted).collect()
+        }
     };
     let cut = limit > 0 && found.len() > limit;
     if cut {
         found.truncate(limit);
     }
     let answer = Answer::json(move |json| {
+        // However slowly the client reads, the series count as memory until they are written.
+        let _held = lookup;
         json.begin_array();
         for labels in &found {
             json.labels(labels);
@@ -51,4 +59,31 @@ pub fn series(api: &Api, request: &Request) -> Handled {
         json.end_array();
     });
     Ok(answer.truncated_if(cut))
+}
+
+/// Hands each series that satisfies the matchers to `take`, which returns how many bytes it keeps; `None` ends it. Each
+/// selector has a snapshot of its own, so that only one selection is in memory at a time.
+fn select(
+    api: &Api,
+    lookup: &Lookup,
+    range: TimeRange,
+    matchers: &[Matcher],
+    sorted: bool,
+    mut take: impl FnMut(LabelSet) -> Option<usize>,
+) -> Result<(), ApiError> {
+    let store_error = |error: StorageError| ApiError::storage(&error, ErrorKind::Execution);
+    let mut snapshot = api.store.queryable.snapshot(range).map_err(store_error)?;
+    let hints = Hints { range: Some(range), sorted, labels_only: true, ..lookup.hints() };
+    let selection = snapshot.select(matchers, &hints).map_err(store_error)?;
+    snapshot.freeze().map_err(store_error)?;
+    for row in 0..snapshot.series_count(selection) {
+        if row.is_multiple_of(1024) && lookup.is_ended() {
+            return Err(store_error(StorageError::Stopped));
+        }
+        match take(snapshot.labels(selection, row)) {
+            Some(bytes) => lookup.charge(bytes)?,
+            None => break,
+        }
+    }
+    Ok(())
 }

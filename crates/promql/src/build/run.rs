@@ -2,7 +2,9 @@
 
 use ferula_model::LabelSet;
 use ferula_promql_syntax::ast::ValueType;
-use ferula_storage::{Hints, Queryable, Snapshot};
+use std::sync::Arc;
+
+use ferula_storage::{Hints, Lease, Queryable, Snapshot, StorageError};
 
 use crate::exec::batch::{Batch, RowRef, Value};
 use crate::exec::bitmap;
@@ -31,7 +33,9 @@ pub(crate) fn run(
     control: &QueryControl,
 ) -> QueryOutcome {
     let started = control.nanos();
-    let mut outcome = match select(plan, storage, control) {
+    // Declared before the snapshot, so that it outlives what it counts.
+    let found_series = Arc::new(options.memory.lease());
+    let mut outcome = match select(plan, storage, control, &found_series) {
         Ok((snapshot, selections)) => {
             let prepared = control.nanos();
             let query = QueryContext {
@@ -73,17 +77,24 @@ fn select<'s>(
     plan: &Plan,
     storage: &'s dyn Queryable,
     control: &QueryControl,
+    found_series: &Arc<Lease>,
 ) -> Result<Selected<'s>, QueryError> {
     control.check("query execution")?;
     let mut snapshot = storage.snapshot(plan.range)?;
     let mut selections = Vec::with_capacity(plan.selectors.len());
     for request in &plan.selectors {
         control.check("expression evaluation")?;
-        let hints = Hints { range: Some(request.range), stop: control.as_stop(), ..Hints::default() };
+        let hints = Hints {
+            range: Some(request.range),
+            stop: control.as_stop(),
+            memory: Some(found_series.clone()),
+            ..Hints::default()
+        };
         let selection = snapshot.select(&request.matchers, &hints).map_err(|error| {
-            match control.check("expression evaluation") {
-                Err(stopped) => stopped,
-                Ok(()) => QueryError::Execution(format!("expanding series: {error}")),
+            match (control.check("expression evaluation"), error) {
+                (Err(stopped), _) => stopped,
+                (Ok(()), StorageError::OutOfMemory(refused)) => QueryError::OutOfMemory(refused),
+                (Ok(()), error) => QueryError::Execution(format!("expanding series: {error}")),
             }
         })?;
         selections.push(selection);

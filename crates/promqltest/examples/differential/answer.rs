@@ -112,7 +112,7 @@ fn refusal(error: &QueryError) -> Refusal {
         QueryError::TooManySamples | QueryError::Execution(_) => "execution",
         QueryError::Timeout(_) => "timeout",
         QueryError::Canceled(_) => "canceled",
-        QueryError::OutOfMemory { .. } => "unavailable",
+        QueryError::OutOfMemory(_) => "unavailable",
         QueryError::Storage(_) => "internal",
     };
     Refusal { kind: kind.to_owned(), text: error.to_string() }

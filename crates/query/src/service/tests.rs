@@ -232,3 +232,30 @@ async fn a_panic_ends_the_watch_over_its_query() {
     }
     assert_eq!(world.metric("prometheus_engine_queries"), 0.0);
 }
+
+#[tokio::test]
+async fn a_lookup_is_stopped_when_its_time_is_over_or_its_guard_is_gone() {
+    let world = World::with_places(1);
+    let (lookup, guard) = world.service.admit_lookup().await.expect("a place is free");
+    let hints = lookup.hints();
+    assert!(!hints.stop.is_set());
+    let work = async {
+        while !hints.stop.is_set() {
+            tokio::task::yield_now().await;
+        }
+        "stopped"
+    };
+    let turned = async {
+        world.turn_to(1).await;
+        world.clock.advance(Duration::from_secs(60));
+    };
+    assert_eq!(tokio::join!(guard.watch(work), turned).0, "stopped");
+    // The only place is taken while the look-up is there; queries have places of their own.
+    let waiting = world.service.admit_lookup();
+    let query = world.service.admit(request("1")).await.expect("queries do not wait for look-ups");
+    drop(query);
+    drop(lookup);
+    let (lookup, guard) = waiting.await.expect("the place is free again");
+    drop(guard);
+    assert!(lookup.is_ended(), "nobody waits for it any more");
+}

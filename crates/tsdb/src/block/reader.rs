@@ -159,12 +159,21 @@ impl Block {
 
     /// Names of labels of series that satisfy the matchers, sorted.
     pub fn label_names(&self, matchers: &[Matcher]) -> Result<Vec<String>, BlockError> {
+        self.label_names_by(matchers, &Matcher::matches)
+    }
+
+    /// [`label_names`](Self::label_names) by another way to compare a value with a matcher.
+    pub(crate) fn label_names_by(
+        &self,
+        matchers: &[Matcher],
+        matches: &Compare<'_>,
+    ) -> Result<Vec<String>, BlockError> {
         if matchers.is_empty() {
             return Ok(self.index.label_names().map(str::to_owned).collect());
         }
         let mut symbols = BTreeSet::new();
         let mut entry = SeriesEntry::default();
-        for number in self.select(matchers)? {
+        for number in self.select_by(matchers, matches)? {
             self.series(number, &mut entry)?;
             symbols.extend(entry.labels.iter().map(|(name, _)| *name));
         }
@@ -178,10 +187,20 @@ impl Block {
 
     /// Values of a label of series that satisfy the matchers, sorted.
     pub fn label_values(&self, name: &str, matchers: &[Matcher]) -> Result<Vec<String>, BlockError> {
+        self.label_values_by(name, matchers, &Matcher::matches)
+    }
+
+    /// [`label_values`](Self::label_values) by another way to compare a value with a matcher.
+    pub(crate) fn label_values_by(
+        &self,
+        name: &str,
+        matchers: &[Matcher],
+        matches: &Compare<'_>,
+    ) -> Result<Vec<String>, BlockError> {
         if matchers.is_empty() {
             return self.index.label_values(name);
         }
-        let selected = self.select(matchers)?;
+        let selected = self.select_by(matchers, matches)?;
         if selected.len() < self.index.value_count(name) {
             return self.values_of(name, &selected);
         }

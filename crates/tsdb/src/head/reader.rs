@@ -10,7 +10,7 @@ use std::io;
 
 use ferula_chunk::Encoding;
 use ferula_model::{LabelSet, Matcher};
-use ferula_storage::{SeriesSamples, StorageError};
+use ferula_storage::{OutOfMemory, SeriesSamples, StorageError};
 
 use super::index::Labels;
 use super::out_of_order::{holds_histograms, to_columns};
@@ -53,6 +53,24 @@ struct FrozenOutOfOrder {
     full: Vec<FullChunk>,
 }
 
+impl HeadSelection {
+    /// How many series were found.
+    pub(crate) fn len(&self) -> usize {
+        self.slots.len()
+    }
+}
+
+impl FrozenRow {
+    /// What its out-of-order samples take, which are copies.
+    fn out_of_order_bytes(&self) -> usize {
+        self.out_of_order.as_ref().map_or(0, |late| {
+            size_of::<FrozenOutOfOrder>()
+                + late.samples.len() * size_of::<OutOfOrderSample>()
+                + late.full.len() * size_of::<FullChunk>()
+        })
+    }
+}
+
 /// Labels of many rows under one lock of the index.
 pub(crate) struct RowLabels<'a>(ReadGuard<'a, Index, rank::Index>);
 
@@ -80,9 +98,17 @@ impl Head {
     pub(crate) fn freeze<'s>(
         &self,
         selections: impl Iterator<Item = (HeadSelection, &'s [Matcher], TimeSpan)>,
-    ) -> Vec<Vec<FrozenRow>> {
+        charge: &dyn Fn(usize) -> Result<(), OutOfMemory>,
+    ) -> Result<Vec<Vec<FrozenRow>>, OutOfMemory> {
         let _room = self.gate.freeze();
-        selections.map(|(selection, matchers, span)| self.freeze_one(selection, matchers, span)).collect()
+        selections
+            .map(|(selection, matchers, span)| {
+                charge(selection.slots.len().saturating_mul(size_of::<FrozenRow>()))?;
+                let rows = self.freeze_one(selection, matchers, span);
+                charge(rows.iter().map(FrozenRow::out_of_order_bytes).sum())?;
+                Ok(rows)
+            })
+            .collect()
     }
 
     fn freeze_one(&self, selection: HeadSelection, matchers: &[Matcher], span: TimeSpan) -> Vec<FrozenRow> {
@@ -124,18 +150,27 @@ impl Head {
     }
 
     /// Sorted names of labels of series that satisfy the matchers.
-    pub(crate) fn label_names(&self, matchers: &[Matcher]) -> Vec<String> {
+    pub(crate) fn label_names(&self, matchers: &[Matcher], compare: &Compare<'_>) -> Vec<String> {
         let index = self.index();
-        if matchers.is_empty() { index.label_names() } else { index.label_names_of(&index.select(matchers)) }
+        if matchers.is_empty() {
+            index.label_names()
+        } else {
+            index.label_names_of(&index.select_by(matchers, compare))
+        }
     }
 
     /// Sorted values of a label of series that satisfy the matchers.
-    pub(crate) fn label_values(&self, name: &str, matchers: &[Matcher]) -> Vec<String> {
+    pub(crate) fn label_values(
+        &self,
+        name: &str,
+        matchers: &[Matcher],
+        compare: &Compare<'_>,
+    ) -> Vec<String> {
         let index = self.index();
         if matchers.is_empty() {
             index.label_values(name)
         } else {
-            index.label_values_of(name, &index.select(matchers))
+            index.label_values_of(name, &index.select_by(matchers, compare))
         }
     }
 

@@ -11,9 +11,12 @@ use std::cell::Cell;
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::ops::{ControlFlow, Range};
+use std::sync::Arc;
 
 use ferula_model::{LabelSet, Matcher, TimeRange};
-use ferula_storage::{Hints, RowSink, SelectionId, SeriesSamples, Snapshot, Stop, StorageError};
+use ferula_storage::{
+    Hints, Lease, OutOfMemory, RowSink, SelectionId, SeriesSamples, Snapshot, Stop, StorageError,
+};
 
 use super::blocks::BlockPart;
 use super::identity::identity;
@@ -21,6 +24,7 @@ use super::merge::append;
 use crate::block::index::SeriesEntry;
 use crate::head::{FrozenRow, Head, HeadSelection, Pin};
 use crate::ids::TimeSpan;
+use crate::postings::Compare;
 use crate::view::View;
 
 /// A view of the samples in a range of time.
@@ -36,6 +40,8 @@ pub struct DbSnapshot<'a> {
     range: TimeRange,
     selections: Vec<Selection>,
     frozen: bool,
+    /// Asked before rows are set aside.
+    memory: Option<Arc<Lease>>,
     /// Keeps slots and chunks that are removed meanwhile.
     _pin: Pin,
     /// Until the cut: keeps the slots of series without samples that are removed meanwhile.
@@ -82,6 +88,7 @@ impl<'a> DbSnapshot<'a> {
             range,
             selections: Vec::new(),
             frozen: false,
+            memory: None,
             _pin: pin,
             selecting: Some(head.pin_selecting()),
         }
@@ -97,6 +104,8 @@ impl<'a> DbSnapshot<'a> {
     }
 
     fn merged(&self, numbers: Vec<Vec<u32>>, frozen: Vec<FrozenRow>) -> Result<Vec<MergedRow>, StorageError> {
+        let in_blocks: usize = numbers.iter().map(Vec::len).sum();
+        self.charge((in_blocks + frozen.len()).saturating_mul(MERGED_ROW_BYTES))?;
         let mut rows: Vec<MergedRow> = Vec::new();
         let mut row_of: HashMap<u128, usize> = HashMap::new();
         for (part, (block, numbers)) in self.blocks.iter().zip(numbers).enumerate() {
@@ -150,27 +159,45 @@ impl<'a> DbSnapshot<'a> {
         Ok(())
     }
 
+    fn charge(&self, bytes: usize) -> Result<(), OutOfMemory> {
+        self.memory.as_ref().map_or(Ok(()), |lease| lease.grow(bytes))
+    }
+
     /// Takes the cut for all of `selections`.
-    fn freeze_head(&self, selections: &mut [Selection]) -> Vec<Vec<FrozenRow>> {
+    fn freeze_head(&self, selections: &mut [Selection]) -> Result<Vec<Vec<FrozenRow>>, OutOfMemory> {
         if !self.with_head {
-            return selections.iter().map(|_| Vec::new()).collect();
+            return Ok(selections.iter().map(|_| Vec::new()).collect());
         }
         let in_head = selections.iter_mut().map(|selection| {
             (std::mem::take(&mut selection.in_head), &selection.matchers[..], selection.span)
         });
-        self.head.freeze(in_head)
+        self.head.freeze(in_head, &|bytes| self.charge(bytes))
     }
 
     /// What all sources say to a question about labels, sorted.
     fn texts(
         &self,
         limit: usize,
-        head: impl FnOnce() -> Vec<String>,
-        block: impl Fn(&BlockPart) -> Result<Vec<String>, crate::block::BlockError>,
+        hints: &Hints,
+        head: impl FnOnce(&Compare<'_>) -> Vec<String>,
+        block: impl Fn(&BlockPart, &Compare<'_>) -> Result<Vec<String>, crate::block::BlockError>,
     ) -> Result<Vec<String>, StorageError> {
-        let mut texts = if self.head_overlaps { head() } else { Vec::new() };
+        let patience = Patience::new(&hints.stop);
+        let compare = |matcher: &Matcher, value: &str| patience.holds() && matcher.matches(value);
+        let mut texts: Vec<String> = Vec::new();
+        let mut add = |more: Vec<String>| -> Result<(), StorageError> {
+            if patience.is_over() || hints.stop.is_set() {
+                return Err(StorageError::Stopped);
+            }
+            hints.charge(more.iter().map(|text| size_of::<String>() + text.len()).sum())?;
+            texts.extend(more);
+            Ok(())
+        };
+        if self.head_overlaps {
+            add(head(&compare))?;
+        }
         for part in &self.blocks {
-            texts.extend(block(part).map_err(super::blocks::storage_error)?);
+            add(block(part, &compare).map_err(super::blocks::storage_error)?)?;
         }
         texts.sort_unstable();
         texts.dedup();
@@ -181,6 +208,10 @@ impl<'a> DbSnapshot<'a> {
         Ok(texts)
     }
 }
+
+/// A row of several sources: its own entry, the map's, and the list of its blocks.
+const MERGED_ROW_BYTES: usize =
+    size_of::<MergedRow>() + size_of::<(u128, usize)>() * 2 + size_of::<(usize, u32)>() * 4;
 
 /// Asks the reader once in many comparisons whether it still waits. A regex over a million values can take long.
 struct Patience<'a> {
@@ -223,15 +254,20 @@ impl Snapshot for DbSnapshot<'_> {
             .blocks
             .iter()
             .map(|block| block.select(matchers, span, &compare))
-            .collect::<Result<_, _>>()?;
+            .collect::<Result<Vec<_>, _>>()?;
         if patience.is_over() {
             return Err(StorageError::Stopped);
+        }
+        let found = in_head.len() + numbers.iter().map(Vec::len).sum::<usize>();
+        hints.charge(found.saturating_mul(size_of::<u32>()))?;
+        if hints.memory.is_some() {
+            self.memory.clone_from(&hints.memory);
         }
         let matchers = matchers.to_vec();
         let mut selection = Selection { matchers, span, in_head, numbers, rows: Rows::Unresolved };
         if self.frozen {
             // A selection after the cut sees what there is now.
-            let rows = self.freeze_head(std::slice::from_mut(&mut selection)).pop();
+            let rows = self.freeze_head(std::slice::from_mut(&mut selection))?.pop();
             self.resolve_rows(&mut selection, rows.unwrap_or_default())?;
         }
         self.selections.push(selection);
@@ -244,7 +280,7 @@ impl Snapshot for DbSnapshot<'_> {
         }
         self.frozen = true;
         let mut selections = std::mem::take(&mut self.selections);
-        let frozen = self.freeze_head(&mut selections);
+        let frozen = self.freeze_head(&mut selections)?;
         self.selecting = None;
         for (selection, rows) in selections.iter_mut().zip(frozen) {
             self.resolve_rows(selection, rows)?;
@@ -301,8 +337,18 @@ impl Snapshot for DbSnapshot<'_> {
         Ok(())
     }
 
-    fn label_names(&self, matchers: &[Matcher], limit: usize) -> Result<Vec<String>, StorageError> {
-        self.texts(limit, || self.head.label_names(matchers), |part| part.block().label_names(matchers))
+    fn label_names(
+        &self,
+        matchers: &[Matcher],
+        limit: usize,
+        hints: &Hints,
+    ) -> Result<Vec<String>, StorageError> {
+        self.texts(
+            limit,
+            hints,
+            |compare| self.head.label_names(matchers, compare),
+            |part, compare| part.block().label_names_by(matchers, compare),
+        )
     }
 
     fn label_values(
@@ -310,8 +356,13 @@ impl Snapshot for DbSnapshot<'_> {
         name: &str,
         matchers: &[Matcher],
         limit: usize,
+        hints: &Hints,
     ) -> Result<Vec<String>, StorageError> {
-        let of_head = || self.head.label_values(name, matchers);
-        self.texts(limit, of_head, |part| part.block().label_values(name, matchers))
+        self.texts(
+            limit,
+            hints,
+            |compare| self.head.label_values(name, matchers, compare),
+            |part, compare| part.block().label_values_by(name, matchers, compare),
+        )
     }
 }

@@ -16,6 +16,7 @@ mod rank;
 
 use ferula_promql_syntax::ast::ExprKind;
 use ferula_promql_syntax::{Expr, ParseErrors, parse, stack};
+use ferula_query::Lookup;
 use serde_json::{Value, json};
 
 pub use data::NameCache;
@@ -52,7 +53,7 @@ struct Fix {
 }
 
 /// `/api/v1/ferula/editor`
-pub fn editor(api: &Api, request: &Request) -> Handled {
+pub fn editor(api: &Api, request: &Request, lookup: Lookup) -> Handled {
     let params = &request.params;
     let query = params.first("query").to_owned();
     if query.len() > QUERY_BYTES_MAX {
@@ -70,7 +71,7 @@ pub fn editor(api: &Api, request: &Request) -> Handled {
     if !(1..=ITEMS_MAX).contains(&limit) {
         return Err(ApiError::parameter("limit", format!("must be a number from 1 to {ITEMS_MAX}")));
     }
-    let data = EditorData::new(api, params)?;
+    let data = EditorData::new(api, params, lookup)?;
     let offsets = Utf16::of(&query);
     let mut answer = json!({ "diagnostics": [], "complete": null, "nodes": [], "formatted": null });
     let diagnostics = match parse(&query, &api.site.settings.parser) {

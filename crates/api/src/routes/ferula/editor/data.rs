@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use ferula_model::labels::METRIC_NAME;
 use ferula_model::{Matcher, MetricMetadata, MetricType, TimeRange};
+use ferula_query::Lookup;
 use ferula_scraper::TargetsSnapshot;
 use ferula_storage::StorageError;
 
@@ -36,15 +37,17 @@ pub(super) struct EditorData<'a> {
     api: &'a Api,
     range: TimeRange,
     targets: TargetsSnapshot,
+    lookup: Lookup,
 }
 
 impl<'a> EditorData<'a> {
-    pub(super) fn new(api: &'a Api, params: &Params) -> Result<Self, ApiError> {
+    pub(super) fn new(api: &'a Api, params: &Params, lookup: Lookup) -> Result<Self, ApiError> {
         // Whole minutes, so that requests that follow each other mean the same range.
         let now = api.site.clock.now().millis() / 60_000 * 60_000 + 60_000;
         let end = params.time_or("end", now)?;
         let start = params.time_or("start", end.saturating_sub(RANGE_MS_DEFAULT))?;
-        Ok(EditorData { api, range: TimeRange::from_millis(start, end), targets: api.targets.targets() })
+        let range = TimeRange::from_millis(start, end);
+        Ok(EditorData { api, range, targets: api.targets.targets(), lookup })
     }
 
     /// All metric names.
@@ -64,7 +67,7 @@ impl<'a> EditorData<'a> {
 
     pub(super) fn label_names(&self, matchers: &[Matcher]) -> Result<Vec<String>, ApiError> {
         let snapshot = self.api.store.queryable.snapshot(self.range).map_err(failed)?;
-        snapshot.label_names(matchers, 0).map_err(failed)
+        snapshot.label_names(matchers, 0, &self.lookup.hints()).map_err(failed)
     }
 
     /// Values of a label; `limit` 0 is none.
@@ -75,7 +78,7 @@ impl<'a> EditorData<'a> {
         limit: usize,
     ) -> Result<Vec<String>, ApiError> {
         let snapshot = self.api.store.queryable.snapshot(self.range).map_err(failed)?;
-        snapshot.label_values(label, matchers, limit).map_err(failed)
+        snapshot.label_values(label, matchers, limit, &self.lookup.hints()).map_err(failed)
     }
 
     /// Type and help of a metric, from the first target that states them.
