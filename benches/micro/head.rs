@@ -106,7 +106,7 @@ fn append(c: &mut Criterion) {
     let mut group = c.benchmark_group("head/append");
     group.throughput(Throughput::Elements(SAMPLES_PER_COMMIT as u64));
     for series in [10_000, 100_000] {
-        let dir = tempfile::tempdir().expect("a temporary folder");
+        let dir = tempfile::tempdir().expect("a temporary directory");
         let mut load = Load::new(Arc::new(RealDisk), dir.path(), series);
         group.bench_function(BenchmarkId::new("disk", series), |b| b.iter(|| load.commit()));
         let mut load = Load::new(Arc::new(FaultDisk::default()), Path::new("/db"), series);
@@ -124,7 +124,7 @@ fn cpu_nanos() -> f64 {
 fn memory(_: &mut Criterion) {
     const SERIES: usize = 100_000;
     const SCRAPES: i64 = 240;
-    let dir = tempfile::tempdir().expect("a temporary folder");
+    let dir = tempfile::tempdir().expect("a temporary directory");
     let before = ALLOCATED.load(Ordering::Relaxed);
     let mut load = Load::new(Arc::new(RealDisk), dir.path(), SERIES);
     let of_load = load.refs.capacity() * 8 + load.values.capacity() * 8;

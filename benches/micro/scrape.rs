@@ -114,17 +114,17 @@ fn scrape(criterion: &mut Criterion) {
     scrapes.scrape(&NoStore);
     group.bench_function("known lines, no store", |bencher| bencher.iter(|| scrapes.scrape(&NoStore)));
 
-    let folder = tempfile::tempdir().expect("a folder");
-    let db = open(folder.path());
+    let directory = tempfile::tempdir().expect("a directory");
+    let db = open(directory.path());
     let mut scrapes = Scrapes::new();
     scrapes.scrape(&*db);
     group.bench_function("known lines, real store and log", |bencher| bencher.iter(|| scrapes.scrape(&*db)));
     group.finish();
 }
 
-fn open(folder: &Path) -> Arc<Db> {
-    let opened = Db::open(folder, Options::default(), Arc::new(RealDisk), &Registry::new(), &mut |_| {});
-    Arc::new(opened.expect("an empty folder opens"))
+fn open(directory: &Path) -> Arc<Db> {
+    let opened = Db::open(directory, Options::default(), Arc::new(RealDisk), &Registry::new(), &mut |_| {});
+    Arc::new(opened.expect("an empty directory opens"))
 }
 
 criterion_group!(benches, scrape);

@@ -88,7 +88,7 @@ pub fn scrape(peers: &Path, minutes: u64) -> Result<()> {
         );
     }
     ensure!(different.is_empty(), "answers differ:\n{}", different.join("\n"));
-    std::fs::remove_dir_all(&work).context("removing the work folder")
+    std::fs::remove_dir_all(&work).context("removing the work directory")
 }
 
 /// Starts a server that takes Prometheus' flags.

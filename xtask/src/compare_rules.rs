@@ -80,7 +80,7 @@ pub fn rules(peers: &Path, minutes: u64) -> Result<()> {
     ensure!(after[1].failed == 0.0, "ferula: evaluations failed");
     ensure!(after[1].iterations > before[1].iterations, "ferula: no group ran");
     drop(servers);
-    std::fs::remove_dir_all(&work).context("removing the work folder")
+    std::fs::remove_dir_all(&work).context("removing the work directory")
 }
 
 struct Measured {

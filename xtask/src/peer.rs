@@ -69,12 +69,12 @@ impl Process {
 
     /// Time and memory used, from `/proc`.
     pub fn usage(&self) -> Result<Usage> {
-        let folder = PathBuf::from(format!("/proc/{}", self.child.id()));
-        let stat = std::fs::read_to_string(folder.join("stat")).context("reading /proc stat")?;
+        let directory = PathBuf::from(format!("/proc/{}", self.child.id()));
+        let stat = std::fs::read_to_string(directory.join("stat")).context("reading /proc stat")?;
         // The name in parentheses may hold spaces; utime and stime are the 12th and 13th field after it.
         let fields: Vec<&str> = stat.rsplit(')').next().unwrap_or("").split_whitespace().collect();
         let ticks: f64 = fields.iter().skip(11).take(2).filter_map(|f| f.parse::<f64>().ok()).sum();
-        let status = std::fs::read_to_string(folder.join("status")).context("reading /proc status")?;
+        let status = std::fs::read_to_string(directory.join("status")).context("reading /proc status")?;
         let kilobytes = |key: &str| -> u64 {
             let line = status.lines().find(|line| line.starts_with(key));
             line.and_then(|l| l.split_whitespace().nth(1)?.parse().ok()).unwrap_or(0)

@@ -79,7 +79,7 @@ pub fn provoke(factor: u64) -> Result<()> {
     ensure!(missing.is_empty(), "these alerts did not arrive: {}", missing.join(", "));
     println!("all {} alerts arrived", EXPECTED.len());
     drop(ferula);
-    std::fs::remove_dir_all(&work).context("removing the work folder")
+    std::fs::remove_dir_all(&work).context("removing the work directory")
 }
 
 /// Prints every alert when it first arrives; returns those that never did.

@@ -1,4 +1,4 @@
-//! Bits in and out, most significant first.
+//! Reading and writing bits, most significant first.
 //!
 //! Writing: [`BitAccumulator`] keeps fewer than 32 bits between calls and hands whole 32-bit words to a
 //! [`BitSink`], so that an open chunk can live in a `Vec` or in a chain of small blocks.
@@ -29,14 +29,14 @@ impl BitSink for Vec<u8> {
     }
 }
 
-/// The bits that wait for their word to be full.
+/// The bits of a word that is not full yet.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct BitAccumulator {
-    /// The lowest `pending` bits are those that wait; what is above them was handed on.
+    /// The lowest `pending` bits are not written yet; those above them are.
     bits: u64,
     /// Always below 32 between calls.
     pending: u8,
-    /// Words handed on so far.
+    /// Words written so far.
     words: u16,
 }
 
@@ -46,12 +46,12 @@ impl BitAccumulator {
         BitAccumulator { bits: 0, pending: 0, words: 0 }
     }
 
-    /// Bits that wait for their word to be full, fewer than 32.
+    /// Bits of the word that is not full yet, fewer than 32.
     pub fn pending(&self) -> u8 {
         self.pending
     }
 
-    /// Bytes written so far, the unfinished one included.
+    /// Bytes written so far, including the unfinished one.
     pub fn byte_len(&self) -> usize {
         usize::from(self.words) * 4 + usize::from(self.pending).div_ceil(8)
     }
@@ -69,7 +69,7 @@ impl BitAccumulator {
         }
     }
 
-    /// Appends the lowest `count` bits of `value`, up to 64; what is above them is left out.
+    /// Appends the lowest `count` bits of `value`, up to 64; the bits above them are ignored.
     #[inline]
     pub fn put_wide<S: BitSink>(&mut self, sink: &mut S, value: u64, count: u8) {
         if count > 32 {
@@ -90,7 +90,7 @@ impl BitAccumulator {
         self.put_uvarint(sink, leb128::zigzag(value));
     }
 
-    /// The bits that wait, as bytes padded with zero bits, and how many bytes these are.
+    /// The bits that are not written yet, as bytes padded with zero bits, and the number of these bytes.
     pub fn tail(&self) -> ([u8; 4], usize) {
         let word = if self.pending == 0 { 0 } else { (self.bits << (32 - self.pending)) as u32 };
         (word.to_be_bytes(), usize::from(self.pending).div_ceil(8))
@@ -107,7 +107,7 @@ pub(crate) const fn low_mask(count: u8) -> u64 {
 #[derive(Clone, Debug)]
 pub struct BitReader<'a> {
     data: &'a [u8],
-    /// Bits read so far, the header's included.
+    /// Bits read so far, including the header's.
     at: usize,
     end: usize,
 }
@@ -178,7 +178,7 @@ impl<'a> BitReader<'a> {
         self.read_uvarint().map(leb128::unzigzag)
     }
 
-    /// Bits read so far, the header's included.
+    /// Bits read so far, including the header's.
     pub fn position(&self) -> usize {
         self.at
     }

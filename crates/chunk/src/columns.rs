@@ -1,4 +1,4 @@
-//! Where float chunks are decoded to.
+//! The columns into which float chunks are decoded.
 
 /// Float samples as columns. Decoders append to them, so that several chunks can be read into one.
 #[derive(Clone, Debug, Default, PartialEq)]

@@ -74,7 +74,7 @@ impl Encoding {
         matches!(self, Encoding::Xor2 | Encoding::HistogramSt | Encoding::FloatHistogramSt)
     }
 
-    /// How many bytes stand before the first sample.
+    /// The number of bytes before the first sample.
     pub(crate) const fn header_bytes(self) -> usize {
         match self {
             Encoding::Xor => 2,
@@ -82,7 +82,7 @@ impl Encoding {
         }
     }
 
-    /// How many samples a chunk of this encoding has by its header; `None` when `data` is shorter than the header.
+    /// The number of samples in the header of a chunk of this encoding; `None` if `data` is shorter than the header.
     pub fn sample_count(self, data: &[u8]) -> Option<u16> {
         if data.len() < self.header_bytes() {
             return None;
@@ -140,7 +140,7 @@ impl From<FloatEncoding> for Encoding {
     }
 }
 
-/// A chunk whose bytes are somebody else's.
+/// A chunk that borrows its bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ChunkRef<'a> {
     /// How `data` is written.
@@ -149,7 +149,7 @@ pub struct ChunkRef<'a> {
     pub min_time: i64,
     /// Milliseconds since the epoch of the last sample.
     pub max_time: i64,
-    /// The samples, header included.
+    /// The samples, including the header.
     pub data: &'a [u8],
 }
 
@@ -162,7 +162,7 @@ pub struct Chunk {
     pub min_time: i64,
     /// Milliseconds since the epoch of the last sample.
     pub max_time: i64,
-    /// The samples, header included.
+    /// The samples, including the header.
     pub data: Vec<u8>,
 }
 

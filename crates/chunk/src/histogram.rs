@@ -5,10 +5,10 @@
 //! 5, 6:  reset header in the top 2 bits, 14 bits count | start header | layout, first sample, start | …
 //! ```
 //! A chunk has one layout: schema, zero threshold, spans, custom bounds. A sample with other buckets makes the chunk
-//! or the sample be laid out anew; another schema, a counter reset or a change between counter and gauge needs a new
+//! or the sample get a new layout; another schema, a counter reset or a change between counter and gauge needs a new
 //! chunk. [`HistogramWriter::fit`] decides which.
 //!
-//! `layout` has the layout's bytes, `buckets` aligns two layouts, `integer` and `float` have what differs between
+//! `layout` has the layout's bytes, `buckets` aligns two layouts, `integer` and `float` hold what differs between
 //! the two kinds of counts, `writer` and `reader` what does not.
 
 mod buckets;
@@ -29,13 +29,13 @@ use ferula_model::CounterResetHint;
 use crate::bits::Corrupt;
 use crate::encoding::Encoding;
 
-/// What the header of a histogram chunk holds about a reset between the chunk before and its first sample.
+/// What the header of a histogram chunk records about a reset between the previous chunk and its first sample.
 ///
 /// # Errors
 /// When `data` is shorter than the header.
 ///
 /// # Panics
-/// When the encoding is none of histograms.
+/// If the encoding is not for histograms.
 pub fn counter_reset_header(encoding: Encoding, data: &[u8]) -> Result<CounterResetHint, Corrupt> {
     let short = Corrupt { byte: 0, what: "no header" };
     let at = match encoding {

@@ -1,9 +1,9 @@
 //! LEB128, as Go's `binary.PutUvarint` and `PutVarint` write it: seven bits a byte, the lowest first, the highest bit of
 //! a byte is set when another follows. Signed numbers are zig-zag first: 0, -1, 1, -2 become 0, 1, 2, 3.
 //!
-//! Here: the numbers, byte by byte, whatever the bytes come from. Every reader and writer of files is built on it.
+//! Here: the numbers, byte by byte, wherever the bytes come from. Every reader and writer of files is built on it.
 
-/// Hands the bytes of a number to `byte`.
+/// Passes the bytes of a number to `byte`.
 #[inline]
 pub fn put(mut value: u64, mut byte: impl FnMut(u8)) {
     while value >= 0x80 {
@@ -16,7 +16,7 @@ pub fn put(mut value: u64, mut byte: impl FnMut(u8)) {
 /// Reads a number; `None` when it has more than 64 bits.
 ///
 /// # Errors
-/// What `next` returns when it has no byte.
+/// The error of `next` if it has no byte.
 #[inline]
 pub fn read<E>(mut next: impl FnMut() -> Result<u8, E>) -> Result<Option<u64>, E> {
     let mut value = 0;
@@ -46,7 +46,7 @@ pub const fn unzigzag(value: u64) -> i64 {
     (value >> 1) as i64 ^ -((value & 1) as i64)
 }
 
-/// How many bytes [`put`] hands out.
+/// How many bytes [`put`] passes on.
 pub const fn bytes(value: u64) -> usize {
     (64 - (value | 1).leading_zeros() as usize).div_ceil(7)
 }

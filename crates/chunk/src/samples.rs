@@ -85,7 +85,7 @@ impl Iterator for SampleIter<'_> {
 /// Appends the first `limit` samples of a float chunk to `out`; fewer when it has fewer. Returns how many.
 ///
 /// # Errors
-/// When `data` is no such chunk; nothing was appended then.
+/// If `data` is not such a chunk; nothing was appended then.
 ///
 /// # Panics
 /// When the encoding is none of floats.

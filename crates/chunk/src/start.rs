@@ -1,8 +1,8 @@
 //! Start timestamps, which encodings 4, 5 and 6 write after each sample.
 //!
-//! One header byte: the top bit tells whether the first sample has one, the rest is the index of the first sample whose
-//! start differs from the one before (0: none does). From that sample on each has `t_prev − start`, the first of
-//! them whole, the others as the change of it. Index 127 is the last that fits, so there it begins in any case.
+//! There is one header byte. Its top bit is set if the first sample has a start; the rest is the index of the first sample whose
+//! start differs from the one before (0: none does). From that sample on each has `t_prev − start`: the first of
+//! them whole, the others as its change. Index 127 is the last that fits, so the values begin there at the latest.
 
 use crate::bits::{BitAccumulator, BitReader, BitSink, Corrupt};
 use crate::varbit::{put_signed, read_signed};

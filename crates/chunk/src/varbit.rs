@@ -26,7 +26,7 @@ pub(crate) fn fits(value: i64, bits: u8) -> bool {
     -(high - 1) <= value && value <= high
 }
 
-/// Undoes the cut of a number that [`fits`] `bits` bits to its lowest ones.
+/// Restores a number that [`fits`] `bits` bits from its lowest bits.
 #[inline]
 pub(crate) fn extend(raw: u64, bits: u8) -> i64 {
     if raw > 1 << (bits - 1) { raw.wrapping_sub(1 << bits) as i64 } else { raw as i64 }

@@ -1,4 +1,4 @@
-//! Section `alerting`: which Alertmanagers get the alerts, and what is changed on the way.
+//! Section `alerting`: which Alertmanagers receive the alerts, and how alerts are relabelled on the way.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use crate::scalars::{Secret, choice, secs};
 use crate::section::section;
 
 section! {
-    /// Where alerts go.
+    /// The Alertmanagers that alerts go to.
     pub struct AlertingConfig as "config.AlertingConfig" read as "config.plain", checked {
         /// Applied once to every alert, before it is queued for any Alertmanager.
         omit alert_relabel_configs: Vec<RelabelConfig>;
@@ -22,7 +22,7 @@ section! {
 }
 
 section! {
-    /// A set of Alertmanagers that are found and spoken to in the same way.
+    /// A set of Alertmanagers that are discovered and reached in the same way.
     pub struct AlertmanagerConfig as "*config.AlertmanagerConfig" read as "config.AlertmanagerConfig", checked {
         inline http: HttpClientConfig;
         omit sigv4: Option<SigV4Config>;

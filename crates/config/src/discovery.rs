@@ -1,4 +1,4 @@
-//! Sections that say how targets are found: `static_configs` and the `<x>_sd_configs`.
+//! Sections that configure how targets are found: `static_configs` and the `<x>_sd_configs`.
 //!
 //! Every mechanism of Prometheus is read and checked here, whether or not this build can run it. Those that it
 //! cannot run are in [`PENDING`], and [`crate::Config::unsupported`] reports them.

@@ -12,8 +12,8 @@ pub(crate) fn is_simple_pattern(pattern: &str) -> bool {
     }
 }
 
-/// The files and directories that match, sorted. A pattern that matches nothing returns nothing, and so do a malformed one and a
-/// name that does not exist.
+/// The files and directories that match, sorted. Nothing is returned for a pattern that matches nothing, a malformed
+/// pattern, or a name that does not exist.
 pub fn glob(pattern: &str) -> Vec<String> {
     if !pattern.contains(['*', '?', '[', '\\']) {
         return if Path::new(pattern).exists() { vec![pattern.to_owned()] } else { Vec::new() };

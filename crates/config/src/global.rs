@@ -118,7 +118,7 @@ impl GlobalConfig {
 }
 
 section! {
-    /// Options of Prometheus' own process. They are read and shown; ferula has no garbage collector to tune.
+    /// Options of Prometheus' own process. They are read and shown, but ferula has no garbage collector to tune.
     pub struct RuntimeConfig as "config.RuntimeConfig" {
         omit gogc: i64;
     }

@@ -16,9 +16,9 @@ section! {
         omit basic_auth: Option<BasicAuth>;
         omit authorization: Option<Authorization>;
         omit oauth2: Option<OAuth2>;
-        /// Older way to write `authorization`; moved there by [`HttpClientConfig::check`].
+        /// The older form of `authorization`; [`HttpClientConfig::check`] moves it there.
         omit bearer_token: Secret;
-        /// Older way to write `authorization.credentials_file`.
+        /// The older form of `authorization.credentials_file`.
         path bearer_token_file: String;
         omit tls_config: TlsConfig;
         keep follow_redirects: bool = true;
@@ -205,7 +205,7 @@ impl Value for AnyText {
     }
 }
 
-/// How many of the alternatives are there.
+/// How many of the alternatives are given.
 pub(crate) fn count(given: &[bool]) -> usize {
     given.iter().filter(|given| **given).count()
 }
@@ -238,7 +238,7 @@ impl HttpClientConfig {
     /// Reads a file of nothing but these options, as `--http.config.file` names it.
     ///
     /// # Errors
-    /// What is wrong with it, in go-yaml's words; and what this build cannot do.
+    /// What is wrong with it, in go-yaml's words, or what this build cannot do.
     pub fn parse_file(text: &str, directory: &str) -> Result<Self, ConfigError> {
         let mut config = HttpClientConfig::default();
         let tree = decode_document(text.as_bytes(), &mut config)?;

@@ -130,7 +130,7 @@ impl Value for ActionName {
 }
 
 impl RelabelConfig {
-    /// Whether the file has `null` or nothing where a rule should stand.
+    /// Whether the file has `null` or nothing where a rule should be.
     fn is_null_item(&self) -> bool {
         self.action.0.is_empty() && self.separator.is_empty() && self.replacement.is_empty()
     }
@@ -187,7 +187,7 @@ pub fn compiled(rules: &[RelabelConfig], names: &ValidationScheme) -> Vec<Rule> 
     rules.iter().filter_map(|rule| rule.rule(names.scheme()).ok()).collect()
 }
 
-/// Refuses null rules in a list, with the words of the place where the list stands.
+/// Refuses null rules in a list, with the error text of the section that holds the list.
 pub(crate) fn no_null_rules(rules: &[RelabelConfig], key: &str, text: &str) -> Result<(), Problem> {
     match rules.iter().position(RelabelConfig::is_null_item) {
         Some(index) => Err(Problem::new(text).at_item(key, index)),

@@ -13,7 +13,7 @@ use crate::section::section;
 use crate::url::Url;
 
 section! {
-    /// A place that samples are also written to.
+    /// A server to which samples are also written.
     pub struct RemoteWriteConfig as "*config.RemoteWriteConfig" read as "config.plain", checked {
         keep url: Option<Url>;
         omit remote_timeout: Duration = secs(30);
@@ -101,7 +101,7 @@ section! {
 }
 
 section! {
-    /// Whatever the Azure SDK finds.
+    /// Credentials that the Azure SDK finds by itself.
     pub struct AzureSdkConfig as "azuread.SDKConfig" {
         omit tenant_id: String;
     }
@@ -127,7 +127,7 @@ section! {
 }
 
 section! {
-    /// A place that queries also read from.
+    /// A server from which queries also read.
     pub struct RemoteReadConfig as "*config.RemoteReadConfig" read as "config.plain", checked {
         keep url: Option<Url>;
         omit remote_timeout: Duration = secs(60);
@@ -159,11 +159,11 @@ const RESERVED_HEADERS: [&str; 17] = [
     "x-amz-date",
     "x-amz-security-token",
     "x-amz-content-sha256",
-    // Checked before, with another message.
+    // Checked earlier, with another message.
     "authorization",
 ];
 
-/// Refuses headers that must not be changed. `authorization` says what to do about that one.
+/// Refuses headers that must not be changed. For `authorization` the error names the alternative.
 pub(crate) fn check_headers(headers: &BTreeMap<String, String>, authorization: &str) -> Result<(), Problem> {
     for name in headers.keys() {
         let lower = name.to_lowercase();

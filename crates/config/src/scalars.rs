@@ -1,4 +1,4 @@
-//! The small values of a configuration: durations, secrets, URLs, sizes, label maps, choices.
+//! The scalar values of a configuration: durations, secrets, sizes, label maps, choices.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -213,7 +213,7 @@ impl Value for ByteSize {
     }
 }
 
-/// Labels added to everything that leaves this server. Unlike in a series, a value may be empty.
+/// Labels that are added to everything that leaves this server. Unlike in a series, a value may be empty.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ExternalLabels(pub BTreeMap<String, String>);
 

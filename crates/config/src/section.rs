@@ -1,6 +1,6 @@
 //! The table from which a section of the configuration is made.
 //!
-//! A section is written once, as a list of keys with Rust field, type and default; the macro makes of it the
+//! A section is written once, as a list of keys with Rust field, type and default. From this the macro makes the
 //! struct, its defaults, the strict reader and the printer, so that these four cannot drift apart:
 //!
 //! ```text

@@ -49,7 +49,7 @@ impl Sections {
             }
         }
         for (index, pattern) in self.rule_files.0.iter().enumerate() {
-            // Prometheus finds this out when it looks for the files, and does not start either.
+            // Prometheus notices this when it looks for the files, and then does not start either.
             check_pattern(pattern).map_err(|error| {
                 let text = format!("error retrieving rule files for {pattern}: {error}");
                 Problem::new(text).at_item("rule_files", index)
@@ -137,7 +137,7 @@ fn expand(text: &str, variable: &dyn Fn(&str) -> String) -> String {
                     out.push_str(&if name == "$" { "$".to_owned() } else { variable(name) });
                     &after[end + 1..]
                 }
-                // Without an end the brace is swallowed.
+                // Without a closing brace, the opening one is dropped.
                 None => &after[1..],
             },
             // One digit or special sign is a name of its own in the shell.
@@ -149,7 +149,7 @@ fn expand(text: &str, variable: &dyn Fn(&str) -> String) -> String {
                 out.push_str(&variable(&after[..word]));
                 &after[word..]
             }
-            // A dollar before anything else stays.
+            // A dollar before anything else is kept.
             Some(_) => {
                 out.push('$');
                 after

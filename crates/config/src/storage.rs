@@ -1,4 +1,4 @@
-//! Section `storage`: what of the storage can be set in the file and changed at reload.
+//! Section `storage`: the storage options that a file can set and a reload can change.
 
 use std::time::Duration;
 
@@ -25,7 +25,7 @@ section! {
         omit out_of_order_time_window: Duration;
         omit stale_series_compaction_threshold: f64;
         omit chunk_encoding: ChunkEncodingConfig;
-        /// `None` leaves it to the flags. When the file has it, its unset fields are 0 and not the flags' values.
+        /// `None` leaves it to the flags. If the file has the section, its unset fields are 0 rather than the flags' values.
         omit retention: Option<RetentionConfig>;
     }
 }
@@ -39,7 +39,7 @@ section! {
 }
 
 section! {
-    /// How long and how much is kept. Zero fields do not bound.
+    /// How long and how much data is kept. A zero field sets no limit.
     pub struct RetentionConfig as "config.TSDBRetentionConfig" read as "config.plain", checked {
         omit time: Duration;
         omit size: ByteSize;

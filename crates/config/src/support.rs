@@ -56,7 +56,7 @@ impl Finder<'_> {
         self.path.truncate(depth);
     }
 
-    /// TLS 1.0 and 1.1 are not spoken. A `min_version` below 1.2 only allows them, a `max_version` asks for them.
+    /// TLS 1.0 and 1.1 are not supported. A `min_version` below 1.2 merely allows them, but a `max_version` demands them.
     fn http_client(&mut self, http: &HttpClientConfig) {
         let old = |tls: &TlsConfig| matches!(tls.max_version.as_str(), "TLS10" | "TLS11");
         let tls_config = Step::Key("tls_config".into());

@@ -80,7 +80,7 @@ section! {
     pub struct ExpectedSample as "main.sample" {
         keep labels: String;
         keep value: f64;
-        /// When given, the value is not looked at.
+        /// If given, the value is ignored.
         keep histogram: String;
     }
 }

@@ -87,7 +87,7 @@ fn what_alertmanager_refuses_is_refused_in_its_words() {
     }
 }
 
-/// Six kinds of files end the real program with a nil pointer; here they are refused in words.
+/// Six kinds of files crash the real program on a nil pointer; here they are refused in words.
 #[test]
 fn null_items_are_refused_in_words() {
     let receiver = |key: &str| format!("route: {{receiver: r}}\nreceivers: [{{name: r, {key}: [null]}}]\n");
@@ -129,7 +129,7 @@ fn the_effective_configuration_is_printed_as_alertmanager_prints_it() {
 }
 
 /// A token for Slack's bots becomes credentials and an address when it is filled in, which the file itself may not
-/// have together; Alertmanager does not load what it prints then, either.
+/// have together; Alertmanager does not load its own printed form then either.
 #[test]
 fn what_is_printed_is_judged_as_by_amtool() {
     let file = testdata("every_receiver.printed.yml");
@@ -145,7 +145,7 @@ fn what_is_printed_is_judged_as_by_amtool() {
 
 #[test]
 fn the_cases_that_others_wrote_are_judged_as_by_amtool() {
-    let Some(directory) = shared::folder("cases/alertmanager") else { return };
+    let Some(directory) = shared::directory("cases/alertmanager") else { return };
     let mut files: Vec<PathBuf> = ["config", "cli"]
         .iter()
         .flat_map(|part| std::fs::read_dir(directory.join(part)).expect("a directory of cases"))

@@ -10,9 +10,9 @@ use ferula_testkit::shared::workspace_root;
 
 #[test]
 fn own_files_load_or_are_refused_with_their_text() {
-    let folder = workspace_root().join("testdata/config");
+    let directory = workspace_root().join("testdata/config");
     let mut count = 0;
-    for entry in std::fs::read_dir(&folder).unwrap() {
+    for entry in std::fs::read_dir(&directory).unwrap() {
         let file = entry.unwrap().path();
         if file.extension().is_none_or(|ending| ending != "yml") {
             continue;
@@ -89,7 +89,7 @@ fn what_this_build_cannot_do_is_named_with_its_line() {
 fn a_missing_file_is_named() {
     let error = Config::load(Path::new("missing/prometheus.yml")).unwrap_err();
     assert_eq!(error.to_string(), "open missing/prometheus.yml: no such file or directory");
-    let folder = std::env::temp_dir();
-    let error = Config::load(&folder).unwrap_err();
-    assert_eq!(error.to_string(), format!("read {}: is a directory", folder.display()));
+    let directory = std::env::temp_dir();
+    let error = Config::load(&directory).unwrap_err();
+    assert_eq!(error.to_string(), format!("read {}: is a directory", directory.display()));
 }

@@ -1,12 +1,12 @@
-//! How a loaded configuration is printed: `testdata/config/printed.txt` has what the real Prometheus prints.
+//! How a loaded configuration is printed: `testdata/config/printed.txt` records what the real Prometheus prints.
 //!
-//! So each case shows which defaults a section has, what is inherited, how values are written, in which order keys come,
+//! So each case shows the defaults of a section, what is inherited, how values are written, the order of the keys,
 //! and that no secret is shown.
 
 use ferula_config::Config;
 use ferula_testkit::shared::workspace_root;
 
-/// Lines of which only one of 3.14 and 3.5, whose answers are recorded, prints the default.
+/// Lines with a default that either 3.14 or 3.5 prints, but not both. The recorded answers are those of 3.5.
 const CHANGED_LINES: [&str; 13] = [
     "scrape_native_histograms: false",
     "extra_scrape_metrics: false",
@@ -31,7 +31,7 @@ const DEFAULT_PROTOCOLS: &str = "  scrape_protocols:
   - PrometheusText0.0.4
 ";
 
-/// Without what the two versions print differently.
+/// The lines without what the two versions print differently.
 fn lines(printed: &str) -> Vec<String> {
     let (global, rest) = printed.split_once("\nruntime:").expect("every configuration has the section");
     let global = format!("{global}\n").replace(DEFAULT_PROTOCOLS, "");

@@ -79,7 +79,7 @@ fn promtool_refuses_the_same_with_the_same_words() {
         }
         let said =
             said.split_once("FAILED: parsing YAML file f.yml: ").map_or("", |(_, text)| text.trim_end());
-        // What is added behind Prometheus' text stands in the last bracket.
+        // What we add to Prometheus' text is in the last bracket.
         let own = match error.rsplit_once(" (line ") {
             Some((text, place)) if place.ends_with(')') => text,
             _ => error.as_str(),

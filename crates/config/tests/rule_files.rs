@@ -46,9 +46,9 @@ const REFUSED: [(&str, &str); 11] = [
 
 #[test]
 fn every_rule_file_is_refused_or_loaded_as_by_prometheus() {
-    let Some(folder) = shared::folder("cases/rulefmt") else { return };
+    let Some(directory) = shared::directory("cases/rulefmt") else { return };
     let mut count = 0;
-    for entry in std::fs::read_dir(&folder).unwrap() {
+    for entry in std::fs::read_dir(&directory).unwrap() {
         let file = entry.unwrap().path();
         let name = file.file_name().unwrap().to_str().unwrap();
         let names = if name.starts_with("legacy") { NameScheme::Legacy } else { NameScheme::Utf8 };
@@ -99,7 +99,7 @@ fn every_case_is_refused_with_promtools_words() {
     assert!(wrong.is_empty(), "{} of {cases}:\n{}", wrong.len(), wrong.join("\n"));
 }
 
-/// Equal up to places that promtool does not know, and to the place that is added behind.
+/// Equal but for places that promtool does not know, and the place that we add at the end.
 fn same_line(found: &str, expected: &str) -> bool {
     let unplaced = expected.split("0:0: ").last().unwrap_or_default();
     let known = if unplaced.len() < expected.len() { unplaced } else { expected };

@@ -15,12 +15,12 @@ fn load(file: &Path) -> Result<Config, ConfigError> {
 
 #[test]
 fn every_case_is_refused_or_loaded_as_by_prometheus() {
-    let Some(folder) = shared::folder("cases/config") else { return };
-    let table = std::fs::read_to_string(folder.join("expected-errors.tsv")).unwrap();
+    let Some(directory) = shared::directory("cases/config") else { return };
+    let table = std::fs::read_to_string(directory.join("expected-errors.tsv")).unwrap();
     let expected: HashMap<&str, &str> = table.lines().filter_map(|line| line.split_once('\t')).collect();
     let mut failures = Vec::new();
     let mut count = 0;
-    for entry in std::fs::read_dir(&folder).unwrap() {
+    for entry in std::fs::read_dir(&directory).unwrap() {
         let file = entry.unwrap().path();
         let name = file.file_name().unwrap().to_str().unwrap().to_owned();
         if !name.ends_with(".yml") {
@@ -30,7 +30,7 @@ fn every_case_is_refused_or_loaded_as_by_prometheus() {
         let refused = [".bad.", ".incompatible.", "deprecated"].iter().any(|part| name.contains(part));
         match (load(&file), refused) {
             (Ok(config), false) => {
-                // Not the same again: Prometheus leaves `false` out where the default is `true`.
+                // The printed form may mean something else: Prometheus leaves `false` out where the default is `true`.
                 let printed = config.to_yaml();
                 if let Err(error) = Config::parse(&printed) {
                     failures.push(format!("{name}: the printed form does not load: {error}\n{printed}"));
@@ -39,8 +39,8 @@ fn every_case_is_refused_or_loaded_as_by_prometheus() {
             (Err(error), false) => failures.push(format!("{name}: refused: {error}")),
             (Ok(_), true) => failures.push(format!("{name}: loaded, although it should not")),
             (Err(error), true) => {
-                // The table was made from within a folder called `testdata`.
-                let error = error.to_string().replace(folder.to_str().unwrap(), "testdata");
+                // The table was made from within a directory called `testdata`.
+                let error = error.to_string().replace(directory.to_str().unwrap(), "testdata");
                 match expected.get(name.as_str()) {
                     Some(part) if !error.contains(part) => {
                         failures.push(format!("{name}: says {error}\n    instead of {part}"));
@@ -95,10 +95,10 @@ fn promtool_loads_what_is_printed() {
         eprintln!("left out: FERULA_PEERS names no promtool");
         return;
     };
-    let Some(folder) = shared::folder("cases/config") else { return };
+    let Some(cases) = shared::directory("cases/config") else { return };
     let directory = tempfile::tempdir().unwrap();
     let (mut count, mut failures) = (0, Vec::new());
-    for entry in std::fs::read_dir(&folder).unwrap() {
+    for entry in std::fs::read_dir(&cases).unwrap() {
         let file = entry.unwrap().path();
         let Ok(config) = load(&file) else { continue };
         let original = std::fs::read_to_string(&file).unwrap();

@@ -285,8 +285,8 @@ mod tests {
     #[tokio::test]
     async fn files_are_read_at_once_and_again_when_they_change() {
         let bed = bed();
-        let folder = tempfile::tempdir().expect("a folder");
-        let file = folder.path().join("t.yml");
+        let directory = tempfile::tempdir().expect("a directory");
+        let file = directory.path().join("t.yml");
         std::fs::write(&file, "- targets: [f:1]\n").expect("written");
         let mut updates = bed.manager.subscribe();
         bed.apply(&format!(

@@ -169,10 +169,10 @@ fn nuls_around_the_end_of_the_page_are_no_data() {
 
 #[test]
 fn the_shared_pages_parse_whole() {
-    let Some(folder) = ferula_testkit::shared::folder("cases/exposition") else { return };
+    let Some(directory) = ferula_testkit::shared::directory("cases/exposition") else { return };
     let mut count = 0;
     let mut files: Vec<_> =
-        std::fs::read_dir(folder).expect("a folder").map(|e| e.expect("an entry").path()).collect();
+        std::fs::read_dir(directory).expect("a directory").map(|e| e.expect("an entry").path()).collect();
     files.sort();
     for file in files {
         let page = std::fs::read(&file).expect("a page");

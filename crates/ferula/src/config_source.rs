@@ -101,7 +101,7 @@ mod tests {
 
     #[test]
     fn what_cannot_be_done_is_named_with_its_line() {
-        let dir = tempfile::tempdir().expect("a folder for the test");
+        let dir = tempfile::tempdir().expect("a directory for the test");
         let file = dir.path().join("prometheus.yml");
         std::fs::write(&file, "remote_write:\n- url: http://a/\n").expect("written");
         let error = ConfigSource::File(file).load_file().expect_err("refused").to_string();

@@ -187,7 +187,7 @@ fn log_start(flags: &Flags, source: &ConfigSource) {
     }
     if *source == ConfigSource::Embedded {
         info!(
-            "There is no prometheus.yml in this folder and no --config.file was given: starting with an embedded configuration that scrapes this server every 15s"
+            "There is no prometheus.yml in this directory and no --config.file was given: starting with an embedded configuration that scrapes this server every 15s"
         );
     }
     info!("Starting Prometheus Server", mode = "server", version = version::short());

@@ -1,7 +1,7 @@
 //! Commands as promtool has them: output, errors and exit codes, against what the real promtool printed.
 //!
 //! `testdata/promtool/commands.json` holds the cases, `answers.json` what the server that they ask answers. With
-//! `FERULA_PEERS` naming a folder with the real promtool, that one is run too and must print the same;
+//! `FERULA_PEERS` naming a directory with the real promtool, that one is run too and must print the same;
 //! `UPDATE_GOLDEN=1` then writes down what it printed. `help.txt` lists the commands, flags, defaults and arguments of
 //! promtool 3.14's help pages, without their sentences, which are ours.
 
@@ -94,12 +94,12 @@ fn decoded(text: &str) -> String {
 }
 
 /// Exit code, output and errors, with the server's address taken out.
-fn run(program: &Path, case: &Value, folder: &Path, server: &str) -> Value {
+fn run(program: &Path, case: &Value, directory: &Path, server: &str) -> Value {
     let arguments = case["args"].as_array().expect("a list");
     let arguments = arguments.iter().map(|text| text.as_str().expect("a text").replace("{server}", server));
     let mut child = Command::new(program)
         .args(arguments)
-        .current_dir(folder)
+        .current_dir(directory)
         .env("COLUMNS", "80")
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
@@ -117,15 +117,15 @@ fn run(program: &Path, case: &Value, folder: &Path, server: &str) -> Value {
 
 #[test]
 fn commands_print_what_promtool_prints() {
-    let folder = tempfile::tempdir().expect("a folder");
-    let promtool = folder.path().join("promtool");
+    let directory = tempfile::tempdir().expect("a directory");
+    let promtool = directory.path().join("promtool");
     std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_ferula"), &promtool).expect("linked");
     for (name, text) in [
         ("both.yml", "basic_auth: {username: a}\nbearer_token: b\n"),
         ("unknown.yml", "nope: 1\n"),
         ("basic.yml", "basic_auth: {username: a, password: b}\n"),
     ] {
-        std::fs::write(folder.path().join(name), text).expect("written");
+        std::fs::write(directory.path().join(name), text).expect("written");
     }
     let seen = Arc::new(AtomicUsize::new(0));
     let server = serve(read("answers.json"), seen.clone());
@@ -133,7 +133,7 @@ fn commands_print_what_promtool_prints() {
     let mut cases = read("commands.json");
     if let Some(peer) = &peer {
         for case in &mut cases {
-            let real = run(peer, case, folder.path(), &server);
+            let real = run(peer, case, directory.path(), &server);
             if std::env::var_os("UPDATE_GOLDEN").is_some() {
                 case["want"] = real;
             } else {
@@ -148,7 +148,7 @@ fn commands_print_what_promtool_prints() {
     assert!(cases.len() > 100);
     let wrong: Vec<String> = cases
         .iter()
-        .map(|case| (case, run(&promtool, case, folder.path(), &server)))
+        .map(|case| (case, run(&promtool, case, directory.path(), &server)))
         .filter(|(case, got)| case["want"] != *got)
         .map(|(case, got)| format!("{}\n  want {}\n  got  {got}", case["args"], case["want"]))
         .collect();
@@ -202,8 +202,8 @@ fn skeleton(help: &str) -> String {
 
 #[test]
 fn help_pages_list_what_promtool_lists() {
-    let folder = tempfile::tempdir().expect("a folder");
-    let promtool = folder.path().join("promtool");
+    let directory = tempfile::tempdir().expect("a directory");
+    let promtool = directory.path().join("promtool");
     std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_ferula"), &promtool).expect("linked");
     let peer = std::env::var_os("FERULA_PEERS").map(|peers| PathBuf::from(peers).join("promtool"));
     let peer = peer.filter(|peer| is_wanted(peer));

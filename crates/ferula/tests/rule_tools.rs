@@ -6,10 +6,10 @@ use std::process::Command;
 use ferula_testkit::shared;
 
 /// Exit code, and everything that was printed.
-fn ferula(folder: &Path, arguments: &[&str]) -> (i32, String) {
+fn ferula(directory: &Path, arguments: &[&str]) -> (i32, String) {
     let output = Command::new(env!("CARGO_BIN_EXE_ferula"))
         .args(arguments)
-        .current_dir(folder)
+        .current_dir(directory)
         .output()
         .expect("the program starts");
     let text = [output.stdout, output.stderr].concat();
@@ -139,9 +139,9 @@ const CASES: &[(&[&str], i32, &str)] = &[
 
 #[test]
 fn promtools_cases_end_as_with_promtool() {
-    let Some(folder) = shared::folder("cases/promtool") else { return };
+    let Some(directory) = shared::directory("cases/promtool") else { return };
     for (arguments, code, part) in CASES {
-        let (got, text) = ferula(&folder, arguments);
+        let (got, text) = ferula(&directory, arguments);
         assert!(got == *code && text.contains(part), "{arguments:?}: exit code {got}\n{text}");
     }
     shared::ran("cases/promtool", CASES.len());
@@ -149,11 +149,11 @@ fn promtools_cases_end_as_with_promtool() {
 
 #[test]
 fn results_can_be_written_as_junit() {
-    let Some(folder) = shared::folder("cases/promtool") else { return };
-    let dir = tempfile::tempdir().expect("a folder");
+    let Some(directory) = shared::directory("cases/promtool") else { return };
+    let dir = tempfile::tempdir().expect("a directory");
     let file = dir.path().join("junit.xml");
     let junit = format!("--junit={}", file.display());
-    let (code, _) = ferula(&folder, &["test", &junit, "rules", "unittest.yml", "failing.yml"]);
+    let (code, _) = ferula(&directory, &["test", &junit, "rules", "unittest.yml", "failing.yml"]);
     assert_eq!(code, 1);
     let xml = std::fs::read_to_string(file).expect("written");
     assert!(xml.starts_with("<testsuites><testsuite name=\"unittest.yml\" tests=\""), "{xml}");

@@ -62,7 +62,7 @@ fn list_analyze_and_dump_print_what_promtool_prints() {
 
 #[test]
 fn blocks_from_a_page_hold_its_samples() {
-    let dir = tempfile::tempdir().expect("a folder");
+    let dir = tempfile::tempdir().expect("a directory");
     let (page, data) = (dir.path().join("page"), dir.path().join("data"));
     std::fs::write(&page, "# TYPE m gauge\nm{a=\"x\"} 1 0\nm{a=\"y\"} 2.5 10\nm{a=\"x\"} 3 20000\n# EOF\n")
         .expect("room");
@@ -82,9 +82,9 @@ fn blocks_from_a_page_hold_its_samples() {
 
 #[test]
 fn a_dump_has_what_is_only_in_the_log_and_changes_nothing() {
-    let dir = tempfile::tempdir().expect("a folder");
+    let dir = tempfile::tempdir().expect("a directory");
     let db = Db::open(dir.path(), Options::default(), Arc::new(RealDisk), &Registry::new(), &mut |_| {});
-    let db = db.expect("an empty folder");
+    let db = db.expect("an empty directory");
     let mut appender = db.appender();
     let series = appender.resolve(&LabelSet::from_pairs([("__name__", "m")])).expect("a new series");
     let mut batch = SampleBatch::default();
@@ -95,12 +95,12 @@ fn a_dump_has_what_is_only_in_the_log_and_changes_nothing() {
     // The database is open, and locked, while the tool reads.
     let files = || {
         let mut files = Vec::new();
-        let mut folders = vec![dir.path().to_path_buf()];
-        while let Some(folder) = folders.pop() {
-            for entry in std::fs::read_dir(&folder).expect("a folder").flatten() {
+        let mut directories = vec![dir.path().to_path_buf()];
+        while let Some(directory) = directories.pop() {
+            for entry in std::fs::read_dir(&directory).expect("a directory").flatten() {
                 let metadata = entry.metadata().expect("it is there");
                 if metadata.is_dir() {
-                    folders.push(entry.path());
+                    directories.push(entry.path());
                 } else {
                     files.push((entry.path(), metadata.len()));
                 }
@@ -139,7 +139,7 @@ fn mistakes_get_one_line() {
 
 #[test]
 fn the_write_benchmark_fills_a_database() {
-    let dir = tempfile::tempdir().expect("a folder");
+    let dir = tempfile::tempdir().expect("a directory");
     let (file, out) = (dir.path().join("series.json"), dir.path().join("out"));
     let lines = (0..7).map(|n| format!("{{\"__name__\":\"m\",\"n\":\"{n}\"}}\n"));
     std::fs::write(&file, lines.collect::<String>()).expect("room");

@@ -1,9 +1,9 @@
-//! Times as package `time` has them: parts of the calendar (proleptic Gregorian), layouts, RFC 3339. In UTC, unless a
+//! Times as in package `time`: parts of the calendar (proleptic Gregorian), layouts, RFC 3339. In UTC, unless a
 //! function takes a [`Zoned`] time.
 
 use std::fmt::Write;
 
-/// A moment in UTC, taken apart.
+/// A moment in UTC, split into its parts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Civil {
     /// Astronomical: the year before 1 is 0.
@@ -31,7 +31,7 @@ const NANOS_PER_SECOND: i64 = 1_000_000_000;
 const FIRST_SECOND: i64 = -9_223_372_028_741_760_000;
 
 impl Civil {
-    /// From seconds since the epoch, which may be any.
+    /// From any number of seconds since the epoch.
     pub fn from_unix(seconds: i64) -> Civil {
         // Go's calendar is unsigned, so a time before its first second wraps around. NaN and infinities do, because Go
         // converts them to the smallest integer.
@@ -109,7 +109,7 @@ fn date_of(days: i64) -> (i64, u32, u32) {
 pub struct Zoned<'a> {
     /// Since the epoch, in UTC.
     pub seconds: i64,
-    /// Below a thousand million.
+    /// Less than 1,000,000,000.
     pub nanos: u32,
     /// East of UTC.
     pub offset_seconds: i32,
@@ -117,7 +117,7 @@ pub struct Zoned<'a> {
     pub zone: &'a str,
 }
 
-/// What elements of a layout show.
+/// The moment that a layout is filled with.
 struct Shown<'a> {
     civil: Civil,
     offset_seconds: i32,
@@ -288,7 +288,7 @@ fn fraction(rest: &str) -> Option<(usize, bool)> {
     let tail = rest.strip_prefix(['.', ','])?;
     let digit = tail.bytes().next().filter(|digit| matches!(digit, b'0' | b'9'))?;
     let digits = tail.bytes().take_while(|byte| *byte == digit).count();
-    // Followed by another digit it is a number of the text's own.
+    // Followed by another digit, it is a plain number in the text.
     let ends = !tail[digits..].starts_with(|c: char| c.is_ascii_digit());
     ends.then_some((digits, digit == b'9'))
 }
@@ -304,12 +304,12 @@ fn push_fraction(out: &mut String, point: char, nanosecond: i64, digits: usize, 
     }
     out.push(point);
     out.push_str(shown);
-    // More than nine digits were asked for: Go prints what it has.
+    // Go has no more than nine digits, so it prints those.
 }
 
 /// `time.Parse` by RFC 3339: seconds since the epoch and nanoseconds; `None` where Go refuses the text.
 ///
-/// As Go does it, an hour may have one digit, a comma may stand for the point of the fraction, and digits beyond
+/// As in Go, an hour may have one digit, a comma may replace the point of the fraction, and digits beyond
 /// nanoseconds are dropped.
 pub fn parse_rfc3339(text: &str) -> Option<(i64, u32)> {
     parse_rfc3339_zoned(text).map(|time| (time.seconds, time.nanos))
@@ -348,7 +348,7 @@ pub fn parse_rfc3339_zoned(text: &str) -> Option<Zoned<'static>> {
     })
 }
 
-/// Takes parts off the front of a time.
+/// Reads a time from left to right.
 struct Reader<'a> {
     rest: &'a [u8],
 }
@@ -359,7 +359,7 @@ impl Reader<'_> {
         Some(())
     }
 
-    /// A number of at least and at most so many digits.
+    /// A number with that many digits at least and at most.
     fn number(&mut self, least: usize, most: usize) -> Option<u32> {
         let digits = self.rest.iter().take(most).take_while(|byte| byte.is_ascii_digit()).count();
         let (number, rest) = self.rest.split_at(digits);

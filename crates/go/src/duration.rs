@@ -20,7 +20,7 @@ const DAYS: [(&str, u64); 2] = [("d", 86_400_000_000_000), ("w", 604_800_000_000
 /// Why a text is no duration; the text is Go's.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ParseError {
-    /// Not the shape of a duration, or too long a time.
+    /// Not written like a duration, or too long.
     #[error("time: invalid duration {}", Quoted(.0))]
     Invalid(String),
     /// A number without a unit.
@@ -117,8 +117,8 @@ fn split_digits(text: &str) -> (&str, &str) {
     text.split_at(text.bytes().take_while(u8::is_ascii_digit).count())
 }
 
-/// The nanoseconds of a fraction of a unit. Digits that 63 bits have no room for are left out, and the product is
-/// rounded as a float, both as in Go.
+/// The nanoseconds of a fraction of a unit. Digits that do not fit into 63 bits are dropped, and the product is
+/// rounded as a float; both as in Go.
 fn fraction_of(digits: &str, size: u64) -> u64 {
     let (mut value, mut scale) = (0u64, 1f64);
     for digit in digits.bytes() {

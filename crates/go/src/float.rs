@@ -6,7 +6,7 @@ use std::fmt::Write;
 
 /// Shortest decimal digits of `|v|` (no dot) and the power of ten of the first one: `v = 0.d1d2d3… × 10^exponent`.
 ///
-/// When two shortest texts are equally near, the even one, as Go has it. The standard library takes the larger one:
+/// When two shortest texts are equally near, the even one, as in Go. The standard library takes the larger one:
 /// it prints 1076683052776796.25 as …6.3, Go as …6.2.
 fn shortest_digits(v: f64) -> (String, i32) {
     if v == 0.0 {
@@ -70,7 +70,7 @@ pub fn format_e(v: f64) -> String {
 }
 
 /// Go's `FormatFloat(v, 'g', -1, 64)`, which is also `%v` and `fmt.Sprint`: exponent form below 1e-4 and from 1e6
-/// (Go decides as if the precision were 6 when it is the shortest one).
+/// (for the shortest precision Go decides as if it were 6).
 pub fn format_g(v: f64) -> String {
     if special(v).is_some() || v == 0.0 {
         return format_f(v);
@@ -112,7 +112,7 @@ pub fn format_g_precise(v: f64, precision: usize) -> String {
     if power < -4 || usize::try_from(power).is_ok_and(|power| power >= precision) {
         return format!("{mantissa}e{exponent}");
     }
-    // Rounding once more to the place that was just found changes no digit.
+    // Rounding again to the place just found changes no digit.
     let decimals = usize::try_from(precision as i64 - 1 - i64::from(power)).unwrap_or(0);
     without_trailing_zeros(&format!("{v:.decimals$}")).to_owned()
 }

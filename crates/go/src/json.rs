@@ -1,7 +1,7 @@
 //! Strings and floats in JSON, as `encoding/json` writes them, and strings as the library `json-iterator` does.
 //!
 //! Prometheus writes its HTTP answers with `json-iterator`; its log and its tools use `encoding/json`. The two differ:
-//! the first knows no `\b` and `\f`, and escapes U+2028 and U+2029 only where it escapes HTML too.
+//! the first lacks `\b` and `\f`, and escapes U+2028 and U+2029 only where it also escapes HTML.
 
 use crate::float::{format_e, format_f};
 
@@ -45,7 +45,7 @@ pub fn push_iterator_html_string(out: &mut impl Buffer, text: &str) {
     push(out, text, &ITERATOR_HTML);
 }
 
-/// A float as `encoding/json` writes it: an exponent below 1e-6 and from 1e21, of as few digits as possible.
+/// A float as `encoding/json` writes it: with an exponent, of as few digits as possible, below 1e-6 and from 1e21.
 /// `None` for what JSON cannot express.
 pub fn format_number(v: f64) -> Option<String> {
     if !v.is_finite() {
@@ -70,7 +70,7 @@ enum Need {
     Short(u8),
     /// `\u00xx`.
     Code,
-    /// A look at the two bytes behind it, since U+2028 and U+2029 begin with it.
+    /// A look at the next two bytes, because U+2028 and U+2029 begin with this one.
     Look,
 }
 
@@ -134,7 +134,7 @@ fn push(out: &mut impl Buffer, text: &str, style: &Style) {
                 (&escape[..], 1)
             }
         };
-        // Every byte with a need is ASCII or begins a character, so the text may be cut here.
+        // Every byte that needs something is ASCII or begins a character, so the text may be cut here.
         out.push_text(&text[plain_from..at]);
         out.push_text(std::str::from_utf8(escape).unwrap_or_default());
         plain_from = at + length;

@@ -1,12 +1,12 @@
 //! What Go's library does, to the byte.
 //!
 //! Prometheus is written in Go, so its answers, error texts and accepted inputs are those of Go's library wherever it
-//! passes them through. They live here once.
+//! passes them through. This crate is the one place for them.
 //!
 //! Here: only what Go itself does. Elsewhere: what Prometheus builds on it, such as its own duration syntax
 //! (`ferula-model`), and the template language (`ferula-template`).
 //!
-//! Always true: no function panics, whatever it is given, and each answers as the real library did
+//! Always true: no function panics, whatever its input, and each returns what the real library returned
 //! (`testdata/go`, `tests/recorded.rs`).
 
 pub mod calendar;

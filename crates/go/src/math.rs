@@ -1,6 +1,6 @@
 //! Elementary functions to the last bit as Go computes them on x86-64.
 //!
-//! C libraries, and with them Rust, round some results differently, and answers are compared digit by digit. The methods
+//! C libraries, and Rust with them, round some results differently, and answers are compared digit by digit. The methods
 //! are the published ones that Go uses: Cephes for circular functions and `tanh`, FreeBSD's msun for logarithms and
 //! the inverse hyperbolic ones, Hart & Cheney for `sinh`, Shibata's SLEEF for `exp`. The order of operations is part
 //! of each method. Multiplications are fused with additions in `exp` only, as Go does where the processor can.
@@ -17,7 +17,7 @@ fn polynomial(coefficients: &[f64], x: f64) -> f64 {
     coefficients.iter().fold(0.0, |sum, coefficient| sum * x + coefficient)
 }
 
-/// The same with a highest coefficient of 1, which is left out.
+/// The same with a leading coefficient of 1, which is left out.
 fn monic(coefficients: &[f64], x: f64) -> f64 {
     coefficients.iter().fold(1.0, |sum, coefficient| sum * x + coefficient)
 }
@@ -125,7 +125,7 @@ pub fn ln(x: f64) -> f64 {
     if x <= 0.0 {
         return if x == 0.0 { f64::NEG_INFINITY } else { f64::NAN };
     }
-    // Go's machine code does not scale subnormal numbers first and is off for them; so are we.
+    // Go's machine code does not scale subnormal numbers first and is wrong for them; so are we.
     let bits = x.to_bits();
     let mut mantissa = f64::from_bits((bits & 0x000f_ffff_ffff_ffff) | 0x3fe0_0000_0000_0000);
     let mut exponent = ((bits >> 52) & 0x7ff) as i32 - 1022;

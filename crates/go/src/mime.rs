@@ -1,6 +1,6 @@
 //! Media types as Go's `mime.ParseMediaType` reads them.
 
-/// Why a header states no media type; the texts are Go's.
+/// Why a header has no media type; the texts are Go's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum MediaTypeError {
     #[error("mime: no media type")]
@@ -20,7 +20,7 @@ pub enum MediaTypeError {
 /// The media type of a header such as `Content-Type`, in lower case and without its parameters, which must be well-formed.
 ///
 /// # Errors
-/// The type or a parameter is malformed, or a parameter is there twice.
+/// The type or a parameter is malformed, or a parameter is repeated.
 pub fn parse_media_type(header: &str) -> Result<String, MediaTypeError> {
     let base = header.split(';').next().unwrap_or_default();
     let media_type = base.to_lowercase().trim().to_owned();

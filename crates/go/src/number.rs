@@ -1,12 +1,12 @@
-//! Numbers and truth values in texts: `strconv.Atoi`, `ParseInt`, `ParseFloat`, `ParseBool`, and their errors.
+//! Numbers and booleans in texts: `strconv.Atoi`, `ParseInt`, `ParseFloat`, `ParseBool`, and their errors.
 
 use crate::quote::go_quote;
 
-/// Why a text is no number. The text is Go's: `strconv.Atoi: parsing "x": invalid syntax`.
+/// Why a text is not a number, in Go's words: `strconv.Atoi: parsing "x": invalid syntax`.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("strconv.{function}: parsing {}: {reason}", go_quote(.text))]
 pub struct NumberError {
-    /// The function of Go that was asked.
+    /// The name of Go's function.
     pub function: &'static str,
     /// The text.
     pub text: String,
@@ -20,7 +20,7 @@ pub enum Reason {
     /// It is none.
     #[error("invalid syntax")]
     Syntax,
-    /// The type has no room for it.
+    /// It does not fit the type.
     #[error("value out of range")]
     Range,
 }
@@ -69,7 +69,7 @@ pub fn parse_uint_any_base(text: &str) -> Result<u64, NumberError> {
         .map_err(error("ParseUint", text))
 }
 
-/// Digits after the prefix of a base, at most 64 bits of them.
+/// The number that digits after the prefix of a base stand for, if it fits into 64 bits.
 fn any_base(unsigned: &str) -> Result<i128, Reason> {
     let (radix, digits) = match unsigned.as_bytes() {
         [b'0', b'x' | b'X', _, ..] => (16, &unsigned[2..]),
@@ -100,8 +100,8 @@ fn integer(text: &str, max: i64) -> Result<i64, Reason> {
     with_sign(magnitude(digits, 10, i128::from(max) * 2 + 1)?, text, max)
 }
 
-/// Reads digits from the left until one is none, or the number is larger than an unsigned one of the size may be: Go
-/// does not look further then.
+/// Reads digits from the left until a character is not one, or the number does not fit an unsigned one of the size: Go
+/// stops there too.
 fn magnitude(digits: &str, radix: u32, unsigned_max: i128) -> Result<i128, Reason> {
     if digits.is_empty() {
         return Err(Reason::Syntax);
@@ -201,11 +201,11 @@ fn hexadecimal(text: &str) -> Result<f64, Reason> {
     if !sound || digits().next().is_none() || exponent_digits.is_empty() {
         return Err(Reason::Syntax);
     }
-    // Far beyond what any float has; more digits change nothing.
+    // Far beyond the exponent of any float; more digits change nothing.
     let exponent_magnitude: i64 = exponent_digits.parse().unwrap_or(i64::MAX).min(1 << 40);
     let mut exponent = if exponent.starts_with('-') { -exponent_magnitude } else { exponent_magnitude };
     exponent -= 4 * fraction.len() as i64;
-    // 60 bits, and whether anything was cut off behind them.
+    // 60 bits, and whether any bit after them was set.
     let (mut bits, mut rest) = (0u64, false);
     for digit in digits().filter_map(|c| c.to_digit(16)) {
         if bits >> 56 == 0 {
@@ -218,7 +218,7 @@ fn hexadecimal(text: &str) -> Result<f64, Reason> {
     Ok(rounded(bits, rest, exponent))
 }
 
-/// `bits × 2^exponent` to the nearest float, halves to even; `rest` says that a little more was there.
+/// `bits × 2^exponent` rounded to the nearest float, halves to even; with `rest`, the true value is a little more.
 fn rounded(bits: u64, rest: bool, exponent: i64) -> f64 {
     if bits == 0 {
         return 0.0;

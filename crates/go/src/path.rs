@@ -74,12 +74,12 @@ enum Item {
 /// `filepath.Match`: whether `pattern` matches the whole of `name`. `*` and `?` do not match a slash.
 ///
 /// # Errors
-/// The pattern is malformed, between two `*` that the name gets to. As in Go, what stands behind is not looked at.
+/// The pattern is malformed in a part that the name gets to; as in Go, the parts after it are not checked.
 pub fn matches(pattern: &str, name: &str) -> Result<bool, BadPattern> {
     let Pattern { items, malformed_from } = parse_pattern(pattern);
     let mut item = 0;
     let mut rest = name;
-    // Where to continue when what follows the last `*` does not fit: one character later.
+    // Where to continue when what follows the last `*` does not match: one character later.
     let mut retry: Option<(usize, &str)> = None;
     loop {
         if malformed_from == Some(item) {
@@ -127,10 +127,10 @@ fn match_one<'n>(item: &Item, name: &'n str) -> Option<&'n str> {
     fits.then_some(chars.as_str())
 }
 
-/// A pattern taken apart, as far as it is well-formed.
+/// The items of a pattern, as far as it is well-formed.
 struct Pattern {
     items: Vec<Item>,
-    /// The item behind the last `*` before something malformed.
+    /// The item after the last `*` before the malformed part.
     malformed_from: Option<usize>,
 }
 
@@ -158,7 +158,7 @@ fn parse_pattern(pattern: &str) -> Pattern {
     Pattern { items, malformed_from: None }
 }
 
-/// The class that `text` (what follows the bracket) begins with, and the text behind it.
+/// The class that `text` (what follows the bracket) begins with, and the text after it.
 fn parse_class(text: &str) -> Result<(Item, &str), BadPattern> {
     let inner = text.strip_prefix('^');
     let (negated, mut rest) = (inner.is_some(), inner.unwrap_or(text));

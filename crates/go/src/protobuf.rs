@@ -31,7 +31,7 @@ pub enum ProtobufError {
     },
 }
 
-/// One field as it stands in the message.
+/// One field of a message.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Value<'a> {
     /// Wire type 0.
@@ -40,7 +40,7 @@ pub enum Value<'a> {
     Fixed64(u64),
     /// Wire type 2: text, bytes, a nested message, or packed numbers.
     Bytes(&'a [u8]),
-    /// Wire type 3: fields between two tags, which no message here has; they are passed over.
+    /// Wire type 3: fields between two tags. No message here has them, and they are skipped.
     Group,
     /// Wire type 5.
     Fixed32(u32),
@@ -202,7 +202,7 @@ impl<'a> Reader<'a> {
         Ok(Some((number, value)))
     }
 
-    /// The next of several messages that each stand after their length, or `None` at the end.
+    /// The next of several messages, each preceded by its length, or `None` at the end.
     pub fn delimited(&mut self) -> Result<Option<&'a [u8]>, ProtobufError> {
         if self.rest.is_empty() {
             return Ok(None);
@@ -211,8 +211,8 @@ impl<'a> Reader<'a> {
         self.take(length).map(Some)
     }
 
-    /// Passes over the rest of a group and the groups inside it. As in Prometheus, only the depth is looked at, not
-    /// whether begin and end have the same number.
+    /// Skips the rest of a group and the groups inside it. As in Prometheus, only the depth is checked, not
+    /// whether its start and end have the same number.
     fn skip_group(&mut self) -> Result<(), ProtobufError> {
         let mut depth = 1u32;
         while depth > 0 {
@@ -250,7 +250,7 @@ impl<'a> Reader<'a> {
             if index == 10 {
                 return Err(ProtobufError::VarintOverflow);
             }
-            // Of the tenth byte one bit has room; the others are lost, as in Prometheus.
+            // Only one bit of the tenth byte fits; the others are lost, as in Prometheus.
             number |= u64::from(byte & 0x7f) << (7 * index);
             if byte & 0x80 == 0 {
                 self.rest = &self.rest[index + 1..];

@@ -77,7 +77,7 @@ pub fn unquote(literal: &str) -> Option<Vec<u8>> {
                 rest = unescape(rest, quote, &mut out)?;
             }
         }
-        // Go lets this pass, although nothing is no character.
+        // Go accepts this, although it holds no character.
         '\'' if inner.is_empty() => {}
         '\'' if !unescape(inner, quote, &mut out)?.is_empty() => return None,
         '\'' => {}

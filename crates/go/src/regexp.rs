@@ -1,7 +1,7 @@
 //! Regular expressions as Go's `regexp` reads them (RE2).
 //!
 //! ```text
-//! pattern ──syntax──▶ the same in the syntax of the `regex` crate ──▶ an engine that works on bytes
+//! pattern ──syntax──▶ the same pattern in the syntax of the `regex` crate ──▶ an engine that works on bytes
 //! ```
 //!
 //! Here: what a pattern means, why it is refused (in Go's words), searching, replacing, and templates such as `$1`.
@@ -23,7 +23,7 @@ use crate::unicode::{is_digit, is_letter};
 #[error("{0}")]
 pub struct SyntaxError(String);
 
-/// A compiled pattern may take this much memory; a query must not be able to ask for more.
+/// The most memory that a compiled pattern may take, whatever a query contains.
 const COMPILED_BYTES_MAX: usize = 10 << 20;
 
 /// Longer patterns are refused: parsing takes a hundred times their size.
@@ -107,7 +107,7 @@ impl<'p> Pattern<'p> {
 /// A compiled pattern. Cloning is cheap.
 #[derive(Clone, Debug)]
 pub struct Regexp {
-    /// Works on bytes, because `\B` is about bytes in Go. It is only ever given text.
+    /// Works on bytes, because `\B` is about bytes in Go. Its input is always text.
     regex: Regex,
     group_names: Arc<[Option<Box<str>>]>,
 }
@@ -134,7 +134,7 @@ impl Regexp {
     }
 
     /// `Regexp.ReplaceAllString`: `text` with every match replaced by `template`, in which `$1` and `${name}` are filled
-    /// in. An empty match directly behind another match does not count.
+    /// in. An empty match directly after another match does not count.
     pub fn replace_all(&self, text: &str, template: &str) -> String {
         let (mut out, mut done, mut from) = (String::new(), 0, 0);
         while from <= text.len() {
@@ -142,7 +142,7 @@ impl Regexp {
             let Some(whole) = captures.get(0) else { break };
             let width = text[from..].chars().next().map_or(1, char::len_utf8);
             if !text.is_char_boundary(whole.start()) {
-                // The engine looks between the bytes of a character too, where Go does not.
+                // The engine also looks between the bytes of a character, which Go does not.
                 from = text.ceil_char_boundary(whole.start());
                 continue;
             }
@@ -162,7 +162,7 @@ impl Regexp {
             |number: usize| captures.get(number).and_then(|group| std::str::from_utf8(group.as_bytes()).ok());
         expand(template, out, |name| match group_number(name) {
             Some(number) => group(number),
-            // Of several groups with the name the first that took part.
+            // The first group of that name that took part in the match.
             None => (1..)
                 .zip(self.group_names.iter())
                 .filter(|(_, group_name)| group_name.as_deref() == Some(name))
@@ -337,7 +337,7 @@ mod tests {
         assert_eq!(Regexp::new("x*").expect("valid").replace_all("abc", "-"), "-a-b-c-");
     }
 
-    /// Pieces that go wrong together: what Go accepts must be a pattern for the `regex` crate as well.
+    /// Pieces that break in combination: what Go accepts must also be a pattern for the `regex` crate.
     const PIECES: [&str; 44] = [
         "a",
         "b",

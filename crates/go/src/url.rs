@@ -30,7 +30,7 @@ pub struct Url {
     raw_path: Option<String>,
     /// No `//` after the scheme.
     omits_host: bool,
-    /// A question mark with nothing behind it.
+    /// A question mark with nothing after it.
     has_empty_query: bool,
     /// As written, without the question mark.
     raw_query: String,
@@ -61,7 +61,7 @@ impl Url {
         &self.scheme
     }
 
-    /// Puts another scheme in place.
+    /// Replaces the scheme.
     pub fn set_scheme(&mut self, scheme: &str) {
         scheme.clone_into(&mut self.scheme);
     }
@@ -76,7 +76,7 @@ impl Url {
         lossy(&self.host)
     }
 
-    /// Puts another host, with its port, in place. It is taken as it is.
+    /// Replaces host and port, taken as they are.
     pub fn set_host(&mut self, host: &str) {
         self.host = host.as_bytes().to_vec();
     }
@@ -107,7 +107,7 @@ impl Url {
         self.user.as_ref()?.password.as_deref().map(lossy)
     }
 
-    /// Takes name and password out.
+    /// Removes name and password.
     pub fn clear_user(&mut self) {
         self.user = None;
     }
@@ -117,7 +117,7 @@ impl Url {
         lossy(&self.path)
     }
 
-    /// Puts another path in place, given as it is to be written.
+    /// Replaces the path, given as it is to be written.
     ///
     /// # Errors
     /// A bad escape.
@@ -127,7 +127,7 @@ impl Url {
         Ok(())
     }
 
-    /// Puts another path in place, given unescaped.
+    /// Replaces the path, given unescaped.
     pub fn set_unescaped_path(&mut self, path: &str) {
         self.path = path.as_bytes().to_vec();
         self.raw_path = None;
@@ -145,7 +145,7 @@ impl Url {
         &self.raw_query
     }
 
-    /// Puts another query in place, given as it is to be written.
+    /// Replaces the query, given as it is to be written.
     pub fn set_raw_query(&mut self, query: &str) {
         query.clone_into(&mut self.raw_query);
     }
@@ -155,7 +155,7 @@ impl Url {
         lossy(&self.fragment)
     }
 
-    /// Takes the fragment out.
+    /// Removes the fragment.
     pub fn clear_fragment(&mut self) {
         self.fragment.clear();
         self.raw_fragment = None;
@@ -166,7 +166,7 @@ impl Url {
             .unwrap_or_else(|| escape(&self.fragment, Part::Fragment))
     }
 
-    /// What a request line names: path and query.
+    /// The target of a request line: path and query.
     pub fn request_uri(&self) -> String {
         let mut uri = match self.opaque.as_str() {
             "" => self.escaped_path(),
@@ -211,7 +211,7 @@ impl Url {
             url.scheme.clone_from(&self.scheme);
         }
         if !reference.scheme.is_empty() || !reference.host.is_empty() || reference.user.is_some() {
-            // The path is resolved even then; an escape that was read once is no error now.
+            // The path is resolved even then; an escape that could be read before cannot fail now.
             let _ = url.set_path(&resolve_path(&reference.escaped_path(), ""));
             return url;
         }
@@ -238,7 +238,7 @@ impl Url {
     }
 }
 
-/// The text as written, if it is sound and still stands for what is there.
+/// The text as written, if it is valid and still means the same.
 fn escaped_as_written(bytes: &[u8], raw: Option<&str>, part: Part) -> Option<String> {
     let raw = raw.filter(|raw| is_valid_encoded(raw, part))?;
     (unescape(raw, part).ok()? == bytes).then(|| raw.to_owned())
@@ -267,7 +267,7 @@ fn resolve_path(base: &str, reference: &str) -> String {
     let mut kept: Vec<&str> = Vec::new();
     for element in full.split('/') {
         match element {
-            // A dot at the start leaves its slash.
+            // A leading dot keeps its slash.
             "." if kept.is_empty() => kept.push(""),
             "." => {}
             ".." => drop(kept.pop()),
@@ -275,11 +275,11 @@ fn resolve_path(base: &str, reference: &str) -> String {
         }
     }
     let mut path = format!("/{}", kept.join("/"));
-    // A dot at the end names a directory.
+    // A trailing dot names a directory.
     if matches!(full.rsplit('/').next(), Some("." | "..")) {
         path.push('/');
     }
-    // One slash was put before the path, and an absolute path has one of its own.
+    // A slash was added in front, and an absolute path already has one.
     if path.starts_with("//") { path.split_off(1) } else { path }
 }
 

@@ -9,7 +9,7 @@ use ferula_go::{
     Regexp, calendar, duration, float, json, math, mime, number, path, quote, regexp, unicode, url,
 };
 
-/// One call and what Go answered.
+/// One call and Go's answer.
 struct Recorded<'a> {
     call: &'a str,
     inputs: Vec<Vec<u8>>,
@@ -113,7 +113,7 @@ const SUBJECTS: [&str; 27] = [
     "\n",
 ];
 
-/// What this crate answers, in the columns of the record. `None` where the input cannot be given to it: its texts are
+/// What this crate returns, in the columns of the record. `None` where the input cannot be passed to it: its texts are
 /// UTF-8.
 fn answer(recorded: &Recorded<'_>) -> Option<Answer> {
     let mut texts = Vec::new();
@@ -314,7 +314,7 @@ fn same(ours: &Answer, recorded: &Recorded<'_>) -> bool {
     match (ours, &recorded.answer) {
         (Err(ours), Err(theirs)) => lossy(ours) == lossy(theirs),
         (Ok(ours), Ok(theirs)) => match recorded.call {
-            // Behind the pairs stands the first error, which nobody asks for.
+            // After the pairs comes the first error, which nobody needs.
             "parse_query" => lossy(&ours[0]) == lossy(&theirs[0]).replace("%FF", "%EF%BF%BD"),
             "unquote" => ours == theirs,
             _ => ours.iter().map(lossy).eq(theirs.iter().map(lossy)),

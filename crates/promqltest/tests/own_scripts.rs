@@ -10,12 +10,12 @@ use common::{Databases, memory_stores};
 use ferula_promqltest::{StoreFactory, run_script};
 use ferula_testkit::shared::workspace_root;
 
-fn folder(name: &str) -> PathBuf {
+fn directory(name: &str) -> PathBuf {
     workspace_root().join("testdata/promql").join(name)
 }
 
 fn all_pass_on(mut stores: impl StoreFactory) {
-    let scripts = common::scripts_in(&folder(""));
+    let scripts = common::scripts_in(&directory(""));
     assert!(!scripts.is_empty(), "there are scripts");
     let mut failures = Vec::new();
     for (name, text) in scripts {
@@ -49,7 +49,7 @@ fn lines_to_fail(text: &str) -> Vec<usize> {
 
 #[test]
 fn none_of_those_that_must_fail_passes() {
-    for (name, text) in common::scripts_in(&folder("must_fail")) {
+    for (name, text) in common::scripts_in(&directory("must_fail")) {
         let report = run_script(&text, &name, &mut memory_stores());
         let failed: Vec<usize> = report.failed.iter().map(|failure| failure.line).collect();
         assert_eq!(failed, lines_to_fail(&text), "{name}: {:#?}", report.failed);

@@ -1,4 +1,4 @@
-//! The scripts that Prometheus runs on itself, where the folder with them is there: every evaluation passes.
+//! The scripts that Prometheus runs on itself, where the directory with them is there: every evaluation passes.
 
 mod common;
 
@@ -21,9 +21,9 @@ fn print(report: &ScriptReport) {
 }
 
 fn all_pass_on(mut stores: impl StoreFactory) {
-    let Some(folder) = shared::folder("promqltest") else { return };
+    let Some(directory) = shared::directory("promqltest") else { return };
     let (mut passed, mut failed) = (0, 0);
-    for (name, text) in common::scripts_in(&folder) {
+    for (name, text) in common::scripts_in(&directory) {
         let report = run_script(&text, &name, &mut stores);
         print(&report);
         passed += report.passed;

@@ -74,7 +74,7 @@ impl Clock for RealClock {
     }
 }
 
-/// A clock that stands still until a test moves it. A clone is another handle to the same clock.
+/// A clock that stands still until a test advances it. A clone is another handle to the same clock.
 #[derive(Clone, Debug)]
 pub struct SimClock(Arc<Mutex<SimState>>);
 
@@ -98,7 +98,7 @@ impl SimClock {
         })))
     }
 
-    /// Moves time on and wakes everyone whose moment has come, the earliest first.
+    /// Advances time and wakes every sleeper whose moment has come, the earliest first.
     pub fn advance(&self, by: Duration) {
         let mut due = {
             let mut state = self.lock();
@@ -112,7 +112,7 @@ impl SimClock {
         }
     }
 
-    /// Moves time on to the next sleeper's moment and wakes it; `false` when nobody sleeps.
+    /// Advances time to the next sleeper's moment and wakes it; `false` if nobody sleeps.
     pub fn advance_to_next(&self) -> bool {
         let wait = {
             let state = self.lock();

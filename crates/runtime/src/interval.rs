@@ -6,7 +6,7 @@ use crate::clock::SharedClock;
 
 /// Fires at every moment that is `offset` after a multiple of the period since the epoch.
 ///
-/// The moments depend on period and offset alone, so they are the same after a restart. Those that pass while nobody waits
+/// The moments depend on period and offset alone, so they are the same after a restart. Moments that pass while nobody waits
 /// are skipped.
 pub struct Interval {
     clock: SharedClock,

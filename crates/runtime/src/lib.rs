@@ -1,6 +1,6 @@
-//! Time and tasks: a clock that tests can turn, tasks with names, shutdown as a value, intervals with an offset.
+//! Time and tasks: a clock that tests can control, tasks with names, shutdown as a value, intervals with an offset.
 //!
-//! Knows nothing of what the tasks do, and logs nothing: a failure is returned to the caller that waits for it.
+//! It does not know what the tasks do, and logs nothing: a failure is returned to the caller that waits for it.
 
 pub mod clock;
 pub mod interval;

@@ -1,4 +1,4 @@
-//! "Stop now" as a value: given to everything that runs, asked or awaited, never lost.
+//! "Stop now" as a value: passed to everything that runs, polled or awaited, never lost.
 
 use std::sync::Arc;
 
@@ -12,17 +12,17 @@ pub struct Shutdown {
 }
 
 impl Shutdown {
-    /// Nobody has asked yet.
+    /// Not requested yet.
     pub fn new() -> Self {
         Shutdown { own: Arc::new(watch::Sender::new(false)), parent: None }
     }
 
-    /// Asked when this one is, or on its own.
+    /// A request that is made together with this one, or on its own.
     pub fn child(&self) -> Self {
         Shutdown { parent: Some(Box::new(self.clone())), ..Self::new() }
     }
 
-    /// Asks all holders of this value, or of a child of it, to stop. Asking again changes nothing.
+    /// Asks all holders of this value, or of a child of it, to stop. A second call changes nothing.
     pub fn request(&self) {
         self.own.send_replace(true);
     }

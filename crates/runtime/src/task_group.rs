@@ -10,7 +10,7 @@ use crate::Shutdown;
 /// What a task fails with.
 pub type TaskError = Box<dyn std::error::Error + Send + Sync>;
 
-/// A task that ended badly.
+/// A task that failed.
 #[derive(Debug)]
 pub struct TaskFailure {
     /// Its name.

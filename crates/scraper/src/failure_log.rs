@@ -85,8 +85,8 @@ mod tests {
 
     #[test]
     fn failures_are_lines_of_json_and_a_moved_file_is_begun_anew() {
-        let folder = tempfile::tempdir().expect("a folder");
-        let path = folder.path().join("failures.log");
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path().join("failures.log");
         let name = path.to_string_lossy().into_owned();
         let logs = FailureLogs::default();
         let log = logs.get(&name).expect("it can be opened").expect("it has a name");
@@ -103,7 +103,7 @@ mod tests {
             "{text}"
         );
 
-        std::fs::rename(&path, folder.path().join("old")).expect("moved");
+        std::fs::rename(&path, directory.path().join("old")).expect("moved");
         logs.reopen();
         log.write(0, "j", "t", "second");
         assert_eq!(std::fs::read_to_string(&path).expect("it was begun anew").lines().count(), 1);

@@ -198,8 +198,8 @@ async fn a_reload_keeps_what_did_not_change_and_ends_what_is_gone() {
 #[tokio::test]
 async fn targets_come_from_files_and_limits_hold_for_jobs() {
     let target = FakeTarget::start("a 1\n").await;
-    let folder = tempfile::tempdir().expect("a folder");
-    let file = folder.path().join("targets.json");
+    let directory = tempfile::tempdir().expect("a directory");
+    let file = directory.path().join("targets.json");
     std::fs::write(&file, "[]").expect("written");
     let bed = Bed::start(&config(&format!(
         "- job_name: files\n  target_limit: 1\n  keep_dropped_targets: 1\n  file_sd_configs: [{{files: ['{}'], refresh_interval: 50ms}}]\n  relabel_configs: [{{source_labels: [drop], regex: 'yes', action: drop}}]\n",

@@ -21,9 +21,9 @@ pub trait Appender {
     /// [`AppendError::EmptyLabelSet`], or a [limit](AppendError::is_limit) when the store takes no new series.
     fn resolve(&mut self, labels: &LabelSet) -> Result<SeriesRef, AppendError>;
 
-    /// Checks every sample of the batch against the store and takes over those that pass. Returns for each
-    /// sample that did not pass why. Samples of one commit that clash with each other are found when they are
-    /// applied, as in Prometheus: the first stays. The batch is left empty, its buffers kept, so that it can be
+    /// Checks every sample of the batch against the store and accepts those that pass. Returns for each
+    /// refused sample the reason. Samples of one commit that clash with each other are found when they are
+    /// applied, as in Prometheus: the first stays. The batch is emptied but keeps its buffers, so that it can be
     /// filled again.
     fn append(&mut self, batch: &mut SampleBatch) -> AppendOutcome;
 
@@ -58,8 +58,8 @@ pub struct SampleBatch {
     pub exemplars: Vec<(SeriesRef, Exemplar)>,
     /// Metadata that is new or changed.
     pub metadata: Vec<(SeriesRef, MetricMetadata)>,
-    /// Float samples that would go between others are refused as out of order, though the store takes such: results
-    /// of rules, and markers of an end that came too late because the series continues.
+    /// Float samples that would go between others are refused as out of order even if the store accepts such samples: results
+    /// of rules, and end markers that came too late because the series continues.
     pub in_order_only: bool,
 }
 
@@ -163,7 +163,7 @@ pub enum AppendError {
     /// The series has another value at this time.
     #[error("duplicate sample for timestamp")]
     DuplicateForTimestamp,
-    /// Older than what the head still takes.
+    /// Older than what the head still accepts.
     #[error("out of bounds")]
     OutOfBounds,
     /// Older than the out-of-order window.
@@ -187,16 +187,16 @@ pub enum AppendError {
     /// More than 128 UTF-8 characters of labels.
     #[error("label length for exemplar exceeds maximum of 128 UTF-8 characters")]
     ExemplarLabelsTooLong,
-    /// The store has as many series as it may; known series still go in.
+    /// The store is at its limit of series; known series are still accepted.
     #[error("series limit of {0} reached: new series are refused")]
     SeriesLimit(u64),
-    /// The store takes as many bytes of memory as it may; known series still go in.
+    /// The store is at its limit of memory; known series are still accepted.
     #[error("memory limit of {0} bytes for the head reached: new series are refused")]
     MemoryLimit(u64),
 }
 
 impl AppendError {
-    /// Whether the store is at a bound. New series are refused then, and that is not the fault of the sender.
+    /// Whether the store is at a limit. New series are refused then, through no fault of the sender.
     pub fn is_limit(&self) -> bool {
         matches!(self, AppendError::SeriesLimit(_) | AppendError::MemoryLimit(_))
     }

@@ -4,7 +4,7 @@ use std::fmt;
 use std::io;
 use std::sync::Arc;
 
-/// A failure of the disk: what kind of failure, and what there is to say about it. Cheap to clone, and compared by both.
+/// A failure of the disk: its kind and its description. Cheap to clone; compared by both.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DiskError {
     kind: io::ErrorKind,
@@ -12,7 +12,7 @@ pub struct DiskError {
 }
 
 impl DiskError {
-    /// A failure of that kind, told in other words than the system's.
+    /// A failure of that kind, described in other words than the system's.
     pub fn new(kind: io::ErrorKind, text: impl fmt::Display) -> Self {
         DiskError { kind, text: text.to_string().into() }
     }

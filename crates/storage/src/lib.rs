@@ -4,8 +4,8 @@
 //! scraper, rules, remote, promqltest ──Appender──▶ store ◀──Snapshot── promql, api, remote read
 //! ```
 //!
-//! Here: what may be asked of any store. Elsewhere: disk (`ferula-tsdb`), PromQL, scraping. Calls are per series or per batch, never per sample, so that
-//! dynamic dispatch costs nothing that can be measured.
+//! Here: what every store offers. Elsewhere: disk (`ferula-tsdb`), PromQL, scraping. Calls are per series or per batch,
+//! never per sample, so that dynamic dispatch costs nothing measurable.
 
 pub mod appender;
 pub mod columns;

@@ -18,7 +18,7 @@ pub struct LogPosition {
 
 /// A store whose log can be read.
 pub trait LogFeed: Send + Sync {
-    /// Behind the newest record.
+    /// After the newest record.
     fn end(&self) -> LogPosition;
 
     /// Time of the newest sample in milliseconds, if there is any.
@@ -68,7 +68,7 @@ pub struct LogRecords {
     pub start: LogPosition,
     /// Where the next one begins.
     pub end: LogPosition,
-    /// Segments that were gone when they were to be read.
+    /// Segments that no longer existed when they were due to be read.
     pub segments_lost: u32,
     /// Places of the log that could not be read.
     pub damaged: u32,

@@ -37,7 +37,7 @@ pub struct SelectionId(pub usize);
 /// What the reader will do with a selection, so that a store may do less. Never changes which samples exist.
 #[derive(Clone, Debug, Default)]
 pub struct Hints {
-    /// Asked now and then while series are looked for.
+    /// Checked now and then during the search for series.
     pub stop: Stop,
     /// Asked before memory is set aside for series that were found; `None` takes what it needs.
     pub memory: Option<Arc<Lease>>,
@@ -59,12 +59,12 @@ impl Hints {
     }
 }
 
-/// Tells a store to give up what it does for a reader, because nobody waits for it any more.
+/// Tells a store to stop working for a reader that has gone.
 #[derive(Clone, Default)]
 pub struct Stop(Option<Arc<dyn Fn() -> bool + Send + Sync>>);
 
 impl Stop {
-    /// Stops when `source` returns true; it is asked often, from the reader's thread.
+    /// Stops when `source` returns true; it is called often, from the reader's thread.
     pub fn when(source: Arc<dyn Fn() -> bool + Send + Sync>) -> Self {
         Stop(Some(source))
     }
@@ -99,8 +99,8 @@ pub trait Snapshot: Send + Sync {
     /// the order in which Prometheus adds floats up.
     fn labels(&self, selection: SelectionId, row: usize) -> LabelSet;
 
-    /// Reads the samples in `range` of the rows, and hands each row that is asked for to the sink, in order, also
-    /// when it has no sample.
+    /// Reads the samples in `range` of the rows, and hands each requested row to the sink, in order, even
+    /// if it has no sample.
     fn read(
         &self,
         selection: SelectionId,
@@ -109,8 +109,8 @@ pub trait Snapshot: Send + Sync {
         sink: &mut dyn RowSink,
     ) -> Result<(), StorageError>;
 
-    /// Names of labels of series that satisfy the matchers, sorted. Cut to `limit` when that is not 0; one more
-    /// than `limit` may come back to show that there are more. Of the hints, `stop` and `memory` count.
+    /// Names of labels of series that satisfy the matchers, sorted. Cut to `limit` if that is not 0; one more
+    /// than `limit` may be returned to show that there are more. Of the hints, `stop` and `memory` count.
     fn label_names(
         &self,
         matchers: &[Matcher],
@@ -143,7 +143,7 @@ impl<F: FnMut(usize, &SeriesSamples) -> ControlFlow<()>> RowSink for F {
 /// Why a read failed.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum StorageError {
-    /// Bytes on disk are not what they must be; names the file and place.
+    /// Bytes on disk are damaged; names the file and place.
     #[error("{0}")]
     Corrupt(String),
     /// The disk refused.

@@ -126,7 +126,7 @@ struct Entry<'a> {
 }
 
 impl Entry<'_> {
-    /// File without folders, and line.
+    /// File without directories, and line.
     fn source(&self) -> String {
         let file = self.file.rsplit(['/', '\\']).next().unwrap_or(self.file);
         format!("{file}:{}", self.line)

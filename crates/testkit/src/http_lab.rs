@@ -1,10 +1,10 @@
-//! Servers and proxies to try HTTP clients on, and one table of what every key of a client's section must do.
+//! Servers and proxies for testing HTTP clients, and a table of what every key of a client's section must do.
 //!
 //! The HTTP client, the scraper and the notifier run the same table, each in its own way: the same section means the
 //! same everywhere.
 //!
 //! ```text
-//! Lab::start ─▶ servers, proxies, certificates     Lab::cases ─▶ section, address, what must come of it
+//! Lab::start ─▶ servers, proxies, certificates     Lab::cases ─▶ section, address, expected outcome
 //! ```
 
 mod servers;
@@ -29,12 +29,12 @@ pub struct Case {
     pub expected: Expected,
 }
 
-/// What must come of a case.
+/// The expected outcome of a case.
 #[derive(Clone, Debug)]
 pub enum Expected {
     /// The request arrives at this server, with all of these in its head, in lower case, and none of those.
     Arrives { at: &'static str, with: Vec<String>, without: Vec<String> },
-    /// It fails, and the reason ends so.
+    /// It fails, and the reason ends with this text.
     Fails(String),
 }
 
@@ -49,7 +49,7 @@ pub struct Lab {
     seen: Seen,
 }
 
-/// Requests: the server's name, and the head as it came, with its body behind.
+/// Requests: the server's name, and the head as it arrived, followed by the body.
 pub type Seen = Arc<Mutex<Vec<(&'static str, String)>>>;
 
 fn arrives(at: &'static str, with: &[&str], without: &[&str]) -> Expected {
@@ -111,7 +111,7 @@ impl Lab {
         self.servers.iter().find(|(found, _)| *found == name).expect("a server of the lab").1.connections()
     }
 
-    /// Compares what came of a case with what must. `outcome` is the reason when the request failed.
+    /// Compares the outcome of a case with the expected one. An error of `outcome` is the reason why the request failed.
     pub fn judge(&self, case: &Case, outcome: Result<(), String>) {
         let seen = std::mem::take(&mut *self.seen.lock().expect("no test panics here"));
         let name = case.name;

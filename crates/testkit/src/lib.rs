@@ -1,4 +1,4 @@
-//! For tests only: a store in memory, generated data for queries, played servers, the way to the shared cases. The
+//! For tests only: a store in memory, generated data for queries, scripted servers, access to the shared cases. The
 //! simulated clock is `ferula_runtime::clock::SimClock`.
 
 pub mod http_lab;

@@ -1,6 +1,6 @@
-//! A store in memory, written the plainest way: a list of series, each a map from time to sample.
+//! A store in memory, written in the simplest way: a list of series, each a map from time to sample.
 //!
-//! It is the oracle that the real store is compared with, and lets PromQL be tested without disk. Rows come in order of
+//! It is the oracle for the real store, and lets PromQL be tested without a disk. Rows come in order of
 //! creation, as from the head. Appends are checked as Prometheus' head checks them without an out-of-order window.
 //! Commits are visible as a whole: readers hold a copy of the state.
 
@@ -86,12 +86,12 @@ impl MemStorage {
         MemStorage::default()
     }
 
-    /// Takes no new series from now on when there are `max`.
+    /// From now on, refuses new series once there are `max`.
     pub fn set_series_max(&self, max: u64) {
         Arc::make_mut(&mut self.state()).series_max = Some(max);
     }
 
-    /// Puts float samples (milliseconds, value) of one series in.
+    /// Adds float samples (milliseconds, value) of one series.
     ///
     /// # Panics
     /// If the store refuses one.
@@ -167,7 +167,7 @@ impl Appendable for MemStorage {
     }
 }
 
-/// Holds what was accepted until the commit. Series are created at once; without samples nobody sees them.
+/// Holds what was accepted until the commit. Series are created at once; without samples they are invisible.
 struct MemAppender<'a> {
     storage: &'a MemStorage,
     /// Exemplars and metadata.
@@ -234,7 +234,7 @@ impl Appender for MemAppender<'_> {
         let mut shared = self.storage.state();
         let state = Arc::make_mut(&mut shared);
         for (series, at, sample) in self.samples {
-            // Another appender may have been faster; the head drops what is out of order as well.
+            // Another appender may have been faster; the head also drops what is out of order.
             let samples = &mut state.at(series).samples;
             if samples.last_key_value().is_none_or(|(newest, _)| at > *newest) {
                 samples.insert(at, sample);
@@ -278,7 +278,7 @@ impl MemAppender<'_> {
             None => stored.samples.last_key_value().map(|(at, sample)| (*at, &sample.value)),
         };
         if let Some((newest, last)) = newest {
-            // The end of a histogram series arrives as a float, because the code that notices it knows no better.
+            // The end of a histogram series arrives as a float, because the code that notices it does not know the type.
             if matches!(sample.value, Value::Float(v) if is_stale(v)) && matches!(last, Value::Histogram(_)) {
                 let marker = FloatHistogram { sum: STALE_NAN, ..FloatHistogram::default() };
                 sample.value = Value::Histogram(HistogramValue::Float(Arc::new(marker)));

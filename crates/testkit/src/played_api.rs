@@ -1,4 +1,4 @@
-//! An HTTP server that plays the API of a service, by a script that says what comes of each request.
+//! An HTTP server that plays the API of a service, with a script that decides the answer to each request.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -9,7 +9,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
 
-/// What a played server does with a request.
+/// What the server does with a request.
 #[derive(Debug)]
 pub enum Play {
     /// 200 with this body and type.
@@ -31,7 +31,7 @@ type Seen = Arc<Mutex<Vec<ReceivedRequest>>>;
 
 type Script = Arc<dyn Fn(&ReceivedRequest) -> Play + Send + Sync>;
 
-/// A request as it came.
+/// A request as it arrived.
 #[derive(Clone, Debug)]
 pub struct ReceivedRequest {
     pub method: String,
@@ -56,7 +56,7 @@ impl Drop for PlayedServer {
 }
 
 impl PlayedServer {
-    /// A server that answers as the script says.
+    /// A server that follows the script.
     pub async fn start(script: impl Fn(&ReceivedRequest) -> Play + Send + Sync + 'static) -> Self {
         Self::start_with(script, None).await
     }

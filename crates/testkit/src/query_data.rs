@@ -1,4 +1,4 @@
-//! Series that random queries are asked about: one hour of everything that makes PromQL interesting.
+//! Series for random queries: one hour of everything that makes PromQL interesting.
 //!
 //! Counters that restart, gauges with infinities, NaN and staleness markers, gaps longer than the lookback, irregular intervals, classic
 //! histograms with and without `+Inf`, native histograms that restart, change resolution and turn into floats, series that differ in one label only, labels that are missing. Times are round
@@ -100,7 +100,7 @@ pub fn series(seed: u64) -> Vec<QuerySeries> {
     all
 }
 
-/// Puts the data into a store.
+/// Writes the data to a store.
 pub fn store(seed: u64) -> MemStorage {
     let storage = MemStorage::new();
     for series in series(seed) {

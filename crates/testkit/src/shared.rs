@@ -1,4 +1,4 @@
-//! The directory of test material that others wrote. It lies beside the project, not in it, so a test must cope without.
+//! The directory of test material that others wrote. It is not part of the project, so tests must do without it.
 
 use std::fs::OpenOptions;
 use std::io::Write;
@@ -7,19 +7,19 @@ use std::path::{Path, PathBuf};
 /// The directory `name` of the shared material, such as `promqltest` or `cases/config`.
 ///
 /// Looked for below `FERULA_SHARED`, or below `../shared` seen from the workspace's root. When it is missing the
-/// test that asked is left out, which is printed on standard error so that nobody takes it for passed.
-pub fn folder(name: &str) -> Option<PathBuf> {
+/// test is left out, which is printed on standard error so that nobody believes it passed.
+pub fn directory(name: &str) -> Option<PathBuf> {
     let root = match std::env::var_os("FERULA_SHARED") {
         Some(root) => PathBuf::from(root),
         None => workspace_root().join("../shared"),
     };
-    let folder = root.join(name);
-    if folder.is_dir() {
-        return Some(folder);
+    let directory = root.join(name);
+    if directory.is_dir() {
+        return Some(directory);
     }
     eprintln!(
         "LEFT OUT: {} is missing, so the cases in it did not run (set FERULA_SHARED)",
-        folder.display()
+        directory.display()
     );
     None
 }

@@ -36,22 +36,22 @@ pub(crate) struct Snapshot {
 /// Reads the newest snapshot in `dir`; `None` when there is none, or when the log ends before it: then it is of
 /// another log. `last_segment` is the last of the log.
 pub(crate) fn load(disk: &dyn Disk, dir: &Path, last_segment: u32) -> io::Result<Option<Snapshot>> {
-    let Some((segment, folder)) = newest(disk, dir)? else { return Ok(None) };
+    let Some((segment, directory)) = newest(disk, dir)? else { return Ok(None) };
     if last_segment < segment {
         return Ok(None);
     }
     let mut snapshot = Snapshot::default();
     let mut series = HashMap::new();
     let mut records = Records::default();
-    for segment in list_segments(disk, &folder)? {
-        let mut reader = SegmentReader::open(disk, &folder, segment.number)?;
+    for segment in list_segments(disk, &directory)? {
+        let mut reader = SegmentReader::open(disk, &directory, segment.number)?;
         while let Some(read) = reader.next()? {
             let done = match read {
                 Ok(record) => snapshot.record(record, &mut series, &mut records),
                 Err(damage) => Err(damage.to_string()),
             };
             if let Err(why) = done {
-                snapshot.damages.push(format!("{}: {why}", folder.display()));
+                snapshot.damages.push(format!("{}: {why}", directory.display()));
             }
         }
     }
@@ -65,8 +65,8 @@ fn newest(disk: &dyn Disk, dir: &Path) -> io::Result<Option<(u32, PathBuf)>> {
         Some((segment.parse::<u32>().ok()?, offset.parse::<u64>().ok()?))
     };
     let entries = disk.list(dir)?;
-    let folders = entries.iter().filter(|entry| entry.stat.is_dir);
-    let newest = folders.filter_map(|entry| Some((of_name(&entry.name)?, &entry.name))).max();
+    let directories = entries.iter().filter(|entry| entry.stat.is_dir);
+    let newest = directories.filter_map(|entry| Some((of_name(&entry.name)?, &entry.name))).max();
     Ok(newest.map(|((segment, _), name)| (segment, dir.join(name))))
 }
 
@@ -120,14 +120,14 @@ mod tests {
 
     fn written(name: &str, records: &[Vec<u8>]) -> FaultDisk {
         let disk = FaultDisk::default();
-        let folder = Path::new(DIR).join(name);
-        disk.create_dir_all(&folder).expect("room");
+        let directory = Path::new(DIR).join(name);
+        disk.create_dir_all(&directory).expect("room");
         let mut framed = Vec::new();
         for record in records {
             let used = framed.len();
             put_fragments(&mut framed, used, record, Compression::None);
         }
-        disk.create(&folder.join("00000000")).and_then(|mut f| f.write_all(&framed)).expect("room");
+        disk.create(&directory.join("00000000")).and_then(|mut f| f.write_all(&framed)).expect("room");
         disk
     }
 

@@ -84,7 +84,7 @@ fn of_log(registry: &Registry, head: &Arc<Head>, disk: &Arc<dyn Disk>, dir: &Pat
         "Number of the segment of the write-ahead log that is being written.",
         move || f64::from(current.log_segment()),
     );
-    for (name, help, folder) in [
+    for (name, help, directory) in [
         (
             "prometheus_tsdb_wal_storage_size_bytes",
             "Size of the write-ahead log with its checkpoint.",
@@ -96,8 +96,8 @@ fn of_log(registry: &Registry, head: &Arc<Head>, disk: &Arc<dyn Disk>, dir: &Pat
             WBL_DIR,
         ),
     ] {
-        let (disk, folder) = (disk.clone(), dir.join(folder));
-        registry.gauge_func(name, help, move || directory_bytes(&*disk, &folder) as f64);
+        let (disk, directory) = (disk.clone(), dir.join(directory));
+        registry.gauge_func(name, help, move || directory_bytes(&*disk, &directory) as f64);
     }
     let counter = |name: &str, help: &str, value: fn(&Head) -> u64| {
         let head = head.clone();

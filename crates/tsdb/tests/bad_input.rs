@@ -1,4 +1,4 @@
-//! What lies in the folder and should not, or not so: damaged blocks, other people's files, blocks and clocks of the
+//! What lies in the directory and should not, or not so: damaged blocks, other people's files, blocks and clocks of the
 //! future. Each gets a clear word, the rest works, and nothing is deleted on doubt.
 
 mod common;
@@ -45,7 +45,7 @@ fn assert_quiet(all: &[Maintained]) {
     }
 }
 
-/// A database with blocks, closed in peace; its disk, the folders of its blocks, and its samples.
+/// A database with blocks, closed in peace; its disk, the directories of its blocks, and its samples.
 fn with_blocks() -> (FaultDisk, Vec<PathBuf>, Floats) {
     let disk = FaultDisk::default();
     let db = open(&disk, options());
@@ -142,10 +142,10 @@ fn a_block_that_cannot_be_read_is_named_and_left_alone_and_the_rest_is_read() {
     }
 }
 
-/// Files below a folder with their lengths.
+/// Files below a directory with their lengths.
 fn names_below(disk: &FaultDisk, dir: &Path) -> Vec<(PathBuf, u64)> {
     let mut found = Vec::new();
-    for entry in disk.list(dir).expect("a folder") {
+    for entry in disk.list(dir).expect("a directory") {
         let path = dir.join(&entry.name);
         if entry.stat.is_dir {
             found.extend(names_below(disk, &path));
@@ -184,7 +184,7 @@ fn what_is_not_ours_stays() {
     let (disk, _, samples) = with_blocks();
     let put = |path: &str| {
         let path = Path::new(DIR).join(path);
-        disk.create_dir_all(path.parent().expect("a folder")).expect("room");
+        disk.create_dir_all(path.parent().expect("a directory")).expect("room");
         disk.create(&path).and_then(|mut file| file.write_all(b"mine")).expect("room");
         path
     };
@@ -254,7 +254,7 @@ fn a_block_of_the_future_neither_stops_ingestion_nor_ages_the_others() {
     let (disk, _, mut model) = with_blocks();
     for (file, _) in names_below(&other, &dirs[0]) {
         let bytes = ferula_tsdb::disk::read_file(&other, &file, 1 << 20).expect("readable");
-        disk.create_dir_all(file.parent().expect("a folder")).expect("room");
+        disk.create_dir_all(file.parent().expect("a directory")).expect("room");
         disk.create(&file).and_then(|mut copy| copy.write_all(&bytes)).expect("room");
     }
     let mut now = BEGIN + 10 * HOUR;

@@ -134,7 +134,7 @@ fn a_crash_at_any_write_loses_nothing_that_a_query_had_shown() {
 }
 
 /// For every write: the machine loses power there. What a query had shown when the log was last synced is there, whatever
-/// maintenance was doing: with the names of files as they were at the loss, and with those as they were when their folders were
+/// maintenance was doing: with the names of files as they were at the loss, and with those as they were when their directories were
 /// synced, which brings back files that had been removed.
 #[test]
 fn a_power_loss_at_any_write_loses_nothing_that_was_synced() {

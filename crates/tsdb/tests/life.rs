@@ -420,9 +420,9 @@ fn a_copy_holds_what_the_database_held() {
     assert_eq!(floats(&open_copy(without)), model);
 }
 
-/// Bytes of the files in a folder of the database.
-fn disk_bytes(disk: &FaultDisk, folder: &str) -> u64 {
-    let entries = disk.list(&Path::new(DIR).join(folder)).expect("listed");
+/// Bytes of the files in a directory of the database.
+fn disk_bytes(disk: &FaultDisk, directory: &str) -> u64 {
+    let entries = disk.list(&Path::new(DIR).join(directory)).expect("listed");
     entries.iter().map(|entry| entry.stat.bytes).sum()
 }
 

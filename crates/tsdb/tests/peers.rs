@@ -1,6 +1,6 @@
 //! The same directory read by Prometheus and by us, in both directions.
 //!
-//! Needs the real programs: the environment variable `FERULA_PEERS` names the folder that has `prometheus` and
+//! Needs the real programs: the environment variable `FERULA_PEERS` names the directory that has `prometheus` and
 //! `promtool`. Without it the tests say so and pass.
 
 mod common;
@@ -25,11 +25,11 @@ use ferula_tsdb::disk::RealDisk;
 use ferula_tsdb::{Db, Options, Progress};
 
 fn peer(name: &str) -> Option<PathBuf> {
-    let Some(folder) = std::env::var_os("FERULA_PEERS") else {
+    let Some(directory) = std::env::var_os("FERULA_PEERS") else {
         eprintln!("SKIPPED: FERULA_PEERS is not set, so nothing was compared with the real {name}");
         return None;
     };
-    let path = Path::new(&folder).join(name);
+    let path = Path::new(&directory).join(name);
     assert!(path.exists(), "FERULA_PEERS is set, but {} is not there", path.display());
     Some(path)
 }
@@ -82,7 +82,7 @@ fn our_dump(db: &Db) -> Dump {
 
 /// What `promtool tsdb dump` prints. It works on a copy of the head in a sandbox.
 fn their_dump(promtool: &Path, dir: &Path) -> Dump {
-    let sandbox = tempfile::tempdir().expect("a temporary folder");
+    let sandbox = tempfile::tempdir().expect("a temporary directory");
     let output = Command::new(promtool)
         .args(["tsdb", "dump"])
         .arg(format!("--sandbox-dir-root={}", sandbox.path().display()))
@@ -173,7 +173,7 @@ const START: i64 = 1_700_000_000_000;
 fn promtool_reads_what_we_wrote_with_every_compression() {
     let Some(promtool) = peer("promtool") else { return };
     for wal_compression in [Compression::Zstd, Compression::Snappy, Compression::None] {
-        let dir = tempfile::tempdir().expect("a temporary folder");
+        let dir = tempfile::tempdir().expect("a temporary directory");
         let options = Options { wal_compression, exemplars_max: 10, ..Options::default() };
         let (db, _) = open(dir.path(), options.clone());
         ingest(&db, START, 300, false);
@@ -208,7 +208,7 @@ fn six_hours(dir: &Path, options: &Options, late: bool) -> (Db, Dump) {
 #[test]
 fn promtool_reads_our_blocks_checkpoint_and_head() {
     let Some(promtool) = peer("promtool") else { return };
-    let dir = tempfile::tempdir().expect("a temporary folder");
+    let dir = tempfile::tempdir().expect("a temporary directory");
     let options = Options { wal_segment_bytes: 64 * 1024, ..Options::default() };
     let (db, ours) = six_hours(dir.path(), &options, false);
     drop(db);
@@ -229,7 +229,7 @@ fn prometheus_counts_our_late_samples_in_blocks_and_head() {
     if peer("prometheus").is_none() {
         return;
     }
-    let parent = tempfile::tempdir().expect("a temporary folder");
+    let parent = tempfile::tempdir().expect("a temporary directory");
     let dir = parent.path().join("data");
     let options = Options { out_of_order_window_ms: 1_800_000, ..Options::default() };
     let (db, ours) = six_hours(&dir, &options, true);
@@ -249,7 +249,7 @@ fn prometheus_counts_everything_beside_blocks_of_ended_series() {
     if peer("prometheus").is_none() {
         return;
     }
-    let parent = tempfile::tempdir().expect("a temporary folder");
+    let parent = tempfile::tempdir().expect("a temporary directory");
     let dir = parent.path().join("data");
     let (db, _) = open(&dir, Options::default());
     for minute in 0..30 {
@@ -334,7 +334,7 @@ impl Prometheus {
 #[test]
 fn a_directory_goes_to_and_fro_between_prometheus_and_us() {
     let Some(promtool) = peer("promtool") else { return };
-    let parent = tempfile::tempdir().expect("a temporary folder");
+    let parent = tempfile::tempdir().expect("a temporary directory");
     let dir = parent.path().join("data");
     std::fs::create_dir(&dir).expect("made");
     for round in 0..2 {

@@ -484,7 +484,7 @@ fn damage_anywhere_means_a_full_replay() {
     }
 }
 
-/// What happens to a folder between two starts, and what is said about the savepoint then.
+/// What happens to a directory between two starts, and what is said about the savepoint then.
 type Change = (&'static str, fn(&FaultDisk), &'static str);
 
 const CHANGES: &[Change] = &[

@@ -158,7 +158,7 @@ fn plain_page(site: &Site, request: &Request, all: &TargetsSnapshot) -> String {
             "<!doctype html><html lang=en><head><meta charset=utf-8><meta name=viewport content=\"width=device-width\">\
              <title>{title}</title><style>{STYLE}</style></head><body>\
              <h1>Ferula</h1><p>A monitoring server that speaks Prometheus {version}: same configuration, API and data \
-             folder. The server is <b>{state}</b>. Point Grafana at <code>{url}</code>, or ask here; the answer is JSON.</p>\
+             directory. The server is <b>{state}</b>. Point Grafana at <code>{url}</code>, or ask here; the answer is JSON.</p>\
              <form action=\"{query}\"><input name=query value=\"{asked}\" aria-label=query> <button>Ask</button></form>",
             title = escape(&site.settings.page_title),
             version = escape(&site.settings.build.version),

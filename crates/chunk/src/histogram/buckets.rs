@@ -17,7 +17,7 @@ pub(super) fn bucket_count(spans: &[Span]) -> usize {
     spans.iter().map(|span| span.length as usize).fold(0, usize::saturating_add)
 }
 
-/// The buckets of a chunk (`old`) and of a sample (`new`) in one row.
+/// The buckets of a chunk (`old`) and of a sample (`new`), aligned.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Alignment {
     /// For each bucket of the union, the position among the old ones and among the new ones.
@@ -31,7 +31,7 @@ pub(super) struct Alignment {
 }
 
 impl Alignment {
-    /// Puts both in one row.
+    /// Aligns both.
     pub fn of(old: &[Span], new: &[Span]) -> Self {
         if old == new {
             return Alignment::default();
@@ -59,7 +59,7 @@ impl Alignment {
     fn add_to_spans(&mut self, index: i64, end: &mut i64) {
         match self.spans.last_mut() {
             Some(span) if index == *end => span.length += 1,
-            // Sums of spans that fit 32 bits each can leave that range only in a sample that no client makes.
+            // Sums of spans that fit 32 bits each can exceed that range only in a sample that no client produces.
             _ => self.spans.push(Span { offset: (index - *end) as i32, length: 1 }),
         }
         *end = index + 1;

@@ -109,7 +109,7 @@ impl Counts for FloatCounts {
         }
     }
 
-    /// Prometheus knows only "reset" and "not" here, and calls "not" unknown …
+    /// Prometheus knows only "reset" and "no reset" here, and calls the second unknown …
     fn header_when_cut(reason: CounterResetHint) -> CounterResetHint {
         match reason {
             CounterResetHint::Reset => CounterResetHint::Reset,
@@ -117,7 +117,7 @@ impl Counts for FloatCounts {
         }
     }
 
-    /// … or not a reset, depending on why the chunk was begun.
+    /// … or "not a reset", depending on why the chunk was begun.
     fn header_when_full(verdict: CounterResetHint) -> CounterResetHint {
         match verdict {
             CounterResetHint::Reset => CounterResetHint::Reset,

@@ -22,7 +22,7 @@ pub struct IntegerCounts {
     buckets: Vec<Tracked>,
 }
 
-/// A number of which the change of the change is written. Everything wraps, so that any bits can be read.
+/// A number whose second difference is written. All arithmetic wraps, so that any bits can be read.
 #[derive(Clone, Copy, Debug, Default)]
 struct Tracked {
     value: i64,
@@ -34,7 +34,7 @@ impl Tracked {
         Tracked { value, delta: 0 }
     }
 
-    /// Moves on to `value` and returns the change of the delta.
+    /// Moves to `value` and returns the change of the delta.
     fn change_to(&mut self, value: i64) -> i64 {
         let delta = value.wrapping_sub(self.value);
         let change = delta.wrapping_sub(self.delta);
@@ -172,7 +172,7 @@ impl Counts for IntegerCounts {
         let (mut count, mut zero_count) =
             (self.count.change_to(sample.count as i64), self.zero_count.change_to(sample.zero_count as i64));
         if is_stale(sample.sum) {
-            // What a staleness marker counts is not read back.
+            // The counts of a staleness marker are not read back.
             (count, zero_count) = (0, 0);
         }
         put_signed(out, sink, count);

@@ -17,9 +17,9 @@ pub enum Side {
     Negative,
 }
 
-/// The counts of the sample read or written last, and what the next one is relative to.
+/// The counts of the sample read or written last, to which the next one is relative.
 pub trait Counts: Clone + Debug + Sized {
-    /// Samples as they go in and come out.
+    /// The type of the samples.
     type Sample: Clone + Debug;
     /// The absolute count of a bucket.
     type Bucket: Copy + Debug + Default + PartialOrd;
@@ -44,7 +44,7 @@ pub trait Counts: Clone + Debug + Sized {
 
     /// The header of a chunk that a sample begins because it does not fit the chunk before, for this reason.
     fn header_when_cut(reason: CounterResetHint) -> CounterResetHint;
-    /// The header of a chunk that was begun for another reason, when the sample would have been judged so.
+    /// The header of a chunk that was begun for another reason, if the sample would have been judged like this.
     fn header_when_full(verdict: CounterResetHint) -> CounterResetHint;
 
     /// The time of the last sample.
@@ -77,6 +77,6 @@ pub trait Counts: Clone + Debug + Sized {
     fn sample(&self, layout: &Layout, hint: CounterResetHint) -> Self::Sample;
     /// The last sample with float counts.
     fn float_sample(&self, layout: &Layout, hint: CounterResetHint) -> FloatHistogram;
-    /// Brings a sample of a later version, finer than what this one works with, to the finest schema that it does.
+    /// Reduces a sample of a later version, finer than what this version supports, to the finest supported schema.
     fn reduce(sample: &mut Self::Sample);
 }

@@ -9,7 +9,7 @@ use super::buckets::bucket_count;
 use crate::bits::{BitAccumulator, BitReader, BitSink, Corrupt};
 use crate::varbit::{put_signed, put_unsigned, read_signed, read_unsigned};
 
-/// Exponential schemas that Prometheus knows of or has set apart.
+/// Exponential schemas that Prometheus uses or has reserved.
 const EXPONENTIAL_SCHEMAS: std::ops::RangeInclusive<i64> = -9..=52;
 
 /// Custom bounds up to this are written as a multiple of 0.001.
@@ -41,7 +41,7 @@ impl Layout {
         bucket_count(&self.negative_spans)
     }
 
-    /// Whether a sample with that layout has the same kind of buckets, if perhaps not the same buckets.
+    /// Whether a sample with that layout has buckets of the same kind, though perhaps not the same buckets.
     pub(super) fn same_custom_values(&self, other: &Layout) -> bool {
         if other.schema != CUSTOM_BUCKETS_SCHEMA {
             return true;

@@ -57,7 +57,7 @@ impl<'a, C: Counts> HistogramSamples<'a, C> {
         self.left
     }
 
-    /// Reads the next sample into `self.state`; its start timestamp comes back.
+    /// Reads the next sample into `self.state` and returns its start timestamp.
     fn advance(&mut self) -> Result<i64, Corrupt> {
         let previous = match &mut self.state {
             None => {
@@ -178,10 +178,10 @@ impl HistogramColumns {
 /// Appends the first `limit` samples of a histogram chunk to `out`; fewer when it has fewer. Returns how many.
 ///
 /// # Errors
-/// When `data` is no such chunk; nothing was appended then.
+/// If `data` is not such a chunk; nothing was appended then.
 ///
 /// # Panics
-/// When the encoding is none of histograms.
+/// If the encoding is not for histograms.
 pub fn decode_histograms(
     encoding: Encoding,
     data: &[u8],

@@ -1,4 +1,4 @@
-//! Histogram chunks: what comes back is what went in, whatever the layouts do.
+//! Histogram chunks: whatever the layouts, a chunk returns the samples that it was given.
 
 use std::sync::Arc;
 
@@ -76,7 +76,7 @@ fn to_float(h: &Histogram) -> FloatHistogram {
     }
 }
 
-/// What a histogram means, whatever its spans: counts by bucket index, empty buckets left out.
+/// The meaning of a histogram, whatever its spans: counts by bucket index, without empty buckets.
 fn meaning(h: &FloatHistogram) -> (u64, u64, u64, Vec<(i64, u64)>, Vec<(i64, u64)>) {
     let by_index = |spans: &[Span], counts: &[f64]| {
         let mut next = 0i64;

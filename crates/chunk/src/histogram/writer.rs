@@ -33,13 +33,13 @@ pub struct HistogramWriter<C> {
 /// Whether a sample can be appended to a chunk.
 #[derive(Clone, Debug)]
 pub enum Fit {
-    /// It can; [`HistogramWriter::append`] wants to know how.
+    /// It can; [`HistogramWriter::append`] takes this value.
     Append(Relayout),
     /// It cannot: [`HistogramWriter::begin`] a chunk with this counter reset header.
     NewChunk(CounterResetHint),
 }
 
-/// How the buckets of a chunk and of a sample are brought together.
+/// How the buckets of a chunk and of a sample are aligned.
 #[derive(Clone, Debug, Default)]
 pub struct Relayout {
     positive: Alignment,
@@ -48,7 +48,7 @@ pub struct Relayout {
 }
 
 impl Relayout {
-    /// Whether the samples already in the chunk are written anew, with more buckets.
+    /// Whether the samples already in the chunk are rewritten with more buckets.
     pub fn rewrites_chunk(&self) -> bool {
         self.positive.old_grows || self.negative.old_grows
     }
@@ -84,7 +84,7 @@ impl<C: Counts> HistogramWriter<C> {
     /// `with_starts` chooses the encoding that can hold start timestamps; without it `start` is lost.
     ///
     /// # Panics
-    /// When the sample has another number of buckets than its spans say. Samples are validated before.
+    /// If the sample has another number of buckets than its spans say. Callers validate samples first.
     pub fn begin(
         header: CounterResetHint,
         with_starts: bool,
@@ -127,7 +127,7 @@ impl<C: Counts> HistogramWriter<C> {
         }
     }
 
-    /// The rules for counter histograms, in Prometheus' order: the first that applies names the reason.
+    /// The rules for counter histograms, in Prometheus' order: the first that applies gives the reason.
     fn fit_counter(&self, sample: &C::Sample) -> Result<Relayout, CounterResetHint> {
         if self.reset == CounterResetHint::Gauge {
             return Err(CounterResetHint::NotReset);
@@ -222,7 +222,7 @@ impl<C: Counts> HistogramWriter<C> {
                 Side::Positive => (&self.layout.positive_spans, &layout.positive_spans),
                 Side::Negative => (&self.layout.negative_spans, &layout.negative_spans),
             };
-            // Which of the spans that stand for the same buckets are written follows Prometheus, so that the
+            // Several spans can stand for the same buckets. The choice between them follows Prometheus, so that the
             // bytes are the same.
             let spans = if !relayout.gauge && !relayout.rewrites_chunk() {
                 chunk_spans
@@ -240,7 +240,7 @@ impl<C: Counts> HistogramWriter<C> {
         widened
     }
 
-    /// Writes the chunk anew with the spans of `layout`, new buckets empty.
+    /// Rewrites the chunk with the spans of `layout`; new buckets are empty.
     fn widen_chunk(&mut self, layout: &Layout, relayout: &Relayout) {
         let data = self.to_bytes();
         let samples =
@@ -294,7 +294,7 @@ impl<C: Counts> HistogramWriter<C> {
         self.counts.timestamp()
     }
 
-    /// What the header holds about a reset before the first sample.
+    /// What the header records about a reset before the first sample.
     pub fn counter_reset_header(&self) -> CounterResetHint {
         self.reset
     }

@@ -1,6 +1,6 @@
 //! The fast way from an XOR chunk to columns.
 //!
-//! Each step looks at 57 or more bits at once. A run of samples with the same delta and the same value is a run of
+//! Each step reads 57 or more bits at once. A run of samples with the same delta and the same value is a run of
 //! zero bits, two per sample, so that counting leading zeros decodes all of it in one step.
 
 use crate::bits::{Corrupt, load, low_mask};
@@ -12,7 +12,7 @@ use crate::xor::{Window, XorIter};
 /// Appends the first `limit` samples of the chunk `data` to `out`; fewer when it has fewer. Returns how many.
 ///
 /// # Errors
-/// When `data` is not an XOR chunk; nothing was appended then.
+/// If `data` is not an XOR chunk; nothing was appended then.
 pub fn decode_xor(data: &[u8], limit: u16, out: &mut Columns) -> Result<usize, Corrupt> {
     let base = out.len();
     let count = Encoding::Xor.sample_count(data).ok_or(Corrupt { byte: 0, what: "no header" })?.min(limit);
@@ -86,7 +86,7 @@ fn decode_into(data: &[u8], timestamps: &mut [i64], values: &mut [f64]) -> Resul
     Ok(())
 }
 
-/// The values' side of a decoder.
+/// The part of a decoder that reads values.
 struct Floats {
     /// The bits of the value before.
     bits: u64,
@@ -94,8 +94,8 @@ struct Floats {
 }
 
 impl Floats {
-    /// Reads a value in the window before. `bits` are those from bit `at` on: a timestamp of `BEFORE` bits and the two
-    /// control bits stand before the value. `at` moves behind it.
+    /// Reads a value in the previous window. `bits` are those from bit `at` on: a timestamp of `BEFORE` bits and the two
+    /// control bits precede the value. `at` moves to its end.
     #[inline(always)]
     fn same_window<const BEFORE: usize>(&mut self, data: &[u8], at: &mut usize, bits: u64) {
         let width = self.window.width();
@@ -109,7 +109,7 @@ impl Floats {
         *at += before + usize::from(width);
     }
 
-    /// Reads whatever value begins at bit `at` and moves `at` behind it.
+    /// Reads the value that begins at bit `at` and moves `at` to its end.
     fn next(&mut self, data: &[u8], at: &mut usize) -> Result<(), Corrupt> {
         let bits = load(data, *at);
         match bits >> 62 {
@@ -137,7 +137,7 @@ fn delta_of_delta(data: &[u8], at: usize, bits: u64) -> (i64, usize) {
     }
 }
 
-/// The `width` bits from bit `at` on; a load has 57 of them for sure.
+/// The `width` bits from bit `at` on; a load has at least 57 of them.
 #[inline(always)]
 fn wide(data: &[u8], at: usize, width: u8) -> u64 {
     debug_assert!(width > 0);

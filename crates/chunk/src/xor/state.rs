@@ -1,4 +1,4 @@
-//! What an XOR chunk that grows has beside its bytes, as bytes.
+//! The state of a growing XOR chunk beyond its bytes, itself as bytes.
 
 use super::Window;
 
@@ -27,7 +27,7 @@ impl XorState {
         out
     }
 
-    /// Back from bytes; `None` when no chunk has such a state.
+    /// The state from its bytes; `None` if no chunk has such a state.
     pub fn from_bytes(bytes: &[u8; Self::BYTES]) -> Option<Self> {
         let number = |at: usize| Some(u64::from_be_bytes(*bytes.get(at..)?.first_chunk()?));
         let [.., leading, trailing, pending] = *bytes;

@@ -1,11 +1,11 @@
-//! XOR chunks: bytes as Prometheus writes them, samples back bit for bit.
+//! XOR chunks: their bytes are those that Prometheus writes, and their samples are returned bit for bit.
 
 use proptest::prelude::*;
 
 use super::*;
 use crate::columns::Columns;
 
-/// Timestamps and values as real series have them, and as nobody should: any order, any bits.
+/// Timestamps and values as real series have them, and as none should: in any order, with any bits.
 fn samples() -> impl Strategy<Value = Vec<(i64, f64)>> {
     let regular =
         (any::<i32>(), prop::collection::vec((0i64..3, 0u32..5), 0..300)).prop_map(|(t0, steps)| {

@@ -19,7 +19,7 @@ pub(crate) struct Window {
 impl Window {
     /// Before the first window was written.
     pub const NONE: Window = Window { leading: 0xff, trailing: 0 };
-    /// What a reader starts from: the whole width.
+    /// The window that a reader starts with: the whole width.
     pub const WHOLE: Window = Window { leading: 0, trailing: 0 };
 
     /// The smallest window of `delta`, which is not 0.

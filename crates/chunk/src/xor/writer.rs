@@ -5,9 +5,9 @@ use crate::encoding::{Chunk, Encoding};
 use crate::varbit::fits;
 use crate::xor::{Window, XorIter, XorState};
 
-/// The state of an XOR chunk that grows; 40 bytes. Its bytes go to a [`BitSink`] that the caller keeps beside it.
+/// The state of a growing XOR chunk, 40 bytes. The chunk's bytes go to a [`BitSink`] that the caller keeps.
 ///
-/// The whole chunk is [`header`](Self::header), what the sink got, [`tail`](Self::tail).
+/// The whole chunk is [`header`](Self::header), the sink's bytes, [`tail`](Self::tail).
 #[derive(Clone, Copy, Debug)]
 pub struct XorWriter {
     timestamp: i64,
@@ -56,7 +56,7 @@ impl XorWriter {
         Ok(writer)
     }
 
-    /// What has to be known beside the bytes to continue without decoding them.
+    /// What is needed beside the bytes to continue without decoding them.
     pub fn state(&self) -> XorState {
         XorState {
             timestamp: self.timestamp,
@@ -67,11 +67,11 @@ impl XorWriter {
         }
     }
 
-    /// As [`resume`](Self::resume), but takes from `state` what would have to be decoded. A state of another chunk goes
-    /// unnoticed where it could be of this one.
+    /// Like [`resume`](Self::resume), but takes from `state` what would have to be decoded. The state of another chunk goes
+    /// unnoticed if it could belong to this one.
     ///
     /// # Errors
-    /// When the two cannot belong together.
+    /// If the two cannot belong together.
     pub fn go_on<S: BitSink>(data: &[u8], state: XorState, sink: &mut S) -> Result<Self, Corrupt> {
         let mismatch = |byte| Corrupt { byte, what: "is not of the chunk whose state is given" };
         let (header, payload) = data.split_first_chunk::<{ Self::HEADER_BYTES }>().ok_or(mismatch(0))?;
@@ -100,7 +100,7 @@ impl XorWriter {
     /// Appends a sample.
     ///
     /// # Panics
-    /// When the chunk has 65,535 samples, the most that its header can say. Chunks are cut long before.
+    /// If the chunk has 65,535 samples, the most that its header can count. Chunks are cut long before that.
     #[inline]
     pub fn push<S: BitSink>(&mut self, sink: &mut S, timestamp: i64, value: f64) {
         assert!(self.count < u16::MAX, "an XOR chunk holds at most 65,535 samples");
@@ -175,12 +175,12 @@ impl XorWriter {
         self.count.to_be_bytes()
     }
 
-    /// The bytes after what the sink got, and how many of the four they are.
+    /// The bytes after those of the sink, and how many of the four are used.
     pub fn tail(&self) -> ([u8; 4], usize) {
         self.bits.tail()
     }
 
-    /// Appends the whole chunk to `out`; `payload` is what the sink got, in pieces of any size.
+    /// Appends the whole chunk to `out`; `payload` is the sink's bytes, in pieces of any size.
     pub fn write_chunk<'a>(&self, payload: impl IntoIterator<Item = &'a [u8]>, out: &mut Vec<u8>) {
         out.extend_from_slice(&self.header());
         for piece in payload {
@@ -191,7 +191,7 @@ impl XorWriter {
     }
 }
 
-/// An XOR chunk that grows in one piece of memory.
+/// A growing XOR chunk in one piece of memory.
 #[derive(Clone, Debug, Default)]
 pub struct XorChunk {
     writer: XorWriter,
@@ -230,7 +230,7 @@ impl XorChunk {
         data
     }
 
-    /// The chunk, and an empty one left behind. `None` when nothing was appended.
+    /// Takes the chunk and leaves an empty one. `None` if nothing was appended.
     pub fn take(&mut self) -> Option<Chunk> {
         if self.writer.is_empty() {
             return None;

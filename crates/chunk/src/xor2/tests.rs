@@ -1,4 +1,4 @@
-//! XOR2 chunks: values, start timestamps and markers come back bit for bit.
+//! XOR2 chunks: values, start timestamps and markers are returned bit for bit.
 
 use ferula_model::value::STALE_NAN;
 use proptest::prelude::*;

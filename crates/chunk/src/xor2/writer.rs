@@ -8,9 +8,9 @@ use crate::start::StartWriter;
 use crate::xor::Window;
 use crate::xor2::Xor2Iter;
 
-/// The state of an XOR2 chunk that grows; 64 bytes. Its bytes go to a [`BitSink`] that the caller keeps beside it.
+/// The state of a growing XOR2 chunk, 64 bytes. The chunk's bytes go to a [`BitSink`] that the caller keeps.
 ///
-/// The whole chunk is [`header`](Self::header), what the sink got, [`tail`](Self::tail).
+/// The whole chunk is [`header`](Self::header), the sink's bytes, [`tail`](Self::tail).
 #[derive(Clone, Copy, Debug)]
 pub struct Xor2Writer {
     timestamp: i64,
@@ -62,7 +62,7 @@ impl Xor2Writer {
     /// Appends a sample; `start` is 0 for none.
     ///
     /// # Panics
-    /// When the chunk has 65,535 samples, the most that its header can say. Chunks are cut long before.
+    /// If the chunk has 65,535 samples, the most that its header can count. Chunks are cut long before that.
     pub fn push<S: BitSink>(&mut self, sink: &mut S, start: i64, timestamp: i64, value: f64) {
         assert!(self.count < u16::MAX, "an XOR2 chunk holds at most 65,535 samples");
         let delta = timestamp.wrapping_sub(self.timestamp) as u64;
@@ -163,12 +163,12 @@ impl Xor2Writer {
         [high, low, self.starts.header()]
     }
 
-    /// The bytes after what the sink got, and how many of the four they are.
+    /// The bytes after those of the sink, and how many of the four are used.
     pub fn tail(&self) -> ([u8; 4], usize) {
         self.bits.tail()
     }
 
-    /// Appends the whole chunk to `out`; `payload` is what the sink got, in pieces of any size.
+    /// Appends the whole chunk to `out`; `payload` is the sink's bytes, in pieces of any size.
     pub fn write_chunk<'a>(&self, payload: impl IntoIterator<Item = &'a [u8]>, out: &mut Vec<u8>) {
         out.extend_from_slice(&self.header());
         for piece in payload {
@@ -179,7 +179,7 @@ impl Xor2Writer {
     }
 }
 
-/// An XOR2 chunk that grows in one piece of memory.
+/// A growing XOR2 chunk in one piece of memory.
 #[derive(Clone, Debug, Default)]
 pub struct Xor2Chunk {
     writer: Xor2Writer,
@@ -213,7 +213,7 @@ impl Xor2Chunk {
         data
     }
 
-    /// The chunk, and an empty one left behind. `None` when nothing was appended.
+    /// Takes the chunk and leaves an empty one. `None` if nothing was appended.
     pub fn take(&mut self) -> Option<Chunk> {
         if self.writer.is_empty() {
             return None;

@@ -9,9 +9,9 @@ use crate::scalars::{Secret, secs};
 use crate::section::section;
 
 section! {
-    /// What holds unless a receiver says otherwise.
+    /// Defaults of all receivers.
     pub struct GlobalConfig as "config.GlobalConfig" read as "config.plain" {
-        /// An alert that is not repeated counts as resolved after this time.
+        /// An alert that is not sent again counts as resolved after this time.
         keep resolve_timeout: Duration = secs(300);
         omit http_config: Option<HttpConfig> = Some(HttpConfig::default());
         omit jira_api_url: Option<HttpUrl>;

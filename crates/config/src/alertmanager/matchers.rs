@@ -1,9 +1,9 @@
 //! Matchers as Alertmanager writes them: `foo=bar`, `foo="bar"`, `{a!="b", c=~"d.*"}`.
 //!
-//! Two grammars are in use. The UTF-8 grammar (`utf8`) takes any label name and wants special characters in quotes; the
-//! classic one (`classic`) takes ASCII names only and is lenient about values. By default both are tried: what only the
-//! classic one takes is accepted with a warning, and where both take a text but understand it differently, the
-//! classic meaning holds.
+//! Two grammars are in use. The UTF-8 grammar (`utf8`) accepts any label name and requires quotes around special characters; the
+//! classic one (`classic`) accepts only ASCII names and is lenient about values. By default both are tried: a text that only
+//! the classic one accepts is taken with a warning, and where both accept a text but read it differently, the
+//! classic reading wins.
 
 mod classic;
 mod utf8;
@@ -185,7 +185,7 @@ impl fmt::Display for Matchers {
 #[error("{0}")]
 pub struct MatcherError(String);
 
-/// What was read, and what the reader should know about it.
+/// What was read, and what its author should be told about it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Parsed<T> {
     pub value: T,
@@ -195,9 +195,9 @@ pub struct Parsed<T> {
 /// A text that the two grammars do not agree on.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum MatcherWarning {
-    /// Only the classic grammar takes it.
+    /// Only the classic grammar accepts it.
     ClassicOnly { input: String, error: String, suggestion: String },
-    /// Both take it and understand it differently; the classic meaning holds.
+    /// Both accept it but read it differently; the classic reading wins.
     Disagreement { input: String },
 }
 

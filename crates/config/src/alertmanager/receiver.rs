@@ -1,4 +1,4 @@
-//! Receivers: who is told, by which services. A file for each family of services.
+//! Receivers: who is notified, and through which services. There is a file for each family of services.
 
 pub mod chat;
 pub mod mail;
@@ -22,10 +22,10 @@ use crate::error::Problem;
 use crate::section::section;
 
 section! {
-    /// A name, and what is done when alerts are sent to it.
+    /// A receiver: its name and its integrations.
     pub struct Receiver as "config.Receiver" read as "config.plain", checked {
         keep name: String;
-        /// For queries of the API; `name` is always among them.
+        /// Labels that API queries can match; `name` is always among them.
         omit labels: BTreeMap<String, String>;
         omit discord_configs: Vec<Option<DiscordConfig>>;
         omit email_configs: Vec<Option<EmailConfig>>;

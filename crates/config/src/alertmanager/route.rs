@@ -16,7 +16,7 @@ use crate::yaml::emit::Out;
 use crate::yaml::tree::NodeId;
 
 section! {
-    /// A node of the routing tree. What it leaves out it has from its parent.
+    /// A node of the routing tree. It inherits what it leaves out from its parent.
     pub struct Route as "config.Route" read as "config.plain" {
         omit receiver: String;
         /// Labels to group by; `...` alone stands for all.
@@ -84,16 +84,16 @@ impl Route {
         !self.match_equal.is_empty() || !self.match_re.0.is_empty() || !self.matchers.is_empty()
     }
 
-    /// The children that are there; a checked configuration has no others.
+    /// The children that are not null; a checked configuration has no others.
     pub fn children(&self) -> impl Iterator<Item = &Route> {
         self.routes.iter().flatten()
     }
 
-    /// Checks this node and all below it; the nodes below come first, as they are read first.
+    /// Checks this node and all nodes below it. Those below come first, because they are read first.
     pub(super) fn check(&self, syntax: MatcherSyntax) -> Result<(), Problem> {
         for (index, route) in self.routes.iter().enumerate() {
             let at = |problem: Problem| problem.at_item("routes", index);
-            // Alertmanager ends in a nil pointer here.
+            // Alertmanager crashes on a nil pointer here.
             let route = route.as_ref().ok_or_else(|| at(Problem::new("empty or null route")))?;
             route.check(syntax).map_err(at)?;
         }

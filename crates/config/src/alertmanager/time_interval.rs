@@ -105,7 +105,7 @@ fn minute(text: &str) -> Result<u32, String> {
 pub trait RangeKind: Clone + Default + std::fmt::Debug + PartialEq {
     /// The number of a word such as `monday` or `12`.
     fn number(text: &str) -> Result<i64, String>;
-    /// The check of a whole range; `text` is what was written.
+    /// Checks a whole range; `text` is what was written.
     fn check(range: Range<Self>, text: &str) -> Result<(), String>;
     /// The word of a number.
     fn show(number: i64) -> String {
@@ -271,7 +271,7 @@ impl<K: RangeKind> Value for Range<K> {
     }
 }
 
-/// Ranges of which one must hold; printed on one line.
+/// Ranges of which one must match; printed on one line.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Ranges<K: RangeKind>(pub Vec<Range<K>>);
 

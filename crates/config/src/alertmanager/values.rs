@@ -1,4 +1,4 @@
-//! Small values of Alertmanager's configuration.
+//! The scalar values of Alertmanager's configuration.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -15,10 +15,10 @@ use crate::yaml::emit::Out;
 use crate::yaml::resolve::Resolved;
 use crate::yaml::tree::{Kind, NodeId, Step, Tree};
 
-/// How a masked value is written; it is read back as a value that nobody knows.
+/// How a masked value is written. Read back, it is a value that nobody knows.
 pub(crate) const SECRET_TOKEN: &str = "<secret>";
 
-/// A section `http_config`, which is checked as soon as it is read.
+/// A section `http_config`. It is checked as soon as it is read.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct HttpConfig(pub HttpClientConfig);
 
@@ -379,7 +379,7 @@ fn show_go_duration(duration: Duration) -> String {
     }
 }
 
-/// Anything that YAML can say, for parts that are handed on as they are.
+/// Any YAML value, for parts that are passed on unchanged.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub enum AnyValue {
     #[default]
@@ -393,7 +393,7 @@ pub enum AnyValue {
 }
 
 impl AnyValue {
-    /// Reads YAML of any shape as Alertmanager does, with YAML 1.1's words; `None` where it is none.
+    /// Reads YAML of any shape as Alertmanager does, with the booleans of YAML 1.1; `None` where it is not YAML.
     pub fn parse(text: &str) -> Option<Self> {
         let Some(tree) = Tree::parse(text.as_bytes()).ok()? else { return Some(AnyValue::Null) };
         let mut value = AnyValue::Null;

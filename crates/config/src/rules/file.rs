@@ -85,7 +85,7 @@ impl Positioned {
     }
 }
 
-/// Where a text stands does not matter to whether a rule has changed.
+/// A rule that only moved within its file has not changed.
 impl PartialEq for Positioned {
     fn eq(&self, other: &Self) -> bool {
         self.text == other.text
@@ -134,7 +134,7 @@ impl Value for Positioned {
 pub struct RuleFileOptions<'a> {
     /// Which names labels and metrics may have.
     pub names: NameScheme,
-    /// Whether unknown keys are passed over.
+    /// Whether unknown keys are ignored.
     pub ignore_unknown_fields: bool,
     /// Which experimental parts of the language expressions may use.
     pub parser: ParserOptions,

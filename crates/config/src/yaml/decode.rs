@@ -38,14 +38,14 @@ pub(crate) struct Decoder<'t> {
     path: Vec<Step>,
     /// Aliases that are being followed, to notice one that leads back to itself.
     following: Vec<NodeId>,
-    /// The alias in whose place the value is decoded.
+    /// The alias that the value being decoded stands for.
     asked_by_alias: Option<NodeId>,
     pub dialect: Dialect,
     /// Below a key that holds a secret: no error shows a value.
     secret: bool,
     /// How Alertmanager's matchers are read.
     pub matcher_syntax: MatcherSyntax,
-    /// What was accepted, although its author should know better.
+    /// What was accepted, but deserves a warning.
     warnings: Vec<Problem>,
     decoded: u64,
     decoded_by_alias: u64,
@@ -122,7 +122,7 @@ impl<'t> Decoder<'t> {
                 result
             }
             Kind::Scalar(scalar) if self.is_null(scalar)? => {
-                // Version 3 leaves the value alone, which is zero in every section that it reads.
+                // Version 3 leaves the value as it is, which is zero in every section that it reads.
                 if self.dialect == Dialect::V2 {
                     *out = T::zero();
                 }
@@ -219,7 +219,7 @@ impl<'t> Decoder<'t> {
         result
     }
 
-    /// Whether a list passes over the item: a null, in version 3.
+    /// Whether a list skips the item: a null, in version 3.
     pub fn skips_item(&self, id: NodeId) -> Result<bool, Problem> {
         match &self.tree.resolved(id).kind {
             Kind::Scalar(scalar) if self.dialect != Dialect::V2 => self.is_null(scalar),
@@ -314,7 +314,7 @@ impl<'t> Decoder<'t> {
                 merges.push(*value_id);
                 continue;
             }
-            // Version 3 passes over the key `null`, and only version 3 comes here.
+            // Version 3 skips the key `null`, and only version 3 gets here.
             if self.skips_item(*key_id)? {
                 continue;
             }
@@ -381,8 +381,8 @@ impl<'t> Decoder<'t> {
     }
 }
 
-/// Whether a key's value, or one below it, is a secret. A section stands here as well, because the secret alone is
-/// easily written in its place: `basic_auth: user:password`.
+/// Whether a key's value, or one below it, is a secret. Sections are listed too, because people easily write the secret
+/// in their place: `basic_auth: user:password`.
 fn holds_secret(key: &str) -> bool {
     matches!(
         key,

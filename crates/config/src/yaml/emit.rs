@@ -49,7 +49,7 @@ struct Emitter {
     column: usize,
     /// The last character written separates tokens.
     whitespace: bool,
-    /// Only indentation (or `- `) stands on this line so far.
+    /// The line so far has only indentation (or `- `).
     indention: bool,
     flow_depth: u32,
 }
@@ -107,7 +107,7 @@ impl Emitter {
         self.indicator("]", false, false);
     }
 
-    /// Starts a line at `indent`, unless this one is still there.
+    /// Starts a line at `indent`, unless the current line has not got that far.
     fn indent(&mut self, indent: i32) {
         let indent = usize::try_from(indent).unwrap_or(0);
         if !self.out.is_empty()
@@ -203,7 +203,7 @@ impl Emitter {
         }
     }
 
-    /// A break that stands in a text: what follows it is indented.
+    /// A line break within a text. What follows it is indented.
     fn line_break(&mut self, c: char) {
         self.out.push(c);
         self.column = 0;
@@ -338,12 +338,12 @@ impl Form {
     }
 }
 
-/// What ends a line to YAML 1.1, as far as it may stand in a text that is not double-quoted.
+/// A character that ends a line in YAML 1.1 and may appear in a text without double quotes.
 fn is_break(c: char) -> bool {
     matches!(c, '\n' | '\u{2028}' | '\u{2029}')
 }
 
-/// What libyaml prints as it is; in go-yaml's translation of it that is nothing of more than three bytes.
+/// A character that libyaml prints unchanged. In go-yaml's port of it, none of more than three bytes is.
 fn is_printable(c: char) -> bool {
     matches!(c, ' '..='~' | '\u{a0}'..='\u{d7ff}' | '\u{e000}'..='\u{fffd}') && c != '\u{feff}'
 }

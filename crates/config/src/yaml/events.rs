@@ -1,7 +1,7 @@
 //! A safe interface to libyaml's event parser.
 //!
 //! go-yaml is a port of the same library, so syntax errors have the words that users of Prometheus
-//! know. `serde_yaml` uses this parser too, but hides lines, aliases and duplicate keys; see
+//! know. `serde_yaml` uses the same parser, but hides lines, aliases and duplicate keys; see
 //! `docs/decisions/yaml-reader.md`. This file holds the crate's only `unsafe` code.
 
 use std::ffi::CStr;

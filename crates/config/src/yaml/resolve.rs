@@ -134,7 +134,7 @@ fn yaml_float(text: &str) -> Option<f64> {
     if !mantissa_holds || !exponent_holds {
         return None;
     }
-    // Out of range is an error in Go, not an infinity.
+    // In Go a number out of range is an error, not an infinity.
     parse_float(text).ok()
 }
 

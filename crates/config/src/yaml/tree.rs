@@ -10,7 +10,7 @@ use super::events::{Event, Mark, Parser, SyntaxError};
 /// Deeper nesting is refused. Real configurations stay below 20.
 const DEPTH_MAX: usize = 1_000;
 
-/// Up to this many scalars may hold the escape `\'`, which costs another reading each.
+/// At most this many scalars may hold the escape `\'`; each costs another reading.
 const REPAIRS_MAX: usize = 1_000;
 
 /// Index of a node in its tree.
@@ -40,7 +40,7 @@ pub(crate) struct Scalar {
     pub value: String,
     /// The tag in libyaml's long form (`tag:yaml.org,2002:str`), or "".
     pub tag: String,
-    /// Plain and untagged.
+    /// Written plain, without a tag.
     pub implicit: bool,
 }
 

@@ -66,10 +66,10 @@ impl Value for bool {
     }
 }
 
-/// A float that is asked for as a whole number, as Go converts it on x86-64: too small becomes the smallest, too
-/// large and NaN are refused.
+/// A float that fills a whole number, as Go converts it on x86-64: one that is too small becomes the smallest, one that
+/// is too large is refused, and so is NaN.
 fn go_int64(float: f64) -> Option<i64> {
-    // 2^63 itself is let through and wraps around, too.
+    // 2^63 itself is accepted and wraps around.
     (float <= i64::MAX as f64).then(|| {
         let in_range = float > i64::MIN as f64 && float < i64::MAX as f64;
         if in_range { float as i64 } else { i64::MIN }

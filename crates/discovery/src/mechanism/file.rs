@@ -366,8 +366,8 @@ mod tests {
 
     #[test]
     fn changes_are_seen_bad_files_keep_their_groups_and_gone_files_lose_them() {
-        let folder = tempfile::tempdir().expect("a folder");
-        let path = |name: &str| folder.path().join(name).to_string_lossy().into_owned();
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = |name: &str| directory.path().join(name).to_string_lossy().into_owned();
         let metrics = FileMetrics::new(&Registry::new());
         let mut files = FileGroups::new(vec![path("*.yml"), path("one.json")]);
         assert_eq!(files.refresh(&metrics), []);

@@ -135,9 +135,10 @@ fn default_config() -> HttpClientConfig {
 
 fn read_config(file: &str) -> Result<HttpClientConfig> {
     let text = std::fs::read_to_string(file).with_context(|| format!("open {file}"))?;
-    let folder = Path::new(file).parent().map_or_else(String::new, |folder| folder.display().to_string());
-    let folder = if folder.is_empty() { ".".to_owned() } else { folder };
-    Ok(HttpClientConfig::parse_file(&text, &folder)?)
+    let directory =
+        Path::new(file).parent().map_or_else(String::new, |directory| directory.display().to_string());
+    let directory = if directory.is_empty() { ".".to_owned() } else { directory };
+    Ok(HttpClientConfig::parse_file(&text, &directory)?)
 }
 
 /// `host:port` behind `//` is taken for `http`.

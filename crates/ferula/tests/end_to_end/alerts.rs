@@ -71,7 +71,7 @@ fn active_since(server: &Server) -> String {
 
 #[test]
 fn an_alert_survives_a_crash_and_is_resolved_when_it_is_over() {
-    let folder = tempfile::tempdir().expect("a folder");
+    let directory = tempfile::tempdir().expect("a directory");
     let broken = Arc::new(AtomicBool::new(true));
     let shown = broken.clone();
     let target = Target::start(move |_| format!("broken {}\n", u8::from(shown.load(Ordering::SeqCst))));
@@ -83,14 +83,14 @@ fn an_alert_survives_a_crash_and_is_resolved_when_it_is_over() {
          scrape_configs:\n- {{job_name: shop, static_configs: [{{targets: ['{}']}}]}}\n",
         target.address
     );
-    std::fs::write(folder.path().join("prometheus.yml"), config).expect("written");
+    std::fs::write(directory.path().join("prometheus.yml"), config).expect("written");
     let rules = "groups:\n- name: g\n  rules:\n  - alert: Broken\n    expr: broken == 1\n    for: 1s\n    \
                  annotations: {text: '{{ $labels.job }} in {{ $externalLabels.dc }}'}\n";
-    std::fs::write(folder.path().join("a.rules.yml"), rules).expect("written");
+    std::fs::write(directory.path().join("a.rules.yml"), rules).expect("written");
     // Without a grace period even so short a `for` is restored.
     let arguments = ["--config.file=prometheus.yml", "--rules.alert.for-grace-period=0s"];
 
-    let server = Server::start(folder.path(), &arguments);
+    let server = Server::start(directory.path(), &arguments);
     let first = next(&alerts, &server);
     assert_eq!(first["labels"]["dc"], "x");
     assert_eq!(first["annotations"]["text"], "shop in x");
@@ -99,7 +99,7 @@ fn an_alert_survives_a_crash_and_is_resolved_when_it_is_over() {
     let since = active_since(&server);
     server.kill();
 
-    let server = Server::start(folder.path(), &arguments);
+    let server = Server::start(directory.path(), &arguments);
     let again = next(&alerts, &server);
     assert_eq!(again["labels"], first["labels"], "an Alertmanager knows it by its labels");
     // Four times the resend delay of a minute: nothing is taken back.
@@ -116,17 +116,17 @@ fn an_alert_survives_a_crash_and_is_resolved_when_it_is_over() {
 
 #[test]
 fn a_bad_rule_file_ends_the_start_and_leaves_the_old_rules_at_reload() {
-    let folder = tempfile::tempdir().expect("a folder");
-    let file = folder.path().join("a.yml");
-    std::fs::write(folder.path().join("prometheus.yml"), "rule_files: [a.yml]\n").expect("written");
+    let directory = tempfile::tempdir().expect("a directory");
+    let file = directory.path().join("a.yml");
+    std::fs::write(directory.path().join("prometheus.yml"), "rule_files: [a.yml]\n").expect("written");
     std::fs::write(&file, "groups: [{name: g, rules: [{record: x, expr: 'rate(y)'}]}]\n").expect("written");
-    let mut server = Server::spawn(folder.path(), &["--config.file=prometheus.yml"]);
+    let mut server = Server::spawn(directory.path(), &["--config.file=prometheus.yml"]);
     assert_eq!(server.exit_code(), Some(2));
     let log = server.log();
     assert!(log.contains("1:46: group") && log.contains("expected type range vector"), "{log}");
 
     std::fs::write(&file, "groups: [{name: g, rules: [{record: x, expr: vector(1)}]}]\n").expect("written");
-    let mut server = Server::start(folder.path(), &["--config.file=prometheus.yml"]);
+    let mut server = Server::start(directory.path(), &["--config.file=prometheus.yml"]);
     std::fs::write(&file, "groups: [{name: other, rules: []}\n").expect("written");
     server.signal(libc::SIGHUP);
     server.wait_for_line("error loading rules, previous rule set restored");

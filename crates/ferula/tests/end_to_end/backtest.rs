@@ -18,9 +18,9 @@ use crate::common::{Server, Target};
 /// 14 November 2023, 22:13:20 UTC.
 const START: i64 = 1_700_000_000;
 
-fn replay(folder: &Path, arguments: &[&str]) -> Output {
+fn replay(directory: &Path, arguments: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_ferula"))
-        .current_dir(folder)
+        .current_dir(directory)
         .args(["test", "alerts"])
         .args(arguments)
         .output()
@@ -31,14 +31,14 @@ fn stderr(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
 }
 
-/// Bytes and time of the last change of everything in a folder.
-fn contents(folder: &Path) -> BTreeMap<PathBuf, (SystemTime, Vec<u8>)> {
+/// Bytes and time of the last change of everything in a directory.
+fn contents(directory: &Path) -> BTreeMap<PathBuf, (SystemTime, Vec<u8>)> {
     let mut all = BTreeMap::new();
-    let mut left = vec![folder.to_path_buf()];
+    let mut left = vec![directory.to_path_buf()];
     while let Some(path) = left.pop() {
         let meta = std::fs::metadata(&path).expect("it was listed");
         let bytes = if meta.is_dir() {
-            let entries = std::fs::read_dir(&path).expect("a folder");
+            let entries = std::fs::read_dir(&path).expect("a directory");
             left.extend(entries.map(|entry| entry.expect("listed").path()));
             Vec::new()
         } else {
@@ -50,14 +50,14 @@ fn contents(folder: &Path) -> BTreeMap<PathBuf, (SystemTime, Vec<u8>)> {
 }
 
 /// Two hours of a gauge that is 1 from the 30th to the 40th minute and 0 else, one sample every 15 s, and a configuration.
-fn history(folder: &Path, rules: &str) {
-    std::fs::write(folder.join("rules.yml"), rules).expect("written");
+fn history(directory: &Path, rules: &str) {
+    std::fs::write(directory.join("rules.yml"), rules).expect("written");
     std::fs::write(
-        folder.join("prometheus.yml"),
+        directory.join("prometheus.yml"),
         "global: {evaluation_interval: 1m, external_labels: {dc: x}}\nrule_files: [rules.yml]\n",
     )
     .expect("written");
-    let data = folder.join("data");
+    let data = directory.join("data");
     let db = Db::open(&data, Options::default(), Arc::new(RealDisk), &Registry::new(), &mut |_| {});
     let db = db.expect("a new database");
     let labels = LabelSet::from_pairs([("__name__", "m"), ("job", "a")]);
@@ -114,10 +114,10 @@ fn events(report: &Value, rule: &str) -> Vec<(i64, String)> {
 
 #[test]
 fn a_backtest_tells_when_alerts_would_have_fired_and_touches_nothing() {
-    let folder = tempfile::tempdir().expect("a folder for the test");
-    history(folder.path(), RULES);
-    let before = contents(folder.path());
-    let output = replay(folder.path(), &[FROM, TO, "--output=json"]);
+    let directory = tempfile::tempdir().expect("a directory for the test");
+    history(directory.path(), RULES);
+    let before = contents(directory.path());
+    let output = replay(directory.path(), &[FROM, TO, "--output=json"]);
     assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
     assert!(stderr(&output).contains("history has no job:m:double"), "{}", stderr(&output));
     let report: Value = serde_json::from_slice(&output.stdout).expect("JSON");
@@ -138,7 +138,7 @@ fn a_backtest_tells_when_alerts_would_have_fired_and_touches_nothing() {
     assert!(events(&report, "Never").is_empty() && events(&report, "OfRecorded").is_empty());
 
     let output =
-        replay(folder.path(), &[FROM, TO, "--output=json", "--evaluate-recording-rules", "--rules=^Of"]);
+        replay(directory.path(), &[FROM, TO, "--output=json", "--evaluate-recording-rules", "--rules=^Of"]);
     assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
     let report: Value = serde_json::from_slice(&output.stdout).expect("JSON");
     assert_eq!(
@@ -149,7 +149,7 @@ fn a_backtest_tells_when_alerts_would_have_fired_and_touches_nothing() {
     // The samples of the head are still seen beside the block that was added.
     assert_eq!(report["groups"][0]["rules"].as_array().map(Vec::len), Some(1));
 
-    let output = replay(folder.path(), &[FROM, TO, "--quiet", "--rules=High", "--rules=Never"]);
+    let output = replay(directory.path(), &[FROM, TO, "--quiet", "--rules=High", "--rules=Never"]);
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     assert!(text.contains("1 of 2 alerting rules would have fired"), "{text}");
     assert!(text.contains("High: fired once, for 7m in all; began once"), "{text}");
@@ -158,17 +158,17 @@ fn a_backtest_tells_when_alerts_would_have_fired_and_touches_nothing() {
         "{text}"
     );
     assert!(output.stderr.is_empty(), "{}", stderr(&output));
-    assert!(before == contents(folder.path()), "the directory has changed");
+    assert!(before == contents(directory.path()), "the directory has changed");
 }
 
 #[test]
 fn what_cannot_be_replayed_has_its_exit_code() {
-    let folder = tempfile::tempdir().expect("a folder for the test");
+    let directory = tempfile::tempdir().expect("a directory for the test");
     history(
-        folder.path(),
+        directory.path(),
         "groups: [{name: g, rules: [{alert: F, expr: 'label_replace(m, \"a\", \"$1\", \"job\", \"(\")'}]}]",
     );
-    let output = replay(folder.path(), &[FROM, TO]);
+    let output = replay(directory.path(), &[FROM, TO]);
     assert_eq!(output.status.code(), Some(3), "{}", stderr(&output));
     assert!(String::from_utf8_lossy(&output.stdout).contains("FAILED: 110 of 110 evaluations"));
     for (arguments, why) in [
@@ -179,7 +179,7 @@ fn what_cannot_be_replayed_has_its_exit_code() {
         (&[FROM, TO, "--storage.tsdb.path=nowhere"][..], "nowhere"),
         (&[FROM, TO, "--config.file=nothing.yml"][..], "nothing.yml"),
     ] {
-        let output = replay(folder.path(), arguments);
+        let output = replay(directory.path(), arguments);
         assert_eq!(output.status.code(), Some(1), "{arguments:?}");
         assert!(stderr(&output).contains(why), "{arguments:?}: {}", stderr(&output));
     }
@@ -187,20 +187,20 @@ fn what_cannot_be_replayed_has_its_exit_code() {
 
 #[test]
 fn a_server_goes_on_beside_a_backtest_of_its_directory() {
-    let folder = tempfile::tempdir().expect("a folder for the test");
+    let directory = tempfile::tempdir().expect("a directory for the test");
     let target = Target::start(|n| format!("fixture {n}\n"));
     let config = format!(
         "global: {{evaluation_interval: 1s}}\nrule_files: [rules.yml]\nscrape_configs:\n- job_name: fixture\n  \
          scrape_interval: 20ms\n  scrape_timeout: 20ms\n  static_configs:\n  - targets: ['{}']\n",
         target.address
     );
-    std::fs::write(folder.path().join("prometheus.yml"), config).expect("written");
+    std::fs::write(directory.path().join("prometheus.yml"), config).expect("written");
     let rules = "groups: [{name: g, rules: [{alert: Seen, expr: fixture > 0}]}]";
-    std::fs::write(folder.path().join("rules.yml"), rules).expect("written");
-    let server = Server::start(folder.path(), &[]);
+    std::fs::write(directory.path().join("rules.yml"), rules).expect("written");
+    let server = Server::start(directory.path(), &[]);
     server.await_query("ALERTS", |result| result.get(0).map(|_| ()));
     for _ in 0..3 {
-        let output = replay(folder.path(), &["--from=now-1m", "--output=json"]);
+        let output = replay(directory.path(), &["--from=now-1m", "--output=json"]);
         assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
         let report: Value = serde_json::from_slice(&output.stdout).expect("JSON");
         // A busy machine may miss scrapes, and the alert may end between them.

@@ -25,13 +25,13 @@ pub struct Server {
 }
 
 impl Server {
-    /// Starts the binary in a folder and waits until it says where it is.
-    pub fn start(folder: &Path, arguments: &[&str]) -> Server {
-        Self::spawn(folder, arguments).up()
+    /// Starts the binary in a directory and waits until it says where it is.
+    pub fn start(directory: &Path, arguments: &[&str]) -> Server {
+        Self::spawn(directory, arguments).up()
     }
 
     /// [`Server::start`] of a process that may have at most this much memory of its own, as with `ulimit -d`.
-    pub fn start_with_memory(folder: &Path, arguments: &[&str], kib_max: u64) -> Server {
+    pub fn start_with_memory(directory: &Path, arguments: &[&str], kib_max: u64) -> Server {
         let mut command = Command::new(env!("CARGO_BIN_EXE_ferula"));
         let limit = libc::rlimit { rlim_cur: kib_max * 1024, rlim_max: kib_max * 1024 };
         // SAFETY: between fork and exec only `setrlimit` runs, which is async-signal-safe and reads a value of its own.
@@ -41,7 +41,7 @@ impl Server {
                 _ => Err(std::io::Error::last_os_error()),
             });
         }
-        Self::launch(command, folder, arguments).up()
+        Self::launch(command, directory, arguments).up()
     }
 
     fn up(mut self) -> Server {
@@ -51,9 +51,9 @@ impl Server {
         self
     }
 
-    /// Starts the real Prometheus in a folder and waits until it is ready.
-    pub fn start_prometheus(program: &Path, folder: &Path, arguments: &[&str]) -> Server {
-        let mut server = Self::spawn_program(program, folder, arguments);
+    /// Starts the real Prometheus in a directory and waits until it is ready.
+    pub fn start_prometheus(program: &Path, directory: &Path, arguments: &[&str]) -> Server {
+        let mut server = Self::spawn_program(program, directory, arguments);
         // The two come in either order.
         let line = server.wait_for_any_line("msg=\"Listening on\"");
         let address = line.split_once(" address=").map(|(_, rest)| rest.trim().to_owned());
@@ -63,18 +63,18 @@ impl Server {
     }
 
     /// Starts the binary on a free port, without waiting.
-    pub fn spawn(folder: &Path, arguments: &[&str]) -> Server {
-        Self::spawn_program(Path::new(env!("CARGO_BIN_EXE_ferula")), folder, arguments)
+    pub fn spawn(directory: &Path, arguments: &[&str]) -> Server {
+        Self::spawn_program(Path::new(env!("CARGO_BIN_EXE_ferula")), directory, arguments)
     }
 
     /// The same with another program that takes the same flags: the real Prometheus.
-    pub fn spawn_program(program: &Path, folder: &Path, arguments: &[&str]) -> Server {
-        Self::launch(Command::new(program), folder, arguments)
+    pub fn spawn_program(program: &Path, directory: &Path, arguments: &[&str]) -> Server {
+        Self::launch(Command::new(program), directory, arguments)
     }
 
-    fn launch(mut command: Command, folder: &Path, arguments: &[&str]) -> Server {
+    fn launch(mut command: Command, directory: &Path, arguments: &[&str]) -> Server {
         let mut child = command
-            .current_dir(folder)
+            .current_dir(directory)
             .arg("--web.listen-address=127.0.0.1:0")
             .args(arguments)
             .stderr(Stdio::piped())

@@ -108,7 +108,7 @@ fn look_for_torn_rows(server: &Server, range: bool) {
 
 #[test]
 fn a_request_and_a_scrape_are_seen_whole_while_blocks_are_cut() {
-    let folder = tempfile::tempdir().expect("a folder for the test");
+    let directory = tempfile::tempdir().expect("a directory for the test");
     let target = Target::start(|n| {
         (0..SERIES)
             .map(|series| format!("page{{half=\"{}\",series=\"{series}\"}} {n}\n", series % 2))
@@ -118,9 +118,9 @@ fn a_request_and_a_scrape_are_seen_whole_while_blocks_are_cut() {
         "scrape_configs:\n- job_name: pages\n  scrape_interval: 50ms\n  scrape_timeout: 50ms\n  static_configs:\n  - targets: ['{}']\n",
         target.address
     );
-    std::fs::write(folder.path().join("prometheus.yml"), config).expect("written");
+    std::fs::write(directory.path().join("prometheus.yml"), config).expect("written");
     let flags = ["--web.enable-remote-write-receiver", "--storage.tsdb.min-block-duration=3s"];
-    let server = Server::start(folder.path(), &flags);
+    let server = Server::start(directory.path(), &flags);
     let stop = AtomicBool::new(false);
     let taken: [AtomicU64; WRITERS] = Default::default();
     let answers: [AtomicU64; READERS] = Default::default();

@@ -45,7 +45,7 @@ fn nothing_is_missing(kept: &Shown, now: &Shown, round: u64, log: &str) {
 #[test]
 fn what_a_query_showed_survives_kill_9() {
     let mut random = Random::new();
-    let folder = tempfile::tempdir().expect("a folder for the test");
+    let directory = tempfile::tempdir().expect("a directory for the test");
     let target = Target::start(|n| {
         let lines =
             (0..SERIES).map(|series| format!("fixture_total{{series=\"{series}\"}} {}\n", n * series));
@@ -56,10 +56,10 @@ fn what_a_query_showed_survives_kill_9() {
         "scrape_configs:\n- job_name: fixture\n  scrape_interval: 20ms\n  scrape_timeout: 20ms\n  static_configs:\n  - targets: ['{}']\n",
         target.address
     );
-    std::fs::write(folder.path().join("prometheus.yml"), config).expect("written");
+    std::fs::write(directory.path().join("prometheus.yml"), config).expect("written");
     let mut kept = Shown::new();
     for round in 0..ROUNDS {
-        let server = Server::start(folder.path(), &[]);
+        let server = Server::start(directory.path(), &[]);
         let first = ask(&server).expect("the server answers");
         nothing_is_missing(&kept, &first, round, &server.log());
         // Ask until some random number of new scrapes was shown, then kill at once.
@@ -73,7 +73,7 @@ fn what_a_query_showed_survives_kill_9() {
         }
         server.kill();
     }
-    let server = Server::start(folder.path(), &[]);
+    let server = Server::start(directory.path(), &[]);
     let last = ask(&server).expect("the server answers");
     nothing_is_missing(&kept, &last, ROUNDS, &server.log());
     let samples: usize = kept.values().map(BTreeMap::len).sum();
@@ -84,10 +84,10 @@ fn what_a_query_showed_survives_kill_9() {
 /// Found by the circle: room for exemplars was made only after the log had been read.
 #[test]
 fn exemplars_survive_kill_9() {
-    let folder = tempfile::tempdir().expect("a folder for the test");
-    std::fs::write(folder.path().join("prometheus.yml"), "").expect("written");
+    let directory = tempfile::tempdir().expect("a directory for the test");
+    std::fs::write(directory.path().join("prometheus.yml"), "").expect("written");
     let flags = ["--web.enable-remote-write-receiver", "--enable-feature=exemplar-storage"];
-    let server = Server::start(folder.path(), &flags);
+    let server = Server::start(directory.path(), &flags);
     let labels = vec![("__name__".to_owned(), "m".to_owned())];
     let exemplar = Some((1_700_000_000_000, 1.5, "abc".to_owned()));
     let series = Series { labels, float: Some((1_700_000_000_000, 1.0)), exemplar, ..Series::default() };
@@ -98,5 +98,5 @@ fn exemplars_survive_kill_9() {
     let before = server.get(query);
     assert!(before.1.contains("abc"), "{before:?}");
     server.kill();
-    assert_eq!(Server::start(folder.path(), &flags).get(query), before);
+    assert_eq!(Server::start(directory.path(), &flags).get(query), before);
 }

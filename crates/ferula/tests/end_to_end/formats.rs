@@ -17,14 +17,14 @@ fn target(restart: u64) -> Target {
     })
 }
 
-fn configure(folder: &Path, target: &Target, floats: &str) {
+fn configure(directory: &Path, target: &Target, floats: &str) {
     let config = format!(
         "global: {{scrape_interval: 100ms, scrape_timeout: 100ms}}\n\
          storage: {{tsdb: {{chunk_encoding: {{floats: {floats}}}}}}}\n\
          scrape_configs: [{{job_name: j, static_configs: [{{targets: ['{}']}}]}}]\n",
         target.address
     );
-    std::fs::write(folder.join("prometheus.yml"), config).expect("written");
+    std::fs::write(directory.join("prometheus.yml"), config).expect("written");
 }
 
 const STARTS: &str =
@@ -32,10 +32,10 @@ const STARTS: &str =
 
 #[test]
 fn start_timestamps_and_metadata_of_a_page_survive_a_kill() {
-    let (folder, target) = (tempfile::tempdir().expect("a folder"), target(5));
-    configure(folder.path(), &target, "xor2");
+    let (directory, target) = (tempfile::tempdir().expect("a directory"), target(5));
+    configure(directory.path(), &target, "xor2");
     let flags = [STARTS, "--config.file=prometheus.yml", "--web.enable-lifecycle"];
-    let server = Server::start(folder.path(), &flags);
+    let server = Server::start(directory.path(), &flags);
     let is_second = |result: &serde_json::Value| (result[0]["value"][1] == "2.5").then_some(());
     server.await_query("start_timestamp(a_total)", is_second);
     assert_eq!(
@@ -43,21 +43,21 @@ fn start_timestamps_and_metadata_of_a_page_survive_a_kill() {
         serde_json::json!([])
     );
     // What is stored needs XOR2, so the configuration cannot go back.
-    configure(folder.path(), &target, "xor");
+    configure(directory.path(), &target, "xor");
     let (status, body) = server.request("POST", "/-/reload", "", b"").expect("answered");
     assert_eq!(status, 500, "{body}");
     assert!(server.log().contains("XOR chunks do not store start timestamps"), "{}", server.log());
     server.kill();
 
-    configure(folder.path(), &target, "xor2");
-    let server = Server::start(folder.path(), &flags);
+    configure(directory.path(), &target, "xor2");
+    let server = Server::start(directory.path(), &flags);
     let first = server.await_query("min_over_time(start_timestamp(a_total)[10m:100ms])", |result| {
         result[0]["value"][1].as_str().map(str::to_owned)
     });
     assert_eq!(first, "1.5", "what was there before the kill");
     server.kill();
 
-    let (disk, dir) = (RealDisk, folder.path().join("data/wal"));
+    let (disk, dir) = (RealDisk, directory.path().join("data/wal"));
     let mut logged = Vec::new();
     for segment in list_segments(&disk, &dir).expect("listed") {
         let mut reader = SegmentReader::open(&disk, &dir, segment.number).expect("opened");
@@ -74,16 +74,16 @@ fn start_timestamps_and_metadata_of_a_page_survive_a_kill() {
 
 #[test]
 fn a_start_timestamp_becomes_a_sample_of_value_zero() {
-    let folder = tempfile::tempdir().expect("a folder");
+    let directory = tempfile::tempdir().expect("a directory");
     let target = Target::start(move |n| {
         let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("after 1970");
         // It began a while ago, the same for every scrape of a run.
         let began = now.as_secs() / 1000 * 1000 - 60;
         format!("# TYPE a counter\na_total {}\na_created {began}\n# EOF\n", n + 100)
     });
-    configure(folder.path(), &target, "xor");
+    configure(directory.path(), &target, "xor");
     let flags = ["--enable-feature=created-timestamp-zero-ingestion", "--config.file=prometheus.yml"];
-    let server = Server::start(folder.path(), &flags);
+    let server = Server::start(directory.path(), &flags);
     server.await_query("count_over_time(a_total[30m]) > 3", |result| result.get(0).map(|_| ()));
     let zeros = server.try_query("min_over_time(a_total[30m])").expect("answered");
     assert_eq!(zeros[0]["value"][1], "0");
@@ -91,8 +91,8 @@ fn a_start_timestamp_becomes_a_sample_of_value_zero() {
 
 #[test]
 fn start_timestamps_without_xor2_end_the_start() {
-    let folder = tempfile::tempdir().expect("a folder");
-    let mut server = Server::spawn(folder.path(), &["--enable-feature=st-storage"]);
+    let directory = tempfile::tempdir().expect("a directory");
+    let mut server = Server::spawn(directory.path(), &["--enable-feature=st-storage"]);
     assert_eq!(server.exit_code(), Some(1));
     assert!(server.log().contains("use \\\"xor2\\\""), "{}", server.log());
 }

@@ -159,10 +159,10 @@ fn attack(server: &Server, (name, query, is_range, right): &Hostile, now_ms: i64
 
 #[test]
 fn hostile_queries_end_and_ingestion_goes_on() {
-    let folder = tempfile::tempdir().expect("a folder for the test");
-    std::fs::write(folder.path().join("prometheus.yml"), "{}").expect("written");
+    let directory = tempfile::tempdir().expect("a directory for the test");
+    std::fs::write(directory.path().join("prometheus.yml"), "{}").expect("written");
     let arguments = ["--web.enable-remote-write-receiver", "--query.timeout=10s"];
-    let mut server = Server::start_with_memory(folder.path(), &arguments, MEMORY_KIB);
+    let mut server = Server::start_with_memory(directory.path(), &arguments, MEMORY_KIB);
     let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_millis();
     let now_ms = i64::try_from(now).expect("before the year 292 million");
     fill(&server, now_ms);

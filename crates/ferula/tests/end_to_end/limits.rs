@@ -13,7 +13,7 @@ fn metric(server: &Server, name: &str) -> f64 {
 
 #[test]
 fn a_bomb_of_series_is_stopped_and_everything_else_goes_on() {
-    let folder = tempfile::tempdir().expect("a folder");
+    let directory = tempfile::tempdir().expect("a directory");
     let target = Target::start(|n| {
         let bomb = (0..500).map(|m| format!("bomb{{scrape=\"{n}\",m=\"{m}\"}} 1\n"));
         ["known_total ".to_owned(), n.to_string(), "\n".to_owned()].into_iter().chain(bomb).collect()
@@ -25,9 +25,9 @@ fn a_bomb_of_series_is_stopped_and_everything_else_goes_on() {
          - {{job_name: quiet, static_configs: [{{targets: ['{}']}}]}}\n",
         target.address, quiet.address
     );
-    std::fs::write(folder.path().join("prometheus.yml"), config).expect("written");
+    std::fs::write(directory.path().join("prometheus.yml"), config).expect("written");
     // The labels of a page take about half a megabyte by the estimate.
-    let server = Server::start(folder.path(), &["--storage.ferula.max-head-memory=2MB"]);
+    let server = Server::start(directory.path(), &["--storage.ferula.max-head-memory=2MB"]);
     server.wait_for_line("The head is full: new series are refused, existing ones continue");
     let series = metric(&server, "prometheus_tsdb_head_series ");
     assert!(series > 500.0 && series < 4000.0, "{series}");
@@ -52,7 +52,7 @@ fn a_bomb_of_series_is_stopped_and_everything_else_goes_on() {
     // The bound holds for the start too, and what was stored is there.
     let before = server.try_query("count(last_over_time(bomb[1h]))").expect("answered");
     server.kill();
-    let server = Server::start(folder.path(), &["--storage.ferula.max-head-series=10"]);
+    let server = Server::start(directory.path(), &["--storage.ferula.max-head-series=10"]);
     assert_eq!(
         server.try_query("count(last_over_time(bomb[1h]))").expect("answered")[0]["value"][1],
         before[0]["value"][1]

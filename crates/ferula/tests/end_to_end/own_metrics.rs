@@ -53,7 +53,7 @@ fn wanted() -> BTreeMap<String, Family> {
 
 #[test]
 fn families_that_dashboards_use_are_served_as_prometheus_serves_them() {
-    let folder = tempfile::tempdir().expect("a folder");
+    let directory = tempfile::tempdir().expect("a directory");
     let target = Target::start(|n| format!("# HELP n N.\n# TYPE n counter\nn_total {n}\n"));
     let (alertmanager, alerts) = alertmanager();
     let config = format!(
@@ -65,9 +65,9 @@ fn families_that_dashboards_use_are_served_as_prometheus_serves_them() {
     );
     let rules = "groups:\n- name: g\n  rules:\n  - {record: up:sum, expr: sum(up)}\n  \
                  - {alert: Up, expr: up == 1, annotations: {text: '{{ $value }}'}}\n";
-    std::fs::write(folder.path().join("prometheus.yml"), config).expect("written");
-    std::fs::write(folder.path().join("rules.yml"), rules).expect("written");
-    let server = Server::start(folder.path(), &[]);
+    std::fs::write(directory.path().join("prometheus.yml"), config).expect("written");
+    std::fs::write(directory.path().join("rules.yml"), rules).expect("written");
+    let server = Server::start(directory.path(), &[]);
     server.await_query("up:sum", |result| result.get(0).map(|_| ()));
     alerts.recv_timeout(PATIENCE).expect("the alert arrives");
     let wanted = wanted();

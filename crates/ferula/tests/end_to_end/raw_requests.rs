@@ -35,8 +35,8 @@ fn string(answer: &(u16, String)) -> String {
 
 #[test]
 fn what_should_have_been_encoded_is_understood_as_prometheus_does() {
-    let folder = tempfile::tempdir().expect("a folder");
-    let server = Server::start(folder.path(), &[]);
+    let directory = tempfile::tempdir().expect("a directory");
+    let server = Server::start(directory.path(), &[]);
     let get = |query: &str, last: bool| {
         let close = if last { "Connection: close\r\n" } else { "" };
         format!("GET /api/v1/query?query={query} HTTP/1.1\r\nHost: x\r\n{close}\r\n").into_bytes()

@@ -1,4 +1,4 @@
-//! Data folders that the real Prometheus wrote and was killed over, in `testdata/tsdb/stages`: one of each stage of its
+//! Data directories that the real Prometheus wrote and was killed over, in `testdata/tsdb/stages`: one of each stage of its
 //! formats. What promtool dumped and what Prometheus answered lies beside them, so no other program is needed to check that
 //! ferula reads the same.
 //!
@@ -37,7 +37,7 @@ const FLAGS: [&str; 6] = [
     "--enable-feature=exemplar-storage,native-histograms",
 ];
 
-/// Folders that hold a log and nothing else, and how Prometheus came to write them.
+/// Directories that hold a log and nothing else, and how Prometheus came to write them.
 const LOGS: [(&str, &str); 3] = [
     ("log-snappy", "--storage.tsdb.wal-compression-type=snappy"),
     ("log-zstd", "--storage.tsdb.wal-compression-type=zstd"),
@@ -66,7 +66,7 @@ fn names() -> impl Iterator<Item = &'static str> {
     LOGS.iter().map(|(name, _)| *name).chain([WHOLE, STARTS])
 }
 
-/// What a server on a folder is started with.
+/// What a server on a directory is started with.
 fn flags(name: &str) -> Vec<&'static str> {
     let more = if name == STARTS { &STARTS_FLAGS[..] } else { &[] };
     [&FLAGS[..], more].concat()
@@ -130,11 +130,11 @@ fn ask(server: &Server, name: &str) -> Value {
 
 /// A copy in which a server may work.
 fn working_copy(name: &str) -> tempfile::TempDir {
-    let folder = tempfile::tempdir().expect("a folder for the test");
-    copy_folder(&stages().join(name), &folder.path().join("data"));
+    let directory = tempfile::tempdir().expect("a directory for the test");
+    copy_folder(&stages().join(name), &directory.path().join("data"));
     let config = if name == STARTS { STARTS_CONFIG } else { CONFIG };
-    std::fs::write(folder.path().join("prometheus.yml"), config).expect("written");
-    folder
+    std::fs::write(directory.path().join("prometheus.yml"), config).expect("written");
+    directory
 }
 
 fn read(path: &Path) -> String {
@@ -167,22 +167,22 @@ fn folders_of_prometheus_are_read_whole() {
     }
 }
 
-/// A folder without what it is there for would be read by anybody.
+/// A directory without what it is there for would be read by anybody.
 #[test]
 fn the_folders_have_what_they_are_there_for() {
-    let has = |name: &str, folder: &str, prefix: &str| {
-        let path = stages().join(name).join(folder);
+    let has = |name: &str, directory: &str, prefix: &str| {
+        let path = stages().join(name).join(directory);
         let entries = std::fs::read_dir(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
         let found = entries.flatten().any(|entry| {
             let of_name = entry.file_name().to_string_lossy().starts_with(prefix);
             of_name && (entry.path().is_dir() || entry.metadata().is_ok_and(|file| file.len() > 8))
         });
-        assert!(found, "{name}/{folder} has no {prefix}*");
+        assert!(found, "{name}/{directory} has no {prefix}*");
     };
     for (name, _) in LOGS {
         has(name, "wal", "0000000");
     }
-    for (folder, prefix) in [
+    for (directory, prefix) in [
         ("wal", "checkpoint."),
         ("wal", "0000000"),
         ("wbl", "0000000"),
@@ -190,9 +190,9 @@ fn the_folders_have_what_they_are_there_for() {
         ("", "01"),
         ("", "chunk_snapshot."),
     ] {
-        has(WHOLE, folder, prefix);
+        has(WHOLE, directory, prefix);
     }
-    let tombstones = std::fs::read_dir(stages().join(WHOLE)).expect("a folder").flatten();
+    let tombstones = std::fs::read_dir(stages().join(WHOLE)).expect("a directory").flatten();
     let longest = tombstones.filter_map(|entry| std::fs::metadata(entry.path().join("tombstones")).ok());
     // Nine bytes are an empty list.
     assert!(longest.map(|file| file.len()).max() > Some(9), "no block has tombstones");
@@ -207,9 +207,9 @@ fn the_folders_have_what_they_are_there_for() {
 #[test]
 fn the_folder_of_3_14_has_its_records_and_chunks() {
     use ferula_tsdb::formats::wal::{RecordKind, Records};
-    let (folder, disk) = (stages().join(STARTS), RealDisk);
+    let (directory, disk) = (stages().join(STARTS), RealDisk);
     let kinds = |log: &str| {
-        let dir = folder.join(log);
+        let dir = directory.join(log);
         let mut kinds = Vec::new();
         for segment in list_segments(&disk, &dir).expect("listed") {
             let mut reader = SegmentReader::open(&disk, &dir, segment.number).expect("opened");
@@ -226,12 +226,13 @@ fn the_folder_of_3_14_has_its_records_and_chunks() {
         assert!(log.contains(&kind), "the log has no {kind:?}");
     }
     assert!(kinds("wbl").contains(&RecordKind::SamplesV2));
-    let head =
-        ferula_tsdb::formats::head_chunks::load(&disk, &folder.join("chunks_head")).expect("readable").chunks;
+    let head = ferula_tsdb::formats::head_chunks::load(&disk, &directory.join("chunks_head"))
+        .expect("readable")
+        .chunks;
     assert!(!head.is_empty() && head.iter().all(|chunk| chunk.encoding.has_start_timestamps()));
     let mut in_blocks = std::collections::BTreeSet::new();
     let disk: std::sync::Arc<dyn Disk> = std::sync::Arc::new(disk);
-    for dir in block_dirs(&*disk, &folder).expect("listed") {
+    for dir in block_dirs(&*disk, &directory).expect("listed") {
         let block = Block::open(&disk, &dir, Access::Mapped).expect("opened");
         let mut entry = Default::default();
         for number in block.index().all_postings().expect("readable") {
@@ -270,7 +271,7 @@ fn make_anew(prometheus: &Path, promtool: &Path) {
 }
 
 fn make_starts(prometheus: &Path, promtool: &Path) {
-    let work = tempfile::tempdir().expect("a folder");
+    let work = tempfile::tempdir().expect("a directory");
     std::fs::write(work.path().join("prometheus.yml"), [STARTS_CONFIG, OTLP_CONFIG].concat())
         .expect("written");
     let flags = [&flags(STARTS)[..], &["--web.enable-otlp-receiver"]].concat();
@@ -307,7 +308,7 @@ fn write_golden(prometheus: &Path, promtool: &Path, name: &str) {
 }
 
 fn make_others(prometheus: &Path, promtool: &Path) {
-    let work = tempfile::tempdir().expect("a folder");
+    let work = tempfile::tempdir().expect("a directory");
     std::fs::write(work.path().join("prometheus.yml"), CONFIG).expect("written");
     for (name, flag) in LOGS {
         let server = Server::start_prometheus(prometheus, work.path(), &[&FLAGS[..], &[flag]].concat());
@@ -343,7 +344,7 @@ fn make_others(prometheus: &Path, promtool: &Path) {
 fn await_quiet(data: &Path) {
     let names = || {
         let entries =
-            [data.to_path_buf(), data.join("wal")].map(|dir| std::fs::read_dir(dir).expect("a folder"));
+            [data.to_path_buf(), data.join("wal")].map(|dir| std::fs::read_dir(dir).expect("a directory"));
         let mut names: Vec<_> = entries.into_iter().flatten().flatten().map(|entry| entry.path()).collect();
         names.sort();
         names
@@ -361,7 +362,7 @@ fn await_quiet(data: &Path) {
 /// Of a file of `chunks_head`.
 const HEADER_BYTES: usize = 8;
 
-/// Moves the data folder to its place, without what says nothing.
+/// Moves the data directory to its place, without what says nothing.
 fn keep(work: &Path, name: &str) {
     let (data, to) = (work.join("data"), stages().join(name));
     for file in ["lock", "queries.active"] {
@@ -372,7 +373,7 @@ fn keep(work: &Path, name: &str) {
         std::fs::remove_dir_all(&to).expect("removed");
     }
     copy_folder(&data, &to);
-    for file in std::fs::read_dir(to.join("chunks_head")).expect("a folder").flatten() {
+    for file in std::fs::read_dir(to.join("chunks_head")).expect("a directory").flatten() {
         // Room that was reserved and not used: zeros. The header ends with some too.
         let bytes = std::fs::read(file.path()).expect("readable");
         let used = bytes.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1).max(HEADER_BYTES);

@@ -9,9 +9,9 @@ use crate::circle::copy_folder;
 use crate::common::{Server, Target};
 
 fn run(arguments: &[&str]) -> Output {
-    let folder = tempfile::tempdir().expect("a folder for the test");
+    let directory = tempfile::tempdir().expect("a directory for the test");
     let mut command = Command::new(env!("CARGO_BIN_EXE_ferula"));
-    command.current_dir(folder.path()).args(arguments).output().expect("the binary runs")
+    command.current_dir(directory.path()).args(arguments).output().expect("the binary runs")
 }
 
 fn code_and_stderr(arguments: &[&str]) -> (Option<i32>, String) {
@@ -68,10 +68,10 @@ fn version_and_help_go_to_standard_output() {
 
 #[test]
 fn a_broken_configuration_is_named_with_its_line() {
-    let folder = tempfile::tempdir().expect("a folder for the test");
-    std::fs::write(folder.path().join("prometheus.yml"), "global:\n  scrape_interva: 15s\n")
+    let directory = tempfile::tempdir().expect("a directory for the test");
+    std::fs::write(directory.path().join("prometheus.yml"), "global:\n  scrape_interva: 15s\n")
         .expect("written");
-    let mut server = Server::spawn(folder.path(), &[]);
+    let mut server = Server::spawn(directory.path(), &[]);
     assert_eq!(server.exit_code(), Some(2));
     let line = server.wait_for_line("Error loading config");
     assert!(line.contains("field scrape_interva not found"), "{line}");
@@ -79,8 +79,8 @@ fn a_broken_configuration_is_named_with_its_line() {
 
 #[test]
 fn without_a_configuration_it_scrapes_itself() {
-    let folder = tempfile::tempdir().expect("a folder for the test");
-    let mut server = Server::spawn(folder.path(), &[]);
+    let directory = tempfile::tempdir().expect("a directory for the test");
+    let mut server = Server::spawn(directory.path(), &[]);
     server.wait_for_line("embedded configuration");
     let line = server.wait_for_line("msg=\"Ferula is up\"");
     assert!(line.contains(" data=") && line.contains("/api/v1/query?query=up"), "{line}");
@@ -91,7 +91,7 @@ fn without_a_configuration_it_scrapes_itself() {
     assert!(status == 200 && page.contains("assets/"), "{page}");
     let up = server.await_query("up", |result| Some(result[0]["value"][1].as_str()?.to_owned()));
     assert_eq!(up, "1");
-    assert!(folder.path().join("data/wal").is_dir());
+    assert!(directory.path().join("data/wal").is_dir());
     server.signal(libc::SIGTERM);
     assert_eq!(server.exit_code(), Some(0));
     server.wait_for_line("See you next time!");
@@ -110,11 +110,11 @@ fn terminal() -> (std::fs::File, OwnedFd) {
 
 #[test]
 fn on_a_terminal_the_start_ends_in_plain_words() {
-    let folder = tempfile::tempdir().expect("a directory for the test");
+    let directory = tempfile::tempdir().expect("a directory for the test");
     let (person, program) = terminal();
     let mut child = Command::new(env!("CARGO_BIN_EXE_ferula"))
         .arg("--web.listen-address=127.0.0.1:0")
-        .current_dir(folder.path())
+        .current_dir(directory.path())
         .stderr(program)
         .spawn()
         .expect("it starts");
@@ -133,28 +133,28 @@ fn on_a_terminal_the_start_ends_in_plain_words() {
 
 #[test]
 fn a_taken_port_names_the_flag() {
-    let folder = tempfile::tempdir().expect("a folder for the test");
+    let directory = tempfile::tempdir().expect("a directory for the test");
     let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
     let address = taken.local_addr().expect("bound").to_string();
-    let mut server = Server::spawn(folder.path(), &[&format!("--web.listen-address={address}")]);
+    let mut server = Server::spawn(directory.path(), &[&format!("--web.listen-address={address}")]);
     assert_eq!(server.exit_code(), Some(1));
     assert!(server.wait_for_line("Fatal error").contains("--web.listen-address"));
 }
 
 #[test]
 fn a_second_server_on_the_same_data_is_refused() {
-    let folder = tempfile::tempdir().expect("a folder for the test");
-    let _first = Server::start(folder.path(), &[]);
-    let mut second = Server::spawn(folder.path(), &[]);
+    let directory = tempfile::tempdir().expect("a directory for the test");
+    let _first = Server::start(directory.path(), &[]);
+    let mut second = Server::spawn(directory.path(), &[]);
     assert_eq!(second.exit_code(), Some(1));
     assert!(second.wait_for_line("Fatal error").contains("lock"));
 }
 
 #[test]
 fn reload_takes_a_good_configuration_and_keeps_the_old_one_when_it_is_broken() {
-    let folder = tempfile::tempdir().expect("a folder for the test");
+    let directory = tempfile::tempdir().expect("a directory for the test");
     let target = Target::start(|n| format!("fixture {n}\n"));
-    let file = folder.path().join("prometheus.yml");
+    let file = directory.path().join("prometheus.yml");
     let config = |job: &str| {
         format!(
             "scrape_configs:\n- job_name: {job}\n  scrape_interval: 50ms\n  scrape_timeout: 50ms\n  static_configs:\n  - targets: ['{}']\n",
@@ -162,7 +162,7 @@ fn reload_takes_a_good_configuration_and_keeps_the_old_one_when_it_is_broken() {
         )
     };
     std::fs::write(&file, config("first")).expect("written");
-    let server = Server::start(folder.path(), &["--web.enable-lifecycle"]);
+    let server = Server::start(directory.path(), &["--web.enable-lifecycle"]);
     server.await_query("fixture{job=\"first\"}", |result| result.get(0).map(|_| ()));
 
     std::fs::write(&file, "scrape_configs: 7\n").expect("written");
@@ -186,8 +186,8 @@ fn reload_takes_a_good_configuration_and_keeps_the_old_one_when_it_is_broken() {
 
 #[test]
 fn quit_ends_the_program() {
-    let folder = tempfile::tempdir().expect("a folder for the test");
-    let mut server = Server::start(folder.path(), &["--web.enable-lifecycle"]);
+    let directory = tempfile::tempdir().expect("a directory for the test");
+    let mut server = Server::start(directory.path(), &["--web.enable-lifecycle"]);
     let (status, body) = server.request("PUT", "/-/quit", "", b"").expect("answered");
     assert_eq!((status, body.as_str()), (200, "Requesting termination... Goodbye!"));
     assert_eq!(server.exit_code(), Some(0));
@@ -195,13 +195,13 @@ fn quit_ends_the_program() {
 
 #[test]
 fn queries_are_logged_where_the_configuration_says() {
-    let folder = tempfile::tempdir().expect("a folder for the test");
-    std::fs::write(folder.path().join("prometheus.yml"), "global:\n  query_log_file: queries.log\n")
+    let directory = tempfile::tempdir().expect("a directory for the test");
+    std::fs::write(directory.path().join("prometheus.yml"), "global:\n  query_log_file: queries.log\n")
         .expect("written");
-    let server = Server::start(folder.path(), &[]);
+    let server = Server::start(directory.path(), &[]);
     assert_eq!(server.get("/api/v1/query?query=1%2B1&time=7").0, 200);
     assert_eq!(server.get("/api/v1/query?query=broken%28").0, 400);
-    let log = std::fs::read_to_string(folder.path().join("queries.log")).expect("the log is there");
+    let log = std::fs::read_to_string(directory.path().join("queries.log")).expect("the log is there");
     let lines: Vec<serde_json::Value> =
         log.lines().map(|line| serde_json::from_str(line).expect("a line of JSON")).collect();
     assert_eq!(lines.len(), 1, "what cannot be parsed was never run: {log}");
@@ -219,11 +219,11 @@ fn queries_are_logged_where_the_configuration_says() {
 
 #[test]
 fn a_folder_that_cannot_be_is_named() {
-    let folder = tempfile::tempdir().expect("a folder for the test");
-    std::fs::write(folder.path().join("file"), "").expect("written");
-    // Below /proc not even root makes a folder.
+    let directory = tempfile::tempdir().expect("a directory for the test");
+    std::fs::write(directory.path().join("file"), "").expect("written");
+    // Below /proc not even root makes a directory.
     for path in ["file", "/proc/ferula/data"] {
-        let mut server = Server::spawn(folder.path(), &[&format!("--storage.tsdb.path={path}")]);
+        let mut server = Server::spawn(directory.path(), &[&format!("--storage.tsdb.path={path}")]);
         assert_eq!(server.exit_code(), Some(1));
         let line = server.wait_for_line("Fatal error");
         assert!(line.contains(path), "{line}");
@@ -233,15 +233,15 @@ fn a_folder_that_cannot_be_is_named() {
 #[test]
 fn a_folder_without_rights_is_named() {
     use std::os::unix::fs::PermissionsExt;
-    let folder = tempfile::tempdir().expect("a folder for the test");
-    let data = folder.path().join("data");
+    let directory = tempfile::tempdir().expect("a directory for the test");
+    let data = directory.path().join("data");
     std::fs::create_dir(&data).expect("made");
     std::fs::set_permissions(&data, std::fs::Permissions::from_mode(0o555)).expect("it is ours");
     if std::fs::write(data.join("probe"), "").is_ok() {
-        eprintln!("SKIPPED: this user may write anywhere, so no folder is without rights");
+        eprintln!("SKIPPED: this user may write anywhere, so no directory is without rights");
         return;
     }
-    let mut server = Server::spawn(folder.path(), &[]);
+    let mut server = Server::spawn(directory.path(), &[]);
     assert_eq!(server.exit_code(), Some(1));
     let line = server.wait_for_line("Fatal error");
     assert!(line.contains("data") && line.contains("Permission denied"), "{line}");
@@ -250,29 +250,29 @@ fn a_folder_without_rights_is_named() {
 /// What an operator reads when somebody put blocks there that are damaged or of the future.
 #[test]
 fn blocks_that_are_not_as_they_should_be_are_told_of_in_the_log() {
-    let folder = tempfile::tempdir().expect("a folder for the test");
+    let directory = tempfile::tempdir().expect("a directory for the test");
     let blocks = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../testdata/tsdb");
     let (damaged, future) = ("01M7X7DXY4M5SDMGGQAFJMF32B", "01M7X7Z3VGEAHD9A8NKJWF5VP6");
     for name in [damaged, future] {
-        copy_folder(&blocks.join(name), &folder.path().join("data").join(name));
+        copy_folder(&blocks.join(name), &directory.path().join("data").join(name));
     }
-    let meta = folder.path().join("data").join(future).join("meta.json");
+    let meta = directory.path().join("data").join(future).join("meta.json");
     let text = std::fs::read_to_string(&meta).expect("a meta.json");
     let mut json: serde_json::Value = serde_json::from_str(&text).expect("JSON");
     json["minTime"] = 33_000_000_000_000_i64.into();
     json["maxTime"] = 33_000_007_200_000_i64.into();
     std::fs::write(&meta, json.to_string()).expect("written");
-    std::fs::write(folder.path().join("data").join(damaged).join("index"), "none").expect("written");
+    std::fs::write(directory.path().join("data").join(damaged).join("index"), "none").expect("written");
     let target = Target::start(|n| format!("fixture {n}\n"));
     std::fs::write(
-        folder.path().join("prometheus.yml"),
+        directory.path().join("prometheus.yml"),
         format!(
             "scrape_configs:\n- job_name: fixture\n  scrape_interval: 50ms\n  scrape_timeout: 50ms\n  static_configs:\n  - targets: ['{}']\n",
             target.address
         ),
     )
     .expect("written");
-    let mut server = Server::spawn(folder.path(), &[]);
+    let mut server = Server::spawn(directory.path(), &[]);
     let line = server.wait_for_any_line("Damage found at start");
     assert!(line.contains(damaged) && line.contains("index"), "{line}");
     let line = server.wait_for_line("msg=\"Ferula is up\"");

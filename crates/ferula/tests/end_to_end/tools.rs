@@ -11,23 +11,23 @@ use crate::common::Server;
 const BEGIN: i64 = 1_760_000_000;
 const SAMPLES: i64 = 240;
 
-fn ferula(folder: &Path, arguments: &[&str]) -> Output {
+fn ferula(directory: &Path, arguments: &[&str]) -> Output {
     let output = Command::new(env!("CARGO_BIN_EXE_ferula"))
         .args(arguments)
-        .current_dir(folder)
+        .current_dir(directory)
         .output()
         .expect("it starts");
     assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
     output
 }
 
-fn stdout(folder: &Path, arguments: &[&str]) -> String {
-    String::from_utf8_lossy(&ferula(folder, arguments).stdout).into_owned()
+fn stdout(directory: &Path, arguments: &[&str]) -> String {
+    String::from_utf8_lossy(&ferula(directory, arguments).stdout).into_owned()
 }
 
-fn server(folder: &Path) -> (Server, String) {
-    std::fs::write(folder.join("prometheus.yml"), "global: {}\n").expect("written");
-    let server = Server::start(folder, &["--web.enable-remote-write-receiver"]);
+fn server(directory: &Path) -> (Server, String) {
+    std::fs::write(directory.join("prometheus.yml"), "global: {}\n").expect("written");
+    let server = Server::start(directory, &["--web.enable-remote-write-receiver"]);
     let url = format!("http://{}", server.address);
     (server, url)
 }
@@ -39,28 +39,28 @@ fn page(name: &str) -> String {
 
 #[test]
 fn what_is_pushed_in_either_message_is_found() {
-    let folder = tempfile::tempdir().expect("a folder for the test");
-    let folder = folder.path();
-    let (_server, url) = server(folder);
+    let directory = tempfile::tempdir().expect("a directory for the test");
+    let directory = directory.path();
+    let (_server, url) = server(directory);
     for (name, message) in [("one", "prometheus.WriteRequest"), ("two", "io.prometheus.write.v2.Request")] {
-        std::fs::write(folder.join(name), page(name)).expect("written");
+        std::fs::write(directory.join(name), page(name)).expect("written");
         let message = format!("--protobuf_message={message}");
-        let said = stdout(folder, &["push", "metrics", "--label=zone=z", &message, &url, name]);
+        let said = stdout(directory, &["push", "metrics", "--label=zone=z", &message, &url, name]);
         assert_eq!(
             said,
             format!("Parsing metrics file {name}\n  SUCCESS: metrics file {name} pushed to remote write.\n")
         );
         let time = (BEGIN + 15 * 41 + 3).to_string();
         assert_eq!(
-            stdout(folder, &["query", "instant", &format!("--time={time}"), &url, name]),
+            stdout(directory, &["query", "instant", &format!("--time={time}"), &url, name]),
             format!("{name}{{a=\"b\", exported_job=\"x\", zone=\"z\"}} => 41 @[{time}]\n")
         );
     }
     let range = [format!("--start={BEGIN}"), format!("--end={}", BEGIN + 3600)];
     let labels = ["query", "labels", &range[0], &range[1], &url, "__name__"];
-    assert_eq!(stdout(folder, &labels), "one\ntwo\n");
+    assert_eq!(stdout(directory, &labels), "one\ntwo\n");
     let series = ["query", "series", &range[0], &range[1], "--match=two", &url];
-    assert_eq!(stdout(folder, &series), "{__name__=\"two\", a=\"b\", exported_job=\"x\", zone=\"z\"}\n");
+    assert_eq!(stdout(directory, &series), "{__name__=\"two\", a=\"b\", exported_job=\"x\", zone=\"z\"}\n");
 }
 
 /// A receiver that answers with these statuses, one after another.
@@ -92,13 +92,13 @@ fn receiver(statuses: &'static [&'static str]) -> (String, std::thread::JoinHand
 
 #[test]
 fn a_push_is_tried_again_and_an_error_names_the_address() {
-    let folder = tempfile::tempdir().expect("a directory for the test");
-    std::fs::write(folder.path().join("page"), page("pushed")).expect("written");
+    let directory = tempfile::tempdir().expect("a directory for the test");
+    std::fs::write(directory.path().join("page"), page("pushed")).expect("written");
     let push = |url: &str| {
         let command = ["push", "metrics", url, "page"];
         Command::new(env!("CARGO_BIN_EXE_ferula"))
             .args(command)
-            .current_dir(&folder)
+            .current_dir(&directory)
             .output()
             .expect("it starts")
     };
@@ -118,22 +118,22 @@ fn a_push_is_tried_again_and_an_error_names_the_address() {
 
 #[test]
 fn rules_fill_blocks_with_what_they_would_have_given() {
-    let folder = tempfile::tempdir().expect("a folder for the test");
-    let folder = folder.path();
-    let (_server, url) = server(folder);
-    std::fs::write(folder.join("page"), page("pushed")).expect("written");
-    ferula(folder, &["push", "metrics", &url, "page"]);
+    let directory = tempfile::tempdir().expect("a directory for the test");
+    let directory = directory.path();
+    let (_server, url) = server(directory);
+    std::fs::write(directory.join("page"), page("pushed")).expect("written");
+    ferula(directory, &["push", "metrics", &url, "page"]);
     let rules = "groups:\n- name: g\n  interval: 37s\n  labels: {team: t, a: group}\n  rules:\n  \
                  - {record: doubled, expr: 2 * pushed, labels: {a: rule}}\n  - {alert: NotThis, expr: pushed > 0}\n";
-    std::fs::write(folder.join("rules.yml"), rules).expect("written");
+    std::fs::write(directory.join("rules.yml"), rules).expect("written");
     let end = BEGIN + 15 * (SAMPLES - 1);
     let (start, end) = (format!("--start={BEGIN}"), format!("--end={end}"));
     let url = format!("--url={url}");
     ferula(
-        folder,
+        directory,
         &["tsdb", "create-blocks-from", "rules", &url, &start, &end, "--output-dir=blocks", "rules.yml"],
     );
-    let dump = stdout(folder, &["tsdb", "dump", "blocks"]);
+    let dump = stdout(directory, &["tsdb", "dump", "blocks"]);
     let mut times = Vec::new();
     for line in dump.lines() {
         let (labels, sample) = line.rsplit_once("} ").expect("labels and a sample");
@@ -152,10 +152,10 @@ fn rules_fill_blocks_with_what_they_would_have_given() {
     assert!((95..=97).contains(&times.len()), "{}", times.len());
     if let Some(peers) = std::env::var_os("FERULA_PEERS") {
         // Prometheus' tool wants a log to be there.
-        std::fs::create_dir(folder.join("blocks/wal")).expect("made");
+        std::fs::create_dir(directory.join("blocks/wal")).expect("made");
         let dumped = Command::new(PathBuf::from(peers).join("promtool"))
             .args(["tsdb", "dump", "blocks"])
-            .current_dir(folder)
+            .current_dir(directory)
             .output()
             .expect("the peer starts");
         assert_eq!(String::from_utf8_lossy(&dumped.stdout), dump);

@@ -2,8 +2,8 @@
 //!
 //! One pass over the pattern, with an explicit stack of groups. It refuses what Go refuses, in Go's words, and rewrites
 //! what the two read differently: `\d`, `\w`, `\s`, `\b` are ASCII in Go, `\Q…\E` quotes, octal escapes exist, `{` that
-//! starts no repetition is a character, group names may come twice, and surrogates can be written (they match nothing).
-//! Everything that is copied is written in a form that has one meaning only.
+//! starts no repetition is a character, group names may repeat, and surrogates can be written (they match nothing).
+//! Everything that is copied is written in a form that can be read in only one way.
 
 use std::fmt::Write;
 
@@ -17,7 +17,7 @@ pub(super) struct Translated {
     pub group_names: Vec<Option<Box<str>>>,
 }
 
-/// Go's limit on repetition counts, also when they multiply by nesting.
+/// Go's limit on repetition counts, including those that multiply by nesting.
 const REPEAT_MAX: u32 = 1000;
 
 /// Groups inside each other. Go stops at 1000; compilers recurse over them.
@@ -40,7 +40,7 @@ fn error(what: &str, text: &str) -> SyntaxError {
 /// Translates a pattern.
 ///
 /// # Errors
-/// What Go says about a pattern that it refuses.
+/// Go's error for a pattern that it refuses.
 pub(super) fn translate(pattern: &str) -> Result<Translated, SyntaxError> {
     let mut translator = Translator {
         whole: pattern,
@@ -58,7 +58,7 @@ pub(super) fn translate(pattern: &str) -> Result<Translated, SyntaxError> {
 /// Something that a repetition can apply to: the last thing written.
 #[derive(Clone, Copy)]
 struct Atom {
-    /// Where it ends in the output; flags may stand behind it.
+    /// Where it ends in the output; flags may follow it.
     end: usize,
     /// How often its most repeated part is repeated.
     repeats: u32,
@@ -220,7 +220,7 @@ impl<'a> Translator<'a> {
         self.flags()
     }
 
-    /// `(?i-s)`, `(?i-s:`. Go lets a flag come twice, and the last one holds.
+    /// `(?i-s)`, `(?i-s:`. Go lets a flag repeat, and the last one counts.
     fn flags(&mut self) -> Result<(), SyntaxError> {
         let whole = self.rest;
         let (mut on, mut off) = (String::new(), String::new());
@@ -243,7 +243,7 @@ impl<'a> Translator<'a> {
                     if c == ':' {
                         return self.push_group(&format!("(?{on}{minus}{off}:"), after);
                     }
-                    // Flags are no atom: what is repeated behind them is what stood before.
+                    // Flags are no atom: a repetition after them applies to what comes before them.
                     if !on.is_empty() || !off.is_empty() {
                         self.out.push_str(&format!("(?{on}{minus}{off})"));
                     }
@@ -349,7 +349,7 @@ fn push_literal(out: &mut String, c: char) {
 }
 
 /// `{n}`, `{n,}`, `{n,m}`: least and greatest count and what follows; a count that is too large to be read is `None`,
-/// which is also a missing upper bound. Nothing when this is not the shape of a repetition.
+/// as is a missing upper bound. `None` when this is not written like a repetition.
 fn repetition(text: &str) -> Option<(Option<u32>, Option<u32>, &str)> {
     let (min, rest) = count(text.strip_prefix('{')?)?;
     let Some(rest) = rest.strip_prefix(',') else {
@@ -387,7 +387,7 @@ fn class_range<'a>(text: &'a str, class_text: &str, out: &mut String) -> Result<
             return Err(error(BAD_CLASS, &text[..text.len() - rest.len()]));
         }
     }
-    // Surrogates never occur in a text, so a range may as well stop short of them.
+    // Surrogates never occur in a text, so a range may stop before them.
     let low = if (0xd800..0xe000).contains(&low) { 0xe000 } else { low };
     let high = if (0xd800..0xe000).contains(&high) { 0xd7ff } else { high };
     if low <= high {
@@ -439,7 +439,7 @@ fn unicode_class<'a>(text: &'a str, mut negated: bool, out: &mut String) -> Resu
     Ok(&text[length..])
 }
 
-/// Scripts that Unicode has since its version 16; Go's tables are those of 15.
+/// Scripts that Unicode 16 added; Go's tables are those of 15.
 const NEWER_SCRIPTS: [&str; 11] = [
     "Beria_Erfe",
     "Garay",
@@ -454,7 +454,7 @@ const NEWER_SCRIPTS: [&str; 11] = [
     "Tulu_Tigalari",
 ];
 
-/// A general category by its short name or a script by its long one; Go knows no others and wants the exact letters.
+/// A general category by its short name or a script by its long one. Go knows no others and is case-sensitive.
 fn unicode_property(name: &str) -> Option<String> {
     const CATEGORIES: &str =
         " C Cc Cf Co L Ll Lm Lo Lt Lu M Mc Me Mn N Nd Nl No P Pc Pd Pe Pf Pi Po Ps S Sc Sk Sm So Z Zl Zp Zs ";
@@ -523,7 +523,7 @@ fn octal(text: &str) -> (u32, &str) {
     (code, &text[digits..])
 }
 
-/// `41` or `{1F600}`; the error is what is left behind the place that is wrong.
+/// `41` or `{1F600}`; the error is what is left after the wrong place.
 fn hexadecimal(text: &str) -> Result<(u32, &str), &str> {
     let mut chars = text.chars();
     let braces = chars.as_str().starts_with('{');

@@ -2,7 +2,7 @@
 
 use crate::quote::{go_quote, go_quote_bytes};
 
-/// A part of a URL, with rules of its own.
+/// A part of a URL, each with its own rules.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Part {
     Path,
@@ -16,10 +16,10 @@ pub(super) enum Part {
     Fragment,
 }
 
-/// An escape, or a character of a host, that may not be there. The text is Go's.
+/// An escape, or a character of a host, that is not allowed there. The text is Go's.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum EscapeError {
-    /// Not a percent sign with two hexadecimal digits, or one that may not stand for this character.
+    /// Not a percent sign with two hexadecimal digits, or an escape of a character that may not be escaped.
     #[error("invalid URL escape {}", go_quote_bytes(.0))]
     Escape(Vec<u8>),
     /// A character that no host has.
@@ -167,7 +167,7 @@ fn hex(digit: u8) -> u8 {
     char::from(digit).to_digit(16).unwrap_or_default() as u8
 }
 
-/// Whether a text could be what escaping some text gave, or may at least be sent as it is.
+/// Whether a text could be the result of escaping, or may at least be sent as it is.
 pub(super) fn is_valid_encoded(text: &str, part: Part) -> bool {
     text.bytes().all(|byte| match byte {
         b'!' | b'$' | b'&' | b'\'' | b'(' | b')' | b'*' | b'+' | b',' | b';' | b'=' | b':' | b'@' | b'['

@@ -1,10 +1,10 @@
-//! Taking a URL apart.
+//! Parsing a URL into its parts.
 
 use super::escape::{EscapeError, Part, escape, unescape};
 use super::{Url, User};
 use crate::quote::go_quote;
 
-/// Why a text is no URL. The text is Go's: `parse "TEXT": …`.
+/// Why a text is not a URL, in Go's words: `parse "TEXT": …`.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("parse {}: {reason}", go_quote(.text))]
 pub struct ParseError {
@@ -26,16 +26,16 @@ pub enum Reason {
     /// `1.2.3.4:80`: neither a scheme nor a path.
     #[error("first path segment in URL cannot contain colon")]
     ColonInFirstSegment,
-    /// A character before the `@` that may not be there.
+    /// A character before the `@` that is not allowed there.
     #[error("net/url: invalid userinfo")]
     Userinfo,
     /// A bracket that is not closed.
     #[error("missing ']' in host")]
     MissingBracket,
-    /// Something behind the host that is no port.
+    /// Something after the host that is not a port.
     #[error("invalid port {} after host", go_quote(.0))]
     Port(String),
-    /// An escape or character that may not be there.
+    /// An escape or character that is not allowed there.
     #[error(transparent)]
     Escape(#[from] EscapeError),
 }
@@ -76,7 +76,7 @@ fn without_fragment(text: &str) -> Result<Url, Reason> {
         }
     }
     let mut path = rest;
-    // Three slashes are a path, unless a scheme stands before them.
+    // Three slashes begin a path, unless a scheme precedes them.
     if let Some(after) = rest.strip_prefix("//")
         && (!url.scheme.is_empty() || !after.starts_with('/'))
     {

@@ -54,7 +54,7 @@ pub struct Peer {
 
 impl Drop for Peer {
     fn drop(&mut self) {
-        // Nothing to save: the folder goes as well.
+        // Nothing to save: the directory goes as well.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
@@ -75,8 +75,8 @@ impl Peer {
         } else {
             features.push_str(",native-histograms");
         }
-        let folder = tempfile::tempdir().map_err(told("a temporary folder"))?;
-        let config = folder.path().join("prometheus.yml");
+        let directory = tempfile::tempdir().map_err(told("a temporary directory"))?;
+        let config = directory.path().join("prometheus.yml");
         std::fs::write(&config, "global: {evaluation_interval: 1m}\n")
             .map_err(told("writing the configuration"))?;
         let port =
@@ -84,7 +84,7 @@ impl Peer {
         let address = format!("127.0.0.1:{port}");
         let child = Command::new(program)
             .arg(format!("--config.file={}", config.display()))
-            .arg(format!("--storage.tsdb.path={}", folder.path().join("data").display()))
+            .arg(format!("--storage.tsdb.path={}", directory.path().join("data").display()))
             .arg(format!("--web.listen-address={address}"))
             .args(["--storage.tsdb.retention.time=100y", "--web.enable-remote-write-receiver"])
             .arg(format!("--enable-feature={features}"))
@@ -92,7 +92,7 @@ impl Peer {
             .stdin(Stdio::null())
             .spawn()
             .map_err(told("prometheus"))?;
-        let peer = Peer { version, child, address, _folder: folder };
+        let peer = Peer { version, child, address, _folder: directory };
         let end = Instant::now() + Duration::from_secs(30);
         while !peer.post("/-/ready", "").is_ok_and(|(status, _)| status == 200) {
             if Instant::now() > end {

@@ -19,7 +19,7 @@ const HOUR_MS: i64 = 3_600_000;
 const DAY_MS: i64 = 24 * HOUR_MS;
 /// Longer blocks out of the head are refused.
 const RANGE_MAX_MS: i64 = 49 * DAY_MS;
-/// The folder of blocks that are copies of databases.
+/// The directory of blocks that are copies of databases.
 const COPIES: &str = "/copies";
 
 /// One sample of a series.
@@ -178,7 +178,7 @@ fn grown(disk: &FaultDisk, data: &Data, ranges: i64) -> Result<Db, String> {
     Ok(db)
 }
 
-/// Three databases with a part of the samples each; their snapshots are blocks of one folder.
+/// Three databases with a part of the samples each; their snapshots are blocks of one directory.
 fn overlapping(data: &Data) -> Result<Db, String> {
     let disk = FaultDisk::default();
     for part in 0..3 {

@@ -63,11 +63,11 @@ impl StoreFactory for Databases {
     }
 }
 
-/// Names and texts of the scripts in a folder, by name.
-pub fn scripts_in(folder: &Path) -> Vec<(String, String)> {
-    let entries = std::fs::read_dir(folder).unwrap_or_else(|e| panic!("{}: {e}", folder.display()));
+/// Names and texts of the scripts in a directory, by name.
+pub fn scripts_in(directory: &Path) -> Vec<(String, String)> {
+    let entries = std::fs::read_dir(directory).unwrap_or_else(|e| panic!("{}: {e}", directory.display()));
     let mut scripts: Vec<(String, String)> = entries
-        .map(|entry| entry.expect("the folder can be read").path())
+        .map(|entry| entry.expect("the directory can be read").path())
         .filter(|path| path.extension().is_some_and(|extension| extension == "test"))
         .map(|path| {
             let text = std::fs::read_to_string(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));

@@ -151,8 +151,8 @@ async fn the_request_is_prometheus() {
 #[tokio::test]
 async fn secrets_are_read_from_their_files_at_every_request() {
     let server = Server::start(|_| answer(TEXT, b"up 1\n"), Then::Close).await;
-    let folder = tempfile::tempdir().expect("a folder");
-    let file = folder.path().join("token");
+    let directory = tempfile::tempdir().expect("a directory");
+    let file = directory.path().join("token");
     std::fs::write(&file, "first\n").expect("written");
     let fetcher = fetcher(
         &server.address.to_string(),

@@ -1,4 +1,4 @@
-//! The servers of the lab. Each notes the head of every request, and its body behind it.
+//! The servers of the lab. Each records the head of every request, followed by its body.
 
 use std::convert::Infallible;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -29,23 +29,23 @@ pub enum Behaviour {
     Page,
     /// Sends the client elsewhere: 307.
     Redirect,
-    /// Tunnels what asks for it, and answers the rest itself.
+    /// Tunnels `CONNECT` requests, and answers the rest itself.
     Proxy,
     /// Tunnels for the user `u` with the password `p`.
     Socks,
     /// `403 Get lost`
     Refuse,
-    /// Gives tokens.
+    /// Issues tokens.
     Tokens,
-    /// Gives tokens when name and secret stand in the form.
+    /// Issues tokens if name and secret are in the form.
     FormTokens,
-    /// Gives no tokens.
+    /// Refuses to issue tokens.
     RefuseTokens,
     /// The same over TLS.
     Tls(Arc<ServerConfig>, Box<Behaviour>),
 }
 
-/// One server; it ends with the value.
+/// One server; dropping it ends it.
 pub struct Server {
     port: u16,
     connections: Arc<AtomicUsize>,
@@ -134,7 +134,7 @@ async fn serve_http2(stream: impl AsyncRead + AsyncWrite + Unpin, context: Conte
             )
         }
     });
-    // Ends with its client, whose errors are the tests' business.
+    // Ends with its client, whose errors the tests check.
     let _ = hyper::server::conn::http2::Builder::new(TokioExecutor::new())
         .serve_connection(TokioIo::new(stream), answer)
         .await;
@@ -212,7 +212,7 @@ async fn socks(mut stream: impl AsyncRead + AsyncWrite + Unpin, context: Context
     tunnel(stream, &target, &[5, 0, 0, 1, 0, 0, 0, 0, 0, 0]).await;
 }
 
-/// User and target, if the client goes by RFC 1928 and RFC 1929.
+/// User and target, if the client follows RFC 1928 and RFC 1929.
 async fn socks_request(stream: &mut (impl AsyncRead + AsyncWrite + Unpin)) -> Option<(String, String)> {
     async fn counted(stream: &mut (impl AsyncRead + Unpin)) -> Option<Vec<u8>> {
         let mut bytes = vec![0; usize::from(stream.read_u8().await.ok()?)];
@@ -253,7 +253,7 @@ pub struct Issued {
 }
 
 impl Issued {
-    /// An authority that nobody has seen before.
+    /// A new certificate authority.
     pub fn new() -> Self {
         let key = KeyPair::generate().expect("a key");
         let mut params = CertificateParams::new(Vec::new()).expect("no names are no bad names");

@@ -20,7 +20,7 @@ fn testdata() -> PathBuf {
 
 fn blocks() -> Vec<Block> {
     let disk: Arc<dyn Disk> = Arc::new(RealDisk);
-    let dirs = block_dirs(&*disk, &testdata()).expect("the folder is there");
+    let dirs = block_dirs(&*disk, &testdata()).expect("the directory is there");
     dirs.iter().map(|dir| Block::open(&disk, dir, Access::Mapped).expect("a good block")).collect()
 }
 

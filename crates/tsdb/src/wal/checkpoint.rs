@@ -73,9 +73,9 @@ pub fn checkpoint(
     };
     let mut first = 0;
     if let Some(previous) = list_checkpoints(&**disk, dir)?.into_iter().rfind(|number| *number < last) {
-        let folder = checkpoint_path(dir, previous);
-        for segment in list_segments(&**disk, &folder)? {
-            copy.segment(&**disk, &folder, segment.number)?;
+        let directory = checkpoint_path(dir, previous);
+        for segment in list_segments(&**disk, &directory)? {
+            copy.segment(&**disk, &directory, segment.number)?;
         }
         first = previous + 1;
     }

@@ -159,7 +159,7 @@ pub const REPAIR_SUFFIX: &str = ".repair";
 /// Ends the name of a directory or file that is not finished.
 pub const TEMPORARY_SUFFIX: &str = ".tmp";
 
-/// Folder of the checkpoint that stands for all segments up to `segment`.
+/// Directory of the checkpoint that stands for all segments up to `segment`.
 pub fn checkpoint_path(dir: &Path, segment: u32) -> PathBuf {
     dir.join(format!("{CHECKPOINT_PREFIX}{segment:08}"))
 }

@@ -148,7 +148,7 @@ impl Writer {
         self.stats
     }
 
-    /// Folder of the log.
+    /// Directory of the log.
     pub fn dir(&self) -> &std::path::Path {
         &self.dir
     }

@@ -2,7 +2,7 @@
 
 use super::{MatchOp, Matcher, MatcherError};
 
-/// Reads a list. A brace at either end is dropped, paired or not; commas inside of double quotes do not separate.
+/// Reads a list. A brace at either end is dropped, paired or not; commas inside double quotes do not separate.
 pub(super) fn parse_list(input: &str) -> Result<Vec<Matcher>, MatcherError> {
     let input = input.strip_prefix('{').unwrap_or(input);
     let input = input.strip_suffix('}').unwrap_or(input);

@@ -45,7 +45,7 @@ struct Lexer<'i> {
     column: usize,
 }
 
-/// What stands next, where something was expected.
+/// The next token, where another was expected.
 enum Next<'i> {
     Token(Token<'i>),
     End,
@@ -164,7 +164,7 @@ impl<'i> Lexer<'i> {
     }
 }
 
-/// The error for what stands where something else was expected.
+/// The error for a token where something else was expected.
 fn unexpected(found: Result<Next<'_>, MatcherError>, missing: &str) -> MatcherError {
     MatcherError(match found {
         Ok(Next::Token(token)) => {

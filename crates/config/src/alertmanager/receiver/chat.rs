@@ -8,7 +8,7 @@ use crate::http_client::Authorization;
 use crate::scalars::Secret;
 use crate::section::section;
 
-/// Where Slack takes messages from bots, which can change them later.
+/// The address at which Slack accepts messages from bots, which can change them later.
 const SLACK_POST_MESSAGE: &str = "https://slack.com/api/chat.postMessage";
 
 section! {

@@ -30,7 +30,7 @@ section! {
         omit text: String;
         omit require_tls: Option<bool>;
         omit tls_config: Option<TlsConfig>;
-        /// Neither: implicit TLS on port 465 only.
+        /// Without a value: implicit TLS on port 465 only.
         omit force_implicit_tls: Option<bool>;
         omit threading: Threading;
     }

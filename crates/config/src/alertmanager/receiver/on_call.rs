@@ -53,7 +53,7 @@ section! {
     }
 }
 
-/// Details that every incident has unless they are configured otherwise.
+/// Details that every incident has unless the configuration replaces them.
 const PAGERDUTY_DETAILS: [(&str, &str); 4] = [
     ("firing", "{{ .Alerts.Firing | toJson }}"),
     ("resolved", "{{ .Alerts.Resolved | toJson }}"),
@@ -84,7 +84,7 @@ section! {
 }
 
 section! {
-    /// Whom Opsgenie tells: one of `id`, `name` and `username`.
+    /// Whom Opsgenie notifies: one of `id`, `name` and `username`.
     pub struct OpsgenieResponder as "config.OpsGenieConfigResponder" {
         omit id: String;
         omit name: String;
@@ -268,7 +268,7 @@ impl IncidentioConfig {
     }
 }
 
-/// Takes a global secret and its file, each unless there is an own one; refuses that there is neither.
+/// Takes a global secret and its file, unless the integration has its own; refuses an integration with neither.
 fn inherit_key(
     own: (&mut Secret, &mut String),
     global: (&Secret, &String),

@@ -62,7 +62,7 @@ section! {
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct JiraField {
     pub template: String,
-    /// Whether updates of an issue change the field, too; they do if nothing is said.
+    /// Whether updates of an issue change the field too. They do by default.
     pub enable_update: Option<bool>,
 }
 

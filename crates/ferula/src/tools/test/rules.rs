@@ -92,8 +92,8 @@ fn test_file(
 ) -> Result<Vec<TestReport>, String> {
     let text = std::fs::read_to_string(name).map_err(|error| format!("open {name}: {error}"))?;
     let mut file = UnitTestFile::parse(&text).map_err(|error| error.to_string())?;
-    let folder = Path::new(name).parent().map_or_else(String::new, |dir| dir.display().to_string());
-    file.join_directory(if folder.is_empty() { "." } else { &folder });
+    let directory = Path::new(name).parent().map_or_else(String::new, |dir| dir.display().to_string());
+    file.join_directory(if directory.is_empty() { "." } else { &directory });
     let parser = parser_options(&features);
     let options = RuleFileOptions {
         names: NameScheme::Utf8,

@@ -191,7 +191,7 @@ mod tests {
 
     #[test]
     fn series_are_read_as_promtool_reads_them() {
-        let dir = tempfile::tempdir().expect("a folder");
+        let dir = tempfile::tempdir().expect("a directory");
         let file = dir.path().join("series");
         let text = "{\"__name__\":\"up\",\"instance\":\"h:90\"}\n{\"instance\":\"h:91\",\"__name__\":\"up\"}\n\
                     {\"__name__\":\"b\"}\n{\"__name__\":\"c\"}\n";

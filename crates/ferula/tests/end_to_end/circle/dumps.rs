@@ -1,4 +1,4 @@
-//! What `promtool tsdb …` and `ferula tsdb …` print about the same folder.
+//! What `promtool tsdb …` and `ferula tsdb …` print about the same directory.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -16,7 +16,7 @@ pub fn assert_tools_agree(what: &str, promtool: &Path, dir: &Path, sandbox: &Pat
         let verified = ferula(&["tsdb", "verify", dir_text, block]);
         assert!(verified.contains(" ok: "), "{what}: {verified}");
     }
-    std::fs::create_dir_all(sandbox).expect("a folder");
+    std::fs::create_dir_all(sandbox).expect("a directory");
     let root = format!("--sandbox-dir-root={}", sandbox.display());
     let (theirs, ours) = both(&["tsdb", "dump", &root, dir_text]);
     let prints = Prints::of(promtool);
@@ -55,7 +55,7 @@ fn analysis(text: &str) -> Vec<&str> {
     lines
 }
 
-/// What `promtool tsdb dump` prints of a folder.
+/// What `promtool tsdb dump` prints of a directory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Prints {
     /// promtool 3.14: all samples.

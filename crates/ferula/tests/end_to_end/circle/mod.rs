@@ -5,10 +5,10 @@
 //!      ▲                                       killed while it replays, cuts, compacts, deletes
 //!      └────────────── killed in mid-write ◀───┘
 //! ```
-//! At every stop: the tools of both print the same about the folder, and both servers, each on a copy, answer a list
+//! At every stop: the tools of both print the same about the directory, and both servers, each on a copy, answer a list
 //! of queries the same.
 //!
-//! Needs the real programs: `FERULA_PEERS` names the folder that has `prometheus` and `promtool`. Without it the test
+//! Needs the real programs: `FERULA_PEERS` names the directory that has `prometheus` and `promtool`. Without it the test
 //! says so and passes.
 
 mod answers;
@@ -56,11 +56,11 @@ const SNAPSHOT_TURN: u64 = 2;
 
 /// A real program, if there are any.
 pub fn peer(name: &str) -> Option<PathBuf> {
-    let Some(folder) = std::env::var_os("FERULA_PEERS") else {
+    let Some(directory) = std::env::var_os("FERULA_PEERS") else {
         eprintln!("SKIPPED: FERULA_PEERS is not set, so the real {name} did not read what ferula wrote");
         return None;
     };
-    let path = Path::new(&folder).join(name);
+    let path = Path::new(&directory).join(name);
     assert!(path.exists(), "FERULA_PEERS is set, but {} is not there", path.display());
     Some(path)
 }
@@ -71,7 +71,7 @@ struct Circle {
     prometheus: PathBuf,
     promtool: PathBuf,
     /// Holds `data`, the directory that goes round, and copies of it.
-    folder: tempfile::TempDir,
+    directory: tempfile::TempDir,
     begin: i64,
     turns: u64,
     random: Random,
@@ -96,10 +96,11 @@ fn twice_around(formats: Formats) {
     let (Some(prometheus), Some(promtool)) = (peer("prometheus"), peer("promtool")) else { return };
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("after 1970");
     let now = i64::try_from(now.as_millis()).expect("fits");
-    let folder = tempfile::tempdir().expect("a folder for the test");
-    std::fs::write(folder.path().join("prometheus.yml"), formats.config).expect("written");
+    let directory = tempfile::tempdir().expect("a directory for the test");
+    std::fs::write(directory.path().join("prometheus.yml"), formats.config).expect("written");
     let begin = (now - 72 * HOUR_MS) / (6 * HOUR_MS) * (6 * HOUR_MS);
-    let mut circle = Circle { formats, prometheus, promtool, folder, begin, turns: 0, random: Random::new() };
+    let mut circle =
+        Circle { formats, prometheus, promtool, directory, begin, turns: 0, random: Random::new() };
     let mut answers = circle.turn_of_prometheus(None);
     for _ in 0..2 {
         answers = circle.turn_of_ferula(&answers);
@@ -109,7 +110,7 @@ fn twice_around(formats: Formats) {
 
 impl Circle {
     fn data(&self) -> PathBuf {
-        self.folder.path().join("data")
+        self.directory.path().join("data")
     }
 
     fn flags(&self) -> Vec<&'static str> {
@@ -133,15 +134,15 @@ impl Circle {
         }
     }
 
-    fn start_prometheus(&self, folder: &Path) -> Server {
+    fn start_prometheus(&self, directory: &Path) -> Server {
         let more = ["--config.file=prometheus.yml", "--enable-feature=memory-snapshot-on-shutdown"];
         let flags = [&self.flags()[..], &more].concat();
-        Server::start_prometheus(&self.prometheus, folder, &flags)
+        Server::start_prometheus(&self.prometheus, directory, &flags)
     }
 
     /// Answers as before, ingests, deletes, and is killed in mid-write.
     fn turn_of_prometheus(&mut self, before: Option<&Answers>) -> Answers {
-        let mut server = self.start_prometheus(self.folder.path());
+        let mut server = self.start_prometheus(self.directory.path());
         if let Some(before) = before {
             let what = format!("before turn {} of Prometheus", self.turns);
             assert_same(&what, &self.questions().ask(&server), before);
@@ -152,8 +153,8 @@ impl Circle {
             // Closed once in peace, it leaves a snapshot of its memory. The next time it comes back, that is long out of date.
             server.signal(libc::SIGTERM);
             assert_eq!(server.exit_code(), Some(0), "{}", server.log());
-            server = self.start_prometheus(self.folder.path());
-            let snapshots = std::fs::read_dir(self.data()).expect("a folder").flatten();
+            server = self.start_prometheus(self.directory.path());
+            let snapshots = std::fs::read_dir(self.data()).expect("a directory").flatten();
             let is_snapshot =
                 |name: std::ffi::OsString| name.to_string_lossy().starts_with("chunk_snapshot.");
             assert_eq!(snapshots.filter(|entry| is_snapshot(entry.file_name())).count(), 1);
@@ -163,14 +164,14 @@ impl Circle {
 
     /// The same, and is killed twice on the way: with much that is only in the log, and while it reads that log.
     fn turn_of_ferula(&mut self, before: &Answers) -> Answers {
-        let server = Server::start(self.folder.path(), &self.flags());
+        let server = Server::start(self.directory.path(), &self.flags());
         assert_same(&format!("before turn {}", self.turns), before, &self.questions().ask(&server));
         feed::turn(&server, self.turns, self.base());
         self.delete_some(&server);
         server.kill();
         let mut replays = 0;
         while replays < 3 {
-            let server = Server::spawn(self.folder.path(), &self.flags());
+            let server = Server::spawn(self.directory.path(), &self.flags());
             server.wait_for_line("Replaying WAL");
             // Somewhere in what takes a fraction of a second; not all are early enough.
             std::thread::sleep(Duration::from_millis(self.random.below(100)));
@@ -178,7 +179,7 @@ impl Circle {
             server.kill();
         }
         // The start cuts blocks at once, and merges them.
-        let server = Server::start(self.folder.path(), &self.flags());
+        let server = Server::start(self.directory.path(), &self.flags());
         self.await_merged_block();
         delete(&server, "m{n=\"1\"}", (self.base() + 5 * HOUR_MS, self.base() + 6 * HOUR_MS));
         if self.turns > 2 {
@@ -234,9 +235,9 @@ impl Circle {
         answers
     }
 
-    /// A copy of everything, in a folder of its own.
+    /// A copy of everything, in a directory of its own.
     fn copy(&self, name: &str) -> PathBuf {
-        let to = self.folder.path().join(name);
+        let to = self.directory.path().join(name);
         if to.exists() {
             std::fs::remove_dir_all(&to).expect("removed");
         }
@@ -261,15 +262,15 @@ fn admin(server: &Server, what: &str) {
 
 /// The `meta.json` of all blocks that are there at this moment.
 fn metas(data: &Path) -> Vec<serde_json::Value> {
-    let entries = std::fs::read_dir(data).expect("a folder").flatten();
+    let entries = std::fs::read_dir(data).expect("a directory").flatten();
     let texts = entries.filter_map(|entry| std::fs::read_to_string(entry.path().join("meta.json")).ok());
     texts.filter_map(|text| serde_json::from_str(&text).ok()).collect()
 }
 
-/// Copies a folder with all that is in it.
+/// Copies a directory with all that is in it.
 pub fn copy_folder(from: &Path, to: &Path) {
     std::fs::create_dir_all(to).expect("made");
-    for entry in std::fs::read_dir(from).expect("a folder") {
+    for entry in std::fs::read_dir(from).expect("a directory") {
         let entry = entry.expect("a name");
         let to = to.join(entry.file_name());
         if entry.file_type().expect("known").is_dir() {
