@@ -11,6 +11,7 @@
 
 mod agents;
 mod alerting;
+mod alertmanager;
 mod config_source;
 mod flags;
 mod foundation;
@@ -51,6 +52,11 @@ fn main() -> ExitCode {
     let arguments: Vec<String> = arguments.collect();
     if program == "promtool" {
         return tools::run(&program, &arguments);
+    }
+    if matches!(&*program, "alertmanager" | "amtool") {
+        // By these names the program is what they say.
+        let command = std::iter::once(program.to_string()).chain(arguments).collect::<Vec<_>>();
+        return tools::run(&program, &command);
     }
     if arguments.first().is_some_and(|first| tools::is_command(first)) {
         return tools::run(&program, &arguments);

@@ -4,7 +4,7 @@
 //! Called by the name `promtool`, the program has only these.
 
 mod amtool;
-mod args;
+pub mod args;
 mod check;
 mod debug;
 mod history;
@@ -41,6 +41,7 @@ static ROOT: Command = group(
         tsdb::COMMAND,
         promql::COMMAND,
         amtool::COMMAND,
+        crate::alertmanager::COMMAND,
         slo::COMMAND,
     ],
 );
@@ -62,7 +63,10 @@ pub fn run(program: &str, arguments: &[String]) -> ExitCode {
             return command.run.map_or(ExitCode::FAILURE, |run| run(&args));
         }
         Outcome::Print(text) => text,
-        Outcome::Version => crate::version::text(program),
+        Outcome::Version => match arguments.first().map(String::as_str) {
+            Some(name @ ("alertmanager" | "amtool")) => crate::version::alertmanager_text(name),
+            _ => crate::version::text(program),
+        },
         Outcome::Wrong(error) => return usage_error(program, &error, "try --help"),
         Outcome::WrongTopic(error) => return usage_error(program, &error, ""),
     };

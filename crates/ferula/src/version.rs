@@ -7,6 +7,8 @@ use time::OffsetDateTime;
 
 /// The version of Prometheus that ferula stands in for. Clients switch features by it.
 pub const PROMETHEUS_VERSION: &str = "3.14.0";
+/// The version of Alertmanager that `ferula alertmanager` and `ferula amtool` stand in for.
+pub const ALERTMANAGER_VERSION: &str = "0.33.1";
 /// Our own.
 pub const FERULA_VERSION: &str = env!("CARGO_PKG_VERSION");
 
@@ -40,15 +42,29 @@ fn build_date() -> String {
 
 /// `(version=…, branch=…, revision=…, ferula=…)`
 pub fn short() -> String {
+    short_of(PROMETHEUS_VERSION)
+}
+
+/// The same with the version of another program.
+pub fn short_of(version: &str) -> String {
     let build = build_info();
     format!(
-        "(version={}, branch={}, revision={}, ferula={FERULA_VERSION})",
-        build.version, build.branch, build.revision
+        "(version={version}, branch={}, revision={}, ferula={FERULA_VERSION})",
+        build.branch, build.revision
     )
 }
 
 /// The text of `--version`: Prometheus' lines, because scripts read them, then one that names this program.
 pub fn text(program: &str) -> String {
+    text_of(program, PROMETHEUS_VERSION)
+}
+
+/// The same for `alertmanager` and `amtool`.
+pub fn alertmanager_text(program: &str) -> String {
+    text_of(program, ALERTMANAGER_VERSION)
+}
+
+fn text_of(program: &str, version: &str) -> String {
     let build = build_info();
     format!(
         "{program}, version {} (branch: {}, revision: {})\n\
@@ -58,7 +74,7 @@ pub fn text(program: &str) -> String {
          \x20 platform:         {}/{}\n\
          \x20 tags:             ferula {FERULA_VERSION}\n\
          This is ferula {FERULA_VERSION}, which takes the place of {program} {}.\n",
-        build.version,
+        version,
         build.branch,
         build.revision,
         build.build_user,
@@ -66,7 +82,7 @@ pub fn text(program: &str) -> String {
         build.go_version,
         std::env::consts::OS,
         architecture(),
-        build.version,
+        version,
     )
 }
 

@@ -40,6 +40,7 @@ impl Server {
             },
             retention: Duration::from_secs(120 * 3600),
             alerts_per_name_max: 0,
+            log_silences: false,
             start_at: UnixNanos(0),
             seed: 1,
         };

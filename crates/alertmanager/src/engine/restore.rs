@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use ferula_model::UnixNanos;
+use ferula_telemetry::info;
 
 use super::delivery::GroupId;
 use super::record::Record;
@@ -126,9 +127,17 @@ impl Engine {
         new_id: impl FnOnce() -> String,
         now: UnixNanos,
     ) -> Result<String, SilenceError> {
+        let before = silence.id.clone();
         let changed = self.silences.set(silence, new_id, now)?;
         let id = changed.last().map(|silence| silence.id.clone()).unwrap_or_default();
-        self.records.extend(changed.into_iter().map(Record::Silence));
+        for silence in changed {
+            let what = match (silence.id == id, silence.id == before) {
+                (false, _) => "expire silence",
+                (true, true) => "update silence",
+                (true, false) => "create silence",
+            };
+            self.silence_changed(silence, what);
+        }
         Ok(id)
     }
 
@@ -137,9 +146,30 @@ impl Engine {
     /// # Errors
     /// When there is none.
     pub fn expire_silence(&mut self, id: &str, now: UnixNanos) -> Result<(), SilenceError> {
-        let changed = self.silences.expire(id, now)?;
-        self.records.extend(changed.map(Record::Silence));
+        if let Some(silence) = self.silences.expire(id, now)? {
+            self.silence_changed(silence, "expire silence");
+        }
         Ok(())
+    }
+
+    fn silence_changed(&mut self, silence: Silence, what: &str) {
+        if self.settings.log_silences {
+            let matchers = silence.matcher_sets.iter().flatten();
+            let matchers: Vec<String> = matchers
+                .map(|matcher| format!("{}{}{}", matcher.name(), matcher.op().as_str(), matcher.value()))
+                .collect();
+            info!(
+                what,
+                component = "silences",
+                Id = silence.id,
+                CreatedBy = silence.created_by,
+                Comment = silence.comment,
+                StartsAt = silence.starts_at.rfc3339_nanos(),
+                EndsAt = silence.ends_at.rfc3339_nanos(),
+                Matchers = matchers.join(",")
+            );
+        }
+        self.records.push(Record::Silence(silence));
     }
 
     /// All silences.

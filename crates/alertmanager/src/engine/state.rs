@@ -28,6 +28,8 @@ pub struct EngineSettings {
     pub retention: Duration,
     /// How many alerts of one name there may be; 0 is no limit.
     pub alerts_per_name_max: usize,
+    /// Whether every change of a silence is logged.
+    pub log_silences: bool,
     /// Nothing is told before.
     pub start_at: UnixNanos,
     /// For the spread of attempts.

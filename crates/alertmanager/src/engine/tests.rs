@@ -61,6 +61,7 @@ fn settings() -> EngineSettings {
         },
         retention: Duration::from_secs(24 * 3600),
         alerts_per_name_max: 0,
+        log_silences: false,
         start_at: UnixNanos(0),
         seed: 7,
     }

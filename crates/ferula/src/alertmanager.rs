@@ -1,0 +1,66 @@
+//! `ferula alertmanager`: an Alertmanager of its own, with Alertmanager's flags.
+//!
+//! ```text
+//! flags ─▶ configuration ─▶ storage path ─▶ engine ─▶ HTTP ─▶ signals (reload, stop) ─▶ files written
+//! ```
+//!
+//! Here: flags, wiring, HTTP paths, reload, signals. Elsewhere: everything else (`ferula_alertmanager`).
+
+mod configuration;
+mod flags;
+mod metrics;
+mod serve;
+mod web;
+
+use std::process::ExitCode;
+
+use ferula_telemetry::{error, info, logging};
+
+use self::flags::AlertmanagerFlags;
+use crate::tools::args::{Args, Command};
+
+/// `alertmanager`
+pub const COMMAND: Command = Command {
+    flags: flags::FLAGS,
+    ..Command::new(
+        "alertmanager",
+        "Receive alerts, group and silence them, and tell people. Takes Alertmanager's flags.",
+        run,
+    )
+    .ours()
+};
+
+fn run(args: &Args) -> ExitCode {
+    let flags = match AlertmanagerFlags::check(args) {
+        Ok(flags) => flags,
+        Err(refused) => {
+            logging::init(logging::Level::Info, logging::Format::Logfmt);
+            error!("Flags that cannot be used", err = refused);
+            return ExitCode::FAILURE;
+        }
+    };
+    logging::init(flags.log_level, flags.log_format);
+    info!("Starting Alertmanager", version = crate::version::short_of(crate::version::ALERTMANAGER_VERSION));
+    for (flag, why) in &flags.without_effect {
+        ferula_telemetry::warn!("This flag has no effect", flag = flag, reason = why);
+    }
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(err) => {
+            error!("Fatal error", err = err);
+            return ExitCode::FAILURE;
+        }
+    };
+    let served = runtime.block_on(serve::serve(flags));
+    runtime.shutdown_background();
+    match served {
+        Ok(()) => {
+            info!("Received shutdown signal, exiting gracefully...");
+            ExitCode::SUCCESS
+        }
+        Err(err) => {
+            error!("alertmanager exited with error", err = format!("{err:#}"));
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,78 @@
+//! The configuration file, read at start and at each reload: all of it, or nothing changes.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use ferula_alertmanager::receiver::{BuildError, build};
+use ferula_alertmanager::{Alertmanager, Setup};
+use ferula_config::ConfigError;
+use ferula_config::alertmanager::{AlertmanagerConfig, MatcherSyntax};
+use ferula_runtime::SharedClock;
+use ferula_telemetry::{error, info, warn};
+
+use super::metrics::ConfigMetrics;
+
+/// Why a configuration cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum LoadError {
+    #[error("{0}")]
+    Config(#[from] ConfigError),
+    #[error("{0}")]
+    Receivers(#[from] BuildError),
+}
+
+/// Where the configuration is, and what its receivers need.
+pub struct Configuration {
+    pub file: PathBuf,
+    pub syntax: MatcherSyntax,
+    pub external_url: String,
+    pub clock: SharedClock,
+    pub metrics: ConfigMetrics,
+}
+
+impl Configuration {
+    /// Reads the file and builds its receivers.
+    ///
+    /// # Errors
+    /// What is wrong with it, which is logged and counted as well.
+    pub fn load(&self) -> Result<Setup, LoadError> {
+        let file = self.file.display();
+        info!("Loading configuration file", component = "configuration", file = file);
+        let text = std::fs::read(&self.file).unwrap_or_default();
+        let loaded = self.load_file();
+        self.metrics.note(&text, loaded.is_ok(), self.clock.now().seconds());
+        match &loaded {
+            Ok(setup) => {
+                for warning in setup.config.warnings() {
+                    warn!(warning, component = "configuration", file = file);
+                }
+                info!("Completed loading of configuration file", component = "configuration", file = file);
+            }
+            Err(err) => {
+                error!(
+                    "Loading configuration file failed",
+                    component = "configuration",
+                    file = file,
+                    err = err
+                );
+            }
+        }
+        loaded
+    }
+
+    fn load_file(&self) -> Result<Setup, LoadError> {
+        let config = AlertmanagerConfig::load(&self.file, self.syntax)?;
+        let receivers = build(&config, &self.external_url, &self.clock)?;
+        Ok(Setup::new(Arc::new(config), receivers))
+    }
+
+    /// Puts the file's present content in force.
+    ///
+    /// # Errors
+    /// As [`Configuration::load`]; then the configuration before stays.
+    pub fn reload(&self, alertmanager: &Alertmanager) -> Result<(), LoadError> {
+        let setup = self.load()?;
+        alertmanager.change(|engine, now| engine.reload(setup, now));
+        Ok(())
+    }
+}

@@ -1,0 +1,372 @@
+//! The flags, with Alertmanager's names and defaults.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use ferula_config::alertmanager::MatcherSyntax;
+use ferula_go::quote::go_quote;
+use ferula_telemetry::logging::{Format, Level};
+
+use crate::tools::args::{Args, Flag, Kind, flag};
+
+const CONFIG_FILE: Flag = text("config.file", "alertmanager.yml", "The configuration.");
+const STORAGE_PATH: Flag =
+    text("storage.path", "data/", "Where silences, the notification log and the journal are.");
+const RETENTION: Flag =
+    time("data.retention", "120h", "How long silences are kept after their end, and the notification log.");
+const MAINTENANCE: Flag = time(
+    "data.maintenance-interval",
+    "15m",
+    "How often what is too old is forgotten, and the files are written anew. Changes are on disk before that.",
+);
+const SILENCES_MAX: Flag =
+    number("silences.max-silences", "How many silences there may be, expired ones included; 0 for no limit.");
+const SILENCE_BYTES_MAX: Flag =
+    number("silences.max-silence-size-bytes", "How large a silence may be; 0 for no limit.");
+const LOG_SILENCES: Flag = flag("log.silences", Kind::Switch, "Log every change of a silence.");
+const ALERT_GC: Flag = time("alerts.gc-interval", "30m", "How often alerts that are over are forgotten.");
+const ALERTS_PER_NAME: Flag =
+    number("alerts.per-alertname-limit", "How many alerts of one name there may be; 0 for no limit.");
+const DISPATCH_MAINTENANCE: Flag =
+    time("dispatch.maintenance-interval", "30s", "Taken for compatibility: groups end when they are empty.");
+const START_DELAY: Flag = time(
+    "dispatch.start-delay",
+    "0s",
+    "Nothing is told in this time after the start. Prometheus' --rules.alert.resend-delay is a good value.",
+);
+const SYSTEMD_SOCKET: Flag = flag("web.systemd-socket", Kind::Switch, "Take sockets from systemd.");
+const LISTEN: Flag = flag("web.listen-address", Kind::Texts, "Where to listen; may be repeated.")
+    .default(":9093")
+    .placeholder(":9093");
+const WEB_CONFIG: Flag = text("web.config.file", "", "TLS and users, in a file.");
+const EXTERNAL_URL: Flag = flag(
+    "web.external-url",
+    Kind::Text,
+    "The address under which people reach this server. Its path is the default prefix of all paths.",
+);
+const ROUTE_PREFIX: Flag = flag(
+    "web.route-prefix",
+    Kind::Text,
+    "The prefix of all paths; by default the path of --web.external-url.",
+);
+const GET_CONCURRENCY: Flag = number(
+    "web.get-concurrency",
+    "How many GET requests are answered at a time; 0 for the number of processors, at least 8.",
+);
+const WEB_TIMEOUT: Flag = time("web.timeout", "0", "How long a request may take; 0 for no limit.");
+const GOMEMLIMIT_RATIO: Flag = text("auto-gomemlimit.ratio", "0.9", "Taken for compatibility.");
+const PEERS: Flag = flag("cluster.peer", Kind::Texts, "Other members of a cluster. Not supported yet.");
+const CLUSTER_TLS: Flag = text("cluster.tls-config", "", "TLS between members. Not supported yet.");
+const ENABLE_FEATURE: Flag = text(
+    "enable-feature",
+    "",
+    "Features to switch on, with commas between them: alert-names-in-metrics, receiver-name-in-metrics, \
+     group-key-in-metrics, classic-mode, utf8-strict-mode, auto-gomemlimit, event-recorder.",
+);
+const LOG_LEVEL: Flag =
+    flag("log.level", Kind::Word(&["debug", "info", "warn", "error"]), "The least important lines to log.")
+        .default("info");
+const LOG_FORMAT: Flag =
+    flag("log.format", Kind::Word(&["logfmt", "json"]), "The shape of log lines.").default("logfmt");
+
+/// Settings of a cluster, which say nothing as long as there are no peers.
+const CLUSTER: [Flag; 15] = [
+    text("cluster.listen-address", "0.0.0.0:9094", CLUSTER_HELP),
+    text("cluster.advertise-address", "", CLUSTER_HELP),
+    text("cluster.peer-name", "", CLUSTER_HELP),
+    time("cluster.peer-timeout", "15s", CLUSTER_HELP),
+    time("cluster.peers-resolve-timeout", "15s", CLUSTER_HELP),
+    time("cluster.gossip-interval", "200ms", CLUSTER_HELP),
+    time("cluster.pushpull-interval", "1m0s", CLUSTER_HELP),
+    time("cluster.tcp-timeout", "10s", CLUSTER_HELP),
+    time("cluster.probe-timeout", "500ms", CLUSTER_HELP),
+    time("cluster.probe-interval", "1s", CLUSTER_HELP),
+    time("cluster.settle-timeout", "1m0s", CLUSTER_HELP),
+    time("cluster.reconnect-interval", "10s", CLUSTER_HELP),
+    time("cluster.reconnect-timeout", "6h0m0s", CLUSTER_HELP),
+    flag("cluster.allow-insecure-public-advertise-address-discovery", Kind::Switch, CLUSTER_HELP),
+    text("cluster.label", "", CLUSTER_HELP),
+];
+const CLUSTER_HELP: &str = "Taken for compatibility: there is no cluster.";
+
+const fn text(name: &'static str, default: &'static str, help: &'static str) -> Flag {
+    flag(name, Kind::Text, help).default(default)
+}
+
+const fn time(name: &'static str, default: &'static str, help: &'static str) -> Flag {
+    flag(name, Kind::Duration, help).default(default)
+}
+
+const fn number(name: &'static str, help: &'static str) -> Flag {
+    flag(name, Kind::Number, help).default("0")
+}
+
+/// All flags, in Alertmanager's order.
+pub static FLAGS: &[Flag] = &[
+    CONFIG_FILE,
+    STORAGE_PATH,
+    RETENTION,
+    MAINTENANCE,
+    SILENCES_MAX,
+    SILENCE_BYTES_MAX,
+    LOG_SILENCES,
+    ALERT_GC,
+    ALERTS_PER_NAME,
+    DISPATCH_MAINTENANCE,
+    START_DELAY,
+    SYSTEMD_SOCKET,
+    LISTEN,
+    WEB_CONFIG,
+    EXTERNAL_URL,
+    ROUTE_PREFIX,
+    GET_CONCURRENCY,
+    WEB_TIMEOUT,
+    GOMEMLIMIT_RATIO,
+    CLUSTER[0],
+    CLUSTER[1],
+    CLUSTER[2],
+    PEERS,
+    CLUSTER[3],
+    CLUSTER[4],
+    CLUSTER[5],
+    CLUSTER[6],
+    CLUSTER[7],
+    CLUSTER[8],
+    CLUSTER[9],
+    CLUSTER[10],
+    CLUSTER[11],
+    CLUSTER[12],
+    CLUSTER_TLS,
+    CLUSTER[13],
+    CLUSTER[14],
+    ENABLE_FEATURE,
+    LOG_LEVEL,
+    LOG_FORMAT,
+];
+
+/// Why flags cannot be used.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub enum FlagError {
+    #[error("unknown option '{0}' for --enable-feature")]
+    UnknownFeature(String),
+    #[error("classic mode and UTF-8 strict mode cannot be enabled together")]
+    BothSyntaxes,
+    #[error(
+        "--cluster.peer={0}: this server cannot be a member of a cluster yet (docs/decisions/alertmanager-cluster.md); \
+         start it without --cluster.peer, or leave the pair to Alertmanager"
+    )]
+    Peer(String),
+    #[error("--cluster.tls-config: this server cannot be a member of a cluster yet; leave the flag out")]
+    ClusterTls,
+    #[error("--web.systemd-socket is not supported; name addresses with --web.listen-address")]
+    SystemdSocket,
+    #[error("{0}: must be positive")]
+    NotPositive(&'static str),
+    #[error("--auto-gomemlimit.ratio must be greater than 0 and less than or equal to 1.")]
+    Ratio,
+    #[error("{}: invalid {} scheme, only 'http' and 'https' are supported", go_quote(.url), go_quote(.scheme))]
+    Scheme { url: String, scheme: String },
+    #[error("parse {}: {why}", go_quote(.url))]
+    Url { url: String, why: String },
+}
+
+/// Checked flags.
+#[derive(Clone, Debug)]
+pub struct AlertmanagerFlags {
+    pub config_file: PathBuf,
+    pub storage_path: PathBuf,
+    pub retention: Duration,
+    pub maintenance_interval: Duration,
+    pub alert_gc_interval: Duration,
+    /// 0 for no limit, as with the two below.
+    pub silences_max: usize,
+    pub silence_bytes_max: usize,
+    pub alerts_per_name_max: usize,
+    pub log_silences: bool,
+    pub start_delay: Duration,
+    pub listen_addresses: Vec<String>,
+    /// `None` for one made of the machine's name and the port.
+    pub external_url: Option<ferula_go::url::Url>,
+    pub route_prefix: Option<String>,
+    pub web_config_file: Option<PathBuf>,
+    pub get_concurrency: usize,
+    /// Zero for no limit.
+    pub web_timeout: Duration,
+    pub syntax: MatcherSyntax,
+    pub receiver_names_in_metrics: bool,
+    pub alert_names_in_metrics: bool,
+    pub log_level: Level,
+    pub log_format: Format,
+    /// Flags that were given and do nothing, each with the reason.
+    pub without_effect: Vec<(String, &'static str)>,
+}
+
+impl AlertmanagerFlags {
+    /// Checks what was given.
+    ///
+    /// # Errors
+    /// What this server cannot do, or what does not go together.
+    pub fn check(args: &Args) -> Result<Self, FlagError> {
+        if let Some(peer) = args.all(PEERS).first() {
+            return Err(FlagError::Peer((*peer).to_owned()));
+        }
+        if !args.text(CLUSTER_TLS).is_empty() {
+            return Err(FlagError::ClusterTls);
+        }
+        if args.has(SYSTEMD_SOCKET) {
+            return Err(FlagError::SystemdSocket);
+        }
+        let ratio: f64 = args.text(GOMEMLIMIT_RATIO).parse().unwrap_or(f64::NAN);
+        if !(ratio > 0.0 && ratio <= 1.0) {
+            return Err(FlagError::Ratio);
+        }
+        let features = Features::parse(args.text(ENABLE_FEATURE))?;
+        let positive = |flag: Flag| match args.nanos(flag) {
+            Some(nanos) if nanos > 0 => Ok(args.duration(flag)),
+            _ => Err(FlagError::NotPositive(flag.name)),
+        };
+        let or_zero = |flag: Flag| {
+            if args.nanos(flag).is_some_and(|nanos| nanos > 0) { args.duration(flag) } else { Duration::ZERO }
+        };
+        let count = |flag: Flag| usize::try_from(args.number(flag)).unwrap_or(0);
+        let given = CLUSTER.iter().skip(1).chain(&[DISPATCH_MAINTENANCE]).filter(|flag| args.given(**flag));
+        let processors = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        Ok(AlertmanagerFlags {
+            config_file: args.text(CONFIG_FILE).into(),
+            storage_path: args.text(STORAGE_PATH).into(),
+            retention: positive(RETENTION)?,
+            maintenance_interval: positive(MAINTENANCE)?,
+            alert_gc_interval: positive(ALERT_GC)?,
+            silences_max: count(SILENCES_MAX),
+            silence_bytes_max: count(SILENCE_BYTES_MAX),
+            alerts_per_name_max: count(ALERTS_PER_NAME),
+            log_silences: args.has(LOG_SILENCES),
+            start_delay: or_zero(START_DELAY),
+            listen_addresses: args.all(LISTEN).into_iter().map(str::to_owned).collect(),
+            external_url: args
+                .last(EXTERNAL_URL)
+                .filter(|url| !url.is_empty())
+                .map(external_url)
+                .transpose()?,
+            route_prefix: args.last(ROUTE_PREFIX).filter(|prefix| !prefix.is_empty()).map(str::to_owned),
+            web_config_file: args.last(WEB_CONFIG).filter(|file| !file.is_empty()).map(PathBuf::from),
+            get_concurrency: match count(GET_CONCURRENCY) {
+                0 => processors.max(8),
+                given => given,
+            },
+            web_timeout: or_zero(WEB_TIMEOUT),
+            syntax: features.syntax,
+            receiver_names_in_metrics: features.receiver_names,
+            alert_names_in_metrics: features.alert_names,
+            log_level: Level::parse(args.text(LOG_LEVEL)).unwrap_or(Level::Info),
+            log_format: Format::parse(args.text(LOG_FORMAT)).unwrap_or(Format::Logfmt),
+            without_effect: given
+                .map(|flag| {
+                    (format!("--{}", flag.name), "there is no cluster, and groups end when they are empty")
+                })
+                .chain(features.without_effect)
+                .collect(),
+        })
+    }
+}
+
+#[derive(Default)]
+struct Features {
+    syntax: MatcherSyntax,
+    receiver_names: bool,
+    alert_names: bool,
+    without_effect: Vec<(String, &'static str)>,
+}
+
+impl Features {
+    fn parse(text: &str) -> Result<Self, FlagError> {
+        let mut features = Features::default();
+        let mut set_syntax = |syntax| match std::mem::replace(&mut features.syntax, syntax) {
+            before if before == MatcherSyntax::Fallback || before == syntax => Ok(()),
+            _ => Err(FlagError::BothSyntaxes),
+        };
+        for name in text.split(',').filter(|name| !name.is_empty()) {
+            match name {
+                "classic-mode" => set_syntax(MatcherSyntax::Classic)?,
+                "utf8-strict-mode" => set_syntax(MatcherSyntax::Utf8)?,
+                "receiver-name-in-metrics" => features.receiver_names = true,
+                "alert-names-in-metrics" => features.alert_names = true,
+                "auto-gomemlimit" | "group-key-in-metrics" | "event-recorder" => {
+                    features.without_effect.push((format!("--enable-feature={name}"), "it is not supported"));
+                }
+                other => return Err(FlagError::UnknownFeature(other.to_owned())),
+            }
+        }
+        Ok(features)
+    }
+}
+
+fn external_url(text: &str) -> Result<ferula_go::url::Url, FlagError> {
+    let url = ferula_go::url::Url::parse(text)
+        .map_err(|error| FlagError::Url { url: text.to_owned(), why: error.to_string() })?;
+    match url.scheme() {
+        "http" | "https" => Ok(url),
+        scheme => Err(FlagError::Scheme { url: text.to_owned(), scheme: scheme.to_owned() }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tools::args::{Outcome, group, parse};
+
+    static ROOT: crate::tools::args::Command = group("", "", &[crate::alertmanager::COMMAND]);
+
+    fn check(arguments: &str) -> Result<AlertmanagerFlags, FlagError> {
+        let arguments: Vec<String> =
+            std::iter::once("alertmanager").chain(arguments.split_whitespace()).map(str::to_owned).collect();
+        match parse("ferula", &ROOT, &arguments) {
+            Outcome::Run(_, args) => AlertmanagerFlags::check(&args),
+            Outcome::Wrong(error) => panic!("{error}"),
+            _ => panic!("not a command"),
+        }
+    }
+
+    #[test]
+    fn defaults_are_alertmanagers() {
+        let flags = check("").expect("good flags");
+        assert_eq!(
+            (flags.config_file.to_str(), flags.storage_path.to_str()),
+            (Some("alertmanager.yml"), Some("data/"))
+        );
+        assert_eq!(flags.retention, Duration::from_secs(120 * 3600));
+        assert_eq!(flags.maintenance_interval, Duration::from_secs(900));
+        assert_eq!(flags.listen_addresses, [":9093"]);
+        assert!(flags.get_concurrency >= 8 && flags.without_effect.is_empty());
+    }
+
+    #[test]
+    fn what_cannot_be_done_is_refused_in_words() {
+        for (arguments, expected) in [
+            (
+                "--cluster.peer=a:9094",
+                "--cluster.peer=a:9094: this server cannot be a member of a cluster yet",
+            ),
+            ("--enable-feature=foo", "unknown option 'foo' for --enable-feature"),
+            (
+                "--enable-feature=classic-mode,utf8-strict-mode",
+                "classic mode and UTF-8 strict mode cannot be enabled",
+            ),
+            (
+                "--web.external-url=ftp://x",
+                "\"ftp://x\": invalid \"ftp\" scheme, only 'http' and 'https' are supported",
+            ),
+            ("--data.retention=0s", "data.retention: must be positive"),
+            ("--web.systemd-socket", "--web.systemd-socket is not supported"),
+        ] {
+            let error = check(arguments).expect_err(arguments).to_string();
+            assert!(error.starts_with(expected), "{error}");
+        }
+        let flags = check(
+            "--web.listen-address=:1 --web.listen-address=:2 --enable-feature=classic-mode --cluster.label=x --cluster.listen-address=",
+        );
+        let flags = flags.expect("good flags");
+        assert_eq!((flags.listen_addresses.len(), flags.syntax), (2, MatcherSyntax::Classic));
+        assert_eq!(flags.without_effect.len(), 1);
+    }
+}

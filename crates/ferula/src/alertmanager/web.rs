@@ -1,0 +1,353 @@
+//! Paths below the route prefix, and what surrounds the API: CORS, limits, counting.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use axum::body::{Body, Bytes, to_bytes};
+use axum::extract::State;
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, header};
+use ferula_alertmanager::api::{Answer, Api, Request as ApiRequest};
+use ferula_exposition::{Format, writer::write_page};
+use ferula_telemetry::{Counter, Gauge, HistogramVec, Registry};
+use tokio::sync::{Semaphore, mpsc, oneshot};
+
+/// A body may have this many bytes.
+const BODY_BYTES_MAX: usize = 64 << 20;
+/// The bounds that Prometheus' client library has by default.
+const SECONDS: [f64; 11] = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
+const BYTES: [f64; 7] = [1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8];
+/// What Alertmanager says of its first API.
+const V1_IS_GONE: &str = "{\"status\":\"deprecated\",\"error\":\"The Alertmanager v1 API was deprecated in version 0.16.0 and is removed as of version 0.27.0 - please use the equivalent route in the v2 API\"}\n";
+
+/// A wish to reload, and where the outcome goes: nothing, or what is wrong in words.
+pub type Reload = oneshot::Sender<Result<(), String>>;
+
+/// What answers requests.
+#[derive(Clone)]
+pub struct Web(Arc<Inner>);
+
+struct Inner {
+    api: Arc<Api>,
+    /// `/` or `/am`
+    prefix: String,
+    registry: Registry,
+    gets: Semaphore,
+    get_concurrency: usize,
+    /// Zero for no limit.
+    timeout: Duration,
+    reload: mpsc::Sender<Reload>,
+    seconds: HistogramVec,
+    bytes: HistogramVec,
+    in_flight: Gauge,
+    limit_exceeded: Counter,
+}
+
+impl Web {
+    pub fn new(
+        api: Api,
+        prefix: String,
+        registry: &Registry,
+        get_concurrency: usize,
+        timeout: Duration,
+        reload: mpsc::Sender<Reload>,
+    ) -> Self {
+        let in_flight = registry.gauge_vec(
+            "alertmanager_http_requests_in_flight",
+            "GET requests that are being answered.",
+            &["method"],
+        );
+        let limit_exceeded = registry.counter_vec(
+            "alertmanager_http_concurrency_limit_exceeded_total",
+            "GET requests that were refused because too many were being answered (--web.get-concurrency).",
+            &["method"],
+        );
+        Web(Arc::new(Inner {
+            api: Arc::new(api),
+            prefix,
+            registry: registry.clone(),
+            gets: Semaphore::new(get_concurrency),
+            get_concurrency,
+            timeout,
+            reload,
+            seconds: registry.histogram_vec(
+                "alertmanager_http_request_duration_seconds",
+                "How long answers took.",
+                &SECONDS,
+                &["code", "handler", "method"],
+            ),
+            bytes: registry.histogram_vec(
+                "alertmanager_http_response_size_bytes",
+                "How long answers were.",
+                &BYTES,
+                &["handler", "method"],
+            ),
+            in_flight: in_flight.with(&["get"]),
+            limit_exceeded: limit_exceeded.with(&["get"]),
+        }))
+    }
+
+    /// For the server.
+    pub fn router(&self) -> axum::Router {
+        axum::Router::new().fallback(answer).with_state(self.clone())
+    }
+}
+
+async fn answer(State(web): State<Web>, request: Request<Body>) -> Response<Body> {
+    let started = Instant::now();
+    let method = request.method().as_str().to_lowercase();
+    let inner = &web.0;
+    let Some(path) = inner.below_prefix(request.uri().path()) else {
+        return match (request.uri().path(), request.method()) {
+            ("/", &Method::GET) => redirect(&inner.prefix, StatusCode::FOUND),
+            _ => not_found(),
+        };
+    };
+    let handler = handler_of(&path);
+    let response = match request.method() == Method::GET {
+        true => inner.answer_get(path, request).await,
+        false => inner.answer_in_time(path, request).await,
+    };
+    let code = response.status().as_u16().to_string();
+    inner.seconds.with(&[&code, &handler, &method]).observe_duration(started.elapsed());
+    if let Some(length) = axum::body::HttpBody::size_hint(response.body()).exact() {
+        inner.bytes.with(&[&handler, &method]).observe(length as f64);
+    }
+    response
+}
+
+/// The label of a path; identifiers are left out.
+fn handler_of(path: &str) -> String {
+    const KNOWN: [&str; 11] = [
+        "/api/v2/status",
+        "/api/v2/receivers",
+        "/api/v2/alerts",
+        "/api/v2/alerts/groups",
+        "/api/v2/silences",
+        "/api/v2/notifications",
+        "/metrics",
+        "/-/healthy",
+        "/-/ready",
+        "/-/reload",
+        "/",
+    ];
+    if path.starts_with("/api/v2/silence/") {
+        return "/api/v2/silence/{silenceID}".into();
+    }
+    if KNOWN.contains(&path) { path.to_owned() } else { "other".into() }
+}
+
+impl Inner {
+    /// The path with the prefix taken off; `None` when it has another.
+    fn below_prefix(&self, path: &str) -> Option<String> {
+        if self.prefix == "/" {
+            return Some(path.to_owned());
+        }
+        match path.strip_prefix(&self.prefix)? {
+            "" => Some("/".into()),
+            below if below.starts_with('/') => Some(below.to_owned()),
+            _ => None,
+        }
+    }
+
+    async fn answer_get(&self, path: String, request: Request<Body>) -> Response<Body> {
+        let Ok(_place) = self.gets.try_acquire() else {
+            self.limit_exceeded.inc();
+            let text = format!(
+                "Limit of concurrent GET requests reached ({}), try again later.\n\n",
+                self.get_concurrency
+            );
+            return plain(StatusCode::SERVICE_UNAVAILABLE, &text);
+        };
+        self.in_flight.inc();
+        let response = self.answer_in_time(path, request).await;
+        self.in_flight.dec();
+        response
+    }
+
+    async fn answer_in_time(&self, path: String, request: Request<Body>) -> Response<Body> {
+        if self.timeout.is_zero() {
+            return self.route(&path, request).await;
+        }
+        let nanos = i64::try_from(self.timeout.as_nanos()).unwrap_or(i64::MAX);
+        tokio::time::timeout(self.timeout, self.route(&path, request)).await.unwrap_or_else(|_| {
+            let text = format!("Exceeded configured timeout of {}.\n", ferula_go::duration::format(nanos));
+            plain(StatusCode::SERVICE_UNAVAILABLE, &text)
+        })
+    }
+
+    async fn route(&self, path: &str, request: Request<Body>) -> Response<Body> {
+        let (method, is_read) = (request.method().clone(), is_read(request.method()));
+        match path {
+            "/api/v2" => redirect(&format!("{}/", request.uri().path()), StatusCode::MOVED_PERMANENTLY),
+            path if path.starts_with("/api/v2/") => self.api(path, request).await,
+            path if is_of_v1(path, &method) => {
+                bytes(StatusCode::GONE, "application/json", Bytes::from_static(V1_IS_GONE.as_bytes()))
+            }
+            "/-/healthy" | "/-/ready" if is_read => plain_ok("OK"),
+            "/-/reload" if method == Method::POST => self.reload().await,
+            "/-/reload" => {
+                let mut refused = plain(StatusCode::METHOD_NOT_ALLOWED, "Method Not Allowed\n");
+                refused.headers_mut().insert(header::ALLOW, HeaderValue::from_static("OPTIONS, POST"));
+                refused
+            }
+            "/metrics" if is_read => self.metrics().await,
+            "/" if is_read => start_page(),
+            _ => not_found(),
+        }
+    }
+
+    async fn api(&self, path: &str, request: Request<Body>) -> Response<Body> {
+        let (parts, body) = request.into_parts();
+        let headers = &parts.headers;
+        if parts.method == Method::OPTIONS && headers.contains_key(header::ACCESS_CONTROL_REQUEST_METHOD) {
+            return preflight(headers);
+        }
+        let Ok(body) = to_bytes(body, BODY_BYTES_MAX).await else {
+            let answer = Answer::coded(413, 413, &format!("the body is larger than {BODY_BYTES_MAX} bytes"));
+            return with_api_headers(answer, headers);
+        };
+        let (api, path) = (self.api.clone(), path.to_owned());
+        let query = parts.uri.query().unwrap_or("").to_owned();
+        let own =
+            |name: HeaderName| headers.get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
+        let (content_type, accept) = (own(header::CONTENT_TYPE), own(header::ACCEPT));
+        let method = parts.method.clone();
+        // Large answers take their time.
+        let answered = tokio::task::spawn_blocking(move || {
+            api.answer(&ApiRequest {
+                method: method.as_str(),
+                path: &path,
+                query: &query,
+                content_type: content_type.as_deref(),
+                accept: accept.as_deref(),
+                body: &body,
+            })
+        });
+        let answer = answered.await.unwrap_or_else(|_| Answer::coded(500, 500, "internal error"));
+        with_api_headers(answer, headers)
+    }
+
+    async fn reload(&self) -> Response<Body> {
+        let (sender, outcome) = oneshot::channel();
+        let asked = self.reload.send(sender).await.is_ok();
+        match outcome.await {
+            Ok(Ok(())) if asked => Response::new(Body::empty()),
+            Ok(Err(error)) => {
+                plain(StatusCode::INTERNAL_SERVER_ERROR, &format!("failed to reload config: {error}\n"))
+            }
+            _ => plain(StatusCode::INTERNAL_SERVER_ERROR, "failed to reload config: the server stops\n"),
+        }
+    }
+
+    async fn metrics(&self) -> Response<Body> {
+        let registry = self.registry.clone();
+        let page = tokio::task::spawn_blocking(move || write_page(&registry.gather(), Format::Text)).await;
+        match page {
+            Ok(page) => bytes(StatusCode::OK, Format::Text.content_type(), page.into()),
+            Err(_) => plain(StatusCode::INTERNAL_SERVER_ERROR, "internal error\n"),
+        }
+    }
+}
+
+fn is_read(method: &Method) -> bool {
+    matches!(*method, Method::GET | Method::HEAD)
+}
+
+/// Whether the first API had something there.
+fn is_of_v1(path: &str, method: &Method) -> bool {
+    let Some(below) = path.strip_prefix("/api/v1/") else { return false };
+    let is_get = *method == Method::GET;
+    match below {
+        "status" | "receivers" => is_get,
+        "alerts" | "silences" => is_get || *method == Method::POST,
+        _ => {
+            below.strip_prefix("silence/").is_some_and(|id| !id.is_empty() && !id.contains('/'))
+                && (is_get || *method == Method::DELETE)
+        }
+    }
+}
+
+fn with_api_headers(answer: Answer, request: &HeaderMap) -> Response<Body> {
+    let has_body = !answer.body.is_empty();
+    let mut response = Response::new(Body::from(answer.body));
+    *response.status_mut() = StatusCode::from_u16(answer.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let headers = response.headers_mut();
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.insert(header::VARY, HeaderValue::from_static("Origin"));
+    if has_body {
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    }
+    if let Some(allow) = answer.allow {
+        headers.insert(header::ALLOW, HeaderValue::from_static(allow));
+    }
+    if request.contains_key(header::ORIGIN) {
+        headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
+    }
+    response
+}
+
+/// The answer to a browser that asks whether a page of another origin may send a request.
+fn preflight(request: &HeaderMap) -> Response<Body> {
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = StatusCode::NO_CONTENT;
+    let headers = response.headers_mut();
+    let vary = "Origin, Access-Control-Request-Method, Access-Control-Request-Headers";
+    headers.insert(header::VARY, HeaderValue::from_static(vary));
+    let Some(method) = request.get(header::ACCESS_CONTROL_REQUEST_METHOD) else { return response };
+    let is_allowed = matches!(method.as_bytes(), b"GET" | b"POST" | b"HEAD");
+    let wanted = request.get(header::ACCESS_CONTROL_REQUEST_HEADERS);
+    let known = |name: &str| {
+        matches!(name.trim().to_lowercase().as_str(), "accept" | "content-type" | "x-requested-with")
+    };
+    let all_known = wanted.is_none_or(|names| names.to_str().is_ok_and(|names| names.split(',').all(known)));
+    if !is_allowed || !all_known || !request.contains_key(header::ORIGIN) {
+        return response;
+    }
+    headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
+    headers.insert(header::ACCESS_CONTROL_ALLOW_METHODS, method.clone());
+    if let Some(names) = wanted {
+        headers.insert(header::ACCESS_CONTROL_ALLOW_HEADERS, names.clone());
+    }
+    response
+}
+
+fn bytes(status: StatusCode, content_type: &'static str, body: Bytes) -> Response<Body> {
+    let mut response = Response::new(Body::from(body));
+    *response.status_mut() = status;
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
+    response
+}
+
+fn plain_ok(text: &'static str) -> Response<Body> {
+    bytes(StatusCode::OK, "text/plain; charset=utf-8", Bytes::from_static(text.as_bytes()))
+}
+
+/// An error as Go's server writes it.
+fn plain(status: StatusCode, text: &str) -> Response<Body> {
+    let mut response = bytes(status, "text/plain; charset=utf-8", Bytes::from(text.to_owned()));
+    response.headers_mut().insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    response
+}
+
+fn not_found() -> Response<Body> {
+    plain(StatusCode::NOT_FOUND, "404 page not found\n")
+}
+
+fn redirect(to: &str, status: StatusCode) -> Response<Body> {
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = status;
+    if let Ok(to) = HeaderValue::from_str(to) {
+        response.headers_mut().insert(header::LOCATION, to);
+    }
+    response
+}
+
+/// There are no pages yet: what can be asked, as links.
+fn start_page() -> Response<Body> {
+    const PAGE: &str = "<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><title>Alertmanager</title></head><body>\n\
+        <h1>Alertmanager</h1>\n<p>This is ferula's Alertmanager. It has no pages yet; its API is complete: use amtool, Grafana or karma.</p>\n<ul>\n\
+        <li><a href=\"api/v2/alerts/groups\">Alerts by group</a></li>\n<li><a href=\"api/v2/silences\">Silences</a></li>\n\
+        <li><a href=\"api/v2/notifications\">What was told lately, and what was not</a></li>\n<li><a href=\"api/v2/status\">Status</a></li>\n\
+        <li><a href=\"metrics\">Metrics</a></li>\n</ul>\n</body></html>\n";
+    bytes(StatusCode::OK, "text/html; charset=utf-8", Bytes::from_static(PAGE.as_bytes()))
+}
