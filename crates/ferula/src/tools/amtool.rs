@@ -1,28 +1,33 @@
-//! `ferula amtool …`: what can be asked of an Alertmanager's configuration without a running one.
+//! `ferula amtool …`: an Alertmanager asked and told things, and its configuration checked without it.
 
+mod alert;
+mod client;
+mod explain;
+mod output;
 mod routes;
+mod settings;
+mod silence;
 
 use std::path::Path;
 use std::process::ExitCode;
 
-use ferula_config::alertmanager::{AlertmanagerConfig, MatcherSyntax};
+use ferula_config::alertmanager::AlertmanagerConfig;
 
-use super::args::{Args, Argument, Command, Flag, Kind, argument, flag, group};
+use self::client::Client;
+use self::output::Table;
+use super::args::{Args, Argument, Command, Kind, argument, group};
 
-const FEATURES: Flag = flag(
-    "enable-feature",
-    Kind::Texts,
-    "How matchers are read: utf8-strict-mode or classic-mode. By default the UTF-8 syntax is tried first, then the classic one.",
-);
 const FILES: Argument = argument("check-files", Kind::Files, "The files to check.").required();
 
 /// `amtool`
 pub const COMMAND: Command = Command {
-    flags: &[FEATURES],
+    flags: settings::FLAGS,
     ..group(
         "amtool",
-        "Check the configuration of an Alertmanager, and ask where alerts would go.",
+        "Ask an Alertmanager for alerts and silences, change silences, and check its configuration.",
         &[
+            alert::COMMAND,
+            silence::COMMAND,
             Command::new(
                 "check-config",
                 "Check configuration files: sections, receivers, routes, time intervals and matchers. Templates are counted, not checked.",
@@ -30,30 +35,28 @@ pub const COMMAND: Command = Command {
             )
             .arguments(&[FILES])
             .ours(),
+            group(
+                "cluster",
+                "Look at the cluster.",
+                &[Command::new("show", "Print the state of the cluster and its members.", |args| {
+                    settings::finish(args, show_cluster(args))
+                })
+                .default()
+                .ours()],
+            )
+            .ours(),
             routes::COMMAND,
+            explain::COMMAND,
         ],
     )
     .ours()
 };
 
-/// The syntax that the flag asks for; names of other features are passed over, as amtool does.
-fn syntax(args: &Args) -> MatcherSyntax {
-    let names = args.all(FEATURES);
-    let mut names = names.iter().flat_map(|names| names.split(','));
-    names
-        .find_map(|name| match name.trim() {
-            "classic-mode" => Some(MatcherSyntax::Classic),
-            "utf8-strict-mode" => Some(MatcherSyntax::Utf8),
-            _ => None,
-        })
-        .unwrap_or_default()
-}
-
 fn check_config(args: &Args) -> ExitCode {
     let mut failed = 0;
     for file in args.arguments(FILES) {
         print!("Checking '{file}'");
-        match AlertmanagerConfig::load(Path::new(file), syntax(args)) {
+        match AlertmanagerConfig::load(Path::new(file), settings::syntax(args)) {
             Ok(config) => print_found(&config),
             Err(error) => {
                 println!("  FAILED: {error}");
@@ -80,4 +83,31 @@ fn print_found(config: &AlertmanagerConfig) {
     for warning in config.warnings() {
         println!(" - warning: {warning}");
     }
+}
+
+fn show_cluster(args: &Args) -> anyhow::Result<ExitCode> {
+    let status = Client::new(args)?.get("status", &[])?;
+    let cluster = &status["cluster"];
+    let text = |value: &serde_json::Value| value.as_str().unwrap_or_default().to_owned();
+    match output::format(args) {
+        output::Format::Json => output::print_json(cluster),
+        format => {
+            let is_extended = format == output::Format::Extended;
+            print!(
+                "{}",
+                output::head(&[
+                    ("Cluster Status:", &text(&cluster["status"])),
+                    ("Node Name:", &text(&cluster["name"]))
+                ])
+            );
+            if is_extended {
+                let mut peers = Table::new(&["Address", "Name"]);
+                for peer in cluster["peers"].as_array().into_iter().flatten() {
+                    peers.row(vec![text(&peer["address"]), text(&peer["name"])]);
+                }
+                print!("\n{}", peers.draw());
+            }
+        }
+    }
+    Ok(ExitCode::SUCCESS)
 }

@@ -92,6 +92,7 @@ pub const COMMAND: Command = Command {
     ],
     run: None,
     is_ours: false,
+    is_default: false,
 };
 
 /// The server has no TLS and no passwords of its own yet, so no such file would be of use.

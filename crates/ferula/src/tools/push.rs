@@ -50,6 +50,7 @@ pub const COMMAND: Command = Command {
     .arguments(&[URL, FILES])],
     run: None,
     is_ours: false,
+    is_default: false,
 };
 
 const VERSION_1: &str = "prometheus.WriteRequest";

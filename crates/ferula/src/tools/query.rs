@@ -58,6 +58,7 @@ pub const COMMAND: Command = Command {
     ],
     run: None,
     is_ours: false,
+    is_default: false,
 };
 
 /// Why a query has no result.

@@ -47,4 +47,5 @@ pub const COMMAND: Command = Command {
     ],
     run: None,
     is_ours: false,
+    is_default: false,
 };

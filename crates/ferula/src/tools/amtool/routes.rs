@@ -7,10 +7,13 @@ use anyhow::{Result, anyhow, bail};
 use ferula_alertmanager::{Labels, Route};
 use ferula_config::alertmanager::{AlertmanagerConfig, MatchOp, parse_matcher};
 
-use super::syntax;
+use super::client::Client;
+use super::output;
+use super::settings::{self, finish, syntax};
 use crate::tools::args::{Args, Argument, Command, Flag, Kind, argument, flag, group};
 
-const CONFIG: Flag = flag("config.file", Kind::File, "The configuration to read.").required();
+const CONFIG: Flag =
+    flag("config.file", Kind::File, "The configuration to read, instead of that of a server.");
 const EXPECTED: Flag = flag(
     "verify.receivers",
     Kind::Text,
@@ -23,13 +26,19 @@ const LABELS: Argument = argument("labels", Kind::Texts, "Labels of the alert, a
 pub const COMMAND: Command = group(
     "config",
     "Look at a configuration.",
-    &[Command {
+    &[
+        Command::new("show", "Print the configuration that a server has in force.", |args| {
+            finish(args, show_config(args))
+        })
+        .default()
+        .ours(),
+        Command {
         flags: &[CONFIG],
         ..group(
             "routes",
             "Look at the routing tree.",
             &[
-                Command::new("show", "Print the routing tree.", |args| finish(args, show(args))).ours(),
+                Command::new("show", "Print the routing tree.", |args| finish(args, show(args))).default().ours(),
                 Command::new(
                     "test",
                     "Print the receivers that an alert with these labels goes to, in the order of the tree.",
@@ -45,17 +54,40 @@ pub const COMMAND: Command = group(
 )
 .ours();
 
-/// The exit code, and the error in words.
-fn finish(args: &Args, result: Result<ExitCode>) -> ExitCode {
-    result.unwrap_or_else(|error| {
-        eprintln!("{}: error: {error:#}", args.program);
-        ExitCode::FAILURE
-    })
+fn load(args: &Args) -> Result<Route> {
+    let url = settings::value(args, settings::URL);
+    let config = match (args.last(CONFIG), url) {
+        (Some(file), url) => {
+            if url.is_some() {
+                eprintln!("Warning: --config.file flag overrides the --alertmanager.url.");
+            }
+            AlertmanagerConfig::load(Path::new(file), syntax(args))?
+        }
+        (None, Some(_)) => {
+            let status = Client::new(args)?.get("status", &[])?;
+            let text = status["config"]["original"].as_str().unwrap_or_default();
+            AlertmanagerConfig::parse(text, syntax(args))?
+        }
+        (None, None) => bail!("You have to specify one of --config.file or --alertmanager.url flags."),
+    };
+    Ok(Route::tree(config.root_route()))
 }
 
-fn load(args: &Args) -> Result<Route> {
-    let config = AlertmanagerConfig::load(Path::new(args.text(CONFIG)), syntax(args))?;
-    Ok(Route::tree(config.root_route()))
+fn show_config(args: &Args) -> Result<ExitCode> {
+    let status = Client::new(args)?.get("status", &[])?;
+    let text = |value: &serde_json::Value| value.as_str().unwrap_or_default().to_owned();
+    match output::format(args) {
+        output::Format::Json => output::print_json(&status),
+        output::Format::Simple => println!("{}", text(&status["config"]["original"])),
+        output::Format::Extended => {
+            println!("{}", text(&status["config"]["original"]));
+            for key in ["buildUser", "goVersion", "revision", "version", "branch", "buildDate"] {
+                println!("{key} {}", text(&status["versionInfo"][key]));
+            }
+            println!("uptime {}", text(&status["uptime"]));
+        }
+    }
+    Ok(ExitCode::SUCCESS)
 }
 
 fn show(args: &Args) -> Result<ExitCode> {

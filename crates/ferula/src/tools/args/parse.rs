@@ -40,6 +40,7 @@ const HELP: Command = Command {
     commands: &[],
     run: None,
     is_ours: false,
+    is_default: false,
 };
 
 static GLOBAL_FLAGS: &[Flag] = &GLOBAL;
@@ -164,7 +165,15 @@ impl Reading {
         let mut below: Vec<&'static Command> = std::iter::once(HELP_COMMAND).chain(root.commands).collect();
         let mut place = 0;
         loop {
-            match tokens.peek(&self.known) {
+            let token = tokens.peek(&self.known);
+            // A group that is named alone stands for one of its commands.
+            let default = below.iter().find(|command| command.is_default).copied();
+            if let Some(command) = default.filter(|_| !self.fits(&token, &below)) {
+                self.enter(command);
+                below = command.commands.iter().collect();
+                continue;
+            }
+            match token {
                 Token::End => return Ok(()),
                 Token::Error(text) => return Err(UsageError::Value(text)),
                 Token::Long(_) | Token::Short(_) => self.read_flag(tokens)?,
@@ -174,9 +183,7 @@ impl Reading {
                         suggestion: ferula_config::closest(&word, below.iter().map(|command| command.name)),
                         word,
                     })?;
-                    self.path.push(command);
-                    self.known.extend(command.flags);
-                    self.places.extend(command.arguments);
+                    self.enter(command);
                     below = command.commands.iter().collect();
                     tokens.next(&self.known);
                 }
@@ -194,10 +201,26 @@ impl Reading {
         }
     }
 
-    fn read_flag(&mut self, tokens: &mut Tokens) -> Result<(), UsageError> {
-        let token = tokens.next(&self.known);
+    fn enter(&mut self, command: &'static Command) {
+        self.path.push(command);
+        self.known.extend(command.flags);
+        self.places.extend(command.arguments);
+    }
+
+    /// Whether a token can be read without a command being chosen for it.
+    fn fits(&self, token: &Token, below: &[&'static Command]) -> bool {
+        match token {
+            Token::Word(word) => below.iter().any(|command| command.name == *word),
+            Token::Long(_) | Token::Short(_) => self.flag_of(token).0.is_some(),
+            Token::End => false,
+            Token::Error(_) => true,
+        }
+    }
+
+    /// The flag that is named, and whether it is switched off.
+    fn flag_of(&self, token: &Token) -> (Option<&'static Flag>, bool) {
         let find = |name: &str| self.known.iter().copied().find(|flag| flag.name == name);
-        let (flag, off) = match &token {
+        match token {
             Token::Long(name) => match (find(name), name.strip_prefix("no-")) {
                 (None, Some(switch)) => (find(switch).filter(|flag| flag.kind == Kind::Switch), true),
                 (found, _) => (found, false),
@@ -207,7 +230,12 @@ impl Reading {
                 false,
             ),
             _ => (None, false),
-        };
+        }
+    }
+
+    fn read_flag(&mut self, tokens: &mut Tokens) -> Result<(), UsageError> {
+        let token = tokens.next(&self.known);
+        let (flag, off) = self.flag_of(&token);
         let flag = flag.ok_or_else(|| self.unknown(&token))?;
         let value = if flag.kind == Kind::Switch {
             (!off).to_string()

@@ -19,6 +19,8 @@ pub struct Command {
     pub run: Option<fn(&Args) -> ExitCode>,
     /// promtool does not have it, so it is left out of the help under that name.
     pub is_ours: bool,
+    /// Meant when its group is named alone.
+    pub is_default: bool,
 }
 
 /// A flag of commands.
@@ -134,13 +136,22 @@ impl Argument {
 
 /// A group of commands.
 pub const fn group(name: &'static str, help: &'static str, commands: &'static [Command]) -> Command {
-    Command { name, help, flags: &[], arguments: &[], commands, run: None, is_ours: false }
+    Command { name, help, flags: &[], arguments: &[], commands, run: None, is_ours: false, is_default: false }
 }
 
 impl Command {
     /// A command that runs.
     pub const fn new(name: &'static str, help: &'static str, run: fn(&Args) -> ExitCode) -> Self {
-        Command { name, help, flags: &[], arguments: &[], commands: &[], run: Some(run), is_ours: false }
+        Command {
+            name,
+            help,
+            flags: &[],
+            arguments: &[],
+            commands: &[],
+            run: Some(run),
+            is_ours: false,
+            is_default: false,
+        }
     }
 
     /// With flags.
@@ -152,6 +163,12 @@ impl Command {
     /// With arguments.
     pub const fn arguments(mut self, arguments: &'static [Argument]) -> Self {
         self.arguments = arguments;
+        self
+    }
+
+    /// The command that is meant when its group is named alone.
+    pub const fn default(mut self) -> Self {
+        self.is_default = true;
         self
     }
 

@@ -51,6 +51,7 @@ pub const COMMAND: Command = Command {
     ],
     run: None,
     is_ours: false,
+    is_default: false,
 };
 
 /// How much time the blocks of a command cover.

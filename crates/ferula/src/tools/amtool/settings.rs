@@ -1,0 +1,119 @@
+//! Flags of all commands, and the files that give them other defaults.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use ferula_config::alertmanager::MatcherSyntax;
+
+use crate::tools::args::{Args, Flag, Kind, flag};
+use crate::tools::http;
+
+pub const URL: Flag = flag("alertmanager.url", Kind::Url, "The Alertmanager to talk to.");
+pub const OUTPUT: Flag =
+    flag("output", Kind::Word(&["simple", "extended", "json"]), "How to print: simple, extended or json.")
+        .short('o')
+        .default("simple");
+pub const TIMEOUT: Flag = flag("timeout", Kind::Duration, "How long a command may take.").default("30s");
+pub const VERSION_CHECK: Flag = flag(
+    "version-check",
+    Kind::Switch,
+    "Warn when the server is of another version; --no-version-check does not ask.",
+)
+.default("true");
+pub const DATE_FORMAT: Flag = flag("date.format", Kind::Text, "How dates are printed, as a Go layout.")
+    .default("2006-01-02 15:04:05 MST");
+const VERBOSE: Flag = flag("verbose", Kind::Switch, "Taken for compatibility.").short('v');
+const FEATURES: Flag = flag(
+    "enable-feature",
+    Kind::Texts,
+    "How matchers are read: utf8-strict-mode or classic-mode. By default the UTF-8 syntax is tried first, then the classic one.",
+);
+
+/// Flags of all commands.
+pub const FLAGS: &[Flag] =
+    &[DATE_FORMAT, VERBOSE, URL, OUTPUT, TIMEOUT, http::CONFIG_FILE, VERSION_CHECK, FEATURES];
+
+/// The syntax that the flag asks for; names of other features are passed over, as amtool does.
+pub fn syntax(args: &Args) -> MatcherSyntax {
+    let names = args.all(FEATURES);
+    let mut names = names.iter().flat_map(|names| names.split(','));
+    names
+        .find_map(|name| match name.trim() {
+            "classic-mode" => Some(MatcherSyntax::Classic),
+            "utf8-strict-mode" => Some(MatcherSyntax::Utf8),
+            _ => None,
+        })
+        .unwrap_or_default()
+}
+
+/// The value of a flag: from the command line, from a file of settings, or its default.
+pub fn value(args: &Args, flag: Flag) -> Option<String> {
+    if args.given(flag) {
+        return args.last(flag).map(str::to_owned);
+    }
+    let older_names: &[&str] = if flag.name == "require-comment" { &["comment_required"] } else { &[] };
+    let from_file = read_settings().into_iter().find_map(|settings| {
+        std::iter::once(flag.name)
+            .chain(older_names.iter().copied())
+            .find_map(|name| settings.get(name).cloned())
+    });
+    from_file.or_else(|| args.last(flag).map(str::to_owned))
+}
+
+/// The user's file, then that of the machine.
+fn read_settings() -> Vec<BTreeMap<String, String>> {
+    let home = std::env::var_os("HOME").map(PathBuf::from).unwrap_or_default();
+    let files = [home.join(".config/amtool/config.yml"), PathBuf::from("/etc/amtool/config.yml")];
+    files
+        .iter()
+        .filter_map(|file| std::fs::read_to_string(file).ok())
+        .map(|text| parse_settings(&text))
+        .collect()
+}
+
+/// `name: value`, one a line; values may be quoted.
+fn parse_settings(text: &str) -> BTreeMap<String, String> {
+    let lines = text.lines().map(str::trim).filter(|line| !line.starts_with('#'));
+    let pairs = lines.filter_map(|line| line.split_once(": ").or_else(|| line.split_once(':')));
+    pairs.map(|(name, value)| (name.trim().trim_matches('"').to_owned(), scalar(value.trim()))).collect()
+}
+
+fn scalar(text: &str) -> String {
+    for quote in ['"', '\''] {
+        if let Some((inner, _)) = text.strip_prefix(quote).and_then(|rest| rest.rsplit_once(quote)) {
+            return inner.to_owned();
+        }
+    }
+    text.split(" #").next().unwrap_or_default().trim().to_owned()
+}
+
+/// The exit code; an error goes to standard error in kingpin's form.
+pub fn finish(args: &Args, result: anyhow::Result<ExitCode>) -> ExitCode {
+    result.unwrap_or_else(|error| {
+        eprintln!("{}: error: {error:#}", args.program);
+        ExitCode::FAILURE
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn settings_are_pairs() {
+        let settings = parse_settings(
+            "# mine\nalertmanager.url: \"http://localhost:9093\"\nauthor: me@example.com # me\ncomment_required: true\noutput: 'extended'\n",
+        );
+        let expected = [
+            ("alertmanager.url", "http://localhost:9093"),
+            ("author", "me@example.com"),
+            ("comment_required", "true"),
+            ("output", "extended"),
+        ];
+        assert_eq!(
+            settings.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect::<Vec<_>>(),
+            expected
+        );
+    }
+}
