@@ -9,18 +9,23 @@ use ferula_config::alertmanager::MatcherSyntax;
 use crate::tools::args::{Args, Flag, Kind, flag};
 use crate::tools::http;
 
+/// `--alertmanager.url`
 pub const URL: Flag = flag("alertmanager.url", Kind::Url, "The Alertmanager to talk to.");
+/// `--output`
 pub const OUTPUT: Flag =
     flag("output", Kind::Word(&["simple", "extended", "json"]), "How to print: simple, extended or json.")
         .short('o')
         .default("simple");
+/// `--timeout`
 pub const TIMEOUT: Flag = flag("timeout", Kind::Duration, "How long a command may take.").default("30s");
+/// `--version-check`
 pub const VERSION_CHECK: Flag = flag(
     "version-check",
     Kind::Switch,
     "Warn when the server is of another version; --no-version-check does not ask.",
 )
 .default("true");
+/// `--date.format`
 pub const DATE_FORMAT: Flag = flag("date.format", Kind::Text, "How dates are printed, as a Go layout.")
     .default("2006-01-02 15:04:05 MST");
 const VERBOSE: Flag = flag("verbose", Kind::Switch, "Taken for compatibility.").short('v');
