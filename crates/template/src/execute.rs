@@ -421,9 +421,17 @@ impl<'a> State<'a> {
         for name in path {
             receiver = self.field(&receiver, name, &[])?;
         }
+        let parameters = match &receiver {
+            Value::Defined(defined) => {
+                let method = defined.class.methods.iter().find(|method| method.name == *final_name);
+                method.map_or(&[][..], |method| method.parameters)
+            }
+            _ => &[],
+        };
         let mut values = Vec::new();
-        for argument in arguments {
-            values.push(self.argument(dot, argument, Parameter::Any)?);
+        for (index, argument) in arguments.iter().enumerate() {
+            let parameter = parameters.get(index).copied().unwrap_or(Parameter::Any);
+            values.push(self.argument(dot, argument, parameter)?);
         }
         if !values.is_empty() {
             self.at(of_word(word))?;

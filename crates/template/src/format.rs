@@ -247,6 +247,10 @@ fn one(value: &Value, verb: char, spec: &Spec) -> String {
         ('G', Value::Float(v)) => {
             padded_number(&signed(float(*v, 'g', spec.precision).replace('e', "E"), spec), spec)
         }
+        ('v', Value::List(items, type_name)) if spec.sharp => {
+            let items: Vec<String> = items.iter().map(|item| one(item, verb, spec)).collect();
+            format!("{type_name}{{{}}}", items.join(", "))
+        }
         (_, Value::List(items, _)) => {
             let items: Vec<String> = items.iter().map(|item| one(item, verb, spec)).collect();
             format!("[{}]", items.join(" "))

@@ -338,7 +338,8 @@ impl Escaper<'_> {
             State::Css => escapers.push("_html_template_cssvaluefilter"),
             State::Text => escapers.push("_html_template_htmlescaper"),
             State::Rcdata => escapers.push("_html_template_rcdataescaper"),
-            State::Attr | State::Dead => {}
+            State::Attr | State::MetaContent | State::Dead => {}
+            State::MetaContentUrl => escapers.push("_html_template_urlfilter"),
             State::AttrName | State::Tag => {
                 context.state = State::AttrName;
                 escapers.push("_html_template_htmlnamefilter");

@@ -112,8 +112,11 @@ impl PlayedServer {
     }
 }
 
-/// TLS with a fresh certificate for the loopback.
-fn untrusted() -> TlsAcceptor {
+/// TLS with a fresh certificate for the loopback, for servers of other protocols too.
+///
+/// # Panics
+/// If no certificate can be made.
+pub fn untrusted() -> TlsAcceptor {
     let names = vec!["localhost".to_owned(), "127.0.0.1".to_owned()];
     let issued = rcgen::generate_simple_self_signed(names).expect("a certificate");
     let key = PrivateKeyDer::try_from(issued.signing_key.serialize_der()).expect("it was just made");

@@ -15,6 +15,18 @@ const MESSAGE_RUNES_MAX: usize = 4096;
 const TOO_LONG: &str = "Alertmanager notification could not be sent: message length exceeds Telegram limits.\n\
                         \t\t\tPlease check the template used for producing the message content.";
 
+/// Descriptions of errors that messages of a bot meet.
+const KNOWN_DESCRIPTIONS: [&str; 8] = [
+    "Bad Request: chat not found",
+    "Bad Request: chat_id is empty",
+    "Bad Request: message is too long",
+    "Bad Request: message must be non-empty",
+    "Bad Request: have no rights to send a message",
+    "Forbidden: bot was blocked by the user",
+    "Forbidden: bot was kicked from the group chat",
+    "Forbidden: bot was kicked from the supergroup chat",
+];
+
 pub(super) struct Telegram {
     pub config: TelegramConfig,
     pub service: Service,
@@ -85,7 +97,11 @@ fn accepted(answer: &Answer) -> Result<Sent, NotifyError> {
     if written.ok {
         return Ok(Sent::default());
     }
-    Err(NotifyError::passing(format!("telegram: {} ({})", written.description, written.error_code)))
+    // What the service is known to say is shown without the status that it begins with.
+    let known = KNOWN_DESCRIPTIONS.contains(&written.description.as_str());
+    let short = written.description.split_once(": ").filter(|_| known).map(|(_, short)| short);
+    let shown = short.unwrap_or(&written.description);
+    Err(NotifyError::passing(format!("telegram: {shown} ({})", written.error_code)))
 }
 
 impl Notifier for Telegram {

@@ -75,6 +75,49 @@ impl Data {
         }
     }
 
+    /// What `amtool template render` shows when it is given no data: two alerts, one of which has ended.
+    pub fn sample(now: Time) -> Self {
+        let before = |minutes: i64| Time { seconds: now.seconds - minutes * 60, ..now };
+        let numbered = |name: &str, value: &str| -> Labels {
+            (1..=2).map(|n| (format!("{name}{n}"), format!("{value}{n}"))).collect()
+        };
+        let with = |mut base: Labels, more: &[(&str, &str)]| {
+            base.extend(more.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
+            base
+        };
+        let common_labels = numbered("commonlabelkey", "commonlabelvalue");
+        let common_annotations = numbered("commonannotationkey", "commonannotationvalue");
+        let alert = |status: &str, labels, annotations, minutes, fingerprint: &str| DataAlert {
+            status: status.to_owned(),
+            labels,
+            annotations,
+            starts_at: before(minutes),
+            ends_at: now,
+            generator_url: "https://generatorurl.com".to_owned(),
+            fingerprint: fingerprint.to_owned(),
+        };
+        let firing = with(
+            common_labels.clone(),
+            &[("label1", "value1"), ("label2", "value2"), ("instance", "foo.bar:1234")],
+        );
+        let resolved = with(common_labels.clone(), &[("foo", "bar"), ("baz", "qux")]);
+        let noted = with(common_annotations.clone(), &[("annotation1", "value1"), ("annotation2", "value2")]);
+        let other = with(common_annotations.clone(), &[("aaa", "bbb"), ("ccc", "ddd")]);
+        Data {
+            receiver: "receiver".to_owned(),
+            status: "alertstatus".to_owned(),
+            alerts: vec![
+                alert(FIRING, firing, noted, 5, "fingerprint1"),
+                alert(RESOLVED, resolved, other, 10, "fingerprint2"),
+            ],
+            notification_reason: String::new(),
+            group_labels: numbered("grouplabelkey", "grouplabelvalue"),
+            common_labels,
+            common_annotations,
+            external_url: "https://example.com".to_owned(),
+        }
+    }
+
     /// Whether an alert is firing.
     pub fn is_firing(&self) -> bool {
         self.status == FIRING

@@ -22,7 +22,7 @@ states! {
     /// What the parser of a browser is reading.
     State:
     Text "stateText", Tag "stateTag", AttrName "stateAttrName", AfterName "stateAfterName",
-    BeforeValue "stateBeforeValue", HtmlComment "stateHTMLCmt", Rcdata "stateRCDATA", Attr "stateAttr", Url "stateURL",
+    BeforeValue "stateBeforeValue", MetaContent "stateMetaContent", MetaContentUrl "stateMetaContentURL", HtmlComment "stateHTMLCmt", Rcdata "stateRCDATA", Attr "stateAttr", Url "stateURL",
     Srcset "stateSrcset", Js "stateJS", JsDouble "stateJSDqStr", JsSingle "stateJSSqStr", JsTemplate "stateJSTmplLit",
     JsRegexp "stateJSRegexp", JsBlockComment "stateJSBlockCmt", JsLineComment "stateJSLineCmt",
     JsHtmlOpen "stateJSHTMLOpenCmt", JsHtmlClose "stateJSHTMLCloseCmt", Css "stateCSS", CssDouble "stateCSSDqStr",
@@ -52,13 +52,14 @@ states! {
     /// An element whose content is not HTML.
     Element:
     None "elementNone", Script "elementScript", Style "elementStyle", Textarea "elementTextarea", Title "elementTitle",
+    Meta "elementMeta",
 }
 
 states! {
     /// What an attribute holds.
     Attribute:
     None "attrNone", Script "attrScript", ScriptType "attrScriptType", Style "attrStyle", Url "attrURL",
-    Srcset "attrSrcset",
+    Srcset "attrSrcset", MetaContent "attrMetaContent",
 }
 
 impl State {
@@ -78,7 +79,7 @@ impl State {
 
     pub fn is_in_tag(self) -> bool {
         use State::*;
-        matches!(self, Tag | AttrName | AfterName | BeforeValue | Attr)
+        matches!(self, Tag | AttrName | AfterName | BeforeValue | Attr | MetaContent | MetaContentUrl)
     }
 
     pub fn is_script_literal(self) -> bool {
@@ -202,13 +203,16 @@ impl Attribute {
             Attribute::Style => State::Css,
             Attribute::Url => State::Url,
             Attribute::Srcset => State::Srcset,
+            Attribute::MetaContent => State::MetaContent,
         }
     }
 }
 
 impl fmt::Display for Context {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Context { state, delimiter, url_part, slash, attribute, element, .. } = self;
-        write!(f, "{{{state} {delimiter} {url_part} {slash} {attribute} {element} <nil>}}")
+        let Context { state, delimiter, url_part, slash, braces, attribute, element, .. } = self;
+        let braces: Vec<String> = braces.iter().map(i64::to_string).collect();
+        let braces = braces.join(" ");
+        write!(f, "{{{state} {delimiter} {url_part} {slash} [{braces}] {attribute} {element} <nil>}}")
     }
 }

@@ -42,6 +42,15 @@ pub fn step(context: Context, text: &[u8]) -> Step {
             Some(at) => (Context::text(), at + 3),
             None => (context, text.len()),
         },
+        State::MetaContent => match text.windows(4).position(|part| part.eq_ignore_ascii_case(b"url=")) {
+            // Where a page sends its readers.
+            Some(at) => (Context { state: State::MetaContentUrl, ..context }, at + 4),
+            None => (context, text.len()),
+        },
+        State::MetaContentUrl => match find(text, b";") {
+            Some(at) => (Context { state: State::MetaContent, ..context }, at + 1),
+            None => (context, text.len()),
+        },
         State::Rcdata => special_tag_end(context, text),
         State::Url | State::Srcset => in_url(context, text),
         State::Js => in_script(context, text),
@@ -109,6 +118,7 @@ fn tag_name(text: &[u8], at: usize) -> (usize, Element) {
         b"style" => Element::Style,
         b"textarea" => Element::Textarea,
         b"title" => Element::Title,
+        b"meta" => Element::Meta,
         _ => Element::None,
     };
     (end, element)
@@ -120,8 +130,11 @@ fn in_tag(context: Context, text: &[u8]) -> Step {
         return (context, text.len());
     }
     if text[start] == b'>' {
+        if context.element == Element::Meta {
+            return (Context::text(), start + 1);
+        }
         let state = match context.element {
-            Element::None => State::Text,
+            Element::None | Element::Meta => State::Text,
             Element::Script => State::Js,
             Element::Style => State::Css,
             Element::Textarea | Element::Title => State::Rcdata,
@@ -140,6 +153,8 @@ fn in_tag(context: Context, text: &[u8]) -> Step {
     let name = String::from_utf8_lossy(&text[start..end]).to_lowercase();
     let attribute = if context.element == Element::Script && name == "type" {
         Attribute::ScriptType
+    } else if context.element == Element::Meta && name == "content" {
+        Attribute::MetaContent
     } else {
         match kind_of(&name) {
             ValueKind::Url => Attribute::Url,
@@ -211,7 +226,7 @@ fn before_value(mut context: Context, text: &[u8]) -> Step {
 /// Looks for the end tag of an element whose content is not HTML.
 pub fn special_tag_end(context: Context, text: &[u8]) -> Step {
     let tag: &[u8] = match context.element {
-        Element::None => return (context, text.len()),
+        Element::None | Element::Meta => return (context, text.len()),
         Element::Script if context.state.is_script_literal() || context.state.is_comment() => {
             return (context, text.len());
         }

@@ -34,7 +34,7 @@ pub struct Smtp {
 #[derive(Debug, thiserror::Error)]
 pub enum SmtpError {
     /// Its own words.
-    #[error("{code} {text}")]
+    #[error("{code} {}", ferula_go::quote::go_quote(.text))]
     Refused { code: u16, text: String },
     #[error("EOF")]
     Closed,

@@ -76,7 +76,7 @@ async fn servers_that_lie_or_never_stop_are_refused() {
     for (says, expected) in [
         ("hello\r\n", "invalid reply: hello"),
         ("", "EOF"),
-        ("554 go away\r\n", "554 go away"),
+        ("554 go away\r\n", "554 \"go away\""),
         (&"220-more\r\n".repeat(REPLY_BYTES_MAX), "invalid reply: more than 65536 bytes"),
     ] {
         let (ours, mut theirs) = tokio::io::duplex(1 << 20);
