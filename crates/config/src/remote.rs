@@ -11,6 +11,8 @@ use crate::relabel::{RelabelConfig, check_rules, no_null_rules};
 use crate::scalars::{Secret, TargetLabels, secs};
 use crate::section::section;
 use crate::url::Url;
+use crate::yaml::decode::Value;
+use crate::yaml::emit::emit;
 
 section! {
     /// A server to which samples are also written.
@@ -225,6 +227,11 @@ impl RemoteWriteConfig {
         Ok(())
     }
 
+    /// The hash of the section in hexadecimal digits, whose first six name a destination that has no other name.
+    pub fn hash(&self) -> String {
+        hash_of(self)
+    }
+
     /// Checks the relabel rules, which needs the global naming scheme.
     pub(crate) fn check_names(&self, names: &ValidationScheme) -> Result<(), Problem> {
         check_rules(&self.write_relabel_configs, "write_relabel_configs", names)
@@ -256,7 +263,19 @@ impl QueueConfig {
     }
 }
 
+/// The MD5 of a section as it is printed.
+fn hash_of(section: &impl Value) -> String {
+    use md5::Digest;
+    let digest = md5::Md5::digest(emit(&section.print()).as_bytes());
+    digest.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
 impl RemoteReadConfig {
+    /// The hash of the section in hexadecimal digits, whose first six name a source that has no other name.
+    pub fn hash(&self) -> String {
+        hash_of(self)
+    }
+
     fn check(&mut self) -> Result<(), Problem> {
         if self.url.is_none() {
             return Err("url for remote_read is empty".into());

@@ -101,7 +101,13 @@ pub(crate) fn unsupported_in_config(sections: &Sections, tree: &Tree) -> Vec<Uns
         });
     }
     finder.key("tracing", !sections.tracing.endpoint.is_empty());
-    finder.key("remote_write", !sections.remote_write.is_empty());
+    for (index, destination) in sections.remote_write.iter().enumerate() {
+        finder.inside(vec![Step::Key("remote_write".into()), Step::Index(index)], |finder| {
+            finder.http_client(&destination.http);
+            finder.key("azuread", destination.azuread.is_some());
+            finder.key("google_iam", destination.google_iam.is_some());
+        });
+    }
     finder.key("remote_read", !sections.remote_read.is_empty());
     finder.key("otlp", sections.otlp != crate::tracing::OtlpConfig::default());
     finder.found

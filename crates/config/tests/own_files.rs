@@ -70,7 +70,7 @@ fn the_example_that_users_start_from_loads() {
 
 #[test]
 fn what_this_build_cannot_do_is_named_with_its_line() {
-    let text = "scrape_configs:\n- job_name: a\n  linode_sd_configs:\n  - port: 1\nremote_write:\n- url: http://x\n\
+    let text = "scrape_configs:\n- job_name: a\n  linode_sd_configs:\n  - port: 1\nremote_write:\n- url: http://x\n  google_iam: {}\n\
                 alerting:\n  alertmanagers:\n  - tls_config:\n      server_name: y\n      max_version: TLS11\n    \
                 oauth2: {client_id: i, token_url: 'http://t'}\n    proxy_url: http://p\n    proxy_connect_header: {a: [b]}\n";
     let config = Config::parse(text).unwrap();
@@ -79,8 +79,8 @@ fn what_this_build_cannot_do_is_named_with_its_line() {
         named,
         [
             "not supported yet: scrape_configs[0].linode_sd_configs (line 3)",
-            "not supported yet: alerting.alertmanagers[0].tls_config.max_version (line 11)",
-            "not supported yet: remote_write (line 5)",
+            "not supported yet: alerting.alertmanagers[0].tls_config.max_version (line 12)",
+            "not supported yet: remote_write[0].google_iam (line 7)",
         ]
     );
 }

@@ -103,8 +103,8 @@ mod tests {
     fn what_cannot_be_done_is_named_with_its_line() {
         let dir = tempfile::tempdir().expect("a directory for the test");
         let file = dir.path().join("prometheus.yml");
-        std::fs::write(&file, "remote_write:\n- url: http://a/\n").expect("written");
+        std::fs::write(&file, "remote_read:\n- url: http://a/\n").expect("written");
         let error = ConfigSource::File(file).load_file().expect_err("refused").to_string();
-        assert_eq!(error, "not supported yet: remote_write (line 1)");
+        assert_eq!(error, "not supported yet: remote_read (line 1)");
     }
 }

@@ -67,6 +67,7 @@ pub struct Flags {
     pub remote_write: bool,
     pub remote_write_messages: AcceptedMessages,
     pub storage: StorageFlags,
+    pub remote_flush_deadline: Duration,
     pub alerting: AlertingFlags,
     pub lookback_delta: Duration,
     pub query_timeout: Duration,
@@ -108,6 +109,8 @@ pub struct StorageFlags {
     pub head_bytes_max: u64,
     /// Zero for never.
     pub savepoint_interval: Duration,
+    /// How much of the log is kept for destinations of remote write.
+    pub remote_write_backlog_bytes: u64,
 }
 
 /// `--rules.*` and `--alertmanager.*`
@@ -168,6 +171,7 @@ impl Flags {
                 |unknown| Refused::new(2, format!("Error parsing command line arguments: {unknown}")),
             )?,
             storage: storage_flags(&values),
+            remote_flush_deadline: values.get(table::REMOTE_FLUSH_DEADLINE),
             alerting: alerting_flags(&values, features.concurrent_rules),
             lookback_delta: values.get(table::LOOKBACK_DELTA),
             query_timeout: values.get(table::QUERY_TIMEOUT),
@@ -238,6 +242,7 @@ fn storage_flags(values: &Values) -> StorageFlags {
         head_series_max: values.get(table::HEAD_SERIES_MAX) as u64,
         head_bytes_max: bytes(table::HEAD_BYTES_MAX),
         savepoint_interval: values.get(table::SAVEPOINT_INTERVAL),
+        remote_write_backlog_bytes: bytes(table::REMOTE_WRITE_BACKLOG),
     }
 }
 

@@ -21,6 +21,7 @@ mod maintenance;
 mod own_metrics;
 mod part_error;
 mod reload;
+mod remote;
 mod serve;
 mod settings;
 mod storage;

@@ -23,6 +23,7 @@ use crate::agents::Agents;
 use crate::config_source::{ConfigSource, LoadError};
 use crate::own_metrics::ReloadMetrics;
 use crate::part_error::PartError;
+use crate::remote::RemoteStorage;
 use crate::storage::{StoreSettings, retention_text};
 
 /// Why a configuration is not, or not wholly, the running one.
@@ -50,6 +51,7 @@ pub struct ConfiguredParts {
     pub site: Arc<Site>,
     pub queries: Arc<QueryService>,
     pub db: Arc<Db>,
+    pub remote: Arc<RemoteStorage>,
     pub agents: Arc<Agents>,
     pub store: StoreSettings,
 }
@@ -59,6 +61,9 @@ impl ConfiguredParts {
         let mut failed = Vec::new();
         if let Err(error) = self.store.apply(&self.db, config) {
             failed.push(PartError::new("db_storage", error));
+        }
+        if let Err(error) = self.remote.apply(config) {
+            failed.push(PartError::new("remote_storage", error));
         }
         if let Err(error) = self.apply_queries(config) {
             failed.push(PartError::new("query_engine", error));

@@ -21,6 +21,7 @@ use crate::foundation::Foundation;
 use crate::listen::{listen, local_address};
 use crate::own_metrics::{self, ReloadMetrics};
 use crate::reload::{ConfiguredParts, Reloader, Requests};
+use crate::remote::RemoteStorage;
 use crate::settings::{api_settings, query_service};
 use crate::storage::{self, StoreSettings};
 use crate::web_ui::Pages;
@@ -118,10 +119,13 @@ impl Start {
         let queries = Arc::new(query_service(&self.flags, self.active_file, db, &site));
         let foundation = Foundation { db, queries: &queries, site: &site, shutdown: &shutdown };
         let agents = Arc::new(Agents::new(&foundation, &self.flags));
+        let deadline = self.flags.remote_flush_deadline;
+        let remote = Arc::new(RemoteStorage::new(db, &site, agents.targets(), deadline));
         let parts = ConfiguredParts {
             site: site.clone(),
             queries: queries.clone(),
             db: db.clone(),
+            remote: remote.clone(),
             agents: agents.clone(),
             store: self.store,
         };
@@ -149,6 +153,7 @@ impl Start {
         log_where(&site, &self.flags, &self.address, config_file.as_deref());
         let outcome = tasks.finished().await;
         site.readiness.set(Stage::Stopping);
+        remote.stop().await;
         outcome.map_err(anyhow::Error::new)
     }
 }

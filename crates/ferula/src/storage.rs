@@ -87,6 +87,7 @@ impl StoreSettings {
                 segment_bytes_max: or_default(flags.chunk_segment_bytes, defaults.blocks.segment_bytes_max),
                 ..defaults.blocks
             },
+            log_held_bytes_max: flags.remote_write_backlog_bytes,
             overlapping_compaction: flags.overlapping_compaction,
             delay_compact_file: flags.delay_compact_file.clone(),
             reload_interval_ms: millis(reload_interval(flags)),

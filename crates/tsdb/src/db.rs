@@ -18,8 +18,8 @@ use ferula_storage::{Appendable, Appender, CommitError, Queryable, Snapshot, Sto
 
 use crate::block::{Block, BlockOptions};
 use crate::disk::{Disk, FileLock};
-use crate::feed::Held;
 use crate::head::{Cardinality, Head, HeadAppender};
+use crate::held::Held;
 use crate::maintain::pending::Pending;
 use crate::metrics::MaintenanceMetrics;
 use crate::options::{OpenError, Options, WBL_DIR, check_float_encoding};

@@ -4,11 +4,9 @@
 //! stands before its position and takes the series of it. A segment that is gone was let go because it was over the bound of
 //! what is kept for readers; the cursor continues with the oldest one that is there, and says so.
 
-use std::collections::HashSet;
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use ferula_storage::{DiskError, Hold, LogCursor, LogFeed, LogHistogram, LogPosition, LogRecords, LogSample};
 
@@ -20,33 +18,6 @@ use crate::options::WAL_DIR;
 use crate::wal::SegmentReader;
 use crate::wal::format::{checkpoint_path, list_checkpoints, list_segments};
 use crate::wal::record::Records;
-
-/// What readers of the log still need: the segment, and a bit for "behind".
-#[derive(Debug)]
-pub(crate) struct Held(AtomicU64);
-
-impl Default for Held {
-    fn default() -> Self {
-        Held(AtomicU64::new(u64::MAX))
-    }
-}
-
-const BEHIND_BIT: u64 = 1 << 32;
-
-impl Held {
-    fn set(&self, held: Option<Hold>) {
-        let packed = held.map_or(u64::MAX, |hold| {
-            u64::from(hold.from.segment) | if hold.is_behind { BEHIND_BIT } else { 0 }
-        });
-        self.0.store(packed, Ordering::SeqCst);
-    }
-
-    /// The first segment that must stay, and whether series that have ended must.
-    pub(crate) fn get(&self) -> Option<(u32, bool)> {
-        let packed = self.0.load(Ordering::SeqCst);
-        (packed != u64::MAX).then_some((packed as u32, packed & BEHIND_BIT != 0))
-    }
-}
 
 impl LogFeed for Db {
     fn end(&self) -> LogPosition {

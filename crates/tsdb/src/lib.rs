@@ -21,6 +21,7 @@ mod feed;
 pub mod formats;
 mod head;
 mod head_chunks;
+mod held;
 mod ids;
 mod maintain;
 mod metrics;

@@ -220,6 +220,10 @@ flags! {
         "How often the head is saved to the directory ferula_savepoint, so that a start after a crash reads only what was \
          logged since. It is also saved at the end. 0s means never.",
         server;
+    REMOTE_WRITE_BACKLOG: Bytes = "storage.ferula.remote-write-backlog", "8GiB",
+        "How much of the log is kept for destinations of remote write that do not have it yet. Beyond it the oldest part goes, \
+         and is not sent.",
+        server;
     AGENT_PATH: Text = "storage.agent.path", "data-agent/", "The agent's data directory.", agent;
     AGENT_SEGMENT_BYTES: Bytes = "storage.agent.wal-segment-size", "0B", "How large a file of the agent's log may become.",
         agent, hidden;
@@ -238,7 +242,8 @@ flags! {
         "How many entries the agent writes to a checkpoint at once.", agent;
     AGENT_NO_LOCKFILE: Switch = "storage.agent.no-lockfile", "false", "Do not lock the agent's data directory.", agent;
     REMOTE_FLUSH_DEADLINE: Span = "storage.remote.flush-deadline", "1m",
-        "How long to wait at the end, and at a reload, until what is queued was sent.", harmless(NO_REMOTE_STORAGE);
+        "How long the end may take for sending what is not sent yet by remote write. What is left goes out after the next \
+         start.";
     REMOTE_READ_SAMPLES: Integer = "storage.remote.read-sample-limit", "50000000",
         "How many samples one remote read may return. 0 means no limit.", server, harmless(NO_REMOTE_STORAGE);
     REMOTE_READ_CONCURRENCY: Integer = "storage.remote.read-concurrent-limit", "10",

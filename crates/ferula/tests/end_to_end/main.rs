@@ -11,6 +11,7 @@ mod hostile;
 mod limits;
 mod own_metrics;
 mod raw_requests;
+mod remote_write;
 mod stages;
 mod start;
 mod tools;

@@ -1,0 +1,76 @@
+//! Remote storage: destinations that get what is stored here.
+
+use std::collections::BTreeSet;
+use std::sync::{Arc, PoisonError};
+use std::time::Duration;
+
+use ferula_api::TargetSource;
+use ferula_config::Config;
+use ferula_model::MetricMetadata;
+use ferula_remote::send::{ApplyError, Foundation, MetadataSource, WriteManager};
+use ferula_tsdb::Db;
+use tokio::runtime::Handle;
+
+/// Types and help texts as the targets gave them.
+struct TargetMetadata(Arc<dyn TargetSource>);
+
+impl MetadataSource for TargetMetadata {
+    fn metadata(&self) -> Vec<(String, MetricMetadata)> {
+        let pools = self.0.targets().pools;
+        let mut all = Vec::new();
+        let mut seen = BTreeSet::new();
+        for target in pools.iter().flat_map(|pool| &pool.active) {
+            let Some(cache) = target.metadata() else { continue };
+            let cache = cache.lock().unwrap_or_else(PoisonError::into_inner);
+            for (family, metadata) in cache.list() {
+                if seen.insert((
+                    family.clone(),
+                    metadata.kind.as_str(),
+                    metadata.help.clone(),
+                    metadata.unit.clone(),
+                )) {
+                    all.push((family, metadata));
+                }
+            }
+        }
+        all
+    }
+}
+
+/// The remote storage of a server.
+pub struct RemoteStorage {
+    writes: WriteManager,
+}
+
+impl RemoteStorage {
+    /// Without destinations. Must be called within the runtime.
+    pub fn new(
+        db: &Arc<Db>,
+        site: &ferula_api::Site,
+        targets: Arc<dyn TargetSource>,
+        flush_deadline: Duration,
+    ) -> Self {
+        let writes = WriteManager::new(Foundation {
+            feed: db.clone(),
+            metadata: Arc::new(TargetMetadata(targets)),
+            clock: site.clock.clone(),
+            registry: site.registry.clone(),
+            dir: db.dir().to_owned(),
+            flush_deadline,
+        });
+        RemoteStorage { writes }
+    }
+
+    /// Changes to the destinations of a configuration. Must be called within the runtime, on a thread that may block.
+    ///
+    /// # Errors
+    /// A destination that cannot be sent to.
+    pub fn apply(&self, config: &Config) -> Result<(), ApplyError> {
+        tokio::task::block_in_place(|| Handle::current().block_on(self.writes.apply_config(config)))
+    }
+
+    /// Sends the rest. Comes after everything that stores has stopped.
+    pub async fn stop(&self) {
+        self.writes.stop().await;
+    }
+}

@@ -1,0 +1,428 @@
+//! One destination: the reader of the log and the lanes that send, from start to stop.
+//!
+//! ```text
+//! log ─▶ Reader (on a blocking thread) ─▶ queue of each lane ─▶ Lane ─▶ HTTP
+//!                                              │                 │
+//!                                              └──── Progress ◀──┘ ─▶ position file
+//! ```
+//!
+//! A queue that is full stops the reader. What waits is in the log, so memory does not grow with an outage.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::Duration;
+
+use ferula_config::remote::RemoteWriteConfig;
+use ferula_model::MetricMetadata;
+use ferula_runtime::{SharedClock, Shutdown};
+use ferula_storage::{LogFeed, LogPosition};
+use ferula_telemetry::{error, info, warn};
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+
+use super::batch::Batch;
+use super::client::{SendError, WriteClient};
+use super::encode::put_metadata;
+use super::lane::LaneContext;
+use super::metrics::DestinationMetrics;
+use super::position::{LanePosition, PositionFile};
+use super::progress::Progress;
+use super::reader::{Reader, ReaderOptions, Step, positions_at};
+use super::series::LabelRules;
+use super::sharding::{Lanes, UPDATE_INTERVAL};
+use crate::snappy;
+use crate::write::headers::Message;
+
+/// How often the log is looked at when there was nothing new.
+const POLL_INTERVAL: Duration = Duration::from_millis(100);
+/// How long to wait after the disk refused.
+const DISK_PAUSE: Duration = Duration::from_secs(5);
+
+/// Types and help texts of the metrics that are scraped now.
+pub trait MetadataSource: Send + Sync {
+    /// Metric families with their metadata, each pair once.
+    fn metadata(&self) -> Vec<(String, MetricMetadata)>;
+}
+
+/// What a destination is made of.
+pub struct Setup {
+    pub config: RemoteWriteConfig,
+    pub rules: LabelRules,
+    pub client: WriteClient,
+    pub feed: Arc<dyn LogFeed>,
+    pub metadata: Arc<dyn MetadataSource>,
+    pub metrics: DestinationMetrics,
+    pub clock: SharedClock,
+    pub position_path: PathBuf,
+}
+
+/// A destination that runs.
+pub struct Destination {
+    progress: Arc<Progress>,
+    /// Read what there is, send it, and end.
+    finish: Shutdown,
+    /// End at once.
+    abort: Shutdown,
+    task: tokio::task::JoinHandle<()>,
+}
+
+/// A whole number of a section that was checked to be positive.
+fn positive(number: i64) -> usize {
+    usize::try_from(number).unwrap_or(1).max(1)
+}
+
+/// Where a destination continues: where its file says, or at the end of the log when it is new.
+fn first_positions(path: &Path, feed: &dyn LogFeed, lanes: usize, name: &str) -> Vec<LanePosition> {
+    let end = feed.end();
+    match PositionFile::read(path) {
+        Ok(None) => positions_at(end, lanes),
+        Ok(Some(positions)) if positions.iter().all(|lane| lane.acknowledged.record <= end) => positions,
+        Ok(Some(_)) => {
+            warn!(
+                "The log does not reach to where a remote write destination was; it continues at the end",
+                remote_name = name
+            );
+            positions_at(end, lanes)
+        }
+        Err(err) => {
+            error!(
+                "The position of a remote write destination cannot be read; it gets all that the log has",
+                remote_name = name,
+                file = path.display(),
+                err = err
+            );
+            positions_at(LogPosition::default(), lanes)
+        }
+    }
+}
+
+impl Destination {
+    /// Starts one. Must be called within the runtime.
+    ///
+    /// # Errors
+    /// When the position file cannot be written.
+    pub fn start(setup: Setup) -> std::io::Result<Self> {
+        let queue = &setup.config.queue_config;
+        let (min, max) = (positive(queue.min_shards), positive(queue.max_shards));
+        let positions = first_positions(&setup.position_path, &*setup.feed, min, &setup.metrics.name);
+        let progress = Arc::new(Progress::new(&setup.position_path, &positions)?);
+        let (finish, abort) = (Shutdown::new(), Shutdown::new());
+        setup.metrics.shards_max.set(max as f64);
+        setup.metrics.shards_min.set(min as f64);
+        setup.metrics.shard_capacity.set(queue.capacity as f64);
+        setup.metrics.samples_per_send.set(queue.max_samples_per_send as f64);
+        info!(
+            "Starting WAL watcher",
+            component = "remote",
+            remote_name = setup.metrics.name,
+            url = setup.metrics.url
+        );
+        let run = Run {
+            context: Arc::new(LaneContext {
+                client: setup.client.clone(),
+                progress: progress.clone(),
+                metrics: setup.metrics.clone(),
+                clock: setup.clock.clone(),
+                rates: Arc::default(),
+                min_backoff: queue.min_backoff,
+                max_backoff: queue.max_backoff,
+                age_max: queue.sample_age_limit,
+                abort: abort.clone(),
+                steady_until_ms: AtomicU64::new(0),
+            }),
+            lanes: Lanes { now: positions.len(), min, max },
+            queue_batches: positive(queue.capacity / queue.max_samples_per_send.max(1)),
+            finish: finish.clone(),
+            setup,
+        };
+        let task = tokio::spawn(run.run(positions));
+        Ok(Destination { progress, finish, abort, task })
+    }
+
+    /// What the destination still needs of the log.
+    pub fn oldest(&self) -> LogPosition {
+        self.progress.oldest().record
+    }
+
+    /// How far it is.
+    pub fn progress(&self) -> &Arc<Progress> {
+        &self.progress
+    }
+
+    /// Sends what there is and ends, at the latest after `deadline`.
+    pub async fn finish(self, clock: &SharedClock, deadline: Duration) {
+        self.finish.request();
+        self.end(clock, deadline).await;
+    }
+
+    /// Ends when what is being sent has been answered, at the latest after `deadline`.
+    async fn end(mut self, clock: &SharedClock, deadline: Duration) {
+        tokio::select! {
+            _ = &mut self.task => {}
+            () = clock.sleep(deadline) => {
+                self.abort.request();
+                let _ = (&mut self.task).await;
+            }
+        }
+        if let Err(err) = self.progress.save() {
+            error!(
+                "The position of a remote write destination could not be written",
+                component = "remote",
+                err = err
+            );
+        }
+    }
+
+    /// Ends at once. What was in flight goes out again, as the same request.
+    pub async fn stop(self) {
+        self.abort.request();
+        self.finish.request();
+        let _ = self.task.await;
+    }
+}
+
+/// What the task of a destination works with.
+struct Run {
+    setup: Setup,
+    context: Arc<LaneContext>,
+    lanes: Lanes,
+    /// How many requests may wait in each lane.
+    queue_batches: usize,
+    finish: Shutdown,
+}
+
+/// Why reading ended.
+enum ReadingEnd {
+    /// The lanes become others.
+    Lanes(usize),
+    Finished,
+}
+
+impl Run {
+    async fn run(mut self, positions: Vec<LanePosition>) {
+        let Some(mut reader) = self.open(positions).await else { return };
+        let metadata = tokio::spawn(send_metadata(MetadataTask {
+            client: self.setup.client.clone(),
+            source: self.setup.metadata.clone(),
+            metrics: self.setup.metrics.clone(),
+            clock: self.setup.clock.clone(),
+            section: self.setup.config.metadata_config.clone(),
+        }));
+        loop {
+            let mut lanes = JoinSet::new();
+            let mut queues = Vec::new();
+            for lane in 0..self.lanes.now {
+                let (queue, batches) = mpsc::channel(self.queue_batches);
+                queues.push(queue);
+                lanes.spawn(self.context.clone().run(lane, batches));
+            }
+            self.setup.metrics.shards.set(self.lanes.now as f64);
+            let (end, read) = self.read(reader, &queues).await;
+            // The lanes send what they have, and end.
+            drop(queues);
+            while lanes.join_next().await.is_some() {}
+            reader = match (end, read) {
+                (ReadingEnd::Lanes(count), Some(mut read)) if !self.context.abort.is_requested() => {
+                    info!(
+                        "Remote storage resharding",
+                        component = "remote",
+                        remote_name = self.setup.metrics.name,
+                        from = self.lanes.now,
+                        to = count
+                    );
+                    self.context.progress.set_lanes(count, read.place());
+                    read.set_lanes(count);
+                    self.lanes.now = count;
+                    read
+                }
+                _ => break,
+            };
+        }
+        metadata.abort();
+    }
+
+    /// Opens the log; tries again while the disk refuses.
+    async fn open(&self, positions: Vec<LanePosition>) -> Option<Reader> {
+        loop {
+            let (feed, metrics) = (self.setup.feed.clone(), self.setup.metrics.clone());
+            let (options, positions) = (self.reader_options(), positions.clone());
+            let opened =
+                tokio::task::spawn_blocking(move || Reader::open(feed, &positions, options, metrics)).await;
+            match opened {
+                Ok(Ok(reader)) => return Some(reader),
+                Ok(Err(err)) => {
+                    error!("The log cannot be read for remote write", component = "remote", err = err)
+                }
+                Err(err) => {
+                    error!("Reading the log for remote write panicked", component = "remote", err = err)
+                }
+            }
+            tokio::select! {
+                () = self.setup.clock.sleep(DISK_PAUSE) => {}
+                () = self.finish.requested() => return None,
+                () = self.context.abort.requested() => return None,
+            }
+        }
+    }
+
+    fn reader_options(&self) -> ReaderOptions {
+        let config = &self.setup.config;
+        ReaderOptions {
+            message: self.setup.client.message(),
+            rules: self.setup.rules.clone(),
+            exemplars: config.send_exemplars,
+            histograms: config.send_native_histograms,
+            items_per_batch: positive(config.queue_config.max_samples_per_send) as u64,
+            batch_deadline: config.queue_config.batch_send_deadline,
+            age_max: config.queue_config.sample_age_limit,
+        }
+    }
+
+    /// Reads and hands over until the lanes are to become others, or everything ends. Everything that was read has been
+    /// handed over then, unless it ended at once.
+    async fn read(&self, mut reader: Reader, queues: &[mpsc::Sender<Batch>]) -> (ReadingEnd, Option<Reader>) {
+        let clock = &self.setup.clock;
+        let mut next_update = clock.elapsed() + UPDATE_INTERVAL;
+        loop {
+            let (now, now_ms) = (clock.elapsed(), clock.now().millis());
+            let finishing = self.finish.is_requested();
+            let stepped = tokio::task::spawn_blocking(move || {
+                let step = reader.step(now, now_ms);
+                (reader, step)
+            });
+            let (after, step) = match stepped.await {
+                Ok((after, Ok(step))) => (after, step),
+                Ok((after, Err(err))) => {
+                    error!("The log cannot be read for remote write", component = "remote", err = err);
+                    if !self.pause(DISK_PAUSE).await {
+                        return (ReadingEnd::Finished, None);
+                    }
+                    reader = after;
+                    continue;
+                }
+                Err(err) => {
+                    error!("Reading the log for remote write panicked", component = "remote", err = err);
+                    return (ReadingEnd::Finished, None);
+                }
+            };
+            reader = after;
+            let Step { mut ready, at_end, items, items_dropped } = step;
+            self.context.rates.read(items, items_dropped);
+            let lanes = if clock.elapsed() >= next_update {
+                next_update = clock.elapsed() + UPDATE_INTERVAL;
+                self.desired_lanes(&reader)
+            } else {
+                self.lanes.now
+            };
+            let ends = (at_end && finishing) || lanes != self.lanes.now;
+            if ends {
+                ready.extend(reader.flush());
+            }
+            if !self.hand_over(ready, queues).await {
+                return (ReadingEnd::Finished, None);
+            }
+            self.context.progress.read_up_to(reader.places().into_iter());
+            if at_end && finishing {
+                return (ReadingEnd::Finished, Some(reader));
+            }
+            if ends {
+                return (ReadingEnd::Lanes(lanes), Some(reader));
+            }
+            if at_end {
+                let due = reader.next_deadline().map(|due| due.saturating_sub(clock.elapsed()));
+                let wait = POLL_INTERVAL.min(due.unwrap_or(POLL_INTERVAL).max(Duration::from_millis(1)));
+                if !self.pause(wait).await && self.context.abort.is_requested() {
+                    return (ReadingEnd::Finished, None);
+                }
+            }
+        }
+    }
+
+    /// Waits; `false` when it is to end, or to send the rest.
+    async fn pause(&self, duration: Duration) -> bool {
+        tokio::select! {
+            () = self.setup.clock.sleep(duration) => true,
+            () = self.finish.requested() => false,
+            () = self.context.abort.requested() => false,
+        }
+    }
+
+    /// Puts batches into the queues of their lanes, waiting where one is full; `false` when it is to end.
+    async fn hand_over(&self, batches: Vec<Batch>, queues: &[mpsc::Sender<Batch>]) -> bool {
+        for batch in batches {
+            let Some(queue) = queues.get(batch.lane) else { continue };
+            self.context.progress.handed_over(batch.lane);
+            self.setup.metrics.pend(batch.counts, 1.0);
+            let full = match queue.try_send(batch) {
+                Ok(()) => continue,
+                Err(mpsc::error::TrySendError::Full(batch)) => batch,
+                Err(mpsc::error::TrySendError::Closed(_)) => return false,
+            };
+            self.setup.metrics.enqueue_retries.inc();
+            tokio::select! {
+                sent = queue.send(full) => if sent.is_err() { return false },
+                () = self.context.abort.requested() => return false,
+            }
+        }
+        true
+    }
+
+    /// How many lanes there should be now.
+    fn desired_lanes(&self, reader: &Reader) -> usize {
+        let metrics = &self.setup.metrics;
+        let newest = self.setup.feed.newest_ms();
+        let behind = match (newest, metrics.newest_sent_ms()) {
+            (Some(newest), Some(sent)) => newest.saturating_sub(sent).max(0) as f64 / 1000.0,
+            _ => 0.0,
+        };
+        let Some((shown, count)) = self.context.rates.desired(self.lanes, behind) else {
+            return self.lanes.now;
+        };
+        metrics.shards_desired.set(shown);
+        let steady_until = Duration::from_millis(self.context.steady_until_ms.load(Relaxed));
+        // While the destination has trouble, or old requests are made once more, the lanes stay.
+        if self.setup.clock.elapsed() < steady_until || reader.is_resuming() { self.lanes.now } else { count }
+    }
+}
+
+struct MetadataTask {
+    client: WriteClient,
+    source: Arc<dyn MetadataSource>,
+    metrics: DestinationMetrics,
+    clock: SharedClock,
+    section: ferula_config::remote::MetadataConfig,
+}
+
+/// Sends metadata of metrics again and again. Version 2 has it with the series.
+async fn send_metadata(task: MetadataTask) {
+    if !task.section.send || task.client.message() == Message::V2 {
+        return;
+    }
+    loop {
+        task.clock.sleep(task.section.send_interval.max(Duration::from_secs(1))).await;
+        let all = task.source.metadata();
+        for some in all.chunks(positive(task.section.max_samples_per_send)) {
+            let mut message = Vec::new();
+            some.iter().for_each(|(family, metadata)| put_metadata(&mut message, family, metadata));
+            let body = snappy::encode(&message);
+            let (count, bytes) = (some.len() as u64, body.len() as u64);
+            task.metrics.metadata[0].add(count);
+            // The next round brings it again, so a failure is not worth a retry that lasts.
+            match task.client.send(body.into(), 0).await {
+                Ok(_) => task.metrics.metadata_bytes.add(bytes),
+                Err(error) => {
+                    let refused = matches!(error, SendError::Refused { .. });
+                    task.metrics.metadata[if refused { 1 } else { 2 }].add(count);
+                    warn!(
+                        "non-recoverable error while sending metadata",
+                        component = "remote",
+                        remote_name = task.metrics.name,
+                        count = count,
+                        err = error
+                    );
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,185 @@
+//! Messages of remote write, built sample by sample.
+//!
+//! Each item becomes a series of its own, in the order of the log, as Prometheus sends them.
+
+mod histogram;
+mod metric_type;
+mod v1;
+mod v2;
+
+use ferula_model::{Exemplar, HistogramValue};
+
+use super::series::SentSeries;
+use super::symbols::Symbols;
+use crate::protobuf::{Reader, put_bytes};
+use crate::write::headers::Message;
+pub use v1::put_metadata;
+
+/// What a series gets.
+#[derive(Clone, Copy, Debug)]
+pub enum Item<'i> {
+    /// A float sample: its time, start timestamp (0 for none) and value.
+    Float(i64, i64, f64),
+    /// A histogram sample: its time, start timestamp and value.
+    Histogram(i64, i64, &'i HistogramValue),
+    /// An exemplar.
+    Exemplar(&'i Exemplar),
+}
+
+impl Item<'_> {
+    /// What it is.
+    pub fn kind(&self) -> ItemKind {
+        match self {
+            Item::Float(..) => ItemKind::Float,
+            Item::Histogram(..) => ItemKind::Histogram,
+            Item::Exemplar(_) => ItemKind::Exemplar,
+        }
+    }
+
+    /// Its time in milliseconds.
+    pub fn at(&self) -> i64 {
+        match self {
+            Item::Float(at, ..) | Item::Histogram(at, ..) => *at,
+            Item::Exemplar(exemplar) => exemplar.timestamp.millis(),
+        }
+    }
+}
+
+/// A message under construction.
+#[derive(Debug)]
+pub enum Builder {
+    /// `prometheus.WriteRequest`
+    V1(v1::Builder),
+    /// `io.prometheus.write.v2.Request`
+    V2(v2::Builder),
+}
+
+impl Builder {
+    /// An empty message.
+    pub fn new(message: Message) -> Self {
+        match message {
+            Message::V1 => Builder::V1(v1::Builder::default()),
+            Message::V2 => Builder::V2(v2::Builder::default()),
+        }
+    }
+
+    /// Adds an item of a series.
+    pub fn add(&mut self, symbols: &Symbols, series: &SentSeries, item: Item<'_>) {
+        match self {
+            Builder::V1(builder) => builder.add(symbols, series, item),
+            Builder::V2(builder) => builder.add(symbols, series, item),
+        }
+    }
+
+    /// The message; the builder is empty afterwards.
+    pub fn finish(&mut self) -> Vec<u8> {
+        match self {
+            Builder::V1(builder) => builder.finish(),
+            Builder::V2(builder) => builder.finish(),
+        }
+    }
+}
+
+/// The message without the series whose sample is older than `oldest_ms`, and how many went; `None` when it cannot be read.
+pub fn without_older(message: Message, bytes: &[u8], oldest_ms: i64) -> Option<(Vec<u8>, Counts)> {
+    let series_field = match message {
+        Message::V1 => 1,
+        Message::V2 => 5,
+    };
+    let (mut kept, mut dropped) = (Vec::with_capacity(bytes.len()), Counts::default());
+    let mut reader = Reader::new(bytes);
+    while let Some((field, value)) = reader.field().ok()? {
+        let part = value.bytes("message").ok()?;
+        if field == series_field {
+            let (counts, at) = items_and_time(message, part)?;
+            if at < oldest_ms {
+                dropped.add_all(counts);
+                continue;
+            }
+        }
+        put_bytes(&mut kept, field, part);
+    }
+    Some((kept, dropped))
+}
+
+/// How many items of each kind.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Float samples.
+    pub samples: u64,
+    /// Histogram samples.
+    pub histograms: u64,
+    /// Exemplars.
+    pub exemplars: u64,
+}
+
+impl Counts {
+    /// All of them.
+    pub fn total(&self) -> u64 {
+        self.samples + self.histograms + self.exemplars
+    }
+
+    /// Without others, which are part of them.
+    #[must_use]
+    pub fn without(&self, others: Counts) -> Counts {
+        Counts {
+            samples: self.samples.saturating_sub(others.samples),
+            histograms: self.histograms.saturating_sub(others.histograms),
+            exemplars: self.exemplars.saturating_sub(others.exemplars),
+        }
+    }
+
+    /// Counts others too.
+    pub fn add_all(&mut self, others: Counts) {
+        self.samples += others.samples;
+        self.histograms += others.histograms;
+        self.exemplars += others.exemplars;
+    }
+
+    /// Counts one more.
+    pub fn add(&mut self, kind: ItemKind) {
+        match kind {
+            ItemKind::Float => self.samples += 1,
+            ItemKind::Histogram => self.histograms += 1,
+            ItemKind::Exemplar => self.exemplars += 1,
+        }
+    }
+}
+
+/// What an item is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ItemKind {
+    /// A float sample.
+    Float,
+    /// A histogram sample.
+    Histogram,
+    /// An exemplar.
+    Exemplar,
+}
+
+/// The items of an encoded series, and the time of the newest sample or else exemplar.
+fn items_and_time(message: Message, series: &[u8]) -> Option<(Counts, i64)> {
+    let mut reader = Reader::new(series);
+    let (mut counts, mut newest) = (Counts::default(), (false, i64::MIN));
+    while let Some((field, value)) = reader.field().ok()? {
+        let (kind, time_field) = match (message, field) {
+            (_, 2) => (ItemKind::Float, 2),
+            (Message::V1, 4) | (Message::V2, 3) => (ItemKind::Histogram, 15),
+            (Message::V1, 3) | (Message::V2, 4) => (ItemKind::Exemplar, 3),
+            _ => continue,
+        };
+        counts.add(kind);
+        let mut inner = Reader::new(value.bytes("item").ok()?);
+        let mut at = 0;
+        while let Some((field, value)) = inner.field().ok()? {
+            if field == time_field {
+                at = value.int("timestamp").ok()?;
+            }
+        }
+        newest = newest.max((kind != ItemKind::Exemplar, at));
+    }
+    Some((counts, newest.1))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,92 @@
+//! `prometheus.WriteRequest`, the message of remote write 1.0.
+
+use ferula_model::{Exemplar, LabelSet, MetricMetadata};
+
+use super::super::series::SentSeries;
+use super::super::symbols::Symbols;
+use super::Item;
+use super::histogram::put_histogram;
+use super::metric_type::type_number;
+use crate::protobuf::{push_varint, put_bytes, put_double, put_varint};
+
+/// A message under construction.
+#[derive(Debug, Default)]
+pub struct Builder {
+    message: Vec<u8>,
+    series: Vec<u8>,
+    item: Vec<u8>,
+}
+
+impl Builder {
+    /// Adds an item of a series.
+    pub fn add(&mut self, symbols: &Symbols, series: &SentSeries, item: Item<'_>) {
+        self.series.clear();
+        for pair in series.labels.chunks_exact(2) {
+            put_label(&mut self.series, symbols.text(pair[0]), symbols.text(pair[1]));
+        }
+        self.item.clear();
+        let field = match item {
+            Item::Float(at, _, value) => {
+                put_double(&mut self.item, 1, value);
+                put_varint(&mut self.item, 2, at as u64);
+                2
+            }
+            Item::Histogram(at, _, value) => {
+                put_histogram(&mut self.item, at, 0, value);
+                4
+            }
+            Item::Exemplar(exemplar) => {
+                put_exemplar(&mut self.item, exemplar);
+                3
+            }
+        };
+        put_bytes(&mut self.series, field, &self.item);
+        put_bytes(&mut self.message, 1, &self.series);
+    }
+
+    /// The message; the builder is empty afterwards.
+    pub fn finish(&mut self) -> Vec<u8> {
+        let capacity = self.message.len();
+        std::mem::replace(&mut self.message, Vec::with_capacity(capacity))
+    }
+}
+
+fn put_label(out: &mut Vec<u8>, name: &str, value: &str) {
+    const LABEL: u8 = 1 << 3 | 2;
+    const NAME: u8 = 1 << 3 | 2;
+    const VALUE: u8 = 2 << 3 | 2;
+    let bytes = 2 + varint_bytes(name.len()) + name.len() + varint_bytes(value.len()) + value.len();
+    out.push(LABEL);
+    push_varint(out, bytes as u64);
+    out.push(NAME);
+    push_varint(out, name.len() as u64);
+    out.extend_from_slice(name.as_bytes());
+    out.push(VALUE);
+    push_varint(out, value.len() as u64);
+    out.extend_from_slice(value.as_bytes());
+}
+
+/// How many bytes a length takes.
+fn varint_bytes(number: usize) -> usize {
+    (usize::BITS - (number | 1).leading_zeros()).div_ceil(7) as usize
+}
+
+fn put_labels(out: &mut Vec<u8>, labels: &LabelSet) {
+    labels.iter().for_each(|(name, value)| put_label(out, name, value));
+}
+
+fn put_exemplar(out: &mut Vec<u8>, exemplar: &Exemplar) {
+    put_labels(out, &exemplar.labels);
+    put_double(out, 2, exemplar.value);
+    put_varint(out, 3, exemplar.timestamp.millis() as u64);
+}
+
+/// Appends the metadata of a metric family to a message.
+pub fn put_metadata(out: &mut Vec<u8>, family: &str, metadata: &MetricMetadata) {
+    let mut message = Vec::with_capacity(family.len() + metadata.help.len() + metadata.unit.len() + 16);
+    put_varint(&mut message, 1, type_number(metadata.kind));
+    put_bytes(&mut message, 2, family.as_bytes());
+    put_bytes(&mut message, 4, metadata.help.as_bytes());
+    put_bytes(&mut message, 5, metadata.unit.as_bytes());
+    put_bytes(out, 3, &message);
+}

@@ -1,0 +1,285 @@
+//! All destinations of a configuration: who stays, who comes, who goes, and what of the log is kept for them.
+
+use std::collections::{HashSet, VecDeque};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use ferula_config::Config;
+use ferula_config::remote::RemoteWriteConfig;
+use ferula_runtime::{SharedClock, Shutdown};
+use ferula_storage::{Hold, LogFeed, LogPosition};
+use ferula_telemetry::{Registry, error, warn};
+
+use super::client::{ClientError, WriteClient};
+use super::destination::{Destination, MetadataSource, Setup};
+use super::metrics::Metrics;
+use super::series::LabelRules;
+
+/// Name of the directory of position files, within the data directory.
+pub const POSITIONS_DIR: &str = "ferula_remote_write";
+/// How often positions are made safe, and the log is told what is needed of it.
+const CHORES_INTERVAL: Duration = Duration::from_secs(1);
+/// A destination that does not have what was logged so long ago is behind.
+const BEHIND_INTERVALS: usize = 60;
+
+/// Why destinations cannot be taken over.
+#[derive(Debug, thiserror::Error)]
+pub enum ApplyError {
+    /// Two sections are equal.
+    #[error("duplicate remote write configs are not allowed, found duplicate for URL: {0}")]
+    Duplicate(String),
+    /// A section cannot be sent to.
+    #[error("remote_write[{index}]: {error}")]
+    Client { index: usize, error: ClientError },
+    /// The positions cannot be written.
+    #[error("{}: {error}", path.display())]
+    Position { path: PathBuf, error: std::io::Error },
+}
+
+/// What destinations are built on.
+pub struct Foundation {
+    pub feed: Arc<dyn LogFeed>,
+    pub metadata: Arc<dyn MetadataSource>,
+    pub clock: SharedClock,
+    pub registry: Registry,
+    /// The data directory.
+    pub dir: PathBuf,
+    /// How long the end waits for what is queued.
+    pub flush_deadline: Duration,
+}
+
+/// The destinations. A clone is another handle to the same ones.
+#[derive(Clone)]
+pub struct WriteManager(Arc<Inner>);
+
+struct Inner {
+    foundation: Foundation,
+    metrics: Metrics,
+    destinations: Mutex<Vec<Running>>,
+    chores: Shutdown,
+}
+
+struct Running {
+    section: RemoteWriteConfig,
+    rules: LabelRules,
+    path: PathBuf,
+    destination: Destination,
+}
+
+/// A section on its way to become a destination.
+struct Wanted {
+    section: RemoteWriteConfig,
+    rules: LabelRules,
+    client: WriteClient,
+    name: String,
+    url: String,
+    path: PathBuf,
+}
+
+impl WriteManager {
+    /// A manager without destinations. Must be called within the runtime.
+    pub fn new(foundation: Foundation) -> Self {
+        let registry = &foundation.registry;
+        let feed = foundation.feed.clone();
+        registry.gauge_func(
+            "prometheus_remote_storage_highest_timestamp_in_seconds",
+            "Time of the newest sample that was stored, and so is to be sent.",
+            move || feed.newest_ms().map_or(0.0, |newest| (newest / 1000) as f64),
+        );
+        let manager = WriteManager(Arc::new(Inner {
+            metrics: Metrics::new(registry),
+            destinations: Mutex::default(),
+            chores: Shutdown::new(),
+            foundation,
+        }));
+        tokio::spawn(manager.clone().do_chores());
+        manager
+    }
+
+    /// Changes to the destinations of a configuration. One whose section and labels stay the same is not touched. One
+    /// that changed continues where it was. A new one begins with what is stored from now on.
+    ///
+    /// # Errors
+    /// A section that cannot be sent to; then nothing changes.
+    pub async fn apply_config(&self, config: &Config) -> Result<(), ApplyError> {
+        let mut wanted = self.wanted(config)?;
+        let dir = self.0.foundation.dir.join(POSITIONS_DIR);
+        if !wanted.is_empty() {
+            std::fs::create_dir_all(&dir)
+                .map_err(|error| ApplyError::Position { path: dir.clone(), error })?;
+        }
+        let (kept, gone) = {
+            let mut destinations = self.0.destinations.lock().unwrap_or_else(PoisonError::into_inner);
+            let is_same = |running: &Running, wanted: &Wanted| {
+                running.path == wanted.path
+                    && running.section == wanted.section
+                    && running.rules.external == wanted.rules.external
+                    && running.rules.relabel == wanted.rules.relabel
+            };
+            let all = std::mem::take(&mut *destinations);
+            let (kept, gone): (Vec<_>, Vec<_>) =
+                all.into_iter().partition(|running| wanted.iter().any(|wanted| is_same(running, wanted)));
+            wanted.retain(|wanted| !kept.iter().any(|running| is_same(running, wanted)));
+            (kept, gone)
+        };
+        let mut paths: HashSet<PathBuf> = kept.iter().map(|running| running.path.clone()).collect();
+        paths.extend(wanted.iter().map(|wanted| wanted.path.clone()));
+        // Before the new ones: they take over positions and metrics.
+        for running in gone {
+            running.destination.stop().await;
+        }
+        let mut running = kept;
+        let mut failed = None;
+        for wanted in wanted {
+            match self.start(wanted) {
+                Ok(started) => running.push(started),
+                Err(error) => failed = failed.or(Some(error)),
+            }
+        }
+        *self.0.destinations.lock().unwrap_or_else(PoisonError::into_inner) = running;
+        remove_others(&dir, &paths);
+        self.hold(&mut VecDeque::new());
+        failed.map_or(Ok(()), Err)
+    }
+
+    fn wanted(&self, config: &Config) -> Result<Vec<Wanted>, ApplyError> {
+        let external: Vec<(String, String)> = config.global.external_labels.0.clone().into_iter().collect();
+        let mut all: Vec<Wanted> = Vec::new();
+        for (index, section) in config.remote_write.iter().enumerate() {
+            let url = section.url.as_ref().map(|url| url.redacted()).unwrap_or_default();
+            if all.iter().any(|other| other.section == *section) {
+                return Err(ApplyError::Duplicate(url));
+            }
+            let client = WriteClient::new(section, self.0.foundation.clock.clone())
+                .map_err(|error| ApplyError::Client { index, error })?;
+            let relabel = ferula_config::relabel::compiled(
+                &section.write_relabel_configs,
+                &config.global.metric_name_validation_scheme,
+            );
+            let same_url = all.iter().filter(|other| other.section.url == section.url).count();
+            let hash = section.hash();
+            let name = match section.name.as_str() {
+                "" => hash.get(..6).unwrap_or(&hash).to_owned(),
+                name => name.to_owned(),
+            };
+            let path = self.0.foundation.dir.join(POSITIONS_DIR).join(file_name(section, same_url));
+            all.push(Wanted {
+                section: section.clone(),
+                rules: LabelRules { external: external.clone(), relabel },
+                client,
+                name,
+                url,
+                path,
+            });
+        }
+        Ok(all)
+    }
+
+    fn start(&self, wanted: Wanted) -> Result<Running, ApplyError> {
+        let foundation = &self.0.foundation;
+        if wanted.section.round_robin_dns {
+            warn!(
+                "round_robin_dns has no effect: connections go to the first address that answers",
+                url = wanted.url
+            );
+        }
+        let setup = Setup {
+            config: wanted.section.clone(),
+            rules: wanted.rules.clone(),
+            client: wanted.client,
+            feed: foundation.feed.clone(),
+            metadata: foundation.metadata.clone(),
+            metrics: self.0.metrics.of(&wanted.name, &wanted.url),
+            clock: foundation.clock.clone(),
+            position_path: wanted.path.clone(),
+        };
+        let path = wanted.path;
+        match Destination::start(setup) {
+            Ok(destination) => {
+                Ok(Running { section: wanted.section, rules: wanted.rules, path, destination })
+            }
+            Err(error) => Err(ApplyError::Position { path, error }),
+        }
+    }
+
+    /// Sends what there is and stops, at the latest after the flush deadline. Nothing may be stored any more.
+    pub async fn stop(&self) {
+        let destinations =
+            std::mem::take(&mut *self.0.destinations.lock().unwrap_or_else(PoisonError::into_inner));
+        let (clock, deadline) = (&self.0.foundation.clock, self.0.foundation.flush_deadline);
+        let ends = destinations.into_iter().map(|running| running.destination.finish(clock, deadline));
+        futures_util::future::join_all(ends).await;
+        self.0.chores.request();
+    }
+
+    /// Makes positions safe and tells the log what is needed of it, until the end.
+    async fn do_chores(self) {
+        // Where the log ended at the last ticks, oldest first.
+        let mut ends = VecDeque::new();
+        loop {
+            tokio::select! {
+                () = self.0.foundation.clock.sleep(CHORES_INTERVAL) => {}
+                () = self.0.chores.requested() => return,
+            }
+            self.hold(&mut ends);
+            let manager = self.clone();
+            let synced = tokio::task::spawn_blocking(move || manager.sync()).await;
+            if let Err(err) = synced {
+                error!("Saving positions of remote write panicked", component = "remote", err = err);
+            }
+        }
+    }
+
+    fn hold(&self, ends: &mut VecDeque<LogPosition>) {
+        let feed = &self.0.foundation.feed;
+        let oldest = {
+            let destinations = self.0.destinations.lock().unwrap_or_else(PoisonError::into_inner);
+            destinations.iter().map(|running| running.destination.oldest()).min()
+        };
+        let end = feed.end();
+        ends.push_back(end);
+        if ends.len() > BEHIND_INTERVALS {
+            ends.pop_front();
+        }
+        feed.hold(oldest.map(|from| {
+            let long_ago = ends.front().filter(|_| ends.len() == BEHIND_INTERVALS);
+            let is_behind = from.segment < end.segment || long_ago.is_some_and(|before| from < *before);
+            Hold { from, is_behind }
+        }));
+    }
+
+    fn sync(&self) {
+        let all: Vec<_> = {
+            let destinations = self.0.destinations.lock().unwrap_or_else(PoisonError::into_inner);
+            destinations.iter().map(|running| running.destination.progress().clone()).collect()
+        };
+        for progress in all {
+            let synced = progress.save().and_then(|file| file.map_or(Ok(()), |file| file.sync_data()));
+            if let Err(err) = synced {
+                error!("A position of remote write could not be made safe", component = "remote", err = err);
+            }
+        }
+    }
+}
+
+/// The file of a destination: by its name, or else by its address and which of those with the same address it is.
+fn file_name(section: &RemoteWriteConfig, same_url: usize) -> String {
+    let key = match section.name.as_str() {
+        "" => format!("url {} {same_url}", section.url.as_ref().map_or("", |url| url.as_str())),
+        name => format!("name {name}"),
+    };
+    format!("{:032x}", twox_hash::XxHash3_128::oneshot(key.as_bytes()))
+}
+
+/// Removes positions of destinations that are gone.
+fn remove_others(dir: &Path, kept: &HashSet<PathBuf>) {
+    let Ok(entries) = std::fs::read_dir(dir) else { return };
+    for path in entries.filter_map(Result::ok).map(|entry| entry.path()) {
+        if !kept.contains(&path)
+            && let Err(err) = std::fs::remove_file(&path)
+        {
+            warn!("A position that nobody needs cannot be removed", file = path.display(), err = err);
+        }
+    }
+}

@@ -1,0 +1,324 @@
+//! Metrics of sending, with the names that Prometheus has for them.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering::Relaxed};
+
+use ferula_telemetry::{Counter, CounterVec, Gauge, GaugeVec, Histogram, HistogramVec, Registry};
+
+use super::encode::{Counts, ItemKind};
+
+const LABELS: [&str; 2] = ["remote_name", "url"];
+const WITH_REASON: [&str; 3] = ["remote_name", "url", "reason"];
+
+/// One family for each kind of item.
+#[derive(Clone)]
+struct Kinds<F> {
+    samples: F,
+    histograms: F,
+    exemplars: F,
+}
+
+impl<F> Kinds<F> {
+    fn of(make: impl Fn(&str) -> F) -> Self {
+        Kinds { samples: make("samples"), histograms: make("histograms"), exemplars: make("exemplars") }
+    }
+}
+
+/// The families of all destinations.
+#[derive(Clone)]
+pub struct Metrics {
+    sent: Kinds<CounterVec>,
+    failed: Kinds<CounterVec>,
+    retried: Kinds<CounterVec>,
+    dropped: Kinds<CounterVec>,
+    pending: Kinds<GaugeVec>,
+    metadata: [CounterVec; 3],
+    bytes: CounterVec,
+    metadata_bytes: CounterVec,
+    enqueue_retries: CounterVec,
+    duration: HistogramVec,
+    highest: GaugeVec,
+    highest_sent: GaugeVec,
+    shard_capacity: GaugeVec,
+    shards: GaugeVec,
+    shards_max: GaugeVec,
+    shards_min: GaugeVec,
+    shards_desired: GaugeVec,
+    samples_per_send: GaugeVec,
+    reading_segment: GaugeVec,
+    series: GaugeVec,
+    segments_lost: CounterVec,
+}
+
+/// Upper bounds in seconds of how long sends take.
+const DURATION_BOUNDS: [f64; 15] =
+    [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 25.0, 60.0, 120.0, 300.0];
+
+impl Metrics {
+    /// Registers the families.
+    pub fn new(registry: &Registry) -> Self {
+        let name = |rest: &str| format!("prometheus_remote_storage_{rest}");
+        let counter = |rest: &str, help: &str| registry.counter_vec(&name(rest), help, &LABELS);
+        let gauge = |rest: &str, help: &str| registry.gauge_vec(&name(rest), help, &LABELS);
+        let kinds = |rest: &str, help: &str| {
+            Kinds::of(|kind| counter(&format!("{kind}_{rest}"), &help.replace("{}", kind)))
+        };
+        Metrics {
+            sent: kinds("total", "Attempts to send {}: one that is sent twice counts twice."),
+            failed: kinds("failed_total", "The {} that a destination refused; they are not sent again."),
+            retried: kinds("retried_total", "The {} that were sent again after a failure that passes."),
+            dropped: Kinds::of(|kind| {
+                let help = format!("The {kind} of the log that are not sent, by reason.");
+                registry.counter_vec(&name(&format!("{kind}_dropped_total")), &help, &WITH_REASON)
+            }),
+            pending: Kinds::of(|kind| {
+                let help = format!("The {kind} in requests that wait or are being sent.");
+                registry.gauge_vec(&name(&format!("{kind}_pending")), &help, &LABELS)
+            }),
+            metadata: [
+                counter("metadata_total", "Attempts to send metadata of metrics, counted by metric."),
+                counter("metadata_failed_total", "Metadata of metrics that a destination refused."),
+                counter("metadata_retried_total", "Metadata of metrics that was sent again."),
+            ],
+            bytes: counter("bytes_total", "Bytes of requests with samples, as they are sent."),
+            metadata_bytes: counter("metadata_bytes_total", "Bytes of requests with metadata, as they are sent."),
+            enqueue_retries: counter(
+                "enqueue_retries_total",
+                "How often the reader of the log had to wait because a shard had as many requests as it may.",
+            ),
+            duration: registry.histogram_vec(
+                &name("sent_batch_duration_seconds"),
+                "How long it took to send a request, each attempt by itself.",
+                &DURATION_BOUNDS,
+                &LABELS,
+            ),
+            highest: gauge(
+                "queue_highest_timestamp_seconds",
+                "Time of the newest sample that was read from the log for this destination.",
+            ),
+            highest_sent: gauge(
+                "queue_highest_sent_timestamp_seconds",
+                "Time of the newest sample that the destination has. Compare it with \
+                 prometheus_remote_storage_highest_timestamp_in_seconds to see how far it is behind.",
+            ),
+            shard_capacity: gauge("shard_capacity", "How many samples may wait in each shard."),
+            shards: gauge("shards", "How many requests are sent side by side."),
+            shards_max: gauge("shards_max", "How many shards there may be."),
+            shards_min: gauge("shards_min", "How many shards there are at least."),
+            shards_desired: gauge("shards_desired", "How many shards would keep up with what comes in."),
+            samples_per_send: gauge("max_samples_per_send", "How many samples a request may have."),
+            reading_segment: registry.gauge_vec(
+                "prometheus_wal_watcher_current_segment",
+                "The segment of the log that is being read for a destination.",
+                &["consumer"],
+            ),
+            series: registry.gauge_vec(
+                "ferula_remote_storage_series",
+                "Series of the log whose labels are known for a destination.",
+                &LABELS,
+            ),
+            segments_lost: registry.counter_vec(
+                "ferula_remote_storage_segments_lost_total",
+                "Segments of the log that had to go before a destination had all of them, because the log would have \
+                 become longer than --storage.ferula.remote-write-backlog.",
+                &LABELS,
+            ),
+        }
+    }
+
+    /// The members of one destination.
+    pub fn of(&self, name: &str, url: &str) -> DestinationMetrics {
+        let labels = [name, url];
+        let counts = |kinds: &Kinds<CounterVec>| KindCounters {
+            samples: kinds.samples.with(&labels),
+            histograms: kinds.histograms.with(&labels),
+            exemplars: kinds.exemplars.with(&labels),
+        };
+        DestinationMetrics(Arc::new(Members {
+            name: name.to_owned(),
+            url: url.to_owned(),
+            families: self.clone(),
+            sent: counts(&self.sent),
+            failed: counts(&self.failed),
+            retried: counts(&self.retried),
+            pending: [&self.pending.samples, &self.pending.histograms, &self.pending.exemplars]
+                .map(|family| family.with(&labels)),
+            metadata: self.metadata.each_ref().map(|family| family.with(&labels)),
+            bytes: self.bytes.with(&labels),
+            metadata_bytes: self.metadata_bytes.with(&labels),
+            enqueue_retries: self.enqueue_retries.with(&labels),
+            duration: self.duration.with(&labels),
+            highest: self.highest.with(&labels),
+            highest_sent: self.highest_sent.with(&labels),
+            highest_ms: AtomicI64::new(i64::MIN),
+            highest_sent_ms: AtomicI64::new(i64::MIN),
+            shard_capacity: self.shard_capacity.with(&labels),
+            shards: self.shards.with(&labels),
+            shards_max: self.shards_max.with(&labels),
+            shards_min: self.shards_min.with(&labels),
+            shards_desired: self.shards_desired.with(&labels),
+            samples_per_send: self.samples_per_send.with(&labels),
+            reading_segment: self.reading_segment.with(&[name]),
+            series: self.series.with(&labels),
+            segments_lost: self.segments_lost.with(&labels),
+        }))
+    }
+}
+
+/// Counters of the three kinds of items.
+pub struct KindCounters {
+    samples: Counter,
+    histograms: Counter,
+    exemplars: Counter,
+}
+
+impl KindCounters {
+    /// Adds to each.
+    pub fn add(&self, counts: Counts) {
+        self.samples.add(counts.samples);
+        self.histograms.add(counts.histograms);
+        self.exemplars.add(counts.exemplars);
+    }
+}
+
+/// What one destination counts into. A clone is another handle.
+#[derive(Clone)]
+pub struct DestinationMetrics(Arc<Members>);
+
+impl std::ops::Deref for DestinationMetrics {
+    type Target = Members;
+
+    fn deref(&self) -> &Members {
+        &self.0
+    }
+}
+
+/// The members of the families.
+pub struct Members {
+    pub name: String,
+    pub url: String,
+    families: Metrics,
+    pub sent: KindCounters,
+    pub failed: KindCounters,
+    pub retried: KindCounters,
+    pending: [Gauge; 3],
+    /// Sent, failed, retried.
+    pub metadata: [Counter; 3],
+    pub bytes: Counter,
+    pub metadata_bytes: Counter,
+    pub enqueue_retries: Counter,
+    pub duration: Histogram,
+    highest: Gauge,
+    highest_sent: Gauge,
+    highest_ms: AtomicI64,
+    highest_sent_ms: AtomicI64,
+    pub shard_capacity: Gauge,
+    pub shards: Gauge,
+    pub shards_max: Gauge,
+    pub shards_min: Gauge,
+    pub shards_desired: Gauge,
+    pub samples_per_send: Gauge,
+    pub reading_segment: Gauge,
+    pub series: Gauge,
+    pub segments_lost: Counter,
+}
+
+impl Members {
+    /// Counts an item that is not sent.
+    pub fn drop_one(&self, kind: ItemKind, reason: &str) {
+        let mut counts = Counts::default();
+        counts.add(kind);
+        self.drop_all(counts, reason);
+    }
+
+    /// Counts items that are not sent.
+    pub fn drop_all(&self, counts: Counts, reason: &str) {
+        let labels = [&*self.name, &*self.url, reason];
+        let dropped = &self.families.dropped;
+        for (family, count) in [
+            (&dropped.samples, counts.samples),
+            (&dropped.histograms, counts.histograms),
+            (&dropped.exemplars, counts.exemplars),
+        ] {
+            if count > 0 {
+                family.with(&labels).add(count);
+            }
+        }
+    }
+
+    /// Counts items that begin (`sign` 1) or end (−1) to wait.
+    pub fn pend(&self, counts: Counts, sign: f64) {
+        let counts = [counts.samples, counts.histograms, counts.exemplars];
+        self.pending.iter().zip(counts).for_each(|(gauge, count)| gauge.add(sign * count as f64));
+    }
+
+    /// Notes the time of an item that was put into a batch.
+    pub fn enqueued(&self, at_ms: i64) {
+        if self.highest_ms.fetch_max(at_ms, Relaxed) < at_ms {
+            self.highest.set((at_ms / 1000) as f64);
+        }
+    }
+
+    /// Notes the time of the newest item that the destination has.
+    pub fn arrived(&self, at_ms: i64) {
+        if self.highest_sent_ms.fetch_max(at_ms, Relaxed) < at_ms {
+            self.highest_sent.set((at_ms / 1000) as f64);
+        }
+    }
+
+    /// Time of the newest item that the destination has, in milliseconds.
+    pub fn newest_sent_ms(&self) -> Option<i64> {
+        Some(self.highest_sent_ms.load(Relaxed)).filter(|at| *at != i64::MIN)
+    }
+}
+
+impl Drop for Members {
+    /// A destination that is gone is shown no more.
+    fn drop(&mut self) {
+        let (labels, families) = ([&*self.name, &*self.url], &self.families);
+        let kinds = [&families.sent, &families.failed, &families.retried];
+        let of_kinds =
+            kinds.into_iter().flat_map(|kinds| [&kinds.samples, &kinds.histograms, &kinds.exemplars]);
+        let counters = of_kinds.chain(&families.metadata).chain([
+            &families.bytes,
+            &families.metadata_bytes,
+            &families.enqueue_retries,
+            &families.segments_lost,
+        ]);
+        counters.for_each(|family| family.remove(&labels));
+        for dropped in [&families.dropped.samples, &families.dropped.histograms, &families.dropped.exemplars]
+        {
+            for reason in REASONS {
+                dropped.remove(&[&self.name, &self.url, reason]);
+            }
+        }
+        for family in [
+            &families.pending.samples,
+            &families.pending.histograms,
+            &families.pending.exemplars,
+            &families.highest,
+            &families.highest_sent,
+            &families.shard_capacity,
+            &families.shards,
+            &families.shards_max,
+            &families.shards_min,
+            &families.shards_desired,
+            &families.samples_per_send,
+            &families.series,
+        ] {
+            family.remove(&labels);
+        }
+        families.reading_segment.remove(&[&self.name]);
+        families.duration.remove(&labels);
+    }
+}
+
+/// Why an item is not sent, as the label `reason` says it.
+pub const TOO_OLD: &str = "too_old";
+/// Relabelling drops its series.
+pub const DROPPED_SERIES: &str = "dropped_series";
+/// The log does not know its series.
+pub const UNKNOWN_SERIES: &str = "unintentionally_dropped_series";
+/// Histograms with buckets of their own cannot be sent by version 1.
+pub const CUSTOM_BUCKETS: &str = "nhcb_in_rw1_not_supported";
+const REASONS: [&str; 4] = [TOO_OLD, DROPPED_SERIES, UNKNOWN_SERIES, CUSTOM_BUCKETS];

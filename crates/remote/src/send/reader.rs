@@ -1,0 +1,321 @@
+//! From the log to requests: each item gets the labels of its series and goes to the batch of its series' lane.
+//!
+//! A series always goes to the same lane, and a lane sends one request after the other, so samples of a series arrive in
+//! their order. After a restart, what a lane has acknowledged is passed over, and what was in flight makes a request of its
+//! own: that one may have arrived, and a receiver that refuses it as a whole must not refuse anything new with it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use ferula_model::HistogramValue;
+use ferula_storage::{DiskError, LogCursor, LogFeed, LogPosition, LogRecords};
+
+use super::batch::{Batch, OpenBatch};
+use super::encode::Item;
+use super::metrics::{CUSTOM_BUCKETS, DROPPED_SERIES, DestinationMetrics, TOO_OLD, UNKNOWN_SERIES};
+use super::position::{LanePosition, Place};
+use super::series::{Known, LabelRules, SeriesTable};
+use crate::write::headers::Message;
+
+/// What of the log is sent, and how.
+#[derive(Clone, Debug)]
+pub struct ReaderOptions {
+    /// The message of the protocol.
+    pub message: Message,
+    /// What is done to labels.
+    pub rules: LabelRules,
+    /// `send_exemplars`
+    pub exemplars: bool,
+    /// `send_native_histograms`
+    pub histograms: bool,
+    /// `queue_config.max_samples_per_send`
+    pub items_per_batch: u64,
+    /// `queue_config.batch_send_deadline`
+    pub batch_deadline: Duration,
+    /// `queue_config.sample_age_limit`; zero for none.
+    pub age_max: Duration,
+}
+
+/// What one step brought.
+#[derive(Debug, Default)]
+pub struct Step {
+    /// Requests to send, in order.
+    pub ready: Vec<Batch>,
+    /// There is no more to read at the moment.
+    pub at_end: bool,
+    /// Items that were read, sent or not.
+    pub items: u64,
+    /// Those that are not sent.
+    pub items_dropped: u64,
+}
+
+/// Reads for one destination. Its calls block on the disk.
+pub struct Reader {
+    feed: Arc<dyn LogFeed>,
+    cursor: Box<dyn LogCursor>,
+    records: LogRecords,
+    options: ReaderOptions,
+    metrics: DestinationMetrics,
+    series: SeriesTable,
+    lanes: Vec<OpenBatch>,
+    /// Behind the last record that was read.
+    place: Place,
+    /// Where the lanes stood before the restart, until all of that is passed.
+    resume: Vec<LanePosition>,
+    /// The oldest segment when ended series were forgotten last.
+    forgotten_at: u32,
+}
+
+/// Items of one record, in the order of their places.
+fn item_count(records: &LogRecords) -> usize {
+    records.samples.len() + records.histograms.len() + records.exemplars.len()
+}
+
+/// An item by its place in the record, with the number of its series.
+fn item_at(records: &LogRecords, index: usize) -> (u64, Item<'_>) {
+    if let Some(sample) = records.samples.get(index) {
+        return (sample.series, Item::Float(sample.at, sample.start, sample.value));
+    }
+    let index = index - records.samples.len();
+    if let Some(histogram) = records.histograms.get(index) {
+        return (histogram.series, Item::Histogram(histogram.at, histogram.start, &histogram.value));
+    }
+    let (series, exemplar) = &records.exemplars[index - records.histograms.len()];
+    (*series, Item::Exemplar(exemplar))
+}
+
+impl Reader {
+    /// Continues from these positions, one for each lane.
+    ///
+    /// # Errors
+    /// When the disk refuses.
+    pub fn open(
+        feed: Arc<dyn LogFeed>,
+        positions: &[LanePosition],
+        options: ReaderOptions,
+        metrics: DestinationMetrics,
+    ) -> Result<Self, DiskError> {
+        let place = positions.iter().map(|lane| lane.acknowledged).min().unwrap_or_default();
+        Ok(Reader {
+            cursor: feed.open(place.record)?,
+            feed,
+            records: LogRecords::default(),
+            series: SeriesTable::new(options.rules.clone()),
+            lanes: positions.iter().map(|_| OpenBatch::new(options.message)).collect(),
+            options,
+            metrics,
+            place,
+            resume: positions.to_vec(),
+            forgotten_at: 0,
+        })
+    }
+
+    /// Reads until a request is ready or the end is reached. `now` is time that only rises, `now_ms` that of the day.
+    ///
+    /// # Errors
+    /// When the disk refuses; the call may be repeated.
+    pub fn step(&mut self, now: Duration, now_ms: i64) -> Result<Step, DiskError> {
+        const RECORDS_MAX: usize = 64;
+        let mut step = Step::default();
+        for _ in 0..RECORDS_MAX {
+            if !step.ready.is_empty() {
+                break;
+            }
+            if !self.cursor.next(&mut self.records)? {
+                step.at_end = true;
+                break;
+            }
+            self.take_record(&mut step, now, now_ms);
+        }
+        let due = now.checked_sub(self.options.batch_deadline);
+        for (index, lane) in self.lanes.iter_mut().enumerate() {
+            // What was in flight before a restart stays together.
+            let in_flight = self.resume.get(index).map(|before| before.in_flight);
+            if in_flight.is_some_and(|end| lane.from().is_some_and(|from| from < end)) {
+                continue;
+            }
+            if lane.since().is_some_and(|since| due.is_some_and(|due| since <= due)) {
+                step.ready.extend(lane.finish(index));
+            }
+        }
+        self.metrics.reading_segment.set(f64::from(self.place.record.segment));
+        if step.at_end {
+            self.forget_ended()?;
+        }
+        Ok(step)
+    }
+
+    /// When the next open batch is due.
+    pub fn next_deadline(&self) -> Option<Duration> {
+        let since = self.lanes.iter().filter_map(OpenBatch::since).min()?;
+        Some(since + self.options.batch_deadline)
+    }
+
+    /// Makes requests of everything that waits for more.
+    pub fn flush(&mut self) -> Vec<Batch> {
+        let lanes = self.lanes.iter_mut().enumerate();
+        lanes.filter_map(|(index, lane)| lane.finish(index)).collect()
+    }
+
+    /// For each lane the place before the first item that waits, or behind what was read.
+    pub fn places(&self) -> Vec<Place> {
+        self.lanes.iter().map(|lane| lane.from().unwrap_or(self.place)).collect()
+    }
+
+    /// Behind the last record.
+    pub fn place(&self) -> Place {
+        self.place
+    }
+
+    /// Whether it still passes over what was sent before a restart; the lanes must stay as they are until then.
+    pub fn is_resuming(&self) -> bool {
+        !self.resume.is_empty()
+    }
+
+    /// Spreads series over another number of lanes. Nothing may wait in a batch.
+    pub fn set_lanes(&mut self, count: usize) {
+        self.lanes = (0..count).map(|_| OpenBatch::new(self.options.message)).collect();
+    }
+
+    fn take_record(&mut self, step: &mut Step, now: Duration, now_ms: i64) {
+        let records = std::mem::take(&mut self.records);
+        self.note_losses(&records);
+        let segment = records.start.segment;
+        for (number, labels) in &records.series {
+            self.series.insert(*number, labels, segment);
+        }
+        for (number, metadata) in &records.metadata {
+            self.series.set_metadata(*number, metadata);
+        }
+        let count = item_count(&records);
+        step.items += count as u64;
+        for index in 0..count {
+            let place = Place { record: records.start, item: index as u32 };
+            let (number, item) = item_at(&records, index);
+            if !self.take_item(step, place, number, item, (now, now_ms)) {
+                step.items_dropped += 1;
+            }
+        }
+        self.place = Place::before(records.end);
+        // What was in flight is whole now; what comes next must not go with it.
+        for (index, (open, before)) in self.lanes.iter_mut().zip(&self.resume).enumerate() {
+            if before.in_flight <= self.place && open.from().is_some_and(|from| from < before.in_flight) {
+                step.ready.extend(open.finish(index));
+            }
+        }
+        if self.resume.iter().all(|lane| lane.acknowledged.max(lane.in_flight) <= self.place) {
+            self.resume.clear();
+        }
+        self.records = records;
+    }
+
+    /// Adds an item to the batch of its lane; `false` when it is not sent.
+    fn take_item(
+        &mut self,
+        step: &mut Step,
+        place: Place,
+        number: u64,
+        item: Item<'_>,
+        (now, now_ms): (Duration, i64),
+    ) -> bool {
+        let count = self.lanes.len() as u64;
+        let lane = (number % count) as usize;
+        if let Some(before) = self.resume.get(lane) {
+            if place < before.acknowledged {
+                return true;
+            }
+            let open = &mut self.lanes[lane];
+            if place >= before.in_flight && open.from().is_some_and(|from| from < before.in_flight) {
+                step.ready.extend(open.finish(lane));
+            }
+        }
+        let wanted = match item {
+            Item::Float(..) => true,
+            Item::Histogram(..) => self.options.histograms,
+            Item::Exemplar(_) => self.options.exemplars,
+        };
+        if !wanted {
+            return true;
+        }
+        if !self.options.age_max.is_zero() {
+            let age_max = i64::try_from(self.options.age_max.as_millis()).unwrap_or(i64::MAX);
+            if item.at() < now_ms.saturating_sub(age_max) {
+                self.metrics.drop_one(item.kind(), TOO_OLD);
+                return false;
+            }
+        }
+        if let (Message::V1, Item::Histogram(_, _, value)) = (self.options.message, item)
+            && has_custom_buckets(value)
+        {
+            self.metrics.drop_one(item.kind(), CUSTOM_BUCKETS);
+            return false;
+        }
+        let (known, symbols) = self.series.get(number, place.record.segment);
+        let series = match known {
+            Known::Sent(series) => series,
+            Known::Dropped => {
+                self.metrics.drop_one(item.kind(), DROPPED_SERIES);
+                return false;
+            }
+            Known::Unknown => {
+                self.metrics.drop_one(item.kind(), UNKNOWN_SERIES);
+                return false;
+            }
+        };
+        let open = &mut self.lanes[lane];
+        open.add((symbols, series), item, place, now);
+        self.metrics.enqueued(item.at());
+        if open.len() >= self.options.items_per_batch {
+            step.ready.extend(open.finish(lane));
+        }
+        true
+    }
+
+    fn note_losses(&self, records: &LogRecords) {
+        if records.segments_lost > 0 {
+            ferula_telemetry::error!(
+                "The log that a remote write destination still needed is gone; what was in it is not sent",
+                remote_name = self.metrics.name,
+                segments = records.segments_lost,
+                continues_at = records.end.segment
+            );
+            self.metrics.segments_lost.add(u64::from(records.segments_lost));
+        }
+        if records.damaged > 0 {
+            ferula_telemetry::error!(
+                "A part of the log cannot be read; what was in it is not sent",
+                remote_name = self.metrics.name,
+                segment = records.end.segment,
+                places = records.damaged
+            );
+        }
+    }
+
+    /// After the log was cut: forgets series that only the cut part named.
+    fn forget_ended(&mut self) -> Result<(), DiskError> {
+        let first = self.cursor.first_segment()?;
+        if first > self.forgotten_at {
+            self.forgotten_at = first;
+            let living = self.feed.living_series();
+            self.series.forget(first, &*living);
+        }
+        if self.lanes.iter().all(|lane| lane.from().is_none()) {
+            self.series.recycle();
+        }
+        self.metrics.series.set(self.series.len() as f64);
+        Ok(())
+    }
+}
+
+fn has_custom_buckets(value: &HistogramValue) -> bool {
+    match value {
+        HistogramValue::Integer(histogram) => histogram.uses_custom_buckets(),
+        HistogramValue::Float(histogram) => histogram.uses_custom_buckets(),
+    }
+}
+
+/// Positions of a destination that begins at this place of the log.
+pub fn positions_at(place: LogPosition, lanes: usize) -> Vec<LanePosition> {
+    let at = Place::before(place);
+    vec![LanePosition { acknowledged: at, in_flight: at }; lanes]
+}

@@ -1,0 +1,222 @@
+//! The series of the log with the labels under which a destination gets them: external labels added, then relabelled.
+
+use std::collections::HashMap;
+use std::hash::{BuildHasherDefault, Hasher};
+
+use ferula_model::relabel::{Rule, process};
+use ferula_model::{LabelSet, LabelSetBuilder, MetricMetadata, MetricType};
+
+use super::symbols::Symbols;
+
+/// What a destination does to the labels of series.
+#[derive(Clone, Debug, Default)]
+pub struct LabelRules {
+    /// Set where a series has none of that name.
+    pub external: Vec<(String, String)>,
+    /// Applied after that.
+    pub relabel: Vec<Rule>,
+}
+
+impl LabelRules {
+    /// The labels that are sent; `None` when the series is not sent.
+    fn apply(&self, labels: &LabelSet) -> Option<LabelSet> {
+        if self.external.is_empty() && self.relabel.is_empty() {
+            return Some(labels.clone());
+        }
+        let mut builder: LabelSetBuilder = labels.to_builder();
+        for (name, value) in &self.external {
+            if builder.value(name).is_empty() {
+                builder.set(name, value);
+            }
+        }
+        let kept = process(&self.relabel, &mut builder);
+        Some(builder.finish()).filter(|labels| kept && !labels.is_empty())
+    }
+}
+
+/// A series that is sent.
+#[derive(Debug, Default)]
+pub struct SentSeries {
+    /// Its number in the log.
+    pub number: u64,
+    /// Symbols of name, value, name, value … in order of the names.
+    pub labels: Box<[u32]>,
+    /// Type, and the symbols of help and unit, as far as the log has them.
+    pub metadata: Option<(MetricType, u32, u32)>,
+}
+
+/// One series of the log.
+#[derive(Debug)]
+struct Entry {
+    /// `None` when relabelling drops it.
+    sent: Option<SentSeries>,
+    /// The newest segment that names it.
+    segment: u32,
+}
+
+/// What is known about a series that the log names.
+pub enum Known<'t> {
+    /// It is sent.
+    Sent(&'t SentSeries),
+    /// Relabelling drops it.
+    Dropped,
+    /// The log has no labels for it.
+    Unknown,
+}
+
+/// Numbers of series are spread well enough by one multiplication.
+#[derive(Default)]
+pub struct NumberHasher(u64);
+
+impl Hasher for NumberHasher {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.write_u64(u64::from(*byte));
+        }
+    }
+
+    fn write_u32(&mut self, number: u32) {
+        self.write_u64(u64::from(number));
+    }
+
+    fn write_u64(&mut self, number: u64) {
+        self.0 = (self.0 ^ number).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        self.0 ^= self.0 >> 32;
+    }
+}
+
+/// A map whose keys are numbers of series or symbols.
+pub type NumberMap<K, V> = HashMap<K, V, BuildHasherDefault<NumberHasher>>;
+
+/// All series of the log.
+#[derive(Debug, Default)]
+pub struct SeriesTable {
+    rules: LabelRules,
+    symbols: Symbols,
+    entries: NumberMap<u64, Entry>,
+}
+
+impl SeriesTable {
+    /// A table without series.
+    pub fn new(rules: LabelRules) -> Self {
+        SeriesTable { rules, ..SeriesTable::default() }
+    }
+
+    #[cfg(test)]
+    fn symbols(&self) -> &Symbols {
+        &self.symbols
+    }
+
+    /// Takes a series of the log, named in `segment`.
+    pub fn insert(&mut self, number: u64, labels: &LabelSet, segment: u32) {
+        let sent = self.rules.apply(labels).map(|labels| {
+            let pairs = labels.iter().flat_map(|(name, value)| [name, value]);
+            let labels = pairs.map(|text| self.symbols.take(text)).collect();
+            SentSeries { number, labels, metadata: None }
+        });
+        if let Some(before) = self.entries.insert(number, Entry { sent, segment }) {
+            self.release(before);
+        }
+    }
+
+    /// Takes the metadata of a series.
+    pub fn set_metadata(&mut self, number: u64, metadata: &MetricMetadata) {
+        let Some(sent) = self.entries.get_mut(&number).and_then(|entry| entry.sent.as_mut()) else { return };
+        let before = sent.metadata;
+        let (help, unit) = (self.symbols.take(&metadata.help), self.symbols.take(&metadata.unit));
+        sent.metadata = Some((metadata.kind, help, unit));
+        if let Some((_, help, unit)) = before {
+            self.symbols.release(help);
+            self.symbols.release(unit);
+        }
+    }
+
+    /// The series of this number, which `segment` names.
+    pub fn get(&mut self, number: u64, segment: u32) -> (Known<'_>, &Symbols) {
+        let known = match self.entries.get_mut(&number) {
+            None => Known::Unknown,
+            Some(entry) => {
+                entry.segment = segment;
+                entry.sent.as_ref().map_or(Known::Dropped, Known::Sent)
+            }
+        };
+        (known, &self.symbols)
+    }
+
+    /// Forgets series that no segment from `first` on has named so far, unless they are `living`.
+    pub fn forget(&mut self, first: u32, living: &dyn Fn(u64) -> bool) {
+        let ended: Vec<u64> = self
+            .entries
+            .iter()
+            .filter(|(number, entry)| entry.segment < first && !living(**number))
+            .map(|(number, _)| *number)
+            .collect();
+        for number in ended {
+            if let Some(entry) = self.entries.remove(&number) {
+                self.release(entry);
+            }
+        }
+    }
+
+    /// Lets symbols of forgotten series be given out again. No message that has any may be under construction.
+    pub fn recycle(&mut self) {
+        self.symbols.recycle();
+    }
+
+    /// How many series there are.
+    pub fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    fn release(&mut self, entry: Entry) {
+        let Some(sent) = entry.sent else { return };
+        let metadata = sent.metadata.into_iter().flat_map(|(_, help, unit)| [help, unit]);
+        sent.labels.iter().copied().chain(metadata).for_each(|symbol| self.symbols.release(symbol));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shown(table: &mut SeriesTable, number: u64) -> Option<String> {
+        let (known, symbols) = table.get(number, 7);
+        match known {
+            Known::Sent(series) => {
+                let texts: Vec<&str> = series.labels.iter().map(|symbol| symbols.text(*symbol)).collect();
+                Some(texts.join(" "))
+            }
+            Known::Dropped => Some("dropped".into()),
+            Known::Unknown => None,
+        }
+    }
+
+    #[test]
+    fn external_labels_come_before_relabelling_and_ended_series_leave_no_text_behind() {
+        let rule = |text: &str| {
+            let config = ferula_config::Config::parse(&format!(
+                "remote_write: [{{url: 'http://a', write_relabel_configs: [{text}]}}]"
+            ));
+            let config = config.expect("a good rule");
+            let rules = &config.remote_write[0].write_relabel_configs;
+            ferula_config::relabel::compiled(rules, &config.global.metric_name_validation_scheme)
+        };
+        let external = vec![("dc".to_owned(), "b".to_owned()), ("job".to_owned(), "external".to_owned())];
+        let drop = rule("{source_labels: [dc, __name__], regex: 'b;go_.*', action: drop}");
+        let mut table = SeriesTable::new(LabelRules { external, relabel: drop });
+        table.insert(1, &LabelSet::from_pairs([("__name__", "up"), ("job", "a")]), 3);
+        table.insert(2, &LabelSet::from_pairs([("__name__", "go_gc")]), 3);
+        assert_eq!(shown(&mut table, 1).as_deref(), Some("__name__ up dc b job a"));
+        assert_eq!(shown(&mut table, 2).as_deref(), Some("dropped"));
+        assert_eq!(shown(&mut table, 3), None);
+        table.set_metadata(1, &MetricMetadata { help: "Up.".into(), ..MetricMetadata::default() });
+        table.forget(7, &|_| false);
+        assert_eq!(table.len(), 2, "segment 7 names them");
+        table.forget(8, &|number| number == 2);
+        assert_eq!((table.len(), table.symbols().len()), (1, 0));
+    }
+}

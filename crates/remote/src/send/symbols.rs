@@ -1,0 +1,87 @@
+//! Texts of labels, each kept once and counted: a number stands for it in the series that have it.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+/// Texts by number.
+#[derive(Debug, Default)]
+pub struct Symbols {
+    numbers: HashMap<Arc<str>, u32>,
+    /// A number that is free has the empty text and no use.
+    texts: Vec<(Arc<str>, u32)>,
+    free: Vec<u32>,
+    /// Free once no message under construction has them.
+    retired: Vec<u32>,
+}
+
+impl Symbols {
+    /// The number of a text, which gets one more use.
+    pub fn take(&mut self, text: &str) -> u32 {
+        if let Some(number) = self.numbers.get(text) {
+            self.texts[*number as usize].1 += 1;
+            return *number;
+        }
+        let shared: Arc<str> = text.into();
+        let entry = (shared.clone(), 1);
+        let number = match self.free.pop() {
+            Some(number) => {
+                self.texts[number as usize] = entry;
+                number
+            }
+            None => {
+                self.texts.push(entry);
+                // There is no memory for so many texts.
+                u32::try_from(self.texts.len() - 1).expect("fewer than four thousand million texts")
+            }
+        };
+        self.numbers.insert(shared, number);
+        number
+    }
+
+    /// Takes one use back; without any the text is forgotten, and its number waits for [`Symbols::recycle`].
+    pub fn release(&mut self, number: u32) {
+        let (text, uses) = &mut self.texts[number as usize];
+        *uses -= 1;
+        if *uses == 0 {
+            self.numbers.remove(text);
+            *text = "".into();
+            self.retired.push(number);
+        }
+    }
+
+    /// Lets numbers without a text be given out again.
+    pub fn recycle(&mut self) {
+        self.free.append(&mut self.retired);
+    }
+
+    /// The text with this number.
+    pub fn text(&self, number: u32) -> &str {
+        &self.texts[number as usize].0
+    }
+
+    /// How many texts there are.
+    #[cfg(test)]
+    pub fn len(&self) -> usize {
+        self.numbers.len()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn texts_are_kept_once_and_go_with_their_last_use() {
+        let mut symbols = Symbols::default();
+        let (job, api) = (symbols.take("job"), symbols.take("api"));
+        assert_eq!((symbols.take("job"), symbols.len()), (job, 2));
+        symbols.release(job);
+        assert_eq!(symbols.text(job), "job");
+        symbols.release(job);
+        assert_eq!(symbols.len(), 1);
+        assert_ne!(symbols.take("pod"), job, "its number is not used again yet");
+        symbols.recycle();
+        assert_eq!(symbols.take("instance"), job, "its number is used again");
+        assert_eq!((symbols.text(job), symbols.text(api)), ("instance", "api"));
+    }
+}

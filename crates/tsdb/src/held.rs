@@ -1,0 +1,32 @@
+//! What readers of the log still need, as they say it at any time and maintenance reads it when it cuts the log.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use ferula_storage::Hold;
+
+/// What readers of the log still need: the segment, and a bit for "behind".
+#[derive(Debug)]
+pub(crate) struct Held(AtomicU64);
+
+impl Default for Held {
+    fn default() -> Self {
+        Held(AtomicU64::new(u64::MAX))
+    }
+}
+
+const BEHIND_BIT: u64 = 1 << 32;
+
+impl Held {
+    pub fn set(&self, held: Option<Hold>) {
+        let packed = held.map_or(u64::MAX, |hold| {
+            u64::from(hold.from.segment) | if hold.is_behind { BEHIND_BIT } else { 0 }
+        });
+        self.0.store(packed, Ordering::SeqCst);
+    }
+
+    /// The first segment that must stay, and whether series that have ended must.
+    pub fn get(&self) -> Option<(u32, bool)> {
+        let packed = self.0.load(Ordering::SeqCst);
+        (packed != u64::MAX).then_some((packed as u32, packed & BEHIND_BIT != 0))
+    }
+}
