@@ -8,7 +8,7 @@
 //! | Rust files begin with a header; modules have one style; no public error is a text | `shape` |
 //! | public items have a line of documentation (fields and variants may go without) | `docs` |
 //! | no files of a crate import each other in a circle | `circles` |
-//! | no traces of machines and tools; no HTML out of text in the web pages | `words` |
+//! | no traces of machines and tools; no HTML out of text in the web pages; no words that the glossary replaced | `words` |
 //! | every file of test data is read by some test | `fixtures` |
 //! | nothing is tracked that .gitignore leaves out | here |
 //!
@@ -69,10 +69,16 @@ fn list(tree: &Tree) -> &str {
 
 /// What rules with exceptions are against.
 fn findings(tree: &Tree) -> Vec<Finding> {
-    [shape::modules(tree), shape::text_errors(tree), circles::circles(tree), words::html_from_text(tree)]
-        .into_iter()
-        .flatten()
-        .collect()
+    [
+        shape::modules(tree),
+        shape::text_errors(tree),
+        circles::circles(tree),
+        words::html_from_text(tree),
+        words::replaced(tree),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
 }
 
 /// Results of builds that were committed by mistake.

@@ -161,7 +161,7 @@ fn pack_whole(encoding: Encoding, body: Vec<u8>) -> Vec<u8> {
     packed
 }
 
-/// Writes the answer. Whoever waits for `head` may have gone, which ends the writing.
+/// Writes the answer. If the receiver of `head` has gone, writing ends.
 fn produce(handled: Handled, encoding: Encoding, head: oneshot::Sender<Head>) {
     let answer = match handled {
         Ok(Answer { body: Some((content_type, write)), .. }) => {

@@ -135,7 +135,7 @@ async fn accept(shared: Connections, listener: TcpListener) {
 
 type Accepted = (TcpStream, SocketAddr, OwnedSemaphorePermit);
 
-/// Accepts a client, then finds it a place. Whoever comes when all places are taken makes idle connections end; when
+/// Accepts a client, then finds it a place. A client that comes when all places are taken makes idle connections end; when
 /// all of them are busy, it waits, and those after it wait in the system's queue.
 async fn next(listener: &TcpListener, shared: &Connections) -> std::io::Result<Accepted> {
     let (stream, peer) = listener.accept().await?;

@@ -95,7 +95,7 @@ impl<'a> CustomBucketsParser<'a> {
         }
     }
 
-    /// Whether what is being gathered, if anything, does not go on with this entry.
+    /// Whether the histogram being gathered, if any, ends before this entry.
     fn ends_histogram(&mut self, entry: Option<&Entry<'_>>) -> bool {
         let Some(gathering) = &self.gathering else { return false };
         let Some(Entry::Series(series)) = entry else { return true };

@@ -124,7 +124,7 @@ impl<'a> Lexer<'a> {
         self.byte(self.at)
     }
 
-    /// Goes on by one byte, over NULs where they are allowed.
+    /// Advances by one byte, over NULs where they are allowed.
     fn advance(&mut self) -> u8 {
         self.at += 1;
         if matches!(self.state, State::LabelValue | State::MetaText | State::Comment) {
@@ -160,7 +160,7 @@ impl<'a> Lexer<'a> {
         self.state == State::Init
     }
 
-    /// Goes on behind a line that was read by other means.
+    /// Continues after a line that was read by other means.
     pub(crate) fn jump(&mut self, to: usize) {
         self.at = to;
     }

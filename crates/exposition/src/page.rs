@@ -70,7 +70,7 @@ impl<'a> PageParser<'a> {
     }
 
     /// The next entry, or `None` at the end of a good page. Behind an error there is nothing to ask for.
-    #[expect(clippy::should_implement_trait, reason = "an iterator of results would go on behind an error")]
+    #[expect(clippy::should_implement_trait, reason = "an iterator of results would continue after an error")]
     #[inline]
     pub fn next(&mut self) -> Result<Option<Entry<'_>>, PageError> {
         match &mut self.0 {

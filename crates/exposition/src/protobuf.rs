@@ -159,7 +159,7 @@ impl<'a> ProtobufParser<'a> {
         Ok(&message[end + 1..])
     }
 
-    /// The native histogram of the metric, if it has one that is wanted. Goes on to what follows it.
+    /// The native histogram of the metric, if it has one that is wanted. Continues with what follows it.
     fn native(&mut self) -> Result<Option<HistogramValue>, MessageError> {
         if !self.options.native_histograms || !self.metric.histogram.is_native() {
             return Ok(None);

@@ -114,7 +114,7 @@ async fn http1_over(
             .max_header_size(HEADER_BYTES_MAX);
     }
     let (sender, connection) = builder.handshake(io).await?;
-    // Its error reaches whoever waits for an answer; without one nobody needs it.
+    // Its error reaches the caller that waits for an answer; without one nobody needs it.
     tokio::spawn(async move { drop(connection.await) });
     Ok(Sender::Http1(sender))
 }

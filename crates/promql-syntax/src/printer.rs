@@ -179,7 +179,7 @@ fn write_offset(f: &mut fmt::Formatter<'_>, shift: &TimeShift) -> fmt::Result {
     }
 }
 
-/// Whether an offset would be read as less than the whole expression: behind `offset`, arithmetic goes on only after
+/// Whether an offset would be read as less than the whole expression: after `offset`, arithmetic continues only after
 /// a parenthesis. Prometheus prints such offsets without one.
 fn ends_early(expr: &DurationExpr) -> bool {
     let open = |expr: &DurationExpr| !expr.wrapped && matches!(expr.kind, DurationExprKind::Binary(..));

@@ -18,7 +18,7 @@ pub enum Level {
     Info,
 }
 
-/// One remark about a query.
+/// One annotation of a query.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Annotation {
     /// Its list.
@@ -295,7 +295,7 @@ impl Annotation {
     }
 }
 
-/// The remarks about one query, each text once, in the order in which they first came up.
+/// The annotations of one query, each text once, in the order in which they were first added.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Annotations {
     entries: Vec<Annotation>,
@@ -308,7 +308,7 @@ impl Annotations {
         Self::default()
     }
 
-    /// Adds a remark; one with the same text takes the place of the earlier one. Says whether the text is new.
+    /// Adds an annotation, which replaces an earlier one with the same text. Returns whether the text is new.
     pub fn add(&mut self, mut annotation: Annotation) -> bool {
         match self.by_text.get(&annotation.text) {
             Some(&at) => {

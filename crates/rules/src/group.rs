@@ -94,7 +94,7 @@ struct State {
 }
 
 /// The last moment at or before `now` at which a group of this file and name is due. Groups are spread over their
-/// interval by a hash of file and name, the same as in Prometheus, so that timestamps go on where another server left
+/// interval by a hash of file and name, the same as in Prometheus, so that timestamps continue where another server left
 /// off.
 pub fn slot_before(file: &str, name: &str, interval: Duration, now: UnixNanos) -> UnixNanos {
     let interval = i64::try_from(interval.as_nanos()).unwrap_or(i64::MAX).max(1);
@@ -510,7 +510,7 @@ impl Group {
         self.rules.len()
     }
 
-    /// Whether the other group says the same, so that it may go on in this one's place.
+    /// Whether the other group has the same rules, so that it may continue in this one's place.
     pub(crate) fn equals(&self, other: &Group) -> bool {
         (&self.name, &self.file, self.interval, self.limit, self.query_offset)
             == (&other.name, &other.file, other.interval, other.limit, other.query_offset)

@@ -252,7 +252,7 @@ impl<'a> Intake<'a> {
             self.refused.duplicates += 1;
             return Ok(());
         }
-        // Parsing goes on beyond a limit, so that the report says how many samples there were.
+        // Parsing continues beyond a limit, so that the report can tell how many samples there were.
         let Some(value) = self.within_limits(sample.value, &series)? else { return Ok(()) };
         let time = own_time.unwrap_or(self.at.millis());
         if time > self.at.millis().saturating_add(AHEAD_MILLIS_MAX) {

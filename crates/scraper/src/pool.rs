@@ -132,7 +132,7 @@ impl Pool {
         self.sync_from(groups, &mut BTreeMap::new(), false, context);
     }
 
-    /// As `sync`; loops in `replaced` have been told to stop, and a target that is in there goes on from it.
+    /// As `sync`; loops in `replaced` have been told to stop, and a target that is in there continues from it.
     fn sync_from(
         &mut self,
         groups: Vec<Arc<TargetGroup>>,

@@ -38,7 +38,7 @@ pub struct LoopServices {
     pub clock: SharedClock,
     /// What is counted.
     pub metrics: Metrics,
-    /// The server's shutdown: no markers are written then, series go on after the restart.
+    /// The server's shutdown: no markers are written then, because series continue after the restart.
     pub shutdown: Shutdown,
     /// Pages that are parsed and stored at the same time.
     pub storing: Arc<Semaphore>,

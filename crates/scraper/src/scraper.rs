@@ -73,7 +73,7 @@ pub enum ApplyError {
     /// A file of jobs cannot be read.
     #[error("{0}")]
     Config(#[from] ConfigError),
-    /// Jobs that ran before and cannot run with their new options, with the reasons. They go on with the old ones; all
+    /// Jobs that ran before and cannot run with their new options, with the reasons. They continue with the old ones; all
     /// other jobs are taken over. A job that is new is no error: it is logged, and tried again.
     #[error("failed to apply the new configuration: {}", .0.join("; "))]
     Pools(Vec<String>),
@@ -130,7 +130,7 @@ impl Scraper {
         }))
     }
 
-    /// Changes to the jobs of this configuration. Jobs that did not change go on undisturbed.
+    /// Changes to the jobs of this configuration. Unchanged jobs continue undisturbed.
     ///
     /// Must be called within a Tokio runtime.
     pub fn apply_config(&self, config: &Config) -> Result<(), ApplyError> {

@@ -168,7 +168,10 @@ async fn a_reload_keeps_what_did_not_change_and_ends_what_is_gone() {
     let after = bed.scraper.targets();
     assert_eq!(after.pools.len(), 1);
     let same = before.pools.iter().find(|pool| pool.name == "kept").expect("it was there");
-    assert!(Arc::ptr_eq(&same.active[0], &after.pools[0].active[0]), "the loop of an unchanged job goes on");
+    assert!(
+        Arc::ptr_eq(&same.active[0], &after.pools[0].active[0]),
+        "the loop of an unchanged job continues"
+    );
     bed.until("the series of the job that is gone ends", |bed| {
         bed.stored("b").values().all(|values| values.last() == Some(&None))
             && bed.stored("up").values().filter(|values| values.last() == Some(&None)).count() == 1
@@ -179,7 +182,7 @@ async fn a_reload_keeps_what_did_not_change_and_ends_what_is_gone() {
     // A change that labels do not see keeps the series going; a new label starts others.
     bed.apply(&config(&job("kept", &kept, "  sample_limit: 10\n")));
     let scrapes = kept.scrapes.load(Ordering::SeqCst);
-    bed.until("scrapes go on", |_| kept.scrapes.load(Ordering::SeqCst) > scrapes + 2).await;
+    bed.until("scrapes continue", |_| kept.scrapes.load(Ordering::SeqCst) > scrapes + 2).await;
     assert!(bed.stored("a").values().all(|values| values.iter().all(Option::is_some)));
     bed.apply(&config(&job(
         "kept",

@@ -60,7 +60,7 @@ fn write_blocks(dir: &Path, days: i64) -> Result<u64, BlockError> {
     Ok(samples)
 }
 
-/// One series as it goes on.
+/// One series over time.
 struct Series {
     labels: LabelSet,
     is_counter: bool,

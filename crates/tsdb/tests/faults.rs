@@ -97,7 +97,7 @@ fn assert_kept(found: &Floats, kept: &Floats, asked: &Floats, what: &str) {
 }
 
 /// For every write that changes the disk: the process dies there, or a part of the write arrives. The next one finds
-/// everything that a query had shown, and nothing that was not written; it can go on, and die once more.
+/// everything that a query had shown, and nothing that was not written; it can continue, and die once more.
 #[test]
 fn a_crash_at_any_write_loses_nothing_that_a_query_had_shown() {
     let whole = FaultDisk::default();
@@ -117,7 +117,7 @@ fn a_crash_at_any_write_loses_nothing_that_a_query_had_shown() {
             assert_between(&floats(&db), &seen, &what);
             drop(db);
             if torn_bytes == 1 {
-                // Once more, while the next start repairs and goes on.
+                // Once more, while the next start repairs and continues.
                 let again = disk.restart(Survives::Written);
                 again.set_faults(Faults {
                     crash_at: Some(crash_at % 23),
@@ -158,7 +158,7 @@ fn a_power_loss_at_any_write_loses_nothing_that_was_synced() {
             let (db, reports) = open_reporting(&disk.restart(survives), options());
             let found = floats(&db);
             assert_kept(&found, &seen.synced, &seen.asked, &format!("{what}: {reports:?}"));
-            // And it goes on.
+            // And it continues.
             let newest = found.values().filter_map(|s| s.last_key_value()).map(|(t, _)| *t).max();
             let at = newest.unwrap_or(1_000_000) + 10_000;
             assert_eq!(commit(&db, &[(series(0), at, 1.0)]).expect("written"), [], "{what}");
@@ -319,7 +319,7 @@ fn damage_in_the_middle_of_the_log_costs_what_it_held_and_never_the_start() {
 }
 
 #[test]
-fn two_servers_do_not_share_a_folder_and_leftovers_go() {
+fn two_servers_do_not_share_a_directory_and_leftovers_go() {
     let disk = FaultDisk::default();
     let db = open(&disk, Options::default());
     let error = try_open(&disk, Options::default()).err().expect("locked");

@@ -152,7 +152,7 @@ fn the_longer_the_labels_the_fewer_series_fit_into_memory() {
         let limit = Err(AppendError::MemoryLimit(100_000));
         assert_eq!(db.appender().resolve(&long(9999)), limit);
         assert!(db.head().bytes() >= 100_000);
-        // The series that are there go on, and come back from the log though the limit is lower now.
+        // Existing series continue, and return from the log although the limit is lower now.
         commit(&db, &[(long(0), 2, 2.0)]).expect("written");
         known.entry(long(0)).or_default().insert(2, 2f64.to_bits());
         drop(db);

@@ -1,7 +1,7 @@
 //! The gate between commits and readers, and the pins of snapshots, under a model checker.
 //!
 //! The files of the crate itself are compiled here once more, with the checker's locks in place of the system's. The
-//! checker then decides which thread goes on at every lock: in small cases in every possible way, in larger ones in
+//! checker then decides which thread continues at every lock: in small cases in every possible way, in larger ones in
 //! many random ways. What it cannot miss is checked too: a commit that leaves its room too early, and a chunk that is
 //! removed under a reader.
 

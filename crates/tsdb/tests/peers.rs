@@ -350,7 +350,7 @@ fn a_directory_goes_to_and_fro_between_prometheus_and_us() {
         assert_same(&our_dump(&db), &theirs);
         let (_, newest) = db.head().time_range().expect("samples");
         ingest(&db, newest + 1, 20, true);
-        // What Prometheus made goes on under the ref that it has in the log.
+        // A series of Prometheus continues under the ref that it has in the log.
         let up: Vec<_> = read(&db, &[ferula_model::Matcher::equal("__name__", "up")], TimeRange::ALL);
         commit(&db, &[(up[0].0.clone(), newest + 2, 1.0)]).expect("written");
         let ours = our_dump(&db);

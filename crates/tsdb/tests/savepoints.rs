@@ -602,7 +602,7 @@ fn commits_go_on_while_savepoints_are_taken() {
                 let db = &db;
                 scope.spawn(move || {
                     for at in 0..300i64 {
-                        // New series all the time, and one that goes on.
+                        // New series all the time, and one that continues.
                         let new = labels(&[("w", &writer.to_string()), ("at", &(at / 3).to_string())]);
                         let samples = [(series(writer), at * 100, at as f64), (new, at * 100, 1.0)];
                         commit(db, &samples).expect("written");

@@ -96,7 +96,7 @@ fn those_that_go_on_or_have_late_samples_stay() {
     let snapshot = db.snapshot(ferula_model::TimeRange::ALL).expect("a snapshot");
     let done = db.maintain(BEGIN + 32 * MINUTE);
     assert_eq!((done.removed_series, hinted(&db)), (0, 1), "{:?}", done.errors);
-    // It goes on between the two steps.
+    // It continues between the two steps.
     model.put(&db, 2, BEGIN + 33 * MINUTE, 5.0);
     drop(snapshot);
     let done = db.maintain(BEGIN + 33 * MINUTE);

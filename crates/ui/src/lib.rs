@@ -1,7 +1,7 @@
 //! The web pages: files packed into the binary, and the HTML that every page begins with.
 //!
 //! Here: finding a file by its path, and the shell. Elsewhere: what the pages do (`assets/js`), how they look
-//! (`assets/style`), headers and routes (whoever serves them). Knows nothing of ferula's other crates.
+//! (`assets/style`), headers and routes (the server that uses it). Knows nothing of ferula's other crates.
 //!
 //! Always true: a path under which a file was once answered never names other content. The hash over all files is the
 //! first piece of the path, so that clients may keep a file for a year and a module's relative imports stay in one version.

@@ -1,5 +1,5 @@
-//! Words that must not stand in the repository: traces of the machines and tools it was made with, and ways to make HTML
-//! out of text.
+//! Words that must not appear in the repository: traces of the machines and tools it was made with, ways to make HTML
+//! out of text, and words that the glossary in CONTRIBUTING.md replaced.
 
 use super::allowances::Finding;
 use super::tree::Tree;
@@ -28,6 +28,56 @@ const HTML_FROM_TEXT: [&str; 8] = [
     "javascript:",
 ];
 
+/// Words that the glossary replaced, with what to say instead. They may stand where they mean something else, in files
+/// that the list of allowances names.
+const REPLACED: [(&str, &str); 9] = [
+    ("folder", "directory"),
+    ("folders", "directories"),
+    ("goes on", "continues"),
+    ("go on", "continue"),
+    ("as there", "as in Prometheus"),
+    ("remark", "annotation"),
+    ("remarks", "annotations"),
+    ("whoever", "caller"),
+    ("late", "out-of-order"),
+];
+
+/// Words that the glossary replaced, in comments, code and documents.
+pub fn replaced(tree: &Tree) -> Vec<Finding> {
+    let is_read = |path: &str| {
+        let is_text = [".rs", ".md", ".toml", ".yml"].iter().any(|end| path.ends_with(end));
+        is_text && !path.starts_with("testdata/") && !path.starts_with("xtask/") && path != "CONTRIBUTING.md"
+    };
+    let mut findings = Vec::new();
+    for (file, text) in tree.files(is_read) {
+        // Elsewhere a scrape, a client or a timer may be late.
+        let rules = REPLACED.iter().filter(|(word, _)| *word != "late" || file.starts_with("crates/tsdb/"));
+        for (word, instead) in rules {
+            let found = text.lines().position(|line| has_phrase(line, word));
+            let Some(at) = found else { continue };
+            findings.push(Finding {
+                key: format!("word {file} {word}"),
+                complaint: format!("{file}:{}: `{word}`: the glossary says `{instead}`", at + 1),
+            });
+        }
+    }
+    findings
+}
+
+/// Whether a line has the word, perhaps with a capital. `as there` counts only at the end of a clause, and `Go on` is
+/// about the language.
+fn has_phrase(line: &str, word: &str) -> bool {
+    let lower = line.to_lowercase();
+    lower.match_indices(word).any(|(at, _)| {
+        let (before, after) = (&lower[..at], &lower[at + word.len()..]);
+        let is_part = |c: char| c.is_alphanumeric() || c == '_';
+        let is_whole = !before.ends_with(is_part) && !after.starts_with(is_part);
+        let ends_clause = after.is_empty() || after.starts_with(['.', ',', ';', ':', ')', '|']);
+        let is_language = word == "go on" && line.get(at..at + 2) == Some("Go");
+        is_whole && (word != "as there" || ends_clause) && !is_language
+    })
+}
+
 /// Complains about paths of machines and names of assistants. Data that tests read may hold anything.
 pub fn traces(tree: &Tree, complaints: &mut Vec<String>) {
     for (file, text) in tree.files(|path| !path.starts_with("testdata/") && !path.starts_with("fuzz/seeds/"))
@@ -43,10 +93,10 @@ pub fn traces(tree: &Tree, complaints: &mut Vec<String>) {
     }
 }
 
-/// Whether a path begins here, rather than going on in the middle of another.
+/// Whether a path begins here, rather than in the middle of another.
 fn is_path(line: &str, path: &str) -> bool {
-    let goes_on = |c: char| c.is_alphanumeric() || ['.', '}', '_', '-'].contains(&c);
-    line.match_indices(path).any(|(at, _)| !line[..at].ends_with(goes_on))
+    let continues = |c: char| c.is_alphanumeric() || ['.', '}', '_', '-'].contains(&c);
+    line.match_indices(path).any(|(at, _)| !line[..at].ends_with(continues))
 }
 
 /// Places in the web pages that make HTML, or code, out of text.
@@ -97,6 +147,26 @@ mod tests {
             [
                 format!("a.md:1: names {}, a trace of how it was made", MACHINE_PATHS[0]),
                 format!("b.rs:1: names {}, a trace of how it was made", ASSISTANTS[0])
+            ]
+        );
+    }
+
+    #[test]
+    fn words_that_the_glossary_replaced_are_found_whole() {
+        let tree = Tree::of(&[
+            ("crates/a/src/x.rs", "//! Folders. It goes on, as there is room.\nlet relate = remarkable;\n"),
+            ("docs/b.md", "Go on x86-64 rounds as there.\nA late scrape.\n"),
+            ("crates/tsdb/src/c.rs", "// A late sample, later dropped.\n"),
+            ("CONTRIBUTING.md", "folder"),
+        ]);
+        let keys: Vec<String> = replaced(&tree).into_iter().map(|finding| finding.key).collect();
+        assert_eq!(
+            keys,
+            [
+                "word crates/a/src/x.rs folders",
+                "word crates/a/src/x.rs goes on",
+                "word crates/tsdb/src/c.rs late",
+                "word docs/b.md as there"
             ]
         );
     }

@@ -1,6 +1,6 @@
 //! JSON written piece by piece into a buffer that is handed on when it is full.
 //!
-//! The writer keeps track of commas, nothing else: whoever calls it opens and closes in the right order. Two ways to
+//! The writer keeps track of commas and nothing else: its callers open and close in the right order. Two ways to
 //! escape, as in Prometheus: label names and values are plain JSON, every other string also hides `<`, `>` and `&`.
 
 use ferula_go::json::{push_iterator_html_string, push_iterator_string};

@@ -241,7 +241,7 @@ impl Inner {
             }
             keep
         });
-        // Also without services: whoever waits for the first answer gets it.
+        // Even without services, because callers may wait for the first answer.
         if watched.len() < before || watched.is_empty() {
             let mut groups = self.lock();
             groups.retain(|name, _| watched.contains_key(name));

@@ -1,4 +1,4 @@
-//! `ferula test alerts` over directories that must stay as they are, and beside a server that must go on.
+//! `ferula test alerts` over directories that must stay unchanged, and beside a server that must keep running.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

@@ -1,4 +1,4 @@
-//! A target that exposes ever new series meets the bound of the head: what is known goes on, and queries are answered.
+//! A target that keeps exposing new series reaches the head's limit: known series continue, and queries are answered.
 
 use serde_json::Value;
 

@@ -21,7 +21,7 @@ use serde_json::Value;
 
 use crate::circle::dumps::{self, Prints};
 use crate::circle::feed::{self, LATE_MS};
-use crate::circle::{copy_folder, delete, otlp, peer};
+use crate::circle::{copy_directory, delete, otlp, peer};
 use crate::common::{Server, escape};
 
 const CONFIG: &str = "storage: {tsdb: {out_of_order_time_window: 1d}}\n";
@@ -131,7 +131,7 @@ fn ask(server: &Server, name: &str) -> Value {
 /// A copy in which a server may work.
 fn working_copy(name: &str) -> tempfile::TempDir {
     let directory = tempfile::tempdir().expect("a directory for the test");
-    copy_folder(&stages().join(name), &directory.path().join("data"));
+    copy_directory(&stages().join(name), &directory.path().join("data"));
     let config = if name == STARTS { STARTS_CONFIG } else { CONFIG };
     std::fs::write(directory.path().join("prometheus.yml"), config).expect("written");
     directory
@@ -142,7 +142,7 @@ fn read(path: &Path) -> String {
 }
 
 #[test]
-fn folders_of_prometheus_are_read_whole() {
+fn directories_of_prometheus_are_read_whole() {
     if std::env::var_os("UPDATE_GOLDEN").is_some() {
         let (Some(prometheus), Some(promtool)) = (peer("prometheus"), peer("promtool")) else { return };
         make_anew(&prometheus, &promtool);
@@ -169,7 +169,7 @@ fn folders_of_prometheus_are_read_whole() {
 
 /// A directory without what it is there for would be read by anybody.
 #[test]
-fn the_folders_have_what_they_are_there_for() {
+fn the_directories_have_what_they_are_there_for() {
     let has = |name: &str, directory: &str, prefix: &str| {
         let path = stages().join(name).join(directory);
         let entries = std::fs::read_dir(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
@@ -205,7 +205,7 @@ fn the_folders_have_what_they_are_there_for() {
 }
 
 #[test]
-fn the_folder_of_3_14_has_its_records_and_chunks() {
+fn the_directory_of_3_14_has_its_records_and_chunks() {
     use ferula_tsdb::formats::wal::{RecordKind, Records};
     let (directory, disk) = (stages().join(STARTS), RealDisk);
     let kinds = |log: &str| {
@@ -372,7 +372,7 @@ fn keep(work: &Path, name: &str) {
     if to.exists() {
         std::fs::remove_dir_all(&to).expect("removed");
     }
-    copy_folder(&data, &to);
+    copy_directory(&data, &to);
     for file in std::fs::read_dir(to.join("chunks_head")).expect("a directory").flatten() {
         // Room that was reserved and not used: zeros. The header ends with some too.
         let bytes = std::fs::read(file.path()).expect("readable");

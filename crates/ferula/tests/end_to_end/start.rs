@@ -5,7 +5,7 @@ use std::os::fd::{FromRawFd, OwnedFd};
 use std::path::Path;
 use std::process::{Command, Output};
 
-use crate::circle::copy_folder;
+use crate::circle::copy_directory;
 use crate::common::{Server, Target};
 
 fn run(arguments: &[&str]) -> Output {
@@ -218,7 +218,7 @@ fn queries_are_logged_where_the_configuration_says() {
 }
 
 #[test]
-fn a_folder_that_cannot_be_is_named() {
+fn a_directory_that_cannot_be_is_named() {
     let directory = tempfile::tempdir().expect("a directory for the test");
     std::fs::write(directory.path().join("file"), "").expect("written");
     // Below /proc not even root makes a directory.
@@ -231,7 +231,7 @@ fn a_folder_that_cannot_be_is_named() {
 }
 
 #[test]
-fn a_folder_without_rights_is_named() {
+fn a_directory_without_rights_is_named() {
     use std::os::unix::fs::PermissionsExt;
     let directory = tempfile::tempdir().expect("a directory for the test");
     let data = directory.path().join("data");
@@ -254,7 +254,7 @@ fn blocks_that_are_not_as_they_should_be_are_told_of_in_the_log() {
     let blocks = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../testdata/tsdb");
     let (damaged, future) = ("01M7X7DXY4M5SDMGGQAFJMF32B", "01M7X7Z3VGEAHD9A8NKJWF5VP6");
     for name in [damaged, future] {
-        copy_folder(&blocks.join(name), &directory.path().join("data").join(name));
+        copy_directory(&blocks.join(name), &directory.path().join("data").join(name));
     }
     let meta = directory.path().join("data").join(future).join("meta.json");
     let text = std::fs::read_to_string(&meta).expect("a meta.json");
@@ -279,6 +279,6 @@ fn blocks_that_are_not_as_they_should_be_are_told_of_in_the_log() {
     server.address = line.split_once(" address=").expect("an address").1.trim().to_owned();
     let line = server.wait_for_any_line("The data directory does not fit the clock");
     assert!(line.contains(future), "{line}");
-    // Ingestion goes on beside them.
+    // Ingestion continues beside them.
     server.await_query("fixture", |result| result.get(0).map(|_| ()));
 }

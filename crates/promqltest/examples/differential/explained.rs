@@ -1,6 +1,6 @@
 //! Differences with a reason: where an older Prometheus is not 3.14, whose answers are wanted, and where Prometheus'
 //! own answer changes from one run to the next. Numbers are those of Prometheus' changelog. Reasons of the first kind
-//! ([`REASONS_OF_OLDER`], [`REMARKS_OF_OLDER`]) explain nothing when the program is 3.14 itself.
+//! ([`REASONS_OF_OLDER`], [`QUIRKS_OF_OLDER`]) explain nothing when the program is 3.14 itself.
 //!
 //! A reason looks at the tree of the query, not at its text, and at what exactly differs. Annotations are compared
 //! after every reason that concerns the query has taken out of both lists what it is about. A reason that could cover
@@ -57,7 +57,7 @@ type Reason = (&'static str, fn(&Case<'_>, &Expr, Agree<'_>) -> bool);
 
 /// A reason for annotations: whether it concerns a query, and what it does to each text of ours and of theirs. `None`
 /// takes the text out.
-struct Remark {
+struct Quirk {
     reason: &'static str,
     concerns: fn(&Case<'_>, &Expr) -> bool,
     ours: fn(&Case<'_>, &str) -> Option<String>,
@@ -80,7 +80,7 @@ impl<'a> Case<'a> {
     pub fn reasons(&self, version: Version, agree: Agree<'_>) -> Option<Vec<&'static str>> {
         let older = version < Version::WANTED;
         if let Difference::Annotations(..) = self.difference {
-            return self.remarks(older);
+            return self.quirks(older);
         }
         let Some(tree) = &self.tree else {
             let words = || syntax_words(self).or_else(|| stray_character(self, agree));
@@ -96,7 +96,7 @@ impl<'a> Case<'a> {
     }
 
     /// The reasons after which both lists of annotations are equal.
-    fn remarks(&self, older: bool) -> Option<Vec<&'static str>> {
+    fn quirks(&self, older: bool) -> Option<Vec<&'static str>> {
         let tree = self.tree.as_ref()?;
         let cut = |text: &String| text.ends_with("annotations omitted");
         let mut theirs = self.theirs.annotations.clone();
@@ -104,17 +104,17 @@ impl<'a> Case<'a> {
         theirs.retain(|text| !cut(text));
         let mut ours = self.ours.all_annotations.clone();
         let mut used = Vec::new();
-        let remarks = REMARKS_OF_OLDER.iter().filter(|_| older).chain(REMARKS);
-        for remark in remarks.filter(|remark| (remark.concerns)(self, tree)) {
+        let quirks = QUIRKS_OF_OLDER.iter().filter(|_| older).chain(QUIRKS);
+        for quirk in quirks.filter(|quirk| (quirk.concerns)(self, tree)) {
             let change = |texts: &[String], change: fn(&Case<'_>, &str) -> Option<String>| {
                 let mut texts: Vec<String> = texts.iter().filter_map(|text| change(self, text)).collect();
                 texts.sort();
                 texts.dedup();
                 texts
             };
-            let changed = (change(&ours, remark.ours), change(&theirs, remark.theirs));
+            let changed = (change(&ours, quirk.ours), change(&theirs, quirk.theirs));
             if distance(&changed.0, &changed.1) < distance(&ours, &theirs) {
-                used.push(remark.reason);
+                used.push(quirk.reason);
                 (ours, theirs) = changed;
             }
         }
@@ -155,8 +155,8 @@ fn same(_: &Case<'_>, text: &str) -> Option<String> {
     Some(text.to_owned())
 }
 
-const REMARKS_OF_OLDER: &[Remark] = &[
-    Remark {
+const QUIRKS_OF_OLDER: &[Quirk] = &[
+    Quirk {
         reason: "3.14 warns of sorting in range queries (#18498)",
         concerns: |case, tree| {
             let sorts = |tree: &Expr| any_call(tree, |call, _| call.function.name.starts_with("sort"));
@@ -169,7 +169,7 @@ const REMARKS_OF_OLDER: &[Remark] = &[
         },
         theirs: same,
     },
-    Remark {
+    Quirk {
         reason: "3.14 warns of counter resets that contradict each other (#17051, #17094)",
         concerns: |_, tree| reads_histograms(tree) && any(tree, combines),
         ours: |_, text| {
@@ -177,31 +177,31 @@ const REMARKS_OF_OLDER: &[Remark] = &[
         },
         theirs: same,
     },
-    Remark {
+    Quirk {
         reason: SIGN_MAKES_GAUGE,
         concerns: |_, tree| reads_histograms(tree) && any_call(tree, |call, _| of_changed_sign(call)),
         ours: |_, text| {
-            let remark = "PromQL warning: this native histogram metric is not a counter: \"\"";
-            keep(text, !text.starts_with(remark))
+            let quirk = "PromQL warning: this native histogram metric is not a counter: \"\"";
+            keep(text, !text.starts_with(quirk))
         },
         theirs: |_, text| {
-            let remark = "PromQL warning: this native histogram metric is not a gauge: \"\"";
-            keep(text, !text.starts_with(remark))
+            let quirk = "PromQL warning: this native histogram metric is not a gauge: \"\"";
+            keep(text, !text.starts_with(quirk))
         },
     },
-    Remark {
+    Quirk {
         reason: "3.14 names the metric of malformed buckets only with delayed name removal (#16794)",
         concerns: |_, tree| any_call(tree, |call, _| looks_inside(call)),
         ours: same,
         theirs: |_, text| Some(without_metric_name(text)),
     },
-    Remark {
+    Quirk {
         reason: "3.14 says more about buckets that are not monotonic (#15578)",
         concerns: |_, tree| any_call(tree, |call, _| looks_inside(call)),
         ours: |_, text| Some(until(text, "needed to be fixed for monotonicity")),
         theirs: |_, text| Some(until(text, "needed to be fixed for monotonicity")),
     },
-    Remark {
+    Quirk {
         reason: "3.14 points inside the parentheses around an argument (#16896)",
         concerns: |_, tree| any(tree, |node| matches!(node.kind, ExprKind::Paren(_))),
         ours: |case, text| Some(inside_parentheses(case.query, text)),
@@ -209,7 +209,7 @@ const REMARKS_OF_OLDER: &[Remark] = &[
     },
 ];
 
-const REMARKS: &[Remark] = &[Remark {
+const QUIRKS: &[Quirk] = &[Quirk {
     reason: "Prometheus counts the samples of histogram_quantiles anew with every quantile",
     concerns: |_, tree| any_call(tree, |call, _| call.function.name == "histogram_quantiles"),
     ours: |_, text| Some(without_count(text)),
@@ -327,7 +327,7 @@ fn syntax_words(case: &Case<'_>) -> Option<&'static str> {
     (both && known).then_some("3.14 has other words for some syntax errors")
 }
 
-/// A character behind a number in brackets, where only a colon may be: 3.5 goes on as if it were not there.
+/// A character after a number in brackets, where only a colon may be: 3.5 continues as if it were not there.
 fn stray_character(case: &Case<'_>, agree: Agree<'_>) -> Option<&'static str> {
     let (ours, _) = error_of(case.difference)?;
     let (place, _) = ours

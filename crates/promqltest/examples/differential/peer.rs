@@ -49,7 +49,7 @@ pub struct Peer {
     pub version: Version,
     child: Child,
     address: String,
-    _folder: tempfile::TempDir,
+    _directory: tempfile::TempDir,
 }
 
 impl Drop for Peer {
@@ -92,7 +92,7 @@ impl Peer {
             .stdin(Stdio::null())
             .spawn()
             .map_err(told("prometheus"))?;
-        let peer = Peer { version, child, address, _folder: directory };
+        let peer = Peer { version, child, address, _directory: directory };
         let end = Instant::now() + Duration::from_secs(30);
         while !peer.post("/-/ready", "").is_ok_and(|(status, _)| status == 200) {
             if Instant::now() > end {

@@ -501,7 +501,7 @@ mod tests {
     }
 
     #[test]
-    fn a_folder_takes_its_files_along_when_renamed() {
+    fn a_directory_takes_its_files_along_when_renamed() {
         let disk = FaultDisk::default();
         disk.create_dir_all(&path("x.tmp/chunks")).expect("made");
         disk.create(&path("x.tmp/chunks/000001")).expect("made").write_all(b"c").expect("written");

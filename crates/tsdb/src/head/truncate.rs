@@ -121,7 +121,7 @@ impl Head {
     }
 
     /// Makes those of `slots`, which rise, impossible to find whose series may go, and returns them. The caller holds the
-    /// limbo from before until they are in it: whoever compacts the lists of labels keeps those of slots that are found or in
+    /// limbo from before until they are in it: a compaction of the lists of labels keeps those of slots that are found or in
     /// limbo, and would drop those of slots in between.
     fn unlink_if(
         &self,

@@ -70,7 +70,7 @@ impl SegmentReader {
         })
     }
 
-    /// Goes on at `offset`, which must be the end of a record.
+    /// Continues at `offset`, which must be the end of a record.
     pub fn seek(&mut self, offset: u64) {
         (self.at, self.good_end) = (offset, offset);
     }

@@ -241,7 +241,7 @@ impl Circle {
         if to.exists() {
             std::fs::remove_dir_all(&to).expect("removed");
         }
-        copy_folder(&self.data(), &to.join("data"));
+        copy_directory(&self.data(), &to.join("data"));
         std::fs::write(to.join("prometheus.yml"), self.formats.config).expect("written");
         to
     }
@@ -268,13 +268,13 @@ fn metas(data: &Path) -> Vec<serde_json::Value> {
 }
 
 /// Copies a directory with all that is in it.
-pub fn copy_folder(from: &Path, to: &Path) {
+pub fn copy_directory(from: &Path, to: &Path) {
     std::fs::create_dir_all(to).expect("made");
     for entry in std::fs::read_dir(from).expect("a directory") {
         let entry = entry.expect("a name");
         let to = to.join(entry.file_name());
         if entry.file_type().expect("known").is_dir() {
-            copy_folder(&entry.path(), &to);
+            copy_directory(&entry.path(), &to);
         } else {
             std::fs::copy(entry.path(), &to).expect("copied");
         }

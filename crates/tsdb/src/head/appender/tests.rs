@@ -80,7 +80,7 @@ fn a_refused_series_is_taken_back_however_often_and_by_whomever_it_was_resolved(
     (0..2).for_each(|_| append(&mut *appender, 1, NOW - 5 * HOUR));
     appender.commit(Durability::Written).expect("nothing to write");
     assert_eq!(count(), 1);
-    // By two at a time, whoever ends first and however.
+    // By two at a time, whichever ends first and however.
     for (made_ends_first, commits) in [(true, true), (true, false), (false, true), (false, false)] {
         let (mut made, mut found) = (db.appender(), db.appender());
         append(&mut *made, 1, NOW - 5 * HOUR);
