@@ -1,7 +1,6 @@
 //! Sections that configure how targets are found: `static_configs` and the `<x>_sd_configs`.
 //!
-//! Every mechanism of Prometheus is read and checked here, whether or not this build can run it. Those that it
-//! cannot run are in [`PENDING`], and [`crate::Config::unsupported`] reports them.
+//! Every mechanism of Prometheus is read and checked here; `ferula-discovery` runs them.
 
 mod cloud;
 mod general;
@@ -130,33 +129,6 @@ mechanisms! {
     uyuni_sd_configs: UyuniSdConfig;
     vultr_sd_configs: VultrSdConfig;
 }
-
-/// The mechanisms that are read and checked, but that this build cannot run.
-pub const PENDING: &[&str] = &[
-    "aws_sd_configs",
-    "azure_sd_configs",
-    "ec2_sd_configs",
-    "ecs_sd_configs",
-    "elasticache_sd_configs",
-    "eureka_sd_configs",
-    "gce_sd_configs",
-    "ionos_sd_configs",
-    "kuma_sd_configs",
-    "lightsail_sd_configs",
-    "linode_sd_configs",
-    "msk_sd_configs",
-    "nerve_sd_configs",
-    "oci_sd_configs",
-    "openstack_sd_configs",
-    "outscale_sd_configs",
-    "ovhcloud_sd_configs",
-    "rds_sd_configs",
-    "scaleway_sd_configs",
-    "serverset_sd_configs",
-    "stackit_sd_configs",
-    "triton_sd_configs",
-    "uyuni_sd_configs",
-];
 
 impl DiscoveryConfigs {
     /// Refuses null items, and targets that are URLs. A job with relabel rules may have such targets: a rule can

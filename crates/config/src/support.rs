@@ -2,7 +2,6 @@
 
 use std::fmt;
 
-use crate::discovery::{DiscoveryConfigs, PENDING};
 use crate::http_client::{HttpClientConfig, TlsConfig};
 use crate::scrape::ScrapeConfig;
 use crate::sections::Sections;
@@ -11,14 +10,14 @@ use crate::yaml::tree::{Step, Tree, show_path};
 /// One thing in the file that this build cannot do.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Unsupported {
-    /// The path to it, such as `scrape_configs[0].azure_sd_configs`.
+    /// The path to it, such as `remote_write`.
     pub path: String,
     pub line: u32,
     /// `None` is the main file.
     pub file: Option<String>,
 }
 
-/// Prints `not supported yet: scrape_configs[0].azure_sd_configs (line 7)`.
+/// Prints `not supported yet: remote_write (line 7)`.
 impl fmt::Display for Unsupported {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "not supported yet: {} (line {}", self.path, self.line)?;
@@ -68,17 +67,10 @@ impl Finder<'_> {
         }
     }
 
-    fn discovery(&mut self, discovery: &DiscoveryConfigs) {
-        for (key, sections) in discovery.counts() {
-            self.key(key, sections > 0 && PENDING.contains(&key));
-        }
-    }
-
     fn jobs(&mut self, jobs: &[ScrapeConfig]) {
         for (index, job) in jobs.iter().enumerate() {
             self.inside(vec![Step::Key("scrape_configs".into()), Step::Index(index)], |finder| {
                 finder.http_client(&job.http);
-                finder.discovery(&job.discovery);
                 finder.key(
                     "convert_classic_histograms_to_nhcb",
                     job.convert_classic_histograms_to_nhcb == Some(true),
@@ -97,7 +89,6 @@ pub(crate) fn unsupported_in_config(sections: &Sections, tree: &Tree) -> Vec<Uns
         finder.inside(steps, |finder| {
             finder.http_client(&alertmanager.http);
             finder.key("sigv4", alertmanager.sigv4.is_some());
-            finder.discovery(&alertmanager.discovery);
         });
     }
     finder.key("tracing", !sections.tracing.endpoint.is_empty());

@@ -78,7 +78,6 @@ fn what_this_build_cannot_do_is_named_with_its_line() {
     assert_eq!(
         named,
         [
-            "not supported yet: scrape_configs[0].linode_sd_configs (line 3)",
             "not supported yet: alerting.alertmanagers[0].tls_config.max_version (line 12)",
             "not supported yet: remote_write[0].google_iam (line 7)",
         ]

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use ferula_config::http_client::HttpClientConfig;
+use ferula_http_client::url::encode_form;
 use ferula_http_client::{Bytes, HeaderMap, HeaderName, HeaderValue, HttpClient, Request, StatusCode};
 use ferula_runtime::SharedClock;
 use serde::de::DeserializeOwned;
@@ -70,6 +71,38 @@ impl ApiClient {
         self.send(Request::get(url)?).await?.expect_ok()
     }
 
+    /// The answer of a `POST` of JSON, whatever its status.
+    pub(crate) async fn post_json(
+        &self,
+        url: &str,
+        headers: &[(&'static str, &str)],
+        body: &serde_json::Value,
+    ) -> Result<Answer, RefreshError> {
+        let request = Request::post(url, "application/json", Bytes::from(body.to_string()))?;
+        self.send(with_headers(request, headers)?).await
+    }
+
+    /// The answer of a `POST` of a form, whatever its status.
+    pub(crate) async fn post_form(
+        &self,
+        url: &str,
+        headers: &[(&'static str, &str)],
+        form: &[(&str, &str)],
+    ) -> Result<Answer, RefreshError> {
+        let body = Bytes::from(encode_form(form.iter().copied()));
+        let request = Request::post(url, "application/x-www-form-urlencoded", body)?;
+        self.send(with_headers(request, headers)?).await
+    }
+
+    /// The answer of a `GET` with headers, whatever its status.
+    pub(crate) async fn get_with(
+        &self,
+        url: &str,
+        headers: &[(&'static str, &str)],
+    ) -> Result<Answer, RefreshError> {
+        self.send(with_headers(Request::get(url)?, headers)?).await
+    }
+
     /// The JSON behind a `GET`.
     pub(crate) async fn get_json<T: DeserializeOwned>(&self, url: &str) -> Result<T, RefreshError> {
         self.get(url).await?.json()
@@ -92,6 +125,18 @@ impl Answer {
     }
 }
 
+/// The request with more headers, none of which is shown in logs.
+pub(crate) fn with_headers(
+    mut request: Request,
+    headers: &[(&'static str, &str)],
+) -> Result<Request, RefreshError> {
+    for (name, value) in headers {
+        let value = header_value(name, value).map_err(|error| RefreshError::Answer(error.to_string()))?;
+        request = request.header(header_name(name), value);
+    }
+    Ok(request)
+}
+
 /// A header from the configuration, such as a token.
 pub(crate) fn header_value(name: &'static str, text: &str) -> Result<HeaderValue, ProviderError> {
     let mut value = HeaderValue::from_str(text).map_err(|_| ProviderError::HeaderValue(name))?;
@@ -102,22 +147,4 @@ pub(crate) fn header_value(name: &'static str, text: &str) -> Result<HeaderValue
 /// A header whose name is known when the program is built.
 pub(crate) fn header_name(name: &'static str) -> HeaderName {
     HeaderName::from_static(name)
-}
-
-/// Escapes a part of a query as Go's `url.QueryEscape`.
-pub(crate) fn query_escape(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for byte in text.bytes() {
-        match byte {
-            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' => out.push(char::from(byte)),
-            b' ' => out.push('+'),
-            byte => out.push_str(&format!("%{byte:02X}")),
-        }
-    }
-    out
-}
-
-/// Escapes a segment of a path as Go's `url.PathEscape`, but for signs that may stay and do no harm escaped.
-pub(crate) fn path_escape(text: &str) -> String {
-    query_escape(text).replace('+', "%20")
 }

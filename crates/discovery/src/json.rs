@@ -85,6 +85,60 @@ impl<'de> Visitor<'de> for AnyJson {
     }
 }
 
+impl Json {
+    /// An entry of an object.
+    pub(crate) fn get(&self, key: &str) -> Option<&Json> {
+        if let Json::Object(entries) = self { entries.get(key) } else { None }
+    }
+
+    /// A text in an object, or "".
+    pub(crate) fn text(&self, key: &str) -> &str {
+        if let Some(Json::Text(text)) = self.get(key) { text } else { "" }
+    }
+
+    /// A value as it is printed: what is no text, number or truth value is "".
+    pub(crate) fn scalar(&self) -> String {
+        match self {
+            Json::Text(text) => text.clone(),
+            Json::Number(number) => number.to_string(),
+            Json::Bool(value) => value.to_string(),
+            Json::Null | Json::Array(_) | Json::Object(_) => String::new(),
+        }
+    }
+}
+
+/// The entries of an object whose keys are not known when the program is built.
+pub(crate) struct Object(Vec<(String, Node)>);
+
+/// Reads a text that must be an object.
+pub(crate) fn object(bytes: &[u8]) -> Result<Object, JsonError> {
+    match parse::parse(bytes)? {
+        Node::Object(entries) => Ok(Object(entries)),
+        other => other.refuse(&"an object"),
+    }
+}
+
+impl Object {
+    /// Takes an entry out and reads it; `None` where there is none, or `null`.
+    pub(crate) fn take<T: serde::de::DeserializeOwned>(&mut self, key: &str) -> Result<Option<T>, JsonError> {
+        let Some(at) = self.0.iter().rposition(|(name, _)| name == key) else { return Ok(None) };
+        Option::deserialize(std::mem::replace(&mut self.0[at].1, Node::Null))
+    }
+}
+
+/// Makes the structs of an answer: every field has a default, since Go's structs have.
+macro_rules! answers {
+    ($case:literal: $($name:ident { $($(#[$meta:meta])* $field:ident: $ty:ty,)* })*) => {$(
+        #[derive(Clone, Debug, Default, serde::Deserialize)]
+        #[serde(default, rename_all = $case)]
+        struct $name {
+            $($(#[$meta])* $field: $ty,)*
+        }
+    )*};
+}
+
+pub(crate) use answers;
+
 /// Reads a whole text.
 ///
 /// # Errors

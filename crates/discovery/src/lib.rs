@@ -22,6 +22,8 @@ mod peer_tests;
 mod played;
 mod provider;
 mod refresh;
+mod token;
+mod xml;
 
 pub use group::{ADDRESS_LABEL, GroupsError, TargetGroup};
 pub use json::JsonError;

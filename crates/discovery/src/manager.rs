@@ -45,6 +45,8 @@ struct State {
     /// All jobs, also those without a provider.
     jobs: BTreeSet<String>,
     next_id: u64,
+    /// Why sections of the last configuration do not run.
+    start_errors: Vec<String>,
 }
 
 struct RunningProvider {
@@ -52,6 +54,8 @@ struct RunningProvider {
     section: Box<dyn AnySection>,
     jobs: BTreeSet<String>,
     groups: Groups,
+    /// It has found something, be it that there is nothing.
+    has_reported: bool,
     stop: Shutdown,
 }
 
@@ -91,6 +95,7 @@ impl Manager {
             self.0.metrics.forget_job(gone);
         }
         state.jobs = wanted.keys().cloned().collect();
+        state.start_errors.clear();
         for provider in &mut state.providers {
             provider.jobs.clear();
         }
@@ -139,14 +144,45 @@ impl Manager {
                     config = job,
                     err = error
                 );
+                state.start_errors.push(error.to_string());
                 return false;
             }
         };
         let stop = self.0.shutdown.child();
         tokio::spawn(supervise(run, stop.clone(), section.mechanism(), context.job));
         let jobs = BTreeSet::from([job.to_owned()]);
-        state.providers.push(RunningProvider { id, section, jobs, groups, stop });
+        state.providers.push(RunningProvider {
+            id,
+            section,
+            jobs,
+            has_reported: !groups.is_empty(),
+            groups,
+            stop,
+        });
         true
+    }
+
+    /// Why sections of the last configuration do not run.
+    pub fn start_errors(&self) -> Vec<String> {
+        self.0.lock().start_errors.clone()
+    }
+
+    /// Ends when every provider has found its targets once and they are passed on, which needs [`Manager::run`]. One
+    /// that keeps failing is waited for: callers set a time.
+    pub async fn first_targets(&self) -> TargetSets {
+        let mut sets = self.subscribe();
+        let all_reported =
+            |_: &TargetSets| self.0.lock().providers.iter().all(|provider| provider.has_reported);
+        // It fails when the manager is gone, and then there is nothing to find.
+        let _ = sets.wait_for(all_reported).await.map(drop);
+        // What was found last may not have been passed on yet.
+        self.0.publish();
+        self.0.sets.borrow().clone()
+    }
+
+    #[cfg(test)]
+    pub(crate) fn shared(&self) -> &Shared {
+        &self.0.shared
     }
 
     /// The groups of all jobs, now and whenever they change.
@@ -219,6 +255,7 @@ impl Inner {
         self.metrics.received();
         if let Some(provider) = self.lock().providers.iter_mut().find(|provider| provider.id == id) {
             provider.groups = groups;
+            provider.has_reported = true;
         }
         self.changed.notify_one();
     }

@@ -1,4 +1,4 @@
-//! For tests: an HTTP server that plays an API, a provider that runs against it, and its groups as text.
+//! For tests: a provider that runs against a played API, and its groups as text.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -8,172 +8,26 @@ use ferula_config::Config;
 use ferula_model::Timestamp;
 use ferula_runtime::{RealClock, Shutdown, SimClock};
 use ferula_telemetry::Registry;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
+pub(crate) use ferula_testkit::played_api::{Play, PlayedServer, ReceivedRequest};
 
 use crate::provider::{Context, Shared};
 use crate::refresh::Refresh;
 use crate::{Manager, TargetGroup, TargetSets};
 
-/// What a played server does with a request.
-#[derive(Debug)]
-pub(crate) enum Play {
-    /// 200 with this body and type.
-    Json(String),
-    /// A status line such as `503 Out of order`, further header lines, and a body.
-    Raw(&'static str, String, Vec<u8>),
-    /// Pieces of a body that never ends after them.
-    Stream(Vec<String>),
-    /// A body whose pieces come as they are sent to the channel; its end ends the body.
-    Live(tokio::sync::broadcast::Receiver<String>),
-    /// The same bytes again and again.
-    Endless(&'static [u8]),
-    /// Closes the connection without an answer.
-    Close,
-}
+/// A key that signs in tests only.
+pub(crate) const RSA_KEY: &str = include_str!("../testdata/rsa_key.pem");
 
-type Script = Arc<dyn Fn(&Asked) -> Play + Send + Sync>;
+/// Services that are played instead of reached at their real addresses.
+#[derive(Default)]
+pub(crate) struct PlayedServices(Mutex<BTreeMap<String, String>>);
 
-/// A request as it came.
-#[derive(Clone, Debug)]
-pub(crate) struct Asked {
-    pub method: String,
-    pub target: String,
-    /// In lower case.
-    pub headers: BTreeMap<String, String>,
-    pub body: String,
-}
-
-pub(crate) struct PlayedServer {
-    pub address: String,
-    pub asked: Arc<Mutex<Vec<Asked>>>,
-    task: tokio::task::JoinHandle<()>,
-}
-
-impl Drop for PlayedServer {
-    fn drop(&mut self) {
-        self.task.abort();
-    }
-}
-
-impl PlayedServer {
-    pub(crate) async fn start(script: impl Fn(&Asked) -> Play + Send + Sync + 'static) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
-        let address = listener.local_addr().expect("bound").to_string();
-        let asked = Arc::new(Mutex::new(Vec::new()));
-        let script: Script = Arc::new(script);
-        let seen = asked.clone();
-        let task = tokio::spawn(async move {
-            let mut connections = tokio::task::JoinSet::new();
-            while let Ok((stream, _)) = listener.accept().await {
-                connections.spawn(serve(stream, script.clone(), seen.clone()));
-            }
-        });
-        PlayedServer { address, asked, task }
+impl PlayedServices {
+    pub(crate) fn url_of(&self, real: &str) -> Option<String> {
+        self.0.lock().expect("a test").get(real).cloned()
     }
 
-    /// Answers each path with a JSON text; others with 404.
-    pub(crate) async fn of_paths(paths: &'static [(&'static str, &'static str)]) -> Self {
-        Self::start(move |asked| {
-            let path = asked.target.split('?').next().unwrap_or_default();
-            match paths.iter().find(|(known, _)| *known == path) {
-                Some((_, json)) => Play::Json((*json).to_owned()),
-                None => Play::Raw("404 Not Found", String::new(), b"no such path".to_vec()),
-            }
-        })
-        .await
-    }
-
-    pub(crate) fn targets(&self) -> Vec<String> {
-        self.asked.lock().expect("a test").iter().map(|asked| asked.target.clone()).collect()
-    }
-}
-
-async fn serve(mut stream: TcpStream, script: Script, seen: Arc<Mutex<Vec<Asked>>>) {
-    let mut bytes = Vec::new();
-    loop {
-        let Some(asked) = read_request(&mut stream, &mut bytes).await else { return };
-        let (play, is_head) = (script(&asked), asked.method == "HEAD");
-        seen.lock().expect("a test").push(asked);
-        let written = match play {
-            Play::Json(body) => {
-                let length = body.len();
-                let head = format!(
-                    "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {length}\r\n\r\n"
-                );
-                stream.write_all((head + &body).as_bytes()).await
-            }
-            Play::Raw(status, headers, body) => {
-                let length = body.len();
-                let head = format!("HTTP/1.1 {status}\r\n{headers}Content-Length: {length}\r\n\r\n");
-                let both = [head.into_bytes(), if is_head { Vec::new() } else { body }].concat();
-                stream.write_all(&both).await
-            }
-            Play::Stream(pieces) => {
-                let head =
-                    "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n";
-                let mut text = head.to_owned();
-                for piece in pieces {
-                    text.push_str(&format!("{:x}\r\n{piece}\r\n", piece.len()));
-                }
-                let written = stream.write_all(text.as_bytes()).await;
-                if written.is_ok() {
-                    std::future::pending::<()>().await;
-                }
-                written
-            }
-            Play::Live(mut pieces) => {
-                let head =
-                    "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n";
-                let mut written = stream.write_all(head.as_bytes()).await;
-                while written.is_ok()
-                    && let Ok(piece) = pieces.recv().await
-                {
-                    let chunk = format!("{:x}\r\n{piece}\r\n", piece.len());
-                    written = stream.write_all(chunk.as_bytes()).await;
-                }
-                if written.is_ok() { stream.write_all(b"0\r\n\r\n").await } else { written }
-            }
-            Play::Endless(piece) => {
-                let head = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n\r\n";
-                let mut written = stream.write_all(head.as_bytes()).await;
-                let block = piece.repeat(65_536 / piece.len().max(1));
-                while written.is_ok() {
-                    written = stream.write_all(&block).await;
-                }
-                written
-            }
-            Play::Close => return,
-        };
-        if written.is_err() {
-            return;
-        }
-    }
-}
-
-async fn read_request(stream: &mut TcpStream, bytes: &mut Vec<u8>) -> Option<Asked> {
-    let mut piece = [0; 4096];
-    loop {
-        if let Some(end) = bytes.windows(4).position(|window| window == b"\r\n\r\n") {
-            let head = String::from_utf8_lossy(&bytes[..end]).into_owned();
-            let mut lines = head.split("\r\n");
-            let mut first = lines.next()?.split(' ');
-            let (method, target) = (first.next()?.to_owned(), first.next()?.to_owned());
-            let headers: BTreeMap<String, String> = lines
-                .filter_map(|line| line.split_once(": "))
-                .map(|(name, value)| (name.to_lowercase(), value.to_owned()))
-                .collect();
-            let length: usize = headers.get("content-length").and_then(|text| text.parse().ok()).unwrap_or(0);
-            if bytes.len() >= end + 4 + length {
-                let body = String::from_utf8_lossy(&bytes[end + 4..end + 4 + length]).into_owned();
-                bytes.drain(..end + 4 + length);
-                return Some(Asked { method, target, headers, body });
-            }
-        }
-        match stream.read(&mut piece).await {
-            Ok(0) | Err(_) => return None,
-            Ok(read) => bytes.extend_from_slice(&piece[..read]),
-        }
+    pub(crate) fn play(&self, real: &str, address: &str) {
+        self.0.lock().expect("a test").insert(real.to_owned(), format!("http://{address}"));
     }
 }
 
@@ -192,20 +46,33 @@ impl Drop for Bed {
 }
 
 impl Bed {
+    /// The same, with some services played: their real addresses, and where they are instead.
+    pub(crate) fn with_services(discovery: &str, services: &[(&str, &str)]) -> Self {
+        let clock = SimClock::at(Timestamp::from_millis(0));
+        Self::start(discovery, services, clock.clone(), Arc::new(clock))
+    }
+
     /// `discovery` is such as `http_sd_configs: [{url: 'http://x'}]`. Time stands still until it is moved on.
     pub(crate) fn new(discovery: &str) -> Self {
         let clock = SimClock::at(Timestamp::from_millis(0));
-        Self::with_clock(discovery, clock.clone(), Arc::new(clock))
+        Self::start(discovery, &[], clock.clone(), Arc::new(clock))
     }
 
     /// The same by the machine's clock.
-    pub(crate) fn in_real_time(discovery: &str) -> Self {
-        Self::with_clock(discovery, SimClock::at(Timestamp::from_millis(0)), RealClock::shared())
+    pub(crate) fn in_real_time(discovery: &str, services: &[(&str, &str)]) -> Self {
+        Self::start(discovery, services, SimClock::at(Timestamp::from_millis(0)), RealClock::shared())
     }
 
-    fn with_clock(discovery: &str, sim: SimClock, clock: ferula_runtime::SharedClock) -> Self {
+    fn start(
+        discovery: &str,
+        services: &[(&str, &str)],
+        sim: SimClock,
+        clock: ferula_runtime::SharedClock,
+    ) -> Self {
         let (registry, shutdown) = (Registry::new(), Shutdown::new());
         let manager = Manager::new("scrape", clock, &registry, shutdown.clone());
+        let played = manager.shared().get::<PlayedServices>();
+        services.iter().for_each(|(real, address)| played.play(real, address));
         let bed = Bed { manager, registry, clock: sim, shutdown };
         bed.apply(discovery);
         let manager = bed.manager.clone();
@@ -261,11 +128,23 @@ impl Bed {
             .sum()
     }
 
+    /// The targets as they are now.
+    pub(crate) fn shown(&self) -> Vec<String> {
+        let now = self.manager.subscribe().borrow().clone();
+        shown(&now["a"])
+    }
+
     /// Waits until a counter has reached a value.
     pub(crate) async fn wait_for_metric(&self, name: &str, at_least: f64) {
+        self.wait_for_metric_of(name, at_least, "").await;
+    }
+
+    /// The same, with what is waited for in the panic.
+    pub(crate) async fn wait_for_metric_of(&self, name: &str, at_least: f64, what: &str) {
         let start = std::time::Instant::now();
         while self.metric(name) < at_least {
-            assert!(start.elapsed() < Duration::from_secs(60), "{name} stays at {}", self.metric(name));
+            let value = self.metric(name);
+            assert!(start.elapsed() < Duration::from_secs(60), "{what}: {name} stays at {value}");
             self.clock.advance(Duration::from_millis(100));
             tokio::time::sleep(Duration::from_millis(2)).await;
         }
@@ -292,17 +171,21 @@ pub(crate) fn shown(groups: &[Arc<TargetGroup>]) -> Vec<String> {
 pub(crate) fn section_of<R: Refresh>(discovery: &str) -> (R::Section, Context) {
     let yaml = format!("scrape_configs:\n- job_name: a\n  {discovery}\n");
     let config = Config::parse(&yaml).unwrap_or_else(|error| panic!("{error}:\n{yaml}"));
-    let context = Context {
-        clock: RealClock::shared(),
-        registry: Registry::new(),
-        job: "a".into(),
-        shared: Shared::default(),
-    };
-    (R::sections(&config.scrape_configs[0].discovery).remove(0), context)
+    (R::sections(&config.scrape_configs[0].discovery).remove(0), context())
 }
 
 /// The targets of one round.
 pub(crate) async fn round_of<R: Refresh>(mechanism: &mut R) -> Vec<String> {
     let groups = mechanism.refresh().await.unwrap_or_else(|error| panic!("{error}"));
     shown(&groups.into_iter().map(Arc::new).collect::<Vec<_>>())
+}
+
+/// What a provider gets, by the machine's clock.
+pub(crate) fn context() -> Context {
+    Context {
+        clock: RealClock::shared(),
+        registry: Registry::new(),
+        job: "a".into(),
+        shared: Shared::default(),
+    }
 }

@@ -60,6 +60,17 @@ pub(crate) struct Context {
     pub shared: Shared,
 }
 
+impl Context {
+    /// The address of a service, which no section can change. Tests play it elsewhere.
+    pub(crate) fn service_url(&self, real: &str) -> String {
+        #[cfg(test)]
+        if let Some(played) = self.shared.get::<crate::played::PlayedServices>().url_of(real) {
+            return played;
+        }
+        real.to_owned()
+    }
+}
+
 /// What the providers of one mechanism share with each other, such as connections: one value of each type.
 #[derive(Clone, Default)]
 pub(crate) struct Shared(Arc<Mutex<HashMap<TypeId, Arc<dyn Any + Send + Sync>>>>);

@@ -10,6 +10,9 @@ use std::time::Duration;
 
 use ferula_config::discovery::DiscoveryConfigs;
 use ferula_go::quote::go_quote;
+use ferula_http_client::aws::AwsError;
+use ferula_http_client::jwt::KeyError;
+use ferula_http_client::program::ProgramError;
 use ferula_http_client::{BodyError, RequestError};
 use ferula_telemetry::{CounterVec, HistogramVec, Registry, SummaryVec};
 
@@ -17,6 +20,7 @@ use crate::TargetGroup;
 use crate::group::GroupsError;
 use crate::json::JsonError;
 use crate::provider::{Context, Output, Provider, ProviderError};
+use crate::xml::XmlError;
 
 /// An interval of 0 would ask without pause (and crashes Prometheus).
 const INTERVAL_MIN: Duration = Duration::from_millis(1);
@@ -61,10 +65,29 @@ pub(crate) enum RefreshError {
     #[error("{0}")]
     Json(#[from] JsonError),
     #[error("{0}")]
+    Xml(#[from] XmlError),
+    #[error("{0}")]
+    XmlRpc(#[from] crate::xml::rpc::AnswerError),
+    #[error("{0}")]
+    Aws(#[from] AwsError),
+    #[error("{0}")]
+    Key(#[from] KeyError),
+    #[error("{0}")]
+    Program(#[from] ProgramError),
+    #[error("{0}: {1}")]
+    File(String, std::io::Error),
+    #[error("{0}")]
     Groups(#[from] GroupsError),
     /// An answer that is not what the API promises.
     #[error("{0}")]
     Answer(String),
+}
+
+impl RefreshError {
+    /// The same with what was to be done in front, as Go wraps errors.
+    pub(crate) fn within(self, what: impl std::fmt::Display) -> Self {
+        RefreshError::Answer(format!("{what}: {self}"))
+    }
 }
 
 /// Runs a [`Refresh`] as a provider.

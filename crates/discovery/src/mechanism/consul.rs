@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use ferula_config::discovery::{ConsulSdConfig, DiscoveryConfigs};
+use ferula_go::url::{path_escape, query_escape};
 use ferula_http_client::{HeaderValue, Request};
 use ferula_telemetry::{Counter, Registry, Summary, SummaryVec};
 use serde::Deserialize;
@@ -16,7 +17,7 @@ use serde::de::DeserializeOwned;
 use tokio::task::{AbortHandle, JoinSet};
 
 use crate::TargetGroup;
-use crate::api_client::{ApiClient, header_name, header_value, path_escape, query_escape};
+use crate::api_client::{ApiClient, header_name, header_value};
 use crate::group::{Labels, host_port, joined};
 use crate::provider::{Context, Output, Provider, ProviderError};
 use crate::refresh::RefreshError;

@@ -8,11 +8,12 @@ use std::time::Duration;
 use ferula_config::Url;
 use ferula_config::discovery::NamedFilter;
 use ferula_config::http_client::HttpClientConfig;
+use ferula_go::url::query_escape;
 use ferula_http_client::{Request, StatusCode};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
-use crate::api_client::{ApiClient, query_escape};
+use crate::api_client::ApiClient;
 use crate::group::Labels;
 use crate::provider::{Context, ProviderError};
 use crate::refresh::RefreshError;

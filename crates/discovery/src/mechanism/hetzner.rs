@@ -4,13 +4,14 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use ferula_config::discovery::{DiscoveryConfigs, HetznerSdConfig};
+use ferula_go::url::query_escape;
 use ferula_http_client::Request;
 use ferula_model::LabelSet;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 use crate::TargetGroup;
-use crate::api_client::{ApiClient, query_escape};
+use crate::api_client::ApiClient;
 use crate::group::{Labels, host_port};
 use crate::provider::{Context, ProviderError};
 use crate::refresh::{Refresh, RefreshError};

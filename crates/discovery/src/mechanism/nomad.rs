@@ -3,11 +3,12 @@
 use std::time::Duration;
 
 use ferula_config::discovery::{DiscoveryConfigs, NomadSdConfig};
+use ferula_go::url::{path_escape, query_escape};
 use ferula_telemetry::{Counter, Registry};
 use serde::Deserialize;
 
 use crate::TargetGroup;
-use crate::api_client::{ApiClient, path_escape, query_escape};
+use crate::api_client::ApiClient;
 use crate::group::{Labels, host_port, joined};
 use crate::provider::{Context, ProviderError};
 use crate::refresh::{Refresh, RefreshError};

@@ -3,10 +3,11 @@
 use std::time::Duration;
 
 use ferula_config::discovery::{DiscoveryConfigs, VultrSdConfig};
+use ferula_go::url::query_escape;
 use serde::Deserialize;
 
 use crate::TargetGroup;
-use crate::api_client::{ApiClient, query_escape};
+use crate::api_client::ApiClient;
 use crate::group::{Labels, host_port, joined};
 use crate::provider::{Context, ProviderError};
 use crate::refresh::{Refresh, RefreshError};

@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex};
 
-use crate::played::{Asked, Bed, Play, PlayedServer};
+use crate::played::{Bed, Play, PlayedServer, ReceivedRequest};
 
 const WEB: &str = r#"[
   {"Node": {"Node": "n1", "Address": "10.0.0.1", "Meta": {"rack-1": "r"}, "TaggedAddresses": {"lan": "10.0.0.1", "wan": "8.8.8.8"}},
@@ -19,11 +19,11 @@ fn indexed(index: &str, body: &str) -> Play {
 }
 
 /// An agent with the service `web`.
-pub(crate) fn agent(asked: &Asked) -> Play {
-    match asked.target.split('?').next().unwrap_or_default() {
+pub(crate) fn agent(request: &ReceivedRequest) -> Play {
+    match request.target.split('?').next().unwrap_or_default() {
         "/v1/agent/self" => Play::Json(r#"{"Config": {"Datacenter": "dc1"}}"#.to_owned()),
         // Nothing changes: the request is held.
-        _ if asked.target.contains("index=") => Play::Stream(Vec::new()),
+        _ if request.target.contains("index=") => Play::Stream(Vec::new()),
         "/v1/catalog/services" => indexed("5", r#"{"consul": [], "web": ["a", "b"]}"#),
         "/v1/health/service/web" => indexed("7", WEB),
         _ => indexed("7", "[]"),
@@ -59,9 +59,9 @@ async fn services_come_and_go_and_stay_while_consul_fails() {
     // The catalog, whose index is the number of its changes; and whether the agent is down.
     let state = Arc::new(Mutex::new((1, r#"{"web": []}"#, false)));
     let played = state.clone();
-    let server = PlayedServer::start(move |asked| {
+    let server = PlayedServer::start(move |request| {
         let (index, services, is_down) = *played.lock().expect("a test");
-        let path = asked.target.split('?').next().unwrap_or_default();
+        let path = request.target.split('?').next().unwrap_or_default();
         if is_down {
             return Play::Raw("500 Internal Server Error", String::new(), b"No cluster leader".to_vec());
         }
@@ -82,10 +82,10 @@ async fn services_come_and_go_and_stay_while_consul_fails() {
     bed.targets(2).await;
     *state.lock().expect("a test") = (2, r#"{"web": [], "db": []}"#, false);
     bed.targets(3).await;
-    let asked = server.asked.lock().expect("a test").clone();
-    assert!(asked.iter().all(|asked| asked.headers["x-consul-token"] == "T"));
-    assert!(asked.iter().any(|asked| {
-        asked.target.contains("/v1/catalog/services?dc=d&wait=120000ms&stale=&filter=x+%3D%3D+1")
+    let request = server.requests.lock().expect("a test").clone();
+    assert!(request.iter().all(|request| request.headers["x-consul-token"] == "T"));
+    assert!(request.iter().any(|request| {
+        request.target.contains("/v1/catalog/services?dc=d&wait=120000ms&stale=&filter=x+%3D%3D+1")
     }));
     *state.lock().expect("a test") = (3, "{}", true);
     bed.wait_for_metric("prometheus_sd_consul_rpc_failures_total", 3.0).await;

@@ -5,8 +5,8 @@ use crate::played::{Play, PlayedServer, round_of, section_of};
 
 #[tokio::test]
 async fn droplets_are_read_page_by_page() {
-    let server = PlayedServer::start(|asked| {
-        assert_eq!(asked.headers["authorization"], "Bearer T");
+    let server = PlayedServer::start(|request| {
+        assert_eq!(request.headers["authorization"], "Bearer T");
         let droplet = |id: u32| {
             format!(
                 r#"{{"id": {id}, "name": "d{id}", "size_slug": "s", "status": "active", "vpc_uuid": "v",
@@ -15,7 +15,7 @@ async fn droplets_are_read_page_by_page() {
                 "v6": [{{"ip_address": "fd00::{id}", "type": "public"}}]}}}}"#
             )
         };
-        Play::Json(match asked.target.as_str() {
+        Play::Json(match request.target.as_str() {
             "/v2/droplets?page=1&per_page=200" => {
                 format!(r#"{{"droplets": [{}], "links": {{"pages": {{"last": "x?page=2"}}}}}}"#, droplet(1))
             }
@@ -42,8 +42,8 @@ async fn droplets_are_read_page_by_page() {
 
 #[tokio::test]
 async fn databases_are_read_until_a_page_is_empty() {
-    let server = PlayedServer::start(|asked| {
-        Play::Json(if asked.target.contains("page=1&") {
+    let server = PlayedServer::start(|request| {
+        Play::Json(if request.target.contains("page=1&") {
             r#"{"databases": [{"id": "i", "name": "n", "engine": "pg", "version": "16", "status": "online", "region": "fra",
                "size": "s", "num_nodes": 2, "connection": {"host": "pub.x"}, "private_connection": {"host": "priv.x"}, "tags": ["t"]}]}"#
                 .to_owned()

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use crate::played::{Asked, Bed, Play, PlayedServer};
+use crate::played::{Bed, Play, PlayedServer, ReceivedRequest};
 
 const CONTAINERS: &str = r#"[
  {"Id": "c1", "Names": ["/web"], "Image": "nginx", "ImageID": "sha256:1", "Labels": {"com.x/y": "z"},
@@ -29,8 +29,8 @@ const NETWORKS: &str = r#"[
 ]"#;
 
 /// The real client first asks which version the daemon speaks.
-pub(crate) fn daemon(asked: &Asked) -> Play {
-    let path = asked.target.split('?').next().unwrap_or_default();
+pub(crate) fn daemon(request: &ReceivedRequest) -> Play {
+    let path = request.target.split('?').next().unwrap_or_default();
     let path =
         path.split_once("/v1.").and_then(|(_, rest)| rest.split_once('/')).map_or(path, |(_, rest)| rest);
     match path.trim_start_matches('/') {
@@ -83,9 +83,9 @@ async fn filters_are_sent_and_every_network_can_be_asked_for() {
     ));
     // Two networks for c1 with two ports each, and for c2, which shares them.
     bed.targets(8).await;
-    let asked = server.targets();
+    let request = server.targets();
     assert_eq!(
-        asked[0],
+        request[0],
         "/v1.44/containers/json?filters=%7B%22label%22%3A%7B%22a%3Db%22%3Atrue%2C%22c%22%3Atrue%7D%7D"
     );
 }
@@ -101,8 +101,8 @@ async fn a_daemon_is_asked_over_its_socket() {
             connections.spawn(async move {
                 let mut bytes = vec![0; 65_536];
                 while let Ok(read @ 1..) = stream.read(&mut bytes).await {
-                    let asked = String::from_utf8_lossy(&bytes[..read]).into_owned();
-                    let body = if asked.contains("/networks") { NETWORKS } else { CONTAINERS };
+                    let request = String::from_utf8_lossy(&bytes[..read]).into_owned();
+                    let body = if request.contains("/networks") { NETWORKS } else { CONTAINERS };
                     let answer = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{body}", body.len());
                     if stream.write_all(answer.as_bytes()).await.is_err() {
                         return;
@@ -120,13 +120,13 @@ async fn a_daemon_is_asked_over_its_socket() {
 async fn an_old_daemon_is_asked_without_a_version_and_its_errors_are_told() {
     let answered = Arc::new(std::sync::atomic::AtomicBool::new(false));
     let flag = answered.clone();
-    let server = PlayedServer::start(move |asked| {
-        if asked.target.starts_with("/v1.") {
+    let server = PlayedServer::start(move |request| {
+        if request.target.starts_with("/v1.") {
             let text = r#"{"message":"client version 1.44 is too new"}"#;
             return Play::Raw("400 Bad Request", String::new(), text.as_bytes().to_vec());
         }
         flag.store(true, std::sync::atomic::Ordering::SeqCst);
-        daemon(asked)
+        daemon(request)
     })
     .await;
     let bed = Bed::new(&section(&server.address));

@@ -1,6 +1,6 @@
 //! `dockerswarm` held against a played server: its labels, and what it does when the server errs.
 
-use crate::played::{Asked, Bed, Play, PlayedServer};
+use crate::played::{Bed, Play, PlayedServer, ReceivedRequest};
 
 const NODES: &str = r#"[
  {"ID": "k1", "Spec": {"Role": "manager", "Availability": "active", "Labels": {"a-b": "c"}},
@@ -27,8 +27,8 @@ const TASKS: &str = r#"[
 ]"#;
 const NETWORKS: &str = r#"[{"Id": "n1", "Name": "ingress", "Scope": "swarm", "Internal": false, "Ingress": true, "Labels": {}}]"#;
 
-pub(crate) fn daemon(asked: &Asked) -> Play {
-    let path = asked.target.split('?').next().unwrap_or_default();
+pub(crate) fn daemon(request: &ReceivedRequest) -> Play {
+    let path = request.target.split('?').next().unwrap_or_default();
     Play::Json(
         match path.rsplit('/').next().unwrap_or_default() {
             "nodes" => NODES,

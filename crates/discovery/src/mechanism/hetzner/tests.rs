@@ -5,8 +5,8 @@ use crate::played::{Play, PlayedServer, round_of, section_of};
 
 #[tokio::test]
 async fn cloud_servers_have_their_networks_and_labels() {
-    let server = PlayedServer::start(|asked| {
-        Play::Json(match asked.target.as_str() {
+    let server = PlayedServer::start(|request| {
+        Play::Json(match request.target.as_str() {
             "/servers?label_selector=a%3D%3Db&page=1&per_page=50" => r#"{"servers": [{"id": 42, "name": "s", "status": "running",
                 "public_net": {"ipv4": {"ip": "1.2.3.4"}, "ipv6": {"ip": "2001:db8::/64"}},
                 "private_net": [{"network": 7, "ip": "10.0.0.2"}],

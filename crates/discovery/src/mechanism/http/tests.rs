@@ -13,10 +13,10 @@ fn section(address: &str) -> String {
 async fn groups_are_asked_for_at_the_interval_and_kept_while_the_server_fails() {
     let round = Arc::new(AtomicUsize::new(0));
     let counter = round.clone();
-    let server = PlayedServer::start(move |asked| {
-        assert_eq!(asked.headers["accept"], "application/json");
-        assert_eq!(asked.headers["x-prometheus-refresh-interval-seconds"], "5");
-        assert!(asked.headers["user-agent"].starts_with("Prometheus/"));
+    let server = PlayedServer::start(move |request| {
+        assert_eq!(request.headers["accept"], "application/json");
+        assert_eq!(request.headers["x-prometheus-refresh-interval-seconds"], "5");
+        assert!(request.headers["user-agent"].starts_with("Prometheus/"));
         let html = "Content-Type: text/html\r\n".to_owned();
         let json = "Content-Type: application/json\r\n".to_owned();
         match counter.fetch_add(1, Ordering::SeqCst) {

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use serde_json::{Value as Json, json};
 use tokio::sync::broadcast;
 
-use crate::played::{Asked, Bed, Play, PlayedServer};
+use crate::played::{Bed, Play, PlayedServer, ReceivedRequest};
 
 /// A played cluster: collections by path, with a history that can be lost.
 #[derive(Clone)]
@@ -65,9 +65,9 @@ impl Cluster {
         self.state().watches.clear();
     }
 
-    pub(crate) fn play(&self, asked: &Asked) -> Play {
+    pub(crate) fn play(&self, request: &ReceivedRequest) -> Play {
         let mut state = self.state();
-        let (path, query) = asked.target.split_once('?').unwrap_or((&asked.target, ""));
+        let (path, query) = request.target.split_once('?').unwrap_or((&request.target, ""));
         let query: BTreeMap<&str, &str> = query.split('&').filter_map(|pair| pair.split_once('=')).collect();
         if state.is_down {
             return Play::Raw("503 Service Unavailable", String::new(), b"not json".to_vec());
@@ -235,7 +235,7 @@ pub(crate) fn section(address: &str, role: &str, more: &str) -> String {
 
 async fn serve(cluster: &Cluster) -> PlayedServer {
     let cluster = cluster.clone();
-    PlayedServer::start(move |asked| cluster.play(asked)).await
+    PlayedServer::start(move |request| cluster.play(request)).await
 }
 
 #[tokio::test]
@@ -335,9 +335,9 @@ async fn selectors_and_namespaces_narrow_down_what_is_asked_for() {
         )
     };
     bed.wait_for_metric("prometheus_sd_kubernetes_http_request_total", 4.0).await;
-    let asked = server.targets();
-    assert!(asked.contains(&wanted("a")) && asked.contains(&wanted("b")), "{asked:?}");
-    assert!(asked.iter().all(|target| target.contains("fieldSelector=")));
+    let targets = server.targets();
+    assert!(targets.contains(&wanted("a")) && targets.contains(&wanted("b")), "{targets:?}");
+    assert!(targets.iter().all(|target| target.contains("fieldSelector=")));
 }
 
 #[tokio::test]
@@ -346,9 +346,9 @@ async fn garbage_and_flooding_in_a_watch_cost_a_failure_and_no_targets() {
     fill(&cluster);
     let round = Arc::new(std::sync::atomic::AtomicUsize::new(0));
     let played = cluster.clone();
-    let server = PlayedServer::start(move |asked| {
-        if !asked.target.contains("watch=true") {
-            return played.play(asked);
+    let server = PlayedServer::start(move |request| {
+        if !request.target.contains("watch=true") {
+            return played.play(request);
         }
         match round.fetch_add(1, std::sync::atomic::Ordering::SeqCst) {
             0 => Play::Stream(vec!["<html>\n".to_owned()]),
@@ -359,7 +359,7 @@ async fn garbage_and_flooding_in_a_watch_cost_a_failure_and_no_targets() {
                 "{\"type\":\"ERROR\",\"object\":{\"code\":500,\"message\":\"no\"}}\n".to_owned(),
             ]),
             5 => Play::Close,
-            _ => played.play(asked),
+            _ => played.play(request),
         }
     })
     .await;
@@ -382,13 +382,13 @@ async fn many_pods_coming_and_going_are_right_soon() {
         );
     }
     let played = cluster.clone();
-    let server = PlayedServer::start(move |asked| {
+    let server = PlayedServer::start(move |request| {
         // As large as they are asked for.
-        let mut asked = asked.clone();
-        if !asked.target.contains("watch=true") {
-            asked.target = asked.target.split('?').next().unwrap_or_default().to_owned();
+        let mut request = request.clone();
+        if !request.target.contains("watch=true") {
+            request.target = request.target.split('?').next().unwrap_or_default().to_owned();
         }
-        played.play(&asked)
+        played.play(&request)
     })
     .await;
     let bed = Bed::new(&section(&server.address, "pod", ""));

@@ -16,6 +16,7 @@ use std::future::Future;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
+use ferula_go::url::query_escape;
 use ferula_http_client::{Request, Response, StatusCode};
 use ferula_runtime::SharedClock;
 use ferula_telemetry::{Counter, CounterVec, Registry};
@@ -25,7 +26,7 @@ use tokio::sync::Notify;
 
 use super::client::Server;
 use super::objects::Object;
-use crate::api_client::{ApiClient, query_escape};
+use crate::api_client::ApiClient;
 use crate::json;
 use crate::provider::{Context, ProviderError};
 use crate::refresh::RefreshError;

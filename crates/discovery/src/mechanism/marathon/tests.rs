@@ -1,6 +1,6 @@
 //! `marathon` held against a played server: its labels, and what it does when the server errs.
 
-use crate::played::{Asked, Bed, Play, PlayedServer};
+use crate::played::{Bed, Play, PlayedServer, ReceivedRequest};
 
 const APPS: &str = r#"{"apps": [
  {"id": "/a", "labels": {"l-1": "v"}, "container": {"docker": {"image": "i"}, "portMappings": [
@@ -14,8 +14,8 @@ const APPS: &str = r#"{"apps": [
  {"id": "/none", "tasks": []}
 ]}"#;
 
-pub(crate) fn play(asked: &Asked) -> Play {
-    assert_eq!(asked.target, "/v2/apps/?embed=apps.tasks");
+pub(crate) fn play(request: &ReceivedRequest) -> Play {
+    assert_eq!(request.target, "/v2/apps/?embed=apps.tasks");
     Play::Json(APPS.to_owned())
 }
 
@@ -45,5 +45,5 @@ async fn tasks_are_targets_by_every_way_to_name_ports() {
             "m5:2 __meta_marathon_app=/host __meta_marathon_port_index=1 __meta_marathon_task=t5".to_owned(),
         ]
     );
-    assert_eq!(server.asked.lock().expect("a test")[0].headers["authorization"], "token=T");
+    assert_eq!(server.requests.lock().expect("a test")[0].headers["authorization"], "token=T");
 }

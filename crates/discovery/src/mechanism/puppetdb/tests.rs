@@ -1,6 +1,6 @@
 //! `puppetdb` held against a played server: its labels, and what it does when the server errs.
 
-use crate::played::{Asked, Bed, Play, PlayedServer};
+use crate::played::{Bed, Play, PlayedServer, ReceivedRequest};
 
 const RESOURCES: &str = r#"[
  {"certname": "h.example", "resource": "49af", "type": "Class", "title": "Prometheus::Node", "exported": false,
@@ -9,9 +9,9 @@ const RESOURCES: &str = r#"[
                  "empty": [], "deep-er": {"in.ner": "y", "more": {"z": 1}}}}
 ]"#;
 
-pub(crate) fn play(asked: &Asked) -> Play {
-    assert_eq!((asked.method.as_str(), asked.target.as_str()), ("POST", "/pdb/query/v4"));
-    assert_eq!(asked.body, r#"{"query":"resources { type = \"Class\" }"}"#);
+pub(crate) fn play(request: &ReceivedRequest) -> Play {
+    assert_eq!((request.method.as_str(), request.target.as_str()), ("POST", "/pdb/query/v4"));
+    assert_eq!(request.body, r#"{"query":"resources { type = \"Class\" }"}"#);
     Play::Json(RESOURCES.to_owned())
 }
 

@@ -5,8 +5,8 @@ use crate::played::{Play, PlayedServer, round_of, section_of};
 
 #[tokio::test]
 async fn instances_are_read_page_by_page() {
-    let server = PlayedServer::start(|asked| {
-        Play::Json(match asked.target.as_str() {
+    let server = PlayedServer::start(|request| {
+        Play::Json(match request.target.as_str() {
             "/v2/instances?per_page=100" => r#"{"instances": [{"id": "i1", "label": "l", "os": "Debian", "os_id": 5, "region": "fra",
                 "plan": "p", "main_ip": "1.2.3.4", "v6_main_ip": "fd00::1", "internal_ip": "10.0.0.1", "hostname": "h",
                 "server_status": "ok", "vcpu_count": 2, "ram": 1024, "disk": 55, "allowed_bandwidth": 2000,

@@ -2,19 +2,23 @@
 
 use std::path::Path;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use anyhow::{Result, anyhow, bail};
+use ferula_config::discovery::DiscoveryConfigs;
 use ferula_config::{Config, glob};
-use ferula_discovery::TargetGroup;
+use ferula_discovery::{Manager, TargetGroup};
 use ferula_model::LabelSet;
+use ferula_runtime::{RealClock, Shutdown};
 use ferula_scraper::target::{TargetMaker, TargetOutcome};
+use ferula_telemetry::Registry;
 use serde_json::{Value as Json, json};
 
 use super::config::static_groups;
 use crate::tools::args::Args;
 use crate::tools::finish;
 
-/// Runs the command. Lists and files are read at once, so there is nothing to wait for.
+/// Runs the command. Unlike promtool it ends when every service has answered, not only when the time is up.
 pub fn run(args: &Args) -> ExitCode {
     finish(find(args).and_then(|found| {
         print!("{}", serde_json::to_string_pretty(&found)?);
@@ -32,14 +36,6 @@ fn find(args: &Args) -> Result<Vec<Json>> {
         bail!("Job {name} not found. Select one of:{names}");
     };
     let job = &jobs.jobs[index];
-    let other = job
-        .discovery
-        .counts()
-        .into_iter()
-        .find(|(key, sections)| *sections > 0 && !matches!(*key, "static_configs" | "file_sd_configs"));
-    if let Some((key, _)) = other {
-        bail!("not supported yet: {key} of job {name}");
-    }
     let mut groups = static_groups(&job.discovery);
     for pattern in job.discovery.file_sd_configs.iter().flat_map(|section| &section.files.0) {
         for file in glob(pattern) {
@@ -49,6 +45,12 @@ fn find(args: &Args) -> Result<Vec<Json>> {
             });
             groups.extend(parsed.map_err(|error| anyhow!("Error reading file {file}: {error}"))?);
         }
+    }
+    let mut services = job.discovery.clone();
+    services.static_configs.clear();
+    services.file_sd_configs.clear();
+    if services.counts().any(|(_, sections)| sections > 0) {
+        groups.extend(found_by_services(name, &services, args.duration(super::TIMEOUT))?);
     }
     let maker = TargetMaker::new(job);
     let mut found: Vec<Json> = Vec::new();
@@ -61,6 +63,26 @@ fn find(args: &Args) -> Result<Vec<Json>> {
         }
     }
     Ok(found)
+}
+
+/// What services find once each of them has answered, or what is known when the time is up.
+fn found_by_services(job: &str, services: &DiscoveryConfigs, timeout: Duration) -> Result<Vec<TargetGroup>> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    runtime.block_on(async {
+        let (clock, shutdown) = (RealClock::shared(), Shutdown::new());
+        let manager = Manager::new("check", clock, &Registry::new(), shutdown.clone());
+        manager.apply_config([(job, services)]);
+        if let Some(error) = manager.start_errors().first() {
+            bail!("Could not create new discoverer {error}");
+        }
+        let sets = tokio::select! {
+            sets = manager.first_targets() => sets,
+            () = manager.run() => manager.subscribe().borrow().clone(),
+            () = tokio::time::sleep(timeout) => manager.subscribe().borrow().clone(),
+        };
+        shutdown.request();
+        Ok(sets.get(job).into_iter().flatten().map(|group| TargetGroup::clone(group)).collect())
+    })
 }
 
 fn show(maker: &TargetMaker<'_>, target: &LabelSet, group: &TargetGroup) -> Json {

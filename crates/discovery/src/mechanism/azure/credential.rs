@@ -1,0 +1,240 @@
+//! Who asks Azure: a client with a secret, the machine's own identity, a workload's token, or whatever of these the
+//! environment offers.
+
+use std::time::Duration;
+
+use ferula_config::discovery::AzureSdConfig;
+use ferula_config::http_client::HttpClientConfig;
+use ferula_go::url::query_escape;
+use tokio::process::Command;
+
+use crate::api_client::{Answer, ApiClient};
+use crate::json::{self, answers};
+use crate::provider::{Context, ProviderError};
+use crate::refresh::RefreshError;
+use crate::token::TokenCache;
+
+const METADATA: &str = "http://169.254.169.254";
+const ASSERTION_TYPE: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
+/// The metadata service is next door; where there is none, the next way is tried after this time.
+const TIMEOUT: Duration = Duration::from_secs(10);
+const PROGRAM_BYTES_MAX: usize = 64 << 10;
+
+/// Where the services of a cloud are.
+#[derive(Clone, Copy)]
+pub(super) struct Cloud {
+    /// The resource manager.
+    pub manager: &'static str,
+    /// What tokens are for.
+    audience: &'static str,
+    authority: &'static str,
+}
+
+impl Cloud {
+    /// A cloud by its name, in any case.
+    pub(super) fn named(name: &str) -> Option<Cloud> {
+        let (manager, audience, authority) = match name.to_uppercase().as_str() {
+            "AZURECLOUD" | "AZUREPUBLICCLOUD" | "AZUREGERMANCLOUD" => (
+                "https://management.azure.com",
+                "https://management.core.windows.net/",
+                "https://login.microsoftonline.com/",
+            ),
+            "AZURECHINACLOUD" => (
+                "https://management.chinacloudapi.cn",
+                "https://management.core.chinacloudapi.cn",
+                "https://login.chinacloudapi.cn/",
+            ),
+            "AZUREUSGOVERNMENT" | "AZUREUSGOVERNMENTCLOUD" => (
+                "https://management.usgovcloudapi.net",
+                "https://management.core.usgovcloudapi.net",
+                "https://login.microsoftonline.us/",
+            ),
+            _ => return None,
+        };
+        Some(Cloud { manager, audience, authority })
+    }
+}
+
+/// A way to a token.
+enum Way {
+    Secret {
+        tenant: String,
+        client: String,
+        secret: String,
+    },
+    Workload {
+        tenant: String,
+        client: String,
+        token_file: String,
+    },
+    /// The identity of the machine, or of the app service that the environment names.
+    Managed {
+        client: String,
+        service: Option<(String, String)>,
+    },
+    /// The command `az`, signed on by somebody.
+    CommandLine {
+        tenant: String,
+    },
+}
+
+pub(super) struct Credential {
+    api: ApiClient,
+    cloud: Cloud,
+    authority: String,
+    metadata: String,
+    /// Tried in order until one gives a token.
+    ways: Vec<Way>,
+    token: TokenCache,
+}
+
+answers! { "camelCase":
+    CommandLineToken { access_token: String, }
+}
+
+impl Credential {
+    pub(super) fn of(
+        section: &AzureSdConfig,
+        cloud: Cloud,
+        context: &Context,
+        variable: impl Fn(&str) -> Option<String>,
+    ) -> Result<Self, ProviderError> {
+        let variable = |name: &str| variable(name).filter(|value| !value.is_empty());
+        let wrong = |text: &str| ProviderError::Option(format!("could not create Azure client: {text}"));
+        let workload = || {
+            let tenant = variable("AZURE_TENANT_ID")?;
+            let (client, token_file) =
+                (variable("AZURE_CLIENT_ID")?, variable("AZURE_FEDERATED_TOKEN_FILE")?);
+            Some(Way::Workload { tenant, client, token_file })
+        };
+        let service = || Some((variable("IDENTITY_ENDPOINT")?, variable("IDENTITY_HEADER")?));
+        let own_tenant = Some(section.tenant_id.clone()).filter(|tenant| !tenant.is_empty());
+        let ways = match section.authentication_method.as_str() {
+            "WorkloadIdentity" => vec![workload().ok_or_else(|| {
+                wrong("no client ID, tenant ID or token file specified. Check pod configuration")
+            })?],
+            "ManagedIdentity" => vec![Way::Managed { client: section.client_id.clone(), service: service() }],
+            "SDK" => {
+                let secret = || {
+                    Some(Way::Secret {
+                        tenant: own_tenant.clone().or_else(|| variable("AZURE_TENANT_ID"))?,
+                        client: variable("AZURE_CLIENT_ID")?,
+                        secret: variable("AZURE_CLIENT_SECRET")?,
+                    })
+                };
+                let client = variable("AZURE_CLIENT_ID").unwrap_or_default();
+                let tenant = own_tenant.clone().unwrap_or_default();
+                let always = [Way::Managed { client, service: service() }, Way::CommandLine { tenant }];
+                secret().into_iter().chain(workload()).chain(always).collect()
+            }
+            _ => vec![Way::Secret {
+                tenant: section.tenant_id.clone(),
+                client: section.client_id.clone(),
+                secret: section.client_secret.reveal().to_owned(),
+            }],
+        };
+        let authority = variable("AZURE_AUTHORITY_HOST").unwrap_or_else(|| cloud.authority.to_owned());
+        // The SDK asks for tokens with a client of its own.
+        let api = ApiClient::new(&HttpClientConfig::default(), context, TIMEOUT)?;
+        Ok(Credential {
+            api,
+            cloud,
+            authority: context.service_url(authority.trim_end_matches('/')),
+            metadata: context.service_url(METADATA),
+            ways,
+            token: TokenCache::new(&context.clock),
+        })
+    }
+
+    /// A token that is good for another minute.
+    pub(super) async fn token(&mut self) -> Result<String, RefreshError> {
+        if let Some(token) = self.token.get() {
+            return Ok(token);
+        }
+        let mut errors: Vec<String> = Vec::new();
+        for way in &self.ways {
+            let token = match self.ask(way).await {
+                Ok(Given::Answer(answer)) => self.token.keep(&answer),
+                Ok(Given::Token(token)) => Ok(token),
+                Err(error) => Err(error),
+            };
+            match token {
+                Ok(token) => return Ok(token),
+                Err(error) => errors.push(error.to_string()),
+            }
+        }
+        Err(RefreshError::Answer(errors.join("; ")))
+    }
+
+    async fn ask(&self, way: &Way) -> Result<Given, RefreshError> {
+        let scope = format!("{}/.default", self.cloud.audience);
+        match way {
+            Way::Secret { tenant, client, secret } => {
+                let form = [
+                    ("grant_type", "client_credentials"),
+                    ("client_id", client.as_str()),
+                    ("client_secret", secret),
+                    ("scope", &scope),
+                ];
+                self.ask_authority(tenant, &form).await
+            }
+            Way::Workload { tenant, client, token_file } => {
+                let assertion = tokio::fs::read_to_string(token_file).await;
+                let assertion =
+                    assertion.map_err(|error| RefreshError::File(format!("open {token_file}"), error))?;
+                let form = [
+                    ("grant_type", "client_credentials"),
+                    ("client_id", client.as_str()),
+                    ("client_assertion_type", ASSERTION_TYPE),
+                    ("client_assertion", assertion.trim()),
+                    ("scope", &scope),
+                ];
+                self.ask_authority(tenant, &form).await
+            }
+            Way::Managed { client, service } => {
+                let resource = query_escape(self.cloud.audience);
+                let client = match client.as_str() {
+                    "" => String::new(),
+                    client => format!("&client_id={}", query_escape(client)),
+                };
+                let answer = match service {
+                    Some((endpoint, header)) => {
+                        let url = format!("{endpoint}?api-version=2019-08-01&resource={resource}{client}");
+                        self.api.get_with(&url, &[("x-identity-header", header)]).await?
+                    }
+                    None => {
+                        let path = "metadata/identity/oauth2/token?api-version=2018-02-01";
+                        let url = format!("{}/{path}&resource={resource}{client}", self.metadata);
+                        self.api.get_with(&url, &[("metadata", "true")]).await?
+                    }
+                };
+                Ok(Given::Answer(answer))
+            }
+            Way::CommandLine { tenant } => {
+                let mut command = Command::new("az");
+                let resource = self.cloud.audience;
+                command.args(["account", "get-access-token", "-o", "json", "--resource", resource]);
+                if !tenant.is_empty() {
+                    command.args(["--tenant", tenant]);
+                }
+                let printed =
+                    ferula_http_client::program::output(command, PROGRAM_BYTES_MAX, TIMEOUT).await?;
+                // Asked for again each round: the command keeps tokens itself.
+                let token: CommandLineToken = json::from_slice(&printed)?;
+                Ok(Given::Token(token.access_token))
+            }
+        }
+    }
+
+    async fn ask_authority(&self, tenant: &str, form: &[(&str, &str)]) -> Result<Given, RefreshError> {
+        let tenant = ferula_go::url::path_escape(tenant);
+        let url = format!("{}/{tenant}/oauth2/v2.0/token", self.authority);
+        Ok(Given::Answer(self.api.post_form(&url, &[], form).await?))
+    }
+}
+
+/// What a way gives: an answer with a token, or one by itself.
+enum Given {
+    Answer(Answer),
+    Token(String),
+}

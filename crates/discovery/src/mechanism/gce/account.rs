@@ -1,0 +1,143 @@
+//! Application default credentials: the file that the environment names, the one that `gcloud` wrote, or the account
+//! that the machine itself has.
+
+use std::collections::BTreeMap;
+
+use ferula_http_client::jwt::{Algorithm, SigningKey};
+use ferula_runtime::SharedClock;
+use serde_json::json;
+
+use crate::api_client::ApiClient;
+use crate::json::{self, answers};
+use crate::provider::{Context, ProviderError};
+use crate::refresh::RefreshError;
+use crate::token::TokenCache;
+
+const SCOPE: &str = "https://www.googleapis.com/auth/compute.readonly";
+const TOKEN_URL: &str = "https://oauth2.googleapis.com/token";
+const GRANT: &str = "urn:ietf:params:oauth:grant-type:jwt-bearer";
+/// How long an assertion is good, in seconds.
+const ASSERTION_SECONDS: i64 = 3600;
+/// The machine's own service.
+const METADATA_HOST: &str = "169.254.169.254";
+
+answers! { "snake_case":
+    CredentialsFile {
+        #[serde(rename = "type")]
+        credentials_type: String,
+        client_email: String,
+        private_key: String,
+        private_key_id: String,
+        token_uri: String,
+        client_id: String,
+        client_secret: String,
+        refresh_token: String,
+    }
+}
+
+/// Who asks, with the last token.
+pub(super) struct Account {
+    api: ApiClient,
+    clock: SharedClock,
+    source: Source,
+    token: TokenCache,
+}
+
+enum Source {
+    ServiceAccount { file: Box<CredentialsFile>, key: Box<SigningKey>, url: String },
+    User { file: Box<CredentialsFile>, url: String },
+    Machine { base: String },
+}
+
+impl Account {
+    pub(super) fn find(
+        api: &ApiClient,
+        context: &Context,
+        variable: impl Fn(&str) -> Option<String>,
+    ) -> Result<Self, ProviderError> {
+        let variable = |name: &str| variable(name).filter(|value| !value.is_empty());
+        let source = match variable("GOOGLE_APPLICATION_CREDENTIALS") {
+            Some(file) => {
+                let text = std::fs::read_to_string(&file).map_err(|error| {
+                    let what = "error setting up communication with GCE service: google: error getting \
+                                credentials using GOOGLE_APPLICATION_CREDENTIALS environment variable: open";
+                    ProviderError::File(format!("{what} {file}"), error)
+                })?;
+                of_file(&text, context)?
+            }
+            None => {
+                let home = variable("HOME").unwrap_or_default();
+                let file = format!("{home}/.config/gcloud/application_default_credentials.json");
+                match std::fs::read_to_string(file) {
+                    Ok(text) => of_file(&text, context)?,
+                    Err(_) => {
+                        let host = variable("GCE_METADATA_HOST").unwrap_or_else(|| METADATA_HOST.to_owned());
+                        Source::Machine { base: context.service_url(&format!("http://{host}")) }
+                    }
+                }
+            }
+        };
+        let clock = context.clock.clone();
+        Ok(Account { api: api.clone(), source, token: TokenCache::new(&clock), clock })
+    }
+
+    /// Asks anew next time.
+    pub(super) fn forget_token(&mut self) {
+        self.token.forget();
+    }
+
+    pub(super) async fn token(&mut self) -> Result<String, RefreshError> {
+        if let Some(token) = self.token.get() {
+            return Ok(token);
+        }
+        let answer = match &self.source {
+            Source::ServiceAccount { file, key, url } => {
+                let now = self.clock.unix_nanos().div_euclid(1_000_000_000);
+                let claims = BTreeMap::from([
+                    ("iss".to_owned(), json!(file.client_email)),
+                    ("aud".to_owned(), json!(url)),
+                    ("scope".to_owned(), json!(SCOPE)),
+                    ("iat".to_owned(), json!(now)),
+                    ("exp".to_owned(), json!(now + ASSERTION_SECONDS)),
+                ]);
+                let assertion = key.token(Algorithm::Rs256, &file.private_key_id, &claims)?;
+                let form = [("grant_type", GRANT), ("assertion", assertion.as_str())];
+                self.api.post_form(url, &[], &form).await?
+            }
+            Source::User { file, url } => {
+                let form = [
+                    ("grant_type", "refresh_token"),
+                    ("refresh_token", file.refresh_token.as_str()),
+                    ("client_id", &file.client_id),
+                    ("client_secret", &file.client_secret),
+                ];
+                self.api.post_form(url, &[], &form).await?
+            }
+            Source::Machine { base } => {
+                let path = "computeMetadata/v1/instance/service-accounts/default/token";
+                let url = format!("{base}/{path}?scopes={}", ferula_go::url::query_escape(SCOPE));
+                self.api.get_with(&url, &[("metadata-flavor", "Google")]).await?
+            }
+        };
+        self.token.keep(&answer)
+    }
+}
+
+fn of_file(text: &str, context: &Context) -> Result<Source, ProviderError> {
+    let wrong = |reason: String| {
+        ProviderError::Option(format!("error setting up communication with GCE service: {reason}"))
+    };
+    let file: CredentialsFile =
+        json::from_slice(text.as_bytes()).map_err(|error| wrong(error.to_string()))?;
+    let url = if file.token_uri.is_empty() { TOKEN_URL } else { &file.token_uri };
+    let url = context.service_url(url);
+    match file.credentials_type.as_str() {
+        "service_account" => {
+            let key = SigningKey::parse(&file.private_key).map_err(|error| wrong(error.to_string()))?;
+            Ok(Source::ServiceAccount { file: Box::new(file), key: Box::new(key), url })
+        }
+        "authorized_user" => Ok(Source::User { file: Box::new(file), url }),
+        "" => Err(wrong("missing 'type' field in credentials".to_owned())),
+        other => Err(wrong(format!("unknown credential type: {}", ferula_go::quote::go_quote(other)))),
+    }
+}
