@@ -17,6 +17,7 @@ use ferula_remote::protobuf::{put_bytes, put_double, put_varint};
 use ferula_remote::snappy;
 use ferula_remote::write::headers::Encoding;
 use ferula_remote::write::{Features, Receiver};
+use ferula_storage::MemoryContract;
 use ferula_telemetry::Registry;
 use ferula_tsdb::{Db, Options};
 
@@ -121,6 +122,7 @@ fn remote_write(criterion: &mut Criterion) {
     let receiver = Receiver::new(&Registry::new(), Features::default());
     let db = Db::in_memory(Options::default()).expect("a store in memory");
     let timestamp = Cell::new(0);
+    let unbounded = MemoryContract::unlimited().lease();
     group.bench_function("known series, log in memory", |bencher| {
         bencher.iter_batched(
             || {
@@ -128,7 +130,7 @@ fn remote_write(criterion: &mut Criterion) {
                 request(timestamp.get())
             },
             |body| {
-                let message = Encoding::Snappy.unpack(&body).expect("a block");
+                let message = Encoding::Snappy.unpack(&body, &unbounded).expect("a block");
                 receiver.write(&db, &message, Timestamp::from_millis(timestamp.get())).expect("written")
             },
             criterion::BatchSize::PerIteration,

@@ -3,6 +3,7 @@
 use ferula_model::Timestamp;
 use ferula_remote::write::headers::Encoding;
 use ferula_remote::write::{Features, Receiver};
+use ferula_storage::MemoryContract;
 use ferula_telemetry::Registry;
 use ferula_testkit::MemStorage;
 
@@ -29,7 +30,8 @@ fn main() {
         let now = Timestamp::from_millis(1 << 40);
         let store = MemStorage::new();
         for encoding in [Encoding::Snappy, Encoding::Zstd] {
-            let _ = encoding.unpack(input).map(|message| receiver.write(&store, &message, now));
+            let memory = MemoryContract::unlimited().lease();
+            let _ = encoding.unpack(input, &memory).map(|message| receiver.write(&store, &message, now));
         }
         let _ = receiver.write(&store, input, now);
         let _ = receiver.write_v2(&store, input, now);

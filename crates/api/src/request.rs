@@ -3,8 +3,10 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use axum::body::{Body, Bytes};
+use axum::body::{Body, Bytes, HttpBody};
 use axum::http::{HeaderMap, Method, Request as HttpRequest, header};
+use bytes::BytesMut;
+use ferula_storage::{Lease, MemoryContract, OutOfMemory};
 use http_body_util::{BodyExt, Limited};
 
 use crate::error::{ApiError, Refusal, RefusalKind};
@@ -35,6 +37,8 @@ pub struct Request {
     pub path_param: String,
     /// The body, if it is no form.
     pub body: Bytes,
+    /// Counts what the request holds in memory.
+    pub memory: Lease,
     /// Who asks.
     pub client: Option<IpAddr>,
 }
@@ -48,18 +52,23 @@ impl Request {
         request: HttpRequest<Body>,
         body_bytes_max: usize,
         read_timeout: Duration,
+        memory: &MemoryContract,
     ) -> Result<Self, Refusal> {
         let (parts, body) = request.into_parts();
         let is_form = matches!(parts.method, Method::POST | Method::PUT | Method::PATCH)
             && parts.headers.get(header::CONTENT_TYPE).is_some_and(is_form_type);
-        let limited = Limited::new(body, body_bytes_max);
-        let body = match tokio::time::timeout(read_timeout, limited.collect()).await {
-            Ok(Ok(body)) => body.to_bytes(),
+        let memory = memory.lease();
+        // A form's parameters are decoded into texts of their own.
+        let copies = if is_form { 3 } else { 1 };
+        let collect = collect(Limited::new(body, body_bytes_max), &memory, copies);
+        let body = match tokio::time::timeout(read_timeout, collect).await {
+            Ok(Ok(body)) => body,
             // Go drops a form that is too large, and the handler finds its parameters missing.
             Ok(Err(error)) if is_form && error.is::<http_body_util::LengthLimitError>() => Bytes::new(),
             Ok(Err(error)) if error.is::<http_body_util::LengthLimitError>() => {
                 return Err(Refusal::new(RefusalKind::TooLarge, "http: request body too large"));
             }
+            Ok(Err(error)) if error.is::<OutOfMemory>() => return Err(no_room()),
             Ok(Err(error)) => return Err(Refusal::new(RefusalKind::BadRequest, error)),
             Err(_) => {
                 return Err(Refusal::new(RefusalKind::TooSlow, "request body was not read in time"));
@@ -75,6 +84,7 @@ impl Request {
             headers: parts.headers,
             path_param: String::new(),
             body,
+            memory,
             client: parts.extensions.get::<ClientAddress>().map(|address| address.0),
         })
     }
@@ -94,6 +104,28 @@ impl Request {
         self.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or("")
     }
 }
+
+/// The answer to a body for which there is no memory.
+pub fn no_room() -> Refusal {
+    let why = "the bodies of other requests take all the memory there is for them; try again";
+    Refusal::new(RefusalKind::Unavailable, why)
+}
+
+/// Reads a body as it comes; memory is asked for before it is kept.
+async fn collect(mut body: Limited<Body>, memory: &Lease, copies: usize) -> Result<Bytes, BodyError> {
+    let mut whole = BytesMut::new();
+    while let Some(frame) = body.frame().await {
+        let Ok(data) = frame?.into_data() else { continue };
+        memory.grow(data.len().saturating_mul(copies))?;
+        if whole.is_empty() && body.is_end_stream() {
+            return Ok(data);
+        }
+        whole.extend_from_slice(&data);
+    }
+    Ok(whole.freeze())
+}
+
+type BodyError = Box<dyn std::error::Error + Send + Sync>;
 
 fn is_form_type(value: &header::HeaderValue) -> bool {
     let media_type = value.to_str().unwrap_or("").split(';').next().unwrap_or("").trim();

@@ -434,7 +434,9 @@ async fn call(
     }
     let site = service.site().clone();
     let body_max = if matches!(endpoint, Endpoint::Gated(_)) { WRITE_BYTES_MAX } else { FORM_BYTES_MAX };
-    let mut request = match Request::read(request, body_max, site.settings.read_timeout).await {
+    let settings = &site.settings;
+    let read = Request::read(request, body_max, settings.read_timeout, &settings.body_memory).await;
+    let mut request = match read {
         Ok(request) => request,
         Err(refusal) => return refusal.into_answer(),
     };

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use ferula_model::regex::LabelRegex;
 use ferula_promql_syntax::ParserOptions;
+use ferula_storage::MemoryContract;
 use time::OffsetDateTime;
 
 /// What the program reports about itself. The version is the level of Prometheus that is served: clients switch
@@ -66,6 +67,8 @@ pub struct Settings {
     pub read_timeout: Duration,
     /// `--web.max-connections`
     pub connections_max: usize,
+    /// What the bodies of all requests may take together, packed and unpacked.
+    pub body_memory: MemoryContract,
     /// `--query.lookback-delta`, for federation.
     pub lookback_delta: Duration,
     pub data_dir: PathBuf,

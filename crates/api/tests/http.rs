@@ -620,6 +620,30 @@ async fn a_query_that_takes_too_long_is_stopped() {
     );
 }
 
+/// What a body unpacks to counts together with all other bodies, and is given back.
+#[tokio::test]
+async fn bodies_for_which_there_is_no_memory_are_answered_503() {
+    let memory = ferula_storage::MemoryContract::new(1 << 20);
+    let served = served_with(|settings| {
+        settings.body_memory = memory.clone();
+        settings.remote_write = true;
+    });
+    let write = |body: Vec<u8>| {
+        Request::post("/api/v1/write")
+            .header(header::CONTENT_TYPE, "application/x-protobuf")
+            .body(Body::from(body))
+            .expect("a request")
+    };
+    // 8 MiB of zeros in 400 kB, which is no write request either; the memory is asked for before.
+    let answer = served.send(write(ferula_remote::snappy::encode(&vec![0; 8 << 20]))).await;
+    assert_eq!(answer.status, 503, "{}", answer.text);
+    assert!(answer.text.contains("try again"), "{}", answer.text);
+    let answer = served.ask(&format!("POST /api/v1/query query={}", "x".repeat(1 << 19))).await;
+    assert_eq!(answer.status, 503, "{}", answer.text);
+    assert_eq!(memory.used(), 0);
+    assert_eq!(served.ask("POST /api/v1/query query=1").await.status, 200);
+}
+
 /// Go drops the form, so that there is no query.
 #[tokio::test]
 async fn a_form_that_is_too_large_is_refused() {

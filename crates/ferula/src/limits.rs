@@ -1,16 +1,15 @@
 //! What the machine, or the container, allows.
 
+mod cgroup;
+
 use std::fs;
 
-/// Bytes of memory this process may use: the least of the machine's memory, the container's limit, and the process'
+/// Bytes of memory this process may use: the least of the machine's memory, the limits of all control groups it is in, and the process'
 /// own limits (`ulimit -v`, `ulimit -d`).
 pub fn memory_bytes() -> u64 {
-    let cgroup = ["/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"];
-    let limit =
-        cgroup.iter().filter_map(|path| fs::read_to_string(path).ok()?.trim().parse::<u64>().ok()).min();
     let own =
         ["Max address space", "Max data size"].into_iter().filter_map(|key| soft_limit(key)?.parse().ok());
-    let least = own.chain(limit).chain(machine_bytes()).min();
+    let least = own.chain(cgroup::memory_limit_bytes()).chain(machine_bytes()).min();
     least.unwrap_or(u64::MAX)
 }
 

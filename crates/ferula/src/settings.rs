@@ -16,6 +16,10 @@ use crate::{limits, storage, version};
 
 /// Queries together may hold this share of the memory that the process may use.
 const QUERY_MEMORY_PERCENT: u64 = 30;
+/// The bodies of requests together may hold this share of it, packed and unpacked, but at least
+const BODY_MEMORY_PERCENT: u64 = 8;
+/// so many bytes, with which two of the largest remote writes fit.
+const BODY_BYTES_MIN: u64 = 128 << 20;
 
 /// What the flags decide about the API.
 pub fn api_settings(flags: &Flags, address: SocketAddr) -> Settings {
@@ -54,6 +58,9 @@ pub fn api_settings(flags: &Flags, address: SocketAddr) -> Settings {
         auto_reload: flags.auto_reload.is_some(),
         read_timeout: flags.read_timeout,
         connections_max: flags.connections_max,
+        body_memory: MemoryContract::new(
+            (limits::memory_bytes() / 100 * BODY_MEMORY_PERCENT).max(BODY_BYTES_MIN),
+        ),
         lookback_delta: flags.lookback_delta,
         data_dir: flags.storage.path.clone(),
         parser: flags.features.promql.parser_options(),

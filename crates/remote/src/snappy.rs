@@ -14,8 +14,8 @@ pub enum SnappyError {
     TooLarge(usize),
 }
 
-/// Unpacks a block. Its stated length is checked before memory is taken.
-pub fn decode(block: &[u8]) -> Result<Vec<u8>, SnappyError> {
+/// What a block unpacks to, in bytes, once its claim has been found possible.
+pub fn decoded_bytes(block: &[u8]) -> Result<usize, SnappyError> {
     let stated = snap::raw::decompress_len(block).map_err(|_| SnappyError::Corrupt)?;
     if stated > DECODED_BYTES_MAX {
         return Err(SnappyError::TooLarge(stated));
@@ -24,6 +24,12 @@ pub fn decode(block: &[u8]) -> Result<Vec<u8>, SnappyError> {
     if stated > block.len().saturating_mul(32) {
         return Err(SnappyError::Corrupt);
     }
+    Ok(stated)
+}
+
+/// Unpacks a block. Its stated length is checked before memory is taken.
+pub fn decode(block: &[u8]) -> Result<Vec<u8>, SnappyError> {
+    decoded_bytes(block)?;
     snap::raw::Decoder::new().decompress_vec(block).map_err(|_| SnappyError::Corrupt)
 }
 

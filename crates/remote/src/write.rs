@@ -156,10 +156,16 @@ impl Receiver {
             left_out: None,
         };
         let mut left_out: Option<(usize, AppendError)> = None;
+        let mut first_invalid = None;
         while let Some(series) = request.next_series()? {
             match self.resolve(&series, &mut *commit.appender) {
                 Ok(Resolved::Series(series_ref)) => commit.add(series_ref, &series)?,
-                Ok(Resolved::Invalid) => commit.written.series_invalid += 1,
+                Ok(Resolved::Invalid(problem)) => {
+                    if commit.written.series_invalid == 0 {
+                        first_invalid = Some((message::short_labels(&series.labels()?), problem));
+                    }
+                    commit.written.series_invalid += 1;
+                }
                 Ok(Resolved::Unknown) => commit.check(&series)?,
                 Err(WriteError::Refused(limit)) if limit.is_limit() => {
                     left_out.get_or_insert((0, limit)).0 += 1;
@@ -171,6 +177,15 @@ impl Receiver {
         let Commit { appender, written, left_out: samples_left_out, .. } = commit;
         appender.commit(Durability::Written)?;
         self.invalid_labels.add(written.series_invalid as u64);
+        if let Some((got, reason)) = first_invalid {
+            // One line a request: its sender decides how many series it has.
+            warn!(
+                "Invalid metric names or labels",
+                series = written.series_invalid,
+                first = got,
+                reason = reason
+            );
+        }
         match (samples_left_out, left_out) {
             (Some((count, first)), _) => Err(WriteError::SamplesLeftOut { count, first: Box::new(first) }),
             (None, Some((count, limit))) => Err(WriteError::NewSeries { count, limit }),
@@ -188,11 +203,7 @@ impl Receiver {
         labels.sort_unstable();
         let labels = match check_labels(&labels) {
             Ok(labels) => labels,
-            Err(problem) => {
-                let got = message::lossy_labels(&labels);
-                warn!("Invalid metric names or labels", got = got, reason = problem);
-                return Ok(Resolved::Invalid);
-            }
+            Err(problem) => return Ok(Resolved::Invalid(problem)),
         };
         if !series.has_samples()? {
             return Ok(Resolved::Unknown);
@@ -209,7 +220,7 @@ enum Resolved {
     /// A series of the store, made for this if it was new.
     Series(SeriesRef),
     /// Nothing, because they are broken.
-    Invalid,
+    Invalid(LabelProblem),
     /// A series that is not known and gets no sample. It is not made for exemplars alone.
     Unknown,
 }

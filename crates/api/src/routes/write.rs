@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::body::Body;
 use axum::http::{Response, header};
 use ferula_remote::write::WriteError;
-use ferula_remote::write::headers::{Encoding, Message};
+use ferula_remote::write::headers::{Encoding, Message, UnpackError};
 use ferula_telemetry::error;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
@@ -13,7 +13,7 @@ use futures_util::future::BoxFuture;
 use crate::answer::no_content;
 use crate::api::Api;
 use crate::error::{Refusal, RefusalKind};
-use crate::request::Request;
+use crate::request::{Request, no_room};
 
 /// `/api/v1/write`
 pub fn write(api: Arc<Api>, request: Request) -> BoxFuture<'static, Response<Body>> {
@@ -56,10 +56,13 @@ pub fn otlp(_: Arc<Api>, _: Request) -> BoxFuture<'static, Response<Body>> {
 
 fn store(api: &Api, request: &Request, (message, encoding): (Message, Encoding)) -> Response<Body> {
     let (store, now) = (&*api.store.appendable, api.site.clock.now());
-    let written = encoding.unpack(&request.body).map_err(WriteError::from).and_then(|body| match message {
-        Message::V1 => api.write.write(store, &body, now).map(|_| None),
-        Message::V2 => api.write.write_v2(store, &body, now).map(Some),
-    });
+    let written =
+        encoding.unpack(&request.body, &request.memory).map_err(WriteError::from).and_then(|body| {
+            match message {
+                Message::V1 => api.write.write(store, &body, now).map(|_| None),
+                Message::V2 => api.write.write_v2(store, &body, now).map(Some),
+            }
+        });
     let mut response = match &written {
         Ok(Some(written)) if !written.refused.is_empty() => {
             let why = written.refused.join("\n");
@@ -71,6 +74,7 @@ fn store(api: &Api, request: &Request, (message, encoding): (Message, Encoding))
             Refusal::new(RefusalKind::BadRequest, why).into_answer()
         }
         Ok(_) => no_content(),
+        Err(WriteError::Unpack(UnpackError::NoRoom(_))) => no_room().into_answer(),
         Err(error) if error.is_senders() => {
             error!("Error decoding or storing a remote write request", err = error);
             Refusal::new(RefusalKind::BadRequest, error).into_answer()

@@ -25,7 +25,7 @@ use ferula_runtime::SimClock;
 use ferula_scraper::metadata_cache::MetadataCache;
 use ferula_scraper::target::{TargetMaker, TargetOutcome};
 use ferula_scraper::{PoolSnapshot, TargetsSnapshot};
-use ferula_storage::StorageError;
+use ferula_storage::{MemoryContract, StorageError};
 use ferula_telemetry::Registry;
 use ferula_testkit::MemStorage;
 use flate2::Compression;
@@ -225,6 +225,7 @@ fn settings() -> Settings {
         remote_write: false,
         remote_write_features: ferula_remote::write::Features::default(),
         auto_reload: false,
+        body_memory: MemoryContract::new(64 << 20),
         read_timeout: Duration::from_secs(300),
         connections_max: 512,
         lookback_delta: Duration::from_secs(300),

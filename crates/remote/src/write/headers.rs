@@ -1,5 +1,7 @@
 //! What the headers of a request say: which message the body is, and how it is packed.
 
+use ferula_storage::{Lease, OutOfMemory};
+
 use crate::snappy::{self, SnappyError};
 use crate::zstd::{self, ZstdError};
 
@@ -41,10 +43,13 @@ pub enum Encoding {
 
 impl Encoding {
     /// The message inside a body.
-    pub fn unpack(self, body: &[u8]) -> Result<Vec<u8>, UnpackError> {
+    pub fn unpack(self, body: &[u8], memory: &Lease) -> Result<Vec<u8>, UnpackError> {
         match self {
-            Encoding::Snappy => Ok(snappy::decode(body)?),
-            Encoding::Zstd => Ok(zstd::decode(body)?),
+            Encoding::Snappy => {
+                memory.grow(snappy::decoded_bytes(body)?)?;
+                Ok(snappy::decode(body)?)
+            }
+            Encoding::Zstd => zstd::decode(body, memory),
         }
     }
 }
@@ -58,6 +63,9 @@ pub enum UnpackError {
     /// Not a zstd frame, or too large.
     #[error(transparent)]
     Zstd(#[from] ZstdError),
+    /// There is no memory for what it unpacks to.
+    #[error("unpacking would use too much memory: {0}")]
+    NoRoom(#[from] OutOfMemory),
 }
 
 /// The messages that the receiver takes: `--web.remote-write-receiver.accepted-protobuf-messages`.

@@ -181,6 +181,17 @@ pub(super) fn lossy_labels(labels: &[RawLabel<'_>]) -> LabelSet {
     LabelSet::from_pairs(labels.iter().map(|(name, value)| (lossy(name), lossy(value))))
 }
 
+/// [`lossy_labels`] for a line of the log, cut to a readable length.
+pub(super) fn short_labels(labels: &[RawLabel<'_>]) -> String {
+    const CHARS_MAX: usize = 500;
+    const LABELS_MAX: usize = 32;
+    let text = lossy_labels(&labels[..labels.len().min(LABELS_MAX)]).to_string();
+    match text.char_indices().nth(CHARS_MAX) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text,
+    }
+}
+
 pub(super) fn lossy(bytes: &[u8]) -> String {
     let mut text = String::with_capacity(bytes.len());
     for chunk in bytes.utf8_chunks() {
