@@ -14,6 +14,7 @@ pub mod api;
 pub mod engine;
 mod inhibit;
 mod journal;
+mod local;
 mod matcher_index;
 pub mod notification_log;
 pub mod receiver;

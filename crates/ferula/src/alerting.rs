@@ -68,7 +68,7 @@ pub struct Alerting {
 impl Alerting {
     /// Makes the managers; nothing runs before [`Alerting::start`].
     pub fn new(foundation: &Foundation<'_>, flags: &AlertingFlags) -> Self {
-        let Foundation { db, queries, site, shutdown } = foundation;
+        let Foundation { db, queries, site, local_alerts, shutdown } = foundation;
         let notifier_shutdown = Shutdown::new();
         let options = Options {
             queue_capacity: flags.queue_capacity,
@@ -77,6 +77,9 @@ impl Alerting {
             ..Options::default()
         };
         let notifier = Notifier::new(options, &site.registry, site.clock.clone(), notifier_shutdown.clone());
+        if let Some(sink) = local_alerts {
+            notifier.set_local(sink.clone());
+        }
         let restore =
             RestoreOptions { outage_tolerance: flags.outage_tolerance, grace_period: flags.grace_period };
         let query = ServiceQuery::new((*queries).clone(), Handle::current());

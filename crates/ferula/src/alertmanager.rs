@@ -7,9 +7,11 @@
 //! Here: flags, wiring, HTTP paths, reload, signals. Elsewhere: everything else (`ferula_alertmanager`).
 
 mod configuration;
+pub mod embedded;
 mod flags;
 mod metrics;
 mod serve;
+mod settings;
 mod web;
 
 use std::process::ExitCode;

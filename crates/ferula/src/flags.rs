@@ -125,6 +125,8 @@ pub struct AlertingFlags {
     pub queue_capacity: usize,
     pub batch_size: usize,
     pub drain_on_shutdown: bool,
+    /// `None` for no Alertmanager inside.
+    pub alertmanager_config: Option<PathBuf>,
 }
 
 /// The value of every flag, as text.
@@ -256,6 +258,7 @@ fn alerting_flags(values: &Values, concurrent: bool) -> AlertingFlags {
         queue_capacity: values.get(table::NOTIFICATION_QUEUE),
         batch_size: values.get(table::NOTIFICATION_BATCH),
         drain_on_shutdown: values.get(table::DRAIN_NOTIFICATIONS),
+        alertmanager_config: values.get(table::ALERTMANAGER_CONFIG).map(PathBuf::from),
     }
 }
 

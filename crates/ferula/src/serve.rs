@@ -4,7 +4,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::Context;
-use ferula_api::{Api, DbAdmin, Service, Site, Stage, Store, WalReplay, WebUi, server};
+use ferula_api::server::{self, ServerLimits};
+use ferula_api::{Api, DbAdmin, Service, Site, Stage, Store, WalReplay, WebUi};
 use ferula_config::Config;
 use ferula_query::ActiveFile;
 use ferula_runtime::{RealClock, SharedClock, Shutdown, TaskGroup};
@@ -15,6 +16,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{Notify, mpsc, watch};
 
 use crate::agents::Agents;
+use crate::alertmanager::embedded::{Embedded, EmbeddedSettings};
 use crate::config_source::ConfigSource;
 use crate::flags::Flags;
 use crate::foundation::Foundation;
@@ -51,7 +53,8 @@ pub async fn serve(flags: Flags, source: ConfigSource, config: Option<Config>) -
     let shutdown = Shutdown::new();
     let mut tasks = TaskGroup::new(shutdown.clone());
     stop_at_signals(&mut tasks, &site)?;
-    let web = WebServer::start(site.clone(), listeners);
+    let embedded = open_alertmanager(&flags, &site)?;
+    let web = WebServer::start(site.clone(), listeners, embedded.as_ref());
     let store = StoreSettings { flags: flags.storage.clone(), features: flags.features.clone() };
     let unsynced = Arc::new(Notify::new());
     let segment_read = move |segment, last| {
@@ -62,8 +65,8 @@ pub async fn serve(flags: Flags, source: ConfigSource, config: Option<Config>) -
         () = shutdown.requested() => return web.stop().await,
         () = requests.quit_while_starting() => return web.stop().await,
     };
-    let start =
-        Start { flags, source, site, address: local_address(address), store, active_file, reload_metrics };
+    let address = local_address(address);
+    let start = Start { flags, source, site, address, store, active_file, reload_metrics, embedded };
     let outcome = start.run(&opened, &unsynced, requests, tasks, &web).await;
     web.stop().await?;
     tokio::task::spawn_blocking(move || opened.close()).await?.context("closing the storage")?;
@@ -78,10 +81,17 @@ struct WebServer {
 }
 
 impl WebServer {
-    fn start(site: Arc<Site>, listeners: Vec<TcpListener>) -> Self {
+    fn start(site: Arc<Site>, listeners: Vec<TcpListener>, embedded: Option<&Embedded>) -> Self {
+        let limits = ServerLimits {
+            connections_max: site.settings.connections_max,
+            read_timeout: site.settings.read_timeout,
+            clock: site.clock.clone(),
+        };
         let (service, services) = watch::channel(Service::Starting(site));
         let shutdown = Shutdown::new();
-        let task = tokio::spawn(server::serve(services, listeners, shutdown.clone()));
+        let router = ferula_api::router(services);
+        let router = embedded.map_or_else(|| router.clone(), |embedded| embedded.mount(router.clone()));
+        let task = tokio::spawn(server::serve_router(router, limits, listeners, shutdown.clone()));
         WebServer { service, shutdown, task }
     }
 
@@ -102,6 +112,7 @@ struct Start {
     store: StoreSettings,
     active_file: Option<ActiveFile>,
     reload_metrics: ReloadMetrics,
+    embedded: Option<Embedded>,
 }
 
 impl Start {
@@ -117,7 +128,8 @@ impl Start {
         let (site, shutdown) = (self.site, tasks.shutdown().clone());
         let config_file = self.source.file().map(Path::to_path_buf);
         let queries = Arc::new(query_service(&self.flags, self.active_file, db, &site));
-        let foundation = Foundation { db, queries: &queries, site: &site, shutdown: &shutdown };
+        let local_alerts = self.embedded.as_ref().map(Embedded::sink);
+        let foundation = Foundation { db, queries: &queries, site: &site, local_alerts, shutdown: &shutdown };
         let agents = Arc::new(Agents::new(&foundation, &self.flags));
         let deadline = self.flags.remote_flush_deadline;
         let remote = Arc::new(RemoteStorage::new(db, &site, agents.targets(), deadline));
@@ -138,6 +150,9 @@ impl Start {
         let api = Api::new(site.clone(), queries, store, targets, alerting, loaded);
         web.service.send_replace(Service::Running(Arc::new(api)));
         agents.start(&mut tasks);
+        if let Some(embedded) = self.embedded {
+            embedded.start(&mut tasks)?;
+        }
         let intervals = maintenance::Intervals {
             reload: storage::reload_interval(&self.flags.storage),
             savepoint: self.flags.storage.savepoint_interval,
@@ -156,6 +171,19 @@ impl Start {
         remote.stop().await;
         outcome.map_err(anyhow::Error::new)
     }
+}
+
+/// The Alertmanager inside the server, if there is to be one.
+fn open_alertmanager(flags: &Flags, site: &Site) -> anyhow::Result<Option<Embedded>> {
+    let Some(config_file) = &flags.alerting.alertmanager_config else { return Ok(None) };
+    let external_url = site.settings.external_url.to_string();
+    let settings = EmbeddedSettings {
+        config_file,
+        data_dir: &flags.storage.path,
+        external_url: external_url.trim_end_matches('/'),
+        route_prefix: &site.settings.route_prefix,
+    };
+    Embedded::open(&settings, &site.clock, &site.registry).map(Some)
 }
 
 /// The file is a courtesy to the next start: without it queries run all the same.

@@ -78,11 +78,13 @@ pub fn run(program: &str, arguments: &[String]) -> ExitCode {
 /// Prints what is wrong with the arguments, and what was probably meant. Under the name `promtool` the line is
 /// promtool's to the letter.
 fn usage_error(program: &str, error: &UsageError, advice: &str) -> ExitCode {
-    let suggestion = error.suggestion().filter(|_| program != "promtool");
+    // amtool gives no advice, and ends its errors with an empty line.
+    let (advice, end) = if program == "amtool" { ("", "\n") } else { (advice, "") };
+    let suggestion = error.suggestion().filter(|_| !matches!(program, "promtool" | "amtool"));
     let (comma, blank) = if advice.is_empty() { ("", "") } else { (", ", " ") };
     match suggestion {
         Some(meant) => eprintln!("{program}: error: {error}, did you mean '{meant}'?{blank}{advice}"),
-        None => eprintln!("{program}: error: {error}{comma}{advice}"),
+        None => eprintln!("{program}: error: {error}{comma}{advice}{end}"),
     }
     ExitCode::FAILURE
 }

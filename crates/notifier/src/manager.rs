@@ -78,6 +78,8 @@ struct Inner {
 
 #[derive(Default)]
 struct State {
+    /// An Alertmanager in this process.
+    local: Option<Arc<dyn AlertSink>>,
     external_labels: BTreeMap<String, String>,
     rules: Vec<Rule>,
     sets: Vec<Set>,
@@ -129,6 +131,11 @@ impl Manager {
     pub fn new(options: Options, registry: &Registry, clock: SharedClock, shutdown: Shutdown) -> Self {
         let metrics = Metrics::new(registry, options.queue_capacity);
         Manager(Arc::new(Inner { options, metrics, clock, shutdown, state: Mutex::default() }))
+    }
+
+    /// Sends all alerts to this sink as well, with external labels and after the rules that hold for every section.
+    pub fn set_local(&self, sink: Arc<dyn AlertSink>) {
+        self.0.state().local = Some(sink);
     }
 
     /// The sections of a configuration by the names under which discovery is to run them.
@@ -229,6 +236,9 @@ impl AlertSink for Manager {
         let state = self.0.state();
         let alerts =
             relabelled(alerts.into_iter().map(Arc::new).collect(), &state.rules, &state.external_labels);
+        if let Some(local) = &state.local {
+            local.send(alerts.iter().map(|alert| Alert::clone(alert)).collect());
+        }
         for set in &state.sets {
             if set.senders.is_empty() {
                 continue;

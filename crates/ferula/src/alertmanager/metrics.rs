@@ -5,7 +5,7 @@ use std::sync::{Arc, Weak};
 use ferula_alertmanager::Alertmanager;
 use ferula_alertmanager::silence::SilenceState;
 use ferula_model::{LabelSet, Metric, MetricFamily, MetricType, MetricValue};
-use ferula_telemetry::{Gauge, Registry, register_process_metrics};
+use ferula_telemetry::{Gauge, Registry};
 use md5::{Digest, Md5};
 
 use crate::version;
@@ -51,9 +51,8 @@ fn hash_of(text: &[u8]) -> f64 {
     sum.iter().take(6).rev().fold(0_u64, |number, byte| number << 8 | u64::from(*byte)) as f64
 }
 
-/// Registers the metrics of the process, of the build, and of what the Alertmanager holds.
+/// Registers the metrics of the build and of what the Alertmanager holds.
 pub fn register(registry: &Registry, alertmanager: &Arc<Alertmanager>, alerts_per_name_max: usize) {
-    register_process_metrics(registry);
     let build = version::build_info();
     let build_labels = ["branch", "goarch", "goos", "goversion", "revision", "tags", "version"];
     registry

@@ -1,27 +1,25 @@
 //! The server's life: load, open, listen, wait, write.
 
-use std::hash::{BuildHasher, Hasher, RandomState};
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
-use ferula_alertmanager::api::{Api, Build};
+use ferula_alertmanager::api::Api;
 use ferula_alertmanager::engine::Metrics;
 use ferula_alertmanager::silence::SilenceLimits;
 use ferula_alertmanager::{Alertmanager, EngineSettings, Intervals};
 use ferula_api::server::{self, ServerLimits};
-use ferula_model::UnixNanos;
 use ferula_runtime::{RealClock, SharedClock, Shutdown};
-use ferula_telemetry::{Registry, info};
+use ferula_telemetry::{Registry, info, register_process_metrics};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 
 use super::configuration::Configuration;
 use super::flags::AlertmanagerFlags;
 use super::metrics::{self, ConfigMetrics};
+use super::settings::{build, engine_settings};
 use super::web::{Reload, Web};
 use crate::listen::listen;
-use crate::version;
 
 /// Connections at a time.
 const CONNECTIONS_MAX: usize = 512;
@@ -51,9 +49,10 @@ pub async fn serve(flags: AlertmanagerFlags) -> anyhow::Result<()> {
     });
     let setup = configuration.load().context("error loading configuration file")?;
     let metrics = Metrics::new(&registry, flags.receiver_names_in_metrics, flags.alert_names_in_metrics);
-    let settings = engine_settings(&flags, &clock);
+    let settings = settings_of(&flags, &clock);
     let opened = Alertmanager::open(&flags.storage_path, settings, setup, metrics, &registry, clock.clone())?;
     let alertmanager = Arc::new(opened);
+    register_process_metrics(&registry);
     metrics::register(&registry, &alertmanager, flags.alerts_per_name_max);
 
     let prefix = route_prefix(&flags);
@@ -89,21 +88,18 @@ pub async fn serve(flags: AlertmanagerFlags) -> anyhow::Result<()> {
     running.await.context("the dispatcher panicked")
 }
 
-fn engine_settings(flags: &AlertmanagerFlags, clock: &SharedClock) -> EngineSettings {
-    let mut seed = RandomState::new().build_hasher();
-    seed.write_u8(0);
+fn settings_of(flags: &AlertmanagerFlags, clock: &SharedClock) -> EngineSettings {
+    let plain = engine_settings(flags.retention, flags.syntax, clock);
     EngineSettings {
         silences: SilenceLimits {
-            retention: flags.retention,
             silences_max: flags.silences_max,
             silence_bytes_max: flags.silence_bytes_max,
-            syntax: flags.syntax,
+            ..plain.silences
         },
-        retention: flags.retention,
         alerts_per_name_max: flags.alerts_per_name_max,
         log_silences: flags.log_silences,
-        start_at: UnixNanos(clock.unix_nanos()).plus(flags.start_delay),
-        seed: seed.finish(),
+        start_at: plain.start_at.plus(flags.start_delay),
+        ..plain
     }
 }
 
@@ -112,16 +108,4 @@ fn route_prefix(flags: &AlertmanagerFlags) -> String {
     let of_url = || flags.external_url.as_ref().map(|url| url.path()).unwrap_or_default();
     let prefix = flags.route_prefix.clone().unwrap_or_else(of_url);
     format!("/{}", prefix.trim_matches('/'))
-}
-
-fn build() -> Build {
-    let build = version::build_info();
-    Build {
-        version: version::ALERTMANAGER_VERSION.to_owned(),
-        revision: build.revision,
-        branch: build.branch,
-        build_user: build.build_user,
-        build_date: build.build_date,
-        go_version: build.go_version,
-    }
 }

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use axum::body::{Body, Bytes, to_bytes};
 use axum::extract::State;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, header};
+use axum::routing::any;
 use ferula_alertmanager::api::{Answer, Api, Request as ApiRequest};
 use ferula_exposition::{Format, writer::write_page};
 use ferula_telemetry::{Counter, Gauge, HistogramVec, Registry};
@@ -86,9 +87,19 @@ impl Web {
         }))
     }
 
-    /// For the server.
+    /// For a server that has nothing else.
     pub fn router(&self) -> axum::Router {
         axum::Router::new().fallback(answer).with_state(self.clone())
+    }
+
+    /// Adds everything below the prefix, which is not `/`, to another router.
+    pub fn mount(&self, router: axum::Router) -> axum::Router {
+        let own = axum::Router::new()
+            .route(&self.0.prefix, any(answer))
+            .route(&format!("{}/", self.0.prefix), any(answer))
+            .route(&format!("{}/{{*below}}", self.0.prefix), any(answer))
+            .with_state(self.clone());
+        own.fallback_service(router)
     }
 }
 

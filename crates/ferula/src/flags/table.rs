@@ -273,6 +273,10 @@ flags! {
         "How many alerts are sent to an Alertmanager at once.", server;
     DRAIN_NOTIFICATIONS: Switch = "alertmanager.drain-notification-queue-on-shutdown", "true",
         "Send what is still queued for Alertmanagers before the end.", server;
+    ALERTMANAGER_CONFIG: OptionalText = "alertmanager.config.file", "",
+        "Run an Alertmanager inside this server, with this configuration. Rules hand their alerts over in memory; its API is \
+         below /alertmanager. Ferula only.",
+        server;
     LOOKBACK_DELTA: Span = "query.lookback-delta", "5m",
         "How far a query, or federation, looks back for the newest sample of a series. Keep it above the longest scrape \
          interval.",

@@ -4,14 +4,18 @@ mod alert;
 mod client;
 mod explain;
 mod output;
+mod receivers;
 mod routes;
 mod settings;
 mod silence;
+mod template;
 
 use std::path::Path;
 use std::process::ExitCode;
 
+use ferula_alertmanager::template::Templates;
 use ferula_config::alertmanager::AlertmanagerConfig;
+use ferula_runtime::RealClock;
 
 use self::client::Client;
 use self::output::Table;
@@ -30,7 +34,7 @@ pub const COMMAND: Command = Command {
             silence::COMMAND,
             Command::new(
                 "check-config",
-                "Check configuration files: sections, receivers, routes, time intervals and matchers. Templates are counted, not checked.",
+                "Check configuration files: sections, receivers, routes, time intervals, matchers, and template files.",
                 check_config,
             )
             .arguments(&[FILES])
@@ -46,7 +50,9 @@ pub const COMMAND: Command = Command {
             )
             .ours(),
             routes::COMMAND,
+            template::COMMAND,
             explain::COMMAND,
+            receivers::COMMAND,
         ],
     )
     .ours()
@@ -57,7 +63,7 @@ fn check_config(args: &Args) -> ExitCode {
     for file in args.arguments(FILES) {
         print!("Checking '{file}'");
         match AlertmanagerConfig::load(Path::new(file), settings::syntax(args)) {
-            Ok(config) => print_found(&config),
+            Ok(config) => failed += usize::from(!print_found(&config)),
             Err(error) => {
                 println!("  FAILED: {error}");
                 failed += 1;
@@ -68,11 +74,12 @@ fn check_config(args: &Args) -> ExitCode {
     if failed == 0 {
         return ExitCode::SUCCESS;
     }
-    eprintln!("{}: error: failed to validate {failed} file(s)", args.program);
+    eprintln!("{}: error: failed to validate {failed} file(s)\n", args.program);
     ExitCode::FAILURE
 }
 
-fn print_found(config: &AlertmanagerConfig) {
+/// What a good file holds, and whether its templates can be used.
+fn print_found(config: &AlertmanagerConfig) -> bool {
     println!("  SUCCESS");
     println!("Found:");
     println!(" - global config");
@@ -80,9 +87,20 @@ fn print_found(config: &AlertmanagerConfig) {
     println!(" - {} inhibit rules", config.inhibit_rules.len());
     println!(" - {} receivers", config.receivers.len());
     println!(" - {} templates", config.templates.0.len());
+    let mut is_good = true;
+    if !config.templates.0.is_empty() {
+        match Templates::load(&config.templates.0, "", &RealClock::shared()) {
+            Ok(_) => println!("  SUCCESS"),
+            Err(error) => {
+                println!("  FAILED: {error}");
+                is_good = false;
+            }
+        }
+    }
     for warning in config.warnings() {
         println!(" - warning: {warning}");
     }
+    is_good
 }
 
 fn show_cluster(args: &Args) -> anyhow::Result<ExitCode> {
@@ -95,7 +113,7 @@ fn show_cluster(args: &Args) -> anyhow::Result<ExitCode> {
             let is_extended = format == output::Format::Extended;
             print!(
                 "{}",
-                output::head(&[
+                output::two_columns(&[
                     ("Cluster Status:", &text(&cluster["status"])),
                     ("Node Name:", &text(&cluster["name"]))
                 ])
@@ -105,7 +123,10 @@ fn show_cluster(args: &Args) -> anyhow::Result<ExitCode> {
                 for peer in cluster["peers"].as_array().into_iter().flatten() {
                     peers.row(vec![text(&peer["address"]), text(&peer["name"])]);
                 }
-                print!("\n{}", peers.draw());
+                // The last name of the head is in no column.
+                let drawn = peers.draw();
+                let (head, rows) = drawn.split_once('\n').unwrap_or_default();
+                print!("\n{}\n{rows}", head.trim_end());
             }
         }
     }

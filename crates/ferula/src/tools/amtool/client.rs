@@ -154,8 +154,9 @@ fn error_text(operation: &Operation, answer: &Answer) -> String {
         404 => "NotFound",
         500 => "InternalServerError",
         code => {
+            let Operation { method, pattern, name, .. } = operation;
             let body = String::from_utf8_lossy(&answer.body);
-            return format!("unknown error (status {code}): {}", body.trim_end());
+            return format!("[{method} {pattern}] {name} (status {code}): {}", body.trim_end());
         }
     };
     let head =

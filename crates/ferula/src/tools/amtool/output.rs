@@ -59,7 +59,7 @@ impl Table {
 }
 
 /// Names with their values, in two columns.
-pub fn head(pairs: &[(&str, &str)]) -> String {
+pub fn two_columns(pairs: &[(&str, &str)]) -> String {
     let width = pairs.iter().map(|(name, _)| name.len()).max().unwrap_or(0) + 2;
     pairs.iter().map(|(name, value)| format!("{name:width$}{value}\n")).collect()
 }

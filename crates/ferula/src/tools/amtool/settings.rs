@@ -96,7 +96,8 @@ fn scalar(text: &str) -> String {
 /// The exit code; an error goes to standard error in kingpin's form.
 pub fn finish(args: &Args, result: anyhow::Result<ExitCode>) -> ExitCode {
     result.unwrap_or_else(|error| {
-        eprintln!("{}: error: {error:#}", args.program);
+        // amtool ends its errors with an empty line.
+        eprintln!("{}: error: {error:#}\n", args.program);
         ExitCode::FAILURE
     })
 }

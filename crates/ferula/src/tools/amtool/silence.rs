@@ -268,8 +268,14 @@ fn import(args: &Args) -> Result<ExitCode> {
             text
         }
     };
-    let silences: Vec<Value> =
-        serde_json::from_str(&text).context("couldn't unmarshal input data, is it JSON?")?;
+    let silences: Vec<Value> = serde_json::from_str(&text).map_err(|error| {
+        let why = match text.trim_start().chars().next() {
+            None => "EOF".to_owned(),
+            Some('[') => error.to_string(),
+            Some(first) => format!("invalid character '{first}' looking for beginning of value"),
+        };
+        anyhow!("couldn't unmarshal input data, is it JSON?: {why}")
+    })?;
     let client = Client::new(args)?;
     let (count, mut failed) = (silences.len(), 0);
     for mut silence in silences {

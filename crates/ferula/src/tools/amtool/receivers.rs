@@ -1,0 +1,107 @@
+//! `amtool receivers test`: a marked notification through the real way of a receiver, or only what would be sent.
+
+use std::path::Path;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Result, bail};
+use ferula_alertmanager::receiver::{Kept, Notification, Reason, Record, build};
+use ferula_alertmanager::{Alert, Labels, Time};
+use ferula_config::alertmanager::AlertmanagerConfig;
+use ferula_runtime::{RealClock, SharedClock};
+
+use super::settings::{self, finish};
+use crate::tools::args::{Args, Argument, Command, Flag, Kind, argument, flag, group};
+
+const CONFIG: Flag =
+    flag("config.file", Kind::File, "The configuration whose receivers are tried.").required();
+const DRY_RUN: Flag = flag("dry-run", Kind::Switch, "Send nothing; print what would be sent.");
+const NAME: Argument =
+    argument("name", Kind::Text, "The receiver; by default every receiver that a route uses.");
+
+/// `receivers`
+pub const COMMAND: Command = group(
+    "receivers",
+    "Try receivers. Ferula only.",
+    &[Command::new(
+        "test",
+        "Send a marked test notification, and print requests and answers without secrets.",
+        |args| finish(args, test(args)),
+    )
+    .flags(&[CONFIG, DRY_RUN])
+    .arguments(&[NAME])
+    .ours()],
+)
+.ours();
+
+fn test(args: &Args) -> Result<ExitCode> {
+    let config = AlertmanagerConfig::load(Path::new(args.text(CONFIG)), settings::syntax(args))?;
+    let clock: SharedClock = Arc::new(RealClock::new());
+    let mut receivers = build(&config, "http://localhost:9093", &clock)?;
+    if let Some(name) = args.argument(NAME) {
+        receivers.retain(|known, _| known == name);
+        if receivers.is_empty() {
+            bail!("no route uses a receiver {name}");
+        }
+    }
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let now = Time::from_unix_nanos(clock.unix_nanos());
+    let labels = Labels::from([
+        ("alertname".to_owned(), "FerulaTest".to_owned()),
+        ("severity".to_owned(), "test".to_owned()),
+    ]);
+    let annotations = Labels::from([(
+        "summary".to_owned(),
+        "This is a test of the receiver, sent with amtool receivers test. Nothing is wrong.".to_owned(),
+    )]);
+    let alert = Alert {
+        labels: labels.clone(),
+        annotations,
+        starts_at: now,
+        ends_at: Time::ZERO,
+        updated_at: now,
+        generator_url: String::new(),
+        timeout: false,
+    };
+    let (alerts, kept, mut failed) = (vec![Arc::new(alert)], Kept::new(), 0);
+    for (receiver, integrations) in &receivers {
+        for integration in integrations {
+            let record = if args.has(DRY_RUN) { Record::dry_run() } else { Record::on() };
+            let notification = Notification {
+                receiver,
+                group_key: "{}:{alertname=\"FerulaTest\"}",
+                group_labels: &labels,
+                alerts: &alerts,
+                now,
+                repeat_interval: Duration::from_secs(4 * 3600),
+                reason: Reason::FirstNotification,
+                kept: &kept,
+                record: &record,
+            };
+            let timeout = Duration::from_nanos(args.nanos(settings::TIMEOUT).unwrap_or(0).unsigned_abs());
+            let result = runtime.block_on(async {
+                tokio::time::timeout(timeout, integration.notifier.notify(&notification)).await
+            });
+            let outcome = match result {
+                Ok(Ok(_)) if args.has(DRY_RUN) => "not sent".to_owned(),
+                Ok(Ok(_)) => "sent".to_owned(),
+                Ok(Err(error)) => format!("FAILED: {error}"),
+                Err(_) => "FAILED: context deadline exceeded".to_owned(),
+            };
+            failed += usize::from(outcome.starts_with("FAILED"));
+            println!("{receiver}/{integration}: {outcome}");
+            for exchange in record.take() {
+                println!("  {} {}", exchange.method, exchange.url);
+                for (name, value) in &exchange.headers {
+                    println!("  {name}: {value}");
+                }
+                println!("  {}", exchange.body.replace('\n', "\n  "));
+                if let Some(answer) = &exchange.answer {
+                    println!("  -> {answer}");
+                }
+            }
+        }
+    }
+    Ok(if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}

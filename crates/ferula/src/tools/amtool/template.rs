@@ -1,0 +1,42 @@
+//! `amtool template render`: a text rendered with template files and the data of some alerts.
+
+use std::process::ExitCode;
+
+use anyhow::{Context, Result};
+use ferula_alertmanager::template::{Data, Templates};
+use ferula_runtime::RealClock;
+
+use super::settings::finish;
+use crate::tools::args::{Args, Command, Flag, Kind, flag, group};
+
+const GLOB: Flag =
+    flag("template.glob", Kind::Texts, "Patterns of template files; may be repeated.").required();
+const TEXT: Flag = flag("template.text", Kind::Text, "The text to render.").required();
+const TYPE: Flag =
+    flag("template.type", Kind::Word(&["html", "text"]), "How to escape: text (nothing) or html.")
+        .default("text");
+const DATA: Flag = flag("template.data", Kind::File, "JSON with the data, as templates see it.").required();
+
+/// `template`
+pub const COMMAND: Command = group(
+    "template",
+    "Try templates.",
+    &[Command::new("render", "Render a text to standard output.", |args| finish(args, render(args)))
+        .flags(&[GLOB, TEXT, TYPE, DATA])
+        .ours()],
+)
+.ours();
+
+fn render(args: &Args) -> Result<ExitCode> {
+    let globs: Vec<String> = args.all(GLOB).into_iter().map(str::to_owned).collect();
+    let templates = Templates::load(&globs, "", &RealClock::shared())?;
+    let file = args.text(DATA);
+    let data = Data::from_json(&std::fs::read_to_string(file).with_context(|| format!("open {file}"))?)?;
+    let (text, value) = (args.text(TEXT), data.value(false));
+    let rendered = match args.text(TYPE) {
+        "html" => templates.html(text, &value)?,
+        _ => templates.text(text, &value)?,
+    };
+    print!("{rendered}");
+    Ok(ExitCode::SUCCESS)
+}
