@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 
 use anyhow::{Context, Result};
+use ferula_alertmanager::Time;
 use ferula_alertmanager::template::{Data, Templates};
 use ferula_runtime::RealClock;
 
@@ -15,7 +16,7 @@ const TEXT: Flag = flag("template.text", Kind::Text, "The text to render.").requ
 const TYPE: Flag =
     flag("template.type", Kind::Word(&["html", "text"]), "How to escape: text (nothing) or html.")
         .default("text");
-const DATA: Flag = flag("template.data", Kind::File, "JSON with the data, as templates see it.").required();
+const DATA: Flag = flag("template.data", Kind::File, "JSON with the data, as templates see it; by default that of two made-up alerts.");
 
 /// `template`
 pub const COMMAND: Command = group(
@@ -29,9 +30,12 @@ pub const COMMAND: Command = group(
 
 fn render(args: &Args) -> Result<ExitCode> {
     let globs: Vec<String> = args.all(GLOB).into_iter().map(str::to_owned).collect();
-    let templates = Templates::load(&globs, "", &RealClock::shared())?;
-    let file = args.text(DATA);
-    let data = Data::from_json(&std::fs::read_to_string(file).with_context(|| format!("open {file}"))?)?;
+    let clock = RealClock::shared();
+    let templates = Templates::load(&globs, "", &clock)?;
+    let data = match args.last(DATA) {
+        Some(file) => Data::from_json(&std::fs::read_to_string(file).with_context(|| format!("open {file}"))?)?,
+        None => Data::sample(Time::from_unix_nanos(clock.unix_nanos())),
+    };
     let (text, value) = (args.text(TEXT), data.value(false));
     let rendered = match args.text(TYPE) {
         "html" => templates.html(text, &value)?,

@@ -1,0 +1,246 @@
+//! An Alertmanager, ours or the real one, and the webhook that it tells.
+
+use std::collections::HashMap;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use serde_json::Value;
+
+/// Nothing that is awaited here takes this long.
+pub const PATIENCE: Duration = Duration::from_secs(60);
+
+/// The real program of this name, if `FERULA_PEERS` names its directory.
+pub fn peer(name: &str) -> Option<PathBuf> {
+    let Some(directory) = std::env::var_os("FERULA_PEERS") else {
+        eprintln!("LEFT OUT: FERULA_PEERS is not set, so the real {name} did not run");
+        return None;
+    };
+    let path = PathBuf::from(directory).join(name);
+    assert!(path.exists(), "FERULA_PEERS is set, but {} is not there", path.display());
+    Some(path)
+}
+
+/// Our program, called as Alertmanager.
+pub fn ours() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_ferula"));
+    command.arg("alertmanager");
+    command
+}
+
+/// A running Alertmanager. Dropping it kills it.
+pub struct Alertmanager {
+    child: Child,
+    pub address: String,
+}
+
+impl Alertmanager {
+    /// Starts a program in a directory that holds `alertmanager.yml`; its files are in `data` there.
+    pub fn start(mut command: Command, directory: &Path) -> Self {
+        let mut child = command
+            .current_dir(directory)
+            .args(["--config.file=alertmanager.yml", "--storage.path=data"])
+            .args(["--web.listen-address=127.0.0.1:0", "--cluster.listen-address="])
+            .stderr(Stdio::piped())
+            .stdout(Stdio::null())
+            .spawn()
+            .expect("the program starts");
+        let mut lines = BufReader::new(child.stderr.take().expect("piped")).lines().map_while(Result::ok);
+        let mut log = Vec::new();
+        let found = lines.by_ref().find_map(|line| {
+            let address = line.contains("Listening on").then(|| line.split_once(" address=")?.1.trim().to_owned().into());
+            log.push(line);
+            address.flatten()
+        });
+        let address: String = found.unwrap_or_else(|| panic!("it does not listen:\n{}", log.join("\n")));
+        // The log is read to its end, or the program would wait for its reader.
+        std::thread::spawn(move || lines.for_each(drop));
+        let started = Alertmanager { child, address };
+        started.wait_until_ready();
+        started
+    }
+
+    fn wait_until_ready(&self) {
+        let deadline = Instant::now() + PATIENCE;
+        while Instant::now() < deadline {
+            if TcpStream::connect(&self.address).is_ok() && self.get("/-/ready").0 == 200 {
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        panic!("it is not ready");
+    }
+
+    /// Ends it as `kill -9` does.
+    pub fn kill(mut self) {
+        self.child.kill().expect("it runs");
+        self.child.wait().expect("it ends");
+    }
+
+    /// Ends it with SIGTERM and returns its exit code.
+    pub fn stop(mut self) -> Option<i32> {
+        let id = i32::try_from(self.child.id()).expect("a process number");
+        // SAFETY: `kill` only sends a signal to the child that was started here.
+        unsafe { libc::kill(id, libc::SIGTERM) };
+        self.child.wait().expect("it ends").code()
+    }
+
+    pub fn get(&self, path: &str) -> (u16, String) {
+        http(&self.address, "GET", path, None)
+    }
+
+    pub fn post(&self, path: &str, body: &Value) -> (u16, String) {
+        http(&self.address, "POST", path, Some(&body.to_string()))
+    }
+
+    /// A list that the API returns.
+    pub fn list(&self, path: &str) -> Vec<Value> {
+        let (status, body) = self.get(path);
+        assert_eq!(status, 200, "{body}");
+        serde_json::from_str(&body).expect("a list")
+    }
+}
+
+impl Drop for Alertmanager {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// One request over a connection of its own.
+pub fn http(address: &str, method: &str, path: &str, body: Option<&str>) -> (u16, String) {
+    let mut stream = TcpStream::connect(address).expect("it listens");
+    let body = body.unwrap_or("");
+    write!(
+        stream,
+        "{method} {path} HTTP/1.1\r\nHost: {address}\r\nContent-Type: application/json\r\nConnection: close\r\nContent-Length: {}\r\n\r\n{body}",
+        body.len()
+    )
+    .expect("sent");
+    let mut answer = Vec::new();
+    let _ = stream.read_to_end(&mut answer);
+    let answer = String::from_utf8_lossy(&answer).into_owned();
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap_or((&answer, ""));
+    let status = head.split(' ').nth(1).and_then(|code| code.parse().ok()).unwrap_or(0);
+    let is_chunked = head.to_lowercase().contains("transfer-encoding: chunked");
+    (status, if is_chunked { unchunked(body) } else { body.to_owned() })
+}
+
+fn unchunked(mut rest: &str) -> String {
+    let mut body = String::new();
+    while let Some((length, after)) = rest.split_once("\r\n") {
+        let length = usize::from_str_radix(length.trim(), 16).unwrap_or(0);
+        if length == 0 {
+            break;
+        }
+        body.push_str(&after[..length]);
+        rest = after[length..].trim_start_matches("\r\n");
+    }
+    body
+}
+
+/// A notification as it arrived.
+#[derive(Clone, Debug)]
+pub struct Told {
+    pub at: Instant,
+    pub path: String,
+    pub body: Value,
+    /// Whether it was answered 503.
+    pub refused: bool,
+}
+
+/// Stands in for a receiver.
+#[derive(Clone)]
+pub struct Webhook {
+    pub address: String,
+    told: Arc<Mutex<Vec<Told>>>,
+    refusing: Arc<Mutex<HashMap<String, bool>>>,
+}
+
+impl Webhook {
+    pub fn start() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+        let address = listener.local_addr().expect("it has one").to_string();
+        let hook = Webhook { address, told: Arc::default(), refusing: Arc::default() };
+        let server = hook.clone();
+        std::thread::spawn(move || {
+            for stream in listener.incoming().map_while(Result::ok) {
+                let server = server.clone();
+                std::thread::spawn(move || server.take(&stream));
+            }
+        });
+        hook
+    }
+
+    /// Answers 503 below a path, or no more.
+    pub fn refuse(&self, path: &str, refuse: bool) {
+        self.refusing.lock().expect("no panic while held").insert(path.to_owned(), refuse);
+    }
+
+    /// Everything that arrived.
+    pub fn told(&self) -> Vec<Told> {
+        self.told.lock().expect("no panic while held").clone()
+    }
+
+    /// Waits until what arrived is as it should be.
+    pub fn wait(&self, what: &str, is_enough: impl Fn(&[Told]) -> bool) {
+        let deadline = Instant::now() + PATIENCE;
+        while !is_enough(&self.told()) {
+            assert!(Instant::now() < deadline, "{what}: {:?}", self.told());
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    /// Requests of one connection, until it ends.
+    fn take(&self, stream: &TcpStream) {
+        let mut reader = BufReader::new(stream);
+        loop {
+            let (mut path, mut length) = (String::new(), 0);
+            loop {
+                let mut line = String::new();
+                if reader.read_line(&mut line).unwrap_or(0) == 0 {
+                    return;
+                }
+                if path.is_empty() {
+                    path = line.split(' ').nth(1).unwrap_or_default().to_owned();
+                }
+                match line.trim().to_lowercase().strip_prefix("content-length: ") {
+                    Some(text) => length = text.parse().expect("a length"),
+                    None if line.trim().is_empty() => break,
+                    None => {}
+                }
+            }
+            let mut body = vec![0; length];
+            if reader.read_exact(&mut body).is_err() {
+                return;
+            }
+            let refused = self.refusing.lock().expect("no panic while held").get(&path).copied().unwrap_or(false);
+            let body = serde_json::from_slice(&body).expect("JSON");
+            let told = Told { at: Instant::now(), path, body, refused };
+            self.told.lock().expect("no panic while held").push(told);
+            let status = if refused { "503 Service Unavailable" } else { "200 OK" };
+            let mut writer = stream;
+            if write!(writer, "HTTP/1.1 {status}\r\nContent-Length: 0\r\n\r\n").is_err() {
+                return;
+            }
+        }
+    }
+}
+
+/// A time so many seconds from now, in RFC 3339.
+pub fn from_now(seconds: f64) -> String {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_secs_f64();
+    let nanos = ((now + seconds) * 1e9) as i64;
+    ferula_model::UnixNanos(nanos).rfc3339_nanos()
+}
+
+/// An alert as it is posted; `starts` and `ends` in seconds from now.
+pub fn alert(labels: &[(&str, &str)], starts: f64, ends: f64) -> Value {
+    let labels: serde_json::Map<String, Value> =
+        labels.iter().map(|(name, value)| ((*name).to_owned(), Value::from(*value))).collect();
+    serde_json::json!([{"labels": labels, "startsAt": from_now(starts), "endsAt": from_now(ends)}])
+}

@@ -1,0 +1,67 @@
+//! The Alertmanager inside the server: a rule fires, and a person is told.
+
+use std::io::{BufRead, BufReader};
+use std::process::{Child, Command, Stdio};
+
+use crate::common::{Webhook, http};
+
+struct Server {
+    child: Child,
+    address: String,
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+#[test]
+fn rules_tell_people_without_another_program() {
+    let (hook, directory) = (Webhook::start(), tempfile::tempdir().expect("a directory"));
+    let write = |name: &str, text: &str| std::fs::write(directory.path().join(name), text).expect("written");
+    write(
+        "prometheus.yml",
+        "global: {evaluation_interval: 1s, external_labels: {site: here}}\nrule_files: [rules.yml]\n",
+    );
+    write(
+        "rules.yml",
+        "groups: [{name: g, rules: [{alert: Always, expr: vector(1), annotations: {summary: 'value {{ $value }}'}}]}]\n",
+    );
+    let yaml = format!(
+        "route: {{receiver: a, group_by: [alertname], group_wait: 100ms}}\n\
+         receivers: [{{name: a, webhook_configs: [{{url: 'http://{}/a'}}]}}]\n",
+        hook.address
+    );
+    write("am.yml", &yaml);
+    let mut child = Command::new(env!("CARGO_BIN_EXE_ferula"))
+        .current_dir(directory.path())
+        .args(["--config.file=prometheus.yml", "--alertmanager.config.file=am.yml", "--web.listen-address=127.0.0.1:0"])
+        .stderr(Stdio::piped())
+        .stdout(Stdio::null())
+        .spawn()
+        .expect("the program starts");
+    let mut lines = BufReader::new(child.stderr.take().expect("piped")).lines().map_while(Result::ok);
+    let line = lines.by_ref().find(|line| line.contains("msg=\"Ferula is up\"")).expect("it starts");
+    let address = line.split_once(" address=").expect("with its address").1.trim().to_owned();
+    std::thread::spawn(move || lines.for_each(drop));
+    let server = Server { child, address };
+
+    hook.wait("the alert is told", |told| !told.is_empty());
+    let body = hook.told()[0].body.clone();
+    assert_eq!(body["groupKey"], "{}:{alertname=\"Always\"}");
+    assert_eq!(body["alerts"][0]["labels"], serde_json::json!({"alertname": "Always", "site": "here"}));
+    assert_eq!(body["alerts"][0]["annotations"]["summary"], "value 1");
+    let external_url = body["externalURL"].as_str().expect("a URL");
+    assert!(external_url.ends_with("/alertmanager"), "{external_url}");
+    let (status, alerts) = http(&server.address, "GET", "/alertmanager/api/v2/alerts", None);
+    assert_eq!(status, 200);
+    assert!(alerts.contains("\"alertname\":\"Always\""), "{alerts}");
+    assert_eq!(http(&server.address, "GET", "/alertmanager/-/ready", None), (200, "OK".to_owned()));
+    assert_eq!(http(&server.address, "POST", "/alertmanager/-/reload", None).0, 200);
+    // Prometheus' own paths are where they were, and its page has the Alertmanager's metrics.
+    assert_eq!(http(&server.address, "GET", "/-/ready", None).0, 200);
+    assert!(http(&server.address, "GET", "/api/v1/alerts", None).1.contains("Always"));
+    assert!(http(&server.address, "GET", "/metrics", None).1.contains("\nalertmanager_notifications_total{integration=\"webhook\"} 1\n"));
+}
