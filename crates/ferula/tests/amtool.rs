@@ -58,7 +58,7 @@ fn files_are_checked_and_what_is_wrong_is_placed() {
         stdout.contains(r#"  FAILED: undefined receiver "x" used in route (line 2: route.receiver)"#),
         "{stdout}"
     );
-    assert_eq!(stderr, "ferula: error: failed to validate 1 file(s)\n");
+    assert_eq!(stderr, "ferula: error: failed to validate 1 file(s)\n\n");
 }
 
 #[test]

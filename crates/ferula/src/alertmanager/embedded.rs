@@ -47,7 +47,11 @@ pub struct Embedded {
 
 impl Embedded {
     /// Loads the configuration and opens the files.
-    pub fn open(settings: &EmbeddedSettings<'_>, clock: &SharedClock, registry: &Registry) -> anyhow::Result<Self> {
+    pub fn open(
+        settings: &EmbeddedSettings<'_>,
+        clock: &SharedClock,
+        registry: &Registry,
+    ) -> anyhow::Result<Self> {
         let configuration = Arc::new(Configuration {
             file: settings.config_file.to_owned(),
             syntax: MatcherSyntax::Fallback,

@@ -37,7 +37,11 @@ fn rules_tell_people_without_another_program() {
     write("am.yml", &yaml);
     let mut child = Command::new(env!("CARGO_BIN_EXE_ferula"))
         .current_dir(directory.path())
-        .args(["--config.file=prometheus.yml", "--alertmanager.config.file=am.yml", "--web.listen-address=127.0.0.1:0"])
+        .args([
+            "--config.file=prometheus.yml",
+            "--alertmanager.config.file=am.yml",
+            "--web.listen-address=127.0.0.1:0",
+        ])
         .stderr(Stdio::piped())
         .stdout(Stdio::null())
         .spawn()
@@ -63,5 +67,9 @@ fn rules_tell_people_without_another_program() {
     // Prometheus' own paths are where they were, and its page has the Alertmanager's metrics.
     assert_eq!(http(&server.address, "GET", "/-/ready", None).0, 200);
     assert!(http(&server.address, "GET", "/api/v1/alerts", None).1.contains("Always"));
-    assert!(http(&server.address, "GET", "/metrics", None).1.contains("\nalertmanager_notifications_total{integration=\"webhook\"} 1\n"));
+    assert!(
+        http(&server.address, "GET", "/metrics", None)
+            .1
+            .contains("\nalertmanager_notifications_total{integration=\"webhook\"} 1\n")
+    );
 }

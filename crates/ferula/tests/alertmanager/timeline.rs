@@ -111,7 +111,8 @@ fn told(played: &Played) -> Vec<(String, Duration)> {
                 .map(|alert| format!("{}:{}", alert["labels"]["n"], alert["status"]))
                 .collect();
             let reason = &body["notification_reason"];
-            let line = format!("{} {} {alerts:?} {reason} {}", told.path, body["groupKey"], body["truncatedAlerts"]);
+            let line =
+                format!("{} {} {alerts:?} {reason} {}", told.path, body["groupKey"], body["truncatedAlerts"]);
             (line, told.at.duration_since(played.start))
         })
         .collect();
@@ -177,7 +178,8 @@ fn both_tell_the_same_at_the_same_times_and_take_each_others_files() {
     }
     std::thread::sleep(Duration::from_millis(1200));
     for (hook, before) in [(&real_run.hook, before[0]), (&our_run.hook, before[1])] {
-        let new: Vec<String> = hook.told()[before..].iter().map(|told| told.body["notification_reason"].to_string()).collect();
+        let new: Vec<String> =
+            hook.told()[before..].iter().map(|told| told.body["notification_reason"].to_string()).collect();
         assert!(!new.iter().any(|reason| reason.contains("first")), "told again: {new:?}");
     }
 }
@@ -198,13 +200,19 @@ fn the_real_amtool_and_ours_print_the_same() {
     std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_ferula"), &link).expect("linked");
     let url = format!("--alertmanager.url=http://{}", played.server.address);
     let run = |program: &Path, arguments: &[&str]| {
-        let output = Command::new(program).arg(&url).args(arguments).env("HOME", "/nonexistent").output().expect("runs");
+        let output = Command::new(program)
+            .arg(&url)
+            .args(arguments)
+            .env("HOME", "/nonexistent")
+            .output()
+            .expect("runs");
         let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("text");
         (output.status.code(), text(output.stdout), text(output.stderr))
     };
     assert_eq!(run(&real, &["alert", "add", "A", "team=x", "--annotation=summary=none"]).0, Some(0));
     assert_eq!(run(&link, &["alert", "add", "B", "g=1", "--start=2026-11-30T02:00:00+01:00"]).0, Some(0));
-    let (code, id, _) = run(&link, &["silence", "add", "A", "team=x", "-c", "for <work>", "-d", "2h", "-a", "me"]);
+    let (code, id, _) =
+        run(&link, &["silence", "add", "A", "team=x", "-c", "for <work>", "-d", "2h", "-a", "me"]);
     let id = id.trim();
     assert_eq!((code, id.len()), (Some(0), 36));
     assert_eq!(run(&real, &["silence", "add", "team!~\"z.*\"", "-c", "c2", "-a", "you"]).0, Some(0));
@@ -237,7 +245,12 @@ fn the_real_amtool_and_ours_print_the_same() {
         &["config", "routes", "test", "team=x", "g=q2"],
         &["check-config", config],
         &["nothing"],
-        &["template", "render", "--template.glob=/nonexistent/*.tmpl", "--template.text={{ .Status | toUpper }} {{ len .Alerts }}"],
+        &[
+            "template",
+            "render",
+            "--template.glob=/nonexistent/*.tmpl",
+            "--template.text={{ .Status | toUpper }} {{ len .Alerts }}",
+        ],
     ] {
         assert_eq!(run(&link, arguments), run(&real, arguments), "{arguments:?}");
     }
@@ -275,7 +288,11 @@ fn what_cannot_be_served_is_refused_in_words() {
         (good, &["--enable-feature=x"], "unknown option 'x' for --enable-feature"),
         ("route: {receiver: x}\nreceivers: [{name: r}]\n", &[], "undefined receiver"),
         ("route: {receiver: r, routes: [null]}\nreceivers: [{name: r}]\n", &[], "empty or null route"),
-        ("route: {receiver: r}\nreceivers: [{name: r, slack_configs: [null]}]\n", &[], "missing slack config"),
+        (
+            "route: {receiver: r}\nreceivers: [{name: r, slack_configs: [null]}]\n",
+            &[],
+            "missing slack config",
+        ),
     ] {
         std::fs::write(directory.path().join("alertmanager.yml"), yaml).expect("written");
         let output = ours()

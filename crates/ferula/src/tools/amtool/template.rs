@@ -16,7 +16,11 @@ const TEXT: Flag = flag("template.text", Kind::Text, "The text to render.").requ
 const TYPE: Flag =
     flag("template.type", Kind::Word(&["html", "text"]), "How to escape: text (nothing) or html.")
         .default("text");
-const DATA: Flag = flag("template.data", Kind::File, "JSON with the data, as templates see it; by default that of two made-up alerts.");
+const DATA: Flag = flag(
+    "template.data",
+    Kind::File,
+    "JSON with the data, as templates see it; by default that of two made-up alerts.",
+);
 
 /// `template`
 pub const COMMAND: Command = group(
@@ -33,7 +37,9 @@ fn render(args: &Args) -> Result<ExitCode> {
     let clock = RealClock::shared();
     let templates = Templates::load(&globs, "", &clock)?;
     let data = match args.last(DATA) {
-        Some(file) => Data::from_json(&std::fs::read_to_string(file).with_context(|| format!("open {file}"))?)?,
+        Some(file) => {
+            Data::from_json(&std::fs::read_to_string(file).with_context(|| format!("open {file}"))?)?
+        }
         None => Data::sample(Time::from_unix_nanos(clock.unix_nanos())),
     };
     let (text, value) = (args.text(TEXT), data.value(false));
