@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use ferula_go::float::{format_e, format_e_precise, format_f, format_f_precise, format_g, format_g_precise};
+use ferula_go::float::{format_e_precise, format_f_precise, format_g, format_g_precise};
 use ferula_go::quote::{go_quote, go_quote_char};
 use ferula_go::unicode::is_print;
 
@@ -42,18 +42,6 @@ pub fn sprint(values: &[Value]) -> String {
     out
 }
 
-/// `strconv.FormatFloat` for the verbs e, f and g; shortest digits without a precision.
-fn float(v: f64, verb: char, precision: Option<usize>) -> String {
-    match (verb, precision) {
-        ('f', None) => format_f(v),
-        ('f', Some(precision)) => format_f_precise(v, precision),
-        ('e', None) => format_e(v),
-        ('e', Some(precision)) => format_e_precise(v, precision),
-        (_, None) => format_g(v),
-        (_, Some(precision)) => format_g_precise(v, precision),
-    }
-}
-
 /// Widths and precisions above this are refused, as in Go.
 const WIDTH_MAX: usize = 1_000_000;
 
@@ -63,6 +51,8 @@ struct Spec {
     minus: bool,
     plus: bool,
     sharp: bool,
+    /// `%#v`: as in a program's text.
+    sharp_v: bool,
     space: bool,
     zero: bool,
     width: Option<usize>,
@@ -90,6 +80,11 @@ pub fn sprintf(format: &str, values: &[Value]) -> String {
             let _ = write!(out, "%!{verb}(BADINDEX)");
         } else if let Some(value) = values.get(next) {
             next += 1;
+            // With `%v`, these two flags ask for another shape, not for signs and prefixes.
+            let spec = match verb {
+                'v' | 'w' => Spec { sharp_v: spec.sharp, sharp: false, plus: false, ..spec },
+                _ => spec,
+            };
             out.push_str(&one(value, verb, &spec));
         } else {
             let _ = write!(out, "%!{verb}(MISSING)");
@@ -125,14 +120,11 @@ fn read_spec<'a>(
     let flags = format.bytes().take_while(|b| b"-+# 0".contains(b)).count();
     for flag in format[..flags].bytes() {
         match flag {
-            b'-' => {
-                spec.minus = true;
-                spec.zero = false;
-            }
+            b'-' => spec.minus = true,
             b'+' => spec.plus = true,
             b'#' => spec.sharp = true,
             b' ' => spec.space = true,
-            _ => spec.zero = !spec.minus,
+            _ => spec.zero = true,
         }
     }
     let mut rest = read_index(&format[flags..], values, next, reordered, &mut good_index);
@@ -199,143 +191,296 @@ fn read_index<'a>(
 }
 
 fn one(value: &Value, verb: char, spec: &Spec) -> String {
-    // `%+v` names the fields of structs; numbers get no sign from it.
-    let spec = &Spec { plus: spec.plus && verb != 'v', ..*spec };
-    match (verb, value) {
-        ('T', _) => padded(&value.type_name(), spec),
-        (_, Value::Defined(defined)) => match defined.class.print {
-            Some(print) if !spec.sharp && matches!(verb, 'v' | 's' | 'q' | 'x' | 'X') => {
+    match value {
+        Value::Nil if matches!(verb, 'v' | 'T') => pad("<nil>", spec),
+        _ if verb == 'T' => {
+            let plain = Spec { sharp_v: false, ..*spec };
+            text(&value.type_name(), 's', &plain).unwrap_or_default()
+        }
+        Value::Nil => format!("%!{verb}(<nil>)"),
+        _ if verb == 'w' => wrong_verb(value, verb, spec),
+        Value::Bool(flag) if matches!(verb, 'v' | 't') => pad(if *flag { "true" } else { "false" }, spec),
+        Value::Int(number) => integer(*number, verb, spec).unwrap_or_else(|| wrong_verb(value, verb, spec)),
+        Value::Float(number) => {
+            number_text(*number, verb, spec).unwrap_or_else(|| wrong_verb(value, verb, spec))
+        }
+        Value::Text(content) => text(content, verb, spec).unwrap_or_else(|| wrong_verb(value, verb, spec)),
+        Value::List(items, type_name) => {
+            let items: Vec<String> = items.iter().map(|item| element(item, verb, spec)).collect();
+            match spec.sharp_v {
+                true => format!("{type_name}{{{}}}", items.join(", ")),
+                false => format!("[{}]", items.join(" ")),
+            }
+        }
+        Value::Map(map) => {
+            let entry = |(key, item): (&String, &Value)| {
+                format!("{}:{}", one(&Value::text(key.as_str()), verb, spec), element(item, verb, spec))
+            };
+            let entries: Vec<String> = map.entries.iter().map(entry).collect();
+            match spec.sharp_v {
+                true => format!("{}{{{}}}", value.type_name(), entries.join(", ")),
+                false => format!("map[{}]", entries.join(" ")),
+            }
+        }
+        Value::Defined(defined) => match defined.class.print {
+            Some(print) if !spec.sharp_v && matches!(verb, 'v' | 's' | 'q' | 'x' | 'X') => {
                 one(&Value::text(print(&defined.value)), verb, spec)
             }
             _ => one(&defined.value, verb, spec),
         },
-        ('v', Value::Text(text)) if spec.sharp => padded(&go_quote(text), spec),
-        ('v', Value::Float(v)) => padded_number(&signed(float(*v, 'g', spec.precision), spec), spec),
-        ('v' | 'd', Value::Int(v)) => padded_number(&signed(v.to_string(), spec), spec),
-        ('v', Value::Text(text)) => padded(&cut(text, spec), spec),
-        ('v', Value::Nil) => padded("<nil>", spec),
-        (_, Value::Nil) => format!("%!{verb}(<nil>)"),
-        ('v' | 't', Value::Bool(v)) => padded(&v.to_string(), spec),
-        ('s', Value::Text(text)) => padded(&cut(text, spec), spec),
-        ('s', Value::Object(object)) => padded(&object.print(), spec),
-        ('q', Value::Text(text)) if spec.sharp && !text.contains('`') => padded(&format!("`{text}`"), spec),
-        ('q', Value::Text(text)) => padded(&go_quote(&cut(text, spec)), spec),
-        ('x' | 'X', Value::Text(text)) => padded(&hex_bytes(text.as_bytes(), verb, spec), spec),
-        ('b', Value::Int(v)) => padded_number(&radix(*v, 2, "0b", spec), spec),
-        ('o', Value::Int(v)) => padded_number(&radix(*v, 8, "0", spec), spec),
-        ('O', Value::Int(v)) => padded_number(&format!("0o{}", radix(*v, 8, "", spec)), spec),
-        ('x', Value::Int(v)) => padded_number(&radix(*v, 16, "0x", spec), spec),
-        ('X', Value::Int(v)) => padded_number(&radix(*v, 16, "0x", spec).to_uppercase(), spec),
-        ('c', Value::Int(v)) => padded(&code_point(*v).to_string(), spec),
-        ('q', Value::Int(v)) => padded(&go_quote_char(*v), spec),
-        ('U', Value::Int(v)) => {
-            let c = code_point(*v);
-            let shown = if spec.sharp && is_print(c) { format!(" '{c}'") } else { String::new() };
-            padded(&format!("U+{v:04X}{shown}"), spec)
-        }
-        ('f' | 'F', Value::Float(v)) => {
-            padded_number(&signed(float(*v, 'f', Some(spec.precision.unwrap_or(6))), spec), spec)
-        }
-        ('e', Value::Float(v)) => {
-            padded_number(&signed(float(*v, 'e', Some(spec.precision.unwrap_or(6))), spec), spec)
-        }
-        ('E', Value::Float(v)) => padded_number(
-            &signed(float(*v, 'e', Some(spec.precision.unwrap_or(6))).replace('e', "E"), spec),
-            spec,
-        ),
-        ('g', Value::Float(v)) => padded_number(&signed(float(*v, 'g', spec.precision), spec), spec),
-        ('G', Value::Float(v)) => {
-            padded_number(&signed(float(*v, 'g', spec.precision).replace('e', "E"), spec), spec)
-        }
-        ('v', Value::List(items, type_name)) if spec.sharp => {
-            let items: Vec<String> = items.iter().map(|item| one(item, verb, spec)).collect();
-            format!("{type_name}{{{}}}", items.join(", "))
-        }
-        (_, Value::List(items, _)) => {
-            let items: Vec<String> = items.iter().map(|item| one(item, verb, spec)).collect();
-            format!("[{}]", items.join(" "))
-        }
-        (_, Value::Map(map)) => {
-            let entries: Vec<String> = map
-                .entries
-                .iter()
-                .map(|(k, v)| format!("{}:{}", one(&Value::text(k.as_str()), verb, spec), one(v, verb, spec)))
-                .collect();
-            format!("map[{}]", entries.join(" "))
-        }
-        ('v', Value::Object(object)) => padded(&object.print(), spec),
-        _ => format!("%!{verb}({}={})", value.type_name(), one(value, 'v', spec)),
+        Value::Object(object) => match text(&object.print(), verb, spec) {
+            Some(text) => text,
+            None => wrong_verb(value, verb, spec),
+        },
+        Value::Bool(_) => wrong_verb(value, verb, spec),
     }
+}
+
+/// Something inside of a list or map: nothing is shown as nothing, whatever the verb.
+fn element(value: &Value, verb: char, spec: &Spec) -> String {
+    match value {
+        Value::Nil => if spec.sharp_v { "interface {}(nil)" } else { "<nil>" }.to_owned(),
+        value => one(value, verb, spec),
+    }
+}
+
+/// `%!d(string=hi)`
+fn wrong_verb(value: &Value, verb: char, spec: &Spec) -> String {
+    format!("%!{verb}({}={})", value.type_name(), one(value, 'v', spec))
 }
 
 fn code_point(v: i64) -> char {
     u32::try_from(v).ok().and_then(char::from_u32).unwrap_or(char::REPLACEMENT_CHARACTER)
 }
 
-fn radix(v: i64, base: u32, prefix: &str, spec: &Spec) -> String {
-    let magnitude = v.unsigned_abs();
-    let digits = match base {
-        2 => format!("{magnitude:b}"),
-        8 => format!("{magnitude:o}"),
-        _ => format!("{magnitude:x}"),
-    };
-    let prefix = if spec.sharp { prefix } else { "" };
-    signed(format!("{}{prefix}{digits}", if v < 0 { "-" } else { "" }), spec)
+/// Go's `pad`: to the width in characters, with zeros only on the left.
+fn pad(text: &str, spec: &Spec) -> String {
+    let missing = spec.width.unwrap_or(0).saturating_sub(text.chars().count());
+    match spec.minus {
+        true => format!("{text}{}", " ".repeat(missing)),
+        false => format!("{}{text}", if spec.zero { "0" } else { " " }.repeat(missing)),
+    }
 }
 
-fn hex_bytes(bytes: &[u8], verb: char, spec: &Spec) -> String {
-    let mut out = String::from(if spec.sharp && !bytes.is_empty() { "0x" } else { "" });
+fn pad_with_spaces(text: &str, spec: &Spec) -> String {
+    pad(text, &Spec { zero: false, ..*spec })
+}
+
+fn text(content: &str, verb: char, spec: &Spec) -> Option<String> {
+    let cut = || match spec.precision {
+        Some(precision) => content.chars().take(precision).collect(),
+        None => content.to_owned(),
+    };
+    Some(match verb {
+        'v' if spec.sharp_v => pad(&go_quote(&cut()), spec),
+        'v' | 's' => pad(&cut(), spec),
+        'q' => {
+            let cut = cut();
+            let plain = |c: char| c != '`' && c != '\u{7f}' && c != '\u{feff}' && (c >= ' ' || c == '\t');
+            match () {
+                () if spec.sharp && cut.chars().all(plain) => pad(&format!("`{cut}`"), spec),
+                () if spec.plus => pad(&ascii_only(&go_quote(&cut)), spec),
+                () => pad(&go_quote(&cut), spec),
+            }
+        }
+        'x' | 'X' => hex_bytes(content.as_bytes(), verb == 'X', spec),
+        _ => return None,
+    })
+}
+
+/// Quoted text with everything beyond ASCII escaped.
+fn ascii_only(quoted: &str) -> String {
+    let mut out = String::with_capacity(quoted.len());
+    for c in quoted.chars() {
+        match u32::from(c) {
+            0..0x80 => out.push(c),
+            code @ 0x80..0x1_0000 => write!(out, "\\u{code:04x}").expect("writing to a String cannot fail"),
+            code => write!(out, "\\U{code:08x}").expect("writing to a String cannot fail"),
+        }
+    }
+    out
+}
+
+fn hex_bytes(bytes: &[u8], is_upper: bool, spec: &Spec) -> String {
+    let bytes = &bytes[..spec.precision.unwrap_or(bytes.len()).min(bytes.len())];
+    let prefix = if spec.sharp { "0x" } else { "" };
+    let mut out = String::new();
     for (index, byte) in bytes.iter().enumerate() {
         if spec.space && index > 0 {
             out.push(' ');
         }
-        let _ = write!(out, "{byte:02x}");
+        let prefix = if index == 0 || spec.space { prefix } else { "" };
+        write!(out, "{prefix}{byte:02x}").expect("writing to a String cannot fail");
     }
-    if verb == 'X' { out.to_uppercase() } else { out }
+    pad(&if is_upper { out.to_uppercase() } else { out }, spec)
 }
 
-/// With the sign that `+` or space ask for. Go shows `+Inf` with its sign only when asked, but for `%v`, `%g` it keeps it.
-fn signed(text: String, spec: &Spec) -> String {
-    if text.starts_with(['-', '+']) || text == "NaN" && !spec.plus {
-        return text;
-    }
-    if spec.plus {
-        format!("+{text}")
-    } else if spec.space {
-        format!(" {text}")
-    } else {
-        text
-    }
-}
-
-fn cut(text: &str, spec: &Spec) -> String {
-    match spec.precision {
-        Some(precision) => text.chars().take(precision).collect(),
-        None => text.to_owned(),
-    }
-}
-
-fn padded(text: &str, spec: &Spec) -> String {
-    pad(text, spec, if spec.zero { '0' } else { ' ' })
-}
-
-fn pad(text: &str, spec: &Spec, fill: char) -> String {
-    let missing = spec.width.unwrap_or(0).saturating_sub(text.chars().count());
-    if spec.minus {
-        return format!("{text}{}", " ".repeat(missing));
-    }
-    format!("{}{text}", fill.to_string().repeat(missing))
-}
-
-/// Zeros go between the sign and the digits; infinities and NaN are filled with spaces.
-fn padded_number(text: &str, spec: &Spec) -> String {
-    if !spec.zero || text.ends_with("Inf") || text.ends_with("NaN") {
-        return pad(text, spec, ' ');
-    }
-    let (sign, digits) = match text.chars().next() {
-        Some(sign @ ('-' | '+' | ' ')) => (sign.to_string(), &text[1..]),
-        _ => (String::new(), text),
+fn integer(v: i64, verb: char, spec: &Spec) -> Option<String> {
+    let size = v.unsigned_abs();
+    let (digits, prefix) = match verb {
+        'v' | 'd' => (size.to_string(), ""),
+        'b' => (format!("{size:b}"), "0b"),
+        'o' | 'O' => (format!("{size:o}"), "0"),
+        'x' => (format!("{size:x}"), "0x"),
+        'X' => (format!("{size:X}"), "0X"),
+        'c' => return Some(pad(&code_point(v).to_string(), spec)),
+        'q' => {
+            let quoted = go_quote_char(i64::from(u32::from(code_point(v))));
+            return Some(pad(&if spec.plus { ascii_only(&quoted) } else { quoted }, spec));
+        }
+        'U' => return Some(unicode(v, spec)),
+        _ => return None,
     };
-    let missing = spec.width.unwrap_or(0).saturating_sub(text.chars().count());
-    format!("{sign}{}{digits}", "0".repeat(missing))
+    let has_sign = v < 0 || spec.plus || spec.space;
+    let least = match (spec.precision, spec.width) {
+        (Some(0), width) if v == 0 => return Some(" ".repeat(width.unwrap_or(0))),
+        (Some(precision), _) => precision,
+        (None, Some(width)) if spec.zero && !spec.minus => width.saturating_sub(usize::from(has_sign)),
+        _ => 0,
+    };
+    let mut out = format!("{digits:0>least$}");
+    if spec.sharp && !(prefix == "0" && out.starts_with('0')) {
+        out.insert_str(0, prefix);
+    }
+    if verb == 'O' {
+        out.insert_str(0, "0o");
+    }
+    match v < 0 {
+        true => out.insert(0, '-'),
+        false if spec.plus => out.insert(0, '+'),
+        false if spec.space => out.insert(0, ' '),
+        false => {}
+    }
+    Some(pad_with_spaces(&out, spec))
+}
+
+/// `U+0041 'A'`
+fn unicode(v: i64, spec: &Spec) -> String {
+    let least = spec.precision.unwrap_or(0).max(4);
+    let mut out = format!("U+{:0>least$}", format!("{v:X}"));
+    let shown = u32::try_from(v).ok().and_then(char::from_u32).filter(|c| is_print(*c));
+    if let Some(c) = shown.filter(|_| spec.sharp) {
+        write!(out, " '{c}'").expect("writing to a String cannot fail");
+    }
+    pad_with_spaces(&out, spec)
+}
+
+fn number_text(v: f64, verb: char, spec: &Spec) -> Option<String> {
+    let precision = spec.precision;
+    let lower = verb.to_ascii_lowercase();
+    let digits = match lower {
+        'v' | 'g' => precision.map_or_else(|| format_g(v), |precision| format_g_precise(v, precision)),
+        'f' => format_f_precise(v, precision.unwrap_or(6)),
+        'e' => format_e_precise(v, precision.unwrap_or(6)),
+        'x' => hex_float(v, precision),
+        'b' if verb == 'b' => binary_float(v),
+        _ => return None,
+    };
+    let digits =
+        if matches!(verb, 'E' | 'G' | 'X') && v.is_finite() { digits.to_uppercase() } else { digits };
+    let (sign, mut digits) = match digits.strip_prefix(['-', '+']) {
+        Some(rest) => (if digits.starts_with('-') { "-" } else { "+" }, rest.to_owned()),
+        None => ("+", digits),
+    };
+    let sign = if spec.space && sign == "+" && !spec.plus { " " } else { sign };
+    if !v.is_finite() {
+        // An infinity keeps its sign, what is no number has none.
+        let bare = v.is_nan() && !spec.space && !spec.plus;
+        return Some(pad_with_spaces(&format!("{}{digits}", if bare { "" } else { sign }), spec));
+    }
+    if spec.sharp && lower != 'b' {
+        let wanted = match verb {
+            'v' | 'g' | 'G' | 'x' => precision.unwrap_or(6),
+            _ => 0,
+        };
+        digits = with_point(&digits, wanted, lower == 'x');
+    }
+    if !spec.plus && sign == "+" {
+        return Some(pad(&digits, spec));
+    }
+    let width = spec.width.unwrap_or(0);
+    if spec.zero && !spec.minus && width > digits.len() + 1 {
+        return Some(format!("{sign}{}{digits}", "0".repeat(width - digits.len() - 1)));
+    }
+    Some(pad(&format!("{sign}{digits}"), spec))
+}
+
+/// With a point, and zeros up to so many digits; the exponent stays at the end.
+fn with_point(number: &str, digits: usize, is_hex: bool) -> String {
+    let marks: &[char] = if is_hex { &['p', 'P'] } else { &['e', 'E', 'p', 'P'] };
+    let (mantissa, tail) = number.split_at(number.find(marks).unwrap_or(number.len()));
+    let mut left = digits;
+    let mut has_begun = false;
+    for c in mantissa.chars().filter(|c| *c != '.') {
+        has_begun |= c != '0';
+        if has_begun {
+            left = left.saturating_sub(1);
+        }
+    }
+    let mut out = mantissa.to_owned();
+    if !out.contains('.') {
+        if out == "0" {
+            left = left.saturating_sub(1);
+        }
+        out.push('.');
+    }
+    out.push_str(&"0".repeat(left));
+    out + tail
+}
+
+/// Mantissa and exponent of a float: `v = mantissa × 2^exponent`.
+fn parts(v: f64) -> (u64, i32) {
+    let bits = v.to_bits();
+    let (exponent, fraction) = ((bits >> 52 & 0x7ff) as i32, bits & ((1 << 52) - 1));
+    match exponent {
+        0 => (fraction, -1074),
+        exponent => (fraction | 1 << 52, exponent - 1075),
+    }
+}
+
+/// `4503599627370496p-52`
+fn binary_float(v: f64) -> String {
+    if !v.is_finite() {
+        return format_g(v);
+    }
+    let (mantissa, exponent) = parts(v);
+    format!("{}{mantissa}p{exponent:+}", if v.is_sign_negative() { "-" } else { "" })
+}
+
+/// `0x1.8p+01`
+fn hex_float(v: f64, precision: Option<usize>) -> String {
+    if !v.is_finite() {
+        return format_g(v);
+    }
+    let sign = if v.is_sign_negative() { "-" } else { "" };
+    let (mut mantissa, exponent) = parts(v);
+    let mut power = if mantissa == 0 { 0 } else { exponent + 60 };
+    // The highest bit at 60: one digit before the point, fifteen behind it.
+    while mantissa != 0 && mantissa >> 60 == 0 {
+        mantissa <<= 1;
+        power -= 1;
+    }
+    if let Some(precision) = precision.filter(|precision| *precision < 15) {
+        let shift = 60 - 4 * precision as u32;
+        let rest = mantissa & ((1 << shift) - 1);
+        let half = 1 << (shift - 1);
+        mantissa >>= shift;
+        // To the nearest, and to the even one of two.
+        if rest > half || rest == half && mantissa & 1 == 1 {
+            mantissa += 1;
+        }
+        mantissa <<= shift;
+        if mantissa >> 61 != 0 {
+            mantissa >>= 1;
+            power += 1;
+        }
+    }
+    let fraction = format!("{:015x}", mantissa & ((1 << 60) - 1));
+    let fraction = match precision {
+        None => fraction.trim_end_matches('0').to_owned(),
+        Some(precision) => format!("{fraction:0<precision$}")[..precision].to_owned(),
+    };
+    let point = if fraction.is_empty() { "" } else { "." };
+    let power_sign = if power < 0 { '-' } else { '+' };
+    format!("{sign}0x{}{point}{fraction}p{power_sign}{:02}", mantissa >> 60, power.abs())
 }

@@ -27,7 +27,7 @@ use crate::error::TemplateError;
 use crate::{Source, Tree};
 
 /// Visits of nodes. Bodies of ranges are read twice, so nesting them multiplies the work.
-const VISITS_MAX: usize = 2_000_000;
+const VISITS_MAX: usize = 200_000;
 /// How deep lists and templates may lie in each other. This bounds the stack.
 const DEPTH_MAX: usize = 300;
 

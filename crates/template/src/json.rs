@@ -59,3 +59,35 @@ pub fn push(out: &mut String, value: &Value) -> Result<(), CallError> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::value::{Map, MapElement};
+
+    #[test]
+    fn values_are_written_as_in_go() {
+        let map = |pairs: &[(&str, Value)]| {
+            let entries = pairs.iter().map(|(key, value)| ((*key).to_owned(), value.clone())).collect();
+            Value::Map(Arc::new(Map { entries, element: MapElement::Any }))
+        };
+        // Recorded from encoding/json.
+        for (value, expected) in [
+            (Value::Nil, "null"),
+            (Value::Float(1.0), "1"),
+            (Value::Float(1e21), "1e+21"),
+            (Value::Float(0.000_000_1), "1e-7"),
+            (Value::text("<a href='x'>&\u{2028}\t\u{8}"), r#""\u003ca href='x'\u003e\u0026\u2028\t\b""#),
+            (Value::List([Value::Int(-1), Value::Bool(true)].into(), "[]interface {}"), "[-1,true]"),
+            (map(&[("b<", Value::Nil), ("a", map(&[]))]), r#"{"a":{},"b\u003c":null}"#),
+            (Value::defined(&crate::safe::HTML, Value::text("<b>")), r#""\u003cb\u003e""#),
+        ] {
+            assert_eq!(to_json(&value).as_deref(), Ok(expected));
+        }
+        let error =
+            to_json(&Value::List([Value::Float(f64::NAN)].into(), "[]float64")).expect_err("no number");
+        assert_eq!(error.to_string(), "json: unsupported value: NaN");
+    }
+}

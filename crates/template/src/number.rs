@@ -59,3 +59,38 @@ pub fn looks_like_float(number: &Number) -> bool {
     let is_char = text.first() == Some(&b'\'');
     number.float.is_some() && !is_hex && !is_char && text.iter().any(|b| b".eEpP".contains(b))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn literals_are_what_go_reads_them_as() {
+        for (text, int, float) in [
+            ("1_000", Some(1000), Some(1000.0)),
+            ("0x1F", Some(31), Some(31.0)),
+            ("0b11", Some(3), Some(3.0)),
+            ("1e3", Some(1000), Some(1000.0)),
+            ("1.5", None, Some(1.5)),
+            ("'a'", Some(97), Some(97.0)),
+            ("-0", Some(0), Some(0.0)),
+            ("18446744073709551615", None, Some(18_446_744_073_709_551_615.0)),
+        ] {
+            let number = number(text).unwrap_or_else(|error| panic!("{text}: {error}"));
+            assert_eq!((number.int, number.float), (int, float), "{text}");
+        }
+        for (text, error) in [
+            ("1x", "illegal number syntax: \"1x\""),
+            ("99999999999999999999", "integer overflow: \"99999999999999999999\""),
+            ("'ab'", "malformed character constant: 'ab'"),
+            ("'", "invalid syntax"),
+        ] {
+            assert_eq!(number(text).expect_err(text).to_string(), error);
+        }
+        for (text, is_float) in
+            [("1.0", true), ("1e3", true), ("0x1p-2", false), ("12", false), ("'.'", false)]
+        {
+            assert_eq!(looks_like_float(&number(text).expect("a number")), is_float, "{text}");
+        }
+    }
+}

@@ -82,3 +82,24 @@ pub fn kind_of(name: &str) -> ValueKind {
         _ => ValueKind::Plain,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_decide_what_a_value_is() {
+        for (names, kind) in [
+            (["href", "xlink:href", "data-href", "xmlns:any", "tweet-url", "data-uri-x"], ValueKind::Url),
+            (["onclick", "onanything", "data-onx", "svg:onload", "on", "data-on"], ValueKind::Js),
+            (["title", "alt", "class", "srclang", "x-y", "data-x"], ValueKind::Plain),
+            (["type", "rel", "sandbox", "data-type", "http-equiv", "content"], ValueKind::Unsafe),
+        ] {
+            for name in names {
+                assert_eq!(kind_of(name), kind, "{name}");
+            }
+        }
+        let others = ["style", "srcset", "srcdoc"].map(kind_of);
+        assert_eq!(others, [ValueKind::Css, ValueKind::Srcset, ValueKind::Html]);
+    }
+}

@@ -85,3 +85,23 @@ fn reference(text: &str) -> Option<(char, usize)> {
     let known = old.iter().find(|old| name.starts_with(**old))?;
     NAMED.iter().find(|(name, _)| name == known).map(|(_, c)| (*c, known.len()))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn references_are_replaced_and_the_rest_stays() {
+        // Recorded from html.UnescapeString.
+        for (text, expected) in [
+            ("a&quot;b&#39;c&#x27;d&#X27", "a\"b'c'd'"),
+            ("&lt&gt;&amp;lt;", "<>&lt;"),
+            ("&notanentity; & &; &#; &#x;", "&notanentity; & &; &#; &#x;"),
+            ("&#0;&#x110000;&#99999999999;", "\u{fffd}\u{fffd}\u{fffd}"),
+            ("javascript&colon;x&lpar;&rpar;&NewLine;", "javascript:x()\n"),
+            ("&ltx &quot", "<x \""),
+        ] {
+            assert_eq!(decode(text), expected, "{text}");
+        }
+    }
+}
