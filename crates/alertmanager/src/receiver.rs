@@ -31,6 +31,7 @@ mod rocketchat;
 mod slack;
 mod sns;
 mod telegram;
+mod trial;
 mod truncate;
 mod victorops;
 mod webex;
@@ -46,6 +47,7 @@ use std::time::Duration;
 pub use self::build::{build, integrations};
 pub use self::environment::{BuildError, Environment};
 pub use self::record::{Exchange, Record};
+pub use self::trial::{TEST_ALERT, Trial, trial};
 use crate::alert::{Alert, Time};
 use crate::route::Labels;
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ferula_alertmanager::receiver::{
-    Exchange, Integration, Kept, Notification, NotifyError, Reason, Record, Sent, build,
+    Exchange, Integration, Kept, Notification, NotifyError, Reason, Record, Sent, TEST_ALERT, build, trial,
 };
 use ferula_alertmanager::{Alert, Labels, Time};
 use ferula_config::alertmanager::{AlertmanagerConfig, MatcherSyntax};
@@ -101,6 +101,33 @@ async fn dry_runs_of_every_service_send_nothing_and_show_no_secret() {
         }
     }
     assert!(server.targets().is_empty(), "{:?}", server.targets());
+}
+
+#[tokio::test]
+async fn a_trial_is_marked_and_shows_what_was_sent_and_answered() {
+    let server =
+        PlayedServer::start(|_| Play::Raw("400 Bad Request", String::new(), b"s3cret no".to_vec())).await;
+    let items = "- webhook_configs: [{url: 'http://HOST/s3cret'}, {url: 'http://HOST/x'}]";
+    let all = integrations(&items.replace("HOST", &server.address));
+    let labels = Labels::from([("severity".to_owned(), "page".to_owned())]);
+    let clock = RealClock::shared();
+    let dry = trial("r0", &all, &labels, &clock, true).await;
+    assert!(dry.iter().all(|trial| trial.result.is_ok()) && server.targets().is_empty());
+    let trials = trial("r0", &all, &labels, &clock, false).await;
+    assert_eq!(server.targets().len(), 2);
+    assert_eq!(
+        trials.iter().map(|trial| trial.integration.as_str()).collect::<Vec<_>>(),
+        ["webhook[0]", "webhook[1]"]
+    );
+    for (trial, dry) in trials.iter().zip(&dry) {
+        let sent = &trial.exchanges[0];
+        let same = &dry.exchanges[0];
+        assert_eq!((&sent.method, &sent.url), (&same.method, &same.url));
+        assert_eq!(sent.body.split("\"startsAt\"").next(), same.body.split("\"startsAt\"").next());
+        assert!(sent.body.contains(TEST_ALERT) && sent.body.contains("\"severity\":\"page\""), "{sent:?}");
+        assert_eq!(sent.answer.as_deref(), Some("400 Bad Request\ns3cret no"));
+        assert!(trial.result.is_err());
+    }
 }
 
 #[tokio::test]

@@ -1,0 +1,73 @@
+//! A test notification through the real path, to try a receiver before it is needed.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use ferula_runtime::SharedClock;
+
+use super::{Exchange, Integration, Kept, Notification, NotifyError, Reason, Record};
+use crate::alert::{Alert, Time};
+use crate::route::Labels;
+
+/// The name of the alert that tests send: nobody should take it for a real one.
+pub const TEST_ALERT: &str = "FerulaTestNotification";
+
+/// How long an attempt of a test may take.
+const ATTEMPT_TIME_MAX: Duration = Duration::from_secs(30);
+
+/// What came of one integration's test.
+#[derive(Debug)]
+pub struct Trial {
+    /// `slack[0]`
+    pub integration: String,
+    /// Requests with their answers, secrets masked.
+    pub exchanges: Vec<Exchange>,
+    pub result: Result<(), NotifyError>,
+}
+
+/// Sends a marked notification to each integration of a receiver, one attempt each; a dry run only renders it.
+/// `labels` are those of the alert beside its name, so that templates which need some have them.
+pub async fn trial(
+    receiver: &str,
+    integrations: &[Integration],
+    labels: &Labels,
+    clock: &SharedClock,
+    is_dry: bool,
+) -> Vec<Trial> {
+    let now = Time::from_unix_nanos(clock.unix_nanos());
+    let mut all = labels.clone();
+    all.entry("alertname".to_owned()).or_insert_with(|| TEST_ALERT.to_owned());
+    let summary = format!("Test of receiver {receiver}. Nothing is wrong.");
+    let alert = Arc::new(Alert {
+        labels: all.clone(),
+        annotations: Labels::from([("summary".to_owned(), summary)]),
+        starts_at: now,
+        ends_at: Time::ZERO,
+        updated_at: now,
+        generator_url: String::new(),
+        timeout: false,
+    });
+    let group_labels: Labels = all.into_iter().filter(|(name, _)| name == "alertname").collect();
+    let group_key = format!("{{}}:{{alertname={}}}", ferula_go::quote::go_quote(&group_labels["alertname"]));
+    let mut trials = Vec::with_capacity(integrations.len());
+    for integration in integrations {
+        let record = if is_dry { Record::dry_run() } else { Record::on() };
+        let notification = Notification {
+            receiver,
+            group_key: &group_key,
+            group_labels: &group_labels,
+            alerts: std::slice::from_ref(&alert),
+            now,
+            repeat_interval: Duration::from_secs(4 * 3600),
+            reason: Reason::FirstNotification,
+            kept: &Kept::new(),
+            record: &record,
+        };
+        let result = tokio::select! {
+            result = integration.notifier.notify(&notification) => result.map(drop),
+            () = clock.sleep(ATTEMPT_TIME_MAX) => Err(NotifyError::passing("no answer within 30s")),
+        };
+        trials.push(Trial { integration: integration.to_string(), exchanges: record.take(), result });
+    }
+    trials
+}
