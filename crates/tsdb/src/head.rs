@@ -21,6 +21,7 @@ mod delete;
 mod exemplars;
 mod flights;
 mod full_chunk;
+mod histogram_count;
 mod id_table;
 mod index;
 mod isolation;
@@ -36,6 +37,7 @@ mod slots;
 mod stale;
 mod times;
 mod truncate;
+mod watermarks;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -71,6 +73,8 @@ pub(crate) use stale::StaleSeries;
 use times::Times;
 pub(crate) use truncate::MovedOutOfOrder;
 pub(crate) use truncate::RemovedSlots;
+pub(crate) use watermarks::HeldNumber;
+use watermarks::Watermarks;
 
 use crate::head_chunks::Store;
 use crate::ids::{LogRef, SlotId, TimeSpan};
@@ -123,6 +127,7 @@ pub struct Head {
     pins: Arc<Pins>,
     /// Held by snapshots until they have taken their cut.
     selecting: Arc<Pins>,
+    watermarks: Arc<Watermarks>,
     metrics: Metrics,
     times: Times,
     next_ref: AtomicU64,
@@ -168,6 +173,7 @@ impl Head {
             flights: Flights::default(),
             pins: Arc::default(),
             selecting: Arc::default(),
+            watermarks: Arc::default(),
             metrics: parts.metrics,
             times: Times::new(parts.floor),
             next_ref: AtomicU64::new(1),

@@ -72,6 +72,16 @@ fn of_head(registry: &Registry, head: &Arc<Head>) {
         "Number of series at which new ones are refused; 0 for no limit.",
         |head| head.limits().series.unwrap_or(0) as f64,
     );
+    gauge(
+        "prometheus_tsdb_isolation_low_watermark",
+        "Number of the oldest commit that is under way, or that a reader began beside. Far below the high watermark: something does not end.",
+        |head| head.isolation_marks().0 as f64,
+    );
+    gauge(
+        "prometheus_tsdb_isolation_high_watermark",
+        "Number of the newest commit that was begun since the start.",
+        |head| head.isolation_marks().1 as f64,
+    );
     gauge("prometheus_tsdb_head_chunks_storage_size_bytes", "Size of the chunks_head directory.", |head| {
         head.chunk_file_bytes() as f64
     });
@@ -229,6 +239,7 @@ pub(crate) struct MaintenanceMetrics {
     pub replay_duration: Gauge,
     pub chunk_corruptions: Counter,
     pub wal_corruptions: Counter,
+    pub snapshot_replay_errors: Counter,
     pub compactions_triggered: Counter,
     pub compactions: Counter,
     pub compactions_failed: Counter,
@@ -318,12 +329,39 @@ fn exponential(first: f64, factor: f64, count: usize) -> Vec<f64> {
     std::iter::successors(Some(first), |bound| Some(bound * factor)).take(count).collect()
 }
 
+/// Metrics of Prometheus about what cannot happen here. They stay 0, for dashboards and alerts that name them.
+fn never_used(registry: &Registry) {
+    for (name, help) in [
+        ("prometheus_tsdb_compactions_skipped_total", "Stays 0: compaction is never switched off."),
+        (
+            "prometheus_tsdb_head_series_not_found_total",
+            "Stays 0: a series that a reader has found stays until the reader has gone.",
+        ),
+        (
+            "prometheus_tsdb_selected_series_compactions_triggered_total",
+            "Stays 0: nobody names series that should leave the head.",
+        ),
+        (
+            "prometheus_tsdb_selected_series_compactions_failed_total",
+            "Stays 0: nobody names series that should leave the head.",
+        ),
+    ] {
+        registry.counter(name, help);
+    }
+    registry.histogram(
+        "prometheus_tsdb_selected_series_compaction_duration_seconds",
+        "Stays empty: nobody names series that should leave the head.",
+        &exponential(1.0, 2.0, 14),
+    );
+}
+
 impl MaintenanceMetrics {
     pub fn new(registry: &Registry) -> Self {
         let counter = |name: &str, help: &str| registry.counter(name, help);
         let gauge = |name: &str, help: &str| registry.gauge(name, help);
         let summary = |name: &str, help: &str, quantiles: &[f64]| registry.summary(name, help, quantiles);
         let histogram = |name: &str, help: &str, bounds: &[f64]| registry.histogram(name, help, bounds);
+        never_used(registry);
         MaintenanceMetrics {
             savepoint: SavepointMetrics::new(registry),
             clean_start: gauge(
@@ -341,6 +379,10 @@ impl MaintenanceMetrics {
             wal_corruptions: counter(
                 "prometheus_tsdb_wal_corruptions_total",
                 "Places of the logs that could not be read at the last start. Samples there are lost.",
+            ),
+            snapshot_replay_errors: counter(
+                "prometheus_tsdb_snapshot_replay_error_total",
+                "Copies of the head (a savepoint, or Prometheus' chunk snapshot) that the last start could not use. The log was read instead.",
             ),
             compactions_triggered: counter(
                 "prometheus_tsdb_compactions_triggered_total",

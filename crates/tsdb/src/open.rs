@@ -127,7 +127,9 @@ impl HeadStart<'_> {
         let chunks = head_chunks::Store::new(self.disk.clone(), chunks_dir.clone(), &loaded.files);
         let mut head = Head::new(self.parts(log, chunks, registry));
         let mut recovery = Recovery::new(head.replay(loaded.chunks), self.options.replay_helper.clone());
-        recovery.chunk_snapshot(&**self.disk, self.dir, &wal, report).map_err(at(self.dir))?;
+        if recovery.chunk_snapshot(&**self.disk, self.dir, &wal, report).map_err(at(self.dir))? {
+            self.maintenance.snapshot_replay_errors.inc();
+        }
         let mut start = None;
         if self.options.savepoints {
             let files = SavepointFiles {
@@ -137,7 +139,13 @@ impl HeadStart<'_> {
                 chunks_dir: &chunks_dir,
                 chunks_damaged,
             };
-            start = recovery.savepoint(&files, &mut segments.lock(), report).map_err(at(self.dir))?;
+            let mut told = |progress: Progress| {
+                if matches!(progress, Progress::SavepointIgnored(_)) {
+                    self.maintenance.snapshot_replay_errors.inc();
+                }
+                report(progress);
+            };
+            start = recovery.savepoint(&files, &mut segments.lock(), &mut told).map_err(at(self.dir))?;
         }
         recovery.log(&**self.disk, &wal, start, report).map_err(at(&wal))?;
         let wbl = self.dir.join(WBL_DIR);

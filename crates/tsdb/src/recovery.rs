@@ -91,22 +91,24 @@ impl<'a> Recovery<'a> {
     }
 
     /// Takes what only a `chunk_snapshot` directory in `data_dir` has. Comes before the log, which has newer exemplars.
+    /// Returns whether some of it could not be read.
     pub(crate) fn chunk_snapshot(
         &mut self,
         disk: &dyn Disk,
         data_dir: &Path,
         wal: &Path,
         report: &mut dyn FnMut(Progress),
-    ) -> io::Result<()> {
+    ) -> io::Result<bool> {
         if !self.replay.keeps_exemplars() {
-            return Ok(());
+            return Ok(false);
         }
         let last = list_segments(disk, wal)?.last().map_or(0, |segment| segment.number);
-        let Some(snapshot) = chunk_snapshot::load(disk, data_dir, last)? else { return Ok(()) };
+        let Some(snapshot) = chunk_snapshot::load(disk, data_dir, last)? else { return Ok(false) };
+        let damaged = !snapshot.damages.is_empty();
         snapshot.damages.into_iter().for_each(|damage| report(Progress::Damaged(damage)));
         self.replay.note_ref(LogRef::new(snapshot.newest_ref));
         self.replay.exemplars(snapshot.exemplars);
-        Ok(())
+        Ok(damaged)
     }
 
     /// Reads checkpoint and segments of the log in `dir`, or what follows `start`.

@@ -74,6 +74,7 @@ ranks! {
     /// The head's chunk files. A series that is full writes to them.
     Chunks,
     Pins,
+    Watermarks,
     /// Disks in memory: the overlay, then the file system, then one file.
     Overlay,
     Disk,

@@ -22,9 +22,11 @@ use ferula_storage::{
     SampleBatch, SampleKind,
 };
 
+use super::histogram_count::HistogramCount;
 use super::metrics::{FLOAT, HISTOGRAM};
 use super::{
-    Bounds, ChunkRules, Head, OutOfOrderSample, OutOfOrderValue, Placement, Series, handle, stale_histogram,
+    Bounds, ChunkRules, Head, HeldNumber, OutOfOrderSample, OutOfOrderValue, Placement, Series, handle,
+    stale_histogram,
 };
 use crate::ids::{LogRef, SlotId, TimeSpan};
 use crate::wal::group::Entry;
@@ -48,6 +50,8 @@ pub struct HeadAppender<'a> {
     fresh: Vec<SlotId>,
     /// Series and time of the samples that the out-of-order log has of this commit.
     out_of_order_logged: HashSet<(LogRef, i64)>,
+    /// For metrics only.
+    _number: HeldNumber,
 }
 
 /// Samples whose floats all come before their histograms, series by series.
@@ -73,6 +77,7 @@ impl<'a> HeadAppender<'a> {
             pinned: Vec::new(),
             fresh: Vec::new(),
             out_of_order_logged: HashSet::new(),
+            _number: head.watermarks.begin_commit(),
         }
     }
 
@@ -99,8 +104,10 @@ impl<'a> HeadAppender<'a> {
             batch.refs.iter().zip(batch.timestamps.iter().zip(&batch.values)).enumerate()
         {
             let start = batch.start_timestamps.get(index).copied().unwrap_or(0);
-            match self.append_float(*series, *at, start, *value, &bounds) {
-                Ok(()) => outcome.accepted += 1,
+            let appended = self.append_float(*series, *at, start, *value, &bounds);
+            self.note_delta(&appended, *at, &bounds);
+            match appended {
+                Ok(_) => outcome.accepted += 1,
                 Err(error) => {
                     self.count_refusal(&error, FLOAT);
                     outcome.refused.push(Refusal { kind: SampleKind::Float, index, error });
@@ -116,7 +123,7 @@ impl<'a> HeadAppender<'a> {
         start: i64,
         value: f64,
         bounds: &Bounds,
-    ) -> Result<(), AppendError> {
+    ) -> Result<Placement, AppendError> {
         let (slot, mut found) = self.head.slots.resolve(series).ok_or(AppendError::UnknownSeries)?;
         if self.takes_zero(at, start, &found, bounds) {
             drop(found);
@@ -130,7 +137,7 @@ impl<'a> HeadAppender<'a> {
             drop(found);
             return self.append_histogram(series, at, start, stale, bounds);
         }
-        found.check_float(at, value, bounds)?;
+        let placement = found.check_float(at, value, bounds)?;
         found.pending += 1;
         let log_ref = found.log_ref;
         drop(found);
@@ -142,7 +149,19 @@ impl<'a> HeadAppender<'a> {
             part.samples.push(LoggedSample { series: log_ref, at, start, value });
             part.slots.push(slot);
         }
-        Ok(())
+        Ok(placement)
+    }
+
+    /// How far behind a sample was that came out of order, stored or not.
+    fn note_delta(&self, appended: &Result<Placement, AppendError>, at: i64, bounds: &Bounds) {
+        let late = matches!(
+            appended,
+            Ok(Placement::OutOfOrder) | Err(AppendError::OutOfOrder | AppendError::TooOld)
+        );
+        let delta_ms = bounds.head_max.saturating_sub(at);
+        if late && delta_ms > 0 {
+            self.head.metrics.out_of_order_delta.observe(delta_ms as f64 / 1000.0);
+        }
     }
 
     /// Whether the start of a sample becomes a sample of value zero, as with `created-timestamp-zero-ingestion`: when it
@@ -181,8 +200,9 @@ impl<'a> HeadAppender<'a> {
             let checked = value.validate().map_err(|error| AppendError::InvalidHistogram(error.to_string()));
             let appended = checked
                 .and_then(|()| self.append_histogram(series, timestamp, start_timestamp, value, &bounds));
+            self.note_delta(&appended, timestamp, &bounds);
             match appended {
-                Ok(()) => outcome.accepted += 1,
+                Ok(_) => outcome.accepted += 1,
                 Err(error) => {
                     self.count_refusal(&error, HISTOGRAM);
                     outcome.refused.push(Refusal { kind: SampleKind::Histogram, index, error });
@@ -198,14 +218,14 @@ impl<'a> HeadAppender<'a> {
         start: i64,
         value: HistogramValue,
         bounds: &Bounds,
-    ) -> Result<(), AppendError> {
+    ) -> Result<Placement, AppendError> {
         let (slot, mut found) = self.head.slots.resolve(series).ok_or(AppendError::UnknownSeries)?;
         if self.takes_zero(at, start, &found, bounds) {
             drop(found);
             let _ = self.append_histogram(series, start, 0, zero_histogram(&value), &bounds.in_order());
             found = self.head.slots.resolve(series).ok_or(AppendError::UnknownSeries)?.1;
         }
-        found.check_histogram(at, &value, bounds)?;
+        let placement = found.check_histogram(at, &value, bounds)?;
         found.pending += 1;
         let log_ref = found.log_ref;
         drop(found);
@@ -214,7 +234,7 @@ impl<'a> HeadAppender<'a> {
             part.histograms.push(LoggedHistogram { series: log_ref, at, start, value });
             part.histogram_slots.push(slot);
         }
-        Ok(())
+        Ok(placement)
     }
 
     fn append_exemplars(&mut self, exemplars: &mut Vec<(SeriesRef, Exemplar)>, outcome: &mut AppendOutcome) {
@@ -486,6 +506,7 @@ struct Applied<'a> {
     out_of_order_appended: [u64; 2],
     refused: [Refused; 2],
     chunks: u64,
+    histograms: HistogramCount,
     range: (i64, i64),
     out_of_order_span: (i64, i64),
     late: OutOfOrderRecords<'a>,
@@ -508,6 +529,7 @@ impl<'a> Applied<'a> {
             out_of_order_appended: [0; 2],
             refused: [Refused::default(); 2],
             chunks: 0,
+            histograms: HistogramCount::default(),
             range: (i64::MAX, i64::MIN),
             out_of_order_span: (i64::MAX, i64::MIN),
             late: OutOfOrderRecords::new(head),
@@ -521,7 +543,10 @@ impl<'a> Applied<'a> {
             Ok(Placement::InOrder) => {
                 let (at, start) = (sample.at, sample.start);
                 series.unused = false;
-                let began = series.append_float(at, start, sample.value, &self.rules, &self.head.chunks);
+                let (rules, chunks) = (&self.rules, &self.head.chunks);
+                let began = self.histograms.around(&mut series, |series| {
+                    series.append_float(at, start, sample.value, rules, chunks)
+                });
                 self.in_order(FLOAT, at, began);
             }
             Ok(Placement::OutOfOrder) => {
@@ -543,7 +568,10 @@ impl<'a> Applied<'a> {
             Ok(Placement::InOrder) => {
                 let (at, start) = (sample.at, sample.start);
                 series.unused = false;
-                let began = series.append_histogram(at, start, &sample.value, &self.rules, &self.head.chunks);
+                let (rules, chunks) = (&self.rules, &self.head.chunks);
+                let began = self.histograms.around(&mut series, |series| {
+                    series.append_histogram(at, start, &sample.value, rules, chunks)
+                });
                 self.in_order(HISTOGRAM, at, began);
             }
             Ok(Placement::OutOfOrder) => {
@@ -598,6 +626,7 @@ impl<'a> Applied<'a> {
         }
         metrics.chunks.add(self.chunks as f64);
         metrics.chunks_created.add(self.chunks);
+        self.histograms.publish(metrics);
     }
 }
 

@@ -9,7 +9,7 @@ use ferula_chunk::FloatEncoding;
 use ferula_model::{Exemplar, LabelSet, Matcher, TimeRange};
 use ferula_storage::DiskError;
 
-use super::{ExemplarCounts, Head, Moment, Pin};
+use super::{ExemplarCounts, Head, HeldNumber, Moment, Pin};
 use crate::ids::TimeSpan;
 use crate::wal::Compression;
 use crate::wal::group::GroupLog;
@@ -32,6 +32,16 @@ impl Head {
     /// Holds the present for a snapshot that has not taken its cut.
     pub(crate) fn pin_selecting(&self) -> Pin {
         self.selecting.pin()
+    }
+
+    /// Holds the oldest number of a commit for a reader; see [`isolation_marks`](Self::isolation_marks).
+    pub(crate) fn begin_read(&self) -> HeldNumber {
+        self.watermarks.begin_read()
+    }
+
+    /// For metrics: the oldest number of a commit that is held, and the newest that was given out.
+    pub(crate) fn isolation_marks(&self) -> (u64, u64) {
+        self.watermarks.low_and_high()
     }
 
     /// Ends the present. Snapshots taken from now on do not hold the moment that is returned.

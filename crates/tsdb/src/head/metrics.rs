@@ -1,6 +1,6 @@
 //! The head's own metrics, by Prometheus' names.
 
-use ferula_telemetry::{Counter, CounterVec, Gauge, Registry};
+use ferula_telemetry::{Counter, CounterVec, Gauge, Histogram, Registry};
 
 /// Metrics of a head; all of them count from 0 at start.
 #[derive(Clone)]
@@ -21,6 +21,11 @@ pub struct Metrics {
     pub too_old: [Counter; 2],
     pub exemplars_appended: Counter,
     pub exemplars_out_of_order: Counter,
+    /// Series whose newest in-order sample is a histogram, and the buckets of all of those samples.
+    pub histogram_series: Gauge,
+    pub histogram_buckets: Gauge,
+    /// Seconds.
+    pub out_of_order_delta: Histogram,
 }
 
 /// Index into the counters that are kept by kind of sample.
@@ -94,6 +99,19 @@ impl Metrics {
             exemplars_out_of_order: registry.counter(
                 "prometheus_tsdb_exemplar_out_of_order_exemplars_total",
                 "Exemplars that were refused because a newer one of their series was there.",
+            ),
+            histogram_series: registry.gauge(
+                "prometheus_tsdb_head_native_histogram_series",
+                "Series of the head whose newest in-order sample is a native histogram.",
+            ),
+            histogram_buckets: registry.gauge(
+                "prometheus_tsdb_head_native_histogram_buckets",
+                "Buckets of the newest in-order sample of those series, together. Memory and disk of histograms grow with them.",
+            ),
+            out_of_order_delta: registry.histogram(
+                "prometheus_tsdb_sample_ooo_delta",
+                "Seconds by which samples that came out of order were behind the newest sample of the head, whether they were stored or not.",
+                &[600.0, 1800.0, 3600.0, 7200.0, 10800.0, 21600.0, 43200.0],
             ),
         }
     }

@@ -18,6 +18,7 @@ use ferula_model::histogram::{EXPONENTIAL_SCHEMA_MIN, HistogramError, is_exponen
 use ferula_model::value::is_stale;
 use ferula_model::{Exemplar, FloatHistogram, Histogram, HistogramValue, LabelSet};
 
+use super::histogram_count::HistogramCount;
 use super::index::Full;
 use super::{
     ChunkRules, ExtraRef, FullChunk, Head, OutOfOrder, OutOfOrderSample, OutOfOrderValue, Slots,
@@ -167,6 +168,9 @@ impl Replay<'_> {
         self.head.times.cover_in_order(self.in_order);
         self.head.times.cover_out_of_order(self.out_of_order);
         *self.head.extra_refs.get_mut() = self.extra_refs;
+        let mut counted = HistogramCount::default();
+        self.head.slots.all().for_each(|slot| counted.has(self.head.slots.get_mut(slot)));
+        counted.publish(&self.head.metrics);
         Ok(self.done)
     }
 

@@ -146,6 +146,15 @@ impl Series {
         }
     }
 
+    /// How many buckets the newest sample has, if it is a histogram.
+    pub fn last_buckets(&self) -> Option<usize> {
+        match &self.open {
+            Open::Histogram(_, last) => Some(last.positive_buckets.len() + last.negative_buckets.len()),
+            Open::FloatHistogram(_, last) => Some(last.positive_buckets.len() + last.negative_buckets.len()),
+            Open::None | Open::Float(_) | Open::Float2(..) => None,
+        }
+    }
+
     /// The newest sample if it is a float.
     pub fn last_float(&self) -> Option<(i64, f64)> {
         match &self.open {

@@ -9,6 +9,7 @@ use std::hash::Hasher;
 use ferula_model::value::is_stale;
 use twox_hash::XxHash64;
 
+use super::histogram_count::HistogramCount;
 use super::{ExtraRef, Head, Series};
 use crate::ids::{LogRef, SlotId};
 
@@ -85,7 +86,7 @@ impl Head {
     /// Removes those of the series, which rise by slot, that have not continued. Their samples are in blocks that every
     /// snapshot has. Returns how many.
     pub(crate) fn remove_stale(&self, stale: &[StaleSeries]) -> usize {
-        let (mut chunks, mut wanted) = (0, stale.iter());
+        let (mut chunks, mut wanted, mut counted) = (0, stale.iter(), HistogramCount::default());
         let mut gone: Vec<StaleSeries> = Vec::new();
         let slots: Vec<SlotId> = stale.iter().map(|series| series.slot).collect();
         let index = self.index();
@@ -101,12 +102,13 @@ impl Head {
             let before = wanted.find(|before| before.slot == slot);
             let now = StaleSeries::of(slot, series);
             let Some(unchanged) = now.filter(|now| before == Some(now)) else { return false };
-            chunks += series.forget_samples();
+            chunks += counted.around(series, Series::forget_samples);
             // The index is locked: nobody can make such a series anew before its end is known.
             hashes.get(&slot).into_iter().for_each(|hash| self.departed.lock().add(*hash, unchanged.last));
             gone.push(unchanged);
             true
         });
+        counted.publish(&self.metrics);
         // The log may have samples of them for a while, and must know whose they are.
         let mut extra = self.extra_refs.lock();
         for series in gone {

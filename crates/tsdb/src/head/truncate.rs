@@ -5,6 +5,7 @@
 
 use std::collections::HashSet;
 
+use super::histogram_count::HistogramCount;
 use super::{Head, Moment, Series};
 use crate::ids::{LogRef, SlotId, TimeSpan};
 
@@ -47,12 +48,13 @@ impl Head {
         let mut chunks = 0;
         let mut empty = Vec::new();
         let mut oldest = i64::MAX;
+        let mut counted = HistogramCount::default();
         for slot in self.slots.all() {
             let mut series = self.slots.lock(slot);
             if !series.alive {
                 continue;
             }
-            chunks += series.truncate(min);
+            chunks += counted.around(&mut series, |series| series.truncate(min));
             if let Some(first) = series.first() {
                 oldest = oldest.min(first);
             }
@@ -60,6 +62,7 @@ impl Head {
                 empty.push(slot);
             }
         }
+        counted.publish(&self.metrics);
         let series = self.remove_empty(&empty);
         if oldest.saturating_sub(min) > self.rules.range() {
             // After a gap the head begins later. Nobody may add an older sample while that is found out.

@@ -22,7 +22,7 @@ use super::blocks::BlockPart;
 use super::identity::identity;
 use super::merge::append;
 use crate::block::index::SeriesEntry;
-use crate::head::{FrozenRow, Head, HeadSelection, Pin};
+use crate::head::{FrozenRow, Head, HeadSelection, HeldNumber, Pin};
 use crate::ids::TimeSpan;
 use crate::postings::Compare;
 use crate::view::View;
@@ -46,6 +46,8 @@ pub struct DbSnapshot<'a> {
     _pin: Pin,
     /// Until the cut: keeps the slots of series without samples that are removed meanwhile.
     selecting: Option<Pin>,
+    /// For metrics only.
+    _number: HeldNumber,
 }
 
 struct Selection {
@@ -91,6 +93,7 @@ impl<'a> DbSnapshot<'a> {
             memory: None,
             _pin: pin,
             selecting: Some(head.pin_selecting()),
+            _number: head.begin_read(),
         }
     }
 
