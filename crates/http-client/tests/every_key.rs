@@ -1,5 +1,8 @@
 //! Every key of a client's section, against real servers.
 
+use std::cell::Cell;
+use std::path::PathBuf;
+
 use ferula_config::http_client::HttpClientConfig;
 use ferula_http_client::{HttpClient, Request, StatusCode};
 use ferula_testkit::http_lab::{Case, Expected, Lab};
@@ -82,45 +85,64 @@ enum Change {
     Symlink,
 }
 
-#[tokio::test]
-async fn replaced_certificates_count_from_the_next_request_on() {
-    for change in [Change::InPlace, Change::Rename, Change::Symlink] {
-        let (old, new) = (Lab::start().await, Lab::start().await);
+/// A file that is replaced again and again, in one way.
+struct Replaced {
+    change: Change,
+    directory: tempfile::TempDir,
+    name: &'static str,
+    generation: Cell<u32>,
+}
+
+impl Replaced {
+    fn new(change: Change, name: &'static str) -> Self {
         let directory = tempfile::tempdir().expect("a directory");
-        let path = directory.path().join("ca.pem");
-        let text = |lab: &Lab| {
-            let section = case(lab, "ca").section;
-            let config = HttpClientConfig::parse_file(&section, ".").expect("a good section");
-            config.tls_config.ca
-        };
-        let put = |text: &str, generation: u32| {
-            let beside = directory.path().join(format!("{generation}.pem"));
-            match change {
-                Change::InPlace => std::fs::write(&path, text).expect("written"),
-                Change::Rename => {
-                    std::fs::write(&beside, text).expect("written");
-                    std::fs::rename(&beside, &path).expect("renamed");
-                }
-                Change::Symlink => {
-                    std::fs::write(&beside, text).expect("written");
-                    let link = directory.path().join("link");
-                    std::os::unix::fs::symlink(&beside, &link).expect("linked");
-                    std::fs::rename(&link, &path).expect("renamed");
-                }
+        Replaced { change, directory, name, generation: Cell::new(0) }
+    }
+
+    fn path(&self) -> PathBuf {
+        self.directory.path().join(self.name)
+    }
+
+    fn put(&self, text: &str) {
+        let (path, generation) = (self.path(), self.generation.replace(self.generation.get() + 1));
+        let beside = self.directory.path().join(format!("{generation}.{}", self.name));
+        match self.change {
+            Change::InPlace => std::fs::write(&path, text).expect("written"),
+            Change::Rename => {
+                std::fs::write(&beside, text).expect("written");
+                std::fs::rename(&beside, &path).expect("renamed");
             }
-            // Neither size nor time must be what tells.
-            let file = std::fs::File::options().write(true).open(&path).expect("it is there");
-            file.set_modified(std::time::UNIX_EPOCH + std::time::Duration::from_secs(1))
-                .expect("its time is set");
-        };
-        put(&text(&old), 0);
+            Change::Symlink => {
+                std::fs::write(&beside, text).expect("written");
+                let link = self.directory.path().join("link");
+                std::os::unix::fs::symlink(&beside, &link).expect("linked");
+                std::fs::rename(&link, &path).expect("renamed");
+            }
+        }
+        // Neither size nor time must be what tells.
+        let file = std::fs::File::options().write(true).open(&path).expect("it is there");
+        let time = std::time::UNIX_EPOCH + std::time::Duration::from_secs(1);
+        file.set_modified(time).expect("its time is set");
+    }
+}
+
+const CHANGES: [Change; 3] = [Change::InPlace, Change::Rename, Change::Symlink];
+
+#[tokio::test]
+async fn replaced_authorities_count_from_the_next_request_on() {
+    for change in CHANGES {
+        let (old, new) = (Lab::start().await, Lab::start().await);
+        let file = Replaced::new(change, "ca.pem");
+        let path = file.path();
+        let text = |lab: &Lab| std::fs::read_to_string(lab.path("ca.pem")).expect("read");
+        file.put(&text(&old));
         let client = client(&format!("{{tls_config: {{ca_file: '{}'}}}}", path.display())).expect("a client");
         let with_old = Case { name: "the old authority", ..case(&old, "ca_file") };
         let with_new = Case { name: "the new authority", ..case(&new, "ca_file") };
         get(&client, &with_old).await.expect("a page");
         let error = get(&client, &with_new).await.expect_err("not yet");
         assert!(error.ends_with("certificate signed by unknown authority"), "{change:?}: {error}");
-        put(&text(&new), 1);
+        file.put(&text(&new));
         get(&client, &with_new).await.expect("a page");
         let error = get(&client, &with_old).await.expect_err("no longer");
         assert!(error.ends_with("certificate signed by unknown authority"), "{change:?}: {error}");
@@ -131,5 +153,77 @@ async fn replaced_certificates_count_from_the_next_request_on() {
             path.display()
         );
         assert!(error.ends_with(&reason), "{change:?}: {error}");
+    }
+}
+
+#[tokio::test]
+async fn replaced_client_certificates_and_keys_count_from_the_next_request_on() {
+    for change in CHANGES {
+        let (old, new) = (Lab::start().await, Lab::start().await);
+        let (certificate, key) = (Replaced::new(change, "cert.pem"), Replaced::new(change, "key.pem"));
+        let put = |file: &Replaced, lab: &Lab| {
+            file.put(&std::fs::read_to_string(lab.path(file.name)).expect("read"));
+        };
+        [&certificate, &key].into_iter().for_each(|file| put(file, &old));
+        let section = format!(
+            "{{tls_config: {{cert_file: '{}', key_file: '{}', insecure_skip_verify: true}}}}",
+            certificate.path().display(),
+            key.path().display()
+        );
+        let client = client(&section).expect("a client");
+        let at = |lab: &Lab| Case { address: lab.address("tls-mutual"), ..case(lab, "ca_file") };
+        get(&client, &at(&old)).await.expect("a page");
+        get(&client, &at(&new)).await.expect_err("the new server does not know the old authority");
+        put(&certificate, &new);
+        let error = get(&client, &at(&new)).await.expect_err("half of it is replaced");
+        assert!(error.ends_with("tls: private key does not match public key"), "{change:?}: {error}");
+        put(&key, &new);
+        get(&client, &at(&new)).await.expect("a page");
+        get(&client, &at(&old)).await.expect_err("the old server does not know the new authority");
+    }
+}
+
+#[tokio::test]
+async fn replaced_secrets_count_from_the_next_request_on() {
+    let lab = Lab::start().await;
+    // Texts of one length, and what stands in the head with each.
+    let cases = [
+        (
+            "authorization: {credentials_file: 'FILE'}",
+            "authorization: bearer one",
+            "authorization: bearer two",
+        ),
+        ("bearer_token_file: 'FILE'", "authorization: bearer one", "authorization: bearer two"),
+        (
+            "basic_auth: {username: u, password_file: 'FILE'}",
+            "authorization: basic dtpvbmu=",
+            "authorization: basic dtp0d28=",
+        ),
+        (
+            "basic_auth: {username_file: 'FILE', password: p}",
+            "authorization: basic b25lonA=",
+            "authorization: basic dhdvonA=",
+        ),
+        ("http_headers: {X-Own: {files: ['FILE']}}", "x-own: one", "x-own: two"),
+    ];
+    for change in CHANGES {
+        for (section, one, two) in cases {
+            let file = Replaced::new(change, "secret");
+            file.put("one\n");
+            let section = format!("{{{}}}", section.replace("FILE", &file.path().display().to_string()));
+            let client = client(&section).expect("a client");
+            for (text, with) in [("one\n", one), ("two\n", two), ("one\n", one)] {
+                file.put(text);
+                let case = Case {
+                    expected: Expected::Arrives {
+                        at: "plain",
+                        with: vec![format!("{}\r\n", with.to_lowercase())],
+                        without: Vec::new(),
+                    },
+                    ..case(&lab, "nothing")
+                };
+                lab.judge(&case, get(&client, &case).await);
+            }
+        }
     }
 }
