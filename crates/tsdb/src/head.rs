@@ -62,7 +62,7 @@ pub(crate) use out_of_order::{OutOfOrder, OutOfOrderSample, OutOfOrderValue};
 pub(crate) use pins::Pins;
 pub(crate) use pins::{Moment, Pin};
 pub(crate) use reader::{FrozenRow, HeadSelection};
-pub(crate) use replay::Replay;
+pub(crate) use replay::{Replay, SavedSeriesError};
 pub(crate) use rules::ChunkRules;
 use rules::Rules;
 use series::Series;

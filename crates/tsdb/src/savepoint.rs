@@ -18,7 +18,7 @@ pub(crate) mod segments;
 
 use std::path::{Path, PathBuf};
 
-pub(crate) use load::{Start, before, check_origin, open};
+pub(crate) use load::{OriginError, Start, before, check_origin, open};
 
 /// What a savepoint took.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

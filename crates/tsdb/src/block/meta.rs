@@ -135,6 +135,15 @@ impl Ancestry {
     }
 }
 
+/// Why a text is not what is known about a block.
+#[derive(Debug, thiserror::Error)]
+pub enum MetaError {
+    #[error("{0}")]
+    Json(#[from] serde_json::Error),
+    #[error("unexpected meta file version {0}")]
+    Version(u32),
+}
+
 impl BlockMeta {
     /// The meta of a block that is written from the head or from given samples.
     pub fn level_1(ulid: Ulid, min_time: i64, max_time: i64) -> Self {
@@ -171,11 +180,11 @@ impl BlockMeta {
     /// Reads what [`to_json`](Self::to_json) writes, or Prometheus.
     ///
     /// # Errors
-    /// With a sentence about what is wrong.
-    pub fn from_json(json: &[u8]) -> Result<Self, String> {
-        let meta: BlockMeta = serde_json::from_slice(json).map_err(|error| error.to_string())?;
+    /// The text is no such JSON, or of another version.
+    pub fn from_json(json: &[u8]) -> Result<Self, MetaError> {
+        let meta: BlockMeta = serde_json::from_slice(json)?;
         if meta.version != VERSION {
-            return Err(format!("unexpected meta file version {}", meta.version));
+            return Err(MetaError::Version(meta.version));
         }
         Ok(meta)
     }
@@ -193,7 +202,7 @@ impl BlockMeta {
     pub fn read(disk: &dyn Disk, block_dir: &Path) -> Result<Self, BlockError> {
         let path = block_dir.join(META_FILE);
         let json = read_file(disk, &path, META_BYTES_MAX).map_err(|e| BlockError::io(&path, e))?;
-        Self::from_json(&json).map_err(|what| BlockError::corrupt(&path, 0, what))
+        Self::from_json(&json).map_err(|error| BlockError::corrupt(&path, 0, error.to_string()))
     }
 
     /// Writes the file in a block's directory: under another name, synced, then renamed.
@@ -231,7 +240,7 @@ mod tests {
         let meta = BlockMeta::from_json(json.as_bytes()).expect("readable");
         assert!(meta.compaction.sources.is_empty());
         let other = json.replace("\"version\":1", "\"version\":3");
-        assert_eq!(BlockMeta::from_json(other.as_bytes()), Err("unexpected meta file version 3".to_owned()));
+        assert!(matches!(BlockMeta::from_json(other.as_bytes()), Err(MetaError::Version(3))));
         assert!(BlockMeta::from_json(b"{").is_err());
     }
 }

@@ -289,7 +289,7 @@ fn merge_symbols<'a>(
     while let Some(least) = next.iter().flatten().min().cloned() {
         let number = u32::try_from(table.len())
             .map_err(|_| BlockError::Refused("more than 4294967295 symbols".to_owned()))?;
-        table.push(&least).map_err(BlockError::Refused)?;
+        table.push(&least).map_err(|error| BlockError::Refused(error.to_string()))?;
         for (source, next) in merging.iter_mut().zip(&mut next) {
             if next.as_deref() == Some(&least) {
                 source.symbols.push(number);

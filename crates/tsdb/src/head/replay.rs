@@ -28,6 +28,7 @@ use crate::head_chunks::{ChunkPlace, LoadedChunk};
 use crate::ids::{LogRef, SlotId, TimeSpan};
 use crate::wal::record::{LoggedHistogram, LoggedSample, LoggedSeries, RecordKind, Records};
 use ref_table::{REF_MAX, RefTable, RefTarget};
+pub(crate) use saved::SavedSeriesError;
 
 /// A replay into an empty head; the head hands it out.
 pub(crate) struct Replay<'a> {

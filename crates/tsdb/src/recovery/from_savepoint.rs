@@ -6,11 +6,12 @@ use std::sync::Arc;
 
 use super::{Progress, Recovery};
 use crate::disk::Disk;
+use crate::head::SavedSeriesError;
 use crate::head_chunks::load;
 use crate::ids::LogRef;
-use crate::savepoint::format::{FrameKind, SeriesDecoder, departed, exemplars, extra_refs};
-use crate::savepoint::segments::Segments;
-use crate::savepoint::{SAVEPOINT_DIR, Start, check_origin, open, state_path};
+use crate::savepoint::format::{FrameKind, SavepointError, SeriesDecoder, departed, exemplars, extra_refs};
+use crate::savepoint::segments::{Segments, SegmentsError};
+use crate::savepoint::{OriginError, SAVEPOINT_DIR, Start, check_origin, open, state_path};
 
 /// What belongs to a savepoint.
 pub(crate) struct SavepointFiles<'a> {
@@ -23,15 +24,34 @@ pub(crate) struct SavepointFiles<'a> {
 }
 
 /// Why a savepoint is not used.
+#[derive(Debug, thiserror::Error)]
+enum UnfitReason {
+    #[error("head chunks that it needs are damaged")]
+    ChunksDamaged,
+    #[error("{0}")]
+    Read(#[from] io::Error),
+    #[error("{0}")]
+    Damaged(#[from] SavepointError),
+    #[error("{0}")]
+    Segments(#[from] SegmentsError),
+    #[error("{0}")]
+    Origin(#[from] OriginError),
+    #[error("{0}")]
+    Series(#[from] SavedSeriesError),
+    #[error("a frame comes twice")]
+    FrameTwice,
+}
+
+/// A savepoint that is not used.
 struct Unfit {
-    why: String,
+    why: UnfitReason,
     /// Whether some of it was brought back already.
     begun: bool,
 }
 
-impl From<String> for Unfit {
-    fn from(why: String) -> Self {
-        Unfit { why, begun: false }
+impl<E: Into<UnfitReason>> From<E> for Unfit {
+    fn from(why: E) -> Self {
+        Unfit { why: why.into(), begun: false }
     }
 }
 
@@ -59,7 +79,7 @@ impl Recovery<'_> {
             }
             Err(unfit) => unfit,
         };
-        report(Progress::SavepointIgnored(unfit.why));
+        report(Progress::SavepointIgnored(unfit.why.to_string()));
         segments.forget();
         if unfit.begun {
             self.replay.start_over(load(&**files.disk, files.chunks_dir)?.chunks);
@@ -76,10 +96,10 @@ impl Recovery<'_> {
         segments: &mut Segments,
     ) -> Result<Start, Unfit> {
         if files.chunks_damaged {
-            return Err(Unfit::from("head chunks that it needs are damaged".to_owned()));
+            return Err(Unfit::from(UnfitReason::ChunksDamaged));
         }
-        let file = files.disk.map(state).map_err(|error| error.to_string())?;
-        let (origin, frames) = open(&file).map_err(|error| error.to_string())?;
+        let file = files.disk.map(state)?;
+        let (origin, frames) = open(&file)?;
         segments.load()?;
         let start = check_origin(&**files.disk, files.wal, &origin, self.replay.rules(), segments)?;
         segments.forget_before(start.segment);
@@ -90,31 +110,30 @@ impl Recovery<'_> {
         Ok(start)
     }
 
-    fn frame(&mut self, kind: FrameKind, body: &[u8]) -> Result<(), String> {
+    fn frame(&mut self, kind: FrameKind, body: &[u8]) -> Result<(), UnfitReason> {
         match kind {
             FrameKind::Series => {
                 let mut decoder = SeriesDecoder::new(body);
-                while let Some(saved) = decoder.next_series().map_err(|error| error.to_string())? {
-                    let taken = self.replay.saved_series(decoder.labels(), saved);
-                    taken.map_err(|error| error.to_string())?;
+                while let Some(saved) = decoder.next_series()? {
+                    self.replay.saved_series(decoder.labels(), saved)?;
                 }
             }
             FrameKind::ExtraRefs => {
-                for (log_ref, extra) in extra_refs(body).map_err(|error| error.to_string())? {
+                for (log_ref, extra) in extra_refs(body)? {
                     self.replay.extra_ref(log_ref, extra);
                 }
             }
             FrameKind::Departed => {
-                for (hash, end) in departed(body).map_err(|error| error.to_string())? {
+                for (hash, end) in departed(body)? {
                     self.replay.departed(hash, end);
                 }
             }
             FrameKind::Exemplars => {
-                let exemplars = exemplars(body).map_err(|error| error.to_string())?;
+                let exemplars = exemplars(body)?;
                 // One that a snapshot of Prometheus had too is left out.
                 self.replay.exemplars(exemplars);
             }
-            FrameKind::Begin | FrameKind::End => return Err("a frame comes twice".into()),
+            FrameKind::Begin | FrameKind::End => return Err(UnfitReason::FrameTwice),
         }
         Ok(())
     }

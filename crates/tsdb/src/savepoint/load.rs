@@ -4,7 +4,7 @@ use std::io;
 use std::path::Path;
 
 use super::format::{FrameKind, Origin, SavepointError, frames};
-use super::segments::Segments;
+use super::segments::{Segments, SegmentsError};
 use crate::disk::Disk;
 use crate::head::ChunkRules;
 use crate::wal::format::{list_checkpoints, list_segments, segment_path};
@@ -42,38 +42,54 @@ pub(crate) fn open(file: &[u8]) -> Result<(Origin, Vec<(FrameKind, &[u8])>), Sav
     Ok((Origin::decode(origin)?, frames))
 }
 
+/// Why a savepoint does not belong to the log beside it.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum OriginError {
+    #[error("it was taken with other options about chunks")]
+    Rules,
+    #[error("the log cannot be read: {0}")]
+    Log(io::Error),
+    #[error("the log was checkpointed since")]
+    Checkpointed,
+    #[error("segment {0} of the log, at which it was taken, is gone")]
+    SegmentGone(u32),
+    #[error("{0}")]
+    Segments(#[from] SegmentsError),
+    #[error("what stands before its place in the log is not what was written")]
+    Before,
+}
+
 /// Checks that a savepoint belongs to the log in `wal`, and that nobody else continued it.
 ///
 /// # Errors
-/// With a sentence about why not.
+/// Why not.
 pub(crate) fn check_origin(
     disk: &dyn Disk,
     wal: &Path,
     origin: &Origin,
     rules: &ChunkRules,
     segments: &Segments,
-) -> Result<Start, String> {
+) -> Result<Start, OriginError> {
     let same_rules = origin.chunk_range == rules.range
         && origin.samples_per_chunk == rules.samples
         && origin.start_timestamps == rules.start_timestamps
         && origin.histogram_starts == rules.histogram_starts;
     if !same_rules {
-        return Err("it was taken with other options about chunks".into());
+        return Err(OriginError::Rules);
     }
-    let read = |error: io::Error| format!("the log cannot be read: {error}");
-    let checkpoint = list_checkpoints(disk, wal).map_err(read)?.last().copied();
+    let checkpoint = list_checkpoints(disk, wal).map_err(OriginError::Log)?.last().copied();
     if checkpoint != origin.checkpoint {
-        return Err("the log was checkpointed since".into());
+        return Err(OriginError::Checkpointed);
     }
-    let mut behind = list_segments(disk, wal).map_err(read)?;
+    let mut behind = list_segments(disk, wal).map_err(OriginError::Log)?;
     behind.retain(|segment| segment.number >= origin.segment);
     if behind.first().is_none_or(|segment| segment.number != origin.segment) {
-        return Err(format!("segment {} of the log, at which it was taken, is gone", origin.segment));
+        return Err(OriginError::SegmentGone(origin.segment));
     }
     segments.check(wal, &behind)?;
-    let found = before(disk, &segment_path(wal, origin.segment), origin.offset).map_err(read)?;
+    let found = before(disk, &segment_path(wal, origin.segment), origin.offset).map_err(OriginError::Log)?;
     if found != (origin.before_bytes, origin.before_crc) {
-        return Err("what stands before its place in the log is not what was written".into());
+        return Err(OriginError::Before);
     }
     Ok(Start { segment: origin.segment, offset: origin.offset })
 }

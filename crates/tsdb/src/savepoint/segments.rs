@@ -31,6 +31,23 @@ struct Begun {
     crc: u32,
 }
 
+/// Why segments of the log cannot be told for our own.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum SegmentsError {
+    #[error("the list of segments cannot be read: {0}")]
+    List(io::Error),
+    #[error("the list of segments is damaged")]
+    ListDamaged,
+    #[error("segment {0} is missing")]
+    Missing(u32),
+    #[error("segment {0} was begun by another program")]
+    Foreign(u32),
+    #[error("segment {number}: {error}")]
+    Segment { number: u32, error: io::Error },
+    #[error("segment {0} begins with other bytes than were written")]
+    Changed(u32),
+}
+
 /// The list, in memory and in a file.
 pub(crate) struct Segments {
     disk: Arc<dyn Disk>,
@@ -47,8 +64,8 @@ impl Segments {
     /// Takes what the file has; none is a list of none.
     ///
     /// # Errors
-    /// With a sentence about what is wrong with it.
-    pub fn load(&mut self) -> Result<(), String> {
+    /// It cannot be read, or is damaged.
+    pub fn load(&mut self) -> Result<(), SegmentsError> {
         let path = self.dir.join(FILE);
         let bytes_max = (MAGIC.len() + ENTRY_BYTES * ENTRIES_MAX + 4) as u64;
         let file = match read_file(&*self.disk, &path, bytes_max) {
@@ -57,9 +74,9 @@ impl Segments {
                 self.forget();
                 return Ok(());
             }
-            Err(error) => return Err(format!("the list of segments cannot be read: {error}")),
+            Err(error) => return Err(SegmentsError::List(error)),
         };
-        self.begun = decode(&file).ok_or("the list of segments is damaged")?;
+        self.begun = decode(&file).ok_or(SegmentsError::ListDamaged)?;
         Ok(())
     }
 
@@ -99,19 +116,19 @@ impl Segments {
     /// Checks that all of `segments`, which are in `wal`, were begun by this program, and follow each other.
     ///
     /// # Errors
-    /// With a sentence about the first that was not.
-    pub fn check(&self, wal: &Path, segments: &[Segment]) -> Result<(), String> {
+    /// The first that was not.
+    pub fn check(&self, wal: &Path, segments: &[Segment]) -> Result<(), SegmentsError> {
         if let Some(two) = segments.windows(2).find(|two| two[1].number != two[0].number + 1) {
-            return Err(format!("segment {} is missing", two[0].number + 1));
+            return Err(SegmentsError::Missing(two[0].number + 1));
         }
         for segment in segments.iter().filter(|segment| segment.bytes > 0) {
             let number = segment.number;
             let begun = self.begun.iter().rfind(|begun| begun.segment == number);
-            let begun = begun.ok_or_else(|| format!("segment {number} was begun by another program"))?;
+            let begun = begun.ok_or(SegmentsError::Foreign(number))?;
             let crc = first_crc(&*self.disk, &segment_path(wal, number), begun.bytes)
-                .map_err(|error| format!("segment {number}: {error}"))?;
+                .map_err(|error| SegmentsError::Segment { number, error })?;
             if crc != Some(begun.crc) {
-                return Err(format!("segment {number} begins with other bytes than were written"));
+                return Err(SegmentsError::Changed(number));
             }
         }
         Ok(())
@@ -178,16 +195,22 @@ mod tests {
         let four = segment(&disk, 4, b"four, and more");
         let five = segment(&disk, 5, &[7; 20_000]);
         let empty = segment(&disk, 6, b"");
-        assert_eq!(again.check(wal, &[four, five, empty]), Ok(()));
+        again.check(wal, &[four, five, empty]).expect("all are ours");
         let foreign = segment(&disk, 6, b"x");
         assert!(
-            again.check(wal, &[four, five, foreign]).expect_err("foreign").contains("segment 6 was begun")
+            again
+                .check(wal, &[four, five, foreign])
+                .expect_err("foreign")
+                .to_string()
+                .contains("segment 6 was begun")
         );
-        assert!(again.check(wal, &[four, empty]).expect_err("a gap").contains("segment 5 is missing"));
+        assert!(
+            again.check(wal, &[four, empty]).expect_err("a gap").to_string().contains("segment 5 is missing")
+        );
         let other = segment(&disk, 4, b"fore, and more");
-        assert!(again.check(wal, &[other, five]).expect_err("other").contains("other bytes"));
+        assert!(again.check(wal, &[other, five]).expect_err("other").to_string().contains("other bytes"));
         let short = segment(&disk, 5, &[7; 100]);
-        assert!(again.check(wal, &[short]).expect_err("short").contains("other bytes"));
+        assert!(again.check(wal, &[short]).expect_err("short").to_string().contains("other bytes"));
     }
 
     #[test]

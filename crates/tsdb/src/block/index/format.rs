@@ -84,6 +84,15 @@ impl Toc {
     }
 }
 
+/// Why a text cannot be added to a table of symbols. The words are Prometheus'.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SymbolError {
+    #[error("symbol {0:?} out-of-order")]
+    OutOfOrder(String),
+    #[error("symbol table size exceeds 4294967295 bytes")]
+    TooLarge,
+}
+
 /// All label names and values of a block, sorted bytewise. A series has their numbers, from 0.
 ///
 /// Numbers sort as the texts do, so that comparing numbers compares labels.
@@ -99,7 +108,7 @@ impl SymbolTable {
     ///
     /// # Errors
     /// The first text that does not rise, or that makes the table longer than its length field can say.
-    pub fn from_sorted<S: AsRef<str>>(texts: impl IntoIterator<Item = S>) -> Result<Self, String> {
+    pub fn from_sorted<S: AsRef<str>>(texts: impl IntoIterator<Item = S>) -> Result<Self, SymbolError> {
         let mut table = SymbolTable::default();
         texts.into_iter().try_for_each(|text| table.push(text.as_ref()))?;
         Ok(table)
@@ -109,12 +118,12 @@ impl SymbolTable {
     ///
     /// # Errors
     /// As [`from_sorted`](Self::from_sorted).
-    pub fn push(&mut self, text: &str) -> Result<(), String> {
+    pub fn push(&mut self, text: &str) -> Result<(), SymbolError> {
         if !self.is_empty() && self.get(self.len() as u32 - 1).is_some_and(|last| last >= text) {
-            return Err(format!("symbol {text:?} out-of-order"));
+            return Err(SymbolError::OutOfOrder(text.to_owned()));
         }
         let start = u32::try_from(self.bytes.len()).ok().filter(|start| *start < u32::MAX - (8 << 10));
-        self.starts.push(start.ok_or("symbol table size exceeds 4294967295 bytes")?);
+        self.starts.push(start.ok_or(SymbolError::TooLarge)?);
         put_text(&mut self.bytes, text);
         Ok(())
     }
