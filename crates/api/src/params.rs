@@ -2,7 +2,9 @@
 //!
 //! Texts of errors are those that Prometheus gets from Go's library.
 
+use ferula_go::number::atoi;
 use ferula_go::quote::go_quote;
+use ferula_go::url::{EscapeError, query_unescape};
 use ferula_model::duration;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
@@ -32,8 +34,19 @@ pub struct Params {
 pub enum FormError {
     #[error("invalid semicolon separator in query")]
     Semicolon,
-    #[error("invalid URL escape {}", go_quote(.0))]
-    Escape(String),
+    #[error("{0}")]
+    Escape(#[from] EscapeError),
+}
+
+/// Why a parameter is not what it should be; the texts are Prometheus'.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ParamError {
+    #[error("cannot parse {} to a valid timestamp", go_quote(.0))]
+    Timestamp(String),
+    #[error("cannot parse {} to a valid duration", go_quote(.0))]
+    Duration(String),
+    #[error("cannot parse {} to a valid duration. It overflows int64", go_quote(.0))]
+    DurationOverflow(String),
 }
 
 impl Params {
@@ -70,7 +83,7 @@ impl Params {
         if text.is_empty() {
             return Ok(0);
         }
-        let number = parse_int(text).map_err(|why| ApiError::parameter("limit", why))?;
+        let number = atoi(text).map_err(|why| ApiError::parameter("limit", why))?;
         usize::try_from(number).map_err(|_| ApiError::parameter("limit", "limit must be non-negative"))
     }
 
@@ -103,7 +116,7 @@ impl Params {
     }
 
     /// A duration in nanoseconds, `None` when it is missing.
-    pub fn duration_nanos(&self, name: &str) -> Result<Option<i64>, String> {
+    pub fn duration_nanos(&self, name: &str) -> Result<Option<i64>, ParamError> {
         match self.first(name) {
             "" => Ok(None),
             text => parse_duration_nanos(text).map(Some),
@@ -132,53 +145,18 @@ fn decode_pair(pair: &[u8]) -> Result<(String, String), FormError> {
     if pair.contains(&b';') {
         return Err(FormError::Semicolon);
     }
-    let (name, value) = match pair.iter().position(|byte| *byte == b'=') {
-        Some(at) => (&pair[..at], &pair[at + 1..]),
-        None => (pair, &[][..]),
-    };
-    Ok((decode_escapes(name)?, decode_escapes(value)?))
-}
-
-fn decode_escapes(text: &[u8]) -> Result<String, FormError> {
-    let mut out = Vec::with_capacity(text.len());
-    let mut rest = text;
-    while let [byte, tail @ ..] = rest {
-        rest = tail;
-        match byte {
-            b'+' => out.push(b' '),
-            b'%' => {
-                let digit = |at: usize| tail.get(at).and_then(|byte| char::from(*byte).to_digit(16));
-                let (Some(high), Some(low)) = (digit(0), digit(1)) else {
-                    let shown = &tail[..tail.len().min(2)];
-                    return Err(FormError::Escape(format!("%{}", String::from_utf8_lossy(shown))));
-                };
-                out.push((high * 16 + low) as u8);
-                rest = &tail[2..];
-            }
-            other => out.push(*other),
-        }
-    }
-    Ok(String::from_utf8(out).unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned()))
+    let pair = String::from_utf8_lossy(pair);
+    let (name, value) = pair.split_once('=').unwrap_or((&pair, ""));
+    Ok((query_unescape(name)?, query_unescape(value)?))
 }
 
 /// A float as Go's `ParseFloat` takes it; a number that is too large is none.
 fn parse_float(text: &str) -> Option<f64> {
-    if text.contains('_') {
-        // They may stand between digits, as in Go's source.
-        let digit = |byte: Option<&u8>| byte.is_some_and(u8::is_ascii_digit);
-        let bytes = text.as_bytes();
-        let between =
-            |at: usize| digit(at.checked_sub(1).and_then(|at| bytes.get(at))) && digit(bytes.get(at + 1));
-        let all_between = text.match_indices('_').all(|(at, _)| between(at));
-        return all_between.then(|| parse_float(&text.replace('_', "")))?;
-    }
-    let number: f64 = text.parse().ok()?;
-    let spelled = text.trim_start_matches(['+', '-']).starts_with(['i', 'I']);
-    (number.is_finite() || number.is_nan() || spelled).then_some(number)
+    ferula_go::number::parse_float(text).ok()
 }
 
 /// Seconds as a number, or RFC 3339, to milliseconds.
-pub fn parse_time(text: &str) -> Result<i64, String> {
+pub fn parse_time(text: &str) -> Result<i64, ParamError> {
     if let Some(seconds) = parse_float(text) {
         if !seconds.is_finite() {
             return Ok(NOT_FINITE_MILLIS);
@@ -194,7 +172,7 @@ pub fn parse_time(text: &str) -> Result<i64, String> {
     }
     match OffsetDateTime::parse(text, &Rfc3339) {
         Ok(time) => Ok(time.unix_timestamp_nanos().div_euclid(1_000_000) as i64),
-        Err(_) => Err(format!("cannot parse {} to a valid timestamp", go_quote(text))),
+        Err(_) => Err(ParamError::Timestamp(text.to_owned())),
     }
 }
 
@@ -206,7 +184,7 @@ fn go_int(value: f64) -> i64 {
 
 /// A time as the query engine of Prometheus sees it: by way of nanoseconds in 64 bits, which wrap around for times
 /// before 1677 and after 2262. NaN and infinities are times as well there.
-pub fn wrapped_millis(text: &str) -> Result<i64, String> {
+pub fn wrapped_millis(text: &str) -> Result<i64, ParamError> {
     const NANOS_PER_SECOND: i64 = 1_000_000_000;
     let nanos = match (parse_float(text), text) {
         (Some(seconds), _) => {
@@ -218,66 +196,26 @@ pub fn wrapped_millis(text: &str) -> Result<i64, String> {
         (None, MAX_TIME_TEXT) => (i128::from(MAX_TIME_MILLIS) * 1_000_000 + 999_999) as i64,
         (None, _) => match OffsetDateTime::parse(text, &Rfc3339) {
             Ok(time) => time.unix_timestamp_nanos() as i64,
-            Err(_) => return Err(format!("cannot parse {} to a valid timestamp", go_quote(text))),
+            Err(_) => return Err(ParamError::Timestamp(text.to_owned())),
         },
     };
     Ok(nanos / 1_000_000)
 }
 
 /// Seconds as a number, or a duration such as `1h30m`, to nanoseconds.
-pub fn parse_duration_nanos(text: &str) -> Result<i64, String> {
+pub fn parse_duration_nanos(text: &str) -> Result<i64, ParamError> {
     if let Some(seconds) = parse_float(text) {
         let nanos = seconds * 1e9;
         // NaN is no overflow, and is converted as the others.
         if nanos < i64::MIN as f64 || nanos > i64::MAX as f64 {
-            return Err(format!("cannot parse {} to a valid duration. It overflows int64", go_quote(text)));
+            return Err(ParamError::DurationOverflow(text.to_owned()));
         }
         // 2^63 is within the bounds, as these are rounded, but does not fit.
         return Ok(go_int(nanos));
     }
     duration::parse_millis(text)
         .map(|millis| millis.saturating_mul(1_000_000))
-        .map_err(|_| format!("cannot parse {} to a valid duration", go_quote(text)))
-}
-
-/// A whole number; the error is that of Go's `Atoi`.
-pub fn parse_int(text: &str) -> Result<i64, String> {
-    go_integer(text, i64::MAX).map_err(|why| format!("strconv.Atoi: parsing {}: {why}", go_quote(text)))
-}
-
-/// A whole number of 32 bits; the error is that of Go's `ParseInt`.
-pub fn parse_int32(text: &str) -> Result<i32, String> {
-    go_integer(text, i32::MAX.into())
-        .and_then(|number| i32::try_from(number).map_err(|_| "value out of range"))
-        .map_err(|why| format!("strconv.ParseInt: parsing {}: {why}", go_quote(text)))
-}
-
-/// Digits from the left, until one is none or the number is larger than an unsigned one may be.
-fn go_integer(text: &str, max: i64) -> Result<i64, &'static str> {
-    let digits = text.strip_prefix(['+', '-']).unwrap_or(text);
-    if digits.is_empty() {
-        return Err("invalid syntax");
-    }
-    let unsigned_max = i128::from(max) * 2 + 1;
-    let mut number: i128 = 0;
-    for c in digits.chars() {
-        let digit = c.to_digit(10).ok_or("invalid syntax")?;
-        number = number * 10 + i128::from(digit);
-        if number > unsigned_max {
-            return Err("value out of range");
-        }
-    }
-    let signed = if text.starts_with('-') { -number } else { number };
-    i64::try_from(signed).ok().filter(|number| (-max - 1..=max).contains(number)).ok_or("value out of range")
-}
-
-/// A yes or no as Go's `ParseBool` takes it.
-pub fn parse_bool(text: &str) -> Result<bool, String> {
-    match text {
-        "1" | "t" | "T" | "TRUE" | "true" | "True" => Ok(true),
-        "0" | "f" | "F" | "FALSE" | "false" | "False" => Ok(false),
-        _ => Err(format!("strconv.ParseBool: parsing {}: invalid syntax", go_quote(text))),
-    }
+        .map_err(|_| ParamError::Duration(text.to_owned()))
 }
 
 #[cfg(test)]
@@ -331,7 +269,7 @@ mod tests {
         }
         for text in ["", "abc", "1e400", "20x", "2015-07-01", "_1", "1_", "1__0", "1_.5"] {
             let want = format!("cannot parse \"{text}\" to a valid timestamp");
-            assert_eq!(parse_time(text), Err(want));
+            assert_eq!(parse_time(text).map_err(|error| error.to_string()), Err(want));
         }
     }
 
@@ -368,9 +306,10 @@ mod tests {
         ] {
             assert_eq!(parse_duration_nanos(text), Ok(nanos), "{text}");
         }
-        assert_eq!(parse_duration_nanos("foo"), Err("cannot parse \"foo\" to a valid duration".into()));
+        let refused = |text: &str| parse_duration_nanos(text).map_err(|error| error.to_string());
+        assert_eq!(refused("foo"), Err("cannot parse \"foo\" to a valid duration".into()));
         assert_eq!(
-            parse_duration_nanos("1e300"),
+            refused("1e300"),
             Err("cannot parse \"1e300\" to a valid duration. It overflows int64".into())
         );
     }
@@ -382,17 +321,6 @@ mod tests {
         assert_eq!(
             limit("x"),
             Err("invalid parameter \"limit\": strconv.Atoi: parsing \"x\": invalid syntax".into())
-        );
-        // Go gives up at the digit that is too many, before it sees that there is something else.
-        assert_eq!(
-            parse_int32("99999999999h"),
-            Err("strconv.ParseInt: parsing \"99999999999h\": value out of range".into())
-        );
-        assert_eq!(parse_int32("9h"), Err("strconv.ParseInt: parsing \"9h\": invalid syntax".into()));
-        assert_eq!((parse_int32("-2147483648"), parse_int32("2147483648").is_err()), (Ok(i32::MIN), true));
-        assert_eq!(
-            (parse_int("-9223372036854775808"), parse_int("9223372036854775808").is_err()),
-            (Ok(i64::MIN), true)
         );
         assert_eq!(limit("-1"), Err("invalid parameter \"limit\": limit must be non-negative".into()));
         assert_eq!(

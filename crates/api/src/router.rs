@@ -5,6 +5,7 @@ use std::sync::Arc;
 use axum::body::{Body, HttpBody};
 use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, Method, Request as HttpRequest, Response, header};
+use ferula_go::url::path_unescape;
 use futures_util::future::BoxFuture;
 use tokio::sync::watch;
 
@@ -278,25 +279,9 @@ fn match_path(pattern: &str, path: &str) -> Option<String> {
     }
 }
 
+/// What is not encoded well stays as it is.
 fn percent_decode(text: &str) -> String {
-    let mut out = Vec::with_capacity(text.len());
-    let mut rest = text.as_bytes();
-    while let [first, tail @ ..] = rest {
-        let hex = |byte: &u8| char::from(*byte).to_digit(16);
-        match tail {
-            [high, low, after @ ..] if *first == b'%' => {
-                if let (Some(high), Some(low)) = (hex(high), hex(low)) {
-                    out.push((high * 16 + low) as u8);
-                    rest = after;
-                    continue;
-                }
-                out.push(*first);
-            }
-            _ => out.push(*first),
-        }
-        rest = tail;
-    }
-    String::from_utf8(out).unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned())
+    path_unescape(text).unwrap_or_else(|_| text.to_owned())
 }
 
 /// Answers one request.

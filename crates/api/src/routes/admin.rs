@@ -2,6 +2,7 @@
 
 use std::hash::{BuildHasher, Hasher, RandomState};
 
+use ferula_go::number::parse_bool;
 use ferula_promql_syntax::parse_metric_selector;
 use time::OffsetDateTime;
 
@@ -9,7 +10,6 @@ use super::optional_range;
 use crate::answer::{Answer, Handled};
 use crate::api::Api;
 use crate::error::{ApiError, ErrorKind};
-use crate::params::parse_bool;
 use crate::request::Request;
 use crate::store::Store;
 

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::PoisonError;
 
+use ferula_go::number::atoi;
 use ferula_model::{LabelSet, MetricMetadata};
 use ferula_promql_syntax::parse_metric_selector;
 
@@ -10,14 +11,14 @@ use crate::answer::{Answer, Handled};
 use crate::api::Api;
 use crate::error::ApiError;
 use crate::json::JsonWriter;
-use crate::params::{Params, parse_int};
+use crate::params::Params;
 use crate::request::Request;
 
 /// A limit in the older manner: any number, negative or missing for "none".
 fn older_limit(params: &Params, name: &str) -> Result<i64, ApiError> {
     match params.first(name) {
         "" => Ok(-1),
-        text => parse_int(text).map_err(|_| ApiError::bad_data(format!("{name} must be a number"))),
+        text => atoi(text).map_err(|_| ApiError::bad_data(format!("{name} must be a number"))),
     }
 }
 

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 use ferula_go::float::format_e;
+use ferula_go::number::{parse_bool, parse_int32};
 use ferula_go::quote::go_quote;
 use ferula_model::alert::ZERO_TIME;
 use ferula_model::{Matcher, UnixNanos};
@@ -14,7 +15,7 @@ use crate::answer::{Answer, Handled};
 use crate::api::Api;
 use crate::error::ApiError;
 use crate::json::JsonWriter;
-use crate::params::{Params, parse_bool, parse_int32};
+use crate::params::Params;
 use crate::request::Request;
 
 /// `/api/v1/rules`

@@ -1,5 +1,6 @@
 //! `status/*` and `notifications`.
 
+use ferula_go::number::atoi;
 use ferula_model::MetricValue;
 use ferula_telemetry::Registry;
 use time::OffsetDateTime;
@@ -9,7 +10,6 @@ use crate::api::Api;
 use crate::error::ApiError;
 use crate::json::JsonWriter;
 use crate::json::time::rfc3339_nanos;
-use crate::params::parse_int;
 use crate::readiness::Stage;
 use crate::request::Request;
 use crate::settings::BuildInfo;
@@ -130,7 +130,7 @@ pub fn tsdb(api: &Api, request: &Request) -> Handled {
     const LIMIT_MAX: i64 = 10_000;
     let limit = match request.params.first("limit") {
         "" => 10,
-        text => parse_int(text)
+        text => atoi(text)
             .ok()
             .filter(|limit| *limit >= 1)
             .ok_or_else(|| ApiError::bad_data("limit must be a positive number"))?,
