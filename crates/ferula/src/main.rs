@@ -40,9 +40,9 @@ use crate::flags::{Flags, Parsed};
 
 /// Something is wrong with the configuration or an address.
 const EXIT_USAGE: u8 = 2;
-/// Threads for work that may block. Queries, answers that are being written, stores of scraped pages and rule groups each take
-/// one; connections alone may be 512.
-const BLOCKING_THREADS_MAX: usize = 1024;
+/// Threads for work that may block, beside one for each connection: a client that reads its answer slowly keeps one. Rule
+/// groups, stores of scraped pages and files that are read again take the others.
+const BLOCKING_THREADS_MORE: usize = 512;
 
 fn main() -> ExitCode {
     limits::settle_allocator();
@@ -124,7 +124,8 @@ fn run(flags: Flags) -> ExitCode {
         return ExitCode::from(EXIT_USAGE);
     }
     let mut builder = tokio::runtime::Builder::new_multi_thread();
-    let runtime = match builder.enable_all().max_blocking_threads(BLOCKING_THREADS_MAX).build() {
+    let blocking_threads_max = flags.connections_max.saturating_add(BLOCKING_THREADS_MORE);
+    let runtime = match builder.enable_all().max_blocking_threads(blocking_threads_max).build() {
         Ok(runtime) => runtime,
         Err(err) => {
             error!("Fatal error", err = err);

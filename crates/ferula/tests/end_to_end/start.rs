@@ -282,3 +282,80 @@ fn blocks_that_are_not_as_they_should_be_are_told_of_in_the_log() {
     // Ingestion continues beside them.
     server.await_query("fixture", |result| result.get(0).map(|_| ()));
 }
+
+/// One bad part each: what is added to the configuration, and what the log says of it.
+const BAD_SCRAPING: &[(&str, &str)] = &[
+    (
+        "- {job_name: b1, scheme: https, static_configs: [{targets: [x]}], tls_config: {ca_file: nope.pem}}",
+        "error creating HTTP client: unable to read CA cert: unable to read file nope.pem",
+    ),
+    (
+        "- {job_name: b2, scheme: https, static_configs: [{targets: [x]}], tls_config: {cert_file: p.yml, key_file: p.yml}}",
+        "unable to use specified client cert (file p.yml) & key (file p.yml)",
+    ),
+    (
+        "- {job_name: b3, static_configs: [{targets: [x]}], proxy_url: 'http://127.0.0.1:1', tls_config: {key_file: nope.pem, cert_file: p.yml}}",
+        "unable to read specified client key: unable to read file nope.pem",
+    ),
+    (
+        "- {job_name: b4, http_sd_configs: [{url: 'http://127.0.0.1:1/', tls_config: {ca_file: nope.pem}}]}",
+        "Cannot create service discovery",
+    ),
+];
+
+#[test]
+fn one_bad_part_never_stops_the_others() {
+    let folder = tempfile::tempdir().expect("a folder for the test");
+    let target = Target::start(|_| "good 1\n".to_owned());
+    let write = |name: &str, text: &str| std::fs::write(folder.path().join(name), text).expect("written");
+    let rules = |name: &str| {
+        write(
+            "r.yml",
+            &format!("groups: [{{name: g, interval: 1s, rules: [{{record: {name}, expr: good}}]}}]"),
+        );
+    };
+    let config = |more: &str| {
+        let bad: Vec<&str> = BAD_SCRAPING.iter().map(|(job, _)| *job).collect();
+        let good = format!(
+            "{{job_name: good, scrape_interval: 1s, static_configs: [{{targets: ['{}']}}]}}",
+            target.address
+        );
+        write(
+            "p.yml",
+            &format!("rule_files: [r.yml]\nscrape_configs:\n{}\n- {good}\n{more}\n", bad.join("\n")),
+        );
+    };
+    rules("first");
+    config("");
+    let server = Server::start(folder.path(), &["--config.file=p.yml", "--web.enable-lifecycle"]);
+    for (_, told) in BAD_SCRAPING {
+        server.wait_for_any_line(told);
+    }
+    let recorded = |name: &str| {
+        server.await_query(name, |result| (!result.as_array().expect("a vector").is_empty()).then_some(()));
+    };
+    recorded("first");
+    // At a reload the answer says which part was bad; the new rules are taken all the same.
+    rules("second");
+    config(
+        "alerting: {alertmanagers: [{static_configs: [{targets: [x]}], tls_config: {ca_file: nope.pem}}]}",
+    );
+    let (status, text) = server.request("POST", "/-/reload", "", b"").expect("answered");
+    assert_eq!(status, 500);
+    let part = "notify: alertmanagers[0]: unable to read CA cert: unable to read file nope.pem";
+    assert!(text.contains(part), "{text}");
+    recorded("second");
+    // A bad rule file keeps the rules as they were, and nothing else.
+    write("r.yml", "groups: [{name: g, rules: [{record: third, expr: 'rate('}]}]");
+    config("global: {external_labels: {reloaded: 'yes'}}");
+    let (status, text) = server.request("POST", "/-/reload", "", b"").expect("answered");
+    assert!(status == 500 && text.contains("r.yml"), "{status} {text}");
+    let (_, shown) = server.get("/api/v1/status/config");
+    assert!(shown.contains("reloaded"), "{shown}");
+    recorded("second");
+    // And with all of it mended, the reload is good.
+    rules("third");
+    write("p.yml", "rule_files: [r.yml]\n");
+    let (status, text) = server.request("POST", "/-/reload", "", b"").expect("answered");
+    assert_eq!((status, text.as_str()), (200, ""));
+}

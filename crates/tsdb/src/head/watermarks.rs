@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::sync::{Mutex, MutexGuard, rank};
+use crate::sync::{Mutex, MutexGuard, rank};
 
 /// Numbers of commits of a head.
 #[derive(Debug, Default)]
