@@ -305,9 +305,9 @@ const BAD_SCRAPING: &[(&str, &str)] = &[
 
 #[test]
 fn one_bad_part_never_stops_the_others() {
-    let folder = tempfile::tempdir().expect("a folder for the test");
+    let directory = tempfile::tempdir().expect("a directory for the test");
     let target = Target::start(|_| "good 1\n".to_owned());
-    let write = |name: &str, text: &str| std::fs::write(folder.path().join(name), text).expect("written");
+    let write = |name: &str, text: &str| std::fs::write(directory.path().join(name), text).expect("written");
     let rules = |name: &str| {
         write(
             "r.yml",
@@ -327,7 +327,7 @@ fn one_bad_part_never_stops_the_others() {
     };
     rules("first");
     config("");
-    let server = Server::start(folder.path(), &["--config.file=p.yml", "--web.enable-lifecycle"]);
+    let server = Server::start(directory.path(), &["--config.file=p.yml", "--web.enable-lifecycle"]);
     for (_, told) in BAD_SCRAPING {
         server.wait_for_any_line(told);
     }
