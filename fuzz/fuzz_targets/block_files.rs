@@ -27,7 +27,7 @@ fn main() {
             }
         }
         if let Ok(meta) = BlockMeta::from_json(input) {
-            assert_eq!(BlockMeta::from_json(&meta.to_json()), Ok(meta));
+            assert_eq!(BlockMeta::from_json(&meta.to_json()).expect("it was just written"), meta);
         }
         let disk = FaultDisk::default();
         disk.create_dir_all(Path::new("/c")).expect("a disk without faults");

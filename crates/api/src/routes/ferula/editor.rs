@@ -14,6 +14,7 @@ mod data;
 mod hints;
 mod rank;
 
+use ferula_go::number::atoi;
 use ferula_promql_syntax::ast::ExprKind;
 use ferula_promql_syntax::{Expr, ParseErrors, parse, stack};
 use ferula_query::Lookup;
@@ -26,7 +27,6 @@ use super::utf16::Utf16;
 use crate::answer::{Answer, Handled};
 use crate::api::Api;
 use crate::error::ApiError;
-use crate::params::parse_int;
 use crate::request::Request;
 
 /// Longer texts are not looked at; nobody types them.
@@ -64,7 +64,7 @@ pub fn editor(api: &Api, request: &Request, lookup: Lookup) -> Handled {
     }
     let count = |name: &str, default: i64| match params.first(name) {
         "" => Ok(default),
-        text => parse_int(text).map_err(|why| ApiError::parameter(name, why)),
+        text => atoi(text).map_err(|why| ApiError::parameter(name, why)),
     };
     let cursor = count("cursor", -1)?;
     let limit = count("limit", ITEMS_DEFAULT)?;

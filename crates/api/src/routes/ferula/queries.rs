@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use ferula_go::number::atoi;
 use ferula_model::duration::{format_millis, parse_millis};
 use ferula_query::{Origin, RecentQueries, RunningQuery, TopQuery};
 use serde_json::{Value, json};
@@ -10,7 +11,6 @@ use serde_json::{Value, json};
 use crate::answer::{Answer, Handled};
 use crate::api::Api;
 use crate::error::{ApiError, ErrorKind};
-use crate::params::parse_int;
 use crate::request::Request;
 
 /// How many queries a list has unless the request says otherwise.
@@ -57,7 +57,7 @@ fn active_json(query: &RunningQuery) -> Value {
 pub fn top(api: &Api, request: &Request) -> Handled {
     let count = match request.params.first("topN") {
         "" => TOP_DEFAULT,
-        text => parse_int(text).map_err(|why| ApiError::parameter("topN", why))?,
+        text => atoi(text).map_err(|why| ApiError::parameter("topN", why))?,
     };
     if !(1..=TOP_MAX).contains(&count) {
         return Err(ApiError::parameter("topN", format!("must be a number from 1 to {TOP_MAX}")));

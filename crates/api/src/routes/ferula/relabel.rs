@@ -6,6 +6,7 @@ use axum::body::Body;
 use axum::http::Response;
 use ferula_config::relabel::parse_rules;
 use ferula_config::scrape::ScrapeConfig;
+use ferula_go::number::atoi;
 use ferula_go::quote::go_quote;
 use ferula_model::labels::NameScheme;
 use ferula_model::relabel::Rule;
@@ -18,7 +19,6 @@ use crate::api::Api;
 use crate::compression::Encoding;
 use crate::error::{ApiError, ErrorKind};
 use crate::json::JsonWriter;
-use crate::params::parse_int;
 use crate::request::Request;
 use crate::routes::scrape_pools;
 
@@ -68,7 +68,7 @@ async fn look(api: &Api, request: &Request) -> Result<Look, ApiError> {
     let url = request.params.first("scrapeUrl");
     let lines_max = match request.params.first("limit") {
         "" => LINES_DEFAULT,
-        text => parse_int(text).map_err(|why| ApiError::parameter("limit", why))?,
+        text => atoi(text).map_err(|why| ApiError::parameter("limit", why))?,
     };
     if !(1..=LINES_MAX).contains(&lines_max) {
         return Err(ApiError::parameter("limit", format!("must be a number from 1 to {LINES_MAX}")));
