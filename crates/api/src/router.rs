@@ -17,8 +17,8 @@ use crate::compression::Encoding;
 use crate::error::{Refusal, RefusalKind};
 use crate::request::{FORM_BYTES_MAX, Request, WRITE_BYTES_MAX};
 use crate::routes::{
-    admin, exemplars, features, federate, ferula, labels, management, metadata, pages, parse, query, rules,
-    scrape_pools, self_metrics, series, status, targets, write,
+    admin, exemplars, features, federate, ferula, labels, management, metadata, notifications, pages, parse,
+    query, rules, scrape_pools, self_metrics, series, status, targets, write,
 };
 use crate::site::Site;
 use crate::{cors, redirect};
@@ -61,6 +61,8 @@ enum Endpoint {
     Lookup(fn(&Api, &Request, Lookup) -> Handled),
     /// The same as `Json`, answered at every stage.
     EarlyJson(fn(&Site, &Request) -> Handled),
+    /// An answer that continues while the client listens, at every stage.
+    EarlyStream(fn(Arc<Site>, Request) -> Answered),
     /// A query of the v1 API, which waits for a place and can be stopped.
     Query(fn(Arc<Api>, Request) -> Answered),
     /// Anything else that needs the server to be ready.
@@ -95,6 +97,7 @@ const API_ROUTES: &[Route] = &[
     // Those that can be asked with GET only read, and pages of other origins may ask them.
     route("/ferula/graph", GET_POST, Endpoint::Query(ferula::graph::graph)),
     route("/ferula/editor", GET_POST, Endpoint::Lookup(ferula::editor::editor)),
+    route("/ferula/backtest", GET_POST, Endpoint::Query(ferula::backtest::backtest)),
     route("/ferula/tree", GET_POST, Endpoint::Query(ferula::tree::tree)),
     route("/ferula/relabel", GET_POST, Endpoint::Json(ferula::relabel::relabel)),
     route("/ferula/scrape_preview", POST, Endpoint::Query(ferula::relabel::scrape_preview)),
@@ -126,8 +129,8 @@ const API_ROUTES: &[Route] = &[
     route("/status/top_queries", GET, Endpoint::Json(ferula::queries::top)),
     route("/status/walreplay", GET, Endpoint::EarlyJson(status::wal_replay)),
     route("/features", GET, Endpoint::Json(features::features)),
-    route("/notifications", GET, Endpoint::EarlyJson(status::notifications)),
-    route("/notifications/live", GET, Endpoint::EarlyJson(status::notifications_live)),
+    route("/notifications", GET, Endpoint::EarlyJson(notifications::list)),
+    route("/notifications/live", GET, Endpoint::EarlyStream(notifications::live)),
     route("/write", POST, Endpoint::Gated(write::write)),
     route("/read", POST, Endpoint::Gated(write::read)),
     route("/otlp/v1/metrics", POST, Endpoint::Gated(write::otlp)),
@@ -411,7 +414,7 @@ async fn call(
     param: String,
 ) -> Response<Body> {
     let api = service.ready().cloned();
-    let early = matches!(endpoint, Endpoint::EarlyJson(_) | Endpoint::Plain(_));
+    let early = matches!(endpoint, Endpoint::EarlyJson(_) | Endpoint::EarlyStream(_) | Endpoint::Plain(_));
     if let Err(refusal) = &api
         && !early
     {
@@ -444,6 +447,7 @@ async fn call(
             let site = site.clone();
             answer::answer(encoding, &what, move || handle(&site, &request)).await
         }
+        (Endpoint::EarlyStream(handle), _) => handle(site.clone(), request).await,
         (Endpoint::Query(handle) | Endpoint::Gated(handle), Ok(api)) => handle(api, request).await,
         (Endpoint::Plain(handle), _) => handle(service, request).await,
         (Endpoint::Json(_) | Endpoint::Lookup(_) | Endpoint::Query(_) | Endpoint::Gated(_), Err(refusal)) => {

@@ -8,6 +8,7 @@ pub mod ferula;
 pub mod labels;
 pub mod management;
 pub mod metadata;
+pub mod notifications;
 pub mod pages;
 pub mod parse;
 pub mod query;

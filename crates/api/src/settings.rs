@@ -69,6 +69,8 @@ pub struct Settings {
     pub connections_max: usize,
     /// What the bodies of all requests may take together, packed and unpacked.
     pub body_memory: MemoryContract,
+    /// `--web.max-notifications-subscribers`
+    pub notification_subscribers_max: usize,
     /// `--query.lookback-delta`, for federation.
     pub lookback_delta: Duration,
     pub data_dir: PathBuf,

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use ferula_runtime::SharedClock;
 use ferula_telemetry::Registry;
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 
 use crate::http_metrics::HttpMetrics;
 use crate::readiness::Readiness;
@@ -38,6 +38,8 @@ pub struct Site {
     /// The pages; without them a plain page stands in.
     pub ui: Option<Arc<dyn WebUi>>,
     pub(crate) http: HttpMetrics,
+    /// Places of clients that follow the live notifications.
+    pub(crate) followers: Arc<Semaphore>,
     wal_replay: watch::Receiver<WalReplay>,
     lifecycle: mpsc::Sender<Lifecycle>,
 }
@@ -54,6 +56,7 @@ impl Site {
         Site {
             readiness: Readiness::new(&registry),
             http: HttpMetrics::new(&registry),
+            followers: Arc::new(Semaphore::new(settings.notification_subscribers_max)),
             settings,
             registry,
             clock,

@@ -681,7 +681,7 @@ async fn an_editor_hears_what_is_wrong_and_what_could_follow() {
         ("rate(up[|", "1:9: unexpected end of input in duration expression", "1m 5m 10m"),
         ("rate(up[5s])|", "Use [1m]", ""),
         ("rate(sum by (job) (up)[5m:])|", "Use sum by (job) (rate(up[5m]))", ""),
-        ("up_total|", "Use rate(up_total[5m])", "up_total"),
+        ("up_total|", "There is no metric up_total. Use rate(up_total[5m])", ""),
         ("histogram_quantile(0.9, sum(rate(x_bucket[5m])))|", "Keep le There is no metric x_bucket.", ""),
         (
             "histogram_quantile(0.9, sum by (a) (rate(x_bucket[5m])))|",
@@ -765,4 +765,99 @@ async fn a_tree_has_a_line_for_each_part() {
             status
         );
     }
+}
+
+#[tokio::test]
+async fn a_rule_is_tried_on_history() {
+    let served = served();
+    let ask = |more: &str| {
+        format!("POST /api/v1/ferula/backtest name=A&start=999000&end=1000000&interval=10s&{more}")
+    };
+    let answer = served.ask(&ask(&format!("expr={}&for=5m", encoded("recent > 3")))).await;
+    let read: serde_json::Value = serde_json::from_str(&answer.text).expect(&answer.text);
+    let data = &read["data"];
+    // The sample of 999,999 s is 4: pending from the last evaluation on, too late for a `for` of five minutes.
+    let counts = ["evaluations", "firedCount", "episodesCount"].map(|name| data[name].as_u64());
+    assert_eq!(counts, [Some(100), Some(0), Some(1)], "{data}");
+    assert_eq!(data["episodes"][0]["events"][0]["change"], "pending");
+    let answer = served
+        .ask(&ask(&format!(
+            "expr={}&labels={}",
+            encoded("recent > 3"),
+            encoded("{\"severity\":\"{{ $value }}\"}")
+        )))
+        .await;
+    let read: serde_json::Value = serde_json::from_str(&answer.text).expect(&answer.text);
+    let episode = &read["data"]["episodes"][0];
+    assert_eq!(episode["labels"]["severity"], "4", "{}", read["data"]);
+    assert_eq!(
+        (&episode["events"][0]["change"], &episode["events"][0]["value"]),
+        (&"firing".into(), &"4".into())
+    );
+    for (more, why) in [
+        ("expr=sum(", "invalid parameter \"expr\""),
+        ("expr=up&for=x", "invalid parameter \"for\""),
+        ("expr=up&labels=x", "invalid parameter \"labels\""),
+        ("expr=up&start=0&interval=1ms", "more than 140000 evaluations"),
+    ] {
+        let answer =
+            served.ask(&format!("POST /api/v1/ferula/backtest start=999000&end=1000000&{more}")).await;
+        let start_last = more.contains("start=0");
+        let answer = if start_last {
+            served.ask(&format!("POST /api/v1/ferula/backtest {more}&end=1000000")).await
+        } else {
+            answer
+        };
+        assert!(
+            answer.status == 400 && answer.text.contains(&why.replace('"', "\\\"")),
+            "{more}: {} {}",
+            answer.status,
+            answer.text
+        );
+    }
+}
+
+#[tokio::test]
+async fn cardinality_is_counted_for_chosen_series() {
+    let served = served();
+    let path = format!(
+        "GET /api/v1/status/tsdb?match[]={}&focusLabel=n&start=0&end=2000000",
+        encoded("{__name__=~\"two|up\"}")
+    );
+    let answer = served.ask(&path).await;
+    let read: serde_json::Value = serde_json::from_str(&answer.text).expect(&answer.text);
+    let data = &read["data"];
+    assert_eq!((&data["totalSeries"], &data["totalLabelValuePairs"]), (&3.into(), &6.into()), "{data}");
+    assert_eq!(data["seriesCountByMetricName"][0], serde_json::json!({ "name": "two", "value": 2 }));
+    assert_eq!(data["seriesCountByFocusLabelValue"].as_array().map(Vec::len), Some(2));
+    assert!(data["headStats"]["numSeries"].is_number());
+    assert_eq!(served.ask("GET /api/v1/status/tsdb?match[]=%7B").await.status, 400);
+    let plain = served.ask("GET /api/v1/status/tsdb").await.text;
+    assert!(!plain.contains("totalSeries") && !plain.contains("Focus"), "{plain}");
+}
+
+/// As many follow as the flag allows; who follows hears what holds at once and what changes.
+#[tokio::test]
+async fn notifications_are_followed_live() {
+    use http_body_util::BodyExt;
+    let served = served();
+    served.site.readiness.set(Stage::Starting);
+    let follow = || Request::get("/api/v1/notifications/live").body(Body::empty()).expect("a request");
+    let mut first = served.open(follow()).await;
+    assert_eq!(
+        (first.status().as_u16(), &first.headers()[header::CONTENT_TYPE]),
+        (200, &"text/event-stream".parse().expect("a header"))
+    );
+    let _second = served.open(follow()).await;
+    assert_eq!(served.ask("GET /api/v1/notifications/live").await.status, 204);
+    let text = |frame: axum::body::Bytes| String::from_utf8_lossy(&frame).into_owned();
+    let begin =
+        text(first.body_mut().frame().await.expect("open").expect("whole").into_data().expect("data"));
+    assert!(begin.contains("is starting") && begin.contains("\"active\":true"), "{begin}");
+    served.site.readiness.set(Stage::Stopping);
+    served.clock.advance(Duration::from_secs(1));
+    let change =
+        text(first.body_mut().frame().await.expect("open").expect("whole").into_data().expect("data"));
+    assert!(change.contains("\"active\":false") && change.contains("shutting down"), "{change}");
+    assert!(first.body_mut().frame().await.is_none(), "nothing follows the end");
 }

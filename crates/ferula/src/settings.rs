@@ -61,6 +61,7 @@ pub fn api_settings(flags: &Flags, address: SocketAddr) -> Settings {
         body_memory: MemoryContract::new(
             (limits::memory_bytes() / 100 * BODY_MEMORY_PERCENT).max(BODY_BYTES_MIN),
         ),
+        notification_subscribers_max: flags.notification_subscribers_max,
         lookback_delta: flags.lookback_delta,
         data_dir: flags.storage.path.clone(),
         parser: flags.features.promql.parser_options(),

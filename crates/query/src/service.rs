@@ -267,6 +267,12 @@ pub struct CompletedQuery {
 }
 
 impl AdmittedQuery {
+    /// Says whether the query was stopped, for work that stands in for it and runs in pieces.
+    pub fn stopped(&self) -> Arc<dyn Fn() -> bool + Send + Sync> {
+        let control = self.control.clone();
+        Arc::new(move || control.check("").is_err())
+    }
+
     /// Parses and runs the query. Blocks.
     pub fn run(self) -> CompletedQuery {
         self.run_with(|engine, store, request, control| match request.time {

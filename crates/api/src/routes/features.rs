@@ -72,6 +72,7 @@ fn categories(settings: &Settings) -> Categories {
         ("tsdb", "use_uncached_io", false),
         ("tsdb", "xor2_encoding", true),
         ("ferula", "active_queries", true),
+        ("ferula", "backtest", true),
         ("ferula", "editor", true),
         ("ferula", "graph", true),
         ("ferula", "queries_stop", true),

@@ -1,16 +1,17 @@
 //! `status/*` and `notifications`.
 
 use ferula_go::number::atoi;
-use ferula_model::MetricValue;
+use ferula_model::{MetricValue, TimeRange};
 use ferula_telemetry::Registry;
 use time::OffsetDateTime;
 
+use super::ferula::cardinality::{self, Cardinality};
+use super::matcher_sets;
 use crate::answer::{Answer, Handled};
 use crate::api::Api;
 use crate::error::ApiError;
 use crate::json::JsonWriter;
 use crate::json::time::rfc3339_nanos;
-use crate::readiness::Stage;
 use crate::request::Request;
 use crate::settings::BuildInfo;
 use crate::site::Site;
@@ -57,7 +58,7 @@ pub fn build_info(api: &Api, _: &Request) -> Handled {
 }
 
 /// The value of a metric of ours that has no labels.
-fn own_metric(registry: &Registry, name: &str) -> f64 {
+pub(super) fn own_metric(registry: &Registry, name: &str) -> f64 {
     let families = registry.gather();
     let metric = families.iter().find(|family| family.name == name).and_then(|family| family.metrics.first());
     match metric.map(|metric| &metric.value) {
@@ -125,6 +126,20 @@ fn write_counts(json: &mut JsonWriter<'_>, key: &str, counts: &[(String, u64)]) 
     json.end_array();
 }
 
+/// The lists over chosen series; the first four are Prometheus', the others VictoriaMetrics'.
+fn write_chosen(json: &mut JsonWriter<'_>, chosen: &Cardinality) {
+    write_counts(json, "seriesCountByMetricName", &chosen.series_by_metric_name);
+    write_counts(json, "labelValueCountByLabelName", &chosen.values_by_label_name);
+    write_counts(json, "memoryInBytesByLabelName", &chosen.value_bytes_by_label_name);
+    write_counts(json, "seriesCountByLabelValuePair", &chosen.series_by_label_pair);
+    write_counts(json, "seriesCountByLabelName", &chosen.series_by_label_name);
+    write_counts(json, "seriesCountByFocusLabelValue", &chosen.series_by_focus_value);
+    for (key, count) in [("totalSeries", chosen.series), ("totalLabelValuePairs", chosen.label_pairs)] {
+        json.key(key);
+        json.uint(count);
+    }
+}
+
 /// `/api/v1/status/tsdb`
 pub fn tsdb(api: &Api, request: &Request) -> Handled {
     const LIMIT_MAX: i64 = 10_000;
@@ -139,6 +154,17 @@ pub fn tsdb(api: &Api, request: &Request) -> Handled {
         return Err(ApiError::bad_data(format!("limit must not exceed {LIMIT_MAX}")));
     }
     let stats = api.store.admin.stats(limit as usize);
+    let focus = request.params.first("focusLabel");
+    let chosen = if !focus.is_empty() || request.params.all("match[]").next().is_some() {
+        let sets = matcher_sets(&request.params).map_err(|why| ApiError::parameter("match[]", why))?;
+        // Without a range, what the head has.
+        let start = request.params.time_or("start", stats.min_time)?;
+        let end = request.params.time_or("end", stats.max_time)?;
+        let range = TimeRange::from_millis(start.min(end), end);
+        Some(cardinality::count(api, range, &sets, focus, limit as usize)?)
+    } else {
+        None
+    };
     Ok(Answer::json(move |json| {
         json.begin_object();
         json.key("headStats");
@@ -154,10 +180,14 @@ pub fn tsdb(api: &Api, request: &Request) -> Handled {
         json.key("maxTime");
         json.int(stats.max_time);
         json.end_object();
-        write_counts(json, "seriesCountByMetricName", &stats.series_by_metric_name);
-        write_counts(json, "labelValueCountByLabelName", &stats.values_by_label_name);
-        write_counts(json, "memoryInBytesByLabelName", &stats.bytes_by_label_name);
-        write_counts(json, "seriesCountByLabelValuePair", &stats.series_by_label_pair);
+        if let Some(chosen) = &chosen {
+            write_chosen(json, chosen);
+        } else {
+            write_counts(json, "seriesCountByMetricName", &stats.series_by_metric_name);
+            write_counts(json, "labelValueCountByLabelName", &stats.values_by_label_name);
+            write_counts(json, "memoryInBytesByLabelName", &stats.bytes_by_label_name);
+            write_counts(json, "seriesCountByLabelValuePair", &stats.series_by_label_pair);
+        }
         json.end_object();
     }))
 }
@@ -188,39 +218,4 @@ pub fn wal_replay(site: &Site, _: &Request) -> Handled {
         }
         json.end_object();
     }))
-}
-
-/// `/api/v1/notifications`
-pub fn notifications(site: &Site, _: &Request) -> Handled {
-    let now = OffsetDateTime::from_unix_timestamp_nanos(i128::from(site.clock.unix_nanos())).ok();
-    let started = Some(site.settings.started);
-    let reload_ok = own_metric(&site.registry, "prometheus_config_last_reload_successful") != 0.0;
-    let mut active = Vec::new();
-    match site.readiness.stage() {
-        Stage::Starting => {
-            active.push(("Prometheus is starting and replaying the write-ahead log (WAL).", started))
-        }
-        Stage::Stopping => {
-            active.push(("Prometheus is shutting down and gracefully stopping all operations.", now))
-        }
-        Stage::Ready if !reload_ok => active.push(("Configuration reload has failed.", now)),
-        Stage::Ready => {}
-    }
-    Ok(Answer::json(move |json| {
-        json.begin_array();
-        for (text, date) in active {
-            json.begin_object();
-            json.field("text", text);
-            json.field("date", &rfc3339_nanos(date));
-            json.key("active");
-            json.bool(true);
-            json.end_object();
-        }
-        json.end_array();
-    }))
-}
-
-/// `/api/v1/notifications/live`: 204, as when all places of subscribers are taken; clients then ask again.
-pub fn notifications_live(_: &Site, _: &Request) -> Handled {
-    Ok(Answer::no_content())
 }

@@ -228,6 +228,7 @@ fn settings() -> Settings {
         body_memory: MemoryContract::new(64 << 20),
         read_timeout: Duration::from_secs(300),
         connections_max: 512,
+        notification_subscribers_max: 2,
         lookback_delta: Duration::from_secs(300),
         data_dir: "data".into(),
         parser: ParserOptions::default(),
@@ -251,9 +252,14 @@ impl Served {
         self.send(request.expect("a request")).await
     }
 
+    /// The answer before its body is read.
+    pub async fn open(&self, request: Request<Body>) -> axum::http::Response<Body> {
+        self.router.clone().call(request).await.expect("the router always answers")
+    }
+
     pub async fn send(&self, request: Request<Body>) -> Answer {
         let head_only = request.method() == "HEAD";
-        let response = self.router.clone().call(request).await.expect("the router always answers");
+        let response = self.open(request).await;
         let (parts, body) = response.into_parts();
         let body = body.collect().await.expect("the body is whole").to_bytes();
         // The server leaves the body of an answer to HEAD out.

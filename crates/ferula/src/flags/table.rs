@@ -138,8 +138,7 @@ flags! {
     CONNECTIONS_MAX: Count = "web.max-connections", "512",
         "How many connections may be open at once, over all addresses. Further ones wait.";
     NOTIFICATION_SUBSCRIBERS_MAX: Count = "web.max-notifications-subscribers", "16",
-        "How many clients may follow the live notifications at once.",
-        harmless("live notifications are not served yet");
+        "How many clients may follow the live notifications at once; others are answered 204.";
     EXTERNAL_URL: OptionalText = "web.external-url", "",
         "The URL under which others reach this server, for links in alerts and pages. Set it behind a reverse proxy. Its \
          path becomes the prefix of all pages. Default: this machine's name and the port.";

@@ -1,12 +1,13 @@
 //! The web pages in a real browser, served by the real binary. Without a browser the tests are left out, and say so.
 //!
-//! `FERULA_BROWSER` names the browser; `FERULA_SCREENSHOTS` a directory for pictures of all pages. Arguments choose
+//! `--measure` prints what graphs of many series cost instead. `FERULA_BROWSER` names the browser; `FERULA_SCREENSHOTS` a directory for pictures of all pages. Arguments choose
 //! tests by a piece of their name, as with other tests.
 
 mod chromium;
 #[path = "../end_to_end/common.rs"]
 #[allow(dead_code, reason = "other tests use the rest")]
 mod common;
+mod measure;
 mod modules;
 mod page;
 mod proxy;
@@ -39,6 +40,9 @@ fn main() {
     };
     let browser = Browser::start(&program).unwrap_or_else(|error| panic!("{}: {error}", program.display()));
     let site = Site::start();
+    if arguments.iter().any(|argument| argument == "--measure") {
+        return measure::run(&browser, &site);
+    }
     let mut failed = Vec::new();
     for (name, test) in &tests {
         let passed = catch_unwind(AssertUnwindSafe(|| test(&browser, &site))).is_ok();

@@ -241,6 +241,26 @@ impl<'a> Page<'a> {
         &self.events
     }
 
+    /// Waits for the end of a trace, and returns its events.
+    pub fn await_trace(&mut self) -> Vec<Value> {
+        let deadline = Instant::now() + PATIENCE;
+        while Instant::now() < deadline {
+            if self.take_events().iter().any(|event| event["method"] == "Tracing.tracingComplete") {
+                break;
+            }
+            self.eval("new Promise(done => setTimeout(done, 20))");
+        }
+        let (trace, rest) = std::mem::take(&mut self.events)
+            .into_iter()
+            .partition(|event| event["method"].as_str().is_some_and(|name| name.starts_with("Tracing.")));
+        self.events = rest;
+        let trace: Vec<Value> = trace;
+        trace
+            .iter()
+            .flat_map(|event| event["params"]["value"].as_array().cloned().unwrap_or_default())
+            .collect()
+    }
+
     /// Complaints about what happened on the page: errors, reports of the security policy, failed requests, other hosts.
     pub fn complaints(&mut self) -> Vec<String> {
         // One more round trip, so that what the page has just done has been reported.

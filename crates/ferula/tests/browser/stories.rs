@@ -48,6 +48,9 @@ pub const TESTS: &[Test] = &[
     ("queries_of_others_are_listed_and_stopped", queries),
     ("rules_are_tried_on_the_page_of_a_target", relabel),
     ("hints_are_taken_with_a_click", hints),
+    ("a_rule_is_replayed_and_edited_without_saving", backtest),
+    ("cardinality_is_counted_by_selector_and_focus", cardinality),
+    ("a_failed_reload_is_told_as_it_happens", notifications),
 ];
 
 /// The server that most tests share, with an hour of history.
@@ -826,7 +829,56 @@ fn hints(browser: &Browser, site: &Site) {
     let page = site.page(browser, &panel("demo_requests_total", ""));
     page.press("Use rate(demo_requests_total[5m])");
     page.wait("document.querySelector('textarea').value === 'rate(demo_requests_total[5m])'");
-    page.go(&panel("shop_orders_total{city=\"Ram\"}", ""));
+    page.go(&panel("shop_orders_total{city=\"Rom\"}", ""));
     page.press("Use \"Rome\"");
     page.wait("document.querySelector('textarea').value === 'shop_orders_total{city=\"Rome\"}'");
+}
+
+fn backtest(browser: &Browser, site: &Site) {
+    let mut page = site.page(browser, "/rules?search=Never");
+    page.allow("ferula/backtest");
+    page.press("backtest");
+    page.wait("document.querySelector('dialog .empty')?.textContent === 'Nothing would have been pending or firing.'");
+    page.eval("document.querySelector('dialog textarea').select()");
+    page.click("dialog textarea");
+    page.eval("document.querySelector('dialog textarea').select()");
+    page.keys("shop_orders_total > 300");
+    page.key("Escape", 0);
+    page.eval("document.querySelector('dialog input[aria-label=for]').value = '5m'");
+    page.press("Run");
+    page.wait("document.querySelectorAll('dialog tbody tr').length === 4");
+    let text = page.text("dialog");
+    assert!(text.contains("Fired 4 times") && text.contains("city=\"Rome\""), "{text}");
+    assert_eq!(page.eval("document.querySelectorAll('dialog .strip i[data-s=firing]').length"), json!(4));
+    let (_, rules) = site.server.get("/api/v1/rules");
+    assert!(!rules.contains("300"), "nothing is saved");
+}
+
+fn cardinality(browser: &Browser, site: &Site) {
+    let page = site.page(browser, "/tsdb-status?match={job%3D%22demo%22}&focus=le");
+    page.wait(
+        "[...document.querySelectorAll('h2')].some(h => h.textContent === 'Series for each value of le')",
+    );
+    let text = page.text("main");
+    assert!(text.contains("match the selector"), "{text}");
+    assert_eq!(page.eval("[...document.querySelectorAll('section')].find(s => s.innerText.startsWith('Series for each value of le')).querySelectorAll('tbody tr').length"), json!(4));
+    assert!(!page.text("section").contains("ALERTS"), "only what the selector chooses");
+}
+
+fn notifications(browser: &Browser, site: &Site) {
+    let directory = tempfile::tempdir().expect("a directory");
+    std::fs::write(directory.path().join("prometheus.yml"), "global: {}\n").expect("writable");
+    let server = Server::start(directory.path(), &["--web.enable-lifecycle"]);
+    let mut page = Page::open(browser, &format!("http://{}", server.address), "/flags");
+    page.allow("/-/reload");
+    let told = "document.querySelector('[aria-label=\"1 notifications\"]') !== null";
+    page.wait("document.querySelectorAll('tbody tr').length > 10");
+    assert_eq!(page.eval(told), json!(false));
+    std::fs::write(directory.path().join("prometheus.yml"), "global: [\n").expect("writable");
+    page.eval("fetch('-/reload', { method: 'POST' }).then(() => 0)");
+    page.wait(told);
+    std::fs::write(directory.path().join("prometheus.yml"), "global: {}\n").expect("writable");
+    page.eval("fetch('-/reload', { method: 'POST' }).then(() => 0)");
+    page.wait(&format!("!({told})"));
+    let _ = site;
 }

@@ -224,7 +224,29 @@ function drawReplay(text) {
 /** @type {{text: string, date: string, active: boolean}[]} */
 let active = [];
 
-/** Notifications, asked again now and then; a failed reload of the configuration is one of them. */
+/** Notifications as they happen: a failed reload of the configuration is one of them. */
+function followNotifications() {
+  // A page that nobody looks at gives its place, and one of the few connections to the host, to others.
+  const open = () => {
+    if (document.hidden) return;
+    const source = new EventSource("api/v1/notifications/live");
+    /** @type {typeof active} */ const heard = [];
+    source.onmessage = (event) => {
+      const one = JSON.parse(event.data);
+      const at = heard.findIndex((other) => other.text === one.text);
+      if (at >= 0) heard.splice(at, 1);
+      if (one.active) heard.push(one);
+      active = heard;
+      drawNotices();
+    };
+    // No place, or no such stream: asked again now and then instead.
+    source.onerror = () => { if (source.readyState === EventSource.CLOSED) void watchNotifications(); };
+    document.addEventListener("visibilitychange", () => { if (document.hidden) { source.close(); document.addEventListener("visibilitychange", open, { once: true }); } }, { once: true });
+  };
+  open();
+}
+
+/** Notifications, asked for every now and then. */
 async function watchNotifications() {
   for (;;) {
     try {
@@ -238,9 +260,9 @@ async function watchNotifications() {
 }
 
 function drawNotices() {
-  const text = String(active.length);
-  if (notices.dataset.count === text) return;
-  notices.dataset.count = text;
+  const text = active.map((one) => one.text).join("\n");
+  if (notices.dataset.texts === text) return;
+  notices.dataset.texts = text;
   fill(notices, active.length > 0 && menu(`▲ ${active.length}`, { title: "Notifications", "aria-label": `${active.length} notifications`, popup: "notes" }, () =>
     active.map((one) => note("warn", one.text, " ", h("span", { class: "muted small" }, ago(Date.parse(one.date)))))));
 }
@@ -259,7 +281,7 @@ async function start() {
   window.addEventListener("popstate", () => void show());
   window.addEventListener("unhandledrejection", (event) => { if (!(event.reason instanceof DOMException && event.reason.name === "AbortError")) toast(String(event.reason?.message ?? event.reason)); });
   void show();
-  void watchNotifications();
+  followNotifications();
 }
 
 void start();

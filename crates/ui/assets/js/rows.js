@@ -78,7 +78,7 @@ export class VirtualTable {
   /** Draws the rows in view; nothing happens while the same are in view. */
   draw() {
     const height = this.element.clientHeight || 600;
-    const spare = 12;
+    const spare = 8;
     const first = Math.max(0, Math.floor(this.element.scrollTop / this.rowHeight) - spare);
     const from = first - (first % spare);
     const to = Math.min(this.shown.length, from + Math.ceil(height / this.rowHeight) + 3 * spare);

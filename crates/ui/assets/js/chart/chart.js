@@ -28,6 +28,7 @@ import { place, scaleFor, valueTicks } from "./scale.js";
  * @property {string[]} warnings
  * @property {string[]} infos
  * @property {number} bytes
+ * @property {number} received when the last byte came, for measurements
  * @property {number | null} date
  *
  * @typedef {{display: import("../url_state.js").Display, log: boolean, yMin: number | null, unit: import("../format.js").Unit, boundUnit: import("../format.js").Unit}} Look
@@ -135,6 +136,8 @@ export class Chart {
       this.from = start;
       this.to = end;
       await this.rescale();
+      this.element.dataset.bytes = String(head.bytes);
+      this.element.dataset.took = String(Date.now() - head.received);
       return head;
     } finally {
       signal.removeEventListener("abort", stop);
@@ -300,6 +303,13 @@ export class Chart {
   setExemplars(exemplars) {
     this.exemplars = exemplars.filter((one) => one.at >= this.from && one.at <= this.to);
     void this.draw();
+  }
+
+  /** One label of a series, "" when it has none. @param {number} s @param {string} name */
+  label(s, name) {
+    const { head } = this;
+    const t = head ? head.labels[s * head.names.length + head.names.indexOf(name)] : undefined;
+    return t !== undefined && t >= 0 ? /** @type {Head} */ (head).texts[t] : "";
   }
 
   /** @param {number} s @returns {Record<string, string>} */

@@ -38,7 +38,7 @@ export class Legend {
     });
     const names = head.n === 1 ? [...head.names].sort() : differing;
     const columns = names.length <= 6
-      ? names.map((name) => ({ key: `l:${name}`, title: visible(name), by: (/** @type {number} */ s) => this.chart.labels(s)[name] ?? "", cell: (/** @type {number} */ s) => h("bdi", null, visible((this.chart.labels(s)[name] ?? "").slice(0, 300))) }))
+      ? names.map((name) => ({ key: `l:${name}`, title: visible(name), by: (/** @type {number} */ s) => this.chart.label(s, name), cell: (/** @type {number} */ s) => h("bdi", null, visible(this.chart.label(s, name).slice(0, 300))) }))
       : [{ key: "labels", title: "Labels", class: "rest", by: (/** @type {number} */ s) => JSON.stringify(this.chart.labels(s)), cell: (/** @type {number} */ s) => labelText(this.chart.labels(s), (name) => !(name in same)) }];
     if (names.length === 0) columns.push({ key: "none", title: "Series", by: () => "", cell: () => h("span", { class: "muted" }, "{}") });
     const [first, ...others] = columns;
@@ -58,9 +58,9 @@ export class Legend {
       },
     });
     this.table = table;
-    table.setRows([...slots.keys()]);
+    // In the document first: only rows in view are made, once.
     fill(this.holder, table.element);
-    table.redraw();
+    table.setRows([...slots.keys()]);
   }
 
   /** Brings a line forward. @param {any} found */

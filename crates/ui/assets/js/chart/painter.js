@@ -43,16 +43,18 @@ async function fetchData(request, signal) {
   const common = { date: date ? Date.parse(date) : null, status: response.status, stopping: response.headers.get("X-Prometheus-Stopping") };
   if (response.ok && response.headers.get("Content-Type")?.startsWith(GRAPH_TYPE)) {
     const buffer = await response.arrayBuffer();
-    return { ...fromBinary(buffer), bytes: buffer.byteLength, ...common };
+    const received = Date.now();
+    return { ...fromBinary(buffer), bytes: buffer.byteLength, received, ...common };
   }
   const text = await response.text();
+  const received = Date.now();
   let json = null;
   try {
     json = JSON.parse(text);
   } catch { /* The page explains it. */ }
   if (json?.status !== "success") return { failure: { status: response.status, json, text: text.slice(0, 500), url: response.url, redirected: response.redirected, ok: response.ok, statusText: response.statusText, stopping: common.stopping } };
   const count = Math.floor((request.end - request.start) / request.step + 1e-9) + 1;
-  return { data: fromJson(json.data.result, { start: request.start, step: request.step, count }), warnings: json.warnings ?? [], infos: json.infos ?? [], bytes: text.length, ...common };
+  return { data: fromJson(json.data.result, { start: request.start, step: request.step, count }), warnings: json.warnings ?? [], infos: json.infos ?? [], bytes: text.length, received, ...common };
 }
 
 /** @param {{id: number, request: Request, earlier: Request | null}} message */
@@ -86,7 +88,7 @@ async function load(message) {
     const labels = data.labels.slice();
     post({
       type: "data", id: message.id, start: data.start, step: data.step, count: data.count, n: data.n, total: data.total, names: data.names, texts: data.texts, labels, slots: slots.slice(), stats,
-      classic: heat !== null && data.histograms === null, histograms: data.histograms !== null, bounds: heat?.bounds ?? null, heatMax: heat?.max ?? 0, warnings: answer.warnings, infos: answer.infos, bytes: answer.bytes, date: answer.date,
+      classic: heat !== null && data.histograms === null, histograms: data.histograms !== null, bounds: heat?.bounds ?? null, heatMax: heat?.max ?? 0, warnings: answer.warnings, infos: answer.infos, bytes: answer.bytes, received: answer.received, date: answer.date,
     }, [labels.buffer, stats.last.buffer, stats.min.buffer, stats.max.buffer, stats.mean.buffer]);
   } catch (error) {
     if (!signal.aborted) post({ type: "failed", id: message.id, failure: null, message: error instanceof Error ? error.message : String(error), network: error instanceof TypeError });

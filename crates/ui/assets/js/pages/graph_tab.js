@@ -13,6 +13,8 @@ import { curl } from "./query.js";
 import { choice, momentField, rangeField } from "./range.js";
 
 const SERIES_MAX = 1000;
+/** The server sends no more. */
+const SERIES_LIMIT = 20_000;
 
 export class GraphTab {
   /** @param {import("./panel.js").PanelView} panel */
@@ -63,7 +65,7 @@ export class GraphTab {
       button("Exemplars", { "aria-pressed": String(state.exemplars), on: { click: () => { state.exemplars = !state.exemplars; this.panel.hooks.write(true); this.drawControls(); void this.exemplars(); } } }),
       choice("Compare with", [["0s", "No comparison"], ["1d", "1 day earlier"], ["1w", "1 week earlier"]], formatDuration(state.compareMs) === "0s" ? "0s" : formatDuration(state.compareMs), (text) => change({ compareMs: parseDuration(text) ?? 0 })),
       this.zooms.length > 0 && button("Zoom back", { title: "Backspace in the graph", on: { click: () => this.back() } }),
-      this.chart.head !== null && this.chart.head.total > this.chart.head.n && button(`All ${this.chart.head.total} series`, { on: { click: () => { this.all = true; void this.panel.run(false); } } }));
+      this.chart.head !== null && this.chart.head.total > this.chart.head.n && !this.all && button(`${this.chart.head.total > SERIES_LIMIT ? `${SERIES_LIMIT} of` : "All"} ${this.chart.head.total} series`, { on: { click: () => { this.all = true; void this.panel.run(false); } } }));
   }
 
   get heatable() {
@@ -108,7 +110,7 @@ export class GraphTab {
     const about = await metadata();
     Object.assign(this.chart.look, { display: state.display, log: state.log, yMin: state.yMin, unit: unitFor(expr, about), boundUnit: boundUnitFor(expr) });
     this.lastParams = [["query", expr], ["start", String(start / 1000)], ["end", String(end / 1000)], ["step", String(step / 1000)]];
-    const head = await this.chart.load({ params: [["query", expr]], start, end, step, binary, seriesMax: this.all ? 1_000_000 : SERIES_MAX, rank: state.rank, compareMs: state.compareMs }, signal);
+    const head = await this.chart.load({ params: [["query", expr]], start, end, step, binary, seriesMax: this.all ? SERIES_LIMIT : SERIES_MAX, rank: state.rank, compareMs: state.compareMs }, signal);
     this.legend.rank = state.rank;
     this.legend.show();
     this.drawControls();

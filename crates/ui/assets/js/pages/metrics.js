@@ -2,7 +2,7 @@
 
 import { ask, isAbort, metadata } from "../api.js";
 import { button, fill, h, note, visible } from "../dom.js";
-import { metricNames } from "../keys.js";
+import { metricNames } from "../palette.js";
 import { grouped } from "../format.js";
 import { VirtualTable } from "../rows.js";
 import { queryAddress } from "../url_state.js";

@@ -49,17 +49,18 @@ export default async function rules(context) {
       h("div", { class: "section" }, h("h2", null, visible(group.name)), h("span", { class: "muted" }, visible(group.file)), failing > 0 && stateWord("err", `${failing} failing`),
         h("span", { class: "muted" }, `every ${humanSeconds(group.interval)}, took ${humanSeconds(group.evaluationTime)}`, meter(group.evaluationTime, group.interval, "Time of one evaluation against the interval")),
         h("span", { class: "muted", title: evaluated(group.lastEvaluation) ? formatTime(evaluated(group.lastEvaluation), zone()) : "" }, evaluated(group.lastEvaluation) ? ago(evaluated(group.lastEvaluation)) : "not evaluated yet")),
-      h("div", { class: "scroll-x" }, h("table", null, h("thead", null, h("tr", null, ...["Health", "Rule", "Expression", "Took", "Last", ""].map((title) => h("th", { scope: "col", class: title === "Expression" ? "" : title === "Took" ? "num fit" : "fit" }, title)))), h("tbody", null, ...group.rules.map(line)))));
+      h("div", { class: "scroll-x" }, h("table", null, h("thead", null, h("tr", null, ...["Health", "Rule", "Expression", "Took", "Last", ""].map((title) => h("th", { scope: "col", class: title === "Expression" ? "" : title === "Took" ? "num fit" : "fit" }, title)))), h("tbody", null, ...group.rules.map((/** @type {any} */ rule) => line(rule, group))))));
   };
 
-  /** @param {any} rule */
-  const line = (rule) => h("tr", null,
+  /** @param {any} rule @param {any} group */
+  const line = (rule, group) => h("tr", null,
     h("td", null, stateWord(rule.health === "err" ? "err" : rule.health, { ok: "ok", err: "failing", unknown: "unknown" }[/** @type {"ok"} */ (rule.health)])),
     h("td", null, h("b", null, visible(rule.name)), rule.type === "alerting" ? h("span", { class: "muted" }, ` alert${rule.duration ? `, for ${humanSeconds(rule.duration)}` : ""}`) : "", Object.keys(rule.labels ?? {}).length > 0 && h("div", null, labelText(rule.labels))),
     h("td", null, h("pre", null, rule.query), rule.lastError && note("err", rule.lastError)),
     h("td", { class: "num" }, humanSeconds(rule.evaluationTime)),
     h("td", { class: "fit muted" }, evaluated(rule.lastEvaluation) ? ago(evaluated(rule.lastEvaluation)) : "never"),
-    h("td", { class: "fit" }, h("a", { href: queryAddress(rule.query, { tab: "graph" }) }, "graph"), " · ", button("copy", { class: "link", on: { click: () => void copy(rule.query) } })));
+    h("td", { class: "fit" }, h("a", { href: queryAddress(rule.query, { tab: "graph" }) }, "graph"), " · ", button("copy", { class: "link", on: { click: () => void copy(rule.query) } }),
+      rule.type === "alerting" && [" · ", button("backtest", { class: "link", title: "When it would have fired", on: { click: async () => (await import("./backtest.js")).openBacktest(rule, group, signal) } })]));
 
   const load = async () => {
     try {

@@ -75,7 +75,7 @@ export default async function targets(context) {
     return h("tr", null,
       h("td", { class: "fit" }, stateWord(row.health)),
       h("td", { class: "wrap" }, outside(row.globalUrl, row.scrapeUrl)),
-      h("td", null, ...chips(row.labels, pick), button("copy", { class: "link small", title: "Copy these labels", on: { click: () => void copy(`{${Object.entries(row.labels).map(([name, value]) => `${name}=${JSON.stringify(value)}`).join(", ")}}`) } }), " ",
+      h("td", null, ...chips(row.labels, pick), button("copy", { class: "link small", title: "Copy these labels", on: { click: () => void copy(`{${Object.entries(row.labels).map(([name, value]) => `${name}=${JSON.stringify(value)}`).join(", ")}}`) } }), " · ",
         button("discovered", { class: "link small", on: { click: () => openDialog("Labels before relabelling", h("div", null, ...chips(row.discoveredLabels))) } })),
       h("td", { class: "fit", title: last ? `${formatTime(last, zone())}, every ${row.scrapeInterval}` : "" }, last ? ago(last) : "never"),
       h("td", { class: "num fit" }, humanSeconds(row.lastScrapeDuration), meter(row.lastScrapeDuration, timeout, `Time-out after ${row.scrapeTimeout}`)),

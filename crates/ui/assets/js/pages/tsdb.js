@@ -12,11 +12,16 @@ import { choice } from "./range.js";
 export default async function tsdb(context) {
   const { root, signal, params } = context;
   let limit = params.get("limit") ?? "10";
+  let match = params.get("match") ?? "";
+  let focus = params.get("focus") ?? "";
+  const matchField = h("input", { type: "search", class: "mono", value: match, placeholder: "{job=\"api\"}", "aria-label": "Selector", title: "Count only these series", on: { change: () => { match = matchField.value.trim(); context.setParams({ match }); void load(); } } });
+  const focusField = h("input", { type: "search", class: "mono", value: focus, placeholder: "label", "aria-label": "Focus label", title: "Series for each value of this label", on: { change: () => { focus = focusField.value.trim(); context.setParams({ focus }); void load(); } } });
   const body = h("div");
   const admin = document.documentElement.dataset.admin === "true";
   const controls = h("span", { class: "row" });
   fill(root, h("div", { class: "page-head" }, h("h1", null, "TSDB"), controls), body);
   fill(controls, choice("Length of the lists", ["10", "20", "50", "100", "500"].map((n) => [n, `Top ${n}`]), limit, (value) => { limit = value; context.setParams({ limit: value === "10" ? null : value }); void load(); }),
+    h("label", { class: "check" }, "Selector ", matchField), h("label", { class: "check" }, "Focus label ", focusField),
     admin && button("Delete series…", { class: "danger", on: { click: () => deleteDialog(signal) } }),
     admin && button("Clean tombstones", { on: { click: () => void act("clean_tombstones", "Deleted samples have been removed from disk.") } }),
     admin && button("Snapshot", { on: { click: () => void act("snapshot", "") } }));
@@ -33,17 +38,20 @@ export default async function tsdb(context) {
 
   const load = async () => {
     try {
-      const [{ data }, blocks, runtime] = await Promise.all([ask("status/tsdb", { limit }, { signal }), ask("status/tsdb/blocks", {}, { signal }).then((answer) => answer.data.blocks, () => []), ask("status/runtimeinfo", {}, { signal }).then((answer) => answer.data, () => ({}))]);
+      const [{ data }, blocks, runtime, grown] = await Promise.all([ask("status/tsdb", { limit, "match[]": match === "" ? undefined : [match], focusLabel: focus }, { signal }), ask("status/tsdb/blocks", {}, { signal }).then((answer) => answer.data.blocks, () => []), ask("status/runtimeinfo", {}, { signal }).then((answer) => answer.data, () => ({})), growth(signal)]);
       const head = data.headStats;
       const has = head.minTime <= head.maxTime;
+      const whole = data.totalSeries ?? head.numSeries;
       const fact = (/** @type {string} */ name, /** @type {string} */ value) => h("tr", null, h("th", null, name), h("td", { class: "num" }, value));
       fill(body, h("div", { class: "columns" },
-        h("table", { class: "plain" }, h("tbody", null, fact("Series in the head", grouped(head.numSeries)), fact("Chunks in the head", grouped(head.chunkCount)), fact("Label pairs", grouped(head.numLabelPairs)))),
+        h("table", { class: "plain" }, h("tbody", null, fact("Series in the head", grouped(head.numSeries)), fact("Chunks in the head", grouped(head.chunkCount)), fact("Label pairs", grouped(head.numLabelPairs)), grown !== "" && fact("New series in the last hour", grown))),
         h("table", { class: "plain" }, h("tbody", null, fact("Oldest sample in the head", has ? formatTime(head.minTime, zone()) : "none"), fact("Newest sample", has ? formatTime(head.maxTime, zone()) : "none"), fact("Retention", runtime.storageRetention ?? "")))),
         blockBar(blocks, has ? head : null),
+        data.totalSeries !== undefined && h("p", { role: "status" }, h("b", null, `${grouped(data.totalSeries)} series`), ` of the head ${match === "" ? "" : "match the selector "}with ${grouped(data.totalLabelValuePairs)} label pairs.`),
         h("div", { class: "columns" },
-          top("Metrics with the most series", data.seriesCountByMetricName, head.numSeries, (name) => queryAddress(/^[a-zA-Z_:][\w:]*$/.test(name) ? name : `{${JSON.stringify(name)}}`)),
-          top("Label pairs with the most series", data.seriesCountByLabelValuePair, head.numSeries, pairAddress),
+          focus !== "" && top(`Series for each value of ${focus}`, data.seriesCountByFocusLabelValue, whole, (value) => queryAddress(`count by (__name__) ({${/^[a-zA-Z_]\w*$/.test(focus) ? focus : JSON.stringify(focus)}=${JSON.stringify(value)}})`)),
+          top("Metrics with the most series", data.seriesCountByMetricName, whole, (name) => queryAddress(/^[a-zA-Z_:][\w:]*$/.test(name) ? name : `{${JSON.stringify(name)}}`)),
+          top("Label pairs with the most series", data.seriesCountByLabelValuePair, whole, pairAddress),
           top("Labels with the most values", data.labelValueCountByLabelName, 0, null),
           top("Labels with the most memory", data.memoryInBytesByLabelName, 0, null, bytes)));
     } catch (error) {
@@ -52,6 +60,16 @@ export default async function tsdb(context) {
   };
   await load();
   context.onRefresh(load);
+}
+
+/** How many series were created in the last hour, by the server's own metric. @param {AbortSignal} signal */
+async function growth(signal) {
+  try {
+    const { data } = await ask("query", { query: "sum(increase(prometheus_tsdb_head_series_created_total[1h]))" }, { signal, quiet: true });
+    return data.result.length > 0 ? grouped(Math.round(Number(data.result[0].value[1]))) : "";
+  } catch {
+    return "";
+  }
 }
 
 /** @param {string} pair */
@@ -77,7 +95,7 @@ function blockBar(blocks, head) {
   const all = Math.max(1, to - from);
   const samples = blocks.reduce((sum, block) => sum + (block.stats?.numSamples ?? 0), 0);
   const rows = [...blocks].sort((a, b) => b.minTime - a.minTime);
-  return h("section", null, h("div", { class: "section" }, h("h2", null, `${blocks.length} blocks`), h("span", { class: "muted" }, `${grouped(samples)} samples, from ${formatTime(from, zone())} to ${formatTime(to, zone())} ${zone()}`)),
+  return h("section", null, h("div", { class: "section" }, h("h2", null, `${blocks.length} ${blocks.length === 1 ? "block" : "blocks"}`), h("span", { class: "muted" }, `${grouped(samples)} samples, from ${formatTime(from, zone())} to ${formatTime(to, zone())} ${zone()}`)),
     h("div", { class: "timebar", role: "img", "aria-label": `${blocks.length} blocks over ${humanSeconds(all / 1000)}` }, ...spans.map((span) => h("i", {
       data: span.block ? {} : { head: "" }, title: span.block ? `${span.block.ulid}: ${humanSeconds((span.to - span.from) / 1000)}` : "head", style: { left: `${(100 * (span.from - from)) / all}%`, width: `${(100 * (span.to - span.from)) / all}%` } }))),
     h("details", null, h("summary", null, "Blocks as a table"), h("div", { class: "scroll-x" }, h("table", null, h("thead", null, h("tr", null, ...["Block", "From", "To", "Span", "Level", "Series", "Chunks", "Samples", "Tombstones"].map((title, i) => h("th", { class: i > 3 ? "num" : "" }, title)))),

@@ -1,0 +1,172 @@
+//! Cardinality of the series that selectors choose, and of one label's values: `status/tsdb` with `match[]` and
+//! `focusLabel`, in VictoriaMetrics' words where Prometheus has none.
+
+use std::collections::{HashMap, HashSet};
+
+use ferula_model::labels::METRIC_NAME;
+use ferula_model::{LabelSet, Matcher, TimeRange};
+use ferula_storage::{Hints, StorageError};
+
+use crate::api::Api;
+use crate::error::{ApiError, ErrorKind};
+
+/// More series are not counted one by one.
+const SERIES_MAX: usize = 2_000_000;
+
+type Counts = Vec<(String, u64)>;
+
+/// How many series there are, by what; each list with the largest first.
+#[derive(Debug, Default, PartialEq)]
+pub struct Cardinality {
+    pub series: u64,
+    pub label_pairs: u64,
+    pub series_by_metric_name: Counts,
+    pub series_by_label_name: Counts,
+    pub series_by_focus_value: Counts,
+    pub series_by_label_pair: Counts,
+    pub values_by_label_name: Counts,
+    pub value_bytes_by_label_name: Counts,
+}
+
+/// Counts the series of all sets of matchers, each once.
+pub fn count(
+    api: &Api,
+    range: TimeRange,
+    sets: &[Vec<Matcher>],
+    focus: &str,
+    limit: usize,
+) -> Result<Cardinality, ApiError> {
+    let failed = |error: StorageError| ApiError::storage(&error, ErrorKind::Execution);
+    let mut snapshot = api.store.queryable.snapshot(range).map_err(failed)?;
+    let hints = Hints { range: Some(range), labels_only: true, ..Hints::default() };
+    let all = [Vec::new()];
+    let sets = if sets.is_empty() { &all } else { sets };
+    let mut selections = Vec::with_capacity(sets.len());
+    for set in sets {
+        selections.push(snapshot.select(set, &hints).map_err(failed)?);
+    }
+    snapshot.freeze().map_err(failed)?;
+    let series: usize = selections.iter().map(|selection| snapshot.series_count(*selection)).sum();
+    if series > SERIES_MAX {
+        let why = format!("{series} series, more than {SERIES_MAX}; narrow the selector");
+        return Err(ApiError::new(ErrorKind::Execution, why));
+    }
+    let mut tally = Tally { focus, ..Tally::default() };
+    let mut seen: HashSet<LabelSet> = HashSet::new();
+    for selection in &selections {
+        for row in 0..snapshot.series_count(*selection) {
+            let labels = snapshot.labels(*selection, row);
+            if selections.len() == 1 || seen.insert(labels.clone()) {
+                tally.add(&labels);
+            }
+        }
+    }
+    Ok(tally.finish(limit))
+}
+
+#[derive(Default)]
+struct Tally<'a> {
+    focus: &'a str,
+    series: u64,
+    label_pairs: u64,
+    /// By name, then by value.
+    names: HashMap<String, HashMap<String, u64>>,
+}
+
+impl Tally<'_> {
+    fn add(&mut self, labels: &LabelSet) {
+        self.series += 1;
+        for (name, value) in labels.iter() {
+            self.label_pairs += 1;
+            // Names and values are known nearly always, and then nothing is allocated.
+            if !self.names.contains_key(name) {
+                self.names.insert(name.to_owned(), HashMap::new());
+            }
+            let Some(values) = self.names.get_mut(name) else { continue };
+            match values.get_mut(value) {
+                Some(count) => *count += 1,
+                None => drop(values.insert(value.to_owned(), 1)),
+            }
+        }
+    }
+
+    fn finish(self, limit: usize) -> Cardinality {
+        let of = |name: &str| {
+            let values = self.names.get(name);
+            values.map_or(Vec::new(), |values| {
+                values.iter().map(|(value, count)| (value.clone(), *count)).collect()
+            })
+        };
+        let by_name = |figure: fn(&HashMap<String, u64>) -> u64| {
+            self.names.iter().map(|(name, values)| (name.clone(), figure(values))).collect()
+        };
+        let mut pairs: Vec<(&str, &str, u64)> = self
+            .names
+            .iter()
+            .flat_map(|(name, values)| {
+                values.iter().map(move |(value, count)| (name.as_str(), value.as_str(), *count))
+            })
+            .collect();
+        let order =
+            |a: &(&str, &str, u64), b: &(&str, &str, u64)| b.2.cmp(&a.2).then((a.0, a.1).cmp(&(b.0, b.1)));
+        if pairs.len() > limit {
+            pairs.select_nth_unstable_by(limit, order);
+            pairs.truncate(limit);
+        }
+        pairs.sort_unstable_by(order);
+        Cardinality {
+            series: self.series,
+            label_pairs: self.label_pairs,
+            series_by_metric_name: largest(of(METRIC_NAME), limit),
+            series_by_label_name: largest(by_name(|values| values.values().sum()), limit),
+            series_by_focus_value: if self.focus.is_empty() {
+                Vec::new()
+            } else {
+                largest(of(self.focus), limit)
+            },
+            series_by_label_pair: pairs
+                .iter()
+                .map(|(name, value, count)| (format!("{name}={value}"), *count))
+                .collect(),
+            values_by_label_name: largest(by_name(|values| values.len() as u64), limit),
+            value_bytes_by_label_name: largest(
+                by_name(|values| values.keys().map(|value| value.len() as u64).sum()),
+                limit,
+            ),
+        }
+    }
+}
+
+/// The largest first; among equals by name.
+fn largest(mut counts: Counts, limit: usize) -> Counts {
+    counts.sort_unstable_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
+    counts.truncate(limit);
+    counts
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn series_are_counted_by_name_pair_and_focus() {
+        let mut tally = Tally { focus: "a", ..Tally::default() };
+        for pairs in [
+            [("__name__", "x"), ("a", "1")],
+            [("__name__", "x"), ("a", "2")],
+            [("__name__", "y"), ("a", "1")],
+        ] {
+            tally.add(&LabelSet::from_pairs(pairs));
+        }
+        let counted = tally.finish(2);
+        let pairs = |counts: &Counts| {
+            counts.iter().map(|(name, count)| format!("{name}:{count}")).collect::<Vec<_>>().join(" ")
+        };
+        assert_eq!((counted.series, counted.label_pairs), (3, 6));
+        assert_eq!(pairs(&counted.series_by_metric_name), "x:2 y:1");
+        assert_eq!(pairs(&counted.series_by_focus_value), "1:2 2:1");
+        assert_eq!(pairs(&counted.series_by_label_pair), "__name__=x:2 a=1:2");
+        assert_eq!(pairs(&counted.series_by_label_name), "__name__:3 a:3");
+        assert_eq!(pairs(&counted.values_by_label_name), "__name__:2 a:2");
+    }
+}
