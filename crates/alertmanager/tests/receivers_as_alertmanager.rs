@@ -86,7 +86,7 @@ fn recorded() -> BTreeMap<String, Outcome> {
     serde_json::from_str(&text).expect("recorded outcomes")
 }
 
-/// What was said in each conversation; `None` while it goes on.
+/// What was said in each conversation; `None` until it ends.
 type Letters = Arc<Mutex<Vec<Option<String>>>>;
 
 /// The servers of one case.

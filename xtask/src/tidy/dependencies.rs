@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::tree::{Tree, has_word, is_product, product_code};
+use super::tree::{Tree, is_product, product_code};
 
 /// Crates without their prefix, each with the crates of ours that it uses in the product.
 type Arrows = BTreeMap<String, BTreeSet<String>>;
@@ -98,9 +98,16 @@ pub fn unused(tree: &Tree, complaints: &mut Vec<String>) {
     }
 }
 
-/// Whether code names a package. A few have no hyphen where their package has one.
+/// Whether code names a package, as the start of a path or alone in a `use`. A few have no hyphen where their package has
+/// one.
 fn names(code: &str, package: &str) -> bool {
-    has_word(code, &package.replace('-', "_")) || has_word(code, &package.replace('-', ""))
+    [package.replace('-', "_"), package.replace('-', "")].iter().any(|name| {
+        let is_part = |c: char| c.is_alphanumeric() || c == '_';
+        let starts_a_path = code
+            .match_indices(name.as_str())
+            .any(|(at, _)| !code[..at].ends_with(is_part) && code[at + name.len()..].starts_with("::"));
+        starts_a_path || [";", " as "].iter().any(|end| code.contains(&format!("use {name}{end}")))
+    })
 }
 
 #[cfg(test)]

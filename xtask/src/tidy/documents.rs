@@ -22,6 +22,11 @@ pub fn paths(tree: &Tree, complaints: &mut Vec<String>) {
                     complaints.push(format!("{document}:{}: names {path}, which does not exist", at + 1));
                 }
             }
+            for file in super::backticked(line).filter(|text| is_source_file(text) && !is_ours(text)) {
+                if tree.files(|path| path.ends_with(&format!("/{file}"))).next().is_none() {
+                    complaints.push(format!("{document}:{}: names {file}, which does not exist", at + 1));
+                }
+            }
         }
     }
 }
@@ -43,6 +48,12 @@ fn is_ours(text: &str) -> bool {
         ["crates/", "config/", "testdata/", "benches/", "fuzz/", "docs/", "xtask/", ".ci/", ".cargo/"];
     DIRECTORIES.iter().any(|directory| text.starts_with(directory))
         && !text.contains([' ', '<', '…', '{', 'N'])
+}
+
+/// `http.rs`, `build/run.rs`: a source file without the path of its crate.
+fn is_source_file(text: &str) -> bool {
+    let is_name = |c: char| c.is_ascii_alphanumeric() || ['_', '/', '.', '-'].contains(&c);
+    text.len() > 3 && text.ends_with(".rs") && text.chars().all(is_name)
 }
 
 /// Whether a path, which may hold one `*` in its last part, exists.
@@ -109,7 +120,7 @@ mod tests {
         let tree = Tree::of(&[
             (
                 "README.md",
-                "[a](docs/a.md) [b](docs/b.md#x) [c](https://x/y.md)\n`crates/x` `crates/y.rs` `docs/*.md` `docs/*.rs`\n",
+                "[a](docs/a.md) [b](docs/b.md#x) [c](https://x/y.md)\n`crates/x` `crates/y.rs` `docs/*.md` `docs/*.rs`\n`lib.rs` `x/lib.rs` `y/lib.rs`\n",
             ),
             ("docs/a.md", "See [up](../README.md), ENGINE 2.3, README.md and YAML 1.1, HTTP 1.1.\n"),
             ("crates/x/lib.rs", "// as DESIGN.md says\nlet s = \"STYLE.md\";\n"),
@@ -123,6 +134,7 @@ mod tests {
                 "README.md:1: link to docs/b.md, which does not exist",
                 "README.md:2: names crates/y.rs, which does not exist",
                 "README.md:2: names docs/*.rs, which does not exist",
+                "README.md:3: names y/lib.rs, which does not exist",
                 "crates/x/lib.rs:1: cites DESIGN.md, which the repository does not have",
                 "docs/a.md:1: cites ENGINE 2.3, which the repository does not have",
             ]
