@@ -331,7 +331,7 @@ async fn mail_conversation(
             }
             "DATA" => {
                 in_data = true;
-                "354 go on".to_owned()
+                "354 continue".to_owned()
             }
             "STARTTLS" => {
                 stream.get_mut().write_all(b"220 begin\r\n").await.ok();

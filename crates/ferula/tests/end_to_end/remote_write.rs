@@ -15,7 +15,7 @@ fn page(scrape: u64) -> String {
 }
 
 /// A configuration that scrapes the target, if one is given, and sends to the destinations.
-fn configure(folder: &Path, target: Option<&str>, destinations: &[(&str, String)]) {
+fn configure(directory: &Path, target: Option<&str>, destinations: &[(&str, String)]) {
     let mut text = "global: {scrape_interval: 100ms, external_labels: {replica: a}}\n".to_owned();
     if let Some(target) = target {
         text += &format!("scrape_configs:\n- {{job_name: t, static_configs: [{{targets: ['{target}']}}]}}\n");
@@ -26,7 +26,7 @@ fn configure(folder: &Path, target: Option<&str>, destinations: &[(&str, String)
             "- {{url: '{url}', protobuf_message: {message}, queue_config: {{batch_send_deadline: 50ms, max_backoff: 100ms}}}}\n"
         );
     }
-    std::fs::write(folder.join("prometheus.yml"), text).expect("written");
+    std::fs::write(directory.join("prometheus.yml"), text).expect("written");
 }
 
 const V1: &str = "prometheus.WriteRequest";
@@ -50,30 +50,30 @@ fn receiver_flags() -> [&'static str; 3] {
     ["--web.enable-remote-write-receiver", "--config.file=receiver.yml", "--storage.tsdb.path=data"]
 }
 
-fn receiver_folder() -> tempfile::TempDir {
-    let folder = tempfile::tempdir().expect("a folder for the test");
-    std::fs::write(folder.path().join("receiver.yml"), "global: {}\n").expect("written");
-    folder
+fn receiver_directory() -> tempfile::TempDir {
+    let directory = tempfile::tempdir().expect("a directory for the test");
+    std::fs::write(directory.path().join("receiver.yml"), "global: {}\n").expect("written");
+    directory
 }
 
 /// Scrapes and sends, is killed and started again, is told to stop. Returns what it stored.
 fn send_through_kills(destinations: &[(&str, String)]) -> Vec<String> {
-    let folder = tempfile::tempdir().expect("a folder for the test");
+    let directory = tempfile::tempdir().expect("a directory for the test");
     let target = Target::start(page);
-    configure(folder.path(), Some(&target.address), destinations);
+    configure(directory.path(), Some(&target.address), destinations);
     for _ in 0..3 {
-        let server = Server::start(folder.path(), &[]);
+        let server = Server::start(directory.path(), &[]);
         let until = target.scrapes() + 12;
         server.await_query("up", |_| (target.scrapes() >= until).then_some(()));
         server.kill();
     }
-    let mut server = Server::start(folder.path(), &[]);
+    let mut server = Server::start(directory.path(), &[]);
     let until = target.scrapes() + 7;
     server.await_query("up", |_| (target.scrapes() >= until).then_some(()));
     server.signal(libc::SIGTERM);
     assert_eq!(server.exit_code(), Some(0), "{}", server.log());
-    configure(folder.path(), None, destinations);
-    let server = Server::start(folder.path(), &[]);
+    configure(directory.path(), None, destinations);
+    let server = Server::start(directory.path(), &[]);
     let stored = samples(&server.try_query(ALL).expect("answered"));
     assert!(stored.len() >= 3, "{stored:?}");
     stored
@@ -81,8 +81,9 @@ fn send_through_kills(destinations: &[(&str, String)]) -> Vec<String> {
 
 #[test]
 fn another_ferula_has_what_was_stored_here_after_kills_by_both_messages() {
-    let folders = [receiver_folder(), receiver_folder()];
-    let receivers = folders.each_ref().map(|folder| Server::start(folder.path(), &receiver_flags()));
+    let directories = [receiver_directory(), receiver_directory()];
+    let receivers =
+        directories.each_ref().map(|directory| Server::start(directory.path(), &receiver_flags()));
     let url = |receiver: &Server| format!("http://{}/api/v1/write", receiver.address);
     let stored = send_through_kills(&[(V1, url(&receivers[0])), (V2, url(&receivers[1]))]);
     for receiver in &receivers {
@@ -95,9 +96,10 @@ fn another_ferula_has_what_was_stored_here_after_kills_by_both_messages() {
 #[test]
 fn the_real_prometheus_has_what_was_stored_here_after_kills_by_both_messages() {
     let Some(program) = peer("prometheus") else { return };
-    let folders = [receiver_folder(), receiver_folder()];
-    let receivers =
-        folders.each_ref().map(|folder| Server::start_prometheus(&program, folder.path(), &receiver_flags()));
+    let directories = [receiver_directory(), receiver_directory()];
+    let receivers = directories
+        .each_ref()
+        .map(|directory| Server::start_prometheus(&program, directory.path(), &receiver_flags()));
     let url = |receiver: &Server| format!("http://{}/api/v1/write", receiver.address);
     let stored = send_through_kills(&[(V1, url(&receivers[0])), (V2, url(&receivers[1]))]);
     for receiver in &receivers {
@@ -120,12 +122,12 @@ impl Drop for Ended {
 #[test]
 fn victoria_metrics_has_what_was_stored_here_after_kills() {
     let Some(program) = peer("victoria-metrics") else { return };
-    let folder = tempfile::tempdir().expect("a folder for the test");
+    let directory = tempfile::tempdir().expect("a directory for the test");
     let free = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
     let address = free.local_addr().expect("bound").to_string();
     drop(free);
     let child = Command::new(program)
-        .current_dir(folder.path())
+        .current_dir(directory.path())
         .args([&format!("-httpListenAddr={address}"), "-storageDataPath=data", "-retentionPeriod=1d"])
         .stdout(Stdio::null())
         .stderr(Stdio::null())
