@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use ferula_model::UnixNanos;
 use ferula_runtime::{SharedClock, Shutdown};
-use ferula_telemetry::{Gauge, Registry, error, info, warn};
+use ferula_telemetry::{Counter, Gauge, Registry, Summary, error, info, warn};
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
 
@@ -53,6 +53,41 @@ pub struct Alertmanager {
     /// When a rewrite was tried last, for a disk that is full.
     last_rewrite: Mutex<Duration>,
     journal_open: Gauge,
+    maintenance: [MaintenanceMetrics; 2],
+}
+
+/// What is counted of the files, under Alertmanager's names.
+struct MaintenanceMetrics {
+    total: Counter,
+    errors: Counter,
+    gc: Summary,
+    snapshot: Summary,
+    snapshot_bytes: Gauge,
+}
+
+impl MaintenanceMetrics {
+    /// `prefix` is `alertmanager_silences` or `alertmanager_nflog`.
+    fn new(registry: &Registry, prefix: &str) -> Self {
+        let name = |rest: &str| format!("{prefix}_{rest}");
+        MaintenanceMetrics {
+            total: registry.counter(&name("maintenance_total"), "How often the file was written anew."),
+            errors: registry.counter(
+                &name("maintenance_errors_total"),
+                "How often writing the file anew failed. Alert when this rises.",
+            ),
+            gc: registry.summary(
+                &name("gc_duration_seconds"),
+                "How long forgetting what is too old took.",
+                &[],
+            ),
+            snapshot: registry.summary(
+                &name("snapshot_duration_seconds"),
+                "How long writing the file took.",
+                &[],
+            ),
+            snapshot_bytes: registry.gauge(&name("snapshot_size_bytes"), "How large the file is."),
+        }
+    }
 }
 
 impl Alertmanager {
@@ -103,6 +138,8 @@ impl Alertmanager {
             changed: Notify::new(),
             last_rewrite: Mutex::default(),
             journal_open,
+            maintenance: ["alertmanager_silences", "alertmanager_nflog"]
+                .map(|prefix| MaintenanceMetrics::new(registry, prefix)),
         };
         alertmanager.write_files();
         Ok(alertmanager)
@@ -162,9 +199,21 @@ impl Alertmanager {
     }
 
     fn rewrite(&self, engine: &Engine, journal: &mut Journal) {
+        let started = self.clock.elapsed();
         let records = engine.state_records(self.now());
         let was_open = self.journal_open.get() > 0.0;
-        match journal.rewrite(&engine.silences().to_file(), &engine.log().to_file(), &records) {
+        let files = [engine.silences().to_file(), engine.log().to_file()];
+        let written = journal.rewrite(&files[0], &files[1], &records);
+        let took = self.clock.elapsed().saturating_sub(started);
+        for (metrics, file) in self.maintenance.iter().zip(&files) {
+            metrics.total.inc();
+            metrics.snapshot.observe_duration(took);
+            match written {
+                Ok(()) => metrics.snapshot_bytes.set(file.len() as f64),
+                Err(_) => metrics.errors.inc(),
+            }
+        }
+        match written {
             Ok(()) => {
                 if !was_open {
                     info!("The journal is written", component = "journal", records = records.len());
@@ -193,8 +242,16 @@ impl Alertmanager {
         {
             let mut engine = self.engine();
             let now = self.now();
-            engine.silences_mut().collect_garbage(now);
-            engine.log_mut().collect_garbage(now);
+            let mut started = self.clock.elapsed();
+            for (at, metrics) in self.maintenance.iter().enumerate() {
+                match at {
+                    0 => engine.silences_mut().collect_garbage(now),
+                    _ => engine.log_mut().collect_garbage(now),
+                };
+                let ended = self.clock.elapsed();
+                metrics.gc.observe_duration(ended.saturating_sub(started));
+                started = ended;
+            }
         }
         self.write_files();
     }

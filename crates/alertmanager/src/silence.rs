@@ -192,6 +192,16 @@ impl Silences {
         all.into_iter().map(|kept| &kept.silence).collect()
     }
 
+    /// How many silences are kept.
+    pub fn len(&self) -> usize {
+        self.by_id.len()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.by_id.is_empty()
+    }
+
     /// How many silences are in this state.
     pub fn count(&self, state: SilenceState, now: UnixNanos) -> usize {
         self.by_id.values().filter(|kept| kept.silence.state_at(now) == state).count()

@@ -60,7 +60,8 @@ impl<'a> Field<'a> {
                 _ => {}
             }
         }
-        Ok(UnixNanos(seconds.saturating_mul(1_000_000_000).saturating_add(nanos)))
+        let exact = i128::from(seconds) * 1_000_000_000 + i128::from(nanos);
+        Ok(UnixNanos(exact.clamp(i64::MIN.into(), i64::MAX.into()) as i64))
     }
 
     /// Adds the numbers of a repeated field, packed or not.
@@ -186,6 +187,11 @@ mod tests {
         assert_eq!(all.iter().map(|field| field.number).collect::<Vec<_>>(), [1, 3, 4, 5, 6]);
         assert_eq!((all[0].uint(), all[1].text()), (Ok(u64::MAX), Ok("text".into())));
         assert_eq!((all[2].time(), all[4].double()), (Ok(UnixNanos(-1)), Ok(0.5)));
+        for time in [i64::MIN, i64::MIN + 1, 0, i64::MAX].map(UnixNanos) {
+            let mut message = Message::default();
+            message.time(1, time);
+            assert_eq!(fields(&message.0).next().expect("a field").expect("good").time(), Ok(time));
+        }
         let mut numbers = Vec::new();
         all[3].extend_uints(&mut numbers).expect("packed numbers");
         assert_eq!(numbers, [1, 300]);

@@ -97,6 +97,11 @@ fn collect(alertmanager: &Weak<Alertmanager>, families: &mut Vec<MetricFamily>) 
             &[count(SilenceState::Active), count(SilenceState::Expired), count(SilenceState::Pending)],
         ));
         families.push(family(
+            "alertmanager_silences_state_size",
+            "Silences that are kept, expired ones included.",
+            vec![metric(LabelSet::empty(), silences.len())],
+        ));
+        families.push(family(
             "alertmanager_dispatcher_aggregation_groups",
             "Groups of alerts.",
             vec![metric(LabelSet::empty(), engine.group_count())],
