@@ -1,4 +1,4 @@
-//! The syntax tree of a query, as written: nothing is evaluated, every node knows its place in the text.
+//! The syntax tree of a query, as written: nothing is evaluated, and every node knows its position in the text.
 
 use ferula_model::{Matcher, Timestamp};
 
@@ -71,7 +71,7 @@ pub enum UnaryOp {
 pub struct VectorSelector {
     /// The metric name if it was given as one; it is among the matchers as well.
     pub name: Option<String>,
-    /// All conditions, in the order written, the metric name's last as Prometheus has it.
+    /// All conditions in the order written, with the metric name's last, as in Prometheus.
     pub matchers: Vec<Matcher>,
     /// `offset` and `@`.
     pub at: TimeShift,
@@ -84,13 +84,13 @@ pub struct VectorSelector {
 /// How a selector treats samples at the edges of its window.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum RangeExtension {
-    /// Samples just outside the window stand in at its edges.
+    /// Samples just outside the window are used at its edges.
     Anchored,
     /// Values at the edges are interpolated.
     Smoothed,
 }
 
-/// A moved point of evaluation: `offset` and `@` in any order.
+/// A shift of the evaluation time: `offset` and `@` in any order.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct TimeShift {
     /// The offset; negative looks into the future.
@@ -99,7 +99,7 @@ pub struct TimeShift {
     pub at: Option<AtModifier>,
 }
 
-/// What stands behind `@`.
+/// The argument of `@`.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum AtModifier {
     /// A timestamp.
@@ -225,12 +225,12 @@ pub struct BinaryExpr {
     pub right: Expr,
     /// `bool`: 0 or 1 instead of a filter.
     pub return_bool: bool,
-    /// How series find their partner; `None` unless both sides are vectors.
+    /// How series are matched; `None` unless both sides are vectors.
     pub matching: Option<VectorMatching>,
 }
 
 impl Drop for BinaryExpr {
-    /// Left operands go one after the other, not inside each other: a chain may be longer than the stack allows.
+    /// Left operands are dropped one after the other, without recursion: a chain may be longer than the stack allows.
     fn drop(&mut self) {
         let mut left = self.take_left();
         while let ExprKind::Binary(binary) = &mut left.kind {
@@ -247,7 +247,7 @@ impl BinaryExpr {
     }
 }
 
-/// How many partners a series may have.
+/// How many matching series a series may have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Cardinality {
     /// At most one on each side.
@@ -260,20 +260,20 @@ pub enum Cardinality {
     ManyToMany,
 }
 
-/// How series of the two sides find each other.
+/// How series of the two sides are matched.
 #[derive(Clone, Debug, PartialEq)]
 pub struct VectorMatching {
-    /// How many partners.
+    /// How many matching series are allowed.
     pub cardinality: Cardinality,
-    /// `on(…)`; otherwise `ignoring(…)`, also when neither was written.
+    /// `on(…)`; otherwise `ignoring(…)`, even if neither was written.
     pub on: bool,
     /// Labels of `on` or `ignoring`.
     pub labels: Vec<String>,
     /// Labels of `group_left` or `group_right`.
     pub include: Vec<String>,
-    /// Value of a left partner that is missing.
+    /// The value that replaces a missing series on the left.
     pub fill_left: Option<f64>,
-    /// Value of a right partner that is missing.
+    /// The value that replaces a missing series on the right.
     pub fill_right: Option<f64>,
 }
 
@@ -317,11 +317,11 @@ pub struct AggregateExpr {
     pub op: AggregateOp,
     /// What is aggregated.
     pub expr: Expr,
-    /// `k` of `topk` and its like.
+    /// The parameter, such as `k` of `topk`.
     pub param: Option<Expr>,
     /// Labels of `by` or `without`.
     pub grouping: Vec<String>,
-    /// `without`; otherwise `by`, also when neither was written.
+    /// `without`; otherwise `by`, even if neither was written.
     pub without: bool,
 }
 
@@ -456,7 +456,7 @@ impl AggregateOp {
 impl Expr {
     /// What the expression evaluates to.
     pub fn value_type(&self) -> ValueType {
-        // Down the left operands, which may be many: an operator gives a scalar only if all operands are scalars.
+        // Follows the left operands, which may be many: an operator yields a scalar only if all operands are scalars.
         let (mut expr, mut operated) = (self, false);
         let found = loop {
             match &expr.kind {

@@ -15,19 +15,19 @@ pub struct Function {
     pub name: &'static str,
     /// Types of the arguments.
     pub args: &'static [ValueType],
-    /// 0: exactly `args`. n > 0: the last type may be missing and come up to n times. −1: the last type any number of times.
+    /// 0: exactly `args`. n > 0: the last type may be missing, or repeat up to n times. −1: the last type any number of times.
     pub variadic: i32,
     /// Type of the result.
     pub returns: ValueType,
     /// Needs `--enable-feature=promql-experimental-functions`.
     pub experimental: bool,
-    /// What the result depends on beside the values of the arguments.
+    /// What the result depends on besides the values of the arguments.
     pub depends_on: Dependence,
-    /// What it looks at of native histograms in its argument.
+    /// What it reads of native histograms in its argument.
     pub histograms: HistogramParts,
 }
 
-/// What the result of a function depends on beside the values of its arguments.
+/// What the result of a function depends on besides the values of its arguments.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Dependence {
     /// Nothing: with the same arguments it is the same at every step.
@@ -40,14 +40,14 @@ pub enum Dependence {
     QueryTimes,
 }
 
-/// What a function looks at of native histograms.
+/// What a function reads of native histograms.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum HistogramParts {
-    /// Count and sum alone, so its argument may be read without buckets.
+    /// Only count and sum, so its argument may be read without buckets.
     CountAndSum,
-    /// The buckets, so below it they must be read.
+    /// The buckets, so its argument must be read with them.
     Buckets,
-    /// Whatever the surrounding expression looks at.
+    /// Whatever the surrounding expression reads.
     Unchanged,
 }
 

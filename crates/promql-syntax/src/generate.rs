@@ -1,6 +1,6 @@
 //! Random queries for tests: well-typed by construction, ill-typed by swapping operands, broken by editing the text.
 //!
-//! Everything follows from a seed, so that a failure is repeated by its number. Queries speak about the metrics and
+//! Everything follows from a seed, so that its number reproduces a failure. Queries use the metrics and
 //! labels of a [`Vocabulary`], so that they find data. [`smaller`] returns what a failing query may be reduced to.
 
 use std::fmt::Write;
@@ -9,7 +9,7 @@ use crate::ast::{Expr, ExprKind, ValueType};
 use crate::functions::{FUNCTIONS, Function, FunctionId};
 use crate::{ParserOptions, parse};
 
-/// What queries may speak about.
+/// What queries may contain.
 #[derive(Clone, Debug)]
 pub struct Vocabulary {
     /// Names of metrics.
@@ -18,7 +18,7 @@ pub struct Vocabulary {
     pub labels: Vec<(String, Vec<String>)>,
     /// Durations for ranges, offsets and steps.
     pub durations: Vec<String>,
-    /// Names of functions that are left out.
+    /// Names of functions that are not used.
     pub functions_left_out: Vec<String>,
     /// Parts of the language that may be used.
     pub options: ParserOptions,
@@ -48,7 +48,7 @@ impl Default for Vocabulary {
     }
 }
 
-/// Makes queries.
+/// Generates queries.
 #[derive(Clone, Debug)]
 pub struct Generator<'v> {
     vocabulary: &'v Vocabulary,
@@ -67,7 +67,7 @@ pub enum Soundness {
 }
 
 impl<'v> Generator<'v> {
-    /// A generator that always makes the same queries for the same seed.
+    /// A generator that always produces the same queries for the same seed.
     pub fn new(vocabulary: &'v Vocabulary, seed: u64) -> Self {
         Generator { vocabulary, state: seed }
     }
@@ -102,7 +102,7 @@ impl<'v> Generator<'v> {
             Soundness::WellTyped => self.expr(of, depth),
             Soundness::IllTyped => {
                 let mut query = self.expr(of, depth);
-                // One operand in a few gets any type at all.
+                // Now and then an operand gets an arbitrary type.
                 let other = self.any_type();
                 let wrong = self.expr(other, 1);
                 let shape = self.below(4);
@@ -212,7 +212,7 @@ impl<'v> Generator<'v> {
         if depth > 1 && self.one_in(4) {
             let inner = self.expr(ValueType::Vector, depth - 2);
             let step = if self.one_in(3) { String::new() } else { self.duration() };
-            // Modifiers of the inner expression would end up behind the brackets.
+            // Modifiers of the inner expression would end up after the brackets.
             return format!("({inner})[{}:{step}]{modifiers}", self.duration());
         }
         let extended = self.vocabulary.options.extended_range_selectors && self.one_in(8);
@@ -375,7 +375,7 @@ impl<'v> Generator<'v> {
     }
 }
 
-/// Smaller queries to try in place of one that fails: each of its parts, and itself with one part made simple.
+/// Smaller queries to try in place of a failing one: each of its parts, and the query with one part simplified.
 pub fn smaller(query: &str, options: &ParserOptions) -> Vec<String> {
     let Ok(expr) = parse(query, options) else {
         // Broken text: drop one character at a time.

@@ -3,7 +3,7 @@
 use crate::ast::AggregateOp;
 use crate::functions::Function;
 
-/// What an editor says about a function or an aggregation.
+/// What an editor shows for a function or an aggregation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Help {
     /// Names of the arguments, with commas; "" when there is none.

@@ -19,7 +19,7 @@ impl Expr {
     /// The tree as the JSON object that Prometheus' tree view reads.
     ///
     /// # Errors
-    /// When a tree is so high that it needs a thread of its own, and the system refuses one.
+    /// If a tree is so high that it needs a thread of its own, and the system refuses one.
     pub fn to_json(&self) -> io::Result<String> {
         stack::with_room(self, || {
             let mut out = String::new();

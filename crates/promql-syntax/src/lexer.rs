@@ -2,8 +2,8 @@
 //!
 //! Here: which scanner applies where (statements, inside braces, inside brackets, series descriptions) and the texts
 //! of lexical errors. Elsewhere: the scanners themselves (`scan`), what a word means (`token`).
-//! What may follow what depends on the state, and the states and their errors are those of Prometheus' lexer:
-//! its error messages can only be met by going wrong at the same byte.
+//! Which token may come next depends on the state, and the states and their errors are those of Prometheus' lexer:
+//! its error messages can be matched only by failing at the same byte.
 
 use ferula_go::quote::go_quote;
 
@@ -23,7 +23,7 @@ enum State {
     Values,
     Histogram,
     Buckets,
-    /// Behind a minus sign among buckets.
+    /// After a minus sign among buckets.
     BucketNumber,
 }
 
@@ -141,7 +141,7 @@ impl<'a> Lexer<'a> {
         Box::new(ParseError::new(self.input, span, message))
     }
 
-    /// The text that has been read of the present token, in quotes.
+    /// The text read so far of the current token, in quotes.
     fn quoted(&self) -> String {
         go_quote(&self.input[self.start..self.pos])
     }

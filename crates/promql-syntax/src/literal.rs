@@ -60,7 +60,7 @@ pub(crate) fn duration_seconds(text: &str) -> Result<f64, String> {
     Ok((millis / 1000) as f64 + ((millis % 1000) * 1_000_000) as f64 / 1e9)
 }
 
-/// A quoted string did not have the right form; the lexer lets only a few such strings through.
+/// A quoted string with a wrong form; the lexer lets only a few such strings through.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct InvalidSyntax;
 

@@ -1,12 +1,12 @@
 //! Tokens to a syntax tree.
 //!
-//! Here: the entry points and what all productions share. `expr`: operators by precedence climbing;
+//! Here: the entry points, and what all productions share. `expr`: operators by precedence climbing;
 //! `operand`: literals, calls, parentheses; `selector`: matchers; `modifier`: what follows an operand;
 //! `duration`: duration expressions; `aggregate`: aggregations and label lists; `series`: series descriptions.
 //! Types are checked afterwards (`types`).
 //!
 //! Conventions. A production is a method that looks one token ahead and never further. It looks ahead only where
-//! Prometheus' generated parser does, because a lexical error behind a finished production must not come before
+//! Prometheus' generated parser does, because a lexical error after a finished production must not precede
 //! the production's own error. A token that fits nowhere is [`Failure::Unexpected`]: the innermost production that
 //! has words for it turns it into the error message, at the latest [`Parser::finish`].
 
@@ -29,7 +29,7 @@ use crate::{stack, types};
 /// Expressions may be this deep inside each other.
 pub const DEPTH_MAX: usize = 500;
 
-/// The tree may be this high: a chain of operators, which is read without recursion, makes it higher with every link.
+/// The tree may be this high. A chain of operators is read without recursion, and each operator makes the tree higher.
 pub const HEIGHT_MAX: usize = 5000;
 
 /// Parts of the language that need a feature flag. All off by default.
@@ -94,7 +94,7 @@ pub fn parse_metric(text: &str) -> Result<LabelSet, ParseErrors> {
 
 /// Why a production could not be completed.
 enum Failure {
-    /// The token that was read last fits nowhere, and nobody has said so yet.
+    /// The last token fits nowhere, and no production has reported it yet.
     Unexpected,
     /// The error to report.
     Error(Box<ParseError>),
@@ -125,13 +125,13 @@ struct Parser<'a> {
     query: &'a str,
     options: ParserOptions,
     lexer: Lexer<'a>,
-    /// Read but not taken.
+    /// Read but not consumed.
     ahead: Option<Token>,
-    /// Read last, taken or not.
+    /// Read last, consumed or not.
     last: Token,
-    /// Where the token that was taken last ends.
+    /// Where the last consumed token ends.
     taken_end: usize,
-    /// How many expressions are being parsed inside each other.
+    /// How deep the expressions being parsed are nested.
     depth: usize,
 }
 
@@ -169,7 +169,7 @@ impl<'a> Parser<'a> {
         })
     }
 
-    /// The kind of the next token, which stays where it is.
+    /// The kind of the next token, which is not consumed.
     fn peek(&mut self) -> Parsed<TokenKind> {
         if let Some(token) = self.ahead {
             return Ok(token.kind);
@@ -180,7 +180,7 @@ impl<'a> Parser<'a> {
         Ok(token.kind)
     }
 
-    /// Takes the next token.
+    /// Consumes the next token.
     fn take(&mut self) -> Parsed<Token> {
         self.peek()?;
         self.ahead = None;
@@ -188,12 +188,12 @@ impl<'a> Parser<'a> {
         Ok(self.last)
     }
 
-    /// Takes the next token if it is of this kind.
+    /// Consumes the next token if it is of this kind.
     fn take_if(&mut self, kind: TokenKind) -> Parsed<Option<Token>> {
         if self.peek()? == kind { self.take().map(Some) } else { Ok(None) }
     }
 
-    /// Takes the next token, which must be of this kind.
+    /// Consumes the next token, which must be of this kind.
     fn expect(&mut self, kind: TokenKind) -> Parsed<Token> {
         self.take_if(kind)?.ok_or(Failure::Unexpected)
     }
@@ -224,7 +224,7 @@ impl<'a> Parser<'a> {
         Failure::Error(Box::new(self.unexpected_error(context, expected)))
     }
 
-    /// Gives an unexpected token inside `parsed` the words of this context.
+    /// Reports an unexpected token inside `parsed` in the words of this context.
     fn within<T>(&self, parsed: Parsed<T>, context: &str, expected: &str) -> Parsed<T> {
         parsed.map_err(|failure| match failure {
             Failure::Unexpected => self.unexpected(context, expected),

@@ -5,14 +5,14 @@ use crate::ast::Span;
 use crate::lexer::Lexer;
 use crate::token::TokenKind;
 
-/// A piece of a text; blanks between the pieces belong to none.
+/// A piece of a text; blanks between pieces belong to none of them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Piece {
     pub class: PieceClass,
     pub span: Span,
 }
 
-/// What a piece is, as far as it can be told without what stands around it.
+/// What a piece is, as far as that can be told without its surroundings.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PieceClass {
     /// A name of a metric, label or function.
@@ -63,7 +63,7 @@ impl PieceClass {
     }
 }
 
-/// The pieces up to where the lexer cannot continue; that place, when it is not the end.
+/// The pieces up to where the lexer cannot continue, and that place if it is not the end.
 pub fn pieces(text: &str) -> (Vec<Piece>, Option<usize>) {
     let mut lexer = Lexer::new(text, false);
     let mut all = Vec::new();

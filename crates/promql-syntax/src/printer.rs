@@ -81,7 +81,7 @@ impl fmt::Display for NumberLiteral {
         if !self.is_duration {
             return f.write_str(&format_f(self.value));
         }
-        // By way of nanoseconds, cut off: what Prometheus makes of the seconds it keeps.
+        // By way of truncated nanoseconds, as Prometheus converts the seconds that it keeps.
         let millis = (self.value.abs() * 1e9) as i64 / 1_000_000;
         f.write_str(if self.value < 0.0 { "-" } else { "" })?;
         f.write_str(&format_millis(millis))
@@ -146,7 +146,7 @@ fn write_matchers(f: &mut fmt::Formatter<'_>, selector: &VectorSelector) -> fmt:
         selector.matchers.iter().filter(|matcher| !repeats_name(matcher)).map(ToString::to_string).collect();
     texts.sort_unstable();
     f.write_str(name)?;
-    // Prometheus prints nothing at all for `{}`, which only `info` accepts; that could not be read back.
+    // Prometheus prints nothing for `{}`, which only `info` accepts; that could not be read back.
     if texts.is_empty() && !name.is_empty() { Ok(()) } else { write!(f, "{{{}}}", texts.join(",")) }
 }
 
@@ -231,7 +231,7 @@ fn write_aggregation(f: &mut impl Write, aggregate: &AggregateExpr) -> fmt::Resu
     f.write_str(") ")
 }
 
-/// The left operand. `+Inf ^ x` would be read as `+(Inf ^ x)`, so here infinity goes without the sign that
+/// The left operand. `+Inf ^ x` would be read as `+(Inf ^ x)`, so infinity is printed here without the sign that
 /// Prometheus gives it.
 fn write_left(f: &mut impl Write, binary: &BinaryExpr) -> fmt::Result {
     match &binary.left.kind {
@@ -284,7 +284,7 @@ impl Expr {
     /// The query over several lines, expressions of more than 100 bytes split; what `format_query` answers.
     ///
     /// # Errors
-    /// When a tree is so high that it needs a thread of its own, and the system refuses one.
+    /// If a tree is so high that it needs a thread of its own, and the system refuses one.
     pub fn pretty(&self) -> io::Result<String> {
         stack::with_room(self, || {
             let mut out = String::new();

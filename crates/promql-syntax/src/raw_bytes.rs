@@ -1,4 +1,4 @@
-//! Strings of a query may hold bytes that are not UTF-8, written as escapes: `"\xff"`. Such a string is no name of a
+//! Strings of a query may hold bytes that are not UTF-8, written as escapes: `"\xff"`. Such a string cannot be the name of a
 //! label, and errors and the printer show it as written.
 //!
 //! In the tree each of these bytes is one of the last 128 code points (U+10FF80 to U+10FFFF), which are for private

@@ -64,7 +64,7 @@ pub(crate) fn raw_text(text: &str) -> IResult<&str, &str> {
     take_till(|c| c == '`' || c == char::REPLACEMENT_CHARACTER).parse(text)
 }
 
-/// A place in a text that moves on when the next byte is one of a set.
+/// A position in a text that advances if the next byte is one of a set.
 struct Cursor<'a> {
     bytes: &'a [u8],
     at: usize,
@@ -94,7 +94,7 @@ impl Cursor<'_> {
     }
 }
 
-/// A token and its length, or the length of the text that an error message has to quote.
+/// A token and its length, or the length of the text that the error message quotes.
 type Scanned<T> = Result<(T, usize), usize>;
 
 /// What a token that starts with a digit can be.

@@ -1,8 +1,8 @@
 //! Room for deep queries. Trees nest as the query does, and a chain such as `a or b or c …` is as high as it is long,
 //! more than fits a usual thread's stack.
 //!
-//! What walks a tree by recursion and may meet a deep one does so through here: on a thread of its own, for which the
-//! caller waits, so that it is still one thread per query, but one with a stack that is large enough.
+//! Code that walks a tree by recursion and may meet a deep one goes through here: it runs on a thread of its own, for which the
+//! caller waits. So it is still one thread per query, but one with a large enough stack.
 
 use std::cell::Cell;
 use std::io;
@@ -32,7 +32,7 @@ pub(crate) fn with_room_for_text<R: Send>(query: &str, run: impl FnOnce() -> R +
     if ROOMY.get() || height_bound(query) <= DEPTH_SHALLOW { Ok(run()) } else { on_large_stack(run) }
 }
 
-/// Whether this thread may walk the tree; if so, nobody below asks again while `walk` runs.
+/// Whether this thread may walk the tree; if so, the question does not arise again while `walk` runs.
 pub(crate) fn in_place<R>(expr: &Expr, walk: impl FnOnce() -> R) -> Option<R> {
     if ROOMY.get() {
         return Some(walk());
@@ -63,7 +63,7 @@ fn height_within(expr: &Expr, levels: usize) -> bool {
     levels > 0 && expr.children().all(|child| height_within(child, levels - 1))
 }
 
-/// A bound on the height of a tree: whatever makes it higher has a sign or a word of its own.
+/// An upper bound on the height of a tree: each level needs a sign or a word of its own.
 fn height_bound(query: &str) -> usize {
     let signs = query.bytes().filter(|byte| b"([+-*/%^<>=!".contains(byte)).count();
     let words = query

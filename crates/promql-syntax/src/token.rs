@@ -115,7 +115,7 @@ impl Token {
         &query[self.span.start..self.span.end]
     }
 
-    /// How an error message speaks of the token.
+    /// How error messages describe the token.
     pub fn describe(&self, query: &str) -> String {
         let text = self.text(query);
         match self.kind {

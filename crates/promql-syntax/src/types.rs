@@ -1,4 +1,4 @@
-//! The type check: what the grammar allows and the language does not, with Prometheus' wording.
+//! The type check refuses what the grammar allows but the language does not, in Prometheus' words.
 //!
 //! The check also completes the tree: set operators become many-to-many, matching is taken from operators that do
 //! not join two vectors, and the second argument of `info` may match everything.
@@ -13,7 +13,7 @@ use crate::error::ParseError;
 use crate::functions::FunctionId;
 use crate::scan::is_space;
 
-/// A query of megabytes can be wrong in a million places; nobody reads more than the first.
+/// A query of megabytes can be wrong in a million places, and nobody reads more than the first few.
 const ERRORS_MAX: usize = 16;
 
 /// Checks a tree and completes it; returns what is wrong, in the order Prometheus finds it.

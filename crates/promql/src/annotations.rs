@@ -23,14 +23,14 @@ pub enum Level {
 pub struct Annotation {
     /// Its list.
     pub level: Level,
-    /// The text without its place: what makes it unique.
+    /// The text without its position, by which annotations are told apart.
     pub text: String,
     /// What part of the query it is about.
     pub span: Span,
     detail: Detail,
 }
 
-/// What is added up over annotations of the same text.
+/// What is summed over annotations with the same text.
 #[derive(Clone, Debug, PartialEq)]
 enum Detail {
     None,
@@ -49,7 +49,7 @@ enum Detail {
     },
 }
 
-/// During what histograms met; the last word of two texts.
+/// The operation in which histograms met; the last word of two texts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum HistogramOperation {
     Addition,
@@ -243,7 +243,7 @@ impl Annotation {
         Self::info(format!("mismatched custom buckets were reconciled during {during}"), span)
     }
 
-    /// The text as it is answered: with what was added up, and the place in `query`.
+    /// The text as it is returned: with the sums, and the position in `query`.
     pub fn render(&self, query: &str) -> String {
         let place = self.span.start_in(query);
         match &self.detail {
@@ -264,7 +264,7 @@ impl Annotation {
         }
     }
 
-    /// Adds up with an earlier annotation of the same text. The later place is kept.
+    /// Merges with an earlier annotation of the same text. The later position is kept.
     fn merge_with_earlier(&mut self, earlier: &Annotation) {
         match (&mut self.detail, &earlier.detail) {
             (

@@ -1,5 +1,5 @@
 //! From a plan to a tree of operators. Nothing is evaluated and nothing fails here: what cannot be built becomes an
-//! operator that fails when its first row is asked for, so errors come in the order of evaluation, as in Prometheus.
+//! operator that fails when its first row is requested, so errors come in the order of evaluation, as in Prometheus.
 
 pub(crate) mod run;
 
@@ -128,7 +128,7 @@ fn arguments<'a, 'q>(
 fn argument<'q>(call: &'q CallNode, index: usize, scope: &Scope, query: &QueryContext<'q>) -> Argument<'q> {
     let node = &call.args[index];
     match (&node.kind, node.value_type) {
-        // Of the second argument of `info` only the matchers count; the plan has no selection for it.
+        // Only the matchers of the second argument of `info` count; the plan has no selection for it.
         _ if call.function.id == FunctionId::Info && index > 0 => Argument::None,
         (NodeKind::String(text), _) => Argument::Text(text),
         (NodeKind::Range(range), _) => {

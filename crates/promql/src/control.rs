@@ -61,7 +61,7 @@ impl QueryControl {
             StopReason::Canceled => 2,
             StopReason::Shutdown => 3,
         };
-        // A query that was stopped already keeps its first reason; both outcomes are fine.
+        // A query that was already stopped keeps its first reason; both outcomes are fine.
         let _ = self.stop.compare_exchange(0, word, Ordering::Relaxed, Ordering::Relaxed);
     }
 

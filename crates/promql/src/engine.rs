@@ -62,7 +62,7 @@ impl Engine {
         }
     }
 
-    /// [`Engine::instant`] for a query that is parsed already.
+    /// [`Engine::instant`] for a query that is already parsed.
     pub fn instant_expr(
         &self,
         storage: &dyn Queryable,
@@ -74,7 +74,7 @@ impl Engine {
         self.run(storage, expr, Grid::instant(at.millis()), true, options, control)
     }
 
-    /// [`Engine::range`] for a query that is parsed already.
+    /// [`Engine::range`] for a query that is already parsed.
     pub fn range_expr(
         &self,
         storage: &dyn Queryable,
@@ -191,7 +191,7 @@ fn tree_bytes_max(query: &str) -> usize {
     bytes
 }
 
-/// A deep query needs a thread of its own, which the system did not give.
+/// A deep query needs a thread of its own, which the system refused.
 fn no_thread(error: std::io::Error) -> QueryError {
     QueryError::Execution(format!("no thread for a deep query: {error}"))
 }

@@ -1,7 +1,7 @@
 //! The operators of a running query, over batches `[series][step]`.
 //!
 //! Every operator publishes the labels of its series in a table (`series.rs`) and yields rows that point into it
-//! (`batch.rs`); one that needs all rows of its operands first is an `Evaluate` (`collected.rs`). Operators are
+//! (`batch.rs`); an operator that needs all rows of its operands first is an `Evaluate` (`collected.rs`). Operators are
 //! given their operands; `crate::build` builds and drives them.
 
 pub(crate) mod aggregate;

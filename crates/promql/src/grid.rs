@@ -5,7 +5,7 @@
 pub struct Grid {
     /// First moment.
     pub start_ms: i64,
-    /// No moment is later; before `start_ms` when there is none at all.
+    /// The upper bound of all moments; before `start_ms` if there are none.
     pub end_ms: i64,
     /// Distance of two moments, positive.
     pub step_ms: i64,

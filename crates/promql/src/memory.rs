@@ -1,10 +1,10 @@
-//! The bytes that a query holds: its account with the contract that all readers of the store share.
+//! The bytes that a query holds: its account under the memory limit that all readers of the store share.
 //!
-//! An account is asked before a buffer grows, and takes from the contract in steps that keep the shared counter out of
-//! inner loops. A refusal ends the query that asked with an error; nothing else in the process notices.
+//! Code asks the account before a buffer grows; the account takes from the shared limit in steps that keep the shared counter out of
+//! inner loops. A refusal ends that query with an error; nothing else in the process is affected.
 //!
-//! What an account says is what its query holds: a [`Reservation`] belongs to one buffer and gives back when dropped
-//! with it, a [`Frame`] gives back whatever was charged while it was open, when all of that is gone.
+//! The account shows what its query holds: a [`Reservation`] belongs to one buffer and gives back its bytes when it is dropped
+//! with it; a [`Frame`] gives back whatever was charged while it was open, once all of that is gone.
 
 use std::cell::Cell;
 use std::rc::Rc;
@@ -62,7 +62,7 @@ impl QueryAccount {
         self.held.taken.get()
     }
 
-    /// Gives everything back but `bytes`, which the query's result takes.
+    /// Gives back everything but `bytes`, which the query's result takes.
     pub(crate) fn keep(self, bytes: u64) -> HeldMemory {
         let Held { contract, taken, .. } = &*self.held;
         let kept = bytes.min(taken.get());

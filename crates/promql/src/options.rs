@@ -1,4 +1,4 @@
-//! What may be chosen: for every query of an engine, and for one query.
+//! Options: those of all queries of an engine, and those of one query.
 
 use ferula_promql_syntax::ParserOptions;
 

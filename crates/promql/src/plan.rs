@@ -28,7 +28,7 @@ use node::{Node, SelectorRequest};
 pub(crate) struct Plan {
     pub root: Node,
     pub grid: Grid,
-    /// Asked for as an instant query: order is kept, and a range vector may be the result.
+    /// An instant query: order is kept, and a range vector may be the result.
     pub instant: bool,
     pub lookback_ms: i64,
     pub features: Features,

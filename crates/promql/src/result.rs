@@ -6,7 +6,7 @@ use ferula_model::{FloatHistogram, LabelSet};
 
 use crate::{Annotations, HeldMemory, QueryError, QueryStats};
 
-/// The end of a query. Annotations and statistics are there also when it failed.
+/// The outcome of a query. Annotations and statistics are there even if it failed.
 #[derive(Debug)]
 pub struct QueryOutcome {
     /// The value, or why there is none.

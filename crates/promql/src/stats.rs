@@ -7,7 +7,7 @@ use crate::{Grid, QueryError};
 /// Samples and time that a query took.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct QueryStats {
-    /// Samples that steps looked at; one that lies in several windows counts in each.
+    /// Samples that steps used; one that lies in several windows counts in each.
     pub samples_total: u64,
     /// Samples read from storage; one that lies in several windows of a selector counts once.
     pub samples_read: u64,
@@ -15,9 +15,9 @@ pub struct QueryStats {
     pub samples_peak: u64,
     /// Most bytes held at one time, taken in steps of 64 KiB.
     pub memory_peak_bytes: u64,
-    /// `samples_total` by step, when asked for and enabled.
+    /// `samples_total` by step, if requested and enabled.
     pub samples_total_per_step: Option<Vec<StepCount>>,
-    /// `samples_read` by step, when asked for and enabled.
+    /// `samples_read` by step, if requested and enabled.
     pub samples_read_per_step: Option<Vec<StepCount>>,
     /// Where the time went.
     pub timings: QueryTimings,
@@ -85,7 +85,7 @@ impl SampleBudget {
     }
 }
 
-/// Samples that the operators of one grid looked at.
+/// Samples that the operators of one grid used.
 #[derive(Debug)]
 pub(crate) struct ScopeStats {
     total: Cell<u64>,
@@ -116,7 +116,7 @@ impl ScopeStats {
         self.read.get()
     }
 
-    /// Counts what one step looked at and what of it was new.
+    /// Counts the samples that one step used, and those of them that were new.
     #[inline]
     pub(crate) fn add(&self, step: usize, total: u64, read: u64) {
         self.total.set(self.total.get() + total);
@@ -150,7 +150,7 @@ impl ScopeStats {
         Some((counts(&per_step.total), counts(&per_step.read)))
     }
 
-    /// Takes over what a subquery on `child_grid` read, each inner step at the outer step that used it first.
+    /// Adds what a subquery on `child_grid` read, each inner step at the outer step that used it first.
     /// Inner steps that lie in no window of `range_ms` are left out; `range_ms` of 0 keeps all.
     pub(crate) fn absorb_subquery(
         &self,

@@ -52,7 +52,7 @@ fn kills_cost_neither_silences_nor_notifications() {
         }
         statuses
     };
-    // Groups of odd rounds fire; those of even ones are over, and whoever was told that they fire is told so.
+    // Groups of odd rounds fire; those of even ones are over, and receivers that were notified of them are notified again.
     hook.wait("a notification is lost", |told| {
         let statuses = statuses(told);
         (0..ROUNDS).all(|round| {

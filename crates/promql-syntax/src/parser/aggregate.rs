@@ -1,4 +1,4 @@
-//! Aggregations, and the lists of label names that `by`, `on` and their like have.
+//! Aggregations, and the lists of label names after `by`, `on` and the like.
 
 use ferula_go::quote::go_quote;
 

@@ -1,4 +1,4 @@
-//! Durations in brackets and behind `offset`: literals, and expressions over them.
+//! Durations in brackets and after `offset`: literals, and expressions over them.
 
 use super::expr::{UNARY_PRECEDENCE, precedence, right_precedence, sign};
 use super::{DEPTH_MAX, Failure, Parsed, Parser};
@@ -20,7 +20,7 @@ impl Duration {
     }
 }
 
-/// Milliseconds of a literal, by way of nanoseconds as Prometheus has it.
+/// Milliseconds of a literal, computed by way of nanoseconds, as in Prometheus.
 fn value_of(expr: Box<DurationExpr>) -> DurationValue {
     match &expr.kind {
         DurationExprKind::Number(number) => DurationValue::Millis(nanos(number) / 1_000_000),
@@ -59,10 +59,10 @@ impl Parser<'_> {
         Ok(value_of(expr))
     }
 
-    /// The duration behind `offset`, `None` when it is 0, and where it ends.
+    /// The duration after `offset` (`None` if it is 0), and where it ends.
     ///
-    /// A literal, a word and what a sign stands before end the offset, so that `a offset 5m + b` is a sum;
-    /// behind a parenthesis arithmetic continues.
+    /// A literal, a word or a signed operand ends the offset, so that `a offset 5m + b` is a sum;
+    /// after a parenthesis, arithmetic continues.
     pub(super) fn offset_duration(&mut self) -> Parsed<(Option<DurationValue>, usize)> {
         let first = self.peek()?;
         let duration = match sign(first) {
@@ -194,7 +194,7 @@ impl Parser<'_> {
         Ok(Duration::new(span, kind, height))
     }
 
-    /// A sign changes a literal; of other expressions it is a node, and `+` nothing at all.
+    /// A sign changes a literal; before other expressions `-` is a node, and `+` nothing at all.
     fn apply_sign(&self, op: UnaryOp, of: Duration, op_span: Span) -> Parsed<Duration> {
         if let DurationExprKind::Number(number) = &of.expr.kind {
             let value = if op == UnaryOp::Minus { -number.value } else { number.value };

@@ -120,7 +120,7 @@ impl Parser<'_> {
             _ => return Ok(()),
         };
         self.take()?;
-        // A parenthesis belongs to the modifier, even where it was meant to open the right operand.
+        // A parenthesis belongs to the modifier, even if it was meant to open the right operand.
         match self.peek()? {
             TokenKind::LeftParen => matching.include = self.grouping_labels()?,
             kind if starts_expr(kind) => {}

@@ -78,7 +78,7 @@ impl Parser<'_> {
         }
         let span = Span { start: of.expr.span.start, end: self.take()?.span.end };
         let height = match of.expr.kind {
-            // Ill-typed, and found to be so only when the whole text has been read.
+            // Ill-typed, which is noticed only once the whole text has been read.
             ExprKind::Subquery(_) => self.above_nested(span, &[of.height])?,
             _ => self.above(span, &[of.height])?,
         };
@@ -185,7 +185,7 @@ enum AtTime {
     Word(AtModifier),
 }
 
-/// Timestamps in seconds stay below 2^63, as Prometheus wants it.
+/// Timestamps in seconds stay below 2^63, as Prometheus requires.
 const TIME_BOUND: f64 = 9_223_372_036_854_775_808.0;
 
 fn selector_in(expr: &mut Expr) -> Option<&mut VectorSelector> {

@@ -125,7 +125,7 @@ impl Parser<'_> {
         Ok((name, quoted, token.span))
     }
 
-    /// `name{label="value"}`, of which each half may be missing.
+    /// `name{label="value"}`; either half may be missing.
     pub(super) fn metric(&mut self) -> Parsed<LabelSet> {
         let mut pairs = Vec::new();
         let mut metric_name = None;

@@ -57,7 +57,7 @@ pub struct HistogramSequence {
 }
 
 impl SequenceItem {
-    /// How many points in time the item stands for.
+    /// How many samples, present or missing, the item stands for.
     pub fn points(&self) -> u64 {
         match self {
             SequenceItem::Omitted { count } => *count,
@@ -90,7 +90,7 @@ struct HistogramFields {
 impl HistogramFields {
     fn finish(self) -> (FloatHistogram, bool) {
         let spans = |offset, buckets: &[f64]| {
-            // The text of a series has fewer than 2^32 numbers, or it could not have been read.
+            // The text of a series has fewer than 2^32 numbers, or else it could not have been read.
             let length = u32::try_from(buckets.len()).unwrap_or(u32::MAX);
             if length == 0 { Vec::new() } else { vec![BucketSpan { offset, length }] }
         };

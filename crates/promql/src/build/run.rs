@@ -1,4 +1,4 @@
-//! Runs a plan: select, freeze, build, pull, and put the answer together.
+//! Runs a plan: select, freeze, build, pull, and assemble the answer.
 
 use ferula_model::LabelSet;
 use ferula_promql_syntax::ast::ValueType;
@@ -173,7 +173,7 @@ fn value_of<'q>(
     }
 }
 
-/// The removal of names that was put off to the end, and the merge of what is then the same.
+/// The delayed removal of names, and the merge of series that are equal afterwards.
 struct DropNames<'q> {
     inner: BoxOperator<'q>,
     steps: usize,

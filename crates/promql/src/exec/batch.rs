@@ -91,7 +91,7 @@ pub(crate) struct Batch {
     steps: usize,
     words: usize,
     series: Vec<u32>,
-    /// All but the last one that is in use are full. Those behind it are empty and wait for the next rows.
+    /// All but the last one in use are full. Those after it are empty and wait for the next rows.
     blocks: Vec<Block>,
     /// Empty while no row has a histogram, otherwise one entry per row.
     histograms: Vec<Option<Box<HistogramRow>>>,
@@ -437,7 +437,7 @@ impl RowMut<'_> {
         }
     }
 
-    /// The row's histograms, to be changed in place. They come into being by this call.
+    /// The row's histograms, to be changed in place. This call creates them if there are none.
     pub(crate) fn histograms_mut(&mut self) -> &mut HistogramRow {
         if self.histograms.len() <= self.index {
             self.histograms.resize(self.index + 1, None);

@@ -1,4 +1,4 @@
-//! Operators that need all rows of their operands before they have any of their own.
+//! Operators that need all rows of their operands before they yield any of their own.
 
 use crate::QueryError;
 use crate::exec::batch::Batch;
@@ -9,13 +9,13 @@ use crate::memory::Reservation;
 
 /// What such an operator does.
 pub(crate) trait Evaluate {
-    /// All rows. Called once, when the first one is asked for.
+    /// All rows. Called once, when the first one is requested.
     fn evaluate(&mut self, query: &QueryContext<'_>) -> Result<Replay, QueryError>;
 }
 
 /// The operator of an [`Evaluate`].
 pub(crate) struct Collected<E> {
-    /// Dropped, with what it holds, as soon as the result is there.
+    /// Dropped, with everything it holds, as soon as the result is available.
     evaluation: Option<E>,
     result: Replay,
     /// What the result takes.

@@ -1,4 +1,4 @@
-//! The functions of the language, one family per file; `table.rs` says which code is behind which name.
+//! The functions of the language, one family per file; `table.rs` maps each function to its code.
 
 pub(crate) mod absent;
 pub(crate) mod call;

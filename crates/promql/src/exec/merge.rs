@@ -1,4 +1,4 @@
-//! Series that lost what told them apart: merged where their samples do not meet, an error where they do.
+//! Series whose labels have become equal: they are merged if their samples do not overlap, and an error if they do.
 
 use std::collections::HashMap;
 
@@ -13,7 +13,7 @@ use ferula_model::LabelSet;
 /// When equal labels are an error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Sameness {
-    /// When two such series have samples at the same step. Otherwise they become one series.
+    /// If two such series have samples at the same step. Otherwise they become one series.
     AtOneStep,
     /// Always, if both have any sample.
     Ever,

@@ -13,7 +13,7 @@ pub(crate) trait Operator {
     /// Labels of the series that rows so far point to, and mostly of all others. Empty before the first batch.
     fn series(&self) -> &SeriesTable;
 
-    /// Clears `out` and fills it with the next rows; `false` when there are no more. Not called again after that or
+    /// Clears `out` and fills it with the next rows; `false` if there are no more. Not called again after that or
     /// after an error.
     fn next(&mut self, query: &QueryContext<'_>, out: &mut Batch) -> Result<bool, QueryError>;
 }
@@ -95,7 +95,7 @@ impl Replay {
         Replay { series, rows, given: 0 }
     }
 
-    /// Rows that point into the table of the operand that they were taken from.
+    /// Rows that point into the table of the operand that they came from.
     pub(crate) fn of_operand(
         series: &SeriesTable,
         rows: Batch,

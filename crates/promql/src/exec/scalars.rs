@@ -139,7 +139,7 @@ impl<'q> Parameters<'q> {
         Parameters { pending, values: Vec::new() }
     }
 
-    /// The values, in the order of the operands. Evaluated by the first call.
+    /// The values, in the order of the operands. The first call evaluates them.
     pub(crate) fn values(&mut self, query: &QueryContext<'_>) -> Result<&[Scalars], QueryError> {
         for mut scalar in std::mem::take(&mut self.pending) {
             let frame = query.account.frame();

@@ -7,7 +7,7 @@ use crate::stats::ScopeStats;
 use crate::{Grid, QueryError};
 
 /// A grid of more steps is refused, unless more samples than this are allowed. Prometheus has no such bound, but would
-/// not come to the end of such a grid within its default timeout.
+/// not finish such a grid within its default timeout.
 const STEPS_MAX: usize = 50_000_000;
 
 /// Where a node runs: its grid, and the statistics that count its samples.
@@ -36,7 +36,7 @@ impl Scope {
         self.grid.steps()
     }
 
-    /// The first step alone, for parts that are the same at every step.
+    /// Only the first step, for parts that are the same at every step.
     pub(crate) fn first_step(&self) -> Scope {
         let grid = Grid { end_ms: self.grid.start_ms, ..self.grid };
         Scope { grid, stats: Rc::new(ScopeStats::new(&grid, false)) }

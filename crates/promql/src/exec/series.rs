@@ -46,7 +46,7 @@ impl SeriesTable {
     }
 }
 
-/// Labels that say what a metric is, which a computed value no longer is.
+/// Labels that describe a metric, and no longer apply to a computed value.
 pub(crate) fn is_metadata_label(name: &str) -> bool {
     matches!(name, METRIC_NAME | TYPE_LABEL | UNIT_LABEL)
 }
@@ -66,7 +66,7 @@ pub(crate) fn computed(entry: &SeriesEntry, delayed_name_removal: bool) -> Serie
     SeriesEntry { labels, drop_name: true }
 }
 
-/// Bytes that a set of labels takes when nobody else holds it.
+/// Bytes that a set of labels takes if nothing else holds it.
 pub(crate) fn labels_bytes(labels: &LabelSet) -> usize {
     const SET_BYTES: usize = 64;
     const LABEL_BYTES: usize = 8;

@@ -1,4 +1,4 @@
-//! Sorting that can be stopped: short runs first, then merges that check in between.
+//! Sorting that can be stopped: short runs first, then merges, with checks in between.
 
 use std::cmp::Ordering;
 

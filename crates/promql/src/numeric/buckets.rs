@@ -14,7 +14,7 @@ pub(crate) struct Bucket {
     pub count: f64,
 }
 
-/// Where the counts of a classic histogram fell although they must not.
+/// Where the counts of a classic histogram decreased although they must not.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Forced {
     pub min_bucket: f64,
@@ -109,7 +109,7 @@ fn coalesce(buckets: &mut [Bucket]) -> usize {
     joined + 1
 }
 
-/// Counts must not fall from bucket to bucket. Tiny differences are rounding errors and are removed silently.
+/// Counts must not decrease from bucket to bucket. Tiny differences are rounding errors and are removed silently.
 fn make_monotonic(buckets: &mut [Bucket]) -> Option<Forced> {
     let mut forced: Option<Forced> = None;
     let mut previous = buckets.first()?.count;
@@ -154,7 +154,7 @@ fn nearly_equal(a: f64, b: f64) -> bool {
     difference / sum.min(f64::MAX) < COUNT_TOLERANCE
 }
 
-/// What share of the observations of a classic histogram lies between two values.
+/// The fraction of the observations of a classic histogram that lies between two values.
 pub(crate) fn bucket_fraction(lower: f64, upper: f64, buckets: &mut [Bucket]) -> f64 {
     sort(buckets);
     if buckets.last().is_none_or(|last| last.upper != f64::INFINITY) {
@@ -190,7 +190,7 @@ pub(crate) fn bucket_fraction(lower: f64, upper: f64, buckets: &mut [Bucket]) ->
     ranks.distance(count) / count
 }
 
-/// Finds the ranks of two values while buckets go by from below.
+/// Finds the ranks of two values while walking the buckets upwards.
 struct Ranks {
     values: [f64; 2],
     ranks: [Option<f64>; 2],
@@ -213,7 +213,7 @@ impl Ranks {
         self.ranks.iter().all(Option::is_some)
     }
 
-    /// How many observations lie between the two, of `count` at all.
+    /// The fraction of the `count` observations that lies between the two.
     fn distance(&self, count: f64) -> f64 {
         let within = |rank: Option<f64>| match rank {
             Some(rank) if rank > count => count,

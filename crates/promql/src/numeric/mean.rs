@@ -66,7 +66,7 @@ impl HistogramMean {
         HistogramMean { value: first, compensation: None, count: 1.0, incremental: false }
     }
 
-    /// Adds a histogram. On an error the mean is of no use any more.
+    /// Adds a histogram. After an error the mean is no longer usable.
     pub(crate) fn add(&mut self, histogram: &FloatHistogram) -> Result<Combined, HistogramError> {
         self.count += 1.0;
         if !self.incremental {

@@ -114,7 +114,7 @@ pub(crate) struct CallNode {
     pub info: Option<Selector>,
 }
 
-/// What the store is asked for on behalf of a selector.
+/// What a selector requests from the store.
 #[derive(Clone, Debug)]
 pub(crate) struct SelectorRequest {
     pub matchers: Vec<Matcher>,

@@ -13,7 +13,7 @@ struct Steps {
     last_ms: i64,
 }
 
-/// Numbers the selectors and says what each may read.
+/// Numbers the selectors and decides what each may read.
 pub(super) fn requests(root: &mut Node, grid: Grid, lookback_ms: i64) -> Vec<SelectorRequest> {
     let mut requests = Vec::new();
     let steps = Steps { first_ms: grid.start_ms, last_ms: grid.end_ms };

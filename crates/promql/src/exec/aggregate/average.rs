@@ -37,7 +37,7 @@ pub(super) struct AverageState {
 struct HistogramAverage {
     /// `None` when a float came first: the step has no result then.
     mean: Option<HistogramMean>,
-    /// Exponential met custom buckets; what comes later is not looked at.
+    /// Exponential met custom buckets; later samples are ignored.
     incompatible: bool,
     hints: ResetHints,
 }

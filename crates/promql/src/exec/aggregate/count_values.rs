@@ -39,7 +39,7 @@ pub(super) fn operator<'q>(
     Ok(collected(CountValues { label, grouping, without: node.without, inner, steps }))
 }
 
-/// What an entry of a map takes beside its labels.
+/// What an entry of a map takes besides its labels.
 const ENTRY_BYTES: usize = 32;
 
 struct CountValues<'q> {

@@ -11,7 +11,7 @@ use crate::{Annotation, QueryError};
 /// `min` or `max`.
 pub(super) struct Extreme {
     name: &'static str,
-    /// Whether the second value takes the place of the first.
+    /// Whether the second value replaces the first.
     better: fn(f64, f64) -> bool,
     span: Span,
 }

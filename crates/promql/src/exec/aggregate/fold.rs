@@ -56,7 +56,7 @@ pub(super) struct Aggregate<'q, F: Fold> {
     steps: usize,
 }
 
-/// What a group takes beside its state and labels.
+/// What a group takes besides its state and labels.
 const GROUP_BYTES: usize = 128;
 
 /// A group while rows are added to it.

@@ -48,7 +48,7 @@ impl<'q> Grouping<'q> {
     }
 }
 
-/// Puts what tells the group of a series from the others into `key`: bytes that take less than the group's labels do.
+/// Writes to `key` what distinguishes the group of a series from the others, in fewer bytes than the group's labels.
 fn put_key(labels: &LabelSet, grouping: &[String], without: bool, key: &mut Vec<u8>) {
     // No text in UTF-8 has it.
     const END: u8 = 0xff;

@@ -38,7 +38,7 @@ pub(super) fn push(heap: &mut Vec<Entry>, entry: Entry, less: Less) {
     }
 }
 
-/// Puts another entry in the place of the first one.
+/// Replaces the first entry.
 pub(super) fn replace_first(heap: &mut [Entry], entry: Entry, less: Less) {
     heap[0] = entry;
     let mut at = 0;

@@ -32,7 +32,7 @@ impl Fold for Quantile<'_> {
         Ok(())
     }
 
-    /// Warns of parameters that are no share. After the rows: of two quantiles, the outer one is named.
+    /// Warns of parameters outside 0..1. This comes after the rows, so that of two quantiles the outer one is named.
     fn rows_ended(&mut self, steps: usize, query: &QueryContext<'_>) -> Result<(), QueryError> {
         let extremes = self.param.extremes(steps, query)?;
         let warn = |share: f64| query.annotate(Annotation::invalid_quantile(share, self.param_span));

@@ -17,7 +17,7 @@ use crate::plan::node::AggregateNode;
 use crate::{Annotation, QueryError};
 use ferula_go::float::format_g;
 
-/// The operator; `spans` are the places of the aggregation and of its parameter.
+/// The operator; `spans` are the positions of the aggregation and of its parameter.
 pub(super) fn operator<'q>(
     node: &'q AggregateNode,
     inner: BoxOperator<'q>,
@@ -224,7 +224,7 @@ fn sampling_offset(labels: &LabelSet) -> f64 {
     XxHash64::oneshot(0, &packed) as f64 / u64::MAX as f64
 }
 
-/// Whether a series is in the sample. A negative ratio takes exactly what its complement leaves.
+/// Whether a series is in the sample. A negative ratio selects exactly what its complement leaves out.
 fn is_sampled(ratio: f64, offset: f64) -> bool {
     if ratio >= 0.0 { offset < ratio } else { offset >= 1.0 + ratio }
 }

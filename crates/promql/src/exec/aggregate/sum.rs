@@ -39,7 +39,7 @@ pub(super) struct HistogramSum {
     /// `None` when a float came first: the step has no result then.
     pub sum: Option<FloatHistogram>,
     pub compensation: Option<FloatHistogram>,
-    /// Exponential met custom buckets; what comes later is not looked at.
+    /// Exponential met custom buckets; later samples are ignored.
     pub incompatible: bool,
     pub hints: ResetHints,
 }

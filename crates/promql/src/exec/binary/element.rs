@@ -16,7 +16,7 @@ pub(crate) const fn is_comparison(op: BinaryOp) -> bool {
     matches!(op, BinaryOp::Eq | BinaryOp::Ne | BinaryOp::Gt | BinaryOp::Lt | BinaryOp::Ge | BinaryOp::Le)
 }
 
-/// Whether the result is no longer the metric that the left side was.
+/// Whether the result is no longer the metric of the left side.
 pub(crate) const fn changes_metric(op: BinaryOp) -> bool {
     matches!(
         op,

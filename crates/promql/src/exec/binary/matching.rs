@@ -20,7 +20,7 @@ use crate::exec::series::{SeriesTable, is_metadata_label, labels_bytes};
 use crate::plan::node::BinaryNode;
 use crate::{Annotation, QueryError};
 
-/// The operator of a binary operation between vectors that is no set operation.
+/// The operator of a binary operation between vectors, other than set operations.
 pub(crate) fn operator<'q>(
     node: &'q BinaryNode,
     span: Span,
@@ -109,7 +109,7 @@ struct OneGroup {
     rows: Vec<usize>,
     /// Steps at which any of them is present.
     present: Vec<u64>,
-    /// Steps at which a row of the "many" side found its partner here.
+    /// Steps at which a row of the "many" side has matched here.
     matched: Vec<u64>,
 }
 
@@ -132,7 +132,7 @@ impl Earliest {
     }
 }
 
-/// The rows of the result while they are put together.
+/// The rows of the result under construction.
 struct Output {
     table: SeriesTable,
     rows: Batch,
@@ -319,7 +319,7 @@ impl<'a> Matching<'a> {
         self.combine(result_labels, signature, group, out, &mut pair)
     }
 
-    /// Operates on a pair at all its steps and adds what comes out to the row of `labels`.
+    /// Operates on a pair at all its steps and adds the result to the row of `labels`.
     fn combine(
         &self,
         labels: LabelSet,

@@ -1,4 +1,4 @@
-//! `and`, `or`, `unless`: which samples stay depends on presence alone.
+//! `and`, `or`, `unless`: which samples are kept depends on presence alone.
 
 use ferula_promql_syntax::ast::BinaryOp;
 

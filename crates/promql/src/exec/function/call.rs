@@ -20,7 +20,7 @@ pub(crate) enum Implementation {
     Operator(for<'a, 'q> fn(&'a mut Arguments<'a, 'q>) -> Result<BoxOperator<'q>, QueryError>),
     /// A scalar at every step.
     Scalar(for<'a, 'q> fn(&'a mut Arguments<'a, 'q>) -> Result<BoxScalar<'q>, QueryError>),
-    /// The planner puts its value in place of the call, so that it never comes here.
+    /// The planner replaces the call by its value, so it never gets here.
     Planned,
 }
 

@@ -1,4 +1,4 @@
-//! `changes` and `resets`: how often neighbouring samples of a window differ, or fall.
+//! `changes` and `resets`: how often neighbouring samples of a window differ, or decrease.
 
 use ferula_model::FloatHistogram;
 use ferula_promql_syntax::ast::RangeExtension;

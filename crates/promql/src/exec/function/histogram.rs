@@ -134,7 +134,7 @@ enum Question {
 struct Quantile {
     at: Scalars,
     span: Span,
-    /// Label that says which quantile it is, for `histogram_quantiles`.
+    /// The label that holds the quantile, for `histogram_quantiles`.
     label: Option<String>,
 }
 

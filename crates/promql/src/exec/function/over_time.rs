@@ -156,7 +156,7 @@ struct QuantileOverTime {
 }
 
 impl QuantileOverTime {
-    /// The share at a step that has samples; a warning if it is none.
+    /// The quantile at a step that has samples; a warning if it is outside 0..1.
     fn share(step: usize, call: &RangeCall<'_>) -> f64 {
         let q = call.scalars[0].at(step);
         if !(0.0..=1.0).contains(&q) {
@@ -177,7 +177,7 @@ impl RangeFunction for QuantileOverTime {
         quantile_of(q, &mut self.values, call.query).map(|value| Some(Value::Float(value)))
     }
 
-    /// What two neighbouring windows share stays sorted.
+    /// The part that two neighbouring windows share stays sorted.
     fn row(
         &mut self,
         samples: Samples<'_>,

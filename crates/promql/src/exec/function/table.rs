@@ -1,4 +1,4 @@
-//! Which code is behind which function: one row for every function of the language.
+//! The code of each function: one row for every function of the language.
 //!
 //! The match has no arm for "any other", so a function without code does not compile, nor does a misspelt name. What
 //! planning must know of a function stands in its row of the syntax crate's table, below the plan.

@@ -1,4 +1,4 @@
-//! Histograms read without their buckets, for functions that look at count and sum alone.
+//! Histograms read without their buckets, for functions that use only count and sum.
 //!
 //! Without buckets a counter reset cannot be detected, so it is detected here, sample by sample, and stored in the
 //! hint. Prometheus does it in its `HistogramStatsIterator`; a hint is explicit there only after a sample that the
@@ -20,7 +20,7 @@ use crate::plan::node::Lookup;
 pub(crate) struct Reach {
     pub grid: Grid,
     pub lookup: Lookup,
-    /// Samples this much older than a moment, or younger, are seen.
+    /// Samples that are at most this much older than a moment are seen.
     pub before_ms: i64,
     /// Samples up to this much later are seen too.
     pub after_ms: i64,

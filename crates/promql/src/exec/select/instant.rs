@@ -41,11 +41,11 @@ impl Found {
     }
 }
 
-/// Walks one series forward through moments that do not go back.
+/// Walks one series forward through moments in order of time.
 pub(crate) struct Cursor<'a> {
     samples: &'a SeriesSamples,
     lookback_ms: i64,
-    /// Samples of each kind that are not later than the last moment.
+    /// The number of samples of each kind up to the last moment.
     floats: usize,
     histograms: usize,
 }
@@ -55,7 +55,7 @@ impl<'a> Cursor<'a> {
         Cursor { samples, lookback_ms, floats: 0, histograms: 0 }
     }
 
-    /// How many samples the moments so far have left behind.
+    /// How many samples the moments so far have passed.
     pub(crate) fn passed(&self) -> usize {
         self.floats + self.histograms
     }

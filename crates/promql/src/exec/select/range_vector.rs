@@ -155,7 +155,7 @@ pub(crate) fn of_subquery(
     merge_same_labels(all, query)
 }
 
-/// With names removed late, series of a subquery may come to have equal labels.
+/// With delayed removal of names, series of a subquery may end up with equal labels.
 fn merge_same_labels(
     mut all: Vec<RangeSeries>,
     query: &QueryContext<'_>,

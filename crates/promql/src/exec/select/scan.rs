@@ -1,4 +1,4 @@
-//! The rows of a selection, read some at a time: what all leaves of a query share.
+//! The rows of a selection, read in batches: what all leaves of a query share.
 
 use ferula_model::{LabelSet, TimeRange};
 use ferula_storage::{SelectionId, SeriesSamples};
@@ -21,7 +21,7 @@ pub(crate) struct Scan {
     series: SeriesTable,
     started: bool,
     next_row: usize,
-    /// Histograms are handed on without their buckets.
+    /// Histograms are passed on without their buckets.
     counts_only: bool,
 }
 

@@ -49,7 +49,7 @@ impl<'q> SubquerySource<'q> {
         self.inner.series()
     }
 
-    /// The scalar arguments beside the subquery, which Prometheus evaluates after it.
+    /// The other, scalar arguments, which Prometheus evaluates after the subquery.
     pub(crate) fn scalars_after<'s>(
         &mut self,
         scalars: &'s mut Parameters<'_>,

@@ -1,4 +1,4 @@
-//! What a function over range vectors is, and its plain way over the windows of a series.
+//! What a function over range vectors is, and the plain way to apply it to the windows of a series.
 
 use ferula_model::LabelSet;
 use ferula_promql_syntax::ast::{RangeExtension, Span};
@@ -15,7 +15,7 @@ pub(crate) trait RangeFunction {
     /// The value of one window, which has at least one sample.
     fn window(&mut self, window: &Window<'_>, call: &RangeCall<'_>) -> Result<Option<Value>, QueryError>;
 
-    /// All windows of one series. Functions with a faster way than window by window have their own.
+    /// All windows of one series. Functions that have a faster way than window by window override this.
     fn row(
         &mut self,
         samples: Samples<'_>,
@@ -77,7 +77,7 @@ pub(crate) struct RangeCall<'a> {
     pub labels: &'a LabelSet,
     /// Place of the first argument.
     pub span: Span,
-    /// The arguments that are no range vector, in order.
+    /// The arguments other than the range vector, in order.
     pub scalars: &'a [Scalars],
     pub range_ms: i64,
     pub extension: Option<RangeExtension>,

@@ -21,7 +21,7 @@ use crate::plan::node::{Lookup, RangeSelector, Subquery};
 use crate::plan::ranges::reach;
 use crate::{Annotation, QueryError};
 
-/// A range vector: where its samples come from, and how far its windows reach.
+/// A range vector: the source of its samples, and the length of its windows.
 pub(crate) struct RangeSource<'q> {
     origin: Origin<'q>,
     lookup: Lookup,

@@ -1,4 +1,4 @@
-//! Where windows lie, and how they move over the samples with the steps.
+//! The place of windows, and how they move over the samples with the steps.
 
 use std::sync::Arc;
 
@@ -22,7 +22,7 @@ pub(crate) struct Window<'a> {
     /// Time of the step, which `offset` and `@` do not move.
     pub at: i64,
     pub step: usize,
-    /// How many samples at the end of the window were not in the window of the step before.
+    /// How many samples at the end of the window were not in the previous window.
     pub(super) new: (usize, usize),
 }
 
@@ -135,7 +135,7 @@ pub(crate) struct Indices {
 }
 
 impl Indices {
-    /// By how many samples all of them moved together.
+    /// The total number of samples by which they moved.
     pub(super) fn moved_since(&self, before: &Indices) -> usize {
         let sum = |indices: &Indices| {
             indices.floats.0 + indices.floats.1 + indices.histograms.0 + indices.histograms.1
@@ -210,7 +210,7 @@ impl Windows {
     }
 
     /// Counts the samples of all float windows of a series, which were walked through: at once, or step by step where
-    /// somebody wants to know (a subquery does, for the query around it).
+    /// somebody needs that (a subquery does, for the query around it).
     pub(crate) fn count_floats(
         &self,
         walked: &FloatWindows<'_>,
