@@ -4,25 +4,29 @@
 //! trees ─ walk with a context ─▶ edits (escapers for actions, names for calls, text) ─ commit ─▶ escaped trees
 //! ```
 //!
-//! Here: the walk. Below: contexts and how text moves them, escapers, attributes. A template that is called in several
+//! Here: the walk. Below: contexts and how text moves them, where ways meet, edits, escapers, attributes. A template that is called in several
 //! contexts is kept once for each, under a name that says which.
 //!
 //! Always true: a template either gets escapers in every action or is refused, in Go's words.
 
 mod attribute;
 mod context;
+mod edits;
 mod entity;
 pub mod escapers;
+mod join;
 mod transition;
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use ferula_go::quote::go_quote;
 
 use self::context::{Context, Delimiter, Problem, Slash, State, UrlPart};
+use self::edits::{Findings, address, function_name};
+use self::join::{Loop, join, join_loop};
 use self::transition::after_text;
-use crate::ast::{Branch, Command, List, Node, NodeKind, Operand, OperandKind, Pipe};
+use crate::ast::{Branch, List, Node, NodeKind, Pipe};
 use crate::error::TemplateError;
 use crate::{Source, Tree};
 
@@ -59,52 +63,12 @@ pub fn escape(name: &str, trees: &mut BTreeMap<String, Tree>) -> Result<(), Temp
     Ok(())
 }
 
-/// What the walk has found out so far.
-#[derive(Clone, Default)]
-struct Findings {
-    /// Context at the end of each template, by its name with the context at its beginning.
-    outputs: HashMap<String, Context>,
-    /// Copies of templates for other contexts than text.
-    derived: BTreeMap<String, Tree>,
-    called: HashSet<String>,
-    /// Edits by the address of the node, which stays while its tree is held.
-    actions: HashMap<usize, Vec<&'static str>>,
-    calls: HashMap<usize, String>,
-    texts: HashMap<usize, String>,
-}
-
-/// Where the running loop is left or begun again.
-#[derive(Default)]
-struct Loop {
-    breaks: Vec<(Context, usize)>,
-    continues: Vec<(Context, usize)>,
-}
-
 struct Escaper<'a> {
     trees: &'a BTreeMap<String, Tree>,
     found: Findings,
     loops: Vec<Loop>,
     visits: usize,
     depth: usize,
-}
-
-fn address(node: &Node) -> usize {
-    std::ptr::from_ref(node) as usize
-}
-
-impl Source {
-    /// `NAME:LINE:COLUMN`, and the line.
-    fn location(&self, position: usize) -> (String, usize) {
-        let before = &self.text[..position.min(self.text.len())];
-        let line = 1 + before.matches('\n').count();
-        let column = before.rfind('\n').map_or(before.len(), |newline| before.len() - newline - 1);
-        (format!("{}:{line}:{column}", self.name), line)
-    }
-
-    fn problem(&self, position: usize, text: String) -> Context {
-        let (location, line) = self.location(position);
-        Context::failed(Problem { location: Some(location), line, text })
-    }
 }
 
 impl Escaper<'_> {
@@ -437,164 +401,4 @@ fn without_script_tags(text: &[u8]) -> Option<Vec<u8>> {
         }
     }
     is_changed.then_some(out)
-}
-
-/// The context after either of two branches; an error if templates cannot run on from both.
-fn join(a: &Context, b: &Context, source: &Source, position: usize, word: &str) -> Context {
-    match (a.state, b.state) {
-        (State::Error, _) | (_, State::Dead) => return a.clone(),
-        (_, State::Error) | (State::Dead, _) => return b.clone(),
-        _ => {}
-    }
-    if a.is_same(b) {
-        return a.clone();
-    }
-    if (Context { url_part: b.url_part, ..a.clone() }).is_same(b) {
-        return Context { url_part: UrlPart::Unknown, ..a.clone() };
-    }
-    if (Context { slash: b.slash, ..a.clone() }).is_same(b) {
-        return Context { slash: Slash::Unknown, ..a.clone() };
-    }
-    let (nudged_a, nudged_b) = (a.nudged(), b.nudged());
-    if !(nudged_a.is_same(a) && nudged_b.is_same(b)) {
-        let joined = join(&nudged_a, &nudged_b, source, position, word);
-        if joined.state != State::Error {
-            return joined;
-        }
-    }
-    source.problem(position, format!("{{{{{word}}}}} branches end in different contexts: {a}, {b}"))
-}
-
-fn join_loop(mut end: Context, ways: &Loop, source: &Source) -> Context {
-    for (points, word) in [(&ways.breaks, "break"), (&ways.continues, "continue")] {
-        for (context, position) in points {
-            end = join(&end, context, source, *position, "range");
-            if let Some(problem) = &end.problem {
-                let text = format!("at range loop {word}: {}", problem.text);
-                return Context::failed(Problem { text, ..Problem::clone(problem) });
-            }
-        }
-    }
-    end
-}
-
-fn function_name(command: &Command) -> Option<&str> {
-    match &command.words.first()?.kind {
-        OperandKind::Function(name) => Some(name),
-        _ => None,
-    }
-}
-
-impl Findings {
-    /// Writes the edits into the trees they are about.
-    fn commit(self, trees: &mut BTreeMap<String, Tree>) {
-        for name in self.outputs.keys() {
-            let tree = trees.get(name).or_else(|| self.derived.get(name)).cloned();
-            if let Some(tree) = tree {
-                let list = Arc::new(self.edited(&tree.list));
-                trees.insert(name.clone(), Tree { list, source: tree.source });
-            }
-        }
-    }
-
-    fn edited(&self, list: &List) -> List {
-        List(list.0.iter().map(|node| self.edited_node(node)).collect())
-    }
-
-    fn edited_node(&self, node: &Node) -> Node {
-        let branch = |branch: &Branch| Branch {
-            pipe: branch.pipe.clone(),
-            list: self.edited(&branch.list),
-            otherwise: branch.otherwise.as_ref().map(|list| self.edited(list)),
-        };
-        let key = address(node);
-        let kind = match &node.kind {
-            NodeKind::Text(text) => NodeKind::Text(self.texts.get(&key).unwrap_or(text).clone()),
-            NodeKind::Action(pipe) => match self.actions.get(&key) {
-                Some(escapers) => NodeKind::Action(with_escapers(pipe, escapers)),
-                None => NodeKind::Action(pipe.clone()),
-            },
-            NodeKind::If(inner) => NodeKind::If(branch(inner)),
-            NodeKind::With(inner) => NodeKind::With(branch(inner)),
-            NodeKind::Range(inner) => NodeKind::Range(branch(inner)),
-            NodeKind::Template(name, pipe) => {
-                NodeKind::Template(self.calls.get(&key).unwrap_or(name).clone(), pipe.clone())
-            }
-            NodeKind::Break => NodeKind::Break,
-            NodeKind::Continue => NodeKind::Continue,
-        };
-        Node { position: node.position, kind }
-    }
-}
-
-/// What an escaper is worth: some do what the language's own functions do.
-fn equivalent(name: &str) -> &str {
-    match name {
-        "_html_template_attrescaper" | "_html_template_htmlescaper" | "_html_template_rcdataescaper" => {
-            "html"
-        }
-        "_html_template_urlescaper" | "_html_template_urlnormalizer" => "urlquery",
-        other => other,
-    }
-}
-
-/// Whether `next` would change nothing after `last`.
-fn is_redundant(last: &str, next: &str) -> bool {
-    match last {
-        "_html_template_commentescaper" => {
-            matches!(next, "_html_template_attrescaper" | "_html_template_htmlescaper")
-        }
-        "_html_template_cssescaper"
-        | "_html_template_jsregexpescaper"
-        | "_html_template_jsstrescaper"
-        | "_html_template_jstmpllitescaper" => next == "_html_template_attrescaper",
-        "_html_template_urlescaper" => next == "_html_template_urlnormalizer",
-        _ => false,
-    }
-}
-
-fn call(name: &str, position: usize) -> Command {
-    let word = Operand { position, kind: OperandKind::Function(name.to_owned()) };
-    Command { position, words: vec![word] }
-}
-
-fn push(commands: &mut Vec<Command>, command: Command) {
-    let last = commands.last().and_then(function_name);
-    if let (Some(last), Some(next)) = (last, function_name(&command))
-        && is_redundant(last, next)
-    {
-        return;
-    }
-    commands.push(command);
-}
-
-/// The pipeline with escapers at its end. One that ends in `html` or `urlquery` keeps it in place of its equivalent.
-fn with_escapers(pipe: &Pipe, escapers: &[&'static str]) -> Pipe {
-    let mut pipe = pipe.clone();
-    let mut names: Vec<String> = escapers.iter().map(|name| (*name).to_owned()).collect();
-    let own =
-        pipe.commands.last().and_then(function_name).filter(|name| matches!(*name, "html" | "urlquery"));
-    if let Some(own) = own.map(str::to_owned) {
-        let is_alone = pipe.commands.len() == 1;
-        if let Some(command) = pipe.commands.last_mut().filter(|command| is_alone && command.words.len() > 1)
-        {
-            command.words[0].kind = OperandKind::Function("_eval_args_".to_owned());
-            let position = pipe.position;
-            push(&mut pipe.commands, call(&own, position));
-        }
-        let mut is_among = false;
-        for name in names.iter_mut().filter(|name| equivalent(name) == equivalent(&own)) {
-            name.clone_from(&own);
-            is_among = true;
-        }
-        if is_among {
-            pipe.commands.pop();
-        }
-    }
-    let present: HashSet<String> =
-        pipe.commands.iter().filter_map(function_name).map(|name| equivalent(name).to_owned()).collect();
-    for name in names.iter().filter(|name| !present.contains(equivalent(name))) {
-        push(&mut pipe.commands, call(name, pipe.position));
-    }
-    pipe
 }
