@@ -7,6 +7,7 @@ use ferula_config::scrape::ScrapeConfig;
 use ferula_notifier::AlertmanagersSnapshot;
 use ferula_query::QueryService;
 use ferula_rules::GroupSnapshot;
+use ferula_scraper::bad_pages::BadPage;
 use ferula_scraper::preview::Preview;
 use ferula_scraper::{Scraper, TargetsSnapshot};
 use tokio::sync::watch;
@@ -24,6 +25,12 @@ pub trait TargetSource: Send + Sync {
         let _ = (job, url);
         None
     }
+
+    /// The last page of a target that could not be taken, if it is kept.
+    fn bad_page(&self, job: &str, url: &str) -> Option<BadPage> {
+        let _ = (job, url);
+        None
+    }
 }
 
 impl TargetSource for Scraper {
@@ -33,6 +40,10 @@ impl TargetSource for Scraper {
 
     fn preview(&self, job: &str, url: &str) -> Option<Preview> {
         Scraper::preview(self, job, url)
+    }
+
+    fn bad_page(&self, job: &str, url: &str) -> Option<BadPage> {
+        Scraper::bad_page(self, job, url)
     }
 }
 

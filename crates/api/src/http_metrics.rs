@@ -21,13 +21,13 @@ impl HttpMetrics {
                 "Requests that were answered, by route and status.",
                 &["handler", "code"],
             ),
-            duration: registry.histogram_vec(
+            duration: registry.native_histogram_vec(
                 "prometheus_http_request_duration_seconds",
                 "Seconds from a whole request to the beginning of its answer, by route.",
                 &[0.1, 0.2, 0.4, 1.0, 3.0, 8.0, 20.0, 60.0, 120.0],
                 &["handler"],
             ),
-            size: registry.histogram_vec(
+            size: registry.native_histogram_vec(
                 "prometheus_http_response_size_bytes",
                 "Bytes of answers, by route; those that are streamed, as large query results are, have no size and do not count.",
                 &[1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9],

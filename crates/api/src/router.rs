@@ -99,6 +99,7 @@ const API_ROUTES: &[Route] = &[
     route("/ferula/editor", GET_POST, Endpoint::Lookup(ferula::editor::editor)),
     route("/ferula/backtest", GET_POST, Endpoint::Query(ferula::backtest::backtest)),
     route("/ferula/tree", GET_POST, Endpoint::Query(ferula::tree::tree)),
+    route("/ferula/bad_page", GET, Endpoint::Json(ferula::bad_page::bad_page)),
     route("/ferula/relabel", GET_POST, Endpoint::Json(ferula::relabel::relabel)),
     route("/ferula/scrape_preview", POST, Endpoint::Query(ferula::relabel::scrape_preview)),
     route("/ferula/queries/stop", POST, Endpoint::Json(ferula::queries::stop)),

@@ -16,21 +16,6 @@ use crate::number::openmetrics_float;
 
 mod protobuf;
 
-impl Format {
-    /// The `Content-Type` of a page written in this format.
-    pub const fn content_type(self) -> &'static str {
-        match self {
-            Format::Text => "text/plain; version=0.0.4; charset=utf-8; escaping=underscores",
-            Format::OpenMetrics => {
-                "application/openmetrics-text; version=1.0.0; charset=utf-8; escaping=underscores"
-            }
-            Format::Protobuf => {
-                "application/vnd.google.protobuf; proto=io.prometheus.client.MetricFamily; encoding=delimited; escaping=underscores"
-            }
-        }
-    }
-}
-
 /// Writes a whole page.
 pub fn write_page(families: &[MetricFamily], format: Format) -> Vec<u8> {
     let dialect = match format {
@@ -55,12 +40,13 @@ struct Page {
 
 impl Page {
     fn family(&mut self, family: &MetricFamily) {
-        // OpenMetrics names a counter's family without the suffix of its samples.
-        let family_name = match (self.dialect, family.kind) {
-            (Dialect::OpenMetrics, MetricType::Counter) => {
-                family.name.strip_suffix("_total").unwrap_or(&family.name)
-            }
-            _ => &family.name,
+        // OpenMetrics names a counter's family without the suffix of its samples, and has no counter without one.
+        let (family_name, kind) = match (self.dialect, family.kind) {
+            (Dialect::OpenMetrics, MetricType::Counter) => match family.name.strip_suffix("_total") {
+                Some(name) => (name, family.kind),
+                None => (family.name.as_str(), MetricType::Unknown),
+            },
+            _ => (family.name.as_str(), family.kind),
         };
         if !family.help.is_empty() {
             self.out.push_str("# HELP ");
@@ -72,10 +58,10 @@ impl Page {
         self.out.push_str("# TYPE ");
         self.meta_name(family_name);
         self.out.push(' ');
-        self.out.push_str(self.kind_word(family.kind));
+        self.out.push_str(self.kind_word(kind));
         self.out.push('\n');
         for metric in &family.metrics {
-            self.metric(family, family_name, metric);
+            self.metric(kind, family_name, metric);
         }
     }
 
@@ -91,11 +77,11 @@ impl Page {
         }
     }
 
-    fn metric(&mut self, family: &MetricFamily, family_name: &str, metric: &Metric) {
+    fn metric(&mut self, kind: MetricType, family_name: &str, metric: &Metric) {
         let labels = &metric.labels;
         match &metric.value {
             MetricValue::Single(value) => {
-                let total = self.dialect == Dialect::OpenMetrics && family.kind == MetricType::Counter;
+                let total = self.dialect == Dialect::OpenMetrics && kind == MetricType::Counter;
                 let suffix = if total { "_total" } else { "" };
                 self.sample(family_name, suffix, labels, None, &self.float(*value), metric.timestamp);
             }
@@ -106,7 +92,7 @@ impl Page {
                 }
                 self.sum_and_count(family_name, labels, *sum, *count, metric.timestamp);
             }
-            MetricValue::Histogram { buckets, sum, count } => {
+            MetricValue::Histogram { buckets, sum, count, .. } => {
                 let all = buckets.iter().copied().chain([(f64::INFINITY, *count)]);
                 for (bound, up_to) in all {
                     let label = Some(("le", self.float(bound)));
@@ -244,7 +230,7 @@ mod tests {
                 MetricType::Histogram,
                 vec![metric(
                     &[("h", "x")],
-                    Histogram { buckets: vec![(0.25, 1), (4.0, 3)], sum: 9.5, count: 4 },
+                    Histogram { buckets: vec![(0.25, 1), (4.0, 3)], sum: 9.5, count: 4, native: None },
                     None,
                 )],
             ),

@@ -1,6 +1,8 @@
 //! A program's own metrics at one moment: what `telemetry` gathers and `exposition` writes as a page.
 
-use crate::{LabelSet, MetricType};
+use std::sync::Arc;
+
+use crate::{Histogram, LabelSet, MetricType};
 
 /// All metrics of one name.
 #[derive(Clone, Debug, PartialEq)]
@@ -40,7 +42,7 @@ pub enum MetricValue {
         /// How many there were.
         count: u64,
     },
-    /// Classic buckets, cumulative.
+    /// Classic buckets, cumulative, and native ones where they are kept.
     Histogram {
         /// Upper bound and count of observations up to it, bounds rising, without the `+Inf` bucket.
         buckets: Vec<(f64, u64)>,
@@ -48,5 +50,7 @@ pub enum MetricValue {
         sum: f64,
         /// How many there were; also the count of the `+Inf` bucket.
         count: u64,
+        /// The same observations in exponential buckets; only the protobuf format has them.
+        native: Option<Arc<Histogram>>,
     },
 }

@@ -15,7 +15,7 @@ pub enum ScrapeError {
     #[error("{0}")]
     Fetch(#[from] FetchError),
     /// The page is in no format that is read.
-    #[error("{0}{FALLBACK_HINT}")]
+    #[error("{0}{hint}", hint = content_type_hint(.0))]
     ContentType(#[from] ContentTypeError),
     /// A line is wrong.
     #[error("{0}")]
@@ -64,6 +64,15 @@ pub enum ScrapeError {
 }
 
 impl ScrapeError {
+    /// Whether a page came and is to blame, so that a look at it helps.
+    pub(crate) fn is_of_page(&self) -> bool {
+        match self {
+            ScrapeError::Fetch(_) | ScrapeError::TargetLimit { .. } | ScrapeError::Internal(_) => false,
+            ScrapeError::Storage(error) => matches!(error, AppendError::InvalidHistogram(_)),
+            _ => true,
+        }
+    }
+
     /// What the parser says of a page.
     pub(crate) fn of_page(error: PageError, body: &[u8]) -> Self {
         match error {
@@ -74,8 +83,16 @@ impl ScrapeError {
 }
 
 /// What helps with a page whose type nobody knows.
-const FALLBACK_HINT: &str =
-    "; if it is a page in the text format, give its job fallback_scrape_protocol: PrometheusText0.0.4";
+fn content_type_hint(error: &ContentTypeError) -> &'static str {
+    match error {
+        ContentTypeError::Unsupported(given) if given.to_ascii_lowercase().contains("html") => {
+            "; that is a web page, not metrics: metrics_path may be another one, or the target wants a login"
+        }
+        _ => {
+            "; if it is a page in the text format, give its job fallback_scrape_protocol: PrometheusText0.0.4"
+        }
+    }
+}
 
 /// The first line of a page that the format does not allow.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -95,6 +112,8 @@ impl BadLine {
         let line = body.split(|byte| *byte == b'\n').nth(error.line.saturating_sub(1)).unwrap_or_default();
         let hint = if error.line == 1 && line.starts_with(b"\xef\xbb\xbf") {
             "; the page begins with a byte order mark, which the format does not allow"
+        } else if error.line == 1 && line.trim_ascii_start().starts_with(b"<") {
+            "; the page is HTML or XML, not metrics: metrics_path may be another one, or the target wants a login"
         } else if line.ends_with(b"\r") {
             "; lines of the page end in CR LF, and the format wants LF alone"
         } else {
@@ -135,6 +154,9 @@ mod tests {
             bad(1, b"\xef\xbb\xbfa 1\n"),
             "bad (line 1): \"\\ufeffa 1\"; the page begins with a byte order mark, which the format does not allow"
         );
+        assert!(bad(1, b"<!DOCTYPE html>\n").ends_with("or the target wants a login"));
+        let html = ScrapeError::from(ContentTypeError::Unsupported("text/HTML".into())).to_string();
+        assert!(html.ends_with("or the target wants a login"), "{html}");
         assert!(bad(1, &b"x".repeat(1000)).len() < 250);
         assert_eq!(bad(9, b"a 1\n"), "bad (line 9): \"\"");
         let blank = ScrapeError::from(ContentTypeError::Blank).to_string();

@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 use std::ops::Range;
-use std::sync::{Arc, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use ferula_exposition::key::{decode, decode_exemplar};
 use ferula_exposition::{Entry, ExemplarText, Format, KeyError, LabelScratch, PageParser};
@@ -153,7 +153,7 @@ impl<'a> Intake<'a> {
     pub(crate) fn run(
         mut self,
         page: &Page,
-        metadata: MutexGuard<'_, MetadataCache>,
+        metadata: &Mutex<MetadataCache>,
     ) -> (Counts, Result<(), PageFault>) {
         let result = match self.read(page, metadata) {
             Ok(()) => {
@@ -187,7 +187,8 @@ impl<'a> Intake<'a> {
     }
 
     /// Fills the batch with the samples of a page.
-    fn read(&mut self, page: &Page, mut metadata: MutexGuard<'_, MetadataCache>) -> Result<(), ScrapeError> {
+    /// The metadata is locked for one comment at a time: readers of the API do not wait for a page.
+    fn read(&mut self, page: &Page, metadata: &Mutex<MetadataCache>) -> Result<(), ScrapeError> {
         let format = Format::of_response(&page.content_type, self.context.job.fallback)?;
         let mut parser = PageParser::with_options(&page.body, format, self.context.page);
         let mut comments = Comments { unit_of_family: format == Format::Protobuf, ..Comments::default() };
@@ -203,7 +204,7 @@ impl<'a> Intake<'a> {
                         kind: series.kind,
                         exemplars: series.exemplar.as_slice(),
                     };
-                    self.take(sample, &comments, &metadata)?;
+                    self.take(sample, &comments, metadata)?;
                 }
                 Entry::Histogram(histogram) => {
                     let sample = Sample {
@@ -214,9 +215,9 @@ impl<'a> Intake<'a> {
                         kind: histogram.kind,
                         exemplars: histogram.exemplars,
                     };
-                    self.take(sample, &comments, &metadata)?;
+                    self.take(sample, &comments, metadata)?;
                 }
-                comment => comments.note(&comment, &mut metadata),
+                comment => comments.note(&comment, &mut lock(metadata)),
             }
         }
         let metrics = self.context.metrics;
@@ -240,7 +241,7 @@ impl<'a> Intake<'a> {
         &mut self,
         sample: Sample<'_>,
         comments: &Comments,
-        metadata: &MetadataCache,
+        metadata: &Mutex<MetadataCache>,
     ) -> Result<(), ScrapeError> {
         let job = self.context.job;
         self.counts.scraped += 1;
@@ -261,7 +262,7 @@ impl<'a> Intake<'a> {
         }
         let news = match comments.family() {
             Some(family) if job.features.metadata => {
-                self.news_of(sample.key, &series, stated, (family, metadata.news_of(family)))
+                self.news_of(sample.key, &series, stated, (family, lock(metadata).news_of(family)))
             }
             _ => None,
         };
@@ -504,6 +505,10 @@ fn reduce(value: &mut HistogramValue, schema: i32) -> Result<(), ScrapeError> {
         HistogramValue::Float(h) => Arc::make_mut(h).reduce_resolution(schema),
     }
     .map_err(ScrapeError::Histogram)
+}
+
+fn lock(metadata: &Mutex<MetadataCache>) -> MutexGuard<'_, MetadataCache> {
+    metadata.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// What the comments of a page stated last.

@@ -14,6 +14,7 @@
 //! Always true: a page is stored whole or not at all; the report of a scrape is stored with it, in the same commit; a
 //! target that misbehaves costs its own scrapes and bounded memory, nothing else.
 
+pub mod bad_pages;
 pub mod error;
 pub mod failure_log;
 pub mod fetch;

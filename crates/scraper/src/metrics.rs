@@ -113,18 +113,21 @@ impl Metrics {
                 "scrapes_exemplar_out_of_order_total",
                 "Exemplars dropped because their series has a newer one already.",
             ),
-            scrape_duration: registry.histogram(
-                "prometheus_target_scrape_duration_seconds",
-                "Seconds from the start of a scrape until its samples are stored, over all targets.",
-                &[],
-            ),
-            interval_length_histogram: registry.histogram_vec(
+            scrape_duration: registry
+                .native_histogram_vec(
+                    "prometheus_target_scrape_duration_seconds",
+                    "Seconds from the start of a scrape until its samples are stored, over all targets.",
+                    &[],
+                    &[],
+                )
+                .with(&[]),
+            interval_length_histogram: registry.native_histogram_vec(
                 "prometheus_target_interval_length_histogram_seconds",
                 "Seconds between the starts of two scrapes of a target, by configured interval.",
                 &BOUNDS,
                 &["interval"],
             ),
-            sync_length_histogram: registry.histogram_vec(
+            sync_length_histogram: registry.native_histogram_vec(
                 "prometheus_target_sync_length_histogram_seconds",
                 "Seconds that it took to make targets of what was discovered, by job.",
                 &BOUNDS,

@@ -18,6 +18,7 @@ use ferula_storage::Appendable;
 use ferula_telemetry::{error, warn};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use crate::bad_pages::BadPages;
 use crate::error::ScrapeError;
 use crate::fetch::{Fetch, FetchError, Page};
 use crate::metrics::{IntervalLength, Metrics};
@@ -44,6 +45,8 @@ pub struct LoopServices {
     pub storing: Arc<Semaphore>,
     /// Chooses the hash keys of caches.
     pub seeds: Arc<AtomicU64>,
+    /// Where pages go that could not be taken.
+    pub bad_pages: BadPages,
 }
 
 impl LoopServices {
@@ -237,7 +240,7 @@ impl Storing {
             sample_limit: job.sample_limit,
             body_bytes,
         });
-        let (_, committed) = self.state.store(
+        let (error, committed) = self.state.store(
             &*self.shared.store,
             &context,
             self.at.timestamp(),
@@ -248,6 +251,9 @@ impl Storing {
                 Report::new(error.is_none(), took, counts, extra)
             },
         );
+        if let (Ok(page), Some(error)) = (&page, error.filter(ScrapeError::is_of_page)) {
+            self.shared.bad_pages.keep(&job.job_name, &target.url, self.at, page, &error);
+        }
         let took = clock.elapsed().saturating_sub(self.start);
         self.shared.metrics.scrape_duration.observe_duration(took);
         if let Err(error) = committed {

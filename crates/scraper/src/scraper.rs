@@ -15,6 +15,7 @@ use ferula_storage::Appendable;
 use ferula_telemetry::{Registry, error, warn};
 use tokio::sync::Semaphore;
 
+use crate::bad_pages::{BadPage, BadPages};
 use crate::failure_log::FailureLogs;
 use crate::http::PageReading;
 use crate::metrics::Metrics;
@@ -112,6 +113,7 @@ impl Scraper {
             shutdown: setup.shutdown.clone(),
             storing: Arc::new(Semaphore::new(parallel)),
             seeds: Arc::new(AtomicU64::new(setup.random_seed)),
+            bad_pages: BadPages::default(),
         };
         let pools = Pools::default();
         collect_metadata_sizes(&setup.registry, &pools);
@@ -184,6 +186,11 @@ impl Scraper {
         self.0.lock().get(job)?.preview(url, &context)
     }
 
+    /// The last page of a target that could not be taken.
+    pub fn bad_page(&self, job: &str, url: &str) -> Option<BadPage> {
+        self.0.shared.bad_pages.of(job, url)
+    }
+
     /// All targets, now.
     pub fn targets(&self) -> TargetsSnapshot {
         let pools = self.0.lock();
@@ -234,6 +241,7 @@ impl Inner {
                 pool.end();
             }
             metrics.forget_job(&name);
+            self.shared.bad_pages.forget_job(&name);
         }
         let mut failed = Vec::new();
         let mut waiting = BTreeMap::new();
@@ -315,14 +323,15 @@ fn collect_metadata_sizes(registry: &Registry, pools: &Pools) {
     let pools = Arc::downgrade(pools);
     registry.collector(move |families| {
         let Some(pools) = pools.upgrade() else { return };
-        let pools = pools.lock().unwrap_or_else(PoisonError::into_inner);
+        // Every target has a lock of its own; the pools are not held while one is waited for.
+        let jobs: Vec<(String, Vec<_>)> = {
+            let pools = pools.lock().unwrap_or_else(PoisonError::into_inner);
+            let metadata = |pool: &Pool| pool.active().filter_map(|target| target.metadata()).collect();
+            pools.iter().map(|(job, pool)| (job.clone(), metadata(pool))).collect()
+        };
         let (mut entries, mut bytes) = (Vec::new(), Vec::new());
-        for (job, pool) in pools.iter() {
-            let sizes = pool.active().filter_map(|target| {
-                target
-                    .metadata()
-                    .map(|metadata| metadata.lock().unwrap_or_else(PoisonError::into_inner).size())
-            });
+        for (job, metadata) in &jobs {
+            let sizes = metadata.iter().map(|one| one.lock().unwrap_or_else(PoisonError::into_inner).size());
             let total = sizes.fold((0, 0), |sum, size| (sum.0 + size.0, sum.1 + size.1));
             entries.push(gauge(job, total.0));
             bytes.push(gauge(job, total.1));
@@ -348,3 +357,6 @@ fn gauge(job: &str, value: usize) -> Metric {
 fn gauges(name: &str, help: &str, metrics: Vec<Metric>) -> MetricFamily {
     MetricFamily { name: name.to_owned(), help: help.to_owned(), kind: MetricType::Gauge, metrics }
 }
+
+#[cfg(test)]
+mod tests;

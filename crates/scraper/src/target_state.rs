@@ -150,10 +150,8 @@ impl TargetState {
         at: Timestamp,
         page: &Page,
     ) -> (Counts, Result<(), PageFault>) {
-        let metadata = self.metadata.clone();
-        let metadata = metadata.lock().unwrap_or_else(PoisonError::into_inner);
         let intake = Intake::new(&mut self.series, &mut self.buffers, &mut *appender, context, at);
-        let taken = intake.run(page, metadata);
+        let taken = intake.run(page, &self.metadata);
         if taken.1.is_ok() {
             self.append_markers(appender, at);
             self.end_round(context, true);

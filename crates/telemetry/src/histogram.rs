@@ -1,17 +1,19 @@
-//! Distributions in fixed buckets.
+//! Distributions in fixed buckets, and in exponential ones beside them.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use ferula_model::{MetricType, MetricValue};
 
 use crate::counter::add_to_bits;
 use crate::family::Instrument;
+use crate::native::NativeBuckets;
 
 /// Counts observations by the first bucket whose bound they do not exceed. A clone is another handle to it.
 ///
-/// A reader may see the buckets of one moment and the sum of the next; the count is always that of the buckets.
+/// A reader may see the buckets of one moment and the sum of the next; the count is always that of the buckets. One with
+/// native buckets is locked for an observation and a reading, and all of it is of one moment.
 #[derive(Clone, Debug)]
 pub struct Histogram(Arc<Cells>);
 
@@ -22,22 +24,38 @@ struct Cells {
     /// Not cumulative; one more than there are bounds.
     counts: Box<[AtomicU64]>,
     sum_bits: AtomicU64,
+    native: Option<Mutex<NativeBuckets>>,
 }
 
 impl Histogram {
     /// A histogram with these upper bounds, which must rise; `+Inf` is implied.
     pub(crate) fn new(bounds: &[f64]) -> Self {
+        Self::with(bounds, None)
+    }
+
+    /// The same with native buckets beside the classic ones.
+    pub(crate) fn with_native(bounds: &[f64]) -> Self {
+        Self::with(bounds, Some(Mutex::default()))
+    }
+
+    fn with(bounds: &[f64], native: Option<Mutex<NativeBuckets>>) -> Self {
         assert!(bounds.windows(2).all(|pair| pair[0] < pair[1]), "bucket bounds rise: {bounds:?}");
         Histogram(Arc::new(Cells {
             bounds: bounds.into(),
             counts: (0..=bounds.len()).map(|_| AtomicU64::new(0)).collect(),
             sum_bits: AtomicU64::new(0),
+            native,
         }))
     }
 
     /// Counts one observation.
     pub fn observe(&self, value: f64) {
         // A NaN is above every bound, as in Prometheus' client.
+        let mut native =
+            self.0.native.as_ref().map(|native| native.lock().unwrap_or_else(PoisonError::into_inner));
+        if let Some(native) = &mut native {
+            native.observe(value);
+        }
         let bucket = self.0.bounds.iter().position(|bound| value <= *bound).unwrap_or(self.0.bounds.len());
         self.0.counts[bucket].fetch_add(1, Relaxed);
         add_to_bits(&self.0.sum_bits, value);
@@ -53,6 +71,8 @@ impl Instrument for Histogram {
     const KIND: MetricType = MetricType::Histogram;
 
     fn read(&self) -> MetricValue {
+        let native =
+            self.0.native.as_ref().map(|native| native.lock().unwrap_or_else(PoisonError::into_inner));
         let mut count = 0;
         let mut cumulative = |cell: &AtomicU64| {
             count += cell.load(Relaxed);
@@ -66,7 +86,9 @@ impl Instrument for Histogram {
             .map(|(bound, cell)| (*bound, cumulative(cell)))
             .collect();
         let count = cumulative(&self.0.counts[self.0.bounds.len()]);
-        MetricValue::Histogram { buckets, sum: f64::from_bits(self.0.sum_bits.load(Relaxed)), count }
+        let sum = f64::from_bits(self.0.sum_bits.load(Relaxed));
+        let native = native.map(|native| Arc::new(native.histogram(count, sum)));
+        MetricValue::Histogram { buckets, sum, count, native }
     }
 }
 
@@ -82,7 +104,7 @@ mod tests {
         }
         assert_eq!(
             histogram.read(),
-            MetricValue::Histogram { buckets: vec![(1.0, 2), (2.0, 3)], sum: 105.5, count: 5 }
+            MetricValue::Histogram { buckets: vec![(1.0, 2), (2.0, 3)], sum: 105.5, count: 5, native: None }
         );
     }
 }

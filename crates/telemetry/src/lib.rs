@@ -13,6 +13,7 @@ mod counter;
 mod family;
 mod histogram;
 pub mod logging;
+mod native;
 mod process;
 mod registry;
 mod summary;

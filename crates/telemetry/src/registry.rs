@@ -94,6 +94,18 @@ impl Registry {
         self.family(name, help, labels, move || Histogram::new(&bounds))
     }
 
+    /// Histograms by label values that keep native buckets as well, for readers of the protobuf format.
+    pub fn native_histogram_vec(
+        &self,
+        name: &str,
+        help: &str,
+        bounds: &[f64],
+        labels: &[&str],
+    ) -> HistogramVec {
+        let bounds = bounds.to_vec();
+        self.family(name, help, labels, move || Histogram::with_native(&bounds))
+    }
+
     /// A summary with these quantiles.
     pub fn summary(&self, name: &str, help: &str, quantiles: &[f64]) -> Summary {
         self.summary_vec(name, help, quantiles, &[]).with(&[])

@@ -2,6 +2,7 @@
 //! VictoriaMetrics.
 
 pub mod backtest;
+pub mod bad_page;
 pub mod cardinality;
 pub mod editor;
 pub mod graph;

@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use axum::body::Body;
 use axum::http::{HeaderValue, Method, Response, header};
-use ferula_exposition::{Format, writer::write_page};
+use ferula_exposition::negotiation::negotiate;
+use ferula_exposition::writer::write_page;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use tokio::sync::oneshot;
@@ -105,11 +106,15 @@ pub fn version(service: Service, _: Request) -> Answered {
     now(text(String::from_utf8_lossy(&body).into_owned()))
 }
 
-/// `/metrics`, always in the text format, as Prometheus' own page.
+/// `/metrics`, in the format that the reader wants: protobuf, in which some histograms are native as well, OpenMetrics,
+/// or text.
 pub fn metrics(service: Service, request: Request) -> Answered {
     async move {
         let site = service.site().clone();
-        let gathered = tokio::task::spawn_blocking(move || write_page(&site.registry.gather(), Format::Text));
+        let accepted = request.headers.get(header::ACCEPT).and_then(|value| value.to_str().ok());
+        let wanted = negotiate(accepted.unwrap_or_default());
+        let gathered =
+            tokio::task::spawn_blocking(move || write_page(&site.registry.gather(), wanted.format));
         let Ok(page) = gathered.await else {
             let why = "an error has occurred while serving metrics";
             return Refusal::new(RefusalKind::Internal, why).into_answer();
@@ -118,19 +123,19 @@ pub fn metrics(service: Service, request: Request) -> Answered {
             Encoding::Gzip => Encoding::Gzip,
             Encoding::Deflate | Encoding::Identity => Encoding::Identity,
         };
-        page_answer(page, Format::Text.content_type(), encoding)
+        page_answer(page, &wanted.content_type(), encoding)
     }
     .boxed()
 }
 
 /// A page of samples, packed.
-pub(crate) fn page_answer(page: Vec<u8>, content_type: &'static str, encoding: Encoding) -> Response<Body> {
+pub(crate) fn page_answer(page: Vec<u8>, content_type: &str, encoding: Encoding) -> Response<Body> {
     let mut packer = Packer::new(encoding);
     let mut packed = packer.push(page);
     packed.extend(packer.finish());
     let mut response = ok(Body::from(packed));
     let headers = response.headers_mut();
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
+    headers.extend(HeaderValue::from_str(content_type).ok().map(|value| (header::CONTENT_TYPE, value)));
     mark_encoding(headers, encoding);
     response
 }

@@ -81,7 +81,7 @@ fn write_value(json: &mut JsonWriter<'_>, value: &MetricValue) {
             }
             json.end_array();
         }
-        MetricValue::Histogram { buckets, sum, count } => {
+        MetricValue::Histogram { buckets, sum, count, .. } => {
             json.field("sampleCount", &count.to_string());
             double(json, "sampleSum", *sum);
             json.key("bucket");

@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
+use ferula_model::UnixNanos;
 use ferula_model::alert::ZERO_TIME;
-use ferula_model::{LabelSet, UnixNanos};
-use ferula_scraper::{PoolSnapshot, Target};
+use ferula_scraper::{DroppedTarget, PoolSnapshot, Target};
 
 use crate::answer::{Answer, Handled};
 use crate::api::Api;
@@ -48,7 +48,7 @@ pub fn targets(api: &Api, request: &Request) -> Handled {
         json.begin_array();
         for pool in wanted().filter(|_| with_dropped) {
             for dropped in &pool.dropped {
-                write_dropped(json, pool, &dropped.discovered_labels);
+                write_dropped(json, pool, dropped);
             }
         }
         json.end_array();
@@ -89,10 +89,15 @@ fn write_active(json: &mut JsonWriter<'_>, pool: &PoolSnapshot, target: &Arc<Tar
     json.end_object();
 }
 
-fn write_dropped(json: &mut JsonWriter<'_>, pool: &PoolSnapshot, discovered: &LabelSet) {
+/// Beside what Prometheus has, `droppedByRule`: which of the job's `relabel_configs` it was, from 0.
+fn write_dropped(json: &mut JsonWriter<'_>, pool: &PoolSnapshot, dropped: &DroppedTarget) {
     json.begin_object();
     json.key("discoveredLabels");
-    json.labels(discovered);
+    json.labels(&dropped.discovered_labels);
     json.field("scrapePool", &pool.name);
+    if let Some(rule) = dropped.rule {
+        json.key("droppedByRule");
+        json.uint(rule as u64);
+    }
     json.end_object();
 }

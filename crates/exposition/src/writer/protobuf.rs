@@ -1,8 +1,8 @@
 //! Metric families to delimited protobuf messages. Field numbers are those of `metrics.proto`.
 
-use ferula_go::protobuf::{push_varint, put_bytes, put_double, put_varint};
+use ferula_go::protobuf::{push_varint, put_bytes, put_double, put_sint, put_varint};
 use ferula_model::metric_family::{Metric, MetricFamily, MetricValue};
-use ferula_model::{LabelSet, MetricType};
+use ferula_model::{Histogram, LabelSet, MetricType};
 
 /// Writes all families, each behind its length.
 pub(super) fn write(families: &[MetricFamily]) -> Vec<u8> {
@@ -60,7 +60,7 @@ fn write_metric(out: &mut Vec<u8>, kind: MetricType, metric: &Metric) {
             }
             4
         }
-        MetricValue::Histogram { buckets, sum, count } => {
+        MetricValue::Histogram { buckets, sum, count, native } => {
             put_varint(&mut value, 1, *count);
             put_double(&mut value, 2, *sum);
             for (bound, up_to) in buckets {
@@ -69,12 +69,34 @@ fn write_metric(out: &mut Vec<u8>, kind: MetricType, metric: &Metric) {
                 put_double(&mut bucket, 2, *bound);
                 put_bytes(&mut value, 3, &bucket);
             }
+            if let Some(native) = native {
+                write_native(&mut value, native);
+            }
             7
         }
     };
     put_bytes(out, field, &value);
     if let Some(millis) = metric.timestamp {
         put_varint(out, 6, millis as u64);
+    }
+}
+
+/// The native buckets; count and sum are those of the classic ones.
+fn write_native(out: &mut Vec<u8>, histogram: &Histogram) {
+    put_sint(out, 5, i64::from(histogram.schema));
+    put_double(out, 6, histogram.zero_threshold);
+    put_varint(out, 7, histogram.zero_count);
+    for (spans, deltas, field) in [
+        (&histogram.negative_spans, &histogram.negative_buckets, 9),
+        (&histogram.positive_spans, &histogram.positive_buckets, 12),
+    ] {
+        for span in spans {
+            let mut message = Vec::new();
+            put_sint(&mut message, 1, i64::from(span.offset));
+            put_varint(&mut message, 2, u64::from(span.length));
+            put_bytes(out, field, &message);
+        }
+        deltas.iter().for_each(|delta| put_sint(out, field + 1, *delta));
     }
 }
 

@@ -10,6 +10,7 @@ mod formats;
 mod hostile;
 mod limits;
 mod own_metrics;
+mod pages;
 mod raw_requests;
 mod remote_write;
 mod stages;

@@ -70,6 +70,7 @@ struct Bed {
     clock: SimClock,
     store: MemStorage,
     fetch: Arc<FakeFetch>,
+    bad_pages: BadPages,
     target: Arc<Target>,
     registry: Registry,
     stop: Shutdown,
@@ -106,7 +107,9 @@ impl Bed {
             shutdown: server.clone(),
             storing: Arc::new(Semaphore::new(1)),
             seeds: Arc::new(AtomicU64::new(1)),
+            bad_pages: BadPages::default(),
         };
+        let bad_pages = shared.bad_pages.clone();
         let new_loop = ScrapeLoop {
             state: shared.new_state(),
             shared,
@@ -118,7 +121,19 @@ impl Bed {
             offset_seed: 7,
         };
         let task = Some(tokio::spawn(new_loop.run()));
-        Bed { clock, store, fetch, target, registry, stop, server, forced, ticks: Vec::new(), task }
+        Bed {
+            clock,
+            store,
+            fetch,
+            bad_pages,
+            target,
+            registry,
+            stop,
+            server,
+            forced,
+            ticks: Vec::new(),
+            task,
+        }
     }
 
     /// Waits until the loop sleeps.
@@ -497,6 +512,20 @@ async fn the_target_says_how_its_last_scrape_went() {
 }
 
 #[tokio::test]
+async fn the_last_bad_page_can_be_looked_at() {
+    let mut bed = Bed::new("");
+    let url = bed.target.url.clone();
+    bed.scrape(page("a 1\n")).await;
+    bed.scrape(Answer::Refuses).await;
+    assert_eq!(bed.bad_pages.of("j", &url), None, "there was no page");
+    bed.scrape(page("a 1\nb x\n")).await;
+    bed.scrape(page("a 3\n")).await;
+    let kept = bed.bad_pages.of("j", &url).expect("a page");
+    assert_eq!((kept.body.as_slice(), kept.at.0 / 1_000_000), (&b"a 1\nb x\n"[..], bed.ticks[2]));
+    assert!(kept.error.to_string().contains("(line 2)"), "{}", kept.error);
+}
+
+#[tokio::test]
 async fn exemplars_are_stored_and_refusals_are_counted() {
     let mut bed = Bed::new("");
     let om = |text: &str| Answer::Typed("application/openmetrics-text", format!("{text}\n# EOF\n"));
@@ -588,7 +617,7 @@ async fn metrics_of_scraping_count_what_happens() {
     let observed = |name: &str| {
         let family = bed.registry.gather().into_iter().find(|family| family.name == name).expect(name);
         match &family.metrics[0].value {
-            ferula_model::MetricValue::Histogram { buckets, sum, count } => (buckets.len(), *sum, *count),
+            ferula_model::MetricValue::Histogram { buckets, sum, count, .. } => (buckets.len(), *sum, *count),
             other => panic!("{name} is {other:?}"),
         }
     };
@@ -720,4 +749,64 @@ async fn exemplars_of_a_histogram_count_as_out_of_order_only_together() {
     // The older of the two comes too late now, the newer is known.
     bed.scrape(histogram_page()).await;
     assert_eq!(bed.metric("prometheus_target_scrapes_exemplar_out_of_order_total"), 0.0);
+}
+
+/// A store that looks at a lock whenever it is asked for a series.
+struct Watching {
+    inner: MemStorage,
+    metadata: Arc<Mutex<crate::metadata_cache::MetadataCache>>,
+    free: AtomicU64,
+}
+
+struct WatchingAppender<'a>(Box<dyn ferula_storage::Appender + 'a>, &'a Watching);
+
+impl Appendable for Watching {
+    fn appender(&self) -> Box<dyn ferula_storage::Appender + '_> {
+        Box::new(WatchingAppender(self.inner.appender(), self))
+    }
+}
+
+impl ferula_storage::Appender for WatchingAppender<'_> {
+    fn resolve(&mut self, labels: &LabelSet) -> Result<ferula_model::SeriesRef, ferula_storage::AppendError> {
+        self.1.free.fetch_add(u64::from(self.1.metadata.try_lock().is_ok()), Ordering::SeqCst);
+        self.0.resolve(labels)
+    }
+
+    fn append(&mut self, batch: &mut ferula_storage::SampleBatch) -> ferula_storage::AppendOutcome {
+        self.0.append(batch)
+    }
+
+    fn commit(
+        self: Box<Self>,
+        durability: ferula_storage::Durability,
+    ) -> Result<(), ferula_storage::CommitError> {
+        self.0.commit(durability)
+    }
+}
+
+#[test]
+fn metadata_can_be_read_while_a_page_is_stored() {
+    let config = Config::parse("scrape_configs: [{job_name: j}]").expect("a good configuration");
+    let job = JobOptions::of(&config.scrape_configs[0], Features { metadata: true, ..Features::default() });
+    let mut state = TargetState::new(1);
+    let metadata = state.metadata().clone();
+    let store = Watching { inner: MemStorage::new(), metadata, free: AtomicU64::new(0) };
+    let metrics = Metrics::new(&Registry::new());
+    let context = ScrapeContext {
+        job: &job,
+        page: crate::options::PageOptions::default(),
+        target: &LabelSet::empty(),
+        metrics: &metrics,
+        url: "",
+    };
+    let page = Page {
+        body: "# HELP a A.\na 1\n# HELP b B.\nb 1\n".into(),
+        content_type: "text/plain".into(),
+        share: None,
+    };
+    let at = Timestamp::from_millis(START_MILLIS);
+    let (error, committed) = state
+        .store(&store, &context, at, Ok(&page), |counts, _| Report::new(true, Duration::ZERO, counts, None));
+    assert_eq!((error, committed), (None, Ok(())));
+    assert_eq!(store.free.load(Ordering::SeqCst), 7, "two series and five reports");
 }
