@@ -12,6 +12,9 @@ pub struct Negotiated {
     pub escaping: &'static str,
 }
 
+/// The `Content-Type` of a text page for a reader that wants nothing else.
+pub const TEXT_CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8; escaping=underscores";
+
 const PROTOBUF_TYPE: &str = "application/vnd.google.protobuf";
 const FAMILY: &str = "io.prometheus.client.MetricFamily";
 const OPENMETRICS_TYPE: &str = "application/openmetrics-text";
@@ -117,7 +120,7 @@ mod tests {
         let openmetrics = "application/openmetrics-text; version=";
         let protobuf = "application/vnd.google.protobuf; proto=io.prometheus.client.MetricFamily; encoding=delimited; escaping=";
         for (accept, expected) in [
-            ("", format!("{text}underscores")),
+            ("", TEXT_CONTENT_TYPE.to_owned()),
             ("*/*", format!("{text}underscores")),
             ("text/html, image/*", format!("{text}underscores")),
             (

@@ -8,7 +8,9 @@ use axum::extract::State;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, header};
 use axum::routing::any;
 use ferula_alertmanager::api::{Answer, Api, Request as ApiRequest};
-use ferula_exposition::{Format, writer::write_page};
+use ferula_exposition::Format;
+use ferula_exposition::negotiation::TEXT_CONTENT_TYPE;
+use ferula_exposition::writer::write_page;
 use ferula_telemetry::{Counter, Gauge, HistogramVec, Registry};
 use tokio::sync::{Semaphore, mpsc, oneshot};
 
@@ -254,7 +256,7 @@ impl Inner {
         let registry = self.registry.clone();
         let page = tokio::task::spawn_blocking(move || write_page(&registry.gather(), Format::Text)).await;
         match page {
-            Ok(page) => bytes(StatusCode::OK, Format::Text.content_type(), page.into()),
+            Ok(page) => bytes(StatusCode::OK, TEXT_CONTENT_TYPE, page.into()),
             Err(_) => plain(StatusCode::INTERNAL_SERVER_ERROR, "internal error\n"),
         }
     }
