@@ -71,10 +71,6 @@ impl Finder<'_> {
         for (index, job) in jobs.iter().enumerate() {
             self.inside(vec![Step::Key("scrape_configs".into()), Step::Index(index)], |finder| {
                 finder.http_client(&job.http);
-                finder.key(
-                    "convert_classic_histograms_to_nhcb",
-                    job.convert_classic_histograms_to_nhcb == Some(true),
-                );
             });
         }
     }
