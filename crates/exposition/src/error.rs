@@ -10,6 +10,8 @@ pub struct ParseError {
     pub line: usize,
     /// What is wrong, in Prometheus' words.
     pub reason: String,
+    /// The line is a whole sample, which is refused for its names alone: it counts as one that was on the page.
+    pub is_sample: bool,
 }
 
 /// Quoted parts of a page are cut to this length, so that a hostile page cannot make a huge error.

@@ -37,7 +37,7 @@ impl<'a> LineReader<'a> {
 
     pub(crate) fn fail(&self, reason: String) -> ParseError {
         let before = &self.body[..self.start.min(self.body.len())];
-        ParseError { line: 1 + memchr::memchr_iter(b'\n', before).count(), reason }
+        ParseError { line: 1 + memchr::memchr_iter(b'\n', before).count(), reason, is_sample: false }
     }
 
     /// `expected …, got "token" ("NAME") while parsing: "line"`
@@ -126,7 +126,8 @@ impl<'a> LineReader<'a> {
     pub(crate) fn key(&self, key_start: usize) -> Result<&'a [u8], ParseError> {
         let key = self.lexer.slice(key_start, self.lexer.at);
         if !self.plain && std::str::from_utf8(key).is_err() {
-            return Err(self.fail(format!("invalid metric name or label names: {}", quote(key))));
+            let reason = format!("invalid metric name or label names: {}", quote(key));
+            return Err(ParseError { is_sample: true, ..self.fail(reason) });
         }
         Ok(key)
     }

@@ -26,20 +26,21 @@ pub fn parse_media_type(header: &str) -> Result<String, MediaTypeError> {
     let media_type = base.to_lowercase().trim().to_owned();
     check_type(&media_type)?;
     let mut rest = &header[base.len()..];
-    let mut seen: Vec<String> = Vec::new();
+    let mut seen: Vec<(String, &str)> = Vec::new();
     loop {
         rest = rest.trim_start();
         if rest.is_empty() {
             return Ok(media_type);
         }
-        let Some((name, after)) = parameter(rest) else {
+        let Some((name, value, after)) = parameter(rest) else {
             // A semicolon at the very end is passed over.
             return if rest.trim() == ";" { Ok(media_type) } else { Err(MediaTypeError::InvalidParameter) };
         };
-        if seen.contains(&name) {
+        // Newer versions of Go allow the same once more.
+        if seen.iter().any(|(known, other)| *known == name && *other != value) {
             return Err(MediaTypeError::DuplicateParameter);
         }
-        seen.push(name);
+        seen.push((name, value));
         rest = after;
     }
 }
@@ -65,8 +66,8 @@ fn token(text: &str) -> (&str, &str) {
     text.split_at(end.unwrap_or(text.len()))
 }
 
-/// `; name=value`: the name, and what follows. `None` when something else is there.
-fn parameter(text: &str) -> Option<(String, &str)> {
+/// `; name=value`: the name, the value as written, and what follows. `None` when something else is there.
+fn parameter(text: &str) -> Option<(String, &str, &str)> {
     let (name, rest) = token(text.strip_prefix(';')?.trim_start());
     if name.is_empty() {
         return None;
@@ -79,7 +80,7 @@ fn parameter(text: &str) -> Option<(String, &str)> {
             (!value.is_empty()).then_some(after)?
         }
     };
-    Some((name.to_lowercase(), after))
+    Some((name.to_lowercase(), &rest[..rest.len() - after.len()], after))
 }
 
 /// What follows the quoted string whose inside begins here; `None` when it does not end on its line.
@@ -95,4 +96,17 @@ fn after_quoted(inside: &str) -> Option<&str> {
         }
     }
     None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Go 1.27, with which Prometheus is built; the recorded answers are those of an older one.
+    #[test]
+    fn a_parameter_may_be_there_twice_with_one_value() {
+        let parsed = |parameters: &str| parse_media_type(&format!("text/plain{parameters}"));
+        assert_eq!(parsed("; charset=utf-8; charset=utf-8"), Ok("text/plain".to_owned()));
+        assert_eq!(parsed("; charset=utf-8; charset=utf-16"), Err(MediaTypeError::DuplicateParameter));
+    }
 }

@@ -143,7 +143,7 @@ mod tests {
     #[test]
     fn a_bad_line_is_shown_with_what_may_be_wrong_with_the_whole_page() {
         let bad = |line: usize, body: &[u8]| {
-            BadLine::of(ParseError { line, reason: "bad".into() }, body).to_string()
+            BadLine::of(ParseError { line, reason: "bad".into(), is_sample: false }, body).to_string()
         };
         assert_eq!(bad(2, b"a 1\nb{ 2\nc 3\n"), "bad (line 2): \"b{ 2\"");
         assert_eq!(

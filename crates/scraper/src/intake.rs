@@ -7,7 +7,7 @@ use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use ferula_exposition::key::{decode, decode_exemplar};
-use ferula_exposition::{Entry, ExemplarText, Format, KeyError, LabelScratch, PageParser};
+use ferula_exposition::{Entry, ExemplarText, Format, KeyError, LabelScratch, PageError, PageParser};
 use ferula_model::histogram::{
     EXPONENTIAL_SCHEMA_MIN, is_exponential_schema, is_exponential_schema_reserved,
 };
@@ -192,8 +192,16 @@ impl<'a> Intake<'a> {
         let format = Format::of_response(&page.content_type, self.context.job.fallback)?;
         let mut parser = PageParser::with_options(&page.body, format, self.context.page);
         let mut comments = Comments { unit_of_family: format == Format::Protobuf, ..Comments::default() };
-        let bad_page = |error| ScrapeError::of_page(error, &page.body);
-        while let Some(entry) = parser.next().map_err(bad_page)? {
+        loop {
+            let entry = match parser.next() {
+                Ok(Some(entry)) => entry,
+                Ok(None) => break,
+                Err(error) => {
+                    let is_sample = matches!(&error, PageError::Line(line) if line.is_sample);
+                    self.counts.scraped += u64::from(is_sample);
+                    return Err(ScrapeError::of_page(error, &page.body));
+                }
+            };
             match entry {
                 Entry::Series(series) => {
                     let sample = Sample {
@@ -259,6 +267,13 @@ impl<'a> Intake<'a> {
         if time > self.at.millis().saturating_add(AHEAD_MILLIS_MAX) {
             self.refused.out_of_bounds += 1;
             return Ok(());
+        }
+        if let SampleValue::Histogram(value) = &value
+            && let Err(error) = value.validate()
+        {
+            // The page ends here, and this sample does not count as kept.
+            self.counts.kept -= 1;
+            return Err(ScrapeError::Histogram(error));
         }
         let news = match comments.family() {
             Some(family) if job.features.metadata => {
