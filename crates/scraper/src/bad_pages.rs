@@ -1,4 +1,4 @@
-//! The last page of a target that could not be taken, kept for whoever wants to know what was wrong with it.
+//! The last page of a target that could not be taken, kept so that a user can see what was wrong with it.
 //!
 //! Bounded twice: the beginning of a page is kept, and of all targets the pages that failed last.
 

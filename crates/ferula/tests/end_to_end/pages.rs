@@ -412,9 +412,9 @@ fn same(ours: &[String], theirs: &[String]) -> bool {
 /// Scraped by itself, the server has the same series of its own page in every format, and native histograms in protobuf.
 #[test]
 fn our_own_page_is_the_same_in_every_format() {
-    let folder = tempfile::tempdir().expect("a folder");
-    std::fs::write(folder.path().join("prometheus.yml"), "").expect("written");
-    let server = Server::start(folder.path(), &["--config.file=prometheus.yml", "--web.enable-lifecycle"]);
+    let directory = tempfile::tempdir().expect("a directory");
+    std::fs::write(directory.path().join("prometheus.yml"), "").expect("written");
+    let server = Server::start(directory.path(), &["--config.file=prometheus.yml", "--web.enable-lifecycle"]);
     let job = |name: &str, more: &str| {
         format!("- {{job_name: {name}, static_configs: [{{targets: ['{}']}}], {more}}}\n", server.address)
     };
@@ -426,7 +426,7 @@ fn our_own_page_is_the_same_in_every_format() {
         &job("native", "scrape_native_histograms: true"),
     ]
     .concat();
-    std::fs::write(folder.path().join("prometheus.yml"), config).expect("written");
+    std::fs::write(directory.path().join("prometheus.yml"), config).expect("written");
     let (status, body) = server.request("POST", "/-/reload", "", b"").expect("answered");
     assert_eq!(status, 200, "{body}");
     server.await_query("count(count_over_time(up[5m]) > 3)", |found| {
@@ -458,13 +458,13 @@ fn both_store_the_same_of_every_page() {
     let pages = pages();
     let address = serve(pages.iter().map(|page| (page.content_type, page.body.clone())).collect());
     let flags = ["--enable-feature=exemplar-storage", "--config.file=prometheus.yml"];
-    let folders = [tempfile::tempdir().expect("a folder"), tempfile::tempdir().expect("a folder")];
-    let write = |folder: &tempfile::TempDir, global| {
-        std::fs::write(folder.path().join("prometheus.yml"), config(&pages, &address, global))
+    let directories = [tempfile::tempdir().expect("a directory"), tempfile::tempdir().expect("a directory")];
+    let write = |directory: &tempfile::TempDir, global| {
+        std::fs::write(directory.path().join("prometheus.yml"), config(&pages, &address, global))
             .expect("written");
     };
-    write(&folders[0], "");
-    write(&folders[1], ", scrape_native_histograms: true");
+    write(&directories[0], "");
+    write(&directories[1], ", scrape_native_histograms: true");
     // Of both versions this is what asks for native histograms.
     let theirs_flags = [
         "--enable-feature=native-histograms,exemplar-storage",
@@ -472,8 +472,8 @@ fn both_store_the_same_of_every_page() {
         // Debian's has another one by default.
         "--storage.tsdb.path=data",
     ];
-    let theirs = Server::start_prometheus(&prometheus, folders[0].path(), &theirs_flags);
-    let ours = Server::start(folders[1].path(), &flags);
+    let theirs = Server::start_prometheus(&prometheus, directories[0].path(), &theirs_flags);
+    let ours = Server::start(directories[1].path(), &flags);
     let (theirs, ours) = (found(&theirs, pages.len()), found(&ours, pages.len()));
     let mut samples = 0;
     let mut different = Vec::new();
