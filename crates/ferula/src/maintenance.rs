@@ -153,7 +153,7 @@ fn report(done: &Maintained, took: Duration) {
 fn report_doubts(done: &Maintained, told: &[Doubt]) {
     for ulid in &done.vanished {
         warn!(
-            "A block is gone from the data directory: its samples are no longer shown",
+            "A block has vanished from the data directory: its samples are no longer shown",
             component = "tsdb",
             block = ulid
         );

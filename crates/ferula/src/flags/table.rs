@@ -175,9 +175,9 @@ flags! {
         "How much time a compacted block may cover. Default: a tenth of the retention time. Set it to the minimum where \
          Thanos compacts.", server, hidden;
     CHUNK_SEGMENT_BYTES: Bytes = "storage.tsdb.max-block-chunk-segment-size", "0B",
-        "How large a file of chunks in a block may become. Example: 512MB", server, hidden;
+        "The largest size of a chunk file in a block. Example: 512MB.", server, hidden;
     WAL_SEGMENT_BYTES: Bytes = "storage.tsdb.wal-segment-size", "0B",
-        "How large a file of the log may become, from 10MB to 256MB. Default: 128MB.", server, hidden;
+        "The largest size of a file of the log, from 10MB to 256MB. Default: 128MB.", server, hidden;
     RETENTION_TIME: Span = "storage.tsdb.retention.time", "0s",
         "How long samples are kept: 15d when neither this nor the size is given. Units: y, w, d, h, m, s, ms. Deprecated in \
          Prometheus in favour of storage.tsdb.retention in the configuration, which takes precedence and can be reloaded.",
@@ -191,7 +191,7 @@ flags! {
         "Do not lock the data directory. Two servers on one directory destroy it, so this is for file systems without locks.",
         server;
     OVERLAPPING_COMPACTION: Switch = "storage.tsdb.allow-overlapping-compaction", "true",
-        "Merge blocks that overlap in time. Switch it off where another component does that.", server, hidden;
+        "Merge blocks that overlap in time. Switch it off if another component does that.", server, hidden;
     WAL_COMPRESSED: Switch = "storage.tsdb.wal-compression", "true",
         "Compress the log.", server, hidden;
     WAL_COMPRESSION: WalCompression = "storage.tsdb.wal-compression-type", "zstd",
@@ -204,7 +204,7 @@ flags! {
         "The longest random delay of a compaction, in percent of a block's time.", server, hidden,
         harmless("it only matters with --enable-feature=delayed-compaction");
     DELAY_COMPACT_FILE: OptionalText = "storage.tsdb.delay-compact-file.path", "",
-        "JSON file that names the blocks that were uploaded, as the Thanos sidecar writes it. Other blocks are not compacted \
+        "JSON file with the names of uploaded blocks, as the Thanos sidecar writes it. Other blocks are not compacted \
          then.",
         server;
     BLOCK_RELOAD_INTERVAL: Span = "storage.tsdb.block-reload-interval", "1m",
@@ -217,11 +217,11 @@ flags! {
         server;
     SAVEPOINT_INTERVAL: Span = "storage.ferula.savepoint-interval", "5m",
         "How often the head is saved to the directory ferula_savepoint, so that a start after a crash reads only what was \
-         logged since. It is also saved at the end. 0s means never.",
+         logged since. It is also saved at shutdown. 0s means never.",
         server;
     REMOTE_WRITE_BACKLOG: Bytes = "storage.ferula.remote-write-backlog", "8GiB",
-        "How much of the log is kept for destinations of remote write that do not have it yet. Beyond it the oldest part goes, \
-         and is not sent.",
+        "How much of the log is kept for destinations of remote write that do not have it yet. Beyond that, the oldest part is \
+         dropped and not sent.",
         server;
     AGENT_PATH: Text = "storage.agent.path", "data-agent/", "The agent's data directory.", agent;
     AGENT_SEGMENT_BYTES: Bytes = "storage.agent.wal-segment-size", "0B", "How large a file of the agent's log may become.",
@@ -241,7 +241,7 @@ flags! {
         "How many entries the agent writes to a checkpoint at once.", agent;
     AGENT_NO_LOCKFILE: Switch = "storage.agent.no-lockfile", "false", "Do not lock the agent's data directory.", agent;
     REMOTE_FLUSH_DEADLINE: Span = "storage.remote.flush-deadline", "1m",
-        "How long the end may take for sending what is not sent yet by remote write. What is left goes out after the next \
+        "How long shutdown may take to send what remote write has not sent yet. The rest is sent after the next \
          start.";
     REMOTE_READ_SAMPLES: Integer = "storage.remote.read-sample-limit", "50000000",
         "How many samples one remote read may return. 0 means no limit.", server, harmless(NO_REMOTE_STORAGE);
@@ -253,9 +253,9 @@ flags! {
         "The largest limit that a request to the experimental search API may ask for. 0 means no bound.", server,
         harmless("the search API is not served yet");
     OUTAGE_TOLERANCE: Span = "rules.alert.for-outage-tolerance", "1h",
-        "After a longer outage than this, the \"for\" time of pending alerts starts anew.", server;
+        "After an outage longer than this, the \"for\" time of pending alerts starts again.", server;
     GRACE_PERIOD: Span = "rules.alert.for-grace-period", "10m",
-        "How long an alert that is restored after a restart stays pending at least. Holds for alerts whose \"for\" is longer.",
+        "The least time for which an alert that was restored after a restart stays pending, if its \"for\" is longer.",
         server;
     RESEND_DELAY: Span = "rules.alert.resend-delay", "1m",
         "How long to wait before a firing alert is sent to Alertmanager again.", server;
@@ -267,11 +267,11 @@ flags! {
     TIMESTAMP_TOLERANCE: Span = "scrape.timestamp-tolerance", "2ms",
         "What counts as slightly later for --scrape.adjust-timestamps.", hidden, not_yet(FIXED_SCRAPE_TIMES);
     NOTIFICATION_QUEUE: Count = "alertmanager.notification-queue-capacity", "10000",
-        "How many alerts may wait for an Alertmanager. The oldest are dropped beyond it.", server;
+        "How many alerts may wait for an Alertmanager. Beyond that, the oldest are dropped.", server;
     NOTIFICATION_BATCH: Count = "alertmanager.notification-batch-size", "256",
         "How many alerts are sent to an Alertmanager at once.", server;
     DRAIN_NOTIFICATIONS: Switch = "alertmanager.drain-notification-queue-on-shutdown", "true",
-        "Send what is still queued for Alertmanagers before the end.", server;
+        "At shutdown, first send what is still queued for Alertmanagers.", server;
     ALERTMANAGER_CONFIG: OptionalText = "alertmanager.config.file", "",
         "Run an Alertmanager inside this server, with this configuration. Rules hand their alerts over in memory; its API is \
          below /alertmanager. Ferula only.",
@@ -285,7 +285,7 @@ flags! {
     QUERY_SAMPLES_MAX: Count = "query.max-samples", "50000000",
         "How many samples one query may hold in memory before it ends with an error.", server;
     DISCOVERY_RELOAD_INTERVAL: Span = "scrape.discovery-reload-interval", "5s",
-        "How often at most the targets are updated from service discovery.", hidden,
+        "The shortest time between two updates of the targets from service discovery.", hidden,
         not_yet("targets are updated at most every 5s");
     FEATURES: List = "enable-feature", "",
         "Names of experimental features to switch on, with commas between them. Prometheus' documentation lists them: \

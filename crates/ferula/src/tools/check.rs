@@ -17,9 +17,9 @@ const METRICS_HELP: &str = "Read a page of metrics from standard input and check
     examples:\n\n\
     $ curl -s http://localhost:9100/metrics | promtool check metrics\n\n\
     $ promtool check metrics --extended --lint=none < page.prom";
-const RULE_LINTS: &str = "What to check beside validity, with commas: duplicate-rules (the same name and labels twice), all, \
+const RULE_LINTS: &str = "What to check besides validity, with commas between them: duplicate-rules (the same name and labels twice), all, \
     none.";
-const CONFIG_LINTS: &str = "What to check beside validity, with commas: duplicate-rules (the same name and labels twice), \
+const CONFIG_LINTS: &str = "What to check besides validity, with commas between them: duplicate-rules (the same name and labels twice), \
     too-long-scrape-interval (as long as the lookback delta, so that graphs have gaps), all, none.";
 /// What `--ignore-unknown-fields` does.
 pub const IGNORE_UNKNOWN: &str = "Accept keys in rule files that Prometheus does not know, such as those of other tools. The \
@@ -35,7 +35,7 @@ const TIMEOUT: Flag = flag("timeout", Kind::Duration, "How long to wait for targ
 const CONFIG_FILE: Argument = argument("config-file", Kind::File, "The configuration file.").required();
 const JOB: Argument = argument("job", Kind::Text, "The job_name whose targets to list.").required();
 const SYNTAX_ONLY: Flag =
-    flag("syntax-only", Kind::Switch, "Check the file alone, not the files that it names.");
+    flag("syntax-only", Kind::Switch, "Check only the file itself, not the files that it names.");
 const CONFIG_LINT: Flag = flag("lint", Kind::Text, CONFIG_LINTS).default("duplicate-rules");
 const RULE_LINT: Flag = flag("lint", Kind::Text, RULE_LINTS).default("duplicate-rules");
 const LINT_FATAL: Flag = flag("lint-fatal", Kind::Switch, "Exit with code 3 when only such a check fails.");
@@ -48,7 +48,7 @@ const WEB_CONFIG_FILES: Argument =
 const URL: Flag = flag("url", Kind::Url, "The server to ask.").default("http://localhost:9090");
 const RULE_FILES: Argument =
     argument("rule-files", Kind::Files, "Rule files to check; standard input without any.");
-const EXTENDED: Flag = flag("extended", Kind::Switch, "Count the series of each metric, too.");
+const EXTENDED: Flag = flag("extended", Kind::Switch, "Also count the series of each metric.");
 const METRICS_LINT: Flag =
     flag("lint", Kind::Text, "What to check: all, or none for syntax only.").default("all");
 

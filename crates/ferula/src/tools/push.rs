@@ -31,7 +31,8 @@ const MESSAGE: Flag = flag(
 const PATH: Flag =
     flag("remote-write.path", Kind::Text, "The path of remote write below the URL.").default("/api/v1/write");
 const URL: Argument =
-    argument("remote-write-url", Kind::Url, "The server, without the path of remote write.").required();
+    argument("remote-write-url", Kind::Url, "The URL of the server, without the path of remote write.")
+        .required();
 const FILES: Argument =
     argument("metric-files", Kind::Files, "Pages of metrics to send; standard input without any.");
 
@@ -43,7 +44,7 @@ pub const COMMAND: Command = Command {
     arguments: &[],
     commands: &[Command::new(
         "metrics",
-        "Send pages of metrics by remote write, to try a receiver out.",
+        "Send pages of metrics by remote write, to try out a receiver.",
         run,
     )
     .flags(&[LABEL, TIMEOUT, HEADER, MESSAGE, PATH])
