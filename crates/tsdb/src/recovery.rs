@@ -17,7 +17,7 @@ use crate::head::Replay;
 use crate::ids::LogRef;
 use crate::savepoint::Start;
 use crate::wal::ahead::{ReplayHelper, SegmentItem, read_ahead};
-use crate::wal::format::{checkpoint_path, list_checkpoints, list_segments};
+use crate::wal::format::{Segment, checkpoint_path, list_checkpoints, list_segments, list_strangers};
 use crate::wal::reader::{Damage, Repair, SegmentReader, repair};
 pub(crate) use from_savepoint::SavepointFiles;
 
@@ -120,24 +120,99 @@ impl<'a> Recovery<'a> {
         report: &mut dyn FnMut(Progress),
     ) -> io::Result<()> {
         report(Progress::Replaying);
-        let mut first = 0;
-        if let Some(start) = start {
-            first = start.segment;
-        } else if let Some(number) = list_checkpoints(disk, dir)?.last() {
-            report(Progress::Checkpoint { number: *number });
-            let checkpoint = checkpoint_path(dir, *number);
-            for segment in list_segments(disk, &checkpoint)? {
-                self.segment(disk, &checkpoint, segment.number, 0, false, report)?;
-            }
-            first = number + 1;
-        }
+        self.strangers(disk, dir, report)?;
         let segments = list_segments(disk, dir)?;
+        let first = match start {
+            Some(start) => start.segment,
+            None => self.checkpoint(disk, dir, &segments, report)?,
+        };
         let last = segments.last().map_or(0, |segment| segment.number);
         for segment in segments.iter().filter(|segment| segment.number >= first) {
             let offset =
                 start.filter(|start| start.segment == segment.number).map_or(0, |start| start.offset);
             self.segment(disk, dir, segment.number, offset, false, report)?;
             report(Progress::Segment { segment: segment.number, last });
+        }
+        Ok(())
+    }
+
+    /// Reads the newest checkpoint, if there is one, and returns from which segment on the log is to be read.
+    ///
+    /// A checkpoint stands for all segments up to its number. That is in doubt, and those segments are read as well, when what
+    /// a checkpoint leaves behind is not there: the segment that follows it, its own last segment as long as earlier ones are
+    /// there, and some record in it if there were segments before it.
+    fn checkpoint(
+        &mut self,
+        disk: &dyn Disk,
+        dir: &Path,
+        segments: &[Segment],
+        report: &mut dyn FnMut(Progress),
+    ) -> io::Result<u32> {
+        let Some(number) = list_checkpoints(disk, dir)?.last().copied() else {
+            self.holes(dir, segments, None, report);
+            return Ok(0);
+        };
+        report(Progress::Checkpoint { number });
+        let checkpoint = checkpoint_path(dir, number);
+        let records_before = self.recovered.records;
+        for segment in list_segments(disk, &checkpoint)? {
+            self.segment(disk, &checkpoint, segment.number, 0, false, report)?;
+        }
+        let is_empty = self.recovered.records == records_before;
+        let has = |wanted: u32| segments.iter().any(|segment| segment.number == wanted);
+        let earlier = segments.iter().any(|segment| segment.number <= number);
+        let follows = segments.iter().any(|segment| segment.number > number);
+        let doubt = match (earlier, follows) {
+            (true, false) => Some("there is no segment behind it"),
+            (true, true) if is_empty => Some("it is empty"),
+            (true, true) if !has(number) => Some("segments before it are there, and its last one is not"),
+            _ => None,
+        };
+        let Some(doubt) = doubt else {
+            self.holes(dir, segments, Some(number), report);
+            return Ok(number + 1);
+        };
+        self.recovered.corruptions += 1;
+        report(Progress::Damaged(format!(
+            "{}: in doubt, because {doubt}; the segments that it stands for are read too",
+            checkpoint.display()
+        )));
+        self.holes(dir, segments, None, report);
+        Ok(0)
+    }
+
+    /// Reports segments that are missing between others, or behind the checkpoint.
+    fn holes(
+        &mut self,
+        dir: &Path,
+        segments: &[Segment],
+        checkpoint: Option<u32>,
+        report: &mut dyn FnMut(Progress),
+    ) {
+        let numbers = segments
+            .iter()
+            .map(|segment| segment.number)
+            .filter(|number| checkpoint.is_none_or(|c| *number > c));
+        let mut before = checkpoint;
+        for number in numbers {
+            if let Some(expected) = before.map(|before| before + 1).filter(|expected| *expected < number) {
+                self.recovered.corruptions += 1;
+                let last = number - 1;
+                report(Progress::Damaged(format!(
+                    "{}: segments {expected} to {last} are missing",
+                    dir.display()
+                )));
+            }
+            before = Some(number);
+        }
+    }
+
+    /// Reports names that look like a segment's and are not.
+    fn strangers(&mut self, disk: &dyn Disk, dir: &Path, report: &mut dyn FnMut(Progress)) -> io::Result<()> {
+        for name in list_strangers(disk, dir)? {
+            self.recovered.corruptions += 1;
+            let path = dir.join(name);
+            report(Progress::Damaged(format!("{}: no segment of the log; left alone", path.display())));
         }
         Ok(())
     }
@@ -149,9 +224,11 @@ impl<'a> Recovery<'a> {
         dir: &Path,
         report: &mut dyn FnMut(Progress),
     ) -> io::Result<()> {
+        let corruptions_before = self.recovered.corruptions;
+        self.strangers(disk, dir, report)?;
         let segments = list_segments(disk, dir)?;
         let last = segments.last().map_or(0, |segment| segment.number);
-        let corruptions_before = self.recovered.corruptions;
+        self.holes(dir, &segments, None, report);
         for segment in &segments {
             self.segment(disk, dir, segment.number, 0, true, report)?;
             report(Progress::OutOfOrderSegment { segment: segment.number, last });

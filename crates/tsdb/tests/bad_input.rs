@@ -322,3 +322,75 @@ fn a_clock_that_jumps_is_told_of_and_costs_nothing_that_was_there() {
     assert_eq!(commit(&db, &[(series(0), now, 1.0)]).expect("written"), []);
     assert_eq!(floats(&db)[&series(0)].get(&now), Some(&1f64.to_bits()));
 }
+
+/// A log of three segments with samples, none of them in a block or savepoint.
+fn with_log() -> (FaultDisk, Floats) {
+    let disk = FaultDisk::default();
+    let mut samples = Floats::new();
+    for start in 0..3 {
+        let db = open(&disk, options());
+        for minute in 0..10 {
+            let at = BEGIN + (start * 10 + minute) * 60_000;
+            assert_eq!(commit(&db, &[(series(0), at, at as f64)]).expect("written"), []);
+        }
+        samples = floats(&db);
+        // Killed: a segment more at each start, and nothing but the log.
+        drop(db);
+    }
+    assert_eq!(samples[&series(0)].len(), 30);
+    (disk, samples)
+}
+
+fn damages(reports: &[Progress]) -> Vec<String> {
+    let text = |report: &Progress| match report {
+        Progress::Damaged(text) => Some(text.clone()),
+        _ => None,
+    };
+    reports.iter().filter_map(text).collect()
+}
+
+/// Names in the log's directory that nobody wrote must not lead the log astray, at this start or a later one.
+#[test]
+fn odd_names_in_the_log_cost_nothing_and_are_told() {
+    for name in [
+        "wal/4294967295",
+        "wal/4294967294",
+        "wal/1",
+        "wal/000000001",
+        "wal/00000077/notes",
+        "wal/99999999999999999999",
+        "wbl/4294967295",
+        "wal/checkpoint.00000099/00000000",
+        "wal/checkpoint.00000002/00000000",
+    ] {
+        let (disk, mut samples) = with_log();
+        let path = Path::new(DIR).join(name);
+        disk.create_dir_all(path.parent().expect("a directory")).expect("room");
+        disk.create(&path).expect("room");
+        for start in 0..3 {
+            let (db, reports) = open_reporting(&disk, options());
+            assert_eq!(floats(&db), samples, "{name}, start {start}");
+            let told = damages(&reports);
+            assert!(
+                told.iter().any(|text| text.contains(name.split('/').nth(1).expect("a name"))),
+                "{name}: {told:?}"
+            );
+            // What is written now is there at the next start too.
+            let at = BEGIN + (40 + start) * 60_000;
+            assert_eq!(commit(&db, &[(series(0), at, 1.0)]).expect("written"), []);
+            samples = floats(&db);
+        }
+    }
+}
+
+#[test]
+fn a_missing_segment_is_told_and_costs_its_own_samples_only() {
+    let (disk, samples) = with_log();
+    disk.remove_file(&Path::new(DIR).join("wal/00000001")).expect("somebody removed it");
+    let (db, reports) = open_reporting(&disk, options());
+    let told = damages(&reports);
+    assert!(told.iter().any(|text| text.contains("segments 1 to 1 are missing")), "{told:?}");
+    let found = floats(&db);
+    assert!(found[&series(0)].len() >= 20, "{}", found[&series(0)].len());
+    assert!(found[&series(0)].keys().all(|at| samples[&series(0)].contains_key(at)));
+}

@@ -136,6 +136,33 @@ pub struct Segment {
     pub bytes: u64,
 }
 
+/// Larger numbers are no segments': they leave no room for those that follow.
+pub const SEGMENT_NUMBER_MAX: u32 = u32::MAX - (1 << 20);
+
+/// The number of a segment with this file name, as Prometheus writes it; a name in another form would be read from a path at
+/// which there is nothing.
+fn segment_number(name: &str) -> Option<u32> {
+    let number = name.parse().ok().filter(|number| *number <= SEGMENT_NUMBER_MAX)?;
+    (format!("{number:08}") == name).then_some(number)
+}
+
+/// Names that look like a segment's and are not: another form, too large a number, a directory.
+pub fn list_strangers(disk: &dyn Disk, dir: &Path) -> io::Result<Vec<String>> {
+    let entries = match disk.list(dir) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(error),
+    };
+    let mut names: Vec<String> = entries
+        .into_iter()
+        .filter(|entry| entry.name.bytes().all(|b| b.is_ascii_digit()))
+        .filter(|entry| entry.stat.is_dir || segment_number(&entry.name).is_none())
+        .map(|entry| entry.name)
+        .collect();
+    names.sort_unstable();
+    Ok(names)
+}
+
 /// Segments of a directory in order of their numbers; none when there is no directory.
 pub fn list_segments(disk: &dyn Disk, dir: &Path) -> io::Result<Vec<Segment>> {
     let entries = match disk.list(dir) {
@@ -145,8 +172,8 @@ pub fn list_segments(disk: &dyn Disk, dir: &Path) -> io::Result<Vec<Segment>> {
     };
     let mut segments: Vec<Segment> = entries
         .iter()
-        .filter(|entry| !entry.stat.is_dir && entry.name.bytes().all(|b| b.is_ascii_digit()))
-        .filter_map(|entry| Some(Segment { number: entry.name.parse().ok()?, bytes: entry.stat.bytes }))
+        .filter(|entry| !entry.stat.is_dir)
+        .filter_map(|entry| Some(Segment { number: segment_number(&entry.name)?, bytes: entry.stat.bytes }))
         .collect();
     segments.sort_by_key(|segment| segment.number);
     Ok(segments)
@@ -174,7 +201,7 @@ pub fn list_checkpoints(disk: &dyn Disk, dir: &Path) -> io::Result<Vec<u32>> {
     let mut numbers: Vec<u32> = entries
         .iter()
         .filter(|entry| entry.stat.is_dir)
-        .filter_map(|entry| entry.name.strip_prefix(CHECKPOINT_PREFIX)?.parse().ok())
+        .filter_map(|entry| segment_number(entry.name.strip_prefix(CHECKPOINT_PREFIX)?))
         .collect();
     numbers.sort_unstable();
     Ok(numbers)

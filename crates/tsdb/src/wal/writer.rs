@@ -11,7 +11,8 @@ use std::sync::Arc;
 use ferula_telemetry::Summary;
 
 use super::format::{
-    Compression, HEADER_BYTES, PAGE_BYTES, SEGMENT_BYTES, list_segments, put_fragments, segment_path,
+    Compression, HEADER_BYTES, PAGE_BYTES, SEGMENT_BYTES, list_checkpoints, list_segments, put_fragments,
+    segment_path,
 };
 use crate::Stopwatch;
 use crate::disk::{Disk, WriteFile, create_dir_durable};
@@ -95,7 +96,10 @@ impl Writer {
             "segments are whole pages"
         );
         create_dir_durable(&*disk, &dir)?;
-        let next = list_segments(&*disk, &dir)?.last().map_or(0, |last| last.number + 1);
+        // Behind a checkpoint too: a segment below one would be passed over by the next start.
+        let segment = list_segments(&*disk, &dir)?.last().map(|last| last.number);
+        let checkpoint = list_checkpoints(&*disk, &dir)?.last().copied();
+        let next = segment.max(checkpoint).map_or(0, |last| last + 1);
         let mut writer = Writer {
             disk,
             dir,
