@@ -8,6 +8,7 @@
 //! collection was listed once, and a group is made again only when one of the objects that it shows has changed.
 
 mod client;
+mod exec;
 mod groups;
 mod objects;
 mod watch;

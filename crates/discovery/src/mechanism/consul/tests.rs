@@ -2,7 +2,11 @@
 
 use std::sync::{Arc, Mutex};
 
-use crate::played::{Bed, Play, PlayedServer, ReceivedRequest};
+use ferula_config::Config;
+
+use super::Consul;
+use crate::played::{Bed, Play, PlayedServer, ReceivedRequest, context};
+use crate::provider::{Output, Provider};
 
 const WEB: &str = r#"[
   {"Node": {"Node": "n1", "Address": "10.0.0.1", "Meta": {"rack-1": "r"}, "TaggedAddresses": {"lan": "10.0.0.1", "wan": "8.8.8.8"}},
@@ -92,4 +96,28 @@ async fn services_come_and_go_and_stay_while_consul_fails() {
     assert_eq!(bed.metric("prometheus_sd_discovered_targets"), 3.0);
     *state.lock().expect("a test") = (3, r#"{"db": []}"#, false);
     assert_eq!(bed.targets(1).await.len(), 1);
+}
+
+/// Every send replaces all groups. Were one made outside the lock, another watch could send a newer picture in between,
+/// and the older one would stay.
+#[tokio::test]
+async fn groups_are_sent_under_the_lock_that_they_are_read_under() {
+    let server = PlayedServer::start(agent).await;
+    let yaml = format!("scrape_configs:\n- job_name: a\n  {}\n", section(&server.address));
+    let config = Config::parse(&yaml).expect("a good configuration");
+    let section = Consul::sections(&config.scrape_configs[0].discovery).remove(0);
+    let consul = Consul::new(section, &context()).expect("a provider");
+    let inner = consul.0.clone();
+    let (sent, mut sends) = tokio::sync::mpsc::unbounded_channel();
+    let output = Output::new(move |groups| {
+        let _ = sent.send((inner.groups.try_lock().is_err(), groups.len()));
+    });
+    tokio::spawn(consul.run(output));
+    loop {
+        let (is_locked, groups) = sends.recv().await.expect("the provider runs");
+        assert!(is_locked, "sent outside the lock");
+        if groups == 2 {
+            break;
+        }
+    }
 }

@@ -1,12 +1,14 @@
 //! Where the API server is and how it is asked: the section's address, a kubeconfig file, or the pod's own account.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use ferula_config::discovery::KubernetesSdConfig;
 use ferula_config::http_client::{Authorization, BasicAuth, HttpClientConfig, ProxyConfig, TlsConfig};
 use ferula_config::{Secret, Url};
 use serde::Deserialize;
 
+use super::exec::{Exec, ExecError, ExecSection};
 use crate::provider::ProviderError;
 
 /// Where Kubernetes puts the account of a pod. The token in it is replaced every hour, and the client reads it
@@ -19,6 +21,8 @@ pub(super) struct Server {
     /// Without a slash at the end.
     pub url: String,
     pub http: HttpClientConfig,
+    /// The program that prints a token for each request.
+    pub exec: Option<Arc<Exec>>,
 }
 
 impl Server {
@@ -29,7 +33,7 @@ impl Server {
         if section.api_server.is_empty() {
             return of_pod(|name| std::env::var(name).ok(), Path::new(ACCOUNT_DIRECTORY));
         }
-        Ok(Server { url: trimmed(section.api_server.as_str()), http: section.http.clone() })
+        Ok(Server { url: trimmed(section.api_server.as_str()), http: section.http.clone(), exec: None })
     }
 }
 
@@ -72,7 +76,7 @@ fn of_pod(variable: impl Fn(&str) -> Option<String>, directory: &Path) -> Result
         },
         ..HttpClientConfig::default()
     };
-    Ok(Server { url: format!("https://{}", crate::group::host_port(&host, port)), http })
+    Ok(Server { url: format!("https://{}", crate::group::host_port(&host, port)), http, exec: None })
 }
 
 macro_rules! kubeconfig {
@@ -112,7 +116,7 @@ kubeconfig! {
         token: String,
         username: String,
         password: String,
-        exec: Option<serde::de::IgnoredAny>,
+        exec: Option<ExecSection>,
         auth_provider: Option<serde::de::IgnoredAny>,
     }
 }
@@ -164,10 +168,10 @@ enum KubeconfigError {
     Base64(&'static str),
     #[error("{0}")]
     ProxyUrl(#[from] ferula_config::UrlError),
-    #[error(
-        "user {0:?} has `exec` or `auth-provider`, which run programs of others; use a token or a certificate"
-    )]
-    Program(String),
+    #[error("user {0:?} has `auth-provider`, which Kubernetes removed; use `exec`, a token or a certificate")]
+    AuthProvider(String),
+    #[error("{0}")]
+    Exec(#[from] ExecError),
 }
 
 fn parse_kubeconfig(text: &str, directory: &Path) -> Result<Server, KubeconfigError> {
@@ -186,9 +190,10 @@ fn parse_kubeconfig(text: &str, directory: &Path) -> Result<Server, KubeconfigEr
     let user = config.users.iter().find(|user| user.name == context.user).map_or(&none, |named| &named.user);
     let token_file = token_files.users.iter().find(|user| user.name == context.user);
     let token_file = token_file.map_or("", |named| named.user.token_file.as_str());
-    if user.exec.is_some() || user.auth_provider.is_some() {
-        return Err(KubeconfigError::Program(context.user.clone()));
+    if user.auth_provider.is_some() {
+        return Err(KubeconfigError::AuthProvider(context.user.clone()));
     }
+    let exec = user.exec.clone().map(|section| Exec::new(section, directory)).transpose()?.map(Arc::new);
     let path = |file: &str| match file {
         "" => String::new(),
         file => directory.join(file).display().to_string(),
@@ -228,7 +233,7 @@ fn parse_kubeconfig(text: &str, directory: &Path) -> Result<Server, KubeconfigEr
     };
     let http =
         HttpClientConfig { authorization, basic_auth, tls_config, proxy, ..HttpClientConfig::default() };
-    Ok(Server { url: trimmed(&cluster.server), http })
+    Ok(Server { url: trimmed(&cluster.server), http, exec })
 }
 
 #[cfg(test)]
@@ -263,7 +268,8 @@ mod tests {
             ("current-context: b", "current-context: c", "context \"c\" does not exist"),
             ("cluster: y,", "cluster: w,", "cluster \"w\" does not exist"),
             ("a2V5", "SECRET!", "client-key-data is not base64"),
-            ("{tokenFile: t,", "{exec: {command: x},", "user \"v\" has `exec`"),
+            ("{tokenFile: t,", "{auth-provider: {name: x},", "user \"v\" has `auth-provider`"),
+            ("{tokenFile: t,", "{exec: {command: x},", "exec plugin: invalid apiVersion \"\""),
             ("users:\n", "users: SECRET\n#", "it is not a kubeconfig, see line "),
         ] {
             let Err(found) = parse_kubeconfig(&text.replace(from, to), Path::new("/k")) else {

@@ -371,6 +371,72 @@ async fn garbage_and_flooding_in_a_watch_cost_a_failure_and_no_targets() {
     bed.targets(6).await;
 }
 
+/// A proxy that cannot watch answers at once: the next watch waits, longer each time. Without the wait the failures are
+/// never counted, and the server is asked without a pause.
+#[tokio::test]
+async fn a_watch_that_ends_at_once_is_a_failure_and_waits() {
+    let cluster = Cluster::new();
+    fill(&cluster);
+    let played = cluster.clone();
+    let server = PlayedServer::start(move |request| match request.target.contains("watch=true") {
+        true => Play::Json(String::new()),
+        false => played.play(request),
+    })
+    .await;
+    let bed = Bed::new(&section(&server.address, "pod", ""));
+    bed.targets(3).await;
+    bed.wait_for_metric("prometheus_sd_kubernetes_failures_total", 4.0).await;
+    let watches = server.targets().iter().filter(|target| target.contains("watch=true")).count();
+    let failures = bed.metric("prometheus_sd_kubernetes_failures_total") as usize;
+    assert!(watches <= failures + 1, "{watches} watches, {failures} failures");
+}
+
+/// The program of a kubeconfig is run once for a token, and again when the token has ended or is refused.
+#[tokio::test]
+async fn a_kubeconfig_may_name_a_program_that_prints_tokens() {
+    use std::os::unix::fs::PermissionsExt;
+    let cluster = Cluster::new();
+    fill(&cluster);
+    let (played, refused) = (cluster.clone(), Arc::new(std::sync::atomic::AtomicBool::new(false)));
+    let refuses = refused.clone();
+    let server = PlayedServer::start(move |request| {
+        let token = request.headers.get("authorization").map_or("", String::as_str);
+        let is_refused = refuses.load(std::sync::atomic::Ordering::SeqCst) && token == "Bearer T1-me";
+        if is_refused || !token.starts_with("Bearer T") {
+            return Play::Raw("401 Unauthorized", String::new(), b"{}".to_vec());
+        }
+        played.play(request)
+    })
+    .await;
+    let directory = tempfile::tempdir().expect("a directory");
+    let program = directory.path().join("token.sh");
+    let script = "#!/bin/sh\ncd \"$(dirname \"$0\")\"\necho x >> runs\nn=$(wc -l < runs | tr -d ' ')\n\
+        echo \"$KUBERNETES_EXEC_INFO\" > info\n\
+        echo '{\"kind\":\"ExecCredential\",\"apiVersion\":\"client.authentication.k8s.io/v1\",\"status\":{\"token\":\"T'\"$n-$WHO\"'\"}}'\n";
+    std::fs::write(&program, script).expect("written");
+    std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).expect("set");
+    let file = directory.path().join("config");
+    let text = format!(
+        "current-context: c\nclusters: [{{name: k, cluster: {{server: 'http://{}'}}}}]\ncontexts: [{{name: c, context: {{cluster: k, user: u}}}}]\n\
+         users: [{{name: u, user: {{exec: {{apiVersion: client.authentication.k8s.io/v1, command: ./token.sh, args: [a], env: [{{name: WHO, value: me}}], \
+         interactiveMode: Never}}}}}}]\n",
+        server.address
+    );
+    std::fs::write(&file, text).expect("written");
+    let bed =
+        Bed::new(&format!("kubernetes_sd_configs: [{{kubeconfig_file: '{}', role: pod}}]", file.display()));
+    bed.targets(3).await;
+    let runs = || std::fs::read_to_string(directory.path().join("runs")).expect("a file").lines().count();
+    assert_eq!(runs(), 1, "one token for the list and the watch");
+    let info = std::fs::read_to_string(directory.path().join("info")).expect("a file");
+    assert!(info.contains("\"interactive\":false"), "{info}");
+    refused.store(true, std::sync::atomic::Ordering::SeqCst);
+    cluster.end_watches();
+    cluster.put("/api/v1/pods", pod("p9", "10.1.0.9"));
+    bed.targets(6).await;
+    assert_eq!(runs(), 2);
+}
+
 /// Five thousand pods of which many come and go: right within five seconds, and listed once.
 #[tokio::test]
 async fn many_pods_coming_and_going_are_right_soon() {

@@ -25,6 +25,7 @@ use serde::de::DeserializeOwned;
 use tokio::sync::Notify;
 
 use super::client::Server;
+use super::exec::Exec;
 use super::objects::Object;
 use crate::api_client::ApiClient;
 use crate::json;
@@ -175,6 +176,7 @@ impl Watches {
             api: ApiClient::new(&server.http, context, LIST_TIMEOUT)?,
             url: format!("{}{path}", server.url),
             selection,
+            exec: server.exec.clone(),
             clock: context.clock.clone(),
             metrics: KubernetesMetrics::new(&context.registry),
             state: state.clone(),
@@ -262,6 +264,7 @@ struct Reflector<T> {
     url: String,
     /// `&labelSelector=…`, or "".
     selection: String,
+    exec: Option<Arc<Exec>>,
     clock: SharedClock,
     metrics: KubernetesMetrics,
     state: Arc<State<T>>,
@@ -321,6 +324,24 @@ impl<T: Object> Reflector<T> {
         self.metrics.requests.with(&[&code]).inc();
     }
 
+    /// A `GET`, with the token of the section's program if there is one.
+    async fn request(&self, url: &str) -> Result<Request, RefreshError> {
+        let request = Request::get(url)?;
+        match &self.exec {
+            Some(exec) => exec.authorize(request, &self.clock).await,
+            None => Ok(request),
+        }
+    }
+
+    /// A token that was refused is not used again.
+    async fn look_at_status(&self, status: StatusCode) {
+        if let Some(exec) = &self.exec
+            && status == StatusCode::UNAUTHORIZED
+        {
+            exec.forget().await;
+        }
+    }
+
     /// Reads the whole collection and puts it in place of the one that was known; returns its version.
     async fn list(&self) -> Result<String, WatchError> {
         let mut objects = Objects::new();
@@ -330,10 +351,11 @@ impl<T: Object> Reflector<T> {
             if !next.is_empty() {
                 url.push_str(&format!("&continue={}", query_escape(&next)));
             }
-            let request = Request::get(&url).map_err(RefreshError::from)?;
+            let request = self.request(&url).await?;
             let answer = self.api.send(request).await;
             self.count_request(answer.as_ref().ok().map(|answer| answer.status));
             let answer = answer?;
+            self.look_at_status(answer.status).await;
             if answer.status != StatusCode::OK {
                 return Err(refused(answer.status, &answer.status_text, &answer.body));
             }
@@ -391,10 +413,11 @@ impl<T: Object> Reflector<T> {
             WATCH_TIME.as_secs(),
             self.selection
         );
-        let request = Request::get(&url).map_err(RefreshError::from)?;
+        let request = self.request(&url).await?;
         let sent = self.unless_silent(self.api.client().send(request)).await?;
         self.count_request(sent.as_ref().ok().map(Response::status));
         let mut response = sent.map_err(RefreshError::from)?;
+        self.look_at_status(response.status()).await;
         if response.status() != StatusCode::OK {
             let (status, text) = (response.status(), response.status_text().to_owned());
             let body = self.unless_silent(response.bytes(LINE_BYTES_MAX)).await?;
