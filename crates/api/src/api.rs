@@ -84,6 +84,7 @@ pub struct Api {
     pub targets: Arc<dyn TargetSource>,
     pub alerting: Arc<dyn AlertingSource>,
     pub(crate) write: ferula_remote::write::Receiver,
+    pub(crate) read: crate::routes::read::ReadGate,
     pub(crate) editor_names: crate::routes::ferula::editor::NameCache,
     pub(crate) federation: crate::routes::federate::FederationMetrics,
     loaded: watch::Receiver<Arc<LoadedConfig>>,
@@ -102,6 +103,10 @@ impl Api {
         let features = site.settings.remote_write_features;
         Api {
             write: ferula_remote::write::Receiver::new(&site.registry, features),
+            read: crate::routes::read::ReadGate::new(
+                site.settings.remote_read.concurrent_max,
+                &site.registry,
+            ),
             editor_names: Default::default(),
             federation: crate::routes::federate::FederationMetrics::new(&site.registry),
             site,

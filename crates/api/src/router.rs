@@ -18,7 +18,7 @@ use crate::error::{Refusal, RefusalKind};
 use crate::request::{FORM_BYTES_MAX, Request, WRITE_BYTES_MAX};
 use crate::routes::{
     admin, exemplars, features, federate, ferula, labels, management, metadata, notifications, pages, parse,
-    query, rules, scrape_pools, self_metrics, series, status, targets, write,
+    query, read, rules, scrape_pools, self_metrics, series, status, targets, write,
 };
 use crate::site::Site;
 use crate::{cors, redirect};
@@ -133,7 +133,7 @@ const API_ROUTES: &[Route] = &[
     route("/notifications", GET, Endpoint::EarlyJson(notifications::list)),
     route("/notifications/live", GET, Endpoint::EarlyStream(notifications::live)),
     route("/write", POST, Endpoint::Gated(write::write)),
-    route("/read", POST, Endpoint::Gated(write::read)),
+    route("/read", POST, Endpoint::Gated(read::read)),
     route("/otlp/v1/metrics", POST, Endpoint::Gated(write::otlp)),
     route("/alerts", GET, Endpoint::Json(rules::alerts)),
     route("/rules", GET, Endpoint::Json(rules::rules)),

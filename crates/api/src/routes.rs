@@ -12,6 +12,7 @@ pub mod notifications;
 pub mod pages;
 pub mod parse;
 pub mod query;
+pub mod read;
 pub mod rules;
 pub mod scrape_pools;
 pub mod self_metrics;

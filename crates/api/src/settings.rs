@@ -61,6 +61,8 @@ pub struct Settings {
     pub remote_write: bool,
     /// What the feature flags ask of receiving.
     pub remote_write_features: ferula_remote::write::Features,
+    /// Bounds of what others read.
+    pub remote_read: ferula_remote::read::Limits,
     /// Whether the configuration is reloaded when its files change.
     pub auto_reload: bool,
     /// `--web.read-timeout`

@@ -262,7 +262,7 @@ const CASES: &[(&str, u16, &str)] = &[
     ("OPTIONS /api/v1/anything", 204, ""),
     ("OPTIONS /metrics", 200, ""),
     ("GET /api/v1/read", 405, "Method Not Allowed\n"),
-    ("POST /api/v1/read", 501, "not supported yet: remote read\n"),
+    ("POST /api/v1/read", 400, "snappy: corrupt input\n"),
     ("GET /-/healthy", 200, "Prometheus Server is Healthy.\n"),
     ("GET /-/ready", 200, "Prometheus Server is Ready.\n"),
     ("GET /-/quit", 405, "Only POST or PUT requests allowed"),

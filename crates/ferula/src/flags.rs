@@ -67,6 +67,7 @@ pub struct Flags {
     pub admin: bool,
     pub remote_write: bool,
     pub remote_write_messages: AcceptedMessages,
+    pub remote_read: ferula_remote::read::Limits,
     pub storage: StorageFlags,
     pub remote_flush_deadline: Duration,
     pub alerting: AlertingFlags,
@@ -171,6 +172,7 @@ impl Flags {
             lifecycle: values.get(table::LIFECYCLE),
             admin: values.get(table::ADMIN_API),
             remote_write: values.get(table::REMOTE_WRITE_RECEIVER),
+            remote_read: remote_read_limits(&values),
             remote_write_messages: AcceptedMessages::of(values.get(table::REMOTE_WRITE_MESSAGES)).map_err(
                 |unknown| Refused::new(2, format!("Error parsing command line arguments: {unknown}")),
             )?,
@@ -220,6 +222,16 @@ fn port_problem(address: &str) -> Option<String> {
         Some(_) => return None,
     };
     Some(if address.is_empty() { problem.to_owned() } else { format!("address {address}: {problem}") })
+}
+
+/// What is not positive is no limit, but frames have a size.
+fn remote_read_limits(values: &Values) -> ferula_remote::read::Limits {
+    let positive = |number: i64| usize::try_from(number).unwrap_or(0);
+    ferula_remote::read::Limits {
+        samples_max: positive(values.get(table::REMOTE_READ_SAMPLES)) as u64,
+        frame_bytes_max: positive(values.get(table::REMOTE_READ_FRAME_BYTES)),
+        concurrent_max: positive(values.get(table::REMOTE_READ_CONCURRENCY)),
+    }
 }
 
 fn storage_flags(values: &Values) -> StorageFlags {

@@ -49,6 +49,7 @@ pub fn api_settings(flags: &Flags, address: SocketAddr) -> Settings {
         lifecycle: flags.lifecycle,
         admin: flags.admin,
         remote_write: flags.remote_write,
+        remote_read: flags.remote_read,
         remote_write_features: ferula_remote::write::Features {
             type_and_unit_labels: flags.features.promql.type_and_unit_labels,
             start_timestamps: flags.features.reads_start_timestamps(),

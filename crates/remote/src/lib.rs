@@ -9,6 +9,9 @@
 //! come to rest (`ferula-storage`). Everything in this crate reads bytes of strangers: sizes are checked before
 //! anything is allocated, and no input panics.
 
+mod histogram;
+mod label;
+pub mod read;
 pub mod send;
 pub mod snappy;
 pub mod write;

@@ -1,4 +1,4 @@
-//! `write`, the receiver of remote write, and its neighbours `read` and `otlp/v1/metrics`, which this build refuses.
+//! `write`, the receiver of remote write, and its neighbour `otlp/v1/metrics`, which this build refuses.
 
 use std::sync::Arc;
 
@@ -40,12 +40,6 @@ pub fn write(api: Arc<Api>, request: Request) -> BoxFuture<'static, Response<Bod
         }
     }
     .boxed()
-}
-
-/// `/api/v1/read`
-pub fn read(_: Arc<Api>, _: Request) -> BoxFuture<'static, Response<Body>> {
-    let refusal = Refusal::new(RefusalKind::NotImplemented, "not supported yet: remote read");
-    std::future::ready(refusal.into_answer()).boxed()
 }
 
 /// `/api/v1/otlp/v1/metrics`

@@ -224,6 +224,11 @@ fn settings() -> Settings {
         admin: false,
         remote_write: false,
         remote_write_features: ferula_remote::write::Features::default(),
+        remote_read: ferula_remote::read::Limits {
+            samples_max: 0,
+            frame_bytes_max: ferula_remote::read::FRAME_BYTES,
+            concurrent_max: 10,
+        },
         auto_reload: false,
         body_memory: MemoryContract::new(64 << 20),
         read_timeout: Duration::from_secs(300),

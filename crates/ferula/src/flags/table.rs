@@ -95,7 +95,6 @@ impl<T: ValueType> Key<T> {
 }
 
 const GO_ONLY: &str = "it tunes the Go runtime, and ferula has none";
-const NO_REMOTE_STORAGE: &str = "remote read and remote write to other servers are not supported yet";
 const NO_CONSOLES: &str = "console templates are not served yet";
 const NO_AGENT_MODE: &str = "agent mode is not supported yet; without it samples are stored here";
 const FIXED_SCRAPE_TIMES: &str =
@@ -244,11 +243,11 @@ flags! {
         "How long shutdown may take to send what remote write has not sent yet. The rest is sent after the next \
          start.";
     REMOTE_READ_SAMPLES: Integer = "storage.remote.read-sample-limit", "50000000",
-        "How many samples one remote read may return. 0 means no limit.", server, harmless(NO_REMOTE_STORAGE);
+        "How many samples one remote read may return. 0 means no limit.", server;
     REMOTE_READ_CONCURRENCY: Integer = "storage.remote.read-concurrent-limit", "10",
-        "How many remote reads may run at once. 0 means no limit.", server, harmless(NO_REMOTE_STORAGE);
+        "How many remote reads may run at once. 0 means no limit.", server;
     REMOTE_READ_FRAME_BYTES: Integer = "storage.remote.read-max-bytes-in-frame", "1048576",
-        "How many bytes one frame of a streamed remote read may hold.", server, harmless(NO_REMOTE_STORAGE);
+        "How many bytes one frame of a streamed remote read may hold.", server;
     SEARCH_LIMIT_MAX: Integer = "web.search.max-limit", "10000",
         "The largest limit that a request to the experimental search API may ask for. 0 means no bound.", server,
         harmless("the search API is not served yet");

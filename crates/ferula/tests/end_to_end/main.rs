@@ -12,6 +12,7 @@ mod limits;
 mod own_metrics;
 mod pages;
 mod raw_requests;
+mod remote_read;
 mod remote_write;
 mod stages;
 mod start;

@@ -111,7 +111,7 @@ fn histograms_come_back_as_they_were() {
     use crate::write::message;
     for value in [integer(), custom()] {
         let mut bytes = Vec::new();
-        histogram::put_histogram(&mut bytes, -7, 3, &value);
+        crate::histogram::put_histogram(&mut bytes, -7, 3, &value);
         let mut series = Vec::new();
         crate::protobuf::put_bytes(&mut series, 4, &bytes);
         let mut request = Vec::new();

@@ -1,13 +1,14 @@
 //! `prometheus.WriteRequest`, the message of remote write 1.0.
 
-use ferula_model::{Exemplar, LabelSet, MetricMetadata};
+use ferula_model::{Exemplar, MetricMetadata};
 
 use super::super::series::SentSeries;
 use super::super::symbols::Symbols;
 use super::Item;
-use super::histogram::put_histogram;
 use super::metric_type::type_number;
-use crate::protobuf::{push_varint, put_bytes, put_double, put_varint};
+use crate::histogram::put_histogram;
+use crate::label::{put_label, put_labels};
+use crate::protobuf::{put_bytes, put_double, put_varint};
 
 /// A message under construction.
 #[derive(Debug, Default)]
@@ -49,30 +50,6 @@ impl Builder {
         let capacity = self.message.len();
         std::mem::replace(&mut self.message, Vec::with_capacity(capacity))
     }
-}
-
-fn put_label(out: &mut Vec<u8>, name: &str, value: &str) {
-    const LABEL: u8 = 1 << 3 | 2;
-    const NAME: u8 = 1 << 3 | 2;
-    const VALUE: u8 = 2 << 3 | 2;
-    let bytes = 2 + varint_bytes(name.len()) + name.len() + varint_bytes(value.len()) + value.len();
-    out.push(LABEL);
-    push_varint(out, bytes as u64);
-    out.push(NAME);
-    push_varint(out, name.len() as u64);
-    out.extend_from_slice(name.as_bytes());
-    out.push(VALUE);
-    push_varint(out, value.len() as u64);
-    out.extend_from_slice(value.as_bytes());
-}
-
-/// How many bytes a length takes.
-fn varint_bytes(number: usize) -> usize {
-    (usize::BITS - (number | 1).leading_zeros()).div_ceil(7) as usize
-}
-
-fn put_labels(out: &mut Vec<u8>, labels: &LabelSet) {
-    labels.iter().for_each(|(name, value)| put_label(out, name, value));
 }
 
 fn put_exemplar(out: &mut Vec<u8>, exemplar: &Exemplar) {

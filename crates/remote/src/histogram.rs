@@ -1,4 +1,4 @@
-//! Native histograms as both messages have them.
+//! Native histograms as the messages of remote write and read have them.
 
 use ferula_model::{CounterResetHint, HistogramValue, Span};
 

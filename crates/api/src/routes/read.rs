@@ -1,0 +1,152 @@
+//! `read`: series of the store for another Prometheus or a Thanos sidecar.
+
+use std::ops::ControlFlow;
+use std::sync::Arc;
+
+use axum::body::{Body, Bytes};
+use axum::http::{HeaderValue, Response, header};
+use ferula_query::Lookup;
+use ferula_remote::read::{Answerer, ReadError, ReadRequest, ResponseType};
+use ferula_remote::snappy;
+use ferula_telemetry::{Gauge, Registry, error};
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use tokio::sync::{Semaphore, mpsc};
+
+use crate::answer::ok;
+use crate::api::Api;
+use crate::error::{Refusal, RefusalKind};
+use crate::request::Request;
+
+/// Places for requests, and how many have one.
+pub(crate) struct ReadGate {
+    places: Arc<Semaphore>,
+    running: Gauge,
+}
+
+impl ReadGate {
+    /// 0 for any number of places.
+    pub(crate) fn new(places: usize, registry: &Registry) -> Self {
+        let places = if places == 0 { Semaphore::MAX_PERMITS } else { places };
+        ReadGate {
+            places: Arc::new(Semaphore::new(places)),
+            running: registry.gauge(
+                "prometheus_remote_read_handler_queries",
+                "Remote reads of others that are being answered.",
+            ),
+        }
+    }
+}
+
+/// Counts a request as running for as long as it lives.
+struct Running(Gauge);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
+}
+
+/// Frames that wait for the client.
+const FRAMES_WAITING_MAX: usize = 4;
+
+/// `/api/v1/read`
+pub fn read(api: Arc<Api>, request: Request) -> BoxFuture<'static, Response<Body>> {
+    async move {
+        let Ok(place) = api.read.places.clone().acquire_owned().await else {
+            return Refusal::internal().into_answer();
+        };
+        let (lookup, guard) = match api.queries.admit_lookup().await {
+            Ok(admitted) => admitted,
+            Err(error) => return Refusal::new(RefusalKind::Unavailable, error).into_answer(),
+        };
+        api.read.running.inc();
+        let running = Running(api.read.running.clone());
+        let decoded = ReadRequest::decode(&request.body);
+        let decoded = decoded.and_then(|decoded| decoded.response_type().map(|kind| (decoded, kind)));
+        let (decoded, kind) = match decoded {
+            Ok(decoded) => decoded,
+            Err(error) => return refusal(&error),
+        };
+        match kind {
+            ResponseType::Samples => {
+                let job = tokio::task::spawn_blocking(move || {
+                    let _held = (place, running);
+                    answerer(&api, &lookup, |answerer| answerer.samples(&decoded))
+                });
+                match guard.watch(job).await {
+                    Ok(Ok(message)) => samples_answer(&message),
+                    Ok(Err(error)) => refusal(&error),
+                    Err(err) => {
+                        error!("remote read failed", err = err);
+                        Refusal::internal().into_answer()
+                    }
+                }
+            }
+            ResponseType::StreamedChunks => {
+                let (sender, frames) = mpsc::channel(FRAMES_WAITING_MAX);
+                let job = tokio::task::spawn_blocking(move || {
+                    let _held = (place, running);
+                    let frames = sender.clone();
+                    let mut send = |frame: Vec<u8>| match frames.blocking_send(Ok(Bytes::from(frame))) {
+                        Ok(()) => ControlFlow::Continue(()),
+                        Err(_) => ControlFlow::Break(()),
+                    };
+                    let done = answerer(&api, &lookup, |answerer| answerer.stream(&decoded, &mut send));
+                    if let Err(error) = done {
+                        // The client that has gone does not hear it.
+                        let _ = sender.blocking_send(Err(error));
+                    }
+                });
+                // Watches the time for as long as the stream lasts, and ends the work when the client has gone.
+                tokio::spawn(guard.watch(job));
+                stream_answer(frames).await
+            }
+        }
+    }
+    .boxed()
+}
+
+/// Lets `work` answer from the store within the bounds of a look-up.
+fn answerer<T>(
+    api: &Api,
+    lookup: &Lookup,
+    work: impl FnOnce(&Answerer<'_>) -> Result<T, ReadError>,
+) -> Result<T, ReadError> {
+    let loaded = api.loaded();
+    work(&Answerer {
+        store: &*api.store.queryable,
+        external_labels: &loaded.config.global.external_labels.0,
+        limits: api.site.settings.remote_read,
+        hints: lookup.hints(),
+    })
+}
+
+fn refusal(error: &ReadError) -> Response<Body> {
+    let kind = if error.is_clients() { RefusalKind::BadRequest } else { RefusalKind::Internal };
+    Refusal::new(kind, error).into_answer()
+}
+
+fn samples_answer(message: &[u8]) -> Response<Body> {
+    let mut response = ok(Body::from(snappy::encode(message)));
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/x-protobuf"));
+    headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static("snappy"));
+    response
+}
+
+/// The frames as they come. What fails before the first one is answered with a status; later the connection is cut.
+async fn stream_answer(mut frames: mpsc::Receiver<Result<Bytes, ReadError>>) -> Response<Body> {
+    let first = match frames.recv().await {
+        Some(Err(error)) => return refusal(&error),
+        Some(Ok(first)) => Some(first),
+        None => None,
+    };
+    let first = futures_util::stream::iter(first.map(Ok));
+    let rest = futures_util::stream::poll_fn(move |context| frames.poll_recv(context));
+    let mut response = ok(Body::from_stream(futures_util::StreamExt::chain(first, rest)));
+    let kind =
+        HeaderValue::from_static("application/x-streamed-protobuf; proto=prometheus.ChunkedReadResponse");
+    response.headers_mut().insert(header::CONTENT_TYPE, kind);
+    response
+}

@@ -1,0 +1,113 @@
+//! Requests of remote read.
+
+use ferula_model::{MatchOp, Matcher};
+
+use super::ReadError;
+use crate::protobuf::Reader;
+use crate::snappy;
+
+/// How an answer is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ResponseType {
+    /// One message with all samples.
+    Samples,
+    /// A stream of chunks.
+    StreamedChunks,
+}
+
+/// What a client asks for.
+#[derive(Clone, Debug, Default)]
+pub struct ReadRequest {
+    /// The queries, which are answered in this order.
+    pub queries: Vec<Query>,
+    /// Numbers of the types that the client takes, the one that it likes best first.
+    accepted: Vec<u32>,
+}
+
+/// One selector over a range of time, both ends included.
+#[derive(Clone, Debug, Default)]
+pub struct Query {
+    /// First moment in milliseconds.
+    pub start_ms: i64,
+    /// Last moment in milliseconds.
+    pub end_ms: i64,
+    /// All of them must match.
+    pub matchers: Vec<Matcher>,
+}
+
+const STREAMED_CHUNKS: u32 = 1;
+
+impl ReadRequest {
+    /// Unpacks and reads a request.
+    ///
+    /// # Errors
+    /// Bytes that are no request, and matchers that are wrong.
+    pub fn decode(body: &[u8]) -> Result<Self, ReadError> {
+        let bytes = snappy::decode(body)?;
+        let mut request = ReadRequest::default();
+        let mut reader = Reader::new(&bytes);
+        while let Some((field, value)) = reader.field()? {
+            match field {
+                1 => request.queries.push(query(value.bytes("ReadRequest.queries")?)?),
+                2 => value.extend_uints("ReadRequest.accepted_response_types", &mut request.accepted)?,
+                _ => {}
+            }
+        }
+        Ok(request)
+    }
+
+    /// The first type that is known here.
+    ///
+    /// # Errors
+    /// There is none.
+    pub fn response_type(&self) -> Result<ResponseType, ReadError> {
+        if self.accepted.is_empty() {
+            return Ok(ResponseType::Samples);
+        }
+        for number in &self.accepted {
+            match *number {
+                0 => return Ok(ResponseType::Samples),
+                STREAMED_CHUNKS => return Ok(ResponseType::StreamedChunks),
+                _ => {}
+            }
+        }
+        let numbers: Vec<String> = self.accepted.iter().map(u32::to_string).collect();
+        Err(ReadError::ResponseType(numbers.join(" ")))
+    }
+}
+
+fn query(message: &[u8]) -> Result<Query, ReadError> {
+    let mut reader = Reader::new(message);
+    let mut query = Query::default();
+    while let Some((field, value)) = reader.field()? {
+        match field {
+            1 => query.start_ms = value.int("Query.start_timestamp_ms")?,
+            2 => query.end_ms = value.int("Query.end_timestamp_ms")?,
+            3 => query.matchers.push(matcher(value.bytes("Query.matchers")?)?),
+            _ => {}
+        }
+    }
+    Ok(query)
+}
+
+fn matcher(message: &[u8]) -> Result<Matcher, ReadError> {
+    let mut reader = Reader::new(message);
+    let (mut op, mut name, mut text) = (0, &b""[..], &b""[..]);
+    while let Some((field, value)) = reader.field()? {
+        match field {
+            1 => op = value.uint("LabelMatcher.type")?,
+            2 => name = value.bytes("LabelMatcher.name")?,
+            3 => text = value.bytes("LabelMatcher.value")?,
+            _ => {}
+        }
+    }
+    let op = match op {
+        0 => MatchOp::Equal,
+        1 => MatchOp::NotEqual,
+        2 => MatchOp::Regex,
+        3 => MatchOp::NotRegex,
+        _ => return Err(ReadError::Matcher("invalid matcher type".to_owned())),
+    };
+    let (name, text) = (String::from_utf8_lossy(name), String::from_utf8_lossy(text));
+    Matcher::new(op, &name, &text).map_err(|error| ReadError::Matcher(error.to_string()))
+}
