@@ -78,6 +78,10 @@ fn the_sample_is_that_of_amtool() {
     assert_eq!(templates.text(text, &Data::sample(now).value(false)).as_deref(), Ok(expected));
 }
 
+fn names_a_default(row: &Row) -> bool {
+    row.template.contains("default.") || row.template.contains("template \"__")
+}
+
 #[test]
 fn some_of_the_rows_are_asked_again() {
     let Some(peers) = std::env::var_os("FERULA_PEERS") else {
@@ -88,7 +92,7 @@ fn some_of_the_rows_are_asked_again() {
     let file = directory.path().join("data.json");
     fs::write(&file, data()).expect("written");
     // The packaged amtool comes without the named defaults.
-    for row in rows().iter().filter(|row| !row.template.contains("default.")).step_by(40) {
+    for row in rows().iter().filter(|row| !names_a_default(row)).step_by(40) {
         let output = Command::new(Path::new(&peers).join("amtool"))
             .args(["template", "render", "--template.glob=/none*"])
             .arg(format!("--template.data={}", file.display()))
