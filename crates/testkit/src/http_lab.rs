@@ -202,11 +202,11 @@ impl Lab {
             ),
             Case {
                 expected: fails(
-                    "unable to read headers file /nowhere/x: open /nowhere/x: no such file or directory",
+                    "unable to read headers file /proc/nowhere/x: open /proc/nowhere/x: no such file or directory",
                 ),
                 ..plain(
                     "http_headers without their file",
-                    "{http_headers: {X-Own: {files: [/nowhere/x]}}}",
+                    "{http_headers: {X-Own: {files: [/proc/nowhere/x]}}}",
                     &[],
                 )
             },

@@ -359,3 +359,49 @@ fn one_bad_part_never_stops_the_others() {
     let (status, text) = server.request("POST", "/-/reload", "", b"").expect("answered");
     assert_eq!((status, text.as_str()), (200, ""));
 }
+
+#[test]
+fn files_of_equal_size_and_time_are_loaded_again_however_they_are_replaced() {
+    let directory = tempfile::tempdir().expect("a directory for the test");
+    let path = |name: &str| directory.path().join(name);
+    let rules = |name: &str| {
+        format!("groups: [{{name: g, interval: 1s, rules: [{{record: {name}, expr: vector(1)}}]}}]")
+    };
+    let settle = |name: &str| {
+        let file = std::fs::File::options().write(true).open(path(name)).expect("it is there");
+        let time = std::time::UNIX_EPOCH + std::time::Duration::from_secs(1);
+        file.set_modified(time).expect("its time is set");
+    };
+    std::fs::write(path("p.yml"), "rule_files: [r.yml]\n").expect("written");
+    std::fs::write(path("r.yml"), rules("rule_0")).expect("written");
+    settle("r.yml");
+    let arguments =
+        ["--config.file=p.yml", "--enable-feature=auto-reload-config", "--config.auto-reload-interval=1s"];
+    let server = Server::start(directory.path(), &arguments);
+    let recorded = |name: &str| {
+        server.await_query(name, |result| (!result.as_array().expect("a vector").is_empty()).then_some(()));
+    };
+    recorded("rule_0");
+    // In place.
+    std::fs::write(path("r.yml"), rules("rule_1")).expect("written");
+    settle("r.yml");
+    recorded("rule_1");
+    // By rename.
+    std::fs::write(path("new"), rules("rule_2")).expect("written");
+    settle("new");
+    std::fs::rename(path("new"), path("r.yml")).expect("renamed");
+    recorded("rule_2");
+    // As Kubernetes does it: the file is a link into a directory that is a link, and that one is exchanged.
+    std::fs::remove_file(path("r.yml")).expect("removed");
+    for (version, name) in [("v3", "rule_3"), ("v4", "rule_4")] {
+        std::fs::create_dir(path(version)).expect("made");
+        std::fs::write(path(version).join("r.yml"), rules(name)).expect("written");
+        settle(&format!("{version}/r.yml"));
+        std::os::unix::fs::symlink(version, path("link")).expect("linked");
+        std::fs::rename(path("link"), path("data")).expect("renamed");
+        if version == "v3" {
+            std::os::unix::fs::symlink("data/r.yml", path("r.yml")).expect("linked");
+        }
+        recorded(name);
+    }
+}

@@ -70,8 +70,8 @@ fn setup(yaml: &str) -> Result<Tls, String> {
 fn what_cannot_be_used_is_named() {
     for (yaml, error) in [
         (
-            "tls_config: {ca_file: /nowhere/ca.pem}",
-            "unable to read CA cert: unable to read file /nowhere/ca.pem: open /nowhere/ca.pem: no such file or directory",
+            "tls_config: {ca_file: /proc/nowhere/ca.pem}",
+            "unable to read CA cert: unable to read file /proc/nowhere/ca.pem: open /proc/nowhere/ca.pem: no such file or directory",
         ),
         ("tls_config: {ca: nonsense}", "unable to use specified CA cert inline"),
         (

@@ -85,7 +85,7 @@ async fn a_section_that_goes_takes_its_metrics_and_targets_along() {
 #[tokio::test]
 async fn a_server_that_cannot_be_reached_at_the_start_stops_nothing() {
     let bed = Bed::new(
-        "http_sd_configs: [{url: 'http://127.0.0.1:1/'}, {url: 'https://x/', tls_config: {ca_file: /nowhere.pem}}]\n\
+        "http_sd_configs: [{url: 'http://127.0.0.1:1/'}, {url: 'https://x/', tls_config: {ca_file: /proc/nowhere.pem}}]\n\
          static_configs: [{targets: ['s:1']}]",
     );
     assert_eq!(bed.targets(1).await, ["s:1"]);
