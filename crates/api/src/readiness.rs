@@ -18,7 +18,7 @@ pub enum Stage {
     Stopping,
 }
 
-/// The stage, shared. Cloning gives another handle to it.
+/// The stage, shared. Clones are handles to the same one.
 #[derive(Clone)]
 pub struct Readiness {
     stage: Arc<AtomicU8>,

@@ -25,7 +25,7 @@ use crate::redirect::{self, REDIRECTS_MAX};
 use crate::secret::{Credentials, OwnHeaders, basic_text, secret_value};
 use crate::tls::Tls;
 
-/// A client as a section of the configuration describes it. Cloning gives another handle to the same one.
+/// A client as a section of the configuration describes it. Clones are handles to the same one.
 #[derive(Clone, Debug)]
 pub struct HttpClient(Arc<Inner>);
 

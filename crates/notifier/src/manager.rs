@@ -64,7 +64,7 @@ pub struct AlertmanagersSnapshot {
     pub dropped: Vec<String>,
 }
 
-/// Sends alerts to all Alertmanagers. Cloning gives another handle to the same manager.
+/// Sends alerts to all Alertmanagers. Clones are handles to the same manager.
 #[derive(Clone)]
 pub struct Manager(Arc<Inner>);
 

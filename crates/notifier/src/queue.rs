@@ -37,7 +37,7 @@ impl Queue {
         self.state().alerts.len()
     }
 
-    /// Adds alerts; gives how many were dropped for it.
+    /// Adds alerts; returns how many were dropped for it.
     pub fn add(&self, alerts: &[Arc<Alert>]) -> usize {
         let mut state = self.state();
         for alert in alerts {
@@ -53,7 +53,7 @@ impl Queue {
         (0..count).filter_map(|_| state.pop()).collect()
     }
 
-    /// Puts a batch back to the front, but for alerts of which there is newer word; gives how many were dropped
+    /// Puts a batch back to the front, but for alerts of which there is newer word; returns how many were dropped
     /// because the queue is full.
     pub fn put_back(&self, batch: Vec<Arc<Alert>>) -> usize {
         let mut state = self.state();

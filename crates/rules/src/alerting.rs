@@ -91,7 +91,7 @@ impl Alerting {
         self.restored.store(true, Ordering::Relaxed);
     }
 
-    /// Moves every alert of the rule on to the moment `at`, and gives the samples to store.
+    /// Moves every alert of the rule on to the moment `at`, and returns the samples to store.
     ///
     /// # Errors
     /// Two elements become the same alert, or there are too many; the first changes nothing, the second forgets

@@ -7,7 +7,7 @@
 //! ```
 //!
 //! Nothing is written and nothing is sent. The result is that of [`Group::evaluate`] at every slot, by a faster way: a
-//! range query gives at each step what an instant query gives there, except where `exact.rs` says so, and those
+//! range query has at each step the value of an instant query there, except where `exact.rs` says so, and those
 //! expressions are asked moment by moment. Memory is bounded: a slice has so many steps that its result is small, and
 //! of every rule only so many episodes are kept (all are counted).
 //!

@@ -29,7 +29,7 @@ pub trait RuleStore: Appendable + Queryable {}
 
 impl<T: Appendable + Queryable> RuleStore for T {}
 
-/// What every group works with. A reload gives groups another one.
+/// What every group works with. A reload replaces it.
 #[derive(Clone)]
 pub struct GroupContext {
     /// Where questions go.
@@ -271,7 +271,7 @@ impl Group {
         }
     }
 
-    /// Evaluates one rule; gives how many samples came out.
+    /// Evaluates one rule; returns how many samples it has as its result.
     fn evaluate_rule(&self, context: &GroupContext, rule: &Rule, at: UnixNanos) -> usize {
         let (began, clock_began) = (UnixNanos(context.clock.unix_nanos()), context.clock.elapsed());
         context.metrics.evaluations.with(&[&self.key()]).inc();
@@ -548,7 +548,7 @@ impl Drop for ConcurrentPlace<'_> {
     }
 }
 
-/// What a rule's evaluation gives to store.
+/// What there is to store after a rule's evaluation.
 enum Results {
     /// Samples of `ALERTS` and `ALERTS_FOR_STATE`.
     Alerts(Vec<InstantSample>),

@@ -126,7 +126,7 @@ impl SeriesCache {
         &self.series[series as usize].labels
     }
 
-    /// Appends results. Calls `refused` for those that the store does not take, and gives the series of the others.
+    /// Appends results. Calls `refused` for those that the store does not take, and returns the series of the others.
     pub fn append(
         &mut self,
         appender: &mut dyn Appender,
@@ -140,7 +140,7 @@ impl SeriesCache {
         accepted
     }
 
-    /// Gives the results whose series the store does not know any more, if that is to be tried `again`.
+    /// Returns the results whose series the store does not know any more, if that is to be tried `again`.
     fn append_once(
         &mut self,
         appender: &mut dyn Appender,
@@ -221,7 +221,7 @@ impl SeriesCache {
         }
     }
 
-    /// Forgets everything; gives the series that were stored last.
+    /// Forgets everything; returns the series that were stored last.
     pub fn take_stored(&mut self) -> Vec<LabelSet> {
         let taken = std::mem::take(self);
         let stored = taken.series.iter().filter(|series| taken.was_stored(series));

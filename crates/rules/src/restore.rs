@@ -55,7 +55,7 @@ impl Group {
         let mut snapshot = context.storage.snapshot(range)?;
         let matchers: Vec<Matcher> = series_labels(rule, None, ALERTS_FOR_STATE)
             .iter()
-            // What a template gives is not known here.
+            // The value of a template is not known here.
             .filter(|(_, value)| !value.contains("{{"))
             .map(|(name, value)| Matcher::equal(name, value))
             .collect();

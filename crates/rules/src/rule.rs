@@ -77,7 +77,7 @@ impl Rule {
         self.recorded.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Forgets which series were written, and gives them.
+    /// Forgets which series were written, and returns them.
     pub fn take_written(&self) -> Vec<LabelSet> {
         let mut all: Vec<LabelSet> = self.written().drain().collect();
         all.extend(self.recorded().take_stored());

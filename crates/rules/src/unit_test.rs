@@ -1,4 +1,4 @@
-//! Unit tests of rule files: rules evaluated over written-out series, and what they must give.
+//! Unit tests of rule files: rules evaluated over written-out series, and the results that they must have.
 //!
 //! The behaviour, and the texts of failures, are those of `promtool test rules`.
 

@@ -59,7 +59,7 @@ impl<'a> Evaluator<'a> {
         }
     }
 
-    /// Gives all results to the sink, in order of time.
+    /// Hands all results to the sink, in order of time.
     pub fn run(&mut self, sink: &mut Sink<'_>) {
         let all = 0..self.moments.count;
         if matches!(self.expr.value_type(), ValueType::String | ValueType::Matrix) {

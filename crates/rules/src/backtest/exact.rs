@@ -1,4 +1,4 @@
-//! Expressions whose range query does not give at every step what an instant query gives there.
+//! Expressions whose range query differs at some step from an instant query at that moment.
 
 use ferula_promql_syntax::ast::{
     AggregateOp, AtModifier, DurationExpr, DurationExprKind, DurationValue, TimeShift,

@@ -193,11 +193,11 @@ impl<'g> Recorder<'g> {
         &self.rule.name
     }
 
-    /// Evaluates all slots whose samples lie in `range`, and gives the samples in order of time, staleness markers of
+    /// Evaluates all slots whose samples lie in `range`, and passes on the samples in order of time, staleness markers of
     /// series that ended among them. Ranges must follow each other.
     ///
     /// # Errors
-    /// When a sample is a histogram, which no block is made of here. Evaluations that fail give nothing; the first
+    /// When a sample is a histogram, which no block is made of here. Evaluations that fail have no samples; the first
     /// such error comes back.
     pub fn record(
         &mut self,
@@ -250,7 +250,7 @@ impl<'g> Recorder<'g> {
     }
 }
 
-/// Gives the samples of one evaluation, and ends the series of the one before it that are gone.
+/// Passes on the samples of one evaluation, and ends the series of the one before it that are gone.
 fn write(
     results: &[Recorded],
     timestamp_ms: i64,
