@@ -28,6 +28,7 @@ pub mod request;
 mod router;
 mod routes;
 pub mod server;
+mod service;
 mod settings;
 mod site;
 mod store;
@@ -36,7 +37,8 @@ mod write_timeout;
 
 pub use api::{AlertingSource, Api, LoadedConfig, TargetSource};
 pub use readiness::Stage;
-pub use router::{Service, router};
+pub use router::router;
+pub use service::Service;
 pub use settings::{BuildInfo, ExternalUrl, Settings};
 pub use site::{Lifecycle, Site, WalReplay};
 pub use store::{DbAdmin, HeadStats, Store, StoreAdmin};

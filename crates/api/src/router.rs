@@ -20,35 +20,9 @@ use crate::routes::{
     admin, exemplars, features, federate, ferula, labels, management, metadata, notifications, pages, parse,
     query, read, rules, scrape_pools, self_metrics, series, status, targets, write,
 };
+use crate::service::Service;
 use crate::site::Site;
 use crate::{cors, redirect};
-
-/// What answers requests, by how far the start has come.
-#[derive(Clone)]
-pub enum Service {
-    /// The store is not open yet: what needs it is refused.
-    Starting(Arc<Site>),
-    Running(Arc<Api>),
-}
-
-impl Service {
-    /// What is there at every stage.
-    pub fn site(&self) -> &Arc<Site> {
-        match self {
-            Service::Starting(site) => site,
-            Service::Running(api) => &api.site,
-        }
-    }
-
-    /// The whole API, or the answer to clients that come too early or too late.
-    fn ready(&self) -> Result<&Arc<Api>, Refusal> {
-        self.site().readiness.check()?;
-        match self {
-            Service::Running(api) => Ok(api),
-            Service::Starting(_) => Err(Refusal::unavailable(false)),
-        }
-    }
-}
 
 type Answered = BoxFuture<'static, Response<Body>>;
 

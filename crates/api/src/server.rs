@@ -24,7 +24,8 @@ use tokio::task::JoinSet;
 
 use crate::raw_query::EncodedQueries;
 use crate::request::ClientAddress;
-use crate::router::{Service, router};
+use crate::router::router;
+use crate::service::Service;
 use crate::write_timeout::WriteTimeout;
 
 /// A connection that is in the middle of an answer at shutdown gets this long to finish it.

@@ -13,6 +13,7 @@
 //! from the [`Clock`](ferula_runtime::Clock) only.
 
 mod active_file;
+mod completed;
 mod log;
 mod lookup;
 mod metrics;
@@ -22,8 +23,9 @@ mod running;
 mod service;
 
 pub use active_file::ActiveFile;
+pub use completed::CompletedQuery;
 pub use lookup::{Lookup, LookupGuard};
 pub use recent::{RecentQueries, TopQueries, TopQuery};
 pub use request::{EvaluationTime, Origin, QueryRequest};
 pub use running::RunningQuery;
-pub use service::{AdmissionError, AdmittedQuery, CompletedQuery, QueryGuard, QueryService, ServiceOptions};
+pub use service::{AdmissionError, AdmittedQuery, QueryGuard, QueryService, ServiceOptions};

@@ -7,8 +7,8 @@ use std::sync::{Mutex, PoisonError};
 use ferula_model::UnixNanos;
 use serde_json::{Map, Value, json};
 
+use crate::completed::CompletedQuery;
 use crate::request::Origin;
-use crate::service::CompletedQuery;
 
 pub(crate) struct QueryLog {
     path: String,

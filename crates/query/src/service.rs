@@ -14,6 +14,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinHandle;
 
 use crate::active_file::ActiveFile;
+use crate::completed::CompletedQuery;
 use crate::log::{LogLine, QueryLog};
 use crate::metrics::{CountedQuery, EngineMetrics};
 use crate::recent::{RecentQueries, TopQueries};
@@ -254,16 +255,6 @@ pub struct AdmittedQuery {
     _place: OwnedSemaphorePermit,
     _counted: CountedQuery,
     _listed: Listed,
-}
-
-/// A query that ran, well or badly.
-pub struct CompletedQuery {
-    pub request: Arc<QueryRequest>,
-    pub outcome: QueryOutcome,
-    /// How long it waited for a place.
-    pub queue_time: Duration,
-    /// From the request to the outcome.
-    pub total_time: Duration,
 }
 
 impl AdmittedQuery {

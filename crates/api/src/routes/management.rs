@@ -18,7 +18,7 @@ use crate::error::{Refusal, RefusalKind};
 use crate::json::JsonWriter;
 use crate::readiness::Stage;
 use crate::request::Request;
-use crate::router::Service;
+use crate::service::Service;
 use crate::site::{Lifecycle, Site};
 
 type Answered = BoxFuture<'static, Response<Body>>;

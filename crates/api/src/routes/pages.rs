@@ -18,7 +18,7 @@ use crate::html::escape;
 use crate::readiness::Stage;
 use crate::redirect;
 use crate::request::Request;
-use crate::router::Service;
+use crate::service::Service;
 use crate::site::Site;
 use crate::web_ui::{Asset, Shell};
 

@@ -398,9 +398,9 @@ fn files_of_equal_size_and_time_are_loaded_again_however_they_are_replaced() {
         std::fs::write(path(version).join("r.yml"), rules(name)).expect("written");
         settle(&format!("{version}/r.yml"));
         std::os::unix::fs::symlink(version, path("link")).expect("linked");
-        std::fs::rename(path("link"), path("data")).expect("renamed");
+        std::fs::rename(path("link"), path("mounted")).expect("renamed");
         if version == "v3" {
-            std::os::unix::fs::symlink("data/r.yml", path("r.yml")).expect("linked");
+            std::os::unix::fs::symlink("mounted/r.yml", path("r.yml")).expect("linked");
         }
         recorded(name);
     }
