@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex};
 
 use ferula_config::Secret;
 use ferula_config::alertmanager::receiver::on_call::IncidentioConfig;
+use ferula_config::alertmanager::receiver::other::SnsConfig;
 use ferula_config::alertmanager::{AlertmanagerConfig, HttpConfig, Receiver};
 use ferula_config::http_client::{Authorization, HttpClientConfig};
 use ferula_http_client::HttpClients;
@@ -100,10 +101,11 @@ pub fn integrations(receiver: &Receiver, environment: &Environment) -> Result<Ve
     add!("slack", slack_configs, USER_AGENT, |config, service| Slack { config, service });
     add!("victorops", victorops_configs, USER_AGENT, |config, service| Victorops { config, service });
     add!("pushover", pushover_configs, USER_AGENT, |config, service| Pushover { config, service });
-    add!("sns", sns_configs, USER_AGENT, |config, service| {
-        let client = service.client.clone();
-        Sns::new(config, service, client)
-    });
+    for (index, config) in receiver.sns_configs.iter().enumerate() {
+        let Some(config) = config else { continue };
+        let notifier = Arc::new(sns(config, environment)?);
+        all.push(Integration { name: "sns", index, send_resolved: config.send_resolved, notifier });
+    }
     add!("telegram", telegram_configs, GO_USER_AGENT, |config, service| Telegram { config, service });
     add!("discord", discord_configs, USER_AGENT, |config, service| Discord { config, service });
     add!("webex", webex_configs, USER_AGENT, |config, service| Webex { config, service });
@@ -129,6 +131,19 @@ fn token(inline: Option<&Secret>, file: &str) -> Result<String, BuildError> {
         "" => Ok(inline.map(|secret| secret.reveal().to_owned()).unwrap_or_default()),
         file => read(file, &format!("could not read {file}")),
     }
+}
+
+/// The signature shows who asks; the section's own credentials count only where its client is used as it is.
+fn sns(config: &SnsConfig, environment: &Environment) -> Result<Sns, BuildError> {
+    let section = config.http_config.as_ref();
+    let mut section = section.map_or_else(HttpClientConfig::default, |http| http.0.clone());
+    if config.use_aws_http_client {
+        let HttpClientConfig { tls_config, proxy, .. } = section;
+        section = HttpClientConfig { tls_config, proxy, ..HttpClientConfig::default() };
+    }
+    let service = environment.service(&section, USER_AGENT)?;
+    let client = service.client.clone();
+    Ok(Sns::new(config.clone(), service, client))
 }
 
 /// Its token goes before what the section says about authorization.

@@ -117,6 +117,8 @@ section! {
         omit subject: String = "{{ template \"sns.default.subject\" . }}".into();
         omit message: String = "{{ template \"sns.default.message\" . }}".into();
         omit attributes: BTreeMap<String, String>;
+        /// Of `http_config`, only TLS and proxy count: the rest belongs to the library that signs.
+        omit use_aws_http_client: bool;
     }
 }
 
