@@ -345,16 +345,12 @@ fn all_labels(own: &Labels, name: &str, extra: Option<(&str, f64)>) -> Labels {
     let mut all = vec![("__name__".to_owned(), name.to_owned())];
     all.extend(own.iter().cloned());
     if let Some((label, number)) = extra {
-        let text = if number == f64::INFINITY {
-            "+Inf".to_owned()
-        } else if number == f64::NEG_INFINITY {
-            "-Inf".to_owned()
-        } else if number.is_nan() {
-            "NaN".to_owned()
-        } else {
-            // Only numbers that look the same in both programming languages are generated.
-            format!("{number:?}").replace("-0.0", "0.0")
-        };
+        let mut text = ferula_go::float::format_g(number);
+        if number == 0.0 {
+            text = "0.0".to_owned();
+        } else if number.is_finite() && !text.contains(['e', '.']) {
+            text.push_str(".0");
+        }
         all.push((label.to_owned(), text));
     }
     all.sort_by(|a, b| a.0.cmp(&b.0));
