@@ -31,6 +31,8 @@ cargo xtask <chore>
                          PEERS is a directory with the programs prometheus and node_exporter
   compare rules --peers PEERS [MINUTES]
                          2,000 recording rules over 100,000 series every 15 s in both: CPU, memory, missed iterations
+  compare ui             what the pages cost in a browser: bytes, first paint, longest main-thread task, heap, pointer
+                         (build of the tests; needs Chromium, see crates/ferula/tests/browser)
   provoke [FACTOR]       make the alerts of config/rules fire on a fixture and show them arrive (release build)
   fuzz [NAME [SECONDS]]  one fuzz target, or all, for 60 seconds each unless said otherwise
 ";
@@ -63,6 +65,7 @@ fn chore() -> Result<()> {
         ["compare", "rules", "--peers", peers, minutes] => {
             compare_rules::rules(Path::new(peers), minutes.parse()?)
         }
+        ["compare", "ui"] => run::measure_ui(),
         ["provoke"] => provoke::provoke(15),
         ["provoke", factor] => provoke::provoke(factor.parse()?),
         ["fuzz"] => run::fuzz(None, 60),

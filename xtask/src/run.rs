@@ -56,6 +56,10 @@ pub fn bench(name: Option<&str>) -> Result<()> {
     }
 }
 
+pub fn measure_ui() -> Result<()> {
+    cargo(&["test", "--package", "ferula", "--test", "browser", "--", "--measure"], &[])
+}
+
 pub fn fuzz(name: Option<&str>, seconds: u64) -> Result<()> {
     let mut names: Vec<String> = std::fs::read_dir(root().join("fuzz/fuzz_targets"))?
         .filter_map(|entry| Some(entry.ok()?.path().file_stem()?.to_str()?.replace('_', "-")))

@@ -12,6 +12,7 @@ mod modules;
 mod page;
 mod proxy;
 mod stories;
+mod strange;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -23,7 +24,8 @@ type Test = (&'static str, fn(&Browser, &Site));
 
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let tests: Vec<Test> = stories::TESTS.iter().chain(modules::TESTS).copied().collect();
+    let tests: Vec<Test> =
+        stories::TESTS.iter().chain(strange::TESTS).chain(modules::TESTS).copied().collect();
     if arguments.iter().any(|argument| argument == "--list") {
         tests.iter().for_each(|(name, _)| println!("{name}: test"));
         return;

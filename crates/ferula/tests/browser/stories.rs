@@ -218,16 +218,41 @@ fn every_page(browser: &Browser, site: &Site) {
         page.wait("document.querySelector('.loading').dataset.on === undefined");
         assert_eq!(page.eval("document.querySelector('.note[data-kind=err]') !== null && !location.pathname.endsWith('rules')"), json!(false), "{path}");
         assert_eq!(page.complaints(), Vec::<String>::new(), "{path}");
-        if let Some(directory) = std::env::var_os("FERULA_SCREENSHOTS") {
-            for (theme, width) in [("light", 1400), ("dark", 1400), ("light", 360), ("dark", 360)] {
-                page.prefer(theme);
-                page.resize(width, 900);
-                page.eval("new Promise(done => setTimeout(done, 150))");
-                page.screenshot(&Path::new(&directory).join(format!("{path}-{theme}-{width}.png")));
-            }
-            page.resize(1400, 900);
-        }
+        pictures(&page, path);
     }
+    for (name, address) in [
+        ("graph", panel("rate(shop_orders_total[5m])", "&g0.tab=graph&g0.range_input=1h")),
+        (
+            "heatmap",
+            panel("sum by (le) (rate(shop_wait_seconds_bucket[5m]))", "&g0.tab=graph&g0.range_input=1h"),
+        ),
+        (
+            "tree",
+            panel(
+                "sum by (city) (rate(shop_orders_total[5m])) / on () group_left () no_such",
+                "&g0.view=tree",
+            ),
+        ),
+        ("table", panel("shop_orders_total offset 10m", "")),
+    ] {
+        page.go(&address);
+        page.wait("document.querySelector('.panel-bar .end').innerText.length > 3");
+        page.wait("document.querySelector('.loading').dataset.on === undefined");
+        pictures(&page, name);
+    }
+}
+
+/// Pictures in both themes and two widths, in the directory that `FERULA_SCREENSHOTS` names.
+fn pictures(page: &Page<'_>, name: &str) {
+    let Some(directory) = std::env::var_os("FERULA_SCREENSHOTS") else { return };
+    for (theme, width) in [("light", 1400), ("dark", 1400), ("light", 360), ("dark", 360)] {
+        page.prefer(theme);
+        page.resize(width, 900);
+        page.eval("new Promise(done => setTimeout(done, 250))");
+        page.screenshot(&Path::new(&directory).join(format!("{name}-{theme}-{width}.png")));
+    }
+    page.resize(1400, 900);
+    page.prefer("light");
 }
 
 fn redirects(browser: &Browser, site: &Site) {

@@ -14,7 +14,7 @@ const COMMENT = /#[^\n\r]*/y;
 const WORD = /[a-zA-Z_:][a-zA-Z0-9_:]*/y;
 const DURATION = /(?:\d+(?:ms|[smhdwy]))+(?![a-zA-Z0-9_])/y;
 const NUMBER = /(?:0[xX][0-9a-fA-F]+(?:_[0-9a-fA-F]+)*|(?:\d[\d_]*\.?[\d_]*|\.\d[\d_]*)(?:[eE][+-]?\d[\d_]*)?)(?![a-zA-Z0-9_])/y;
-const OPERATOR = /=~|!~|==|!=|<=|>=|[-+*/%^<>=@!]/y;
+const OPERATOR = /=~|!~|==|!=|<=|>=|<\/|>\/|[-+*/%^<>=@!]/y;
 
 /** @param {RegExp} pattern @param {string} text @param {number} at */
 function at(pattern, text, at) {
@@ -40,6 +40,8 @@ export function tokens(text) {
   const out = [];
   let i = 0;
   let braces = 0;
+  /** In a range a colon stands for itself and begins no name. */
+  let range = false;
   /** After `by (` and the like names are labels. */
   let labels = false;
   let last = /** @type {Token | null} */ (null);
@@ -60,7 +62,7 @@ export function tokens(text) {
       push(closed ? "string" : "bad", end - i);
       continue;
     }
-    n = at(WORD, text, i);
+    n = range && c === ":" ? 0 : at(WORD, text, i);
     if (n) {
       push(wordKind(text, i, n, braces > 0, labels), n);
       continue;
@@ -72,6 +74,7 @@ export function tokens(text) {
     n = at(OPERATOR, text, i);
     if (n) { push("operator", n); continue; }
     if ("(){}[],:.".includes(c)) {
+      if (c === "[" || c === "]") range = c === "[";
       if (c === "{") braces += 1;
       if (c === "}") braces = Math.max(0, braces - 1);
       if (c === "(" && last !== null) labels = /^(by|without|on|ignoring|group_left|group_right)$/i.test(text.slice(/** @type {Token} */ (last).from, /** @type {Token} */ (last).to));

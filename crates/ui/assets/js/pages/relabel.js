@@ -25,7 +25,7 @@ export default async function relabel(context) {
   let edited = false;
   let stopRows = () => {};
   const controls = h("span", { class: "row" });
-  const rules = h("textarea", { class: "mono rules", rows: 8, spellcheck: false, "aria-label": "metric_relabel_configs", on: { input: () => { edited = true; } } });
+  const rules = h("textarea", { class: "mono rules", rows: 3, spellcheck: false, "aria-label": "metric_relabel_configs", placeholder: "No rules: write some to try them, as in metric_relabel_configs", on: { input: () => { edited = true; fit(); } } });
   const state = h("span", { class: "muted", role: "status" });
   const out = h("div");
   const words = searchField(search, (value) => { search = value; context.setParams({ search }); clearTimeout(timer); timer = window.setTimeout(() => void load(), 250); }, "Lines that contain");
@@ -36,6 +36,8 @@ export default async function relabel(context) {
       h("div", { class: "row" }, button("Try these rules", { class: "primary", on: { click: () => void load() } }), button("As configured", { on: { click: () => { edited = false; void load(); } } }), button("Copy rules", { on: { click: () => void copy(rules.value) } }), words, state), out),
     labelsSection(signal));
 
+  /** As high as its rules, within bounds. */
+  const fit = () => { rules.rows = Math.max(3, Math.min(20, rules.value.split("\n").length)); };
   const drawControls = () => {
     const pools = [...new Set(targets.map((target) => target.scrapePool))].sort();
     fill(controls,
@@ -58,6 +60,7 @@ export default async function relabel(context) {
     try {
       answer = (await ask("ferula/scrape_preview", { scrapePool: pool, scrapeUrl: url, search, limit: 2000, ...(edited ? { rules: rules.value === "" ? "[]" : rules.value } : {}) }, { signal, post: true })).data;
       if (!edited) rules.value = answer.rules;
+      fit();
       draw();
     } catch (error) {
       if (signal.aborted) return;
@@ -75,9 +78,9 @@ export default async function relabel(context) {
     const shown = lines.filter((line) => fates.size === 0 || fates.has(fate(line)));
     const tbody = h("tbody");
     fill(out, answer.fault && note("err", `The page is refused as a whole: ${answer.fault}`),
-      h("div", { class: "row" }, stateButtons("What becomes of them", [["changed", "Changed", count("changed")], ["dropped", "Dropped", count("dropped")], ["same", "As they are", count("same")], ["refused", "Refused", count("refused")]], fates, draw),
+      h("div", { class: "row fates" }, stateButtons("What becomes of them", [["changed", "Changed", count("changed")], ["dropped", "Dropped", count("dropped")], ["same", "As they are", count("same")], ["refused", "Refused", count("refused")]], fates, draw),
         answer.matching > lines.length && h("span", { class: "muted" }, `the first ${grouped(lines.length)} of ${grouped(answer.matching)} lines`)),
-      shown.length === 0 ? h("div", { class: "empty" }, lines.length === 0 ? "No line of the page contains this." : "No line passes the filter.") : h("div", { class: "scroll-x" }, h("table", null, h("thead", null, h("tr", null, ...["On the page", "Rules", "Stored as"].map((title) => h("th", { scope: "col" }, title)))), tbody)));
+      shown.length === 0 ? h("div", { class: "empty" }, lines.length === 0 ? "No line of the page contains this." : "No line passes the filter.") : h("div", { class: "scroll-x" }, h("table", { class: "lines" }, h("thead", null, h("tr", null, ...["On the page", "Rules", "Stored as"].map((title) => h("th", { scope: "col" }, title)))), tbody)));
     stopRows = slices(tbody, shown, line, 60);
   };
 

@@ -39,7 +39,7 @@ export default async function rules(context) {
       shown.sort((a, b) => b.evaluationTime / b.interval - a.evaluationTime / a.interval);
       for (const group of shown) group.rules.sort((/** @type {any} */ a, /** @type {any} */ b) => b.evaluationTime - a.evaluationTime);
     }
-    stop = slices(body, shown, section, 12);
+    stop = slices(body, shown, section, 4);
   };
 
   /** @param {any} group */

@@ -48,7 +48,7 @@ export default async function targets(context) {
     const shown = rows.filter((row) => (pool === "" || row.scrapePool === pool) && (health.size === 0 || health.has(row.health)) && holds(search, row.search));
     if (shown.length === 0) return append(body, [h("div", { class: "empty" }, rows.length === 0 ? "No targets yet: scrape_configs is empty, or discovery has found nothing." : "No target passes the filter.")]);
     const groups = groupBy(shown, (row) => (group === "" ? row.scrapePool : row.labels[group] ?? "(none)"));
-    stops.push(slices(body, groups, ([title, members]) => section(title, members), 20));
+    stops.push(slices(body, groups, ([title, members]) => section(title, members), 4));
   };
 
   /** @param {string} title @param {any[]} members */
