@@ -140,8 +140,8 @@ impl Refresh for Azure {
     }
 }
 
-/// A machine with the name of its scale set, or "".
-type Placed = (Machine, String);
+/// A machine with the name of its scale set, or "" for one by itself.
+type MachineOfSet = (Machine, String);
 
 impl Azure {
     async fn targets(&mut self) -> Result<Vec<ferula_model::LabelSet>, RefreshError> {
@@ -251,7 +251,7 @@ answers! { "camelCase":
 
 impl Manager<'_> {
     /// All machines, by themselves and in scale sets.
-    async fn machines(&self, section: &AzureSdConfig) -> Result<Vec<Placed>, RefreshError> {
+    async fn machines(&self, section: &AzureSdConfig) -> Result<Vec<MachineOfSet>, RefreshError> {
         let subscription = format!("/subscriptions/{}", path_escape(&section.subscription_id));
         let group = match section.resource_group.as_str() {
             "" => String::new(),
@@ -260,7 +260,8 @@ impl Manager<'_> {
         let base = format!("{subscription}{group}/providers/Microsoft.Compute");
         let machines = self.list::<Machine>(&format!("{base}/virtualMachines")).await;
         let machines = machines.map_err(|error| error.within("could not get virtual machines"))?;
-        let mut all: Vec<Placed> = machines.into_iter().map(|machine| (machine, String::new())).collect();
+        let mut all: Vec<MachineOfSet> =
+            machines.into_iter().map(|machine| (machine, String::new())).collect();
         let sets = self.list::<Reference>(&format!("{base}/virtualMachineScaleSets")).await;
         let sets = sets.map_err(|error| error.within("could not get virtual machine scale sets"))?;
         for set in sets {

@@ -133,8 +133,8 @@ impl Refresh for Ecs {
             named => named.to_vec(),
         };
         let clusters = self.clusters(&names).await?;
-        let asked = clusters.into_iter().map(|cluster| self.found(cluster)).collect();
-        let found = concurrently(asked, self.section.request_concurrency).await?;
+        let requests = clusters.into_iter().map(|cluster| self.found(cluster)).collect();
+        let found = concurrently(requests, self.section.request_concurrency).await?;
         let mut targets: Vec<LabelSet> = Vec::new();
         for found in found.into_iter().flatten() {
             let labels = found.tasks.iter().filter_map(|task| self.labels(&region, &found, task));
@@ -196,8 +196,8 @@ impl Ecs {
         list: impl Fn(Described) -> Vec<T>,
     ) -> Result<Vec<T>, RefreshError> {
         let bodies: Vec<Value> = names.chunks(batch).map(parameters).collect();
-        let asked = bodies.iter().map(|body| self.call::<Described>(action, body)).collect();
-        let pages = concurrently(asked, self.section.request_concurrency).await?;
+        let requests = bodies.iter().map(|body| self.call::<Described>(action, body)).collect();
+        let pages = concurrently(requests, self.section.request_concurrency).await?;
         Ok(pages.into_iter().flat_map(list).collect())
     }
 

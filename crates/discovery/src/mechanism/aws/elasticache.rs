@@ -139,8 +139,8 @@ impl Elasticache {
         }
         let lists: Vec<[(&str, &str); 2]> =
             names.iter().map(|name| [("MaxResults", "50"), ("ServerlessCacheName", *name)]).collect();
-        let asked = lists.iter().map(|parameters| self.pages(ACTION, "NextToken", parameters)).collect();
-        let pages = concurrently(asked, self.section.request_concurrency).await?;
+        let requests = lists.iter().map(|parameters| self.pages(ACTION, "NextToken", parameters)).collect();
+        let pages = concurrently(requests, self.section.request_concurrency).await?;
         Ok(pages.into_iter().flatten().collect())
     }
 
@@ -163,17 +163,17 @@ impl Elasticache {
                 }
             }
         }
-        let asked = lists
+        let requests = lists
             .iter()
             .map(|parameters| self.pages("DescribeCacheClusters", "Marker", parameters))
             .collect();
-        let pages = concurrently(asked, self.section.request_concurrency).await?;
+        let pages = concurrently(requests, self.section.request_concurrency).await?;
         Ok(pages.into_iter().flatten().collect())
     }
 
     async fn tags(&self, arns: Vec<&str>) -> Result<Tags, RefreshError> {
-        let asked = arns.into_iter().map(|arn| self.tags_of(arn)).collect();
-        Ok(concurrently(asked, self.section.request_concurrency).await?.into_iter().collect())
+        let requests = arns.into_iter().map(|arn| self.tags_of(arn)).collect();
+        Ok(concurrently(requests, self.section.request_concurrency).await?.into_iter().collect())
     }
 
     async fn tags_of(&self, arn: &str) -> Result<(String, Vec<(String, String)>), RefreshError> {

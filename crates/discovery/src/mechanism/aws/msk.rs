@@ -81,14 +81,14 @@ impl Refresh for Msk {
         let clusters = match &self.section.clusters[..] {
             [] => self.all_clusters().await?,
             named => {
-                let asked = named.iter().map(|arn| self.cluster(arn)).collect();
-                let found = concurrently(asked, limit).await?;
+                let requests = named.iter().map(|arn| self.cluster(arn)).collect();
+                let found = concurrently(requests, limit).await?;
                 // Others than provisioned ones have no brokers that can be reached.
                 found.into_iter().filter(|cluster| cluster.cluster_type == "PROVISIONED").collect()
             }
         };
-        let asked = clusters.iter().map(|cluster| self.nodes(&cluster.cluster_arn)).collect();
-        let nodes = concurrently(asked, limit).await?;
+        let requests = clusters.iter().map(|cluster| self.nodes(&cluster.cluster_arn)).collect();
+        let nodes = concurrently(requests, limit).await?;
         let mut targets = Vec::new();
         for (cluster, nodes) in clusters.iter().zip(&nodes) {
             for node in nodes {

@@ -49,8 +49,8 @@ impl Refresh for Rds {
                 pages.map_err(|error| error.within("error describing all DB clusters"))?
             }
             named => {
-                let asked = named.iter().map(|arn| self.named_cluster(arn)).collect();
-                let pages = concurrently(asked, limit).await;
+                let requests = named.iter().map(|arn| self.named_cluster(arn)).collect();
+                let pages = concurrently(requests, limit).await;
                 let pages = pages.map_err(|error| error.within("error describing DB clusters"))?;
                 pages.into_iter().flatten().collect()
             }
@@ -61,8 +61,8 @@ impl Refresh for Rds {
             clusters.extend(list.into_iter().flat_map(|list| list.items("DBClusters", "DBCluster")));
         }
         clusters.retain(|cluster| !cluster.text_at(&["DBClusterArn"]).is_empty());
-        let asked = clusters.iter().map(|cluster| self.instances(cluster)).collect();
-        let found = concurrently(asked, limit).await;
+        let requests = clusters.iter().map(|cluster| self.instances(cluster)).collect();
+        let found = concurrently(requests, limit).await;
         let found = found.map_err(|error| error.within("error describing DB instances"))?;
         let targets = found.into_iter().flatten().collect();
         Ok(vec![TargetGroup::of_targets(region, targets)])

@@ -154,8 +154,8 @@ impl Credential {
         let mut errors: Vec<String> = Vec::new();
         for way in &self.ways {
             let token = match self.ask(way).await {
-                Ok(Given::Answer(answer)) => self.token.keep(&answer),
-                Ok(Given::Token(token)) => Ok(token),
+                Ok(TokenReply::Answer(answer)) => self.token.keep(&answer),
+                Ok(TokenReply::Token(token)) => Ok(token),
                 Err(error) => Err(error),
             };
             match token {
@@ -166,7 +166,7 @@ impl Credential {
         Err(RefreshError::Answer(errors.join("; ")))
     }
 
-    async fn ask(&self, way: &Way) -> Result<Given, RefreshError> {
+    async fn ask(&self, way: &Way) -> Result<TokenReply, RefreshError> {
         let scope = format!("{}/.default", self.cloud.audience);
         match way {
             Way::Secret { tenant, client, secret } => {
@@ -208,7 +208,7 @@ impl Credential {
                         self.api.get_with(&url, &[("metadata", "true")]).await?
                     }
                 };
-                Ok(Given::Answer(answer))
+                Ok(TokenReply::Answer(answer))
             }
             Way::CommandLine { tenant } => {
                 let mut command = Command::new("az");
@@ -221,20 +221,20 @@ impl Credential {
                     ferula_http_client::program::output(command, PROGRAM_BYTES_MAX, TIMEOUT).await?;
                 // Asked for again each round: the command keeps tokens itself.
                 let token: CommandLineToken = json::from_slice(&printed)?;
-                Ok(Given::Token(token.access_token))
+                Ok(TokenReply::Token(token.access_token))
             }
         }
     }
 
-    async fn ask_authority(&self, tenant: &str, form: &[(&str, &str)]) -> Result<Given, RefreshError> {
+    async fn ask_authority(&self, tenant: &str, form: &[(&str, &str)]) -> Result<TokenReply, RefreshError> {
         let tenant = ferula_go::url::path_escape(tenant);
         let url = format!("{}/{tenant}/oauth2/v2.0/token", self.authority);
-        Ok(Given::Answer(self.api.post_form(&url, &[], form).await?))
+        Ok(TokenReply::Answer(self.api.post_form(&url, &[], form).await?))
     }
 }
 
 /// What a way gives: an answer with a token, or one by itself.
-enum Given {
+enum TokenReply {
     Answer(Answer),
     Token(String),
 }
