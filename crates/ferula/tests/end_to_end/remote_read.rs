@@ -9,20 +9,20 @@ const ALL: &str = "{__name__=~\"n_total|h\",job=\"t\"}[1h]";
 fn the_real_prometheus_reads_from_ferula_what_ferula_answers_itself() {
     let Some(program) = peer("prometheus") else { return };
     let target = Target::start(|scrape| format!("n_total {scrape}\nh{{a=\"x y\"}} NaN\n"));
-    let folder = tempfile::tempdir().expect("a directory for the test");
+    let directory = tempfile::tempdir().expect("a directory for the test");
     let config = format!(
         "global: {{scrape_interval: 50ms, external_labels: {{replica: a}}}}\nscrape_configs:\n\
          - {{job_name: t, static_configs: [{{targets: ['{}']}}]}}\n",
         target.address
     );
-    std::fs::write(folder.path().join("prometheus.yml"), config).expect("written");
-    let mut server = Server::start(folder.path(), &[]);
+    std::fs::write(directory.path().join("prometheus.yml"), config).expect("written");
+    let mut server = Server::start(directory.path(), &[]);
     server.await_query("up", |_| (target.scrapes() >= 300).then_some(()));
     server.signal(libc::SIGTERM);
     assert_eq!(server.exit_code(), Some(0), "{}", server.log());
-    std::fs::write(folder.path().join("prometheus.yml"), "global: {external_labels: {replica: a}}\n")
+    std::fs::write(directory.path().join("prometheus.yml"), "global: {external_labels: {replica: a}}\n")
         .expect("written");
-    let server = Server::start(folder.path(), &[]);
+    let server = Server::start(directory.path(), &[]);
     let stored = server.try_query(ALL).expect("answered");
     assert_eq!(stored.as_array().map(Vec::len), Some(2), "{stored}");
 
