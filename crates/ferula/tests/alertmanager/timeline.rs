@@ -48,14 +48,15 @@ const REPORTS: [Report; 17] = [
     (3.9, &[("g", "1"), ("n", "2")], -3.0, 0.0),
     (3.9, &[("team", "x"), ("g", "2"), ("n", "4")], -3.0, 0.0),
     (4.3, &[("g", "1"), ("n", "9")], 0.0, FOREVER),
-    (5.8, &[("g", "5"), ("n", "source")], -5.0, 0.0),
-    (9.0, &[("g", "1"), ("n", "1")], -9.0, 0.0),
-    (9.0, &[("g", "1"), ("n", "8")], -9.0, 0.0),
-    (9.0, &[("g", "1"), ("n", "9")], -9.0, 0.0),
+    (6.7, &[("g", "5"), ("n", "source")], -5.0, 0.0),
+    (8.4, &[("g", "1"), ("n", "1")], -9.0, 0.0),
+    (8.4, &[("g", "1"), ("n", "8")], -9.0, 0.0),
+    (8.4, &[("g", "1"), ("n", "9")], -9.0, 0.0),
     (9.3, &[("g", "short"), ("n", "10")], -0.1, 0.0),
 ];
 const SILENCE_AT: f64 = 4.15;
-const END: f64 = 12.5;
+/// Far from every tick, as are all the moments above: ticks are two seconds apart from a group's first flush on.
+const END: f64 = 11.2;
 
 struct Played {
     server: Alertmanager,
@@ -153,7 +154,7 @@ fn both_tell_the_same_at_the_same_times_and_take_each_others_files() {
     let (expected, found) = (told(&real_run), told(&our_run));
     let lines = |told: &[(String, Duration)]| told.iter().map(|(line, _)| line.clone()).collect::<Vec<_>>();
     assert_eq!(lines(&found), lines(&expected));
-    assert!(found.len() >= 18, "{found:?}");
+    assert!(found.len() >= 17, "{found:?}");
     for ((line, ours), (_, theirs)) in found.iter().zip(&expected) {
         assert!(ours.abs_diff(*theirs) < SAME_MOMENT, "{line}: {ours:?} instead of {theirs:?}");
     }
