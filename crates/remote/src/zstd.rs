@@ -2,9 +2,7 @@
 
 use std::io::Read;
 
-use ferula_storage::Lease;
-
-use crate::write::headers::UnpackError;
+use ferula_storage::{Lease, OutOfMemory};
 
 /// A frame may unpack to at most this many bytes, as a snappy block may.
 pub const DECODED_BYTES_MAX: usize = crate::snappy::DECODED_BYTES_MAX;
@@ -21,10 +19,13 @@ pub enum ZstdError {
     /// Unpacks to more than is accepted.
     #[error("zstd: decoded length exceeds the limit of {DECODED_BYTES_MAX} bytes")]
     TooLarge,
+    /// There is no memory for what it unpacks to.
+    #[error("unpacking would use too much memory: {0}")]
+    NoRoom(#[from] OutOfMemory),
 }
 
 /// Unpacks a frame. Memory is taken as bytes come out, whatever the frame states, and the window is bounded too.
-pub fn decode(frame: &[u8], memory: &Lease) -> Result<Vec<u8>, UnpackError> {
+pub fn decode(frame: &[u8], memory: &Lease) -> Result<Vec<u8>, ZstdError> {
     const WINDOW_LOG_MAX: u32 = 27;
     let mut decoder = zstd::stream::read::Decoder::with_buffer(frame).map_err(|_| ZstdError::Corrupt)?;
     decoder.window_log_max(WINDOW_LOG_MAX).map_err(|_| ZstdError::Corrupt)?;
@@ -36,7 +37,7 @@ pub fn decode(frame: &[u8], memory: &Lease) -> Result<Vec<u8>, UnpackError> {
         let read = decoder.by_ref().take(room as u64).read_to_end(&mut bytes);
         let read = read.map_err(|_| ZstdError::Corrupt)?;
         if bytes.len() > DECODED_BYTES_MAX {
-            return Err(ZstdError::TooLarge.into());
+            return Err(ZstdError::TooLarge);
         }
         if read < room {
             return Ok(bytes);
@@ -58,13 +59,13 @@ mod tests {
         let zeros = vec![0u8; DECODED_BYTES_MAX];
         assert_eq!(decode(&pack(b"some")), Ok(b"some".to_vec()));
         assert_eq!(decode(&pack(&zeros)).map(|bytes| bytes.len()), Ok(DECODED_BYTES_MAX));
-        assert_eq!(decode(&pack(&[zeros.clone(), vec![0]].concat())), Err(ZstdError::TooLarge.into()));
-        assert_eq!(decode(b"xx"), Err(ZstdError::Corrupt.into()));
+        assert_eq!(decode(&pack(&[zeros.clone(), vec![0]].concat())), Err(ZstdError::TooLarge));
+        assert_eq!(decode(b"xx"), Err(ZstdError::Corrupt));
         let cut = pack(b"some more");
-        assert_eq!(decode(&cut[..cut.len() - 1]), Err(ZstdError::Corrupt.into()));
+        assert_eq!(decode(&cut[..cut.len() - 1]), Err(ZstdError::Corrupt));
         let scarce = MemoryContract::new(1 << 20);
         let refused = super::decode(&pack(&zeros), &scarce.lease());
-        assert!(matches!(refused, Err(UnpackError::NoRoom(_))), "32 MiB come out of a few bytes");
+        assert!(matches!(refused, Err(ZstdError::NoRoom(_))), "32 MiB come out of a few bytes");
         assert_eq!(scarce.used(), 0);
     }
 }

@@ -49,7 +49,10 @@ impl Encoding {
                 memory.grow(snappy::decoded_bytes(body)?)?;
                 Ok(snappy::decode(body)?)
             }
-            Encoding::Zstd => zstd::decode(body, memory),
+            Encoding::Zstd => zstd::decode(body, memory).map_err(|error| match error {
+                ZstdError::NoRoom(refused) => UnpackError::NoRoom(refused),
+                other => UnpackError::Zstd(other),
+            }),
         }
     }
 }
@@ -62,7 +65,7 @@ pub enum UnpackError {
     Snappy(#[from] SnappyError),
     /// Not a zstd frame, or too large.
     #[error(transparent)]
-    Zstd(#[from] ZstdError),
+    Zstd(ZstdError),
     /// There is no memory for what it unpacks to.
     #[error("unpacking would use too much memory: {0}")]
     NoRoom(#[from] OutOfMemory),
