@@ -32,6 +32,7 @@ mod service;
 mod settings;
 mod site;
 mod store;
+pub mod web_access;
 mod web_ui;
 mod write_timeout;
 

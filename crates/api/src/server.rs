@@ -18,6 +18,7 @@ use hyper::body::{Frame, Incoming, SizeHint};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::JoinSet;
@@ -26,10 +27,13 @@ use crate::raw_query::EncodedQueries;
 use crate::request::ClientAddress;
 use crate::router::router;
 use crate::service::Service;
+use crate::web_access::WebAccess;
 use crate::write_timeout::WriteTimeout;
 
 /// A connection that is in the middle of an answer at shutdown gets this long to finish it.
 const DRAIN: Duration = Duration::from_secs(5);
+/// How long a TLS handshake may take.
+const HANDSHAKE_TIME_MAX: Duration = Duration::from_secs(10);
 /// The listener is left alone this long when the system refuses a connection (mostly for want of descriptors).
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// A client that takes no byte of its answer for this long is cut: the answer holds memory that other queries need.
@@ -51,6 +55,7 @@ struct Connections {
     clock: SharedClock,
     read_timeout: Duration,
     places: Arc<Semaphore>,
+    access: Option<Arc<WebAccess>>,
     /// Told when a client waits for a place: connections on which nobody asks anything end then.
     crowded: Arc<Notify>,
     shutdown: Shutdown,
@@ -63,6 +68,8 @@ pub struct ServerLimits {
     /// For the head of a request, and between two requests.
     pub read_timeout: Duration,
     pub clock: SharedClock,
+    /// Who may use the port, and over what; everybody without it.
+    pub access: Option<Arc<WebAccess>>,
 }
 
 /// Serves the API on all listeners until shutdown.
@@ -74,6 +81,7 @@ pub async fn serve(service: watch::Receiver<Service>, listeners: Vec<TcpListener
             connections_max: settings.connections_max,
             read_timeout: settings.read_timeout,
             clock: service.site().clock.clone(),
+            access: None,
         }
     };
     serve_router(router(service), limits, listeners, shutdown).await;
@@ -91,6 +99,7 @@ pub async fn serve_router(
         clock: limits.clock,
         read_timeout: limits.read_timeout,
         places: Arc::new(Semaphore::new(limits.connections_max.max(1))),
+        access: limits.access,
         crowded: Arc::default(),
         shutdown,
     };
@@ -160,17 +169,46 @@ async fn next(listener: &TcpListener, shared: &Connections) -> std::io::Result<A
 async fn connection(shared: Connections, stream: TcpStream, peer: SocketAddr) {
     // Answers are written in large pieces; waiting to gather more only delays the last one.
     let _ = stream.set_nodelay(true);
+    let Some(access) = shared.access.clone() else { return speak(shared, stream, peer).await };
+    let accepted = tokio::select! {
+        accepted = tokio::time::timeout(HANDSHAKE_TIME_MAX, access.accept(stream)) => accepted,
+        () = shared.shutdown.requested() => return,
+    };
+    match accepted {
+        Ok(Ok(Ok(encrypted))) => speak(shared, encrypted, peer).await,
+        Ok(Ok(Err(plain))) => speak(shared, plain, peer).await,
+        Ok(Err(err)) => debug!("TLS handshake error", component = "web", peer = peer, err = err),
+        Err(_) => debug!("TLS handshake timeout", component = "web", peer = peer),
+    }
+}
+
+/// Answers requests until the connection ends.
+async fn speak<S>(shared: Connections, stream: S, peer: SocketAddr)
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
     let stream = WriteTimeout::new(EncodedQueries::new(stream), shared.clock.clone(), WRITE_TIMEOUT);
     let work = Work { answers: Arc::default(), writes: stream.is_waiting() };
-    let (router, answers) = (shared.router, work.answers.clone());
+    let (router, answers) = (shared.router.clone(), work.answers.clone());
+    let access = shared.access.clone();
     let service = service_fn(move |request: HttpRequest<Incoming>| {
         let mut request = request.map(Body::new);
         request.extensions_mut().insert(ClientAddress(peer.ip()));
-        let mut router = router.clone();
+        let (mut router, access) = (router.clone(), access.clone());
         let answering = Answering::begin(&answers);
         let is_head = request.method() == Method::HEAD;
         async move {
-            let mut response = tower_service::Service::call(&mut router, request).await?;
+            let refusal = match &access {
+                Some(access) => access.refusal(request.headers()).await,
+                None => None,
+            };
+            let mut response = match refusal {
+                Some(refusal) => refusal,
+                None => tower_service::Service::call(&mut router, request).await?,
+            };
+            if let Some(access) = &access {
+                response.headers_mut().extend(access.headers());
+            }
             // The routes' library adds it; as in Go, an answer without a body has no length when nobody gave it one.
             if is_head && response.headers().get(CONTENT_LENGTH).is_some_and(|length| length == "0") {
                 response.headers_mut().remove(CONTENT_LENGTH);

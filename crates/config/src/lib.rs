@@ -34,6 +34,7 @@ mod support;
 pub mod tracing;
 pub mod unit_test;
 mod url;
+pub mod web;
 mod yaml;
 
 pub use closest::closest;

@@ -1,13 +1,24 @@
 //! The addresses that the web server listens at.
 
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::Path;
+use std::sync::Arc;
 
 use anyhow::Context;
+use ferula_api::web_access::WebAccess;
 use ferula_telemetry::info;
 use tokio::net::TcpListener;
 
+/// What the file of `--web.config.file` says, if there is one.
+pub fn web_access(file: Option<&Path>) -> anyhow::Result<Option<Arc<WebAccess>>> {
+    let Some(file) = file else { return Ok(None) };
+    let access = WebAccess::load(file)
+        .with_context(|| format!("unable to validate web configuration file {}", file.display()))?;
+    Ok(Some(Arc::new(access)))
+}
+
 /// Binds all addresses, each `host:port` or `:port`.
-pub async fn listen(addresses: &[String]) -> anyhow::Result<Vec<TcpListener>> {
+pub async fn listen(addresses: &[String], access: Option<&WebAccess>) -> anyhow::Result<Vec<TcpListener>> {
     let mut listeners = Vec::new();
     for address in addresses {
         info!("Start listening for connections", component = "web", address = address);
@@ -25,7 +36,8 @@ pub async fn listen(addresses: &[String]) -> anyhow::Result<Vec<TcpListener>> {
             )
         })?;
         info!("Listening on", component = "web", address = listener.local_addr()?);
-        info!("TLS is disabled.", component = "web", http2 = false, address = listener.local_addr()?);
+        let tls = if access.is_some_and(WebAccess::is_tls) { "TLS is enabled." } else { "TLS is disabled." };
+        info!(tls, component = "web", http2 = false, address = listener.local_addr()?);
         listeners.push(listener);
     }
     Ok(listeners)

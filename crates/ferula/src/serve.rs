@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use anyhow::Context;
 use ferula_api::server::{self, ServerLimits};
+use ferula_api::web_access::WebAccess;
 use ferula_api::{Api, DbAdmin, Service, Site, Stage, Store, WalReplay, WebUi};
 use ferula_config::Config;
 use ferula_query::ActiveFile;
@@ -20,7 +21,7 @@ use crate::alertmanager::embedded::{Embedded, EmbeddedSettings};
 use crate::config_source::ConfigSource;
 use crate::flags::Flags;
 use crate::foundation::Foundation;
-use crate::listen::{listen, local_address};
+use crate::listen::{listen, local_address, web_access};
 use crate::own_metrics::{self, ReloadMetrics};
 use crate::reload::{ConfiguredParts, Reloader, Requests};
 use crate::remote::RemoteStorage;
@@ -32,7 +33,8 @@ use crate::{limits, maintenance, version, welcome};
 /// Opens the store before anything writes to it, and closes it after everything has stopped.
 pub async fn serve(flags: Flags, source: ConfigSource, config: Option<Config>) -> anyhow::Result<()> {
     log_start(&flags, &source);
-    let listeners = listen(&flags.listen_addresses).await?;
+    let access = web_access(flags.web_config_file.as_deref())?;
+    let listeners = listen(&flags.listen_addresses, access.as_deref()).await?;
     let address = listeners.first().context("no --web.listen-address")?.local_addr()?;
     let (clock, registry): (SharedClock, _) = (RealClock::shared(), Registry::new());
     let reload_metrics = ReloadMetrics::new(&registry);
@@ -54,7 +56,7 @@ pub async fn serve(flags: Flags, source: ConfigSource, config: Option<Config>) -
     let mut tasks = TaskGroup::new(shutdown.clone());
     stop_at_signals(&mut tasks, &site)?;
     let embedded = open_alertmanager(&flags, &site)?;
-    let web = WebServer::start(site.clone(), listeners, embedded.as_ref());
+    let web = WebServer::start(site.clone(), access, listeners, embedded.as_ref());
     let store = StoreSettings { flags: flags.storage.clone(), features: flags.features.clone() };
     let unsynced = Arc::new(Notify::new());
     let segment_read = move |segment, last| {
@@ -81,11 +83,17 @@ struct WebServer {
 }
 
 impl WebServer {
-    fn start(site: Arc<Site>, listeners: Vec<TcpListener>, embedded: Option<&Embedded>) -> Self {
+    fn start(
+        site: Arc<Site>,
+        access: Option<Arc<WebAccess>>,
+        listeners: Vec<TcpListener>,
+        embedded: Option<&Embedded>,
+    ) -> Self {
         let limits = ServerLimits {
             connections_max: site.settings.connections_max,
             read_timeout: site.settings.read_timeout,
             clock: site.clock.clone(),
+            access,
         };
         let (service, services) = watch::channel(Service::Starting(site));
         let shutdown = Shutdown::new();

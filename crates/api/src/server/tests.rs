@@ -39,6 +39,7 @@ impl Served {
                 .route("/empty", get(async || ())),
             clock: Arc::new(clock.clone()),
             read_timeout: Duration::from_secs(300),
+            access: None,
             places: Arc::new(Semaphore::new(places)),
             crowded: Arc::default(),
             shutdown: shutdown.clone(),

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context, bail};
+use anyhow::Context;
 use ferula_alertmanager::api::Api;
 use ferula_alertmanager::engine::Metrics;
 use ferula_alertmanager::silence::SilenceLimits;
@@ -19,7 +19,7 @@ use super::flags::AlertmanagerFlags;
 use super::metrics::{self, ConfigMetrics};
 use super::settings::{build, engine_settings};
 use super::web::{Reload, Web};
-use crate::listen::listen;
+use crate::listen::{listen, web_access};
 
 /// Connections at a time.
 const CONNECTIONS_MAX: usize = 512;
@@ -28,13 +28,11 @@ const READ_TIMEOUT: Duration = Duration::from_secs(5 * 60);
 
 /// Serves until told to stop.
 pub async fn serve(flags: AlertmanagerFlags) -> anyhow::Result<()> {
-    if flags.web_config_file.is_some() {
-        bail!("--web.config.file is not supported yet; put a proxy with TLS in front, or leave the flag out");
-    }
+    let access = web_access(flags.web_config_file.as_deref())?;
     let (clock, registry): (SharedClock, _) = (RealClock::shared(), Registry::new());
     let mut hangup = signal(SignalKind::hangup())?;
     let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
-    let mut listeners = listen(&flags.listen_addresses).await?;
+    let mut listeners = listen(&flags.listen_addresses, access.as_deref()).await?;
     let port = listeners.first().context("no --web.listen-address")?.local_addr()?.port();
     let external_url = match &flags.external_url {
         Some(url) => url.to_string().trim_end_matches('/').to_owned(),
@@ -61,7 +59,7 @@ pub async fn serve(flags: AlertmanagerFlags) -> anyhow::Result<()> {
     let api = Api::new(alertmanager.clone(), flags.syntax, build(), &registry);
     let web = Web::new(api, prefix, &registry, flags.get_concurrency, flags.web_timeout, reload);
     let shutdown = Shutdown::new();
-    let limits = ServerLimits { connections_max: CONNECTIONS_MAX, read_timeout: READ_TIMEOUT, clock };
+    let limits = ServerLimits { connections_max: CONNECTIONS_MAX, read_timeout: READ_TIMEOUT, clock, access };
     let serving = tokio::spawn(server::serve_router(
         web.router(),
         limits,

@@ -130,8 +130,7 @@ flags! {
     GOMEMLIMIT_REFRESH_INTERVAL: Span = "auto-gomemlimit.refresh-interval", "0s",
         "Accepted so that existing command lines work; has no effect.", harmless(GO_ONLY);
     WEB_CONFIG_FILE: OptionalText = "web.config.file", "",
-        "File with the certificate and the users for serving over TLS and with passwords. Experimental.",
-        not_yet("let a reverse proxy in front of this server do TLS and passwords");
+        "File with the certificate and the users for serving over TLS and with passwords. Experimental.";
     READ_TIMEOUT: Span = "web.read-timeout", "5m",
         "How long a client may take to send a request, and how long an idle connection stays open.";
     CONNECTIONS_MAX: Count = "web.max-connections", "512",

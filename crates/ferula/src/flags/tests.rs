@@ -72,7 +72,6 @@ fn impossible_flags_are_refused_with_the_exit_codes_of_prometheus() {
 fn a_refusal_of_what_is_missing_says_what_to_do_instead() {
     for (argument, advice) in [
         ("--agent", "(agent mode"),
-        ("--web.config.file=web.yml", "reverse proxy"),
         ("--web.enable-otlp-receiver", "--web.enable-remote-write-receiver"),
         ("--enable-feature=search-api", "--enable-feature=search-api"),
     ] {

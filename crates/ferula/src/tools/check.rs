@@ -7,7 +7,10 @@ mod rules;
 mod server;
 mod targets;
 
+use std::path::Path;
 use std::process::ExitCode;
+
+use ferula_api::web_access::WebAccess;
 
 use super::args::{Args, Argument, Command, Flag, Kind, argument, flag};
 use super::http;
@@ -95,10 +98,16 @@ pub const COMMAND: Command = Command {
     is_default: false,
 };
 
-/// The server has no TLS and no passwords of its own yet, so no such file would be of use.
 fn web_config(args: &Args) -> ExitCode {
+    let mut code = ExitCode::SUCCESS;
     for file in args.arguments(WEB_CONFIG_FILES) {
-        eprintln!("{file} FAILED: not supported yet: check web-config");
+        match WebAccess::load(Path::new(file)) {
+            Ok(_) => eprintln!("{file} SUCCESS"),
+            Err(error) => {
+                eprintln!("{file} FAILED: {error}");
+                code = ExitCode::FAILURE;
+            }
+        }
     }
-    ExitCode::FAILURE
+    code
 }

@@ -1,0 +1,219 @@
+//! Who may use the port, and over what: TLS, passwords and headers as `--web.config.file` has them.
+//!
+//! The file is read again when it, or a file that it names, has changed, so a renewed certificate or another password counts
+//! without a restart. A file that is broken then keeps what was read before in force, and is logged.
+//!
+//! Always true: a password is compared by bcrypt on one thread at a time, whether the user exists or not; what is kept of
+//! comparisons is a keyed hash.
+
+mod tls;
+
+use std::collections::HashMap;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use axum::body::Body;
+use axum::http::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue, WWW_AUTHENTICATE};
+use axum::http::{Response, StatusCode};
+use ferula_config::web::WebConfig;
+use ferula_config::{ConfigError, decode_base64};
+use ferula_telemetry::error;
+use tokio::net::TcpStream;
+use tokio::sync::Semaphore;
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
+
+pub use tls::TlsSetupError;
+
+/// Comparisons that are remembered.
+const REMEMBERED_MAX: usize = 100;
+/// Compared with when there is no such user, so that the time tells nothing.
+const NOBODY: &str = "$2b$10$sBgh5Jxenu.JVO83Glmtae1BRuXsJwrOvT9IVoPa65fSTB6.EAuWe";
+
+/// Why the file cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum WebConfigError {
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    #[error(transparent)]
+    Tls(#[from] TlsSetupError),
+    /// A password that is not hashed by bcrypt. It is not shown.
+    #[error("basic_auth_users: the password of {0} is not a bcrypt hash")]
+    Password(String),
+    #[error("{0} is not supported yet")]
+    Unsupported(&'static str),
+}
+
+/// What the file says now.
+struct Current {
+    config: WebConfig,
+    tls: Option<TlsAcceptor>,
+    headers: HeaderMap,
+    /// The files, each with a hash of what it held.
+    stamps: Vec<(PathBuf, Option<u64>)>,
+}
+
+/// Guards the port of a server.
+pub struct WebAccess {
+    path: PathBuf,
+    current: Mutex<Arc<Current>>,
+    /// One comparison at a time: each costs tens of milliseconds of a core on purpose.
+    comparing: Semaphore,
+    key: ring::hmac::Key,
+    remembered: Mutex<HashMap<Vec<u8>, bool>>,
+}
+
+/// Times of files are too coarse to tell two writes apart, and these files are small.
+fn stamp(path: &Path) -> Option<u64> {
+    let mut hasher = DefaultHasher::new();
+    std::fs::read(path).ok()?.hash(&mut hasher);
+    Some(hasher.finish())
+}
+
+impl Current {
+    fn load(path: &Path) -> Result<Self, WebConfigError> {
+        let config = WebConfig::load(path)?;
+        let tls = &config.tls_server_config;
+        if !tls.client_allowed_sans.is_empty() {
+            return Err(WebConfigError::Unsupported("tls_server_config.client_allowed_sans"));
+        }
+        if !config.rate_limit.interval.is_zero() {
+            return Err(WebConfigError::Unsupported("rate_limit"));
+        }
+        for (user, hash) in &config.basic_auth_users {
+            if hash.reveal().parse::<bcrypt::HashParts>().is_err() {
+                return Err(WebConfigError::Password(user.clone()));
+            }
+        }
+        let mut headers = HeaderMap::new();
+        for (name, value) in &config.http_server_config.headers {
+            if let (Ok(name), Ok(value)) = (HeaderName::try_from(name), HeaderValue::try_from(value)) {
+                headers.insert(name, value);
+            }
+        }
+        let named =
+            [&tls.cert_file, &tls.key_file, &tls.client_ca_file].into_iter().filter(|name| !name.is_empty());
+        let files = std::iter::once(path.to_owned()).chain(named.map(PathBuf::from));
+        let stamps = files.map(|file| (file.clone(), stamp(&file))).collect();
+        let acceptor = if tls.is_enabled() { Some(tls::acceptor(tls)?) } else { None };
+        Ok(Current { config, tls: acceptor, headers, stamps })
+    }
+
+    fn is_fresh(&self) -> bool {
+        self.stamps.iter().all(|(path, then)| stamp(path) == *then)
+    }
+}
+
+impl WebAccess {
+    /// Reads the file.
+    ///
+    /// # Errors
+    /// What is wrong with it, or with a file that it names.
+    pub fn load(path: &Path) -> Result<Self, WebConfigError> {
+        let current = Current::load(path)?;
+        let mut random = [0; 32];
+        let _ = ring::rand::SecureRandom::fill(&ring::rand::SystemRandom::new(), &mut random);
+        Ok(WebAccess {
+            path: path.to_owned(),
+            current: Mutex::new(Arc::new(current)),
+            comparing: Semaphore::new(1),
+            key: ring::hmac::Key::new(ring::hmac::HMAC_SHA256, &random),
+            remembered: Mutex::default(),
+        })
+    }
+
+    /// Whether connections are TLS.
+    pub fn is_tls(&self) -> bool {
+        self.current().tls.is_some()
+    }
+
+    fn current(&self) -> Arc<Current> {
+        let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
+        if !current.is_fresh() {
+            match Current::load(&self.path) {
+                Ok(loaded) => *current = Arc::new(loaded),
+                Err(err) => error!("Unable to parse configuration", component = "web", err = err),
+            }
+        }
+        current.clone()
+    }
+
+    /// Shakes hands with a client.
+    ///
+    /// # Errors
+    /// The client does not speak TLS, or does not show what it must.
+    pub(crate) async fn accept(
+        &self,
+        stream: TcpStream,
+    ) -> std::io::Result<Result<TlsStream<TcpStream>, TcpStream>> {
+        match &self.current().tls {
+            None => Ok(Err(stream)),
+            Some(acceptor) => acceptor.accept(stream).await.map(Ok),
+        }
+    }
+
+    /// Headers that every answer gets.
+    pub(crate) fn headers(&self) -> HeaderMap {
+        self.current().headers.clone()
+    }
+
+    /// `None` when the request may go on, or else the answer to it.
+    pub(crate) async fn refusal(&self, headers: &HeaderMap) -> Option<Response<Body>> {
+        let current = self.current();
+        let users = &current.config.basic_auth_users;
+        if users.is_empty() {
+            return None;
+        }
+        if let Some((user, password)) = basic(headers) {
+            let hash = users.get(&user).map(|hash| hash.reveal().to_owned());
+            if self.is_right(&user, hash, password).await {
+                return None;
+            }
+        }
+        let mut response = Response::new(Body::from("Unauthorized\n"));
+        *response.status_mut() = StatusCode::UNAUTHORIZED;
+        response.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static("Basic"));
+        Some(response)
+    }
+
+    async fn is_right(&self, user: &str, hash: Option<String>, password: Vec<u8>) -> bool {
+        let known = hash.is_some();
+        let hash = hash.unwrap_or_else(|| NOBODY.to_owned());
+        let mut context = ring::hmac::Context::with_key(&self.key);
+        for part in [user.as_bytes(), hash.as_bytes(), &password] {
+            context.update(&(part.len() as u64).to_be_bytes());
+            context.update(part);
+        }
+        let tag = context.sign().as_ref().to_vec();
+        let remembered = || self.remembered.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(right) = remembered().get(&tag) {
+            return *right;
+        }
+        let Ok(_place) = self.comparing.acquire().await else { return false };
+        // Somebody who waited before may have found out.
+        if let Some(right) = remembered().get(&tag) {
+            return *right;
+        }
+        let compared = tokio::task::spawn_blocking(move || bcrypt::verify(password, &hash).unwrap_or(false));
+        let right = compared.await.unwrap_or(false) && known;
+        let mut all = remembered();
+        if all.len() >= REMEMBERED_MAX {
+            all.clear();
+        }
+        all.insert(tag, right);
+        right
+    }
+}
+
+/// User and password of a request.
+fn basic(headers: &HeaderMap) -> Option<(String, Vec<u8>)> {
+    let text = headers.get(AUTHORIZATION)?.to_str().ok()?;
+    let (scheme, rest) = text.split_once(' ')?;
+    if !scheme.eq_ignore_ascii_case("basic") {
+        return None;
+    }
+    let both = decode_base64(rest.trim())?;
+    let colon = both.iter().position(|byte| *byte == b':')?;
+    Some((String::from_utf8(both[..colon].to_vec()).ok()?, both[colon + 1..].to_vec()))
+}

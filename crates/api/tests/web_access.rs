@@ -1,0 +1,204 @@
+//! The port as `--web.config.file` has it: TLS, client certificates, passwords, headers, and files that are replaced.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use axum::routing::get;
+use ferula_api::server::{ServerLimits, serve_router};
+use ferula_api::web_access::WebAccess;
+use ferula_runtime::{RealClock, Shutdown};
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio_rustls::TlsConnector;
+
+/// A hash of "secret" of the least cost.
+fn hash() -> String {
+    bcrypt::hash("secret", 4).expect("hashed")
+}
+
+/// A certificate for localhost with its key, as PEM.
+fn certificate() -> (String, String) {
+    let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).expect("made");
+    (made.cert.pem(), made.signing_key.serialize_pem())
+}
+
+struct Lab {
+    dir: tempfile::TempDir,
+    address: std::net::SocketAddr,
+    shutdown: Shutdown,
+}
+
+impl Lab {
+    /// Serves with these lines in the file; `cert.pem` and `key.pem` are there.
+    async fn start(lines: &str) -> Lab {
+        let dir = tempfile::tempdir().expect("a directory");
+        write_pair(dir.path(), &certificate());
+        std::fs::write(dir.path().join("web.yml"), lines).expect("written");
+        let access = WebAccess::load(&dir.path().join("web.yml")).expect("a good file");
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let address = listener.local_addr().expect("bound");
+        let limits = ServerLimits {
+            connections_max: 10,
+            read_timeout: std::time::Duration::from_secs(60),
+            clock: RealClock::shared(),
+            access: Some(Arc::new(access)),
+        };
+        let shutdown = Shutdown::new();
+        let router = axum::Router::new().route("/", get(|| async { "hello" }));
+        tokio::spawn(serve_router(router, limits, vec![listener], shutdown.clone()));
+        Lab { dir, address, shutdown }
+    }
+
+    fn authority(&self) -> String {
+        std::fs::read_to_string(self.dir.path().join("cert.pem")).expect("readable")
+    }
+
+    /// The answer to a request over TLS by a client that trusts `authority` and shows `identity`.
+    async fn ask(
+        &self,
+        authority: &str,
+        identity: Option<(String, String)>,
+        headers: &str,
+    ) -> std::io::Result<String> {
+        let mut roots = rustls::RootCertStore::empty();
+        roots
+            .add(CertificateDer::from_pem_slice(authority.as_bytes()).expect("a certificate"))
+            .expect("taken");
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let builder = rustls::ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .expect("versions")
+            .with_root_certificates(roots);
+        let client = match identity {
+            None => builder.with_no_client_auth(),
+            Some((chain, key)) => {
+                let chain = vec![CertificateDer::from_pem_slice(chain.as_bytes()).expect("a certificate")];
+                let key = PrivateKeyDer::from_pem_slice(key.as_bytes()).expect("a key");
+                builder.with_client_auth_cert(chain, key).expect("a pair")
+            }
+        };
+        let stream = TcpStream::connect(self.address).await?;
+        let name = ServerName::try_from("localhost").expect("a name");
+        let stream = TlsConnector::from(Arc::new(client)).connect(name, stream).await?;
+        exchange(stream, headers).await
+    }
+}
+
+impl Drop for Lab {
+    fn drop(&mut self) {
+        self.shutdown.request();
+    }
+}
+
+fn write_pair(dir: &Path, (certificate, key): &(String, String)) {
+    std::fs::write(dir.join("cert.pem"), certificate).expect("written");
+    std::fs::write(dir.join("key.pem"), key).expect("written");
+}
+
+async fn exchange(mut stream: impl AsyncRead + AsyncWrite + Unpin, headers: &str) -> std::io::Result<String> {
+    let request = format!("GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n{headers}\r\n");
+    stream.write_all(request.as_bytes()).await?;
+    let mut answer = Vec::new();
+    match stream.read_to_end(&mut answer).await {
+        Err(error) if answer.is_empty() => Err(error),
+        _ => Ok(String::from_utf8_lossy(&answer).into_owned()),
+    }
+}
+
+const TLS: &str = "tls_server_config: {cert_file: cert.pem, key_file: key.pem";
+
+#[tokio::test]
+async fn certificates_that_are_replaced_count_from_the_next_connection_on() {
+    let lab = Lab::start(&format!("{TLS}}}\n")).await;
+    let old = lab.authority();
+    let answer = lab.ask(&old, None, "").await.expect("answered");
+    assert!(answer.starts_with("HTTP/1.1 200") && answer.ends_with("hello"), "{answer}");
+    write_pair(lab.dir.path(), &certificate());
+    assert!(lab.ask(&old, None, "").await.is_err(), "another certificate is shown");
+    assert!(lab.ask(&lab.authority(), None, "").await.is_ok());
+    // A file that is broken changes nothing.
+    std::fs::write(lab.dir.path().join("web.yml"), "nonsense: 1\n").expect("written");
+    assert!(lab.ask(&lab.authority(), None, "").await.is_ok());
+}
+
+#[tokio::test]
+async fn client_certificates_are_asked_for_as_the_file_says() {
+    for (kind, without, any, good) in [
+        ("NoClientCert", true, true, true),
+        ("RequestClientCert", true, true, true),
+        ("RequireAnyClientCert", false, true, true),
+        ("VerifyClientCertIfGiven", true, false, true),
+        ("RequireAndVerifyClientCert", false, false, true),
+    ] {
+        let authority = if kind.contains("Verify") { ", client_ca_file: cert.pem" } else { "" };
+        let lab = Lab::start(&format!("{TLS}, client_auth_type: {kind}{authority}}}\n")).await;
+        let own =
+            (lab.authority(), std::fs::read_to_string(lab.dir.path().join("key.pem")).expect("readable"));
+        for (identity, want) in [(None, without), (Some(certificate()), any), (Some(own), good)] {
+            let shown = identity.is_some();
+            let answer = lab.ask(&lab.authority(), identity, "").await;
+            let ok = answer.is_ok_and(|answer| answer.starts_with("HTTP/1.1 200"));
+            assert_eq!(ok, want, "{kind}, a certificate shown: {shown}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn passwords_and_headers_hold_without_tls_too_and_change_with_the_file() {
+    let headers = "http_server_config: {headers: {X-Frame-Options: deny}}\n";
+    let lab = Lab::start(&format!("{headers}basic_auth_users: {{ada: '{}'}}\n", hash())).await;
+    // "ada:secret", "ada:wrong", "eve:secret"
+    let (good, bad, other) = ("YWRhOnNlY3JldA==", "YWRhOndyb25n", "ZXZlOnNlY3JldA==");
+    let address = lab.address;
+    let ask = |token: Option<&str>| {
+        let header = token.map_or(String::new(), |token| format!("Authorization: Basic {token}\r\n"));
+        async move {
+            let stream = TcpStream::connect(address).await.expect("connected");
+            exchange(stream, &header).await.expect("answered")
+        }
+    };
+    // Twice each: the second time it is remembered.
+    for _ in 0..2 {
+        let answer = ask(Some(good)).await;
+        assert!(answer.starts_with("HTTP/1.1 200") && answer.contains("x-frame-options: deny"), "{answer}");
+        for refused in [None, Some(bad), Some(other), Some("%%%")] {
+            let answer = ask(refused).await;
+            assert!(
+                answer.starts_with("HTTP/1.1 401") && answer.contains("www-authenticate: Basic"),
+                "{answer}"
+            );
+            assert!(answer.contains("x-frame-options: deny") && !answer.contains("hello"), "{answer}");
+        }
+    }
+    std::fs::write(lab.dir.path().join("web.yml"), format!("basic_auth_users: {{eve: '{}'}}\n", hash()))
+        .expect("written");
+    assert!(ask(Some(good)).await.starts_with("HTTP/1.1 401"));
+    assert!(ask(Some(other)).await.starts_with("HTTP/1.1 200"));
+}
+
+#[test]
+fn files_that_cannot_work_are_refused_before_anything_is_served() {
+    let dir = tempfile::tempdir().expect("a directory");
+    write_pair(dir.path(), &certificate());
+    std::fs::write(dir.path().join("other.pem"), certificate().1).expect("written");
+    for (lines, want) in [
+        ("tls_server_config: {cert_file: missing, key_file: key.pem}", "failed to read cert_file ("),
+        ("tls_server_config: {cert_file: cert.pem, key_file: other.pem}", "failed to load X509KeyPair: "),
+        ("tls_server_config: {cert_file: key.pem, key_file: cert.pem}", "failed to load X509KeyPair: "),
+        (
+            "tls_server_config: {cert_file: cert.pem, key_file: key.pem, max_version: TLS11}",
+            "TLS 1.2 and 1.3 only",
+        ),
+        (
+            "tls_server_config: {cert_file: cert.pem, key_file: key.pem, cipher_suites: [X]}",
+            "unknown cipher: X",
+        ),
+        ("basic_auth_users: {ada: plain}", "the password of ada is not a bcrypt hash"),
+    ] {
+        std::fs::write(dir.path().join("web.yml"), lines).expect("written");
+        let error = WebAccess::load(&dir.path().join("web.yml")).err().expect(lines).to_string();
+        assert!(error.contains(want) && !error.contains("plain"), "{lines}: {error}");
+    }
+}
