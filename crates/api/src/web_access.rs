@@ -158,7 +158,7 @@ impl WebAccess {
         self.current().headers.clone()
     }
 
-    /// `None` when the request may go on, or else the answer to it.
+    /// `None` when the request may continue, or else the answer to it.
     pub(crate) async fn refusal(&self, headers: &HeaderMap) -> Option<Response<Body>> {
         let current = self.current();
         let users = &current.config.basic_auth_users;
