@@ -125,7 +125,7 @@ impl Alertmanager {
         for record in stored.records {
             engine.apply(record, now);
         }
-        engine.restored();
+        engine.restored(now);
         info!("Storage opened", component = "journal", path = dir.display(), records = records);
         let journal_open = registry.gauge(
             "ferula_alertmanager_journal_open",

@@ -8,7 +8,7 @@ use ferula_model::UnixNanos;
 use super::delivery::{Attempt, Content, Delivery, GroupId};
 use super::history::Outcome;
 use super::record::Record;
-use super::state::{Engine, Flush, Timer};
+use super::state::{ALIVE_INTERVAL, Engine, Flush, Timer};
 use crate::alert::{Alert, Time};
 use crate::notification_log::{FlushHashes, LogReceiver, reason_to_notify};
 use crate::receiver::{Integration, Kept, Reason};
@@ -26,6 +26,10 @@ impl Engine {
     /// [`Engine::finished`].
     pub fn poll(&mut self, now: UnixNanos) -> Vec<Attempt> {
         let mut attempts = Vec::new();
+        if self.alive_at.is_none_or(|at| at.plus(ALIVE_INTERVAL) <= now) {
+            self.alive_at = Some(now);
+            self.records.push(Record::Alive { at: now });
+        }
         while let Some(&(due, timer)) = self.timers.first() {
             if due > now {
                 break;
@@ -203,16 +207,21 @@ impl Engine {
             }
         }
         let (route, labels, next_flush) = (group.route.id.clone(), group.labels.clone(), group.next_flush);
-        self.records.push(Record::Flushed { route: route.clone(), labels: labels.clone(), next_flush, told });
+        self.records.push(Record::Flushed { route, labels, next_flush, told });
         if group.alerts.is_empty() {
-            self.timers.remove(&(next_flush, Timer::Flush(id)));
-            self.groups.remove(&id);
-            self.group_ids.remove(&(route, labels));
+            self.remove_group(id);
             return;
         }
         if let Some(tick) = group.missed_tick.take() {
             self.flush(id, tick, now);
         }
+    }
+
+    /// Ends a group that has no alerts any more.
+    pub(super) fn remove_group(&mut self, id: GroupId) {
+        let Some(group) = self.groups.remove(&id) else { return };
+        self.timers.remove(&(group.next_flush, Timer::Flush(id)));
+        self.group_ids.remove(&(group.route.id.clone(), group.labels));
     }
 }
 

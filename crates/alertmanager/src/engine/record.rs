@@ -25,6 +25,8 @@ pub enum Record {
     Silence(Silence),
     /// A notification arrived.
     Notified(LogEntry),
+    /// Somebody listened to reports at this time.
+    Alive { at: UnixNanos },
 }
 
 impl Record {
@@ -61,6 +63,7 @@ impl Record {
                 entry.append_to(&mut file);
                 out.bytes(6, &file);
             }
+            Record::Alive { at } => out.message(7, |message| message.uint_always(1, at.0 as u64)),
         }
         out.into_bytes()
     }
@@ -97,6 +100,10 @@ impl Record {
             4 => Some(read_flushed(content)?),
             5 => Silence::read_one(content)?.map(Record::Silence),
             6 => LogEntry::read_one(content)?.map(Record::Notified),
+            7 => {
+                let field = fields(content).next().ok_or(WireError::Incomplete)??;
+                Some(Record::Alive { at: UnixNanos(field.uint()? as i64) })
+            }
             _ => None,
         })
     }

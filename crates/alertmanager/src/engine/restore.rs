@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use ferula_model::UnixNanos;
 use ferula_telemetry::info;
@@ -12,6 +13,7 @@ use super::state::{Engine, Timer};
 use crate::alert::Time;
 use crate::notification_log::NotificationLog;
 use crate::silence::{Silence, SilenceError, Silences};
+use crate::stored_alert::StoredAlert;
 
 impl Engine {
     /// Applies a record of an earlier run.
@@ -38,9 +40,43 @@ impl Engine {
                         group.alerts.remove(&fingerprint);
                     }
                 }
+                // As after a flush: an alert that comes later begins a new group, with its wait.
+                if group.alerts.is_empty() {
+                    self.remove_group(id);
+                }
             }
             Record::Silence(silence) => drop(self.silences.merge(silence, now)),
             Record::Notified(entry) => drop(self.log.merge(entry, now)),
+            Record::Alive { at } => self.alive_at = self.alive_at.max(Some(at)),
+        }
+    }
+
+    /// Alerts that fired when the earlier run ended get the time that nobody listened on top, so that their senders can
+    /// report them again before they count as over; at most `resolve_timeout` from now, as some ends are meant as they are.
+    fn prolong_alerts(&mut self, now: UnixNanos) {
+        let Some(alive_at) = self.alive_at else { return };
+        let alive = Time::from_unix_nanos(alive_at.0);
+        let down = Duration::from_nanos(u64::try_from(now.since(alive_at)).unwrap_or(0));
+        let latest = Time::from_unix_nanos(now.plus(self.setup.config.global().resolve_timeout).0);
+        let firing = self.alerts.iter().filter(|(_, entry)| entry.alert.ends_at > alive);
+        let prolonged: Vec<(u64, StoredAlert)> = firing
+            .filter_map(|(fingerprint, entry)| {
+                let ends_at = entry.alert.ends_at.plus(down).min(latest);
+                (ends_at > entry.alert.ends_at)
+                    .then(|| (*fingerprint, StoredAlert { ends_at, ..(*entry.alert).clone() }))
+            })
+            .collect();
+        for (fingerprint, alert) in prolonged {
+            let alert = Arc::new(alert);
+            self.inhibitor.update(&alert);
+            let Some(entry) = self.alerts.get_mut(&fingerprint) else { continue };
+            entry.alert = alert.clone();
+            for id in &entry.groups {
+                let member = self.groups.get_mut(id).and_then(|group| group.alerts.get_mut(&fingerprint));
+                if let Some(member) = member {
+                    *member = alert.clone();
+                }
+            }
         }
     }
 
@@ -51,16 +87,10 @@ impl Engine {
         self.timers.insert((next_flush, Timer::Flush(id)));
     }
 
-    /// Ends the applying of records: groups without alerts go, and none is told before its time.
-    pub fn restored(&mut self) {
+    /// Ends the applying of records: what fired still fires, and no group is told before its time.
+    pub fn restored(&mut self, now: UnixNanos) {
         self.records.clear();
-        let empty: Vec<GroupId> =
-            self.groups.values().filter(|group| group.alerts.is_empty()).map(|group| group.id).collect();
-        for id in empty {
-            let Some(group) = self.groups.remove(&id) else { continue };
-            self.timers.remove(&(group.next_flush, Timer::Flush(id)));
-            self.group_ids.remove(&(group.route.id.clone(), group.labels));
-        }
+        self.prolong_alerts(now);
         let early: Vec<GroupId> = self
             .groups
             .values()
@@ -81,7 +111,7 @@ impl Engine {
     /// The whole state of alerts and groups as records; silences and the notification log have files of their own.
     pub fn state_records(&self, now: UnixNanos) -> Vec<Record> {
         let time = Time::from_unix_nanos(now.0);
-        let mut records = Vec::new();
+        let mut records = vec![Record::Alive { at: now }];
         // What left the store and still waits in a group comes first, and is forgotten again.
         for group in self.groups.values() {
             for (fingerprint, alert) in &group.alerts {

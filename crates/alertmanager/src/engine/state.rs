@@ -20,6 +20,9 @@ use crate::silence::{SilenceLimits, Silences};
 use crate::stored_alert::StoredAlert;
 use crate::time_interval::TimeIntervals;
 
+/// How often a record says that somebody listens.
+pub(super) const ALIVE_INTERVAL: Duration = Duration::from_secs(10);
+
 /// What the command line says.
 #[derive(Clone, Copy, Debug)]
 pub struct EngineSettings {
@@ -144,6 +147,8 @@ pub struct Engine {
     pub(super) random: u64,
     /// What must survive a crash and was not handed out yet.
     pub(super) records: Vec<Record>,
+    /// When a record last said that somebody listens.
+    pub(super) alive_at: Option<UnixNanos>,
     pub(super) history: History,
     pub(super) metrics: Metrics,
 }
@@ -166,6 +171,7 @@ impl Engine {
             next_id: 0,
             random: settings.seed | 1,
             records: Vec::new(),
+            alive_at: None,
             history: History::default(),
             metrics,
             setup,
@@ -203,6 +209,7 @@ impl Engine {
 
     /// When [`Engine::poll`] has something to do.
     pub fn next_due(&self) -> Option<UnixNanos> {
-        self.timers.first().map(|(due, _)| *due)
+        let alive = self.alive_at.map_or(UnixNanos(0), |at| at.plus(ALIVE_INTERVAL));
+        Some(self.timers.first().map_or(alive, |(due, _)| (*due).min(alive)))
     }
 }

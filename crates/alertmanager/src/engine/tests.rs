@@ -132,7 +132,7 @@ impl Play {
             assert_eq!(&read, record);
             engine.apply(read, self.now);
         }
-        engine.restored();
+        engine.restored(self.now);
         self.engine = engine;
     }
 }
@@ -348,6 +348,42 @@ fn a_crash_costs_no_notification_and_repeats_none() {
             ],
             "crash at {crash_at}"
         );
+    }
+}
+
+#[test]
+fn what_fired_before_a_stop_fires_until_its_sender_had_time_to_report_it() {
+    let mut play = Play::new(ONE);
+    play.alert("g=1 n=1", 0, 240);
+    play.alert("g=2 n=2", 0, 240);
+    play.alert("g=3 n=3", 0, 90);
+    play.run_to(100);
+    assert_eq!(play.told().len(), 3);
+    // Nobody listens for ten minutes; one sender reports again, one is gone as well.
+    play.now = second(700);
+    play.crash(ONE);
+    play.run_to(740);
+    play.alert("g=1 n=1", 0, 980);
+    play.run_to(990);
+    assert_eq!(play.told(), ["700 a {}:{g=\"3\"} [-3] all alerts resolved"]);
+    play.alert("g=1 n=1", 0, 5000);
+    play.run_to(1100);
+    assert_eq!(play.told(), ["1000 a {}:{g=\"2\"} [-2] all alerts resolved"]);
+}
+
+#[test]
+fn an_alert_after_the_end_of_its_group_waits_as_long_with_a_crash_as_without() {
+    for crashes in [false, true] {
+        let mut play = Play::new(ONE);
+        play.alert("g=1 n=1", 0, 100);
+        play.run_to(340);
+        play.alert("g=1 n=2", 340, FOREVER);
+        if crashes {
+            play.crash(ONE);
+        }
+        play.told();
+        play.run_to(600);
+        assert_eq!(play.told(), ["370 a {}:{g=\"1\"} [+2] first notification"], "{crashes}");
     }
 }
 
