@@ -302,6 +302,27 @@ fn a_reload_in_the_middle_changes_nothing_for_the_samples() {
 }
 
 #[test]
+fn a_reload_sends_nothing_again_that_was_acknowledged() {
+    let (source, registry) = (Source::new(), Registry::new());
+    runtime().block_on(async {
+        let recorder = Recorder::start().await;
+        let manager = source.manager(&registry);
+        for round in 0..10 {
+            // The section changes each time.
+            let queue = format!(", max_shards: {}", 10 + round);
+            manager.apply_config(&config(&[&recorder.url()], &queue)).await.expect("taken over");
+            source.store(1);
+            recorder.wait_for(source.stored() * SERIES).await;
+            while gauge(&registry, "prometheus_remote_storage_samples_pending") > 0.0 {
+                tokio::task::yield_now().await;
+            }
+        }
+        manager.stop().await;
+        assert_whole(&recorder, source.stored());
+    });
+}
+
+#[test]
 fn a_dead_destination_does_not_hold_up_another_and_gets_everything_when_it_is_back() {
     let (source, registry) = (Source::new(), Registry::new());
     runtime().block_on(async {

@@ -165,6 +165,11 @@ impl Destination {
                 let _ = (&mut self.task).await;
             }
         }
+        self.save();
+    }
+
+    /// Writes what was acknowledged last, so that it is not sent again.
+    fn save(&self) {
         if let Err(err) = self.progress.save() {
             error!(
                 "The position of a remote write destination could not be written",
@@ -175,10 +180,11 @@ impl Destination {
     }
 
     /// Ends at once. What was in flight goes out again, as the same request.
-    pub async fn stop(self) {
+    pub async fn stop(mut self) {
         self.abort.request();
         self.finish.request();
-        let _ = self.task.await;
+        let _ = (&mut self.task).await;
+        self.save();
     }
 }
 

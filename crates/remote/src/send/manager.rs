@@ -56,7 +56,8 @@ pub struct WriteManager(Arc<Inner>);
 struct Inner {
     foundation: Foundation,
     metrics: Metrics,
-    destinations: Mutex<Vec<Running>>,
+    /// `None` before the first configuration, while they change, and after the end. What is held of the log stays held then.
+    destinations: Mutex<Option<Vec<Running>>>,
     chores: Shutdown,
 }
 
@@ -117,7 +118,7 @@ impl WriteManager {
                     && running.rules.external == wanted.rules.external
                     && running.rules.relabel == wanted.rules.relabel
             };
-            let all = std::mem::take(&mut *destinations);
+            let all = destinations.take().unwrap_or_default();
             let (kept, gone): (Vec<_>, Vec<_>) =
                 all.into_iter().partition(|running| wanted.iter().any(|wanted| is_same(running, wanted)));
             wanted.retain(|wanted| !kept.iter().any(|running| is_same(running, wanted)));
@@ -137,7 +138,7 @@ impl WriteManager {
                 Err(error) => failed = failed.or(Some(error)),
             }
         }
-        *self.0.destinations.lock().unwrap_or_else(PoisonError::into_inner) = running;
+        *self.0.destinations.lock().unwrap_or_else(PoisonError::into_inner) = Some(running);
         remove_others(&dir, &paths);
         self.hold(&mut VecDeque::new());
         failed.map_or(Ok(()), Err)
@@ -208,7 +209,7 @@ impl WriteManager {
         let destinations =
             std::mem::take(&mut *self.0.destinations.lock().unwrap_or_else(PoisonError::into_inner));
         let (clock, deadline) = (&self.0.foundation.clock, self.0.foundation.flush_deadline);
-        let ends = destinations.into_iter().map(|running| running.destination.finish(clock, deadline));
+        let ends = destinations.into_iter().flatten().map(|running| running.destination.finish(clock, deadline));
         futures_util::future::join_all(ends).await;
         self.0.chores.request();
     }
@@ -235,6 +236,7 @@ impl WriteManager {
         let feed = &self.0.foundation.feed;
         let oldest = {
             let destinations = self.0.destinations.lock().unwrap_or_else(PoisonError::into_inner);
+            let Some(destinations) = &*destinations else { return };
             destinations.iter().map(|running| running.destination.oldest()).min()
         };
         let end = feed.end();
@@ -252,7 +254,7 @@ impl WriteManager {
     fn sync(&self) {
         let all: Vec<_> = {
             let destinations = self.0.destinations.lock().unwrap_or_else(PoisonError::into_inner);
-            destinations.iter().map(|running| running.destination.progress().clone()).collect()
+            destinations.iter().flatten().map(|running| running.destination.progress().clone()).collect()
         };
         for progress in all {
             let synced = progress.save().and_then(|file| file.map_or(Ok(()), |file| file.sync_data()));
@@ -281,5 +283,85 @@ fn remove_others(dir: &Path, kept: &HashSet<PathBuf>) {
         {
             warn!("A position that nobody needs cannot be removed", file = path.display(), err = err);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+
+    use ferula_model::MetricMetadata;
+    use ferula_runtime::RealClock;
+    use ferula_storage::{DiskError, LogCursor};
+
+    use super::*;
+
+    /// A log that nobody can open until `gate` is closed, and then only with an error.
+    struct StuckFeed {
+        gate: Mutex<mpsc::Receiver<()>>,
+        held: Mutex<Option<Hold>>,
+    }
+
+    impl LogFeed for StuckFeed {
+        fn end(&self) -> LogPosition {
+            LogPosition { segment: 7, offset: 0 }
+        }
+
+        fn newest_ms(&self) -> Option<i64> {
+            None
+        }
+
+        fn open(&self, _: LogPosition) -> Result<Box<dyn LogCursor>, DiskError> {
+            let _ = self.gate.lock().expect("not poisoned").recv();
+            Err(std::io::Error::other("closed").into())
+        }
+
+        fn hold(&self, held: Option<Hold>) {
+            *self.held.lock().expect("not poisoned") = held;
+        }
+
+        fn living_series(&self) -> Box<dyn Fn(u64) -> bool + Send> {
+            Box::new(|_| true)
+        }
+    }
+
+    impl MetadataSource for () {
+        fn metadata(&self) -> Vec<(String, MetricMetadata)> {
+            Vec::new()
+        }
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn the_log_stays_held_while_destinations_change() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let (gate, closed) = mpsc::channel();
+        let feed = Arc::new(StuckFeed { gate: Mutex::new(closed), held: Mutex::default() });
+        let manager = WriteManager::new(Foundation {
+            feed: feed.clone(),
+            metadata: Arc::new(()),
+            clock: RealClock::shared(),
+            registry: Registry::new(),
+            dir: dir.path().to_owned(),
+            flush_deadline: Duration::from_secs(1),
+        });
+        let config = |timeout: &str| {
+            let text = format!("remote_write: [{{url: 'http://localhost:1/', remote_timeout: {timeout}}}]");
+            Config::parse(&text).expect("a good configuration")
+        };
+        manager.apply_config(&config("1s")).await.expect("taken over");
+        let held = || feed.held.lock().expect("not poisoned").map(|held| held.from.segment);
+        assert_eq!(held(), Some(7));
+        let (changing, next) = (manager.clone(), config("2s"));
+        let change = tokio::spawn(async move { changing.apply_config(&next).await });
+        // The old destination cannot end before its disk answers.
+        while manager.0.destinations.lock().expect("not poisoned").as_ref().is_some_and(|all| !all.is_empty()) {
+            tokio::task::yield_now().await;
+        }
+        manager.hold(&mut VecDeque::new());
+        assert_eq!(held(), Some(7));
+        drop(gate);
+        change.await.expect("no panic").expect("taken over");
+        assert_eq!(held(), Some(7));
+        manager.stop().await;
     }
 }
