@@ -209,7 +209,8 @@ impl WriteManager {
         let destinations =
             std::mem::take(&mut *self.0.destinations.lock().unwrap_or_else(PoisonError::into_inner));
         let (clock, deadline) = (&self.0.foundation.clock, self.0.foundation.flush_deadline);
-        let ends = destinations.into_iter().flatten().map(|running| running.destination.finish(clock, deadline));
+        let ends =
+            destinations.into_iter().flatten().map(|running| running.destination.finish(clock, deadline));
         futures_util::future::join_all(ends).await;
         self.0.chores.request();
     }
@@ -354,7 +355,8 @@ mod tests {
         let (changing, next) = (manager.clone(), config("2s"));
         let change = tokio::spawn(async move { changing.apply_config(&next).await });
         // The old destination cannot end before its disk answers.
-        while manager.0.destinations.lock().expect("not poisoned").as_ref().is_some_and(|all| !all.is_empty()) {
+        while manager.0.destinations.lock().expect("not poisoned").as_ref().is_some_and(|all| !all.is_empty())
+        {
             tokio::task::yield_now().await;
         }
         manager.hold(&mut VecDeque::new());
