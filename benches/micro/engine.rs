@@ -133,7 +133,12 @@ impl Snapshot for View<'_> {
         Ok(())
     }
 
-    fn label_names(&self, _matchers: &[Matcher], _limit: usize) -> Result<Vec<String>, StorageError> {
+    fn label_names(
+        &self,
+        _matchers: &[Matcher],
+        _limit: usize,
+        _hints: &Hints,
+    ) -> Result<Vec<String>, StorageError> {
         Ok(Vec::new())
     }
 
@@ -142,6 +147,7 @@ impl Snapshot for View<'_> {
         _name: &str,
         _matchers: &[Matcher],
         _limit: usize,
+        _hints: &Hints,
     ) -> Result<Vec<String>, StorageError> {
         Ok(Vec::new())
     }
