@@ -358,7 +358,8 @@ fn list(value: &Value) -> &[Value] {
 fn found(server: &Server, scraped_twice: usize) -> Found {
     let deadline = Instant::now() + 4 * PATIENCE;
     let twice = "count(count_over_time(up[5m]) > 1)";
-    while server.try_query(twice).expect("answered")[0]["value"][1] != scraped_twice.to_string() {
+    let wanted = Value::from(scraped_twice.to_string());
+    while server.try_query(twice).expect("answered")[0]["value"][1] != wanted {
         assert!(Instant::now() < deadline, "not all were scraped twice:\n{}", server.log());
         std::thread::sleep(Duration::from_millis(100));
     }
