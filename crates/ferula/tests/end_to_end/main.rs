@@ -17,3 +17,4 @@ mod remote_write;
 mod stages;
 mod start;
 mod tools;
+mod web_config;
