@@ -56,6 +56,7 @@ pub async fn serve(flags: Flags, source: ConfigSource, config: Option<Config>) -
     let mut tasks = TaskGroup::new(shutdown.clone());
     stop_at_signals(&mut tasks, &site)?;
     let embedded = open_alertmanager(&flags, &site)?;
+    let scheme = if access.as_deref().is_some_and(WebAccess::is_tls) { "https" } else { "http" };
     let web = WebServer::start(site.clone(), access, listeners, embedded.as_ref());
     let store = StoreSettings { flags: flags.storage.clone(), features: flags.features.clone() };
     let unsynced = Arc::new(Notify::new());
@@ -68,7 +69,7 @@ pub async fn serve(flags: Flags, source: ConfigSource, config: Option<Config>) -
         () = requests.quit_while_starting() => return web.stop().await,
     };
     let address = local_address(address);
-    let start = Start { flags, source, site, address, store, active_file, reload_metrics, embedded };
+    let start = Start { flags, source, site, address, scheme, store, active_file, reload_metrics, embedded };
     let outcome = start.run(&opened, &unsynced, requests, tasks, &web).await;
     web.stop().await?;
     tokio::task::spawn_blocking(move || opened.close()).await?.context("closing the storage")?;
@@ -117,6 +118,8 @@ struct Start {
     site: Arc<Site>,
     /// This server's own address, for the embedded configuration.
     address: String,
+    /// `https` with TLS on the own port.
+    scheme: &'static str,
     store: StoreSettings,
     active_file: Option<ActiveFile>,
     reload_metrics: ReloadMetrics,
@@ -173,7 +176,8 @@ impl Start {
         });
         site.readiness.set(Stage::Ready);
         info!("Server is ready to receive web requests.");
-        log_where(&site, &self.flags, &self.address, config_file.as_deref());
+        let origin = format!("{}://{}", self.scheme, self.address);
+        log_where(&site, &self.flags, &origin, config_file.as_deref());
         let outcome = tasks.finished().await;
         site.readiness.set(Stage::Stopping);
         remote.stop().await;
@@ -241,8 +245,8 @@ fn log_start(flags: &Flags, source: &ConfigSource) {
 }
 
 /// Logs where the server and its data are; on a terminal a person reads it in plain words, too.
-fn log_where(site: &Site, flags: &Flags, address: &str, config_file: Option<&Path>) {
-    let url = format!("http://{address}{}", site.settings.external_url.path);
+fn log_where(site: &Site, flags: &Flags, origin: &str, config_file: Option<&Path>) {
+    let url = format!("{origin}{}", site.settings.external_url.path);
     let data_dir = &flags.storage.path;
     let data = std::path::absolute(data_dir).unwrap_or_else(|_| data_dir.clone());
     info!(

@@ -55,6 +55,7 @@ fn the_server_is_asked_and_scraped_through_tls_with_a_password() {
     let query = |file: &str| {
         ferula(dir, &["query", "instant", &format!("--http.config.file={file}"), &url, "vector(7)"])
     };
+    assert!(server.log().contains(&format!("url={url}")), "{}", server.log());
     let (good, said) = query("right.yml");
     assert!(good && said.contains("{} => 7 @"), "{said}");
     let (good, said) = query("wrong.yml");
