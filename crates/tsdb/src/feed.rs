@@ -44,6 +44,9 @@ impl LogFeed for Db {
     }
 }
 
+/// With so many series of earlier segments a call ends: a checkpoint may have millions.
+const EARLIER_SERIES: usize = 4096;
+
 /// A segment that stands before the position: only its series are wanted.
 struct Earlier {
     dir: PathBuf,
@@ -57,6 +60,8 @@ struct Cursor {
     dir: PathBuf,
     head: Arc<Head>,
     earlier: VecDeque<Earlier>,
+    /// Stands in the first of them once that was begun.
+    earlier_reader: Option<SegmentReader>,
     reader: Option<SegmentReader>,
     /// Where the next record begins.
     at: LogPosition,
@@ -88,20 +93,24 @@ impl Cursor {
             }
         }
         let limit = LogPosition::default();
-        Ok(Cursor { disk, dir, head, earlier, reader: None, at: from, limit, records: Records::default() })
+        let (earlier_reader, reader, records) = (None, None, Records::default());
+        Ok(Cursor { disk, dir, head, earlier, earlier_reader, reader, at: from, limit, records })
     }
 
-    /// Reads series and metadata of the next earlier segment; `false` when there is none.
+    /// Reads series and metadata of the earlier segments, some in each call; `false` when there are no more.
     fn read_earlier(&mut self, out: &mut LogRecords) -> Result<bool, DiskError> {
         let Some(earlier) = self.earlier.front() else { return Ok(false) };
-        let mut reader = match SegmentReader::open(&*self.disk, &earlier.dir, earlier.number) {
-            Ok(reader) => reader,
-            // A checkpoint took its place meanwhile, whose series are those that are known or living.
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-                self.earlier.pop_front();
-                return Ok(true);
-            }
-            Err(error) => return Err(error.into()),
+        let reader = match &mut self.earlier_reader {
+            Some(reader) => reader,
+            None => match SegmentReader::open(&*self.disk, &earlier.dir, earlier.number) {
+                Ok(reader) => self.earlier_reader.insert(reader),
+                // A checkpoint took its place meanwhile, whose series are those that are known or living.
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                    self.earlier.pop_front();
+                    return Ok(true);
+                }
+                Err(error) => return Err(error.into()),
+            },
         };
         let until = earlier.until.unwrap_or(u64::MAX);
         while reader.good_end() < until {
@@ -110,7 +119,11 @@ impl Cursor {
                 Ok(Ok(_)) => take_series(&mut self.records, out),
                 Ok(Err(_)) | Err(_) => out.damaged += 1,
             }
+            if out.series.len() + out.metadata.len() >= EARLIER_SERIES {
+                return Ok(true);
+            }
         }
+        self.earlier_reader = None;
         self.earlier.pop_front();
         Ok(true)
     }

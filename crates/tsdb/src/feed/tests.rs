@@ -125,3 +125,27 @@ fn over_the_bound_the_log_goes_and_the_reader_hears_of_it() {
     }
     assert_eq!(lost, first);
 }
+
+#[test]
+fn earlier_series_come_in_portions() {
+    const NEW_SERIES: usize = 250;
+    let disk = FaultDisk::default();
+    let db = open(&disk, Options::default());
+    for round in 0..60 {
+        let mut appender = db.appender();
+        let mut batch = SampleBatch::default();
+        for number in 0..NEW_SERIES {
+            let labels = LabelSet::from_pairs([("__name__", format!("m{round}_{number}"))]);
+            batch.push_float(appender.resolve(&labels).expect("a series"), 1, 1.0);
+        }
+        appender.append(&mut batch);
+        appender.commit(Durability::Written).expect("committed");
+    }
+    let mut cursor = LogFeed::open(&db, db.end()).expect("opened");
+    let (mut records, mut names) = (LogRecords::default(), HashSet::new());
+    while cursor.next(&mut records).expect("readable") {
+        assert!(records.series.len() < EARLIER_SERIES + NEW_SERIES, "{}", records.series.len());
+        names.extend(records.series.drain(..).map(|(_, labels)| labels.value("__name__").to_owned()));
+    }
+    assert_eq!(names.len(), 60 * NEW_SERIES);
+}
