@@ -101,6 +101,11 @@ pub struct SeriesTable {
 }
 
 impl SeriesTable {
+    #[cfg(test)]
+    pub fn symbol_slots(&self) -> usize {
+        self.symbols.slots()
+    }
+
     /// A table without series.
     pub fn new(rules: LabelRules) -> Self {
         SeriesTable { rules, ..SeriesTable::default() }

@@ -59,6 +59,12 @@ impl Symbols {
         &self.texts[number as usize].0
     }
 
+    /// How many numbers were ever needed at once.
+    #[cfg(test)]
+    pub fn slots(&self) -> usize {
+        self.texts.len()
+    }
+
     /// How many texts there are.
     #[cfg(test)]
     pub fn len(&self) -> usize {

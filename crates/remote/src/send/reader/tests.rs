@@ -1,0 +1,105 @@
+//! The reader against a log that is cut.
+
+use std::sync::Mutex;
+
+use ferula_model::LabelSet;
+use ferula_storage::{Hold, LogSample};
+use ferula_telemetry::Registry;
+
+use super::super::metrics::Metrics;
+use super::*;
+
+/// A log with one record after the other, each with a series of its own that ends with the record.
+#[derive(Default)]
+struct Churn(Mutex<State>);
+
+#[derive(Clone, Copy, Default)]
+struct State {
+    /// How many records there are, one in each segment.
+    records: u32,
+    first_segment: u32,
+}
+
+struct Cursor {
+    churn: Arc<Churn>,
+    read: u32,
+}
+
+impl Churn {
+    fn state(&self) -> State {
+        *self.0.lock().expect("not poisoned")
+    }
+}
+
+impl LogCursor for Cursor {
+    fn next(&mut self, records: &mut LogRecords) -> Result<bool, DiskError> {
+        records.clear();
+        if self.read == self.churn.state().records {
+            return Ok(false);
+        }
+        let series = u64::from(self.read);
+        records.start = LogPosition { segment: self.read, offset: 0 };
+        records.end = LogPosition { segment: self.read, offset: 1 };
+        records.series.push((series, LabelSet::from_pairs([("__name__", format!("m{series}"))])));
+        records.samples.push(LogSample { series, at: 1, start: 0, value: 1.0 });
+        self.read += 1;
+        Ok(true)
+    }
+
+    fn first_segment(&self) -> Result<u32, DiskError> {
+        Ok(self.churn.state().first_segment)
+    }
+}
+
+/// The feed of a log that a test changes.
+struct Feed(Arc<Churn>);
+
+impl LogFeed for Feed {
+    fn end(&self) -> LogPosition {
+        LogPosition::default()
+    }
+
+    fn newest_ms(&self) -> Option<i64> {
+        None
+    }
+
+    fn open(&self, _: LogPosition) -> Result<Box<dyn LogCursor>, DiskError> {
+        Ok(Box::new(Cursor { churn: self.0.clone(), read: 0 }))
+    }
+
+    fn hold(&self, _: Option<Hold>) {}
+
+    fn living_series(&self) -> Box<dyn Fn(u64) -> bool + Send> {
+        Box::new(|_| false)
+    }
+}
+
+#[test]
+fn texts_of_ended_series_go_though_some_lane_always_has_an_open_batch() {
+    let churn = Arc::new(Churn::default());
+    let options = ReaderOptions {
+        message: Message::V2,
+        rules: LabelRules::default(),
+        exemplars: false,
+        histograms: false,
+        items_per_batch: 1000,
+        batch_deadline: Duration::from_secs(5),
+        age_max: Duration::ZERO,
+    };
+    let metrics = Metrics::new(&Registry::new()).of("n", "u");
+    let positions = positions_at(LogPosition::default(), 2);
+    let mut reader =
+        Reader::open(Arc::new(Feed(churn.clone())), &positions, options, metrics).expect("opened");
+    let mut sent = 0;
+    for round in 1..=50 {
+        *churn.0.lock().expect("not poisoned") =
+            State { records: 10 * round, first_segment: 10 * (round - 1) };
+        // Never is a batch due.
+        let step = reader.step(Duration::from_secs(1), 1).expect("read");
+        sent += step.ready.iter().map(|batch| batch.counts.samples).sum::<u64>();
+    }
+    sent += reader.flush().iter().map(|batch| batch.counts.samples).sum::<u64>();
+    assert_eq!(sent, 500);
+    let texts = reader.series.symbol_slots();
+    assert!(texts < 50, "texts of ended series stay: {texts}");
+}
