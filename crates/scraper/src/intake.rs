@@ -50,7 +50,7 @@ pub(crate) struct Buffers {
     floats: Vec<(u32, bool)>,
     /// The same for its histograms.
     histograms: Vec<(u32, bool)>,
-    /// Exemplars of the batch that came with one sample, where there are several.
+    /// Exemplars of the batch that came with one sample, where there are several; in order.
     exemplar_groups: Vec<Range<usize>>,
     scratch: LabelScratch,
 }
@@ -90,6 +90,8 @@ pub(crate) struct Intake<'a> {
     taken: u64,
     over_sample_limit: bool,
     over_bucket_limit: bool,
+    /// The metadata knows that the family of the last comment has a sample.
+    is_family_sampled: bool,
 }
 
 /// A sample of a page, whatever it is.
@@ -145,6 +147,7 @@ impl<'a> Intake<'a> {
             taken: 0,
             over_sample_limit: false,
             over_bucket_limit: false,
+            is_family_sampled: true,
         }
     }
 
@@ -225,7 +228,10 @@ impl<'a> Intake<'a> {
                     };
                     self.take(sample, &comments, metadata)?;
                 }
-                comment => comments.note(&comment, &mut lock(metadata)),
+                comment => {
+                    comments.note(&comment, &mut lock(metadata));
+                    self.is_family_sampled = false;
+                }
             }
         }
         let metrics = self.context.metrics;
@@ -263,6 +269,10 @@ impl<'a> Intake<'a> {
         }
         // Parsing continues beyond a limit, so that the report can tell how many samples there were.
         let Some(value) = self.within_limits(sample.value, &series)? else { return Ok(()) };
+        if !self.is_family_sampled {
+            lock(metadata).note_sample();
+            self.is_family_sampled = true;
+        }
         let time = own_time.unwrap_or(self.at.millis());
         if time > self.at.millis().saturating_add(AHEAD_MILLIS_MAX) {
             self.refused.out_of_bounds += 1;
@@ -484,8 +494,10 @@ impl<'a> Intake<'a> {
         let mut by_group: BTreeMap<usize, usize> = BTreeMap::new();
         let mut alone = 0;
         for index in refused {
-            match groups.iter().position(|group| group.contains(index)) {
-                Some(group) => *by_group.entry(group).or_default() += 1,
+            // A page may have as many groups as samples.
+            let group = groups.partition_point(|group| group.end <= *index);
+            match groups.get(group).filter(|group| group.contains(index)) {
+                Some(_) => *by_group.entry(group).or_default() += 1,
                 None => alone += 1,
             }
         }

@@ -1,4 +1,7 @@
 //! What a target's pages said about its metric families: type, unit, help.
+//!
+//! Bounded in bytes, whatever a target states: beyond [`BYTES_MAX`], families of the last page are kept only if the page
+//! had a sample of theirs, and families of earlier pages not at all.
 
 use std::collections::HashMap;
 
@@ -6,11 +9,19 @@ use ferula_model::{MetricMetadata, MetricType};
 
 /// Metadata is kept for this many rounds after its family was last on a page.
 const ROUNDS_KEPT: u64 = 10;
+/// Bytes that a target's families may take, but for those that the last page had samples of.
+const BYTES_MAX: usize = 1 << 20;
+/// Bytes that a family takes beside its texts, about.
+const FAMILY_BYTES: usize = 160;
 
 /// Metadata of one target's families.
 #[derive(Debug, Default)]
 pub struct MetadataCache {
     families: HashMap<String, Family>,
+    /// What `families` takes.
+    bytes: usize,
+    /// The family that the page stated last, which is not in `families`.
+    current: Option<(String, Family)>,
     round: u64,
     /// The last round whose page was stored.
     stored: Option<u64>,
@@ -20,8 +31,16 @@ pub struct MetadataCache {
 struct Family {
     metadata: MetricMetadata,
     seen: u64,
+    /// The last round that had a sample of it.
+    sampled: Option<u64>,
     /// The round in which it changed last.
     changed: u64,
+}
+
+impl Family {
+    fn bytes(&self, name: &str) -> usize {
+        FAMILY_BYTES + name.len() + self.metadata.help.len() + self.metadata.unit.len()
+    }
 }
 
 impl MetadataCache {
@@ -57,25 +76,56 @@ impl MetadataCache {
         });
     }
 
+    /// A sample stands below the family that the page stated last.
+    pub(crate) fn note_sample(&mut self) {
+        if let Some((_, family)) = &mut self.current {
+            family.sampled = Some(self.round);
+        }
+    }
+
     /// Changes a family's metadata by `set`, which says whether anything differs.
     fn change(&mut self, name: &[u8], set: impl FnOnce(&mut MetricMetadata) -> bool) {
         let round = self.round;
         let name = String::from_utf8_lossy(name);
-        // The second look-up is paid for new families only.
-        if !self.families.contains_key(&*name) {
-            let family = Family { changed: round, ..Family::default() };
-            self.families.insert(name.clone().into_owned(), family);
+        if self.current.as_ref().is_none_or(|(current, _)| *current != name) {
+            self.put_back();
+            let known = self.families.remove_entry(&*name);
+            self.bytes -= known.as_ref().map_or(0, |(name, family)| family.bytes(name));
+            let new = || (name.into_owned(), Family { changed: round, ..Family::default() });
+            self.current = Some(known.unwrap_or_else(new));
         }
-        let family = self.families.get_mut(&*name).expect("it was just put in");
-        family.seen = round;
-        if set(&mut family.metadata) {
-            family.changed = round;
+        if let Some((_, family)) = &mut self.current {
+            family.seen = round;
+            if set(&mut family.metadata) {
+                family.changed = round;
+            }
+        }
+    }
+
+    /// Puts the family that was stated last among the others, if there is room or the page has samples of it.
+    fn put_back(&mut self) {
+        let Some((name, family)) = self.current.take() else { return };
+        let bytes = family.bytes(&name);
+        if family.sampled == Some(self.round) || self.bytes + bytes <= BYTES_MAX {
+            self.bytes += bytes;
+            self.families.insert(name, family);
+        }
+    }
+
+    fn all(&self) -> impl Iterator<Item = (&String, &Family)> {
+        self.families.iter().chain(self.current.iter().map(|(name, family)| (name, family)))
+    }
+
+    fn find(&self, name: &str) -> Option<&Family> {
+        match &self.current {
+            Some((current, family)) if current == name => Some(family),
+            _ => self.families.get(name),
         }
     }
 
     /// The metadata of a family, and whether it changed since a page was stored last.
     pub fn news_of(&self, family: &str) -> Option<(&MetricMetadata, bool)> {
-        let family = self.families.get(family)?;
+        let family = self.find(family)?;
         Some((&family.metadata, self.stored.is_none_or(|stored| family.changed > stored)))
     }
 
@@ -84,35 +134,56 @@ impl MetadataCache {
         self.stored = None;
     }
 
-    /// Ends a round; after a good page, families that have long been missing are forgotten.
+    /// Ends a round; after a good page, families that have long been missing are forgotten. When all take too much, those
+    /// that have been missing for longest are.
     pub fn end_round(&mut self, good: bool) {
+        self.put_back();
         if good {
-            let round = self.round;
-            self.families.retain(|_, family| round - family.seen <= ROUNDS_KEPT);
-            self.stored = Some(round);
+            self.forget_missing_for(ROUNDS_KEPT + 1);
+            self.stored = Some(self.round);
+        }
+        for rounds in (1..=ROUNDS_KEPT).rev() {
+            if self.bytes <= BYTES_MAX {
+                break;
+            }
+            self.forget_missing_for(rounds);
         }
         self.round += 1;
+    }
+
+    /// Forgets the families that the last so many pages did not have.
+    fn forget_missing_for(&mut self, rounds: u64) {
+        let (round, bytes) = (self.round, &mut self.bytes);
+        self.families.retain(|name, family| {
+            let kept = round - family.seen < rounds;
+            *bytes -= if kept { 0 } else { family.bytes(name) };
+            kept
+        });
+        // The map keeps the room of all that it once had.
+        if self.families.capacity() > 4 * self.families.len() + 64 {
+            self.families.shrink_to_fit();
+        }
     }
 
     /// All families, sorted by name.
     pub fn list(&self) -> Vec<(String, MetricMetadata)> {
         let mut list: Vec<_> =
-            self.families.iter().map(|(name, family)| (name.clone(), family.metadata.clone())).collect();
+            self.all().map(|(name, family)| (name.clone(), family.metadata.clone())).collect();
         list.sort_by(|a, b| a.0.cmp(&b.0));
         list
     }
 
     /// The metadata of one family.
     pub fn get(&self, family: &str) -> Option<&MetricMetadata> {
-        self.families.get(family).map(|family| &family.metadata)
+        self.find(family).map(|family| &family.metadata)
     }
 
     /// How many families there are, and how many bytes their texts take.
     pub fn size(&self) -> (usize, usize) {
-        let bytes = |family: &Family| {
+        let bytes = |(_, family): (&String, &Family)| {
             family.metadata.help.len() + family.metadata.unit.len() + family.metadata.kind.as_str().len()
         };
-        (self.families.len(), self.families.values().map(bytes).sum())
+        (self.all().count(), self.all().map(bytes).sum())
     }
 }
 
@@ -194,5 +265,45 @@ mod tests {
         let expected =
             MetricMetadata { kind: MetricType::Gauge, unit: "seconds".into(), help: String::new() };
         assert_eq!(cache.list(), [("b_seconds".to_owned(), expected)]);
+    }
+
+    #[test]
+    fn what_a_target_states_is_bounded_in_bytes() {
+        let mut cache = MetadataCache::default();
+        // New names each round: those without a sample stay within the bound, those with one stay for their round.
+        for good in [true, true, false, false, true] {
+            let round = cache.round;
+            for index in 0..20_000 {
+                cache.set_help(format!("empty_{round}_{index}").as_bytes(), "Help.");
+                assert!(
+                    cache.bytes <= 3 * BYTES_MAX,
+                    "what may be, and the page before's families with samples"
+                );
+            }
+            for index in 0..10_000 {
+                cache.set_kind(format!("used_{round}_{index}").as_bytes(), MetricType::Gauge);
+                cache.note_sample();
+                cache.set_help(format!("used_{round}_{index}").as_bytes(), "Help.");
+            }
+            cache.end_round(good);
+            let used = |round: u64| {
+                let names = (0..10_000).map(|index| format!("used_{round}_{index}"));
+                names.filter(|name| cache.get(name).is_some()).count()
+            };
+            assert_eq!(used(round), 10_000);
+            assert_eq!(round.checked_sub(1).map_or(0, used), 0, "those of the page before");
+            let all: usize = cache.families.iter().map(|(name, family)| family.bytes(name)).sum();
+            assert_eq!(cache.bytes, all);
+        }
+        // One that was known and grows beyond the bound is forgotten, unless it has samples.
+        let mut cache = MetadataCache::default();
+        cache.set_help(b"a", "Help.");
+        cache.set_help(b"b", "Help.");
+        cache.note_sample();
+        let long = "x".repeat(BYTES_MAX);
+        cache.set_help(b"a", &long);
+        cache.set_help(b"b", &long);
+        cache.end_round(true);
+        assert_eq!((cache.get("a").is_some(), cache.get("b").is_some()), (false, true));
     }
 }
