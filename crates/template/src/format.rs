@@ -49,12 +49,18 @@ pub fn sprint(values: &[Value]) -> String {
 /// Widths and precisions above this are refused, as in Go.
 const WIDTH_MAX: usize = 1_000_000;
 
+/// Longer texts are left unfinished: no template may have them, and `%[1]s` can name an argument many times.
+const TEXT_BYTES_MAX: usize = 64 << 20;
+
 /// Go's `Sprintf`. What does not fit is shown in the text (`%!d(string=hi)`), never an error.
 pub fn sprintf(format: &str, values: &[Value]) -> String {
     let mut out = String::new();
     let (mut next, mut reordered) = (0, false);
     let mut rest = format;
     while let Some(percent) = rest.find('%') {
+        if out.len() > TEXT_BYTES_MAX {
+            return out;
+        }
         out.push_str(&rest[..percent]);
         rest = &rest[percent + 1..];
         let (spec, tail, good_index) = read_spec(rest, values, &mut next, &mut reordered, &mut out);

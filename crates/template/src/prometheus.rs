@@ -45,6 +45,9 @@ pub struct Environment {
     pub parse_duration: fn(&str) -> Result<f64, CallError>,
 }
 
+/// What `reReplaceAll` may make at most.
+const REPLACED_BYTES_MAX: usize = 64 << 20;
+
 const SAMPLE: &str = "*template.sample";
 const RESULT: &str = "template.queryResult";
 
@@ -240,7 +243,12 @@ fn of_text(map: &mut FunctionMap, environment: &Environment) {
     map.insert(
         "reReplaceAll",
         Function::new(&[Parameter::Text, Parameter::Text, Parameter::Text], |args| {
-            Ok(Value::text(Regexp::new(text(&args[0]))?.replace_all(text(&args[2]), text(&args[1]))))
+            let (subject, replacement) = (text(&args[2]), text(&args[1]));
+            // It may match everywhere, and each `$0` stands for all that matched.
+            if subject.len().saturating_mul(replacement.len()) > REPLACED_BYTES_MAX {
+                return Err(CallError::argument("the text with its replacements may become too long"));
+            }
+            Ok(Value::text(Regexp::new(text(&args[0]))?.replace_all(subject, replacement)))
         }),
     );
     let (url, prefix) = (environment.external_url.clone(), environment.path_prefix.clone());

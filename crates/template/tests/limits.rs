@@ -27,6 +27,8 @@ fn greedy_templates_are_stopped() {
         ("nested steps", "{{range 100000}}{{range 100000}}{{end}}{{end}}".to_owned()),
         ("output", "{{range 100000}}0123456789abcdef0123456789abcdef{{end}}".to_owned()),
         ("doubling", format!("{{{{$x := \"0123456789\"}}}}{doubled}")),
+        ("one argument often", format!("{{{{$x := printf \"%500000d\" 1}}}}{{{{print{}}}}}", " $x".repeat(20_000))),
+        ("one argument often by its index", format!("{{{{$x := printf \"%500000d\" 1}}}}{{{{printf \"{}\" $x}}}}", "%[1]s".repeat(200_000))),
         ("width", "{{range 1000}}{{printf \"%1000000d\" 1}}{{end}}".to_owned()),
         ("a chain of templates", format!("{chain}{{{{define \"2000\"}}}}{{{{end}}}}{{{{template \"0\"}}}}")),
     ] {

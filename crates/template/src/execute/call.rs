@@ -37,6 +37,13 @@ impl<'a> State<'a> {
         if let Some(last) = last {
             values.push(self.typed(last, function.parameter(arguments.len()))?);
         }
+        // One text may be an argument many times.
+        let given: usize =
+            values.iter().map(|value| if let Value::Text(text) = value { text.len() } else { 0 }).sum();
+        if given > self.limits.output_bytes.saturating_mul(2) {
+            return self
+                .limit(format!("the arguments exceed {} bytes", self.limits.output_bytes.saturating_mul(2)));
+        }
         let called = function.call(&values);
         if let Ok(Value::Text(text)) = &called
             && text.len() > self.limits.output_bytes
