@@ -28,10 +28,18 @@ pub use error::MessageError;
 use key::{KeyBuffer, SeriesPart};
 use message::{Family, Metric};
 
+/// How many times longer than the page all its keys together may be: a classic histogram has its labels once for all its
+/// buckets. A name of a megabyte above a million empty metrics would be a terabyte.
+const KEYS_PER_BODY_MAX: u64 = 256;
+/// What the keys of a small page may have.
+const KEYS_BYTES: u64 = 256 << 20;
+
 /// Reads a protobuf page sample by sample.
 #[derive(Clone, Debug)]
 pub(crate) struct ProtobufParser<'a> {
     rest: &'a [u8],
+    /// What all keys together may have.
+    keys_bytes_max: u64,
     options: PageOptions,
     family: Family<'a>,
     metric: Metric<'a>,
@@ -61,6 +69,7 @@ impl<'a> ProtobufParser<'a> {
     pub(crate) fn new(body: &'a [u8], options: PageOptions) -> Self {
         ProtobufParser {
             rest: body,
+            keys_bytes_max: KEYS_BYTES + KEYS_PER_BODY_MAX.saturating_mul(body.len() as u64),
             options,
             family: Family::default(),
             metric: Metric::default(),
@@ -73,6 +82,9 @@ impl<'a> ProtobufParser<'a> {
 
     /// The next entry; `None` at the end of the page.
     pub(crate) fn next(&mut self) -> Result<Option<Entry<'_>>, MessageError> {
+        if self.key.handed_out() > self.keys_bytes_max {
+            return Err(MessageError::Repeated(self.keys_bytes_max));
+        }
         loop {
             match self.next {
                 Step::Family => {

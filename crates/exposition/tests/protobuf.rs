@@ -361,3 +361,33 @@ fn equal_keys_mean_the_same_series_and_other_series_have_other_keys() {
         assert!(!all[..at].contains(key));
     }
 }
+
+/// A name that stands once for many metrics would be read once for each of them.
+#[test]
+fn a_page_whose_series_repeat_a_long_name_too_often_is_refused() {
+    let page_of = |name_bytes: usize, metrics: usize| {
+        let family = message(|out| {
+            put_bytes(out, 1, &vec![b'n'; name_bytes]);
+            (0..metrics).for_each(|_| put_bytes(out, 4, b""));
+        });
+        message(|out| {
+            push_varint(out, family.len() as u64);
+            out.extend_from_slice(&family);
+        })
+    };
+    let read = |page: &[u8]| {
+        let mut parser = PageParser::with_options(page, Format::Protobuf, PageOptions::default());
+        let mut samples = 0;
+        loop {
+            match parser.next() {
+                Ok(Some(Entry::Series(_))) => samples += 1,
+                Ok(Some(_)) => {}
+                Ok(None) => return Ok(samples),
+                Err(error) => return Err((samples < 100_000, error.to_string())),
+            }
+        }
+    };
+    assert_eq!(read(&page_of(30, 200_000)), Ok(200_000));
+    let (early, error) = read(&page_of(100_000, 200_000)).expect_err("20 GB of keys");
+    assert!(early && error.starts_with("names and labels of all series have more than "), "{error}");
+}

@@ -24,6 +24,9 @@ pub enum MessageError {
     /// The spans of a native histogram do not have as many buckets as it counts.
     #[error("histogram {}: {side} side: spans require {required} buckets, have {found}", go_quote(.metric))]
     Spans { metric: String, side: &'static str, required: u64, found: usize },
+    /// Name and labels stand once for many series, which have far more of them than the page has bytes.
+    #[error("names and labels of all series have more than {0} bytes")]
+    Repeated(u64),
     /// A classic histogram cannot be made one with custom buckets.
     #[error("{0}")]
     Classic(#[from] ClassicError),

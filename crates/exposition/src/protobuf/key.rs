@@ -43,6 +43,8 @@ const NAME_AT: usize = 13;
 pub(super) struct KeyBuffer {
     bytes: Vec<u8>,
     labels_at: usize,
+    /// Bytes of all keys that were handed out.
+    handed_out: u64,
 }
 
 impl KeyBuffer {
@@ -67,6 +69,11 @@ impl KeyBuffer {
         self.bytes.extend_from_slice(fields);
     }
 
+    /// Bytes of all keys so far.
+    pub(super) fn handed_out(&self) -> u64 {
+        self.handed_out
+    }
+
     /// The key of a series of the metric.
     pub(super) fn of(&mut self, part: SeriesPart) -> &[u8] {
         let (tag, number) = match part {
@@ -77,6 +84,7 @@ impl KeyBuffer {
             SeriesPart::Quantile(quantile) => (QUANTILE, quantile),
             SeriesPart::Histogram => (HISTOGRAM, 0.0),
         };
+        self.handed_out = self.handed_out.saturating_add(self.bytes.len() as u64);
         self.bytes[0] = tag;
         self.bytes[NUMBER_AT..LENGTH_AT].copy_from_slice(&number.to_bits().to_le_bytes());
         &self.bytes
