@@ -77,8 +77,9 @@ pub(super) enum Message {
 /// A session with one server.
 pub(super) struct Connection {
     stream: TcpStream,
-    /// Read, but not yet a whole frame.
+    /// Read; behind `taken` bytes of frames that were returned.
     buffer: Vec<u8>,
+    taken: usize,
     requests: HashMap<i32, Request>,
     next_xid: i32,
     timeout: Duration,
@@ -92,8 +93,14 @@ impl Connection {
             _ => TcpStream::connect((server, PORT)).await?,
         };
         stream.set_nodelay(true)?;
-        let mut connection =
-            Connection { stream, buffer: Vec::new(), requests: HashMap::new(), next_xid: 1, timeout };
+        let mut connection = Connection {
+            stream,
+            buffer: Vec::new(),
+            taken: 0,
+            requests: HashMap::new(),
+            next_xid: 1,
+            timeout,
+        };
         let mut hello = Vec::new();
         hello.extend(0_i32.to_be_bytes());
         hello.extend(0_i64.to_be_bytes());
@@ -178,16 +185,18 @@ impl Connection {
 
     async fn frame(&mut self) -> Result<Vec<u8>, ZooKeeperError> {
         loop {
-            if let Some((length, rest)) = self.buffer.split_first_chunk() {
+            if let Some((length, rest)) = self.buffer[self.taken..].split_first_chunk() {
                 let length = i32::from_be_bytes(*length);
                 let size = usize::try_from(length).ok().filter(|size| *size <= FRAME_BYTES_MAX);
                 let size = size.ok_or(ZooKeeperError::FrameSize(length.into()))?;
                 if let Some(frame) = rest.get(..size) {
                     let frame = frame.to_vec();
-                    self.buffer.drain(..size + 4);
+                    self.taken += size + 4;
                     return Ok(frame);
                 }
             }
+            // Moved once for all frames that came together, not for each of them.
+            self.buffer.drain(..std::mem::take(&mut self.taken));
             if self.stream.read_buf(&mut self.buffer).await? == 0 {
                 return Err(ZooKeeperError::Closed);
             }
@@ -227,5 +236,38 @@ impl<'f> Fields<'f> {
 
     fn text(&mut self) -> Result<String, ZooKeeperError> {
         Ok(String::from_utf8_lossy(self.bytes()?).into_owned())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    /// A large frame makes room for many small ones to be read at once.
+    #[tokio::test]
+    async fn frames_that_come_together_are_returned_one_by_one() {
+        const LARGE: usize = 4 << 20;
+        const SMALL: u32 = 50_000;
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let server = listener.local_addr().expect("bound").to_string();
+        tokio::spawn(async move {
+            let (mut stream, _) = listener.accept().await.expect("a client");
+            let mut frames = Vec::new();
+            put_bytes(&mut frames, &[0_i32.to_be_bytes(), 10_000_i32.to_be_bytes()].concat());
+            put_bytes(&mut frames, &vec![7; LARGE]);
+            (0..SMALL).for_each(|number| put_bytes(&mut frames, &number.to_be_bytes()));
+            stream.write_all(&frames).await.expect("the client reads");
+            // Until the client goes: what it sent first is not read.
+            let mut rest = Vec::new();
+            let _ = stream.read_to_end(&mut rest).await;
+        });
+        let mut connection = Connection::open(&server, Duration::from_secs(10)).await.expect("a session");
+        assert_eq!(connection.frame().await.expect("the large one"), vec![7; LARGE]);
+        for number in 0..SMALL {
+            assert_eq!(connection.frame().await.expect("a small one"), number.to_be_bytes());
+        }
+        assert!(connection.buffer.len() <= connection.taken, "nothing is left");
     }
 }
