@@ -68,13 +68,14 @@ const fn route(path: &'static str, methods: &'static [Method], endpoint: Endpoin
 const API_ROUTES: &[Route] = &[
     route("/query", GET_POST, Endpoint::Query(query::instant)),
     route("/query_range", GET_POST, Endpoint::Query(query::range)),
-    // Those that can be asked with GET only read, and pages of other origins may ask them.
+    // Those that can be asked with GET only read, and pages of other origins may ask them. The others change something, or
+    // do work that the request makes up: templates, rules, a scrape.
     route("/ferula/graph", GET_POST, Endpoint::Query(ferula::graph::graph)),
     route("/ferula/editor", GET_POST, Endpoint::Lookup(ferula::editor::editor)),
-    route("/ferula/backtest", GET_POST, Endpoint::Query(ferula::backtest::backtest)),
+    route("/ferula/backtest", POST, Endpoint::Query(ferula::backtest::backtest)),
     route("/ferula/tree", GET_POST, Endpoint::Query(ferula::tree::tree)),
     route("/ferula/bad_page", GET, Endpoint::Json(ferula::bad_page::bad_page)),
-    route("/ferula/relabel", GET_POST, Endpoint::Json(ferula::relabel::relabel)),
+    route("/ferula/relabel", POST, Endpoint::Json(ferula::relabel::relabel)),
     route("/ferula/scrape_preview", POST, Endpoint::Query(ferula::relabel::scrape_preview)),
     route("/ferula/queries/stop", POST, Endpoint::Json(ferula::queries::stop)),
     route("/query_exemplars", GET_POST, Endpoint::Json(exemplars::query_exemplars)),
@@ -97,7 +98,7 @@ const API_ROUTES: &[Route] = &[
     route("/status/runtimeinfo", GET, Endpoint::Json(status::runtime_info)),
     route("/status/buildinfo", GET, Endpoint::Json(status::build_info)),
     route("/status/flags", GET, Endpoint::Json(status::flags)),
-    route("/status/tsdb", GET, Endpoint::Json(status::tsdb)),
+    route("/status/tsdb", GET, Endpoint::Lookup(status::tsdb)),
     route("/status/tsdb/blocks", GET, Endpoint::Json(status::tsdb_blocks)),
     route("/status/self_metrics", GET, Endpoint::Json(self_metrics::self_metrics)),
     route("/status/active_queries", GET, Endpoint::Json(ferula::queries::active)),

@@ -836,6 +836,22 @@ async fn cardinality_is_counted_for_chosen_series() {
     assert!(!plain.contains("totalSeries") && !plain.contains("Focus"), "{plain}");
 }
 
+/// Twice the length at every rule: forty of them would make 16 TiB of 16 bytes.
+#[tokio::test]
+async fn rules_that_double_labels_are_refused_before_they_do() {
+    let served = served();
+    let rules = "- {source_labels: [a], target_label: a, replacement: $1$1}\n".repeat(40);
+    let labels = encoded("{\"a\":\"0123456789abcdef\"}");
+    let body = format!("labels={labels}&rules={}", encoded(&rules));
+    let answer = served.ask(&format!("POST /api/v1/ferula/relabel {body}")).await;
+    assert_eq!(answer.status, 400, "{}", answer.text);
+    assert!(answer.text.contains("make more than 16777216 bytes"), "{}", answer.text);
+    // What the request makes up is work, and no page of another origin gives it.
+    for route in ["relabel", "backtest"] {
+        assert_eq!(served.ask(&format!("GET /api/v1/ferula/{route}?{body}")).await.status, 405);
+    }
+}
+
 /// As many follow as the flag allows; who follows hears what holds at once and what changes.
 #[tokio::test]
 async fn notifications_are_followed_live() {

@@ -288,6 +288,29 @@ impl Rule {
         true
     }
 
+    /// At most so many bytes are made by applying the rule to these labels. For rules that come from outside: each of them
+    /// can make its labels many times as long.
+    pub fn growth_bytes_max(&self, labels: &LabelSetBuilder) -> usize {
+        let values: usize = self.source_labels.iter().map(|name| labels.value(name).len()).sum();
+        let joined = values.saturating_add(self.separator.len().saturating_mul(self.source_labels.len()));
+        let expanded = |template: &str, value: usize| {
+            let variables = template.bytes().filter(|byte| *byte == b'$').count();
+            variables.saturating_mul(value).saturating_add(template.len())
+        };
+        match self.action {
+            Action::Replace => joined
+                .saturating_add(expanded(&self.target_label, joined))
+                .saturating_add(expanded(&self.replacement, joined)),
+            Action::LabelMap => labels
+                .iter()
+                .map(|(name, value)| expanded(&self.replacement, name.len()).saturating_add(value.len()))
+                .fold(0, usize::saturating_add),
+            // Another case may take three times the bytes.
+            Action::Lowercase | Action::Uppercase => joined.saturating_mul(4),
+            _ => joined,
+        }
+    }
+
     fn joined(&self, labels: &LabelSetBuilder) -> String {
         let mut joined = String::new();
         for (index, name) in self.source_labels.iter().enumerate() {
@@ -500,5 +523,31 @@ mod tests {
         assert_eq!(rule("scheme=legacy | target=a_${1}_$x").validate(), Ok(()));
         let error = Action::parse("nope").expect_err("not an action");
         assert_eq!(error.to_string(), "unknown relabel action \"nope\"");
+    }
+
+    #[test]
+    fn what_a_rule_makes_is_known_before_it_is_applied() {
+        let labels = || {
+            let mut labels = LabelSetBuilder::new();
+            labels.set("a", "İxyz").set("bb", "v");
+            labels
+        };
+        let size = |labels: &LabelSetBuilder| labels.iter().map(|(n, v)| n.len() + v.len()).sum::<usize>();
+        let default = Rule { source_labels: vec!["a".to_owned(); 3], ..Rule::default() };
+        for (rule, most) in [
+            (
+                Rule { target_label: "c".to_owned(), replacement: "$1$1$1$1".to_owned(), ..default.clone() },
+                200,
+            ),
+            (Rule { target_label: "c$1".to_owned(), ..default.clone() }, 200),
+            (Rule { action: Action::Lowercase, target_label: "c".to_owned(), ..default.clone() }, 200),
+            (Rule { action: Action::LabelMap, replacement: "x${1}y$1".to_owned(), ..default.clone() }, 200),
+            (Rule { action: Action::Drop, ..default }, 40),
+        ] {
+            let mut applied = labels();
+            let (before, bound) = (size(&applied), rule.growth_bytes_max(&applied));
+            rule.apply(&mut applied);
+            assert!(size(&applied) - before <= bound && bound <= most, "{rule:?} {bound}");
+        }
     }
 }

@@ -55,6 +55,9 @@ pub enum ScrapeError {
         /// How many there may be.
         limit: u64,
     },
+    /// A rule that is only tried makes too much of a sample's labels.
+    #[error("rule {0} makes the labels too long")]
+    Overgrown(usize),
     /// The store refused a series for good.
     #[error("{0}")]
     Storage(AppendError),

@@ -19,6 +19,22 @@ use crate::labels::{LabelLimits, LabelOptions, Stated};
 use crate::options::JobOptions;
 use crate::target::Target;
 
+/// What rules that are only tried may make of one sample's labels, in bytes.
+const LABELS_BYTES_MAX: usize = 1 << 20;
+/// What all lines of a page together may have, about.
+const LINES_BYTES_MAX: usize = 16 << 20;
+/// So many samples are read before it is looked whether anyone still waits.
+const SAMPLES_BETWEEN_LOOKS: u64 = 256;
+
+/// When to end.
+#[derive(Clone, Copy)]
+pub struct PreviewLimits<'a> {
+    /// Lines that are shown; all are counted.
+    pub lines: usize,
+    /// Whether nobody waits any more; what was read until then is returned.
+    pub ended: &'a dyn Fn() -> bool,
+}
+
 /// A configured target that can be scraped once.
 pub struct Preview {
     fetch: HttpFetch,
@@ -88,7 +104,7 @@ impl Preview {
         page: &Page,
         rules: Option<Vec<Rule>>,
         wanted: &dyn Fn(&str) -> bool,
-        lines_max: usize,
+        limits: PreviewLimits<'_>,
     ) -> PreviewPage {
         let mut labels = self.job.labels.clone();
         if let Some(rules) = rules {
@@ -100,7 +116,7 @@ impl Preview {
         };
         let parser =
             PageParser::with_options(&page.body, format, self.target.page_options(self.job.features));
-        read_page(parser, &page.body, &labels, &self.target.public_labels, wanted, lines_max)
+        read_page(parser, &page.body, &labels, &self.target.public_labels, wanted, limits)
     }
 }
 
@@ -110,14 +126,18 @@ fn read_page(
     options: &LabelOptions,
     target: &LabelSet,
     wanted: &dyn Fn(&str) -> bool,
-    lines_max: usize,
+    limits: PreviewLimits<'_>,
 ) -> PreviewPage {
     // What stands before the rules is shown as it is, also when it breaks a limit.
     let plain = LabelOptions { rules: Vec::new(), limits: LabelLimits::default(), ..options.clone() };
     let mut shown = PreviewPage::default();
     let mut scratch = LabelScratch::new();
     let mut unit = String::new();
+    let mut bytes = 0;
     loop {
+        if shown.samples.is_multiple_of(SAMPLES_BETWEEN_LOOKS) && (limits.ended)() {
+            return shown;
+        }
         let (key, kind, value) = match parser.next() {
             Ok(Some(Entry::Series(series))) => (series.key, series.kind, series.value),
             // Of a histogram the number of observations is shown.
@@ -138,7 +158,11 @@ fn read_page(
             continue;
         }
         let stated = Stated { kind, unit: unit_of(kind, &unit) };
-        let stored = options.stored(&scratch, stated, target);
+        let labels = plain.stored(&scratch, stated, target).ok().flatten().unwrap_or_default();
+        let stored = match overgrowing(&options.rules, &labels) {
+            Some(index) => Err(ScrapeError::Overgrown(index + 1)),
+            None => options.stored(&scratch, stated, target),
+        };
         shown.kept += u64::from(matches!(stored, Ok(Some(_))));
         let text = match key.first() {
             // The key of a protobuf page is no text to look at.
@@ -149,12 +173,16 @@ fn read_page(
             continue;
         }
         shown.matching += 1;
-        if shown.lines.len() >= lines_max {
+        if shown.lines.len() >= limits.lines || bytes > LINES_BYTES_MAX {
             continue;
         }
-        let labels = plain.stored(&scratch, stated, target).ok().flatten().unwrap_or_default();
-        let (changed_by, dropped_by) = trace(&options.rules, &labels);
+        let (changed_by, dropped_by) = match &stored {
+            Err(ScrapeError::Overgrown(_)) => Default::default(),
+            _ => trace(&options.rules, &labels),
+        };
         let text = text.into_owned();
+        let stored_bytes = stored.as_ref().ok().and_then(Option::as_ref).map_or(0, label_bytes);
+        bytes += text.len() + label_bytes(&labels) + stored_bytes;
         shown.lines.push(PreviewLine { text, value, labels, changed_by, dropped_by, stored });
     }
 }
@@ -162,6 +190,28 @@ fn read_page(
 /// A unit is stated of the family that was named last; a sample without a type is of none.
 fn unit_of(kind: MetricType, unit: &str) -> &str {
     if kind == MetricType::Unknown { "" } else { unit }
+}
+
+fn label_bytes(labels: &LabelSet) -> usize {
+    labels.iter().map(|(name, value)| name.len() + value.len()).sum()
+}
+
+/// The rule that makes more of the labels than may be, before it does.
+fn overgrowing(rules: &[Rule], labels: &LabelSet) -> Option<usize> {
+    let mut builder = LabelSetBuilder::new();
+    for (name, value) in labels.iter() {
+        builder.set(name, value);
+    }
+    for (index, rule) in rules.iter().enumerate() {
+        let held: usize = builder.iter().map(|(name, value)| name.len() + value.len()).sum();
+        if rule.growth_bytes_max(&builder).saturating_add(held) > LABELS_BYTES_MAX {
+            return Some(index);
+        }
+        if !rule.apply(&mut builder) {
+            return None;
+        }
+    }
+    None
 }
 
 /// Which rules changed the labels, and which one dropped them.
@@ -202,7 +252,7 @@ mod tests {
             &options,
             &target,
             &|text| !text.contains("hidden"),
-            lines_max,
+            PreviewLimits { lines: lines_max, ended: &|| false },
         )
     }
 
@@ -236,5 +286,23 @@ mod tests {
         let shown = read("a 1\nb b b\n", "", 2);
         assert_eq!(shown.lines.len(), 1);
         assert!(shown.fault.is_some_and(|fault| fault.to_string().contains('b')));
+    }
+
+    #[test]
+    fn rules_that_double_the_labels_are_stopped_and_so_is_a_reader_that_left() {
+        let doubling = "- {source_labels: [a], target_label: a, replacement: $1$1}\n".repeat(40);
+        let shown = read("m{a=\"0123456789abcdef\"} 1\nm{b=\"x\"} 2\n", &doubling, 10);
+        // 16 bytes, doubled 16 times, are a MiB; what is joined first counts too.
+        assert_eq!(shown.lines[0].stored, Err(ScrapeError::Overgrown(15)));
+        assert!(shown.lines[1].stored.is_ok());
+        assert_eq!((shown.samples, shown.kept), (2, 1));
+        let page = "m 1\n".repeat(1000);
+        let parser = PageParser::new(page.as_bytes(), Format::Text);
+        let looks = std::cell::Cell::new(0);
+        let ended = || looks.replace(looks.get() + 1) == 2;
+        let limits = PreviewLimits { lines: 1, ended: &ended };
+        let options = LabelOptions::default();
+        let shown = read_page(parser, page.as_bytes(), &options, &LabelSet::default(), &|_| true, limits);
+        assert_eq!(shown.samples, 2 * SAMPLES_BETWEEN_LOOKS);
     }
 }

@@ -148,6 +148,16 @@ impl Registry {
         families
     }
 
+    /// Reads one family, without those of collectors.
+    pub fn gather_one(&self, name: &str) -> Option<MetricFamily> {
+        let (help, kind, read) = {
+            let families = self.0.families.lock().unwrap_or_else(PoisonError::into_inner);
+            let entry = families.get(name)?;
+            (entry.help.clone(), entry.kind, entry.read.clone())
+        };
+        Some(MetricFamily { name: name.to_owned(), help, kind, metrics: read() })
+    }
+
     /// The readers of all families, copied so that no lock is held while they run.
     fn readers(&self) -> Vec<(String, String, MetricType, Arc<dyn Fn() -> Vec<Metric> + Send + Sync>)> {
         let families = self.0.families.lock().unwrap_or_else(PoisonError::into_inner);
@@ -256,5 +266,16 @@ mod tests {
         let registry = Registry::new();
         registry.counter("n_total", "N.");
         registry.gauge("n_total", "N.");
+    }
+
+    #[test]
+    fn one_family_is_read_without_the_others() {
+        let registry = Registry::new();
+        registry.gauge("a", "A.").set(2.0);
+        registry.gauge_func("b", "B.", || unreachable!("nobody asked for it"));
+        registry.collector(|_| unreachable!("nor for these"));
+        let family = registry.gather_one("a").expect("it is there");
+        assert_eq!((family.help.as_str(), &family.metrics[0].value), ("A.", &MetricValue::Single(2.0)));
+        assert!(registry.gather_one("c").is_none());
     }
 }

@@ -14,6 +14,9 @@ use crate::error::ApiError;
 use crate::json::JsonWriter;
 use crate::request::Request;
 
+/// What all steps of an answer may have in bytes. A rule can make labels many times as long.
+const STEPS_BYTES_MAX: usize = 16 << 20;
+
 /// The job of the pool that is asked for.
 pub(super) fn job(api: &Api, pool: &str) -> Result<ScrapeConfig, ApiError> {
     let unknown = || {
@@ -59,23 +62,33 @@ pub fn relabel_steps(api: &Api, request: &Request) -> Handled {
     let pool = asked_pool(request)?;
     let labels = asked_labels(request)?;
     let rules = job(api, pool)?.target_rules();
-    Ok(steps(rules, &labels))
+    steps(rules, &labels)
 }
 
 /// What each rule makes of the labels.
-pub(super) fn steps(rules: Vec<Rule>, labels: &BTreeMap<String, String>) -> Answer {
+pub(super) fn steps(rules: Vec<Rule>, labels: &BTreeMap<String, String>) -> Handled {
     let mut builder = LabelSetBuilder::new();
     for (name, value) in labels {
         builder.set(name, value);
     }
     let mut keep = true;
     let mut steps: Vec<(Rule, LabelSet, bool)> = Vec::with_capacity(rules.len());
-    for rule in rules {
+    let mut bytes = 0usize;
+    for (index, rule) in rules.into_iter().enumerate() {
+        if keep {
+            let held: usize = builder.iter().map(|(name, value)| name.len() + value.len()).sum();
+            bytes = bytes.saturating_add(held).saturating_add(rule.growth_bytes_max(&builder));
+            if bytes > STEPS_BYTES_MAX {
+                let why =
+                    format!("rule {} and those before it make more than {STEPS_BYTES_MAX} bytes", index + 1);
+                return Err(ApiError::parameter("rules", why));
+            }
+        }
         keep = keep && rule.apply(&mut builder);
         let output = if keep { builder.finish() } else { LabelSet::default() };
         steps.push((rule, output, keep));
     }
-    Answer::json(move |json| {
+    Ok(Answer::json(move |json| {
         json.begin_object();
         json.key("steps");
         json.begin_array();
@@ -91,7 +104,7 @@ pub(super) fn steps(rules: Vec<Rule>, labels: &BTreeMap<String, String>) -> Answ
         }
         json.end_array();
         json.end_object();
-    })
+    }))
 }
 
 fn write_rule(json: &mut JsonWriter<'_>, rule: &Rule) {

@@ -2,6 +2,7 @@
 
 use ferula_go::number::atoi;
 use ferula_model::{MetricValue, TimeRange};
+use ferula_query::Lookup;
 use ferula_telemetry::Registry;
 use time::OffsetDateTime;
 
@@ -57,12 +58,13 @@ pub fn build_info(api: &Api, _: &Request) -> Handled {
     Ok(Answer::json(move |json| write_build_info(json, &build)))
 }
 
-/// The value of a metric of ours that has no labels.
+/// The value of a metric of ours that has no labels. Where possible no other is read: some of them walk all targets.
 pub(super) fn own_metric(registry: &Registry, name: &str) -> f64 {
-    let families = registry.gather();
-    let metric = families.iter().find(|family| family.name == name).and_then(|family| family.metrics.first());
-    match metric.map(|metric| &metric.value) {
-        Some(MetricValue::Single(value)) => *value,
+    let of_collectors = || registry.gather().into_iter().find(|family| family.name == name);
+    let family = registry.gather_one(name).or_else(of_collectors);
+    let metric = family.and_then(|family| family.metrics.into_iter().next());
+    match metric.map(|metric| metric.value) {
+        Some(MetricValue::Single(value)) => value,
         _ => 0.0,
     }
 }
@@ -141,7 +143,7 @@ fn write_chosen(json: &mut JsonWriter<'_>, chosen: &Cardinality) {
 }
 
 /// `/api/v1/status/tsdb`
-pub fn tsdb(api: &Api, request: &Request) -> Handled {
+pub fn tsdb(api: &Api, request: &Request, lookup: Lookup) -> Handled {
     const LIMIT_MAX: i64 = 10_000;
     let limit = match request.params.first("limit") {
         "" => 10,
@@ -161,7 +163,7 @@ pub fn tsdb(api: &Api, request: &Request) -> Handled {
         let start = request.params.time_or("start", stats.min_time)?;
         let end = request.params.time_or("end", stats.max_time)?;
         let range = TimeRange::from_millis(start.min(end), end);
-        Some(cardinality::count(api, range, &sets, focus, limit as usize)?)
+        Some(cardinality::count(api, range, &sets, focus, limit as usize, &lookup)?)
     } else {
         None
     };

@@ -5,13 +5,20 @@ use std::collections::{HashMap, HashSet};
 
 use ferula_model::labels::METRIC_NAME;
 use ferula_model::{LabelSet, Matcher, TimeRange};
-use ferula_storage::{Hints, StorageError};
+use ferula_query::Lookup;
+use ferula_storage::{Hints, OutOfMemory, StorageError};
 
 use crate::api::Api;
 use crate::error::{ApiError, ErrorKind};
 
 /// More series are not counted one by one.
 const SERIES_MAX: usize = 2_000_000;
+/// Bytes that a value takes beside its text, about: counted, and then listed.
+const VALUE_BYTES: usize = 160;
+/// Bytes that a label set takes beside its texts, about.
+const SERIES_BYTES: usize = 64;
+/// So many series are counted before it is looked whether anyone still waits.
+const SERIES_BETWEEN_LOOKS: usize = 1024;
 
 type Counts = Vec<(String, u64)>;
 
@@ -35,10 +42,11 @@ pub fn count(
     sets: &[Vec<Matcher>],
     focus: &str,
     limit: usize,
+    lookup: &Lookup,
 ) -> Result<Cardinality, ApiError> {
     let failed = |error: StorageError| ApiError::storage(&error, ErrorKind::Execution);
     let mut snapshot = api.store.queryable.snapshot(range).map_err(failed)?;
-    let hints = Hints { range: Some(range), labels_only: true, ..Hints::default() };
+    let hints = Hints { range: Some(range), labels_only: true, ..lookup.hints() };
     let all = [Vec::new()];
     let sets = if sets.is_empty() { &all } else { sets };
     let mut selections = Vec::with_capacity(sets.len());
@@ -55,10 +63,19 @@ pub fn count(
     let mut seen: HashSet<LabelSet> = HashSet::new();
     for selection in &selections {
         for row in 0..snapshot.series_count(*selection) {
-            let labels = snapshot.labels(*selection, row);
-            if selections.len() == 1 || seen.insert(labels.clone()) {
-                tally.add(&labels);
+            if row.is_multiple_of(SERIES_BETWEEN_LOOKS) && lookup.is_ended() {
+                return Err(failed(StorageError::Stopped));
             }
+            let labels = snapshot.labels(*selection, row);
+            if selections.len() > 1 {
+                if seen.contains(&labels) {
+                    continue;
+                }
+                let texts: usize = labels.iter().map(|(name, value)| name.len() + value.len()).sum();
+                lookup.charge(SERIES_BYTES + texts)?;
+                seen.insert(labels.clone());
+            }
+            tally.add(&labels, &|bytes| lookup.charge(bytes))?;
         }
     }
     Ok(tally.finish(limit))
@@ -74,20 +91,30 @@ struct Tally<'a> {
 }
 
 impl Tally<'_> {
-    fn add(&mut self, labels: &LabelSet) {
+    /// Counts a series; `charge` is asked before more memory is held.
+    fn add(
+        &mut self,
+        labels: &LabelSet,
+        charge: &dyn Fn(usize) -> Result<(), OutOfMemory>,
+    ) -> Result<(), OutOfMemory> {
         self.series += 1;
         for (name, value) in labels.iter() {
             self.label_pairs += 1;
             // Names and values are known nearly always, and then nothing is allocated.
             if !self.names.contains_key(name) {
+                charge(VALUE_BYTES + 2 * name.len())?;
                 self.names.insert(name.to_owned(), HashMap::new());
             }
             let Some(values) = self.names.get_mut(name) else { continue };
             match values.get_mut(value) {
                 Some(count) => *count += 1,
-                None => drop(values.insert(value.to_owned(), 1)),
+                None => {
+                    charge(VALUE_BYTES + 2 * value.len())?;
+                    values.insert(value.to_owned(), 1);
+                }
             }
         }
+        Ok(())
     }
 
     fn finish(self, limit: usize) -> Cardinality {
@@ -156,7 +183,7 @@ mod tests {
             [("__name__", "x"), ("a", "2")],
             [("__name__", "y"), ("a", "1")],
         ] {
-            tally.add(&LabelSet::from_pairs(pairs));
+            tally.add(&LabelSet::from_pairs(pairs), &|_| Ok(())).expect("there is room");
         }
         let counted = tally.finish(2);
         let pairs = |counts: &Counts| {
@@ -168,5 +195,23 @@ mod tests {
         assert_eq!(pairs(&counted.series_by_label_pair), "__name__=x:2 a=1:2");
         assert_eq!(pairs(&counted.series_by_label_name), "__name__:3 a:3");
         assert_eq!(pairs(&counted.values_by_label_name), "__name__:2 a:2");
+    }
+
+    #[test]
+    fn what_is_counted_is_charged_before_it_is_held() {
+        let mut tally = Tally::default();
+        let charged = std::cell::Cell::new(0);
+        let charge = |bytes| {
+            charged.set(charged.get() + bytes);
+            if charged.get() > 10_000 { Err(OutOfMemory { asked: 0, used: 0, limit: 0 }) } else { Ok(()) }
+        };
+        let value = "v".repeat(1_000);
+        let labels = |index: usize| LabelSet::from_pairs([("a".to_owned(), format!("{value}{index}"))]);
+        assert_eq!(tally.add(&labels(0), &charge), Ok(()));
+        let once = charged.get();
+        assert_eq!(tally.add(&labels(0), &charge), Ok(()), "it is known");
+        assert!(charged.get() == once && once > 2_000);
+        assert!((1..10).any(|index| tally.add(&labels(index), &charge).is_err()));
+        assert!(tally.names["a"].len() < 10);
     }
 }

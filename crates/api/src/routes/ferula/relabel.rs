@@ -10,7 +10,9 @@ use ferula_go::number::atoi;
 use ferula_go::quote::go_quote;
 use ferula_model::labels::NameScheme;
 use ferula_model::relabel::Rule;
-use ferula_scraper::preview::{Preview, PreviewLine, PreviewPage};
+use ferula_query::Lookup;
+use ferula_scraper::preview::{Preview, PreviewLimits, PreviewLine, PreviewPage};
+use ferula_storage::StorageError;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 
@@ -38,7 +40,7 @@ fn asked_rules(request: &Request, names: NameScheme) -> Result<Vec<Rule>, ApiErr
 /// `/api/v1/ferula/relabel`: what each of the `rules` makes of the `labels`.
 pub fn relabel(_: &Api, request: &Request) -> Handled {
     let labels = scrape_pools::asked_labels(request)?;
-    Ok(scrape_pools::steps(asked_rules(request, NameScheme::Utf8)?, &labels))
+    scrape_pools::steps(asked_rules(request, NameScheme::Utf8)?, &labels)
 }
 
 /// `/api/v1/ferula/scrape_preview`: the page of a configured target, line by line to the stored series. `rules` stand in
@@ -47,8 +49,16 @@ pub fn scrape_preview(api: Arc<Api>, request: Request) -> BoxFuture<'static, Res
     async move {
         let encoding = Encoding::of_request(&request.headers);
         let what = request.path.clone();
-        let looked = look(&api, &request).await;
-        answer::answer(encoding, &what, move || looked.and_then(Look::read)).await
+        let admitted = match look(&api, &request).await {
+            Ok(look) => api.queries.admit_lookup().await.map(|admitted| (look, admitted)).map_err(Into::into),
+            Err(error) => Err(error),
+        };
+        match admitted {
+            Ok((look, (lookup, guard))) => {
+                guard.watch(answer::answer(encoding, &what, move || look.read(&lookup))).await
+            }
+            Err(error) => answer::answer(encoding, &what, move || Err(error)).await,
+        }
     }
     .boxed()
 }
@@ -92,12 +102,16 @@ async fn look(api: &Api, request: &Request) -> Result<Look, ApiError> {
 }
 
 impl Look {
-    fn read(self) -> Handled {
+    fn read(self, lookup: &Lookup) -> Handled {
         let wanted = |text: &str| {
             let lower = text.to_lowercase();
             self.words.iter().all(|word| lower.contains(word.as_str()))
         };
-        let shown = self.preview.read(&self.page, self.rules, &wanted, self.lines_max);
+        let limits = PreviewLimits { lines: self.lines_max, ended: &|| lookup.is_ended() };
+        let shown = self.preview.read(&self.page, self.rules, &wanted, limits);
+        if lookup.is_ended() {
+            return Err(ApiError::storage(&StorageError::Stopped, ErrorKind::Execution));
+        }
         let rules = metric_rules_yaml(self.preview.config());
         let (seconds, bytes) = (self.took_seconds, self.page.body.len());
         Ok(Answer::json(move |json| write_page(json, &shown, &rules, seconds, bytes)))

@@ -50,6 +50,11 @@ impl<'a> EditorData<'a> {
         Ok(EditorData { api, range, targets: api.targets.targets(), lookup })
     }
 
+    /// Whether nobody waits for the answer any more.
+    pub(super) fn is_ended(&self) -> bool {
+        self.lookup.is_ended()
+    }
+
     /// All metric names.
     pub(super) fn metric_names(&self) -> Result<Arc<Vec<String>>, ApiError> {
         let now = self.api.site.clock.elapsed();

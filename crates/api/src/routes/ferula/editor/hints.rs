@@ -14,6 +14,8 @@ use super::data::{EditorData, VALUES_MAX};
 use super::{Diagnostic, Fix};
 
 const HINTS_MAX: usize = 8;
+/// Hints that are looked for, to return the first of them in the text.
+const FOUND_MAX: usize = 4 * HINTS_MAX;
 /// Names that are compared with one that does not exist.
 const NAMES_COMPARED_MAX: usize = 20_000;
 
@@ -74,7 +76,7 @@ struct Walk<'a, 'd> {
 
 impl Walk<'_, '_> {
     fn hint(&mut self, span: Span, message: String, fixes: Vec<Fix>) {
-        if self.found.len() < 4 * HINTS_MAX {
+        if self.found.len() < FOUND_MAX {
             self.found.push(Diagnostic { from: span.start, to: span.end, severity: "hint", message, fixes });
         }
     }
@@ -84,6 +86,10 @@ impl Walk<'_, '_> {
     }
 
     fn visit(&mut self, expr: &Expr, around: &Around<'_>) {
+        // Each selector may be compared with all names.
+        if self.found.len() >= FOUND_MAX || self.data.is_ended() {
+            return;
+        }
         match &expr.kind {
             ExprKind::VectorSelector(selector) => {
                 self.selector(selector, expr.span);
