@@ -67,7 +67,7 @@ mod tests {
     use super::*;
 
     async fn shell(script: &str, timeout: Duration) -> Result<String, String> {
-        let mut command = Command::new("sh");
+        let mut command = Command::new("/bin/sh");
         command.args(["-c", script]);
         let printed = output(command, 1000, timeout).await.map_err(|error| error.to_string())?;
         Ok(String::from_utf8_lossy(&printed).into_owned())
@@ -78,10 +78,13 @@ mod tests {
         let long = Duration::from_secs(30);
         assert_eq!(shell("echo out; echo err >&2", long).await, Ok("out\n".to_owned()));
         let failed = shell("echo first >&2; echo second >&2; exit 3", long).await;
-        assert_eq!(failed, Err("sh failed with exit status: 3: first".to_owned()));
-        assert_eq!(shell("yes", long).await, Err("sh printed more than 1000 bytes".to_owned()));
-        let slow = shell("exec sleep 1000", Duration::from_millis(50)).await;
-        assert_eq!(slow, Err("sh did not end within 0s".to_owned()));
+        assert_eq!(failed, Err("/bin/sh failed with exit status: 3: first".to_owned()));
+        assert_eq!(
+            shell("while :; do echo y; done", long).await,
+            Err("/bin/sh printed more than 1000 bytes".to_owned())
+        );
+        let slow = shell("while :; do :; done", Duration::from_millis(50)).await;
+        assert_eq!(slow, Err("/bin/sh did not end within 0s".to_owned()));
         let missing = output(Command::new("/no/such/program"), 10, long).await;
         let missing = missing.expect_err("there is none").to_string();
         assert_eq!(missing, "cannot start /no/such/program: no such file or directory");

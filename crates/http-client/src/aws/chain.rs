@@ -153,7 +153,7 @@ impl Sources {
             return Err(unknown("single sign-on needs somebody who signs on; use a key or a role"));
         }
         if let Some(line) = profile.get("credential_process") {
-            let mut command = Command::new("sh");
+            let mut command = Command::new("/bin/sh");
             command.args(["-c", line]);
             let printed = crate::program::output(command, PROGRAM_BYTES_MAX, PROGRAM_TIMEOUT).await?;
             let found = credentials_of_json(&printed);
