@@ -1,8 +1,8 @@
-//! From what a handler returns to bytes on the wire.
+//! Turns what a handler returns into bytes on the wire.
 //!
-//! A handler decides on a thread that may block; the same thread then writes the JSON and packs it. The first chunk
-//! is held back: an answer that fits into it is sent with its length, a longer one as a stream with back-pressure,
-//! so that a large result never exists as text as a whole.
+//! Handlers run on a thread that may block; the same thread then writes and compresses the JSON. The first chunk
+//! is held back: an answer that fits into it is sent with its length; a longer one is streamed with back-pressure,
+//! so the text of a large result is never held in memory as a whole.
 
 use std::convert::Infallible;
 
@@ -22,16 +22,16 @@ pub type Handled = Result<Answer, ApiError>;
 
 type WriteData = Box<dyn FnOnce(&mut JsonWriter<'_>) + Send>;
 
-/// Where pieces of a body go; `false` means that nobody wants more.
+/// Receives the pieces of a body. Returns `false` once the client has gone.
 pub type BodySink<'a> = &'a mut dyn FnMut(Vec<u8>) -> bool;
 
 type WriteBody = Box<dyn FnOnce(BodySink<'_>) + Send>;
 
-/// A good answer.
+/// A successful answer.
 pub struct Answer {
     /// Writes the value of `data`; `None` is an answer without a body.
     data: Option<WriteData>,
-    /// A body that is not in the envelope, with its type.
+    /// A body outside the envelope, with its content type.
     body: Option<(&'static str, WriteBody)>,
     warnings: Vec<String>,
     infos: Vec<String>,
@@ -43,7 +43,7 @@ impl Answer {
         Answer { data: Some(Box::new(write)), body: None, warnings: Vec::new(), infos: Vec::new() }
     }
 
-    /// A body without the envelope, handed on in pieces as it is written, so that it never exists as a whole.
+    /// A body outside the envelope, passed on in pieces as it is written, so it is never held as a whole.
     pub fn body(content_type: &'static str, write: impl FnOnce(BodySink<'_>) + Send + 'static) -> Self {
         let body = Some((content_type, Box::new(write) as WriteBody));
         Answer { data: None, body, warnings: Vec::new(), infos: Vec::new() }
@@ -60,7 +60,7 @@ impl Answer {
         self
     }
 
-    /// Adds a warning if the result was cut.
+    /// Adds a warning if the result was truncated.
     pub fn truncated_if(self, cut: bool) -> Self {
         if cut { self.with_warning("results truncated due to limit") } else { self }
     }
@@ -91,7 +91,7 @@ impl Answer {
     }
 }
 
-/// The body of an error.
+/// The body of an error answer.
 pub fn error_body(error: &ApiError) -> Vec<u8> {
     let mut out = Vec::new();
     let mut sink = |chunk: Vec<u8>| {
@@ -108,7 +108,7 @@ pub fn error_body(error: &ApiError) -> Vec<u8> {
     out
 }
 
-/// What the working thread sends first.
+/// The first message from the working thread.
 enum Head {
     NoContent,
     Whole(StatusCode, &'static str, Vec<u8>),
@@ -117,10 +117,10 @@ enum Head {
 
 const JSON: &str = "application/json";
 
-/// Chunks that may wait for a slow reader.
+/// Chunks that may wait for a slow client.
 const CHUNKS_WAITING_MAX: usize = 4;
 
-/// Runs `work` on a thread that may block and answers with what it returns. A panic is logged and answered 500.
+/// Runs `work` on a thread that may block and answers with its result. A panic is logged and answered with 500.
 pub async fn answer(
     encoding: Encoding,
     what: &str,
@@ -133,7 +133,7 @@ pub async fn answer(
         Err(_) => {
             let why = match job.await {
                 Err(panic) => panic_text(panic),
-                Ok(()) => "the answer was given up".to_owned(),
+                Ok(()) => "the answer was cancelled".to_owned(),
             };
             error!("panic while serving request", url = what, err = why);
             let error = ApiError::internal("internal error");
@@ -161,7 +161,7 @@ fn pack_whole(encoding: Encoding, body: Vec<u8>) -> Vec<u8> {
     packed
 }
 
-/// Writes the answer. If the receiver of `head` has gone, writing ends.
+/// Writes the answer. Writing ends when the receiver of `head` is dropped.
 fn produce(handled: Handled, encoding: Encoding, head: oneshot::Sender<Head>) {
     let answer = match handled {
         Ok(Answer { body: Some((content_type, write)), .. }) => {
@@ -206,7 +206,7 @@ impl Outlet {
             }
             return self.send(chunk);
         };
-        // The second chunk: what seemed a short answer is a long one.
+        // A second chunk: the answer is longer than one chunk after all.
         let (sender, receiver) = mpsc::channel(CHUNKS_WAITING_MAX);
         self.chunks = Some(sender);
         let Some(head) = self.head.take() else { return false };
@@ -227,7 +227,7 @@ impl Outlet {
         if let Some(head) = self.head.take() {
             let mut whole = self.packer.push(self.first.take().unwrap_or_default());
             whole.extend(self.packer.finish());
-            // A client that has gone needs no answer.
+            // No answer is needed once the client has gone.
             let _ = head.send(Head::Whole(StatusCode::OK, self.content_type, whole));
             return;
         }
@@ -252,19 +252,19 @@ fn response(head: Head, encoding: Encoding) -> Response<Body> {
     response
 }
 
-/// Says how the body is packed.
+/// Sets the header that names the compression.
 pub fn mark_encoding(headers: &mut HeaderMap, encoding: Encoding) {
     if let Some(name) = encoding.header() {
         headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static(name));
     }
 }
 
-/// 200 with this body, whose type the caller adds.
+/// 200 with this body; the caller sets the content type.
 pub fn ok(body: Body) -> Response<Body> {
     Response::new(body)
 }
 
-/// 200 with nothing.
+/// 200 with an empty body.
 pub fn empty() -> Response<Body> {
     ok(Body::empty())
 }
@@ -301,7 +301,7 @@ mod tests {
     use crate::error::ErrorKind;
 
     async fn body(response: Response<Body>) -> Vec<u8> {
-        response.into_body().collect().await.expect("bodies here do not fail").to_bytes().to_vec()
+        response.into_body().collect().await.expect("these bodies cannot fail").to_bytes().to_vec()
     }
 
     #[tokio::test]
@@ -331,7 +331,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_reader_that_goes_away_ends_the_work() {
+    async fn a_client_that_disconnects_ends_the_work() {
         let (sender, done) = oneshot::channel();
         let work = move || {
             Ok(Answer::json(move |json| {
@@ -344,7 +344,7 @@ mod tests {
             }))
         };
         drop(answer(Encoding::Identity, "/x", work).await);
-        done.await.expect("the writer noticed that nobody reads");
+        done.await.expect("the writer noticed that the client has gone");
     }
 
     #[tokio::test]

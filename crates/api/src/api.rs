@@ -1,4 +1,4 @@
-//! What handlers of a running server share: handles to everything below that they read.
+//! The state that handlers of a running server share: handles to the crates that they read from.
 
 use std::sync::Arc;
 
@@ -15,18 +15,18 @@ use tokio::sync::watch;
 use crate::site::Site;
 use crate::store::Store;
 
-/// Where the API learns about scrape targets.
+/// How the API reads scrape targets.
 pub trait TargetSource: Send + Sync {
     /// All jobs with their targets, by name.
     fn targets(&self) -> TargetsSnapshot;
 
-    /// A target to look at beside its loop; `None` when the job has no target with this address.
+    /// A fresh scrape of one target, outside its loop; `None` if the job has no target with this address.
     fn preview(&self, job: &str, url: &str) -> Option<Preview> {
         let _ = (job, url);
         None
     }
 
-    /// The last page of a target that could not be taken, if it is kept.
+    /// The last page of a target that could not be ingested, if it was kept.
     fn bad_page(&self, job: &str, url: &str) -> Option<BadPage> {
         let _ = (job, url);
         None
@@ -47,7 +47,7 @@ impl TargetSource for Scraper {
     }
 }
 
-/// Where the API learns about rules and Alertmanagers.
+/// How the API reads rules and Alertmanagers.
 pub trait AlertingSource: Send + Sync {
     /// All groups, by file and name.
     fn groups(&self) -> Vec<GroupSnapshot>;
@@ -56,13 +56,13 @@ pub trait AlertingSource: Send + Sync {
     fn alertmanagers(&self) -> AlertmanagersSnapshot;
 }
 
-/// The configuration that holds now.
+/// The configuration in force.
 #[derive(Clone, Debug)]
 pub struct LoadedConfig {
     pub config: Config,
-    /// Its printed form.
+    /// Printed as YAML.
     pub yaml: String,
-    /// Its scrape jobs, those of other files included, as they were when it was loaded.
+    /// Its scrape jobs, including those from other files, as they were when it was loaded.
     pub jobs: Vec<ScrapeConfig>,
     /// How long samples are kept, as `status/runtimeinfo` shows it: `15d or 512MB`.
     pub retention: String,
@@ -70,13 +70,13 @@ pub struct LoadedConfig {
 
 impl LoadedConfig {
     pub fn new(config: Config, retention: String) -> Self {
-        // Files of jobs that cannot be read are reported by the scraper, which applies them.
+        // Job files that cannot be read are reported by the scraper, which applies them.
         let jobs = config.scrape_jobs().map(|all| all.jobs).unwrap_or_default();
         LoadedConfig { yaml: config.to_yaml(), config, jobs, retention }
     }
 }
 
-/// The parts of a running server that handlers read.
+/// What the handlers of a running server can reach.
 pub struct Api {
     pub site: Arc<Site>,
     pub queries: Arc<QueryService>,
@@ -118,7 +118,7 @@ impl Api {
         }
     }
 
-    /// The configuration that holds now.
+    /// The configuration in force.
     pub fn loaded(&self) -> Arc<LoadedConfig> {
         self.loaded.borrow().clone()
     }

@@ -1,6 +1,6 @@
-//! Compressed answers: gzip or deflate, whichever the client lists first.
+//! Compression of answers: gzip or deflate, whichever the client lists first.
 //!
-//! Never zstd or brotli: Grafana passes the browser's list on but unpacks only what Prometheus would send.
+//! Never zstd or brotli: Grafana forwards the browser's list but only decompresses what Prometheus would send.
 
 use std::io::{Read, Write};
 
@@ -9,19 +9,17 @@ use flate2::Compression;
 use flate2::read::GzDecoder;
 use flate2::write::{GzEncoder, ZlibEncoder};
 
-/// How an answer is packed.
+/// The compression of an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Encoding {
-    /// As it is.
     Identity,
-    /// gzip
     Gzip,
     /// zlib, which HTTP calls deflate.
     Deflate,
 }
 
 impl Encoding {
-    /// The first of the two that the client lists; weights are not looked at, as in Prometheus.
+    /// The first supported encoding that the client lists; weights are ignored, as in Prometheus.
     pub fn of_request(headers: &HeaderMap) -> Self {
         let accepted = headers.get(header::ACCEPT_ENCODING).and_then(|value| value.to_str().ok());
         for name in accepted.unwrap_or("").split(',') {
@@ -34,7 +32,7 @@ impl Encoding {
         Encoding::Identity
     }
 
-    /// The header's value, if there is to be one.
+    /// The value of `Content-Encoding`, if any.
     pub const fn header(self) -> Option<&'static str> {
         match self {
             Encoding::Identity => None,
@@ -44,18 +42,16 @@ impl Encoding {
     }
 }
 
-/// Packs chunks one after the other.
+/// Compresses chunks one after another.
 pub enum Packer {
     /// Passes chunks through.
     Identity,
-    /// See [`Encoding::Gzip`].
     Gzip(GzEncoder<Vec<u8>>),
-    /// See [`Encoding::Deflate`].
     Deflate(ZlibEncoder<Vec<u8>>),
 }
 
 impl Packer {
-    /// A packer at the start of an answer. The fast level: answers are numbers, which pack well at once.
+    /// A compressor at the start of an answer. It uses the fast level: numbers compress well even so.
     pub fn new(encoding: Encoding) -> Self {
         match encoding {
             Encoding::Identity => Packer::Identity,
@@ -64,7 +60,7 @@ impl Packer {
         }
     }
 
-    /// Takes a chunk and returns what is ready to be sent, which may be nothing yet.
+    /// Takes a chunk and returns the output that is ready to send, which may be empty.
     pub fn push(&mut self, chunk: Vec<u8>) -> Vec<u8> {
         const MEMORY: &str = "writing to a Vec cannot fail";
         match self {
@@ -80,7 +76,7 @@ impl Packer {
         }
     }
 
-    /// The end of the answer.
+    /// Ends the answer and returns the remaining output.
     pub fn finish(self) -> Vec<u8> {
         const MEMORY: &str = "writing to a Vec cannot fail";
         match self {
@@ -91,7 +87,7 @@ impl Packer {
     }
 }
 
-/// The content of a file of ours that is packed with gzip.
+/// Decompresses a gzip file of ours.
 pub fn unpack_gzip(packed: &[u8]) -> std::io::Result<Vec<u8>> {
     let mut plain = Vec::new();
     GzDecoder::new(packed).read_to_end(&mut plain)?;
@@ -111,7 +107,7 @@ mod tests {
     }
 
     #[test]
-    fn the_first_of_the_two_is_taken_and_nothing_else() {
+    fn the_first_supported_encoding_is_used() {
         assert_eq!(accepting("zstd, br, deflate, gzip"), Encoding::Deflate);
         assert_eq!(accepting("gzip,deflate"), Encoding::Gzip);
         assert_eq!(accepting("zstd, identity, gzip;q=1"), Encoding::Identity);
@@ -119,7 +115,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_packed_in_pieces_unpacks_whole() {
+    fn chunks_decompress_to_the_whole_answer() {
         for encoding in [Encoding::Identity, Encoding::Gzip, Encoding::Deflate] {
             let mut packer = Packer::new(encoding);
             let mut sent = Vec::new();
@@ -133,7 +129,7 @@ mod tests {
                 Encoding::Gzip => flate2::read::GzDecoder::new(&sent[..]).read_to_end(&mut plain),
                 Encoding::Deflate => flate2::read::ZlibDecoder::new(&sent[..]).read_to_end(&mut plain),
             };
-            unpacked.expect("what was packed unpacks");
+            unpacked.expect("compressed data decompresses");
             assert_eq!(plain, b"[1435781451.781,\"1\"],".repeat(9000));
         }
     }

@@ -1,11 +1,11 @@
-//! Headers that let pages of other origins read answers.
+//! Headers that let pages from other origins read answers.
 
 use axum::http::{HeaderMap, HeaderValue, header};
 use ferula_model::regex::LabelRegex;
 
 /// Adds the headers. `allowed` is `--web.cors.origin`.
 ///
-/// An origin that matches is echoed, also for the default `.*`: Prometheus means to answer `*` there, but compares
+/// A matching origin is echoed, even for the default `.*`: Prometheus intends to answer `*` in that case but compares
 /// with another spelling of the compiled regex, so in practice it echoes too.
 pub fn add_headers(headers: &mut HeaderMap, origin: Option<&HeaderValue>, allowed: &LabelRegex) {
     headers.append(header::VARY, HeaderValue::from_static("Origin"));

@@ -1,5 +1,5 @@
-//! Errors as clients see them: in the API's envelope and in plain text. The only place that chooses the status of an
-//! answer that is no success.
+//! Errors as clients see them: in the API's envelope and in plain text. Except for redirects, this is the only place
+//! that chooses the status of an answer that is not a success.
 
 use std::borrow::Cow;
 
@@ -11,23 +11,18 @@ use ferula_storage::{OutOfMemory, StorageError};
 /// What kind of error an answer of the API carries; the words are Prometheus'.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ErrorKind {
-    /// The query's time ran out.
     Timeout,
     /// The client went away.
     Canceled,
-    /// The query is fine but cannot be evaluated on this data.
     Execution,
-    /// The request is wrong.
     BadData,
-    /// The server failed.
     Internal,
-    /// Not now, or not on this server.
+    /// Not available now, or not on this server.
     Unavailable,
-    /// The server has no room for this now; the same may work later. Prometheus has no such case.
+    /// The server has no capacity for this now; a retry may succeed. Prometheus has no such case.
     Overloaded,
-    /// There is no such thing.
     NotFound,
-    /// The answer cannot be given in the form that was asked for.
+    /// The answer is not available in the requested form.
     NotAcceptable,
 }
 
@@ -61,12 +56,12 @@ impl ErrorKind {
     }
 }
 
-/// Why a request to the API has no data for an answer.
+/// Why a request to the API failed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{text}")]
 pub struct ApiError {
     pub kind: ErrorKind,
-    /// What the reader is told.
+    /// The text for the client.
     pub text: String,
 }
 
@@ -91,12 +86,12 @@ impl ApiError {
         Self::new(ErrorKind::Internal, text)
     }
 
-    /// The store failed. While it is not open that is `unavailable`, as in Prometheus.
+    /// The store failed. While the store is not open, the kind is `unavailable`, as in Prometheus.
     pub fn storage(error: &StorageError, otherwise: ErrorKind) -> Self {
         match error {
             StorageError::NotReady => Self::new(ErrorKind::Unavailable, error.to_string()),
             StorageError::OutOfMemory(_) => Self::new(ErrorKind::Overloaded, error.to_string()),
-            // The words are those of Go's library, which Prometheus answers with.
+            // The text is Go's, which Prometheus answers with.
             StorageError::Stopped => Self::new(ErrorKind::Timeout, "context deadline exceeded"),
             _ => Self::new(otherwise, error.to_string()),
         }
@@ -112,7 +107,7 @@ impl From<OutOfMemory> for ApiError {
 impl From<AdmissionError> for ApiError {
     fn from(error: AdmissionError) -> Self {
         match error {
-            // Prometheus answers 422, not 503, when a query's time is over before it has a place.
+            // Prometheus answers 422, not 503, when a query's time is up before it has a place.
             AdmissionError::Timeout | AdmissionError::RulesStopped => {
                 Self::new(ErrorKind::Execution, error.to_string())
             }
@@ -120,28 +115,24 @@ impl From<AdmissionError> for ApiError {
     }
 }
 
-/// Why a request outside of the API's envelope is refused.
+/// Why a request outside the API's envelope is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RefusalKind {
-    /// The request is wrong.
     BadRequest,
-    /// What is asked for is switched off, or not allowed to this client.
+    /// Switched off, or not allowed for this client.
     Forbidden,
-    /// There is no such path, or nothing behind it.
+    /// There is no such path, or nothing is there.
     NotFound,
-    /// The path has no such method.
+    /// The path does not support this method.
     MethodNotAllowed,
-    /// The client sends too slowly.
     TooSlow,
-    /// The body is too large.
     TooLarge,
-    /// A body of this type is not read.
+    /// The body's content type is not supported.
     MediaType,
-    /// The server failed.
     Internal,
-    /// This server cannot do it.
+    /// This server does not support it.
     NotImplemented,
-    /// Not now.
+    /// Not available now.
     Unavailable,
 }
 
@@ -168,38 +159,38 @@ impl RefusalKind {
 pub struct Refusal {
     pub kind: RefusalKind,
     text: Cow<'static, str>,
-    /// Whether the server stops, when it refuses because it starts or stops.
+    /// `Some` while the server starts (`false`) or stops (`true`).
     stopping: Option<bool>,
 }
 
 impl Refusal {
-    /// A refusal with a text as Go's `http.Error` writes it: with a line end.
+    /// A refusal whose text ends in a newline, as with Go's `http.Error`.
     pub fn new(kind: RefusalKind, text: impl std::fmt::Display) -> Self {
         Refusal { kind, text: format!("{text}\n").into(), stopping: None }
     }
 
-    /// A refusal whose text has no line end; some of Prometheus' have none.
+    /// A refusal whose text has no final newline; some of Prometheus' have none.
     pub const fn bare(kind: RefusalKind, text: &'static str) -> Self {
         Refusal { kind, text: Cow::Borrowed(text), stopping: None }
     }
 
-    /// The server starts or stops.
+    /// The server is starting or stopping.
     pub const fn unavailable(stopping: bool) -> Self {
         let text = Cow::Borrowed("Service Unavailable");
         Refusal { kind: RefusalKind::Unavailable, text, stopping: Some(stopping) }
     }
 
-    /// The path leads nowhere.
+    /// There is no such path.
     pub const fn no_such_page() -> Self {
         Self::bare(RefusalKind::NotFound, "404 page not found\n")
     }
 
-    /// A handler panicked or its thread is gone; the log has more.
+    /// A handler panicked or its thread is gone; the log has the details.
     pub const fn internal() -> Self {
         Self::bare(RefusalKind::Internal, "internal error\n")
     }
 
-    /// The answer.
+    /// Converts the refusal to a response.
     pub fn into_answer(self) -> Response<Body> {
         let mut response = Response::new(Body::from(self.text.into_owned()));
         *response.status_mut() = self.kind.status();
@@ -218,7 +209,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_query_without_a_place_is_no_overload() {
+    fn a_query_that_got_no_place_is_a_timeout() {
         let error = ApiError::from(AdmissionError::Timeout);
         assert_eq!((error.kind.status().as_u16(), error.kind.as_str()), (422, "execution"));
         assert_eq!(error.text, "context deadline exceeded");

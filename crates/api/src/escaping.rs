@@ -1,4 +1,4 @@
-//! How names outside of the classic alphabet are written for a reader: as it asks for in its `Accept` header.
+//! How names outside the legacy character set are written, as the client's `Accept` header requests.
 
 use axum::http::{HeaderMap, header};
 use ferula_model::labels::is_legacy_metric_name;
@@ -6,20 +6,20 @@ use ferula_model::labels::is_legacy_metric_name;
 /// A way to write names.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Escaping {
-    /// As they are, in quotation marks.
+    /// Unchanged, in quotation marks.
     AllowUtf8,
-    /// What does not fit becomes `_`.
+    /// Unsupported characters become `_`.
     #[default]
     Underscores,
-    /// Dots become `_dot_`, underscores are doubled, what does not fit becomes `__`.
+    /// Dots become `_dot_`, underscores are doubled, other unsupported characters become `__`.
     Dots,
-    /// `U__`, underscores doubled, and the number of every character that does not fit: can be read back.
+    /// `U__`, underscores doubled, and the code of every unsupported character: reversible.
     Values,
 }
 
 impl Escaping {
-    /// What the reader asks for: the last `escaping=` of its offers, in order of their weights, up to the first that can
-    /// be had, which is the text format. An unknown word is passed over.
+    /// What the client requests: the last `escaping=` among its offers, taken in order of weight, up to the first offer
+    /// that is available, which is the text format. Unknown words are skipped.
     pub fn of_request(headers: &HeaderMap) -> Escaping {
         let accepted = headers.get(header::ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or("");
         let mut offers: Vec<Offer<'_>> = accepted.split(',').map(Offer::parse).collect();
@@ -45,7 +45,7 @@ impl Escaping {
         }
     }
 
-    /// The `Content-Type` of a page of text in which names are written so.
+    /// The `Content-Type` of a text page with this escaping.
     pub fn content_type(self) -> &'static str {
         match self {
             Escaping::AllowUtf8 => "text/plain; version=0.0.4; charset=utf-8; escaping=allow-utf-8",
@@ -55,7 +55,7 @@ impl Escaping {
         }
     }
 
-    /// The name of a metric or label. One that fits stays as it is.
+    /// Escapes the name of a metric or label. A legacy name stays unchanged.
     pub fn name(self, name: &str) -> String {
         if self == Escaping::AllowUtf8 || is_legacy_metric_name(name) {
             return name.to_owned();
@@ -109,20 +109,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_a_reader_asks_for() {
+    fn the_accept_header_selects_the_escaping() {
         use Escaping::{AllowUtf8, Dots, Underscores, Values};
         for (accept, wanted) in [
             ("", Underscores),
             ("text/plain", Underscores),
             ("text/plain; version=0.0.4; escaping=allow-utf-8", AllowUtf8),
             ("text/plain;escaping=klingon", Underscores),
-            // A Prometheus that scrapes: its last offer says nothing, the better ones said it for all.
+            // A scraping Prometheus: its last offer names no escaping; the better ones named it for all.
             (
                 "application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.6,\
                  text/plain;version=1.0.0;escaping=allow-utf-8;q=0.4,text/plain;version=0.0.4;q=0.3,*/*;q=0.2",
                 AllowUtf8,
             ),
-            // What comes behind the offer that is taken does not count.
+            // Offers after the accepted one do not count.
             ("text/plain;escaping=dots;q=0.2,text/plain;version=0.0.4;escaping=values;q=0.5", Values),
             ("application/json;escaping=dots,*/*;q=0.1", Dots),
         ] {

@@ -1,7 +1,7 @@
-//! Addresses of targets as others reach them.
+//! Addresses of targets as other machines reach them.
 
-/// The address of a target as others reach it: the server's own is replaced by its external address, other local ones
-/// by the external host.
+/// The address of a target as other machines reach it: the server's own becomes its external address; in other local
+/// addresses the host becomes the external host.
 pub(crate) fn global_url(url: &str, listen_address: &str, scheme: &str, external_host: &str) -> String {
     let Some((own_scheme, rest)) = url.split_once("://") else { return url.to_owned() };
     let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
@@ -36,7 +36,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn local_addresses_are_shown_as_others_reach_them() {
+    fn local_addresses_become_external_ones() {
         let global = |url| global_url(url, "0.0.0.0:9090", "https", "prom.example:443");
         for (url, want) in [
             ("http://localhost:9090/metrics", "https://prom.example:443/metrics"),

@@ -1,6 +1,6 @@
 //! Text within HTML.
 
-/// The text so that it is safe between tags and inside double quotes.
+/// Escapes text for use between tags and inside double quotes.
 pub(crate) fn escape(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {

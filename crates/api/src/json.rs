@@ -1,4 +1,4 @@
-//! Answers as JSON: numbers and times to the digit, written in pieces so that a large result is never text as a whole.
+//! Answers as JSON: exact numbers and times, written in pieces so the text of a large result is never held as a whole.
 
 pub mod number;
 pub mod result;

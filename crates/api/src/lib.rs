@@ -6,9 +6,10 @@
 //!                                                   └─▶ ferula-query (places, time, log) ─▶ promql ─▶ storage
 //! ```
 //!
-//! Here: everything that a client of Prometheus' HTTP API sees. Elsewhere: how anything is computed. A status code is
-//! chosen in `error`; redirects are written in `redirect`. Handlers run on threads that may block; an
-//! answer is written in chunks, so a large result is never text as a whole; a client that goes away stops its query.
+//! Here: everything that a client of Prometheus' HTTP API sees. Elsewhere: how anything is computed. Error statuses
+//! are chosen in `error`, redirects are written in `redirect`. Handlers run on threads that may block. Answers are
+//! written in chunks, so the text of a large result is never held as a whole. A client that disconnects stops its
+//! query.
 
 pub mod answer;
 pub mod api;

@@ -1,6 +1,6 @@
-//! Parameters of a request: of the URL and of a form body together, the body's first.
+//! Request parameters from the form body and the URL together, the body's first.
 //!
-//! Texts of errors are those that Prometheus gets from Go's library.
+//! Error texts are those that Prometheus gets from Go's library.
 
 use ferula_go::number::atoi;
 use ferula_go::quote::go_quote;
@@ -11,13 +11,13 @@ use time::format_description::well_known::Rfc3339;
 
 use crate::error::ApiError;
 
-/// Start of optional ranges: the earliest time that a client library may send.
+/// Start of optional ranges: the earliest time that client libraries send.
 pub const MIN_TIME_MILLIS: i64 = (i64::MIN / 1000 + 62_135_596_801) * 1000;
 /// End of optional ranges.
 pub const MAX_TIME_MILLIS: i64 = (i64::MAX / 1000 - 62_135_596_801) * 1000 + 999;
-/// What Go makes of NaN and the infinities as seconds since the epoch: its conversions to integers wrap around.
+/// What Go's conversion to integers returns for NaN and the infinities as seconds since the epoch.
 const NOT_FINITE_MILLIS: i64 = -9_223_372_036_855;
-/// The two as client libraries spell them; years of more than four digits have no other reader.
+/// The two as client libraries spell them; no other year of more than four digits is accepted.
 const MIN_TIME_TEXT: &str = "-292273086-05-16T16:47:06Z";
 const MAX_TIME_TEXT: &str = "292277025-08-18T07:12:54.999999999Z";
 
@@ -29,7 +29,7 @@ pub struct Params {
     error: Option<FormError>,
 }
 
-/// Why a pair of a form cannot be read; the texts are those of Go's library.
+/// Why a pair of a form could not be parsed; the texts are Go's.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum FormError {
     #[error("invalid semicolon separator in query")]
@@ -38,7 +38,7 @@ pub enum FormError {
     Escape(#[from] EscapeError),
 }
 
-/// Why a parameter is not what it should be; the texts are Prometheus'.
+/// Why a parameter is invalid; the texts are Prometheus'.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ParamError {
     #[error("cannot parse {} to a valid timestamp", go_quote(.0))]
@@ -50,14 +50,14 @@ pub enum ParamError {
 }
 
 impl Params {
-    /// Parameters of a URL's query and of a form body.
+    /// Parses the URL's query and a form body.
     pub fn new(url: &str, body: &[u8]) -> Self {
         let mut error = None;
         let (body, url) = (decode_form(body, &mut error), decode_form(url.as_bytes(), &mut error));
         Params { body, url, error }
     }
 
-    /// The first pair that cannot be read.
+    /// The first pair that could not be parsed.
     pub fn error(&self) -> Option<&FormError> {
         self.error.as_ref()
     }
@@ -67,7 +67,7 @@ impl Params {
         first_of(self.body.iter().chain(&self.url), name)
     }
 
-    /// The first value in the URL alone, or "".
+    /// The first value in the URL's query alone, or "".
     pub fn first_in_url(&self, name: &str) -> &str {
         first_of(self.url.iter(), name)
     }
@@ -77,7 +77,7 @@ impl Params {
         self.body.iter().chain(&self.url).filter(move |(n, _)| n == name).map(|(_, v)| v.as_str())
     }
 
-    /// A limit: a number that is not negative, 0 (also when missing) for "none".
+    /// A limit: a non-negative number; 0 or a missing parameter means "none".
     pub fn limit(&self) -> Result<usize, ApiError> {
         let text = self.first("limit");
         if text.is_empty() {
@@ -87,12 +87,12 @@ impl Params {
         usize::try_from(number).map_err(|_| ApiError::parameter("limit", "limit must be non-negative"))
     }
 
-    /// A point in time that must be there, in milliseconds.
+    /// A required point in time, in milliseconds.
     pub fn time(&self, name: &str) -> Result<i64, ApiError> {
         parse_time(self.first(name)).map_err(|why| ApiError::parameter(name, why))
     }
 
-    /// A point in time that must be there, as the query engine sees it: see [`wrapped_millis`].
+    /// A required point in time as the query engine sees it: see [`wrapped_millis`].
     pub fn query_time(&self, name: &str) -> Result<i64, ApiError> {
         wrapped_millis(self.first(name)).map_err(|why| ApiError::parameter(name, why))
     }
@@ -115,7 +115,7 @@ impl Params {
         }
     }
 
-    /// A duration in nanoseconds, `None` when it is missing.
+    /// A duration in nanoseconds, `None` if it is missing.
     pub fn duration_nanos(&self, name: &str) -> Result<Option<i64>, ParamError> {
         match self.first(name) {
             "" => Ok(None),
@@ -128,8 +128,8 @@ fn first_of<'a>(mut pairs: impl Iterator<Item = &'a (String, String)>, name: &st
     pairs.find(|(n, _)| n == name).map_or("", |(_, value)| value)
 }
 
-/// Splits `a=b&c=d`. Pairs that cannot be read are left out, as Go does, and the first of them is noted; bytes that are
-/// no UTF-8 are replaced.
+/// Splits `a=b&c=d`. Pairs that cannot be parsed are skipped, as in Go, and the first of them is noted; bytes that are
+/// not UTF-8 are replaced.
 fn decode_form(form: &[u8], error: &mut Option<FormError>) -> Vec<(String, String)> {
     let mut pairs = Vec::new();
     for pair in form.split(|byte| *byte == b'&').filter(|pair| !pair.is_empty()) {
@@ -150,7 +150,7 @@ fn decode_pair(pair: &[u8]) -> Result<(String, String), FormError> {
     Ok((query_unescape(name)?, query_unescape(value)?))
 }
 
-/// A float as Go's `ParseFloat` takes it; a number that is too large is none.
+/// A float as Go's `ParseFloat` reads it; `None` if it is too large.
 fn parse_float(text: &str) -> Option<f64> {
     ferula_go::number::parse_float(text).ok()
 }
@@ -162,7 +162,7 @@ pub fn parse_time(text: &str) -> Result<i64, ParamError> {
             return Ok(NOT_FINITE_MILLIS);
         }
         let fraction_millis = (seconds.fract() * 1000.0).round();
-        // Beyond what fits the conversion stops at the ends of the type, far outside anything stored.
+        // Beyond its range the conversion saturates, far outside anything stored.
         return Ok((seconds.trunc() as i64).saturating_mul(1000).saturating_add(fraction_millis as i64));
     }
     match text {
@@ -176,14 +176,14 @@ pub fn parse_time(text: &str) -> Result<i64, ParamError> {
     }
 }
 
-/// Go's conversion to a 64-bit integer on x86-64: what does not fit becomes the lowest one.
+/// Go's conversion to a 64-bit integer on x86-64: out-of-range values become the lowest integer.
 fn go_int(value: f64) -> i64 {
     const BOUND: f64 = (1u64 << 63) as f64;
     if (-BOUND..BOUND).contains(&value) { value as i64 } else { i64::MIN }
 }
 
-/// A time as the query engine of Prometheus sees it: by way of nanoseconds in 64 bits, which wrap around for times
-/// before 1677 and after 2262. NaN and infinities are times as well there.
+/// A time as Prometheus' query engine sees it: through 64-bit nanoseconds, which wrap around for times
+/// before 1677 and after 2262. NaN and the infinities are valid times there.
 pub fn wrapped_millis(text: &str) -> Result<i64, ParamError> {
     const NANOS_PER_SECOND: i64 = 1_000_000_000;
     let nanos = match (parse_float(text), text) {
@@ -206,11 +206,11 @@ pub fn wrapped_millis(text: &str) -> Result<i64, ParamError> {
 pub fn parse_duration_nanos(text: &str) -> Result<i64, ParamError> {
     if let Some(seconds) = parse_float(text) {
         let nanos = seconds * 1e9;
-        // NaN is no overflow, and is converted as the others.
+        // NaN is not an overflow; it is converted like the others.
         if nanos < i64::MIN as f64 || nanos > i64::MAX as f64 {
             return Err(ParamError::DurationOverflow(text.to_owned()));
         }
-        // 2^63 is within the bounds, as these are rounded, but does not fit.
+        // 2^63 passes the bounds check because the bounds are rounded, but it does not fit.
         return Ok(go_int(nanos));
     }
     duration::parse_millis(text)
@@ -253,7 +253,7 @@ mod tests {
             ("1435781451.781", 1_435_781_451_781),
             ("1435781451", 1_435_781_451_000),
             ("-0.0015", -2),
-            ("1.0005", 1000), // 0.0005 is a little less in binary
+            ("1.0005", 1000), // 0.0005 is slightly less in binary
             ("1e3", 1_000_000),
             ("1_000.5", 1_000_500),
             ("1700000000000", 1_700_000_000_000_000),
@@ -273,7 +273,7 @@ mod tests {
         }
     }
 
-    /// Answers of the real program to `vector(time())` at these times.
+    /// Recorded answers of Prometheus to `vector(time())` at these times.
     #[test]
     fn times_of_queries_wrap_around_as_in_prometheus() {
         for (text, millis) in [

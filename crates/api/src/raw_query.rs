@@ -1,15 +1,17 @@
-//! Characters that clients should have percent-encoded in the query of a URL, and did not.
+//! Percent-encodes characters in a URL's query that clients should have encoded but did not.
 //!
-//! `curl -g 'http://host/api/v1/query?query=up{job="node"}'` sends quotation marks as they are. Prometheus takes that, the
-//! HTTP parser below us answers 400 before anybody can help it. So they are encoded here, on their way to the parser.
+//! `curl -g 'http://host/api/v1/query?query=up{job="node"}'` sends quotation marks as they are. Prometheus accepts
+//! that, but the HTTP parser below us answers 400 before any handler runs. So these characters are encoded here, before
+//! they reach the parser.
 //!
-//! Where the query of a request is, one only knows as long as one knows where each request on the connection ends. A
-//! mistake would change bytes of a body, and with them its length: a hole for smuggling requests behind a proxy. Therefore
-//! only what cannot be mistaken is followed: GET and HEAD without the headers that announce a body, whose heads end with
-//! an empty line. From the first request of another kind on, everything on its connection goes through as it comes.
+//! Finding the query of a request requires knowing where each request on the connection ends. A
+//! mistake would change bytes of a body, and with them its length, which would allow request smuggling behind a proxy.
+//! Therefore only unmistakable requests are followed: GET and HEAD without headers that announce a body, with a head
+//! that ends in an empty line. From the first request of another kind on, everything on the connection passes through
+//! unchanged.
 //!
-//! Always true: bytes behind the request line are never changed; a byte is changed only between the `?` of a target and
-//! the space behind it.
+//! Always true: bytes after the request line are never changed; a byte is changed only between the `?` of a target and
+//! the space after it.
 
 use std::io;
 use std::pin::Pin;
@@ -17,25 +19,25 @@ use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-/// Longer header names than this are none of those that matter.
+/// No relevant header name is longer than this.
 const NAME_BYTES_MAX: usize = 32;
 
-/// Where in a request the next byte is.
+/// The position of the next byte within a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Place {
-    /// Before the space behind the method.
+    /// Before the space after the method.
     Method,
     /// In the target, before its query.
     Target,
     /// In the query.
     Query,
-    /// Behind the target, up to the end of the line.
+    /// After the target, up to the end of the line.
     Version,
     /// In the name of a header, or in an empty line.
     Name,
     /// In the value of a header.
     Value,
-    /// Somewhere that is not followed any more.
+    /// In a part that is no longer followed.
     Unknown,
 }
 
@@ -43,9 +45,9 @@ enum Place {
 #[derive(Debug)]
 struct Scanner {
     place: Place,
-    /// The method, or the name of the header, as far as it was read.
+    /// The method or header name, as far as it has been read.
     word: Vec<u8>,
-    /// The request may be followed by a body, or by something else than a request.
+    /// A body, or something other than a request, may follow this request.
     last: bool,
 }
 
@@ -54,7 +56,7 @@ impl Scanner {
         Scanner { place: Place::Method, word: Vec::new(), last: false }
     }
 
-    /// What the parser gets instead of `bytes`; `None` for the same.
+    /// What the parser receives instead of `bytes`; `None` if unchanged.
     fn feed(&mut self, bytes: &[u8]) -> Option<Vec<u8>> {
         let mut changed: Option<Vec<u8>> = None;
         for (at, byte) in bytes.iter().enumerate() {
@@ -79,7 +81,7 @@ impl Scanner {
 
     fn step(&mut self, byte: u8) {
         self.place = match (self.place, byte) {
-            // The parser passes over empty lines before a request.
+            // The parser skips empty lines before a request.
             (Place::Method, b'\r' | b'\n') if self.word.is_empty() => Place::Method,
             (Place::Method, b' ') => {
                 self.last = !matches!(&self.word[..], b"GET" | b"HEAD");
@@ -90,7 +92,7 @@ impl Scanner {
             (Place::Method, byte) => self.collect(byte, Place::Method),
             (Place::Target, b'?') => Place::Query,
             (Place::Target | Place::Query, b' ') => Place::Version,
-            // A line without a version; the parser refuses it.
+            // A line without a version, which the parser refuses.
             (Place::Target | Place::Query, b'\r' | b'\n') => Place::Unknown,
             (Place::Version | Place::Value, b'\n') => {
                 self.word.clear();
@@ -106,7 +108,8 @@ impl Scanner {
         };
     }
 
-    /// Remembers a byte of a method or name; too long a one is not followed, unless it is a header's.
+    /// Remembers a byte of a method or header name. A method that is too long ends the following; a long header name
+    /// does not.
     fn collect(&mut self, byte: u8, place: Place) -> Place {
         if self.word.len() < NAME_BYTES_MAX {
             self.word.push(byte);
@@ -118,7 +121,7 @@ impl Scanner {
         }
     }
 
-    /// An empty line ends the head; another line without a colon is no header, and the parser refuses it.
+    /// An empty line ends the head. Any other line without a colon is not a header, and the parser refuses it.
     fn end_of_line(&mut self) -> Place {
         let empty = self.word.is_empty() || self.word == b"\r";
         self.word.clear();
@@ -126,19 +129,19 @@ impl Scanner {
     }
 }
 
-/// Whether a header of this name may announce a body, or another protocol. Rather too often than too seldom: odd
-/// spelling counts, though the parser refuses most of it.
+/// Whether a header with this name may announce a body or another protocol. Errs on the side of `true`: odd
+/// spellings count, although the parser refuses most of them.
 fn announces_a_body(name: &[u8]) -> bool {
     let known: [&[u8]; 4] = [b"content-length", b"transfer-encoding", b"upgrade", b"expect"];
     known.iter().any(|known| name.eq_ignore_ascii_case(known))
         || !name.iter().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(byte))
 }
 
-/// A connection whose requests come with encoded queries.
+/// A connection whose queries are encoded on the fly.
 pub(crate) struct EncodedQueries<S> {
     stream: S,
     scanner: Scanner,
-    /// What was read and did not fit into the reader's buffer, and how much of it the reader has got.
+    /// Input that did not fit into the reader's buffer, and how much of it has been delivered.
     left: Vec<u8>,
     taken: usize,
 }
@@ -148,7 +151,7 @@ impl<S> EncodedQueries<S> {
         EncodedQueries { stream, scanner: Scanner::new(), left: Vec::new(), taken: 0 }
     }
 
-    /// Gives the reader what is left from the last time.
+    /// Delivers the remaining input of the last read.
     fn take_left(&mut self, buf: &mut ReadBuf<'_>) {
         let rest = &self.left[self.taken..];
         let fits = rest.len().min(buf.remaining());
@@ -223,18 +226,18 @@ mod tests {
         pieces.iter().flat_map(|piece| scanner.feed(piece).unwrap_or_else(|| piece.to_vec())).collect()
     }
 
-    /// What is sent, and what the parser gets.
+    /// What is sent, and what the parser receives.
     const CASES: &[(&str, &str)] = &[
         (
             "GET /q?query=up{job=\"x\"}>1<2#a HTTP/1.1\r\nHost: \"h\"<>\r\n\r\n",
             "GET /q?query=up{job=%22x%22}%3E1%3C2%23a HTTP/1.1\r\nHost: \"h\"<>\r\n\r\n",
         ),
-        // One after the other, also with bare line feeds, and with empty lines between them.
+        // Several requests in a row, also with bare line feeds, and with empty lines in between.
         (
             "GET /?\" HTTP/1.1\nA: \"\n\n\r\nHEAD /?a=é HTTP/1.1\r\n\r\nGET /?> HTTP/1.0\r\n\r\n",
             "GET /?%22 HTTP/1.1\nA: \"\n\n\r\nHEAD /?a=%C3%A9 HTTP/1.1\r\n\r\nGET /?%3E HTTP/1.0\r\n\r\n",
         ),
-        // The path is the parser's business, and so is what is no request.
+        // Paths and invalid requests are left to the parser.
         ("GET /\"<>\" HTTP/1.1\r\n\r\n", "GET /\"<>\" HTTP/1.1\r\n\r\n"),
         ("GET /?a\r\nGET /?\" HTTP/1.1\r\n\r\n", "GET /?a\r\nGET /?\" HTTP/1.1\r\n\r\n"),
         ("GET\r\n /?\" HTTP/1.1\r\n\r\n", "GET\r\n /?\" HTTP/1.1\r\n\r\n"),
@@ -242,7 +245,7 @@ mod tests {
             "GET /? HTTP/1.1\r\nno header\r\n\r\nGET /?\" HTTP/1.1\r\n",
             "GET /? HTTP/1.1\r\nno header\r\n\r\nGET /?\" HTTP/1.1\r\n",
         ),
-        // The target of a request with a body is seen; what comes behind its head is not looked at any more.
+        // The target of a request with a body is followed; what comes after its head is not.
         (
             "POST /?\" HTTP/1.1\r\nContent-Length: 22\r\n\r\nGET /?\" HTTP/1.1\r\n\r\n",
             "POST /?%22 HTTP/1.1\r\nContent-Length: 22\r\n\r\nGET /?\" HTTP/1.1\r\n\r\n",
@@ -291,7 +294,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn how_the_bytes_are_cut_does_not_matter(which in 0..CASES.len(), cuts: [u8; 3]) {
+        fn the_result_does_not_depend_on_how_bytes_are_split(which in 0..CASES.len(), cuts: [u8; 3]) {
             let bytes = CASES[which].0.as_bytes();
             let mut cuts = cuts.map(|cut| usize::from(cut) % (bytes.len() + 1));
             cuts.sort_unstable();
@@ -300,15 +303,15 @@ mod tests {
             prop_assert_eq!(scanned(&pieces), scanned(&[bytes]));
         }
 
-        /// Whatever comes, and however often: decoding what was encoded gives back what was sent, and a body that the
-        /// headers announce stays as it is.
+        /// For any input: decoding the encoded query returns what was sent, and a body that the
+        /// headers announce is unchanged.
         #[test]
         fn nothing_else_is_changed(
             head in "(GET|HEAD|PUT|X) /[a-z?\"<>#]{0,9} HTTP/1.1\r\n([a-z\"]{1,9}: [a-z?\"<>]{0,9}\r\n){0,3}",
             body in "[GET /?\" HTP1.\r\n<>]{0,40}",
         ) {
             let sent = format!("{head}Content-Length: {}\r\n\r\n{body}", body.len());
-            let got = String::from_utf8(scanned(&[sent.as_bytes()])).expect("it was text");
+            let got = String::from_utf8(scanned(&[sent.as_bytes()])).expect("the input was text");
             prop_assert!(got.ends_with(&sent[head.len()..]));
             let decoded = got.replace("%22", "\"").replace("%3C", "<").replace("%3E", ">").replace("%23", "#");
             prop_assert_eq!(decoded, sent);

@@ -1,4 +1,4 @@
-//! Whether the server answers yet, or no longer.
+//! Whether the server can answer: not yet, now, or no longer.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
@@ -7,18 +7,16 @@ use ferula_telemetry::{Gauge, Registry};
 
 use crate::error::Refusal;
 
-/// Where the server is in its life.
+/// The stage of the server's life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stage {
     /// Opening the store and loading the configuration.
     Starting,
-    /// Answering.
     Ready,
-    /// Asked to stop.
     Stopping,
 }
 
-/// The stage, shared. Clones are handles to the same one.
+/// The current stage. Clones are handles to the same stage.
 #[derive(Clone)]
 pub struct Readiness {
     stage: Arc<AtomicU8>,
@@ -26,7 +24,7 @@ pub struct Readiness {
 }
 
 impl Readiness {
-    /// At the start.
+    /// Begins in the stage `Starting`.
     pub fn new(registry: &Registry) -> Self {
         let gauge = registry.gauge(
             "prometheus_ready",
@@ -41,7 +39,7 @@ impl Readiness {
         self.gauge.set(f64::from(u8::from(stage == Stage::Ready)));
     }
 
-    /// Where the server is.
+    /// The current stage.
     pub fn stage(&self) -> Stage {
         match self.stage.load(Ordering::Acquire) {
             0 => Stage::Starting,
@@ -50,7 +48,7 @@ impl Readiness {
         }
     }
 
-    /// Refuses clients that come too early or too late.
+    /// Refuses clients while the server starts or stops.
     pub fn check(&self) -> Result<(), Refusal> {
         match self.stage() {
             Stage::Ready => Ok(()),

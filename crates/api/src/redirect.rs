@@ -1,21 +1,21 @@
-//! Answers that send the client elsewhere, as Go writes them.
+//! Redirects as Go writes them.
 
 use axum::body::Body;
 use axum::http::{HeaderValue, Method, Response, StatusCode, header};
 
 use crate::html::escape;
 
-/// 302: the page is shown there.
+/// 302: the page is at another address.
 pub(crate) fn found(target: &str) -> Response<Body> {
     sent_to(&Method::GET, target, StatusCode::FOUND, "Found")
 }
 
-/// 301: this is the address from now on.
+/// 301: the page has moved permanently.
 pub(crate) fn moved(target: &str) -> Response<Body> {
     sent_to(&Method::GET, target, StatusCode::MOVED_PERMANENTLY, "Moved Permanently")
 }
 
-/// 307: the client asks there with the same method and body.
+/// 307: the client repeats the request there, with the same method and body.
 pub(crate) fn temporary(method: &Method, target: &str) -> Response<Body> {
     sent_to(method, target, StatusCode::TEMPORARY_REDIRECT, "Temporary Redirect")
 }
@@ -38,7 +38,7 @@ fn sent_to(method: &Method, target: &str, status: StatusCode, words: &str) -> Re
     response
 }
 
-/// Browsers read `/\host` like `//host`, as another server. A backslash has no business in our paths.
+/// Browsers read `/\host` like `//host`, that is, as another server. None of our paths contains a backslash.
 fn within_this_host(target: &str) -> String {
     let (path, query) = target.split_once('?').map_or((target, None), |(path, query)| (path, Some(query)));
     let path = path.replace('\\', "%5C");

@@ -1,4 +1,4 @@
-//! A request as handlers see it: parameters read, body read, sizes checked.
+//! A request as handlers see it: parameters parsed, body read, sizes checked.
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -12,39 +12,37 @@ use http_body_util::{BodyExt, Limited};
 use crate::error::{ApiError, Refusal, RefusalKind};
 use crate::params::{FormError, Params};
 
-/// A form may have this many bytes, as in Go.
+/// The size limit of a form, as in Go.
 pub const FORM_BYTES_MAX: usize = 10 << 20;
-/// A remote write body may have this many; unpacked it is bounded again.
+/// The size limit of a remote write body; unpacked it is limited again.
 pub const WRITE_BYTES_MAX: usize = 32 << 20;
 
-/// The address of the client, put beside the request by the server.
+/// The client's address, which the server attaches to the request.
 #[derive(Clone, Copy, Debug)]
 pub struct ClientAddress(pub IpAddr);
 
 /// A request.
 pub struct Request {
-    /// Its method.
     pub method: Method,
-    /// Its path as sent, with the prefix of all routes.
+    /// Its path as sent, including the prefix of all routes.
     pub path: String,
-    /// The query of its URL as sent, without `?`.
+    /// The URL's query as sent, without `?`.
     pub url_query: String,
-    /// Its headers.
     pub headers: HeaderMap,
-    /// Parameters of URL and form.
+    /// Parameters of the URL and the form.
     pub params: Params,
-    /// The variable piece of the path, decoded; "" when the route has none.
+    /// The decoded variable segment of the path; "" if the route has none.
     pub path_param: String,
-    /// The body, if it is no form.
+    /// The body, unless it is a form.
     pub body: Bytes,
-    /// Counts what the request holds in memory.
+    /// Accounts for the memory that the request holds.
     pub memory: Lease,
-    /// Who asks.
+    /// The client's address.
     pub client: Option<IpAddr>,
 }
 
 impl Request {
-    /// Reads a request whole, within `read_timeout`.
+    /// Reads the whole request, within `read_timeout`.
     ///
     /// # Errors
     /// The body is too large, too slow or broken.
@@ -58,12 +56,12 @@ impl Request {
         let is_form = matches!(parts.method, Method::POST | Method::PUT | Method::PATCH)
             && parts.headers.get(header::CONTENT_TYPE).is_some_and(is_form_type);
         let memory = memory.lease();
-        // A form's parameters are decoded into texts of their own.
+        // A form's parameters are decoded into separate strings.
         let copies = if is_form { 3 } else { 1 };
         let collect = collect(Limited::new(body, body_bytes_max), &memory, copies);
         let body = match tokio::time::timeout(read_timeout, collect).await {
             Ok(Ok(body)) => body,
-            // Go drops a form that is too large, and the handler finds its parameters missing.
+            // Go drops a form that is too large, and the handler then finds its parameters missing.
             Ok(Err(error)) if is_form && error.is::<http_body_util::LengthLimitError>() => Bytes::new(),
             Ok(Err(error)) if error.is::<http_body_util::LengthLimitError>() => {
                 return Err(Refusal::new(RefusalKind::TooLarge, "http: request body too large"));
@@ -71,7 +69,7 @@ impl Request {
             Ok(Err(error)) if error.is::<OutOfMemory>() => return Err(no_room()),
             Ok(Err(error)) => return Err(Refusal::new(RefusalKind::BadRequest, error)),
             Err(_) => {
-                return Err(Refusal::new(RefusalKind::TooSlow, "request body was not read in time"));
+                return Err(Refusal::new(RefusalKind::TooSlow, "the request body did not arrive in time"));
             }
         };
         let url_query = parts.uri.query().unwrap_or("").to_owned();
@@ -89,7 +87,8 @@ impl Request {
         })
     }
 
-    /// The first pair of URL or form that cannot be read. It is left out of the parameters; few endpoints mind.
+    /// The first pair of the URL or form that could not be parsed. It is missing from the parameters; few endpoints
+    /// report it.
     pub fn form_error(&self) -> Result<(), FormError> {
         self.params.error().map_or(Ok(()), |error| Err(error.clone()))
     }
@@ -105,13 +104,13 @@ impl Request {
     }
 }
 
-/// The answer to a body for which there is no memory.
+/// The answer when there is no memory for a body.
 pub fn no_room() -> Refusal {
-    let why = "the bodies of other requests take all the memory there is for them; try again";
+    let why = "other requests' bodies use all the memory available for bodies; try again";
     Refusal::new(RefusalKind::Unavailable, why)
 }
 
-/// Reads a body as it comes; memory is asked for before it is kept.
+/// Reads a body as it arrives; memory is reserved before each piece is kept.
 async fn collect(mut body: Limited<Body>, memory: &Lease, copies: usize) -> Result<Bytes, BodyError> {
     let mut whole = BytesMut::new();
     while let Some(frame) = body.frame().await {

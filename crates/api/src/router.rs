@@ -1,4 +1,4 @@
-//! The table of routes, and what happens around every handler: readiness, CORS, counting, reading the request.
+//! The table of routes, and what surrounds every handler: readiness, CORS, metrics, reading the request.
 
 use std::sync::Arc;
 
@@ -29,24 +29,24 @@ type Answered = BoxFuture<'static, Response<Body>>;
 /// How a route answers.
 #[derive(Clone, Copy)]
 enum Endpoint {
-    /// An endpoint of the v1 API: a function that may block, its answer in the envelope.
+    /// A v1 endpoint: a function that may block; its answer is put into the envelope.
     Json(fn(&Api, &Request) -> Handled),
     /// The same for a look-up of series or labels, which waits for a place and can be stopped.
     Lookup(fn(&Api, &Request, Lookup) -> Handled),
-    /// The same as `Json`, answered at every stage.
+    /// Like `Json`, but available at every stage.
     EarlyJson(fn(&Site, &Request) -> Handled),
-    /// An answer that continues while the client listens, at every stage.
+    /// An answer that continues while the client listens, available at every stage.
     EarlyStream(fn(Arc<Site>, Request) -> Answered),
     /// A query of the v1 API, which waits for a place and can be stopped.
     Query(fn(Arc<Api>, Request) -> Answered),
-    /// Anything else that needs the server to be ready.
+    /// Anything else that requires the server to be ready.
     Gated(fn(Arc<Api>, Request) -> Answered),
     /// Anything else.
     Plain(fn(Service, Request) -> Answered),
 }
 
-/// One route. The path may have one piece `:name`, which matches anything but a
-/// slash, or end in `*`, which matches all that follows.
+/// One route. The path may have one segment `:name`, which matches anything without a
+/// slash, or end in `*`, which matches the rest.
 struct Route {
     path: &'static str,
     methods: &'static [Method],
@@ -117,7 +117,7 @@ const API_ROUTES: &[Route] = &[
     route("/admin/tsdb/snapshot", POST_PUT, Endpoint::Json(admin::snapshot)),
 ];
 
-/// Routes outside of the API.
+/// Routes outside the API.
 const ROOT_ROUTES: &[Route] = &[
     route("/", GET, Endpoint::Plain(pages::home)),
     route("/graph", GET, Endpoint::Plain(pages::graph)),
@@ -159,23 +159,23 @@ pub fn router(service: watch::Receiver<Service>) -> axum::Router {
     axum::Router::new().fallback(serve).with_state(service)
 }
 
-/// What a path leads to.
+/// The result of looking up a path.
 enum Target {
     Route {
         route: &'static Route,
         api: bool,
         param: String,
     },
-    /// A route that is spelled a little differently: without the last slash, or with other capitals.
+    /// A route with a slightly different spelling: without the final slash, or with different capitals.
     Nearby {
         route: &'static Route,
         path: String,
     },
-    /// The root, when all routes have a prefix.
+    /// The root, if all routes have a prefix.
     Redirect,
-    /// The same path without empty and dotted pieces, or with the slash that is missing.
+    /// The same path without empty and dot segments, or with the missing slash.
     Cleaned(String),
-    /// The prefix of all routes without a slash behind it.
+    /// The prefix of all routes without a slash after it.
     Prefix,
     Nothing,
 }
@@ -208,7 +208,7 @@ fn find(prefix: &str, path: &str) -> Target {
     nearby(table, before, below).unwrap_or(Target::Nothing)
 }
 
-/// The route that a client most likely meant, as Prometheus' router finds it.
+/// The route that the client most likely meant, found as in Prometheus' router.
 fn nearby(table: &'static [Route], before: &str, below: &str) -> Option<Target> {
     let unslashed = below.strip_suffix('/').unwrap_or(below);
     if unslashed.is_empty() {
@@ -222,7 +222,7 @@ fn nearby(table: &'static [Route], before: &str, below: &str) -> Option<Target> 
     Some(Target::Nearby { route, path: format!("{before}{}", route.path) })
 }
 
-/// The path without empty pieces and `.`, with `..` resolved: what clients make of an address that ends in a slash.
+/// Removes empty segments and `.`, and resolves `..`. Clients produce these from a base address that ends in a slash.
 fn clean(path: &str) -> String {
     let mut pieces = Vec::new();
     for piece in path.split('/') {
@@ -236,7 +236,7 @@ fn clean(path: &str) -> String {
     format!("/{}{end}", pieces.join("/"))
 }
 
-/// The decoded variable part of the path, "" for a route without one; `None` when the path is not the route's.
+/// The decoded variable segment of the path, "" for a route without one; `None` if the path does not match.
 fn match_path(pattern: &str, path: &str) -> Option<String> {
     if let Some(before) = pattern.strip_suffix('*') {
         return path.strip_prefix(before).filter(|rest| !rest.is_empty()).map(percent_decode);
@@ -258,7 +258,7 @@ fn match_path(pattern: &str, path: &str) -> Option<String> {
     }
 }
 
-/// What is not encoded well stays as it is.
+/// Invalid escapes stay as they are.
 fn percent_decode(text: &str) -> String {
     path_unescape(text).unwrap_or_else(|_| text.to_owned())
 }
@@ -314,7 +314,7 @@ async fn route_request(service: Service, request: HttpRequest<Body>) -> Response
         return allowed(route.methods, not_allowed());
     }
     let response = if changes_state(route, method) && is_foreign(&site, request.headers()) {
-        let why = "requests of other origins must not change anything here";
+        let why = "requests from other origins may not change state";
         Refusal::new(RefusalKind::Forbidden, why).into_answer()
     } else {
         call(service, route.endpoint, in_api, request, param).await
@@ -334,14 +334,14 @@ fn is_api_path(prefix: &str, path: &str) -> bool {
     path.strip_prefix(prefix.trim_end_matches('/')).is_some_and(|inner| inner.starts_with("/api/v1/"))
 }
 
-/// Whether a request does more than read: routes that can be asked with GET as well read, but for the lifecycle's,
+/// Whether a request may change state. Routes that also accept GET only read, except the lifecycle routes,
 /// which refuse GET themselves.
 fn changes_state(route: &Route, method: &Method) -> bool {
     matches!(*method, Method::POST | Method::PUT)
         && (!route.methods.contains(&Method::GET) || route.path.starts_with("/-/"))
 }
 
-/// Whether a page of another origin sent the request. Browsers say so; programs send neither header.
+/// Whether a page from another origin sent the request. Browsers say so; other programs send neither header.
 fn is_foreign(site: &Site, headers: &HeaderMap) -> bool {
     let text = |name: &str| headers.get(name).map(|value| value.to_str().unwrap_or("?"));
     if let Some(relation) = text("sec-fetch-site") {
@@ -356,7 +356,7 @@ fn not_allowed() -> Response<Body> {
     Refusal::new(RefusalKind::MethodNotAllowed, "Method Not Allowed").into_answer()
 }
 
-/// Names the methods of a route.
+/// Sets the `Allow` header.
 fn allowed(methods: &[Method], mut response: Response<Body>) -> Response<Body> {
     let mut allowed: Vec<&str> = methods.iter().map(Method::as_str).collect();
     allowed.push("OPTIONS");
@@ -376,7 +376,7 @@ fn options(service: &Service, request: &HttpRequest<Body>) -> Response<Body> {
     response
 }
 
-/// Every answer of the API depends on both headers, also one without a body.
+/// Every answer of the API depends on both headers, even one without a body.
 fn add_cross_origin(site: &Site, headers: &mut HeaderMap, origin: Option<&HeaderValue>) {
     headers.insert(header::VARY, HeaderValue::from_static("Accept-Encoding"));
     cors::add_headers(headers, origin, &site.settings.cors_origin);
@@ -452,7 +452,7 @@ mod tests {
     }
 
     #[test]
-    fn paths_lead_to_routes_below_the_prefix() {
+    fn paths_match_routes_below_the_prefix() {
         assert_eq!(found("/", "/api/v1/query"), Some(("/query", String::new())));
         assert_eq!(found("/p", "/p/api/v1/query"), Some(("/query", String::new())));
         assert_eq!(found("/p", "/p"), Some(("prefix", String::new())));
@@ -465,7 +465,7 @@ mod tests {
     }
 
     #[test]
-    fn a_last_slash_and_other_capitals_lead_to_the_route() {
+    fn a_final_slash_and_other_capitals_still_find_the_route() {
         for (path, want) in [
             ("/p/api/v1/query/", "/p/api/v1/query"),
             ("/p/api/v1/label/job/values/", "/p/api/v1/label/job/values"),
@@ -477,7 +477,7 @@ mod tests {
     }
 
     #[test]
-    fn paths_are_cleaned_by_sending_the_client_there() {
+    fn unclean_paths_are_redirected_to_the_clean_ones() {
         for (path, want) in [
             ("//api/v1/labels", "/api/v1/labels"),
             ("/api/v1//labels", "/api/v1/labels"),
@@ -493,7 +493,7 @@ mod tests {
     }
 
     #[test]
-    fn a_piece_of_the_path_is_decoded() {
+    fn the_variable_segment_is_decoded() {
         let values = |path| found("/", path).map(|(_, param)| param);
         assert_eq!(values("/api/v1/label/a%2Eb%C3%A9/values"), Some("a.bé".into()));
         assert_eq!(values("/api/v1/label/100%/values"), Some("100%".into()));

@@ -1,4 +1,5 @@
-//! The handlers, a file per family of endpoints. Each extracts, calls one thing below, and writes the answer.
+//! The handlers, one file per family of endpoints. Each extracts parameters, calls one function below, and writes the
+//! answer.
 
 pub mod admin;
 pub mod exemplars;
@@ -29,14 +30,14 @@ use ferula_promql_syntax::parse_metric_selectors;
 use crate::error::ApiError;
 use crate::params::{MAX_TIME_MILLIS, MIN_TIME_MILLIS, Params};
 
-/// `start` and `end`, all of time by default.
+/// `start` and `end`; without them, all of time.
 pub(crate) fn optional_range(params: &Params) -> Result<TimeRange, ApiError> {
     let start = params.time_or("start", MIN_TIME_MILLIS)?;
     let end = params.time_or("end", MAX_TIME_MILLIS)?;
     Ok(TimeRange::from_millis(start, end))
 }
 
-/// All `match[]`, each of which must exclude something.
+/// All `match[]` selectors, each of which must exclude something.
 pub(crate) fn matcher_sets(params: &Params) -> Result<Vec<Vec<Matcher>>, String> {
     let sets = parse_metric_selectors(params.all("match[]")).map_err(|error| error.to_string())?;
     if sets.iter().any(|set| set.iter().all(Matcher::matches_empty)) {
@@ -45,7 +46,7 @@ pub(crate) fn matcher_sets(params: &Params) -> Result<Vec<Vec<Matcher>>, String>
     Ok(distinct(sets))
 }
 
-/// Each set once: a client may repeat a selector as often as its request is long.
+/// Removes duplicate selectors: a client may repeat one many times in a request.
 pub(crate) fn distinct(sets: Vec<Vec<Matcher>>) -> Vec<Vec<Matcher>> {
     let mut seen = HashSet::new();
     let written = |set: &[Matcher]| -> Vec<String> {

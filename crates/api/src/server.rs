@@ -1,4 +1,4 @@
-//! The listener and its connections: how many there are, how long they may take to ask and to read, and how they end.
+//! The listener and its connections: how many there may be, how slow they may be, and how they end.
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
@@ -30,25 +30,25 @@ use crate::service::Service;
 use crate::web_access::WebAccess;
 use crate::write_timeout::WriteTimeout;
 
-/// A connection that is in the middle of an answer at shutdown gets this long to finish it.
+/// A connection that is sending an answer at shutdown gets this long to finish.
 const DRAIN: Duration = Duration::from_secs(5);
-/// How long a TLS handshake may take.
+/// The time limit of a TLS handshake.
 const HANDSHAKE_TIME_MAX: Duration = Duration::from_secs(10);
-/// The listener is left alone this long when the system refuses a connection (mostly for want of descriptors).
+/// The pause after the system refuses a connection, usually because it is out of descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
-/// A client that takes no byte of its answer for this long is cut: the answer holds memory that other queries need.
+/// A client that reads nothing for this long is cut off: the answer holds memory that other queries need.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(60);
-/// The head of a request may have this many bytes, as in Go.
+/// The size limit of a request's head, as in Go.
 const HEAD_BYTES_MAX: usize = (1 << 20) + 4096;
-/// And this many fields. Go has no such limit; each costs some bytes for every request.
+/// The limit on header fields. Go has none, but each field costs memory in every request.
 const HEADER_FIELDS_MAX: usize = 1000;
 
-/// When clients wait for a place, a connection that has not sent the whole head of a request ends after this long.
+/// While clients wait for a place, a connection that has not sent a complete request head ends after this long.
 const CROWDED_HEAD: Duration = Duration::from_secs(2);
-/// And they are told so every so often, for those that were in the middle of something the last time.
+/// The notification is repeated this often, for connections that were busy the last time.
 const CROWDED_REPEAT: Duration = Duration::from_secs(1);
 
-/// What the connections of all listeners share.
+/// State shared by the connections of all listeners.
 #[derive(Clone)]
 struct Connections {
     router: axum::Router,
@@ -56,19 +56,19 @@ struct Connections {
     read_timeout: Duration,
     places: Arc<Semaphore>,
     access: Option<Arc<WebAccess>>,
-    /// Told when a client waits for a place: connections on which nobody asks anything end then.
+    /// Notified when a client waits for a place; idle connections end then.
     crowded: Arc<Notify>,
     shutdown: Shutdown,
 }
 
-/// Bounds of a server.
+/// Limits of a server.
 pub struct ServerLimits {
-    /// Of all listeners together.
+    /// For all listeners together.
     pub connections_max: usize,
-    /// For the head of a request, and between two requests.
+    /// For the head of a request, and for the time between two requests.
     pub read_timeout: Duration,
     pub clock: SharedClock,
-    /// Who may use the port, and over what; everybody without it.
+    /// TLS and authentication; without it, the port is open to all.
     pub access: Option<Arc<WebAccess>>,
 }
 
@@ -115,8 +115,8 @@ async fn accept(shared: Connections, listener: TcpListener) {
     loop {
         let accepted = tokio::select! {
             () = shared.shutdown.requested() => break,
-            // Nothing but the shutdown may win against this: a client that was accepted and waits for its place would be
-            // dropped.
+            // Only shutdown may take precedence here; otherwise a client that was accepted and waits for its place
+            // would be dropped.
             accepted = next(&listener, &shared) => accepted,
         };
         while connections.try_join_next().is_some() {}
@@ -129,13 +129,13 @@ async fn accept(shared: Connections, listener: TcpListener) {
                 });
             }
             Err(err) => {
-                warn!("A connection could not be accepted", component = "web", err = err);
+                warn!("Accepting a connection failed", component = "web", err = err);
                 tokio::time::sleep(ACCEPT_PAUSE).await;
             }
         }
     }
     drop(listener);
-    // What is still open after this long is cut.
+    // Connections still open after this are cut.
     let drained =
         tokio::time::timeout(DRAIN, async { while connections.join_next().await.is_some() {} }).await;
     if drained.is_err() {
@@ -145,8 +145,8 @@ async fn accept(shared: Connections, listener: TcpListener) {
 
 type Accepted = (TcpStream, SocketAddr, OwnedSemaphorePermit);
 
-/// Accepts a client, then finds it a place. A client that comes when all places are taken makes idle connections end; when
-/// all of them are busy, it waits, and those after it wait in the system's queue.
+/// Accepts a client, then finds it a place. If all places are taken, idle connections are ended; if
+/// all are busy, the client waits, and later clients wait in the system's queue.
 async fn next(listener: &TcpListener, shared: &Connections) -> std::io::Result<Accepted> {
     let (stream, peer) = listener.accept().await?;
     let place = match shared.places.clone().try_acquire_owned() {
@@ -167,7 +167,7 @@ async fn next(listener: &TcpListener, shared: &Connections) -> std::io::Result<A
 }
 
 async fn connection(shared: Connections, stream: TcpStream, peer: SocketAddr) {
-    // Answers are written in large pieces; waiting to gather more only delays the last one.
+    // Answers are written in large pieces; Nagle's algorithm would only delay the last one.
     let _ = stream.set_nodelay(true);
     let Some(access) = shared.access.clone() else { return speak(shared, stream, peer).await };
     let accepted = tokio::select! {
@@ -209,7 +209,8 @@ where
             if let Some(access) = &access {
                 response.headers_mut().extend(access.headers());
             }
-            // The routes' library adds it; as in Go, an answer without a body has no length when nobody gave it one.
+            // The routing library would add it. As in Go, an answer without a body has no length unless the handler set
+            // one.
             if is_head && response.headers().get(CONTENT_LENGTH).is_some_and(|length| length == "0") {
                 response.headers_mut().remove(CONTENT_LENGTH);
             }
@@ -232,13 +233,13 @@ where
                 break connection.as_mut().await;
             }
             () = shared.crowded.notified() => {
-                // An answer that is on its way is finished; after it the connection ends too.
+                // An answer in progress is finished; then the connection ends too.
                 connection.as_mut().graceful_shutdown();
                 ends.get_or_insert_with(|| shared.clock.sleep(CROWDED_HEAD));
             }
-            () = async { ends.as_mut().expect("it is there").await }, if ends.is_some() => {
+            () = async { ends.as_mut().expect("it is set").await }, if ends.is_some() => {
                 if work.is_idle() {
-                    debug!("A connection ended: others wait, and it asks nothing", component = "web", peer = peer);
+                    debug!("Closed an idle connection because other clients are waiting", component = "web", peer = peer);
                     return;
                 }
                 ends = None;
@@ -246,15 +247,15 @@ where
         }
     };
     if let Err(err) = result {
-        debug!("A connection ended with an error", component = "web", peer = peer, err = err);
+        debug!("Connection ended with an error", component = "web", peer = peer, err = err);
     }
 }
 
-/// What a connection is doing.
+/// The activity of a connection.
 struct Work {
-    /// Answers that are being made, or handed over to be written.
+    /// Answers being produced, or handed over for writing.
     answers: Arc<AtomicUsize>,
-    /// Whether what was handed over waits for the client to read.
+    /// Whether a write is waiting for the client to read.
     writes: Arc<AtomicBool>,
 }
 
@@ -264,7 +265,7 @@ impl Work {
     }
 }
 
-/// An answer in progress, until it is dropped.
+/// Marks an answer as in progress until dropped.
 struct Answering(Arc<AtomicUsize>);
 
 impl Answering {
@@ -280,7 +281,7 @@ impl Drop for Answering {
     }
 }
 
-/// The body of an answer, which is in progress until the body is dropped.
+/// A body whose answer is in progress until the body is dropped.
 struct CountedBody {
     body: Body,
     _answering: Answering,

@@ -1,4 +1,4 @@
-//! What answers requests, at the stages of a start.
+//! What answers requests at each stage of the start.
 
 use std::sync::Arc;
 
@@ -6,16 +6,16 @@ use crate::api::Api;
 use crate::error::Refusal;
 use crate::site::Site;
 
-/// What answers requests, by how far the start has come.
+/// What answers requests, by stage.
 #[derive(Clone)]
 pub enum Service {
-    /// The store is not open yet: what needs it is refused.
+    /// The store is not open yet; requests that need it are refused.
     Starting(Arc<Site>),
     Running(Arc<Api>),
 }
 
 impl Service {
-    /// What is there at every stage.
+    /// What is available at every stage.
     pub fn site(&self) -> &Arc<Site> {
         match self {
             Service::Starting(site) => site,
@@ -23,7 +23,7 @@ impl Service {
         }
     }
 
-    /// The whole API, or the answer to clients that come too early or too late.
+    /// Returns the API, or a refusal while the server starts or stops.
     pub(crate) fn ready(&self) -> Result<&Arc<Api>, Refusal> {
         self.site().readiness.check()?;
         match self {

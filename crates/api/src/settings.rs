@@ -1,4 +1,4 @@
-//! What the command line and the build decide about the API.
+//! What the command line and the build determine about the API.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -8,8 +8,8 @@ use ferula_promql_syntax::ParserOptions;
 use ferula_storage::MemoryContract;
 use time::OffsetDateTime;
 
-/// What the program reports about itself. The version is the level of Prometheus that is served: clients switch
-/// features by it.
+/// What the program reports about itself. The version is that of the Prometheus release it matches, because clients
+/// enable features by it.
 #[derive(Clone, Debug)]
 pub struct BuildInfo {
     pub version: String,
@@ -22,7 +22,7 @@ pub struct BuildInfo {
     pub go_version: String,
 }
 
-/// The address under which others reach the server.
+/// The address under which clients reach the server.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ExternalUrl {
     /// `http` or `https`.
@@ -39,10 +39,10 @@ impl std::fmt::Display for ExternalUrl {
     }
 }
 
-/// What the command line decides.
+/// What the command line determines.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// All flags with their values, by name.
+    /// All flags and their values, by name.
     pub flags: Vec<(String, String)>,
     pub build: BuildInfo,
     pub external_url: ExternalUrl,
@@ -59,9 +59,9 @@ pub struct Settings {
     pub admin: bool,
     /// `--web.enable-remote-write-receiver`
     pub remote_write: bool,
-    /// What the feature flags ask of receiving.
+    /// The receiver options that feature flags enable.
     pub remote_write_features: ferula_remote::write::Features,
-    /// Bounds of what others read.
+    /// Limits of remote read.
     pub remote_read: ferula_remote::read::Limits,
     /// Whether the configuration is reloaded when its files change.
     pub auto_reload: bool,
@@ -69,14 +69,14 @@ pub struct Settings {
     pub read_timeout: Duration,
     /// `--web.max-connections`
     pub connections_max: usize,
-    /// What the bodies of all requests may take together, packed and unpacked.
+    /// The memory limit for all request bodies together, packed and unpacked.
     pub body_memory: MemoryContract,
     /// `--web.max-notifications-subscribers`
     pub notification_subscribers_max: usize,
     /// `--query.lookback-delta`, for federation.
     pub lookback_delta: Duration,
     pub data_dir: PathBuf,
-    /// Parts of PromQL that are switched on.
+    /// Optional parts of PromQL that are enabled.
     pub parser: ParserOptions,
     /// Names given to `--enable-feature`.
     pub features: Vec<String>,

@@ -1,4 +1,4 @@
-//! What can be answered at every stage of the server's life, also before the store is open.
+//! What is available at every stage of the server's life, even before the store is open.
 
 use std::sync::Arc;
 
@@ -13,7 +13,7 @@ use crate::web_ui::WebUi;
 
 /// A request to the program as a whole.
 pub enum Lifecycle {
-    /// Load the configuration again and report how that went.
+    /// Load the configuration again and report the result.
     Reload(oneshot::Sender<Result<(), ReloadFailure>>),
     Quit,
 }
@@ -21,7 +21,7 @@ pub enum Lifecycle {
 /// Why a reload failed, for the answer.
 pub type ReloadFailure = Box<dyn std::error::Error + Send + Sync>;
 
-/// Progress of reading the log at start, in segments.
+/// Progress of the WAL replay at start, in segments.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct WalReplay {
     pub min: u64,
@@ -29,16 +29,16 @@ pub struct WalReplay {
     pub current: u64,
 }
 
-/// What handlers of every stage share.
+/// State shared by the handlers of every stage.
 pub struct Site {
     pub settings: Settings,
     pub registry: Registry,
     pub clock: SharedClock,
     pub readiness: Readiness,
-    /// The pages; without them a plain page stands in.
+    /// The pages; without them a plain page is served.
     pub ui: Option<Arc<dyn WebUi>>,
     pub(crate) http: HttpMetrics,
-    /// Places of clients that follow the live notifications.
+    /// Limits the clients that follow live notifications.
     pub(crate) followers: Arc<Semaphore>,
     wal_replay: watch::Receiver<WalReplay>,
     lifecycle: mpsc::Sender<Lifecycle>,
@@ -66,17 +66,17 @@ impl Site {
         }
     }
 
-    /// How far reading the log has come.
+    /// The progress of the WAL replay.
     pub(crate) fn wal_replay(&self) -> WalReplay {
         *self.wal_replay.borrow()
     }
 
-    /// Passes a request on to the program; returns `false` when nobody takes it any more.
+    /// Forwards a request to the program. Returns `false` if it no longer accepts any.
     pub(crate) async fn request(&self, request: Lifecycle) -> bool {
         self.lifecycle.send(request).await.is_ok()
     }
 
-    /// Path of a page or endpoint as others see it.
+    /// The path of a page or endpoint as clients see it.
     pub(crate) fn external_path(&self, path: &str) -> String {
         format!("{}{path}", self.settings.external_url.path)
     }

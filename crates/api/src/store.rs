@@ -1,4 +1,4 @@
-//! The store as handlers use it, and the chores of the real one.
+//! The store as handlers use it, and the maintenance tasks of the real one.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -20,12 +20,12 @@ pub struct Store {
     pub admin: Arc<dyn StoreAdmin>,
 }
 
-/// Figures and chores of the store.
+/// Statistics and maintenance of the store.
 pub trait StoreAdmin: Send + Sync {
-    /// What the head holds; each list has at most `limit` entries, the largest first.
+    /// Statistics of the head; each list has at most `limit` entries, largest first.
     fn stats(&self, limit: usize) -> HeadStats;
 
-    /// Why new samples are not taken at the moment, if they are not; reading continues.
+    /// Why new samples are refused now, if they are; reading continues.
     fn ingestion_failure(&self) -> Option<String>;
 
     /// The blocks on disk, oldest first, each as the JSON text of its `meta.json`.
@@ -37,19 +37,19 @@ pub trait StoreAdmin: Send + Sync {
     /// Removes deleted samples from disk.
     fn clean_tombstones(&self) -> Result<(), StorageError>;
 
-    /// Writes a backup, blocks and if wanted the head, into a new directory.
+    /// Writes a backup of the blocks, and of the head if requested, to a new directory.
     fn backup(&self, dir: &Path, with_head: bool) -> Result<(), StorageError>;
 }
 
-/// What the head holds.
+/// Statistics of the head.
 #[derive(Clone, Debug, Default)]
 pub struct HeadStats {
     pub series: u64,
     pub label_pairs: u64,
     pub chunks: i64,
-    /// Oldest sample in milliseconds; `i64::MAX` when there is none.
+    /// Oldest sample in milliseconds; `i64::MAX` if there is none.
     pub min_time: i64,
-    /// Newest sample in milliseconds; `i64::MIN` when there is none.
+    /// Newest sample in milliseconds; `i64::MIN` if there is none.
     pub max_time: i64,
     /// Metric names by their number of series.
     pub series_by_metric_name: Vec<(String, u64)>,
@@ -61,7 +61,7 @@ pub struct HeadStats {
     pub series_by_label_pair: Vec<(String, u64)>,
 }
 
-/// The store with the registry that it counts into.
+/// The store and the registry of its metrics.
 pub struct DbAdmin {
     db: Arc<Db>,
     registry: Registry,
@@ -69,7 +69,7 @@ pub struct DbAdmin {
 }
 
 impl DbAdmin {
-    /// Chores of this store.
+    /// Maintenance of this store.
     pub fn new(db: Arc<Db>, registry: Registry, clock: SharedClock) -> Self {
         DbAdmin { db, registry, clock }
     }

@@ -1,10 +1,11 @@
-//! Who may use the port, and over what: TLS, passwords and headers as `--web.config.file` has them.
+//! Access to the port: TLS, passwords and headers as set in `--web.config.file`.
 //!
-//! The file is read again when it, or a file that it names, has changed, so a renewed certificate or another password counts
-//! without a restart. A file that is broken then keeps what was read before in force, and is logged.
+//! The file is read again when it, or a file that it names, has changed, so a renewed certificate or a new password
+//! takes effect without a restart. If the changed file is invalid, that is logged and the previous settings stay in
+//! force.
 //!
-//! Always true: a password is compared by bcrypt on one thread at a time, whether the user exists or not; what is kept of
-//! comparisons is a keyed hash.
+//! Always true: passwords are compared with bcrypt on one thread at a time, whether or not the user exists. Results of
+//! comparisons are cached under a keyed hash.
 
 mod tls;
 
@@ -26,9 +27,9 @@ use tokio_rustls::server::TlsStream;
 
 pub use tls::TlsSetupError;
 
-/// Comparisons that are remembered.
+/// The number of cached comparisons.
 const REMEMBERED_MAX: usize = 100;
-/// Compared with when there is no such user, so that the time tells nothing.
+/// The hash to compare with if there is no such user, so that timing reveals nothing.
 const NOBODY: &str = "$2b$10$sBgh5Jxenu.JVO83Glmtae1BRuXsJwrOvT9IVoPa65fSTB6.EAuWe";
 
 /// Why the file cannot be used.
@@ -38,19 +39,19 @@ pub enum WebConfigError {
     Config(#[from] ConfigError),
     #[error(transparent)]
     Tls(#[from] TlsSetupError),
-    /// A password that is not hashed by bcrypt. It is not shown.
+    /// The password is not hashed with bcrypt. It is not shown.
     #[error("basic_auth_users: the password of {0} is not a bcrypt hash")]
     Password(String),
     #[error("{0} is not supported yet")]
     Unsupported(&'static str),
 }
 
-/// What the file says now.
+/// The settings in force.
 struct Current {
     config: WebConfig,
     tls: Option<TlsAcceptor>,
     headers: HeaderMap,
-    /// The files, each with a hash of what it held.
+    /// The files, each with a hash of its content.
     stamps: Vec<(PathBuf, Option<u64>)>,
 }
 
@@ -58,13 +59,13 @@ struct Current {
 pub struct WebAccess {
     path: PathBuf,
     current: Mutex<Arc<Current>>,
-    /// One comparison at a time: each costs tens of milliseconds of a core on purpose.
+    /// One comparison at a time: each deliberately costs tens of milliseconds of CPU.
     comparing: Semaphore,
     key: ring::hmac::Key,
     remembered: Mutex<HashMap<Vec<u8>, bool>>,
 }
 
-/// Times of files are too coarse to tell two writes apart, and these files are small.
+/// File times are too coarse to tell two writes apart, and these files are small.
 fn stamp(path: &Path) -> Option<u64> {
     let mut hasher = DefaultHasher::new();
     std::fs::read(path).ok()?.hash(&mut hasher);
@@ -109,7 +110,7 @@ impl WebAccess {
     /// Reads the file.
     ///
     /// # Errors
-    /// What is wrong with it, or with a file that it names.
+    /// An error in it, or in a file that it names.
     pub fn load(path: &Path) -> Result<Self, WebConfigError> {
         let current = Current::load(path)?;
         let mut random = [0; 32];
@@ -139,10 +140,10 @@ impl WebAccess {
         current.clone()
     }
 
-    /// Shakes hands with a client.
+    /// Performs the TLS handshake with a client.
     ///
     /// # Errors
-    /// The client does not speak TLS, or does not show what it must.
+    /// The client does not speak TLS, or lacks the required certificate.
     pub(crate) async fn accept(
         &self,
         stream: TcpStream,
@@ -153,12 +154,12 @@ impl WebAccess {
         }
     }
 
-    /// Headers that every answer gets.
+    /// Headers that are added to every answer.
     pub(crate) fn headers(&self) -> HeaderMap {
         self.current().headers.clone()
     }
 
-    /// `None` when the request may continue, or else the answer to it.
+    /// `None` if the request may continue, otherwise the refusal to send.
     pub(crate) async fn refusal(&self, headers: &HeaderMap) -> Option<Response<Body>> {
         let current = self.current();
         let users = &current.config.basic_auth_users;
@@ -191,7 +192,7 @@ impl WebAccess {
             return *right;
         }
         let Ok(_place) = self.comparing.acquire().await else { return false };
-        // Somebody who waited before may have found out.
+        // Another request may have cached the result while this one waited.
         if let Some(right) = remembered().get(&tag) {
             return *right;
         }

@@ -1,13 +1,13 @@
-//! The web pages as the API is handed them: files by path, and one shell of HTML for every page.
+//! The web pages as the API receives them: files by path, and one HTML shell for every page.
 
 use std::borrow::Cow;
 
-/// The pages, which the API knows nothing about.
+/// The pages. The API knows nothing about their content.
 pub trait WebUi: Send + Sync {
-    /// The file at a path below `assets/`, such as `4f2a…/js/app.js`; `None` when there is none.
+    /// The file at a path below `assets/`, such as `4f2a…/js/app.js`; `None` if there is none.
     fn asset(&self, path: &str) -> Option<Asset>;
 
-    /// The HTML that every page begins with, complete. It is answered at every stage, so it must not need the store.
+    /// The complete HTML that every page starts from. It is served at every stage, so it must not need the store.
     fn shell(&self, page: &Shell<'_>) -> String;
 }
 
@@ -15,7 +15,7 @@ pub trait WebUi: Send + Sync {
 #[derive(Clone, Debug)]
 pub struct Asset {
     pub content_type: &'static str,
-    /// The content, packed with gzip. It is unpacked for clients that do not take that.
+    /// The content, compressed with gzip. It is decompressed for clients that do not accept gzip.
     pub gzip: Cow<'static, [u8]>,
     /// Value of `ETag`, with its quotation marks.
     pub etag: Cow<'static, str>,
@@ -23,7 +23,7 @@ pub struct Asset {
     pub cache_control: &'static str,
 }
 
-/// What the shell carries for the scripts.
+/// What the shell passes to the scripts.
 #[derive(Clone, Debug)]
 pub struct Shell<'a> {
     /// The page's path without prefix, such as `/query`.

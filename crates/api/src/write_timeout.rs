@@ -1,7 +1,7 @@
-//! A stream whose writes fail when the other side takes nothing for too long.
+//! A stream whose writes fail when the other side reads nothing for too long.
 //!
-//! Reading has a limit in the HTTP parser; writing has none there, and a client that stops reading would hold the value
-//! of its query, and with it the memory that other queries share, for as long as it likes.
+//! The HTTP parser limits reading but not writing. A client that stops reading would hold the value
+//! of its query, and with it memory that other queries share, for as long as it likes.
 
 use std::io;
 use std::pin::Pin;
@@ -18,9 +18,9 @@ pub(crate) struct WriteTimeout<S> {
     stream: S,
     clock: SharedClock,
     limit: Duration,
-    /// Since when a write is waiting.
+    /// Set while a write is waiting.
     waiting: Option<Sleep>,
-    /// Whether one is, for those that have lent the stream.
+    /// Whether a write is waiting, for code that has handed the stream over.
     is_waiting: Arc<AtomicBool>,
 }
 
@@ -29,12 +29,12 @@ impl<S> WriteTimeout<S> {
         WriteTimeout { stream, clock, limit, waiting: None, is_waiting: Arc::default() }
     }
 
-    /// Shows whether a write waits for the other side.
+    /// Tells whether a write is waiting for the other side.
     pub(crate) fn is_waiting(&self) -> Arc<AtomicBool> {
         self.is_waiting.clone()
     }
 
-    /// The outcome of a write, or an error when writes have waited for too long. Any progress begins the time anew.
+    /// Returns the result of a write, or an error once writes have waited too long. Any progress restarts the timeout.
     fn watch<T>(&mut self, context: &mut Context<'_>, outcome: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
         self.is_waiting.store(outcome.is_pending(), Ordering::Relaxed);
         if outcome.is_ready() {
@@ -104,7 +104,7 @@ mod tests {
     const LIMIT: Duration = Duration::from_secs(60);
 
     #[tokio::test]
-    async fn a_reader_that_stops_ends_the_write_and_a_slow_one_does_not() {
+    async fn a_stopped_reader_fails_the_write_and_a_slow_one_does_not() {
         let clock = SimClock::at(Timestamp::default());
         let (near, mut far) = duplex(4);
         let mut near = WriteTimeout::new(near, Arc::new(clock.clone()), LIMIT);
@@ -112,19 +112,19 @@ mod tests {
             near.write_all(&[7; 12]).await.expect("every piece is taken in time");
             near.write_all(&[7; 12]).await.map_err(|error| error.kind())
         });
-        // Two pieces fit through, each read shortly before the time is over.
+        // Two pieces get through, each read shortly before the timeout.
         for _ in 0..2 {
             while clock.sleepers() == 0 {
                 tokio::task::yield_now().await;
             }
             clock.advance(LIMIT - Duration::from_secs(1));
             far.read_exact(&mut [0; 4]).await.expect("sent");
-            // The writer is awake now; it writes the next piece and waits anew before this task is polled again.
+            // The writer is awake now; it writes the next piece and waits again before this task is polled again.
             for _ in 0..10 {
                 tokio::task::yield_now().await;
             }
         }
-        // Now nobody reads any more.
+        // Now nothing is read any more.
         clock.advance(LIMIT);
         assert_eq!(writing.await.expect("no panic"), Err(io::ErrorKind::TimedOut));
         drop(far);

@@ -98,7 +98,7 @@ const CASES: &[(&str, u16, &str)] = &[
         422,
         r#"{"status":"error","errorType":"execution","error":"found duplicate series for the match group {} on the right hand-side of the operation: [{__name__=\"two\", n=\"1\"}, {__name__=\"two\", n=\"2\"}];many-to-many matching not allowed: matching labels must be unique on one side"}"#,
     ),
-    // What the pages ask for.
+    // Endpoints of the pages.
     ("GET /api/v1/status/active_queries", 200, r#"{"status":"ok","data":[]}"#),
     (
         "GET /api/v1/status/top_queries?topN=3&maxLifetime=1h",
@@ -213,7 +213,7 @@ const CASES: &[(&str, u16, &str)] = &[
         500,
         r#"{"status":"error","errorType":"unavailable","error":"admin APIs disabled"}"#,
     ),
-    // A limit ends between targets.
+    // A limit is only checked between targets.
     (
         "GET /api/v1/targets/metadata?limit=1",
         200,
@@ -250,7 +250,7 @@ const CASES: &[(&str, u16, &str)] = &[
         400,
         r#"{"status":"error","errorType":"bad_data","error":"invalid parameter \"group_limit\": group_limit needs to be a valid number: strconv.ParseInt: parsing \"99999999999h\": value out of range"}"#,
     ),
-    // What is not there, or not like this.
+    // Paths that do not exist, or not like this.
     ("GET //api/v1/labels?limit=1", 307, "<a href=\"/api/v1/labels?limit=1\">Temporary Redirect</a>.\n\n"),
     ("POST //api/v1/query query=1", 307, ""),
     ("GET /api/v1", 307, "<a href=\"/api/v1/\">Temporary Redirect</a>.\n\n"),
@@ -304,7 +304,7 @@ async fn requests_are_answered_as_by_prometheus() {
 }
 
 #[tokio::test]
-async fn before_the_store_is_open_only_what_needs_none_answers() {
+async fn endpoints_that_need_no_store_answer_before_it_is_open() {
     let served = served();
     for stage in [Stage::Starting, Stage::Stopping] {
         served.site.readiness.set(stage);
@@ -358,7 +358,7 @@ async fn empty_braces_delete_nothing() {
 }
 
 #[tokio::test]
-async fn pages_of_federation_are_packed_as_the_client_wants() {
+async fn federation_pages_are_compressed_as_requested() {
     let served = served();
     for (accepted, packed) in [("deflate", Some("deflate")), ("gzip", Some("gzip")), ("br", None)] {
         let request = Request::get("/federate?match[]=recent").header(header::ACCEPT_ENCODING, accepted);
@@ -439,7 +439,7 @@ async fn remote_write_stores_what_a_query_then_finds() {
     assert_eq!(served.send(write(good.clone(), "application/x-protobuf")).await.status, 204);
     let found = served.ask("GET /api/v1/query?query=w&time=999999").await;
     assert!(found.text.contains(r#""value":[999999,"1"]"#), "{}", found.text);
-    // The same in the newer message, which also says how much was written.
+    // The same in version 2 of the message, whose answer reports how much was written.
     let message = b"\x22\x00\x22\x08__name__\x22\x01v\x2a\x15\x0a\x02\x01\x02\x12\x0f\x09\0\0\0\0\0\0\xf0\x3f\x10\x98\xf8\xea\xdc\x03";
     let newer = "application/x-protobuf;proto=io.prometheus.write.v2.Request";
     let answer = served.send(write(ferula_remote::snappy::encode(message), newer)).await;
@@ -511,10 +511,10 @@ async fn the_page_names_targets() {
 }
 
 #[tokio::test]
-async fn before_the_store_is_open_what_needs_it_is_refused() {
+async fn endpoints_that_need_the_store_are_refused_before_it_is_open() {
     let served = served();
     served.service.send_replace(Service::Starting(served.site.clone()));
-    // Also in the moment between the stage and the service.
+    // This also holds between the change of stage and the change of service.
     for stage in [Stage::Starting, Stage::Ready] {
         served.site.readiness.set(stage);
         for path in ["/api/v1/query?query=1", "/api/v1/targets", "/-/ready", "/federate"] {
@@ -565,7 +565,7 @@ async fn pages_begin_with_the_shell_and_load_their_files() {
 }
 
 #[tokio::test]
-async fn pages_of_other_origins_change_nothing() {
+async fn pages_from_other_origins_cannot_change_state() {
     let served = served_with(|settings| settings.admin = true);
     let delete = "/api/v1/admin/tsdb/delete_series?match[]=up";
     for (headers, status) in [
@@ -585,7 +585,7 @@ async fn pages_of_other_origins_change_nothing() {
         let answer = served.send(request.body(Body::empty()).expect("a request")).await;
         assert_eq!(answer.status, status, "{headers:?}");
     }
-    // Reading is allowed, also by POST.
+    // Reading is allowed, even by POST.
     let read = Request::post("/api/v1/query?query=1").header("origin", "http://evil.example");
     assert_eq!(served.send(read.body(Body::empty()).expect("a request")).await.status, 200);
 }
@@ -620,7 +620,7 @@ async fn a_query_that_takes_too_long_is_stopped() {
     );
 }
 
-/// What a body unpacks to counts together with all other bodies, and is given back.
+/// An unpacked body counts towards the memory of all bodies, and is released afterwards.
 #[tokio::test]
 async fn bodies_for_which_there_is_no_memory_are_answered_503() {
     let memory = ferula_storage::MemoryContract::new(1 << 20);
@@ -634,7 +634,7 @@ async fn bodies_for_which_there_is_no_memory_are_answered_503() {
             .body(Body::from(body))
             .expect("a request")
     };
-    // 8 MiB of zeros in 400 kB, which is no write request either; the memory is asked for before.
+    // 8 MiB of zeros in 400 kB, which is not a write request anyway; the memory is reserved first.
     let answer = served.send(write(ferula_remote::snappy::encode(&vec![0; 8 << 20]))).await;
     assert_eq!(answer.status, 503, "{}", answer.text);
     assert!(answer.text.contains("try again"), "{}", answer.text);
@@ -644,7 +644,7 @@ async fn bodies_for_which_there_is_no_memory_are_answered_503() {
     assert_eq!(served.ask("POST /api/v1/query query=1").await.status, 200);
 }
 
-/// Go drops the form, so that there is no query.
+/// Go drops the form, so there is no query.
 #[tokio::test]
 async fn a_form_that_is_too_large_is_refused() {
     let served = served();
@@ -655,7 +655,7 @@ async fn a_form_that_is_too_large_is_refused() {
 }
 
 #[tokio::test]
-async fn a_timeout_of_zero_is_over_at_once() {
+async fn a_timeout_of_zero_expires_at_once() {
     let served = served();
     for timeout in ["0", "-1"] {
         let answer = served.ask(&format!("GET /api/v1/query?query=1&timeout={timeout}")).await;
@@ -664,10 +664,10 @@ async fn a_timeout_of_zero_is_over_at_once() {
     }
 }
 
-/// What `ferula/editor` finds about texts in which `|` is the cursor: titles of fixes, or messages without one; then the
-/// candidates.
+/// What `ferula/editor` finds about texts in which `|` is the cursor: titles of fixes, or messages without one; then
+/// the candidates.
 #[tokio::test]
-async fn an_editor_hears_what_is_wrong_and_what_could_follow() {
+async fn an_editor_receives_diagnostics_and_completions() {
     let served = served();
     for (marked, diagnostics, items) in [
         ("up|", "", "up"),
@@ -768,7 +768,7 @@ async fn a_tree_has_a_line_for_each_part() {
 }
 
 #[tokio::test]
-async fn a_rule_is_tried_on_history() {
+async fn a_rule_is_tested_on_history() {
     let served = served();
     let ask = |more: &str| {
         format!("POST /api/v1/ferula/backtest name=A&start=999000&end=1000000&interval=10s&{more}")
@@ -776,7 +776,7 @@ async fn a_rule_is_tried_on_history() {
     let answer = served.ask(&ask(&format!("expr={}&for=5m", encoded("recent > 3")))).await;
     let read: serde_json::Value = serde_json::from_str(&answer.text).expect(&answer.text);
     let data = &read["data"];
-    // The sample of 999,999 s is 4: pending from the last evaluation on, too late for a `for` of five minutes.
+    // The sample at 999,999 s is 4: pending since the last evaluation, too recent for a `for` of five minutes.
     let counts = ["evaluations", "firedCount", "episodesCount"].map(|name| data[name].as_u64());
     assert_eq!(counts, [Some(100), Some(0), Some(1)], "{data}");
     assert_eq!(data["episodes"][0]["events"][0]["change"], "pending");

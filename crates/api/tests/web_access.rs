@@ -1,4 +1,4 @@
-//! The port as `--web.config.file` has it: TLS, client certificates, passwords, headers, and files that are replaced.
+//! The port as configured in `--web.config.file`: TLS, client certificates, passwords, headers, and replaced files.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -31,7 +31,7 @@ struct Lab {
 }
 
 impl Lab {
-    /// Serves with these lines in the file; `cert.pem` and `key.pem` are there.
+    /// Starts a server with these lines in the file; `cert.pem` and `key.pem` exist.
     async fn start(lines: &str) -> Lab {
         let dir = tempfile::tempdir().expect("a directory");
         write_pair(dir.path(), &certificate());
@@ -55,7 +55,7 @@ impl Lab {
         std::fs::read_to_string(self.dir.path().join("cert.pem")).expect("readable")
     }
 
-    /// The answer to a request over TLS by a client that trusts `authority` and shows `identity`.
+    /// The answer to a TLS request from a client that trusts `authority` and presents `identity`.
     async fn ask(
         &self,
         authority: &str,
@@ -110,7 +110,7 @@ async fn exchange(mut stream: impl AsyncRead + AsyncWrite + Unpin, headers: &str
 const TLS: &str = "tls_server_config: {cert_file: cert.pem, key_file: key.pem";
 
 #[tokio::test]
-async fn certificates_that_are_replaced_count_from_the_next_connection_on() {
+async fn a_replaced_certificate_takes_effect_with_the_next_connection() {
     let lab = Lab::start(&format!("{TLS}}}\n")).await;
     let old = lab.authority();
     let answer = lab.ask(&old, None, "").await.expect("answered");
@@ -118,13 +118,13 @@ async fn certificates_that_are_replaced_count_from_the_next_connection_on() {
     write_pair(lab.dir.path(), &certificate());
     assert!(lab.ask(&old, None, "").await.is_err(), "another certificate is shown");
     assert!(lab.ask(&lab.authority(), None, "").await.is_ok());
-    // A file that is broken changes nothing.
+    // An invalid file changes nothing.
     std::fs::write(lab.dir.path().join("web.yml"), "nonsense: 1\n").expect("written");
     assert!(lab.ask(&lab.authority(), None, "").await.is_ok());
 }
 
 #[tokio::test]
-async fn client_certificates_are_asked_for_as_the_file_says() {
+async fn client_certificates_are_requested_as_configured() {
     for (kind, without, any, good) in [
         ("NoClientCert", true, true, true),
         ("RequestClientCert", true, true, true),
@@ -146,7 +146,7 @@ async fn client_certificates_are_asked_for_as_the_file_says() {
 }
 
 #[tokio::test]
-async fn passwords_and_headers_hold_without_tls_too_and_change_with_the_file() {
+async fn passwords_and_headers_work_without_tls_and_follow_the_file() {
     let headers = "http_server_config: {headers: {X-Frame-Options: deny}}\n";
     let lab = Lab::start(&format!("{headers}basic_auth_users: {{ada: '{}'}}\n", hash())).await;
     // "ada:secret", "ada:wrong", "eve:secret"
@@ -159,7 +159,7 @@ async fn passwords_and_headers_hold_without_tls_too_and_change_with_the_file() {
             exchange(stream, &header).await.expect("answered")
         }
     };
-    // Twice each: the second time it is remembered.
+    // Each twice: the second time the result is cached.
     for _ in 0..2 {
         let answer = ask(Some(good)).await;
         assert!(answer.starts_with("HTTP/1.1 200") && answer.contains("x-frame-options: deny"), "{answer}");
@@ -179,7 +179,7 @@ async fn passwords_and_headers_hold_without_tls_too_and_change_with_the_file() {
 }
 
 #[test]
-fn files_that_cannot_work_are_refused_before_anything_is_served() {
+fn invalid_files_are_refused_at_start() {
     let dir = tempfile::tempdir().expect("a directory");
     write_pair(dir.path(), &certificate());
     std::fs::write(dir.path().join("other.pem"), certificate().1).expect("written");

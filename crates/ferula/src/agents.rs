@@ -1,4 +1,4 @@
-//! The parts that work on their own: scraping with the discovery of its targets, and rules with the alerts they raise.
+//! The agents: scraping and target discovery, rules and alerts.
 
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use crate::flags::Flags;
 use crate::foundation::Foundation;
 use crate::part_error::PartError;
 
-/// All agents. They do nothing until they get a configuration and are started.
+/// All agents. They are idle until they get a configuration and are started.
 pub struct Agents {
     scraper: Scraper,
     alerting: Arc<Alerting>,
@@ -43,7 +43,7 @@ impl Agents {
         Agents { scraper, alerting: Arc::new(Alerting::new(foundation, &flags.alerting)) }
     }
 
-    /// Hands a configuration to each of them; one that cannot take it does not keep the others from it. Must be called
+    /// Applies a configuration to each of them. A part that fails does not stop the others. Must be called
     /// within the runtime, on a thread that may block.
     pub fn apply(&self, config: &Config, failed: &mut Vec<PartError>) {
         if let Err(error) = self.scraper.apply_config(config) {

@@ -1,4 +1,4 @@
-//! Rules and notifications: rule groups query, write to the store, and hand alerts to the notifier.
+//! Rules and notifications: rule groups run queries, write to the store, and pass alerts to the notifier.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -23,20 +23,20 @@ use crate::flags::AlertingFlags;
 use crate::foundation::Foundation;
 use crate::part_error::PartError;
 
-/// A rule file that keeps the server from starting.
+/// A rule file that prevents the server from starting.
 #[derive(Debug, thiserror::Error)]
 #[error("parse rules from file {} (pattern: {}): {errors}", go_quote(.file), go_quote(.pattern))]
 pub struct BadRuleFile {
     file: String,
-    /// The entry of `rule_files` that names it.
+    /// The entry of `rule_files` that matches it.
     pattern: String,
     errors: RuleFileErrors,
 }
 
-/// Reads all rule files, as the start does before anything else begins.
+/// Reads all rule files. At start this happens before anything else begins.
 ///
 /// # Errors
-/// The first file that is wrong, with everything that is wrong with it.
+/// The first invalid file, with all its errors.
 pub fn check_rule_files(config: &Config, parser: ParserOptions) -> Result<(), BadRuleFile> {
     let options = RuleFileOptions {
         names: config.global.metric_name_validation_scheme.scheme(),
@@ -54,19 +54,19 @@ pub fn check_rule_files(config: &Config, parser: ParserOptions) -> Result<(), Ba
     Ok(())
 }
 
-/// Rules, and the way of their alerts.
+/// Rules and the delivery of their alerts.
 pub struct Alerting {
     rules: Rules,
     notifier: Notifier,
     discovery: Discovery,
     /// Without external labels and query offset, which come with each configuration.
     context: GroupContext,
-    /// Stops after the rules, so that their last alerts are still sent.
+    /// Requested after the rules have stopped, so that their last alerts are still sent.
     notifier_shutdown: Shutdown,
 }
 
 impl Alerting {
-    /// Makes the managers; nothing runs before [`Alerting::start`].
+    /// Creates the managers; nothing runs before [`Alerting::start`].
     pub fn new(foundation: &Foundation<'_>, flags: &AlertingFlags) -> Self {
         let Foundation { db, queries, site, local_alerts, shutdown } = foundation;
         let notifier_shutdown = Shutdown::new();
@@ -104,7 +104,7 @@ impl Alerting {
         }
     }
 
-    /// Hands a configuration to each of the parts; one that cannot take it does not keep the others from it. Must be
+    /// Applies a configuration to each part. A part that fails does not stop the others. Must be
     /// called within the runtime, on a thread that may block.
     pub fn apply(&self, config: &Config, failed: &mut Vec<PartError>) {
         if let Err(error) = self.notifier.apply_config(config) {

@@ -1,4 +1,4 @@
-//! `ferula alertmanager`: an Alertmanager of its own, with Alertmanager's flags.
+//! `ferula alertmanager`: a standalone Alertmanager, with Alertmanager's flags.
 //!
 //! ```text
 //! flags ─▶ configuration ─▶ storage path ─▶ engine ─▶ HTTP ─▶ signals (reload, stop) ─▶ files written
@@ -26,7 +26,7 @@ pub const COMMAND: Command = Command {
     flags: flags::FLAGS,
     ..Command::new(
         "alertmanager",
-        "Receive alerts, group and silence them, and tell people. Takes Alertmanager's flags.",
+        "Receive alerts, group and silence them, and send notifications. Takes Alertmanager's flags.",
         run,
     )
     .ours()
@@ -37,7 +37,7 @@ fn run(args: &Args) -> ExitCode {
         Ok(flags) => flags,
         Err(refused) => {
             logging::init(logging::Level::Info, logging::Format::Logfmt);
-            error!("Flags that cannot be used", err = refused);
+            error!("Invalid flags", err = refused);
             return ExitCode::FAILURE;
         }
     };

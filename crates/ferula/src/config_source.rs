@@ -1,4 +1,4 @@
-//! Where the configuration comes from: a file, or the program itself when there is no file and none was named.
+//! The source of the configuration: a file, or the built-in one if there is no file and none was named.
 
 use std::path::{Path, PathBuf};
 
@@ -6,28 +6,27 @@ use ferula_config::{Config, ConfigError};
 
 use crate::flags::Flags;
 
-/// Where the configuration comes from.
+/// The source of the configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ConfigSource {
-    /// This file.
     File(PathBuf),
-    /// The program.
+    /// The built-in configuration.
     Embedded,
 }
 
-/// Why a configuration does not become the running one.
+/// Why a configuration cannot be applied.
 #[derive(Debug, thiserror::Error)]
 pub enum LoadError {
-    /// It cannot be read, or is wrong.
+    /// It cannot be read, or is invalid.
     #[error(transparent)]
     Config(#[from] ConfigError),
-    /// It is right but asks for what this build cannot do.
+    /// It is valid but requires something that this build does not support.
     #[error("{0}")]
     Unsupported(String),
 }
 
 impl ConfigSource {
-    /// A file that was named, or is there; else the program.
+    /// The named file, or the default file if it exists; otherwise the built-in configuration.
     pub fn of(flags: &Flags) -> Self {
         if flags.config_file_given || flags.config_file.exists() {
             ConfigSource::File(flags.config_file.clone())
@@ -62,7 +61,7 @@ impl ConfigSource {
         }
     }
 
-    /// Loads whatever there is. The embedded configuration scrapes this server, which listens at `own_address` below
+    /// Loads the file, or else the embedded configuration, which scrapes this server at `own_address` below
     /// `route_prefix`.
     pub fn load(&self, own_address: &str, route_prefix: &str) -> Result<Config, LoadError> {
         match self.load_file()? {
@@ -72,7 +71,7 @@ impl ConfigSource {
     }
 }
 
-/// Refuses what this build cannot do, naming all of it.
+/// Refuses what this build does not support, naming all of it.
 fn supported(config: Config) -> Result<Config, LoadError> {
     let mut unsupported: Vec<String> = config.unsupported().iter().map(ToString::to_string).collect();
     unsupported.extend(config.scrape_jobs()?.unsupported.iter().map(ToString::to_string));
@@ -100,7 +99,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_done_is_named_with_its_line() {
+    fn unsupported_sections_are_named_with_their_line() {
         let dir = tempfile::tempdir().expect("a directory for the test");
         let file = dir.path().join("prometheus.yml");
         std::fs::write(&file, "remote_read:\n- url: http://a/\n").expect("written");

@@ -5,7 +5,7 @@
 //!               └── table (one row per flag) ── value (one type per kind of value)
 //! ```
 //!
-//! Here: which flags there are, how their values are read, and what they may not ask for together. Elsewhere: what they
+//! Here: which flags exist, how their values are parsed, and which combinations are refused. Elsewhere: what they
 //! do, and the flags of commands (`crate::tools::args`).
 
 mod external_url;
@@ -33,7 +33,7 @@ pub use parse::{Given, Parsed, parse};
 use table::{FLAGS, Key, Mode, Support, find};
 use value::ValueType;
 
-/// Flags that cannot be used, with Prometheus' exit code for the reason.
+/// Why flags are refused, with Prometheus' exit code for the reason.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{text}")]
 pub struct Refused {
@@ -47,13 +47,13 @@ impl Refused {
     }
 }
 
-/// Checked flags. Each field carries the name of its flag.
+/// Checked flags. Each field is named after its flag.
 #[derive(Clone, Debug)]
 pub struct Flags {
     pub config_file: PathBuf,
-    /// False when the default was taken.
+    /// False if the default is used.
     pub config_file_given: bool,
-    /// How often to look for a changed configuration; `--enable-feature=auto-reload-config` switches it on too.
+    /// How often to check for a changed configuration; `--enable-feature=auto-reload-config` enables it too.
     pub auto_reload: Option<Duration>,
     pub listen_addresses: Vec<String>,
     pub external_url: Option<ExternalUrl>,
@@ -79,9 +79,9 @@ pub struct Flags {
     pub features: FeatureSet,
     pub log_level: Level,
     pub log_format: Format,
-    /// Flags that were given and have no effect, each with the reason.
+    /// Given flags that have no effect, each with the reason.
     pub without_effect: Vec<(String, &'static str)>,
-    /// Every flag by name with its value as text, for `/api/v1/status/flags`.
+    /// Every flag and its value as text, for `/api/v1/status/flags`.
     pub shown: BTreeMap<&'static str, String>,
 }
 
@@ -89,12 +89,12 @@ pub struct Flags {
 #[derive(Clone, Debug)]
 pub struct StorageFlags {
     pub path: PathBuf,
-    /// Zero when not given.
+    /// Zero if not given.
     pub retention_time: Duration,
-    /// 0 when not given.
+    /// 0 if not given.
     pub retention_bytes: i64,
     pub min_block: Duration,
-    /// Zero when not given.
+    /// Zero if not given.
     pub max_block: Duration,
     pub lock_file: bool,
     pub compression: Compression,
@@ -108,11 +108,11 @@ pub struct StorageFlags {
     pub reload_interval: Duration,
     /// 0 for no limit.
     pub head_series_max: u64,
-    /// 0 for a share of the memory that there is.
+    /// 0 for a share of the available memory.
     pub head_bytes_max: u64,
-    /// Zero for never.
+    /// Zero to disable.
     pub savepoint_interval: Duration,
-    /// How much of the log is kept for destinations of remote write.
+    /// How much of the log is kept for remote write destinations.
     pub remote_write_backlog_bytes: u64,
 }
 
@@ -128,7 +128,7 @@ pub struct AlertingFlags {
     pub queue_capacity: usize,
     pub batch_size: usize,
     pub drain_on_shutdown: bool,
-    /// `None` for no Alertmanager inside.
+    /// `None` for no embedded Alertmanager.
     pub alertmanager_config: Option<PathBuf>,
 }
 
@@ -143,10 +143,10 @@ impl Values {
 }
 
 impl Flags {
-    /// Checks flags that were parsed.
+    /// Checks parsed flags.
     ///
     /// # Errors
-    /// Flags that exclude each other, values out of range, and what this build cannot do.
+    /// Flags that exclude each other, values out of range, and what this build does not support.
     pub fn check(given: &Given) -> Result<Flags, Refused> {
         let values = Values(parse::all_values(given));
         check_modes(given, values.get(table::AGENT))?;
@@ -194,7 +194,7 @@ impl Flags {
     }
 }
 
-/// The external URL, if one was given. Without one the first address must have a port, which becomes its port.
+/// The external URL, if one was given. Without one, the first listen address must have a port, which becomes the URL's.
 fn external_url_of(values: &Values, listen_addresses: &[String]) -> Result<Option<ExternalUrl>, Refused> {
     let refused =
         |text: &str, why: String| Refused::new(2, format!("parse external URL {}: {why}", go_quote(text)));
@@ -214,7 +214,7 @@ fn cors_origin(values: &Values) -> Result<LabelRegex, Refused> {
     })
 }
 
-/// Why an address does not end in a port, in Go's words.
+/// Why an address lacks a valid port, in Go's words.
 fn port_problem(address: &str) -> Option<String> {
     let problem = match address.rsplit_once(':') {
         None => "missing port in address",
@@ -226,7 +226,7 @@ fn port_problem(address: &str) -> Option<String> {
     Some(if address.is_empty() { problem.to_owned() } else { format!("address {address}: {problem}") })
 }
 
-/// What is not positive is no limit, but frames have a size.
+/// A value that is not positive means no limit, except that frames need a size.
 fn remote_read_limits(values: &Values) -> ferula_remote::read::Limits {
     let positive = |number: i64| usize::try_from(number).unwrap_or(0);
     ferula_remote::read::Limits {
@@ -241,7 +241,7 @@ fn storage_flags(values: &Values) -> StorageFlags {
         true => values.get(table::WAL_COMPRESSION),
         false => Compression::None,
     };
-    // A negative size bounds nothing, like 0.
+    // A negative size means no limit, like 0.
     let bytes = |key| u64::try_from(values.get(key)).unwrap_or(0);
     StorageFlags {
         path: values.get(table::STORAGE_PATH).into(),
@@ -278,7 +278,7 @@ fn alerting_flags(values: &Values, concurrent: bool) -> AlertingFlags {
     }
 }
 
-/// `/` or `/x`, whatever slashes were given around it.
+/// Normalizes a prefix to `/` or `/x`, whatever slashes surround it.
 pub fn route_prefix(text: &str) -> String {
     format!("/{}", text.trim_matches('/'))
 }
@@ -293,7 +293,7 @@ fn check_modes(given: &Given, agent: bool) -> Result<(), Refused> {
     Err(Refused::new(3, format!("The following flag(s) can {how} used in agent mode: [{}]", names.join(" "))))
 }
 
-/// Refuses what this build cannot do, and returns the flags that have no effect.
+/// Refuses what this build does not support, and returns the flags that have no effect.
 fn check_support(given: &Given) -> Result<Vec<(String, &'static str)>, Refused> {
     let mut without_effect = Vec::new();
     for flag in FLAGS {

@@ -1,4 +1,4 @@
-//! What scraping, rules and notifications are built on.
+//! The parts that scraping, rules and notifications are built on.
 
 use std::sync::Arc;
 
@@ -8,13 +8,13 @@ use ferula_query::QueryService;
 use ferula_runtime::Shutdown;
 use ferula_tsdb::Db;
 
-/// What agents are built on.
+/// The parts that agents are built on.
 pub struct Foundation<'a> {
     pub db: &'a Arc<Db>,
     pub queries: &'a Arc<QueryService>,
     pub site: &'a Site,
-    /// Gets alerts beside the Alertmanagers of the configuration.
+    /// Receives alerts in addition to the configured Alertmanagers.
     pub local_alerts: Option<Arc<dyn AlertSink>>,
-    /// Agents stop at this request.
+    /// Tells the agents to stop.
     pub shutdown: &'a Shutdown,
 }

@@ -1,11 +1,11 @@
-//! What the machine, or the container, allows.
+//! Limits of the machine or the container.
 
 mod cgroup;
 
 use std::fs;
 
-/// Bytes of memory this process may use: the least of the machine's memory, the limits of all control groups it is in, and the process'
-/// own limits (`ulimit -v`, `ulimit -d`).
+/// Bytes of memory this process may use: the lowest of the machine's memory, the limits of all its control groups, and
+/// the process' own limits (`ulimit -v`, `ulimit -d`).
 pub fn memory_bytes() -> u64 {
     let own =
         ["Max address space", "Max data size"].into_iter().filter_map(|key| soft_limit(key)?.parse().ok());
@@ -13,7 +13,7 @@ pub fn memory_bytes() -> u64 {
     least.unwrap_or(u64::MAX)
 }
 
-/// The soft value of one line of the process' limits.
+/// The soft limit from one line of the process' limits.
 fn soft_limit(key: &str) -> Option<String> {
     let text = fs::read_to_string("/proc/self/limits").ok()?;
     let line = text.lines().find_map(|line| line.strip_prefix(key))?;
@@ -26,11 +26,11 @@ fn machine_bytes() -> Option<u64> {
     Some(line.split_whitespace().next()?.parse::<u64>().ok()? * 1024)
 }
 
-/// Keeps what large buffers leave behind small.
+/// Configures the allocator so that large buffers return to the system.
 ///
-/// glibc creates a heap for each thread, up to eight per core. Once a large buffer was freed it puts the next ones into
-/// these heaps too, from where they seldom return to the system, so queries would leave as many peaks behind as there are
-/// heaps. With these settings there is one heap per core, and buffers of 128 KiB or more stay outside of them.
+/// glibc creates a heap for each thread, up to eight per core. Once a large buffer has been freed, glibc puts the next
+/// ones into these heaps too, which seldom return memory to the system, so queries could leave one peak behind per
+/// heap. With these settings there is one heap per core, and buffers of 128 KiB or more stay outside them.
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
 pub fn settle_allocator() {
     const BUFFER_BYTES: libc::c_int = 128 * 1024;
@@ -40,14 +40,14 @@ pub fn settle_allocator() {
     let taken = unsafe {
         libc::mallopt(libc::M_ARENA_MAX, heaps) & libc::mallopt(libc::M_MMAP_THRESHOLD, BUFFER_BYTES)
     };
-    debug_assert_eq!(taken, 1, "glibc takes both numbers");
+    debug_assert_eq!(taken, 1, "glibc accepts both settings");
 }
 
-/// Other allocators need no such settings.
+/// Other allocators do not need these settings.
 #[cfg(not(all(target_os = "linux", target_env = "gnu")))]
 pub fn settle_allocator() {}
 
-/// `soft=…, hard=…` of one line of the process' limits.
+/// Formats one line of the process' limits as `soft=…, hard=…`.
 pub fn limit_text(key: &str) -> String {
     let text = fs::read_to_string("/proc/self/limits").unwrap_or_default();
     let line = text.lines().find_map(|line| line.strip_prefix(key)).unwrap_or("");

@@ -1,4 +1,4 @@
-//! The addresses that the web server listens at.
+//! The listen addresses of the web server.
 
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::Path;
@@ -9,7 +9,7 @@ use ferula_api::web_access::WebAccess;
 use ferula_telemetry::info;
 use tokio::net::TcpListener;
 
-/// What the file of `--web.config.file` says, if there is one.
+/// Loads the file of `--web.config.file`, if there is one.
 pub fn web_access(file: Option<&Path>) -> anyhow::Result<Option<Arc<WebAccess>>> {
     let Some(file) = file else { return Ok(None) };
     let access = WebAccess::load(file)
@@ -23,7 +23,7 @@ pub async fn listen(addresses: &[String], access: Option<&WebAccess>) -> anyhow:
     for address in addresses {
         info!("Start listening for connections", component = "web", address = address);
         let bound = match address.strip_prefix(':').and_then(|port| port.parse::<u16>().ok()) {
-            // Without a host: every address, of both kinds where the system has them.
+            // Without a host: all addresses, of both families where the system has them.
             Some(port) => match TcpListener::bind((Ipv6Addr::UNSPECIFIED, port)).await {
                 Ok(listener) => Ok(listener),
                 Err(_) => TcpListener::bind((Ipv4Addr::UNSPECIFIED, port)).await,

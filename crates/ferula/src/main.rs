@@ -1,10 +1,10 @@
-//! Prometheus, whole, in one binary.
+//! All of Prometheus in one binary.
 //!
 //! ```text
 //! arguments ─▶ tools (a command)                        one file each, thin over the crate that knows
 //!           └▶ flags ─▶ config ─▶ serve ─▶ store, agents, HTTP ─▶ signals ─▶ close
 //!                          ▲        └─ reload (SIGHUP, /-/reload, --config.auto-reload)
-//!                          └ an embedded one when there is no file and none was named
+//!                          └ a built-in one if there is no file and none was named
 //! ```
 //!
 //! Here: flags, wiring, reload, signals, commands. Elsewhere: everything that is an algorithm.
@@ -38,10 +38,10 @@ use ferula_telemetry::{error, logging};
 use crate::config_source::ConfigSource;
 use crate::flags::{Flags, Parsed};
 
-/// Something is wrong with the configuration or an address.
+/// The configuration or an address is invalid.
 const EXIT_USAGE: u8 = 2;
-/// Threads for work that may block, beside one for each connection: a client that reads its answer slowly keeps one. Rule
-/// groups, stores of scraped pages and files that are read again take the others.
+/// Threads for blocking work, in addition to one per connection: a client that reads its answer slowly occupies one.
+/// Rule groups, commits of scraped pages and file reloads use these.
 const BLOCKING_THREADS_MORE: usize = 512;
 
 fn main() -> ExitCode {
@@ -55,7 +55,7 @@ fn main() -> ExitCode {
         return tools::run(&program, &arguments);
     }
     if matches!(&*program, "alertmanager" | "amtool") {
-        // By these names the program is what they say.
+        // Called by one of these names, the program acts as that tool.
         let command = std::iter::once(program.to_string()).chain(arguments).collect::<Vec<_>>();
         return tools::run(&program, &command);
     }
@@ -96,7 +96,7 @@ fn main() -> ExitCode {
 fn run(flags: Flags) -> ExitCode {
     logging::init(flags.log_level, flags.log_format);
     let source = ConfigSource::of(&flags);
-    // A configuration that is wrong ends the start before anything else begins.
+    // An invalid configuration prevents the start before anything else begins.
     let config = match source.load_file() {
         Ok(config) => config,
         Err(err) => {
@@ -133,7 +133,7 @@ fn run(flags: Flags) -> ExitCode {
         }
     };
     let served = runtime.block_on(serve::serve(flags, source, config));
-    // Threads that still work for clients who were cut must not keep the process.
+    // Threads that still work for disconnected clients must not keep the process alive.
     runtime.shutdown_background();
     match served {
         Ok(()) => {

@@ -1,4 +1,4 @@
-//! The store's chores, at their times: the store itself starts no task and reads no clock.
+//! The store's periodic tasks. The store itself starts no task and reads no clock.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,22 +8,22 @@ use ferula_telemetry::{error, info, warn};
 use ferula_tsdb::{Db, Doubt, Maintained};
 use tokio::sync::Notify;
 
-/// The log is synced so long after the first write that a power loss would take.
+/// The log is synced this long after the first write that a power loss would lose.
 const SYNC_DELAY: Duration = Duration::from_secs(1);
 
-/// How often, at least, blocks are looked for, merged and removed, as far as it is their time.
+/// The longest interval between two rounds of compaction and retention.
 const MAINTAIN_TICK: Duration = Duration::from_secs(60);
 
-/// How often some of the chores are done.
+/// The intervals of some periodic tasks.
 #[derive(Clone, Copy, Debug)]
 pub struct Intervals {
-    /// Blocks of others are looked for.
+    /// How often to look for blocks of other programs.
     pub reload: Duration,
-    /// A savepoint is taken; never when zero.
+    /// How often to take a savepoint; zero disables it.
     pub savepoint: Duration,
 }
 
-/// Starts the chores; they end with the group. `unsynced` is notified by the store's log.
+/// Starts the tasks; they end with the group. `unsynced` is notified by the store's log.
 pub fn start(
     tasks: &mut TaskGroup,
     db: &Arc<Db>,
@@ -45,7 +45,7 @@ pub fn start(
     });
 }
 
-/// At every tick, and when the head is full, which it can become only by what was `written`.
+/// Runs at every tick, and when the head is full, which only new samples (`written`) can cause.
 async fn maintain(
     db: Arc<Db>,
     written: Arc<Notify>,
@@ -55,7 +55,7 @@ async fn maintain(
 ) {
     let tick = MAINTAIN_TICK.min(intervals.reload);
     let mut doubted = Vec::new();
-    // After a start that had none, the next one should have one soon.
+    // If this start had no savepoint, take one soon for the next.
     let mut saved = (db.recovered().savepoint_series > 0).then(|| clock.elapsed());
     loop {
         let (store, now, begin) = (db.clone(), clock.now().millis(), clock.elapsed());
@@ -64,7 +64,7 @@ async fn maintain(
                 report(&done, clock.elapsed().saturating_sub(begin));
                 report_doubts(&done, &doubted);
                 doubted.clone_from(&done.doubts);
-                // A checkpoint takes away what the savepoint stands on.
+                // A checkpoint removes the log segments that the savepoint builds on.
                 if done.checkpoint.is_some() {
                     saved = None;
                 }
@@ -84,7 +84,7 @@ async fn maintain(
         loop {
             tokio::select! {
                 () = clock.sleep(next.saturating_sub(clock.elapsed())) => break,
-                // What failed is not tried again every second.
+                // A failure is not retried every second.
                 () = written.notified() => if !failed && db.head_is_full() { break },
                 () = shutdown.requested() => return,
             }
@@ -92,7 +92,7 @@ async fn maintain(
     }
 }
 
-/// Takes a savepoint. When that fails, the next start is slower, and nothing else.
+/// Takes a savepoint. If that fails, the next start is slower, but nothing is lost.
 async fn save(db: &Arc<Db>) {
     let store = db.clone();
     match tokio::task::spawn_blocking(move || store.savepoint()).await {
@@ -108,12 +108,12 @@ async fn save(db: &Arc<Db>) {
             );
         }
         Ok(Ok(None)) => {}
-        Ok(Err(err)) => warn!("The savepoint could not be written", component = "tsdb", err = err),
+        Ok(Err(err)) => warn!("Writing the savepoint failed", component = "tsdb", err = err),
         Err(err) => error!("Taking a savepoint panicked", component = "tsdb", err = err),
     }
 }
 
-/// Tells what was done, in the words of Prometheus where it has them.
+/// Logs what was done, in Prometheus' words where it has them.
 fn report(done: &Maintained, took: Duration) {
     let took = format!("{took:?}");
     for meta in &done.written {
@@ -145,11 +145,11 @@ fn report(done: &Maintained, took: Duration) {
         info!("WAL checkpoint complete", component = "tsdb", last = segment, duration = took);
     }
     for err in &done.errors {
-        error!("Maintenance of the storage failed in part", component = "tsdb", err = err);
+        error!("Part of the storage maintenance failed", component = "tsdb", err = err);
     }
 }
 
-/// Tells what looks wrong from outside; what was told the last time is not told again.
+/// Logs suspicious observations; those already reported last time are not repeated.
 fn report_doubts(done: &Maintained, told: &[Doubt]) {
     for ulid in &done.vanished {
         warn!(
@@ -160,7 +160,7 @@ fn report_doubts(done: &Maintained, told: &[Doubt]) {
     }
     if let Some(jump) = done.clock_jump_ms {
         warn!(
-            "The clock has jumped, or the machine slept",
+            "The clock has jumped, or the machine was suspended",
             component = "tsdb",
             by = format!("{}s", jump / 1000)
         );
@@ -170,7 +170,7 @@ fn report_doubts(done: &Maintained, told: &[Doubt]) {
     }
 }
 
-/// Sleeps for as long as nothing is written: an idle server wakes for its scrapes only.
+/// Sleeps while nothing is written, so an idle server wakes only for its scrapes.
 async fn sync_log(
     db: Arc<Db>,
     unsynced: Arc<Notify>,
@@ -181,7 +181,7 @@ async fn sync_log(
     let mut failing = false;
     loop {
         let due = async {
-            // After a failure there is something left to sync that nobody will tell of again.
+            // After a failure, unsynced data is left and no further notification will come for it.
             if !failing {
                 unsynced.notified().await;
             }
@@ -197,10 +197,10 @@ async fn sync_log(
                 failing = false;
                 synced.notify_one();
             }
-            // Said once, not every second.
+            // Logged once, not every second.
             Ok(Err(err)) => {
                 if !failing {
-                    error!("The write-ahead log could not be synced", component = "tsdb", err = err);
+                    error!("Syncing the write-ahead log failed", component = "tsdb", err = err);
                 }
                 failing = true;
             }
@@ -223,7 +223,7 @@ mod tests {
 
     use super::*;
 
-    /// The database of a simulated disk.
+    /// A database on a simulated disk.
     fn open(disk: &FaultDisk, unsynced: &Arc<Notify>) -> Arc<Db> {
         let unsynced = unsynced.clone();
         let on_unsynced = UnsyncedHook::new(move || unsynced.notify_one());
@@ -241,13 +241,13 @@ mod tests {
         appender.commit(Durability::Written).expect("committed");
     }
 
-    /// The newest sample that a power loss would leave.
+    /// The newest sample that survives a power loss.
     fn safe(disk: &FaultDisk) -> Option<i64> {
         open(&disk.restart(Survives::Synced), &Arc::default()).head().time_range().map(|(_, newest)| newest)
     }
 
     #[tokio::test]
-    async fn a_write_is_safe_a_second_later_and_without_one_nobody_wakes() {
+    async fn a_write_is_safe_after_a_second_and_an_idle_log_needs_no_timer() {
         let (disk, unsynced, clock) =
             (FaultDisk::default(), Arc::default(), SimClock::at(Timestamp::from_millis(0)));
         let (db, shutdown) = (open(&disk, &unsynced), Shutdown::new());

@@ -23,7 +23,7 @@ impl ReloadMetrics {
             ),
             success_time: registry.gauge(
                 "prometheus_config_last_reload_success_timestamp_seconds",
-                "When the configuration that is in use was loaded, in seconds since 1970.",
+                "When the current configuration was loaded, in seconds since 1970.",
             ),
         }
     }

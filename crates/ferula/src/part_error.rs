@@ -1,10 +1,10 @@
-//! The error of one part of the server that could not take a configuration.
+//! Why one part of the server could not apply a configuration.
 
-/// Why one part could not take a configuration.
+/// The error of one part, with its name.
 #[derive(Debug, thiserror::Error)]
 #[error("{part}: {error:#}")]
 pub struct PartError {
-    /// Its name, as Prometheus has it.
+    /// Prometheus' name for the part.
     part: &'static str,
     error: anyhow::Error,
 }

@@ -1,7 +1,8 @@
-//! Loading the configuration, at the start and again: all of it or nothing.
+//! Loading the configuration, at start and on reload.
 //!
-//! A configuration that is wrong leaves the running one as it is. One that is right is handed to every part in turn; a
-//! part that cannot take it is logged, the others keep the new one, and the reload counts as failed, as in Prometheus.
+//! An invalid configuration leaves the running one in force. A valid one is applied to every part in turn; if a
+//! part fails, that is logged, the others keep the new configuration, and the reload counts as failed, as in
+//! Prometheus.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::Path;
@@ -26,12 +27,12 @@ use crate::part_error::PartError;
 use crate::remote::RemoteStorage;
 use crate::storage::{StoreSettings, retention_text};
 
-/// Why a configuration is not, or not wholly, the running one.
+/// Why a configuration was not applied, or not by all parts.
 #[derive(Debug, thiserror::Error)]
 pub enum ReloadError {
     #[error("couldn't load configuration (--config.file=\"{file}\"): {error}")]
     Load { file: String, error: LoadError },
-    /// The others have it.
+    /// Some parts failed; the others have applied it.
     #[error(
         "one or more errors occurred while applying the new configuration (--config.file=\"{file}\"): {}",
         joined(failed)
@@ -45,8 +46,8 @@ fn joined(failed: &[PartError]) -> String {
     failed.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
 }
 
-/// Everything that a configuration is handed to. The parts are independent: one that fails does not keep the others from
-/// it.
+/// Everything that a configuration is applied to. The parts are independent: one failure does not stop the
+/// others.
 pub struct ConfiguredParts {
     pub site: Arc<Site>,
     pub queries: Arc<QueryService>,
@@ -85,10 +86,10 @@ impl ConfiguredParts {
     }
 }
 
-/// Loads the configuration again and again.
+/// Loads the configuration repeatedly.
 pub struct Reloader {
     source: ConfigSource,
-    /// Address of this server, for the embedded configuration.
+    /// This server's address, for the embedded configuration.
     own_address: String,
     parts: ConfiguredParts,
     metrics: ReloadMetrics,
@@ -96,10 +97,11 @@ pub struct Reloader {
 }
 
 impl Reloader {
-    /// Loads the first configuration and hands it to every part. Also returns what is loaded, now and later.
+    /// Loads the first configuration and applies it to every part. Also returns a receiver for the configuration in
+    /// force.
     ///
     /// # Errors
-    /// As [`Reloader::reload`]; a server does not start with either.
+    /// See [`Reloader::reload`]; either error prevents the start.
     pub fn start(
         source: ConfigSource,
         own_address: String,
@@ -116,10 +118,11 @@ impl Reloader {
         Ok((reloader, receiver))
     }
 
-    /// Loads the configuration and hands it to every part.
+    /// Loads the configuration and applies it to every part.
     ///
     /// # Errors
-    /// The configuration is wrong, and the old one continues; or some parts could not take it, and the others have it.
+    /// The configuration is invalid and the old one stays in force, or some parts failed to apply it and the others
+    /// have it.
     pub fn reload(&self) -> Result<(), ReloadError> {
         let begin = self.parts.site.clock.elapsed();
         let file = self.source.name();
@@ -145,7 +148,7 @@ impl Reloader {
         result
     }
 
-    /// What a change of the files behind the configuration would change.
+    /// A checksum of all files behind the configuration.
     fn checksum(&self) -> u64 {
         let mut hasher = DefaultHasher::new();
         let mut add = |path: &Path| {
@@ -183,7 +186,7 @@ fn load(
     Ok(Arc::new(LoadedConfig::new(config, retention)))
 }
 
-/// Where requests for a reload or for the end come from.
+/// The sources of reload and shutdown requests.
 pub struct Requests {
     hangup: Signal,
     lifecycle: mpsc::Receiver<Lifecycle>,
@@ -191,12 +194,12 @@ pub struct Requests {
 }
 
 impl Requests {
-    /// Listens from now on, so that nothing is missed while the store is being opened.
+    /// Listens from now on, so nothing is missed while the store is being opened.
     pub fn new(lifecycle: mpsc::Receiver<Lifecycle>, auto_reload: Option<Duration>) -> std::io::Result<Self> {
         Ok(Requests { hangup: signal(SignalKind::hangup())?, lifecycle, auto_reload })
     }
 
-    /// While nothing is loaded only the end can be requested.
+    /// Until the configuration is loaded, only shutdown can be requested.
     pub async fn quit_while_starting(&mut self) {
         while let Some(request) = self.lifecycle.recv().await {
             match request {
@@ -208,7 +211,7 @@ impl Requests {
         std::future::pending::<()>().await;
     }
 
-    /// Serves requests until shutdown.
+    /// Handles requests until shutdown.
     pub async fn serve(mut self, reloader: Arc<Reloader>, shutdown: Shutdown) {
         let mut checksum = reloader.checksum();
         if let Some(interval) = self.auto_reload {
@@ -238,7 +241,7 @@ impl Requests {
                     None
                 }
             };
-            // Before the files are read: one that changes meanwhile is seen at the next look.
+            // Taken before the files are read, so a change meanwhile is noticed at the next check.
             checksum = reloader.checksum();
             let worker = reloader.clone();
             let result = tokio::task::spawn_blocking(move || worker.reload()).await;

@@ -1,4 +1,4 @@
-//! Remote storage: destinations that get what is stored here.
+//! Remote storage: destinations that receive copies of the stored samples.
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, PoisonError};
@@ -11,7 +11,7 @@ use ferula_remote::send::{ApplyError, Foundation, MetadataSource, WriteManager};
 use ferula_tsdb::Db;
 use tokio::runtime::Handle;
 
-/// Types and help texts as the targets gave them.
+/// Types and help texts from the targets.
 struct TargetMetadata(Arc<dyn TargetSource>);
 
 impl MetadataSource for TargetMetadata {
@@ -43,7 +43,7 @@ pub struct RemoteStorage {
 }
 
 impl RemoteStorage {
-    /// Without destinations. Must be called within the runtime.
+    /// Creates it without destinations. Must be called within the runtime.
     pub fn new(
         db: &Arc<Db>,
         site: &ferula_api::Site,
@@ -61,15 +61,15 @@ impl RemoteStorage {
         RemoteStorage { writes }
     }
 
-    /// Changes to the destinations of a configuration. Must be called within the runtime, on a thread that may block.
+    /// Applies the destinations of a configuration. Must be called within the runtime, on a thread that may block.
     ///
     /// # Errors
-    /// A destination that cannot be sent to.
+    /// A destination that cannot be used.
     pub fn apply(&self, config: &Config) -> Result<(), ApplyError> {
         tokio::task::block_in_place(|| Handle::current().block_on(self.writes.apply_config(config)))
     }
 
-    /// Sends the rest. Comes after everything that stores has stopped.
+    /// Sends the remaining samples. Call it after everything that writes has stopped.
     pub async fn stop(&self) {
         self.writes.stop().await;
     }

@@ -39,10 +39,10 @@ pub async fn serve(flags: Flags, source: ConfigSource, config: Option<Config>) -
     let (clock, registry): (SharedClock, _) = (RealClock::shared(), Registry::new());
     let reload_metrics = ReloadMetrics::new(&registry);
     if config.is_some() || source == ConfigSource::Embedded {
-        // Known to be right, though not running yet; an alert on a bad configuration must not fire meanwhile.
+        // Valid, though not applied yet; an alert on an invalid configuration must not fire meanwhile.
         reload_metrics.note(true, clock.now().seconds());
     }
-    // What the last run left is logged before anything else is opened.
+    // The queries that the last run left are logged before anything else is opened.
     let active_file = open_active_file(&flags);
     let (lifecycle, requests) = mpsc::channel(1);
     let mut requests = Requests::new(requests, flags.auto_reload)?;
@@ -76,7 +76,7 @@ pub async fn serve(flags: Flags, source: ConfigSource, config: Option<Config>) -
     outcome
 }
 
-/// The web server, which answers as far as the start has come.
+/// The web server, which answers as far as the start has progressed.
 struct WebServer {
     service: watch::Sender<Service>,
     shutdown: Shutdown,
@@ -104,14 +104,14 @@ impl WebServer {
         WebServer { service, shutdown, task }
     }
 
-    /// Lets requests that are being answered end.
+    /// Lets requests in progress finish.
     async fn stop(self) -> anyhow::Result<()> {
         self.shutdown.request();
         self.task.await.context("the web server panicked")
     }
 }
 
-/// What is known when the store is open.
+/// What is known once the store is open.
 struct Start {
     flags: Flags,
     source: ConfigSource,
@@ -127,7 +127,7 @@ struct Start {
 }
 
 impl Start {
-    /// Makes everything that works on the open store, lets it run, and returns when it has stopped.
+    /// Builds and runs everything that works on the open store, and returns when it has stopped.
     async fn run(
         self,
         db: &Arc<Db>,
@@ -185,7 +185,7 @@ impl Start {
     }
 }
 
-/// The Alertmanager inside the server, if there is to be one.
+/// The embedded Alertmanager, if one is configured.
 fn open_alertmanager(flags: &Flags, site: &Site) -> anyhow::Result<Option<Embedded>> {
     let Some(config_file) = &flags.alerting.alertmanager_config else { return Ok(None) };
     let external_url = site.settings.external_url.to_string();
@@ -198,13 +198,13 @@ fn open_alertmanager(flags: &Flags, site: &Site) -> anyhow::Result<Option<Embedd
     Embedded::open(&settings, &site.clock, &site.registry).map(Some)
 }
 
-/// The file is a courtesy to the next start: without it queries run all the same.
+/// The file only informs the next start; queries also run without it.
 fn open_active_file(flags: &Flags) -> Option<ActiveFile> {
     let opened = ActiveFile::open(&flags.storage.path, flags.query_concurrency);
     opened
         .inspect_err(|err| {
             let dir = flags.storage.path.display();
-            error!("The file of active queries cannot be used; queries run without it", dir = dir, err = err);
+            error!("Opening the active query file failed; queries run without it", dir = dir, err = err);
         })
         .ok()
 }
@@ -259,7 +259,7 @@ fn log_where(site: &Site, flags: &Flags, origin: &str, config_file: Option<&Path
     welcome::print(&welcome::Address { url: &url, data_dir, config_file });
 }
 
-/// Asks everything to stop at SIGTERM and SIGINT.
+/// Stops everything on SIGTERM and SIGINT.
 fn stop_at_signals(tasks: &mut TaskGroup, site: &Arc<Site>) -> anyhow::Result<()> {
     let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     let (shutdown, site) = (tasks.shutdown().clone(), site.clone());

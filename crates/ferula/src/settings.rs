@@ -14,14 +14,14 @@ use time::OffsetDateTime;
 use crate::flags::{Flags, table};
 use crate::{limits, storage, version};
 
-/// Queries together may hold this share of the memory that the process may use.
+/// The share of the process' memory that all queries together may hold.
 const QUERY_MEMORY_PERCENT: u64 = 30;
-/// The bodies of requests together may hold this share of it, packed and unpacked, but at least
+/// The share of it that all request bodies together may hold, packed and unpacked, but at least
 const BODY_MEMORY_PERCENT: u64 = 8;
-/// so many bytes, with which two of the largest remote writes fit.
+/// this many bytes, which is enough for two of the largest remote writes.
 const BODY_BYTES_MIN: u64 = 128 << 20;
 
-/// What the flags decide about the API.
+/// The API's settings, from the flags.
 pub fn api_settings(flags: &Flags, address: SocketAddr) -> Settings {
     let external_url = flags.external_url.clone().unwrap_or_else(|| ExternalUrl {
         scheme: "http".to_owned(),
@@ -71,7 +71,7 @@ pub fn api_settings(flags: &Flags, address: SocketAddr) -> Settings {
     }
 }
 
-/// The service that runs queries on the store.
+/// Creates the service that runs queries on the store.
 pub fn query_service(
     flags: &Flags,
     active_file: Option<ActiveFile>,

@@ -1,5 +1,5 @@
-//! The store as flags and configuration want it: its options, how long samples are kept, opening it, and what a reload
-//! changes.
+//! The store as set by flags and configuration: its options, retention, opening it, and applying a
+//! reload.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,14 +20,14 @@ use tokio::sync::Notify;
 use crate::flags::{FeatureSet, StorageFlags};
 use crate::limits;
 
-/// New series are refused when the head takes this share of the memory that the process may use.
+/// The share of the process' memory at which the head refuses new series.
 const HEAD_MEMORY_PERCENT: u64 = 50;
-/// Blocks that others wrote are not looked for more often than this.
+/// The shortest interval at which to look for blocks of other programs.
 pub const RELOAD_INTERVAL_MIN: Duration = Duration::from_secs(1);
-/// Exemplars that are kept when the feature is on and the configuration names no number.
+/// The number of exemplars to keep if the feature is on and the configuration sets no number.
 const EXEMPLARS_DEFAULT: i64 = 100_000;
 
-/// What flags decide about the store, and configurations fill in.
+/// The store's settings from the flags, which a configuration completes.
 #[derive(Clone, Debug)]
 pub struct StoreSettings {
     pub flags: StorageFlags,
@@ -35,8 +35,9 @@ pub struct StoreSettings {
 }
 
 impl StoreSettings {
-    /// Opens the store, which takes a while when there is much log to read. `segment_read` is called with the number of
-    /// a log segment that was read, and that of the last one; `unsynced` is notified when the log holds something new.
+    /// Opens the store, which takes a while if the log is long. `segment_read` is called with the number of
+    /// each log segment that was read, and that of the last one; `unsynced` is notified when the log holds unsynced
+    /// data.
     pub async fn open(
         &self,
         config: Option<&Config>,
@@ -73,7 +74,7 @@ impl StoreSettings {
         Ok(Arc::new(db))
     }
 
-    /// The options of the store; what needs a clock or the disk is missing.
+    /// The options of the store, without those that need a clock or the disk.
     fn options(&self, config: Option<&Config>) -> Options {
         let (flags, defaults) = (&self.flags, Options::default());
         let retention = configured_retention(config, flags).time;
@@ -102,19 +103,19 @@ impl StoreSettings {
             start_timestamps: self.features.start_timestamps,
             histogram_start_timestamps: self.features.histogram_start_timestamps,
             start_as_zero_sample: self.features.start_as_zero_sample,
-            // Known before the log is read: exemplars that find no room while it is read are not kept.
+            // Needed before the log is read: exemplars without room during the replay are dropped.
             exemplars_max: if self.features.exemplars { exemplars_max(config) } else { 0 },
             ..defaults
         }
     }
 
-    /// Puts into a configuration what it leaves to the flags, so that it shows what holds.
+    /// Fills in what a configuration leaves to the flags, so that it shows the settings in force.
     pub fn fill(&self, config: &mut Config) {
         let exemplars = ExemplarsConfig { max_exemplars: EXEMPLARS_DEFAULT };
         config.fill_storage(retention_of_flags(&self.flags), self.features.exemplars.then_some(exemplars));
     }
 
-    /// Hands a configuration to the open store.
+    /// Applies a configuration to the open store.
     pub fn apply(&self, db: &Db, config: &Config) -> anyhow::Result<()> {
         let tsdb = config.storage.tsdb.as_ref();
         let window_ms = tsdb.map_or(0, |tsdb| tsdb.out_of_order_time_window_ms);
@@ -159,7 +160,7 @@ fn log_progress(progress: &Progress) {
             info!("Savepoint loaded", component = "tsdb", series = series, segment = segment);
         }
         Progress::SavepointIgnored(why) => {
-            warn!("The savepoint is not used, the whole log is read", component = "tsdb", reason = why);
+            warn!("The savepoint cannot be used; reading the whole log", component = "tsdb", reason = why);
         }
         Progress::Checkpoint { number } => {
             info!("Reading checkpoint", component = "tsdb", checkpoint = number);
@@ -180,14 +181,14 @@ fn log_progress(progress: &Progress) {
     }
 }
 
-/// How many exemplars are kept when the feature is on.
+/// The number of exemplars to keep if the feature is on.
 fn exemplars_max(config: Option<&Config>) -> usize {
     let configured = config.and_then(|config| config.storage.exemplars.as_ref());
     let max = configured.map_or(EXEMPLARS_DEFAULT, |exemplars| exemplars.max_exemplars);
     usize::try_from(max).unwrap_or(0)
 }
 
-/// How floats are to be written, if the configuration says so.
+/// The float encoding, if the configuration sets one.
 fn float_encoding(config: Option<&Config>) -> Option<FloatEncoding> {
     match config?.storage.tsdb.as_ref()?.chunk_encoding.floats.as_str() {
         "xor" => Some(FloatEncoding::Xor),
@@ -196,12 +197,12 @@ fn float_encoding(config: Option<&Config>) -> Option<FloatEncoding> {
     }
 }
 
-/// How often blocks that others wrote are looked for.
+/// The interval at which to look for blocks of other programs.
 pub fn reload_interval(storage: &StorageFlags) -> Duration {
     storage.reload_interval.max(RELOAD_INTERVAL_MIN)
 }
 
-/// What the flags keep. When they bound neither time nor size, the store's default holds.
+/// The retention set by flags. If they set neither time nor size, the store's default applies.
 pub fn retention_of_flags(storage: &StorageFlags) -> RetentionConfig {
     let unbounded = storage.retention_time.is_zero() && storage.retention_bytes == 0;
     RetentionConfig {

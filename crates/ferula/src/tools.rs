@@ -1,7 +1,7 @@
 //! The commands of promtool and our own: `ferula check …`, `ferula query …`, and so on.
 //!
-//! A family of commands is one entry of [`ROOT`] and one file or directory here, thin over the crate that does the work.
-//! Called by the name `promtool`, the program has only these.
+//! Each family of commands is one entry of [`ROOT`] and one file or directory here, a thin layer over the crate that
+//! does the work. Called as `promtool`, the program offers only these commands.
 
 mod amtool;
 pub mod args;
@@ -51,7 +51,7 @@ pub fn families() -> impl Iterator<Item = (&'static str, &'static str)> {
     args::command_lines(&ROOT)
 }
 
-/// Whether arguments that begin with this one are those of a command.
+/// Whether arguments that begin with this one are a command.
 pub fn is_command(first: &str) -> bool {
     first == "help" || first == "--experimental" || families().any(|(name, _)| name == first)
 }
@@ -70,15 +70,15 @@ pub fn run(program: &str, arguments: &[String]) -> ExitCode {
         Outcome::Wrong(error) => return usage_error(program, &error, "try --help"),
         Outcome::WrongTopic(error) => return usage_error(program, &error, ""),
     };
-    // The reader may have gone, as with `| head`.
+    // Standard output may be closed, as with `| head`.
     let _ = std::io::stdout().write_all(text.as_bytes());
     ExitCode::SUCCESS
 }
 
-/// Prints what is wrong with the arguments, and what was probably meant. Under the name `promtool` the line is
-/// promtool's to the letter.
+/// Prints what is wrong with the arguments, and a suggestion. Called as `promtool`, the line is promtool's to the
+/// letter.
 fn usage_error(program: &str, error: &UsageError, advice: &str) -> ExitCode {
-    // amtool gives no advice, and ends its errors with an empty line.
+    // amtool gives no advice and ends its errors with an empty line.
     let (advice, end) = if program == "amtool" { ("", "\n") } else { (advice, "") };
     let suggestion = error.suggestion().filter(|_| !matches!(program, "promtool" | "amtool"));
     let (comma, blank) = if advice.is_empty() { ("", "") } else { (", ", " ") };
@@ -89,7 +89,7 @@ fn usage_error(program: &str, error: &UsageError, advice: &str) -> ExitCode {
     ExitCode::FAILURE
 }
 
-/// What `--enable-feature` switches on in commands. Unknown names are printed and skipped, as in promtool.
+/// What `--enable-feature` enables in commands. Unknown names are printed and skipped, as in promtool.
 fn promql_features(args: &Args) -> ferula_promql::Features {
     let mut features = ferula_promql::Features::default();
     for name in args.all(ENABLE_FEATURE).into_iter().flat_map(|names| names.split(',')) {
@@ -115,7 +115,7 @@ fn parser_options(features: &ferula_promql::Features) -> ParserOptions {
     }
 }
 
-/// Prints to standard output, which may be gone.
+/// Prints to standard output; a closed pipe is not an error.
 fn print(text: &str) -> anyhow::Result<()> {
     Ok(std::io::stdout().write_all(text.as_bytes())?)
 }
@@ -125,11 +125,11 @@ fn print_line(text: &str) -> anyhow::Result<()> {
     print(&format!("{text}\n"))
 }
 
-/// The exit code of a command whose only trace of failure is its error, which is printed.
+/// The exit code of a command that reports failure only through its error, which is printed here.
 fn finish(done: anyhow::Result<()>) -> ExitCode {
     match done {
         Ok(()) => ExitCode::SUCCESS,
-        // The reader has gone, as with `| head`.
+        // Standard output is closed, as with `| head`.
         Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("{error:#}");

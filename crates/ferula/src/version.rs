@@ -1,19 +1,19 @@
-//! The versions that the program names: that of Prometheus, whose place it takes, and its own.
+//! Version numbers: that of the Prometheus release ferula replaces, and ferula's own.
 
 use std::time::SystemTime;
 
 use ferula_api::BuildInfo;
 use time::OffsetDateTime;
 
-/// The version of Prometheus that ferula stands in for. Clients switch features by it.
+/// The version of Prometheus that ferula replaces. Clients enable features by it.
 pub const PROMETHEUS_VERSION: &str = "3.14.0";
-/// The version of Alertmanager that `ferula alertmanager` and `ferula amtool` stand in for.
+/// The version of Alertmanager that `ferula alertmanager` and `ferula amtool` replace.
 pub const ALERTMANAGER_VERSION: &str = "0.33.1";
-/// Our own.
+/// Ferula's own version.
 pub const FERULA_VERSION: &str = env!("CARGO_PKG_VERSION");
 
-/// Build information. Whatever was not set at build time (`FERULA_REVISION`, `FERULA_BRANCH`, `FERULA_BUILD_USER`) is
-/// "unknown"; the date is that of the program's file.
+/// Build information. Values not set at build time (`FERULA_REVISION`, `FERULA_BRANCH`, `FERULA_BUILD_USER`) are
+/// "unknown"; the date is the executable's modification time.
 pub fn build_info() -> BuildInfo {
     BuildInfo {
         version: PROMETHEUS_VERSION.to_owned(),
@@ -45,7 +45,7 @@ pub fn short() -> String {
     short_of(PROMETHEUS_VERSION)
 }
 
-/// The same with the version of another program.
+/// The same with another program's version.
 pub fn short_of(version: &str) -> String {
     let build = build_info();
     format!(
@@ -86,7 +86,7 @@ fn text_of(program: &str, version: &str) -> String {
     )
 }
 
-/// The processor's name as Go spells it.
+/// The processor architecture as Go spells it.
 pub fn architecture() -> &'static str {
     match std::env::consts::ARCH {
         "x86_64" => "amd64",

@@ -1,8 +1,8 @@
-//! The pages of `ferula-ui` as the API takes them: neither crate knows the other.
+//! Connects the pages of `ferula-ui` to the API: neither crate knows the other.
 
 use ferula_api::{Asset, Shell, WebUi};
 
-/// The pages that are packed into the binary.
+/// The pages that are embedded in the binary.
 pub struct Pages;
 
 impl WebUi for Pages {

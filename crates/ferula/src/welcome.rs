@@ -1,25 +1,25 @@
-//! What a person reads on a terminal when the server is up: four lines of plain words below the log.
+//! The message on a terminal when the server is up: four lines of plain words below the log.
 //!
-//! Where standard error is not a terminal nothing is written: a log that is collected stays a log.
+//! Nothing is printed unless standard error is a terminal, so a collected log contains only log lines.
 
 use std::fmt::Write as _;
 use std::io::{IsTerminal, Write as _};
 use std::path::Path;
 
-/// Where the server is, for those who look for it.
+/// The server's address and files.
 pub struct Address<'a> {
-    /// `http://localhost:9090`, without a slash at its end.
+    /// `http://localhost:9090`, without a final slash.
     pub url: &'a str,
     pub data_dir: &'a Path,
-    /// The configuration file, or none when the server scrapes only itself.
+    /// The configuration file, or `None` if the server scrapes only itself.
     pub config_file: Option<&'a Path>,
 }
 
-/// Writes the lines to standard error, if that is a terminal.
+/// Prints the lines to standard error if it is a terminal.
 pub fn print(address: &Address<'_>) {
     let mut stderr = std::io::stderr().lock();
     if stderr.is_terminal() {
-        // A terminal that is gone needs no welcome.
+        // A closed terminal is not an error.
         let _ = stderr.write_all(text(address).as_bytes());
     }
 }
@@ -29,7 +29,7 @@ fn text(address: &Address<'_>) -> String {
     let data_dir = std::path::absolute(data_dir).unwrap_or_else(|_| data_dir.to_path_buf());
     let scraped = match config_file {
         Some(file) => format!("scrapes what {} names", file.display()),
-        None => "scrapes itself, as there is no prometheus.yml".to_owned(),
+        None => "scrapes itself because there is no prometheus.yml".to_owned(),
     };
     let mut text = String::new();
     let mut line = |what: &str, detail: String| {
@@ -52,7 +52,7 @@ mod tests {
             Address { url: "http://localhost:9090", data_dir: Path::new("/srv/data"), config_file: None };
         assert_eq!(
             text(&address),
-            "\n  Look  at http://localhost:9090 (ferula is up and scrapes itself, as there is no prometheus.yml)\n  \
+            "\n  Look  at http://localhost:9090 (ferula is up and scrapes itself because there is no prometheus.yml)\n  \
              Data  is in /srv/data\n  Try   curl 'http://localhost:9090/api/v1/query?query=up'\n  Stop  with Ctrl-C\n\n"
         );
         address.config_file = Some(Path::new("prometheus.yml"));

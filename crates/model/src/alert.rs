@@ -1,4 +1,4 @@
-//! Alerts on their way from rules to Alertmanagers, and the nanosecond time they carry.
+//! Alerts on their way from rules to Alertmanagers, and the nanosecond timestamps they carry.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,7 +7,7 @@ use ferula_go::calendar;
 
 use crate::{LabelSet, Timestamp};
 
-/// Nanoseconds since the Unix epoch, UTC: rule evaluations are slotted finer than a millisecond.
+/// Nanoseconds since the Unix epoch, UTC. The schedule of rules is finer than a millisecond.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct UnixNanos(pub i64);
 
@@ -17,12 +17,12 @@ impl UnixNanos {
         UnixNanos(ms.saturating_mul(1_000_000))
     }
 
-    /// The millisecond it lies in.
+    /// The containing millisecond.
     pub const fn timestamp(self) -> Timestamp {
         Timestamp::from_millis(self.0.div_euclid(1_000_000))
     }
 
-    /// The second it lies in.
+    /// The containing second.
     pub const fn whole_seconds(self) -> i64 {
         self.0.div_euclid(1_000_000_000)
     }
@@ -37,12 +37,12 @@ impl UnixNanos {
         UnixNanos(self.0.saturating_sub(nanos(by)))
     }
 
-    /// How long after `earlier` this is, in nanoseconds; negative when it is before.
+    /// Nanoseconds since `earlier`; negative if this is before it.
     pub const fn since(self, earlier: UnixNanos) -> i64 {
         self.0.saturating_sub(earlier.0)
     }
 
-    /// `2026-11-20T19:07:03.2635Z`, no zeros at the end of the fraction.
+    /// `2026-11-20T19:07:03.2635Z`, without trailing zeros in the fraction.
     pub fn rfc3339_nanos(self) -> String {
         calendar::format(self.0, calendar::RFC3339_NANO)
     }
@@ -53,8 +53,8 @@ impl UnixNanos {
     }
 }
 
-/// Reads `2026-11-20T19:07:03.25Z`, or with an offset such as `+01:00` instead of `Z`; `None` also beyond the years that
-/// nanoseconds can count.
+/// Parses `2026-11-20T19:07:03.25Z`, also with an offset such as `+01:00` instead of `Z`; `None` also for years beyond
+/// the range of nanoseconds.
 pub fn parse_rfc3339(text: &str) -> Option<UnixNanos> {
     let (seconds, nanos) = calendar::parse_rfc3339(text)?;
     seconds.checked_mul(1_000_000_000)?.checked_add(nanos.into()).map(UnixNanos)
@@ -70,23 +70,23 @@ pub const ZERO_TIME: &str = "0001-01-01T00:00:00Z";
 /// One alert as it is sent. Cloning copies pointers.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Alert {
-    /// What identifies it, `alertname` included.
+    /// Identifies the alert; includes `alertname`.
     pub labels: LabelSet,
-    /// What is told about it, by name; values may be empty.
+    /// Further information, by name; values may be empty.
     pub annotations: Arc<[(String, String)]>,
-    /// Since when it fires.
+    /// When it began to fire.
     pub starts_at: Option<UnixNanos>,
-    /// When it was resolved, or until when it holds if nothing more is heard.
+    /// When it was resolved, or when it expires unless it is sent again.
     pub ends_at: Option<UnixNanos>,
-    /// Whether it is over; `ends_at` is when.
+    /// Whether it is resolved; `ends_at` is when.
     pub resolved: bool,
     /// A link to the expression.
     pub generator_url: Arc<str>,
 }
 
-/// Takes alerts and returns at once. Delivery is the receiver's business.
+/// Accepts alerts and returns at once. Delivery is up to the receiver.
 pub trait AlertSink: Send + Sync {
-    /// Hands over alerts, in no particular order.
+    /// Passes on alerts, in no particular order.
     fn send(&self, alerts: Vec<Alert>);
 }
 
@@ -95,7 +95,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn moments_print_as_in_go() {
+    fn times_print_as_in_go() {
         for (nanos, text) in [
             (0, "1970-01-01T00:00:00Z"),
             (1_582_934_400_000_000_000, "2020-02-29T00:00:00Z"),

@@ -1,20 +1,18 @@
-//! Durations as Prometheus writes them: `1d2h30m`, units falling, each at most once.
+//! Durations as Prometheus writes them: `1d2h30m`, units from long to short, each at most once.
 
 /// Why a duration was refused; the texts are those of `model.ParseDuration`.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum DurationError {
-    /// Nothing was given.
     #[error("empty duration string")]
     Empty,
-    /// Not the shape of a duration.
+    /// The text does not have the form of a duration.
     #[error("not a valid duration string: {}", ferula_go::quote::go_quote(.0))]
     Invalid(String),
-    /// A unit that does not exist.
+    /// The unit does not exist.
     #[error("unknown unit {} in duration {}", ferula_go::quote::go_quote(.unit), ferula_go::quote::go_quote(.text))]
     UnknownUnit {
-        /// The unit.
         unit: String,
-        /// The whole duration.
+        /// The whole text.
         text: String,
     },
     /// More than about 292 years.
@@ -36,7 +34,7 @@ const UNITS: [(&str, i64); 7] = [
 /// The longest duration: Go counts nanoseconds in an i64.
 const MILLIS_MAX: i64 = i64::MAX / 1_000_000;
 
-/// Parses a duration to milliseconds, as `model.ParseDuration` does: `0`, or numbers with falling units.
+/// Parses a duration to milliseconds, as `model.ParseDuration` does: `0`, or numbers with units from long to short.
 pub fn parse_millis(text: &str) -> Result<i64, DurationError> {
     match text {
         "" => return Err(DurationError::Empty),
@@ -48,7 +46,7 @@ pub fn parse_millis(text: &str) -> Result<i64, DurationError> {
     while !rest.is_empty() {
         let digits = rest.bytes().take_while(u8::is_ascii_digit).count();
         let (number, tail) = rest.split_at(digits);
-        // Go counts in an u64; a number that does not fit is no duration at all.
+        // Go counts in a u64; a number that does not fit is not a duration.
         let number: u64 = number.parse().map_err(|_| invalid())?;
         let letters = tail.find(|c: char| c.is_ascii_digit()).unwrap_or(tail.len());
         let (unit, tail) = tail.split_at(letters);
@@ -71,7 +69,7 @@ pub fn parse_millis(text: &str) -> Result<i64, DurationError> {
     Ok(total)
 }
 
-/// Prints a duration as `model.Duration.String` does: `1h30m`, `0s`; years, weeks and days only when they divide it.
+/// Prints a duration as `model.Duration.String` does: `1h30m`, `0s`; years, weeks and days only if they divide it.
 pub fn format_millis(millis: i64) -> String {
     if millis == 0 {
         return "0s".to_owned();
@@ -83,7 +81,7 @@ pub fn format_millis(millis: i64) -> String {
     }
     for (unit, length) in UNITS {
         let length = length.unsigned_abs();
-        // A year or week is only written when nothing is left after it: 8d stays 8d.
+        // Years and weeks are only used if nothing is left over: 8d stays 8d.
         let exact_only = matches!(unit, "y" | "w");
         if exact_only && !rest.is_multiple_of(length) {
             continue;

@@ -1,13 +1,13 @@
 //! Native histograms: integer and float, exponential and custom buckets.
 //!
-//! Schemas −4..8 have exponential buckets (base 2^(2^−schema)), schema −53 has custom upper bounds ("NHCB").
-//! Rules, names and texts as in `model/histogram/` of Prometheus; results are equal to the last bit.
+//! Schemas −4..8 have exponential buckets (base 2^(2^−schema)); schema −53 has custom upper bounds ("NHCB").
+//! Rules, names and texts are as in Prometheus' `model/histogram/`; results are bit-equal.
 //!
 //! ```text
 //! schema.rs      which schemas there are           combine.rs   add, subtract, compensated add, scale
 //! bounds.rs      bounds of exponential buckets     zero.rs      one zero bucket for two histograms
 //! buckets.rs     iterate with bounds and counts    custom.rs    one list of bounds for two NHCBs
-//! validate.rs    refuse what contradicts itself    reset.rs     did the counter restart?
+//! validate.rs    refuse inconsistent histograms    reset.rs     did the counter restart?
 //! compact.rs     drop empty buckets                trim.rs      `</` and `>/`
 //! resolution.rs  to a coarser schema               text.rs      as Prometheus prints them
 //! convert.rs     integer to float, equality, size  classic.rs   from `_bucket`, `_sum`, `_count` series
@@ -15,7 +15,7 @@
 //! ```
 //!
 //! Elsewhere: bytes of histogram chunks (`ferula-chunk`), JSON (`ferula-api`), quantiles (`ferula-promql`).
-//! No function here panics on a histogram that contradicts itself; surplus buckets or spans are left out.
+//! No function here panics on an inconsistent histogram; surplus buckets or spans are ignored.
 
 mod bounds;
 mod buckets;
@@ -51,27 +51,27 @@ pub use validate::HistogramError;
 /// A run of neighbouring buckets that are present.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Span {
-    /// Gap to the end of the previous span; of the first span, index of its first bucket.
+    /// Gap after the previous span; for the first span, the index of its first bucket.
     pub offset: i32,
-    /// How many buckets follow each other.
+    /// The number of consecutive buckets.
     pub length: u32,
 }
 
 /// What is known about a counter reset between the previous sample and this one.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum CounterResetHint {
-    /// Not known: compare the samples.
+    /// Unknown: compare the samples.
     #[default]
     Unknown,
-    /// There was a reset.
     Reset,
-    /// There was none.
+    /// There was no reset.
     NotReset,
     /// A gauge histogram: resets mean nothing.
     Gauge,
 }
 
-/// A histogram with integer counts. Buckets are deltas: the first absolute, each next relative to the one before.
+/// A histogram with integer counts. Buckets are deltas: the first is absolute, each next is relative to the previous
+/// one.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Histogram {
     /// See [`CounterResetHint`].
@@ -84,7 +84,7 @@ pub struct Histogram {
     pub zero_count: u64,
     /// All observations.
     pub count: u64,
-    /// Sum of all observations; the staleness marker makes the whole sample one.
+    /// Sum of all observations; the staleness marker here makes the whole sample a marker.
     pub sum: f64,
     /// Layout of `positive_buckets`.
     pub positive_spans: Vec<Span>,
@@ -111,7 +111,7 @@ pub struct FloatHistogram {
     pub zero_count: f64,
     /// All observations.
     pub count: f64,
-    /// Sum of all observations; the staleness marker makes the whole sample one.
+    /// Sum of all observations; the staleness marker here makes the whole sample a marker.
     pub sum: f64,
     /// Layout of `positive_buckets`.
     pub positive_spans: Vec<Span>,
@@ -125,11 +125,9 @@ pub struct FloatHistogram {
     pub custom_values: Option<Arc<[f64]>>,
 }
 
-/// A histogram sample as it is appended: counts are integers or floats.
+/// A histogram sample with integer or float counts.
 #[derive(Clone, Debug, PartialEq)]
 pub enum HistogramValue {
-    /// Integer counts.
     Integer(Arc<Histogram>),
-    /// Float counts.
     Float(Arc<FloatHistogram>),
 }

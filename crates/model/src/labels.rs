@@ -1,6 +1,6 @@
 //! Label sets: sorted `name="value"` pairs, cheap to clone and compare.
 //!
-//! Always true: names strictly rise (bytewise), and no value is empty, because an empty value means
+//! Always true: names are strictly ascending (bytewise), and no value is empty, because an empty value means
 //! the same as a missing label everywhere in Prometheus.
 
 use std::cell::Cell;
@@ -30,15 +30,16 @@ struct Packed {
     ends: Ends,
 }
 
-/// End of each piece in the text. Most sets are small: theirs need no memory of their own.
+/// End of each piece in the text. Most sets are small and need no separate allocation.
 #[derive(PartialEq, Eq, Hash)]
 enum Ends {
-    /// So many of these, the rest 0. Used whenever they fit, so that equal sets look the same.
+    /// The number of entries in use; the rest are 0. Used whenever they fit, so that equal sets have equal
+    /// representations.
     Few(u8, [u16; FEW]),
     Many(Box<[u32]>),
 }
 
-/// Pieces of ten labels.
+/// The pieces of ten labels.
 const FEW: usize = 20;
 
 impl Ends {
@@ -75,7 +76,7 @@ impl Ends {
 const SCRATCH_BYTES_MAX: usize = 16 * 1024;
 
 thread_local! {
-    /// Room for [`LabelSet::from_sorted`]; empty while it is in use.
+    /// Scratch space for [`LabelSet::from_sorted`]; empty while in use.
     static SCRATCH: Cell<(String, Vec<u32>)> = const { Cell::new((String::new(), Vec::new())) };
 }
 
@@ -88,7 +89,7 @@ impl LabelSet {
         EMPTY.clone()
     }
 
-    /// Builds a set from pairs in any order. Of two pairs with the same name the later wins; empty values are left out.
+    /// Builds a set from pairs in any order. If a name is repeated, the last value is used; empty values are omitted.
     pub fn from_pairs<N: AsRef<str>, V: AsRef<str>>(pairs: impl IntoIterator<Item = (N, V)>) -> Self {
         let mut builder = LabelSetBuilder::new();
         for (name, value) in pairs {
@@ -97,12 +98,12 @@ impl LabelSet {
         builder.finish()
     }
 
-    /// Builds a set from pairs whose names already rise strictly and whose values are not empty.
+    /// Builds a set from pairs whose names are strictly ascending and whose values are not empty.
     ///
     /// # Panics
     /// If all the text together exceeds 4 GiB.
     pub fn from_sorted<'a>(pairs: impl IntoIterator<Item = (&'a str, &'a str)>) -> Self {
-        // Label sets are made by the hundred thousand: what they are put together in is used again.
+        // Label sets are created by the hundred thousand, so the scratch space is reused.
         let (mut text, mut ends) = SCRATCH.take();
         text.clear();
         ends.clear();
@@ -157,7 +158,7 @@ impl LabelSet {
         None
     }
 
-    /// The value of `name`, or "" when the set lacks it: the two mean the same.
+    /// The value of `name`, or "" if the set lacks it: the two mean the same.
     pub fn value(&self, name: &str) -> &str {
         self.get(name).unwrap_or("")
     }
@@ -180,7 +181,7 @@ impl LabelSet {
         Self::from_sorted(self.iter().filter(|(n, _)| *n != name))
     }
 
-    /// Only the labels whose name satisfies `keep`.
+    /// Keeps only the labels whose name satisfies `keep`.
     pub fn retain(&self, mut keep: impl FnMut(&str) -> bool) -> Self {
         Self::from_sorted(self.iter().filter(|(n, _)| keep(n)))
     }
@@ -263,13 +264,13 @@ pub fn is_legacy_metric_name(name: &str) -> bool {
             .all(|(i, b)| b.is_ascii_alphabetic() || b == b'_' || b == b':' || (i > 0 && b.is_ascii_digit()))
 }
 
-/// Which texts are names of metrics and labels (`metric_name_validation_scheme`).
+/// Which names of metrics and labels are valid (`metric_name_validation_scheme`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum NameScheme {
-    /// Any text that is not empty.
+    /// Any non-empty text.
     #[default]
     Utf8,
-    /// Letters, digits, `_`, and `:` in metric names; no digit in front.
+    /// Letters, digits, `_`, and `:` in metric names; no leading digit.
     Legacy,
 }
 
@@ -291,7 +292,7 @@ impl NameScheme {
     }
 }
 
-/// Collects labels in any order and makes a [`LabelSet`] of them.
+/// Collects labels in any order and builds a [`LabelSet`].
 #[derive(Clone, Debug, Default)]
 pub struct LabelSetBuilder {
     /// Sorted by name, values not empty.
@@ -317,7 +318,7 @@ impl LabelSetBuilder {
         self
     }
 
-    /// Removes `name` if it is there.
+    /// Removes `name` if present.
     pub fn remove(&mut self, name: &str) -> &mut Self {
         self.set(name, "")
     }
@@ -328,7 +329,7 @@ impl LabelSetBuilder {
         self
     }
 
-    /// The value of `name`, or "" when it is not set.
+    /// The value of `name`, or "" if it is not set.
     pub fn value(&self, name: &str) -> &str {
         self.pairs.binary_search_by(|(n, _)| (**n).cmp(name)).map_or("", |at| &self.pairs[at].1)
     }
@@ -373,7 +374,7 @@ mod tests {
     }
 
     #[test]
-    fn large_sets_are_as_good_as_small_ones() {
+    fn large_sets_behave_like_small_ones() {
         let long = "x".repeat(40_000);
         for count in [9, 10, 11, 200] {
             let pairs: Vec<(String, String)> =

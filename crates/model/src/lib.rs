@@ -1,8 +1,8 @@
-//! Words of the field: label sets, matchers, timestamps, values, histograms, samples, alerts, relabel rules.
+//! The data model: label sets, matchers, timestamps, values, histograms, samples, alerts, relabel rules.
 //!
-//! Here: the types that several crates pass to each other, and the few rules that belong to a type alone: the order and
-//! hash of label sets, the anchoring of matchers' regexes, the staleness marker, the syntax of durations. Elsewhere: what
-//! Go's library does (`ferula-go`), I/O, async, every file format.
+//! Here: the types that crates pass to each other, and the few rules that belong to a single type: the order and
+//! hash of label sets, the anchoring of matchers' regexes, the staleness marker, the syntax of durations. Elsewhere:
+//! what Go's library does (`ferula-go`), I/O, async, every file format.
 
 pub mod alert;
 pub mod duration;

@@ -1,26 +1,24 @@
-//! Metadata of a metric family, as a page states it: type, unit, help.
+//! Metadata of a metric family from an exposition page: type, unit, help.
 
 use std::fmt;
 
-/// The type of a metric family, with the union of what text, OpenMetrics and protobuf pages know.
+/// The type of a metric family: the union of what text, OpenMetrics and protobuf pages support.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum MetricType {
-    /// Not stated, or `untyped`.
+    /// Unknown, or `untyped`.
     #[default]
     Unknown,
-    /// Only rises, but for resets.
+    /// Only increases, except for resets.
     Counter,
-    /// Goes up and down.
     Gauge,
-    /// Buckets that only rise.
+    /// Buckets that only increase.
     Histogram,
-    /// Buckets that go up and down.
+    /// Buckets that rise and fall.
     GaugeHistogram,
     /// Precomputed quantiles.
     Summary,
-    /// Labels that matter, value 1.
+    /// Informative labels with the value 1.
     Info,
-    /// One of several states.
     StateSet,
 }
 

@@ -1,19 +1,19 @@
-//! A program's own metrics at one moment: what `telemetry` gathers and `exposition` writes as a page.
+//! Ferula's own metrics at one moment: what `telemetry` gathers and `exposition` writes as a page.
 
 use std::sync::Arc;
 
 use crate::{Histogram, LabelSet, MetricType};
 
-/// All metrics of one name.
+/// All metrics with one name.
 #[derive(Clone, Debug, PartialEq)]
 pub struct MetricFamily {
     /// Name of the family; a counter's ends in `_total`.
     pub name: String,
     /// One sentence about it.
     pub help: String,
-    /// What every metric of the family is.
+    /// The type of every metric in the family.
     pub kind: MetricType,
-    /// The metrics, in the order in which they are to be written.
+    /// The metrics, in the order in which they are written.
     pub metrics: Vec<Metric>,
 }
 
@@ -22,7 +22,7 @@ pub struct MetricFamily {
 pub struct Metric {
     /// Labels without the name.
     pub labels: LabelSet,
-    /// The value, of the shape that the family's type asks for.
+    /// The value, in the form that the family's type requires.
     pub value: MetricValue,
     /// When the value was taken, in milliseconds since the epoch; `None` for "now".
     pub timestamp: Option<i64>,
@@ -35,22 +35,22 @@ pub enum MetricValue {
     Single(f64),
     /// Quantiles with their values, then the sum and the count of all observations.
     Summary {
-        /// Quantile (0..=1) and value, quantiles rising; the value is NaN when nothing was observed lately.
+        /// Quantile (0..=1) and value, ascending by quantile; the value is NaN if there were no recent observations.
         quantiles: Vec<(f64, f64)>,
         /// Sum of all observations.
         sum: f64,
-        /// How many there were.
+        /// The number of observations.
         count: u64,
     },
-    /// Classic buckets, cumulative, and native ones where they are kept.
+    /// Classic, cumulative buckets, and native ones where they are kept.
     Histogram {
-        /// Upper bound and count of observations up to it, bounds rising, without the `+Inf` bucket.
+        /// Upper bound and cumulative count, ascending by bound, without the `+Inf` bucket.
         buckets: Vec<(f64, u64)>,
         /// Sum of all observations.
         sum: f64,
-        /// How many there were; also the count of the `+Inf` bucket.
+        /// The number of observations, which is also the count of the `+Inf` bucket.
         count: u64,
-        /// The same observations in exponential buckets; only the protobuf format has them.
+        /// The same observations in exponential buckets; only written in the protobuf format.
         native: Option<Arc<Histogram>>,
     },
 }

@@ -1,6 +1,7 @@
-//! Regexes of matchers, relabel rules and `label_replace`: Go's, anchored at both ends, and their dot matches a newline.
+//! Regexes of matchers, relabel rules and `label_replace`: Go's syntax, anchored at both ends; the dot matches
+//! newlines.
 //!
-//! Here: `LabelRegex`, and `shape`, which finds the regexes that need no engine. Elsewhere: what a pattern means and why
+//! Here: `LabelRegex`, and `shape`, which detects regexes that need no engine. Elsewhere: what a pattern means and why
 //! it is refused (`ferula_go::regexp`).
 
 mod shape;
@@ -16,12 +17,12 @@ use self::shape::Shape;
 pub struct LabelRegex {
     pattern: Arc<str>,
     shape: Arc<Shape>,
-    /// Absent when the shape decides and there are no groups to expand.
+    /// `None` if the shape decides and there are no groups to expand.
     engine: Option<Regexp>,
 }
 
 impl LabelRegex {
-    /// Compiles `pattern`. Plain alternatives may have any length.
+    /// Compiles `pattern`. A list of plain alternatives may have any length.
     ///
     /// # Errors
     /// Go's text: `error parsing regexp: …`.
@@ -52,7 +53,7 @@ impl LabelRegex {
         }
     }
 
-    /// The prefix of every matching value; may be empty. The text of an index can be searched from there.
+    /// The prefix of every matching value; may be empty. An index can start its search there.
     pub fn prefix(&self) -> &str {
         match &*self.shape {
             Shape::Prefix(prefix) | Shape::Regex { prefix, .. } => prefix,
@@ -84,7 +85,7 @@ impl LabelRegex {
 mod tests {
     use super::*;
 
-    /// Pattern; what is in the set, has the prefix, or otherwise which shape.
+    /// Pattern; then its set or prefix, or the name of its shape.
     #[test]
     fn simple_regexes_need_no_engine() {
         for (pattern, shape) in [
@@ -126,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn shapes_decide_as_the_engine_does() {
+    fn shapes_agree_with_the_engine() {
         let values =
             ["", "a", "b", "ab", "abc", "xabx", "A", "50", "prod-a", "a\nb", "foo", "é", "aé", "a.b", "ba"];
         for pattern in [

@@ -1,7 +1,7 @@
-//! Relabel rules: rewriting, keeping and dropping label sets.
+//! Relabel rules: rewrite, keep and drop label sets.
 //!
-//! Here: what a rule is, when it is valid, what it does to a set of labels. Elsewhere: the YAML that rules come from
-//! (`ferula-config`), which rules run when (targets and samples in `ferula-scraper`, alerts in `ferula-notifier`).
+//! Here: the definition, validation and application of a rule. Elsewhere: the YAML that rules come from
+//! (`ferula-config`), and which rules run when (targets and samples in `ferula-scraper`, alerts in `ferula-notifier`).
 //! Semantics and texts are those of `model/relabel/relabel.go`.
 
 use std::sync::LazyLock;
@@ -14,7 +14,7 @@ use ferula_go::quote::go_quote;
 use ferula_go::regexp::SyntaxError;
 use ferula_go::unicode;
 
-/// The regex of a rule that names none.
+/// The regex of a rule that does not set one.
 pub const DEFAULT_REGEX: &str = "(.*)";
 const DEFAULT_SEPARATOR: &str = ";";
 const DEFAULT_REPLACEMENT: &str = "$1";
@@ -62,7 +62,7 @@ impl Action {
         Action::Uppercase,
     ];
 
-    /// Reads an action's name, in any case.
+    /// Parses an action's name, ignoring case.
     pub fn parse(name: &str) -> Result<Self, RelabelError> {
         let lower = name.to_lowercase();
         Self::ALL
@@ -98,44 +98,43 @@ impl std::fmt::Display for Action {
 /// Why a rule was refused; the texts are Prometheus'.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum RelabelError {
-    /// An action was written, and left empty.
+    /// The action is present but empty.
     #[error("relabel action cannot be empty")]
     NoAction,
-    /// The regex is none.
+    /// The regex is invalid.
     #[error(transparent)]
     Regex(#[from] SyntaxError),
-    /// No such action.
     #[error("unknown relabel action {}", go_quote(.0))]
     UnknownAction(String),
-    /// `hashmod` by nothing.
+    /// `hashmod` without a modulus.
     #[error("relabel configuration for hashmod requires non-zero modulus")]
     ZeroModulus,
-    /// The action writes to a label and none is named.
+    /// The action writes to a label but none is named.
     #[error("relabel configuration for {0} action requires 'target_label' value")]
     MissingTargetLabel(Action),
-    /// The target label can never be a label name.
+    /// The target label can never be a valid label name.
     #[error("{} is invalid 'target_label' for {action} action", go_quote(.label))]
     InvalidTargetLabel {
-        /// What was given.
+        /// The invalid name.
         label: String,
-        /// The action it was given for.
+        /// The rule's action.
         action: Action,
     },
-    /// The action has no use for a replacement.
+    /// The action does not use a replacement.
     #[error("'replacement' can not be set for {0} action")]
     ReplacementNotAllowed(Action),
-    /// `labelmap` would make names that are none.
+    /// `labelmap` would create invalid names.
     #[error("{} is invalid 'replacement' for {action} action", go_quote(.replacement))]
     InvalidReplacement {
-        /// What was given.
+        /// The invalid replacement.
         replacement: String,
-        /// The action it was given for.
+        /// The rule's action.
         action: Action,
     },
-    /// `keepequal` and `dropequal` take two fields.
+    /// `keepequal` and `dropequal` accept two fields.
     #[error("{0} action requires only 'source_labels' and `target_label`, and no other fields")]
     OnlySourceAndTarget(Action),
-    /// `labeldrop` and `labelkeep` take one field.
+    /// `labeldrop` and `labelkeep` accept one field.
     #[error("{0} action requires only 'regex', and no other fields")]
     OnlyRegex(Action),
 }
@@ -145,19 +144,19 @@ pub enum RelabelError {
 pub struct Rule {
     /// Labels whose values are joined.
     pub source_labels: Vec<String>,
-    /// What stands between the joined values.
+    /// Placed between the joined values.
     pub separator: String,
     /// Matched against the joined value, or against label names by the `label…` actions.
     pub regex: LabelRegex,
     /// Modulus of `hashmod`.
     pub modulus: u64,
-    /// Where the result goes; `replace` expands groups of the regex in it.
+    /// The label to write; `replace` expands groups of the regex in it.
     pub target_label: String,
     /// The result; groups of the regex are expanded.
     pub replacement: String,
     /// What the rule does.
     pub action: Action,
-    /// Which names the rule may write to.
+    /// Which names the rule may write.
     pub scheme: NameScheme,
 }
 
@@ -172,7 +171,7 @@ static DEFAULT_RULE: LazyLock<Rule> = LazyLock::new(|| Rule {
     scheme: NameScheme::Utf8,
 });
 
-/// What a rule is before any of its fields is given.
+/// The rule with no field set.
 impl Default for Rule {
     fn default() -> Self {
         DEFAULT_RULE.clone()
@@ -194,10 +193,10 @@ impl PartialEq for Rule {
 impl Eq for Rule {}
 
 impl Rule {
-    /// Whether the fields fit the action.
+    /// Checks whether the fields fit the action.
     ///
     /// # Errors
-    /// The first rule of Prometheus' that is broken, in its order.
+    /// The first of Prometheus' checks that fails, in its order.
     pub fn validate(&self) -> Result<(), RelabelError> {
         use Action::{
             DropEqual, HashMod, KeepEqual, LabelDrop, LabelKeep, LabelMap, Lowercase, Replace, Uppercase,
@@ -234,7 +233,7 @@ impl Rule {
         Ok(())
     }
 
-    /// Whether the target label, once expanded, can be a label name.
+    /// Whether the expanded target label can be a valid label name.
     fn is_possible_target(&self) -> bool {
         if self.action == Action::Replace && has_variable(&self.target_label) {
             self.is_possible_name(&self.target_label)
@@ -243,7 +242,7 @@ impl Rule {
         }
     }
 
-    /// Whether a text with `$variables` can expand to a label name.
+    /// Whether a text with `$variables` can expand to a valid label name.
     fn is_possible_name(&self, template: &str) -> bool {
         static LEGACY_TEMPLATE: LazyLock<regex::Regex> = LazyLock::new(|| {
             regex::Regex::new(r"^(?:(?:[a-zA-Z_]|\$(?:\{[0-9A-Za-z_]+\}|[0-9A-Za-z_]+))+[0-9A-Za-z_]*)+$")
@@ -259,7 +258,7 @@ impl Rule {
         self.regex.pattern() == DEFAULT_REGEX
     }
 
-    /// Applies the rule. `false` means that the whole set is dropped.
+    /// Applies the rule. Returns `false` if the whole set is dropped.
     pub fn apply(&self, labels: &mut LabelSetBuilder) -> bool {
         let joined = self.joined(labels);
         match self.action {
@@ -336,8 +335,8 @@ impl Rule {
         labels.set(&target, &value);
     }
 
-    /// The last eight bytes of the MD5, as every version of Prometheus has it: the shares of a sharded setup
-    /// must not move.
+    /// The last eight bytes of the MD5, as in every version of Prometheus: targets of a sharded setup
+    /// must not move between shards.
     fn hash(&self, joined: &str) -> u64 {
         let digest = Md5::digest(joined.as_bytes());
         let tail = digest[8..].try_into().expect("an MD5 has sixteen bytes");
@@ -355,7 +354,7 @@ impl Rule {
     }
 }
 
-/// Applies rules in order. Returns `false` when one of them dropped the whole set; the labels are then as they were
+/// Applies rules in order. Returns `false` if one of them dropped the set; the labels are then as they were
 /// before that rule.
 pub fn process(rules: &[Rule], labels: &mut LabelSetBuilder) -> bool {
     rules.iter().all(|rule| rule.apply(labels))
@@ -370,7 +369,7 @@ mod tests {
     use super::*;
     use crate::LabelSet;
 
-    /// A rule from `field=value` parts separated by ` | `; the labels of `source` by commas.
+    /// Builds a rule from `field=value` parts separated by ` | `; the labels of `source` are separated by commas.
     fn rule(text: &str) -> Rule {
         let mut rule = Rule::default();
         for part in text.split(" | ") {
@@ -397,7 +396,7 @@ mod tests {
     const DROPPED: &str = "dropped=!";
 
     #[test]
-    fn rules_do_what_prometheus_does() {
+    fn rules_behave_as_in_prometheus() {
         let cases: &[(&str, &[&str], &str)] = &[
             (
                 "a=foo",
@@ -429,7 +428,7 @@ mod tests {
                 &["regex=(b.*) | replacement=bar_${1} | action=labelmap"],
                 "a=foo b1=bar b2=baz bar_b1=bar bar_b2=baz",
             ),
-            // Two labels mapped to one name: the last in order of names wins, also over what was there.
+            // Two labels mapped to one name: the last in order of names wins, even over an existing label.
             ("x1=1 x2=2 y=old", &["regex=x. | replacement=y | action=labelmap"], "x1=1 x2=2 y=2"),
             ("a=foo b1=bar b2=baz", &["regex=(b.*) | action=labelkeep"], "b1=bar b2=baz"),
             ("a=foo b1=bar b2=baz", &["regex=(b.*) | action=labeldrop"], "a=foo"),
@@ -449,9 +448,9 @@ mod tests {
             ("t=1234 p=5678", &["source=t | action=dropequal | target=p"], "t=1234 p=5678"),
             ("t=1234 p=5678", &["source=t | action=keepequal | target=p"], DROPPED),
             ("a=x", &["source=a | regex=(x) | target=utf-8.${1} | replacement=y"], "a=x utf-8.x=y"),
-            // A target that only turns out to be no name is left alone.
+            // A target that turns out to be invalid only after expansion is left alone.
             ("a=-", &["source=a | regex=(.) | target=n_${1} | replacement=y | scheme=legacy"], "a=-"),
-            // $1x is the group named "1x", which there is not; ${1}x is the first group and an x.
+            // $1x is the group named "1x", which does not exist; ${1}x is the first group and an x.
             (
                 "a=v",
                 &["source=a | target=b | replacement=$1x", "source=a | target=c | replacement=${1}x"],
@@ -487,7 +486,7 @@ mod tests {
     }
 
     #[test]
-    fn fields_that_do_not_fit_the_action_are_refused_in_prometheus_words() {
+    fn invalid_combinations_of_fields_are_refused_with_prometheus_texts() {
         for (text, expected) in [
             ("action=hashmod | target=d", "relabel configuration for hashmod requires non-zero modulus"),
             (

@@ -42,9 +42,9 @@ impl fmt::Display for Timestamp {
 /// A range of time, both ends included.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct TimeRange {
-    /// First moment that belongs to the range.
+    /// The first timestamp in the range.
     pub start: Timestamp,
-    /// Last moment that belongs to the range; before `start` when the range is empty.
+    /// The last timestamp in the range; before `start` if the range is empty.
     pub end: Timestamp,
 }
 
@@ -67,7 +67,7 @@ impl TimeRange {
         self.start <= t && t <= self.end
     }
 
-    /// Whether the two ranges share a moment.
+    /// Whether the two ranges have a timestamp in common.
     pub fn overlaps(&self, other: TimeRange) -> bool {
         self.start <= other.end && other.start <= self.end
     }

@@ -1,6 +1,6 @@
-//! Sample values: the two NaNs that have a meaning of their own, and how the HTTP API prints a value.
+//! Sample values: the two NaNs with a special meaning, and how the HTTP API prints a value.
 //!
-//! Everywhere else a NaN is an ordinary value whose bits are kept.
+//! Any other NaN is an ordinary value whose bits are preserved.
 
 use ferula_go::float::{format_e, format_f};
 

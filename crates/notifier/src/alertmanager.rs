@@ -15,10 +15,10 @@ const PATH: &str = "__alerts_path__";
 #[error("{} is not a valid hostname", ferula_go::quote::go_quote(_0))]
 pub struct AddressError(pub String);
 
-/// Whether Alertmanagers can be made of the targets of a section, as `check config` asks.
+/// Checks that every target of a section is a usable Alertmanager address. Used by `check config`.
 ///
 /// # Errors
-/// The first address that is none.
+/// The first address that is not usable.
 pub fn check_targets<'g>(
     config: &AlertmanagerConfig,
     rules: &[Rule],
@@ -32,7 +32,7 @@ pub fn check_targets<'g>(
     Ok(())
 }
 
-/// Addresses that get alerts, and those that relabelling dropped; each once, in the order found.
+/// Addresses that receive alerts and addresses that relabelling dropped, each once, in discovery order.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Addresses {
     pub active: Vec<String>,
@@ -40,7 +40,7 @@ pub(crate) struct Addresses {
 }
 
 impl Addresses {
-    /// Looks through the groups of one section.
+    /// Collects the addresses from the groups of one section.
     pub fn of_groups<'g>(
         config: &AlertmanagerConfig,
         rules: &[Rule],
@@ -70,11 +70,11 @@ impl Addresses {
     }
 }
 
-/// What relabelling makes of an Alertmanager.
+/// The outcome of relabelling one Alertmanager.
 enum Relabelled {
-    /// Its labels afterwards.
+    /// Its labels after relabelling.
     Active(LabelSet),
-    /// Its labels before.
+    /// Its labels before relabelling.
     Dropped(LabelSet),
 }
 
@@ -106,7 +106,7 @@ fn address_of(labels: &LabelSet) -> String {
     format!("{}://{}{}", labels.value(SCHEME), labels.value(ADDRESS), labels.value(PATH))
 }
 
-/// `/prefix/api/v2/alerts`, without doubled slashes.
+/// `/prefix/api/v2/alerts`, without double slashes.
 fn push_path(prefix: &str, version: &str) -> String {
     let mut path = String::new();
     for part in prefix.split('/').filter(|part| !part.is_empty()) {
@@ -125,7 +125,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn addresses_are_made_relabelled_and_told_apart() {
+    fn targets_become_addresses_and_are_relabelled_and_deduplicated() {
         let text = "alerting: {alertmanagers: [{path_prefix: /am/, scheme: https, relabel_configs: [
             {source_labels: [__address__], regex: 'old:.*', action: drop},
             {source_labels: [zone], regex: '(.+)', target_label: __address__, replacement: '$1:9'}]}]}";

@@ -1,16 +1,16 @@
-//! The queue of alerts on its way to Alertmanagers.
+//! Queues alerts and delivers them to Alertmanagers.
 //!
 //! ```text
 //! rules ─AlertSink─▶ Manager: external labels, relabelling ─▶ one Queue per Alertmanager ─ send loop ─▶ POST /api/v2/alerts
-//!                                          discovery ─▶ which Alertmanagers there are
+//!                                          discovery ─▶ the current set of Alertmanagers
 //! ```
 //!
-//! Here: finding out whom to tell, and telling everyone at their own pace. Elsewhere: which alerts there are
+//! Here: which Alertmanagers receive alerts, and a separate queue and pace for each. Elsewhere: which alerts exist
 //! (`ferula-rules`), who gets called at night (Alertmanager).
 //!
-//! Always true: handing over alerts never waits; an Alertmanager that is slow or down holds up its own queue and no
-//! other. Unlike Prometheus, a batch that an Alertmanager could not take is kept and tried again, as long as its
-//! queue has room; what it refused (4xx) is dropped.
+//! Always true: handing over alerts never blocks; a slow or unreachable Alertmanager delays only its own
+//! queue. Unlike Prometheus, a batch that could not be delivered is kept and retried while its
+//! queue has room. A batch that the Alertmanager refuses (4xx) is dropped.
 
 mod alertmanager;
 mod manager;

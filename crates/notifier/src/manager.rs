@@ -1,4 +1,4 @@
-//! Who the Alertmanagers are, and the way of every alert to each of them.
+//! Tracks the current Alertmanagers and routes every alert to each of them.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -20,10 +20,10 @@ use crate::alertmanager::Addresses;
 use crate::metrics::Metrics;
 use crate::send::{Sender, SenderOptions};
 
-/// A client that could not be made is tried again after this time.
+/// How long to wait before retrying to create a client.
 const CLIENT_RETRY: Duration = Duration::from_secs(5);
 
-/// What holds for the manager's whole life.
+/// Options that stay fixed for the manager's lifetime.
 #[derive(Clone, Debug)]
 pub struct Options {
     /// `--alertmanager.notification-queue-capacity`
@@ -47,24 +47,24 @@ impl Default for Options {
     }
 }
 
-/// Why a configuration was not taken over whole.
+/// Why a configuration was not applied in full.
 #[derive(Debug, thiserror::Error)]
 pub enum ApplyError {
-    /// The first section that has no client; all others are taken over.
+    /// The first section whose client could not be created. All other sections are applied.
     #[error("alertmanagers[{index}]: {error}")]
     Client { index: usize, error: SetupError },
 }
 
-/// The Alertmanagers at one moment, for the API: the addresses that alerts are posted to.
+/// A snapshot of the Alertmanagers for the API: the addresses that alerts are posted to.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct AlertmanagersSnapshot {
-    /// Those that get alerts.
+    /// Alertmanagers that receive alerts.
     pub active: Vec<String>,
-    /// Those that relabelling dropped.
+    /// Alertmanagers that relabelling dropped.
     pub dropped: Vec<String>,
 }
 
-/// Sends alerts to all Alertmanagers. Clones are handles to the same manager.
+/// Sends alerts to all Alertmanagers. Clones share one manager.
 #[derive(Clone)]
 pub struct Manager(Arc<Inner>);
 
@@ -78,7 +78,7 @@ struct Inner {
 
 #[derive(Default)]
 struct State {
-    /// An Alertmanager in this process.
+    /// An Alertmanager in the same process.
     local: Option<Arc<dyn AlertSink>>,
     external_labels: BTreeMap<String, String>,
     rules: Vec<Rule>,
@@ -87,10 +87,10 @@ struct State {
 
 /// The Alertmanagers of one section.
 struct Set {
-    /// The name under which discovery knows it.
+    /// The section's name in discovery.
     job: String,
     config: AlertmanagerConfig,
-    /// `None` while its files cannot be used; tried again whenever discovery has news.
+    /// `None` while its files cannot be read; retried on every discovery update.
     client: Option<HttpClient>,
     target_rules: Vec<Rule>,
     alert_rules: Vec<Rule>,
@@ -105,7 +105,7 @@ struct Running {
 }
 
 impl Set {
-    /// Makes the client if it is missing.
+    /// Creates the client if there is none yet.
     fn make_client(&mut self, user_agent: &'static str) -> Result<(), SetupError> {
         if self.client.is_some() {
             return Ok(());
@@ -127,28 +127,28 @@ impl Set {
 }
 
 impl Manager {
-    /// A manager without Alertmanagers.
+    /// Creates a manager without Alertmanagers.
     pub fn new(options: Options, registry: &Registry, clock: SharedClock, shutdown: Shutdown) -> Self {
         let metrics = Metrics::new(registry, options.queue_capacity);
         Manager(Arc::new(Inner { options, metrics, clock, shutdown, state: Mutex::default() }))
     }
 
-    /// Sends all alerts to this sink as well, with external labels and after the rules that hold for every section.
+    /// Also sends every alert to `sink`, with external labels added and the global alert relabelling applied.
     pub fn set_local(&self, sink: Arc<dyn AlertSink>) {
         self.0.state().local = Some(sink);
     }
 
-    /// The sections of a configuration by the names under which discovery is to run them.
+    /// The sections of a configuration, each with the name that discovery should run it under.
     pub fn discovery_jobs(config: &Config) -> Vec<(String, &DiscoveryConfigs)> {
         let sections = config.alerting.alertmanagers.iter().enumerate();
         sections.map(|(index, section)| (format!("config-{index}"), &section.discovery)).collect()
     }
 
-    /// Changes to the sections of a configuration. A section that stays the same keeps its Alertmanagers and
-    /// their queues, wherever it stands now.
+    /// Applies the sections of a configuration. An unchanged section keeps its Alertmanagers and
+    /// their queues, even if its position changed.
     ///
     /// # Errors
-    /// A section whose client cannot be made; the others are taken over all the same.
+    /// A section whose client could not be created. The other sections are applied anyway.
     pub fn apply_config(&self, config: &Config) -> Result<(), ApplyError> {
         let names = &config.global.metric_name_validation_scheme;
         let compiled = |rules| ferula_config::relabel::compiled(rules, names);
@@ -188,14 +188,14 @@ impl Manager {
         failed.map_or(Ok(()), Err)
     }
 
-    /// Follows discovery until shutdown, then sends what is left and ends.
+    /// Follows discovery until shutdown, then drains the queues and returns.
     pub async fn run(&self, mut targets: watch::Receiver<TargetSets>) {
         loop {
             let sets = targets.borrow_and_update().clone();
             self.0.sync(&sets);
             let lacks_client = self.0.state().sets.iter().any(|set| set.client.is_none());
             tokio::select! {
-                // A file that was missing may be there now, and discovery need not have news for that.
+                // A missing file may exist now, and discovery does not report that.
                 () = self.0.clock.sleep(CLIENT_RETRY), if lacks_client => {}
                 changed = targets.changed() => if changed.is_err() {
                     self.0.shutdown.requested().await;
@@ -218,7 +218,7 @@ impl Manager {
         info!("Notification manager stopped");
     }
 
-    /// The Alertmanagers now.
+    /// The current Alertmanagers.
     pub fn snapshot(&self) -> AlertmanagersSnapshot {
         let state = self.0.state();
         AlertmanagersSnapshot {
@@ -254,7 +254,7 @@ impl AlertSink for Manager {
     }
 }
 
-/// Adds labels that an alert lacks, and applies rules; alerts that a rule drops are left out.
+/// Adds labels that an alert lacks and applies the rules. Alerts that a rule drops are left out.
 fn relabelled(
     alerts: Vec<Arc<Alert>>,
     rules: &[Rule],
@@ -289,7 +289,7 @@ impl Inner {
         self.metrics.discovered.set(active as f64);
     }
 
-    /// Takes over what was discovered: starts senders for new addresses, ends those of addresses that are gone.
+    /// Applies discovery results: starts senders for new addresses and stops those of removed ones.
     fn sync(self: &Arc<Self>, targets: &TargetSets) {
         let mut state = self.state();
         for set in &mut state.sets {
@@ -303,7 +303,7 @@ impl Inner {
             for running in gone {
                 self.end(running);
             }
-            // The error has been logged.
+            // The error has already been logged.
             if set.make_client(self.options.user_agent).is_err() {
                 continue;
             }
@@ -329,13 +329,13 @@ impl Inner {
                 clock: self.clock.clone(),
             },
         ));
-        // Not a child of the server's shutdown: what rules send last must still get into the queue.
+        // Not a child of the server's shutdown: alerts that rules send last must still reach the queue.
         let stop = Shutdown::new();
         let task = tokio::spawn(sender.clone().run(stop.clone(), self.options.drain_on_shutdown));
         Running { sender, stop, task }
     }
 
-    /// Ends a sender whose address is gone; what waits for it is still tried once.
+    /// Stops the sender of a removed address. Its queued alerts get one last attempt.
     fn end(&self, running: Running) {
         running.stop.request();
         tokio::spawn(async move {

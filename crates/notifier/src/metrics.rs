@@ -1,4 +1,4 @@
-//! The notifier's own metrics, by Prometheus' names.
+//! The notifier's own metrics, with Prometheus' names.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -7,7 +7,7 @@ use ferula_telemetry::{
     Counter, CounterVec, Gauge, GaugeVec, Histogram, HistogramVec, Registry, Summary, SummaryVec,
 };
 
-/// What is counted of all Alertmanagers.
+/// Metrics over all Alertmanagers.
 #[derive(Clone)]
 pub(crate) struct Metrics {
     latency: SummaryVec,
@@ -17,12 +17,12 @@ pub(crate) struct Metrics {
     dropped: CounterVec,
     queue_length: GaugeVec,
     pub discovered: Gauge,
-    /// How many senders count under an address: two sections may name the same one, and a new sender may begin while the
-    /// old one of its address ends.
+    /// The number of senders per address. Two sections may name the same address, and a new sender may start while the
+    /// old one for its address is still stopping.
     users: Arc<Mutex<HashMap<String, usize>>>,
 }
 
-/// What is counted of one Alertmanager, by one of its senders. The figures go with the last of them.
+/// Metrics of one address, as one of its senders sees them. They are removed with the last sender.
 pub(crate) struct OfOne {
     all: Metrics,
     url: String,
@@ -47,19 +47,19 @@ impl Metrics {
         Metrics {
             latency: registry.summary_vec(
                 "prometheus_notifications_latency_seconds",
-                "Seconds that it took to send a batch of alerts that arrived.",
+                "Seconds it took to send each delivered batch of alerts.",
                 &[0.5, 0.9, 0.99],
                 &LABELS,
             ),
             latency_histogram: registry.histogram_vec(
                 "prometheus_notifications_latency_histogram_seconds",
-                "Seconds that it took to send a batch of alerts that arrived.",
+                "Seconds it took to send each delivered batch of alerts.",
                 &[0.01, 0.1, 1.0, 10.0],
                 &LABELS,
             ),
             errors: counter(
                 "prometheus_notifications_errors_total",
-                "Alerts in batches that could not be delivered; most are tried again. Rising means an Alertmanager is down or refuses.",
+                "Alerts in batches that could not be delivered; most are tried again. A rise means that an Alertmanager is down or refuses alerts.",
             ),
             sent: counter(
                 "prometheus_notifications_sent_total",
@@ -71,18 +71,20 @@ impl Metrics {
             ),
             queue_length: registry.gauge_vec(
                 "prometheus_notifications_queue_length",
-                "Alerts that wait for the Alertmanager. Near the capacity means that some will be dropped.",
+                "Alerts that wait for the Alertmanager. Near the capacity, alerts are about to be dropped.",
                 &LABELS,
             ),
-            discovered: registry
-                .gauge("prometheus_notifications_alertmanagers_discovered", "Alertmanagers that get alerts."),
+            discovered: registry.gauge(
+                "prometheus_notifications_alertmanagers_discovered",
+                "Alertmanagers that receive alerts.",
+            ),
             users: Arc::default(),
         }
     }
 
-    /// The figures of an address, for a sender.
+    /// Returns the metrics of an address, for one of its senders.
     pub fn of(&self, url: &str) -> OfOne {
-        // Held while the figures are made, so that none is removed in between.
+        // Held while the metrics are created, so that none is removed meanwhile.
         let mut users = self.users();
         *users.entry(url.to_owned()).or_default() += 1;
         OfOne {

@@ -1,10 +1,10 @@
-//! What Alertmanager's API v2 is sent.
+//! The request body for Alertmanager's API v2.
 
 use ferula_model::Alert;
 use serde_json::{Map, Value, json};
 use std::sync::Arc;
 
-/// A batch as JSON.
+/// Encodes a batch as JSON.
 pub(crate) fn encode(alerts: &[Arc<Alert>]) -> Vec<u8> {
     let all: Vec<Value> = alerts.iter().map(|alert| one(alert)).collect();
     Value::Array(all).to_string().into_bytes()
@@ -24,7 +24,7 @@ fn one(alert: &Alert) -> Value {
         "generatorURL": &*alert.generator_url,
         "labels": labels,
     });
-    // Left out when there are none, as in Prometheus.
+    // Omitted when there are none, as in Prometheus.
     if let (false, Value::Object(fields)) = (annotations.is_empty(), &mut all) {
         fields.shift_insert(0, "annotations".to_owned(), annotations.into());
     }
@@ -38,7 +38,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_batch_looks_as_prometheus_sends_it() {
+    fn a_batch_is_encoded_as_in_prometheus() {
         let alert = Alert {
             labels: LabelSet::from_pairs([("alertname", "A"), ("x", "\"é")]),
             annotations: Arc::new([("text".to_owned(), String::new())]),

@@ -1,4 +1,4 @@
-//! Alerts that wait for one Alertmanager.
+//! Alerts waiting for one Alertmanager.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -6,10 +6,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use ferula_model::{Alert, LabelSet};
 use std::collections::HashMap;
 
-/// A bounded queue. When it is full the oldest alerts go: the newer ones know more.
+/// A bounded queue. When it is full, the oldest alerts are dropped because newer ones carry more information.
 ///
-/// An alert that waits is replaced by newer word of the same kind about it, so that an outage does not fill the queue
-/// with repetitions, and what is sent after it is not out of date. Firing and resolved are both kept, in order.
+/// A newer alert with the same labels and state replaces the waiting one, so an outage does not fill the queue with
+/// repetitions and no outdated alert is sent. Firing and resolved are both kept, in order.
 pub(crate) struct Queue {
     capacity: usize,
     state: Mutex<State>,
@@ -17,7 +17,7 @@ pub(crate) struct Queue {
 
 #[derive(Default)]
 struct State {
-    /// Numbered from `first` on.
+    /// Numbered consecutively, starting at `first`.
     alerts: VecDeque<Arc<Alert>>,
     first: u64,
     /// The newest waiting alert with these labels.
@@ -37,7 +37,7 @@ impl Queue {
         self.state().alerts.len()
     }
 
-    /// Adds alerts; returns how many were dropped for it.
+    /// Adds alerts; returns how many were dropped to make room.
     pub fn add(&self, alerts: &[Arc<Alert>]) -> usize {
         let mut state = self.state();
         for alert in alerts {
@@ -53,7 +53,7 @@ impl Queue {
         (0..count).filter_map(|_| state.pop()).collect()
     }
 
-    /// Puts a batch back to the front, but for alerts of which there is newer word; returns how many were dropped
+    /// Puts a batch back at the front, except alerts that a newer one has replaced. Returns how many were dropped
     /// because the queue is full.
     pub fn put_back(&self, batch: Vec<Arc<Alert>>) -> usize {
         let mut state = self.state();
@@ -63,7 +63,7 @@ impl Queue {
             if superseded {
                 continue;
             }
-            // Numbers may go below where they started: they wrap, and only differences count.
+            // Numbers may fall below their starting point: they wrap, and only differences count.
             state.first = state.first.wrapping_sub(1);
             let first = state.first;
             state.newest.entry(alert.labels.clone()).or_insert(first);
@@ -117,7 +117,7 @@ mod tests {
 
     use super::*;
 
-    /// `a` fires, `A` is resolved; the number is the moment.
+    /// `a` is firing, `A` is resolved; the number is the time.
     fn alerts(texts: &[&str]) -> Vec<Arc<Alert>> {
         let alert = |text: &&str| {
             let (name, moment) = text.split_at(1);
@@ -143,7 +143,7 @@ mod tests {
     }
 
     #[test]
-    fn the_oldest_go_and_newer_word_replaces() {
+    fn the_oldest_are_dropped_and_newer_alerts_replace_older_ones() {
         let queue = Queue::new(3);
         assert_eq!(queue.add(&alerts(&["a1", "b1", "a2", "A3", "a4"])), 1);
         assert_eq!(shown(&queue.take(9)), ["b1", "A3", "a4"]);
@@ -151,7 +151,7 @@ mod tests {
     }
 
     #[test]
-    fn a_batch_comes_back_in_front_without_what_is_out_of_date() {
+    fn a_batch_returns_to_the_front_without_outdated_alerts() {
         let queue = Queue::new(4);
         queue.add(&alerts(&["a1", "b1", "c1"]));
         let batch = queue.take(2);
@@ -159,7 +159,7 @@ mod tests {
         assert_eq!(queue.put_back(batch), 0);
         assert_eq!(shown(&queue.take(2)), ["b1", "c1"]);
         queue.add(&alerts(&["b3", "d1", "e1"]));
-        assert_eq!(queue.put_back(alerts(&["f1"])), 1, "it is the oldest itself");
+        assert_eq!(queue.put_back(alerts(&["f1"])), 1, "the returned alert is the oldest");
         assert_eq!(shown(&queue.take(9)), ["B2", "b3", "d1", "e1"]);
     }
 }

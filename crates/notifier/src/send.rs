@@ -1,4 +1,4 @@
-//! The loop that empties one queue into one Alertmanager.
+//! The loop that sends one queue to one Alertmanager.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,9 +13,9 @@ use crate::metrics::OfOne;
 use crate::payload::encode;
 use crate::queue::Queue;
 
-/// After a failure the next try waits this long…
+/// The wait after the first failure…
 const RETRY_MIN: Duration = Duration::from_secs(1);
-/// … twice as long after each further one, up to this.
+/// … which doubles after each further failure, up to this.
 const RETRY_MAX: Duration = Duration::from_secs(30);
 
 /// One Alertmanager with its queue.
@@ -30,15 +30,15 @@ pub(crate) struct Sender {
     clock: SharedClock,
 }
 
-/// Why a batch did not arrive.
+/// Why a batch was not delivered.
 enum Failure {
-    /// Another try may help.
+    /// A retry may succeed.
     Passing(String),
-    /// The Alertmanager has read it and wants none of it.
+    /// The Alertmanager rejected the batch.
     Refused(String),
 }
 
-/// What a sender is made of beside its address.
+/// What a sender needs besides its address.
 pub(crate) struct SenderOptions {
     pub client: HttpClient,
     pub metrics: OfOne,
@@ -62,7 +62,7 @@ impl Sender {
         }
     }
 
-    /// Queues alerts. Never waits.
+    /// Queues alerts. Never blocks.
     pub fn add(&self, alerts: &[Arc<Alert>]) {
         let dropped = self.queue.add(alerts);
         self.note_dropped(dropped);
@@ -81,7 +81,7 @@ impl Sender {
         }
     }
 
-    /// Sends what comes until it is asked to stop; then what is left, if `drain` says so.
+    /// Sends until `stop` is requested; then drains the queue if `drain` is set.
     pub async fn run(self: Arc<Self>, stop: Shutdown, drain: bool) {
         let mut pause = RETRY_MIN;
         while !stop.is_requested() {
@@ -102,7 +102,7 @@ impl Sender {
             }
             pause = (pause * 2).min(RETRY_MAX);
         }
-        // One failure ends the draining: an Alertmanager that is down must not keep the server from stopping.
+        // One failure ends the draining: an unreachable Alertmanager must not delay the shutdown.
         while drain && self.queue.len() > 0 && self.send_batch().await {}
         let left = self.queue.take(usize::MAX).len();
         if left > 0 {
@@ -112,7 +112,7 @@ impl Sender {
         }
     }
 
-    /// Sends one batch. `false` when it was put back because another try may help.
+    /// Sends one batch. Returns `false` when it was put back for a retry.
     async fn send_batch(&self) -> bool {
         let batch = self.queue.take(self.batch_size);
         let count = batch.len();
@@ -151,7 +151,7 @@ impl Sender {
         let answer = async {
             let response = self.client.send(request).await?;
             let (status, text) = (response.status(), response.status_text().to_owned());
-            // The connection can be used again once the answer is read; nobody needs what it says.
+            // The connection can be reused once the body has been read. Its content does not matter.
             response.drain().await;
             Ok((status, text))
         };
@@ -186,7 +186,7 @@ mod tests {
     use crate::metrics::Metrics;
 
     #[tokio::test]
-    async fn every_key_of_the_clients_section_does_what_it_does_elsewhere() {
+    async fn every_key_of_the_client_section_works_as_elsewhere() {
         let lab = Lab::start().await;
         for case in lab.cases() {
             let section = HttpClientConfig::parse_file(&case.section, ".").expect("a good section");

@@ -1,4 +1,4 @@
-//! Alerts to Alertmanagers that answer well, badly, slowly or not at all.
+//! Delivery to Alertmanagers that answer, fail, are slow, or never answer.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -15,10 +15,10 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 
-/// How a fake Alertmanager answers; `None` never does.
+/// The status that a fake Alertmanager answers with; `None` never answers.
 type Answer = Option<u16>;
 
-/// An Alertmanager that notes what it is sent.
+/// An Alertmanager that records what it receives.
 struct Fake {
     address: String,
     answer: watch::Sender<Answer>,
@@ -41,7 +41,7 @@ impl Fake {
         Fake { address, answer, seen }
     }
 
-    /// Names of the alerts in the order they came, a capital for those that are resolved.
+    /// Names of the alerts in order of arrival; resolved ones are in capitals.
     fn alerts(&self) -> Vec<String> {
         let seen = self.seen.lock().unwrap();
         let names = |body: &String| -> Vec<String> {
@@ -124,7 +124,7 @@ impl Bed {
         Self::start_with(config, options, RealClock::shared())
     }
 
-    /// `clock` is that of the manager; discovery has the machine's.
+    /// `clock` drives the manager; discovery uses the system clock.
     fn start_with(config: &str, options: Options, clock: SharedClock) -> Bed {
         ferula_telemetry::logging::init(Level::Error, Format::Logfmt);
         let (registry, shutdown) = (Registry::new(), Shutdown::new());
@@ -168,7 +168,7 @@ impl Bed {
         let of_url = family.metrics.iter().find(|metric| metric.labels.value("alertmanager") == url)?;
         match of_url.value {
             ferula_model::MetricValue::Single(value) => Some(value),
-            _ => panic!("{name} is no single number"),
+            _ => panic!("{name} is not a single number"),
         }
     }
 
@@ -231,7 +231,7 @@ fn one_each(addresses: &[&str]) -> String {
 }
 
 #[tokio::test]
-async fn one_that_hangs_or_fails_holds_up_nobody_and_loses_nothing() {
+async fn a_hanging_or_failing_alertmanager_delays_no_other_and_loses_nothing() {
     let (good, hanging, failing) =
         (Fake::start(Some(200)).await, Fake::start(None).await, Fake::start(Some(500)).await);
     let bed = Bed::start(
@@ -246,7 +246,7 @@ async fn one_that_hangs_or_fails_holds_up_nobody_and_loses_nothing() {
     }
     assert_eq!(good.alerts(), ["A", "B", "C", "D"]);
     failing.wait_for(1).await;
-    // Repeated word about an alert that waits does not take more room.
+    // A repeated alert takes no additional room in the queue.
     bed.manager.send(alerts(&["C", "D"]));
     let url = |fake: &Fake| format!("http://{}/api/v2/alerts", fake.address);
     while bed.count("prometheus_notifications_errors_total", &url(&hanging)) == 0.0 {
@@ -267,7 +267,7 @@ async fn one_that_hangs_or_fails_holds_up_nobody_and_loses_nothing() {
 }
 
 #[tokio::test]
-async fn what_is_refused_is_dropped_and_what_is_too_much_drops_the_oldest() {
+async fn refused_batches_are_dropped_and_a_full_queue_drops_the_oldest() {
     let refusing = Fake::start(Some(400)).await;
     let down = "127.0.0.1:1";
     let bed = Bed::start(
@@ -296,7 +296,7 @@ async fn what_is_refused_is_dropped_and_what_is_too_much_drops_the_oldest() {
 }
 
 #[tokio::test]
-async fn what_waits_is_sent_at_shutdown_and_a_reload_keeps_queues() {
+async fn queues_are_drained_at_shutdown_and_survive_a_reload() {
     let (fake, other) = (Fake::start(Some(200)).await, Fake::start(Some(200)).await);
     let bed = Bed::start(&one_each(&[&fake.address]), Options { batch_size: 1, ..Options::default() });
     bed.discovered(1).await;
@@ -309,7 +309,7 @@ async fn what_waits_is_sent_at_shutdown_and_a_reload_keeps_queues() {
 }
 
 #[tokio::test]
-async fn figures_of_an_address_stay_for_as_long_as_anybody_sends_there() {
+async fn metrics_of_an_address_stay_while_any_sender_uses_it() {
     let fake = Fake::start(Some(200)).await;
     let url = format!("http://{}/api/v2/alerts", fake.address);
     let sent = "prometheus_notifications_sent_total";
@@ -321,7 +321,7 @@ async fn figures_of_an_address_stay_for_as_long_as_anybody_sends_there() {
     while bed.count(sent, &url) < 2.0 {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
-    // One section goes, and its sender ends. What the other one counts is still the address's.
+    // One section is removed and its sender stops. The other sender's counts remain.
     bed.apply(&one_each(&[&fake.address]));
     bed.discovered(1).await;
     bed.manager.send(alerts(&["B"]));
@@ -329,7 +329,7 @@ async fn figures_of_an_address_stay_for_as_long_as_anybody_sends_there() {
     while bed.count(sent, &url) < 3.0 {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
-    // Without any, there are no figures.
+    // Without any sender, the metrics are gone.
     bed.apply("{}");
     while bed.count_if_any(sent, &url).is_some() {
         tokio::time::sleep(Duration::from_millis(5)).await;
@@ -338,7 +338,7 @@ async fn figures_of_an_address_stay_for_as_long_as_anybody_sends_there() {
 }
 
 #[tokio::test]
-async fn a_section_whose_files_are_missing_begins_to_send_once_they_are_there() {
+async fn a_section_with_missing_files_starts_sending_once_they_exist() {
     let (fake, lab) = (Fake::start(Some(200)).await, Lab::start().await);
     let ca = lab.path("later.pem");
     let text = format!(
@@ -356,7 +356,7 @@ async fn a_section_whose_files_are_missing_begins_to_send_once_they_are_there() 
     bed.discovered(1).await;
     bed.manager.send(alerts(&["before"]));
     std::fs::copy(lab.path("ca.pem"), &ca).unwrap();
-    // Nothing is discovered anew, and nothing is reloaded.
+    // No new discovery result and no reload.
     while fake.seen.lock().unwrap().is_empty() {
         clock.advance(Duration::from_secs(5));
         bed.manager.send(alerts(&["after"]));

@@ -1,8 +1,8 @@
-//! The file `queries.active`: which queries run now, so that after a crash the next start can name them.
+//! The file `queries.active`: the queries running now, so that the next start can report them after a crash.
 //!
-//! The layout is that of Prometheus: `[`, then a slot of 1,000 bytes per place, each a JSON object that is padded with
-//! zero bytes and ends with a comma. A slot is written with one call; it needs no sync, because what matters is that
-//! it survives the process, not the machine.
+//! The layout is Prometheus': `[`, then one 1,000-byte slot per place, each a JSON object padded with
+//! zero bytes and ending in a comma. A slot is written with one call. No sync is needed: the file has
+//! to survive a crash of the process, not of the machine.
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -21,14 +21,14 @@ pub struct ActiveFile {
     free: Mutex<Vec<usize>>,
 }
 
-/// A query in the file; dropping it takes the query out.
+/// A query in the file; dropping it removes the query.
 pub(crate) struct ActiveSlot<'a> {
     file: &'a ActiveFile,
     slot: usize,
 }
 
 impl ActiveFile {
-    /// Opens the file in the data directory, logs what the last run left in it, and empties it.
+    /// Opens the file in the data directory, logs the queries that the last run left in it, and empties it.
     pub fn open(data_dir: &Path, slots: usize) -> io::Result<Self> {
         std::fs::create_dir_all(data_dir)?;
         let path = data_dir.join(FILE_NAME);
@@ -51,7 +51,7 @@ impl ActiveFile {
 
     fn write(&self, slot: usize, bytes: &[u8; SLOT_BYTES]) {
         if let Err(err) = self.file.write_all_at(bytes, (1 + slot * SLOT_BYTES) as u64) {
-            error!("Error writing the file of active queries", err = err);
+            error!("Error writing the active query file", err = err);
         }
     }
 }
@@ -63,7 +63,7 @@ impl Drop for ActiveSlot<'_> {
     }
 }
 
-/// A query as a slot holds it. A query that is too long is cut.
+/// The slot for a query. A query that is too long is truncated.
 fn slot_bytes(query: &str, unix_seconds: i64) -> [u8; SLOT_BYTES] {
     let mut kept = query;
     let text = loop {
@@ -71,7 +71,7 @@ fn slot_bytes(query: &str, unix_seconds: i64) -> [u8; SLOT_BYTES] {
         match (text.len() + 1).checked_sub(SLOT_BYTES).filter(|surplus| *surplus > 0) {
             None => break text,
             Some(surplus) => {
-                // One byte of the query is at most six of JSON, so this never cuts too much.
+                // One byte of the query takes at most six bytes of JSON, so this always leaves enough room.
                 let shorter = kept.len().saturating_sub(surplus.div_ceil(6));
                 kept = &kept[..kept.floor_char_boundary(shorter)];
             }
@@ -83,8 +83,7 @@ fn slot_bytes(query: &str, unix_seconds: i64) -> [u8; SLOT_BYTES] {
     slot
 }
 
-/// The list that the last run left, if any query is in it. Reads no more than a file of this many slots can hold,
-/// whatever lies there.
+/// The queries that the last run left, if any. Reads no more than a file with this many slots can hold.
 fn read_unfinished(path: &Path, file_bytes: usize) -> Option<String> {
     // Opening a pipe would wait for its writer.
     if !path.metadata().is_ok_and(|metadata| metadata.is_file()) {
@@ -107,7 +106,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_file_holds_the_queries_that_run_and_no_others() {
+    fn the_file_holds_exactly_the_running_queries() {
         let dir = tempfile::tempdir().expect("a directory");
         let file = ActiveFile::open(dir.path(), 2).expect("opens");
         let read = || read_unfinished(&dir.path().join(FILE_NAME), 2001);
@@ -127,7 +126,7 @@ mod tests {
     }
 
     #[test]
-    fn no_more_is_read_than_the_slots_can_hold() {
+    fn at_most_the_size_of_all_slots_is_read() {
         let dir = tempfile::tempdir().expect("a directory");
         let path = dir.path().join(FILE_NAME);
         std::fs::write(&path, "[".repeat(5000)).expect("written");

@@ -1,4 +1,4 @@
-//! A query that has run: what it was, what came of it, and how long it took. For the caller, the log and the metrics.
+//! The record of a finished query: its text, result and timing. For the caller, the query log and the metrics.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,12 +7,12 @@ use ferula_promql::QueryOutcome;
 
 use crate::request::QueryRequest;
 
-/// A query that ran, well or badly.
+/// A query that has finished, with a result or an error.
 pub struct CompletedQuery {
     pub request: Arc<QueryRequest>,
     pub outcome: QueryOutcome,
-    /// How long it waited for a place.
+    /// Time spent waiting for a place.
     pub queue_time: Duration,
-    /// From the request to the outcome.
+    /// From the request to the result.
     pub total_time: Duration,
 }

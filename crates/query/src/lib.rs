@@ -5,12 +5,12 @@
 //!                   └ timeout, client gone, stopped by id, shutdown ─▶ QueryControl
 //! ```
 //!
-//! Here: how many queries run at once and for how long, what is recorded about each, and the list of those that run.
-//! Elsewhere: the language and its evaluation (`ferula-promql`), parameters and answers (`ferula-api`), when rules are
-//! evaluated (`ferula-rules`).
+//! Here: how many queries run at once and for how long, the records kept of each, and the list of running queries.
+//! Elsewhere: the language and its evaluation (`ferula-promql`), parameters and answers (`ferula-api`), the schedule of
+//! rules (`ferula-rules`).
 //!
-//! Always true: clients' queries and those of rules share the places, the metrics, the log and the file; time is read
-//! from the [`Clock`](ferula_runtime::Clock) only.
+//! Always true: queries of clients and of rules share the places, the metrics, the log and the file; time is read
+//! only from the [`Clock`](ferula_runtime::Clock).
 
 mod active_file;
 mod completed;

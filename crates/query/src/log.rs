@@ -1,4 +1,4 @@
-//! The query log: one JSON line per query, in the file that `global.query_log_file` names.
+//! The query log: one JSON line per query, written to the file in `global.query_log_file`.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
@@ -16,7 +16,7 @@ pub(crate) struct QueryLog {
 }
 
 impl QueryLog {
-    /// Opens the file to append to it.
+    /// Opens the file for appending.
     pub(crate) fn open(path: &str) -> io::Result<Self> {
         let file = OpenOptions::new().create(true).append(true).open(path)?;
         Ok(QueryLog { path: path.to_owned(), file: Mutex::new(file) })
@@ -29,12 +29,12 @@ impl QueryLog {
     pub(crate) fn write(&self, line: &LogLine<'_>) -> io::Result<()> {
         let mut text = line.to_json().to_string();
         text.push('\n');
-        // One call per line, so that lines of several queries do not mix.
+        // One write per line, so that lines of concurrent queries do not mix.
         self.file.lock().unwrap_or_else(PoisonError::into_inner).write_all(text.as_bytes())
     }
 }
 
-/// One query, as Prometheus writes it.
+/// One line, in Prometheus' format.
 pub(crate) struct LogLine<'a> {
     pub(crate) now: UnixNanos,
     pub(crate) completed: &'a CompletedQuery,
@@ -58,7 +58,7 @@ impl LogLine<'_> {
             line.insert("error".into(), error.to_string().into());
         }
         line.insert("stats".into(), self.stats_json());
-        // Nothing is traced here; Prometheus then writes zeros.
+        // There is no tracing here; Prometheus writes zeros in that case.
         line.insert("spanID".into(), "0".repeat(16).into());
         line.insert("traceID".into(), "0".repeat(32).into());
         match &request.origin {

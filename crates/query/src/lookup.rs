@@ -1,6 +1,6 @@
-//! Look-ups of series and labels: work on the store that is no query, within the same time and memory.
+//! Look-ups of series and labels: store accesses that are not queries, under the same time and memory limits.
 //!
-//! They have places of their own, so that a page full of look-ups does not keep queries waiting, nor the other way round.
+//! They have their own places, so that look-ups do not delay queries, nor queries look-ups.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -12,14 +12,14 @@ use tokio::sync::OwnedSemaphorePermit;
 
 use crate::service::{AdmissionError, QueryService};
 
-/// A look-up that has a place. What it holds of the memory goes back when this and all clones of its hints are dropped.
+/// An admitted look-up. Its memory is released when it and all clones of its hints are dropped.
 pub struct Lookup {
     ended: Arc<AtomicBool>,
     memory: Arc<Lease>,
     _place: OwnedSemaphorePermit,
 }
 
-/// Stops the look-up when its time is over, or when dropped before that.
+/// Stops the look-up when its time is up, or when dropped before that.
 pub struct LookupGuard {
     ended: Arc<AtomicBool>,
     clock: SharedClock,
@@ -27,10 +27,10 @@ pub struct LookupGuard {
 }
 
 impl QueryService {
-    /// Waits for a place for a look-up, which then runs on a thread that may block, while the guard watches its time.
+    /// Waits for a place. The look-up then runs on a thread that may block, while the guard enforces the time limit.
     ///
     /// # Errors
-    /// The time of `--query.timeout` was over before a place was free.
+    /// The time of `--query.timeout` was up before a place was free.
     pub async fn admit_lookup(&self) -> Result<(Lookup, LookupGuard), AdmissionError> {
         let began = self.clock.elapsed();
         let place = tokio::select! {
@@ -51,30 +51,30 @@ impl QueryService {
 }
 
 impl Lookup {
-    /// Hints for the store with this look-up's end and memory.
+    /// Hints for the store that carry this look-up's stop signal and memory account.
     pub fn hints(&self) -> Hints {
         let ended = self.ended.clone();
         let stop = Stop::when(Arc::new(move || ended.load(Ordering::Relaxed)));
         Hints { stop, memory: Some(self.memory.clone()), ..Hints::default() }
     }
 
-    /// Makes sure that the look-up may hold `bytes` more.
+    /// Reserves `bytes` more memory for this look-up.
     ///
     /// # Errors
-    /// So many are not free.
+    /// Not enough memory is free.
     pub fn charge(&self, bytes: usize) -> Result<(), OutOfMemory> {
         self.memory.grow(bytes)
     }
 
-    /// Whether nobody waits for it any more.
+    /// Whether the look-up has been stopped.
     pub fn is_ended(&self) -> bool {
         self.ended.load(Ordering::Relaxed)
     }
 }
 
 impl LookupGuard {
-    /// Awaits `work`, which does the look-up. When the time is over the look-up is stopped, and `work` is still awaited: it
-    /// returns soon, with the error to answer.
+    /// Awaits `work`, which does the look-up. When the time is up, the look-up is stopped and `work` is still awaited:
+    /// it soon returns with the error to answer with.
     pub async fn watch<T>(self, work: impl Future<Output = T>) -> T {
         tokio::pin!(work);
         tokio::select! {

@@ -1,4 +1,4 @@
-//! The engine's metrics, under Prometheus' names.
+//! The engine's metrics, with Prometheus' names.
 
 use ferula_promql::QueryStats;
 use ferula_telemetry::{Counter, Gauge, Histogram, Registry, Summary};
@@ -30,7 +30,7 @@ impl EngineMetrics {
         registry
             .gauge(
                 "prometheus_engine_queries_concurrent_max",
-                "How many queries may run at once (--query.max-concurrency); more of them wait.",
+                "How many queries may run at once (--query.max-concurrency); further ones wait.",
             )
             .set(concurrency_max as f64);
         let summaries = registry.summary_vec(
@@ -49,7 +49,7 @@ impl EngineMetrics {
         EngineMetrics {
             queries: registry.gauge(
                 "prometheus_engine_queries",
-                "Queries of clients and rules that run or wait now. For long at prometheus_engine_queries_concurrent_max or above: queries wait for one another.",
+                "Queries of clients and rules running or waiting now. At prometheus_engine_queries_concurrent_max or above, queries wait for a place.",
             ),
             samples: registry.counter(
                 "prometheus_engine_query_samples_total",
@@ -61,11 +61,11 @@ impl EngineMetrics {
             ),
             log_enabled: registry.gauge(
                 "prometheus_engine_query_log_enabled",
-                "1 while queries are written to global.query_log_file, else 0.",
+                "1 while queries are written to global.query_log_file, otherwise 0.",
             ),
             log_failures: registry.counter(
                 "prometheus_engine_query_log_failures_total",
-                "Queries that could not be written to the query log; look at the disk when it rises.",
+                "Queries that could not be written to the query log; check the disk if it rises.",
             ),
             queue_time: slice("queue_time"),
             prepare_time: slice("prepare_time"),
@@ -93,7 +93,7 @@ impl EngineMetrics {
     }
 }
 
-/// Counts a query for as long as it waits or runs.
+/// Counts a query while it waits or runs.
 pub(crate) struct CountedQuery(Gauge);
 
 impl CountedQuery {

@@ -1,7 +1,7 @@
-//! The queries that ran last: which of them run most often, take longest, need the most memory.
+//! Recently finished queries: which run most often, take longest, and use the most memory.
 //!
-//! Kept: the last [`RECORDS_MAX`] that took a millisecond and more. Each text is held once, and all texts together are
-//! bounded as well.
+//! The last [`RECORDS_MAX`] queries that took at least a millisecond are kept. Each text is stored once, and all texts
+//! together are bounded as well.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -9,55 +9,55 @@ use std::time::Duration;
 
 use crate::request::QueryRequest;
 
-/// As many as VictoriaMetrics keeps.
+/// The same number as VictoriaMetrics keeps.
 pub(crate) const RECORDS_MAX: usize = 20_000;
 /// Shorter queries are not kept.
 pub(crate) const DURATION_MIN: Duration = Duration::from_millis(1);
-/// What all texts may take together; the oldest records go when it is reached.
+/// The bound for all texts together; beyond it the oldest records are dropped.
 const TEXT_BYTES_MAX: usize = 4 << 20;
-/// Of a longer text the beginning is kept.
+/// A longer text is truncated to this.
 const ONE_TEXT_BYTES_MAX: usize = 16 << 10;
 
-/// The queries that ran last.
+/// Recently finished queries.
 #[derive(Default)]
 pub struct RecentQueries(Mutex<State>);
 
 #[derive(Default)]
 struct State {
     records: VecDeque<Record>,
-    /// Every text with the number of its records.
+    /// Every text with the number of records that use it.
     texts: HashMap<Arc<str>, usize>,
     text_bytes: usize,
 }
 
 struct Record {
     query: Arc<str>,
-    /// From the first to the last moment; 0 for an instant.
+    /// From the first to the last evaluation time; 0 for an instant query.
     range_seconds: u64,
-    /// On the clock that never jumps.
+    /// On the monotonic clock.
     ended: Duration,
     took: Duration,
     memory_bytes: u64,
 }
 
-/// All runs of one text over one length of range.
+/// All runs of one text over ranges of one length.
 #[derive(Clone, Debug, PartialEq)]
 pub struct TopQuery {
     pub query: Arc<str>,
     pub range_seconds: u64,
     pub count: u64,
     pub took: Duration,
-    /// Added up over the runs.
+    /// Summed over all runs.
     pub memory_bytes: u64,
 }
 
 impl TopQuery {
-    /// Of one run.
+    /// Per run.
     pub fn mean_duration(&self) -> Duration {
         self.took.div_f64(self.count.max(1) as f64)
     }
 
-    /// Of one run.
+    /// Per run.
     pub fn mean_memory_bytes(&self) -> u64 {
         self.memory_bytes / self.count.max(1)
     }
@@ -73,7 +73,7 @@ pub struct TopQueries {
 }
 
 impl RecentQueries {
-    /// How many queries are kept, and which are too short to be.
+    /// The number of queries kept, and the shortest duration that is kept.
     pub const LIMITS: (usize, Duration) = (RECORDS_MAX, DURATION_MIN);
 
     pub(crate) fn insert(&self, request: &QueryRequest, took: Duration, memory_bytes: u64, now: Duration) {
@@ -95,7 +95,7 @@ impl RecentQueries {
         }
     }
 
-    /// The lists over what ended within `lifetime`.
+    /// The lists of queries that ended within `lifetime`.
     pub(crate) fn top(&self, count_max: usize, lifetime: Duration, now: Duration) -> TopQueries {
         let mut sums: HashMap<(Arc<str>, u64), TopQuery> = HashMap::new();
         let state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
@@ -113,7 +113,7 @@ impl RecentQueries {
         }
         drop(state);
         let mut all: Vec<TopQuery> = sums.into_values().collect();
-        // The same order every time where the key is equal.
+        // A fixed order for equal keys.
         all.sort_by(|a, b| (&a.query, a.range_seconds).cmp(&(&b.query, b.range_seconds)));
         TopQueries {
             by_count: largest(&all, count_max, |query| query.count),

@@ -1,21 +1,21 @@
-//! What callers ask for.
+//! A query request.
 
 use std::time::Duration;
 
 use ferula_model::Timestamp;
 use ferula_promql::{Grid, QueryOptions};
 
-/// The moments at which a query is evaluated.
+/// The timestamps at which a query is evaluated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum EvaluationTime {
-    /// One moment.
+    /// One timestamp.
     Instant(Timestamp),
-    /// Every moment of a grid.
+    /// Every timestamp of a grid.
     Range(Grid),
 }
 
 impl EvaluationTime {
-    /// First moment, last moment and step in milliseconds; the step of an instant is 0.
+    /// First and last timestamp and step in milliseconds; the step of an instant query is 0.
     pub fn start_end_step_ms(self) -> (i64, i64, i64) {
         match self {
             EvaluationTime::Instant(at) => (at.millis(), at.millis(), 0),
@@ -24,16 +24,16 @@ impl EvaluationTime {
     }
 }
 
-/// A query with everything that its caller decides.
+/// A query with everything that the caller decides.
 #[derive(Clone, Debug)]
 pub struct QueryRequest {
     /// The text; for a rule, the expression as the printer writes it.
     pub query: String,
     pub time: EvaluationTime,
     pub options: QueryOptions,
-    /// The caller's own bound, beside that of the service. Waiting for a place counts.
+    /// The caller's own limit, in addition to the service's. Waiting for a place counts.
     pub timeout: Option<Duration>,
-    /// `None` for queries that belong to nobody, as in tests.
+    /// `None` if unknown, as in tests.
     pub origin: Option<Origin>,
 }
 
@@ -41,7 +41,7 @@ pub struct QueryRequest {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Origin {
     Http {
-        /// Address of the client, without its port.
+        /// The client's address, without port.
         client: String,
         method: String,
         path: String,

@@ -1,4 +1,4 @@
-//! The queries that run now, so that people can see them and stop one.
+//! The running queries, so that users can list and stop them.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -9,10 +9,10 @@ use ferula_promql::{QueryControl, StopReason};
 
 use crate::request::{Origin, QueryRequest};
 
-/// A query that runs.
+/// A running query.
 #[derive(Clone, Debug)]
 pub struct RunningQuery {
-    /// Unique among the queries of this process.
+    /// Unique within this process.
     pub id: u64,
     pub request: Arc<QueryRequest>,
     pub began_at: UnixNanos,
@@ -26,19 +26,19 @@ pub(crate) struct RunningQueries(Mutex<State>);
 struct State {
     last_id: u64,
     queries: BTreeMap<u64, Entry>,
-    /// Rules start no more queries.
+    /// Set once rules may start no more queries.
     rules_stopped: bool,
 }
 
 struct Entry {
     request: Arc<QueryRequest>,
     began_at: UnixNanos,
-    /// On the clock that never jumps.
+    /// On the monotonic clock.
     began: Duration,
     control: QueryControl,
 }
 
-/// Takes the query off the list when dropped.
+/// Removes the query from the list when dropped.
 pub(crate) struct Listed {
     list: Arc<RunningQueries>,
     id: u64,
@@ -66,7 +66,7 @@ impl RunningQueries {
         Listed { list: self.clone(), id }
     }
 
-    /// The longest running first.
+    /// Longest running first.
     pub(crate) fn list(&self, elapsed: Duration) -> Vec<RunningQuery> {
         let state = self.lock();
         let running = |(id, entry): (&u64, &Entry)| RunningQuery {

@@ -21,7 +21,7 @@ use crate::recent::{RecentQueries, TopQueries};
 use crate::request::{EvaluationTime, QueryRequest};
 use crate::running::{Listed, RunningQueries, RunningQuery, is_of_rule};
 
-/// Limits of all queries.
+/// Limits for all queries.
 pub struct ServiceOptions {
     /// `--query.max-concurrency`
     pub concurrency_max: usize,
@@ -32,34 +32,34 @@ pub struct ServiceOptions {
 /// Why a query did not get to run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum AdmissionError {
-    /// Its time was over before a place was free. The words are those of Go's library, which Prometheus answers with.
+    /// Its time was up before a place was free. The text is Go's, which Prometheus answers with.
     #[error("context deadline exceeded")]
     Timeout,
-    /// It is a rule's, and rules start no more queries.
+    /// It belongs to a rule, and rules may start no more queries.
     #[error("rule evaluation was stopped")]
     RulesStopped,
 }
 
-/// Runs the queries of clients and rules on one store, within one set of limits.
+/// Runs the queries of clients and rules on one store, under one set of limits.
 pub struct QueryService {
     store: Arc<dyn Queryable>,
     engine: RwLock<Engine>,
     pub(crate) clock: SharedClock,
     places: Arc<Semaphore>,
-    /// For look-ups, which are no queries.
+    /// For look-ups.
     pub(crate) lookup_places: Arc<Semaphore>,
     pub(crate) timeout: Duration,
     active_file: Option<ActiveFile>,
     log: RwLock<Option<Arc<QueryLog>>>,
     running: Arc<RunningQueries>,
     recent: RecentQueries,
-    /// Requested when rules are to start no more queries.
+    /// Requested when rules must start no more queries.
     rules_stopped: Shutdown,
     metrics: EngineMetrics,
 }
 
 impl QueryService {
-    /// Queries are not written to disk while they run when there is no `active_file`.
+    /// Without an `active_file`, running queries are not recorded on disk.
     pub fn new(
         store: Arc<dyn Queryable>,
         engine: Engine,
@@ -84,17 +84,17 @@ impl QueryService {
         }
     }
 
-    /// The engine as it is configured now.
+    /// The engine as currently configured.
     pub fn engine(&self) -> Engine {
         self.engine.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Replaces the engine for the queries that start from now on.
+    /// Replaces the engine for queries that start from now on.
     pub fn set_engine(&self, engine: Engine) {
         *self.engine.write().unwrap_or_else(PoisonError::into_inner) = engine;
     }
 
-    /// Opens, changes or (with "") closes the query log. When the new file cannot be opened, the old log continues.
+    /// Opens, changes or (with "") closes the query log. If the new file cannot be opened, the old log continues.
     pub fn set_log(&self, path: &str) -> std::io::Result<()> {
         let mut log = self.log.write().unwrap_or_else(PoisonError::into_inner);
         if log.as_ref().map_or("", |log| log.path()) != path {
@@ -104,10 +104,10 @@ impl QueryService {
         Ok(())
     }
 
-    /// Waits for a place. The query is then run on a thread that may block, while the guard watches its time.
+    /// Waits for a place. The query then runs on a thread that may block, while the guard enforces the time limit.
     ///
     /// # Errors
-    /// The time was over before a place was free.
+    /// The time was up before a place was free.
     pub async fn admit(
         self: &Arc<Self>,
         request: QueryRequest,
@@ -153,11 +153,11 @@ impl QueryService {
         Ok((admitted, guard))
     }
 
-    /// Evaluates an expression that its caller has parsed: waits for a place, runs, watches the time. Blocks; must not be
+    /// Evaluates an already parsed expression: waits for a place, runs, enforces the time limit. Blocks; must not be
     /// called on a thread that drives the runtime's tasks.
     ///
     /// # Errors
-    /// The time was over before a place was free.
+    /// The time was up before a place was free.
     pub fn evaluate(
         self: &Arc<Self>,
         runtime: &Handle,
@@ -169,22 +169,22 @@ impl QueryService {
         Ok(admitted.run_expr(expr))
     }
 
-    /// The queries that run now, the longest running first.
+    /// The running queries, longest running first.
     pub fn running(&self) -> Vec<RunningQuery> {
         self.running.list(self.clock.elapsed())
     }
 
-    /// The queries of the last while that ran most often, longest and with the most memory.
+    /// The recent queries that ran most often, took longest, and used the most memory.
     pub fn top(&self, count_max: usize, lifetime: Duration) -> TopQueries {
         self.recent.top(count_max, lifetime, self.clock.elapsed())
     }
 
-    /// Stops a running query; returns `false` when there is none with this id.
+    /// Stops a running query. Returns `false` if no query has this id.
     pub fn stop(&self, id: u64) -> bool {
         self.running.stop(id)
     }
 
-    /// Stops the queries that rules have running, and those that rules start from now on.
+    /// Stops the running queries of rules, and any that rules start from now on.
     pub fn stop_rules(&self) {
         self.rules_stopped.request();
         self.running.stop_rules();
@@ -193,7 +193,7 @@ impl QueryService {
     fn account(&self, completed: &CompletedQuery) {
         let stats = &completed.outcome.stats;
         self.metrics.count_samples(stats);
-        // A query that could not be parsed was never evaluated, and Prometheus neither times nor logs it.
+        // Prometheus neither times nor logs a query that could not be parsed.
         if matches!(completed.outcome.result, Err(QueryError::Parse(_))) {
             return;
         }
@@ -209,7 +209,7 @@ impl QueryService {
     }
 }
 
-/// A task that watches the time of a query, and ends with it, also when it ends by a panic.
+/// The task that enforces a query's time limit. It ends with the query, even on a panic.
 struct Timer(JoinHandle<()>);
 
 impl Drop for Timer {
@@ -218,7 +218,7 @@ impl Drop for Timer {
     }
 }
 
-/// Stops the query when its time is over, or when dropped before that.
+/// Stops the query when its time is up, or when dropped before that.
 pub struct QueryGuard {
     control: QueryControl,
     clock: SharedClock,
@@ -226,8 +226,8 @@ pub struct QueryGuard {
 }
 
 impl QueryGuard {
-    /// Awaits `work`, which runs the query. When the time is over the query is stopped, and `work` is still awaited: it
-    /// returns soon, with the error to answer.
+    /// Awaits `work`, which runs the query. When the time is up, the query is stopped and `work` is still awaited: it
+    /// soon returns with the error to answer with.
     pub async fn watch<T>(self, work: impl Future<Output = T>) -> T {
         tokio::pin!(work);
         tokio::select! {
@@ -244,7 +244,7 @@ impl Drop for QueryGuard {
     }
 }
 
-/// A query that has a place. It counts as running until it is dropped.
+/// A query that has a place. It counts as running until dropped.
 pub struct AdmittedQuery {
     service: Arc<QueryService>,
     request: Arc<QueryRequest>,
@@ -258,7 +258,7 @@ pub struct AdmittedQuery {
 }
 
 impl AdmittedQuery {
-    /// Says whether the query was stopped, for work that stands in for it and runs in pieces.
+    /// Returns a function that tells whether the query was stopped, for callers that evaluate it piecewise themselves.
     pub fn stopped(&self) -> Arc<dyn Fn() -> bool + Send + Sync> {
         let control = self.control.clone();
         Arc::new(move || control.check("").is_err())

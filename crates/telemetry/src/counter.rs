@@ -11,7 +11,7 @@ use crate::family::Instrument;
 #[derive(Clone, Debug, Default)]
 pub struct Counter(Arc<CounterCells>);
 
-/// Whole steps and fractional ones apart, so that the common case is one atomic add.
+/// Whole and fractional amounts are kept apart, so that the common case is one atomic add.
 #[derive(Debug, Default)]
 struct CounterCells {
     whole: AtomicU64,
@@ -29,14 +29,14 @@ impl Counter {
         self.0.whole.fetch_add(n, Relaxed);
     }
 
-    /// Adds `amount`; a negative amount or NaN is left out, because a counter never falls.
+    /// Adds `amount`. A negative amount or NaN is ignored, because a counter never decreases.
     pub fn add_f64(&self, amount: f64) {
         if amount > 0.0 {
             add_to_bits(&self.0.fraction_bits, amount);
         }
     }
 
-    /// The number now.
+    /// The current value.
     pub fn get(&self) -> f64 {
         self.0.whole.load(Relaxed) as f64 + f64::from_bits(self.0.fraction_bits.load(Relaxed))
     }
@@ -70,12 +70,12 @@ impl Gauge {
         self.add(1.0);
     }
 
-    /// Takes 1 off.
+    /// Subtracts 1.
     pub fn dec(&self) {
         self.add(-1.0);
     }
 
-    /// The number now.
+    /// The current value.
     pub fn get(&self) -> f64 {
         f64::from_bits(self.0.load(Relaxed))
     }
@@ -89,7 +89,7 @@ impl Instrument for Gauge {
     }
 }
 
-/// Adds to a float kept as bits.
+/// Adds to a float stored as bits.
 pub(crate) fn add_to_bits(bits: &AtomicU64, amount: f64) {
     let mut old = bits.load(Relaxed);
     while let Err(now) =
@@ -104,7 +104,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn counters_add_whole_and_fractional_steps_and_never_fall() {
+    fn counters_add_whole_and_fractional_amounts_and_never_decrease() {
         let counter = Counter::default();
         counter.inc();
         counter.clone().add(4);
@@ -115,7 +115,7 @@ mod tests {
     }
 
     #[test]
-    fn gauges_go_both_ways() {
+    fn gauges_rise_and_fall() {
         let gauge = Gauge::default();
         gauge.set(3.0);
         gauge.inc();

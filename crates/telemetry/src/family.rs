@@ -1,20 +1,20 @@
-//! Instruments of one name that differ in their label values.
+//! Instruments with one name and different label values.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use ferula_model::{LabelSet, Metric, MetricType, MetricValue};
 
-/// Something that counts or measures and can be read at any time. A clone is another handle to it.
+/// Something that counts or measures and can be read at any time. Clones are handles to the same instrument.
 pub trait Instrument: Clone + Send + Sync + 'static {
-    /// The type that the page states.
+    /// The type shown on the page.
     const KIND: MetricType;
 
-    /// The value now.
+    /// The current value.
     fn read(&self) -> MetricValue;
 }
 
-/// Instruments of one name. Members appear with their first use; hot paths keep the member, not the family.
+/// Instruments with one name. A member appears when it is first used. Hot paths should keep the member, not the family.
 #[derive(Clone)]
 pub struct Family<M>(Arc<Core<M>>);
 
@@ -38,10 +38,10 @@ impl<M: Instrument> Family<M> {
         &self.0.label_names
     }
 
-    /// The member with these label values, made if there was none.
+    /// The member with these label values; created if there is none.
     ///
     /// # Panics
-    /// If there are not as many values as the family has labels.
+    /// If the number of values differs from the number of labels.
     pub fn with(&self, values: &[&str]) -> M {
         assert_eq!(values.len(), self.0.label_names.len(), "one value for each of {:?}", self.0.label_names);
         let key: Vec<String> = values.iter().map(|value| (*value).to_owned()).collect();
@@ -52,13 +52,13 @@ impl<M: Instrument> Family<M> {
         members.entry(key).or_insert_with(|| (self.0.make)()).clone()
     }
 
-    /// Forgets the member with these label values; handles to it stay usable but are read no more.
+    /// Removes the member with these label values. Handles to it stay usable but are no longer read.
     pub fn remove(&self, values: &[&str]) {
         let key: Vec<String> = values.iter().map(|value| (*value).to_owned()).collect();
         self.0.members.write().unwrap_or_else(PoisonError::into_inner).remove(&key);
     }
 
-    /// Forgets all members.
+    /// Removes all members.
     pub fn clear(&self) {
         self.0.members.write().unwrap_or_else(PoisonError::into_inner).clear();
     }

@@ -1,4 +1,4 @@
-//! Distributions in fixed buckets, and in exponential ones beside them.
+//! Distributions in fixed buckets and, optionally, in exponential ones.
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -10,10 +10,10 @@ use crate::counter::add_to_bits;
 use crate::family::Instrument;
 use crate::native::NativeBuckets;
 
-/// Counts observations by the first bucket whose bound they do not exceed. A clone is another handle to it.
+/// Counts observations by the first bucket whose bound they do not exceed. Clones are handles to the same histogram.
 ///
-/// A reader may see the buckets of one moment and the sum of the next; the count is always that of the buckets. One with
-/// native buckets is locked for an observation and a reading, and all of it is of one moment.
+/// A reader may see the buckets of one moment and the sum of the next; the count always equals that of the buckets. A
+/// histogram with native buckets is locked for each observation and each read, so a read is consistent.
 #[derive(Clone, Debug)]
 pub struct Histogram(Arc<Cells>);
 
@@ -33,7 +33,7 @@ impl Histogram {
         Self::with(bounds, None)
     }
 
-    /// The same with native buckets beside the classic ones.
+    /// Like `new`, with native buckets in addition to the classic ones.
     pub(crate) fn with_native(bounds: &[f64]) -> Self {
         Self::with(bounds, Some(Mutex::default()))
     }

@@ -5,9 +5,9 @@
 //! info!("text", key = value) ──▶ logging ──▶ one line on standard error
 //! ```
 //!
-//! Here: the instruments, the registry that reads them, the figures of the process, the log lines. Elsewhere: the bytes of
-//! the page (`ferula-exposition`), and the endpoint that serves it (`ferula-api`). Nothing here starts a task. No lock is held
-//! while code of a caller runs. Time comes in as a value: see [`Registry::with_uptime`].
+//! Here: the instruments, the registry that reads them, the metrics of the process, the log lines. Elsewhere: the bytes
+//! of the page (`ferula-exposition`) and the endpoint that serves it (`ferula-api`). Nothing here starts a task. No
+//! lock is held while a caller's code runs. Time is passed in: see [`Registry::with_uptime`].
 
 mod counter;
 mod family;

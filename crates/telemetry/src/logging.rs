@@ -5,7 +5,7 @@
 //! ```
 //!
 //! Use the macros: `info!("TSDB started", duration = took)`. Keys are names or string literals, values anything
-//! that prints with `Display`. There is one sink for the process; until [`init`] it takes level `info` in logfmt.
+//! that implements `Display`. The process has one log; until [`init`] it uses level `info` and logfmt.
 
 use std::fmt::Display;
 use std::io::Write;
@@ -16,16 +16,16 @@ use ferula_go::json::push_string;
 use ferula_go::quote::go_quote;
 use time::OffsetDateTime;
 
-/// How much a line matters.
+/// The severity of a line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Level {
-    /// For finding out why something does what it does.
+    /// For finding out why something happens.
     Debug,
-    /// What a person wants to know on a good day.
+    /// For normal operation.
     Info,
-    /// Something is wrong but nothing is lost yet, or somebody else is at fault.
+    /// Something is wrong but nothing is lost yet, or the cause is elsewhere.
     Warn,
-    /// Something that was asked for did not happen.
+    /// Something that was requested did not happen.
     Error,
 }
 
@@ -40,7 +40,7 @@ impl Level {
         }
     }
 
-    /// The level that a command line names.
+    /// Parses a level from the command line.
     pub fn parse(text: &str) -> Option<Self> {
         match text {
             "debug" => Some(Level::Debug),
@@ -52,7 +52,7 @@ impl Level {
     }
 }
 
-/// The shape of a line.
+/// The format of a line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Format {
     /// `key=value`, quoted where needed.
@@ -62,7 +62,7 @@ pub enum Format {
 }
 
 impl Format {
-    /// The format that a command line names.
+    /// Parses a format from the command line.
     pub fn parse(text: &str) -> Option<Self> {
         match text {
             "logfmt" => Some(Format::Logfmt),
@@ -76,7 +76,7 @@ impl Format {
 static LEVEL: AtomicU8 = AtomicU8::new(Level::Info as u8);
 static FORMAT: Mutex<Format> = Mutex::new(Format::Logfmt);
 
-/// Sets level and format of the process' log.
+/// Sets the level and format of the process' log.
 pub fn init(level: Level, format: Format) {
     LEVEL.store(level as u8, Relaxed);
     *FORMAT.lock().unwrap_or_else(PoisonError::into_inner) = format;
@@ -87,7 +87,7 @@ pub fn enabled(level: Level) -> bool {
     level as u8 >= LEVEL.load(Relaxed)
 }
 
-/// Writes one line. The macros call this; they add the place.
+/// Writes one line. The macros call this and add the source position.
 pub fn emit(level: Level, file: &str, line: u32, message: &str, pairs: &[(&str, &dyn Display)]) {
     let entry = Entry { time: OffsetDateTime::now_utc(), level, file, line, message, pairs };
     let format = *FORMAT.lock().unwrap_or_else(PoisonError::into_inner);
@@ -96,11 +96,11 @@ pub fn emit(level: Level, file: &str, line: u32, message: &str, pairs: &[(&str, 
         Format::Json => entry.json(),
     };
     text.push('\n');
-    // A log that cannot be written must not end the program.
+    // A failure to write the log must not end the program.
     let _ = std::io::stderr().lock().write_all(text.as_bytes());
 }
 
-/// A line in JSON with its line break, for logs that go to files of their own.
+/// A JSON line with its newline, for logs in separate files.
 pub fn json_line(
     unix_nanos: i64,
     level: Level,
@@ -126,7 +126,7 @@ struct Entry<'a> {
 }
 
 impl Entry<'_> {
-    /// File without directories, and line.
+    /// The file name without directories, and the line.
     fn source(&self) -> String {
         let file = self.file.rsplit(['/', '\\']).next().unwrap_or(self.file);
         format!("{file}:{}", self.line)
@@ -178,7 +178,8 @@ fn rfc3339(time: OffsetDateTime, digits: u32) -> String {
     )
 }
 
-/// Quotes when Go's text handler does: empty, or with a space, quote, equals sign or unprintable character in it.
+/// Quotes when Go's text handler does: if empty, or if it contains a space, quote, equals sign or unprintable
+/// character.
 fn push_logfmt_value(out: &mut String, text: &str) {
     let plain = |c: char| c > ' ' && c != '"' && c != '=' && c != '\u{7f}' && !c.is_control();
     if !text.is_empty() && text.chars().all(plain) && !text.contains(char::REPLACEMENT_CHARACTER) {
@@ -197,7 +198,7 @@ fn push_json_pair(out: &mut String, key: &str, value: &str) {
     push_string(out, value);
 }
 
-/// Writes a line of the level that is named first: `log!(Level::Info, "text", key = value)`.
+/// Writes a line with the given level: `log!(Level::Info, "text", key = value)`.
 #[macro_export]
 macro_rules! log {
     ($level:expr, $message:expr $(, $key:tt = $value:expr)* $(,)?) => {
@@ -259,7 +260,7 @@ mod tests {
     }
 
     #[test]
-    fn logfmt_is_that_of_go() {
+    fn logfmt_is_as_in_go() {
         assert_eq!(
             entry("two words", &[("n", &7), ("empty", &""), ("err", &"a \"b\"\n"), ("component", &"web")])
                 .logfmt(),
@@ -270,7 +271,7 @@ mod tests {
     }
 
     #[test]
-    fn json_is_that_of_go() {
+    fn json_is_as_in_go() {
         assert_eq!(
             entry("two words", &[("err", &"a \"b\"\n\u{1}")]).json(),
             r#"{"time":"2026-11-20T19:07:03.2634Z","level":"WARN","source":"serve.rs:41","msg":"two words","err":"a \"b\"\n\u0001"}"#

@@ -1,13 +1,13 @@
-//! Exponential buckets of one distribution, as Prometheus' client keeps them for a bucket factor of 1.1.
+//! Exponential buckets of one distribution, as Prometheus' client library keeps them for a bucket factor of 1.1.
 
 use std::collections::BTreeMap;
 
 use ferula_model::histogram::{EXPONENTIAL_SCHEMA_MIN, exponential_bound};
 use ferula_model::{Histogram, Span};
 
-/// Bounds grow by 2^(1/8), some nine per cent.
+/// Bounds grow by a factor of 2^(1/8), about nine per cent.
 const SCHEMA: i32 = 3;
-/// With more buckets the resolution is halved.
+/// Beyond this number of buckets the resolution is halved.
 const BUCKETS_MAX: usize = 100;
 /// Values this close to zero count as zero: 2^-128.
 const ZERO_THRESHOLD: f64 = f64::from_bits((1023 - 128) << 52);
@@ -29,7 +29,7 @@ impl Default for NativeBuckets {
 }
 
 impl NativeBuckets {
-    /// Counts one observation. One that is not finite has no bucket and only counts with all.
+    /// Counts one observation. A non-finite one has no bucket and only adds to the total count.
     pub(crate) fn observe(&mut self, value: f64) {
         if !value.is_finite() {
             return;
@@ -47,7 +47,7 @@ impl NativeBuckets {
             for side in [&mut self.positive, &mut self.negative] {
                 let mut halved = BTreeMap::new();
                 for (index, count) in &*side {
-                    // Bounds of the coarser schema are every second one of the finer.
+                    // The bounds of the coarser schema are every second bound of the finer one.
                     *halved.entry((index + 1).div_euclid(2)).or_default() += count;
                 }
                 *side = halved;
@@ -55,7 +55,7 @@ impl NativeBuckets {
         }
     }
 
-    /// As a sample with this count and sum.
+    /// The sample with this count and sum.
     pub(crate) fn histogram(&self, count: u64, sum: f64) -> Histogram {
         let (positive_spans, positive_buckets) = spans_and_deltas(&self.positive);
         let (negative_spans, negative_buckets) = spans_and_deltas(&self.negative);
@@ -74,10 +74,10 @@ impl NativeBuckets {
     }
 }
 
-/// The bucket of a positive value: the lowest whose upper bound is not below it.
+/// The bucket of a positive value: the lowest whose upper bound is at least the value.
 fn bucket_of(value: f64, schema: i32) -> i32 {
     let mut index = (value.log2() * f64::from(schema).exp2()).ceil() as i32;
-    // The logarithm is rounded, and may be one off at a bound.
+    // The logarithm is rounded and may be off by one at a bound.
     while exponential_bound(index - 1, schema) >= value {
         index -= 1;
     }
@@ -115,7 +115,7 @@ mod tests {
     }
 
     #[test]
-    fn every_value_is_in_the_bucket_whose_bounds_hold_it() {
+    fn every_value_is_in_the_bucket_whose_bounds_contain_it() {
         assert_eq!(
             of(&[1.0, 1.0, 1.05, 4.0, -0.5, 0.0, 1e-300]).to_float().to_string(),
             "{count:7, sum:6.55, [-0.5,-0.45850202160233555):1, \
@@ -134,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn with_too_many_buckets_the_resolution_is_halved_and_no_observation_lost() {
+    fn too_many_buckets_halve_the_resolution_and_lose_no_observation() {
         let values: Vec<f64> = (0..400).map(|n| (f64::from(n) / 8.0).exp2()).collect();
         let histogram = of(&values);
         assert!(histogram.schema < SCHEMA, "{}", histogram.schema);

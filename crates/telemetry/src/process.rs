@@ -1,12 +1,12 @@
-//! Figures that the operating system keeps about this process, under the names that every Prometheus client uses.
+//! What the operating system reports about this process, under the metric names of Prometheus' client libraries.
 //!
-//! Read from `/proc`; on a system without it, or for a file that cannot be read, the metric is left out.
+//! Read from `/proc`. On systems without it, or if a file cannot be read, the metric is omitted.
 
 use ferula_model::{LabelSet, Metric, MetricFamily, MetricType, MetricValue};
 
 use crate::Registry;
 
-/// Ticks a second of the times in `/proc/self/stat`: fixed by the kernel's interface on all platforms we run on.
+/// Ticks per second of the times in `/proc/self/stat`: fixed by the kernel's interface on all platforms we support.
 const TICKS_PER_SECOND: f64 = 100.0;
 
 /// Registers the `process_*` metrics.
@@ -35,7 +35,7 @@ pub fn register_process_metrics(registry: &Registry) {
             Gauge,
             stat.as_ref().and_then(Stat::start_time_seconds),
         );
-        add("process_resident_memory_bytes", "Bytes of RAM that the process occupies, files that it has mapped included. Compare it with the limit of its container.", Gauge, kib("VmRSS:"));
+        add("process_resident_memory_bytes", "Bytes of RAM that the process occupies, including mapped files. Compare it with the limit of its container.", Gauge, kib("VmRSS:"));
         add("process_virtual_memory_bytes", "Bytes of address space that the process has reserved; mapped blocks make it large without using RAM.", Gauge, kib("VmSize:"));
         add(
             "process_virtual_memory_max_bytes",
@@ -49,7 +49,7 @@ pub fn register_process_metrics(registry: &Registry) {
             Gauge,
             limit(&limits, "Max open files"),
         );
-        add("process_open_fds", "Files and connections that the process has open. Worry when it comes close to process_max_fds.", Gauge, open_fds());
+        add("process_open_fds", "Files and connections that the process has open. Act before it reaches process_max_fds.", Gauge, open_fds());
         add("process_threads", "Threads of the process.", Gauge, field(&status, "Threads:"));
         add(
             "process_network_receive_bytes_total",
@@ -83,13 +83,13 @@ fn read(path: &str) -> String {
     std::fs::read_to_string(path).unwrap_or_default()
 }
 
-/// The number behind `key` in a file of `key: number` lines.
+/// The number after `key` in a file of `key: number` lines.
 fn field(text: &str, key: &str) -> Option<f64> {
     let line = text.lines().find_map(|line| line.strip_prefix(key))?;
     line.split_whitespace().next()?.parse().ok()
 }
 
-/// The soft limit of a line of `/proc/self/limits`; "unlimited" is the largest number, as clients report it.
+/// The soft limit on a line of `/proc/self/limits`; "unlimited" is the largest number, as client libraries report it.
 fn limit(text: &str, key: &str) -> Option<f64> {
     let line = text.lines().find_map(|line| line.strip_prefix(key))?;
     match line.split_whitespace().next()? {
@@ -98,7 +98,7 @@ fn limit(text: &str, key: &str) -> Option<f64> {
     }
 }
 
-/// A figure of the `IpExt` pair of lines of `/proc/self/net/netstat`: first the names, then the numbers.
+/// A value from the `IpExt` pair of lines of `/proc/self/net/netstat`: first the names, then the numbers.
 fn octets(text: &str, key: &str) -> Option<f64> {
     let mut lines = text.lines().filter(|line| line.starts_with("IpExt:"));
     let at = lines.next()?.split_whitespace().position(|name| name == key)?;
@@ -107,7 +107,7 @@ fn octets(text: &str, key: &str) -> Option<f64> {
 
 fn open_fds() -> Option<f64> {
     let entries = std::fs::read_dir("/proc/self/fd").ok()?.count();
-    // The directory itself is open while it is read.
+    // The directory itself is open while it is being read.
     Some(entries.saturating_sub(1) as f64)
 }
 
@@ -122,7 +122,8 @@ impl Stat {
     }
 
     fn parse(text: &str) -> Option<Self> {
-        // The program's name stands in parentheses and may hold anything, so fields count from the last one.
+        // The program's name is in parentheses and may contain anything, so fields are counted from the last
+        // parenthesis.
         let after_name = text.rsplit_once(')')?.1;
         let fields: Vec<&str> = after_name.split_whitespace().collect();
         let ticks = |index: usize| fields.get(index)?.parse::<f64>().ok();
@@ -142,7 +143,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_program_name_with_spaces_and_parentheses_is_no_obstacle() {
+    fn a_program_name_may_contain_spaces_and_parentheses() {
         let stat =
             Stat::parse("1 (a ) (b) S 0 1 1 0 -1 4 5 6 7 8 150 50 0 0 20 0 9 0 1234 5 6").expect("parses");
         assert_eq!((stat.cpu_seconds, stat.started_after_boot_seconds), (2.0, 12.34));

@@ -1,4 +1,4 @@
-//! Makes instruments, and reads them all.
+//! Creates instruments and reads them all.
 
 use std::any::Any;
 use std::collections::BTreeMap;
@@ -21,10 +21,10 @@ pub type HistogramVec = Family<Histogram>;
 /// Summaries that differ in their label values.
 pub type SummaryVec = Family<Summary>;
 
-/// All instruments of the process. A clone is another handle to the same registry.
+/// All instruments of the process. Clones are handles to the same registry.
 ///
-/// A name that was registered before returns the same instrument, so parts that come and go with a reload continue to
-/// count where they stopped.
+/// Registering a name again returns the same instrument, so parts that come and go with a reload continue their
+/// counts.
 #[derive(Clone)]
 pub struct Registry(Arc<Inner>);
 
@@ -51,13 +51,13 @@ impl Default for Registry {
 }
 
 impl Registry {
-    /// A registry without instruments, whose summaries forget by the system's clock.
+    /// A registry without instruments. Its summaries age by the system's clock.
     pub fn new() -> Self {
         let start = Instant::now();
         Self::with_uptime(move || start.elapsed())
     }
 
-    /// A registry whose summaries forget by this clock: the time since some moment, which never falls.
+    /// A registry whose summaries age by this clock: the time since some moment, which never decreases.
     pub fn with_uptime(uptime: impl Fn() -> Duration + Send + Sync + 'static) -> Self {
         let (families, collectors) = (Mutex::default(), Mutex::default());
         Registry(Arc::new(Inner { families, collectors, uptime: Arc::new(uptime) }))
@@ -94,7 +94,7 @@ impl Registry {
         self.family(name, help, labels, move || Histogram::new(&bounds))
     }
 
-    /// Histograms by label values that keep native buckets as well, for readers of the protobuf format.
+    /// Histograms by label values that also keep native buckets, for readers of the protobuf format.
     pub fn native_histogram_vec(
         &self,
         name: &str,
@@ -117,22 +117,22 @@ impl Registry {
         self.family(name, help, labels, move || Summary::new(&quantiles, uptime.clone()))
     }
 
-    /// A gauge whose value is computed at every gathering.
+    /// A gauge whose value is computed whenever metrics are gathered.
     pub fn gauge_func(&self, name: &str, help: &str, value: impl Fn() -> f64 + Send + Sync + 'static) {
         self.func(name, help, MetricType::Gauge, value);
     }
 
-    /// A counter whose value is computed at every gathering.
+    /// A counter whose value is computed whenever metrics are gathered.
     pub fn counter_func(&self, name: &str, help: &str, value: impl Fn() -> f64 + Send + Sync + 'static) {
         self.func(name, help, MetricType::Counter, value);
     }
 
-    /// Whole families that are made at every gathering.
+    /// Whole families that are created whenever metrics are gathered.
     pub fn collector(&self, collect: impl Fn(&mut Vec<MetricFamily>) + Send + Sync + 'static) {
         self.0.collectors.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::new(collect));
     }
 
-    /// Reads everything: families in order of their names, those without a metric left out.
+    /// Reads everything. Families are sorted by name; those without a metric are omitted.
     pub fn gather(&self) -> Vec<MetricFamily> {
         let mut families: Vec<MetricFamily> = self
             .readers()
@@ -193,7 +193,7 @@ impl Registry {
         family
     }
 
-    /// A later registration of the same name replaces the earlier one.
+    /// A later registration with the same name replaces the earlier one.
     fn func(
         &self,
         name: &str,
@@ -217,7 +217,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn families_come_sorted_with_their_members_and_empty_ones_are_left_out() {
+    fn families_are_sorted_and_empty_ones_are_omitted() {
         let registry = Registry::new();
         let requests = registry.counter_vec("requests_total", "Requests.", &["code"]);
         registry.gauge("busy", "Busy.").set(2.0);
@@ -236,7 +236,7 @@ mod tests {
     }
 
     #[test]
-    fn summaries_forget_by_the_clock_of_the_registry() {
+    fn summaries_age_by_the_clock_of_the_registry() {
         let seconds = Arc::new(AtomicU64::new(0));
         let clock = seconds.clone();
         let registry = Registry::with_uptime(move || Duration::from_secs(clock.load(Relaxed)));

@@ -1,6 +1,6 @@
-//! Quantiles of the last ten minutes.
+//! Quantiles over the last ten minutes.
 //!
-//! Observations are counted in buckets whose bounds grow by 1 %, so a quantile is off by at most 0.5 % of itself
+//! Observations are counted in buckets whose bounds grow by 1 %, so a quantile has a relative error of at most 0.5 %
 //! and memory is bounded by the range of the values, not by their number. Old observations leave in slices of two
 //! minutes, as in Prometheus' client.
 
@@ -18,10 +18,10 @@ const GROWTH: f64 = 1.01;
 const SLICES: usize = 5;
 const SLICE_AGE: Duration = Duration::from_secs(120);
 
-/// A clock: the time since some moment. It never falls.
+/// A clock: the time since some moment. It never decreases.
 pub(crate) type Uptime = Arc<dyn Fn() -> Duration + Send + Sync>;
 
-/// Sum, count, and quantiles of the last ten minutes. A clone is another handle to the same numbers.
+/// Sum, count, and quantiles over the last ten minutes. Clones are handles to the same summary.
 #[derive(Clone)]
 pub struct Summary(Arc<Cell>);
 
@@ -42,7 +42,7 @@ struct State {
     quantiles: Vec<f64>,
     sum: f64,
     count: u64,
-    /// The slice that is filled is the last one.
+    /// The last slice is the one being filled.
     slices: Vec<Slice>,
     slice_start: Duration,
 }
@@ -73,7 +73,7 @@ impl Summary {
         self.observe(took.as_secs_f64());
     }
 
-    /// The state, without what is too old by now.
+    /// The state without observations that are now too old.
     fn current(&self) -> MutexGuard<'_, State> {
         let now = (self.0.uptime)();
         let mut state = self.0.state.lock().unwrap_or_else(PoisonError::into_inner);
@@ -97,7 +97,7 @@ impl Instrument for Summary {
 }
 
 impl State {
-    /// Starts new slices for the time that passed, and drops those that are too old.
+    /// Starts new slices for the time that has passed, and drops those that are too old.
     fn rotate(&mut self, now: Duration) {
         let passed = now.saturating_sub(self.slice_start).as_secs() / SLICE_AGE.as_secs();
         if passed == 0 {
@@ -111,7 +111,7 @@ impl State {
     }
 }
 
-/// Bucket of a value. Durations are what is observed here; zero, negative and NaN share the lowest bucket.
+/// The bucket of a value. Durations are observed here; zero, negative values and NaN share the lowest bucket.
 fn bucket_of(value: f64) -> i32 {
     if value > 0.0 { (value.ln() / GROWTH.ln()).floor() as i32 } else { i32::MIN }
 }
@@ -150,7 +150,7 @@ mod tests {
         }
     }
 
-    /// A summary, and the hand of its clock, in seconds.
+    /// A summary and its clock in seconds.
     fn summary(quantiles: &[f64]) -> (Summary, Arc<AtomicU64>) {
         let seconds = Arc::new(AtomicU64::new(0));
         let hand = seconds.clone();

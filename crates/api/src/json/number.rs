@@ -1,6 +1,6 @@
 //! Numbers and times as the API prints them, appended to a buffer without allocating.
 //!
-//! The slow twin of [`push_sample_value`] is `ferula_model::value::format_api`; a property test holds them equal.
+//! The slow equivalent of [`push_sample_value`] is `ferula_model::value::format_api`; a property test keeps them equal.
 
 /// Whole numbers up to here have an exact `f64` and at most 16 digits.
 const WHOLE_MAX: f64 = 9_007_199_254_740_992.0;
@@ -43,7 +43,7 @@ pub fn push_i64(out: &mut Vec<u8>, number: i64) {
     push_u64(out, number.unsigned_abs());
 }
 
-/// Appends milliseconds as seconds: whole ones without a fraction, others with exactly three digits.
+/// Appends milliseconds as seconds: whole seconds without a fraction, others with exactly three digits.
 pub fn push_timestamp(out: &mut Vec<u8>, millis: i64) {
     if millis < 0 {
         out.push(b'-');
@@ -82,7 +82,7 @@ pub fn push_sample_value(out: &mut Vec<u8>, value: f64) {
 
 /// Appends a number as Go's JSON encoder does: like a sample value, but with the shortest exponent.
 ///
-/// JSON has no NaN and no infinities; they become 0 here, and no answer holds them.
+/// JSON has no NaN or infinities. They become 0 here; no answer contains them.
 pub fn push_json_number(out: &mut Vec<u8>, value: f64) {
     let magnitude = value.abs();
     if !value.is_finite() {
@@ -107,7 +107,7 @@ impl Digits {
         let mut buffer = zmij::Buffer::new();
         let text = buffer.format_finite(value).as_bytes();
         let mut this = Digits { negative: false, digits: [0; 24], count: 0, point: 0 };
-        // The text is `-12.34`, `0.0012` or `1.2e-7`: gather digits, and note where the point stands.
+        // The text is `-12.34`, `0.0012` or `1.2e-7`: collect the digits and note the position of the point.
         let (mut seen_point, mut exponent) = (false, 0);
         for (at, byte) in text.iter().enumerate() {
             match byte {
@@ -206,7 +206,7 @@ mod tests {
     }
 
     #[test]
-    fn times_have_no_fraction_or_three_digits_of_it() {
+    fn times_have_no_fraction_or_three_digits() {
         for (millis, want) in [
             (1_435_781_451_000, "1435781451"),
             (1_435_781_451_070, "1435781451.070"),
@@ -238,7 +238,7 @@ mod tests {
     }
 
     #[test]
-    fn values_at_the_edges_are_those_of_the_slow_way() {
+    fn edge_values_print_as_the_slow_way_prints_them() {
         for value in [
             0.0,
             -0.0,
@@ -279,7 +279,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn values_are_those_of_the_slow_way(bits: u64, whole: i64, decimals in -9i32..9) {
+        fn values_print_as_the_slow_way_prints_them(bits: u64, whole: i64, decimals in -9i32..9) {
             same_as_the_slow_way(f64::from_bits(bits));
             same_as_the_slow_way(whole as f64);
             same_as_the_slow_way(whole as f64 / 10f64.powi(decimals));

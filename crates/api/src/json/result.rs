@@ -1,11 +1,11 @@
-//! Query results as JSON, in the shape and order that clients rely on: `resultType` before `result` before `stats`.
+//! Query results as JSON, with the shape and key order that clients rely on: `resultType`, `result`, `stats`.
 
 use ferula_model::FloatHistogram;
 use ferula_promql::{QueryStats, QueryValue, SampleValue, StepCount};
 
 use super::JsonWriter;
 
-/// The `data` of a query's answer, without statistics.
+/// Writes the `data` of a query's answer, without statistics.
 pub fn write_value(json: &mut JsonWriter<'_>, value: &QueryValue) {
     let (kind, write): (&str, fn(&mut JsonWriter<'_>, &QueryValue)) = match value {
         QueryValue::Scalar { .. } => ("scalar", write_single),
@@ -18,7 +18,7 @@ pub fn write_value(json: &mut JsonWriter<'_>, value: &QueryValue) {
     write(json, value);
 }
 
-/// Scalars and strings are printed by Go's JSON encoder: the time as a plain number, the value never in exponent form.
+/// Writes a scalar or string as Go's JSON encoder does: the time as a plain number, the value never in exponent form.
 fn write_single(json: &mut JsonWriter<'_>, value: &QueryValue) {
     let (millis, text) = match value {
         QueryValue::Scalar { timestamp_ms, value } => (*timestamp_ms, ferula_go::float::format_f(*value)),
@@ -95,7 +95,7 @@ fn write_histogram_point(json: &mut JsonWriter<'_>, millis: i64, histogram: &Flo
     json.end_array();
 }
 
-/// A native histogram: count, sum and its buckets that are not empty, from the lowest to the highest.
+/// Writes a native histogram: count, sum and its non-empty buckets, lowest first.
 fn write_histogram(json: &mut JsonWriter<'_>, histogram: &FloatHistogram) {
     json.begin_object();
     json.key("count");
@@ -122,7 +122,7 @@ fn write_histogram(json: &mut JsonWriter<'_>, histogram: &FloatHistogram) {
     json.end_object();
 }
 
-/// The `stats` of a query's answer.
+/// Writes the `stats` of a query's answer.
 pub fn write_stats(json: &mut JsonWriter<'_>, stats: &QueryStats, queue_seconds: f64, total_seconds: f64) {
     json.begin_object();
     json.key("timings");

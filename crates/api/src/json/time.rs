@@ -3,7 +3,7 @@
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
-/// RFC 3339 with as many digits as needed; what never happened is the year 1.
+/// RFC 3339 with as many digits as needed; `None` is the year 1.
 pub fn rfc3339_nanos(time: Option<OffsetDateTime>) -> String {
     time.and_then(|time| time.format(&Rfc3339).ok()).unwrap_or_else(|| "0001-01-01T00:00:00Z".to_owned())
 }

@@ -1,17 +1,17 @@
-//! JSON written piece by piece into a buffer that is handed on when it is full.
+//! JSON written piece by piece into a buffer that is passed on when full.
 //!
-//! The writer keeps track of commas and nothing else: its callers open and close in the right order. Two ways to
-//! escape, as in Prometheus: label names and values are plain JSON, every other string also hides `<`, `>` and `&`.
+//! The writer only keeps track of commas; callers open and close in the right order. There are two ways to
+//! escape, as in Prometheus: label names and values are plain JSON; every other string also escapes `<`, `>` and `&`.
 
 use ferula_go::json::{push_iterator_html_string, push_iterator_string};
 use ferula_model::LabelSet;
 
 use super::number::{push_i64, push_json_number, push_sample_value, push_timestamp, push_u64};
 
-/// The buffer is handed on when it holds this much.
+/// The buffer is passed on once it holds this much.
 const CHUNK_BYTES: usize = 64 * 1024;
 
-/// Where full buffers go. `false` means that nobody wants more.
+/// Receives full buffers. Returns `false` once the client has gone.
 pub type Sink<'a> = &'a mut dyn FnMut(Vec<u8>) -> bool;
 
 /// Writes JSON.
@@ -20,7 +20,7 @@ pub struct JsonWriter<'a> {
     sink: Sink<'a>,
     /// The next value or key needs a comma before it.
     comma: bool,
-    /// The reader has gone; what is written from now on is thrown away.
+    /// The client has gone; further output is discarded.
     gone: bool,
 }
 
@@ -30,7 +30,7 @@ impl<'a> JsonWriter<'a> {
         JsonWriter { out: Vec::with_capacity(1024), sink, comma: false, gone: false }
     }
 
-    /// Hands on what is left.
+    /// Passes on the rest.
     pub fn finish(mut self) {
         if !self.gone {
             let rest = std::mem::take(&mut self.out);
@@ -38,7 +38,7 @@ impl<'a> JsonWriter<'a> {
         }
     }
 
-    /// Whether the reader has gone, so that writing on is in vain.
+    /// Whether the client has gone, so that further output is useless.
     pub fn gone(&self) -> bool {
         self.gone
     }
@@ -50,7 +50,7 @@ impl<'a> JsonWriter<'a> {
         self.comma = true;
     }
 
-    /// Hands the buffer on if it is full. Called after values that may come in large numbers.
+    /// Passes the buffer on if it is full. Called after values that may be numerous.
     pub fn breathe(&mut self) {
         if self.out.len() >= CHUNK_BYTES {
             let full = std::mem::replace(&mut self.out, Vec::with_capacity(CHUNK_BYTES + CHUNK_BYTES / 4));
@@ -157,7 +157,7 @@ impl<'a> JsonWriter<'a> {
         self.out.push(b'"');
     }
 
-    /// JSON that is written already.
+    /// Writes text that already is JSON.
     pub fn raw(&mut self, json: &str) {
         self.before_value();
         self.out.extend_from_slice(json.as_bytes());
@@ -224,7 +224,7 @@ mod tests {
     }
 
     #[test]
-    fn commas_stand_where_they_must() {
+    fn commas_are_placed_correctly() {
         let text = written(|json| {
             json.begin_object();
             json.field("a", "x");
@@ -262,7 +262,7 @@ mod tests {
     }
 
     #[test]
-    fn a_reader_that_has_gone_ends_the_writing() {
+    fn a_client_that_disconnects_ends_the_writing() {
         let mut chunks = 0;
         let mut sink = |_: Vec<u8>| {
             chunks += 1;

@@ -1,4 +1,4 @@
-//! `admin/tsdb/*`, off unless `--web.enable-admin-api` is given.
+//! `admin/tsdb/*`, available only with `--web.enable-admin-api`.
 
 use std::hash::{BuildHasher, Hasher, RandomState};
 
@@ -31,7 +31,7 @@ pub fn delete_series(api: &Api, request: &Request) -> Handled {
     for selector in request.params.all("match[]") {
         let matchers =
             parse_metric_selector(selector).map_err(|error| ApiError::parameter("match[]", error))?;
-        // `{}` selects nothing here, and must not delete all there is.
+        // `{}` selects nothing here, so it cannot delete everything.
         if matchers.is_empty() {
             continue;
         }

@@ -1,4 +1,4 @@
-//! `features`: what this server can do, by category, so that clients need not guess from the version.
+//! `features`: the server's capabilities by category, so clients need not infer them from the version.
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,4 @@
-//! `federate`: the newest sample of every series that is asked for, as a page for another Prometheus.
+//! `federate`: the newest sample of every selected series, as a page for another Prometheus.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -33,21 +33,21 @@ pub(crate) struct FederationMetrics {
 
 impl FederationMetrics {
     pub(crate) fn new(registry: &Registry) -> Self {
-        // Nothing that only warrants a warning happens here; the counter is there for dashboards.
+        // Nothing here produces warnings; the counter exists for dashboards.
         registry.counter(
             "prometheus_web_federation_warnings_total",
-            "Warnings of /federate pages that were answered all the same.",
+            "Warnings on /federate pages that were answered anyway.",
         );
         FederationMetrics {
             errors: registry.counter(
                 "prometheus_web_federation_errors_total",
-                "Pages of /federate that failed because the store could not be read; look at the log when it rises.",
+                "Pages of /federate that failed because the store could not be read; check the log if it rises.",
             ),
         }
     }
 }
 
-/// What a series takes until its line is written: its entry, and a line of usual length.
+/// Memory per series until its line is written: its entry, and a line of typical length.
 const ENTRY_BYTES: usize = 3 * size_of::<(LabelSet, (i64, f64))>() + 200;
 
 /// `/federate`
@@ -114,7 +114,7 @@ fn page(api: &Api, request: &Request, escaping: Escaping, lookup: &Lookup) -> Re
                 return ControlFlow::Break(());
             }
             let floats = &samples.floats;
-            // A native histogram has no place in the text format; where it is the newest, the series is left out.
+            // The text format has no native histograms; a series whose newest sample is one is left out.
             let last_histogram = samples.histograms.timestamps.last().copied().unwrap_or(i64::MIN);
             if let (Some(at), Some(value)) = (floats.timestamps.last(), floats.values.last())
                 && *at > last_histogram
@@ -137,7 +137,8 @@ fn page(api: &Api, request: &Request, escaping: Escaping, lookup: &Lookup) -> Re
     Ok(write(&newest, external, escaping))
 }
 
-/// Series by name, then by labels; `instance` is there even when it is empty, so that the reader does not add its own.
+/// Writes the series, by name and then by labels. `instance` is written even if empty, so the scraper does not add its
+/// own.
 fn write(
     newest: &BTreeMap<LabelSet, (i64, f64)>,
     mut external: BTreeMap<String, String>,
@@ -157,7 +158,7 @@ fn write(
             push_name(&mut page, &name);
             page.push_str(" untyped\n");
         }
-        // A name that needs quotation marks stands inside the braces, before the labels.
+        // A name that needs quotation marks goes inside the braces, before the labels.
         let inside = !is_legacy_metric_name(&name);
         if inside {
             page.push('{');
@@ -172,7 +173,7 @@ fn write(
             page.push('=');
             push_quoted(&mut page, value);
         }
-        // The page has one zero only.
+        // The page has no negative zero.
         let value = if *value == 0.0 { 0.0 } else { *value };
         page.write_fmt(format_args!("}} {} {at}\n", format_g(value)))
             .expect("writing to a String cannot fail");
@@ -180,7 +181,7 @@ fn write(
     page
 }
 
-/// A name as the format has it: quoted when it does not fit the classic alphabet.
+/// Writes a name in the format's syntax: quoted if it is not a legacy name.
 fn push_name(page: &mut String, name: &str) {
     if is_legacy_metric_name(name) { page.push_str(name) } else { push_quoted(page, name) }
 }

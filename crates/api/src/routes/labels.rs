@@ -31,12 +31,12 @@ pub fn values(api: &Api, request: &Request, lookup: Lookup) -> Handled {
     })
 }
 
-/// `/api/v1/search/*`, which a feature switches on in Prometheus. This build does not have it.
+/// `/api/v1/search/*`, behind a feature flag in Prometheus. This build does not have it.
 pub fn search(_: &Api, _: &Request) -> Handled {
     Err(ApiError::new(ErrorKind::Unavailable, "search API disabled"))
 }
 
-/// Asks for each `match[]` (or once without), and puts the answers together, sorted.
+/// Looks up each `match[]` (or everything, without one) and merges the results, sorted.
 fn gather(
     api: &Api,
     request: &Request,
@@ -48,7 +48,7 @@ fn gather(
     let sets = matcher_sets(&request.params).map_err(ApiError::bad_data)?;
     let store_error = |error: StorageError| ApiError::storage(&error, ErrorKind::Execution);
     let snapshot = api.store.queryable.snapshot(range).map_err(store_error)?;
-    // One more than asked for, to know whether there is more.
+    // One more than requested, to tell whether there is more.
     let ask_limit = if limit == 0 { 0 } else { limit.saturating_add(1) };
     let hints = lookup.hints();
     let ask = |set: &[Matcher]| ask(&*snapshot, set, ask_limit, &hints).map_err(store_error);
@@ -68,14 +68,14 @@ fn gather(
         texts.truncate(limit);
     }
     let answer = Answer::json(move |json| {
-        // However slowly the client reads, the texts count as memory until they are written.
+        // The texts count as memory until they are written, however slowly the client reads.
         let _held = lookup;
         json.strings(texts);
     });
     Ok(answer.truncated_if(cut))
 }
 
-/// Undoes `U__`: `__` is an underscore, `_2e_` the character with that code. What is not escaped so stays as it is.
+/// Reverses `U__`: `__` is an underscore, `_2e_` the character with that code. Anything else stays unchanged.
 fn unescape_name(name: &str) -> String {
     let Some(escaped) = name.strip_prefix("U__") else { return name.to_owned() };
     let mut out = String::with_capacity(escaped.len());
@@ -107,7 +107,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn escaped_names_are_undone_and_broken_ones_stay() {
+    fn escaped_names_are_unescaped_and_invalid_ones_stay() {
         for (escaped, name) in [
             ("job", "job"),
             ("U__http_2e_status__code", "http.status_code"),

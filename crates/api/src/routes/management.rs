@@ -1,4 +1,4 @@
-//! What is not API: health, readiness, reload, quit, version, own metrics.
+//! Endpoints outside the API: health, readiness, reload, quit, version, own metrics.
 
 use std::sync::Arc;
 
@@ -27,7 +27,7 @@ fn now(response: Response<Body>) -> Answered {
     std::future::ready(response).boxed()
 }
 
-/// An answer to GET; HEAD gets neither text nor type, as Go writes nothing then.
+/// Answers a GET; HEAD gets neither text nor content type, because Go writes nothing then.
 fn words(request: &Request, words: &'static str) -> Response<Body> {
     if request.method == Method::HEAD { empty() } else { text(words) }
 }
@@ -37,8 +37,8 @@ pub fn healthy(_: Service, request: Request) -> Answered {
     now(words(&request, "Prometheus Server is Healthy.\n"))
 }
 
-/// `/-/ready`; the router has refused clients that come too early. A server that takes no samples is not ready, though
-/// it still answers queries.
+/// `/-/ready`; the router has already refused clients while the server starts. A server that accepts no samples is not
+/// ready, although it still answers queries.
 pub fn ready(api: Arc<Api>, request: Request) -> Answered {
     now(match api.store.admin.ingestion_failure() {
         None => words(&request, "Prometheus Server is Ready.\n"),
@@ -49,7 +49,7 @@ pub fn ready(api: Arc<Api>, request: Request) -> Answered {
     })
 }
 
-/// Why a lifecycle request is not taken.
+/// Why a lifecycle request is refused, if it is.
 fn refusal(site: &Site, request: &Request) -> Option<Refusal> {
     if request.method == Method::GET {
         return Some(Refusal::bare(RefusalKind::MethodNotAllowed, "Only POST or PUT requests allowed"));
@@ -106,7 +106,7 @@ pub fn version(service: Service, _: Request) -> Answered {
     now(text(String::from_utf8_lossy(&body).into_owned()))
 }
 
-/// `/metrics`, in the format that the reader wants: protobuf, in which some histograms are native as well, OpenMetrics,
+/// `/metrics`, in the format that the client prefers: protobuf, which includes native histograms, OpenMetrics,
 /// or text.
 pub fn metrics(service: Service, request: Request) -> Answered {
     async move {
@@ -128,7 +128,7 @@ pub fn metrics(service: Service, request: Request) -> Answered {
     .boxed()
 }
 
-/// A page of samples, packed.
+/// A page of samples, compressed.
 pub(crate) fn page_answer(page: Vec<u8>, content_type: &str, encoding: Encoding) -> Response<Body> {
     let mut packer = Packer::new(encoding);
     let mut packed = packer.push(page);

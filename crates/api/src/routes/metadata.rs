@@ -14,7 +14,7 @@ use crate::json::JsonWriter;
 use crate::params::Params;
 use crate::request::Request;
 
-/// A limit in the older manner: any number, negative or missing for "none".
+/// A limit in the older style: any number; negative or missing means "none".
 fn older_limit(params: &Params, name: &str) -> Result<i64, ApiError> {
     match params.first(name) {
         "" => Ok(-1),
@@ -33,7 +33,7 @@ struct TargetMetadata {
     metadata: MetricMetadata,
 }
 
-/// Metadata of one metric, or of all, of every active target.
+/// Metadata of one metric, or of all metrics, for every active target.
 fn metadata_of_targets(api: &Api, metric: Option<&str>) -> Vec<TargetMetadata> {
     let pools = api.targets.targets().pools;
     let mut all = Vec::new();
@@ -105,7 +105,7 @@ pub fn of_targets(api: &Api, request: &Request) -> Handled {
     let limit = usize::try_from(limit).unwrap_or(usize::MAX);
     let mut found: Vec<TargetMetadata> = Vec::new();
     for entry in metadata_of_targets(api, metric).into_iter().filter(matches) {
-        // Enough is looked at between targets only: what there is of one comes as a whole.
+        // The limit is only checked between targets: a target's metadata is never split.
         if found.len() >= limit && found.last().is_none_or(|last| last.target != entry.target) {
             break;
         }

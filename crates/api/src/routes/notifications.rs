@@ -1,4 +1,4 @@
-//! `notifications` and `notifications/live`: what people should know about the server at the moment.
+//! `notifications` and `notifications/live`: current conditions that users should know about.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -19,10 +19,10 @@ use crate::readiness::Stage;
 use crate::request::Request;
 use crate::site::Site;
 
-/// How often a follower's picture is compared with the server.
+/// How often a follower's state is compared with the server's.
 const LOOK_INTERVAL: Duration = Duration::from_millis(500);
 
-/// Something to know; the texts are Prometheus'.
+/// A notification; the texts are Prometheus'.
 #[derive(Clone, Debug, PartialEq)]
 struct Notification {
     text: &'static str,
@@ -61,7 +61,7 @@ pub fn list(site: &Site, _: &Request) -> Handled {
     }))
 }
 
-/// What one follower has been told.
+/// What one follower has already received.
 struct Follower {
     site: Arc<Site>,
     told: Vec<Notification>,
@@ -70,8 +70,8 @@ struct Follower {
     _place: OwnedSemaphorePermit,
 }
 
-/// `/api/v1/notifications/live`: server-sent events, one for each notification that begins or ends; 204 when there are as
-/// many followers as may be. A client that comes gets what holds at once.
+/// `/api/v1/notifications/live`: server-sent events, one for each notification that begins or ends; 204 when the limit
+/// of followers is reached. A new client immediately receives the current notifications.
 pub fn live(site: Arc<Site>, _: Request) -> BoxFuture<'static, Response<Body>> {
     async move {
         let Ok(place) = site.followers.clone().try_acquire_owned() else { return no_content() };
@@ -90,7 +90,7 @@ pub fn live(site: Arc<Site>, _: Request) -> BoxFuture<'static, Response<Body>> {
 }
 
 impl Follower {
-    /// Waits for something to tell. The last thing that is told is that the server stops.
+    /// Waits for the next event. The last event is that the server stops.
     async fn next(&mut self) -> Option<String> {
         if self.ended {
             return None;
@@ -102,7 +102,7 @@ impl Follower {
             let events = changes(&self.told, &now);
             self.told = keep_dates(&self.told, now);
             if self.first || !events.is_empty() || self.ended {
-                // A comment at first, so that clients see that the stream is open.
+                // A comment first, so that clients see that the stream is open.
                 let begin = if self.first { ":\n\n" } else { "" };
                 self.first = false;
                 return Some(format!("{begin}{events}"));
@@ -113,13 +113,13 @@ impl Follower {
     }
 }
 
-/// Of what continues, the date of its beginning stays.
+/// A notification that continues keeps its original date.
 fn keep_dates(before: &[Notification], now: Vec<Notification>) -> Vec<Notification> {
     let known = |one: Notification| before.iter().find(|old| old.text == one.text).cloned().unwrap_or(one);
     now.into_iter().map(known).collect()
 }
 
-/// The events that lead from one list to the other.
+/// The events that turn one list into the other.
 fn changes(before: &[Notification], now: &[Notification]) -> String {
     let has = |list: &[Notification], one: &Notification| list.iter().any(|other| other.text == one.text);
     let event = |one: &Notification, active: bool| {
@@ -135,7 +135,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_event_for_each_beginning_and_each_end() {
+    fn each_beginning_and_each_end_is_one_event() {
         let one = |text, date: &str| Notification { text, date: date.to_owned() };
         let told = [one("a", "1")];
         let event = |text: &str, active: bool| format!("data: {{\"text\":{text},\"active\":{active}}}\n\n");

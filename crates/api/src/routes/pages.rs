@@ -1,5 +1,5 @@
-//! The web pages: the shell that is answered for each of them, their files, and a plain page in their place when the
-//! program brings none.
+//! The web pages: the shell that is served for each of them, their files, and a plain page for builds
+//! without them.
 
 use std::fmt::Write;
 
@@ -22,7 +22,7 @@ use crate::service::Service;
 use crate::site::Site;
 use crate::web_ui::{Asset, Shell};
 
-/// Scripts, styles and answers come from this server only, and no text becomes HTML.
+/// Scripts, styles and data come from this server only, and no text becomes HTML.
 const POLICY: &str = "default-src 'none'; script-src 'self'; worker-src 'self'; style-src 'self'; img-src 'self' data:; \
 connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'self'; require-trusted-types-for 'script'; \
 trusted-types ferula";
@@ -35,7 +35,7 @@ pub fn home(service: Service, _: Request) -> Answered {
     std::future::ready(redirect::found(&target)).boxed()
 }
 
-/// `/graph`, which old links point to.
+/// `/graph`, the target of old links.
 pub fn graph(service: Service, request: Request) -> Answered {
     let query = if request.url_query.is_empty() { String::new() } else { format!("?{}", request.url_query) };
     let target = service.site().external_path(&format!("/query{query}"));
@@ -57,7 +57,7 @@ pub fn asset(service: Service, request: Request) -> Answered {
     std::future::ready(asset_answer(file, &request)).boxed()
 }
 
-/// A file that browsers look for at the root.
+/// A file that browsers request at the root.
 pub fn root_file(service: Service, request: Request) -> Answered {
     let name = request.path.rsplit('/').next().unwrap_or_default();
     let file = service.site().ui.as_ref().and_then(|ui| ui.asset(name));

@@ -1,4 +1,4 @@
-//! `format_query` and `parse_query`: what needs the language but no data.
+//! `format_query` and `parse_query`: endpoints that need the language but no data.
 
 use ferula_promql_syntax::{Expr, parse};
 
@@ -24,7 +24,7 @@ pub fn parse_query(api: &Api, request: &Request) -> Handled {
     Ok(Answer::json(move |json| json.raw(&tree)))
 }
 
-/// A deep tree needs a thread of its own, which the system did not give.
+/// A deep expression needs its own thread, which the system refused.
 fn no_room(error: std::io::Error) -> ApiError {
     ApiError::internal(format!("no thread for a deep query: {error}"))
 }

@@ -20,9 +20,9 @@ use crate::json::result::{write_stats, write_value};
 use crate::params::Params;
 use crate::request::Request;
 
-/// At most this many steps, so that nobody asks for a million points per series.
+/// The limit on steps, so that no query returns a million points per series.
 const STEPS_MAX: i128 = 11_000;
-/// At most this many warnings and as many infos in one answer.
+/// The limit on warnings, and separately on infos, in one answer.
 pub(super) const ANNOTATIONS_MAX: usize = 10;
 
 /// `/api/v1/query`
@@ -39,13 +39,13 @@ pub fn range(api: Arc<Api>, request: Request) -> BoxFuture<'static, Response<Bod
     run(api, request, |params, _| grid(params).map(EvaluationTime::Range), Shape::read, execute).boxed()
 }
 
-/// `start`, `end` and `step`, checked in the order in which Prometheus does.
+/// Parses `start`, `end` and `step`, checked in Prometheus' order.
 pub(super) fn grid(params: &Params) -> Result<Grid, ApiError> {
     const STEP_NOT_POSITIVE: &str =
         "zero or negative query resolution step widths are not accepted. Try a positive integer";
     let start_ms = params.query_time("start")?;
     let end_ms = params.query_time("end")?;
-    // As they were meant, for times that wrap around. NaN has no such meaning.
+    // The times as the client meant them, where they wrap around. NaN has no such meaning.
     let meant = |name: &str, wrapped| params.time(name).unwrap_or(wrapped);
     let (meant_start, meant_end) = (meant("start", start_ms), meant("end", end_ms));
     if meant_end < meant_start {
@@ -56,7 +56,7 @@ pub(super) fn grid(params: &Params) -> Result<Grid, ApiError> {
     if step_nanos <= 0 {
         return Err(ApiError::parameter("step", STEP_NOT_POSITIVE));
     }
-    // Go's durations end at 64 bits of nanoseconds.
+    // Go's durations are limited to 64-bit nanoseconds.
     let span = (i128::from(meant_end) - i128::from(meant_start)) * 1_000_000;
     if span.min(i128::from(i64::MAX)) / i128::from(step_nanos) > STEPS_MAX {
         return Err(ApiError::bad_data(
@@ -64,13 +64,13 @@ pub(super) fn grid(params: &Params) -> Result<Grid, ApiError> {
         ));
     }
     match step_nanos / 1_000_000 {
-        // Less than the clock can tell apart.
+        // Below the resolution of timestamps.
         0 => Err(ApiError::parameter("step", STEP_NOT_POSITIVE)),
         step_ms => Ok(Grid { start_ms, end_ms, step_ms }),
     }
 }
 
-/// Runs a query. `shape` reads what of the request concerns the answer and not the query; `execute` makes the answer.
+/// Runs a query. `shape` parses the parameters that affect the answer but not the query; `execute` builds the answer.
 pub(super) async fn run<S: Send + 'static>(
     api: Arc<Api>,
     request: Request,
@@ -80,7 +80,7 @@ pub(super) async fn run<S: Send + 'static>(
 ) -> Response<Body> {
     let encoding = Encoding::of_request(&request.headers);
     let what = format!("{}?query={}", request.path, request.params.first("query"));
-    // The limit stands before the query in the order in which Prometheus complains.
+    // As in Prometheus, an invalid limit is reported before an invalid query.
     let prepared =
         shape(&request.params).and_then(|shape| prepare(&api, &request, time).map(|query| (query, shape)));
     let admitted = match prepared {
@@ -97,7 +97,7 @@ pub(super) async fn run<S: Send + 'static>(
     }
 }
 
-/// What of the request concerns the answer and not the query.
+/// Parameters that affect the answer but not the query.
 struct Shape {
     limit: usize,
     stats: String,
@@ -124,7 +124,7 @@ fn prepare(
         query: params.first("query").to_owned(),
         time,
         options: QueryOptions {
-            // Less than a millisecond is a delta in which nothing can lie, and not none.
+            // A delta below one millisecond can contain nothing; it does not mean "no delta".
             lookback_delta_ms: lookback.filter(|nanos| *nanos > 0).map(|nanos| nanos / 1_000_000),
             per_step_stats: params.first("stats") == "all",
         },
@@ -153,7 +153,7 @@ fn execute(admitted: AdmittedQuery, shape: Shape) -> Handled {
     }
     let (stats, held) = (outcome.stats, outcome.held);
     let answer = Answer::json(move |json| {
-        // However slowly the client reads, the value counts as memory until it is written.
+        // The value counts as memory until it is written, however slowly the client reads.
         let _held = held;
         json.begin_object();
         write_value(json, &value);
@@ -166,7 +166,7 @@ fn execute(admitted: AdmittedQuery, shape: Shape) -> Handled {
     Ok(answer.with_annotations(warnings, infos))
 }
 
-/// Cuts the result to `limit` series; 0 is no limit.
+/// Truncates the result to `limit` series; 0 means no limit.
 fn truncate(value: &mut QueryValue, limit: usize) -> bool {
     let length = match value {
         QueryValue::Vector(samples) => samples.len(),
@@ -206,14 +206,14 @@ mod tests {
     }
 
     #[test]
-    fn eleven_thousand_and_one_points_are_allowed_and_no_more() {
+    fn at_most_eleven_thousand_and_one_points_are_allowed() {
         assert_eq!(grid_of("start=0&end=11000&step=1").map(|grid| grid.steps()), Ok(11_001));
         assert_eq!(grid_of("start=0&end=11000.9&step=1").map(|grid| grid.steps()), Ok(11_001));
         assert!(grid_of("start=0&end=11001&step=1").is_err_and(|text| text.starts_with("exceeded maximum")));
     }
 
     #[test]
-    fn what_is_wrong_is_named() {
+    fn errors_name_the_invalid_parameter() {
         for (url, start) in [
             ("", "invalid parameter \"start\": cannot parse \"\" to a valid timestamp"),
             ("start=1", "invalid parameter \"end\": cannot parse \"\" to a valid timestamp"),

@@ -1,4 +1,4 @@
-//! `read`: series of the store for another Prometheus or a Thanos sidecar.
+//! `read`: series of the store, for another Prometheus or a Thanos sidecar.
 
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -18,27 +18,25 @@ use crate::api::Api;
 use crate::error::{Refusal, RefusalKind};
 use crate::request::Request;
 
-/// Places for requests, and how many have one.
+/// The concurrency limit, and how many requests are running.
 pub(crate) struct ReadGate {
     places: Arc<Semaphore>,
     running: Gauge,
 }
 
 impl ReadGate {
-    /// 0 for any number of places.
+    /// 0 means no limit.
     pub(crate) fn new(places: usize, registry: &Registry) -> Self {
         let places = if places == 0 { Semaphore::MAX_PERMITS } else { places };
         ReadGate {
             places: Arc::new(Semaphore::new(places)),
-            running: registry.gauge(
-                "prometheus_remote_read_handler_queries",
-                "Remote reads of others that are being answered.",
-            ),
+            running: registry
+                .gauge("prometheus_remote_read_handler_queries", "Remote read requests being answered now."),
         }
     }
 }
 
-/// Counts a request as running for as long as it lives.
+/// Counts a request as running until dropped.
 struct Running(Gauge);
 
 impl Drop for Running {
@@ -47,7 +45,7 @@ impl Drop for Running {
     }
 }
 
-/// Frames that wait for the client.
+/// Frames that may wait for the client.
 const FRAMES_WAITING_MAX: usize = 4;
 
 /// `/api/v1/read`
@@ -94,11 +92,11 @@ pub fn read(api: Arc<Api>, request: Request) -> BoxFuture<'static, Response<Body
                     };
                     let done = answerer(&api, &lookup, |answerer| answerer.stream(&decoded, &mut send));
                     if let Err(error) = done {
-                        // The client that has gone does not hear it.
+                        // A client that has gone does not receive it.
                         let _ = sender.blocking_send(Err(error));
                     }
                 });
-                // Watches the time for as long as the stream lasts, and ends the work when the client has gone.
+                // Enforces the time limit while the stream lasts, and ends the work when the client has gone.
                 tokio::spawn(guard.watch(job));
                 stream_answer(frames).await
             }
@@ -107,7 +105,7 @@ pub fn read(api: Arc<Api>, request: Request) -> BoxFuture<'static, Response<Body
     .boxed()
 }
 
-/// Lets `work` answer from the store within the bounds of a look-up.
+/// Lets `work` answer from the store within the limits of a look-up.
 fn answerer<T>(
     api: &Api,
     lookup: &Lookup,
@@ -135,7 +133,8 @@ fn samples_answer(message: &[u8]) -> Response<Body> {
     response
 }
 
-/// The frames as they come. What fails before the first one is answered with a status; later the connection is cut.
+/// Streams the frames as they come. An error before the first frame is answered with a status; later the connection is
+/// cut.
 async fn stream_answer(mut frames: mpsc::Receiver<Result<Bytes, ReadError>>) -> Response<Body> {
     let first = match frames.recv().await {
         Some(Err(error)) => return refusal(&error),

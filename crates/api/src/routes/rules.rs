@@ -39,7 +39,7 @@ pub fn rules(api: &Api, request: &Request) -> Handled {
     }))
 }
 
-/// Which groups and rules are asked for.
+/// Which groups and rules were requested.
 struct Filter {
     rule_names: BTreeSet<String>,
     group_names: BTreeSet<String>,
@@ -48,7 +48,7 @@ struct Filter {
     alerting: bool,
     recording: bool,
     exclude_alerts: bool,
-    /// How many groups at most, with the token of the first.
+    /// The maximum number of groups, and the token of the first one.
     page: Option<(usize, String)>,
 }
 
@@ -77,7 +77,7 @@ impl Filter {
         })
     }
 
-    /// The groups that pass, with the rules that pass; and the token of the next page if there is one.
+    /// The groups and rules that pass the filter, and the token of the next page, if any.
     fn page(&self, groups: Vec<GroupSnapshot>) -> Result<(Vec<GroupSnapshot>, Option<String>), ApiError> {
         let (limit, first) = self.page.clone().unwrap_or((usize::MAX, String::new()));
         let mut page = Vec::new();
@@ -136,7 +136,7 @@ fn page_params(params: &Params) -> Result<Option<(usize, String)>, ApiError> {
     }
 }
 
-/// A name for a group that fits into a URL. What it is made of is nobody's business.
+/// A URL-safe name for a group. Clients must treat it as opaque.
 fn token(group: &GroupSnapshot) -> String {
     let mut hasher = DefaultHasher::new();
     (&group.file, &group.name).hash(&mut hasher);

@@ -37,7 +37,7 @@ pub(super) fn asked_pool(request: &Request) -> Result<&str, ApiError> {
     }
 }
 
-/// The label set that is asked for, a JSON object.
+/// The label set in the request, a JSON object.
 pub(super) fn asked_labels(request: &Request) -> Result<BTreeMap<String, String>, ApiError> {
     match request.params.first("labels") {
         "" => Err(ApiError::bad_data("no labels parameter provided")),

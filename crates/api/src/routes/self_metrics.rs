@@ -1,4 +1,4 @@
-//! `status/self_metrics`: the server's own metrics as JSON, in the form that Protobuf's JSON mapping gives them.
+//! `status/self_metrics`: the server's own metrics as JSON, in Protobuf's JSON mapping.
 
 use ferula_model::regex::LabelRegex;
 use ferula_model::{MetricFamily, MetricType, MetricValue};
@@ -98,7 +98,7 @@ fn write_value(json: &mut JsonWriter<'_>, value: &MetricValue) {
     json.end_object();
 }
 
-/// What is no number in JSON is a word in quotes.
+/// Values that JSON numbers cannot express are quoted words.
 fn double(json: &mut JsonWriter<'_>, name: &str, value: f64) {
     if value.is_finite() {
         json.key(name);

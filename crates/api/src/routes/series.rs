@@ -12,7 +12,7 @@ use crate::api::Api;
 use crate::error::{ApiError, ErrorKind};
 use crate::request::Request;
 
-/// What an entry of the answer takes besides the labels, which are the store's or were counted with their row.
+/// Memory per entry of the answer besides the labels, which belong to the store or were already accounted for.
 const ENTRY_BYTES: usize = 3 * size_of::<LabelSet>();
 
 /// `/api/v1/series`
@@ -24,7 +24,7 @@ pub fn series(api: &Api, request: &Request, lookup: Lookup) -> Handled {
     let limit = request.params.limit()?;
     let range = optional_range(&request.params)?;
     let sets = matcher_sets(&request.params).map_err(|why| ApiError::parameter("match[]", why))?;
-    // One more than asked for, to know whether there is more. A series may match several selectors.
+    // One more than requested, to tell whether there is more. A series may match several selectors.
     let wanted = if limit == 0 { usize::MAX } else { limit.saturating_add(1) };
     let mut found: Vec<LabelSet> = match sets.as_slice() {
         [one] => {
@@ -50,7 +50,7 @@ pub fn series(api: &Api, request: &Request, lookup: Lookup) -> Handled {
         found.truncate(limit);
     }
     let answer = Answer::json(move |json| {
-        // However slowly the client reads, the series count as memory until they are written.
+        // The series count as memory until they are written, however slowly the client reads.
         let _held = lookup;
         json.begin_array();
         for labels in &found {
@@ -61,8 +61,8 @@ pub fn series(api: &Api, request: &Request, lookup: Lookup) -> Handled {
     Ok(answer.truncated_if(cut))
 }
 
-/// Hands each series that satisfies the matchers to `take`, which returns how many bytes it keeps; `None` ends it. Each
-/// selector has a snapshot of its own, so that only one selection is in memory at a time.
+/// Passes each matching series to `take`, which returns how many bytes it keeps, or `None` to end. Each
+/// selector has its own snapshot, so only one selection is in memory at a time.
 fn select(
     api: &Api,
     lookup: &Lookup,

@@ -1,4 +1,4 @@
-//! `status/*` and `notifications`.
+//! `status/*`.
 
 use ferula_go::number::atoi;
 use ferula_model::{MetricValue, TimeRange};
@@ -76,7 +76,7 @@ fn hostname() -> String {
         .unwrap_or_else(|_| "localhost".to_owned())
 }
 
-/// `/api/v1/status/runtimeinfo`. What only Go has is reported as Go reports "not set"; tasks stand in for goroutines.
+/// `/api/v1/status/runtimeinfo`. Values that only exist in Go are reported as "not set"; tasks stand in for goroutines.
 pub fn runtime_info(api: &Api, _: &Request) -> Handled {
     let started = api.site.settings.started;
     let cwd = std::env::current_dir().map_or_else(
@@ -128,7 +128,7 @@ fn write_counts(json: &mut JsonWriter<'_>, key: &str, counts: &[(String, u64)]) 
     json.end_array();
 }
 
-/// The lists over chosen series; the first four are Prometheus', the others VictoriaMetrics'.
+/// The statistics of selected series; the first four lists are Prometheus', the others VictoriaMetrics'.
 fn write_chosen(json: &mut JsonWriter<'_>, chosen: &Cardinality) {
     write_counts(json, "seriesCountByMetricName", &chosen.series_by_metric_name);
     write_counts(json, "labelValueCountByLabelName", &chosen.values_by_label_name);
@@ -159,7 +159,7 @@ pub fn tsdb(api: &Api, request: &Request, lookup: Lookup) -> Handled {
     let focus = request.params.first("focusLabel");
     let chosen = if !focus.is_empty() || request.params.all("match[]").next().is_some() {
         let sets = matcher_sets(&request.params).map_err(|why| ApiError::parameter("match[]", why))?;
-        // Without a range, what the head has.
+        // Without a range, the statistics of the head.
         let start = request.params.time_or("start", stats.min_time)?;
         let end = request.params.time_or("end", stats.max_time)?;
         let range = TimeRange::from_millis(start.min(end), end);

@@ -55,7 +55,7 @@ pub fn targets(api: &Api, request: &Request) -> Handled {
         json.key("droppedTargetCounts");
         if with_dropped {
             json.begin_object();
-            // Of all pools, whichever is asked for.
+            // Of all pools, even if only one is requested.
             for pool in &pools {
                 json.key(&pool.name);
                 json.uint(pool.dropped_count as u64);
@@ -89,7 +89,7 @@ fn write_active(json: &mut JsonWriter<'_>, pool: &PoolSnapshot, target: &Arc<Tar
     json.end_object();
 }
 
-/// Beside what Prometheus has, `droppedByRule`: which of the job's `relabel_configs` it was, from 0.
+/// In addition to Prometheus' fields, `droppedByRule` is the index of the `relabel_configs` rule, from 0.
 fn write_dropped(json: &mut JsonWriter<'_>, pool: &PoolSnapshot, dropped: &DroppedTarget) {
     json.begin_object();
     json.key("discoveredLabels");

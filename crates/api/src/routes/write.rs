@@ -1,4 +1,4 @@
-//! `write`, the receiver of remote write, and its neighbour `otlp/v1/metrics`, which this build refuses.
+//! `write`, the receiver of remote write, and `otlp/v1/metrics`, which this build refuses.
 
 use std::sync::Arc;
 

@@ -12,7 +12,7 @@ use super::*;
 struct Served {
     address: SocketAddr,
     clock: SimClock,
-    /// Lets the answers of `/held` come.
+    /// Releases the answers of `/held`.
     release: Arc<Semaphore>,
     shutdown: Shutdown,
     task: JoinHandle<()>,
@@ -47,14 +47,14 @@ impl Served {
         Served { address, clock, release, shutdown, task: tokio::spawn(accept(shared, listener)) }
     }
 
-    /// A connection that has sent this much.
+    /// Opens a connection and sends this much.
     async fn sent(&self, bytes: &str) -> TcpStream {
         let mut stream = TcpStream::connect(self.address).await.expect("connected");
         stream.write_all(bytes.as_bytes()).await.expect("written");
         stream
     }
 
-    /// What a client has read, once it has; the clock runs meanwhile.
+    /// Returns what a client has read once it is done; the clock advances meanwhile.
     async fn turn_until_read(&self, reading: JoinHandle<String>) -> String {
         while !reading.is_finished() {
             self.clock.advance_to_next();
@@ -69,10 +69,10 @@ impl Served {
     }
 }
 
-/// All that comes until the server closes the connection.
+/// Reads until the server closes the connection.
 async fn read(mut stream: TcpStream) -> String {
     let mut all = Vec::new();
-    // A connection that is cut may end with a reset.
+    // A cut connection may end with a reset.
     let _ = stream.read_to_end(&mut all).await;
     String::from_utf8_lossy(&all).into_owned()
 }
@@ -81,7 +81,7 @@ const GET: &str = "GET / HTTP/1.1\r\nhost: h\r\nconnection: close\r\n\r\n";
 const GET_HELD: &str = "GET /held HTTP/1.1\r\nhost: h\r\n\r\n";
 
 #[tokio::test]
-async fn idle_and_half_asked_connections_end_when_others_wait() {
+async fn idle_and_incomplete_connections_end_when_others_wait() {
     let served = Served::with_places(3).await;
     // Nothing, one byte, and a head without its end.
     let mut hogs = Vec::new();
@@ -95,11 +95,11 @@ async fn idle_and_half_asked_connections_end_when_others_wait() {
 }
 
 #[tokio::test]
-async fn an_answer_under_way_is_finished_when_others_wait() {
+async fn an_answer_in_progress_is_finished_when_others_wait() {
     let served = Served::with_places(1).await;
     let held = tokio::spawn(read(served.sent(GET_HELD).await));
     let asking = tokio::spawn(read(served.sent(GET).await));
-    // The one that waits looks again and again; the one that is answered is not cut.
+    // The waiting client is retried again and again; the connection with the answer is not cut.
     for _ in 0..20 {
         while served.clock.sleepers() == 0 {
             tokio::time::sleep(Duration::from_millis(1)).await;
@@ -124,7 +124,7 @@ async fn clients_that_were_accepted_at_a_full_server_get_their_turn() {
         }
         waiting
     };
-    // Connections end while the next client waits for its place, which is when it could be lost.
+    // Connections end while the next client waits for its place, which is when that client could be lost.
     served.release.add_permits(1);
     assert!(served.turn_until_read(held).await.ends_with("held"));
     for answer in waiting {

@@ -1,4 +1,4 @@
-//! The TLS of a server as the file asks for it.
+//! The server's TLS settings, as the file requests them.
 
 use std::sync::Arc;
 
@@ -16,7 +16,7 @@ use rustls::{
 };
 use tokio_rustls::TlsAcceptor;
 
-/// Why TLS cannot be served.
+/// Why TLS cannot be set up.
 #[derive(Debug, thiserror::Error)]
 pub enum TlsSetupError {
     #[error("failed to read {key} ({path}): {error}")]
@@ -29,17 +29,17 @@ pub enum TlsSetupError {
     ClientAuth(#[from] ConfigError),
     #[error("unknown TLS version: {0}")]
     Version(String),
-    #[error("{0}: this program speaks TLS 1.2 and 1.3 only")]
+    #[error("{0}: only TLS 1.2 and 1.3 are supported")]
     TooOld(String),
     #[error("unknown cipher: {0}")]
     Cipher(String),
     #[error("unknown curve: {0}")]
     Curve(String),
-    #[error("none of the cipher_suites or curve_preferences can be had")]
+    #[error("none of the cipher_suites or curve_preferences is supported")]
     Nothing,
 }
 
-/// The text that stands in the file, or in the file that it names.
+/// The inline text, or the content of the named file.
 fn text(key: &'static str, inline: &str, path: &str) -> Result<String, TlsSetupError> {
     if path.is_empty() {
         return Ok(inline.to_owned());
@@ -47,7 +47,7 @@ fn text(key: &'static str, inline: &str, path: &str) -> Result<String, TlsSetupE
     std::fs::read_to_string(path).map_err(|error| TlsSetupError::File { key, path: path.to_owned(), error })
 }
 
-/// What connections are accepted with.
+/// Builds the acceptor for connections.
 pub(super) fn acceptor(config: &TlsServerConfig) -> Result<TlsAcceptor, TlsSetupError> {
     let pair = |error: String| TlsSetupError::Pair(error);
     let certificate = text("cert_file", &config.cert, &config.cert_file)?;
@@ -86,7 +86,7 @@ fn versions(config: &TlsServerConfig) -> Result<&'static [&'static SupportedProt
     }
 }
 
-/// Names of suites that Go knows and this program does not speak, since they are weak.
+/// Suites that Go knows and this program does not support because they are weak.
 const OLD_CIPHERS: [&str; 13] = [
     "TLS_RSA_WITH_RC4_128_SHA",
     "TLS_RSA_WITH_3DES_EDE_CBC_SHA",
@@ -103,7 +103,7 @@ const OLD_CIPHERS: [&str; 13] = [
     "TLS_ECDHE_RSA_WITH_AES_128_CBC_SHA256",
 ];
 
-/// Suites and curves; the list is of TLS 1.2, and 1.3 always has its own suites, as in Go.
+/// Suites and curves. The list only concerns TLS 1.2; TLS 1.3 always uses its own suites, as in Go.
 fn provider(config: &TlsServerConfig) -> Result<CryptoProvider, TlsSetupError> {
     let mut provider = ring::default_provider();
     if !config.cipher_suites.is_empty() {
@@ -167,7 +167,7 @@ fn verifier(
     Ok(Some(builder.build().map_err(|error| refuse(error.to_string()))?))
 }
 
-/// Takes any certificate that its owner has the key of.
+/// Accepts any certificate whose private key the client holds.
 #[derive(Debug)]
 struct AnyClient {
     is_mandatory: bool,

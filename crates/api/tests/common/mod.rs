@@ -1,4 +1,4 @@
-//! The API on a store in memory, asked without a network.
+//! The API on an in-memory store, called without a network.
 
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -34,7 +34,7 @@ use http_body_util::BodyExt;
 use tokio::sync::{mpsc, watch};
 use tower_service::Service as _;
 
-/// One target that was never scraped, though its metadata is known.
+/// One target that was never scraped but has metadata.
 struct OneTarget(TargetsSnapshot);
 
 impl OneTarget {
@@ -68,7 +68,7 @@ impl TargetSource for OneTarget {
     }
 }
 
-/// Neither rules nor Alertmanagers.
+/// No rules and no Alertmanagers.
 struct NoAlerting;
 
 impl AlertingSource for NoAlerting {
@@ -104,7 +104,7 @@ impl WebUi for OnePage {
     }
 }
 
-/// A store without chores.
+/// A store without maintenance tasks.
 struct NoChores;
 
 impl StoreAdmin for NoChores {
@@ -134,7 +134,7 @@ impl StoreAdmin for NoChores {
     }
 }
 
-/// The API with what the tests need of it.
+/// The API and the handles that tests need.
 pub struct Served {
     pub site: Arc<Site>,
     pub lifecycle: Option<mpsc::Receiver<Lifecycle>>,
@@ -144,7 +144,7 @@ pub struct Served {
     router: axum::Router,
 }
 
-/// An answer, its body read.
+/// An answer with its body.
 pub struct Answer {
     pub status: u16,
     pub headers: HeaderMap,
@@ -267,7 +267,7 @@ impl Served {
         let response = self.open(request).await;
         let (parts, body) = response.into_parts();
         let body = body.collect().await.expect("the body is whole").to_bytes();
-        // The server leaves the body of an answer to HEAD out.
+        // The server omits the body of an answer to HEAD.
         let text = if head_only { String::new() } else { String::from_utf8_lossy(&body).into_owned() };
         Answer { status: parts.status.as_u16(), headers: parts.headers, text }
     }

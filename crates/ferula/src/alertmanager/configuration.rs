@@ -1,4 +1,4 @@
-//! The configuration file, read at start and at each reload: all of it, or nothing changes.
+//! The configuration file, read at start and at each reload. Either all of it takes effect or nothing changes.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -21,7 +21,7 @@ pub enum LoadError {
     Receivers(#[from] BuildError),
 }
 
-/// Where the configuration is, and what its receivers need.
+/// The location of the configuration, and what its receivers need.
 pub struct Configuration {
     pub file: PathBuf,
     pub syntax: MatcherSyntax,
@@ -34,7 +34,7 @@ impl Configuration {
     /// Reads the file and builds its receivers.
     ///
     /// # Errors
-    /// What is wrong with it, which is logged and counted as well.
+    /// What is wrong with the file; it is also logged and counted.
     pub fn load(&self) -> Result<Setup, LoadError> {
         let file = self.file.display();
         info!("Loading configuration file", component = "configuration", file = file);
@@ -66,10 +66,10 @@ impl Configuration {
         Ok(Setup::new(Arc::new(config), receivers))
     }
 
-    /// Puts the file's present content in force.
+    /// Applies the file's current content.
     ///
     /// # Errors
-    /// As [`Configuration::load`]; then the configuration before stays.
+    /// See [`Configuration::load`]. The previous configuration then stays in force.
     pub fn reload(&self, alertmanager: &Alertmanager) -> Result<(), LoadError> {
         let setup = self.load()?;
         alertmanager.change(|engine, now| engine.reload(setup, now));

@@ -1,5 +1,5 @@
-//! An Alertmanager inside the server: `--alertmanager.config.file`. Rules hand their alerts over in memory; the API is below
-//! `/alertmanager`, the files are in the directory `alertmanager` of the data directory.
+//! An Alertmanager inside the server: `--alertmanager.config.file`. Rules pass their alerts in memory. The API is below
+//! `/alertmanager`; the files are in the directory `alertmanager` of the data directory.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -21,23 +21,23 @@ use super::metrics::{self, ConfigMetrics};
 use super::settings::{RETENTION, build, engine_settings};
 use super::web::{Reload, Web};
 
-/// Below the server's own prefix.
+/// Relative to the server's own prefix.
 const PATH: &str = "alertmanager";
 const GET_CONCURRENCY: usize = 16;
 const INTERVALS: Intervals =
     Intervals { maintenance: Duration::from_secs(15 * 60), alert_gc: Duration::from_secs(30 * 60) };
 
-/// Where the Alertmanager has its configuration and files, and where it is reached.
+/// The Alertmanager's configuration, files and address.
 pub struct EmbeddedSettings<'a> {
     pub config_file: &'a Path,
     pub data_dir: &'a Path,
-    /// Of the server, without a slash at its end.
+    /// The server's, without a final slash.
     pub external_url: &'a str,
-    /// Of the server: `/` or `/x`.
+    /// The server's: `/` or `/x`.
     pub route_prefix: &'a str,
 }
 
-/// An Alertmanager that is open and does nothing yet.
+/// An open Alertmanager that is not running yet.
 pub struct Embedded {
     alertmanager: Arc<Alertmanager>,
     configuration: Arc<Configuration>,
@@ -80,7 +80,7 @@ impl Embedded {
         Ok(Embedded { alertmanager, configuration, web, reloads })
     }
 
-    /// What rules send their alerts to.
+    /// The sink for the alerts of rules.
     pub fn sink(&self) -> Arc<dyn AlertSink> {
         self.alertmanager.clone()
     }
@@ -90,7 +90,7 @@ impl Embedded {
         self.web.mount(router)
     }
 
-    /// Starts telling people, and reloading at SIGHUP and at a request.
+    /// Starts notifications, and reloads on SIGHUP and on request.
     pub fn start(self, tasks: &mut TaskGroup) -> anyhow::Result<()> {
         let Embedded { alertmanager, configuration, mut reloads, .. } = self;
         let mut hangup = signal(SignalKind::hangup())?;

@@ -11,38 +11,43 @@ use crate::tools::args::{Args, Flag, Kind, flag};
 
 const CONFIG_FILE: Flag = text("config.file", "alertmanager.yml", "The configuration.");
 const STORAGE_PATH: Flag =
-    text("storage.path", "data/", "Where silences, the notification log and the journal are.");
+    text("storage.path", "data/", "The directory of silences, the notification log and the journal.");
 const RETENTION: Flag =
-    time("data.retention", "120h", "How long silences are kept after their end, and the notification log.");
+    time("data.retention", "120h", "How long ended silences and entries of the notification log are kept.");
 const MAINTENANCE: Flag = time(
     "data.maintenance-interval",
     "15m",
-    "How often what is too old is forgotten, and the files are written anew. Changes are on disk before that.",
+    "How often outdated entries are removed and the files are rewritten. Changes reach the disk before that.",
 );
-const SILENCES_MAX: Flag =
-    number("silences.max-silences", "How many silences there may be, expired ones included; 0 for no limit.");
+const SILENCES_MAX: Flag = number(
+    "silences.max-silences",
+    "The maximum number of silences, including expired ones; 0 for no limit.",
+);
 const SILENCE_BYTES_MAX: Flag =
-    number("silences.max-silence-size-bytes", "How large a silence may be; 0 for no limit.");
+    number("silences.max-silence-size-bytes", "The maximum size of a silence; 0 for no limit.");
 const LOG_SILENCES: Flag = flag("log.silences", Kind::Switch, "Log every change of a silence.");
-const ALERT_GC: Flag = time("alerts.gc-interval", "30m", "How often alerts that are over are forgotten.");
+const ALERT_GC: Flag = time("alerts.gc-interval", "30m", "How often resolved alerts are removed.");
 const ALERTS_PER_NAME: Flag =
-    number("alerts.per-alertname-limit", "How many alerts of one name there may be; 0 for no limit.");
-const DISPATCH_MAINTENANCE: Flag =
-    time("dispatch.maintenance-interval", "30s", "Taken for compatibility: groups end when they are empty.");
+    number("alerts.per-alertname-limit", "The maximum number of alerts with the same name; 0 for no limit.");
+const DISPATCH_MAINTENANCE: Flag = time(
+    "dispatch.maintenance-interval",
+    "30s",
+    "Accepted for compatibility: groups end when they are empty.",
+);
 const START_DELAY: Flag = time(
     "dispatch.start-delay",
     "0s",
-    "Nothing is told in this time after the start. Prometheus' --rules.alert.resend-delay is a good value.",
+    "No notifications are sent for this long after the start. Prometheus' --rules.alert.resend-delay is a good value.",
 );
 const SYSTEMD_SOCKET: Flag = flag("web.systemd-socket", Kind::Switch, "Take sockets from systemd.");
 const LISTEN: Flag = flag("web.listen-address", Kind::Texts, "Where to listen; may be repeated.")
     .default(":9093")
     .placeholder(":9093");
-const WEB_CONFIG: Flag = text("web.config.file", "", "TLS and users, in a file.");
+const WEB_CONFIG: Flag = text("web.config.file", "", "A file with TLS settings and users.");
 const EXTERNAL_URL: Flag = flag(
     "web.external-url",
     Kind::Text,
-    "The address under which people reach this server. Its path is the default prefix of all paths.",
+    "The URL under which users reach this server. Its path is the default prefix of all paths.",
 );
 const ROUTE_PREFIX: Flag = flag(
     "web.route-prefix",
@@ -51,10 +56,10 @@ const ROUTE_PREFIX: Flag = flag(
 );
 const GET_CONCURRENCY: Flag = number(
     "web.get-concurrency",
-    "How many GET requests are answered at a time; 0 for the number of processors, at least 8.",
+    "The maximum number of concurrent GET requests; 0 for the number of processors, at least 8.",
 );
 const WEB_TIMEOUT: Flag = time("web.timeout", "0", "How long a request may take; 0 for no limit.");
-const GOMEMLIMIT_RATIO: Flag = text("auto-gomemlimit.ratio", "0.9", "Taken for compatibility.");
+const GOMEMLIMIT_RATIO: Flag = text("auto-gomemlimit.ratio", "0.9", "Accepted for compatibility.");
 const PEERS: Flag = flag("cluster.peer", Kind::Texts, "Other members of a cluster. Not supported yet.");
 const CLUSTER_TLS: Flag = text("cluster.tls-config", "", "TLS between members. Not supported yet.");
 const ENABLE_FEATURE: Flag = text(
@@ -67,9 +72,9 @@ const LOG_LEVEL: Flag =
     flag("log.level", Kind::Word(&["debug", "info", "warn", "error"]), "The least important lines to log.")
         .default("info");
 const LOG_FORMAT: Flag =
-    flag("log.format", Kind::Word(&["logfmt", "json"]), "The shape of log lines.").default("logfmt");
+    flag("log.format", Kind::Word(&["logfmt", "json"]), "The format of log lines.").default("logfmt");
 
-/// Settings of a cluster, which say nothing as long as there are no peers.
+/// Settings of a cluster, which have no effect without peers.
 const CLUSTER: [Flag; 15] = [
     text("cluster.listen-address", "0.0.0.0:9094", CLUSTER_HELP),
     text("cluster.advertise-address", "", CLUSTER_HELP),
@@ -87,7 +92,7 @@ const CLUSTER: [Flag; 15] = [
     flag("cluster.allow-insecure-public-advertise-address-discovery", Kind::Switch, CLUSTER_HELP),
     text("cluster.label", "", CLUSTER_HELP),
 ];
-const CLUSTER_HELP: &str = "Taken for compatibility: there is no cluster.";
+const CLUSTER_HELP: &str = "Accepted for compatibility: there is no cluster.";
 
 const fn text(name: &'static str, default: &'static str, help: &'static str) -> Flag {
     flag(name, Kind::Text, help).default(default)
@@ -158,7 +163,7 @@ pub enum FlagError {
     Peer(String),
     #[error("--cluster.tls-config: this server cannot be a member of a cluster yet; leave the flag out")]
     ClusterTls,
-    #[error("--web.systemd-socket is not supported; name addresses with --web.listen-address")]
+    #[error("--web.systemd-socket is not supported; set the addresses with --web.listen-address")]
     SystemdSocket,
     #[error("{0}: must be positive")]
     NotPositive(&'static str),
@@ -178,14 +183,14 @@ pub struct AlertmanagerFlags {
     pub retention: Duration,
     pub maintenance_interval: Duration,
     pub alert_gc_interval: Duration,
-    /// 0 for no limit, as with the two below.
+    /// 0 for no limit, also for the next two fields.
     pub silences_max: usize,
     pub silence_bytes_max: usize,
     pub alerts_per_name_max: usize,
     pub log_silences: bool,
     pub start_delay: Duration,
     pub listen_addresses: Vec<String>,
-    /// `None` for one made of the machine's name and the port.
+    /// `None` for one built from the host name and the port.
     pub external_url: Option<ferula_go::url::Url>,
     pub route_prefix: Option<String>,
     pub web_config_file: Option<PathBuf>,
@@ -197,15 +202,15 @@ pub struct AlertmanagerFlags {
     pub alert_names_in_metrics: bool,
     pub log_level: Level,
     pub log_format: Format,
-    /// Flags that were given and do nothing, each with the reason.
+    /// Given flags that have no effect, each with the reason.
     pub without_effect: Vec<(String, &'static str)>,
 }
 
 impl AlertmanagerFlags {
-    /// Checks what was given.
+    /// Checks the given flags.
     ///
     /// # Errors
-    /// What this server cannot do, or what does not go together.
+    /// Flags that this server does not support, or that exclude each other.
     pub fn check(args: &Args) -> Result<Self, FlagError> {
         if let Some(peer) = args.all(PEERS).first() {
             return Err(FlagError::Peer((*peer).to_owned()));
@@ -341,7 +346,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_done_is_refused_in_words() {
+    fn unsupported_flags_are_refused_with_a_reason() {
         for (arguments, expected) in [
             (
                 "--cluster.peer=a:9094",

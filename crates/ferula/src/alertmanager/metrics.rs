@@ -10,7 +10,7 @@ use md5::{Digest, Md5};
 
 use crate::version;
 
-/// Whether and when the configuration was loaded, and which.
+/// Whether, when and which configuration was loaded.
 pub struct ConfigMetrics {
     hash: Gauge,
     successful: Gauge,
@@ -22,20 +22,20 @@ impl ConfigMetrics {
         ConfigMetrics {
             hash: registry.gauge(
                 "alertmanager_config_hash",
-                "A number that differs between configurations. Members of a cluster should have the same.",
+                "A hash of the configuration. All members of a cluster should have the same.",
             ),
             successful: registry.gauge(
                 "alertmanager_config_last_reload_successful",
-                "1 when the configuration was loaded the last time that was tried, else 0. Alert on 0.",
+                "1 if the last attempt to load the configuration succeeded, otherwise 0. Alert on 0.",
             ),
             success_time: registry.gauge(
                 "alertmanager_config_last_reload_success_timestamp_seconds",
-                "When the configuration that is in force was loaded, in seconds since 1970.",
+                "When the current configuration was loaded, in seconds since 1970.",
             ),
         }
     }
 
-    /// Notes an attempt to load this text.
+    /// Records an attempt to load this text.
     pub fn note(&self, text: &[u8], successful: bool, now_seconds: f64) {
         self.successful.set(f64::from(u8::from(successful)));
         if successful {
@@ -51,12 +51,12 @@ fn hash_of(text: &[u8]) -> f64 {
     sum.iter().take(6).rev().fold(0_u64, |number, byte| number << 8 | u64::from(*byte)) as f64
 }
 
-/// Registers the metrics of the build and of what the Alertmanager holds.
+/// Registers the metrics of the build and of the Alertmanager's state.
 pub fn register(registry: &Registry, alertmanager: &Arc<Alertmanager>, alerts_per_name_max: usize) {
     let build = version::build_info();
     let build_labels = ["branch", "goarch", "goos", "goversion", "revision", "tags", "version"];
     registry
-        .gauge_vec("alertmanager_build_info", "Always 1. The labels say what runs.", &build_labels)
+        .gauge_vec("alertmanager_build_info", "Always 1. The labels describe the build.", &build_labels)
         .with(&[
             &build.branch,
             version::architecture(),
@@ -68,12 +68,12 @@ pub fn register(registry: &Registry, alertmanager: &Arc<Alertmanager>, alerts_pe
         ])
         .set(1.0);
     registry
-        .gauge("alertmanager_cluster_enabled", "Whether there is a cluster; this server knows none.")
+        .gauge("alertmanager_cluster_enabled", "1 if clustering is enabled; this server has no clustering.")
         .set(0.0);
     registry
         .gauge(
             "alertmanager_alerts_per_alert_limit",
-            "How many alerts of one name there may be; 0 for no limit.",
+            "The maximum number of alerts with the same name; 0 for no limit.",
         )
         .set(alerts_per_name_max as f64);
     let alertmanager = Arc::downgrade(alertmanager);
@@ -86,7 +86,7 @@ fn collect(alertmanager: &Weak<Alertmanager>, families: &mut Vec<MetricFamily>) 
         let (active, suppressed) = engine.alert_counts(now);
         families.push(by_state(
             "alertmanager_alerts",
-            "Alerts that fire.",
+            "Firing alerts.",
             &[("active", active), ("suppressed", suppressed), ("unprocessed", 0)],
         ));
         let silences = engine.silences();
@@ -98,7 +98,7 @@ fn collect(alertmanager: &Weak<Alertmanager>, families: &mut Vec<MetricFamily>) 
         ));
         families.push(family(
             "alertmanager_silences_state_size",
-            "Silences that are kept, expired ones included.",
+            "Stored silences, including expired ones.",
             vec![metric(LabelSet::empty(), silences.len())],
         ));
         families.push(family(

@@ -21,9 +21,9 @@ use super::settings::{build, engine_settings};
 use super::web::{Reload, Web};
 use crate::listen::{listen, web_access};
 
-/// Connections at a time.
+/// The maximum number of connections.
 const CONNECTIONS_MAX: usize = 512;
-/// For the head of a request.
+/// The time limit for the head of a request.
 const READ_TIMEOUT: Duration = Duration::from_secs(5 * 60);
 
 /// Serves until told to stop.

@@ -1,4 +1,4 @@
-//! What the command and the Alertmanager inside the server have in common.
+//! Settings shared by the command and the Alertmanager inside the server.
 
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::time::Duration;
@@ -15,7 +15,7 @@ use crate::version;
 /// The default of `--data.retention`.
 pub const RETENTION: Duration = Duration::from_secs(120 * 3600);
 
-/// Settings without limits, and without a delay at the start.
+/// Settings without limits and without a startup delay.
 pub fn engine_settings(retention: Duration, syntax: MatcherSyntax, clock: &SharedClock) -> EngineSettings {
     let mut seed = RandomState::new().build_hasher();
     seed.write_u8(0);
@@ -29,7 +29,7 @@ pub fn engine_settings(retention: Duration, syntax: MatcherSyntax, clock: &Share
     }
 }
 
-/// What the API says of the program.
+/// The build information that the API reports.
 pub fn build() -> Build {
     let build = version::build_info();
     Build {

@@ -1,4 +1,4 @@
-//! Paths below the route prefix, and what surrounds the API: CORS, limits, counting.
+//! Paths below the route prefix, and what surrounds the API: CORS, limits, metrics.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -14,15 +14,15 @@ use ferula_exposition::writer::write_page;
 use ferula_telemetry::{Counter, Gauge, HistogramVec, Registry};
 use tokio::sync::{Semaphore, mpsc, oneshot};
 
-/// A body may have this many bytes.
+/// The size limit of a request body.
 const BODY_BYTES_MAX: usize = 64 << 20;
-/// The bounds that Prometheus' client library has by default.
+/// The default buckets of Prometheus' client library.
 const SECONDS: [f64; 11] = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
 const BYTES: [f64; 7] = [1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8];
-/// What Alertmanager says of its first API.
+/// Alertmanager's answer for its first API.
 const V1_IS_GONE: &str = "{\"status\":\"deprecated\",\"error\":\"The Alertmanager v1 API was deprecated in version 0.16.0 and is removed as of version 0.27.0 - please use the equivalent route in the v2 API\"}\n";
 
-/// A wish to reload, and where the outcome goes: nothing, or what is wrong in words.
+/// A request to reload, and the channel for its result: nothing, or an error text.
 pub type Reload = oneshot::Sender<Result<(), String>>;
 
 /// What answers requests.
@@ -56,7 +56,7 @@ impl Web {
     ) -> Self {
         let in_flight = registry.gauge_vec(
             "alertmanager_http_requests_in_flight",
-            "GET requests that are being answered.",
+            "GET requests being answered now.",
             &["method"],
         );
         let limit_exceeded = registry.counter_vec(
@@ -74,13 +74,13 @@ impl Web {
             reload,
             seconds: registry.histogram_vec(
                 "alertmanager_http_request_duration_seconds",
-                "How long answers took.",
+                "Seconds it took to answer requests.",
                 &SECONDS,
                 &["code", "handler", "method"],
             ),
             bytes: registry.histogram_vec(
                 "alertmanager_http_response_size_bytes",
-                "How long answers were.",
+                "Sizes of answers in bytes.",
                 &BYTES,
                 &["handler", "method"],
             ),
@@ -89,12 +89,12 @@ impl Web {
         }))
     }
 
-    /// For a server that has nothing else.
+    /// The routes of a standalone server.
     pub fn router(&self) -> axum::Router {
         axum::Router::new().fallback(answer).with_state(self.clone())
     }
 
-    /// Adds everything below the prefix, which is not `/`, to another router.
+    /// Adds everything below the prefix, which must not be `/`, to another router.
     pub fn mount(&self, router: axum::Router) -> axum::Router {
         let own = axum::Router::new()
             .route(&self.0.prefix, any(answer))
@@ -128,7 +128,7 @@ async fn answer(State(web): State<Web>, request: Request<Body>) -> Response<Body
     response
 }
 
-/// The label of a path; identifiers are left out.
+/// The metric label of a path; identifiers are left out.
 fn handler_of(path: &str) -> String {
     const KNOWN: [&str; 11] = [
         "/api/v2/status",
@@ -150,7 +150,7 @@ fn handler_of(path: &str) -> String {
 }
 
 impl Inner {
-    /// The path with the prefix taken off; `None` when it has another.
+    /// The path without the prefix; `None` if it lacks the prefix.
     fn below_prefix(&self, path: &str) -> Option<String> {
         if self.prefix == "/" {
             return Some(path.to_owned());
@@ -225,7 +225,7 @@ impl Inner {
             |name: HeaderName| headers.get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
         let (content_type, accept) = (own(header::CONTENT_TYPE), own(header::ACCEPT));
         let method = parts.method.clone();
-        // Large answers take their time.
+        // Large answers take time.
         let answered = tokio::task::spawn_blocking(move || {
             api.answer(&ApiRequest {
                 method: method.as_str(),
@@ -248,7 +248,9 @@ impl Inner {
             Ok(Err(error)) => {
                 plain(StatusCode::INTERNAL_SERVER_ERROR, &format!("failed to reload config: {error}\n"))
             }
-            _ => plain(StatusCode::INTERNAL_SERVER_ERROR, "failed to reload config: the server stops\n"),
+            _ => {
+                plain(StatusCode::INTERNAL_SERVER_ERROR, "failed to reload config: the server is stopping\n")
+            }
         }
     }
 
@@ -266,7 +268,7 @@ fn is_read(method: &Method) -> bool {
     matches!(*method, Method::GET | Method::HEAD)
 }
 
-/// Whether the first API had something there.
+/// Whether the first API had something at this path.
 fn is_of_v1(path: &str, method: &Method) -> bool {
     let Some(below) = path.strip_prefix("/api/v1/") else { return false };
     let is_get = *method == Method::GET;
@@ -299,7 +301,7 @@ fn with_api_headers(answer: Answer, request: &HeaderMap) -> Response<Body> {
     response
 }
 
-/// The answer to a browser that asks whether a page of another origin may send a request.
+/// The answer to a CORS preflight request.
 fn preflight(request: &HeaderMap) -> Response<Body> {
     let mut response = Response::new(Body::empty());
     *response.status_mut() = StatusCode::NO_CONTENT;
@@ -355,12 +357,12 @@ fn redirect(to: &str, status: StatusCode) -> Response<Body> {
     response
 }
 
-/// There are no pages yet: what can be asked, as links.
+/// A list of links; there are no pages yet.
 fn start_page() -> Response<Body> {
     const PAGE: &str = "<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><title>Alertmanager</title></head><body>\n\
         <h1>Alertmanager</h1>\n<p>This is ferula's Alertmanager. It has no pages yet; its API is complete: use amtool, Grafana or karma.</p>\n<ul>\n\
         <li><a href=\"api/v2/alerts/groups\">Alerts by group</a></li>\n<li><a href=\"api/v2/silences\">Silences</a></li>\n\
-        <li><a href=\"api/v2/notifications\">What was told lately, and what was not</a></li>\n<li><a href=\"api/v2/status\">Status</a></li>\n\
+        <li><a href=\"api/v2/notifications\">Recent notifications, and suppressed ones</a></li>\n<li><a href=\"api/v2/status\">Status</a></li>\n\
         <li><a href=\"metrics\">Metrics</a></li>\n</ul>\n</body></html>\n";
     bytes(StatusCode::OK, "text/html; charset=utf-8", Bytes::from_static(PAGE.as_bytes()))
 }

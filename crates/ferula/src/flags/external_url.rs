@@ -1,9 +1,9 @@
-//! The address under which others reach the server.
+//! The address under which clients reach the server.
 
 use ferula_api::ExternalUrl;
 use ferula_go::url::Url;
 
-/// Why `--web.external-url` is not a URL. The texts are Prometheus'.
+/// Why `--web.external-url` is not a valid URL. The texts are Prometheus'.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ExternalUrlError {
     #[error("URL must not begin or end with quotes")]
@@ -13,10 +13,10 @@ pub enum ExternalUrlError {
     Invalid(String),
 }
 
-/// Takes `--web.external-url` apart; slashes at the end of its path are dropped.
+/// Parses `--web.external-url`; slashes at the end of its path are dropped.
 ///
 /// # Errors
-/// A URL in quotes, or none at all.
+/// The URL is in quotes or cannot be parsed.
 pub fn external_url(text: &str) -> Result<ExternalUrl, ExternalUrlError> {
     if text.starts_with(['"', '\'']) || text.ends_with(['"', '\'']) {
         return Err(ExternalUrlError::Quoted);
@@ -33,7 +33,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn urls_are_taken_apart() {
+    fn urls_are_parsed() {
         for (text, want) in [
             ("http://a.example:9090/", ("http", "a.example:9090", "")),
             ("https://a.example/prom/x/", ("https", "a.example", "/prom/x")),

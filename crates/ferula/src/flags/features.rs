@@ -1,12 +1,12 @@
-//! `--enable-feature`: which names are known, and what each switches on.
+//! `--enable-feature`: the known names, and what each enables.
 
 use ferula_promql::Features;
 use ferula_tsdb::FloatEncoding;
 
-/// What the named features switch on. Fields carry the name of their feature where it says enough.
+/// What the named features enable. Most fields carry the name of their feature.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct FeatureSet {
-    /// Switches of the query engine.
+    /// Options of the query engine.
     pub promql: Features,
     pub exemplars: bool,
     pub concurrent_rules: bool,
@@ -21,24 +21,24 @@ pub struct FeatureSet {
     pub xor2: bool,
     /// `histograms-st-encoding`
     pub histogram_start_timestamps: bool,
-    /// Names that deserve a warning in the log, each with its text.
+    /// Names that cause a warning in the log, each with its text.
     pub warnings: Vec<(String, &'static str)>,
-    /// Names that were switched on, each with its line for the log.
+    /// Enabled names, each with its log line.
     pub switched_on: Vec<(String, &'static str)>,
     /// All names, as given.
     pub names: Vec<String>,
 }
 
-/// A feature that this build does not have.
+/// A feature that this build does not support.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 #[error("not supported yet: --enable-feature={0}")]
 pub struct UnsupportedFeature(String);
 
 impl FeatureSet {
-    /// The features of these names; empty names are skipped.
+    /// Parses the names; empty names are skipped.
     ///
     /// # Errors
-    /// The first name of a feature that this build does not have.
+    /// The first feature that this build does not support.
     pub fn parse(names: &[&str]) -> Result<Self, UnsupportedFeature> {
         let mut set = FeatureSet::default();
         for name in names.iter().filter(|name| !name.is_empty()) {
@@ -48,12 +48,12 @@ impl FeatureSet {
         Ok(set)
     }
 
-    /// How floats are encoded where the configuration does not say.
+    /// How floats are encoded unless the configuration sets it.
     pub fn floats(&self) -> FloatEncoding {
         if self.xor2 { FloatEncoding::Xor2 } else { FloatEncoding::Xor }
     }
 
-    /// Whether scraping must read start timestamps.
+    /// Whether scrapes must parse start timestamps.
     pub fn reads_start_timestamps(&self) -> bool {
         self.start_timestamps || self.start_as_zero_sample
     }
@@ -77,13 +77,13 @@ impl FeatureSet {
     }
 }
 
-/// What a name does.
+/// The effect of a name.
 enum Effect {
-    /// Switches something on; the line is for the log.
+    /// Enables something, with this line in the log.
     On(fn(&mut FeatureSet), &'static str),
-    /// Switches something on, although there is a better way to.
+    /// Enables something that has a better way to be enabled.
     OnWithWarning(fn(&mut FeatureSet), &'static str),
-    /// Nothing; the log says why.
+    /// Has no effect; the log explains why.
     None(&'static str),
     Unsupported,
 }
@@ -92,7 +92,7 @@ const ALWAYS_ON: Effect =
     Effect::None("This option for --enable-feature is now permanently enabled and therefore a no-op.");
 const WITHOUT_EFFECT: Effect = Effect::None("This option for --enable-feature has no effect in this build.");
 
-/// Every name that Prometheus knows. The lines of the log are Prometheus'.
+/// Every name that Prometheus knows. The log lines are Prometheus'.
 const FEATURES: [(&str, Effect); 28] = [
     (
         "auto-reload-config",
@@ -223,7 +223,7 @@ mod tests {
     }
 
     #[test]
-    fn every_name_is_listed_once_and_switches_something_on_or_explains_itself() {
+    fn every_name_is_listed_once_and_has_an_effect_or_an_explanation() {
         assert!(FEATURES.windows(2).all(|pair| pair[0].0 < pair[1].0), "sorted, each once");
         for (name, effect) in &FEATURES {
             let Ok(set) = FeatureSet::parse(&[name]) else {
@@ -237,7 +237,7 @@ mod tests {
             assert_eq!(
                 set == logged,
                 matches!(effect, Effect::None(_)),
-                "{name} changes what it should not, or nothing"
+                "{name} changes nothing, or something unrelated"
             );
         }
     }

@@ -11,8 +11,8 @@ const WIDTH: usize = 100;
 pub fn help(program: &str) -> String {
     let mut out = format!(
         "usage: {program} [<flags>]\n       {program} <command> [<args>]\n\n\
-         A monitoring server that takes the place of Prometheus: same configuration, flags, API and data directory.\n\
-         Without a command it serves. Without a prometheus.yml in the directory it scrapes itself.\n\n\
+         A monitoring server that replaces Prometheus: same configuration, flags, API and data directory.\n\
+         Without a command, the server starts. Without a prometheus.yml in the directory, it scrapes itself.\n\n\
          Commands (`{program} <command> --help` explains each):\n"
     );
     for (name, about) in crate::tools::families() {
@@ -53,7 +53,7 @@ fn sentence(flag: &Flag) -> String {
     format!("{}{mode}", flag.help)
 }
 
-/// A name, and its text broken into lines below it.
+/// One name, with its text wrapped below it.
 fn line(out: &mut String, name: &str, text: &str) {
     writeln!(out, "  {name}").expect("writing to a String cannot fail");
     let mut column = 0;
@@ -69,7 +69,7 @@ fn line(out: &mut String, name: &str, text: &str) {
     out.push('\n');
 }
 
-/// Flags that are not hidden, as a Markdown table.
+/// All visible flags as a Markdown table.
 pub fn documentation() -> String {
     let mut out = String::from("| Flag | Description | Default |\n| --- | --- | --- |\n");
     for flag in FLAGS.iter().filter(|flag| !flag.is_hidden) {

@@ -1,5 +1,5 @@
-//! Arguments to values, by the rules of the library that Prometheus uses: `--name=value`, `--name value`, `--bool`,
-//! `--no-bool`, and `@file` with one argument per line. The texts of errors are that library's, up to the suggestion.
+//! From arguments to values, by the rules of Prometheus' flag library: `--name=value`, `--name value`, `--bool`,
+//! `--no-bool`, and `@file` with one argument per line. Error texts, up to the suggestion, are that library's.
 
 use std::collections::BTreeMap;
 
@@ -7,13 +7,13 @@ use super::table::{FLAGS, Flag, find};
 use super::value::{Syntax, ValueError};
 use crate::tools;
 
-/// Files of arguments may name further files, this deep.
+/// How deep argument files may be nested.
 const FILE_DEPTH_MAX: usize = 8;
 
-/// What the arguments ask for.
+/// What the arguments request.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Parsed {
-    /// Serve, with the flags that were given.
+    /// Start the server with these flags.
     Run(Given),
     Help,
     Version,
@@ -21,10 +21,10 @@ pub enum Parsed {
     Documentation,
 }
 
-/// The flags that were given, each with its values as `status/flags` shows them.
+/// The given flags, each with its values as `status/flags` shows them.
 pub type Given = BTreeMap<&'static str, Vec<String>>;
 
-/// What is wrong with the arguments.
+/// Why the arguments cannot be parsed.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ArgumentError {
     #[error("unknown long flag '--{name}'{}", did_you_mean(suggestion.as_deref()))]
@@ -41,7 +41,7 @@ pub enum ArgumentError {
     Value(#[from] ValueError),
     #[error("open {file}: {problem}")]
     File { file: String, problem: String },
-    #[error("argument files name each other: {0}")]
+    #[error("argument files include each other: {0}")]
     FileLoop(String),
 }
 
@@ -49,10 +49,10 @@ fn did_you_mean(suggestion: Option<&str>) -> String {
     suggestion.map_or_else(String::new, |suggestion| format!(", did you mean {suggestion}?"))
 }
 
-/// Reads arguments, without the program's name.
+/// Parses arguments, without the program's name.
 ///
 /// # Errors
-/// The first argument that cannot be understood.
+/// The first argument that cannot be parsed.
 pub fn parse(arguments: &[String]) -> Result<Parsed, ArgumentError> {
     let mut all = Vec::new();
     expand(arguments, 0, &mut all)?;
@@ -128,7 +128,7 @@ fn unknown(name: &str) -> ArgumentError {
     ArgumentError::UnknownFlag { name: name.to_owned(), suggestion }
 }
 
-/// Replaces every `@file` by the lines of the file.
+/// Replaces every `@file` with the lines of the file.
 fn expand(arguments: &[String], depth: usize, out: &mut Vec<String>) -> Result<(), ArgumentError> {
     for argument in arguments {
         let Some(file) = argument.strip_prefix('@') else {
@@ -152,7 +152,7 @@ fn expand(arguments: &[String], depth: usize, out: &mut Vec<String>) -> Result<(
     Ok(())
 }
 
-/// The value of every flag: what was given, else the default.
+/// The value of every flag: the given one, or the default.
 pub fn all_values(given: &Given) -> BTreeMap<&'static str, String> {
     let value =
         |flag: &Flag| given.get(flag.name).map_or_else(|| flag.default.to_owned(), |values| values.join(","));
@@ -200,7 +200,7 @@ mod tests {
     }
 
     #[test]
-    fn errors_have_the_known_words_and_name_what_was_probably_meant() {
+    fn errors_have_the_known_texts_and_suggest_the_nearest_name() {
         for (arguments, error) in [
             (&["--foo"][..], "unknown long flag '--foo'"),
             (&["-foo"], "unknown short flag '-f'"),
@@ -237,7 +237,7 @@ mod tests {
     }
 
     #[test]
-    fn files_of_arguments_stand_for_their_lines() {
+    fn argument_files_are_replaced_with_their_lines() {
         let dir = tempfile::tempdir().expect("a directory for the test");
         let file = dir.path().join("args");
         std::fs::write(&file, "# a comment\n--config.file=from file.yml\n\n--log.level\ndebug\n")

@@ -1,7 +1,7 @@
-//! Every flag of the server: name, type, default, help, and whether this build can do what it asks for.
+//! Every flag of the server: name, type, default, help, and whether this build supports it.
 //!
-//! A flag is one row of `flags!`, which makes a typed [`Key`] of it and puts it into [`FLAGS`]. The rest of the program
-//! reads a flag by its key, so a misspelt name does not compile, and a name stands nowhere else.
+//! Each flag is one row of `flags!`, which creates a typed [`Key`] and an entry in [`FLAGS`]. The rest of the program
+//! reads a flag through its key, so a misspelled name does not compile, and each name appears only once.
 
 use std::marker::PhantomData;
 
@@ -14,19 +14,17 @@ use super::value::{
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mode {
     Any,
-    /// Not with `--agent`.
     Server,
-    /// Only with `--agent`.
     Agent,
 }
 
-/// Whether this build can do what a flag asks for.
+/// Whether this build supports a flag.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Support {
     Works,
-    /// The flag has no effect and does no harm. The log says why when it is given.
+    /// The flag has no effect and does no harm. If it is given, the log says why.
     Harmless(&'static str),
-    /// Any value but the default ends the start, with this advice.
+    /// Any value other than the default prevents the start, with this advice.
     NotYet(&'static str),
 }
 
@@ -36,7 +34,7 @@ pub struct Flag {
     /// Without dashes.
     pub name: &'static str,
     pub syntax: Syntax,
-    /// "" for none.
+    /// "" if there is none.
     pub default: &'static str,
     pub mode: Mode,
     /// Left out of the help text, as in Prometheus.
@@ -46,7 +44,7 @@ pub struct Flag {
     pub help: &'static str,
 }
 
-/// A flag whose value reads as a `T`.
+/// A flag whose value is parsed as a `T`.
 #[derive(Clone, Copy)]
 pub struct Key<T> {
     pub flag: Flag,
@@ -98,9 +96,9 @@ const GO_ONLY: &str = "it tunes the Go runtime, and ferula has none";
 const NO_CONSOLES: &str = "console templates are not served yet";
 const NO_AGENT_MODE: &str = "agent mode is not supported yet; without it samples are stored here";
 const FIXED_SCRAPE_TIMES: &str =
-    "scrapes always carry the time at which they were due when they are close to it";
+    "scrapes that are only slightly late always get the time at which they were due";
 
-/// Rows `KEY: type = "name", "default", "help", changes…;` to one typed key each, and to the table of all.
+/// Turns rows `KEY: type = "name", "default", "help", changes…;` into one typed key each, and a table of all flags.
 macro_rules! flags {
     ($($key:ident: $type:ty = $name:literal, $default:literal, $help:literal $(, $change:ident $(($why:expr))?)*;)+) => {
         /// All flags, in the order of the help text.
@@ -114,13 +112,13 @@ macro_rules! flags {
 
 flags! {
     CONFIG_FILE: Text = "config.file", "prometheus.yml",
-        "The configuration file. When it is not given and prometheus.yml is missing, the server scrapes itself.";
+        "The configuration file. If it is not given and prometheus.yml is missing, the server scrapes itself.";
     AUTO_RELOAD: Switch = "config.auto-reload", "false",
         "Reload the configuration when its file, or a file that it includes, has changed.";
     AUTO_RELOAD_INTERVAL: Span = "config.auto-reload-interval", "30s",
-        "How often to look for changes with --config.auto-reload; at least 1s.";
+        "How often to check for changes with --config.auto-reload; at least 1s.";
     LISTEN_ADDRESSES: List = "web.listen-address", "0.0.0.0:9090",
-        "Address and port to serve HTTP on. May be repeated. With port 0 the system chooses one, which the log names.";
+        "Address and port to serve HTTP on. May be repeated. With port 0, the system chooses a port and the log shows it.";
     GOMAXPROCS: Switch = "auto-gomaxprocs", "true", "Accepted so that existing command lines work; has no effect.",
         harmless(GO_ONLY);
     GOMEMLIMIT: Switch = "auto-gomemlimit", "true", "Accepted so that existing command lines work; has no effect.",
@@ -130,31 +128,31 @@ flags! {
     GOMEMLIMIT_REFRESH_INTERVAL: Span = "auto-gomemlimit.refresh-interval", "0s",
         "Accepted so that existing command lines work; has no effect.", harmless(GO_ONLY);
     WEB_CONFIG_FILE: OptionalText = "web.config.file", "",
-        "File with the certificate and the users for serving over TLS and with passwords. Experimental.";
+        "File with TLS settings and users for the server's own port. Experimental.";
     READ_TIMEOUT: Span = "web.read-timeout", "5m",
         "How long a client may take to send a request, and how long an idle connection stays open.";
     CONNECTIONS_MAX: Count = "web.max-connections", "512",
-        "How many connections may be open at once, over all addresses. Further ones wait.";
+        "The maximum number of open connections, over all addresses. Further ones wait.";
     NOTIFICATION_SUBSCRIBERS_MAX: Count = "web.max-notifications-subscribers", "16",
-        "How many clients may follow the live notifications at once; others are answered 204.";
+        "The maximum number of clients that follow live notifications; others are answered 204.";
     EXTERNAL_URL: OptionalText = "web.external-url", "",
-        "The URL under which others reach this server, for links in alerts and pages. Set it behind a reverse proxy. Its \
+        "The URL under which clients reach this server, for links in alerts and pages. Set it behind a reverse proxy. Its \
          path becomes the prefix of all pages. Default: this machine's name and the port.";
     ROUTE_PREFIX: OptionalText = "web.route-prefix", "",
         "The path below which pages are served, when a proxy removes or changes the path of --web.external-url. Default: \
          that path.";
     USER_ASSETS: OptionalText = "web.user-assets", "", "A directory to serve below /user.",
-        not_yet("serve the files from a web server of their own");
+        not_yet("serve the files from a separate web server");
     LIFECYCLE: Switch = "web.enable-lifecycle", "false",
-        "Let everyone who reaches the server reload its configuration (/-/reload) and stop it (/-/quit).";
+        "Let anyone who can reach the server reload its configuration (/-/reload) and stop it (/-/quit).";
     ADMIN_API: Switch = "web.enable-admin-api", "false",
-        "Let everyone who reaches the server delete series and make backups (/api/v1/admin/tsdb).";
+        "Let anyone who can reach the server delete series and make backups (/api/v1/admin/tsdb).";
     REMOTE_WRITE_RECEIVER: Switch = "web.enable-remote-write-receiver", "false",
-        "Store what other servers and agents send to /api/v1/write.";
+        "Accept and store remote writes at /api/v1/write.";
     REMOTE_WRITE_MESSAGES: List = "web.remote-write-receiver.accepted-protobuf-messages",
         "prometheus.WriteRequest,io.prometheus.write.v2.Request",
-        "The messages of remote write that are accepted: that of version 1, that of version 2, or both.";
-    OTLP_RECEIVER: Switch = "web.enable-otlp-receiver", "false", "Store what is sent to /api/v1/otlp by OTLP.",
+        "The remote write messages to accept: version 1, version 2, or both.";
+    OTLP_RECEIVER: Switch = "web.enable-otlp-receiver", "false", "Accept and store OTLP metrics at /api/v1/otlp.",
         not_yet("let an OpenTelemetry Collector send by remote write (--web.enable-remote-write-receiver)");
     CONSOLE_TEMPLATES: Text = "web.console.templates", "consoles", "The directory of console templates, served below /consoles.",
         harmless(NO_CONSOLES);
@@ -163,14 +161,14 @@ flags! {
     PAGE_TITLE: Text = "web.page-title", "Prometheus Time Series Collection and Processing Server",
         "The title of the web pages, to tell servers apart in a browser.";
     CORS_ORIGIN: Text = "web.cors.origin", ".*",
-        "Regular expression for the web sites whose scripts may read answers; it must match the whole origin. Example: \
+        "Regular expression for the origins whose scripts may read answers; it must match the whole origin. Example: \
          'https?://(domain1|domain2)\\.com'";
     STORAGE_PATH: Text = "storage.tsdb.path", "data/",
-        "The data directory. It may be one that Prometheus has written, and Prometheus can use it again.", server;
+        "The data directory. A directory written by Prometheus works, and Prometheus can use it again later.", server;
     MIN_BLOCK_DURATION: Span = "storage.tsdb.min-block-duration", "2h",
-        "How much time a block covers when it is first written.", server, hidden;
+        "The time range of a newly written block.", server, hidden;
     MAX_BLOCK_DURATION: Span = "storage.tsdb.max-block-duration", "0s",
-        "How much time a compacted block may cover. Default: a tenth of the retention time. Set it to the minimum where \
+        "The maximum time range of a compacted block. Default: a tenth of the retention time. Set it to the minimum where \
          Thanos compacts.", server, hidden;
     CHUNK_SEGMENT_BYTES: Bytes = "storage.tsdb.max-block-chunk-segment-size", "0B",
         "The largest size of a chunk file in a block. Example: 512MB.", server, hidden;
@@ -189,15 +187,15 @@ flags! {
         "Do not lock the data directory. Two servers on one directory destroy it, so this is for file systems without locks.",
         server;
     OVERLAPPING_COMPACTION: Switch = "storage.tsdb.allow-overlapping-compaction", "true",
-        "Merge blocks that overlap in time. Switch it off if another component does that.", server, hidden;
+        "Merge blocks that overlap in time. Disable it if another component does that.", server, hidden;
     WAL_COMPRESSED: Switch = "storage.tsdb.wal-compression", "true",
         "Compress the log.", server, hidden;
     WAL_COMPRESSION: WalCompression = "storage.tsdb.wal-compression-type", "zstd",
         "How the log is compressed: snappy, which every Prometheus reads, or zstd, which is smaller.", server, hidden;
     HEAD_CHUNKS_QUEUE: Integer = "storage.tsdb.head-chunks-write-queue-size", "0",
-        "How many full chunks may wait to be written.", server, harmless("chunks are written without such a queue");
+        "The maximum number of full chunks waiting to be written.", server, harmless("chunks are written without such a queue");
     SAMPLES_PER_CHUNK: Integer = "storage.tsdb.samples-per-chunk", "120",
-        "How many samples a chunk holds when it is closed.", server, hidden;
+        "The number of samples per chunk.", server, hidden;
     DELAYED_COMPACTION_PERCENT: Integer = "storage.tsdb.delayed-compaction.max-percent", "10",
         "The longest random delay of a compaction, in percent of a block's time.", server, hidden,
         harmless("it only matters with --enable-feature=delayed-compaction");
@@ -206,9 +204,9 @@ flags! {
          then.",
         server;
     BLOCK_RELOAD_INTERVAL: Span = "storage.tsdb.block-reload-interval", "1m",
-        "How often to look for blocks that others added or removed.", server, hidden;
+        "How often to look for blocks that other programs added or removed.", server, hidden;
     HEAD_SERIES_MAX: Count = "storage.ferula.max-head-series", "0",
-        "How many series the head may hold. New series beyond it are refused; known ones continue. 0 means no limit.", server;
+        "The maximum number of series in the head. New series beyond it are refused; known ones continue. 0 means no limit.", server;
     HEAD_BYTES_MAX: Bytes = "storage.ferula.max-head-memory", "0B",
         "How much memory the head may take, estimated from its series and the length of their labels. New series beyond it \
          are refused; known ones continue. 0 means half of what the machine or container has.",
@@ -234,7 +232,7 @@ flags! {
     AGENT_RETENTION_MAX: Span = "storage.agent.retention.max-time", "4h",
         "Samples stay in the agent's log at most for this long, sent or not.", agent;
     AGENT_CHECKPOINT_FROM_MEMORY: Switch = "storage.agent.checkpoint-from-in-memory-series", "false",
-        "Write the agent's checkpoints from memory alone.", agent;
+        "Write the agent's checkpoints from memory only.", agent;
     AGENT_CHECKPOINT_BATCH: Integer = "storage.agent.checkpoint-batch-size", "1000",
         "How many entries the agent writes to a checkpoint at once.", agent;
     AGENT_NO_LOCKFILE: Switch = "storage.agent.no-lockfile", "false", "Do not lock the agent's data directory.", agent;
@@ -248,7 +246,7 @@ flags! {
     REMOTE_READ_FRAME_BYTES: Integer = "storage.remote.read-max-bytes-in-frame", "1048576",
         "How many bytes one frame of a streamed remote read may hold.", server;
     SEARCH_LIMIT_MAX: Integer = "web.search.max-limit", "10000",
-        "The largest limit that a request to the experimental search API may ask for. 0 means no bound.", server,
+        "The largest limit that a request to the experimental search API may set. 0 means no bound.", server,
         harmless("the search API is not served yet");
     OUTAGE_TOLERANCE: Span = "rules.alert.for-outage-tolerance", "1h",
         "After an outage longer than this, the \"for\" time of pending alerts starts again.", server;
@@ -271,7 +269,7 @@ flags! {
     DRAIN_NOTIFICATIONS: Switch = "alertmanager.drain-notification-queue-on-shutdown", "true",
         "At shutdown, first send what is still queued for Alertmanagers.", server;
     ALERTMANAGER_CONFIG: OptionalText = "alertmanager.config.file", "",
-        "Run an Alertmanager inside this server, with this configuration. Rules hand their alerts over in memory; its API is \
+        "Run an Alertmanager inside this server, with this configuration. Rules pass their alerts in memory; its API is \
          below /alertmanager. Ferula only.",
         server;
     LOOKBACK_DELTA: Span = "query.lookback-delta", "5m",
@@ -286,9 +284,9 @@ flags! {
         "The shortest time between two updates of the targets from service discovery.", hidden,
         not_yet("targets are updated at most every 5s");
     FEATURES: List = "enable-feature", "",
-        "Names of experimental features to switch on, with commas between them. Prometheus' documentation lists them: \
+        "Experimental features to enable, separated by commas. Prometheus' documentation lists them: \
          https://prometheus.io/docs/prometheus/latest/feature_flags/";
-    AGENT: Switch = "agent", "false", "Run as an agent, which only scrapes and sends on.", not_yet(NO_AGENT_MODE);
+    AGENT: Switch = "agent", "false", "Run as an agent, which only scrapes and forwards samples.", not_yet(NO_AGENT_MODE);
     LOG_LEVEL: LogLevel = "log.level", "info", "The least severe lines to log. One of: [debug, info, warn, error]";
     LOG_FORMAT: LogFormat = "log.format", "logfmt", "How log lines are written. One of: [logfmt, json]";
 }

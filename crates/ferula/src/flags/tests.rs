@@ -1,4 +1,4 @@
-//! Flags: each one that works changes what the program gets, and each one that does not says so.
+//! Flags: every supported flag changes what the program receives, and every unsupported one is reported.
 
 use super::value::Syntax;
 use super::*;
@@ -69,7 +69,7 @@ fn impossible_flags_are_refused_with_the_exit_codes_of_prometheus() {
 }
 
 #[test]
-fn a_refusal_of_what_is_missing_says_what_to_do_instead() {
+fn unsupported_flags_are_refused_with_advice() {
     for (argument, advice) in [
         ("--agent", "(agent mode"),
         ("--web.enable-otlp-receiver", "--web.enable-remote-write-receiver"),
@@ -95,7 +95,7 @@ fn flags_without_effect_are_named_and_defaults_may_be_given() {
 }
 
 #[test]
-fn a_size_beyond_its_bound_is_the_bound() {
+fn a_size_beyond_its_bound_is_clamped() {
     let flags = check(&["--storage.tsdb.samples-per-chunk=100000", "--storage.ferula.max-head-memory=-1GB"]);
     let storage = flags.expect("accepted").storage;
     assert_eq!((storage.samples_per_chunk, storage.head_bytes_max), (u16::MAX, 0));
@@ -123,7 +123,7 @@ fn other_value(flag: &table::Flag) -> String {
     format!("--{}={value}", flag.name)
 }
 
-/// What the program gets, without the table of all flags as text.
+/// What the program receives, without the text table of all flags.
 fn seen(arguments: &[&str]) -> String {
     let mut flags = check(arguments).unwrap_or_else(|refused| panic!("{arguments:?}: {refused}"));
     flags.shown.clear();
@@ -131,13 +131,13 @@ fn seen(arguments: &[&str]) -> String {
     format!("{flags:?}")
 }
 
-/// A flag that is accepted and read by nobody would be ignored in silence.
+/// A flag that is accepted but never read would be silently ignored.
 #[test]
-fn every_flag_that_works_changes_what_the_program_gets() {
+fn every_supported_flag_changes_what_the_program_receives() {
     let mut checked = 0;
     for flag in FLAGS.iter().filter(|flag| flag.support == Support::Works) {
         let other = other_value(flag);
-        // The interval only matters where the reload is switched on.
+        // The interval only matters if reloading is enabled.
         let reload =
             if flag.name == table::AUTO_RELOAD.flag.name { vec![] } else { vec!["--config.auto-reload"] };
         let with: Vec<&str> = reload.iter().copied().chain([other.as_str()]).collect();
@@ -148,7 +148,7 @@ fn every_flag_that_works_changes_what_the_program_gets() {
 }
 
 #[test]
-fn every_flag_that_does_not_work_says_so_when_it_is_given() {
+fn every_unsupported_flag_is_reported_when_given() {
     for flag in FLAGS.iter().filter(|flag| flag.support != Support::Works) {
         let checked = check(&[&other_value(flag)]);
         match flag.support {

@@ -1,7 +1,8 @@
-//! What the values of flags are, and how each is read.
+//! The types of flag values, and how each is parsed.
 //!
-//! A flag's type stands once, in its row of the table: it decides how the text is checked on the command line, how it is
-//! shown, and what the rest of the program gets. So a value that was checked can always be read, and is never taken for 0.
+//! A flag's type appears once, in its table row. It decides how the text is checked on the command line, how it is
+//! shown, and what the rest of the program receives. So a checked value can always be parsed and never silently becomes
+//! 0.
 
 use std::time::Duration;
 
@@ -12,7 +13,7 @@ use ferula_model::duration;
 use ferula_telemetry::logging::{Format, Level};
 use ferula_tsdb::Compression;
 
-/// How a value is written on the command line.
+/// The syntax of a value on the command line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Syntax {
     /// `--x`, `--no-x`
@@ -26,15 +27,15 @@ pub enum Syntax {
     Number,
     /// `512MB`
     Bytes,
-    /// One of these words. The second part is what errors call it, where Prometheus has a name for it.
+    /// One of these words. The second part is what errors call the value, if Prometheus has a name for it.
     Word(&'static [&'static str], Option<&'static str>),
 }
 
 impl Syntax {
-    /// The value as it is shown, if `text` is one.
+    /// The value as it is shown, if `text` is valid.
     ///
     /// # Errors
-    /// Prometheus' text for a value that is not of this kind.
+    /// Prometheus' text for a value with the wrong syntax.
     pub fn normalize(self, text: &str) -> Result<String, ValueError> {
         match self {
             Syntax::Switch | Syntax::Text | Syntax::List => Ok(text.to_owned()),
@@ -57,7 +58,7 @@ impl Syntax {
     }
 }
 
-/// Why a text is not a value of its flag. The texts are those of Prometheus.
+/// Why a text is not a valid value. The texts are Prometheus'.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ValueError {
     #[error("{0}")]
@@ -78,7 +79,7 @@ impl ValueError {
     }
 }
 
-/// A whole number. Go also takes `5e7` for one.
+/// A whole number. Go also accepts `5e7`.
 fn integer(text: &str) -> Option<i64> {
     let number: f64 = text.parse().ok()?;
     (number.is_finite() && number.abs() < 9e15).then_some(number as i64)
@@ -89,7 +90,7 @@ pub trait ValueType {
     const SYNTAX: Syntax;
     type Value<'a>;
 
-    /// Reads a text that [`Syntax::normalize`] returned, or the flag's default.
+    /// Parses a text that [`Syntax::normalize`] returned, or the flag's default.
     fn read(text: &str) -> Option<Self::Value<'_>>;
 }
 
@@ -117,7 +118,7 @@ value_types! {
     Text: Syntax::Text => &'a str, |text| Some(text);
     /// A text that may be missing.
     OptionalText: Syntax::Text => Option<&'a str>, |text| Some(Some(text).filter(|text| !text.is_empty()));
-    /// Texts with commas between them; the flag may be repeated.
+    /// Texts separated by commas; the flag may be repeated.
     List: Syntax::List => Vec<&'a str>, |text| Some(text.split(',').collect());
     /// A length of time.
     Span: Syntax::Duration => Duration, |text| {
@@ -126,19 +127,19 @@ value_types! {
     };
     /// A whole number of either sign.
     Integer: Syntax::Integer => i64, |text| text.parse().ok();
-    /// How many; a negative number counts as 0.
+    /// A number of things; a negative number counts as 0.
     Count: Syntax::Integer => usize, |text| Some(usize::try_from(text.parse::<i64>().ok()?).unwrap_or(0));
     /// A number.
     Number: Syntax::Number => f64, |text| text.parse().ok();
     /// A size, which may be negative.
     Bytes: Syntax::Bytes => i64, |text| Some(ByteSize::parse(text).ok()?.0);
-    /// How records of the log are compressed.
+    /// The compression of WAL records.
     WalCompression: Syntax::Word(&["snappy", "zstd"], None) => Compression, |text| match text {
         "snappy" => Some(Compression::Snappy),
         "zstd" => Some(Compression::Zstd),
         _ => None,
     };
-    /// The least severe lines that are logged.
+    /// The lowest level that is logged.
     LogLevel: Syntax::Word(&["debug", "info", "warn", "error"], Some("log level")) => Level, |text| Level::parse(text);
     /// How log lines are written.
     LogFormat: Syntax::Word(&["logfmt", "json"], Some("log format")) => Format, |text| Format::parse(text);

@@ -1,12 +1,13 @@
-//! The memory limit of the control groups that this process is in.
+//! The memory limit of this process' control groups.
 //!
-//! A limit counts at any level: a systemd unit with `MemoryMax=` sits somewhere below the root, a container with a view of
-//! its own is the root. So every group on the way from the process' own up to the mount is asked, in both versions.
+//! A limit counts at any level: a systemd unit with `MemoryMax=` is somewhere below the root, while a container with
+//! its own namespace is the root. So every group from the process' own up to the mount is checked, in both cgroup
+//! versions.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// Bytes of the least limit on the way; `None` when there is none.
+/// The lowest limit on the way up, in bytes; `None` if there is none.
 pub fn memory_limit_bytes() -> Option<u64> {
     let read = |path: &str| fs::read_to_string(path).unwrap_or_default();
     least_limit(&read("/proc/self/cgroup"), &read("/proc/self/mountinfo"), |path| {
@@ -16,7 +17,7 @@ pub fn memory_limit_bytes() -> Option<u64> {
 
 /// A mounted hierarchy that can limit memory.
 struct Mount {
-    /// The group that the mount shows as its top.
+    /// The group at the top of the mount.
     root: String,
     at: PathBuf,
     version_2: bool,
@@ -62,7 +63,7 @@ fn mount(line: &str) -> Option<Mount> {
 
 /// The directories from the group up to the mount.
 fn way_up(mount: &Mount, group: &str) -> Vec<PathBuf> {
-    // In a container the mount may show only the container's own group, under its full path or under `/`.
+    // In a container, the mount may show only the container's own group, under its full path or under `/`.
     let below = if mount.root == "/" { group } else { group.strip_prefix(mount.root.as_str()).unwrap_or("") };
     let mut names: Vec<&str> = below.split('/').filter(|name| !name.is_empty() && *name != "..").collect();
     let mut directories = Vec::with_capacity(names.len() + 1);
@@ -95,7 +96,7 @@ mod tests {
         let unit = "0::/system.slice/ferula.service\n";
         let own = ("/sys/fs/cgroup/system.slice/ferula.service/memory.max", "536870912\n");
         assert_eq!(least(unit, V2, &[own]), Some(536_870_912));
-        // The slice above may have less, and "max" is none.
+        // The slice above may have a lower limit, and "max" means none.
         let slice = ("/sys/fs/cgroup/system.slice/memory.max", "268435456\n");
         assert_eq!(least(unit, V2, &[own, slice]), Some(268_435_456));
         let none = ("/sys/fs/cgroup/system.slice/ferula.service/memory.max", "max\n");
@@ -107,7 +108,7 @@ mod tests {
     fn a_container_sees_itself_as_the_root() {
         let file = ("/sys/fs/cgroup/memory.max", "1073741824\n");
         assert_eq!(least("0::/\n", V2, &[file]), Some(1 << 30));
-        // Without a namespace of its own, the path is the host's, and the mount shows a part of it.
+        // Without its own namespace, the path is the host's and the mount shows a part of it.
         let mount = "30 23 0:26 /docker/abc /sys/fs/cgroup ro - cgroup2 cgroup rw\n";
         assert_eq!(least("0::/docker/abc\n", mount, &[file]), Some(1 << 30));
         assert_eq!(least("0::/elsewhere\n", mount, &[file]), Some(1 << 30));
@@ -118,7 +119,7 @@ mod tests {
         let groups = "4:memory:/user.slice/job\n3:cpu,cpuacct:/user.slice\n1:name=systemd:/x\n";
         let file = ("/sys/fs/cgroup/memory/user.slice/job/memory.limit_in_bytes", "99999744\n");
         assert_eq!(least(groups, V1, &[file]), Some(99_999_744));
-        // Both versions may be mounted at once; only the one with the controller limits.
+        // Both versions may be mounted at once; only the one with the memory controller limits.
         let hybrid = format!("{V1}{V2}");
         assert_eq!(least(&format!("{groups}0::/user.slice\n"), &hybrid, &[file]), Some(99_999_744));
     }

@@ -1,4 +1,4 @@
-//! `ferula amtool …`: an Alertmanager asked and told things, and its configuration checked without it.
+//! `ferula amtool …`: queries and changes an Alertmanager, and checks its configuration.
 
 mod alert;
 mod client;
@@ -28,7 +28,7 @@ pub const COMMAND: Command = Command {
     flags: settings::FLAGS,
     ..group(
         "amtool",
-        "Ask an Alertmanager for alerts and silences, change silences, and check its configuration.",
+        "List alerts and silences of an Alertmanager, change silences, and check its configuration.",
         &[
             alert::COMMAND,
             silence::COMMAND,
@@ -41,7 +41,7 @@ pub const COMMAND: Command = Command {
             .ours(),
             group(
                 "cluster",
-                "Look at the cluster.",
+                "Show the cluster.",
                 &[Command::new("show", "Print the state of the cluster and its members.", |args| {
                     settings::finish(args, show_cluster(args))
                 })
@@ -78,7 +78,7 @@ fn check_config(args: &Args) -> ExitCode {
     ExitCode::FAILURE
 }
 
-/// What a good file holds, and whether its templates can be used.
+/// Prints what a valid file contains. Returns whether its templates can be used.
 fn print_found(config: &AlertmanagerConfig) -> bool {
     println!("  SUCCESS");
     println!("Found:");
@@ -123,7 +123,7 @@ fn show_cluster(args: &Args) -> anyhow::Result<ExitCode> {
                 for peer in cluster["peers"].as_array().into_iter().flatten() {
                     peers.row(vec![text(&peer["address"]), text(&peer["name"])]);
                 }
-                // The last name of the head is in no column.
+                // The last name of the head has no column.
                 let drawn = peers.draw();
                 let (head, rows) = drawn.split_once('\n').unwrap_or_default();
                 print!("\n{}\n{rows}", head.trim_end());

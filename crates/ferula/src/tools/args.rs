@@ -1,16 +1,16 @@
-//! Arguments of commands, by the rules of the library that promtool is built with, and help pages in its layout.
+//! Arguments of commands, parsed by the rules of promtool's library, and help pages in its layout.
 //!
 //! ```text
 //! table (commands, flags, arguments: data) ─ tokens ─ parse ─► Args, or a page, or an error
 //!                                     └── usage (wrap) ─► help
 //! ```
 //!
-//! Here: everything that is the same for all commands. Elsewhere: the tables, each in the file of its commands, and the
-//! server's own flags, which have rules of their own (`crate::flags`).
+//! Here: everything common to all commands. Elsewhere: the tables, each in the file of its commands, and the
+//! server's own flags, which follow different rules (`crate::flags`).
 //!
-//! Always true of an [`Args`]: every required flag and argument is there, and every value is of its kind. A command reads a
-//! flag by the constant that is in its table, so a misspelt name does not compile; a flag of another command is a mistake in
-//! the program, and panics.
+//! Always true of an [`Args`]: every required flag and argument is present, and every value is valid. A command reads a
+//! flag through the constant in its table, so a misspelled name does not compile; reading a flag of another command is
+//! a bug and panics.
 
 mod parse;
 mod table;
@@ -26,7 +26,7 @@ pub use usage::command_lines;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-/// What was given to one command.
+/// The values given to one command.
 #[derive(Debug)]
 pub struct Args {
     /// The name by which the program was called.
@@ -35,7 +35,7 @@ pub struct Args {
     known: Vec<&'static Flag>,
     places: Vec<&'static Argument>,
     flags: Vec<(&'static str, String)>,
-    /// Values that are not flags, each with the name of its place.
+    /// Values that are not flags, each with the name of its argument.
     arguments: Vec<(&'static str, String)>,
 }
 
@@ -46,28 +46,28 @@ impl Args {
         self.last(switch) == Some("true")
     }
 
-    /// Whether the flag was given, rather than left at its default.
+    /// Whether the flag was given explicitly.
     pub fn given(&self, flag: Flag) -> bool {
         self.values(flag).next().is_some()
     }
 
-    /// All values of a flag, in order; its default when it was not given.
+    /// All values of a flag, in order; the default if it was not given.
     pub fn all(&self, flag: Flag) -> Vec<&str> {
         let given: Vec<&str> = self.values(flag).collect();
         if given.is_empty() { flag.default.into_iter().collect() } else { given }
     }
 
-    /// The value given last, or the default, if there is one.
+    /// The last value given, or the default, if any.
     pub fn last(&self, flag: Flag) -> Option<&str> {
         self.values(flag).last().or(flag.default)
     }
 
-    /// The value given last, or the default, of a flag that always has one.
+    /// The last value given, or the default, for a flag that always has a value.
     pub fn text(&self, flag: Flag) -> &str {
         self.last(flag).unwrap_or_else(|| panic!("--{} is required or has a default", flag.name))
     }
 
-    /// The value of a flag that always has one, as a whole number.
+    /// The value, as a whole number, of a flag that always has one.
     pub fn number(&self, flag: Flag) -> i64 {
         parse::integer(self.text(flag)).expect("values are checked as they are parsed")
     }
@@ -78,7 +78,7 @@ impl Args {
         self.last(flag).map(|text| parse_nanos(text).expect("values are checked as they are parsed"))
     }
 
-    /// The value as a length of time, of a flag that always has one; the sign is dropped.
+    /// The value, as a length of time, of a flag that always has one; the sign is dropped.
     pub fn duration(&self, flag: Flag) -> Duration {
         let nanos = self.nanos(flag).unwrap_or_else(|| panic!("--{} has a default", flag.name));
         Duration::from_nanos(nanos.unsigned_abs())

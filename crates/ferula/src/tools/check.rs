@@ -20,9 +20,9 @@ const METRICS_HELP: &str = "Read a page of metrics from standard input and check
     examples:\n\n\
     $ curl -s http://localhost:9100/metrics | promtool check metrics\n\n\
     $ promtool check metrics --extended --lint=none < page.prom";
-const RULE_LINTS: &str = "What to check besides validity, with commas between them: duplicate-rules (the same name and labels twice), all, \
+const RULE_LINTS: &str = "What to check besides validity, separated by commas: duplicate-rules (the same name and labels twice), all, \
     none.";
-const CONFIG_LINTS: &str = "What to check besides validity, with commas between them: duplicate-rules (the same name and labels twice), \
+const CONFIG_LINTS: &str = "What to check besides validity, separated by commas: duplicate-rules (the same name and labels twice), \
     too-long-scrape-interval (as long as the lookback delta, so that graphs have gaps), all, none.";
 /// What `--ignore-unknown-fields` does.
 pub const IGNORE_UNKNOWN: &str = "Accept keys in rule files that Prometheus does not know, such as those of other tools. The \
@@ -31,7 +31,7 @@ pub const IGNORE_UNKNOWN: &str = "Accept keys in rule files that Prometheus does
 const LOOKBACK_DELTA: Flag = flag(
     "query.lookback-delta",
     Kind::Duration,
-    "How far queries of the server look back (its flag of the same name).",
+    "The server's flag of the same name: how far its queries look back.",
 )
 .default("5m");
 const TIMEOUT: Flag = flag("timeout", Kind::Duration, "How long to wait for targets.").default("30s");
@@ -41,16 +41,17 @@ const SYNTAX_ONLY: Flag =
     flag("syntax-only", Kind::Switch, "Check only the file itself, not the files that it names.");
 const CONFIG_LINT: Flag = flag("lint", Kind::Text, CONFIG_LINTS).default("duplicate-rules");
 const RULE_LINT: Flag = flag("lint", Kind::Text, RULE_LINTS).default("duplicate-rules");
-const LINT_FATAL: Flag = flag("lint-fatal", Kind::Switch, "Exit with code 3 when only such a check fails.");
+const LINT_FATAL: Flag = flag("lint-fatal", Kind::Switch, "Exit with code 3 if only a lint fails.");
 const IGNORE_UNKNOWN_FIELDS: Flag = flag("ignore-unknown-fields", Kind::Switch, IGNORE_UNKNOWN);
 const AGENT: Flag = flag("agent", Kind::Switch, "Also refuse what an agent cannot do, such as rules.");
 const CONFIG_FILES: Argument =
     argument("config-files", Kind::Files, "Configuration files to check.").required();
 const WEB_CONFIG_FILES: Argument =
-    argument("web-config-files", Kind::Files, "Files of --web.config.file to check.").required();
-const URL: Flag = flag("url", Kind::Url, "The server to ask.").default("http://localhost:9090");
+    argument("web-config-files", Kind::Files, "Web configuration files (--web.config.file) to check.")
+        .required();
+const URL: Flag = flag("url", Kind::Url, "The server to check.").default("http://localhost:9090");
 const RULE_FILES: Argument =
-    argument("rule-files", Kind::Files, "Rule files to check; standard input without any.");
+    argument("rule-files", Kind::Files, "Rule files to check; by default, standard input.");
 const EXTENDED: Flag = flag("extended", Kind::Switch, "Also count the series of each metric.");
 const METRICS_LINT: Flag =
     flag("lint", Kind::Text, "What to check: all, or none for syntax only.").default("all");
@@ -78,13 +79,13 @@ pub const COMMAND: Command = Command {
         .arguments(&[CONFIG_FILES]),
         Command::new(
             "web-config",
-            "Check files with certificates and users for the server's own port.",
+            "Check web configuration files, which set TLS and users for the server's own port.",
             web_config,
         )
         .arguments(&[WEB_CONFIG_FILES]),
-        Command::new("healthy", "Ask a server whether it is alive.", |args| server::run(args, "/-/healthy"))
+        Command::new("healthy", "Check whether a server is alive.", |args| server::run(args, "/-/healthy"))
             .flags(&[http::CONFIG_FILE, URL]),
-        Command::new("ready", "Ask a server whether it can answer queries yet.", |args| {
+        Command::new("ready", "Check whether a server can answer queries.", |args| {
             server::run(args, "/-/ready")
         })
         .flags(&[http::CONFIG_FILE, URL]),

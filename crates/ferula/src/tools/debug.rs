@@ -1,4 +1,4 @@
-//! `ferula debug …`: collects what a server knows about itself into `debug.tar.gz`.
+//! `ferula debug …`: collects a server's diagnostic data into `debug.tar.gz`.
 
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
@@ -17,7 +17,7 @@ use super::http::Server;
 const ARCHIVE: &str = "debug.tar.gz";
 /// Profiles take half a minute.
 const TIMEOUT: Duration = Duration::from_secs(120);
-/// A profile may unpack to so much.
+/// The size limit of an unpacked profile.
 const PROFILE_BYTES_MAX: u64 = 1 << 30;
 
 /// Path on the server, name in the archive.
@@ -32,16 +32,16 @@ const PROFILES: [Part; 7] = [
     ("/debug/pprof/threadcreate", "threadcreate.pb"),
     (TRACE, "trace.pb"),
 ];
-/// Not packed, unlike the others.
+/// Not compressed, unlike the others.
 const TRACE: &str = "/debug/pprof/trace?seconds=30";
 const METRICS: [Part; 1] = [("/metrics", "metrics.txt")];
 
-const SERVER: Argument = argument("server", Kind::Text, "The server to ask.").required();
+const SERVER: Argument = argument("server", Kind::Text, "The server to collect from.").required();
 
 /// `debug`
 pub const COMMAND: Command = group(
     "debug",
-    "Collect what a server knows about itself into debug.tar.gz.",
+    "Collect a server's diagnostic data into debug.tar.gz.",
     &[
         Command::new("pprof", "Collect the profiles of a Prometheus server.", |args| run(args, &PROFILES))
             .arguments(&[SERVER]),
@@ -99,7 +99,7 @@ fn unpacked(profile: &[u8]) -> Result<Vec<u8>> {
     Ok(out)
 }
 
-/// An archive is made of blocks of this size.
+/// An archive consists of blocks of this size.
 const BLOCK_BYTES: usize = 512;
 
 /// One file of a tar archive, in the `ustar` form.
@@ -119,7 +119,7 @@ fn write_entry(out: &mut impl Write, name: &str, body: &[u8]) -> std::io::Result
     for (at, bytes) in fields {
         header[at..at + bytes.len()].copy_from_slice(bytes);
     }
-    // The sum counts its own field as blanks.
+    // The checksum counts its own field as spaces.
     let sum: u32 = header.iter().map(|byte| u32::from(*byte)).sum::<u32>() + 8 * u32::from(b' ');
     header[148..156].copy_from_slice(format!("{sum:06o}\0 ").as_bytes());
     out.write_all(&header)?;

@@ -1,5 +1,5 @@
-//! A data directory to read, ours or Prometheus', while a server may be using it: no lock is taken and no file is
-//! touched. What recovery repairs, and what a command adds, stays in memory.
+//! A data directory opened for reading, ours or Prometheus', even while a server is using it: no lock is taken and no
+//! file is changed. What recovery repairs and what a command adds stays in memory.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -10,24 +10,24 @@ use ferula_tsdb::Progress;
 use ferula_tsdb::disk::{Disk, OverlayDisk, RealDisk};
 use ferula_tsdb::{Db, Options};
 
-/// Blocks, log, chunks and out-of-order log of a directory as one database.
+/// The blocks, log, chunks and out-of-order log of a directory as one database.
 pub struct History {
     dir: PathBuf,
     disk: Arc<dyn Disk>,
-    /// The database. Nothing is to be appended to it.
+    /// The database. Nothing may be appended to it.
     pub db: Arc<Db>,
-    /// What was damaged, in words. The end of a log that is being written to is among it.
+    /// Descriptions of damage found. The unfinished end of an active log counts as damage.
     pub damage: Vec<String>,
 }
 
-/// How often to read a directory whose files a compacting server removes between listing and opening them.
+/// How often to retry when a compacting server removes files between listing and opening them.
 const TRIES: usize = 3;
 
 impl History {
     /// Reads a directory.
     ///
     /// # Errors
-    /// When it is not there, or cannot be read.
+    /// The directory is missing or cannot be read.
     pub fn open(dir: &Path) -> Result<Self> {
         std::fs::metadata(dir).with_context(|| format!("opening the db dir: stat {}", dir.display()))?;
         let mut tries = 0;
@@ -61,12 +61,12 @@ impl History {
         &self.dir
     }
 
-    /// The disk on which blocks may be added that nobody else will see.
+    /// The disk on which blocks can be added that stay in memory.
     pub fn disk(&self) -> &Arc<dyn Disk> {
         &self.disk
     }
 
-    /// The same with the blocks that were added.
+    /// Reopens the database, with the added blocks.
     pub fn reopened(self) -> Result<Self> {
         let History { dir, disk, db, damage } = self;
         drop(db);

@@ -1,4 +1,4 @@
-//! Talking to servers: the client of `--http.config.file`, and addresses as people write them.
+//! Talks to servers: the client of `--http.config.file`, and addresses as users write them.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -13,7 +13,7 @@ use ferula_http_client::{
 
 use super::args::{Args, Flag, Kind, flag};
 
-/// The flag of all commands that talk to servers.
+/// The flag shared by all commands that talk to servers.
 pub const CONFIG_FILE: Flag = flag(
     "http.config.file",
     Kind::File,
@@ -22,12 +22,12 @@ pub const CONFIG_FILE: Flag = flag(
 )
 .placeholder("<filename>");
 
-/// An answer may be so large.
+/// The size limit of an answer.
 const BODY_BYTES_MAX: usize = 1 << 30;
-/// Who asks.
+/// The `User-Agent`.
 const USER_AGENT_TEXT: &str = "promtool/3.14.0";
 
-/// A server, and how to talk to it.
+/// A server and the client for it.
 pub struct Server {
     runtime: tokio::runtime::Runtime,
     client: HttpClient,
@@ -37,7 +37,7 @@ pub struct Server {
     pub headers: HeaderMap,
 }
 
-/// What it answered.
+/// A server's answer.
 pub struct Answer {
     /// `200`
     pub code: u16,
@@ -50,10 +50,10 @@ pub struct Answer {
 }
 
 impl Server {
-    /// The server at `address`, with the client that the flags ask for.
+    /// The server at `address`, with the client that the flags configure.
     ///
     /// # Errors
-    /// An address that is none, a configuration that is wrong.
+    /// The address or the client configuration is invalid.
     pub fn new(args: &Args, address: &str, headers: &BTreeMap<&str, &str>) -> Result<Self> {
         let url = parse_address(address)?;
         let config = match args.last(CONFIG_FILE) {
@@ -80,16 +80,16 @@ impl Server {
         Ok(Server { runtime, client, url, headers: all })
     }
 
-    /// The address of something on the server.
+    /// The URL of a path on the server.
     pub fn at(&self, path: &str) -> Url {
         let whole = format!("{}/{}", self.url.path().trim_end_matches('/'), path.trim_start_matches('/'));
         self.url.with_path(&whole)
     }
 
-    /// Sends a request and waits for the whole answer, no longer than `timeout`.
+    /// Sends a request and waits for the whole answer, at most for `timeout`.
     ///
     /// # Errors
-    /// When no answer came, in Go's words.
+    /// No answer came, in Go's words.
     pub fn call(
         &self,
         method: Method,
@@ -119,9 +119,9 @@ impl Server {
         })
     }
 
-    /// Waits.
+    /// Sleeps.
     pub fn sleep(&self, time: Duration) {
-        // The timer belongs to the runtime, so it must be made inside.
+        // The timer belongs to the runtime, so it must be created inside it.
         self.runtime.block_on(async { tokio::time::sleep(time).await });
     }
 }
@@ -141,7 +141,7 @@ fn read_config(file: &str) -> Result<HttpClientConfig> {
     Ok(HttpClientConfig::parse_file(&text, &directory)?)
 }
 
-/// `host:port` behind `//` is taken for `http`.
+/// `//host:port` is read as `http`.
 fn parse_address(address: &str) -> Result<Url> {
     let with_scheme = match address.strip_prefix("//") {
         Some(rest) => format!("http://{rest}"),

@@ -1,4 +1,4 @@
-//! Moments in flags: seconds since the epoch, or RFC 3339.
+//! Times in flags: seconds since the epoch, or RFC 3339.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -7,13 +7,13 @@ use ferula_go::quote::go_quote;
 use ferula_model::UnixNanos;
 use ferula_model::alert::parse_rfc3339;
 
-/// Hours that are looked at in either direction when nothing is given.
+/// The default range in either direction, in hours.
 const FAR_HOURS: i64 = 9_999;
 const NANOS_PER_HOUR: i64 = 3_600_000_000_000;
-/// Nanoseconds in 64 bits cannot express a moment of more seconds than this.
+/// 64-bit nanoseconds cannot express a time with more seconds than this.
 const SECONDS_MAX: f64 = 9.2e9;
 
-/// A text that is not a moment. The texts are promtool's.
+/// Why a text is not a time. The texts are promtool's.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum MomentError {
     #[error("cannot parse {} to a valid timestamp", go_quote(.0))]
@@ -22,10 +22,10 @@ pub enum MomentError {
     OfFlag { what: &'static str, error: Box<MomentError> },
 }
 
-/// Reads a moment.
+/// Parses a time.
 ///
 /// # Errors
-/// When it is in neither form.
+/// The text has neither form.
 pub fn parse(text: &str) -> Result<UnixNanos, MomentError> {
     if let Ok(seconds) = text.parse::<f64>()
         && seconds.abs() < SECONDS_MAX
@@ -42,16 +42,16 @@ pub fn now() -> UnixNanos {
     UnixNanos(i64::try_from(since.as_nanos()).unwrap_or(i64::MAX))
 }
 
-/// The moment of a flag, if it was given.
+/// The time in a flag, if it was given.
 ///
 /// # Errors
-/// A moment in neither form; the error names `what`.
+/// The text has neither form; the error names `what`.
 pub fn given(text: Option<&str>, what: &'static str) -> Result<Option<UnixNanos>, MomentError> {
     let of_flag = |error| MomentError::OfFlag { what, error: Box::new(error) };
     text.filter(|text| !text.is_empty()).map(|text| parse(text).map_err(of_flag)).transpose()
 }
 
-/// Both ends of a range; everything, nearly, when nothing is given.
+/// Both ends of a range; by default, nearly all of time.
 ///
 /// # Errors
 /// See [`given`].
@@ -61,7 +61,7 @@ pub fn wide_range(start: Option<&str>, end: Option<&str>) -> Result<(UnixNanos, 
     Ok((start, given(end, "end")?.unwrap_or(UnixNanos(now.0.saturating_add(far)))))
 }
 
-/// As it is sent to a server: seconds.
+/// Seconds, as sent to a server.
 pub fn seconds(moment: UnixNanos) -> String {
     let (whole, nanos) = (moment.0.div_euclid(1_000_000_000), moment.0.rem_euclid(1_000_000_000));
     format_f(whole as f64 + nanos as f64 / 1e9)

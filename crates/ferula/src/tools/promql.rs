@@ -1,4 +1,4 @@
-//! `ferula promql …`: formats queries, and edits the label matchers in them.
+//! `ferula promql …`: formats queries and edits their label matchers.
 
 use std::process::ExitCode;
 
@@ -15,7 +15,7 @@ const TYPE: Flag =
     flag("type", Kind::Word(&["=", "!=", "=~", "!~"]), "How the label is compared.").short('t').default("=");
 const NAME: Argument = argument("name", Kind::Text, "The name of the label.").required();
 const VALUE: Argument =
-    argument("value", Kind::Text, "The value, or regular expression, to compare with.").required();
+    argument("value", Kind::Text, "The value or regular expression to compare with.").required();
 
 /// `promql`
 pub const COMMAND: Command = group(
@@ -50,7 +50,7 @@ pub const COMMAND: Command = group(
     ],
 );
 
-/// Reads the query, changes it and prints it, given `--experimental`.
+/// Parses the query, changes it and prints it, provided that `--experimental` is given.
 fn experimental(args: &Args, change: impl FnOnce(&mut Expr) -> Result<()>) -> ExitCode {
     if !args.has(EXPERIMENTAL) {
         eprintln!("This command is experimental and requires the --experimental flag to be set.");
@@ -63,7 +63,7 @@ fn experimental(args: &Args, change: impl FnOnce(&mut Expr) -> Result<()>) -> Ex
     finish(changed.and_then(|expr| print_line(&expr.pretty()?)))
 }
 
-/// Sets a matcher in every selector: in the place of the one of that name, or behind the others.
+/// Sets a matcher in every selector: replaces the one for that label, or appends it.
 fn set(args: &Args, expr: &mut Expr) -> Result<()> {
     let op = match args.text(TYPE) {
         "!=" => MatchOp::NotEqual,

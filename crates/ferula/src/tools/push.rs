@@ -1,4 +1,4 @@
-//! `ferula push metrics`: sends pages to a remote-write receiver.
+//! `ferula push metrics`: sends pages of metrics to a remote write receiver.
 
 use std::collections::BTreeMap;
 use std::io::Read;
@@ -25,16 +25,16 @@ const HEADER: Flag = flag("header", Kind::Pairs, "A header of the request, as NA
 const MESSAGE: Flag = flag(
     "protobuf_message",
     Kind::Text,
-    "The message of remote write to send: prometheus.WriteRequest (version 1) or io.prometheus.write.v2.Request (version 2).",
+    "The remote write message to send: prometheus.WriteRequest (version 1) or io.prometheus.write.v2.Request (version 2).",
 )
 .default(VERSION_1);
 const PATH: Flag =
-    flag("remote-write.path", Kind::Text, "The path of remote write below the URL.").default("/api/v1/write");
+    flag("remote-write.path", Kind::Text, "The remote write path below the URL.").default("/api/v1/write");
 const URL: Argument =
-    argument("remote-write-url", Kind::Url, "The URL of the server, without the path of remote write.")
+    argument("remote-write-url", Kind::Url, "The URL of the server, without the remote write path.")
         .required();
 const FILES: Argument =
-    argument("metric-files", Kind::Files, "Pages of metrics to send; standard input without any.");
+    argument("metric-files", Kind::Files, "Pages of metrics to send; by default, standard input.");
 
 /// `push`
 pub const COMMAND: Command = Command {
@@ -42,13 +42,9 @@ pub const COMMAND: Command = Command {
     help: "Send samples to a server.",
     flags: &[http::CONFIG_FILE],
     arguments: &[],
-    commands: &[Command::new(
-        "metrics",
-        "Send pages of metrics by remote write, to try out a receiver.",
-        run,
-    )
-    .flags(&[LABEL, TIMEOUT, HEADER, MESSAGE, PATH])
-    .arguments(&[URL, FILES])],
+    commands: &[Command::new("metrics", "Send pages of metrics by remote write, to test a receiver.", run)
+        .flags(&[LABEL, TIMEOUT, HEADER, MESSAGE, PATH])
+        .arguments(&[URL, FILES])],
     run: None,
     is_ours: false,
     is_default: false,
@@ -56,7 +52,7 @@ pub const COMMAND: Command = Command {
 
 const VERSION_1: &str = "prometheus.WriteRequest";
 const VERSION_2: &str = "io.prometheus.write.v2.Request";
-/// How often a request is sent again.
+/// How often a request is retried.
 const RETRIES_MAX: u32 = 10;
 const BACKOFF_MAX: Duration = Duration::from_secs(10);
 
@@ -130,7 +126,7 @@ fn push(args: &Args, server: &Server, page: &[u8]) -> Result<()> {
     };
     let timeout = args.duration(TIMEOUT);
     let url = server.at(args.text(PATH));
-    // Under the name promtool every text is promtool's.
+    // Called as promtool, every text is promtool's.
     let is_promtool = args.program == "promtool";
     let mut backoff = Duration::from_secs(1);
     let mut retries = 0;
@@ -172,7 +168,7 @@ fn push(args: &Args, server: &Server, page: &[u8]) -> Result<()> {
     }
 }
 
-/// Where requests go: the URL and then the path, without a user and password.
+/// The request URL: the server's URL and the path, without user and password.
 fn address(args: &Args) -> String {
     let url = args.required(URL).trim_end_matches('/');
     let (scheme, rest) = url.split_once("//").unwrap_or(("", url));
@@ -180,7 +176,7 @@ fn address(args: &Args) -> String {
     format!("{scheme}//{host}{}", args.text(PATH))
 }
 
-/// A series with its one sample.
+/// A series with its single sample.
 struct Series {
     family: String,
     labels: BTreeMap<String, String>,
@@ -210,7 +206,7 @@ fn series_of(family: &Family, extra: &BTreeMap<&str, &str>, now: i64) -> Vec<Ser
     out
 }
 
-/// The samples of a metric: suffix of the name, `quantile` or `le`, value.
+/// The samples of a metric: name suffix, `quantile` or `le`, value.
 fn parts(kind: MetricType, metric: &FamilyMetric) -> Vec<(&'static str, Option<(&'static str, f64)>, f64)> {
     let (suffix, label) = match kind {
         MetricType::Summary => ("", "quantile"),
@@ -227,7 +223,7 @@ fn parts(kind: MetricType, metric: &FamilyMetric) -> Vec<(&'static str, Option<(
     all
 }
 
-/// Types as remote write numbers them.
+/// Type numbers of remote write.
 fn kind_number(kind: MetricType) -> u64 {
     match kind {
         MetricType::Unknown => 0,

@@ -1,4 +1,4 @@
-//! `ferula query …`: asks a server over Prometheus' API. Output and exit codes are promtool's.
+//! `ferula query …`: queries a server over Prometheus' API. Output and exit codes are promtool's.
 
 mod analyze;
 pub mod api;
@@ -18,37 +18,37 @@ use super::moment::MomentError;
 use super::{http, moment};
 
 const FORMAT: Flag =
-    flag("format", Kind::Word(&["promql", "json"]), "How to print results.").short('o').default("promql");
+    flag("format", Kind::Word(&["promql", "json"]), "The output format.").short('o').default("promql");
 const HEADER: Flag = flag("header", Kind::Pairs, "A header of the request, as NAME=VALUE. May be repeated.");
-const SERVER: Argument = argument("server", Kind::Url, "The server to ask.").required();
+const SERVER: Argument = argument("server", Kind::Url, "The server to query.").required();
 const EXPR: Argument = argument("expr", Kind::Text, "The PromQL expression.").required();
 const LABEL_NAME: Argument = argument("name", Kind::Text, "The label whose values to list.").required();
 const TIME: Flag =
-    flag("time", Kind::Text, "The moment to ask for (RFC 3339, or seconds since 1970); now by default.");
-const START: Flag = flag("start", Kind::Text, "The first moment (RFC 3339, or seconds since 1970).");
-const END: Flag = flag("end", Kind::Text, "The last moment (RFC 3339, or seconds since 1970).");
+    flag("time", Kind::Text, "The evaluation time (RFC 3339, or seconds since 1970); now by default.");
+const START: Flag = flag("start", Kind::Text, "The start time (RFC 3339, or seconds since 1970).");
+const END: Flag = flag("end", Kind::Text, "The end time (RFC 3339, or seconds since 1970).");
 const STEP: Flag =
-    flag("step", Kind::Duration, "The time between two results; a 250th of the range by default.");
+    flag("step", Kind::Duration, "The time between two results; by default, a 250th of the range.");
 const MATCH: Flag = flag("match", Kind::Texts, "A selector of series. May be repeated.");
 
 /// `query`
 pub const COMMAND: Command = Command {
     name: "query",
-    help: "Ask a server.",
+    help: "Query a server.",
     flags: &[FORMAT, http::CONFIG_FILE],
     arguments: &[],
     commands: &[
-        Command::new("instant", "Evaluate an expression at one moment.", |args| finish_query(instant(args)))
+        Command::new("instant", "Evaluate an expression at one time.", |args| finish_query(instant(args)))
             .flags(&[TIME, HEADER])
             .arguments(&[SERVER, EXPR]),
         Command::new(
             "range",
-            "Evaluate an expression at every step of a range; by default of the last five minutes.",
+            "Evaluate an expression at every step of a range; by default, the last five minutes.",
             |args| finish_query(range(args)),
         )
         .flags(&[HEADER, START, END, STEP])
         .arguments(&[SERVER, EXPR]),
-        Command::new("series", "List the series that match.", |args| finish_query(series(args)))
+        Command::new("series", "List the matching series.", |args| finish_query(series(args)))
             .flags(&[MATCH.required(), START, END])
             .arguments(&[SERVER]),
         Command::new("labels", "List the values of a label.", |args| finish_query(labels(args)))
@@ -63,9 +63,9 @@ pub const COMMAND: Command = Command {
 
 /// Why a query has no result.
 enum QueryError {
-    /// The arguments, or a configuration, are wrong.
+    /// The arguments or a configuration are invalid.
     Arguments(anyhow::Error),
-    /// The server refused, or could not be reached.
+    /// The server refused the request or could not be reached.
     Server(ApiError),
 }
 
@@ -105,12 +105,12 @@ fn finish_query(result: Result<String, QueryError>) -> ExitCode {
     }
 }
 
-/// The API of the server. Only some of the commands have a flag for headers.
+/// The server's API. Only some commands have a flag for headers.
 fn api(args: &Args, headers: &BTreeMap<&str, &str>) -> Result<Api, anyhow::Error> {
     Api::new(args, args.required(SERVER), headers)
 }
 
-/// A result in the format of the flag.
+/// A result in the selected format.
 fn shown(args: &Args, value: &Value) -> String {
     match args.text(FORMAT) {
         "json" => format!("{}\n", value.json()),
@@ -118,7 +118,7 @@ fn shown(args: &Args, value: &Value) -> String {
     }
 }
 
-/// One line each.
+/// One item per line.
 fn lines(items: impl Iterator<Item = String>) -> String {
     items.map(|item| format!("{item}\n")).collect()
 }
@@ -139,7 +139,7 @@ fn range(args: &Args) -> Result<String, QueryError> {
         return Err(anyhow!("start time is not before end time").into());
     }
     let step = match args.nanos(STEP) {
-        // 250 points, each at least a second after the one before.
+        // 250 points, at least a second apart.
         None | Some(0) => ((end.0 - start.0) / NANOS / 250).max(1) * NANOS,
         Some(step) => step,
     };

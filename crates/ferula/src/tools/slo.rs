@@ -1,4 +1,4 @@
-//! `ferula slo …`: rules from service level objectives, and what stored history says about their budgets.
+//! `ferula slo …`: generates rules from service level objectives and reports on their error budgets.
 
 mod report;
 
@@ -29,7 +29,7 @@ const EXTRA_LABELS: Flag = flag(
 )
 .short('l');
 const DEFAULT_PERIOD: Flag =
-    flag("default-slo-period", Kind::Text, "The period of objectives that name none.").default("30d");
+    flag("default-slo-period", Kind::Text, "The period of objectives that do not set one.").default("30d");
 const WINDOWS_PATH: Flag = flag(
     "slo-period-windows-path",
     Kind::Text,
@@ -40,7 +40,7 @@ const DISABLE_RECORDINGS: Flag = flag("disable-recordings", Kind::Switch, "Gener
 const DISABLE_OPTIMIZED: Flag = flag(
     "disable-optimized-rules",
     Kind::Switch,
-    "Compute the whole period from raw samples. Exact, and expensive: by default the shortest window's recorded ratio is averaged.",
+    "Compute the whole period from raw samples. Exact but expensive: by default, the shortest window's recorded ratio is averaged.",
 );
 
 /// `slo`
@@ -73,10 +73,10 @@ pub const COMMAND: Command = group(
     ],
 );
 
-/// Larger files are not objectives.
+/// Larger files are rejected.
 const FILE_BYTES_MAX: u64 = 16 << 20;
 
-/// What the files describe.
+/// The contents of the files.
 struct Input {
     objectives: Vec<Objective>,
     catalog: Catalog,
@@ -134,7 +134,7 @@ fn read_catalog(path: &Path) -> Result<Catalog> {
     Ok(Catalog::of(all)?)
 }
 
-/// The file itself, or the YAML files of a directory in order of name.
+/// The file itself, or the YAML files of a directory, sorted by name.
 fn yaml_files(path: &Path) -> Result<Vec<PathBuf>> {
     if !path.is_dir() {
         return Ok(vec![path.to_path_buf()]);
@@ -177,7 +177,7 @@ fn generate(args: &Args) -> Result<()> {
     }
 }
 
-/// Writes a file in one step: a reader, or a crash, sees the old content or the new.
+/// Writes a file atomically: a reader, or a crash, sees either the old content or the new.
 fn write_whole(file: &Path, text: &str) -> Result<()> {
     let dir = file.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let mut name = std::ffi::OsString::from(".");

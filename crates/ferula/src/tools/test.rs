@@ -1,4 +1,4 @@
-//! `ferula test …`: unit tests of rules (promtool's) and of queries (ours), and alerts over stored history
+//! `ferula test …`: unit tests of rules (promtool's) and of queries (ours), and alerts replayed over stored history
 //! (`test_alerts.rs`, ours).
 
 mod promql;
@@ -10,17 +10,17 @@ const JUNIT: Flag = flag("junit", Kind::Output, "File to write the results to, a
 const RUN: Flag = flag(
     "run",
     Kind::Texts,
-    "Regular expression for the names of the groups of tests to run. May be repeated; all run without it.",
+    "Regular expression for the names of the test groups to run. May be repeated; by default, all run.",
 );
 const DEBUG: Flag = flag("debug", Kind::Switch, "Print what each test evaluates.");
 const DIFF: Flag =
-    flag("diff", Kind::Switch, "Print failures as differences between what was expected and what came.");
+    flag("diff", Kind::Switch, "Print failures as a diff between the expected and the actual result.");
 const IGNORE_UNKNOWN_FIELDS: Flag = flag("ignore-unknown-fields", Kind::Switch, super::check::IGNORE_UNKNOWN);
 const TEST_FILES: Argument = argument("test-rule-file", Kind::Files, "Files of unit tests.").required();
 const RESTART: Flag = flag(
     "restart",
     Kind::Switch,
-    "Stop the store without closing it after every load, and start it again from its log.",
+    "After every load, stop the store without closing it and restart it from its log.",
 );
 const SCRIPTS: Argument = argument("scripts", Kind::Texts, "Scripts, or directories of scripts.").required();
 

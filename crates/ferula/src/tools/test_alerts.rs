@@ -1,7 +1,7 @@
 //! `ferula test alerts`: replays the alerting rules of a configuration over stored history.
 //!
-//! Here: flags, opening, recorded series, exit codes. Elsewhere: the replay (`ferula_rules::backtest`), the report
-//! (`report.rs`), the directory (`history.rs`).
+//! Here: flags, opening the history, recorded series, exit codes. Elsewhere: the replay (`ferula_rules::backtest`), the
+//! report (`report.rs`), the directory (`history.rs`).
 
 mod report;
 
@@ -37,7 +37,7 @@ use crate::limits::hostname;
 const FROM: Flag = flag(
     "from",
     Kind::Text,
-    "Where to begin; no alert is active before. RFC 3339, seconds since 1970, or now-30d.",
+    "Where to start; no alert is active before. RFC 3339, seconds since 1970, or now-30d.",
 )
 .required();
 const TO: Flag = flag("to", Kind::Text, "Where to end.").default("now");
@@ -48,23 +48,22 @@ const STORAGE_PATH: Flag =
 const RULES: Flag = flag(
     "rules",
     Kind::Texts,
-    "Regular expression for the names of the alerts to replay. May be repeated; all are replayed without it.",
+    "Regular expression for the names of the alerts to replay. May be repeated; by default, all are replayed.",
 );
-const OUTPUT: Flag =
-    flag("output", Kind::Word(&["text", "json"]), "How to print the report.").default("text");
+const OUTPUT: Flag = flag("output", Kind::Word(&["text", "json"]), "The output format.").default("text");
 const EPISODES: Flag =
-    flag("episodes", Kind::Number, "How many episodes of a rule to print; all are counted.").default("1000");
+    flag("episodes", Kind::Number, "How many episodes to print per rule; all are counted.").default("1000");
 const EVALUATE_RECORDING: Flag = flag(
     "evaluate-recording-rules",
     Kind::Switch,
     "Where history lacks a recorded series, evaluate its rule first, in memory.",
 );
-const THREADS: Flag = flag("threads", Kind::Number, "How many threads to use; one per processor by default.");
+const THREADS: Flag = flag("threads", Kind::Number, "The number of threads; by default, one per processor.");
 const QUIET: Flag = flag("quiet", Kind::Switch, "Print no progress.");
 const LOOKBACK_DELTA: Flag = flag(
     "query.lookback-delta",
     Kind::Text,
-    "How far queries of the server look back (its flag of the same name).",
+    "The server's flag of the same name: how far its queries look back.",
 )
 .default("5m");
 const SAMPLES_MAX: Flag =
@@ -98,7 +97,7 @@ const ABOUT: &str = "Replay the alerting rules of a configuration over stored hi
     Exit code 0: replayed. 1: not replayed, because of wrong arguments, a wrong configuration or an unreadable directory. \
     3: replayed, but the report contains evaluations that failed.";
 
-/// Exit code when evaluations failed.
+/// The exit code if some evaluations failed.
 const SOME_FAILED: u8 = 3;
 
 fn run(args: &Args) -> ExitCode {
@@ -210,12 +209,12 @@ fn time_of(text: &str, now: UnixNanos) -> Option<UnixNanos> {
         return Some(time);
     }
     let seconds: f64 = text.parse().ok()?;
-    // Within what nanoseconds in 64 bits can hold.
+    // Within the range of 64-bit nanoseconds.
     (seconds.abs() < 9e9).then(|| UnixNanos::from_millis((seconds * 1000.0).round() as i64))
 }
 
 fn try_run(args: &Args) -> Result<bool> {
-    // Failing templates are part of the report, so they are not warned about.
+    // Failing templates are part of the report, so they are not logged as warnings.
     logging::init(logging::Level::Error, logging::Format::Logfmt);
     let request = Request::read(args)?;
     let say = |text: &str| {
@@ -267,7 +266,7 @@ fn try_run(args: &Args) -> Result<bool> {
         report::text(&about, &reports, &mut out)
     };
     match written.and_then(|()| out.flush()) {
-        // The reader has gone, as with `| head`.
+        // Standard output is closed, as with `| head`.
         Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => return Err(error.into()),
         _ => {}
     }
@@ -322,7 +321,7 @@ fn groups(request: &Request, db: &Arc<Db>) -> Result<Vec<Group>> {
     Ok(groups)
 }
 
-/// Makes blocks, in memory, of what recording rules would have recorded.
+/// Creates in-memory blocks with what recording rules would have recorded.
 fn evaluate_recording(
     request: &Request,
     groups: &[Group],
@@ -370,7 +369,7 @@ fn warnings(readings: &[Reading]) -> Vec<String> {
     readings.iter().filter_map(warning).collect()
 }
 
-/// Progress on standard error: on a terminal one line that changes, elsewhere a line every few seconds.
+/// Progress on standard error: one changing line on a terminal, otherwise a line every few seconds.
 struct ProgressLine {
     quiet: bool,
     terminal: bool,

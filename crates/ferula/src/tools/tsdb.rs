@@ -1,4 +1,4 @@
-//! `ferula tsdb …`: looks into data directories, and makes blocks. Output and errors are promtool's.
+//! `ferula tsdb …`: inspects data directories and creates blocks. Output and errors are promtool's.
 
 mod bench;
 mod create_blocks;
@@ -28,12 +28,12 @@ use super::args::{Args, Argument, Command, Flag, Kind, argument, flag, go_io_err
 use super::finish;
 
 const DATA_DIR: &str = "data/";
-const DB_PATH: Argument = argument("db path", Kind::Text, "The data directory; data/ by default.");
+const DB_PATH: Argument = argument("db path", Kind::Text, "The data directory; by default, data/.");
 const BLOCK_TO_ANALYZE: Argument =
     argument("block id", Kind::Text, "The block to analyze; the newest by default.");
 const BLOCK_TO_VERIFY: Argument = argument("block id", Kind::Text, "The block to read; all by default.");
-const LIMIT: Flag = flag("limit", Kind::Number, "How many lines each list may have.").default("20");
-const EXTENDED: Flag = flag("extended", Kind::Switch, "Also read the chunks, for how well they are filled.");
+const LIMIT: Flag = flag("limit", Kind::Number, "The maximum number of lines in each list.").default("20");
+const EXTENDED: Flag = flag("extended", Kind::Switch, "Also read the chunks to report how full they are.");
 const ANALYZED: Flag = flag("match", Kind::Text, "A selector; only series that match it are analyzed.");
 const HUMAN_READABLE: Flag =
     flag("human-readable", Kind::Switch, "Print times as dates, and sizes with units.").short('r');
@@ -46,7 +46,7 @@ const FORMAT: Flag = flag(
 const SANDBOX: Flag = flag(
     "sandbox-dir-root",
     Kind::Text,
-    "Accepted as promtool accepts it, and must exist. Nothing is written there: what the log still holds is read into \
+    "Accepted for compatibility, and must exist. Nothing is written there: the log is read into \
      memory.",
 );
 const MIN_TIME: Flag = flag("min-time", Kind::Int64, "The first time to print, in milliseconds since 1970.")
@@ -59,7 +59,7 @@ const MATCH: Flag =
 /// `tsdb`
 pub const COMMAND: Command = group(
     "tsdb",
-    "Look into data directories, and fill them.",
+    "Inspect data directories and fill them.",
     &[
         group("bench", "Measure the store.", &[bench::WRITE]),
         Command::new("analyze", "Print which labels and metrics of a block have the most series, and which come and go.", |args| {
@@ -109,7 +109,7 @@ fn disk() -> Arc<dyn Disk> {
     Arc::new(RealDisk)
 }
 
-/// Fails, in Go's words, when there is nothing at this path.
+/// Fails, in Go's words, if nothing exists at this path.
 fn stat(path: &Path) -> Result<()> {
     match std::fs::metadata(path) {
         Ok(_) => Ok(()),
@@ -117,7 +117,7 @@ fn stat(path: &Path) -> Result<()> {
     }
 }
 
-/// Opens all blocks of a data directory, oldest first, without those that were compacted into others.
+/// Opens all blocks of a data directory, oldest first, except those already compacted into others.
 fn open_blocks(disk: &Arc<dyn Disk>, dir: &Path) -> Result<Vec<Block>> {
     stat(dir).context("opening the db dir")?;
     let mut metas: Vec<(PathBuf, BlockMeta)> = Vec::new();
@@ -139,7 +139,7 @@ fn open_blocks(disk: &Arc<dyn Disk>, dir: &Path) -> Result<Vec<Block>> {
     Ok(blocks)
 }
 
-/// Opens the block of this name, or the newest by name.
+/// Opens the block with this name, or the newest by name.
 fn open_block(disk: &Arc<dyn Disk>, dir: &Path, name: Option<&str>) -> Result<Block> {
     stat(dir).context("opening the db dir")?;
     let path = match name {

@@ -1,12 +1,12 @@
 //! Bounds of exponential buckets, equal to Prometheus' to the last bit.
 //!
-//! The mantissas are not the correctly rounded powers of two but the ones that Prometheus ships; both ends of a
+//! The mantissas are not the correctly rounded powers of two but the ones that Prometheus uses; both sides of a
 //! comparison must use the same ones, because quantiles and trims print bounds. Schemas 0 to 7 use every second,
 //! fourth, … entry of the table of schema 8.
 
 use super::schema::{CUSTOM_BUCKETS_SCHEMA, EXPONENTIAL_SCHEMA_MAX};
 
-/// Upper bound of the bucket `index` on the positive side. `custom` counts for schema −53 only, where an index
+/// Upper bound of the bucket `index` on the positive side. `custom` matters for schema −53 only, where an index
 /// below the list is `-Inf` and one past it `+Inf`.
 pub fn upper_bound(index: i32, schema: i32, custom: &[f64]) -> f64 {
     if schema == CUSTOM_BUCKETS_SCHEMA {
@@ -20,7 +20,7 @@ pub fn upper_bound(index: i32, schema: i32, custom: &[f64]) -> f64 {
 
 /// Upper bound of the exponential bucket `index`: `2^(index × 2^-schema)`.
 ///
-/// The last bucket of finite numbers ends at `f64::MAX`, so that infinite observations have the next one for
+/// The last finite bucket ends at `f64::MAX`, so that infinite observations have the next bucket for
 /// themselves.
 pub fn exponential_bound(index: i32, schema: i32) -> f64 {
     if schema < 0 {
@@ -28,7 +28,7 @@ pub fn exponential_bound(index: i32, schema: i32) -> f64 {
         return if exponent == 1024 { f64::MAX } else { scale(1.0, exponent) };
     }
     if schema > EXPONENTIAL_SCHEMA_MAX {
-        // Only a histogram that nobody reduced yet comes here; no upstream table to be equal to.
+        // Only a histogram that has not been reduced yet gets here; Prometheus has no table to match.
         return f64::exp2(f64::from(index) / f64::exp2(f64::from(schema)));
     }
     let mantissa = MANTISSAS[((index & ((1 << schema) - 1)) as usize) << (EXPONENTIAL_SCHEMA_MAX - schema)];

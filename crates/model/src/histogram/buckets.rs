@@ -8,9 +8,7 @@ use ferula_go::math::log2;
 /// One bucket of a float histogram, or the zero bucket.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Bucket<C = f64> {
-    /// Lower bound.
     pub lower: f64,
-    /// Upper bound.
     pub upper: f64,
     /// Whether an observation equal to `lower` is counted here.
     pub lower_inclusive: bool,
@@ -51,7 +49,7 @@ impl<C> Bucket<C> {
 }
 
 impl Bucket {
-    /// Share of the bucket that lies below `v`, which is inside it. Linear in the value, or else in its logarithm.
+    /// Fraction of the bucket below `v`, which must be inside it. Interpolates linearly or logarithmically.
     pub fn fraction_below(&self, v: f64, linear: bool) -> f64 {
         if linear {
             return (v - self.lower) / (self.upper - self.lower);
@@ -61,7 +59,7 @@ impl Bucket {
     }
 }
 
-/// Indices of the buckets that `spans` lay out, one per bucket.
+/// Indices of the buckets that `spans` describe, one per bucket.
 pub(super) fn indices(spans: &[Span]) -> impl Iterator<Item = i32> + '_ {
     let mut next = 0i32;
     spans.iter().flat_map(move |span| {
@@ -71,7 +69,7 @@ pub(super) fn indices(spans: &[Span]) -> impl Iterator<Item = i32> + '_ {
     })
 }
 
-/// Pairs of bucket index and count, as far as there are both.
+/// Pairs of bucket index and count, as long as both exist.
 pub(super) fn indexed<'a, C: Copy>(
     spans: &'a [Span],
     buckets: &'a [C],
@@ -79,7 +77,7 @@ pub(super) fn indexed<'a, C: Copy>(
     indices(spans).zip(buckets.iter().copied())
 }
 
-/// Iterates over the buckets of one side, away from zero; from the other end, toward it.
+/// Iterates over the buckets of one side, away from zero; reversed, towards zero.
 #[derive(Clone, Debug)]
 pub struct BucketIter<'a> {
     schema: i32,
@@ -92,7 +90,7 @@ pub struct BucketIter<'a> {
     left: usize,
 }
 
-/// A place between two buckets: the spans before it are used up, and `in_span` buckets of the next one.
+/// A position between two buckets: the spans before it are consumed, and `in_span` buckets of the next one.
 #[derive(Clone, Copy, Debug, Default)]
 struct Cursor {
     span: usize,
@@ -122,7 +120,7 @@ impl<'a> BucketIter<'a> {
 }
 
 impl Cursor {
-    /// The place behind the first `count` buckets.
+    /// The position after the first `count` buckets.
     fn behind(spans: &[Span], count: usize) -> Cursor {
         let mut cursor = Cursor { bucket: count, ..Cursor::default() };
         let mut left = count;
@@ -197,7 +195,7 @@ fn bucket_at<C>(index: i32, count: C, schema: i32, custom: &[f64], negative: boo
 }
 
 impl FloatHistogram {
-    /// Positive buckets, upward; in reverse from the highest one toward zero.
+    /// Positive buckets, upwards; reversed, from the highest one towards zero.
     pub fn positive_bucket_iter(&self) -> BucketIter<'_> {
         BucketIter::new(
             self.schema,
@@ -208,7 +206,7 @@ impl FloatHistogram {
         )
     }
 
-    /// Negative buckets, downward; in reverse from the lowest one toward zero.
+    /// Negative buckets, downwards; reversed, from the lowest one towards zero.
     pub fn negative_bucket_iter(&self) -> BucketIter<'_> {
         BucketIter::new(self.schema, &[], &self.negative_spans, &self.negative_buckets, true)
     }
@@ -218,8 +216,8 @@ impl FloatHistogram {
         zero_bucket(self.zero_threshold, self.zero_count)
     }
 
-    /// All buckets upward: negative ones, the zero bucket if anything is in it, positive ones. Buckets that reach
-    /// into the zero bucket are cut at its threshold.
+    /// All buckets upwards: negative ones, the zero bucket if it is not empty, positive ones. Buckets that overlap
+    /// the zero bucket are cut at its threshold.
     pub fn all_bucket_iter(&self) -> impl DoubleEndedIterator<Item = Bucket> + '_ {
         let threshold = self.zero_threshold;
         let cut = move |mut b: Bucket| {
@@ -234,7 +232,7 @@ impl FloatHistogram {
         self.negative_bucket_iter().rev().map(cut).chain(zero).chain(self.positive_bucket_iter().map(cut))
     }
 
-    /// Bounds of a histogram with custom buckets; empty for the others.
+    /// Bounds of custom buckets; empty for other schemas.
     pub fn custom_bounds(&self) -> &[f64] {
         self.custom_values.as_deref().unwrap_or_default()
     }
@@ -246,7 +244,7 @@ impl FloatHistogram {
 }
 
 impl Histogram {
-    /// Positive buckets, upward.
+    /// Positive buckets, upwards.
     pub fn positive_bucket_iter(&self) -> impl Iterator<Item = IntegerBucket> + '_ {
         integer_buckets(
             &self.positive_spans,
@@ -257,7 +255,7 @@ impl Histogram {
         )
     }
 
-    /// Negative buckets, downward.
+    /// Negative buckets, downwards.
     pub fn negative_bucket_iter(&self) -> impl Iterator<Item = IntegerBucket> + '_ {
         integer_buckets(&self.negative_spans, &self.negative_buckets, self.schema, &[], true)
     }
@@ -267,7 +265,7 @@ impl Histogram {
         zero_bucket(self.zero_threshold, self.zero_count)
     }
 
-    /// Bounds of a histogram with custom buckets; empty for the others.
+    /// Bounds of custom buckets; empty for other schemas.
     pub fn custom_bounds(&self) -> &[f64] {
         self.custom_values.as_deref().unwrap_or_default()
     }

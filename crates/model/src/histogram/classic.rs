@@ -1,4 +1,4 @@
-//! Series of a classic histogram (`_bucket`, `_sum`, `_count`) gathered into one with custom buckets.
+//! Collects the series of a classic histogram (`_bucket`, `_sum`, `_count`) into a histogram with custom buckets.
 
 use std::sync::Arc;
 
@@ -17,7 +17,7 @@ pub enum ClassicPart {
 }
 
 impl ClassicPart {
-    /// Splits a metric name into the histogram's name and the part; `None` when it has none of the suffixes.
+    /// Splits a metric name into the histogram's name and the part; `None` if it has none of the suffixes.
     pub fn of(metric_name: &str) -> Option<(&str, ClassicPart)> {
         [("_bucket", ClassicPart::Bucket), ("_sum", ClassicPart::Sum), ("_count", ClassicPart::Count)]
             .into_iter()
@@ -28,7 +28,7 @@ impl ClassicPart {
 /// Why the series do not make a histogram.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum ClassicError {
-    /// A bucket counts less than nothing.
+    /// A bucket has a negative count.
     #[error("bucket count must be non-negative: le={}, count={}", format_g(*.le), format_g(*.count))]
     NegativeBucket {
         /// Upper bound.
@@ -36,13 +36,12 @@ pub enum ClassicError {
         /// Its count.
         count: f64,
     },
-    /// A bound is NaN.
     #[error("bucket boundary must not be NaN")]
     NanBucket,
-    /// Fewer observations than none.
+    /// The count is negative.
     #[error("count must be non-negative: count={}", format_g(*.0))]
     NegativeCount(f64),
-    /// The count is not that of the highest bucket.
+    /// The count differs from that of the highest bucket.
     #[error("count mismatch: count={} != le={} count={}", format_g(*.count), format_g(*.le), format_g(*.highest))]
     CountMismatch {
         /// `_count`
@@ -52,7 +51,7 @@ pub enum ClassicError {
         /// Its count.
         highest: f64,
     },
-    /// A higher bucket counts less than a lower one.
+    /// A higher bucket has a lower count than the one below it.
     #[error("count is not cumulative: {} {} {}", format_g(*.count), sign, format_g(*.neighbour))]
     NotCumulative {
         /// The count that does not fit.
@@ -64,7 +63,7 @@ pub enum ClassicError {
     },
 }
 
-/// Gathers the parts of one histogram at one time, in any order. The first error stays.
+/// Collects the parts of one histogram at one time, in any order. The first error is kept.
 #[derive(Clone, Debug, Default)]
 pub struct ClassicHistogram {
     /// Upper bound and cumulative count, bounds strictly rising.
@@ -80,7 +79,7 @@ impl ClassicHistogram {
         ClassicHistogram::default()
     }
 
-    /// Forgets everything and keeps the buffers.
+    /// Clears everything and keeps the buffers.
     pub fn clear(&mut self) {
         self.buckets.clear();
         self.count = None;
@@ -141,7 +140,7 @@ impl ClassicHistogram {
 
     /// The histogram with custom buckets: with integer counts when all counts are whole numbers.
     ///
-    /// Without a count, that of the highest bucket is taken; without a bucket up to infinity, the count is put there.
+    /// Without a count, that of the highest bucket is used; without a `+Inf` bucket, the count becomes one.
     pub fn convert(&self) -> Result<HistogramValue, ClassicError> {
         if let Some(error) = &self.error {
             return Err(error.clone());
@@ -187,7 +186,7 @@ impl ClassicHistogram {
     }
 }
 
-/// Cumulative counts as deltas of the counts per bucket.
+/// Converts cumulative counts to deltas of the counts per bucket.
 fn deltas_of(cumulative: impl Iterator<Item = i64>) -> Vec<i64> {
     let (mut below, mut previous) = (0i64, 0i64);
     cumulative
@@ -225,7 +224,7 @@ mod tests {
     }
 
     #[test]
-    fn what_does_not_make_a_histogram() {
+    fn inconsistent_series_are_refused() {
         let of = |buckets: &[(f64, f64)], count: Option<f64>| {
             let mut h = ClassicHistogram::new();
             buckets.iter().for_each(|(le, count)| h.set_bucket(*le, *count));

@@ -1,6 +1,6 @@
-//! Adding, subtracting and scaling float histograms, with the order of additions that Prometheus has.
+//! Addition, subtraction and scaling of float histograms, with Prometheus' order of additions.
 //!
-//! Two histograms are brought to one zero bucket and the coarser schema (or the common custom bounds) first. The
+//! First, two histograms are brought to a common zero bucket and the coarser schema (or the common custom bounds). The
 //! results may have empty buckets; `compact` drops them.
 
 use super::buckets::indices;
@@ -12,22 +12,23 @@ use super::schema::is_exponential_schema;
 use super::validate::HistogramError;
 use super::{CounterResetHint, FloatHistogram, Span, exponential_bound};
 
-/// What the user should be told about a combination.
+/// What the user should know about a combination.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Combined {
-    /// One said "reset", the other "not reset".
+    /// One hint was "reset", the other "not reset".
     pub counter_reset_collision: bool,
-    /// Custom bounds differed; the result has those that both had.
+    /// Custom bounds differed; the result has the common ones.
     pub bounds_reconciled: bool,
 }
 
 impl FloatHistogram {
-    /// Multiplies all counts and the sum. A negative factor makes a gauge.
+    /// Multiplies all counts and the sum. A negative factor makes the result a gauge.
     pub fn mul(&mut self, factor: f64) {
         self.scale(factor < 0.0, |v| v * factor);
     }
 
-    /// Divides all counts and the sum. Dividing by zero removes all buckets; a negative divisor makes a gauge.
+    /// Divides all counts and the sum. Dividing by zero removes all buckets; a negative divisor makes the result a
+    /// gauge.
     pub fn div(&mut self, divisor: f64) {
         self.scale(divisor < 0.0, |v| v / divisor);
         if divisor == 0.0 {
@@ -51,19 +52,19 @@ impl FloatHistogram {
         }
     }
 
-    /// Adds `other`. On an error nothing has changed.
+    /// Adds `other`. On an error nothing changes.
     ///
     /// # Errors
-    /// [`HistogramError::IncompatibleSchemas`] when only one has custom buckets.
+    /// [`HistogramError::IncompatibleSchemas`] if only one has custom buckets.
     pub fn add(&mut self, other: &FloatHistogram) -> Result<Combined, HistogramError> {
         self.combine(other, 1.0)
     }
 
-    /// Subtracts `other`, with the hint adjusted as for an addition. For the `-` operator the caller makes the result
+    /// Subtracts `other`, with the hint adjusted as for an addition. For the `-` operator, the caller makes the result
     /// a gauge.
     ///
     /// # Errors
-    /// [`HistogramError::IncompatibleSchemas`] when only one has custom buckets.
+    /// [`HistogramError::IncompatibleSchemas`] if only one has custom buckets.
     pub fn sub(&mut self, other: &FloatHistogram) -> Result<Combined, HistogramError> {
         self.combine(other, -1.0)
     }
@@ -101,11 +102,11 @@ impl FloatHistogram {
         Ok(combined)
     }
 
-    /// Adds `other` and collects the lost low bits in `compensation`, a histogram of the same layout that the first
-    /// call creates. At the end of a sum, add the compensation.
+    /// Adds `other` and collects the lost low-order bits in `compensation`, a histogram with the same layout that the
+    /// first call creates. At the end of a sum, add the compensation.
     ///
     /// # Errors
-    /// [`HistogramError::IncompatibleSchemas`] when only one has custom buckets.
+    /// [`HistogramError::IncompatibleSchemas`] if only one has custom buckets.
     pub fn kahan_add(
         &mut self,
         other: &FloatHistogram,
@@ -113,7 +114,7 @@ impl FloatHistogram {
     ) -> Result<Combined, HistogramError> {
         let mut combined = self.begin(other)?;
         let c = compensation.get_or_insert_with(|| self.empty_compensation());
-        // The caller may have dropped buckets of one by dividing by zero; the layouts must agree below.
+        // The caller may have dropped buckets from one of them by dividing by zero; the layouts must agree below.
         c.positive_buckets.resize(self.positive_buckets.len(), 0.0);
         c.negative_buckets.resize(self.negative_buckets.len(), 0.0);
         if !self.uses_custom_buckets() {
@@ -162,7 +163,7 @@ impl FloatHistogram {
         }
     }
 
-    /// A histogram of the same layout with nothing in it, hint included.
+    /// A histogram with the same layout and no observations, including the hint.
     fn empty_compensation(&self) -> FloatHistogram {
         FloatHistogram {
             counter_reset_hint: self.counter_reset_hint,
@@ -177,7 +178,7 @@ impl FloatHistogram {
         }
     }
 
-    /// Whether the two can be combined at all; settles the hint.
+    /// Checks whether the two can be combined at all, and settles the hint.
     fn begin(&mut self, other: &FloatHistogram) -> Result<Combined, HistogramError> {
         if self.uses_custom_buckets() != other.uses_custom_buckets() {
             return Err(HistogramError::IncompatibleSchemas);
@@ -185,7 +186,7 @@ impl FloatHistogram {
         Ok(Combined { counter_reset_collision: self.adjust_hint(other), bounds_reconciled: false })
     }
 
-    /// A gauge wins over everything, "unknown" over the rest. Whether "reset" met "not reset".
+    /// A gauge takes precedence over everything, "unknown" over the rest. Returns whether "reset" met "not reset".
     fn adjust_hint(&mut self, other: &FloatHistogram) -> bool {
         use CounterResetHint::{Gauge, Unknown};
         let (ours, theirs) = (self.counter_reset_hint, other.counter_reset_hint);
@@ -238,7 +239,7 @@ impl FloatHistogram {
         kahan_add_side(&mut self.negative_spans, sums, spans, buckets, lost, skip);
     }
 
-    /// How many of the first buckets of `spans` end within the zero bucket, which has their counts already.
+    /// How many of the first buckets of `spans` end within the zero bucket, which already includes their counts.
     fn covered_by_zero_bucket(&self, spans: &[Span], buckets: usize) -> usize {
         if !is_exponential_schema(self.schema) {
             return 0;

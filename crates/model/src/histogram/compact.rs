@@ -1,18 +1,18 @@
-//! Drops empty buckets, so that equal histograms look equal and results stay small.
+//! Drops empty buckets, so that equal histograms have equal layouts and results stay small.
 
 use super::buckets::indices;
 use super::layout::SpanBuilder;
 use super::{FloatHistogram, Histogram, Span};
 
 impl FloatHistogram {
-    /// Drops empty buckets at the ends of spans and runs of more than `empty_max` of them in between; joins spans that
-    /// are at most `empty_max` buckets apart, filling the gap with empty ones.
+    /// Drops empty buckets at the ends of spans and runs of more than `empty_max` of them in between. Joins spans that
+    /// are at most `empty_max` buckets apart, filling the gap with empty buckets.
     pub fn compact(&mut self, empty_max: usize) {
         compact_side(&mut self.positive_spans, &mut self.positive_buckets, None, empty_max);
         compact_side(&mut self.negative_spans, &mut self.negative_buckets, None, empty_max);
     }
 
-    /// The same for a histogram with its compensation: a bucket is empty when both parts are.
+    /// The same for a histogram with its compensation: a bucket is empty if both parts are.
     pub(super) fn compact_with(&mut self, compensation: &mut FloatHistogram) {
         let c = compensation;
         compact_side(&mut self.positive_spans, &mut self.positive_buckets, Some(&mut c.positive_buckets), 0);
@@ -70,10 +70,10 @@ fn compact_deltas(spans: &mut Vec<Span>, deltas: &mut Vec<i64>, empty_max: usize
     }
 }
 
-/// New spans, and for each of their buckets the old one that it is, or `None` for an empty one that fills a gap.
+/// New spans, and for each of their buckets the index of the old one, or `None` for an empty one that fills a gap.
 type Plan = (Vec<Span>, Vec<Option<usize>>);
 
-/// `None` when there is nothing to do.
+/// `None` if there is nothing to do.
 fn plan(spans: &[Span], buckets: usize, empty_max: usize, is_empty: impl Fn(usize) -> bool) -> Option<Plan> {
     let joinable =
         |i: usize, span: &Span| i > 0 && span.offset <= i32::try_from(empty_max).unwrap_or(i32::MAX);
@@ -135,7 +135,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_counted_stays(h in any_float_histogram(), empty_max in 0usize..4) {
+        fn counts_are_preserved(h in any_float_histogram(), empty_max in 0usize..4) {
             let mut compacted = h.clone();
             compacted.compact(empty_max);
             prop_assert_eq!(compacted.to_string(), h.to_string());

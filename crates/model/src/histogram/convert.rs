@@ -1,4 +1,4 @@
-//! Integer to float, equality of data, and what a histogram weighs in a query's account.
+//! Conversion from integer to float, equality, and how much a histogram counts in a query's accounting.
 
 use std::sync::Arc;
 
@@ -7,7 +7,7 @@ use super::{FloatHistogram, Histogram, HistogramValue};
 use crate::value::is_stale;
 
 impl Histogram {
-    /// The same histogram with float counts. The sum and the counter reset hint stay.
+    /// The same histogram with float counts. The sum and the counter reset hint are kept.
     pub fn to_float(&self) -> FloatHistogram {
         let mut out = FloatHistogram {
             counter_reset_hint: self.counter_reset_hint,
@@ -29,7 +29,7 @@ impl Histogram {
         out
     }
 
-    /// Whether both hold the same data: bit-equal sums, equal layouts. Hints, and spans of length zero, do not count.
+    /// Whether both hold the same data: bit-equal sums, equal layouts. Hints and empty spans are ignored.
     pub fn equals(&self, other: &Histogram) -> bool {
         self.schema == other.schema
             && self.count == other.count
@@ -44,7 +44,7 @@ impl Histogram {
     }
 }
 
-/// Absolute counts of deltas, added up as floats.
+/// Absolute counts from deltas, added up as floats.
 fn absolute(deltas: &[i64]) -> Vec<f64> {
     let mut count = 0.0;
     deltas
@@ -57,7 +57,7 @@ fn absolute(deltas: &[i64]) -> Vec<f64> {
 }
 
 impl FloatHistogram {
-    /// Whether both hold the same data, compared by bits. Hints, and spans of length zero, do not count.
+    /// Whether both hold the same data, compared by bits. Hints and empty spans are ignored.
     pub fn equals(&self, other: &FloatHistogram) -> bool {
         let same_bits = |a: &[f64], b: &[f64]| {
             a.len() == b.len() && a.iter().zip(b).all(|(x, y)| x.to_bits() == y.to_bits())
@@ -74,7 +74,7 @@ impl FloatHistogram {
             && same_bits(&self.positive_buckets, &other.positive_buckets)
     }
 
-    /// Bytes that Prometheus accounts for this histogram.
+    /// The bytes that Prometheus accounts for this histogram.
     pub fn accounted_bytes(&self) -> usize {
         const STRUCT_BYTES: usize = 168;
         const ELEMENT_BYTES: usize = 8;
@@ -105,7 +105,7 @@ impl FloatHistogram {
 }
 
 impl HistogramValue {
-    /// The histogram with float counts; shared when it has them already.
+    /// The histogram with float counts; shared if it already has them.
     pub fn to_float(&self) -> Arc<FloatHistogram> {
         match self {
             HistogramValue::Integer(h) => Arc::new(h.to_float()),
@@ -121,7 +121,7 @@ impl HistogramValue {
         }
     }
 
-    /// How many buckets there are on both sides of zero, without the zero bucket.
+    /// The number of buckets on both sides of zero, without the zero bucket.
     pub fn bucket_count(&self) -> usize {
         match self {
             HistogramValue::Integer(h) => h.positive_buckets.len() + h.negative_buckets.len(),
@@ -142,7 +142,7 @@ impl HistogramValue {
         is_stale(self.sum())
     }
 
-    /// Whether both are of the same kind and hold the same data.
+    /// Whether both have the same kind of counts and hold the same data.
     pub fn equals(&self, other: &HistogramValue) -> bool {
         match (self, other) {
             (HistogramValue::Integer(a), HistogramValue::Integer(b)) => a.equals(b),

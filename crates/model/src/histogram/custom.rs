@@ -1,4 +1,4 @@
-//! Two histograms with custom buckets brought to the bounds that both have.
+//! Brings two histograms with custom buckets to their common bounds.
 
 use super::kahan::kahan_add;
 use super::layout::SpanBuilder;
@@ -9,7 +9,7 @@ pub fn bounds_match(a: &[f64], b: &[f64]) -> bool {
     a == b
 }
 
-/// The bounds that are in both rising lists.
+/// The bounds that are in both ascending lists.
 pub(super) fn intersection(a: &[f64], b: &[f64]) -> Vec<f64> {
     let (mut i, mut j) = (0, 0);
     let mut common = Vec::new();
@@ -17,14 +17,14 @@ pub(super) fn intersection(a: &[f64], b: &[f64]) -> Vec<f64> {
         if x == y {
             common.push(*x);
         }
-        // NaN bounds are refused on the way in; here they only must not loop.
+        // NaN bounds are refused on input; here they only must not cause an endless loop.
         i += usize::from(x <= y || x.is_nan());
         j += usize::from(y <= x || y.is_nan());
     }
     common
 }
 
-/// Counts per bucket of a coarser list of bounds; the last bucket is the one up to infinity.
+/// Counts per bucket for a coarser list of bounds; the last bucket is `+Inf`.
 #[derive(Debug)]
 pub(super) struct Rebinned {
     pub(super) counts: Vec<f64>,
@@ -32,15 +32,15 @@ pub(super) struct Rebinned {
 }
 
 impl Rebinned {
-    /// No observations between `bounds`.
+    /// A histogram for `bounds` without observations.
     pub(super) fn empty(bounds: &[f64]) -> Rebinned {
         Rebinned { counts: vec![0.0; bounds.len() + 1], compensation: vec![0.0; bounds.len() + 1] }
     }
 
-    /// Adds the buckets of `h`, times `sign`, and their compensation if there is one.
+    /// Adds the buckets of `h`, times `sign`, and their compensation, if any.
     pub(super) fn add(&mut self, h: &FloatHistogram, sign: f64, lost: Option<&[f64]>, bounds: &[f64]) {
         for (i, bucket) in h.positive_bucket_iter().enumerate() {
-            // The bucket up to infinity goes to the one up to infinity, and so does what has no common bound above.
+            // The `+Inf` bucket goes to the `+Inf` bucket, and so does any bucket without a common bound above it.
             let target = bounds.partition_point(|bound| *bound < bucket.upper);
             let (count, compensation) = (&mut self.counts[target], &mut self.compensation[target]);
             kahan_add(sign * bucket.count, count, compensation);
@@ -50,7 +50,7 @@ impl Rebinned {
         }
     }
 
-    /// Spans, counts and compensation of the buckets that are not empty.
+    /// Spans, counts and compensation of the non-empty buckets.
     pub(super) fn into_side(self) -> (Vec<Span>, Vec<f64>, Vec<f64>) {
         let mut built = SpanBuilder::default();
         let (mut counts, mut lost) = (Vec::new(), Vec::new());

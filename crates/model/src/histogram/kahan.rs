@@ -1,8 +1,8 @@
 //! Compensated addition (Kahan, with Neumaier's swap), in the order of operations that Prometheus uses.
 
-/// Adds `increment` to `sum`, whose lost low bits are collected in `compensation`.
+/// Adds `increment` to `sum` and collects the lost low-order bits in `compensation`.
 ///
-/// A sum that became infinite has nothing to compensate any more.
+/// A sum that has become infinite needs no compensation.
 #[inline]
 pub fn kahan_add(increment: f64, sum: &mut f64, compensation: &mut f64) {
     let total = *sum + increment;

@@ -3,7 +3,7 @@
 use super::Span;
 use super::buckets::indices;
 
-/// Builds spans from rising bucket indices; neighbours share a span.
+/// Builds spans from ascending bucket indices; neighbouring buckets share a span.
 #[derive(Debug, Default)]
 pub(super) struct SpanBuilder {
     spans: Vec<Span>,
@@ -21,14 +21,14 @@ impl SpanBuilder {
         self.next = index.wrapping_add(1);
     }
 
-    /// The spans of all buckets that were added.
+    /// The spans of all added buckets.
     pub(super) fn finish(self) -> Vec<Span> {
         self.spans
     }
 }
 
-/// Walks two sides in order of bucket index. `visit` gets the position of the bucket in `a`, in `b`, or in both.
-/// The first `skip_b` buckets of `b` are left out. Returns the spans of what was visited.
+/// Walks two sides in order of bucket index. `visit` receives the position of the bucket in `a`, in `b`, or in both.
+/// The first `skip_b` buckets of `b` are skipped. Returns the spans of the visited buckets.
 pub(super) fn merge(
     a: (&[Span], usize),
     b: (&[Span], usize),
@@ -54,12 +54,12 @@ pub(super) fn merge(
     }
 }
 
-/// Whether two lists of spans lay out the same buckets, whatever spans of length zero are among them.
+/// Whether two lists of spans describe the same buckets. Empty spans are ignored.
 pub(super) fn same_layout(a: &[Span], b: &[Span]) -> bool {
     a == b || normalized(a) == normalized(b)
 }
 
-/// The spans with empty ones folded into the next; an empty tail is dropped.
+/// The spans, with empty ones merged into the next; empty spans at the end are dropped.
 fn normalized(spans: &[Span]) -> Vec<Span> {
     let mut gap = 0i32;
     let mut out = Vec::with_capacity(spans.len());

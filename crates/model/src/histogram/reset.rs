@@ -8,11 +8,11 @@ use super::{CounterResetHint, FloatHistogram, Span, exponential_bound};
 
 impl FloatHistogram {
     /// Whether any count (of a bucket, of the zero bucket or of all observations; not the sum) is below that of
-    /// `previous`, or a populated bucket is missing. A hint that says it settles the question.
+    /// `previous`, or a populated bucket is missing. An explicit hint settles the question.
     ///
-    /// A finer schema or a narrower zero bucket than before only comes with a restart. A coarser schema or a wider
-    /// zero bucket is compared after `previous` is brought to it; a threshold inside a populated bucket of
-    /// `previous` only comes with a restart too. Gauge histograms are treated as counters.
+    /// A finer schema or a narrower zero bucket than before implies a restart. A coarser schema or a wider
+    /// zero bucket is compared after `previous` has been converted; a threshold inside a populated bucket of
+    /// `previous` also implies a restart. Gauge histograms are treated as counters.
     pub fn detect_reset(&self, previous: &FloatHistogram) -> bool {
         match self.counter_reset_hint {
             CounterResetHint::Reset => return true,
@@ -50,7 +50,7 @@ impl FloatHistogram {
         )
     }
 
-    /// The same question for custom buckets with different bounds: compares between the bounds that both have.
+    /// The same for custom buckets with different bounds: compares the counts between common bounds.
     fn lost_counts_in_common_bounds(&self, previous: &FloatHistogram) -> bool {
         let bounds = intersection(self.custom_bounds(), previous.custom_bounds());
         let rebinned = |h: &FloatHistogram| {
@@ -62,7 +62,7 @@ impl FloatHistogram {
     }
 }
 
-/// Buckets of one side in the schema `to`, as index and count, without those that end at or below `threshold`.
+/// Buckets of one side converted to schema `to`, as index and count, without those that end at or below `threshold`.
 fn merged_from(spans: &[Span], buckets: &[f64], from: i32, to: i32, threshold: f64) -> Vec<(i32, f64)> {
     let mut out: Vec<(i32, f64)> = Vec::with_capacity(buckets.len());
     for (index, count) in indexed(spans, buckets) {
@@ -79,7 +79,7 @@ fn merged_from(spans: &[Span], buckets: &[f64], from: i32, to: i32, threshold: f
     out
 }
 
-/// Whether a populated bucket of `before` is missing or has fewer observations `now`. Both in order of index.
+/// Whether a populated bucket of `before` is missing or has fewer observations in `now`. Both are sorted by index.
 fn has_lost_counts(now: &[(i32, f64)], before: &[(i32, f64)]) -> bool {
     let mut now = now.iter().peekable();
     before.iter().any(|(index, count)| {
@@ -112,7 +112,7 @@ mod tests {
     }
 
     #[test]
-    fn what_counts_as_a_restart() {
+    fn restarts_are_detected() {
         type Change = fn(&mut FloatHistogram);
         let cases: [(&str, Change, bool); 11] = [
             ("the same", |_| {}, false),
@@ -178,9 +178,9 @@ mod tests {
 
     proptest! {
         #[test]
-        fn more_observations_are_no_restart(before in any_float_histogram(), more in any_float_histogram()) {
+        fn more_observations_are_not_a_restart(before in any_float_histogram(), more in any_float_histogram()) {
             let mut now = before.clone();
-            // Different thresholds move across buckets that a coarser schema cuts elsewhere.
+            // Different thresholds move across buckets that a coarser schema splits elsewhere.
             let more = with_schema(more, before.schema);
             prop_assume!(now.add(&more).is_ok());
             now.counter_reset_hint = CounterResetHint::Unknown;

@@ -1,4 +1,4 @@
-//! Exponential buckets merged into those of a coarser schema.
+//! Merges exponential buckets into those of a coarser schema.
 
 use std::sync::Arc;
 
@@ -15,7 +15,7 @@ pub(super) fn target_index(index: i32, from: i32, to: i32) -> i32 {
     (((i64::from(index) - 1) >> shift) + 1) as i32
 }
 
-/// Spans in the coarser schema, and for each old bucket the position of the new one that takes it in.
+/// Spans in the coarser schema, and for each old bucket the position of the new one that contains it.
 pub(super) fn coarser(spans: &[Span], buckets: usize, from: i32, to: i32) -> (Vec<Span>, Vec<usize>) {
     let mut built = SpanBuilder::default();
     let mut targets = Vec::with_capacity(buckets);
@@ -84,7 +84,7 @@ impl FloatHistogram {
     /// Merges buckets so that the histogram has the coarser schema `target`.
     ///
     /// # Errors
-    /// When `target` is not coarser, when either schema is that of custom buckets, or when spans and buckets disagree.
+    /// If `target` is not coarser, if either schema has custom buckets, or if spans and buckets are inconsistent.
     pub fn reduce_resolution(&mut self, target: i32) -> Result<(), HistogramError> {
         check(self.schema, target)?;
         check_spans(&self.positive_spans, self.positive_buckets.len())?;
@@ -96,12 +96,12 @@ impl FloatHistogram {
     /// See [`HistogramValue::reduced_to_stored_schema`].
     pub fn reduce_to_stored_schema(&mut self) {
         if is_finer_than_stored(self.schema) {
-            // One that contradicts itself stays as it is.
+            // An inconsistent histogram stays as it is.
             let _ = self.reduce_resolution(EXPONENTIAL_SCHEMA_MAX);
         }
     }
 
-    /// [`FloatHistogram::reduce_resolution`] of an exponential histogram that is known to be finer.
+    /// [`FloatHistogram::reduce_resolution`] for an exponential histogram that is known to be finer.
     pub(super) fn reduce_to(&mut self, target: i32) {
         let from = self.schema;
         (self.positive_spans, self.positive_buckets) =
@@ -111,8 +111,8 @@ impl FloatHistogram {
         self.schema = target;
     }
 
-    /// A copy with schema `target`. A copy whose resolution had to be reduced has no counter reset hint. A target
-    /// that is not coarser, or custom buckets, give a plain copy.
+    /// A copy with schema `target`. If the resolution had to be reduced, the copy has no counter reset hint. For a
+    /// target that is not coarser, or custom buckets, the result is a plain copy.
     pub fn copy_to_schema(&self, target: i32) -> FloatHistogram {
         let mut copy = self.clone();
         if check(self.schema, target).is_ok() {
@@ -141,20 +141,20 @@ impl Histogram {
     /// See [`HistogramValue::reduced_to_stored_schema`].
     pub fn reduce_to_stored_schema(&mut self) {
         if is_finer_than_stored(self.schema) {
-            // One that contradicts itself stays as it is.
+            // An inconsistent histogram stays as it is.
             let _ = self.reduce_resolution(EXPONENTIAL_SCHEMA_MAX);
         }
     }
 }
 
-/// Whether a schema is set apart for resolutions that are not stored yet.
+/// Whether a schema is reserved for resolutions that are not stored yet.
 fn is_finer_than_stored(schema: i32) -> bool {
     schema > EXPONENTIAL_SCHEMA_MAX && is_exponential_schema_reserved(schema)
 }
 
 impl HistogramValue {
-    /// A histogram finer than the finest schema that is stored, but of one that the data model has set apart, brought
-    /// to that finest one. Any other, and one that contradicts itself, comes back as it is; the store refuses it.
+    /// Converts a histogram with a reserved schema, finer than the finest stored one, to the finest stored
+    /// schema. Any other, including an inconsistent one, is returned unchanged; the store refuses it.
     pub fn reduced_to_stored_schema(self) -> HistogramValue {
         match self {
             HistogramValue::Integer(mut h) if is_finer_than_stored(h.schema) => {
@@ -195,7 +195,7 @@ mod tests {
     use std::collections::BTreeMap;
 
     #[test]
-    fn buckets_fall_where_their_bounds_say() {
+    fn buckets_merge_according_to_their_bounds() {
         let mut h = FloatHistogram {
             schema: 1,
             positive_spans: spans_of(&[(-1, 4), (5, 1)]),
@@ -217,7 +217,7 @@ mod tests {
     }
 
     #[test]
-    fn schemas_of_the_future_are_brought_to_the_finest_one() {
+    fn reserved_schemas_are_reduced_to_the_finest_stored_one() {
         let of = |schema: i32, buckets: Vec<i64>| {
             let h = Histogram {
                 schema,

@@ -5,12 +5,12 @@ use proptest::prelude::*;
 
 use super::{CUSTOM_BUCKETS_SCHEMA, CounterResetHint, FloatHistogram, Histogram, Span};
 
-/// Spans of pairs of offset and length.
+/// Spans from pairs of offset and length.
 pub(super) fn spans_of(pairs: &[(i32, u32)]) -> Vec<Span> {
     pairs.iter().map(|&(offset, length)| Span { offset, length }).collect()
 }
 
-/// One side: spans of a few buckets, some spans empty, with small counts.
+/// One side: spans of a few buckets with small counts; some spans are empty.
 fn any_side(first_offset: std::ops::Range<i32>) -> impl Strategy<Value = (Vec<Span>, Vec<i64>)> {
     (first_offset, vec((0i32..4, 0u32..4), 0..5)).prop_flat_map(|(first, pairs)| {
         let mut spans = spans_of(&pairs);
@@ -78,12 +78,12 @@ pub(super) fn any_integer_histogram() -> impl Strategy<Value = Histogram> {
     )
 }
 
-/// Valid float histograms of all kinds, nothing counted in buckets that reach into the zero bucket.
+/// Valid float histograms of all kinds, without observations in buckets that overlap the zero bucket.
 pub(super) fn any_float_histogram() -> impl Strategy<Value = FloatHistogram> {
     any_integer_histogram().prop_map(|h| clear_of_zero_bucket(h.to_float()))
 }
 
-/// The same counts in another exponential schema.
+/// The same counts with another exponential schema.
 pub(super) fn with_schema(mut h: FloatHistogram, schema: i32) -> FloatHistogram {
     if !h.uses_custom_buckets() && schema != CUSTOM_BUCKETS_SCHEMA {
         h.schema = schema;
@@ -104,7 +104,7 @@ fn clear_of_zero_bucket(mut h: FloatHistogram) -> FloatHistogram {
     h
 }
 
-/// Float histograms that may contradict themselves in every way a chunk or a remote writer could make them.
+/// Float histograms that may be inconsistent in every way that a chunk or a remote writer could make them.
 pub(super) fn any_broken_histogram() -> impl Strategy<Value = FloatHistogram> {
     let schema = prop_oneof![Just(CUSTOM_BUCKETS_SCHEMA), -4i32..=8, any::<i32>()];
     let number = prop_oneof![0f64..9.0, Just(0.0), any::<f64>()];
@@ -142,7 +142,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(2000))]
 
     #[test]
-    fn no_operation_panics_on_a_histogram_that_contradicts_itself(
+    fn no_operation_panics_on_an_inconsistent_histogram(
         a in any_broken_histogram(),
         b in any_broken_histogram(),
         number in any::<f64>(),

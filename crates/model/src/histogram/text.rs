@@ -1,4 +1,4 @@
-//! Histograms as Prometheus prints them: in results, and as an expression of a test script.
+//! Histograms as Prometheus prints them: in results, and as expressions in test scripts.
 
 use std::fmt::{self, Display, Formatter};
 
@@ -60,11 +60,11 @@ impl Display for Histogram {
 }
 
 impl FloatHistogram {
-    /// The histogram as test scripts and rule unit tests write it: `{{schema:1 count:4 sum:3 buckets:[1 3]}}`.
+    /// The notation of test scripts and rule unit tests: `{{schema:1 count:4 sum:3 buckets:[1 3]}}`.
     ///
-    /// That notation knows one span per side, so gaps are filled with empty buckets.
+    /// It has one span per side, so gaps are filled with empty buckets.
     pub fn test_expression(&self) -> String {
-        /// A wider gap is not filled; the notation cannot show what follows it then.
+        /// A wider gap is not filled; the notation cannot express what follows it.
         const GAP_MAX: usize = 1 << 16;
         let mut h = self.clone();
         h.compact(GAP_MAX);

@@ -1,7 +1,7 @@
 //! `histogram </ v` and `histogram >/ v`: keep the observations below or above a value.
 //!
 //! A bucket that contains the value keeps its share: linear in custom buckets and in the zero bucket, logarithmic in
-//! exponential ones. When anything was cut, count and sum are estimated anew from what is left.
+//! exponential ones. If anything was cut, count and sum are estimated from what is left.
 
 use super::{Bucket, FloatHistogram};
 
@@ -14,7 +14,7 @@ pub enum Keep {
     Above,
 }
 
-/// How many observations of a bucket are kept, and the value that stands for each of them in the sum.
+/// How many observations of a bucket are kept, and the value that represents each of them in the sum.
 type Kept = (f64, f64);
 
 impl FloatHistogram {
@@ -58,7 +58,7 @@ impl FloatHistogram {
     }
 }
 
-/// `None` when nothing of the bucket is kept.
+/// `None` if nothing of the bucket is kept.
 fn kept_of_bucket(bucket: &Bucket, value: f64, keep: Keep, positive: bool, custom: bool) -> Option<Kept> {
     let (whole, partly) = match keep {
         Keep::Below => (bucket.upper <= value, bucket.lower < value),
@@ -86,8 +86,8 @@ fn kept_of_bucket(bucket: &Bucket, value: f64, keep: Keep, positive: bool, custo
     })
 }
 
-/// How observations spread over an infinite bucket is not known, so a cut through it keeps none of them, unless the
-/// other bound is positive, where the bucket is taken to begin at 0 (custom buckets only, hence linear).
+/// The distribution within an infinite bucket is unknown, so a cut through it keeps no observations, unless the
+/// other bound is positive, where the bucket is assumed to begin at 0 (custom buckets only, hence linear).
 fn kept_of_infinite_bucket(b: &Bucket, value: f64, keep: Keep) -> Kept {
     let or_zero = |v: f64| if v.is_infinite() { 0.0 } else { v };
     if b.lower == f64::NEG_INFINITY {
@@ -109,7 +109,7 @@ fn kept_of_infinite_bucket(b: &Bucket, value: f64, keep: Keep) -> Kept {
     }
 }
 
-/// The zero bucket reaches to one side only when the other side has no observations.
+/// The zero bucket extends to one side only if the other side has no observations.
 fn kept_of_zero_bucket(zero: &Bucket, value: f64, keep: Keep, negative: bool, positive: bool) -> Kept {
     let lower = if positive && !negative { 0.0 } else { zero.lower };
     let upper = if negative && !positive { 0.0 } else { zero.upper };
@@ -124,8 +124,8 @@ fn kept_of_zero_bucket(zero: &Bucket, value: f64, keep: Keep, negative: bool, po
     }
 }
 
-/// The value that stands for the observations between two bounds: arithmetic mean, or geometric one in exponential
-/// buckets.
+/// The value that represents the observations between two bounds: the arithmetic mean, or the geometric mean in
+/// exponential buckets.
 fn middle(lower: f64, upper: f64, positive: bool, linear: bool) -> f64 {
     match (lower.is_infinite(), upper.is_infinite()) {
         (true, true) => 0.0,

@@ -1,4 +1,4 @@
-//! Refuses histograms that contradict themselves, with Prometheus' texts.
+//! Refuses inconsistent histograms, with Prometheus' texts.
 
 use super::schema::{
     CUSTOM_BUCKETS_SCHEMA, EXPONENTIAL_SCHEMA_MAX, EXPONENTIAL_SCHEMA_MIN, is_custom_buckets_schema,
@@ -10,14 +10,14 @@ use ferula_go::float::format_g;
 /// Why a histogram is refused, or why two of them cannot be combined.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum HistogramError {
-    /// More observations in buckets than in the count, and NaN was among them.
+    /// The buckets hold more observations than the count, and the sum is NaN.
     #[error(
         "{in_buckets} observations found in buckets, but the Count field is {count}: histogram's observation count should be at least the number of observations found in the buckets"
     )]
     CountNotBigEnough {
         /// Sum over all buckets.
         in_buckets: u64,
-        /// What the histogram says.
+        /// The histogram's count.
         count: u64,
     },
     /// Buckets and count differ.
@@ -27,13 +27,13 @@ pub enum HistogramError {
     CountMismatch {
         /// Sum over all buckets.
         in_buckets: u64,
-        /// What the histogram says.
+        /// The histogram's count.
         count: u64,
     },
-    /// The count is below zero. (Two blanks as upstream.)
+    /// The count is negative. (Two spaces, as in Prometheus.)
     #[error("observation count is  {}: histogram's observation count is negative", format_g(*.0))]
     NegativeCount(f64),
-    /// A bucket is below zero.
+    /// A bucket is negative.
     #[error(
         "{what} has observation count of {count}: histogram has a bucket whose observation count is negative"
     )]
@@ -43,43 +43,43 @@ pub enum HistogramError {
         /// Its count.
         count: String,
     },
-    /// A span goes backward.
+    /// A span has a negative offset.
     #[error("span number {number} with offset {offset}: histogram has a span whose offset is negative")]
     NegativeSpanOffset {
-        /// Which one, counted from 1.
+        /// Its number, counted from 1.
         number: usize,
         /// Its offset.
         offset: i32,
     },
-    /// Spans and buckets disagree.
+    /// Spans and buckets are inconsistent.
     #[error(
         "spans need {need} buckets, have {have} buckets: histogram spans specify different number of buckets than provided"
     )]
     SpansBucketsMismatch {
         /// Sum of the span lengths.
         need: u64,
-        /// How many buckets there are.
+        /// The number of buckets.
         have: usize,
     },
-    /// Spans go past the last bound.
+    /// Spans extend beyond the last bound.
     #[error(
         "only {bounds} custom bounds defined which is insufficient to cover total span length of {length}: histogram custom bounds are too few"
     )]
     CustomBoundsTooFew {
-        /// How many bounds there are.
+        /// The number of bounds.
         bounds: usize,
         /// Where the last span ends.
         length: i64,
     },
-    /// Bounds do not rise.
+    /// Bounds are not ascending.
     #[error("previous bound is {} and current is {}: histogram custom bounds must be in strictly increasing order", six_decimals(*.previous), six_decimals(*.current))]
     CustomBoundsNotRising {
-        /// The bound before.
+        /// The previous bound.
         previous: f64,
-        /// The one that is not above it.
+        /// The bound that is not greater.
         current: f64,
     },
-    /// The bucket up to infinity is implied.
+    /// The `+Inf` bucket is implicit.
     #[error("last +Inf bound must not be explicitly defined: histogram custom bounds must be finite")]
     CustomBoundInfinite,
     /// A bound is NaN.
@@ -108,18 +108,18 @@ pub enum HistogramError {
         "histogram has an invalid schema, which must be between {EXPONENTIAL_SCHEMA_MIN} and {EXPONENTIAL_SCHEMA_MAX} for exponential buckets, or {CUSTOM_BUCKETS_SCHEMA} for custom buckets, got schema {0}"
     )]
     InvalidSchema(i32),
-    /// Custom buckets cannot be merged into exponential ones.
+    /// Custom buckets cannot be converted to exponential ones.
     #[error("cannot reduce resolution when there are custom buckets")]
     ReduceFromCustom,
-    /// Exponential buckets cannot become custom ones.
+    /// Exponential buckets cannot be converted to custom ones.
     #[error("cannot reduce resolution to custom buckets schema")]
     ReduceToCustom,
-    /// Resolution can only go down.
+    /// Resolution can only be reduced.
     #[error("cannot reduce resolution from schema {from} to {to}")]
     ReduceUpward {
         /// Schema of the histogram.
         from: i32,
-        /// Schema that was asked for.
+        /// The requested schema.
         to: i32,
     },
     /// One of the above, on one side of the histogram.
@@ -127,7 +127,7 @@ pub enum HistogramError {
     Side {
         /// `positive side`, `negative side` or `custom buckets`.
         side: &'static str,
-        /// What is wrong there.
+        /// The error on that side.
         error: Box<HistogramError>,
     },
 }
@@ -140,7 +140,7 @@ fn six_decimals(v: f64) -> String {
 impl FloatHistogram {
     /// Checks spans against buckets, signs, bounds, and fields that the schema does not use.
     ///
-    /// The count is not compared with the buckets: rounding makes them differ in honest histograms.
+    /// The count is not compared with the buckets: rounding makes them differ even in correct histograms.
     pub fn validate(&self) -> Result<(), HistogramError> {
         if is_custom_buckets_schema(self.schema) {
             check_custom(
@@ -177,7 +177,7 @@ impl FloatHistogram {
 
 impl Histogram {
     /// Checks spans against buckets, buckets against the count, signs, bounds, and fields that the schema does not
-    /// use. NaN observations are counted in no bucket, so with a NaN sum the count may be larger.
+    /// use. NaN observations are in no bucket, so with a NaN sum the count may be larger.
     pub fn validate(&self) -> Result<(), HistogramError> {
         let mut in_buckets = self.zero_count;
         if is_custom_buckets_schema(self.schema) {
@@ -274,7 +274,7 @@ fn check_custom_bounds(bounds: &[f64], spans: &[Span], buckets: usize) -> Result
     Ok(())
 }
 
-/// Spans must not go backward (the first may start anywhere) and must have as many buckets as there are.
+/// Spans must not have negative offsets (except the first) and must describe as many buckets as there are.
 pub(super) fn check_spans(spans: &[Span], buckets: usize) -> Result<(), HistogramError> {
     check_span_offsets(spans, 1)?;
     check_span_lengths(spans, buckets)
@@ -299,7 +299,7 @@ fn check_counts(buckets: &[f64]) -> Result<(), HistogramError> {
     }
 }
 
-/// Sum of the counts that the deltas stand for.
+/// The sum of the counts that the deltas represent.
 fn check_deltas(deltas: &[i64]) -> Result<u64, HistogramError> {
     let (mut count, mut sum) = (0i64, 0u64);
     for (i, delta) in deltas.iter().enumerate() {

@@ -1,22 +1,22 @@
-//! One zero bucket for two histograms: the wider one, moved out of populated buckets.
+//! A common zero bucket for two histograms: the wider one, extended out of populated buckets.
 
 use super::kahan::kahan_add;
 use super::{Bucket, FloatHistogram};
 
-/// A zero bucket of some width.
+/// A zero bucket.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct ZeroBucket {
     /// Observations in it.
     pub(super) count: f64,
-    /// Lost low bits of `count`.
+    /// Lost low-order bits of `count`.
     pub(super) compensation: f64,
     /// Its width.
     pub(super) threshold: f64,
 }
 
 impl FloatHistogram {
-    /// The zero bucket this histogram would have with a wider threshold. When `threshold` lies inside a populated
-    /// bucket it moves outward to the end of that bucket. A smaller threshold changes nothing.
+    /// The zero bucket that this histogram would have with a wider threshold. If `threshold` is inside a populated
+    /// bucket, it moves outwards to the end of that bucket. A smaller threshold changes nothing.
     pub(super) fn zero_bucket_for(
         &self,
         threshold: f64,
@@ -32,20 +32,20 @@ impl FloatHistogram {
         }
         zero.threshold = threshold;
         loop {
-            // A restart begins with the plain count again but keeps the compensation, as upstream does.
+            // A restart begins with the plain count again but keeps the compensation, as in Prometheus.
             zero.count = self.zero_count;
             let lost = compensation.map_or(&[][..], |c| &c.positive_buckets);
             zero.swallow(self.positive_bucket_iter(), lost);
             let lost = compensation.map_or(&[][..], |c| &c.negative_buckets);
-            // Negative buckets that push the threshold out invalidate what was done with the positive ones.
+            // Negative buckets that push the threshold outwards invalidate what was done with the positive ones.
             if !zero.swallow(self.negative_bucket_iter().map(mirrored), lost) {
                 return zero;
             }
         }
     }
 
-    /// Widens the zero bucket until it is as wide as that of `other` would have to be. Returns the zero bucket that
-    /// `other` would have then; `other` itself stays as it is.
+    /// Widens the zero bucket to at least the width that `other` would need. Returns the zero bucket that
+    /// `other` would then have; `other` itself is unchanged.
     pub(super) fn reconcile_zero_buckets(
         &mut self,
         other: &FloatHistogram,
@@ -70,7 +70,7 @@ impl FloatHistogram {
         }
     }
 
-    /// Empties the buckets that the zero bucket covers, whose counts are in the zero count already.
+    /// Empties the buckets that the zero bucket covers; the zero count already includes them.
     fn drop_buckets_in_zero_bucket(&mut self, compensation: Option<&mut FloatHistogram>) {
         let covered = |bucket: &Bucket| bucket.lower < self.zero_threshold;
         let positive = self.positive_bucket_iter().take_while(covered).count();
@@ -89,7 +89,7 @@ impl FloatHistogram {
 }
 
 impl ZeroBucket {
-    /// Adds the buckets below the threshold. Whether a populated one reached across it, so that it moved.
+    /// Adds the buckets below the threshold. Returns whether the threshold moved because a populated bucket crossed it.
     fn swallow(&mut self, buckets: impl Iterator<Item = Bucket>, lost: &[f64]) -> bool {
         let threshold = self.threshold;
         for (i, bucket) in buckets.take_while(|b| b.lower < threshold).enumerate() {

@@ -1,14 +1,14 @@
 //! Regexes that need no regex engine: finite sets, prefixes, suffixes, "contains", "anything".
 //!
-//! Most regexes of dashboards and rules are of this kind. Comparing strings is many times faster than the fastest
-//! automaton, and an index can look a finite set up instead of trying every value.
+//! Most regexes in dashboards and rules are of this kind. Comparing strings is many times faster than the fastest
+//! automaton, and an index can look up a finite set instead of trying every value.
 
 use regex_syntax::hir::{Class, Hir, HirKind, Look};
 
-/// What an anchored regex matches, where that is simple.
+/// What an anchored regex matches, in simple cases.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Shape {
-    /// One of these values; sorted, each once.
+    /// One of these values; sorted, without duplicates.
     Set(Vec<Box<str>>),
     /// Everything: `.*`
     Any,
@@ -27,11 +27,11 @@ pub(super) enum Shape {
 /// Larger sets are left to the engine.
 const SET_MAX: usize = 1000;
 
-/// A class of more characters than this is not spelled out.
+/// Larger character classes are not expanded.
 const CLASS_MAX: usize = 64;
 
 impl Shape {
-    /// The shape of a pattern without any special character but `|`, however long it is.
+    /// The shape of a pattern whose only special character is `|`, however long it is.
     pub fn of_plain_text(pattern: &str) -> Option<Shape> {
         let special =
             |c| matches!(c, '\\' | '.' | '+' | '*' | '?' | '(' | ')' | '[' | ']' | '{' | '}' | '^' | '$');
@@ -47,11 +47,11 @@ impl Shape {
         Shape::Set(values)
     }
 
-    /// The shape of a parsed regex that has to match a whole value.
+    /// The shape of a parsed regex that must match a whole value.
     pub fn of(hir: &Hir) -> Shape {
         let mut parts = Vec::new();
         flatten(hir, &mut parts);
-        // The whole value has to match anyway, so anchors at the ends add nothing.
+        // The whole value must match anyway, so anchors at the ends add nothing.
         let first = parts.iter().take_while(|part| *part.kind() == HirKind::Look(Look::Start)).count();
         let mut parts = &parts[first..];
         while let Some((last, others)) = parts.split_last()
@@ -99,7 +99,7 @@ impl Shape {
     }
 }
 
-/// The parts of nested concatenations, groups left out.
+/// The parts of nested concatenations, without groups.
 fn flatten<'h>(hir: &'h Hir, parts: &mut Vec<&'h Hir>) {
     match hir.kind() {
         HirKind::Empty => {}
@@ -121,7 +121,7 @@ fn text_of(hir: &Hir) -> Box<str> {
     literal(hir).unwrap_or_default().into()
 }
 
-/// `.*` (`least` 0) or `.+` (`least` 1), where the dot is every character.
+/// `.*` (`least` 0) or `.+` (`least` 1), where the dot matches every character.
 fn is_any(hir: &Hir, least: u32) -> bool {
     let HirKind::Repetition(repetition) = hir.kind() else { return false };
     let mut inner = &repetition.sub;
@@ -133,7 +133,7 @@ fn is_any(hir: &Hir, least: u32) -> bool {
     everything && repetition.min == least && repetition.max.is_none()
 }
 
-/// All texts that the parts can match one after the other, if they are few.
+/// All texts that the consecutive parts can match, if there are few.
 fn set_of(parts: &[&Hir]) -> Option<Vec<String>> {
     let mut texts = vec![String::new()];
     for part in parts {

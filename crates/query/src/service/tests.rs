@@ -1,4 +1,4 @@
-//! Admission, time limits and the records of queries, on a clock that the tests turn.
+//! Admission, time limits and records of queries, on a simulated clock.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -45,7 +45,7 @@ impl World {
         let family = families.iter().find(|family| family.name == name).expect(name);
         match family.metrics[0].value {
             ferula_model::MetricValue::Single(value) => value,
-            _ => panic!("{name} is no single value"),
+            _ => panic!("{name} is not a single value"),
         }
     }
 
@@ -80,7 +80,7 @@ fn of_rule(query: &str) -> QueryRequest {
 }
 
 #[tokio::test]
-async fn a_query_waits_for_a_place_until_its_time_is_over() {
+async fn a_query_waits_for_a_place_until_its_timeout() {
     let world = World::with_places(1);
     let (admitted, _guard) = world.service.admit(request("1")).await.expect("a place is free");
     let (service, clock) = (world.service.clone(), world.clock.clone());
@@ -92,11 +92,11 @@ async fn a_query_waits_for_a_place_until_its_time_is_over() {
     drop(admitted);
     assert_eq!(world.metric("prometheus_engine_queries"), 0.0);
     let again = world.service.admit(request("3")).await;
-    assert!(again.is_ok(), "the place was given back");
+    assert!(again.is_ok(), "the place was released");
 }
 
 #[tokio::test]
-async fn a_query_is_stopped_when_its_time_is_over_or_its_guard_is_gone() {
+async fn a_query_is_stopped_at_its_timeout_or_when_its_guard_is_dropped() {
     let world = World::with_places(2);
     let (admitted, guard) = world.service.admit(request("1")).await.expect("a place is free");
     let (sender, release) = tokio::sync::oneshot::channel();
@@ -106,7 +106,7 @@ async fn a_query_is_stopped_when_its_time_is_over_or_its_guard_is_gone() {
     }));
     world.turn_to(1).await;
     world.clock.advance(Duration::from_secs(60));
-    // The stop is visible once the timer's task has run, which is when nobody sleeps any more.
+    // The stop is visible once the timer's task has run, that is, when no task is sleeping any more.
     for _ in 0..10 {
         tokio::task::yield_now().await;
     }
@@ -121,13 +121,13 @@ async fn a_query_is_stopped_when_its_time_is_over_or_its_guard_is_gone() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn rules_share_places_file_metrics_and_log_with_clients() {
+async fn rules_and_clients_share_places_file_metrics_and_log() {
     let world = World::with_places(1);
     let log = world.dir.path().join("query.log");
     world.service.set_log(&log.display().to_string()).expect("opens");
     let expr = parse("1 + 1", &ParserOptions::default()).expect("an expression");
     let (service, runtime) = (world.service.clone(), Handle::current());
-    // While a client has the only place, the rule waits.
+    // While a client holds the only place, the rule waits.
     let (admitted, _guard) = world.service.admit(request("1")).await.expect("a place is free");
     let evaluation = tokio::task::spawn_blocking(move || service.evaluate(&runtime, of_rule("1 + 1"), &expr));
     world.turn_to(1).await;
@@ -161,8 +161,8 @@ async fn running_queries_are_listed_and_can_be_stopped_one_by_one() {
     let id = world.service.running()[0].id;
     assert!(world.service.stop(id) && !world.service.stop(id + 1000));
     assert!(matches!(first.run().outcome.result, Err(QueryError::Canceled(_))));
-    assert!(!world.service.stop(id), "what has ended is off the list");
-    // Shutdown of rules stops theirs, running and to come, and no client's.
+    assert!(!world.service.stop(id), "an ended query is not listed");
+    // Stopping rules stops their running and future queries, but no client's.
     world.service.stop_rules();
     let (third, _c) = world.service.admit(of_rule("3")).await.expect("a place is free");
     let (client, _d) = world.service.admit(request("4")).await.expect("a place is free");
@@ -172,19 +172,19 @@ async fn running_queries_are_listed_and_can_be_stopped_one_by_one() {
 }
 
 #[tokio::test]
-async fn a_rule_that_waits_for_a_place_ends_with_the_rules() {
+async fn stopping_rules_ends_a_rule_that_waits_for_a_place() {
     let world = World::with_places(1);
     let (_admitted, _guard) = world.service.admit(request("1")).await.expect("a place is free");
     let service = world.service.clone();
     let waiting = tokio::spawn(async move { service.admit(of_rule("2")).await.map(|_| ()) });
     world.turn_to(1).await;
     world.service.stop_rules();
-    let ended = tokio::time::timeout(Duration::from_secs(60), waiting).await.expect("it does not wait on");
+    let ended = tokio::time::timeout(Duration::from_secs(60), waiting).await.expect("it stops waiting");
     assert_eq!(ended.expect("no panic"), Err(AdmissionError::RulesStopped));
     assert_eq!(world.metric("prometheus_engine_queries"), 1.0, "the client's");
 }
 
-/// A clock that panics once it is told to.
+/// A clock that panics on demand.
 struct Broken(SimClock, AtomicBool);
 
 impl Clock for Broken {
@@ -207,7 +207,7 @@ struct Breaking(MemStorage, Arc<Broken>);
 
 impl Queryable for Breaking {
     fn snapshot(&self, range: TimeRange) -> Result<Box<dyn Snapshot + '_>, StorageError> {
-        // Not before the watch has begun.
+        // Not before the guard has started watching.
         while self.1.0.sleepers() == 0 {
             std::thread::yield_now();
         }
@@ -217,7 +217,7 @@ impl Queryable for Breaking {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_panic_ends_the_watch_over_its_query() {
+async fn a_panic_ends_the_timer_of_its_query() {
     let clock = SimClock::at(Timestamp::from_millis(1_000_000));
     let broken = Arc::new(Broken(clock.clone(), AtomicBool::new(false)));
     let store = Breaking(MemStorage::new(), broken.clone());
@@ -234,7 +234,7 @@ async fn a_panic_ends_the_watch_over_its_query() {
 }
 
 #[tokio::test]
-async fn a_lookup_is_stopped_when_its_time_is_over_or_its_guard_is_gone() {
+async fn a_lookup_is_stopped_at_its_timeout_or_when_its_guard_is_dropped() {
     let world = World::with_places(1);
     let (lookup, guard) = world.service.admit_lookup().await.expect("a place is free");
     let hints = lookup.hints();
@@ -250,12 +250,12 @@ async fn a_lookup_is_stopped_when_its_time_is_over_or_its_guard_is_gone() {
         world.clock.advance(Duration::from_secs(60));
     };
     assert_eq!(tokio::join!(guard.watch(work), turned).0, "stopped");
-    // The only place is taken while the look-up is there; queries have places of their own.
+    // The only look-up place is taken while the look-up exists; queries have their own places.
     let waiting = world.service.admit_lookup();
     let query = world.service.admit(request("1")).await.expect("queries do not wait for look-ups");
     drop(query);
     drop(lookup);
     let (lookup, guard) = waiting.await.expect("the place is free again");
     drop(guard);
-    assert!(lookup.is_ended(), "nobody waits for it any more");
+    assert!(lookup.is_ended(), "it has been stopped");
 }

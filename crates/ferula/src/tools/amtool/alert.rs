@@ -1,4 +1,4 @@
-//! `amtool alert`: alerts listed and sent.
+//! `amtool alert`: lists and sends alerts.
 
 use std::process::ExitCode;
 
@@ -19,12 +19,17 @@ const UNPROCESSED: Flag = flag("unprocessed", Kind::Switch, "Show unprocessed al
 const RECEIVER: Flag = flag("receiver", Kind::Text, "Only alerts of receivers that match this expression.")
     .short('r')
     .default("");
-const MATCHERS: Argument =
-    argument("matcher-groups", Kind::Texts, "Matchers; a first word that is none is an alert's name.");
-const LABELS: Argument =
-    argument("labels", Kind::Texts, "Labels as NAME=VALUE; a first word without = is the alert's name.");
-const GENERATOR: Flag =
-    flag("generator-url", Kind::Text, "A link to where the alert comes from.").default("");
+const MATCHERS: Argument = argument(
+    "matcher-groups",
+    Kind::Texts,
+    "Matchers; if the first word is not a matcher, it is an alert's name.",
+);
+const LABELS: Argument = argument(
+    "labels",
+    Kind::Texts,
+    "Labels as NAME=VALUE; if the first word has no =, it is the alert's name.",
+);
+const GENERATOR: Flag = flag("generator-url", Kind::Text, "A link to the source of the alert.").default("");
 const START: Flag =
     flag("start", Kind::Text, "When the alert starts: 2006-01-02T15:04:05-07:00.").default("");
 const END: Flag = flag("end", Kind::Text, "When it ends.").default("");
@@ -33,7 +38,7 @@ const ANNOTATION: Flag = flag("annotation", Kind::Texts, "An annotation as NAME=
 /// `alert`
 pub const COMMAND: Command = group(
     "alert",
-    "Look at alerts, or send one.",
+    "List alerts, or send one.",
     &[
         Command::new("query", "List alerts; active ones unless flags say otherwise.", |args| {
             finish(args, query(args))
@@ -125,7 +130,7 @@ fn add(args: &Args) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// A time on the command line, with Go's error.
+/// Parses a time on the command line; the error is Go's.
 pub fn parse_time(text: &str) -> Result<Time> {
     let Some(time) = Time::parse_rfc3339(text) else {
         let quoted = ferula_go::quote::go_quote(text);
@@ -134,7 +139,7 @@ pub fn parse_time(text: &str) -> Result<Time> {
     Ok(time)
 }
 
-/// Pairs that are given as matchers with `=`.
+/// Pairs given as matchers with `=`.
 pub fn equal_pairs(
     args: &Args,
     given: &[&str],
@@ -156,7 +161,7 @@ pub fn equal_pairs(
     Ok(pairs)
 }
 
-/// The alerts that matchers on the command line mean, whatever their state.
+/// The alerts that match the command line's matchers, whatever their state.
 pub fn matching(args: &Args, client: &Client, given: &[&str]) -> Result<Vec<Value>> {
     let filters: Vec<String> = matchers(args, given)?.iter().map(ToString::to_string).collect();
     let params: Vec<(&str, &str)> = filters.iter().map(|filter| ("filter", filter.as_str())).collect();

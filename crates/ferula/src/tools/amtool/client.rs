@@ -1,4 +1,4 @@
-//! The API of an Alertmanager, asked by commands.
+//! The client of Alertmanager's API that the commands use.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -21,7 +21,7 @@ pub struct Client {
     timeout: Duration,
 }
 
-/// What was asked, as errors name it.
+/// An operation, as errors name it.
 struct Operation {
     method: Method,
     /// Below `/api/v2/`.
@@ -36,7 +36,7 @@ impl Client {
     /// The Alertmanager that the flags or settings name.
     ///
     /// # Errors
-    /// When none is named, or the settings of the client are wrong.
+    /// No Alertmanager is named, or the client's settings are invalid.
     pub fn new(args: &Args) -> Result<Self> {
         let url = settings::value(args, URL).filter(|url| !url.is_empty());
         let url = url.ok_or_else(|| anyhow!("required flag --alertmanager.url not provided"))?;
@@ -49,7 +49,7 @@ impl Client {
         Ok(client)
     }
 
-    /// Warns when the server is of another version; one that does not say is let pass.
+    /// Warns if the server has a different version; a server that reports none is accepted.
     fn compare_versions(&self) {
         let Ok(status) = self.get("status", &[]) else { return };
         let Some(theirs) = status["versionInfo"]["version"].as_str() else { return };
@@ -71,7 +71,7 @@ impl Client {
         self.json(Operation { method: Method::GET, path: what.into(), pattern, name }, query, None)
     }
 
-    /// A path of ours.
+    /// A path of our own API.
     pub fn get_own(&self, path: &str) -> Result<Value> {
         let operation =
             Operation { method: Method::GET, path: path.into(), pattern: "/explain", name: "explain" };
@@ -147,7 +147,7 @@ pub struct NotDone {
     text: String,
 }
 
-/// As the client that amtool is made with prints it: `[POST /silences][400] postSilencesBadRequest "…"`.
+/// Formats an error as amtool's generated client does: `[POST /silences][400] postSilencesBadRequest "…"`.
 fn error_text(operation: &Operation, answer: &Answer) -> String {
     let kind = match answer.code {
         400 => "BadRequest",
@@ -167,7 +167,7 @@ fn error_text(operation: &Operation, answer: &Answer) -> String {
     }
 }
 
-/// Matchers as they are given on a command line: a first one that is none is the name of an alert.
+/// Matchers from the command line: if the first word is not a matcher, it is the name of an alert.
 pub fn matcher_texts(args: &Args, given: &[&str]) -> Vec<String> {
     let mut texts: Vec<String> = given.iter().map(|text| (*text).to_owned()).collect();
     if let Some(first) = texts.first_mut()

@@ -1,4 +1,4 @@
-//! `amtool explain`: why alerts are told or not, when and to whom next, and what was decided lately.
+//! `amtool explain`: why alerts are notified or not, when and to whom next, and recent decisions.
 
 use std::process::ExitCode;
 
@@ -11,14 +11,17 @@ use super::output::{self, Format};
 use super::settings::finish;
 use crate::tools::args::{Args, Argument, Command, Kind, argument};
 
-const MATCHERS: Argument =
-    argument("matcher-groups", Kind::Texts, "Matchers; a first word that is none is an alert's name.")
-        .required();
+const MATCHERS: Argument = argument(
+    "matcher-groups",
+    Kind::Texts,
+    "Matchers; if the first word is not a matcher, it is an alert's name.",
+)
+.required();
 
 /// `explain`
 pub const COMMAND: Command = Command::new(
     "explain",
-    "Print why alerts are told or not, when next, and what was decided lately. Ferula only.",
+    "Explain why alerts are notified or not, when next, and recent decisions. Ferula only.",
     |args| finish(args, explain(args)),
 )
 .arguments(&[MATCHERS])
@@ -28,7 +31,7 @@ fn explain(args: &Args) -> Result<ExitCode> {
     let client = Client::new(args)?;
     let alerts = matching(args, &client, &args.arguments(MATCHERS))?;
     if alerts.is_empty() {
-        bail!("no alert that fires matches");
+        bail!("no firing alert matches");
     }
     for alert in &alerts {
         let explained = client.get_own(&format!("alerts/{}/explain", output::text(alert, "fingerprint")))?;
@@ -61,7 +64,7 @@ fn in_words(args: &Args, explained: &Value) -> String {
             out.push_str(&format!("    muted by time interval {}\n", name.as_str().unwrap_or_default()));
         }
         let Some(group) = route.get("group") else {
-            out.push_str("    in no group: its end was told\n");
+            out.push_str("    in no group: its resolution was notified\n");
             continue;
         };
         let (key, alerts) = (output::text(group, "key"), &group["alerts"]);
@@ -72,7 +75,7 @@ fn in_words(args: &Args, explained: &Value) -> String {
         for integration in route["integrations"].as_array().into_iter().flatten() {
             let last = match integration.get("last") {
                 Some(last) => format!(
-                    "told last {} ({} firing, {} resolved)",
+                    "last notified {} ({} firing, {} resolved)",
                     output::date(args, &last["at"]),
                     last["firing"],
                     last["resolved"]

@@ -1,4 +1,4 @@
-//! `amtool receivers test`: a marked notification through the real way of a receiver, or only what would be sent.
+//! `amtool receivers test`: sends a marked test notification through a receiver, or only shows what would be sent.
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -15,10 +15,10 @@ use super::settings::{self, finish};
 use crate::tools::args::{Args, Argument, Command, Flag, Kind, argument, flag, group};
 
 const CONFIG: Flag =
-    flag("config.file", Kind::File, "The configuration whose receivers are tried.").required();
+    flag("config.file", Kind::File, "The configuration with the receivers to test.").required();
 const DRY_RUN: Flag = flag("dry-run", Kind::Switch, "Send nothing; print what would be sent.");
 const NAME: Argument =
-    argument("name", Kind::Text, "The receiver; by default every receiver that a route uses.");
+    argument("name", Kind::Text, "The receiver; by default, every receiver that a route uses.");
 
 /// `receivers`
 pub const COMMAND: Command = group(

@@ -1,4 +1,4 @@
-//! `ferula amtool config routes show|test`: the routing tree, and where an alert would go in it.
+//! `ferula amtool config routes show|test`: the routing tree, and the route of an alert.
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -12,12 +12,11 @@ use super::output;
 use super::settings::{self, finish, syntax};
 use crate::tools::args::{Args, Argument, Command, Flag, Kind, argument, flag, group};
 
-const CONFIG: Flag =
-    flag("config.file", Kind::File, "The configuration to read, instead of that of a server.");
+const CONFIG: Flag = flag("config.file", Kind::File, "The configuration to read, instead of a server's.");
 const EXPECTED: Flag = flag(
     "verify.receivers",
     Kind::Text,
-    "Receivers that the alert should go to, separated by commas. The exit code is 1 when it goes elsewhere.",
+    "Receivers that the alert should reach, separated by commas. The exit code is 1 if it reaches others.",
 );
 const TREE: Flag = flag("tree", Kind::Switch, "Show the routes that match.");
 const LABELS: Argument = argument("labels", Kind::Texts, "Labels of the alert, as NAME=VALUE.");
@@ -25,9 +24,9 @@ const LABELS: Argument = argument("labels", Kind::Texts, "Labels of the alert, a
 /// `config`
 pub const COMMAND: Command = group(
     "config",
-    "Look at a configuration.",
+    "Show a configuration.",
     &[
-        Command::new("show", "Print the configuration that a server has in force.", |args| {
+        Command::new("show", "Print a server's current configuration.", |args| {
             finish(args, show_config(args))
         })
         .default()
@@ -36,7 +35,7 @@ pub const COMMAND: Command = group(
         flags: &[CONFIG],
         ..group(
             "routes",
-            "Look at the routing tree.",
+            "Show the routing tree.",
             &[
                 Command::new("show", "Print the routing tree.", |args| finish(args, show(args))).default().ours(),
                 Command::new(
@@ -127,7 +126,7 @@ fn labels(args: &Args) -> Result<Labels> {
     Ok(labels)
 }
 
-/// A line of the drawn tree, and what hangs below it.
+/// A line of the drawn tree and its children.
 struct Branch {
     text: String,
     below: Vec<Branch>,
@@ -140,7 +139,7 @@ impl Branch {
         Branch { text, below: route.children.iter().map(Branch::whole).collect() }
     }
 
-    /// Only the nodes that an alert passes; the receiver stands where it ends up.
+    /// Only the nodes that an alert passes through; the receiver is shown where it ends.
     fn matching(route: &Route, labels: &Labels) -> Self {
         let mut below = Vec::new();
         for child in route.children.iter().filter(|child| child.takes(labels)) {

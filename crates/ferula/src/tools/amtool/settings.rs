@@ -1,4 +1,4 @@
-//! Flags of all commands, and the files that give them other defaults.
+//! Flags of all commands, and the files that override their defaults.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -12,23 +12,26 @@ use crate::tools::http;
 /// `--alertmanager.url`
 pub const URL: Flag = flag("alertmanager.url", Kind::Url, "The Alertmanager to talk to.");
 /// `--output`
-pub const OUTPUT: Flag =
-    flag("output", Kind::Word(&["simple", "extended", "json"]), "How to print: simple, extended or json.")
-        .short('o')
-        .default("simple");
+pub const OUTPUT: Flag = flag(
+    "output",
+    Kind::Word(&["simple", "extended", "json"]),
+    "The output format: simple, extended or json.",
+)
+.short('o')
+.default("simple");
 /// `--timeout`
 pub const TIMEOUT: Flag = flag("timeout", Kind::Duration, "How long a command may take.").default("30s");
 /// `--version-check`
 pub const VERSION_CHECK: Flag = flag(
     "version-check",
     Kind::Switch,
-    "Warn when the server is of another version; --no-version-check does not ask.",
+    "Warn if the server has a different version; disable with --no-version-check.",
 )
 .default("true");
 /// `--date.format`
 pub const DATE_FORMAT: Flag = flag("date.format", Kind::Text, "How dates are printed, as a Go layout.")
     .default("2006-01-02 15:04:05 MST");
-const VERBOSE: Flag = flag("verbose", Kind::Switch, "Taken for compatibility.").short('v');
+const VERBOSE: Flag = flag("verbose", Kind::Switch, "Accepted for compatibility.").short('v');
 const FEATURES: Flag = flag(
     "enable-feature",
     Kind::Texts,
@@ -39,7 +42,7 @@ const FEATURES: Flag = flag(
 pub const FLAGS: &[Flag] =
     &[DATE_FORMAT, VERBOSE, URL, OUTPUT, TIMEOUT, http::CONFIG_FILE, VERSION_CHECK, FEATURES];
 
-/// The syntax that the flag asks for; names of other features are passed over, as amtool does.
+/// The matcher syntax that the flag selects; other feature names are ignored, as in amtool.
 pub fn syntax(args: &Args) -> MatcherSyntax {
     let names = args.all(FEATURES);
     let mut names = names.iter().flat_map(|names| names.split(','));
@@ -52,7 +55,7 @@ pub fn syntax(args: &Args) -> MatcherSyntax {
         .unwrap_or_default()
 }
 
-/// The value of a flag: from the command line, from a file of settings, or its default.
+/// The value of a flag: from the command line, from a settings file, or its default.
 pub fn value(args: &Args, flag: Flag) -> Option<String> {
     if args.given(flag) {
         return args.last(flag).map(str::to_owned);
@@ -66,7 +69,7 @@ pub fn value(args: &Args, flag: Flag) -> Option<String> {
     from_file.or_else(|| args.last(flag).map(str::to_owned))
 }
 
-/// The user's file, then that of the machine.
+/// The user's file, then the machine's.
 fn read_settings() -> Vec<BTreeMap<String, String>> {
     let home = std::env::var_os("HOME").map(PathBuf::from).unwrap_or_default();
     let files = [home.join(".config/amtool/config.yml"), PathBuf::from("/etc/amtool/config.yml")];
@@ -77,7 +80,7 @@ fn read_settings() -> Vec<BTreeMap<String, String>> {
         .collect()
 }
 
-/// `name: value`, one a line; values may be quoted.
+/// Parses `name: value` lines; values may be quoted.
 fn parse_settings(text: &str) -> BTreeMap<String, String> {
     let lines = text.lines().map(str::trim).filter(|line| !line.starts_with('#'));
     let pairs = lines.filter_map(|line| line.split_once(": ").or_else(|| line.split_once(':')));

@@ -1,4 +1,4 @@
-//! `amtool silence`: silences listed, added, changed, ended, and brought in from a file.
+//! `amtool silence`: lists, adds, changes, expires and imports silences.
 
 use std::io::Read;
 use std::process::ExitCode;
@@ -16,25 +16,28 @@ use super::output::{self, Format, Table};
 use super::settings::{self, finish};
 use crate::tools::args::{Args, Argument, Command, Flag, Kind, argument, flag, group};
 
-const MATCHERS: Argument =
-    argument("matcher-groups", Kind::Texts, "Matchers; a first word that is none is an alert's name.");
-const EXPIRED: Flag = flag("expired", Kind::Switch, "Show silences that are over instead of the others.");
+const MATCHERS: Argument = argument(
+    "matcher-groups",
+    Kind::Texts,
+    "Matchers; if the first word is not a matcher, it is an alert's name.",
+);
+const EXPIRED: Flag = flag("expired", Kind::Switch, "Show expired silences instead of the others.");
 const QUIET: Flag = flag("quiet", Kind::Switch, "Print identifiers only.").short('q');
 const CREATED_BY: Flag = flag("created-by", Kind::Text, "Only silences of this creator.").default("");
 const ID: Flag = flag("id", Kind::Text, "Only the silence with this identifier.").default("");
 const WITHIN: Flag = flag("within", Kind::Duration, "Only silences that end, or ended, within this time.");
-const AUTHOR: Flag = flag("author", Kind::Text, "Who creates the silence.").short('a');
+const AUTHOR: Flag = flag("author", Kind::Text, "The creator of the silence.").short('a');
 const REQUIRE_COMMENT: Flag =
     flag("require-comment", Kind::Switch, "Whether a comment is required.").default("true").hidden();
 const DURATION: Flag = flag("duration", Kind::Text, "How long the silence lasts.").short('d').default("1h");
 const NEW_DURATION: Flag = flag("duration", Kind::Text, "How long the silence lasts.").short('d').default("");
 const START: Flag = flag("start", Kind::Text, "When it begins: 2006-01-02T15:04:05-07:00.").default("");
-const END: Flag = flag("end", Kind::Text, "When it ends; wins over --duration.").default("");
-const COMMENT: Flag = flag("comment", Kind::Text, "What it is for.").short('c').default("");
+const END: Flag = flag("end", Kind::Text, "When it ends; takes precedence over --duration.").default("");
+const COMMENT: Flag = flag("comment", Kind::Text, "The reason for the silence.").short('c').default("");
 const ANNOTATION: Flag = flag("annotation", Kind::Texts, "An annotation as NAME=VALUE; may be repeated.");
 const IDS: Argument = argument("silence-ids", Kind::Texts, "Identifiers of silences.");
-const FORCE: Flag = flag("force", Kind::Switch, "Create new silences also where they exist.").short('f');
-const WORKERS: Flag = flag("worker", Kind::Number, "Taken for compatibility.").short('w').default("8");
+const FORCE: Flag = flag("force", Kind::Switch, "Create new silences even if they already exist.").short('f');
+const WORKERS: Flag = flag("worker", Kind::Number, "Accepted for compatibility.").short('w').default("8");
 const FILE: Argument = argument(
     "input-file",
     Kind::File,
@@ -44,7 +47,7 @@ const FILE: Argument = argument(
 /// `silence`
 pub const COMMAND: Command = group(
     "silence",
-    "Look at silences, or change them.",
+    "List or change silences.",
     &[
         Command::new("add", "Add a silence.", |args| finish(args, add(args)))
             .flags(&[AUTHOR, REQUIRE_COMMENT, DURATION, START, END, COMMENT, ANNOTATION])

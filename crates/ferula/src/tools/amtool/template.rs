@@ -1,4 +1,4 @@
-//! `amtool template render`: a text rendered with template files and the data of some alerts.
+//! `amtool template render`: renders a text with template files and alert data.
 
 use std::process::ExitCode;
 
@@ -14,12 +14,12 @@ const GLOB: Flag =
     flag("template.glob", Kind::Texts, "Patterns of template files; may be repeated.").required();
 const TEXT: Flag = flag("template.text", Kind::Text, "The text to render.").required();
 const TYPE: Flag =
-    flag("template.type", Kind::Word(&["html", "text"]), "How to escape: text (nothing) or html.")
+    flag("template.type", Kind::Word(&["html", "text"]), "How to escape: text (no escaping) or html.")
         .default("text");
 const DATA: Flag = flag(
     "template.data",
     Kind::File,
-    "JSON with the data, as templates see it; by default that of two made-up alerts.",
+    "JSON with the data as templates see it; by default, that of two sample alerts.",
 );
 
 /// `template`

@@ -1,4 +1,4 @@
-//! Arguments to a command with its values, or to a help page, the version, or an error.
+//! From arguments to a command with its values, a help page, the version, or an error.
 
 use ferula_go::quote::go_quote;
 
@@ -12,14 +12,14 @@ pub const EXPERIMENTAL: Flag = flag("experimental", Kind::Switch, "Allow command
 pub const ENABLE_FEATURE: Flag = flag(
     "enable-feature",
     Kind::Texts,
-    "Experimental parts of PromQL to switch on, with commas between them: promql-experimental-functions, \
+    "Experimental parts of PromQL to enable, separated by commas: promql-experimental-functions, \
      promql-delayed-name-removal, promql-extended-range-selectors, promql-binop-fill-modifiers.",
 )
 .default("");
 
 /// Flags that every command has.
 const GLOBAL: [Flag; 6] = [
-    flag("help", Kind::Switch, "Explain the program, or the command that is named.").short('h'),
+    flag("help", Kind::Switch, "Show help for the program or the named command.").short('h'),
     flag("help-long", Kind::Switch, "").hidden(),
     flag("help-man", Kind::Switch, "").hidden(),
     flag("version", Kind::Switch, "Print the version."),
@@ -29,11 +29,11 @@ const GLOBAL: [Flag; 6] = [
 
 const HELP: Command = Command {
     name: "help",
-    help: "Explain a command.",
+    help: "Show help for a command.",
     flags: &[],
     arguments: &[Argument {
         name: "command",
-        help: "The command to explain; without it, the program.",
+        help: "The command to show help for; by default, the program.",
         kind: Kind::Texts,
         required: false,
     }],
@@ -46,17 +46,17 @@ const HELP: Command = Command {
 static GLOBAL_FLAGS: &[Flag] = &GLOBAL;
 static HELP_COMMAND: &Command = &HELP;
 
-/// What arguments ask for.
+/// What the arguments request.
 pub enum Outcome {
     Run(&'static Command, Args),
     Print(String),
     Version,
     Wrong(UsageError),
-    /// `help` was asked about something that does not exist.
+    /// `help` was called for something that does not exist.
     WrongTopic(UsageError),
 }
 
-/// Why arguments cannot be understood. The texts are those of promtool's library.
+/// Why arguments cannot be parsed. The texts are those of promtool's library.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum UsageError {
     #[error("expected command but got {}", go_quote(.word))]
@@ -77,13 +77,13 @@ pub enum UsageError {
     MissingArgument(&'static str),
     #[error("must select a subcommand of '{0}'")]
     NoSubcommand(String),
-    /// A value that is not of its kind, or a file of arguments that cannot be read.
+    /// An invalid value, or an argument file that cannot be read.
     #[error("{0}")]
     Value(String),
 }
 
 impl UsageError {
-    /// What was probably meant.
+    /// A suggestion for what was probably meant.
     pub fn suggestion(&self) -> Option<String> {
         match self {
             UsageError::NoSuchCommand { suggestion, .. } => suggestion.map(str::to_owned),
@@ -93,7 +93,7 @@ impl UsageError {
     }
 }
 
-/// Arguments, up to the first that could not be read.
+/// Arguments, up to the first that could not be parsed.
 struct Reading {
     path: Vec<&'static Command>,
     known: Vec<&'static Flag>,
@@ -109,7 +109,7 @@ enum Clause {
     Argument(&'static Argument),
 }
 
-/// Reads the arguments of `program`, whose commands are those of `root`.
+/// Parses the arguments of `program`, whose commands are those of `root`.
 pub fn parse(program: &str, root: &'static Command, arguments: &[String]) -> Outcome {
     let reading = read(root, arguments);
     if reading.given("version") {
@@ -166,7 +166,7 @@ impl Reading {
         let mut place = 0;
         loop {
             let token = tokens.peek(&self.known);
-            // A group that is named alone stands for one of its commands.
+            // A group without a command stands for its default command.
             let default = below.iter().find(|command| command.is_default).copied();
             if let Some(command) = default.filter(|_| !self.fits(&token, &below)) {
                 self.enter(command);
@@ -207,7 +207,7 @@ impl Reading {
         self.places.extend(command.arguments);
     }
 
-    /// Whether a token can be read without a command being chosen for it.
+    /// Whether a token can be read without choosing a command first.
     fn fits(&self, token: &Token, below: &[&'static Command]) -> bool {
         match token {
             Token::Word(word) => below.iter().any(|command| command.name == *word),
@@ -217,7 +217,7 @@ impl Reading {
         }
     }
 
-    /// The flag that is named, and whether it is switched off.
+    /// The named flag, and whether it is negated.
     fn flag_of(&self, token: &Token) -> (Option<&'static Flag>, bool) {
         let find = |name: &str| self.known.iter().copied().find(|flag| flag.name == name);
         match token {
@@ -322,7 +322,7 @@ impl Reading {
     }
 }
 
-/// Why a value is not of its kind, if it is not.
+/// Why a value is invalid, if it is.
 fn check(kind: Kind, value: &str) -> Result<(), String> {
     let not_a_number =
         |function: &str| format!("strconv.{function}: parsing {}: invalid syntax", go_quote(value));
@@ -359,7 +359,7 @@ fn check_file(value: &str) -> Result<(), String> {
     }
 }
 
-/// A whole number; Go takes `5e7` for one too.
+/// A whole number; Go also accepts `5e7`.
 pub fn integer(value: &str) -> Option<i64> {
     let number = value.parse::<f64>().ok().filter(|number| number.is_finite())?;
     Some(value.parse().unwrap_or(number as i64))

@@ -10,16 +10,16 @@ pub struct Command {
     /// Below its group.
     pub name: &'static str,
     pub help: &'static str,
-    /// They also hold for everything below.
+    /// They also apply to everything below.
     pub flags: &'static [Flag],
-    /// In the order in which they stand behind the name.
+    /// In the order in which they follow the name.
     pub arguments: &'static [Argument],
     pub commands: &'static [Command],
-    /// None for a group.
+    /// `None` for a group.
     pub run: Option<fn(&Args) -> ExitCode>,
-    /// promtool does not have it, so it is left out of the help under that name.
+    /// Not in promtool, so it is omitted from the help under that name.
     pub is_ours: bool,
-    /// Meant when its group is named alone.
+    /// Runs if its group is named alone.
     pub is_default: bool,
 }
 
@@ -33,7 +33,7 @@ pub struct Flag {
     pub help: &'static str,
     pub kind: Kind,
     pub default: Option<&'static str>,
-    /// Stands for the value in the help; "" for the default, or the name in capitals.
+    /// Represents the value in the help; "" for the default, or the name in capitals.
     pub placeholder: &'static str,
     pub required: bool,
     /// Left out of the help.
@@ -45,12 +45,12 @@ pub struct Flag {
 pub struct Argument {
     pub name: &'static str,
     pub help: &'static str,
-    /// A kind of several takes all values that are left.
+    /// A repeatable kind takes all remaining values.
     pub kind: Kind,
     pub required: bool,
 }
 
-/// What a value is.
+/// The type of a value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     /// `--x`, `--no-x`
@@ -73,7 +73,6 @@ pub enum Kind {
     Files,
     /// A file that is created, or emptied.
     Output,
-    /// One of these words.
     Word(&'static [&'static str]),
 }
 
@@ -108,13 +107,13 @@ impl Flag {
         self
     }
 
-    /// It must be given.
+    /// Makes it required.
     pub const fn required(mut self) -> Self {
         self.required = true;
         self
     }
 
-    /// Left out of the help.
+    /// Omits it from the help.
     pub const fn hidden(mut self) -> Self {
         self.hidden = true;
         self
@@ -127,7 +126,7 @@ pub const fn argument(name: &'static str, kind: Kind, help: &'static str) -> Arg
 }
 
 impl Argument {
-    /// It must be given.
+    /// Makes it required.
     pub const fn required(mut self) -> Self {
         self.required = true;
         self
@@ -166,13 +165,13 @@ impl Command {
         self
     }
 
-    /// The command that is meant when its group is named alone.
+    /// Makes it the command that runs if its group is named alone.
     pub const fn default(mut self) -> Self {
         self.is_default = true;
         self
     }
 
-    /// A command that promtool does not have.
+    /// Marks a command that promtool does not have.
     pub const fn ours(mut self) -> Self {
         self.is_ours = true;
         self

@@ -1,4 +1,4 @@
-//! Arguments cut into flags, values and words.
+//! Splits arguments into flags, values and words.
 
 use std::collections::VecDeque;
 
@@ -6,10 +6,10 @@ use ferula_go::quote::go_quote;
 
 use super::table::{Flag, Kind};
 
-/// How many files of arguments are read before they are taken to name each other in a circle.
+/// The number of argument files to read before they are assumed to include each other in a cycle.
 const FILES_MAX: usize = 64;
 
-/// One piece.
+/// One token.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Token {
     /// `--name`
@@ -18,9 +18,9 @@ pub enum Token {
     Short(String),
     /// A value or a word.
     Word(String),
-    /// Something that could not be read.
+    /// A token that could not be read.
     Error(String),
-    /// Nothing is left.
+    /// The end of the arguments.
     End,
 }
 
@@ -35,7 +35,7 @@ impl std::fmt::Display for Token {
     }
 }
 
-/// The pieces, one after another.
+/// A stream of tokens.
 pub struct Tokens {
     rest: VecDeque<String>,
     peeked: Vec<Token>,
@@ -44,12 +44,12 @@ pub struct Tokens {
 }
 
 impl Tokens {
-    /// Of these arguments.
+    /// Splits these arguments.
     pub fn new(arguments: &[String]) -> Self {
         Tokens { rest: arguments.iter().cloned().collect(), peeked: Vec::new(), words_only: false, files: 0 }
     }
 
-    /// The next piece, left where it is. Which short flags exist decides how `-abc` is cut.
+    /// The next token, without consuming it. Which short flags exist decides how `-abc` is split.
     pub fn peek(&mut self, flags: &[&'static Flag]) -> Token {
         if let Some(token) = self.peeked.last() {
             return token.clone();
@@ -59,7 +59,7 @@ impl Tokens {
         token
     }
 
-    /// The next piece.
+    /// Consumes the next token.
     pub fn next(&mut self, flags: &[&'static Flag]) -> Token {
         if let Some(token) = self.peeked.pop() {
             return token;
@@ -111,7 +111,7 @@ impl Tokens {
         }
         self.files += 1;
         if self.files > FILES_MAX {
-            return Err(format!("argument files name each other: {file}"));
+            return Err(format!("argument files include each other: {file}"));
         }
         let text = std::fs::read_to_string(file).map_err(|error| {
             format!(

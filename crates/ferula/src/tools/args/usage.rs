@@ -5,12 +5,12 @@ use std::fmt::Write;
 use super::table::{Argument, Command, Flag, Kind};
 use super::wrap::wrap;
 
-/// The width of a terminal that does not state its own.
+/// The width for terminals that do not report theirs.
 const WIDTH: usize = 80;
-/// Names of this length and more have a line of their own.
+/// Names of this length or more get their own line.
 const LONG: usize = 30;
 
-/// The page of the command at `path`, or of the program when that is empty.
+/// The page of the command at `path`, or of the program if that is empty.
 pub fn text(
     program: &str,
     root: &'static Command,
@@ -82,7 +82,7 @@ fn write_str(out: &mut String, text: &str) {
     out.write_str(text).expect("writing to a String cannot fail");
 }
 
-/// Commands that run, each with what it does.
+/// Commands that run, each with its description.
 fn listed(out: &mut String, prefix: &str, command: &'static Command, width: usize, promtool: bool) {
     if promtool && command.is_ours {
         return;
@@ -98,7 +98,7 @@ fn listed(out: &mut String, prefix: &str, command: &'static Command, width: usiz
     }
 }
 
-/// Required flags, and arguments.
+/// Required flags and arguments.
 fn synopsis(command: &Command) -> String {
     let required = command.flags.iter().filter(|flag| flag.required);
     let mut words: Vec<String> =

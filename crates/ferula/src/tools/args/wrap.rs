@@ -1,10 +1,10 @@
-//! Text broken into lines as Go's documentation printer does it.
+//! Wraps text as Go's documentation printer does.
 //!
-//! Paragraphs stay apart. In a paragraph the breaks are those with the least cost: a line costs the square of the room
-//! that is left in it, and a break that is not behind punctuation costs as much as eight free places. The last line
-//! costs nothing. A line that is too long costs more than anything else.
+//! Paragraphs stay separate. Within a paragraph the breaks with the lowest cost are chosen: a line costs the square of
+//! its unused width, and a break that does not follow punctuation costs as much as eight unused columns. The last line
+//! is free. A line that is too long costs more than anything else.
 
-/// What a break costs that is not behind punctuation.
+/// The cost of a break that does not follow punctuation.
 const BREAK_COST: i64 = 64;
 
 /// Breaks text into lines of at most `width` characters; paragraphs are separated by an empty line.
@@ -24,7 +24,7 @@ pub fn wrap(text: &str, width: usize) -> Vec<String> {
     lines
 }
 
-/// Where lines end, as numbers of words.
+/// Where lines end, as word indices.
 fn breaks(words: &[&str], width: i64) -> Vec<usize> {
     let mut before = vec![0i64];
     for word in words {
@@ -38,7 +38,7 @@ fn breaks(words: &[&str], width: i64) -> Vec<usize> {
         let inside = if words[end - 1].ends_with(['.', ',', ':', ';']) { 0 } else { BREAK_COST };
         if room < 0 { (room * room, inside) } else { (0, room * room + inside) }
     };
-    // The least cost of the words before a place, and where the last line begins then.
+    // The lowest cost of the words before each position, and where the last line then begins.
     let mut best: Vec<((i64, i64), usize)> = vec![((0, 0), 0)];
     for end in 1..=words.len() {
         let candidates = (0..end).map(|start| {
@@ -64,7 +64,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn lines_end_behind_punctuation_where_that_is_cheap() {
+    fn lines_end_after_punctuation_where_that_is_cheap() {
         let text = "Comma separated feature names to enable. Valid options: promql-experimental-functions, \
                     promql-delayed-name-removal. See https://prometheus.io/docs/prometheus/latest/feature_flags/ \
                     for more details";

@@ -1,4 +1,4 @@
-//! `check config`: a configuration, the files that it names, and whether targets can be made of it.
+//! `check config`: checks a configuration, the files that it names, and whether it yields valid targets.
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -57,11 +57,11 @@ pub fn run(args: &Args) -> ExitCode {
     worst.exit_code(&lints)
 }
 
-/// A configuration that holds.
+/// A valid configuration.
 struct Checked {
     rule_files: Vec<String>,
     jobs: Vec<ScrapeConfig>,
-    /// What this build cannot run of it.
+    /// Its parts that this build does not support.
     unsupported: Vec<String>,
 }
 

@@ -123,7 +123,7 @@ fn is_camel_case(name: &str) -> bool {
     name.as_bytes().windows(2).any(|pair| pair[0].is_ascii_lowercase() && pair[1].is_ascii_uppercase())
 }
 
-/// A complaint about the first unit in a name, unless that is a base unit.
+/// A complaint about the first unit in a name, unless it is a base unit.
 fn unit(name: &str) -> Option<String> {
     let base_of = |word: &str| UNITS.iter().find(|(unit, _)| *unit == word).map(|(_, base)| *base);
     let (word, base) = name.split('_').find_map(|word| {

@@ -24,7 +24,7 @@ pub fn run(args: &Args) -> ExitCode {
     let what = if lint { "error while linting" } else { "error while parsing text to metric families" };
     let mut page = Vec::new();
     let read = std::io::stdin().read_to_end(&mut page).map_err(|error| error.to_string());
-    // Linting knows the old names only, as in Prometheus.
+    // Linting only supports legacy names, as in Prometheus.
     let names = if lint { NameScheme::Legacy } else { NameScheme::Utf8 };
     let families = match read.and_then(|_| parse_families(&page, names).map_err(|error| error.to_string())) {
         Ok(families) => families,
@@ -43,7 +43,7 @@ pub fn run(args: &Args) -> ExitCode {
     if found.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(EXIT_LINT) }
 }
 
-/// Metrics by how many series they have, as a table.
+/// A table of metrics by their number of series.
 fn cardinalities(families: &[Family]) -> String {
     let mut counts: Vec<(&str, usize)> =
         families.iter().map(|family| (family.name.as_str(), series(family))).collect();
@@ -65,7 +65,7 @@ fn cardinalities(families: &[Family]) -> String {
     out
 }
 
-/// How many series a family has, on the assumption that all its metrics have as many as the first.
+/// The number of series of a family, assuming that all its metrics have as many as the first.
 fn series(family: &Family) -> usize {
     let parts = family.metrics.first().map_or(0, |metric| metric.parts.len());
     match family.kind {

@@ -14,7 +14,7 @@ use ferula_rules::check_template;
 use crate::tools::args::Args;
 use crate::tools::{EXIT_LINT, parser_options, promql_features};
 
-/// What is checked beside validity.
+/// What is checked besides validity.
 pub struct Lints {
     duplicate_rules: bool,
     /// Scrape intervals of at least this are too long.
@@ -23,7 +23,7 @@ pub struct Lints {
 }
 
 impl Lints {
-    /// Of rule files alone.
+    /// For rule files alone.
     fn of_rules(args: &Args) -> Self {
         let mut lints = Lints { duplicate_rules: false, interval: None, fatal: args.has(super::LINT_FATAL) };
         args.text(super::RULE_LINT)
@@ -33,7 +33,7 @@ impl Lints {
         lints
     }
 
-    /// Of a configuration and its rule files. `none` switches all others off.
+    /// For a configuration and its rule files. `none` disables all others.
     pub fn of_config(args: &Args) -> Self {
         let names: Vec<&str> = args.text(super::CONFIG_LINT).split(',').collect();
         let mut lints = Lints { duplicate_rules: false, interval: None, fatal: args.has(super::LINT_FATAL) };
@@ -61,7 +61,7 @@ impl Lints {
     }
 }
 
-/// The worst that was found.
+/// The worst result.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Verdict {
     Good,
@@ -81,7 +81,7 @@ impl Verdict {
     }
 }
 
-/// How rule files are read.
+/// The options for reading rule files.
 pub fn rule_options(args: &Args) -> RuleFileOptions<'static> {
     RuleFileOptions {
         names: NameScheme::Utf8,

@@ -1,4 +1,4 @@
-//! `check healthy`, `check ready`: asks a server.
+//! `check healthy`, `check ready`: checks a server.
 
 use std::collections::BTreeMap;
 use std::process::ExitCode;
@@ -13,7 +13,7 @@ use crate::tools::http::Server;
 
 const TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Runs the command that asks for `path`.
+/// Runs the command that requests `path`.
 pub fn run(args: &Args, path: &str) -> ExitCode {
     finish(ask(args, path))
 }
@@ -22,7 +22,7 @@ fn ask(args: &Args, path: &str) -> Result<()> {
     let server = Server::new(args, args.text(super::URL), &BTreeMap::new())?;
     let answer = server.call(Method::GET, &server.at(path), &[], Vec::new(), TIMEOUT)?;
     if answer.code != 200 {
-        // As it was given: without the slash that an empty path has.
+        // The address as given: without the slash that an empty path gets.
         let shown = args.text(super::URL);
         bail!("check failed: URL={shown}, status={}", answer.code);
     }

@@ -18,7 +18,7 @@ use super::config::static_groups;
 use crate::tools::args::Args;
 use crate::tools::finish;
 
-/// Runs the command. Unlike promtool it ends when every service has answered, not only when the time is up.
+/// Runs the command. Unlike promtool, it ends once every service has answered, not only when the time is up.
 pub fn run(args: &Args) -> ExitCode {
     finish(find(args).and_then(|found| {
         print!("{}", serde_json::to_string_pretty(&found)?);
@@ -65,7 +65,7 @@ fn find(args: &Args) -> Result<Vec<Json>> {
     Ok(found)
 }
 
-/// What services find once each of them has answered, or what is known when the time is up.
+/// What each service discovers with its first answer, or what is known when the time is up.
 fn found_by_services(job: &str, services: &DiscoveryConfigs, timeout: Duration) -> Result<Vec<TargetGroup>> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(async {

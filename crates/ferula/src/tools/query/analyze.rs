@@ -1,4 +1,4 @@
-//! `query analyze`: how many buckets of histograms are in use.
+//! `query analyze`: how many histogram buckets are in use.
 
 use std::collections::BTreeMap;
 use std::collections::HashSet;
@@ -22,14 +22,11 @@ Aggregated bucket stats
 -----------------------
 Each line shows min/avg/max over the series above.";
 
-const SERVER: Flag = flag("server", Kind::Url, "The server to ask.").required();
+const SERVER: Flag = flag("server", Kind::Url, "The server to query.").required();
 const TYPE: Flag = flag("type", Kind::Text, "What to analyze: histogram.").required();
 const DURATION: Flag = flag("duration", Kind::Duration, "How far to look back.").default("1h");
-const TIME: Flag = flag(
-    "time",
-    Kind::Text,
-    "The moment to look back from (RFC 3339, or seconds since 1970); now by default.",
-);
+const TIME: Flag =
+    flag("time", Kind::Text, "The time to look back from (RFC 3339, or seconds since 1970); now by default.");
 
 /// `query analyze`
 pub const COMMAND: Command = Command::new(
@@ -83,7 +80,7 @@ fn run(args: &Args) -> Result<()> {
     Ok(())
 }
 
-/// The histogram that a bucket series is of.
+/// The histogram that a bucket series belongs to.
 fn classic_key(metric: &Metric) -> Option<String> {
     let name = metric.get("__name__").filter(|name| name.ends_with("_bucket"))?;
     metric.get("le")?;
@@ -92,7 +89,7 @@ fn classic_key(metric: &Metric) -> Option<String> {
     Some(format!("{name}{{{}}}", others.map(pair).collect::<Vec<_>>().join(", ")))
 }
 
-/// Buckets in use at a time, over time, and how many there are at all.
+/// Buckets in use at one time, over time, and in total.
 struct Stats {
     min: usize,
     avg: f64,
@@ -119,7 +116,7 @@ impl fmt::Display for Stats {
     }
 }
 
-/// `None` without two samples to look at.
+/// `None` without at least two samples.
 fn native_stats(stream: &Stream) -> Option<Stats> {
     if stream.histograms.len() < 2 {
         return None;
@@ -133,7 +130,7 @@ fn native_stats(stream: &Stream) -> Option<Stats> {
 }
 
 fn classic_stats(mut buckets: Vec<Stream>) -> Result<Option<Stats>> {
-    // The samples that are counted are those of the bucket that came first.
+    // The samples of the first bucket determine the times.
     let samples = buckets.first().map_or(0, |bucket| bucket.values.len());
     if samples < 2 {
         return Ok(None);
@@ -145,7 +142,7 @@ fn classic_stats(mut buckets: Vec<Stream>) -> Result<Option<Stats>> {
     for at in 0..samples {
         let (mut before, mut count) = (None, 0);
         for bucket in &buckets {
-            // What is missing counts as empty, and ends this moment.
+            // A missing bucket counts as empty and ends this time.
             let Some((time, value)) = bucket.values.get(at) else { break };
             let inside = match before {
                 Some((earlier, _)) if earlier != *time => bail!("matrix result is not time aligned"),
@@ -183,7 +180,7 @@ impl fmt::Display for Distribution {
     }
 }
 
-/// The figures of all series.
+/// The statistics of all series.
 #[derive(Default)]
 struct Totals {
     min: Distribution,

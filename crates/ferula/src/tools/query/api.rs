@@ -1,4 +1,4 @@
-//! Prometheus' HTTP API as a client sees it.
+//! A client of Prometheus' HTTP API.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -20,13 +20,13 @@ const TIMEOUT: Duration = Duration::from_secs(120);
 /// A server's API.
 pub struct Api(Server);
 
-/// Why there is no answer, in the words of Prometheus' client library.
+/// Why a request failed, in the words of Prometheus' client library.
 #[derive(Debug, thiserror::Error)]
 #[error("{text}")]
 pub struct ApiError {
     /// `bad_data: …`
     text: String,
-    /// What the server said beside it.
+    /// Further text from the server.
     pub detail: String,
 }
 
@@ -51,13 +51,13 @@ impl Api {
         Server::new(args, address, headers).map(Api)
     }
 
-    /// An expression at a moment.
+    /// Evaluates an expression at one time.
     pub fn query(&self, expr: &str, time: UnixNanos) -> Result<Value, ApiError> {
         let form = [("query", expr.to_owned()), ("time", seconds(time))];
         value_of(self.post("api/v1/query", &form)?.data)
     }
 
-    /// An expression at every step of a range.
+    /// Evaluates an expression at every step of a range.
     pub fn query_range(
         &self,
         expr: &str,
@@ -68,7 +68,7 @@ impl Api {
         value_of(self.range_data(expr, start, end, step_nanos)?.data)
     }
 
-    /// The same with the warnings that came along.
+    /// Like `query_range`, with the warnings of the answer.
     pub fn query_range_with_warnings(
         &self,
         expr: &str,
@@ -90,7 +90,7 @@ impl Api {
         self.post("api/v1/query_range", &form)
     }
 
-    /// Label sets of the series that match.
+    /// Label sets of the matching series.
     pub fn series(&self, matchers: &[&str], start: UnixNanos, end: UnixNanos) -> Result<Vec<Json>, ApiError> {
         let mut form = vec![("start", seconds(start)), ("end", seconds(end))];
         form.extend(matchers.iter().map(|matcher| ("match[]", (*matcher).to_owned())));
@@ -116,7 +116,7 @@ impl Api {
         list(answer.data)
     }
 
-    /// Parameters in the body; in the address where the server does not take that.
+    /// Sends parameters in the body, or in the URL if the server does not accept a body.
     fn post(&self, path: &str, form: &[(&str, String)]) -> Result<Data, ApiError> {
         let mut url = self.0.at(path);
         let form = encode_form(form.iter().map(|(name, value)| (*name, value.as_str())));

@@ -1,4 +1,4 @@
-//! Results of queries as a client has them, and how they are printed: as text, or as JSON in Go's spelling.
+//! Query results as a client sees them, and how they are printed: as text, or as JSON in Go's spelling.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -13,7 +13,7 @@ use serde_json::Value as Json;
 pub enum Value {
     /// One number.
     Scalar(Point),
-    /// One text with its time.
+    /// One string with its time.
     String(f64, String),
     /// One sample of each series.
     Vector(Vec<(Metric, Sample)>),
@@ -21,7 +21,7 @@ pub enum Value {
     Matrix(Vec<Stream>),
 }
 
-/// Labels, the name among them.
+/// Labels, including the name.
 pub type Metric = BTreeMap<String, String>;
 
 /// Time in seconds, and value.
@@ -47,12 +47,12 @@ pub struct Stream {
     pub histograms: Vec<(f64, Histogram)>,
 }
 
-/// A native histogram as the API has it.
+/// A native histogram as the API returns it.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Histogram {
     count: f64,
     sum: f64,
-    /// Which bounds belong to it, lower bound, upper bound, count.
+    /// Boundary rule, lower bound, upper bound, count.
     pub buckets: Vec<(i64, f64, f64, f64)>,
 }
 
@@ -62,7 +62,7 @@ impl Value {
     /// Reads the `data` of an answer.
     ///
     /// # Errors
-    /// What is not as it should be.
+    /// The first thing that is not as expected.
     pub fn read(mut data: Json) -> Result<Self, String> {
         let kind = data.get("resultType").and_then(Json::as_str).unwrap_or_default().to_owned();
         let result = data.get_mut("result").map(Json::take).unwrap_or_default();
@@ -116,7 +116,7 @@ fn items(result: &Json) -> Result<&[Json], String> {
 
 fn float(text: &Json) -> Read<f64> {
     let text = text.as_str().ok_or("sample value must be a quoted string")?;
-    text.parse().map_err(|_| "a value is no number")
+    text.parse().map_err(|_| "a value is not a number")
 }
 
 fn point(pair: &Json) -> Read<Point> {
@@ -205,7 +205,7 @@ fn metric_json(metric: &Metric) -> String {
     format!("{{{}}}", metric.iter().map(pair).collect::<Vec<_>>().join(","))
 }
 
-/// A text in JSON as Go's encoder writes it: what could be HTML is escaped.
+/// A JSON string as Go's encoder writes it, with HTML characters escaped.
 pub fn go_json_text(text: &str) -> String {
     let mut out = String::with_capacity(text.len() + 2);
     push_html_string(&mut out, text);
@@ -226,7 +226,7 @@ pub fn go_json(value: &Json) -> String {
     }
 }
 
-/// `{a="b", c="d"}` of a label set in JSON.
+/// Prints a JSON label set as `{a="b", c="d"}`.
 pub fn label_set(labels: &Json) -> String {
     let pairs: BTreeMap<&str, &str> = labels
         .as_object()
@@ -299,7 +299,7 @@ impl fmt::Display for Stream {
     }
 }
 
-/// Fewer labels first; then label by label, where the set that lacks a name comes first.
+/// Fewer labels first; then label by label, where a set that lacks a name comes first.
 fn metric_order(a: &Metric, b: &Metric) -> std::cmp::Ordering {
     let by_label = || {
         let names: std::collections::BTreeSet<&String> = a.keys().chain(b.keys()).collect();

@@ -1,4 +1,4 @@
-//! `ferula slo report`: what is left of each error budget, from a data directory's history, and what spent it.
+//! `ferula slo report`: how much of each error budget is left, from a data directory's history, and what spent it.
 
 use std::collections::HashMap;
 use std::io::{self, BufWriter, Write};
@@ -21,12 +21,12 @@ const STORAGE_PATH: Flag =
     flag("storage.tsdb.path", Kind::Text, "The data directory to read; a server may be using it.")
         .default("data/");
 const TIME: Flag =
-    flag("time", Kind::Text, "Where the period ends: RFC 3339 or seconds since 1970; now by default.");
-const STEP: Flag = flag("step", Kind::Text, "How finely to look for what spent the budget.").default("1h");
+    flag("time", Kind::Text, "The end of the period: RFC 3339 or seconds since 1970; now by default.");
+const STEP: Flag =
+    flag("step", Kind::Text, "The resolution at which to look for what spent the budget.").default("1h");
 const EPISODES: Flag =
     flag("episodes", Kind::Number, "How many of the worst stretches to print.").default("5");
-const OUTPUT: Flag =
-    flag("output", Kind::Word(&["text", "json"]), "How to print the report.").default("text");
+const OUTPUT: Flag = flag("output", Kind::Word(&["text", "json"]), "The output format.").default("text");
 
 /// `slo report`
 pub const COMMAND: Command = Command::new(
@@ -39,10 +39,10 @@ pub const COMMAND: Command = Command::new(
 .arguments(&[FILES])
 .ours();
 
-/// Steps of one objective; more would be a finer look than anybody reads, and a month of them takes long.
+/// The limit on steps per objective. A finer resolution is not useful, and a month of it takes long.
 const STEPS_MAX: i64 = 100_000;
 
-/// One objective, for one set of labels that its queries return.
+/// One objective, for one label set that its queries return.
 struct Row<'a> {
     objective: &'a Objective,
     labels: LabelSet,
@@ -77,7 +77,7 @@ fn report(args: &Args) -> Result<()> {
     Ok(out.flush()?)
 }
 
-/// Measures the steps of the period, one row for each set of labels; one row without a budget when nothing is stored.
+/// Measures the steps of the period, one row per label set; one row without a budget if nothing is stored.
 fn rows_of<'a>(objective: &'a Objective, db: &Db, end: UnixNanos, step_millis: i64) -> Result<Vec<Row<'a>>> {
     let period = objective.period_millis;
     ensure!(
@@ -95,7 +95,8 @@ fn rows_of<'a>(objective: &'a Objective, db: &Db, end: UnixNanos, step_millis: i
         list.iter().find(|(known, _)| known == labels).map(|(_, points)| points.clone()).unwrap_or_default()
     };
     let is_ratio = matches!(objective.indicator, ferula_slo::Indicator::Ratio(_));
-    // A ratio is measured where it has a value; events where there are any, with no errors unless some are counted.
+    // A ratio is measured where it has a value. Events are measured wherever there are any; missing errors count as
+    // zero.
     let series = if is_ratio { &errors } else { &total };
     let mut rows: Vec<Row<'a>> = Vec::new();
     for (labels, points) in series {

@@ -1,4 +1,4 @@
-//! `ferula test promql DIR-OR-FILES…`: runs PromQL test scripts on the real store, on a disk in memory.
+//! `ferula test promql DIR-OR-FILES…`: runs PromQL test scripts on the real store, on an in-memory disk.
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -52,7 +52,7 @@ fn run_one(text: &str, script: &Path, restart: bool) -> ScriptReport {
     run_script(text, &script.display().to_string(), &mut stores)
 }
 
-/// Makes stores like the test storage of Prometheus: with blocks of a day, so that one series may be loaded after another,
+/// Creates stores like Prometheus' test storage: with one-day blocks, so that series can be loaded one after another,
 /// and with start timestamps.
 struct Stores {
     disk: FaultDisk,
@@ -89,7 +89,7 @@ impl StoreFactory for Stores {
     }
 }
 
-/// The scripts that are named, and those directly in the directories that are named, sorted.
+/// The named scripts, and those directly in the named directories, sorted.
 fn scripts_in(paths: &[String]) -> Result<Vec<PathBuf>> {
     let mut scripts = Vec::new();
     for path in paths.iter().map(PathBuf::from) {

@@ -21,7 +21,7 @@ use ferula_tsdb::{Db, Options};
 use crate::tools::args::Args;
 use crate::tools::{parser_options, promql_features};
 
-/// What became of a file: groups of tests, or why there are none.
+/// The result of a file: its test groups, or why it has none.
 struct FileReport {
     name: String,
     began: String,
@@ -41,7 +41,7 @@ pub fn run(args: &Args) -> ExitCode {
 }
 
 fn try_run(args: &Args) -> Result<bool> {
-    // Templates that fail are part of what is tested.
+    // Failing templates are part of what is tested.
     logging::init(logging::Level::Error, logging::Format::Logfmt);
     let features = promql_features(args);
     let patterns: Vec<Regexp> =
@@ -131,7 +131,7 @@ fn test_file(
     )
 }
 
-/// An empty store on a disk in memory. Blocks of a day, so that one series may be written after another.
+/// An empty store on an in-memory disk, with one-day blocks so that series can be written one after another.
 fn open_store() -> Result<Arc<dyn RuleStore>, String> {
     const DAY_MS: i64 = 24 * 3_600_000;
     let options =
@@ -174,7 +174,7 @@ fn junit(reports: &[FileReport]) -> String {
     out
 }
 
-/// As Go's XML encoder writes text.
+/// Escapes text as Go's XML encoder does.
 fn escaped(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {

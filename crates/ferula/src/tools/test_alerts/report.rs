@@ -1,4 +1,4 @@
-//! What `ferula test alerts` prints: a timeline of every rule, or JSON.
+//! The output of `ferula test alerts`: a timeline of every rule, or JSON.
 
 use std::io::{self, Write};
 use std::time::Duration;
@@ -10,13 +10,13 @@ use ferula_model::duration::format_millis;
 use ferula_rules::backtest::{Change, Episode, Event, GroupReport, Reading, RuleReport};
 use serde_json::{Map, Value, json};
 
-/// What holds for the whole report.
+/// What applies to the whole report.
 pub struct About<'a> {
     /// The period.
     pub from: UnixNanos,
     /// Its end.
     pub to: UnixNanos,
-    /// Recorded series that alerts read, as history has them.
+    /// Recorded series that alerts read from history.
     pub readings: &'a [Reading],
     /// Recorded series that were evaluated first.
     pub evaluated: &'a [String],
@@ -63,7 +63,7 @@ fn rule_text(rule: &RuleReport, out: &mut dyn Write) -> io::Result<()> {
     }
     let hidden = rule.episodes_count.saturating_sub(rule.episodes.len() as u64);
     if hidden > 0 {
-        writeln!(out, "    … and {hidden} more, which are not shown")?;
+        writeln!(out, "    … and {hidden} more, not shown")?;
     }
     Ok(())
 }
@@ -163,7 +163,7 @@ fn event_json(event: &Event) -> Value {
     json!({
         "at": event.at.rfc3339_nanos(),
         "state": event.change.as_str(),
-        // As text: JSON has no infinities.
+        // As text, because JSON has no infinities.
         "value": format_g(event.value),
         "annotations": annotations,
     })

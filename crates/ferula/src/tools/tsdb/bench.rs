@@ -1,8 +1,7 @@
-//! `tsdb bench write`: how fast samples go into a new database.
+//! `tsdb bench write`: measures how fast samples are written to a new database.
 //!
 //! The work is promtool's: the series of a file, in shards of a thousand, get a hundred scrapes at a time, 30 s apart,
-//! all shards at once. Nothing is cut or removed meanwhile. What promtool also writes, profiles in the formats of Go, is
-//! left out.
+//! all shards in parallel. Nothing is compacted or removed meanwhile. Unlike promtool, it writes no Go profiles.
 
 use std::collections::HashSet;
 use std::fs::File;
@@ -29,13 +28,14 @@ const SCRAPES: Flag = flag("scrapes", Kind::Number, "How many samples each serie
 const FILE: Argument = argument(
     "file",
     Kind::Text,
-    "File with one series on each line, as JSON; ../../tsdb/testdata/20kseries.json by default.",
+    "File with one series on each line, as JSON; by default, ../../tsdb/testdata/20kseries.json.",
 );
 
 /// `tsdb bench write`
-pub const WRITE: Command = Command::new("write", "Measure how fast samples go into an empty store.", run)
-    .flags(&[OUT, METRICS, SCRAPES])
-    .arguments(&[FILE]);
+pub const WRITE: Command =
+    Command::new("write", "Measure how fast samples are written to an empty store.", run)
+        .flags(&[OUT, METRICS, SCRAPES])
+        .arguments(&[FILE]);
 
 const DEFAULT_FILE: &str = "../../tsdb/testdata/20kseries.json";
 const INTERVAL_MS: i64 = 30_000;
@@ -76,7 +76,7 @@ fn write(out: &str, file: &str, metrics: usize, scrapes: usize) -> Result<()> {
     Ok(())
 }
 
-/// Prints a line at once; an error, not a panic, when the reader has gone.
+/// Prints a line at once; returns an error, instead of panicking, if standard output is closed.
 fn say(line: &str) -> Result<()> {
     Ok(writeln!(std::io::stdout(), "{line}")?)
 }
@@ -91,7 +91,7 @@ fn timed<T>(stage: &str, run: impl FnOnce() -> Result<T>) -> Result<(T, Duration
     Ok((done, took))
 }
 
-/// Different label sets of a file, one on a line: `{"__name__":"up","job":"node"}`. As in promtool, a value ends at
+/// The distinct label sets of a file, one per line: `{"__name__":"up","job":"node"}`. As in promtool, a value ends at
 /// its first colon.
 fn read_series(file: &str, max: usize) -> Result<Vec<LabelSet>> {
     let lines = BufReader::new(File::open(file).map_err(|error| anyhow::anyhow!(open_error(file, &error)))?);
@@ -136,7 +136,7 @@ fn ingest(db: &Db, series: &[LabelSet], scrapes: usize) -> Result<u64> {
                         let start = first as i64 * INTERVAL_MS;
                         match ingest_shard(db, series, start) {
                             Ok(samples) => _ = total.fetch_add(samples, Ordering::Relaxed),
-                            // The others continue, as in promtool.
+                            // The other shards continue, as in promtool.
                             Err(error) => _ = say(&format!(" err {error:#}")),
                         }
                     }
@@ -153,7 +153,7 @@ fn ingest(db: &Db, series: &[LabelSet], scrapes: usize) -> Result<u64> {
     Ok(total.into_inner())
 }
 
-/// Scrapes a shard a hundred times, from one interval after `start` on.
+/// Scrapes a shard a hundred times, starting one interval after `start`.
 fn ingest_shard(db: &Db, series: &[LabelSet], start: i64) -> Result<u64> {
     let mut shard = Shard { series, refs: Vec::new(), value: FIRST_VALUE };
     let mut batch = SampleBatch::default();
@@ -165,7 +165,7 @@ fn ingest_shard(db: &Db, series: &[LabelSet], start: i64) -> Result<u64> {
 }
 
 impl Shard<'_> {
-    /// One commit of one more sample of every series.
+    /// Commits one more sample of every series.
     fn scrape(&mut self, db: &Db, at: i64, batch: &mut SampleBatch) -> Result<u64> {
         let mut appender = db.appender();
         if self.refs.is_empty() {

@@ -1,6 +1,6 @@
-//! `tsdb create-blocks-from openmetrics`: a page with timestamps becomes blocks.
+//! `tsdb create-blocks-from openmetrics`: turns a page with timestamps into blocks.
 //!
-//! The page is parsed once to find its range of time, and once per block, so that only the samples of one block are in
+//! The page is parsed once to find its time range and once per block, so only the samples of one block are in
 //! memory.
 
 use std::hash::{BuildHasher, Hasher, RandomState};
@@ -24,25 +24,25 @@ use crate::tools::finish;
 const HUMAN_READABLE: Flag =
     flag("human-readable", Kind::Switch, "Print times as dates, and sizes with units.").short('r');
 const QUIET: Flag = flag("quiet", Kind::Switch, "Do not list the blocks.").short('q');
-/// Larger blocks make fewer files of old data.
+/// Larger blocks mean fewer files for old data.
 pub const MAX_BLOCK_DURATION: Flag =
-    flag("max-block-duration", Kind::Duration, "How much time a block may cover; at least 2h.")
+    flag("max-block-duration", Kind::Duration, "The maximum time range of a block; at least 2h.")
         .placeholder("<duration>")
         .hidden();
 const LABEL: Flag = flag("label", Kind::Pairs, "A label for every series, as NAME=VALUE. May be repeated.");
 const INPUT: Argument =
     argument("input file", Kind::Text, "A page in OpenMetrics, each sample with a timestamp.").required();
 const OUTPUT: Argument =
-    argument("output directory", Kind::Text, "Where to put the blocks; data/ by default.");
+    argument("output directory", Kind::Text, "Where to put the blocks; by default, data/.");
 
 /// `tsdb create-blocks-from`
 pub const COMMAND: Command = Command {
     name: "create-blocks-from",
-    help: "Make blocks of samples from elsewhere; a server that finds them in its data directory serves them.",
+    help: "Create blocks from other data; a server that finds them in its data directory serves them.",
     flags: &[HUMAN_READABLE, QUIET, MAX_BLOCK_DURATION],
     arguments: &[],
     commands: &[
-        Command::new("openmetrics", "Make blocks of a page of OpenMetrics with timestamps.", |args| {
+        Command::new("openmetrics", "Create blocks from an OpenMetrics page with timestamps.", |args| {
             finish(with_stdout(|out| from_open_metrics(args, out)))
         })
         .flags(&[LABEL])
@@ -54,7 +54,7 @@ pub const COMMAND: Command = Command {
     is_default: false,
 };
 
-/// How much time the blocks of a command cover.
+/// The time range of the blocks that a command creates.
 pub fn block_duration_ms(args: &Args) -> i64 {
     backfill_block_duration(args.nanos(MAX_BLOCK_DURATION).unwrap_or_default() / 1_000_000)
 }
@@ -78,7 +78,7 @@ struct Printing {
     titles: bool,
 }
 
-/// The reason alone: promtool does not name the line.
+/// Only the reason: promtool does not name the line.
 fn reason(error: ferula_exposition::PageError) -> anyhow::Error {
     match error {
         ferula_exposition::PageError::Line(error) => anyhow::anyhow!(error.reason),
@@ -86,7 +86,7 @@ fn reason(error: ferula_exposition::PageError) -> anyhow::Error {
     }
 }
 
-/// The first and last time of the samples of a page; 0 and 0 without any.
+/// The first and last sample time of a page; 0 and 0 if it has none.
 fn time_range(body: &[u8]) -> Result<(i64, i64)> {
     let mut range: Option<(i64, i64)> = None;
     let mut page = PageParser::new(body, Format::OpenMetrics);
@@ -110,7 +110,7 @@ fn create(
     let disk = super::disk();
     let mut next = min;
     for (start, end) in backfill_windows(min, max, duration) {
-        // Windows without samples need no reading of the page.
+        // For windows without samples the page is not read again.
         if next >= end {
             continue;
         }

@@ -1,7 +1,8 @@
-//! `tsdb create-blocks-from rules`: asks a server what recording rules would have recorded, and makes blocks of it.
+//! `tsdb create-blocks-from rules`: queries a server for what recording rules would have recorded, and creates blocks
+//! from it.
 //!
-//! Each rule gets blocks of its own, one for every two hours (or what `--max-block-duration` allows). Rules are evaluated at
-//! the moments at which the server would have evaluated their group.
+//! Each rule gets its own blocks, one for every two hours (or what `--max-block-duration` allows). Rules are evaluated
+//! at the times at which the server would have evaluated their group.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -25,22 +26,23 @@ use crate::tools::query::value::{Metric, Value};
 use crate::tools::{finish, http, moment, parser_options, promql_features};
 
 const NANOS: i64 = 1_000_000_000;
-/// The server may still be writing younger samples.
+/// The server may still be writing newer samples.
 const AGE_MIN: i64 = 3 * 3600 * NANOS;
 
 const URL: Flag = flag("url", Kind::Url, "The server that has the samples which the rules read.")
     .default("http://localhost:9090");
 const START: Flag =
-    flag("start", Kind::Text, "The first moment to record (RFC 3339, or seconds since 1970).").required();
+    flag("start", Kind::Text, "The start of the period to record (RFC 3339, or seconds since 1970).")
+        .required();
 const END: Flag = flag(
     "end",
     Kind::Text,
-    "The last moment to record (RFC 3339, or seconds since 1970); three hours ago by default, as the server may still be \
+    "The end of the period to record (RFC 3339, or seconds since 1970); by default, three hours ago, as the server may still be \
      writing what is younger.",
 );
 const OUTPUT_DIR: Flag = flag("output-dir", Kind::Text, "Where to put the blocks.").default("data/");
 const EVAL_INTERVAL: Flag =
-    flag("eval-interval", Kind::Duration, "The interval of groups that state none.").default("60s");
+    flag("eval-interval", Kind::Duration, "The interval of groups that do not set one.").default("60s");
 const RULE_FILES: Argument = argument(
     "rule-files",
     Kind::Files,
@@ -51,13 +53,13 @@ const RULE_FILES: Argument = argument(
 /// `tsdb create-blocks-from rules`
 pub const COMMAND: Command = Command::new(
     "rules",
-    "Make blocks of what recording rules would have recorded, had they existed earlier.",
+    "Create blocks with what recording rules would have recorded, had they existed earlier.",
     |args| finish(run(args)),
 )
 .flags(&[http::CONFIG_FILE, URL, START, END, OUTPUT_DIR, EVAL_INTERVAL])
 .arguments(&[RULE_FILES]);
 
-/// The period to fill, and the server to ask.
+/// The period to fill, and the server to query.
 struct Import<'a> {
     api: Api,
     args: &'a Args,
@@ -131,7 +133,7 @@ fn load(args: &Args) -> Result<Vec<(String, RuleGroup)>> {
 }
 
 impl Import<'_> {
-    /// Makes the blocks of one rule.
+    /// Creates the blocks of one rule.
     fn rule(&self, file: &str, group: &RuleGroup, rule: &Rule) -> Result<()> {
         let options = parser_options(&promql_features(self.args));
         let expr = parse(&rule.expr, &options).map_err(|error| anyhow!("{error}"))?.to_string();
@@ -161,7 +163,7 @@ impl Import<'_> {
         Ok(())
     }
 
-    /// Makes one block of a result.
+    /// Creates one block from a result.
     fn block(&self, value: &Value, group: &RuleGroup, rule: &Rule) -> Result<()> {
         let Value::Matrix(streams) = value else { bail!("rule result is wrong type {}", value.kind()) };
         let mut samples = Backfill::new(self.block_duration_ms);
