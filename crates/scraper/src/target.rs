@@ -11,9 +11,9 @@ use ferula_discovery::TargetGroup;
 use ferula_go::number::parse_bool;
 use ferula_go::quote::go_quote;
 use ferula_model::duration::{format_millis, parse_millis};
+use ferula_model::labels::prometheus_hash;
 use ferula_model::relabel::{self, Rule};
 use ferula_model::{LabelSet, LabelSetBuilder};
-use twox_hash::XxHash64;
 
 use crate::metadata_cache::MetadataCache;
 use crate::options::{Features, PageOptions};
@@ -387,24 +387,8 @@ fn escape(out: &mut String, text: &str, also: &[u8], query: bool) {
 /// The hash by which Prometheus tells targets apart and spreads their scrapes: the same target is scraped at the same
 /// phase by both programs.
 fn target_hash(labels: &LabelSet, url: &str) -> u64 {
-    let mut encoded = Vec::new();
-    for text in labels.iter().flat_map(|(name, value)| [name, value]) {
-        encode_length(&mut encoded, text.len());
-        encoded.extend_from_slice(text.as_bytes());
-    }
-    let labels_hash = XxHash64::oneshot(0, &encoded);
+    let labels_hash = prometheus_hash(labels.iter());
     fnv64a(format!("{labels_hash:016}{url}").as_bytes())
-}
-
-/// Lengths as Prometheus' label sets have them in memory: one byte, or 255 and three bytes.
-fn encode_length(out: &mut Vec<u8>, length: usize) {
-    match u8::try_from(length) {
-        Ok(short) if short < u8::MAX => out.push(short),
-        _ => {
-            let bytes = (length as u64).to_le_bytes();
-            out.extend_from_slice(&[u8::MAX, bytes[0], bytes[1], bytes[2]]);
-        }
-    }
 }
 
 /// The 64-bit FNV-1a hash.
@@ -563,10 +547,6 @@ mod tests {
             let hash = target_hash(&labels, &format!("http://{address}/metrics"));
             assert_eq!((hash ^ seed) % 10_000_000_000 / 1_000_000, offset_ms, "{address}");
         }
-        let long = "x".repeat(300);
-        let mut encoded = Vec::new();
-        encode_length(&mut encoded, long.len());
-        assert_eq!(encoded, [255, 44, 1, 0]);
         let (a, b) = (target("", "h:1", &[]), target("", "h:2", &[]));
         assert_ne!(a.hash, b.hash);
         assert_eq!(a.hash, target("", "h:1", &[]).hash);

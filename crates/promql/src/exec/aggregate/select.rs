@@ -3,8 +3,8 @@
 //! All rows are collected; then each step is looked at by itself, with a heap per group.
 
 use ferula_model::LabelSet;
+use ferula_model::labels::prometheus_hash;
 use ferula_promql_syntax::ast::{AggregateOp, Span};
-use twox_hash::XxHash64;
 
 use super::grouping::Grouping;
 use super::heap::{self, Entry};
@@ -206,22 +206,9 @@ fn keep_best(
     }
 }
 
-/// Where in 0..1 a series lies for `limit_ratio`: the hash of its labels as Prometheus packs them.
+/// Where in 0..1 a series lies for `limit_ratio`: by the hash of its labels.
 fn sampling_offset(labels: &LabelSet) -> f64 {
-    let mut packed = Vec::new();
-    for (name, value) in labels.iter() {
-        for text in [name, value] {
-            match u8::try_from(text.len()) {
-                Ok(length) if length < 255 => packed.push(length),
-                _ => {
-                    packed.push(255);
-                    packed.extend_from_slice(&(text.len() as u32).to_le_bytes()[..3]);
-                }
-            }
-            packed.extend_from_slice(text.as_bytes());
-        }
-    }
-    XxHash64::oneshot(0, &packed) as f64 / u64::MAX as f64
+    prometheus_hash(labels.iter()) as f64 / u64::MAX as f64
 }
 
 /// Whether a series is in the sample. A negative ratio selects exactly what its complement leaves out.
