@@ -9,7 +9,7 @@ mod file;
 use std::path::Path;
 
 use self::check::check_groups;
-pub use self::error::{FileFault, Position, RuleFault, RuleFileError, RuleFileErrors};
+pub use self::error::{FileFault, Position, RuleFault, RuleFileError, RuleFileErrors, TemplateFault};
 pub use self::file::{Positioned, Rule, RuleFile, RuleFileOptions, RuleGroup};
 use crate::error::ConfigError;
 use crate::yaml::decode::decode_tree;
@@ -62,7 +62,7 @@ mod tests {
 
     fn read(text: &str) -> Result<LoadedRules, Vec<String>> {
         let refuse_ends = |_: &str, text: &str| match text.contains("{{end}}") {
-            true => Err("template: unexpected {{end}}".to_owned()),
+            true => Err(TemplateFault("template: unexpected {{end}}".to_owned())),
             false => Ok(()),
         };
         let options = RuleFileOptions {

@@ -213,7 +213,7 @@ impl Requests {
 
     /// Handles requests until shutdown.
     pub async fn serve(mut self, reloader: Arc<Reloader>, shutdown: Shutdown) {
-        let mut checksum = reloader.checksum();
+        let mut files = Watched::new(|| reloader.checksum());
         if let Some(interval) = self.auto_reload {
             info!("Automatic configuration file reloading enabled", interval = format!("{interval:?}"));
         }
@@ -234,17 +234,15 @@ impl Requests {
                     None => return,
                 },
                 () = tick(&reloader.parts.site.clock, self.auto_reload) => {
-                    if reloader.checksum() == checksum {
+                    if !files.has_changed() {
                         continue;
                     }
                     info!("Configuration file change detected, reloading the configuration.");
                     None
                 }
             };
-            // Taken before the files are read, so a change meanwhile is noticed at the next check.
-            checksum = reloader.checksum();
             let worker = reloader.clone();
-            let result = tokio::task::spawn_blocking(move || worker.reload()).await;
+            let result = files.read_by(tokio::task::spawn_blocking(move || worker.reload())).await;
             let result = result.unwrap_or_else(|panic| Err(ReloadError::Panicked(panic.to_string())));
             if let Err(err) = &result {
                 error!("Error reloading config", err = err);
@@ -257,9 +255,57 @@ impl Requests {
     }
 }
 
+/// Files that are read again when they have changed.
+struct Watched<C> {
+    /// Returns another number when a file has changed.
+    checksum: C,
+    read: u64,
+}
+
+impl<C: Fn() -> u64> Watched<C> {
+    fn new(checksum: C) -> Self {
+        let read = checksum();
+        Watched { checksum, read }
+    }
+
+    fn has_changed(&self) -> bool {
+        (self.checksum)() != self.read
+    }
+
+    /// Waits for something that reads the files. One that changes meanwhile may have been read as it was before, so it
+    /// counts as changed afterwards.
+    async fn read_by<T>(&mut self, reading: impl Future<Output = T>) -> T {
+        self.read = (self.checksum)();
+        reading.await
+    }
+}
+
 async fn tick(clock: &SharedClock, interval: Option<Duration>) {
     match interval {
         Some(interval) => clock.sleep(interval).await,
         None => std::future::pending().await,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_file_that_changes_while_it_is_read_is_read_again() {
+        let content = Cell::new(1);
+        let mut files = Watched::new(|| content.get());
+        assert!(!files.has_changed());
+        content.set(2);
+        assert!(files.has_changed());
+        files.read_by(async {}).await;
+        assert!(!files.has_changed(), "what was read as it is needs no second reading");
+        let read = files.read_by(async { content.replace(3) }).await;
+        assert_eq!(read, 2);
+        assert!(files.has_changed(), "3 is not loaded yet");
+        files.read_by(async {}).await;
+        assert!(!files.has_changed());
     }
 }

@@ -6,13 +6,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use ferula_model::labels::METRIC_NAME;
-use ferula_model::{Alert, LabelSet, UnixNanos};
+use ferula_model::{Alert, LabelSet, LabelSetBuilder, UnixNanos};
 use ferula_promql::{InstantSample, SampleValue};
 use ferula_template::Value;
 
+use crate::RuleError;
 use crate::expand::{Expander, Text};
 use crate::snapshot::{AlertSnapshot, AlertState};
-use crate::{RuleError, rule::Rule};
 
 /// The label that holds an alert's name.
 pub(crate) const ALERT_NAME: &str = "alertname";
@@ -28,6 +28,9 @@ const RESOLVED_RETENTION: Duration = Duration::from_secs(15 * 60);
 /// What makes a rule an alerting rule.
 #[derive(Debug)]
 pub(crate) struct Alerting {
+    name: String,
+    /// The rule's labels as they are written, templates not filled in.
+    labels: LabelSet,
     pub hold: Duration,
     pub keep_firing_for: Duration,
     pub annotations: BTreeMap<String, String>,
@@ -73,6 +76,8 @@ impl Alerting {
             map.iter().map(|(key, text)| (key.clone(), Text::new(name, text))).collect()
         };
         Alerting {
+            name: name.to_owned(),
+            labels: LabelSet::from_pairs(labels),
             hold,
             keep_firing_for,
             annotations: annotations.clone(),
@@ -98,7 +103,6 @@ impl Alerting {
     /// all alerts.
     pub fn update(
         &self,
-        rule: &Rule,
         vector: &[InstantSample],
         expander: &Expander<'_>,
         at: UnixNanos,
@@ -126,8 +130,8 @@ impl Alerting {
             if counted {
                 count += 1;
                 if restored {
-                    samples.push(state_sample(rule, labels, alert, at.minus(query_offset)));
-                    samples.push(for_state_sample(rule, labels, alert, at.minus(query_offset)));
+                    samples.push(self.state_sample(labels, alert, at.minus(query_offset)));
+                    samples.push(self.for_state_sample(labels, alert, at.minus(query_offset)));
                 }
             }
             kept
@@ -242,6 +246,28 @@ impl Alerting {
         });
     }
 
+    fn state_sample(&self, labels: &LabelSet, alert: &Active, at: UnixNanos) -> InstantSample {
+        let mut builder = self.series_labels(Some(labels), ALERTS);
+        builder.set(ALERT_STATE, alert.state.as_str());
+        sample(builder.finish(), at, 1.0)
+    }
+
+    fn for_state_sample(&self, labels: &LabelSet, alert: &Active, at: UnixNanos) -> InstantSample {
+        let labels = self.series_labels(Some(labels), ALERTS_FOR_STATE).finish();
+        sample(labels, at, alert.active_at.whole_seconds() as f64)
+    }
+
+    /// Labels of an alert's series: those of the rule as written, over them those of the alert.
+    pub fn series_labels(&self, alert: Option<&LabelSet>, metric: &str) -> LabelSetBuilder {
+        let mut builder = self.labels.to_builder();
+        for (name, value) in alert.iter().flat_map(|labels| labels.iter()) {
+            builder.set(name, value);
+        }
+        builder.set(METRIC_NAME, metric);
+        builder.set(ALERT_NAME, &self.name);
+        builder
+    }
+
     /// The most serious state of all alerts.
     pub fn state(&self) -> AlertState {
         self.active().values().map(|alert| alert.state).max().unwrap_or(AlertState::Inactive)
@@ -294,32 +320,6 @@ fn nanos(duration: Duration) -> i64 {
     i64::try_from(duration.as_nanos()).unwrap_or(i64::MAX)
 }
 
-fn state_sample(rule: &Rule, labels: &LabelSet, alert: &Active, at: UnixNanos) -> InstantSample {
-    let mut builder = series_labels(rule, Some(labels), ALERTS);
-    builder.set(ALERT_STATE, alert.state.as_str());
-    sample(builder.finish(), at, 1.0)
-}
-
-fn for_state_sample(rule: &Rule, labels: &LabelSet, alert: &Active, at: UnixNanos) -> InstantSample {
-    let labels = series_labels(rule, Some(labels), ALERTS_FOR_STATE).finish();
-    sample(labels, at, alert.active_at.whole_seconds() as f64)
-}
-
 fn sample(labels: LabelSet, at: UnixNanos, value: f64) -> InstantSample {
     InstantSample { labels, timestamp_ms: at.timestamp().millis(), value: SampleValue::Float(value) }
-}
-
-/// Labels of an alert's series: those of the rule as written, over them those of the alert.
-pub(crate) fn series_labels(
-    rule: &Rule,
-    alert: Option<&LabelSet>,
-    metric: &str,
-) -> ferula_model::LabelSetBuilder {
-    let mut builder = LabelSet::from_pairs(&rule.labels).to_builder();
-    for (name, value) in alert.iter().flat_map(|labels| labels.iter()) {
-        builder.set(name, value);
-    }
-    builder.set(METRIC_NAME, metric);
-    builder.set(ALERT_NAME, &rule.name);
-    builder
 }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 
+use ferula_config::rules::TemplateFault;
 use ferula_model::duration::parse_millis;
 use ferula_model::{Timestamp, UnixNanos};
 use ferula_promql::{InstantSample, SampleValue};
@@ -12,7 +13,7 @@ use ferula_template::prometheus::{DEFINITIONS, Environment, QueryFunction, Sampl
 use ferula_template::{CallError, FunctionMap, Limits, Template, TemplateError, Value};
 
 use crate::Metrics;
-use crate::group::GroupContext;
+use crate::context::GroupContext;
 use crate::query::{RuleOrigin, RuleQuery};
 
 /// Functions by name only, for parsing: nothing that they would do can happen yet.
@@ -25,8 +26,8 @@ static PARSE_FUNCTIONS: LazyLock<FunctionMap> = LazyLock::new(|| {
 ///
 /// # Errors
 /// Go's text for what is wrong.
-pub fn check_template(name: &str, text: &str) -> Result<(), String> {
-    parse_template(name, text).map(|_| ()).map_err(|error| error.to_string())
+pub fn check_template(name: &str, text: &str) -> Result<(), TemplateFault> {
+    parse_template(name, text).map(|_| ()).map_err(|error| TemplateFault(error.to_string()))
 }
 
 fn parse_template(name: &str, text: &str) -> Result<Template, TemplateError> {

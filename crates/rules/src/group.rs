@@ -1,60 +1,29 @@
 //! A group: rules that are evaluated together at slotted moments, and what becomes of their results.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
 
 use ferula_config::rules::RuleGroup;
+use ferula_go::url::query_escape;
+use ferula_model::labels::prometheus_hash;
 use ferula_model::value::STALE_NAN;
-use ferula_model::{AlertSink, HistogramValue, LabelSet, UnixNanos};
+use ferula_model::{LabelSet, UnixNanos};
 use ferula_promql::{InstantSample, SampleValue};
-use ferula_promql_syntax::{ParseErrors, ParserOptions, parse};
-use ferula_runtime::SharedClock;
-use ferula_storage::{
-    AppendError, Appendable, Appender, Durability, HistogramSample, Queryable, SampleBatch, SampleKind,
-};
+use ferula_promql_syntax::{ParseErrors, parse};
+use ferula_storage::{AppendError, Appender, Durability};
 use ferula_telemetry::{debug, warn};
 
 use crate::alerting::Sending;
+use crate::append::append;
+use crate::context::GroupContext;
 use crate::expand::Expander;
-use crate::query::{RuleOrigin, RuleQuery};
+use crate::query::RuleOrigin;
 use crate::recording::Recorded;
 use crate::rule::Rule;
 use crate::snapshot::{GroupSnapshot, Health};
-use crate::{Metrics, RuleError, dependency};
-
-/// A store that rules read and write.
-pub trait RuleStore: Appendable + Queryable {}
-
-impl<T: Appendable + Queryable> RuleStore for T {}
-
-/// What every group works with. A reload replaces it.
-#[derive(Clone)]
-pub struct GroupContext {
-    /// Where questions go.
-    pub query: Arc<dyn RuleQuery>,
-    /// Where results go, and where the `for` state comes back from.
-    pub storage: Arc<dyn RuleStore>,
-    /// Where alerts go.
-    pub alerts: Arc<dyn AlertSink>,
-    /// Where it is counted.
-    pub metrics: Metrics,
-    /// For how long things take; never for when they are evaluated.
-    pub clock: SharedClock,
-    /// Which experimental functions expressions and templates may use.
-    pub parser: ParserOptions,
-    /// `global.external_labels`, for templates.
-    pub external_labels: Arc<BTreeMap<String, String>>,
-    /// `--web.external-url`, without a slash at its end.
-    pub external_url: Arc<str>,
-    /// `global.rule_query_offset`
-    pub query_offset: Duration,
-    /// `--rules.alert.resend-delay`
-    pub resend_delay: Duration,
-    /// How many rules beside the groups' own may run at the same time; `None` evaluates every group in order.
-    pub concurrency: Option<Arc<AtomicUsize>>,
-}
+use crate::{RuleError, dependency};
 
 /// How the `for` state comes back after a restart.
 #[derive(Clone, Copy, Debug)]
@@ -98,25 +67,10 @@ struct State {
 /// off.
 pub fn slot_before(file: &str, name: &str, interval: Duration, now: UnixNanos) -> UnixNanos {
     let interval = i64::try_from(interval.as_nanos()).unwrap_or(i64::MAX).max(1);
-    let offset = i64::try_from(group_hash(file, name) % interval.unsigned_abs()).expect("below the interval");
+    let hash = prometheus_hash([("file", file), ("name", name)]);
+    let offset = i64::try_from(hash % interval.unsigned_abs()).expect("below the interval");
     let adjusted = now.0 - offset;
     UnixNanos(adjusted - adjusted.rem_euclid(interval) + offset)
-}
-
-/// Prometheus' hash of the labels `file` and `name`.
-fn group_hash(file: &str, name: &str) -> u64 {
-    let mut bytes = Vec::new();
-    for text in ["file", file, "name", name] {
-        match u8::try_from(text.len()) {
-            Ok(length) if length < 255 => bytes.push(length),
-            _ => {
-                bytes.push(255);
-                bytes.extend_from_slice(&text.len().to_le_bytes()[..3]);
-            }
-        }
-        bytes.extend_from_slice(text.as_bytes());
-    }
-    twox_hash::XxHash64::oneshot(0, &bytes)
 }
 
 impl Group {
@@ -318,10 +272,10 @@ impl Group {
         let origin = RuleOrigin { file: &self.file, group: &self.name, query: &rule.query };
         let vector = context.query.vector(&rule.expr, at.minus(offset).timestamp(), &origin)?;
         let Some(alerting) = &rule.alerting else {
-            return rule.recorded().record(rule, vector, self.limit).map(Results::Recorded);
+            return rule.recorded().record(rule.naming(), vector, self.limit).map(Results::Recorded);
         };
         let expander = Expander::new(&rule.name, at, context, origin);
-        alerting.update(rule, &vector, &expander, at, offset, self.limit).map(Results::Alerts)
+        alerting.update(&vector, &expander, at, offset, self.limit).map(Results::Alerts)
     }
 
     /// Resolves the alerts of a rule that is no longer in the configuration, and sends that now: without it they would
@@ -565,52 +519,6 @@ impl Results {
     }
 }
 
-/// Appends samples and tells for each what became of it.
-pub(crate) fn append(
-    appender: &mut dyn Appender,
-    samples: &[InstantSample],
-    mut tell: impl FnMut(&InstantSample, Result<(), AppendError>),
-) {
-    // A rule that is evaluated for a time that has gone by must not write between what is there.
-    let mut batch = SampleBatch { in_order_only: true, ..SampleBatch::default() };
-    let (mut floats, mut histograms) = (Vec::new(), Vec::new());
-    for (index, sample) in samples.iter().enumerate() {
-        let series = match appender.resolve(&sample.labels) {
-            Ok(series) => series,
-            Err(error) => {
-                tell(sample, Err(error));
-                continue;
-            }
-        };
-        match &sample.value {
-            SampleValue::Float(value) => {
-                batch.push_float(series, sample.timestamp_ms, *value);
-                floats.push(index);
-            }
-            SampleValue::Histogram(histogram) => {
-                let value = HistogramValue::Float(histogram.clone());
-                let timestamp = sample.timestamp_ms;
-                batch.histograms.push(HistogramSample { series, timestamp, start_timestamp: 0, value });
-                histograms.push(index);
-            }
-        }
-    }
-    let mut refused = BTreeMap::new();
-    for refusal in appender.append(&mut batch).refused {
-        let rows = match refusal.kind {
-            SampleKind::Float => &floats,
-            SampleKind::Histogram => &histograms,
-            SampleKind::Exemplar => continue,
-        };
-        if let Some(index) = rows.get(refusal.index) {
-            refused.insert(*index, refusal.error);
-        }
-    }
-    for index in floats.into_iter().chain(histograms) {
-        tell(&samples[index], refused.remove(&index).map_or(Ok(()), Err));
-    }
-}
-
 /// Refusals that are to be expected when two rules write the same series.
 fn is_order_error(error: &AppendError) -> bool {
     matches!(error, AppendError::OutOfOrder | AppendError::TooOld | AppendError::DuplicateForTimestamp)
@@ -618,14 +526,5 @@ fn is_order_error(error: &AppendError) -> bool {
 
 /// The part of a link to an expression's table behind the external URL.
 pub(crate) fn table_link(expr: &str) -> String {
-    let mut out = String::from("/graph?g0.expr=");
-    for byte in expr.bytes() {
-        match byte {
-            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' => out.push(char::from(byte)),
-            b' ' => out.push('+'),
-            byte => out.push_str(&format!("%{byte:02X}")),
-        }
-    }
-    out.push_str("&g0.tab=1");
-    out
+    format!("/graph?g0.expr={}&g0.tab=1", query_escape(expr))
 }

@@ -16,7 +16,9 @@
 //! [`Manager`] knows clocks and tasks.
 
 mod alerting;
+mod append;
 pub mod backtest;
+mod context;
 mod dependency;
 mod error;
 mod expand;
@@ -31,9 +33,10 @@ mod series_values;
 mod snapshot;
 pub mod unit_test;
 
+pub use context::{GroupContext, RuleStore};
 pub use error::{LoadError, RuleError};
 pub use expand::{check_template, external_path};
-pub use group::{Group, GroupContext, RestoreOptions, RuleStore, slot_before};
+pub use group::{Group, RestoreOptions, slot_before};
 pub use manager::{Manager, ManagerOptions, RuleSet};
 pub use metrics::Metrics;
 pub use query::{EngineQuery, RuleOrigin, RuleQuery, ServiceQuery};

@@ -15,8 +15,9 @@ use tokio::sync::{Mutex as AsyncMutex, Semaphore, watch};
 use tokio::task::JoinHandle;
 
 use crate::LoadError;
+use crate::context::GroupContext;
 use crate::expand::check_template;
-use crate::group::{Group, GroupContext, RestoreOptions};
+use crate::group::{Group, RestoreOptions};
 use crate::snapshot::GroupSnapshot;
 
 /// What holds for the manager's whole life.

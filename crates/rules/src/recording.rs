@@ -4,7 +4,7 @@
 //! them the labels of the series that it becomes and the store's ref of it, so that an evaluation that brings nothing new
 //! makes no label set and looks none up.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use ferula_model::labels::METRIC_NAME;
 use ferula_model::{HistogramValue, LabelSet, SeriesRef};
@@ -12,13 +12,32 @@ use ferula_promql::{InstantSample, SampleValue};
 use ferula_storage::{AppendError, Appender, HistogramSample, SampleBatch, SampleKind};
 
 use crate::RuleError;
-use crate::rule::Rule;
 
 /// Elements that are not in the result any more are forgotten when there are so many beside those that are.
 const SURPLUS_MAX: usize = 1024;
 
 /// A sample of the rule: which series of the cache, milliseconds, and the value.
 pub(crate) type Recorded = (u32, i64, SampleValue);
+
+/// What a rule makes of the labels of an element.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Naming<'a> {
+    /// The name of the series.
+    pub metric: &'a str,
+    /// Labels over those of the element; an empty value removes one.
+    pub labels: &'a BTreeMap<String, String>,
+}
+
+impl Naming<'_> {
+    fn series(&self, element: &LabelSet) -> LabelSet {
+        let mut labels = element.to_builder();
+        labels.set(METRIC_NAME, self.metric);
+        for (name, value) in self.labels {
+            labels.set(name, value);
+        }
+        labels.finish()
+    }
+}
 
 /// The series of a rule, from one evaluation to the next.
 #[derive(Debug, Default)]
@@ -59,7 +78,7 @@ impl SeriesCache {
     /// Two elements become the same series, or there are more than `limit`.
     pub fn record(
         &mut self,
-        rule: &Rule,
+        naming: Naming<'_>,
         vector: Vec<InstantSample>,
         limit: usize,
     ) -> Result<Vec<Recorded>, RuleError> {
@@ -70,7 +89,7 @@ impl SeriesCache {
         let (count, mut expected) = (vector.len(), 0);
         let mut results = Vec::with_capacity(count);
         for sample in vector {
-            let element = self.element(rule, &sample.labels, expected);
+            let element = self.element(naming, &sample.labels, expected);
             expected = element + 1;
             let element = &mut self.elements[element];
             element.seen = self.round;
@@ -88,27 +107,18 @@ impl SeriesCache {
     }
 
     /// The place of an element, `expected` if nothing has changed.
-    fn element(&mut self, rule: &Rule, labels: &LabelSet, expected: usize) -> usize {
+    fn element(&mut self, naming: Naming<'_>, labels: &LabelSet, expected: usize) -> usize {
         if self.elements.get(expected).is_some_and(|element| element.labels == *labels) {
             return expected;
         }
         if let Some(known) = self.by_element.get(labels) {
             return *known as usize;
         }
-        let series = self.series_of(rule, labels);
+        let series = self.series_with(naming.series(labels));
         let place = self.elements.len();
         self.by_element.insert(labels.clone(), index(place));
         self.elements.push(Element { labels: labels.clone(), series, seen: 0 });
         place
-    }
-
-    fn series_of(&mut self, rule: &Rule, element: &LabelSet) -> u32 {
-        let mut labels = element.to_builder();
-        labels.set(METRIC_NAME, &rule.name);
-        for (name, value) in &rule.labels {
-            labels.set(name, value);
-        }
-        self.series_with(labels.finish())
     }
 
     fn series_with(&mut self, labels: LabelSet) -> u32 {
@@ -256,10 +266,8 @@ fn index(place: usize) -> u32 {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::{BTreeMap, BTreeSet};
+    use std::collections::BTreeSet;
 
-    use ferula_config::rules::{Positioned, Rule as FileRule};
-    use ferula_promql_syntax::{ParserOptions, parse};
     use ferula_storage::{AppendOutcome, CommitError, Durability, Refusal};
 
     use super::*;
@@ -304,14 +312,12 @@ mod tests {
         }
     }
 
-    fn rule() -> Rule {
-        let file = FileRule {
-            record: Positioned::new("r"),
-            expr: Positioned::new("x"),
-            labels: BTreeMap::from([("drop".to_owned(), String::new()), ("team".to_owned(), "a".to_owned())]),
-            ..FileRule::default()
-        };
-        Rule::new(&file, &BTreeMap::new(), parse("x", &ParserOptions::default()).expect("a query"), true)
+    fn rule_labels() -> BTreeMap<String, String> {
+        BTreeMap::from([("drop".to_owned(), String::new()), ("team".to_owned(), "a".to_owned())])
+    }
+
+    fn naming(labels: &BTreeMap<String, String>) -> Naming<'_> {
+        Naming { metric: "r", labels }
     }
 
     fn element(job: &str, dropped: &str, value: f64) -> InstantSample {
@@ -329,7 +335,8 @@ mod tests {
         store: &mut Forgetful,
         vector: Vec<InstantSample>,
     ) -> (BTreeSet<LabelSet>, BTreeSet<LabelSet>) {
-        let results = cache.record(&rule(), vector, 0).expect("no clash");
+        let labels = rule_labels();
+        let results = cache.record(naming(&labels), vector, 0).expect("no clash");
         let accepted = cache.append(&mut Appending(store), results, |_, _| {});
         let gone = cache.gone(&accepted).into_iter().collect();
         cache.stored(&accepted);
@@ -385,9 +392,10 @@ mod tests {
         let (mut cache, mut store) = (SeriesCache::default(), Forgetful::default());
         evaluate(&mut cache, &mut store, vec![element("a", "", 1.0), element("b", "", 1.0)]);
         let clash = vec![element("a", "1", 1.0), element("a", "2", 1.0)];
-        assert_eq!(cache.record(&rule(), clash, 0), Err(RuleError::SameRecordedLabels));
+        let labels = rule_labels();
+        assert_eq!(cache.record(naming(&labels), clash, 0), Err(RuleError::SameRecordedLabels));
         let many = vec![element("a", "", 1.0), element("c", "", 1.0)];
-        assert!(matches!(cache.record(&rule(), many, 1), Err(RuleError::Limit { count: 2, .. })));
+        assert!(matches!(cache.record(naming(&labels), many, 1), Err(RuleError::Limit { count: 2, .. })));
         let (stored, gone) = evaluate(&mut cache, &mut store, vec![element("b", "", 2.0)]);
         assert_eq!((stored, gone), (BTreeSet::from([series("b")]), BTreeSet::from([series("a")])));
     }

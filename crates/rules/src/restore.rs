@@ -9,9 +9,8 @@ use ferula_model::{LabelSet, Matcher, TimeRange, UnixNanos};
 use ferula_storage::{Hints, SeriesSamples, StorageError};
 use ferula_telemetry::error;
 
-use crate::alerting::{ALERTS_FOR_STATE, Alerting, series_labels};
+use crate::alerting::{ALERTS_FOR_STATE, Alerting};
 use crate::group::{Group, RestoreOptions};
-use crate::rule::Rule;
 
 /// The last sample of a series: milliseconds, and the second since when the alert was active.
 type LastSample = (i64, f64);
@@ -26,7 +25,7 @@ impl Group {
             let Some(alerting) = &rule.alerting else { continue };
             // Without a `for` there is nothing to restore.
             if !alerting.hold.is_zero() {
-                match self.last_states(rule, now, options) {
+                match self.last_states(alerting, now, options) {
                     Ok(states) => alerting.restore(&states, now, options),
                     Err(error) => error!(
                         "Failed to restore 'for' state",
@@ -46,14 +45,15 @@ impl Group {
     /// The last samples of the rule's state series, by the alert's labels.
     fn last_states(
         &self,
-        rule: &Rule,
+        alerting: &Alerting,
         now: UnixNanos,
         options: &RestoreOptions,
     ) -> Result<HashMap<LabelSet, LastSample>, StorageError> {
         let range = TimeRange::new(now.minus(options.outage_tolerance).timestamp(), now.timestamp());
         let context = self.context();
         let mut snapshot = context.storage.snapshot(range)?;
-        let matchers: Vec<Matcher> = series_labels(rule, None, ALERTS_FOR_STATE)
+        let matchers: Vec<Matcher> = alerting
+            .series_labels(None, ALERTS_FOR_STATE)
             .iter()
             // The value of a template is not known here.
             .filter(|(_, value)| !value.contains("{{"))

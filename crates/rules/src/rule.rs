@@ -9,7 +9,7 @@ use ferula_model::{LabelSet, UnixNanos};
 use ferula_promql_syntax::Expr;
 
 use crate::alerting::Alerting;
-use crate::recording::SeriesCache;
+use crate::recording::{Naming, SeriesCache};
 use crate::snapshot::{AlertState, AlertingSnapshot, Health, RecordingSnapshot, RuleSnapshot};
 
 /// A rule. Everything that changes is behind locks that are held for moments only, so that the API can look at a
@@ -63,6 +63,11 @@ impl Rule {
             written: Mutex::default(),
             recorded: Mutex::default(),
         }
+    }
+
+    /// What it makes of the labels of an element, if it is a recording rule.
+    pub fn naming(&self) -> Naming<'_> {
+        Naming { metric: &self.name, labels: &self.labels }
     }
 
     pub fn status(&self) -> MutexGuard<'_, Status> {

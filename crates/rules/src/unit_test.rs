@@ -19,7 +19,8 @@ use ferula_promql_syntax::{ParserOptions, SequenceItem, parse, parse_metric, par
 use ferula_runtime::SharedClock;
 use ferula_telemetry::Registry;
 
-use crate::group::{RuleStore, append};
+use crate::append::append;
+use crate::context::RuleStore;
 use crate::query::{EngineQuery, RuleOrigin, RuleQuery};
 use crate::series_values::{Point, expand};
 use crate::snapshot::{AlertState, AlertingSnapshot, RuleSnapshot};
@@ -58,15 +59,26 @@ const SAMPLES_MAX: u64 = 10_000;
 /// The rules of each file with its name, or everything that is wrong with the files.
 pub type Rules = Result<Vec<(String, LoadedRules)>, Vec<String>>;
 
+/// Why a file of tests cannot be run at all.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum TestFileError {
+    #[error("group name repeated in evaluation order: {0}")]
+    RepeatedGroup(String),
+}
+
 /// Runs the tests of a file on rules that were loaded already. Rules that are wrong fail every group of tests.
 ///
 /// # Errors
 /// What is wrong with the file of tests itself.
-pub fn run(file: &UnitTestFile, rules: &Rules, options: &Options<'_>) -> Result<Vec<TestReport>, String> {
+pub fn run(
+    file: &UnitTestFile,
+    rules: &Rules,
+    options: &Options<'_>,
+) -> Result<Vec<TestReport>, TestFileError> {
     let mut order: BTreeMap<&str, usize> = BTreeMap::new();
     for (index, name) in file.group_eval_order.iter().enumerate() {
         if order.insert(name, index).is_some() {
-            return Err(format!("group name repeated in evaluation order: {name}"));
+            return Err(TestFileError::RepeatedGroup(name.clone()));
         }
     }
     let mut reports = Vec::new();

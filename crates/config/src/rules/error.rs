@@ -75,8 +75,13 @@ pub enum RuleFault {
     AnnotationName(String),
     /// `field` is `label` or `annotation`.
     #[error("{field} {}: {error}", go_quote(.key))]
-    Template { field: &'static str, key: String, error: String },
+    Template { field: &'static str, key: String, error: TemplateFault },
 }
+
+/// Why a text is no template, in Go's words.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct TemplateFault(pub String);
 
 fn before(places: &[Position]) -> String {
     places.iter().map(|place| format!("{place}: ")).collect()

@@ -7,7 +7,7 @@ use std::time::Duration;
 use ferula_model::labels::NameScheme;
 use ferula_promql_syntax::ParserOptions;
 
-use super::error::Position;
+use super::error::{Position, TemplateFault};
 use crate::error::Problem;
 use crate::section::section;
 use crate::yaml::decode::{Decoder, Value};
@@ -139,5 +139,5 @@ pub struct RuleFileOptions<'a> {
     /// Which experimental parts of the language expressions may use.
     pub parser: ParserOptions,
     /// Returns whether a template parses, given its name and text; the error is shown to the user.
-    pub check_template: &'a dyn Fn(&str, &str) -> Result<(), String>,
+    pub check_template: &'a dyn Fn(&str, &str) -> Result<(), TemplateFault>,
 }

@@ -11,7 +11,7 @@ use std::process::ExitCode;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, anyhow, ensure};
 use ferula_config::Config;
 use ferula_config::rules::{RuleFileOptions, load_rules};
 use ferula_go::Regexp;
@@ -20,7 +20,7 @@ use ferula_model::duration::parse_millis;
 use ferula_model::{Alert, AlertSink, TimeRange, UnixNanos};
 use ferula_promql::{Engine, EngineOptions};
 use ferula_promql_syntax::ParserOptions;
-use ferula_rules::backtest::{self, Options, Progress, Reading, Recorder};
+use ferula_rules::backtest::{self, Options, Progress, Reading, RecordError, Recorder};
 use ferula_rules::{EngineQuery, Group, GroupContext, Metrics, RuleStore, check_template};
 use ferula_runtime::{Clock, RealClock};
 use ferula_telemetry::{Registry, logging};
@@ -340,10 +340,12 @@ fn evaluate_recording(
         let range = TimeRange::from_millis(start.max(from), (end - 1).min(to));
         let mut block = Backfill::new(BLOCK_MS).beside_head();
         for recorder in &mut recorders {
-            let mut give = |labels: &_, at, value| {
-                block.append(labels, at, value).map_err(|error| format!("{labels}: {error}"))
-            };
-            let failed = recorder.record(range, &options, &mut give).map_err(anyhow::Error::msg)?;
+            let mut give =
+                |labels: &_, at, value| block.append(labels, at, value).with_context(|| labels.to_string());
+            let failed = recorder.record(range, &options, &mut give).map_err(|error| match error {
+                RecordError::Refused(error) => error,
+                RecordError::Histogram(_) => anyhow!("{error}"),
+            })?;
             if let Some(error) = failed {
                 eprintln!("warning: {}: some evaluations failed, the first: {error}", recorder.name());
             }

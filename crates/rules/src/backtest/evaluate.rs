@@ -12,9 +12,10 @@ use ferula_promql_syntax::{Expr, ValueType};
 use ferula_storage::Queryable;
 
 use super::exact::needs_instants;
-use super::{Moments, Options};
+use super::moments::Moments;
+use super::options::Options;
 use crate::RuleError;
-use crate::group::GroupContext;
+use crate::context::GroupContext;
 use crate::query::{RuleOrigin, RuleQuery};
 
 /// Steps of the first slice; the next ones follow from how many samples it held.

@@ -12,7 +12,8 @@ use ferula_promql_syntax::{Expr, ExprKind};
 use ferula_storage::{Hints, Queryable, StorageError};
 
 use super::evaluate::{Evaluator, Samples};
-use super::{Moments, Options};
+use super::moments::Moments;
+use super::options::Options;
 use crate::RuleError;
 use crate::alerting::{ALERTS, ALERTS_FOR_STATE};
 use crate::group::Group;
@@ -175,6 +176,17 @@ fn set_levels(groups: &[Group], found: &mut BTreeMap<String, Reading>) {
     }
 }
 
+/// Why the samples of a recording rule were not passed on.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+pub enum RecordError<E> {
+    /// No block is made of histograms here.
+    #[error("not supported yet: evaluating {0}, which has native histograms")]
+    Histogram(LabelSet),
+    /// The caller refused a sample.
+    #[error(transparent)]
+    Refused(E),
+}
+
 /// Evaluates one recording rule over history, as its group would have.
 pub struct Recorder<'g> {
     group: &'g Group,
@@ -197,14 +209,14 @@ impl<'g> Recorder<'g> {
     /// series that ended among them. Ranges must follow each other.
     ///
     /// # Errors
-    /// When a sample is a histogram, which no block is made of here. Evaluations that fail have no samples; the first
-    /// such error comes back.
-    pub fn record(
+    /// A sample is a histogram, or `give` refused it; nothing more is given then. Evaluations that fail have no samples;
+    /// the first such error comes back.
+    pub fn record<E>(
         &mut self,
         range: TimeRange,
         options: &Options<'_>,
-        give: &mut dyn FnMut(&LabelSet, i64, f64) -> Result<(), String>,
-    ) -> Result<Option<RuleError>, String> {
+        give: &mut dyn FnMut(&LabelSet, i64, f64) -> Result<(), E>,
+    ) -> Result<Option<RuleError>, RecordError<E>> {
         let (group, rule) = (self.group, self.rule);
         let context = group.context();
         let offset = group.effective_query_offset();
@@ -236,9 +248,12 @@ impl<'g> Recorder<'g> {
                         vector.push(InstantSample { labels: row.labels.clone(), timestamp_ms, value });
                     }
                 }
-                match cache.record(rule, vector, group.limit) {
+                match cache.record(rule.naming(), vector, group.limit) {
                     Ok(results) => {
-                        refused = refused.clone().and_then(|()| write(&results, timestamp_ms, cache, give));
+                        refused = write(&results, timestamp_ms, cache, give);
+                        if refused.is_err() {
+                            return;
+                        }
                     }
                     Err(error) => {
                         failed.get_or_insert(error);
@@ -251,25 +266,23 @@ impl<'g> Recorder<'g> {
 }
 
 /// Passes on the samples of one evaluation, and ends the series of the one before it that are gone.
-fn write(
+fn write<E>(
     results: &[Recorded],
     timestamp_ms: i64,
     cache: &mut SeriesCache,
-    give: &mut dyn FnMut(&LabelSet, i64, f64) -> Result<(), String>,
-) -> Result<(), String> {
+    give: &mut dyn FnMut(&LabelSet, i64, f64) -> Result<(), E>,
+) -> Result<(), RecordError<E>> {
     let mut given = Vec::with_capacity(results.len());
     for (series, _, value) in results {
         let labels = cache.labels(*series);
         match value {
-            SampleValue::Float(value) => give(labels, timestamp_ms, *value)?,
-            SampleValue::Histogram(_) => {
-                return Err(format!("not supported yet: evaluating {labels}, which has native histograms"));
-            }
+            SampleValue::Float(value) => give(labels, timestamp_ms, *value).map_err(RecordError::Refused)?,
+            SampleValue::Histogram(_) => return Err(RecordError::Histogram(labels.clone())),
         }
         given.push(*series);
     }
     for gone in cache.gone(&given) {
-        give(&gone, timestamp_ms, STALE_NAN)?;
+        give(&gone, timestamp_ms, STALE_NAN).map_err(RecordError::Refused)?;
     }
     cache.stored(&given);
     Ok(())

@@ -14,11 +14,13 @@ use ferula_model::{LabelSet, UnixNanos};
 use ferula_promql::{InstantSample, RangeSeries, SampleValue};
 
 use super::evaluate::Samples;
-use super::{Change, Episode, Event, Failures, Moments, RuleReport};
+use super::moments::Moments;
+use super::report::{Change, Episode, Event, Failures, RuleReport};
 use crate::RuleError;
 use crate::alerting::{Active, Alerting};
+use crate::context::GroupContext;
 use crate::expand::{Expander, of_labels_alone};
-use crate::group::{Group, GroupContext};
+use crate::group::Group;
 use crate::query::RuleOrigin;
 use crate::rule::Rule;
 use crate::snapshot::AlertState;
@@ -319,7 +321,7 @@ impl<'a> Replay<'a> {
             }
             let (at, offset) = (self.moments.at(step), self.moments.query_offset);
             let expander = self.expander(at);
-            let updated = self.alerting.update(self.rule, &vector, &expander, at, offset, self.limit);
+            let updated = self.alerting.update(&vector, &expander, at, offset, self.limit);
             match &updated {
                 Ok(_) | Err(RuleError::Limit { .. }) => self.note_all(at, updated.is_err()),
                 Err(_) => {}

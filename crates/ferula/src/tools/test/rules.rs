@@ -129,6 +129,7 @@ fn test_file(
             debug: args.has(super::DEBUG).then_some(&|text: &str| eprintln!("{text}")),
         },
     )
+    .map_err(|error| error.to_string())
 }
 
 /// An empty store on an in-memory disk, with one-day blocks so that series can be written one after another.
