@@ -101,6 +101,7 @@ pub struct SeriesTable {
 }
 
 impl SeriesTable {
+    /// How many numbers of texts were ever needed at once.
     #[cfg(test)]
     pub fn symbol_slots(&self) -> usize {
         self.symbols.slots()
