@@ -171,10 +171,8 @@ impl Inner {
             );
             return plain(StatusCode::SERVICE_UNAVAILABLE, &text);
         };
-        self.in_flight.inc();
-        let response = self.answer_in_time(path, request).await;
-        self.in_flight.dec();
-        response
+        let _counted = InFlight::begin(&self.in_flight);
+        self.answer_in_time(path, request).await
     }
 
     async fn answer_in_time(&self, path: String, request: Request<Body>) -> Response<Body> {
@@ -261,6 +259,22 @@ impl Inner {
             Ok(page) => bytes(StatusCode::OK, TEXT_CONTENT_TYPE, page.into()),
             Err(_) => plain(StatusCode::INTERNAL_SERVER_ERROR, "internal error\n"),
         }
+    }
+}
+
+/// Counts a request until it is answered, or its client has gone.
+struct InFlight<'g>(&'g Gauge);
+
+impl<'g> InFlight<'g> {
+    fn begin(gauge: &'g Gauge) -> Self {
+        gauge.inc();
+        InFlight(gauge)
+    }
+}
+
+impl Drop for InFlight<'_> {
+    fn drop(&mut self) {
+        self.0.dec();
     }
 }
 
@@ -365,4 +379,40 @@ fn start_page() -> Response<Body> {
         <li><a href=\"api/v2/notifications\">Recent notifications, and suppressed ones</a></li>\n<li><a href=\"api/v2/status\">Status</a></li>\n\
         <li><a href=\"metrics\">Metrics</a></li>\n</ul>\n</body></html>\n";
     bytes(StatusCode::OK, "text/html; charset=utf-8", Bytes::from_static(PAGE.as_bytes()))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+    use std::task::{Context, Waker};
+
+    use ferula_alertmanager::engine::Metrics;
+    use ferula_alertmanager::{Alertmanager, Setup};
+    use ferula_config::alertmanager::{AlertmanagerConfig, MatcherSyntax};
+    use ferula_runtime::RealClock;
+
+    use super::super::settings::{RETENTION, build, engine_settings};
+    use super::*;
+
+    #[tokio::test]
+    async fn a_client_that_leaves_is_counted_no_more() {
+        const SYNTAX: MatcherSyntax = MatcherSyntax::Fallback;
+        let (dir, registry) = (tempfile::tempdir().expect("a directory"), Registry::new());
+        let config = AlertmanagerConfig::parse("{route: {receiver: a}, receivers: [{name: a}]}", SYNTAX);
+        let setup = Setup::new(Arc::new(config.expect("a good configuration")), BTreeMap::new());
+        let (clock, metrics) = (RealClock::shared(), Metrics::new(&registry, false, false));
+        let settings = engine_settings(RETENTION, SYNTAX, &clock);
+        let opened = Alertmanager::open(dir.path(), settings, setup, metrics, &registry, clock);
+        let alertmanager = Arc::new(opened.expect("an empty directory"));
+        let api = Api::new(alertmanager.clone(), SYNTAX, build(), &registry);
+        let web = Web::new(api, "/".into(), &registry, 1, Duration::ZERO, mpsc::channel(1).0);
+        let request = Request::get("/api/v2/alerts").body(Body::empty()).expect("a request");
+        let mut asked = Box::pin(answer(State(web.clone()), request));
+        // The engine is busy, so the answer has to wait.
+        let mut context = Context::from_waker(Waker::noop());
+        let polled = alertmanager.read(|_, _| asked.as_mut().poll(&mut context).is_pending());
+        assert_eq!((polled, web.0.in_flight.get()), (true, 1.0));
+        drop(asked);
+        assert_eq!(web.0.in_flight.get(), 0.0);
+    }
 }
