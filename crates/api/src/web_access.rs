@@ -17,8 +17,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use axum::body::Body;
 use axum::http::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue, WWW_AUTHENTICATE};
 use axum::http::{Response, StatusCode};
+use ferula_config::ConfigError;
 use ferula_config::web::WebConfig;
-use ferula_config::{ConfigError, decode_base64};
 use ferula_telemetry::error;
 use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
@@ -214,7 +214,7 @@ fn basic(headers: &HeaderMap) -> Option<(String, Vec<u8>)> {
     if !scheme.eq_ignore_ascii_case("basic") {
         return None;
     }
-    let both = decode_base64(rest.trim())?;
+    let both = ferula_go::base64::decode(rest.trim())?;
     let colon = both.iter().position(|byte| *byte == b':')?;
     Some((String::from_utf8(both[..colon].to_vec()).ok()?, both[colon + 1..].to_vec()))
 }

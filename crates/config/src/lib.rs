@@ -45,4 +45,4 @@ pub use scalars::{ByteSize, ByteSizeError, ExternalLabels, Secret, TargetLabels}
 pub use sections::Sections;
 pub use support::Unsupported;
 pub use url::{Url, UrlError};
-pub use yaml::{SyntaxError, decode_base64};
+pub use yaml::SyntaxError;

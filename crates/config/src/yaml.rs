@@ -18,4 +18,3 @@ pub(crate) mod tree;
 mod values;
 
 pub use events::SyntaxError;
-pub use resolve::decode_base64;

@@ -2,13 +2,12 @@
 
 use std::collections::BTreeMap;
 
+use ferula_go::base64::encode_url_safe;
 use ring::rand::{SecureRandom, SystemRandom};
 use ring::signature::{RSA_PKCS1_SHA256, RSA_PKCS1_SHA384, RSA_PKCS1_SHA512, RsaEncoding, RsaKeyPair};
 use rustls::pki_types::PrivateKeyDer;
 use rustls::pki_types::pem::PemObject;
 use serde_json::Value;
-
-use crate::base64::encode_url_safe;
 
 /// With which hash a text is signed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

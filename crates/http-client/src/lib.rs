@@ -17,7 +17,6 @@
 //! hyper is used below reqwest's level, see `docs/decisions/http-client.md`.
 
 pub mod aws;
-pub mod base64;
 mod client;
 mod connect;
 pub mod error;

@@ -14,6 +14,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use ferula_config::http_client::{HttpClientConfig, OAuth2};
 use ferula_go::quote::go_quote;
+use ferula_go::url::query_escape;
 use http::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue};
 use serde_json::Value;
 use tokio::sync::Mutex;
@@ -22,7 +23,7 @@ use tokio::time::Instant;
 use crate::error::{Cause, RequestError, SetupError, TokenError};
 use crate::message::{Request, Response};
 use crate::secret::{Source, basic_text, read, secret_value};
-use crate::url::{encode_form, query_escape};
+use crate::url::encode_form;
 
 /// A token is renewed this long before it ends, as in Go.
 const RENEWED_BEFORE: Duration = Duration::from_secs(10);

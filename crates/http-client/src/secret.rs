@@ -1,9 +1,9 @@
 //! Texts of the section that stand in it or in files.
 
 use ferula_config::http_client::{Authorization, BasicAuth, Header, HttpClientConfig};
+use ferula_go::base64;
 use http::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue};
 
-use crate::base64;
 use crate::error::{Cause, FileError, HeaderError, SetupError};
 
 /// A text, or the file that has it.

@@ -6,6 +6,7 @@
 use std::fmt::Write as _;
 
 use ferula_go::quote::go_quote;
+use ferula_go::url::query_escape;
 
 /// A URL, taken apart.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -70,19 +71,6 @@ fn escape(text: &[u8], part: Part) -> String {
 /// Encodes what may not stand in a host, as Go prints the host of a URL that was put together from parts.
 pub fn escape_host(host: &str) -> String {
     escape(host.as_bytes(), Part::Host)
-}
-
-/// Encodes a name or a value of a query or form.
-pub(crate) fn query_escape(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for byte in text.bytes() {
-        match byte {
-            b' ' => out.push('+'),
-            byte if byte.is_ascii_alphanumeric() || b"-_.~".contains(&byte) => out.push(char::from(byte)),
-            byte => write!(out, "%{byte:02X}").expect("writing to a String cannot fail"),
-        }
-    }
-    out
 }
 
 /// Names and values as a query or a form has them, in the order given.

@@ -55,7 +55,7 @@ pub(crate) fn resolve(scalar: &Scalar, dialect: Dialect) -> Result<Resolved, Str
     let Some(tag) = scalar.tag.strip_prefix(LONG_TAG) else { return Ok(Resolved::Other) };
     match tag {
         "str" => Ok(Resolved::Str),
-        "binary" => decode_base64(&scalar.value)
+        "binary" => ferula_go::base64::decode(&scalar.value)
             .map(Resolved::Binary)
             .ok_or_else(|| "!!binary value contains invalid base64 data".to_owned()),
         "bool" | "int" | "float" | "null" | "timestamp" => {
@@ -169,40 +169,6 @@ fn looks_like_date(text: &str) -> bool {
     date_holds && time_holds
 }
 
-/// Decodes standard base64 with padding. Line breaks are ignored, as Go does.
-pub fn decode_base64(text: &str) -> Option<Vec<u8>> {
-    let clean: Vec<u8> = text.bytes().filter(|b| !matches!(b, b'\n' | b'\r')).collect();
-    if !clean.len().is_multiple_of(4) {
-        return None;
-    }
-    let mut out = Vec::with_capacity(clean.len() / 4 * 3);
-    let groups = clean.len() / 4;
-    for (index, group) in clean.chunks_exact(4).enumerate() {
-        let padding = group.iter().rev().take_while(|b| **b == b'=').count();
-        if padding > 2 || padding > 0 && index + 1 != groups {
-            return None;
-        }
-        let mut bits = 0u32;
-        for byte in &group[..4 - padding] {
-            bits = bits << 6 | u32::from(sextet(*byte)?);
-        }
-        bits <<= 6 * padding;
-        out.extend_from_slice(&bits.to_be_bytes()[1..4 - padding]);
-    }
-    Some(out)
-}
-
-fn sextet(byte: u8) -> Option<u8> {
-    Some(match byte {
-        b'A'..=b'Z' => byte - b'A',
-        b'a'..=b'z' => byte - b'a' + 26,
-        b'0'..=b'9' => byte - b'0' + 52,
-        b'+' => 62,
-        b'/' => 63,
-        _ => return None,
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -248,16 +214,6 @@ mod tests {
             ("1:30", Str),
         ] {
             assert_eq!(by_text(text), expected, "{text}");
-        }
-    }
-
-    #[test]
-    fn base64_is_strict() {
-        assert_eq!(decode_base64("/w=="), Some(vec![0xff]));
-        assert_eq!(decode_base64("aGVs\nbG8="), Some(b"hello".to_vec()));
-        assert_eq!(decode_base64(""), Some(vec![]));
-        for bad in ["/w==$1", "a", "====", "aa=a"] {
-            assert_eq!(decode_base64(bad), None, "{bad}");
         }
     }
 }

@@ -9,7 +9,8 @@
 use std::collections::BTreeMap;
 use std::io;
 
-use ferula_http_client::{Cause, TlsClient, base64};
+use ferula_go::base64;
+use ferula_http_client::{Cause, TlsClient};
 use md5::{Digest, Md5};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 

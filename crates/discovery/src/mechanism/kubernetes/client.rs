@@ -199,7 +199,7 @@ fn parse_kubeconfig(text: &str, directory: &Path) -> Result<Server, KubeconfigEr
         file => directory.join(file).display().to_string(),
     };
     let decoded = |key: &'static str, data: &str| {
-        let bytes = ferula_config::decode_base64(data).ok_or(KubeconfigError::Base64(key))?;
+        let bytes = ferula_go::base64::decode(data).ok_or(KubeconfigError::Base64(key))?;
         String::from_utf8(bytes).map_err(|_| KubeconfigError::Base64(key))
     };
     // Inline data goes before a file of the same kind.

@@ -1,8 +1,9 @@
 //! Signatures of requests to OCI: the method and path, the date and the host, signed with a user's key.
 
 use ferula_config::discovery::OciSdConfig;
+use ferula_go::base64;
+use ferula_http_client::Request;
 use ferula_http_client::jwt::{Algorithm, SigningKey};
-use ferula_http_client::{Request, base64};
 use ferula_runtime::SharedClock;
 
 use crate::api_client::with_headers;

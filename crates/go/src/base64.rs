@@ -1,4 +1,4 @@
-//! Writing base64, in the two alphabets that HTTP needs.
+//! Base64 as `encoding/base64` writes and reads it, in the two alphabets that HTTP needs.
 
 const STANDARD: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 const URL_SAFE: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
@@ -13,25 +13,36 @@ pub fn encode_url_safe(bytes: &[u8]) -> String {
     encode_with(bytes, URL_SAFE, false)
 }
 
-/// Undoes [`encode`]; `None` where the text is not base64.
+/// `base64.StdEncoding.DecodeString`: undoes [`encode`], and passes line breaks over. `None` where the text is not base64.
 pub fn decode(text: &str) -> Option<Vec<u8>> {
-    if !text.len().is_multiple_of(4) {
+    let bytes: Vec<u8> = text.bytes().filter(|byte| !matches!(byte, b'\n' | b'\r')).collect();
+    let padding = bytes.iter().rev().take_while(|byte| **byte == b'=').count();
+    if !bytes.len().is_multiple_of(4) || padding > 2 {
         return None;
     }
-    let digits = text.trim_end_matches('=');
-    if text.len() - digits.len() > 2 {
-        return None;
-    }
-    let mut out = Vec::with_capacity(text.len() / 4 * 3);
-    for group in digits.as_bytes().chunks(4) {
-        let mut bits = 0;
+    let mut out = Vec::with_capacity(bytes.len() / 4 * 3);
+    for group in bytes[..bytes.len() - padding].chunks(4) {
+        let mut bits = 0u32;
         for byte in group {
-            bits = bits << 6 | STANDARD.iter().position(|digit| digit == byte)? as u32;
+            bits = bits << 6 | sextet(*byte)?;
         }
         bits <<= 6 * (4 - group.len());
         out.extend_from_slice(&bits.to_be_bytes()[1..group.len()]);
     }
     Some(out)
+}
+
+/// The value of a digit.
+fn sextet(byte: u8) -> Option<u32> {
+    let value = match byte {
+        b'A'..=b'Z' => byte - b'A',
+        b'a'..=b'z' => byte - b'a' + 26,
+        b'0'..=b'9' => byte - b'0' + 52,
+        b'+' => 62,
+        b'/' => 63,
+        _ => return None,
+    };
+    Some(u32::from(value))
 }
 
 fn encode_with(bytes: &[u8], alphabet: &[u8; 64], padded: bool) -> String {
@@ -64,7 +75,8 @@ mod tests {
             assert_eq!(encode_url_safe(text.as_bytes()), padded.trim_end_matches('='));
         }
         assert_eq!((encode(&[251, 255]).as_str(), encode_url_safe(&[251, 255]).as_str()), ("+/8=", "-_8"));
-        for wrong in ["YQ", "YQ=", "YQ-=", "=", "Y===", "Y=Q="] {
+        assert_eq!(decode("aGVs\nbG8=\r\n").as_deref(), Some(&b"hello"[..]), "line breaks are passed over");
+        for wrong in ["YQ", "YQ=", "YQ-=", "=", "Y===", "Y=Q=", "====", "aa=a", "/w==$1", "YQ==YQ=="] {
             assert_eq!(decode(wrong), None, "{wrong}");
         }
     }
