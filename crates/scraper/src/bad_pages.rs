@@ -1,6 +1,6 @@
-//! The last page of a target that could not be taken, kept so that a user can see what was wrong with it.
+//! The last page of each target that could not be ingested, kept so that users can see what was wrong with it.
 //!
-//! Bounded twice: the beginning of a page is kept, and of all targets the pages that failed last.
+//! Bounded twice: only the beginning of a page is kept, and only the most recent pages over all targets.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -10,20 +10,20 @@ use ferula_model::UnixNanos;
 use crate::error::ScrapeError;
 use crate::fetch::Page;
 
-/// Bytes of a page that are kept.
+/// The number of bytes kept per page.
 const PAGE_BYTES_MAX: usize = 64 << 10;
-/// Pages that are kept, of all targets together.
+/// The number of pages kept, over all targets.
 const PAGES_MAX: usize = 128;
 
-/// A page that could not be taken.
+/// A page that could not be ingested.
 #[derive(Clone, Debug, PartialEq)]
 pub struct BadPage {
-    /// When its scrape began.
+    /// When its scrape started.
     pub at: UnixNanos,
     pub content_type: String,
     /// Its first bytes.
     pub body: Vec<u8>,
-    /// How many it had.
+    /// Its full size.
     pub body_bytes: usize,
     pub error: ScrapeError,
 }
@@ -31,12 +31,12 @@ pub struct BadPage {
 /// Job and URL.
 type TargetKey = (String, String);
 
-/// The bad pages of all targets. Cloning gives another handle.
+/// The bad pages of all targets. Clones share the same pages.
 #[derive(Clone, Debug, Default)]
 pub struct BadPages(Arc<Mutex<BTreeMap<TargetKey, BadPage>>>);
 
 impl BadPages {
-    /// Keeps a page in the place of the target's last one.
+    /// Keeps a page, replacing the target's previous one.
     pub(crate) fn keep(&self, job: &str, url: &str, at: UnixNanos, page: &Page, error: &ScrapeError) {
         let kept = BadPage {
             at,
@@ -54,13 +54,13 @@ impl BadPages {
         }
     }
 
-    /// The last bad page of a target; good ones since then do not matter.
+    /// The last bad page of a target, even if later pages were good.
     pub fn of(&self, job: &str, url: &str) -> Option<BadPage> {
         let pages = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         pages.get(&(job.to_owned(), url.to_owned())).cloned()
     }
 
-    /// The job is gone.
+    /// Drops the pages of a job that was removed.
     pub(crate) fn forget_job(&self, job: &str) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).retain(|(of, _), _| of != job);
     }
@@ -71,7 +71,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_newest_pages_are_kept_and_of_each_the_beginning() {
+    fn the_beginnings_of_the_newest_pages_are_kept() {
         let pages = BadPages::default();
         let page = |body: Vec<u8>| Page { body: body.into(), content_type: "text/plain".into(), share: None };
         let keep = |target: usize, at: usize, body| {
@@ -86,7 +86,7 @@ mod tests {
         for target in 1..=PAGES_MAX {
             keep(target, target + 1, Vec::new());
         }
-        assert_eq!(pages.of("j", "0"), None, "the oldest had to go");
+        assert_eq!(pages.of("j", "0"), None, "the oldest was dropped");
         assert!(pages.of("j", "1").is_some());
         pages.forget_job("j");
         assert_eq!(pages.of("j", "1"), None);

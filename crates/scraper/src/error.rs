@@ -1,4 +1,4 @@
-//! Why a scrape failed; the texts are Prometheus', because `targets` shows them.
+//! Why a scrape failed. The texts are Prometheus', because the targets page shows them.
 
 use ferula_exposition::format::ContentTypeError;
 use ferula_exposition::protobuf::MessageError;
@@ -8,37 +8,37 @@ use ferula_storage::AppendError;
 
 use crate::fetch::FetchError;
 
-/// Why a scrape failed. Nothing of its page was stored then, and `up` is 0.
+/// Why a scrape failed. Nothing from its page was stored, and `up` is 0.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum ScrapeError {
-    /// The page could not be had.
+    /// The page could not be fetched.
     #[error("{0}")]
     Fetch(#[from] FetchError),
-    /// The page is in no format that is read.
+    /// The page has an unsupported format.
     #[error("{0}{hint}", hint = content_type_hint(.0))]
     ContentType(#[from] ContentTypeError),
-    /// A line is wrong.
+    /// A line is invalid.
     #[error("{0}")]
     Parse(BadLine),
-    /// A message of a protobuf page is wrong.
+    /// A message of a protobuf page is invalid.
     #[error("{0}")]
     Message(MessageError),
-    /// The labels of a protobuf page's series are wrong.
+    /// The labels of a series in a protobuf page are invalid.
     #[error("{0}")]
     Labels(KeyError),
-    /// A native histogram contradicts itself.
+    /// A native histogram is inconsistent.
     #[error("{0}")]
     Histogram(HistogramError),
     /// More samples than the job allows.
     #[error("sample limit exceeded")]
     SampleLimit,
-    /// A native histogram has more buckets than the job allows, and no coarser schema helps.
+    /// A native histogram has more buckets than the job allows, even with the coarsest schema.
     #[error("histogram bucket limit exceeded")]
     BucketLimit,
-    /// A sample has no name, or lost it to a relabel rule.
+    /// A sample has no name, or a relabel rule removed it.
     #[error("missing metric name (__name__ label)")]
     MissingName,
-    /// A name that the job's validation scheme does not allow; has the label set.
+    /// A name violates the job's validation scheme; holds the label set.
     #[error("invalid metric name or label names: {0}")]
     InvalidNames(String),
     /// A sample has a label twice.
@@ -47,7 +47,7 @@ pub enum ScrapeError {
     /// More labels than the job allows, or longer ones.
     #[error("{0}")]
     LabelLimit(String),
-    /// The job has more targets than it allows; all of them fail.
+    /// The job has more targets than its limit; all of them fail.
     #[error("target_limit exceeded (number of targets: {targets}, limit: {limit})")]
     TargetLimit {
         /// How many there are.
@@ -61,13 +61,13 @@ pub enum ScrapeError {
     /// The store refused a series for good.
     #[error("{0}")]
     Storage(AppendError),
-    /// Storing the page panicked; a bug, but one that must not end the loop.
+    /// Storing the page panicked: a bug, which must not end the loop.
     #[error("internal error while storing the page: {0}")]
     Internal(String),
 }
 
 impl ScrapeError {
-    /// Whether a page came and is to blame, so that a look at it helps.
+    /// Whether the page itself is at fault, so that looking at it helps.
     pub(crate) fn is_of_page(&self) -> bool {
         match self {
             ScrapeError::Fetch(_) | ScrapeError::TargetLimit { .. } | ScrapeError::Internal(_) => false,
@@ -76,7 +76,7 @@ impl ScrapeError {
         }
     }
 
-    /// What the parser says of a page.
+    /// The scrape error for a parser error.
     pub(crate) fn of_page(error: PageError, body: &[u8]) -> Self {
         match error {
             PageError::Line(error) => ScrapeError::Parse(BadLine::of(error, body)),
@@ -85,11 +85,11 @@ impl ScrapeError {
     }
 }
 
-/// What helps with a page whose type nobody knows.
+/// Advice for a page with an unknown content type.
 fn content_type_hint(error: &ContentTypeError) -> &'static str {
     match error {
         ContentTypeError::Unsupported(given) if given.to_ascii_lowercase().contains("html") => {
-            "; that is a web page, not metrics: metrics_path may be another one, or the target wants a login"
+            "; that is a web page, not metrics: metrics_path may be wrong, or the target requires a login"
         }
         _ => {
             "; if it is a page in the text format, give its job fallback_scrape_protocol: PrometheusText0.0.4"
@@ -97,28 +97,28 @@ fn content_type_hint(error: &ContentTypeError) -> &'static str {
     }
 }
 
-/// The first line of a page that the format does not allow.
+/// The first invalid line of a page.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BadLine {
     error: ParseError,
-    /// The line itself, cut when it is long.
+    /// The line itself, truncated if it is long.
     text: String,
     hint: &'static str,
 }
 
 impl BadLine {
-    /// Bytes of the line that are shown.
+    /// The number of bytes of the line to show.
     const SHOWN_BYTES_MAX: usize = 200;
 
-    /// The line that an error is about.
+    /// The line that an error refers to.
     pub fn of(error: ParseError, body: &[u8]) -> Self {
         let line = body.split(|byte| *byte == b'\n').nth(error.line.saturating_sub(1)).unwrap_or_default();
         let hint = if error.line == 1 && line.starts_with(b"\xef\xbb\xbf") {
             "; the page begins with a byte order mark, which the format does not allow"
         } else if error.line == 1 && line.trim_ascii_start().starts_with(b"<") {
-            "; the page is HTML or XML, not metrics: metrics_path may be another one, or the target wants a login"
+            "; the page is HTML or XML, not metrics: metrics_path may be wrong, or the target requires a login"
         } else if line.ends_with(b"\r") {
-            "; lines of the page end in CR LF, and the format wants LF alone"
+            "; lines of the page end in CR LF, but the format requires LF"
         } else {
             ""
         };
@@ -130,7 +130,7 @@ impl BadLine {
 
 impl std::fmt::Display for BadLine {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        // Some of Prometheus' texts quote the line already.
+        // Some of Prometheus' texts already quote the line.
         let quoted = ferula_go::quote::go_quote(&self.text);
         if self.error.reason.contains(&quoted[..quoted.len() - 1]) {
             return write!(f, "{}{}", self.error, self.hint);
@@ -144,22 +144,22 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_bad_line_is_shown_with_what_may_be_wrong_with_the_whole_page() {
+    fn an_invalid_line_is_shown_with_advice_about_the_page() {
         let bad = |line: usize, body: &[u8]| {
             BadLine::of(ParseError { line, reason: "bad".into(), is_sample: false }, body).to_string()
         };
         assert_eq!(bad(2, b"a 1\nb{ 2\nc 3\n"), "bad (line 2): \"b{ 2\"");
         assert_eq!(
             bad(1, b"a 1\r\n"),
-            "bad (line 1): \"a 1\\r\"; lines of the page end in CR LF, and the format wants LF alone"
+            "bad (line 1): \"a 1\\r\"; lines of the page end in CR LF, but the format requires LF"
         );
         assert_eq!(
             bad(1, b"\xef\xbb\xbfa 1\n"),
             "bad (line 1): \"\\ufeffa 1\"; the page begins with a byte order mark, which the format does not allow"
         );
-        assert!(bad(1, b"<!DOCTYPE html>\n").ends_with("or the target wants a login"));
+        assert!(bad(1, b"<!DOCTYPE html>\n").ends_with("or the target requires a login"));
         let html = ScrapeError::from(ContentTypeError::Unsupported("text/HTML".into())).to_string();
-        assert!(html.ends_with("or the target wants a login"), "{html}");
+        assert!(html.ends_with("or the target requires a login"), "{html}");
         assert!(bad(1, &b"x".repeat(1000)).len() < 250);
         assert_eq!(bad(9, b"a 1\n"), "bad (line 9): \"\"");
         let blank = ScrapeError::from(ContentTypeError::Blank).to_string();

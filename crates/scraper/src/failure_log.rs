@@ -1,4 +1,4 @@
-//! `scrape_failure_log_file`: a JSON line for every page that could not be had.
+//! `scrape_failure_log_file`: a JSON line for every failed scrape.
 
 use std::collections::HashMap;
 use std::fs::{File, OpenOptions};
@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use ferula_telemetry::logging::{Level, json_line};
 
-/// One file. Several jobs may share it.
+/// One log file, which several jobs may share.
 #[derive(Debug)]
 pub struct FailureLog {
     path: String,
@@ -19,14 +19,14 @@ impl FailureLog {
         Ok(FailureLog { path: path.to_owned(), file: Mutex::new(open_file(path)?) })
     }
 
-    /// Opens the file anew: somebody may have moved it away.
+    /// Reopens the file, which may have been moved (log rotation).
     fn reopen(&self) -> io::Result<()> {
         let file = open_file(&self.path)?;
         *self.file.lock().unwrap_or_else(PoisonError::into_inner) = file;
         Ok(())
     }
 
-    /// Writes one failure down. A file that cannot be written must not end the scraping.
+    /// Records one failure. An error while writing must not stop the scraping.
     pub fn write(&self, unix_nanos: i64, job: &str, target: &str, error: &str) {
         let pairs: [(&str, &dyn std::fmt::Display); 2] = [("job_name", &job), ("target", &target)];
         let line = json_line(unix_nanos, Level::Error, file!(), line!(), error, &pairs);
@@ -41,12 +41,12 @@ fn open_file(path: &str) -> io::Result<File> {
     OpenOptions::new().create(true).append(true).open(path)
 }
 
-/// All files that are in use, by name. Cloning gives another handle.
+/// All open files, by name. Clones share the same files.
 #[derive(Clone, Debug, Default)]
 pub struct FailureLogs(Arc<Mutex<HashMap<String, Arc<FailureLog>>>>);
 
 impl FailureLogs {
-    /// The log of this name; none for the empty name.
+    /// The log with this name; `None` for an empty name.
     ///
     /// # Errors
     /// The file cannot be opened.
@@ -63,7 +63,7 @@ impl FailureLogs {
         Ok(Some(log))
     }
 
-    /// Opens all files anew and forgets those that no job has any more.
+    /// Reopens all files and closes those that no job uses any more.
     pub fn reopen(&self) {
         let mut logs = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         logs.retain(|_, log| Arc::strong_count(log) > 1);
@@ -84,14 +84,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn failures_are_lines_of_json_and_a_moved_file_is_begun_anew() {
+    fn failures_are_json_lines_and_a_moved_file_is_recreated() {
         let directory = tempfile::tempdir().expect("a directory");
         let path = directory.path().join("failures.log");
         let name = path.to_string_lossy().into_owned();
         let logs = FailureLogs::default();
         let log = logs.get(&name).expect("it can be opened").expect("it has a name");
         log.write(1_700_000_000_000_000_000, "j", "http://h:1/metrics", "say \"no\"");
-        let text = std::fs::read_to_string(&path).expect("it was written");
+        let text = std::fs::read_to_string(&path).expect("the log was written");
         assert!(
             text.starts_with(r#"{"time":"2023-11-14T22:13:20Z","level":"ERROR","source":"failure_log.rs:"#),
             "{text}"
@@ -106,7 +106,7 @@ mod tests {
         std::fs::rename(&path, directory.path().join("old")).expect("moved");
         logs.reopen();
         log.write(0, "j", "t", "second");
-        assert_eq!(std::fs::read_to_string(&path).expect("it was begun anew").lines().count(), 1);
+        assert_eq!(std::fs::read_to_string(&path).expect("the log was recreated").lines().count(), 1);
         drop(log);
         logs.reopen();
         assert!(logs.0.lock().expect("no test panics here").is_empty());

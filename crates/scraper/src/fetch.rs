@@ -1,6 +1,6 @@
-//! Getting a page: what a loop asks for, and why it may not get it.
+//! Fetching a page: the interface that loops use, and the errors.
 //!
-//! `http.rs` has the real thing; tests bring their own.
+//! `http.rs` has the implementation; tests use fakes.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -17,39 +17,39 @@ use crate::page_memory::Share;
 #[derive(Debug)]
 pub struct Page {
     pub body: Bytes,
-    /// The `Content-Type` header, or empty.
+    /// The `Content-Type` header, or "".
     pub content_type: String,
-    /// Its share of the memory that all pages may take together.
+    /// The page's share of the memory for all pages.
     pub share: Option<Share>,
 }
 
-/// Why there is no page; the texts are those of Go's client, as `targets` shows them.
+/// Why there is no page. The texts are those of Go's client, because the targets page shows them.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum FetchError {
     /// No answer came.
     #[error("{0}")]
     Request(Arc<RequestError>),
-    /// The answer ended badly.
+    /// Reading the answer failed.
     #[error("{0}")]
     Body(Arc<BodyError>),
-    /// The answer did not end in time.
+    /// The answer did not complete in time.
     #[error("context deadline exceeded")]
     BodyDeadline,
-    /// The target answers, but not with a page.
+    /// The target answered, but not with a page.
     #[error("server returned HTTP status {0}")]
     Status(String),
     #[error("{0}")]
     Gzip(GzipError),
-    /// More bytes than the job allows.
+    /// More bytes than the job's limit.
     #[error("body size limit exceeded")]
     BodySizeLimit,
-    /// More bytes than any page without a limit of its own may have.
+    /// More bytes than allowed for a job without a limit.
     #[error("body size limit exceeded: more than {0} bytes, and no body_size_limit is configured")]
     DefaultBodySizeLimit(u64),
-    /// More bytes than all pages together may take of memory.
+    /// More memory than all pages together may take.
     #[error("the page needs more than the {0} bytes that pages may take of memory")]
     NoMemory(usize),
-    /// Decompressing panicked; a bug, but one that must not end the loop.
+    /// Decompressing panicked: a bug, which must not end the loop.
     #[error("internal error while reading the page: {0}")]
     Internal(String),
 }
@@ -66,7 +66,7 @@ impl From<BodyError> for FetchError {
     }
 }
 
-/// Errors of the system cannot be compared; their texts can.
+/// I/O errors cannot be compared; their texts can.
 impl PartialEq for FetchError {
     fn eq(&self, other: &Self) -> bool {
         std::mem::discriminant(self) == std::mem::discriminant(other) && self.to_string() == other.to_string()
@@ -76,8 +76,8 @@ impl PartialEq for FetchError {
 /// A fetch in progress.
 pub type Fetching<'a> = Pin<Box<dyn Future<Output = Result<Page, FetchError>> + Send + 'a>>;
 
-/// Something that gets the page of one target.
+/// Fetches the page of one target.
 pub trait Fetch: Send + Sync + 'static {
-    /// Gets the page, or fails at the latest when `deadline` ends. Dropping the future cancels it.
+    /// Fetches the page, or fails when `deadline` ends at the latest. Dropping the future cancels the fetch.
     fn fetch(&self, deadline: Sleep) -> Fetching<'_>;
 }

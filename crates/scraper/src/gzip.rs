@@ -1,43 +1,43 @@
-//! Decompressing a whole page at once, which is some three times as fast as doing it piece by piece.
+//! Decompresses a whole page at once, which is about three times as fast as doing it piece by piece.
 
 use std::io::Read;
 
-/// Why a page could not be decompressed; the texts are Go's.
+/// Why a page could not be decompressed. The texts are Go's.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum GzipError {
-    /// Not gzip at all.
+    /// The data is not gzip.
     #[error("gzip: invalid header")]
     Header,
-    /// The checksum or length at the end is wrong.
+    /// The checksum or length at the end does not match.
     #[error("gzip: invalid checksum")]
     Checksum,
-    /// It stops in the middle.
+    /// The data is truncated.
     #[error("unexpected EOF")]
     Truncated,
-    /// The bytes make no sense.
+    /// The compressed data is invalid.
     #[error("flate: corrupt input")]
     Corrupt,
-    /// More bytes come out than are allowed.
+    /// The page is larger than allowed.
     #[error("body size limit exceeded")]
     TooLarge,
-    /// More bytes come out than there is room for now.
+    /// The page does not fit into its current share of memory.
     #[error("no room for the page")]
     NoRoom,
 }
 
-/// Smallest gzip: ten bytes of header, eight of trailer.
+/// The smallest gzip file: ten bytes of header, eight of trailer.
 const GZIP_BYTES_MIN: usize = 18;
-/// Deflate never makes more of a byte than this.
+/// The highest compression ratio of deflate.
 const RATIO_MAX: usize = 1032;
 
-/// How many bytes the page says it has, held to what is possible: the number comes from outside.
+/// The page's claimed size, capped at what is possible because it comes from outside.
 pub fn expected_bytes(gzip: &[u8]) -> usize {
     let stated = gzip.last_chunk::<4>().map_or(0, |bytes| u32::from_le_bytes(*bytes) as usize);
     stated.min(gzip.len().saturating_mul(RATIO_MAX))
 }
 
-/// Decompresses a page that comes out below `most` bytes and is one member, at once and with bounded work; `None` for
-/// all others, broken ones too.
+/// Decompresses a page of fewer than `most` bytes with a single member, at once and with bounded work. Returns `None`
+/// for all others, including broken ones.
 pub fn inflate_small(gzip: &[u8], most: usize) -> Option<Vec<u8>> {
     let expected = expected_bytes(gzip);
     if gzip.len() > most || expected >= most {
@@ -46,18 +46,18 @@ pub fn inflate_small(gzip: &[u8], most: usize) -> Option<Vec<u8>> {
     whole(gzip, expected)
 }
 
-/// The page, if it is one member of exactly `expected` bytes.
+/// The page, if it is a single member of exactly `expected` bytes.
 fn whole(gzip: &[u8], expected: usize) -> Option<Vec<u8>> {
     if gzip.len() < GZIP_BYTES_MIN {
         return None;
     }
     let mut plain = vec![0; expected];
     let done = libdeflater::Decompressor::new().gzip_decompress(gzip, &mut plain);
-    // A page of several members has the length of the last one at its end, and only the first came out.
+    // A page with several members ends with the length of the last one, and only the first was decompressed.
     done.is_ok_and(|bytes| bytes == expected && gzip_members_end(gzip, bytes)).then_some(plain)
 }
 
-/// Decompresses a page that may not reach `most` bytes, nor exceed `room`.
+/// Decompresses a page that must be smaller than `most` bytes and must fit into `room`.
 pub fn inflate(gzip: &[u8], room: usize, most: usize) -> Result<Vec<u8>, GzipError> {
     if gzip.len() < 2 || gzip[..2] != [0x1f, 0x8b] {
         return Err(if gzip.is_empty() { GzipError::Truncated } else { GzipError::Header });
@@ -75,17 +75,17 @@ pub fn inflate(gzip: &[u8], room: usize, most: usize) -> Result<Vec<u8>, GzipErr
     }
 }
 
-/// Whether `plain_bytes` bytes are all that comes out: nothing that looks like a second member follows. Any doubt is
-/// settled by [`stream`].
+/// Whether the data ends after `plain_bytes` bytes: nothing that looks like a second member follows. Doubtful cases are
+/// left to [`stream`].
 fn gzip_members_end(gzip: &[u8], plain_bytes: usize) -> bool {
-    // A second member would begin with the magic and the only method there is.
+    // A second member would begin with the magic number and the only defined method.
     plain_bytes > 0 && memchr::memmem::find_iter(&gzip[2..], &[0x1f, 0x8b, 0x08]).next().is_none()
 }
 
-/// The slow way: any number of members, and a reason when it fails.
+/// The slow way: supports any number of members, and reports errors.
 fn stream(gzip: &[u8], room: usize, most: usize) -> Result<Vec<u8>, GzipError> {
     let mut plain = Vec::new();
-    // One byte more than the room tells that there is too little.
+    // One byte more than `room` shows that there is too little.
     let limit = u64::try_from(most.min(room.saturating_add(1))).unwrap_or(u64::MAX);
     match flate2::read::MultiGzDecoder::new(gzip).take(limit).read_to_end(&mut plain) {
         Ok(_) if plain.len() >= most => Err(GzipError::TooLarge),
@@ -113,7 +113,7 @@ mod tests {
     }
 
     #[test]
-    fn pages_come_back_also_in_several_members() {
+    fn pages_with_several_members_are_decompressed() {
         for plain in [&b""[..], b"up 1\n", &b"some_metric{label=\"value\"} 12345\n".repeat(3000)] {
             assert_eq!(inflate(&gzip(plain), usize::MAX, usize::MAX).as_deref(), Ok(plain));
             let twice = [gzip(plain), gzip(b"tail\n")].concat();
@@ -122,7 +122,7 @@ mod tests {
     }
 
     #[test]
-    fn the_limit_holds_whatever_the_page_says_of_itself() {
+    fn the_limit_holds_whatever_size_the_page_claims() {
         let bomb = gzip(&vec![b'x'; 1 << 20]);
         assert_eq!(inflate(&bomb, usize::MAX, 1 << 20), Err(GzipError::TooLarge));
         assert_eq!(inflate(&bomb, 1 << 20, (1 << 20) + 1).map(|plain| plain.len()), Ok(1 << 20));
@@ -130,21 +130,21 @@ mod tests {
         let end = liar.len();
         liar[end - 4..].copy_from_slice(&7u32.to_le_bytes());
         assert_eq!(inflate(&liar, usize::MAX, 1 << 19), Err(GzipError::TooLarge));
-        // It is found small, and does not become large where small pages are decompressed.
+        // It claims to be small, and must not become large on the path for small pages.
         assert_eq!(inflate_small(&liar, 64 << 10), None);
         assert_eq!(inflate(&liar, 1 << 19, usize::MAX), Err(GzipError::NoRoom));
         assert!(expected_bytes(&[0xff; 20]) <= 20 * RATIO_MAX);
     }
 
     #[test]
-    fn damage_is_told_apart() {
+    fn kinds_of_damage_are_distinguished() {
         let whole = gzip(b"up 1\n");
         assert_eq!(inflate(b"up 1\n", usize::MAX, usize::MAX), Err(GzipError::Header));
         assert_eq!(inflate(&whole[..whole.len() - 3], usize::MAX, usize::MAX), Err(GzipError::Truncated));
         for at in 0..whole.len() {
             let mut broken = whole.clone();
             broken[at] ^= 0x55;
-            // Some bytes of the header mean nothing; nothing else may come out than the page or an error.
+            // Some header bytes have no meaning; the result must be either the page or an error.
             assert!(
                 inflate(&broken, usize::MAX, usize::MAX).is_err_and(|e| e != GzipError::TooLarge)
                     || inflate(&broken, usize::MAX, 1000).as_deref() == Ok(b"up 1\n"),

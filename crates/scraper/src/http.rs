@@ -1,12 +1,12 @@
-//! Getting pages over HTTP.
+//! Fetches pages over HTTP.
 //!
-//! The client is `ferula-http-client`'s; here is what a scrape asks for and how its page is read. A body is read whole,
-//! decompressed whole, and bounded twice: by the job's `body_size_limit` (or a default), and by what all pages together
-//! may take of memory ([`PageMemory`]).
+//! The client is `ferula-http-client`'s; here is what a scrape requests and how the page is read. A body is read
+//! completely, decompressed completely, and bounded twice: by the job's `body_size_limit` (or a default), and by the
+//! memory for all pages together ([`PageMemory`]).
 //!
-//! Always true: a page is decompressed on a thread for blocking work, unless it comes out below [`SMALL_PAGE_BYTES`];
-//! what a page says of its own size decides how much is set aside for it, never where it is decompressed or how large
-//! it may become.
+//! Always true: a page is decompressed on a thread for blocking work, unless its result is below [`SMALL_PAGE_BYTES`];
+//! the size that a page claims determines how much memory is reserved for it, but neither where it is decompressed nor
+//! how large it may become.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -26,42 +26,42 @@ use crate::options::JobOptions;
 use crate::page_memory::{PageMemory, Share};
 use crate::target::Target;
 
-/// What outgoing requests call themselves: the version whose behaviour this is.
+/// The `User-Agent` of requests: the version whose behaviour this is.
 pub const USER_AGENT_TEXT: &str = "Prometheus/3.14.0";
 
-/// Pages of jobs without a limit may have this many bytes.
+/// The size limit of pages for jobs without a limit.
 pub const DEFAULT_BODY_BYTES_MAX: u64 = 256 << 20;
-/// Pages below this size are decompressed where they are; it takes some ten microseconds.
+/// Smaller pages are decompressed in place, which takes some ten microseconds.
 const SMALL_PAGE_BYTES: usize = 64 << 10;
 
-/// What fetches of all jobs share.
+/// State shared by the fetches of all jobs.
 #[derive(Clone, Debug)]
 pub struct PageReading {
     pub memory: PageMemory,
-    /// Pages that are decompressed at the same time.
+    /// Limits how many pages are decompressed at the same time.
     inflating: Arc<Semaphore>,
 }
 
 impl PageReading {
-    /// With this much memory for pages.
+    /// Creates it with this memory for pages.
     pub fn new(memory: PageMemory) -> Self {
         let parallel = std::thread::available_parallelism().map_or(2, std::num::NonZero::get);
         PageReading { memory, inflating: Arc::new(Semaphore::new(parallel)) }
     }
 }
 
-/// Gets the page of one target.
+/// Fetches the page of one target.
 pub struct HttpFetch {
     client: HttpClient,
     reading: PageReading,
-    /// What is sent every time, or why it cannot be.
+    /// The request to send each time, or why it is invalid.
     request: Result<Request, Arc<RequestError>>,
     url: String,
     body_bytes_limit: u64,
 }
 
 impl HttpFetch {
-    /// For a target of a job.
+    /// Creates the fetcher for a target of a job.
     pub(crate) fn new(client: HttpClient, reading: PageReading, target: &Target, job: &JobOptions) -> Self {
         let request = Request::new(Method::GET, &target.url).map_err(Arc::new).map(|request| {
             let request = request.headers(headers(target, job));
@@ -97,7 +97,7 @@ impl HttpFetch {
     async fn page(&self, response: Response) -> Result<Page, FetchError> {
         if response.status() != StatusCode::OK {
             let status = response.status_text().to_owned();
-            // What it says is of no use, but its connection is.
+            // The body is useless, but reading it keeps the connection.
             response.drain().await;
             return Err(FetchError::Status(status));
         }
@@ -109,7 +109,7 @@ impl HttpFetch {
         Ok(Page { body, content_type, share: Some(share) })
     }
 
-    /// Reads the body as it comes.
+    /// Reads the body as it arrives.
     async fn body(&self, mut response: Response) -> Result<(Bytes, Share), FetchError> {
         let limit = self.limit();
         let memory = &self.reading.memory;
@@ -117,7 +117,7 @@ impl HttpFetch {
         if stated.is_some_and(|stated| stated >= limit.bytes) {
             return Err(limit.error);
         }
-        // A length that is known is set aside before anything is read, so that nothing is held while waiting for it.
+        // If the length is known, memory is reserved before anything is read, so nothing is held while waiting for it.
         let mut share = match stated.and_then(|stated| usize::try_from(stated).ok()) {
             Some(stated) => memory.share(stated, None).await,
             None => memory.larger_room(None, limit.usize()).await,
@@ -126,7 +126,7 @@ impl HttpFetch {
         let mut body = BytesMut::new();
         while let Some(chunk) = response.chunk().await? {
             let length = first.len() + body.len() + chunk.len();
-            // Compressed bytes cannot outgrow the limit either: the page would be larger still.
+            // Compressed bytes may not exceed the limit either, because the page would be even larger.
             if length as u64 >= limit.bytes {
                 return Err(limit.error);
             }
@@ -134,11 +134,11 @@ impl HttpFetch {
                 let before = share.bytes();
                 share = memory.larger_room(Some(share), limit.usize()).await;
                 if share.bytes() <= before {
-                    // The last room: this page has all that pages may take.
+                    // The last class: this page already has all that pages may take.
                     break;
                 }
             }
-            // Most pages come in one piece, which needs no copy.
+            // Most pages arrive in one piece, which needs no copy.
             if first.is_empty() && body.is_empty() {
                 first = chunk;
                 continue;
@@ -152,8 +152,8 @@ impl HttpFetch {
         Ok((if body.is_empty() { first } else { body.freeze() }, share))
     }
 
-    /// Decompresses a page. One that needs more memory than its share goes back for a larger one and is decompressed
-    /// again: a thread that waited for memory would hold up others.
+    /// Decompresses a page. If its share is too small, it waits for a larger one and is decompressed
+    /// again: a thread that waited for memory would block others.
     async fn inflated(&self, body: Bytes, mut share: Share) -> Result<(Bytes, Share), FetchError> {
         let limit = self.limit();
         if let Some(plain) = gzip::inflate_small(&body, SMALL_PAGE_BYTES.min(limit.usize())) {
@@ -166,7 +166,7 @@ impl HttpFetch {
             let slot = slot.expect("this semaphore is never closed");
             let (compressed, room) = (body.clone(), share.bytes().saturating_sub(body.len()));
             let most = limit.usize();
-            // Share and slot end with the work, also when nobody waits for it any more.
+            // The share and the slot are held until the work ends, even if nothing waits for it any more.
             let work = tokio::task::spawn_blocking(move || {
                 let inflated = gzip::inflate(&compressed, room, most);
                 drop(slot);
@@ -210,7 +210,7 @@ fn headers(target: &Target, job: &JobOptions) -> HeaderMap {
     ])
 }
 
-/// How many bytes a page may not reach, and the error when it does.
+/// The size that a page must stay below, and the error if it does not.
 struct Limit {
     bytes: u64,
     error: FetchError,

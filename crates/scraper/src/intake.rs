@@ -1,6 +1,6 @@
-//! One page on its way into a batch: every sample is found its series, judged by the job's limits, and put down.
+//! Puts one page into a batch: finds the series of each sample, applies the job's limits, and adds the sample.
 //!
-//! Elsewhere: what becomes of a page that is refused, the markers of what ended, and the report (`target_state`).
+//! Elsewhere: rolling back a refused page, staleness markers, and the report (`target_state`).
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -24,29 +24,29 @@ use crate::options::{JobOptions, PageOptions};
 use crate::report::Counts;
 use crate::series_cache::{Lookup, SeriesCache};
 
-/// Samples this far ahead of the clock are refused.
+/// Samples further ahead of the clock than this are refused.
 const AHEAD_MILLIS_MAX: i64 = 10 * 60 * 1000;
 
-/// What is the same for all scrapes of a loop.
+/// What stays the same for all scrapes of a loop.
 pub struct ScrapeContext<'a> {
     /// The job.
     pub job: &'a JobOptions,
-    /// What the target's pages are read for.
+    /// What to read from the target's pages.
     pub page: PageOptions,
-    /// The target's labels that its series carry.
+    /// The target labels that its series carry.
     pub target: &'a LabelSet,
-    /// Where refusals are counted.
+    /// Counts refusals.
     pub metrics: &'a Metrics,
     /// The target's URL, for the log.
     pub url: &'a str,
 }
 
-/// What one page needs while it is stored. Lent by the thread that stores it, so that memory goes with the number of
+/// Buffers for storing one page. They belong to the storing thread, so memory grows with the number of
 /// pages being stored, not with the number of targets.
 #[derive(Debug, Default)]
 pub(crate) struct Buffers {
     pub(crate) batch: SampleBatch,
-    /// For every float sample of the batch: which entry of the cache it belongs to, and whether that is a new series.
+    /// For every float sample of the batch: its cache entry, and whether its series is new.
     floats: Vec<(u32, bool)>,
     /// The same for its histograms.
     histograms: Vec<(u32, bool)>,
@@ -64,10 +64,11 @@ struct Refused {
     exemplars_out_of_order: u64,
 }
 
-/// Why a page was not taken.
+/// Why a page was not stored.
 pub(crate) enum PageFault {
     Scrape(ScrapeError),
-    /// The store has dropped series that the cache still knew; the cache forgot them, and the page can be read again.
+    /// The store has dropped series that the cache still knew. The cache has forgotten them, and the page can be read
+    /// again.
     Forgotten,
 }
 
@@ -77,7 +78,7 @@ impl From<ScrapeError> for PageFault {
     }
 }
 
-/// Takes one page in.
+/// Reads one page into a batch.
 pub(crate) struct Intake<'a> {
     pub(crate) series: &'a mut SeriesCache,
     pub(crate) buffers: &'a mut Buffers,
@@ -86,7 +87,7 @@ pub(crate) struct Intake<'a> {
     at: Timestamp,
     counts: Counts,
     refused: Refused,
-    /// Samples that the store was to take.
+    /// The number of samples passed to the store.
     taken: u64,
     over_sample_limit: bool,
     over_bucket_limit: bool,
@@ -94,7 +95,7 @@ pub(crate) struct Intake<'a> {
     is_family_sampled: bool,
 }
 
-/// A sample of a page, whatever it is.
+/// A sample of a page, of either kind.
 struct Sample<'p> {
     key: &'p [u8],
     value: SampleValue,
@@ -112,9 +113,9 @@ enum SampleValue {
 /// A sample's series, as far as the cache knows it.
 struct SampleSeries {
     source: SeriesSource,
-    /// The page has it for the second time.
+    /// The page has already had it.
     repeated: bool,
-    /// The page before did not have it.
+    /// The previous page did not have it.
     new: bool,
 }
 
@@ -151,8 +152,8 @@ impl<'a> Intake<'a> {
         }
     }
 
-    /// Reads the page and gives its samples to the appender. Returns how many samples there were, and whether the page
-    /// can be kept; if not, nothing of it is in the batch, and the cache has no round.
+    /// Reads the page and passes its samples to the appender. Returns how many samples there were, and whether the page
+    /// can be kept. If not, nothing of it is in the batch, and the cache has no round.
     pub(crate) fn run(
         mut self,
         page: &Page,
@@ -166,7 +167,7 @@ impl<'a> Intake<'a> {
             Err(error) => Err(error.into()),
         };
         if result.is_err() {
-            // What stood above the fault is reported, though nothing of it is stored.
+            // Samples before the fault are reported, though nothing is stored.
             if !matches!(result, Err(PageFault::Forgotten)) {
                 self.counts.series_added = self.new_series();
             }
@@ -190,7 +191,7 @@ impl<'a> Intake<'a> {
     }
 
     /// Fills the batch with the samples of a page.
-    /// The metadata is locked for one comment at a time: readers of the API do not wait for a page.
+    /// The metadata is only locked for one comment at a time, so readers of the API do not wait for a page.
     fn read(&mut self, page: &Page, metadata: &Mutex<MetadataCache>) -> Result<(), ScrapeError> {
         let format = Format::of_response(&page.content_type, self.context.job.fallback)?;
         let mut parser = PageParser::with_options(&page.body, format, self.context.page);
@@ -267,7 +268,7 @@ impl<'a> Intake<'a> {
             self.refused.duplicates += 1;
             return Ok(());
         }
-        // Parsing continues beyond a limit, so that the report can tell how many samples there were.
+        // Parsing continues beyond a limit, so that the report can show how many samples there were.
         let Some(value) = self.within_limits(sample.value, &series)? else { return Ok(()) };
         if !self.is_family_sampled {
             lock(metadata).note_sample();
@@ -318,7 +319,7 @@ impl<'a> Intake<'a> {
         Ok(())
     }
 
-    /// The sample as it may be stored, with fewer buckets if it must be; `None` behind a limit.
+    /// The sample as it may be stored, with fewer buckets if necessary; `None` beyond a limit.
     fn within_limits(
         &mut self,
         value: SampleValue,
@@ -326,7 +327,7 @@ impl<'a> Intake<'a> {
     ) -> Result<Option<SampleValue>, ScrapeError> {
         let job = self.context.job;
         let (value, is_marker) = match value {
-            // An exporter may end a known series itself, whatever the limit.
+            // An exporter may end a known series with its own marker, whatever the limit.
             SampleValue::Float(value) => (SampleValue::Float(value), is_stale(value)),
             SampleValue::Histogram(mut value) => {
                 reduce_to_schema(&mut value, job.schema_max)?;
@@ -345,7 +346,7 @@ impl<'a> Intake<'a> {
         Ok((!self.over_sample_limit).then_some(value))
     }
 
-    /// The metadata of a sample, if the sample is of the family that the page stated last and the store may not have it:
+    /// The metadata of a sample, if the sample belongs to the page's latest family and the store may lack it:
     /// the series is new, or the metadata has changed.
     fn news_of(
         &mut self,
@@ -358,7 +359,7 @@ impl<'a> Intake<'a> {
         let is_of_it = match &series.source {
             SeriesSource::Labels(_, labels) => is_of_family(labels.metric_name(), family, metadata.kind),
             SeriesSource::Cached(..) if changed || series.new => {
-                // What relabelling made of the name is not kept.
+                // The relabelled name is not cached.
                 decode(key, stated.kind, &mut self.buffers.scratch).ok()?;
                 let job = self.context.job;
                 let labels = job.labels.stored(&self.buffers.scratch, stated, self.context.target);
@@ -369,7 +370,7 @@ impl<'a> Intake<'a> {
         is_of_it.then(|| metadata.clone())
     }
 
-    /// What is known of a sample's series; `None` when relabelling drops it.
+    /// What is known about a sample's series; `None` if relabelling drops it.
     #[inline]
     fn series_of(
         &mut self,
@@ -383,7 +384,7 @@ impl<'a> Intake<'a> {
             }
             Lookup::Dropped => Ok(None),
             Lookup::Unknown(hash) => {
-                // The labels of a protobuf page are looked at here for the first time.
+                // The labels of a protobuf page are validated here.
                 decode(sample.key, sample.kind, &mut self.buffers.scratch)?;
                 let job = self.context.job;
                 let labels = job.labels.stored(&self.buffers.scratch, stated, self.context.target);
@@ -406,7 +407,7 @@ impl<'a> Intake<'a> {
         }
     }
 
-    /// The entry and series of a sample, made if they are new; `None` when the store takes no new series.
+    /// The entry and series of a sample, created if new; `None` if the store accepts no new series.
     fn resolved(&mut self, series: SampleSeries) -> Result<Option<(u32, SeriesRef, bool)>, ScrapeError> {
         match series.source {
             SeriesSource::Cached(entry, series_ref) => Ok(Some((entry, series_ref, series.new))),
@@ -421,7 +422,7 @@ impl<'a> Intake<'a> {
         }
     }
 
-    /// Exemplars of one sample, by time, value and labels. One whose labels are no text is left out.
+    /// Adds the exemplars of one sample, ordered by time, value and labels. One with invalid labels is skipped.
     fn push_exemplars(&mut self, series: SeriesRef, exemplars: &[ExemplarText<'_>], sample_time: i64) {
         let all = &mut self.buffers.batch.exemplars;
         let start = all.len();
@@ -446,13 +447,13 @@ impl<'a> Intake<'a> {
         }
     }
 
-    /// Samples of the page whose series the page before did not have.
+    /// The number of samples whose series the previous page did not have.
     fn new_series(&self) -> u64 {
         let all = self.buffers.floats.iter().chain(&self.buffers.histograms);
         all.filter(|(_, new)| *new).count() as u64
     }
 
-    /// Counts what the store took and what it refused, and tells the cache.
+    /// Counts what the store accepted and refused, and updates the cache.
     fn judge(&mut self, outcome: &AppendOutcome) -> Result<(), PageFault> {
         self.counts.series_added = self.new_series();
         let mut forgotten = Vec::new();
@@ -488,7 +489,7 @@ impl<'a> Intake<'a> {
         Err(PageFault::Forgotten)
     }
 
-    /// How many of these exemplars count as out-of-order: of several that came with one sample all must be.
+    /// How many of these exemplars count as out-of-order: several from one sample count only if all of them are.
     fn out_of_order(&self, refused: &[usize]) -> u64 {
         let groups = &self.buffers.exemplar_groups;
         let mut by_group: BTreeMap<usize, usize> = BTreeMap::new();
@@ -506,7 +507,7 @@ impl<'a> Intake<'a> {
     }
 }
 
-/// Brings a histogram that is finer than the job wants to that schema.
+/// Reduces a histogram to the job's schema if it is finer.
 fn reduce_to_schema(value: &mut HistogramValue, schema_max: i32) -> Result<(), ScrapeError> {
     if value.schema() <= schema_max || !is_exponential_schema_reserved(value.schema()) {
         return Ok(());
@@ -514,7 +515,7 @@ fn reduce_to_schema(value: &mut HistogramValue, schema_max: i32) -> Result<(), S
     reduce(value, schema_max)
 }
 
-/// Halves the resolution until there are not too many buckets; whether that could be done.
+/// Halves the resolution until the limit of buckets is met. Returns whether that succeeded.
 fn reduce_to_buckets(value: &mut HistogramValue, limit: u64) -> Result<bool, ScrapeError> {
     while value.bucket_count() as u64 > limit {
         if !is_exponential_schema(value.schema()) || value.schema() <= EXPONENTIAL_SCHEMA_MIN {
@@ -538,10 +539,10 @@ fn lock(metadata: &Mutex<MetadataCache>) -> MutexGuard<'_, MetadataCache> {
     metadata.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// What the comments of a page stated last.
+/// What the latest comments of a page state.
 #[derive(Default)]
 struct Comments {
-    /// In text it holds until the next one, also for families that state none, as in Prometheus.
+    /// In text pages it remains in force until the next unit, even for families without one, as in Prometheus.
     unit: String,
     unit_of_family: bool,
     /// The family of the last comment.
@@ -581,7 +582,7 @@ impl Comments {
 }
 
 impl Refused {
-    /// Counts and logs, once for a page.
+    /// Counts and logs, once per page.
     fn count(&self, context: &ScrapeContext<'_>) {
         let metrics = context.metrics;
         for (count, counter, text) in [

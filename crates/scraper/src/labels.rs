@@ -1,7 +1,7 @@
-//! Labels of a sample: from what the page says to what is stored.
+//! From the labels on a page to the labels that are stored.
 //!
-//! Order: conflicts with the target's labels are resolved, then `metric_relabel_configs`, then the checks. Runs once
-//! for every new line of a target, never for a known one.
+//! Order: conflicts with the target's labels, then `metric_relabel_configs`, then the checks. Runs once
+//! for every new series of a target, never for a known one.
 
 use std::fmt::Write;
 
@@ -12,13 +12,13 @@ use ferula_model::{LabelSet, LabelSetBuilder, MetricType};
 
 use crate::error::ScrapeError;
 
-/// Put before the name of a scraped label that the target has too.
+/// Prefixes the name of a scraped label that conflicts with a target label.
 const EXPORTED_PREFIX: &str = "exported_";
 
 /// Limits of a sample's labels; 0 means none.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct LabelLimits {
-    /// How many labels, the name and those of the target included.
+    /// The number of labels, including the name and those of the target.
     pub labels: u64,
     /// Bytes of a label's name.
     pub name_bytes: u64,
@@ -26,32 +26,30 @@ pub struct LabelLimits {
     pub value_bytes: u64,
 }
 
-/// What the page stated last about types and units when a sample came.
+/// The type and unit that the page states for a sample.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Stated<'a> {
-    /// Of the last `# TYPE`.
+    /// From the last `# TYPE`.
     pub kind: MetricType,
-    /// Of the last `# UNIT`; may be empty.
+    /// From the last `# UNIT`; may be empty.
     pub unit: &'a str,
 }
 
 /// What a job does to the labels of its samples.
 #[derive(Clone, Debug, Default)]
 pub struct LabelOptions {
-    /// Scraped labels win over the target's.
+    /// Scraped labels take precedence over the target's.
     pub honor_labels: bool,
     /// `metric_relabel_configs`
     pub rules: Vec<Rule>,
     /// Whether the stated type and unit become the labels `__type__` and `__unit__` (`type-and-unit-labels`).
     pub type_and_unit: bool,
-    /// Which names are allowed.
     pub scheme: NameScheme,
-    /// Limits.
     pub limits: LabelLimits,
 }
 
 impl LabelOptions {
-    /// The label set under which a sample is stored; `None` when a rule drops it.
+    /// The label set under which a sample is stored; `None` if a rule drops it.
     pub fn stored(
         &self,
         scraped: &LabelScratch,
@@ -63,7 +61,7 @@ impl LabelOptions {
             labels.set(name, value);
         }
         if self.type_and_unit {
-            // What is stated wins over labels of the page; what is not leaves them alone.
+            // A stated type or unit overrides labels of the page; without one they are left alone.
             if stated.kind != MetricType::Unknown {
                 labels.set(TYPE_LABEL, stated.kind.as_str());
             }
@@ -73,7 +71,7 @@ impl LabelOptions {
         }
         if self.honor_labels {
             for (name, value) in target.iter() {
-                // A label that the page names with an empty value is honoured as well: the series lacks it.
+                // A label that the page sets to the empty value is honoured as well: the series lacks it.
                 if labels.value(name).is_empty() && !scraped.iter().any(|(scraped, _)| scraped == name) {
                     labels.set(name, value);
                 }
@@ -105,7 +103,7 @@ impl LabelOptions {
     }
 }
 
-/// Sets the target's labels; scraped ones of the same name are kept under another.
+/// Sets the target's labels; conflicting scraped labels are renamed.
 fn override_with_target(labels: &mut LabelSetBuilder, target: &LabelSet) {
     let mut conflicts: Vec<(&str, String)> = Vec::new();
     for (name, value) in target.iter() {
@@ -115,7 +113,7 @@ fn override_with_target(labels: &mut LabelSetBuilder, target: &LabelSet) {
         }
         labels.set(name, value);
     }
-    // The shortest first, so that `exported_a` of a page makes room for `a`.
+    // Shortest first, so that `exported_a` from a page makes room for `a`.
     conflicts.sort_by_key(|(name, _)| name.len());
     for (name, value) in conflicts {
         let mut free = format!("{EXPORTED_PREFIX}{name}");
@@ -160,7 +158,7 @@ impl LabelLimits {
     }
 }
 
-/// The first fifty characters, as Go's `%.50s`.
+/// The first fifty characters, as with Go's `%.50s`.
 fn shortened(text: &str) -> String {
     text.chars().take(50).collect()
 }
@@ -205,7 +203,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_stated_of_type_and_unit_becomes_labels() {
+    fn the_stated_type_and_unit_become_labels() {
         let stated = |key, kind, unit| {
             let options = LabelOptions { type_and_unit: true, ..LabelOptions::default() };
             let labels = options.stored(&scratch(key), Stated { kind, unit }, &LabelSet::empty());
@@ -251,7 +249,7 @@ mod tests {
     }
 
     #[test]
-    fn rules_see_the_targets_labels_and_can_drop_or_break_a_sample() {
+    fn rules_see_target_labels_and_can_drop_or_invalidate_a_sample() {
         let with = |rule: Rule| LabelOptions { rules: vec![rule], ..LabelOptions::default() };
         let drop = with(rule(Action::Drop, "go_.*", "", "$1"));
         assert_eq!(drop.stored(&scratch("go_threads"), Stated::default(), &target()), Ok(None));

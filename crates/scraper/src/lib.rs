@@ -7,12 +7,12 @@
 //!                                                                             ─▶ one commit
 //! ```
 //!
-//! Here: when targets are scraped, how pages are had, and what of a page is stored under which labels. Elsewhere: the
-//! format of pages (`ferula-exposition`), finding targets (`ferula-discovery`), how samples are kept (behind the traits
-//! of `ferula-storage`).
+//! Here: when targets are scraped, how pages are fetched, and what is stored under which labels. Elsewhere: the
+//! format of pages (`ferula-exposition`), discovery of targets (`ferula-discovery`), storage of samples (behind the
+//! traits of `ferula-storage`).
 //!
-//! Always true: a page is stored whole or not at all; the report of a scrape is stored with it, in the same commit; a
-//! target that misbehaves costs its own scrapes and bounded memory, nothing else.
+//! Always true: a page is stored completely or not at all; the report of a scrape is stored with it, in the same
+//! commit; a misbehaving target only affects its own scrapes and takes bounded memory.
 
 pub mod bad_pages;
 pub mod error;

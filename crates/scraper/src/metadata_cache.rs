@@ -44,7 +44,7 @@ impl Family {
 }
 
 impl MetadataCache {
-    /// A family's type, as a page states it.
+    /// Sets a family's type, as the page states it.
     pub fn set_kind(&mut self, family: &[u8], kind: MetricType) {
         self.change(family, |metadata| {
             let differs = metadata.kind != kind;
@@ -53,7 +53,7 @@ impl MetadataCache {
         });
     }
 
-    /// A family's help text.
+    /// Sets a family's help text.
     pub fn set_help(&mut self, family: &[u8], help: &str) {
         self.change(family, |metadata| {
             let differs = metadata.help != help;
@@ -64,7 +64,7 @@ impl MetadataCache {
         });
     }
 
-    /// A family's unit.
+    /// Sets a family's unit.
     pub fn set_unit(&mut self, family: &[u8], unit: &[u8]) {
         let unit = String::from_utf8_lossy(unit);
         self.change(family, |metadata| {
@@ -123,13 +123,13 @@ impl MetadataCache {
         }
     }
 
-    /// The metadata of a family, and whether it changed since a page was stored last.
+    /// The metadata of a family, and whether it has changed since a page was last stored.
     pub fn news_of(&self, family: &str) -> Option<(&MetricMetadata, bool)> {
         let family = self.find(family)?;
         Some((&family.metadata, self.stored.is_none_or(|stored| family.changed > stored)))
     }
 
-    /// What was stored last is lost: all metadata is news again.
+    /// Marks all metadata as changed, because what was last stored is lost.
     pub fn lost(&mut self) {
         self.stored = None;
     }
@@ -178,7 +178,7 @@ impl MetadataCache {
         self.find(family).map(|family| &family.metadata)
     }
 
-    /// How many families there are, and how many bytes their texts take.
+    /// The number of families, and the bytes of their texts.
     pub fn size(&self) -> (usize, usize) {
         let bytes = |(_, family): (&String, &Family)| {
             family.metadata.help.len() + family.metadata.unit.len() + family.metadata.kind.as_str().len()
@@ -187,13 +187,13 @@ impl MetadataCache {
     }
 }
 
-/// Whether a metric of this name can be of the family, by the suffixes that the family's type has. Pages may leave out
+/// Whether a metric with this name can belong to the family, given the suffixes of the family's type. Pages may omit
 /// `# TYPE` lines, or have others in between.
 pub fn is_of_family(metric: &str, family: &str, kind: MetricType) -> bool {
     let without =
         |suffixes: &[&str]| suffixes.iter().find_map(|suffix| metric.strip_suffix(suffix)).unwrap_or(metric);
     match kind {
-        // The text format has the suffix in the family's name too.
+        // In the text format, the family's name includes the suffix.
         MetricType::Counter => without(&["_total"]) == family.strip_suffix("_total").unwrap_or(family),
         MetricType::Histogram => without(&["_bucket", "_sum", "_count"]) == family,
         MetricType::GaugeHistogram => without(&["_bucket", "_gsum", "_gcount"]) == family,
@@ -230,7 +230,7 @@ mod tests {
     }
 
     #[test]
-    fn news_are_what_no_stored_page_had() {
+    fn metadata_is_news_until_a_page_with_it_is_stored() {
         let mut cache = MetadataCache::default();
         let is_news = |cache: &MetadataCache| cache.news_of("a").map(|(_, news)| news);
         assert_eq!(is_news(&cache), None);

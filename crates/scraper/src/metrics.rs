@@ -1,4 +1,4 @@
-//! What the scraper counts, by Prometheus' names.
+//! The scraper's metrics, with Prometheus' names.
 
 use std::time::Duration;
 
@@ -15,9 +15,9 @@ const QUANTILES: [f64; 5] = [0.01, 0.05, 0.5, 0.9, 0.99];
 /// Instruments of the scraper.
 #[derive(Clone)]
 pub struct Metrics {
-    /// Pools that were made.
+    /// Pools to create, successful or not.
     pub(crate) pools: Counter,
-    /// Pools that could not be made.
+    /// Pools that could not be created.
     pub(crate) pools_failed: Counter,
     pub(crate) pool_reloads: Counter,
     pub(crate) pool_reloads_failed: Counter,
@@ -46,7 +46,7 @@ pub struct Metrics {
     symbols: GaugeVec,
 }
 
-/// Where the time between two scrapes is observed.
+/// Observes the time between two scrapes.
 #[derive(Clone)]
 pub(crate) struct IntervalLength(Summary, Histogram);
 
@@ -63,10 +63,10 @@ impl Metrics {
         let counter = |name: &str, help: &str| registry.counter(&format!("prometheus_target_{name}"), help);
         let job = ["scrape_job"];
         Metrics {
-            pools: counter("scrape_pools_total", "Jobs for which a pool of targets was to be made, whether that went well or not."),
+            pools: counter("scrape_pools_total", "Attempts to create a pool of targets for a job, successful or not."),
             pools_failed: counter(
                 "scrape_pools_failed_total",
-                "Jobs for which no pool of targets could be made; they are not scraped. The log names the file or option.",
+                "Jobs whose pool of targets could not be created; they are not scraped. The log names the file or option.",
             ),
             pool_reloads: counter("scrape_pool_reloads_total", "Reloads of jobs whose section had changed."),
             pool_reloads_failed: counter(
@@ -107,7 +107,7 @@ impl Metrics {
             ),
             out_of_bounds: counter(
                 "scrapes_sample_out_of_bounds_total",
-                "Samples dropped because their time is too far back or more than ten minutes ahead: look at the clocks.",
+                "Samples dropped because their time is too far back or more than ten minutes ahead: check the clocks.",
             ),
             exemplars_out_of_order: counter(
                 "scrapes_exemplar_out_of_order_total",
@@ -129,7 +129,7 @@ impl Metrics {
             ),
             sync_length_histogram: registry.native_histogram_vec(
                 "prometheus_target_sync_length_histogram_seconds",
-                "Seconds that it took to make targets of what was discovered, by job.",
+                "Seconds it took to turn discovered groups into targets, by job.",
                 &BOUNDS,
                 &job,
             ),
@@ -146,29 +146,29 @@ impl Metrics {
             ),
             sync_length: registry.summary_vec(
                 "prometheus_target_sync_length_seconds",
-                "Seconds that it took to make targets of what was discovered, by job.",
+                "Seconds it took to turn discovered groups into targets, by job.",
                 &QUANTILES,
                 &job,
             ),
             reload_length: registry.summary_vec(
                 "prometheus_target_reload_length_seconds",
-                "Seconds that it took to change a job to its new section, by scrape interval.",
+                "Seconds it took to reload a changed job, by scrape interval.",
                 &QUANTILES,
                 &["interval"],
             ),
             series_refused: registry.counter_vec(
                 "ferula_target_scrapes_series_refused_total",
-                "Samples of new series that were not stored because the head was at its limit of memory or series.",
+                "Samples of new series that were not stored because the head had reached its limit of memory or series.",
                 &job,
             ),
             sync_failed: registry.counter_vec(
                 "prometheus_target_sync_failed_total",
-                "Discovered targets that cannot be scraped, because a label of theirs makes no sense; the log names it.",
+                "Discovered targets that cannot be scraped, because of an invalid label; the log names it.",
                 &job,
             ),
             syncs: registry.counter_vec(
                 "prometheus_target_scrape_pool_sync_total",
-                "Times that targets were made of what was discovered.",
+                "Times that discovered groups were turned into targets.",
                 &job,
             ),
             targets: registry.gauge_vec(
@@ -184,7 +184,7 @@ impl Metrics {
         }
     }
 
-    /// Where the time between two scrapes of this interval is observed.
+    /// The observer of times between two scrapes with this interval.
     pub(crate) fn interval_length(&self, interval: Duration) -> IntervalLength {
         let label = go_duration(interval);
         let labels = [label.as_str()];
@@ -205,7 +205,7 @@ impl Metrics {
         self.target_limit.with(&[job]).set(limit as f64);
     }
 
-    /// A job is gone.
+    /// Drops the metrics of a job that was removed.
     pub(crate) fn forget_job(&self, job: &str) {
         self.sync_length.remove(&[job]);
         self.sync_length_histogram.remove(&[job]);

@@ -12,7 +12,7 @@ use ferula_model::histogram::{EXPONENTIAL_SCHEMA_MAX, EXPONENTIAL_SCHEMA_MIN};
 use crate::failure_log::FailureLog;
 use crate::labels::{LabelLimits, LabelOptions};
 
-/// The header names of protocols, as they stand in `Accept`, and whether the escaping of names is said with them.
+/// Protocols with their `Accept` header, and whether it includes the escaping of names.
 const OFFERS: [(&str, &str, bool); 5] = [
     (
         "PrometheusProto",
@@ -24,52 +24,52 @@ const OFFERS: [(&str, &str, bool); 5] = [
     ("PrometheusText1.0.0", "text/plain;version=1.0.0", true),
     ("PrometheusText0.0.4", "text/plain;version=0.0.4", false),
 ];
-/// What the server's feature flags ask of scraping.
+/// What the server's feature flags enable for scraping.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Features {
-    /// The store keeps exemplars; if not, they are not even decoded.
+    /// The store keeps exemplars; otherwise they are not even decoded.
     pub exemplars: bool,
-    /// The stated types and units of metrics become labels (`type-and-unit-labels`).
+    /// Stated types and units become labels (`type-and-unit-labels`).
     pub type_and_unit_labels: bool,
-    /// Start timestamps are read: `_created` lines of OpenMetrics are no samples then (`st-storage`,
+    /// Start timestamps are read, so `_created` lines of OpenMetrics are not samples (`st-storage`,
     /// `created-timestamp-zero-ingestion`).
     pub start_timestamps: bool,
-    /// The store keeps metadata by series (`metadata-wal-records`).
+    /// The store keeps metadata per series (`metadata-wal-records`).
     pub metadata: bool,
-    /// The first scrape of a target does not wait for its moment: a server that scrapes only itself has an answer at once.
+    /// The first scrape happens at once: a server that scrapes only itself has data immediately.
     pub first_scrape_now: bool,
 }
 
-/// What all loops of a job share.
+/// Options shared by all loops of a job.
 #[derive(Clone, Debug)]
 pub struct JobOptions {
-    /// What becomes of labels.
+    /// How labels are changed.
     pub labels: LabelOptions,
-    /// Times that the page gives are taken over.
+    /// Timestamps on the page are used.
     pub honor_timestamps: bool,
-    /// Series with times of their own end with a staleness marker too.
+    /// Series with their own timestamps also end with a staleness marker.
     pub track_timestamps_staleness: bool,
-    /// Samples of a page after relabelling; 0 for no limit.
+    /// The limit on samples of a page after relabelling; 0 for none.
     pub sample_limit: u64,
-    /// Buckets of a native histogram; 0 for no limit.
+    /// The limit on buckets of a native histogram; 0 for none.
     pub bucket_limit: u64,
-    /// Native histograms of a finer schema are brought to this one.
+    /// Native histograms with a finer schema are reduced to this one.
     pub schema_max: i32,
-    /// Three more synthetic series.
+    /// Adds three more report series.
     pub extra_metrics: bool,
-    /// The format of pages that do not say theirs.
+    /// The format of pages without a usable content type.
     pub fallback: Option<Format>,
-    /// What the flags ask for.
+    /// What the feature flags enable.
     pub features: Features,
-    /// A page of this many bytes is refused; 0 for no limit of the job.
+    /// Pages of this size or more are refused; 0 for no limit of the job.
     pub body_bytes_limit: u64,
     /// The `Accept` header.
     pub accept: String,
-    /// Whether compressed pages are asked for.
+    /// Whether compressed pages are requested.
     pub compression: bool,
     /// The job's name.
     pub job_name: String,
-    /// Where pages that could not be had are written down.
+    /// The log of failed scrapes.
     pub failure_log: Option<Arc<FailureLog>>,
 }
 
@@ -105,7 +105,7 @@ impl JobOptions {
     }
 }
 
-/// Whether series of a cache made under `old` are right under `new`: nothing that bears on labels differs.
+/// Whether series cached under `old` are valid under `new`: everything that affects labels is equal.
 pub(crate) fn same_labels(old: &ScrapeConfig, new: &ScrapeConfig) -> bool {
     let mut bare = old.clone();
     bare.scrape_interval = new.scrape_interval;
@@ -115,7 +115,7 @@ pub(crate) fn same_labels(old: &ScrapeConfig, new: &ScrapeConfig) -> bool {
     bare == *new
 }
 
-/// The finest schema whose buckets grow by this factor at least.
+/// The finest schema whose growth factor is at least `factor`.
 fn schema_of_factor(factor: f64) -> i32 {
     if factor <= 1.0 {
         return EXPONENTIAL_SCHEMA_MAX;
@@ -133,8 +133,8 @@ fn format_of(protocol: &ScrapeProtocol) -> Option<Format> {
     }
 }
 
-/// Names of the job's protocols, in its order. Start timestamps are best had from protobuf, which then comes before the
-/// usual ones; a list that is the usual one word for word counts as none.
+/// The job's protocols in order. Protobuf is the best source of start timestamps, so it then precedes the
+/// default ones; a list equal to the default counts as not set.
 fn protocols(config: &ScrapeConfig, features: Features) -> Vec<&str> {
     let mut names: Vec<&str> = config.scrape_protocols.iter().map(ScrapeProtocol::as_str).collect();
     let (proto, usual) = (OFFERS[0].0, OFFERS[1..].iter().map(|(name, ..)| *name));
@@ -144,10 +144,10 @@ fn protocols(config: &ScrapeConfig, features: Features) -> Vec<&str> {
     names
 }
 
-/// The offers in the job's order, each with the weight that Prometheus gives it.
+/// The `Accept` header: the protocols in the job's order, with Prometheus' weights.
 fn accept_header(protocols: &[&str], escaping: &str) -> String {
     let mut offers = Vec::new();
-    // Weights count down from one more than there are protocols.
+    // Weights count down from one more than the number of protocols.
     let mut weight = OFFERS.len() + 1;
     for protocol in protocols {
         let offer = OFFERS.iter().find(|(name, ..)| name == protocol);
@@ -213,7 +213,7 @@ mod tests {
     }
 
     #[test]
-    fn protocols_are_offered_in_the_jobs_order() {
+    fn protocols_are_offered_in_the_configured_order() {
         assert_eq!(
             JobOptions::of(&job(""), Features::default()).accept,
             "application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.6,\
@@ -244,7 +244,7 @@ mod tests {
     }
 
     #[test]
-    fn caches_outlive_changes_that_labels_do_not_see() {
+    fn caches_survive_changes_that_do_not_affect_labels() {
         let plain = job("");
         assert!(same_labels(
             &plain,
@@ -256,7 +256,7 @@ mod tests {
     }
 
     #[test]
-    fn durations_look_like_gos() {
+    fn durations_are_printed_as_in_go() {
         for (millis, text) in [
             (0, "0s"),
             (15_000, "15s"),

@@ -1,38 +1,38 @@
-//! What pages may take of memory together.
+//! The memory for all pages together.
 //!
-//! Rooms of rising size, each with a budget of its own. A page starts in the smallest and moves up when it turns out to
-//! be larger:
+//! There are classes ("rooms") of increasing size, each with its own budget. A page starts in the smallest and moves up
+//! if it turns out to be larger:
 //!
 //! ```text
 //! small (to 1 MiB each)  ─▶  medium (to 16 MiB)  ─▶  large (to the largest page)
 //! ```
 //!
-//! Always true: a page waits for a larger room only, and the largest never waits, so pages cannot block one another in a
-//! circle; small pages do not wait behind large ones. A share is given back when whatever holds it is dropped, which for
-//! a scrape that was cancelled is the thread that still inflates its page.
+//! Always true: a page only waits for a larger room, and the largest never waits, so pages cannot deadlock; small pages
+//! do not wait behind large ones. A share is released when its holder is dropped; for a cancelled scrape that is the
+//! thread that is still decompressing the page.
 
 use std::sync::Arc;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-/// What all pages may take when nobody says otherwise.
+/// The default budget for all pages.
 pub const DEFAULT_BUDGET_BYTES: usize = 512 << 20;
 const KIB: usize = 1 << 10;
 
-/// Memory that pages may take together. Cloning gives another handle.
+/// The memory for all pages. Clones share the same memory.
 #[derive(Clone, Debug)]
 pub struct PageMemory(Arc<[Room; 3]>);
 
 #[derive(Debug)]
 struct Room {
-    /// A page in this room may have this many bytes.
+    /// The size limit of a page in this room.
     page_bytes_max: usize,
-    /// What is left of the budget, in KiB.
+    /// The free part of the budget, in KiB.
     free: Arc<Semaphore>,
     budget_kib: usize,
 }
 
-/// A page's share, given back when dropped.
+/// A page's share, released when dropped.
 #[derive(Debug)]
 pub struct Share {
     permit: OwnedSemaphorePermit,
@@ -41,7 +41,7 @@ pub struct Share {
 }
 
 impl Share {
-    /// How large the page may become within this share.
+    /// The size that the page may reach within this share.
     pub fn bytes(&self) -> usize {
         self.bytes
     }
@@ -54,10 +54,10 @@ impl Default for PageMemory {
 }
 
 impl PageMemory {
-    /// With this budget for all pages together.
+    /// Creates it with this budget for all pages.
     pub fn new(budget_bytes: usize) -> Self {
         let room = |page_bytes_max: usize, budget_bytes: usize| {
-            // Whatever the budget, one page of each room fits.
+            // One page of each room always fits, whatever the budget.
             let budget_kib = (budget_bytes.max(page_bytes_max) / KIB).min(Semaphore::MAX_PERMITS);
             Room { page_bytes_max, free: Arc::new(Semaphore::new(budget_kib)), budget_kib }
         };
@@ -70,16 +70,16 @@ impl PageMemory {
         ]))
     }
 
-    /// A share for a page of up to `bytes`, or as much as the room of such pages gives at most. `held` is what the page
-    /// has already; it goes back once the larger share is there.
+    /// Returns a share for a page of up to `bytes`, or the largest that the matching room allows. `held` is what the
+    /// page already has; it is released once the larger share is available.
     pub async fn share(&self, bytes: usize, held: Option<Share>) -> Share {
         let fitting = self.0.iter().position(|room| bytes <= room.page_bytes_max);
         let room = fitting.unwrap_or(self.0.len() - 1);
         let wanted = bytes.min(self.0[room].page_bytes_max);
         match held {
             Some(held) if held.room > room || (held.room == room && held.bytes >= wanted) => held,
-            // Within a room nobody waits while holding: what is held goes back first. The bytes stay where they are for
-            // that moment, which is what a budget per room leaves a margin for.
+            // Nothing waits within a room while holding a share of it: `held` is released first. The bytes stay
+            // allocated for that moment; the budget per room leaves a margin for this.
             Some(held) if held.room == room => {
                 drop(held);
                 self.take(room, wanted).await
@@ -92,8 +92,8 @@ impl PageMemory {
         }
     }
 
-    /// A share for a page whose size nobody knows: the largest page of the room that comes after `held`, but no more
-    /// than `bytes_max`. In the last room the share stays what it is.
+    /// Returns a share for a page of unknown size: the largest page of the next room after `held`, but at most
+    /// `bytes_max`. In the last room the share stays the same.
     pub async fn larger_room(&self, held: Option<Share>, bytes_max: usize) -> Share {
         let room = match held {
             None => 0,
@@ -105,7 +105,7 @@ impl PageMemory {
         share
     }
 
-    /// What is free in all rooms together.
+    /// The free memory of all rooms.
     #[cfg(test)]
     pub(crate) fn free_kib(&self) -> usize {
         self.0.iter().map(|room| room.free.available_permits()).sum()
@@ -118,7 +118,7 @@ impl PageMemory {
         Share { permit, room, bytes }
     }
 
-    /// Gives back what a page that is complete does not need.
+    /// Releases what a complete page does not need.
     pub fn shrink(share: &mut Share, bytes: usize) {
         let kib = bytes.div_ceil(KIB).max(1);
         let spare = share.permit.num_permits().saturating_sub(kib);
@@ -159,13 +159,13 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn small_pages_do_not_wait_behind_large_ones_and_large_ones_get_their_turn() {
+    async fn small_pages_do_not_wait_behind_large_ones_which_get_their_turn() {
         let memory = PageMemory::new(512 * MIB);
         let mut shares = Vec::new();
         for _ in 0..2 {
             shares.push(memory.share(150 * MIB, None).await);
         }
-        // A third large page waits, and holds what it has read so far.
+        // A third large page waits while holding what it has read so far.
         let waiting = {
             let memory = memory.clone();
             tokio::spawn(async move {

@@ -23,7 +23,7 @@ pub(crate) struct Pool {
     config: Arc<ScrapeConfig>,
     job: Arc<JobOptions>,
     client: HttpClient,
-    /// By the targets' hash.
+    /// Keyed by the hash of the target.
     loops: BTreeMap<u64, Running>,
     groups: Vec<Arc<TargetGroup>>,
     dropped: Vec<DroppedTarget>,
@@ -47,7 +47,7 @@ pub(crate) enum PoolError {
     FailureLog(#[from] std::io::Error),
 }
 
-/// What pools of all jobs need.
+/// What the pools of all jobs need.
 #[derive(Clone)]
 pub(crate) struct PoolContext {
     pub(crate) shared: LoopServices,
@@ -71,10 +71,10 @@ impl PoolContext {
 }
 
 impl Pool {
-    /// A pool without targets.
+    /// Creates a pool without targets.
     ///
     /// # Errors
-    /// The client cannot be built from the job's options.
+    /// The client cannot be created from the job's options.
     pub(crate) fn new(config: ScrapeConfig, context: &PoolContext) -> Result<Self, PoolError> {
         Ok(Pool {
             job: context.options(&config)?,
@@ -87,7 +87,7 @@ impl Pool {
         })
     }
 
-    /// A target of this job as one can look at it; `None` when there is none with this address.
+    /// A preview of a target of this job; `None` if no target has this address.
     pub(crate) fn preview(&self, url: &str, context: &PoolContext) -> Option<Preview> {
         let target = self.active().find(|target| target.url == url)?.clone();
         let fetch = HttpFetch::new(self.client.clone(), context.reading.clone(), &target, &self.job);
@@ -107,7 +107,7 @@ impl Pool {
         (&self.dropped, self.dropped_count)
     }
 
-    /// Changes to another section. Loops whose targets stay are restarted, with what they know if that is still right.
+    /// Applies a new section. Loops of remaining targets are restarted and keep their state if it is still valid.
     pub(crate) fn reload(&mut self, config: ScrapeConfig, context: &PoolContext) -> Result<(), PoolError> {
         let start = context.shared.clock.elapsed();
         let client = context.client(&config)?;
@@ -127,12 +127,12 @@ impl Pool {
         Ok(())
     }
 
-    /// Starts loops of new targets and stops those of targets that are gone.
+    /// Starts the loops of new targets and stops those of removed ones.
     pub(crate) fn sync(&mut self, groups: Vec<Arc<TargetGroup>>, context: &PoolContext) {
         self.sync_from(groups, &mut BTreeMap::new(), false, context);
     }
 
-    /// As `sync`; loops in `replaced` have been told to stop, and a target that is in there continues from it.
+    /// Like `sync`. Loops in `replaced` have been told to stop; their targets, if they remain, continue from them.
     fn sync_from(
         &mut self,
         groups: Vec<Arc<TargetGroup>>,
@@ -181,7 +181,7 @@ impl Pool {
         context.shared.metrics.synced(&config.job_name, self.loops.len(), failed, config.target_limit, took);
     }
 
-    /// Keeps or starts the loop of a target. Of two equal targets the first counts.
+    /// Keeps or starts the loop of a target. Of two equal targets the first is used.
     fn take_target(
         &mut self,
         target: Target,
@@ -244,21 +244,21 @@ impl Pool {
         }
     }
 
-    /// Ends all loops: the job is gone.
+    /// Ends all loops because the job was removed.
     pub(crate) fn end(self) {
         for running in self.loops.into_values() {
             running.end();
         }
     }
 
-    /// The loops' tasks, to wait for.
+    /// The loops' tasks, to be awaited.
     pub(crate) fn into_tasks(self) -> Vec<JoinHandle<Stopped>> {
         self.loops.into_values().map(|running| running.task).collect()
     }
 }
 
 impl Running {
-    /// Stops the loop, and ends the target's series when the time has come.
+    /// Stops the loop, which then ends the target's series in due time.
     fn end(self) {
         self.stop.request();
         tokio::spawn(async move {
@@ -269,7 +269,7 @@ impl Running {
     }
 }
 
-/// Runs a loop once the one before it has stopped. The new one takes over its state, or the old one's series end.
+/// Runs a loop once its predecessor has stopped. It takes over the state, or the predecessor's series end.
 async fn run_after(previous: Option<JoinHandle<Stopped>>, keep_state: bool, mut new: ScrapeLoop) -> Stopped {
     if let Some(previous) = previous
         && let Ok(stopped) = previous.await
@@ -283,5 +283,5 @@ async fn run_after(previous: Option<JoinHandle<Stopped>>, keep_state: bool, mut 
     new.run().await
 }
 
-/// Kept here for the collector of metadata sizes.
+/// Here because the collector of metadata sizes uses it.
 pub(crate) type Pools = Arc<Mutex<BTreeMap<String, Pool>>>;

@@ -1,5 +1,5 @@
-//! A look at a target: its page is scraped beside the loop, and shown line by line with what the job's rules make of it.
-//! Nothing is stored, and the loop notices nothing.
+//! A preview of a target: scrapes its page outside the loop and shows, line by line, what the job's rules do to it.
+//! Nothing is stored, and the loop is not affected.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -47,31 +47,31 @@ pub struct Preview {
 /// One sample of a page.
 #[derive(Clone, Debug, PartialEq)]
 pub struct PreviewLine {
-    /// Name and labels as they stand on the page.
+    /// Name and labels as on the page.
     pub text: String,
     pub value: f64,
-    /// With the labels of the target, before any rule.
+    /// With target labels, before any rule.
     pub labels: LabelSet,
-    /// Indexes of the rules that changed something.
+    /// Indices of the rules that changed something.
     pub changed_by: Vec<usize>,
     /// Index of the rule that dropped the sample.
     pub dropped_by: Option<usize>,
-    /// The series that is stored, or why there is none.
+    /// The stored series, or why nothing is stored.
     pub stored: Result<Option<LabelSet>, ScrapeError>,
 }
 
 /// A page, line by line.
 #[derive(Debug, Default)]
 pub struct PreviewPage {
-    /// Of the lines that were asked for, the first ones.
+    /// The first of the requested lines.
     pub lines: Vec<PreviewLine>,
     /// Samples on the page.
     pub samples: u64,
-    /// Of them, those that are stored.
+    /// The number that would be stored.
     pub kept: u64,
-    /// Samples that were asked for.
+    /// The number that were requested.
     pub matching: u64,
-    /// The line that makes the whole page bad.
+    /// The fault that makes the whole page invalid.
     pub fault: Option<ScrapeError>,
 }
 
@@ -91,14 +91,14 @@ impl Preview {
         &self.config
     }
 
-    /// Gets the page within the target's time limit; returns how long that took, too.
+    /// Fetches the page within the target's timeout. Also returns how long that took.
     pub async fn page(&self) -> (Result<Page, FetchError>, Duration) {
         let begin = self.clock.elapsed();
         let page = self.fetch.fetch(self.clock.sleep(self.target.timeout)).await;
         (page, self.clock.elapsed().saturating_sub(begin))
     }
 
-    /// What becomes of a page. `rules` stand in for those of the job; `wanted` chooses lines by their text.
+    /// What becomes of a page. `rules` replaces the job's rules; `wanted` selects lines by their text.
     pub fn read(
         &self,
         page: &Page,
@@ -128,7 +128,7 @@ fn read_page(
     wanted: &dyn Fn(&str) -> bool,
     limits: PreviewLimits<'_>,
 ) -> PreviewPage {
-    // What stands before the rules is shown as it is, also when it breaks a limit.
+    // The labels before the rules are shown even if they break a limit.
     let plain = LabelOptions { rules: Vec::new(), limits: LabelLimits::default(), ..options.clone() };
     let mut shown = PreviewPage::default();
     let mut scratch = LabelScratch::new();
@@ -140,7 +140,7 @@ fn read_page(
         }
         let (key, kind, value) = match parser.next() {
             Ok(Some(Entry::Series(series))) => (series.key, series.kind, series.value),
-            // Of a histogram the number of observations is shown.
+            // For a histogram, the number of observations is shown.
             Ok(Some(Entry::Histogram(h))) => (h.key, h.kind, h.value.to_float().count),
             Ok(Some(Entry::Unit { unit: stated, .. })) => {
                 unit = String::from_utf8_lossy(stated).into_owned();
@@ -165,7 +165,7 @@ fn read_page(
         };
         shown.kept += u64::from(matches!(stored, Ok(Some(_))));
         let text = match key.first() {
-            // The key of a protobuf page is no text to look at.
+            // The key of a protobuf page is not readable text.
             Some(byte) if byte.is_ascii_control() => scratch.to_label_set().to_string().into(),
             _ => String::from_utf8_lossy(key),
         };
@@ -187,7 +187,7 @@ fn read_page(
     }
 }
 
-/// A unit is stated of the family that was named last; a sample without a type is of none.
+/// A unit belongs to the latest family; a sample without a type belongs to none.
 fn unit_of(kind: MetricType, unit: &str) -> &str {
     if kind == MetricType::Unknown { "" } else { unit }
 }
@@ -257,7 +257,7 @@ mod tests {
     }
 
     #[test]
-    fn every_line_names_the_rules_that_touched_it() {
+    fn every_line_names_the_rules_that_changed_it() {
         let rules = "- {regex: secret, action: labeldrop}\n\
                      - {source_labels: [__name__], regex: noise, action: drop}\n\
                      - {source_labels: [job], target_label: from}\n";
@@ -280,7 +280,7 @@ mod tests {
     }
 
     #[test]
-    fn lines_are_cut_and_counted_and_a_bad_one_is_named() {
+    fn lines_are_limited_and_counted_and_an_invalid_one_is_named() {
         let shown = read("a 1\nb 2\nc 3\n", "", 2);
         assert_eq!((shown.lines.len(), shown.matching, shown.samples), (2, 3, 3));
         let shown = read("a 1\nb b b\n", "", 2);

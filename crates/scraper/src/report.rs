@@ -1,4 +1,4 @@
-//! The series that a scrape reports about itself.
+//! The series that describe a scrape itself (`up` and others).
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use ferula_model::value::{STALE_NAN, is_stale};
 use ferula_model::{LabelSet, MetricMetadata, MetricType};
 use ferula_storage::AppendError;
 
-/// Names of the report series; the last three come with `extra_scrape_metrics`.
+/// Names of the report series; the last three are added by `extra_scrape_metrics`.
 pub const REPORTS: [&str; 8] = [
     "up",
     "scrape_duration_seconds",
@@ -18,19 +18,19 @@ pub const REPORTS: [&str; 8] = [
     "scrape_sample_limit",
     "scrape_body_size_bytes",
 ];
-/// How many of them are always there.
+/// The number of report series that always exist.
 const PLAIN_REPORTS: usize = 5;
 
-/// How many samples a page had.
+/// Counts of a page's samples.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Counts {
     /// On the page.
     pub scraped: u64,
-    /// Left after relabelling.
+    /// After relabelling.
     pub kept: u64,
-    /// Of series that the page before did not have.
+    /// From series that the previous page did not have.
     pub series_added: u64,
-    /// Of new series that the store did not take, because it is at a limit, and the limit.
+    /// From new series that the store refused because of a limit, and that limit.
     pub refused_new: Option<(u64, AppendError)>,
 }
 
@@ -41,14 +41,14 @@ pub struct Report {
     extra: bool,
 }
 
-/// What only some targets report.
+/// Values that only some targets report.
 #[derive(Clone, Copy, Debug)]
 pub struct ExtraReport {
     /// The target's timeout.
     pub timeout: Duration,
-    /// The job's limit, 0 for none.
+    /// The job's limit; 0 for none.
     pub sample_limit: u64,
-    /// Bytes of the page, 0 when there was none, −1 when it was too large.
+    /// Size of the page; 0 if there was none, −1 if it was too large.
     pub body_bytes: f64,
 }
 
@@ -71,24 +71,24 @@ impl Report {
         Report { values, extra: extra.is_some() }
     }
 
-    /// The end of all report series.
+    /// Staleness markers for all report series.
     pub fn stale(extra: bool) -> Self {
         Report { values: [STALE_NAN; REPORTS.len()], extra }
     }
 
-    /// Whether this is the end of the reports.
+    /// Whether these are the staleness markers.
     pub fn is_stale(&self) -> bool {
         self.values.iter().copied().all(is_stale)
     }
 
-    /// Position in [`REPORTS`] and value of each series that is reported.
+    /// Position in [`REPORTS`] and value of each reported series.
     pub fn values(&self) -> impl Iterator<Item = (usize, f64)> {
         let count = if self.extra { REPORTS.len() } else { PLAIN_REPORTS };
         self.values.iter().copied().enumerate().take(count)
     }
 }
 
-/// Units and help texts of the report series, in the order of [`REPORTS`]; all are gauges.
+/// Units and help texts of the report series, in the order of [`REPORTS`]; all are gauges. The texts are Prometheus'.
 const TEXTS: [(&str, &str); REPORTS.len()] = [
     ("targets", "Health of the scrape target. 1 means the target is healthy, 0 if the scrape failed."),
     ("seconds", "Duration of the last scrape in seconds."),
@@ -110,7 +110,7 @@ pub fn report_metadata(slot: usize) -> MetricMetadata {
     MetricMetadata { kind: MetricType::Gauge, unit: unit.to_owned(), help: help.to_owned() }
 }
 
-/// Labels of a report series of a target.
+/// The labels of a target's report series.
 pub fn report_labels(name: &str, target: &LabelSet) -> LabelSet {
     let mut labels = target.to_builder();
     labels.set(METRIC_NAME, name);

@@ -1,12 +1,12 @@
-//! One target's loop: wait for its moment, get the page, store it, report.
+//! One target's loop: wait for the tick, fetch the page, store it, report.
 //!
 //! ```text
 //! run ──▶ tick ──▶ fetch ──▶ store ──▶ report ──▶ tick …      stop ──▶ Stopped: state for a successor,
 //!                                                                       or end_of_run: markers after two ticks
 //! ```
 //!
-//! Always true: a scrape that began is finished, unless the whole server shuts down; ticks that pass meanwhile are
-//! skipped. The sample's time is the tick's when the scrape began close enough to it.
+//! Always true: a scrape that has started is finished, unless the whole server shuts down; ticks that pass meanwhile
+//! are skipped. Samples get the tick's time if the scrape started close enough to it.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -27,25 +27,22 @@ use crate::report::{Counts, ExtraReport, Report};
 use crate::target::{Health, LastScrape, Target};
 use crate::target_state::{ScrapeContext, TargetState};
 
-/// A scrape that begins at most this late gets its tick's time, which keeps the distance of samples equal.
+/// A scrape that starts at most this late gets its tick's time, which keeps samples evenly spaced.
 const TOLERANCE_MAX: Duration = Duration::from_millis(2);
 
-/// What loops of all targets share.
+/// What the loops of all targets share.
 #[derive(Clone)]
 pub struct LoopServices {
-    /// Where samples go.
     pub store: Arc<dyn Appendable>,
-    /// Where time comes from.
     pub clock: SharedClock,
-    /// What is counted.
     pub metrics: Metrics,
-    /// The server's shutdown: no markers are written then, because series continue after the restart.
+    /// The server's shutdown. No markers are written then, because series continue after the restart.
     pub shutdown: Shutdown,
-    /// Pages that are parsed and stored at the same time.
+    /// Limits how many pages are parsed and stored at the same time.
     pub storing: Arc<Semaphore>,
-    /// Chooses the hash keys of caches.
+    /// Source of the hash keys of caches.
     pub seeds: Arc<AtomicU64>,
-    /// Where pages go that could not be taken.
+    /// Keeps pages that could not be ingested.
     pub bad_pages: BadPages,
 }
 
@@ -54,14 +51,14 @@ impl LoopServices {
         self.storing.clone().acquire_owned().await.expect("this semaphore is never closed")
     }
 
-    /// The state of a target that was never scraped, with a hash key of its own.
+    /// The state of a target that was never scraped, with its own hash key.
     pub(crate) fn new_state(&self) -> TargetState {
-        // The golden-ratio step keeps neighbouring seeds far apart.
+        // The golden-ratio step spreads neighbouring seeds far apart.
         TargetState::new(self.seeds.fetch_add(0x9e37_79b9_7f4a_7c15, Ordering::Relaxed))
     }
 }
 
-/// A failure that is the job's, not the target's: it goes before any scrape.
+/// A failure of the job rather than of the target. It replaces the scrape.
 pub type Forced = Arc<Mutex<Option<ScrapeError>>>;
 
 /// One target's loop.
@@ -72,13 +69,13 @@ pub struct ScrapeLoop {
     pub(crate) fetch: Arc<dyn Fetch>,
     pub(crate) state: TargetState,
     pub(crate) forced: Forced,
-    /// This loop alone is to stop.
+    /// Stops this loop alone.
     pub(crate) stop: Shutdown,
-    /// Moves this server's scrapes against those of its twins.
+    /// Offsets this server's scrapes from those of its replicas.
     pub(crate) offset_seed: u64,
 }
 
-/// A loop that has stopped, and what it knew.
+/// A stopped loop and its state.
 pub struct Stopped {
     /// Its state, for a successor.
     pub state: TargetState,
@@ -90,7 +87,7 @@ pub struct Stopped {
 }
 
 impl ScrapeLoop {
-    /// Scrapes until it is stopped or the server shuts down.
+    /// Scrapes until the loop is stopped or the server shuts down.
     pub async fn run(mut self) -> Stopped {
         self.target.set_metadata(self.state.metadata().clone());
         let clock = self.shared.clock.clone();
@@ -128,7 +125,7 @@ impl ScrapeLoop {
         }
     }
 
-    /// One scrape, from request to report. `at` becomes the time of its samples.
+    /// Performs one scrape, from request to report. `at` becomes the time of its samples.
     async fn scrape(&mut self, at: UnixNanos, start: Duration) {
         let forced = self.forced.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let page = match forced {
@@ -162,7 +159,7 @@ impl ScrapeLoop {
             start,
             _permit: permit,
         };
-        // A page can take long to store and the log may wait for the disk: neither must hold up other loops.
+        // Storing a page can take long, and the log may wait for the disk: neither may delay other loops.
         match tokio::task::spawn_blocking(move || storing.store(page)).await {
             Ok(state) => self.state = state,
             Err(panic) => {
@@ -187,14 +184,14 @@ fn observe_interval(observed: &IntervalLength, last: Option<Duration>, now: Dura
     }
 }
 
-/// The time of a scrape that begins now and was due at `moment`.
+/// The time of a scrape that starts now and was due at `moment`.
 fn aligned(now: UnixNanos, moment: UnixNanos, interval: Duration) -> UnixNanos {
     let tolerance = TOLERANCE_MAX.min(interval / 100).as_nanos();
     let late = i128::from(now.0) - i128::from(moment.0);
     if late.unsigned_abs() <= tolerance { moment } else { now }
 }
 
-/// A page of which the store did not take the new series is a good one, but the reader of `targets` must know.
+/// A page whose new series the store refused is still good, but users of the targets page must see it.
 fn last_scrape(at: UnixNanos, took: Duration, counts: &Counts, error: Option<&ScrapeError>) -> LastScrape {
     let partly = counts.refused_new.as_ref();
     LastScrape {
@@ -214,7 +211,7 @@ fn scrape_context<'a>(job: &'a JobOptions, target: &'a Target, metrics: &'a Metr
     ScrapeContext { job, page, target: &target.public_labels, metrics, url: &target.url }
 }
 
-/// A scrape on its way into the store.
+/// A scrape being stored.
 struct Storing {
     shared: LoopServices,
     target: Arc<Target>,
@@ -222,7 +219,7 @@ struct Storing {
     state: TargetState,
     at: UnixNanos,
     start: Duration,
-    /// Held until the page is stored, also when the loop does not wait for that.
+    /// Held until the page is stored, even if the loop does not wait for that.
     _permit: OwnedSemaphorePermit,
 }
 
@@ -264,8 +261,8 @@ impl Storing {
 }
 
 impl Stopped {
-    /// Ends the target's series, unless it never was scraped: waits for the first missed tick and one more, in case
-    /// the target comes back under another loop, and then writes markers at the time of the first.
+    /// Ends the target's series, unless it was never scraped. Waits for the first missed tick and one more, in case
+    /// another loop takes over the target, then writes markers at the time of the first.
     pub async fn end_of_run(mut self) {
         if !self.scraped {
             return;

@@ -1,4 +1,4 @@
-//! The scraper as a whole: jobs to pools, discovery to targets, and what the API may see of it.
+//! The scraper as a whole: from jobs to pools, from discovery to targets, and what the API sees.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::AtomicU64;
@@ -26,28 +26,24 @@ use crate::preview::Preview;
 use crate::scrape_loop::LoopServices;
 use crate::target::{DroppedTarget, Target, fnv64a};
 
-/// How often jobs are tried that could not run when they were configured.
+/// How often to retry jobs that could not run when they were configured.
 const WAITING_POOLS_INTERVAL: Duration = Duration::from_secs(5);
 
 /// What a scraper needs.
 pub struct ScraperSetup {
-    /// Where samples go.
     pub store: Arc<dyn Appendable>,
-    /// Where time comes from.
     pub clock: SharedClock,
-    /// Where metrics are registered.
     pub registry: Registry,
-    /// When to stop.
     pub shutdown: Shutdown,
-    /// This machine's name: twins on other machines scrape at other moments.
+    /// This machine's name, so that replicas on other machines scrape at different times.
     pub hostname: String,
-    /// A random number that targets do not know.
+    /// A random number that targets cannot know.
     pub random_seed: u64,
-    /// What the flags ask for.
+    /// What the feature flags enable.
     pub features: Features,
 }
 
-/// Scrapes the targets of all jobs. Cloning gives another handle to the same scraper.
+/// Scrapes the targets of all jobs. Clones are handles to the same scraper.
 #[derive(Clone)]
 pub struct Scraper(Arc<Inner>);
 
@@ -59,28 +55,28 @@ struct Inner {
     hostname: String,
     features: Features,
     pools: Pools,
-    /// New jobs that cannot run yet, because a file of theirs is missing or broken.
+    /// New jobs that cannot run yet because a file is missing or invalid.
     waiting: Mutex<BTreeMap<String, ScrapeConfig>>,
     failure_logs: FailureLogs,
-    /// Changes with the external labels.
+    /// Depends on the external labels.
     offset_seed: Mutex<u64>,
-    /// Permits of `shared.storing`.
+    /// The number of permits of `shared.storing`.
     storing_permits: u32,
 }
 
-/// Why a configuration was not taken over whole.
+/// Why a configuration was not applied in full.
 #[derive(Debug, thiserror::Error)]
 pub enum ApplyError {
     /// A file of jobs cannot be read.
     #[error("{0}")]
     Config(#[from] ConfigError),
-    /// Jobs that ran before and cannot run with their new options, with the reasons. They continue with the old ones; all
-    /// other jobs are taken over. A job that is new is no error: it is logged, and tried again.
+    /// Running jobs that could not apply their new options, with reasons. They continue with the old ones; all
+    /// other jobs are applied. A new job that cannot run is not an error: it is logged and retried.
     #[error("failed to apply the new configuration: {}", .0.join("; "))]
     Pools(Vec<String>),
 }
 
-/// What the API may see: all targets at one moment.
+/// All targets at one moment, for the API.
 #[derive(Clone, Debug, Default)]
 pub struct TargetsSnapshot {
     /// The jobs, by name.
@@ -94,16 +90,16 @@ pub struct PoolSnapshot {
     pub name: String,
     /// The job's section.
     pub config: Arc<ScrapeConfig>,
-    /// Targets that are scraped, sorted by URL.
+    /// Scraped targets, sorted by URL.
     pub active: Vec<Arc<Target>>,
     /// Targets that relabelling dropped, as many as `keep_dropped_targets` allows.
     pub dropped: Vec<DroppedTarget>,
-    /// How many were dropped.
+    /// The total number of dropped targets.
     pub dropped_count: usize,
 }
 
 impl Scraper {
-    /// A scraper without jobs.
+    /// Creates a scraper without jobs.
     pub fn new(setup: ScraperSetup) -> Self {
         let parallel = std::thread::available_parallelism().map_or(2, std::num::NonZero::get) * 2;
         let shared = LoopServices {
@@ -132,7 +128,7 @@ impl Scraper {
         }))
     }
 
-    /// Changes to the jobs of this configuration. Unchanged jobs continue undisturbed.
+    /// Applies the jobs of this configuration. Unchanged jobs continue undisturbed.
     ///
     /// Must be called within a Tokio runtime.
     pub fn apply_config(&self, config: &Config) -> Result<(), ApplyError> {
@@ -172,7 +168,7 @@ impl Scraper {
                 error!("A scrape loop panicked", component = "scrape manager", err = panic);
             }
         }
-        // A loop that was cut short leaves its page to the thread that stores it.
+        // A loop that was cut short leaves its page to the storing thread.
         let all = inner.shared.storing.acquire_many(inner.storing_permits).await;
         drop(all.expect("this semaphore is never closed"));
         if let Err(panic) = passing_on.await {
@@ -180,18 +176,18 @@ impl Scraper {
         }
     }
 
-    /// A target to look at beside its loop; `None` when the job has no target with this address.
+    /// A preview of a target; `None` if the job has no target with this address.
     pub fn preview(&self, job: &str, url: &str) -> Option<Preview> {
         let context = self.0.context();
         self.0.lock().get(job)?.preview(url, &context)
     }
 
-    /// The last page of a target that could not be taken.
+    /// The last page of a target that could not be ingested.
     pub fn bad_page(&self, job: &str, url: &str) -> Option<BadPage> {
         self.0.shared.bad_pages.of(job, url)
     }
 
-    /// All targets, now.
+    /// All current targets.
     pub fn targets(&self) -> TargetsSnapshot {
         let pools = self.0.lock();
         let pool = |(name, pool): (&String, &Pool)| {
@@ -226,12 +222,12 @@ impl Inner {
         }
     }
 
-    /// Makes, changes and ends pools; the names of jobs that could not be.
+    /// Creates, changes and removes pools. Returns the names of jobs that could not be applied.
     fn apply_jobs(&self, jobs: &[ScrapeConfig]) -> Vec<String> {
         let context = self.context();
         let metrics = &self.shared.metrics;
         let wanted: BTreeSet<&str> = jobs.iter().map(|job| job.job_name.as_str()).collect();
-        // Before the pools, as in `make_waiting_pools`: in another order the two would wait for each other forever.
+        // Before the pools, as in `make_waiting_pools`: the opposite lock order could deadlock.
         let mut waiting_jobs = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
         let mut pools = self.lock();
         let gone: Vec<String> =
@@ -276,7 +272,7 @@ impl Inner {
         Pool::new(job.clone(), context).inspect_err(|_| self.shared.metrics.pools_failed.inc())
     }
 
-    /// Tries jobs again that could not run when they were configured. Returns whether one can now.
+    /// Retries jobs that could not run when they were configured. Returns whether one can now.
     fn make_waiting_pools(&self) -> bool {
         let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
         if waiting.is_empty() {
@@ -290,7 +286,7 @@ impl Inner {
                 pools.insert(name.clone(), pool);
                 false
             }
-            // It was logged at the first try.
+            // The first failure was logged.
             Err(_) => true,
         });
         waiting.len() < before
@@ -311,19 +307,19 @@ fn log_pool_error(text: &str, job: &str, reason: &PoolError) {
     error!(text, component = "scrape manager", err = reason, scrape_pool = job);
 }
 
-/// Options of the client that cannot be followed to the letter do no harm, but should not pass in silence.
+/// Client options that are only partly supported do no harm, but are logged.
 fn warn_of_caveat(job: &ScrapeConfig) {
     if let Some(caveat) = HttpClient::caveat(&job.http) {
         warn!(caveat, component = "scrape manager", scrape_pool = job.job_name);
     }
 }
 
-/// Sizes of metadata are asked for, not kept: they change with every page.
+/// Metadata sizes are computed on demand, because they change with every page.
 fn collect_metadata_sizes(registry: &Registry, pools: &Pools) {
     let pools = Arc::downgrade(pools);
     registry.collector(move |families| {
         let Some(pools) = pools.upgrade() else { return };
-        // Every target has a lock of its own; the pools are not held while one is waited for.
+        // Every target has its own lock; the pools are not locked while waiting for one.
         let jobs: Vec<(String, Vec<_>)> = {
             let pools = pools.lock().unwrap_or_else(PoisonError::into_inner);
             let metadata = |pool: &Pool| pool.active().filter_map(|target| target.metadata()).collect();
@@ -338,12 +334,12 @@ fn collect_metadata_sizes(registry: &Registry, pools: &Pools) {
         }
         families.push(gauges(
             "prometheus_target_metadata_cache_entries",
-            "Metric families of which type, help or unit is kept, by job.",
+            "Metric families with cached type, help or unit, by job.",
             entries,
         ));
         families.push(gauges(
             "prometheus_target_metadata_cache_bytes",
-            "Bytes that types, help texts and units of metric families take, by job.",
+            "Bytes of cached types, help texts and units of metric families, by job.",
             bytes,
         ));
     });

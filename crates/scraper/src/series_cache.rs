@@ -1,33 +1,33 @@
-//! What a target exposed before: from the text of a series to its ref, without touching labels.
+//! The series that a target exposed before: maps the text of a series to its ref without touching labels.
 //!
-//! Pages come in the same order again and again, so the next line is expected to be the one that followed last time;
-//! only a surprise is looked up. Of a text only a 128-bit keyed hash is kept, with a key that outsiders do not know,
-//! so that nobody can make two lines collide.
+//! Pages keep their order from scrape to scrape, so the next line is expected to be the one that followed last time;
+//! only surprises are looked up. Of each text only a 128-bit keyed hash is kept. Its key is secret,
+//! so collisions cannot be forced.
 //!
-//! Staleness works by rounds: a round is one scrape. A series that was tracked in the round before and is not in this
-//! one has ended. Several texts may lead to one series (relabelling may merge them); it ends when none is left.
+//! Staleness works by rounds; a round is one scrape. A series that was tracked in the previous round but not in this
+//! one has ended. Several texts may map to one series after relabelling; it ends when none of them is left.
 
 use std::collections::HashSet;
 
 use ferula_model::SeriesRef;
 use twox_hash::XxHash3_128;
 
-/// `tracked` of a text that relabelling drops.
+/// `tracked` for a text that relabelling drops.
 const DROPPED: u32 = u32::MAX;
-/// A free place of the index.
+/// A free slot of the index.
 const FREE: u32 = u32::MAX;
-/// Texts that a target may leave behind in failing scrapes before they are cleared, beside twice its usual number.
+/// How many texts failing scrapes may leave behind before they are cleared, beyond twice the usual number.
 const SURPLUS_MAX: usize = 1000;
 
 /// One text of a target.
 #[derive(Clone, Copy, Debug)]
 struct Entry {
     hash: u128,
-    /// `None` for a dropped text, and for one whose sample the store refused: that one is as good as unknown.
+    /// `None` for a dropped text, and for one whose sample the store refused, which is treated as unknown.
     series: Option<SeriesRef>,
     /// The last round in which the page had it.
     seen: u32,
-    /// Twice the last round in which its sample counts for staleness, plus one if it did in the round before that too;
+    /// Twice the last round in which its sample counted for staleness, plus one if it also did in the round before;
     /// [`DROPPED`] for a dropped text.
     tracked: u32,
 }
@@ -43,7 +43,7 @@ impl Entry {
         }
     }
 
-    /// Takes back what `track` did.
+    /// Undoes `track`.
     fn untrack(&mut self, round: u32) {
         if self.is_tracked_in(round) {
             self.tracked = if self.tracked & 1 == 1 { (round - 1) << 1 } else { 0 };
@@ -51,23 +51,21 @@ impl Entry {
     }
 }
 
-/// What is known of a text.
+/// What is known about a text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Lookup {
-    /// Its series.
     Known {
-        /// Where the cache keeps it.
+        /// The position in the cache.
         entry: u32,
-        /// The series.
         series: SeriesRef,
-        /// Whether the page has it for the second time.
+        /// Whether the page has already had it.
         repeated: bool,
         /// Whether the last good page had it.
         recent: bool,
     },
     /// Relabelling drops it.
     Dropped,
-    /// Nothing; its hash, for [`SeriesCache::insert`].
+    /// Not known; carries its hash, for [`SeriesCache::insert`].
     Unknown(u128),
 }
 
@@ -76,14 +74,14 @@ pub enum Lookup {
 pub struct SeriesCache {
     seed: u64,
     entries: Vec<Entry>,
-    /// Positions in `entries` by hash, open addressing, at most half full.
+    /// Positions in `entries` by hash; open addressing, at most half full.
     index: Vec<u32>,
-    /// The entry that is expected next.
+    /// The entry expected next.
     cursor: usize,
     round: u32,
-    /// The last round that ended well.
+    /// The last successful round.
     good_round: u32,
-    /// How many texts there were then.
+    /// The number of texts at that time.
     good_count: usize,
 }
 
@@ -101,7 +99,7 @@ impl SeriesCache {
         }
     }
 
-    /// Looks a text up and notes that the page has it.
+    /// Looks up a text and marks it as seen on the page.
     #[inline]
     pub fn lookup(&mut self, key: &[u8]) -> Lookup {
         let hash = XxHash3_128::oneshot_with_seed(self.seed, key);
@@ -130,11 +128,11 @@ impl SeriesCache {
         }
     }
 
-    /// Remembers an unknown text with its series, or with `None` that relabelling drops it. Returns its entry.
+    /// Stores an unknown text with its series, or with `None` if relabelling drops it. Returns its entry.
     pub fn insert(&mut self, hash: u128, series: Option<SeriesRef>) -> u32 {
         let tracked = if series.is_none() { DROPPED } else { 0 };
         let entry = Entry { hash, series, seen: self.round, tracked };
-        // A refused text keeps its place and is taken up again there.
+        // A refused text keeps its entry and is reused there.
         if let Some(at) = self.find(hash) {
             self.entries[at] = entry;
             self.cursor = at + 1;
@@ -150,13 +148,13 @@ impl SeriesCache {
         at as u32
     }
 
-    /// The entry's sample counts for staleness in this round.
+    /// Marks the entry's sample as tracked for staleness in this round.
     #[inline]
     pub fn track(&mut self, entry: u32) {
         self.entries[entry as usize].track(self.round);
     }
 
-    /// The store refused the entry's sample. `forget` is set for a text that was new: it is unknown again.
+    /// Records that the store refused the entry's sample. `forget` is set for a new text, which becomes unknown again.
     pub fn refused(&mut self, entry: u32, forget: bool) {
         let round = self.round;
         let entry = &mut self.entries[entry as usize];
@@ -166,7 +164,7 @@ impl SeriesCache {
         }
     }
 
-    /// Forgets the refs of these entries, because the store has none of them any more.
+    /// Forgets the refs of these entries because the store no longer has them.
     pub fn forget(&mut self, entries: impl IntoIterator<Item = u32>) {
         for entry in entries {
             let entry = &mut self.entries[entry as usize];
@@ -176,7 +174,7 @@ impl SeriesCache {
         }
     }
 
-    /// Begins the round again: the page is read a second time.
+    /// Restarts the round, because the page is read a second time.
     pub fn restart_round(&mut self) {
         self.abandon_round();
         for entry in &mut self.entries {
@@ -187,7 +185,7 @@ impl SeriesCache {
         self.cursor = 0;
     }
 
-    /// Series that were tracked in the round before and are not in this one.
+    /// Series that were tracked in the previous round but not in this one.
     pub fn ended_series(&self) -> Vec<SeriesRef> {
         let previous = self.round - 1;
         let was = self.entries.iter().filter(|entry| entry.is_tracked_in(previous));
@@ -202,7 +200,7 @@ impl SeriesCache {
         ended
     }
 
-    /// The page was no good: nothing of it counts.
+    /// Discards the round, because the page was invalid.
     pub fn abandon_round(&mut self) {
         self.cursor = 0;
         for entry in &mut self.entries {
@@ -210,7 +208,7 @@ impl SeriesCache {
         }
     }
 
-    /// Ends a round. After a good page, texts that it did not have are forgotten. Returns whether texts of failed
+    /// Ends a round. After a good page, texts that it lacked are removed. Returns whether texts of failed
     /// scrapes had to be cleared because there were too many.
     pub fn end_round(&mut self, good: bool) -> bool {
         let overfull = !good && self.entries.len() > self.good_count * 2 + SURPLUS_MAX;
@@ -286,7 +284,7 @@ mod tests {
         SeriesRef::new(number).expect("not zero")
     }
 
-    /// One good page: every text is a series of its own number, tracked.
+    /// One good page: every text is its own series, tracked.
     fn page(cache: &mut SeriesCache, texts: &[u64]) -> Vec<u64> {
         for text in texts {
             let key = format!("m{{n=\"{text}\"}}");
@@ -303,7 +301,7 @@ mod tests {
     }
 
     #[test]
-    fn texts_are_known_again_and_their_end_is_noticed() {
+    fn texts_are_recognized_and_their_end_is_detected() {
         let mut cache = SeriesCache::new(7);
         assert_eq!(page(&mut cache, &[1, 2, 3]), [0u64; 0]);
         assert_eq!(page(&mut cache, &[1, 2, 3]), [0u64; 0]);
@@ -313,7 +311,7 @@ mod tests {
     }
 
     #[test]
-    fn a_repeated_text_and_a_dropped_one_are_told() {
+    fn repeated_and_dropped_texts_are_recognized() {
         let mut cache = SeriesCache::new(7);
         let Lookup::Unknown(hash) = cache.lookup(b"a") else { panic!("new") };
         cache.insert(hash, Some(series(1)));
@@ -344,7 +342,7 @@ mod tests {
     }
 
     #[test]
-    fn a_failed_page_ends_everything_and_its_texts_do_not_pile_up() {
+    fn a_failed_page_ends_everything_and_its_texts_do_not_accumulate() {
         let mut cache = SeriesCache::new(7);
         page(&mut cache, &[1, 2]);
         let Lookup::Known { entry, .. } = cache.lookup(b"m{n=\"1\"}") else { panic!("known") };
@@ -380,7 +378,7 @@ mod tests {
     }
 
     proptest! {
-        /// Any sequence of good pages gives the ends that plain sets give.
+        /// Any sequence of good pages yields the same ends as plain sets.
         #[test]
         fn ends_equal_those_of_plain_sets(pages in proptest::collection::vec(proptest::collection::vec(1u64..200, 0..80), 1..12)) {
             let mut cache = SeriesCache::new(1);

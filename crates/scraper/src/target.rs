@@ -1,6 +1,6 @@
-//! One thing to scrape: its labels, its URL, and how its last scrape went.
+//! A scrape target: its labels, its URL, and the result of its last scrape.
 //!
-//! Label names that begin with `__` are for the scraper; the others are on every series of the target.
+//! Labels whose name begins with `__` are for the scraper; the others are added to every series of the target.
 
 use std::fmt::Write;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -27,7 +27,7 @@ const PARAM_PREFIX: &str = "__param_";
 const META_PREFIX: &str = "__meta_";
 const HIDDEN_PREFIX: &str = "__";
 const UNIX_SOCKET: &str = "__unix_socket__";
-/// Labels that hold a boolean, and how errors call them.
+/// Labels that hold a boolean, with their name in errors.
 const SWITCHES: [(&str, &str); 3] = [
     ("__convert_classic_histograms_to_nhcb__", "convert classic histograms to nhcb"),
     ("__always_scrape_classic_histograms__", "always scrape classic histograms"),
@@ -37,24 +37,24 @@ const SWITCHES: [(&str, &str); 3] = [
 /// Why a discovered target cannot be scraped.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TargetError {
-    /// Relabelling left it without an address.
+    /// It has no address after relabelling.
     #[error("no address")]
     NoAddress,
     /// The address is a URL or has a path.
     #[error("{} is not a valid hostname", go_quote(.0))]
     Address(String),
-    /// A label of the scraper has a value that it cannot have.
+    /// A label for the scraper has an invalid value.
     #[error("{0}")]
     Label(String),
 }
 
-/// How scrapes of a target go.
+/// The health of a target.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Health {
     /// Not scraped yet.
     #[default]
     Unknown,
-    /// The last scrape went well.
+    /// The last scrape succeeded.
     Up,
     /// The last scrape failed.
     Down,
@@ -71,27 +71,26 @@ impl Health {
     }
 }
 
-/// How the last scrape of a target went.
+/// The result of a target's last scrape.
 #[derive(Clone, Debug, Default)]
 pub struct LastScrape {
-    /// See [`Health`].
     pub health: Health,
-    /// Why it failed, or why a good one was not stored whole, or empty.
+    /// Why it failed or was not stored completely; empty otherwise.
     pub error: String,
-    /// When it began, in nanoseconds since the epoch; `None` before the first.
+    /// When it started, in nanoseconds since the epoch; `None` before the first scrape.
     pub at_unix_nanos: Option<i64>,
     /// How long it took.
     pub took: Duration,
 }
 
-/// What becomes of histograms on the pages of a target.
+/// How histograms on the pages of a target are handled.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct HistogramOptions {
-    /// Classic ones are made native, with custom buckets.
+    /// Convert classic histograms to native ones with custom buckets.
     pub custom_buckets: bool,
-    /// Classic ones are kept where there is a native one as well.
+    /// Keep classic histograms even if there is a native one.
     pub keep_classic: bool,
-    /// Native ones are scraped.
+    /// Scrape native histograms.
     pub native: bool,
 }
 
@@ -100,17 +99,16 @@ pub struct HistogramOptions {
 pub struct Target {
     /// All labels after relabelling.
     pub labels: LabelSet,
-    /// Those that are on its series.
+    /// The labels that its series carry.
     pub public_labels: LabelSet,
-    /// Where it is scraped.
     pub url: String,
-    /// Tells targets of a job apart, and chooses the moment within the interval.
+    /// Identifies the target within its job and determines its offset within the interval.
     pub hash: u64,
     /// Time between scrapes.
     pub interval: Duration,
     /// Time a scrape may take.
     pub timeout: Duration,
-    /// What becomes of histograms on its pages.
+    /// How histograms on its pages are handled.
     pub histograms: HistogramOptions,
     changing: Mutex<Changing>,
 }
@@ -123,22 +121,22 @@ struct Changing {
 }
 
 impl Target {
-    /// Labels before relabelling, as the newest configuration and discovery have them.
+    /// Labels before relabelling, from the current configuration and discovery.
     pub fn discovered_labels(&self) -> LabelSet {
         self.lock().discovered_labels.clone()
     }
 
-    /// How the last scrape went.
+    /// The result of the last scrape.
     pub fn last_scrape(&self) -> LastScrape {
         self.lock().last.clone()
     }
 
-    /// Metadata that its pages gave; `None` before a loop runs.
+    /// Metadata from its pages; `None` before a loop runs.
     pub fn metadata(&self) -> Option<Arc<Mutex<MetadataCache>>> {
         self.lock().metadata.clone()
     }
 
-    /// What its pages are read for.
+    /// What to read from its pages.
     pub(crate) fn page_options(&self, features: Features) -> PageOptions {
         PageOptions {
             native_histograms: self.histograms.native,
@@ -148,7 +146,7 @@ impl Target {
         }
     }
 
-    /// The Unix socket that it is reached through, whatever its address.
+    /// The Unix socket to connect to instead of the address, if any.
     pub(crate) fn unix_socket(&self) -> Option<&str> {
         Some(self.labels.value(UNIX_SOCKET)).filter(|path| !path.is_empty())
     }
@@ -157,7 +155,7 @@ impl Target {
         self.lock().last = last;
     }
 
-    /// Lends the target the metadata of its pages.
+    /// Attaches the metadata of the target's pages.
     pub fn set_metadata(&self, metadata: Arc<Mutex<MetadataCache>>) {
         self.lock().metadata = Some(metadata);
     }
@@ -171,10 +169,10 @@ impl Target {
     }
 }
 
-/// What became of one discovered target.
+/// The result for one discovered target.
 #[derive(Debug)]
 pub enum TargetOutcome {
-    /// It is to be scraped.
+    /// It will be scraped.
     Scraped(Box<Target>),
     /// Relabelling dropped it.
     Dropped(DroppedTarget),
@@ -185,11 +183,11 @@ pub enum TargetOutcome {
 pub struct DroppedTarget {
     /// Its labels before relabelling.
     pub discovered_labels: LabelSet,
-    /// Which of the job's `relabel_configs` dropped it, from 0; `None` when they left it without a label.
+    /// The index of the `relabel_configs` rule that dropped it, from 0; `None` if no label was left.
     pub rule: Option<usize>,
 }
 
-/// Makes targets of a job.
+/// Creates the targets of a job.
 #[derive(Debug)]
 pub struct TargetMaker<'a> {
     config: &'a ScrapeConfig,
@@ -202,7 +200,7 @@ impl<'a> TargetMaker<'a> {
         TargetMaker { config, rules: config.target_rules() }
     }
 
-    /// Makes one target of a group.
+    /// Creates one target of a group.
     pub fn make(&self, target: &LabelSet, group: &TargetGroup) -> Result<TargetOutcome, TargetError> {
         let mut labels = self.discovered(target, &group.labels);
         let discovered_labels = labels.finish();
@@ -239,7 +237,7 @@ impl<'a> TargetMaker<'a> {
         })))
     }
 
-    /// As the labels have it, or the job where relabelling removed them.
+    /// From the labels, or from the job if relabelling removed them.
     fn histogram_options(&self, labels: &LabelSetBuilder) -> HistogramOptions {
         let switch = |at: usize| {
             let (name, _) = SWITCHES[at];
@@ -335,7 +333,7 @@ impl<'a> TargetMaker<'a> {
     }
 }
 
-/// Checks the labels that the scraper itself reads; the interval and the timeout.
+/// Checks the labels that the scraper uses. Returns the interval and the timeout.
 fn check(labels: &LabelSetBuilder) -> Result<(Duration, Duration), TargetError> {
     let address = labels.value(ADDRESS);
     if address.is_empty() && labels.value(UNIX_SOCKET).is_empty() {
@@ -371,7 +369,7 @@ fn check(labels: &LabelSetBuilder) -> Result<(Duration, Duration), TargetError> 
     Ok((interval, timeout))
 }
 
-/// Percent-encodes what is neither unreserved nor in `also`; in a query a space becomes a plus.
+/// Percent-encodes bytes that are neither unreserved nor in `also`; in a query a space becomes a plus.
 fn escape(out: &mut String, text: &str, also: &[u8], query: bool) {
     for byte in text.bytes() {
         match byte {
@@ -384,7 +382,7 @@ fn escape(out: &mut String, text: &str, also: &[u8], query: bool) {
     }
 }
 
-/// The hash by which Prometheus tells targets apart and spreads their scrapes: the same target is scraped at the same
+/// Prometheus' hash of a target, which also spreads the scrapes: both programs scrape a target at the same
 /// phase by both programs.
 fn target_hash(labels: &LabelSet, url: &str) -> u64 {
     let labels_hash = prometheus_hash(labels.iter());
@@ -434,7 +432,7 @@ mod tests {
     }
 
     #[test]
-    fn a_target_gets_its_jobs_settings_and_its_address_as_instance() {
+    fn a_target_gets_the_jobs_settings_and_its_address_as_instance() {
         let target =
             target("  scrape_interval: 30s\n", "h:1", &[("env", "prod"), ("__meta_x", "y"), ("__tmp", "z")]);
         assert_eq!(target.public_labels.to_string(), r#"{env="prod", instance="h:1", job="j"}"#);
@@ -447,7 +445,7 @@ mod tests {
     }
 
     #[test]
-    fn labels_of_the_target_go_before_those_of_the_group_and_both_before_settings() {
+    fn target_labels_override_group_labels_and_both_override_settings() {
         let made = make(
             "",
             &[("__address__", "h:1"), ("a", "target"), ("__scheme__", "https")],
@@ -459,7 +457,7 @@ mod tests {
     }
 
     #[test]
-    fn urls_look_like_gos() {
+    fn urls_are_printed_as_in_go() {
         let url = |yaml: &str| target(yaml, "h:1", &[]).url;
         assert_eq!(
             url("  metrics_path: /a b?c\n  params: {z: ['1', '2 3'], a: ['ä&']}\n"),
@@ -471,7 +469,7 @@ mod tests {
     }
 
     #[test]
-    fn targets_that_cannot_be_scraped_say_why() {
+    fn invalid_targets_report_a_reason() {
         for (labels, expected) in [
             (&[("__address__", "")][..], "no address"),
             (&[("__address__", "http://h")], "\"http://h\" is not a valid hostname"),
@@ -496,7 +494,7 @@ mod tests {
     }
 
     #[test]
-    fn dropped_targets_keep_their_discovered_labels_and_say_which_rule_it_was() {
+    fn dropped_targets_keep_their_discovered_labels_and_name_the_rule() {
         let made = make(
             "  relabel_configs: [{source_labels: [env], regex: prod, action: keep}]\n",
             &[("__address__", "h")],
@@ -514,7 +512,7 @@ mod tests {
     }
 
     #[test]
-    fn relabelling_decides_what_becomes_of_histograms() {
+    fn relabelling_can_change_how_histograms_are_handled() {
         let job = "  scrape_native_histograms: true\n  relabel_configs:\n  \
                    - {target_label: __convert_classic_histograms_to_nhcb__, replacement: 't'}\n  \
                    - {target_label: __scrape_native_histograms__, replacement: ''}\n";
@@ -529,8 +527,8 @@ mod tests {
     fn the_hash_is_prometheus() {
         assert_eq!(fnv64a(b""), 0xcbf2_9ce4_8422_2325);
         assert_eq!(fnv64a(b"a"), 0xaf63_dc4c_8601_ec8c);
-        // A real Prometheus 3.5.3 on a host called localhost, with the external label replica="a" and an interval of ten
-        // seconds, scraped these targets 5072, 4516 and 1740 ms after full tens: its timers were some ten ms late.
+        // A real Prometheus 3.5.3 on a host called localhost, with the external label replica="a" and an interval of
+        // ten seconds, scraped these targets 5072, 4516 and 1740 ms after full tens: its timers were some ten ms late.
         let seed = fnv64a(format!("localhost{}", LabelSet::from_pairs([("replica", "a")])).as_bytes());
         for (address, offset_ms) in
             [("127.0.0.1:29099", 5056), ("127.0.0.1:29098", 4505), ("localhost:1", 1730)]

@@ -1,7 +1,7 @@
-//! What a loop keeps between scrapes, and how one scrape is stored with it.
+//! The state that a loop keeps between scrapes, and how one scrape is stored with it.
 //!
-//! A scrape is one commit: samples of the page, staleness markers of what ended, and the report series. A page with a
-//! fault is rolled back whole, and then only markers and report are stored.
+//! A scrape is one commit: samples of the page, staleness markers of ended series, and the report series. An invalid
+//! page is rolled back completely; then only markers and report are stored.
 
 use std::cell::RefCell;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -18,14 +18,14 @@ use crate::metadata_cache::MetadataCache;
 use crate::report::{Counts, REPORTS, Report, report_labels, report_metadata};
 use crate::series_cache::SeriesCache;
 
-/// What a loop keeps between scrapes.
+/// The state that a loop keeps between scrapes.
 #[derive(Debug)]
 pub struct TargetState {
     series: SeriesCache,
     metadata: Arc<Mutex<MetadataCache>>,
-    /// Series of the reports, once they are known.
+    /// The report series, once they are known.
     reports: [Option<SeriesRef>; REPORTS.len()],
-    /// Of a thread, not of the target: see [`Buffers`].
+    /// Borrowed from the thread, not kept with the target: see [`Buffers`].
     buffers: Buffers,
 }
 
@@ -34,7 +34,7 @@ thread_local! {
 }
 
 impl TargetState {
-    /// The state of a target that was never scraped. `seed` must not be known to targets.
+    /// The state of a target that was never scraped. `seed` must be unknown to targets.
     pub fn new(seed: u64) -> Self {
         TargetState {
             series: SeriesCache::new(seed),
@@ -44,18 +44,18 @@ impl TargetState {
         }
     }
 
-    /// Takes the thread's buffers, or gives them back.
+    /// Swaps in the thread's buffers, or swaps them back.
     fn swap_buffers(&mut self) {
         BUFFERS.with_borrow_mut(|lent| std::mem::swap(lent, &mut self.buffers));
     }
 
-    /// The metadata that pages of this target gave.
+    /// The metadata from this target's pages.
     pub fn metadata(&self) -> &Arc<Mutex<MetadataCache>> {
         &self.metadata
     }
 
-    /// Stores one scrape: its page, or the staleness markers when there is none. `report` is asked for the report's
-    /// values once the page is done. Returns why the scrape failed, if it did, and whether the commit went through.
+    /// Stores one scrape: its page, or staleness markers if there is none. `report` is called for the report's
+    /// values once the page is done. Returns why the scrape failed, if it did, and whether the commit succeeded.
     pub fn store(
         &mut self,
         store: &dyn Appendable,
@@ -95,13 +95,13 @@ impl TargetState {
         let committed = appender.commit(Durability::Written);
         if committed.is_err() {
             self.metadata.lock().unwrap_or_else(PoisonError::into_inner).lost();
-            // Their metadata was lost as well, and goes with the next look-up.
+            // Their metadata was lost as well and is sent with the next look-up.
             self.reports.fill(None);
         }
         (error, committed)
     }
 
-    /// Stores the end of everything: the target is gone.
+    /// Stores the end of all series, because the target is gone.
     pub fn store_end(
         &mut self,
         store: &dyn Appendable,
@@ -116,7 +116,7 @@ impl TargetState {
         appender.commit(Durability::Written)
     }
 
-    /// A scrape without a page: whatever was there has ended.
+    /// A scrape without a page: all previous series end.
     fn append_nothing(&mut self, appender: &mut dyn Appender, context: &ScrapeContext<'_>, at: Timestamp) {
         self.series.abandon_round();
         self.append_markers(appender, at);
@@ -130,7 +130,7 @@ impl TargetState {
         }
     }
 
-    /// Markers that come too late, because the target is back under another loop, are refused and that is right.
+    /// Out-of-order markers, when another loop has taken over the target, are refused, as intended.
     fn append_markers(&mut self, appender: &mut dyn Appender, at: Timestamp) {
         let ended = self.series.ended_series();
         if ended.is_empty() {
@@ -166,8 +166,8 @@ impl TargetState {
         at: Timestamp,
         report: &Report,
     ) {
-        // Once more when the store has dropped the series meanwhile. Other refusals are expected: a page may have
-        // series of these names, and a target may be back under another loop.
+        // Retried once if the store has dropped the series meanwhile. Other refusals are expected: a page may have
+        // series with these names, and another loop may have taken over the target.
         for _ in 0..2 {
             self.buffers.batch.clear();
             let mut slots = Vec::new();

@@ -1,4 +1,4 @@
-//! The whole scraper: a configuration, real HTTP, a store in memory.
+//! The whole scraper: a configuration, real HTTP, an in-memory store.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -15,7 +15,7 @@ use ferula_testkit::mem_storage::MemStorage;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 
-/// A target whose page can be changed.
+/// A target with a replaceable page.
 struct FakeTarget {
     address: SocketAddr,
     page: Arc<Mutex<String>>,
@@ -87,7 +87,7 @@ impl Bed {
             .expect("it is applied");
     }
 
-    /// Values of all series of a name, by their other labels; staleness markers are `None`.
+    /// Values of all series with a name, by their other labels; `None` is a staleness marker.
     fn stored(&self, name: &str) -> BTreeMap<String, Vec<Option<f64>>> {
         let mut stored = BTreeMap::new();
         for labels in self.store.series().iter().filter(|labels| labels.metric_name() == name) {
@@ -99,7 +99,7 @@ impl Bed {
         stored
     }
 
-    /// Waits until the condition holds. The scraper works on real time here, so there is nothing to await but that.
+    /// Waits until the condition holds. The scraper runs in real time here, so polling is the only way.
     async fn until(&self, what: &str, condition: impl Fn(&Self) -> bool) {
         let waited = tokio::time::timeout(Duration::from_secs(60), async {
             while !condition(self) {
@@ -155,7 +155,7 @@ async fn targets_are_scraped_into_the_store() {
 }
 
 #[tokio::test]
-async fn a_reload_keeps_what_did_not_change_and_ends_what_is_gone() {
+async fn a_reload_keeps_unchanged_jobs_and_ends_removed_ones() {
     let (kept, gone) = (FakeTarget::start("a 1\n").await, FakeTarget::start("b 1\n").await);
     let job = |name: &str, target: &FakeTarget, more: &str| {
         format!("- job_name: {name}\n  static_configs: [{{targets: ['{}']}}]\n{more}", target.address)
@@ -179,7 +179,7 @@ async fn a_reload_keeps_what_did_not_change_and_ends_what_is_gone() {
     .await;
     assert!(bed.stored("a").values().all(|values| values.iter().all(Option::is_some)));
 
-    // A change that labels do not see keeps the series going; a new label starts others.
+    // A change that does not affect labels continues the series; a new label starts new ones.
     bed.apply(&config(&job("kept", &kept, "  sample_limit: 10\n")));
     let scrapes = kept.scrapes.load(Ordering::SeqCst);
     bed.until("scrapes continue", |_| kept.scrapes.load(Ordering::SeqCst) > scrapes + 2).await;
@@ -199,7 +199,7 @@ async fn a_reload_keeps_what_did_not_change_and_ends_what_is_gone() {
 }
 
 #[tokio::test]
-async fn targets_come_from_files_and_limits_hold_for_jobs() {
+async fn targets_come_from_files_and_job_limits_apply() {
     let target = FakeTarget::start("a 1\n").await;
     let directory = tempfile::tempdir().expect("a directory");
     let file = directory.path().join("targets.json");
@@ -219,7 +219,7 @@ async fn targets_come_from_files_and_limits_hold_for_jobs() {
     assert_eq!((pool.dropped.len(), pool.dropped_count), (1, 2));
     assert_eq!(pool.active[0].discovered_labels().value("__meta_filepath"), file.to_string_lossy());
 
-    // One target more than allowed: all fail, and none is asked.
+    // One target more than allowed: all fail, and none is scraped.
     std::fs::write(&file, format!(r#"[{{"targets": ["{0}", "127.0.0.1:1"]}}]"#, target.address))
         .expect("written");
     bed.until("both targets fail", |bed| {

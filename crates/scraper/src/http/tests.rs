@@ -1,4 +1,4 @@
-//! Real requests to a small server that answers whatever bytes a case wants.
+//! Real requests to a small server that answers with the bytes of each case.
 
 use std::io::Write;
 use std::net::SocketAddr;
@@ -17,20 +17,20 @@ use super::*;
 use crate::options::{Features, JobOptions};
 use crate::target::{TargetMaker, TargetOutcome};
 
-/// A server that gives every connection the same bytes and keeps the heads of requests.
+/// A server that answers every connection with the same bytes and records request heads.
 struct Server {
     address: SocketAddr,
     requests: Arc<Mutex<Vec<String>>>,
     task: tokio::task::JoinHandle<()>,
 }
 
-/// What happens after the answer was sent.
+/// What happens after the answer has been sent.
 #[derive(Clone, Copy)]
 enum Then {
     Close,
-    /// The connection stays open and silent.
+    /// The connection stays open without further bytes.
     Hang,
-    /// The same bytes again and again.
+    /// The same bytes are repeated.
     Repeat,
 }
 
@@ -85,7 +85,7 @@ async fn serve(
         sent = stream.write_all(&bytes).await;
     }
     if matches!(then, Then::Hang) {
-        // Until the client gives up.
+        // Until the client disconnects.
         while stream.read_u8().await.is_ok() {}
     }
 }
@@ -128,7 +128,7 @@ fn gzip(plain: &[u8]) -> Vec<u8> {
 }
 
 #[tokio::test]
-async fn the_request_is_prometheus() {
+async fn the_request_is_as_in_prometheus() {
     let server = Server::start(|_| answer(TEXT, b"up 1\n"), Then::Close).await;
     let job = "  scrape_timeout: 1500ms\n  scrape_interval: 2s\n  params: {m: [x]}\n  basic_auth: {username: u, password: p}\n  http_headers: {X-Own: {values: [a, b], secrets: [s]}}\n";
     let page = fetch(&fetcher(&server.address.to_string(), job)).await.expect("a page");
@@ -172,7 +172,7 @@ async fn secrets_are_read_from_their_files_at_every_request() {
 }
 
 #[tokio::test]
-async fn compressed_pages_come_out_plain() {
+async fn compressed_pages_are_decompressed() {
     let plain = b"some_metric{label=\"value\"} 12345\n".repeat(5000);
     let body = gzip(&plain);
     let server =
@@ -188,11 +188,11 @@ async fn compressed_pages_come_out_plain() {
 }
 
 #[tokio::test]
-async fn answers_that_are_no_page_say_what_they_are() {
+async fn answers_without_a_page_are_reported() {
     for (bytes, expected) in [
         ("HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\n\r\n", "server returned HTTP status 404 Not Found"),
         ("HTTP/1.1 204 No Content\r\n\r\n", "server returned HTTP status 204 No Content"),
-        // In the server's own words.
+        // With the server's own reason phrase.
         (
             "HTTP/1.1 503 Backend fetch failed\r\ncontent-length: 0\r\n\r\n",
             "server returned HTTP status 503 Backend fetch failed",
@@ -201,7 +201,7 @@ async fn answers_that_are_no_page_say_what_they_are() {
             "HTTP/1.1 529 Site is overloaded\r\ncontent-length: 0\r\n\r\n",
             "server returned HTTP status 529 Site is overloaded",
         ),
-        // A redirect without an address is an answer like any other.
+        // A redirect without a target is an ordinary answer.
         ("HTTP/1.1 302 Found\r\ncontent-length: 0\r\n\r\n", "server returned HTTP status 302 Found"),
         (
             "HTTP/1.1 206 Partial Content\r\ncontent-length: 1\r\n\r\nx",
@@ -235,7 +235,7 @@ async fn answers_that_are_no_page_say_what_they_are() {
 }
 
 #[tokio::test]
-async fn nobody_there_is_told_as_go_tells_it() {
+async fn a_refused_connection_is_reported_as_in_go() {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let address = listener.local_addr().expect("it is bound");
     drop(listener);
@@ -246,7 +246,7 @@ async fn nobody_there_is_told_as_go_tells_it() {
 }
 
 #[tokio::test]
-async fn a_name_that_nobody_has_is_told_with_the_url_as_written() {
+async fn an_unknown_host_is_reported_with_the_url_as_written() {
     let text = error(&fetcher("nobody.invalid:80", "")).await;
     assert_eq!(
         text,
@@ -255,7 +255,7 @@ async fn a_name_that_nobody_has_is_told_with_the_url_as_written() {
 }
 
 #[tokio::test]
-async fn a_target_that_hangs_fails_at_the_deadline() {
+async fn a_hanging_target_fails_at_the_deadline() {
     for (bytes, expected) in [
         ("", "Get \"http://{}/metrics\": context deadline exceeded"),
         ("HTTP/1.1 200 OK\r\n", "Get \"http://{}/metrics\": context deadline exceeded"),
@@ -263,7 +263,7 @@ async fn a_target_that_hangs_fails_at_the_deadline() {
     ] {
         let server = Server::start(move |_| bytes.as_bytes().to_vec(), Then::Hang).await;
         let fetcher = fetcher(&server.address.to_string(), "");
-        // The deadline ends when the server has answered all it will.
+        // The deadline ends once the server has sent everything it will.
         let requests = server.requests.clone();
         let deadline: Sleep = Box::pin(async move {
             while requests.lock().expect("no test panics here").is_empty() {
@@ -277,7 +277,7 @@ async fn a_target_that_hangs_fails_at_the_deadline() {
 }
 
 #[tokio::test]
-async fn floods_are_cut_off() {
+async fn endless_answers_are_cut_off() {
     let line = b"flood_metric 1\n".repeat(1000);
     let head = format!("HTTP/1.1 200 OK\r\n{TEXT}transfer-encoding: chunked\r\n\r\n");
     let chunk = [format!("{:x}\r\n", line.len()).as_bytes(), &line, b"\r\n"].concat();
@@ -295,7 +295,7 @@ async fn floods_are_cut_off() {
         "body size limit exceeded"
     );
 
-    // A page that says it will be endless, and is.
+    // A page that claims to be endless, and is.
     let server = Server::start(
         |_| [b"HTTP/1.1 200 OK\r\ncontent-length: 99999999999\r\n\r\n".as_slice(), &[b'x'; 65536]].concat(),
         Then::Repeat,
@@ -324,7 +324,7 @@ async fn the_limit_is_exclusive() {
 }
 
 #[tokio::test]
-async fn redirects_are_followed_without_telling_secrets_to_others() {
+async fn redirects_are_followed_without_leaking_secrets() {
     let end = Server::start(|_| answer(TEXT, b"up 1\n"), Then::Close).await;
     let to = format!("http://localhost:{}/elsewhere", end.address.port());
     let start = Server::start(
@@ -363,12 +363,12 @@ async fn endless_redirects_end() {
 }
 
 #[tokio::test]
-async fn an_https_target_that_speaks_http_is_told() {
+async fn an_https_target_that_speaks_http_is_reported() {
     for (bytes, expected) in [
         ("HTTP/1.1 400 Bad Request\r\n\r\n", "http: server gave HTTP response to HTTPS client"),
         ("SSH-2.0-OpenSSH_9.2\r\n", "tls: first record does not look like a TLS handshake"),
     ] {
-        // Whatever the client begins with, it is answered at once.
+        // Whatever the client sends first, it is answered at once.
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let address = listener.local_addr().expect("it is bound");
         let answering = tokio::spawn(async move {
@@ -383,14 +383,14 @@ async fn an_https_target_that_speaks_http_is_told() {
 }
 
 #[tokio::test]
-async fn a_page_that_lies_about_its_size_is_read_all_the_same() {
+async fn a_page_that_claims_a_wrong_size_is_read_anyway() {
     let mut body = gzip(&b"some_metric 1\n".repeat(100_000));
     let end = body.len();
     body[end - 4..].copy_from_slice(&7u32.to_le_bytes());
     let lying =
         Server::start(move |_| answer(&format!("{TEXT}content-encoding: gzip\r\n"), &body), Then::Close)
             .await;
-    // The length at the end is part of the checksum that Go verifies as well.
+    // The length at the end is part of the trailer, which Go verifies as well.
     let text = error(&fetcher(&lying.address.to_string(), "")).await;
     assert_eq!(text, "gzip: invalid checksum");
 
@@ -406,14 +406,14 @@ async fn a_page_that_lies_about_its_size_is_read_all_the_same() {
 }
 
 #[tokio::test]
-async fn memory_of_a_cancelled_page_comes_back_when_its_work_ends() {
+async fn memory_of_a_cancelled_page_is_released_when_its_work_ends() {
     let bomb = gzip(&vec![b'#'; 100 << 20]);
     let server =
         Server::start(move |_| answer(&format!("{TEXT}content-encoding: gzip\r\n"), &bomb), Then::Close)
             .await;
     let fetcher = fetcher(&server.address.to_string(), "");
     let before = fetcher.reading.memory.free_kib();
-    // Cancelled as soon as the share of the whole page is taken, which is when it begins to be decompressed.
+    // Cancelled once the share of the whole page is taken, which is when its decompression begins.
     let memory = fetcher.reading.memory.clone();
     let deadline: Sleep = Box::pin(async move {
         while before - memory.free_kib() < 90 << 10 {
@@ -430,7 +430,7 @@ async fn memory_of_a_cancelled_page_comes_back_when_its_work_ends() {
 }
 
 #[tokio::test]
-async fn a_unix_socket_stands_in_for_the_address() {
+async fn a_unix_socket_replaces_the_address() {
     let directory = tempfile::tempdir().expect("a directory");
     let path = directory.path().join("exporter.sock");
     let listener = tokio::net::UnixListener::bind(&path).expect("a socket");
@@ -454,8 +454,8 @@ async fn a_unix_socket_stands_in_for_the_address() {
 }
 
 #[tokio::test]
-async fn a_get_that_met_a_closing_connection_is_sent_once_more() {
-    // Every connection answers once and closes at the next request, as servers do that close idle ones.
+async fn a_get_on_a_closing_connection_is_retried() {
+    // Every connection answers once and closes at the next request, like servers that close idle connections.
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let address = listener.local_addr().expect("it is bound");
     tokio::spawn(async move {
@@ -481,7 +481,7 @@ async fn a_get_that_met_a_closing_connection_is_sent_once_more() {
 }
 
 #[tokio::test]
-async fn ten_megabytes_of_headers_are_read_and_no_more() {
+async fn at_most_ten_megabytes_of_headers_are_read() {
     let fields = |count: usize, bytes: usize| {
         let value = "v".repeat(bytes);
         let fields: String = (0..count).map(|field| format!("x-field-{field}: {value}\r\n")).collect();
@@ -498,7 +498,7 @@ async fn ten_megabytes_of_headers_are_read_and_no_more() {
 }
 
 #[tokio::test]
-async fn addresses_are_used_as_they_were_written() {
+async fn addresses_are_used_as_written() {
     let server = Server::start(|_| answer(TEXT, b"up 1\n"), Then::Close).await;
     let port = server.address.port();
     fetch(&fetcher(&format!(":{port}"), "  metrics_path: /a/./b/../c\n")).await.expect("a page");
@@ -515,7 +515,7 @@ async fn addresses_are_used_as_they_were_written() {
 }
 
 #[tokio::test]
-async fn every_key_of_the_clients_section_does_what_it_does_elsewhere() {
+async fn every_key_of_the_client_section_works_as_elsewhere() {
     let lab = ferula_testkit::http_lab::Lab::start().await;
     for case in lab.cases() {
         let job = format!("  scheme: {}\n", case.scheme);

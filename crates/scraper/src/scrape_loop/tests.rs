@@ -1,5 +1,5 @@
-//! The loop with a clock that stands still, pages from a list and a store in memory. Most cases are data: what the
-//! target answers at each tick, and what is stored of it.
+//! The loop with a simulated clock, listed pages and an in-memory store. Most cases are data: what the
+//! target answers at each tick, and what is stored.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -18,11 +18,11 @@ use crate::options::Features;
 use crate::target::{TargetMaker, TargetOutcome};
 use ferula_http_client::{Cause, Method, RequestError};
 
-/// What a target does when it is asked.
+/// A target's answer.
 #[derive(Clone, Debug)]
 enum Answer {
     Page(String),
-    /// An answer of another format.
+    /// An answer in another format.
     Typed(&'static str, String),
     Bytes(&'static str, Vec<u8>),
     Refuses,
@@ -76,7 +76,7 @@ struct Bed {
     stop: Shutdown,
     server: Shutdown,
     forced: Forced,
-    /// Times of scrapes so far, in milliseconds.
+    /// Times of the scrapes so far, in milliseconds.
     ticks: Vec<i64>,
     task: Option<tokio::task::JoinHandle<Stopped>>,
 }
@@ -143,7 +143,7 @@ impl Bed {
         }
     }
 
-    /// Goes to the next tick, where the target answers so, and waits until that is stored.
+    /// Advances to the next tick, where the target gives this answer, and waits until it is stored.
     async fn scrape(&mut self, answer: Answer) {
         self.fetch.answers.lock().expect("no test panics here").push_back(answer.clone());
         self.asleep().await;
@@ -160,8 +160,8 @@ impl Bed {
         self.ticks.push(self.target.last_scrape().at_unix_nanos.expect("it was scraped") / 1_000_000);
     }
 
-    /// What is stored of a series: values by the number of the tick; `x` is a staleness marker, `+n` a time that is no
-    /// tick, in milliseconds since the start.
+    /// The stored samples of a series: values by tick number; `x` is a staleness marker, `+n` a time between
+    /// ticks, in milliseconds since the start.
     fn stored(&self, labels: &LabelSet) -> String {
         let pairs: Vec<(&str, &str)> = labels.iter().collect();
         let samples = self.store.floats(&pairs).into_iter().map(|(time, value)| {
@@ -173,7 +173,7 @@ impl Bed {
         samples.collect::<Vec<_>>().join(" ")
     }
 
-    /// All series by name and labels other than the target's, those of the report left out but for `shown`.
+    /// All series by name and non-target labels, without report series except those in `shown`.
     fn all_stored(&self, shown: &[&str]) -> BTreeMap<String, String> {
         let own = |labels: &LabelSet| {
             let rest = labels.retain(|name| !matches!(name, "__name__" | "instance" | "job"));
@@ -202,14 +202,14 @@ impl Bed {
 }
 
 #[tokio::test]
-async fn a_first_scrape_may_be_due_at_once() {
+async fn the_first_scrape_can_happen_at_once() {
     let bed = Bed::with("", Features { first_scrape_now: true, ..Features::default() });
     bed.fetch.answers.lock().expect("no test panics here").push_back(page("a 1\n"));
     bed.asleep().await;
     assert_eq!(bed.target.last_scrape().at_unix_nanos, Some(START_MILLIS * 1_000_000));
 }
 
-/// Options of the job, what the target answers, and what is stored: `series: value@tick …`.
+/// Job options, the target's answers, and what is stored: `series: value@tick …`.
 struct Case {
     why: &'static str,
     job: &'static str,
@@ -388,7 +388,7 @@ fn cases() -> Vec<Case> {
 }
 
 #[tokio::test]
-async fn what_a_target_answers_is_what_is_stored() {
+async fn scrapes_are_stored_as_listed() {
     for case in cases() {
         let mut bed = Bed::new(case.job);
         for answer in case.answers {
@@ -403,7 +403,7 @@ async fn what_a_target_answers_is_what_is_stored() {
 }
 
 #[tokio::test]
-async fn at_the_stores_limit_known_series_go_on_and_targets_says_why_others_are_missing() {
+async fn at_the_limit_of_the_store_known_series_continue_and_the_target_reports_it() {
     let mut bed = Bed::new("");
     bed.scrape(page("a 1\n")).await;
     bed.store.set_series_max(bed.store.series().len() as u64);
@@ -425,7 +425,7 @@ async fn at_the_stores_limit_known_series_go_on_and_targets_says_why_others_are_
 }
 
 #[tokio::test]
-async fn scrapes_happen_at_the_targets_moment_of_every_interval() {
+async fn scrapes_happen_at_the_targets_offset_in_every_interval() {
     let mut bed = Bed::new("");
     for _ in 0..3 {
         bed.scrape(page("a 1\n")).await;
@@ -440,7 +440,7 @@ async fn scrapes_happen_at_the_targets_moment_of_every_interval() {
 }
 
 #[tokio::test]
-async fn a_target_that_is_gone_ends_at_its_first_missed_tick() {
+async fn a_removed_target_ends_at_its_first_missed_tick() {
     let mut bed = Bed::new("");
     bed.scrape(page("a 1\n")).await;
     bed.stop.request();
@@ -474,7 +474,7 @@ async fn at_shutdown_series_do_not_end() {
 }
 
 #[tokio::test]
-async fn a_forced_error_goes_before_the_scrape() {
+async fn a_forced_error_replaces_the_scrape() {
     let mut bed = Bed::new("");
     bed.scrape(page("a 1\n")).await;
     let error = ScrapeError::TargetLimit { targets: 3, limit: 2 };
@@ -489,7 +489,7 @@ async fn a_forced_error_goes_before_the_scrape() {
 }
 
 #[tokio::test]
-async fn the_target_says_how_its_last_scrape_went() {
+async fn the_target_shows_its_last_scrape() {
     let mut bed = Bed::new("");
     assert_eq!(bed.target.last_scrape().health, Health::Unknown);
     bed.scrape(page("# HELP a Help.\n# TYPE a counter\na 1\n")).await;
@@ -512,7 +512,7 @@ async fn the_target_says_how_its_last_scrape_went() {
 }
 
 #[tokio::test]
-async fn the_last_bad_page_can_be_looked_at() {
+async fn the_last_bad_page_can_be_inspected() {
     let mut bed = Bed::new("");
     let url = bed.target.url.clone();
     bed.scrape(page("a 1\n")).await;
@@ -543,7 +543,7 @@ async fn exemplars_are_stored_and_refusals_are_counted() {
 }
 
 #[test]
-fn a_scrape_that_begins_nearly_on_time_has_its_ticks_time() {
+fn a_scrape_that_starts_nearly_on_time_gets_its_ticks_time() {
     let interval = Duration::from_secs(10);
     let aligned = |now: i64, moment: i64, interval| aligned(UnixNanos(now), UnixNanos(moment), interval).0;
     let late = |nanos: i64| aligned(1_000_000_000 + nanos, 1_000_000_000, interval) - 1_000_000_000;
@@ -559,7 +559,7 @@ fn openmetrics(text: &str) -> Answer {
 }
 
 #[tokio::test]
-async fn start_timestamps_are_stored_when_asked_for() {
+async fn start_timestamps_are_stored_when_enabled() {
     let text = "# TYPE a counter\na_total 1\na_created 1600000000.5\n# TYPE b gauge\nb 1\n";
     for (asked, a_starts, created) in [(true, vec![1_600_000_000_500], false), (false, vec![], true)] {
         let mut bed = Bed::with("", Features { start_timestamps: asked, ..Features::default() });
@@ -572,7 +572,7 @@ async fn start_timestamps_are_stored_when_asked_for() {
 }
 
 #[tokio::test]
-async fn metadata_goes_with_series_that_are_new_and_with_all_when_it_changes() {
+async fn metadata_is_stored_for_new_series_and_for_all_when_it_changes() {
     let job = "  metric_relabel_configs:\n  - {source_labels: [__name__], regex: renamed, target_label: __name__, \
                replacement: other}\n";
     let mut bed = Bed::with(job, Features { metadata: true, ..Features::default() });
@@ -588,7 +588,7 @@ async fn metadata_goes_with_series_that_are_new_and_with_all_when_it_changes() {
         bed.store.metadata(&labels).map(|metadata| format!("{} {}", metadata.kind.as_str(), metadata.help))
     };
     let known = |text: &str| Some(text.to_owned());
-    // A page that cannot be taken tells nothing, and what it told is news later.
+    // A rejected page stores nothing, so its metadata is still news later.
     bed.scrape(page("# HELP a_total Help.\n# TYPE a_total counter\na_total{x=\"1\"} 1\na y\n")).await;
     assert_eq!(of(&bed, "a_total", &[("x", "1")]), None);
     bed.scrape(text("Help.", "")).await;
@@ -609,7 +609,7 @@ async fn metadata_goes_with_series_that_are_new_and_with_all_when_it_changes() {
 }
 
 #[tokio::test]
-async fn metrics_of_scraping_count_what_happens() {
+async fn scrape_metrics_are_counted() {
     let mut bed = Bed::new("");
     for _ in 0..3 {
         bed.scrape(page("a 1\n")).await;
@@ -621,12 +621,12 @@ async fn metrics_of_scraping_count_what_happens() {
             other => panic!("{name} is {other:?}"),
         }
     };
-    // Two intervals lie between three scrapes; a scrape takes no simulated time.
+    // Three scrapes are two intervals apart; a scrape takes no simulated time.
     assert_eq!(observed("prometheus_target_interval_length_histogram_seconds"), (4, 20.0, 2));
     assert_eq!(observed("prometheus_target_scrape_duration_seconds"), (0, 0.0, 3));
 }
 
-/// A protobuf page of one histogram with native and classic buckets, and two exemplars.
+/// A protobuf page with one histogram with native and classic buckets, and two exemplars.
 fn histogram_page() -> Answer {
     use ferula_go::protobuf::{put_bytes, put_double, put_sint, put_varint};
     let message = |fill: &dyn Fn(&mut Vec<u8>)| {
@@ -671,7 +671,7 @@ fn histogram_page() -> Answer {
     Answer::Bytes("application/vnd.google.protobuf", page)
 }
 
-/// What is stored of the histogram: as text, the newest sample, and what of its classic series there is.
+/// The stored histogram: the newest sample as text, and which of its classic series exist.
 fn histogram_of(bed: &Bed) -> (Option<String>, Vec<String>) {
     let labels = [("__name__", "rpc"), ("instance", "h:1"), ("job", "j")];
     let newest = bed.store.histograms(&labels).pop().map(|(_, value)| {
@@ -685,7 +685,7 @@ fn histogram_of(bed: &Bed) -> (Option<String>, Vec<String>) {
 }
 
 #[tokio::test]
-async fn what_the_job_wants_of_histograms_is_stored() {
+async fn histograms_are_stored_as_the_job_configures() {
     let native = "3: {count:4, sum:7.5, (0.9170040432046711,1]:1, (1,1.0905077326652577]:1, \
                   (1.0905077326652577,1.189207115002721]:1, (1.189207115002721,1.2968395546510096]:1}";
     let coarser = "1: {count:4, sum:7.5, (0.7071067811865475,1]:1, (1,1.414213562373095]:3}";
@@ -716,7 +716,7 @@ async fn what_the_job_wants_of_histograms_is_stored() {
         let (stored, series) = histogram_of(&bed);
         assert_eq!(stored.as_deref(), histogram, "{job}");
         assert_eq!(series, if has_classic { classic.to_vec() } else { Vec::new() }, "{job}");
-        // What is gone ends, histograms as histograms.
+        // Series that disappear end with markers, histograms with histogram markers.
         bed.scrape(page("")).await;
         if let (Some(stale), _) = histogram_of(&bed) {
             assert!(stale.ends_with("stale"), "{job}: {stale}");
@@ -726,7 +726,7 @@ async fn what_the_job_wants_of_histograms_is_stored() {
 }
 
 #[tokio::test]
-async fn over_the_bucket_limit_nothing_is_stored() {
+async fn nothing_is_stored_over_the_bucket_limit() {
     let mut bed = Bed::new(
         "  convert_classic_histograms_to_nhcb: true\n  native_histogram_bucket_limit: 1\n  sample_limit: 1\n",
     );
@@ -746,12 +746,12 @@ async fn exemplars_of_a_histogram_count_as_out_of_order_only_together() {
     let times: Vec<i64> =
         found.expect("memory can be read")[0].1.iter().map(|exemplar| exemplar.timestamp.millis()).collect();
     assert_eq!(times, [1_600_000_000_000, 1_700_000_000_000], "by their times, not as sent");
-    // The older of the two comes too late now, the newer is known.
+    // The older of the two is out-of-order now, the newer is a duplicate.
     bed.scrape(histogram_page()).await;
     assert_eq!(bed.metric("prometheus_target_scrapes_exemplar_out_of_order_total"), 0.0);
 }
 
-/// A store that looks at a lock whenever it is asked for a series.
+/// A store that checks a lock whenever a series is resolved.
 struct Watching {
     inner: MemStorage,
     metadata: Arc<Mutex<crate::metadata_cache::MetadataCache>>,

@@ -1,4 +1,4 @@
-//! Locks of the scraper: who waits for whom.
+//! Locks of the scraper: nothing may deadlock.
 
 use std::sync::Barrier;
 use std::sync::mpsc;
@@ -8,7 +8,7 @@ use ferula_testkit::mem_storage::MemStorage;
 
 use super::*;
 
-/// Nothing that is awaited here takes this long, unless two wait for each other.
+/// Nothing awaited here takes this long unless there is a deadlock.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 fn scraper(registry: &Registry) -> Scraper {
@@ -28,20 +28,20 @@ fn jobs(yaml: &str) -> Vec<ScrapeConfig> {
     config.scrape_jobs().expect("no files").jobs
 }
 
-/// Runs in a thread of its own, within a runtime; what it returns must come in time.
+/// Runs in a separate thread within a runtime; the result must arrive in time.
 fn in_time<T: Send + 'static>(what: &str, run: impl FnOnce() -> T + Send + 'static) -> T {
     let (sender, receiver) = mpsc::channel();
     let runtime = tokio::runtime::Handle::current();
     std::thread::spawn(move || {
         let _within = runtime.enter();
-        // The test may have given up.
+        // The test may have ended already.
         let _ = sender.send(run());
     });
     receiver.recv_timeout(PATIENCE).unwrap_or_else(|_| panic!("{what} never ended"))
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_reload_beside_a_new_try_of_waiting_jobs_ends() {
+async fn a_reload_and_a_retry_of_waiting_jobs_do_not_deadlock() {
     let scraper = scraper(&Registry::new());
     let jobs = jobs("- {job_name: waiting, tls_config: {ca_file: /missing.pem}}\n- {job_name: good}\n");
     let begin = Arc::new(Barrier::new(2));
@@ -64,7 +64,7 @@ async fn a_reload_beside_a_new_try_of_waiting_jobs_ends() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn reading_metrics_does_not_hold_the_pools_while_a_page_holds_its_metadata() {
+async fn reading_metrics_does_not_lock_the_pools_while_metadata_is_locked() {
     let registry = Registry::new();
     let scraper = scraper(&registry);
     let yaml = "scrape_configs: [{job_name: j, scrape_interval: 1h, static_configs: [{targets: ['h:1']}]}]";
@@ -79,7 +79,7 @@ async fn reading_metrics_does_not_hold_the_pools_while_a_page_holds_its_metadata
     let held = metadata.lock().expect("no panic while held");
     let handles = Arc::strong_count(&metadata);
     let gathering = std::thread::spawn(move || registry.gather().len());
-    // It has its own handle now, and waits for the lock.
+    // By now it has its own handle and waits for the lock.
     while Arc::strong_count(&metadata) == handles {
         std::thread::yield_now();
     }

@@ -1,4 +1,4 @@
-//! What commands print: tables, dates, JSON.
+//! The output of commands: tables, dates, JSON.
 
 use anyhow::Result;
 use ferula_alertmanager::Time;
@@ -17,7 +17,7 @@ pub enum Format {
     Json,
 }
 
-/// The format that is asked for.
+/// The requested format.
 pub fn format(args: &Args) -> Format {
     match settings::value(args, OUTPUT).as_deref() {
         Some("extended") => Format::Extended,
@@ -26,11 +26,11 @@ pub fn format(args: &Args) -> Format {
     }
 }
 
-/// Columns that are as wide as their widest cell and two blanks, also the last one.
+/// Columns as wide as their widest cell plus two spaces, including the last one.
 pub struct Table(Vec<Vec<String>>);
 
 impl Table {
-    /// A table with its head.
+    /// A table with this header.
     pub fn new(head: &[&str]) -> Self {
         Table(vec![head.iter().map(|text| (*text).to_owned()).collect()])
     }
@@ -40,7 +40,7 @@ impl Table {
         self.0.push(cells);
     }
 
-    /// The lines.
+    /// The table as text.
     pub fn draw(&self) -> String {
         let columns = self.0.first().map_or(0, Vec::len);
         let width =
@@ -64,14 +64,14 @@ pub fn two_columns(pairs: &[(&str, &str)]) -> String {
     pairs.iter().map(|(name, value)| format!("{name:width$}{value}\n")).collect()
 }
 
-/// A point in time of the API, as `--date.format` says.
+/// A time from the API, formatted by `--date.format`.
 pub fn date(args: &Args, value: &Value) -> String {
     let text = value.as_str().unwrap_or_default();
     let layout = settings::value(args, DATE_FORMAT).unwrap_or_default();
     Time::parse_rfc3339(text).map_or_else(String::new, |time| calendar::format_zoned(&time.zoned(), &layout))
 }
 
-/// The text of a key.
+/// The text value of a key.
 pub fn text(value: &Value, key: &str) -> String {
     value[key].as_str().unwrap_or_default().to_owned()
 }
