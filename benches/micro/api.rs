@@ -1,7 +1,7 @@
-//! Answers of a range query as JSON, in points per second, and requests of remote write, in samples per second.
+//! Serialization of range query results, in points per second, and of remote write requests, in samples per second.
 //!
-//! The answers are a thousand series of a thousand points with whole numbers, rates (all digits) and decimals; the slow
-//! way beside them formats every number with the standard library.
+//! The results have a thousand series of a thousand points: whole numbers, rates (all digits) and decimals. For
+//! comparison, the slow way formats every number with the standard library.
 
 use std::cell::Cell;
 use std::fmt::Write as _;
@@ -87,7 +87,7 @@ fn json(criterion: &mut Criterion) {
     group.finish();
 }
 
-/// One request: a sample of each of many series, with six labels each.
+/// One request: one sample each of many series, with six labels each.
 fn request(timestamp: i64) -> Vec<u8> {
     let mut message = Vec::new();
     for series in 0..SERIES * 5 {

@@ -1,4 +1,4 @@
-//! Chunks: nanoseconds per sample to append and to decode, on the kinds of series that matter.
+//! Chunks: nanoseconds per sample to append and to decode, for typical kinds of series.
 
 use std::hint::black_box;
 

@@ -19,7 +19,7 @@ const STEP_MS: i64 = 60_000;
 const START_MS: i64 = 1_700_000_000_000;
 const CHUNK_SAMPLES: usize = 120;
 
-/// One chunk: its first and last moment, and its bytes.
+/// One chunk: its first and last timestamp, and its bytes.
 struct StoredChunk {
     first_ms: i64,
     last_ms: i64,
@@ -31,7 +31,7 @@ struct Stored {
     chunks: Vec<StoredChunk>,
 }
 
-/// Series in chunks. Every selection is all of them.
+/// Series in chunks. Every selection returns all of them.
 struct ChunkStore {
     series: Vec<Stored>,
 }

@@ -1,5 +1,5 @@
-//! Bytes of a text page per second: ours (parse with value conversion; the same plus labels of every series), and the
-//! crate `prometheus-parse` as the yardstick.
+//! Bytes of a text page per second: ours (parsing with value conversion, and the same plus labels of every series),
+//! with the crate `prometheus-parse` as a yardstick.
 
 use std::hint::black_box;
 use std::path::{Path, PathBuf};
@@ -12,7 +12,7 @@ fn root() -> &'static Path {
     Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
 }
 
-/// Our own page, and the shared one for which the goal is set, where the shared directory is at hand.
+/// Our own page, and the shared one for which the goal is set, if the shared directory exists.
 fn pages() -> Vec<(&'static str, String)> {
     let shared = std::env::var_os("FERULA_SHARED").map_or_else(|| root().join("../shared"), PathBuf::from);
     let files = [

@@ -1,7 +1,7 @@
-//! The way of a sample into the head: checked, logged, in its chunk; and what a series costs in memory.
+//! The path of a sample into the head (check, log, chunk), and the memory per series.
 //!
-//! `append/…` is one commit of 1,000 samples of known series, as a scrape makes it: check, log (zstd), publish. With
-//! `disk` the log goes to a real file, with `memory` to a file in memory, which leaves the rest. `scan` decodes
+//! `append/…` is one commit of 1,000 samples of known series, as a scrape does it: check, log (zstd), publish. With
+//! `disk` the log goes to a real file, with `memory` to a file in memory, which isolates the rest. `scan` decodes
 //! everything. Bytes per series (from the allocator) and CPU time per sample of a longer run are printed once.
 
 use std::alloc::{GlobalAlloc, Layout, System};
@@ -18,12 +18,12 @@ use ferula_telemetry::Registry;
 use ferula_tsdb::disk::{Disk, FaultDisk, RealDisk};
 use ferula_tsdb::{Db, Options};
 
-/// Counts what is allocated; nothing else is different.
+/// Counts allocations; otherwise identical to the system's allocator.
 struct Counting;
 
 static ALLOCATED: AtomicUsize = AtomicUsize::new(0);
 
-// SAFETY: every call goes to the system's allocator unchanged; only sizes are added up.
+// SAFETY: every call is passed to the system's allocator unchanged; only sizes are added up.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         ALLOCATED.fetch_add(layout.size(), Ordering::Relaxed);
@@ -44,7 +44,7 @@ static ALLOCATOR: Counting = Counting;
 const SAMPLES_PER_COMMIT: usize = 1_000;
 const INTERVAL_MS: i64 = 15_000;
 
-/// Series of targets as Kubernetes has them: ten labels, three of which differ between targets.
+/// Series of targets as in Kubernetes: ten labels, three of which differ between targets.
 fn labels(target: usize, metric: usize) -> LabelSet {
     LabelSet::from_pairs([
         ("__name__", format!("container_metric_{metric}_total")),
@@ -82,7 +82,7 @@ impl Load {
         Load { db, refs, values, at: 1_700_000_000_000, next: 0, batch: SampleBatch::default() }
     }
 
-    /// The next target's scrape: two of five values changed.
+    /// The next scrape of a target: two of five values have changed.
     fn commit(&mut self) {
         let first = self.next;
         for index in first..first + SAMPLES_PER_COMMIT {
@@ -115,7 +115,7 @@ fn append(c: &mut Criterion) {
     group.finish();
 }
 
-/// Nanoseconds that this thread has been running: what other programs of the machine do does not count.
+/// CPU time of this thread in nanoseconds; other programs on the machine do not count.
 fn cpu_nanos() -> f64 {
     let stat = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default();
     stat.split(' ').next().and_then(|nanos| nanos.parse().ok()).unwrap_or(0.0)

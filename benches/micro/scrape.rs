@@ -1,5 +1,5 @@
-//! Samples per second of a page whose lines are known: parse, look-up in the series cache, batch; then the same into
-//! a store that takes everything at no cost, and into the real one with its log on disk.
+//! Samples per second of a page with known lines: parsing, look-up in the series cache, batch; then the same with
+//! a store that accepts everything at no cost, and with the real one and its log on disk.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -19,7 +19,7 @@ use ferula_telemetry::Registry;
 use ferula_tsdb::disk::RealDisk;
 use ferula_tsdb::{Db, Options};
 
-/// Takes everything and keeps nothing.
+/// Accepts everything and keeps nothing.
 struct NoStore;
 
 struct NoAppender(u64);
@@ -50,7 +50,7 @@ impl Appender for NoAppender {
 const SERIES: usize = 10_000;
 const PAGES: usize = 16;
 
-/// Pages of one target at successive scrapes: as wide as a node_exporter's lines, two of five values change.
+/// Pages of one target in successive scrapes: lines as long as node_exporter's; two of five values change.
 fn pages() -> Vec<Page> {
     let page = |scrape: usize| {
         let line = |n: usize| {

@@ -1,4 +1,4 @@
-//! Queries to trees, next to the `promql-parser` crate; regexes over label values, next to the bare engine.
+//! Parsing of queries, compared with the `promql-parser` crate; regexes on label values, compared with the bare engine.
 
 use std::hint::black_box;
 
@@ -30,7 +30,7 @@ fn parsing(c: &mut Criterion) {
             b.iter(|| promql_parser::parser::parse(black_box(query)).expect("sound"));
         });
     }
-    // One long list of labels: time per byte must not grow with the length.
+    // One long list of labels: the time per byte must not grow with the length.
     for labels in [1_000, 100_000] {
         let query = format!("label_join(up, \"a\"{})", ", \"b\"".repeat(labels));
         group.throughput(Throughput::Bytes(query.len() as u64));

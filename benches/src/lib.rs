@@ -1,1 +1,1 @@
-//! Benchmarks live in `micro/`; this library is empty on purpose.
+//! Empty on purpose: the benchmarks are in `micro/`.

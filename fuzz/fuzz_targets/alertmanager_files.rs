@@ -1,5 +1,5 @@
-//! What an Alertmanager finds in its directory: `silences`, `nflog` and the records of the journal are read without a panic, and
-//! what was read can be written and read again.
+//! Files of an Alertmanager's directory: `silences`, `nflog` and journal records are read without a panic, and
+//! whatever was read survives writing and reading again.
 
 use std::time::Duration;
 

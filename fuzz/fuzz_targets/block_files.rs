@@ -1,5 +1,5 @@
 //! The other files of a block: chunk segments, tombstones and `meta.json` are read without a panic, and tombstones
-//! and meta that were read come back when they are written.
+//! and metas that were read survive writing and reading again.
 
 use std::path::Path;
 

@@ -1,6 +1,6 @@
-//! Indexes of blocks: any bytes are opened, selected from and read without a panic.
+//! Block indexes: any bytes are opened, selected from and read without a panic.
 //!
-//! Checksums are put right first, or next to nothing would get past them.
+//! Checksums are corrected first; otherwise almost nothing would get past them.
 
 use std::ops::ControlFlow;
 use std::path::Path;
@@ -51,7 +51,7 @@ fn read_all(index: &IndexReader) {
     }
 }
 
-/// Puts the checksum behind a section right whose length stands at `offset`.
+/// Corrects the checksum after the section whose length is at `offset`.
 fn fix_section(bytes: &mut [u8], offset: u64) {
     let Ok(at) = usize::try_from(offset) else { return };
     let Some(length) = bytes.get(at..).and_then(|rest| rest.first_chunk()).map(|b| u32::from_be_bytes(*b))

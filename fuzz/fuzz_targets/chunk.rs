@@ -1,5 +1,5 @@
 //! Chunks: any bytes are read without a panic in every encoding, the fast XOR decoder agrees with the plain one, and
-//! floats that were read are the same after they were written anew.
+//! floats that were read are unchanged after being written and read again.
 
 use ferula_chunk::{Columns, Encoding, SampleIter, SampleValue, XorChunk, XorIter, decode_xor};
 

@@ -1,5 +1,5 @@
-//! Pages: any bytes are read in every format without a panic; the fast scan and the exact parser say the same; every
-//! key that a text parser returns can be decoded. As families, a page has a name for every family and a sample in it.
+//! Pages: any bytes are read in every format without a panic; the fast scan and the exact parser agree; every
+//! key that a text parser returns can be decoded. Read as families, every family has a name and a sample.
 
 use ferula_exposition::families::parse_families;
 use ferula_exposition::key::{decode, decode_exemplar};
@@ -44,7 +44,7 @@ fn main() {
     });
 }
 
-/// Reads a page for all that callers may want of it; what comes out can be looked at.
+/// Reads a page with all options; the results can be read as well.
 fn read_with_options(page: &[u8], format: Format) {
     for bits in 0..16 {
         let options = PageOptions {

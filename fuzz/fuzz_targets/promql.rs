@@ -22,7 +22,7 @@ fn main() {
                 let printed = expr.to_string();
                 let pretty = expr.pretty().expect("a thread");
                 expr.to_json().expect("a thread");
-                // A replacement character can be written as an escape, but is refused when it stands for itself.
+                // A replacement character is refused as a literal, but can be written as an escape.
                 if !printed.contains('\u{fffd}') {
                     let again = parse(&printed, &options).expect("what is printed reads back");
                     assert_eq!(again.to_string(), printed);

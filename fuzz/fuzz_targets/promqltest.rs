@@ -1,4 +1,4 @@
-//! Test scripts: any text is read or refused, with as many points as the bound allows at most.
+//! Test scripts: any text is parsed or refused, with at most as many points as the limit allows.
 
 fn main() {
     let seeds: [&[u8]; 3] = [

@@ -1,4 +1,4 @@
-//! Remote write: any body gets an answer, packed or not.
+//! Remote write: any body is answered, compressed or not.
 
 use ferula_model::Timestamp;
 use ferula_remote::write::headers::Encoding;
@@ -15,7 +15,7 @@ fn main() {
     // One series `{__name__="x"}` with one sample, as protobuf.
     let seed: &[u8] =
         b"\x0a\x1f\x0a\x0d\x0a\x08__name__\x12\x01x\x12\x0e\x09\0\0\0\0\0\0\xf0\x3f\x10\x80\x80\x80\x80\x01";
-    // The same in the newer message.
+    // The same in version 2 of the message.
     let newer: &[u8] = b"\x22\x00\x22\x08__name__\x22\x01v\x2a\x15\x0a\x02\x01\x02\x12\x0f\x09\0\0\0\0\0\0\xf0\x3f\x10\x98\xf8\xea\xdc\x03";
     let receiver = Receiver::new(
         &Registry::new(),

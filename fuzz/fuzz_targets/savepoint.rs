@@ -1,4 +1,4 @@
-//! Savepoints: any bytes are read without a panic, also where their checksums are right; what is not used does no harm.
+//! Savepoints: any bytes are read without a panic, even with valid checksums; unused parts do no harm.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -61,7 +61,7 @@ fn main() {
     let seeds = [&whole[..], body_of(FrameKind::Series), body_of(FrameKind::Begin), &[9, 3, 2, 12, 1, 4]];
     ferula_fuzz::drive("savepoint", &seeds, |input| {
         let _ = frames(input);
-        // The input in place of each frame's body in turn, with checksums that are right.
+        // The input replaces each frame's body in turn, with valid checksums.
         for replaced in kinds {
             let mut file = Vec::new();
             put_header(&mut file);

@@ -15,7 +15,7 @@ fn main() {
     ferula_fuzz::drive("template", &seeds, |input| {
         let Ok(text) = std::str::from_utf8(input) else { return };
         if let Ok(template) = Template::parse("fuzz", text, &functions) {
-            // An error is as good as a result; only a panic is not.
+            // An error is as acceptable as a result; only a panic is not.
             let _ = template.execute(&data, &functions, &limits);
         }
     });

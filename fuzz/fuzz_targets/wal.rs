@@ -1,4 +1,5 @@
-//! The log and the chunk files of the head: any bytes are read without a panic, and a repaired segment reads without damage.
+//! The log and the chunk files of the head: any bytes are read without a panic, and a repaired segment is read without
+//! damage.
 
 use std::path::Path;
 
@@ -11,7 +12,7 @@ use ferula_tsdb::formats::wal::{LogRef, LoggedSample, Records, begin_series, put
 
 const DIR: &str = "/wal";
 
-/// A disk with one file of these bytes.
+/// A disk with one file that contains these bytes.
 fn disk_with(dir: &Path, path: &Path, bytes: &[u8]) -> FaultDisk {
     let disk = FaultDisk::default();
     disk.create_dir_all(dir).expect("a disk without faults");
@@ -19,7 +20,7 @@ fn disk_with(dir: &Path, path: &Path, bytes: &[u8]) -> FaultDisk {
     disk
 }
 
-/// Reads all records; returns how many places were damaged.
+/// Reads all records. Returns the number of damaged places.
 fn read_all(disk: &FaultDisk) -> usize {
     let mut reader = SegmentReader::open(disk, Path::new(DIR), 0).expect("there");
     let (mut records, mut damaged) = (Records::default(), 0);

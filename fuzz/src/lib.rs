@@ -1,7 +1,7 @@
-//! The driver behind every fuzz target: mutates seeds and hands them to the target until its time is up.
+//! The driver of every fuzz target: mutates seeds and passes them to the target until the time is up.
 //!
-//! Runs on the stable toolchain, so that everybody and CI can run it: `cargo xtask fuzz duration 60`.
-//! A target is a function over bytes that must not panic; the input that made it panic is kept under
+//! Runs on the stable toolchain, so that everyone and CI can run it: `cargo xtask fuzz duration 60`.
+//! A target is a function over bytes that must not panic. An input that causes a panic is kept under
 //! `fuzz/crashes/<target>/` and printed with the random seed. Coverage-guided fuzzers can call the
 //! same functions.
 
@@ -9,10 +9,10 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-/// Inputs grow to at most this many bytes.
+/// The size limit of inputs.
 const INPUT_BYTES_MAX: usize = 64 * 1024;
 
-/// A small, seedable random number generator (splitmix64): good enough to mutate bytes, and repeatable.
+/// A small, seedable random number generator (splitmix64): good enough to mutate bytes, and reproducible.
 pub struct Random(u64);
 
 impl Random {
@@ -38,7 +38,7 @@ impl Random {
 
 /// Runs `target` over mutated seeds. Arguments of the process: seconds (default 5), random seed (default 1).
 ///
-/// `seeds` are inputs worth starting from; the files below `fuzz/seeds/<name>/` are added to them.
+/// `seeds` are good inputs to start from; the files below `fuzz/seeds/<name>/` are added.
 pub fn drive(name: &str, seeds: &[&[u8]], target: impl Fn(&[u8])) {
     let mut args = std::env::args().skip(1);
     let seconds: u64 = args.next().and_then(|a| a.parse().ok()).unwrap_or(5);
@@ -115,7 +115,7 @@ fn files_in(dir: &Path) -> Vec<Vec<u8>> {
     paths.iter().filter_map(|p| std::fs::read(p).ok()).collect()
 }
 
-/// A name for an input; any hash would do.
+/// A name for an input; any hash works.
 fn crc(input: &[u8]) -> u32 {
     input.iter().fold(0x811c_9dc5, |hash, byte| (hash ^ u32::from(*byte)).wrapping_mul(0x0100_0193))
 }

@@ -1,6 +1,6 @@
-//! `cargo xtask compare …`: ferula beside the real programs, on the same input, at the same time.
+//! `cargo xtask compare …`: runs ferula and the real programs side by side, on the same input at the same time.
 //!
-//! Here: what is run and which answers must agree. Elsewhere: starting and asking (`peer.rs`).
+//! Here: what is run and which answers must agree. Elsewhere: starting and querying (`peer.rs`).
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -12,7 +12,7 @@ use serde_json::Value;
 use crate::peer::{Process, free_port};
 use crate::run::root;
 
-/// Queries over node_exporter whose answers do not depend on the instant of the scrape: whatever is constant while
+/// Queries over node_exporter whose results do not depend on the time of the scrape: values that stay constant while
 /// the machine runs, and the shape of the rest.
 const STEADY_QUERIES: [&str; 16] = [
     "count by (__name__) ({job=\"node\"})",
@@ -33,7 +33,7 @@ const STEADY_QUERIES: [&str; 16] = [
     "up{job=\"node\"}",
 ];
 
-/// `cargo xtask compare scrape PEERS [MINUTES]`: both scrape one node_exporter with one configuration.
+/// `cargo xtask compare scrape PEERS [MINUTES]`: both scrape the same node_exporter with the same configuration.
 pub fn scrape(peers: &Path, minutes: u64) -> Result<()> {
     let work = std::env::temp_dir().join(format!("ferula-compare-{}", std::process::id()));
     std::fs::create_dir_all(&work)?;
@@ -102,7 +102,7 @@ pub fn server(name: &str, program: &Path, config: &Path, work: &Path) -> Result<
     Process::start(name, program, &args, &work.join(format!("{name}.log")), port)
 }
 
-/// The release build of ferula, which must be there; `FERULA_BINARY` names another program that takes the same flags.
+/// The release build of ferula, which must exist; `FERULA_BINARY` names another program that takes the same flags.
 pub fn ferula_binary() -> Result<PathBuf> {
     if let Some(binary) = std::env::var_os("FERULA_BINARY") {
         return Ok(PathBuf::from(binary));
@@ -113,7 +113,7 @@ pub fn ferula_binary() -> Result<PathBuf> {
     Ok(binary)
 }
 
-/// Label set and value of every sample of an answer, whatever their order.
+/// Label set and value of every sample of a result, in any order.
 fn samples(data: &Value) -> BTreeMap<String, String> {
     let rows = data["result"].as_array().cloned().unwrap_or_default();
     rows.iter().map(|row| (sorted(&row["metric"]), row["value"][1].to_string())).collect()

@@ -1,8 +1,8 @@
 //! `cargo xtask compare rules --peers DIR [MINUTES]`: 2,000 recording rules over 100,000 series every 15 seconds, in
-//! ferula and in the real Prometheus at the same time.
+//! ferula and in Prometheus at the same time.
 //!
-//! Both scrape the same pages, first without rules, then with them, so that the cost of the rules shows by itself. What
-//! they recorded is compared at the end.
+//! Both scrape the same pages, first without rules and then with them, so that the cost of the rules is visible. The
+//! recorded series are compared at the end.
 
 use std::fmt::Write as _;
 use std::io::{BufRead, BufReader, Write as _};
@@ -22,7 +22,7 @@ const INSTANCES: usize = 100;
 const RULES_PER_METRIC: usize = 20;
 const INTERVAL_SECONDS: u64 = 15;
 
-/// How long the servers run before anything is measured: windows of the rules fill, and first-time work is over.
+/// How long the servers run before anything is measured, until the rules' windows are full and first-time work is done.
 const WARM_UP: Duration = Duration::from_secs(90);
 
 /// Runs the comparison, with rules for this many minutes.
@@ -88,7 +88,7 @@ struct Measured {
     resident_bytes: u64,
 }
 
-/// What the servers take in the coming seconds.
+/// Measures what the servers use from now on.
 fn measure(servers: &[Process; 2], seconds: u64) -> Result<Vec<Measured>> {
     let before: Vec<Usage> = servers.iter().map(Process::usage).collect::<Result<_>>()?;
     std::thread::sleep(Duration::from_secs(seconds));
@@ -102,7 +102,7 @@ fn measure(servers: &[Process; 2], seconds: u64) -> Result<Vec<Measured>> {
     servers.iter().zip(&before).map(measured).collect()
 }
 
-/// What a server counts about its rules.
+/// A server's counts of its rules.
 struct Counts {
     iterations: f64,
     missed: f64,
@@ -124,7 +124,7 @@ fn counts(process: &Process) -> Result<Counts> {
     })
 }
 
-/// Both must have recorded the same series; their values depend on the moments of scrapes, which differ.
+/// Both must have recorded the same series. Their values depend on scrape times, which differ.
 fn compare_recorded(servers: &[Process; 2]) -> Result<u64> {
     let at = SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs_f64() - 20.0;
     let mut found = Vec::new();
@@ -188,13 +188,13 @@ fn rule_file() -> String {
     out
 }
 
-/// Serves the pages of one target on a port of its own for as long as the process lives.
+/// Serves the pages of one target on its own port for the life of the process.
 fn serve_target(target: usize) -> Result<u16> {
     let listener = TcpListener::bind(("127.0.0.1", 0))?;
     let port = listener.local_addr()?.port();
     std::thread::spawn(move || {
         for stream in listener.incoming().map_while(Result::ok) {
-            // A server may have ended in the middle.
+            // A server may have stopped in the middle.
             let _ = answer(stream, target);
         }
     });

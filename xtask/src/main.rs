@@ -1,7 +1,7 @@
-//! The front door for chores: `cargo xtask <chore>`. Nothing to install.
+//! Development tasks: `cargo xtask <chore>`. Nothing needs to be installed.
 //!
-//! Here: which chores there are. Elsewhere: what `tidy` looks for (`tidy.rs`), chores that are a
-//! command (`run.rs`), runs beside the real programs (`compare.rs`, `compare_rules.rs`,
+//! Here: the list of chores. Elsewhere: the rules of `tidy` (`tidy.rs`), chores that run
+//! commands (`run.rs`), comparisons with the real programs (`compare.rs`, `compare_rules.rs`,
 //! `peer.rs`).
 
 mod compare;

@@ -1,4 +1,5 @@
-//! Real programs side by side: starting ferula and its peers on free ports, asking them over HTTP, reading what they used.
+//! Real programs side by side: starts ferula and its peers on free ports, queries them over HTTP, and reads their
+//! usage.
 
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -11,26 +12,26 @@ use serde_json::Value;
 
 /// A running program; killed when dropped.
 pub struct Process {
-    /// How it is called in reports.
+    /// Its name in reports.
     pub name: String,
     child: Child,
     /// The port of its HTTP server.
     pub port: u16,
 }
 
-/// What a process has used so far.
+/// The resources a process has used so far.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Usage {
     /// User and system time.
     pub cpu_seconds: f64,
     /// Resident memory now.
     pub resident_bytes: u64,
-    /// The most resident memory it ever had.
+    /// The highest resident memory so far.
     pub resident_peak_bytes: u64,
 }
 
 impl Process {
-    /// Starts `program`; its output goes to `log`. `port` must be what the arguments tell it to listen on.
+    /// Starts `program`; its output goes to `log`. `port` must be the port that the arguments tell it to listen on.
     pub fn start(name: &str, program: &Path, args: &[String], log: &Path, port: u16) -> Result<Self> {
         let out = std::fs::File::create(log).with_context(|| format!("creating {}", log.display()))?;
         let child = Command::new(program)
@@ -71,7 +72,7 @@ impl Process {
     pub fn usage(&self) -> Result<Usage> {
         let directory = PathBuf::from(format!("/proc/{}", self.child.id()));
         let stat = std::fs::read_to_string(directory.join("stat")).context("reading /proc stat")?;
-        // The name in parentheses may hold spaces; utime and stime are the 12th and 13th field after it.
+        // The name in parentheses may contain spaces; utime and stime are the 12th and 13th fields after it.
         let fields: Vec<&str> = stat.rsplit(')').next().unwrap_or("").split_whitespace().collect();
         let ticks: f64 = fields.iter().skip(11).take(2).filter_map(|f| f.parse::<f64>().ok()).sum();
         let status = std::fs::read_to_string(directory.join("status")).context("reading /proc status")?;
@@ -86,7 +87,7 @@ impl Process {
         })
     }
 
-    /// The result of an instant query: the `data` of the answer.
+    /// The result of an instant query: `data` of the answer.
     pub fn query(&self, query: &str, at_seconds: f64) -> Result<Value> {
         self.api(&format!("/api/v1/query?time={at_seconds}&query={}", percent_encode(query)))
     }
@@ -104,7 +105,7 @@ impl Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
-        // Both fail only when the process has ended by itself.
+        // Both fail only if the process has already ended.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
@@ -128,7 +129,7 @@ pub fn get(port: u16, path: &str) -> Result<(u16, Vec<u8>)> {
     Ok((status, answer.split_off(head_end + 4)))
 }
 
-/// `text` as it may stand in a query string.
+/// Encodes `text` for a query string.
 pub fn percent_encode(text: &str) -> String {
     let mut out = String::new();
     for byte in text.bytes() {

@@ -1,8 +1,8 @@
-//! `cargo xtask provoke [FACTOR]`: makes every alert of config/rules fire on a fixture, and shows them arrive.
+//! `cargo xtask provoke [FACTOR]`: makes every alert of config/rules fire on a fixture, and shows the notifications.
 //!
-//! A fixture service misbehaves in every way the rules watch for; ferula (release build) scrapes it and sends what fires to a
-//! listener that stands in for an Alertmanager. All durations of the rules are divided by FACTOR (15 unless said
-//! otherwise), so that "for 5 minutes" takes 20 seconds; thresholds stay as they are.
+//! A fixture service misbehaves in every way that the rules watch for. Ferula (release build) scrapes it and sends
+//! firing alerts to a listener in place of an Alertmanager. All durations of the rules are divided by FACTOR (default
+//! 15), so "for 5 minutes" takes 20 seconds; thresholds stay the same.
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -18,7 +18,7 @@ use crate::compare::ferula_binary;
 use crate::peer::{Process, free_port};
 use crate::run::root;
 
-/// Alerts that must arrive. Slow burn and "full within a day" need days even when they are made 15 times shorter.
+/// Alerts that must arrive. Slow burn and "full within a day" take days even if divided by 15.
 const EXPECTED: [&str; 11] = [
     "CpuPressure",
     "DiskAlmostFull",
@@ -37,7 +37,7 @@ const EXPECTED: [&str; 11] = [
 const LONGEST: Duration = Duration::from_secs(25 * 60);
 
 pub fn provoke(factor: u64) -> Result<()> {
-    ensure!((1..=60).contains(&factor), "the factor lies between 1 and 60");
+    ensure!((1..=60).contains(&factor), "the factor must be between 1 and 60");
     let work = std::env::temp_dir().join(format!("ferula-provoke-{}", std::process::id()));
     let config = write_configuration(&work, factor)?;
     let (told, arrivals) = channel();
@@ -54,11 +54,11 @@ pub fn provoke(factor: u64) -> Result<()> {
     let start = Instant::now();
     serve(fixture, move |_| (200, misbehaving_page(start)));
     serve(alertmanager, move |body| {
-        // The receiver is gone only when this chore has ended.
+        // The receiver is dropped only when this chore has ended.
         let _ = told.send(body.to_vec());
         (200, String::new())
     });
-    // Answers its first scrape and then dies with everything it holds.
+    // Answers its first scrape and then exits.
     std::thread::spawn(move || {
         if let Ok((stream, _)) = dying.accept() {
             answer(stream, &|_| (200, "up_and_well 1\n".to_owned()));
@@ -82,7 +82,7 @@ pub fn provoke(factor: u64) -> Result<()> {
     std::fs::remove_dir_all(&work).context("removing the work directory")
 }
 
-/// Prints every alert when it first arrives; returns those that never did.
+/// Prints every alert when it first arrives. Returns those that never did.
 fn await_alerts(arrivals: &Receiver<Vec<u8>>, start: Instant, at_most: Duration) -> Vec<&'static str> {
     let mut seen: BTreeMap<String, String> = BTreeMap::new();
     let missing = |seen: &BTreeMap<String, String>| -> Vec<&'static str> {
@@ -106,7 +106,7 @@ fn await_alerts(arrivals: &Receiver<Vec<u8>>, start: Instant, at_most: Duration)
     missing(&seen)
 }
 
-/// The rule files with shorter durations, and a configuration that names them.
+/// Writes the rule files with shorter durations, and a configuration that names them.
 fn write_configuration(work: &Path, factor: u64) -> Result<PathBuf> {
     std::fs::create_dir_all(work)?;
     for name in ["service.yml", "machine.yml", "slo.yml"] {
@@ -126,7 +126,7 @@ fn write_configuration(work: &Path, factor: u64) -> Result<PathBuf> {
     Ok(config)
 }
 
-/// `rules` with every duration in brackets or behind `for:` and `interval:` divided by `factor`.
+/// `rules` with every duration in brackets or after `for:` and `interval:` divided by `factor`.
 fn shortened(rules: &str, factor: u64) -> String {
     let mut out = String::new();
     for line in rules.lines() {
@@ -155,7 +155,7 @@ fn shortened(rules: &str, factor: u64) -> String {
     out
 }
 
-/// `5m` divided by 15 is `20s`; never less than two seconds, in which two scrapes fit.
+/// `5m` divided by 15 is `20s`; never less than two seconds, which is enough for two scrapes.
 fn divided(duration: &str, factor: u64) -> String {
     let (number, unit) = duration.split_at(duration.len().saturating_sub(1));
     let unit = match unit {
@@ -170,14 +170,14 @@ fn divided(duration: &str, factor: u64) -> String {
         .map_or_else(|_| duration.to_owned(), |number| format!("{}s", (number * unit / factor).max(2)))
 }
 
-/// What a service looks like on its worst day: everything grows with the wall clock, so every scrape sees it continue.
+/// A failing service: everything grows with the wall clock, so every scrape sees it continue.
 fn misbehaving_page(start: Instant) -> String {
     let seconds = start.elapsed().as_secs_f64();
     let count = |per_second: f64| (per_second * seconds).floor();
     let unix = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0.0, |d| d.as_secs_f64());
     let mut page = String::new();
     let mut line = |series: &str, value: f64| page.push_str(&format!("{series} {value}\n"));
-    // Five requests a second, one in ten of them an error; half take a second and more.
+    // Five requests per second, one in ten an error; half of them take a second or more.
     line("http_requests_total{status=\"200\"}", count(4.5));
     line("http_requests_total{status=\"503\"}", count(0.5));
     for (le, share) in [("0.5", 0.5), ("1", 0.6), ("2", 1.0), ("+Inf", 1.0)] {
@@ -188,7 +188,7 @@ fn misbehaving_page(start: Instant) -> String {
         );
     }
     line("auth_login_failure_total{reason=\"password\"}", count(30.0));
-    // Dies and comes up again every five seconds.
+    // Stops and starts again every five seconds.
     line("process_start_time_seconds", (unix / 5.0).floor() * 5.0);
     line("node_memory_MemTotal_bytes", 16e9);
     line("node_memory_MemAvailable_bytes", 0.4e9);
@@ -199,7 +199,7 @@ fn misbehaving_page(start: Instant) -> String {
     page
 }
 
-/// Answers every request in a thread of its own until the process ends.
+/// Answers each request in a separate thread until the process ends.
 fn serve(listener: TcpListener, respond: impl Fn(&[u8]) -> (u16, String) + Send + Sync + 'static) {
     let respond = std::sync::Arc::new(respond);
     std::thread::spawn(move || {
@@ -210,7 +210,7 @@ fn serve(listener: TcpListener, respond: impl Fn(&[u8]) -> (u16, String) + Send 
     });
 }
 
-/// Reads one request and answers it; a connection that breaks is the other side's business.
+/// Reads one request and answers it. A broken connection is not an error.
 fn answer(stream: TcpStream, respond: &dyn Fn(&[u8]) -> (u16, String)) {
     let _ = try_answer(stream, respond);
 }

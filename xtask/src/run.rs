@@ -1,4 +1,4 @@
-//! Chores that are a command, or a few in a row.
+//! Chores that run one or more commands.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -67,7 +67,7 @@ pub fn fuzz(name: Option<&str>, seconds: u64) -> Result<()> {
     names.sort();
     if let Some(name) = name {
         if !names.iter().any(|known| known == name) {
-            bail!("no such fuzz target: {name}; there are {}", names.join(", "));
+            bail!("no such fuzz target: {name}; known targets: {}", names.join(", "));
         }
         names = vec![name.to_owned()];
     }

@@ -1,19 +1,19 @@
-//! `cargo xtask tidy`: what a compiler cannot see.
+//! `cargo xtask tidy`: checks that the compiler does not do.
 //!
 //! | rule | in |
 //! | --- | --- |
 //! | every dependency between our crates is an arrow of ARCHITECTURE.md, and every arrow is used | `dependencies` |
-//! | every dependency is used, by the product or in the section for tests | `dependencies` |
+//! | every dependency is used, by the product or only in the section for tests | `dependencies` |
 //! | links, paths and citations of documents exist | `documents` |
-//! | Rust files begin with a header; modules have one style; no public error is a text | `shape` |
-//! | public items have a line of documentation (fields and variants may go without) | `docs` |
+//! | Rust files begin with a header; modules have one style; no public error is a plain text | `shape` |
+//! | public items have documentation (fields and variants may go without) | `docs` |
 //! | no files of a crate import each other in a circle | `circles` |
-//! | no traces of machines and tools; no HTML out of text in the web pages; no words that the glossary replaced | `words` |
+//! | no traces of machines and tools; no HTML built from text in the web pages; no words that the glossary replaces | `words` |
 //! | every file of test data is read by some test | `fixtures` |
-//! | nothing is tracked that .gitignore leaves out | here |
+//! | no tracked file is ignored by .gitignore | here |
 //!
-//! What passes although a rule is against it stands in `xtask/allowances.txt`, which only shrinks:
-//! `cargo xtask tidy shrink` removes the lines that are no longer needed.
+//! Accepted violations are listed in `xtask/allowances.txt`, which only shrinks:
+//! `cargo xtask tidy shrink` removes lines that are no longer needed.
 
 mod allowances;
 mod circles;
@@ -50,13 +50,13 @@ pub fn tidy() -> Result<()> {
     ignored_but_tracked(&mut complaints)?;
     complaints.extend(allowances::judge(list(&tree), findings(&tree)));
     if complaints.is_empty() {
-        println!("tidy: nothing to complain about");
+        println!("tidy: no complaints");
         return Ok(());
     }
     bail!("tidy:\n  {}", complaints.join("\n  "));
 }
 
-/// Removes the lines of the list of allowances that nothing needs any more.
+/// Removes allowances that no finding needs any more.
 pub fn shrink() -> Result<()> {
     let tree = Tree::of_repository()?;
     let text = allowances::shrunk(list(&tree), &findings(&tree));
@@ -67,7 +67,7 @@ fn list(tree: &Tree) -> &str {
     tree.text(allowances::FILE).unwrap_or_default()
 }
 
-/// What rules with exceptions are against.
+/// Findings of the rules that allow exceptions.
 fn findings(tree: &Tree) -> Vec<Finding> {
     [
         shape::modules(tree),
@@ -81,7 +81,7 @@ fn findings(tree: &Tree) -> Vec<Finding> {
     .collect()
 }
 
-/// Results of builds that were committed by mistake.
+/// Build results that were committed by mistake.
 fn ignored_but_tracked(complaints: &mut Vec<String>) -> Result<()> {
     let out = Command::new("git")
         .args(["ls-files", "--cached", "--ignored", "--exclude-standard"])
@@ -90,7 +90,7 @@ fn ignored_but_tracked(complaints: &mut Vec<String>) -> Result<()> {
         .context("asking git for ignored files")?;
     let names = String::from_utf8_lossy(&out.stdout).into_owned();
     complaints
-        .extend(names.lines().map(|name| format!("{name}: is tracked although .gitignore leaves it out")));
+        .extend(names.lines().map(|name| format!("{name}: is tracked although .gitignore excludes it")));
     Ok(())
 }
 

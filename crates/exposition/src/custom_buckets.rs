@@ -1,13 +1,13 @@
-//! Classic histograms of a text page as native ones with custom buckets.
+//! Converts classic histograms of a text page to native ones with custom buckets.
 //!
 //! ```text
 //! # TYPE rpc histogram
 //! rpc_bucket{le="1.0"} 3      ┐
-//! rpc_bucket{le="+Inf"} 4     │ gathered, and returned as one histogram sample `rpc` before the next line that is
-//! rpc_sum 10                  │ not of it
+//! rpc_bucket{le="+Inf"} 4     │ collected, and returned as one histogram sample `rpc` before the next line that does
+//! rpc_sum 10                  │ not belong to it
 //! rpc_count 4                 ┘
 //! ```
-//! Only series of a family that is stated as a histogram are gathered. Those that do not make a histogram are dropped.
+//! Only series of a family with the type `histogram` are collected. Inconsistent ones are dropped.
 
 use ferula_model::MetricType;
 use ferula_model::histogram::{ClassicHistogram, ClassicPart, HistogramValue};
@@ -20,24 +20,24 @@ use crate::line_parser::LineParser;
 use crate::number::parse_any_float;
 use crate::{LabelScratch, ParseError};
 
-/// Reads a page, and makes its classic histograms native.
+/// Reads a page and converts its classic histograms.
 #[derive(Clone, Debug)]
 pub(crate) struct CustomBucketsParser<'a> {
     parser: LineParser<'a>,
-    /// Classic series are returned as well.
+    /// Also return the classic series.
     keep_classic: bool,
     /// The last `# TYPE`.
     family: String,
     kind: MetricType,
-    /// The histogram that is being gathered: its name and labels.
+    /// The histogram being collected: its name and labels.
     gathering: Option<Vec<u8>>,
     classic: ClassicHistogram,
     start_timestamp: i64,
     exemplars: Vec<ExemplarText<'a>>,
-    /// Of the series that was read last, which is the one behind the histogram if no comment stands between: that time
-    /// is the histogram's, as in Prometheus.
+    /// The time of the series read last. Unless a comment intervenes, that is the series after the histogram, whose
+    /// time the histogram gets, as in Prometheus.
     timestamp: Option<i64>,
-    /// Read already, and to be returned behind a histogram; the inner `None` is the end of the page.
+    /// An entry to return after a histogram; the inner `None` is the end of the page.
     held: Option<Option<Entry<'a>>>,
     scratch: LabelScratch,
     key: Vec<u8>,
@@ -95,7 +95,7 @@ impl<'a> CustomBucketsParser<'a> {
         }
     }
 
-    /// Whether the histogram being gathered, if any, ends before this entry.
+    /// Whether this entry ends the histogram being collected, if any.
     fn ends_histogram(&mut self, entry: Option<&Entry<'_>>) -> bool {
         let Some(gathering) = &self.gathering else { return false };
         let Some(Entry::Series(series)) = entry else { return true };
@@ -105,7 +105,7 @@ impl<'a> CustomBucketsParser<'a> {
         identity(&self.scratch) != *gathering
     }
 
-    /// Takes a series in, if it is one of a classic histogram; whether it is.
+    /// Adds a series if it belongs to a classic histogram. Returns whether it does.
     fn gather(&mut self, series: &mut Series<'a>) -> bool {
         if self.kind != MetricType::Histogram || decode(series.key, series.kind, &mut self.scratch).is_err() {
             return false;
@@ -134,7 +134,7 @@ impl<'a> CustomBucketsParser<'a> {
         true
     }
 
-    /// Ends gathering; the histogram, if the series made one.
+    /// Ends the collection. Returns the histogram if the series form a consistent one.
     fn take_histogram(&mut self) -> Option<HistogramValue> {
         self.gathering = None;
         let value = self.classic.convert().ok().filter(|value| value.validate().is_ok());
@@ -143,7 +143,7 @@ impl<'a> CustomBucketsParser<'a> {
     }
 
     fn histogram(&mut self, value: HistogramValue) -> Entry<'_> {
-        // Without a time of their own they could not be told from those of the scrape before.
+        // Exemplars without a timestamp could not be told from those of the previous scrape.
         self.exemplars.retain(|exemplar| exemplar.timestamp.is_some());
         Entry::Histogram(HistogramSample {
             key: &self.key,
@@ -156,9 +156,9 @@ impl<'a> CustomBucketsParser<'a> {
     }
 }
 
-/// What series of one histogram have in common: the name without suffix, and the labels without the bound.
+/// What the series of one histogram have in common: the name without suffix, and the labels without the bound.
 fn identity(labels: &LabelScratch) -> Vec<u8> {
-    /// No text of a page has this byte.
+    /// No text page contains this byte.
     const SEPARATOR: u8 = 0xff;
     let mut identity = Vec::new();
     for (name, value) in labels.iter() {
@@ -175,7 +175,7 @@ fn identity(labels: &LabelScratch) -> Vec<u8> {
     identity
 }
 
-/// The text of a series of this name with the labels but for the bound.
+/// Writes the text of a series with this name and the labels without the bound.
 fn write_key(key: &mut Vec<u8>, name: &str, labels: &LabelScratch) {
     let mut text = String::from_utf8(std::mem::take(key)).unwrap_or_default();
     text.clear();

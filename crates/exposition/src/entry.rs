@@ -1,20 +1,20 @@
-//! What a page consists of. Everything is borrowed from the body.
+//! The elements of a page. Everything is borrowed from the body.
 
 use std::borrow::Cow;
 
 use ferula_model::MetricType;
 use ferula_model::histogram::HistogramValue;
 
-/// One line that means something, or what a protobuf page has in its place. Comments and blank lines are passed over.
+/// A meaningful line, or its equivalent in a protobuf page. Comments and blank lines are skipped.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Entry<'a> {
     /// A sample.
     Series(Series<'a>),
-    /// A sample that is a native histogram, or a classic one made native with custom buckets.
+    /// A native histogram, or a classic one converted to custom buckets.
     Histogram(HistogramSample<'a>),
-    /// `# TYPE`: holds for all samples until the next one, whatever their names are.
+    /// `# TYPE`: applies to all samples until the next one, whatever their names.
     Type {
-        /// Name of the metric family, as written (escapes of quoted names included).
+        /// Name of the metric family, as written (quoted names are still escaped).
         metric: &'a [u8],
         /// The stated type.
         kind: MetricType,
@@ -23,7 +23,7 @@ pub enum Entry<'a> {
     Help {
         /// Name of the metric family.
         metric: &'a [u8],
-        /// The text, escapes resolved.
+        /// The text, unescaped.
         text: Cow<'a, str>,
     },
     /// `# UNIT`, in OpenMetrics only
@@ -35,25 +35,25 @@ pub enum Entry<'a> {
     },
 }
 
-/// A sample as the page has it.
+/// A sample on the page.
 #[derive(Clone, Debug)]
 pub struct Series<'a> {
-    /// Name and labels as written: equal bytes mean the same series. [`crate::key::decode`] reads them.
+    /// Name and labels as written: equal bytes mean the same series. Decoded by [`crate::key::decode`].
     pub key: &'a [u8],
-    /// The value. Every NaN of a page is the same, ordinary NaN.
+    /// The value. All NaNs on a page become the ordinary NaN.
     pub value: f64,
-    /// Milliseconds since the epoch, if the page states a time.
+    /// Milliseconds since the epoch, if the page states a timestamp.
     pub timestamp: Option<i64>,
-    /// Milliseconds since the epoch at which the series began to count; 0 where the page does not say, and always unless
+    /// When the series began to count, in milliseconds since the epoch; 0 if unknown, and always unless
     /// [`crate::PageOptions::start_timestamps`] is set.
     pub start_timestamp: i64,
-    /// The type that was stated last; decides which labels hold numbers.
+    /// The latest stated type, which determines which labels hold numbers.
     pub kind: MetricType,
     /// What follows a `#` at the end of the line in OpenMetrics; in protobuf, of counters and classic buckets.
     pub exemplar: Option<ExemplarText<'a>>,
 }
 
-/// Values are compared by bits, so that NaNs equal themselves.
+/// Values are compared by bits, so NaNs are equal to themselves.
 impl PartialEq for Series<'_> {
     fn eq(&self, other: &Self) -> bool {
         let parts = |s: &Self| (s.value.to_bits(), s.timestamp, s.start_timestamp, s.kind);
@@ -61,32 +61,32 @@ impl PartialEq for Series<'_> {
     }
 }
 
-/// A histogram sample as the page has it. Its buckets were only compacted: they may contradict themselves.
+/// A histogram sample on the page. Its buckets are only compacted; they may be inconsistent.
 #[derive(Clone, Debug, PartialEq)]
 pub struct HistogramSample<'a> {
     /// See [`Series::key`].
     pub key: &'a [u8],
     pub value: HistogramValue,
-    /// Milliseconds since the epoch, if the page states a time.
+    /// Milliseconds since the epoch, if the page states a timestamp.
     pub timestamp: Option<i64>,
     /// See [`Series::start_timestamp`].
     pub start_timestamp: i64,
-    /// The type that was stated last.
+    /// The latest stated type.
     pub kind: MetricType,
-    /// Those with a time of their own.
+    /// Only those with their own timestamp.
     pub exemplars: &'a [ExemplarText<'a>],
 }
 
-/// Labels of an exemplar. [`crate::key::decode_exemplar`] reads them.
+/// Labels of an exemplar. Decoded by [`crate::key::decode_exemplar`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ExemplarLabels<'a> {
-    /// As written, with both braces.
+    /// As written, including both braces.
     Text(&'a [u8]),
-    /// The message that has them.
+    /// The message that contains them.
     Protobuf(&'a [u8]),
 }
 
-/// An exemplar as the page has it.
+/// An exemplar on the page.
 #[derive(Clone, Debug)]
 pub struct ExemplarText<'a> {
     pub labels: ExemplarLabels<'a>,

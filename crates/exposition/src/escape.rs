@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-/// Resolves `\\`, `\n` and, if `quotes`, `\"`; any other backslash stays.
+/// Resolves `\\`, `\n` and, if `quotes`, `\"`; other backslashes stay.
 pub(crate) fn unescape(text: &str, quotes: bool) -> Cow<'_, str> {
     if !text.contains('\\') {
         return Cow::Borrowed(text);
@@ -33,7 +33,7 @@ pub(crate) fn unescape(text: &str, quotes: bool) -> Cow<'_, str> {
     Cow::Owned(out)
 }
 
-/// Writes text in double quotes, escaped as names and label values of both text formats are.
+/// Writes text in double quotes, escaped as names and label values are in both text formats.
 pub(crate) fn push_quoted(out: &mut String, text: &str) {
     out.push('"');
     escape(out, text, true);

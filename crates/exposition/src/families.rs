@@ -1,8 +1,8 @@
-//! A page of the text format as metric families, the way client libraries read it: all samples of a summary or a
+//! Reads a text page as metric families, like client libraries do: all samples of a summary or a
 //! histogram are one metric.
 //!
-//! For linting a page, and for sending one on. Scraping has [`crate::PageParser`], which is quicker and keeps samples
-//! apart. Error texts are those of Prometheus' `expfmt`.
+//! For linting a page and for forwarding it. Scraping uses [`crate::PageParser`], which is faster and keeps samples
+//! separate. Error texts are those of Prometheus' `expfmt`.
 
 use std::collections::BTreeMap;
 
@@ -12,14 +12,14 @@ use ferula_model::labels::NameScheme;
 
 use crate::number::parse_float;
 
-/// All metrics of one name.
+/// All metrics with one name.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Family {
     /// Its name.
     pub name: String,
     /// The help text, if the page has one.
     pub help: Option<String>,
-    /// Stated type; `Unknown` when there was none.
+    /// The stated type; `Unknown` if there is none.
     pub kind: MetricType,
     /// In the order of their first samples.
     pub metrics: Vec<FamilyMetric>,
@@ -30,7 +30,7 @@ pub struct Family {
 pub struct FamilyMetric {
     /// Labels as written, without the name, `quantile` and `le`.
     pub labels: Vec<(String, String)>,
-    /// Milliseconds since the epoch, when stated.
+    /// Milliseconds since the epoch, if stated.
     pub timestamp: Option<i64>,
     /// Counter, gauge, untyped.
     pub value: f64,
@@ -42,7 +42,7 @@ pub struct FamilyMetric {
     pub parts: Vec<(f64, f64)>,
 }
 
-/// A page that is none.
+/// Why a page cannot be read.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("text format parsing error in line {line}: {reason}")]
 pub struct FamiliesError {
@@ -60,10 +60,10 @@ enum Part {
     Count,
 }
 
-/// Reads a page. Families come by name; those without metrics are left out.
+/// Reads a page. Families are sorted by name; those without metrics are omitted.
 ///
 /// # Errors
-/// The first line that is wrong; names that `names` does not allow are.
+/// The first invalid line, including names that `names` does not allow.
 pub fn parse_families(page: &[u8], names: NameScheme) -> Result<Vec<Family>, FamiliesError> {
     let mut reader = Reader {
         page,
@@ -83,17 +83,17 @@ struct Reader<'a> {
     page: &'a [u8],
     names: NameScheme,
     at: usize,
-    /// The byte read last.
+    /// The current byte.
     current: u8,
     line: usize,
     families: BTreeMap<String, Family>,
-    /// Whether a family's type is settled.
+    /// Families whose type is settled.
     stated: BTreeMap<String, ()>,
-    /// Places of summaries and histograms by family and labels.
+    /// Positions of summaries and histograms, by family and labels.
     composite: BTreeMap<(String, Vec<(String, String)>), usize>,
 }
 
-/// A line as far as its value.
+/// A line up to its value.
 struct Line {
     family: Option<(String, Part)>,
     labels: Vec<(String, String)>,
@@ -120,7 +120,7 @@ impl Reader<'_> {
         Ok(())
     }
 
-    /// Reads a line; whether there was one.
+    /// Reads a line. Returns `false` at the end of the page.
     fn line(&mut self) -> Step<bool> {
         self.line += 1;
         while self.page.get(self.at).copied().is_some_and(is_blank) {
@@ -211,7 +211,7 @@ impl Reader<'_> {
         Ok(())
     }
 
-    /// The family of a sample's name, and which sample it is.
+    /// The family of a sample's name, and which of its samples this is.
     fn family(&mut self, name: String) -> Step<(String, Part)> {
         if !self.names.is_metric_name(&name) {
             return self.wrong(format!("invalid metric name {}", go_quote(&name)));
@@ -235,7 +235,7 @@ impl Reader<'_> {
         Ok((name, Part::Plain))
     }
 
-    /// The same for a name that a sample has: its type can no longer be stated.
+    /// The same for the name of a sample; after this its type can no longer be stated.
     fn settle(&mut self, name: String) -> Step<(String, Part)> {
         let family = self.family(name)?;
         self.stated.insert(family.0.clone(), ());
@@ -279,7 +279,7 @@ impl Reader<'_> {
         Ok(())
     }
 
-    /// Puts a value in its place; returns which metric that is.
+    /// Stores a value and returns the position of its metric.
     fn store(&mut self, name: &str, part: Part, metric: FamilyMetric, bound: f64, value: f64) -> Step<usize> {
         let Some(family) = self.families.get_mut(name) else { return Ok(0) };
         let histogram = matches!(family.kind, MetricType::Histogram | MetricType::GaugeHistogram);
@@ -307,7 +307,7 @@ impl Reader<'_> {
         Ok(at)
     }
 
-    /// One label, or a metric name in quotes; whether the braces ended.
+    /// Reads one label, or a metric name in quotes. Returns whether the braces ended.
     fn label(&mut self, line: &mut Line) -> Step<bool> {
         self.skip_blanks()?;
         if self.current == b'}' {
@@ -399,7 +399,7 @@ impl Reader<'_> {
         }
     }
 
-    /// What the current byte means behind a backslash.
+    /// The meaning of the current byte after a backslash.
     fn escaped(&mut self) -> Step<u8> {
         match self.current {
             b'n' => Ok(b'\n'),
@@ -408,7 +408,7 @@ impl Reader<'_> {
         }
     }
 
-    /// A name, plain or in quotes, from the current byte on; "" when none begins there.
+    /// A name, plain or in quotes, starting at the current byte; "" if there is none.
     fn name(&mut self, what: &str) -> Step<String> {
         let colons = what == "metric";
         let starts = |byte: u8| byte.is_ascii_alphabetic() || byte == b'_' || byte == b':' && colons;
@@ -444,7 +444,7 @@ impl Reader<'_> {
         }
     }
 
-    /// From the current byte to a blank or the end of the line.
+    /// From the current byte to a space or the end of the line.
     fn word(&mut self) -> Step<Vec<u8>> {
         let mut out = Vec::new();
         while !is_blank(self.current) && self.current != b'\n' {
@@ -462,7 +462,7 @@ impl Reader<'_> {
                     self.next()?;
                     out.push(self.escaped()?);
                 }
-                // Where nothing is escaped, a backslash is lost; so it is upstream.
+                // Where nothing is escaped, a backslash is lost, as in Prometheus.
                 b'\\' => {}
                 byte => out.push(byte),
             }
@@ -510,7 +510,7 @@ mod tests {
     }
 
     #[test]
-    fn errors_have_the_known_words() {
+    fn errors_have_prometheus_texts() {
         for (page, error) in [
             ("a 1", "line 1: unexpected end of input stream"),
             ("a x\n", "line 1: expected float as value, got \"x\""),
@@ -536,7 +536,8 @@ mod tests {
             ),
             ("# TYPE h histogram\nh_count -1\n", "line 2: negative count for histogram \"h\""),
         ] {
-            let got = parse_families(page.as_bytes(), NameScheme::Utf8).expect_err("it is wrong").to_string();
+            let got =
+                parse_families(page.as_bytes(), NameScheme::Utf8).expect_err("it is invalid").to_string();
             assert_eq!(got, format!("text format parsing error in {error}"), "{page:?}");
         }
         let error = parse_families(b"{\"a.b\"} 1\n", NameScheme::Legacy).expect_err("not a legacy name");

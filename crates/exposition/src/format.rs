@@ -1,10 +1,10 @@
-//! Which format a page is in, by what its answer says.
+//! Determines the format of a page from its content type.
 
 use ferula_go::mime::{MediaTypeError, parse_media_type};
 
 use crate::error::quote;
 
-/// Formats of pages that are read.
+/// Supported formats of pages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Format {
     /// `text/plain`, versions 0.0.4 and 1.0.0.
@@ -15,10 +15,10 @@ pub enum Format {
     Protobuf,
 }
 
-/// Why the format of an answer is not known.
+/// Why the format of an answer is unknown.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ContentTypeError {
-    /// No content type, and no fallback.
+    /// There is neither a content type nor a fallback.
     #[error(
         "non-compliant scrape target sending blank Content-Type and no fallback_scrape_protocol specified for target"
     )]
@@ -28,16 +28,16 @@ pub enum ContentTypeError {
     Unparsable {
         /// The header.
         given: String,
-        /// What is wrong with it.
+        /// Why it is not a media type.
         reason: MediaTypeError,
     },
-    /// The media type is not that of a page, and there is no fallback.
+    /// The media type is not supported, and there is no fallback.
     #[error("received unsupported Content-Type {} and no fallback_scrape_protocol specified for target", quote(.0.as_bytes()))]
     Unsupported(String),
 }
 
 impl Format {
-    /// The format of an answer with this `Content-Type`; the fallback when the header does not state one.
+    /// The format of an answer with this `Content-Type`, or the fallback if the header states none.
     pub fn of_response(content_type: &str, fallback: Option<Format>) -> Result<Format, ContentTypeError> {
         if content_type.is_empty() {
             return fallback.ok_or(ContentTypeError::Blank);
@@ -63,7 +63,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_content_type_says_the_format() {
+    fn the_content_type_determines_the_format() {
         for (header, expected) in [
             ("text/plain", Format::Text),
             ("text/plain; version=0.0.4; charset=utf-8", Format::Text),

@@ -1,7 +1,7 @@
 //! From the text of a series to its labels.
 //!
-//! A key of a text page has been read by a parser already, so its shape is right; text that no parser gave is answered
-//! with an error. Labels of a protobuf page are judged only here.
+//! A key of a text page has already been read by a parser, so its syntax is valid; any other text is an
+//! error. Labels of a protobuf page are validated only here.
 
 use ferula_model::MetricType;
 use ferula_model::labels::{BUCKET_LABEL, METRIC_NAME};
@@ -13,8 +13,8 @@ use crate::number::{openmetrics_float, parse_any_float};
 use crate::protobuf::key as protobuf_key;
 use crate::scan::{continues_label, continues_metric};
 
-/// Decodes the key of a [`crate::Series`] that was read while `kind` was the stated type: bucket bounds and quantiles
-/// get the form that numbers have in OpenMetrics, so that `1` and `1.0` are the same series.
+/// Decodes the key of a [`crate::Series`] that was read while `kind` was the stated type. Bucket bounds and quantiles
+/// get the number format of OpenMetrics, so that `1` and `1.0` are the same series.
 pub fn decode(key: &[u8], kind: MetricType, out: &mut LabelScratch) -> Result<(), KeyError> {
     out.clear();
     if protobuf_key::is_key(key) {
@@ -36,7 +36,7 @@ pub fn decode(key: &[u8], kind: MetricType, out: &mut LabelScratch) -> Result<()
     Ok(())
 }
 
-/// Decodes the labels of an exemplar. Escapes stay as they are written: Prometheus does not resolve them here.
+/// Decodes the labels of an exemplar. Escapes stay as written: Prometheus does not resolve them here.
 pub fn decode_exemplar(labels: ExemplarLabels<'_>, out: &mut LabelScratch) -> Result<(), KeyError> {
     out.clear();
     let text = match labels {
@@ -66,7 +66,7 @@ fn decode_braces(
     let mut rest = braces.strip_prefix('{').ok_or(KeyError::NotAKey)?;
     while let Some(name) = next_name(rest)? {
         let Some(after_equal) = name.after_equal else {
-            // A quoted string without a value is the name of the metric.
+            // A quoted string without a value is the metric's name.
             out.push(METRIC_NAME, &unescape(name.raw, true));
             rest = name.rest;
             continue;
@@ -84,11 +84,11 @@ fn decode_braces(
 
 /// A name inside braces.
 struct Name<'a> {
-    /// Without quotes, escapes unresolved.
+    /// Without quotes, still escaped.
     raw: &'a str,
     /// What follows it.
     rest: &'a str,
-    /// What follows the equals sign, if one comes next.
+    /// What follows the equals sign, if there is one.
     after_equal: Option<&'a str>,
 }
 
@@ -111,15 +111,15 @@ fn next_name(text: &str) -> Result<Option<Name<'_>>, KeyError> {
     Ok(Some(Name { raw, rest, after_equal: rest.strip_prefix('=') }))
 }
 
-/// The inside of the quoted string that comes next, escapes unresolved, and what follows it.
+/// The content of the next quoted string, still escaped, and what follows it.
 fn quoted_value(text: &str) -> Result<(&str, &str), KeyError> {
-    // Behind an equals sign and a blank, the lexer passes over NULs.
+    // After an equals sign and a space, the lexer skips NULs.
     let inside =
         text.trim_start_matches(|c| is_blank(c) || c == '\0').strip_prefix('"').ok_or(KeyError::NotAKey)?;
     let mut escaped = false;
     for (at, byte) in inside.bytes().enumerate() {
         match byte {
-            // The lexer passes over NULs, so a backslash takes the byte behind them.
+            // The lexer skips NULs, so a backslash escapes the byte after them.
             0 => {}
             _ if escaped => escaped = false,
             b'\\' => escaped = true,
@@ -134,7 +134,7 @@ fn is_blank(c: char) -> bool {
     matches!(c, ' ' | '\t')
 }
 
-/// The OpenMetrics form of a label value that is a number by the type of its family.
+/// The OpenMetrics form of a label value that is a number according to the family's type.
 fn normalised(kind: MetricType, name: &str, value: &str) -> Option<String> {
     let holds_number = match kind {
         MetricType::Histogram => name == BUCKET_LABEL,
@@ -159,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn keys_give_their_labels() {
+    fn keys_decode_to_their_labels() {
         for (key, expected) in [
             ("up", r#"__name__="up""#),
             ("up{}", r#"__name__="up""#),
@@ -200,7 +200,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_that_is_there_twice_is_told() {
+    fn a_duplicate_name_is_detected() {
         for (key, twice) in [
             (r#"a{b="1",b="1"}"#, Some("b")),
             (r#"a{b="1",b=""}"#, None),
@@ -213,7 +213,7 @@ mod tests {
     }
 
     #[test]
-    fn labels_of_exemplars_are_taken_as_written() {
+    fn labels_of_exemplars_stay_as_written() {
         let mut scratch = LabelScratch::new();
         decode_exemplar(ExemplarLabels::Text(br#"{trace_id="a\"b","x.y"="1"}"#), &mut scratch)
             .expect("labels");
@@ -223,7 +223,7 @@ mod tests {
     }
 
     #[test]
-    fn text_that_is_no_key_is_an_error() {
+    fn invalid_keys_are_errors() {
         for text in ["a{", "a{b", "a{b=", "a{b=\"", "a{b=\"c\"", "{\u{e9}=\"\"}", "a b", "a}"] {
             assert_eq!(
                 decode(text.as_bytes(), MetricType::Unknown, &mut LabelScratch::new()),

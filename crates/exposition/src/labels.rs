@@ -1,4 +1,4 @@
-//! Labels of one series, in buffers that are used again.
+//! Labels of one series, in reusable buffers.
 
 use std::ops::Range;
 
@@ -8,7 +8,7 @@ use ferula_model::LabelSet;
 /// The label of a summary's quantile.
 pub(crate) const QUANTILE_LABEL: &str = "quantile";
 
-/// Why there are no labels. Only the first can come of a text page's keys, and only where no parser returned them.
+/// Why labels cannot be decoded. For keys of a text page only the first can occur, and only for keys not from a parser.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum KeyError {
     #[error("not the text of a series")]
@@ -21,13 +21,13 @@ pub enum KeyError {
     LabelValue(String),
 }
 
-/// Labels of one series, decoded into buffers that are used again for the next.
+/// Labels of one series, decoded into buffers that are reused for the next.
 ///
-/// Unlike a [`LabelSet`] it may hold a name twice, because a page may, and empty values.
+/// Unlike a [`LabelSet`], it may hold duplicate names and empty values, because a page may.
 #[derive(Clone, Debug, Default)]
 pub struct LabelScratch {
     text: String,
-    /// Name and value as ranges of `text`; sorted by name once decoded, equal names in the order of the page.
+    /// Name and value as ranges of `text`; sorted by name once decoded, equal names in page order.
     labels: Vec<(Range<usize>, Range<usize>)>,
 }
 
@@ -37,12 +37,12 @@ impl LabelScratch {
         Self::default()
     }
 
-    /// Names and values, names rising.
+    /// Names and values, sorted by name.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = (&str, &str)> {
         self.labels.iter().map(|(name, value)| (&self.text[name.clone()], &self.text[value.clone()]))
     }
 
-    /// A name that more than one label with a value has.
+    /// A name shared by several labels with a value.
     pub fn duplicate_name(&self) -> Option<&str> {
         let mut previous = None;
         for (name, _) in self.iter().filter(|(_, value)| !value.is_empty()) {
@@ -54,7 +54,7 @@ impl LabelScratch {
         None
     }
 
-    /// The labels as a set; of a name that is there twice the last one counts.
+    /// The labels as a set; for a duplicate name the last value is used.
     pub fn to_label_set(&self) -> LabelSet {
         LabelSet::from_pairs(self.iter())
     }
@@ -68,7 +68,7 @@ impl LabelScratch {
         self.push_joined(name, value, "");
     }
 
-    /// Adds a label whose value comes in two pieces.
+    /// Adds a label whose value consists of two parts.
     pub(crate) fn push_joined(&mut self, name: &str, value: &str, suffix: &str) {
         let start = self.text.len();
         self.text.push_str(name);

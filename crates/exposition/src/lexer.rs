@@ -1,7 +1,7 @@
-//! Tokens of a page, to the letter of Prometheus' lexers (`promlex.l`, `openmetricslex.l`).
+//! The tokens of a page, exactly as in Prometheus' lexers (`promlex.l`, `openmetricslex.l`).
 //!
-//! Positions matter here as much as tokens: errors quote the page from the start of the token to the byte at which the
-//! lexer stopped. A NUL ends the page, but for label values, help texts and comments, which may contain it.
+//! Positions matter as much as tokens: errors quote the page from the start of the token to the byte at which the
+//! lexer stopped. A NUL ends the page, except in label values, help texts and comments, which may contain it.
 
 /// Kinds of tokens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,15 +56,15 @@ impl Token {
     }
 }
 
-/// What may come next.
+/// Which tokens may come next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
     Init,
-    /// Behind `#`.
+    /// After `#`.
     Comment,
-    /// Behind `HELP`, `TYPE` or `UNIT`.
+    /// After `HELP`, `TYPE` or `UNIT`.
     MetaName,
-    /// Behind the name of a meta line.
+    /// After the name of a meta line.
     MetaText,
     Labels,
     LabelValue,
@@ -76,10 +76,10 @@ enum State {
     ExemplarTimestamp,
 }
 
-/// Which format's tokens.
+/// Whose tokens to read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Dialect {
-    /// Blanks between tokens; a line break is read behind the last byte.
+    /// Spaces and tabs between tokens; a newline is assumed after the last byte.
     Text,
     /// Exactly one space.
     OpenMetrics,
@@ -93,7 +93,7 @@ pub(crate) struct Lexer<'a> {
     state: State,
     /// First byte of the current token.
     pub(crate) start: usize,
-    /// First byte behind the current token, or the byte that fits no token.
+    /// First byte after the current token, or the byte that fits no token.
     pub(crate) at: usize,
 }
 
@@ -106,12 +106,12 @@ impl<'a> Lexer<'a> {
         Lexer { bytes, dialect, state: State::Init, start: 0, at: 0 }
     }
 
-    /// Length of the page, the line break that text pages get behind their last byte included.
+    /// Length of the page, including the newline that text pages get after their last byte.
     fn length(&self) -> usize {
         self.bytes.len() + usize::from(self.dialect == Dialect::Text)
     }
 
-    /// The byte at `at`; 0 behind the end.
+    /// The byte at `at`; 0 after the end.
     fn byte(&self, at: usize) -> u8 {
         match self.bytes.get(at) {
             Some(byte) => *byte,
@@ -124,7 +124,7 @@ impl<'a> Lexer<'a> {
         self.byte(self.at)
     }
 
-    /// Advances by one byte, over NULs where they are allowed.
+    /// Advances by one byte, and over NULs where they are allowed.
     fn advance(&mut self) -> u8 {
         self.at += 1;
         if matches!(self.state, State::LabelValue | State::MetaText | State::Comment) {
@@ -140,7 +140,7 @@ impl<'a> Lexer<'a> {
         self.bytes.get(from..to.min(self.bytes.len())).unwrap_or_default()
     }
 
-    /// The page from `from` to the byte at which the lexer stands, that byte included, as errors quote it.
+    /// The page from `from` to the byte at which the lexer stopped, inclusive, as errors quote it.
     pub(crate) fn quoted(&self, from: usize, to: usize) -> String {
         let end = to.min(self.length());
         let mut shown = self.slice(from, end).to_vec();
@@ -155,17 +155,17 @@ impl<'a> Lexer<'a> {
         self.slice(self.start, self.at)
     }
 
-    /// Whether the lexer stands at the beginning of a line, with nothing pending.
+    /// Whether the lexer is at the start of a line, with nothing pending.
     pub(crate) fn at_line_start(&self) -> bool {
         self.state == State::Init
     }
 
-    /// Continues after a line that was read by other means.
+    /// Continues after a line that was read by other code.
     pub(crate) fn jump(&mut self, to: usize) {
         self.at = to;
     }
 
-    /// The next token that is not white space. Behind an invalid one the lexer stays where it stopped.
+    /// The next token that is not white space. After an invalid token the lexer stays where it stopped.
     pub(crate) fn next(&mut self) -> Token {
         loop {
             let token = self.any_next();
@@ -189,7 +189,7 @@ impl<'a> Lexer<'a> {
     fn next_text(&mut self) -> Token {
         if is_blank(self.current()) {
             while is_blank(self.advance()) {}
-            // Blanks before a help text belong to it, unless nothing follows them.
+            // Spaces before a help text belong to it, unless nothing follows them.
             if self.state != State::MetaText || matches!(self.current(), b'\n' | 0) {
                 return Token::Whitespace;
             }
@@ -220,7 +220,7 @@ impl<'a> Lexer<'a> {
                 b'\n' => self.single(Token::Linebreak, State::Init),
                 _ => self.run(Token::Timestamp, State::Timestamp, |byte| byte.is_ascii_digit()),
             },
-            // Never left standing between two tokens of a text page.
+            // Never the state between two tokens of a text page.
             State::Comment | State::Exemplar | State::ExemplarValue | State::ExemplarTimestamp => {
                 Token::Invalid
             }
@@ -258,7 +258,7 @@ impl<'a> Lexer<'a> {
                 b'\n' => self.single(Token::Linebreak, State::Init),
                 _ => self.spaced(Token::Timestamp, State::ExemplarTimestamp),
             },
-            // A comment that is none leaves the lexer here; nothing fits any more.
+            // An invalid comment leaves the lexer here; nothing fits any more.
             State::Comment => Token::Invalid,
         }
     }
@@ -273,7 +273,7 @@ impl<'a> Lexer<'a> {
         self.found(token, state)
     }
 
-    /// One or more bytes that fit; NUL never does.
+    /// One or more matching bytes; NUL never matches.
     fn run(&mut self, token: Token, state: State, fits: impl Fn(u8) -> bool) -> Token {
         let first = self.at;
         while self.current() != 0 && fits(self.current()) {
@@ -296,7 +296,7 @@ impl<'a> Lexer<'a> {
         }
     }
 
-    /// Text in double quotes. A backslash takes the next byte with it, which cannot be a line break.
+    /// Text in double quotes. A backslash escapes the next byte, which cannot be a newline.
     fn quoted_text(&mut self, token: Token, then: State, line_breaks: bool) -> Token {
         if self.current() != b'"' {
             return Token::Invalid;
@@ -319,7 +319,7 @@ impl<'a> Lexer<'a> {
         }
     }
 
-    /// Inside braces: what states follow a quoted name or comma, the closing brace, an equals sign.
+    /// Inside braces: the states that follow a quoted name or comma, the closing brace, an equals sign.
     fn in_labels(&mut self, here: State, closed: State, equal: State, line_breaks: bool) -> Token {
         match self.current() {
             b'}' => self.single(Token::BraceClose, closed),
@@ -333,7 +333,7 @@ impl<'a> Lexer<'a> {
         }
     }
 
-    /// `#` and what follows it in a text page: the word HELP or TYPE, or a comment up to the line break.
+    /// `#` and what follows it in a text page: the word HELP or TYPE, or a comment up to the newline.
     fn text_comment(&mut self) -> Token {
         if !is_blank(self.advance()) {
             return self.skip_comment();
@@ -361,7 +361,7 @@ impl<'a> Lexer<'a> {
         }
     }
 
-    /// Goes over the word; stops at the first byte that differs.
+    /// Consumes the word; stops at the first byte that differs.
     fn word(&mut self, word: &[u8]) -> bool {
         word.iter().all(|byte| {
             let same = self.current() == *byte;
@@ -396,7 +396,7 @@ impl<'a> Lexer<'a> {
         self.found(token, State::Init)
     }
 
-    /// One space, then anything up to and with the line break.
+    /// One space, then everything up to and including the newline.
     fn openmetrics_meta_text(&mut self) -> Token {
         if self.current() != b' ' {
             return Token::Invalid;
@@ -417,7 +417,7 @@ impl<'a> Lexer<'a> {
         self.run(token, state, |byte| !matches!(byte, b' ' | b'\n'))
     }
 
-    /// ` # {` begins an exemplar; ` #` and more bytes would be a timestamp.
+    /// ` # {` begins an exemplar; ` #` followed by other bytes would be a timestamp.
     fn exemplar_or_timestamp(&mut self) -> Token {
         self.advance();
         if self.advance() != b' ' {

@@ -1,21 +1,21 @@
-//! Scrape pages, read and written: text 0.0.4 / 1.0.0, OpenMetrics 1.0 and protobuf.
+//! Reads and writes scrape pages: text 0.0.4 / 1.0.0, OpenMetrics 1.0 and protobuf.
 //!
 //! ```text
 //! body ─▶ Format::of_response ─▶ PageParser ─▶ Entry, Entry, …      key ─▶ key::decode ─▶ labels
 //!                                       │  one line at a time
-//!                                       ├─ scan: the usual shapes of a line, fast
-//!                                       ├─ lexer + text / openmetrics: every other line, to the letter
-//!                                       ├─ starts, custom_buckets: what several lines of a text page say together
+//!                                       ├─ scan: common shapes of a line, fast
+//!                                       ├─ lexer + text / openmetrics: every other line, exactly
+//!                                       ├─ starts, custom_buckets: meaning that spans several lines
 //!                                       └─ protobuf: one sample at a time
 //! metric families ─▶ writer ─▶ page
 //! ```
 //!
-//! Here: bytes of a page to borrowed entries and back, and which content type means which format. Elsewhere: HTTP,
-//! targets, what becomes of a sample.
+//! Here: conversion between the bytes of a page and borrowed entries, and which content type means which format.
+//! Elsewhere: HTTP, targets, what happens to a sample.
 //!
-//! Always true: the fast scan accepts a line only if the exact parser would give the same entry for it; whatever it
-//! does not understand goes to the exact parser, which alone words errors. No input panics, and no input makes the
-//! parser hold more than the body it borrows.
+//! Always true: the fast scan accepts a line only if the exact parser would return the same entry for it. Everything
+//! else goes to the exact parser, which alone produces errors. No input panics, and no input makes the parser hold more
+//! than the body it borrows.
 
 mod custom_buckets;
 pub mod entry;

@@ -1,26 +1,26 @@
-//! What the exact parsers of both formats share: reading one line by its tokens, and wording what is wrong with it.
+//! What the exact parsers of both formats share: reading a line by its tokens, and formatting errors.
 
 use crate::ParseError;
 use crate::error::quote;
 use crate::lexer::{Dialect, Lexer, Token};
 use crate::number::parse_float;
 
-/// A page and the line that is being read.
+/// A page and the line being read.
 #[derive(Clone, Debug)]
 pub(crate) struct LineReader<'a> {
     body: &'a [u8],
     dialect: Dialect,
     pub(crate) lexer: Lexer<'a>,
-    /// Where the line begins.
+    /// Start of the line.
     pub(crate) start: usize,
     /// The body is UTF-8 and has no NUL.
     plain: bool,
-    /// Whether lines are tried with the fast scan first.
+    /// Whether the fast scan is tried first.
     scan: bool,
 }
 
 impl<'a> LineReader<'a> {
-    /// `scan` is off only where a test compares.
+    /// `scan` is off only in comparisons by tests.
     pub(crate) fn new(body: &'a [u8], dialect: Dialect, scan: bool) -> Self {
         let plain = memchr::memchr(0, body).is_none() && std::str::from_utf8(body).is_ok();
         LineReader { body, dialect, lexer: Lexer::new(body, dialect), start: 0, plain, scan: scan && plain }
@@ -30,7 +30,7 @@ impl<'a> LineReader<'a> {
         self.body
     }
 
-    /// Where the fast scan may try the next line, if it may.
+    /// Where the fast scan may try the next line, if at all.
     pub(crate) fn scan_start(&self) -> Option<usize> {
         (self.scan && self.lexer.at_line_start()).then_some(self.lexer.at)
     }
@@ -54,7 +54,7 @@ impl<'a> LineReader<'a> {
         self.fail(format!("{reason} while parsing: {line}"))
     }
 
-    /// The name behind `HELP`, `TYPE` or `UNIT`, without quotes.
+    /// The name after `HELP`, `TYPE` or `UNIT`, without quotes.
     pub(crate) fn meta_name(&mut self, word: Token) -> Result<&'a [u8], ParseError> {
         match self.lexer.next() {
             Token::MetricName => {
@@ -71,8 +71,8 @@ impl<'a> LineReader<'a> {
             .map_err(|_| self.fail(format!("help text {} is not a valid utf8 string", quote(text))))
     }
 
-    /// Everything between braces, the opening one already read. `named` is whether the name stood in front of it.
-    /// Returns whether there is a name now.
+    /// Reads everything up to the closing brace. The opening one has been read; `named` tells whether a name preceded
+    /// it. Returns whether there is a name now.
     pub(crate) fn labels(&mut self, mut named: bool, exemplar: bool) -> Result<bool, ParseError> {
         let mut token = self.lexer.next();
         loop {
@@ -83,7 +83,7 @@ impl<'a> LineReader<'a> {
                 other => return Err(self.unexpected("expected label name", other)),
             };
             token = self.lexer.next();
-            // A quoted string that stands alone is the name of the metric.
+            // A quoted string by itself is the metric's name.
             if quoted && matches!(token, Token::Comma | Token::BraceClose) {
                 if exemplar {
                     return Err(self.unexpected("expected label name", token));
@@ -102,7 +102,7 @@ impl<'a> LineReader<'a> {
         }
     }
 
-    /// The equals sign, the value and the comma behind it; returns the token that follows.
+    /// Reads the equals sign, the value and the comma after it; returns the next token.
     fn label_value(&mut self, equal: Token) -> Result<Token, ParseError> {
         if equal != Token::Equal {
             return Err(self.unexpected("expected equal", equal));
@@ -122,7 +122,7 @@ impl<'a> LineReader<'a> {
         }
     }
 
-    /// The key that ends here, from `key_start`. A name in quotes must be UTF-8, as label values must.
+    /// The key from `key_start` to here. A name in quotes must be UTF-8, and so must label values.
     pub(crate) fn key(&self, key_start: usize) -> Result<&'a [u8], ParseError> {
         let key = self.lexer.slice(key_start, self.lexer.at);
         if !self.plain && std::str::from_utf8(key).is_err() {
@@ -132,7 +132,7 @@ impl<'a> LineReader<'a> {
         Ok(key)
     }
 
-    /// The number of a token from which `skip` leading bytes are left out.
+    /// The number in a token, without `skip` leading bytes.
     pub(crate) fn number(&self, skip: usize) -> Result<f64, ParseError> {
         let token = self.lexer.token().get(skip..).unwrap_or_default();
         parse_float(token).map_err(|reason| self.fail_while_parsing(&reason))

@@ -6,7 +6,7 @@ use crate::openmetrics::OpenMetricsParser;
 use crate::starts::StartsParser;
 use crate::text::TextParser;
 
-/// Reads a text page of either format. Its entries borrow from the body alone.
+/// Reads a text page of either format. Its entries borrow only from the body.
 #[derive(Clone, Debug)]
 pub(crate) enum LineParser<'a> {
     Text(TextParser<'a>),

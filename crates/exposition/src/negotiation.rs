@@ -1,18 +1,18 @@
-//! What a reader of a page wants, by its `Accept` header, as Prometheus' client library reads it.
+//! Chooses the format of a page from the `Accept` header, as Prometheus' client library does.
 
 use crate::Format;
 
-/// The format of a page, and how names outside of the classic alphabet are written in it.
+/// The format of a page, and how names outside the legacy character set are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Negotiated {
     pub format: Format,
-    /// The version of OpenMetrics; of the text format it is always 0.0.4.
+    /// The version of OpenMetrics; the text format is always 0.0.4.
     pub openmetrics: &'static str,
-    /// The word for it.
+    /// The escaping's name.
     pub escaping: &'static str,
 }
 
-/// The `Content-Type` of a text page for a reader that wants nothing else.
+/// The default `Content-Type` of a text page.
 pub const TEXT_CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8; escaping=underscores";
 
 const PROTOBUF_TYPE: &str = "application/vnd.google.protobuf";
@@ -21,8 +21,8 @@ const OPENMETRICS_TYPE: &str = "application/openmetrics-text";
 const VERSIONS: [&str; 2] = ["0.0.1", "1.0.0"];
 const ESCAPINGS: [&str; 4] = ["underscores", "allow-utf-8", "dots", "values"];
 
-/// The first format that the reader accepts and that is offered; text where it accepts none. Offers of equal weight come
-/// as they stand, wildcards last; a wildcard chooses nothing. The escaping is that of the last offer looked at which
+/// The first format that the client accepts and that is offered; text if there is none. Offers with equal weight keep
+/// their order, wildcards last; a wildcard selects nothing. The escaping is that of the last examined offer that
 /// names one.
 pub fn negotiate(accept: &str) -> Negotiated {
     let mut offers: Vec<Offer<'_>> = accept.split(',').filter_map(Offer::parse).collect();
@@ -89,7 +89,7 @@ impl<'a> Offer<'a> {
         let mut offer = Offer { kind, subtype, parameters: Vec::new(), weight: 1.0 };
         for (name, value) in parts.filter_map(|part| part.split_once('=')) {
             match (name.trim(), value.trim()) {
-                // One that is no number is the lowest.
+                // An invalid weight is the lowest.
                 ("q", weight) => offer.weight = weight.parse().unwrap_or(0.0),
                 parameter => offer.parameters.push(parameter),
             }
@@ -115,7 +115,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn readers_get_what_they_want_most() {
+    fn clients_get_their_preferred_format() {
         let text = "text/plain; version=0.0.4; charset=utf-8; escaping=";
         let openmetrics = "application/openmetrics-text; version=";
         let protobuf = "application/vnd.google.protobuf; proto=io.prometheus.client.MetricFamily; encoding=delimited; escaping=";
@@ -138,7 +138,7 @@ mod tests {
                 format!("{protobuf}underscores"),
             ),
             ("application/vnd.google.protobuf;proto=other;encoding=delimited", format!("{text}underscores")),
-            // Its escaping counts though its version is not offered.
+            // Its escaping counts although its version is not offered.
             ("text/plain;version=1.0.0;escaping=values,text/plain;q=0.5", format!("{text}values")),
             ("text/plain;escaping=klingon", format!("{text}underscores")),
             (

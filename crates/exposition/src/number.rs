@@ -1,4 +1,4 @@
-//! Numbers of a page, as Go's `strconv` reads them, without hexadecimal forms and underscores.
+//! Numbers of a page, as Go's `strconv` reads them, but without hexadecimal forms and underscores.
 
 use ferula_model::value::NORMAL_NAN;
 
@@ -7,7 +7,7 @@ use crate::error::quote;
 /// The value of a token.
 ///
 /// # Errors
-/// Go's text: bad syntax, a value that no float holds, or a character that older Go versions did not know.
+/// Go's text: invalid syntax, a value out of range, or a character that older Go versions did not accept.
 pub(crate) fn parse_float(token: &[u8]) -> Result<f64, String> {
     if token.iter().any(|byte| matches!(byte, b'p' | b'P' | b'_')) {
         return Err("unsupported character in float".to_owned());
@@ -15,7 +15,7 @@ pub(crate) fn parse_float(token: &[u8]) -> Result<f64, String> {
     parse_any_float(token)
 }
 
-/// The same without the check for characters that pages may not use: for numbers in label values.
+/// The same without the check for characters that pages may not use; for numbers in label values.
 pub(crate) fn parse_any_float(token: &[u8]) -> Result<f64, String> {
     let failed = |why: &str| format!("strconv.ParseFloat: parsing {}: {why}", quote(token));
     let (signed, digits) = match token {
@@ -37,13 +37,13 @@ pub(crate) fn parse_any_float(token: &[u8]) -> Result<f64, String> {
     Ok(value)
 }
 
-/// A time in seconds to milliseconds, truncated; what no integer holds becomes the earliest time, as on amd64 in Go.
+/// Converts seconds to milliseconds, truncated; out-of-range values become the earliest time, as in Go on amd64.
 pub(crate) fn seconds_to_millis(seconds: f64) -> i64 {
     let millis = seconds * 1000.0;
     if millis >= i64::MIN as f64 && millis < i64::MAX as f64 { millis as i64 } else { i64::MIN }
 }
 
-/// A number as OpenMetrics writes it: always with a point or an exponent.
+/// A number in OpenMetrics form: always with a point or an exponent.
 pub(crate) fn openmetrics_float(value: f64) -> String {
     if value == 0.0 {
         return "0.0".to_owned();
@@ -80,7 +80,7 @@ mod tests {
     }
 
     #[test]
-    fn what_go_refuses_is_refused_in_its_words() {
+    fn invalid_numbers_are_refused_with_gos_texts() {
         let syntax = |text: &str| format!("strconv.ParseFloat: parsing {text:?}: invalid syntax");
         for text in ["", "-", ".", "e5", "1e", "+nan", "-NaN", "infin", "0x10", "1,5", "true", "1 "] {
             assert_eq!(parse_float(text.as_bytes()), Err(syntax(text)));

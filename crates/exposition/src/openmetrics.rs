@@ -1,7 +1,7 @@
 //! OpenMetrics 1.0.
 //!
-//! Exactly one space between tokens, a `# EOF` at the end, times in seconds, exemplars behind samples. Suffixes such as
-//! `_total` are not enforced, and `_created` lines are ordinary series here; see [`crate::starts`].
+//! Exactly one space between tokens, a `# EOF` at the end, timestamps in seconds, exemplars after samples. Suffixes
+//! such as `_total` are not enforced, and `_created` lines are ordinary series here; see [`crate::starts`].
 
 use std::borrow::Cow;
 
@@ -18,15 +18,15 @@ use crate::{ParseError, scan};
 #[derive(Clone, Debug)]
 pub(crate) struct OpenMetricsParser<'a> {
     line: LineReader<'a>,
-    /// As the last `# TYPE` line said.
+    /// From the last `# TYPE` line.
     kind: MetricType,
-    /// `# EOF` was read.
+    /// `# EOF` has been read.
     ended: bool,
 }
 
 const MISSING_EOF: &str = "data does not end with # EOF";
 
-/// The type that a word of a `# TYPE` line names.
+/// The type named on a `# TYPE` line.
 fn kind_of(word: &[u8]) -> Option<MetricType> {
     match word {
         b"counter" => Some(MetricType::Counter),
@@ -46,7 +46,7 @@ fn help(text: &str) -> Cow<'_, str> {
     crate::escape::unescape(text, true)
 }
 
-/// Values that are not finite, as `%f` prints them.
+/// Non-finite values, as `%f` prints them.
 fn special(value: f64) -> &'static str {
     match (value.is_nan(), value > 0.0) {
         (true, _) => "NaN",
@@ -61,12 +61,12 @@ impl<'a> OpenMetricsParser<'a> {
         OpenMetricsParser { line, kind: MetricType::Unknown, ended: false }
     }
 
-    /// Where in the page the next line begins.
+    /// Where the next line begins.
     pub(crate) fn place(&self) -> usize {
         self.line.lexer.at
     }
 
-    /// The next entry; `None` behind `# EOF`.
+    /// The next entry; `None` after `# EOF`.
     #[inline]
     pub(crate) fn next(&mut self) -> Result<Option<Entry<'a>>, ParseError> {
         if self.ended {
@@ -83,7 +83,7 @@ impl<'a> OpenMetricsParser<'a> {
         Ok(entry)
     }
 
-    /// A line of a usual shape: its entry and where the next line begins.
+    /// A line of a common shape: its entry and where the next line begins.
     #[inline]
     fn scan_line(&mut self, start: usize) -> Option<(Entry<'a>, usize)> {
         let body = self.line.body();
@@ -178,7 +178,7 @@ impl<'a> OpenMetricsParser<'a> {
         if self.line.lexer.next() != Token::Text {
             return Err(self.line.fail(format!("expected text in {}", word.name())));
         }
-        // Without the space in front and the line break behind.
+        // Without the leading space and the newline.
         let text = self.line.lexer.token();
         let text = text.get(1..text.len().saturating_sub(1)).unwrap_or_default();
         match word {
@@ -219,8 +219,8 @@ impl<'a> OpenMetricsParser<'a> {
                     other => return Err(self.line.unexpected("expected next entry after timestamp", other)),
                 }
             }
-            // Anything else than a line break is met again, and refused, as the start of the next line; that is
-            // where Prometheus words it.
+            // Anything other than a newline is read again, and refused, as the start of the next line, because that is
+            // where Prometheus reports it.
             _ => {}
         }
         Ok(Entry::Series(Series { key, value, timestamp, start_timestamp: 0, kind: self.kind, exemplar }))

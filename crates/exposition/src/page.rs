@@ -11,7 +11,7 @@ use crate::protobuf::{MessageError, ProtobufParser};
 use crate::starts::StartsParser;
 use crate::text::TextParser;
 
-/// Why a page is none. Nothing of it may be stored.
+/// Why a page is invalid. Nothing from it may be stored.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum PageError {
     /// A line of a text page.
@@ -24,7 +24,7 @@ pub enum PageError {
 
 /// Reads a page of any format, entry by entry.
 ///
-/// A page is good only when `next` has come to its end: nothing of a page with a bad line may be stored.
+/// A page is valid only once `next` has reached its end: nothing from a page with an invalid line may be stored.
 #[derive(Clone, Debug)]
 pub struct PageParser<'a>(Parser<'a>);
 
@@ -41,12 +41,12 @@ impl<'a> PageParser<'a> {
         Self::with_options(body, format, PageOptions::default())
     }
 
-    /// A parser that returns what the options ask for.
+    /// A parser with these options.
     pub fn with_options(body: &'a [u8], format: Format, options: PageOptions) -> Self {
         Self::with_scan(body, format, options, true)
     }
 
-    /// A parser that reads every line to the letter: the same entries and errors, more slowly. For comparisons.
+    /// A parser that reads every line exactly: the same entries and errors, but slower. For comparisons.
     pub fn exact(body: &'a [u8], format: Format) -> Self {
         Self::with_scan(body, format, PageOptions::default(), false)
     }
@@ -69,7 +69,7 @@ impl<'a> PageParser<'a> {
         })
     }
 
-    /// The next entry, or `None` at the end of a good page. Behind an error there is nothing to ask for.
+    /// The next entry, or `None` at the end of a valid page. Do not call it again after an error.
     #[expect(clippy::should_implement_trait, reason = "an iterator of results would continue after an error")]
     #[inline]
     pub fn next(&mut self) -> Result<Option<Entry<'_>>, PageError> {

@@ -1,7 +1,7 @@
-//! Fast recognition of the usual shapes of a line.
+//! Fast recognition of common line shapes.
 //!
-//! Nothing here words an error: a function that meets anything unusual answers `None`, and the exact parser reads the
-//! line again. Callers have checked that the body is UTF-8 and has no NUL.
+//! Nothing here produces an error: a function that meets anything unusual returns `None`, and the exact parser reads
+//! the line again. Callers have checked that the body is UTF-8 and has no NUL.
 
 use crate::number::parse_float;
 
@@ -10,7 +10,7 @@ const METRIC_REST: u8 = 2;
 const LABEL_START: u8 = 4;
 const LABEL_REST: u8 = 8;
 
-/// What each byte may be in a bare name.
+/// What each byte may be in an unquoted name.
 const CLASS: [u8; 256] = {
     let mut class = [0; 256];
     let mut byte = 0;
@@ -26,27 +26,27 @@ const CLASS: [u8; 256] = {
     class
 };
 
-/// Whether a bare metric name may begin with the byte.
+/// Whether an unquoted metric name may begin with this byte.
 pub(crate) fn starts_metric(byte: u8) -> bool {
     CLASS[usize::from(byte)] & METRIC_START != 0
 }
 
-/// Whether a bare metric name may continue with this byte.
+/// Whether an unquoted metric name may continue with this byte.
 pub(crate) fn continues_metric(byte: u8) -> bool {
     CLASS[usize::from(byte)] & METRIC_REST != 0
 }
 
-/// Whether a bare label name may begin with the byte.
+/// Whether an unquoted label name may begin with this byte.
 pub(crate) fn starts_label(byte: u8) -> bool {
     CLASS[usize::from(byte)] & LABEL_START != 0
 }
 
-/// Whether a bare label name may continue with this byte.
+/// Whether an unquoted label name may continue with this byte.
 pub(crate) fn continues_label(byte: u8) -> bool {
     CLASS[usize::from(byte)] & LABEL_REST != 0
 }
 
-/// First position from `at` whose byte lacks the class; `None` when the body ends before.
+/// First position from `at` whose byte lacks the class; `None` if the body ends first.
 #[inline]
 fn skip_class(bytes: &[u8], mut at: usize, class: u8) -> Option<usize> {
     while let Some(eight) = bytes.get(at..at + 8) {
@@ -63,12 +63,12 @@ fn skip_class(bytes: &[u8], mut at: usize, class: u8) -> Option<usize> {
     Some(at)
 }
 
-/// The high bit of every byte of `word` that may continue a bare name: letters, digits, `_`, and `:` if the class is
-/// that of metric names.
+/// Sets the high bit of every byte of `word` that may continue an unquoted name: letters, digits, `_`, and `:` if the
+/// class is that of metric names.
 #[inline]
 fn name_bytes(word: u64, class: u8) -> u64 {
     let last_digit = if class == METRIC_REST { b':' } else { b'9' };
-    // The ranges are right for bytes below 0x80; others are cut out by the last term.
+    // The ranges are correct for bytes below 0x80; the last term excludes others.
     let ascii = word & !HIGH_BITS;
     let letters = in_range(ascii | (LOW_BITS * 0x20), b'a', b'z');
     let digits = in_range(ascii, b'0', last_digit);
@@ -76,8 +76,8 @@ fn name_bytes(word: u64, class: u8) -> u64 {
     (letters | digits | underscores) & !word & HIGH_BITS
 }
 
-/// The high bit of every byte between `low` and `high`, both included; bytes must be below 0x80. No byte's sum carries
-/// into the next.
+/// Sets the high bit of every byte between `low` and `high`, inclusive; bytes must be below 0x80. No sum carries
+/// into the next byte.
 #[inline]
 const fn in_range(word: u64, low: u8, high: u8) -> u64 {
     let at_least = word + LOW_BITS * (0x80 - low as u64);
@@ -85,7 +85,7 @@ const fn in_range(word: u64, low: u8, high: u8) -> u64 {
     at_least & !above & HIGH_BITS
 }
 
-/// End of the bare metric name that begins at `at`.
+/// End of the unquoted metric name that begins at `at`.
 #[inline]
 pub(crate) fn metric_name_end(bytes: &[u8], at: usize) -> Option<usize> {
     if !starts_metric(*bytes.get(at)?) {
@@ -94,7 +94,7 @@ pub(crate) fn metric_name_end(bytes: &[u8], at: usize) -> Option<usize> {
     skip_class(bytes, at + 1, METRIC_REST)
 }
 
-/// End of a key of the plain shape `name` or `name{a="b",c="d"}`: no spaces, no escapes, no quoted names.
+/// End of a key of the simple form `name` or `name{a="b",c="d"}`: no spaces, no escapes, no quoted names.
 #[inline]
 pub(crate) fn plain_key_end(bytes: &[u8], start: usize) -> Option<usize> {
     let mut at = metric_name_end(bytes, start)?;
@@ -126,19 +126,19 @@ pub(crate) fn plain_key_end(bytes: &[u8], start: usize) -> Option<usize> {
 const LOW_BITS: u64 = 0x0101_0101_0101_0101;
 const HIGH_BITS: u64 = 0x8080_8080_8080_8080;
 
-/// The high bit of every byte of `word` that equals `byte`; bytes above the first hit may be wrong.
+/// Sets the high bit of every byte of `word` that equals `byte`; bytes above the first hit may be wrong.
 #[inline]
 fn equal_bytes(word: u64, byte: u8) -> u64 {
     let difference = word ^ (LOW_BITS * u64::from(byte));
     difference.wrapping_sub(LOW_BITS) & !difference & HIGH_BITS
 }
 
-/// Position of the quote that ends a label value; `None` when an escape or a line break comes first.
+/// Position of the quote that ends a label value; `None` if an escape or a newline comes first.
 #[inline]
 fn closing_quote(bytes: &[u8], mut at: usize) -> Option<usize> {
     while let Some(eight) = bytes.get(at..at + 8) {
         let word = u64::from_le_bytes(eight.try_into().expect("the slice has eight bytes"));
-        // The lowest hit is right: each mask is only unsure above its own first hit.
+        // The lowest hit is correct: each mask is uncertain only above its own first hit.
         let hits = equal_bytes(word, b'"') | equal_bytes(word, b'\\') | equal_bytes(word, b'\n');
         if hits != 0 {
             at += (hits.trailing_zeros() / 8) as usize;
@@ -155,19 +155,19 @@ fn closing_quote(bytes: &[u8], mut at: usize) -> Option<usize> {
     }
 }
 
-/// Powers of ten that a float holds exactly.
+/// Powers of ten that a float represents exactly.
 const EXACT_POWERS: [f64; 23] = [
     1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15, 1e16, 1e17, 1e18,
     1e19, 1e20, 1e21, 1e22,
 ];
 
-/// Mantissas up to this are exact as floats.
+/// Mantissas up to this are exact floats.
 const EXACT_MANTISSA_MAX: u64 = 1 << 53;
 
-/// Digits that cannot overflow a mantissa.
+/// The number of digits that cannot overflow a mantissa.
 const MANTISSA_DIGITS_MAX: usize = 19;
 
-/// The number that begins at `at` and the end of its token, which is a space or a line break.
+/// The number that begins at `at`, and the end of its token, which is a space or a newline.
 #[inline]
 pub(crate) fn value(bytes: &[u8], at: usize) -> Option<(f64, usize)> {
     match short_decimal(bytes, at) {
@@ -176,7 +176,7 @@ pub(crate) fn value(bytes: &[u8], at: usize) -> Option<(f64, usize)> {
     }
 }
 
-/// A decimal that is one multiplication or division of exact floats, and is therefore rounded once, as
+/// A decimal that is one multiplication or division of exact floats, and is therefore rounded only once, like
 /// the full algorithm would (Clinger's fast path).
 #[inline]
 fn short_decimal(bytes: &[u8], start: usize) -> Option<(f64, usize)> {
@@ -209,7 +209,7 @@ fn short_decimal(bytes: &[u8], start: usize) -> Option<(f64, usize)> {
     Some((if negative { -magnitude } else { magnitude }, at))
 }
 
-/// Adds the digits from `at` on to the mantissa. May overflow: the caller looks at how many there were.
+/// Adds the digits from `at` on to the mantissa. May overflow: the caller checks their number.
 #[inline]
 fn digits(bytes: &[u8], mut at: usize, mantissa: &mut u64) -> Option<usize> {
     loop {
@@ -222,7 +222,7 @@ fn digits(bytes: &[u8], mut at: usize, mantissa: &mut u64) -> Option<usize> {
     }
 }
 
-/// An exponent of at most three digits, and where it ends.
+/// An exponent of at most three digits, and its end.
 fn stated_exponent(bytes: &[u8], at: usize) -> Option<(i32, usize)> {
     let sign = *bytes.get(at)?;
     let first = at + usize::from(matches!(sign, b'+' | b'-'));
@@ -235,22 +235,22 @@ fn stated_exponent(bytes: &[u8], at: usize) -> Option<(i32, usize)> {
     Some((if sign == b'-' { -number } else { number }, end))
 }
 
-/// Any number the format knows.
+/// Any number that the format allows.
 fn any_value(bytes: &[u8], at: usize) -> Option<(f64, usize)> {
     let length = bytes.get(at..)?.iter().position(|byte| matches!(byte, b' ' | b'\n'))?;
     let token = &bytes[at..at + length];
     Some((parse_float(token).ok()?, at + length))
 }
 
-/// A time in whole milliseconds and where it ends.
+/// A timestamp in whole milliseconds, and its end.
 pub(crate) fn millis(bytes: &[u8], at: usize) -> Option<(i64, usize)> {
     let mut number = 0u64;
     let end = digits(bytes, at, &mut number)?;
-    // Eighteen digits fit an i64 whatever they are.
+    // Any eighteen digits fit into an i64.
     (1..=18).contains(&(end - at)).then(|| (number.cast_signed(), end))
 }
 
-/// Position of the next line break.
+/// Position of the next newline.
 pub(crate) fn line_end(bytes: &[u8], at: usize) -> Option<usize> {
     Some(at + memchr::memchr(b'\n', bytes.get(at..)?)?)
 }

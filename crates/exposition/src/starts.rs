@@ -1,15 +1,16 @@
-//! Start timestamps of an OpenMetrics 1.0 page, which stand as values of `_created` lines behind the samples they are of.
+//! Start timestamps of an OpenMetrics 1.0 page: the values of `_created` lines, which follow the samples they belong
+//! to.
 //!
 //! ```text
 //! # TYPE rpc summary
 //! rpc{quantile="0.5"} 3        ┐
 //! rpc_sum 10                   ├ all start at 1520430000
 //! rpc_count 2                  ┘
-//! rpc_created 1520430000       no sample of its own
+//! rpc_created 1520430000       not a sample
 //! ```
-//! A sample looks ahead to the first `_created` line among the lines that follow it without a comment in between; if
-//! that has the same labels (bounds and quantiles left out) and the family's name, its value is the start. Upstream
-//! reads ahead anew for every sample; here each line is read ahead once, so that a page costs twice its length at most.
+//! A sample looks ahead to the first `_created` line among the lines that follow without a comment in between; if
+//! that has the same labels (except bounds and quantiles) and the family's name, its value is the start. Prometheus
+//! looks ahead again for every sample; here each line is read ahead once, so a page costs at most twice its length.
 
 use ferula_model::MetricType;
 use ferula_model::labels::{BUCKET_LABEL, METRIC_NAME};
@@ -23,32 +24,32 @@ use crate::{LabelScratch, ParseError};
 
 const CREATED: &str = "_created";
 
-/// Reads a page, and turns its `_created` lines into start timestamps of the samples.
+/// Reads a page and converts its `_created` lines to start timestamps of samples.
 #[derive(Clone, Debug)]
 pub(crate) struct StartsParser<'a> {
     parser: OpenMetricsParser<'a>,
-    /// Length of the family's name, as the last comment has it.
+    /// Length of the family's name, from the last comment.
     family_bytes: usize,
     ahead: Ahead,
-    /// The start that was found last, and for what; also holds behind its `_created` line.
+    /// The last start, and what it belongs to; still valid after its `_created` line.
     found: Option<(Identity, i64)>,
     scratch: LabelScratch,
 }
 
-/// Labels and name of a sample, without what differs within one of its family.
+/// Labels and name of a sample, without the parts that differ within a family.
 type Identity = Vec<u8>;
 
-/// What comes behind the current line.
+/// What follows the current line.
 #[derive(Clone, Debug)]
 enum Ahead {
     Unknown,
-    /// The next `_created` line begins here, and is a start for this.
+    /// The next `_created` line begins here, and is a start for this identity.
     Created {
         place: usize,
         identity: Identity,
         start: i64,
     },
-    /// There is none before this place, which is the end of the family.
+    /// There is none before this position, which is the end of the family.
     Nothing {
         place: usize,
     },
@@ -74,7 +75,7 @@ impl<'a> StartsParser<'a> {
         }
     }
 
-    /// The next entry; `None` behind `# EOF`.
+    /// The next entry; `None` after `# EOF`.
     pub(crate) fn next(&mut self) -> Result<Option<Entry<'a>>, ParseError> {
         loop {
             match self.parser.next()? {
@@ -104,7 +105,7 @@ impl<'a> StartsParser<'a> {
     }
 
     fn start_of(&mut self, series: &Series<'_>) -> Option<i64> {
-        // Labels are decoded only where there is a line to compare them with.
+        // Labels are decoded only if there is a line to compare them with.
         if self.found.is_none() {
             self.look_ahead_if_needed();
             if matches!(self.ahead, Ahead::Nothing { .. }) {
@@ -139,7 +140,7 @@ impl<'a> StartsParser<'a> {
         let mut parser = self.parser.clone();
         loop {
             let place = parser.place();
-            // What is wrong there is said when the page comes to it.
+            // An error there is reported when the page is read up to it.
             let Ok(Some(Entry::Series(series))) = parser.next() else { return Ahead::Nothing { place } };
             if let Some(identity) = self.created_of(&series) {
                 return Ahead::Created { place, identity, start: (series.value * 1000.0) as i64 };
@@ -149,7 +150,7 @@ impl<'a> StartsParser<'a> {
 
     /// What a `_created` line is the start of; `None` for other lines.
     fn created_of(&mut self, series: &Series<'_>) -> Option<Identity> {
-        // Most lines are passed over by a look at their text.
+        // Most lines are skipped by looking at their text.
         memchr::memmem::find(series.key, CREATED.as_bytes())?;
         self.identity(series, |name| name.strip_suffix(CREATED))
     }
@@ -170,7 +171,7 @@ impl<'a> StartsParser<'a> {
                 _ => {
                     for text in [name, value] {
                         identity.extend_from_slice(text.as_bytes());
-                        // No text of a page has this byte.
+                        // No text page contains this byte.
                         identity.push(0xff);
                     }
                 }
@@ -203,7 +204,7 @@ mod tests {
     }
 
     #[test]
-    fn a_created_line_gives_its_family_the_start_and_is_no_sample() {
+    fn a_created_line_sets_the_start_of_its_family_and_is_not_a_sample() {
         let page = "\
 # HELP a Help.
 # TYPE a counter
@@ -237,7 +238,7 @@ m_created 7
 ";
         let expected = [
             "a_total{x=\"1\"} 1520872607123",
-            // The first line ahead is the start of another series.
+            // The first line ahead is the start of a different series.
             "a_total{x=\"2\"} 0",
             "a_total{x=\"3\"} 1520872607500",
             "s{quantile=\"0.5\"} 1000",
@@ -248,7 +249,7 @@ m_created 7
             "h_bucket{le=\"+Inf\",x=\"y\"} 2000",
             "h_count{x=\"y\"} 2000",
             "h_sum{x=\"z\"} 0",
-            // A gauge may be called so.
+            // A gauge may have such a name.
             "g_created 0",
             "u 0",
             "u_created 0",
@@ -270,7 +271,7 @@ m_created 7
     }
 
     #[test]
-    fn without_them_a_created_line_is_a_sample() {
+    fn without_start_timestamps_a_created_line_is_a_sample() {
         let page = b"# TYPE a counter\na_total 1\na_created 3\n# EOF\n";
         let mut parser = PageParser::new(page, Format::OpenMetrics);
         let mut series = 0;

@@ -1,6 +1,6 @@
 //! The text format, versions 0.0.4 and 1.0.0.
 //!
-//! Blanks may stand between any two tokens; the last line needs no line break; commas between labels may be missing.
+//! Spaces and tabs may separate tokens; the last line needs no newline; commas between labels may be missing.
 
 use std::borrow::Cow;
 
@@ -16,11 +16,11 @@ use crate::{ParseError, scan};
 #[derive(Clone, Debug)]
 pub(crate) struct TextParser<'a> {
     line: LineReader<'a>,
-    /// As the last `# TYPE` line said.
+    /// From the last `# TYPE` line.
     kind: MetricType,
 }
 
-/// The type that a word of a `# TYPE` line names.
+/// The type named on a `# TYPE` line.
 fn kind_of(word: &[u8]) -> Option<MetricType> {
     match word {
         b"counter" => Some(MetricType::Counter),
@@ -67,7 +67,7 @@ impl<'a> TextParser<'a> {
         }
     }
 
-    /// A line of a usual shape: its entry (none for a comment) and where the next line begins.
+    /// A line of a common shape: its entry (none for a comment) and where the next line begins.
     #[inline]
     fn scan_line(&mut self, start: usize) -> Option<(Option<Entry<'a>>, usize)> {
         let body = self.line.body();
@@ -115,7 +115,7 @@ impl<'a> TextParser<'a> {
             self.kind = kind_of(rest)?;
             Entry::Type { metric, kind: self.kind }
         } else {
-            // Blanks in front of nothing are dropped by the exact parser.
+            // Trailing spaces are dropped by the exact parser.
             if rest.first().is_some_and(|byte| matches!(byte, b' ' | b'\t')) || rest.is_empty() {
                 return None;
             }
@@ -218,7 +218,7 @@ impl<'a> TextParser<'a> {
     }
 }
 
-/// What the exact parser made of a line.
+/// The exact parser's result for a line.
 enum Line<'a> {
     Entry(Entry<'a>),
     /// A blank line or a comment.

@@ -1,6 +1,6 @@
-//! Metric families to a page: text 0.0.4, OpenMetrics 1.0 or protobuf.
+//! Writes metric families as a page: text 0.0.4, OpenMetrics 1.0 or protobuf.
 //!
-//! Numbers look as Go's client library writes them, so that a page of ours scrapes and reads like one of Prometheus.
+//! Numbers are formatted as in Go's client library, so our pages look like Prometheus' to any reader.
 
 use std::fmt::Write;
 
@@ -40,7 +40,7 @@ struct Page {
 
 impl Page {
     fn family(&mut self, family: &MetricFamily) {
-        // OpenMetrics names a counter's family without the suffix of its samples, and has no counter without one.
+        // OpenMetrics names a counter's family without the samples' suffix, and requires that suffix.
         let (family_name, kind) = match (self.dialect, family.kind) {
             (Dialect::OpenMetrics, MetricType::Counter) => match family.name.strip_suffix("_total") {
                 Some(name) => (name, family.kind),
@@ -65,7 +65,7 @@ impl Page {
         }
     }
 
-    /// The word for a type. The text format knows fewer and calls the rest `untyped`.
+    /// The word for a type. The text format has fewer types and calls the rest `untyped`.
     fn kind_word(&self, kind: MetricType) -> &'static str {
         match (self.dialect, kind) {
             (Dialect::OpenMetrics, kind) => kind.as_str(),
@@ -108,7 +108,7 @@ impl Page {
         self.sample(name, "_count", labels, None, &count.to_string(), timestamp);
     }
 
-    /// A number as this format prints it.
+    /// Formats a number for this format.
     fn float(&self, value: f64) -> String {
         match self.dialect {
             Dialect::Text => format_g(value),
@@ -131,7 +131,7 @@ impl Page {
             self.out.push_str(name);
             self.out.push_str(suffix);
         } else {
-            // A name that needs quotes stands inside the braces.
+            // A name that needs quotes goes inside the braces.
             self.out.push_str("{\"");
             escape(&mut self.out, name, true);
             self.out.push_str(suffix);
@@ -285,22 +285,22 @@ size_bytes_count{h="x"} 4
 "#;
 
     #[test]
-    fn pages_look_as_gos_client_writes_them() {
+    fn pages_look_like_those_of_gos_client() {
         let text = |format| String::from_utf8(write_page(&families(), format)).expect("UTF-8");
         assert_eq!(text(Format::Text), TEXT);
         assert_eq!(text(Format::OpenMetrics), OPENMETRICS);
     }
 
     #[test]
-    fn what_is_written_is_read_again() {
+    fn written_pages_can_be_read() {
         for format in [Format::Text, Format::OpenMetrics, Format::Protobuf] {
-            // A negative time is no valid one in text.
+            // A negative timestamp is invalid in the text format.
             let families: Vec<_> =
                 families().into_iter().filter(|f| format != Format::Text || f.name != "temp").collect();
             let page = write_page(&families, format);
             let mut parser = crate::PageParser::new(&page, format);
             let mut samples = 0;
-            while let Some(entry) = parser.next().expect("a page of ours is good") {
+            while let Some(entry) = parser.next().expect("our pages are valid") {
                 samples += usize::from(matches!(entry, crate::Entry::Series(_)));
             }
             assert_eq!(samples, if format == Format::Text { 11 } else { 12 });

@@ -1,4 +1,4 @@
-//! The parser against a slow, literal second one, and over pages that others wrote.
+//! The parser against a second, slow and literal one, and on pages from other programs.
 
 mod slow;
 
@@ -12,7 +12,7 @@ fn labels(scratch: &LabelScratch) -> Labels {
     scratch.iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
 }
 
-/// What the parser makes of a page, in the oracle's terms; `None` when it refuses the page.
+/// The parser's result for a page, in the oracle's terms; `None` if it refuses the page.
 fn rows(mut parser: PageParser<'_>) -> Option<Vec<Row>> {
     let mut rows = Vec::new();
     let mut scratch = LabelScratch::new();
@@ -54,7 +54,7 @@ fn agree(page: &[u8], format: Format) -> Option<Vec<Row>> {
     fast
 }
 
-/// Pieces from which pages are put together; most combinations are nearly pages.
+/// Pieces of random pages; most combinations are nearly valid.
 const PIECES: &[&str] = &[
     "a",
     "up",
@@ -122,7 +122,7 @@ fn page() -> impl Strategy<Value = Vec<u8>> {
     proptest::collection::vec(piece, 0..12).prop_map(|pieces| pieces.concat())
 }
 
-/// Whole good lines, so that deep pages are reached too, with one byte changed now and then.
+/// Complete valid lines, so that deep pages are reached too, with an occasional changed byte.
 fn nearly_good_page() -> impl Strategy<Value = Vec<u8>> {
     let line = prop_oneof![
         r#"[a-z_:]{1,12}(\{([a-z_]{1,6}="[ -!#-\[\]-~]{0,12}",){0,3}\})? (-?[0-9]{1,17}(\.[0-9]{1,6})?|NaN|[+-]Inf)( [0-9]{1,13})?"#,
@@ -159,7 +159,7 @@ proptest! {
     }
 }
 
-/// Found by the property test: Prometheus passes over NULs behind every byte of a comment's first word.
+/// Found by the property test: Prometheus skips NULs after every byte of a comment's first word.
 #[test]
 fn nuls_around_the_end_of_the_page_are_no_data() {
     assert_eq!(agree(b"# EOF\n\0", Format::OpenMetrics), Some(Vec::new()));

@@ -1,8 +1,8 @@
-//! Pages that are refused, with the words Prometheus has for it, and odd pages that are not.
+//! Refused pages with Prometheus' texts, and odd pages that are accepted.
 
 use ferula_exposition::{Entry, Format, PageError, PageParser};
 
-/// Reads the whole page both ways, which must agree; the number of samples, or the line and reason.
+/// Reads the whole page both ways, which must agree. Returns the number of samples, or the line and reason.
 fn verdict(page: &[u8], format: Format) -> Result<usize, (usize, String)> {
     let read = |mut parser: PageParser<'_>| {
         let mut samples = 0;
@@ -29,7 +29,7 @@ fn check(format: Format, cases: &[(&[u8], usize, &str)]) {
 }
 
 #[test]
-fn bad_text_pages_are_refused_in_prometheus_words() {
+fn invalid_text_pages_are_refused_with_prometheus_texts() {
     check(
         Format::Text,
         &[
@@ -114,7 +114,7 @@ fn bad_text_pages_are_refused_in_prometheus_words() {
                 1,
                 r#"expected next entry after timestamp, got "\r" ("INVALID") while parsing: "a 1 2\r""#,
             ),
-            // NULs outside of texts.
+            // NULs outside texts.
             (
                 b"a{b=\x00\"ssss\"} 1\n",
                 1,
@@ -156,7 +156,7 @@ fn odd_text_pages_are_accepted() {
         (b"a{b=\"c\",b=\"c\"} 1\na 1\na 1\n", 3),
         (b"a{b=\"abc\x00\"} 1\n# HELP a b\x00c\n# \x01\xff any comment\n#not one\n#HELP a\n# HELPa\n", 1),
         (b"# HELP a\n# HELP b   \n# TYPE c untyped\na NaN\n", 1),
-        // A NUL where a line would begin ends the page.
+        // A NUL at the start of a line ends the page.
         (b"a 1\n\x00garbage", 1),
         (b"{\"a\",b=\"c\"} 1\n{b=\"c\",\"a\"} 1\n", 2),
         (b"a 1 000000000000000000000000001\n", 1),
@@ -166,7 +166,7 @@ fn odd_text_pages_are_accepted() {
 }
 
 #[test]
-fn bad_openmetrics_pages_are_refused_in_prometheus_words() {
+fn invalid_openmetrics_pages_are_refused_with_prometheus_texts() {
     const NO_END: &str = "data does not end with # EOF";
     check(
         Format::OpenMetrics,
@@ -308,7 +308,7 @@ fn bad_openmetrics_pages_are_refused_in_prometheus_words() {
                 1,
                 r##"expected label value, got "\"\x00" ("INVALID") while parsing: "a 1 # {b=\"\x00""##,
             ),
-            // What stands behind a value and is neither time nor exemplar is met again as the next line.
+            // Anything after a value that is neither timestamp nor exemplar is read as the next line.
             (
                 b"a 1 \n# EOF\n",
                 1,
@@ -333,7 +333,7 @@ fn odd_openmetrics_pages_are_accepted() {
 }
 
 #[test]
-fn a_hostile_line_makes_no_huge_error() {
+fn a_hostile_line_does_not_produce_a_huge_error() {
     let page = [b"a{b=\"".as_slice(), &vec![b'x'; 1 << 20]].concat();
     let (line, reason) = verdict(&page, Format::Text).expect_err("the value does not end");
     assert_eq!(line, 1);

@@ -1,12 +1,13 @@
-//! An instant query must not change when every selector is pinned to its time with `@` and it is evaluated elsewhere.
+//! An instant query must return the same when every selector is pinned to its time with `@` and it is evaluated at
+//! another time.
 
 use ferula_model::Timestamp;
 use ferula_promql_syntax::ast::{AtModifier, Call, Expr, ExprKind};
 use ferula_promql_syntax::functions::Dependence;
 use ferula_promql_syntax::{ParserOptions, parse};
 
-/// The query with every selector and subquery pinned to `at_ms`, and the other times to evaluate it at. Nothing for a
-/// query whose result may depend on them.
+/// The query with every selector and subquery pinned to `at_ms`, and the other times to evaluate it at. Empty for a
+/// query whose result may depend on the evaluation time.
 pub(crate) fn pinned(query: &str, at_ms: i64) -> Result<Vec<(String, i64)>, String> {
     let mut expr = parse(query, &ParserOptions::ALL).map_err(|error| error.to_string())?;
     if !pin(&mut expr, at_ms) {
@@ -18,8 +19,8 @@ pub(crate) fn pinned(query: &str, at_ms: i64) -> Result<Vec<(String, i64)>, Stri
     Ok(times.into_iter().map(|time| (text.clone(), time)).collect())
 }
 
-/// Pins what has no time of its own. Inside a subquery everything follows the subquery. False when a function that
-/// depends on time is met.
+/// Pins everything without its own time. Inside a subquery everything follows the subquery. Returns `false` for a
+/// function that depends on time.
 fn pin(expr: &mut Expr, at_ms: i64) -> bool {
     let pin_shift = |at: &mut Option<AtModifier>| {
         if !matches!(at, Some(AtModifier::Time(_))) {

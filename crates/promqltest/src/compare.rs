@@ -1,4 +1,4 @@
-//! Results against expectations, with upstream's tolerance.
+//! Compares results with expectations, with Prometheus' tolerance.
 
 use ferula_go::float::format_g;
 use ferula_model::value::is_stale;
@@ -11,7 +11,7 @@ use crate::expect::{Expectations, ExpectedSeries, ExpectedValue};
 /// Two values are equal when they differ by less than this part of the sum of their magnitudes.
 const TOLERANCE: f64 = 0.000001;
 
-/// Whether two floats are as good as equal. A staleness marker equals only itself, any other NaN every other NaN.
+/// Whether two floats are almost equal. A staleness marker equals only itself; any other NaN equals every other NaN.
 pub(crate) fn almost_equal(a: f64, b: f64) -> bool {
     if is_stale(a) || is_stale(b) {
         return is_stale(a) && is_stale(b);
@@ -26,7 +26,7 @@ pub(crate) fn almost_equal(a: f64, b: f64) -> bool {
     difference / sum.min(f64::MAX) < TOLERANCE
 }
 
-/// Whether two compacted histograms are as good as equal: layout and thresholds exactly, counts nearly.
+/// Whether two compacted histograms are almost equal: layout and thresholds exactly, counts with tolerance.
 fn almost_equal_histograms(expected: &FloatHistogram, actual: &FloatHistogram) -> bool {
     let counts =
         |a: &[f64], b: &[f64]| a.len() == b.len() && a.iter().zip(b).all(|(x, y)| almost_equal(*x, *y));
@@ -78,7 +78,7 @@ fn point_matches(point: &Point, value: &SampleValue, hints_may_be_lost: bool) ->
     }
 }
 
-/// Compares a result with what is expected of it. `grid` is the start, end and step of the points of a matrix.
+/// Compares a result with its expectation. `grid` holds the start, end and step of the points of a matrix.
 pub(crate) fn check_value(
     expected: &Expectations,
     value: &QueryValue,
@@ -187,7 +187,7 @@ fn check_series(
     Ok(())
 }
 
-/// Series of a matrix are always in the order of their labels.
+/// Checks that the series of a matrix are sorted by labels, which they always are.
 pub(crate) fn check_sorted(series: &[RangeSeries]) -> Result<(), String> {
     match series.windows(2).find(|pair| pair[0].labels > pair[1].labels) {
         Some(pair) => Err(format!(

@@ -1,6 +1,6 @@
-//! Lines of a series to its points: `name{label="value"} 1+2x3 _ stale {{schema:0 sum:1}}x2`.
+//! Expands lines of a series to points: `name{label="value"} 1+2x3 _ stale {{schema:0 sum:1}}x2`.
 //!
-//! The notation is parsed by `ferula-promql-syntax`; here its repetitions are written out, under a bound.
+//! The notation is parsed by `ferula-promql-syntax`; here repetitions are expanded, up to a limit.
 
 use std::sync::Arc;
 
@@ -9,10 +9,10 @@ use ferula_model::{FloatHistogram, LabelSet};
 use ferula_promql_syntax::ast::UnaryOp;
 use ferula_promql_syntax::{HistogramSequence, SequenceItem, parse_series_description};
 
-/// A line may stand for this many points, so that `1x1000000000` is an error and not the end of the memory.
+/// The limit of points per line, so that `1x1000000000` is an error instead of exhausting the memory.
 const POINTS_MAX: u64 = 1_000_000;
 
-/// As many histograms of their own, which are much larger.
+/// The limit of separate histograms, which are much larger.
 const HISTOGRAMS_MAX: u64 = 20_000;
 
 /// One point in time of a series.
@@ -26,7 +26,7 @@ pub(crate) enum Point {
     Histogram {
         /// The histogram.
         value: Arc<FloatHistogram>,
-        /// Whether its counter reset hint was written, and so is to be compared.
+        /// Whether a counter reset hint was written and must therefore be compared.
         hint_given: bool,
     },
 }
@@ -44,7 +44,7 @@ pub(crate) fn parse_series(line: &str) -> Result<(LabelSet, Vec<Point>), String>
                 let mut value = *first;
                 for _ in 0..=*times {
                     points.push(Point::Float(value));
-                    // Adding nothing would change the bits of a staleness marker.
+                    // Adding zero would change the bits of a staleness marker.
                     if *step != 0.0 {
                         value += step;
                     }
@@ -90,8 +90,8 @@ fn histograms(sequence: &HistogramSequence, points: &mut Vec<Point>) -> Result<(
     Ok(())
 }
 
-/// A line of start timestamps, `name{label="value"}@st -1m _ 0s+10sx3`: offsets from the time of each point, in
-/// milliseconds. `None` when the line is none.
+/// Parses a line of start timestamps, `name{label="value"}@st -1m _ 0s+10sx3`: offsets from the time of each point, in
+/// milliseconds. `None` for any other line.
 pub(crate) fn parse_start_line(line: &str) -> Option<Result<(LabelSet, Vec<Option<i64>>), String>> {
     let (series, sequence) = line.split_once([' ', '\t'])?;
     let series = series.strip_suffix("@st")?;
@@ -158,7 +158,7 @@ fn repetitions(text: &str, so_far: &[Option<i64>]) -> Result<u64, String> {
     Ok(count)
 }
 
-/// A duration with an optional sign at the start of `text`, and the rest. `x` ends the unit.
+/// Parses a duration with an optional sign at the start of `text`; returns it and the rest. `x` ends the unit.
 fn signed_duration(text: &str) -> Result<(i64, &str), String> {
     let (sign, rest) = match text.strip_prefix('-') {
         Some(rest) => (-1, rest),

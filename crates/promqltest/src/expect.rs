@@ -1,18 +1,18 @@
-//! What a script expects of an evaluation.
+//! What a script expects from an evaluation.
 
 use ferula_model::LabelSet;
 use regex::Regex;
 
 use crate::expand::Point;
 
-/// A text that is expected.
+/// An expected text.
 #[derive(Clone, Debug)]
 pub(crate) enum Wanted {
-    /// Any text will do.
+    /// Any text.
     Anything,
-    /// Exactly this one.
+    /// Exactly this text.
     Text(String),
-    /// One that the pattern finds something in.
+    /// A text in which the pattern matches.
     Pattern(Regex),
 }
 
@@ -22,7 +22,7 @@ impl Wanted {
         Regex::new(text).map(Wanted::Pattern).map_err(|_| format!("invalid regex {text} for {what}"))
     }
 
-    /// Whether `text` is what is wanted.
+    /// Whether `text` is as expected.
     pub(crate) fn matches(&self, text: &str) -> bool {
         match self {
             Wanted::Anything => true,
@@ -51,7 +51,7 @@ pub(crate) enum Expectation {
     NoInfo,
 }
 
-/// Values that are expected.
+/// Expected values.
 #[derive(Debug, Default)]
 pub(crate) enum ExpectedValue {
     /// No series at all.
@@ -59,27 +59,27 @@ pub(crate) enum ExpectedValue {
     Nothing,
     /// A scalar.
     Scalar(f64),
-    /// Series with their place in the result, from 1, and their points.
+    /// Series with their position in the result, from 1, and their points.
     Series(Vec<ExpectedSeries>),
 }
 
 /// One expected series.
 #[derive(Debug)]
 pub(crate) struct ExpectedSeries {
-    /// Place in an ordered result, from 1.
+    /// Position in an ordered result, from 1.
     pub(crate) position: usize,
     /// Labels.
     pub(crate) labels: LabelSet,
-    /// A point for every step.
+    /// One point per step.
     pub(crate) points: Vec<Point>,
 }
 
-/// Everything that is expected of one evaluation.
+/// All expectations for one evaluation.
 #[derive(Debug, Default)]
 pub(crate) struct Expectations {
-    /// "Unknown" is as good as "not reset".
+    /// The hint "unknown" is accepted for "not reset".
     pub(crate) hints_may_be_lost: bool,
-    /// Series must come in the order written.
+    /// Series must come in the given order.
     pub(crate) ordered: bool,
     /// The query must fail, with this text.
     pub(crate) fail: Option<Wanted>,
@@ -87,24 +87,24 @@ pub(crate) struct Expectations {
     pub(crate) some_warning: bool,
     /// There must be an info (`eval_info`).
     pub(crate) some_info: bool,
-    /// Each must be found among the warnings, and every warning among these.
+    /// Each must match a warning, and every warning must match one of these.
     pub(crate) warn: Vec<Wanted>,
     /// There must be no warning.
     pub(crate) no_warn: bool,
-    /// As `warn`, for infos.
+    /// Like `warn`, for infos.
     pub(crate) info: Vec<Wanted>,
     /// There must be no info.
     pub(crate) no_info: bool,
     /// The result is this string.
     pub(crate) string: Option<String>,
-    /// The result is a range vector with points from, to, every so many milliseconds.
+    /// The result is a range vector with points from, to, and every this many milliseconds.
     pub(crate) window: Option<(i64, i64, i64)>,
     /// The values.
     pub(crate) values: ExpectedValue,
 }
 
 impl Expectations {
-    /// Takes an `expect …` line in.
+    /// Adds an `expect …` line.
     pub(crate) fn add(&mut self, expectation: Expectation) -> Result<(), String> {
         match expectation {
             Expectation::Ordered => self.ordered = true,
@@ -125,7 +125,7 @@ impl Expectations {
         Ok(())
     }
 
-    /// Takes an expected series in; one that is written again replaces itself.
+    /// Adds an expected series; a repeated series replaces the earlier one.
     pub(crate) fn add_series(&mut self, position: usize, labels: LabelSet, points: Vec<Point>) {
         let series = ExpectedSeries { position, labels, points };
         match &mut self.values {
@@ -137,7 +137,7 @@ impl Expectations {
         }
     }
 
-    /// The expected series; none when a scalar or nothing is expected.
+    /// The expected series; empty if a scalar or nothing is expected.
     pub(crate) fn series(&self) -> &[ExpectedSeries] {
         match &self.values {
             ExpectedValue::Series(series) => series,
@@ -145,7 +145,7 @@ impl Expectations {
         }
     }
 
-    /// Whether an error of the query is the expected one.
+    /// Checks whether an error of the query is the expected one.
     pub(crate) fn check_failure(&self, error: &str) -> Result<(), String> {
         match &self.fail {
             None => Err(format!("error: {error}")),

@@ -1,4 +1,4 @@
-//! Samples of a script into a store.
+//! Writes the samples of a script to a store.
 
 use std::collections::BTreeMap;
 
@@ -10,7 +10,7 @@ use ferula_storage::{Appendable, Appender, Durability, HistogramSample, SampleBa
 use crate::expand::Point;
 use crate::script::{Load, LoadSeries};
 
-/// Appends all series of the load in one commit. The first sample that is refused ends it.
+/// Appends all series of the load in one commit. Stops at the first refused sample.
 pub(crate) fn load_into(store: &dyn Appendable, load: &Load) -> Result<(), String> {
     let mut appender = store.appender();
     for series in &load.series {
@@ -34,7 +34,8 @@ fn append_series(appender: &mut dyn Appender, series: &LoadSeries, step_ms: i64)
         match point {
             Point::Omitted => {}
             Point::Float(v) => {
-                // A batch holds floats and histograms apart; in one series their order in time must stay.
+                // A batch keeps floats and histograms separately; within a series their order in time must be
+                // preserved.
                 if !batch.histograms.is_empty() {
                     flush(appender, &mut batch, labels)?;
                 }
@@ -81,7 +82,7 @@ fn flush(appender: &mut dyn Appender, batch: &mut SampleBatch, labels: &LabelSet
     }
 }
 
-/// Classic histograms of the load as native ones with custom buckets, by series and time.
+/// Classic histograms of the load converted to custom buckets, by series and time.
 fn converted(load: &Load) -> Result<Vec<(LabelSet, Vec<(i64, HistogramValue)>)>, String> {
     let mut gathered: Vec<(LabelSet, BTreeMap<i64, ClassicHistogram>)> = Vec::new();
     for series in &load.series {

@@ -1,4 +1,4 @@
-//! Runs the commands of a script, one after the other.
+//! Runs the commands of a script in order.
 
 use ferula_model::Timestamp;
 use ferula_promql::{
@@ -15,7 +15,7 @@ use crate::{Failure, ScriptReport, Store, StoreFactory};
 
 const MINUTE_MS: i64 = 60_000;
 
-/// Functions of the query's own grid, which mean something else in another one.
+/// Functions of the query's own grid, whose result changes with the grid.
 const GRID_FUNCTIONS: [&str; 4] = ["start()", "end()", "range()", "step()"];
 
 /// Runs scripts with one engine.
@@ -25,7 +25,7 @@ pub struct Runner {
 }
 
 impl Default for Runner {
-    /// The engine that upstream runs its own scripts with: everything experimental on, 10,000 samples at most.
+    /// The options of Prometheus' own test engine: all experimental features on, at most 10,000 samples.
     fn default() -> Self {
         Runner::with_options(EngineOptions {
             max_samples: 10_000,
@@ -44,12 +44,12 @@ impl Default for Runner {
     }
 }
 
-/// Runs a script with upstream's engine options. `name` is repeated in the report.
+/// Runs a script with Prometheus' engine options. `name` appears in the report.
 pub fn run_script(text: &str, name: &str, stores: &mut dyn StoreFactory) -> ScriptReport {
     Runner::default().run(text, name, stores)
 }
 
-/// Reads a script without running it, and tells the commands that cannot be read.
+/// Parses a script without running it, and returns the commands that are invalid.
 pub fn check_script(text: &str) -> Vec<Failure> {
     let unread = |command: Command| match command.kind {
         CommandKind::Unknown(text) | CommandKind::Load(Err(text)) | CommandKind::Eval(Err(text)) => {
@@ -69,7 +69,7 @@ impl Runner {
         Runner { engine: Engine::new(options) }
     }
 
-    /// Runs a script. `name` is repeated in the report.
+    /// Runs a script. `name` appears in the report.
     pub fn run(&self, text: &str, name: &str, stores: &mut dyn StoreFactory) -> ScriptReport {
         let mut report = ScriptReport { name: name.to_owned(), ..ScriptReport::default() };
         let mut store: Loaded = stores.open().map_err(|fault| fault.to_string());
@@ -140,7 +140,7 @@ impl Runner {
         self.eval_as_range(store, eval, query, at_ms, scalar).map_err(|error| told(", range mode", error))
     }
 
-    /// The same query as the middle step of three.
+    /// Runs the same query as the middle one of three steps.
     fn eval_as_range(
         &self,
         store: &dyn Store,

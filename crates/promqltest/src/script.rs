@@ -1,4 +1,4 @@
-//! The text of a script to its commands.
+//! Parses the text of a script into commands.
 
 use std::sync::LazyLock;
 
@@ -13,9 +13,9 @@ use crate::expect::{Expectation, Expectations, ExpectedValue, Wanted};
 /// One command of a script.
 #[derive(Debug)]
 pub(crate) struct Command {
-    /// Line it starts on, from 1.
+    /// Its first line, from 1.
     pub(crate) line: usize,
-    /// What to do, or why it cannot be read.
+    /// What to do, or why it is invalid.
     pub(crate) kind: CommandKind,
 }
 
@@ -28,7 +28,6 @@ pub(crate) enum CommandKind {
     Load(Result<Load, String>),
     /// Run a query.
     Eval(Result<Box<Eval>, String>),
-    /// Neither of them.
     Unknown(String),
 }
 
@@ -37,9 +36,9 @@ pub(crate) enum CommandKind {
 pub(crate) struct Load {
     /// Time between two points.
     pub(crate) step_ms: i64,
-    /// Classic histograms are stored a second time, as native ones with custom buckets.
+    /// Classic histograms are also stored as native ones with custom buckets.
     pub(crate) with_nhcb: bool,
-    /// Series in the order written; a series that is written again replaces itself.
+    /// Series in the given order; a repeated series replaces the earlier one.
     pub(crate) series: Vec<LoadSeries>,
 }
 
@@ -48,29 +47,29 @@ pub(crate) struct Load {
 pub(crate) struct LoadSeries {
     /// Its labels.
     pub(crate) labels: LabelSet,
-    /// A point for every step.
+    /// One point per step.
     pub(crate) points: Vec<Point>,
-    /// Start timestamp of each point relative to its time, or nothing at all.
+    /// Start timestamp of each point relative to its time; may be empty.
     pub(crate) starts: Vec<Option<i64>>,
 }
 
 /// When a query is evaluated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum When {
-    /// At one moment.
+    /// At one time.
     Instant { at_ms: i64 },
     /// At every step.
     Range { start_ms: i64, end_ms: i64, step_ms: i64 },
 }
 
-/// `eval …` and what is expected of it.
+/// `eval …` and its expectations.
 #[derive(Debug)]
 pub(crate) struct Eval {
     /// The query.
     pub(crate) query: String,
     /// When.
     pub(crate) when: When,
-    /// What must come out.
+    /// The expected result.
     pub(crate) expected: Expectations,
 }
 
@@ -92,8 +91,8 @@ static EXPECT_RANGE: LazyLock<Regex> =
 const EXPECT_RANGE_PREFIX: &str = "expect range vector";
 const EXPECT_STRING_PREFIX: &str = "expect string";
 
-/// The commands of a script. A command that cannot be read is among them with the reason; the text up to the next
-/// empty line belongs to it.
+/// The commands of a script. An invalid command is included with the reason; it extends to the next
+/// empty line.
 pub(crate) fn parse_script(text: &str) -> Vec<Command> {
     let lines: Vec<&str> =
         text.split('\n').map(str::trim).map(|line| if line.starts_with('#') { "" } else { line }).collect();
@@ -121,12 +120,12 @@ pub(crate) fn parse_script(text: &str) -> Vec<Command> {
 
 struct Reader<'t> {
     lines: Vec<&'t str>,
-    /// Lines read so far, which is also the number of the line read last.
+    /// The number of lines read so far, which is also the number of the last line.
     at: usize,
 }
 
 impl<'t> Reader<'t> {
-    /// The next line that is not empty.
+    /// The next non-empty line.
     fn next_command(&mut self) -> Option<&'t str> {
         loop {
             let line = *self.lines.get(self.at)?;
@@ -243,7 +242,7 @@ impl<'t> Reader<'t> {
     }
 }
 
-/// The parts of an `eval` line: modifier, time, query.
+/// Splits an `eval` line into modifier, time and query.
 fn eval_line(line: &str) -> Result<(Option<String>, When, String), String> {
     if let Some(parts) = EVAL_INSTANT.captures(line) {
         let at = parts.get(2).map_or("", |m| m.as_str());
@@ -300,7 +299,7 @@ fn expect(line: &str) -> Result<Expectation, String> {
     })
 }
 
-/// The string in quotes behind `expect string`: `"…"` with Go's escapes, or `` `…` `` as it is.
+/// The quoted string after `expect string`: `"…"` with Go's escapes, or `` `…` `` verbatim.
 fn quoted(text: &str) -> Result<String, String> {
     let text = text.strip_prefix(' ').unwrap_or(text);
     if text.is_empty() {
@@ -313,7 +312,7 @@ fn quoted(text: &str) -> Result<String, String> {
     }
 }
 
-/// A number on a line of its own: an integer with Go's prefixes, or a float.
+/// A number by itself on a line: an integer with Go's prefixes, or a float.
 fn number(text: &str) -> Option<f64> {
     let (sign, digits) = match text.strip_prefix('-') {
         Some(rest) => (-1.0, rest),

@@ -1,21 +1,21 @@
-//! What tidy lets pass although a rule is against it: `xtask/allowances.txt`, one finding on each line.
+//! Accepted violations of tidy's rules: `xtask/allowances.txt`, one finding per line.
 //!
-//! The list only shrinks. A line that no longer lets anything pass is itself complained about.
+//! The list only shrinks. A line that is no longer needed is itself a complaint.
 
 use std::collections::BTreeSet;
 
-/// Where the list is.
+/// The location of the list.
 pub const FILE: &str = "xtask/allowances.txt";
 
-/// Something that a rule is against.
+/// A violation of a rule.
 pub struct Finding {
-    /// `rule subject`, as it would stand in the list.
+    /// `rule subject`, as it would appear in the list.
     pub key: String,
-    /// For the reader.
+    /// The text for the reader.
     pub complaint: String,
 }
 
-/// Complaints about findings that the list does not have, and about lines that no finding needs.
+/// Complaints about findings that are not in the list, and about lines that no finding needs.
 pub fn judge(list: &str, findings: Vec<Finding>) -> Vec<String> {
     let allowed: BTreeSet<&str> =
         list.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#')).collect();

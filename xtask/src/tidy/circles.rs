@@ -1,4 +1,4 @@
-//! Files of one crate that import each other in a circle: none of them can be read, or tested, without the others.
+//! Files of one crate that import each other in a circle, so that none can be read or tested without the others.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -14,7 +14,7 @@ struct Crate {
     files: BTreeMap<Module, (String, String)>,
 }
 
-/// Every file that is part of a circle.
+/// Every file that belongs to a circle.
 pub fn circles(tree: &Tree) -> Vec<Finding> {
     let mut crates: BTreeMap<&str, Crate> = BTreeMap::new();
     for (file, text) in tree.product() {
@@ -48,7 +48,7 @@ impl Crate {
         for (module, (file, code)) in &self.files {
             let to = imports.entry(file.clone()).or_default();
             for (path, is_shown) in used(code) {
-                // What is only shown further up does not make a file depend on it.
+                // What is only re-exported further up does not make a file depend on it.
                 if is_shown {
                     continue;
                 }
@@ -61,7 +61,7 @@ impl Crate {
         imports
     }
 
-    /// The module that holds what a path names, seen from a module. None for what is not of this crate.
+    /// The module that contains what a path names, seen from a module; `None` for paths outside the crate.
     fn resolve(&self, from: &Module, path: &[String], depth: usize) -> Option<Module> {
         let mut rest = path.iter();
         let mut at = match path.first()?.as_str() {
@@ -93,7 +93,7 @@ impl Crate {
         }
     }
 
-    /// The module from which another shows a name that it does not define.
+    /// The module from which another re-exports a name that it does not define.
     fn shown_from(&self, module: &Module, name: &str, depth: usize) -> Option<Module> {
         let (_, code) = self.files.get(module)?;
         let shown: Vec<Vec<String>> =
@@ -134,7 +134,7 @@ fn used(code: &str) -> Vec<(Vec<String>, bool)> {
     paths
 }
 
-/// `a::{b, c::{d, self}}` to `a::b`, `a::c::d` and `a::c`; names after `as` are dropped.
+/// Expands `a::{b, c::{d, self}}` to `a::b`, `a::c::d` and `a::c`; names after `as` are dropped.
 fn flattened(tree: &str) -> Vec<Vec<String>> {
     let tree = tree.trim();
     let Some(open) = tree.find('{') else {
@@ -168,7 +168,7 @@ fn flattened(tree: &str) -> Vec<Vec<String>> {
         .collect()
 }
 
-/// Groups of files that reach each other, each with more than one member.
+/// Groups of files that reach each other, each with at least two members.
 fn circular(imports: &BTreeMap<String, BTreeSet<String>>) -> Vec<Vec<String>> {
     let reachable = |from: &String| -> BTreeSet<String> {
         let (mut seen, mut next) = (BTreeSet::new(), vec![from.clone()]);

@@ -1,11 +1,11 @@
-//! Dependencies: every one between our crates is an arrow of ARCHITECTURE.md and the other way round, and every one that a
-//! crate declares is used.
+//! Dependencies: those between our crates must match the arrows of ARCHITECTURE.md exactly, and every declared
+//! dependency must be used.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::tree::{Tree, is_product, product_code};
 
-/// Crates without their prefix, each with the crates of ours that it uses in the product.
+/// Crates without their prefix, each with the crates of ours that its product code uses.
 type Arrows = BTreeMap<String, BTreeSet<String>>;
 
 /// Compares the manifests below crates/ with the table "Who may use whom".
@@ -30,7 +30,7 @@ pub fn arrows(tree: &Tree, complaints: &mut Vec<String>) {
     }
 }
 
-/// The rows `| crates | may use a, b, c |`, crates in backticks. "The three at the bottom" is not understood: names only.
+/// Parses rows `| crates | may use a, b, c |`, with crates in backticks. Only names are understood.
 fn table(architecture: &str) -> Arrows {
     let section = architecture.split("\n## ").find(|section| section.starts_with("Who may use whom"));
     let mut allowed = Arrows::new();
@@ -63,7 +63,7 @@ fn package(manifest: &str) -> &str {
     name.unwrap_or_default().trim_matches('"')
 }
 
-/// The names of a section's entries: `x` of `x = …`, `x.workspace = true`.
+/// The names in a section: `x` of `x = …`, `x.workspace = true`.
 fn section<'a>(manifest: &'a str, name: &str) -> impl Iterator<Item = &'a str> {
     let header = format!("[{name}]");
     let lines = manifest.lines().skip_while(move |line| *line != header).skip(1);
@@ -71,12 +71,12 @@ fn section<'a>(manifest: &'a str, name: &str) -> impl Iterator<Item = &'a str> {
     entries.filter_map(|line| line.split(['=', '.', ' ']).next()).filter(|name| !name.is_empty())
 }
 
-/// Complains about dependencies that the code of their crate does not name.
+/// Complains about dependencies that the code of their crate does not use.
 pub fn unused(tree: &Tree, complaints: &mut Vec<String>) {
     for (path, manifest) in tree.files(|path| path.ends_with("/Cargo.toml")) {
         let directory = path.strip_suffix("Cargo.toml").unwrap_or_default();
         let below = |file: &str| file.starts_with(directory) && file.ends_with(".rs");
-        // Outside of crates/ everything that is compiled is product.
+        // Outside crates/ all compiled code is product code.
         let is_code = |file: &str| if file.starts_with("crates/") { is_product(file) } else { below(file) };
         let code: String =
             tree.files(|file| below(file) && is_code(file)).map(|(_, text)| product_code(text)).collect();
@@ -98,8 +98,8 @@ pub fn unused(tree: &Tree, complaints: &mut Vec<String>) {
     }
 }
 
-/// Whether code names a package, as the start of a path or alone in a `use`. A few have no hyphen where their package has
-/// one.
+/// Whether code uses a package, at the start of a path or alone in a `use`. A few crates lack the hyphen of their
+/// package.
 fn names(code: &str, package: &str) -> bool {
     [package.replace('-', "_"), package.replace('-', "")].iter().any(|name| {
         let is_part = |c: char| c.is_alphanumeric() || c == '_';

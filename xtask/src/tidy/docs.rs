@@ -1,14 +1,14 @@
-//! Which public items of a crate have no documentation.
+//! Finds public items without documentation.
 
-/// Complaints about public items without a `///` line above them: functions, types, traits, constants, and the methods
-/// of types that the same file makes public.
+/// Complaints about public items without a `///` line above them: functions, types, traits, constants, and methods
+/// of types that are public in the same file.
 ///
-/// `new` may go without: the type's own line says what is made.
+/// `new` needs none: the type's documentation says what is created.
 pub fn undocumented(file: &str, text: &str) -> Vec<String> {
     let lines: Vec<&str> = text.lines().collect();
     let public: Vec<&str> = lines.iter().filter_map(|line| public_item(line)).collect();
     let mut complaints = Vec::new();
-    // rustfmt closes a block at the column where it opens, so a `}` at the left edge ends what began there.
+    // rustfmt aligns the end of a block with its start, so a `}` at the left edge ends a top-level item.
     let mut is_internal = false;
     for (at, line) in lines.iter().enumerate() {
         match *line {
@@ -20,7 +20,7 @@ pub fn undocumented(file: &str, text: &str) -> Vec<String> {
         let Some(name) = public_item(line.trim_start()).filter(|name| !is_internal && *name != "new") else {
             continue;
         };
-        // A name that a macro puts together is documented where the macro is called.
+        // A name built by a macro is documented where the macro is called.
         if !name.is_empty() && !is_documented(&lines[..at]) {
             complaints.push(format!("{file}:{}: `{name}` is public and has no `///` line", at + 1));
         }
@@ -63,7 +63,7 @@ fn name_of(word: &str) -> &str {
     word.split(|c: char| !c.is_alphanumeric() && c != '_').next().unwrap_or(word)
 }
 
-/// Whether the item below these lines has documentation, seen past its attributes.
+/// Whether the item below these lines has documentation, ignoring its attributes.
 fn is_documented(above: &[&str]) -> bool {
     let mut inside_attribute = false;
     for line in above.iter().rev().map(|line| line.trim()) {

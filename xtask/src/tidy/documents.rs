@@ -1,8 +1,8 @@
-//! Documents: what they link to, name or cite is there.
+//! Documents: everything that they link to, name or cite must exist.
 
 use super::tree::Tree;
 
-/// What may be cited with a number although the repository does not have it.
+/// Standards, which may be cited with a number although they are not in the repository.
 const STANDARDS: [&str; 8] = ["YAML", "HTTP", "TLS", "RFC", "ISO", "IEEE", "OTLP", "POSIX"];
 
 /// Complains about links and paths to files that do not exist.
@@ -56,7 +56,7 @@ fn is_source_file(text: &str) -> bool {
     text.len() > 3 && text.ends_with(".rs") && text.chars().all(is_name)
 }
 
-/// Whether a path, which may hold one `*` in its last part, exists.
+/// Whether a path, which may contain one `*` in its last part, exists.
 fn matches(tree: &Tree, path: &str) -> bool {
     let Some((before, after)) = path.split_once('*') else { return tree.has(path) };
     let after = after.trim_start_matches('*');
@@ -66,13 +66,13 @@ fn matches(tree: &Tree, path: &str) -> bool {
     })
 }
 
-/// Complains about documents that are cited by name (`X.md`, or `X 2.3`) and are not there.
+/// Complains about documents that are cited by name (`X.md`, or `X 2.3`) and do not exist.
 pub fn citations(tree: &Tree, complaints: &mut Vec<String>) {
     let text =
         tree.files(|path| path.ends_with(".md") || path.ends_with(".rs") && !path.starts_with("xtask/"));
     for (file, text) in text {
         for (at, line) in text.lines().enumerate() {
-            // In code only comments cite.
+            // In code, only comments cite documents.
             if file.ends_with(".rs") && !line.trim_start().starts_with("//") {
                 continue;
             }

@@ -1,8 +1,8 @@
-//! Test data that no test reads is dead.
+//! Finds test data that no test reads.
 
 use super::tree::Tree;
 
-/// Complains about files below testdata/ whose name, or the name of a directory above, stands in no Rust file.
+/// Complains about files below testdata/ if neither their name nor that of a directory above appears in a Rust file.
 pub fn unused(tree: &Tree, complaints: &mut Vec<String>) {
     let sources: String = tree.rust().map(|(_, text)| text).collect();
     for (fixture, _) in tree.files(|path| path.starts_with("testdata/")) {

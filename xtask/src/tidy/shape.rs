@@ -1,9 +1,9 @@
-//! The shape of Rust files: a header first, modules in one style, no error as text at a public border.
+//! The shape of Rust files: a header first, one module style, no errors as text at public borders.
 
 use super::allowances::Finding;
 use super::tree::{Tree, product_code};
 
-/// Complains about files that do not begin with a header.
+/// Complains about files without a header.
 pub fn headers(tree: &Tree, complaints: &mut Vec<String>) {
     for (file, text) in tree.rust() {
         let is_tests = file.ends_with("/tests.rs");
@@ -13,7 +13,7 @@ pub fn headers(tree: &Tree, complaints: &mut Vec<String>) {
     }
 }
 
-/// `mod.rs` files, and modules whose file lies elsewhere.
+/// `mod.rs` files, and modules whose file is elsewhere.
 pub fn modules(tree: &Tree) -> Vec<Finding> {
     let mut findings = Vec::new();
     let mut find = |file: &str, complaint: String| {
@@ -55,7 +55,7 @@ pub fn text_errors(tree: &Tree) -> Vec<Finding> {
     findings
 }
 
-/// Whether some `Result` in a type has a text, or texts, for its error.
+/// Whether a `Result` in a type has a text, or several, as its error.
 fn has_text_error(returns: &str) -> bool {
     const TEXTS: [&str; 6] = ["String", "Vec<String>", "Arc<str>", "Box<str>", "&'static str", "&str"];
     let after_result = returns.match_indices("Result<").map(|(at, found)| &returns[at + found.len()..]);

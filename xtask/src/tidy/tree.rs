@@ -1,4 +1,4 @@
-//! The files that tidy looks at: those of the repository, or a few made up by a test.
+//! The files that tidy checks: those of the repository, or a few created by a test.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -13,7 +13,7 @@ use crate::run::root;
 pub struct Tree(BTreeMap<String, String>);
 
 impl Tree {
-    /// The files that git knows, or would take up.
+    /// All files that git tracks, or would add.
     pub fn of_repository() -> Result<Self> {
         let out = Command::new("git")
             .args(["ls-files", "--cached", "--others", "--exclude-standard"])
@@ -35,7 +35,7 @@ impl Tree {
         Tree(files.iter().map(|(path, text)| ((*path).to_owned(), (*text).to_owned())).collect())
     }
 
-    /// Path and text of every file whose path the test accepts, in order.
+    /// Path and text of every file whose path the filter accepts, in order.
     pub fn files(&self, wanted: impl Fn(&str) -> bool) -> impl Iterator<Item = (&str, &str)> {
         let all = self.0.iter().map(|(path, text)| (path.as_str(), text.as_str()));
         all.filter(move |(path, _)| wanted(path))
@@ -60,7 +60,7 @@ impl Tree {
         self.0.get(path).map(String::as_str)
     }
 
-    /// Whether there is such a file, or a file below such a directory.
+    /// Whether such a file, or a file below such a directory, exists.
     pub fn has(&self, path: &str) -> bool {
         let path = path.trim_end_matches('/');
         let below = format!("{path}/");
@@ -69,20 +69,20 @@ impl Tree {
     }
 }
 
-/// Whether this is a Rust file of the product rather than of its tests.
+/// Whether this is a Rust file of the product, rather than of its tests.
 pub fn is_product(path: &str) -> bool {
     let is_test = path.ends_with("/tests.rs") || path.ends_with("_tests.rs") || path.contains("/tests/");
     path.starts_with("crates/") && path.contains("/src/") && path.ends_with(".rs") && !is_test
 }
 
-/// The code of a Rust file without comments and without what is compiled for tests only; lines stay where they are.
+/// The code of a Rust file without comments and test code; line numbers stay the same.
 pub fn product_code(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     let mut lines = text.lines().peekable();
     while let Some(line) = lines.next() {
         if line == "#[cfg(test)]" {
             out.push('\n');
-            // rustfmt closes a block at the column where it opens.
+            // rustfmt aligns the end of a block with its start.
             let is_block = lines.peek().is_some_and(|next| next.ends_with('{'));
             for line in lines.by_ref() {
                 out.push('\n');
@@ -106,7 +106,7 @@ fn without_comment(line: &str) -> &str {
     }
 }
 
-/// Whether `word` stands in `text` as a whole identifier.
+/// Whether `text` contains `word` as a whole identifier.
 pub fn has_word(text: &str, word: &str) -> bool {
     let is_part = |c: char| c.is_alphanumeric() || c == '_';
     text.match_indices(word)

@@ -1,5 +1,5 @@
-//! Words that must not appear in the repository: traces of the machines and tools it was made with, ways to make HTML
-//! out of text, and words that the glossary in CONTRIBUTING.md replaced.
+//! Words that must not appear in the repository: traces of the machines and tools it was made with, ways to build HTML
+//! from text, and words that the glossary in CONTRIBUTING.md replaces.
 
 use super::allowances::Finding;
 use super::tree::Tree;
@@ -16,7 +16,7 @@ const ASSISTANTS: [&str; 6] = [
     concat!("copi", "lot"),
     concat!("llm", "-generated"),
 ];
-/// What turns text into elements or code. Pages are built of nodes, and text stays text.
+/// Turns text into elements or code. Pages are built from nodes, and text stays text.
 const HTML_FROM_TEXT: [&str; 8] = [
     "innerHTML",
     "outerHTML",
@@ -28,7 +28,7 @@ const HTML_FROM_TEXT: [&str; 8] = [
     "javascript:",
 ];
 
-/// Words that the glossary replaced, with what to say instead. They may stand where they mean something else, in files
+/// Words that the glossary replaces, with the word to use. They may be used in another sense in files
 /// that the list of allowances names.
 const REPLACED: [(&str, &str); 9] = [
     ("folder", "directory"),
@@ -42,7 +42,7 @@ const REPLACED: [(&str, &str); 9] = [
     ("late", "out-of-order"),
 ];
 
-/// Words that the glossary replaced, in comments, code and documents.
+/// Words that the glossary replaces, in comments, code and documents.
 pub fn replaced(tree: &Tree) -> Vec<Finding> {
     let is_read = |path: &str| {
         let is_text = [".rs", ".md", ".toml", ".yml"].iter().any(|end| path.ends_with(end));
@@ -64,8 +64,8 @@ pub fn replaced(tree: &Tree) -> Vec<Finding> {
     findings
 }
 
-/// Whether a line has the word, perhaps with a capital. `as there` counts only at the end of a clause, and `Go on` is
-/// about the language.
+/// Whether a line contains the word, perhaps capitalized. `as there` counts only at the end of a clause, and `Go on`
+/// refers to the language.
 fn has_phrase(line: &str, word: &str) -> bool {
     let lower = line.to_lowercase();
     lower.match_indices(word).any(|(at, _)| {
@@ -78,7 +78,7 @@ fn has_phrase(line: &str, word: &str) -> bool {
     })
 }
 
-/// Complains about paths of machines and names of assistants. Data that tests read may hold anything.
+/// Complains about machine paths and names of assistants. Test data may contain anything.
 pub fn traces(tree: &Tree, complaints: &mut Vec<String>) {
     for (file, text) in tree.files(|path| !path.starts_with("testdata/") && !path.starts_with("fuzz/seeds/"))
     {
@@ -93,13 +93,13 @@ pub fn traces(tree: &Tree, complaints: &mut Vec<String>) {
     }
 }
 
-/// Whether a path begins here, rather than in the middle of another.
+/// Whether a path begins here, rather than continues.
 fn is_path(line: &str, path: &str) -> bool {
     let continues = |c: char| c.is_alphanumeric() || ['.', '}', '_', '-'].contains(&c);
     line.match_indices(path).any(|(at, _)| !line[..at].ends_with(continues))
 }
 
-/// Places in the web pages that make HTML, or code, out of text.
+/// Places in the web pages that build HTML, or code, from text.
 pub fn html_from_text(tree: &Tree) -> Vec<Finding> {
     let mut findings = Vec::new();
     let is_page = |path: &str| {

@@ -1,8 +1,8 @@
-//! Walking a message.
+//! Iterates over the fields of a message.
 
 use ferula_go::protobuf::{ProtobufError, Reader, Value};
 
-/// Walks the fields of a message.
+/// Calls a function for each field of a message.
 pub(super) fn each_field<'a, E: From<ProtobufError>>(
     message: &'a [u8],
     mut take: impl FnMut(u32, Value<'a>) -> Result<(), E>,

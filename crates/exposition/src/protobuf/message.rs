@@ -1,6 +1,6 @@
-//! The messages of a page: family, metric, and what a metric holds. Field numbers are those of `metrics.proto`.
+//! The messages of a page: family, metric, and the parts of a metric. Field numbers are those of `metrics.proto`.
 //!
-//! A field that is there twice counts as Go's generated decoders have it: the last number, and nested messages as one.
+//! Repeated fields are treated as in Go's generated decoders: the last number is used, and nested messages are merged.
 
 use std::sync::Arc;
 
@@ -21,7 +21,7 @@ pub(super) struct Family<'a> {
     pub(super) unit: &'a [u8],
     pub(super) kind: MetricType,
     type_number: i32,
-    /// Where metrics are looked for next.
+    /// Where the search for metrics continues.
     rest: &'a [u8],
 }
 
@@ -50,7 +50,7 @@ impl<'a> Family<'a> {
         Ok(family)
     }
 
-    /// Whether name, help and type are what they may be.
+    /// Validates name, help and type.
     pub(super) fn check(&self) -> Result<(), MessageError> {
         let text = |bytes| String::from_utf8_lossy(bytes).into_owned();
         if self.name.is_empty() || std::str::from_utf8(self.name).is_err() {
@@ -65,7 +65,7 @@ impl<'a> Family<'a> {
         Ok(())
     }
 
-    /// Reads the next metric into `metric` and its labels into `key`; whether there is one.
+    /// Reads the next metric into `metric` and its labels into `key`. Returns whether there is one.
     pub(super) fn next_metric(
         &mut self,
         metric: &mut Metric<'a>,
@@ -91,19 +91,19 @@ pub(super) struct Metric<'a> {
     pub(super) exemplar: Option<ExemplarText<'a>>,
     /// Quantile and value.
     pub(super) quantiles: Vec<(f64, f64)>,
-    /// Count and sum of a summary too.
+    /// Also holds the count and sum of a summary.
     pub(super) histogram: HistogramMessage<'a>,
     pub(super) start_millis: i64,
     timestamp_millis: i64,
 }
 
 impl<'a> Metric<'a> {
-    /// The time of its own; 0 is none, as in Prometheus.
+    /// Its own timestamp; 0 means none, as in Prometheus.
     pub(super) fn timestamp(&self) -> Option<i64> {
         Some(self.timestamp_millis).filter(|millis| *millis != 0)
     }
 
-    /// Takes the place of the metric before, and keeps its buffers.
+    /// Replaces the previous metric and keeps its buffers.
     fn read(
         &mut self,
         message: &'a [u8],
@@ -119,12 +119,12 @@ impl<'a> Metric<'a> {
         key.clear_labels();
         let mut reader = Reader::new(message);
         let at = |reader: &Reader<'_>| message.len() - reader.rest().len();
-        // Labels nearly always stand together, and are one piece of the key then.
+        // Labels are nearly always adjacent, and then form one piece of the key.
         let mut labels = 0..0;
         loop {
             let start = at(&reader);
             let Some((number, value)) = reader.field()? else { break };
-            // What the family's type does not ask for is read all the same, for its errors.
+            // Parts that the family's type does not use are read anyway, for their errors.
             let wanted = |of: &[MetricType]| of.contains(&kind);
             match number {
                 1 => {

@@ -1,10 +1,10 @@
-//! Metric families to delimited protobuf messages. Field numbers are those of `metrics.proto`.
+//! Writes metric families as delimited protobuf messages. Field numbers are those of `metrics.proto`.
 
 use ferula_go::protobuf::{push_varint, put_bytes, put_double, put_sint, put_varint};
 use ferula_model::metric_family::{Metric, MetricFamily, MetricValue};
 use ferula_model::{Histogram, LabelSet, MetricType};
 
-/// Writes all families, each behind its length.
+/// Writes all families, each after its length.
 pub(super) fn write(families: &[MetricFamily]) -> Vec<u8> {
     let (mut page, mut message, mut metric) = (Vec::new(), Vec::new(), Vec::new());
     for family in families {
@@ -25,7 +25,7 @@ pub(super) fn write(families: &[MetricFamily]) -> Vec<u8> {
     page
 }
 
-/// Types that the format does not know are untyped.
+/// Types that the format lacks become untyped.
 fn type_number(kind: MetricType) -> u64 {
     match kind {
         MetricType::Counter => 0,
@@ -81,7 +81,7 @@ fn write_metric(out: &mut Vec<u8>, kind: MetricType, metric: &Metric) {
     }
 }
 
-/// The native buckets; count and sum are those of the classic ones.
+/// Writes the native buckets; count and sum are those of the classic ones.
 fn write_native(out: &mut Vec<u8>, histogram: &Histogram) {
     put_sint(out, 5, i64::from(histogram.schema));
     put_double(out, 6, histogram.zero_threshold);

@@ -1,7 +1,7 @@
 //! A second parser, as literal as the grammar and as slow as it likes: the oracle of the property tests.
 //!
-//! Recursive descent over bytes, one function per production, no tables, no shared code with the real one. It answers
-//! only whether a page is good and what it says; wording of errors is not its business.
+//! Recursive descent over bytes, one function per production, no tables, no code shared with the real one. It only
+//! decides whether a page is valid and what it contains; error texts are not its concern.
 
 use ferula_exposition::Format;
 use ferula_model::MetricType;
@@ -9,7 +9,7 @@ use ferula_model::MetricType;
 /// Names and values, sorted by name.
 pub type Labels = Vec<(String, String)>;
 
-/// One line that means something.
+/// A meaningful line.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Row {
     Type(String, MetricType),
@@ -23,7 +23,7 @@ pub enum Row {
     },
 }
 
-/// Reads a page; `None` when it is bad.
+/// Reads a page; `None` if it is invalid.
 pub fn read(page: &[u8], format: Format) -> Option<Vec<Row>> {
     let mut bytes = page.to_vec();
     if format == Format::Text {
@@ -86,7 +86,7 @@ impl Reader {
         self.bytes[start..self.at].to_vec()
     }
 
-    /// Blanks between tokens, which only text pages may have.
+    /// Spaces and tabs between tokens, which only text pages may have.
     fn blanks(&mut self) -> usize {
         if self.text() { self.take_while(|b| b == b' ' || b == b'\t').len() } else { 0 }
     }
@@ -111,7 +111,7 @@ impl Reader {
         let spaced = self.blanks() > 0;
         let before = self.at;
         if spaced {
-            // NULs inside the word are passed over, as they are in all of a comment.
+            // NULs inside the word are skipped, as everywhere in a comment.
             let word: Vec<u8> = self.bytes[self.at..].iter().copied().filter(|b| *b != 0).take(5).collect();
             let kind = match word.as_slice() {
                 [b'H', b'E', b'L', b'P', b' ' | b'\t'] => Some("HELP"),
@@ -130,14 +130,14 @@ impl Reader {
                 return self.text_meta(kind);
             }
         }
-        // A comment. NULs may stand in it, but not directly behind the blanks, and not at all without blanks.
+        // A comment. It may contain NULs, but not directly after the spaces, and not at all without spaces.
         self.at = before;
         let comment = self.take_while(|b| b != b'\n');
         let nul_ends = if spaced { comment.first() == Some(&0) } else { comment.contains(&0) };
         if nul_ends { Some(Line::End) } else { Some(Line::Nothing) }
     }
 
-    /// Blanks and NULs behind a keyword.
+    /// Spaces and NULs after a keyword.
     fn comment_blanks(&mut self) {
         self.take_while(|b| matches!(b, b' ' | b'\t' | 0));
     }
@@ -154,7 +154,7 @@ impl Reader {
         self.meta_row(word, metric, text)
     }
 
-    /// Prometheus passes over NULs behind every byte of a comment's first word.
+    /// Prometheus skips NULs after every byte of a comment's first word.
     fn accept_over_nuls(&mut self, text: &str) -> bool {
         let start = self.at;
         for byte in text.bytes() {
@@ -234,7 +234,7 @@ impl Reader {
         Some(self.take_while(|b| name_start(b) || b.is_ascii_digit() || metric && b == b':'))
     }
 
-    /// The inside of a quoted string. NULs are let through only in values.
+    /// The content of a quoted string. NULs are allowed only in values.
     fn quoted(&mut self, line_breaks: bool, nuls: bool) -> Option<Vec<u8>> {
         self.expect("\"")?;
         let mut inside = Vec::new();
@@ -247,7 +247,7 @@ impl Reader {
                 0 if !nuls => return None,
                 b'\\' => {
                     inside.push(byte);
-                    // NULs between the backslash and the byte it takes are passed over, and stay in the text.
+                    // NULs between the backslash and the escaped byte are skipped, and stay in the text.
                     while nuls && self.peek() == Some(0) {
                         inside.push(0);
                         self.at += 1;
@@ -282,7 +282,7 @@ impl Reader {
         out
     }
 
-    /// Labels up to the closing brace, the opening one already read.
+    /// Labels up to the closing brace; the opening one has been read.
     fn braces(&mut self, name: &mut Option<String>, exemplar: bool) -> Option<Labels> {
         let mut labels = Vec::new();
         loop {
@@ -362,7 +362,7 @@ impl Reader {
             }
         }
         labels.push(("__name__".to_owned(), name?));
-        // The name comes first among equals.
+        // The name comes first among equal ones.
         labels.rotate_right(1);
         Some(Row::Sample { labels: sorted(labels), value: value.to_bits(), timestamp, exemplar })
     }

@@ -1,4 +1,4 @@
-//! The slow, obvious reader of protobuf pages: a tree of every message first, then rows.
+//! A slow, simple reader of protobuf pages: first a tree of every message, then rows.
 
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ pub type Labels = Vec<(String, String)>;
 /// Labels, bits of the value, time.
 pub type Exemplar = (Labels, u64, Option<i64>);
 
-/// What a page has, one after the other.
+/// The elements of a page, in order.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Row {
     Help(String, String),
@@ -22,7 +22,7 @@ pub enum Row {
     Histogram { labels: Labels, value: String, timestamp: Option<i64>, start: i64, exemplars: Vec<Exemplar> },
 }
 
-/// A field as it stands on the wire.
+/// A field as encoded.
 #[derive(Clone, Debug)]
 enum Field {
     Number(u64),
@@ -96,7 +96,7 @@ impl Message {
         self.all(wanted).map(one).collect()
     }
 
-    /// The last one, or none.
+    /// The last one, if any.
     fn text(&self, wanted: u32) -> Option<Option<Vec<u8>>> {
         Some(self.bytes(wanted)?.pop())
     }
@@ -105,7 +105,7 @@ impl Message {
         self.bytes(wanted)?.iter().map(|bytes| Message::read(bytes)).collect()
     }
 
-    /// All messages of a field as one.
+    /// All messages of a field, merged.
     fn merged(&self, wanted: u32) -> Option<Message> {
         Some(Message(self.messages(wanted)?.into_iter().flat_map(|message| message.0).collect()))
     }
@@ -164,13 +164,13 @@ fn time(message: &Message) -> Option<i64> {
     Some(seconds.wrapping_mul(1000).wrapping_add(i64::from(nanos / 1_000_000)))
 }
 
-/// The last time of a field, or none.
+/// The last timestamp of a field, if any.
 fn last_time(message: &Message, wanted: u32) -> Option<Option<i64>> {
     let times: Option<Vec<i64>> = message.messages(wanted)?.iter().map(time).collect();
     Some(times?.pop())
 }
 
-/// Labels of a metric or an exemplar, as sent; a name that is empty though it is there is wrong.
+/// Labels of a metric or an exemplar, as sent; a name that is present but empty is invalid.
 fn labels(message: &Message) -> Option<Labels> {
     let mut labels = Vec::new();
     for pair in message.messages(1)? {
@@ -186,7 +186,7 @@ fn labels(message: &Message) -> Option<Labels> {
     Some(labels)
 }
 
-/// The exemplar, unless its labels cannot be had.
+/// The exemplar, unless its labels are invalid.
 fn exemplar(message: &Message) -> Option<Option<Exemplar>> {
     let (value, at) = (message.double(2)?.to_bits(), last_time(message, 3)?);
     for pair in message.messages(1)? {
@@ -217,7 +217,7 @@ fn spans(message: &Message, wanted: u32) -> Option<Vec<Span>> {
     message.messages(wanted)?.iter().map(span).collect()
 }
 
-/// The samples of a page; `None` when it is none.
+/// The samples of a page; `None` if it is invalid.
 pub fn read(mut page: &[u8], options: PageOptions) -> Option<Vec<Row>> {
     let mut rows = Vec::new();
     while !page.is_empty() {
