@@ -1,11 +1,11 @@
-//! Requests to AWS: who asks, from where, and the signature that shows it.
+//! Signed requests to AWS: credentials, region, and signatures.
 //!
 //! ```text
 //! Settings ─▶ signer ─ chain: environment, profile, sts, metadata ─▶ sign ─▶ signed request
 //! ```
 //!
-//! Credentials are looked for where the AWS SDK for Go looks, in its order. They are kept until five minutes before
-//! they end; those that never end are kept until [`Aws::forget_credentials`].
+//! Credentials are looked up where the AWS SDK for Go looks, in the same order. They are kept until five minutes before
+//! they expire; those that never expire are kept until [`Aws::forget_credentials`].
 
 mod chain;
 mod metadata;

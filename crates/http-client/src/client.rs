@@ -1,4 +1,4 @@
-//! The client: one request in, one answer out, with all that the section adds on the way.
+//! The client: sends one request and returns one answer, with everything that the section adds.
 //!
 //! ```text
 //! send ─▶ files read again ─▶ headers and credentials ─▶ connection (pool, or new) ─▶ answer ─┬─▶ caller

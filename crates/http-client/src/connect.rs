@@ -1,4 +1,4 @@
-//! Opening a connection: dial, proxy, TLS, and the protocol that is spoken then.
+//! Opens a connection: dial, proxy, TLS, and the HTTP version.
 //!
 //! ```text
 //! dial (target, proxy or Unix socket) ─▶ CONNECT or SOCKS5, if a proxy tunnels ─▶ TLS, if https ─▶ HTTP/1.1 or HTTP/2

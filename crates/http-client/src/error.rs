@@ -1,4 +1,4 @@
-//! Why a client cannot be made, a request not be answered, or a body not be read.
+//! Why a client cannot be created, a request failed, or a body could not be read.
 //!
 //! The texts are those of Go's client, because `/targets`, logs and alerts show them and people search for them. Names
 //! and passwords of URLs are masked.

@@ -1,4 +1,4 @@
-//! From the errors of the libraries to Go's.
+//! Translates the libraries' errors to Go's texts.
 
 use std::error::Error;
 use std::io;

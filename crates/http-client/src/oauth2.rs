@@ -1,7 +1,7 @@
 //! Tokens from an OAuth 2.0 server: client credentials, or a signed assertion (RFC 7523).
 //!
-//! A token is kept until ten seconds before it ends. One request fetches it, the others wait; it is fetched to the end,
-//! also when the request that needs it has no time left. The server is spoken to with TLS and proxy of its own.
+//! A token is kept until ten seconds before it expires. One request fetches it while others wait; the fetch is completed
+//! even if the request that needs it times out. The token server has its own TLS and proxy settings.
 
 mod assertion;
 

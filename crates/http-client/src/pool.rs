@@ -1,6 +1,6 @@
-//! Connections that wait for their next request.
+//! Idle connections, kept for the next request.
 //!
-//! Always true: a connection that was made with certificates that have been replaced since is not used again.
+//! Always true: a connection made with certificates that have since been replaced is not reused.
 
 use std::collections::HashMap;
 use std::path::Path;

@@ -1,7 +1,7 @@
-//! Which requests go through a proxy.
+//! Decides which requests go through a proxy.
 //!
-//! `proxy_url` alone takes every request. With `no_proxy`, or from the environment, requests to this machine and to the
-//! hosts named there go straight, by the rules of Go's `httpproxy`.
+//! `proxy_url` alone applies to every request. With `no_proxy`, or a proxy from the environment, requests to this machine
+//! and to the listed hosts go directly, by the rules of Go's `httpproxy`.
 
 use std::net::IpAddr;
 

@@ -1,4 +1,4 @@
-//! Where an answer sends the client, by the rules of Go's.
+//! Redirects, by the rules of Go's client.
 
 use http::header::{
     AUTHORIZATION, CONTENT_ENCODING, CONTENT_LANGUAGE, CONTENT_LOCATION, CONTENT_TYPE, COOKIE, HeaderMap,

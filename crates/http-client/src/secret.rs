@@ -1,4 +1,4 @@
-//! Texts of the section that stand in it or in files.
+//! Secrets that are inline in the section or in files.
 
 use ferula_config::http_client::{Authorization, BasicAuth, Header, HttpClientConfig};
 use ferula_go::base64;

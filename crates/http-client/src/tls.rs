@@ -1,4 +1,4 @@
-//! TLS as a section asks for it: whom to trust, how to show oneself, which versions to offer.
+//! TLS as a section configures it: trusted authorities, client certificate, versions.
 //!
 //! Certificates and keys that stand in files are compared by content before each request ([`Tls::refresh`]), so a file
 //! that was replaced counts for every connection made from then on, however it was replaced. Reading three small files

@@ -1,6 +1,6 @@
 //! URLs as Go's `net/url` reads them, because targets are scraped where Prometheus scrapes them.
 //!
-//! A URL is kept as it was written. Nothing is normalised: `/a/./b`, an explicit `:80` and the case of a host all reach
+//! A URL is kept as written. Nothing is normalised: `/a/./b`, an explicit `:80` and the case of a host all reach
 //! the server.
 
 use std::fmt::Write as _;

@@ -1,4 +1,4 @@
-//! What went over a connection: whether the server has begun to answer, and with what.
+//! Observes a connection: whether the server has begun to answer, and with which bytes.
 //!
 //! Errors need it (Go quotes the first line of an answer that is none), and so does the rule that a `GET` is sent again
 //! when a reused connection closed before the first byte of its answer.

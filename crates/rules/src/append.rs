@@ -1,4 +1,4 @@
-//! Samples of instant vectors on their way into the store.
+//! Writes the samples of instant vectors to the store.
 
 use std::collections::BTreeMap;
 

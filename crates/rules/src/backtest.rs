@@ -1,4 +1,4 @@
-//! Backtest: when alerting rules would have been pending, fired and resolved over samples that are stored already.
+//! Backtest: when alerting rules would have been pending, fired and resolved over stored samples.
 //!
 //! ```text
 //! Group ─▶ Moments (the slots of the period) ─▶ evaluate.rs: range queries in slices, or instant queries
@@ -8,11 +8,11 @@
 //!
 //! Nothing is written and nothing is sent. The result is that of [`Group::evaluate`] at every slot, by a faster way: a
 //! range query has at each step the value of an instant query there, except where `exact.rs` says so, and those
-//! expressions are asked moment by moment. Memory is bounded: a slice has so many steps that its result is small, and
-//! of every rule only so many episodes are kept (all are counted).
+//! expressions are evaluated timestamp by timestamp. Memory is bounded: a slice is short enough for its result to be small,
+//! and a limited number of episodes is kept per rule (all are counted).
 //!
-//! Alerts begin as after the very first start of a server: nothing is active before the period. What was written
-//! to storage later than it was due (by a slow scrape, by a rule further down) is seen at its timestamp.
+//! Alerts begin as on the very first start of a server: nothing is active before the period. Samples that were stored
+//! later than they were due (by a slow scrape, by a rule further down) are seen at their timestamp.
 
 mod evaluate;
 mod exact;

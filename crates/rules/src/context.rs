@@ -1,4 +1,4 @@
-//! What rules are evaluated with: where they read, write and send, and the settings that all groups share.
+//! The environment of rules: where they read, write and send, and the settings that all groups share.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

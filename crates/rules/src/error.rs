@@ -1,4 +1,4 @@
-//! Why an evaluation failed. The texts are Prometheus'; they show up as `lastError`.
+//! Why an evaluation failed. The texts are Prometheus'; they are shown as `lastError`.
 
 use ferula_promql::QueryError;
 use ferula_query::AdmissionError;

@@ -1,4 +1,4 @@
-//! A group: rules that are evaluated together at slotted moments, and what becomes of their results.
+//! A group: rules that are evaluated together on a schedule, and the handling of their results.
 
 use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};

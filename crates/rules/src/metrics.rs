@@ -1,4 +1,4 @@
-//! The rule manager's own metrics, by Prometheus' names.
+//! The rule manager's own metrics, with Prometheus' names.
 
 use ferula_telemetry::{Counter, CounterVec, GaugeVec, Histogram, Registry, Summary};
 

@@ -1,4 +1,4 @@
-//! How rules query: through the service that clients use, or with an engine of their own for tests and backtests.
+//! How rules run queries: through the service that clients use, or with a separate engine for tests and backtests.
 
 use std::sync::{Arc, PoisonError, RwLock};
 

@@ -1,8 +1,8 @@
 //! Recording rules: the result of a query under another name.
 //!
-//! The elements of a result are mostly those of the last evaluation, and in its order. [`SeriesCache`] keeps for each of
-//! them the labels of the series that it becomes and the store's ref of it, so that an evaluation that brings nothing new
-//! makes no label set and looks none up.
+//! The elements of a result are mostly those of the last evaluation, in the same order. For each of them, [`SeriesCache`]
+//! keeps the labels of the recorded series and its ref in the store, so an evaluation without new series
+//! creates no label set and performs no look-up.
 
 use std::collections::{BTreeMap, HashMap};
 

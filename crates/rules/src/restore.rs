@@ -1,4 +1,4 @@
-//! The `for` state after a restart: since when an alert is active is read back from `ALERTS_FOR_STATE`.
+//! The `for` state after a restart: `ALERTS_FOR_STATE` records since when an alert has been active.
 
 use std::collections::HashMap;
 use std::ops::ControlFlow;

@@ -1,4 +1,4 @@
-//! What the API shows of rules and alerts: copies, taken at one moment.
+//! Snapshots of rules and alerts for the API.
 
 use std::collections::BTreeMap;
 use std::time::Duration;

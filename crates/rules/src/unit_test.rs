@@ -1,4 +1,4 @@
-//! Unit tests of rule files: rules evaluated over written-out series, and the results that they must have.
+//! Unit tests of rule files: rules are evaluated over written-out series, and their results are compared.
 //!
 //! The behaviour, and the texts of failures, are those of `promtool test rules`.
 

@@ -1,4 +1,4 @@
-//! Where credentials and the region are looked for, in the order of the AWS SDK for Go.
+//! The sources of credentials and of the region, in the order of the AWS SDK for Go.
 //!
 //! 1. The section's own key.
 //! 2. The section's profile.
@@ -7,7 +7,7 @@
 //!    a program; each followed by the role to assume.
 //! 5. The container's credentials, then those of the instance's role.
 //!
-//! A role of the section is assumed with whatever was found.
+//! A role named in the section is assumed with the credentials found.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! What an instance or a container is told by the machine that it runs on: its role's credentials, and the region.
+//! The metadata services of instances and containers: role credentials and the region.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! The services of AWS: where they are, and what they answer.
+//! The AWS services: their endpoints and answers.
 
 use std::time::Duration;
 

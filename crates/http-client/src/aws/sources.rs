@@ -1,4 +1,4 @@
-//! What is known before anything is asked: the section's settings, the environment, and a client.
+//! The inputs of the look-up: the section's settings, the environment, and a client.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 

@@ -1,4 +1,4 @@
-//! Signatures against AWS' own examples, and each way to credentials against a played service.
+//! Signatures against AWS' own examples, and each source of credentials against a fake service.
 
 use std::collections::BTreeMap;
 use std::time::Duration;

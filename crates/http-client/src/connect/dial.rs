@@ -1,4 +1,4 @@
-//! Dialling: names to addresses, and addresses tried as Go tries them.
+//! Dialling: resolves names and tries addresses as Go does.
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};

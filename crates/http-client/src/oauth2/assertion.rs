@@ -1,4 +1,4 @@
-//! Assertions: JSON web tokens by which a client without a secret shows who it is.
+//! Assertions: JSON web tokens with which a client without a secret authenticates.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};

@@ -1,4 +1,4 @@
-//! Verdicts on certificates, and sections that cannot be used.
+//! Verification of certificates, and sections that are refused.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! Whether a server is whom it says it is.
+//! Verifies the server's certificate.
 //!
 //! Two things differ from what the TLS library does by itself. A server may show the very certificate that `ca_file`
 //! holds, although that certificate says of itself that it is an authority: `openssl req -x509` makes such, and

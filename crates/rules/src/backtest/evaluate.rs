@@ -1,4 +1,4 @@
-//! The result of an expression at every moment, slice by slice.
+//! The result of an expression at every evaluation time, slice by slice.
 
 use std::ops::Range;
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! Expressions whose range query differs at some step from an instant query at that moment.
+//! Finds expressions whose range query can differ from an instant query at the same time.
 
 use ferula_promql_syntax::ast::{
     AggregateOp, AtModifier, DurationExpr, DurationExprKind, DurationValue, TimeShift,

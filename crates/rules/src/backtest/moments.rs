@@ -1,4 +1,4 @@
-//! The moments at which a group would have been evaluated.
+//! The times at which a group would have been evaluated.
 
 use std::time::Duration;
 

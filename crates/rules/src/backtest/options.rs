@@ -1,4 +1,4 @@
-//! What a backtest is asked for, and what it says while it runs.
+//! The options of a backtest, and its progress reports.
 
 use ferula_model::UnixNanos;
 use ferula_promql::EngineOptions;

@@ -1,5 +1,5 @@
-//! Series of recording rules that alerts read: which there are, whether history has them, and their evaluation where it
-//! has not.
+//! Recorded series that alerts read: which ones, whether history has them, and their evaluation if it does
+//! not.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -1,4 +1,4 @@
-//! What a backtest found: changes of alerts, episodes, and the report of each rule.
+//! The results of a backtest: changes of alerts, episodes, and the report of each rule.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,7 +1,7 @@
-//! Alerts as they were expected and as they are, one document with the differences in colours.
+//! The expected and actual alerts as one document, with the differences in colour.
 //!
-//! The document is what `promtool test rules --diff` prints: JSON, over several lines, in which what is missing is red,
-//! what is too much is green, and what changed is yellow, `"old" => "new"`.
+//! The document is what `promtool test rules --diff` prints: JSON over several lines, in which missing parts are red,
+//! unexpected parts are green, and changes are yellow, `"old" => "new"`.
 
 use std::collections::BTreeMap;
 
