@@ -33,7 +33,7 @@ pub struct Content {
 /// An attempt to make.
 #[derive(Debug)]
 pub struct Attempt {
-    /// For [`Engine::finished`].
+    /// For [`super::Engine::finished`].
     pub id: u64,
     pub integration: Integration,
     pub content: Arc<Content>,
