@@ -92,6 +92,9 @@ impl Journal {
         self.file = None;
         self.replace(SILENCES, silences)?;
         self.replace(NFLOG, nflog)?;
+        // Both names must be on the disk before the records that they replace are gone: not every file system keeps renames in
+        // order over a power loss.
+        File::open(&self.dir)?.sync_all()?;
         let mut bytes = Vec::new();
         records.iter().for_each(|record| push_record(&mut bytes, record));
         self.file = Some(self.replace(JOURNAL, &bytes)?);
