@@ -19,6 +19,8 @@ use std::sync::{self, PoisonError, TryLockError};
 macro_rules! ranks {
     ($($(#[$why:meta])* $name:ident,)*) => {
         /// A rank, compared by its place in the order.
+        // Only debug builds look at it.
+        #[cfg_attr(not(debug_assertions), allow(dead_code))]
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
         pub enum Order { $($(#[$why])* $name,)* }
 
@@ -83,7 +85,8 @@ ranks! {
 
 /// A place in the order of locks.
 pub trait Rank {
-    /// Which one.
+    /// Which one. Only debug builds look at it.
+    #[cfg_attr(not(debug_assertions), allow(dead_code))]
     const ORDER: Order;
 }
 

@@ -99,10 +99,13 @@ export default async function relabel(context) {
   context.onRefresh(load);
 }
 
-const EXAMPLE = `- source_labels: [__address__]
-  regex: "(.*):.*"
-  target_label: host
-  replacement: $1`;
+// Not one literal over several lines: packing takes the spaces at the beginning of lines away.
+const EXAMPLE = [
+  "- source_labels: [__address__]",
+  '  regex: "(.*):.*"',
+  "  target_label: host",
+  "  replacement: $1",
+].join("\n");
 
 /** Rules tried on a label set. @param {AbortSignal} signal */
 function labelsSection(signal) {
