@@ -189,7 +189,7 @@ fn invalid_files_are_refused_at_start() {
         ("tls_server_config: {cert_file: key.pem, key_file: cert.pem}", "failed to load X509KeyPair: "),
         (
             "tls_server_config: {cert_file: cert.pem, key_file: key.pem, max_version: TLS11}",
-            "TLS 1.2 and 1.3 only",
+            "only TLS 1.2 and 1.3 are supported",
         ),
         (
             "tls_server_config: {cert_file: cert.pem, key_file: key.pem, cipher_suites: [X]}",
