@@ -23,7 +23,14 @@ fn main() -> Result<(), Box<dyn Error>> {
     for (number, path) in files.iter().enumerate() {
         let mut content = fs::read(assets.join(path))?;
         if path.ends_with(".js") {
-            content = without_comments(&String::from_utf8(content)?).into_bytes();
+            let code = without_comments(&String::from_utf8(content)?);
+            if let Some(line) = line_with_open_literal(&code) {
+                return Err(format!(
+                    "{path}:{line}: a text literal that spans lines would lose its indentation"
+                )
+                .into());
+            }
+            content = code.into_bytes();
         }
         hasher.write(path.as_bytes());
         hasher.write_usize(content.len());
@@ -58,6 +65,32 @@ fn without_comments(source: &str) -> String {
     out.push_str(rest);
     let lines = out.lines().map(str::trim).map(|line| if line.starts_with("//") { "" } else { line });
     lines.flat_map(|line| [line, "\n"]).collect()
+}
+
+/// The first line in which a backtick opens a literal that does not end there. Backticks in other literals do not count.
+fn line_with_open_literal(code: &str) -> Option<usize> {
+    code.lines().position(leaves_literal_open).map(|index| index + 1)
+}
+
+fn leaves_literal_open(line: &str) -> bool {
+    // Quotes that are open, and `{` for an expression within a literal.
+    let mut open: Vec<char> = Vec::new();
+    let mut characters = line.chars().peekable();
+    while let Some(character) = characters.next() {
+        match (open.last(), character) {
+            (_, '\\') => drop(characters.next()),
+            (Some('`'), '$') if characters.peek() == Some(&'{') => {
+                characters.next();
+                open.push('{');
+            }
+            (Some(&quote @ ('"' | '\'' | '`')), _) if character == quote => drop(open.pop()),
+            (Some('"' | '\'' | '`'), _) => {}
+            (Some('{'), '}') => drop(open.pop()),
+            (Some('{') | None, '"' | '\'' | '`') | (Some('{'), '{') => open.push(character),
+            _ => {}
+        }
+    }
+    open.contains(&'`')
 }
 
 /// Adds the paths of all files below a directory, relative to `assets/`, with slashes.

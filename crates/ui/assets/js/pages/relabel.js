@@ -99,7 +99,6 @@ export default async function relabel(context) {
   context.onRefresh(load);
 }
 
-// Not one literal over several lines: packing takes the spaces at the beginning of lines away.
 const EXAMPLE = [
   "- source_labels: [__address__]",
   '  regex: "(.*):.*"',
