@@ -1,4 +1,6 @@
-//! What can be wrong with a file of objectives, and with one of alert windows.
+//! What can be wrong with a file of objectives, with what is generated from it, and with a file of alert windows.
+
+use crate::objective::QueryError;
 
 /// Why a file of objectives was refused. Lines count from 1 in the whole file, also when it has several documents.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
@@ -20,6 +22,17 @@ pub enum SpecError {
     /// Two objectives would write the same series.
     #[error("line {line}: objective {id:?} is there twice; their recorded series would be the same")]
     Twice { line: usize, id: String },
+}
+
+/// Why no rules can be generated for an objective that was read.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+pub enum RulesError {
+    /// The catalog has no windows for its period.
+    #[error("objective {id:?}: there are no alert windows for a period of {period}, only for {known}")]
+    NoWindows { id: String, period: String, known: String },
+    /// Its indicator was not checked by `read`.
+    #[error("objective {id:?}: {error}")]
+    Query { id: String, error: QueryError },
 }
 
 /// Why a file of alert windows was refused.

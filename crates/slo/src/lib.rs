@@ -18,7 +18,7 @@ mod rules;
 mod windows;
 
 pub use self::budget::{Budget, Episode, Step};
-pub use self::error::{SpecError, WindowsError};
+pub use self::error::{RulesError, SpecError, WindowsError};
 pub use self::objective::{AlertText, Indicator, Objective, QueryError};
 pub use self::read::{ReadOptions, read};
 pub use self::rules::{Rule, RuleFile, RuleGroup, RuleOptions, rules};

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use ferula_model::duration::format_millis;
+use ferula_model::labels::is_legacy_label_name;
 use ferula_promql_syntax::{ParserOptions, parse};
 
 /// A service level objective.
@@ -65,7 +66,7 @@ impl Objective {
                 self.target_percent
             ));
         }
-        if let Some(bad) = self.labels.keys().find(|name| !is_label_name(name)) {
+        if let Some(bad) = self.labels.keys().find(|name| !is_legacy_label_name(name)) {
             return Err(format!("{bad:?} is not a label name"));
         }
         self.indicator.check()?;
@@ -77,7 +78,7 @@ impl Objective {
                 ));
             }
             if let Some(bad) =
-                alert.labels.keys().chain(alert.annotations.keys()).find(|name| !is_label_name(name))
+                alert.labels.keys().chain(alert.annotations.keys()).find(|name| !is_legacy_label_name(name))
             {
                 return Err(format!("{what} alert: {bad:?} is not a label name"));
             }
@@ -161,10 +162,4 @@ fn is_name(text: &str) -> bool {
         && alphanumeric(bytes.first())
         && alphanumeric(bytes.last())
         && bytes.iter().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(b))
-}
-
-fn is_label_name(text: &str) -> bool {
-    let mut bytes = text.bytes();
-    bytes.next().is_some_and(|b| b.is_ascii_alphabetic() || b == b'_')
-        && bytes.all(|b| b.is_ascii_alphanumeric() || b == b'_')
 }

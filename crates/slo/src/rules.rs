@@ -11,7 +11,7 @@ use ferula_go::quote::go_quote;
 use ferula_model::duration::format_millis;
 use serde::Serialize;
 
-use crate::error::SpecError;
+use crate::error::RulesError;
 use crate::objective::{AlertText, Indicator, Objective, QueryError};
 use crate::windows::{BurnWindow, Catalog, Windows};
 
@@ -75,21 +75,17 @@ pub fn rules(
     objective: &Objective,
     catalog: &Catalog,
     options: &RuleOptions,
-) -> Result<Vec<RuleGroup>, SpecError> {
-    let Some(windows) = catalog.get(objective.period_millis) else {
-        let period = format_millis(objective.period_millis);
-        let text =
-            format!("there are no alert windows for a period of {period}, only for {}", catalog.periods());
-        return Err(SpecError::Objective { line: 1, name: objective.name.clone(), text });
-    };
+) -> Result<Vec<RuleGroup>, RulesError> {
+    let windows = catalog.get(objective.period_millis).ok_or_else(|| RulesError::NoWindows {
+        id: objective.id.clone(),
+        period: format_millis(objective.period_millis),
+        known: catalog.periods(),
+    })?;
     let generator = Generator::new(objective, windows);
     let mut groups = Vec::new();
     if options.recordings {
-        let indicators = generator.indicators(options.optimized).map_err(|error| SpecError::Objective {
-            line: 1,
-            name: objective.name.clone(),
-            text: error.to_string(),
-        })?;
+        let indicators = generator.indicators(options.optimized);
+        let indicators = indicators.map_err(|error| RulesError::Query { id: objective.id.clone(), error })?;
         groups.push(generator.group("sli-recordings", indicators));
         groups.push(generator.group("meta-recordings", generator.metadata(&options.version)));
     }

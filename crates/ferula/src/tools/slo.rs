@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail, ensure};
 use ferula_model::duration::parse_millis;
 use ferula_slo::{Catalog, Objective, ReadOptions, RuleFile, RuleOptions, Windows};
+use ferula_tsdb::disk::{RealDisk, unfinished, write_whole};
 
 use super::args::{Args, Argument, Command, Flag, Kind, argument, flag, group};
 use super::{finish, print};
@@ -173,22 +174,15 @@ fn generate(args: &Args) -> Result<()> {
     );
     match args.text(OUT) {
         "-" => print(&text),
-        file => write_whole(Path::new(file), &text).with_context(|| file.to_owned()),
+        file => {
+            let path = std::path::absolute(file)?;
+            let written = write_whole(&RealDisk, &path, text.as_bytes());
+            if written.is_err() {
+                let _ = std::fs::remove_file(unfinished(&path));
+            }
+            written.with_context(|| file.to_owned())
+        }
     }
-}
-
-/// Writes a file atomically: a reader, or a crash, sees either the old content or the new.
-fn write_whole(file: &Path, text: &str) -> Result<()> {
-    let dir = file.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let mut name = std::ffi::OsString::from(".");
-    name.push(file.file_name().context("not the name of a file")?);
-    name.push(format!(".{}.tmp", std::process::id()));
-    let temporary = dir.join(name);
-    let written = std::fs::write(&temporary, text).and_then(|()| std::fs::rename(&temporary, file));
-    if written.is_err() {
-        let _ = std::fs::remove_file(&temporary);
-    }
-    Ok(written?)
 }
 
 fn validate(args: &Args) -> Result<()> {
