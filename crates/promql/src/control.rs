@@ -49,7 +49,7 @@ impl QueryControl {
     }
 
     /// The same for a store that looks for series.
-    pub(crate) fn as_stop(&self) -> Stop {
+    pub fn as_stop(&self) -> Stop {
         let control = self.clone();
         Stop::when(Arc::new(move || control.check("").is_err()))
     }

@@ -24,7 +24,7 @@ mod service;
 
 pub use active_file::ActiveFile;
 pub use completed::CompletedQuery;
-pub use lookup::{Lookup, LookupGuard};
+pub use lookup::Lookup;
 pub use recent::{RecentQueries, TopQueries, TopQuery};
 pub use request::{EvaluationTime, Origin, QueryRequest};
 pub use running::RunningQuery;

@@ -1,37 +1,28 @@
-//! Look-ups of series and labels: store accesses that are not queries, under the same time and memory limits.
+//! Look-ups of series and labels: work on the store that is no query, within the same time and memory.
 //!
-//! They have their own places, so that look-ups do not delay queries, nor queries look-ups.
+//! They have places of their own, so that a page full of look-ups does not keep queries waiting, nor the other way round.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
 
-use ferula_runtime::SharedClock;
-use ferula_storage::{Hints, Lease, OutOfMemory, Stop};
+use ferula_promql::QueryControl;
+use ferula_storage::{Hints, Lease, OutOfMemory};
 use tokio::sync::OwnedSemaphorePermit;
 
-use crate::service::{AdmissionError, QueryService};
+use crate::service::{AdmissionError, QueryGuard, QueryService};
 
-/// An admitted look-up. Its memory is released when it and all clones of its hints are dropped.
+/// A look-up that has a place. What it holds of the memory goes back when this and all clones of its hints are dropped.
 pub struct Lookup {
-    ended: Arc<AtomicBool>,
+    control: QueryControl,
     memory: Arc<Lease>,
     _place: OwnedSemaphorePermit,
 }
 
-/// Stops the look-up when its time is up, or when dropped before that.
-pub struct LookupGuard {
-    ended: Arc<AtomicBool>,
-    clock: SharedClock,
-    remaining: Duration,
-}
-
 impl QueryService {
-    /// Waits for a place. The look-up then runs on a thread that may block, while the guard enforces the time limit.
+    /// Waits for a place for a look-up, which then runs on a thread that may block, while the guard watches its time.
     ///
     /// # Errors
-    /// The time of `--query.timeout` was up before a place was free.
-    pub async fn admit_lookup(&self) -> Result<(Lookup, LookupGuard), AdmissionError> {
+    /// The time of `--query.timeout` was over before a place was free.
+    pub async fn admit_lookup(&self) -> Result<(Lookup, QueryGuard), AdmissionError> {
         let began = self.clock.elapsed();
         let place = tokio::select! {
             biased;
@@ -39,54 +30,33 @@ impl QueryService {
             () = self.clock.sleep(self.timeout) => return Err(AdmissionError::Timeout),
         };
         let waited = self.clock.elapsed().saturating_sub(began);
-        let ended = Arc::new(AtomicBool::new(false));
+        let control = QueryControl::new();
         let memory = Arc::new(self.engine().options().memory.lease());
-        let guard = LookupGuard {
-            ended: ended.clone(),
+        let guard = QueryGuard {
+            control: control.clone(),
             clock: self.clock.clone(),
             remaining: self.timeout.saturating_sub(waited),
         };
-        Ok((Lookup { ended, memory, _place: place }, guard))
+        Ok((Lookup { control, memory, _place: place }, guard))
     }
 }
 
 impl Lookup {
-    /// Hints for the store that carry this look-up's stop signal and memory account.
+    /// Hints for the store with this look-up's end and memory.
     pub fn hints(&self) -> Hints {
-        let ended = self.ended.clone();
-        let stop = Stop::when(Arc::new(move || ended.load(Ordering::Relaxed)));
-        Hints { stop, memory: Some(self.memory.clone()), ..Hints::default() }
+        Hints { stop: self.control.as_stop(), memory: Some(self.memory.clone()), ..Hints::default() }
     }
 
-    /// Reserves `bytes` more memory for this look-up.
+    /// Makes sure that the look-up may hold `bytes` more.
     ///
     /// # Errors
-    /// Not enough memory is free.
+    /// So many are not free.
     pub fn charge(&self, bytes: usize) -> Result<(), OutOfMemory> {
         self.memory.grow(bytes)
     }
 
-    /// Whether the look-up has been stopped.
+    /// Whether its time is over, or nobody waits for it any more.
     pub fn is_ended(&self) -> bool {
-        self.ended.load(Ordering::Relaxed)
-    }
-}
-
-impl LookupGuard {
-    /// Awaits `work`, which does the look-up. When the time is up, the look-up is stopped and `work` is still awaited:
-    /// it soon returns with the error to answer with.
-    pub async fn watch<T>(self, work: impl Future<Output = T>) -> T {
-        tokio::pin!(work);
-        tokio::select! {
-            done = &mut work => return done,
-            () = self.clock.sleep(self.remaining) => self.ended.store(true, Ordering::Relaxed),
-        }
-        work.await
-    }
-}
-
-impl Drop for LookupGuard {
-    fn drop(&mut self) {
-        self.ended.store(true, Ordering::Relaxed);
+        self.control.check("look-up").is_err()
     }
 }

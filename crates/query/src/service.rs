@@ -220,9 +220,9 @@ impl Drop for Timer {
 
 /// Stops the query when its time is up, or when dropped before that.
 pub struct QueryGuard {
-    control: QueryControl,
-    clock: SharedClock,
-    remaining: Duration,
+    pub(crate) control: QueryControl,
+    pub(crate) clock: SharedClock,
+    pub(crate) remaining: Duration,
 }
 
 impl QueryGuard {
