@@ -11,7 +11,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use crate::disk::Disk;
+use crate::disk::{DirEntry, Disk};
 
 /// A page; a fragment never crosses its end.
 pub const PAGE_BYTES: usize = 32 * 1024;
@@ -146,13 +146,17 @@ fn segment_number(name: &str) -> Option<u32> {
     (format!("{number:08}") == name).then_some(number)
 }
 
+/// What is in a directory; nothing when it is not there.
+fn list_if_there(disk: &dyn Disk, dir: &Path) -> io::Result<Vec<DirEntry>> {
+    match disk.list(dir) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
+        listed => listed,
+    }
+}
+
 /// Names that look like a segment's and are not: another form, too large a number, a directory.
 pub fn list_strangers(disk: &dyn Disk, dir: &Path) -> io::Result<Vec<String>> {
-    let entries = match disk.list(dir) {
-        Ok(entries) => entries,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-        Err(error) => return Err(error),
-    };
+    let entries = list_if_there(disk, dir)?;
     let mut names: Vec<String> = entries
         .into_iter()
         .filter(|entry| entry.name.bytes().all(|b| b.is_ascii_digit()))
@@ -165,11 +169,7 @@ pub fn list_strangers(disk: &dyn Disk, dir: &Path) -> io::Result<Vec<String>> {
 
 /// Segments of a directory in order of their numbers; none when there is no directory.
 pub fn list_segments(disk: &dyn Disk, dir: &Path) -> io::Result<Vec<Segment>> {
-    let entries = match disk.list(dir) {
-        Ok(entries) => entries,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-        Err(error) => return Err(error),
-    };
+    let entries = list_if_there(disk, dir)?;
     let mut segments: Vec<Segment> = entries
         .iter()
         .filter(|entry| !entry.stat.is_dir)
@@ -193,11 +193,7 @@ pub fn checkpoint_path(dir: &Path, segment: u32) -> PathBuf {
 
 /// Numbers of the checkpoints in a directory, oldest first.
 pub fn list_checkpoints(disk: &dyn Disk, dir: &Path) -> io::Result<Vec<u32>> {
-    let entries = match disk.list(dir) {
-        Ok(entries) => entries,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-        Err(error) => return Err(error),
-    };
+    let entries = list_if_there(disk, dir)?;
     let mut numbers: Vec<u32> = entries
         .iter()
         .filter(|entry| entry.stat.is_dir)
