@@ -11,6 +11,7 @@
 
 mod histogram;
 mod label;
+pub mod metric_type;
 pub mod read;
 pub mod send;
 pub mod snappy;

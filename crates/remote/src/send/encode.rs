@@ -2,7 +2,6 @@
 //!
 //! Each item becomes a series of its own, in the order of the log, as Prometheus sends them.
 
-mod metric_type;
 mod v1;
 mod v2;
 

@@ -185,6 +185,12 @@ impl WriteManager {
                 url = wanted.url
             );
         }
+        if wanted.section.failed_request_logging {
+            warn!(
+                "failed_request_logging has no effect: failures are logged without their requests",
+                url = wanted.url
+            );
+        }
         let setup = Setup {
             config: wanted.section.clone(),
             rules: wanted.rules.clone(),

@@ -13,6 +13,7 @@ use ferula_telemetry::debug;
 
 use super::message::{Item, RawLabel, Times, histogram, lossy, lossy_labels, sample};
 use super::{AHEAD_MILLIS_MAX, BATCH_SAMPLES, Features, LabelProblem, Receiver, WriteError, check_labels};
+use crate::metric_type::type_of_number;
 use crate::protobuf::{ProtobufError, Reader, put_bytes};
 
 /// So many refusals are told one by one; more are only counted.
@@ -120,20 +121,6 @@ fn show(labels: &[RawLabel<'_>]) -> String {
     format!("{{{}}}", pairs.join(", "))
 }
 
-/// `Metadata.MetricType` of the protocol.
-fn metric_type(number: u64) -> MetricType {
-    match number {
-        1 => MetricType::Counter,
-        2 => MetricType::Gauge,
-        3 => MetricType::Histogram,
-        4 => MetricType::GaugeHistogram,
-        5 => MetricType::Summary,
-        6 => MetricType::Info,
-        7 => MetricType::StateSet,
-        _ => MetricType::Unknown,
-    }
-}
-
 /// One series as it stands in the request.
 #[derive(Clone, Copy)]
 struct TimeSeries<'a> {
@@ -164,7 +151,7 @@ impl<'a> TimeSeries<'a> {
                     let (mut help, mut unit) = (0, 0);
                     while let Some((number, value)) = fields.field()? {
                         match number {
-                            1 => stated.kind = metric_type(value.uint("Metadata.type")?),
+                            1 => stated.kind = type_of_number(value.uint("Metadata.type")?),
                             3 => help = value.uint("Metadata.help_ref")?,
                             4 => unit = value.uint("Metadata.unit_ref")?,
                             _ => {}

@@ -5,9 +5,9 @@ use ferula_model::{Exemplar, MetricMetadata};
 use super::super::series::SentSeries;
 use super::super::symbols::Symbols;
 use super::Item;
-use super::metric_type::type_number;
 use crate::histogram::put_histogram;
 use crate::label::{put_label, put_labels};
+use crate::metric_type::type_number;
 use crate::protobuf::{put_bytes, put_double, put_varint};
 
 /// A message under construction.

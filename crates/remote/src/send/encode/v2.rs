@@ -7,8 +7,8 @@ use ferula_model::Exemplar;
 use super::super::series::{NumberMap, SentSeries};
 use super::super::symbols::Symbols;
 use super::Item;
-use super::metric_type::type_number;
 use crate::histogram::put_histogram;
+use crate::metric_type::type_number;
 use crate::protobuf::{push_varint, put_bytes, put_double, put_varint};
 
 /// A message under construction.
