@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use axum::body::{Body, Bytes, HttpBody};
 use axum::http::header::CONTENT_LENGTH;
-use axum::http::{Method, Request as HttpRequest};
+use axum::http::{HeaderMap, Method, Request as HttpRequest};
 use ferula_runtime::clock::Sleep;
 use ferula_runtime::{SharedClock, Shutdown};
 use ferula_telemetry::{debug, warn};
@@ -198,17 +198,18 @@ where
         let answering = Answering::begin(&answers);
         let is_head = request.method() == Method::HEAD;
         async move {
-            let refusal = match &access {
-                Some(access) => access.refusal(request.headers()).await,
-                None => None,
+            let (refusal, headers) = match &access {
+                Some(access) => {
+                    let verdict = access.check(request.headers()).await;
+                    (verdict.refusal, verdict.headers)
+                }
+                None => (None, HeaderMap::new()),
             };
             let mut response = match refusal {
                 Some(refusal) => refusal,
                 None => tower_service::Service::call(&mut router, request).await?,
             };
-            if let Some(access) = &access {
-                response.headers_mut().extend(access.headers());
-            }
+            response.headers_mut().extend(headers);
             // The routing library would add it. As in Go, an answer without a body has no length unless the handler set
             // one.
             if is_head && response.headers().get(CONTENT_LENGTH).is_some_and(|length| length == "0") {

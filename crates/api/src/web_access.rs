@@ -44,6 +44,8 @@ pub enum WebConfigError {
     Password(String),
     #[error("{0} is not supported yet")]
     Unsupported(&'static str),
+    #[error("the system has no random bytes for the key of cached comparisons")]
+    NoRandomness,
 }
 
 /// The settings in force.
@@ -58,11 +60,21 @@ struct Current {
 /// Guards the port of a server.
 pub struct WebAccess {
     path: PathBuf,
+    /// Whether the port began with TLS. A file that changes must not turn encrypted connections into plain ones.
+    is_tls: bool,
     current: Mutex<Arc<Current>>,
     /// One comparison at a time: each deliberately costs tens of milliseconds of CPU.
     comparing: Semaphore,
     key: ring::hmac::Key,
     remembered: Mutex<HashMap<Vec<u8>, bool>>,
+}
+
+/// What is decided about a request.
+pub(crate) struct Verdict {
+    /// The answer, if the request may not continue.
+    pub refusal: Option<Response<Body>>,
+    /// Headers that are added to every answer.
+    pub headers: HeaderMap,
 }
 
 /// File times are too coarse to tell two writes apart, and these files are small.
@@ -114,9 +126,11 @@ impl WebAccess {
     pub fn load(path: &Path) -> Result<Self, WebConfigError> {
         let current = Current::load(path)?;
         let mut random = [0; 32];
-        let _ = ring::rand::SecureRandom::fill(&ring::rand::SystemRandom::new(), &mut random);
+        let filled = ring::rand::SecureRandom::fill(&ring::rand::SystemRandom::new(), &mut random);
+        filled.map_err(|_| WebConfigError::NoRandomness)?;
         Ok(WebAccess {
             path: path.to_owned(),
+            is_tls: current.tls.is_some(),
             current: Mutex::new(Arc::new(current)),
             comparing: Semaphore::new(1),
             key: ring::hmac::Key::new(ring::hmac::HMAC_SHA256, &random),
@@ -126,7 +140,7 @@ impl WebAccess {
 
     /// Whether connections are TLS.
     pub fn is_tls(&self) -> bool {
-        self.current().tls.is_some()
+        self.is_tls
     }
 
     fn current(&self) -> Arc<Current> {
@@ -148,20 +162,22 @@ impl WebAccess {
         &self,
         stream: TcpStream,
     ) -> std::io::Result<Result<TlsStream<TcpStream>, TcpStream>> {
+        if !self.is_tls {
+            return Ok(Err(stream));
+        }
         match &self.current().tls {
-            None => Ok(Err(stream)),
+            None => Err(std::io::Error::other("the file has no TLS settings any more")),
             Some(acceptor) => acceptor.accept(stream).await.map(Ok),
         }
     }
 
-    /// Headers that are added to every answer.
-    pub(crate) fn headers(&self) -> HeaderMap {
-        self.current().headers.clone()
+    /// Decides about a request, by one look at the files.
+    pub(crate) async fn check(&self, headers: &HeaderMap) -> Verdict {
+        let current = self.current();
+        Verdict { refusal: self.refusal(&current, headers).await, headers: current.headers.clone() }
     }
 
-    /// `None` if the request may continue, otherwise the refusal to send.
-    pub(crate) async fn refusal(&self, headers: &HeaderMap) -> Option<Response<Body>> {
-        let current = self.current();
+    async fn refusal(&self, current: &Current, headers: &HeaderMap) -> Option<Response<Body>> {
         let users = &current.config.basic_auth_users;
         if users.is_empty() {
             return None;

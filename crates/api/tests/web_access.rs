@@ -123,6 +123,20 @@ async fn a_replaced_certificate_takes_effect_with_the_next_connection() {
     assert!(lab.ask(&lab.authority(), None, "").await.is_ok());
 }
 
+/// As in Prometheus, a port speaks TLS, or does not, until the restart.
+#[tokio::test]
+async fn a_file_without_tls_does_not_open_a_port_that_began_with_it() {
+    let lab = Lab::start(&format!("{TLS}}}\n")).await;
+    assert!(lab.ask(&lab.authority(), None, "").await.is_ok());
+    std::fs::write(lab.dir.path().join("web.yml"), "http_server_config: {http2: false}\n").expect("written");
+    assert!(lab.ask(&lab.authority(), None, "").await.is_err());
+    let plain = TcpStream::connect(lab.address).await.expect("connected");
+    let answer = exchange(plain, "").await.unwrap_or_default();
+    assert!(!answer.contains("hello"), "{answer}");
+    std::fs::write(lab.dir.path().join("web.yml"), format!("{TLS}}}\n")).expect("written");
+    assert!(lab.ask(&lab.authority(), None, "").await.is_ok(), "the settings are back");
+}
+
 #[tokio::test]
 async fn client_certificates_are_requested_as_configured() {
     for (kind, without, any, good) in [
