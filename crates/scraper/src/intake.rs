@@ -2,19 +2,21 @@
 //!
 //! Elsewhere: rolling back a refused page, staleness markers, and the report (`target_state`).
 
+mod comments;
+mod resolution;
+
 use std::collections::BTreeMap;
 use std::ops::Range;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use ferula_exposition::key::{decode, decode_exemplar};
 use ferula_exposition::{Entry, ExemplarText, Format, KeyError, LabelScratch, PageError, PageParser};
-use ferula_model::histogram::{
-    EXPONENTIAL_SCHEMA_MIN, is_exponential_schema, is_exponential_schema_reserved,
-};
 use ferula_model::value::is_stale;
 use ferula_model::{Exemplar, HistogramValue, LabelSet, MetricMetadata, MetricType, SeriesRef, Timestamp};
 use ferula_storage::{AppendError, AppendOutcome, Appender, HistogramSample, SampleBatch, SampleKind};
 
+use self::comments::Comments;
+use self::resolution::{reduce_to_buckets, reduce_to_schema};
 use crate::error::ScrapeError;
 use crate::fetch::Page;
 use crate::labels::Stated;
@@ -507,78 +509,8 @@ impl<'a> Intake<'a> {
     }
 }
 
-/// Reduces a histogram to the job's schema if it is finer.
-fn reduce_to_schema(value: &mut HistogramValue, schema_max: i32) -> Result<(), ScrapeError> {
-    if value.schema() <= schema_max || !is_exponential_schema_reserved(value.schema()) {
-        return Ok(());
-    }
-    reduce(value, schema_max)
-}
-
-/// Halves the resolution until the limit of buckets is met. Returns whether that succeeded.
-fn reduce_to_buckets(value: &mut HistogramValue, limit: u64) -> Result<bool, ScrapeError> {
-    while value.bucket_count() as u64 > limit {
-        if !is_exponential_schema(value.schema()) || value.schema() <= EXPONENTIAL_SCHEMA_MIN {
-            return Ok(false);
-        }
-        let coarser = value.schema() - 1;
-        reduce(value, coarser)?;
-    }
-    Ok(true)
-}
-
-fn reduce(value: &mut HistogramValue, schema: i32) -> Result<(), ScrapeError> {
-    match value {
-        HistogramValue::Integer(h) => Arc::make_mut(h).reduce_resolution(schema),
-        HistogramValue::Float(h) => Arc::make_mut(h).reduce_resolution(schema),
-    }
-    .map_err(ScrapeError::Histogram)
-}
-
 fn lock(metadata: &Mutex<MetadataCache>) -> MutexGuard<'_, MetadataCache> {
     metadata.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// What the latest comments of a page state.
-#[derive(Default)]
-struct Comments {
-    /// In text pages it remains in force until the next unit, even for families without one, as in Prometheus.
-    unit: String,
-    unit_of_family: bool,
-    /// The family of the last comment.
-    family: Option<Vec<u8>>,
-}
-
-impl Comments {
-    fn note(&mut self, entry: &Entry<'_>, metadata: &mut MetadataCache) {
-        let metric = match entry {
-            Entry::Series(_) | Entry::Histogram(_) => return,
-            Entry::Type { metric, kind } => {
-                metadata.set_kind(metric, *kind);
-                metric
-            }
-            Entry::Help { metric, text } => {
-                if self.unit_of_family {
-                    self.unit.clear();
-                }
-                metadata.set_help(metric, text);
-                metric
-            }
-            Entry::Unit { metric, unit } => {
-                self.unit.clear();
-                self.unit.push_str(std::str::from_utf8(unit).unwrap_or_default());
-                metadata.set_unit(metric, unit);
-                metric
-            }
-        };
-        let family = self.family.get_or_insert_default();
-        family.clear();
-        family.extend_from_slice(metric);
-    }
-
-    fn family(&self) -> Option<&str> {
-        std::str::from_utf8(self.family.as_deref()?).ok()
-    }
 }
 
 impl Refused {
