@@ -1,7 +1,7 @@
 //! How much of an error budget a past period spent, and when.
 
-/// What was measured in one step of the period. For an indicator that is a ratio alone, `total` is 1 and every step
-/// weighs the same.
+/// The measurements of one step of the period. If the indicator is only a ratio, `total` is 1 and all steps
+/// weigh the same.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Step {
     /// The end of the step.
@@ -12,34 +12,34 @@ pub struct Step {
     pub total: f64,
 }
 
-/// A stretch of steps that each burned the budget faster than it lasts.
+/// A run of steps each of which burned the budget faster than it can sustain.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Episode {
     pub from_millis: i64,
     pub to_millis: i64,
-    /// The part of the whole period's budget that it spent; more than 1 when it alone exceeded the budget.
+    /// The fraction of the whole period's budget that it spent; above 1 if it exceeded the budget on its own.
     pub spent: f64,
-    /// Bad events per event, while it lasted.
+    /// Bad events per event during the episode.
     pub error_ratio: f64,
 }
 
-/// A period in numbers.
+/// The figures of a period.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Budget {
     /// Bad events per event.
     pub error_ratio: f64,
-    /// The part that is left: 1 untouched, below 0 overspent.
+    /// The remaining fraction: 1 if untouched, negative if overspent.
     pub left: f64,
-    /// The part of the period that has measurements, 0 to 1.
+    /// The fraction of the period with measurements, 0 to 1.
     pub covered: f64,
     /// Worst first.
     pub episodes: Vec<Episode>,
 }
 
 impl Budget {
-    /// Adds up the steps of a period, which are in order of time; `None` when nothing happened in it.
+    /// Adds up the steps of a period, given in time order; `None` if there were no events.
     ///
-    /// Steps without events, or with a number that is not finite, count as not measured.
+    /// Steps without events, or with a non-finite number, count as not measured.
     pub fn of(steps: &[Step], step_millis: i64, period_millis: i64, budget_ratio: f64) -> Option<Self> {
         let measured: Vec<Step> = steps
             .iter()
@@ -103,7 +103,7 @@ mod tests {
 
     #[test]
     fn hours_weigh_by_their_events() {
-        // 1 % of 1000 events may fail. The busy hour lost 5, the quiet one 4 of its 10.
+        // 1 % of 1000 events may fail. 5 failed in the busy hour, and 4 of 10 in the quiet one.
         let budget = Budget::of(&steps(&[(5.0, 990.0), (4.0, 10.0)]), HOUR, 2 * HOUR, 0.01).expect("events");
         assert!((budget.error_ratio - 0.009).abs() < 1e-12);
         assert!((budget.left - 0.1).abs() < 1e-9);
@@ -115,7 +115,7 @@ mod tests {
     }
 
     #[test]
-    fn neighbouring_hours_are_one_episode_and_the_worst_comes_first() {
+    fn adjacent_hours_are_one_episode_and_the_worst_comes_first() {
         let measured = steps(&[(2.0, 100.0), (0.0, 100.0), (5.0, 100.0), (7.0, 100.0), (0.0, 100.0)]);
         let budget = Budget::of(&measured, HOUR, 10 * HOUR, 0.01).expect("events");
         let found: Vec<(i64, i64)> =
@@ -127,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn a_gap_ends_an_episode_and_numbers_that_are_none_are_left_out() {
+    fn a_gap_ends_an_episode_and_non_finite_numbers_are_left_out() {
         let mut measured = steps(&[(5.0, 100.0), (f64::NAN, 100.0), (5.0, 100.0), (1.0, 0.0)]);
         measured[3].total = f64::INFINITY;
         let budget = Budget::of(&measured, HOUR, 4 * HOUR, 0.01).expect("events");

@@ -1,4 +1,4 @@
-//! One objective, in the words of this crate, and the checks that hold for every format.
+//! One objective in a form common to all formats, and the checks that apply to all of them.
 
 use std::collections::BTreeMap;
 
@@ -9,7 +9,7 @@ use ferula_promql_syntax::{ParserOptions, parse};
 /// A service level objective.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Objective {
-    /// Unique among all: the service and the name.
+    /// Unique across all objectives: the service and the name.
     pub id: String,
     pub name: String,
     pub service: String,
@@ -17,18 +17,18 @@ pub struct Objective {
     /// Labels of every recorded series.
     pub labels: BTreeMap<String, String>,
     pub period_millis: i64,
-    /// How many of 100 events must be good; more than 0, at most 100.
+    /// Percentage of events that must be good; more than 0, at most 100.
     pub target_percent: f64,
     pub indicator: Indicator,
-    /// What pages somebody.
+    /// The alert that pages somebody.
     pub page: Option<AlertText>,
-    /// What opens a ticket.
+    /// The alert that opens a ticket.
     pub ticket: Option<AlertText>,
-    /// The format the objective was written in, as `sloth_spec` names it.
+    /// The format in which the objective was written, as the label `sloth_spec` states it.
     pub format: &'static str,
 }
 
-/// How errors are measured. Queries contain `{{.window}}` where the range belongs.
+/// How errors are measured. Queries contain `{{.window}}` in place of the range.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Indicator {
     /// Bad events and all events, both per second.
@@ -46,17 +46,17 @@ pub struct AlertText {
 }
 
 impl Objective {
-    /// The part of events that may fail, 0 to 1, computed as Sloth does.
+    /// The fraction of events that may fail, 0 to 1, computed as in Sloth.
     pub fn budget_ratio(&self) -> f64 {
         (100.0 - self.target_percent) / 100.0
     }
 
-    /// Returns what is wrong, in words.
+    /// Returns the first error, as text.
     pub(crate) fn check(&self) -> Result<(), String> {
         for (what, name) in [("name", &self.name), ("service", &self.service), ("id", &self.id)] {
             if !is_name(name) {
                 return Err(format!(
-                    "{what} {name:?} must begin and end with a letter or digit, with letters, digits, '.', '_' and '-' between"
+                    "{what} {name:?} must begin and end with a letter or digit, and may contain only letters, digits, '.', '_' and '-'"
                 ));
             }
         }
@@ -73,9 +73,7 @@ impl Objective {
         for (what, alert) in [("page", &self.page), ("ticket", &self.ticket)] {
             let Some(alert) = alert else { continue };
             if alert.name.is_empty() {
-                return Err(format!(
-                    "alerting.name is missing; the {what} alert needs it, or must be disabled"
-                ));
+                return Err(format!("alerting.name is missing; set it, or disable the {what} alert"));
             }
             if let Some(bad) =
                 alert.labels.keys().chain(alert.annotations.keys()).find(|name| !is_legacy_label_name(name))
@@ -90,23 +88,23 @@ impl Objective {
 /// Why a query of an indicator cannot be used.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub enum QueryError {
-    /// It has no place for the range.
-    #[error("the query must contain '{{{{.window}}}}' where the range belongs")]
+    /// It lacks the placeholder for the range.
+    #[error("the query must contain '{{{{.window}}}}' in place of the range")]
     NoWindow,
-    /// It has another placeholder.
-    #[error("'{{{{{0}}}}}' is unknown, only '{{{{.window}}}}' is there")]
+    /// It has an unknown placeholder.
+    #[error("unknown placeholder '{{{{{0}}}}}'; only '{{{{.window}}}}' exists")]
     UnknownPlaceholder(String),
-    /// A placeholder does not end.
+    /// A placeholder is not closed.
     #[error("'{{{{' without '}}}}'")]
     Unclosed,
 }
 
 impl Indicator {
-    /// The queries over a window: bad events and all events. For a ratio the second is `vector(1)`, so that every moment
-    /// weighs the same.
+    /// The queries over a window: bad events and all events. For a ratio, the second one is `vector(1)`, so
+    /// that all moments weigh the same.
     ///
     /// # Errors
-    /// Never for an objective that `read` returned: its queries were checked.
+    /// Never for an objective that `read` returned, since its queries were checked.
     pub fn queries(&self, window_millis: i64) -> Result<[String; 2], QueryError> {
         let window = format_millis(window_millis);
         Ok(match self {
@@ -135,7 +133,7 @@ impl Indicator {
     }
 }
 
-/// Puts a range where the query has `{{.window}}`.
+/// Replaces `{{.window}}` in a query by a range.
 fn fill_window(query: &str, window: &str) -> Result<String, QueryError> {
     let mut filled = String::with_capacity(query.len());
     let mut rest = query;

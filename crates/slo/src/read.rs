@@ -1,4 +1,4 @@
-//! Reads a file of objectives: which format each of its documents has, and where a mistake is.
+//! Reads a file of objectives: detects the format of each document and locates errors.
 
 mod openslo;
 mod sloth;
@@ -11,12 +11,12 @@ use serde::de::DeserializeOwned;
 use crate::error::SpecError;
 use crate::objective::Objective;
 
-/// What a file does not say itself.
+/// Values for settings that a file does not contain.
 #[derive(Debug, Clone, Default)]
 pub struct ReadOptions {
-    /// The period of objectives whose format has none.
+    /// The period for formats that do not state one.
     pub period_millis: i64,
-    /// Labels for every recorded series; the file's own labels win.
+    /// Labels added to every recorded series; the file's own labels take precedence.
     pub extra_labels: BTreeMap<String, String>,
 }
 
@@ -31,7 +31,7 @@ struct Head {
     kind: Option<String>,
 }
 
-/// A document of the file, and the line before its first.
+/// A document of the file, and the number of lines before it.
 #[derive(Clone, Copy)]
 struct Document<'a> {
     text: &'a str,
@@ -47,14 +47,14 @@ impl Document<'_> {
     fn decode<T: DeserializeOwned>(&self) -> Result<T, SpecError> {
         serde_yaml::from_str(self.text).map_err(|error| {
             let line = error.location().map_or(self.first_line(), |place| self.lines_before + place.line());
-            // The library adds "at line 3 column 5" in the document's own count, which would mislead.
+            // The YAML library adds "at line 3 column 5" relative to the document, which would mislead.
             let text = error.to_string();
             let text = text.split(" at line ").next().unwrap_or_default().to_owned();
             SpecError::Yaml { line, text }
         })
     }
 
-    /// The line of an objective, found by its name: the libraries keep no places of what they accepted.
+    /// The line of an objective, found by its name: the YAML libraries keep no positions of accepted values.
     fn line_of(&self, name: &str) -> usize {
         let named = |line: &str| {
             let entry = line.trim_start().trim_start_matches("- ").trim_start();
@@ -68,10 +68,10 @@ impl Document<'_> {
     }
 }
 
-/// Reads all objectives of a file, which may have several YAML documents.
+/// Reads all objectives of a file, which may contain several YAML documents.
 ///
 /// # Errors
-/// The first mistake, with its line.
+/// The first error, with its line.
 pub fn read(text: &str, options: &ReadOptions) -> Result<Vec<Objective>, SpecError> {
     let mut objectives: Vec<Objective> = Vec::new();
     let mut ids = HashSet::new();
@@ -112,7 +112,7 @@ fn is_blank(line: &str) -> bool {
     line.is_empty() || line.starts_with('#') || line == "---"
 }
 
-/// Splits at lines of `---`, and leaves out documents of comments only.
+/// Splits at lines of `---`, and skips documents that contain only comments.
 fn documents(text: &str) -> Vec<Document<'_>> {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let mut documents = Vec::new();

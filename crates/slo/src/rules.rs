@@ -1,7 +1,8 @@
-//! The rules of an objective: its error ratio over every window, what is left of its budget, and two alerts that each
-//! look at two pairs of windows.
+//! The rules of an objective: its error ratio over every window, its remaining budget, and two alerts that
+//! use two pairs of windows each.
 //!
-//! Names of series and labels are Sloth's (`pkg/common/conventions` there), since dashboards and routes know them.
+//! Names of series and labels are Sloth's (`pkg/common/conventions` there), because dashboards and routes
+//! depend on them.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -61,16 +62,17 @@ pub struct Rule {
 pub struct RuleOptions {
     pub alerts: bool,
     pub recordings: bool,
-    /// Average the shortest window's recorded ratio for the whole period, instead of reading a month of raw samples.
+    /// Compute the whole period's ratio by averaging the shortest window's recorded ratio, instead of reading
+    /// a month of raw samples.
     pub optimized: bool,
-    /// The version that `sloth_version` of `sloth_slo_info` carries.
+    /// The value of the label `sloth_version` on `sloth_slo_info`.
     pub version: String,
 }
 
 /// Generates the rule groups of one objective.
 ///
 /// # Errors
-/// When the catalog has no windows for its period.
+/// The catalog has no windows for its period.
 pub fn rules(
     objective: &Objective,
     catalog: &Catalog,
@@ -101,7 +103,7 @@ pub fn rules(
 struct Generator<'a> {
     objective: &'a Objective,
     windows: &'a Windows,
-    /// The labels that name the objective, as a selector: `{sloth_id="…", …}`.
+    /// A selector for the objective's series: `{sloth_id="…", …}`.
     selector: String,
     id_labels: Labels,
 }
@@ -125,7 +127,7 @@ impl<'a> Generator<'a> {
         RuleGroup { name: format!("sloth-slo-{kind}-{}", self.objective.id), rules }
     }
 
-    /// The objective's own labels, which win over those that name it, as in Sloth.
+    /// The objective's own labels, which override the identifying ones, as in Sloth.
     fn labels(&self, more: impl IntoIterator<Item = (&'static str, String)>) -> Labels {
         let mut labels = self.id_labels.clone();
         labels.extend(more.into_iter().map(|(name, value)| (name.to_owned(), value)));
@@ -187,7 +189,7 @@ impl<'a> Generator<'a> {
             ..Rule::default()
         };
         let mut info = record("sloth_slo_info", "vector(1)".to_owned());
-        // These win over the objective's own labels.
+        // These override the objective's own labels.
         info.labels.extend(
             [
                 ("sloth_version", version.to_owned()),
@@ -223,7 +225,7 @@ impl<'a> Generator<'a> {
         page.into_iter().chain(ticket).collect()
     }
 
-    /// Fires while both windows of a pair burn too fast.
+    /// Fires while both windows of a pair burn the budget too fast.
     fn alert(&self, severity: &str, text: &AlertText, pairs: [&BurnWindow; 2]) -> Rule {
         let budget = format_g(self.objective.budget_ratio());
         let mut expr = String::new();

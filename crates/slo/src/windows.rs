@@ -1,7 +1,8 @@
 //! Windows and burn rates of the alerts of a period.
 //!
-//! An alert fires while a long window (it matters) and a short one (it is still happening) both burn the budget faster
-//! than a factor. The built-in figures are those of Google's SRE workbook, chapter "Alerting on SLOs".
+//! An alert fires while both a long window (it matters) and a short one (it is still happening) burn the
+//! budget faster than a factor. The built-in figures come from Google's SRE workbook, chapter "Alerting on
+//! SLOs".
 
 use std::collections::BTreeMap;
 
@@ -13,7 +14,7 @@ use crate::error::WindowsError;
 const HOUR_MILLIS: i64 = 3_600_000;
 const DAY_MILLIS: i64 = 24 * HOUR_MILLIS;
 
-/// A pair of windows, and how much of the period's budget the long one may burn.
+/// A pair of windows, and the percentage of the period's budget that the long one may burn.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct BurnWindow {
     pub budget_percent: f64,
@@ -30,15 +31,15 @@ impl BurnWindow {
         }
     }
 
-    /// How many times too fast the budget burns when the long window uses `budget_percent` of it.
-    /// The order of the operations is Sloth's, so that the printed factor is the same to the last digit.
+    /// The factor by which the budget burns too fast when the long window uses `budget_percent` of it. The
+    /// operations are in Sloth's order, so that the printed factor is the same to the last digit.
     pub fn burn_rate(&self, period_millis: i64) -> f64 {
         let hours = |millis: i64| millis as f64 / HOUR_MILLIS as f64;
         self.budget_percent * hours(period_millis) / 100.0 / hours(self.long_millis)
     }
 }
 
-/// The four pairs of one period: two that page somebody, two that open a ticket.
+/// The four pairs of one period: two that page, two that open a ticket.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Windows {
     pub period_millis: i64,
@@ -59,7 +60,7 @@ impl Windows {
         }
     }
 
-    /// Every window once, shortest first.
+    /// All distinct windows, shortest first.
     pub fn distinct_millis(&self) -> Vec<i64> {
         let mut all: Vec<i64> = [self.page_quick, self.page_slow, self.ticket_quick, self.ticket_slow]
             .iter()
@@ -73,7 +74,7 @@ impl Windows {
     /// Reads a file of Sloth's `AlertWindows`.
     ///
     /// # Errors
-    /// When it is another kind of file, or a value makes no sense.
+    /// It is a different kind of file, or a value is invalid.
     pub fn parse(text: &str) -> Result<Self, WindowsError> {
         let file: WindowsFile =
             serde_yaml::from_str(text).map_err(|error| WindowsError::Yaml(error.to_string()))?;
@@ -95,7 +96,7 @@ impl Windows {
 pub struct Catalog(BTreeMap<i64, Windows>);
 
 impl Default for Catalog {
-    /// The workbook's figures, for 28 and 30 days.
+    /// The workbook's figures, for periods of 28 and 30 days.
     fn default() -> Self {
         let known = [28, 30].map(|days| (days * DAY_MILLIS, Windows::workbook(days * DAY_MILLIS)));
         Catalog(known.into())
@@ -103,10 +104,10 @@ impl Default for Catalog {
 }
 
 impl Catalog {
-    /// A catalog of windows of one's own.
+    /// A catalog of custom windows.
     ///
     /// # Errors
-    /// When two differ for the same period.
+    /// Two differ for the same period.
     pub fn of(all: impl IntoIterator<Item = Windows>) -> Result<Self, WindowsError> {
         let mut known = BTreeMap::new();
         for windows in all {
@@ -122,7 +123,7 @@ impl Catalog {
         self.0.get(&period_millis)
     }
 
-    /// The periods there are windows for, as durations: `4w, 30d`.
+    /// The periods for which there are windows, as durations: `4w, 30d`.
     pub fn periods(&self) -> String {
         self.0.keys().map(|&period| format_millis(period)).collect::<Vec<_>>().join(", ")
     }

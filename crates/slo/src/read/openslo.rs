@@ -1,5 +1,5 @@
-//! OpenSLO's `v1alpha`, with the limits that Sloth has: ratios of PromQL queries, windows of days, no alerts. Each of a
-//! document's objectives becomes one of ours, numbered from 0.
+//! OpenSLO's `v1alpha`, with the same restrictions as in Sloth: ratios of PromQL queries, windows in days, no
+//! alerts. Each objective of a document becomes one of ours, numbered from 0.
 
 use std::collections::BTreeMap;
 
@@ -13,7 +13,7 @@ use crate::objective::{Indicator, Objective};
 /// The `apiVersion` of its documents.
 pub const API_VERSION: &str = "openslo/v1alpha";
 const DAY_MILLIS: i64 = 86_400_000;
-/// More days than any store keeps; beyond, the product with a day's milliseconds could overflow.
+/// More days than any store keeps; beyond that, the conversion to milliseconds could overflow.
 const DAYS_MAX: i64 = 36_500;
 
 #[derive(Deserialize)]
@@ -101,12 +101,11 @@ pub fn read(document: Document<'_>, options: &ReadOptions) -> Result<Vec<Objecti
     let period_millis = match slo.spec.time_windows.as_slice() {
         [] => options.period_millis,
         [window] if !window.unit.eq_ignore_ascii_case("day") => {
-            return Err(
-                document.wrong(name, format!("a window of unit {:?}; only days are read", window.unit))
-            );
+            return Err(document
+                .wrong(name, format!("time window with unit {:?}; only days are supported", window.unit)));
         }
         [window] if !(1..=DAYS_MAX).contains(&window.count) => {
-            return Err(document.wrong(name, format!("a window of {} days", window.count)));
+            return Err(document.wrong(name, format!("invalid time window of {} days", window.count)));
         }
         [window] => window.count * DAY_MILLIS,
         _ => return Err(document.wrong(name, "more than one time window")),
@@ -114,13 +113,15 @@ pub fn read(document: Document<'_>, options: &ReadOptions) -> Result<Vec<Objecti
     let mut objectives = Vec::with_capacity(slo.spec.objectives.len());
     for (index, objective) in slo.spec.objectives.iter().enumerate() {
         let Some(ratio) = &objective.ratio_metrics else {
-            return Err(document
-                .wrong(name, format!("objective {index} has no ratioMetrics; other kinds are not read")));
+            return Err(document.wrong(
+                name,
+                format!("objective {index} has no ratioMetrics; other kinds are not supported"),
+            ));
         };
         for (what, metric) in [("good", &ratio.good), ("total", &ratio.total)] {
             if !matches!(metric.source.as_str(), "prometheus" | "sloth") || metric.query_type != "promql" {
                 let text = format!(
-                    "objective {index}: {what} is a {} query of source {:?}; expected promql of prometheus",
+                    "objective {index}: {what} is a {} query of source {:?}; expected type promql and source prometheus",
                     metric.query_type, metric.source
                 );
                 return Err(document.wrong(name, text));
@@ -143,7 +144,7 @@ pub fn read(document: Document<'_>, options: &ReadOptions) -> Result<Vec<Objecti
     Ok(objectives)
 }
 
-/// OpenSLO counts good events, the rules count bad ones.
+/// OpenSLO counts good events; the rules count bad ones.
 fn errors_per_event(good: &str, total: &str) -> String {
     format!("\n  1 - (\n    (\n      {good}\n    )\n    /\n    (\n      {total}\n    )\n  )\n")
 }

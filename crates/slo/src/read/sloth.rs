@@ -1,5 +1,5 @@
-//! Sloth's own format, as a file (`prometheus/v1`) and as a Kubernetes resource (`sloth.slok.dev/v1`). The two have the
-//! same fields; the resource writes them in camel case.
+//! Sloth's own format, as a file (`prometheus/v1`) and as a Kubernetes resource (`sloth.slok.dev/v1`). Both
+//! have the same fields, but the resource writes them in camel case.
 
 use std::collections::BTreeMap;
 
@@ -107,7 +107,7 @@ struct Alert {
     annotations: Option<Texts>,
 }
 
-/// Reads a document of the file format.
+/// Reads a document in the file format.
 pub fn read(document: Document<'_>, options: &ReadOptions) -> Result<Vec<Objective>, SpecError> {
     objectives(document, document.decode()?, VERSION, options)
 }
@@ -129,7 +129,7 @@ fn objectives(
     let mut objectives = Vec::with_capacity(slos.len());
     for slo in slos {
         if slo_plugins.is_some() || slo.plugins.is_some() || slo.sli.plugin.is_some() {
-            let text = "plugins are programs of Sloth and do not run here; write the query out under sli.raw or sli.events";
+            let text = "Sloth plugins are not supported; write the query under sli.raw or sli.events";
             return Err(document.wrong(&slo.name, text));
         }
         let indicator = match (slo.sli.events, slo.sli.raw) {
@@ -137,9 +137,9 @@ fn objectives(
                 Indicator::Events { errors: events.error_query, total: events.total_query }
             }
             (None, Some(raw)) => Indicator::Ratio(raw.error_ratio_query),
-            (None, None) => return Err(document.wrong(&slo.name, "sli needs 'events' or 'raw'")),
+            (None, None) => return Err(document.wrong(&slo.name, "sli must have 'events' or 'raw'")),
             (Some(_), Some(_)) => {
-                return Err(document.wrong(&slo.name, "sli has both 'events' and 'raw'; one must go"));
+                return Err(document.wrong(&slo.name, "sli has both 'events' and 'raw'; remove one"));
             }
         };
         let alert = |own: &Option<Alert>| alert_text(&slo.alerting, own.as_ref());
@@ -173,7 +173,7 @@ fn alert_text(both: &Alerting, own: Option<&Alert>) -> Option<AlertText> {
     })
 }
 
-/// The shared texts with an objective's or alert's own, which win.
+/// Merges shared labels or annotations with an objective's or alert's own, which take precedence.
 fn merged(shared: &Texts, own: Option<&Texts>) -> Texts {
     let mut all = shared.clone();
     all.extend(own.into_iter().flatten().map(|(name, value)| (name.clone(), value.clone())));

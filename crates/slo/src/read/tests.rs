@@ -1,4 +1,4 @@
-//! Files with one mistake each, and where the error says it is.
+//! Files with one error each, and the line that the error message names.
 
 use super::*;
 
@@ -21,7 +21,7 @@ slos:
       name: ShopErrors
 "#;
 
-/// Replaces one line's text, which must be there.
+/// Replaces the text of one line, which must exist.
 fn with(old: &str, new: &str) -> String {
     assert!(GOOD.contains(old), "{old} is in the file");
     GOOD.replacen(old, new, 1)
@@ -113,7 +113,7 @@ fn lines_count_over_all_documents() {
 fn the_same_objective_twice_is_refused() {
     let text = format!("{GOOD}---\n{GOOD}");
     assert!(
-        error_of(&text).starts_with("line 16: objective \"shop-availability\" is there twice"),
+        error_of(&text).starts_with("line 16: objective \"shop-availability\" is defined twice"),
         "{}",
         error_of(&text)
     );
@@ -162,9 +162,9 @@ spec:
     assert_eq!(read_good[1].period_millis, 28 * DAY);
     assert_eq!(read_good[1].target_percent, 90.0);
     let cases = [
-        ("unit: Day", "unit: Week", "a window of unit \"Week\"; only days are read"),
-        ("count: 28", "count: 0", "a window of 0 days"),
-        ("count: 28", "count: 9223372036854775807", "a window of 9223372036854775807 days"),
+        ("unit: Day", "unit: Week", "time window with unit \"Week\"; only days are supported"),
+        ("count: 28", "count: 0", "invalid time window of 0 days"),
+        ("count: 28", "count: 9223372036854775807", "invalid time window of 9223372036854775807 days"),
         (
             "[{count: 28, unit: Day}]",
             "[{count: 1, unit: Day}, {count: 2, unit: Day}]",

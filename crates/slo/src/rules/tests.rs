@@ -1,5 +1,5 @@
-//! Generated rules against a file that was compared by hand with what Sloth generates from its own examples, and
-//! properties of windows. `UPDATE_GOLDEN=1` writes the file.
+//! Generated rules against a golden file that was compared by hand with what Sloth generates from its own
+//! examples, and properties of windows. `UPDATE_GOLDEN=1` rewrites the file.
 
 use std::path::PathBuf;
 
