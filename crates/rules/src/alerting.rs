@@ -18,14 +18,15 @@ use crate::snapshot::{AlertSnapshot, AlertState};
 pub(crate) const ALERT_NAME: &str = "alertname";
 /// Series of every active alert, with value 1.
 pub(crate) const ALERTS: &str = "ALERTS";
-/// Series of every active alert, with the second since when it is active as value; `for` survives a restart by it.
+/// The series that records for every active alert, in seconds since 1970, since when it has been active. It
+/// lets `for` survive a restart.
 pub(crate) const ALERTS_FOR_STATE: &str = "ALERTS_FOR_STATE";
 const ALERT_STATE: &str = "alertstate";
 
-/// A resolved alert is kept, and sent again and again, for this long: the first message may have been lost.
+/// A resolved alert is kept, and sent repeatedly, for this long: the first message may have been lost.
 const RESOLVED_RETENTION: Duration = Duration::from_secs(15 * 60);
 
-/// What makes a rule an alerting rule.
+/// The alerting half of a rule: its thresholds, labels, annotations and active alerts.
 #[derive(Debug)]
 pub(crate) struct Alerting {
     name: String,
@@ -36,8 +37,8 @@ pub(crate) struct Alerting {
     pub annotations: BTreeMap<String, String>,
     label_texts: Vec<(String, Text)>,
     annotation_texts: Vec<(String, Text)>,
-    /// Until the `for` state was restored, nothing is written to `ALERTS` and `ALERTS_FOR_STATE`: it would
-    /// overwrite what is to be restored.
+    /// While the `for` state has not been restored, nothing is written to `ALERTS` and `ALERTS_FOR_STATE`: it
+    /// would overwrite what is about to be restored.
     restored: AtomicBool,
     active: Mutex<BTreeMap<LabelSet, Active>>,
 }
@@ -96,11 +97,11 @@ impl Alerting {
         self.restored.store(true, Ordering::Relaxed);
     }
 
-    /// Moves every alert of the rule on to the moment `at`, and returns the samples to store.
+    /// Advances every alert of the rule to the moment `at`, and returns the samples to store.
     ///
     /// # Errors
-    /// Two elements become the same alert, or there are too many; the first changes nothing, the second forgets
-    /// all alerts.
+    /// Two elements become the same alert, or there are too many. In the first case nothing changes; in the
+    /// second all alerts are dropped.
     pub fn update(
         &self,
         vector: &[InstantSample],
@@ -143,7 +144,7 @@ impl Alerting {
         Ok(samples)
     }
 
-    /// The alerts that the query's result asks for, all pending.
+    /// The alerts that follow from the query's result, all pending.
     fn expand(
         &self,
         vector: &[InstantSample],
@@ -163,7 +164,7 @@ impl Alerting {
         Ok(found)
     }
 
-    /// The labels of the alert that an element of the query's result asks for.
+    /// The labels of the alert that follows from an element of the query's result.
     pub fn alert_labels(&self, sample: &InstantSample, data: &Value, expander: &Expander<'_>) -> LabelSet {
         let mut labels = sample.labels.to_builder();
         labels.remove(METRIC_NAME);
@@ -174,13 +175,13 @@ impl Alerting {
         labels.finish()
     }
 
-    /// The annotations of such an alert.
+    /// The annotations of that alert.
     pub fn alert_annotations(&self, data: &Value, expander: &Expander<'_>) -> Arc<[(String, String)]> {
         let texts = self.annotation_texts.iter();
         texts.map(|(name, text)| (name.clone(), expander.expand(text, data))).collect()
     }
 
-    /// Moves one alert on. Says whether it is kept, and whether it counts as active.
+    /// Advances one alert. Returns whether it is kept, and whether it counts as active.
     pub fn step(&self, alert: &mut Active, holds: bool, at: UnixNanos) -> (bool, bool) {
         let hold = nanos(self.hold);
         if holds {
@@ -213,8 +214,8 @@ impl Alerting {
         (true, true)
     }
 
-    /// The alerts that are due to be sent at this moment, those that fire on again after `repeat_after`. They count as
-    /// sent.
+    /// The alerts that are due to be sent at this moment, and marks them as sent. Alerts that keep firing are
+    /// due again after `repeat_after`.
     pub fn due(&self, at: UnixNanos, repeat_after: Duration, sending: &Sending) -> Vec<Alert> {
         let valid_until = at.plus(4 * sending.interval.max(sending.resend_delay));
         let mut due = Vec::new();
@@ -234,12 +235,12 @@ impl Alerting {
         due
     }
 
-    /// Ends all alerts: those that fire are resolved at this moment, the others are forgotten.
+    /// Ends all alerts: firing ones are resolved at this moment, the others are dropped.
     pub fn resolve(&self, at: UnixNanos) {
         self.active().retain(|_, alert| {
             if alert.state == AlertState::Firing {
                 alert.state = AlertState::Inactive;
-                // Due at once, also when it was sent at this very moment.
+                // Due at once, even if it was also sent at this very moment.
                 (alert.resolved_at, alert.last_sent_at) = (Some(at), None);
             }
             alert.resolved_at.is_some()
@@ -257,7 +258,7 @@ impl Alerting {
         sample(labels, at, alert.active_at.whole_seconds() as f64)
     }
 
-    /// Labels of an alert's series: those of the rule as written, over them those of the alert.
+    /// Labels of an alert's series: the rule's labels as written, overridden by those of the alert.
     pub fn series_labels(&self, alert: Option<&LabelSet>, metric: &str) -> LabelSetBuilder {
         let mut builder = self.labels.to_builder();
         for (name, value) in alert.iter().flat_map(|labels| labels.iter()) {
@@ -268,7 +269,7 @@ impl Alerting {
         builder
     }
 
-    /// The most serious state of all alerts.
+    /// The most severe state of all alerts.
     pub fn state(&self) -> AlertState {
         self.active().values().map(|alert| alert.state).max().unwrap_or(AlertState::Inactive)
     }
@@ -308,7 +309,7 @@ impl Active {
         if self.state == AlertState::Pending {
             return false;
         }
-        // `None` is before every moment.
+        // `None` comes before every moment.
         if self.resolved_at > self.last_sent_at {
             return true;
         }

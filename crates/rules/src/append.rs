@@ -6,13 +6,13 @@ use ferula_model::HistogramValue;
 use ferula_promql::{InstantSample, SampleValue};
 use ferula_storage::{AppendError, Appender, HistogramSample, SampleBatch, SampleKind};
 
-/// Appends samples and tells for each what became of it.
+/// Appends samples and returns the outcome of each.
 pub(crate) fn append(
     appender: &mut dyn Appender,
     samples: &[InstantSample],
     mut tell: impl FnMut(&InstantSample, Result<(), AppendError>),
 ) {
-    // A rule that is evaluated for a time that has gone by must not write between what is there.
+    // A rule evaluated for a time in the past must not insert samples between existing ones.
     let mut batch = SampleBatch { in_order_only: true, ..SampleBatch::default() };
     let (mut floats, mut histograms) = (Vec::new(), Vec::new());
     for (index, sample) in samples.iter().enumerate() {

@@ -6,13 +6,14 @@
 //! recorded.rs: series of recording rules that the alerts read, and their evaluation where history has none
 //! ```
 //!
-//! Nothing is written and nothing is sent. The result is that of [`Group::evaluate`] at every slot, by a faster way: a
-//! range query has at each step the value of an instant query there, except where `exact.rs` says so, and those
-//! expressions are evaluated timestamp by timestamp. Memory is bounded: a slice is short enough for its result to be small,
-//! and a limited number of episodes is kept per rule (all are counted).
+//! Nothing is written and nothing is sent. The result is that of [`Group::evaluate`] at every slot, computed
+//! faster: at each step, a range query has the value of an instant query at that time. The exceptions are
+//! listed in `exact.rs`; those expressions are evaluated one timestamp at a time. Memory is bounded: slices
+//! are short enough for their results to be small, and only a limited number of episodes is kept per rule
+//! (all of them are counted).
 //!
-//! Alerts begin as on the very first start of a server: nothing is active before the period. Samples that were stored
-//! later than they were due (by a slow scrape, by a rule further down) are seen at their timestamp.
+//! Alerts start as if the server had never run before: nothing is active before the period. A sample that was
+//! stored after it was due (because of a slow scrape, or a rule further down) is seen at its timestamp.
 
 mod evaluate;
 mod exact;
@@ -34,7 +35,7 @@ pub use options::{Options, Progress};
 pub use recorded::{Reading, RecordError, Recorder, readings};
 pub use report::{Change, Episode, Event, Failures, GroupReport, RuleReport};
 
-/// Replays the alerting rules of the groups that are selected.
+/// Replays the alerting rules of the selected groups.
 pub fn run(groups: &[Group], options: &Options<'_>) -> Vec<GroupReport> {
     let jobs: Vec<(usize, usize)> = groups
         .iter()
@@ -71,7 +72,8 @@ pub fn run(groups: &[Group], options: &Options<'_>) -> Vec<GroupReport> {
     by_group(groups, reports)
 }
 
-/// Puts the reports, which are in order of the rules, to their groups; a group without any is left out.
+/// Assigns the reports, which are in the order of the rules, to their groups. Groups without reports are left
+/// out.
 fn by_group(groups: &[Group], reports: Vec<(usize, RuleReport)>) -> Vec<GroupReport> {
     let mut reports = reports.into_iter().peekable();
     let mut end = 0;

@@ -18,18 +18,17 @@ pub trait RuleStore: Appendable + Queryable {}
 
 impl<T: Appendable + Queryable> RuleStore for T {}
 
-/// What every group works with. A reload replaces it.
+/// Settings and services that every group uses. A reload replaces them.
 #[derive(Clone)]
 pub struct GroupContext {
-    /// Where questions go.
+    /// Evaluates expressions.
     pub query: Arc<dyn RuleQuery>,
-    /// Where results go, and where the `for` state comes back from.
+    /// Stores results, and provides the samples from which the `for` state is restored.
     pub storage: Arc<dyn RuleStore>,
-    /// Where alerts go.
+    /// Receives the alerts.
     pub alerts: Arc<dyn AlertSink>,
-    /// Where it is counted.
     pub metrics: Metrics,
-    /// For how long things take; never for when they are evaluated.
+    /// Measures durations. It never determines evaluation times.
     pub clock: SharedClock,
     /// Which experimental functions expressions and templates may use.
     pub parser: ParserOptions,
@@ -41,6 +40,6 @@ pub struct GroupContext {
     pub query_offset: Duration,
     /// `--rules.alert.resend-delay`
     pub resend_delay: Duration,
-    /// How many rules beside the groups' own may run at the same time; `None` evaluates every group in order.
+    /// How many rules may run concurrently, beyond one per group; `None` evaluates every group in order.
     pub concurrency: Option<Arc<AtomicUsize>>,
 }

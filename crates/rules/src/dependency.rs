@@ -1,12 +1,12 @@
-//! Which rules of a group may run at the same time: those that do not read what another one writes.
+//! Finds the rules of a group that may run at the same time: those that do not read each other's results.
 
 use ferula_model::labels::METRIC_NAME;
 
 use crate::alerting::{ALERT_NAME, ALERTS, ALERTS_FOR_STATE};
 use crate::rule::Rule;
 
-/// Rules by index, in batches: those of one batch may run together, the batches one after the other.
-/// Empty when it cannot be known who reads what, which means: one by one, in order.
+/// Rule indices in batches. Rules of one batch may run concurrently; batches run one after the other. Empty
+/// if it is unknown which rule reads what: then the rules run one by one, in order.
 pub(crate) fn batches(rules: &[Rule]) -> Vec<Vec<usize>> {
     let Some(edges) = edges(rules) else { return Vec::new() };
     let reads = |index: usize| edges.iter().any(|(_, reader)| *reader == index);
@@ -26,7 +26,7 @@ pub(crate) fn batches(rules: &[Rule]) -> Vec<Vec<usize>> {
     all
 }
 
-/// Pairs of writer and later reader; `None` when a selector could mean any series.
+/// Pairs of a rule and a later rule that reads its result; `None` if a selector could match any series.
 fn edges(rules: &[Rule]) -> Option<Vec<(usize, usize)>> {
     let mut edges = Vec::new();
     for (reader, rule) in rules.iter().enumerate() {
@@ -56,7 +56,7 @@ mod tests {
 
     use super::*;
 
-    /// Rules as `name = expression`; a name in capitals is an alert.
+    /// Parses rules written as `name = expression`; a name in capitals is an alert.
     fn rules(texts: &[&str]) -> Vec<Rule> {
         let rule = |text: &&str| {
             let (name, expr) = text.split_once(" = ").unwrap();
@@ -86,7 +86,7 @@ mod tests {
     #[test]
     fn a_selector_without_a_name_forbids_all() {
         assert!(batches(&rules(&["a = x", r#"b = count({job="x"})"#])).is_empty());
-        // A rule that reads what comes after it reads the last round's value.
+        // A rule that reads the result of a later one sees the value of the previous evaluation.
         assert_eq!(batches(&rules(&["a = b", "b = x"])), [vec![0, 1]]);
     }
 }

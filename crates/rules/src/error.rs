@@ -10,32 +10,30 @@ pub enum RuleError {
     /// The query failed.
     #[error("{0}")]
     Query(#[from] QueryError),
-    /// The query did not get to run.
+    /// The query was not admitted.
     #[error("{0}")]
     Admission(#[from] AdmissionError),
-    /// The query gave a string or a matrix.
+    /// The query returned a string or a matrix.
     #[error("rule result is not a vector or scalar")]
     NotAVector,
-    /// Two series are the same once the rule's labels are on them.
+    /// Two series have the same labels once the rule's labels are applied.
     #[error("vector contains metrics with the same labelset after applying rule labels")]
     SameRecordedLabels,
-    /// Two alerts are the same once the rule's labels are on them.
+    /// Two alerts have the same labels once the rule's labels are applied.
     #[error("vector contains metrics with the same labelset after applying alert labels")]
     SameAlertLabels,
     /// More results than the group's limit.
     #[error("exceeded limit of {limit} with {count} {what}")]
     Limit {
-        /// The limit.
         limit: usize,
-        /// What there was.
         count: usize,
         /// `series` or `alerts`.
         what: &'static str,
     },
-    /// Some samples were refused; the last refusal.
+    /// Some samples were refused; this is the last error.
     #[error("{0}")]
     Append(AppendError),
-    /// Nothing of the result was stored.
+    /// None of the results were stored.
     #[error("{0}")]
     Commit(CommitError),
     /// The store could not be read.
@@ -43,16 +41,16 @@ pub enum RuleError {
     Storage(#[from] StorageError),
 }
 
-/// Why rule files were not taken. The groups that ran before continue; Prometheus' words say so.
+/// Why rule files were not loaded. The previous groups keep running, as Prometheus' text says.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("error loading rules, previous rule set restored: {}", errors.join("; "))]
 pub struct LoadError {
-    /// What is wrong, with file and line; never empty.
+    /// One text per error, with file and line; never empty.
     pub errors: Vec<String>,
 }
 
 impl RuleError {
-    /// Whether somebody stopped the query on purpose, as at shutdown.
+    /// Whether the query was stopped deliberately, as at shutdown.
     pub(crate) fn is_canceled(&self) -> bool {
         matches!(
             self,

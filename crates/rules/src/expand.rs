@@ -16,16 +16,16 @@ use crate::Metrics;
 use crate::context::GroupContext;
 use crate::query::{RuleOrigin, RuleQuery};
 
-/// Functions by name only, for parsing: nothing that they would do can happen yet.
+/// The template functions by name, for parsing only. None of them is called.
 static PARSE_FUNCTIONS: LazyLock<FunctionMap> = LazyLock::new(|| {
     let query: QueryFunction = Arc::new(|_| Ok(Vec::new()));
     functions(&environment(Timestamp::default(), "", query))
 });
 
-/// Whether the text of a label or annotation parses as a template called `name`.
+/// Checks that the text of a label or annotation parses as a template called `name`.
 ///
 /// # Errors
-/// Go's text for what is wrong.
+/// The reason, in Go's words.
 pub fn check_template(name: &str, text: &str) -> Result<(), TemplateFault> {
     parse_template(name, text).map(|_| ()).map_err(|error| TemplateFault(error.to_string()))
 }
@@ -56,12 +56,13 @@ fn seconds_of(text: &str) -> Result<f64, CallError> {
     parse_millis(unsigned).map(|millis| sign * millis as f64 / 1000.0).map_err(CallError::outside)
 }
 
-/// A text of a rule, ready to be filled in.
+/// A text of a rule, ready to be expanded.
 #[derive(Clone, Debug)]
 pub(crate) enum Text {
-    /// Nothing in it to fill in.
+    /// Plain text without placeholders.
     Plain(String),
-    /// A template, or why it is none (which loading a file has refused before).
+    /// A parsed template, or the reason why it does not parse (loading a file has refused such texts
+    /// already).
     Template(Arc<Result<Template, TemplateError>>),
 }
 
@@ -75,8 +76,8 @@ impl Text {
     }
 }
 
-/// Whether what a label's text comes to depends on nothing but the labels of the element (and what never changes). Says
-/// so for plain text and for the usual `{{ $labels.name }}` only; of other templates it is not known.
+/// Whether a label's value depends only on the element's labels (and on what never changes). Recognizes plain
+/// text and the common `{{ $labels.name }}`; returns `false` for all other templates.
 pub(crate) fn of_labels_alone(text: &str) -> bool {
     const OBJECTS: [&str; 4] = ["$labels.", ".Labels.", "$externalLabels.", ".ExternalLabels."];
     const PURE: [&str; 5] = ["toUpper", "toLower", "title", "stripPort", "stripDomain"];
@@ -123,7 +124,7 @@ impl<'a> Expander<'a> {
         }
     }
 
-    /// The data that templates see for one element of the query's result.
+    /// The data that a template sees for one element of the query's result.
     pub fn data(&self, sample: &InstantSample) -> Value {
         let value = match &sample.value {
             SampleValue::Float(value) => Value::Float(*value),
@@ -133,8 +134,8 @@ impl<'a> Expander<'a> {
         alert_data(sample.labels.iter(), external, self.external_url, value)
     }
 
-    /// The text filled in. What goes wrong becomes part of the text: an alert with a broken annotation is better
-    /// than none.
+    /// Expands the text. An error becomes part of the text: an alert with a broken annotation is better than
+    /// none.
     pub fn expand(&self, text: &Text, data: &Value) -> String {
         self.metrics.template_expansions.inc();
         let template = match text {
@@ -155,7 +156,8 @@ impl<'a> Expander<'a> {
     }
 }
 
-/// The function behind `query "…"`. One evaluation asks the same for many elements, so answers are kept.
+/// The function behind `query "…"`. Many elements of one evaluation run the same query, so results are
+/// cached.
 fn query_function(context: &GroupContext, at: Timestamp, origin: RuleOrigin<'_>) -> QueryFunction {
     type Answer = Result<Vec<Sample>, CallError>;
     let answers: Mutex<BTreeMap<String, Answer>> = Mutex::default();

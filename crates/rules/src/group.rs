@@ -25,7 +25,7 @@ use crate::rule::Rule;
 use crate::snapshot::{GroupSnapshot, Health};
 use crate::{RuleError, dependency};
 
-/// How the `for` state comes back after a restart.
+/// How the `for` state is restored after a start.
 #[derive(Clone, Copy, Debug)]
 pub struct RestoreOptions {
     /// `--rules.alert.for-outage-tolerance`
@@ -58,13 +58,13 @@ pub struct Group {
 struct State {
     evaluation_time: Duration,
     last_evaluation: Option<UnixNanos>,
-    /// Series of rules that are gone, to be ended with the next evaluation.
+    /// Series of removed rules, which end with the next evaluation.
     stale: Vec<LabelSet>,
 }
 
-/// The last moment at or before `now` at which a group of this file and name is due. Groups are spread over their
-/// interval by a hash of file and name, the same as in Prometheus, so that timestamps continue where another server left
-/// off.
+/// The last moment at or before `now` at which a group of this file and name is due. As in Prometheus, groups
+/// are spread over their interval by a hash of file and name, so that timestamps continue the pattern that
+/// another server began.
 pub fn slot_before(file: &str, name: &str, interval: Duration, now: UnixNanos) -> UnixNanos {
     let interval = i64::try_from(interval.as_nanos()).unwrap_or(i64::MAX).max(1);
     let hash = prometheus_hash([("file", file), ("name", name)]);
@@ -74,10 +74,10 @@ pub fn slot_before(file: &str, name: &str, interval: Duration, now: UnixNanos) -
 }
 
 impl Group {
-    /// A group of a rule file. `restored` says that there is no `for` state to wait for.
+    /// Creates a group from a rule file. `restored` means that there is no `for` state to wait for.
     ///
     /// # Errors
-    /// An expression that does not parse; loading the file has refused that before.
+    /// An expression does not parse. Loading the file has refused those already.
     pub fn from_file(
         group: &RuleGroup,
         file: &str,
@@ -108,12 +108,12 @@ impl Group {
         })
     }
 
-    /// Makes the group's own metrics appear, at 0, before its first evaluation.
+    /// Exports the group's own metrics, with value 0, before its first evaluation.
     pub(crate) fn show_metrics(&self) {
         self.context().metrics.add_group(&self.key(), self.rules.len(), self.interval.as_secs_f64());
     }
 
-    /// File and name; names need not be unique across files.
+    /// File and name. Names are not unique across files.
     pub fn key(&self) -> String {
         format!("{};{}", self.file, self.name)
     }
@@ -135,7 +135,7 @@ impl Group {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Ends an evaluation before its next rule.
+    /// Makes the running evaluation end before its next rule.
     pub(crate) fn stop(&self) {
         self.stopping.store(true, Ordering::Relaxed);
     }
@@ -153,7 +153,7 @@ impl Group {
         slot_before(&self.file, &self.name, self.interval, now)
     }
 
-    /// Evaluates all rules for the moment `at`, and notes how long it took.
+    /// Evaluates all rules for the moment `at`, and records how long it took.
     pub fn iterate(&self, at: UnixNanos) {
         let context = self.context();
         let (metrics, key) = (&context.metrics, self.key());
@@ -179,8 +179,8 @@ impl Group {
         context.metrics.iterations.with(&[&key]).add(count);
     }
 
-    /// Evaluates all rules for the moment `at`: in order, each seeing what those before it wrote, or by
-    /// dependency where that is switched on.
+    /// Evaluates all rules for the moment `at`: in order, so that each sees the results of those before it,
+    /// or by dependency where concurrent evaluation is enabled.
     pub fn evaluate(&self, at: UnixNanos) {
         let context = self.context();
         let samples = AtomicUsize::new(0);
@@ -225,7 +225,7 @@ impl Group {
         }
     }
 
-    /// Evaluates one rule; returns how many samples it has as its result.
+    /// Evaluates one rule and returns the number of samples in its result.
     fn evaluate_rule(&self, context: &GroupContext, rule: &Rule, at: UnixNanos) -> usize {
         let (began, clock_began) = (UnixNanos(context.clock.unix_nanos()), context.clock.elapsed());
         context.metrics.evaluations.with(&[&self.key()]).inc();
@@ -278,8 +278,8 @@ impl Group {
         alerting.update(&vector, &expander, at, offset, self.limit).map(Results::Alerts)
     }
 
-    /// Resolves the alerts of a rule that is no longer in the configuration, and sends that now: without it they would
-    /// fire until the Alertmanager stops believing in them.
+    /// Resolves the alerts of a rule that is no longer in the configuration and sends them now. Otherwise
+    /// they would fire until Alertmanager's timeout.
     pub(crate) fn resolve_alerts(&self, index: usize, at: UnixNanos) {
         let Some(alerting) = &self.rules[index].alerting else { return };
         alerting.resolve(at);
@@ -287,7 +287,8 @@ impl Group {
         self.send_alerts(&context, &self.rules[index], at, context.resend_delay);
     }
 
-    /// Sends every firing alert once more, so that the Alertmanager waits for the whole time of a restart.
+    /// Sends every firing alert once more, so that Alertmanager keeps them for the whole duration of a
+    /// restart.
     pub(crate) fn repeat_alerts(&self, at: UnixNanos) {
         let context = self.context();
         for rule in &self.rules {
@@ -295,7 +296,7 @@ impl Group {
         }
     }
 
-    /// Sends the alerts of a rule that are due; those that fire on are due after `repeat_after`.
+    /// Sends the alerts of a rule that are due. Alerts that keep firing are due again after `repeat_after`.
     fn send_alerts(&self, context: &GroupContext, rule: &Rule, at: UnixNanos, repeat_after: Duration) {
         let Some(alerting) = &rule.alerting else { return };
         let link = format!("{}{}", context.external_url, table_link(&rule.query));
@@ -310,7 +311,7 @@ impl Group {
         }
     }
 
-    /// Writes what a rule gave, and ends the series that it gave last time and not now, in one commit.
+    /// Stores a rule's result, and ends the series that only the previous result had, in one commit.
     fn store(
         &self,
         context: &GroupContext,
@@ -322,7 +323,7 @@ impl Group {
         let mut refused = None;
         let mut told = false;
         let mut refuse = |labels: &LabelSet, error: AppendError| {
-            // At a limit all new series are refused for the same reason: one line will do.
+            // At a series limit, all new series are refused for the same reason: one log line is enough.
             if !(is_order_error(&error) || told && error.is_limit()) {
                 told = true;
                 let (file, group, name) = (&self.file, &self.name, &rule.name);
@@ -331,7 +332,7 @@ impl Group {
             }
             refused = Some(RuleError::Append(error));
         };
-        // What the rule wrote before a reload under another kind, or as alerts.
+        // Written before a reload, when the rule was of the other kind.
         let before: HashSet<LabelSet> = rule.written().clone();
         let (mut written, mut accepted) = (HashSet::new(), Vec::new());
         let gone: Vec<LabelSet> = match results {
@@ -372,7 +373,7 @@ impl Group {
         };
         let markers: Vec<InstantSample> = series.iter().map(marker).collect();
         append(appender, &markers, |sample, outcome| {
-            // Another rule may write the same series now; then it does not end.
+            // Another rule may write the same series by now; then it does not end.
             if let Err(error) = outcome
                 && !is_order_error(&error)
             {
@@ -381,7 +382,7 @@ impl Group {
         });
     }
 
-    /// Ends the series of rules that are no longer there.
+    /// Ends the series of removed rules.
     pub(crate) fn end_stale_series(&self, at: UnixNanos) {
         let series = self.state().stale.clone();
         if series.is_empty() {
@@ -402,7 +403,7 @@ impl Group {
         }
     }
 
-    /// Makes every series that the group has written one to be ended.
+    /// Marks all series that the group has written to be ended.
     pub(crate) fn abandon_series(&self) {
         let mut state = self.state();
         for rule in &self.rules {
@@ -410,8 +411,9 @@ impl Group {
         }
     }
 
-    /// Takes over the state of the group that had this name before a reload. Rules are matched by name and labels;
-    /// of several that look the same the first takes from the first. Returns the old rules that have no successor.
+    /// Takes over the state of the group that had this name before a reload. Rules are matched by name and
+    /// labels; among identical ones, the first takes over from the first. Returns the old rules without a
+    /// successor.
     pub(crate) fn take_state(&self, from: &Group) -> Vec<usize> {
         let mut old_state = from.state();
         let mut state = self.state();
@@ -421,7 +423,7 @@ impl Group {
         let mut left: Vec<usize> = (0..from.rules.len()).collect();
         for rule in &self.rules {
             let successor = |old: &usize| rule.is_successor_of(&from.rules[*old]);
-            // Of several that look the same, the one with the same expression.
+            // Among several matches, prefer the one with the same expression.
             let same = |old: &usize| successor(old) && rule.query == from.rules[*old].query;
             let at = left.iter().position(same).or_else(|| left.iter().position(successor));
             let Some(at) = at else { continue };
@@ -429,7 +431,7 @@ impl Group {
             *rule.written() = std::mem::take(&mut *old.written());
             match &rule.alerting {
                 None => *rule.recorded() = std::mem::take(&mut *old.recorded()),
-                // What was a recording rule becomes an alert.
+                // A recording rule has become an alerting rule.
                 Some(_) => rule.written().extend(old.recorded().take_stored()),
             }
             if let (Some(new), Some(old)) = (&rule.alerting, &old.alerting) {
@@ -442,14 +444,14 @@ impl Group {
         left
     }
 
-    /// Whether one of the rules is the same as a rule of another group: name, labels and expression.
+    /// Whether one of our rules equals a rule of another group in name, labels and expression.
     pub(crate) fn has_same_rule(&self, other: &Group, index: usize) -> bool {
         let old = &other.rules[index];
         self.rules.iter().any(|rule| rule.is_successor_of(old) && rule.query == old.query)
     }
 
-    /// Takes over the alerts of a rule of another group, if one of ours is the same and has none yet; `false` when none
-    /// is. The series of the old rule are ended by its own group.
+    /// Takes over the alerts of a rule of another group, if one of our rules is the same and has no alerts
+    /// yet. Returns `false` otherwise. The other group ends the series of its own rule.
     pub(crate) fn adopt_alerts(&self, from: &Group, index: usize) -> bool {
         let old = &from.rules[index];
         let Some(old_alerting) = &old.alerting else { return false };
@@ -464,7 +466,7 @@ impl Group {
         self.rules.len()
     }
 
-    /// Whether the other group has the same rules, so that it may continue in this one's place.
+    /// Whether the other group has the same rules, so that this one can be kept in its place.
     pub(crate) fn equals(&self, other: &Group) -> bool {
         (&self.name, &self.file, self.interval, self.limit, self.query_offset)
             == (&other.name, &other.file, other.interval, other.limit, other.query_offset)
@@ -472,7 +474,7 @@ impl Group {
             && self.rules.iter().zip(&other.rules).all(|(a, b)| a.equals(b))
     }
 
-    /// What the API shows.
+    /// The state that the API shows.
     pub fn snapshot(&self) -> GroupSnapshot {
         let (evaluation_time, last_evaluation) = {
             let state = self.state();
@@ -490,7 +492,7 @@ impl Group {
     }
 }
 
-/// A place among the rules that run beside their groups; given back when dropped, also by a panic.
+/// A permit for a rule that runs concurrently. Dropping it, also during a panic, returns the permit.
 struct ConcurrentPlace<'a> {
     free: &'a AtomicUsize,
     taken: bool,
@@ -502,7 +504,7 @@ impl Drop for ConcurrentPlace<'_> {
     }
 }
 
-/// What there is to store after a rule's evaluation.
+/// What has to be stored after a rule's evaluation.
 enum Results {
     /// Samples of `ALERTS` and `ALERTS_FOR_STATE`.
     Alerts(Vec<InstantSample>),
@@ -519,12 +521,12 @@ impl Results {
     }
 }
 
-/// Refusals that are to be expected when two rules write the same series.
+/// Errors that are to be expected when two rules write the same series.
 fn is_order_error(error: &AppendError) -> bool {
     matches!(error, AppendError::OutOfOrder | AppendError::TooOld | AppendError::DuplicateForTimestamp)
 }
 
-/// The part of a link to an expression's table behind the external URL.
+/// The path, below the external URL, of the table view of an expression.
 pub(crate) fn table_link(expr: &str) -> String {
     format!("/graph?g0.expr={}&g0.tab=1", query_escape(expr))
 }

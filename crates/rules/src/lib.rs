@@ -7,13 +7,13 @@
 //!                                                                     └─▶ AlertSink
 //! ```
 //!
-//! Here: when groups run, what a rule makes of its query's result, the state of alerts and its restoration after a
-//! restart, snapshots for the API, the unit tests of rule files, and
-//! backtests over stored history. Elsewhere: the files (`ferula-config`), queries
-//! (`ferula-promql`), template language (`ferula-template`), delivery (whatever the `AlertSink` is).
+//! Here: when groups run, how a rule turns its query's result into samples and alerts, how alert state is
+//! restored after a restart, snapshots for the API, unit tests of rule files, and backtests over stored
+//! history. Elsewhere: the files (`ferula-config`), queries (`ferula-promql`), the template language
+//! (`ferula-template`), delivery (behind `AlertSink`).
 //!
-//! [`Group::evaluate`] is a plain step: given a moment it queries, appends and returns. Tests drive weeks with it; only
-//! [`Manager`] knows clocks and tasks.
+//! [`Group::evaluate`] is a plain function: given a moment, it queries, appends and returns, so tests can
+//! simulate weeks. Only [`Manager`] uses clocks and tasks.
 
 mod alerting;
 mod append;

@@ -1,4 +1,4 @@
-//! Runs groups: loads them, starts a task for each, replaces them at reload, stops them.
+//! Runs groups: loads them, starts a task for each, replaces them on reload, and stops them.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -20,25 +20,24 @@ use crate::expand::check_template;
 use crate::group::{Group, RestoreOptions};
 use crate::snapshot::GroupSnapshot;
 
-/// What holds for the manager's whole life.
+/// Settings that stay the same for the manager's whole life.
 #[derive(Clone, Debug, Default)]
 pub struct ManagerOptions {
     /// See [`RestoreOptions`].
     pub restore: RestoreOptions,
-    /// `--rules.alert.restore-new-rule-groups`-like behaviour: groups that a reload brings are restored too.
+    /// Whether the alerts of groups that a reload adds are restored too.
     pub restore_new_groups: bool,
 }
 
-/// What a configuration says about rules.
+/// The rules section of a configuration.
 #[derive(Clone)]
 pub struct RuleSet {
-    /// Files, in order.
     pub files: Vec<String>,
-    /// Interval of groups that name none.
+    /// Interval of groups that do not set one.
     pub interval: Duration,
-    /// Which names are allowed.
+    /// Which metric and label names are valid.
     pub names: NameScheme,
-    /// What the groups work with from now on.
+    /// The settings that groups use from now on.
     pub context: Arc<GroupContext>,
 }
 
@@ -48,16 +47,16 @@ pub struct Manager {
     /// One update at a time.
     updating: AsyncMutex<()>,
     running: Mutex<BTreeMap<String, Running>>,
-    /// Whether groups may run; they wait for it with their first evaluation.
+    /// Set when groups may run; they wait for it before their first evaluation.
     started: watch::Sender<bool>,
     loaded_before: AtomicBool,
-    /// Turns of the groups to be evaluated; see [`EVALUATIONS_MAX`].
+    /// Permits for evaluations; see [`EVALUATIONS_MAX`].
     turns: Arc<Semaphore>,
     shutdown: Shutdown,
 }
 
-/// Groups that are evaluated at once. Each holds a thread, also while its rules wait for a place among the queries; the
-/// queries that have the places need threads too.
+/// How many groups are evaluated at once. Each occupies a thread, even while its rules wait for query
+/// admission, and the admitted queries need threads too.
 const EVALUATIONS_MAX: usize = 64;
 
 struct Running {
@@ -67,23 +66,23 @@ struct Running {
 }
 
 impl Running {
-    /// Asks the task to stop after the rule that it evaluates.
+    /// Asks the task to stop after the rule that it is evaluating.
     fn ask_to_stop(&self) {
         self.group.stop();
         self.stop.request();
     }
 
-    /// Waits until the evaluation that the task is in has ended; it was asked to stop.
+    /// Waits until the task's current evaluation has ended. The task has been asked to stop before.
     async fn ended(self) -> Arc<Group> {
         if let Err(error) = self.task.await {
-            error!("Rule group ended badly", group = self.group.key(), err = error);
+            error!("The task of a rule group failed", group = self.group.key(), err = error);
         }
         self.group
     }
 }
 
 impl Manager {
-    /// A manager without groups, which ends with `shutdown`.
+    /// Creates a manager without groups, which stops with `shutdown`.
     pub fn new(options: ManagerOptions, shutdown: Shutdown) -> Self {
         Manager {
             options,
@@ -100,18 +99,18 @@ impl Manager {
         self.running.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Lets groups evaluate, now that the storage is there.
+    /// Lets groups evaluate: the storage is ready.
     pub fn start(&self) {
         info!("Starting rule manager...");
         self.started.send_replace(true);
     }
 
-    /// Replaces all groups. A group that did not change continues; one that changed keeps what its rules knew. Alerts of
-    /// a rule that moved to another group move with it, those of a rule that is gone are resolved at once; the series of
-    /// a group that is gone are ended.
+    /// Replaces all groups. An unchanged group continues; a changed one keeps the state of its rules. Alerts
+    /// of a rule that moved to another group move with it, and those of a removed rule are resolved at once.
+    /// The series of removed groups are ended.
     ///
     /// # Errors
-    /// Every error of every file; the groups stay what they were.
+    /// All errors of all files. The groups stay as they were.
     pub async fn update(&self, set: &RuleSet) -> Result<(), LoadError> {
         let _one_at_a_time = self.updating.lock().await;
         if self.shutdown.is_requested() {
@@ -131,10 +130,11 @@ impl Manager {
                 before => changed.push((key, group, before)),
             }
         }
-        // All at once: an evaluation may take long, and the others are not to begin another rule meanwhile.
+        // Ask all of them at once: an evaluation may take long, and the others must not begin another rule
+        // meanwhile.
         let changing = changed.iter().filter_map(|(_, _, before)| before.as_ref());
         changing.chain(old.values()).for_each(Running::ask_to_stop);
-        // Rules without a successor of their own group.
+        // Rules without a successor in their own group.
         let mut left: Vec<(Arc<Group>, usize)> = Vec::new();
         let mut fresh = Vec::new();
         for (key, group, before) in changed {
@@ -153,7 +153,7 @@ impl Manager {
         let now = UnixNanos(set.context.clock.unix_nanos());
         let kept: Vec<Arc<Group>> = self.running().values().map(|running| running.group.clone()).collect();
         for (old, rule) in left {
-            // A group that stays has the rule as well, and fires its alerts itself.
+            // A group that is kept has the same rule, and fires its alerts itself.
             if kept.iter().any(|group| group.has_same_rule(&old, rule)) {
                 continue;
             }
@@ -178,8 +178,8 @@ impl Manager {
         Running { group, stop, task }
     }
 
-    /// Ends all groups and waits for them. No series is ended and no alert is resolved: the rules continue after the
-    /// restart.
+    /// Stops all groups and waits for them. No series is ended and no alert is resolved, since the rules
+    /// continue after the restart.
     pub async fn stop(&self) {
         info!("Stopping rule manager...");
         let _one_at_a_time = self.updating.lock().await;
@@ -196,7 +196,7 @@ impl Manager {
         info!("Rule manager stopped");
     }
 
-    /// All groups as they are, by file and name.
+    /// The current state of all groups, by file and name.
     pub fn snapshot(&self) -> Vec<GroupSnapshot> {
         let groups: Vec<Arc<Group>> = self.running().values().map(|running| running.group.clone()).collect();
         let mut all: Vec<GroupSnapshot> = groups.iter().map(|group| group.snapshot()).collect();
@@ -205,7 +205,7 @@ impl Manager {
     }
 }
 
-/// Reads all files.
+/// Reads all rule files.
 fn load_groups(set: &RuleSet, restored: bool) -> Result<BTreeMap<String, Group>, LoadError> {
     let options = RuleFileOptions {
         names: set.names,
@@ -237,12 +237,12 @@ fn load_groups(set: &RuleSet, restored: bool) -> Result<BTreeMap<String, Group>,
         }
     }
     for error in &errors {
-        error!("loading groups failed", err = error);
+        error!("Loading rule groups failed", err = error);
     }
     if errors.is_empty() { Ok(groups) } else { Err(LoadError { errors }) }
 }
 
-/// What a group's task waits for.
+/// The signals that a group's task waits for.
 struct Signals {
     stop: Shutdown,
     started: watch::Receiver<bool>,
@@ -267,7 +267,7 @@ async fn run_group(
         if !wait_until(&*clock, slot.plus(group.interval), &stop).await {
             return;
         }
-        // The newest slot that has passed is evaluated; those before it are missed.
+        // The newest slot that has passed is evaluated; earlier ones count as missed.
         let passed = (UnixNanos(clock.unix_nanos()).since(slot) / interval).max(1);
         slot = UnixNanos(slot.0.saturating_add(passed.saturating_mul(interval)));
         let missed = u64::try_from(passed - 1).unwrap_or(0);
@@ -276,8 +276,8 @@ async fn run_group(
         }
         evaluations += 1;
         let (running, moment) = (group.clone(), slot);
-        // The `for` state is looked up after the second evaluation: by then enough is scraped, and recording
-        // rules that alerts depend on have written.
+        // The `for` state is looked up after the second evaluation: by then, targets have been scraped, and
+        // recording rules that alerts depend on have been evaluated.
         let restoring = if evaluations == 2 { restore.take() } else { None };
         let now = clock.clone();
         let _turn = tokio::select! {
@@ -296,7 +296,7 @@ async fn run_group(
     }
 }
 
-/// Waits for a moment; `false` when the stop came first.
+/// Waits for a moment; returns `false` if the stop signal came first.
 async fn wait_until(clock: &dyn Clock, moment: UnixNanos, stop: &Shutdown) -> bool {
     loop {
         if stop.is_requested() {
@@ -314,7 +314,8 @@ async fn wait_until(clock: &dyn Clock, moment: UnixNanos, stop: &Shutdown) -> bo
     }
 }
 
-/// Ends the series of a group that is gone, after two intervals: a rule that only moved may write them by then.
+/// Ends the series of a removed group after two intervals. By then, a rule that only moved has written them
+/// again.
 async fn end_series(group: Arc<Group>, clock: SharedClock, shutdown: Shutdown) {
     let gone_at = UnixNanos(clock.unix_nanos());
     if wait_until(&*clock, gone_at.plus(2 * group.interval), &shutdown).await {

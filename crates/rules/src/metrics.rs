@@ -2,7 +2,7 @@
 
 use ferula_telemetry::{Counter, CounterVec, GaugeVec, Histogram, Registry, Summary};
 
-/// What is counted and measured about rules. Members of a group appear when it is loaded and go with it.
+/// Counters and gauges of rules. The series of a group appear when it is loaded and disappear with it.
 #[derive(Clone)]
 pub struct Metrics {
     pub(crate) evaluation_duration: Summary,
@@ -31,8 +31,8 @@ impl Metrics {
     pub fn new(registry: &Registry) -> Self {
         let counter = |name: &str, help: &str| registry.counter_vec(name, help, &["rule_group"]);
         let gauge = |name: &str, help: &str| registry.gauge_vec(name, help, &["rule_group"]);
-        let rule_help = "Seconds that one rule took: query, and storing what came out.";
-        let group_help = "Seconds that all rules of a group took together.";
+        let rule_help = "Duration of a rule's evaluation, query and storing the result, in seconds.";
+        let group_help = "Duration of a group's evaluation, all rules together, in seconds.";
         Metrics {
             evaluation_duration: registry.summary(
                 "prometheus_rule_evaluation_duration_seconds",
@@ -56,57 +56,57 @@ impl Metrics {
             ),
             iterations_missed: counter(
                 "prometheus_rule_group_iterations_missed_total",
-                "Slots of a group that passed unused because the evaluation before took too long. Rising: raise the interval, or split the group.",
+                "Evaluations that were skipped because the previous one took longer than the interval. If this rises, increase the interval or split the group.",
             ),
             iterations: counter(
                 "prometheus_rule_group_iterations_total",
-                "Slots of a group that have come, used or not.",
+                "Evaluations of a group that were due, including skipped ones.",
             ),
             evaluations: counter(
                 "prometheus_rule_evaluations_total",
-                "Rules of a group that were evaluated, well or badly.",
+                "Rule evaluations, including failed ones.",
             ),
             evaluation_failures: counter(
                 "prometheus_rule_evaluation_failures_total",
-                "Rules of a group whose query failed or whose result could not be stored; /rules shows why.",
+                "Rule evaluations whose query failed or whose result could not be stored. The page /rules shows the last error of each rule.",
             ),
             interval: gauge(
                 "prometheus_rule_group_interval_seconds",
-                "Seconds between two slots of a group.",
+                "Evaluation interval of a group, in seconds.",
             ),
             last_evaluation: gauge(
                 "prometheus_rule_group_last_evaluation_timestamp_seconds",
-                "When the last evaluation of a group began, in seconds since 1970.",
+                "Start of a group's last evaluation, in seconds since 1970.",
             ),
             last_duration: gauge(
                 "prometheus_rule_group_last_duration_seconds",
-                "Seconds that the last evaluation of a group took. Close to its interval, slots will be missed.",
+                "Duration of a group's last evaluation, in seconds. Near the interval, evaluations will be skipped.",
             ),
             last_rule_duration_sum: gauge(
                 "prometheus_rule_group_last_rule_duration_sum_seconds",
-                "Seconds that the rules of a group took in its last evaluation, added up. Above the duration of the group when they run beside each other.",
+                "Sum of the durations of all rules in a group's last evaluation, in seconds. Larger than the group's duration if rules run concurrently.",
             ),
             last_restore_duration: gauge(
                 "prometheus_rule_group_last_restore_duration_seconds",
-                "Seconds that it took after the start to read back since when the alerts of a group are active.",
+                "Time spent on restoring the `for` state of a group's alerts after a start, in seconds.",
             ),
-            rules: gauge("prometheus_rule_group_rules", "Rules of a group."),
+            rules: gauge("prometheus_rule_group_rules", "Number of rules in a group."),
             samples: gauge(
                 "prometheus_rule_group_last_evaluation_samples",
-                "Samples that the rules of a group had as results the last time.",
+                "Samples that the rules of a group returned in its last evaluation.",
             ),
             template_expansions: registry.counter(
                 "prometheus_template_text_expansions_total",
-                "Templates of labels and annotations that were filled in.",
+                "Expanded templates of labels and annotations.",
             ),
             template_failures: registry.counter(
                 "prometheus_template_text_expansion_failures_total",
-                "Templates that could not be filled in; the alert shows the error instead.",
+                "Templates that could not be expanded; the alert shows the error in place of the text.",
             ),
         }
     }
 
-    /// Makes the members of a group.
+    /// Creates the series of a group.
     pub(crate) fn add_group(&self, key: &str, rules: usize, interval_seconds: f64) {
         for family in
             [&self.iterations_missed, &self.iterations, &self.evaluations, &self.evaluation_failures]
@@ -122,7 +122,7 @@ impl Metrics {
         self.interval.with(&[key]).set(interval_seconds);
     }
 
-    /// Forgets the members of a group.
+    /// Removes the series of a group.
     pub(crate) fn remove_group(&self, key: &str) {
         for family in
             [&self.iterations_missed, &self.iterations, &self.evaluations, &self.evaluation_failures]

@@ -1,4 +1,5 @@
-//! How rules run queries: through the service that clients use, or with a separate engine for tests and backtests.
+//! How rules run queries: through the service that clients use as well, or with a separate engine for tests
+//! and backtests.
 
 use std::sync::{Arc, PoisonError, RwLock};
 
@@ -11,15 +12,16 @@ use tokio::runtime::Handle;
 
 use crate::RuleError;
 
-/// Evaluates expressions at one moment. Limits and timeouts are the implementer's.
+/// Evaluates expressions at one moment. Limits and timeouts are up to the implementation.
 pub trait RuleQuery: Send + Sync {
-    /// The value of an expression, of whatever type. Blocks.
+    /// Returns the value of an expression, of any type. Blocks.
     ///
     /// # Errors
-    /// The query did not get to run, or failed.
+    /// The query was not admitted, or failed.
     fn value(&self, expr: &Expr, at: Timestamp, origin: &RuleOrigin<'_>) -> Result<QueryValue, RuleError>;
 
-    /// The value as a vector, which is what rules work with; a scalar becomes one element without labels.
+    /// Returns the value as a vector, which is what rules work with. A scalar becomes one element without
+    /// labels.
     ///
     /// # Errors
     /// As [`RuleQuery::value`], and when the value is neither vector nor scalar.
@@ -40,11 +42,11 @@ pub trait RuleQuery: Send + Sync {
         }
     }
 
-    /// Stops the queries that run and all that come later, for shutdown.
+    /// Stops all running and future queries, for shutdown.
     fn stop(&self) {}
 }
 
-/// What asks, for the query log and the list of running queries.
+/// The rule that runs a query, for the query log and the list of running queries.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct RuleOrigin<'a> {
     pub file: &'a str,
@@ -53,10 +55,10 @@ pub struct RuleOrigin<'a> {
     pub query: &'a str,
 }
 
-/// Queries through the service, within the limits that hold for clients too.
+/// Runs queries through the service, within the limits that apply to clients too.
 pub struct ServiceQuery {
     service: Arc<QueryService>,
-    /// Rules run on threads of their own; waiting for a place and the timeout need the runtime.
+    /// Rules run on their own threads; waiting for admission and for the timeout needs the runtime.
     runtime: Handle,
 }
 
@@ -83,7 +85,7 @@ impl RuleQuery for ServiceQuery {
     }
 }
 
-/// Queries with an engine of its own: nothing is counted, logged or limited in time.
+/// Runs queries on a separate engine: nothing is counted, logged or limited in time.
 pub struct EngineQuery<S: ?Sized> {
     engine: RwLock<Engine>,
     storage: Arc<S>,
@@ -95,7 +97,7 @@ impl<S: Queryable + ?Sized> EngineQuery<S> {
         EngineQuery { engine: RwLock::new(engine), storage, control: QueryControl::new() }
     }
 
-    /// Replaces the engine for the queries that follow.
+    /// Replaces the engine for subsequent queries.
     pub fn set_engine(&self, engine: Engine) {
         *self.engine.write().unwrap_or_else(PoisonError::into_inner) = engine;
     }

@@ -1,8 +1,8 @@
 //! Recording rules: the result of a query under another name.
 //!
-//! The elements of a result are mostly those of the last evaluation, in the same order. For each of them, [`SeriesCache`]
-//! keeps the labels of the recorded series and its ref in the store, so an evaluation without new series
-//! creates no label set and performs no look-up.
+//! An evaluation mostly returns the same elements as the previous one, in the same order. For each element,
+//! [`SeriesCache`] keeps the labels of the recorded series and its ref in the store, so an evaluation without
+//! new series creates no label sets and performs no look-ups.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -13,18 +13,18 @@ use ferula_storage::{AppendError, Appender, HistogramSample, SampleBatch, Sample
 
 use crate::RuleError;
 
-/// Elements that are not in the result any more are forgotten when there are so many beside those that are.
+/// Elements that are no longer in the result are dropped once this many have accumulated.
 const SURPLUS_MAX: usize = 1024;
 
 /// A sample of the rule: which series of the cache, milliseconds, and the value.
 pub(crate) type Recorded = (u32, i64, SampleValue);
 
-/// What a rule makes of the labels of an element.
+/// How a rule changes the labels of an element.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Naming<'a> {
     /// The name of the series.
     pub metric: &'a str,
-    /// Labels over those of the element; an empty value removes one.
+    /// Labels that override those of the element; an empty value removes a label.
     pub labels: &'a BTreeMap<String, String>,
 }
 
@@ -39,7 +39,7 @@ impl Naming<'_> {
     }
 }
 
-/// The series of a rule, from one evaluation to the next.
+/// The series of a rule, kept from one evaluation to the next.
 #[derive(Debug, Default)]
 pub(crate) struct SeriesCache {
     elements: Vec<Element>,
@@ -60,19 +60,19 @@ struct Element {
     seen: u64,
 }
 
-/// What elements become; several may become the same, if not at the same time.
+/// The recorded series of each element. Several elements may share one, but not in the same evaluation.
 #[derive(Debug)]
 struct Series {
     labels: LabelSet,
     handle: Option<SeriesRef>,
-    /// The last round that gave it.
+    /// The last round whose result contained it.
     given: u64,
     /// The last round that stored it.
     stored: u64,
 }
 
 impl SeriesCache {
-    /// Puts the rule's name and labels on the result; a label with an empty value takes that label away.
+    /// Applies the rule's name and labels to the result; a label with an empty value is removed.
     ///
     /// # Errors
     /// Two elements become the same series, or there are more than `limit`.
@@ -106,7 +106,7 @@ impl SeriesCache {
         Ok(results)
     }
 
-    /// The place of an element, `expected` if nothing has changed.
+    /// The index of an element; `expected` if nothing has changed.
     fn element(&mut self, naming: Naming<'_>, labels: &LabelSet, expected: usize) -> usize {
         if self.elements.get(expected).is_some_and(|element| element.labels == *labels) {
             return expected;
@@ -131,12 +131,13 @@ impl SeriesCache {
         place
     }
 
-    /// Labels of a series that [`SeriesCache::record`] gave.
+    /// Labels of a series that [`SeriesCache::record`] returned.
     pub fn labels(&self, series: u32) -> &LabelSet {
         &self.series[series as usize].labels
     }
 
-    /// Appends results. Calls `refused` for those that the store does not take, and returns the series of the others.
+    /// Appends results. Calls `refused` for those that the store refuses, and returns the series of the
+    /// others.
     pub fn append(
         &mut self,
         appender: &mut dyn Appender,
@@ -145,12 +146,13 @@ impl SeriesCache {
     ) -> Vec<u32> {
         let mut accepted = Vec::with_capacity(results.len());
         let again = self.append_once(appender, results, &mut accepted, &mut refused, true);
-        // Series that the store had removed; they have been looked up anew.
+        // The store had removed these series; they have been looked up again.
         self.append_once(appender, again, &mut accepted, &mut refused, false);
         accepted
     }
 
-    /// Returns the results whose series the store does not know any more, if that is to be tried `again`.
+    /// Appends once. Returns the results whose series the store no longer knows, if they are to be retried
+    /// (`again`).
     fn append_once(
         &mut self,
         appender: &mut dyn Appender,
@@ -211,7 +213,7 @@ impl SeriesCache {
         left
     }
 
-    /// Series that were stored last time and are not among those that are now.
+    /// Series that were stored last time but not this time.
     pub fn gone(&self, accepted: &[u32]) -> Vec<LabelSet> {
         let mut now = vec![false; self.series.len()];
         accepted.iter().for_each(|series| now[*series as usize] = true);
@@ -223,7 +225,7 @@ impl SeriesCache {
         self.stored_round > 0 && series.stored == self.stored_round
     }
 
-    /// Notes that the results of this evaluation are stored.
+    /// Records that the results of this evaluation are stored.
     pub fn stored(&mut self, accepted: &[u32]) {
         self.stored_round = self.round;
         for series in accepted {
@@ -231,14 +233,14 @@ impl SeriesCache {
         }
     }
 
-    /// Forgets everything; returns the series that were stored last.
+    /// Clears the cache; returns the series that were stored last.
     pub fn take_stored(&mut self) -> Vec<LabelSet> {
         let taken = std::mem::take(self);
         let stored = taken.series.iter().filter(|series| taken.was_stored(series));
         stored.map(|series| series.labels.clone()).collect()
     }
 
-    /// Forgets what neither the last result had nor the last storing.
+    /// Drops elements that are neither in the last result nor among the last stored series.
     fn forget(&mut self) {
         let old = std::mem::take(self);
         (self.round, self.stored_round) = (old.round, old.stored_round);
@@ -259,7 +261,7 @@ impl SeriesCache {
     }
 }
 
-/// Places are counted in 32 bits: more series than that do not fit into memory.
+/// Indices have 32 bits: more series than that do not fit into memory.
 fn index(place: usize) -> u32 {
     u32::try_from(place).expect("a rule has fewer than four billion series")
 }
@@ -272,7 +274,7 @@ mod tests {
 
     use super::*;
 
-    /// A store that forgets all series now and then.
+    /// A store that now and then forgets all series.
     #[derive(Default)]
     struct Forgetful {
         series: BTreeMap<LabelSet, u64>,
@@ -329,7 +331,7 @@ mod tests {
         LabelSet::from_pairs([("__name__", "r"), ("job", job), ("team", "a")])
     }
 
-    /// One evaluation: what was stored, and what ended.
+    /// One evaluation: returns the stored samples and the ended series.
     fn evaluate(
         cache: &mut SeriesCache,
         store: &mut Forgetful,
@@ -350,13 +352,13 @@ mod tests {
         let mut random = 1u64;
         for round in 0..300 {
             random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-            // Every round other elements in another order; now and then many that never come back.
+            // Every round has the elements in another order, and now and then many that never return.
             let churn = if round % 50 == 49 { 1500 } else { 3 };
             let mut vector: Vec<InstantSample> =
                 (0..churn).map(|n| element(&format!("{round}-{n}"), "", f64::from(n))).collect();
             for job in 0..6 {
                 if random >> (10 + job) & 1 == 1 {
-                    // Two elements that become the same series, in turns.
+                    // Two elements become the same series, alternately.
                     vector.push(element(&job.to_string(), &(random >> 20 & 1).to_string(), 1.0));
                 }
             }

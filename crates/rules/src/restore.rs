@@ -12,12 +12,13 @@ use ferula_telemetry::error;
 use crate::alerting::{ALERTS_FOR_STATE, Alerting};
 use crate::group::{Group, RestoreOptions};
 
-/// The last sample of a series: milliseconds, and the second since when the alert was active.
+/// The last sample of a series: timestamp in milliseconds, and the second since when the alert has been
+/// active.
 type LastSample = (i64, f64);
 
 impl Group {
-    /// Restores since when the active alerts are active. Called after the second evaluation, when there is
-    /// something to restore to.
+    /// Restores the time since when each active alert has been active. Called after the second evaluation,
+    /// when there are alerts to restore.
     pub fn restore(&self, now: UnixNanos, options: &RestoreOptions) {
         let context = self.context();
         let began = context.clock.elapsed();
@@ -35,14 +36,14 @@ impl Group {
                     ),
                 }
             }
-            // Also when it failed: there is no second try, and the alert must be able to fire.
+            // Even if this failed: there is no second attempt, and the alert must be able to fire.
             alerting.set_restored();
         }
         let took = context.clock.elapsed().saturating_sub(began);
         context.metrics.last_restore_duration.with(&[&self.key()]).set(took.as_secs_f64());
     }
 
-    /// The last samples of the rule's state series, by the alert's labels.
+    /// The last samples of the rule's state series, by the labels of the alert.
     fn last_states(
         &self,
         alerting: &Alerting,
@@ -55,7 +56,7 @@ impl Group {
         let matchers: Vec<Matcher> = alerting
             .series_labels(None, ALERTS_FOR_STATE)
             .iter()
-            // The value of a template is not known here.
+            // The values of templates are not known here.
             .filter(|(_, value)| !value.contains("{{"))
             .map(|(name, value)| Matcher::equal(name, value))
             .collect();
@@ -90,13 +91,13 @@ impl Alerting {
                 // It was firing, and will be again with the next evaluation.
                 active_at
             } else if self.hold < options.grace_period {
-                // A short `for` is over sooner than the grace period would be: it counts anew.
+                // A short `for` ends before the grace period would, so it starts over.
                 continue;
             } else if remaining < nanos(options.grace_period) {
-                // It fires exactly when the grace period is over.
+                // It fires exactly when the grace period ends.
                 now.plus(options.grace_period).minus(self.hold)
             } else {
-                // The time that the server was down does not count.
+                // Downtime does not count.
                 UnixNanos(active_at.0.saturating_add(now.since(down_at)))
             };
         }

@@ -12,8 +12,8 @@ use crate::alerting::Alerting;
 use crate::recording::{Naming, SeriesCache};
 use crate::snapshot::{AlertState, AlertingSnapshot, Health, RecordingSnapshot, RuleSnapshot};
 
-/// A rule. Everything that changes is behind locks that are held for moments only, so that the API can look at a
-/// rule while it runs.
+/// A rule. All mutable state is behind locks that are held only briefly, so that the API can read a rule
+/// while it runs.
 #[derive(Debug)]
 pub(crate) struct Rule {
     pub name: String,
@@ -22,16 +22,16 @@ pub(crate) struct Rule {
     pub query: String,
     /// The group's labels under the rule's own.
     pub labels: BTreeMap<String, String>,
-    /// What an alerting rule has beyond that.
+    /// The alerting half, if it is an alerting rule.
     pub alerting: Option<Alerting>,
     status: Mutex<Status>,
-    /// Series that an alerting rule's last evaluation wrote.
+    /// Series that the last evaluation of an alerting rule wrote.
     written: Mutex<HashSet<LabelSet>>,
-    /// Those of a recording rule.
+    /// Series of a recording rule.
     recorded: Mutex<SeriesCache>,
 }
 
-/// How the last evaluation went.
+/// Outcome of the last evaluation.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Status {
     pub health: Health,
@@ -41,7 +41,7 @@ pub(crate) struct Status {
 }
 
 impl Rule {
-    /// A rule of a file. `restored` says that there is no `for` state to wait for.
+    /// Creates a rule from a file. `restored` means that there is no `for` state to wait for.
     pub fn new(
         rule: &file::Rule,
         group_labels: &BTreeMap<String, String>,
@@ -65,7 +65,7 @@ impl Rule {
         }
     }
 
-    /// What it makes of the labels of an element, if it is a recording rule.
+    /// How it changes the labels of an element, if it is a recording rule.
     pub fn naming(&self) -> Naming<'_> {
         Naming { metric: &self.name, labels: &self.labels }
     }
@@ -82,14 +82,14 @@ impl Rule {
         self.recorded.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Forgets which series were written, and returns them.
+    /// Clears the list of written series and returns it.
     pub fn take_written(&self) -> Vec<LabelSet> {
         let mut all: Vec<LabelSet> = self.written().drain().collect();
         all.extend(self.recorded().take_stored());
         all
     }
 
-    /// Whether the other rule says the same, wherever it stands.
+    /// Whether the other rule has the same content, regardless of its position.
     pub fn equals(&self, other: &Rule) -> bool {
         let alerting =
             |rule: &Rule| rule.alerting.as_ref().map(|a| (a.hold, a.keep_firing_for, a.annotations.clone()));
@@ -99,7 +99,7 @@ impl Rule {
             && alerting(self) == alerting(other)
     }
 
-    /// Whether state can be handed from the other rule to this one.
+    /// Whether this rule can take over the state of the other one.
     pub fn is_successor_of(&self, other: &Rule) -> bool {
         self.name == other.name && self.labels == other.labels
     }

@@ -1,4 +1,4 @@
-//! A line of a test's series to its points: `name{label="value"} 1+2x3 _ stale {{schema:0 sum:1}}x2`.
+//! Expands a series line of a test to its points: `name{label="value"} 1+2x3 _ stale {{schema:0 sum:1}}x2`.
 
 use std::sync::Arc;
 
@@ -6,10 +6,10 @@ use ferula_model::{FloatHistogram, LabelSet};
 use ferula_promql_syntax::ast::UnaryOp;
 use ferula_promql_syntax::{HistogramSequence, SequenceItem, parse_series_description};
 
-/// A line may stand for this many points, so that `1x1000000000` is an error and not the end of the memory.
+/// Upper bound on the points of a line, so that `1x1000000000` is an error instead of exhausting memory.
 const POINTS_MAX: u64 = 10_000_000;
 
-/// One point in time of a series.
+/// One point of a series.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Point {
     /// No sample.
@@ -20,7 +20,7 @@ pub(crate) enum Point {
     Histogram(Arc<FloatHistogram>),
 }
 
-/// The labels and points of a line.
+/// Returns the labels and points of a line.
 pub(crate) fn expand(line: &str) -> Result<(LabelSet, Vec<Point>), String> {
     let series = parse_series_description(line).map_err(|error| error.to_string())?;
     let count = series.items.iter().map(SequenceItem::points).fold(0, u64::saturating_add);
@@ -35,7 +35,7 @@ pub(crate) fn expand(line: &str) -> Result<(LabelSet, Vec<Point>), String> {
                 let mut value = *first;
                 for _ in 0..=*times {
                     points.push(Point::Float(value));
-                    // Adding nothing would change the bits of a staleness marker.
+                    // Even adding zero would change the bits of a staleness marker.
                     if *step != 0.0 {
                         value += step;
                     }

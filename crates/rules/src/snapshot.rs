@@ -5,21 +5,21 @@ use std::time::Duration;
 
 use ferula_model::{LabelSet, UnixNanos};
 
-/// How far an alert has come. Ordered from harmless to serious.
+/// State of an alert, ordered by severity.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum AlertState {
     /// Not evaluated yet.
     Unknown,
-    /// Nothing wrong, or not any more.
+    /// The expression does not hold.
     Inactive,
-    /// Wrong, but not for long enough.
+    /// The expression holds, but for less than `for`.
     Pending,
-    /// Wrong.
+    /// The expression has held for at least `for`, or `keep_firing_for` still applies.
     Firing,
 }
 
 impl AlertState {
-    /// The word in the API and in the label `alertstate`.
+    /// The word used in the API and in the label `alertstate`.
     pub const fn as_str(self) -> &'static str {
         match self {
             AlertState::Unknown => "unknown",
@@ -30,20 +30,17 @@ impl AlertState {
     }
 }
 
-/// How a rule's last evaluation went.
+/// Outcome of a rule's last evaluation.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Health {
-    /// There was none.
     #[default]
     Unknown,
-    /// Well.
     Good,
-    /// It failed.
     Bad,
 }
 
 impl Health {
-    /// The word in the API.
+    /// The word used in the API.
     pub const fn as_str(self) -> &'static str {
         match self {
             Health::Unknown => "unknown",
@@ -56,19 +53,18 @@ impl Health {
 /// A group with its rules.
 #[derive(Clone, Debug, PartialEq)]
 pub struct GroupSnapshot {
-    /// Its name, unique in its file.
+    /// Unique within its file.
     pub name: String,
     /// The file it came from.
     pub file: String,
     /// How often it runs.
     pub interval: Duration,
-    /// How many results a rule may have; 0 for any number.
+    /// Maximum number of results of a rule; 0 means no limit.
     pub limit: usize,
     /// How long the last evaluation took.
     pub evaluation_time: Duration,
-    /// When it began, by the clock on the wall; `None` before the first.
+    /// Wall-clock time at which it began; `None` before the first.
     pub last_evaluation: Option<UnixNanos>,
-    /// The rules, in their order.
     pub rules: Vec<RuleSnapshot>,
 }
 
@@ -84,7 +80,6 @@ pub enum RuleSnapshot {
 /// An alerting rule.
 #[derive(Clone, Debug, PartialEq)]
 pub struct AlertingSnapshot {
-    /// Its name.
     pub name: String,
     /// The expression, as the printer writes it.
     pub query: String,
@@ -92,49 +87,43 @@ pub struct AlertingSnapshot {
     pub hold: Duration,
     /// `keep_firing_for`
     pub keep_firing_for: Duration,
-    /// Labels, not filled in.
+    /// Labels as written, with templates.
     pub labels: BTreeMap<String, String>,
-    /// Annotations, not filled in.
+    /// Annotations as written, with templates.
     pub annotations: BTreeMap<String, String>,
-    /// The most serious state of its alerts.
+    /// The most severe state of its alerts.
     pub state: AlertState,
-    /// Alerts that are pending or firing.
     pub alerts: Vec<AlertSnapshot>,
-    /// How the last evaluation went.
     pub health: Health,
-    /// Why it failed, or "".
+    /// Error of the last evaluation, or "".
     pub last_error: String,
-    /// How long it took.
     pub evaluation_time: Duration,
-    /// When it began; `None` before the first.
+    /// `None` before the first evaluation.
     pub last_evaluation: Option<UnixNanos>,
 }
 
 /// A recording rule.
 #[derive(Clone, Debug, PartialEq)]
 pub struct RecordingSnapshot {
-    /// The name of the series.
+    /// Name of the recorded series.
     pub name: String,
     /// The expression, as the printer writes it.
     pub query: String,
     /// Labels that are set on the series.
     pub labels: BTreeMap<String, String>,
-    /// How the last evaluation went.
     pub health: Health,
-    /// Why it failed, or "".
+    /// Error of the last evaluation, or "".
     pub last_error: String,
-    /// How long it took.
     pub evaluation_time: Duration,
-    /// When it began; `None` before the first.
+    /// `None` before the first evaluation.
     pub last_evaluation: Option<UnixNanos>,
 }
 
 /// One alert that is pending or firing.
 #[derive(Clone, Debug, PartialEq)]
 pub struct AlertSnapshot {
-    /// What identifies it.
     pub labels: LabelSet,
-    /// Filled in, by name.
+    /// Expanded, by name.
     pub annotations: Vec<(String, String)>,
     /// `Pending` or `Firing`.
     pub state: AlertState,

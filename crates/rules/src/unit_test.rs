@@ -1,4 +1,5 @@
-//! Unit tests of rule files: rules are evaluated over written-out series, and their results are compared.
+//! Unit tests of rule files: rules are evaluated over the series that the test lists, and the results are
+//! compared.
 //!
 //! The behaviour, and the texts of failures, are those of `promtool test rules`.
 
@@ -28,35 +29,33 @@ use crate::{Group, GroupContext, Metrics};
 
 /// What tests run with.
 pub struct Options<'a> {
-    /// Makes an empty store, one for every group of tests.
+    /// Creates an empty store, one for every group of tests.
     pub open_store: &'a dyn Fn() -> Result<Arc<dyn RuleStore>, String>,
-    /// Switches of the query engine.
     pub features: Features,
-    /// The same for the parser.
     pub parser: ParserOptions,
-    /// For measuring; tests have their own time.
+    /// Measures durations; the tests themselves use simulated time.
     pub clock: SharedClock,
-    /// Whether a group of tests with this name runs; unnamed ones have the name "".
+    /// Whether the group of tests with this name runs; unnamed ones have the name "".
     pub runs: &'a dyn Fn(&str) -> bool,
-    /// Alerts that are not as expected are shown as one document with coloured differences.
+    /// Shows unexpected alerts as one document with coloured differences.
     pub diff: bool,
-    /// Takes lines about what is going on, and all data of every group of tests at its end.
+    /// Receives progress lines, and the dump of all data after each group of tests.
     pub debug: Option<&'a dyn Fn(&str)>,
 }
 
-/// What became of a group of tests.
+/// The result of a group of tests.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TestReport {
     /// Its name, or `unnamed#N`.
     pub name: String,
-    /// What went wrong, as promtool prints it.
+    /// The failures, as promtool prints them.
     pub failures: Vec<String>,
 }
 
-/// Samples in memory that a query may have at a time.
+/// Samples that a query may hold in memory.
 const SAMPLES_MAX: u64 = 10_000;
 
-/// The rules of each file with its name, or everything that is wrong with the files.
+/// The rules of each file by its name, or all errors of the files.
 pub type Rules = Result<Vec<(String, LoadedRules)>, Vec<String>>;
 
 /// Why a file of tests cannot be run at all.
@@ -66,10 +65,10 @@ pub enum TestFileError {
     RepeatedGroup(String),
 }
 
-/// Runs the tests of a file on rules that were loaded already. Rules that are wrong fail every group of tests.
+/// Runs the tests of a file on rules that have been loaded already. Invalid rules fail every group of tests.
 ///
 /// # Errors
-/// What is wrong with the file of tests itself.
+/// An error in the file of tests itself.
 pub fn run(
     file: &UnitTestFile,
     rules: &Rules,
@@ -100,14 +99,14 @@ pub fn run(
     Ok(reports)
 }
 
-/// Takes alerts and forgets them: the tests look at the rules.
+/// Discards alerts: the tests look at the rules instead.
 struct Nowhere;
 
 impl AlertSink for Nowhere {
     fn send(&self, _: Vec<Alert>) {}
 }
 
-/// A series that is written into the store little by little.
+/// A series that is written into the store step by step.
 struct Input {
     labels: LabelSet,
     points: std::vec::IntoIter<Point>,
@@ -130,7 +129,7 @@ fn read_inputs(tests: &TestGroup, start: UnixNanos) -> Result<Vec<Input>, String
     Ok(inputs)
 }
 
-/// One group of tests with everything it needs.
+/// One group of tests with its store, rules and inputs.
 struct Bed<'a> {
     file: &'a UnitTestFile,
     tests: &'a TestGroup,
@@ -221,9 +220,9 @@ impl<'a> Bed<'a> {
         failures
     }
 
-    /// Shows everything that the store holds at the end.
+    /// Prints everything that the store holds at the end.
     fn dump(&self, debug: &dyn Fn(&str)) {
-        // Up to the next whole second, as promtool has it.
+        // Up to the next whole second, as in promtool.
         let window = Duration::from_secs(self.last_moment().as_secs() + 1);
         let at = self.start.plus(window).timestamp();
         let nanos = i64::try_from(window.as_nanos()).unwrap_or(i64::MAX);
@@ -244,17 +243,18 @@ impl<'a> Bed<'a> {
         }
     }
 
-    /// The last moment that a test asks for.
+    /// The latest moment that a test asks for.
     fn last_moment(&self) -> Duration {
         let alerts = self.tests.alert_rule_test.iter().map(|test| test.eval_time);
         let expressions = self.tests.promql_expr_test.iter().map(|test| test.eval_time);
         alerts.chain(expressions).max().unwrap_or_default()
     }
 
-    /// Evaluates all groups at every step up to the last moment that a test asks for; looks at the alerts between.
+    /// Evaluates all groups at every step up to the latest moment that a test asks for, and checks the alerts
+    /// in between.
     ///
     /// # Errors
-    /// Rules that failed; nothing further is tested then.
+    /// Rules failed; the rest of the group is not tested then.
     fn evaluate(&mut self, failures: &mut Vec<String>) -> Result<(), Vec<String>> {
         let alert_times: BTreeSet<Duration> =
             self.tests.alert_rule_test.iter().map(|test| test.eval_time).collect();
@@ -422,12 +422,12 @@ fn show_alerts(alerts: &[Shown]) -> String {
     format!("[\n{}\n]", all.join(",\n"))
 }
 
-/// Puts `indent` in front of every line but the first.
+/// Indents every line but the first.
 fn indented(lines: &str, indent: &str) -> String {
     lines.replace('\n', &format!("\n{indent}"))
 }
 
-/// One sample as it is compared.
+/// One sample, in the form in which it is compared.
 struct Sample {
     labels: LabelSet,
     value: f64,
@@ -446,7 +446,7 @@ impl Sample {
     }
 
     fn of_text(labels: &str, value: f64, histogram: &str) -> Result<Self, String> {
-        // Nothing at all stands for no labels.
+        // An empty text stands for no labels.
         let labels = if labels.is_empty() {
             LabelSet::empty()
         } else {
@@ -485,7 +485,7 @@ fn show_samples(samples: &[Sample]) -> String {
     samples.iter().map(one).collect::<Vec<_>>().join(", ")
 }
 
-/// A series of the dump with its samples.
+/// Formats a series of the dump with its samples.
 fn show_series(series: &RangeSeries) -> String {
     let floats = series.floats.iter().map(|(at, value)| format!("{} @[{at}]", format_f(*value)));
     let histograms = series.histograms.iter().map(|(at, histogram)| format!("{histogram} @[{at}]"));

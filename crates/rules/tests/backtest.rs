@@ -1,7 +1,7 @@
-//! Backtests against the slow, obvious way: every group evaluated at every slot by [`Group::evaluate`], looking at its
-//! alerts after each.
+//! Backtests against the slow, obvious way: every group is evaluated at every slot by [`Group::evaluate`],
+//! and its alerts are compared after each.
 //!
-//! `BACKTEST_RULES` sets how many random rules are replayed, `BACKTEST_SEED` which; a failure names both.
+//! `BACKTEST_RULES` sets how many random rules are replayed, `BACKTEST_SEED` the seed; a failure prints both.
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
@@ -28,7 +28,7 @@ impl AlertSink for Nowhere {
     fn send(&self, _: Vec<Alert>) {}
 }
 
-/// Groups over `data`; what they write goes to `written`.
+/// Groups over `data`; their results are written to `written`.
 fn groups(text: &str, data: &MemStorage, written: &MemStorage) -> Vec<Group> {
     ferula_telemetry::logging::init(Level::Error, Format::Logfmt);
     let parser = ParserOptions::default();
@@ -61,7 +61,7 @@ fn groups(text: &str, data: &MemStorage, written: &MemStorage) -> Vec<Group> {
 type Line = (UnixNanos, String, LabelSet, Change, String, Vec<(String, String)>);
 
 fn shown(value: f64) -> String {
-    // The last bits depend on the order in which Prometheus adds up, too.
+    // In Prometheus too, the last bits depend on the order of summation.
     format!("{value:.9e}")
 }
 
@@ -79,10 +79,10 @@ fn lines(reports: &[GroupReport]) -> Vec<Line> {
     all
 }
 
-/// What is known of an alert: its state, value and annotations.
+/// The known properties of an alert: its state, value and annotations.
 type Known = (AlertState, f64, Vec<(String, String)>);
 
-/// The same by evaluating step by step, with the number of failed evaluations of each rule.
+/// The same by evaluating step by step; also returns the number of failed evaluations of each rule.
 fn step_by_step(groups: &[Group], from: UnixNanos, to: UnixNanos) -> (Vec<Line>, BTreeMap<String, u64>) {
     let (mut lines, mut failures) = (Vec::new(), BTreeMap::new());
     for group in groups {
@@ -108,8 +108,8 @@ fn step_by_step(groups: &[Group], from: UnixNanos, to: UnixNanos) -> (Vec<Line>,
                 };
                 for (labels, (state, value, annotations)) in &now {
                     let before = known.get(&(rule.name.clone(), labels.clone())).map(|before| before.0);
-                    // An alert that was inactive for one evaluation is seen as gone there, so that a state never
-                    // falls back from one look to the next.
+                    // An alert that was inactive for one evaluation counts as gone, so that a state never
+                    // moves backwards between two looks.
                     match (before, state) {
                         (Some(AlertState::Pending) | None, AlertState::Firing) => {
                             note(labels, Change::Firing, *value, annotations);
@@ -163,7 +163,7 @@ fn setting(name: &str, default: u64) -> u64 {
     std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(default)
 }
 
-/// A group with one rule, whose parts are taken by chance.
+/// A group with one randomly generated rule.
 fn random_group(index: u64, generator: &mut Generator<'_>) -> String {
     let mut pick = |of: &[&str]| of[(generator.random() % of.len() as u64) as usize].to_owned();
     let interval = pick(&["7s", "15s", "60s"]);
@@ -191,7 +191,7 @@ fn random_group(index: u64, generator: &mut Generator<'_>) -> String {
 }
 
 #[test]
-fn a_backtest_gives_what_evaluating_step_by_step_gives() {
+fn a_backtest_returns_what_evaluating_step_by_step_returns() {
     let (rules, seed) = (setting("BACKTEST_RULES", 60), setting("BACKTEST_SEED", 1));
     let data = query_data::store(seed);
     let texts = |list: &[&str]| list.iter().map(|text| (*text).to_owned()).collect::<Vec<_>>();
@@ -257,7 +257,7 @@ fn episodes_beyond_the_bound_are_counted_only() {
 }
 
 #[test]
-fn only_alerts_that_are_asked_for_run_and_the_progress_is_theirs() {
+fn only_selected_alerts_run_and_the_progress_counts_only_them() {
     let data = gauge(&[1.0; 20]);
     let text = "groups: [{name: g, interval: 15s, rules: [{alert: A, expr: m > 0}, {record: r, expr: m}, \
                 {alert: B, expr: m > 0, for: 1m}]}, {name: h, rules: [{alert: C, expr: m}]}]";
@@ -292,7 +292,7 @@ fn a_recorded_series_that_history_lacks_is_named_and_can_be_evaluated() {
         .collect();
     assert_eq!(short, [("ALERTS", false, 0, 0), ("a:m", false, 0, 1), ("b:m", false, 1, 1)]);
     assert_eq!(found[2].alerts.iter().collect::<Vec<_>>(), ["A"]);
-    // Two lookbacks and a window for the recorded ones, a lookback for the alert.
+    // Two lookbacks and a window for the recorded series, a lookback for the alert.
     assert_eq!(found[0].reach_ms, 3 * 300_000 + 30_000);
 
     let mut given = Vec::new();
@@ -316,7 +316,7 @@ fn recorded_series_that_are_evaluated_first_raise_the_alerts_that_the_manager_ra
                 {record: 'a:m', expr: 'm * 2 < 30', labels: {team: x}}, {record: 'b:m', expr: 'max_over_time(a:m[30s])'}, \
                 {alert: A, expr: 'b:m > 12', for: 15s, annotations: {v: '{{ $value }}'}}, \
                 {alert: B, expr: 'absent(a:m)'}]}]";
-    // Neither before the first sample nor after the last, so that both see the same recorded ones.
+    // Starts after the first sample and ends before the last, so that both see the same recorded samples.
     let (period, all) = ((seconds(1_000), seconds(4_500)), |_: &str| true);
     let slow = gauge(&values);
     let (expected, _) = step_by_step(&groups(text, &slow, &slow), period.0, period.1);

@@ -22,7 +22,7 @@ use ferula_telemetry::Registry;
 use ferula_telemetry::logging::{Format, Level};
 use ferula_testkit::MemStorage;
 
-/// Keeps what was sent.
+/// Keeps the alerts that were sent.
 #[derive(Default)]
 struct Sent(Mutex<Vec<Alert>>);
 
@@ -76,7 +76,7 @@ impl World {
         parse_rules(text, &options).unwrap()
     }
 
-    /// The first group of a file, with its `for` state taken for restored or not.
+    /// The first group of a file; `restored` as in [`Group::from_file`].
     fn group(&self, text: &str, restored: bool) -> Group {
         let loaded = Self::loaded(text);
         let minute = Duration::from_secs(60);
@@ -93,7 +93,8 @@ impl World {
         appender.commit(Durability::Written).unwrap();
     }
 
-    /// All samples of series with this name: labels without the name, seconds, value (`None` for the end).
+    /// All samples of the series with this name: labels without the name, seconds, value (`None` for a
+    /// staleness marker).
     fn series(&self, name: &str) -> Vec<(String, Vec<(i64, Option<f64>)>)> {
         let mut snapshot = self.storage.snapshot(TimeRange::ALL).unwrap();
         let selection = snapshot.select(&[Matcher::equal("__name__", name)], &Hints::default()).unwrap();
@@ -159,7 +160,7 @@ fn recorded_series_see_each_other_end_when_gone_and_keep_their_labels() {
 }
 
 #[test]
-fn query_offset_moves_question_and_answer() {
+fn query_offset_moves_the_query_and_its_result() {
     let world = World::new();
     let group = world.group("groups: [{name: g, query_offset: 30s, rules: [{record: y, expr: x}]}]", true);
     world.put(&[("__name__", "x")], 10, 1.0);
@@ -282,11 +283,11 @@ fn keep_firing_for_counts_from_the_first_moment_without() {
 #[test]
 fn for_state_survives_a_restart() {
     let text = DOWN.replace("for: 2m", "for: 20m");
-    // Down since 0, server away from 600 s; back at `back`: (now, active since).
+    // Down since 0, server stopped at 600 s and back at `back`: (now, active since).
     for (back, active_at) in [
-        // 10 of 20 minutes were served, 10 remain: the time away is not counted.
+        // 10 of 20 minutes had passed, 10 remain: the downtime does not count.
         (1200, 600),
-        // The outage is longer than the tolerance: counted anew.
+        // The outage exceeds the tolerance: `for` starts over.
         (600 + 7200, 600 + 7200 - 60),
     ] {
         let world = World::new();
@@ -331,7 +332,7 @@ fn an_alert_with_little_left_waits_for_the_grace_period_and_one_that_fired_fires
 }
 
 #[test]
-fn rules_of_one_batch_run_together_and_give_the_same() {
+fn rules_of_one_batch_run_together_with_the_same_results() {
     let text = "groups: [{name: g, rules: [
         {record: a, expr: x}, {record: b, expr: 'x + 1'}, {record: c, expr: 'a + b'}, {record: d, expr: 'c * 2'}]}]";
     let results = [None, Some(0), Some(3)].map(|extra| {
@@ -359,7 +360,7 @@ fn slots_are_those_of_prometheus() {
     assert_eq!(group.slot_before(slot.plus(Duration::from_secs(60))), slot.plus(Duration::from_secs(60)));
 }
 
-/// Lets the manager's tasks run until `done`, turning the clock from sleeper to sleeper.
+/// Lets the manager's tasks run until `done`, advancing the clock from sleeper to sleeper.
 async fn turn_until(clock: &SimClock, mut done: impl FnMut() -> bool) {
     while !done() {
         clock.advance_to_next();
@@ -413,7 +414,7 @@ async fn a_reload_keeps_state_refuses_bad_files_and_ends_what_is_gone() {
         }
     };
     let active_at = since(&manager);
-    // The clock stands at the slot of an evaluation; a series cannot end at the moment of its last sample.
+    // The clock is at the slot of an evaluation; a series cannot end at the timestamp of its last sample.
     world.clock.advance(Duration::from_secs(1));
 
     std::fs::write(dir.path().join("bad.yml"), "groups: [{name: b, rules: [{record: x, expr: 'rate(x)'}]}]")
@@ -479,13 +480,13 @@ async fn alerts_move_with_their_rule_and_end_with_it() {
         alerts.map(|alert| (alert.state, alert.active_at)).next()
     };
     turn_until(&world.clock, || firing("Moves").is_some() && firing("Goes").is_some()).await;
-    // The clock stands at the slot of an evaluation; reloads come between slots.
+    // The clock is at the slot of an evaluation; reloads happen between slots.
     world.clock.advance(Duration::from_secs(1));
     let before = firing("Moves");
     assert_eq!(before.map(|(state, _)| state), Some(AlertState::Firing));
     world.take_sent();
 
-    // One rule moves to a group of another name and file, the other is deleted.
+    // One rule moves to a group of another name and file, the other one is deleted.
     std::fs::remove_file(dir.path().join("a.yml")).unwrap();
     std::fs::remove_file(dir.path().join("b.yml")).unwrap();
     std::fs::write(dir.path().join("c.yml"), rule("other", "Moves")).unwrap();
@@ -496,7 +497,7 @@ async fn alerts_move_with_their_rule_and_end_with_it() {
         sent.iter().map(|alert| (alert.labels.value("alertname"), alert.resolved)).collect();
     assert_eq!(names, [("Goes", true)], "resolved with the reload, and nothing else is");
 
-    // At the end what fires is sent once more, and does not resolve.
+    // At the end, firing alerts are sent once more, and are not resolved.
     manager.stop().await;
     let sent = world.take_sent();
     let names: Vec<(&str, bool)> =
@@ -515,14 +516,14 @@ async fn slots_that_pass_unseen_are_counted() {
     while world.clock.sleepers() == 0 {
         tokio::time::sleep(Duration::from_millis(1)).await;
     }
-    // Nobody looks for ten minutes.
+    // The manager does not run for ten minutes.
     world.clock.advance(Duration::from_secs(600));
     turn_until(&world.clock, || world.counter("prometheus_rule_group_iterations_missed_total") > 0.0).await;
     assert_eq!(world.counter("prometheus_rule_group_iterations_missed_total"), 9.0);
     manager.stop().await;
 }
 
-/// Holds every query until its group is let go, and counts them.
+/// Holds every query until its group is released, and counts them.
 #[derive(Default)]
 struct Held {
     state: Mutex<BTreeMap<String, (usize, bool)>>,
@@ -579,7 +580,7 @@ async fn a_reload_asks_all_groups_to_stop_before_it_waits_for_one() {
     let names: Vec<String> = ["a", "b", "c"].map(str::to_owned).into();
     let (world, held, manager, dir) = held_groups(&names).await;
     turn_until(&world.clock, || names.iter().all(|name| held.count(name) == 1)).await;
-    // One group changes, the others go.
+    // One group changes, the others are removed.
     let text = std::fs::read_to_string(dir.path().join("a.yml")).unwrap().replace("one", "other");
     std::fs::write(dir.path().join("a.yml"), text).unwrap();
     names[1..].iter().for_each(|name| std::fs::remove_file(dir.path().join(format!("{name}.yml"))).unwrap());
@@ -590,7 +591,7 @@ async fn a_reload_asks_all_groups_to_stop_before_it_waits_for_one() {
     while !manager.snapshot().is_empty() {
         tokio::task::yield_now().await;
     }
-    // The last one that is waited for must not begin its second rule.
+    // The last group to be awaited must not begin its second rule.
     held.let_go("c");
     let ended = || world.counter("prometheus_rule_group_last_evaluation_timestamp_seconds") > 0.0;
     while held.count("c") < 2 && !ended() {
@@ -613,7 +614,7 @@ async fn groups_take_turns_and_one_that_waits_for_its_turn_can_go() {
         tokio::task::yield_now().await;
     }
     assert_eq!(begun(), 64, "the others wait: threads are needed for queries too");
-    // A reload takes away groups that wait, which is not held up by those that run.
+    // A reload removes waiting groups; the running ones do not delay it.
     let waiting: Vec<&String> = names.iter().filter(|name| held.count(name) == 0).collect();
     waiting.iter().for_each(|name| std::fs::remove_file(dir.path().join(format!("{name}.yml"))).unwrap());
     let set = set(&world, &dir);

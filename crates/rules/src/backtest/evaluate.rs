@@ -18,16 +18,18 @@ use crate::RuleError;
 use crate::context::GroupContext;
 use crate::query::{RuleOrigin, RuleQuery};
 
-/// Steps of the first slice; the next ones follow from how many samples it held.
+/// Steps of the first slice. The size of later slices follows from the number of samples that the previous
+/// one held.
 const STEPS_FIRST: usize = 256;
-/// Steps that a slice may have.
+/// Upper bound on the steps of a slice.
 const STEPS_MAX: usize = 1 << 16;
-/// Samples that a slice should hold at one time.
+/// Samples that a slice should hold in memory at a time.
 const SAMPLES_AIM: u64 = 1 << 20;
-/// Samples that a slice may hold at one time; with more, it is halved.
+/// Samples that a slice may hold at a time; a slice with more is halved.
 const SAMPLES_MAX: u64 = 8 << 20;
 
-/// Takes the result of some steps: rows of a matrix, or for a single step why there is none.
+/// Receives the result of some steps: the rows of a matrix, or, for a single step, the reason why there are
+/// none.
 pub(super) type Sink<'s> = dyn FnMut(Range<usize>, Result<Vec<RangeSeries>, RuleError>) + 's;
 
 /// Evaluates one expression.
@@ -37,7 +39,7 @@ pub(super) struct Evaluator<'a> {
     storage: &'a dyn Queryable,
     engine: Engine,
     query: Arc<dyn RuleQuery>,
-    /// Why it is asked moment by moment, if it is.
+    /// Why it is evaluated one timestamp at a time, if it is.
     pub by_instants: Option<&'static str>,
     slice_steps: usize,
 }
@@ -47,7 +49,7 @@ impl<'a> Evaluator<'a> {
         let max_samples = options.engine.max_samples.min(SAMPLES_MAX);
         let by_instants = match moments.step_ms() {
             Some(_) => needs_instants(expr),
-            None => Some("the interval is no whole number of milliseconds"),
+            None => Some("the interval is not a whole number of milliseconds"),
         };
         Evaluator {
             expr,
@@ -64,7 +66,7 @@ impl<'a> Evaluator<'a> {
     pub fn run(&mut self, sink: &mut Sink<'_>) {
         let all = 0..self.moments.count;
         if matches!(self.expr.value_type(), ValueType::String | ValueType::Matrix) {
-            // No moment is better than another.
+            // All moments would give the same error.
             all.for_each(|step| sink(step..step + 1, Err(RuleError::NotAVector)));
         } else if self.by_instants.is_some() {
             all.for_each(|step| sink(step..step + 1, self.instant(step)));
@@ -78,8 +80,8 @@ impl<'a> Evaluator<'a> {
         }
     }
 
-    /// Evaluates a slice; halves it when that fails, down to the moments that do, because an instant query may well
-    /// succeed where a range fails, and one failure must not hide what happened at the other moments.
+    /// Evaluates a slice. When that fails, halves it until only the failing moments remain: an instant query
+    /// can succeed where a range query fails, and one failure must not hide what happened at other moments.
     fn slice(&mut self, steps: Range<usize>, sink: &mut Sink<'_>) {
         if steps.len() <= 1 {
             return steps.for_each(|step| sink(step..step + 1, self.instant(step)));
@@ -107,7 +109,7 @@ impl<'a> Evaluator<'a> {
         let outcome = self.engine.range_expr(self.storage, self.expr, grid, &options, &control);
         let rows = match outcome.result? {
             QueryValue::Matrix(rows) => rows,
-            _ => return Err(QueryError::Execution("a range query gave no matrix".to_owned())),
+            _ => return Err(QueryError::Execution("a range query did not return a matrix".to_owned())),
         };
         let held = rows.iter().map(|row| row.floats.len() + row.histograms.len()).sum::<usize>() as u64;
         let held = held.max(outcome.stats.samples_peak).max(1);

@@ -6,7 +6,8 @@ use ferula_promql_syntax::ast::{
 use ferula_promql_syntax::functions::FunctionId;
 use ferula_promql_syntax::{Expr, ExprKind};
 
-/// Why the expression has to be asked moment by moment; `None` when a range query is as good.
+/// Why the expression has to be evaluated one timestamp at a time; `None` if a range query gives the same
+/// result.
 pub(crate) fn needs_instants(expr: &Expr) -> Option<&'static str> {
     let mut reason = None;
     expr.walk(&mut |expr| {
@@ -26,7 +27,7 @@ fn reason_of(expr: &Expr) -> Option<&'static str> {
             FunctionId::Start | FunctionId::End | FunctionId::Step | FunctionId::Range => {
                 Some("start(), end(), step() and range() depend on the query's range")
             }
-            // What it joins is looked up over the whole range of the query.
+            // Series to join with are looked up over the whole range of the query.
             FunctionId::Info => Some("info() looks at the query's whole range"),
             _ => None,
         },
@@ -44,8 +45,8 @@ fn reason_of(expr: &Expr) -> Option<&'static str> {
     }
 }
 
-/// Whether the order of the elements may be another one over a range: it is the order in which groups and partners
-/// are met.
+/// Whether the elements may come in a different order over a range: the order in which groups and matches are
+/// encountered.
 fn orders_anew(expr: &Expr) -> bool {
     let mut anew = false;
     expr.walk(&mut |expr| anew |= matches!(expr.kind, ExprKind::Aggregate(_) | ExprKind::Binary(_)));

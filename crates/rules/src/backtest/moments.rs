@@ -12,7 +12,7 @@ pub(crate) struct Moments {
     first: UnixNanos,
     interval_nanos: i64,
     pub query_offset: Duration,
-    /// How many there are.
+    /// The number of slots.
     pub count: usize,
 }
 
@@ -37,18 +37,18 @@ impl Moments {
         UnixNanos(self.first.0.saturating_add(self.interval_nanos.saturating_mul(index as i64)))
     }
 
-    /// The moment for which the query of a slot is asked, in milliseconds.
+    /// The evaluation time of a slot's query, in milliseconds.
     pub fn query_ms(&self, index: usize) -> i64 {
         self.at(index).minus(self.query_offset).timestamp().millis()
     }
 
-    /// The distance of two moments in milliseconds, unless it is finer than that.
+    /// The distance between two slots in milliseconds; `None` if it is not a whole number.
     pub fn step_ms(&self) -> Option<i64> {
         const MILLI: i64 = 1_000_000;
         (self.interval_nanos % MILLI == 0).then_some(self.interval_nanos / MILLI)
     }
 
-    /// The slot whose query was asked for this millisecond.
+    /// The slot whose query was evaluated at this millisecond.
     pub fn index_of(&self, query_ms: i64) -> usize {
         let passed = query_ms.saturating_sub(self.query_ms(0));
         usize::try_from(passed / self.step_ms().unwrap_or(1)).unwrap_or(0)

@@ -8,31 +8,31 @@ use ferula_storage::Queryable;
 pub struct Options<'a> {
     /// The history.
     pub storage: &'a dyn Queryable,
-    /// The engine's options, as the server would have them.
+    /// The engine options that the server would use.
     pub engine: EngineOptions,
-    /// First moment that may be a slot of a group.
+    /// No slot before this moment is replayed.
     pub from: UnixNanos,
-    /// Last such moment.
+    /// No slot after this moment is replayed.
     pub to: UnixNanos,
     /// How many rules run at the same time.
     pub threads: usize,
     /// How many episodes of one rule are kept; all are counted.
     pub episodes_max: usize,
-    /// Which alerts are replayed, by name.
+    /// Selects the alerts to replay, by name.
     pub runs: &'a (dyn Fn(&str) -> bool + Sync),
-    /// Hears how far it is, from any of the threads.
+    /// Called with the progress so far, from any of the threads.
     pub progress: &'a (dyn Fn(Progress) + Sync),
 }
 
-/// How far a backtest is.
+/// The progress of a backtest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Progress {
-    /// Evaluations that were made.
+    /// Evaluations done so far.
     pub done: u64,
-    /// Evaluations that there are: rules times slots.
+    /// Evaluations in total: rules times slots.
     pub all: u64,
-    /// Rules that are finished.
+    /// Finished rules.
     pub rules_done: usize,
-    /// Rules that there are.
+    /// Rules in total.
     pub rules: usize,
 }

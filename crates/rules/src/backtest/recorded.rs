@@ -1,5 +1,5 @@
-//! Recorded series that alerts read: which ones, whether history has them, and their evaluation if it does
-//! not.
+//! Recorded series that alerts read: which ones they are, whether history has them, and how to evaluate them
+//! if it does not.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -20,27 +20,28 @@ use crate::group::Group;
 use crate::recording::{Recorded, SeriesCache};
 use crate::rule::Rule;
 
-/// A recorded series that alerts read, themselves or through other recording rules.
+/// A recorded series that alerts read, directly or through other recording rules.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Reading {
-    /// Its name; `ALERTS` and `ALERTS_FOR_STATE` are recorded as well, and always read as history has them.
+    /// Name of the series. `ALERTS` and `ALERTS_FOR_STATE` are recorded too, and are always read from
+    /// history.
     pub name: String,
-    /// Alerts that read it, by name.
+    /// Names of the alerts that read it.
     pub alerts: BTreeSet<String>,
-    /// Whether history has a series of this name in the period, or shortly before it.
+    /// Whether history has a series of this name in the period or shortly before it.
     pub stored: bool,
-    /// Group and rule that record it, by index; none for `ALERTS` and `ALERTS_FOR_STATE`.
+    /// Index of the group and rule that record it; `None` for `ALERTS` and `ALERTS_FOR_STATE`.
     pub rules: Vec<(usize, usize)>,
-    /// Where history lacks it: after how many others it can be evaluated.
+    /// If history lacks it: the round of evaluation in which its own inputs are available.
     pub level: usize,
-    /// How far back its readers look, at most, in milliseconds.
+    /// How far back its readers look at most, in milliseconds.
     pub reach_ms: i64,
 }
 
-/// Everything recorded that the selected alerts read.
+/// Every recorded series that the selected alerts read.
 ///
 /// # Errors
-/// When history cannot be read.
+/// History cannot be read.
 pub fn readings(groups: &[Group], options: &Options<'_>) -> Result<Vec<Reading>, StorageError> {
     let mut found: BTreeMap<String, Reading> = BTreeMap::new();
     for alert in groups.iter().flat_map(|group| &group.rules) {
@@ -60,7 +61,7 @@ pub fn readings(groups: &[Group], options: &Options<'_>) -> Result<Vec<Reading>,
     Ok(found.into_values().collect())
 }
 
-/// Adds what an alert reads.
+/// Adds what an alert reads, recursively.
 fn follow(groups: &[Group], alert: &Rule, found: &mut BTreeMap<String, Reading>) {
     let mut seen: BTreeSet<(usize, usize)> = BTreeSet::new();
     let mut left = vec![alert];
@@ -88,7 +89,7 @@ fn follow(groups: &[Group], alert: &Rule, found: &mut BTreeMap<String, Reading>)
 
 type Place = (usize, usize);
 
-/// Names that a rule reads and rules record; a selector that names no metric is not followed.
+/// Names that a rule reads and other rules record. A selector without a metric name is not followed.
 fn reads<'g>(groups: &'g [Group], reader: &Rule) -> Vec<(String, Option<(Place, &'g Rule)>)> {
     let mut all = Vec::new();
     for matchers in reader.expr.selectors() {
@@ -109,7 +110,7 @@ fn reads<'g>(groups: &'g [Group], reader: &Rule) -> Vec<(String, Option<(Place, 
     all
 }
 
-/// How far back anything looks that ends in an alert: a generous sum.
+/// How far back anything that leads to an alert looks: the sum over all rules, a generous bound.
 fn total_reach(
     groups: &[Group],
     options: &Options<'_>,
@@ -124,7 +125,7 @@ fn total_reach(
     recorded.fold(alerts.max().unwrap_or(0), i64::saturating_add)
 }
 
-/// The sum of all ranges and offsets in an expression, in milliseconds; computed ones are taken for a day.
+/// The sum of all ranges and offsets in an expression, in milliseconds. Computed ones count as a day.
 fn reach(expr: &Expr) -> i64 {
     const DAY_MS: i64 = 24 * 3_600_000;
     let millis = |duration: &DurationValue| match duration {
@@ -154,7 +155,7 @@ fn is_stored(storage: &dyn Queryable, name: &str, range: TimeRange) -> Result<bo
     Ok(snapshot.series_count(selection) > 0)
 }
 
-/// A series that history lacks comes after those that it is made of; in a circle, at some point.
+/// A series that history lacks is evaluated after its inputs; in a cycle, at an arbitrary point.
 fn set_levels(groups: &[Group], found: &mut BTreeMap<String, Reading>) {
     for _ in 0..found.len() {
         let levels: BTreeMap<String, usize> = found
@@ -179,8 +180,8 @@ fn set_levels(groups: &[Group], found: &mut BTreeMap<String, Reading>) {
 /// Why the samples of a recording rule were not passed on.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum RecordError<E> {
-    /// No block is made of histograms here.
-    #[error("not supported yet: evaluating {0}, which has native histograms")]
+    /// Blocks are built here from floats only.
+    #[error("evaluating {0} is not supported yet: its samples are native histograms")]
     Histogram(LabelSet),
     /// The caller refused a sample.
     #[error(transparent)]
@@ -195,22 +196,22 @@ pub struct Recorder<'g> {
 }
 
 impl<'g> Recorder<'g> {
-    /// For the rule at this place, which must be a recording one.
+    /// Creates a recorder for the rule at this index, which must be a recording rule.
     pub fn new(groups: &'g [Group], (group, rule): (usize, usize)) -> Self {
         Recorder { group: &groups[group], rule: &groups[group].rules[rule], cache: SeriesCache::default() }
     }
 
-    /// The name of the series.
+    /// Name of the series.
     pub fn name(&self) -> &str {
         &self.rule.name
     }
 
-    /// Evaluates all slots whose samples lie in `range`, and passes on the samples in order of time, staleness markers of
-    /// series that ended among them. Ranges must follow each other.
+    /// Evaluates all slots whose samples lie in `range` and passes the samples on in time order, including
+    /// staleness markers of series that ended. Ranges must be passed in ascending order.
     ///
     /// # Errors
-    /// A sample is a histogram, or `give` refused it; nothing more is given then. Evaluations that fail have no samples;
-    /// the first such error comes back.
+    /// A sample is a histogram, or `give` refused one; nothing more is passed on then. Failed evaluations
+    /// have no samples; the first such error is returned.
     pub fn record<E>(
         &mut self,
         range: TimeRange,
@@ -221,7 +222,7 @@ impl<'g> Recorder<'g> {
         let context = group.context();
         let offset = group.effective_query_offset();
         let moment = |at: Timestamp| UnixNanos::from_millis(at.millis()).plus(offset);
-        // The millisecond's own end, since slots are finer.
+        // The end of the millisecond, because slots have nanosecond resolution.
         let end = UnixNanos(moment(range.end).0.saturating_add(999_999));
         let moments = Moments::new(group, moment(range.start), end);
         let (mut failed, mut refused) = (None, Ok(()));
@@ -265,7 +266,7 @@ impl<'g> Recorder<'g> {
     }
 }
 
-/// Passes on the samples of one evaluation, and ends the series of the one before it that are gone.
+/// Passes on the samples of one evaluation, and ends the series that only the previous evaluation had.
 fn write<E>(
     results: &[Recorded],
     timestamp_ms: i64,

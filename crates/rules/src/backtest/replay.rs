@@ -1,9 +1,9 @@
 //! The alerts of one rule over the results of its expression.
 //!
-//! Where the labels of an alert follow from those of its element, every alert is walked through a slice by itself, and
-//! texts are filled in for the moments that are reported only. Where they do not (a template looks at the value or
-//! asks a query) or where alerts depend on each other (the group has a limit), [`Alerting::update`] itself is called
-//! moment by moment, and what it changed is noted. Both go through [`Alerting::step`].
+//! If an alert's labels follow from those of its element, each alert is walked through a slice on its own,
+//! and templates are expanded only for the moments that are reported. If they do not (a template uses the
+//! value or runs a query), or if alerts depend on each other (the group has a limit), [`Alerting::update`]
+//! itself is called for each moment and its changes are recorded. Both ways go through [`Alerting::step`].
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
@@ -27,14 +27,14 @@ use crate::snapshot::AlertState;
 
 type Annotations = Arc<[(String, String)]>;
 
-/// The alerts of a rule, and what happened to them.
+/// The alerts of a rule, and their history.
 pub(super) struct Replay<'a> {
     rule: &'a Rule,
     alerting: &'a Alerting,
     context: &'a GroupContext,
     moments: Moments,
     limit: usize,
-    /// Whether every alert may be walked by itself.
+    /// Whether each alert can be walked on its own.
     separate: bool,
     open: BTreeMap<LabelSet, Open>,
     episodes_max: usize,
@@ -44,13 +44,13 @@ pub(super) struct Replay<'a> {
 /// An alert that is pending or firing.
 struct Open {
     active: Active,
-    /// The state that was noted last; `None` before the first.
+    /// The last recorded state; `None` before the first.
     noted: Option<AlertState>,
     fired_at: Option<UnixNanos>,
-    /// The element for which the expression held last.
+    /// The last element for which the expression held.
     held: InstantSample,
     held_at: UnixNanos,
-    /// `None` when so many episodes are kept already.
+    /// `None` when too many episodes have been kept already.
     episode: Option<Episode>,
 }
 
@@ -89,7 +89,7 @@ impl<'a> Replay<'a> {
         }
     }
 
-    /// Takes the result of the next steps.
+    /// Processes the result of the next steps.
     pub fn slice(&mut self, steps: Range<usize>, rows: Result<Vec<RangeSeries>, RuleError>) {
         match rows {
             Ok(rows) if self.separate => self.separately(steps, &rows),
@@ -98,7 +98,7 @@ impl<'a> Replay<'a> {
         }
     }
 
-    /// What happened. Alerts that are open stay without an end.
+    /// Returns the report. Alerts that are still active have no end.
     pub fn finish(mut self, by_instants: Option<&'static str>) -> RuleReport {
         let end = self.moments.at(self.moments.count.saturating_sub(1));
         for open in std::mem::take(&mut self.open).into_values() {
@@ -125,7 +125,7 @@ impl<'a> Replay<'a> {
         Expander::new(&self.rule.name, at, self.context, RuleOrigin::default())
     }
 
-    /// Walks every alert through the steps by itself, unless two elements ask for the same alert.
+    /// Walks each alert through the steps on its own, unless two elements become the same alert.
     fn separately(&mut self, steps: Range<usize>, rows: &[RangeSeries]) {
         let expander = self.expander(self.moments.at(steps.start));
         let mut by_alert = BTreeMap::new();
@@ -149,7 +149,7 @@ impl<'a> Replay<'a> {
         }
     }
 
-    /// Goes step by step: where two elements are the same alert, the evaluation fails.
+    /// Proceeds step by step. A step at which two elements become the same alert fails.
     fn with_clashes(&mut self, steps: Range<usize>, rows: &[RangeSeries], expander: &Expander<'_>) {
         let mut cursors: Vec<(LabelSet, &RangeSeries, Samples<'_>)> = Vec::new();
         for row in rows {
@@ -183,7 +183,7 @@ impl<'a> Replay<'a> {
         }
     }
 
-    /// Moves one alert through the steps. `samples` are those moments at which the expression holds.
+    /// Walks one alert through the steps. `samples` are the moments at which the expression holds.
     fn walk(
         &mut self,
         labels: &LabelSet,
@@ -195,7 +195,7 @@ impl<'a> Replay<'a> {
         let mut due = samples.as_mut().and_then(|(_, samples)| samples.next_ms());
         while step < steps.end {
             if open.is_none() {
-                // Nothing happens before the expression holds.
+                // Before the expression first holds, nothing can happen.
                 let Some(due) = due else { break };
                 step = self.moments.index_of(due);
                 if step >= steps.end {
@@ -221,7 +221,7 @@ impl<'a> Replay<'a> {
         }
     }
 
-    /// The expression holds: for an alert that is there, or for one that begins.
+    /// The expression holds: an existing alert continues, or a new one begins.
     fn hold(&mut self, open: &mut Option<Open>, row: &RangeSeries, value: SampleValue, at: UnixNanos) {
         let number = value.as_float().unwrap_or(0.0);
         match open {
@@ -243,7 +243,7 @@ impl<'a> Replay<'a> {
         Open { active, noted: None, fired_at: None, held, held_at, episode }
     }
 
-    /// Notes the state that an alert has come to, if it is a new one. `None` when the alert is over.
+    /// Records a change of the alert's state. Returns `None` when the alert is over.
     fn note(&mut self, labels: &LabelSet, mut open: Open, at: UnixNanos) -> Option<Open> {
         let state = open.active.state;
         if open.noted == Some(state) {
@@ -304,7 +304,7 @@ impl<'a> Replay<'a> {
         }
     }
 
-    /// Calls the rule's own update for every step at which something can happen.
+    /// Calls the rule's own update for every step at which something can change.
     fn by_update(&mut self, steps: Range<usize>, rows: &[RangeSeries]) {
         let mut cursors: Vec<(&RangeSeries, Samples<'_>)> =
             rows.iter().map(|row| (row, Samples::of(row))).collect();
@@ -332,7 +332,7 @@ impl<'a> Replay<'a> {
         }
     }
 
-    /// Notes what an update changed.
+    /// Records what an update changed.
     fn note_all(&mut self, at: UnixNanos, dropped: bool) {
         let now = self.alerting.active().clone();
         for (labels, active) in &now {
@@ -373,7 +373,7 @@ fn element(row: &RangeSeries, value: SampleValue) -> InstantSample {
     InstantSample { labels: row.labels.clone(), timestamp_ms: 0, value }
 }
 
-/// Stands for an element that nobody will ask for.
+/// A placeholder for an element that is never read.
 fn nothing() -> InstantSample {
     InstantSample { labels: LabelSet::empty(), timestamp_ms: 0, value: SampleValue::Float(0.0) }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use ferula_model::{LabelSet, UnixNanos};
 
-/// What happened to an alert at a moment.
+/// A change of an alert's state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Change {
     /// Its expression began to hold, for less than `for`.
@@ -16,12 +16,12 @@ pub enum Change {
     Inactive,
     /// It stopped firing.
     Resolved,
-    /// It was forgotten because its rule had more alerts than the group's limit; nobody is told that it ended.
+    /// It was dropped because its rule exceeded the group's limit. No resolved notification is sent.
     Dropped,
 }
 
 impl Change {
-    /// The word in reports.
+    /// The word used in reports.
     pub const fn as_str(self) -> &'static str {
         match self {
             Change::Pending => "pending",
@@ -41,13 +41,11 @@ impl Change {
 /// One change of an alert.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Event {
-    /// When.
     pub at: UnixNanos,
-    /// What.
     pub change: Change,
     /// The expression's value when it last held; 0 for a histogram, as in Prometheus.
     pub value: f64,
-    /// The annotations of that moment, filled in.
+    /// The expanded annotations of that moment.
     pub annotations: Arc<[(String, String)]>,
 }
 
@@ -56,32 +54,30 @@ pub struct Event {
 pub struct Episode {
     /// The alert's labels.
     pub labels: LabelSet,
-    /// What happened, in order of time; never empty.
+    /// The changes in time order; never empty.
     pub events: Vec<Event>,
 }
 
 impl Episode {
-    /// When the change happened, if it did.
+    /// The moment of a change, if it happened.
     pub fn moment_of(&self, change: Change) -> Option<UnixNanos> {
         self.events.iter().find(|event| event.change == change).map(|event| event.at)
     }
 }
 
-/// Evaluations that failed. They change no alert, except that too many alerts forget all.
+/// Failed evaluations. They do not change alerts, except that exceeding the limit drops all of them.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Failures {
-    /// How many.
     pub count: u64,
-    /// When the first did.
+    /// When the first one failed.
     pub first_at: UnixNanos,
-    /// Why the first did.
+    /// Why the first one failed.
     pub first_error: String,
 }
 
-/// What became of a rule.
+/// The result for one rule.
 #[derive(Clone, Debug, PartialEq)]
 pub struct RuleReport {
-    /// Its name.
     pub name: String,
     /// The expression, as the printer writes it.
     pub query: String,
@@ -91,29 +87,28 @@ pub struct RuleReport {
     pub keep_firing_for: Duration,
     /// How often it was evaluated.
     pub evaluations: u64,
-    /// Why it was asked moment by moment, if it was.
+    /// Why it was evaluated one timestamp at a time, if it was.
     pub by_instants: Option<&'static str>,
     /// Evaluations that failed.
     pub failures: Option<Failures>,
-    /// How often an alert began.
+    /// How many alerts became active.
     pub episodes_count: u64,
-    /// How often one began to fire.
+    /// How many alerts fired.
     pub fired_count: u64,
-    /// How long its alerts fired, together.
+    /// Total firing time of all its alerts.
     pub firing: Duration,
-    /// The first episodes, in order of their beginning, then of labels.
+    /// The first episodes, by start time, then by labels.
     pub episodes: Vec<Episode>,
 }
 
-/// What became of the alerting rules of a group.
+/// The results for the alerting rules of a group.
 #[derive(Clone, Debug, PartialEq)]
 pub struct GroupReport {
-    /// Its name.
     pub name: String,
     /// The file it came from.
     pub file: String,
     /// How often it runs.
     pub interval: Duration,
-    /// The rules that were replayed, in their order.
+    /// The replayed rules, in the order of the file.
     pub rules: Vec<RuleReport>,
 }

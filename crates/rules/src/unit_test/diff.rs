@@ -15,7 +15,7 @@ const PLAIN: Colour = "";
 const END: &str = "\u{1b}[0m";
 const INDENT: &str = "    ";
 
-/// What begins a stretch of one colour; nothing for plain text.
+/// Start sequence of a colour; empty for plain text.
 type Colour = &'static str;
 
 /// A JSON value without numbers.
@@ -39,7 +39,7 @@ impl Node {
                 ("Annotations".to_owned(), Node::of_labels(annotations)),
             ]))
         };
-        // No alert at all is shown as one without anything.
+        // An empty list is shown as one empty alert.
         let none = [(LabelSet::empty(), LabelSet::empty())];
         Node::List(if alerts.is_empty() { &none } else { alerts }.iter().map(one).collect())
     }
@@ -58,7 +58,7 @@ struct Writer {
     colour: Colour,
 }
 
-/// One entry of a list or of a map: its key, and what either side has there.
+/// One entry of a list or map: its key, and the values of both sides.
 type Entry<'n> = (Option<&'n str>, Option<&'n Node>, Option<&'n Node>);
 
 impl Writer {
@@ -73,7 +73,7 @@ impl Writer {
         self.colour = colour;
     }
 
-    /// Colours end with a line and begin again with the next.
+    /// Ends the colour before a line break and resumes it on the next line.
     fn new_line(&mut self, last: &str) {
         self.out.push_str(last);
         if self.colour != PLAIN {
@@ -84,7 +84,7 @@ impl Writer {
         self.out.push_str(self.colour);
     }
 
-    /// What is on both sides.
+    /// Writes a value that is on both sides.
     fn both(&mut self, expected: &Node, got: &Node) {
         match (expected, got) {
             (Node::Text(a), Node::Text(b)) if a == b => self.out.push_str(&go_quote(a)),
@@ -148,7 +148,7 @@ impl Writer {
         self.out.push_str(": ");
     }
 
-    /// A value that only one side has.
+    /// Writes a value that is on one side only.
     fn whole(&mut self, node: &Node) {
         let (open, close, entries): (char, char, Vec<(Option<&str>, &Node)>) = match node {
             Node::Text(text) => return self.out.push_str(&go_quote(text)),
@@ -178,7 +178,7 @@ impl Writer {
         self.out.push(close);
     }
 
-    /// A value beside another one.
+    /// Writes a value next to another one.
     fn brief(&mut self, node: &Node) {
         match node {
             Node::Text(text) => self.out.push_str(&go_quote(text)),
