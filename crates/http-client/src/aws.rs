@@ -4,8 +4,8 @@
 //! Settings ─▶ signer ─ chain: environment, profile, sts, metadata ─▶ sign ─▶ signed request
 //! ```
 //!
-//! Credentials are looked up where the AWS SDK for Go looks, in the same order. They are kept until five minutes before
-//! they expire; those that never expire are kept until [`Aws::forget_credentials`].
+//! Credentials are looked up in the same places and order as in the AWS SDK for Go. They are kept until five
+//! minutes before they expire; those without an expiry are kept until [`Aws::forget_credentials`].
 
 mod chain;
 mod metadata;

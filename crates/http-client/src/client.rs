@@ -25,7 +25,7 @@ use crate::redirect::{self, REDIRECTS_MAX};
 use crate::secret::{Credentials, OwnHeaders, basic_text, secret_value};
 use crate::tls::Tls;
 
-/// A client as a section of the configuration describes it. Clones are handles to the same one.
+/// A client configured by a section. Clones are handles to the same client.
 #[derive(Clone, Debug)]
 pub struct HttpClient(Arc<Inner>);
 
@@ -39,7 +39,7 @@ struct Inner {
     follows_redirects: bool,
     user_agent: HeaderValue,
     pool: Arc<Pool>,
-    /// Whether anything must be read before a request.
+    /// Whether files have to be read before a request.
     reads_files: bool,
 }
 
@@ -50,22 +50,22 @@ struct Additions {
     headers: HeaderMap,
 }
 
-/// Why an attempt failed, and whether another one may help.
+/// Why an attempt failed, and whether a retry may help.
 struct Failed {
     cause: Cause,
-    /// The server has seen nothing of the request.
+    /// The server has not seen any of the request.
     unsent: bool,
     /// The server has begun to answer.
     answered: bool,
-    /// The headers of the answer need more room.
+    /// The headers of the answer exceed the usual room.
     too_large: bool,
 }
 
 impl HttpClient {
-    /// Makes a client; reads the files of the section once, blocking.
+    /// Creates a client. Blocks while it reads the files of the section once.
     ///
     /// # Errors
-    /// Files that cannot be read, certificates and keys that are none, and options that cannot be had.
+    /// Unreadable files, invalid certificates or keys, and unsupported options.
     pub fn new(config: &HttpClientConfig, user_agent: &'static str) -> Result<Self, SetupError> {
         let tls = Tls::new(&config.tls_config, config.enable_http2)?;
         let credentials = Credentials::of(config)?;
@@ -90,19 +90,19 @@ impl HttpClient {
         })))
     }
 
-    /// What of a section cannot be done to the letter though the client works; worth a warning at load.
+    /// A setting that cannot be honoured to the letter although the client works; worth a warning at load.
     pub fn caveat(config: &HttpClientConfig) -> Option<&'static str> {
         let oauth2 = config.oauth2.as_ref().map(|oauth2| &oauth2.tls_config);
         let old = |tls: &TlsConfig| matches!(tls.min_version.as_str(), "TLS10" | "TLS11");
         std::iter::once(&config.tls_config).chain(oauth2).any(old).then_some(
-            "tls_config.min_version allows TLS 1.0 or 1.1, which this program does not speak: 1.2 and 1.3 are offered",
+            "tls_config.min_version allows TLS 1.0 or 1.1, which are not supported: only 1.2 and 1.3 are offered",
         )
     }
 
-    /// Sends a request. Has no time limit of its own: callers drop the future when their time is up.
+    /// Sends a request. There is no time limit: callers drop the future when their time is up.
     ///
     /// # Errors
-    /// No answer came. An answer with any status is not an error here.
+    /// No answer arrived. An answer with any status is not an error here.
     pub async fn send(&self, mut request: Request) -> Result<Response, RequestError> {
         let home = request.url.clone();
         let method = request.method.clone();
@@ -119,7 +119,7 @@ impl HttpClient {
             let next = redirect::next_request(&request, response.status(), &location);
             let Some(mut next) = next.map_err(|cause| fail(&request, cause))? else { return Ok(response) };
             response.drain().await;
-            // Once away, always away: a later redirect may lead back, but who sent it cannot be trusted.
+            // Once left, the original host stays untrusted: a redirect by another host may lead back to it.
             at_home &= redirect::is_at_home(&home, &next.url);
             if !at_home {
                 redirect::remove_secrets(&mut next.headers);
@@ -129,7 +129,7 @@ impl HttpClient {
         Err(RequestError::new(&method, last.masked(), Cause::TooManyRedirects(REDIRECTS_MAX)))
     }
 
-    /// One request and its answer, whatever that says.
+    /// Sends one request and receives its answer, whatever the status.
     async fn round_trip(&self, request: &Request, at_home: bool) -> Result<Response, Cause> {
         let inner = &self.0;
         match request.url.scheme() {
@@ -174,13 +174,13 @@ impl HttpClient {
             }
             match self.exchange(connection, &route, request, headers.clone(), &key, generation).await {
                 Ok(response) => return Ok(response),
-                // Servers close idle connections when they like, so a request can meet a closing one.
+                // Servers may close idle connections at any time, so a request can meet a closing one.
                 Err(failed) if reused && (failed.unsent || (repeatable && !failed.answered)) => {}
                 Err(failed) if failed.too_large && route.header_room == HeaderRoom::Usual => {
                     inner.pool.note_wordy(&key);
                     route.header_room = HeaderRoom::Full;
                     if !repeatable {
-                        // The server has acted on it already; the next request has the room.
+                        // The server has already acted on this request; the next one gets the room.
                         return Err(failed.cause);
                     }
                 }
@@ -189,7 +189,7 @@ impl HttpClient {
         }
     }
 
-    /// What the section adds, with its files as they are now.
+    /// What the section adds, with the current contents of its files.
     async fn additions(&self, at_home: bool) -> Result<Additions, Cause> {
         if !self.0.reads_files {
             return self.0.additions(at_home);
@@ -207,7 +207,7 @@ impl HttpClient {
     fn headers_of(&self, request: &Request, additions: Additions) -> Result<HeaderMap, Cause> {
         let mut headers = request.headers.clone();
         if !headers.contains_key(AUTHORIZATION) {
-            // What stands in the address goes before what stands in the section.
+            // Credentials in the URL take precedence over those in the section.
             let of_address = request.url.user().map(|user| {
                 let text = basic_text(&user.name, user.password.as_deref().unwrap_or_default());
                 secret_value(&AUTHORIZATION, &text)
@@ -296,7 +296,7 @@ impl Inner {
     }
 }
 
-/// The request as it is sent.
+/// Builds the request as it is sent.
 fn message(
     route: &Route<'_>,
     request: &Request,
@@ -323,7 +323,7 @@ fn message(
     Ok(message)
 }
 
-/// The target of a request line. The few bytes that the library does not send are encoded.
+/// The target of a request line. Encodes the few bytes that hyper refuses to send.
 fn uri(text: &str) -> Result<Uri, Cause> {
     if let Ok(uri) = text.parse() {
         return Ok(uri);
@@ -340,12 +340,12 @@ fn uri(text: &str) -> Result<Uri, Cause> {
     encoded.parse().map_err(|error: http::uri::InvalidUri| Cause::Other(error.to_string()))
 }
 
-/// Clients by their section: parts of the program with equal sections share one, with its connections.
+/// Clients by section: users with equal sections share one client and its connections.
 #[derive(Clone, Debug, Default)]
 pub struct HttpClients(Arc<Mutex<Vec<(HttpClientConfig, Weak<Inner>)>>>);
 
 impl HttpClients {
-    /// The client of this section, made if there is none.
+    /// The client of this section, created if there is none.
     ///
     /// # Errors
     /// See [`HttpClient::new`].

@@ -24,29 +24,29 @@ use crate::tls::Tls;
 use crate::url::Url;
 use crate::wire::{HEADER_BYTES_MAX, Watched, Wire};
 
-/// How many fields they may have. The `http` crate's map takes no more than 24,576.
+/// Maximum number of header fields. The map of the `http` crate holds no more than 24,576.
 const HEADER_FIELDS_MAX: usize = 20_000;
-/// An HTTP/2 connection that is silent for so long is asked whether it still lives, as in Go.
+/// An idle HTTP/2 connection is pinged after this time, as in Go.
 const PING_AFTER: Duration = Duration::from_secs(60);
 const PING_TIME_MAX: Duration = Duration::from_secs(15);
 
-/// A stream of bytes in both directions.
+/// A bidirectional stream of bytes.
 pub(crate) trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
 impl<S: AsyncRead + AsyncWrite + Send + Unpin> Stream for S {}
 
-/// A stream, and how errors name its connection.
+/// A stream, and the name of its connection in errors.
 pub(crate) struct Dialled {
     pub stream: Box<dyn Stream>,
     pub connection: String,
 }
 
-/// Room for the headers of answers.
+/// Room for the headers of an answer.
 ///
-/// The library sets room for fields aside with every answer, and lets its read buffer grow as far as headers may, so
-/// the full limits are taken only where they are needed.
+/// hyper allocates the room for fields with every answer, and lets its read buffer grow up to the limit on
+/// headers. So the full limits are used only where they are needed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum HeaderRoom {
-    /// 100 fields, some 400 kB.
+    /// 100 fields, about 400 kB.
     Usual,
     Full,
 }
@@ -61,13 +61,13 @@ pub(crate) struct Route<'a> {
 }
 
 impl Route<'_> {
-    /// Whether the proxy gets the request itself, with the whole URL in its first line.
+    /// Whether the proxy receives the request itself, with the full URL in the request line.
     pub fn asks_proxy(&self) -> bool {
         self.url.scheme() == "http" && self.proxy.is_some_and(|proxy| proxy.kind != Kind::Socks5)
     }
 }
 
-/// The side of a connection that takes requests.
+/// The half of a connection that sends requests.
 pub(crate) enum Sender {
     Http1(http1::SendRequest<Full<Bytes>>),
     Http2(http2::SendRequest<Full<Bytes>>),
@@ -114,7 +114,7 @@ async fn http1_over(
             .max_header_size(HEADER_BYTES_MAX);
     }
     let (sender, connection) = builder.handshake(io).await?;
-    // Its error reaches the caller that waits for an answer; without one nobody needs it.
+    // The waiting request receives its error; without a request nobody needs it.
     tokio::spawn(async move { drop(connection.await) });
     Ok(Sender::Http1(sender))
 }
@@ -161,7 +161,7 @@ async fn through_proxy(
     Ok(dialled)
 }
 
-/// An IPv6 address in brackets.
+/// Puts an IPv6 address in brackets.
 fn bracketed(host: &str) -> String {
     if host.contains(':') { format!("[{host}]") } else { host.to_owned() }
 }

@@ -23,7 +23,7 @@ pub struct FileError {
 pub enum SetupError {
     #[error("unable to read {what}: {error}")]
     File { what: &'static str, error: FileError },
-    /// The text is not a certificate. `source_text` is `inline` or names the file.
+    /// The text is not a certificate. `source_text` is `inline` or the file's name.
     #[error("unable to use specified CA cert {source_text}")]
     Authorities { source_text: String },
     #[error("unable to use specified client cert ({cert}) & key ({key}): {reason}")]
@@ -32,10 +32,10 @@ pub enum SetupError {
         "tls_config.max_version must be greater than or equal to tls_config.min_version if both are specified"
     )]
     VersionsReversed,
-    /// The TLS library speaks 1.2 and 1.3 only; see `docs/decisions/http-client.md`.
-    #[error("tls_config.max_version {0} is not supported: this program speaks TLS 1.2 and 1.3 only")]
+    /// rustls supports only 1.2 and 1.3; see `docs/decisions/http-client.md`.
+    #[error("tls_config.max_version {0} is not supported: only TLS 1.2 and 1.3 are")]
     VersionTooOld(String),
-    /// There is no store of secrets that a `…_ref` could name.
+    /// There is no secret store to which a `…_ref` could refer.
     #[error("cannot use secret ref without manager")]
     SecretReference,
     #[error("{0}")]
@@ -49,7 +49,7 @@ pub enum SetupError {
 pub enum HeaderError {
     #[error("net/http: invalid header field name {}", go_quote(.0))]
     Name(String),
-    /// The value is not shown: it may be a secret.
+    /// The value is not shown, because it may be a secret.
     #[error("net/http: invalid header field value for {}", go_quote(.0))]
     Value(String),
 }
@@ -58,7 +58,7 @@ pub enum HeaderError {
 #[derive(Debug)]
 pub struct RequestError {
     pub method: http::Method,
-    /// Where the request went last, without name and password.
+    /// The URL of the last attempt, without user name and password.
     pub url: String,
     pub cause: Box<Cause>,
 }
@@ -68,7 +68,7 @@ impl RequestError {
         RequestError { method: method.clone(), url, cause: Box::new(cause) }
     }
 
-    /// The error of a caller whose time ran out.
+    /// The error for a caller whose time ran out.
     pub fn deadline(method: &http::Method, url: &str) -> Self {
         RequestError::new(method, masked_text(url), Cause::Deadline)
     }
@@ -76,7 +76,7 @@ impl RequestError {
 
 impl fmt::Display for RequestError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // A text that is not a URL has no request yet.
+        // There is no method to name: a text that is not a URL never became a request.
         if let Cause::Url(reason) = &*self.cause {
             return write!(f, "parse {}: {reason}", go_quote(&self.url));
         }
@@ -86,7 +86,7 @@ impl fmt::Display for RequestError {
     }
 }
 
-// Without a source: its text ends in the cause, which a chain of errors would print once more.
+// No `source`: the text already includes the cause, which an error chain would print again.
 impl std::error::Error for RequestError {}
 
 /// What went wrong with a request.
@@ -100,7 +100,7 @@ pub enum Cause {
     NoHost,
     #[error("{0}")]
     Header(HeaderError),
-    /// A file of the section cannot be read now.
+    /// A file of the section cannot be read any more.
     #[error("{0}")]
     Section(SetupError),
     #[error("unable to read headers file {}: open {}: {}", .0.file, .0.file, io_text(&.0.error))]
@@ -115,7 +115,7 @@ pub enum Cause {
     Connect { network: &'static str, address: String, error: io::Error },
     #[error("proxyconnect tcp: {0}")]
     ProxyConnect(Box<Cause>),
-    /// The proxy's answer to `CONNECT`, without its number.
+    /// The status line of the proxy's answer to `CONNECT`, without the number.
     #[error("{0}")]
     ProxyRefused(String),
     #[error("socks connect tcp {proxy}->{target}: {reason}")]
@@ -138,7 +138,7 @@ pub enum Cause {
     TooManyRedirects(usize),
     #[error("context deadline exceeded")]
     Deadline,
-    /// HTTP/2, and what has no words of its own.
+    /// HTTP/2 errors, and others without a text of their own.
     #[error("{0}")]
     Other(String),
 }
@@ -160,7 +160,7 @@ pub enum TlsError {
     Other(String),
 }
 
-/// Why no token was had from an OAuth 2.0 server.
+/// Why no token was obtained from an OAuth 2.0 server.
 #[derive(Debug, thiserror::Error)]
 pub enum TokenError {
     #[error("oauth2: cannot fetch token: {0}")]
@@ -195,7 +195,7 @@ pub enum BodyError {
     Other(String),
 }
 
-/// The operating system's text as Go prints it: no capital, no number.
+/// The operating system's text as Go prints it: without capital letter and number.
 pub fn io_text(error: &io::Error) -> String {
     let text = error.to_string();
     let text = text.split(" (os error").next().unwrap_or(&text);

@@ -1,4 +1,4 @@
-//! Translates the libraries' errors to Go's texts.
+//! Translates the errors of libraries to Go's texts.
 
 use std::error::Error;
 use std::io;
@@ -12,8 +12,8 @@ use time::format_description::well_known::Rfc3339;
 use crate::error::{BodyError, Cause, TlsError};
 use crate::wire::{HEADER_BYTES_MAX, Wire};
 
-/// The cause of an error that has the type `T`. I/O errors are looked into as well: their cause is the error they were
-/// made of, which `source` passes over.
+/// Finds a cause of type `T`. Also looks into I/O errors: their cause is the wrapped error, which `source`
+/// skips.
 fn find<'e, T: Error + 'static>(error: &'e (dyn Error + 'static)) -> Option<&'e T> {
     let mut next = Some(error);
     while let Some(error) = next {
@@ -29,7 +29,7 @@ fn find<'e, T: Error + 'static>(error: &'e (dyn Error + 'static)) -> Option<&'e 
     None
 }
 
-/// The innermost text: libraries put the interesting one at the bottom.
+/// The innermost text, since libraries wrap the informative one.
 fn innermost(error: &(dyn Error + 'static)) -> String {
     let mut last = error;
     while let Some(inner) = last.source() {
@@ -38,7 +38,7 @@ fn innermost(error: &(dyn Error + 'static)) -> String {
     last.to_string()
 }
 
-/// A copy of an I/O error, which cannot be cloned.
+/// Copies an I/O error, which is not `Clone`.
 fn copy_io(error: &io::Error) -> io::Error {
     match error.raw_os_error() {
         Some(code) => io::Error::from_raw_os_error(code),
@@ -46,7 +46,7 @@ fn copy_io(error: &io::Error) -> io::Error {
     }
 }
 
-/// Why a handshake failed; `wire` saw its first bytes.
+/// Why a handshake failed; `wire` holds the first bytes received.
 pub(crate) fn tls_cause(error: io::Error, wire: &Wire) -> Cause {
     if let Some(tls) = find::<rustls::Error>(&error) {
         return Cause::Tls(tls_error(tls, &wire.first()));
@@ -61,14 +61,14 @@ fn tls_error(error: &rustls::Error, first_bytes: &[u8]) -> TlsError {
     match error {
         rustls::Error::InvalidCertificate(_) => TlsError::Certificate(certificate_text(error)),
         rustls::Error::AlertReceived(alert) => TlsError::Alert(alert_text(*alert)),
-        // Records of a handshake, an alert or data begin with 20 to 23, and 3 for the version.
+        // TLS records begin with a type of 20 to 23, and 3 as the major version.
         rustls::Error::InvalidMessage(_) if first_bytes.starts_with(b"HTTP/") => TlsError::AnsweredInHttp,
         rustls::Error::InvalidMessage(_) if !matches!(first_bytes, [20..=23, 3, ..]) => TlsError::NotTls,
         other => TlsError::Other(other.to_string()),
     }
 }
 
-/// Why a certificate was not accepted.
+/// Why a certificate was rejected.
 pub(crate) fn certificate_text(error: &rustls::Error) -> String {
     use CertificateError::{
         ExpiredContext, InvalidPurpose, InvalidPurposeContext, NotValidForNameContext, NotValidYetContext,
@@ -98,7 +98,7 @@ pub(crate) fn certificate_text(error: &rustls::Error) -> String {
     }
 }
 
-/// Which names a certificate has instead of the one that was asked for.
+/// Lists the names that a certificate has instead of the expected one.
 fn name_text(expected: &ServerName<'_>, presented: &[String]) -> String {
     let wanted = expected.to_str();
     let inside = |open: &str, close: &str| {
@@ -122,7 +122,7 @@ fn name_text(expected: &ServerName<'_>, presented: &[String]) -> String {
     }
 }
 
-/// The server's reason to end a handshake.
+/// The server's reason for ending a handshake.
 fn alert_text(alert: AlertDescription) -> String {
     let text = match alert {
         AlertDescription::CloseNotify => "close notify",
@@ -156,7 +156,7 @@ fn alert_text(alert: AlertDescription) -> String {
     text.to_owned()
 }
 
-/// Why a request that was sent got no answer.
+/// Why a sent request got no answer.
 pub(crate) fn answer_cause(error: &hyper::Error, wire: &Wire) -> Cause {
     if let Some(tls) = find::<rustls::Error>(error) {
         return Cause::Tls(tls_error(tls, &[]));
@@ -179,7 +179,7 @@ pub(crate) fn answer_cause(error: &hyper::Error, wire: &Wire) -> Cause {
     }
 }
 
-/// What is wrong with the first line of an answer, or else with its headers.
+/// What is wrong with the first line of an answer, or otherwise with its headers.
 fn malformed_text(first_bytes: &[u8], otherwise: &str) -> String {
     let line = first_bytes.split(|byte| *byte == b'\n').next().unwrap_or_default();
     let line = String::from_utf8_lossy(line);
@@ -199,7 +199,7 @@ fn malformed_text(first_bytes: &[u8], otherwise: &str) -> String {
     otherwise.to_owned()
 }
 
-/// Why a body ended before its end.
+/// Why a body ended early.
 pub(crate) fn body_error(error: &hyper::Error, wire: &Wire) -> BodyError {
     match find::<io::Error>(error) {
         Some(io) if io.raw_os_error().is_some() => {
@@ -219,7 +219,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_answer_that_is_none_is_quoted_as_in_go() {
+    fn an_invalid_answer_is_quoted_as_in_go() {
         for (first, text) in [
             ("SSH-2.0-OpenSSH_9.2\r\n", "malformed HTTP response \"SSH-2.0-OpenSSH_9.2\""),
             ("HTTP/1.1 abc OK\r\n", "malformed HTTP status code \"abc\""),
@@ -233,7 +233,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_with_a_name_is_said_as_in_go() {
+    fn errors_about_certificate_names_are_those_of_go() {
         let name = |name: &str| ServerName::try_from(name.to_owned()).expect("a name");
         let presented = ["DnsName(\"a.example\")".to_owned(), "DnsName(\"*.b\")".to_owned()];
         assert_eq!(

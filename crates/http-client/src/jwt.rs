@@ -9,7 +9,7 @@ use rustls::pki_types::PrivateKeyDer;
 use rustls::pki_types::pem::PemObject;
 use serde_json::Value;
 
-/// With which hash a text is signed.
+/// The hash with which a text is signed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Algorithm {
     Rs256,
@@ -42,9 +42,9 @@ pub enum KeyError {
     NotPem,
     #[error("invalid key: {0}")]
     Rejected(String),
-    #[error("the key cannot sign")]
+    #[error("the key cannot be used for signing")]
     Signing,
-    #[error("no random numbers can be had")]
+    #[error("the system provides no random numbers")]
     Random,
 }
 
@@ -53,10 +53,10 @@ pub enum KeyError {
 pub struct SigningKey(RsaKeyPair);
 
 impl SigningKey {
-    /// Reads a key in PEM form.
+    /// Parses a key in PEM form.
     ///
     /// # Errors
-    /// A text that is no such key, or an encrypted one.
+    /// The text is not a private key, or the key is encrypted.
     pub fn parse(pem: &str) -> Result<Self, KeyError> {
         let pair = match PrivateKeyDer::from_pem_slice(pem.as_bytes()) {
             Ok(PrivateKeyDer::Pkcs1(key)) => RsaKeyPair::from_der(key.secret_pkcs1_der()),
@@ -66,10 +66,10 @@ impl SigningKey {
         pair.map(SigningKey).map_err(|error| KeyError::Rejected(error.to_string()))
     }
 
-    /// The signature of a text.
+    /// Signs a text.
     ///
     /// # Errors
-    /// A key that is too short for the hash, or no random numbers.
+    /// The key is too short for the hash, or there are no random numbers.
     pub fn sign(&self, algorithm: Algorithm, message: &[u8]) -> Result<Vec<u8>, KeyError> {
         let mut signature = vec![0; self.0.public().modulus_len()];
         self.0
@@ -78,7 +78,7 @@ impl SigningKey {
         Ok(signature)
     }
 
-    /// A token with these claims. `key_id` names the key to the reader; "" leaves it out.
+    /// Creates a token with these claims. `key_id` tells the verifier which key to use; "" omits it.
     ///
     /// # Errors
     /// See [`SigningKey::sign`].
@@ -92,7 +92,8 @@ impl SigningKey {
         if !key_id.is_empty() {
             header.insert("kid", key_id);
         }
-        let json = |json: Result<Vec<u8>, serde_json::Error>| json.expect("maps of texts can be written");
+        let json =
+            |json: Result<Vec<u8>, serde_json::Error>| json.expect("maps of strings can be serialized");
         let (header, claims) = (json(serde_json::to_vec(&header)), json(serde_json::to_vec(claims)));
         let signed = format!("{}.{}", encode_url_safe(&header), encode_url_safe(&claims));
         let signature = self.sign(algorithm, signed.as_bytes())?;

@@ -1,20 +1,20 @@
-//! The one way out: an HTTP client as a section of the configuration describes it.
+//! The only HTTP client: configured by a section of the configuration file.
 //!
 //! ```text
 //! HttpClientConfig ─▶ HttpClient ─ send(Request) ─▶ Response
 //!                        │
-//!   secret, oauth2, aws: who asks      proxy, connect, tls: over which way      redirect: where it leads
+//!   secret, oauth2, aws: credentials     proxy, connect, tls: connections     redirect: further requests
 //! ```
 //!
-//! Here: authentication, TLS, proxies, redirects, connections that are used again, and errors in the words of Go's
-//! client. Elsewhere: who asks for what and how long they wait (callers drop the future), decompression of pages
-//! (`ferula-scraper`), what the section may hold (`ferula-config`).
+//! Here: authentication, TLS, proxies, redirects, connection reuse, and errors in the words of Go's client.
+//! Elsewhere: what is requested and how long callers wait (they drop the future), decompression of pages
+//! (`ferula-scraper`), what the section may contain (`ferula-config`).
 //!
-//! Always true: the same section means the same everywhere. Credentials and configured headers reach the host that was
-//! named, and hosts below it, never another one. No error shows a name or password of a URL. Files of the section are
-//! read again before each request, so a replaced one counts from then on.
+//! Always true: the same section has the same meaning everywhere. Credentials and configured headers are sent
+//! only to the requested host and hosts below it. No error shows the name or password of a URL. Files of the
+//! section are read again before each request, so a replaced file takes effect immediately.
 //!
-//! hyper is used below reqwest's level, see `docs/decisions/http-client.md`.
+//! hyper is used without reqwest; see `docs/decisions/http-client.md`.
 
 pub mod aws;
 mod client;

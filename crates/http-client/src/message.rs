@@ -32,7 +32,7 @@ impl Request {
     /// A request without a body.
     ///
     /// # Errors
-    /// A text that is not a URL.
+    /// The text is not a URL.
     pub fn new(method: Method, url: &str) -> Result<Self, RequestError> {
         match Url::parse(url) {
             Ok(url) => Ok(Request::to(method, url)),
@@ -40,7 +40,7 @@ impl Request {
         }
     }
 
-    /// A request to a URL that was read before.
+    /// A request to a parsed URL.
     pub fn to(method: Method, url: Url) -> Self {
         Request { method, url, headers: HeaderMap::new(), body: Bytes::new(), unix_socket: None }
     }
@@ -62,7 +62,7 @@ impl Request {
         Ok(request.header(CONTENT_TYPE, HeaderValue::from_static(content_type)).body(body))
     }
 
-    /// Sets a header. `User-Agent` and `Authorization` go before what the client would send.
+    /// Sets a header. `User-Agent` and `Authorization` replace what the client would send.
     #[must_use]
     pub fn header(mut self, name: HeaderName, value: HeaderValue) -> Self {
         self.headers.insert(name, value);
@@ -83,7 +83,7 @@ impl Request {
         self
     }
 
-    /// Connects to this Unix socket, whatever the URL's host; redirects use it as well.
+    /// Connects to this Unix socket whatever the URL's host; so do redirects.
     #[must_use]
     pub fn over_unix_socket(mut self, path: Arc<Path>) -> Self {
         self.unix_socket = Some(path);
@@ -91,7 +91,7 @@ impl Request {
     }
 }
 
-/// An answer, whose body has not been read yet. Dropping it before the end closes its connection.
+/// An answer whose body has not been read yet. Dropping it before the end of the body closes its connection.
 #[derive(Debug)]
 pub struct Response {
     status: StatusCode,
@@ -100,7 +100,7 @@ pub struct Response {
     url: Url,
     body: Incoming,
     wire: Arc<Wire>,
-    /// Gives the connection back when the body has been read.
+    /// Returns the connection to the pool once the body has been read.
     lease: Option<Lease>,
 }
 
@@ -131,7 +131,7 @@ impl Response {
         &self.status_text
     }
 
-    /// All headers, in the order in which they came.
+    /// All headers, in the order received.
     pub fn headers(&self) -> &HeaderMap {
         &self.headers
     }
@@ -142,7 +142,7 @@ impl Response {
         String::from_utf8_lossy(value).into_owned()
     }
 
-    /// Where the answer came from, after redirects.
+    /// The URL of the answer, after redirects.
     pub fn url(&self) -> &Url {
         &self.url
     }
@@ -153,7 +153,7 @@ impl Response {
         }
     }
 
-    /// The next piece of the body; `None` at its end.
+    /// The next piece of the body; `None` at the end.
     ///
     /// # Errors
     /// The connection ended before the body did.
@@ -171,7 +171,7 @@ impl Response {
     /// The whole body.
     ///
     /// # Errors
-    /// More than `bytes_max` bytes, and what [`Response::chunk`] returns.
+    /// The body exceeds `bytes_max`; also the errors of [`Response::chunk`].
     pub async fn bytes(mut self, bytes_max: usize) -> Result<Bytes, BodyError> {
         let mut body = BytesMut::new();
         while let Some(chunk) = self.chunk().await? {
@@ -187,7 +187,8 @@ impl Response {
         Ok(body.freeze())
     }
 
-    /// Reads a small rest of the body, so that the connection can be used again; a large one is not worth it.
+    /// Reads a small rest of the body so that the connection can be reused; for a large rest, that is not
+    /// worth it.
     pub async fn drain(mut self) {
         let mut bytes = 0;
         while let Ok(Some(chunk)) = self.chunk().await {
@@ -199,7 +200,7 @@ impl Response {
     }
 }
 
-/// The status as the first line of the answer has it. HTTP/2 has no words, so the usual ones stand in.
+/// The status as in the first line of the answer. HTTP/2 has no reason phrase, so the standard one is used.
 fn status_text(head: &http::response::Parts, wire: &Wire) -> String {
     let code = head.status.as_str();
     let usual = || format!("{code} {}", head.status.canonical_reason().unwrap_or_default());
@@ -210,7 +211,7 @@ fn status_text(head: &http::response::Parts, wire: &Wire) -> String {
     let line = first.split(|byte| *byte == b'\n').next().unwrap_or_default();
     let line = String::from_utf8_lossy(line);
     match line.trim_end_matches('\r').split_once(' ') {
-        // Unless an interim answer (1xx) went before.
+        // Unless an interim answer (1xx) came first.
         Some((_, status)) if status.trim_start().starts_with(code) => status.trim_start().to_owned(),
         _ => match head.extensions.get::<hyper::ext::ReasonPhrase>() {
             Some(reason) => format!("{code} {}", String::from_utf8_lossy(reason.as_bytes())),

@@ -1,7 +1,7 @@
 //! Tokens from an OAuth 2.0 server: client credentials, or a signed assertion (RFC 7523).
 //!
-//! A token is kept until ten seconds before it expires. One request fetches it while others wait; the fetch is completed
-//! even if the request that needs it times out. The token server has its own TLS and proxy settings.
+//! A token is kept until ten seconds before it expires. One request fetches it while others wait, and the
+//! fetch completes even if that request times out. The token server has its own TLS and proxy settings.
 
 mod assertion;
 
@@ -25,23 +25,23 @@ use crate::message::{Request, Response};
 use crate::secret::{Source, basic_text, read, secret_value};
 use crate::url::encode_form;
 
-/// A token is renewed this long before it ends, as in Go.
+/// A token is renewed this long before it expires, as in Go.
 const RENEWED_BEFORE: Duration = Duration::from_secs(10);
-/// A server that takes longer than this has failed.
+/// A token request that takes longer has failed.
 const FETCH_TIME_MAX: Duration = Duration::from_secs(60);
-/// What a server may answer, as in Go.
+/// Maximum size of an answer, as in Go.
 const ANSWER_BYTES_MAX: usize = 1 << 20;
 const FORM: &str = "application/x-www-form-urlencoded";
 
-/// The client that asks for tokens. A trait, because a client that needs tokens is made of this module.
+/// Requests tokens. A trait, because the client that needs tokens is built on this module.
 pub(crate) trait Ask: std::fmt::Debug + Send + Sync {
     fn ask(&self, request: Request) -> Asking<'_>;
 }
 
-/// A request for a token in progress.
+/// A token request in progress.
 pub(crate) type Asking<'a> = Pin<Box<dyn Future<Output = Result<Response, RequestError>> + Send + 'a>>;
 
-/// The section of the client that asks for tokens.
+/// The client section for token requests.
 pub(crate) fn client_section(section: &OAuth2) -> HttpClientConfig {
     HttpClientConfig {
         tls_config: section.tls_config.clone(),
@@ -51,7 +51,7 @@ pub(crate) fn client_section(section: &OAuth2) -> HttpClientConfig {
     }
 }
 
-/// Fetches tokens and keeps the last one.
+/// Fetches tokens and caches the last one.
 #[derive(Debug)]
 pub(crate) struct TokenSource {
     server: Arc<TokenServer>,
@@ -59,7 +59,7 @@ pub(crate) struct TokenSource {
     state: Arc<Mutex<State>>,
 }
 
-/// A server, and how it is asked.
+/// A token server, and how to authenticate to it.
 #[derive(Debug)]
 struct TokenServer {
     client: Box<dyn Ask>,
@@ -72,7 +72,7 @@ struct TokenServer {
 struct State {
     secret: String,
     token: Option<Token>,
-    /// Whether name and secret go into the form: found out by trying the header first.
+    /// Whether name and secret are sent in the form. Determined by trying the header first.
     secret_in_form: bool,
 }
 
@@ -88,7 +88,7 @@ impl Token {
     }
 }
 
-/// Parameters of a token request; a name stands once.
+/// Parameters of a token request; each name occurs once.
 type Form = BTreeMap<String, String>;
 
 impl TokenSource {
@@ -105,7 +105,7 @@ impl TokenSource {
         Ok(TokenSource { server, state: Arc::default() })
     }
 
-    /// The value of `Authorization`, with a token that is still good.
+    /// The value of `Authorization`, with a valid token.
     pub async fn authorization(&self) -> Result<HeaderValue, Cause> {
         let mut state = self.state.clone().lock_owned().await;
         let secret = self.server.read_secret().await?;
@@ -115,8 +115,8 @@ impl TokenSource {
         if let Some(token) = state.token.as_ref().filter(|token| token.is_valid()) {
             return Ok(token.authorization.clone());
         }
-        // A task of its own: callers give up when their time is over, and with a server that is slower than that there would
-        // never be a token.
+        // A separate task, because callers give up when their time is over: with a slower server, no token
+        // would ever arrive.
         let server = self.server.clone();
         let fetching = async move {
             let Ok(token) = tokio::time::timeout(FETCH_TIME_MAX, server.fetch(&mut state)).await else {
@@ -160,7 +160,7 @@ impl TokenServer {
         if !state.secret_in_form {
             let basic = basic_text(&query_escape(&section.client_id), &query_escape(&state.secret));
             match self.ask(form()?, Some(basic)).await {
-                // Some servers want name and secret in the form; which, only trying tells.
+                // Some servers require name and secret in the form; only a trial shows which.
                 Err(Cause::Token(TokenError::Status { .. } | TokenError::Refused(_))) => {}
                 other => return other,
             }
@@ -175,7 +175,7 @@ impl TokenServer {
         Ok(token)
     }
 
-    /// The parameters that a request has anyway, and those of the section.
+    /// The fixed parameters of a request, and those of the section.
     fn form(&self, fixed: &[(&str, &str)]) -> Result<Form, TokenError> {
         let mut form: Form =
             fixed.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
@@ -183,7 +183,7 @@ impl TokenServer {
             form.insert("scope".to_owned(), self.section.scopes.join(" "));
         }
         for (name, value) in &self.section.endpoint_params {
-            // Servers that do not follow the standard want another grant type.
+            // Non-standard servers require another grant type.
             if form.contains_key(name) && name != "grant_type" {
                 return Err(TokenError::Parameter(name.clone()));
             }
@@ -217,7 +217,7 @@ impl TokenServer {
     }
 }
 
-/// What a server answered, as a form or as JSON.
+/// Parses a server's answer, as a form or as JSON.
 fn fields_of(content_type: &str, body: &[u8]) -> Result<serde_json::Map<String, Value>, String> {
     let media_type = content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
     if media_type == FORM || media_type == "text/plain" {
@@ -229,7 +229,7 @@ fn fields_of(content_type: &str, body: &[u8]) -> Result<serde_json::Map<String, 
     serde_json::from_slice(body).map_err(|error| error.to_string())
 }
 
-/// The server's own reason, as Go prints it.
+/// The server's reason for a refusal, as Go prints it.
 fn refusal(fields: &serde_json::Map<String, Value>) -> Option<String> {
     let text = |name: &str| fields.get(name).and_then(Value::as_str).filter(|text| !text.is_empty());
     let mut shown = go_quote(text("error")?);
@@ -252,13 +252,13 @@ fn token_of(fields: &serde_json::Map<String, Value>) -> Result<Token, Cause> {
         kind if kind.eq_ignore_ascii_case("mac") => "MAC",
         kind => kind,
     };
-    // A number, or a number in quotes, as some servers have it.
+    // A number, or a number in quotes, as some servers send it.
     let seconds = match fields.get("expires_in") {
         Some(Value::String(text)) => text.parse().ok(),
         Some(number) => number.as_u64().or_else(|| number.as_f64().map(|seconds| seconds as u64)),
         None => None,
     };
-    // Longer than a year is for ever as far as a process goes, and keeps the sum within what a clock can show.
+    // A year exceeds the life of any process, and the cap keeps the sum within the range of the clock.
     let seconds = seconds.filter(|seconds| (1..365 * 86_400).contains(seconds));
     Ok(Token {
         authorization: secret_value(&AUTHORIZATION, &format!("{kind} {token}"))?,

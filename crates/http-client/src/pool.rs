@@ -21,7 +21,7 @@ const IDLE_TIME_MAX: Duration = Duration::from_secs(300);
 /// Idle connections to one server, as in Prometheus.
 const IDLE_PER_SERVER_MAX: usize = 1000;
 
-/// What connections must have in common to stand in for one another.
+/// The properties that interchangeable connections share.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Key {
     https: bool,
@@ -33,7 +33,7 @@ pub(crate) struct Key {
 impl Key {
     pub fn of(route: &Route<'_>) -> Self {
         let url = route.url;
-        // A proxy that gets the requests itself serves all of them over one connection.
+        // A proxy that receives the requests themselves serves all of them over one connection.
         let address = match route.asks_proxy() {
             true => String::new(),
             false => format!("{}:{}", url.host_name().to_ascii_lowercase(), url.port_or_default()),
@@ -53,12 +53,12 @@ pub(crate) struct Pool(Mutex<State>);
 
 #[derive(Debug, Default)]
 struct State {
-    /// Rises when certificates change.
+    /// Increases when certificates change.
     generation: u64,
     idle: HashMap<(Key, HeaderRoom), Vec<Idle>>,
     /// HTTP/2: one connection serves any number of requests.
     shared: HashMap<Key, Shared>,
-    /// Servers whose headers did not fit into the usual room, and when one was asked last.
+    /// Servers whose headers exceeded the usual room, with the time of the last request.
     wordy: HashMap<Key, Instant>,
     sweeping: bool,
 }
@@ -94,7 +94,7 @@ impl Pool {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Forgets all connections; those in use are closed after their answer.
+    /// Drops all connections; those in use are closed after their answer.
     pub fn renew(&self) {
         let mut state = self.lock();
         state.generation += 1;
@@ -106,7 +106,7 @@ impl Pool {
         self.lock().generation
     }
 
-    /// Remembers a server whose headers need the full room.
+    /// Records that a server's headers need the full room.
     pub fn note_wordy(self: &Arc<Self>, key: &Key) {
         let mut state = self.lock();
         state.wordy.insert(key.clone(), Instant::now());
@@ -123,7 +123,7 @@ impl Pool {
         }
     }
 
-    /// The connection that was used last, if one waits.
+    /// The most recently used idle connection, if there is one.
     pub fn take(&self, key: &Key, room: HeaderRoom) -> Option<Connection> {
         let mut state = self.lock();
         if let Some(shared) = state.shared.get_mut(key) {
@@ -143,7 +143,7 @@ impl Pool {
         None
     }
 
-    /// Lets later requests share an HTTP/2 connection.
+    /// Shares an HTTP/2 connection with later requests.
     pub fn share(
         self: &Arc<Self>,
         key: &Key,
@@ -178,7 +178,8 @@ impl Pool {
     }
 }
 
-/// Closes connections that nobody came for, and forgets servers that nobody asks; ends when nothing is left.
+/// Closes connections that have been idle too long, and drops servers without requests. Returns when nothing
+/// is left.
 async fn sweep(pool: Weak<Pool>) {
     loop {
         tokio::time::sleep(IDLE_TIME_MAX / 4).await;
@@ -197,7 +198,7 @@ async fn sweep(pool: Weak<Pool>) {
     }
 }
 
-/// The right to give a connection back when its answer has been read.
+/// The right to return a connection to the pool once its answer has been read.
 #[derive(Debug)]
 pub(crate) struct Lease {
     pub pool: Arc<Pool>,

@@ -1,4 +1,4 @@
-//! Programs that print credentials, as kubeconfig files and AWS profiles name them.
+//! Runs programs that print credentials, as named in kubeconfig files and AWS profiles.
 
 use std::process::Stdio;
 use std::time::Duration;
@@ -6,24 +6,25 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::process::Command;
 
-/// Why a program printed nothing that can be used.
+/// Why a program's output cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum ProgramError {
     #[error("cannot start {program}: {}", crate::error::io_text(.error))]
     Start { program: String, error: std::io::Error },
-    /// With the first line of what it printed as errors.
+    /// `message` is the first line of its error output.
     #[error("{program} failed with {status}: {message}")]
     Failed { program: String, status: String, message: String },
     #[error("{program} printed more than {bytes_max} bytes")]
     TooLarge { program: String, bytes_max: usize },
-    #[error("{program} did not end within {}s", .after.as_secs())]
+    #[error("{program} did not finish within {}s", .after.as_secs())]
     Timeout { program: String, after: Duration },
 }
 
-/// Runs a program to its end and returns what it printed. One that takes too long or prints too much is killed.
+/// Runs a program to its end and returns its output. A program that takes too long or prints too much is
+/// killed.
 ///
 /// # Errors
-/// It cannot be started, fails, or breaks one of the bounds.
+/// It cannot be started, fails, or exceeds a bound.
 pub async fn output(
     mut command: Command,
     bytes_max: usize,
@@ -52,7 +53,7 @@ pub async fn output(
     Ok(printed)
 }
 
-/// Reads to the end, or one byte more than is allowed. The pipe is then closed, which ends a program that prints
+/// Reads to the end, or one byte beyond the limit. The pipe is then closed, which ends a program that prints
 /// without end.
 async fn read(pipe: Option<impl AsyncRead + Unpin>, bytes_max: usize) -> std::io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
@@ -84,7 +85,7 @@ mod tests {
             Err("/bin/sh printed more than 1000 bytes".to_owned())
         );
         let slow = shell("while :; do :; done", Duration::from_millis(50)).await;
-        assert_eq!(slow, Err("/bin/sh did not end within 0s".to_owned()));
+        assert_eq!(slow, Err("/bin/sh did not finish within 0s".to_owned()));
         let missing = output(Command::new("/no/such/program"), 10, long).await;
         let missing = missing.expect_err("there is none").to_string();
         assert_eq!(missing, "cannot start /no/such/program: no such file or directory");

@@ -17,13 +17,13 @@ use crate::url::{Url, masked_text};
 pub(crate) struct Proxies {
     for_http: Option<Proxy>,
     for_https: Option<Proxy>,
-    /// `None` when every request takes the proxy.
+    /// `None` if every request uses the proxy.
     bypass: Option<Bypass>,
     /// Sent with `CONNECT` only.
     pub connect_headers: HeaderMap,
 }
 
-/// How a proxy is spoken to.
+/// The protocol of a proxy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Kind {
     Http,
@@ -39,7 +39,7 @@ pub(crate) struct Proxy {
 }
 
 impl Proxy {
-    /// `host:port` alone is taken for an HTTP proxy.
+    /// `host:port` without a scheme means an HTTP proxy.
     fn parse(address: &str) -> Result<Option<Proxy>, SetupError> {
         if address.is_empty() {
             return Ok(None);
@@ -60,7 +60,7 @@ impl Proxy {
         Ok(Some(Proxy { kind, url }))
     }
 
-    /// `Proxy-Authorization`, when the address has a name.
+    /// `Proxy-Authorization`, if the proxy's URL contains a name.
     pub fn authorization(&self) -> Option<String> {
         let user = self.url.user()?;
         Some(basic_text(&user.name, user.password.as_deref().unwrap_or_default()))
@@ -102,7 +102,7 @@ impl Proxies {
         Ok(Proxies { for_http: proxy.clone(), for_https: proxy, bypass, connect_headers })
     }
 
-    /// The proxy that a request to `url` takes.
+    /// The proxy for requests to `url`.
     pub fn of_url(&self, url: &Url) -> Option<&Proxy> {
         let proxy = if url.scheme() == "https" { &self.for_https } else { &self.for_http }.as_ref()?;
         let straight = |bypass: &Bypass| bypass.covers(url.host_name(), url.port_or_default());
@@ -122,8 +122,8 @@ enum Rule {
     Network { address: IpAddr, prefix_bits: u32 },
     /// `10.0.0.1` or `10.0.0.1:80`
     Address { address: IpAddr, port: Option<String> },
-    /// `example.com` (and all below it), `.example.com` or `*.example.com` (only what is below it), each with a port
-    /// or without. `suffix` begins with the dot.
+    /// `example.com` (also everything below it), `.example.com` or `*.example.com` (only what is below it),
+    /// each with or without a port. `suffix` begins with the dot.
     Domain { suffix: String, itself: bool, port: Option<String> },
 }
 
@@ -159,7 +159,7 @@ impl Rule {
             return Some(Rule::Address { address, port });
         }
         if host.is_empty() {
-            // Only a port: not a rule.
+            // Only a port: this is not a rule.
             return None;
         }
         let host = if host.starts_with("*.") { &host[1..] } else { host };
@@ -184,7 +184,7 @@ impl Rule {
     }
 }
 
-/// `host:80` apart; an IPv6 address without brackets has no port.
+/// Splits `host:80`; an IPv6 address without brackets has no port.
 fn split_port(item: &str) -> (&str, Option<String>) {
     match item.rsplit_once(':') {
         Some((host, port)) if !host.contains(':') || host.ends_with(']') => (host, Some(port.to_owned())),

@@ -10,11 +10,11 @@ use crate::error::Cause;
 use crate::message::Request;
 use crate::url::Url;
 
-/// Redirects that are followed.
+/// Maximum number of redirects.
 pub(crate) const REDIRECTS_MAX: usize = 10;
 
-/// The request that follows an answer with this status and `Location`; `None` when the answer is the last one, as a
-/// redirect without a `Location` is.
+/// The request that follows an answer with this status and `Location`; `None` if the answer is final, such as
+/// a redirect without `Location`.
 pub(crate) fn next_request(
     request: &Request,
     status: StatusCode,
@@ -57,13 +57,13 @@ pub(crate) fn is_at_home(home: &Url, url: &Url) -> bool {
             && host.strip_suffix(&home).is_some_and(|before| before.ends_with('.')))
 }
 
-/// Takes what must not travel to another host out of a request.
+/// Removes the headers that must not be sent to another host.
 pub(crate) fn remove_secrets(headers: &mut HeaderMap) {
     let names = [AUTHORIZATION, WWW_AUTHENTICATE, COOKIE, PROXY_AUTHORIZATION, PROXY_AUTHENTICATE];
     for name in names.into_iter().chain([HeaderName::from_static("cookie2")]) {
         headers.remove(name);
     }
-    // Whatever its name: a value that logs must not show is a secret.
+    // Regardless of its name: a value that logs must not show is a secret.
     let secrets: Vec<HeaderName> =
         headers.iter().filter(|(_, value)| value.is_sensitive()).map(|(name, _)| name.clone()).collect();
     for name in secrets {
@@ -119,7 +119,7 @@ mod tests {
     }
 
     #[test]
-    fn values_that_logs_must_not_show_do_not_travel() {
+    fn values_that_logs_must_not_show_are_not_sent_to_other_hosts() {
         let mut token = http::HeaderValue::from_static("t");
         token.set_sensitive(true);
         let mut headers = HeaderMap::new();
@@ -130,7 +130,7 @@ mod tests {
     }
 
     #[test]
-    fn a_host_is_at_home_with_itself_and_what_is_below_it() {
+    fn credentials_reach_the_host_and_what_is_below_it() {
         let url = |host: &str| Url::parse(&format!("http://{host}/")).expect("a URL");
         for (home, host, at_home) in [
             ("a.example:1", "A.example:2", true),

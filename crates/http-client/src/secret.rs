@@ -6,7 +6,7 @@ use http::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue};
 
 use crate::error::{Cause, FileError, HeaderError, SetupError};
 
-/// A text, or the file that has it.
+/// An inline text, or the file that contains it.
 #[derive(Clone, Debug)]
 pub(crate) enum Source {
     Inline(String),
@@ -14,7 +14,7 @@ pub(crate) enum Source {
 }
 
 impl Source {
-    /// The text comes first, as in Prometheus; `None` when there is neither.
+    /// An inline text takes precedence, as in Prometheus; `None` if there is neither.
     pub fn of(text: &str, file: &str) -> Option<Source> {
         match (text, file) {
             ("", "") => None,
@@ -27,7 +27,7 @@ impl Source {
         matches!(self, Source::File(_))
     }
 
-    /// The text, without the white space around what stands in a file.
+    /// The text. White space around a file's content is removed.
     pub fn read(&self) -> Result<String, FileError> {
         match self {
             Source::Inline(text) => Ok(text.clone()),
@@ -35,7 +35,7 @@ impl Source {
         }
     }
 
-    /// How errors name it.
+    /// How errors refer to it.
     pub fn describe(&self) -> String {
         match self {
             Source::Inline(_) => "inline".to_owned(),
@@ -58,7 +58,7 @@ pub(crate) fn read(source: &Option<Source>, what: &'static str) -> Result<String
     }
 }
 
-/// How a client makes itself known, but for OAuth 2.0.
+/// How a client authenticates, except for OAuth 2.0.
 #[derive(Debug)]
 pub(crate) enum Credentials {
     None,
@@ -106,7 +106,7 @@ impl Credentials {
         }
     }
 
-    /// The value of `Authorization`, with files as they are now.
+    /// The value of `Authorization`, with the current contents of files.
     pub fn value(&self) -> Result<Option<HeaderValue>, Cause> {
         let text = match self {
             Credentials::None => return Ok(None),
@@ -124,12 +124,12 @@ impl Credentials {
     }
 }
 
-/// `Basic …` of a name and a password.
+/// `Basic …` for a name and a password.
 pub(crate) fn basic_text(name: &str, password: &str) -> String {
     format!("Basic {}", base64::encode(format!("{name}:{password}").as_bytes()))
 }
 
-/// A value that logs and debug output must not show.
+/// Marks a header value as one that logs and debug output must not show.
 pub(crate) fn secret_value(name: &HeaderName, text: &str) -> Result<HeaderValue, Cause> {
     let mut value = header_value(name, text).map_err(Cause::Header)?;
     value.set_sensitive(true);
@@ -142,7 +142,7 @@ fn header_value(name: &HeaderName, text: &str) -> Result<HeaderValue, HeaderErro
         .map_err(|_| HeaderError::Value(canonical(name)))
 }
 
-/// `x-own` as Go shows it: `X-Own`.
+/// `x-own` in Go's spelling: `X-Own`.
 fn canonical(name: &HeaderName) -> String {
     let mut upper = true;
     let letter = |c: char| {
@@ -171,7 +171,7 @@ impl OwnHeaders {
         self.0.iter().any(|(_, header)| !header.files.0.is_empty())
     }
 
-    /// The headers, with files as they are now.
+    /// The headers, with the current contents of files.
     pub fn values(&self) -> Result<HeaderMap, Cause> {
         let mut headers = HeaderMap::new();
         for (name, header) in &self.0 {

@@ -1,8 +1,8 @@
 //! TLS as a section configures it: trusted authorities, client certificate, versions.
 //!
-//! Certificates and keys that stand in files are compared by content before each request ([`Tls::refresh`]), so a file
-//! that was replaced counts for every connection made from then on, however it was replaced. Reading three small files
-//! costs some tens of microseconds on a thread for blocking work; sections without files skip it.
+//! Certificate and key files are compared by content before each request ([`Tls::refresh`]), so a replaced
+//! file takes effect for new connections however it was replaced. Reading three small files takes some tens
+//! of microseconds on a blocking thread; sections without files skip it.
 
 mod verify;
 
@@ -43,7 +43,7 @@ struct Sources {
     key: Option<Source>,
 }
 
-/// What the sources held when they were read last.
+/// The contents of the sources at the last read.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Texts {
     authorities: String,
@@ -51,7 +51,7 @@ struct Texts {
     key: String,
 }
 
-/// What connections are made with.
+/// The current configuration for new connections.
 #[derive(Debug)]
 struct Current {
     texts: Texts,
@@ -76,7 +76,7 @@ impl Tls {
     /// Reads the files of the section for the first time.
     ///
     /// # Errors
-    /// Files that cannot be read, or do not hold what they should; versions that cannot be offered.
+    /// Unreadable files, invalid contents, and versions that cannot be offered.
     pub fn new(config: &TlsConfig, http2: bool) -> Result<Self, SetupError> {
         if [&config.ca_ref, &config.cert_ref, &config.key_ref].into_iter().any(|name| !name.is_empty()) {
             return Err(SetupError::SecretReference);
@@ -107,7 +107,7 @@ impl Tls {
         self.sources.has_files()
     }
 
-    /// Reads the files again; blocks. Returns `true` when one of them changed.
+    /// Reads the files again; blocks. Returns whether one of them changed.
     pub fn refresh(&self) -> Result<bool, SetupError> {
         let texts = self.sources.read()?;
         if self.current().texts == texts {
@@ -148,7 +148,7 @@ impl Tls {
         Ok(Current { texts, client: Arc::new(client) })
     }
 
-    /// Shakes hands over a fresh connection to `host`.
+    /// Performs the handshake over a new connection to `host`.
     pub async fn connect<S>(
         &self,
         stream: S,
@@ -163,7 +163,7 @@ impl Tls {
             .map_err(|_| Cause::Tls(TlsError::Other(format!("invalid server name {named}"))))?;
         let mut client = self.current().client.clone();
         if !for_http {
-            // A proxy is spoken to in HTTP/1.1 whatever the server behind it can do.
+            // Proxies are spoken to in HTTP/1.1, whatever the server behind them supports.
             let mut plain = (*client).clone();
             plain.alpn_protocols.clear();
             client = Arc::new(plain);
@@ -178,7 +178,7 @@ impl Tls {
     }
 }
 
-/// TLS of a section for what is not HTTP: mail.
+/// TLS for protocols other than HTTP, such as SMTP.
 #[derive(Debug)]
 pub struct TlsClient(Tls);
 
@@ -186,12 +186,12 @@ impl TlsClient {
     /// Reads the files of the section, blocking.
     ///
     /// # Errors
-    /// Files that cannot be read, or do not hold what they should; versions that cannot be offered.
+    /// Unreadable files, invalid contents, and versions that cannot be offered.
     pub fn new(config: &TlsConfig) -> Result<Self, SetupError> {
         Ok(TlsClient(Tls::new(config, false)?))
     }
 
-    /// Reads the files again, so that replaced ones count; blocks.
+    /// Reads the files again, so that replaced ones take effect; blocks.
     ///
     /// # Errors
     /// See [`TlsClient::new`].
@@ -199,10 +199,11 @@ impl TlsClient {
         self.0.refresh().map(drop)
     }
 
-    /// Shakes hands over `stream` with a server that must prove to be `host`, unless the section names another.
+    /// Performs the handshake over `stream`. The server must prove that it is `host`, or the name in the
+    /// section.
     ///
     /// # Errors
-    /// Why no hands were shaken.
+    /// The handshake failed.
     pub async fn connect<S>(
         &self,
         stream: S,
@@ -218,9 +219,10 @@ impl TlsClient {
 static TLS12_ONLY: &[&SupportedProtocolVersion] = &[&rustls::version::TLS12];
 static TLS13_ONLY: &[&SupportedProtocolVersion] = &[&rustls::version::TLS13];
 
-/// Versions to offer. Those below 1.2 are left out of a range that reaches higher, and refused where they stand alone.
+/// The versions to offer. Versions below 1.2 are dropped from a range that extends to 1.2 or higher, and
+/// refused otherwise.
 fn versions(min: &str, max: &str) -> Result<&'static [&'static SupportedProtocolVersion], SetupError> {
-    // The names sort as the versions do.
+    // The names sort in the order of the versions.
     if !min.is_empty() && !max.is_empty() && max < min {
         return Err(SetupError::VersionsReversed);
     }
@@ -232,8 +234,8 @@ fn versions(min: &str, max: &str) -> Result<&'static [&'static SupportedProtocol
     }
 }
 
-/// The certificates of a PEM text; `None` when there is none. Blocks that are not certificates, and certificates that
-/// cannot be read, are passed over, as in Go.
+/// The certificates of a PEM text; `None` if there are none. As in Go, other blocks and invalid certificates
+/// are skipped.
 fn certificates(pem: &str) -> Option<Vec<CertificateDer<'static>>> {
     let found: Vec<_> = CertificateDer::pem_slice_iter(pem.as_bytes())
         .filter_map(Result::ok)

@@ -1,14 +1,14 @@
-//! URLs as Go's `net/url` reads them, because targets are scraped where Prometheus scrapes them.
+//! URLs as Go's `net/url` reads them, so that targets are scraped exactly where Prometheus scrapes them.
 //!
-//! A URL is kept as written. Nothing is normalised: `/a/./b`, an explicit `:80` and the case of a host all reach
-//! the server.
+//! A URL is kept as written. Nothing is normalised: `/a/./b`, an explicit `:80` and the case of a host all
+//! reach the server.
 
 use std::fmt::Write as _;
 
 use ferula_go::quote::go_quote;
 use ferula_go::url::query_escape;
 
-/// A URL, taken apart.
+/// A parsed URL.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Url {
     scheme: String,
@@ -28,7 +28,7 @@ pub(crate) struct User {
     pub password: Option<String>,
 }
 
-/// Why a text is not a URL; worded as in Go, without the text itself, which may hold a password.
+/// Why a text is not a URL, in Go's words, but without the text itself, which may contain a password.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct UrlError(String);
@@ -37,7 +37,7 @@ fn error<T>(text: impl Into<String>) -> Result<T, UrlError> {
     Err(UrlError(text.into()))
 }
 
-/// Which part of a URL is encoded; the parts differ in what may stand as it is.
+/// A part of a URL, which determines the characters that are encoded.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Part {
     Path,
@@ -68,12 +68,12 @@ fn escape(text: &[u8], part: Part) -> String {
     out
 }
 
-/// Encodes what may not stand in a host, as Go prints the host of a URL that was put together from parts.
+/// Encodes a host as Go prints it in a URL that was assembled from parts.
 pub fn escape_host(host: &str) -> String {
     escape(host.as_bytes(), Part::Host)
 }
 
-/// Names and values as a query or a form has them, in the order given.
+/// Encodes names and values for a query or a form, in the order given.
 pub fn encode_form<'a>(pairs: impl IntoIterator<Item = (&'a str, &'a str)>) -> String {
     let pairs = pairs.into_iter();
     let encoded: Vec<String> =
@@ -81,7 +81,7 @@ pub fn encode_form<'a>(pairs: impl IntoIterator<Item = (&'a str, &'a str)>) -> S
     encoded.join("&")
 }
 
-/// Decodes a name or a value of a form; what is not encoded well stays as it is.
+/// Decodes a name or value of a form; badly encoded text stays as it is.
 pub(crate) fn query_unescape(text: &str) -> String {
     unescape(&text.replace('+', " "), Part::Path).unwrap_or_else(|_| text.to_owned())
 }
@@ -101,7 +101,7 @@ fn unescape(text: &str, part: Part) -> Result<String, UrlError> {
                 let (Some(high), Some(low)) = (digit(at + 1), digit(at + 2)) else {
                     return error(format!("invalid URL escape {}", shown()));
                 };
-                // A host may hold the percent sign of a zone, and bytes that are not ASCII.
+                // A host may contain the percent sign of a zone, and non-ASCII bytes.
                 if part == Part::Host && high < 8 && &bytes[at..at + 3] != b"%25" {
                     return error(format!("invalid URL escape {}", shown()));
                 }
@@ -122,7 +122,7 @@ fn unescape(text: &str, part: Part) -> Result<String, UrlError> {
 }
 
 impl Url {
-    /// Reads a URL.
+    /// Parses a URL.
     ///
     /// # Errors
     /// The reason, in Go's words.
@@ -214,7 +214,7 @@ impl Url {
         after.rsplit_once(':').map_or("", |(_, port)| port)
     }
 
-    /// The same, with another query.
+    /// The same URL with another query.
     #[must_use]
     pub fn with_query(mut self, query: Option<&str>) -> Url {
         self.query = query.map(str::to_owned);
@@ -231,7 +231,7 @@ impl Url {
         }
     }
 
-    /// Whether it names a user.
+    /// Whether it contains user information.
     pub fn has_user(&self) -> bool {
         self.user.is_some()
     }
@@ -245,19 +245,19 @@ impl Url {
         &self.path
     }
 
-    /// What stands behind the question mark, if there is one.
+    /// The query without the question mark, if there is one.
     pub fn query(&self) -> Option<&str> {
         self.query.as_deref()
     }
 
-    /// Another path on the same server, without a query; encoded where needed.
+    /// The URL of another path on the same server, without a query; the path is encoded where needed.
     #[must_use]
     pub fn with_path(&self, path: &str) -> Url {
         let path = escape_again(path).unwrap_or_else(|| escape(path.as_bytes(), Part::Path));
         Url { path, query: None, fragment: None, ..self.clone() }
     }
 
-    /// Path and query as the request line has them.
+    /// Path and query as in the request line.
     pub(crate) fn request_target(&self) -> String {
         let path = if self.path.is_empty() { "/" } else { &self.path };
         match &self.query {
@@ -266,10 +266,10 @@ impl Url {
         }
     }
 
-    /// The URL that `reference` means on a page of this one.
+    /// Resolves `reference` relative to this URL.
     ///
     /// # Errors
-    /// A reference that is not a URL.
+    /// The reference is not a URL.
     pub fn join(&self, reference: &str) -> Result<Url, UrlError> {
         let mut url = Url::parse(reference)?;
         let absolute = !url.scheme.is_empty() || !url.host.is_empty() || url.user.is_some();
@@ -315,18 +315,18 @@ impl Url {
         text
     }
 
-    /// The URL without name and password, as a `Referer` has it.
+    /// The URL without name and password, as for `Referer`.
     pub(crate) fn without_user(&self) -> String {
         self.write("")
     }
 
-    /// The URL for errors and logs: `***` stands for name and password, either of which may be a secret.
+    /// The URL for errors and logs, with `***` in place of name and password, since either may be a secret.
     pub fn masked(&self) -> String {
         self.write(if self.user.is_some() { "***@" } else { "" })
     }
 }
 
-/// A text that should be a URL, fit for errors and logs whatever it is.
+/// Masks a text that should be a URL, whatever it is, for errors and logs.
 pub(crate) fn masked_text(text: &str) -> String {
     let start = text.find("//").map_or(0, |at| at + 2);
     let end = text[start..].find(['/', '?', '#']).map_or(text.len(), |at| start + at);
@@ -349,19 +349,19 @@ fn split_scheme(text: &str) -> Result<(String, &str), UrlError> {
     Ok((String::new(), text))
 }
 
-/// A path that is encoded well stays as it is, also where Go would have encoded less; any other is encoded anew.
+/// Keeps a well-encoded path as it is, even if Go would encode less; encodes any other.
 fn as_sent(path: &str) -> Result<String, UrlError> {
     let plain = unescape(path, Part::Path)?;
     Ok(escape_again(path).unwrap_or_else(|| escape(plain.as_bytes(), Part::Path)))
 }
 
-/// The path itself when it is encoded well.
+/// The path itself if it is well encoded.
 fn escape_again(path: &str) -> Option<String> {
     let well = |byte: u8| b"!'()*[]%".contains(&byte) || !must_be_escaped(byte, Part::Path);
     (path.bytes().all(well) && unescape(path, Part::Path).is_ok()).then(|| path.to_owned())
 }
 
-/// `reference` relative to `base`, with `.` and `..` carried out.
+/// Resolves `reference` relative to `base`, removing `.` and `..`.
 fn without_dots(base: &str, reference: &str) -> String {
     let full = match reference {
         "" => base.to_owned(),
@@ -456,7 +456,7 @@ mod tests {
     }
 
     #[test]
-    fn secrets_are_masked_in_urls_and_in_what_should_have_been_one() {
+    fn secrets_are_masked_in_urls_and_in_invalid_ones() {
         assert_eq!(Url::parse("http://token@h/x").expect("a URL").masked(), "http://***@h/x");
         assert_eq!(Url::parse("http://u:p@h/x").expect("a URL").without_user(), "http://h/x");
         assert_eq!(masked_text("ht!tp://u:p@h:x/@y"), "ht!tp://***@h:x/@y");

@@ -1,7 +1,7 @@
 //! Observes a connection: whether the server has begun to answer, and with which bytes.
 //!
-//! Errors need it (Go quotes the first line of an answer that is none), and so does the rule that a `GET` is sent again
-//! when a reused connection closed before the first byte of its answer.
+//! Errors need this (Go quotes the first line of a malformed answer), and so does the rule that a `GET` is
+//! retried when a reused connection closes before the first byte of the answer.
 
 use std::io;
 use std::pin::Pin;
@@ -11,12 +11,12 @@ use std::task::{Context, Poll};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-/// What the headers of an answer may take, as in Go.
+/// Maximum size of an answer's headers, as in Go.
 pub(crate) const HEADER_BYTES_MAX: usize = 10 << 20;
 /// How much of an answer is kept: enough for its first line.
 const KEPT_BYTES: usize = 256;
 
-/// What was read since the last request began.
+/// What has been read since the last request began.
 #[derive(Debug, Default)]
 pub(crate) struct Wire {
     /// `tcp 127.0.0.1:51234->127.0.0.1:9100`, as errors name the connection.
@@ -30,18 +30,18 @@ impl Wire {
         Wire { connection, ..Wire::default() }
     }
 
-    /// Forgets what was read: a request begins.
+    /// Clears the record at the start of a request.
     pub fn begin(&self) {
         self.answer_bytes.store(0, Ordering::Release);
         self.first.lock().unwrap_or_else(PoisonError::into_inner).clear();
     }
 
-    /// Whether any byte came since then.
+    /// Whether any byte has arrived since then.
     pub fn answered(&self) -> bool {
         self.answer_bytes.load(Ordering::Acquire) > 0
     }
 
-    /// The first bytes that came.
+    /// The first bytes received.
     pub fn first(&self) -> Vec<u8> {
         self.first.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
@@ -55,7 +55,7 @@ impl Wire {
     }
 }
 
-/// A connection that notes what is read.
+/// A connection that records what is read.
 #[derive(Debug)]
 pub(crate) struct Watched<S> {
     stream: S,

@@ -12,7 +12,7 @@ fn client(section: &str) -> Result<HttpClient, String> {
     HttpClient::new(&config, "Lab/1.0").map_err(|error| error.to_string())
 }
 
-/// One request; any status but 200 is a failure.
+/// Sends one request; any status but 200 is a failure.
 async fn get(client: &HttpClient, case: &Case) -> Result<(), String> {
     let url = format!("{}://{}/metrics", case.scheme, case.address);
     let response =
@@ -42,7 +42,7 @@ fn case(lab: &Lab, name: &str) -> Case {
 }
 
 #[tokio::test]
-async fn connections_are_used_again() {
+async fn connections_are_reused() {
     let lab = Lab::start().await;
     for (name, server) in [("nothing", "plain"), ("ca_file", "tls"), ("enable_http2: false", "tls")] {
         let case = case(&lab, name);
@@ -63,7 +63,7 @@ async fn a_token_is_fetched_once_and_again_when_the_secret_changes() {
     for (secret, connections) in [("one", 1), ("one", 1), ("two", 1)] {
         lab.write("secret", secret);
         get(&client, &case).await.expect("a page");
-        // Kept alive between the fetches, so that connections count servers, not fetches.
+        // Kept alive between the fetches, so that the number of connections equals the number of servers.
         assert_eq!(lab.connections("tls-tokens"), connections, "{secret}");
     }
     let two = Case {
@@ -77,7 +77,7 @@ async fn a_token_is_fetched_once_and_again_when_the_secret_changes() {
     lab.judge(&two, Ok(()));
 }
 
-/// How the same name comes to hold another content.
+/// A way of replacing a file's content.
 #[derive(Clone, Copy, Debug)]
 enum Change {
     InPlace,
@@ -85,7 +85,7 @@ enum Change {
     Symlink,
 }
 
-/// A file that is replaced again and again, in one way.
+/// A file that is replaced repeatedly, in one way.
 struct Replaced {
     change: Change,
     directory: tempfile::TempDir,
@@ -119,7 +119,7 @@ impl Replaced {
                 std::fs::rename(&link, &path).expect("renamed");
             }
         }
-        // Neither size nor time must be what tells.
+        // Size and modification time must not reveal the change.
         let file = std::fs::File::options().write(true).open(&path).expect("it is there");
         let time = std::time::UNIX_EPOCH + std::time::Duration::from_secs(1);
         file.set_modified(time).expect("its time is set");
@@ -129,7 +129,7 @@ impl Replaced {
 const CHANGES: [Change; 3] = [Change::InPlace, Change::Rename, Change::Symlink];
 
 #[tokio::test]
-async fn replaced_authorities_count_from_the_next_request_on() {
+async fn replaced_authorities_take_effect_with_the_next_request() {
     for change in CHANGES {
         let (old, new) = (Lab::start().await, Lab::start().await);
         let file = Replaced::new(change, "ca.pem");
@@ -157,7 +157,7 @@ async fn replaced_authorities_count_from_the_next_request_on() {
 }
 
 #[tokio::test]
-async fn replaced_client_certificates_and_keys_count_from_the_next_request_on() {
+async fn replaced_client_certificates_and_keys_take_effect_with_the_next_request() {
     for change in CHANGES {
         let (old, new) = (Lab::start().await, Lab::start().await);
         let (certificate, key) = (Replaced::new(change, "cert.pem"), Replaced::new(change, "key.pem"));
@@ -184,9 +184,9 @@ async fn replaced_client_certificates_and_keys_count_from_the_next_request_on() 
 }
 
 #[tokio::test]
-async fn replaced_secrets_count_from_the_next_request_on() {
+async fn replaced_secrets_take_effect_with_the_next_request() {
     let lab = Lab::start().await;
-    // Texts of one length, and what stands in the head with each.
+    // Texts of equal length, and the expected header for each.
     let cases = [
         (
             "authorization: {credentials_file: 'FILE'}",

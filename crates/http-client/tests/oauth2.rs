@@ -1,4 +1,4 @@
-//! Tokens of an OAuth 2.0 server that is slow.
+//! Tokens of a slow OAuth 2.0 server.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -25,7 +25,7 @@ async fn answer(stream: &mut TcpStream, content_type: &str, body: &str) {
 }
 
 #[tokio::test]
-async fn a_token_that_comes_when_its_caller_has_gone_is_there_for_the_next_one() {
+async fn a_token_that_arrives_after_its_caller_left_is_used_for_the_next_one() {
     let (tokens, target) = (
         TcpListener::bind("127.0.0.1:0").await.expect("a port"),
         TcpListener::bind("127.0.0.1:0").await.expect("a port"),

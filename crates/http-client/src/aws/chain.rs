@@ -1,13 +1,13 @@
 //! The sources of credentials and of the region, in the order of the AWS SDK for Go.
 //!
-//! 1. The section's own key.
-//! 2. The section's profile.
-//! 3. The environment's key, then its web identity.
+//! 1. The key in the section of the configuration.
+//! 2. The profile named in the section.
+//! 3. The key in the environment, then the web identity in the environment.
 //! 4. The environment's profile, or `default`: a source profile, a key, a source of credentials, a web identity,
 //!    a program; each followed by the role to assume.
 //! 5. The container's credentials, then those of the instance's role.
 //!
-//! A role named in the section is assumed with the credentials found.
+//! A role named in the section is assumed with the credentials found this way.
 
 use std::time::Duration;
 
@@ -19,7 +19,7 @@ use super::sources::{AwsError, Credentials, Sources};
 use super::sts::Role;
 use ferula_config::Secret;
 
-/// More profiles do not lead to one another but in a circle.
+/// A longer chain of source profiles must be a cycle.
 const PROFILES_MAX: usize = 16;
 const PROGRAM_BYTES_MAX: usize = 64 << 10;
 const PROGRAM_TIMEOUT: Duration = Duration::from_secs(60);
@@ -80,13 +80,13 @@ impl Sources {
         })
     }
 
-    /// Follows source profiles to the one that has credentials, then assumes their roles on the way back.
+    /// Follows source profiles to the one that has credentials, then assumes the roles on the way back.
     async fn profile_credentials(&self, profile: Profile, region: &str) -> Result<Credentials, AwsError> {
         let mut path = vec![profile];
         loop {
             let profile = &path[path.len() - 1];
             let source = match profile.get("source_profile") {
-                // A profile that is its own source has the key as well as the role.
+                // A profile that is its own source has both the key and the role.
                 Some(source) if source != profile.name && profile.get("role_arn").is_some() => source,
                 _ => break,
             };
@@ -102,7 +102,7 @@ impl Sources {
         for profile in roles {
             let Some(arn) = profile.get("role_arn") else { continue };
             if profile.get("mfa_serial").is_some() {
-                let reason = "mfa_serial needs somebody who types a code";
+                let reason = "mfa_serial is set, but nobody can enter a code here";
                 return Err(AwsError::Profile { profile: profile.name.clone(), reason });
             }
             let role = Role {
@@ -115,7 +115,7 @@ impl Sources {
         Ok(credentials)
     }
 
-    /// What a profile has itself, and whether these are its role's credentials already.
+    /// The profile's own credentials, and whether they already belong to its role.
     async fn own_credentials(
         &self,
         profile: &Profile,
@@ -130,12 +130,13 @@ impl Sources {
                 let found = self.environment_credentials();
                 return found
                     .map(|found| (found, false))
-                    .ok_or(unknown("credential_source is Environment, which has no key"));
+                    .ok_or(unknown("credential_source is Environment, but no key is set there"));
             }
             Some("Ec2InstanceMetadata") => return Ok((self.instance_credentials().await?, false)),
             Some("EcsContainer") => {
                 let url = self.container_url()?;
-                let url = url.ok_or(unknown("credential_source is EcsContainer, and this is none"))?;
+                let url = url
+                    .ok_or(unknown("credential_source is EcsContainer, but this is not an ECS container"))?;
                 return Ok((self.container_credentials(&url).await?, false));
             }
             Some(_) => return Err(unknown("unknown credential_source")),
@@ -150,7 +151,7 @@ impl Sources {
             return Ok((self.assume_role_with_web_identity(&role, file, region).await?, true));
         }
         if profile.get("sso_session").or(profile.get("sso_start_url")).is_some() {
-            return Err(unknown("single sign-on needs somebody who signs on; use a key or a role"));
+            return Err(unknown("single sign-on is not supported; use a key or a role"));
         }
         if let Some(line) = profile.get("credential_process") {
             let mut command = Command::new("/bin/sh");

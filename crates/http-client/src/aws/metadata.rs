@@ -11,15 +11,15 @@ use crate::message::Request;
 use crate::url::Url;
 use ferula_config::Secret;
 
-/// These services are next door: an answer that takes longer does not come.
+/// These services are on the local network: a later answer never comes.
 const TIMEOUT: Duration = Duration::from_secs(5);
 const INSTANCE: &str = "http://169.254.169.254";
 const CONTAINER: &str = "http://169.254.170.2";
-/// The hosts besides the loopback that may be asked without TLS: those of ECS and EKS.
+/// Hosts besides loopback addresses that may be queried without TLS: those of ECS and EKS.
 const CONTAINER_HOSTS: [&str; 3] = ["169.254.170.2", "169.254.170.23", "fd00:ec2::23"];
 
 impl Sources {
-    /// Where the instance's metadata is; `None` when nobody may ask.
+    /// Base URL of the instance's metadata; `None` if its use is disabled.
     fn instance_url(&self) -> Option<String> {
         let disabled = self.variable("AWS_EC2_METADATA_DISABLED");
         if disabled.is_some_and(|value| value.eq_ignore_ascii_case("true")) {
@@ -30,8 +30,8 @@ impl Sources {
         Some(url.trim_end_matches('/').to_owned())
     }
 
-    /// One page of the instance's metadata, with a token as version 2 of the service wants it. A service of version 1
-    /// knows no tokens.
+    /// Fetches one page of the instance's metadata, with a token as version 2 of the service requires.
+    /// Version 1 has no tokens.
     async fn instance_metadata(&self, path: &str) -> Result<String, AwsError> {
         const TTL: HeaderName = HeaderName::from_static("x-aws-ec2-metadata-token-ttl-seconds");
         const TOKEN: HeaderName = HeaderName::from_static("x-aws-ec2-metadata-token");
@@ -57,7 +57,7 @@ impl Sources {
         Ok(String::from_utf8_lossy(&body).into_owned())
     }
 
-    /// The region that this instance runs in.
+    /// The region in which this instance runs.
     pub(super) async fn instance_region(&self) -> Option<String> {
         let document = self.instance_metadata("dynamic/instance-identity/document").await.ok()?;
         let document: Value = serde_json::from_str(&document).ok()?;
@@ -74,7 +74,7 @@ impl Sources {
         credentials_of_json(answer.as_bytes()).ok_or_else(|| AwsError::Answer(path.to_owned()))
     }
 
-    /// Where a container gets its credentials, if it is one that does.
+    /// The URL from which a container gets its credentials; `None` outside of containers.
     pub(super) fn container_url(&self) -> Result<Option<String>, AwsError> {
         if let Some(path) = self.variable("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI") {
             return Ok(Some(format!("{CONTAINER}{path}")));
@@ -90,7 +90,7 @@ impl Sources {
     pub(super) async fn container_credentials(&self, url: &str) -> Result<Credentials, AwsError> {
         let mut request = Request::get(url)?;
         let token = match self.variable("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE") {
-            // Read each time: the file is replaced before its token ends.
+            // Read each time, because the file is replaced before its token expires.
             Some(file) => {
                 let token = tokio::fs::read_to_string(&file).await;
                 Some(token.map_err(|error| AwsError::File { file, error })?)
@@ -113,7 +113,7 @@ fn is_own_host(url: &Url) -> bool {
     loopback || name == "localhost" || CONTAINER_HOSTS.contains(&name)
 }
 
-/// Credentials as the metadata services and `credential_process` print them.
+/// Parses credentials as printed by the metadata services and by `credential_process`.
 pub(super) fn credentials_of_json(json: &[u8]) -> Option<Credentials> {
     let json: Value = serde_json::from_slice(json).ok()?;
     let text = |key: &str| json.get(key).and_then(Value::as_str).unwrap_or_default();

@@ -7,7 +7,7 @@ use ferula_config::Secret;
 
 use super::sources::{AwsError, Credentials, Sources};
 
-/// The keys of one profile from both files; those of `credentials` win.
+/// The keys of one profile from both files; those of `credentials` take precedence.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Profile {
     pub name: String,
@@ -19,7 +19,7 @@ impl Profile {
         self.keys.get(key).map(String::as_str).filter(|value| !value.is_empty())
     }
 
-    /// The keys that stand in the profile itself.
+    /// The credentials that the profile itself contains.
     pub(super) fn credentials(&self) -> Option<Credentials> {
         Some(Credentials {
             access_key: self.get("aws_access_key_id")?.to_owned(),
@@ -31,7 +31,7 @@ impl Profile {
 }
 
 impl Sources {
-    /// The profile of the section or of the environment. The one that nobody named may be missing.
+    /// The profile of the section or of the environment. Only the implicit `default` may be missing.
     pub(super) fn profile(&self) -> Result<Profile, AwsError> {
         let named = match self.settings.profile.as_str() {
             "" => self.variable("AWS_PROFILE").or_else(|| self.variable("AWS_DEFAULT_PROFILE")),
@@ -76,8 +76,8 @@ impl Sources {
     }
 }
 
-/// The sections of a file with their keys in lower case. Lines that are neither are passed over, as in the SDK; so are
-/// indented ones, which belong to a nested setting.
+/// The sections of a file, with keys in lower case. Other lines are skipped, as in the SDK; so are indented
+/// ones, which belong to nested settings.
 fn sections(text: &str) -> Vec<(String, BTreeMap<String, String>)> {
     let mut all: Vec<(String, BTreeMap<String, String>)> = Vec::new();
     for line in text.lines() {

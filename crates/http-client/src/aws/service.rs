@@ -9,10 +9,10 @@ use super::sources::AwsError;
 use crate::client::HttpClient;
 use crate::message::Request;
 
-/// More than any answer with credentials.
+/// Larger than any answer with credentials.
 const ANSWER_BYTES_MAX: usize = 1 << 20;
 
-/// The domain of a region's services.
+/// The domain of the services in a region.
 fn domain(region: &str) -> &'static str {
     match region {
         region if region.starts_with("cn-") => "amazonaws.com.cn",
@@ -25,12 +25,12 @@ fn domain(region: &str) -> &'static str {
     }
 }
 
-/// The address of a service in a region.
+/// The URL of a service in a region.
 pub(super) fn service_url(service: &str, region: &str) -> String {
     format!("https://{service}.{region}.{}", domain(region))
 }
 
-/// The body of an answer with a good status.
+/// Sends a request and returns the body of a successful answer.
 pub(super) async fn ask(
     client: &HttpClient,
     request: Request,
@@ -44,7 +44,7 @@ pub(super) async fn ask(
         if good {
             return Ok(body);
         }
-        // The reason that the service gives; what else it says may be long.
+        // Show only the reason, because the rest of the answer may be long.
         let [code, message] = element_texts(&String::from_utf8_lossy(&body), ["Code", "Message"]);
         let message = format!("{code} {message}").trim().to_owned();
         Err(AwsError::Status { url: url.to_owned(), status, message })
@@ -53,7 +53,7 @@ pub(super) async fn ask(
     tokio::time::timeout(timeout, exchange).await.map_err(timed_out)?
 }
 
-/// The text of the first element of each name, or "". What is not XML has none.
+/// The text of the first element with each name, or "". Malformed XML has none.
 pub(super) fn element_texts<const N: usize>(xml: &str, names: [&str; N]) -> [String; N] {
     let mut texts = [const { String::new() }; N];
     let mut reader = quick_xml::Reader::from_str(xml);

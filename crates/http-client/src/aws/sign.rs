@@ -1,6 +1,6 @@
-//! Signature version 4: one request and its credentials to the headers `Authorization` and `X-Amz-…`.
+//! Signature version 4: signs a request with credentials by adding the headers `Authorization` and `X-Amz-…`.
 //!
-//! Signed are the method, the path, the query, the body, the host, the body's type and all `x-amz-` headers.
+//! The signature covers the method, path, query, body, host, content type, and all `x-amz-` headers.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -18,7 +18,7 @@ const TOKEN: HeaderName = HeaderName::from_static("x-amz-security-token");
 /// Signs a request for a service of a region. `at` is the time since the Unix epoch.
 ///
 /// # Errors
-/// Credentials that no header can hold.
+/// Credentials contain characters that no header can hold.
 pub fn sign(
     request: Request,
     credentials: &Credentials,
@@ -53,7 +53,7 @@ fn value(text: &str) -> Result<HeaderValue, AwsError> {
     Ok(value)
 }
 
-/// The names of the signed headers, and the text whose hash is signed.
+/// Returns the names of the signed headers, and the text whose hash is signed.
 fn canonical_request(request: &Request) -> (String, String) {
     let mut headers = BTreeMap::from([("host".to_owned(), request.url.host().to_owned())]);
     for (name, value) in &request.headers {
@@ -67,7 +67,7 @@ fn canonical_request(request: &Request) -> (String, String) {
     let lines: String = headers.iter().map(|(name, value)| format!("{name}:{value}\n")).collect();
     let path = match request.url.path() {
         "" => "/".to_owned(),
-        // It is encoded once already.
+        // The path has been encoded once already.
         path => escape(path.as_bytes(), true),
     };
     let query = canonical_query(request.url.query().unwrap_or_default());
@@ -85,7 +85,7 @@ fn canonical_query(query: &str) -> String {
     pairs.iter().map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>().join("&")
 }
 
-/// Encodes all but the letters, digits and signs that RFC 3986 leaves alone.
+/// Encodes everything but the unreserved characters of RFC 3986.
 fn escape(bytes: &[u8], keeps_slashes: bool) -> String {
     let mut out = String::with_capacity(bytes.len());
     for &byte in bytes {

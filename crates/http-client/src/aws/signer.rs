@@ -1,4 +1,4 @@
-//! The handle that sections sign their requests with.
+//! The handle with which sections sign their requests.
 
 use std::fmt;
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use super::sources::{AwsError, Credentials, Settings, Sources, now};
 use crate::client::HttpClient;
 use crate::message::Request;
 
-/// Signs requests for one section of the configuration. Cloning gives another handle to it.
+/// Signs requests for one section of the configuration. Clones are handles to the same signer.
 #[derive(Clone)]
 pub struct Aws(Arc<Inner>);
 
@@ -28,7 +28,7 @@ impl fmt::Debug for Aws {
 }
 
 impl Aws {
-    /// `client` speaks to the services that give credentials.
+    /// Creates a signer; `client` talks to the services that issue credentials.
     pub fn new(settings: Settings, client: HttpClient) -> Self {
         Aws::with_environment(settings, client, |name| std::env::var(name).ok())
     }
@@ -45,10 +45,10 @@ impl Aws {
         }))
     }
 
-    /// The region of the section, of the environment, of the profile, or where this instance runs.
+    /// The region from the section, the environment, the profile, or the instance's metadata.
     ///
     /// # Errors
-    /// None of them names one.
+    /// None of them has one.
     pub async fn region(&self) -> Result<String, AwsError> {
         let mut known = self.0.region.lock().await;
         if let Some(region) = &*known {
@@ -59,7 +59,7 @@ impl Aws {
         Ok(region)
     }
 
-    /// The address of a service in the region of this section.
+    /// The URL of a service in the region of this section.
     ///
     /// # Errors
     /// See [`Aws::region`].
@@ -67,10 +67,10 @@ impl Aws {
         Ok(service_url(service, &self.region().await?))
     }
 
-    /// Credentials that are good for another five minutes at least.
+    /// Credentials that remain valid for at least five more minutes.
     ///
     /// # Errors
-    /// None were found, or the service that gives them cannot be reached.
+    /// No credentials were found, or the service that issues them cannot be reached.
     pub async fn credentials(&self) -> Result<Credentials, AwsError> {
         let mut known = self.0.credentials.lock().await;
         if let Some(credentials) = known.as_ref().filter(|credentials| credentials.is_valid()) {
@@ -82,12 +82,12 @@ impl Aws {
         Ok(found)
     }
 
-    /// Looks for credentials anew next time, since a service refused those that are known.
+    /// Looks up credentials again next time, because a service rejected the current ones.
     pub async fn forget_credentials(&self) {
         *self.0.credentials.lock().await = None;
     }
 
-    /// The request with the headers that show who asks.
+    /// Returns the request with the headers of its signature.
     ///
     /// # Errors
     /// See [`Aws::credentials`].

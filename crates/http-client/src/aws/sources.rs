@@ -1,4 +1,4 @@
-//! The inputs of the look-up: the section's settings, the environment, and a client.
+//! Inputs of the look-up: the settings of the section, the environment, and a client.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -8,31 +8,31 @@ use crate::client::HttpClient;
 use crate::error::{BodyError, RequestError};
 use crate::program::ProgramError;
 
-/// Credentials are renewed this long before they end, as in the SDK.
+/// Credentials are renewed this long before they expire, as in the SDK.
 const RENEWED_BEFORE: Duration = Duration::from_secs(300);
 
-/// What a section of the configuration says about AWS.
+/// The AWS settings of a section.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Settings {
-    /// "" looks for it in the environment, the profile and the instance's metadata.
+    /// If empty, it is looked up in the environment, the profile and the instance's metadata.
     pub region: String,
-    /// Counts only together with a secret key.
+    /// Ignored without a secret key.
     pub access_key: String,
     pub secret_key: Secret,
-    /// Of the shared files; "" means the one that the environment names, or `default`.
+    /// In the shared files. If empty, the one named in the environment, or `default`.
     pub profile: String,
-    /// A role to assume with the credentials that were found.
+    /// A role to assume with the credentials found.
     pub role_arn: String,
     pub external_id: String,
     pub use_fips_sts_endpoint: bool,
 }
 
-/// A key, its secret, and the token that goes with both when they are temporary.
+/// A key, its secret, and the session token if they are temporary.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Credentials {
     pub access_key: String,
     pub secret_key: Secret,
-    /// "" for keys that do not end.
+    /// Empty for keys that do not expire.
     pub session_token: Secret,
     pub ends: Option<SystemTime>,
 }
@@ -54,8 +54,8 @@ pub enum AwsError {
     NoRegion,
     #[error("failed to get shared config profile, {0}")]
     NoProfile(String),
-    /// Profiles that lead to each other.
-    #[error("profile {0} leads back to itself")]
+    /// Source profiles form a cycle.
+    #[error("profile {0} is its own source through other profiles")]
     ProfileCycle(String),
     #[error("profile {profile}: {reason}")]
     Profile { profile: String, reason: &'static str },
@@ -72,20 +72,20 @@ pub enum AwsError {
     /// An answer without credentials.
     #[error("failed to refresh cached credentials, {0}: no credentials in the answer")]
     Answer(String),
-    #[error("{0} is neither a loopback address nor one of AWS' own, and not https")]
+    #[error("{0} must be https, a loopback address or an address of AWS")]
     ContainerHost(String),
     #[error("credential_process: {0}")]
     Program(#[from] ProgramError),
     #[error("no EC2 IMDS role found, access to the instance metadata is disabled")]
     MetadataDisabled,
-    #[error("the credentials hold characters that no header may have")]
+    #[error("the credentials contain characters that are not allowed in headers")]
     Header,
 }
 
-/// Variables of the environment, so that tests bring their own.
+/// Looks up an environment variable; tests pass their own.
 pub(super) type Variable = dyn Fn(&str) -> Option<String> + Send + Sync;
 
-/// Where credentials may come from. The ways to get them are in the files beside this one.
+/// Where credentials can come from. The files beside this one hold the ways to get them.
 pub(super) struct Sources {
     pub settings: Settings,
     pub client: HttpClient,
@@ -93,18 +93,18 @@ pub(super) struct Sources {
 }
 
 impl Sources {
-    /// A variable of the environment that is set to something.
+    /// An environment variable, if it is set and not empty.
     pub(super) fn variable(&self, name: &str) -> Option<String> {
         (self.variable)(name).filter(|value| !value.is_empty())
     }
 }
 
-/// Since the Unix epoch.
+/// Time since the Unix epoch.
 pub(super) fn now() -> Duration {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
 }
 
-/// A moment such as `2015-08-30T12:36:00Z`.
+/// Parses a time such as `2015-08-30T12:36:00Z`.
 pub(super) fn moment(text: &str) -> Option<SystemTime> {
     let (seconds, _) = ferula_go::calendar::parse_rfc3339(text)?;
     Some(UNIX_EPOCH + Duration::from_secs(u64::try_from(seconds).ok()?))

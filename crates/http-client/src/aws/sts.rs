@@ -13,11 +13,11 @@ use ferula_config::Secret;
 
 const VERSION: &str = "2011-06-15";
 
-/// A role and how its session is named.
+/// A role and the name of its session.
 pub(super) struct Role<'a> {
     pub arn: &'a str,
     pub external_id: &'a str,
-    /// "" makes one up.
+    /// If empty, a name is generated.
     pub session_name: &'a str,
 }
 
@@ -31,7 +31,7 @@ impl Role<'_> {
 }
 
 impl Sources {
-    /// Credentials of a role, asked for with those of somebody who may assume it.
+    /// Returns credentials of a role, requested with the credentials of a principal that may assume it.
     pub(super) async fn assume_role(
         &self,
         role: &Role<'_>,
@@ -55,7 +55,7 @@ impl Sources {
         self.sts_credentials(&url, request).await
     }
 
-    /// Credentials of a role for the holder of a token, such as a pod's.
+    /// Returns credentials of a role for the holder of a token, such as that of a pod.
     pub(super) async fn assume_role_with_web_identity(
         &self,
         role: &Role<'_>,

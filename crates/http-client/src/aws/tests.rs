@@ -72,7 +72,7 @@ const KEY_JSON: &str = r#"{"Code": "Success", "AccessKeyId": "META", "SecretAcce
 /// Variables or files by their names.
 type Named<'a> = &'a [(&'a str, &'a str)];
 
-/// The services that give credentials, all in one.
+/// All services that issue credentials, in one.
 fn services(request: &ReceivedRequest) -> Play {
     let text = |body: &str| Play::Raw("200 OK", String::new(), body.as_bytes().to_vec());
     let needs = |name: &str, value: &str, body: &str| match request.headers.get(name) {
@@ -99,7 +99,7 @@ fn services(request: &ReceivedRequest) -> Play {
     }
 }
 
-/// The access key that is found with these variables and files, and the bodies of all requests to STS.
+/// The access key that is found with these variables and files, and the bodies of all STS requests.
 async fn found(
     settings: Settings,
     variables: Named<'_>,
@@ -122,7 +122,7 @@ async fn found(
     let client = HttpClient::new(&Default::default(), "test").expect("a client");
     let aws = Aws::with_environment(settings, client, move |name| environment.get(name).cloned());
     let credentials = aws.credentials().await;
-    // A second look must not ask again.
+    // A second look-up must use the cache.
     let again = aws.credentials().await.ok().map(|credentials| credentials.access_key);
     let requests = server.requests.lock().expect("a test");
     let bodies =
@@ -186,7 +186,7 @@ async fn credentials_are_found_in_the_order_of_the_sdk() {
     }
     for (settings, variables, files, expected) in [
         (with_profile("none"), &[] as Named<'_>, files, "failed to get shared config profile, none"),
-        (with_profile("a"), &[], files, "profile a leads back to itself"),
+        (with_profile("a"), &[], files, "profile a is its own source through other profiles"),
         (with_profile("sso"), &[], files, "profile sso: single sign-on needs somebody who signs on"),
         (plain(), &[("AWS_EC2_METADATA_DISABLED", "true")], &[], "no EC2 IMDS role found"),
         (

@@ -11,10 +11,10 @@ use tokio::net::{TcpStream, UnixStream, lookup_host};
 use super::{Dialled, bracketed};
 use crate::error::{Cause, io_text};
 
-/// The other family of addresses gets its chance after this time, as in Go.
+/// Addresses of the other family are tried after this delay, as in Go.
 const FALLBACK_DELAY: Duration = Duration::from_millis(300);
 
-/// Dials a host. No host, and an unspecified address, mean this machine.
+/// Dials a host. An empty host and an unspecified address mean this machine.
 pub(super) async fn tcp(host: &str, port: &str) -> Result<Dialled, Cause> {
     let shown = format!("{}:{port}", bracketed(host));
     let number: u16 = port.parse().map_err(|_| Cause::Port(shown.clone()))?;
@@ -49,7 +49,7 @@ fn refused(address: String, error: io::Error) -> Cause {
 fn dialled(stream: TcpStream) -> Result<Dialled, Cause> {
     let address = |address: io::Result<SocketAddr>| address.map_or_else(|_| "?".into(), |a| a.to_string());
     let connection = format!("tcp {}->{}", address(stream.local_addr()), address(stream.peer_addr()));
-    // Fails only on a socket that is gone already, which the first write finds out.
+    // Fails only if the socket is closed already, which the first write will report.
     let _ = stream.set_nodelay(true);
     Ok(Dialled { stream: Box::new(stream), connection })
 }
@@ -75,8 +75,8 @@ async fn look_up(host: &str, port: u16) -> Result<Vec<SocketAddr>, Cause> {
     }
 }
 
-/// Tries the addresses of the first one's family in turn, and the others beside them after a while. When all fail, the
-/// first error counts, with the address that it is about.
+/// Tries the addresses of the first one's family in order, and after a delay also those of the other. When
+/// all fail, returns the first error with its address.
 async fn first_to_answer(addresses: &[SocketAddr]) -> Result<TcpStream, (SocketAddr, io::Error)> {
     let v4 = addresses.first().is_some_and(SocketAddr::is_ipv4);
     let (first, others): (Vec<SocketAddr>, Vec<SocketAddr>) =

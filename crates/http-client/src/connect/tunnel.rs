@@ -11,7 +11,7 @@ use crate::error::Cause;
 use crate::proxy::Proxy;
 use crate::url::Url;
 
-/// What a proxy may answer to `CONNECT`.
+/// Maximum size of a proxy's answer to `CONNECT`.
 const ANSWER_BYTES_MAX: usize = 64 << 10;
 
 /// Asks an HTTP proxy for a tunnel to `target`.
@@ -46,7 +46,7 @@ pub(super) async fn connect(
     }
 }
 
-/// Sends a request and reads the head of its answer, and no byte more: what follows belongs to the tunnel.
+/// Sends a request and reads the head of its answer, and not a byte more: what follows belongs to the tunnel.
 async fn exchange(stream: &mut Box<dyn Stream>, request: &[u8]) -> io::Result<Vec<u8>> {
     stream.write_all(request).await?;
     stream.flush().await?;
@@ -64,7 +64,7 @@ const VERSION: u8 = 5;
 const NO_AUTHENTICATION: u8 = 0;
 const NAME_AND_PASSWORD: u8 = 2;
 
-/// Asks a SOCKS5 proxy for a tunnel. Names are resolved by the proxy.
+/// Requests a tunnel from a SOCKS5 proxy, which resolves the name.
 pub(super) async fn socks5(
     stream: &mut Box<dyn Stream>,
     proxy: &Proxy,
@@ -86,7 +86,7 @@ pub(super) async fn socks5(
     }
 }
 
-/// The reason why the proxy does not want to, if it does not.
+/// Negotiates the tunnel. Returns the reason if the proxy refuses.
 async fn negotiate(stream: &mut Box<dyn Stream>, proxy: &Proxy, url: &Url) -> io::Result<Option<String>> {
     let methods: &[u8] = match proxy.url.user() {
         Some(_) => &[VERSION, 2, NO_AUTHENTICATION, NAME_AND_PASSWORD],
@@ -162,7 +162,7 @@ async fn read_reply(stream: &mut Box<dyn Stream>) -> io::Result<Option<String>> 
         };
         return Ok(Some(format!("unknown error {text}")));
     }
-    // The address that the proxy uses, of which only the length matters.
+    // The address that the proxy uses; only its length matters.
     let address_bytes = match head[3] {
         1 => 4,
         4 => 16,

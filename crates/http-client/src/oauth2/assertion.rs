@@ -1,4 +1,4 @@
-//! Assertions: JSON web tokens with which a client without a secret authenticates.
+//! Assertions: JSON web tokens with which a client authenticates instead of a secret.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -11,15 +11,15 @@ use crate::jwt::{Algorithm, SigningKey, random_uuid};
 
 pub(super) const GRANT_TYPE: &str = "urn:ietf:params:oauth:grant-type:jwt-bearer";
 
-/// How long an assertion is good, as in Prometheus.
+/// How long an assertion is valid, as in Prometheus.
 const LIFETIME: Duration = Duration::from_secs(600);
 
-/// Whether a section wants assertions.
+/// Whether a section uses assertions.
 pub(super) fn is_asked_for(section: &OAuth2) -> bool {
     section.grant_type == GRANT_TYPE
 }
 
-/// A signed assertion for the token server.
+/// Signs an assertion for the token server.
 pub(super) fn sign(section: &OAuth2, key: &str) -> Result<String, TokenError> {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     sign_at(section, key, now)

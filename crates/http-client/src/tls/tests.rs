@@ -15,7 +15,7 @@ const OTHER: &str = include_str!("../../../../testdata/tls/other.pem");
 /// In 2030.
 const WITHIN: u64 = 1_900_000_000;
 
-/// What becomes of a server that shows `SELF_SIGNED` when `authorities` are trusted.
+/// The verdict on a server that presents `SELF_SIGNED` when `authorities` are trusted.
 fn verdict(authorities: &str, name: &str, seconds: u64) -> Result<(), String> {
     let authorities = certificates(authorities).expect("certificates");
     let mut roots = RootCertStore::empty();
@@ -31,7 +31,7 @@ fn verdict(authorities: &str, name: &str, seconds: u64) -> Result<(), String> {
 }
 
 #[test]
-fn a_server_may_show_the_named_authority_itself_and_nothing_else() {
+fn a_server_may_present_the_configured_authority_itself_and_nothing_else() {
     assert_eq!(verdict(SELF_SIGNED, "self-signed.example", WITHIN), Ok(()));
     assert_eq!(verdict(SELF_SIGNED, "127.0.0.1", WITHIN), Ok(()));
     assert_eq!(verdict(&[OTHER, SELF_SIGNED].concat(), "self-signed.example", WITHIN), Ok(()));
@@ -67,7 +67,7 @@ fn setup(yaml: &str) -> Result<Tls, String> {
 }
 
 #[test]
-fn what_cannot_be_used_is_named() {
+fn invalid_settings_are_named() {
     for (yaml, error) in [
         (
             "tls_config: {ca_file: /proc/nowhere/ca.pem}",
@@ -84,7 +84,7 @@ fn what_cannot_be_used_is_named() {
         ),
         (
             "tls_config: {max_version: TLS11}",
-            "tls_config.max_version TLS11 is not supported: this program speaks TLS 1.2 and 1.3 only",
+            "tls_config.max_version TLS11 is not supported: only TLS 1.2 and 1.3 are",
         ),
         ("tls_config: {ca_ref: x}", "cannot use secret ref without manager"),
     ] {

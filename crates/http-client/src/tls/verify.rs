@@ -1,9 +1,9 @@
 //! Verifies the server's certificate.
 //!
-//! Two things differ from what the TLS library does by itself. A server may show the very certificate that `ca_file`
-//! holds, although that certificate says of itself that it is an authority: `openssl req -x509` makes such, and
-//! Prometheus takes them; its name and its dates are checked all the same. And a certificate whose name is wrong is told
-//! so even when its authority is unknown too, because that is the order in which Go checks.
+//! Two things differ from rustls' own verification. A server may present the very certificate that `ca_file`
+//! contains, even if it claims to be an authority: `openssl req -x509` creates such certificates, and
+//! Prometheus accepts them. Its name and dates are checked all the same. And a wrong name is reported even if
+//! the authority is also unknown, because Go checks in that order.
 
 use std::sync::{Arc, OnceLock};
 
@@ -22,7 +22,7 @@ fn provider() -> Arc<CryptoProvider> {
     PROVIDER.get_or_init(|| Arc::new(rustls::crypto::ring::default_provider())).clone()
 }
 
-/// A configuration that trusts `authorities`, or the system's when there are none.
+/// A configuration that trusts `authorities`, or the system's if there are none.
 pub(super) fn client_config(
     versions: &'static [&'static SupportedProtocolVersion],
     authorities: Option<Vec<CertificateDer<'static>>>,
@@ -44,7 +44,7 @@ pub(super) fn client_config(
         .with_custom_certificate_verifier(verifier)
 }
 
-/// A configuration for the time before the section's is read.
+/// A placeholder until the section has been read: it trusts nobody.
 pub(super) fn trusting_nobody() -> ClientConfig {
     let verifier = Arc::new(Verifier { inner: None, authorities: Vec::new() });
     ClientConfig::builder_with_provider(provider())
@@ -55,12 +55,12 @@ pub(super) fn trusting_nobody() -> ClientConfig {
         .with_no_client_auth()
 }
 
-/// The library's verifier; `None` without a single root, which it does not take.
+/// rustls' verifier; `None` without any root, which rustls does not accept.
 fn webpki(roots: RootCertStore) -> Option<Arc<WebPkiServerVerifier>> {
     WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider()).build().ok()
 }
 
-/// The system's authorities, read once: `SSL_CERT_FILE` and `SSL_CERT_DIR` are respected, as in Go.
+/// The system's authorities, read once. `SSL_CERT_FILE` and `SSL_CERT_DIR` are respected, as in Go.
 fn system_roots() -> RootCertStore {
     static ROOTS: OnceLock<RootCertStore> = OnceLock::new();
     let load = || {
@@ -77,7 +77,7 @@ pub(super) struct Verifier {
     pub(super) authorities: Vec<CertificateDer<'static>>,
 }
 
-/// Whether nothing is wrong but that an authority stands for a server. Dates have been checked before that is found.
+/// Whether the only fault is that an authority acts as a server. By then, dates have been checked.
 fn is_authority_itself(error: &Error) -> bool {
     match error {
         Error::InvalidCertificate(CertificateError::Other(cause)) => {
@@ -87,7 +87,7 @@ fn is_authority_itself(error: &Error) -> bool {
     }
 }
 
-/// Whether the dates are the reason, which Go finds before a wrong name.
+/// Whether the dates are the reason, which Go reports before a wrong name.
 fn is_about_dates(error: &Error) -> bool {
     use CertificateError::{Expired, ExpiredContext, NotValidYet, NotValidYetContext};
     let Error::InvalidCertificate(reason) = error else { return false };
@@ -150,7 +150,7 @@ impl ServerCertVerifier for Verifier {
     }
 }
 
-/// `insecure_skip_verify`: any certificate will do, also one that the library cannot read.
+/// `insecure_skip_verify`: accepts any certificate, even one that cannot be parsed.
 #[derive(Debug)]
 struct AcceptAll;
 
