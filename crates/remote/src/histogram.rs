@@ -1,10 +1,10 @@
-//! Native histograms as the messages of remote write and read have them.
+//! Native histograms in the messages of remote write and remote read.
 
 use ferula_model::{CounterResetHint, HistogramValue, Span};
 
 use crate::protobuf::{push_varint, put_bytes, put_double, put_sint, put_varint};
 
-/// Appends the fields of a histogram message. `start` is left out when it is 0.
+/// Appends the fields of a histogram message. A `start` of 0 is omitted.
 pub fn put_histogram(out: &mut Vec<u8>, at: i64, start: i64, value: &HistogramValue) {
     match value {
         HistogramValue::Integer(h) => {

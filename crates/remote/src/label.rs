@@ -1,4 +1,4 @@
-//! Labels as the messages of remote write 1.0 and remote read have them.
+//! Labels in the messages of remote write 1.0 and remote read.
 
 use ferula_model::LabelSet;
 
@@ -20,7 +20,7 @@ pub fn put_label(out: &mut Vec<u8>, name: &str, value: &str) {
     out.extend_from_slice(value.as_bytes());
 }
 
-/// How many bytes a length takes.
+/// The number of bytes that a length occupies.
 fn varint_bytes(number: usize) -> usize {
     (usize::BITS - (number | 1).leading_zeros()).div_ceil(7) as usize
 }

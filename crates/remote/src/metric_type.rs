@@ -1,4 +1,4 @@
-//! Types of metrics as numbers; both messages of remote write have the same.
+//! Metric types as numbers; both versions of remote write use the same ones.
 
 use ferula_model::MetricType;
 
@@ -16,7 +16,7 @@ pub fn type_number(kind: MetricType) -> u64 {
     }
 }
 
-/// The type of a number; of one that is none, unknown.
+/// The type with a number; `Unknown` for any other number.
 pub(crate) fn type_of_number(number: u64) -> MetricType {
     match number {
         1 => MetricType::Counter,

@@ -1,12 +1,12 @@
-//! Remote read, the server's side: series of the store as samples, or as a stream of chunks.
+//! The server's side of remote read: sends series of the store as samples, or as a stream of chunks.
 //!
 //! ```text
 //! body ──snappy──▶ ReadRequest ──Answerer──▶ QueryResult …  (one message)
 //!                                        └▶ frame, frame …   (length | CRC-32C | ChunkedReadResponse)
 //! ```
 //!
-//! Field numbers are those of `prompb/remote.proto` and `prompb/types.proto` of Prometheus. Native histograms are sent as float
-//! histograms, which is what readers of the store get.
+//! Field numbers are those of `prompb/remote.proto` and `prompb/types.proto` of Prometheus. Native histograms
+//! are sent as float histograms, because that is how the store returns them.
 
 mod chunks;
 mod request;
@@ -25,34 +25,34 @@ use crate::label::put_labels;
 use crate::protobuf::{ProtobufError, push_varint, put_bytes, put_double, put_varint};
 use crate::snappy::SnappyError;
 
-/// The largest frames of a stream by default, in bytes.
+/// Default maximum frame size of a stream, in bytes.
 pub const FRAME_BYTES: usize = 1 << 20;
 
-/// Why a request is not answered.
+/// Why a request was not answered.
 #[derive(Debug, PartialEq, thiserror::Error)]
 pub enum ReadError {
-    /// The body cannot be unpacked.
+    /// The body cannot be decompressed.
     #[error(transparent)]
     Unpack(#[from] SnappyError),
-    /// It is not a request.
+    /// The body is not a request.
     #[error("unable to unmarshal read request: {0}")]
     Protobuf(#[from] ProtobufError),
-    /// None of the types that the client takes is known.
+    /// None of the types that the client accepts is supported.
     #[error(
         "server does not support any of the requested response types: [{0}]; supported: map[SAMPLES:{{}} STREAMED_XOR_CHUNKS:{{}}]"
     )]
     ResponseType(String),
-    /// A matcher of no kind, or whose regular expression is wrong.
+    /// A matcher of unknown type, or with an invalid regular expression.
     #[error("{0}")]
     Matcher(String),
-    /// The answer has more samples than it may.
+    /// The answer would exceed the sample limit.
     #[error("exceeded sample limit ({0})")]
     SampleLimit(u64),
     /// The store cannot be read.
     #[error(transparent)]
     Storage(#[from] StorageError),
-    /// The client has gone.
-    #[error("the client has gone")]
+    /// The client has disconnected.
+    #[error("the client has disconnected")]
     Gone,
 }
 
@@ -63,14 +63,14 @@ impl ReadError {
     }
 }
 
-/// Bounds of answers.
+/// Limits on answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// Samples of one query of an answer in samples; 0 for no limit.
+    /// Maximum number of samples per query in a sampled answer; 0 means no limit.
     pub samples_max: u64,
-    /// Bytes of a frame of a stream.
+    /// Maximum size of a stream's frame, in bytes.
     pub frame_bytes_max: usize,
-    /// Requests at once; 0 for no limit.
+    /// Maximum number of concurrent requests; 0 means no limit.
     pub concurrent_max: usize,
 }
 
@@ -79,11 +79,11 @@ pub struct Answerer<'s> {
     pub store: &'s dyn Queryable,
     pub external_labels: &'s BTreeMap<String, String>,
     pub limits: Limits,
-    /// Without a range and order, which each query has.
+    /// Options without range and order, which each query sets.
     pub hints: Hints,
 }
 
-/// What a query selected.
+/// The series that a query selected.
 struct Selected<'s> {
     snapshot: Box<dyn Snapshot + 's>,
     selection: SelectionId,
@@ -101,7 +101,7 @@ impl<'s> Answerer<'s> {
         Ok(Selected { snapshot, selection, range })
     }
 
-    /// External labels are not stored: a matcher that asks for one of ours asks for none here.
+    /// External labels are not stored, so a matcher for one of ours becomes a matcher for its absence.
     fn local(&self, matcher: &Matcher) -> Matcher {
         let own = self.external_labels.get(&*matcher.name).map_or("", String::as_str);
         if matcher.op == MatchOp::Equal && own == &*matcher.value {
@@ -110,7 +110,7 @@ impl<'s> Answerer<'s> {
         matcher.clone()
     }
 
-    /// The labels of a series with the external ones that it does not have itself.
+    /// The labels of a series, plus the external labels that it does not set itself.
     fn labels(&self, labels: &LabelSet) -> LabelSet {
         if self.external_labels.is_empty() {
             return labels.clone();
@@ -124,10 +124,10 @@ impl<'s> Answerer<'s> {
         builder.finish()
     }
 
-    /// The message with all samples, not packed.
+    /// Returns the message with all samples, uncompressed.
     ///
     /// # Errors
-    /// More samples than an answer may have, and failures of the store.
+    /// The answer has too many samples, or the store failed.
     pub fn samples(&self, request: &ReadRequest) -> Result<Vec<u8>, ReadError> {
         let mut message = Vec::new();
         for query in &request.queries {
@@ -163,10 +163,10 @@ impl<'s> Answerer<'s> {
         Ok(message)
     }
 
-    /// Hands frame after frame to `send`, until it breaks.
+    /// Passes one frame after the other to `send`, until `send` returns `Break`.
     ///
     /// # Errors
-    /// Failures of the store.
+    /// The store failed.
     pub fn stream(
         &self,
         request: &ReadRequest,
@@ -191,7 +191,7 @@ impl<'s> Answerer<'s> {
         Ok(())
     }
 
-    /// The frames of one series: as many chunks in each as have room, at least one.
+    /// The frames of one series: each has as many chunks as fit, but at least one.
     fn frames_of(
         &self,
         query: usize,
@@ -230,11 +230,11 @@ impl Selected<'_> {
     }
 }
 
-/// Floats and histograms of a series.
+/// Appends the floats and histograms of a series.
 fn put_samples(series: &mut Vec<u8>, part: &mut Vec<u8>, samples: &SeriesSamples) {
     for (at, value) in samples.floats.timestamps.iter().zip(&samples.floats.values) {
         part.clear();
-        // As Prometheus' encoder has it: what is zero is left out, but a negative zero is not.
+        // As in Prometheus' encoder: zeros are omitted, but negative zeros are not.
         if value.to_bits() != 0 {
             put_double(part, 1, *value);
         }
@@ -250,7 +250,7 @@ fn put_samples(series: &mut Vec<u8>, part: &mut Vec<u8>, samples: &SeriesSamples
     }
 }
 
-/// Length, CRC-32C and message of one part of a stream.
+/// Length, CRC-32C and message of one frame.
 fn frame(query: usize, series: &[u8]) -> Vec<u8> {
     let mut message = Vec::with_capacity(series.len() + 16);
     put_bytes(&mut message, 1, series);

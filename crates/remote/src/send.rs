@@ -1,16 +1,17 @@
-//! Remote write out: what is stored here is sent to other servers as well.
+//! Outgoing remote write: sends to other servers what is stored here.
 //!
 //! ```text
 //! manager ─▶ destination ─▶ reader: log ─▶ series ─▶ encode ─▶ batch
-//!               │             └▶ lanes: client ─▶ HTTP, until it is taken or refused
+//!               │             └▶ lanes: client ─▶ HTTP, until accepted or refused
 //!               └▶ progress ─▶ position: a file for each destination
 //! ```
 //!
-//! The log of the store is the queue. A destination that is down for hours costs no memory, and one that was killed
-//! continues where it was. Why it is so: docs/decisions/remote-write.md.
+//! The store's log is the queue. A destination that is down for hours costs no memory, and after a kill,
+//! sending continues at the same position. The reasons are in docs/decisions/remote-write.md.
 //!
-//! Always true: what was not acknowledged or refused is still to be sent; samples of a series go out in the order of the
-//! log; after `kill -9` only the one request of each lane that was in flight goes out again, as the same request.
+//! Always true: whatever was neither acknowledged nor refused will still be sent; samples of a series are
+//! sent in the order of the log; after `kill -9`, only the one request of each lane that was in flight is
+//! sent again, unchanged.
 
 mod batch;
 mod client;

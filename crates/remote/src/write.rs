@@ -1,11 +1,11 @@
 //! The receiver of remote write 1.0 (here) and 2.0 ([`v2`]).
 //!
-//! One request is one commit. What is good is kept: a series with broken labels is left out and counted, a sample that
-//! the store refuses is left out and the sender hears of it, an exemplar that is refused is left out. A request that
-//! cannot be read, or that meets a failing store, leaves nothing behind.
+//! One request is one commit. Valid parts are kept: a series with invalid labels is skipped and counted, a
+//! sample that the store refuses is skipped and reported to the sender, and a refused exemplar is skipped. A
+//! request that cannot be parsed, or during which the store fails, leaves nothing behind.
 //!
-//! Unlike Prometheus, which takes a request of 1.0 back whole when one sample is refused: senders do not repeat what
-//! was answered with 400, so the good samples would be lost.
+//! Prometheus, in contrast, rolls back a whole 1.0 request when one sample is refused. Senders do not repeat
+//! requests answered with 400, so the valid samples would be lost.
 
 pub mod headers;
 pub mod message;
@@ -24,55 +24,49 @@ use self::message::{Item, RawLabel, TimeSeries, WriteRequest};
 use self::series_cache::SeriesCache;
 use crate::protobuf::ProtobufError;
 
-/// Samples may be this far ahead of the clock.
+/// How far ahead of the clock samples may be.
 const AHEAD_MILLIS_MAX: i64 = 10 * 60 * 1000;
-/// A batch goes to the store when it holds this many samples, so that a request of 32 MB stays cheap.
+/// A batch is passed to the store at this size, so that a request of 32 MB stays cheap.
 const BATCH_SAMPLES: usize = 64 * 1024;
 
-/// Why a request was not stored. Nothing of it is visible then, except where a variant says so.
+/// Why a request was not stored. Nothing of it is visible then, unless the variant says otherwise.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum WriteError {
-    /// The body cannot be unpacked.
+    /// The body cannot be decompressed.
     #[error(transparent)]
     Unpack(#[from] UnpackError),
-    /// The block does not hold a write request.
+    /// The body is not a write request.
     #[error(transparent)]
     Protobuf(#[from] ProtobufError),
     /// The store refused a sample.
     #[error(transparent)]
     Refused(#[from] AppendError),
-    /// Samples were left out; all others were stored.
+    /// Some samples were skipped; all others were stored.
     #[error("{first}")]
     SamplesLeftOut {
-        /// How many.
         count: usize,
-        /// Why the first of them was.
+        /// Why the first of them was skipped.
         first: Box<WriteError>,
     },
     /// A sample is more than ten minutes ahead of the clock.
     #[error("out of bounds: timestamp is too far in the future")]
     TooFarAhead,
-    /// New series were left out because the store is at a limit; all others were stored.
+    /// New series were skipped because the store is at a limit; all other samples were stored.
     #[error("{count} new series left out: {limit}")]
-    NewSeries {
-        /// How many.
-        count: usize,
-        /// Which limit.
-        limit: AppendError,
-    },
-    /// The store could not commit.
+    NewSeries { count: usize, limit: AppendError },
+    /// The commit failed.
     #[error(transparent)]
     Commit(#[from] CommitError),
 }
 
 impl WriteError {
-    /// Whether the sender is at fault and must not send the same again.
+    /// Whether the sender is at fault and must not send the request again.
     pub fn is_senders(&self) -> bool {
         match self {
             WriteError::Unpack(_) | WriteError::Protobuf(_) => true,
             WriteError::TooFarAhead => true,
             WriteError::SamplesLeftOut { first, .. } => first.is_senders(),
-            // Sent again, they would be refused again, and hold up the series that are known.
+            // A repeated request would be refused again, and would delay the known series.
             WriteError::NewSeries { .. } => true,
             WriteError::Commit(_) => false,
             WriteError::Refused(error) => {
@@ -82,29 +76,29 @@ impl WriteError {
     }
 }
 
-/// What a request brought.
+/// The content of a request.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Written {
     /// Float and histogram samples.
     pub samples: usize,
-    /// Series left out because their labels are broken.
+    /// Series skipped because of invalid labels.
     pub series_invalid: usize,
 }
 
-/// What the server's flags ask of receiving; the features are of requests of 2.0 only.
+/// Settings of the receiver from the server's flags; the features affect only 2.0 requests.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Features {
-    /// The messages that are taken at all.
+    /// The accepted messages.
     pub accepted: AcceptedMessages,
-    /// The stated types and units of metrics become labels (`type-and-unit-labels`).
+    /// Stated types and units of metrics become labels (`type-and-unit-labels`).
     pub type_and_unit_labels: bool,
-    /// Start timestamps of samples go to the store (`st-storage`, `created-timestamp-zero-ingestion`).
+    /// Start timestamps of samples are stored (`st-storage`, `created-timestamp-zero-ingestion`).
     pub start_timestamps: bool,
-    /// Metadata of series goes to the store (`metadata-wal-records`).
+    /// Metadata of series is stored (`metadata-wal-records`).
     pub metadata: bool,
 }
 
-/// Takes requests from any number of threads.
+/// Receives requests on any number of threads.
 pub struct Receiver {
     features: Features,
     cache: SeriesCache,
@@ -112,19 +106,19 @@ pub struct Receiver {
 }
 
 impl Receiver {
-    /// A receiver that counts into `registry`.
+    /// Creates a receiver that counts into `registry`.
     pub fn new(registry: &Registry, features: Features) -> Self {
         Receiver {
             features,
             cache: SeriesCache::new(),
             invalid_labels: registry.counter(
                 "prometheus_api_remote_write_invalid_labels_samples_total",
-                "The total number of received remote write samples and histogram samples which were rejected due to invalid labels.",
+                "Received samples, floats and histograms, that were skipped because the labels of their series are invalid.",
             ),
         }
     }
 
-    /// Stores one request, unpacked already; returns when it is in the log.
+    /// Stores one decompressed request; returns once it is in the log.
     pub fn write(
         &self,
         store: &dyn Appendable,
@@ -132,7 +126,7 @@ impl Receiver {
         now: Timestamp,
     ) -> Result<Written, WriteError> {
         match self.write_message(store, message, now) {
-            // The store forgot series that the cache still knows: start over with an empty cache.
+            // The store has dropped series that the cache still knows: start over with an empty cache.
             Err(WriteError::Refused(AppendError::UnknownSeries)) => {
                 self.cache.clear();
                 self.write_message(store, message, now)
@@ -178,7 +172,7 @@ impl Receiver {
         appender.commit(Durability::Written)?;
         self.invalid_labels.add(written.series_invalid as u64);
         if let Some((got, reason)) = first_invalid {
-            // One line a request: its sender decides how many series it has.
+            // One line per request, because the sender decides how many series there are.
             warn!(
                 "Invalid metric names or labels",
                 series = written.series_invalid,
@@ -193,7 +187,7 @@ impl Receiver {
         }
     }
 
-    /// The series that the labels stand for.
+    /// The series with these labels.
     fn resolve(&self, series: &TimeSeries<'_>, appender: &mut dyn Appender) -> Result<Resolved, WriteError> {
         let key = self.cache.key(series.label_bytes()?);
         if let Some(known) = self.cache.get(key) {
@@ -215,17 +209,17 @@ impl Receiver {
     }
 }
 
-/// What the labels of a request's series stand for.
+/// The result of looking up the labels of a series.
 enum Resolved {
-    /// A series of the store, made for this if it was new.
+    /// A series of the store, created if necessary.
     Series(SeriesRef),
-    /// Nothing, because they are broken.
+    /// The labels are invalid.
     Invalid(LabelProblem),
-    /// A series that is not known and gets no sample. It is not made for exemplars alone.
+    /// An unknown series without samples. It is not created just for exemplars.
     Unknown,
 }
 
-/// What is wrong with the labels of a series.
+/// Why the labels of a series are invalid.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 enum LabelProblem {
     #[error("not UTF-8")]
@@ -240,7 +234,7 @@ enum LabelProblem {
     DuplicateLabelName,
 }
 
-/// The labels as text if they are what Prometheus asks of a series', given in order of their names.
+/// The labels as text, sorted by name, if they fulfil Prometheus' requirements on series.
 fn check_labels<'a>(labels: &[RawLabel<'a>]) -> Result<Vec<(&'a str, &'a str)>, LabelProblem> {
     let text = |bytes: &'a [u8]| std::str::from_utf8(bytes).map_err(|_| LabelProblem::NotUtf8);
     let labels: Vec<(&str, &str)> = labels
@@ -261,13 +255,13 @@ fn check_labels<'a>(labels: &[RawLabel<'a>]) -> Result<Vec<(&'a str, &'a str)>, 
     Ok(labels)
 }
 
-/// One request on its way into the store.
+/// The state of one request that is being stored.
 struct Commit<'s> {
     appender: Box<dyn Appender + 's>,
     batch: SampleBatch,
     latest: Timestamp,
     written: Written,
-    /// How many samples were left out, and why the first was.
+    /// How many samples were skipped, and why the first one was.
     left_out: Option<(usize, WriteError)>,
 }
 
@@ -304,7 +298,7 @@ impl Commit<'_> {
         })
     }
 
-    /// Reads what is not stored, so that broken bytes are noticed wherever they are.
+    /// Parses what is not stored, so that malformed bytes are noticed anywhere.
     fn check(&self, message: &TimeSeries<'_>) -> Result<(), WriteError> {
         message.items(|item| {
             if let Item::Exemplar(bytes) = item {

@@ -1,13 +1,13 @@
-//! Zstandard frames with a bound on what they unpack to: what VictoriaMetrics' agents send first.
+//! Zstandard frames with a limit on their decompressed size. VictoriaMetrics' agents try this encoding first.
 
 use std::io::Read;
 
 use ferula_storage::{Lease, OutOfMemory};
 
-/// A frame may unpack to at most this many bytes, as a snappy block may.
+/// Maximum decompressed size of a frame, the same as for a snappy block.
 pub const DECODED_BYTES_MAX: usize = crate::snappy::DECODED_BYTES_MAX;
 
-/// Memory is asked for in steps of at least this.
+/// Minimum step in which memory is reserved.
 const STEP_BYTES_MIN: usize = 64 << 10;
 
 /// Why a frame was refused.
@@ -16,15 +16,16 @@ pub enum ZstdError {
     /// Not a zstd frame.
     #[error("zstd: corrupt input")]
     Corrupt,
-    /// Unpacks to more than is accepted.
+    /// The decompressed size exceeds the limit.
     #[error("zstd: decoded length exceeds the limit of {DECODED_BYTES_MAX} bytes")]
     TooLarge,
-    /// There is no memory for what it unpacks to.
-    #[error("unpacking would use too much memory: {0}")]
+    /// Not enough memory for the decompressed data.
+    #[error("decompressing would use too much memory: {0}")]
     NoRoom(#[from] OutOfMemory),
 }
 
-/// Unpacks a frame. Memory is taken as bytes come out, whatever the frame states, and the window is bounded too.
+/// Decompresses a frame. Memory grows with the output, whatever size the frame states, and the window is
+/// bounded too.
 pub fn decode(frame: &[u8], memory: &Lease) -> Result<Vec<u8>, ZstdError> {
     const WINDOW_LOG_MAX: u32 = 27;
     let mut decoder = zstd::stream::read::Decoder::with_buffer(frame).map_err(|_| ZstdError::Corrupt)?;
@@ -52,7 +53,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn frames_come_back_within_the_bound() {
+    fn frames_survive_a_round_trip_within_the_limit() {
         let memory = MemoryContract::unlimited().lease();
         let decode = |frame: &[u8]| decode(frame, &memory);
         let pack = |bytes: &[u8]| zstd::bulk::compress(bytes, 1).expect("memory is enough");

@@ -1,4 +1,5 @@
-//! A receiver of remote write 1.0 that records what arrives, counts what is doubled or out of order, and fails on demand.
+//! A receiver of remote write 1.0 that records what arrives, counts duplicates and out-of-order samples, and
+//! fails on demand.
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -10,25 +11,25 @@ use ferula_remote::write::message::{Item, WriteRequest};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Notify;
 
-/// What happens to a request.
+/// The outcome of a request.
 #[derive(Clone, Copy, Debug)]
 pub enum Fault {
     None,
-    /// Not stored; a status with further headers.
+    /// Not stored; answered with a status and additional headers.
     Status(u16, &'static str),
-    /// Not stored; the connection ends without an answer.
+    /// Not stored; the connection closes without an answer.
     CutBeforeAnswer,
-    /// Not read to its end.
+    /// The request is not read to its end.
     CutInBody,
-    /// Not stored; the answer ends in the middle.
+    /// Not stored; the answer is truncated.
     HalfAnAnswer,
-    /// Stored, and the connection stays open without an answer.
+    /// Stored, but the connection stays open without an answer.
     StoredAndNeverAnswered,
-    /// Stored, after a while.
+    /// Stored after a delay.
     Slow(Duration),
 }
 
-/// What arrived so far. A sample's number is its value.
+/// Everything that has arrived. The value of a sample is its number.
 #[derive(Clone, Debug, Default)]
 pub struct Seen {
     pub requests: u64,
@@ -36,20 +37,20 @@ pub struct Seen {
     /// Samples that were new.
     pub samples: u64,
     pub doubled: u64,
-    /// New samples that are older than one of their series before.
+    /// New samples that are older than a previous one of their series.
     pub out_of_order: u64,
-    /// Requests with new samples and old ones.
+    /// Requests with both new and old samples.
     pub mixed_requests: u64,
     /// The lowest number that arrived.
     pub first: Option<u64>,
     per_series: Numbers,
 }
 
-/// The numbers of each series in the order in which they arrived.
+/// The numbers of each series in the order of arrival.
 #[derive(Clone, Default)]
 struct Numbers(HashMap<String, Vec<u64>>);
 
-/// Thousands of numbers help nobody.
+/// Thousands of numbers would not help anybody.
 impl std::fmt::Debug for Numbers {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{} series", self.0.len())
@@ -57,7 +58,7 @@ impl std::fmt::Debug for Numbers {
 }
 
 impl Seen {
-    /// How many of the samples 0 to `stored` of all series did not arrive.
+    /// How many of the samples 0 to `stored`, over all series, did not arrive.
     pub fn missing(&self, stored: u64) -> u64 {
         let missing_of = |numbers: &Vec<u64>| {
             let all: std::collections::HashSet<u64> = numbers.iter().copied().collect();
@@ -107,7 +108,7 @@ impl Recorder {
         format!("http://{}/write", self.address)
     }
 
-    /// Decides by the number of a request, from 0 on, what happens to it.
+    /// Decides the outcome of a request by its number, counted from 0.
     pub fn set_faults(&self, faults: impl Fn(u64) -> Fault + Send + 'static) {
         *self.shared.faults.lock().expect("no test panics with it") = Box::new(faults);
     }
@@ -116,12 +117,12 @@ impl Recorder {
         self.shared.seen().clone()
     }
 
-    /// Until so many samples have arrived.
+    /// Waits until this many samples have arrived.
     pub async fn wait_for(&self, samples: u64) {
         self.wait(|seen| seen.samples >= samples).await;
     }
 
-    /// Until so many requests have arrived, whatever became of them.
+    /// Waits until this many requests have arrived, whatever their outcome.
     pub async fn wait_for_requests(&self, requests: u64) {
         self.wait(|seen| seen.requests >= requests).await;
     }
@@ -141,9 +142,9 @@ impl Recorder {
     }
 }
 
-/// Answers one request; `None` when the connection has ended.
+/// Answers one request; `None` if the connection has ended.
 async fn serve(shared: &Shared, stream: &TcpStream) -> Option<()> {
-    // A mutable view of the same socket.
+    // Another handle to the same socket.
     let mut stream = TcpHalves(stream);
     let (head, mut body) = read_head(&mut stream).await?;
     let length: usize = head

@@ -1,4 +1,5 @@
-//! Sending under faults, with every sample counted: a real log on disk, a receiver that records and misbehaves.
+//! Sending under faults, with every sample counted: a real log on disk, and a receiver that records and
+//! misbehaves.
 
 mod recorder;
 
@@ -27,7 +28,7 @@ impl MetadataSource for NoMetadata {
 const SERIES: u64 = 23;
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// A store whose samples have rising values: the value of a sample is its number within the series.
+/// A store with increasing values: the value of a sample is its number within the series.
 struct Source {
     db: Arc<Db>,
     dir: tempfile::TempDir,
@@ -41,7 +42,7 @@ impl Source {
         Source { db, dir, stored: Default::default() }
     }
 
-    /// Stores so many scrapes, each with a sample of every series.
+    /// Stores this many scrapes, each with a sample of every series.
     fn store(&self, scrapes: u64) {
         for _ in 0..scrapes {
             let number = self.stored.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
@@ -99,7 +100,7 @@ fn runtime() -> tokio::runtime::Runtime {
     tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("a runtime")
 }
 
-/// Everything arrived, in order and once.
+/// Asserts that everything arrived once and in order.
 fn assert_whole(recorder: &Recorder, stored: u64) {
     let seen = recorder.seen();
     assert_eq!(seen.series, SERIES as usize);
@@ -108,7 +109,7 @@ fn assert_whole(recorder: &Recorder, stored: u64) {
 }
 
 #[test]
-fn whatever_a_destination_does_nothing_is_lost_doubled_or_out_of_order() {
+fn whatever_a_destination_does_nothing_is_lost_duplicated_or_out_of_order() {
     for (name, fault) in [
         ("none", Fault::None),
         ("500", Fault::Status(500, "")),
@@ -122,7 +123,7 @@ fn whatever_a_destination_does_nothing_is_lost_doubled_or_out_of_order() {
         let (source, registry) = (Source::new(), Registry::new());
         runtime().block_on(async {
             let recorder = Recorder::start().await;
-            // Two of three requests meet the fault.
+            // Two of three requests hit the fault.
             recorder.set_faults(move |request| if request % 3 == 2 { Fault::None } else { fault });
             let manager = source.manager(&registry);
             let sections = config(&[&recorder.url()], ", min_shards: 3");
@@ -138,7 +139,7 @@ fn whatever_a_destination_does_nothing_is_lost_doubled_or_out_of_order() {
 }
 
 #[test]
-fn what_is_refused_is_not_sent_again_and_is_counted() {
+fn refused_samples_are_counted_and_not_sent_again() {
     let (source, registry) = (Source::new(), Registry::new());
     runtime().block_on(async {
         let recorder = Recorder::start().await;
@@ -193,7 +194,7 @@ fn gauge(registry: &Registry, name: &str) -> f64 {
 }
 
 #[test]
-fn a_restart_continues_where_it_was_with_what_was_stored_meanwhile() {
+fn a_restart_continues_at_its_position_with_what_was_stored_meanwhile() {
     let mut source = Source::new();
     let recorder_runtime = runtime();
     let recorder = recorder_runtime.block_on(Recorder::start());
@@ -207,7 +208,7 @@ fn a_restart_continues_where_it_was_with_what_was_stored_meanwhile() {
             manager.stop().await;
         });
         assert_whole(&recorder, source.stored());
-        // Nobody sends while this is stored, and the store is opened anew.
+        // Nothing sends while this is stored, and the store is reopened.
         source.store(7);
         source.db = {
             source.db.close().expect("closed");
@@ -245,7 +246,7 @@ fn a_killed_sender_loses_nothing_and_repeats_only_the_requests_that_were_in_flig
             source.store(12);
             recorder.wait_for_requests(recorder.seen().requests + kill % 9).await;
         });
-        // Its tasks end wherever they are; the next one begins when all threads have.
+        // Its tasks stop wherever they are; the next one begins when all threads have ended.
         sender.shutdown_timeout(PATIENCE);
     }
     runtime().block_on(async {
@@ -255,7 +256,7 @@ fn a_killed_sender_loses_nothing_and_repeats_only_the_requests_that_were_in_flig
     });
     let (seen, stored) = (recorder.seen(), source.stored());
     assert_eq!((seen.missing(stored), seen.out_of_order), (0, 0), "{seen:?}");
-    // A repeated request is the same request: everything in it was there, or nothing.
+    // A repeated request is the same request: all of it had arrived, or none.
     assert_eq!(seen.mixed_requests, 0, "{seen:?}");
 }
 
@@ -264,7 +265,7 @@ fn a_request_that_was_in_flight_when_the_sender_was_killed_goes_out_again_withou
     let source = Source::new();
     let recorder_runtime = runtime();
     let recorder = recorder_runtime.block_on(Recorder::start());
-    // Every third request is stored, but its sender does not hear of it.
+    // Every third request is stored, but the sender gets no answer.
     recorder.set_faults(|request| if request % 3 == 1 { Fault::StoredAndNeverAnswered } else { Fault::None });
     let sections = config_with_timeout(&[&recorder.url()], "", "200ms");
     for _ in 0..20 {
@@ -272,7 +273,7 @@ fn a_request_that_was_in_flight_when_the_sender_was_killed_goes_out_again_withou
         sender.block_on(async {
             let manager = source.manager(&Registry::new());
             manager.apply_config(&sections).await.expect("taken over");
-            // Less than a whole request: it goes out because its time has come.
+            // Less than a full request: it is sent because it is due.
             source.store(1);
             recorder.wait_for(source.stored() * SERIES).await;
         });
@@ -284,13 +285,13 @@ fn a_request_that_was_in_flight_when_the_sender_was_killed_goes_out_again_withou
 }
 
 #[test]
-fn a_reload_in_the_middle_changes_nothing_for_the_samples() {
+fn a_reload_while_sending_changes_nothing_for_the_samples() {
     let (source, registry) = (Source::new(), Registry::new());
     runtime().block_on(async {
         let recorder = Recorder::start().await;
         let manager = source.manager(&registry);
         for round in 0..12 {
-            // Every other time the section changes, and with it the number of lanes.
+            // Every other time, the section changes, and with it the number of lanes.
             let queue = format!(", min_shards: {}", 1 + round / 2 % 3);
             manager.apply_config(&config(&[&recorder.url()], &queue)).await.expect("taken over");
             source.store(9);
@@ -302,7 +303,7 @@ fn a_reload_in_the_middle_changes_nothing_for_the_samples() {
 }
 
 #[test]
-fn a_reload_sends_nothing_again_that_was_acknowledged() {
+fn a_reload_repeats_nothing_that_was_acknowledged() {
     let (source, registry) = (Source::new(), Registry::new());
     runtime().block_on(async {
         let recorder = Recorder::start().await;
@@ -323,7 +324,7 @@ fn a_reload_sends_nothing_again_that_was_acknowledged() {
 }
 
 #[test]
-fn a_dead_destination_does_not_hold_up_another_and_gets_everything_when_it_is_back() {
+fn a_dead_destination_does_not_delay_another_and_catches_up_when_it_is_back() {
     let (source, registry) = (Source::new(), Registry::new());
     runtime().block_on(async {
         let (alive, dead) = (Recorder::start().await, Recorder::start().await);
@@ -343,7 +344,7 @@ fn a_dead_destination_does_not_hold_up_another_and_gets_everything_when_it_is_ba
 }
 
 #[test]
-fn a_new_destination_begins_now_and_one_that_is_gone_leaves_no_position() {
+fn a_new_destination_begins_now_and_a_removed_one_leaves_no_position() {
     let (source, registry) = (Source::new(), Registry::new());
     source.store(5);
     runtime().block_on(async {

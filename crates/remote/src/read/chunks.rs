@@ -6,13 +6,13 @@ use ferula_storage::SeriesSamples;
 
 use crate::protobuf::{put_bytes, put_varint};
 
-/// A chunk has at most so many samples, as in Prometheus' store.
+/// Maximum number of samples per chunk, as in Prometheus' store.
 const SAMPLES_PER_CHUNK: usize = 120;
 
 const XOR: u64 = 1;
 const FLOAT_HISTOGRAM: u64 = 3;
 
-/// The chunks in order of their beginning, each as a message.
+/// The chunks by start time, each as a message.
 pub fn chunks_of(samples: &SeriesSamples) -> Vec<Vec<u8>> {
     let mut all = float_chunks(samples);
     all.extend(histogram_chunks(samples));
@@ -29,7 +29,7 @@ fn message(times: (i64, i64), kind: u64, bytes: &[u8]) -> (i64, Vec<u8>) {
     (times.0, message)
 }
 
-/// A run of floats ends where a histogram stands between.
+/// A run of floats ends where a histogram intervenes.
 fn float_chunks(samples: &SeriesSamples) -> Vec<(i64, Vec<u8>)> {
     let (times, values) = (&samples.floats.timestamps, &samples.floats.values);
     let histograms = &samples.histograms.timestamps;
@@ -90,6 +90,6 @@ fn histogram_chunks(samples: &SeriesSamples) -> Vec<(i64, Vec<u8>)> {
     all
 }
 
-/// The numbers of the stream's kinds are those of the store's encodings.
+/// The numbers of chunk types in the stream equal those of the store's encodings.
 const _: () = assert!(Encoding::Xor.number() as u64 == XOR);
 const _: () = assert!(Encoding::FloatHistogram.number() as u64 == FLOAT_HISTOGRAM);

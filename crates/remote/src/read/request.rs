@@ -6,7 +6,7 @@ use super::ReadError;
 use crate::protobuf::Reader;
 use crate::snappy;
 
-/// How an answer is written.
+/// The format of an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ResponseType {
     /// One message with all samples.
@@ -15,21 +15,21 @@ pub enum ResponseType {
     StreamedChunks,
 }
 
-/// What a client asks for.
+/// A client's request.
 #[derive(Clone, Debug, Default)]
 pub struct ReadRequest {
-    /// The queries, which are answered in this order.
+    /// The queries, in the order of their answers.
     pub queries: Vec<Query>,
-    /// Numbers of the types that the client takes, the one that it likes best first.
+    /// The numbers of the types that the client accepts, in order of preference.
     accepted: Vec<u32>,
 }
 
-/// One selector over a range of time, both ends included.
+/// A selector over a time range, both ends included.
 #[derive(Clone, Debug, Default)]
 pub struct Query {
-    /// First moment in milliseconds.
+    /// Start in milliseconds.
     pub start_ms: i64,
-    /// Last moment in milliseconds.
+    /// End in milliseconds.
     pub end_ms: i64,
     /// All of them must match.
     pub matchers: Vec<Matcher>,
@@ -38,10 +38,10 @@ pub struct Query {
 const STREAMED_CHUNKS: u32 = 1;
 
 impl ReadRequest {
-    /// Unpacks and reads a request.
+    /// Decompresses and parses a request.
     ///
     /// # Errors
-    /// Bytes that are no request, and matchers that are wrong.
+    /// The bytes are not a request, or a matcher is invalid.
     pub fn decode(body: &[u8]) -> Result<Self, ReadError> {
         let bytes = snappy::decode(body)?;
         let mut request = ReadRequest::default();
@@ -56,10 +56,10 @@ impl ReadRequest {
         Ok(request)
     }
 
-    /// The first type that is known here.
+    /// The first supported type.
     ///
     /// # Errors
-    /// There is none.
+    /// None is supported.
     pub fn response_type(&self) -> Result<ResponseType, ReadError> {
         if self.accepted.is_empty() {
             return Ok(ResponseType::Samples);

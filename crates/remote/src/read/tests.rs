@@ -1,4 +1,4 @@
-//! Answers of a store in memory, read back field by field.
+//! Answers from a store in memory, parsed field by field.
 
 use ferula_chunk::{Encoding, decode_floats};
 use ferula_storage::FloatColumn;
@@ -74,13 +74,13 @@ fn samples_of_the_range_come_with_external_labels() {
     let mut result = Reader::new(result.bytes("result").expect("bytes"));
     let (_, first) = result.field().expect("readable").expect("a series");
     let (labels, samples) = series(first.bytes("series").expect("bytes"));
-    // The other series has a label of its own by that name.
+    // The other series sets that label itself.
     assert_eq!((labels.as_str(), samples.len()), ("__name__=a,dc=here,job=x", 3));
     assert!(result.field().expect("readable").is_none());
 }
 
 #[test]
-fn streams_are_whole_chunks_in_frames_that_keep_their_bound() {
+fn streams_are_whole_chunks_in_frames_within_their_size_limit() {
     let (store, external) = (store(), BTreeMap::new());
     for (frame_bytes_max, frames_of_a) in [(FRAME_BYTES, 1), (1, 3)] {
         let limits = Limits { frame_bytes_max, ..LIMITS };
@@ -127,7 +127,7 @@ fn streams_are_whole_chunks_in_frames_that_keep_their_bound() {
 }
 
 #[test]
-fn bad_requests_and_too_much_are_refused_in_words() {
+fn bad_and_oversized_requests_are_refused_with_a_reason() {
     let (store, external) = (store(), BTreeMap::new());
     let limits = Limits { samples_max: 10, ..LIMITS };
     let answerer = Answerer { store: &store, external_labels: &external, limits, hints: Hints::default() };

@@ -1,4 +1,4 @@
-//! What goes out in one request.
+//! The content of one request, while it is assembled and when it is complete.
 
 use std::time::Duration;
 
@@ -16,29 +16,29 @@ use crate::write::headers::Message;
 pub struct Batch {
     /// The lane that sends it.
     pub lane: usize,
-    /// The message, packed.
+    /// The compressed message.
     pub body: Bytes,
-    /// What is in it.
+    /// Number of items in it.
     pub counts: Counts,
-    /// Time of its oldest item in milliseconds.
+    /// Timestamp of its oldest item, in milliseconds.
     pub oldest_ms: i64,
-    /// Time of its newest item in milliseconds.
+    /// Timestamp of its newest item, in milliseconds.
     pub newest_ms: i64,
-    /// Behind its last item in the log.
+    /// The log position after its last item.
     pub until: Place,
 }
 
-/// The batch of one lane while items are added.
+/// The open batch of one lane, to which items are added.
 #[derive(Debug)]
 pub struct OpenBatch {
     builder: Builder,
     counts: Counts,
     oldest_ms: i64,
     newest_ms: i64,
-    /// Before its first item.
+    /// The log position before its first item.
     from: Place,
     until: Place,
-    /// When its first item was added, in the time of the caller.
+    /// When its first item was added, on the caller's clock.
     since: Duration,
 }
 
@@ -56,7 +56,7 @@ impl OpenBatch {
         }
     }
 
-    /// Adds an item that stands at `place`.
+    /// Adds an item whose position in the log is `place`.
     pub fn add(
         &mut self,
         (symbols, series): (&Symbols, &SentSeries),
@@ -74,22 +74,22 @@ impl OpenBatch {
         self.until = Place { item: place.item + 1, ..place };
     }
 
-    /// How many items it has.
+    /// Number of items.
     pub fn len(&self) -> u64 {
         self.counts.total()
     }
 
-    /// Before its first item; `None` when it is empty.
+    /// The log position before its first item; `None` if it is empty.
     pub fn from(&self) -> Option<Place> {
         (self.len() > 0).then_some(self.from)
     }
 
-    /// When its first item was added; `None` when it is empty.
+    /// When its first item was added; `None` if it is empty.
     pub fn since(&self) -> Option<Duration> {
         (self.len() > 0).then_some(self.since)
     }
 
-    /// The request; the batch is empty afterwards. `None` when it was before.
+    /// Returns the request and empties the batch. `None` if there were no items.
     pub fn finish(&mut self, lane: usize) -> Option<Batch> {
         if self.len() == 0 {
             return None;

@@ -1,4 +1,4 @@
-//! One attempt to send a request: headers, time limit, and what the answer means.
+//! A single attempt to send a request: headers, time limit, and how the answer is interpreted.
 
 use std::time::Duration;
 
@@ -18,20 +18,20 @@ use ferula_runtime::SharedClock;
 use super::encode::Counts;
 use crate::write::headers::Message;
 
-/// So much of an answer's text is shown.
+/// How much of an answer's text is shown.
 const ERROR_BYTES_MAX: usize = 1024;
 const USER_AGENT_TEXT: &str = "Prometheus/3.14.0";
 
-/// Why a destination cannot be sent to at all.
+/// Why nothing can be sent to a destination.
 #[derive(Debug, thiserror::Error)]
 pub enum ClientError {
-    /// The section's client cannot be made.
+    /// No HTTP client can be created from the section.
     #[error(transparent)]
     Setup(#[from] SetupError),
-    /// The address is none.
+    /// The URL is invalid.
     #[error("{0}")]
     Url(String),
-    /// A header that cannot be sent. Its value is not shown.
+    /// A header is invalid. Its value is not shown.
     #[error("header {0} of remote_write cannot be sent")]
     Header(String),
 }
@@ -39,10 +39,10 @@ pub enum ClientError {
 /// Why an attempt failed.
 #[derive(Debug, PartialEq, thiserror::Error)]
 pub enum SendError {
-    /// Another attempt may help; not before `after`, if the destination said so.
+    /// Another attempt may help, but not before `after`, if the destination asked for that.
     #[error("{text}")]
     Passing { text: String, after: Option<Duration>, stored: Option<Counts> },
-    /// The destination does not want it, or not all of it.
+    /// The destination refused all or part of the request.
     #[error("{text}")]
     Refused { text: String, stored: Option<Counts> },
 }
@@ -60,7 +60,7 @@ pub struct WriteClient {
     clock: SharedClockDebug,
 }
 
-/// Signs requests for AWS, with the name of the service that they are for.
+/// Signs requests for AWS; with the service's name.
 #[derive(Clone, Debug)]
 struct Signer {
     aws: Aws,
@@ -77,16 +77,16 @@ impl std::fmt::Debug for SharedClockDebug {
     }
 }
 
-/// The message that a section asks for.
+/// The message format that a section selects.
 pub fn message_of(config: &RemoteWriteConfig) -> Message {
     if config.protobuf_message == Message::V2.name() { Message::V2 } else { Message::V1 }
 }
 
 impl WriteClient {
-    /// The client of a section.
+    /// Creates the client of a section.
     ///
     /// # Errors
-    /// Files that cannot be read, and headers that cannot be sent.
+    /// Files cannot be read, or headers are invalid.
     pub fn new(config: &RemoteWriteConfig, clock: SharedClock) -> Result<Self, ClientError> {
         let address = config.url.as_ref().map_or("", |url| url.as_str());
         let url = Url::parse(address).map_err(|error| ClientError::Url(error.to_string()))?;
@@ -123,8 +123,8 @@ impl WriteClient {
         })
     }
 
-    /// Sends a packed message. `attempt` is 0 at first. Returns how much of it the destination says that it has stored,
-    /// if it says so.
+    /// Sends a compressed message. `attempt` counts from 0. Returns how many items the destination reports as
+    /// stored, if it reports that.
     ///
     /// # Errors
     /// See [`SendError`].
@@ -171,13 +171,13 @@ impl WriteClient {
         Err(SendError::Refused { text, stored })
     }
 
-    /// The message it sends.
+    /// The message format it sends.
     pub fn message(&self) -> Message {
         self.message
     }
 }
 
-/// Credentials come over plain connections of their own, as the SDK's do.
+/// Credentials are fetched with a separate plain client, as in the SDK.
 fn signer_of(section: &SigV4Config) -> Result<Signer, SetupError> {
     let client = HttpClient::new(&HttpClientConfig::default(), USER_AGENT_TEXT)?;
     let settings = aws::Settings {
@@ -208,7 +208,7 @@ async fn beginning(mut response: Response) -> String {
     text
 }
 
-/// What the headers of version 2 say was stored.
+/// The numbers of stored items in the headers of version 2.
 fn stored_of(headers: &HeaderMap) -> Option<Counts> {
     let number = |name: &str| -> Option<u64> { headers.get(name)?.to_str().ok()?.parse().ok() };
     let all = [
@@ -224,7 +224,7 @@ fn stored_of(headers: &HeaderMap) -> Option<Counts> {
     })
 }
 
-/// How long a destination asks to wait: in seconds, or until a date. A time that has passed asks for nothing.
+/// How long a destination asks to wait, given in seconds or as a date. A date in the past means no wait.
 fn retry_after(text: &str, now_ms: i64) -> Option<Duration> {
     let millis = match text.trim().parse::<i64>() {
         Ok(seconds) => seconds.checked_mul(1000)?,
@@ -233,7 +233,7 @@ fn retry_after(text: &str, now_ms: i64) -> Option<Duration> {
     u64::try_from(millis).ok().filter(|millis| *millis > 0).map(Duration::from_millis)
 }
 
-/// `Mon, 02 Jan 2006 15:04:05 GMT` in seconds since 1970.
+/// Converts `Mon, 02 Jan 2006 15:04:05 GMT` to seconds since 1970.
 fn http_date_seconds(text: &str) -> Option<i64> {
     const MONTHS: [&str; 12] =
         ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];

@@ -1,4 +1,4 @@
-//! One destination: the reader of the log and the lanes that send, from start to stop.
+//! One destination from start to stop: the reader of the log, and the lanes that send.
 //!
 //! ```text
 //! log ─▶ Reader (on a blocking thread) ─▶ queue of each lane ─▶ Lane ─▶ HTTP
@@ -6,7 +6,7 @@
 //!                                              └──── Progress ◀──┘ ─▶ position file
 //! ```
 //!
-//! A queue that is full stops the reader. What waits is in the log, so memory does not grow with an outage.
+//! A full queue stops the reader. Unsent samples stay in the log, so memory does not grow during an outage.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -34,18 +34,18 @@ use super::sharding::{Lanes, UPDATE_INTERVAL};
 use crate::snappy;
 use crate::write::headers::Message;
 
-/// How often the log is looked at when there was nothing new.
+/// How often the log is polled when nothing was new.
 const POLL_INTERVAL: Duration = Duration::from_millis(100);
-/// How long to wait after the disk refused.
+/// The pause after a disk error.
 const DISK_PAUSE: Duration = Duration::from_secs(5);
 
-/// Types and help texts of the metrics that are scraped now.
+/// The types and help texts of metrics that are currently scraped.
 pub trait MetadataSource: Send + Sync {
-    /// Metric families with their metadata, each pair once.
+    /// Metric families with their metadata, without duplicates.
     fn metadata(&self) -> Vec<(String, MetricMetadata)>;
 }
 
-/// What a destination is made of.
+/// The inputs of a destination.
 pub struct Setup {
     pub config: RemoteWriteConfig,
     pub rules: LabelRules,
@@ -57,22 +57,22 @@ pub struct Setup {
     pub position_path: PathBuf,
 }
 
-/// A destination that runs.
+/// A running destination.
 pub struct Destination {
     progress: Arc<Progress>,
-    /// Read what there is, send it, and end.
+    /// Read the rest of the log, send it, and stop.
     finish: Shutdown,
-    /// End at once.
+    /// Stop immediately.
     abort: Shutdown,
     task: tokio::task::JoinHandle<()>,
 }
 
-/// A whole number of a section that was checked to be positive.
+/// Converts a number of the section that has been checked to be positive.
 fn positive(number: i64) -> usize {
     usize::try_from(number).unwrap_or(1).max(1)
 }
 
-/// Where a destination continues: where its file says, or at the end of the log when it is new.
+/// Where a destination continues: at the positions in its file, or at the end of the log if it is new.
 fn first_positions(path: &Path, feed: &dyn LogFeed, lanes: usize, name: &str) -> Vec<LanePosition> {
     let end = feed.end();
     match PositionFile::read(path) {
@@ -80,14 +80,14 @@ fn first_positions(path: &Path, feed: &dyn LogFeed, lanes: usize, name: &str) ->
         Ok(Some(positions)) if positions.iter().all(|lane| lane.acknowledged.record <= end) => positions,
         Ok(Some(_)) => {
             warn!(
-                "The log does not reach to where a remote write destination was; it continues at the end",
+                "The log ends before the stored position of a remote write destination; sending continues with new samples",
                 remote_name = name
             );
             positions_at(end, lanes)
         }
         Err(err) => {
             error!(
-                "The position of a remote write destination cannot be read; it gets all that the log has",
+                "The position file of a remote write destination cannot be read; the whole log is sent again",
                 remote_name = name,
                 file = path.display(),
                 err = err
@@ -98,10 +98,10 @@ fn first_positions(path: &Path, feed: &dyn LogFeed, lanes: usize, name: &str) ->
 }
 
 impl Destination {
-    /// Starts one. Must be called within the runtime.
+    /// Starts a destination. Must be called within the runtime.
     ///
     /// # Errors
-    /// When the position file cannot be written.
+    /// The position file cannot be written.
     pub fn start(setup: Setup) -> std::io::Result<Self> {
         let queue = &setup.config.queue_config;
         let (min, max) = (positive(queue.min_shards), positive(queue.max_shards));
@@ -140,23 +140,23 @@ impl Destination {
         Ok(Destination { progress, finish, abort, task })
     }
 
-    /// What the destination still needs of the log.
+    /// The oldest position in the log that the destination still needs.
     pub fn oldest(&self) -> LogPosition {
         self.progress.oldest().record
     }
 
-    /// How far it is.
+    /// How far sending has progressed.
     pub fn progress(&self) -> &Arc<Progress> {
         &self.progress
     }
 
-    /// Sends what there is and ends, at the latest after `deadline`.
+    /// Sends the rest of the log and stops, at the latest after `deadline`.
     pub async fn finish(self, clock: &SharedClock, deadline: Duration) {
         self.finish.request();
         self.end(clock, deadline).await;
     }
 
-    /// Ends when what is being sent has been answered, at the latest after `deadline`.
+    /// Stops when the requests in flight have been answered, at the latest after `deadline`.
     async fn end(mut self, clock: &SharedClock, deadline: Duration) {
         tokio::select! {
             _ = &mut self.task => {}
@@ -168,18 +168,18 @@ impl Destination {
         self.save();
     }
 
-    /// Writes what was acknowledged last, so that it is not sent again.
+    /// Writes the last acknowledgements, so that those items are not sent again.
     fn save(&self) {
         if let Err(err) = self.progress.save() {
             error!(
-                "The position of a remote write destination could not be written",
+                "Writing the position file of a remote write destination failed",
                 component = "remote",
                 err = err
             );
         }
     }
 
-    /// Ends at once. What was in flight goes out again, as the same request.
+    /// Stops immediately. What was in flight is sent again later, as the same request.
     pub async fn stop(mut self) {
         self.abort.request();
         self.finish.request();
@@ -188,7 +188,7 @@ impl Destination {
     }
 }
 
-/// What the task of a destination works with.
+/// The state of a destination's task.
 struct Run {
     setup: Setup,
     context: Arc<LaneContext>,
@@ -198,9 +198,9 @@ struct Run {
     finish: Shutdown,
 }
 
-/// Why reading ended.
+/// Why reading stopped.
 enum ReadingEnd {
-    /// The lanes become others.
+    /// The number of lanes changes.
     Lanes(usize),
     Finished,
 }
@@ -225,7 +225,7 @@ impl Run {
             }
             self.setup.metrics.shards.set(self.lanes.now as f64);
             let (end, read) = self.read(reader, &queues).await;
-            // The lanes send what they have, and end.
+            // The lanes send what they have, and stop.
             drop(queues);
             while lanes.join_next().await.is_some() {}
             reader = match (end, read) {
@@ -248,7 +248,7 @@ impl Run {
         metadata.abort();
     }
 
-    /// Opens the log; tries again while the disk refuses.
+    /// Opens the log; retries as long as the disk fails.
     async fn open(&self, positions: Vec<LanePosition>) -> Option<Reader> {
         loop {
             let (feed, metrics) = (self.setup.feed.clone(), self.setup.metrics.clone());
@@ -258,7 +258,7 @@ impl Run {
             match opened {
                 Ok(Ok(reader)) => return Some(reader),
                 Ok(Err(err)) => {
-                    error!("The log cannot be read for remote write", component = "remote", err = err)
+                    error!("Reading the log for remote write failed", component = "remote", err = err)
                 }
                 Err(err) => {
                     error!("Reading the log for remote write panicked", component = "remote", err = err)
@@ -285,8 +285,8 @@ impl Run {
         }
     }
 
-    /// Reads and hands over until the lanes are to become others, or everything ends. Everything that was read has been
-    /// handed over then, unless it ended at once.
+    /// Reads and distributes batches until the number of lanes changes or everything stops. By then,
+    /// everything that was read has been distributed, unless the stop was immediate.
     async fn read(&self, mut reader: Reader, queues: &[mpsc::Sender<Batch>]) -> (ReadingEnd, Option<Reader>) {
         let clock = &self.setup.clock;
         let mut next_update = clock.elapsed() + UPDATE_INTERVAL;
@@ -300,7 +300,7 @@ impl Run {
             let (after, step) = match stepped.await {
                 Ok((after, Ok(step))) => (after, step),
                 Ok((after, Err(err))) => {
-                    error!("The log cannot be read for remote write", component = "remote", err = err);
+                    error!("Reading the log for remote write failed", component = "remote", err = err);
                     if !self.pause(DISK_PAUSE).await {
                         return (ReadingEnd::Finished, None);
                     }
@@ -345,7 +345,7 @@ impl Run {
         }
     }
 
-    /// Waits; `false` when it is to end, or to send the rest.
+    /// Waits; returns `false` on a request to stop or to send the rest.
     async fn pause(&self, duration: Duration) -> bool {
         tokio::select! {
             () = self.setup.clock.sleep(duration) => true,
@@ -354,7 +354,8 @@ impl Run {
         }
     }
 
-    /// Puts batches into the queues of their lanes, waiting where one is full; `false` when it is to end.
+    /// Puts batches into the queues of their lanes and waits for full queues; returns `false` on a request to
+    /// stop.
     async fn hand_over(&self, batches: Vec<Batch>, queues: &[mpsc::Sender<Batch>]) -> bool {
         for batch in batches {
             let Some(queue) = queues.get(batch.lane) else { continue };
@@ -387,7 +388,7 @@ impl Run {
         };
         metrics.shards_desired.set(shown);
         let steady_until = Duration::from_millis(self.context.steady_until_ms.load(Relaxed));
-        // While the destination has trouble, or old requests are made once more, the lanes stay.
+        // While sending fails, or old requests are being repeated, the number of lanes stays.
         if self.setup.clock.elapsed() < steady_until || reader.is_resuming() { self.lanes.now } else { count }
     }
 }
@@ -400,7 +401,7 @@ struct MetadataTask {
     section: ferula_config::remote::MetadataConfig,
 }
 
-/// Sends metadata of metrics again and again. Version 2 has it with the series.
+/// Sends metadata of metrics periodically. Version 2 sends it with the series instead.
 async fn send_metadata(task: MetadataTask) {
     if !task.section.send || task.client.message() == Message::V2 {
         return;
@@ -414,7 +415,7 @@ async fn send_metadata(task: MetadataTask) {
             let body = snappy::encode(&message);
             let (count, bytes) = (some.len() as u64, body.len() as u64);
             task.metrics.metadata[0].add(count);
-            // The next round brings it again, so a failure is not worth a retry that lasts.
+            // The next round sends it again, so a failure needs no long retry.
             match task.client.send(body.into(), 0).await {
                 Ok(_) => task.metrics.metadata_bytes.add(bytes),
                 Err(error) => {

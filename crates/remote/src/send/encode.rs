@@ -13,19 +13,18 @@ use crate::protobuf::{Reader, put_bytes};
 use crate::write::headers::Message;
 pub use v1::put_metadata;
 
-/// What a series gets.
+/// An item of a series.
 #[derive(Clone, Copy, Debug)]
 pub enum Item<'i> {
-    /// A float sample: its time, start timestamp (0 for none) and value.
+    /// A float sample: its timestamp, start timestamp (0 for none) and value.
     Float(i64, i64, f64),
-    /// A histogram sample: its time, start timestamp and value.
+    /// A histogram sample: its timestamp, start timestamp and value.
     Histogram(i64, i64, &'i HistogramValue),
     /// An exemplar.
     Exemplar(&'i Exemplar),
 }
 
 impl Item<'_> {
-    /// What it is.
     pub fn kind(&self) -> ItemKind {
         match self {
             Item::Float(..) => ItemKind::Float,
@@ -34,7 +33,7 @@ impl Item<'_> {
         }
     }
 
-    /// Its time in milliseconds.
+    /// Its timestamp in milliseconds.
     pub fn at(&self) -> i64 {
         match self {
             Item::Float(at, ..) | Item::Histogram(at, ..) => *at,
@@ -69,7 +68,7 @@ impl Builder {
         }
     }
 
-    /// The message; the builder is empty afterwards.
+    /// Returns the message and empties the builder.
     pub fn finish(&mut self) -> Vec<u8> {
         match self {
             Builder::V1(builder) => builder.finish(),
@@ -78,7 +77,8 @@ impl Builder {
     }
 }
 
-/// The message without the series whose sample is older than `oldest_ms`, and how many went; `None` when it cannot be read.
+/// The message without the series whose sample is older than `oldest_ms`, and the number of removed items;
+/// `None` if it cannot be parsed.
 pub fn without_older(message: Message, bytes: &[u8], oldest_ms: i64) -> Option<(Vec<u8>, Counts)> {
     let series_field = match message {
         Message::V1 => 1,
@@ -100,24 +100,21 @@ pub fn without_older(message: Message, bytes: &[u8], oldest_ms: i64) -> Option<(
     Some((kept, dropped))
 }
 
-/// How many items of each kind.
+/// Numbers of items by kind.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counts {
-    /// Float samples.
     pub samples: u64,
-    /// Histogram samples.
     pub histograms: u64,
-    /// Exemplars.
     pub exemplars: u64,
 }
 
 impl Counts {
-    /// All of them.
+    /// The sum of all kinds.
     pub fn total(&self) -> u64 {
         self.samples + self.histograms + self.exemplars
     }
 
-    /// Without others, which are part of them.
+    /// Subtracts other counts, which must not be larger.
     #[must_use]
     pub fn without(&self, others: Counts) -> Counts {
         Counts {
@@ -127,14 +124,14 @@ impl Counts {
         }
     }
 
-    /// Counts others too.
+    /// Adds other counts.
     pub fn add_all(&mut self, others: Counts) {
         self.samples += others.samples;
         self.histograms += others.histograms;
         self.exemplars += others.exemplars;
     }
 
-    /// Counts one more.
+    /// Adds one item.
     pub fn add(&mut self, kind: ItemKind) {
         match kind {
             ItemKind::Float => self.samples += 1,
@@ -144,18 +141,15 @@ impl Counts {
     }
 }
 
-/// What an item is.
+/// The kind of an item.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ItemKind {
-    /// A float sample.
     Float,
-    /// A histogram sample.
     Histogram,
-    /// An exemplar.
     Exemplar,
 }
 
-/// The items of an encoded series, and the time of the newest sample or else exemplar.
+/// The items of an encoded series, and the timestamp of its newest sample, or else of its exemplar.
 fn items_and_time(message: Message, series: &[u8]) -> Option<(Counts, i64)> {
     let mut reader = Reader::new(series);
     let (mut counts, mut newest) = (Counts::default(), (false, i64::MIN));

@@ -1,4 +1,4 @@
-//! One lane of a destination: sends its requests one after the other, each until it is taken or refused.
+//! One lane of a destination: sends its requests one after the other, each until it is accepted or refused.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -17,7 +17,7 @@ use super::sharding::Rates;
 use crate::snappy;
 use crate::write::headers::Message;
 
-/// What the lanes of a destination share.
+/// State that the lanes of a destination share.
 pub struct LaneContext {
     pub client: WriteClient,
     pub progress: Arc<Progress>,
@@ -26,16 +26,16 @@ pub struct LaneContext {
     pub rates: Arc<Rates>,
     pub min_backoff: Duration,
     pub max_backoff: Duration,
-    /// Zero for none.
+    /// Zero means no limit.
     pub age_max: Duration,
-    /// Ends sending at once, between two attempts or within one.
+    /// Stops sending immediately, between two attempts or within one.
     pub abort: Shutdown,
-    /// The number of lanes stays as it is until this time, in milliseconds of the clock's elapsed time.
+    /// The number of lanes is kept until this time, in milliseconds of the clock's elapsed time.
     pub steady_until_ms: AtomicU64,
 }
 
 impl LaneContext {
-    /// Sends what comes in until there is no more, or until it is stopped.
+    /// Sends batches from the queue until it closes or the lane is stopped.
     pub async fn run(self: Arc<Self>, lane: usize, mut queue: mpsc::Receiver<Batch>) {
         loop {
             let batch = tokio::select! {
@@ -57,7 +57,7 @@ impl LaneContext {
         }
     }
 
-    /// Sends a batch until it is taken or refused.
+    /// Sends a batch until it is accepted or refused.
     async fn send(&self, mut batch: Batch) {
         let begun = self.clock.elapsed();
         let mut backoff = self.min_backoff;
@@ -106,7 +106,7 @@ impl LaneContext {
         self.finish(&batch, result, stored, self.clock.elapsed().saturating_sub(begun));
     }
 
-    /// Counts what became of a batch.
+    /// Updates the counters with the outcome of a batch.
     fn finish(&self, batch: &Batch, result: Result<(), String>, stored: Counts, took: Duration) {
         self.rates.sent(batch.counts.total(), took);
         self.metrics.arrived(batch.newest_ms);
@@ -125,7 +125,8 @@ impl LaneContext {
         );
     }
 
-    /// A success of version 2 says how much was stored; nothing at all means that it was not understood.
+    /// A successful answer of version 2 states how much was stored. Zero items mean that the message was not
+    /// understood.
     fn check_stored(&self, batch: &Batch, said: Option<Counts>, stored: &mut Counts) -> Result<(), String> {
         let Some(said) = said else {
             if self.client.message() == Message::V1 {
@@ -142,7 +143,7 @@ impl LaneContext {
             return Ok(());
         }
         debug!(
-            "Some of a request was not written",
+            "A destination stored only a part of a request",
             remote_name = self.metrics.name,
             written = stored.total()
         );
@@ -151,7 +152,7 @@ impl LaneContext {
             .to_owned())
     }
 
-    /// Takes out of a batch what has become too old; `false` when nothing is left.
+    /// Removes items that have become too old from a batch; returns `false` if none is left.
     fn leave_out_old(&self, batch: &mut Batch) -> bool {
         let age_max = i64::try_from(self.age_max.as_millis()).unwrap_or(i64::MAX);
         let oldest = self.clock.now().millis().saturating_sub(age_max);

@@ -1,4 +1,5 @@
-//! All destinations of a configuration: who stays, who comes, who goes, and what of the log is kept for them.
+//! All destinations of a configuration: starts, keeps and stops them on reload, and determines how much of
+//! the log they need.
 
 use std::collections::{HashSet, VecDeque};
 use std::path::{Path, PathBuf};
@@ -18,26 +19,26 @@ use super::series::LabelRules;
 
 /// Name of the directory of position files, within the data directory.
 pub const POSITIONS_DIR: &str = "ferula_remote_write";
-/// How often positions are made safe, and the log is told what is needed of it.
+/// How often positions are synced, and the log is told what is still needed.
 const CHORES_INTERVAL: Duration = Duration::from_secs(1);
-/// A destination that does not have what was logged so long ago is behind.
+/// A destination that has not received what was logged this many intervals ago is behind.
 const BEHIND_INTERVALS: usize = 60;
 
-/// Why destinations cannot be taken over.
+/// Why a configuration was not applied.
 #[derive(Debug, thiserror::Error)]
 pub enum ApplyError {
     /// Two sections are equal.
     #[error("duplicate remote write configs are not allowed, found duplicate for URL: {0}")]
     Duplicate(String),
-    /// A section cannot be sent to.
+    /// Nothing can be sent to a section's destination.
     #[error("remote_write[{index}]: {error}")]
     Client { index: usize, error: ClientError },
-    /// The positions cannot be written.
+    /// A position file cannot be written.
     #[error("{}: {error}", path.display())]
     Position { path: PathBuf, error: std::io::Error },
 }
 
-/// What destinations are built on.
+/// The services on which destinations are built.
 pub struct Foundation {
     pub feed: Arc<dyn LogFeed>,
     pub metadata: Arc<dyn MetadataSource>,
@@ -45,18 +46,19 @@ pub struct Foundation {
     pub registry: Registry,
     /// The data directory.
     pub dir: PathBuf,
-    /// How long the end waits for what is queued.
+    /// How long stopping may wait for queued requests.
     pub flush_deadline: Duration,
 }
 
-/// The destinations. A clone is another handle to the same ones.
+/// The running destinations. Clones are handles to the same ones.
 #[derive(Clone)]
 pub struct WriteManager(Arc<Inner>);
 
 struct Inner {
     foundation: Foundation,
     metrics: Metrics,
-    /// `None` before the first configuration, while they change, and after the end. What is held of the log stays held then.
+    /// `None` before the first configuration, while destinations change, and after the end. What is held of
+    /// the log stays held then.
     destinations: Mutex<Option<Vec<Running>>>,
     chores: Shutdown,
 }
@@ -68,7 +70,7 @@ struct Running {
     destination: Destination,
 }
 
-/// A section on its way to become a destination.
+/// A section that is about to become a destination.
 struct Wanted {
     section: RemoteWriteConfig,
     rules: LabelRules,
@@ -79,13 +81,13 @@ struct Wanted {
 }
 
 impl WriteManager {
-    /// A manager without destinations. Must be called within the runtime.
+    /// Creates a manager without destinations. Must be called within the runtime.
     pub fn new(foundation: Foundation) -> Self {
         let registry = &foundation.registry;
         let feed = foundation.feed.clone();
         registry.gauge_func(
             "prometheus_remote_storage_highest_timestamp_in_seconds",
-            "Time of the newest sample that was stored, and so is to be sent.",
+            "Timestamp of the newest stored sample, which is to be sent, in seconds since 1970.",
             move || feed.newest_ms().map_or(0.0, |newest| (newest / 1000) as f64),
         );
         let manager = WriteManager(Arc::new(Inner {
@@ -98,11 +100,12 @@ impl WriteManager {
         manager
     }
 
-    /// Changes to the destinations of a configuration. One whose section and labels stay the same is not touched. One
-    /// that changed continues where it was. A new one begins with what is stored from now on.
+    /// Switches to the destinations of a configuration. A destination whose section and external labels are
+    /// unchanged is left alone, and a changed one continues at its position. A new one begins with what is
+    /// stored from now on.
     ///
     /// # Errors
-    /// A section that cannot be sent to; then nothing changes.
+    /// Nothing can be sent to a section's destination. Then nothing changes.
     pub async fn apply_config(&self, config: &Config) -> Result<(), ApplyError> {
         let mut wanted = self.wanted(config)?;
         let dir = self.0.foundation.dir.join(POSITIONS_DIR);
@@ -126,7 +129,7 @@ impl WriteManager {
         };
         let mut paths: HashSet<PathBuf> = kept.iter().map(|running| running.path.clone()).collect();
         paths.extend(wanted.iter().map(|wanted| wanted.path.clone()));
-        // Before the new ones: they take over positions and metrics.
+        // Stop these before the new ones start, which take over positions and metrics.
         for running in gone {
             running.destination.stop().await;
         }
@@ -210,7 +213,8 @@ impl WriteManager {
         }
     }
 
-    /// Sends what there is and stops, at the latest after the flush deadline. Nothing may be stored any more.
+    /// Sends the rest of the log and stops, at the latest after the flush deadline. Nothing may be stored any
+    /// more.
     pub async fn stop(&self) {
         let destinations =
             std::mem::take(&mut *self.0.destinations.lock().unwrap_or_else(PoisonError::into_inner));
@@ -221,9 +225,9 @@ impl WriteManager {
         self.0.chores.request();
     }
 
-    /// Makes positions safe and tells the log what is needed of it, until the end.
+    /// Syncs positions and tells the log what is needed of it, until the end.
     async fn do_chores(self) {
-        // Where the log ended at the last ticks, oldest first.
+        // The end of the log at the last ticks, oldest first.
         let mut ends = VecDeque::new();
         loop {
             tokio::select! {
@@ -266,13 +270,13 @@ impl WriteManager {
         for progress in all {
             let synced = progress.save().and_then(|file| file.map_or(Ok(()), |file| file.sync_data()));
             if let Err(err) = synced {
-                error!("A position of remote write could not be made safe", component = "remote", err = err);
+                error!("Syncing a position file of remote write failed", component = "remote", err = err);
             }
         }
     }
 }
 
-/// The file of a destination: by its name, or else by its address and which of those with the same address it is.
+/// The file of a destination: by its name, or else by its URL and its index among sections with the same URL.
 fn file_name(section: &RemoteWriteConfig, same_url: usize) -> String {
     let key = match section.name.as_str() {
         "" => format!("url {} {same_url}", section.url.as_ref().map_or("", |url| url.as_str())),
@@ -281,14 +285,18 @@ fn file_name(section: &RemoteWriteConfig, same_url: usize) -> String {
     format!("{:032x}", twox_hash::XxHash3_128::oneshot(key.as_bytes()))
 }
 
-/// Removes positions of destinations that are gone.
+/// Removes the position files of destinations that no longer exist.
 fn remove_others(dir: &Path, kept: &HashSet<PathBuf>) {
     let Ok(entries) = std::fs::read_dir(dir) else { return };
     for path in entries.filter_map(Result::ok).map(|entry| entry.path()) {
         if !kept.contains(&path)
             && let Err(err) = std::fs::remove_file(&path)
         {
-            warn!("A position that nobody needs cannot be removed", file = path.display(), err = err);
+            warn!(
+                "Removing an unused position file of remote write failed",
+                file = path.display(),
+                err = err
+            );
         }
     }
 }
@@ -303,7 +311,7 @@ mod tests {
 
     use super::*;
 
-    /// A log that nobody can open until `gate` is closed, and then only with an error.
+    /// A log that cannot be opened until `gate` is closed, and then returns an error.
     struct StuckFeed {
         gate: Mutex<mpsc::Receiver<()>>,
         held: Mutex<Option<Hold>>,
@@ -360,7 +368,7 @@ mod tests {
         assert_eq!(held(), Some(7));
         let (changing, next) = (manager.clone(), config("2s"));
         let change = tokio::spawn(async move { changing.apply_config(&next).await });
-        // The old destination cannot end before its disk answers.
+        // The old destination cannot stop before its disk answers.
         while manager.0.destinations.lock().expect("not poisoned").as_ref().is_some_and(|all| !all.is_empty())
         {
             tokio::task::yield_now().await;

@@ -50,7 +50,7 @@ pub struct Metrics {
     segments_lost: CounterVec,
 }
 
-/// Upper bounds in seconds of how long sends take.
+/// Bucket bounds of send durations, in seconds.
 const DURATION_BOUNDS: [f64; 15] =
     [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 25.0, 60.0, 120.0, 300.0];
 
@@ -64,57 +64,57 @@ impl Metrics {
             Kinds::of(|kind| counter(&format!("{kind}_{rest}"), &help.replace("{}", kind)))
         };
         Metrics {
-            sent: kinds("total", "Attempts to send {}: one that is sent twice counts twice."),
-            failed: kinds("failed_total", "The {} that a destination refused; they are not sent again."),
-            retried: kinds("retried_total", "The {} that were sent again after a failure that passes."),
+            sent: kinds("total", "The {} in requests to a destination. Retries count again."),
+            failed: kinds("failed_total", "The {} that a destination refused. They are not sent again."),
+            retried: kinds("retried_total", "The {} that were sent again after a recoverable failure."),
             dropped: Kinds::of(|kind| {
-                let help = format!("The {kind} of the log that are not sent, by reason.");
+                let help = format!("The {kind} that were read from the log but not sent, by reason.");
                 registry.counter_vec(&name(&format!("{kind}_dropped_total")), &help, &WITH_REASON)
             }),
             pending: Kinds::of(|kind| {
-                let help = format!("The {kind} in requests that wait or are being sent.");
+                let help = format!("The {kind} in requests that are queued or in flight.");
                 registry.gauge_vec(&name(&format!("{kind}_pending")), &help, &LABELS)
             }),
             metadata: [
-                counter("metadata_total", "Attempts to send metadata of metrics, counted by metric."),
-                counter("metadata_failed_total", "Metadata of metrics that a destination refused."),
-                counter("metadata_retried_total", "Metadata of metrics that was sent again."),
+                counter("metadata_total", "Metadata entries in requests to a destination. Retries count again."),
+                counter("metadata_failed_total", "Metadata entries that a destination refused."),
+                counter("metadata_retried_total", "Metadata entries that were sent again after a failure."),
             ],
-            bytes: counter("bytes_total", "Bytes of requests with samples, as they are sent."),
-            metadata_bytes: counter("metadata_bytes_total", "Bytes of requests with metadata, as they are sent."),
+            bytes: counter("bytes_total", "Compressed size of requests with samples, in bytes."),
+            metadata_bytes: counter("metadata_bytes_total", "Compressed size of requests with metadata, in bytes."),
             enqueue_retries: counter(
                 "enqueue_retries_total",
-                "How often the reader of the log had to wait because a shard had as many requests as it may.",
+                "How often the reader of the log had to wait because the queue of a shard was full.",
             ),
             duration: registry.histogram_vec(
                 &name("sent_batch_duration_seconds"),
-                "How long it took to send a request, each attempt by itself.",
+                "Duration of each attempt to send a request, in seconds.",
                 &DURATION_BOUNDS,
                 &LABELS,
             ),
             highest: gauge(
                 "queue_highest_timestamp_seconds",
-                "Time of the newest sample that was read from the log for this destination.",
+                "Timestamp of the newest sample that was read from the log for this destination, in seconds since 1970.",
             ),
             highest_sent: gauge(
                 "queue_highest_sent_timestamp_seconds",
                 "Time of the newest sample that the destination has. Compare it with \
                  prometheus_remote_storage_highest_timestamp_in_seconds to see how far it is behind.",
             ),
-            shard_capacity: gauge("shard_capacity", "How many samples may wait in each shard."),
-            shards: gauge("shards", "How many requests are sent side by side."),
-            shards_max: gauge("shards_max", "How many shards there may be."),
-            shards_min: gauge("shards_min", "How many shards there are at least."),
-            shards_desired: gauge("shards_desired", "How many shards would keep up with what comes in."),
-            samples_per_send: gauge("max_samples_per_send", "How many samples a request may have."),
+            shard_capacity: gauge("shard_capacity", "Maximum number of samples queued per shard."),
+            shards: gauge("shards", "Number of shards, which is the number of concurrent requests."),
+            shards_max: gauge("shards_max", "Maximum number of shards."),
+            shards_min: gauge("shards_min", "Minimum number of shards."),
+            shards_desired: gauge("shards_desired", "Number of shards that would keep up with the incoming samples."),
+            samples_per_send: gauge("max_samples_per_send", "Maximum number of samples per request."),
             reading_segment: registry.gauge_vec(
                 "prometheus_wal_watcher_current_segment",
-                "The segment of the log that is being read for a destination.",
+                "Log segment that is currently read for a destination.",
                 &["consumer"],
             ),
             series: registry.gauge_vec(
                 "ferula_remote_storage_series",
-                "Series of the log whose labels are known for a destination.",
+                "Series of the log whose labels are cached for a destination.",
                 &LABELS,
             ),
             segments_lost: registry.counter_vec(
@@ -126,7 +126,7 @@ impl Metrics {
         }
     }
 
-    /// The members of one destination.
+    /// The series of one destination.
     pub fn of(&self, name: &str, url: &str) -> DestinationMetrics {
         let labels = [name, url];
         let counts = |kinds: &Kinds<CounterVec>| KindCounters {
@@ -173,7 +173,7 @@ pub struct KindCounters {
 }
 
 impl KindCounters {
-    /// Adds to each.
+    /// Adds to each counter.
     pub fn add(&self, counts: Counts) {
         self.samples.add(counts.samples);
         self.histograms.add(counts.histograms);
@@ -181,7 +181,7 @@ impl KindCounters {
     }
 }
 
-/// What one destination counts into. A clone is another handle.
+/// The metrics of one destination. Clones are handles to the same ones.
 #[derive(Clone)]
 pub struct DestinationMetrics(Arc<Members>);
 
@@ -193,7 +193,7 @@ impl std::ops::Deref for DestinationMetrics {
     }
 }
 
-/// The members of the families.
+/// The series of one destination in each family.
 pub struct Members {
     pub name: String,
     pub url: String,
@@ -246,34 +246,34 @@ impl Members {
         }
     }
 
-    /// Counts items that begin (`sign` 1) or end (−1) to wait.
+    /// Counts items that begin (`sign` 1) or stop (−1) being pending.
     pub fn pend(&self, counts: Counts, sign: f64) {
         let counts = [counts.samples, counts.histograms, counts.exemplars];
         self.pending.iter().zip(counts).for_each(|(gauge, count)| gauge.add(sign * count as f64));
     }
 
-    /// Notes the time of an item that was put into a batch.
+    /// Records the timestamp of an item that was added to a batch.
     pub fn enqueued(&self, at_ms: i64) {
         if self.highest_ms.fetch_max(at_ms, Relaxed) < at_ms {
             self.highest.set((at_ms / 1000) as f64);
         }
     }
 
-    /// Notes the time of the newest item that the destination has.
+    /// Records the timestamp of the newest item that the destination has received.
     pub fn arrived(&self, at_ms: i64) {
         if self.highest_sent_ms.fetch_max(at_ms, Relaxed) < at_ms {
             self.highest_sent.set((at_ms / 1000) as f64);
         }
     }
 
-    /// Time of the newest item that the destination has, in milliseconds.
+    /// Timestamp of the newest item that the destination has received, in milliseconds.
     pub fn newest_sent_ms(&self) -> Option<i64> {
         Some(self.highest_sent_ms.load(Relaxed)).filter(|at| *at != i64::MIN)
     }
 }
 
 impl Drop for Members {
-    /// A destination that is gone is shown no more.
+    /// The series of a removed destination are removed too.
     fn drop(&mut self) {
         let (labels, families) = ([&*self.name, &*self.url], &self.families);
         let kinds = [&families.sent, &families.failed, &families.retried];
@@ -313,12 +313,13 @@ impl Drop for Members {
     }
 }
 
-/// Why an item is not sent, as the label `reason` says it.
+/// Values of the label `reason`, which says why an item is not sent. Here: the item is older than
+/// `sample_age_limit`.
 pub const TOO_OLD: &str = "too_old";
 /// Relabelling drops its series.
 pub const DROPPED_SERIES: &str = "dropped_series";
-/// The log does not know its series.
+/// The log has no labels for its series.
 pub const UNKNOWN_SERIES: &str = "unintentionally_dropped_series";
-/// Histograms with buckets of their own cannot be sent by version 1.
+/// Version 1 cannot transport histograms with custom buckets.
 pub const CUSTOM_BUCKETS: &str = "nhcb_in_rw1_not_supported";
 const REASONS: [&str; 4] = [TOO_OLD, DROPPED_SERIES, UNKNOWN_SERIES, CUSTOM_BUCKETS];

@@ -1,4 +1,5 @@
-//! How far a destination is, in a file that survives the process; docs/format/remote-write-position.md.
+//! The position of a destination, in a file that survives the process; see
+//! docs/format/remote-write-position.md.
 //!
 //! ```text
 //! header:  magic "FRWP" | version u8 | 3 zeros | bytes of a slot u32                (integers big-endian)
@@ -6,8 +7,9 @@
 //! lane:    acknowledged: segment u32, offset u64, item u32 | in flight: the same
 //! ```
 //!
-//! The slots are written in turns, so that one that was torn leaves the one before. A write is one call and is not synced:
-//! it survives `kill -9` at once, and a power loss after the next sync of [`PositionFile::sync_handle`].
+//! The slots are written alternately, so that a torn write leaves the previous one intact. A write is a
+//! single system call without a sync: it survives `kill -9` at once, and a power loss after the next sync
+//! through [`PositionFile::sync_handle`].
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
@@ -22,34 +24,34 @@ const HEADER_BYTES: usize = 12;
 const PLACE_BYTES: usize = 16;
 const LANE_BYTES: usize = 2 * PLACE_BYTES;
 const SLOT_FIXED_BYTES: usize = 8 + 4 + 4;
-/// More lanes than any configuration asks for; a file that claims more is none of ours.
+/// More lanes than any configuration allows; a file that claims more is not ours.
 const LANES_MAX: usize = 1 << 16;
 
-/// A place between two items of the log.
+/// A position between two items of the log.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Place {
-    /// Beginning of a record.
+    /// Start of a record.
     pub record: LogPosition,
-    /// How many items of that record are before the place.
+    /// Number of items in that record before this position.
     pub item: u32,
 }
 
 impl Place {
-    /// The place before a record.
+    /// The position before a record.
     pub fn before(record: LogPosition) -> Self {
         Place { record, item: 0 }
     }
 }
 
-/// How far one lane is. Items of the lane before `acknowledged` are done; those from there up to `in_flight` may have
-/// arrived. They went, or go, together in one request.
+/// The progress of one lane. Its items before `acknowledged` are done. Those from there to `in_flight` may
+/// have arrived; they are sent together in one request.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct LanePosition {
     pub acknowledged: Place,
     pub in_flight: Place,
 }
 
-/// The file.
+/// A position file.
 #[derive(Debug)]
 pub struct PositionFile {
     path: PathBuf,
@@ -64,10 +66,10 @@ fn slot_bytes(lanes: usize) -> usize {
 }
 
 impl PositionFile {
-    /// The positions that a file holds; `None` when there is no file.
+    /// The positions in a file; `None` if there is no file.
     ///
     /// # Errors
-    /// The file cannot be read, or neither of its slots is whole.
+    /// The file cannot be read, or neither slot is intact.
     pub fn read(path: &Path) -> io::Result<Option<Vec<LanePosition>>> {
         let bytes = match std::fs::read(path) {
             Ok(bytes) => bytes,
@@ -75,13 +77,15 @@ impl PositionFile {
             Err(error) => return Err(error),
         };
         let newest = decode(&bytes).map(|(_, lanes)| lanes);
-        newest.map(Some).ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "no whole slot in it"))
+        newest
+            .map(Some)
+            .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "neither of its slots is intact"))
     }
 
-    /// A new file with these positions, in place of the one that is there.
+    /// Creates a file with these positions, replacing an existing one.
     ///
     /// # Errors
-    /// When the disk refuses.
+    /// The disk failed.
     pub fn create(path: &Path, lanes: &[LanePosition]) -> io::Result<Self> {
         let temporary = path.with_extension("tmp");
         let mut file =
@@ -101,10 +105,10 @@ impl PositionFile {
         Ok(PositionFile { path: path.to_owned(), file, lanes: lanes.len(), sequence: 1, buffer: Vec::new() })
     }
 
-    /// Writes positions over the older slot; another number of lanes makes a new file.
+    /// Writes positions over the older slot. A different number of lanes requires a new file.
     ///
     /// # Errors
-    /// When the disk refuses. What was written before stays.
+    /// The disk failed. The previous content remains.
     pub fn write(&mut self, lanes: &[LanePosition]) -> io::Result<()> {
         if lanes.len() != self.lanes {
             *self = PositionFile::create(&self.path, lanes)?;
@@ -112,17 +116,17 @@ impl PositionFile {
         }
         self.buffer.clear();
         put_slot(&mut self.buffer, self.sequence + 1, lanes);
-        // Odd sequences stand in the first slot, even ones in the second.
+        // Odd sequence numbers are in the first slot, even ones in the second.
         let slot = (self.sequence % 2) as usize;
         self.file.write_all_at(&self.buffer, (HEADER_BYTES + slot * slot_bytes(self.lanes)) as u64)?;
         self.sequence += 1;
         Ok(())
     }
 
-    /// A handle whose `sync_data` makes what was written survive a power loss.
+    /// A handle whose `sync_data` protects what has been written against power loss.
     ///
     /// # Errors
-    /// When the system has no more handles.
+    /// The system has no free handles.
     pub fn sync_handle(&self) -> io::Result<File> {
         self.file.try_clone()
     }
@@ -146,7 +150,7 @@ fn put_slot(out: &mut Vec<u8>, sequence: u64, lanes: &[LanePosition]) {
     out.extend_from_slice(&crc.to_be_bytes());
 }
 
-/// Sequence and lanes of the newer whole slot.
+/// Sequence number and lanes of the newer intact slot.
 fn decode(bytes: &[u8]) -> Option<(u64, Vec<LanePosition>)> {
     let (header, slots) = bytes.split_first_chunk::<HEADER_BYTES>()?;
     let [m0, m1, m2, m3, version, _, _, _, length @ ..] = header;
@@ -202,10 +206,10 @@ mod tests {
     }
 
     #[test]
-    fn what_was_written_last_comes_back_with_any_number_of_lanes() {
+    fn the_last_write_is_read_back_with_any_number_of_lanes() {
         let dir = tempfile::tempdir().expect("a directory");
         let path = dir.path().join("position");
-        assert!(PositionFile::read(&path).expect("no file is no error").is_none());
+        assert!(PositionFile::read(&path).expect("a missing file is not an error").is_none());
         let mut file = PositionFile::create(&path, &lanes(1, 0)).expect("created");
         for step in 1..9 {
             let written = lanes(1 + step as usize % 3, step);
@@ -215,7 +219,7 @@ mod tests {
     }
 
     #[test]
-    fn a_torn_write_costs_one_step_and_garbage_is_told() {
+    fn a_torn_write_costs_one_step_and_garbage_is_reported() {
         let dir = tempfile::tempdir().expect("a directory");
         let path = dir.path().join("position");
         let mut file = PositionFile::create(&path, &lanes(2, 0)).expect("created");
@@ -229,7 +233,7 @@ mod tests {
             broken[at] ^= 0x10;
             std::fs::write(&path, &broken).expect("written");
             let read = PositionFile::read(&path);
-            // Zeros of the header are not looked at.
+            // The padding zeros of the header are not checked.
             if (5..8).contains(&at) {
                 continue;
             }

@@ -1,6 +1,8 @@
-//! How far a destination is, while it runs: what its lanes have acknowledged, what is in flight, where the reader stands.
+//! The position of a running destination: what its lanes have acknowledged, what is in flight, and where the
+//! reader is.
 //!
-//! Always true: what the file says is acknowledged was acknowledged; a request is noted in the file before it is sent.
+//! Always true: whatever the file lists as acknowledged was acknowledged; a request is recorded in the file
+//! before it is sent.
 
 use std::io;
 use std::path::Path;
@@ -16,7 +18,7 @@ pub struct Progress(Mutex<State>);
 struct State {
     lanes: Vec<Lane>,
     file: PositionFile,
-    /// The file does not say what holds now.
+    /// Whether the state has changed since the file was written.
     changed: bool,
     failed: bool,
 }
@@ -25,9 +27,9 @@ struct State {
 struct Lane {
     acknowledged: Place,
     in_flight: Place,
-    /// Batches that were handed over and are not done.
+    /// Batches that have been queued and are not done.
     outstanding: u32,
-    /// Before the first item that the reader holds for the lane, or where it stands.
+    /// The position before the first item that the reader holds for the lane, or else the reader's position.
     read: Place,
 }
 
@@ -39,16 +41,16 @@ impl Lane {
     fn position(&self) -> LanePosition {
         let acknowledged =
             if self.outstanding == 0 { self.acknowledged.max(self.read) } else { self.acknowledged };
-        // After a restart, what was in flight before stays noted until it is.
+        // After a restart, what was in flight before stays recorded until it is acknowledged.
         LanePosition { acknowledged, in_flight: self.in_flight.max(acknowledged) }
     }
 }
 
 impl Progress {
-    /// Continues from these positions, which the file is given.
+    /// Continues at these positions and writes them to the file.
     ///
     /// # Errors
-    /// When the disk refuses.
+    /// The disk failed.
     pub fn new(path: &Path, positions: &[LanePosition]) -> io::Result<Self> {
         let lanes =
             positions.iter().map(|lane| Lane { in_flight: lane.in_flight, ..Lane::at(lane.acknowledged) });
@@ -65,7 +67,7 @@ impl Progress {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A batch was handed to the lane.
+    /// A batch was queued for the lane.
     pub fn handed_over(&self, lane: usize) {
         if let Some(lane) = self.lock().lanes.get_mut(lane) {
             lane.outstanding += 1;
@@ -76,13 +78,13 @@ impl Progress {
     pub fn sending(&self, lane: usize, until: Place) {
         let mut state = self.lock();
         if let Some(lane) = state.lanes.get_mut(lane) {
-            // What was in flight before a restart may go out in several requests.
+            // What was in flight before a restart may be sent in several requests.
             lane.in_flight = lane.in_flight.max(until);
         }
         state.write();
     }
 
-    /// The batch of the lane that ends at `until` is done.
+    /// The lane's batch that ends at `until` is done.
     pub fn acknowledged(&self, lane: usize, until: Place) {
         let mut state = self.lock();
         if let Some(lane) = state.lanes.get_mut(lane) {
@@ -92,7 +94,7 @@ impl Progress {
         state.changed = true;
     }
 
-    /// The reader holds nothing from before these places, one for each lane.
+    /// The reader holds nothing from before these positions, one per lane.
     pub fn read_up_to(&self, places: impl Iterator<Item = Place>) {
         let mut state = self.lock();
         for (lane, place) in state.lanes.iter_mut().zip(places) {
@@ -101,7 +103,7 @@ impl Progress {
         state.changed = true;
     }
 
-    /// Writes the file if something changed, and returns what to sync it with.
+    /// Writes the file if something has changed, and returns a handle for syncing it.
     pub fn save(&self) -> io::Result<Option<std::fs::File>> {
         let mut state = self.lock();
         if !state.changed {
@@ -111,13 +113,13 @@ impl Progress {
         state.file.sync_handle().map(Some)
     }
 
-    /// The oldest place that is still needed.
+    /// The oldest position that is still needed.
     pub fn oldest(&self) -> Place {
         let state = self.lock();
         state.lanes.iter().map(|lane| lane.position().acknowledged).min().unwrap_or_default()
     }
 
-    /// Continues with another number of lanes, all of which have done what is before `place`.
+    /// Continues with another number of lanes; everything before `place` is done.
     pub fn set_lanes(&self, count: usize, place: Place) {
         let mut state = self.lock();
         state.lanes = vec![Lane::at(place); count];
@@ -130,12 +132,12 @@ impl State {
         let positions: Vec<LanePosition> = self.lanes.iter().map(Lane::position).collect();
         match self.file.write(&positions) {
             Ok(()) => (self.changed, self.failed) = (false, false),
-            // Said once. What is sent meanwhile may be sent again after a crash.
+            // Logged once. Until the disk recovers, items may be sent twice after a crash.
             Err(err) => {
                 self.changed = true;
                 if !std::mem::replace(&mut self.failed, true) {
                     ferula_telemetry::error!(
-                        "The position of a remote write destination could not be written",
+                        "Writing the position file of a remote write destination failed",
                         component = "remote",
                         err = err
                     );

@@ -1,8 +1,10 @@
-//! From the log to requests: each item gets the labels of its series and goes to the batch of its series' lane.
+//! Turns the log into requests: each item gets the labels of its series, and joins the batch of its series'
+//! lane.
 //!
-//! A series always goes to the same lane, and a lane sends one request after the other, so samples of a series arrive in
-//! their order. After a restart, what a lane has acknowledged is passed over, and what was in flight makes a request of its
-//! own: that one may have arrived, and a receiver that refuses it as a whole must not refuse anything new with it.
+//! A series always goes to the same lane, and a lane sends one request at a time, so samples of a series
+//! arrive in order. After a restart, what a lane has acknowledged is skipped, and what was in flight becomes
+//! a request of its own: it may have arrived already, and a receiver that refuses it as a whole must not
+//! refuse anything new with it.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,12 +19,12 @@ use super::position::{LanePosition, Place};
 use super::series::{Known, LabelRules, SeriesTable};
 use crate::write::headers::Message;
 
-/// What of the log is sent, and how.
+/// What is sent, and in what form.
 #[derive(Clone, Debug)]
 pub struct ReaderOptions {
-    /// The message of the protocol.
+    /// The message format.
     pub message: Message,
-    /// What is done to labels.
+    /// External labels and relabelling.
     pub rules: LabelRules,
     /// `send_exemplars`
     pub exemplars: bool,
@@ -32,24 +34,24 @@ pub struct ReaderOptions {
     pub items_per_batch: u64,
     /// `queue_config.batch_send_deadline`
     pub batch_deadline: Duration,
-    /// `queue_config.sample_age_limit`; zero for none.
+    /// `queue_config.sample_age_limit`; zero means no limit.
     pub age_max: Duration,
 }
 
-/// What one step brought.
+/// The result of one step.
 #[derive(Debug, Default)]
 pub struct Step {
     /// Requests to send, in order.
     pub ready: Vec<Batch>,
-    /// There is no more to read at the moment.
+    /// Whether the end of the log was reached.
     pub at_end: bool,
-    /// Items that were read, sent or not.
+    /// Items that were read, whether sent or not.
     pub items: u64,
-    /// Those that are not sent.
+    /// Items that are not sent.
     pub items_dropped: u64,
 }
 
-/// Reads for one destination. Its calls block on the disk.
+/// Reads the log for one destination. Its methods block on disk I/O.
 pub struct Reader {
     feed: Arc<dyn LogFeed>,
     cursor: Box<dyn LogCursor>,
@@ -58,20 +60,20 @@ pub struct Reader {
     metrics: DestinationMetrics,
     series: SeriesTable,
     lanes: Vec<OpenBatch>,
-    /// Behind the last record that was read.
+    /// The position after the last record that was read.
     place: Place,
-    /// Where the lanes stood before the restart, until all of that is passed.
+    /// The lanes' positions before the restart, until all of them are passed.
     resume: Vec<LanePosition>,
-    /// The oldest segment when ended series were forgotten last.
+    /// The oldest segment when ended series were last dropped.
     forgotten_at: u32,
 }
 
-/// Items of one record, in the order of their places.
+/// The items of one record, in the order of their positions.
 fn item_count(records: &LogRecords) -> usize {
     records.samples.len() + records.histograms.len() + records.exemplars.len()
 }
 
-/// An item by its place in the record, with the number of its series.
+/// An item by its index in the record, with the ref of its series.
 fn item_at(records: &LogRecords, index: usize) -> (u64, Item<'_>) {
     if let Some(sample) = records.samples.get(index) {
         return (sample.series, Item::Float(sample.at, sample.start, sample.value));
@@ -85,10 +87,10 @@ fn item_at(records: &LogRecords, index: usize) -> (u64, Item<'_>) {
 }
 
 impl Reader {
-    /// Continues from these positions, one for each lane.
+    /// Continues at these positions, one per lane.
     ///
     /// # Errors
-    /// When the disk refuses.
+    /// The disk failed.
     pub fn open(
         feed: Arc<dyn LogFeed>,
         positions: &[LanePosition],
@@ -110,10 +112,11 @@ impl Reader {
         })
     }
 
-    /// Reads until a request is ready or the end is reached. `now` is time that only rises, `now_ms` that of the day.
+    /// Reads until a request is ready or the end is reached. `now` is monotonic time, `now_ms` wall-clock
+    /// time.
     ///
     /// # Errors
-    /// When the disk refuses; the call may be repeated.
+    /// The disk failed; the call may be repeated.
     pub fn step(&mut self, now: Duration, now_ms: i64) -> Result<Step, DiskError> {
         const RECORDS_MAX: usize = 64;
         let mut step = Step::default();
@@ -151,28 +154,29 @@ impl Reader {
         Some(since + self.options.batch_deadline)
     }
 
-    /// Makes requests of everything that waits for more.
+    /// Turns all open batches into requests.
     pub fn flush(&mut self) -> Vec<Batch> {
         let lanes = self.lanes.iter_mut().enumerate();
         lanes.filter_map(|(index, lane)| lane.finish(index)).collect()
     }
 
-    /// For each lane the place before the first item that waits, or behind what was read.
+    /// For each lane, the position before its first unsent item, or else after what was read.
     pub fn places(&self) -> Vec<Place> {
         self.lanes.iter().map(|lane| lane.from().unwrap_or(self.place)).collect()
     }
 
-    /// Behind the last record.
+    /// The position after the last record.
     pub fn place(&self) -> Place {
         self.place
     }
 
-    /// Whether it still passes over what was sent before a restart; the lanes must stay as they are until then.
+    /// Whether it is still skipping what was sent before a restart. The number of lanes must not change until
+    /// then.
     pub fn is_resuming(&self) -> bool {
         !self.resume.is_empty()
     }
 
-    /// Spreads series over another number of lanes. Nothing may wait in a batch.
+    /// Distributes series over another number of lanes. All batches must be empty.
     pub fn set_lanes(&mut self, count: usize) {
         self.lanes = (0..count).map(|_| OpenBatch::new(self.options.message)).collect();
     }
@@ -197,7 +201,7 @@ impl Reader {
             }
         }
         self.place = Place::before(records.end);
-        // What was in flight is whole now; what comes next must not go with it.
+        // The former in-flight request is complete; what follows must not be added to it.
         for (index, (open, before)) in self.lanes.iter_mut().zip(&self.resume).enumerate() {
             if before.in_flight <= self.place && open.from().is_some_and(|from| from < before.in_flight) {
                 step.ready.extend(open.finish(index));
@@ -209,7 +213,7 @@ impl Reader {
         self.records = records;
     }
 
-    /// Adds an item to the batch of its lane; `false` when it is not sent.
+    /// Adds an item to the batch of its lane; returns `false` if it is not sent.
     fn take_item(
         &mut self,
         step: &mut Step,
@@ -274,7 +278,7 @@ impl Reader {
     fn note_losses(&self, records: &LogRecords) {
         if records.segments_lost > 0 {
             ferula_telemetry::error!(
-                "The log that a remote write destination still needed is gone; what was in it is not sent",
+                "A part of the log was removed before a remote write destination had read it; its samples are not sent",
                 remote_name = self.metrics.name,
                 segments = records.segments_lost,
                 continues_at = records.end.segment
@@ -283,7 +287,7 @@ impl Reader {
         }
         if records.damaged > 0 {
             ferula_telemetry::error!(
-                "A part of the log cannot be read; what was in it is not sent",
+                "A part of the log cannot be read; its samples are not sent by remote write",
                 remote_name = self.metrics.name,
                 segment = records.end.segment,
                 places = records.damaged
@@ -291,14 +295,15 @@ impl Reader {
         }
     }
 
-    /// After the log was cut: forgets series that only the cut part named.
+    /// After a truncation of the log: drops series that only the removed part named.
     fn forget_ended(&mut self, step: &mut Step) -> Result<(), DiskError> {
         let first = self.cursor.first_segment()?;
         if first > self.forgotten_at && !self.is_resuming() {
             self.forgotten_at = first;
             let living = self.feed.living_series();
             self.series.forget(first, &*living);
-            // Open batches have numbers of texts. With many lanes there is hardly a moment without one.
+            // Open batches refer to symbols, and with many lanes there is hardly a moment without an open
+            // batch.
             step.ready.extend(self.flush());
         }
         if self.lanes.iter().all(|lane| lane.from().is_none()) {
@@ -316,7 +321,7 @@ fn has_custom_buckets(value: &HistogramValue) -> bool {
     }
 }
 
-/// Positions of a destination that begins at this place of the log.
+/// Positions of a destination that begins at this position of the log.
 pub fn positions_at(place: LogPosition, lanes: usize) -> Vec<LanePosition> {
     let at = Place::before(place);
     vec![LanePosition { acknowledged: at, in_flight: at }; lanes]

@@ -1,4 +1,5 @@
-//! The series of the log with the labels under which a destination gets them: external labels added, then relabelled.
+//! The series of the log with the labels that a destination receives: external labels are added, then
+//! relabelling applies.
 
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
@@ -8,17 +9,17 @@ use ferula_model::{LabelSet, LabelSetBuilder, MetricMetadata, MetricType};
 
 use super::symbols::Symbols;
 
-/// What a destination does to the labels of series.
+/// How a destination changes the labels of series.
 #[derive(Clone, Debug, Default)]
 pub struct LabelRules {
-    /// Set where a series has none of that name.
+    /// Added to series that do not set them.
     pub external: Vec<(String, String)>,
-    /// Applied after that.
+    /// Applied after the external labels.
     pub relabel: Vec<Rule>,
 }
 
 impl LabelRules {
-    /// The labels that are sent; `None` when the series is not sent.
+    /// The labels to send; `None` if relabelling drops the series.
     fn apply(&self, labels: &LabelSet) -> Option<LabelSet> {
         if self.external.is_empty() && self.relabel.is_empty() {
             return Some(labels.clone());
@@ -37,26 +38,25 @@ impl LabelRules {
 /// A series that is sent.
 #[derive(Debug, Default)]
 pub struct SentSeries {
-    /// Its number in the log.
+    /// Its ref in the log.
     pub number: u64,
-    /// Symbols of name, value, name, value … in order of the names.
+    /// Symbols of name, value, name, value …, sorted by name.
     pub labels: Box<[u32]>,
-    /// Type, and the symbols of help and unit, as far as the log has them.
+    /// Its type and the symbols of help and unit, if the log has them.
     pub metadata: Option<(MetricType, u32, u32)>,
 }
 
 /// One series of the log.
 #[derive(Debug)]
 struct Entry {
-    /// `None` when relabelling drops it.
+    /// `None` if relabelling drops it.
     sent: Option<SentSeries>,
     /// The newest segment that names it.
     segment: u32,
 }
 
-/// What is known about a series that the log names.
+/// The state of a series that the log names.
 pub enum Known<'t> {
-    /// It is sent.
     Sent(&'t SentSeries),
     /// Relabelling drops it.
     Dropped,
@@ -64,7 +64,7 @@ pub enum Known<'t> {
     Unknown,
 }
 
-/// Numbers of series are spread well enough by one multiplication.
+/// A hasher for series refs and symbols: one multiplication spreads them well enough.
 #[derive(Default)]
 pub struct NumberHasher(u64);
 
@@ -89,7 +89,7 @@ impl Hasher for NumberHasher {
     }
 }
 
-/// A map whose keys are numbers of series or symbols.
+/// A map keyed by series refs or symbols.
 pub type NumberMap<K, V> = HashMap<K, V, BuildHasherDefault<NumberHasher>>;
 
 /// All series of the log.
@@ -101,7 +101,7 @@ pub struct SeriesTable {
 }
 
 impl SeriesTable {
-    /// How many numbers of texts were ever needed at once.
+    /// The largest number of symbols in use so far.
     #[cfg(test)]
     pub fn symbol_slots(&self) -> usize {
         self.symbols.slots()
@@ -117,7 +117,7 @@ impl SeriesTable {
         &self.symbols
     }
 
-    /// Takes a series of the log, named in `segment`.
+    /// Adds a series of the log, named in `segment`.
     pub fn insert(&mut self, number: u64, labels: &LabelSet, segment: u32) {
         let sent = self.rules.apply(labels).map(|labels| {
             let pairs = labels.iter().flat_map(|(name, value)| [name, value]);
@@ -129,7 +129,7 @@ impl SeriesTable {
         }
     }
 
-    /// Takes the metadata of a series.
+    /// Sets the metadata of a series.
     pub fn set_metadata(&mut self, number: u64, metadata: &MetricMetadata) {
         let Some(sent) = self.entries.get_mut(&number).and_then(|entry| entry.sent.as_mut()) else { return };
         let before = sent.metadata;
@@ -141,7 +141,7 @@ impl SeriesTable {
         }
     }
 
-    /// The series of this number, which `segment` names.
+    /// The series with this ref, which `segment` names.
     pub fn get(&mut self, number: u64, segment: u32) -> (Known<'_>, &Symbols) {
         let known = match self.entries.get_mut(&number) {
             None => Known::Unknown,
@@ -153,7 +153,7 @@ impl SeriesTable {
         (known, &self.symbols)
     }
 
-    /// Forgets series that no segment from `first` on has named so far, unless they are `living`.
+    /// Drops series that no segment from `first` on has named so far, unless they are `living`.
     pub fn forget(&mut self, first: u32, living: &dyn Fn(u64) -> bool) {
         let ended: Vec<u64> = self
             .entries
@@ -168,12 +168,12 @@ impl SeriesTable {
         }
     }
 
-    /// Lets symbols of forgotten series be given out again. No message that has any may be under construction.
+    /// Lets symbols of dropped series be reused. No message under construction may contain such a symbol.
     pub fn recycle(&mut self) {
         self.symbols.recycle();
     }
 
-    /// How many series there are.
+    /// Number of series.
     pub fn len(&self) -> usize {
         self.entries.len()
     }
@@ -202,7 +202,7 @@ mod tests {
     }
 
     #[test]
-    fn external_labels_come_before_relabelling_and_ended_series_leave_no_text_behind() {
+    fn external_labels_come_before_relabelling_and_texts_of_ended_series_are_freed() {
         let rule = |text: &str| {
             let config = ferula_config::Config::parse(&format!(
                 "remote_write: [{{url: 'http://a', write_relabel_configs: [{text}]}}]"

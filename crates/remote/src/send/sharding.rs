@@ -1,18 +1,18 @@
-//! How many requests should be sent side by side; the rule is Prometheus'.
+//! How many requests should be in flight at the same time; the rule is that of Prometheus.
 
 use std::sync::Mutex;
 use std::sync::PoisonError;
 use std::time::Duration;
 
-/// How often the number is looked at.
+/// How often the number is updated.
 pub const UPDATE_INTERVAL: Duration = Duration::from_secs(10);
 /// The weight of the newest interval in a moving average.
 const WEIGHT: f64 = 0.2;
-/// A change below this share of the number is none.
+/// Relative changes below this are ignored.
 const TOLERANCE: f64 = 0.3;
-/// Seconds behind, from which on the number does not fall.
+/// When the delay in seconds exceeds this, the number is not reduced.
 const BEHIND_SECONDS_MAX: f64 = 10.0;
-/// Of what waits, so much is to be sent each second.
+/// The share of the backlog that should be sent per second.
 const CATCH_UP_SHARE: f64 = 0.05;
 
 /// A rate per second, smoothed over intervals.
@@ -34,7 +34,7 @@ impl MovingRate {
     }
 }
 
-/// What comes in and what goes out.
+/// Rates of incoming and outgoing items.
 #[derive(Debug, Default)]
 pub struct Rates(Mutex<State>);
 
@@ -43,11 +43,11 @@ struct State {
     read: MovingRate,
     dropped: MovingRate,
     sent: MovingRate,
-    /// Seconds of sending per second.
+    /// Seconds spent sending per second.
     sending: MovingRate,
 }
 
-/// Bounds of the number, and what it is now.
+/// The limits on the number of lanes, and the current number.
 #[derive(Clone, Copy, Debug)]
 pub struct Lanes {
     pub now: usize,
@@ -60,22 +60,22 @@ impl Rates {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Items were read from the log, of which some are not sent.
+    /// Records items that were read from the log, including those that are not sent.
     pub fn read(&self, items: u64, dropped: u64) {
         let mut state = self.lock();
         state.read.new += items as f64;
         state.dropped.new += dropped as f64;
     }
 
-    /// A request was done with.
+    /// Records a finished request.
     pub fn sent(&self, items: u64, took: Duration) {
         let mut state = self.lock();
         state.sent.new += items as f64;
         state.sending.new += took.as_secs_f64();
     }
 
-    /// Ends an interval. Returns the number that would keep up, as it is shown, and the one to change to. `behind` is the
-    /// time between the newest sample of the store and of the destination, in seconds.
+    /// Ends an interval. Returns the number that would keep up, for the metric, and the number to change to.
+    /// `behind` is the time between the newest sample of the store and that of the destination, in seconds.
     pub fn desired(&self, lanes: Lanes, behind: f64) -> Option<(f64, usize)> {
         let mut state = self.lock();
         let State { read, dropped, sent, sending } = &mut *state;
@@ -111,7 +111,7 @@ mod tests {
     fn the_number_follows_load_within_its_bounds() {
         let lanes = Lanes { now: 4, min: 1, max: 50 };
         for (read, seconds_per_thousand, behind, want) in [
-            // 10,000 a second at a millisecond a thousand keep a hundredth of a lane busy.
+            // 10,000 items per second at a millisecond per thousand use one hundredth of a lane.
             (10_000, 0.001, 0.0, 1),
             (10_000, 0.001, 60.0, 4),
             (10_000, 0.4, 0.0, 4),

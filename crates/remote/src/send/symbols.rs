@@ -1,4 +1,4 @@
-//! Texts of labels, each kept once and counted: a number stands for it in the series that have it.
+//! Texts of labels, stored once and reference-counted; series refer to them by number.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -7,15 +7,15 @@ use std::sync::Arc;
 #[derive(Debug, Default)]
 pub struct Symbols {
     numbers: HashMap<Arc<str>, u32>,
-    /// A number that is free has the empty text and no use.
+    /// A free number has the empty text and no references.
     texts: Vec<(Arc<str>, u32)>,
     free: Vec<u32>,
-    /// Free once no message under construction has them.
+    /// Numbers that become free once no message under construction contains them.
     retired: Vec<u32>,
 }
 
 impl Symbols {
-    /// The number of a text, which gets one more use.
+    /// Returns the number of a text and adds a reference.
     pub fn take(&mut self, text: &str) -> u32 {
         if let Some(number) = self.numbers.get(text) {
             self.texts[*number as usize].1 += 1;
@@ -30,15 +30,15 @@ impl Symbols {
             }
             None => {
                 self.texts.push(entry);
-                // There is no memory for so many texts.
-                u32::try_from(self.texts.len() - 1).expect("fewer than four thousand million texts")
+                // Memory would be exhausted before that.
+                u32::try_from(self.texts.len() - 1).expect("fewer than four billion texts")
             }
         };
         self.numbers.insert(shared, number);
         number
     }
 
-    /// Takes one use back; without any the text is forgotten, and its number waits for [`Symbols::recycle`].
+    /// Removes a reference. Without any, the text is dropped and its number waits for [`Symbols::recycle`].
     pub fn release(&mut self, number: u32) {
         let (text, uses) = &mut self.texts[number as usize];
         *uses -= 1;
@@ -49,7 +49,7 @@ impl Symbols {
         }
     }
 
-    /// Lets numbers without a text be given out again.
+    /// Lets numbers without a text be reused.
     pub fn recycle(&mut self) {
         self.free.append(&mut self.retired);
     }
@@ -59,13 +59,13 @@ impl Symbols {
         &self.texts[number as usize].0
     }
 
-    /// How many numbers were ever needed at once.
+    /// The largest number of texts in use so far.
     #[cfg(test)]
     pub fn slots(&self) -> usize {
         self.texts.len()
     }
 
-    /// How many texts there are.
+    /// The number of texts.
     #[cfg(test)]
     pub fn len(&self) -> usize {
         self.numbers.len()
@@ -77,7 +77,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn texts_are_kept_once_and_go_with_their_last_use() {
+    fn texts_are_kept_once_and_dropped_with_their_last_use() {
         let mut symbols = Symbols::default();
         let (job, api) = (symbols.take("job"), symbols.take("api"));
         assert_eq!((symbols.take("job"), symbols.len()), (job, 2));

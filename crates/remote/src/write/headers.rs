@@ -1,4 +1,4 @@
-//! What the headers of a request say: which message the body is, and how it is packed.
+//! The headers of a request: which message the body contains, and how it is compressed.
 
 use ferula_storage::{Lease, OutOfMemory};
 
@@ -32,17 +32,17 @@ impl Message {
     }
 }
 
-/// How a body is packed.
+/// How a body is compressed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Encoding {
-    /// A snappy block; also when no encoding is stated.
+    /// A snappy block; also if no encoding is stated.
     Snappy,
-    /// A zstd frame, which Prometheus does not take.
+    /// A zstd frame, which Prometheus does not accept.
     Zstd,
 }
 
 impl Encoding {
-    /// The message inside a body.
+    /// Decompresses the message in a body.
     pub fn unpack(self, body: &[u8], memory: &Lease) -> Result<Vec<u8>, UnpackError> {
         match self {
             Encoding::Snappy => {
@@ -57,7 +57,7 @@ impl Encoding {
     }
 }
 
-/// Why a body cannot be unpacked.
+/// Why a body cannot be decompressed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum UnpackError {
     /// Not a snappy block, or too large.
@@ -66,12 +66,12 @@ pub enum UnpackError {
     /// Not a zstd frame, or too large.
     #[error(transparent)]
     Zstd(ZstdError),
-    /// There is no memory for what it unpacks to.
-    #[error("unpacking would use too much memory: {0}")]
+    /// Not enough memory for the decompressed message.
+    #[error("decompressing would use too much memory: {0}")]
     NoRoom(#[from] OutOfMemory),
 }
 
-/// The messages that the receiver takes: `--web.remote-write-receiver.accepted-protobuf-messages`.
+/// The accepted messages: `--web.remote-write-receiver.accepted-protobuf-messages`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct AcceptedMessages {
     v1: bool,
@@ -84,7 +84,7 @@ impl Default for AcceptedMessages {
     }
 }
 
-/// A message that is not one of remote write.
+/// A name that is not a message of remote write.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
     "unknown type for remote write protobuf message {0}, supported: prometheus.WriteRequest, io.prometheus.write.v2.Request"
@@ -101,35 +101,24 @@ pub enum HeadersError {
     #[error(
         "as per https://www.rfc-editor.org/rfc/rfc9110#parameter expected parameters to be key-values, got {part} in {content_type} content-type"
     )]
-    Parameter {
-        /// The parameter.
-        part: String,
-        /// The whole content type.
-        content_type: String,
-    },
-    /// A message that nobody knows.
+    Parameter { part: String, content_type: String },
+    /// An unknown message.
     #[error("got {content_type} content type; {unknown}")]
-    UnknownMessage {
-        /// The whole content type.
-        content_type: String,
-        /// The message.
-        unknown: UnknownMessage,
-    },
-    /// A message that this receiver was told not to take.
+    UnknownMessage { content_type: String, unknown: UnknownMessage },
+    /// A message that this receiver is configured not to accept.
     #[error("{} protobuf message is not accepted by this server; only accepts {accepted}", .message.name())]
     NotAccepted {
-        /// The message.
         message: Message,
-        /// The names of those it takes.
+        /// Names of the accepted messages.
         accepted: String,
     },
-    /// A compression that is not known.
+    /// An unknown compression.
     #[error("{0} encoding (compression) is not accepted by this server; only snappy is acceptable")]
     Encoding(String),
 }
 
 impl AcceptedMessages {
-    /// Those with the given full names.
+    /// The messages with the given full names.
     pub fn of<'n>(names: impl IntoIterator<Item = &'n str>) -> Result<Self, UnknownMessage> {
         let mut accepted = AcceptedMessages { v1: false, v2: false };
         for name in names {
@@ -141,7 +130,7 @@ impl AcceptedMessages {
         Ok(accepted)
     }
 
-    /// What the headers announce, if that is taken.
+    /// Returns the announced message and compression, if they are accepted.
     pub fn check(
         self,
         content_type: &str,
@@ -165,7 +154,7 @@ impl AcceptedMessages {
     }
 }
 
-/// Which message a content type announces. Without one it is the old message, as before there were two.
+/// The message that a content type announces. Without one, it is that of 1.0, which predates the choice.
 fn message_of(content_type: &str) -> Result<Message, HeadersError> {
     if content_type.is_empty() {
         return Ok(Message::V1);
@@ -196,7 +185,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn content_types_name_the_message_and_what_is_not_taken_is_said() {
+    fn content_types_name_the_message_and_refusals_are_explained() {
         let both = AcceptedMessages::default();
         for (content_type, want) in [
             ("", Ok(Message::V1)),
@@ -218,7 +207,7 @@ mod tests {
     }
 
     #[test]
-    fn only_the_messages_of_the_flag_are_taken() {
+    fn only_the_messages_of_the_flag_are_accepted() {
         let newer = AcceptedMessages::of(["io.prometheus.write.v2.Request"]).expect("a known name");
         let refused = newer.check("application/x-protobuf", "snappy").expect_err("not taken");
         assert_eq!(

@@ -1,4 +1,4 @@
-//! The messages of remote write 1.0 (`prometheus.WriteRequest`), read field by field without copying.
+//! The message of remote write 1.0 (`prometheus.WriteRequest`), parsed field by field without copying.
 //!
 //! Field numbers are those of `prompb/types.proto` and `prompb/remote.proto` of Prometheus.
 
@@ -10,16 +10,17 @@ use ferula_model::{
 
 use crate::protobuf::{ProtobufError, Reader, Value};
 
-/// A label as it was sent: name and value, which need not be UTF-8.
+/// A label as sent: name and value, which may not be valid UTF-8.
 pub type RawLabel<'a> = (&'a [u8], &'a [u8]);
 
-/// The series of a request, in order. Metadata is read, so that a broken one is noticed, and not kept, as in Prometheus.
+/// The series of a request, in order. As in Prometheus, metadata is parsed, so that malformed bytes are
+/// noticed, but not kept.
 pub struct WriteRequest<'a> {
     fields: Reader<'a>,
 }
 
 impl<'a> WriteRequest<'a> {
-    /// Over an unpacked request.
+    /// Wraps a decompressed request.
     pub fn new(message: &'a [u8]) -> Self {
         WriteRequest { fields: Reader::new(message) }
     }
@@ -57,28 +58,27 @@ pub struct TimeSeries<'a> {
     message: &'a [u8],
 }
 
-/// One field of a series that is not a label.
+/// A field of a series other than a label.
 pub enum Item<'a> {
     /// A float sample.
     Sample(Times, f64),
     /// A histogram sample.
     Histogram(Times, HistogramValue),
-    /// An exemplar, still packed.
+    /// An exemplar, not yet parsed.
     Exemplar(&'a [u8]),
 }
 
-/// Times of a sample in milliseconds.
+/// Timestamps of a sample, in milliseconds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Times {
-    /// When the value was taken.
     pub at: i64,
-    /// When counting began, or 0; only the newer message has it.
+    /// Start timestamp, or 0; only 2.0 has it.
     pub start: i64,
 }
 
 impl<'a> TimeSeries<'a> {
-    /// The bytes from the first label to the last, which identify the series as long as its sender writes labels
-    /// the same way each time. Also checks that the message can be walked.
+    /// The bytes from the first label to the last. They identify the series as long as its sender encodes
+    /// labels the same way each time. Also checks that the message is well-formed.
     pub fn label_bytes(&self) -> Result<&'a [u8], ProtobufError> {
         let mut reader = Reader::new(self.message);
         let (mut first, mut last) = (None, 0);
@@ -89,7 +89,7 @@ impl<'a> TimeSeries<'a> {
                 first.get_or_insert(start);
                 last = self.message.len() - reader.rest().len();
             } else if first.is_some() {
-                // Labels come first; whatever follows may still hold labels, but then nothing is gained by a key.
+                // Usually labels come first. If more of them follow, caching by these bytes has no benefit.
                 break;
             }
         }
@@ -112,7 +112,7 @@ impl<'a> TimeSeries<'a> {
         Ok(false)
     }
 
-    /// Gives every sample, histogram and exemplar to `take`, in the order sent.
+    /// Passes every sample, histogram and exemplar to `take`, in the order sent.
     pub fn items<E: From<ProtobufError>>(
         &self,
         mut take: impl FnMut(Item<'a>) -> Result<(), E>,
@@ -175,13 +175,13 @@ pub(super) fn sample(message: &[u8]) -> Result<(Times, f64), ProtobufError> {
     Ok((times, float))
 }
 
-/// Labels as text; a byte that is not UTF-8 becomes the replacement character, as Prometheus shows such bytes. Only
-/// labels that identify nothing (of exemplars, or in messages) may be taken like this.
+/// Labels as text; as in Prometheus' output, invalid UTF-8 becomes the replacement character. Only for labels
+/// that identify nothing (those of exemplars, or in log lines).
 pub(super) fn lossy_labels(labels: &[RawLabel<'_>]) -> LabelSet {
     LabelSet::from_pairs(labels.iter().map(|(name, value)| (lossy(name), lossy(value))))
 }
 
-/// [`lossy_labels`] for a line of the log, cut to a readable length.
+/// [`lossy_labels`] for a log line, cut to a readable length.
 pub(super) fn short_labels(labels: &[RawLabel<'_>]) -> String {
     const CHARS_MAX: usize = 500;
     const LABELS_MAX: usize = 32;
@@ -201,7 +201,7 @@ pub(super) fn lossy(bytes: &[u8]) -> String {
     text
 }
 
-/// Unpacks an exemplar.
+/// Parses an exemplar.
 pub fn exemplar(message: &[u8]) -> Result<Exemplar, ProtobufError> {
     let mut reader = Reader::new(message);
     let (mut timestamp, mut float) = (0, 0.0);
@@ -220,7 +220,7 @@ pub fn exemplar(message: &[u8]) -> Result<Exemplar, ProtobufError> {
     })
 }
 
-/// A count that is a whole number or a float; which of the two decides what the histogram is.
+/// A count, which is an integer or a float; that determines the type of the histogram.
 #[derive(Clone, Copy)]
 enum Count {
     Integer(u64),
@@ -260,7 +260,7 @@ impl HistogramFields {
             1 => self.count = Some(Count::Integer(value.uint("Histogram.count_int")?)),
             2 => self.count = Some(Count::Float(value.double("Histogram.count_float")?)),
             3 => self.sum = value.double("Histogram.sum")?,
-            // A schema beyond 32 bits is cut as Go's decoder does; the store refuses schemas that do not exist.
+            // A schema beyond 32 bits is truncated as in Go's decoder; the store refuses unknown schemas.
             4 => self.schema = value.sint("Histogram.schema")? as i32,
             5 => self.zero_threshold = value.double("Histogram.zero_threshold")?,
             6 => self.zero_count = Some(Count::Integer(value.uint("Histogram.zero_count_int")?)),

@@ -1,8 +1,8 @@
-//! Which series the label bytes of a request stand for, so that a known series costs one hash and no allocation.
+//! Maps the label bytes of a request to series, so that a known series costs one hash and no allocation.
 //!
-//! Keys are 128-bit hashes with a seed drawn at start, so that no sender can aim at another's series. Entries live
-//! in two generations: when the young one is full it becomes the old one, and the old one is forgotten; an entry
-//! that is used moves to the young one.
+//! Keys are 128-bit hashes with a seed drawn at the start, so that no sender can provoke a collision with
+//! another's series. There are two generations of entries: when the young one is full, it becomes the old
+//! one, and the previous old one is dropped. An entry that is used moves to the young generation.
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher, Hasher, RandomState};
@@ -53,7 +53,7 @@ impl SeriesCache {
         self.shard(key).insert(key, series);
     }
 
-    /// Forgets everything.
+    /// Removes all entries.
     pub(crate) fn clear(&self) {
         for shard in &self.shards {
             *shard.lock().unwrap_or_else(PoisonError::into_inner) = Shard::default();
@@ -74,7 +74,7 @@ impl Shard {
     }
 }
 
-/// The keys are hashes already.
+/// Keys are hashes already.
 #[derive(Clone, Copy, Default)]
 struct NoHash;
 
@@ -116,7 +116,7 @@ mod tests {
     #[test]
     fn used_entries_survive_a_generation_and_unused_ones_do_not() {
         let cache = SeriesCache::new();
-        // All in shard 0.
+        // All of them are in shard 0.
         cache.insert(0, series(1));
         cache.insert(1, series(2));
         let per_shard = (GENERATION_ENTRIES_MAX / SHARDS) as u128;

@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::protobuf::{put_bytes, put_double, put_varint};
 
-/// One series as a sender writes it.
+/// One series, encoded as senders do.
 fn series(labels: &[(&str, &str)], samples: &[(i64, f64)]) -> Vec<u8> {
     let mut out = Vec::new();
     for (name, value) in labels {
@@ -36,7 +36,7 @@ fn request(all: &[Vec<u8>]) -> Vec<u8> {
 const NOW: Timestamp = Timestamp::from_millis(1_000_000);
 
 #[test]
-fn a_request_is_stored_with_its_labels_sorted_and_empty_ones_left_out() {
+fn a_request_is_stored_with_its_labels_sorted_and_empty_ones_removed() {
     let (store, receiver) = (MemStorage::new(), Receiver::new(&Registry::new(), Features::default()));
     let sent = [("__name__", "up"), ("zone", ""), ("job", "a")];
     for (timestamp, value) in [(1, 1.0), (2, -0.5)] {
@@ -47,7 +47,7 @@ fn a_request_is_stored_with_its_labels_sorted_and_empty_ones_left_out() {
 }
 
 #[test]
-fn a_refused_sample_is_left_out_and_the_sender_hears_of_it() {
+fn a_refused_sample_is_skipped_and_reported_to_the_sender() {
     let (a, b) = ([("__name__", "a")], [("__name__", "b")]);
     for (bad, error) in [
         ((9, 1.0), WriteError::Refused(AppendError::OutOfOrder)),
@@ -66,9 +66,9 @@ fn a_refused_sample_is_left_out_and_the_sender_hears_of_it() {
     }
 }
 
-/// Every sequence of bytes that is not UTF-8, cut or continued wrongly, alone and between other text, in every place.
+/// Every kind of invalid UTF-8, truncated or wrongly continued, alone and between other text, in every place.
 #[test]
-fn labels_that_are_not_utf8_leave_out_their_series_alone() {
+fn labels_with_invalid_utf8_skip_only_their_own_series() {
     let broken: [&[u8]; 9] = [
         b"\xff",
         b"\x80",
@@ -109,7 +109,7 @@ fn labels_that_are_not_utf8_leave_out_their_series_alone() {
 }
 
 #[test]
-fn metadata_and_groups_are_read_and_not_kept() {
+fn metadata_and_groups_are_parsed_but_not_kept() {
     let (store, receiver) = (MemStorage::new(), Receiver::new(&Registry::new(), Features::default()));
     let good = request(&[series(&[("__name__", "x")], &[(1, 1.0)])]);
     let mut metadata = Vec::new();
@@ -122,13 +122,13 @@ fn metadata_and_groups_are_read_and_not_kept() {
     assert_eq!(receiver.write(&store, &broken, NOW), Err(ProtobufError::UnexpectedEnd.into()));
     group.extend_from_slice(&[0x7b, 0x08, 1, 0x7c]);
     assert!(receiver.write(&store, &group, NOW).is_ok());
-    // A group where the message knows a field of another kind.
+    // A group where the message has a field of another type.
     let refused = receiver.write(&store, &[0x0b, 0x0c], NOW).expect_err("refused");
     assert_eq!(refused.to_string(), "proto: wrong wireType = 3 for field WriteRequest.timeseries");
 }
 
 #[test]
-fn exemplars_alone_make_no_series() {
+fn exemplars_alone_create_no_series() {
     let (store, receiver) = (MemStorage::new(), Receiver::new(&Registry::new(), Features::default()));
     let labels = [("__name__", "x")];
     let mut exemplar = Vec::new();
@@ -138,7 +138,7 @@ fn exemplars_alone_make_no_series() {
     put_bytes(&mut alone, 3, &exemplar);
     assert_eq!(receiver.write(&store, &request(&[alone.clone()]), NOW), Ok(Written::default()));
     assert_eq!(store.series().len(), 0);
-    // Senders put them beside the samples of the series, as a series of their own.
+    // Senders put them next to the samples, as a separate series.
     let both = request(&[series(&labels, &[(7, 1.0)]), alone]);
     assert_eq!(receiver.write(&store, &both, NOW).map(|written| written.samples), Ok(1));
     let found = store.exemplars(
@@ -149,7 +149,7 @@ fn exemplars_alone_make_no_series() {
 }
 
 #[test]
-fn series_with_broken_labels_are_left_out_and_counted() {
+fn series_with_invalid_labels_are_skipped_and_counted() {
     let registry = Registry::new();
     let (store, receiver) = (MemStorage::new(), Receiver::new(&registry, Features::default()));
     let body = request(&[
@@ -164,7 +164,7 @@ fn series_with_broken_labels_are_left_out_and_counted() {
 }
 
 #[test]
-fn a_store_that_forgot_a_cached_series_gets_it_again() {
+fn a_cached_series_that_the_store_dropped_is_created_again() {
     let receiver = Receiver::new(&Registry::new(), Features::default());
     let body = request(&[series(&[("__name__", "x")], &[(1, 1.0)])]);
     let store = MemStorage::new();
@@ -175,7 +175,7 @@ fn a_store_that_forgot_a_cached_series_gets_it_again() {
 }
 
 #[test]
-fn at_a_limit_known_series_go_on_and_the_sender_is_told_not_to_repeat_the_others() {
+fn at_a_limit_known_series_continue_and_the_sender_is_told_not_to_repeat_the_others() {
     let (store, receiver) = (MemStorage::new(), Receiver::new(&Registry::new(), Features::default()));
     let page = |at: i64| {
         let named = |name: &str| series(&[("__name__", name)], &[(at, 1.0)]);
@@ -228,7 +228,7 @@ fn native_histograms_and_exemplars_arrive_whole() {
 
 proptest! {
     #[test]
-    fn any_bytes_are_an_answer_and_never_a_panic(bytes: Vec<u8>, cut: u8) {
+    fn any_bytes_get_an_answer_and_never_a_panic(bytes: Vec<u8>, cut: u8) {
         let (store, receiver) = (MemStorage::new(), Receiver::new(&Registry::new(), Features::default()));
         let _ = receiver.write(&store, &bytes, NOW);
         let whole = series(&[("__name__", "x"), ("job", "a")], &[(1, 1.0)]);

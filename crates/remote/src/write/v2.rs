@@ -1,7 +1,8 @@
 //! The receiver of remote write 2.0 (`io.prometheus.write.v2.Request`).
 //!
-//! Names and values stand once in a table of symbols; series refer to them. Samples that the store refuses are told to
-//! the sender, the others are kept; only a failure of the server takes the request back.
+//! Names and values are listed once in a table of symbols, and series refer to them. Samples that the store
+//! refuses are reported to the sender, and the others are kept; only a failure of the server rolls the
+//! request back.
 
 use ferula_go::quote::go_quote;
 use ferula_model::labels::{TYPE_LABEL, UNIT_LABEL, is_legacy_label_name};
@@ -16,10 +17,10 @@ use super::{AHEAD_MILLIS_MAX, BATCH_SAMPLES, Features, LabelProblem, Receiver, W
 use crate::metric_type::type_of_number;
 use crate::protobuf::{ProtobufError, Reader, put_bytes};
 
-/// So many refusals are told one by one; more are only counted.
+/// How many refusals are reported individually; further ones are only counted.
 const REFUSALS_TOLD_MAX: usize = 100;
 
-/// What a request brought, and what of it was refused.
+/// The content of a request, and which parts of it were refused.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Written {
     /// Float samples.
@@ -28,7 +29,7 @@ pub struct Written {
     pub histograms: usize,
     /// Exemplars.
     pub exemplars: usize,
-    /// Why others were not taken, a line each; empty when everything was.
+    /// Why others were not accepted, one per line; empty if everything was.
     pub refused: Vec<String>,
 }
 
@@ -51,7 +52,7 @@ impl<'a> Symbols<'a> {
         self.0.get(reference as usize).copied()
     }
 
-    /// Pairs of references to labels, in order of their names.
+    /// The pairs of labels that the references name, in the order given.
     fn labels(&self, references: &[u32]) -> Result<Vec<RawLabel<'a>>, String> {
         if !references.len().is_multiple_of(2) {
             return Err(format!("invalid labelRefs length {}", references.len()));
@@ -73,7 +74,7 @@ impl<'a> Symbols<'a> {
     }
 }
 
-/// What a series says beside its samples.
+/// What a series states besides its samples.
 #[derive(Clone, Copy, Debug, Default)]
 struct Stated<'a> {
     kind: MetricType,
@@ -83,7 +84,7 @@ struct Stated<'a> {
 }
 
 impl<'a> Stated<'a> {
-    /// Puts type and unit, where they are stated, in place of the labels that are called so.
+    /// Replaces the labels for type and unit by the stated type and unit, if there are any.
     fn add_to(&self, labels: &mut Vec<RawLabel<'a>>) {
         let kind = if self.kind == MetricType::Unknown { b"" } else { self.kind.as_str().as_bytes() };
         if kind.is_empty() && self.unit.is_empty() {
@@ -96,14 +97,14 @@ impl<'a> Stated<'a> {
         labels.sort_unstable();
     }
 
-    /// The metadata, if anything is stated.
+    /// The metadata, if the series states any.
     fn metadata(&self) -> Option<MetricMetadata> {
         let stated = self.kind != MetricType::Unknown || !self.unit.is_empty() || !self.help.is_empty();
         stated.then(|| MetricMetadata { kind: self.kind, unit: lossy(self.unit), help: lossy(self.help) })
     }
 }
 
-/// Labels as Prometheus shows them in a refusal, bytes that are not UTF-8 as `\\xff`.
+/// Labels as Prometheus shows them in an error, with invalid UTF-8 as `\\xff`.
 fn show(labels: &[RawLabel<'_>]) -> String {
     let quoted = |bytes: &[u8]| {
         let mut text = String::from("\"");
@@ -121,7 +122,7 @@ fn show(labels: &[RawLabel<'_>]) -> String {
     format!("{{{}}}", pairs.join(", "))
 }
 
-/// One series as it stands in the request.
+/// One series of the request.
 #[derive(Clone, Copy)]
 struct TimeSeries<'a> {
     message: &'a [u8],
@@ -139,7 +140,8 @@ impl<'a> TimeSeries<'a> {
         Ok(())
     }
 
-    /// What the series states of its metric, and whether it has a sample; else why that cannot be had.
+    /// What the series states about its metric, and whether it has a sample; otherwise the reason why it is
+    /// invalid.
     fn stated(&self, symbols: &Symbols<'a>) -> Result<Result<Stated<'a>, String>, ProtobufError> {
         let mut reader = Reader::new(self.message);
         let mut stated = Stated::default();
@@ -221,10 +223,10 @@ fn exemplar(message: &[u8], symbols: &Symbols<'_>) -> Result<Result<Exemplar, St
 }
 
 impl Receiver {
-    /// Stores one request of remote write 2.0, unpacked already; returns when it is in the log.
+    /// Stores one decompressed request of remote write 2.0; returns once it is in the log.
     ///
     /// # Errors
-    /// The request cannot be read, or the server failed; nothing of it is stored then.
+    /// The request cannot be parsed, or the server failed; nothing of it is stored then.
     pub fn write_v2(
         &self,
         store: &dyn Appendable,
@@ -232,7 +234,7 @@ impl Receiver {
         now: Timestamp,
     ) -> Result<Written, WriteError> {
         match self.write_message_v2(store, message, now) {
-            // The store forgot series that the cache still knows: start over with an empty cache.
+            // The store has dropped series that the cache still knows: start over with an empty cache.
             Err(WriteError::Refused(AppendError::UnknownSeries)) => {
                 self.cache.clear();
                 self.write_message_v2(store, message, now)
@@ -285,7 +287,7 @@ impl Receiver {
         Ok(written)
     }
 
-    /// The series' handle and what is stated of it, or why it cannot be had and whether its labels are at fault.
+    /// The handle of a series and its metadata; otherwise the reason, and whether its labels are at fault.
     fn resolve_v2<'m>(
         &self,
         symbols: &Symbols<'m>,
@@ -307,7 +309,7 @@ impl Receiver {
         if self.features.type_and_unit_labels {
             stated.add_to(&mut labels);
         }
-        // The key of the older message with the same labels in order, so that both share their entries.
+        // The same key as in 1.0 for the same labels in order, so that both versions share cache entries.
         key_bytes.clear();
         let mut label_bytes = Vec::new();
         for (name, value) in &labels {
@@ -347,13 +349,13 @@ impl Receiver {
     }
 }
 
-/// One request on its way into the store.
+/// The state of one request that is being stored.
 struct Commit<'m, 's> {
     symbols: &'m Symbols<'m>,
     features: Features,
     appender: Box<dyn Appender + 's>,
     batch: SampleBatch,
-    /// The series of each sample of the batch, to name it in a refusal.
+    /// The series of each sample in the batch, to name it in a refusal.
     float_series: Vec<TimeSeries<'m>>,
     histogram_series: Vec<TimeSeries<'m>>,
     exemplar_series: Vec<TimeSeries<'m>>,

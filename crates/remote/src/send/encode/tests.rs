@@ -1,4 +1,4 @@
-//! What is built here is read back by the receivers of both versions.
+//! Messages that are built here, parsed by the receivers of both versions.
 
 use std::sync::Arc;
 
@@ -78,7 +78,7 @@ fn message(version: Message) -> Vec<u8> {
 }
 
 #[test]
-fn both_messages_are_what_the_receivers_read() {
+fn the_receivers_parse_both_messages() {
     let labels = |number: &'static str| [("__name__", "m"), ("n", number), ("ünïcode", "é")];
     let now = Timestamp::from_millis(1000);
     for version in [Message::V1, Message::V2] {
@@ -107,7 +107,7 @@ fn both_messages_are_what_the_receivers_read() {
 }
 
 #[test]
-fn histograms_come_back_as_they_were() {
+fn histograms_survive_a_round_trip() {
     use crate::write::message;
     for value in [integer(), custom()] {
         let mut bytes = Vec::new();
@@ -134,10 +134,10 @@ fn histograms_come_back_as_they_were() {
 }
 
 #[test]
-fn series_that_became_too_old_are_taken_out() {
+fn series_that_became_too_old_are_removed() {
     for version in [Message::V1, Message::V2] {
         let (kept, dropped) = without_older(version, &message(version), 20).expect("readable");
-        // An exemplar of version 2 goes with the first sample of its series.
+        // In version 2, an exemplar goes with the first sample of its series.
         let first = u64::from(version == Message::V2);
         assert_eq!(dropped, Counts { samples: 2, histograms: 0, exemplars: first }, "{version:?}");
         let (_, dropped) = without_older(version, &kept, 45).expect("readable");

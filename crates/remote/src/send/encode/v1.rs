@@ -45,7 +45,7 @@ impl Builder {
         put_bytes(&mut self.message, 1, &self.series);
     }
 
-    /// The message; the builder is empty afterwards.
+    /// Returns the message and empties the builder.
     pub fn finish(&mut self) -> Vec<u8> {
         let capacity = self.message.len();
         std::mem::replace(&mut self.message, Vec::with_capacity(capacity))

@@ -1,4 +1,5 @@
-//! `io.prometheus.write.v2.Request`, the message of remote write 2.0: each text of a message once, in a table.
+//! `io.prometheus.write.v2.Request`, the message of remote write 2.0: every text occurs once per message, in
+//! a table.
 
 use std::collections::HashMap;
 
@@ -14,18 +15,19 @@ use crate::protobuf::{push_varint, put_bytes, put_double, put_varint};
 /// A message under construction.
 #[derive(Debug, Default)]
 pub struct Builder {
-    /// The table as fields of the message. Its first text, which is empty, is added at the end.
+    /// The table as fields of the message. Its first, empty text is added at the end.
     table: Vec<u8>,
     texts: u32,
-    /// Places in the table of symbols of the series table.
+    /// Indices in the message's table, by symbol of the series table.
     places: NumberMap<u32, u32>,
-    /// Places of labels of exemplars, which are no symbols.
+    /// Indices of the labels of exemplars, which have no symbols.
     other_places: HashMap<String, u32>,
-    /// Messages of series one after the other, without what stands between them.
+    /// Series messages one after the other, without framing.
     series: Vec<u8>,
-    /// Where each ends, and whose it is.
+    /// Where each one ends, and to which series it belongs.
     ends: Vec<(usize, u64)>,
-    /// Exemplars as fields of a series' message. They go with a sample, because receivers take no series without one.
+    /// Exemplars as fields of a series message. They are sent with a sample, because receivers refuse series
+    /// without one.
     exemplars: NumberMap<u64, Vec<u8>>,
     item: Vec<u8>,
     packed: Vec<u8>,
@@ -112,7 +114,7 @@ impl Builder {
         put_bytes(self.exemplars.entry(owner).or_default(), 4, &self.item);
     }
 
-    /// The message; the builder is empty afterwards.
+    /// Returns the message and empties the builder.
     pub fn finish(&mut self) -> Vec<u8> {
         let mut whole = Vec::with_capacity(2 + self.table.len() + self.series.len() + 4 * self.ends.len());
         put_bytes(&mut whole, 4, b"");

@@ -1,4 +1,4 @@
-//! The reader against a log that is cut.
+//! The reader of a log that is truncated meanwhile.
 
 use std::sync::Mutex;
 
@@ -9,13 +9,13 @@ use ferula_telemetry::Registry;
 use super::super::metrics::Metrics;
 use super::*;
 
-/// A log with one record after the other, each with a series of its own that ends with the record.
+/// A log with one record per segment, each with a series of its own that ends with the record.
 #[derive(Default)]
 struct Churn(Mutex<State>);
 
 #[derive(Clone, Copy, Default)]
 struct State {
-    /// How many records there are, one in each segment.
+    /// Number of records and segments.
     records: u32,
     first_segment: u32,
 }
@@ -51,7 +51,7 @@ impl LogCursor for Cursor {
     }
 }
 
-/// The feed of a log that a test changes.
+/// The feed of a log that a test modifies.
 struct Feed(Arc<Churn>);
 
 impl LogFeed for Feed {
@@ -75,7 +75,7 @@ impl LogFeed for Feed {
 }
 
 #[test]
-fn texts_of_ended_series_go_though_some_lane_always_has_an_open_batch() {
+fn texts_of_ended_series_are_freed_although_some_lane_always_has_an_open_batch() {
     let churn = Arc::new(Churn::default());
     let options = ReaderOptions {
         message: Message::V2,
@@ -94,7 +94,7 @@ fn texts_of_ended_series_go_though_some_lane_always_has_an_open_batch() {
     for round in 1..=50 {
         *churn.0.lock().expect("not poisoned") =
             State { records: 10 * round, first_segment: 10 * (round - 1) };
-        // Never is a batch due.
+        // No batch ever becomes due.
         let step = reader.step(Duration::from_secs(1), 1).expect("read");
         sent += step.ready.iter().map(|batch| batch.counts.samples).sum::<u64>();
     }

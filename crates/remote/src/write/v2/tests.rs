@@ -9,7 +9,7 @@ use crate::protobuf::{put_double, put_varint};
 
 const NOW: Timestamp = Timestamp::from_millis(1_000_000);
 
-/// A series with labels by reference and float samples.
+/// A series with label references and float samples.
 fn series(references: &[u8], samples: &[(i64, f64)]) -> Vec<u8> {
     let mut out = Vec::new();
     put_bytes(&mut out, 1, references);
@@ -36,7 +36,7 @@ fn request(symbols: &[&str], all: &[Vec<u8>]) -> Vec<u8> {
 const SYMBOLS: &[&str] = &["", "__name__", "up", "job", "a", "down"];
 
 #[test]
-fn what_is_good_is_kept_and_the_rest_is_told() {
+fn valid_parts_are_kept_and_the_rest_is_reported() {
     let (store, receiver) = (MemStorage::new(), Receiver::new(&Registry::new(), Features::default()));
     let ahead = NOW.millis() + AHEAD_MILLIS_MAX + 1;
     let body = request(
@@ -52,7 +52,7 @@ fn what_is_good_is_kept_and_the_rest_is_told() {
             series(&[1, 4], &[(ahead, 1.0)]),
         ],
     );
-    let written = receiver.write_v2(&store, &body, NOW).expect("taken in part");
+    let written = receiver.write_v2(&store, &body, NOW).expect("accepted in part");
     assert_eq!((written.samples, written.histograms, written.exemplars), (3, 0, 0));
     assert_eq!(
         written.refused,
@@ -69,7 +69,8 @@ fn what_is_good_is_kept_and_the_rest_is_told() {
     assert_eq!(store.floats(&[("__name__", "up"), ("job", "a")]).len(), 2);
 }
 
-/// A series with metadata: type, reference of the help text, reference of the unit; and a sample with its start.
+/// A series with metadata (type, references of the help text and the unit) and a sample with a start
+/// timestamp.
 fn series_with_metadata(references: &[u8], stated: (u64, u64, u64), (at, start): (i64, i64)) -> Vec<u8> {
     let mut out = Vec::new();
     put_bytes(&mut out, 1, references);
@@ -86,7 +87,7 @@ fn series_with_metadata(references: &[u8], stated: (u64, u64, u64), (at, start):
 }
 
 #[test]
-fn metadata_and_starts_are_taken_when_the_flags_ask_for_them() {
+fn metadata_and_start_timestamps_are_stored_if_the_flags_enable_them() {
     let symbols = &["", "__name__", "x_total", "Help.", "seconds", "__type__", "gauge"];
     let labels = [1, 2, 5, 6];
     let one = |at| request(symbols, &[series_with_metadata(&labels, (1, 3, 4), (at, 7))]);
@@ -142,7 +143,7 @@ fn both_messages_share_the_cache() {
 }
 
 #[test]
-fn a_symbol_that_is_not_utf8_leaves_out_the_series_that_use_it() {
+fn a_symbol_with_invalid_utf8_skips_the_series_that_use_it() {
     let (store, receiver) = (MemStorage::new(), Receiver::new(&Registry::new(), Features::default()));
     for bad in [&b"\xff"[..], b"a\xc3", b"\xe2\x82b", b"\xf0\x9f\x92"] {
         let mut body = Vec::new();
@@ -156,7 +157,7 @@ fn a_symbol_that_is_not_utf8_leaves_out_the_series_that_use_it() {
         ] {
             put_bytes(&mut body, 5, &one);
         }
-        let written = receiver.write_v2(&store, &body, NOW).expect("taken in part");
+        let written = receiver.write_v2(&store, &body, NOW).expect("accepted in part");
         assert_eq!((written.samples, written.refused.len()), (1, 2), "{bad:?}");
         let first = &written.refused[0];
         assert!(first.starts_with("invalid metric name or labels, got {__name__=\"up\", job=\""), "{first}");
@@ -166,7 +167,7 @@ fn a_symbol_that_is_not_utf8_leaves_out_the_series_that_use_it() {
 }
 
 #[test]
-fn an_exemplar_far_ahead_is_left_out_and_not_counted() {
+fn an_exemplar_far_in_the_future_is_skipped_and_not_counted() {
     let (store, receiver) = (MemStorage::new(), Receiver::new(&Registry::new(), Features::default()));
     let exemplar = |at: i64| {
         let mut exemplar = Vec::new();
@@ -183,7 +184,7 @@ fn an_exemplar_far_ahead_is_left_out_and_not_counted() {
 
 proptest! {
     #[test]
-    fn any_bytes_are_an_answer_and_never_a_panic(bytes: Vec<u8>, references: Vec<u8>) {
+    fn any_bytes_get_an_answer_and_never_a_panic(bytes: Vec<u8>, references: Vec<u8>) {
         let (store, receiver) = (MemStorage::new(), Receiver::new(&Registry::new(), Features::default()));
         let _ = receiver.write_v2(&store, &bytes, NOW);
         let _ = receiver.write_v2(&store, &request(SYMBOLS, &[series(&references, &[(1, 1.0)]), bytes]), NOW);
