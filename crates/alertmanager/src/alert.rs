@@ -1,4 +1,4 @@
-//! Alerts as they are received, grouped and sent, with times as Go keeps them.
+//! Alerts as they are received, grouped and sent, with times in Go's precision.
 
 use std::cmp::Ordering;
 use std::time::Duration;
@@ -10,21 +10,22 @@ use crate::route::Labels;
 /// One alert.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Alert {
-    /// At least one; no value is empty.
+    /// At least one label; no value is empty.
     pub labels: Labels,
     pub annotations: Labels,
     pub starts_at: Time,
-    /// [`Time::ZERO`] while nobody said when it ends.
+    /// [`Time::ZERO`] if the alert has no known end.
     pub ends_at: Time,
     pub updated_at: Time,
-    /// Where the alert came from; may be empty.
+    /// The source of the alert; may be empty.
     pub generator_url: String,
-    /// Whether `ends_at` is a guess that `resolve_timeout` made.
+    /// Whether `ends_at` was derived from `resolve_timeout`.
     pub timeout: bool,
 }
 
 impl Alert {
-    /// The hash of the labels that names the alert everywhere: FNV-1a over sorted names and values, each followed by 255.
+    /// The label hash that identifies the alert everywhere: FNV-1a over the sorted names and values, each
+    /// followed by a byte 255.
     pub fn fingerprint(&self) -> u64 {
         fingerprint(&self.labels)
     }
@@ -50,29 +51,29 @@ pub fn fingerprint(labels: &Labels) -> u64 {
     hash
 }
 
-/// A moment to the nanosecond, with the offset from UTC that it was written with. Moments with different offsets are
-/// equal when they are the same moment.
+/// A time with nanosecond resolution and the UTC offset with which it was written. Times compare by the
+/// moment that they denote, whatever their offset.
 #[derive(Clone, Copy, Debug)]
 pub struct Time {
-    /// Since the epoch, in UTC.
+    /// Seconds since the epoch, in UTC.
     pub seconds: i64,
-    /// Below a thousand million.
+    /// Less than one billion.
     pub nanos: u32,
-    /// East of UTC.
+    /// Positive offsets are east of UTC.
     pub offset_seconds: i32,
 }
 
 impl Time {
-    /// Go's time that was never set: 1 January of the year 1.
+    /// Go's zero time, which means "not set": 1 January of the year 1.
     pub const ZERO: Time = Time { seconds: -62_135_596_800, nanos: 0, offset_seconds: 0 };
 
-    /// From nanoseconds since the epoch, in UTC.
+    /// Converts nanoseconds since the epoch, in UTC.
     pub const fn from_unix_nanos(nanos: i64) -> Self {
         let (seconds, nanos) = (nanos.div_euclid(1_000_000_000), nanos.rem_euclid(1_000_000_000));
         Time { seconds, nanos: nanos as u32, offset_seconds: 0 }
     }
 
-    /// Nanoseconds since the epoch; the nearest that can be counted for times before 1678 and after 2262.
+    /// Nanoseconds since the epoch; times before 1678 and after 2262 are clamped.
     pub const fn unix_nanos(self) -> i64 {
         let nanos = self.seconds as i128 * 1_000_000_000 + self.nanos as i128;
         if nanos > i64::MAX as i128 {
@@ -84,13 +85,13 @@ impl Time {
         }
     }
 
-    /// Reads RFC 3339 as Go does: `2026-11-20T19:07:03.25+01:00`.
+    /// Parses RFC 3339 as Go does: `2026-11-20T19:07:03.25+01:00`.
     pub fn parse_rfc3339(text: &str) -> Option<Self> {
         let Zoned { seconds, nanos, offset_seconds, .. } = calendar::parse_rfc3339_zoned(text)?;
         Some(Time { seconds, nanos, offset_seconds })
     }
 
-    /// Whether it was never set.
+    /// Whether it is Go's zero time.
     pub fn is_zero(self) -> bool {
         self == Time::ZERO
     }
@@ -104,18 +105,18 @@ impl Time {
         Time { seconds, nanos: nanos % 1_000_000_000, ..self }
     }
 
-    /// As the calendar shows it; the zone has a name only in UTC.
+    /// Converts to calendar fields; the zone has a name only in UTC.
     pub fn zoned(self) -> Zoned<'static> {
         let Time { seconds, nanos, offset_seconds } = self;
         Zoned { seconds, nanos, offset_seconds, zone: if offset_seconds == 0 { "UTC" } else { "" } }
     }
 
-    /// `2026-11-20T19:07:03.2635+01:00`, no zeros at the end of the fraction.
+    /// `2026-11-20T19:07:03.2635+01:00`, without trailing zeros in the fraction.
     pub fn rfc3339_nanos(self) -> String {
         calendar::format_zoned(&self.zoned(), calendar::RFC3339_NANO)
     }
 
-    /// With exactly three digits of fraction: `2026-11-20T20:07:03.263+01:00`.
+    /// With exactly three fractional digits: `2026-11-20T20:07:03.263+01:00`.
     pub fn rfc3339_millis(self) -> String {
         calendar::format_zoned(&self.zoned(), "2006-01-02T15:04:05.000Z07:00")
     }

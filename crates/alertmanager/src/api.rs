@@ -1,7 +1,7 @@
-//! The HTTP API, version 2: a request in, an answer out. No socket and no task: the binary brings both.
+//! The HTTP API, version 2, as a function from request to answer. Sockets and tasks belong to the binary.
 //!
-//! Statuses, texts, the order of checks and the order of keys are Alertmanager's. Paths of our own: `alerts/{fingerprint}/explain`
-//! and `notifications`.
+//! Status codes, texts, the order of checks and the order of keys are Alertmanager's. Two paths are our own:
+//! `alerts/{fingerprint}/explain` and `notifications`.
 
 mod alerts;
 mod answer;
@@ -24,11 +24,11 @@ pub use self::build::Build;
 use self::metrics::AlertMetrics;
 use crate::run::Alertmanager;
 
-/// What of a request matters.
+/// The parts of a request that the API uses.
 #[derive(Clone, Copy, Debug)]
 pub struct Request<'a> {
     pub method: &'a str,
-    /// Below the route prefix: `/api/v2/alerts`.
+    /// The path below the route prefix: `/api/v2/alerts`.
     pub path: &'a str,
     /// Without the question mark.
     pub query: &'a str,
@@ -46,7 +46,7 @@ pub struct Api {
     metrics: AlertMetrics,
 }
 
-/// A path of the API, and what may be done there.
+/// A path of the API with its allowed methods.
 enum Route<'a> {
     Status,
     Receivers,
@@ -86,7 +86,7 @@ impl Route<'_> {
 }
 
 impl Api {
-    /// The API. `build` is what `/api/v2/status` says of the program.
+    /// Creates the API. `build` is shown in `/api/v2/status`.
     pub fn new(
         alertmanager: Arc<Alertmanager>,
         syntax: MatcherSyntax,
@@ -97,7 +97,8 @@ impl Api {
         Api { alertmanager, syntax, build, started, metrics: AlertMetrics::new(registry) }
     }
 
-    /// Answers a request for a path below `/api/v2/`. May take long for large answers: call it where that hurts nobody.
+    /// Answers a request for a path below `/api/v2/`. Large answers take long, so do not call it on an async
+    /// thread.
     pub fn answer(&self, request: &Request<'_>) -> Answer {
         let Some(route) = Route::of(request.path) else {
             return Answer::coded(404, 404, &format!("path {} was not found", request.path));
@@ -133,13 +134,13 @@ impl Api {
     }
 }
 
-/// Whether a client takes JSON; the weights of `Accept` are not looked at.
+/// Whether a client accepts JSON; the weights of `Accept` are ignored.
 fn accepts_json(accept: Option<&str>) -> bool {
     let types = accept.unwrap_or("*/*").split(',').map(|range| range.split(';').next().unwrap_or("").trim());
     types.into_iter().any(|range| matches!(range, "" | "*/*" | "application/*" | "application/json"))
 }
 
-/// The answer to a body that is not JSON.
+/// The answer to a body that is declared as something other than JSON.
 fn refused_type(request: &Request<'_>) -> Option<Answer> {
     let given = match request.content_type {
         None | Some("") => "application/octet-stream",

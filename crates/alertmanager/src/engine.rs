@@ -1,17 +1,19 @@
-//! The engine: alerts in, attempts to notify out.
+//! The engine: takes alerts, and decides which notifications to send.
 //!
 //! ```text
 //! put ─▶ store ─▶ inhibitor            poll(now) ─▶ groups that are due ─▶ inhibited? active? muted? silenced?
-//!          └────▶ routes ─▶ groups                    └─▶ per integration: told already? ─▶ attempts
-//! finished(attempt) ─▶ notification log, or another attempt later, or given up
+//!          └────▶ routes ─▶ groups                    └─▶ per integration: sent already? ─▶ attempts
+//! finished(attempt) ─▶ notification log, a later attempt, or giving up
 //! ```
 //!
-//! The engine reads no clock, starts no task and touches no disk: `now` comes in with every call, attempts go out and come
-//! back as values, and what must survive a crash is handed out as [`Record`]s. Its caller (`crate::run`) sleeps until
-//! [`Engine::next_due`], makes the attempts, and writes the records before it answers anybody.
+//! The engine reads no clock, starts no tasks and does no disk I/O: every call receives `now`, attempts are
+//! handed out and their results handed back as values, and what must survive a crash is handed out as
+//! [`Record`]s. Its caller (`crate::run`) sleeps until [`Engine::next_due`], makes the attempts, and writes
+//! the records before it answers a request.
 //!
-//! Always true: a group has at most one flush at a time; a tick that comes meanwhile waits for it. An attempt belongs to one
-//! flush, and ends at its deadline, which is when the next flush is due (ten seconds at least).
+//! Always true: a group has at most one flush at a time, and a tick during a flush is delayed until its end.
+//! An attempt belongs to one flush and ends at its deadline, which is when the next flush is due (but at
+//! least ten seconds later).
 
 mod deliver;
 mod delivery;

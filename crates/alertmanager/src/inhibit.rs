@@ -1,11 +1,11 @@
-//! Which alerts are not told about because another one fires.
+//! Inhibition: suppresses alerts while others fire.
 //!
-//! An alert that matches the target of a rule is inhibited while an alert that matches the rule's source fires and both
-//! have equal values of the rule's labels; a missing label is an empty one. An alert that matches both sides is not inhibited
-//! by another that does.
+//! An alert that matches the target of a rule is inhibited while an alert that matches the rule's source
+//! fires, and both have equal values for the rule's labels; a missing label counts as empty. An alert that
+//! matches both sides is not inhibited by another one that does.
 //!
-//! Sources are filed by rule and by the values of the equal labels, and rules by a label that they need, so that a thousand
-//! rules cost an alert little.
+//! Sources are indexed by rule and by the values of the equal labels, and rules by a label that they require,
+//! so that checking an alert is cheap even with a thousand rules.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -31,7 +31,7 @@ struct Rule {
     source: Matchers,
     target: Matchers,
     equal: Vec<String>,
-    /// Source alerts by their fingerprint, filed by the values of the equal labels.
+    /// Source alerts by fingerprint, indexed by the values of the equal labels.
     alerts: HashMap<String, BTreeMap<u64, Arc<StoredAlert>>>,
 }
 
@@ -45,7 +45,8 @@ impl Rule {
         }
     }
 
-    /// The values of the equal labels; no value contains the separator, which is not a character.
+    /// The values of the equal labels, joined. The separator is not a valid character, so no value contains
+    /// it.
     fn equal_values(&self, labels: &LabelSet) -> String {
         let mut key = String::new();
         for name in &self.equal {
@@ -57,7 +58,7 @@ impl Rule {
 }
 
 impl Inhibitor {
-    /// The rules of a checked configuration; no alert is known yet.
+    /// Creates the rules of a checked configuration, without any alerts.
     pub fn new(configs: &[RuleConfig]) -> Self {
         let mut inhibitor =
             Inhibitor { rules: configs.iter().map(Rule::new).collect(), ..Inhibitor::default() };
@@ -68,12 +69,12 @@ impl Inhibitor {
         inhibitor
     }
 
-    /// How many rules there are.
+    /// Number of rules.
     pub fn rules(&self) -> usize {
         self.rules.len()
     }
 
-    /// Learns of an alert, or of its new state.
+    /// Adds an alert, or updates its state.
     pub fn update(&mut self, alert: &Arc<StoredAlert>) {
         for at in self.sources.candidates(&alert.labels) {
             let rule = &mut self.rules[*at];
@@ -99,13 +100,13 @@ impl Inhibitor {
                 let is_both = is_source_too && matches(rule.target.iter(), &source.labels);
                 !source.is_resolved_at(now) && !is_both
             };
-            // The one that fires longest.
+            // The one that has been firing longest.
             let source = sources.values().filter(inhibits).max_by_key(|source| source.ends_at)?;
             Some(fingerprint(&source.labels))
         })
     }
 
-    /// Forgets alerts that are over.
+    /// Drops resolved alerts.
     pub fn collect_garbage(&mut self, now: Time) {
         for rule in &mut self.rules {
             rule.alerts.retain(|_, alerts| {
@@ -179,9 +180,9 @@ mod tests {
     }
 
     proptest! {
-        /// Against the obvious way: every source of every rule is looked at.
+        /// Compares with the obvious way, which checks every source of every rule.
         #[test]
-        fn indexes_change_nothing(
+        fn the_index_changes_no_result(
             sources in proptest::collection::vec(("[12]", "[12]", "[ab]?", 0_i64..20), 0..8),
             target in ("[12]", "[12]", "[ab]?"),
         ) {

@@ -1,12 +1,14 @@
-//! The journal: every change of alerts, groups, silences and the notification log, on disk before anybody is answered.
+//! The journal: every change of alerts, groups, silences and the notification log is on disk before it is
+//! acknowledged.
 //!
 //! ```text
-//! storage path/  silences, nflog       as Alertmanager writes them; at every maintenance and at the end
-//!                ferula.journal        alerts and groups as of then, and every change since
+//! storage path/  silences, nflog       in Alertmanager's format; written at every maintenance and at shutdown
+//!                ferula.journal        alerts and groups at that time, and every change since
 //! ```
 //!
-//! A record is its length and its checksum (CRC-32), four bytes each in little-endian order, and its bytes. Reading stops at the
-//! first record that is damaged or cut short: what follows is not trusted. Alertmanager ignores the file.
+//! A record consists of its length and CRC-32, four bytes each in little-endian order, and its content.
+//! Reading stops at the first damaged or truncated record: what follows is not trusted. Alertmanager ignores
+//! this file.
 
 use std::fs::File;
 use std::io::{self, Write};
@@ -20,7 +22,7 @@ const NFLOG: &str = "nflog";
 /// Length and checksum.
 const HEADER_BYTES: usize = 8;
 
-/// What a directory holds.
+/// The contents of a directory.
 #[derive(Debug, Default)]
 pub struct Stored {
     /// The file `silences`, if there is one.
@@ -28,7 +30,7 @@ pub struct Stored {
     /// The file `nflog`, if there is one.
     pub nflog: Option<Vec<u8>>,
     pub records: Vec<Record>,
-    /// What of the journal could not be used.
+    /// The part of the journal that could not be used.
     pub damage: Option<String>,
 }
 
@@ -36,16 +38,16 @@ pub struct Stored {
 #[derive(Debug)]
 pub struct Journal {
     dir: PathBuf,
-    /// `None` until the first whole write, and after a failure.
+    /// `None` before the first complete write, and after a failure.
     file: Option<File>,
 }
 
 impl Journal {
-    /// Opens a directory, made if it is missing, and reads what an earlier run left there. Nothing is written before
-    /// [`Journal::rewrite`].
+    /// Opens a directory, which is created if missing, and reads what an earlier run left there. Nothing is
+    /// written before [`Journal::rewrite`].
     ///
     /// # Errors
-    /// When the directory or a file cannot be read.
+    /// The directory or a file cannot be read.
     pub fn open(dir: &Path) -> io::Result<(Self, Stored)> {
         std::fs::create_dir_all(dir)?;
         let mut stored = Stored {
@@ -59,10 +61,11 @@ impl Journal {
         Ok((Journal { dir: dir.to_owned(), file: None }, stored))
     }
 
-    /// Appends records. Silences reach the disk before this returns, the others at least the system.
+    /// Appends records. Silences are synced to disk before this returns; other records have at least reached
+    /// the operating system.
     ///
     /// # Errors
-    /// The operating system's; then nothing more is appended until the next [`Journal::rewrite`].
+    /// An I/O error. Nothing more is appended then until the next [`Journal::rewrite`].
     pub fn append(&mut self, records: &[Record]) -> io::Result<()> {
         let Some(file) = &mut self.file else { return Err(io::Error::other("the journal is not open")) };
         let mut bytes = Vec::new();
@@ -79,21 +82,21 @@ impl Journal {
         written
     }
 
-    /// Whether changes reach the disk.
+    /// Whether changes currently reach the disk.
     pub fn is_open(&self) -> bool {
         self.file.is_some()
     }
 
-    /// Writes all files anew. Each takes the place of the old one only when it is whole.
+    /// Rewrites all files. Each replaces its predecessor only when it is complete.
     ///
     /// # Errors
-    /// The operating system's; the files before stay, and nothing more is appended.
+    /// An I/O error. The old files remain, and nothing more is appended.
     pub fn rewrite(&mut self, silences: &[u8], nflog: &[u8], records: &[Record]) -> io::Result<()> {
         self.file = None;
         self.replace(SILENCES, silences)?;
         self.replace(NFLOG, nflog)?;
-        // Both names must be on the disk before the records that they replace are gone: not every file system keeps renames in
-        // order over a power loss.
+        // Both renames must be on disk before the records that they replace are removed: not every file
+        // system keeps renames in order across a power loss.
         File::open(&self.dir)?.sync_all()?;
         let mut bytes = Vec::new();
         records.iter().for_each(|record| push_record(&mut bytes, record));
@@ -126,7 +129,7 @@ fn push_record(out: &mut Vec<u8>, record: &Record) {
     out.extend_from_slice(&bytes);
 }
 
-/// The records up to the first damage, and what that is.
+/// The records up to the first damage, and its description.
 fn read_records(bytes: &[u8]) -> (Vec<Record>, Option<String>) {
     let (mut records, mut at) = (Vec::new(), 0);
     while at < bytes.len() {
@@ -141,14 +144,14 @@ fn read_records(bytes: &[u8]) -> (Vec<Record>, Option<String>) {
     (records, None)
 }
 
-/// A record, unless only a later version knows it, and the bytes that it takes.
+/// A record, unless only a later version knows its kind, and its size in bytes.
 fn read_record(bytes: &[u8]) -> Result<(Option<Record>, usize), &'static str> {
-    let (header, rest) = bytes.split_at_checked(HEADER_BYTES).ok_or("the record is cut short")?;
+    let (header, rest) = bytes.split_at_checked(HEADER_BYTES).ok_or("the record is truncated")?;
     let number = |at: usize| u32::from_le_bytes([header[at], header[at + 1], header[at + 2], header[at + 3]]);
-    let length = usize::try_from(number(0)).map_err(|_| "the record is cut short")?;
-    let content = rest.get(..length).ok_or("the record is cut short")?;
+    let length = usize::try_from(number(0)).map_err(|_| "the record is truncated")?;
+    let content = rest.get(..length).ok_or("the record is truncated")?;
     if crc32fast::hash(content) != number(4) {
-        return Err("the checksum is wrong");
+        return Err("the checksum does not match");
     }
     let record = Record::decode(content).map_err(|_| "the record cannot be read")?;
     Ok((record, HEADER_BYTES + length))

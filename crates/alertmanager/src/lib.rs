@@ -1,13 +1,13 @@
-//! Where alerts go.
+//! The Alertmanager: receives, groups and silences alerts, and sends notifications.
 //!
 //! ```text
 //! HTTP (the binary) ─► api ─► run ─► engine: store, inhibition, routes, groups, silences, notification log
-//!                             ├─► journal: every change, before anybody is answered
+//!                             ├─► journal: every change, before it is acknowledged
 //!                             └─► receiver: attempts, each a task of its own
 //! ```
 //!
-//! Here: everything between a report of an alert and the request to a service. Elsewhere: the configuration
-//! (`ferula_config::alertmanager`), sockets and flags (the binary).
+//! Here: everything from the receipt of an alert to the request to a notification service. Elsewhere: the
+//! configuration (`ferula_config::alertmanager`), sockets and flags (the binary).
 
 mod alert;
 pub mod api;

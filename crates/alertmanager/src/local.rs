@@ -1,4 +1,4 @@
-//! Alerts of rules in the same process, handed over in memory.
+//! Receives alerts from rules of the same process, in memory.
 
 use ferula_model::{Alert, AlertSink, UnixNanos};
 

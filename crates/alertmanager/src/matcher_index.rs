@@ -1,14 +1,14 @@
-//! Finds the few sets of matchers that may match a label set without asking all of them.
+//! Finds the few matcher sets that may match a label set, without checking all of them.
 //!
-//! A set with a matcher `name="value"` can only match labels that have this pair, so it is filed under it. Sets without
-//! such a matcher are asked every time.
+//! A set with a matcher `name="value"` matches only labels with this pair, so it is indexed by the pair. Sets
+//! without such a matcher are always candidates.
 
 use std::collections::HashMap;
 
 use ferula_config::alertmanager::{MatchOp, Matcher};
 use ferula_model::LabelSet;
 
-/// Keys of matcher sets, by a pair of labels that they need.
+/// Keys of matcher sets, by a label pair that they require.
 #[derive(Debug)]
 pub struct MatcherIndex<K> {
     by_pair: HashMap<String, HashMap<String, Vec<K>>>,
@@ -22,7 +22,7 @@ impl<K> Default for MatcherIndex<K> {
 }
 
 impl<K: Clone + PartialEq> MatcherIndex<K> {
-    /// Files a set of matchers.
+    /// Adds a matcher set.
     pub fn insert<'m>(&mut self, matchers: impl IntoIterator<Item = &'m Matcher>, key: K) {
         match needed_pair(matchers) {
             Some((name, value)) => {
@@ -32,7 +32,7 @@ impl<K: Clone + PartialEq> MatcherIndex<K> {
         }
     }
 
-    /// Takes a set of matchers out again.
+    /// Removes a matcher set.
     pub fn remove<'m>(&mut self, matchers: impl IntoIterator<Item = &'m Matcher>, key: &K) {
         let Some((name, value)) = needed_pair(matchers) else {
             self.rest.retain(|known| known != key);
@@ -52,7 +52,7 @@ impl<K: Clone + PartialEq> MatcherIndex<K> {
 
     /// The keys of all sets that may match.
     pub fn candidates<'i>(&'i self, labels: &'i LabelSet) -> impl Iterator<Item = &'i K> {
-        // Whichever of the two is smaller is walked.
+        // Iterates over the smaller of the two.
         let few_names = self.by_pair.len() < labels.len();
         let by_name = self
             .by_pair
@@ -74,7 +74,7 @@ fn needed_pair<'m>(matchers: impl IntoIterator<Item = &'m Matcher>) -> Option<(S
     Some((matcher.name().to_owned(), matcher.value().to_owned()))
 }
 
-/// Whether all matchers hold.
+/// Whether all matchers match.
 pub fn matches<'m>(matchers: impl IntoIterator<Item = &'m Matcher>, labels: &LabelSet) -> bool {
     matchers.into_iter().all(|matcher| matcher.matches(labels.value(matcher.name())))
 }
@@ -88,7 +88,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn the_index_misses_no_set_that_matches(
+        fn the_index_misses_no_matching_set(
             sets in proptest::collection::vec(
                 proptest::collection::vec(("[ab]", "=|!=|=~|!~", "[xy]?"), 1..3), 0..12),
             removed in proptest::collection::vec(any::<bool>(), 12),

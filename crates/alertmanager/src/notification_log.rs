@@ -1,6 +1,7 @@
-//! What was last told about each group to each integration, so that it is not told again before its time.
+//! The notification log: what was last sent about each group to each integration, so that it is not repeated
+//! too early.
 //!
-//! Here: the log, its rule for what needs telling, and its bytes in the file `nflog`.
+//! Here: the log, the rule that decides whether a notification is needed, and the format of the file `nflog`.
 
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
@@ -17,7 +18,7 @@ pub struct LogReceiver {
     pub group_name: String,
     /// `webhook`
     pub integration: String,
-    /// Position among the receiver's integrations of that name.
+    /// Index among the receiver's integrations of that name.
     pub index: u32,
 }
 
@@ -27,13 +28,13 @@ pub struct LogEntry {
     pub group_key: String,
     pub receiver: LogReceiver,
     pub timestamp: UnixNanos,
-    /// Hashes of the alerts that were told to be firing.
+    /// Hashes of the alerts that were sent as firing.
     pub firing: Vec<u64>,
-    /// Hashes of the alerts that were told to be resolved.
+    /// Hashes of the alerts that were sent as resolved.
     pub resolved: Vec<u64>,
-    /// What the integration kept.
+    /// Data that the integration stored.
     pub kept: Kept,
-    /// When the entry may be forgotten.
+    /// When the entry may be dropped.
     pub expires_at: UnixNanos,
 }
 
@@ -73,10 +74,10 @@ impl LogEntry {
         whole.append_to(file);
     }
 
-    /// The first entry of a file's content.
+    /// Parses the first entry of a file.
     ///
     /// # Errors
-    /// Bytes that are none.
+    /// The bytes are not an entry.
     pub fn read_one(file: &[u8]) -> Result<Option<Self>, WireError> {
         messages(file).next().map(|message| LogEntry::read(message?)).transpose()
     }
@@ -102,7 +103,7 @@ impl LogEntry {
         for field in fields(message) {
             let field = field?;
             match field.number {
-                // Label values may hold any bytes, but Alertmanager only lets UTF-8 in.
+                // Label values could contain any bytes, but Alertmanager accepts only UTF-8.
                 1 => entry.group_key = String::from_utf8_lossy(field.bytes()?).into_owned(),
                 2 => {
                     has_receiver = true;
@@ -154,7 +155,7 @@ fn read_kept(pair: &[u8]) -> Result<Option<(String, KeptValue)>, WireError> {
     Ok(value.map(|value| (name, value)))
 }
 
-/// Why a group needs telling, if it does. `entry` is what was told last.
+/// Why a notification is needed, if it is. `entry` describes the previous one.
 pub fn reason_to_notify(
     entry: Option<&LogEntry>,
     flush: &FlushHashes,
@@ -166,13 +167,13 @@ pub fn reason_to_notify(
         return (!flush.firing.is_empty()).then_some(Reason::FirstNotification);
     };
     if !is_subset(&flush.firing, &entry.firing) {
-        // After a resolution the group begins anew.
+        // After a resolution, the group starts over.
         let is_first = entry.firing.is_empty();
         return Some(if is_first { Reason::FirstNotification } else { Reason::NewAlertsInGroup });
     }
     if flush.firing.is_empty() {
-        // Also without `send_resolved`, so that the log forgets the firing alerts. What fired and ended between two flushes
-        // was never told.
+        // This applies without `send_resolved` too, so that the log drops the firing alerts. What fired and
+        // resolved between two flushes was never sent.
         return (!entry.firing.is_empty()).then_some(Reason::AllAlertsResolved);
     }
     if sends_resolved && !is_subset(&flush.resolved, &entry.resolved) {
@@ -188,7 +189,7 @@ fn is_subset(part: &[u64], whole: &[u64]) -> bool {
 
 type Key = (String, LogReceiver);
 
-/// The log: the last entry for each group and integration.
+/// The last entry for each group and integration.
 #[derive(Debug)]
 pub struct NotificationLog {
     retention: Duration,
@@ -201,13 +202,13 @@ impl NotificationLog {
         NotificationLog { retention, entries: HashMap::new() }
     }
 
-    /// What was told last.
+    /// The entry of the last notification.
     pub fn last(&self, group_key: &str, receiver: &LogReceiver) -> Option<&LogEntry> {
         self.entries.get(&(group_key.to_owned(), receiver.clone()))
     }
 
-    /// Notes a notification that arrived, unless a later one is known. `expiry` is how long it is needed. Returns the entry
-    /// as it was noted.
+    /// Records a notification that was sent, unless a later one is known. `expiry` is how long it is needed.
+    /// Returns the recorded entry.
     pub fn note(&mut self, mut entry: LogEntry, expiry: Duration, now: UnixNanos) -> LogEntry {
         entry.timestamp = now;
         let is_shorter = !expiry.is_zero() && expiry < self.retention;
@@ -216,7 +217,7 @@ impl NotificationLog {
         entry
     }
 
-    /// Takes an entry from a file or from another member: the latest stays.
+    /// Merges an entry from a file or from another cluster member: the later one wins.
     pub fn merge(&mut self, entry: LogEntry, now: UnixNanos) -> bool {
         if entry.expires_at < now {
             return false;
@@ -229,14 +230,14 @@ impl NotificationLog {
         is_newer
     }
 
-    /// Forgets what is not needed any more. Returns how many entries.
+    /// Drops expired entries and returns their number.
     pub fn collect_garbage(&mut self, now: UnixNanos) -> usize {
         let before = self.entries.len();
         self.entries.retain(|_, entry| entry.expires_at > now);
         before - self.entries.len()
     }
 
-    /// All entries, in no order.
+    /// All entries, unordered.
     pub fn entries(&self) -> impl Iterator<Item = &LogEntry> {
         self.entries.values()
     }
@@ -250,10 +251,10 @@ impl NotificationLog {
         file
     }
 
-    /// Takes over the content of the file `nflog`.
+    /// Merges the content of the file `nflog`.
     ///
     /// # Errors
-    /// A file that is damaged; then nothing of it was taken.
+    /// The file is damaged. Nothing of it was used.
     pub fn load_file(&mut self, file: &[u8], now: UnixNanos) -> Result<(), WireError> {
         let entries: Vec<LogEntry> =
             messages(file).map(|message| LogEntry::read(message?)).collect::<Result<_, _>>()?;
@@ -285,7 +286,7 @@ mod tests {
     }
 
     #[test]
-    fn a_group_is_told_when_something_changed_or_it_is_time() {
+    fn a_group_is_notified_when_something_changed_or_it_is_time() {
         let told = entry(&[1, 2], &[3], 100);
         let all_over = entry(&[], &[1, 2], 100);
         for (name, last, firing, resolved, sends, now, expected) in [

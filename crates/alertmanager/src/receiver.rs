@@ -1,14 +1,14 @@
-//! Receivers: how the services that a configuration names are told.
+//! Receivers: send notifications to the services that a configuration names.
 //!
 //! ```text
 //! Notification ─▶ template data ─▶ rendered fields ─▶ one or several requests ─▶ Sent, or NotifyError
 //! ```
 //!
-//! Here: what the dispatcher calls. Below: one file for each service. Elsewhere: when to send, deduplication, backoff and
-//! the log of notifications; which alerts an integration is given.
+//! Here: the interface for the dispatcher. Below: one file for each service. Elsewhere: when to send,
+//! deduplication, retry pauses, the notification log, and which alerts an integration receives.
 //!
-//! Always true: one call is one attempt; it never waits longer than its own time limit, but callers bound it as well and
-//! may drop it at any time. No error or record shows a secret.
+//! Always true: one call is one attempt; it never waits longer than its own time limit, but callers limit it
+//! as well and may drop it at any time. No error or record shows a secret.
 
 mod address;
 mod build;
@@ -51,7 +51,7 @@ pub use self::trial::{TEST_ALERT, Trial, trial};
 use crate::alert::{Alert, Time};
 use crate::route::Labels;
 
-/// What an integration is asked to send.
+/// A notification for an integration.
 #[derive(Clone, Copy, Debug)]
 pub struct Notification<'a> {
     /// The receiver's name.
@@ -59,16 +59,16 @@ pub struct Notification<'a> {
     /// `{}/{team="x"}:{alertname="A"}`
     pub group_key: &'a str,
     pub group_labels: &'a Labels,
-    /// Firing and resolved ones in the order in which they are shown. `ends_at` is [`Time::ZERO`] for firing ones.
-    /// Without resolved ones when the integration does not send them.
+    /// Firing and resolved alerts in display order. `ends_at` is [`Time::ZERO`] for firing ones. Resolved
+    /// ones are left out if the integration does not send them.
     pub alerts: &'a [Arc<Alert>],
-    /// Of the flush.
+    /// Time of the flush.
     pub now: Time,
     pub repeat_interval: Duration,
     pub reason: Reason,
-    /// What the integration kept at the last notification of the group.
+    /// What the integration stored with the group's last notification.
     pub kept: &'a Kept,
-    /// Where requests and answers are noted, and whether any are sent at all.
+    /// Where requests and answers are recorded, and whether any are sent at all.
     pub record: &'a Record,
 }
 
@@ -84,7 +84,7 @@ pub enum Reason {
 }
 
 impl Reason {
-    /// As templates, webhooks and logs show it.
+    /// The text in templates, webhooks and logs.
     pub fn as_str(self) -> &'static str {
         match self {
             Reason::FirstNotification => "first notification",
@@ -97,7 +97,8 @@ impl Reason {
     }
 }
 
-/// Data of an integration in the log of notifications, such as the message that it may change later.
+/// Data that an integration keeps in the notification log, such as the identifier of a message that it may
+/// update later.
 pub type Kept = BTreeMap<String, KeptValue>;
 
 /// A value of [`Kept`].
@@ -108,10 +109,10 @@ pub enum KeptValue {
     Float(f64),
 }
 
-/// A notification that arrived.
+/// The result of a successful attempt.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Sent {
-    /// Replaces what was kept.
+    /// Replaces the stored data.
     pub kept: Kept,
 }
 
@@ -125,7 +126,7 @@ pub struct NotifyError {
     pub text: String,
 }
 
-/// Label `reason` of `alertmanager_notifications_failed_total`.
+/// The label `reason` of `alertmanager_notifications_failed_total`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum FailureReason {
     #[default]
@@ -161,18 +162,18 @@ impl FailureReason {
 /// An attempt in progress.
 pub type Attempt<'a> = Pin<Box<dyn Future<Output = Result<Sent, NotifyError>> + Send + 'a>>;
 
-/// A service that can be told.
+/// A service that can be notified.
 pub trait Notifier: Send + Sync {
     /// Makes one attempt.
     fn notify<'a>(&'a self, notification: &'a Notification<'a>) -> Attempt<'a>;
 }
 
-/// A service as one item of a receiver's configuration has it.
+/// A service, configured by one item of a receiver.
 #[derive(Clone)]
 pub struct Integration {
-    /// `slack`, as metrics and the log of notifications name it.
+    /// `slack`, as in metrics and in the notification log.
     pub name: &'static str,
-    /// Position among the receiver's integrations of that name.
+    /// Index among the receiver's integrations of that name.
     pub index: usize,
     pub send_resolved: bool,
     pub notifier: Arc<dyn Notifier>,

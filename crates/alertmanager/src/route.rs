@@ -1,7 +1,7 @@
-//! The routing tree: which receivers an alert goes to, grouped how and sent when.
+//! The routing tree: which receivers an alert goes to, how it is grouped, and when it is sent.
 //!
-//! An alert enters at the root and goes to the first child that matches, and on to the following ones where a child says
-//! `continue`. A node that matches while none of its children do is where the alert ends up.
+//! An alert enters at the root and goes to the first matching child, and also to later siblings if that child
+//! has `continue`. If a node matches but none of its children do, the alert ends up there.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -15,7 +15,7 @@ use ferula_model::LabelSet;
 /// Labels of an alert.
 pub type Labels = BTreeMap<String, String>;
 
-/// Something that has labels. A label that is missing counts as empty.
+/// Something with labels. A missing label counts as empty.
 pub trait LabelValues<'l> {
     /// The value of a label, or "".
     fn value_of(&'l self, name: &str) -> &'l str;
@@ -33,7 +33,7 @@ impl<'l> LabelValues<'l> for LabelSet {
     }
 }
 
-/// By which labels alerts are grouped.
+/// The labels by which alerts are grouped.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum GroupBy {
     /// Every label set is a group of its own.
@@ -41,7 +41,7 @@ pub enum GroupBy {
     Labels(BTreeSet<String>),
 }
 
-/// A node of the tree, with all that it has from the nodes above it.
+/// A node of the tree, including everything inherited from the nodes above.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Route {
     pub receiver: String,
@@ -49,15 +49,15 @@ pub struct Route {
     pub group_wait: Duration,
     pub group_interval: Duration,
     pub repeat_interval: Duration,
-    /// Not inherited, like `active_time_intervals`.
+    /// Not inherited, and neither is `active_time_intervals`.
     pub mute_time_intervals: Vec<String>,
     pub active_time_intervals: Vec<String>,
     pub matchers: Matchers,
-    /// Whether an alert that matches is shown to the following siblings as well.
+    /// Whether a matching alert is also offered to the following siblings.
     pub continues: bool,
-    /// The matchers from the root to here, `{}/{team="x"}`. Several nodes may have the same.
+    /// The matchers from the root to here, `{}/{team="x"}`. Not unique.
     pub key: String,
-    /// The same with the position among the siblings, so that every node has its own.
+    /// The same with the position among the siblings, which makes it unique.
     pub id: Arc<str>,
     pub children: Vec<Route>,
 }
@@ -84,7 +84,7 @@ impl Route {
         root
     }
 
-    /// The keys of a whole tree; the root's is only its matchers.
+    /// Sets the keys of the whole tree; the root's key consists of its matchers only.
     fn name_below(&mut self) {
         if self.key.is_empty() {
             self.key = self.matchers.to_string();
@@ -117,7 +117,7 @@ impl Route {
         node
     }
 
-    /// Whether the labels satisfy the node's own matchers.
+    /// Whether the labels match the node's own matchers.
     pub fn takes<'l>(&self, labels: &'l impl LabelValues<'l>) -> bool {
         self.matchers.matches(|name| labels.value_of(name))
     }
@@ -128,8 +128,8 @@ impl Route {
         std::iter::once(self).chain(below).collect()
     }
 
-    /// The nodes where an alert with these labels ends up, in the order of the tree; empty when this node does not
-    /// take it.
+    /// The nodes in which an alert with these labels ends up, in the order of the tree; empty if this node
+    /// does not match.
     pub fn matching<'l>(&self, labels: &'l impl LabelValues<'l>) -> Vec<&Route> {
         if !self.takes(labels) {
             return Vec::new();
@@ -148,14 +148,15 @@ impl Route {
 }
 
 fn group_by(labels: &[String]) -> GroupBy {
-    // A checked list has `...` alone or not at all.
+    // In a checked list, `...` stands alone or not at all.
     match labels.iter().any(|label| label == GROUP_BY_ALL) {
         true => GroupBy::All,
         false => GroupBy::Labels(labels.iter().cloned().collect()),
     }
 }
 
-/// Matchers of all three ways to write them. Expressions of the old way carry their anchors, as Alertmanager shows them.
+/// Matchers in all three notations. Regular expressions of the old notation are anchored, as Alertmanager
+/// shows them.
 pub(crate) fn matchers_of(
     equal: &BTreeMap<String, String>,
     regexps: &MatchRegexps,
@@ -188,7 +189,7 @@ mod tests {
     }
 
     #[test]
-    fn alerts_end_at_the_deepest_node_that_takes_them() {
+    fn alerts_end_at_the_deepest_matching_node() {
         let root = tree(
             "route:
   receiver: a

@@ -1,8 +1,8 @@
-//! The engine in a running process: it gets the time, its attempts are made, its changes reach the disk.
+//! Runs the engine in a process: provides the time, makes its attempts, and writes its changes to disk.
 //!
-//! Every change happens in [`Alertmanager::change`]: the engine is locked, changed, its records are appended to the journal,
-//! and only then the caller continues. One task waits for what is due; each attempt is a task of its own, so a slow receiver
-//! delays nobody else.
+//! Every change happens in [`Alertmanager::change`]: the engine is locked and changed, its records are
+//! appended to the journal, and only then does the caller continue. One task waits for what is due; each
+//! attempt has its own task, so a slow receiver delays no other.
 
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -19,17 +19,17 @@ use crate::journal::Journal;
 use crate::receiver::{self, FailureReason, Notification, NotifyError, Sent};
 use crate::wire::WireError;
 
-/// The machine's clock may be set: the engine looks at it at least so often.
+/// The system clock may be adjusted, so the engine checks it at least this often.
 const SLEEP_MAX: Duration = Duration::from_secs(1);
-/// A disk that refused is tried again this often.
+/// How often writing is retried after a disk error.
 const REWRITE_PAUSE: Duration = Duration::from_secs(10);
 
-/// How often what is done.
+/// Intervals of periodic work.
 #[derive(Clone, Copy, Debug)]
 pub struct Intervals {
-    /// Files are written, and what is too old is forgotten.
+    /// Files are rewritten, and expired data is dropped.
     pub maintenance: Duration,
-    /// Alerts that are over are forgotten.
+    /// Resolved alerts are dropped.
     pub alert_gc: Duration,
 }
 
@@ -44,19 +44,19 @@ pub enum OpenError {
     Silences(WireError),
 }
 
-/// An Alertmanager that runs.
+/// A running Alertmanager.
 pub struct Alertmanager {
     engine: Mutex<Engine>,
     journal: Mutex<Journal>,
     clock: SharedClock,
     changed: Notify,
-    /// When a rewrite was tried last, for a disk that is full.
+    /// When a rewrite was last tried after a disk error.
     last_rewrite: Mutex<Duration>,
     journal_open: Gauge,
     maintenance: [MaintenanceMetrics; 2],
 }
 
-/// What is counted of the files, under Alertmanager's names.
+/// Metrics of the files, under Alertmanager's names.
 struct MaintenanceMetrics {
     total: Counter,
     errors: Counter,
@@ -70,31 +70,31 @@ impl MaintenanceMetrics {
     fn new(registry: &Registry, prefix: &str) -> Self {
         let name = |rest: &str| format!("{prefix}_{rest}");
         MaintenanceMetrics {
-            total: registry.counter(&name("maintenance_total"), "How often the file was written anew."),
+            total: registry.counter(&name("maintenance_total"), "How often the file was rewritten."),
             errors: registry.counter(
                 &name("maintenance_errors_total"),
-                "How often writing the file anew failed. Alert when this rises.",
+                "How often rewriting the file failed. Alert when this rises.",
             ),
             gc: registry.summary(
                 &name("gc_duration_seconds"),
-                "How long forgetting what is too old took.",
+                "Duration of dropping expired entries, in seconds.",
                 &[],
             ),
             snapshot: registry.summary(
                 &name("snapshot_duration_seconds"),
-                "How long writing the file took.",
+                "Duration of writing the file, in seconds.",
                 &[],
             ),
-            snapshot_bytes: registry.gauge(&name("snapshot_size_bytes"), "How large the file is."),
+            snapshot_bytes: registry.gauge(&name("snapshot_size_bytes"), "Size of the file, in bytes."),
         }
     }
 }
 
 impl Alertmanager {
-    /// Opens the storage path and takes over what an earlier run left there: its own or that of Alertmanager.
+    /// Opens the storage path and loads what an earlier run left there, whether of ferula or of Alertmanager.
     ///
     /// # Errors
-    /// When the directory cannot be used, or a file in it is damaged.
+    /// The directory cannot be used, or a file in it is damaged.
     pub fn open(
         dir: &Path,
         settings: EngineSettings,
@@ -111,12 +111,12 @@ impl Alertmanager {
         }
         if let Some(file) = &stored.silences {
             for refused in engine.silences_mut().load_file(file, now).map_err(OpenError::Silences)? {
-                error!("A silence cannot be used", component = "silences", err = refused);
+                error!("A stored silence is invalid and was skipped", component = "silences", err = refused);
             }
         }
         if let Some(damage) = &stored.damage {
             warn!(
-                "The journal ends in damage; what was written after it is lost",
+                "The journal is damaged; changes written after this point are lost",
                 component = "journal",
                 err = damage
             );
@@ -129,7 +129,7 @@ impl Alertmanager {
         info!("Storage opened", component = "journal", path = dir.display(), records = records);
         let journal_open = registry.gauge(
             "ferula_alertmanager_journal_open",
-            "1 while every change reaches the disk before it is acknowledged, 0 when the disk refuses it. Alert on 0.",
+            "1 while every change reaches the disk before it is acknowledged, 0 after a disk error. Alert on 0.",
         );
         let alertmanager = Alertmanager {
             engine: Mutex::new(engine),
@@ -149,17 +149,17 @@ impl Alertmanager {
         self.engine.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The time now.
+    /// The current time.
     pub fn now(&self) -> UnixNanos {
         UnixNanos(self.clock.unix_nanos())
     }
 
-    /// Reads the engine.
+    /// Calls `read` with the engine.
     pub fn read<T>(&self, read: impl FnOnce(&Engine, UnixNanos) -> T) -> T {
         read(&self.engine(), self.now())
     }
 
-    /// Changes the engine. When this returns the change is on disk, or the disk is known to refuse it.
+    /// Changes the engine. When this returns, the change is on disk, or the disk has failed.
     pub fn change<T>(&self, change: impl FnOnce(&mut Engine, UnixNanos) -> T) -> T {
         let changed = {
             let mut engine = self.engine();
@@ -174,7 +174,7 @@ impl Alertmanager {
         changed
     }
 
-    /// Appends to the journal. When that fails the state is written anew, now and then, until it succeeds.
+    /// Appends to the journal. After a failure, rewrites the state periodically until that succeeds.
     fn append(&self, engine: &Engine, records: &[Record]) {
         let mut journal = self.journal.lock().unwrap_or_else(PoisonError::into_inner);
         if journal.is_open() {
@@ -182,7 +182,7 @@ impl Alertmanager {
                 Ok(()) => return,
                 Err(err) => {
                     error!(
-                        "The journal cannot be written: a crash now would lose changes",
+                        "Writing the journal failed; a crash now would lose changes",
                         component = "journal",
                         err = err
                     );
@@ -216,13 +216,13 @@ impl Alertmanager {
         match written {
             Ok(()) => {
                 if !was_open {
-                    info!("The journal is written", component = "journal", records = records.len());
+                    info!("The journal is written again", component = "journal", records = records.len());
                 }
                 self.journal_open.set(1.0);
             }
             Err(err) => {
                 error!(
-                    "The storage cannot be written: a crash now would lose changes",
+                    "Writing the storage files failed; a crash now would lose changes",
                     component = "journal",
                     err = err
                 );
@@ -237,7 +237,7 @@ impl Alertmanager {
         self.rewrite(&engine, &mut journal);
     }
 
-    /// Forgets what is too old and writes all files anew.
+    /// Drops expired data and rewrites all files.
     pub fn maintain(&self) {
         {
             let mut engine = self.engine();
@@ -256,8 +256,8 @@ impl Alertmanager {
         self.write_files();
     }
 
-    /// Makes what is due happen until shutdown, and writes the files at the end. Attempts that are under way then are given
-    /// up; they are owed at the next start.
+    /// Runs until shutdown, then writes the files. Attempts in progress at that time are cancelled; the next
+    /// start makes them again.
     pub async fn run(self: Arc<Self>, intervals: Intervals, shutdown: Shutdown) {
         let mut attempts = JoinSet::new();
         let (mut maintenance, mut alert_gc) =
@@ -294,11 +294,11 @@ impl Alertmanager {
         self.maintain();
     }
 
-    /// Makes an attempt and tells the engine how it went.
+    /// Makes an attempt and reports its result to the engine.
     async fn make(self: Arc<Self>, attempt: Attempt) {
         let (id, started) = (attempt.id, self.clock.elapsed());
         let left = u64::try_from(attempt.deadline.since(self.now())).unwrap_or(0);
-        // A notifier that panics is one that refuses.
+        // A panic in a notifier counts as a failure.
         let sending = tokio::spawn(async move { send(&attempt, Duration::from_nanos(left)).await });
         let abort = AbortOnDrop(sending.abort_handle());
         let result = sending.await.unwrap_or_else(|panic| {
@@ -310,7 +310,7 @@ impl Alertmanager {
     }
 }
 
-/// Ends the attempt with the task that waits for it.
+/// Cancels the attempt together with the task that waits for it.
 struct AbortOnDrop(tokio::task::AbortHandle);
 
 impl Drop for AbortOnDrop {

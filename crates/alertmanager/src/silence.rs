@@ -1,9 +1,10 @@
-//! Silences: what is not told about, from when to when.
+//! Silences: which alerts are suppressed, and when.
 //!
-//! Here: all silences, and every transition between pending, active and expired. Below: one silence and its bytes in the
-//! file `silences`. Times and new identifiers come in as values.
+//! Here: all silences, and every transition between pending, active and expired. Below: one silence and its
+//! format in the file `silences`. Times and new identifiers are passed in as values.
 //!
-//! Always true: the past of a silence is not changed. A change that would do so ends the silence and makes a new one.
+//! Always true: the past of a silence does not change. A change that would alter it ends the silence and
+//! creates a new one.
 
 mod entry;
 
@@ -18,14 +19,14 @@ use self::entry::{read_file, validate};
 use crate::matcher_index::{MatcherIndex, matches};
 use crate::wire::WireError;
 
-/// What bounds silences.
+/// Limits on silences.
 #[derive(Clone, Copy, Debug)]
 pub struct SilenceLimits {
     /// How long a silence is kept after its end.
     pub retention: Duration,
-    /// How many there may be, expired ones included; 0 is no limit.
+    /// Maximum number of silences, including expired ones; 0 means no limit.
     pub silences_max: usize,
-    /// How many bytes one may have on disk; 0 is no limit.
+    /// Maximum size of one silence on disk in bytes; 0 means no limit.
     pub silence_bytes_max: usize,
     pub syntax: MatcherSyntax,
 }
@@ -35,7 +36,7 @@ pub struct SilenceLimits {
 pub struct Silences {
     limits: SilenceLimits,
     by_id: HashMap<String, Kept>,
-    /// Of silences that are not over. The number is the position in `Kept::matcher_sets`.
+    /// Index of the silences that have not expired. The number is the position in `Kept::matcher_sets`.
     index: MatcherIndex<(u64, usize)>,
     by_sequence: HashMap<u64, String>,
     next_sequence: u64,
@@ -45,7 +46,7 @@ pub struct Silences {
 struct Kept {
     silence: Silence,
     expires_at: UnixNanos,
-    /// Rises from silence to silence.
+    /// Increases from silence to silence.
     sequence: u64,
     is_indexed: bool,
 }
@@ -62,8 +63,8 @@ impl Silences {
         }
     }
 
-    /// Creates or changes a silence. `id` is the identifier that a new one gets. Returns every silence that changed: at
-    /// last the one that was set, before it the one that it replaces.
+    /// Creates or changes a silence. `id` is the identifier for a new one. Returns every silence that
+    /// changed: the one that was set comes last, after the one that it replaces.
     pub fn set(
         &mut self,
         mut silence: Silence,
@@ -106,7 +107,7 @@ impl Silences {
         }
     }
 
-    /// Ends a silence now; nothing happens to one that is over. Returns it when it changed.
+    /// Expires a silence now; an expired one does not change. Returns the silence if it changed.
     pub fn expire(&mut self, id: &str, now: UnixNanos) -> Result<Option<Silence>, SilenceError> {
         let mut silence = self.by_id.get(id).ok_or(SilenceError::NotFound)?.silence.clone();
         match silence.state_at(now) {
@@ -119,7 +120,7 @@ impl Silences {
         Ok(Some(silence))
     }
 
-    /// Takes a silence from a file or from another member: the one that was updated last stays.
+    /// Merges a silence from a file or from another cluster member: the one updated last wins.
     pub fn merge(&mut self, silence: Silence, now: UnixNanos) -> bool {
         let expires_at = self.expiry(&silence);
         if expires_at < now {
@@ -162,7 +163,8 @@ impl Silences {
         silence.ends_at.plus(self.limits.retention)
     }
 
-    /// The identifiers of the active silences that cover an alert with these labels, in the order of their creation.
+    /// The identifiers of the active silences that match an alert with these labels, in the order of
+    /// creation.
     pub fn silencing(&self, labels: &LabelSet, now: UnixNanos) -> Vec<&str> {
         let mut found: Vec<(u64, &str)> = Vec::new();
         for (sequence, set) in self.index.candidates(labels) {
@@ -175,12 +177,11 @@ impl Silences {
             }
         }
         found.sort_unstable();
-        // Several sets of one silence may match.
+        // Several matcher sets of one silence may match.
         found.dedup();
         found.into_iter().map(|(_, id)| id).collect()
     }
 
-    /// One silence.
     pub fn get(&self, id: &str) -> Option<&Silence> {
         self.by_id.get(id).map(|kept| &kept.silence)
     }
@@ -192,7 +193,7 @@ impl Silences {
         all.into_iter().map(|kept| &kept.silence).collect()
     }
 
-    /// How many silences are kept.
+    /// Number of silences.
     pub fn len(&self) -> usize {
         self.by_id.len()
     }
@@ -202,12 +203,12 @@ impl Silences {
         self.by_id.is_empty()
     }
 
-    /// How many silences are in this state.
+    /// Number of silences in this state.
     pub fn count(&self, state: SilenceState, now: UnixNanos) -> usize {
         self.by_id.values().filter(|kept| kept.silence.state_at(now) == state).count()
     }
 
-    /// Forgets silences that ended longer than the retention time ago. Returns how many.
+    /// Drops silences that ended longer ago than the retention time, and returns their number.
     pub fn collect_garbage(&mut self, now: UnixNanos) -> usize {
         let old: Vec<String> = self
             .by_id
@@ -221,7 +222,7 @@ impl Silences {
                 self.by_sequence.remove(&kept.sequence);
             }
         }
-        // What ended since the last time is not asked any more.
+        // Silences that have expired since the last run leave the index.
         let ended: Vec<String> = self
             .by_id
             .values()
@@ -247,11 +248,11 @@ impl Silences {
         file
     }
 
-    /// Takes over the content of the file `silences`. Silences whose matchers do not compile are left out; the texts say
-    /// which and why.
+    /// Loads the content of the file `silences`. Silences with invalid matchers are skipped; the returned
+    /// texts say which ones and why.
     ///
     /// # Errors
-    /// A file that is damaged; then nothing of it was taken.
+    /// The file is damaged. Nothing of it was used.
     pub fn load_file(&mut self, file: &[u8], now: UnixNanos) -> Result<Vec<String>, WireError> {
         let (silences, refused) = read_file(file)?;
         for silence in silences {
@@ -261,7 +262,7 @@ impl Silences {
     }
 }
 
-/// A random identifier, version 4, from 16 random bytes.
+/// A version 4 UUID from 16 random bytes.
 pub fn uuid_of(mut random: [u8; 16]) -> String {
     random[6] = random[6] & 0x0f | 0x40;
     random[8] = random[8] & 0x3f | 0x80;

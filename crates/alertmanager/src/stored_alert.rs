@@ -1,5 +1,5 @@
-//! An alert as the store holds it, in as few bytes as it can: identity, order, and how two reports of the same alert become
-//! one. In a notification it takes the form of `crate::alert`.
+//! An alert in the compact form of the store: identity, order, and how two reports of the same alert are
+//! merged. In notifications it takes the form of `crate::alert`.
 
 use std::cmp::Ordering;
 use std::sync::Arc;
@@ -13,24 +13,24 @@ use crate::alert::{Alert, Time};
 /// The label with the alert's name.
 pub const ALERT_NAME: &str = "alertname";
 
-/// Between the pieces of a label set that is hashed; valid UTF-8 does not contain it.
+/// Separates the parts of a hashed label set; valid UTF-8 does not contain it.
 const SEPARATOR: u8 = 0xff;
 
-/// One alert. Cloning copies pointers.
+/// One alert. Cloning only copies pointers.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StoredAlert {
-    /// What identifies it.
+    /// Its identity.
     pub labels: LabelSet,
     /// Sorted by name; values may be empty.
     pub annotations: Arc<[(String, String)]>,
     pub starts_at: Time,
-    /// When it is over, or will be if nothing more is heard.
+    /// When it ended, or will end without further reports.
     pub ends_at: Time,
     /// When it was last reported.
     pub updated_at: Time,
-    /// A link to the expression.
+    /// Link to the expression.
     pub generator_url: Arc<str>,
-    /// Whether `ends_at` was not reported but follows from `resolve_timeout`.
+    /// Whether `ends_at` was not reported but derived from `resolve_timeout`.
     pub timeout: bool,
 }
 
@@ -40,17 +40,17 @@ impl StoredAlert {
         self.labels.value(ALERT_NAME)
     }
 
-    /// Whether the alert is over at this moment.
+    /// Whether the alert has ended at this time.
     pub fn is_resolved_at(&self, now: Time) -> bool {
         self.ends_at <= now
     }
 
-    /// The hash that the API shows, in 16 hexadecimal digits.
+    /// The hash that the API shows as 16 hexadecimal digits.
     pub fn fingerprint(&self) -> u64 {
         fingerprint(&self.labels)
     }
 
-    /// The hash under which the notification log knows the alert.
+    /// The hash that identifies the alert in the notification log.
     pub fn log_hash(&self) -> u64 {
         let mut bytes = Vec::with_capacity(256);
         for (name, value) in self.labels.iter() {
@@ -62,7 +62,8 @@ impl StoredAlert {
         XxHash64::oneshot(0, &bytes)
     }
 
-    /// As it stands in a notification: without an end unless it is `resolved`, so that it does not end under way.
+    /// Converts it for a notification. The end is omitted unless the alert is `resolved`, so that it cannot
+    /// pass while the notification is sent.
     pub fn to_alert(&self, resolved: bool) -> Alert {
         let own = |(name, value): (&str, &str)| (name.to_owned(), value.to_owned());
         Alert {
@@ -76,8 +77,8 @@ impl StoredAlert {
         }
     }
 
-    /// One alert out of two reports of it: the earliest start, the annotations of the later report, and the end that is
-    /// known best.
+    /// Merges two reports of the same alert: the earliest start, the annotations of the later report, and the
+    /// most certain end.
     pub fn merge(&self, other: &StoredAlert, now: Time) -> StoredAlert {
         if other.updated_at < self.updated_at {
             return other.merge(self, now);
@@ -95,13 +96,13 @@ impl StoredAlert {
         merged
     }
 
-    /// Whether the times in which the two reports say the alert fires overlap, so that they are merged.
+    /// Whether the firing periods of the two reports overlap, so that they are merged.
     pub fn overlaps(&self, newer: &StoredAlert) -> bool {
         let within = |time: Time| self.starts_at < time && time < self.ends_at;
         within(newer.ends_at) || within(newer.starts_at)
     }
 
-    /// Whether a report says only that the alert still fires, or until when.
+    /// Whether the reports differ only in their times.
     pub fn differs_only_in_time(&self, other: &StoredAlert) -> bool {
         self.labels == other.labels
             && self.annotations == other.annotations
@@ -126,7 +127,7 @@ impl StoredAlert {
     }
 }
 
-/// FNV-1a over names and values, in order of the names.
+/// FNV-1a over names and values, sorted by name.
 pub fn fingerprint(labels: &LabelSet) -> u64 {
     let mut hash: u64 = 14_695_981_039_346_656_037;
     let mut add = |byte: u8| hash = (hash ^ u64::from(byte)).wrapping_mul(1_099_511_628_211);
@@ -136,14 +137,14 @@ pub fn fingerprint(labels: &LabelSet) -> u64 {
     hash
 }
 
-/// The order of label sets: the smaller set first, then name by name; of two sets of a size, the one that lacks the first
-/// name that they do not share comes first.
+/// The order of label sets: smaller sets first, then name by name; of two sets of equal size, the one that
+/// lacks the first name that they do not share comes first.
 pub fn label_order(a: &LabelSet, b: &LabelSet) -> Ordering {
     if a.len() != b.len() {
         return a.len().cmp(&b.len());
     }
     for ((a_name, a_value), (b_name, b_value)) in a.iter().zip(b.iter()) {
-        // The set whose name is greater lacks the smaller one.
+        // The set with the greater name lacks the smaller one.
         let order = b_name.cmp(a_name).then_with(|| a_value.cmp(b_value));
         if order.is_ne() {
             return order;
@@ -152,7 +153,7 @@ pub fn label_order(a: &LabelSet, b: &LabelSet) -> Ordering {
     Ordering::Equal
 }
 
-/// `{a="b", c="d"}`, as a group key contains it.
+/// `{a="b", c="d"}`, the form in group keys.
 pub fn show_labels(labels: &LabelSet) -> String {
     let pairs: Vec<String> =
         labels.iter().map(|(name, value)| format!("{name}={}", go_quote(value))).collect();

@@ -1,12 +1,12 @@
-//! Templates of notifications: the named defaults, people's own files, and the texts of a configuration.
+//! Notification templates: the default definitions, custom files, and the template texts of a configuration.
 //!
 //! ```text
 //! default.tmpl, email.tmpl, files of `templates` ─▶ one set of names
 //! a field of the configuration ─ parsed into it ─▶ text, or HTML with contextual escaping
 //! ```
 //!
-//! Here: the set and rendering. Below: the data and functions that templates see, and their times. The language is
-//! `ferula-template`.
+//! Here: the set of templates, and rendering. Below: data, functions and times that templates can use. The
+//! template language is in `ferula-template`.
 //!
 //! Always true: every rendering is bounded in steps, depth and bytes.
 
@@ -23,7 +23,7 @@ use ferula_template::{FunctionMap, Limits, Template, TemplateError, Value};
 pub use self::data::{Data, DataAlert, DataJsonError};
 pub(crate) use self::time::TimeValue;
 
-/// What one rendering may use. A group may hold very many alerts.
+/// Limits of one rendering. A group may contain very many alerts.
 const LIMITS: Limits = Limits { steps: 20_000_000, output_bytes: 16 << 20, depth: 250 };
 
 const DEFAULTS: [&str; 2] = [include_str!("template/default.tmpl"), include_str!("template/email.tmpl")];
@@ -41,16 +41,16 @@ pub struct Templates {
 pub enum TemplatesError {
     #[error("open {file}: {error}")]
     File { file: String, error: std::io::Error },
-    /// Go's text, which begins with the name of the file.
+    /// Go's text, which begins with the file name.
     #[error("{0}")]
     Parse(#[from] TemplateError),
 }
 
 impl Templates {
-    /// The defaults, and the files that match any of the patterns; later definitions replace earlier ones.
+    /// Loads the defaults and the files that match the patterns; later definitions replace earlier ones.
     ///
     /// # Errors
-    /// Files that cannot be read, and what is no template.
+    /// A file cannot be read, or is not a valid template.
     pub fn load(
         patterns: &[String],
         external_url: &str,
@@ -71,23 +71,23 @@ impl Templates {
         Ok(Templates { set, functions, external_url: external_url.to_owned() })
     }
 
-    /// Where this Alertmanager is reached from outside.
+    /// The external URL of this Alertmanager.
     pub fn external_url(&self) -> &str {
         &self.external_url
     }
 
-    /// Renders a text as it is.
+    /// Renders plain text.
     ///
     /// # Errors
-    /// Go's text about what is wrong and where.
+    /// Go's text for what is wrong and where.
     pub fn text(&self, text: &str, data: &Value) -> Result<String, TemplateError> {
         self.render(text, data, false)
     }
 
-    /// Renders HTML: what actions print is escaped by where it stands.
+    /// Renders HTML: the output of actions is escaped according to its context.
     ///
     /// # Errors
-    /// Go's text about what is wrong and where.
+    /// Go's text for what is wrong and where.
     pub fn html(&self, text: &str, data: &Value) -> Result<String, TemplateError> {
         self.render(text, data, true)
     }
@@ -96,7 +96,7 @@ impl Templates {
         if text.is_empty() {
             return Ok(String::new());
         }
-        // Most fields are plain words.
+        // Most fields are plain text.
         if !is_html && !text.contains("{{") {
             return Ok(text.to_owned());
         }

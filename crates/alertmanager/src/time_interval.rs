@@ -11,7 +11,7 @@ use jiff::tz::TimeZone;
 #[derive(Debug, Default)]
 pub struct TimeIntervals(BTreeMap<String, Vec<Prepared>>);
 
-/// An interval with its zone looked up.
+/// An interval with its time zone resolved.
 #[derive(Debug)]
 struct Prepared {
     interval: TimeInterval,
@@ -33,7 +33,7 @@ impl TimeIntervals {
         )
     }
 
-    /// Those of the intervals that contain the moment, in the order in which they are named.
+    /// The intervals that contain the time, in the order given.
     pub fn containing<'n>(&self, names: &'n [String], now: UnixNanos) -> Vec<&'n String> {
         let contains = |name: &&String| {
             self.0.get(*name).is_some_and(|parts| parts.iter().any(|part| part.contains(now)))
@@ -42,7 +42,7 @@ impl TimeIntervals {
     }
 }
 
-/// The zone of a name that was checked when the configuration was read.
+/// The time zone with a name that was checked when the configuration was read.
 fn zone(name: &str) -> TimeZone {
     match name {
         "" | "UTC" => TimeZone::UTC,
@@ -69,12 +69,13 @@ impl Prepared {
     }
 }
 
-/// Whether one of the ranges holds the number, or there is none.
+/// Whether one of the ranges contains the number; also if there are no ranges.
 fn any<K: ferula_config::alertmanager::RangeKind>(ranges: &Ranges<K>, number: i64) -> bool {
     ranges.0.is_empty() || ranges.0.iter().any(|range| range.contains(number))
 }
 
-/// Negative days count from the end of the month; a range that begins after the month's end does not hold.
+/// Negative days count from the end of the month; a range that begins after the end of the month never
+/// matches.
 fn in_month<K: ferula_config::alertmanager::RangeKind>(ranges: &Ranges<K>, day: i64, last: i64) -> bool {
     let from_start = |day: i64| if day < 0 { last + day + 1 } else { day };
     let holds = |range: &Range<K>| {
@@ -92,7 +93,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn moments_lie_in_the_intervals_that_say_so() {
+    fn times_match_the_intervals_that_contain_them() {
         for (interval, inside, outside) in [
             (
                 "times: [{start_time: '09:00', end_time: '17:00'}]",
@@ -120,7 +121,8 @@ mod tests {
             ("years: ['2026:2027']", vec!["2027-01-01T00:00:00Z"], vec!["2028-01-01T00:00:00Z"]),
             (
                 "location: Europe/Berlin\n    times: [{start_time: '02:30', end_time: '03:30'}]",
-                // Summer time begins at 01:00 UTC, and 02:30 does not exist; it ends at 01:00 UTC, and 02:30 comes twice.
+                // Summer time begins at 01:00 UTC, so 02:30 does not exist; it ends at 01:00 UTC, so 02:30
+                // occurs twice.
                 vec!["2026-03-29T01:10:00Z", "2026-10-25T00:40:00Z", "2026-10-25T01:40:00Z"],
                 vec!["2026-03-29T00:40:00Z", "2026-10-25T00:20:00Z"],
             ),

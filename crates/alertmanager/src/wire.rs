@@ -1,11 +1,11 @@
-//! The protobuf files `silences` and `nflog`: runs of messages, each after its length.
+//! The format of the protobuf files `silences` and `nflog`: messages, each preceded by its length.
 //!
-//! Here: what these files need beyond `ferula_go::protobuf`. Unknown fields are passed over.
+//! Here: what these files need beyond `ferula_go::protobuf`. Unknown fields are skipped.
 
 use ferula_go::protobuf::{ProtobufError, Reader, Value, push_varint, put_bytes, put_double, put_varint};
 use ferula_model::UnixNanos;
 
-/// Why bytes are not the messages they should be.
+/// Why bytes are not a valid message.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum WireError {
     #[error(transparent)]
@@ -13,7 +13,7 @@ pub enum WireError {
     /// A text that is not UTF-8.
     #[error("proto: string field contains invalid UTF-8")]
     InvalidUtf8,
-    /// A message without a part that it must have.
+    /// A required field is missing.
     #[error("invalid state")]
     Incomplete,
 }
@@ -25,7 +25,7 @@ pub struct Field<'a> {
     value: Value<'a>,
 }
 
-/// For errors; the files have no names of fields that a person would know.
+/// Used in errors; the field names of these files mean nothing to users.
 const FIELD: &str = "field";
 
 impl<'a> Field<'a> {
@@ -49,7 +49,7 @@ impl<'a> Field<'a> {
         std::str::from_utf8(self.bytes()?).map(str::to_owned).map_err(|_| WireError::InvalidUtf8)
     }
 
-    /// As a point in time; one that nanoseconds cannot count becomes the nearest that they can.
+    /// As a time; times beyond the range of nanoseconds are clamped.
     pub fn time(&self) -> Result<UnixNanos, WireError> {
         let (mut seconds, mut nanos) = (0_i64, 0_i64);
         for field in fields(self.bytes()?) {
@@ -64,7 +64,7 @@ impl<'a> Field<'a> {
         Ok(UnixNanos(exact.clamp(i64::MIN.into(), i64::MAX.into()) as i64))
     }
 
-    /// Adds the numbers of a repeated field, packed or not.
+    /// Appends the numbers of a repeated field, packed or not.
     pub fn extend_uints(&self, into: &mut Vec<u64>) -> Result<(), WireError> {
         Ok(self.value.extend_uint64s(FIELD, into)?)
     }
@@ -94,7 +94,7 @@ pub fn messages(file: &[u8]) -> impl Iterator<Item = Result<&[u8], WireError>> {
     })
 }
 
-/// Writes the fields of one message. Fields that are empty or 0 are left out, as protobuf does.
+/// Writes the fields of one message. As usual in protobuf, empty and zero fields are omitted.
 #[derive(Debug, Default)]
 pub struct Message(Vec<u8>);
 
@@ -106,12 +106,12 @@ impl Message {
         }
     }
 
-    /// A number that is written even when it is 0.
+    /// A number that is written even if it is 0.
     pub fn uint_always(&mut self, field: u32, value: u64) {
         put_varint(&mut self.0, field, value);
     }
 
-    /// A floating-point number, written even when it is 0.
+    /// A floating-point number, written even if it is 0.
     pub fn double_always(&mut self, field: u32, value: f64) {
         put_double(&mut self.0, field, value);
     }
@@ -123,7 +123,7 @@ impl Message {
         }
     }
 
-    /// Bytes or text, written even when empty.
+    /// Bytes or text, written even if empty.
     pub fn bytes_always(&mut self, field: u32, value: &[u8]) {
         put_bytes(&mut self.0, field, value);
     }
@@ -135,7 +135,7 @@ impl Message {
         self.bytes_always(field, &nested.0);
     }
 
-    /// A point in time.
+    /// A time.
     pub fn time(&mut self, field: u32, time: UnixNanos) {
         self.message(field, |nested| {
             nested.uint(1, time.whole_seconds() as u64);
@@ -150,18 +150,18 @@ impl Message {
         self.bytes(field, &packed);
     }
 
-    /// Appends the message after its length.
+    /// Appends the message, preceded by its length.
     pub fn append_to(&self, file: &mut Vec<u8>) {
         push_varint(file, self.0.len() as u64);
         file.extend_from_slice(&self.0);
     }
 
-    /// The bytes of the message.
+    /// The encoded message.
     pub fn into_bytes(self) -> Vec<u8> {
         self.0
     }
 
-    /// How many bytes the message has.
+    /// The size of the encoded message.
     pub fn bytes_len(&self) -> usize {
         self.0.len()
     }

@@ -1,4 +1,4 @@
-//! What receivers must never do: show a secret, send in a dry run, wait for ever, read for ever.
+//! What receivers must never do: show a secret, send in a dry run, or wait or read without end.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use ferula_runtime::RealClock;
 use ferula_testkit::played_api::{Play, PlayedServer};
 use tokio::net::TcpListener;
 
-/// One of each, with a secret that says so wherever there may be one. HOST becomes an address.
+/// One of each service, with recognizable secrets wherever possible. HOST is replaced by an address.
 const EVERY_SERVICE: &str = "
 - webhook_configs: [{url: 'http://HOST/s3cret-path', http_config: {authorization: {credentials: s3cret}}}]
 - email_configs: [{to: a@x, from: b@x, smarthost: 'HOST', require_tls: false, auth_username: u, auth_password: s3cret}]
@@ -35,7 +35,7 @@ const EVERY_SERVICE: &str = "
 - pushover_configs: [{user_key: s3cret, token: s3cret, http_config: {proxy_url: 'http://HOST'}}]
 ";
 
-/// Integrations of a list of receivers' items, one receiver each.
+/// Integrations for a list of receiver items, one receiver each.
 fn integrations(items: &str) -> Vec<Integration> {
     let items: Vec<serde_yaml::Value> = serde_yaml::from_str(items).expect("a list");
     let receivers = items.iter().enumerate().map(|(index, item)| {
@@ -132,7 +132,7 @@ async fn a_trial_is_marked_and_shows_what_was_sent_and_answered() {
 
 #[tokio::test]
 async fn failures_of_every_service_show_no_secret() {
-    // A port that was free a moment ago.
+    // A port that has just been closed.
     let address =
         TcpListener::bind("127.0.0.1:0").await.and_then(|socket| socket.local_addr()).expect("a port");
     for integration in &integrations(&EVERY_SERVICE.replace("HOST", &address.to_string())) {
@@ -147,7 +147,7 @@ async fn failures_of_every_service_show_no_secret() {
 
 #[tokio::test]
 async fn attempts_end_when_their_own_time_is_up() {
-    // Connections are taken, and nothing is ever said.
+    // Accepts connections and never answers.
     let silent = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let address = silent.local_addr().expect("bound").to_string();
     let items = "
@@ -170,7 +170,7 @@ async fn attempts_end_when_their_own_time_is_up() {
 }
 
 #[tokio::test]
-async fn answers_without_end_are_read_in_part() {
+async fn endless_answers_are_read_in_part() {
     let server = PlayedServer::start(|_| Play::Endless(b"more and more ")).await;
     let items = "
 - webhook_configs: [{url: 'http://HOST/'}]

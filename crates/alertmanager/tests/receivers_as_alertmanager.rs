@@ -1,5 +1,6 @@
-//! What receivers send and how they fail, against what Alertmanager 0.33.1 did with the same configuration, alerts and
-//! answers: `testdata/alertmanager/receivers`. With the real program in `FERULA_PEERS` it is asked again.
+//! What receivers send and how they fail, compared with what Alertmanager 0.33.1 did with the same
+//! configuration, alerts and answers: `testdata/alertmanager/receivers`. If `FERULA_PEERS` has the real
+//! program, it is run as well.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -32,7 +33,7 @@ struct Case {
     #[serde(default)]
     answers: Vec<Answer>,
     mail: Option<MailServer>,
-    /// Alertmanager connects before it finds out that there is nothing to send; here that comes first.
+    /// Alertmanager connects before it notices that there is nothing to send; ferula checks first.
     #[serde(default)]
     fails_unsent: bool,
 }
@@ -57,11 +58,11 @@ struct MailServer {
     tls: bool,
 }
 
-/// What came of a case.
+/// The outcome of a case.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 struct Outcome {
     requests: Vec<Request>,
-    /// Why attempts failed, and whether each was made again.
+    /// Why attempts failed, and whether each was retried.
     errors: Vec<(String, bool)>,
 }
 
@@ -86,7 +87,7 @@ fn recorded() -> BTreeMap<String, Outcome> {
     serde_json::from_str(&text).expect("recorded outcomes")
 }
 
-/// What was said in each conversation; `None` until it ends.
+/// The text of each mail dialogue; `None` until it ends.
 type Letters = Arc<Mutex<Vec<Option<String>>>>;
 
 /// The servers of one case.
@@ -142,7 +143,7 @@ impl Stage {
         ]
     }
 
-    /// The receiver with this stage's addresses.
+    /// The receiver, with the addresses of these servers.
     fn receiver(&self, case: &Case) -> String {
         let text = serde_json::to_string(&case.config).expect("plain data");
         let text = self.names().iter().fold(text, |text, (name, value)| text.replace(name, value));
@@ -193,7 +194,7 @@ fn status(code: u16) -> &'static str {
     }
 }
 
-/// Without what belongs to the connection, to the moment, or to a library.
+/// The headers, except those that depend on the connection, the time or a library.
 fn shown_headers(headers: &BTreeMap<String, String>) -> BTreeMap<String, String> {
     let hidden = ["host", "user-agent", "content-length", "accept-encoding", "connection"];
     let is_shown = |name: &str| {
@@ -213,7 +214,7 @@ fn shown_headers(headers: &BTreeMap<String, String>) -> BTreeMap<String, String>
         .collect()
 }
 
-/// A mail with its random and passing parts named, its headers in order.
+/// Replaces the random and time-dependent parts of a mail, and sorts its headers.
 fn steady(letter: &str) -> String {
     let boundary = letter.split_once("boundary=").and_then(|(_, rest)| rest.split("\r\n").next());
     let letter = boundary.map_or_else(|| letter.to_owned(), |boundary| letter.replace(boundary, "BOUNDARY"));
@@ -231,7 +232,7 @@ fn steady(letter: &str) -> String {
     format!("{before}DATA\r\n{}\r\n\r\n{body}", headers.join("\r\n"))
 }
 
-/// A proxy whose every tunnel leads to one server.
+/// A proxy that connects every tunnel to one server.
 async fn proxy_to(server: String) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let address = listener.local_addr().expect("bound").to_string();
@@ -297,7 +298,7 @@ async fn mail_server(mail: Option<MailServer>, letters: Letters) -> String {
     address
 }
 
-/// Says yes to everything but people named `bad`; true when TLS shall begin.
+/// Accepts everything except recipients named `bad`; returns `true` when TLS has to start.
 async fn mail_conversation(
     stream: impl AsyncRead + AsyncWrite + Unpin,
     mail: &MailServer,
@@ -415,7 +416,7 @@ fn route(case: &Case) -> String {
     format!("{{\"receiver\":\"{name}\",\"matchers\":[\"case=\\\"{name}\\\"\"]}}")
 }
 
-/// Tells our integration about the group, and again when everything has ended.
+/// Sends firing alerts through our integration, and then resolved ones.
 async fn ours(case: &Case) -> Outcome {
     let stage = Stage::of(case).await;
     let yaml = configuration(&[stage.receiver(case)], &[route(case)]);
@@ -428,7 +429,7 @@ async fn ours(case: &Case) -> Outcome {
     let second = [alert(&case.name, "h1:9100", time(ENDS))];
     let mut errors = Vec::new();
     let kept = notify(integration, case, &first, Reason::FirstNotification, &Kept::new(), &mut errors).await;
-    // What never arrived is not told to have ended.
+    // Alerts that were never sent are not sent as resolved.
     if let Some(kept) = kept.filter(|_| integration.send_resolved) {
         notify(integration, case, &second, Reason::AllAlertsResolved, &kept, &mut errors).await;
     }
@@ -442,7 +443,7 @@ async fn ours(case: &Case) -> Outcome {
     Outcome { requests: stage.requests(&[]), errors }
 }
 
-/// Attempts until one is final; what is kept, if it arrived.
+/// Makes attempts until the result is final; returns the kept data on success.
 async fn notify(
     integration: &Integration,
     case: &Case,
@@ -486,7 +487,7 @@ async fn notify(
     None
 }
 
-/// Errors of attempts that are made until the time of the flush is up: how many there are is chance.
+/// Deduplicates the errors of repeated attempts, whose number depends on timing.
 fn once(mut outcome: Outcome) -> Outcome {
     outcome.errors.dedup();
     outcome.requests.dedup();
@@ -517,7 +518,7 @@ async fn requests_and_errors_are_those_of_alertmanager() {
     assert!(wrong.is_empty(), "{} of {} differ:\n{}", wrong.len(), cases.len(), wrong.join("\n\n"));
 }
 
-/// The real program, ended with the test.
+/// The real program, killed at the end of the test.
 struct Peer(Child);
 
 impl Drop for Peer {
@@ -535,7 +536,7 @@ fn free_port() -> u16 {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_was_recorded_is_what_the_real_one_does() {
+async fn the_recorded_behaviour_is_that_of_the_real_alertmanager() {
     let Some(peers) = std::env::var_os("FERULA_PEERS") else {
         eprintln!("LEFT OUT: FERULA_PEERS is not set, so the real Alertmanager was not asked");
         return;
@@ -587,11 +588,11 @@ async fn what_was_recorded_is_what_the_real_one_does() {
     }
 }
 
-/// Posts the alerts of all cases, then the end of each; the times that were used, and what they are called.
+/// Posts the alerts of all cases, then their resolution. Returns the times used, with placeholders for them.
 async fn tell(port: u16, cases: &[Case]) -> Vec<(String, &'static str)> {
     let now = || {
         let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("after 1970");
-        // Milliseconds without a zero at their end, as the API keeps no more.
+        // Milliseconds without a trailing zero, because the API omits such zeros.
         let millis = now.as_millis() as i64 / 10 * 10 + 7;
         Time { offset_seconds: 3600, ..Time::from_unix_nanos(millis * 1_000_000) }
     };
@@ -639,7 +640,7 @@ async fn post(port: u16, body: &str) {
     assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
 }
 
-/// What the log says about attempts of a receiver that failed.
+/// The errors in the log about failed attempts of a receiver.
 fn errors_of(log: &str, receiver: &str) -> Vec<(String, bool)> {
     let mut errors = Vec::new();
     for line in log.lines() {

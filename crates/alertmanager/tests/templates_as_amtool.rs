@@ -1,6 +1,6 @@
-//! Templates of notifications against the output of the real `amtool template render`: the data and functions, the named
-//! defaults, and HTML put together at random around actions. `testdata/alertmanager/templates.jsonl`; the data of all of
-//! them is `templates.data.json`.
+//! Notification templates compared with the output of the real `amtool template render`: data and functions,
+//! the default definitions, and random HTML around actions. The cases are in
+//! `testdata/alertmanager/templates.jsonl`, and their data in `templates.data.json`.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -83,7 +83,7 @@ fn names_a_default(row: &Row) -> bool {
 }
 
 #[test]
-fn some_of_the_rows_are_asked_again() {
+fn some_rows_are_run_again_with_the_real_amtool() {
     let Some(peers) = std::env::var_os("FERULA_PEERS") else {
         eprintln!("LEFT OUT: FERULA_PEERS is not set, so the real amtool was not asked");
         return;
@@ -91,7 +91,7 @@ fn some_of_the_rows_are_asked_again() {
     let directory = tempfile::tempdir().expect("a directory");
     let file = directory.path().join("data.json");
     fs::write(&file, data()).expect("written");
-    // The packaged amtool comes without the named defaults.
+    // The packaged amtool lacks the default definitions.
     for row in rows().iter().filter(|row| !names_a_default(row)).step_by(40) {
         let output = Command::new(Path::new(&peers).join("amtool"))
             .args(["template", "render", "--template.glob=/none*"])

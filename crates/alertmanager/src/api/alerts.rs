@@ -15,7 +15,7 @@ use crate::engine::{AlertStatus, AlertView};
 use crate::matcher_index::matches;
 use crate::stored_alert::StoredAlert;
 
-/// An alert as a client gives it.
+/// An alert in the form in which clients post it.
 struct PostedAlert {
     labels: Vec<(String, String)>,
     annotations: Vec<(String, String)>,
@@ -100,7 +100,7 @@ impl Api {
         Err(Answer::text(400, &text))
     }
 
-    /// Times that the client left out, and no empty labels.
+    /// Fills in missing times and removes empty labels.
     fn complete(&self, posted: PostedAlert, now: UnixNanos, timeout: std::time::Duration) -> StoredAlert {
         let now = Time::from_unix_nanos(now.0);
         let is_set = |time: &Time| !time.is_zero();
@@ -138,7 +138,7 @@ impl Api {
     }
 }
 
-/// Which statuses are shown.
+/// The statuses selected by the query parameters.
 struct Shown {
     active: bool,
     silenced: bool,
@@ -166,7 +166,7 @@ fn receiver_label(config: &AlertmanagerConfig, receiver: &str, label: &str) -> O
     receiver.labels.get(label).cloned()
 }
 
-/// An alert with its keys in Alertmanager's order.
+/// Writes an alert with its keys in Alertmanager's order.
 pub(super) fn write_alert(json: &mut Json, view: &AlertView, muted_by: &[String]) {
     let alert = &view.alert;
     json.object(|json| {
@@ -198,11 +198,11 @@ fn read_alerts(body: Value) -> Result<Vec<PostedAlert>, Answer> {
         other => return Err(body::failed("alerts", &body::wrong_type(&other, "", "models.PostableAlerts"))),
     };
     let mut alerts = Vec::with_capacity(items.len());
-    // Types come before what is missing, as the body is decoded before it is checked.
+    // Type errors come before missing fields, because the body is decoded before it is validated.
     let mut problem = None;
     for (at, item) in items.iter().enumerate() {
         let object = match item {
-            // Alertmanager ends the connection here.
+            // Alertmanager closes the connection here.
             Value::Null => {
                 problem = problem.or_else(|| Some(body::invalid(602, &format!("{at} in body is required"))));
                 continue;
@@ -238,7 +238,7 @@ fn read_alerts(body: Value) -> Result<Vec<PostedAlert>, Answer> {
     problem.map_or(Ok(alerts), Err)
 }
 
-/// Whether a link has a scheme, or is a path from the root.
+/// Whether a link has a scheme or is an absolute path.
 fn is_request_uri(text: &str) -> bool {
     let is_whole = |url: Url| !url.scheme().is_empty() || text.starts_with('/');
     text.is_empty() || Url::parse(text).is_ok_and(is_whole)

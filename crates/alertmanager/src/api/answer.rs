@@ -2,18 +2,18 @@
 
 use ferula_go::json::push_string;
 
-/// What a client gets.
+/// A complete answer.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Answer {
     pub status: u16,
-    /// JSON, or nothing.
+    /// JSON, or empty.
     pub body: Vec<u8>,
-    /// Methods, for status 405.
+    /// The allowed methods, for status 405.
     pub allow: Option<&'static str>,
 }
 
 impl Answer {
-    /// 200 with a body, which ends with a line end.
+    /// Status 200 with a body, to which a newline is added.
     pub fn json(mut body: String) -> Self {
         body.push('\n');
         Answer { status: 200, body: body.into_bytes(), allow: None }
@@ -24,14 +24,14 @@ impl Answer {
         Answer { status, ..Answer::default() }
     }
 
-    /// The error of a handler: a JSON string.
+    /// An error from a handler: a JSON string.
     pub fn text(status: u16, text: &str) -> Self {
         let mut body = String::new();
         push_string(&mut body, text);
         Answer { status, ..Answer::json(body) }
     }
 
-    /// The error of the layer before handlers.
+    /// An error from request validation, before any handler runs.
     pub fn coded(status: u16, code: u16, message: &str) -> Self {
         let mut body = format!("{{\"code\":{code},\"message\":");
         push_string(&mut body, message);
@@ -39,14 +39,14 @@ impl Answer {
         Answer { status, body: body.into_bytes(), allow: None }
     }
 
-    /// With the methods that are allowed.
+    /// Adds the allowed methods.
     pub fn with_allow(mut self, methods: &'static str) -> Self {
         self.allow = Some(methods);
         self
     }
 }
 
-/// Writes objects and lists with their commas.
+/// Writes JSON objects and lists, and the commas in between.
 #[derive(Debug, Default)]
 pub struct Json(pub String);
 
@@ -73,7 +73,7 @@ impl Json {
         self.0.push(']');
     }
 
-    /// A key; its value comes next.
+    /// A key; its value must follow.
     pub fn key(&mut self, name: &str) -> &mut Self {
         self.separate();
         push_string(&mut self.0, name);
@@ -81,7 +81,7 @@ impl Json {
         self
     }
 
-    /// A text.
+    /// A string.
     pub fn text(&mut self, text: &str) {
         self.separate();
         push_string(&mut self.0, text);
@@ -93,7 +93,7 @@ impl Json {
         self.0.push_str(&value.to_string());
     }
 
-    /// An object of texts.
+    /// An object whose values are strings.
     pub fn pairs<'p>(&mut self, pairs: impl IntoIterator<Item = (&'p str, &'p str)>) {
         self.object(|json| pairs.into_iter().for_each(|(name, value)| json.key(name).text(value)));
     }

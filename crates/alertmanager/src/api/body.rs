@@ -1,11 +1,11 @@
-//! Bodies of requests: JSON read with the errors that Go's decoder has for it.
+//! Request bodies: parses JSON with the error texts of Go's decoder.
 
 use serde_json::{Map, Value};
 
 use super::answer::Answer;
 use crate::alert::Time;
 
-/// Reads a body. `what` is the name of the parameter, `alerts` or `silence`.
+/// Parses a body. `what` is the name of the parameter, `alerts` or `silence`.
 pub(super) fn read(body: &[u8], what: &str) -> Result<Value, Answer> {
     if body.is_empty() {
         return Err(Answer::coded(422, 602, &format!("{what} in body is required")));
@@ -19,12 +19,12 @@ pub(super) fn read(body: &[u8], what: &str) -> Result<Value, Answer> {
     })
 }
 
-/// The answer to a body that is not what it should be.
+/// The answer to a body that cannot be decoded.
 pub(super) fn failed(what: &str, why: &str) -> Answer {
     Answer::coded(400, 400, &format!("parsing {what} body from \"\" failed, because {why}"))
 }
 
-/// The answer to a body in which something is missing or wrong.
+/// The answer to a body with missing or invalid fields.
 pub(super) fn invalid(code: u16, text: &str) -> Answer {
     Answer::coded(422, code, text)
 }
@@ -36,7 +36,7 @@ fn syntax_error(body: &[u8], line: usize, column: usize) -> String {
     format!("invalid character '{quoted}' looking for beginning of value")
 }
 
-/// How Go's decoder calls a value.
+/// The name that Go's decoder uses for a value's type.
 fn kind(value: &Value) -> &'static str {
     match value {
         Value::Null => "null",
@@ -48,7 +48,7 @@ fn kind(value: &Value) -> &'static str {
     }
 }
 
-/// A value of another type than it must have.
+/// The error for a value of the wrong type.
 pub(super) fn wrong_type(value: &Value, field: &str, wanted: &str) -> String {
     match field {
         "" => format!("json: cannot unmarshal {} into Go value of type {wanted}", kind(value)),
@@ -58,13 +58,13 @@ pub(super) fn wrong_type(value: &Value, field: &str, wanted: &str) -> String {
     }
 }
 
-/// The value of a key, whose case does not matter when there is no exact one; `null` is nothing.
+/// The value of a key. Without an exact match, case is ignored; `null` counts as absent.
 pub(super) fn get<'v>(object: &'v Map<String, Value>, key: &str) -> Option<&'v Value> {
     let folded = || object.iter().find(|(known, _)| known.eq_ignore_ascii_case(key)).map(|(_, value)| value);
     object.get(key).or_else(folded).filter(|value| !value.is_null())
 }
 
-/// The text of a key. `owner` is the type that Go's error names.
+/// The string of a key. `owner` is the type named in Go's error.
 pub(super) fn text(object: &Map<String, Value>, key: &str, owner: &str) -> Result<Option<String>, String> {
     match get(object, key) {
         None => Ok(None),
@@ -73,7 +73,7 @@ pub(super) fn text(object: &Map<String, Value>, key: &str, owner: &str) -> Resul
     }
 }
 
-/// The truth of a key.
+/// The boolean of a key.
 pub(super) fn boolean(object: &Map<String, Value>, key: &str, owner: &str) -> Result<Option<bool>, String> {
     match get(object, key) {
         None => Ok(None),
@@ -82,7 +82,7 @@ pub(super) fn boolean(object: &Map<String, Value>, key: &str, owner: &str) -> Re
     }
 }
 
-/// The texts of a key that holds an object.
+/// The strings of a key whose value is an object.
 pub(super) fn pairs(
     object: &Map<String, Value>,
     key: &str,
@@ -108,13 +108,14 @@ pub(super) fn pairs(
 pub(super) fn time(object: &Map<String, Value>, key: &str, owner: &str) -> Result<Option<Time>, String> {
     let Some(text) = text(object, key, owner)? else { return Ok(None) };
     parse_time(&text).map(Some).ok_or_else(|| {
-        // Go names the last layout that it tried.
+        // Go names the last layout that it has tried.
         let quoted = ferula_go::quote::go_quote(&text);
         format!("parsing time {quoted} as \"2006-01-02\": cannot parse {quoted} as \"2006\"")
     })
 }
 
-/// RFC 3339, and what else Alertmanager takes: without a zone (UTC), without seconds, with a blank, a date alone.
+/// Parses RFC 3339 and the other forms that Alertmanager accepts: without a zone (UTC), without seconds, with
+/// a space, a date alone.
 fn parse_time(text: &str) -> Option<Time> {
     if text.is_empty() {
         return Some(Time::from_unix_nanos(0));

@@ -1,6 +1,6 @@
 //! The build of the program, as the API shows it.
 
-/// What the status says of the program.
+/// Build information in the answer of `/api/v2/status`.
 #[derive(Clone, Debug, Default)]
 pub struct Build {
     pub version: String,

@@ -1,4 +1,5 @@
-//! Paths of our own: why an alert is told or not, and what was told lately.
+//! Paths that Alertmanager does not have: why notifications about an alert are sent or not, and recent
+//! notification decisions.
 
 use super::Api;
 use super::alerts::write_alert;
@@ -6,7 +7,7 @@ use super::answer::{Answer, Json};
 use super::params::Params;
 use crate::engine::{Event, IntegrationView, Outcome, RouteView};
 
-/// How many events are shown unless `limit` says otherwise.
+/// Default number of events; the parameter `limit` overrides it.
 const EVENTS_SHOWN: usize = 100;
 
 impl Api {
@@ -28,7 +29,8 @@ impl Api {
         Answer::json(json.0)
     }
 
-    /// `/api/v2/notifications`: decisions, latest first, filtered by `receiver`, `group_key` and `outcome`.
+    /// `/api/v2/notifications`: recent decisions, latest first, filtered by `receiver`, `group_key` and
+    /// `outcome`.
     pub(super) fn notifications(&self, query: &str) -> Answer {
         let params = Params::new(query);
         let limit = params.first("limit").and_then(|text| text.parse().ok()).unwrap_or(EVENTS_SHOWN);

@@ -1,8 +1,8 @@
-//! What is counted of the alerts that come in.
+//! Counters of incoming alerts.
 
 use ferula_telemetry::{Counter, CounterVec, Registry};
 
-/// Alerts that were received, and those that were refused.
+/// Received and refused alerts.
 pub(super) struct AlertMetrics {
     pub received: CounterVec,
     pub invalid: Counter,
@@ -12,14 +12,14 @@ impl AlertMetrics {
     pub fn new(registry: &Registry) -> Self {
         let received = registry.counter_vec(
             "alertmanager_alerts_received_total",
-            "Alerts that clients sent, repeated ones included.",
+            "Alerts received from clients, including repeated ones.",
             &["status", "version"],
         );
         received.with(&["firing", "v2"]);
         received.with(&["resolved", "v2"]);
         let invalid = registry.counter_vec(
             "alertmanager_alerts_invalid_total",
-            "Alerts that were refused because something is wrong with them.",
+            "Alerts that were refused because they are invalid.",
             &["version"],
         );
         AlertMetrics { received, invalid: invalid.with(&["v2"]) }

@@ -1,4 +1,4 @@
-//! Parameters in the address.
+//! Query parameters.
 
 use ferula_config::alertmanager::{Matcher, MatcherSyntax, parse_matcher};
 use ferula_go::Regexp;
@@ -19,9 +19,10 @@ impl Params {
         self.0.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
     }
 
-    /// A switch that is on unless the value is there and is no word for "yes".
+    /// A boolean parameter that is true by default: only a value that is present and not a word for "yes"
+    /// turns it off.
     pub fn is_on(&self, name: &str) -> bool {
-        // The list of the library that Alertmanager's API is made with.
+        // The words come from the library on which Alertmanager's API is built.
         const YES: [&str; 10] = ["true", "1", "yes", "ok", "y", "on", "selected", "checked", "t", "enabled"];
         match self.first(name) {
             None | Some("") => true,
@@ -29,7 +30,7 @@ impl Params {
         }
     }
 
-    /// Matchers, one for each value.
+    /// One matcher per value.
     pub fn matchers(&self, name: &str, syntax: MatcherSyntax, prefix: &str) -> Result<Vec<Matcher>, Answer> {
         let values = self.0.iter().filter(|(known, _)| known == name);
         let parse = |(_, value): &(String, String)| {
@@ -39,7 +40,7 @@ impl Params {
         values.map(parse).collect()
     }
 
-    /// Which receivers are meant, by `receiver` and `receiver_matchers`.
+    /// The receivers selected by `receiver` and `receiver_matchers`.
     pub fn receivers(&self, syntax: MatcherSyntax) -> Result<ReceiverFilter, Answer> {
         let regexp =
             match self.first("receiver") {
@@ -54,14 +55,14 @@ impl Params {
     }
 }
 
-/// Which receivers are meant.
+/// Selects receivers.
 pub(super) struct ReceiverFilter {
     regexp: Option<Regexp>,
     matchers: Vec<Matcher>,
 }
 
 impl ReceiverFilter {
-    /// Whether one of the receivers is meant; `labels_of` returns a label of a receiver.
+    /// Whether one of the receivers is selected; `labels_of` returns a label of a receiver.
     pub fn passes<'n>(
         &self,
         names: impl Iterator<Item = &'n str> + Clone,
@@ -77,7 +78,7 @@ impl ReceiverFilter {
         self.regexp.as_ref().is_none_or(by_name) && (self.matchers.is_empty() || by_labels())
     }
 
-    /// Whether every receiver is meant.
+    /// Whether every receiver is selected.
     pub fn is_empty(&self) -> bool {
         self.regexp.is_none() && self.matchers.is_empty()
     }

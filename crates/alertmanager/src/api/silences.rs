@@ -106,12 +106,12 @@ fn check_uuid(id: &str) -> Result<(), Answer> {
     Err(Answer::coded(422, 601, &text))
 }
 
-/// Whether for every filter one of the matchers is the same.
+/// Whether each filter equals one of the matchers.
 fn has_matchers(silence: &Silence, filters: &[Matcher]) -> bool {
     silence.matcher_sets.iter().any(|set| filters.iter().all(|filter| set.contains(filter)))
 }
 
-/// The state as the API shows it: at its very end a silence is expired.
+/// The state that the API shows: at the exact moment of its end, a silence counts as expired.
 fn shown_state(silence: &Silence, now: UnixNanos) -> SilenceState {
     if now == silence.ends_at { SilenceState::Expired } else { silence.state_at(now) }
 }
@@ -146,7 +146,8 @@ fn write_silence(json: &mut Json, silence: &Silence, now: UnixNanos) {
     });
 }
 
-/// A silence without its matchers, and these. Types come before what is missing, in Alertmanager's order.
+/// Parses a silence, and its matchers separately. Type errors come before missing fields, in Alertmanager's
+/// order.
 fn read_silence(body: &Value) -> Result<(Silence, GivenMatchers), Answer> {
     let empty = serde_json::Map::new();
     let object = match body {
@@ -175,7 +176,7 @@ fn read_silence(body: &Value) -> Result<(Silence, GivenMatchers), Answer> {
     let mut given = Vec::with_capacity(matchers.len());
     for (at, matcher) in matchers.into_iter().enumerate() {
         let missing = |what: &str| missing(&format!("matchers.{at}{what}"));
-        // Alertmanager ends the connection here.
+        // Alertmanager closes the connection here.
         let matcher = matcher.ok_or_else(|| missing(""))?;
         let is_regexp = matcher.is_regexp.ok_or_else(|| missing(".isRegex"))?;
         let name = matcher.name.ok_or_else(|| missing(".name"))?;

@@ -99,13 +99,13 @@ fn alerts_are_shown_as_alertmanager_shows_them() {
         assert_eq!(server.get(&format!("alerts?{nothing}")), "[]\n", "{nothing}");
         assert_eq!(server.get(&format!("alerts/groups?{nothing}")), "[]\n", "{nothing}");
     }
-    // An alert whose time is over is shown no more.
+    // An alert that has ended is no longer shown.
     server.clock.advance(Duration::from_secs(301));
     assert_eq!(server.get("alerts"), format!("[{b}]\n"));
 }
 
 #[test]
-fn suppressed_alerts_say_by_what() {
+fn suppressed_alerts_name_what_suppresses_them() {
     let server = Server::new();
     let silence = r#"{"matchers":[{"name":"alertname","value":"A","isRegex":false}],"startsAt":"2026-11-30T02:00:00Z","endsAt":"2027-11-30T02:00:00Z","createdBy":"me","comment":"c"}"#;
     let (_, body) = server.ask("POST", "silences", silence);
@@ -179,7 +179,7 @@ fn silences_are_shown_as_alertmanager_shows_them() {
     assert!(server.get("silences").ends_with(&format!(",{expired}]\n")));
 }
 
-/// What is wrong, and the answer; all recorded.
+/// Invalid requests and their answers, all recorded from Alertmanager.
 #[test]
 fn errors_are_those_of_alertmanager() {
     let silence = |change: &str, to: &str| {

@@ -1,4 +1,4 @@
-//! One notification to one integration: attempts until it arrives, is refused, or its time is over.
+//! One notification to one integration: it is attempted until it succeeds, is refused, or its time is over.
 
 use std::time::Duration;
 
@@ -32,8 +32,8 @@ impl Engine {
         })
     }
 
-    /// Takes the result of an attempt. An attempt that was cut at its deadline is a [`NotifyError`] with
-    /// [`FailureReason::ContextDeadlineExceeded`].
+    /// Processes the result of an attempt. An attempt that was cancelled at its deadline ends with a
+    /// [`NotifyError`] with [`FailureReason::ContextDeadlineExceeded`].
     pub fn finished(&mut self, id: u64, result: Result<Sent, NotifyError>, took: Duration, now: UnixNanos) {
         let Some(delivery) = self.deliveries.get_mut(&id) else { return };
         delivery.attempts += 1;
@@ -71,14 +71,14 @@ impl Engine {
             );
         }
         delivery.last_error = Some(failure);
-        // The pause counts from the beginning of the attempt.
+        // The pause counts from the start of the attempt.
         let pause = delivery.backoff.mul_f64(spread);
         delivery.backoff = delivery.backoff.mul_f64(BACKOFF_GROWTH).min(BACKOFF_MAX);
         let next = delivery.attempt_started.plus(pause).max(now).min(delivery.deadline);
         self.timers.insert((next, Timer::Attempt(id)));
     }
 
-    /// Ends a delivery without success. The error that counts is the last one that was not merely the end of time.
+    /// Ends a delivery as failed. The reported error is the last one other than the timeout itself.
     fn give_up(&mut self, id: u64, failure: Option<NotifyError>, now: UnixNanos) {
         let Some(delivery) = self.deliveries.remove(&id) else { return };
         let is_final = failure.as_ref().is_some_and(|failure| !failure.retry);
@@ -140,7 +140,7 @@ impl Engine {
         }
     }
 
-    /// Writes into the log that the integration knows of the flush.
+    /// Records in the notification log that the integration has been notified by this flush.
     pub(super) fn note_told(&mut self, delivery: &Delivery, kept: Kept, now: UnixNanos) {
         let entry = LogEntry {
             group_key: delivery.content.group_key.to_string(),

@@ -1,4 +1,4 @@
-//! What goes to one integration: the content, an attempt to send it, and how far the attempts have come.
+//! A notification to one integration: its content, an attempt to send it, and the progress of the attempts.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,38 +10,39 @@ use crate::notification_log::{FlushHashes, LogReceiver};
 use crate::receiver::{Integration, Kept, NotifyError, Reason};
 use crate::route::Labels;
 
-/// A number that names a group as long as it lives.
+/// Identifies a group for as long as it exists.
 pub(super) type GroupId = u64;
 
-/// Before the second attempt; grows by half with every attempt, and is spread by half of itself both ways.
+/// Pause before the second attempt. Each further pause is 1.5 times as long, with a random deviation of up to
+/// half of it.
 const BACKOFF: Duration = Duration::from_millis(500);
 
-/// What is told.
+/// The content of a notification.
 #[derive(Debug)]
 pub struct Content {
     pub receiver: Arc<str>,
     pub group_key: Arc<str>,
     pub group_labels: Arc<Labels>,
     pub alerts: Vec<Arc<Alert>>,
-    /// Of the flush.
+    /// Time of the flush.
     pub now: Time,
     pub repeat_interval: Duration,
     pub reason: Reason,
     pub kept: Kept,
 }
 
-/// An attempt to make.
+/// An attempt that the caller has to make.
 #[derive(Debug)]
 pub struct Attempt {
-    /// For [`super::Engine::finished`].
+    /// Passed to [`super::Engine::finished`].
     pub id: u64,
     pub integration: Integration,
     pub content: Arc<Content>,
-    /// After this the attempt is given up.
+    /// When the attempt is cancelled.
     pub deadline: UnixNanos,
 }
 
-/// A notification on its way to one integration.
+/// A notification that is being sent to one integration.
 #[derive(Debug)]
 pub(super) struct Delivery {
     pub group: GroupId,

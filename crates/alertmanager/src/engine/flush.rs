@@ -1,4 +1,4 @@
-//! Groups that are due: what of them is told, to which integrations.
+//! Flushes groups that are due: determines what is sent to which integrations.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,15 +15,15 @@ use crate::receiver::{Integration, Kept, Reason};
 use crate::route::Labels;
 use crate::stored_alert::StoredAlert;
 
-/// A flush has at least this long.
+/// Minimum time for a flush.
 const FLUSH_MIN: Duration = Duration::from_secs(10);
 
-/// An alert of a flush, and whether it is over.
+/// An alert of a flush, and whether it is resolved.
 type Flushed = (Arc<StoredAlert>, bool);
 
 impl Engine {
-    /// Does everything that is due, and returns the attempts that are to be made now. Each is answered with
-    /// [`Engine::finished`].
+    /// Does everything that is due, and returns the attempts that have to be made now. The caller reports the
+    /// result of each to [`Engine::finished`].
     pub fn poll(&mut self, now: UnixNanos) -> Vec<Attempt> {
         let mut attempts = Vec::new();
         if self.alive_at.is_none_or(|at| at.plus(ALIVE_INTERVAL) <= now) {
@@ -51,8 +51,8 @@ impl Engine {
         }
     }
 
-    /// Flushes a group. `tick` is the moment that the flush is about; it is earlier than `now` when the flush before took
-    /// longer than the interval.
+    /// Flushes a group. `tick` is the scheduled time of the flush, which is earlier than `now` if the
+    /// previous flush took longer than the interval.
     fn flush(&mut self, id: GroupId, tick: UnixNanos, now: UnixNanos) {
         let Some(group) = self.groups.get_mut(&id) else { return };
         let route = group.route.clone();
@@ -75,7 +75,7 @@ impl Engine {
         self.end_flush_if_done(id, now);
     }
 
-    /// The alerts that nothing mutes, in the order in which they were.
+    /// The alerts that are not muted, in their original order.
     fn unmuted(
         &mut self,
         id: GroupId,
@@ -123,7 +123,7 @@ impl Engine {
         self.history.note(now, &group.key, &group.route.receiver, None, alerts, outcome);
     }
 
-    /// Decides for each integration whether it needs telling.
+    /// Decides for each integration whether a notification is needed.
     fn deliver(&mut self, id: GroupId, alerts: &[Flushed], tick: UnixNanos, now: UnixNanos) {
         let Some(group) = self.groups.get(&id) else { return };
         let (key, route, labels) = (group.key.clone(), group.route.clone(), group.labels.clone());
@@ -132,7 +132,7 @@ impl Engine {
         let deadline = now.plus(route.group_interval.max(FLUSH_MIN));
         let own = |(name, value): (&str, &str)| (name.to_owned(), value.to_owned());
         let group_labels: Arc<Labels> = Arc::new(labels.iter().map(own).collect());
-        // Made once for all integrations that are told.
+        // Created once for all integrations that are notified.
         let mut to_tell: Option<Vec<Arc<Alert>>> = None;
         for integration in integrations {
             let receiver = log_receiver(&route.receiver, &integration);
@@ -168,7 +168,7 @@ impl Engine {
     }
 
     fn begin(&mut self, delivery: Delivery, now: UnixNanos) {
-        // Nothing to tell, but the log must forget what fired.
+        // Nothing is sent, but the log must drop the firing alerts.
         if delivery.content.alerts.is_empty() {
             let kept = delivery.content.kept.clone();
             self.note_told(&delivery, kept, now);
@@ -182,7 +182,7 @@ impl Engine {
         self.timers.insert((now, Timer::Attempt(id)));
     }
 
-    /// Counts a delivery of the group as over.
+    /// Records that one delivery of the group has ended.
     pub(super) fn delivery_ended(&mut self, id: GroupId, failed: bool, now: UnixNanos) {
         if let Some(flush) = self.groups.get_mut(&id).and_then(|group| group.flush.as_mut()) {
             flush.open_deliveries = flush.open_deliveries.saturating_sub(1);
@@ -197,7 +197,7 @@ impl Engine {
         let mut told = Vec::new();
         if !flush.failed {
             for (fingerprint, updated_at) in flush.resolved {
-                // One that was reported again during the flush may fire anew.
+                // An alert that was reported again during the flush may fire again.
                 let is_same =
                     group.alerts.get(&fingerprint).is_some_and(|alert| alert.updated_at == updated_at);
                 if is_same {
@@ -217,7 +217,7 @@ impl Engine {
         }
     }
 
-    /// Ends a group that has no alerts any more.
+    /// Removes a group without alerts.
     pub(super) fn remove_group(&mut self, id: GroupId) {
         let Some(group) = self.groups.remove(&id) else { return };
         self.timers.remove(&(group.next_flush, Timer::Flush(id)));
@@ -225,7 +225,7 @@ impl Engine {
     }
 }
 
-/// The name under which the log knows an integration.
+/// The name of an integration in the notification log.
 pub(super) fn log_receiver(receiver: &str, integration: &Integration) -> LogReceiver {
     LogReceiver {
         group_name: receiver.to_owned(),

@@ -1,4 +1,4 @@
-//! What was decided lately: what was sent, what was not, and why.
+//! Recent decisions: what was sent, what was not, and why.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -7,7 +7,7 @@ use ferula_model::UnixNanos;
 
 use crate::receiver::Reason;
 
-/// How many events are kept.
+/// Maximum number of events.
 const EVENTS_MAX: usize = 10_000;
 
 /// One decision about a group.
@@ -16,21 +16,21 @@ pub struct Event {
     pub at: UnixNanos,
     pub group_key: Arc<str>,
     pub receiver: Arc<str>,
-    /// `slack[0]`; `None` when the decision holds for all integrations of the receiver.
+    /// `slack[0]`; `None` if the decision applies to all integrations of the receiver.
     pub integration: Option<String>,
-    /// How many alerts it was about.
+    /// Number of alerts.
     pub alerts: usize,
     pub outcome: Outcome,
 }
 
-/// How a decision ended.
+/// The outcome of a decision.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Outcome {
     Sent {
         reason: Reason,
         attempts: u32,
     },
-    /// Only resolved alerts, for an integration that does not send them.
+    /// There are only resolved alerts, which the integration does not send.
     NothingToSend {
         reason: Reason,
     },
@@ -41,7 +41,7 @@ pub enum Outcome {
     },
     /// All alerts were inhibited.
     Inhibited,
-    /// All alerts that were left were silenced.
+    /// All remaining alerts were silenced.
     Silenced,
     /// Time intervals mute the route.
     Muted {
@@ -63,7 +63,7 @@ impl Outcome {
     }
 }
 
-/// The latest events, oldest first.
+/// Recent events, oldest first.
 #[derive(Debug, Default)]
 pub(super) struct History(VecDeque<Event>);
 

@@ -1,4 +1,4 @@
-//! What the engine counts, under Alertmanager's names.
+//! The engine's metrics, under Alertmanager's names.
 
 use std::time::Duration;
 
@@ -6,7 +6,7 @@ use ferula_telemetry::{CounterVec, Gauge, HistogramVec, Registry};
 
 use crate::receiver::FailureReason;
 
-/// Every integration that has its series from the start.
+/// All integrations, whose series exist from the start.
 const INTEGRATIONS: [&str; 18] = [
     "email",
     "pagerduty",
@@ -28,15 +28,15 @@ const INTEGRATIONS: [&str; 18] = [
     "mattermost",
 ];
 
-/// Reasons for which alerts are not told about.
+/// Reasons for which alerts are suppressed.
 const SUPPRESSED: [&str; 4] = ["silence", "inhibition", "mute_time_interval", "active_time_interval"];
 
 /// Counters of notifications and limits.
 #[derive(Clone)]
 pub struct Metrics {
-    /// Whether the receiver's name is a label too.
+    /// Whether the receiver's name is a label.
     with_receiver: bool,
-    /// Whether the alert's name is a label of the counter of limited alerts.
+    /// Whether the counter of limited alerts has the alert's name as a label.
     with_alert_name: bool,
     notifications: CounterVec,
     failed: CounterVec,
@@ -62,35 +62,35 @@ impl Metrics {
             with_alert_name,
             notifications: counter(
                 "alertmanager_notifications_total",
-                "Notifications that were begun, however many requests each took.",
+                "Notifications, however many attempts each of them needed.",
             ),
             failed: registry.counter_vec(
                 "alertmanager_notifications_failed_total",
-                "Notifications that were given up. Alert when this rises.",
+                "Notifications that failed for good. Alert when this rises.",
                 &failure_labels,
             ),
             requests: counter(
                 "alertmanager_notification_requests_total",
-                "Attempts to deliver notifications, repeated ones included.",
+                "Attempts to send notifications, including retries.",
             ),
             requests_failed: counter(
                 "alertmanager_notification_requests_failed_total",
-                "Attempts to deliver notifications that failed; most are repeated.",
+                "Failed attempts to send notifications; most of them are retried.",
             ),
             suppressed: registry.counter_vec(
                 "alertmanager_notifications_suppressed_total",
-                "Alerts that were left out of notifications because something silences, inhibits or mutes them.",
+                "Alerts that were left out of notifications because they were silenced, inhibited or muted.",
                 &["reason"],
             ),
             latency: registry.histogram_vec(
                 "alertmanager_notification_latency_seconds",
-                "How long attempts to deliver took.",
+                "Duration of attempts to send notifications, in seconds.",
                 &[1.0, 5.0, 10.0, 15.0, 20.0],
                 labels,
             ),
             limited: registry.counter_vec(
                 "alertmanager_alerts_limited_total",
-                "Alerts that were dropped because there are too many of their name (--alerts.per-alertname-limit).",
+                "Alerts that were dropped because too many have the same name (--alerts.per-alertname-limit).",
                 if with_alert_name { &["alertname"] } else { &[] },
             ),
             receivers: registry.gauge("alertmanager_receivers", "Receivers that routes use."),

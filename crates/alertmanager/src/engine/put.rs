@@ -1,4 +1,4 @@
-//! Alerts come in: merged with what is known, stored, and put into the groups of their routes.
+//! Incoming alerts: they are merged with known ones, stored, and added to the groups of their routes.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -13,7 +13,8 @@ use crate::route::{GroupBy, Route};
 use crate::stored_alert::{StoredAlert, show_labels};
 
 impl Engine {
-    /// Takes alerts. Their `updated_at` is when they were reported; labels are not empty, and times are set.
+    /// Adds alerts. Their `updated_at` is the time of the report; labels must not be empty, and times must be
+    /// set.
     pub fn put(&mut self, alerts: Vec<StoredAlert>, now: UnixNanos) {
         for alert in alerts {
             let fingerprint = alert.fingerprint();
@@ -32,7 +33,7 @@ impl Engine {
         }
     }
 
-    /// The alert with what is known of it, or `None` when the limit of its name is reached.
+    /// Merges the alert with the stored one; `None` if the limit for its name is reached.
     fn merged(
         &mut self,
         alert: StoredAlert,
@@ -44,7 +45,7 @@ impl Engine {
             _ => alert,
         };
         if let Some(old) = old {
-            // Equal texts are kept once.
+            // Equal texts share memory.
             alert.labels = old.labels.clone();
             if alert.annotations == old.annotations {
                 alert.annotations = old.annotations.clone();
@@ -68,7 +69,7 @@ impl Engine {
         let ends = self.ends_by_name.entry(alert.name().to_owned()).or_default();
         let fingerprint = alert.fingerprint();
         if ends.len() >= limit && !ends.contains_key(&fingerprint) {
-            // One that is over makes room.
+            // A resolved alert makes room.
             let now = Time::from_unix_nanos(now.0);
             let Some(over) = ends.iter().find(|(_, end)| **end <= now).map(|(known, _)| *known) else {
                 return false;
@@ -82,7 +83,7 @@ impl Engine {
     pub(super) fn store(&mut self, fingerprint: u64, alert: Arc<StoredAlert>, now: UnixNanos) {
         self.inhibitor.update(&alert);
         let known = self.alerts.get(&fingerprint).map(|entry| entry.groups.clone()).unwrap_or_default();
-        // The labels are the same, so the groups are, as long as they live.
+        // Equal labels mean the same groups, as long as those exist.
         let groups = match !known.is_empty() && known.iter().all(|id| self.groups.contains_key(id)) {
             true => known,
             false => self.groups_of(&alert, now),
@@ -95,7 +96,7 @@ impl Engine {
         self.alerts.insert(fingerprint, Entry { alert, groups });
     }
 
-    /// The groups of an alert, made where they are missing.
+    /// The groups of an alert; missing ones are created.
     pub(super) fn groups_of(&mut self, alert: &StoredAlert, now: UnixNanos) -> Box<[GroupId]> {
         let matching: Vec<(Arc<RouteSettings>, LabelSet)> = self
             .setup
@@ -118,7 +119,7 @@ impl Engine {
             return *id;
         }
         let id = self.new_id();
-        // What has fired for long need not wait for others.
+        // An alert that has been firing for long need not wait for others.
         let is_old = first.starts_at.plus(route.group_wait).unix_nanos() < now.0;
         let due = if is_old { now } else { now.plus(route.group_wait) }.max(self.settings.start_at);
         let key = format!("{}:{}", route.key, show_labels(&labels)).into();
@@ -139,7 +140,7 @@ impl Engine {
         id
     }
 
-    /// Forgets alerts that are over; groups keep theirs until the end was told.
+    /// Removes resolved alerts from the store. Groups keep theirs until the resolution has been sent.
     pub fn collect_alerts(&mut self, now: UnixNanos) {
         let time = Time::from_unix_nanos(now.0);
         let mut over: Vec<u64> = self

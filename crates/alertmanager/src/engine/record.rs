@@ -1,4 +1,4 @@
-//! What must survive a crash, as messages for the journal.
+//! Changes that must survive a crash, as messages for the journal.
 
 use std::sync::Arc;
 
@@ -10,27 +10,28 @@ use crate::silence::Silence;
 use crate::stored_alert::StoredAlert;
 use crate::wire::{Field, Message, WireError, fields};
 
-/// One change. Applied in order to an engine that knows nothing, all changes make the state again.
+/// One change. Applying all changes in order to an empty engine restores its state.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Record {
-    /// An alert with all that is known of it; it goes into its groups.
+    /// A new alert with all its properties; it is added to its groups.
     Alert(Arc<StoredAlert>),
-    /// An alert that was known was reported again.
+    /// A known alert was reported again.
     Extended { fingerprint: u64, ends_at: Time, updated_at: Time, timeout: bool },
-    /// An alert that is over left the store.
+    /// A resolved alert was removed from the store.
     Forgotten { fingerprint: u64 },
-    /// A flush of a group ended: when the next one is, and whose resolution is told (fingerprint, last report).
+    /// A group's flush ended: the time of the next one, and the alerts whose resolution was sent
+    /// (fingerprint, last report).
     Flushed { route: Arc<str>, labels: LabelSet, next_flush: UnixNanos, told: Vec<(u64, Time)> },
-    /// A silence was set or ended.
+    /// A silence was set or expired.
     Silence(Silence),
-    /// A notification arrived.
+    /// A notification was sent.
     Notified(LogEntry),
-    /// Somebody listened to reports at this time.
+    /// The server was receiving reports at this time.
     Alive { at: UnixNanos },
 }
 
 impl Record {
-    /// Its bytes.
+    /// Encodes the record.
     pub fn encode(&self) -> Vec<u8> {
         let mut out = Message::default();
         match self {
@@ -68,10 +69,10 @@ impl Record {
         out.into_bytes()
     }
 
-    /// Reads a record; `None` when it is of a kind that only a later version knows, or a silence that cannot be used.
+    /// Decodes a record; `None` for a kind that only a later version knows, or a silence that cannot be used.
     ///
     /// # Errors
-    /// Bytes that are none.
+    /// The bytes are not a record.
     pub fn decode(bytes: &[u8]) -> Result<Option<Self>, WireError> {
         let Some(field) = fields(bytes).next() else { return Err(WireError::Incomplete) };
         let field = field?;

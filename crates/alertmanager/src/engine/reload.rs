@@ -1,4 +1,4 @@
-//! A new configuration takes the place of the old one, without forgetting what is under way.
+//! Replaces the configuration without losing what is in progress.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -11,8 +11,8 @@ use crate::inhibit::Inhibitor;
 use crate::stored_alert::StoredAlert;
 
 impl Engine {
-    /// Puts all alerts into the groups of a new configuration. A group that is the same as before keeps its timer, its
-    /// attempts and what mutes it. Attempts of other groups are made to the end.
+    /// Distributes all alerts to the groups of a new configuration. A group that exists in both keeps its
+    /// timer, its attempts and its muting. Attempts of removed groups are completed.
     pub fn reload(&mut self, setup: Setup, now: UnixNanos) {
         self.setup = setup;
         self.inhibitor = Inhibitor::new(&self.setup.config.inhibit_rules);
@@ -21,7 +21,7 @@ impl Engine {
         let old = std::mem::take(&mut self.groups);
         self.group_ids.clear();
         self.timers.retain(|(_, timer)| matches!(timer, Timer::Attempt(_)));
-        // What nobody was told the end of is in a group, though not always in the store.
+        // Alerts whose resolution has not been sent are in a group, but not always in the store.
         let mut alerts: BTreeMap<u64, Arc<StoredAlert>> = BTreeMap::new();
         for group in old.values() {
             alerts.extend(group.alerts.iter().map(|(id, alert)| (*id, alert.clone())));
@@ -57,7 +57,7 @@ impl Engine {
             renamed.insert(group.id, id);
             let Some(new) = self.groups.get_mut(&id) else { continue };
             self.timers.remove(&(new.next_flush, Timer::Flush(id)));
-            // A shorter interval counts from now.
+            // A shorter interval takes effect now.
             let latest = now.plus(new.route.group_interval.max(new.route.group_wait));
             new.next_flush = group.next_flush.min(latest);
             new.flush = group.flush;
@@ -66,7 +66,7 @@ impl Engine {
             self.timers.insert((new.next_flush, Timer::Flush(id)));
         }
         for delivery in self.deliveries.values_mut() {
-            // 0 is the number of no group.
+            // 0 is never the id of a group.
             delivery.group = renamed.get(&delivery.group).copied().unwrap_or(0);
         }
     }

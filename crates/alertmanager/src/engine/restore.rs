@@ -1,4 +1,4 @@
-//! The state after a start: records applied one by one, and the state written out as records.
+//! Restores the state after a start from records, and writes the state as records.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -19,7 +19,7 @@ impl Engine {
     /// Applies a record of an earlier run.
     pub fn apply(&mut self, record: Record, now: UnixNanos) {
         match record {
-            // A group that begins with an alert waits from the moment of its report.
+            // A group that is created by an alert waits from the time of its report.
             Record::Alert(alert) => {
                 let reported = UnixNanos(alert.updated_at.unix_nanos());
                 self.store(alert.fingerprint(), alert, reported);
@@ -40,7 +40,7 @@ impl Engine {
                         group.alerts.remove(&fingerprint);
                     }
                 }
-                // As after a flush: an alert that comes later begins a new group, with its wait.
+                // As after a flush: a later alert creates a new group with its own wait.
                 if group.alerts.is_empty() {
                     self.remove_group(id);
                 }
@@ -51,8 +51,9 @@ impl Engine {
         }
     }
 
-    /// Alerts that fired when the earlier run ended get the time that nobody listened on top, so that their senders can
-    /// report them again before they count as over; at most `resolve_timeout` from now, as some ends are meant as they are.
+    /// Extends alerts that were firing when the earlier run ended by the downtime, so that their senders can
+    /// report them again before they count as resolved. The extension ends at most `resolve_timeout` from
+    /// now, because some ends are intentional.
     fn prolong_alerts(&mut self, now: UnixNanos) {
         let Some(alive_at) = self.alive_at else { return };
         let alive = Time::from_unix_nanos(alive_at.0);
@@ -87,7 +88,7 @@ impl Engine {
         self.timers.insert((next_flush, Timer::Flush(id)));
     }
 
-    /// Ends the applying of records: what fired still fires, and no group is told before its time.
+    /// Ends the restoration: firing alerts are still firing, and no group is flushed before its time.
     pub fn restored(&mut self, now: UnixNanos) {
         self.records.clear();
         self.prolong_alerts(now);
@@ -108,11 +109,13 @@ impl Engine {
         }
     }
 
-    /// The whole state of alerts and groups as records; silences and the notification log have files of their own.
+    /// The whole state of alerts and groups as records; silences and the notification log have separate
+    /// files.
     pub fn state_records(&self, now: UnixNanos) -> Vec<Record> {
         let time = Time::from_unix_nanos(now.0);
         let mut records = vec![Record::Alive { at: now }];
-        // What left the store and still waits in a group comes first, and is forgotten again.
+        // Alerts that are no longer in the store but still in a group come first, and are then removed from
+        // the store again.
         for group in self.groups.values() {
             for (fingerprint, alert) in &group.alerts {
                 if !self.alerts.contains_key(fingerprint) {
@@ -123,7 +126,7 @@ impl Engine {
         }
         let mut fingerprints: Vec<u64> = self.alerts.keys().copied().collect();
         fingerprints.sort_unstable();
-        // A record puts an alert into all of its groups; those that it left already take it out again.
+        // A record adds an alert to all of its groups; further records remove it from those that it has left.
         let mut told: HashMap<GroupId, Vec<(u64, Time)>> = HashMap::new();
         for fingerprint in fingerprints {
             let Some(entry) = self.alerts.get(&fingerprint) else { continue };
@@ -147,10 +150,11 @@ impl Engine {
         records
     }
 
-    /// Creates or changes a silence; returns the identifier that it has now. `new_id` makes one for a new silence.
+    /// Creates or changes a silence and returns its current identifier. `new_id` generates one for a new
+    /// silence.
     ///
     /// # Errors
-    /// What is wrong with it, or that it does not exist.
+    /// The silence is invalid, or does not exist.
     pub fn set_silence(
         &mut self,
         silence: Silence,
@@ -171,10 +175,10 @@ impl Engine {
         Ok(id)
     }
 
-    /// Ends a silence now.
+    /// Expires a silence now.
     ///
     /// # Errors
-    /// When there is none.
+    /// It does not exist.
     pub fn expire_silence(&mut self, id: &str, now: UnixNanos) -> Result<(), SilenceError> {
         if let Some(silence) = self.silences.expire(id, now)? {
             self.silence_changed(silence, "expire silence");
@@ -207,7 +211,7 @@ impl Engine {
         &self.silences
     }
 
-    /// All silences, to read a file into.
+    /// All silences, for loading a file.
     pub fn silences_mut(&mut self) -> &mut Silences {
         &mut self.silences
     }
@@ -217,7 +221,7 @@ impl Engine {
         &self.log
     }
 
-    /// The notification log, to read a file into.
+    /// The notification log, for loading a file.
     pub fn log_mut(&mut self) -> &mut NotificationLog {
         &mut self.log
     }

@@ -1,4 +1,4 @@
-//! What the engine holds.
+//! The state of the engine.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
@@ -20,26 +20,26 @@ use crate::silence::{SilenceLimits, Silences};
 use crate::stored_alert::StoredAlert;
 use crate::time_interval::TimeIntervals;
 
-/// How often a record says that somebody listens.
+/// How often a record confirms that the server is receiving reports.
 pub(super) const ALIVE_INTERVAL: Duration = Duration::from_secs(10);
 
-/// What the command line says.
+/// Settings from the command line.
 #[derive(Clone, Copy, Debug)]
 pub struct EngineSettings {
     pub silences: SilenceLimits,
-    /// How long the notification log is kept.
+    /// How long entries of the notification log are kept.
     pub retention: Duration,
-    /// How many alerts of one name there may be; 0 is no limit.
+    /// Maximum number of alerts with the same name; 0 means no limit.
     pub alerts_per_name_max: usize,
     /// Whether every change of a silence is logged.
     pub log_silences: bool,
-    /// Nothing is told before.
+    /// No notifications are sent before this time.
     pub start_at: UnixNanos,
-    /// For the spread of attempts.
+    /// Seed for the random part of retry pauses.
     pub seed: u64,
 }
 
-/// What a configuration says, ready to be used.
+/// The parts of a configuration that the engine uses, prepared.
 #[derive(Debug)]
 pub struct Setup {
     pub config: Arc<AlertmanagerConfig>,
@@ -49,7 +49,8 @@ pub struct Setup {
 }
 
 impl Setup {
-    /// What a checked configuration says; `receivers` are the integrations of every receiver that a route uses.
+    /// Prepares a checked configuration; `receivers` are the integrations of every receiver that a route
+    /// uses.
     pub fn new(config: Arc<AlertmanagerConfig>, receivers: BTreeMap<String, Vec<Integration>>) -> Self {
         let root = Route::tree(config.root_route());
         let intervals = TimeIntervals::new(&config);
@@ -57,26 +58,26 @@ impl Setup {
     }
 }
 
-/// Alerts that are told together.
+/// Alerts that are notified about together.
 #[derive(Debug)]
 pub(super) struct Group {
     pub id: GroupId,
-    /// Of the routing tree.
+    /// Index in the routing tree.
     pub route: Arc<RouteSettings>,
     pub labels: LabelSet,
     /// `{}/{team="x"}:{alertname="A"}`
     pub key: Arc<str>,
-    /// By fingerprint. Resolved ones stay until that was told.
+    /// By fingerprint. Resolved alerts stay until their resolution has been sent.
     pub alerts: BTreeMap<u64, Arc<StoredAlert>>,
     pub next_flush: UnixNanos,
     pub flush: Option<Flush>,
-    /// When a tick came during the flush.
+    /// The time of a tick that occurred during the flush.
     pub missed_tick: Option<UnixNanos>,
     /// Names of the time intervals that mute the group.
     pub muted_by: Vec<String>,
 }
 
-/// What a group needs of its route.
+/// The settings of a group's route.
 #[derive(Debug)]
 pub(super) struct RouteSettings {
     pub id: Arc<str>,
@@ -104,12 +105,12 @@ impl RouteSettings {
     }
 }
 
-/// A flush whose attempts are not over.
+/// A flush with unfinished attempts.
 #[derive(Debug, Default)]
 pub(super) struct Flush {
     pub open_deliveries: usize,
     pub failed: bool,
-    /// Alerts whose resolution is told: fingerprint, and last report as of the flush.
+    /// Alerts whose resolution is being sent: fingerprint, and time of the last report at the flush.
     pub resolved: Vec<(u64, Time)>,
 }
 
@@ -117,24 +118,24 @@ pub(super) struct Flush {
 #[derive(Debug)]
 pub(super) struct Entry {
     pub alert: Arc<StoredAlert>,
-    /// The groups that it was put into.
+    /// The groups to which it was added.
     pub groups: Box<[GroupId]>,
 }
 
-/// What happens at a moment.
+/// An event at a certain time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Timer {
     Flush(GroupId),
     Attempt(u64),
 }
 
-/// Alerts, groups, silences, and what is being told to whom.
+/// Alerts, groups, silences, and notifications in progress.
 pub struct Engine {
     pub(super) settings: EngineSettings,
     pub(super) setup: Setup,
     pub(super) routes: HashMap<Arc<str>, Arc<RouteSettings>>,
     pub(super) alerts: HashMap<u64, Entry>,
-    /// With a limit: ends of the alerts of each name.
+    /// If there is a limit: the end times of alerts by name.
     pub(super) ends_by_name: HashMap<String, HashMap<u64, Time>>,
     pub(super) silences: Silences,
     pub(super) log: NotificationLog,
@@ -145,16 +146,16 @@ pub struct Engine {
     pub(super) timers: BTreeSet<(UnixNanos, Timer)>,
     pub(super) next_id: u64,
     pub(super) random: u64,
-    /// What must survive a crash and was not handed out yet.
+    /// Records that have not been handed out yet.
     pub(super) records: Vec<Record>,
-    /// When a record last said that somebody listens.
+    /// When a record last confirmed that the server was receiving reports.
     pub(super) alive_at: Option<UnixNanos>,
     pub(super) history: History,
     pub(super) metrics: Metrics,
 }
 
 impl Engine {
-    /// An engine that knows of nothing yet.
+    /// Creates an engine without state.
     pub fn new(settings: EngineSettings, setup: Setup, metrics: Metrics) -> Self {
         let mut engine = Engine {
             settings,
@@ -194,7 +195,7 @@ impl Engine {
         self.next_id
     }
 
-    /// A number from 0 up to but not including 1.
+    /// A random number in [0, 1).
     pub(super) fn next_random(&mut self) -> f64 {
         self.random ^= self.random << 13;
         self.random ^= self.random >> 7;
@@ -202,12 +203,13 @@ impl Engine {
         (self.random >> 11) as f64 / (1_u64 << 53) as f64
     }
 
-    /// What must be on disk before anybody is answered or told; empty when nothing changed.
+    /// Records that must be on disk before a request is answered or a notification is sent; empty if nothing
+    /// changed.
     pub fn take_records(&mut self) -> Vec<Record> {
         std::mem::take(&mut self.records)
     }
 
-    /// When [`Engine::poll`] has something to do.
+    /// When [`Engine::poll`] has to be called next.
     pub fn next_due(&self) -> Option<UnixNanos> {
         let alive = self.alive_at.map_or(UnixNanos(0), |at| at.plus(ALIVE_INTERVAL));
         Some(self.timers.first().map_or(alive, |(due, _)| (*due).min(alive)))

@@ -1,4 +1,4 @@
-//! Timelines: alerts and results come in at given seconds, and what is told when is compared as text.
+//! Timelines: alerts and results arrive at given seconds, and the notifications are compared as text.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -41,7 +41,7 @@ fn setup(yaml: &str) -> Setup {
 struct Play {
     engine: Engine,
     now: UnixNanos,
-    /// Attempts that fail from now on, and how.
+    /// Future failures of attempts.
     failure: Option<NotifyError>,
     records: Vec<Record>,
     lines: Vec<String>,
@@ -77,7 +77,7 @@ impl Play {
         Play { engine, now: UnixNanos(0), failure: None, records: Vec::new(), lines: Vec::new() }
     }
 
-    /// Lets time pass, whatever is due happening at its moment.
+    /// Advances time; everything due happens at its moment.
     fn run_to(&mut self, seconds: i64) {
         while let Some(due) = self.engine.next_due().filter(|due| *due <= second(seconds)) {
             self.now = self.now.max(due);
@@ -103,7 +103,7 @@ impl Play {
         self.now = second(seconds);
     }
 
-    /// Reports an alert `n` of a group `g` now; `starts_at` and `ends_at` in seconds.
+    /// Reports alert `n` of group `g` now; `starts_at` and `ends_at` in seconds.
     fn alert(&mut self, pairs: &str, starts_at: i64, ends_at: i64) {
         let labels = LabelSet::from_pairs(pairs.split(' ').filter_map(|pair| pair.split_once('=')));
         let time = |seconds: i64| Time::from_unix_nanos(second(seconds).0);
@@ -124,7 +124,7 @@ impl Play {
         std::mem::take(&mut self.lines)
     }
 
-    /// The engine after a crash and a start with what was handed out as records.
+    /// Restarts the engine after a crash, with the records that were handed out.
     fn crash(&mut self, yaml: &str) {
         let mut engine = Engine::new(settings(), setup(yaml), Metrics::new(&Registry::new(), false, false));
         for record in &self.records {
@@ -147,7 +147,7 @@ const ONE: &str =
 const FOREVER: i64 = 1_000_000;
 
 #[test]
-fn a_group_is_told_after_its_wait_and_then_at_its_interval() {
+fn a_group_is_notified_after_its_wait_and_then_at_its_interval() {
     let mut play = Play::new(ONE);
     play.run_to(1000);
     play.alert("g=1 n=1", 1000, FOREVER);
@@ -167,7 +167,7 @@ fn a_group_is_told_after_its_wait_and_then_at_its_interval() {
             "1330 a {}:{g=\"1\"} [-1 +2 +4] new alerts added",
         ]
     );
-    // Each group is told again at the first tick that is more than an hour later.
+    // Each group is notified again at the first tick that is more than an hour later.
     play.run_to(5000);
     assert_eq!(play.told(), ["4950 a {}:{g=\"2\"} [+3] repeat interval elapsed"]);
     play.run_to(5300);
@@ -180,7 +180,7 @@ fn a_group_is_told_after_its_wait_and_then_at_its_interval() {
 }
 
 #[test]
-fn old_alerts_are_told_at_once_and_short_ones_never() {
+fn old_alerts_are_sent_at_once_and_short_ones_never() {
     let mut play = Play::new(ONE);
     play.run_to(1000);
     play.alert("g=1 n=1", 900, FOREVER);
@@ -215,7 +215,7 @@ fn failed_attempts_are_repeated_until_the_next_flush_is_due() {
         pause *= 1.5;
     }
     assert!(at.len() >= 6, "{at:?}");
-    // What fails for good is not repeated before the next flush.
+    // A permanent failure is not retried before the next flush.
     play.failure =
         Some(NotifyError { retry: false, reason: FailureReason::ClientError, text: "never".into() });
     play.run_to(71);
@@ -230,7 +230,7 @@ fn failed_attempts_are_repeated_until_the_next_flush_is_due() {
 }
 
 #[test]
-fn a_resolution_that_was_not_told_stays_owed() {
+fn a_resolution_that_was_not_sent_is_sent_later() {
     let mut play = Play::new(ONE);
     play.alert("g=1 n=1", 0, 100);
     play.run_to(40);
@@ -239,14 +239,14 @@ fn a_resolution_that_was_not_told_stays_owed() {
     play.run_to(400);
     play.told();
     play.failure = None;
-    // Even when the store has forgotten the alert.
+    // Even if the store has dropped the alert.
     play.engine.collect_alerts(play.now);
     play.run_to(700);
     assert_eq!(play.told(), ["630 a {}:{g=\"1\"} [-1] all alerts resolved"]);
 }
 
 #[test]
-fn receivers_without_resolved_alerts_are_told_only_what_fires() {
+fn receivers_without_resolved_alerts_get_only_firing_ones() {
     let mut play = Play::new(&ONE.replace("receiver: a", "receiver: quiet"));
     play.alert("g=1 n=1", 0, FOREVER);
     play.alert("g=1 n=2", 0, 100);
@@ -269,7 +269,7 @@ fn receivers_without_resolved_alerts_are_told_only_what_fires() {
 }
 
 #[test]
-fn silenced_inhibited_and_muted_alerts_are_not_told() {
+fn silenced_inhibited_and_muted_alerts_are_not_sent() {
     let yaml = "
 route:
   receiver: a
@@ -313,7 +313,7 @@ time_intervals: [{name: first_minutes, time_intervals: [{times: [{start_time: '0
 }
 
 #[test]
-fn a_crash_costs_no_notification_and_repeats_none() {
+fn a_crash_loses_no_notification_and_repeats_none() {
     for crash_at in [5, 29, 31, 299, 331, 400, 629, 640] {
         let mut play = Play::new(ONE);
         let mut crashed = false;
@@ -352,14 +352,14 @@ fn a_crash_costs_no_notification_and_repeats_none() {
 }
 
 #[test]
-fn what_fired_before_a_stop_fires_until_its_sender_had_time_to_report_it() {
+fn what_fired_before_a_stop_fires_until_its_sender_has_had_time_to_report_it() {
     let mut play = Play::new(ONE);
     play.alert("g=1 n=1", 0, 240);
     play.alert("g=2 n=2", 0, 240);
     play.alert("g=3 n=3", 0, 90);
     play.run_to(100);
     assert_eq!(play.told().len(), 3);
-    // Nobody listens for ten minutes; one sender reports again, one is gone as well.
+    // The server is down for ten minutes; afterwards, one sender reports again and the other does not.
     play.now = second(700);
     play.crash(ONE);
     play.run_to(740);
@@ -388,7 +388,7 @@ fn an_alert_after_the_end_of_its_group_waits_as_long_with_a_crash_as_without() {
 }
 
 #[test]
-fn the_written_state_is_the_state() {
+fn the_written_state_restores_the_state() {
     let mut play = Play::new(ONE);
     play.alert("g=1 n=1", 0, FOREVER);
     play.alert("g=1 n=2", 0, 100);
@@ -423,7 +423,7 @@ fn a_reload_keeps_timers_and_attempts() {
         play.told(),
         ["30 a {}:{g=\"1\"} [+1] first notification", "330 a {}:{g=\"1\"} [+1 +2] new alerts added",]
     );
-    // A route of its own makes a new group, whose alerts are old.
+    // A new route creates a new group, whose alerts are old.
     let other = "
 route:
   receiver: a
@@ -465,7 +465,7 @@ fn alerts_of_one_name_are_limited() {
 }
 
 #[test]
-fn data_that_an_integration_keeps_comes_back_until_the_group_begins_anew() {
+fn data_that_an_integration_keeps_is_returned_until_the_group_starts_over() {
     let mut play = Play::new(ONE);
     play.alert("g=1 n=1", 0, 500);
     let take = |play: &mut Play, at: i64| {

@@ -1,4 +1,4 @@
-//! What can be asked of the engine: alerts with their status, groups, and why an alert is told or not.
+//! Queries about the engine's state: alerts with their status, groups, and why notifications are sent or not.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -14,17 +14,17 @@ use crate::receiver::Reason;
 use crate::route::Route;
 use crate::stored_alert::{StoredAlert, label_order};
 
-/// What keeps an alert from being told.
+/// What suppresses an alert.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct AlertStatus {
     /// Identifiers of silences.
     pub silenced_by: Vec<String>,
-    /// Fingerprints of alerts; one is enough.
+    /// Fingerprints of inhibiting alerts; one is enough.
     pub inhibited_by: Vec<String>,
 }
 
 impl AlertStatus {
-    /// Whether it is told.
+    /// Whether notifications about it are sent.
     pub fn is_active(&self) -> bool {
         self.silenced_by.is_empty() && self.inhibited_by.is_empty()
     }
@@ -45,11 +45,11 @@ pub struct GroupView {
     pub labels: LabelSet,
     pub receiver: Arc<str>,
     pub alerts: Vec<AlertView>,
-    /// Names of time intervals.
+    /// Names of muting time intervals.
     pub muted_by: Vec<String>,
 }
 
-/// Why an alert is told or not.
+/// Why notifications about an alert are sent or not.
 #[derive(Clone, Debug)]
 pub struct Explanation {
     pub alert: AlertView,
@@ -58,34 +58,34 @@ pub struct Explanation {
     pub events: Vec<Event>,
 }
 
-/// One route that an alert ends at.
+/// One route in which an alert ends up.
 #[derive(Clone, Debug)]
 pub struct RouteView {
     pub route_key: String,
     pub receiver: String,
-    /// None when the alert is in no group of the route, because its end was told.
+    /// `None` if the alert is in no group of the route, because its resolution has been sent.
     pub group: Option<RouteGroupView>,
-    /// Names of time intervals that mute the route now.
+    /// Names of the time intervals that mute the route now.
     pub muted_by: Vec<String>,
     pub integrations: Vec<IntegrationView>,
 }
 
-/// The group of an alert at one route.
+/// The alert's group in one route.
 #[derive(Clone, Debug)]
 pub struct RouteGroupView {
     pub key: Arc<str>,
     pub alerts: usize,
     pub next_flush: UnixNanos,
-    /// Whether attempts are being made.
+    /// Whether attempts are in progress.
     pub is_flushing: bool,
 }
 
-/// What an integration was told, and will be.
+/// The last and the next notification of an integration.
 #[derive(Clone, Debug)]
 pub struct IntegrationView {
     pub name: String,
     pub last: Option<LogEntry>,
-    /// Why it would be told at the next flush, if nothing changes until then.
+    /// The reason for a notification at the next flush, if nothing changes until then.
     pub next_reason: Option<Reason>,
 }
 
@@ -95,7 +95,7 @@ impl Engine {
         &self.setup
     }
 
-    /// What keeps an alert with these labels from being told.
+    /// What suppresses an alert with these labels.
     pub fn status_of(&self, labels: &LabelSet, now: UnixNanos) -> AlertStatus {
         let inhibiting = self.inhibitor.inhibiting(labels, Time::from_unix_nanos(now.0));
         AlertStatus {
@@ -104,7 +104,7 @@ impl Engine {
         }
     }
 
-    /// The alerts that fire and that `keep` lets through, by fingerprint.
+    /// The firing alerts that `keep` accepts, by fingerprint.
     pub fn alerts(&self, keep: impl Fn(&StoredAlert) -> bool, now: UnixNanos) -> Vec<AlertView> {
         let time = Time::from_unix_nanos(now.0);
         let firing = self.alerts.values().filter(|entry| entry.alert.ends_at >= time);
@@ -125,8 +125,8 @@ impl Engine {
         self.setup.root.matching(&alert.labels).iter().map(|route| route.receiver.clone()).collect()
     }
 
-    /// The groups of receivers that `keep_receiver` lets through, with the alerts that fire and `keep` lets through; groups
-    /// without such an alert are left out.
+    /// The groups of receivers that `keep_receiver` accepts, with the firing alerts that `keep` accepts.
+    /// Groups without such alerts are left out.
     pub fn groups(
         &self,
         keep_receiver: impl Fn(&str) -> bool,
@@ -164,12 +164,12 @@ impl Engine {
         groups
     }
 
-    /// How many groups there are.
+    /// Number of groups.
     pub fn group_count(&self) -> usize {
         self.groups.len()
     }
 
-    /// How many alerts are told, and how many are not.
+    /// Numbers of active and of suppressed alerts.
     pub fn alert_counts(&self, now: UnixNanos) -> (usize, usize) {
         let time = Time::from_unix_nanos(now.0);
         let firing = self.alerts.values().filter(|entry| !entry.alert.is_resolved_at(time));
@@ -184,7 +184,7 @@ impl Engine {
         self.history.latest()
     }
 
-    /// Why the alert with this fingerprint is told or not.
+    /// Why notifications about the alert with this fingerprint are sent or not.
     pub fn explain(&self, fingerprint: u64, now: UnixNanos) -> Option<Explanation> {
         let alert = &self.alerts.get(&fingerprint)?.alert;
         let routes: Vec<RouteView> = self

@@ -1,15 +1,15 @@
-//! Addresses of services, put together as Go's `net/url` does.
+//! URLs of services, assembled as Go's `net/url` does.
 
 use ferula_go::url::{Url, parse_query, query_escape};
 
-/// Adds to the path, unescaped.
+/// Appends to the path without escaping.
 pub(super) fn append_path(base: &str, more: &str) -> String {
     let Ok(mut url) = Url::parse(base) else { return format!("{base}{more}") };
     url.set_unescaped_path(&format!("{}{more}", url.path()));
     url.to_string()
 }
 
-/// Go's `URL.JoinPath`: one slash between, dots resolved.
+/// Go's `URL.JoinPath`: joins with a single slash and resolves dots.
 pub(super) fn join_path(base: &str, more: &str) -> String {
     let Ok(mut url) = Url::parse(base) else { return format!("{base}/{more}") };
     let mut path = ferula_go::path::clean(&format!("/{}/{more}", url.escaped_path()));
@@ -22,7 +22,7 @@ pub(super) fn join_path(base: &str, more: &str) -> String {
     url.to_string()
 }
 
-/// Sets a parameter of the query, whose others are sorted by name.
+/// Sets a query parameter; all parameters are sorted by name.
 pub(super) fn with_parameter(url: &str, name: &str, value: &str) -> String {
     let Ok(mut parsed) = Url::parse(url) else { return url.to_owned() };
     let mut pairs = parse_query(parsed.raw_query());
@@ -32,7 +32,7 @@ pub(super) fn with_parameter(url: &str, name: &str, value: &str) -> String {
     parsed.to_string()
 }
 
-/// Parameters as a form or query, sorted by name.
+/// Encodes parameters as a form or query, sorted by name.
 pub(super) fn encode(pairs: &[(String, String)]) -> String {
     let mut sorted: Vec<&(String, String)> = pairs.iter().collect();
     sorted.sort_by(|a, b| a.0.cmp(&b.0));
@@ -40,7 +40,7 @@ pub(super) fn encode(pairs: &[(String, String)]) -> String {
     parts.collect::<Vec<_>>().join("&")
 }
 
-/// The address with this query in place of its own.
+/// Replaces the query of a URL.
 pub(super) fn with_query(url: &str, query: &str) -> String {
     let Ok(mut parsed) = Url::parse(url) else { return url.to_owned() };
     parsed.set_raw_query(query);

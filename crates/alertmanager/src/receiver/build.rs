@@ -1,4 +1,4 @@
-//! Integrations of a configuration: each item of a receiver with the client and templates that it uses.
+//! Creates the integrations of a configuration: each item of a receiver with its client and templates.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -33,15 +33,15 @@ use super::wechat::Wechat;
 use super::{Integration, Notifier};
 use crate::template::Templates;
 
-/// What requests say about who sends them.
+/// The `User-Agent` of requests.
 const USER_AGENT: &str = "Alertmanager/0.33.1";
-/// The clients of two services do not say so.
+/// The clients of two services use Go's default instead.
 const GO_USER_AGENT: &str = "Go-http-client/1.1";
 
 /// The integrations of every receiver that a route names, by the receiver's name.
 ///
 /// # Errors
-/// What is wrong first.
+/// The first error.
 pub fn build(
     config: &AlertmanagerConfig,
     external_url: &str,
@@ -65,14 +65,14 @@ pub fn build(
 /// The integrations of one receiver, in Alertmanager's order.
 ///
 /// # Errors
-/// Files of the configuration that cannot be read, or do not hold what they should.
+/// Files of the configuration cannot be read or have invalid contents.
 pub fn integrations(receiver: &Receiver, environment: &Environment) -> Result<Vec<Integration>, BuildError> {
     let mut all = Vec::new();
     let http = |config: &Option<HttpConfig>, user_agent| -> Result<Service, BuildError> {
         let section = config.as_ref().map_or_else(HttpClientConfig::default, |http| http.0.clone());
         environment.service(&section, user_agent)
     };
-    /// Adds an integration for each item; `$config` and `$service` name what `$notifier` is made of.
+    /// Adds an integration for each item; `$config` and `$service` name the inputs of `$notifier`.
     macro_rules! add {
         ($name:literal, $items:ident, $user_agent:ident, |$config:ident, $service:ident| $notifier:expr) => {
             for (index, $config) in receiver.$items.iter().enumerate() {
@@ -133,7 +133,8 @@ fn token(inline: Option<&Secret>, file: &str) -> Result<String, BuildError> {
     }
 }
 
-/// The signature shows who asks; the section's own credentials count only where its client is used as it is.
+/// The signature authenticates the request. The section's own credentials apply only where its client is used
+/// without it.
 fn sns(config: &SnsConfig, environment: &Environment) -> Result<Sns, BuildError> {
     let section = config.http_config.as_ref();
     let mut section = section.map_or_else(HttpClientConfig::default, |http| http.0.clone());
@@ -146,7 +147,7 @@ fn sns(config: &SnsConfig, environment: &Environment) -> Result<Sns, BuildError>
     Ok(Sns::new(config.clone(), service, client))
 }
 
-/// Its token goes before what the section says about authorization.
+/// The token takes precedence over the authorization in the section.
 fn incidentio(config: &IncidentioConfig, environment: &Environment) -> Result<Incidentio, BuildError> {
     let section = config.http_config.as_ref();
     let mut section = section.map_or_else(HttpClientConfig::default, |http| http.0.clone());

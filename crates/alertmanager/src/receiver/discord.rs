@@ -36,7 +36,7 @@ impl Discord {
             .text("title", &title)
             .text("description", &description)
             .raw("color", if data.is_firing() { RED } else { GREEN });
-        // What is no address is left out.
+        // Invalid URLs are left out.
         let avatar = Some(&config.avatar_url).filter(|url| ferula_go::url::Url::parse(url).is_ok());
         let message = Object::new()
             .text("content", &content)

@@ -1,7 +1,7 @@
-//! Mail: the message is made first, then handed to the mail server.
+//! Email: the message is built completely before the mail server is contacted.
 //!
-//! Here: what is sent to whom. Below: the conversation with the server (`smtp`), the shape of messages (`mime`), lists of
-//! addresses (`mailbox`). Why there is no mail library: `docs/decisions/alertmanager-receivers.md`.
+//! Here: what is sent to whom. Below: the dialogue with the server (`smtp`), message formatting (`mime`),
+//! address lists (`mailbox`). Why no mail library is used: `docs/decisions/alertmanager-receivers.md`.
 
 mod mailbox;
 mod mime;
@@ -33,11 +33,11 @@ pub(super) struct Email {
     templates: Arc<Templates>,
     clock: SharedClock,
     tls: Arc<TlsClient>,
-    /// Of this machine, for names of messages.
+    /// The name of this machine, for message identifiers.
     host_name: String,
 }
 
-/// A message, ready for the server.
+/// A complete message.
 struct Letter {
     from: String,
     to: Vec<String>,
@@ -58,7 +58,7 @@ impl Email {
     }
 
     async fn attempt(&self, notification: &Notification<'_>) -> Result<Sent, NotifyError> {
-        // Everything is rendered before anything is sent, so that no half of a mail goes out.
+        // Everything is rendered first, so that no partial mail is sent.
         let letter = self.letter(notification)?;
         let exchange = |answer: Option<String>| {
             let envelope = letter.to.iter().map(|to| ("RCPT TO".to_owned(), to.clone()));
@@ -112,7 +112,8 @@ impl Email {
         }
         let local = TimeValue::new(now).in_zone(&TimeZone::system());
         if config.threading.enabled {
-            // All mails of a group, or of a group and day, answer a message that never was.
+            // All mails of a group, or of a group and day, refer to a message that does not exist, so that
+            // clients show them as one thread.
             let day = match config.threading.thread_by_date.as_str() {
                 "none" => String::new(),
                 _ => local.format("2006-01-02"),
@@ -131,7 +132,7 @@ impl Email {
         if !config.html.is_empty() {
             let html = fields.html(&config.html);
             fields.check("execute html template: ")?;
-            // What is preferred comes last.
+            // The preferred alternative comes last.
             parts.add("text/html; charset=UTF-8", &html);
         }
         text.push_str(&parts.finish());

@@ -1,4 +1,4 @@
-//! What integrations are made with, and why they cannot be made.
+//! What integrations are created from, and why creating them can fail.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -10,7 +10,7 @@ use ferula_runtime::SharedClock;
 use super::exchange::{Service, read_bounded};
 use crate::template::{Templates, TemplatesError};
 
-/// What integrations share.
+/// Services that integrations share.
 #[derive(Clone)]
 pub struct Environment {
     pub templates: Arc<Templates>,
@@ -18,7 +18,7 @@ pub struct Environment {
     pub clock: SharedClock,
 }
 
-/// Why the receivers of a configuration cannot be used.
+/// Why the receivers of a configuration cannot be created.
 #[derive(Debug, thiserror::Error)]
 pub enum BuildError {
     #[error("failed to parse templates: {0}")]
@@ -30,7 +30,7 @@ pub enum BuildError {
 }
 
 impl Environment {
-    /// What a service with this section needs.
+    /// The client and templates for a service with this section.
     pub(super) fn service(
         &self,
         section: &HttpClientConfig,
@@ -41,7 +41,7 @@ impl Environment {
     }
 }
 
-/// A file that is read once, at the start; spaces around its text do not count.
+/// Reads a file once, at the start; surrounding white space is removed.
 pub(super) fn read(file: &str, what: &str) -> Result<String, BuildError> {
     let text = read_bounded(Path::new(file));
     let text =

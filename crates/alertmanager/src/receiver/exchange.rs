@@ -1,4 +1,4 @@
-//! One request to a service and its answer, noted and bounded.
+//! One request to a service and its answer, recorded and limited in size.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -15,13 +15,13 @@ use super::record::{Exchange, Record};
 use super::{FailureReason, NotifyError, Sent};
 use crate::template::Templates;
 
-/// Bytes of an answer that are read.
+/// How much of an answer is read, in bytes.
 const ANSWER_BYTES_MAX: usize = 1 << 20;
-/// Bytes of a file that holds a secret or an address.
+/// Maximum size in bytes of a file that contains a secret or URL.
 const FILE_BYTES_MAX: u64 = 1 << 20;
 const MASK: &str = "<secret>";
 
-/// What every service that speaks HTTP has.
+/// What every service that uses HTTP needs.
 #[derive(Clone)]
 pub(super) struct Service {
     pub templates: Arc<Templates>,
@@ -35,13 +35,13 @@ pub(super) struct Call {
     url: String,
     headers: Vec<(HeaderName, String)>,
     body: String,
-    /// Texts that no record may show.
+    /// Texts that must not appear in records.
     secrets: Vec<String>,
-    /// Errors do not show the address.
+    /// Whether errors omit the URL.
     hides_url: bool,
-    /// What a service that agrees would answer, for dry runs.
+    /// The answer that a dry run pretends to receive.
     dry_answer: &'static str,
-    /// Who signs the request, for which service.
+    /// Signs the request for this service of AWS.
     signer: Option<(Aws, &'static str)>,
 }
 
@@ -80,14 +80,14 @@ impl Call {
         self
     }
 
-    /// The address is a secret.
+    /// Marks the URL as a secret.
     pub fn secret_url(mut self) -> Self {
         self.hides_url = true;
         let url = self.url.clone();
         self.secret(&url)
     }
 
-    /// Errors do not show the address, though records do.
+    /// Omits the URL from errors, but not from records.
     pub fn hide_url(self) -> Self {
         Call { hides_url: true, ..self }
     }
@@ -118,7 +118,7 @@ impl Call {
         Ok(request)
     }
 
-    /// The request as records show it.
+    /// The request as shown in records.
     fn exchange(&self) -> Exchange {
         let headers = self.headers.iter().map(|(name, value)| {
             let value = if *name == AUTHORIZATION { MASK.to_owned() } else { self.masked(value) };
@@ -134,17 +134,18 @@ impl Call {
     }
 }
 
-/// An answer, read as far as it is of use.
+/// An answer, as far as it was read.
 pub(super) struct Answer {
     pub status: StatusCode,
     pub content_type: String,
     pub body: String,
-    /// The body ended before it was whole.
+    /// Whether the body was truncated.
     pub is_broken: bool,
 }
 
 impl Answer {
-    /// Go's view of a status: 2xx is success, 5xx and `retried` may pass, the rest is final.
+    /// Checks the status as Alertmanager does: 2xx is success, 5xx and the codes in `retried` are worth a
+    /// retry, and all others are final.
     ///
     /// # Errors
     /// `unexpected status code 400: details`
@@ -152,7 +153,7 @@ impl Answer {
         self.check_with(retried, &self.body)
     }
 
-    /// The same with details of the service's own.
+    /// Checks the status, with the service's own details in the error.
     ///
     /// # Errors
     /// See [`Answer::check`].
@@ -172,7 +173,7 @@ impl Answer {
 }
 
 impl FailureReason {
-    /// What a status says about who is to blame.
+    /// Tells from a status whether the client or the server is at fault.
     pub fn of_status(code: u16) -> Self {
         match code / 100 {
             4 => FailureReason::ClientError,
@@ -183,12 +184,12 @@ impl FailureReason {
 }
 
 impl NotifyError {
-    /// Another attempt would fail as well.
+    /// An error that a retry would not change.
     pub(super) fn fatal(text: impl Into<String>) -> Self {
         NotifyError { retry: false, reason: FailureReason::Other, text: text.into() }
     }
 
-    /// Another attempt may pass.
+    /// An error for which a retry may help.
     pub(super) fn passing(text: impl Into<String>) -> Self {
         NotifyError { retry: true, ..NotifyError::fatal(text) }
     }
@@ -206,7 +207,7 @@ impl Service {
     /// Sends a request and reads the answer.
     ///
     /// # Errors
-    /// No answer came; worth another attempt.
+    /// No answer arrived; worth a retry.
     pub async fn send(&self, record: &Record, call: Call) -> Result<Answer, NotifyError> {
         if record.is_dry() {
             record.note(|| call.exchange());
@@ -241,10 +242,10 @@ impl Service {
         Ok(answer)
     }
 
-    /// Runs an attempt with the time limit of its configuration; 0 for none.
+    /// Runs an attempt with the configured time limit; 0 means no limit.
     ///
     /// # Errors
-    /// What the attempt returns, and that its time ran out.
+    /// The attempt's own error, or a timeout.
     pub async fn within(
         &self,
         limit: Duration,
@@ -269,7 +270,7 @@ async fn read(mut response: Response) -> Answer {
             Ok(Some(chunk)) => {
                 body.extend_from_slice(&chunk);
                 if body.len() > ANSWER_BYTES_MAX {
-                    // Whatever comes now changes nothing, and may never end.
+                    // Reading on would change nothing, and might never end.
                     body.truncate(ANSWER_BYTES_MAX);
                     break;
                 }
@@ -284,7 +285,7 @@ async fn read(mut response: Response) -> Answer {
     Answer { status, content_type, body: String::from_utf8_lossy(&body).into_owned(), is_broken }
 }
 
-/// A file that holds a secret or an address, read anew at each attempt; spaces around it do not count.
+/// Reads a file with a secret or URL, at each attempt; surrounding white space is removed.
 ///
 /// # Errors
 /// Go's text: `open FILE: no such file or directory`.
@@ -292,7 +293,7 @@ pub(super) async fn read_trimmed(file: &str) -> Result<String, String> {
     read_file(file).await.map(|text| text.trim().to_owned())
 }
 
-/// A file as it is.
+/// Reads a file unchanged.
 ///
 /// # Errors
 /// See [`read_trimmed`].
@@ -310,7 +311,7 @@ pub(super) fn read_bounded(path: &Path) -> std::io::Result<String> {
     Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
 
-/// What is configured, or else what the file holds.
+/// The configured value, or else the content of the file.
 ///
 /// # Errors
 /// See [`read_trimmed`].

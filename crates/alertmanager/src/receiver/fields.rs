@@ -1,4 +1,4 @@
-//! Fields of a configuration, rendered for one notification.
+//! Renders fields of a configuration for one notification.
 
 use ferula_config::alertmanager::AnyValue;
 use ferula_template::{TemplateError, Value};
@@ -6,10 +6,11 @@ use ferula_template::{TemplateError, Value};
 use super::NotifyError;
 use crate::template::{Data, Templates};
 
-/// Values may lie this deep in each other.
+/// Maximum nesting depth of values.
 const DEPTH_MAX: usize = 64;
 
-/// Renders field after field. After one that fails, the others are empty; what went wrong is asked for at the end.
+/// Renders fields one by one. After an error, further fields render as empty; the error is checked at the
+/// end.
 pub(super) struct Fields<'a> {
     templates: &'a Templates,
     dot: Value,
@@ -39,7 +40,8 @@ impl<'a> Fields<'a> {
         })
     }
 
-    /// A value with all its texts rendered. A text that comes out as YAML of another kind becomes that: a number, a list.
+    /// Renders all strings of a value. A result that parses as another YAML type (a number, a list) becomes a
+    /// value of that type.
     pub fn any(&mut self, value: &AnyValue) -> AnyValue {
         self.any_at(value, 0)
     }
@@ -69,10 +71,10 @@ impl<'a> Fields<'a> {
         }
     }
 
-    /// Whether every field so far could be rendered.
+    /// Checks whether all fields so far could be rendered.
     ///
     /// # Errors
-    /// What went wrong first, behind `prefix`.
+    /// The first error, preceded by `prefix`.
     pub fn check(&mut self, prefix: &str) -> Result<(), NotifyError> {
         match self.error.take() {
             None => Ok(()),
@@ -80,7 +82,7 @@ impl<'a> Fields<'a> {
         }
     }
 
-    /// A field that has its own words for what is wrong with it.
+    /// Renders a field whose errors have a prefix of their own.
     ///
     /// # Errors
     /// See [`Fields::check`].

@@ -1,6 +1,6 @@
-//! The key of a group in a form that services take as an identifier.
+//! The hashed key of a group, which services use as an identifier.
 
-/// SHA-256 in 64 hexadecimal digits.
+/// The SHA-256 as 64 hexadecimal digits.
 pub(super) fn hashed(group_key: &str) -> String {
     let digest = ring::digest::digest(&ring::digest::SHA256, group_key.as_bytes());
     digest.as_ref().iter().map(|byte| format!("{byte:02x}")).collect()

@@ -7,7 +7,7 @@ use super::webhook::{message, truncated};
 use super::{Attempt, Notification, Notifier, NotifyError, Sent};
 use crate::template::Data;
 
-/// Larger messages keep their first alert only.
+/// Larger messages are reduced to their first alert.
 const MESSAGE_BYTES_MAX: usize = 512 << 10;
 
 pub(super) struct Incidentio {
@@ -39,7 +39,7 @@ impl Incidentio {
     }
 }
 
-/// The service's own words in an answer.
+/// The explanation in the service's answer.
 fn details(body: &str) -> String {
     #[derive(serde::Deserialize)]
     struct Written {

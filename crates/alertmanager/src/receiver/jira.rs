@@ -1,4 +1,4 @@
-//! Jira: looks for the group's issue, creates or updates it, and moves it on.
+//! Jira: searches for the group's issue, creates or updates it, and performs transitions.
 
 use std::collections::BTreeMap;
 
@@ -24,7 +24,7 @@ pub(super) struct Jira {
     pub service: Service,
 }
 
-/// What is asked of an issue that exists.
+/// The fields of an existing issue that are read.
 #[derive(serde::Deserialize)]
 struct Issue {
     #[serde(default)]
@@ -58,7 +58,7 @@ impl Jira {
         let found = self.search(notification, &label, data.is_firing(), &mut fields).await;
         let found = found.map_err(|error| error.prefixed("failed to look up existing issues: "))?;
         let (method, path) = match &found {
-            // What has resolved needs no new issue.
+            // Resolved alerts do not create an issue.
             None if !data.is_firing() => return Ok(Sent::default()),
             None => (Method::POST, "issue".to_owned()),
             Some(issue) => (Method::PUT, format!("issue/{}", issue.key)),
@@ -124,7 +124,7 @@ impl Jira {
         Ok(written.issues.unwrap_or_default().into_iter().next())
     }
 
-    /// The cloud has a search of its own, which the data centre lacks.
+    /// Jira Cloud has a different search endpoint from Data Center.
     fn search_url(&self) -> String {
         let host = ferula_go::url::Url::parse(self.base()).map(|url| url.host()).unwrap_or_default();
         let is_cloud = match self.config.api_type.as_str() {
@@ -177,7 +177,7 @@ impl Jira {
         Ok(Object::new().raw("fields", all.finish()).message())
     }
 
-    /// Text for version 2 of the API, a document in JSON for version 3.
+    /// Plain text for version 2 of the API, a JSON document for version 3.
     fn description(&self, text: String) -> Result<Option<String>, NotifyError> {
         let path = ferula_go::url::Url::parse(self.base()).map(|url| url.path()).unwrap_or_default();
         if !path.trim_end_matches('/').ends_with("/3") {
@@ -245,7 +245,7 @@ impl Jira {
             .header(ACCEPT_LANGUAGE, "en")
             .body(body)
             .dry_answer("{}");
-        // As in Alertmanager, a connection that fails is not tried again.
+        // As in Alertmanager, a failed connection is not retried.
         let answer = self.service.send(notification.record, call).await;
         let answer = answer.map_err(|error| NotifyError { retry: false, ..error })?;
         answer.check(&[429])?;
@@ -253,7 +253,7 @@ impl Jira {
     }
 }
 
-/// JSON as Go writes a raw value into a larger one: without spaces between its parts, HTML escaped.
+/// JSON as Go embeds a raw value: without spaces, and with HTML escaped.
 fn compact(json: &str) -> String {
     let mut out = String::with_capacity(json.len());
     let (mut in_text, mut is_escaped) = (false, false);

@@ -1,4 +1,4 @@
-//! JSON as the services are sent it: keys in the order in which they are added, HTML escaped as Go does.
+//! Builds JSON for the services: keys in the order of insertion, HTML escaped as Go does.
 
 use std::fmt::Write;
 
@@ -14,7 +14,7 @@ impl Object {
         Object::default()
     }
 
-    /// A value that is JSON already.
+    /// Adds a value that is JSON already.
     pub fn raw(mut self, key: &str, json: impl std::fmt::Display) -> Self {
         if !self.0.is_empty() {
             self.0.push(',');
@@ -29,12 +29,12 @@ impl Object {
         self.raw(key, quoted)
     }
 
-    /// A text that is left out when it is empty.
+    /// Adds a string unless it is empty.
     pub fn filled(self, key: &str, text: &str) -> Self {
         if text.is_empty() { self } else { self.text(key, text) }
     }
 
-    /// A value that is left out when there is none.
+    /// Adds a value if there is one.
     pub fn some(self, key: &str, json: Option<impl std::fmt::Display>) -> Self {
         match json {
             Some(json) => self.raw(key, json),
@@ -42,12 +42,12 @@ impl Object {
         }
     }
 
-    /// A flag that is left out when it is not set.
+    /// Adds a flag if it is set.
     pub fn set(self, key: &str, flag: bool) -> Self {
         self.some(key, flag.then_some("true"))
     }
 
-    /// A list that is left out when it is empty.
+    /// Adds a list unless it is empty.
     pub fn list(self, key: &str, items: &[String]) -> Self {
         self.some(key, (!items.is_empty()).then(|| array(items)))
     }
@@ -56,7 +56,7 @@ impl Object {
         format!("{{{}}}", self.0)
     }
 
-    /// As a whole message, which ends its line.
+    /// Returns the object with a final newline.
     pub fn message(self) -> String {
         format!("{{{}}}\n", self.0)
     }

@@ -31,7 +31,7 @@ impl Mattermost {
         }
         let text = fields.text(&config.text);
         let channel = fields.text(&config.channel);
-        // The text stands beside attachments of one's own, and inside of the usual one.
+        // The text is placed next to custom attachments, but inside the default one.
         let (text, attachments) = match config.attachments.as_slice() {
             [] => {
                 let own = self.own_attachment();
@@ -63,7 +63,7 @@ impl Mattermost {
         Ok(Sent::default())
     }
 
-    /// The attachment that the configuration's own fields make.
+    /// The attachment that is built from top-level fields.
     fn own_attachment(&self) -> MattermostAttachment {
         let config = self.config.clone();
         MattermostAttachment {
@@ -85,7 +85,7 @@ impl Mattermost {
     }
 }
 
-/// An attachment; `text` is one that was rendered already.
+/// An attachment; `text` is an already rendered text.
 fn attachment(own: &MattermostAttachment, text: Option<&str>, fields: &mut Fields<'_>) -> String {
     let text = text.map_or_else(|| fields.text(&own.text), str::to_owned);
     let mut rendered = |template: &str| fields.text(template);
@@ -116,7 +116,7 @@ fn attachment(own: &MattermostAttachment, text: Option<&str>, fields: &mut Field
         .finish()
 }
 
-/// Only urgent messages may insist, and standard ones need no acknowledgement.
+/// Only urgent messages may use persistent notifications, and standard ones need no acknowledgement.
 fn priority(own: &MattermostPriority, level: &str) -> String {
     let level = level.to_lowercase();
     let level = if matches!(level.as_str(), "urgent" | "important") { level.as_str() } else { "standard" };

@@ -102,7 +102,7 @@ impl Opsgenie {
     }
 }
 
-/// One responder, or one for each of several teams; none when all of it is empty.
+/// One responder, or one for each team of a list; empty if nothing is set.
 fn responders(responder: &OpsgenieResponder, fields: &mut Fields<'_>) -> Vec<String> {
     let [id, name, username, kind] = [&responder.id, &responder.name, &responder.username, &responder.kind]
         .map(|field| fields.text(field));
@@ -118,7 +118,7 @@ fn responders(responder: &OpsgenieResponder, fields: &mut Fields<'_>) -> Vec<Str
     vec![object.text("type", &kind).finish()]
 }
 
-/// What commas separate.
+/// Splits at commas.
 fn listed(text: &str) -> Vec<String> {
     text.trim().split(',').filter(|part| !part.is_empty()).map(quoted).collect()
 }

@@ -1,4 +1,4 @@
-//! PagerDuty: both versions of its events.
+//! PagerDuty: both versions of the events API.
 
 use std::collections::BTreeMap;
 
@@ -43,7 +43,7 @@ impl Pagerduty {
         let post = async {
             let answer = self.service.send(notification.record, call).await;
             let answer = answer.map_err(|error| error.prefixed(prefix))?;
-            // The first version says 403 where the second says 429: too many requests.
+            // Version 1 uses 403 where version 2 uses 429: too many requests.
             let retried = if is_first { 403 } else { 429 };
             let checked = answer.check_with(&[retried], &details_of(&answer));
             checked.map_err(|error| if is_first { error.because(Default::default()) } else { error })?;
@@ -159,7 +159,7 @@ fn event(data: &Data) -> &'static str {
     if data.is_firing() { "trigger" } else { "resolve" }
 }
 
-/// The message with its details, or with a note in their place when it would be too large.
+/// The message with its details, or with a note in their place if it would be too large.
 fn within_size(details: &Details, message: impl Fn(Option<String>) -> String) -> String {
     let of = |details: &Details| (!details.is_empty()).then(|| any(&AnyValue::Map(details.clone())));
     let body = message(of(details));
@@ -171,7 +171,7 @@ fn within_size(details: &Details, message: impl Fn(Option<String>) -> String) ->
     message(of(&BTreeMap::from([("error".to_owned(), AnyValue::Text(text.to_owned()))])))
 }
 
-/// What the service says is wrong with an event.
+/// The service's explanation of an error.
 fn details_of(answer: &Answer) -> String {
     #[derive(serde::Deserialize)]
     struct Written {

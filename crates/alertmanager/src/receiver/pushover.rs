@@ -1,4 +1,4 @@
-//! Pushover: all of a message in the query of a `POST`.
+//! Pushover: the whole message is in the query of a `POST`.
 
 use ferula_config::alertmanager::receiver::on_call::PushoverConfig;
 use ferula_http_client::Method;
@@ -72,7 +72,7 @@ impl Pushover {
     }
 }
 
-/// As it is configured or written in its file, spaces included.
+/// The configured secret or the content of its file, including white space.
 async fn secret(inline: &str, file: &str, prefix: &str) -> Result<String, NotifyError> {
     if !inline.is_empty() {
         return Ok(inline.to_owned());

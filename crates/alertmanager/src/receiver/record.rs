@@ -1,8 +1,8 @@
-//! What an attempt said and was answered, for the history of notifications and for tests of a receiver.
+//! Records the requests and answers of an attempt, for the history of notifications and for receiver tests.
 
 use std::sync::{Mutex, PoisonError};
 
-/// Bytes of a body that are kept.
+/// How much of a body is kept, in bytes.
 const BODY_BYTES_MAX: usize = 64 << 10;
 
 /// Requests and answers of one attempt.
@@ -21,38 +21,38 @@ pub struct Exchange {
     /// In the order in which they are sent.
     pub headers: Vec<(String, String)>,
     pub body: String,
-    /// Status and beginning of the answer, or why none came; `None` when nothing was sent.
+    /// Status and beginning of the answer, or the error; `None` if nothing was sent.
     pub answer: Option<String>,
 }
 
 impl Record {
-    /// Keeps nothing.
+    /// Records nothing.
     pub const fn off() -> Self {
         Record { exchanges: None, is_dry: false }
     }
 
-    /// Keeps what was sent and answered.
+    /// Records what is sent and answered.
     pub fn on() -> Self {
         Record { exchanges: Some(Mutex::default()), is_dry: false }
     }
 
-    /// Keeps what would be sent, and sends nothing: every service seems to agree.
+    /// Records what would be sent, but sends nothing: every service seems to accept.
     pub fn dry_run() -> Self {
         Record { exchanges: Some(Mutex::default()), is_dry: true }
     }
 
-    /// Whether nothing is to be sent.
+    /// Whether nothing is actually sent.
     pub fn is_dry(&self) -> bool {
         self.is_dry
     }
 
-    /// What was kept.
+    /// Takes the recorded exchanges.
     pub fn take(&self) -> Vec<Exchange> {
         let Some(exchanges) = &self.exchanges else { return Vec::new() };
         std::mem::take(&mut exchanges.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Keeps an exchange, made only when anything is kept.
+    /// Records an exchange, which is created only if recording is on.
     pub fn note(&self, exchange: impl FnOnce() -> Exchange) {
         let Some(exchanges) = &self.exchanges else { return };
         let mut exchange = exchange();

@@ -86,7 +86,7 @@ impl Rocketchat {
                 object.filled("title", &text(&field.title)).filled("value", &text(&field.value)).finish()
             })
             .collect();
-        // Buttons are the only kind that there is.
+        // Buttons are the only type.
         let actions: Vec<String> = config
             .actions
             .iter()

@@ -1,4 +1,4 @@
-//! Slack: incoming webhooks, and messages of bots, which can be changed later.
+//! Slack: incoming webhooks, and bot messages, which can be updated later.
 
 use ferula_config::alertmanager::receiver::chat::{SlackAction, SlackConfig};
 use ferula_go::quote::go_quote;
@@ -12,7 +12,7 @@ use crate::template::Data;
 
 const TITLE_RUNES_MAX: usize = 1024;
 const UPDATE: &str = "https://slack.com/api/chat.update";
-/// Names in the log of notifications.
+/// Keys in the notification log.
 const TIMESTAMP: &str = "threadTs";
 const CHANNEL: &str = "channelId";
 
@@ -103,7 +103,8 @@ impl Slack {
             .finish()
     }
 
-    /// Whether the service agreed; the message that can be changed later is kept.
+    /// Checks whether the service accepted the message, and keeps the identifier of one that can be updated
+    /// later.
     fn accepted(&self, answer: &Answer, kept: &Kept) -> Result<Sent, NotifyError> {
         let refused =
             |retry: bool, text: String| NotifyError { retry, reason: FailureReason::ClientError, text };

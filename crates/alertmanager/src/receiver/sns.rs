@@ -15,7 +15,7 @@ use super::{Attempt, FailureReason, Notification, Notifier, NotifyError, Sent};
 use crate::template::Data;
 
 const MESSAGE_BYTES_MAX: usize = 256 << 10;
-/// Of a text message to a phone.
+/// Maximum size of a text message.
 const SMS_BYTES_MAX: usize = 1600;
 
 pub(super) struct Sns {
@@ -66,7 +66,7 @@ impl Sns {
         checked.map(|()| Sent::default())
     }
 
-    /// What is published, in the form that the service reads.
+    /// The form that is posted.
     fn form(
         &self,
         notification: &Notification<'_>,
@@ -117,7 +117,7 @@ impl Sns {
     }
 }
 
-/// A field; one that fails is tried again, as in Alertmanager.
+/// Renders a field. As in Alertmanager, an error here is retried.
 fn checked(fields: &mut Fields<'_>, template: &str, name: &str) -> Result<String, NotifyError> {
     fields.checked(template, &format!("execute '{name}' template: ")).map_err(|error| NotifyError {
         retry: true,
@@ -126,7 +126,7 @@ fn checked(fields: &mut Fields<'_>, template: &str, name: &str) -> Result<String
     })
 }
 
-/// The service's words in an answer that says no.
+/// The service's explanation in a refusal.
 fn message_of(answer: &Answer) -> String {
     let inner = |name: &str| {
         let rest = answer.body.split_once(&format!("<{name}>"))?.1;

@@ -11,11 +11,12 @@ use super::{Attempt, Notification, Notifier, NotifyError, Sent};
 use crate::template::Data;
 
 const MESSAGE_RUNES_MAX: usize = 4096;
-/// Sent when HTML is too long: cutting it could leave a tag open. The line break is the service's users' own.
+/// Sent in place of HTML that is too long, because cutting it could leave a tag open. The line break is
+/// intentional.
 const TOO_LONG: &str = "Alertmanager notification could not be sent: message length exceeds Telegram limits.\n\
                         \t\t\tPlease check the template used for producing the message content.";
 
-/// Descriptions of errors that messages of a bot meet.
+/// Known error descriptions of the service.
 const KNOWN_DESCRIPTIONS: [&str; 8] = [
     "Bad Request: chat not found",
     "Bad Request: chat_id is empty",
@@ -60,7 +61,7 @@ impl Telegram {
                 })?
             }
         };
-        // All values are texts, also the switches.
+        // All values are strings, even booleans.
         let mut message = Object::new().text("chat_id", &chat.to_string());
         if config.disable_notifications {
             message = message.text("disable_notification", "true");
@@ -78,7 +79,7 @@ impl Telegram {
     }
 }
 
-/// Every failure is tried again, as in Alertmanager.
+/// As in Alertmanager, every failure is retried.
 fn accepted(answer: &Answer) -> Result<Sent, NotifyError> {
     if answer.status.as_u16() == 500 {
         return Err(NotifyError::passing("telegram: internal server error (500)"));
@@ -97,7 +98,7 @@ fn accepted(answer: &Answer) -> Result<Sent, NotifyError> {
     if written.ok {
         return Ok(Sent::default());
     }
-    // What the service is known to say is shown without the status that it begins with.
+    // Known descriptions are shown without the status in front.
     let known = KNOWN_DESCRIPTIONS.contains(&written.description.as_str());
     let short = written.description.split_once(": ").filter(|_| known).map(|(_, short)| short);
     let shown = short.unwrap_or(&written.description);

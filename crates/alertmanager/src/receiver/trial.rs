@@ -1,4 +1,4 @@
-//! A test notification through the real path, to try a receiver before it is needed.
+//! Sends a test notification through the real code path, to try a receiver before it is needed.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,24 +9,24 @@ use super::{Exchange, Integration, Kept, Notification, NotifyError, Reason, Reco
 use crate::alert::{Alert, Time};
 use crate::route::Labels;
 
-/// The name of the alert that tests send: nobody should take it for a real one.
+/// The name of the test alert, which nobody should mistake for a real one.
 pub const TEST_ALERT: &str = "FerulaTestNotification";
 
-/// How long an attempt of a test may take.
+/// Time limit for a test attempt.
 const ATTEMPT_TIME_MAX: Duration = Duration::from_secs(30);
 
-/// What came of one integration's test.
+/// The result of one integration's test.
 #[derive(Debug)]
 pub struct Trial {
     /// `slack[0]`
     pub integration: String,
-    /// Requests with their answers, secrets masked.
+    /// Requests with their answers; secrets are masked.
     pub exchanges: Vec<Exchange>,
     pub result: Result<(), NotifyError>,
 }
 
-/// Sends a marked notification to each integration of a receiver, one attempt each; a dry run only renders it.
-/// `labels` are those of the alert beside its name, so that templates which need some have them.
+/// Sends a marked notification to each integration of a receiver, with one attempt each; a dry run only
+/// renders it. `labels` are added to the alert's name, for templates that need them.
 pub async fn trial(
     receiver: &str,
     integrations: &[Integration],

@@ -1,9 +1,9 @@
-//! Texts cut to what a service takes.
+//! Truncates texts to the limits of services.
 
-/// Put where something was cut off.
+/// Marks a truncated text.
 const MARK: &str = "…";
 
-/// At most `max` characters, the mark among them.
+/// Truncates to `max` characters, including the mark.
 pub(super) fn to_runes(text: String, max: usize) -> String {
     if text.len() <= max || text.chars().count() <= max {
         return text;
@@ -14,7 +14,7 @@ pub(super) fn to_runes(text: String, max: usize) -> String {
     text.chars().take(max - 1).chain(MARK.chars()).collect()
 }
 
-/// At most `max` bytes, the mark among them, and no character in part.
+/// Truncates to `max` bytes, including the mark, without splitting a character.
 pub(super) fn to_bytes(text: String, max: usize) -> String {
     if text.len() <= max {
         return text;

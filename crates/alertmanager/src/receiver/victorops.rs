@@ -32,7 +32,7 @@ impl Victorops {
         let base = config.api_url.as_ref().map_or("", |url| url.as_str());
         let url = append_path(base, &format!("{key}/{routing_key}"));
         let body = self.body(notification, &data, &mut fields);
-        // As in Alertmanager, a template that fails here is tried again.
+        // As in Alertmanager, a template error here is retried.
         fields.check("templating error: ").map_err(|error| NotifyError { retry: true, ..error })?;
         let call = Call::post(url, body).secret(&key).hide_url();
         self.service.send(notification.record, call).await?.check(&[])?;

@@ -1,4 +1,4 @@
-//! Webex; the bot's token is the section's authorization.
+//! Webex; the section's authorization is the bot's token.
 
 use ferula_config::alertmanager::receiver::chat::WebexConfig;
 

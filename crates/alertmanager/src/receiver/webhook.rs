@@ -1,4 +1,4 @@
-//! Webhooks: the whole notification as JSON, or a body of one's own.
+//! Webhooks: the whole notification as JSON, or a custom body.
 
 use ferula_config::alertmanager::AnyValue;
 use ferula_config::alertmanager::receiver::other::WebhookConfig;
@@ -14,14 +14,14 @@ pub(super) struct Webhook {
     pub service: Service,
 }
 
-/// The usual message. `max_alerts` of 0 is no limit.
+/// The default message. A `max_alerts` of 0 means no limit.
 pub(super) fn message(data: &Data, version: &str, group_key: &str, truncated: usize) -> String {
     let rest =
         Object::new().text("version", version).text("groupKey", group_key).raw("truncatedAlerts", truncated);
     format!("{{{},{}\n", data.json_fields(), rest.finish().trim_start_matches('{'))
 }
 
-/// How many alerts are shown and how many are left out.
+/// Number of alerts that are included and that are left out.
 pub(super) fn truncated(alerts: usize, max_alerts: u64) -> (usize, usize) {
     match usize::try_from(max_alerts) {
         Ok(max @ 1..) if alerts > max => (max, alerts - max),

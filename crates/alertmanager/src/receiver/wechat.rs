@@ -1,4 +1,4 @@
-//! WeChat: a token first, which is good for a while, then the message.
+//! WeChat: first requests an access token, which is valid for a while, then sends the message.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -13,9 +13,9 @@ use super::json::Object;
 use super::{Attempt, FailureReason, Notification, Notifier, NotifyError, Sent};
 use crate::template::Data;
 
-/// A token is used this long.
+/// How long a token is used.
 const TOKEN_AGE_MAX: Duration = Duration::from_secs(2 * 3600);
-/// The service's number for a token that it no longer takes.
+/// The service's error code for an expired token.
 const EXPIRED: i64 = 42_001;
 
 pub(super) struct Wechat {

@@ -1,4 +1,4 @@
-//! One silence: its states, what makes it valid, and its bytes.
+//! One silence: its states, its validation, and its file format.
 
 use std::collections::BTreeMap;
 
@@ -22,7 +22,7 @@ pub enum SilenceError {
     TooLarge { bytes: usize, limit: usize },
 }
 
-/// What a silence does at a moment.
+/// The state of a silence at a certain time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum SilenceState {
     Active,
@@ -31,7 +31,7 @@ pub enum SilenceState {
 }
 
 impl SilenceState {
-    /// As the API shows it.
+    /// The word in the API.
     pub fn as_str(self) -> &'static str {
         match self {
             SilenceState::Active => "active",
@@ -44,9 +44,9 @@ impl SilenceState {
 /// One silence.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Silence {
-    /// "" for one that does not exist yet.
+    /// "" for a silence that does not exist yet.
     pub id: String,
-    /// An alert is covered when all matchers of one set match.
+    /// An alert is silenced if all matchers of one set match.
     pub matcher_sets: Vec<Vec<Matcher>>,
     pub starts_at: UnixNanos,
     pub ends_at: UnixNanos,
@@ -54,12 +54,12 @@ pub struct Silence {
     pub created_by: String,
     pub comment: String,
     pub annotations: BTreeMap<String, String>,
-    /// Matchers of receivers, which only other members of a cluster set: kept as they were read.
+    /// Matchers of receivers, which only other cluster members set; kept as read.
     pub receiver_matcher_sets: Vec<Vec<u8>>,
 }
 
 impl Silence {
-    /// What it does at this moment.
+    /// Its state at this time.
     pub fn state_at(&self, now: UnixNanos) -> SilenceState {
         if now < self.starts_at {
             SilenceState::Pending
@@ -70,7 +70,7 @@ impl Silence {
         }
     }
 
-    /// Whether it can be replaced in place without a change of the past.
+    /// Whether it can be replaced in place without changing the past.
     pub fn can_become(&self, next: &Silence, now: UnixNanos) -> bool {
         self.matcher_sets == next.matcher_sets
             && match self.state_at(now) {
@@ -82,7 +82,7 @@ impl Silence {
             }
     }
 
-    /// Versions before 0.32 know only the first set, in a field of its own.
+    /// Versions before 0.32 know only the first set, which has a separate field.
     fn message(&self, expires_at: UnixNanos, for_old_versions: bool) -> Message {
         let mut whole = Message::default();
         whole.message(1, |silence| {
@@ -122,17 +122,17 @@ impl Silence {
         self.message(expires_at, true).append_to(file);
     }
 
-    /// The first silence of a file's content, if it can be used.
+    /// Parses the first silence of a file, if it is valid.
     ///
     /// # Errors
-    /// Bytes that are none.
+    /// The bytes are not a silence.
     pub fn read_one(file: &[u8]) -> Result<Option<Self>, WireError> {
         Ok(read_file(file)?.0.into_iter().next())
     }
 
-    /// How many bytes it has on disk.
+    /// Its size on disk in bytes.
     pub fn encoded_len(&self, expires_at: UnixNanos) -> usize {
-        // The limit counts the silence with one form of its matchers.
+        // The limit counts only one form of the matchers.
         self.message(expires_at, false).bytes_len()
     }
 }
@@ -149,7 +149,7 @@ fn write_matcher(message: &mut Message, matcher: &Matcher) {
     message.bytes(3, matcher.value().as_bytes());
 }
 
-/// Reads a file: the silences, and for each that cannot be used its identifier and the reason.
+/// Parses a file: returns the silences, and the identifier and error of each invalid one.
 pub(super) fn read_file(file: &[u8]) -> Result<(Vec<Silence>, Vec<String>), WireError> {
     let (mut silences, mut refused) = (Vec::new(), Vec::new());
     for message in messages(file) {
@@ -168,7 +168,7 @@ pub(super) fn read_file(file: &[u8]) -> Result<(Vec<Silence>, Vec<String>), Wire
     Ok((silences, refused))
 }
 
-/// The silence, and why it cannot be used if a matcher does not compile.
+/// The silence, and the error if a matcher does not compile.
 fn read_silence(message: &[u8]) -> Result<(Silence, Option<String>), WireError> {
     let mut silence = Silence::default();
     let (mut old_matchers, mut problem) = (Vec::new(), None);
@@ -180,7 +180,7 @@ fn read_silence(message: &[u8]) -> Result<(Silence, Option<String>), WireError> 
             3 => silence.starts_at = field.time()?,
             4 => silence.ends_at = field.time()?,
             5 => silence.updated_at = field.time()?,
-            // Versions before 0.7 had a list of comments.
+            // Versions before 0.7 stored a list of comments.
             7 if silence.comment.is_empty() => read_comment(&field, &mut silence)?,
             8 => silence.created_by = field.text()?,
             9 => silence.comment = field.text()?,
@@ -254,7 +254,7 @@ fn read_matcher(message: &[u8], problem: &mut Option<String>) -> Result<Option<M
     }
 }
 
-/// What is wrong with a silence, in Alertmanager's words.
+/// Why a silence is invalid, in Alertmanager's words.
 pub(super) fn validate(silence: &Silence, syntax: MatcherSyntax) -> Result<(), String> {
     if silence.matcher_sets.is_empty() {
         return Err("at least one matcher set required".into());
@@ -283,10 +283,10 @@ pub(super) fn validate(silence: &Silence, syntax: MatcherSyntax) -> Result<(), S
 }
 
 impl Silence {
-    /// A matcher as a client gives it; the error is that of a silence with a bad expression.
+    /// Compiles a matcher from a client; the error is that of a silence with an invalid expression.
     ///
     /// # Errors
-    /// An expression that does not compile, in Alertmanager's words.
+    /// The expression does not compile; in Alertmanager's words.
     pub fn matcher(at: usize, name: &str, op: MatchOp, value: &str) -> Result<Matcher, SilenceError> {
         if matches!(op, MatchOp::Regexp | MatchOp::NotRegexp)
             && let Err(error) = Regexp::new(value)

@@ -39,8 +39,8 @@ fn set(silences: &mut Silences, silence: Silence, now: i64) -> Result<Vec<Silenc
     silences.set(silence, || id, at(now))
 }
 
-/// A silence from hour 10 to 20, pending before, is set again with a change; what happens is told by the identifiers
-/// and times that changed.
+/// A silence from hour 10 to 20, pending before, is changed; the result is shown as the identifiers and times
+/// that changed.
 #[test]
 fn changes_keep_the_past() {
     type Change = fn(&mut Silence);
@@ -71,7 +71,7 @@ fn changes_keep_the_past() {
 }
 
 #[test]
-fn expiring_keeps_the_silence_until_the_retention_is_over() {
+fn an_expired_silence_is_kept_until_the_retention_ends() {
     let mut silences = empty();
     set(&mut silences, silence("a=b", 0, 20), 1).expect("active");
     set(&mut silences, silence("a=b", 10, 20), 1).expect("pending");
@@ -86,7 +86,7 @@ fn expiring_keeps_the_silence_until_the_retention_is_over() {
 }
 
 #[test]
-fn what_is_wrong_is_told_in_alertmanagers_words() {
+fn invalid_silences_are_refused_in_alertmanagers_words() {
     let mut silences =
         Silences::new(SilenceLimits { silences_max: 1, silence_bytes_max: 60, ..empty().limits });
     let mut tell = |silence: Silence| set(&mut silences, silence, 1).err().map(|error| error.to_string());
@@ -162,7 +162,7 @@ fn files_are_read_back() {
     assert_eq!(read.load_file(&file, at(2)), Ok(vec![]));
     assert_eq!(read.all(), silences.all());
     for end in 1..file.len() {
-        // A cut between two silences leaves a good file; all others are refused whole.
+        // A file cut between two silences is valid; any other cut is refused as a whole.
         let mut cut = empty();
         if cut.load_file(&file[..end], at(2)).is_err() {
             assert_eq!(cut.all().len(), 0, "{end}");

@@ -1,4 +1,4 @@
-//! What templates and webhooks see of a notification.
+//! The data of a notification that templates and webhooks see.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -14,12 +14,12 @@ use crate::route::Labels;
 const FIRING: &str = "firing";
 const RESOLVED: &str = "resolved";
 
-/// All of a notification.
+/// The whole notification.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Data {
-    /// With the special characters of regular expressions escaped.
+    /// Special characters of regular expressions are escaped.
     pub receiver: String,
-    /// `firing` while any alert is.
+    /// `firing` while any alert is firing.
     pub status: String,
     pub alerts: Vec<DataAlert>,
     pub notification_reason: String,
@@ -29,7 +29,7 @@ pub struct Data {
     pub external_url: String,
 }
 
-/// One alert of it.
+/// One of its alerts.
 #[derive(Clone, Debug, PartialEq)]
 pub struct DataAlert {
     pub status: String,
@@ -43,7 +43,7 @@ pub struct DataAlert {
 }
 
 impl Data {
-    /// What templates see of the first `count` alerts of a notification.
+    /// The data for the first `count` alerts of a notification.
     pub fn of(notification: &Notification<'_>, count: usize, external_url: &str) -> Self {
         let alerts = &notification.alerts[..count.min(notification.alerts.len())];
         let shown: Vec<DataAlert> = alerts
@@ -55,7 +55,7 @@ impl Data {
                     labels: alert.labels.clone(),
                     annotations: alert.annotations.clone(),
                     starts_at: alert.starts_at,
-                    // An end that is still to come is not shown.
+                    // An end in the future is not shown.
                     ends_at: if is_resolved { alert.ends_at } else { Time::ZERO },
                     generator_url: alert.generator_url.clone(),
                     fingerprint: format!("{:016x}", alert.fingerprint()),
@@ -75,7 +75,7 @@ impl Data {
         }
     }
 
-    /// What `amtool template render` shows when it is given no data: two alerts, one of which has ended.
+    /// The default data of `amtool template render`: two alerts, one of them resolved.
     pub fn sample(now: Time) -> Self {
         let before = |minutes: i64| Time { seconds: now.seconds - minutes * 60, ..now };
         let numbered = |name: &str, value: &str| -> Labels {
@@ -123,7 +123,7 @@ impl Data {
         self.status == FIRING
     }
 
-    /// The data as `dot` of a template; `is_pointer` only shows in errors.
+    /// The data as `dot` of a template; `is_pointer` is visible only in errors.
     pub fn value(&self, is_pointer: bool) -> Value {
         let alerts = self.alerts.iter().map(DataAlert::value).collect();
         Value::Object(Arc::new(DataObject {
@@ -158,7 +158,7 @@ fn quoted(text: &str) -> String {
     out
 }
 
-/// What all have in common.
+/// The labels that all sets share.
 fn common<'a>(mut all: impl Iterator<Item = &'a Labels>) -> Labels {
     let mut common = all.next().cloned().unwrap_or_default();
     for labels in all {
@@ -258,7 +258,7 @@ fn kv_of(entries: BTreeMap<String, Value>) -> Value {
 
 type Pair = (String, Value);
 
-/// By name, the name of the alert first.
+/// Sorted by name, with the alert's name first.
 fn sorted(kv: &Value) -> impl Iterator<Item = Pair> {
     let Value::Map(map) = kv else { return Vec::new().into_iter() };
     let is_name = |name: &str| name == "alertname";
@@ -293,7 +293,7 @@ fn print_pairs(pairs: impl Iterator<Item = Pair>) -> String {
     pairs.map(|(name, value)| format!("{name}={}", print(&value))).collect::<Vec<_>>().join(", ")
 }
 
-/// A struct with named fields: reading them, printing, JSON.
+/// Defines a struct with named fields, for field access, printing and JSON.
 macro_rules! object {
     ($object:ident as $type_name:expr, $self:ident: $($field:ident $name:literal $json:literal),+ $(,)?) => {
         impl Object for $object {
@@ -377,7 +377,7 @@ object! {
     value "Value" "Value",
 }
 
-/// Why a text is no data of a template.
+/// Why a text is not template data.
 #[derive(Debug, thiserror::Error)]
 pub enum DataJsonError {
     #[error("{0}")]
@@ -387,10 +387,10 @@ pub enum DataJsonError {
 }
 
 impl Data {
-    /// Reads data as webhooks show it; what is missing is empty.
+    /// Parses data in the format of webhooks; missing fields are empty.
     ///
     /// # Errors
-    /// A text that is not JSON, or of other types.
+    /// The text is not JSON, or a value has the wrong type.
     pub fn from_json(text: &str) -> Result<Self, DataJsonError> {
         let written: Written = serde_json::from_str(text)?;
         let alerts = written.alerts.unwrap_or_default().into_iter().map(|alert| {

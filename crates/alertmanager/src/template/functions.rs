@@ -1,4 +1,4 @@
-//! The functions that notification templates have beyond the language's own.
+//! The functions of notification templates, beyond those of the language.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -19,7 +19,7 @@ const TEXT: &[Parameter] = &[Parameter::Text];
 const STRINGS: &str = "[]string";
 const ANYTHING: &str = "[]interface {}";
 const TIME: Parameter = Parameter::Named("time.Time");
-/// Bytes that a replacement may come to.
+/// Maximum size of a replacement's result in bytes.
 const REPLACED_BYTES_MAX: usize = 16 << 20;
 
 fn text(value: &Value) -> &str {
@@ -73,7 +73,7 @@ fn of_text(map: &mut FunctionMap) {
     map.insert("toJson", Function::new(&[Parameter::Any], |args| to_json(&args[0]).map(Value::text)));
 }
 
-/// As Go shows patterns: in backquotes where that is possible.
+/// Quotes as Go shows patterns: in backquotes where possible.
 fn raw_quoted(text: &str) -> String {
     let is_plain = !text.contains('`') && !text.chars().any(|c| c.is_control() && c != '\t');
     if is_plain { format!("`{text}`") } else { ferula_go::quote::go_quote(text) }
@@ -166,8 +166,8 @@ fn zone(name: &str) -> Result<TimeZone, CallError> {
     }
 }
 
-/// The first letter of every word in title case, the others in lower case. Words end as in Unicode: not at an apostrophe or
-/// dot between letters, nor at an underscore.
+/// Converts to title case: the first letter of every word in upper case, the others in lower case. Words end
+/// as in Unicode: not at an apostrophe or dot between letters, nor at an underscore.
 fn title(text: &str) -> String {
     ferula_template::prometheus::title(&unicode::lower(text))
 }

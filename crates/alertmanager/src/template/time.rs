@@ -1,4 +1,4 @@
-//! Times as templates see them, in any zone.
+//! Times for templates, in any zone.
 
 use std::any::Any;
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use crate::alert::Time;
 #[derive(Clone, Debug)]
 pub struct TimeValue {
     time: Time,
-    /// `CET`; empty where only the offset is known.
+    /// `CET`; empty if only the offset is known.
     zone: String,
 }
 
@@ -40,7 +40,7 @@ impl TimeValue {
         Value::Object(Arc::new(self))
     }
 
-    /// By one of Go's layouts.
+    /// Formats it with one of Go's layouts.
     pub fn format(&self, layout: &str) -> String {
         calendar::format_zoned(&self.zoned(), layout)
     }
@@ -62,14 +62,14 @@ impl TimeValue {
     }
 }
 
-/// Nanoseconds from `b` to `a`, as far as they can be counted.
+/// Nanoseconds from `b` to `a`, clamped.
 pub fn nanos_between(a: Time, b: Time) -> i64 {
     let seconds = i128::from(a.seconds) - i128::from(b.seconds);
     let nanos = seconds * 1_000_000_000 + i128::from(a.nanos) - i128::from(b.nanos);
     i64::try_from(nanos).unwrap_or(if nanos < 0 { i64::MIN } else { i64::MAX })
 }
 
-/// The time that a value is.
+/// The time that a value contains.
 pub fn time_of(value: &Value) -> Option<TimeValue> {
     match value {
         Value::Object(object) => {

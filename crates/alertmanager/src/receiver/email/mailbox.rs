@@ -1,6 +1,6 @@
-//! Lists of addresses as headers have them: `a@x, "B, C" <b@y> (note)`.
+//! Address lists of headers: `a@x, "B, C" <b@y> (note)`.
 
-/// Why a text is no list of addresses.
+/// Why a text is not an address list.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum MailboxError {
     #[error("mail: no address")]
@@ -17,7 +17,7 @@ pub enum MailboxError {
     NoComma,
 }
 
-/// The addresses without the names that stand beside them.
+/// The addresses without display names.
 pub fn addresses(text: &str) -> Result<Vec<String>, MailboxError> {
     let mut all = Vec::new();
     for mailbox in split(text)? {
@@ -28,7 +28,7 @@ pub fn addresses(text: &str) -> Result<Vec<String>, MailboxError> {
     if all.is_empty() { Err(MailboxError::Empty) } else { Ok(all) }
 }
 
-/// Parts between commas, without comments; quotes and angle brackets protect.
+/// Splits at commas and removes comments; quotes and angle brackets protect their content.
 fn split(text: &str) -> Result<Vec<String>, MailboxError> {
     let (mut parts, mut part) = (Vec::new(), String::new());
     let (mut in_quotes, mut in_angle, mut comments) = (false, false, 0usize);
@@ -85,7 +85,7 @@ fn address(mailbox: &str) -> Result<String, MailboxError> {
         None => mailbox,
     };
     let (local, domain) = bare.rsplit_once('@').ok_or(MailboxError::NoAt)?;
-    // A local part in quotes may hold anything but what ends a line of the conversation.
+    // A quoted local part may contain anything except a line break.
     let is_quoted = local.len() > 1 && local.starts_with('"') && local.ends_with('"');
     let is_odd = |c: char| c == '<' || c == '>';
     let has_space = !is_quoted && local.contains([' ', '\t', '"', '@']) || domain.contains([' ', '\t', '"']);
@@ -95,7 +95,7 @@ fn address(mailbox: &str) -> Result<String, MailboxError> {
     Ok(bare.to_owned())
 }
 
-/// Where the angle bracket outside of quotes is.
+/// The position of the angle bracket outside of quotes.
 fn angle_start(mailbox: &str) -> Option<usize> {
     let (mut in_quotes, mut is_escaped) = (false, false);
     for (at, c) in mailbox.char_indices() {

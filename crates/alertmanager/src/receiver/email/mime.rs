@@ -1,16 +1,16 @@
-//! The shape of messages: encoded words in headers, parts, quoted-printable bodies.
+//! Message formatting: encoded words in headers, multipart bodies, quoted-printable.
 
 use std::fmt::Write;
 
 use ring::rand::{SecureRandom, SystemRandom};
 
-/// Bytes between the marks of an encoded word.
+/// Maximum payload of an encoded word in bytes.
 const WORD_BYTES_MAX: usize = 63;
-/// Bytes of a line of a body.
+/// Maximum length of a body line in bytes.
 const LINE_BYTES_MAX: usize = 76;
 
-/// The value as it may stand in a header. What is not plain ASCII, line breaks among it, is encoded, so that no value can
-/// end its header.
+/// Encodes a value for use in a header. Everything except plain ASCII, including line breaks, is encoded, so
+/// that no value can end its header.
 pub fn encoded_header(value: &str) -> String {
     if value.bytes().all(|byte| matches!(byte, b' '..=b'~' | b'\t')) {
         return value.to_owned();
@@ -41,7 +41,7 @@ pub fn encoded_header(value: &str) -> String {
     out
 }
 
-/// Alternatives of one message.
+/// A multipart message of alternatives.
 pub struct Multipart<'a> {
     boundary: &'a str,
     out: String,
@@ -62,13 +62,13 @@ impl<'a> Multipart<'a> {
         self.out.push_str(&quoted_printable(text));
     }
 
-    /// The parts with the mark at their end.
+    /// Returns the parts, followed by the closing boundary.
     pub fn finish(self) -> String {
         format!("{}\r\n--{}--\r\n", self.out, self.boundary)
     }
 }
 
-/// The text in lines of at most 76 bytes of ASCII.
+/// Encodes the text in lines of at most 76 bytes of ASCII.
 fn quoted_printable(text: &str) -> String {
     let mut out = String::with_capacity(text.len() + text.len() / 16);
     let mut line = String::with_capacity(LINE_BYTES_MAX);
@@ -96,7 +96,7 @@ fn quoted_printable(text: &str) -> String {
     out
 }
 
-/// Ends a line; a space at its end would be lost on the way, so it is encoded.
+/// Ends a line. A trailing space could get lost in transit, so it is encoded.
 fn end_line(line: &mut String, out: &mut String) {
     if let Some(space @ (' ' | '\t')) = line.chars().last() {
         line.pop();
@@ -111,7 +111,7 @@ fn end_line(line: &mut String, out: &mut String) {
     line.clear();
 }
 
-/// Random digits that no text contains.
+/// Random digits, for boundaries that occur in no text.
 pub fn random_hex<const BYTES: usize>() -> String {
     random::<BYTES>().iter().map(|byte| format!("{byte:02x}")).collect()
 }

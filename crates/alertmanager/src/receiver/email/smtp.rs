@@ -1,10 +1,10 @@
-//! The conversation with a mail server.
+//! The dialogue with a mail server.
 //!
 //! ```text
 //! greeting ─▶ EHLO (or HELO) ─▶ [STARTTLS, EHLO] ─▶ [AUTH] ─▶ MAIL ─▶ RCPT … ─▶ DATA, message ─▶ QUIT
 //! ```
 //!
-//! Always true: replies are bounded, however long the server talks, and nothing that is sent holds a line break of its own.
+//! Always true: replies are limited in size, and nothing that is sent contains unexpected line breaks.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -14,27 +14,27 @@ use ferula_http_client::{Cause, TlsClient};
 use md5::{Digest, Md5};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
-/// Bytes of one reply.
+/// Maximum size of a reply in bytes.
 const REPLY_BYTES_MAX: usize = 64 << 10;
 
-/// A connection of either kind.
+/// A plain or encrypted connection.
 trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
 impl<S: AsyncRead + AsyncWrite + Unpin + Send> Stream for S {}
 
-/// A conversation under way.
+/// An SMTP session.
 pub struct Smtp {
-    /// Gone only while TLS begins.
+    /// `None` only during the TLS handshake.
     stream: Option<Box<dyn Stream>>,
-    /// What was read beyond the last line.
+    /// Bytes read beyond the last line.
     unread: Vec<u8>,
     extensions: BTreeMap<String, String>,
     is_encrypted: bool,
 }
 
-/// Why the server did not do what it was asked.
+/// Why the server did not carry out a command.
 #[derive(Debug, thiserror::Error)]
 pub enum SmtpError {
-    /// Its own words.
+    /// The server's own words.
     #[error("{code} {}", ferula_go::quote::go_quote(.text))]
     Refused { code: u16, text: String },
     #[error("EOF")]
@@ -51,9 +51,9 @@ pub enum SmtpError {
     Auth(&'static str),
 }
 
-/// Why a user could not log in.
+/// Why authentication failed.
 pub enum AuthError {
-    /// No mechanism that both know has what it needs.
+    /// No common mechanism has the credentials that it needs.
     NoMechanism(String),
     Failed {
         mechanism: &'static str,
@@ -61,14 +61,14 @@ pub enum AuthError {
     },
 }
 
-/// What logging in takes. Files that could not be read are errors only when a mechanism needs them.
+/// Credentials. Files that could not be read are errors only if a mechanism needs them.
 pub struct Secrets {
     pub identity: String,
     pub user: String,
-    /// Whom the password is for.
+    /// The user name.
     pub host: String,
     pub password: Result<String, String>,
-    /// Of CRAM-MD5.
+    /// The secret for CRAM-MD5.
     pub secret: Result<String, String>,
 }
 
@@ -84,7 +84,7 @@ impl Reply {
 }
 
 impl Smtp {
-    /// Over a connection in the clear.
+    /// Starts a session over a plain connection.
     pub fn over(stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) -> Self {
         Smtp {
             stream: Some(Box::new(stream)),
@@ -94,17 +94,17 @@ impl Smtp {
         }
     }
 
-    /// Over TLS from the start.
+    /// Starts a session over TLS.
     pub fn over_tls(stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) -> Self {
         Smtp { is_encrypted: true, ..Smtp::over(stream) }
     }
 
-    /// Waits for the server's first words.
+    /// Waits for the server's greeting.
     pub async fn greeting(&mut self) -> Result<(), SmtpError> {
         self.expect(|code| code == 220).await.map(drop)
     }
 
-    /// Says who we are.
+    /// Sends EHLO, or HELO if the server does not know that.
     pub async fn hello(&mut self, name: &str) -> Result<(), SmtpError> {
         match self.command(&format!("EHLO {name}"), |code| code == 250).await {
             Ok(reply) => {
@@ -115,7 +115,7 @@ impl Smtp {
                 self.extensions = extensions.collect();
                 Ok(())
             }
-            // A server of the oldest kind.
+            // A server without extensions.
             Err(SmtpError::Refused { .. }) => {
                 self.extensions.clear();
                 self.command(&format!("HELO {name}"), |code| code == 250).await.map(drop)
@@ -124,15 +124,15 @@ impl Smtp {
         }
     }
 
-    /// The arguments of an extension that the server has.
+    /// The arguments of an extension that the server offers.
     pub fn extension(&self, name: &str) -> Option<String> {
         self.extensions.get(name).cloned()
     }
 
-    /// Begins TLS. What the server said before does not count afterwards.
+    /// Starts TLS. The server's earlier list of extensions is dropped.
     pub async fn start_tls(&mut self, tls: &TlsClient, host: &str, hello: &str) -> Result<(), SmtpError> {
         self.command("STARTTLS", |code| code == 220).await?;
-        // Bytes that came in the clear must not be taken for part of what is encrypted.
+        // Bytes received in plain text must not be taken for encrypted content.
         self.unread.clear();
         let stream = self.stream.take().ok_or(SmtpError::Closed)?;
         self.stream = Some(Box::new(tls.connect(stream, host).await?));
@@ -140,7 +140,7 @@ impl Smtp {
         self.hello(hello).await
     }
 
-    /// Logs in by the first of the server's mechanisms that can be used.
+    /// Authenticates with the first usable mechanism of the server.
     pub async fn authenticate(&mut self, mechanisms: &str, secrets: &Secrets) -> Result<(), AuthError> {
         let mut problems = Vec::new();
         for mechanism in mechanisms.split(' ') {
@@ -174,7 +174,7 @@ impl Smtp {
     }
 
     async fn plain(&mut self, secrets: &Secrets, password: &str) -> Result<(), SmtpError> {
-        // Nobody on the way may read the password.
+        // The password must not be readable in transit.
         let is_local = matches!(secrets.host.as_str(), "localhost" | "127.0.0.1" | "::1");
         if !self.is_encrypted && !is_local {
             return Err(SmtpError::Auth("unencrypted connection"));
@@ -209,7 +209,7 @@ impl Smtp {
         self.auth_step(&answer, 235).await.map(drop)
     }
 
-    /// A line whose answer must have this code.
+    /// Sends a line and expects this reply code.
     async fn auth_step(&mut self, line: &str, code: u16) -> Result<Reply, SmtpError> {
         let reply = self.auth_reply(line).await?;
         match reply.code {
@@ -228,7 +228,7 @@ impl Smtp {
         Err(error)
     }
 
-    /// Begins a message.
+    /// Starts a message.
     pub async fn mail(&mut self, from: &str) -> Result<(), SmtpError> {
         let mut line = format!("MAIL FROM:<{from}>");
         for (extension, words) in [("8BITMIME", " BODY=8BITMIME"), ("SMTPUTF8", " SMTPUTF8")] {
@@ -239,21 +239,21 @@ impl Smtp {
         self.command(&line, |code| code == 250).await.map(drop)
     }
 
-    /// Adds someone who gets it.
+    /// Adds a recipient.
     pub async fn recipient(&mut self, to: &str) -> Result<(), SmtpError> {
         self.command(&format!("RCPT TO:<{to}>"), |code| code / 10 == 25).await.map(drop)
     }
 
-    /// Announces the message itself.
+    /// Announces the content of the message.
     pub async fn data(&mut self) -> Result<(), SmtpError> {
         self.command("DATA", |code| code == 354).await.map(drop)
     }
 
-    /// Sends the message, and waits until the server has taken it.
+    /// Sends the content and waits until the server has accepted it.
     pub async fn message(&mut self, text: &str) -> Result<(), SmtpError> {
         let mut out = String::with_capacity(text.len() + 16);
         for line in text.split_inclusive('\n') {
-            // A line of a single point would end the message.
+            // A line with a single dot would end the message.
             if line.starts_with('.') {
                 out.push('.');
             }
@@ -265,7 +265,7 @@ impl Smtp {
         self.expect(|code| code == 250).await.map(drop)
     }
 
-    /// Says goodbye; what the server makes of it no longer matters.
+    /// Ends the session; the reply does not matter.
     pub async fn quit(&mut self) {
         self.command("QUIT", |code| code == 221).await.ok();
     }
@@ -296,7 +296,7 @@ impl Smtp {
         Ok(stream.flush().await?)
     }
 
-    /// A reply of one or several lines: `250-first`, `250 last`.
+    /// Reads a reply of one or more lines: `250-first`, `250 last`.
     async fn reply(&mut self) -> Result<Reply, SmtpError> {
         let (mut lines, mut bytes) = (Vec::new(), 0);
         loop {
@@ -337,7 +337,7 @@ fn challenge(reply: &Reply) -> Result<Vec<u8>, SmtpError> {
     base64::decode(&reply.text()).ok_or(SmtpError::Auth("illegal base64 data"))
 }
 
-/// RFC 2104 with MD5, which is no protection any more but what CRAM-MD5 is made of.
+/// HMAC (RFC 2104) with MD5. That is not secure any more, but CRAM-MD5 requires it.
 fn hmac_md5(key: &[u8], message: &[u8]) -> Vec<u8> {
     const BLOCK_BYTES: usize = 64;
     let mut block = [0; BLOCK_BYTES];

@@ -1,20 +1,20 @@
-//! The pieces of the conversation that need no server.
+//! The parts of the dialogue that need no server.
 
 use super::*;
 
 #[test]
 fn challenges_are_answered_as_rfc_2195_shows() {
-    // Its example: user "tim", secret "tanstaaftanstaaf".
+    // The example of the RFC: user "tim", secret "tanstaaftanstaaf".
     let challenge = b"<1896.697170952@postoffice.reston.mci.net>";
     let digest: String =
         hmac_md5(b"tanstaaftanstaaf", challenge).iter().map(|byte| format!("{byte:02x}")).collect();
     assert_eq!(digest, "b913a602c7eda7a495b4e6e7334d3890");
 }
 
-/// What a server that says all this at once sees of a conversation.
+/// What a server that sends all this at once receives during a dialogue.
 async fn played(server_says: &str, conversation: impl AsyncFnOnce(&mut Smtp)) -> String {
     let (ours, mut theirs) = tokio::io::duplex(1 << 20);
-    theirs.write_all(server_says.as_bytes()).await.expect("room for it");
+    theirs.write_all(server_says.as_bytes()).await.expect("the buffer has room");
     let mut smtp = Smtp::over(ours);
     conversation(&mut smtp).await;
     drop(smtp);
@@ -24,7 +24,7 @@ async fn played(server_says: &str, conversation: impl AsyncFnOnce(&mut Smtp)) ->
 }
 
 #[tokio::test]
-async fn points_at_the_beginning_of_lines_are_doubled() {
+async fn dots_at_the_beginning_of_lines_are_doubled() {
     let seen = played("250 ok\r\n", async |smtp: &mut Smtp| {
         smtp.message(".\r\n..a\nb\r\n.").await.expect("accepted");
     })
@@ -72,7 +72,7 @@ async fn mechanisms_are_tried_in_the_servers_order() {
 }
 
 #[tokio::test]
-async fn servers_that_lie_or_never_stop_are_refused() {
+async fn misbehaving_servers_are_refused() {
     for (says, expected) in [
         ("hello\r\n", "invalid reply: hello"),
         ("", "EOF"),
@@ -80,7 +80,7 @@ async fn servers_that_lie_or_never_stop_are_refused() {
         (&"220-more\r\n".repeat(REPLY_BYTES_MAX), "invalid reply: more than 65536 bytes"),
     ] {
         let (ours, mut theirs) = tokio::io::duplex(1 << 20);
-        theirs.write_all(says.as_bytes()).await.expect("room for it");
+        theirs.write_all(says.as_bytes()).await.expect("the buffer has room");
         theirs.shutdown().await.expect("closed");
         let error = Smtp::over(ours).greeting().await.expect_err("no greeting");
         assert_eq!(error.to_string(), expected);
