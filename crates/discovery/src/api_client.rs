@@ -1,4 +1,5 @@
-//! Asking a service's HTTP API: one request, one bounded answer, read as Go reads JSON.
+//! Requests to a service's HTTP API: sends one request, reads one answer of limited size, and parses JSON as
+//! Go does.
 
 use std::time::Duration;
 
@@ -15,15 +16,16 @@ use crate::refresh::RefreshError;
 /// A larger answer is refused.
 pub(crate) const ANSWER_BYTES_MAX: usize = 64 << 20;
 
-/// Services log who asks, and some allow Prometheus only.
+/// Services log the client's name, and some of them accept only Prometheus.
 const USER_AGENT: &str = "Prometheus/3.14.0";
 
-/// A client with the credentials, TLS and proxy settings of one section. Cloning gives another handle to it.
+/// A client with the credentials, TLS and proxy settings of one section. Clones are handles to the same
+/// client.
 #[derive(Clone)]
 pub(crate) struct ApiClient {
     client: HttpClient,
     clock: SharedClock,
-    /// For a whole request, its body included.
+    /// Time limit for a whole request, including the body.
     timeout: Duration,
 }
 
@@ -31,7 +33,7 @@ pub(crate) struct ApiClient {
 #[derive(Debug)]
 pub(crate) struct Answer {
     pub status: StatusCode,
-    /// As the server sent it: `503 Backend fetch failed`.
+    /// As sent by the server: `503 Backend fetch failed`.
     pub status_text: String,
     pub headers: HeaderMap,
     pub body: Bytes,
@@ -51,7 +53,7 @@ impl ApiClient {
         &self.client
     }
 
-    /// Sends a request and reads its whole answer, whatever its status.
+    /// Sends a request and reads its whole answer, whatever the status.
     pub(crate) async fn send(&self, request: Request) -> Result<Answer, RefreshError> {
         let exchange = async {
             let response = self.client.send(request).await?;
@@ -66,12 +68,12 @@ impl ApiClient {
         }
     }
 
-    /// The answer of a `GET` that must be 200.
+    /// Sends a `GET` and returns the answer, whose status must be 200.
     pub(crate) async fn get(&self, url: &str) -> Result<Answer, RefreshError> {
         self.send(Request::get(url)?).await?.expect_ok()
     }
 
-    /// The answer of a `POST` of JSON, whatever its status.
+    /// Sends a `POST` of JSON and returns the answer, whatever its status.
     pub(crate) async fn post_json(
         &self,
         url: &str,
@@ -82,7 +84,7 @@ impl ApiClient {
         self.send(with_headers(request, headers)?).await
     }
 
-    /// The answer of a `POST` of a form, whatever its status.
+    /// Sends a `POST` of a form and returns the answer, whatever its status.
     pub(crate) async fn post_form(
         &self,
         url: &str,
@@ -94,7 +96,7 @@ impl ApiClient {
         self.send(with_headers(request, headers)?).await
     }
 
-    /// The answer of a `GET` with headers, whatever its status.
+    /// Sends a `GET` with headers and returns the answer, whatever its status.
     pub(crate) async fn get_with(
         &self,
         url: &str,
@@ -103,14 +105,14 @@ impl ApiClient {
         self.send(with_headers(Request::get(url)?, headers)?).await
     }
 
-    /// The JSON behind a `GET`.
+    /// Sends a `GET` and parses the JSON of its answer.
     pub(crate) async fn get_json<T: DeserializeOwned>(&self, url: &str) -> Result<T, RefreshError> {
         self.get(url).await?.json()
     }
 }
 
 impl Answer {
-    /// The answer, unless its status is another than 200.
+    /// Returns an error unless the status is 200.
     pub(crate) fn expect_ok(self) -> Result<Self, RefreshError> {
         if self.status == StatusCode::OK { Ok(self) } else { Err(RefreshError::Status(self.status_text)) }
     }
@@ -125,7 +127,7 @@ impl Answer {
     }
 }
 
-/// The request with more headers, none of which is shown in logs.
+/// Adds headers to a request; logs show none of them.
 pub(crate) fn with_headers(
     mut request: Request,
     headers: &[(&'static str, &str)],
@@ -137,14 +139,14 @@ pub(crate) fn with_headers(
     Ok(request)
 }
 
-/// A header from the configuration, such as a token.
+/// A header value from the configuration, such as a token.
 pub(crate) fn header_value(name: &'static str, text: &str) -> Result<HeaderValue, ProviderError> {
     let mut value = HeaderValue::from_str(text).map_err(|_| ProviderError::HeaderValue(name))?;
     value.set_sensitive(true);
     Ok(value)
 }
 
-/// A header whose name is known when the program is built.
+/// A header name that is known at compile time.
 pub(crate) fn header_name(name: &'static str) -> HeaderName {
     HeaderName::from_static(name)
 }

@@ -1,4 +1,4 @@
-//! Targets that were found together.
+//! Groups of targets, and their labels.
 
 use std::collections::BTreeMap;
 
@@ -7,27 +7,27 @@ use serde::Deserialize;
 
 use crate::json::{self, JsonError};
 
-/// The label of a target's address.
+/// The label that holds a target's address.
 pub const ADDRESS_LABEL: &str = "__address__";
 
-/// Some targets and the labels they share.
+/// Targets and the labels that they share.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TargetGroup {
     /// Unique within its provider.
     pub source: String,
-    /// Labels of each target, its address among them.
+    /// Labels of each target, including its address.
     pub targets: Vec<LabelSet>,
-    /// Labels of all targets; a target's own label of the same name wins.
+    /// Labels of all targets; a target's own label of the same name takes precedence.
     pub labels: LabelSet,
 }
 
 impl TargetGroup {
-    /// A group of complete targets.
+    /// A group whose targets share no labels.
     pub(crate) fn of_targets(source: impl Into<String>, targets: Vec<LabelSet>) -> Self {
         TargetGroup { source: source.into(), targets, labels: LabelSet::empty() }
     }
 
-    /// A group as files and the configuration write it.
+    /// A group as written in files and in the configuration.
     pub fn new(source: String, addresses: &[String], labels: &BTreeMap<String, String>) -> Self {
         let target = |address: &String| LabelSet::from_pairs([(ADDRESS_LABEL, address)]);
         TargetGroup {
@@ -37,7 +37,7 @@ impl TargetGroup {
         }
     }
 
-    /// Gives all targets a label.
+    /// Sets a label on all targets.
     pub(crate) fn set_label(&mut self, name: &str, value: &str) {
         let mut labels = self.labels.to_builder();
         labels.set(name, value);
@@ -45,7 +45,7 @@ impl TargetGroup {
     }
 }
 
-/// The labels of a target while they are gathered. A label with an empty value is none.
+/// The labels of a target under construction. A label with an empty value counts as absent.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Labels(BTreeMap<String, String>);
 
@@ -58,7 +58,7 @@ impl Labels {
         self.0.insert(name.to_owned(), value.into());
     }
 
-    /// Sets a label named by a service's own key: what a label's name may not have becomes `_`.
+    /// Sets a label whose name contains a key of the service; invalid characters become `_`.
     pub(crate) fn set_key(&mut self, prefix: &str, key: &str, value: impl Into<String>) {
         self.0.insert(format!("{prefix}{}", sanitized(key)), value.into());
     }
@@ -73,7 +73,7 @@ impl Labels {
         }
     }
 
-    /// Adds labels; those that are there already are replaced.
+    /// Adds labels, replacing existing ones.
     pub(crate) fn extend(&mut self, other: &Labels) {
         self.0.extend(other.0.iter().map(|(name, value)| (name.clone(), value.clone())));
     }
@@ -87,7 +87,7 @@ impl Labels {
     }
 }
 
-/// A label name of a service's key.
+/// Converts a service's key to a label name.
 pub(crate) fn sanitized(key: &str) -> String {
     key.chars().map(|c| if c.is_ascii_alphanumeric() || c == '_' { c } else { '_' }).collect()
 }
@@ -97,14 +97,15 @@ pub(crate) fn host_port(host: &str, port: impl std::fmt::Display) -> String {
     if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") }
 }
 
-/// Values in one label, with separators also at both ends, so that an expression need not care where one stands.
+/// Joins values into one label, with separators at both ends too, so that a regular expression can match an
+/// element in any position.
 pub(crate) fn joined<S: AsRef<str>>(values: &[S], separator: &str) -> String {
     let mut out = separator.to_owned();
     for value in values {
         out.push_str(value.as_ref());
         out.push_str(separator);
     }
-    // Go joins no values to "", between the two separators.
+    // Go joins no values to "", which leaves the two outer separators.
     if values.is_empty() {
         out.push_str(separator);
     }
@@ -114,13 +115,13 @@ pub(crate) fn joined<S: AsRef<str>>(values: &[S], separator: &str) -> String {
 /// Why a text is not a list of target groups.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum GroupsError {
-    /// It is not JSON, or not of that shape.
+    /// It is not JSON, or has the wrong structure.
     #[error("{0}")]
     Json(#[from] JsonError),
-    /// A `null` where a group should be.
+    /// A `null` in place of a group.
     #[error("nil target group item found")]
     Null,
-    /// Series with such a label would stop Prometheus from opening the data directory.
+    /// A series with such a label would prevent Prometheus from opening the data directory.
     #[error("\"\" is not a valid label name")]
     EmptyLabelName,
 }
@@ -132,8 +133,8 @@ struct JsonGroup {
     labels: BTreeMap<String, String>,
 }
 
-/// Reads `[{"targets": ["host:1"], "labels": {"name": "value"}}]`, as files and HTTP servers write it. The groups
-/// are numbered below `source`.
+/// Parses `[{"targets": ["host:1"], "labels": {"name": "value"}}]`, the format of files and HTTP servers. The
+/// groups are numbered below `source`.
 pub(crate) fn groups_from_json(source: &str, content: &[u8]) -> Result<Vec<TargetGroup>, GroupsError> {
     let groups: Vec<Option<JsonGroup>> = json::from_slice(content)?;
     let numbered = groups.into_iter().enumerate();

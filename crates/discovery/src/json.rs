@@ -1,10 +1,11 @@
-//! JSON as Go's `encoding/json` reads it, into ordinary `serde` structs.
+//! Parses JSON as Go's `encoding/json` does, into ordinary `serde` structs.
 //!
-//! Servers that were written for Prometheus rely on what Go lets pass: names match whatever their case, `null`
-//! means "nothing was given", the last of two equal keys wins, and bytes or escapes that are not Unicode become
-//! U+FFFD. `serde_json` refuses all of these.
+//! Servers written for Prometheus rely on Go's leniency: field names match in any case, `null` means "not
+//! set", the last of two equal keys wins, and invalid Unicode in bytes or escapes becomes U+FFFD.
+//! `serde_json` refuses all of these.
 //!
-//! Here: the deserializer. Below, in `parse`: text to a tree. Structs derive `Deserialize` with `#[serde(default)]`.
+//! Here: the deserializer. Below, in `parse`: text to syntax tree. Structs derive `Deserialize` with
+//! `#[serde(default)]`.
 //! Always true: nesting is at most [`parse::DEPTH_MAX`], so neither reading nor dropping overflows the stack.
 
 mod error;
@@ -21,7 +22,7 @@ use serde::forward_to_deserialize_any;
 pub use error::JsonError;
 use parse::Node;
 
-/// A value of any shape, for what has no struct.
+/// A value of any type, for data without a struct.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) enum Json {
     #[default]
@@ -91,12 +92,12 @@ impl Json {
         if let Json::Object(entries) = self { entries.get(key) } else { None }
     }
 
-    /// A text in an object, or "".
+    /// A string in an object, or "".
     pub(crate) fn text(&self, key: &str) -> &str {
         if let Some(Json::Text(text)) = self.get(key) { text } else { "" }
     }
 
-    /// A value as it is printed: what is no text, number or truth value is "".
+    /// A scalar as text; anything but a string, number or boolean is "".
     pub(crate) fn scalar(&self) -> String {
         match self {
             Json::Text(text) => text.clone(),
@@ -107,10 +108,10 @@ impl Json {
     }
 }
 
-/// The entries of an object whose keys are not known when the program is built.
+/// An object with arbitrary keys.
 pub(crate) struct Object(Vec<(String, Node)>);
 
-/// Reads a text that must be an object.
+/// Parses a text that must be an object.
 pub(crate) fn object(bytes: &[u8]) -> Result<Object, JsonError> {
     match parse::parse(bytes)? {
         Node::Object(entries) => Ok(Object(entries)),
@@ -119,14 +120,14 @@ pub(crate) fn object(bytes: &[u8]) -> Result<Object, JsonError> {
 }
 
 impl Object {
-    /// Takes an entry out and reads it; `None` where there is none, or `null`.
+    /// Removes an entry and parses it; `None` if it is missing or `null`.
     pub(crate) fn take<T: serde::de::DeserializeOwned>(&mut self, key: &str) -> Result<Option<T>, JsonError> {
         let Some(at) = self.0.iter().rposition(|(name, _)| name == key) else { return Ok(None) };
         Option::deserialize(std::mem::replace(&mut self.0[at].1, Node::Null))
     }
 }
 
-/// Makes the structs of an answer: every field has a default, since Go's structs have.
+/// Defines the structs of an answer. As in Go, every field has a default.
 macro_rules! answers {
     ($case:literal: $($name:ident { $($(#[$meta:meta])* $field:ident: $ty:ty,)* })*) => {$(
         #[derive(Clone, Debug, Default, serde::Deserialize)]
@@ -139,10 +140,10 @@ macro_rules! answers {
 
 pub(crate) use answers;
 
-/// Reads a whole text.
+/// Parses a whole text.
 ///
 /// # Errors
-/// The first thing that is wrong with it.
+/// The first error.
 pub fn from_slice<T: serde::de::DeserializeOwned>(bytes: &[u8]) -> Result<T, JsonError> {
     T::deserialize(parse::parse(bytes)?)
 }
@@ -276,7 +277,7 @@ impl<'de> Deserializer<'de> for Node {
     }
 }
 
-/// The entries of an object under the names of the struct's fields, each once.
+/// The entries of an object under the names of the struct's fields, without duplicates.
 fn fields_of(entries: Vec<(String, Node)>, fields: &'static [&'static str]) -> Vec<(String, Node)> {
     let mut found: Vec<(String, Node)> = Vec::with_capacity(entries.len().min(fields.len()));
     for (key, value) in entries {
@@ -287,7 +288,7 @@ fn fields_of(entries: Vec<(String, Node)>, fields: &'static [&'static str]) -> V
             .map_or(key, |field| (*field).to_owned());
         let known = fields.contains(&name.as_str());
         match (value, found.iter_mut().find(|(earlier, _)| *earlier == name)) {
-            // A `null` empties a list or a map, and changes nothing else.
+            // A `null` empties a list or map, and leaves everything else unchanged.
             (Node::Null, Some((_, earlier))) if known => {
                 if let Node::Array(_) | Node::Object(_) = earlier {
                     *earlier = Node::Null;
@@ -301,8 +302,8 @@ fn fields_of(entries: Vec<(String, Node)>, fields: &'static [&'static str]) -> V
     found
 }
 
-/// Whether two names are equal whatever their case. Beside ASCII, two signs fold to ASCII letters: `ſ` and the
-/// Kelvin sign. Field names are ASCII.
+/// Whether two names are equal when case is ignored. Two non-ASCII characters fold to ASCII letters: `ſ` and
+/// the Kelvin sign. Field names are ASCII.
 fn same_folded(field: &str, key: &str) -> bool {
     let fold = |c: char| match c {
         'ſ' => 's',

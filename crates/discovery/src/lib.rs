@@ -6,9 +6,9 @@
 //!                                                      TargetSets by job ─▶ scraper, notifier
 //! ```
 //!
-//! Here: finding targets, and passing on that they changed. Elsewhere: what is done with a target.
-//! Always true: a provider that fails keeps the groups it found last; one that no job wants is stopped and its
-//! groups are dropped; a section that cannot run stops no other.
+//! Here: finding targets, and reporting changes. Elsewhere: what is done with a target. Always true: a
+//! provider that fails keeps its last groups; a provider that no job uses is stopped and its groups are
+//! dropped; a section that cannot run does not affect the others.
 
 mod api_client;
 mod group;

@@ -1,4 +1,4 @@
-//! Which providers run for which jobs, and when their groups are passed on. Knows no mechanism by name.
+//! Runs providers for jobs and distributes their groups. The manager knows no mechanism by name.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -22,7 +22,7 @@ const DELAY_MIN: Duration = Duration::from_millis(100);
 /// … and at most this long when updates keep coming.
 const DELAY_MAX: Duration = Duration::from_secs(5);
 
-/// Runs the providers that jobs ask for. Cloning gives another handle to the same manager.
+/// Runs the providers that jobs need. Clones are handles to the same manager.
 #[derive(Clone)]
 pub struct Manager(Arc<Inner>);
 
@@ -42,10 +42,10 @@ struct Inner {
 #[derive(Default)]
 struct State {
     providers: Vec<RunningProvider>,
-    /// All jobs, also those without a provider.
+    /// All jobs, including those without a provider.
     jobs: BTreeSet<String>,
     next_id: u64,
-    /// Why sections of the last configuration do not run.
+    /// Why sections of the last configuration could not be started.
     start_errors: Vec<String>,
 }
 
@@ -54,14 +54,14 @@ struct RunningProvider {
     section: Box<dyn AnySection>,
     jobs: BTreeSet<String>,
     groups: Groups,
-    /// It has found something, be it that there is nothing.
+    /// Whether it has reported at least once, even if it found nothing.
     has_reported: bool,
     stop: Shutdown,
 }
 
 impl Manager {
-    /// A manager without jobs. `name` tells its metrics from those of other managers. Its providers stop with
-    /// `shutdown`.
+    /// Creates a manager without jobs. `name` distinguishes its metrics from those of other managers. Its
+    /// providers stop with `shutdown`.
     pub fn new(name: &'static str, clock: SharedClock, registry: &Registry, shutdown: Shutdown) -> Self {
         let mechanisms = mechanism::table();
         for mechanism in &mechanisms {
@@ -80,8 +80,8 @@ impl Manager {
         }))
     }
 
-    /// Changes to exactly these jobs. Providers that are still wanted keep running undisturbed; new ones start.
-    /// A section that cannot start is logged and counted, and everything else runs.
+    /// Switches to exactly these jobs. Providers that are still needed keep running; new ones are started. A
+    /// section that cannot be started is logged and counted, and everything else runs.
     ///
     /// Must be called within a Tokio runtime.
     pub fn apply_config<'a>(&self, jobs: impl IntoIterator<Item = (&'a str, &'a DiscoveryConfigs)>) {
@@ -117,7 +117,7 @@ impl Manager {
         self.0.publish();
     }
 
-    /// Adds the job to the provider of an equal section, or starts one; returns whether that succeeded.
+    /// Adds the job to the provider of an equal section, or starts a new one; returns whether that succeeded.
     fn subscribe_job(&self, state: &mut State, job: &str, section: Box<dyn AnySection>) -> bool {
         if let Some(provider) =
             state.providers.iter_mut().find(|provider| provider.section.equals(section.as_ref()))
@@ -162,20 +162,20 @@ impl Manager {
         true
     }
 
-    /// Why sections of the last configuration do not run.
+    /// Why sections of the last configuration could not be started.
     pub fn start_errors(&self) -> Vec<String> {
         self.0.lock().start_errors.clone()
     }
 
-    /// Ends when every provider has found its targets once and they are passed on, which needs [`Manager::run`]. One
-    /// that keeps failing is waited for: callers set a time.
+    /// Returns when every provider has reported once and its groups have been distributed, which requires
+    /// [`Manager::run`]. A provider that keeps failing delays this forever, so callers set a timeout.
     pub async fn first_targets(&self) -> TargetSets {
         let mut sets = self.subscribe();
         let all_reported =
             |_: &TargetSets| self.0.lock().providers.iter().all(|provider| provider.has_reported);
-        // It fails when the manager is gone, and then there is nothing to find.
+        // An error means that the manager is gone, and then there is nothing to find.
         let _ = sets.wait_for(all_reported).await.map(drop);
-        // What was found last may not have been passed on yet.
+        // The last groups may not have been distributed yet.
         self.0.publish();
         self.0.sets.borrow().clone()
     }
@@ -185,12 +185,12 @@ impl Manager {
         &self.0.shared
     }
 
-    /// The groups of all jobs, now and whenever they change.
+    /// Subscribes to the groups of all jobs, starting with the current ones.
     pub fn subscribe(&self) -> watch::Receiver<TargetSets> {
         self.0.sets.subscribe()
     }
 
-    /// Passes on what providers find, throttled, until shutdown.
+    /// Distributes the groups that providers report, throttled, until shutdown.
     pub async fn run(&self) {
         let inner = &self.0;
         let mut delay = DELAY_MIN;
@@ -215,7 +215,7 @@ impl Manager {
     }
 }
 
-/// Runs a provider until it is stopped. One that panics takes nothing with it: its groups stay as they are.
+/// Runs a provider until it is stopped. A panic affects nothing else: its groups stay as they are.
 async fn supervise(run: Run, stop: Shutdown, mechanism: &'static str, job: Arc<str>) {
     let mut task = tokio::spawn(run);
     tokio::select! {
@@ -234,7 +234,7 @@ impl Inner {
     }
 
     fn publish(&self) {
-        // Held while sending, so that an older picture never follows a newer one.
+        // Held while sending, so that an older state never follows a newer one.
         let state = self.lock();
         let mut sets: BTreeMap<String, Groups> =
             state.jobs.iter().map(|job| (job.clone(), Vec::new())).collect();
@@ -250,7 +250,7 @@ impl Inner {
         self.sets.send_replace(Arc::new(sets));
     }
 
-    /// Takes over what a provider found; groups that arrive after their provider was stopped are dropped.
+    /// Replaces the groups of a provider; groups that arrive after the provider was stopped are dropped.
     fn replace_groups(&self, id: u64, groups: Groups) {
         self.metrics.received();
         if let Some(provider) = self.lock().providers.iter_mut().find(|provider| provider.id == id) {
@@ -305,7 +305,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn static_targets_are_there_at_once_and_follow_the_configuration() {
+    async fn static_targets_are_known_at_once_and_follow_the_configuration() {
         let bed = bed();
         bed.apply(
             "scrape_configs:\n- job_name: a\n  static_configs: [{targets: [x:1, x:2]}]\n- job_name: b\n- job_name: c\n  static_configs: [{targets: [x:1, x:2]}]\n",
@@ -320,7 +320,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn files_are_read_at_once_and_again_when_they_change() {
+    async fn files_are_read_at_once_and_after_each_change() {
         let bed = bed();
         let directory = tempfile::tempdir().expect("a directory");
         let file = directory.path().join("t.yml");
@@ -342,7 +342,8 @@ mod tests {
         updates.wait_for(|sets| sets.contains_key("a")).await.expect("the manager lives");
         updates.wait_for(has("f:1")).await.expect("the manager lives");
         std::fs::write(&file, "- targets: [f:1, f:2]\n").expect("written");
-        // Time moves on until the change is noticed: files are compared every two seconds, updates are throttled.
+        // Time advances until the change is noticed: files are compared every two seconds, and updates are
+        // throttled.
         tokio::select! {
             found = updates.wait_for(has("f:2")) => { found.expect("the manager lives"); }
             () = async { loop { bed.clock.advance_to_next(); tokio::task::yield_now().await; } } => {}

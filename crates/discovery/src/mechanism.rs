@@ -1,4 +1,4 @@
-//! The discovery mechanisms, one file each, and the table that the manager reads.
+//! The discovery mechanisms, one file each, and the table that the manager uses.
 //!
 //! A new mechanism is a module here, a line in [`table`], and its section in `ferula_config::discovery`.
 

@@ -1,4 +1,4 @@
-//! What the manager counts, by Prometheus' names. A mechanism's own metrics are in its own file.
+//! The manager's metrics, under Prometheus' names. A mechanism's own metrics are in its file.
 
 use ferula_telemetry::{CounterVec, Gauge, GaugeVec, Registry};
 
@@ -17,36 +17,36 @@ pub(crate) struct Metrics {
 impl Metrics {
     pub(crate) fn new(registry: &Registry, name: &'static str) -> Self {
         let counter = |metric: &str, help: &str| registry.counter_vec(metric, help, &["name"]);
-        let failed = "Discovery sections that could not be started, for example because a certificate is missing. Their targets are not scraped; the log names them.";
+        let failed = "Discovery sections that could not be started, for example because of a missing certificate. Their targets are not scraped; the log names them.";
         let metrics = Metrics {
             name,
             discovered_targets: registry.gauge_vec(
                 "prometheus_sd_discovered_targets",
-                "Targets found for a job, before relabelling. A drop to 0 means that its discovery finds nothing any more.",
+                "Targets found for a job, before relabelling. A drop to 0 means that its discovery no longer finds anything.",
                 &["name", "config"],
             ),
             last_update: registry.gauge_vec(
                 "prometheus_sd_last_update_timestamp_seconds",
-                "When the targets of a job were passed on last, in seconds since 1970.",
+                "When the targets of a job were last updated, in seconds since 1970.",
                 &["name", "config"],
             ),
             received_updates: counter(
                 "prometheus_sd_received_updates_total",
-                "Lists of targets that providers sent.",
+                "Updates received from providers.",
             ),
             updates: counter(
                 "prometheus_sd_updates_total",
-                "Lists of targets that were passed on, several lists of providers in one.",
+                "Updates sent to consumers; one of them may combine several from providers.",
             ),
             updates_delayed: counter(
                 "prometheus_sd_updates_delayed_total",
-                "Lists of targets that waited because another one had just been passed on; up to five seconds each.",
+                "Updates that were delayed, by up to five seconds, because another one had just been sent.",
             ),
             failed_configs: registry
                 .gauge_vec("prometheus_sd_failed_configs", failed, &["name"])
                 .with(&[name]),
         };
-        // Present at 0 before anything happens.
+        // Present with value 0 before anything happens.
         for family in [&metrics.received_updates, &metrics.updates, &metrics.updates_delayed] {
             family.with(&[name]);
         }
@@ -61,7 +61,7 @@ impl Metrics {
         self.updates_delayed.with(&[self.name]).inc();
     }
 
-    /// Counts an update; `jobs` has each job with its number of targets.
+    /// Counts an update; `jobs` contains each job with its number of targets.
     pub(crate) fn sent<'a>(&self, now_seconds: f64, jobs: impl Iterator<Item = (&'a str, usize)>) {
         self.updates.with(&[self.name]).inc();
         for (job, targets) in jobs {

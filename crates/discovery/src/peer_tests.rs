@@ -1,4 +1,4 @@
-//! The real Prometheus pointed at the same played APIs: it must show the same discovered labels.
+//! Runs the real Prometheus against the same simulated APIs: it must show the same discovered labels.
 
 use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader};
@@ -12,18 +12,18 @@ use serde_json::Value as Json;
 use crate::mechanism::tests as mechanisms;
 use crate::played::{Bed, PlayedServer};
 
-/// Labels that came after Prometheus 3.5, the version at hand.
+/// Labels that are newer than Prometheus 3.5, the version used for the comparison.
 const NEWER_LABELS: [&str; 3] =
     ["__meta_docker_container_image", "__meta_ec2_default_ipv6_address", "__meta_kubernetes_node_condition_"];
 
-/// Prometheus 3.5 knows no address of version 6 where a container has no port, and no network card of an instance of
-/// Scaleway; later ones do.
+/// Prometheus 3.5 does not find IPv6 addresses of containers without ports, nor network cards of Scaleway
+/// instances; later versions do.
 fn is_comparable(target: &str) -> bool {
     !target.contains("__meta_docker_container_name=/six ")
         && !target.contains("__meta_scaleway_instance_id=i2 ")
 }
 
-/// Services that Prometheus finds at another address by its environment: by the name of their job.
+/// Services whose address Prometheus takes from an environment variable, by job name.
 const BY_ENVIRONMENT: [(&str, &str, &str); 1] = [("linode", "LINODE_URL", "https://api.linode.com")];
 
 struct Prometheus {
@@ -45,7 +45,7 @@ impl Prometheus {
         let mut config = String::from("global: {scrape_interval: 1h}\nscrape_configs:\n");
         for (name, discovery) in jobs {
             let indented = discovery.replace('\n', "\n  ");
-            // Targets that differ in their discovered labels only would be one target there.
+            // Otherwise, targets that differ only in their discovered labels would be merged.
             let relabelling = "relabel_configs: [{action: labelmap, regex: '__meta_(.*)'}]";
             config.push_str(&format!("- job_name: {name}\n  {indented}\n  {relabelling}\n"));
         }
@@ -92,7 +92,7 @@ impl Prometheus {
             .filter(|labels| labels["job"] == job)
             .map(|labels| {
                 let address = labels["__address__"].as_str().unwrap_or_default().to_owned();
-                // Those that every target gets from its job.
+                // Labels that every target gets from its job.
                 let of_job = ["__address__", "__scheme__", "__metrics_path__", "job"];
                 let own = labels
                     .iter()
@@ -105,7 +105,7 @@ impl Prometheus {
     }
 }
 
-/// Whether the Prometheus at hand has the mechanism: distributions leave some out.
+/// Whether the available Prometheus has the mechanism; distributions omit some.
 fn knows(peers: &Path, discovery: &str) -> bool {
     let directory = tempfile::tempdir().expect("a directory");
     let file = directory.path().join("f.yml");
@@ -119,7 +119,7 @@ fn knows(peers: &Path, discovery: &str) -> bool {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_real_prometheus_discovers_the_same() {
     let Some(peers) = std::env::var_os("FERULA_PEERS") else {
-        eprintln!("left out: FERULA_PEERS names no Prometheus");
+        eprintln!("skipped: FERULA_PEERS contains no Prometheus");
         return;
     };
     let peers = Path::new(&peers);
@@ -127,7 +127,7 @@ async fn the_real_prometheus_discovers_the_same() {
     servers.retain(|(name, _, discovery)| {
         let known = knows(peers, discovery);
         if !known {
-            println!("{name}: left out, this Prometheus does not have it");
+            println!("{name}: skipped, this Prometheus does not have it");
         }
         known
     });
@@ -161,7 +161,7 @@ async fn the_real_prometheus_discovers_the_same() {
                 these.difference(those).map(|line| format!("    {line}\n")).collect::<String>()
             };
             wrong.push(format!(
-                "{name}\n  only here:\n{}  only there:\n{}",
+                "{name}\n  only in ferula:\n{}  only in Prometheus:\n{}",
                 only(&ours, &theirs),
                 only(&theirs, &ours)
             ));
@@ -171,5 +171,5 @@ async fn the_real_prometheus_discovers_the_same() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
-/// Kept alive as long as the comparison runs.
+/// Kept alive during the comparison.
 pub(crate) type Played = (String, (PlayedServer, usize), String);

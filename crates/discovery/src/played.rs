@@ -1,4 +1,4 @@
-//! For tests: a provider that runs against a played API, and its groups as text.
+//! For tests: runs a provider against a simulated API, and shows its groups as text.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -14,10 +14,10 @@ use crate::provider::{Context, Shared};
 use crate::refresh::Refresh;
 use crate::{Manager, TargetGroup, TargetSets};
 
-/// A key that signs in tests only.
+/// An RSA key that is used only in tests.
 pub(crate) const RSA_KEY: &str = include_str!("../testdata/rsa_key.pem");
 
-/// Services that are played instead of reached at their real addresses.
+/// Services that are simulated, by their real addresses.
 #[derive(Default)]
 pub(crate) struct PlayedServices(Mutex<BTreeMap<String, String>>);
 
@@ -31,7 +31,7 @@ impl PlayedServices {
     }
 }
 
-/// A manager with one job, `a`, whose discovery is given as YAML in flow style.
+/// A manager with one job, `a`, whose discovery sections are YAML in flow style.
 pub(crate) struct Bed {
     pub manager: Manager,
     pub registry: Registry,
@@ -46,19 +46,20 @@ impl Drop for Bed {
 }
 
 impl Bed {
-    /// The same, with some services played: their real addresses, and where they are instead.
+    /// Creates one with simulated services: their real addresses, and the addresses of the simulations.
     pub(crate) fn with_services(discovery: &str, services: &[(&str, &str)]) -> Self {
         let clock = SimClock::at(Timestamp::from_millis(0));
         Self::start(discovery, services, clock.clone(), Arc::new(clock))
     }
 
-    /// `discovery` is such as `http_sd_configs: [{url: 'http://x'}]`. Time stands still until it is moved on.
+    /// Creates one with sections such as `http_sd_configs: [{url: 'http://x'}]`. Time stands still until it
+    /// is advanced.
     pub(crate) fn new(discovery: &str) -> Self {
         let clock = SimClock::at(Timestamp::from_millis(0));
         Self::start(discovery, &[], clock.clone(), Arc::new(clock))
     }
 
-    /// The same by the machine's clock.
+    /// Creates one that uses the system clock.
     pub(crate) fn in_real_time(discovery: &str, services: &[(&str, &str)]) -> Self {
         Self::start(discovery, services, SimClock::at(Timestamp::from_millis(0)), RealClock::shared())
     }
@@ -87,8 +88,8 @@ impl Bed {
         self.manager.apply_config(jobs);
     }
 
-    /// Waits until the targets are as wanted, moving time on in the meantime; panics with what they are when
-    /// that does not come.
+    /// Waits until the targets fulfil the condition, advancing time in the meantime. Panics with the current
+    /// targets if that does not happen.
     pub(crate) async fn wait_for(&self, wanted: impl Fn(&[String]) -> bool) -> Vec<String> {
         let mut sets = self.manager.subscribe();
         let is_wanted = |sets: &TargetSets| wanted(&shown(&sets["a"]));
@@ -111,12 +112,12 @@ impl Bed {
         panic!("not as wanted:\n{}", shown(&now["a"]).join("\n"));
     }
 
-    /// The targets once there are as many.
+    /// Waits for this number of targets, and returns them.
     pub(crate) async fn targets(&self, count: usize) -> Vec<String> {
         self.wait_for(|targets| targets.len() == count).await
     }
 
-    /// The value of a metric, over all its labels; 0 while it has none.
+    /// The sum of a metric over all its labels; 0 if it does not exist.
     pub(crate) fn metric(&self, name: &str) -> f64 {
         let families = self.registry.gather();
         let metrics = families.iter().filter(|family| family.name == name).flat_map(|family| &family.metrics);
@@ -128,18 +129,18 @@ impl Bed {
             .sum()
     }
 
-    /// The targets as they are now.
+    /// The current targets.
     pub(crate) fn shown(&self) -> Vec<String> {
         let now = self.manager.subscribe().borrow().clone();
         shown(&now["a"])
     }
 
-    /// Waits until a counter has reached a value.
+    /// Waits until a counter reaches a value.
     pub(crate) async fn wait_for_metric(&self, name: &str, at_least: f64) {
         self.wait_for_metric_of(name, at_least, "").await;
     }
 
-    /// The same, with what is waited for in the panic.
+    /// Waits like [`Bed::wait_for_metric`]; `what` appears in the panic.
     pub(crate) async fn wait_for_metric_of(&self, name: &str, at_least: f64, what: &str) {
         let start = std::time::Instant::now();
         while self.metric(name) < at_least {
@@ -167,7 +168,7 @@ pub(crate) fn shown(groups: &[Arc<TargetGroup>]) -> Vec<String> {
     all
 }
 
-/// The one section of a mechanism in a job, and what its provider gets. For APIs whose address is fixed.
+/// The only section of a mechanism in a job, and the context for its provider. For APIs with a fixed address.
 pub(crate) fn section_of<R: Refresh>(discovery: &str) -> (R::Section, Context) {
     let yaml = format!("scrape_configs:\n- job_name: a\n  {discovery}\n");
     let config = Config::parse(&yaml).unwrap_or_else(|error| panic!("{error}:\n{yaml}"));
@@ -180,7 +181,7 @@ pub(crate) async fn round_of<R: Refresh>(mechanism: &mut R) -> Vec<String> {
     shown(&groups.into_iter().map(Arc::new).collect::<Vec<_>>())
 }
 
-/// What a provider gets, by the machine's clock.
+/// The context of a provider, with the system clock.
 pub(crate) fn context() -> Context {
     Context {
         clock: RealClock::shared(),

@@ -1,11 +1,12 @@
-//! What a discovery mechanism is to the manager: sections that can be compared, and providers that run them.
+//! The interface between discovery mechanisms and the manager: comparable sections, and providers that run
+//! them.
 //!
-//! A mechanism implements [`Provider`] in a file of its own below `mechanism` and gets one line in
-//! [`crate::mechanism::table`]. A mechanism that asks for everything at an interval implements
-//! [`crate::refresh::Refresh`] instead, and stands in the table as `Refreshed<It>`.
+//! A mechanism implements [`Provider`] in its own file below `mechanism` and has one line in
+//! [`crate::mechanism::table`]. A mechanism that polls at an interval implements [`crate::refresh::Refresh`]
+//! instead, and is listed as `Refreshed<…>`.
 //!
-//! Always true: a provider sends all groups that it knows whenever one of them changed, so the manager never
-//! merges; a provider that fails sends nothing, so its last groups stay in force.
+//! Always true: a provider sends all its groups whenever one of them changes, so the manager never merges; a
+//! provider that fails sends nothing, so its last groups stay in force.
 
 use std::any::{Any, TypeId};
 use std::collections::HashMap;
@@ -19,49 +20,49 @@ use ferula_telemetry::Registry;
 
 use crate::TargetGroup;
 
-/// Groups as they are passed on: shared with everything that reads them.
+/// Groups as they are distributed, shared by all readers.
 pub(crate) type Groups = Vec<Arc<TargetGroup>>;
 
 /// Finds the targets of one section of the configuration.
 pub(crate) trait Provider: Sized + Send + 'static {
-    /// The section that it is made from. Equal sections share a provider.
+    /// The section from which it is created. Equal sections share a provider.
     type Section: Clone + PartialEq + Send + Sync + 'static;
 
-    /// Prometheus' name of the mechanism, such as `file`: in logs and in the label `mechanism`.
+    /// Prometheus' name of the mechanism, such as `file`, in logs and in the label `mechanism`.
     const MECHANISM: &'static str;
 
     /// The sections of this mechanism in a job.
     fn sections(configs: &DiscoveryConfigs) -> Vec<Self::Section>;
 
-    /// Registers the metrics of the mechanism, which are there at 0 before any section uses it.
+    /// Registers the metrics of the mechanism, which exist with value 0 even if no section uses it.
     fn register_metrics(_registry: &Registry) {}
 
     /// # Errors
-    /// Why the section cannot run at all, such as a certificate that cannot be read. Other sections run on.
+    /// Why the section cannot run at all, such as an unreadable certificate. Other sections are unaffected.
     fn new(section: Self::Section, context: &Context) -> Result<Self, ProviderError>;
 
-    /// The groups that are known before anything is asked.
+    /// The groups that are known without any request.
     fn first_groups(&self) -> Groups {
         Vec::new()
     }
 
-    /// Finds targets until it is dropped. When it returns, the groups that it sent last stay.
+    /// Finds targets until it is dropped. If it returns, its last groups stay in force.
     fn run(self, output: Output) -> impl Future<Output = ()> + Send;
 }
 
-/// What every provider gets.
+/// The services that every provider receives.
 #[derive(Clone)]
 pub(crate) struct Context {
     pub clock: SharedClock,
-    /// Asking for an instrument a second time returns the same one.
+    /// Registering an instrument a second time returns the same one.
     pub registry: Registry,
-    /// The job that wanted the section first: the label `config` of metrics, as in Prometheus.
+    /// The first job that uses the section: the label `config` of metrics, as in Prometheus.
     pub job: Arc<str>,
     pub shared: Shared,
 }
 
 impl Context {
-    /// The address of a service, which no section can change. Tests play it elsewhere.
+    /// The address of a service that no section can change. Tests simulate it elsewhere.
     pub(crate) fn service_url(&self, real: &str) -> String {
         #[cfg(test)]
         if let Some(played) = self.shared.get::<crate::played::PlayedServices>().url_of(real) {
@@ -71,7 +72,7 @@ impl Context {
     }
 }
 
-/// What the providers of one mechanism share with each other, such as connections: one value of each type.
+/// State that the providers of one mechanism share, such as connections: one value of each type.
 #[derive(Clone, Default)]
 pub(crate) struct Shared(Arc<Mutex<HashMap<TypeId, Arc<dyn Any + Send + Sync>>>>);
 
@@ -88,17 +89,17 @@ impl Shared {
 pub(crate) enum ProviderError {
     #[error("{0}")]
     Client(#[from] ferula_http_client::SetupError),
-    /// The value is not shown: it is a secret.
+    /// The value is not shown, because it is a secret.
     #[error("net/http: invalid header field value for {0:?}")]
     HeaderValue(&'static str),
     #[error("{0}: {1}")]
     File(String, std::io::Error),
-    /// An option that only shows to be wrong when it is used.
+    /// An option that proves invalid only when it is used.
     #[error("{0}")]
     Option(String),
 }
 
-/// Where a provider sends its groups.
+/// Receives a provider's groups.
 #[derive(Clone)]
 pub(crate) struct Output(Arc<dyn Fn(Groups) + Send + Sync>);
 
@@ -116,7 +117,7 @@ impl Output {
 /// A running provider: dropping it stops it.
 pub(crate) type Run = Pin<Box<dyn Future<Output = ()> + Send>>;
 
-/// One line of the table: a mechanism without its type.
+/// A line of the table: a mechanism without its type.
 pub(crate) struct Mechanism {
     #[cfg_attr(not(test), expect(dead_code, reason = "a test compares the table with the configuration"))]
     pub name: &'static str,
@@ -139,7 +140,7 @@ impl Mechanism {
     }
 }
 
-/// A section without its type, as the manager keeps it.
+/// A section without its type, as the manager stores it.
 pub(crate) trait AnySection: Send + Sync {
     fn mechanism(&self) -> &'static str;
     fn equals(&self, other: &dyn AnySection) -> bool;

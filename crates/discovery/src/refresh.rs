@@ -1,8 +1,8 @@
-//! Mechanisms that ask for all targets again at an interval.
+//! Mechanisms that poll all targets at an interval.
 //!
-//! The first round starts at once. Rounds keep to the slots of their interval: one that takes longer than the
-//! interval is followed by the next at once, and the slots that it missed are left out, as with Go's ticker.
-//! A round that fails is counted and logged, and the groups of the last good one stay in force.
+//! The first round starts immediately. Rounds keep to the slots of their interval: as with Go's ticker, a
+//! round that takes longer than the interval is followed immediately by the next, and the missed slots are
+//! skipped. A failed round is counted and logged, and the groups of the last successful one stay in force.
 
 use std::future::Future;
 use std::sync::Arc;
@@ -22,10 +22,10 @@ use crate::json::JsonError;
 use crate::provider::{Context, Output, Provider, ProviderError};
 use crate::xml::XmlError;
 
-/// An interval of 0 would ask without pause (and crashes Prometheus).
+/// An interval of 0 would poll in a tight loop (and crashes Prometheus).
 const INTERVAL_MIN: Duration = Duration::from_millis(1);
 
-/// A mechanism that is asked at an interval. The items are those of [`Provider`].
+/// A mechanism that is polled at an interval. The items are those of [`Provider`].
 pub(crate) trait Refresh: Sized + Send + 'static {
     type Section: Clone + PartialEq + Send + Sync + 'static;
 
@@ -39,11 +39,11 @@ pub(crate) trait Refresh: Sized + Send + 'static {
 
     fn new(section: Self::Section, context: &Context) -> Result<Self, ProviderError>;
 
-    /// All groups that there are now. A round that takes longer than its interval is not cut off here: the
-    /// requests inside have timeouts.
+    /// Returns all current groups. A round that takes longer than its interval is not interrupted here: its
+    /// requests have timeouts.
     ///
     /// # Errors
-    /// Why this round found nothing.
+    /// Why this round failed.
     fn refresh(&mut self) -> impl Future<Output = Result<Vec<TargetGroup>, RefreshError>> + Send;
 }
 
@@ -54,7 +54,7 @@ pub(crate) enum RefreshError {
     Request(#[from] RequestError),
     #[error("{0}")]
     Body(#[from] BodyError),
-    /// The time is in the text because it is not the scrape's or the interval's everywhere.
+    /// The text states the time, because limits differ between mechanisms.
     #[error("no complete answer within {}s", .0.as_secs_f64())]
     Timeout(Duration),
     /// Any status but 200, in the server's words.
@@ -78,13 +78,13 @@ pub(crate) enum RefreshError {
     File(String, std::io::Error),
     #[error("{0}")]
     Groups(#[from] GroupsError),
-    /// An answer that is not what the API promises.
+    /// An answer that violates the API.
     #[error("{0}")]
     Answer(String),
 }
 
 impl RefreshError {
-    /// The same with what was to be done in front, as Go wraps errors.
+    /// Prefixes the error with what was being done, as Go wraps errors.
     pub(crate) fn within(self, what: impl std::fmt::Display) -> Self {
         RefreshError::Answer(format!("{what}: {self}"))
     }
@@ -131,14 +131,14 @@ impl<R: Refresh> Provider for Refreshed<R> {
             let now = clock.elapsed();
             match slot.checked_sub(now) {
                 Some(wait) => clock.sleep(wait).await,
-                // One missed slot is made up for at once; the others are not.
+                // One missed slot is made up for immediately; the others are skipped.
                 None => slot = latest_slot(slot, self.interval, now),
             }
         }
     }
 }
 
-/// The last slot that is not after `now`.
+/// The last slot at or before `now`.
 fn latest_slot(slot: Duration, interval: Duration, now: Duration) -> Duration {
     let missed = now.saturating_sub(slot).as_nanos() / interval.as_nanos();
     slot + interval * u32::try_from(missed).unwrap_or(u32::MAX)
@@ -149,7 +149,7 @@ impl<R: Refresh> Refreshed<R> {
         let start = self.context.clock.elapsed();
         let result = self.mechanism.refresh().await;
         let took = self.context.clock.elapsed().saturating_sub(start);
-        // Looked up each time: the job's instruments may have gone with an earlier provider of the same job.
+        // Looked up each time: an earlier provider of the same job may have removed the job's instruments.
         let labels = [R::MECHANISM, &*self.context.job];
         self.metrics.duration.with(&labels).observe_duration(took);
         self.metrics.duration_histogram.with(&[R::MECHANISM]).observe_duration(took);
@@ -177,7 +177,7 @@ impl<R: Refresh> Drop for Refreshed<R> {
     }
 }
 
-/// What all such mechanisms count, by mechanism and job.
+/// Metrics that all such mechanisms have, by mechanism and job.
 struct RefreshMetrics {
     failures: CounterVec,
     duration: SummaryVec,
@@ -189,18 +189,18 @@ impl RefreshMetrics {
         RefreshMetrics {
             failures: registry.counter_vec(
                 "prometheus_sd_refresh_failures_total",
-                "Rounds of a discovery mechanism that failed. The targets of its last good round stay in use; if this keeps rising, they grow stale.",
+                "Failed rounds of a discovery mechanism. The targets of its last successful round stay in use; if this keeps rising, they become stale.",
                 &["mechanism", "config"],
             ),
             duration: registry.summary_vec(
                 "prometheus_sd_refresh_duration_seconds",
-                "How long a round of a discovery mechanism took, failed ones included.",
+                "Duration of rounds of a discovery mechanism, including failed ones.",
                 &[0.5, 0.9, 0.99],
                 &["mechanism", "config"],
             ),
             duration_histogram: registry.histogram_vec(
                 "prometheus_sd_refresh_duration_histogram_seconds",
-                "How long a round of a discovery mechanism took, failed ones included.",
+                "Duration of rounds of a discovery mechanism, including failed ones.",
                 &[0.01, 0.1, 1.0, 10.0],
                 &["mechanism"],
             ),

@@ -1,4 +1,4 @@
-//! Access tokens: one request gives one, and it serves until shortly before it ends.
+//! Access tokens: one is requested, and then used until shortly before it expires.
 
 use std::time::Duration;
 
@@ -9,9 +9,9 @@ use crate::api_client::Answer;
 use crate::json::{Json, answers};
 use crate::refresh::RefreshError;
 
-/// A token is renewed this long before it ends.
+/// A token is renewed this long before it expires.
 const RENEWED_BEFORE: Duration = Duration::from_secs(60);
-/// A token whose end is not told is asked for again after this time.
+/// The assumed lifetime of a token without a stated expiry.
 const LIFETIME: Duration = Duration::from_secs(3600);
 
 answers! { "snake_case":
@@ -24,7 +24,7 @@ answers! { "snake_case":
     }
 }
 
-/// A number, or one in quotes as some servers have it.
+/// A number, or a number in quotes, as some servers send it.
 fn seconds<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D::Error> {
     Ok(match Json::deserialize(deserializer)? {
         Json::Number(seconds) => Some(seconds as u64),
@@ -44,21 +44,21 @@ impl TokenCache {
         TokenCache { clock: clock.clone(), token: None }
     }
 
-    /// The token that is known, unless it ends within the next minute.
+    /// The cached token, unless it expires within the next minute.
     pub(crate) fn get(&self) -> Option<String> {
         let (token, ends) = self.token.as_ref()?;
         (*ends > self.clock.elapsed()).then(|| token.clone())
     }
 
-    /// Asks anew next time.
+    /// Drops the token, so that a new one is requested next time.
     pub(crate) fn forget(&mut self) {
         self.token = None;
     }
 
-    /// Takes the token out of an OAuth answer and keeps it.
+    /// Extracts the token from an OAuth answer and caches it.
     ///
     /// # Errors
-    /// The server refused, or did not answer with a token.
+    /// The server refused, or its answer contains no token.
     pub(crate) fn keep(&mut self, answer: &Answer) -> Result<String, RefreshError> {
         let said: Result<TokenAnswer, _> = answer.json();
         if !answer.status.is_success() {

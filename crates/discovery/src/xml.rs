@@ -1,7 +1,7 @@
-//! XML to a tree, as far as answers of services need it and as Go's `encoding/xml` reads it.
+//! Parses XML to a tree, as far as answers of services require it, with the behaviour of Go's `encoding/xml`.
 //!
-//! Names are without their prefix. Entities other than the five of XML itself are an error, as in Go, so none can
-//! grow. Nesting and the number of elements are bounded, whatever the text.
+//! Names have no prefixes. As in Go, entities other than the five of XML itself are errors, so no entity can
+//! expand. Nesting and the number of elements are limited.
 
 pub(crate) mod rpc;
 
@@ -10,14 +10,14 @@ use std::ops::Range;
 use quick_xml::XmlVersion;
 use quick_xml::events::{BytesStart, Event};
 
-/// No answer nests deeper.
+/// Deeper nesting is refused; no legitimate answer has it.
 const DEPTH_MAX: usize = 100;
-/// A text of more elements is refused: `<a/>` takes 40 times its own size.
+/// A text with more elements is refused: `<a/>` takes 40 times its size in memory.
 const ELEMENTS_MAX: usize = 2 << 20;
-/// No element of an answer has more.
+/// Elements with more attributes are refused.
 const ATTRIBUTES_MAX: usize = 100;
 
-/// Why a text cannot be read.
+/// Why a text cannot be parsed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum XmlError {
     #[error("XML syntax error at byte {0}: {1}")]
@@ -42,7 +42,7 @@ pub(crate) enum XmlError {
     Bool(String),
 }
 
-/// A text and its outermost element.
+/// A text and its root element.
 #[derive(Debug)]
 pub(crate) struct Document {
     text: String,
@@ -53,10 +53,10 @@ pub(crate) struct Document {
 pub(crate) struct Element {
     pub name: String,
     attributes: Vec<(String, String)>,
-    /// What stands directly in it, all pieces in a row.
+    /// Its direct text content, joined.
     pub text: String,
     pub children: Vec<Element>,
-    /// Where its content stands in the document.
+    /// The position of its content in the document.
     content: Range<usize>,
 }
 
@@ -66,7 +66,7 @@ impl Document {
         Ok(Document { root: parse(text)?, text: text.to_owned() })
     }
 
-    /// The outermost element, which must have this name.
+    /// The root element, which must have this name.
     pub(crate) fn root(&self, name: &'static str) -> Result<&Element, XmlError> {
         match &self.root {
             root if root.name == name => Ok(root),
@@ -81,7 +81,7 @@ impl Document {
 }
 
 impl Element {
-    /// The first child of this name.
+    /// The first child with this name.
     pub(crate) fn child(&self, name: &str) -> Option<&Element> {
         self.children.iter().find(|child| child.name == name)
     }
@@ -91,12 +91,12 @@ impl Element {
         path.iter().try_fold(self, |element, name| element.child(name))
     }
 
-    /// All children of this name.
+    /// All children with this name.
     pub(crate) fn all<'e>(&'e self, name: &'e str) -> impl Iterator<Item = &'e Element> {
         self.children.iter().filter(move |child| child.name == name)
     }
 
-    /// The items of a list: those below the child `list`, by the name that the list has for them.
+    /// The items of a list: the children named `item` of the child `list`.
     pub(crate) fn items<'e>(&'e self, list: &str, item: &'e str) -> impl Iterator<Item = &'e Element> {
         self.child(list).into_iter().flat_map(move |list| list.all(item))
     }
@@ -111,7 +111,7 @@ impl Element {
         self.attributes.iter().find(|(known, _)| known == name).map_or("", |(_, value)| value.as_str())
     }
 
-    /// The text as a number; none is 0.
+    /// The text as a number; an empty text is 0.
     pub(crate) fn integer(&self) -> Result<i64, XmlError> {
         match self.text.trim() {
             "" => Ok(0),
@@ -120,7 +120,7 @@ impl Element {
     }
 }
 
-/// A text as Go's `strconv.ParseBool` takes it; none is false.
+/// Parses a boolean as Go's `strconv.ParseBool` does; an empty text is false.
 pub(crate) fn boolean(text: &str) -> Result<bool, XmlError> {
     match text.trim() {
         "" | "0" | "f" | "F" | "false" | "FALSE" | "False" => Ok(false),
@@ -129,7 +129,7 @@ pub(crate) fn boolean(text: &str) -> Result<bool, XmlError> {
     }
 }
 
-/// Reads up to the end of the outermost element; what follows does not matter.
+/// Parses up to the end of the root element; what follows is ignored.
 fn parse(text: &str) -> Result<Element, XmlError> {
     let mut reader = quick_xml::Reader::from_str(text);
     let mut open: Vec<Element> = Vec::new();
@@ -188,7 +188,7 @@ fn parse(text: &str) -> Result<Element, XmlError> {
 
 fn element(start: &BytesStart<'_>, at: u64, content: usize) -> Result<Element, XmlError> {
     let mut attributes = Vec::new();
-    // Looking for repeated ones takes the square of their number.
+    // Checking for duplicates takes quadratic time.
     for attribute in start.attributes().with_checks(false) {
         let attribute = attribute.map_err(|error| XmlError::Syntax(at, error.to_string()))?;
         let value = attribute.normalized_value(XmlVersion::Implicit1_0);
@@ -202,7 +202,7 @@ fn element(start: &BytesStart<'_>, at: u64, content: usize) -> Result<Element, X
     Ok(Element { name, attributes, content: content..content, ..Element::default() })
 }
 
-/// Adds the text of an event, if it has some.
+/// Adds the text of an event, if it has any.
 fn add_text(out: &mut String, event: &Event<'_>, at: u64) -> Result<(), XmlError> {
     match event {
         Event::Text(text) => out.push_str(&text.xml10_content()),
@@ -247,7 +247,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_xml_or_has_no_bounds_is_refused() {
+    fn invalid_or_excessive_xml_is_refused() {
         let deep = "<a>".repeat(1_000_000);
         let many = format!("<a>{}</a>", "<b/>".repeat(ELEMENTS_MAX + 1));
         let attributes = format!("<a {}/>", "k='v' ".repeat(1_000_000));

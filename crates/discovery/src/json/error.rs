@@ -1,27 +1,22 @@
-//! Why a text is not the JSON that is wanted.
+//! Why a text is not the expected JSON.
 
 use std::fmt;
 
 use serde::de::{Expected, Unexpected};
 
-/// Why a text is not the JSON that is wanted, in Go's words where Go has some.
+/// Why a text is not the expected JSON; in Go's words where Go has a text for it.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum JsonError {
-    /// Not JSON, or JSON that is too deep or too large.
+    /// Not JSON, or too deep or too large.
     #[error("{0}")]
     Syntax(String),
     /// A key that a strict struct does not have.
     #[error("json: unknown field {}", ferula_go::quote::go_quote(.0))]
     UnknownField(String),
-    /// A value of another type than its field.
+    /// A value whose type differs from that of its field.
     #[error("json: cannot unmarshal {found} into {wanted}")]
-    Type {
-        /// What is there.
-        found: String,
-        /// What the field takes.
-        wanted: String,
-    },
-    /// What a struct's own check says.
+    Type { found: String, wanted: String },
+    /// An error from a struct's own validation.
     #[error("{0}")]
     Custom(String),
 }

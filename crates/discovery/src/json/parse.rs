@@ -1,22 +1,22 @@
-//! Text to a tree: Go's grammar, Go's error texts, Go's repair of what is not Unicode.
+//! Parses text to a tree, with Go's grammar, error texts and repair of invalid Unicode.
 
 use super::error::JsonError;
 
-/// Deeper nesting is refused. Go stops at 10,000; nothing that a server sends on purpose passes 50.
+/// Deeper nesting is refused. Go's limit is 10,000, but no legitimate answer exceeds 50.
 pub(super) const DEPTH_MAX: usize = 500;
 
-/// A text of more values is refused: `[0,0,…` would take 16 times its own size.
+/// A text with more values is refused: `[0,0,…` would take 16 times its size in memory.
 pub(super) const VALUES_MAX: usize = 16 << 20;
 
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Node {
     Null,
     Bool(bool),
-    /// As written: whether it is an integer is up to the field that it fills.
+    /// As written: the target field determines whether it has to be an integer.
     Number(String),
     Text(String),
     Array(Vec<Node>),
-    /// In the order written; a key may repeat.
+    /// In the order written; keys may repeat.
     Object(Vec<(String, Node)>),
 }
 
@@ -67,7 +67,7 @@ impl Parser<'_> {
         Ok(byte)
     }
 
-    /// The next byte of a literal, number or escape. Where the text ends inside one, Go reports a space.
+    /// The next byte of a literal, number or escape. If the text ends inside one, Go reports a space.
     fn next_inside(&mut self) -> u8 {
         let byte = self.peek().unwrap_or(b' ');
         self.at += 1;
@@ -210,7 +210,7 @@ impl Parser<'_> {
             let byte = self.next()?;
             match byte {
                 b'"' | b'\\' => {
-                    // Each byte that is not part of a character becomes a U+FFFD of its own, as in Go.
+                    // As in Go, each invalid byte becomes a U+FFFD of its own.
                     for chunk in self.bytes[start..self.at - 1].utf8_chunks() {
                         out.push_str(chunk.valid());
                         out.extend(chunk.invalid().iter().map(|_| char::REPLACEMENT_CHARACTER));
@@ -244,8 +244,8 @@ impl Parser<'_> {
         })
     }
 
-    /// The character of a surrogate pair whose first half was read. A half alone is no character, and what
-    /// follows it is read on its own.
+    /// The character of a surrogate pair whose first half has been read. A lone half is not a character, and
+    /// what follows it is parsed separately.
     fn pair(&mut self, high: u32) -> char {
         let rest = Parser { bytes: self.bytes, at: self.at, depth: 0, values: 0 };
         let Some(low) = rest.low_half().filter(|_| (0xd800..0xdc00).contains(&high)) else {

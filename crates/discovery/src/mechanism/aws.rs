@@ -1,4 +1,4 @@
-//! What the mechanisms for AWS share, and `aws_sd_configs`, which names one of them as its role.
+//! Common parts of the mechanisms for AWS, and `aws_sd_configs`, which selects one of them by role.
 
 mod api;
 pub(super) mod ec2;
@@ -30,7 +30,7 @@ pub(crate) enum ByRole {
     Rds(rds::Rds),
 }
 
-/// A role's own section with what the section has, and the role's defaults where that has nothing.
+/// Converts a section to the role's own section; unset values get the role's defaults.
 macro_rules! of_role {
     ($section:ident, $role:ident { $($more:ident),* } $($rest:ident)?) => {{
         let own = $role::default();

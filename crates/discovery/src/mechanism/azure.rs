@@ -1,6 +1,6 @@
-//! `azure_sd_configs`: the virtual machines of an Azure subscription, those of scale sets among them.
+//! `azure_sd_configs`: the virtual machines of an Azure subscription, including those of scale sets.
 //!
-//! Each machine names its network cards, which are asked for one by one and kept for about ten rounds.
+//! Each machine refers to its network cards, which are requested one by one and cached for about ten rounds.
 
 mod credential;
 
@@ -24,15 +24,15 @@ use credential::{Cloud, Credential};
 
 const COMPUTE_VERSION: &str = "2024-07-01";
 const NETWORK_VERSION: &str = "2024-05-01";
-/// Network cards of scale sets are served by this version only.
+/// Only this API version serves network cards of scale sets.
 const SCALE_SET_NETWORK_VERSION: &str = "2018-10-01";
-/// No subscription has so many; an API that always names another page ends here.
+/// No subscription has this many pages; stops an API that always names another page.
 const PAGES_MAX: u32 = 10_000;
-/// Cards that are kept, as in Prometheus.
+/// Maximum number of cached cards, as in Prometheus.
 const CARDS_MAX: usize = 5000;
-/// How many cards are asked for at the same time.
+/// How many cards are requested at the same time.
 const CONCURRENCY: usize = 20;
-/// Rounds for which a card is kept; up to three more spread them out.
+/// For how many rounds a card is cached; up to three more are added to spread the requests.
 const ROUNDS_KEPT: u32 = 10;
 
 pub(crate) struct Azure {
@@ -85,15 +85,13 @@ answers! { "camelCase":
 fn failures(registry: &Registry) -> Counter {
     registry.counter(
         "prometheus_sd_azure_failures_total",
-        "Requests to Azure that failed. The machines known before stay in use.",
+        "Failed requests to Azure. The last known machines stay in use.",
     )
 }
 
 fn cache_hits(registry: &Registry) -> Counter {
-    registry.counter(
-        "prometheus_sd_azure_cache_hit_total",
-        "Network cards of Azure that were known and not asked for again.",
-    )
+    registry
+        .counter("prometheus_sd_azure_cache_hit_total", "Azure network cards that were found in the cache.")
 }
 
 impl Refresh for Azure {
@@ -140,7 +138,7 @@ impl Refresh for Azure {
     }
 }
 
-/// A machine with the name of its scale set, or "" for one by itself.
+/// A machine and the name of its scale set, or "".
 type MachineOfSet = (Machine, String);
 
 impl Azure {
@@ -165,7 +163,7 @@ impl Azure {
             let answers =
                 answers.map_err(|error| error.within("unable to complete Azure service discovery"))?;
             for ((card, ..), answer) in some.iter().zip(answers) {
-                // One that is not there belongs to a machine that is just being deleted.
+                // A missing card belongs to a machine that is being deleted.
                 if let Some(answer) = answer {
                     fresh.insert(card.clone(), answer);
                 }
@@ -192,7 +190,7 @@ impl Azure {
         }
     }
 
-    /// `None` for a machine without a primary network card, or one that is not allocated.
+    /// `None` for a machine that has no primary network card or is not allocated.
     fn labels(
         &self,
         machine: &Machine,
@@ -219,7 +217,7 @@ impl Azure {
             let Some(card) = fresh.get(&reference.id).or(known) else { return Ok(None) };
             let Some(card) = &card.properties else { continue };
             match card.primary {
-                // So it is on machines that are deallocated.
+                // This is the case for deallocated machines.
                 None => return Ok(None),
                 Some(false) => continue,
                 Some(true) => {}
@@ -238,7 +236,7 @@ impl Azure {
     }
 }
 
-/// Requests to the resource manager in one round.
+/// Requests to the resource manager during one round.
 struct Manager<'a> {
     api: &'a ApiClient,
     manager: &'a str,
@@ -250,7 +248,7 @@ answers! { "camelCase":
 }
 
 impl Manager<'_> {
-    /// All machines, by themselves and in scale sets.
+    /// All machines, both standalone and in scale sets.
     async fn machines(&self, section: &AzureSdConfig) -> Result<Vec<MachineOfSet>, RefreshError> {
         let subscription = format!("/subscriptions/{}", path_escape(&section.subscription_id));
         let group = match section.resource_group.as_str() {
@@ -316,7 +314,7 @@ impl Manager<'_> {
         Ok(all)
     }
 
-    /// `None` for a card that is not there any more.
+    /// `None` for a card that no longer exists.
     async fn card(
         &self,
         id: &str,
@@ -347,7 +345,7 @@ impl Manager<'_> {
     }
 }
 
-/// The segment behind one of this name, in any case.
+/// The path segment after one with this name, in any case.
 fn segment_after<'i>(id: &'i str, name: &str) -> Option<&'i str> {
     let mut segments = id.split('/');
     segments.find(|segment| segment.eq_ignore_ascii_case(name))?;

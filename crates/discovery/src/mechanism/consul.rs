@@ -1,8 +1,8 @@
 //! `consul_sd_configs`: instances of services registered with Consul.
 //!
-//! Consul holds a request until something changed (a blocking query). One request waits for the list of services,
-//! unless all are named, and one for each service. A request that failed is sent again after 15 s, and the
-//! instances that were known stay.
+//! Consul holds a request until something changes (a blocking query). One request waits for the list of
+//! services, unless all of them are configured by name, and one for each service. A failed request is
+//! repeated after 15 s, and the known instances are kept.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -24,7 +24,7 @@ use crate::refresh::RefreshError;
 
 /// How long Consul may hold a request.
 const WATCH_TIME: Duration = Duration::from_secs(120);
-/// Consul adds up to a sixteenth, and the answer must get here.
+/// Consul adds up to a sixteenth of the wait time, and the answer must arrive.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(135);
 const RETRY_INTERVAL: Duration = Duration::from_secs(15);
 
@@ -50,14 +50,14 @@ impl ConsulMetrics {
     fn new(registry: &Registry) -> Self {
         let duration: SummaryVec = registry.summary_vec(
             "prometheus_sd_consul_rpc_duration_seconds",
-            "How long a request to Consul took. Consul holds requests until something changes, so minutes are normal.",
+            "Duration of requests to Consul. Consul holds requests until something changes, so minutes are normal.",
             &[0.5, 0.9, 0.99],
             &["endpoint", "call"],
         );
         ConsulMetrics {
             failures: registry.counter(
                 "prometheus_sd_consul_rpc_failures_total",
-                "Requests to Consul that failed. The instances known before stay in use; each is repeated after 15 seconds.",
+                "Failed requests to Consul. They are repeated after 15 seconds, and the last known instances stay in use.",
             ),
             catalog_duration: duration.with(&["catalog", "services"]),
             health_duration: duration.with(&["catalog", "service"]),
@@ -112,7 +112,7 @@ impl Provider for Consul {
     }
 }
 
-/// What Consul knows of itself.
+/// The agent's own configuration.
 #[derive(Default, Deserialize)]
 #[serde(default)]
 struct Agent {
@@ -167,7 +167,7 @@ struct Check {
 }
 
 impl Inner {
-    /// The datacenter of the section, or else of the agent that is asked, however long it takes.
+    /// The datacenter of the section, or else that of the agent. Retries until it is known.
     async fn datacenter(&self) -> String {
         if !self.section.datacenter.is_empty() {
             return self.section.datacenter.clone();
@@ -187,7 +187,7 @@ impl Inner {
         }
     }
 
-    /// Keeps a watch on each service that the catalog lists, until it is dropped.
+    /// Maintains a watch for each service of the catalog, until it is dropped.
     async fn watch_catalog(self: &Arc<Self>, datacenter: &str, output: &Output, watches: &mut JoinSet<()>) {
         let mut watched: BTreeMap<String, AbortHandle> = BTreeMap::new();
         let mut index = 0;
@@ -204,7 +204,7 @@ impl Inner {
                     self.report("Error refreshing service list", "", &error);
                     self.context.clock.sleep(RETRY_INTERVAL).await;
                 }
-                // The time was up and nothing had changed.
+                // The wait time is over without a change.
                 Ok((_, same)) if same == index && index > 0 => {}
                 Ok((services, new_index)) => {
                     index = new_index;
@@ -221,7 +221,7 @@ impl Inner {
                     self.forget_services(&services, &mut watched, output);
                 }
             }
-            // Ended watches are taken out, so that the set does not grow.
+            // Removes ended watches, so that the set does not grow.
             while watches.try_join_next().is_some() {}
             let rest = slot.saturating_sub(self.context.clock.elapsed());
             self.context.clock.sleep(rest).await;
@@ -242,7 +242,7 @@ impl Inner {
             }
             keep
         });
-        // Even without services, because callers may wait for the first answer.
+        // Even without services, since callers may wait for the first report.
         if watched.len() < before || watched.is_empty() {
             let mut groups = self.lock();
             groups.retain(|name, _| watched.contains_key(name));
@@ -286,7 +286,8 @@ impl Inner {
                         ])
                         .to_set(),
                     };
-                    // Sent under the lock: every send replaces all groups, so an older picture must not come later.
+                    // Sent under the lock: every send replaces all groups, so an older state must not follow
+                    // a newer one.
                     let mut groups = self.lock();
                     groups.insert(name.clone(), Arc::new(group));
                     output.send(groups.values().cloned().collect());
@@ -332,7 +333,7 @@ impl Inner {
         );
     }
 
-    /// An answer and the index of the state that it shows.
+    /// Sends a request and returns the answer with its index.
     async fn ask<T: DeserializeOwned>(&self, url: &str) -> Result<(T, u64), RefreshError> {
         let mut request = Request::get(url)?;
         if let Some(token) = &self.token {
@@ -383,7 +384,7 @@ impl Inner {
     }
 }
 
-/// The worst status of all checks; maintenance goes before everything but a status that nobody knows.
+/// The worst status of all checks. Maintenance outranks everything except an unknown status.
 fn health(checks: &[Check]) -> &'static str {
     let is_maintenance =
         |check: &&Check| check.id == "_node_maintenance" || check.id.starts_with("_service_maintenance:");

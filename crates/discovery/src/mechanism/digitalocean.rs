@@ -14,7 +14,7 @@ use crate::refresh::{Refresh, RefreshError};
 
 const API: &str = "https://api.digitalocean.com";
 const SEPARATOR: &str = ",";
-/// No account has so many; an API that always names another page ends here.
+/// No account has this many pages; stops an API that always names another page.
 const PAGES_MAX: u32 = 10_000;
 
 pub(crate) struct DigitalOcean {
@@ -191,7 +191,7 @@ impl DigitalOcean {
             let answer: Databases = self.api.get_json(&url).await.map_err(|error| {
                 RefreshError::Answer(format!("error while listing database clusters page {page}: {error}"))
             })?;
-            // This list does not say which page is the last.
+            // This list does not mark its last page.
             if answer.databases.is_empty() {
                 break;
             }

@@ -1,8 +1,8 @@
 //! `dns_sd_configs`: targets from A, AAAA, SRV, MX and NS records.
 //!
-//! Servers and search domains are those of `/etc/resolv.conf`, read again at every round. Truncated answers are
-//! asked for again over TCP, and answers that do not belong to the question are dropped, both by `hickory`.
-//! A name that exists nowhere has no targets; a name of which that cannot be known keeps those it had.
+//! Servers and search domains come from `/etc/resolv.conf`, which is read in every round. `hickory` repeats
+//! truncated queries over TCP and drops answers that do not belong to the query. A name that provably does
+//! not exist has no targets; if its existence is unknown, it keeps those it had.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -21,16 +21,16 @@ use crate::group::{Labels, host_port};
 use crate::provider::{Context, ProviderError};
 use crate::refresh::{Refresh, RefreshError};
 
-/// For each question to each server, as with Go's library.
+/// Per query and server, as in Go's library.
 const QUESTION_TIMEOUT: Duration = Duration::from_secs(2);
 
 pub(crate) struct Dns {
     section: DnsSdConfig,
     record_type: RecordType,
     job: std::sync::Arc<str>,
-    /// Which servers to ask; a test names its own.
+    /// The servers to query; tests pass their own.
     servers: Box<dyn Fn() -> Result<(ResolverConfig, ResolverOpts), NetError> + Send + Sync>,
-    /// The groups of each name, as it was resolved last.
+    /// The groups of each name from its last successful resolution.
     known: BTreeMap<String, TargetGroup>,
     metrics: DnsMetrics,
 }
@@ -45,11 +45,11 @@ impl DnsMetrics {
         DnsMetrics {
             lookups: registry.counter(
                 "prometheus_sd_dns_lookups_total",
-                "Names that DNS discovery looked up, once for each name and round.",
+                "DNS lookups, one for each name and round.",
             ),
             failures: registry.counter(
                 "prometheus_sd_dns_lookup_failures_total",
-                "Names that could not be looked up because no server gave a usable answer. Their targets stay as they were.",
+                "DNS lookups that failed because no server gave a usable answer. The targets of the name stay in use.",
             ),
         }
     }
@@ -90,7 +90,7 @@ impl Refresh for Dns {
         })
     }
 
-    /// Never fails as a whole: each name stands for itself.
+    /// Never fails as a whole: names are independent of each other.
     async fn refresh(&mut self) -> Result<Vec<TargetGroup>, RefreshError> {
         let resolver = self.resolver();
         let names = self.section.names.clone();
@@ -127,7 +127,7 @@ struct Servers {
 impl Dns {
     fn resolver(&self) -> Result<Servers, RefreshError> {
         let made = (self.servers)().and_then(|(config, mut options)| {
-            // Every round asks anew, one server after the other.
+            // Every round queries anew, one server after the other.
             options.cache_size = 0;
             options.num_concurrent_reqs = 1;
             options.server_ordering_strategy = ServerOrderingStrategy::UserProvidedOrder;
@@ -154,7 +154,7 @@ impl Dns {
             match servers.resolver.lookup(candidate, self.record_type).await {
                 Ok(lookup) => return Ok(self.group(name, lookup.answers())),
                 Err(NetError::Dns(DnsError::NoRecordsFound(none))) => match none.response_code {
-                    // The name is there, without records of this type.
+                    // The name exists, but has no records of this type.
                     ResponseCode::NoError => return Ok(self.group(name, &[])),
                     ResponseCode::NXDomain => {}
                     _ => all_answered = false,
@@ -206,7 +206,7 @@ impl Dns {
                     labels.set("__meta_dns_ns_record_target", target);
                     address
                 }
-                // The way to an address, which is in the same answer.
+                // An alias on the way to an address in the same answer.
                 RData::CNAME(_) => continue,
                 _ => {
                     ferula_telemetry::warn!(
@@ -225,14 +225,14 @@ impl Dns {
     }
 }
 
-/// The full names that a name may mean, in the order in which they are asked for.
+/// The full names to which a name may refer, in the order in which they are queried.
 fn candidates(name: &str, servers: &Servers) -> Result<Vec<Name>, RefreshError> {
     let invalid = |error| RefreshError::Answer(format!("{name:?} is not a domain name: {error}"));
     let mut own = Name::from_str_relaxed(name).map_err(invalid)?;
     if own.is_fqdn() {
         return Ok(vec![own]);
     }
-    // As the library that Prometheus uses counts: labels, not dots.
+    // As in the library that Prometheus uses, labels are counted, not dots.
     let own_first = usize::from(own.num_labels()) > servers.dots_min;
     let mut all: Vec<Name> =
         servers.search.iter().filter_map(|domain| own.clone().append_domain(domain).ok()).collect();

@@ -1,4 +1,4 @@
-//! `docker_sd_configs`: containers of a Docker daemon, each on each of its networks.
+//! `docker_sd_configs`: the containers of a Docker daemon, with a target in each of their networks.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -124,7 +124,7 @@ fn common_labels(container: &Container, name: &str) -> Labels {
     labels
 }
 
-/// The container whose network another one uses: `container:<id>`.
+/// The ID of the container whose network is shared: `container:<id>`.
 fn shares_with(mode: &str) -> Option<&str> {
     mode.strip_prefix("container:")
 }
@@ -137,7 +137,7 @@ impl Docker {
         by_id: &BTreeMap<&str, &'c Container>,
     ) -> Vec<&'c Endpoint> {
         let mut holder = container;
-        // Containers may name each other in a circle; no chain is longer than there are containers.
+        // Containers may refer to each other in a cycle; no chain is longer than the number of containers.
         for _ in 0..by_id.len() {
             let shared = shares_with(&holder.host_config.network_mode).and_then(|id| by_id.get(id));
             match shared {
@@ -150,7 +150,7 @@ impl Docker {
         networks.values().flatten().take(if first_only { 1 } else { usize::MAX }).collect()
     }
 
-    /// A target for each TCP port; one without a port of its own when there is none.
+    /// A target for each TCP port; without ports, one target.
     fn targets(&self, container: &Container, endpoint: &Endpoint) -> Vec<Labels> {
         let ip = if endpoint.ip.is_empty() { &endpoint.ipv6 } else { &endpoint.ip };
         let with_port = |port: &Port| {

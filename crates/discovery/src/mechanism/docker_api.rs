@@ -1,4 +1,5 @@
-//! The Docker daemon's API, over TCP or its Unix socket: what `docker` and `dockerswarm` discovery share.
+//! The API of the Docker daemon, over TCP or its Unix socket: the common part of `docker` and `dockerswarm`
+//! discovery.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -18,7 +19,7 @@ use crate::group::Labels;
 use crate::provider::{Context, ProviderError};
 use crate::refresh::RefreshError;
 
-/// The newest version of the API that is asked for. A daemon that knows only older ones names its own.
+/// The newest API version that is requested. A daemon that supports only older ones names its own.
 const VERSION: (u32, u32) = (1, 44);
 
 pub(super) struct DockerApi {
@@ -28,7 +29,7 @@ pub(super) struct DockerApi {
     socket: Option<Arc<Path>>,
 }
 
-/// What a daemon says about itself.
+/// The daemon's own version.
 #[derive(Default, Deserialize)]
 #[serde(default)]
 struct ErrorMessage {
@@ -53,14 +54,14 @@ impl DockerApi {
                 return Err(ProviderError::Option(text));
             }
         };
-        // Credentials and proxies are for HTTP; a socket or plain TCP has none.
+        // Credentials and proxies apply to HTTP; sockets and plain TCP have none.
         let plain = HttpClientConfig::default();
         let http = if base == host { http } else { &plain };
         let base = base.trim_end_matches('/').to_owned();
         Ok(DockerApi { client: ApiClient::new(http, context, timeout)?, base, socket })
     }
 
-    /// The answer to a `GET`; errors begin with `what`.
+    /// Sends a `GET` and parses the answer; errors begin with `what`.
     pub(super) async fn get<T: DeserializeOwned>(&self, path: &str, what: &str) -> Result<T, RefreshError> {
         let result = self.get_plain(path).await;
         result.map_err(|error| RefreshError::Answer(format!("{what}: {error}")))
@@ -74,7 +75,7 @@ impl DockerApi {
         }
         let mut answer = self.client.send(request).await?;
         if answer.status == StatusCode::BAD_REQUEST {
-            // An old daemon: without a version it answers in its own.
+            // For an old daemon, requests without a version use its own.
             let mut request = Request::get(&format!("{}{path}", self.base))?;
             if let Some(socket) = &self.socket {
                 request = request.over_unix_socket(socket.clone());
@@ -90,7 +91,7 @@ impl DockerApi {
     }
 }
 
-/// `?filters={"name":{"value":true}}`, escaped; nothing without filters.
+/// `?filters={"name":{"value":true}}`, escaped; empty without filters.
 pub(super) fn filters(filters: &[NamedFilter]) -> String {
     if filters.iter().all(|filter| filter.values.is_empty()) {
         return String::new();

@@ -234,7 +234,7 @@ struct NetworkReference {
     id: String,
 }
 
-/// The address of `10.0.0.2/24`.
+/// The address in `10.0.0.2/24`.
 fn address_of(prefix: &str) -> Result<&str, RefreshError> {
     let parts = prefix.split_once('/').filter(|(address, length)| {
         address.parse::<std::net::IpAddr>().is_ok() && length.parse::<u8>().is_ok()
@@ -329,7 +329,7 @@ impl DockerSwarm {
         Ok(targets)
     }
 
-    /// A target for each port; one with the section's port when there is none.
+    /// A target for each port; without ports, one with the section's port.
     fn port_targets<'p>(
         &self,
         ip: &str,

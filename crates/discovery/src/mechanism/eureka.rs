@@ -1,4 +1,4 @@
-//! `eureka_sd_configs`: the instances of the applications that are registered with Eureka.
+//! `eureka_sd_configs`: the instances of applications registered with Eureka.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use crate::provider::{Context, ProviderError};
 use crate::refresh::{Refresh, RefreshError};
 use crate::xml::{Document, Element, XmlError, boolean};
 
-/// Where an instance without a port is scraped.
+/// The port of instances that have none.
 const PORT: i64 = 80;
 
 pub(crate) struct Eureka {
@@ -98,7 +98,7 @@ fn labels(document: &Document, application: &str, instance: &Element) -> Result<
     Ok(labels)
 }
 
-/// Each element of the metadata is a label, with its content as it stands.
+/// Each metadata element becomes a label whose value is its content as written.
 fn set_metadata(labels: &mut Labels, prefix: &str, document: &Document, of: &Element) {
     for item in of.child("metadata").into_iter().flat_map(|metadata| &metadata.children) {
         labels.set_key(prefix, &item.name, document.content(item));

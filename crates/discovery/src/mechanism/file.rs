@@ -1,7 +1,7 @@
 //! `file_sd_configs`: target groups in JSON and YAML files that other programs write.
 //!
-//! Files are compared every two seconds and read if one of them changed; they are read in any case at every
-//! `refresh_interval`. A file that cannot be read keeps its groups; a file that is gone loses them.
+//! Files are checked every two seconds and read if one of them has changed; they are also read at every
+//! `refresh_interval`. A file that cannot be read keeps its groups; a removed file loses them.
 
 use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -18,22 +18,22 @@ use crate::TargetGroup;
 use crate::group::{GroupsError, groups_from_json};
 use crate::provider::{Context, Groups, Output, Provider, ProviderError};
 
-/// How often files are compared with what they were.
+/// How often files are checked for changes.
 const LOOK_INTERVAL: Duration = Duration::from_secs(2);
 
-/// A larger file is refused; no list of targets is so long.
+/// Larger files are refused; no list of targets is that long.
 const FILE_BYTES_MAX: u64 = 256 << 20;
 
 /// The label that names the file of a target.
 const FILE_LABEL: &str = "__meta_filepath";
 
-/// Why a file keeps the groups that it had.
+/// Why a file keeps its previous groups.
 #[derive(Debug, thiserror::Error)]
 pub enum FileError {
-    /// The operating system refused.
+    /// The operating system returned an error.
     #[error("{0}")]
     Io(#[from] std::io::Error),
-    /// More than a list of targets can need.
+    /// Larger than any list of targets.
     #[error("file is larger than {FILE_BYTES_MAX} bytes")]
     TooLarge,
     /// A JSON file without a list of groups.
@@ -42,7 +42,7 @@ pub enum FileError {
     /// A YAML file without a list of groups.
     #[error("{0}")]
     Yaml(#[from] ferula_config::ConfigError),
-    /// YAML is text.
+    /// YAML must be valid UTF-8.
     #[error("yaml: invalid UTF-8")]
     NotText,
 }
@@ -92,7 +92,7 @@ impl Provider for FileProvider {
             let now = self.clock.elapsed();
             let due = refreshed.is_none_or(|at| now.saturating_sub(at) >= refresh_interval);
             let (metrics, clock) = (self.metrics.clone(), self.clock.clone());
-            // Files are read where blocking is allowed.
+            // Files are read on a blocking thread.
             let read = tokio::task::spawn_blocking(move || {
                 let start = clock.elapsed();
                 let groups = (due || files.changed(&metrics)).then(|| files.refresh(&metrics));
@@ -103,7 +103,7 @@ impl Provider for FileProvider {
             });
             let Ok((returned, groups)) = read.await else {
                 ferula_telemetry::error!(
-                    "File discovery ended: reading its files panicked",
+                    "File discovery stopped because reading its files panicked",
                     discovery = "file"
                 );
                 return;
@@ -118,7 +118,7 @@ impl Provider for FileProvider {
     }
 }
 
-/// Counters of file discovery, by Prometheus' names.
+/// Metrics of file discovery, under Prometheus' names.
 #[derive(Clone)]
 struct FileMetrics {
     read_errors: Counter,
@@ -131,19 +131,19 @@ impl FileMetrics {
     fn new(registry: &Registry) -> Self {
         FileMetrics {
             read_errors: registry
-                .counter("prometheus_sd_file_read_errors_total", "Target files that could not be read. They keep the targets they had; the log names the file."),
+                .counter("prometheus_sd_file_read_errors_total", "Target files that could not be read. They keep their previous targets; the log names the file."),
             watcher_errors: registry.counter(
                 "prometheus_sd_file_watcher_errors_total",
-                "Times that a target file could not be compared with what it was. Changes of it are noticed late while this rises.",
+                "Failed checks whether a target file has changed. While this rises, changes are noticed only at the refresh interval.",
             ),
             scan_duration: registry.summary(
                 "prometheus_sd_file_scan_duration_seconds",
-                "How long reading all files of a section took, in seconds.",
+                "Duration of reading all files of a section, in seconds.",
                 &[0.5, 0.9, 0.99],
             ),
             mtime: registry.gauge_vec(
                 "prometheus_sd_file_mtime_seconds",
-                "When a target file was changed, in seconds since 1970, as of its last reading.",
+                "Modification time of a target file when it was last read, in seconds since 1970.",
                 &["filename"],
             ),
         }
@@ -158,12 +158,12 @@ impl FileMetrics {
     }
 }
 
-/// What tells one state of a file from another. Size and times alone do not: `cp -p` and `rsync -a` carry the
-/// time of change over, and a file can change twice within one tick of the clock.
+/// Distinguishes one state of a file from another. Size and times alone do not suffice: `cp -p` and `rsync
+/// -a` preserve the modification time, and a file can change twice within one clock tick.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Look {
     Content(u64),
-    /// Too large to be read at every look; the inode's own time of change cannot be set from outside.
+    /// Too large to be read at every check; its inode change time cannot be set by users.
     Inode {
         number: u64,
         changed_nanos: (i64, i64),
@@ -171,7 +171,7 @@ enum Look {
     },
 }
 
-/// Files up to this size are told apart by what is in them.
+/// Files up to this size are compared by content.
 const COMPARED_BYTES_MAX: u64 = 8 << 20;
 
 impl Look {
@@ -191,7 +191,7 @@ impl Look {
     }
 }
 
-/// The files of a section, as they were read last.
+/// The files of a section, as last read.
 #[derive(Debug)]
 struct FileGroups {
     patterns: Vec<String>,
@@ -204,7 +204,7 @@ impl FileGroups {
         FileGroups { patterns, looks: BTreeMap::new(), groups: BTreeMap::new() }
     }
 
-    /// Whether a file came, went or changed since the last [`FileGroups::refresh`].
+    /// Whether a file was added, removed or changed since the last [`FileGroups::refresh`].
     fn changed(&self, metrics: &FileMetrics) -> bool {
         self.look(metrics) != self.looks
     }
@@ -221,7 +221,7 @@ impl FileGroups {
 
     /// Reads all files again and returns their groups.
     fn refresh(&mut self, metrics: &FileMetrics) -> Groups {
-        // Taken before reading, so that a change during it is noticed next time.
+        // Taken before reading, so that a change in the meantime is noticed next time.
         self.looks = self.look(metrics);
         let mut groups = BTreeMap::new();
         for file in self.looks.keys() {
@@ -250,7 +250,7 @@ impl FileGroups {
     }
 }
 
-/// The time of the last change, in seconds, and the groups of a file.
+/// The modification time in seconds, and the groups of a file.
 fn read_file(name: &str) -> Result<(f64, Vec<Arc<TargetGroup>>), FileError> {
     let file = std::fs::File::open(name)?;
     let modified = file.metadata()?.modified().ok().and_then(|time| time.duration_since(UNIX_EPOCH).ok());
@@ -262,10 +262,10 @@ fn read_file(name: &str) -> Result<(f64, Vec<Arc<TargetGroup>>), FileError> {
     Ok((modified.map_or(0.0, |since| since.as_secs() as f64), groups.into_iter().map(Arc::new).collect()))
 }
 
-/// Reads the groups of a file; the ending of its name decides the format.
+/// Parses the groups of a file; its extension determines the format.
 ///
 /// # Errors
-/// What is wrong with the content.
+/// The content is invalid.
 pub fn parse(name: &str, content: &[u8]) -> Result<Vec<TargetGroup>, FileError> {
     let mut groups = if name.to_ascii_lowercase().ends_with(".json") {
         groups_from_json(name, content)?
@@ -316,7 +316,7 @@ mod tests {
         assert_eq!(from_json, from_yaml);
     }
 
-    /// Lenient as Go is: Prometheus loads each of these files and finds the same in it.
+    /// As lenient as Go: Prometheus loads each of these files and finds the same in it.
     #[test]
     fn json_is_read_as_go_reads_it() {
         for (json, shown) in [
@@ -344,7 +344,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_list_of_groups_is_refused() {
+    fn invalid_lists_of_groups_are_refused() {
         for (name, content) in [
             ("t.json", "[{\"targets\":[\"a\"],\"wrong\":1}]"),
             ("t.json", "{}"),
@@ -384,7 +384,7 @@ mod tests {
         assert_eq!(shown(&files.refresh(&metrics)), ["a:1", "a:2", "j:1"]);
         assert_eq!(metrics.read_errors.get(), 1.0);
 
-        // The same size and the same time of change, as `cp -p` leaves it.
+        // The same size and modification time, as after `cp -p`.
         let replace_keeping_time = |content: &str| {
             let time = std::fs::metadata(path("a.yml")).and_then(|data| data.modified()).expect("a file");
             std::fs::write(path("a.yml"), content).expect("written");

@@ -18,7 +18,7 @@ use crate::refresh::{Refresh, RefreshError};
 use account::Account;
 
 const API: &str = "https://compute.googleapis.com";
-/// No zone has so many; an API that always names another page ends here.
+/// No zone has this many pages; stops an API that always names another page.
 const PAGES_MAX: u32 = 10_000;
 
 pub(crate) struct Gce {
@@ -128,7 +128,7 @@ impl Gce {
     fn labels(&self, instance: &Instance) -> Option<Labels> {
         let first = instance.network_interfaces.first()?;
         let mut labels = Labels::of([
-            // Without brackets around an address of version 6, as in Prometheus.
+            // As in Prometheus, IPv6 addresses have no brackets here.
             ("__address__", format!("{}:{}", first.network_ip, self.section.port)),
             ("__meta_gce_project", self.section.project.clone()),
             ("__meta_gce_zone", instance.zone.clone()),

@@ -72,7 +72,7 @@ struct CloudServer {
     public_net: PublicNet,
     private_net: Vec<PrivateNet>,
     server_type: ServerType,
-    /// Newer answers have the place itself, older ones below the datacenter.
+    /// Newer answers contain the location itself, older ones have it in the datacenter.
     location: Option<Location>,
     datacenter: Datacenter,
     image: Option<Image>,
@@ -184,14 +184,14 @@ impl Refresh for Hetzner {
 }
 
 impl Hetzner {
-    /// All pages of a list of the cloud's API.
+    /// Reads all pages of a list of the cloud API.
     async fn pages<T: DeserializeOwned>(&self, path: &str) -> Result<Vec<T>, RefreshError> {
         let (mut all, mut page) = (Vec::new(), 1);
         loop {
             let answer = self.api.get(&format!("{}/{path}page={page}&per_page=50", self.base)).await?;
             all.push(answer.json()?);
             let next = answer.json::<PageMeta>()?.meta.pagination.next_page;
-            // A next page that is not a later one would never end.
+            // A next page that does not increase would never end.
             if next <= page {
                 return Ok(all);
             }
@@ -216,7 +216,7 @@ impl Hetzner {
     }
 
     fn cloud_labels(&self, server: &CloudServer, networks: &BTreeMap<i64, &str>) -> Labels {
-        // What Go prints for no address.
+        // What Go prints for an absent address.
         let ip = |ip: &Option<Ip>| ip.as_ref().map_or_else(|| "<nil>".to_owned(), |ip| ip.ip.clone());
         let location = server.location.clone().unwrap_or_else(|| server.datacenter.location.clone());
         let (public, kind) = (ip(&server.public_net.ipv4), &server.server_type);

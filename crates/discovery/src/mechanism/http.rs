@@ -12,7 +12,7 @@ use crate::group::groups_from_json;
 use crate::provider::{Context, ProviderError};
 use crate::refresh::{Refresh, RefreshError};
 
-/// The label that holds the address of the list.
+/// The label that holds the URL of the list.
 const URL_LABEL: &str = "__meta_url";
 
 pub(crate) struct HttpDiscovery {
@@ -24,7 +24,7 @@ pub(crate) struct HttpDiscovery {
 fn failures(registry: &Registry) -> Counter {
     registry.counter(
         "prometheus_sd_http_failures_total",
-        "Requests of HTTP discovery that failed or whose answer was no list of targets. The last good list stays in use.",
+        "Requests of HTTP discovery that failed or returned an invalid list of targets. The last valid list stays in use.",
     )
 }
 

@@ -15,7 +15,7 @@ use crate::refresh::{Refresh, RefreshError};
 
 const API: &str = "https://api.ionos.com";
 const SEPARATOR: &str = ",";
-/// What Prometheus calls a network card without a name.
+/// Prometheus' name for a network card without a name.
 const UNNAMED: &str = "unnamed";
 
 pub(crate) struct Ionos {
@@ -86,7 +86,7 @@ impl Ionos {
         let mut by_name: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
         for nic in server.entities.nics.items.iter().filter_map(|nic| nic.properties.as_ref()) {
             let name = nic.name.as_deref().unwrap_or(UNNAMED);
-            // The cards come in the order of their creation; the newest goes first.
+            // Cards are listed in the order of creation; the newest comes first here.
             for all in [&mut addresses, by_name.entry(name).or_default()] {
                 all.splice(0..0, nic.ips.iter().map(String::as_str));
             }

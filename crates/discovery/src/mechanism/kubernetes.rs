@@ -1,11 +1,11 @@
 //! `kubernetes_sd_configs`: targets made of a cluster's objects, kept up to date by watches.
 //!
 //! ```text
-//! section ─▶ client (where, who) ─▶ watch (copies of objects, shared) ─▶ groups (labels by role) ─▶ output
+//! section ─▶ client (server, login) ─▶ watch (copies of objects, shared) ─▶ groups (labels by role) ─▶ output
 //! ```
 //!
-//! Here: which collections a role needs, and when groups are made again. Always true: nothing is sent before every
-//! collection was listed once, and a group is made again only when one of the objects that it shows has changed.
+//! Here: which collections a role needs, and when groups are rebuilt. Always true: nothing is sent before
+//! every collection has been listed once, and a group is rebuilt only if one of its objects has changed.
 
 mod client;
 mod exec;
@@ -26,7 +26,7 @@ use groups::{GroupMaker, Lookups, Memo};
 use objects::{EndpointSlice, Endpoints, Ingress, Node, Object, Pod, Service};
 use watch::{KubernetesMetrics, Selector, Watch, Watches};
 
-/// Changes come in bursts: groups are made again so long after the first one.
+/// Changes come in bursts: groups are rebuilt this long after the first change.
 const BURST: Duration = Duration::from_millis(100);
 
 pub(crate) struct Kubernetes {
@@ -35,13 +35,13 @@ pub(crate) struct Kubernetes {
     changed: Arc<Notify>,
 }
 
-/// The collections of one namespace, or of all.
+/// The collections of one namespace, or of all namespaces.
 struct NamespaceWatches {
     role: Role,
     lookups: Lookups,
 }
 
-/// The collection that groups are made of, one group for each object.
+/// The collection from which groups are made, one for each object.
 enum Role {
     Node(Arc<Watch<Node>>, Memo),
     Pod(Arc<Watch<Pod>>, Memo),
@@ -94,7 +94,7 @@ impl Provider for Kubernetes {
     }
 }
 
-/// What the watches of a section are begun with.
+/// The inputs for starting the watches of a section.
 struct Start<'s> {
     server: Server,
     watches: Arc<Watches>,
@@ -104,7 +104,7 @@ struct Start<'s> {
 }
 
 impl Start<'_> {
-    /// The namespaces to look in; "" is all of them.
+    /// The namespaces to search; "" means all of them.
     fn namespaces(&self) -> Result<Vec<String>, ProviderError> {
         let wanted = &self.section.namespaces;
         let mut names = wanted.names.clone();
@@ -121,7 +121,7 @@ impl Start<'_> {
     }
 
     fn watch<T: Object>(&self, namespace: &str) -> Result<Arc<Watch<T>>, ProviderError> {
-        // A selector narrows down the objects of its own role only.
+        // A selector restricts only the objects of its own role.
         let own = self.section.selectors.iter().find(|selector| Some(selector.role.as_str()) == T::ROLE);
         let selector = own.map_or_else(Selector::default, |selector| Selector {
             label: selector.label.clone(),
@@ -129,7 +129,7 @@ impl Start<'_> {
         });
         let watch = self.watches.get(&self.server, namespace, &selector, self.context)?;
         watch.subscribe(&self.changed);
-        // A watch that others have begun may have nothing new to tell.
+        // A watch that was started by others may have nothing new to report.
         self.changed.notify_one();
         Ok(watch)
     }

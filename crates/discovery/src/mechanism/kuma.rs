@@ -1,7 +1,7 @@
-//! `kuma_sd_configs`: the targets that a Kuma control plane assigns, by xDS over HTTP.
+//! `kuma_sd_configs`: targets assigned by a Kuma control plane, through xDS over HTTP.
 //!
-//! Each request says which version is known, and the server answers when there is another one, or after
-//! `fetch_timeout` with 304.
+//! Each request states the known version. The server answers when there is a newer one, or with 304 after
+//! `fetch_timeout`.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -22,7 +22,7 @@ use crate::provider::{Context, Output, Provider, ProviderError};
 use crate::refresh::RefreshError;
 
 const RESOURCE: &str = "type.googleapis.com/kuma.observability.v1.MonitoringAssignment";
-/// What the connection may take beyond the time that the server waits.
+/// How long a request may take beyond the server's waiting time.
 const MARGIN: Duration = Duration::from_secs(15);
 
 pub(crate) struct Kuma {
@@ -74,15 +74,15 @@ impl Metrics {
         Metrics {
             failures: registry.counter(
                 "prometheus_sd_kuma_fetch_failures_total",
-                "Requests to a Kuma control plane that failed. The targets known before stay in use.",
+                "Failed requests to a Kuma control plane. The last known targets stay in use.",
             ),
             skipped: registry.counter(
                 "prometheus_sd_kuma_fetch_skipped_updates_total",
-                "Requests to a Kuma control plane that brought nothing new.",
+                "Requests to a Kuma control plane that returned nothing new.",
             ),
             duration: registry.summary(
                 "prometheus_sd_kuma_fetch_duration_seconds",
-                "How long a request to a Kuma control plane took, the server's waiting included.",
+                "Duration of requests to a Kuma control plane, including the server's waiting time.",
                 &[0.5, 0.9, 0.99],
             ),
         }
@@ -151,14 +151,14 @@ impl Provider for Kuma {
                     );
                 }
             }
-            // As with Go's ticker: at once when the server waited longer than the interval.
+            // As with Go's ticker: immediately if the server has waited longer than the interval.
             clock.sleep(self.interval.saturating_sub(took)).await;
         }
     }
 }
 
 impl Kuma {
-    /// All targets, or `None` when they are the same as before.
+    /// All targets, or `None` if they have not changed.
     async fn fetch(&mut self) -> Result<Option<Vec<LabelSet>>, RefreshError> {
         let body = json!({
             "version_info": self.version,
@@ -212,7 +212,7 @@ fn labels(assignment: &Assignment, target: &Target) -> Labels {
     labels
 }
 
-/// How this machine is called: what the control plane knows this client by.
+/// The host name, by which the control plane identifies this client.
 fn host_name() -> String {
     let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
     let name = name.trim();

@@ -1,7 +1,7 @@
 //! `linode_sd_configs`: the instances of a Linode account.
 //!
-//! After the first round, the account's events are asked for instead: everything is listed again when there was one,
-//! and in every tenth round in any case. A token that may not read events lists everything each time.
+//! After the first round, only the account's events are requested: everything is listed again when there was
+//! an event, and in every tenth round. A token without permission to read events lists everything each time.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -21,9 +21,9 @@ use crate::provider::{Context, ProviderError};
 use crate::refresh::{Refresh, RefreshError};
 
 const API: &str = "https://api.linode.com";
-/// No account has so many; an API that always names another page ends here.
+/// No account has this many pages; stops an API that always names another page.
 const PAGES_MAX: u32 = 10_000;
-/// Rounds without an event after which everything is listed all the same: some changes make no event.
+/// Number of rounds without an event after which everything is listed anyway: some changes cause no event.
 const QUIET_ROUNDS_MAX: u32 = 10;
 
 pub(crate) struct Linode {
@@ -33,7 +33,7 @@ pub(crate) struct Linode {
     clock: SharedClock,
     failures: Counter,
     last: Option<Vec<TargetGroup>>,
-    /// When the last round began, in seconds since the Unix epoch.
+    /// Start of the last round, in seconds since the Unix epoch.
     last_round: i64,
     quiet_rounds: u32,
     may_read_events: bool,
@@ -76,7 +76,7 @@ answers! { "snake_case":
 fn failures(registry: &Registry) -> Counter {
     registry.counter(
         "prometheus_sd_linode_failures_total",
-        "Requests to Linode that failed. The instances known before stay in use.",
+        "Failed requests to Linode. The last known instances stay in use.",
     )
 }
 
@@ -237,13 +237,13 @@ impl Linode {
 
 fn set_address(labels: &mut Labels, name: &str, address: &IpAddress) {
     labels.set(&format!("__meta_linode_{name}"), address.address.as_str());
-    // Some answers have the word instead of nothing.
+    // Some answers contain the word in place of nothing.
     if address.rdns != "null" {
         labels.set(&format!("__meta_linode_{name}_rdns"), address.rdns.as_str());
     }
 }
 
-/// The answer, unless it is an error in Linode's form.
+/// Returns the answer, unless it is an error in Linode's format.
 fn checked(answer: &crate::api_client::Answer) -> Result<&crate::api_client::Answer, RefreshError> {
     if answer.status.is_success() {
         return Ok(answer);

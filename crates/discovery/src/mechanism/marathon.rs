@@ -1,4 +1,4 @@
-//! `marathon_sd_configs`: the tasks of Marathon's applications, each on each of its ports.
+//! `marathon_sd_configs`: the tasks of Marathon's applications, with a target for each port.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -16,7 +16,7 @@ use crate::refresh::{Refresh, RefreshError};
 pub(crate) struct Marathon {
     section: MarathonSdConfig,
     api: ApiClient,
-    /// The server to ask next: each round asks another one.
+    /// The server for the next round: each round uses another one.
     next: usize,
 }
 
@@ -132,7 +132,7 @@ impl Refresh for Marathon {
 }
 
 impl Marathon {
-    /// `token=…`, with the file read again each time.
+    /// `token=…`; the file is read again each time.
     fn token(&self) -> Result<Option<String>, ProviderError> {
         let MarathonSdConfig { auth_token, auth_token_file: file, .. } = &self.section;
         if !auth_token.is_empty() {
@@ -156,7 +156,7 @@ fn group(app: &App) -> TargetGroup {
     TargetGroup { labels: labels.to_set(), ..TargetGroup::of_targets(app.id.as_str(), targets(app)) }
 }
 
-/// The ports of an application: the number, or 0 where Mesos chooses it for each task; and labels.
+/// The ports of an application (0 where Mesos chooses the port for each task) and their labels.
 fn ports(app: &App) -> (Vec<u32>, Vec<&BTreeMap<String, String>>, &'static str) {
     let in_container_net = is_container_net(app);
     let Container { docker, port_mappings } = &app.container;
@@ -170,7 +170,7 @@ fn ports(app: &App) -> (Vec<u32>, Vec<&BTreeMap<String, String>>, &'static str) 
         return (mappings.iter().map(port).collect(), labels, "__meta_marathon_port_mapping_label_");
     }
     let definitions = &app.port_definitions;
-    // Without `requirePorts` the port is that of the service, not of the task.
+    // Without `requirePorts`, the port is that of the service, not of the task.
     let port = |definition: &PortDefinition| if app.require_ports { definition.port } else { 0 };
     let labels = definitions.iter().map(|definition| &definition.labels).collect();
     (definitions.iter().map(port).collect(), labels, "__meta_marathon_port_definition_label_")
@@ -185,7 +185,7 @@ fn targets(app: &App) -> Vec<ferula_model::LabelSet> {
     let mut targets = Vec::new();
     for task in &app.tasks {
         if ports.is_empty() {
-            // They are the same for all tasks.
+            // These ports are the same for all tasks.
             ports.clone_from(&task.ports);
         }
         for (index, port) in ports.iter().enumerate() {

@@ -49,7 +49,7 @@ struct Instance {
 fn failures(registry: &Registry) -> Counter {
     registry.counter(
         "prometheus_sd_nomad_failures_total",
-        "Requests to Nomad that failed. The services known before stay in use.",
+        "Failed requests to Nomad. The last known services stay in use.",
     )
 }
 

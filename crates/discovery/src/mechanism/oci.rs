@@ -19,9 +19,9 @@ use crate::refresh::{Refresh, RefreshError};
 use signer::Signer;
 
 const SEPARATOR: &str = ",";
-/// No tenancy has so many; an API that always names another page ends here.
+/// No tenancy has this many pages; stops an API that always names another page.
 const PAGES_MAX: u32 = 10_000;
-/// No tenancy has so many compartments.
+/// No tenancy has this many compartments.
 const COMPARTMENTS_MAX: usize = 10_000;
 
 pub(crate) struct Oci {
@@ -99,7 +99,7 @@ impl Refresh for Oci {
             {
                 match self.primary_vnic(instance).await {
                     Ok(vnic) => targets.extend(vnic.and_then(|vnic| self.labels(instance, &vnic))),
-                    // Nothing is known of any instance while the service is down.
+                    // While the service is down, nothing is known about any instance.
                     Err(
                         error @ (RefreshError::Request(_) | RefreshError::Timeout(_) | RefreshError::Body(_)),
                     ) => {
@@ -146,7 +146,7 @@ impl Oci {
         Ok(all)
     }
 
-    /// The tenancy and all active compartments below it. One that may not be listed is passed over.
+    /// The tenancy and all active compartments below it. Compartments that may not be listed are skipped.
     async fn compartments(&self) -> Result<Vec<String>, RefreshError> {
         let mut seen: BTreeSet<String> = BTreeSet::new();
         let mut all = Vec::new();
@@ -198,7 +198,7 @@ impl Oci {
     /// `None` for an instance without an address.
     fn labels(&self, instance: &Instance, vnic: &Vnic) -> Option<LabelSet> {
         let mut ipv6: Vec<&str> = vnic.ipv6_addresses.iter().map(String::as_str).collect();
-        // Their order is not the same each time.
+        // Their order varies.
         ipv6.sort_unstable();
         let first = ipv6.first().copied().unwrap_or_default();
         let address = [&*vnic.private_ip, &*vnic.public_ip, first].into_iter().find(|ip| !ip.is_empty())?;

@@ -18,7 +18,7 @@ use crate::refresh::{Refresh, RefreshError};
 
 /// The name of the API in signatures.
 const SERVICE: &str = "oapi";
-/// No account has so many; an API that always names another page ends here.
+/// No account has this many pages; stops an API that always names another page.
 const PAGES_MAX: u32 = 10_000;
 
 pub(crate) struct Outscale {
@@ -83,7 +83,7 @@ impl Refresh for Outscale {
 }
 
 impl Outscale {
-    /// The key, with the file read again each time.
+    /// The secret key; a file is read again each time.
     fn secret_key(&self) -> Result<Secret, RefreshError> {
         let file = &self.section.secret_key_file;
         if file.is_empty() {

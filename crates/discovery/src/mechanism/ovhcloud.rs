@@ -1,7 +1,7 @@
 //! `ovhcloud_sd_configs`: dedicated servers or virtual private servers of an OVHcloud account.
 //!
-//! The account lists names; each server is then asked for twice, for itself and for its addresses. One that cannot be
-//! read is left out and logged.
+//! The account lists names; each server then takes two requests, for its details and its addresses. A server
+//! that cannot be read is skipped and logged.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
@@ -19,7 +19,7 @@ use crate::json::answers;
 use crate::provider::{Context, ProviderError};
 use crate::refresh::{Refresh, RefreshError};
 
-/// As long as the real client waits.
+/// The timeout of the real client.
 const TIMEOUT: Duration = Duration::from_secs(180);
 
 const ENDPOINTS: [(&str, &str); 7] = [
@@ -78,11 +78,11 @@ answers! { "camelCase":
     ErrorAnswer { message: String, class: String, }
 }
 
-/// One round with the server's time, which the signatures need.
+/// One round with the server's time, which signatures need.
 struct Round<'o> {
     ovh: &'o OvhCloud,
     base: String,
-    /// Seconds that the local clock is ahead.
+    /// How far the local clock is ahead, in seconds.
     ahead: i64,
 }
 
@@ -113,7 +113,7 @@ impl Refresh for OvhCloud {
         for name in names {
             match round.target(path, &name).await {
                 Ok(labels) => targets.push(labels.to_set()),
-                // Nothing is known of any server while the service is down.
+                // While the service is down, nothing is known about any server.
                 Err(
                     error @ (RefreshError::Request(_) | RefreshError::Timeout(_) | RefreshError::Body(_)),
                 ) => {
@@ -192,7 +192,7 @@ impl Round<'_> {
     }
 }
 
-/// The last address of each version. Networks count only when they are one address.
+/// The last address of each version. Networks count only if they consist of a single address.
 fn addresses_of(list: &[String]) -> Result<(Option<Ipv4Addr>, Option<Ipv6Addr>), RefreshError> {
     let unreadable = || RefreshError::Answer("could not parse IP addresses from list".to_owned());
     let (mut v4, mut v6) = (None, None);
@@ -202,7 +202,7 @@ fn addresses_of(list: &[String]) -> Result<(Option<Ipv4Addr>, Option<Ipv6Addr>),
             Some((address, bits)) => {
                 let address = address.parse().map_err(|_| unreadable())?;
                 let bits: u8 = bits.parse().map_err(|_| unreadable())?;
-                // 32 for both versions, as in Prometheus.
+                // As in Prometheus, 32 for both versions.
                 if bits != 32 {
                     continue;
                 }
@@ -238,7 +238,7 @@ fn vps_labels(vps: &Vps) -> Labels {
     let model = &vps.model;
     Labels::of([
         ("__meta_ovhcloud_vps_offer", model.offer.clone()),
-        // As Go prints a list.
+        // In Go's notation for lists.
         ("__meta_ovhcloud_vps_datacenter", format!("[{}]", model.datacenter.join(" "))),
         ("__meta_ovhcloud_vps_model_vcore", model.vcore.to_string()),
         ("__meta_ovhcloud_vps_maximum_additional_ip", model.maximum_additional_ip.to_string()),

@@ -99,7 +99,7 @@ impl PuppetDb {
     }
 }
 
-/// Parameters may hold others; their names are joined by `_`.
+/// Parameters may be nested; their names are joined by `_`.
 fn add_parameters(labels: &mut Labels, prefix: &str, parameters: &BTreeMap<String, Json>) {
     for (key, value) in parameters {
         let name = format!("{prefix}{}", sanitized(key));
@@ -121,7 +121,7 @@ fn add_parameters(labels: &mut Labels, prefix: &str, parameters: &BTreeMap<Strin
 fn scalar(value: &Json) -> Option<String> {
     match value {
         Json::Bool(value) => Some(value.to_string()),
-        // Go reads every number as a float.
+        // Go parses every number as a float.
         Json::Number(number) => Some(ferula_go::float::format_g(*number)),
         Json::Text(text) => Some(text.clone()),
         Json::Null | Json::Array(_) | Json::Object(_) => None,

@@ -16,7 +16,7 @@ use crate::provider::{Context, ProviderError};
 use crate::refresh::{Refresh, RefreshError};
 
 const SEPARATOR: &str = ",";
-/// No account has so many; an API that always counts more ends here.
+/// No account has this many pages; stops an API whose count keeps growing.
 const PAGES_MAX: u64 = 10_000;
 
 pub(crate) struct Scaleway {
@@ -88,7 +88,7 @@ impl Refresh for Scaleway {
     fn new(section: ScalewaySdConfig, context: &Context) -> Result<Self, ProviderError> {
         let api = ApiClient::new(&section.http, context, section.refresh_interval)?;
         let scaleway = Scaleway { section, api };
-        // A file that cannot be read is told at once.
+        // An unreadable file is reported at the start.
         scaleway.secret_key().map_err(|(file, error)| {
             ProviderError::File(format!("unable to read auth token file {file}"), error)
         })?;
@@ -105,7 +105,7 @@ impl Refresh for Scaleway {
 }
 
 impl Scaleway {
-    /// The key, with the file read again each time.
+    /// The secret key; a file is read again each time.
     fn secret_key(&self) -> Result<String, (String, std::io::Error)> {
         let file = &self.section.secret_key_file;
         if file.is_empty() {
@@ -115,7 +115,7 @@ impl Scaleway {
         Ok(key.trim().to_owned())
     }
 
-    /// All pages of a list. The number of entries is in the answer or in a header.
+    /// Reads all pages of a list. The number of entries is in the answer or in a header.
     async fn list<T: DeserializeOwned, I>(
         &self,
         path: &str,
@@ -174,7 +174,7 @@ impl Scaleway {
         Ok(labels.map(|labels| labels.to_set()).collect())
     }
 
-    /// The addresses of the network cards of instances that have no other address, by the card's ID.
+    /// The addresses of network cards, by ID, for instances that have no other address.
     async fn nic_addresses(&self, instances: &[Instance]) -> Result<BTreeMap<String, String>, RefreshError> {
         let mut by_region: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
         for instance in instances {
@@ -318,7 +318,7 @@ impl Scaleway {
     }
 }
 
-/// `fr-par` of `fr-par-1`; `None` for what is no zone.
+/// `fr-par` of `fr-par-1`; `None` for an invalid zone.
 fn region(zone: &str) -> Option<&str> {
     let parts = zone.split('-').count();
     (parts == 3).then(|| zone.rsplit_once('-').map_or("", |(region, _)| region))

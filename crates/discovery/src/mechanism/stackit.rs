@@ -17,16 +17,16 @@ use crate::provider::{Context, ProviderError};
 use crate::refresh::{Refresh, RefreshError};
 use crate::token::TokenCache;
 
-/// Where a service account's key is changed for a token.
+/// Exchanges a service account's key for a token.
 const TOKEN_API: &str = "https://service-account.api.stackit.cloud/token";
 const GRANT: &str = "urn:ietf:params:oauth:grant-type:jwt-bearer";
-/// How long an assertion is good, in seconds.
+/// Lifetime of an assertion, in seconds.
 const ASSERTION_SECONDS: i64 = 600;
 
 pub(crate) struct Stackit {
     section: StackitSdConfig,
     api: ApiClient,
-    /// For the token, which is not asked for with the section's credentials.
+    /// For the token request, which does not use the section's credentials.
     token_api: ApiClient,
     token_url: String,
     base: String,
@@ -35,7 +35,7 @@ pub(crate) struct Stackit {
     clock: SharedClock,
 }
 
-/// A service account that requests are made as.
+/// The service account for requests.
 struct Account {
     credentials: KeyCredentials,
     key: SigningKey,
@@ -116,7 +116,7 @@ impl Refresh for Stackit {
     }
 }
 
-/// The account of the section: a key, inline or in a file, with its private key in it or beside it.
+/// The section's account: a key, inline or in a file, that contains its private key or is accompanied by it.
 fn account(section: &StackitSdConfig) -> Result<Option<Account>, ProviderError> {
     let read = |inline: &str, file: &str| match (inline, file) {
         ("", "") => Ok(String::new()),
@@ -147,7 +147,7 @@ fn account(section: &StackitSdConfig) -> Result<Option<Account>, ProviderError> 
 }
 
 impl Stackit {
-    /// A token of the service account; `None` without one.
+    /// A token of the service account; `None` without an account.
     async fn token(&mut self) -> Result<Option<String>, RefreshError> {
         let Some(account) = &self.account else { return Ok(None) };
         if let Some(token) = self.token.get() {

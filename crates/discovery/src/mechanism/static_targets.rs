@@ -7,7 +7,7 @@ use ferula_config::discovery::{DiscoveryConfigs, TargetGroup as ConfiguredGroup}
 use crate::TargetGroup;
 use crate::provider::{Context, Groups, Output, Provider, ProviderError};
 
-/// All groups of one job: Prometheus' unit of sharing, too.
+/// All groups of one job, which is the unit of sharing in Prometheus too.
 pub(crate) struct StaticTargets(Groups);
 
 impl Provider for StaticTargets {

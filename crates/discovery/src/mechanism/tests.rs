@@ -12,7 +12,7 @@ use super::{
 use crate::peer_tests::Played;
 use crate::played::{Bed, Play, PlayedServer, RSA_KEY, ReceivedRequest};
 
-/// Every mechanism that can be played, with its number of targets and its section.
+/// Every mechanism that can be simulated, with its number of targets and its section.
 pub(crate) async fn played() -> Vec<Played> {
     let mut all = Vec::new();
     let mut add = |name: &str, server: PlayedServer, count: usize, section: String| {
@@ -104,7 +104,7 @@ pub(crate) async fn played() -> Vec<Played> {
     let section = stackit::tests::section(&server.address, "");
     add("stackit", server, 1, section);
 
-    // Not over HTTP: the server given here is not asked.
+    // Not over HTTP: the server is not used here.
     for (kind, nodes, path, count) in [
         ("serverset", zookeeper::tests::SERVERSET, "/discovery", 2),
         ("nerve", zookeeper::tests::NERVE, "/nerve", 1),
@@ -125,8 +125,8 @@ pub(crate) async fn played() -> Vec<Played> {
     all
 }
 
-/// A mechanism over HTTP: its section with `ADDRESS` for the server, the services that are played there, and what the
-/// server answers.
+/// A mechanism over HTTP: its section with `ADDRESS` for the server, the services that are simulated there,
+/// and the server's answers.
 struct OverHttp {
     name: &'static str,
     section: String,
@@ -140,7 +140,7 @@ struct OverHttp {
 const ADDRESS: &str = "ADDRESS";
 const REFRESHES: &str = "prometheus_sd_refresh_failures_total";
 
-/// Every mechanism that asks an HTTP server, but those that watch.
+/// Every mechanism that uses HTTP, except those that watch.
 fn over_http(key_file: &str) -> Vec<OverHttp> {
     fn one(
         name: &'static str,
@@ -163,7 +163,7 @@ fn over_http(key_file: &str) -> Vec<OverHttp> {
     let ec2 = "https://ec2.us-east-1.amazonaws.com";
     let list = |_: &ReceivedRequest| Play::Json(r#"[{"targets": ["a:1"]}]"#.to_owned());
     let kuma = one("kuma", 2, kuma::tests::section(ADDRESS), |request| {
-        // Each answer is a new version, so that the last good one is asked for again.
+        // Each answer has a new version, so that the last good one is requested again.
         let mut request = request.clone();
         request.body.clear();
         kuma::tests::play(&request)
@@ -227,7 +227,7 @@ fn over_http(key_file: &str) -> Vec<OverHttp> {
     ]
 }
 
-/// What a server may send instead of an answer.
+/// What a server may send in place of a proper answer.
 fn bad_answers() -> Vec<(&'static str, fn(&ReceivedRequest) -> Play)> {
     fn ok(body: impl Into<Vec<u8>>) -> Play {
         Play::Raw("200 OK", "Content-Type: application/json\r\n".to_owned(), body.into())
@@ -261,7 +261,7 @@ async fn bad_answers_are_counted_and_the_last_good_targets_stay() {
     let key = tempfile::NamedTempFile::new().expect("a file");
     std::fs::write(key.path(), RSA_KEY).expect("written");
     for mechanism in over_http(&key.path().display().to_string()) {
-        // 0 plays the real thing, others the bad answers.
+        // 0 sends proper answers, other values the bad ones.
         let turn = Arc::new(AtomicUsize::new(0));
         let (current, play, bad) = (turn.clone(), mechanism.play, bad_answers());
         let server = PlayedServer::start(move |request| match current.load(Ordering::SeqCst) {

@@ -1,4 +1,4 @@
-//! `triton_sd_configs`: the containers or the compute nodes of a Triton data center.
+//! `triton_sd_configs`: the containers or compute nodes of a Triton data center.
 
 use std::time::Duration;
 
@@ -57,7 +57,7 @@ impl Refresh for Triton {
         let answer = self.api.send(Request::get(&url)?).await.map_err(|error| {
             error.within("an error occurred when requesting targets from the discovery endpoint")
         })?;
-        // Prometheus reads an error page as well, which holds no targets: the known ones would be lost.
+        // Prometheus accepts error pages too. They contain no targets, so the known ones would be lost.
         let answer = answer.expect_ok()?;
         let targets = if self.section.role == "cn" {
             let nodes: ComputeNodes = answer.json().map_err(unreadable)?;

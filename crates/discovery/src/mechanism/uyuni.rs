@@ -1,4 +1,4 @@
-//! `uyuni_sd_configs`: the exporters of the systems that Uyuni manages, by its XML-RPC interface.
+//! `uyuni_sd_configs`: the exporters of systems managed by Uyuni, through its XML-RPC interface.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -14,7 +14,7 @@ use crate::provider::{Context, ProviderError};
 use crate::refresh::{Refresh, RefreshError};
 use crate::xml::rpc::{self, Value};
 
-/// How long a session is asked for. After half of it, another one is begun.
+/// The requested duration of a session. After half of it, a new one is started.
 const SESSION: Duration = Duration::from_secs(600);
 
 pub(crate) struct Uyuni {
@@ -22,7 +22,7 @@ pub(crate) struct Uyuni {
     api: ApiClient,
     clock: SharedClock,
     url: String,
-    /// A session's key, and when it is to be replaced.
+    /// A session key, and when it is to be replaced.
     session: Option<(String, Duration)>,
 }
 

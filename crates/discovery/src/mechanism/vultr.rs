@@ -14,7 +14,7 @@ use crate::refresh::{Refresh, RefreshError};
 
 const API: &str = "https://api.vultr.com";
 const SEPARATOR: &str = ",";
-/// No account has so many; an API that always names another page ends here.
+/// No account has this many pages; stops an API that always names another page.
 const PAGES_MAX: u32 = 10_000;
 
 pub(crate) struct Vultr {

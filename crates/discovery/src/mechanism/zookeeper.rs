@@ -4,8 +4,8 @@
 //! connection: frames of the protocol ─▶ tree: nodes below the paths, with a watch on each ─▶ a group for each member
 //! ```
 //!
-//! A session reads everything below the paths and then follows the watches. When it ends, another one begins after ten
-//! seconds and reads everything anew; until it has, the known members stay.
+//! A session reads everything below the paths and then follows the watches. When it ends, another one starts
+//! after ten seconds and reads everything again; until that is complete, the known members stay.
 
 mod connection;
 mod tree;
@@ -24,15 +24,15 @@ use crate::provider::{Context, Output, Provider, ProviderError};
 use connection::{Connection, Message, ZooKeeperError};
 use tree::Tree;
 
-/// A session that failed is followed by the next after this time, and a path that is not there is looked for again.
+/// Pause before the next session after a failure, and before another look for a missing path.
 const RETRY: Duration = Duration::from_secs(10);
-/// Requests that are on their way at the same time.
+/// Maximum number of concurrent requests.
 const REQUESTS_MAX: usize = 256;
 
-/// Reads the data of a node.
+/// Parses the data of a node.
 type Parse = fn(path: &str, data: &[u8]) -> Result<Labels, JsonError>;
 
-/// What both mechanisms do.
+/// The common part of both mechanisms.
 struct Watcher {
     mechanism: &'static str,
     servers: Vec<String>,
@@ -47,12 +47,12 @@ struct Watcher {
 fn failures(registry: &Registry) -> Counter {
     registry.counter(
         "prometheus_treecache_zookeeper_failures_total",
-        "Sessions with ZooKeeper that failed, and paths that were not there. The members known before stay in use.",
+        "Failed sessions with ZooKeeper, and missing paths. The last known members stay in use.",
     )
 }
 
 fn watches(registry: &Registry) -> Gauge {
-    registry.gauge("prometheus_treecache_watcher_goroutines", "Nodes of ZooKeeper that are watched.")
+    registry.gauge("prometheus_treecache_watcher_goroutines", "ZooKeeper nodes that are being watched.")
 }
 
 macro_rules! providers {
@@ -114,7 +114,7 @@ impl Watcher {
         }
     }
 
-    /// Follows one server until the session ends, which it does with an error only.
+    /// Follows one server until the session ends, which always happens with an error.
     async fn session(&self, server: &str, output: &Output) -> Result<(), ZooKeeperError> {
         let clock = &self.context.clock;
         let connecting = Connection::open(server, self.timeout);
@@ -180,7 +180,7 @@ impl Watcher {
     }
 
     fn read(&self, tree: &mut Tree, path: String, data: Vec<u8>) -> Result<(), ZooKeeperError> {
-        // What is no member, such as a directory, has no group.
+        // Nodes that are not members, such as directories, have no group.
         let group = (self.parse)(&path, &data)
             .ok()
             .map(|labels| Arc::new(TargetGroup::of_targets(path.as_str(), vec![labels.to_set()])));
@@ -188,7 +188,7 @@ impl Watcher {
     }
 }
 
-/// How much of the gauge is this session's.
+/// This session's share of the gauge.
 struct Watched<'g> {
     gauge: &'g Gauge,
     count: std::cell::Cell<usize>,

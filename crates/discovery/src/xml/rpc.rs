@@ -1,39 +1,39 @@
-//! XML-RPC: a call as XML, and the value or the fault that comes back.
+//! XML-RPC: encodes calls, and parses the value or fault of the answer.
 
 use std::collections::BTreeMap;
 
 use super::{Document, Element, XmlError, boolean};
 
-/// A value of a call or an answer.
+/// A value in a call or answer.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Value {
     Nil,
     Integer(i64),
     Boolean(bool),
-    /// Texts, and what is printed as one: doubles, dates, base64.
+    /// Strings, and types that are treated as strings: doubles, dates, base64.
     Text(String),
     Array(Vec<Value>),
     Struct(BTreeMap<String, Value>),
 }
 
-/// Why an answer holds no value.
+/// Why an answer has no value.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum AnswerError {
     #[error("{0}")]
     Xml(#[from] XmlError),
-    /// What the server says is wrong.
+    /// The fault that the server reported.
     #[error("error: \"{message}\" code: {code}")]
     Fault { code: i64, message: String },
-    #[error("the answer holds no value")]
+    #[error("the answer has no value")]
     NoValue,
-    #[error("a value of the unknown type {0:?}")]
+    #[error("unknown value type {0:?}")]
     UnknownType(String),
 }
 
 const NIL: Value = Value::Nil;
 
 impl Value {
-    /// A member of a struct; nil where there is none.
+    /// A member of a struct; nil if there is none.
     pub(crate) fn get(&self, key: &str) -> &Value {
         match self {
             Value::Struct(members) => members.get(key).unwrap_or(&NIL),
@@ -41,7 +41,7 @@ impl Value {
         }
     }
 
-    /// The items of an array; none for anything else.
+    /// The items of an array; empty for anything else.
     pub(crate) fn items(&self) -> impl Iterator<Item = &Value> {
         let items: &[Value] = if let Value::Array(items) = self { items } else { &[] };
         items.iter()
@@ -102,7 +102,7 @@ pub(crate) fn call(method: &str, parameters: &[Value]) -> String {
     out
 }
 
-/// The value that an answer brings.
+/// The value of an answer.
 pub(crate) fn result(body: &[u8]) -> Result<Value, AnswerError> {
     let document = Document::parse(body)?;
     let root = document.root("methodResponse")?;
@@ -114,7 +114,7 @@ pub(crate) fn result(body: &[u8]) -> Result<Value, AnswerError> {
     value(root.at(&["params", "param", "value"]).ok_or(AnswerError::NoValue)?)
 }
 
-/// Reads a `value`; how deep it may nest, the document bounds.
+/// Parses a `value`; the document limits the nesting.
 fn value(element: &Element) -> Result<Value, AnswerError> {
     let Some(typed) = element.children.first() else { return Ok(Value::Text(element.text.clone())) };
     Ok(match typed.name.as_str() {

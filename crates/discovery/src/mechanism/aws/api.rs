@@ -14,12 +14,12 @@ use crate::provider::{Context, ProviderError};
 use crate::refresh::RefreshError;
 use crate::xml::Document;
 
-/// No account has so many; a service that always names another page ends here.
+/// No account has this many pages; stops an API that always names another page.
 pub(super) const PAGES_MAX: u32 = 10_000;
-/// A concurrency without a bound.
+/// The number of requests at a time when a section sets no limit.
 const CONCURRENCY_MAX: i64 = 100;
 
-/// The settings of a section: all of them name them alike.
+/// The settings that all sections have under the same names.
 macro_rules! settings {
     ($section:expr) => {
         ferula_http_client::aws::Settings {
@@ -41,9 +41,9 @@ pub(super) struct Service {
     api: ApiClient,
     aws: Aws,
     context: Context,
-    /// `ec2`: in its address and in signatures.
+    /// `ec2`: as in its host name and in signatures.
     name: &'static str,
-    /// Where the section says that it is; "" is where it is in the region.
+    /// The endpoint in the section; if empty, that of the region.
     endpoint: String,
 }
 
@@ -71,7 +71,7 @@ impl Service {
         Ok(Service { api, aws, context: context.clone(), name, endpoint })
     }
 
-    /// Another service with the same credentials, where it is in the region.
+    /// Another service with the same credentials, at the region's endpoint.
     pub(super) fn beside(&self, name: &'static str) -> Self {
         let (api, aws, context) = (self.api.clone(), self.aws.clone(), self.context.clone());
         Service { api, aws, context, name, endpoint: String::new() }
@@ -88,7 +88,7 @@ impl Service {
         Ok(self.context.service_url(&self.aws.service_url(self.name).await?))
     }
 
-    /// An action with parameters in a form, whose answer is XML.
+    /// Calls an action with parameters in a form; the answer is XML.
     pub(super) async fn query(
         &self,
         version: &str,
@@ -104,7 +104,7 @@ impl Service {
         Ok(Document::parse(&answer.body)?)
     }
 
-    /// A call with its name in a header and parameters as JSON.
+    /// Calls an action with its name in a header and parameters as JSON.
     pub(super) async fn call<T: DeserializeOwned>(
         &self,
         target: &'static str,
@@ -117,7 +117,7 @@ impl Service {
         self.send(request, action, json_error).await?.json()
     }
 
-    /// The JSON behind a path.
+    /// Sends a `GET` for a path and parses the JSON of its answer.
     pub(super) async fn get<T: DeserializeOwned>(&self, action: &str, path: &str) -> Result<T, RefreshError> {
         let request = Request::get(&format!("{}{path}", self.url().await?))?;
         self.send(request, action, json_error).await?.json()
@@ -135,7 +135,7 @@ impl Service {
             return Ok(answer);
         }
         let (code, message) = error_of(&answer);
-        // Keys that were replaced; the next round finds the new ones.
+        // Keys may have been replaced; the next round uses the new ones.
         if matches!(code.as_str(), "AuthFailure" | "UnauthorizedOperation")
             || code.starts_with("ExpiredToken")
             || code.starts_with("UnrecognizedClient")
@@ -150,7 +150,7 @@ impl Service {
     }
 }
 
-/// Code and message of an error as the XML services write them.
+/// Code and message of an error in the format of the XML services.
 fn xml_error(answer: &Answer) -> (String, String) {
     let Ok(document) = Document::parse(&answer.body) else { return Default::default() };
     let error = ["Response", "ErrorResponse"].into_iter().find_map(|root| document.root(root).ok());
@@ -160,7 +160,7 @@ fn xml_error(answer: &Answer) -> (String, String) {
     })
 }
 
-/// Code and message of an error as the JSON services write them.
+/// Code and message of an error in the format of the JSON services.
 fn json_error(answer: &Answer) -> (String, String) {
     let said: JsonError = answer.json().unwrap_or_default();
     let code = match answer.header("x-amzn-errortype") {
@@ -171,7 +171,7 @@ fn json_error(answer: &Answer) -> (String, String) {
     (code.split(':').next().unwrap_or(code).to_owned(), said.message)
 }
 
-/// Runs requests, so many at a time, and returns what they bring in their order.
+/// Runs requests with limited concurrency, and returns the results in order.
 pub(super) async fn concurrently<T, F: Future<Output = Result<T, RefreshError>>>(
     requests: Vec<F>,
     limit: i64,
@@ -188,7 +188,7 @@ pub(super) async fn concurrently<T, F: Future<Output = Result<T, RefreshError>>>
     }
 }
 
-/// `Filter.1.Name=…&Filter.1.Value.1=…`, with the words that the service has for both.
+/// `Filter.1.Name=…&Filter.1.Value.1=…`, with the service's own words for both.
 pub(super) fn filters<'f>(
     filter: &str,
     value: &str,

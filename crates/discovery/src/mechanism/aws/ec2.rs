@@ -14,13 +14,13 @@ use crate::xml::{Document, Element};
 
 pub(super) const VERSION: &str = "2016-11-15";
 const SEPARATOR: &str = ",";
-/// No instance has so many network cards; their numbers count in a label.
+/// No instance has this many network cards; a label repeats separators up to their index.
 const DEVICE_INDEX_MAX: i64 = 1000;
 
 pub(crate) struct Ec2 {
     section: Ec2SdConfig,
     service: Service,
-    /// The IDs of availability zones by their names, which differ between accounts. Asked for until it is known.
+    /// The IDs of availability zones by name, which differ between accounts. Requested until they are known.
     zone_ids: Option<BTreeMap<String, String>>,
 }
 
@@ -47,7 +47,7 @@ impl Refresh for Ec2 {
     async fn refresh(&mut self) -> Result<Vec<TargetGroup>, RefreshError> {
         let region = self.service.region().await?;
         if self.zone_ids.is_none() {
-            // Not everybody may list zones; the label is left out then.
+            // Not every role may list zones; the label is omitted then.
             self.zone_ids = self.zones().await.ok();
         }
         let wanted = self.section.filters.iter().map(|filter| (filter.name.as_str(), &filter.values[..]));
@@ -73,7 +73,7 @@ impl Refresh for Ec2 {
     }
 }
 
-/// The instances of a page, each with the account that owns it.
+/// The instances of a page, each with its account.
 pub(super) fn instances(page: &Document) -> Result<Vec<(&str, &Element)>, RefreshError> {
     let root = page.root("DescribeInstancesResponse")?;
     let mut all = Vec::new();
@@ -84,10 +84,10 @@ pub(super) fn instances(page: &Document) -> Result<Vec<(&str, &Element)>, Refres
     Ok(all)
 }
 
-/// The addresses of version 6 of an instance in a VPC.
+/// The IPv6 addresses of an instance in a VPC.
 #[derive(Default)]
 struct Ipv6<'e> {
-    /// By the number of their network card.
+    /// By the index of their network card.
     primary: Vec<&'e str>,
     all: Vec<&'e str>,
 }
@@ -110,7 +110,7 @@ impl<'e> Ipv6<'e> {
                     if !(0..=DEVICE_INDEX_MAX).contains(&index) {
                         return Err(RefreshError::Answer(format!("a network card with number {index}")));
                     }
-                    // Cards without a primary address keep their place in the list.
+                    // Cards without a primary address keep their position in the list.
                     let index = index as usize;
                     found.primary.resize(found.primary.len().max(index + 1), "");
                     found.primary[index] = text;

@@ -1,8 +1,8 @@
 //! `ecs_sd_configs`: the tasks of clusters of the Elastic Container Service.
 //!
-//! For each cluster with tasks: its services and tasks, the machines that the tasks run on, and the network cards that
-//! tasks have of their own. A cluster that cannot be described is an error, so its known targets stay; Prometheus drops
-//! them.
+//! For each cluster with tasks: its services and tasks, the container instances on which the tasks run, and
+//! the tasks' own network cards. If a cluster cannot be described, the round fails and its known targets are
+//! kept; Prometheus drops them.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -67,7 +67,7 @@ answers! { "camelCase":
 }
 
 impl Task {
-    /// The network card that the task has of its own.
+    /// The task's own network card.
     fn network_card(&self) -> Option<&Attachment> {
         self.attachments.iter().find(|one| one.attachment_type == "ElasticNetworkInterface")
     }
@@ -81,7 +81,7 @@ impl Attachment {
     }
 }
 
-/// A machine of EC2.
+/// An EC2 instance.
 #[derive(Default)]
 struct Machine {
     private_ip: String,
@@ -91,12 +91,12 @@ struct Machine {
     tags: Vec<(String, String)>,
 }
 
-/// Everything about a cluster.
+/// Everything known about a cluster.
 struct Found {
     cluster: Cluster,
     services: BTreeMap<String, ServiceOfCluster>,
     tasks: Vec<Task>,
-    /// IDs of machines by the ARN of the container instance.
+    /// EC2 instance IDs by the ARN of the container instance.
     machine_ids: BTreeMap<String, String>,
     machines: BTreeMap<String, Machine>,
     /// Public addresses of network cards by their ID.
@@ -162,7 +162,7 @@ impl Ecs {
         self.service.call(target, parameters).await
     }
 
-    /// All pages of a list of names.
+    /// Reads all pages of a list of ARNs.
     async fn arns(
         &self,
         action: &'static str,
@@ -186,7 +186,7 @@ impl Ecs {
         Ok(all)
     }
 
-    /// Describes so many at a time as the service takes.
+    /// Describes as many at a time as the service allows.
     async fn described<T>(
         &self,
         action: &'static str,

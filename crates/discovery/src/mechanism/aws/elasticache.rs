@@ -82,7 +82,7 @@ fn elements<'d>(
 }
 
 impl Elasticache {
-    /// The names of serverless caches and of clusters out of the section's ARNs.
+    /// The names of serverless caches and of clusters in the section's ARNs.
     fn named(&self) -> (Vec<&str>, Vec<&str>) {
         let (mut serverless, mut clusters) = (Vec::new(), Vec::new());
         for arn in self.section.clusters.iter().filter(|arn| !arn.is_empty()) {
@@ -101,7 +101,7 @@ impl Elasticache {
         (serverless, clusters)
     }
 
-    /// All pages of a list; where the next page begins is in `token`.
+    /// Reads all pages of a list; `token` names the element with the position of the next page.
     async fn pages(
         &self,
         action: &'static str,
@@ -144,7 +144,7 @@ impl Elasticache {
         Ok(pages.into_iter().flatten().collect())
     }
 
-    /// Clusters in replication groups and others are two lists.
+    /// Clusters in replication groups are listed separately from the others.
     async fn cluster_pages(&self, names: &[&str]) -> Result<Vec<(&'static str, Document)>, RefreshError> {
         let mut lists = Vec::new();
         for outside in ["false", "true"] {

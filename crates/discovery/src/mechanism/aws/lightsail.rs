@@ -62,7 +62,7 @@ impl Refresh for Lightsail {
         let region = self.service.region().await?;
         let mut parameters = json!({});
         let mut targets = Vec::new();
-        // Prometheus reads the first page only.
+        // Prometheus reads only the first page.
         for _ in 0..PAGES_MAX {
             let page: Result<Page, _> =
                 self.service.call("Lightsail_20161128.GetInstances", &parameters).await;

@@ -83,7 +83,7 @@ impl Refresh for Msk {
             named => {
                 let requests = named.iter().map(|arn| self.cluster(arn)).collect();
                 let found = concurrently(requests, limit).await?;
-                // Others than provisioned ones have no brokers that can be reached.
+                // Only provisioned clusters have reachable brokers.
                 found.into_iter().filter(|cluster| cluster.cluster_type == "PROVISIONED").collect()
             }
         };
@@ -141,7 +141,7 @@ impl Msk {
     }
 }
 
-/// A segment of a path as AWS signs it: colons are encoded as well.
+/// Encodes a path segment as AWS signs it: colons are encoded too.
 fn segment(text: &str) -> String {
     path_escape(text).replace(':', "%3A")
 }

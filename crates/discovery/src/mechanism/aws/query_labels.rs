@@ -1,15 +1,15 @@
-//! Tables of the fields of RDS and ElastiCache that become labels.
+//! Tables of RDS and ElastiCache fields that become labels.
 //!
-//! Left the path to an element, with points between the names; right the label without its prefix. Labels without an
-//! underscore where one would be expected are so in Prometheus.
+//! On the left is the path to an element, with dots between the names; on the right is the label without its
+//! prefix. Where an underscore seems to be missing in a label, Prometheus has none either.
 
 use crate::group::Labels;
 use crate::xml::Element;
 
-/// Paths and labels.
+/// Pairs of path and label.
 pub(super) type Table = &'static [(&'static str, &'static str)];
 
-/// Sets the labels of a table; elements that are missing or empty give none.
+/// Sets the labels of a table; missing or empty elements set none.
 pub(super) fn set(labels: &mut Labels, prefix: &str, of: &Element, table: Table) {
     for (path, label) in table {
         let path: Vec<&str> = path.split('.').collect();
@@ -17,7 +17,7 @@ pub(super) fn set(labels: &mut Labels, prefix: &str, of: &Element, table: Table)
     }
 }
 
-/// The same for moments, which are shown without fractions of a second.
+/// Sets labels with times, which are shown without fractions of a second.
 pub(super) fn set_times(labels: &mut Labels, prefix: &str, of: &Element, table: Table) {
     for (path, label) in table {
         let time = ferula_go::calendar::parse_rfc3339(of.text_at(&[path]));
@@ -94,7 +94,7 @@ pub(super) const RDS_CLUSTER: Table = &[
     ("UpgradeRolloutOrder", "upgrade_rollout_order"),
 ];
 
-/// Moments of a `DBCluster`.
+/// Times of a `DBCluster`.
 pub(super) const RDS_CLUSTER_TIMES: Table = &[
     ("AutomaticRestartTime", "automatic_restart_time"),
     ("ClusterCreateTime", "cluster_create_time"),
@@ -182,7 +182,7 @@ pub(super) const RDS_INSTANCE: Table = &[
     ("DatabaseInsightsMode", "database_insights_mode"),
 ];
 
-/// Moments of a `DBInstance`.
+/// Times of a `DBInstance`.
 pub(super) const RDS_INSTANCE_TIMES: Table = &[
     ("AutomaticRestartTime", "automatic_restart_time"),
     ("InstanceCreateTime", "instance_create_time"),
@@ -228,7 +228,7 @@ pub(super) const CACHE_CLUSTER: Table = &[
     ("PendingModifiedValues.TransitEncryptionMode", "pending_modified_values_transit_encryption_mode"),
 ];
 
-/// Moments of a `CacheCluster`.
+/// Times of a `CacheCluster`.
 pub(super) const CACHE_CLUSTER_TIMES: Table = &[
     ("AuthTokenLastModifiedDate", "auth_token_last_modified"),
     ("CacheClusterCreateTime", "cache_cluster_create_time"),
@@ -246,7 +246,7 @@ pub(super) const CACHE_NODE: Table = &[
     ("Endpoint.Port", "endpoint_port"),
 ];
 
-/// Moments of a `CacheNode`.
+/// Times of a `CacheNode`.
 pub(super) const CACHE_NODE_TIMES: Table = &[("CacheNodeCreateTime", "create_time")];
 
 /// A `ServerlessCache`.
@@ -273,5 +273,5 @@ pub(super) const SERVERLESS: Table = &[
     ("CacheUsageLimits.ECPUPerSecond.Minimum", "cache_usage_limit_ecpu_per_secondminimum"),
 ];
 
-/// Moments of a `ServerlessCache`.
+/// Times of a `ServerlessCache`.
 pub(super) const SERVERLESS_TIMES: Table = &[("CreateTime", "create_time")];

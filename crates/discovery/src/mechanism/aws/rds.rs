@@ -70,7 +70,7 @@ impl Refresh for Rds {
 }
 
 impl Rds {
-    /// All pages of a list.
+    /// Reads all pages of a list.
     async fn pages(
         &self,
         action: &'static str,

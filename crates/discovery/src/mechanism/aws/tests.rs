@@ -1,4 +1,5 @@
-//! The services of AWS, played: signed requests, pages, each role by its own key and through `aws_sd_configs`.
+//! Simulated AWS services: signed requests, pages, and each role, both in its own section and through
+//! `aws_sd_configs`.
 
 use crate::played::{Bed, Play, PlayedServer, ReceivedRequest};
 
@@ -88,7 +89,7 @@ pub(crate) fn query(request: &ReceivedRequest) -> Play {
     }
 }
 
-/// Lightsail, ECS and MSK, which speak JSON.
+/// Lightsail, ECS and MSK, which use JSON.
 pub(crate) fn json(request: &ReceivedRequest) -> Play {
     let target = request.headers.get("x-amz-target").map_or("", String::as_str);
     let answer = match (
@@ -195,7 +196,7 @@ async fn lightsail_instances_are_read() {
 }
 
 #[tokio::test]
-async fn ecs_tasks_are_read_with_their_machines_and_cards() {
+async fn ecs_tasks_are_read_with_their_instances_and_network_cards() {
     let (server, ec2) = (PlayedServer::start(json).await, PlayedServer::start(query).await);
     let services = [("https://ec2.us-east-1.amazonaws.com", ec2.address.as_str())];
     let cluster = "__meta_ecs_cluster=cl __meta_ecs_cluster_arn=arn:cl";

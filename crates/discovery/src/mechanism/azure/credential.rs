@@ -1,5 +1,5 @@
-//! Who asks Azure: a client with a secret, the machine's own identity, a workload's token, or whatever of these the
-//! environment offers.
+//! Authentication with Azure: by client secret, managed identity, workload identity, or the SDK's default
+//! chain of these.
 
 use std::time::Duration;
 
@@ -16,16 +16,16 @@ use crate::token::TokenCache;
 
 const METADATA: &str = "http://169.254.169.254";
 const ASSERTION_TYPE: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
-/// The metadata service is next door; where there is none, the next way is tried after this time.
+/// The metadata service is local. Where there is none, the next source is tried after this time.
 const TIMEOUT: Duration = Duration::from_secs(10);
 const PROGRAM_BYTES_MAX: usize = 64 << 10;
 
-/// Where the services of a cloud are.
+/// The endpoints of a cloud.
 #[derive(Clone, Copy)]
 pub(super) struct Cloud {
     /// The resource manager.
     pub manager: &'static str,
-    /// What tokens are for.
+    /// The audience of tokens.
     audience: &'static str,
     authority: &'static str,
 }
@@ -55,8 +55,8 @@ impl Cloud {
     }
 }
 
-/// A way to a token.
-enum Way {
+/// A source of tokens.
+enum TokenSource {
     Secret {
         tenant: String,
         client: String,
@@ -67,12 +67,12 @@ enum Way {
         client: String,
         token_file: String,
     },
-    /// The identity of the machine, or of the app service that the environment names.
+    /// The managed identity of the machine, or of the app service that the environment names.
     Managed {
         client: String,
         service: Option<(String, String)>,
     },
-    /// The command `az`, signed on by somebody.
+    /// The command `az`, in which a user has logged in.
     CommandLine {
         tenant: String,
     },
@@ -83,8 +83,8 @@ pub(super) struct Credential {
     cloud: Cloud,
     authority: String,
     metadata: String,
-    /// Tried in order until one gives a token.
-    ways: Vec<Way>,
+    /// Tried in order until one returns a token.
+    ways: Vec<TokenSource>,
     token: TokenCache,
 }
 
@@ -105,7 +105,7 @@ impl Credential {
             let tenant = variable("AZURE_TENANT_ID")?;
             let (client, token_file) =
                 (variable("AZURE_CLIENT_ID")?, variable("AZURE_FEDERATED_TOKEN_FILE")?);
-            Some(Way::Workload { tenant, client, token_file })
+            Some(TokenSource::Workload { tenant, client, token_file })
         };
         let service = || Some((variable("IDENTITY_ENDPOINT")?, variable("IDENTITY_HEADER")?));
         let own_tenant = Some(section.tenant_id.clone()).filter(|tenant| !tenant.is_empty());
@@ -113,10 +113,12 @@ impl Credential {
             "WorkloadIdentity" => vec![workload().ok_or_else(|| {
                 wrong("no client ID, tenant ID or token file specified. Check pod configuration")
             })?],
-            "ManagedIdentity" => vec![Way::Managed { client: section.client_id.clone(), service: service() }],
+            "ManagedIdentity" => {
+                vec![TokenSource::Managed { client: section.client_id.clone(), service: service() }]
+            }
             "SDK" => {
                 let secret = || {
-                    Some(Way::Secret {
+                    Some(TokenSource::Secret {
                         tenant: own_tenant.clone().or_else(|| variable("AZURE_TENANT_ID"))?,
                         client: variable("AZURE_CLIENT_ID")?,
                         secret: variable("AZURE_CLIENT_SECRET")?,
@@ -124,17 +126,20 @@ impl Credential {
                 };
                 let client = variable("AZURE_CLIENT_ID").unwrap_or_default();
                 let tenant = own_tenant.clone().unwrap_or_default();
-                let always = [Way::Managed { client, service: service() }, Way::CommandLine { tenant }];
+                let always = [
+                    TokenSource::Managed { client, service: service() },
+                    TokenSource::CommandLine { tenant },
+                ];
                 secret().into_iter().chain(workload()).chain(always).collect()
             }
-            _ => vec![Way::Secret {
+            _ => vec![TokenSource::Secret {
                 tenant: section.tenant_id.clone(),
                 client: section.client_id.clone(),
                 secret: section.client_secret.reveal().to_owned(),
             }],
         };
         let authority = variable("AZURE_AUTHORITY_HOST").unwrap_or_else(|| cloud.authority.to_owned());
-        // The SDK asks for tokens with a client of its own.
+        // The SDK requests tokens with a separate client.
         let api = ApiClient::new(&HttpClientConfig::default(), context, TIMEOUT)?;
         Ok(Credential {
             api,
@@ -146,7 +151,7 @@ impl Credential {
         })
     }
 
-    /// A token that is good for another minute.
+    /// A token that stays valid for at least another minute.
     pub(super) async fn token(&mut self) -> Result<String, RefreshError> {
         if let Some(token) = self.token.get() {
             return Ok(token);
@@ -166,10 +171,10 @@ impl Credential {
         Err(RefreshError::Answer(errors.join("; ")))
     }
 
-    async fn ask(&self, way: &Way) -> Result<TokenReply, RefreshError> {
+    async fn ask(&self, way: &TokenSource) -> Result<TokenReply, RefreshError> {
         let scope = format!("{}/.default", self.cloud.audience);
         match way {
-            Way::Secret { tenant, client, secret } => {
+            TokenSource::Secret { tenant, client, secret } => {
                 let form = [
                     ("grant_type", "client_credentials"),
                     ("client_id", client.as_str()),
@@ -178,7 +183,7 @@ impl Credential {
                 ];
                 self.ask_authority(tenant, &form).await
             }
-            Way::Workload { tenant, client, token_file } => {
+            TokenSource::Workload { tenant, client, token_file } => {
                 let assertion = tokio::fs::read_to_string(token_file).await;
                 let assertion =
                     assertion.map_err(|error| RefreshError::File(format!("open {token_file}"), error))?;
@@ -191,7 +196,7 @@ impl Credential {
                 ];
                 self.ask_authority(tenant, &form).await
             }
-            Way::Managed { client, service } => {
+            TokenSource::Managed { client, service } => {
                 let resource = query_escape(self.cloud.audience);
                 let client = match client.as_str() {
                     "" => String::new(),
@@ -210,7 +215,7 @@ impl Credential {
                 };
                 Ok(TokenReply::Answer(answer))
             }
-            Way::CommandLine { tenant } => {
+            TokenSource::CommandLine { tenant } => {
                 let mut command = Command::new("az");
                 let resource = self.cloud.audience;
                 command.args(["account", "get-access-token", "-o", "json", "--resource", resource]);
@@ -219,7 +224,7 @@ impl Credential {
                 }
                 let printed =
                     ferula_http_client::program::output(command, PROGRAM_BYTES_MAX, TIMEOUT).await?;
-                // Asked for again each round: the command keeps tokens itself.
+                // Requested again in each round: the command caches tokens itself.
                 let token: CommandLineToken = json::from_slice(&printed)?;
                 Ok(TokenReply::Token(token.access_token))
             }
@@ -233,7 +238,7 @@ impl Credential {
     }
 }
 
-/// What a way gives: an answer with a token, or one by itself.
+/// The result of a source: an HTTP answer that contains a token, or the token itself.
 enum TokenReply {
     Answer(Answer),
     Token(String),

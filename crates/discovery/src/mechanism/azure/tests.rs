@@ -1,4 +1,4 @@
-//! `azure` held against a played resource manager: machines, scale sets, cards that are kept, ways to a token.
+//! `azure` against a simulated resource manager: machines, scale sets, cached cards, sources of tokens.
 
 use super::credential::{Cloud, Credential};
 use crate::played::{Bed, Play, PlayedServer, ReceivedRequest, context, section_of};
@@ -95,7 +95,7 @@ async fn machines_and_those_of_scale_sets_are_read() {
 }
 
 #[tokio::test]
-async fn tokens_come_by_every_way() {
+async fn tokens_come_from_every_source() {
     let server = PlayedServer::start(play).await;
     let directory = tempfile::tempdir().expect("a directory");
     let file = directory.path().join("token");

@@ -1,4 +1,4 @@
-//! `consul` held against a played server: its labels, and what it does when the server errs.
+//! `consul` against a simulated server: its labels, and its behaviour on errors of the server.
 
 use std::sync::{Arc, Mutex};
 
@@ -26,7 +26,7 @@ fn indexed(index: &str, body: &str) -> Play {
 pub(crate) fn agent(request: &ReceivedRequest) -> Play {
     match request.target.split('?').next().unwrap_or_default() {
         "/v1/agent/self" => Play::Json(r#"{"Config": {"Datacenter": "dc1"}}"#.to_owned()),
-        // Nothing changes: the request is held.
+        // Nothing changes, so the request is held.
         _ if request.target.contains("index=") => Play::Stream(Vec::new()),
         "/v1/catalog/services" => indexed("5", r#"{"consul": [], "web": ["a", "b"]}"#),
         "/v1/health/service/web" => indexed("7", WEB),
@@ -60,7 +60,7 @@ async fn instances_have_the_labels_of_node_service_and_checks() {
 
 #[tokio::test]
 async fn services_come_and_go_and_stay_while_consul_fails() {
-    // The catalog, whose index is the number of its changes; and whether the agent is down.
+    // The catalog, whose index counts its changes, and whether the agent is down.
     let state = Arc::new(Mutex::new((1, r#"{"web": []}"#, false)));
     let played = state.clone();
     let server = PlayedServer::start(move |request| {
@@ -98,10 +98,10 @@ async fn services_come_and_go_and_stay_while_consul_fails() {
     assert_eq!(bed.targets(1).await.len(), 1);
 }
 
-/// Every send replaces all groups. Were one made outside the lock, another watch could send a newer picture in between,
-/// and the older one would stay.
+/// Every send replaces all groups. If one were made outside the lock, another watch could send a newer state
+/// in between, and the older one would remain.
 #[tokio::test]
-async fn groups_are_sent_under_the_lock_that_they_are_read_under() {
+async fn groups_are_read_and_sent_under_the_same_lock() {
     let server = PlayedServer::start(agent).await;
     let yaml = format!("scrape_configs:\n- job_name: a\n  {}\n", section(&server.address));
     let config = Config::parse(&yaml).expect("a good configuration");

@@ -1,4 +1,4 @@
-//! `dns` held against a played server: its labels, and what it does when the server errs.
+//! `dns` against a simulated server: its labels, and its behaviour on errors of the server.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -20,14 +20,14 @@ const MX: u16 = 15;
 const AAAA: u16 = 28;
 const SRV: u16 = 33;
 
-/// What a played server does with a question.
+/// The reaction of the simulated server to a query.
 enum Reply {
     Records(Vec<(&'static str, u16, Vec<u8>)>),
-    /// A code, such as 3 for "no such name".
+    /// An error code, such as 3 for "no such name".
     Code(u8),
-    /// Over UDP: cut off. Over TCP: these records.
+    /// Over UDP: truncated. Over TCP: these records.
     Truncated(Vec<(&'static str, u16, Vec<u8>)>),
-    /// An answer that belongs to another question, and then none.
+    /// An answer to a different query, and then none.
     Spoofed,
     Garbage,
     Silence,
@@ -89,7 +89,7 @@ fn reply(question: &[u8], script: fn(&str, u16) -> Reply, is_tcp: bool) -> Optio
     }
 }
 
-/// A server on the same port of UDP and TCP.
+/// A server on the same port for UDP and TCP.
 async fn serve(script: fn(&str, u16) -> Reply) -> SocketAddr {
     let udp = UdpSocket::bind("127.0.0.1:0").await.expect("a port");
     let address = udp.local_addr().expect("bound");
@@ -190,7 +190,7 @@ async fn each_type_has_its_address_and_labels() {
 }
 
 #[tokio::test]
-async fn search_domains_are_tried_and_names_that_do_not_exist_have_no_targets() {
+async fn search_domains_are_tried_and_nonexistent_names_have_no_targets() {
     fn script(asked: &str, _: u16) -> Reply {
         match asked {
             "host.sub.example." => Reply::Records(vec![("host.sub.example.", A, vec![10, 0, 0, 2])]),
@@ -206,7 +206,7 @@ async fn search_domains_are_tried_and_names_that_do_not_exist_have_no_targets() 
 }
 
 #[tokio::test]
-async fn a_truncated_answer_is_asked_for_over_tcp() {
+async fn a_truncated_query_is_repeated_over_tcp() {
     fn script(_: &str, _: u16) -> Reply {
         Reply::Truncated((0..=255).map(|number| ("big.example.", A, vec![10, 0, 1, number])).collect())
     }

@@ -1,4 +1,4 @@
-//! `docker` held against a played server: its labels, and what it does when the server errs.
+//! `docker` against a simulated server: its labels, and its behaviour on errors of the server.
 
 use std::sync::Arc;
 
@@ -28,7 +28,7 @@ const NETWORKS: &str = r#"[
  {"Id": "n3", "Name": "host", "Scope": "local", "Internal": false, "Ingress": false, "Labels": null}
 ]"#;
 
-/// The real client first asks which version the daemon speaks.
+/// The real client first asks for the daemon's API version.
 pub(crate) fn daemon(request: &ReceivedRequest) -> Play {
     let path = request.target.split('?').next().unwrap_or_default();
     let path =
@@ -75,13 +75,13 @@ async fn containers_have_a_target_for_each_port_of_their_first_network() {
 }
 
 #[tokio::test]
-async fn filters_are_sent_and_every_network_can_be_asked_for() {
+async fn filters_are_sent_and_targets_in_all_networks_can_be_requested() {
     let server = PlayedServer::start(daemon).await;
     let bed = Bed::new(&format!(
         "docker_sd_configs: [{{host: 'tcp://{}', match_first_network: false, filters: [{{name: label, values: [a=b, c]}}]}}]",
         server.address
     ));
-    // Two networks for c1 with two ports each, and for c2, which shares them.
+    // Two networks for c1 with two ports each, and the same for c2, which shares them.
     bed.targets(8).await;
     let request = server.targets();
     assert_eq!(
@@ -91,7 +91,7 @@ async fn filters_are_sent_and_every_network_can_be_asked_for() {
 }
 
 #[tokio::test]
-async fn a_daemon_is_asked_over_its_socket() {
+async fn a_daemon_is_reached_over_its_socket() {
     let directory = tempfile::tempdir().expect("a directory");
     let path = directory.path().join("docker.sock");
     let listener = tokio::net::UnixListener::bind(&path).expect("a socket");
@@ -117,7 +117,7 @@ async fn a_daemon_is_asked_over_its_socket() {
 }
 
 #[tokio::test]
-async fn an_old_daemon_is_asked_without_a_version_and_its_errors_are_told() {
+async fn an_old_daemon_gets_requests_without_a_version_and_its_errors_are_reported() {
     let answered = Arc::new(std::sync::atomic::AtomicBool::new(false));
     let flag = answered.clone();
     let server = PlayedServer::start(move |request| {
@@ -134,7 +134,7 @@ async fn an_old_daemon_is_asked_without_a_version_and_its_errors_are_told() {
     assert!(answered.load(std::sync::atomic::Ordering::SeqCst));
 }
 
-/// Prometheus never ends over these.
+/// Prometheus loops forever on these.
 #[tokio::test]
 async fn containers_that_share_each_others_network_have_no_targets() {
     let server = PlayedServer::of_paths(&[

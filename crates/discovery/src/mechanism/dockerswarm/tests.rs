@@ -1,4 +1,4 @@
-//! `dockerswarm` held against a played server: its labels, and what it does when the server errs.
+//! `dockerswarm` against a simulated server: its labels, and its behaviour on errors of the server.
 
 use crate::played::{Bed, Play, PlayedServer, ReceivedRequest};
 

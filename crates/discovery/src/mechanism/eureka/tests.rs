@@ -1,4 +1,4 @@
-//! `eureka` held against a played server: ports, metadata as it stands, what is no list.
+//! `eureka` against a simulated server: ports, metadata as written, invalid lists.
 
 use crate::played::{Bed, Play, PlayedServer, ReceivedRequest};
 

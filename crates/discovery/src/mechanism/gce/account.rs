@@ -1,5 +1,5 @@
-//! Application default credentials: the file that the environment names, the one that `gcloud` wrote, or the account
-//! that the machine itself has.
+//! Application default credentials: the file named in the environment, the file that `gcloud` wrote, or the
+//! account of the machine itself.
 
 use std::collections::BTreeMap;
 
@@ -16,9 +16,9 @@ use crate::token::TokenCache;
 const SCOPE: &str = "https://www.googleapis.com/auth/compute.readonly";
 const TOKEN_URL: &str = "https://oauth2.googleapis.com/token";
 const GRANT: &str = "urn:ietf:params:oauth:grant-type:jwt-bearer";
-/// How long an assertion is good, in seconds.
+/// Lifetime of an assertion, in seconds.
 const ASSERTION_SECONDS: i64 = 3600;
-/// The machine's own service.
+/// The machine's metadata service.
 const METADATA_HOST: &str = "169.254.169.254";
 
 answers! { "snake_case":
@@ -35,7 +35,7 @@ answers! { "snake_case":
     }
 }
 
-/// Who asks, with the last token.
+/// Credentials, with the last token.
 pub(super) struct Account {
     api: ApiClient,
     clock: SharedClock,
@@ -81,7 +81,7 @@ impl Account {
         Ok(Account { api: api.clone(), source, token: TokenCache::new(&clock), clock })
     }
 
-    /// Asks anew next time.
+    /// Makes the next request fetch a new token.
     pub(super) fn forget_token(&mut self) {
         self.token.forget();
     }

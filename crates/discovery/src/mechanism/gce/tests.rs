@@ -1,4 +1,4 @@
-//! `gce` held against a played API: the machine's account and a service account, pages, labels.
+//! `gce` against a simulated API: the machine's account and a service account, pages, labels.
 
 use super::account::Account;
 use crate::api_client::ApiClient;
@@ -34,7 +34,7 @@ pub(crate) fn play(request: &ReceivedRequest) -> Play {
     }
 }
 
-/// The metadata service has an address of its own in the section's absence.
+/// The address of the metadata service, which the section cannot change.
 pub(crate) const METADATA: &str = "http://169.254.169.254";
 pub(crate) const SECTION: &str =
     "gce_sd_configs: [{project: p, zone: z, filter: 'name = x', refresh_interval: 1s}]";

@@ -1,4 +1,4 @@
-//! `hetzner` held against a played server: its labels, and what it does when the server errs.
+//! `hetzner` against a simulated server: its labels, and its behaviour on errors of the server.
 
 use super::*;
 use crate::played::{Play, PlayedServer, round_of, section_of};
@@ -50,7 +50,7 @@ async fn cloud_servers_have_their_networks_and_labels() {
 }
 
 #[tokio::test]
-async fn dedicated_servers_have_their_first_network_of_version_6() {
+async fn dedicated_servers_have_their_first_ipv6_network() {
     let server = PlayedServer::of_paths(&[(
         "/server",
         r#"[{"server": {"server_ip": "1.2.3.4", "server_number": 5, "server_name": "n", "dc": "FSN1-DC5", "status": "ready",

@@ -1,4 +1,4 @@
-//! `http` held against a played server: its labels, and what it does when the server errs.
+//! `http` against a simulated server: its labels, and its behaviour on errors of the server.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -10,7 +10,7 @@ fn section(address: &str) -> String {
 }
 
 #[tokio::test]
-async fn groups_are_asked_for_at_the_interval_and_kept_while_the_server_fails() {
+async fn groups_are_requested_at_the_interval_and_kept_while_the_server_fails() {
     let round = Arc::new(AtomicUsize::new(0));
     let counter = round.clone();
     let server = PlayedServer::start(move |request| {
@@ -50,7 +50,7 @@ async fn groups_are_asked_for_at_the_interval_and_kept_while_the_server_fails() 
 }
 
 #[tokio::test]
-async fn an_endless_list_is_given_up_and_the_last_one_stays() {
+async fn an_endless_list_is_aborted_and_the_last_one_stays() {
     let round = Arc::new(AtomicUsize::new(0));
     let counter = round.clone();
     let server = PlayedServer::start(move |_| match counter.fetch_add(1, Ordering::SeqCst) {
@@ -65,7 +65,7 @@ async fn an_endless_list_is_given_up_and_the_last_one_stays() {
 }
 
 #[tokio::test]
-async fn a_section_that_goes_takes_its_metrics_and_targets_along() {
+async fn a_removed_section_takes_its_metrics_and_targets_along() {
     let server = PlayedServer::start(|_| Play::Json(r#"[{"targets":["a:1"]}]"#.to_owned())).await;
     let bed = Bed::new(&section(&server.address));
     bed.targets(1).await;
@@ -83,7 +83,7 @@ async fn a_section_that_goes_takes_its_metrics_and_targets_along() {
 }
 
 #[tokio::test]
-async fn a_server_that_cannot_be_reached_at_the_start_stops_nothing() {
+async fn an_unreachable_server_at_the_start_stops_nothing() {
     let bed = Bed::new(
         "http_sd_configs: [{url: 'http://127.0.0.1:1/'}, {url: 'https://x/', tls_config: {ca_file: /proc/nowhere.pem}}]\n\
          static_configs: [{targets: ['s:1']}]",
@@ -93,7 +93,7 @@ async fn a_server_that_cannot_be_reached_at_the_start_stops_nothing() {
 }
 
 #[test]
-fn content_types_are_those_that_prometheus_takes() {
+fn accepted_content_types_are_those_of_prometheus() {
     for good in [
         "application/json",
         " Application/JSON ",

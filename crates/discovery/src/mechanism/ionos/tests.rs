@@ -1,4 +1,4 @@
-//! `ionos` held against a played API: several network cards, servers without addresses.
+//! `ionos` against a simulated API: several network cards, servers without addresses.
 
 use crate::played::{Bed, Play, PlayedServer, ReceivedRequest};
 

@@ -1,4 +1,4 @@
-//! Where the API server is and how it is asked: the section's address, a kubeconfig file, or the pod's own account.
+//! How to reach the API server: the section's URL, a kubeconfig file, or the pod's own account.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use serde::Deserialize;
 use super::exec::{Exec, ExecError, ExecSection};
 use crate::provider::ProviderError;
 
-/// Where Kubernetes puts the account of a pod. The token in it is replaced every hour, and the client reads it
+/// The directory of a pod's account. Kubernetes replaces the token in it every hour, and the client reads it
 /// again for each request.
 const ACCOUNT_DIRECTORY: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
 
@@ -21,7 +21,7 @@ pub(super) struct Server {
     /// Without a slash at the end.
     pub url: String,
     pub http: HttpClientConfig,
-    /// The program that prints a token for each request.
+    /// The program that prints a token.
     pub exec: Option<Arc<Exec>>,
 }
 
@@ -37,7 +37,7 @@ impl Server {
     }
 }
 
-/// The namespace of the pod that this program runs in.
+/// The namespace of the pod in which this program runs.
 pub(super) fn own_namespace() -> Result<String, ProviderError> {
     let file = format!("{ACCOUNT_DIRECTORY}/namespace");
     let namespace = std::fs::read_to_string(&file).map_err(|error| {
@@ -121,7 +121,7 @@ kubeconfig! {
     }
 }
 
-/// The one key that is not in kebab case.
+/// The only key that is not in kebab case.
 #[derive(Default, Deserialize)]
 #[serde(default)]
 struct TokenFiles {
@@ -155,8 +155,8 @@ fn of_kubeconfig(file: &Path) -> Result<Server, ProviderError> {
 /// Why a kubeconfig cannot be used.
 #[derive(Debug, thiserror::Error)]
 enum KubeconfigError {
-    /// Without the values, which are secrets.
-    #[error("it is not a kubeconfig{}", .0.map(|line| format!(", see line {line}")).unwrap_or_default())]
+    /// Without values, which are secrets.
+    #[error("not a valid kubeconfig{}", .0.map(|line| format!(", see line {line}")).unwrap_or_default())]
     Yaml(Option<usize>),
     #[error("context {0:?} does not exist")]
     NoContext(String),
@@ -202,7 +202,7 @@ fn parse_kubeconfig(text: &str, directory: &Path) -> Result<Server, KubeconfigEr
         let bytes = ferula_go::base64::decode(data).ok_or(KubeconfigError::Base64(key))?;
         String::from_utf8(bytes).map_err(|_| KubeconfigError::Base64(key))
     };
-    // Inline data goes before a file of the same kind.
+    // Inline data takes precedence over a file.
     let file_unless = |data: &str, file: &str| if data.is_empty() { path(file) } else { String::new() };
     let tls_config = TlsConfig {
         ca: decoded("certificate-authority-data", &cluster.certificate_authority_data)?,
@@ -215,7 +215,7 @@ fn parse_kubeconfig(text: &str, directory: &Path) -> Result<Server, KubeconfigEr
         insecure_skip_verify: cluster.insecure_skip_tls_verify,
         ..TlsConfig::default()
     };
-    // A file wins over a token, since it can be replaced.
+    // A file takes precedence over a token, because it can be replaced.
     let credentials = if token_file.is_empty() { user.token.as_str() } else { "" };
     let authorization = (!credentials.is_empty() || !token_file.is_empty()).then(|| Authorization {
         credentials: Secret::new(credentials),
@@ -270,7 +270,7 @@ mod tests {
             ("a2V5", "SECRET!", "client-key-data is not base64"),
             ("{tokenFile: t,", "{auth-provider: {name: x},", "user \"v\" has `auth-provider`"),
             ("{tokenFile: t,", "{exec: {command: x},", "exec plugin: invalid apiVersion \"\""),
-            ("users:\n", "users: SECRET\n#", "it is not a kubeconfig, see line "),
+            ("users:\n", "users: SECRET\n#", "not a valid kubeconfig, see line "),
         ] {
             let Err(found) = parse_kubeconfig(&text.replace(from, to), Path::new("/k")) else {
                 panic!("{to} is accepted")

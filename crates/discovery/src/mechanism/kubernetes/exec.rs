@@ -1,6 +1,6 @@
-//! Credentials that a program prints, as kubeconfig files name it: `aws eks get-token`, `gke-gcloud-auth-plugin`.
+//! Credentials from a program named in a kubeconfig, such as `aws eks get-token` or `gke-gcloud-auth-plugin`.
 //!
-//! The program is run when a token is needed, and again when that has ended or was refused.
+//! The program runs when a token is needed, and again when that has expired or been rejected.
 
 use std::path::Path;
 use std::time::Duration;
@@ -40,7 +40,7 @@ struct Variable {
     value: String,
 }
 
-/// Why a program gives no credentials.
+/// Why a program provides no credentials.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum ExecError {
     #[error("exec plugin: invalid apiVersion {0:?}")]
@@ -62,11 +62,11 @@ answers! { "camelCase":
     ExecStatus { token: String, expiration_timestamp: String, }
 }
 
-/// A program and the token that it printed last.
+/// A program and the last token that it printed.
 #[derive(Debug)]
 pub(super) struct Exec {
     section: ExecSection,
-    /// With the time at which it ends, in seconds since the Unix epoch.
+    /// With its expiry, in seconds since the Unix epoch.
     token: Mutex<Option<(String, i64)>>,
 }
 
@@ -77,7 +77,7 @@ impl PartialEq for Exec {
 }
 
 impl Exec {
-    /// A program with a path that is relative, such as `./token`, lies beside the file that names it.
+    /// A relative program path, such as `./token`, is resolved against the directory of the kubeconfig.
     pub(super) fn new(mut section: ExecSection, directory: &Path) -> Result<Self, ExecError> {
         if !VERSIONS.contains(&section.api_version.as_str()) {
             return Err(ExecError::Version(section.api_version));
@@ -94,7 +94,7 @@ impl Exec {
         Ok(Exec { section, token: Mutex::default() })
     }
 
-    /// The request with a token that is good.
+    /// Adds a valid token to the request.
     pub(super) async fn authorize(
         &self,
         request: Request,
@@ -110,7 +110,7 @@ impl Exec {
         with_headers(request, &[("authorization", &format!("Bearer {token}"))])
     }
 
-    /// Runs the program again next time: the server refused what it printed.
+    /// Makes the program run again next time: the server rejected its token.
     pub(super) async fn forget(&self) {
         *self.token.lock().await = None;
     }

@@ -1,7 +1,8 @@
-//! Objects to target groups: the labels of each role.
+//! Turns objects into target groups: the labels of each role.
 //!
-//! A group shows its own object and others: the service of its endpoints, the pods behind them, their nodes. Each
-//! object that was looked at is noted, so that a group is made again only when one of them is another than before.
+//! A group depends on its own object and on others: the service of its endpoints, the pods behind them, their
+//! nodes. Each object that was used is recorded, so that a group is rebuilt only when one of them has
+//! changed.
 
 use std::any::Any;
 use std::cell::RefCell;
@@ -21,7 +22,7 @@ use crate::provider::Groups;
 
 const NAMESPACE: &str = "__meta_kubernetes_namespace";
 
-/// The collections that are only looked things up in.
+/// The collections that are only used for look-ups.
 #[derive(Default)]
 pub(super) struct Lookups {
     pub nodes: Option<Arc<Watch<Node>>>,
@@ -48,7 +49,7 @@ impl Lookups {
     }
 }
 
-/// A collection while groups are made.
+/// A collection, locked while groups are built.
 struct Table<'l, T>(Option<MutexGuard<'l, Objects<T>>>);
 
 impl<'l, T: Object> Table<'l, T> {
@@ -65,10 +66,11 @@ impl<'l, T: Object> Table<'l, T> {
     }
 }
 
-/// An object that a group was made with, or its absence. Held, so that no other object gets its address.
+/// An object from which a group was built, or its absence. Held so that no other object can get its memory
+/// address.
 type Looked = (&'static str, String, Option<Arc<dyn Any + Send + Sync>>);
 
-/// Makes groups from the collections as they are at one moment.
+/// Builds groups from the collections at one moment.
 pub(super) struct GroupMaker<'l> {
     nodes: Table<'l, Node>,
     namespaces: Table<'l, Namespace>,
@@ -81,7 +83,7 @@ pub(super) struct GroupMaker<'l> {
     looked: RefCell<Vec<Looked>>,
 }
 
-/// The groups that were made, by the key of their object.
+/// The groups that were built, by the key of their object.
 #[derive(Default)]
 pub(super) struct Memo(BTreeMap<String, Made>);
 
@@ -92,7 +94,7 @@ struct Made {
 }
 
 impl Memo {
-    /// The groups of all objects, made again where something changed.
+    /// The groups of all objects; those with changes are rebuilt.
     pub(super) fn groups<'l, T: Object>(
         &mut self,
         watch: &Watch<T>,
@@ -135,7 +137,7 @@ impl<'l> GroupMaker<'l> {
         }
     }
 
-    /// Looks an object up, and notes that the group depends on it.
+    /// Looks up an object, and records that the group depends on it.
     fn look<T: Object>(&self, table: &Table<'_, T>, key: String) -> Option<Arc<T>> {
         let found = table.get(&key).cloned();
         let held = found.clone().map(|object| object as Arc<dyn Any + Send + Sync>);
@@ -251,7 +253,7 @@ impl<'l> GroupMaker<'l> {
     pub(super) fn pod(&self, pod: &Pod) -> Option<TargetGroup> {
         let meta = &pod.metadata;
         let ip = pod.status.pod_ip.as_str();
-        // Not yet started, or evicted; or on a node that the selectors leave out.
+        // Not yet started, or evicted, or on a node that the selectors exclude.
         if ip.is_empty()
             || self.nodes.is_wanted() && self.look(&self.nodes, pod.spec.node_name.clone()).is_none()
         {
@@ -416,7 +418,7 @@ impl<'l> GroupMaker<'l> {
         self.look(&self.pods, namespaced(&reference.namespace, &reference.name))
     }
 
-    /// Targets for the ports of the pods that no endpoint stands for.
+    /// Adds targets for the pods' ports without an endpoint.
     fn add_other_ports(&self, found: &mut Found) {
         for (pod, seen) in found.pods.values() {
             let ip = pod.status.pod_ip.as_str();
@@ -493,7 +495,7 @@ impl<'l> GroupMaker<'l> {
     }
 }
 
-/// The targets of one group of endpoints, and the pods behind them with the ports that were seen.
+/// The targets of one group of endpoints, and the pods behind them with the ports that were used.
 #[derive(Default)]
 struct Found {
     targets: Vec<LabelSet>,
@@ -501,8 +503,8 @@ struct Found {
 }
 
 impl Found {
-    /// Adds a target, with the labels of its pod and of the container that has its port. Endpoints name the
-    /// protocol themselves; that of slices is the container's.
+    /// Adds a target with the labels of its pod and of the container with its port. Endpoints state the
+    /// protocol themselves; that of slices comes from the container.
     fn add(
         &mut self,
         maker: &GroupMaker<'_>,
@@ -535,7 +537,7 @@ fn meta_key(meta: &Meta) -> String {
     namespaced(&meta.namespace, &meta.name)
 }
 
-/// The containers of a pod, the ordinary ones first, and whether each is an init container.
+/// The containers of a pod, regular ones first, and whether each is an init container.
 fn containers(pod: &Pod) -> impl Iterator<Item = (&Container, bool)> {
     let ordinary = pod.spec.containers.iter().map(|container| (container, false));
     ordinary.chain(pod.spec.init_containers.iter().map(|container| (container, true)))
@@ -553,7 +555,7 @@ fn add_container_port(labels: &mut Labels, port: &ContainerPort, protocol: &str)
     labels.set("__meta_kubernetes_pod_container_port_protocol", protocol);
 }
 
-/// Name, labels and annotations of an object, below its role.
+/// Adds name, labels and annotations of an object, with the prefix of its role.
 fn add_meta(labels: &mut Labels, meta: &Meta, role: &str) {
     labels.set(&format!("__meta_kubernetes_{role}_name"), meta.name.as_str());
     add_keys(labels, meta, role);
@@ -587,13 +589,13 @@ fn owned_by<'m>(meta: &'m Meta, kind: &str) -> Option<&'m str> {
     meta.controller().filter(|owner| owner.kind == kind).map(|owner| owner.name.as_str())
 }
 
-/// Whether a slice repeats, for the second address family of a service, what that of the first one holds.
+/// Whether a slice only repeats another one for the second address family of a service.
 fn is_second_family(service: &Service, slice: &EndpointSlice) -> bool {
     matches!(service.spec.ip_family_policy.as_str(), "PreferDualStack" | "RequireDualStack")
         && service.spec.ip_families.first().is_some_and(|family| *family != slice.address_type)
 }
 
-/// A host name, or one with `*` in place of its first part.
+/// Matches a host name with a pattern that may have `*` as its first part.
 fn matches_host(pattern: &str, host: &str) -> bool {
     if pattern == host {
         return true;

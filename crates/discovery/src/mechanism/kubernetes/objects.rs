@@ -1,18 +1,18 @@
-//! The parts of Kubernetes' objects that labels are made of. Everything else in them is passed over when read.
+//! The parts of Kubernetes objects that become labels. Everything else is skipped when parsing.
 
 use std::collections::BTreeMap;
 
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
-/// What every object has.
+/// The common part of all objects.
 pub(super) trait Object: DeserializeOwned + Default + Send + Sync + 'static {
     fn meta(&self) -> &Meta;
     /// The group and version in the path, such as `api/v1`.
     const API: &'static str;
     /// The collection in the path, such as `pods`.
     const PLURAL: &'static str;
-    /// The label `role` of event counts; `None` for objects that are only looked up.
+    /// The label `role` of event metrics; `None` for objects that are only looked up.
     const ROLE: Option<&'static str> = None;
 
     /// `namespace/name`, or the name alone.
@@ -39,7 +39,7 @@ pub(super) struct Meta {
 }
 
 impl Meta {
-    /// The owner that manages the object.
+    /// The owner that controls the object.
     pub(super) fn controller(&self) -> Option<&Owner> {
         self.owner_references.iter().find(|owner| owner.controller)
     }
@@ -53,7 +53,7 @@ pub(super) struct Owner {
     pub controller: bool,
 }
 
-/// Struct, path and role of each kind of object.
+/// Struct, path and role of each type of object.
 macro_rules! objects {
     ($($name:ident $api:literal $plural:literal $role:expr, { $($field:ident: $ty:ty,)* })*) => {$(
         #[derive(Debug, Default, Deserialize)]

@@ -1,4 +1,4 @@
-//! `kubernetes` held against a played server: its labels, and what it does when the server errs.
+//! `kubernetes` against a simulated server: its labels, and its behaviour on errors of the server.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -8,7 +8,7 @@ use tokio::sync::broadcast;
 
 use crate::played::{Bed, Play, PlayedServer, ReceivedRequest};
 
-/// A played cluster: collections by path, with a history that can be lost.
+/// A simulated cluster: collections by path, with a history that can be lost.
 #[derive(Clone)]
 pub(crate) struct Cluster(Arc<Mutex<State>>);
 
@@ -17,7 +17,7 @@ struct State {
     /// Objects by collection and key.
     objects: BTreeMap<String, BTreeMap<String, Json>>,
     watches: Vec<(String, broadcast::Sender<String>)>,
-    /// Versions before this one cannot be watched from.
+    /// Watches cannot start at versions before this one.
     oldest: u64,
     is_down: bool,
     lists: usize,
@@ -39,7 +39,7 @@ impl Cluster {
         self.0.lock().expect("a test")
     }
 
-    /// Adds or changes an object; watches are told.
+    /// Adds or changes an object; watches are notified.
     pub(crate) fn put(&self, collection: &str, mut object: Json) {
         let mut state = self.state();
         state.version += 1;
@@ -73,7 +73,7 @@ impl Cluster {
             return Play::Raw("503 Service Unavailable", String::new(), b"not json".to_vec());
         }
         if query.contains_key("sendInitialEvents") {
-            // A newer way to list, which this cluster is too old for.
+            // A newer way of listing, which this cluster does not support.
             let status = json!({"kind": "Status", "apiVersion": "v1", "status": "Failure", "reason": "Invalid", "code": 422});
             let headers = "Content-Type: application/json\r\n".to_owned();
             return Play::Raw("422 Unprocessable Entity", headers, status.to_string().into_bytes());
@@ -85,7 +85,7 @@ impl Cluster {
                 return Play::Raw("410 Gone", String::new(), status.to_string().into_bytes());
             }
             let (sender, receiver) = broadcast::channel(10_000);
-            // What happened since then comes first.
+            // Past events come first.
             for object in state.objects.get(path).into_iter().flat_map(BTreeMap::values) {
                 let version = object["metadata"]["resourceVersion"].as_str().unwrap_or("0");
                 if version.parse::<u64>().is_ok_and(|version| version > from) {
@@ -97,7 +97,7 @@ impl Cluster {
             return Play::Live(receiver);
         }
         state.lists += 1;
-        // Small pages, so that every list has some.
+        // Small pages, so that every list has several.
         let start: usize = query.get("continue").and_then(|text| text.parse().ok()).unwrap_or(0);
         let size = if query.contains_key("limit") { 3 } else { usize::MAX };
         let none = BTreeMap::new();
@@ -269,7 +269,7 @@ async fn every_role_has_its_targets_and_labels() {
 }
 
 #[tokio::test]
-async fn changes_are_followed_over_ended_watches_lost_history_and_a_server_that_is_down() {
+async fn changes_are_followed_across_ended_watches_lost_history_and_outages() {
     let cluster = Cluster::new();
     for number in 0..10 {
         cluster.put("/api/v1/pods", pod(&format!("p{number}"), &format!("10.1.0.{number}")));
@@ -283,13 +283,14 @@ async fn changes_are_followed_over_ended_watches_lost_history_and_a_server_that_
     let has = |targets: &[String], ip: &str| targets.iter().any(|target| target.starts_with(ip));
     bed.wait_for(|targets| has(targets, "10.1.1.1:80") && !has(targets, "10.1.0.0:80")).await;
 
-    // A watch that ends is begun again from where it was.
+    // A watch that ends is restarted where it stopped.
     cluster.end_watches();
     cluster.put("/api/v1/pods", pod("p1", "10.1.2.2"));
     bed.wait_for(|targets| has(targets, "10.1.2.2:80") && !has(targets, "10.1.0.1:80")).await;
     assert_eq!(cluster.state().lists, 4, "ten pods in pages of three, listed once");
 
-    // While the server is down nothing is lost; afterwards its history is gone, so it is listed again.
+    // While the server is down, nothing is lost; afterwards its history is gone, so everything is listed
+    // again.
     cluster.state().is_down = true;
     cluster.end_watches();
     bed.wait_for_metric("prometheus_sd_kubernetes_failures_total", 3.0).await;
@@ -306,7 +307,7 @@ async fn changes_are_followed_over_ended_watches_lost_history_and_a_server_that_
 }
 
 #[tokio::test]
-async fn jobs_that_want_the_same_objects_share_a_watch() {
+async fn jobs_with_the_same_objects_share_a_watch() {
     let cluster = Cluster::new();
     fill(&cluster);
     let server = serve(&cluster).await;
@@ -325,7 +326,7 @@ async fn jobs_that_want_the_same_objects_share_a_watch() {
 }
 
 #[tokio::test]
-async fn selectors_and_namespaces_narrow_down_what_is_asked_for() {
+async fn selectors_and_namespaces_restrict_the_requests() {
     let server = serve(&Cluster::new()).await;
     let more = ", namespaces: {names: [b, a, b]}, selectors: [{role: pod, label: 'x in (y, z)', field: 'spec.nodeName=n'}]";
     let bed = Bed::new(&section(&server.address, "pod", more));
@@ -341,7 +342,7 @@ async fn selectors_and_namespaces_narrow_down_what_is_asked_for() {
 }
 
 #[tokio::test]
-async fn garbage_and_flooding_in_a_watch_cost_a_failure_and_no_targets() {
+async fn garbage_and_flooding_in_a_watch_cause_a_failure_but_lose_no_targets() {
     let cluster = Cluster::new();
     fill(&cluster);
     let round = Arc::new(std::sync::atomic::AtomicUsize::new(0));
@@ -371,8 +372,8 @@ async fn garbage_and_flooding_in_a_watch_cost_a_failure_and_no_targets() {
     bed.targets(6).await;
 }
 
-/// A proxy that cannot watch answers at once: the next watch waits, longer each time. Without the wait the failures are
-/// never counted, and the server is asked without a pause.
+/// A proxy that cannot watch answers immediately: each new watch waits longer. Without these pauses, failures
+/// would never be counted, and requests would be sent in a tight loop.
 #[tokio::test]
 async fn a_watch_that_ends_at_once_is_a_failure_and_waits() {
     let cluster = Cluster::new();
@@ -391,7 +392,7 @@ async fn a_watch_that_ends_at_once_is_a_failure_and_waits() {
     assert!(watches <= failures + 1, "{watches} watches, {failures} failures");
 }
 
-/// The program of a kubeconfig is run once for a token, and again when the token has ended or is refused.
+/// The program of a kubeconfig runs once per token, and again when the token has expired or been rejected.
 #[tokio::test]
 async fn a_kubeconfig_may_name_a_program_that_prints_tokens() {
     use std::os::unix::fs::PermissionsExt;
@@ -437,7 +438,7 @@ async fn a_kubeconfig_may_name_a_program_that_prints_tokens() {
     assert_eq!(runs(), 2);
 }
 
-/// Five thousand pods of which many come and go: right within five seconds, and listed once.
+/// Five thousand pods, many of which come and go: correct within five seconds, and listed only once.
 #[tokio::test]
 async fn many_pods_coming_and_going_are_right_soon() {
     let cluster = Cluster::new();
@@ -449,7 +450,7 @@ async fn many_pods_coming_and_going_are_right_soon() {
     }
     let played = cluster.clone();
     let server = PlayedServer::start(move |request| {
-        // As large as they are asked for.
+        // Pages have the requested size.
         let mut request = request.clone();
         if !request.target.contains("watch=true") {
             request.target = request.target.split('?').next().unwrap_or_default().to_owned();

@@ -3,12 +3,12 @@
 //! ```text
 //! list (pages) ─▶ store ◀─ events ◀─ watch ─┬─ ended: watch again from the last version
 //!   ▲                                       └─ version too old (410): list again
-//!   └──────────── errors: wait, longer each time up to 30 s, at random so that many do not come at once
+//!   └──────────── errors: wait, longer each time up to 30 s, with jitter
 //! ```
 //!
-//! Always true: the copy is replaced by a complete list only, so an API server that fails, or sends half a list,
-//! takes nothing away; one watch serves all that want the same objects; a line of a watch is at most
-//! [`LINE_BYTES_MAX`] long and a connection that says nothing for too long is given up.
+//! Always true: the copy is only ever replaced by a complete list, so an API server that fails or sends half
+//! a list removes nothing; one watch serves all users of the same objects; a line of a watch has at most
+//! [`LINE_BYTES_MAX`], and a connection that is silent for too long is closed.
 
 use std::any::Any;
 use std::collections::BTreeMap;
@@ -32,22 +32,22 @@ use crate::json;
 use crate::provider::{Context, ProviderError};
 use crate::refresh::RefreshError;
 
-/// Objects in a page of a list.
+/// Number of objects per page of a list.
 const PAGE_OBJECTS: u32 = 500;
-/// A page, or a request for it, takes at most this long.
+/// Time limit for one page of a list.
 const LIST_TIMEOUT: Duration = Duration::from_secs(60);
-/// The server ends a watch after this time, and it is begun again.
+/// The server ends a watch after this time; it is then restarted.
 const WATCH_TIME: Duration = Duration::from_secs(300);
-/// A watch that says nothing for so long after its end is dead.
+/// A watch that stays silent this long beyond its end is considered dead.
 const WATCH_GRACE: Duration = Duration::from_secs(30);
-/// etcd holds objects of up to 1.5 MB.
+/// etcd stores objects of up to 1.5 MB.
 const LINE_BYTES_MAX: usize = 8 << 20;
-/// A watch that ends sooner and without an event was none.
+/// A watch that ends sooner than this without an event has failed.
 const SHORT_WATCH: Duration = Duration::from_secs(1);
 /// The first wait after a failure, and the longest.
 const WAIT_MIN: Duration = Duration::from_millis(800);
 const WAIT_MAX: Duration = Duration::from_secs(30);
-/// A watch that lasted so long makes up for the failures before it.
+/// After a watch of this duration, earlier failures are forgotten.
 const HEALTHY_AFTER: Duration = Duration::from_secs(10);
 
 pub(super) struct KubernetesMetrics {
@@ -61,16 +61,16 @@ impl KubernetesMetrics {
         KubernetesMetrics {
             events: registry.counter_vec(
                 "prometheus_sd_kubernetes_events_total",
-                "Objects that were added, changed or deleted in Kubernetes, by the role they stand for.",
+                "Kubernetes objects that were added, changed or deleted, by role.",
                 &["role", "event"],
             ),
             failures: registry.counter(
                 "prometheus_sd_kubernetes_failures_total",
-                "Requests to list or watch objects that failed. They are repeated, and the targets known before stay in use.",
+                "Failed requests to list or watch objects. They are repeated, and the last known targets stay in use.",
             ),
             requests: registry.counter_vec(
                 "prometheus_sd_kubernetes_http_request_total",
-                "Requests to the Kubernetes API by the status of the answer; `<error>` where none came.",
+                "Requests to the Kubernetes API by status; `<error>` if there was no answer.",
                 &["status_code"],
             ),
         }
@@ -80,7 +80,7 @@ impl KubernetesMetrics {
 /// The objects of one collection, by their key.
 pub(super) type Objects<T> = BTreeMap<String, Arc<T>>;
 
-/// A collection that is watched for as long as somebody holds it.
+/// A collection that is watched for as long as a handle to it exists.
 pub(super) struct Watch<T> {
     state: Arc<State<T>>,
     task: tokio::task::AbortHandle,
@@ -90,7 +90,7 @@ struct State<T> {
     objects: Mutex<Objects<T>>,
     /// Set by the first complete list.
     synced: Mutex<bool>,
-    /// Those that are told of changes.
+    /// Listeners that are notified of changes.
     listeners: Mutex<Vec<Weak<Notify>>>,
 }
 
@@ -113,7 +113,7 @@ impl<T> Watch<T> {
         *locked(&self.state.synced)
     }
 
-    /// Notifies of every change from now on.
+    /// Notifies the listener of every change from now on.
     pub(super) fn subscribe(&self, listener: &Arc<Notify>) {
         let mut listeners = locked(&self.state.listeners);
         listeners.retain(|known| known.strong_count() > 0);
@@ -121,7 +121,7 @@ impl<T> Watch<T> {
     }
 }
 
-/// What makes two watches the same one.
+/// The identity of a watch.
 #[derive(PartialEq)]
 struct Key {
     server: Server,
@@ -133,7 +133,7 @@ struct Key {
 #[derive(Default)]
 pub(super) struct Watches(Mutex<Vec<(Key, Weak<dyn Any + Send + Sync>)>>);
 
-/// Which objects of a collection are wanted.
+/// Which objects of a collection are watched.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Selector {
     pub label: String,
@@ -141,7 +141,7 @@ pub(super) struct Selector {
 }
 
 impl Watches {
-    /// The watch of these objects; begun if nobody has it yet.
+    /// The watch of these objects, started if necessary.
     pub(super) fn get<T: Object>(
         &self,
         server: &Server,
@@ -218,7 +218,7 @@ struct Event<T> {
     object: T,
 }
 
-/// What an `ERROR` event and an answer with another status than 200 hold.
+/// The content of an `ERROR` event, and of an answer with a status other than 200.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 struct Status {
@@ -226,7 +226,7 @@ struct Status {
     message: String,
 }
 
-/// A mark in the history without an object.
+/// A bookmark in the history, without an object.
 #[derive(Default, Deserialize)]
 #[serde(default)]
 struct Bookmark {
@@ -236,20 +236,20 @@ struct Bookmark {
 /// Why listing or watching stopped.
 #[derive(Debug, thiserror::Error)]
 enum WatchError {
-    /// The history does not reach back so far: the collection has to be listed again.
+    /// The history does not reach back far enough: the collection has to be listed again.
     #[error("{0}")]
     Expired(String),
     #[error("{0}")]
     Refused(String),
     #[error("{0}")]
     Request(#[from] RefreshError),
-    #[error("an event of more than {LINE_BYTES_MAX} bytes")]
+    #[error("an event is larger than {LINE_BYTES_MAX} bytes")]
     LongLine,
-    #[error("the watch ended at once, without an event")]
+    #[error("the watch ended immediately, without an event")]
     TooShort,
-    #[error("nothing was heard for {}s", .0.as_secs())]
+    #[error("no data received for {}s", .0.as_secs())]
     Silent(Duration),
-    #[error("an event of unknown type {0:?}")]
+    #[error("unknown event type {0:?}")]
     UnknownEvent(String),
 }
 
@@ -268,7 +268,7 @@ struct Reflector<T> {
     clock: SharedClock,
     metrics: KubernetesMetrics,
     state: Arc<State<T>>,
-    /// For waits that differ between programs.
+    /// State of the random generator for jitter.
     seed: u64,
 }
 
@@ -283,7 +283,7 @@ impl<T: Object> Reflector<T> {
                 Some(from) => self.watch(from.clone(), &mut version).await,
             };
             let lasted = self.clock.elapsed().saturating_sub(start);
-            // A server or proxy that cannot watch answers at once, every time.
+            // A server or proxy that cannot watch answers immediately, every time.
             let is_too_short =
                 result.is_ok() && before.is_some() && before == version && lasted < SHORT_WATCH;
             let result = if is_too_short { Err(WatchError::TooShort) } else { result };
@@ -310,9 +310,9 @@ impl<T: Object> Reflector<T> {
         }
     }
 
-    /// Between one and two times `wait`.
+    /// A random duration between `wait` and twice `wait`.
     fn jittered(&mut self, wait: Duration) -> Duration {
-        // Xorshift: any spread will do.
+        // Xorshift: the quality does not matter here.
         self.seed ^= self.seed << 13;
         self.seed ^= self.seed >> 7;
         self.seed ^= self.seed << 17;
@@ -324,7 +324,7 @@ impl<T: Object> Reflector<T> {
         self.metrics.requests.with(&[&code]).inc();
     }
 
-    /// A `GET`, with the token of the section's program if there is one.
+    /// A `GET`, with the token of the section's program, if there is one.
     async fn request(&self, url: &str) -> Result<Request, RefreshError> {
         let request = Request::get(url)?;
         match &self.exec {
@@ -333,7 +333,7 @@ impl<T: Object> Reflector<T> {
         }
     }
 
-    /// A token that was refused is not used again.
+    /// Drops a token that was rejected.
     async fn look_at_status(&self, status: StatusCode) {
         if let Some(exec) = &self.exec
             && status == StatusCode::UNAUTHORIZED
@@ -342,7 +342,7 @@ impl<T: Object> Reflector<T> {
         }
     }
 
-    /// Reads the whole collection and puts it in place of the one that was known; returns its version.
+    /// Lists the whole collection and replaces the copy; returns the version.
     async fn list(&self) -> Result<String, WatchError> {
         let mut objects = Objects::new();
         let mut next = String::new();
@@ -376,7 +376,7 @@ impl<T: Object> Reflector<T> {
         for (key, object) in &mut objects {
             match known.get(key) {
                 Some(same) if same.meta().resource_version == object.meta().resource_version => {
-                    // The same object keeps its place in memory, by which its readers know it.
+                    // An unchanged object keeps its memory address, by which readers recognize it.
                     *object = same.clone();
                 }
                 Some(_) => self.count_event("update"),
@@ -404,7 +404,7 @@ impl<T: Object> Reflector<T> {
         }
     }
 
-    /// Follows the changes since `from`, and keeps `version` up to date, until the server ends the watch.
+    /// Follows the changes since `from` and updates `version`, until the server ends the watch.
     async fn watch(&self, from: String, version: &mut Option<String>) -> Result<(), WatchError> {
         let url = format!(
             "{}?watch=true&allowWatchBookmarks=true&resourceVersion={}&timeoutSeconds={}{}",
@@ -424,12 +424,12 @@ impl<T: Object> Reflector<T> {
             return Err(refused(status, &text, &body.unwrap_or_default()));
         }
         let mut rest: Vec<u8> = Vec::new();
-        // The part of `rest` that holds no end of line.
+        // The part of `rest` without a line end.
         let mut searched = 0;
         loop {
             let chunk = self.unless_silent(response.chunk()).await?.map_err(RefreshError::from)?;
             let Some(chunk) = chunk else {
-                // A last event without an end of line was cut off: it comes again.
+                // A last event without a line end is incomplete, and will be sent again.
                 return Ok(());
             };
             rest.extend_from_slice(&chunk);
@@ -462,7 +462,7 @@ impl<T: Object> Reflector<T> {
         }
     }
 
-    /// Takes over one event; returns whether it changed an object.
+    /// Applies one event; returns whether it changed an object.
     fn apply(&self, line: &[u8], version: &mut Option<String>) -> Result<bool, WatchError> {
         let kind: EventKind = json::from_slice(line)?;
         let (seen, changed) = match kind.kind.as_str() {
@@ -502,7 +502,7 @@ impl<T: Object> Reflector<T> {
     }
 }
 
-/// An answer that is not the wanted one, in the server's own words where it has some.
+/// The error for an unexpected answer, in the server's own words if there are any.
 fn refused(status: StatusCode, status_text: &str, body: &[u8]) -> WatchError {
     let said = json::from_slice::<Status>(body).map(|status| status.message).unwrap_or_default();
     let text = if said.is_empty() { format!("server returned HTTP status {status_text}") } else { said };

@@ -1,4 +1,4 @@
-//! `kuma` held against a played control plane: versions, nothing new, and assignments of another kind.
+//! `kuma` against a simulated control plane: versions, empty answers, and assignments of another type.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -57,7 +57,7 @@ async fn assignments_are_fetched_once_for_each_version() {
 }
 
 #[tokio::test]
-async fn what_is_no_assignment_is_counted_and_changes_nothing() {
+async fn invalid_assignments_are_counted_and_change_nothing() {
     let count = Arc::new(AtomicUsize::new(0));
     let server = PlayedServer::start(move |_| match count.fetch_add(1, Ordering::SeqCst) {
         0 => Play::Json(RESOURCES.to_owned()),

@@ -1,4 +1,4 @@
-//! `linode` held against a played API: two pages, addresses of every kind, events instead of lists.
+//! `linode` against a simulated API: two pages, all types of addresses, events in place of lists.
 
 use crate::played::{Bed, Play, PlayedServer, ReceivedRequest};
 
@@ -48,7 +48,7 @@ async fn instances_are_read_with_their_addresses_and_followed_by_events() {
     assert_eq!(bed.targets(2).await, [format!("1.2.3.4:80 {one}"), format!(":80 {two}")]);
     let lists = || server.targets().iter().filter(|target| target.contains("/instances")).count();
     assert_eq!(lists(), 2);
-    // Nine quiet rounds ask for events only; the tenth lists again.
+    // Nine quiet rounds request only events; the tenth lists everything again.
     let events = || server.targets().iter().filter(|target| target.contains("/events")).count();
     while lists() == 2 {
         bed.clock.advance(std::time::Duration::from_millis(500));

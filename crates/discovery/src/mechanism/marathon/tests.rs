@@ -1,4 +1,4 @@
-//! `marathon` held against a played server: its labels, and what it does when the server errs.
+//! `marathon` against a simulated server: its labels, and its behaviour on errors of the server.
 
 use crate::played::{Bed, Play, PlayedServer, ReceivedRequest};
 
@@ -24,7 +24,7 @@ pub(crate) fn section(address: &str) -> String {
 }
 
 #[tokio::test]
-async fn tasks_are_targets_by_every_way_to_name_ports() {
+async fn tasks_are_targets_however_their_ports_are_declared() {
     let server = PlayedServer::start(play).await;
     let bed = Bed::new(&section(&server.address));
     let app = "__meta_marathon_app=/a __meta_marathon_app_label_l_1=v __meta_marathon_image=i";

@@ -1,4 +1,4 @@
-//! Signatures of requests to OCI: the method and path, the date and the host, signed with a user's key.
+//! Signs requests to OCI: method, path, date and host are signed with a user's key.
 
 use ferula_config::discovery::OciSdConfig;
 use ferula_go::base64;
@@ -33,8 +33,7 @@ impl Signer {
             ProviderError::File(what, error)
         })?;
         if pem.contains("ENCRYPTED") {
-            let text =
-                "the key file is encrypted; write it without a passphrase, readable by this program only";
+            let text = "the key file is encrypted; store it without a passphrase, readable only by the user of this program";
             return Err(wrong(text.to_owned()));
         }
         let key = SigningKey::parse(&pem).map_err(|error| wrong(error.to_string()))?;
@@ -42,7 +41,7 @@ impl Signer {
         Ok(Signer { key_id, key, clock: context.clock.clone() })
     }
 
-    /// The request to this URL with its signature.
+    /// Returns the request for this URL with its signature.
     pub(super) fn sign(&self, request: Request, url: &str) -> Result<Request, RefreshError> {
         let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
         let (host, target) = rest.find('/').map_or((rest, "/"), |at| rest.split_at(at));

@@ -1,4 +1,4 @@
-//! `oci` held against a played API: compartments below the tenancy, the primary card, signatures.
+//! `oci` against a simulated API: compartments below the tenancy, the primary network card, signatures.
 
 use crate::played::{Bed, Play, PlayedServer, RSA_KEY, ReceivedRequest};
 

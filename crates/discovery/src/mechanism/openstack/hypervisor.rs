@@ -1,4 +1,4 @@
-//! Role `hypervisor`: the machines that instances run on.
+//! Role `hypervisor`: the machines on which instances run.
 
 use ferula_config::discovery::OpenStackSdConfig;
 use ferula_model::LabelSet;

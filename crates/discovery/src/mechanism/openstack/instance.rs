@@ -1,4 +1,4 @@
-//! Role `instance`: the virtual machines, each on each of its fixed addresses.
+//! Role `instance`: the virtual machines, with a target for each fixed address.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
@@ -30,7 +30,7 @@ answers! { "snake_case":
 /// The floating addresses of a region.
 #[derive(Default)]
 struct FloatingIps {
-    /// By the ID of the server and its fixed address.
+    /// By server ID and fixed address.
     by_fixed: HashMap<(String, String), String>,
     all: HashSet<String>,
 }
@@ -61,7 +61,7 @@ async fn floating_ips(session: &Session<'_>, network: &str) -> Result<FloatingIp
         ports.iter().map(|port| (port.id.as_str(), port.device_id.as_str())).collect();
     let ips: Vec<FloatingIp> = session.list(&format!("{network}v2.0/floatingips"), "floatingips").await?;
     let mut floating = FloatingIps::default();
-    // Those that are not assigned have no port.
+    // Unassigned ones have no port.
     for ip in ips.into_iter().filter(|ip| !ip.port_id.is_empty() && !ip.fixed_ip_address.is_empty()) {
         match devices.get(ip.port_id.as_str()) {
             Some(device) => {
@@ -88,7 +88,7 @@ fn add_targets(targets: &mut Vec<LabelSet>, server: &Server, floating: &Floating
         ("__meta_openstack_user_id", &server.user_id),
         ("__meta_openstack_instance_image", server.image.text("id")),
     ]);
-    // The name came with version 2.47 of the API, in place of the ID.
+    // Version 2.47 of the API replaced the ID by the name.
     let flavor = ["original_name", "id"].into_iter().find_map(|key| match server.flavor.get(key) {
         Some(Json::Text(flavor)) => Some(flavor),
         _ => None,

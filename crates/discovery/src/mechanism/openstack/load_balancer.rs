@@ -35,7 +35,7 @@ pub(super) async fn targets(
     let balancing = session.endpoint("load-balancer", section);
     let balancing =
         balancing.map_err(|error| error.within("could not create OpenStack load balancer session"))?;
-    // Some catalogs name the version already.
+    // Some catalogs include the version already.
     let balancing = balancing.replace("v2.0/", "");
     let network = session.endpoint("network", section);
     let network = network.map_err(|error| error.within("could not create OpenStack network session"))?;
@@ -46,7 +46,7 @@ pub(super) async fn targets(
     let listeners: Vec<Listener> = listeners.map_err(|error| error.within("failed to list all listeners"))?;
     let ips = session.list(&format!("{network}v2.0/floatingips"), "floatingips").await;
     let ips: Vec<FloatingIp> = ips.map_err(|error| error.within("failed to list floating IPs"))?;
-    // The first such listener of each balancer.
+    // The first such listener of each load balancer.
     let mut ports: HashMap<&str, i64> = HashMap::new();
     for listener in listeners.iter().filter(|listener| listener.protocol == "PROMETHEUS") {
         for balancer in &listener.loadbalancers {

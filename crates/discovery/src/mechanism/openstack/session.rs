@@ -1,4 +1,4 @@
-//! Signing on to the identity service (version 3), and asking the services of its catalog.
+//! Authenticates with the identity service (version 3), and sends requests to the services of its catalog.
 
 use ferula_config::discovery::OpenStackSdConfig;
 use ferula_http_client::StatusCode;
@@ -10,10 +10,10 @@ use crate::json::answers;
 use crate::provider::ProviderError;
 use crate::refresh::RefreshError;
 
-/// No region has so many; a service that always names another page ends here.
+/// No region has this many pages; stops a service that always names another page.
 const PAGES_MAX: u32 = 10_000;
 
-/// Who signs on, and where.
+/// Credentials and scope.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Access {
     endpoint: String,
@@ -30,7 +30,7 @@ pub(super) struct Access {
 }
 
 impl Access {
-    /// From the section; from the environment where that names no endpoint.
+    /// From the section, or from the environment if the section has no endpoint.
     pub(super) fn of(
         section: &OpenStackSdConfig,
         variable: impl Fn(&str) -> Option<String>,
@@ -80,7 +80,7 @@ impl Access {
         Ok(access)
     }
 
-    /// `{"id": …}` or `{"name": …}`, where one of both is given.
+    /// `{"id": …}` or `{"name": …}`, if one of them is set.
     fn domain(&self) -> Option<Value> {
         match (self.domain_id.as_str(), self.domain_name.as_str()) {
             ("", "") => None,
@@ -99,7 +99,7 @@ impl Access {
         }
     }
 
-    /// The body of a sign-on.
+    /// The body of an authentication request.
     fn body(&self) -> Result<Value, RefreshError> {
         let refuse = |text: &str| Err(RefreshError::Answer(text.to_owned()));
         if !self.credential_secret.is_empty() {
@@ -176,7 +176,7 @@ impl<'a> Session<'a> {
         Ok(Session { api, token, catalog: said.token.catalog })
     }
 
-    /// The address of a service in the section's region, with a slash at its end.
+    /// The endpoint of a service in the section's region, with a slash at the end.
     pub(super) fn endpoint(
         &self,
         service: &str,
@@ -196,7 +196,7 @@ impl<'a> Session<'a> {
         Ok(with_slash(&found.url))
     }
 
-    /// All pages of a list, found under `key`; the next page stands under `<key>_links`.
+    /// Reads all pages of a list under `key`; the next page is under `<key>_links`.
     pub(super) async fn list<T: DeserializeOwned>(
         &self,
         url: &str,
@@ -214,7 +214,7 @@ impl<'a> Session<'a> {
             }
             let mut page = crate::json::object(&answer.body)?;
             let items: Option<Vec<T>> = page.take(key)?;
-            // An error page of something in between is no empty list.
+            // An error page of an intermediary is not an empty list.
             let items =
                 items.ok_or_else(|| RefreshError::Answer(format!("the answer of {url} has no {key}")))?;
             all.extend(items);
@@ -226,14 +226,15 @@ impl<'a> Session<'a> {
     }
 }
 
-/// Where the identity service's version 3 is. An endpoint that does not name its version is asked for them.
+/// The URL of version 3 of the identity service. An endpoint without a version is asked for its versions.
 async fn identity_url(api: &ApiClient, endpoint: &str) -> Result<String, RefreshError> {
     let endpoint = with_slash(endpoint);
     if endpoint.ends_with("/v3/") {
         return Ok(endpoint);
     }
     if endpoint.ends_with("/v2.0/") {
-        let text = "version 2.0 of the identity service is not spoken: OpenStack ended it in 2018, use v3";
+        let text =
+            "version 2.0 of the identity service is not supported: OpenStack removed it in 2018, use v3";
         return Err(RefreshError::Answer(text.to_owned()));
     }
     let answer = api.get_with(&endpoint, &[("accept", "application/json")]).await?;

@@ -1,4 +1,5 @@
-//! `openstack` held against a played identity, compute, network and load balancer service: all roles, pages, who signs on.
+//! `openstack` against simulated identity, compute, network and load balancer services: all roles, pages,
+//! credentials.
 
 use ferula_config::discovery::OpenStackSdConfig;
 
@@ -129,7 +130,7 @@ async fn hypervisors_instances_and_load_balancers_are_read() {
 }
 
 #[test]
-fn without_an_endpoint_the_environment_says_who_signs_on() {
+fn without_an_endpoint_credentials_come_from_the_environment() {
     let section = OpenStackSdConfig::default();
     let error = |variables: &'static [(&str, &str)]| {
         let find = |name: &str| {

@@ -1,4 +1,4 @@
-//! `outscale` held against a played API: signed calls, pages, machines without addresses.
+//! `outscale` against a simulated API: signed requests, pages, machines without addresses.
 
 use crate::played::{Bed, Play, PlayedServer, ReceivedRequest};
 

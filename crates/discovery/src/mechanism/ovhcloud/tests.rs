@@ -1,4 +1,4 @@
-//! `ovhcloud` held against a played API: both services, signatures, a server that cannot be read.
+//! `ovhcloud` against a simulated API: both services, signatures, an unreadable server.
 
 use crate::played::{Bed, Play, PlayedServer, ReceivedRequest};
 
@@ -73,7 +73,7 @@ async fn servers_of_both_services_are_read() {
           __meta_ovhcloud_dedicated_server_server_id=7 __meta_ovhcloud_dedicated_server_state=ok \
           __meta_ovhcloud_dedicated_server_support_level=pro instance=ns1"]
     );
-    // The server's time, whatever the local clock says.
+    // The server's time, whatever the local clock shows.
     let requests = server.requests.lock().expect("a test");
     let times =
         requests.iter().filter_map(|request| request.headers.get("x-ovh-timestamp")?.parse::<i64>().ok());

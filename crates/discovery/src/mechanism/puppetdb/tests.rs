@@ -1,4 +1,4 @@
-//! `puppetdb` held against a played server: its labels, and what it does when the server errs.
+//! `puppetdb` against a simulated server: its labels, and its behaviour on errors of the server.
 
 use crate::played::{Bed, Play, PlayedServer, ReceivedRequest};
 

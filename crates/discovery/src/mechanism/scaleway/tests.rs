@@ -1,4 +1,4 @@
-//! `scaleway` held against a played API: both roles, pages, addresses of network cards.
+//! `scaleway` against a simulated API: both roles, pages, addresses of network cards.
 
 use crate::played::{Bed, Play, PlayedServer, ReceivedRequest};
 
@@ -69,7 +69,7 @@ async fn instances_are_read_page_by_page_with_addresses_of_their_cards() {
 }
 
 #[tokio::test]
-async fn bare_metal_prefers_version_4() {
+async fn bare_metal_prefers_ipv4() {
     let server = PlayedServer::start(play).await;
     let bed = Bed::new(&section(&server.address, "baremetal", "fr-par-2"));
     assert_eq!(

@@ -1,4 +1,4 @@
-//! `stackit` held against a played API: with and without a service account, whose token is used again.
+//! `stackit` against a simulated API: with and without a service account, whose token is reused.
 
 use crate::played::{Bed, Play, PlayedServer, ReceivedRequest};
 
@@ -33,7 +33,7 @@ async fn servers_are_read_with_the_sections_credentials() {
 }
 
 #[tokio::test]
-async fn a_service_account_gets_a_token_and_uses_it_again() {
+async fn a_service_account_gets_a_token_and_reuses_it() {
     let server = PlayedServer::start(play).await;
     let directory = tempfile::tempdir().expect("a directory");
     let (account, key) = (directory.path().join("account.json"), directory.path().join("key.pem"));

@@ -1,4 +1,4 @@
-//! `triton` held against a played API over TLS: both roles, groups.
+//! `triton` against a simulated API over TLS: both roles, groups.
 
 use crate::played::{Bed, Play, PlayedServer, ReceivedRequest};
 

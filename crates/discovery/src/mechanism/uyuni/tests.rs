@@ -1,4 +1,4 @@
-//! `uyuni` held against a played server: the session is used again, and begun anew after an error.
+//! `uyuni` against a simulated server: the session is reused, and replaced after an error.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -1,4 +1,4 @@
-//! `vultr` held against a played server: its labels, and what it does when the server errs.
+//! `vultr` against a simulated server: its labels, and its behaviour on errors of the server.
 
 use super::*;
 use crate::played::{Play, PlayedServer, round_of, section_of};

@@ -1,4 +1,4 @@
-//! The protocol of ZooKeeper, as far as a reader needs it.
+//! The part of ZooKeeper's protocol that a reader needs.
 //!
 //! ```text
 //! frame    length i32, then as many bytes                          (all numbers big-endian)
@@ -8,7 +8,7 @@
 //! event    xid -1, zxid, error, type i32, state i32, path string
 //! ```
 //!
-//! Strings and buffers have their length in front; -1 is none.
+//! Strings and buffers are preceded by their length; -1 means null.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -16,7 +16,7 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-/// A larger frame is refused: nodes hold at most 1 MiB, and a list of children may be larger.
+/// Larger frames are refused: nodes hold at most 1 MiB, but a list of children may be larger.
 const FRAME_BYTES_MAX: usize = 16 << 20;
 const PORT: u16 = 2181;
 const PASSWORD_BYTES: usize = 16;
@@ -40,11 +40,11 @@ pub(super) enum ZooKeeperError {
     Expired,
     #[error("no answer in time")]
     Timeout,
-    #[error("a frame of {0} bytes")]
+    #[error("a frame is {0} bytes long")]
     FrameSize(i64),
-    #[error("a frame that ends too early")]
+    #[error("a frame ends too early")]
     Truncated,
-    #[error("an answer to no request: {0}")]
+    #[error("an answer without a request: {0}")]
     Xid(i32),
     #[error("zk: error {0}")]
     Server(i32),
@@ -56,20 +56,20 @@ pub(super) enum ZooKeeperError {
     TooDeep(usize),
 }
 
-/// What is asked of a node; both leave a watch.
+/// A request about a node; both kinds leave a watch.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Request {
     Data(String),
     Children(String),
 }
 
-/// What the server says.
+/// A message from the server.
 #[derive(Debug)]
 pub(super) enum Message {
     Data(String, Vec<u8>),
     Children(String, Vec<String>),
     NoNode(String),
-    /// A watch went off.
+    /// A watch was triggered.
     Changed(String),
     Pong,
 }
@@ -77,7 +77,7 @@ pub(super) enum Message {
 /// A session with one server.
 pub(super) struct Connection {
     stream: TcpStream,
-    /// Read; behind `taken` bytes of frames that were returned.
+    /// Received bytes; the first `taken` bytes are frames that have been returned.
     buffer: Vec<u8>,
     taken: usize,
     requests: HashMap<i32, Request>,
@@ -86,7 +86,7 @@ pub(super) struct Connection {
 }
 
 impl Connection {
-    /// Connects and begins a session that may be silent for this time.
+    /// Connects and starts a session with this timeout.
     pub(super) async fn open(server: &str, timeout: Duration) -> Result<Self, ZooKeeperError> {
         let stream = match server.rsplit_once(':') {
             Some((_, port)) if port.parse::<u16>().is_ok() => TcpStream::connect(server).await?,
@@ -111,7 +111,7 @@ impl Connection {
         let answer = connection.frame().await?;
         let mut fields = Fields(&answer);
         let (_version, granted) = (fields.int()?, fields.int()?);
-        // What is refused has neither a session nor a time.
+        // A refused session has neither an id nor a timeout.
         connection.timeout = match u64::try_from(granted) {
             Ok(millis) if millis > 0 => Duration::from_millis(millis),
             _ => return Err(ZooKeeperError::Expired),
@@ -119,12 +119,12 @@ impl Connection {
         Ok(connection)
     }
 
-    /// How long the session may be silent, as the server granted it.
+    /// The session timeout that the server granted.
     pub(super) fn timeout(&self) -> Duration {
         self.timeout
     }
 
-    /// Requests without an answer yet.
+    /// Number of requests without an answer.
     pub(super) fn requests(&self) -> usize {
         self.requests.len()
     }
@@ -150,7 +150,7 @@ impl Connection {
         self.send(&bytes).await
     }
 
-    /// The next message. Dropping the future loses nothing.
+    /// Returns the next message. Dropping the future loses nothing.
     pub(super) async fn message(&mut self) -> Result<Message, ZooKeeperError> {
         let frame = self.frame().await?;
         let mut fields = Fields(&frame);
@@ -169,7 +169,7 @@ impl Connection {
             (0, Request::Data(path)) => Ok(Message::Data(path, fields.bytes()?.to_vec())),
             (0, Request::Children(path)) => {
                 let count = fields.int()?;
-                // Not sized by the count: each child takes bytes of the frame.
+                // Not preallocated by the count: each child takes up bytes of the frame.
                 let children = (0..count).map(|_| fields.text()).collect::<Result<_, _>>()?;
                 Ok(Message::Children(path, children))
             }
@@ -195,7 +195,7 @@ impl Connection {
                     return Ok(frame);
                 }
             }
-            // Moved once for all frames that came together, not for each of them.
+            // Moved once for all frames that arrived together, not for each of them.
             self.buffer.drain(..std::mem::take(&mut self.taken));
             if self.stream.read_buf(&mut self.buffer).await? == 0 {
                 return Err(ZooKeeperError::Closed);
@@ -209,7 +209,7 @@ fn put_bytes(out: &mut Vec<u8>, bytes: &[u8]) {
     out.extend(bytes);
 }
 
-/// The fields of a frame that are still to be read.
+/// The unread fields of a frame.
 struct Fields<'f>(&'f [u8]);
 
 impl<'f> Fields<'f> {
@@ -245,9 +245,9 @@ mod tests {
 
     use super::*;
 
-    /// A large frame makes room for many small ones to be read at once.
+    /// After a large frame, the buffer can hold many small ones at once.
     #[tokio::test]
-    async fn frames_that_come_together_are_returned_one_by_one() {
+    async fn frames_that_arrive_together_are_returned_one_by_one() {
         const LARGE: usize = 4 << 20;
         const SMALL: u32 = 50_000;
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
@@ -259,7 +259,7 @@ mod tests {
             put_bytes(&mut frames, &vec![7; LARGE]);
             (0..SMALL).for_each(|number| put_bytes(&mut frames, &number.to_be_bytes()));
             stream.write_all(&frames).await.expect("the client reads");
-            // Until the client goes: what it sent first is not read.
+            // Until the client disconnects: its messages are not read.
             let mut rest = Vec::new();
             let _ = stream.read_to_end(&mut rest).await;
         });

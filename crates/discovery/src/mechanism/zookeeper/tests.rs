@@ -1,5 +1,5 @@
-//! `serverset` and `nerve` held against a played ZooKeeper: trees that change, paths that come later, servers that die and
-//! send garbage.
+//! `serverset` and `nerve` against a simulated ZooKeeper: changing trees, paths that appear later, servers
+//! that die or send garbage.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
@@ -15,7 +15,7 @@ use crate::played::Bed;
 pub(crate) struct PlayedZooKeeper {
     pub address: String,
     nodes: Arc<Mutex<BTreeMap<String, Vec<u8>>>>,
-    /// Paths whose data or children changed; "" ends all connections.
+    /// Paths whose data or children have changed; "" ends all connections.
     changes: broadcast::Sender<String>,
 }
 
@@ -161,7 +161,7 @@ pub(crate) fn section(kind: &str, address: &str, path: &str) -> String {
 }
 
 #[tokio::test]
-async fn members_are_followed_as_they_come_change_and_go() {
+async fn members_are_followed_as_they_are_added_changed_and_removed() {
     let server = PlayedZooKeeper::start(SERVERSET).await;
     let bed = Bed::new(&section("serverset", &server.address, "/discovery"));
     let first = "h1:31000 __meta_serverset_endpoint_host=h1 __meta_serverset_endpoint_host_http_x=h2 \
@@ -175,12 +175,12 @@ async fn members_are_followed_as_they_come_change_and_go() {
     bed.wait_for(|targets| targets.iter().any(|target| target.starts_with("h3:3 "))).await;
     server.set("/discovery/web/member_1", Some(r#"{"serviceEndpoint": {"host": "h4", "port": 4}}"#));
     bed.wait_for(|targets| targets.iter().any(|target| target.starts_with("h4:4 "))).await;
-    // Members that cannot be read any more, or are gone.
+    // Members that become unreadable or disappear.
     server.set("/discovery/web/member_1", Some("{"));
     bed.targets(2).await;
     server.set("/discovery/api/member_2", None);
     assert_eq!(bed.targets(1).await, [first]);
-    // A new session finds what changed in between.
+    // A new session notices changes that were made in between.
     server.end_sessions();
     server.set("/discovery/web/member_5", Some(r#"{"serviceEndpoint": {"host": "h5", "port": 5}}"#));
     bed.targets(2).await;
@@ -189,7 +189,7 @@ async fn members_are_followed_as_they_come_change_and_go() {
 }
 
 #[tokio::test]
-async fn a_path_may_come_later() {
+async fn a_path_may_appear_later() {
     let server = PlayedZooKeeper::start(&[("/other", "")]).await;
     let bed = Bed::new(&section("nerve", &server.address, "/nerve"));
     bed.wait_for_metric("prometheus_treecache_zookeeper_failures_total", 1.0).await;
@@ -220,7 +220,7 @@ async fn garbage_ends_the_session_and_keeps_the_members() {
                 let _ = stream.write_all(garbage).await;
             }
         });
-        // First the good server, then the bad one, and so on in turn.
+        // The good and the bad server alternate.
         let both = format!("{}', '{bad}", server.address);
         let bed = Bed::new(&section("nerve", &both, "/nerve"));
         bed.targets(1).await;

@@ -1,4 +1,4 @@
-//! The nodes below the paths, and what is still to be asked about them. Does no I/O.
+//! The nodes below the paths, and the requests about them that are still to be sent. Does no I/O.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -6,18 +6,18 @@ use std::sync::Arc;
 use super::connection::{Request, ZooKeeperError};
 use crate::TargetGroup;
 
-/// More nodes are refused.
+/// Maximum number of nodes.
 const NODES_MAX: usize = 1_000_000;
-/// More data in all nodes together is refused.
+/// Maximum amount of data in all nodes together.
 const BYTES_MAX: usize = 256 << 20;
-/// A deeper path is refused.
+/// Maximum depth of a path.
 const DEPTH_MAX: usize = 100;
 
 #[derive(Default)]
 struct Node {
     children: BTreeSet<String>,
     data_bytes: usize,
-    /// The member that the node is, if it is one.
+    /// The member that the node represents, if it is one.
     group: Option<Arc<TargetGroup>>,
 }
 
@@ -27,7 +27,7 @@ pub(super) struct Tree {
     nodes: BTreeMap<String, Node>,
     bytes: usize,
     queue: VecDeque<Request>,
-    /// Roots that are not there.
+    /// Roots that do not exist.
     missing: BTreeSet<String>,
     is_changed: bool,
 }
@@ -46,7 +46,7 @@ impl Tree {
         tree
     }
 
-    /// Asks for the paths themselves again; nodes that are known have their watches.
+    /// Requests the paths themselves again; known nodes have their watches.
     pub(super) fn look_again(&mut self) {
         let unknown: Vec<String> =
             self.roots.iter().filter(|root| !self.nodes.contains_key(*root)).cloned().collect();
@@ -63,14 +63,14 @@ impl Tree {
         self.queue.pop_front()
     }
 
-    /// A watch went off. Both questions are asked: which of them it was for does not matter.
+    /// A watch was triggered. Both requests are repeated: which of them it was for does not matter.
     pub(super) fn changed(&mut self, path: &str) {
         if self.nodes.contains_key(path) {
             self.ask(path);
         }
     }
 
-    /// The data of a node has come.
+    /// Stores the data of a node.
     pub(super) fn data(
         &mut self,
         path: &str,
@@ -88,7 +88,7 @@ impl Tree {
         if self.bytes > BYTES_MAX { Err(ZooKeeperError::TooManyBytes(BYTES_MAX)) } else { Ok(()) }
     }
 
-    /// The names of a node's children have come: new ones are asked for, those that are gone are removed.
+    /// Stores the names of a node's children: new ones are requested, and missing ones are removed.
     pub(super) fn children(&mut self, path: &str, names: Vec<String>) -> Result<(), ZooKeeperError> {
         if path.matches('/').count() >= DEPTH_MAX && !names.is_empty() {
             return Err(ZooKeeperError::TooDeep(DEPTH_MAX));
@@ -109,7 +109,7 @@ impl Tree {
         Ok(())
     }
 
-    /// A node is not there, nor anything below it.
+    /// Removes a node and everything below it.
     pub(super) fn remove(&mut self, path: &str) {
         self.is_changed = true;
         if self.roots.iter().any(|root| root == path) {
@@ -122,7 +122,7 @@ impl Tree {
                 open.extend(node.children.iter().map(|name| child(&path, name)));
             }
         }
-        // It may come back by the same name.
+        // It may be created again under the same name.
         if let Some((parent, name)) = path.rsplit_once('/') {
             let parent = if parent.is_empty() { "/" } else { parent };
             if let Some(parent) = self.nodes.get_mut(parent) {
@@ -131,12 +131,12 @@ impl Tree {
         }
     }
 
-    /// Whether anything changed since this was asked last.
+    /// Whether anything has changed since the last call.
     pub(super) fn take_changed(&mut self) -> bool {
         std::mem::take(&mut self.is_changed)
     }
 
-    /// The paths that are not there, once.
+    /// Takes the paths that do not exist.
     pub(super) fn take_missing(&mut self) -> BTreeSet<String> {
         std::mem::take(&mut self.missing)
     }
