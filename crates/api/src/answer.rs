@@ -117,7 +117,7 @@ enum Head {
 
 const JSON: &str = "application/json";
 
-/// Chunks that may wait for a slow client.
+/// How many chunks may wait for a slow client.
 const CHUNKS_WAITING_MAX: usize = 4;
 
 /// Runs `work` on a thread that may block and answers with its result. A panic is logged and answered with 500.

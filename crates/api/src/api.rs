@@ -20,7 +20,7 @@ pub trait TargetSource: Send + Sync {
     /// All jobs with their targets, by name.
     fn targets(&self) -> TargetsSnapshot;
 
-    /// A fresh scrape of one target, outside its loop; `None` if the job has no target with this address.
+    /// Scrapes a target once, outside of its loop; `None` if the job has no target with this URL.
     fn preview(&self, job: &str, url: &str) -> Option<Preview> {
         let _ = (job, url);
         None

@@ -1,7 +1,7 @@
-//! Addresses of targets as other machines reach them.
+//! URLs of targets as other machines reach them.
 
-/// The address of a target as other machines reach it: the server's own becomes its external address; in other local
-/// addresses the host becomes the external host.
+/// The URL of a target as other machines reach it: the server's own address becomes its external URL, and in
+/// other local URLs the host becomes the external host.
 pub(crate) fn global_url(url: &str, listen_address: &str, scheme: &str, external_host: &str) -> String {
     let Some((own_scheme, rest)) = url.split_once("://") else { return url.to_owned() };
     let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());

@@ -104,7 +104,7 @@ impl Request {
     }
 }
 
-/// The answer when there is no memory for a body.
+/// The answer if there is no memory for a body.
 pub fn no_room() -> Refusal {
     let why = "other requests' bodies use all the memory available for bodies; try again";
     Refusal::new(RefusalKind::Unavailable, why)

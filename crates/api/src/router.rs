@@ -31,13 +31,13 @@ type Answered = BoxFuture<'static, Response<Body>>;
 enum Endpoint {
     /// A v1 endpoint: a function that may block; its answer is put into the envelope.
     Json(fn(&Api, &Request) -> Handled),
-    /// The same for a look-up of series or labels, which waits for a place and can be stopped.
+    /// Like `Json`, for a look-up of series or labels, which is subject to admission and can be stopped.
     Lookup(fn(&Api, &Request, Lookup) -> Handled),
     /// Like `Json`, but available at every stage.
     EarlyJson(fn(&Site, &Request) -> Handled),
-    /// An answer that continues while the client listens, available at every stage.
+    /// A streaming answer that lasts as long as the client listens; available at every stage.
     EarlyStream(fn(Arc<Site>, Request) -> Answered),
-    /// A query of the v1 API, which waits for a place and can be stopped.
+    /// A query of the v1 API, which is subject to admission and can be stopped.
     Query(fn(Arc<Api>, Request) -> Answered),
     /// Anything else that requires the server to be ready.
     Gated(fn(Arc<Api>, Request) -> Answered),
@@ -68,8 +68,8 @@ const fn route(path: &'static str, methods: &'static [Method], endpoint: Endpoin
 const API_ROUTES: &[Route] = &[
     route("/query", GET_POST, Endpoint::Query(query::instant)),
     route("/query_range", GET_POST, Endpoint::Query(query::range)),
-    // Those that can be asked with GET only read, and pages of other origins may ask them. The others change something, or
-    // do work that the request makes up: templates, rules, a scrape.
+    // Routes that only read also accept GET, and pages of other origins may use them. The others change
+    // something, or do work that the request defines: templates, rules, a scrape.
     route("/ferula/graph", GET_POST, Endpoint::Query(ferula::graph::graph)),
     route("/ferula/editor", GET_POST, Endpoint::Lookup(ferula::editor::editor)),
     route("/ferula/backtest", POST, Endpoint::Query(ferula::backtest::backtest)),

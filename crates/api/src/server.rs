@@ -34,7 +34,7 @@ use crate::write_timeout::WriteTimeout;
 const DRAIN: Duration = Duration::from_secs(5);
 /// The time limit of a TLS handshake.
 const HANDSHAKE_TIME_MAX: Duration = Duration::from_secs(10);
-/// The pause after the system refuses a connection, usually because it is out of descriptors.
+/// The pause after the system refuses a connection, usually because there are no free file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// A client that reads nothing for this long is cut off: the answer holds memory that other queries need.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(60);
@@ -145,7 +145,7 @@ async fn accept(shared: Connections, listener: TcpListener) {
 
 type Accepted = (TcpStream, SocketAddr, OwnedSemaphorePermit);
 
-/// Accepts a client, then finds it a place. If all places are taken, idle connections are ended; if
+/// Accepts a client, then waits for a free connection slot. If there is none, idle connections are closed; if
 /// all are busy, the client waits, and later clients wait in the system's queue.
 async fn next(listener: &TcpListener, shared: &Connections) -> std::io::Result<Accepted> {
     let (stream, peer) = listener.accept().await?;

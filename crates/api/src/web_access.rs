@@ -166,12 +166,12 @@ impl WebAccess {
             return Ok(Err(stream));
         }
         match &self.current().tls {
-            None => Err(std::io::Error::other("the file has no TLS settings any more")),
+            None => Err(std::io::Error::other("the web configuration file no longer has TLS settings")),
             Some(acceptor) => acceptor.accept(stream).await.map(Ok),
         }
     }
 
-    /// Decides about a request, by one look at the files.
+    /// Decides about a request, with a single check of the files.
     pub(crate) async fn check(&self, headers: &HeaderMap) -> Verdict {
         let current = self.current();
         Verdict { refusal: self.refusal(&current, headers).await, headers: current.headers.clone() }

@@ -113,7 +113,7 @@ const CASES: &[(&str, u16, &str)] = &[
     (
         "POST /api/v1/ferula/queries/stop id=1F",
         404,
-        r#"{"status":"error","errorType":"not_found","error":"this query does not run, or no longer"}"#,
+        r#"{"status":"error","errorType":"not_found","error":"there is no running query with this id"}"#,
     ),
     (
         "POST /api/v1/ferula/queries/stop id=x",
@@ -381,7 +381,7 @@ scrape_configs:
   - {action: drop, source_labels: [host], regex: away}
   - {action: labelmap, regex: __meta_(.+)}
 ";
-    let config = ferula_config::Config::parse(config).expect("it is right");
+    let config = ferula_config::Config::parse(config).expect("the configuration is valid");
     served.loaded.send_replace(LoadedConfig::new(config, String::new()).into());
     let yaml = served.ask("GET /api/v1/scrape_pools/config?scrapePool=node").await.text;
     assert!(
@@ -664,8 +664,8 @@ async fn a_timeout_of_zero_expires_at_once() {
     }
 }
 
-/// What `ferula/editor` finds about texts in which `|` is the cursor: titles of fixes, or messages without one; then
-/// the candidates.
+/// The answer of `ferula/editor` for texts with a cursor `|`: the titles of fixes, or messages without a fix;
+/// then the candidates.
 #[tokio::test]
 async fn an_editor_receives_diagnostics_and_completions() {
     let served = served();
@@ -836,9 +836,9 @@ async fn cardinality_is_counted_for_chosen_series() {
     assert!(!plain.contains("totalSeries") && !plain.contains("Focus"), "{plain}");
 }
 
-/// Twice the length at every rule: forty of them would make 16 TiB of 16 bytes.
+/// Every rule doubles the length: forty of them would turn 16 bytes into 16 TiB.
 #[tokio::test]
-async fn rules_that_double_labels_are_refused_before_they_do() {
+async fn rules_that_double_labels_are_refused_in_time() {
     let served = served();
     let rules = "- {source_labels: [a], target_label: a, replacement: $1$1}\n".repeat(40);
     let labels = encoded("{\"a\":\"0123456789abcdef\"}");
@@ -846,13 +846,13 @@ async fn rules_that_double_labels_are_refused_before_they_do() {
     let answer = served.ask(&format!("POST /api/v1/ferula/relabel {body}")).await;
     assert_eq!(answer.status, 400, "{}", answer.text);
     assert!(answer.text.contains("make more than 16777216 bytes"), "{}", answer.text);
-    // What the request makes up is work, and no page of another origin gives it.
+    // The request defines the work, so pages of other origins must not send it.
     for route in ["relabel", "backtest"] {
         assert_eq!(served.ask(&format!("GET /api/v1/ferula/{route}?{body}")).await.status, 405);
     }
 }
 
-/// As many follow as the flag allows; who follows hears what holds at once and what changes.
+/// The number of clients is limited by the flag; each receives the current state and then the changes.
 #[tokio::test]
 async fn notifications_are_followed_live() {
     use http_body_util::BodyExt;

@@ -13,7 +13,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsConnector;
 
-/// A hash of "secret" of the least cost.
+/// A bcrypt hash of "secret" at the lowest cost.
 fn hash() -> String {
     bcrypt::hash("secret", 4).expect("hashed")
 }
@@ -123,7 +123,7 @@ async fn a_replaced_certificate_takes_effect_with_the_next_connection() {
     assert!(lab.ask(&lab.authority(), None, "").await.is_ok());
 }
 
-/// As in Prometheus, a port speaks TLS, or does not, until the restart.
+/// As in Prometheus, whether a port uses TLS does not change until a restart.
 #[tokio::test]
 async fn a_file_without_tls_does_not_open_a_port_that_began_with_it() {
     let lab = Lab::start(&format!("{TLS}}}\n")).await;

@@ -92,7 +92,7 @@ mod tests {
 
     #[test]
     fn the_embedded_configuration_scrapes_this_server() {
-        let config = ConfigSource::Embedded.load("localhost:9090", "/p").expect("it is right");
+        let config = ConfigSource::Embedded.load("localhost:9090", "/p").expect("the configuration is valid");
         assert_eq!(config.scrape_configs.len(), 1);
         assert_eq!(config.scrape_configs[0].metrics_path, "/p/metrics");
         assert_eq!(config.scrape_configs[0].scrape_interval.as_secs(), 15);

@@ -287,7 +287,7 @@ mod tests {
             ("storage: {tsdb: {retention: {size: 2GB}}}", &[], "2GiB"),
             ("storage: {tsdb: {retention: {}}}", &[], ""),
         ] {
-            let mut config = Config::parse(section).expect("it is right");
+            let mut config = Config::parse(section).expect("the configuration is valid");
             let storage = flags(arguments);
             assert_eq!(retention_text(&config, &storage), want, "{section} {arguments:?}");
             config.fill_storage(retention_of_flags(&storage), None);

@@ -193,7 +193,7 @@ fn tree_bytes_max(query: &str) -> usize {
 
 /// A deep query needs a thread of its own, which the system refused.
 fn no_thread(error: std::io::Error) -> QueryError {
-    QueryError::Execution(format!("no thread for a deep query: {error}"))
+    QueryError::Execution(format!("cannot create a thread for a deeply nested query: {error}"))
 }
 
 /// What a panic said.

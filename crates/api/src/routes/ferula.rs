@@ -1,5 +1,5 @@
-//! `ferula/…`: what the web pages ask for and Prometheus does not have, and two lists of queries under the paths of
-//! VictoriaMetrics.
+//! `ferula/…`: endpoints for the web pages that Prometheus does not have, and two lists of queries under
+//! VictoriaMetrics' paths.
 
 pub mod backtest;
 pub mod bad_page;

@@ -37,13 +37,13 @@ pub fn healthy(_: Service, request: Request) -> Answered {
     now(words(&request, "Prometheus Server is Healthy.\n"))
 }
 
-/// `/-/ready`; the router has already refused clients while the server starts. A server that accepts no samples is not
-/// ready, although it still answers queries.
+/// `/-/ready`. While the server starts, the router has already refused the client. A server that accepts no
+/// samples is not ready, although it still answers queries.
 pub fn ready(api: Arc<Api>, request: Request) -> Answered {
     now(match api.store.admin.ingestion_failure() {
         None => words(&request, "Prometheus Server is Ready.\n"),
         Some(why) => {
-            let why = format!("Ingestion stopped, queries are answered: {why}");
+            let why = format!("Ingestion has stopped, but queries are still answered: {why}");
             Refusal::new(RefusalKind::Unavailable, why).into_answer()
         }
     })

@@ -19,7 +19,7 @@ use crate::readiness::Stage;
 use crate::request::Request;
 use crate::site::Site;
 
-/// How often a follower's state is compared with the server's.
+/// How often the state of each client is compared with the server's.
 const LOOK_INTERVAL: Duration = Duration::from_millis(500);
 
 /// A notification; the texts are Prometheus'.
@@ -61,7 +61,7 @@ pub fn list(site: &Site, _: &Request) -> Handled {
     }))
 }
 
-/// What one follower has already received.
+/// The notifications that one client has received.
 struct Follower {
     site: Arc<Site>,
     told: Vec<Notification>,
@@ -70,8 +70,8 @@ struct Follower {
     _place: OwnedSemaphorePermit,
 }
 
-/// `/api/v1/notifications/live`: server-sent events, one for each notification that begins or ends; 204 when the limit
-/// of followers is reached. A new client immediately receives the current notifications.
+/// `/api/v1/notifications/live`: server-sent events, one for each notification that begins or ends; 204 if
+/// there are too many clients. A new client immediately receives the current notifications.
 pub fn live(site: Arc<Site>, _: Request) -> BoxFuture<'static, Response<Body>> {
     async move {
         let Ok(place) = site.followers.clone().try_acquire_owned() else { return no_content() };
@@ -90,7 +90,7 @@ pub fn live(site: Arc<Site>, _: Request) -> BoxFuture<'static, Response<Body>> {
 }
 
 impl Follower {
-    /// Waits for the next event. The last event is that the server stops.
+    /// Waits for the next event. The last event announces that the server stops.
     async fn next(&mut self) -> Option<String> {
         if self.ended {
             return None;
@@ -113,7 +113,7 @@ impl Follower {
     }
 }
 
-/// A notification that continues keeps its original date.
+/// A notification that persists keeps its original date.
 fn keep_dates(before: &[Notification], now: Vec<Notification>) -> Vec<Notification> {
     let known = |one: Notification| before.iter().find(|old| old.text == one.text).cloned().unwrap_or(one);
     now.into_iter().map(known).collect()

@@ -24,7 +24,7 @@ pub fn parse_query(api: &Api, request: &Request) -> Handled {
     Ok(Answer::json(move |json| json.raw(&tree)))
 }
 
-/// A deep expression needs its own thread, which the system refused.
+/// A deep expression needs a separate thread, which the system refused to create.
 fn no_room(error: std::io::Error) -> ApiError {
-    ApiError::internal(format!("no thread for a deep query: {error}"))
+    ApiError::internal(format!("cannot create a thread for a deeply nested query: {error}"))
 }

@@ -45,7 +45,7 @@ pub(super) fn grid(params: &Params) -> Result<Grid, ApiError> {
         "zero or negative query resolution step widths are not accepted. Try a positive integer";
     let start_ms = params.query_time("start")?;
     let end_ms = params.query_time("end")?;
-    // The times as the client meant them, where they wrap around. NaN has no such meaning.
+    // The times as the client meant them, before they wrap around. NaN has no such meaning.
     let meant = |name: &str, wrapped| params.time(name).unwrap_or(wrapped);
     let (meant_start, meant_end) = (meant("start", start_ms), meant("end", end_ms));
     if meant_end < meant_start {
@@ -124,7 +124,7 @@ fn prepare(
         query: params.first("query").to_owned(),
         time,
         options: QueryOptions {
-            // A delta below one millisecond can contain nothing; it does not mean "no delta".
+            // A delta below one millisecond contains nothing; it does not mean "no delta".
             lookback_delta_ms: lookback.filter(|nanos| *nanos > 0).map(|nanos| nanos / 1_000_000),
             per_step_stats: params.first("stats") == "all",
         },

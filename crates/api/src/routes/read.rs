@@ -18,7 +18,7 @@ use crate::api::Api;
 use crate::error::{Refusal, RefusalKind};
 use crate::request::Request;
 
-/// The concurrency limit, and how many requests are running.
+/// Limits and counts the concurrent requests.
 pub(crate) struct ReadGate {
     places: Arc<Semaphore>,
     running: Gauge,
@@ -45,7 +45,7 @@ impl Drop for Running {
     }
 }
 
-/// Frames that may wait for the client.
+/// How many frames may wait for the client.
 const FRAMES_WAITING_MAX: usize = 4;
 
 /// `/api/v1/read`
@@ -92,11 +92,12 @@ pub fn read(api: Arc<Api>, request: Request) -> BoxFuture<'static, Response<Body
                     };
                     let done = answerer(&api, &lookup, |answerer| answerer.stream(&decoded, &mut send));
                     if let Err(error) = done {
-                        // A client that has gone does not receive it.
+                        // A client that has disconnected does not receive it.
                         let _ = sender.blocking_send(Err(error));
                     }
                 });
-                // Enforces the time limit while the stream lasts, and ends the work when the client has gone.
+                // Enforces the time limit while the stream lasts, and stops the work when the client
+                // disconnects.
                 tokio::spawn(guard.watch(job));
                 stream_answer(frames).await
             }
@@ -105,7 +106,7 @@ pub fn read(api: Arc<Api>, request: Request) -> BoxFuture<'static, Response<Body
     .boxed()
 }
 
-/// Lets `work` answer from the store within the limits of a look-up.
+/// Calls `work` with an answerer for the store, within the limits of a look-up.
 fn answerer<T>(
     api: &Api,
     lookup: &Lookup,
@@ -133,8 +134,8 @@ fn samples_answer(message: &[u8]) -> Response<Body> {
     response
 }
 
-/// Streams the frames as they come. An error before the first frame is answered with a status; later the connection is
-/// cut.
+/// Streams the frames as they are produced. An error before the first frame is answered with a status; a
+/// later one closes the connection.
 async fn stream_answer(mut frames: mpsc::Receiver<Result<Bytes, ReadError>>) -> Response<Body> {
     let first = match frames.recv().await {
         Some(Err(error)) => return refusal(&error),

@@ -1,4 +1,5 @@
-//! `scrape_pools/config` and `targets/relabel_steps`: a scrape job as it runs, and what its rules do to labels.
+//! `scrape_pools/config` and `targets/relabel_steps`: a scrape job's effective configuration, and what its
+//! rules do to labels.
 
 use std::collections::BTreeMap;
 
@@ -14,10 +15,10 @@ use crate::error::ApiError;
 use crate::json::JsonWriter;
 use crate::request::Request;
 
-/// What all steps of an answer may have in bytes. A rule can make labels many times as long.
+/// Maximum total size of all steps in an answer. A single rule can multiply the length of labels.
 const STEPS_BYTES_MAX: usize = 16 << 20;
 
-/// The job of the pool that is asked for.
+/// The job of the requested pool.
 pub(super) fn job(api: &Api, pool: &str) -> Result<ScrapeConfig, ApiError> {
     let unknown = || {
         let pool = go_quote(pool);
@@ -65,7 +66,7 @@ pub fn relabel_steps(api: &Api, request: &Request) -> Handled {
     steps(rules, &labels)
 }
 
-/// What each rule makes of the labels.
+/// Returns the labels after each rule.
 pub(super) fn steps(rules: Vec<Rule>, labels: &BTreeMap<String, String>) -> Handled {
     let mut builder = LabelSetBuilder::new();
     for (name, value) in labels {
@@ -79,8 +80,10 @@ pub(super) fn steps(rules: Vec<Rule>, labels: &BTreeMap<String, String>) -> Hand
             let held: usize = builder.iter().map(|(name, value)| name.len() + value.len()).sum();
             bytes = bytes.saturating_add(held).saturating_add(rule.growth_bytes_max(&builder));
             if bytes > STEPS_BYTES_MAX {
-                let why =
-                    format!("rule {} and those before it make more than {STEPS_BYTES_MAX} bytes", index + 1);
+                let why = format!(
+                    "rule {} and the previous ones produce more than {STEPS_BYTES_MAX} bytes",
+                    index + 1
+                );
                 return Err(ApiError::parameter("rules", why));
             }
         }

@@ -61,7 +61,7 @@ pub fn series(api: &Api, request: &Request, lookup: Lookup) -> Handled {
     Ok(answer.truncated_if(cut))
 }
 
-/// Passes each matching series to `take`, which returns how many bytes it keeps, or `None` to end. Each
+/// Passes each matching series to `take`, which returns how many bytes it keeps, or `None` to stop. Each
 /// selector has its own snapshot, so only one selection is in memory at a time.
 fn select(
     api: &Api,

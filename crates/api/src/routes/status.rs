@@ -58,7 +58,8 @@ pub fn build_info(api: &Api, _: &Request) -> Handled {
     Ok(Answer::json(move |json| write_build_info(json, &build)))
 }
 
-/// The value of a metric of ours that has no labels. Where possible no other is read: some of them walk all targets.
+/// The value of one of the server's own metrics without labels. Reads no other metrics where possible,
+/// because some of them iterate over all targets.
 pub(super) fn own_metric(registry: &Registry, name: &str) -> f64 {
     let of_collectors = || registry.gather().into_iter().find(|family| family.name == name);
     let family = registry.gather_one(name).or_else(of_collectors);
@@ -128,7 +129,8 @@ fn write_counts(json: &mut JsonWriter<'_>, key: &str, counts: &[(String, u64)]) 
     json.end_array();
 }
 
-/// The statistics of selected series; the first four lists are Prometheus', the others VictoriaMetrics'.
+/// The statistics of selected series. The first four lists are those of Prometheus, the others those of
+/// VictoriaMetrics.
 fn write_chosen(json: &mut JsonWriter<'_>, chosen: &Cardinality) {
     write_counts(json, "seriesCountByMetricName", &chosen.series_by_metric_name);
     write_counts(json, "labelValueCountByLabelName", &chosen.values_by_label_name);
@@ -159,7 +161,7 @@ pub fn tsdb(api: &Api, request: &Request, lookup: Lookup) -> Handled {
     let focus = request.params.first("focusLabel");
     let chosen = if !focus.is_empty() || request.params.all("match[]").next().is_some() {
         let sets = matcher_sets(&request.params).map_err(|why| ApiError::parameter("match[]", why))?;
-        // Without a range, the statistics of the head.
+        // Without a range, these are the statistics of the head.
         let start = request.params.time_or("start", stats.min_time)?;
         let end = request.params.time_or("end", stats.max_time)?;
         let range = TimeRange::from_millis(start.min(end), end);

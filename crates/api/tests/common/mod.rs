@@ -40,7 +40,7 @@ struct OneTarget(TargetsSnapshot);
 impl OneTarget {
     fn new() -> Self {
         let job = "scrape_configs: [{job_name: node, scrape_interval: 15s}]";
-        let job = Arc::new(Config::parse(job).expect("it is right").scrape_configs[0].clone());
+        let job = Arc::new(Config::parse(job).expect("the job is valid").scrape_configs[0].clone());
         let group = TargetGroup::new("0".to_owned(), &["localhost:9100".to_owned()], &BTreeMap::new());
         let Ok(TargetOutcome::Scraped(target)) = TargetMaker::new(&job).make(&group.targets[0], &group)
         else {
@@ -175,7 +175,7 @@ pub fn served_with(change: impl FnOnce(&mut Settings)) -> Served {
     let queryable: Arc<MemStorage> = Arc::new(store);
     let queries = QueryService::new(queryable.clone(), Engine::default(), options, None, clock, &registry);
     let store = Store { queryable: queryable.clone(), appendable: queryable, admin: Arc::new(NoChores) };
-    let config = Config::parse("").expect("it is right");
+    let config = Config::parse("").expect("an empty configuration is valid");
     let (loaded, receiver) = watch::channel(Arc::new(LoadedConfig::new(config, String::new())));
     let (targets, alerting) = (Arc::new(OneTarget::new()), Arc::new(NoAlerting));
     let api = Api::new(site.clone(), Arc::new(queries), store, targets, alerting, receiver);

@@ -1,5 +1,5 @@
-//! `ferula/backtest`: when an alerting rule would have been pending and firing over stored history, as it is configured
-//! or edited. Nothing is written, nothing is sent.
+//! `ferula/backtest`: when an alerting rule, as configured or as edited, would have been pending and firing
+//! over stored history. Nothing is written, and nothing is sent.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -27,9 +27,9 @@ use crate::error::{ApiError, ErrorKind};
 use crate::params::Params;
 use crate::request::Request;
 
-/// Evaluations of one backtest: three months of a rule that runs every minute.
+/// Maximum number of evaluations in one backtest: three months of a rule that runs every minute.
 const EVALUATIONS_MAX: i64 = 140_000;
-/// Episodes that are answered; all are counted.
+/// Maximum number of episodes in an answer; all of them are counted.
 const EPISODES_MAX: usize = 1_000;
 
 /// `/api/v1/ferula/backtest`
@@ -51,7 +51,7 @@ pub fn backtest(api: Arc<Api>, request: Request) -> BoxFuture<'static, Response<
     .boxed()
 }
 
-/// A place among the queries: the backtest is listed, watched and stopped as one.
+/// Admits the backtest as a query, so that it is listed, limited and stopped like one.
 async fn admit(
     api: &Arc<Api>,
     request: &Request,
@@ -76,10 +76,10 @@ async fn admit(
     Ok(api.queries.admit(query).await?)
 }
 
-/// What is replayed.
+/// The parsed request.
 struct Plan {
     group: RuleGroup,
-    /// Decides, with the group's name, at which moments a group runs.
+    /// Determines, together with the group's name, when the group is evaluated.
     file: String,
     from: UnixNanos,
     to: UnixNanos,
@@ -170,7 +170,7 @@ impl Plan {
         };
         let reports = backtest::run(&[group], &options);
         if (history.stopped)() {
-            return Err(ApiError::new(ErrorKind::Canceled, "the backtest was stopped, or its time was over"));
+            return Err(ApiError::new(ErrorKind::Canceled, "the backtest was stopped or timed out"));
         }
         let report = reports.into_iter().flat_map(|group| group.rules).next();
         let report = report.ok_or_else(|| ApiError::internal("the rule was not replayed"))?;
@@ -179,7 +179,7 @@ impl Plan {
     }
 }
 
-/// A duration of the request, `None` when it is missing.
+/// A duration parameter; `None` if it is missing.
 fn span(params: &Params, name: &str) -> Result<Option<Duration>, ApiError> {
     match params.first(name) {
         "" => Ok(None),
@@ -210,7 +210,7 @@ fn episode_json(episode: &Episode) -> Value {
     let labels: serde_json::Map<String, Value> =
         episode.labels.iter().map(|(name, value)| (name.to_owned(), value.into())).collect();
     let event = |event: &backtest::Event| {
-        // As text: JSON has neither NaN nor infinities.
+        // A string, because JSON has neither NaN nor infinities.
         let value = ferula_go::float::format_g(event.value);
         json!({ "at": seconds(event.at), "change": event.change.as_str(), "value": value })
     };
@@ -221,7 +221,7 @@ fn seconds(at: UnixNanos) -> f64 {
     at.timestamp().millis() as f64 / 1000.0
 }
 
-/// The store, until the backtest is stopped: from then on every query fails at once.
+/// The store, until the backtest is stopped; after that, every query fails immediately.
 struct History {
     queryable: Arc<dyn Queryable>,
     appendable: Arc<dyn Appendable>,
@@ -237,14 +237,14 @@ impl Queryable for History {
     }
 }
 
-/// Groups can write; a backtest does not.
+/// Rule groups need a store that can be written; a backtest never writes.
 impl Appendable for History {
     fn appender(&self) -> Box<dyn Appender + '_> {
         self.appendable.appender()
     }
 }
 
-/// Nobody is told.
+/// Discards all alerts.
 struct NoAlertmanager;
 
 impl AlertSink for NoAlertmanager {

@@ -1,12 +1,12 @@
-//! `ferula/bad_page`: the last page of a target that could not be taken.
+//! `ferula/bad_page`: the last page of a target that could not be ingested.
 
 use crate::answer::{Answer, Handled};
 use crate::api::Api;
 use crate::error::{ApiError, ErrorKind};
 use crate::request::Request;
 
-/// `/api/v1/ferula/bad_page?scrapePool=…&scrapeUrl=…`, as `targets` names both: when the page came, what was wrong with it,
-/// and its first 64 KiB as text.
+/// `/api/v1/ferula/bad_page?scrapePool=…&scrapeUrl=…`, with the names from `targets`: returns the time of the
+/// page, the error, and its first 64 KiB as text.
 pub fn bad_page(api: &Api, request: &Request) -> Handled {
     let text = |name| request.params.first(name).to_owned();
     let (pool, url) = (text("scrapePool"), text("scrapeUrl"));

@@ -1,5 +1,5 @@
-//! Cardinality of the series that selectors choose, and of one label's values: `status/tsdb` with `match[]` and
-//! `focusLabel`, in VictoriaMetrics' words where Prometheus has none.
+//! Cardinality of selected series, and of one label's values: `status/tsdb` with `match[]` and `focusLabel`.
+//! Where Prometheus has no name for a field, VictoriaMetrics' name is used.
 
 use std::collections::{HashMap, HashSet};
 
@@ -11,18 +11,18 @@ use ferula_storage::{Hints, OutOfMemory, StorageError};
 use crate::api::Api;
 use crate::error::{ApiError, ErrorKind};
 
-/// More series are not counted one by one.
+/// Maximum number of series to count.
 const SERIES_MAX: usize = 2_000_000;
-/// Bytes that a value takes beside its text, about: counted, and then listed.
+/// Estimated memory of a value besides its text, while it is counted and listed.
 const VALUE_BYTES: usize = 160;
-/// Bytes that a label set takes beside its texts, about.
+/// Estimated memory of a label set besides its texts.
 const SERIES_BYTES: usize = 64;
-/// So many series are counted before it is looked whether anyone still waits.
+/// How many series are counted between two checks for cancellation.
 const SERIES_BETWEEN_LOOKS: usize = 1024;
 
 type Counts = Vec<(String, u64)>;
 
-/// How many series there are, by what; each list with the largest first.
+/// Numbers of series by various properties; each list is sorted, largest first.
 #[derive(Debug, Default, PartialEq)]
 pub struct Cardinality {
     pub series: u64,
@@ -35,7 +35,7 @@ pub struct Cardinality {
     pub value_bytes_by_label_name: Counts,
 }
 
-/// Counts the series of all sets of matchers, each once.
+/// Counts the series that match any of the matcher sets, each of them once.
 pub fn count(
     api: &Api,
     range: TimeRange,
@@ -91,7 +91,7 @@ struct Tally<'a> {
 }
 
 impl Tally<'_> {
-    /// Counts a series; `charge` is asked before more memory is held.
+    /// Counts a series. `charge` is called before more memory is allocated.
     fn add(
         &mut self,
         labels: &LabelSet,
@@ -100,7 +100,7 @@ impl Tally<'_> {
         self.series += 1;
         for (name, value) in labels.iter() {
             self.label_pairs += 1;
-            // Names and values are known nearly always, and then nothing is allocated.
+            // Names and values are almost always known already, and then nothing is allocated.
             if !self.names.contains_key(name) {
                 charge(VALUE_BYTES + 2 * name.len())?;
                 self.names.insert(name.to_owned(), HashMap::new());
@@ -164,7 +164,7 @@ impl Tally<'_> {
     }
 }
 
-/// The largest first; among equals by name.
+/// The largest counts; equal ones are sorted by name.
 fn largest(mut counts: Counts, limit: usize) -> Counts {
     counts.sort_unstable_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
     counts.truncate(limit);
@@ -198,7 +198,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_counted_is_charged_before_it_is_held() {
+    fn memory_is_charged_before_it_is_allocated() {
         let mut tally = Tally::default();
         let charged = std::cell::Cell::new(0);
         let charge = |bytes| {

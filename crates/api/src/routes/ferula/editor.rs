@@ -1,12 +1,12 @@
-//! `ferula/editor`: what an editor of queries asks for at every pause in typing: what is wrong, what could stand at the
-//! cursor, what was probably not meant.
+//! `ferula/editor`: what a query editor requests at every pause in typing: errors, completions at the cursor,
+//! and warnings about probable mistakes.
 //!
 //! ```text
-//! text ─ parse ─▶ errors, or the tree ─▶ hints.rs: diagnostics with fixes
-//! text before the cursor ─ context.rs ─▶ what is asked for ─ complete.rs ─▶ candidates, ranked (rank.rs)
+//! text ─ parse ─▶ errors, or a tree ─▶ hints.rs: diagnostics with fixes
+//! text before the cursor ─ context.rs ─▶ what may follow ─ complete.rs ─▶ candidates, ranked (rank.rs)
 //! ```
 //!
-//! All places are in UTF-16 units, as browsers count.
+//! All positions are in UTF-16 code units, as in JavaScript.
 
 mod complete;
 mod context;
@@ -29,13 +29,13 @@ use crate::api::Api;
 use crate::error::ApiError;
 use crate::request::Request;
 
-/// Longer texts are not looked at; nobody types them.
+/// Longer texts are refused; nobody types them.
 const QUERY_BYTES_MAX: usize = 64 << 10;
 const ITEMS_DEFAULT: i64 = 50;
 const ITEMS_MAX: i64 = 100;
 const NODES_MAX: usize = 500;
 
-/// Something to tell about a part of the text, in bytes.
+/// A message about a part of the text; positions in bytes.
 struct Diagnostic {
     from: usize,
     to: usize,
@@ -44,7 +44,7 @@ struct Diagnostic {
     fixes: Vec<Fix>,
 }
 
-/// A change that mends it: the text from one place to another is replaced.
+/// A correction: replaces the text between two positions.
 struct Fix {
     title: String,
     from: usize,
@@ -57,10 +57,7 @@ pub fn editor(api: &Api, request: &Request, lookup: Lookup) -> Handled {
     let params = &request.params;
     let query = params.first("query").to_owned();
     if query.len() > QUERY_BYTES_MAX {
-        return Err(ApiError::parameter(
-            "query",
-            format!("more than {QUERY_BYTES_MAX} bytes are not looked at"),
-        ));
+        return Err(ApiError::parameter("query", format!("must not be longer than {QUERY_BYTES_MAX} bytes")));
     }
     let count = |name: &str, default: i64| match params.first(name) {
         "" => Ok(default),
@@ -96,7 +93,7 @@ pub fn editor(api: &Api, request: &Request, lookup: Lookup) -> Handled {
     Ok(Answer::json(move |json| json.raw(&answer.to_string())))
 }
 
-/// What the parser found wrong.
+/// The parser's errors.
 fn mistakes(errors: &ParseErrors, query: &str) -> Vec<Diagnostic> {
     let mistake = |error: &ferula_promql_syntax::ParseError| Diagnostic {
         from: error.span.start.min(query.len()),
@@ -116,7 +113,7 @@ fn diagnostic_json(one: &Diagnostic, offsets: &Utf16<'_>) -> Value {
     })
 }
 
-/// The parts of the expression, parents before their parts, functions with what they do.
+/// The nodes of the expression, parents before children, and descriptions of functions.
 fn nodes(expr: &Expr, offsets: &Utf16<'_>) -> Value {
     fn collect(expr: &Expr, parent: Option<usize>, offsets: &Utf16<'_>, all: &mut Vec<Value>) {
         if all.len() >= NODES_MAX {

@@ -21,11 +21,11 @@ use crate::routes::query::{ANNOTATIONS_MAX, api_error, grid, run};
 
 const CONTENT_TYPE: &str = "application/vnd.ferula.graph";
 
-/// Series that are sent whole when the request does not say how many.
+/// Default number of series that are sent completely.
 const SERIES_MAX_DEFAULT: usize = 1_000;
-/// A request may ask for this many.
+/// Maximum number that a request may ask for.
 const SERIES_MAX_LIMIT: usize = 20_000;
-/// Pieces in which the body is handed on.
+/// Size of the pieces in which the body is sent.
 const PIECE_BYTES: usize = 64 * 1024;
 
 /// `/api/v1/ferula/graph`
@@ -33,7 +33,7 @@ pub fn graph(api: Arc<Api>, request: Request) -> BoxFuture<'static, Response<Htt
     run(api, request, |params, _| grid(params).map(EvaluationTime::Range), Columns::read, execute).boxed()
 }
 
-/// Which columns are asked for.
+/// Parameters that determine the columns.
 struct Columns {
     grid: Grid,
     series_max: usize,
@@ -64,12 +64,12 @@ fn execute(admitted: AdmittedQuery, columns: Columns) -> Handled {
     let (warnings, infos) = outcome.annotations.render(&request.query, ANNOTATIONS_MAX);
     let value = outcome.result.map_err(api_error)?;
     if histograms(&value) {
-        let why = "native histograms have no columns; ask query_range";
+        let why = "native histograms have no columns; use query_range instead";
         return Err(ApiError::new(ErrorKind::NotAcceptable, why));
     }
     let held = outcome.held;
     Ok(Answer::body(CONTENT_TYPE, move |sink| {
-        // However slowly the client reads, the value counts as memory until it is written.
+        // The result counts as memory until it is written, however slowly the client reads.
         let _held = held;
         encode(&value, &columns, &warnings, &infos, sink);
     }))
@@ -79,7 +79,7 @@ fn histograms(value: &QueryValue) -> bool {
     matches!(value, QueryValue::Matrix(series) if series.iter().any(|one| !one.histograms.is_empty()))
 }
 
-/// By what series are chosen when there are more than are sent whole.
+/// The criterion for choosing series if there are too many.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Rank {
     Max,
@@ -99,7 +99,7 @@ impl Rank {
         })
     }
 
-    /// What is compared; NaN counts as less than anything.
+    /// The value to compare; NaN counts as less than anything.
     fn of(self, series: &RangeSeries) -> f64 {
         let values = || series.floats.iter().map(|(_, value)| *value).filter(|value| !value.is_nan());
         let key = match self {
@@ -115,11 +115,11 @@ impl Rank {
     }
 }
 
-/// Bytes on their way out, handed on in pieces.
+/// An outgoing body, passed on in pieces.
 struct Body<'a> {
     pending: Vec<u8>,
     sink: BodySink<'a>,
-    /// The reader has gone.
+    /// Whether the reader has disconnected.
     gone: bool,
 }
 
@@ -169,7 +169,7 @@ fn step_of(at: i64, grid: Grid) -> usize {
     usize::try_from((at - grid.start_ms) / grid.step_ms).expect("samples lie on the grid")
 }
 
-/// The series that are sent whole, in their order, and the others.
+/// The series that are sent completely, in their original order, and the others.
 fn split(series: &[RangeSeries], series_max: usize, rank: Rank) -> (Vec<&RangeSeries>, Vec<&RangeSeries>) {
     if series.len() <= series_max {
         return (series.iter().collect(), Vec::new());
@@ -186,7 +186,7 @@ fn split(series: &[RangeSeries], series_max: usize, rank: Rank) -> (Vec<&RangeSe
 fn head(whole: &[&RangeSeries], total: usize, grid: Grid, warnings: &[String], infos: &[String]) -> Vec<u8> {
     let mut names = Texts::default();
     let mut values = Texts::default();
-    // As text at once: a tree of JSON values would take many times the room.
+    // Written as text directly: a tree of JSON values would take many times the memory.
     let mut series = String::from("[");
     for (index, one) in whole.iter().enumerate() {
         series.push_str(if index > 0 { ",[" } else { "[" });
@@ -215,7 +215,7 @@ fn head(whole: &[&RangeSeries], total: usize, grid: Grid, warnings: &[String], i
     format!("{text},\"series\":{series}}}").into_bytes()
 }
 
-/// Texts, each once, in the order in which they came.
+/// Deduplicated texts in order of their first occurrence.
 #[derive(Default)]
 struct Texts<'a> {
     list: Vec<&'a str>,
@@ -232,7 +232,7 @@ impl<'a> Texts<'a> {
 }
 
 fn write_envelope(out: &mut Vec<u8>, rest: &[&RangeSeries], grid: Grid) {
-    // `min` and `max` of Rust pass over NaN, and stay NaN when there is nothing else.
+    // Rust's `min` and `max` ignore NaN, and return NaN only if there is nothing else.
     let mut steps = vec![(f64::NAN, f64::NAN, 0_u32); grid.steps()];
     for (at, value) in rest.iter().flat_map(|one| &one.floats) {
         let (min, max, count) = &mut steps[step_of(*at, grid)];
@@ -274,7 +274,7 @@ mod tests {
         out
     }
 
-    /// What a reader sees: head, values by series and step, envelope.
+    /// The parsed answer: head, values by series and step, envelope.
     type Read = (Value, Vec<Vec<Option<u64>>>, Vec<(f64, f64, u32)>);
 
     fn read(bytes: &[u8]) -> Read {
@@ -338,7 +338,7 @@ mod tests {
     }
 
     #[test]
-    fn the_best_series_stay_whole_and_the_others_become_an_envelope() {
+    fn the_best_series_are_sent_completely_and_the_others_become_an_envelope() {
         let all = vec![
             series("a", &[Some(1.0), Some(9.0)]),
             series("b", &[Some(5.0), None, Some(f64::NAN)]),
@@ -360,13 +360,13 @@ mod tests {
     }
 
     #[test]
-    fn a_body_leaves_in_pieces_and_ends_with_its_reader() {
+    fn a_body_is_sent_in_pieces_and_ends_with_its_reader() {
         let steps: Vec<_> = (0..10).map(|i| Some(f64::from(i))).collect();
         let value = QueryValue::Matrix((0..4_000).map(|n| series(&n.to_string(), &steps)).collect());
         let (mut largest, mut pieces) = (0, 0);
         let columns = Columns { grid: GRID, series_max: SERIES_MAX_LIMIT, rank: Rank::Max };
         encode(&value, &columns, &[], &[], &mut |piece| {
-            // The first has the whole head.
+            // The first piece contains the whole head.
             largest = if pieces > 0 { piece.len().max(largest) } else { 0 };
             pieces += 1;
             true

@@ -1,5 +1,4 @@
-//! `status/active_queries` and `status/top_queries`, named and shaped as VictoriaMetrics answers them, and
-//! `ferula/queries/stop`.
+//! `status/active_queries` and `status/top_queries` in VictoriaMetrics' format, and `ferula/queries/stop`.
 
 use std::time::Duration;
 
@@ -13,13 +12,13 @@ use crate::api::Api;
 use crate::error::{ApiError, ErrorKind};
 use crate::request::Request;
 
-/// How many queries a list has unless the request says otherwise.
+/// Default length of a list of queries.
 const TOP_DEFAULT: i64 = 20;
 const TOP_MAX: i64 = 1_000;
-/// How long ago a query may have ended, unless the request says otherwise.
+/// By default, how long ago a query may have ended.
 const LIFETIME_DEFAULT_MS: i64 = 600_000;
 
-/// An answer in the shape of others, without the envelope.
+/// An answer without the API's envelope.
 fn bare_json(value: &Value) -> Answer {
     let text = value.to_string();
     Answer::body("application/json", move |sink| {
@@ -27,7 +26,7 @@ fn bare_json(value: &Value) -> Answer {
     })
 }
 
-/// `/api/v1/status/active_queries`: those of rules are listed too.
+/// `/api/v1/status/active_queries`: includes the queries of rules.
 pub fn active(api: &Api, _: &Request) -> Handled {
     let data: Vec<Value> = api.queries.running().iter().map(active_json).collect();
     Ok(bare_json(&json!({ "status": "ok", "data": data })))
@@ -48,7 +47,7 @@ fn active_json(query: &RunningQuery) -> Value {
         "start": start,
         "end": end,
         "step": step,
-        // Not VictoriaMetrics'.
+        // These fields are not in VictoriaMetrics' answer.
         "origin": origin,
     })
 }
@@ -98,17 +97,17 @@ fn top_json(query: &TopQuery, add: fn(&mut Value, &TopQuery)) -> Value {
     entry
 }
 
-/// Seconds to the millisecond.
+/// Seconds with millisecond precision.
 fn seconds(duration: Duration) -> Value {
     ((duration.as_secs_f64() * 1000.0).round() / 1000.0).into()
 }
 
-/// `/api/v1/ferula/queries/stop`: ends the query with the `id` of the list.
+/// `/api/v1/ferula/queries/stop`: stops the query with this `id` in the list.
 pub fn stop(api: &Api, request: &Request) -> Handled {
     let id = u64::from_str_radix(request.params.first("id"), 16)
         .map_err(|_| ApiError::parameter("id", "must be the id of a running query"))?;
     if !api.queries.stop(id) {
-        return Err(ApiError::new(ErrorKind::NotFound, "this query does not run, or no longer"));
+        return Err(ApiError::new(ErrorKind::NotFound, "there is no running query with this id"));
     }
     Ok(Answer::json(|json| {
         json.begin_object();

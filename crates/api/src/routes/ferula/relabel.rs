@@ -1,4 +1,5 @@
-//! `ferula/relabel` and `ferula/scrape_preview`: rules tried on labels and on the live page of a target. Nothing is kept.
+//! `ferula/relabel` and `ferula/scrape_preview`: try rules on labels and on a fresh page of a target. Nothing
+//! is stored.
 
 use std::sync::Arc;
 
@@ -24,7 +25,7 @@ use crate::json::JsonWriter;
 use crate::request::Request;
 use crate::routes::scrape_pools;
 
-/// Text of rules; a configuration of a thousand rules has less.
+/// Maximum size of the rules; even a thousand rules are smaller.
 const RULES_BYTES_MAX: usize = 256 << 10;
 const LINES_DEFAULT: i64 = 500;
 const LINES_MAX: i64 = 5_000;
@@ -37,14 +38,14 @@ fn asked_rules(request: &Request, names: NameScheme) -> Result<Vec<Rule>, ApiErr
     parse_rules(text, names).map_err(|why| ApiError::parameter("rules", why))
 }
 
-/// `/api/v1/ferula/relabel`: what each of the `rules` makes of the `labels`.
+/// `/api/v1/ferula/relabel`: shows how each of the `rules` changes the `labels`.
 pub fn relabel(_: &Api, request: &Request) -> Handled {
     let labels = scrape_pools::asked_labels(request)?;
     scrape_pools::steps(asked_rules(request, NameScheme::Utf8)?, &labels)
 }
 
-/// `/api/v1/ferula/scrape_preview`: the page of a configured target, line by line to the stored series. `rules` stand in
-/// for the job's `metric_relabel_configs`; `search` chooses lines.
+/// `/api/v1/ferula/scrape_preview`: scrapes a configured target and shows each line with the series that
+/// would be stored. `rules` replaces the job's `metric_relabel_configs`, and `search` filters lines.
 pub fn scrape_preview(api: Arc<Api>, request: Request) -> BoxFuture<'static, Response<Body>> {
     async move {
         let encoding = Encoding::of_request(&request.headers);
@@ -63,7 +64,7 @@ pub fn scrape_preview(api: Arc<Api>, request: Request) -> BoxFuture<'static, Res
     .boxed()
 }
 
-/// A page that was fetched, and what is wanted of it.
+/// A fetched page and the options for showing it.
 struct Look {
     preview: Preview,
     page: ferula_scraper::fetch::Page,
@@ -118,7 +119,7 @@ impl Look {
     }
 }
 
-/// The list `metric_relabel_configs` as `scrape_pools/config` prints it, without its key.
+/// The list `metric_relabel_configs` as printed by `scrape_pools/config`, without its key.
 fn metric_rules_yaml(config: &ScrapeConfig) -> String {
     let yaml = config.to_yaml();
     let list = yaml.lines().skip_while(|line| *line != "metric_relabel_configs:").skip(1);
@@ -181,9 +182,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_rules_of_a_job_are_taken_out_of_its_printed_form() {
+    fn the_rules_of_a_job_are_extracted_from_its_printed_form() {
         let text = "scrape_configs:\n- job_name: j\n  metric_relabel_configs:\n  - {source_labels: [a], action: drop}\n  static_configs: [{targets: [x]}]\n";
-        let config = Config::parse(text).expect("it is right");
+        let config = Config::parse(text).expect("the configuration is valid");
         let yaml = metric_rules_yaml(&config.scrape_configs[0]);
         let rules = parse_rules(&yaml, NameScheme::Utf8).expect(&yaml);
         assert_eq!(rules, config.scrape_configs[0].metric_rules());

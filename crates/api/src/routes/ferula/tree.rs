@@ -1,8 +1,9 @@
-//! `ferula/tree`: what each part of an expression yields, a line of JSON per part: how many series, which labels with
-//! how many values, samples, time, error. The series themselves stay here.
+//! `ferula/tree`: evaluates each part of an expression, and returns a line of JSON per part: number of
+//! series, labels with their number of values, samples, time, error. The series themselves are not sent.
 //!
-//! The parts are evaluated one after the other, each as a query of its own: with its place, its time limit, its line in
-//! the list of running queries. When the reader goes, the part that runs is stopped and none follows.
+//! The parts are evaluated one after the other, each as a separate query with its own admission, time limit,
+//! and entry in the list of running queries. When the client disconnects, the running part is stopped and no
+//! other follows.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::convert::Infallible;
@@ -27,15 +28,15 @@ use crate::request::Request;
 use crate::routes::ferula::utf16::Utf16;
 use crate::routes::query::api_error;
 
-/// Parts that are evaluated; an expression with more is cut, and its first line says so.
+/// Maximum number of evaluated parts. If an expression has more, the first line says so.
 const NODES_MAX: usize = 200;
-/// Every part has its text.
+/// Maximum length of the query, since every part is sent with its text.
 const QUERY_BYTES_MAX: usize = 64 << 10;
-/// Label names of a part, those with the most values first.
+/// Maximum number of label names per part, those with the most values first.
 const NAMES_MAX: usize = 10;
-/// Values of a label that are given as examples.
+/// Maximum number of example values per label.
 const EXAMPLES_MAX: usize = 5;
-/// Values of a label that are counted.
+/// Maximum number of values to count per label.
 const VALUES_MAX: usize = 10_000;
 
 /// `/api/v1/ferula/tree`
@@ -52,10 +53,10 @@ pub fn tree(api: Arc<Api>, request: Request) -> BoxFuture<'static, Response<Body
     .boxed()
 }
 
-/// What is evaluated.
+/// The parsed request.
 struct Plan {
     nodes: Vec<Node>,
-    /// How many the expression has.
+    /// Number of parts in the expression.
     total: usize,
     at: Timestamp,
     origin: Origin,
@@ -73,7 +74,7 @@ struct Node {
 fn prepare(api: &Api, request: &Request) -> Result<Plan, ApiError> {
     let query = request.params.first("query");
     if query.len() > QUERY_BYTES_MAX {
-        return Err(ApiError::parameter("query", format!("more than {QUERY_BYTES_MAX} bytes have no tree")));
+        return Err(ApiError::parameter("query", format!("must not be longer than {QUERY_BYTES_MAX} bytes")));
     }
     let at = request.params.query_time_or("time", api.site.clock.now().millis())?;
     let expr = parse(query, &api.site.settings.parser).map_err(|why| ApiError::parameter("query", why))?;
@@ -94,7 +95,7 @@ fn prepare(api: &Api, request: &Request) -> Result<Plan, ApiError> {
     })
 }
 
-/// Parents before their parts.
+/// Collects parents before children.
 fn collect(expr: &Expr, parent: Option<usize>, offsets: &Utf16, nodes: &mut Vec<Node>, total: &mut usize) {
     *total += 1;
     let mut index = parent;
@@ -114,7 +115,7 @@ fn collect(expr: &Expr, parent: Option<usize>, offsets: &Utf16, nodes: &mut Vec<
     }
 }
 
-/// The names that `parse_query` has for nodes.
+/// The names that `parse_query` uses for nodes.
 pub(super) fn kind(expr: &Expr) -> &'static str {
     match &expr.kind {
         ExprKind::Number(_) => "numberLiteral",
@@ -130,7 +131,7 @@ pub(super) fn kind(expr: &Expr) -> &'static str {
     }
 }
 
-/// The body: a line is made when the one before it has been taken.
+/// The body: each line is produced when the previous one has been taken.
 fn lines(api: Arc<Api>, plan: Plan) -> Response<Body> {
     let body = stream::unfold((api, plan, 0), |(api, plan, index)| async move {
         let line = line(&api, &plan, index).await?;
@@ -151,7 +152,7 @@ async fn line(api: &Arc<Api>, plan: &Plan, index: usize) -> Option<String> {
     if index == 0 && plan.total > plan.nodes.len() {
         line["nodes"] = plan.total.into();
     }
-    // What a literal is worth stands in its text.
+    // The value of a literal is in its text.
     if !matches!(node.kind, "numberLiteral" | "stringLiteral") {
         let query = QueryRequest {
             query: node.text.clone(),
@@ -181,7 +182,7 @@ fn failed(error: &ApiError) -> Map<String, Value> {
     fields
 }
 
-/// Runs a part, and says of its value what people want to know.
+/// Runs a part and summarizes its result.
 fn describe(admitted: AdmittedQuery) -> Map<String, Value> {
     let CompletedQuery { outcome, total_time, queue_time, .. } = admitted.run();
     let value = match outcome.result {
@@ -191,7 +192,7 @@ fn describe(admitted: AdmittedQuery) -> Map<String, Value> {
     let mut fields = Map::new();
     match &value {
         QueryValue::Scalar { value, .. } => {
-            // As text: JSON has neither NaN nor infinities.
+            // A string, because JSON has neither NaN nor infinities.
             fields.insert("scalar".into(), ferula_go::float::format_g(*value).into());
         }
         QueryValue::String { .. } => {}
@@ -209,7 +210,7 @@ fn describe(admitted: AdmittedQuery) -> Map<String, Value> {
     fields
 }
 
-/// Names of labels with the number of their values and a few of them.
+/// Label names with the number of their values and a few examples.
 fn labels<'a>(sets: impl Iterator<Item = &'a LabelSet>) -> Value {
     let mut names: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
     for set in sets {

@@ -1,9 +1,9 @@
-//! Places in a text as browsers count them.
+//! Converts positions in a text to UTF-16 code units, as JavaScript uses them, and back.
 
-/// Turns places in bytes into places in UTF-16 units.
+/// Converts byte positions to UTF-16 positions.
 pub(super) struct Utf16<'a> {
     text: &'a str,
-    /// Bytes and units are the same.
+    /// Whether bytes and UTF-16 code units coincide.
     ascii: bool,
 }
 
@@ -12,7 +12,8 @@ impl<'a> Utf16<'a> {
         Utf16 { text, ascii: text.is_ascii() }
     }
 
-    /// The place of a byte; a place inside of a character is that of its beginning, one behind the end is the end.
+    /// Converts a byte position. A position inside a character becomes its beginning; a position beyond the
+    /// end becomes the end.
     pub(super) fn at(&self, byte: usize) -> usize {
         if self.ascii {
             return byte.min(self.text.len());
@@ -20,7 +21,7 @@ impl<'a> Utf16<'a> {
         self.text[..self.text.floor_char_boundary(byte)].chars().map(char::len_utf16).sum()
     }
 
-    /// The byte of a place in UTF-16 units.
+    /// Converts a UTF-16 position to a byte position.
     pub(super) fn byte(&self, units: usize) -> usize {
         if self.ascii {
             return units.min(self.text.len());
@@ -41,7 +42,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn places_are_counted_as_browsers_do() {
+    fn positions_are_counted_as_in_javascript() {
         let offsets = Utf16::of("é💥{x}");
         assert_eq!([0, 1, 2, 5, 6, 7, 99].map(|byte| offsets.at(byte)), [0, 0, 1, 1, 3, 4, 6]);
         assert_eq!([0, 1, 2, 3, 4, 99].map(|units| offsets.byte(units)), [0, 2, 2, 6, 7, 9]);

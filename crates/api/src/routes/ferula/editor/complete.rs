@@ -1,4 +1,4 @@
-//! Candidates for the place of the cursor.
+//! Candidates for completion at the cursor.
 
 use ferula_go::quote::go_quote;
 use ferula_model::labels::METRIC_NAME;
@@ -13,13 +13,14 @@ use super::rank::ranked;
 use crate::error::ApiError;
 use crate::routes::ferula::utf16::Utf16;
 
-/// Values of a label that are read to rank them; narrowed by what was typed where there are more.
+/// Maximum number of a label's values to read for ranking. If there are more, the typed text narrows them
+/// down.
 const VALUES_MAX: usize = 10_000;
 const DURATIONS: [&str; 9] = ["1m", "5m", "10m", "15m", "30m", "1h", "6h", "1d", "7d"];
 const UNITS: [&str; 6] = ["s", "m", "h", "d", "w", "ms"];
 const AFTER_OPERAND: [&str; 8] = ["and", "or", "unless", "offset", "by", "without", "on", "ignoring"];
 
-/// Candidates, and the text that each of them replaces, in bytes.
+/// Candidates, and the text that each of them replaces; positions in bytes.
 pub(super) struct Completed {
     from: usize,
     to: usize,
@@ -56,7 +57,7 @@ impl Completed {
     }
 }
 
-/// `None` when nothing is wanted. With `forced`, an empty word is completed everywhere.
+/// Returns `None` if nothing can be completed. With `forced`, an empty word is completed everywhere.
 pub(super) fn complete(
     text: &str,
     cursor: usize,
@@ -98,7 +99,7 @@ fn next_is_operator(rest: &str) -> bool {
     rest.trim_start().starts_with(['=', '!'])
 }
 
-/// Metrics, functions and aggregations in one order.
+/// Metrics, functions and aggregations in one ranking.
 fn operands(word: &str, rest: &str, limit: usize, data: &EditorData<'_>) -> Result<Vec<Item>, ApiError> {
     let names = data.metric_names()?;
     let functions = FUNCTIONS.iter().map(|function| function.name);

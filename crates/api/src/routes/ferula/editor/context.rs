@@ -1,31 +1,32 @@
-//! What the text around the cursor asks for. Only the text before the cursor has to make sense, and only as pieces.
+//! Determines what may be inserted at the cursor. Only the text before the cursor has to be valid, and only
+//! as a sequence of tokens.
 
 use ferula_model::Matcher;
 use ferula_promql_syntax::{Piece, PieceClass, parse_metric_selector, pieces};
 
-/// What may stand at the cursor.
+/// What may be inserted at the cursor.
 #[derive(Debug, PartialEq)]
 pub(super) enum Wanted {
     /// A metric or a function.
     Operand,
-    /// A word that may follow an operand.
+    /// A keyword that may follow an operand.
     Operator,
-    /// A label of the selector.
+    /// A label name in a selector.
     Label(Vec<Matcher>),
-    /// A value of the label, in a string that is closed already or not.
+    /// A value of the label, in an open or a closed string.
     Value {
         label: String,
         matchers: Vec<Matcher>,
         quote: char,
         closed: bool,
     },
-    /// A label in a grouping or a matching.
+    /// A label name in a grouping or matching clause.
     Grouping(Vec<Matcher>),
     Duration,
     Nothing,
 }
 
-/// What is wanted, and the text that a candidate replaces, in bytes.
+/// What may be inserted, and the text that a candidate replaces; positions in bytes.
 #[derive(Debug, PartialEq)]
 pub(super) struct Context {
     pub wanted: Wanted,
@@ -35,7 +36,7 @@ pub(super) struct Context {
 
 const GROUPINGS: [&str; 6] = ["by", "without", "on", "ignoring", "group_left", "group_right"];
 
-/// `cursor` is a place between characters.
+/// `cursor` is a position between characters.
 pub(super) fn context(text: &str, cursor: usize) -> Context {
     let before = &text[..cursor];
     let (all, stop) = pieces(before);
@@ -91,7 +92,7 @@ fn is_grouping(word: &str) -> bool {
     GROUPINGS.iter().any(|grouping| grouping.eq_ignore_ascii_case(word))
 }
 
-/// Index of the bracket that is open at the end.
+/// Index of the innermost open bracket.
 fn open_bracket(text: &str, pieces: &[Piece]) -> Option<usize> {
     let mut open = Vec::new();
     for (at, piece) in pieces.iter().enumerate() {
@@ -104,7 +105,7 @@ fn open_bracket(text: &str, pieces: &[Piece]) -> Option<usize> {
     open.pop()
 }
 
-/// Whether an operand ends before the cursor: what follows can only be an operator or a modifier.
+/// Whether an operand ends before the cursor, so that only an operator or modifier can follow.
 fn follows_operand(text: &str, left: &[Piece]) -> bool {
     left.last().is_some_and(|piece| match piece.class {
         PieceClass::Name | PieceClass::Number | PieceClass::Duration | PieceClass::String => true,
@@ -113,7 +114,7 @@ fn follows_operand(text: &str, left: &[Piece]) -> bool {
     })
 }
 
-/// A string that begins at `at` and in which the cursor stands: a value, if it is the value of a matcher.
+/// The context inside a string that starts at `at`: a label value if the string belongs to a matcher.
 fn open_string(text: &str, cursor: usize, left: &[Piece], at: usize) -> Option<Context> {
     let quote = text[at..].chars().next().filter(|c| matches!(c, '"' | '\'' | '`'))?;
     let before = &text[..cursor];
@@ -138,7 +139,7 @@ fn open_string(text: &str, cursor: usize, left: &[Piece], at: usize) -> Option<C
     })
 }
 
-/// How far the rest of a string goes; `None` when it is not closed before the line or the braces end.
+/// The length of the rest of a string; `None` if it is not closed before the end of the line or the braces.
 fn closing_quote(rest: &str, quote: char) -> Option<usize> {
     let mut escaped = false;
     for (at, c) in rest.char_indices() {
@@ -158,8 +159,8 @@ fn unquoted(word: &str) -> &str {
     if trimmed.len() < word.len() { trimmed.trim_end_matches(['"', '\'', '`']) } else { word }
 }
 
-/// Metric and finished matchers of the selector whose braces open at the piece `brace`: those before the cursor, and
-/// those that follow behind it.
+/// The metric and the complete matchers of the selector whose braces open at the token `brace`, both before
+/// and after the cursor.
 fn selector_matchers(text: &str, before: &str, left: &[Piece], brace: usize, behind: usize) -> Vec<Matcher> {
     let show = |piece: &Piece| &before[piece.span.start..piece.span.end];
     let mut parts = Vec::new();
@@ -176,7 +177,7 @@ fn selector_matchers(text: &str, before: &str, left: &[Piece], brace: usize, beh
     parse_metric_selector(&format!("{{{}}}", parts.join(","))).unwrap_or_default()
 }
 
-/// `label op "value"` wherever all three stand.
+/// Matchers `label op "value"` of which all three parts exist.
 fn finished(text: &str, pieces: &[Piece]) -> Vec<String> {
     let is_matcher = |three: &&[Piece]| {
         matches!(three[0].class, PieceClass::Name | PieceClass::Keyword | PieceClass::String)
@@ -187,7 +188,7 @@ fn finished(text: &str, pieces: &[Piece]) -> Vec<String> {
     pieces.windows(3).filter(is_matcher).map(show).collect()
 }
 
-/// The selector of which a grouping speaks: the next one, or else the one before.
+/// The selector to which a grouping refers: the next one, or else the previous one.
 fn grouped_matchers(text: &str, cursor: usize) -> Vec<Matcher> {
     let rest = &text[cursor..];
     let behind = rest.find(')').map_or("", |at| &rest[at + 1..]);
@@ -215,7 +216,7 @@ fn first_selector(text: &str) -> Option<Vec<Matcher>> {
 mod tests {
     use super::*;
 
-    /// `|` is the cursor.
+    /// `|` marks the cursor.
     fn at(marked: &str) -> (String, String) {
         let cursor = marked.find('|').expect("a cursor");
         let text = marked.replace('|', "");
@@ -242,7 +243,7 @@ mod tests {
     }
 
     #[test]
-    fn the_place_of_the_cursor_says_what_is_wanted() {
+    fn the_position_of_the_cursor_determines_the_candidates() {
         for (text, wanted, replaced) in [
             ("|", "operand", ""),
             ("htt|", "operand", "htt"),
@@ -279,7 +280,7 @@ mod tests {
     }
 
     #[test]
-    fn any_cursor_in_any_text_is_answered() {
+    fn any_cursor_in_any_text_gets_an_answer() {
         for text in [
             "sum by (é) (x{a=\"ü💥\",b!~'c'}[5m:1m] @ end()) # ö",
             "{{{((([[[",

@@ -1,4 +1,4 @@
-//! What the editor knows: names, values and types, as far as a query needs them at the moment.
+//! The data that the editor uses: names, values and types, read only when needed.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -13,16 +13,17 @@ use crate::api::Api;
 use crate::error::{ApiError, ErrorKind};
 use crate::params::Params;
 
-/// Names are looked for in this much of the past, unless the request names a range.
+/// How far back names are searched if the request has no range.
 const RANGE_MS_DEFAULT: i64 = 24 * 3_600_000;
-/// Metric names are read anew after this long. A person types several keys in that time.
+/// How long metric names are cached. Typing causes several requests in that time.
 const NAMES_KEPT: Duration = Duration::from_secs(5);
-/// Targets of a pool that are asked for the metadata of a metric: those of one pool have the same metrics mostly.
+/// How many targets of a pool are searched for a metric's metadata: targets of one pool mostly have the same
+/// metrics.
 const TARGETS_OF_POOL_MAX: usize = 4;
-/// More values than these are not read to look for one.
+/// Maximum number of values that are searched for a certain one.
 pub(super) const VALUES_MAX: usize = 5_000;
 
-/// The metric names that were read last, in the order of the store.
+/// The cached metric names, in the order of the store.
 #[derive(Default)]
 pub struct NameCache(Mutex<Option<Names>>);
 
@@ -32,7 +33,7 @@ struct Names {
     names: Arc<Vec<String>>,
 }
 
-/// What the editor asks, for one request.
+/// Access to the data for one request.
 pub(super) struct EditorData<'a> {
     api: &'a Api,
     range: TimeRange,
@@ -42,7 +43,7 @@ pub(super) struct EditorData<'a> {
 
 impl<'a> EditorData<'a> {
     pub(super) fn new(api: &'a Api, params: &Params, lookup: Lookup) -> Result<Self, ApiError> {
-        // Whole minutes, so that requests that follow each other mean the same range.
+        // Whole minutes, so that consecutive requests have the same range.
         let now = api.site.clock.now().millis() / 60_000 * 60_000 + 60_000;
         let end = params.time_or("end", now)?;
         let start = params.time_or("start", end.saturating_sub(RANGE_MS_DEFAULT))?;
@@ -50,7 +51,7 @@ impl<'a> EditorData<'a> {
         Ok(EditorData { api, range, targets: api.targets.targets(), lookup })
     }
 
-    /// Whether nobody waits for the answer any more.
+    /// Whether the client has stopped waiting.
     pub(super) fn is_ended(&self) -> bool {
         self.lookup.is_ended()
     }
@@ -75,7 +76,7 @@ impl<'a> EditorData<'a> {
         snapshot.label_names(matchers, 0, &self.lookup.hints()).map_err(failed)
     }
 
-    /// Values of a label; `limit` 0 is none.
+    /// Values of a label; a `limit` of 0 means no limit.
     pub(super) fn values(
         &self,
         label: &str,
@@ -86,7 +87,7 @@ impl<'a> EditorData<'a> {
         snapshot.label_values(label, matchers, limit, &self.lookup.hints()).map_err(failed)
     }
 
-    /// Type and help of a metric, from the first target that states them.
+    /// Type and help text of a metric, from the first target that has them.
     pub(super) fn metadata(&self, metric: &str) -> Option<MetricMetadata> {
         let families = || std::iter::once(metric).chain(family_names(metric));
         let targets = self.targets.pools.iter().flat_map(|pool| pool.active.iter().take(TARGETS_OF_POOL_MAX));
@@ -98,19 +99,19 @@ impl<'a> EditorData<'a> {
         })
     }
 
-    /// How far scrapes of a job are apart; of any job when none is named, the shortest.
+    /// The scrape interval of a job; without a job, the shortest of all.
     pub(super) fn scrape_interval(&self, job: Option<&str>) -> Option<Duration> {
         let pools = self.targets.pools.iter().filter(|pool| job.is_none_or(|job| pool.name == job));
         pools.map(|pool| pool.config.scrape_interval).filter(|interval| !interval.is_zero()).min()
     }
 }
 
-/// Names of families that a metric may belong to.
+/// Names of metric families to which a metric may belong.
 fn family_names(metric: &str) -> impl Iterator<Item = &str> {
     ["_total", "_bucket", "_sum", "_count"].into_iter().filter_map(|suffix| metric.strip_suffix(suffix))
 }
 
-/// Whether a metric can be of a family of this type: `_sum` of a gauge is another metric.
+/// Whether a metric can belong to a family of this type: `_sum` of a gauge is a different metric.
 fn holds(kind: MetricType, metric: &str, family: &str) -> bool {
     metric == family
         || match kind {

@@ -1,4 +1,4 @@
-//! What is right for the parser and was probably not meant, each with the change that mends it.
+//! Warnings about valid expressions that are probably mistakes, with corrections.
 
 use std::time::Duration;
 
@@ -14,14 +14,14 @@ use super::data::{EditorData, VALUES_MAX};
 use super::{Diagnostic, Fix};
 
 const HINTS_MAX: usize = 8;
-/// Hints that are looked for, to return the first of them in the text.
+/// Search is stopped after this many hints; the first ones in the text are returned.
 const FOUND_MAX: usize = 4 * HINTS_MAX;
-/// Names that are compared with one that does not exist.
+/// Maximum number of names to compare with an unknown one.
 const NAMES_COMPARED_MAX: usize = 20_000;
 
-/// Functions that take a counter as what it is.
+/// Functions that require a counter.
 const FOR_COUNTERS: [&str; 3] = ["rate", "irate", "increase"];
-/// Around a counter these make sense too.
+/// Functions that are also useful on a counter itself.
 const HARMLESS: [&str; 12] = [
     "absent",
     "absent_over_time",
@@ -37,7 +37,7 @@ const HARMLESS: [&str; 12] = [
     "ts_of_last_over_time",
 ];
 
-/// What the functions for counters are called for gauges.
+/// The counterparts for gauges of functions for counters.
 fn for_gauges(function: &str) -> Option<&'static str> {
     Some(match function {
         "rate" => "deriv",
@@ -56,15 +56,15 @@ pub(super) fn hints(expr: &Expr, text: &str, data: &EditorData<'_>) -> Vec<Diagn
     walk.found
 }
 
-/// What stands around a node.
+/// The surroundings of a node.
 #[derive(Clone, Copy, Default)]
 struct Around<'a> {
-    /// A function that takes counters, or minds none, is somewhere outside.
+    /// Whether an enclosing function takes counters or accepts anything.
     counter_is_fine: bool,
-    /// The call whose argument the node is.
+    /// The call of which the node is an argument.
     call: Option<(&'static str, Span)>,
     quantile: bool,
-    /// The innermost aggregation between the node and a quantile.
+    /// The innermost aggregation between the node and a quantile function.
     aggregate: Option<(&'a AggregateExpr, Span)>,
 }
 
@@ -135,7 +135,7 @@ impl Walk<'_, '_> {
         }
     }
 
-    /// A counter whose value is used as it is.
+    /// A counter whose raw value is used.
     fn counter(&mut self, selector: &VectorSelector, span: Span, around: &Around<'_>) {
         let Some(metric) = metric_of(selector) else { return };
         if around.counter_is_fine || self.kind(metric) != Some(MetricType::Counter) {
@@ -145,7 +145,7 @@ impl Walk<'_, '_> {
         let fix = Fix { title: format!("Use {fixed}"), from: span.start, to: span.end, insert: fixed };
         self.hint(
             span,
-            format!("{metric} is a counter: it only grows, and its growth says more."),
+            format!("{metric} is a counter. Its raw value only grows; use its rate instead."),
             vec![fix],
         );
     }
@@ -154,13 +154,13 @@ impl Walk<'_, '_> {
         let kind = self.data.metadata(metric)?.kind;
         let counts = metric.ends_with("_bucket") || metric.ends_with("_count") || metric.ends_with("_sum");
         match kind {
-            // Their parts count up as well, but are looked at in other ways.
+            // Their components are counters too, but are also used in other ways.
             MetricType::Histogram | MetricType::Summary if counts => None,
             kind => Some(kind),
         }
     }
 
-    /// The range of a function: long enough for two scrapes, and of a counter where one is needed.
+    /// The range of a function must contain two scrapes, and some functions require a counter.
     fn range(&mut self, matrix: &MatrixSelector, span: Span, around: &Around<'_>) {
         let Some((function, call)) = around.call.filter(|(name, _)| for_gauges(name).is_some()) else {
             return;
@@ -175,7 +175,8 @@ impl Walk<'_, '_> {
                 to: call.start + function.len(),
                 insert: instead.to_owned(),
             };
-            let message = format!("{metric} is a gauge: {function} takes each fall for a counter's reset.");
+            let message =
+                format!("{metric} is a gauge: {function} mistakes each decrease for a counter reset.");
             self.hint(call, message, vec![fix]);
         }
         let DurationValue::Millis(range_ms) = matrix.range else { return };
@@ -193,12 +194,12 @@ impl Walk<'_, '_> {
         let fix = Fix { title: format!("Use [{wanted}]"), from, to, insert: wanted };
         let apart = format_millis(i64::try_from(interval.as_millis()).unwrap_or(0));
         let message = format!(
-            "{function} needs two samples, and in {shown} there are fewer: scrapes are {apart} apart."
+            "{function} needs two samples, but {shown} contains fewer: the scrape interval is {apart}."
         );
         self.hint(span, message, vec![fix]);
     }
 
-    /// `rate(sum(x)[5m:])`: the sum hides at which of the counters there was a reset.
+    /// `rate(sum(x)[5m:])`: the sum hides which of the counters was reset.
     fn sum_before_rate(&mut self, function: &str, call: &Expr, arg: Option<&Expr>) {
         let Some(ExprKind::Subquery(subquery)) = arg.map(|arg| &arg.kind) else { return };
         let inner = subquery.expr.without_parens();
@@ -216,12 +217,12 @@ impl Walk<'_, '_> {
         let insert = format!("sum{grouping} ({function}({selector}[{}]))", format_millis(range_ms));
         let fix = Fix { title: format!("Use {insert}"), from: call.span.start, to: call.span.end, insert };
         let message = format!(
-            "{function} of a sum misses resets of single counters: take the sum of their {function}."
+            "{function} of a sum misses resets of individual counters: use the sum of their {function} instead."
         );
         self.hint(call.span, message, vec![fix]);
     }
 
-    /// A quantile over buckets whose bounds an aggregation drops.
+    /// A quantile of buckets whose bounds an aggregation has dropped.
     fn missing_le(&mut self, selector: &VectorSelector, around: &Around<'_>) {
         let Some((aggregate, span)) = around.aggregate else { return };
         let of_buckets = metric_of(selector).is_some_and(|metric| metric.ends_with("_bucket"));
@@ -229,7 +230,7 @@ impl Walk<'_, '_> {
         if !of_buckets || aggregate.without || named {
             return;
         }
-        // The grouping stands before or behind the argument.
+        // The grouping may stand before or after the argument.
         let (inner, whole) = (aggregate.expr.span, self.source(span));
         let is_by = |piece: &&Piece| {
             let at = span.start + piece.span.start;
@@ -252,7 +253,7 @@ impl Walk<'_, '_> {
         );
     }
 
-    /// A metric or a value that does not exist.
+    /// A metric or label value that does not exist.
     fn selector(&mut self, selector: &VectorSelector, span: Span) {
         let Some(metric) = metric_of(selector) else { return };
         let Ok(names) = self.data.metric_names() else { return };
@@ -305,7 +306,7 @@ impl Walk<'_, '_> {
     }
 }
 
-/// The metric that a selector names.
+/// The metric name of a selector.
 fn metric_of(selector: &VectorSelector) -> Option<&str> {
     let named = selector.matchers.iter().find(|one| one.op == MatchOp::Equal && &*one.name == METRIC_NAME);
     selector.name.as_deref().or_else(|| named.map(|matcher| &*matcher.value))

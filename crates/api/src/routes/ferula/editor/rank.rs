@@ -1,7 +1,7 @@
-//! How well what was typed fits a candidate: as its beginning, at the beginning of a word in it, inside of it, or as
-//! letters in order.
+//! Ranks candidates by how the typed text matches: at their beginning, at the beginning of a word, inside, or
+//! as letters in order.
 
-/// The candidates that fit, the best first; among equals the shorter, then by name.
+/// The matching candidates, best first; equal ones are sorted by length, then by name.
 pub(super) fn ranked<'a>(
     word: &str,
     candidates: impl Iterator<Item = &'a str>,
@@ -21,12 +21,12 @@ pub(super) fn ranked<'a>(
     fitting.into_iter().map(|(_, candidate)| candidate).collect()
 }
 
-/// How well a word in lower case fits; `None` when it does not.
+/// How well a lower-case word matches; `None` if it does not.
 pub(super) fn fit(lower: &str, candidate: &str) -> Option<u32> {
     if lower.is_empty() {
         return Some(0);
     }
-    // Names are ASCII nearly always, and then no copy is made.
+    // Names are almost always ASCII, and then no copy is needed.
     if candidate.is_ascii() && lower.is_ascii() {
         return fit_bytes(lower.as_bytes(), candidate.as_bytes());
     }
