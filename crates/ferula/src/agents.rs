@@ -14,7 +14,7 @@ use crate::flags::Flags;
 use crate::foundation::Foundation;
 use crate::part_error::PartError;
 
-/// All agents. They are idle until they get a configuration and are started.
+/// All agents. They stay idle until they have a configuration and are started.
 pub struct Agents {
     scraper: Scraper,
     alerting: Arc<Alerting>,

@@ -51,7 +51,7 @@ impl ConfigSource {
         }
     }
 
-    /// Loads the file; `None` when there is none.
+    /// Loads the file; `None` if there is none.
     pub fn load_file(&self) -> Result<Option<Config>, LoadError> {
         match self {
             ConfigSource::File(path) => {

@@ -23,7 +23,7 @@ pub async fn listen(addresses: &[String], access: Option<&WebAccess>) -> anyhow:
     for address in addresses {
         info!("Start listening for connections", component = "web", address = address);
         let bound = match address.strip_prefix(':').and_then(|port| port.parse::<u16>().ok()) {
-            // Without a host: all addresses, of both families where the system has them.
+            // Without a host: all addresses of both families, if the system has them.
             Some(port) => match TcpListener::bind((Ipv6Addr::UNSPECIFIED, port)).await {
                 Ok(listener) => Ok(listener),
                 Err(_) => TcpListener::bind((Ipv4Addr::UNSPECIFIED, port)).await,

@@ -1,5 +1,5 @@
-//! The store as set by flags and configuration: its options, retention, opening it, and applying a
-//! reload.
+//! The store as configured by flags and the configuration file: its options, retention, opening it, and
+//! applying a reload.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -272,7 +272,7 @@ mod tests {
     fn flags(arguments: &[&str]) -> StorageFlags {
         let arguments: Vec<String> = arguments.iter().map(|argument| (*argument).to_owned()).collect();
         match parse(&arguments) {
-            Ok(Parsed::Run(given)) => Flags::check(&given).expect("they are right").storage,
+            Ok(Parsed::Run(given)) => Flags::check(&given).expect("the flags are valid").storage,
             other => panic!("{other:?}"),
         }
     }

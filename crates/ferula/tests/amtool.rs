@@ -1,4 +1,4 @@
-//! `ferula amtool …` beside what the real `amtool` printed.
+//! `ferula amtool …` compared with the recorded output of the real `amtool`.
 
 use std::process::Command;
 
@@ -20,7 +20,7 @@ fn ferula(arguments: &[&str]) -> (i32, String, String) {
 }
 
 #[test]
-fn alerts_are_routed_as_amtool_says() {
+fn alerts_are_routed_as_in_amtool() {
     let file = shared::workspace_root().join("testdata/alertmanager/routes.tsv");
     let table = std::fs::read_to_string(file).expect("the table");
     let mut rows = 0;
@@ -42,7 +42,7 @@ fn alerts_are_routed_as_amtool_says() {
 }
 
 #[test]
-fn files_are_checked_and_what_is_wrong_is_placed() {
+fn files_are_checked_and_errors_have_positions() {
     let (code, stdout, _) = ferula(&["check-config", CONFIG]);
     assert_eq!(code, 0);
     assert!(stdout.starts_with(&format!(

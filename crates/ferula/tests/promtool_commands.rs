@@ -1,9 +1,10 @@
-//! Commands as promtool has them: output, errors and exit codes, against what the real promtool printed.
+//! Commands of promtool: output, errors and exit codes, compared with the recorded output of the real
+//! promtool.
 //!
-//! `testdata/promtool/commands.json` holds the cases, `answers.json` what the server that they ask answers. With
-//! `FERULA_PEERS` naming a directory with the real promtool, that one is run too and must print the same;
-//! `UPDATE_GOLDEN=1` then writes down what it printed. `help.txt` lists the commands, flags, defaults and arguments of
-//! promtool 3.14's help pages, without their sentences, which are ours.
+//! `testdata/promtool/commands.json` holds the cases, and `answers.json` the answers of the server that they
+//! query. If `FERULA_PEERS` names a directory with the real promtool, that is run too and must print the
+//! same; `UPDATE_GOLDEN=1` then records its output. `help.txt` lists the commands, flags, defaults and
+//! arguments of promtool 3.14's help pages, without their texts, which are our own.
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -24,14 +25,14 @@ fn read(name: &str) -> Vec<Value> {
     serde_json::from_str(&text).expect("it is JSON")
 }
 
-/// A server that gives written-down answers.
+/// A server that gives recorded answers.
 fn serve(answers: Vec<Value>, seen: Arc<AtomicUsize>) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
     let address = listener.local_addr().expect("bound").to_string();
     std::thread::spawn(move || {
         for stream in listener.incoming().flatten() {
             seen.fetch_add(1, Ordering::Relaxed);
-            // A client that goes away early is no concern of the test.
+            // It does not matter if a client disconnects early.
             let _ = answer(stream, &answers);
         }
     });
@@ -74,7 +75,7 @@ fn answer(mut stream: TcpStream, answers: &[Value]) -> std::io::Result<()> {
     write!(stream, "HTTP/1.1 {status} Some\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n{body}")
 }
 
-/// A form's `%41+b`.
+/// Decodes a form's `%41+b`.
 fn decoded(text: &str) -> String {
     let bytes = text.as_bytes();
     let (mut out, mut at) = (Vec::new(), 0);
@@ -93,7 +94,7 @@ fn decoded(text: &str) -> String {
     String::from_utf8_lossy(&out).into_owned()
 }
 
-/// Exit code, output and errors, with the server's address taken out.
+/// Exit code, output and errors, without the server's address.
 fn run(program: &Path, case: &Value, directory: &Path, server: &str) -> Value {
     let arguments = case["args"].as_array().expect("a list");
     let arguments = arguments.iter().map(|text| text.as_str().expect("a text").replace("{server}", server));
@@ -156,7 +157,7 @@ fn commands_print_what_promtool_prints() {
     assert!(seen.load(Ordering::Relaxed) >= 30, "the server was asked");
 }
 
-/// Whether a promtool is 3.14 or newer. Older ones have other flags.
+/// Whether a promtool is 3.14 or newer. Older ones have different flags.
 fn is_wanted(promtool: &Path) -> bool {
     let output = Command::new(promtool).arg("--version").output().expect("the program starts");
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
@@ -176,14 +177,14 @@ fn help_of(promtool: &Path, command: &str) -> String {
     String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
-/// A help page without its sentences: usage, then flags with defaults, arguments and commands, in order.
+/// A help page without its texts: usage, then flags with defaults, arguments and commands, in order.
 fn skeleton(help: &str) -> String {
     let mut out = String::new();
     let mut section = "";
     for line in help.lines() {
         let body = line.trim_start_matches(' ');
         let indent = line.len() - body.len();
-        // Names stand at the left edge of their section; everything further right explains them.
+        // Names are at the left edge of their section; everything further right is explanation.
         let name = body.split("  ").next().unwrap_or_default();
         match (section, indent) {
             _ if line.starts_with("usage: ") => out.push_str(&format!("{line}\n")),

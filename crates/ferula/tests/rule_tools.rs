@@ -1,11 +1,11 @@
-//! `check` and `test rules`, called as a user calls them: on the rules that we ship, and on promtool's own cases.
+//! `check` and `test rules`, called as users do, with the shipped rules and with promtool's own cases.
 
 use std::path::Path;
 use std::process::Command;
 
 use ferula_testkit::shared;
 
-/// Exit code, and everything that was printed.
+/// Exit code and complete output.
 fn ferula(directory: &Path, arguments: &[&str]) -> (i32, String) {
     let output = Command::new(env!("CARGO_BIN_EXE_ferula"))
         .args(arguments)
@@ -17,7 +17,7 @@ fn ferula(directory: &Path, arguments: &[&str]) -> (i32, String) {
 }
 
 #[test]
-fn the_rules_that_we_ship_are_right_and_do_what_they_say() {
+fn the_shipped_rules_are_valid_and_pass_their_unit_tests() {
     let root = shared::workspace_root();
     for name in ["machine", "service", "slo"] {
         let (code, text) = ferula(root, &["check", "rules", &format!("config/rules/{name}.yml")]);
@@ -33,7 +33,7 @@ fn the_rules_that_we_ship_are_right_and_do_what_they_say() {
     assert_eq!(code, 0, "{text}");
 }
 
-/// Arguments, exit code, and a part of the output; all as the real promtool has them.
+/// Arguments, exit code, and a part of the output, all as in the real promtool.
 const CASES: &[(&[&str], i32, &str)] = &[
     (&["test", "rules", "unittest.yml"], 0, "SUCCESS"),
     (&["test", "rules", "long-period.yml", "no-test-group-interval.yml"], 0, "SUCCESS"),

@@ -1,5 +1,5 @@
-//! `ferula slo …`, called as a user calls it: the generated rules are checked and unit-tested by the program itself, and a
-//! report is made of history that was written for it.
+//! `ferula slo …`, called as users do: the generated rules are checked and unit-tested by the program itself,
+//! and a report is made of prepared history.
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
@@ -42,7 +42,7 @@ fn generated_rules_pass_the_checks_and_their_own_unit_tests() {
 }
 
 #[test]
-fn a_wrong_file_is_named_with_its_line_and_nothing_is_written() {
+fn an_invalid_file_is_named_with_its_line_and_nothing_is_written() {
     let directory = tempfile::tempdir().expect("a directory");
     let good = std::fs::read_to_string(shop()).expect("there");
     std::fs::write(directory.path().join("bad.yml"), good.replace("objective: 95", "objective: 195"))
@@ -92,7 +92,7 @@ fn history() -> String {
 }
 
 #[test]
-fn a_report_says_what_is_left_and_what_spent_it() {
+fn a_report_shows_the_remaining_budget_and_what_spent_it() {
     let directory = tempfile::tempdir().expect("a directory");
     let inside = |arguments: &[&str]| ferula(directory.path(), arguments);
     std::fs::write(directory.path().join("history.om"), history()).expect("written");
@@ -102,7 +102,8 @@ fn a_report_says_what_is_left_and_what_spent_it() {
     let file = shop();
     let (code, text, errors) = inside(&[&flags[..], &[file.as_str()]].concat());
     assert_eq!(code, 0, "{errors}");
-    // 1,800 of 288,000 requests failed where 288 may: 6.25 times the budget, all of it in those three hours.
+    // 1,800 of 288,000 requests failed where 288 were allowed: 6.25 times the budget, all of it in those
+    // three hours.
     assert!(
         text.contains(
             "shop-requests-availability: 99.9 % over 30d to 1970-01-03T00:00:00.000Z\n  reached 99.3"

@@ -1,4 +1,4 @@
-//! `ferula test promql`, as a user calls it.
+//! `ferula test promql`, called as users do.
 
 use std::path::Path;
 use std::process::{Command, Output};
@@ -14,7 +14,7 @@ fn last_line(output: &Output) -> String {
 }
 
 #[test]
-fn scripts_that_pass_and_scripts_that_do_not() {
+fn scripts_pass_or_fail() {
     let good = ferula(&["--restart", "testdata/promql"]);
     assert!(good.status.success(), "{}", String::from_utf8_lossy(&good.stdout));
     assert!(last_line(&good).ends_with(" passed, 0 failed"), "{}", last_line(&good));
@@ -28,7 +28,7 @@ fn scripts_that_pass_and_scripts_that_do_not() {
 }
 
 #[test]
-fn what_cannot_be_run() {
+fn invalid_scripts_are_refused() {
     for arguments in [&[][..], &["--what"], &["testdata/promql/missing"]] {
         let output = ferula(arguments);
         assert!(!output.status.success(), "{arguments:?}");

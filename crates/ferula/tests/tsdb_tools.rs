@@ -81,7 +81,7 @@ fn blocks_from_a_page_hold_its_samples() {
 }
 
 #[test]
-fn a_dump_has_what_is_only_in_the_log_and_changes_nothing() {
+fn a_dump_includes_what_is_only_in_the_log_and_changes_nothing() {
     let dir = tempfile::tempdir().expect("a directory");
     let db = Db::open(dir.path(), Options::default(), Arc::new(RealDisk), &Registry::new(), &mut |_| {});
     let db = db.expect("an empty directory");
@@ -92,7 +92,7 @@ fn a_dump_has_what_is_only_in_the_log_and_changes_nothing() {
     batch.push_float(series, 2000, 1e7);
     appender.append(&mut batch);
     appender.commit(Durability::Written).expect("it is logged");
-    // The database is open, and locked, while the tool reads.
+    // The database is open and locked while the tool reads.
     let files = || {
         let mut files = Vec::new();
         let mut directories = vec![dir.path().to_path_buf()];
@@ -117,7 +117,7 @@ fn a_dump_has_what_is_only_in_the_log_and_changes_nothing() {
 }
 
 #[test]
-fn mistakes_get_one_line() {
+fn errors_are_a_single_line() {
     let dir = testdata("");
     assert_eq!(failure(&["analyze", text(&dir), "nope"]), "invalid block ID nope\n");
     assert!(failure(&["list", "missing/data"]).starts_with("opening the db dir: stat missing/data"));
@@ -155,7 +155,7 @@ fn the_write_benchmark_fills_a_database() {
             ">> start stage=ingestScrapes",
             "ingestion completed",
             ">> completed stage=ingestScrapes",
-            // Scrapes come by the hundred.
+            // Scrapes are counted by the hundred.
             " > total samples: 1000",
         ]
     );

@@ -125,7 +125,7 @@ mod tests {
     }
 
     #[test]
-    fn garbage_is_no_limit() {
+    fn garbage_is_not_a_limit() {
         for (groups, mounts) in [
             ("", ""),
             ("0::", V2),

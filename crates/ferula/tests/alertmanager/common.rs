@@ -1,4 +1,4 @@
-//! An Alertmanager, ours or the real one, and the webhook that it tells.
+//! An Alertmanager, either ours or the real one, and a webhook receiver.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -9,7 +9,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use serde_json::Value;
 
-/// Nothing that is awaited here takes this long.
+/// Longer than anything that is awaited here takes.
 pub const PATIENCE: Duration = Duration::from_secs(60);
 
 /// The real program of this name, if `FERULA_PEERS` names its directory.
@@ -37,7 +37,7 @@ pub struct Alertmanager {
 }
 
 impl Alertmanager {
-    /// Starts a program in a directory that holds `alertmanager.yml`; its files are in `data` there.
+    /// Starts a program in a directory with `alertmanager.yml`; its files are in the subdirectory `data`.
     pub fn start(mut command: Command, directory: &Path) -> Self {
         let mut child = command
             .current_dir(directory)
@@ -57,7 +57,7 @@ impl Alertmanager {
             address.flatten()
         });
         let address: String = found.unwrap_or_else(|| panic!("it does not listen:\n{}", log.join("\n")));
-        // The log is read to its end, or the program would wait for its reader.
+        // The log must be read to its end, or the program would block on writing it.
         std::thread::spawn(move || lines.for_each(drop));
         let started = Alertmanager { child, address };
         started.wait_until_ready();
@@ -75,13 +75,13 @@ impl Alertmanager {
         panic!("it is not ready");
     }
 
-    /// Ends it as `kill -9` does.
+    /// Kills it, as `kill -9` does.
     pub fn kill(mut self) {
         self.child.kill().expect("it runs");
         self.child.wait().expect("it ends");
     }
 
-    /// Ends it with SIGTERM and returns its exit code.
+    /// Stops it with SIGTERM and returns its exit code.
     pub fn stop(mut self) -> Option<i32> {
         let id = i32::try_from(self.child.id()).expect("a process number");
         // SAFETY: `kill` only sends a signal to the child that was started here.
@@ -112,7 +112,7 @@ impl Drop for Alertmanager {
     }
 }
 
-/// One request over a connection of its own.
+/// Sends one request over a separate connection.
 pub fn http(address: &str, method: &str, path: &str, body: Option<&str>) -> (u16, String) {
     let mut stream = TcpStream::connect(address).expect("it listens");
     let body = body.unwrap_or("");
@@ -144,7 +144,7 @@ fn unchunked(mut rest: &str) -> String {
     body
 }
 
-/// A notification as it arrived.
+/// A notification as received.
 #[derive(Clone, Debug)]
 pub struct Told {
     pub at: Instant,
@@ -152,7 +152,7 @@ pub struct Told {
     pub body: Value,
 }
 
-/// Stands in for a receiver.
+/// A simulated receiver.
 #[derive(Clone)]
 pub struct Webhook {
     pub address: String,
@@ -174,12 +174,12 @@ impl Webhook {
         hook
     }
 
-    /// Everything that arrived.
+    /// Everything received so far.
     pub fn told(&self) -> Vec<Told> {
         self.told.lock().expect("no panic while held").clone()
     }
 
-    /// Waits until what arrived is as it should be.
+    /// Waits until the received notifications fulfil a condition.
     pub fn wait(&self, what: &str, is_enough: impl Fn(&[Told]) -> bool) {
         let deadline = Instant::now() + PATIENCE;
         while !is_enough(&self.told()) {
@@ -188,7 +188,7 @@ impl Webhook {
         }
     }
 
-    /// Requests of one connection, until it ends.
+    /// Handles the requests of one connection until it ends.
     fn take(&self, stream: &TcpStream) {
         let mut reader = BufReader::new(stream);
         loop {
@@ -222,14 +222,14 @@ impl Webhook {
     }
 }
 
-/// A time so many seconds from now, in RFC 3339.
+/// The time this many seconds from now, in RFC 3339.
 pub fn from_now(seconds: f64) -> String {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_secs_f64();
     let nanos = ((now + seconds) * 1e9) as i64;
     ferula_model::UnixNanos(nanos).rfc3339_nanos()
 }
 
-/// An alert as it is posted; `starts` and `ends` in seconds from now.
+/// An alert as it is posted; `starts` and `ends` are in seconds from now.
 pub fn alert(labels: &[(&str, &str)], starts: f64, ends: f64) -> Value {
     let labels: serde_json::Map<String, Value> =
         labels.iter().map(|(name, value)| ((*name).to_owned(), Value::from(*value))).collect();

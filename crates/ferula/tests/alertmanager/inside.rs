@@ -1,4 +1,4 @@
-//! The Alertmanager inside the server: a rule fires, and a person is told.
+//! The Alertmanager inside the server: a rule fires, and the receiver is notified.
 
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
@@ -18,7 +18,7 @@ impl Drop for Server {
 }
 
 #[test]
-fn rules_tell_people_without_another_program() {
+fn alerts_of_rules_reach_receivers_without_another_program() {
     let (hook, directory) = (Webhook::start(), tempfile::tempdir().expect("a directory"));
     let write = |name: &str, text: &str| std::fs::write(directory.path().join(name), text).expect("written");
     write(
@@ -64,7 +64,7 @@ fn rules_tell_people_without_another_program() {
     assert!(alerts.contains("\"alertname\":\"Always\""), "{alerts}");
     assert_eq!(http(&server.address, "GET", "/alertmanager/-/ready", None), (200, "OK".to_owned()));
     assert_eq!(http(&server.address, "POST", "/alertmanager/-/reload", None).0, 200);
-    // Prometheus' own paths are where they were, and its page has the Alertmanager's metrics.
+    // Prometheus' own paths are unchanged, and /metrics includes the Alertmanager's metrics.
     assert_eq!(http(&server.address, "GET", "/-/ready", None).0, 200);
     assert!(http(&server.address, "GET", "/api/v1/alerts", None).1.contains("Always"));
     assert!(

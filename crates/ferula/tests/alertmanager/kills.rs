@@ -1,4 +1,4 @@
-//! What a crash costs: nothing that was acknowledged, nothing that is owed.
+//! A crash loses nothing that was acknowledged, and no notification that is due.
 
 use std::collections::{HashMap, HashSet};
 
@@ -9,7 +9,7 @@ use crate::common::{Alertmanager, Webhook, alert, from_now, ours};
 const ROUNDS: usize = 12;
 
 #[test]
-fn kills_cost_neither_silences_nor_notifications() {
+fn kills_lose_neither_silences_nor_notifications() {
     let (hook, directory) = (Webhook::start(), tempfile::tempdir().expect("a directory"));
     let yaml = format!(
         "route: {{receiver: a, group_by: [g], group_wait: 300ms, group_interval: 700ms, repeat_interval: 1h}}\n\
@@ -23,7 +23,7 @@ fn kills_cost_neither_silences_nor_notifications() {
         let group = format!("r{round}");
         assert_eq!(server.post("/api/v2/alerts", &alert(&[("g", &group)], 0.0, 3600.0)).0, 200);
         if round % 2 == 1 {
-            // The group of the round before is over.
+            // The group of the previous round is over.
             let before = format!("r{}", round - 1);
             assert_eq!(server.post("/api/v2/alerts", &alert(&[("g", &before)], -5.0, 0.0)).0, 200);
         }
@@ -35,7 +35,7 @@ fn kills_cost_neither_silences_nor_notifications() {
         assert_eq!(status, 200, "{body}");
         let body: Value = serde_json::from_str(&body).expect("JSON");
         silences.insert(body["silenceID"].as_str().expect("an identifier").to_owned());
-        // At different moments of a group's life.
+        // At different times in the life of a group.
         std::thread::sleep(std::time::Duration::from_millis(97 * (round as u64 % 9)));
         server.kill();
         server = Alertmanager::start(ours(), directory.path());
@@ -52,7 +52,8 @@ fn kills_cost_neither_silences_nor_notifications() {
         }
         statuses
     };
-    // Groups of odd rounds fire; those of even ones are over, and receivers that were notified of them are notified again.
+    // Groups of odd rounds fire. Those of even rounds are resolved, and receivers that were notified about
+    // them are notified again.
     hook.wait("a notification is lost", |told| {
         let statuses = statuses(told);
         (0..ROUNDS).all(|round| {
@@ -63,7 +64,7 @@ fn kills_cost_neither_silences_nor_notifications() {
             }
         })
     });
-    // At each kill the one notification that was under way may be told again.
+    // At each kill, the one notification in flight may be sent again.
     let repeated: usize = statuses(&hook.told())
         .values()
         .map(|told| told.len() - told.iter().collect::<HashSet<_>>().len())

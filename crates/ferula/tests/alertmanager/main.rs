@@ -1,7 +1,7 @@
-//! `ferula alertmanager` as a process: beside the real Alertmanager on the same timeline, over kills, on each other's files,
-//! and inside the server.
+//! `ferula alertmanager` as a process: compared with the real Alertmanager on the same timeline, across
+//! kills, with each other's files, and inside the server.
 //!
-//! Tests that need the real programs look for them in the directory that `FERULA_PEERS` names.
+//! Tests that need the real programs look for them in the directory named by `FERULA_PEERS`.
 
 mod common;
 mod inside;

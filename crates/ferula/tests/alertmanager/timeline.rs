@@ -1,4 +1,5 @@
-//! Ours and the real one on the same timeline, on each other's files, and the real amtool with ours.
+//! Ours and the real Alertmanager on the same timeline and with each other's files, and the real amtool
+//! against ours.
 
 use std::path::Path;
 use std::process::Command;
@@ -8,7 +9,7 @@ use serde_json::{Value, json};
 
 use crate::common::{Alertmanager, Webhook, alert, from_now, ours, peer};
 
-/// Two moments are the same when they are this close on a busy machine; intervals are longer.
+/// On a busy machine, two times are considered equal if they are this close. Intervals are longer.
 const SAME_MOMENT: Duration = Duration::from_millis(900);
 
 const CONFIG: &str = "
@@ -31,7 +32,7 @@ receivers:
 - {name: quiet, webhook_configs: [{url: 'http://HOOK/quiet', send_resolved: false}]}
 ";
 
-/// Seconds, labels, start and end of what is reported.
+/// Seconds, labels, start and end of a report.
 type Report = (f64, &'static [(&'static str, &'static str)], f64, f64);
 
 const FOREVER: f64 = 600.0;
@@ -55,7 +56,8 @@ const REPORTS: [Report; 17] = [
     (9.3, &[("g", "short"), ("n", "10")], -0.1, 0.0),
 ];
 const SILENCE_AT: f64 = 4.15;
-/// Far from every tick, as are all the moments above: ticks are two seconds apart from a group's first flush on.
+/// Like all the times above, far from every tick: ticks are two seconds apart, counted from a group's first
+/// flush.
 const END: f64 = 11.2;
 
 struct Played {
@@ -97,7 +99,8 @@ fn play(command: Command) -> Played {
     played
 }
 
-/// What was told: path, group, alerts, reason and truncation, with its moment, sorted by all but that.
+/// The notifications (path, group, alerts, reason and truncation) with their times, sorted by everything but
+/// the time.
 fn told(played: &Played) -> Vec<(String, Duration)> {
     let mut lines: Vec<(String, Duration)> = played
         .hook
@@ -121,7 +124,7 @@ fn told(played: &Played) -> Vec<(String, Duration)> {
     lines
 }
 
-/// The answer without what differs from run to run.
+/// The answer without the parts that differ from run to run.
 fn shape(server: &Alertmanager, path: &str) -> Value {
     fn plain(value: &mut Value) {
         match value {
@@ -144,7 +147,7 @@ fn shape(server: &Alertmanager, path: &str) -> Value {
 }
 
 #[test]
-fn both_tell_the_same_at_the_same_times_and_take_each_others_files() {
+fn both_send_the_same_at_the_same_times_and_continue_with_each_others_files() {
     let Some(real) = peer("alertmanager") else { return };
     let (real_run, our_run) = std::thread::scope(|scope| {
         let real_run = scope.spawn(|| play(Command::new(&real)));
@@ -161,13 +164,14 @@ fn both_tell_the_same_at_the_same_times_and_take_each_others_files() {
     for path in ["/api/v2/alerts", "/api/v2/alerts/groups", "/api/v2/silences", "/api/v2/receivers"] {
         assert_eq!(shape(&our_run.server, path), shape(&real_run.server, path), "{path}");
     }
-    // Each continues with the files of the other: what was told is not told again, and the silence is there.
+    // Each continues with the files of the other: past notifications are not repeated, and the silence is
+    // there.
     let (real_directory, our_directory) = (real_run.directory, our_run.directory);
     assert_eq!(our_run.server.stop(), Some(0));
     assert_eq!(real_run.server.stop(), Some(0));
     swap(&real_directory.path().join("data"), &our_directory.path().join("data"));
     let before = [real_run.hook.told().len(), our_run.hook.told().len()];
-    // Before the repeat interval is over.
+    // Before the repeat interval has passed.
     let real_again = Alertmanager::start(Command::new(&real), real_directory.path());
     let our_again = Alertmanager::start(ours(), our_directory.path());
     for server in [&real_again, &our_again] {
@@ -192,7 +196,7 @@ fn swap(a: &Path, b: &Path) {
     std::fs::rename(&aside, b).expect("moved");
 }
 
-/// Both amtools ask our server the same; exit code, output and errors are compared.
+/// Both amtools send the same requests to our server; exit code, output and errors are compared.
 #[test]
 fn the_real_amtool_and_ours_print_the_same() {
     let Some(real) = peer("amtool") else { return };
@@ -279,9 +283,9 @@ fn a_bad_configuration_changes_nothing() {
     assert_eq!(played.server.stop(), Some(0));
 }
 
-/// Files and flags that end the start, and the words for it.
+/// Invalid files and flags, and the messages with which the start fails.
 #[test]
-fn what_cannot_be_served_is_refused_in_words() {
+fn invalid_settings_are_refused_with_a_reason() {
     let directory = tempfile::tempdir().expect("a directory");
     let good = "route: {receiver: r}\nreceivers: [{name: r}]\n";
     for (yaml, flags, words) in [

@@ -1,4 +1,5 @@
-//! A client for Chromium over `--remote-debugging-pipe`: JSON and a zero byte on two file descriptors. No port, no driver.
+//! A client for Chromium over `--remote-debugging-pipe`: JSON messages that end with a zero byte, on two file
+//! descriptors. Needs no port and no driver.
 
 use std::collections::HashMap;
 use std::fs::File;
@@ -15,7 +16,7 @@ use serde_json::{Value, json};
 
 use crate::common::PATIENCE;
 
-/// The browser to use: `FERULA_BROWSER`, else the first of the usual names in `PATH`.
+/// The browser to use: `FERULA_BROWSER`, or the first of the usual names in `PATH`.
 pub fn find() -> Option<PathBuf> {
     if let Some(path) = std::env::var_os("FERULA_BROWSER") {
         return Some(path.into());
@@ -27,7 +28,7 @@ pub fn find() -> Option<PathBuf> {
         .find(|path| path.is_file())
 }
 
-/// What the reading thread has received.
+/// The messages that the reading thread has received.
 #[derive(Default)]
 struct Inbox {
     answers: HashMap<u64, Value>,
@@ -36,7 +37,7 @@ struct Inbox {
     closed: bool,
 }
 
-/// A running browser. Dropping it ends it.
+/// A running browser. Dropping it stops it.
 pub struct Browser {
     child: Child,
     requests: Mutex<File>,
@@ -116,7 +117,7 @@ impl Browser {
 
 impl Drop for Browser {
     fn drop(&mut self) {
-        // It may have ended already.
+        // It may have stopped already.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
@@ -128,7 +129,7 @@ fn pipe() -> std::io::Result<(OwnedFd, OwnedFd)> {
     if unsafe { libc::pipe2(ends.as_mut_ptr(), libc::O_CLOEXEC) } != 0 {
         return Err(std::io::Error::last_os_error());
     }
-    // Copies above 9, clear of the numbers that the browser gets its ends under.
+    // Copies with numbers above 9, which do not collide with the browser's descriptors.
     let high = ends.map(|end| {
         // SAFETY: `end` is open, and becomes an `OwnedFd` only here.
         let end = unsafe { OwnedFd::from_raw_fd(end) };
@@ -142,7 +143,7 @@ fn pipe() -> std::io::Result<(OwnedFd, OwnedFd)> {
     Ok((read, write))
 }
 
-/// Sorts what the browser sends until it ends.
+/// Distributes the browser's messages until it stops.
 fn receive(mut input: File, shared: &(Mutex<Inbox>, Condvar)) {
     let mut pending = Vec::new();
     let mut chunk = vec![0; 64 * 1024];

@@ -1,7 +1,9 @@
-//! The web pages in a real browser, served by the real binary. Without a browser the tests are left out, and say so.
+//! The web pages in a real browser, served by the real binary. Without a browser, the tests are skipped with
+//! a message.
 //!
-//! `--measure` prints what graphs of many series cost instead. `FERULA_BROWSER` names the browser; `FERULA_SCREENSHOTS` a directory for pictures of all pages. Arguments choose
-//! tests by a piece of their name, as with other tests.
+//! `--measure` prints the cost of graphs with many series instead. `FERULA_BROWSER` names the browser, and
+//! `FERULA_SCREENSHOTS` a directory for screenshots of all pages. As with other tests, arguments select tests
+//! by a part of their name.
 
 mod chromium;
 #[path = "../end_to_end/common.rs"]
@@ -19,7 +21,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use chromium::Browser;
 use stories::Site;
 
-/// One test: its name, and what it does.
+/// One test: its name and its function.
 type Test = (&'static str, fn(&Browser, &Site));
 
 fn main() {

@@ -1,5 +1,5 @@
-//! `--measure`: what the graph of many series costs, in numbers for `benches/README.md`. Nothing is asserted: machines
-//! differ. The series are made by the query, so the fixture stays small.
+//! `--measure`: the cost of a graph with many series, in figures for `benches/README.md`. Nothing is
+//! asserted, because machines differ. The query multiplies the series, so the fixture stays small.
 
 use std::collections::HashMap;
 
@@ -22,7 +22,7 @@ pub fn run(browser: &Browser, site: &Site) {
     }
 }
 
-/// 300 lines of the fixture, `copies` times with another label.
+/// 300 series of the fixture, `copies` times with a different label.
 fn many(copies: usize) -> String {
     let copy = |n: usize| format!("label_replace(many, \"copy\", \"{n}\", \"\", \"\")");
     (0..copies).map(copy).collect::<Vec<_>>().join(" or ")
@@ -50,7 +50,7 @@ fn graph(browser: &Browser, site: &Site, copies: usize, step_seconds: usize, all
     page.wait(pressed);
     page.wait("[...document.querySelectorAll('button')].some(b => b.innerText === 'Run')");
     if all {
-        // The picture of what is drawn by default came first; what is measured is the whole.
+        // The default picture was drawn first; the complete one is measured.
         page.wait("[...document.querySelectorAll('button')].some(b => b.innerText.startsWith('All '))");
     }
     page.take_events();
@@ -95,8 +95,8 @@ fn pointer_move(page: &Page<'_>) -> f64 {
     mean.as_f64().unwrap_or(f64::NAN)
 }
 
-/// The longest task of the page's main thread (as the clock goes, and of processor time), and all tasks over a
-/// millisecond together, in milliseconds.
+/// The longest task of the page's main thread (wall-clock and CPU time), and the sum of all tasks longer than
+/// a millisecond, in milliseconds.
 fn tasks(events: &[Value]) -> (f64, f64, f64) {
     let id = |event: &Value| (event["pid"].as_u64(), event["tid"].as_u64());
     let main: HashMap<_, _> = events

@@ -1,4 +1,4 @@
-//! The modules' own tests: their functions, called in the browser that they are for.
+//! Unit tests of the JavaScript modules, whose functions are called in the browser.
 
 use serde_json::json;
 
@@ -23,7 +23,7 @@ fn check(browser: &Browser, site: &Site, body: &str) {
     check_allowing(browser, site, None, body);
 }
 
-/// The same; answers of addresses with the piece may be errors.
+/// The same; answers for URLs that contain `piece` may be errors.
 fn check_allowing(browser: &Browser, site: &Site, piece: Option<&'static str>, body: &str) {
     let mut page = Page::open(browser, &site.base, "/flags");
     piece.into_iter().for_each(|piece| page.allow(piece));
@@ -98,7 +98,7 @@ fn times(browser: &Browser, site: &Site) {
             for (let i = 0; i < 2000; i++) {
                 const at = (1500000000 + random(400000000)) * 1000;
                 const text = formatTime(at, zone);
-                // In the hour that comes twice the first is meant.
+                // In the hour that occurs twice, the first occurrence is meant.
                 const back = parseTime(text, zone);
                 if (back !== at && back !== at - 3600000) same(back, at, zone + ' ' + text);
                 same(formatTime(back, zone), text, zone);
@@ -112,7 +112,7 @@ fn times(browser: &Browser, site: &Site) {
     );
 }
 
-/// Expressions of all test scripts: what stands behind `eval … at 5m` and the like.
+/// The expressions of all test scripts: what follows `eval … at 5m` and the like.
 fn expressions() -> Vec<String> {
     let directory = concat!(env!("CARGO_MANIFEST_DIR"), "/../../testdata/promql");
     let mut found = Vec::new();
@@ -127,8 +127,8 @@ fn expressions() -> Vec<String> {
     found
 }
 
-/// The pieces of the server's lexer as `from to class`; words of the language are names in the page's. `None` for a text
-/// that it does not read to its end.
+/// The tokens of the server's lexer as `from to class`; keywords count as names on the page. `None` for a
+/// text that it cannot tokenize completely.
 fn lexed(text: &str) -> Option<Vec<String>> {
     let (pieces, stop) = ferula_promql_syntax::pieces(text);
     let units = |at: usize| text[..at].encode_utf16().count();
@@ -145,7 +145,7 @@ fn lexed(text: &str) -> Option<Vec<String>> {
 fn tokens(browser: &Browser, site: &Site) {
     let texts = expressions();
     assert!(texts.len() > 100, "{} expressions", texts.len());
-    // What the server's lexer makes of them, places in UTF-16 units.
+    // The tokens of the server's lexer, with positions in UTF-16 units.
     let pieces: Vec<_> = texts.iter().map(|text| lexed(text)).collect();
     let (texts, pieces) = (json!(texts), json!(pieces));
     check(
@@ -188,7 +188,7 @@ fn painters(browser: &Browser, site: &Site) {
             const data = fromJson(Array.from({ length: n }, (_, s) => ({ metric: { s: String(s), x: 'y' }, values: values() })), { start: 0, step: 1000, count });
             const view = { width: 40 + random(100), height: 20 + random(40), dpr: 1, from: 0, to: (count - 1) * 1000, scale: { y0: -20, y1: 80, log: false }, display: 'lines', palette, dark: false };
             const pixels = spanPixels(data, view, colourSlots(data), null);
-            // The plain painter: many points along each line, each sets its pixel.
+            // The reference implementation: many points along each line, each of which sets its pixel.
             const plain = new Uint8Array(view.width * view.height);
             const map = mapping(data, view);
             const [x, y] = [i => map.x[i], map.y];
@@ -201,7 +201,7 @@ fn painters(browser: &Browser, site: &Site) {
                 }
             }
             for (let i = 0; i < plain.length; i++) if (plain[i] && !pixels[i]) { same(i, 'painted', `round ${round}: a pixel of the plain picture is missing`); break; }
-            // And nothing is painted more than a pixel away from the plain picture, lone points aside.
+            // Nothing is painted more than a pixel away from the reference, except for isolated points.
             const near = i => [-1, 0, 1].some(dx => [-1, 0, 1].some(dy => plain[i + dy * view.width + dx]));
             const lone = new Set();
             for (let s = 0; s < n; s++) for (let i = 0; i < count; i++) { const v = k => (k < 0 || k >= count ? NaN : data.values[s * count + k]); if (!Number.isNaN(v(i)) && Number.isNaN(v(i - 1)) && Number.isNaN(v(i + 1))) lone.add(Math.floor(x(i))); }
@@ -266,7 +266,7 @@ fn format(browser: &Browser, site: &Site) {
     );
 }
 
-/// The binary answer of `ferula/graph` and the JSON of `query_range`, read by the page's own modules.
+/// The binary answer of `ferula/graph` and the JSON of `query_range`, parsed by the page's own modules.
 fn columns(browser: &Browser, site: &Site) {
     check_allowing(
         browser,
@@ -284,7 +284,7 @@ fn columns(browser: &Browser, site: &Site) {
             for (let s = 0; s < json.n; s++) same(labelsOf(data, s), labelsOf(json, s), query);
             same(data.values.every((v, i) => Object.is(v, json.values[i])), true, query + ' values');
             same([...data.present], [...json.present], query + ' present');
-            // Of more series than are wanted the others come as an envelope.
+            // If there are more series than requested, the others are sent as an envelope.
             if (json.n < 3) continue;
             const cut = fromBinary(await (await ask('ferula/graph', { ...params, series_max: 2, rank: 'last' })).arrayBuffer()).data;
             same([cut.n, cut.total], [2, json.n], query + ' cut');

@@ -1,4 +1,4 @@
-//! A page in the browser: what a person does in it, and what must never happen in it.
+//! A page in the browser: what a user does on it, and what must never happen.
 
 use std::path::Path;
 use std::time::Instant;
@@ -8,18 +8,18 @@ use serde_json::{Value, json};
 use crate::chromium::Browser;
 use crate::common::PATIENCE;
 
-/// One tab, with storage of its own.
+/// One tab with its own storage.
 pub struct Page<'a> {
     browser: &'a Browser,
     context: String,
     session: String,
     base: String,
-    /// Pieces of addresses whose answers may be errors in this test.
+    /// Parts of URLs whose answers may be errors in this test.
     allowed: Vec<&'static str>,
     events: Vec<Value>,
 }
 
-/// Runs before any script of the page: reports of the security policy become errors on the console.
+/// Runs before any script of the page: turns violations of the security policy into errors on the console.
 const WATCH: &str = "addEventListener('securitypolicyviolation', e => console.error('CSP', e.violatedDirective, e.blockedURI, e.sourceFile))";
 
 impl<'a> Page<'a> {
@@ -55,7 +55,7 @@ impl<'a> Page<'a> {
         page
     }
 
-    /// Answers of addresses with this piece may be errors.
+    /// Allows errors in answers for URLs that contain `piece`.
     pub fn allow(&mut self, piece: &'static str) {
         self.allowed.push(piece);
     }
@@ -64,7 +64,7 @@ impl<'a> Page<'a> {
         self.browser.call(Some(&self.session), method, params)
     }
 
-    /// Loads a path below the base and waits until the page is drawn.
+    /// Loads a path below the base and waits until the page is rendered.
     pub fn go(&self, path: &str) {
         self.call("Page.navigate", json!({ "url": format!("{}{path}", self.base) }));
         self.wait("document.readyState === 'complete' && document.querySelector('main h1') !== null");
@@ -77,13 +77,13 @@ impl<'a> Page<'a> {
         );
     }
 
-    /// `light` or `dark`, as the system would ask for.
+    /// Sets the preferred colour scheme, `light` or `dark`.
     pub fn prefer(&self, theme: &str) {
         let features = json!([{ "name": "prefers-color-scheme", "value": theme }]);
         self.call("Emulation.setEmulatedMedia", json!({ "features": features }));
     }
 
-    /// Value of an expression; of a promise, what it comes to.
+    /// The value of an expression, or the result of a promise.
     pub fn eval(&self, expression: &str) -> Value {
         let answer = self.call(
             "Runtime.evaluate",
@@ -98,7 +98,7 @@ impl<'a> Page<'a> {
         found.as_str().unwrap_or_else(|| panic!("nothing at {selector}: {}", self.outline())).to_owned()
     }
 
-    /// Waits until an expression is true; it is asked inside of the page.
+    /// Waits until an expression is true; it is evaluated on the page.
     pub fn wait(&self, condition: &str) {
         let deadline = Instant::now() + PATIENCE;
         let script = format!(
@@ -110,7 +110,7 @@ impl<'a> Page<'a> {
                 "Runtime.evaluate",
                 json!({ "expression": script, "awaitPromise": true, "returnByValue": true }),
             );
-            // A page that is just being left has no answer.
+            // A page that is being left does not answer.
             if answer["result"]["value"] == json!(true) {
                 return;
             }
@@ -118,7 +118,7 @@ impl<'a> Page<'a> {
         panic!("never true: {condition}\n{}", self.outline());
     }
 
-    /// What stands on the page, for messages.
+    /// The text of the page, for messages.
     fn outline(&self) -> String {
         let address = self.eval("location.href");
         let text = self.eval("document.body.innerText.slice(0, 3000)");
@@ -146,7 +146,7 @@ impl<'a> Page<'a> {
         assert_eq!(found, json!(true), "no button {text:?}: {}", self.outline());
     }
 
-    /// Types as a keyboard does, a key at a time.
+    /// Types text, one key at a time.
     pub fn keys(&self, text: &str) {
         for c in text.chars() {
             self.key_event("keyDown", &c.to_string(), 0, Some(&c.to_string()));
@@ -154,7 +154,7 @@ impl<'a> Page<'a> {
         }
     }
 
-    /// A key by its name. `modifiers`: 1 Alt, 2 Ctrl, 8 Shift.
+    /// Presses a key by its name. `modifiers`: 1 Alt, 2 Ctrl, 8 Shift.
     pub fn key(&self, name: &str, modifiers: u32) {
         let text = match (name, modifiers) {
             ("Enter", _) => Some("\r"),
@@ -183,7 +183,7 @@ impl<'a> Page<'a> {
         );
     }
 
-    /// Moves the pointer, with the button held between the two places when they differ.
+    /// Moves the pointer; if the two points differ, with the button held down.
     pub fn drag(&self, from: (f64, f64), to: (f64, f64)) {
         let event = |kind: &str, (x, y): (f64, f64), held: u32| {
             self.call(
@@ -218,7 +218,7 @@ impl<'a> Page<'a> {
             .expect("the artefact can be written");
     }
 
-    /// Names of controls that a screen reader cannot tell.
+    /// Names of controls that have no accessible name.
     pub fn unnamed_controls(&self) -> Vec<String> {
         let tree = self.call("Accessibility.getFullAXTree", json!({}));
         let nodes = tree["nodes"].as_array().cloned().unwrap_or_default();
@@ -235,7 +235,7 @@ impl<'a> Page<'a> {
             .collect()
     }
 
-    /// Everything that the browser reported so far.
+    /// Everything that the browser has reported so far.
     pub fn take_events(&mut self) -> &[Value] {
         self.events.extend(self.browser.events(&self.session));
         &self.events
@@ -261,9 +261,10 @@ impl<'a> Page<'a> {
             .collect()
     }
 
-    /// Complaints about what happened on the page: errors, reports of the security policy, failed requests, other hosts.
+    /// Problems on the page: errors, violations of the security policy, failed requests, requests to other
+    /// hosts.
     pub fn complaints(&mut self) -> Vec<String> {
-        // One more round trip, so that what the page has just done has been reported.
+        // One more round trip, so that the latest events have been reported.
         self.eval("new Promise(done => setTimeout(done, 50))");
         self.take_events();
         let allowed = |text: &str| self.allowed.iter().any(|piece| text.contains(piece));
@@ -315,7 +316,7 @@ impl Drop for Page<'_> {
     }
 }
 
-/// Bytes of base64 text without faults.
+/// Decodes valid base64.
 fn base64(text: &str) -> Vec<u8> {
     let value = |c: u8| match c {
         b'A'..=b'Z' => c - b'A',

@@ -1,4 +1,4 @@
-//! A proxy that serves a server below a path of its own and tells the server nothing about it.
+//! A proxy that serves a server below a different path, without telling the server.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -11,14 +11,14 @@ pub fn start(server: &str, below: &'static str) -> String {
     std::thread::spawn(move || {
         for client in listener.incoming().map_while(Result::ok) {
             let server = server.clone();
-            // A connection that breaks off is the browser's affair.
+            // Broken connections are up to the browser.
             std::thread::spawn(move || drop(forward(client, &server, below)));
         }
     });
     address
 }
 
-/// One request per connection, so that nothing but the first line has to be changed.
+/// One request per connection, so that only the first line has to be changed.
 fn forward(client: TcpStream, server: &str, below: &str) -> std::io::Result<()> {
     let mut input = BufReader::new(client.try_clone()?);
     let mut client = client;

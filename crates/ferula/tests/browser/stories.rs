@@ -1,4 +1,4 @@
-//! What people do on the pages, a test each.
+//! What users do on the pages, one test per story.
 
 use std::fmt::Write;
 use std::path::Path;
@@ -61,7 +61,7 @@ pub struct Site {
     _directory: tempfile::TempDir,
 }
 
-/// Texts that a page must not take for markup or code.
+/// Texts that a page must not interpret as markup or code.
 const HOSTILE: [&str; 6] = [
     "<script>throw 1</script>",
     "<img src=x onerror=throw(2)>",
@@ -152,7 +152,7 @@ fn page_of_target(n: u64) -> String {
     page
 }
 
-/// An hour of samples until two minutes ago: four counters, a gauge with a gap, buckets, 300 lines.
+/// An hour of samples until two minutes ago: four counters, a gauge with a gap, buckets, 300 series.
 fn history() -> String {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_secs();
     let (start, end) = (now - 3600, now - 120);
@@ -185,7 +185,7 @@ fn history() -> String {
     text
 }
 
-/// Every page, and what its heading is.
+/// Every page with its heading.
 const PAGES: [(&str, &str); 13] = [
     ("query", "Query"),
     ("metrics-explorer", "Metrics"),
@@ -242,7 +242,7 @@ fn every_page(browser: &Browser, site: &Site) {
     }
 }
 
-/// Pictures in both themes and two widths, in the directory that `FERULA_SCREENSHOTS` names.
+/// Screenshots in both themes and two widths, in the directory named by `FERULA_SCREENSHOTS`.
 fn pictures(page: &Page<'_>, name: &str) {
     let Some(directory) = std::env::var_os("FERULA_SCREENSHOTS") else { return };
     for (theme, width) in [("light", 1400), ("dark", 1400), ("light", 360), ("dark", 360)] {
@@ -357,7 +357,7 @@ fn graph(browser: &Browser, site: &Site) {
     page.key("Backspace", 0);
     page.wait("new URLSearchParams(location.search).get('g0.range_input') === '1h'");
     assert_eq!(page.eval("new URLSearchParams(location.search).get('g0.end_input')"), json!(null));
-    // 300 lines are written into pixels instead of drawn as paths.
+    // 300 series are painted into pixels instead of drawn as paths.
     page.go(&panel("many", "&g0.tab=graph&g0.range_input=1h"));
     page.wait(PAINTED);
     assert!(page.text(".panel").contains("300 series"));
@@ -403,7 +403,7 @@ fn addresses(browser: &Browser, site: &Site) {
     page.press("Run");
     page.wait("location.search.length > 0");
     assert_eq!(page.eval("location.search.slice(1)"), json!(wanted));
-    // Numbers for tabs, `stacked` and `step_input` are of older versions.
+    // Numeric tabs, `stacked` and `step_input` come from older versions.
     page.go("/query?g0.expr=up&g0.tab=0&g0.stacked=1&g0.step_input=30&g0.range_input=30m&g2.expr=lost");
     page.wait(PAINTED);
     page.press("Run");
@@ -677,7 +677,7 @@ fn narrow(browser: &Browser, site: &Site) {
     }
 }
 
-/// The least contrast of any text on the page, by the colours that the browser computed.
+/// The lowest contrast of any text on the page, from the colours that the browser computed.
 const CONTRAST: &str = r"(() => {
     const luminance = ([r, g, b]) => { const f = c => (c /= 255) <= 0.04045 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4; return 0.2126 * f(r) + 0.7152 * f(g) + 0.0722 * f(b); };
     const parse = text => { const n = text.match(/[\d.]+/g).map(Number); return n.length > 3 && n[3] === 0 ? null : n; };
@@ -747,7 +747,7 @@ fn cache(browser: &Browser, site: &Site) {
         .filter(|response| response["fromDiskCache"] != json!(true))
         .map(|response| response["url"].clone())
         .collect();
-    // Chromium answers modules that it still has in memory without reporting where they came from.
+    // Chromium does not report the source of modules that it still has in memory.
     let sent = page.eval("performance.getEntriesByType('resource').filter(r => r.name.includes('/assets/')).reduce((sum, r) => sum + r.transferSize, 0)");
     assert_eq!(sent, json!(0), "{fetched:?}");
 }
@@ -769,7 +769,7 @@ fn memory(browser: &Browser, site: &Site) {
         page.key("Enter", 0);
         page.wait(PAINTED);
     };
-    // What the browser compiles and keeps at first is not the page's.
+    // What the browser compiles and caches at first is not the page's.
     (0..10).for_each(|_| round(&page));
     let before = used(&page);
     (0..10).for_each(|_| round(&page));
@@ -817,7 +817,7 @@ fn queries(browser: &Browser, site: &Site) {
     page.press("Stop");
     assert_eq!(page.eval("window.slow.then(answer => answer.errorType)"), json!("canceled"));
     page.wait("![...document.querySelectorAll('button')].some(b => b.innerText === 'Stop')");
-    // What ran is among those that took longest.
+    // The query is in the list of the slowest.
     page.eval("document.activeElement.blur()");
     page.keys("r");
     page.wait("document.querySelector('section[aria-label=\"Most time in all\"] tbody')?.innerText.includes('[50m:1ms]')");
@@ -839,7 +839,7 @@ fn relabel(browser: &Browser, site: &Site) {
     );
     let text = page.text("section tbody");
     assert!(text.contains("dropped by rule 1") && text.contains("rule 2"), "{text}");
-    // The configuration is as it was, and mistakes are named.
+    // The configuration is unchanged, and errors are shown.
     assert!(!site.server.get("/api/v1/status/config").1.contains("labeldrop"));
     page.click("textarea[aria-label=metric_relabel_configs]");
     page.eval("document.activeElement.select()");

@@ -1,5 +1,4 @@
-//! What must not upset a page: answers that are none, lists that are long, addresses and texts of garbage, a storage that
-//! is closed.
+//! What a page must survive: invalid answers, long lists, garbage in URLs and texts, unavailable storage.
 
 use serde_json::json;
 
@@ -23,7 +22,7 @@ fn panel(expr: &str, more: &str) -> String {
     format!("/query?g0.expr={}{more}", escape(expr))
 }
 
-/// An answer of the server as a page sees it, and a piece of the words that explain it.
+/// A server's answer as a page sees it, and a part of the message that explains it.
 const ANSWERS: [(&str, &str); 9] = [
     ("new Response('<html>login</html>', { status: 200 })", "not JSON"),
     ("new Response('{\"status\":\"success\",\"data\":{\"resultTy', { status: 200 })", "breaks off"),
@@ -59,7 +58,7 @@ fn answers(browser: &Browser, site: &Site) {
     }
 }
 
-/// The worker's own requests cannot be replaced; the server's refusals can be had.
+/// The worker's own requests cannot be replaced, but the server can be made to refuse them.
 fn graph_answers(browser: &Browser, site: &Site) {
     let mut page = Page::open(browser, &site.base, &panel("up", "&g0.tab=graph"));
     page.allow("ferula/graph");
@@ -80,7 +79,7 @@ fn graph_answers(browser: &Browser, site: &Site) {
     }
 }
 
-/// Lists are made by the page itself: 20,000 targets, 10,000 rules, 5,000 alerts.
+/// The page itself generates the lists: 20,000 targets, 10,000 rules, 5,000 alerts.
 const LISTS: &str = r#"(() => {
     const real = window.fetch;
     const labels = i => ({ job: 'j' + (i % 20), instance: '10.0.' + (i >> 8) + '.' + (i & 255) + ':9100' });

@@ -1,5 +1,5 @@
-//! An alert from a rule file to an Alertmanager, over a crash: told once more, never taken back wrongly, and resolved
-//! when it is over.
+//! An alert on its way from a rule file to an Alertmanager, across a crash: it is sent again, never resolved
+//! wrongly, and resolved when it is over.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use crate::common::{PATIENCE, Server, Target};
 
-/// Stands in for an Alertmanager: every alert that arrives comes out of the channel.
+/// A simulated Alertmanager: every alert that arrives is sent to the channel.
 pub fn alertmanager() -> (String, Receiver<Value>) {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
     let address = listener.local_addr().expect("it has one").to_string();
@@ -61,7 +61,7 @@ fn next(alerts: &Receiver<Value>, server: &Server) -> Value {
     alerts.recv_timeout(PATIENCE).unwrap_or_else(|error| panic!("no alert ({error}) in\n{}", server.log()))
 }
 
-/// The second since when the only alert is active.
+/// Since when the only alert has been active, in seconds since 1970.
 fn active_since(server: &Server) -> String {
     let (_, body) = server.get("/api/v1/alerts");
     let answer: Value = serde_json::from_str(&body).expect("JSON");
@@ -87,7 +87,7 @@ fn an_alert_survives_a_crash_and_is_resolved_when_it_is_over() {
     let rules = "groups:\n- name: g\n  rules:\n  - alert: Broken\n    expr: broken == 1\n    for: 1s\n    \
                  annotations: {text: '{{ $labels.job }} in {{ $externalLabels.dc }}'}\n";
     std::fs::write(directory.path().join("a.rules.yml"), rules).expect("written");
-    // Without a grace period even so short a `for` is restored.
+    // Without a grace period, even such a short `for` is restored.
     let arguments = ["--config.file=prometheus.yml", "--rules.alert.for-grace-period=0s"];
 
     let server = Server::start(directory.path(), &arguments);
@@ -102,7 +102,7 @@ fn an_alert_survives_a_crash_and_is_resolved_when_it_is_over() {
     let server = Server::start(directory.path(), &arguments);
     let again = next(&alerts, &server);
     assert_eq!(again["labels"], first["labels"], "an Alertmanager knows it by its labels");
-    // Four times the resend delay of a minute: nothing is taken back.
+    // Four times the resend delay of a minute: nothing is resolved.
     assert!(again["endsAt"].as_str() > again["startsAt"].as_str());
     assert!(again["endsAt"].as_str() > first["endsAt"].as_str());
     assert_eq!(active_since(&server), since, "the time before the crash counts");
@@ -115,7 +115,7 @@ fn an_alert_survives_a_crash_and_is_resolved_when_it_is_over() {
 }
 
 #[test]
-fn a_bad_rule_file_ends_the_start_and_leaves_the_old_rules_at_reload() {
+fn a_bad_rule_file_prevents_a_start_and_keeps_the_old_rules_on_reload() {
     let directory = tempfile::tempdir().expect("a directory");
     let file = directory.path().join("a.yml");
     std::fs::write(directory.path().join("prometheus.yml"), "rule_files: [a.yml]\n").expect("written");

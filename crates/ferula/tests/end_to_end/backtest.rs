@@ -31,7 +31,7 @@ fn stderr(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
 }
 
-/// Bytes and time of the last change of everything in a directory.
+/// Content and modification time of everything in a directory.
 fn contents(directory: &Path) -> BTreeMap<PathBuf, (SystemTime, Vec<u8>)> {
     let mut all = BTreeMap::new();
     let mut left = vec![directory.to_path_buf()];
@@ -49,7 +49,8 @@ fn contents(directory: &Path) -> BTreeMap<PathBuf, (SystemTime, Vec<u8>)> {
     all
 }
 
-/// Two hours of a gauge that is 1 from the 30th to the 40th minute and 0 else, one sample every 15 s, and a configuration.
+/// Two hours of a gauge that is 1 from the 30th to the 40th minute and otherwise 0, one sample every 15 s,
+/// and a configuration.
 fn history(directory: &Path, rules: &str) {
     std::fs::write(directory.join("rules.yml"), rules).expect("written");
     std::fs::write(
@@ -70,7 +71,7 @@ fn history(directory: &Path, rules: &str) {
         assert!(appender.append(&mut batch).refused.is_empty());
         appender.commit(Durability::Written).expect("committed");
     }
-    // Neither closed nor unlocked: as after a crash.
+    // Neither closed nor unlocked, as after a crash.
     std::mem::forget(db);
 }
 
@@ -113,7 +114,7 @@ fn events(report: &Value, rule: &str) -> Vec<(i64, String)> {
 }
 
 #[test]
-fn a_backtest_tells_when_alerts_would_have_fired_and_touches_nothing() {
+fn a_backtest_shows_when_alerts_would_have_fired_and_changes_nothing() {
     let directory = tempfile::tempdir().expect("a directory for the test");
     history(directory.path(), RULES);
     let before = contents(directory.path());
@@ -125,7 +126,8 @@ fn a_backtest_tells_when_alerts_would_have_fired_and_touches_nothing() {
     let states: Vec<&str> = high.iter().map(|(_, state)| state.as_str()).collect();
     assert_eq!(states, ["pending", "firing", "resolved"]);
     let began = high[0].0;
-    // The first and last sample above 0 are 585 s apart, and slots a minute; the lookback does not matter.
+    // The first and last sample above 0 are 585 s apart, and evaluations a minute; the lookback does not
+    // matter.
     assert!((1800..1860).contains(&began), "{high:?}");
     assert_eq!((high[1].0 - began, high[2].0 - began), (180, 600));
     let alert = &report["groups"][0]["rules"][0]["episodes"][0];
@@ -146,7 +148,7 @@ fn a_backtest_tells_when_alerts_would_have_fired_and_touches_nothing() {
         [(began, "firing".to_owned()), (began + 600, "resolved".to_owned())]
     );
     assert_eq!(report["recorded"][0]["source"], "evaluated");
-    // The samples of the head are still seen beside the block that was added.
+    // The samples of the head are still visible beside the added block.
     assert_eq!(report["groups"][0]["rules"].as_array().map(Vec::len), Some(1));
 
     let output = replay(directory.path(), &[FROM, TO, "--quiet", "--rules=High", "--rules=Never"]);
@@ -186,7 +188,7 @@ fn what_cannot_be_replayed_has_its_exit_code() {
 }
 
 #[test]
-fn a_server_goes_on_beside_a_backtest_of_its_directory() {
+fn a_server_continues_beside_a_backtest_of_its_directory() {
     let directory = tempfile::tempdir().expect("a directory for the test");
     let target = Target::start(|n| format!("fixture {n}\n"));
     let config = format!(
@@ -203,7 +205,7 @@ fn a_server_goes_on_beside_a_backtest_of_its_directory() {
         let output = replay(directory.path(), &["--from=now-1m", "--output=json"]);
         assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
         let report: Value = serde_json::from_slice(&output.stdout).expect("JSON");
-        // A busy machine may miss scrapes, and the alert may end between them.
+        // On a busy machine scrapes may be missed, and the alert may end in between.
         assert!(report["groups"][0]["rules"][0]["firedCount"].as_u64() >= Some(1), "{report}");
     }
     let scrapes = target.scrapes();

@@ -1,4 +1,4 @@
-//! The real binary, started on ports that the system chooses, and a target for it to scrape.
+//! Starts the real binary on ports that the system chooses, and a target for it to scrape.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -10,7 +10,7 @@ use std::sync::mpsc::{self, Receiver};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-/// Nothing that is awaited here takes this long, even on a machine that is busy with other things.
+/// Longer than anything that is awaited here takes, even on a busy machine.
 pub const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A running server. Dropping it kills it.
@@ -25,12 +25,12 @@ pub struct Server {
 }
 
 impl Server {
-    /// Starts the binary in a directory and waits until it says where it is.
+    /// Starts the binary in a directory and waits until it logs its address.
     pub fn start(directory: &Path, arguments: &[&str]) -> Server {
         Self::spawn(directory, arguments).up()
     }
 
-    /// [`Server::start`] of a process that may have at most this much memory of its own, as with `ulimit -d`.
+    /// [`Server::start`] with a limit on the memory of the process, as with `ulimit -d`.
     pub fn start_with_memory(directory: &Path, arguments: &[&str], kib_max: u64) -> Server {
         let mut command = Command::new(env!("CARGO_BIN_EXE_ferula"));
         let limit = libc::rlimit { rlim_cur: kib_max * 1024, rlim_max: kib_max * 1024 };
@@ -54,7 +54,7 @@ impl Server {
     /// Starts the real Prometheus in a directory and waits until it is ready.
     pub fn start_prometheus(program: &Path, directory: &Path, arguments: &[&str]) -> Server {
         let mut server = Self::spawn_program(program, directory, arguments);
-        // The two come in either order.
+        // The two lines may come in either order.
         let line = server.wait_for_any_line("msg=\"Listening on\"");
         let address = line.split_once(" address=").map(|(_, rest)| rest.trim().to_owned());
         server.address = address.unwrap_or_else(|| panic!("no address in {line}"));
@@ -67,7 +67,7 @@ impl Server {
         Self::spawn_program(Path::new(env!("CARGO_BIN_EXE_ferula")), directory, arguments)
     }
 
-    /// The same with another program that takes the same flags: the real Prometheus.
+    /// The same for another program with the same flags: the real Prometheus.
     pub fn spawn_program(program: &Path, directory: &Path, arguments: &[&str]) -> Server {
         Self::launch(Command::new(program), directory, arguments)
     }
@@ -115,14 +115,15 @@ impl Server {
         }
     }
 
-    /// Waits for a line with `text` like [`wait_for_line`](Self::wait_for_line), also among lines that were passed over.
+    /// Waits for a line that contains `text`, like [`wait_for_line`](Self::wait_for_line), but also looks at
+    /// earlier lines.
     pub fn wait_for_any_line(&self, text: &str) -> String {
         let passed = self.log().lines().find(|line| line.contains(text)).map(str::to_owned);
-        // A line is in the log before it can be waited for, so none falls between the two.
+        // Lines are added to the log before they can be awaited, so none is missed in between.
         passed.unwrap_or_else(|| self.wait_for_line(text))
     }
 
-    /// `kill -9`, and waits until it is gone.
+    /// Kills it with `kill -9`, and waits until it is gone.
     pub fn kill(mut self) {
         self.child.kill().expect("the process can be killed");
         self.child.wait().expect("the process ends");
@@ -140,7 +141,7 @@ impl Server {
         let deadline = Instant::now() + PATIENCE;
         while Instant::now() < deadline {
             if let Some(status) = self.child.try_wait().expect("the process can be asked") {
-                // What it said last is in the log before anybody looks.
+                // Its last messages must be in the log before anybody looks.
                 if let Some(reader) = self.reader.take() {
                     reader.join().expect("the reader of the log does not panic");
                 }
@@ -156,7 +157,7 @@ impl Server {
         self.try_get(path).unwrap_or_else(|error| panic!("GET {path}: {error}\n{}", self.log()))
     }
 
-    /// GET that may fail because the server is gone.
+    /// A GET that may fail because the server is gone.
     pub fn try_get(&self, path: &str) -> std::io::Result<(u16, String)> {
         self.request("GET", path, "", b"")
     }
@@ -186,7 +187,7 @@ impl Server {
         Ok((status, body.to_owned()))
     }
 
-    /// `data` of a query's good answer.
+    /// The `data` of a successful query.
     pub fn try_query(&self, query: &str) -> std::io::Result<serde_json::Value> {
         let (status, body) = self.try_get(&format!("/api/v1/query?query={}", escape(query)))?;
         let answer: serde_json::Value = serde_json::from_str(&body).map_err(std::io::Error::other)?;
@@ -196,7 +197,7 @@ impl Server {
         Ok(answer["data"]["result"].clone())
     }
 
-    /// Asks a query again and again until `done` finds what it wants in the result.
+    /// Repeats a query until `done` returns a value for its result.
     pub fn await_query<T>(&self, query: &str, done: impl Fn(&serde_json::Value) -> Option<T>) -> T {
         let deadline = Instant::now() + PATIENCE;
         let mut last = serde_json::Value::Null;
@@ -242,7 +243,7 @@ pub struct Target {
 }
 
 impl Target {
-    /// Starts a target; `page` makes the page of the n-th scrape.
+    /// Starts a target; `page` generates the page of the n-th scrape.
     pub fn start(page: impl Fn(u64) -> String + Send + 'static) -> Target {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
         let address = listener.local_addr().expect("bound").to_string();
@@ -251,14 +252,14 @@ impl Target {
         std::thread::spawn(move || {
             for stream in listener.incoming().map_while(Result::ok) {
                 let n = counter.fetch_add(1, Ordering::SeqCst) + 1;
-                // A scraper that was killed in the middle is no matter.
+                // It does not matter if a scraper was killed in the middle.
                 let _ = answer(stream, &page(n));
             }
         });
         Target { address, scrapes }
     }
 
-    /// How often it was scraped.
+    /// Number of scrapes so far.
     pub fn scrapes(&self) -> u64 {
         self.scrapes.load(Ordering::SeqCst)
     }
@@ -284,11 +285,11 @@ fn answer(stream: TcpStream, page: &str) -> std::io::Result<()> {
     stream.write_all(page.as_bytes())
 }
 
-/// A small random number generator, so that a failure can be repeated from its seed.
+/// A small random number generator, so that a failure can be reproduced from its seed.
 pub struct Random(u64);
 
 impl Random {
-    /// A generator; the seed is taken from `FERULA_SEED`, or else from the clock, and printed.
+    /// Creates a generator. The seed comes from `FERULA_SEED`, or else from the clock, and is printed.
     pub fn new() -> Self {
         let seed =
             std::env::var("FERULA_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or_else(|| {

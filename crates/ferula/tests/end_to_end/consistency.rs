@@ -1,5 +1,5 @@
-//! The real binary under remote writes and scrapes at the same time, each of which gives many series one value: no query
-//! may ever see two values of one of them. Blocks are cut and the head is truncated meanwhile.
+//! The real binary under concurrent remote writes and scrapes, each of which gives many series the same
+//! value: no query may ever see two different values. Meanwhile, blocks are cut and the head is truncated.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -12,14 +12,14 @@ use crate::common::{Server, Target, escape};
 const SERIES: usize = 50;
 const WRITERS: usize = 3;
 const READERS: usize = 2;
-/// The test continues until so many blocks were cut …
+/// The test continues until this many blocks were cut,
 const BLOCKS: usize = 2;
-/// … every writer was heard so often …
+/// every writer has had this many requests accepted,
 const REQUESTS: u64 = 30;
-/// … and every reader has got so many answers that show something.
+/// and every reader has received this many non-empty answers.
 const ANSWERS: u64 = 10;
 
-/// A remote-write request in which all series of a writer have one value at one time.
+/// A remote-write request that gives all series of a writer one value at one time.
 fn request(writer: usize, value: f64, at: i64) -> Vec<u8> {
     let mut message = Vec::new();
     for series in 0..SERIES {
@@ -45,7 +45,7 @@ fn now_ms() -> i64 {
     SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_millis() as i64
 }
 
-/// Writes rows until told to stop; counts those that were taken.
+/// Writes rows until told to stop; counts the accepted ones.
 fn write_rows(server: &Server, writer: usize, stop: &AtomicBool, taken: &AtomicU64) {
     let mut last = 0;
     for value in 1u32.. {
@@ -59,15 +59,15 @@ fn write_rows(server: &Server, writer: usize, stop: &AtomicBool, taken: &AtomicU
             .unwrap_or_else(|error| panic!("remote write: {error}\n{}", server.log()));
         match status {
             200 | 204 => _ = taken.fetch_add(1, Ordering::Relaxed),
-            // On a busy machine a request may come too late for the head, as a whole.
+            // On a busy machine, a whole request may be too old for the head.
             400 => assert!(text.contains("out of bounds") || text.contains("out of order"), "{text}"),
             status => panic!("remote write: {status} {text}"),
         }
     }
 }
 
-/// Queries without a result as long as every row is seen whole: another value in the other half of the row, in two
-/// selectors; several values in one; series that are missing.
+/// Queries whose result is empty as long as every row is seen completely: different values in the two halves
+/// of a row, or in two selectors; several values in one selector; missing series.
 fn torn_rows() -> Vec<String> {
     let rows = [("row", "writer", SERIES), ("page", "job", SERIES)];
     rows.iter()
@@ -85,7 +85,7 @@ fn torn_rows() -> Vec<String> {
         .collect()
 }
 
-/// Asks all queries, now and over the last seconds in steps, which reach into blocks.
+/// Runs all queries, at the current time and over the last seconds, which reach into blocks.
 fn look_for_torn_rows(server: &Server, range: bool) {
     for query in torn_rows() {
         let query = escape(&query);
@@ -107,7 +107,7 @@ fn look_for_torn_rows(server: &Server, range: bool) {
 }
 
 #[test]
-fn a_request_and_a_scrape_are_seen_whole_while_blocks_are_cut() {
+fn requests_and_scrapes_are_seen_completely_while_blocks_are_cut() {
     let directory = tempfile::tempdir().expect("a directory for the test");
     let target = Target::start(|n| {
         (0..SERIES)
@@ -132,7 +132,7 @@ fn a_request_and_a_scrape_are_seen_whole_while_blocks_are_cut() {
         for (reader, answers) in answers.iter().enumerate() {
             let (server, stop) = (&server, &stop);
             scope.spawn(move || {
-                // A failed assertion must end the others too.
+                // A failed assertion must stop the other threads too.
                 let _stop = StopAtEnd(stop);
                 while !stop.load(Ordering::Relaxed) {
                     look_for_torn_rows(server, reader % 2 == 1);

@@ -1,18 +1,18 @@
-//! The real binary is killed in the middle of ingestion, again and again, and must still have every sample that a query
-//! had shown. What was shown is kept here, outside of the process.
+//! The real binary is killed repeatedly during ingestion, and must still have every sample that a query has
+//! returned. These samples are recorded here, outside of the process.
 
 use std::collections::BTreeMap;
 
 use crate::circle::wire::{Series, Version, body};
 use crate::common::{Random, Server, Target, escape};
 
-/// Time and value of every sample that was shown, by series.
+/// Timestamp and value of every returned sample, by series.
 type Shown = BTreeMap<String, BTreeMap<String, String>>;
 
 const ROUNDS: u64 = 12;
 const SERIES: u64 = 20;
 
-/// Asks for all samples of the fixture. `None` when the server is gone.
+/// Queries all samples of the fixture. `None` if the server is gone.
 fn ask(server: &Server) -> Option<Shown> {
     let (status, body) =
         server.try_get(&format!("/api/v1/query?query={}", escape("fixture_total[1h]"))).ok()?;
@@ -28,7 +28,7 @@ fn ask(server: &Server) -> Option<Shown> {
     Some(shown)
 }
 
-/// Every sample of `kept` must be in `now`.
+/// Asserts that every sample of `kept` is in `now`.
 fn nothing_is_missing(kept: &Shown, now: &Shown, round: u64, log: &str) {
     for (series, samples) in kept {
         for (at, value) in samples {
@@ -43,13 +43,13 @@ fn nothing_is_missing(kept: &Shown, now: &Shown, round: u64, log: &str) {
 }
 
 #[test]
-fn what_a_query_showed_survives_kill_9() {
+fn what_a_query_returned_survives_kill_9() {
     let mut random = Random::new();
     let directory = tempfile::tempdir().expect("a directory for the test");
     let target = Target::start(|n| {
         let lines =
             (0..SERIES).map(|series| format!("fixture_total{{series=\"{series}\"}} {}\n", n * series));
-        // A series that is new with every scrape, so that series records are in flight too.
+        // A series that is new in every scrape, so that series records are in flight too.
         lines.chain([format!("fixture_total{{scrape=\"{n}\"}} {n}\n")]).collect()
     });
     let config = format!(
@@ -62,7 +62,7 @@ fn what_a_query_showed_survives_kill_9() {
         let server = Server::start(directory.path(), &[]);
         let first = ask(&server).expect("the server answers");
         nothing_is_missing(&kept, &first, round, &server.log());
-        // Ask until some random number of new scrapes was shown, then kill at once.
+        // Query until a random number of new scrapes is visible, then kill immediately.
         let goal = target.scrapes() + 1 + random.below(25);
         while target.scrapes() < goal {
             if let Some(shown) = ask(&server) {
@@ -81,7 +81,7 @@ fn what_a_query_showed_survives_kill_9() {
     eprintln!("{samples} samples of {} series shown before {ROUNDS} kills, all found", kept.len());
 }
 
-/// Found by the circle: room for exemplars was made only after the log had been read.
+/// Found by the circle test: space for exemplars was allocated only after the log had been read.
 #[test]
 fn exemplars_survive_kill_9() {
     let directory = tempfile::tempdir().expect("a directory for the test");

@@ -1,4 +1,4 @@
-//! Formats that flags and configuration choose: XOR2, start timestamps, zero samples, metadata in the log.
+//! Formats selected by flags and configuration: XOR2, start timestamps, zero samples, metadata in the log.
 
 use std::path::Path;
 
@@ -9,7 +9,8 @@ use ferula_tsdb::formats::wal::list_segments;
 
 use crate::common::{Server, Target};
 
-/// A counter that began half a second after 1970-01-01T00:00:01, or at another time from the `restart`th scrape on.
+/// A counter that started half a second after 1970-01-01T00:00:01, and at another time from the `restart`th
+/// scrape on.
 fn target(restart: u64) -> Target {
     Target::start(move |n| {
         let started = if n < restart { "1.5" } else { "2.5" };
@@ -42,7 +43,7 @@ fn start_timestamps_and_metadata_of_a_page_survive_a_kill() {
         server.try_query("count({__name__=~\".*_created\"})").expect("answered"),
         serde_json::json!([])
     );
-    // What is stored needs XOR2, so the configuration cannot go back.
+    // The stored data requires XOR2, so the configuration cannot go back.
     configure(directory.path(), &target, "xor");
     let (status, body) = server.request("POST", "/-/reload", "", b"").expect("answered");
     assert_eq!(status, 500, "{body}");
@@ -62,7 +63,7 @@ fn start_timestamps_and_metadata_of_a_page_survive_a_kill() {
     for segment in list_segments(&disk, &dir).expect("listed") {
         let mut reader = SegmentReader::open(&disk, &dir, segment.number).expect("opened");
         let mut records = Records::default();
-        // The last record may be torn by the kill.
+        // The kill may tear the last record.
         while let Some(Ok(record)) = reader.next().expect("readable") {
             records.decode(record).expect("well formed");
             logged.extend(records.metadata.drain(..).map(|logged| logged.metadata.help));
@@ -77,7 +78,7 @@ fn a_start_timestamp_becomes_a_sample_of_value_zero() {
     let directory = tempfile::tempdir().expect("a directory");
     let target = Target::start(move |n| {
         let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("after 1970");
-        // It began a while ago, the same for every scrape of a run.
+        // It started a while ago, at the same time for every scrape of a run.
         let began = now.as_secs() / 1000 * 1000 - 60;
         format!("# TYPE a counter\na_total {}\na_created {began}\n# EOF\n", n + 100)
     });
@@ -90,7 +91,7 @@ fn a_start_timestamp_becomes_a_sample_of_value_zero() {
 }
 
 #[test]
-fn start_timestamps_without_xor2_end_the_start() {
+fn start_timestamps_without_xor2_prevent_the_start() {
     let directory = tempfile::tempdir().expect("a directory");
     let mut server = Server::spawn(directory.path(), &["--enable-feature=st-storage"]);
     assert_eq!(server.exit_code(), Some(1));

@@ -1,5 +1,5 @@
-//! Queries that ask for far more than there is, against a process that the system gives little memory: each must come
-//! to an answer or an error, the process must live, and what is written meanwhile must all be there afterwards.
+//! Queries that request far more than there is, against a process with little memory: each must end with an
+//! answer or an error, the process must survive, and everything written meanwhile must be there afterwards.
 
 use std::fmt::Write as _;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -9,13 +9,14 @@ use serde_json::Value;
 
 use crate::common::{Server, escape};
 
-/// What the process may have, in KiB. Without the contract on the memory of queries each of them would take more.
+/// The memory limit of the process in KiB. Without limits on the memory of queries, each of them would exceed
+/// it.
 const MEMORY_KIB: u64 = 400_000;
 const WIDE_SERIES: usize = 3_000;
 const LIVE_SERIES: usize = 20;
 const HOUR_MS: i64 = 3_600_000;
 
-/// One request of remote write 1.0: for each series its labels, sorted by name, and one sample.
+/// A request of remote write 1.0: for each series, its labels sorted by name, and one sample.
 fn write_request(series: &[(Vec<(&str, String)>, i64, f64)]) -> Vec<u8> {
     let mut request = Vec::new();
     for (labels, at, value) in series {
@@ -61,7 +62,7 @@ fn labels(name: &str, label: &'static str, index: usize) -> Vec<(&'static str, S
     vec![("__name__", name.to_owned()), (label, index.to_string())]
 }
 
-/// An hour of many series, and series of which at any time one has a sample.
+/// An hour of many series, and series of which only one has a sample at any time.
 fn fill(server: &Server, now_ms: i64) {
     for at in (now_ms - HOUR_MS..now_ms).step_by(60_000) {
         let samples: Vec<_> =
@@ -76,8 +77,8 @@ fn fill(server: &Server, now_ms: i64) {
     }
 }
 
-/// A query, the parameters of a range query if it is one, and the status and errorType of every answer that is right.
-/// "" stands for the type of a success.
+/// A query, whether it is a range query, and the status and errorType of every acceptable answer. "" stands
+/// for success.
 type Hostile = (&'static str, String, bool, &'static [(u16, &'static str)]);
 
 const TOO_MUCH: &[(u16, &str)] = &[(503, "unavailable"), (422, "execution"), (503, "timeout")];
@@ -130,7 +131,7 @@ fn hostile_queries() -> Vec<Hostile> {
     ]
 }
 
-/// Asks one of them; the answer must be one of those that are right.
+/// Runs one of them; the answer must be one of the acceptable ones.
 fn attack(server: &Server, (name, query, is_range, right): &Hostile, now_ms: i64) {
     let (start, now) = ((now_ms - HOUR_MS) / 1000, now_ms / 1000);
     let (path, times) = if *is_range {
@@ -138,7 +139,7 @@ fn attack(server: &Server, (name, query, is_range, right): &Hostile, now_ms: i64
     } else {
         ("/api/v1/query", format!("time={now}"))
     };
-    // Letters, digits and `|` as they are, so that the request is as long as its query.
+    // Letters, digits and `|` are not escaped, so that the request is as long as its query.
     let query: String =
         query.chars().map(|c| if c == '|' { "|".into() } else { escape(&c.to_string()) }).collect();
     let form = format!("{times}&query={query}");
@@ -152,13 +153,13 @@ fn attack(server: &Server, (name, query, is_range, right): &Hostile, now_ms: i64
     };
     let shown = &body[..body.floor_char_boundary(300)];
     eprintln!("{name}: {status} {kind} {}", if status == 200 { "" } else { shown });
-    // The other queries may hold all the memory or all the time that there is, whatever this one asks for.
+    // Whatever this query requires, the others may use up all memory or time.
     let busy = matches!((status, &*kind), (503, "unavailable" | "timeout"));
     assert!(busy || right.contains(&(status, &kind)), "{name}: {status} {shown}\n{}", server.log());
 }
 
 #[test]
-fn hostile_queries_end_and_ingestion_goes_on() {
+fn hostile_queries_end_and_ingestion_continues() {
     let directory = tempfile::tempdir().expect("a directory for the test");
     std::fs::write(directory.path().join("prometheus.yml"), "{}").expect("written");
     let arguments = ["--web.enable-remote-write-receiver", "--query.timeout=10s"];
@@ -169,7 +170,7 @@ fn hostile_queries_end_and_ingestion_goes_on() {
 
     let (attacks, done) = (hostile_queries(), AtomicBool::new(false));
     let written = std::thread::scope(|scope| {
-        // Every sample that was acknowledged counts.
+        // Every acknowledged sample counts.
         let writer = scope.spawn(|| {
             let mut written = 0;
             while !done.load(Ordering::Relaxed) || written == 0 {
@@ -185,7 +186,7 @@ fn hostile_queries_end_and_ingestion_goes_on() {
             .map(|turn| {
                 let (attacks, server) = (&attacks, &server);
                 scope.spawn(move || {
-                    // Not both with the same query at the same time.
+                    // Two threads should not run the same query at the same time.
                     let half = attacks.len() / 2 * turn;
                     let order = attacks[half..].iter().chain(&attacks[..half]);
                     order.for_each(|hostile| attack(server, hostile, now_ms));
@@ -202,7 +203,7 @@ fn hostile_queries_end_and_ingestion_goes_on() {
     let at = (now_ms + written) as f64 / 1000.0;
     let ask = |query: &str| loop {
         let (status, body) = server.get(&format!("/api/v1/query?query={}&time={at}", escape(query)));
-        // The last of the hostile answers may still be on its way out.
+        // The last of the hostile answers may still be in transit.
         if status != 503 {
             break (status, body);
         }

@@ -1,10 +1,11 @@
-//! A target that keeps exposing new series reaches the head's limit: known series continue, and queries are answered.
+//! A target that keeps exposing new series reaches the head's limit: known series continue, and queries are
+//! answered.
 
 use serde_json::Value;
 
 use crate::common::{Server, Target, escape};
 
-/// Values of a counter of `/metrics`, whatever its labels.
+/// The sum of a metric on `/metrics` over all its labels.
 fn metric(server: &Server, name: &str) -> f64 {
     let (_, page) = server.get("/metrics");
     let line = page.lines().find(|line| line.starts_with(name)).unwrap_or_else(|| panic!("no {name}"));
@@ -12,7 +13,7 @@ fn metric(server: &Server, name: &str) -> f64 {
 }
 
 #[test]
-fn a_bomb_of_series_is_stopped_and_everything_else_goes_on() {
+fn a_flood_of_series_is_stopped_and_everything_else_continues() {
     let directory = tempfile::tempdir().expect("a directory");
     let target = Target::start(|n| {
         let bomb = (0..500).map(|m| format!("bomb{{scrape=\"{n}\",m=\"{m}\"}} 1\n"));
@@ -26,14 +27,14 @@ fn a_bomb_of_series_is_stopped_and_everything_else_goes_on() {
         target.address, quiet.address
     );
     std::fs::write(directory.path().join("prometheus.yml"), config).expect("written");
-    // The labels of a page take about half a megabyte by the estimate.
+    // The labels of a page take an estimated half megabyte.
     let server = Server::start(directory.path(), &["--storage.ferula.max-head-memory=2MB"]);
     server.wait_for_line("The head is full: new series are refused, existing ones continue");
     let series = metric(&server, "prometheus_tsdb_head_series ");
     assert!(series > 500.0 && series < 4000.0, "{series}");
     assert_eq!(metric(&server, "ferula_tsdb_head_limit_bytes "), 2_097_152.0);
 
-    // Three more scrapes of each, all of them stored as far as they are known.
+    // Three more scrapes of each; all known series are stored.
     for query in ["known_total", "quiet_total"] {
         let value = |result: &Value| result[0]["value"][1].as_str()?.parse::<f64>().ok();
         let seen = server.await_query(query, value);
@@ -49,7 +50,7 @@ fn a_bomb_of_series_is_stopped_and_everything_else_goes_on() {
     assert!(why.contains("memory limit of 2097152 bytes for the head reached"), "{shown}");
     assert_eq!(server.get("/-/ready").0, 200);
 
-    // The bound holds for the start too, and what was stored is there.
+    // The limit also applies to the start, and the stored data is there.
     let before = server.try_query("count(last_over_time(bomb[1h]))").expect("answered");
     server.kill();
     let server = Server::start(directory.path(), &["--storage.ferula.max-head-series=10"]);

@@ -1,4 +1,4 @@
-//! The real binary from outside: how it starts and ends, and what a crash may cost.
+//! The real binary from outside: how it starts and stops, and that a crash loses nothing.
 
 mod alerts;
 mod backtest;

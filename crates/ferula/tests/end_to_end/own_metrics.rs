@@ -1,5 +1,5 @@
-//! `/metrics` of a server that scrapes, evaluates rules, sends alerts and answers queries: every name that dashboards rely
-//! on is there, with Prometheus' type and labels, and with a sentence of our own that explains it.
+//! `/metrics` of a server that scrapes, evaluates rules, sends alerts and answers queries: every name that
+//! dashboards use is there, with Prometheus' type and labels, and with a help text of our own.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
@@ -14,7 +14,7 @@ struct Family {
     labels: BTreeSet<String>,
 }
 
-/// Reads families off a page, in which each begins with HELP and TYPE.
+/// Parses the families of a page, each of which begins with HELP and TYPE.
 fn families(page: &str) -> BTreeMap<String, Family> {
     let mut families: BTreeMap<String, Family> = BTreeMap::new();
     let mut current = String::new();
@@ -38,7 +38,7 @@ fn families(page: &str) -> BTreeMap<String, Family> {
     families
 }
 
-/// The families that the test data lists.
+/// The families listed in the test data.
 fn wanted() -> BTreeMap<String, Family> {
     let text = include_str!("../../../../testdata/metrics/prometheus.txt");
     let family = |line: &str| {
@@ -72,7 +72,7 @@ fn families_that_dashboards_use_are_served_as_prometheus_serves_them() {
     alerts.recv_timeout(PATIENCE).expect("the alert arrives");
     let wanted = wanted();
     assert!(wanted.len() > 90, "the list was read");
-    // Some come with the second scrape, or once the Alertmanager's answer was read.
+    // Some appear with the second scrape, or after the Alertmanager's answer.
     let deadline = Instant::now() + PATIENCE;
     let mut page = String::new();
     let mut wrong = vec![String::new()];

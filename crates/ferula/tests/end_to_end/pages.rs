@@ -1,4 +1,5 @@
-//! The same pages scraped by ferula and by the real Prometheus 3.5: what both store of them, and what they say of bad ones.
+//! The same pages scraped by ferula and by the real Prometheus 3.5: what both store, and their errors for bad
+//! pages.
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Write};
@@ -11,7 +12,7 @@ use serde_json::Value;
 use crate::circle::peer;
 use crate::common::{PATIENCE, Server, escape};
 
-/// A page, and how its job is configured.
+/// A page and the configuration of its job.
 struct Page {
     name: String,
     content_type: &'static str,
@@ -71,7 +72,7 @@ fn family(name: &str, kind: u64, unit: &str, metrics: &[Vec<u8>]) -> Vec<u8> {
     })
 }
 
-/// A metric with a label and what `field` holds.
+/// A metric with a label and the content of `field`.
 fn metric(value: &str, field: u32, fill: impl FnOnce(&mut Vec<u8>)) -> Vec<u8> {
     message(|out| {
         put_bytes(out, 1, &label("l", value));
@@ -158,10 +159,10 @@ fn simple_types() -> Vec<u8> {
     .concat()
 }
 
-/// 3.5 makes no gauge histogram one with custom buckets, 3.14 does; and of a family it keeps the exemplars of the first
-/// native histogram only.
+/// 3.5 creates no gauge histogram with custom buckets, but 3.14 does; and 3.5 keeps only the exemplars of a
+/// family's first native histogram.
 fn histograms(gauge_classic: bool) -> Vec<u8> {
-    // The native part has as many observations.
+    // The native part has the same number of observations.
     let buckets = [(0.5, 1), (1.0, 4), (2.5, 4), (f64::INFINITY, 14)];
     let both = |schema| {
         metric("x", 7, |out| {
@@ -201,7 +202,8 @@ const EXEMPLARS: &str = "# TYPE c counter\n# UNIT c_seconds seconds\nc_total 5 #
     h_sum 4\nh_count 3\nh_created 1500000000.25\n# TYPE i info\ni_info{a=\"b\"} 1\n# TYPE st stateset\nst{st=\"on\"} 1\n\
     # TYPE gh gaugehistogram\ngh_bucket{le=\"+Inf\"} 3\ngh_gsum 4\ngh_gcount 3\n# EOF\n";
 
-/// Bytes that are no UTF-8 of every length: lone continuations, cut and overlong sequences, surrogates, beyond the end.
+/// Invalid UTF-8 of every length: lone continuation bytes, truncated and overlong sequences, surrogates,
+/// values beyond the end.
 const NO_UTF8: [&[u8]; 12] = [
     b"\x80",
     b"\xbf\xbf",
@@ -250,7 +252,7 @@ fn pages() -> Vec<Page> {
         "convert_classic_histograms_to_nhcb: true, always_scrape_classic_histograms: true",
     );
     add("openmetrics", OPENMETRICS, EXEMPLARS.as_bytes(), "");
-    // 3.5 swallows a `_created` line then, which was a fault.
+    // Here 3.5 swallows a `_created` line, which was a bug.
     let without_created = EXEMPLARS.replace("h_created 1500000000.25\n", "");
     add(
         "openmetrics-custom",
@@ -298,13 +300,13 @@ fn pages() -> Vec<Page> {
     pages
 }
 
-/// Answers `/<index>` with that page, over HTTP/1.0.
+/// Serves page number `index` at `/<index>`, over HTTP/1.0.
 fn serve(pages: Vec<(&'static str, Vec<u8>)>) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
     let address = listener.local_addr().expect("bound").to_string();
     std::thread::spawn(move || {
         for stream in listener.incoming().map_while(Result::ok) {
-            // A scraper that was killed in the middle is no matter.
+            // It does not matter if a scraper was killed in the middle.
             let _ = answer(stream, &pages);
         }
     });
@@ -342,7 +344,7 @@ fn config(pages: &[Page], address: &str, global: &str) -> String {
     text
 }
 
-/// What one program has of each job: series with their values, exemplars, metadata, and the error.
+/// What one program has for each job: series with their values, exemplars, metadata, and the error.
 type Found = BTreeMap<String, Vec<String>>;
 
 fn get(server: &Server, path: &str) -> Value {
@@ -375,7 +377,7 @@ fn found(server: &Server, scraped_twice: usize) -> Found {
     let exemplars = format!("/api/v1/query_exemplars?query={}&start=0&end=4000000000", escape("{job!=\"\"}"));
     for series in list(&get(server, &exemplars)) {
         for exemplar in list(&series["exemplars"]) {
-            // One without a time has that of its scrape.
+            // A sample without a timestamp has that of its scrape.
             let timed = exemplar["timestamp"].as_f64().is_some_and(|at| at < 1_650_000_000.0);
             let at = if timed { exemplar["timestamp"].to_string() } else { "now".to_owned() };
             let text =
@@ -399,18 +401,19 @@ fn found(server: &Server, scraped_twice: usize) -> Found {
 
 const NAMES: &str = "invalid metric name or label names: ";
 
-/// Ours name the line, and add what helps.
+/// Our errors name the line, and add an explanation.
 fn same(ours: &[String], theirs: &[String]) -> bool {
     ours.len() == theirs.len()
         && ours.iter().zip(theirs).all(|(ours, theirs)| match theirs.strip_prefix("error ") {
-            // Of names that are no UTF-8 ours shows the line, theirs the label set.
+            // For names with invalid UTF-8, our error shows the line, and theirs the label set.
             Some(error) if error.starts_with(NAMES) => ours.contains(NAMES),
             Some(error) if !error.is_empty() => ours.starts_with(theirs),
             _ => ours == theirs,
         })
 }
 
-/// Scraped by itself, the server has the same series of its own page in every format, and native histograms in protobuf.
+/// When the server scrapes itself, every format yields the same series, and protobuf also yields native
+/// histograms.
 #[test]
 fn our_own_page_is_the_same_in_every_format() {
     let directory = tempfile::tempdir().expect("a directory");
@@ -454,7 +457,7 @@ fn our_own_page_is_the_same_in_every_format() {
 }
 
 #[test]
-fn both_store_the_same_of_every_page() {
+fn both_store_the_same_for_every_page() {
     let Some(prometheus) = peer("prometheus") else { return };
     let pages = pages();
     let address = serve(pages.iter().map(|page| (page.content_type, page.body.clone())).collect());
@@ -466,11 +469,11 @@ fn both_store_the_same_of_every_page() {
     };
     write(&directories[0], "");
     write(&directories[1], ", scrape_native_histograms: true");
-    // Of both versions this is what asks for native histograms.
+    // In both versions, this enables native histograms.
     let theirs_flags = [
         "--enable-feature=native-histograms,exemplar-storage",
         "--config.file=prometheus.yml",
-        // Debian's has another one by default.
+        // Debian's default differs.
         "--storage.tsdb.path=data",
     ];
     let theirs = Server::start_prometheus(&prometheus, directories[0].path(), &theirs_flags);

@@ -5,7 +5,8 @@ use std::net::TcpStream;
 
 use crate::common::{PATIENCE, Server};
 
-/// Sends bytes, and returns statuses and bodies of all answers; the last request asks for the end of the connection.
+/// Sends bytes, and returns the status and body of each answer; the last request asks to close the
+/// connection.
 fn answers(server: &Server, pieces: &[&[u8]]) -> Vec<(u16, String)> {
     let mut stream = TcpStream::connect(&server.address).expect("connected");
     stream.set_read_timeout(Some(PATIENCE)).expect("set");
@@ -27,14 +28,14 @@ fn answers(server: &Server, pieces: &[&[u8]]) -> Vec<(u16, String)> {
     answers
 }
 
-/// A string that the query `"…"` is answered with.
+/// The string that the query `"…"` returns.
 fn string(answer: &(u16, String)) -> String {
     let json: serde_json::Value = serde_json::from_str(&answer.1).unwrap_or_else(|_| panic!("{answer:?}"));
     json["data"]["result"][1].as_str().unwrap_or_else(|| panic!("{answer:?}")).to_owned()
 }
 
 #[test]
-fn what_should_have_been_encoded_is_understood_as_prometheus_does() {
+fn unencoded_characters_are_understood_as_in_prometheus() {
     let directory = tempfile::tempdir().expect("a directory");
     let server = Server::start(directory.path(), &[]);
     let get = |query: &str, last: bool| {
@@ -42,7 +43,7 @@ fn what_should_have_been_encoded_is_understood_as_prometheus_does() {
         format!("GET /api/v1/query?query={query} HTTP/1.1\r\nHost: x\r\n{close}\r\n").into_bytes()
     };
 
-    // One after the other on one connection, in one piece, and byte by byte.
+    // One after the other on one connection, in one piece and byte by byte.
     let pipelined =
         [get("\"<a>\"", false), get("\"|^`{}\\u00e9é\"", false), get("1>bool#2%0A0", true)].concat();
     let singly: Vec<&[u8]> = pipelined.chunks(1).collect();
@@ -50,11 +51,11 @@ fn what_should_have_been_encoded_is_understood_as_prometheus_does() {
         let answers = answers(&server, pieces);
         assert_eq!(answers.len(), 3, "{answers:?}");
         assert_eq!((string(&answers[0]), string(&answers[1])), ("<a>".to_owned(), "|^`{}éé".to_owned()));
-        // A `#` does not end the query: it begins a comment in it.
+        // A `#` does not end the query: it starts a comment.
         assert_eq!(string(&answers[2]), "1", "{answers:?}");
     }
 
-    // A body that looks like a request, and is of exactly the length that was said, stays a body.
+    // A body that looks like a request and has exactly the declared length stays a body.
     let body = "query=\"GET /?\" HTTP/1.1\r\n\r\nGET /?\" HTTP/1.1\"";
     for kind in ["length", "chunks"] {
         let (header, body) = match kind {

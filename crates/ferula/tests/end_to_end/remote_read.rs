@@ -1,4 +1,4 @@
-//! Remote read: the real Prometheus asks ferula for what it has stored.
+//! Remote read: the real Prometheus reads what ferula has stored.
 
 use crate::circle::peer;
 use crate::common::{Server, Target};
@@ -26,12 +26,12 @@ fn the_real_prometheus_reads_from_ferula_what_ferula_answers_itself() {
     let stored = server.try_query(ALL).expect("answered");
     assert_eq!(stored.as_array().map(Vec::len), Some(2), "{stored}");
 
-    let reader_folder = tempfile::tempdir().expect("a directory for the test");
+    let reader_directory = tempfile::tempdir().expect("a directory for the test");
     let config =
         format!("remote_read: [{{url: 'http://{}/api/v1/read', read_recent: true}}]\n", server.address);
-    std::fs::write(reader_folder.path().join("reader.yml"), config).expect("written");
+    std::fs::write(reader_directory.path().join("reader.yml"), config).expect("written");
     let flags = ["--config.file=reader.yml", "--storage.tsdb.path=data"];
-    let reader = Server::start_prometheus(&program, reader_folder.path(), &flags);
+    let reader = Server::start_prometheus(&program, reader_directory.path(), &flags);
     let mut read = reader.try_query(ALL).expect("answered");
     for series in read.as_array_mut().expect("a matrix") {
         let replica = series["metric"].as_object_mut().and_then(|labels| labels.remove("replica"));

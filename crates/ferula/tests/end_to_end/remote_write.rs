@@ -1,4 +1,4 @@
-//! Remote write out of the real binary: into itself, and into the real Prometheus and VictoriaMetrics where they are.
+//! Remote write from the real binary: to itself, and to the real Prometheus and VictoriaMetrics if available.
 
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -8,13 +8,13 @@ use serde_json::Value;
 use crate::circle::peer;
 use crate::common::{Server, Target};
 
-/// A page with a counter of the scrapes and, now and then, a series that ends.
+/// A page with a counter of scrapes and, now and then, a series that ends.
 fn page(scrape: u64) -> String {
     let passing = if scrape % 5 < 3 { format!("passing {scrape}\n") } else { String::new() };
     format!("# TYPE n counter\nn_total {scrape}\nm{{quantile=\"0.5\"}} -0\n{passing}")
 }
 
-/// A configuration that scrapes the target, if one is given, and sends to the destinations.
+/// A configuration that scrapes the target, if there is one, and sends to the destinations.
 fn configure(directory: &Path, target: Option<&str>, destinations: &[(&str, String)]) {
     let mut text = "global: {scrape_interval: 100ms, external_labels: {replica: a}}\n".to_owned();
     if let Some(target) = target {
@@ -56,7 +56,7 @@ fn receiver_directory() -> tempfile::TempDir {
     directory
 }
 
-/// Scrapes and sends, is killed and started again, is told to stop. Returns what it stored.
+/// Scrapes and sends, is killed and restarted, and is stopped. Returns what it stored.
 fn send_through_kills(destinations: &[(&str, String)]) -> Vec<String> {
     let directory = tempfile::tempdir().expect("a directory for the test");
     let target = Target::start(page);
@@ -80,7 +80,7 @@ fn send_through_kills(destinations: &[(&str, String)]) -> Vec<String> {
 }
 
 #[test]
-fn another_ferula_has_what_was_stored_here_after_kills_by_both_messages() {
+fn another_ferula_receives_everything_across_kills_with_both_messages() {
     let directories = [receiver_directory(), receiver_directory()];
     let receivers =
         directories.each_ref().map(|directory| Server::start(directory.path(), &receiver_flags()));
@@ -94,7 +94,7 @@ fn another_ferula_has_what_was_stored_here_after_kills_by_both_messages() {
 }
 
 #[test]
-fn the_real_prometheus_has_what_was_stored_here_after_kills_by_both_messages() {
+fn the_real_prometheus_receives_everything_across_kills_with_both_messages() {
     let Some(program) = peer("prometheus") else { return };
     let directories = [receiver_directory(), receiver_directory()];
     let receivers = directories
@@ -108,7 +108,7 @@ fn the_real_prometheus_has_what_was_stored_here_after_kills_by_both_messages() {
     }
 }
 
-/// A process that ends with the test.
+/// A process that is killed at the end of the test.
 struct Ended(Child);
 
 impl Drop for Ended {
@@ -120,7 +120,7 @@ impl Drop for Ended {
 }
 
 #[test]
-fn victoria_metrics_has_what_was_stored_here_after_kills() {
+fn victoria_metrics_receives_everything_across_kills() {
     let Some(program) = peer("victoria-metrics") else { return };
     let directory = tempfile::tempdir().expect("a directory for the test");
     let free = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
@@ -143,11 +143,11 @@ fn victoria_metrics_has_what_was_stored_here_after_kills() {
         }
         std::thread::sleep(std::time::Duration::from_millis(50));
     }
-    // It drops staleness markers only when it is asked for values; the export has them as null.
+    // Its queries drop staleness markers; its export has them as null.
     assert_eq!(sample_count(&exported), counts, "{exported}");
 }
 
-/// Samples with a value in an export of VictoriaMetrics, which keeps what it got twice.
+/// Number of samples with a value in an export of VictoriaMetrics, which keeps duplicates.
 fn sample_count(exported: &str) -> usize {
     let lines = exported.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
     let count = |line: Value| {

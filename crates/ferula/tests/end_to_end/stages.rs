@@ -1,9 +1,9 @@
-//! Data directories that the real Prometheus wrote and was killed over, in `testdata/tsdb/stages`: one of each stage of its
-//! formats. What promtool dumped and what Prometheus answered lies beside them, so no other program is needed to check that
-//! ferula reads the same.
+//! Data directories that the real Prometheus wrote before it was killed, in `testdata/tsdb/stages`: one for
+//! each stage of its formats. promtool's dumps and Prometheus' answers are stored beside them, so no other
+//! program is needed to check that ferula reads the same.
 //!
-//! With `UPDATE_GOLDEN=1` and `FERULA_PEERS` they are made anew: the one with start timestamps when the programs are of 3.14
-//! or later, the others with older ones.
+//! `UPDATE_GOLDEN=1` with `FERULA_PEERS` creates them anew: the one with start timestamps if the programs are
+//! version 3.14 or later, the others with older versions.
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -25,7 +25,7 @@ use crate::circle::{copy_directory, delete, otlp, peer};
 use crate::common::{Server, escape};
 
 const CONFIG: &str = "storage: {tsdb: {out_of_order_time_window: 1d}}\n";
-/// Begins a range of six hours. The samples are of a time long gone, and are kept all the same.
+/// Start of a range of six hours. The samples are very old, but are kept all the same.
 const BEGIN: i64 = 1_760_011_200_000;
 const MINUTE_MS: i64 = 60_000;
 const FLAGS: [&str; 6] = [
@@ -37,23 +37,23 @@ const FLAGS: [&str; 6] = [
     "--enable-feature=exemplar-storage,native-histograms",
 ];
 
-/// Directories that hold a log and nothing else, and how Prometheus came to write them.
+/// Directories that contain only a log, and how Prometheus came to write them.
 const LOGS: [(&str, &str); 3] = [
     ("log-snappy", "--storage.tsdb.wal-compression-type=snappy"),
     ("log-zstd", "--storage.tsdb.wal-compression-type=zstd"),
     ("log-none", "--no-storage.tsdb.wal-compression"),
 ];
 const LOG_MINUTES: i64 = 12;
-/// Of Prometheus 3.14: floats in XOR2, start timestamps in log, chunks and blocks, metadata in the log.
+/// From Prometheus 3.14: floats in XOR2, start timestamps in log, chunks and blocks, metadata in the log.
 const STARTS: &str = "starts";
 const STARTS_CONFIG: &str =
     "storage: {tsdb: {out_of_order_time_window: 1d, chunk_encoding: {floats: xor2}}}\n";
-/// Counters and histograms of OTLP become samples of histograms with custom buckets.
+/// Counters and histograms of OTLP become histograms with custom buckets.
 const OTLP_CONFIG: &str = "otlp: {convert_histograms_to_nhcb: true}\n";
 const STARTS_FLAGS: [&str; 1] = [
     "--enable-feature=st-storage,histograms-st-encoding,metadata-wal-records,use-start-timestamps,promql-experimental-functions",
 ];
-/// Blocks, a checkpoint, head chunks, the out-of-order log and a snapshot of memory.
+/// Blocks, a checkpoint, head chunks, the out-of-order log and a chunk snapshot.
 const WHOLE: &str = "whole";
 const WHOLE_ROUNDS: i64 = 60;
 const WHOLE_STEP_MS: i64 = 10 * MINUTE_MS;
@@ -66,13 +66,13 @@ fn names() -> impl Iterator<Item = &'static str> {
     LOGS.iter().map(|(name, _)| *name).chain([WHOLE, STARTS])
 }
 
-/// What a server on a directory is started with.
+/// The flags for a server on a directory.
 fn flags(name: &str) -> Vec<&'static str> {
     let more = if name == STARTS { &STARTS_FLAGS[..] } else { &[] };
     [&FLAGS[..], more].concat()
 }
 
-/// Logs of the same samples have the same golden files.
+/// Logs of the same samples share their golden files.
 fn golden(name: &str, what: &str) -> PathBuf {
     stages().join(format!("{}.{what}", if name.starts_with("log") { "log" } else { name }))
 }
@@ -82,7 +82,8 @@ fn requests(name: &str) -> Vec<String> {
         if name.starts_with("log") { LOG_MINUTES } else { (WHOLE_ROUNDS + 3) * WHOLE_STEP_MS / MINUTE_MS };
     let (begin, end) = (BEGIN / 1000, BEGIN / 1000 + minutes * 60);
     let range = format!("start={begin}&end={end}");
-    // Prometheus passes over exemplars in the log that are older than the newest block's end; ferula keeps them.
+    // Prometheus skips exemplars in the log that are older than the end of the newest block; ferula keeps
+    // them.
     let exemplars_from_seconds = if name == STARTS { 8 * 3600 } else { 0 };
     let window = minutes + 5;
     let instant = |query: &str| format!("query?query={}&time={end}", escape(query));
@@ -128,7 +129,7 @@ fn ask(server: &Server, name: &str) -> Value {
     Value::Object(requests(name).into_iter().map(answer).collect())
 }
 
-/// A copy in which a server may work.
+/// A copy in which a server may write.
 fn working_copy(name: &str) -> tempfile::TempDir {
     let directory = tempfile::tempdir().expect("a directory for the test");
     copy_directory(&stages().join(name), &directory.path().join("data"));
@@ -142,7 +143,7 @@ fn read(path: &Path) -> String {
 }
 
 #[test]
-fn directories_of_prometheus_are_read_whole() {
+fn directories_of_prometheus_are_read_completely() {
     if std::env::var_os("UPDATE_GOLDEN").is_some() {
         let (Some(prometheus), Some(promtool)) = (peer("prometheus"), peer("promtool")) else { return };
         make_anew(&prometheus, &promtool);
@@ -167,9 +168,9 @@ fn directories_of_prometheus_are_read_whole() {
     }
 }
 
-/// A directory without what it is there for would be read by anybody.
+/// Without the special content of each directory, the test above would prove nothing.
 #[test]
-fn the_directories_have_what_they_are_there_for() {
+fn the_directories_contain_what_they_are_meant_to_test() {
     let has = |name: &str, directory: &str, prefix: &str| {
         let path = stages().join(name).join(directory);
         let entries = std::fs::read_dir(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
@@ -194,9 +195,9 @@ fn the_directories_have_what_they_are_there_for() {
     }
     let tombstones = std::fs::read_dir(stages().join(WHOLE)).expect("a directory").flatten();
     let longest = tombstones.filter_map(|entry| std::fs::metadata(entry.path().join("tombstones")).ok());
-    // Nine bytes are an empty list.
+    // An empty list takes nine bytes.
     assert!(longest.map(|file| file.len()).max() > Some(9), "no block has tombstones");
-    // The snapshot has exemplars that the log has no more, or it would not matter.
+    // The snapshot contains exemplars that are no longer in the log; otherwise it would not matter.
     let wanted: Value = serde_json::from_str(&read(&golden(WHOLE, "answers.json"))).expect("JSON");
     let exemplars =
         requests(WHOLE).into_iter().find(|r| r.starts_with("query_exemplars")).expect("it is asked");
@@ -250,7 +251,7 @@ fn the_directory_of_3_14_has_its_records_and_chunks() {
         &mut |_| {},
     );
     let db = db.expect("opened");
-    // Of what came by remote write 2.0, in a checkpoint; OTLP leaves none.
+    // From remote write 2.0, in a checkpoint; OTLP leaves none.
     for (name, kind) in
         [("m", Some(MetricType::Counter)), ("h_integer", Some(MetricType::Histogram)), ("x", None)]
     {
@@ -258,7 +259,8 @@ fn the_directory_of_3_14_has_its_records_and_chunks() {
         let help = "What it counts.".to_owned();
         assert_eq!(metadata, kind.map(|kind| MetricMetadata { kind, unit: String::new(), help }), "{name}");
     }
-    // Where samples without a start were merged, histograms are in chunks without, as Prometheus writes them.
+    // Where samples without start timestamps were merged in, the histograms are in chunks without them, as
+    // Prometheus writes them.
     assert_eq!(in_blocks.into_iter().collect::<Vec<_>>(), [2, 3, 4, 5, 6]);
 }
 
@@ -320,13 +322,13 @@ fn make_others(prometheus: &Path, promtool: &Path) {
     let flags = [&FLAGS[..], &["--enable-feature=memory-snapshot-on-shutdown"]].concat();
     let data = work.path().join("data");
     let mut server = Server::start_prometheus(prometheus, work.path(), &flags);
-    // With a pause after each part the log is cut every time, and in the end there is a checkpoint.
+    // A pause after each part makes the log be cut every time, and at the end there is a checkpoint.
     for rounds in [0..24, 24..36, 36..48, 48..WHOLE_ROUNDS] {
         feed::few(&server, BEGIN, rounds, WHOLE_STEP_MS);
         await_quiet(&data);
     }
     delete(&server, "{__name__=~\"m|h_float\",n=\"1\"}", (BEGIN + 60 * MINUTE_MS, BEGIN + 100 * MINUTE_MS));
-    // More than stay in memory, so that some go to the head's chunks.
+    // More than stay in memory, so that some are written to head chunks.
     feed::burst_of_late(&server, BEGIN + WHOLE_ROUNDS * WHOLE_STEP_MS - LATE_MS, 40);
     server.signal(libc::SIGTERM);
     assert_eq!(server.exit_code(), Some(0));
@@ -340,7 +342,7 @@ fn make_others(prometheus: &Path, promtool: &Path) {
     }
 }
 
-/// Until blocks are cut and merged.
+/// Waits until blocks are cut and merged.
 fn await_quiet(data: &Path) {
     let names = || {
         let entries =
@@ -359,10 +361,10 @@ fn await_quiet(data: &Path) {
     }
 }
 
-/// Of a file of `chunks_head`.
+/// The header of a file in `chunks_head`.
 const HEADER_BYTES: usize = 8;
 
-/// Moves the data directory to its place, without what says nothing.
+/// Moves the data directory to its place, without files that carry no information.
 fn keep(work: &Path, name: &str) {
     let (data, to) = (work.join("data"), stages().join(name));
     for file in ["lock", "queries.active"] {
@@ -374,7 +376,7 @@ fn keep(work: &Path, name: &str) {
     }
     copy_directory(&data, &to);
     for file in std::fs::read_dir(to.join("chunks_head")).expect("a directory").flatten() {
-        // Room that was reserved and not used: zeros. The header ends with some too.
+        // Preallocated space that was not used: zeros. The header also ends with some.
         let bytes = std::fs::read(file.path()).expect("readable");
         let used = bytes.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1).max(HEADER_BYTES);
         std::fs::write(file.path(), &bytes[..used]).expect("written");

@@ -1,4 +1,4 @@
-//! The first minute of a user: start, exit codes, signals, reload, the page.
+//! A user's first minute: start, exit codes, signals, reload, the page.
 
 use std::io::{BufRead, BufReader};
 use std::os::fd::{FromRawFd, OwnedFd};
@@ -97,7 +97,7 @@ fn without_a_configuration_it_scrapes_itself() {
     server.wait_for_line("See you next time!");
 }
 
-/// A pseudo-terminal: the side of the person, and that of the program.
+/// A pseudo-terminal: the user's side and the program's side.
 fn terminal() -> (std::fs::File, OwnedFd) {
     let (mut person, mut program) = (-1, -1);
     let none = std::ptr::null_mut();
@@ -109,7 +109,7 @@ fn terminal() -> (std::fs::File, OwnedFd) {
 }
 
 #[test]
-fn on_a_terminal_the_start_ends_in_plain_words() {
+fn on_a_terminal_the_start_ends_with_a_short_message() {
     let directory = tempfile::tempdir().expect("a directory for the test");
     let (person, program) = terminal();
     let mut child = Command::new(env!("CARGO_BIN_EXE_ferula"))
@@ -151,7 +151,7 @@ fn a_second_server_on_the_same_data_is_refused() {
 }
 
 #[test]
-fn reload_takes_a_good_configuration_and_keeps_the_old_one_when_it_is_broken() {
+fn reload_applies_a_valid_configuration_and_otherwise_keeps_the_old_one() {
     let directory = tempfile::tempdir().expect("a directory for the test");
     let target = Target::start(|n| format!("fixture {n}\n"));
     let file = directory.path().join("prometheus.yml");
@@ -179,7 +179,7 @@ fn reload_takes_a_good_configuration_and_keeps_the_old_one_when_it_is_broken() {
     server.signal(libc::SIGHUP);
     server.wait_for_line("Completed loading of configuration file");
     server.await_query("fixture{job=\"second\"}", |result| result.get(0).map(|_| ()));
-    // The old job's series have ended.
+    // The series of the old job have ended.
     server.await_query("fixture{job=\"first\"}", |result| result.as_array()?.is_empty().then_some(()));
     assert!(server.get("/metrics").1.contains("\nprometheus_config_last_reload_successful 1\n"));
 }
@@ -211,17 +211,17 @@ fn queries_are_logged_where_the_configuration_says() {
     assert_eq!(line["httpRequest"]["path"], "/api/v1/query");
     assert_eq!(line["httpRequest"]["clientIP"], "127.0.0.1");
     assert!(line["stats"]["timings"]["execTotalTime"].is_number());
-    // The names and their order are Prometheus 3.14's.
+    // The names and their order are those of Prometheus 3.14.
     let names: Vec<&str> = line.as_object().expect("an object").keys().map(String::as_str).collect();
     let expected = ["time", "level", "source", "msg", "params", "stats", "spanID", "traceID", "httpRequest"];
     assert_eq!(names, expected);
 }
 
 #[test]
-fn a_directory_that_cannot_be_is_named() {
+fn a_directory_that_cannot_be_created_is_named() {
     let directory = tempfile::tempdir().expect("a directory for the test");
     std::fs::write(directory.path().join("file"), "").expect("written");
-    // Below /proc not even root makes a directory.
+    // Even root cannot create a directory below /proc.
     for path in ["file", "/proc/ferula/data"] {
         let mut server = Server::spawn(directory.path(), &[&format!("--storage.tsdb.path={path}")]);
         assert_eq!(server.exit_code(), Some(1));
@@ -247,9 +247,9 @@ fn a_directory_without_rights_is_named() {
     assert!(line.contains("data") && line.contains("Permission denied"), "{line}");
 }
 
-/// What an operator reads when somebody put blocks there that are damaged or of the future.
+/// What an operator reads if a block is damaged or lies in the future.
 #[test]
-fn blocks_that_are_not_as_they_should_be_are_told_of_in_the_log() {
+fn bad_blocks_are_reported_in_the_log() {
     let directory = tempfile::tempdir().expect("a directory for the test");
     let blocks = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../testdata/tsdb");
     let (damaged, future) = ("01M7X7DXY4M5SDMGGQAFJMF32B", "01M7X7Z3VGEAHD9A8NKJWF5VP6");
@@ -279,11 +279,11 @@ fn blocks_that_are_not_as_they_should_be_are_told_of_in_the_log() {
     server.address = line.split_once(" address=").expect("an address").1.trim().to_owned();
     let line = server.wait_for_any_line("The data directory does not fit the clock");
     assert!(line.contains(future), "{line}");
-    // Ingestion continues beside them.
+    // Ingestion continues.
     server.await_query("fixture", |result| result.get(0).map(|_| ()));
 }
 
-/// One bad part each: what is added to the configuration, and what the log says of it.
+/// One invalid part each: the addition to the configuration, and the text in the log.
 const BAD_SCRAPING: &[(&str, &str)] = &[
     (
         "- {job_name: b1, scheme: https, static_configs: [{targets: [x]}], tls_config: {ca_file: nope.pem}}",
@@ -335,7 +335,7 @@ fn one_bad_part_never_stops_the_others() {
         server.await_query(name, |result| (!result.as_array().expect("a vector").is_empty()).then_some(()));
     };
     recorded("first");
-    // At a reload the answer says which part was bad; the new rules are taken all the same.
+    // On reload, the answer names the invalid part; the new rules are applied all the same.
     rules("second");
     config(
         "alerting: {alertmanagers: [{static_configs: [{targets: [x]}], tls_config: {ca_file: nope.pem}}]}",
@@ -345,7 +345,7 @@ fn one_bad_part_never_stops_the_others() {
     let part = "notify: alertmanagers[0]: unable to read CA cert: unable to read file nope.pem";
     assert!(text.contains(part), "{text}");
     recorded("second");
-    // A bad rule file keeps the rules as they were, and nothing else.
+    // A bad rule file keeps the old rules, and affects nothing else.
     write("r.yml", "groups: [{name: g, rules: [{record: third, expr: 'rate('}]}]");
     config("global: {external_labels: {reloaded: 'yes'}}");
     let (status, text) = server.request("POST", "/-/reload", "", b"").expect("answered");
@@ -353,7 +353,7 @@ fn one_bad_part_never_stops_the_others() {
     let (_, shown) = server.get("/api/v1/status/config");
     assert!(shown.contains("reloaded"), "{shown}");
     recorded("second");
-    // And with all of it mended, the reload is good.
+    // Once everything is corrected, the reload succeeds.
     rules("third");
     write("p.yml", "rule_files: [r.yml]\n");
     let (status, text) = server.request("POST", "/-/reload", "", b"").expect("answered");
@@ -361,7 +361,7 @@ fn one_bad_part_never_stops_the_others() {
 }
 
 #[test]
-fn files_of_equal_size_and_time_are_loaded_again_however_they_are_replaced() {
+fn files_of_equal_size_and_time_are_reloaded_however_they_are_replaced() {
     let directory = tempfile::tempdir().expect("a directory for the test");
     let path = |name: &str| directory.path().join(name);
     let rules = |name: &str| {
@@ -391,7 +391,8 @@ fn files_of_equal_size_and_time_are_loaded_again_however_they_are_replaced() {
     settle("new");
     std::fs::rename(path("new"), path("r.yml")).expect("renamed");
     recorded("rule_2");
-    // As Kubernetes does it: the file is a link into a directory that is a link, and that one is exchanged.
+    // As in Kubernetes: the file is a link into a directory that is itself a link, and the latter is
+    // exchanged.
     std::fs::remove_file(path("r.yml")).expect("removed");
     for (version, name) in [("v3", "rule_3"), ("v4", "rule_4")] {
         std::fs::create_dir(path(version)).expect("made");

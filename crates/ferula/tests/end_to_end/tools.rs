@@ -1,4 +1,4 @@
-//! Commands that talk to a server, with a server of ours: what is pushed is found, and rules fill blocks from it.
+//! Commands that talk to a server, with our server: pushed samples are found, and rules fill blocks from it.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpListener;
@@ -7,7 +7,7 @@ use std::process::{Command, Output};
 
 use crate::common::Server;
 
-/// Seconds at which the pushed samples begin, 15 s apart; the n-th has the value n.
+/// Time in seconds at which the pushed samples begin, 15 s apart; the n-th has the value n.
 const BEGIN: i64 = 1_760_000_000;
 const SAMPLES: i64 = 240;
 
@@ -38,7 +38,7 @@ fn page(name: &str) -> String {
 }
 
 #[test]
-fn what_is_pushed_in_either_message_is_found() {
+fn samples_pushed_with_either_message_are_found() {
     let directory = tempfile::tempdir().expect("a directory for the test");
     let directory = directory.path();
     let (_server, url) = server(directory);
@@ -91,7 +91,7 @@ fn receiver(statuses: &'static [&'static str]) -> (String, std::thread::JoinHand
 }
 
 #[test]
-fn a_push_is_tried_again_and_an_error_names_the_address() {
+fn a_push_is_retried_and_an_error_names_the_address() {
     let directory = tempfile::tempdir().expect("a directory for the test");
     std::fs::write(directory.path().join("page"), page("pushed")).expect("written");
     let push = |url: &str| {
@@ -117,7 +117,7 @@ fn a_push_is_tried_again_and_an_error_names_the_address() {
 }
 
 #[test]
-fn rules_fill_blocks_with_what_they_would_have_given() {
+fn rules_fill_blocks_with_what_they_would_have_recorded() {
     let directory = tempfile::tempdir().expect("a directory for the test");
     let directory = directory.path();
     let (_server, url) = server(directory);
@@ -151,7 +151,7 @@ fn rules_fill_blocks_with_what_they_would_have_given() {
     assert!(times.windows(2).all(|pair| pair[1] - pair[0] == 37_000), "{times:?}");
     assert!((95..=97).contains(&times.len()), "{}", times.len());
     if let Some(peers) = std::env::var_os("FERULA_PEERS") {
-        // Prometheus' tool wants a log to be there.
+        // Prometheus' tool requires a log.
         std::fs::create_dir(directory.join("blocks/wal")).expect("made");
         let dumped = Command::new(PathBuf::from(peers).join("promtool"))
             .args(["tsdb", "dump", "blocks"])

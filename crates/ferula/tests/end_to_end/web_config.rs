@@ -1,11 +1,12 @@
-//! `--web.config.file`: the server behind TLS and a password, asked by its own commands and scraped by itself.
+//! `--web.config.file`: the server with TLS and a password, queried by its own commands and scraped by
+//! itself.
 
 use std::path::Path;
 use std::process::Command;
 
 use super::common::Server;
 
-/// "secret", hashed by bcrypt at the least cost.
+/// "secret", hashed by bcrypt at the lowest cost.
 const HASH: &str = "$2b$04$abcdefghijklmnopqrstuu2r9OfJnfCsdneAXAGHnS4UpFFP8WIrW";
 
 fn ferula(directory: &Path, arguments: &[&str]) -> (bool, String) {
@@ -23,7 +24,7 @@ fn write(directory: &Path, name: &str, text: &str) {
 }
 
 #[test]
-fn the_server_is_asked_and_scraped_through_tls_with_a_password() {
+fn the_server_is_queried_and_scraped_through_tls_with_a_password() {
     let directory = tempfile::tempdir().expect("a directory");
     let dir = directory.path();
     let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).expect("made");
@@ -61,7 +62,7 @@ fn the_server_is_asked_and_scraped_through_tls_with_a_password() {
     let (good, said) = query("wrong.yml");
     assert!(!good && !said.contains("=> 7") && !said.contains("guess"), "{said}");
 
-    // The same section scrapes it.
+    // The server scrapes itself with the same section.
     let job = format!(
         "global: {{scrape_interval: 1s}}\nscrape_configs: [{{job_name: self, scheme: https, tls_config: {{ca_file: cert.pem}}, \
          basic_auth: {{username: admin, password: secret}}, static_configs: [{{targets: ['localhost:{port}']}}]}}]\n"
@@ -78,7 +79,7 @@ fn the_server_is_asked_and_scraped_through_tls_with_a_password() {
 }
 
 #[test]
-fn a_broken_file_ends_the_start_with_its_name() {
+fn a_broken_file_prevents_the_start_and_is_named() {
     let directory = tempfile::tempdir().expect("a directory");
     write(
         directory.path(),

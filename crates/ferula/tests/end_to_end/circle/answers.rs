@@ -1,27 +1,27 @@
-//! The list of queries, and their answers in a form that can be compared.
+//! The list of queries, and their answers in a comparable form.
 
 use crate::common::{Server, escape};
 use serde_json::Value;
 
-/// Selects everything that the turns ingest, without what was in flight when a server was killed.
+/// Selects everything that the rounds ingest, except what was in flight when a server was killed.
 const QUIET: &str = "{__name__=~\"m|h_.+|mixed|churn|late\"}";
 
-/// The same without the series that samples were deleted of. A range that cuts a chunk of such a series makes
-/// Prometheus 3.5 lose its way: it notes the cut among the series' deleted ranges, in memory that later queries read, and sometimes
-/// panics over that ("index out of range" in `tombstones.Intervals.Add`).
+/// The same without the series of which samples were deleted. A range that cuts a chunk of such a series
+/// confuses Prometheus 3.5: it adds the cut to the series' deleted ranges, in memory that later queries use,
+/// and sometimes panics over that ("index out of range" in `tombstones.Intervals.Add`).
 const WHOLE: &str = "{__name__=~\"m|h_.+|mixed|churn|late\",n!=\"1\"}";
 
-/// What is asked.
+/// The parameters of the queries.
 pub struct Questions {
-    /// First time of all samples, in milliseconds.
+    /// First timestamp of all samples, in milliseconds.
     pub begin: i64,
-    /// Last time, in milliseconds.
+    /// Last timestamp, in milliseconds.
     pub end: i64,
-    /// Exemplars are asked for from here on: older ones may or may not be in the log any more.
+    /// Exemplars are queried from here on: older ones may or may not still be in the log.
     pub exemplars_from: i64,
-    /// Whether what was in flight is asked for too. Only servers that see the same files can agree on it.
+    /// Whether to query what was in flight too. Only servers that see the same files can agree on it.
     pub with_noise: bool,
-    /// Whether the servers know start timestamps.
+    /// Whether the servers support start timestamps.
     pub with_starts: bool,
 }
 
@@ -48,7 +48,7 @@ const RANGES: [&str; 17] = [
     "sum by (turn) (churn)",
 ];
 
-/// Asked of servers that know start timestamps.
+/// Queries for servers that support start timestamps.
 const STARTS: [&str; 4] = [
     "start_timestamp(m)",
     "start_timestamp(h_integer)",
@@ -57,7 +57,7 @@ const STARTS: [&str; 4] = [
 ];
 
 impl Questions {
-    /// Asks everything.
+    /// Runs all queries.
     pub fn ask(&self, server: &Server) -> Answers {
         let requests = self.requests();
         requests.into_iter().map(|request| (request.clone(), ask(server, &request))).collect()
@@ -112,7 +112,8 @@ fn ask(server: &Server, request: &str) -> Value {
     let (status, body) = server.get(&format!("/api/v1/{request}"));
     assert_eq!(status, 200, "{request}: {body}\n{}", server.log());
     let mut answer: Value = serde_json::from_str(&body).expect("JSON");
-    // Infos name places in the text and are compared elsewhere; no order is promised for vectors and series.
+    // Infos name positions in the query and are compared elsewhere; the order of vectors and series is
+    // undefined.
     let data = answer["data"].take();
     sorted(data)
 }
@@ -128,7 +129,7 @@ fn sorted(mut data: Value) -> Value {
     data
 }
 
-/// Compares answers and says where the first differs.
+/// Compares answers and reports the first difference.
 pub fn assert_same(what: &str, theirs: &Answers, ours: &Answers) {
     assert_eq!(theirs.len(), ours.len());
     let differing: Vec<String> = theirs
@@ -149,7 +150,7 @@ pub fn assert_same(what: &str, theirs: &Answers, ours: &Answers) {
     assert!(empty.is_empty(), "{what}: nothing to compare in {empty:?}");
 }
 
-/// The first place where two values differ.
+/// The first position at which two values differ.
 fn difference(theirs: &Value, ours: &Value, at: &str) -> String {
     match (theirs, ours) {
         (Value::Array(a), Value::Array(b)) => {

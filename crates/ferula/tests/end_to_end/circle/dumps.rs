@@ -1,10 +1,10 @@
-//! What `promtool tsdb …` and `ferula tsdb …` print about the same directory.
+//! The output of `promtool tsdb …` and `ferula tsdb …` for the same directory.
 
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::process::Command;
 
-/// Both `list`, `analyze` and `dump`. Gives our dump.
+/// Compares the output of `list`, `analyze` and `dump`. Returns our dump.
 pub fn assert_tools_agree(what: &str, promtool: &Path, dir: &Path, sandbox: &Path) -> String {
     let dir_text = dir.to_str().expect("UTF-8");
     let both = |arguments: &[&str]| (run(promtool, arguments), ferula(arguments));
@@ -35,12 +35,12 @@ pub fn assert_tools_agree(what: &str, promtool: &Path, dir: &Path, sandbox: &Pat
     ours
 }
 
-/// What the binary prints.
+/// The output of our binary.
 pub fn ferula(arguments: &[&str]) -> String {
     run(Path::new(env!("CARGO_BIN_EXE_ferula")), arguments)
 }
 
-/// What a program prints; it must end well.
+/// The output of a program, which must succeed.
 pub fn run(program: &Path, arguments: &[&str]) -> String {
     let output = Command::new(program).args(arguments).output().expect("the program runs");
     let stderr = String::from_utf8_lossy(&output.stderr);
@@ -48,7 +48,7 @@ pub fn run(program: &Path, arguments: &[&str]) -> String {
     String::from_utf8(output.stdout).expect("UTF-8")
 }
 
-/// The lines of an analysis; promtool sorts equal numbers as it happens to come across them.
+/// The lines of an analysis as a set: promtool's order of equal numbers is arbitrary.
 fn analysis(text: &str) -> Vec<&str> {
     let mut lines: Vec<&str> = text.lines().collect();
     lines.sort_unstable();
@@ -60,14 +60,15 @@ fn analysis(text: &str) -> Vec<&str> {
 pub enum Prints {
     /// promtool 3.14: all samples.
     All,
-    /// promtool 3.5 reads floats, then float histograms, then histograms of a series, and each of its loops swallows the
-    /// sample that ends it: of float histograms the first is not printed, and of histograms the first two. Of a series that
-    /// changes its kind it prints next to nothing; those are compared by queries only.
+    /// promtool 3.5 reads the floats, then the float histograms, then the histograms of a series, and each of
+    /// these loops swallows the sample that ends it: the first float histogram and the first two histograms
+    /// are not printed. Of a series that changes its type, it prints almost nothing; those are compared only
+    /// by queries.
     NotTheFirstHistograms,
 }
 
 impl Prints {
-    /// By the version of the program.
+    /// Determined by the version of the program.
     pub fn of(promtool: &Path) -> Self {
         let text = run(promtool, &["--version"]);
         let version = text.split_once("version ").map_or("", |(_, rest)| rest);
@@ -79,13 +80,13 @@ impl Prints {
         }
     }
 
-    /// A set, because the order of series is not promised.
+    /// A set, because the order of series is undefined.
     pub fn lines(self, dump: &str) -> BTreeSet<String> {
         let kept = |line: &&str| self == Prints::All || !line.starts_with("{__name__=\"mixed\"}");
         dump.lines().filter(kept).map(str::to_owned).collect()
     }
 
-    /// Of what `ferula tsdb dump` prints, what promtool does.
+    /// The part of the output of `ferula tsdb dump` that promtool prints too.
     pub fn of_ours(self, dump: &str) -> String {
         match self {
             Prints::All => dump.to_owned(),

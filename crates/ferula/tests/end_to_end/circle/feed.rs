@@ -1,5 +1,5 @@
-//! What is ingested: twelve hours at a time, one request a minute, every kind of sample; and a stream of requests in
-//! whose middle a server is killed.
+//! The ingested data: twelve hours at a time, one request per minute, every type of sample; and a stream of
+//! requests during which a server is killed.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -7,17 +7,18 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use super::wire::{Histogram, Series, Version, body};
 use crate::common::Server;
 
-/// Milliseconds between two rounds.
+/// Milliseconds between two requests.
 pub const STEP_MS: i64 = 60_000;
 const HOUR_MS: i64 = 3_600_000;
-/// A turn has samples over this time.
+/// The time range of the samples of one round.
 pub const TURN_MS: i64 = 12 * HOUR_MS;
-/// Late samples are late by this and a bit, so that their blocks end before the head begins: promtool (not the server)
-/// leaves out the head's samples that are older than the end of any block.
+/// Out-of-order samples are older than the newest by a little more than this, so that their blocks end before
+/// the head begins: promtool (not the server) skips samples of the head that are older than the end of any
+/// block.
 pub const LATE_MS: i64 = 5 * HOUR_MS + HOUR_MS / 2;
 const STALE: u64 = 0x7ff0_0000_0000_0002;
 
-/// Sends a turn's requests, all but the last minutes of it, which are [`Noise`]'s.
+/// Sends the requests of a round, except for its last minutes, which belong to [`Noise`].
 pub fn turn(server: &Server, number: u64, base: i64) {
     for round in 0..TURN_MS / STEP_MS - 1 {
         let at = base + round * STEP_MS;
@@ -30,7 +31,7 @@ pub fn turn(server: &Server, number: u64, base: i64) {
     }
 }
 
-/// Sends some rounds of a handful of series, and late samples when there are blocks for them.
+/// Sends some requests for a handful of series, and out-of-order samples if there are blocks for them.
 pub fn few(server: &Server, base: i64, rounds: std::ops::Range<i64>, step: i64) {
     for round in rounds {
         let at = base + round * step;
@@ -51,7 +52,7 @@ pub fn few(server: &Server, base: i64, rounds: std::ops::Range<i64>, step: i64) 
     }
 }
 
-/// Sends late samples of one series, a second apart.
+/// Sends out-of-order samples of one series, a second apart.
 pub fn burst_of_late(server: &Server, base: i64, count: i64) {
     let samples = (0..count).map(|n| {
         let mut late = named("late", &[]);
@@ -61,7 +62,7 @@ pub fn burst_of_late(server: &Server, base: i64, count: i64) {
     send(server, Version::One, &samples.collect::<Vec<_>>()).unwrap_or_else(|why| panic!("{why}"));
 }
 
-/// Sends one request; says why it was not taken.
+/// Sends one request; returns the reason if it was refused.
 fn send(server: &Server, version: Version, series: &[Series]) -> Result<(), String> {
     let answer = server.request("POST", "/api/v1/write", version.headers(), &body(version, series));
     match answer {
@@ -82,7 +83,7 @@ fn in_order(turn: u64, round: u64, at: i64) -> Vec<Series> {
     let total = turn * 1000 + round;
     for n in 0..6u64 {
         let value = match n {
-            // A counter that starts over, a gauge of fractions, and numbers that are none.
+            // A counter that is reset, a gauge with fractions, and special values.
             0 | 1 => (total % (170 + 60 * n) * (n + 1)) as f64,
             2 if round % 50 == 20 => f64::INFINITY,
             2 if round % 50 == 30 => f64::NAN,
@@ -121,15 +122,15 @@ fn in_order(turn: u64, round: u64, at: i64) -> Vec<Series> {
         kind => mixed.histogram = Some((at, histograms(total)[usize::from(kind == 2)].1.clone())),
     }
     all.push(mixed);
-    // Series that come and go.
+    // Series that appear and disappear.
     let mut churn = named("churn", &[("part", (round / 40).to_string()), ("turn", turn.to_string())]);
     churn.float = Some((at, round as f64));
     all.push(churn);
     all
 }
 
-/// One histogram of each kind, of a counter that has counted so far. Counts are never near zero, where Prometheus 3.14
-/// extrapolates rates of histograms with more care than 3.5.
+/// One histogram of each type, for a counter with this value. Counts are never near zero, where Prometheus
+/// 3.14 extrapolates rates of histograms more carefully than 3.5.
 fn histograms(counted: u64) -> [(&'static str, Histogram); 5] {
     let count = counted + 5000;
     // Buckets appear one after the other.
@@ -167,7 +168,7 @@ fn histograms(counted: u64) -> [(&'static str, Histogram); 5] {
     ]
 }
 
-/// Samples of known series, and of one that is always late.
+/// Samples of known series, and of one that is always out of order.
 fn late(round: u64, at: i64) -> Vec<Series> {
     let mut all: Vec<Series> = [0, 3]
         .map(|n| {
@@ -189,9 +190,9 @@ fn late(round: u64, at: i64) -> Vec<Series> {
 
 /// Samples that are sent while the server is killed.
 pub struct Noise {
-    /// Number of the turn, a label.
+    /// Number of the round, which is a label.
     pub turn: u64,
-    /// Time of its first sample.
+    /// Timestamp of its first sample.
     pub base: i64,
 }
 
@@ -199,8 +200,8 @@ const NOISE_SERIES: u64 = 40;
 const NOISE_SENDERS: u64 = 2;
 
 impl Noise {
-    /// Sends from several threads until the server dies, which it does by `kill` after `acknowledged` requests. Gives
-    /// the last time that was acknowledged, for every sender.
+    /// Sends from several threads until the server dies by `kill` after `acknowledged` requests. Returns the
+    /// last acknowledged timestamp of every sender.
     pub fn until_killed(&self, server: Server, acknowledged: u64) -> BTreeMap<u64, i64> {
         let taken = AtomicU64::new(0);
         let ended = AtomicU64::new(0);
@@ -240,7 +241,7 @@ impl Noise {
             series
         };
         let mut all: Vec<Series> = (0..NOISE_SERIES).map(series).collect();
-        // A series that is new with every request.
+        // A series that is new in every request.
         let of_one = [("at", at.to_string()), ("sender", sender.clone()), ("turn", turn.clone())];
         let mut once = named("noise_once", &of_one);
         once.float = Some((at, 1.0));
@@ -248,7 +249,7 @@ impl Noise {
         all
     }
 
-    /// Checks that a dump has everything that was acknowledged.
+    /// Asserts that a dump contains everything that was acknowledged.
     pub fn assert_in(&self, dump: &str, last: &BTreeMap<u64, i64>) {
         for (sender, last) in last.iter().filter(|(_, last)| **last > i64::MIN) {
             for n in [0, NOISE_SERIES - 1] {

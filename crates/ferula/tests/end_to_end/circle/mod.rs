@@ -1,15 +1,15 @@
-//! The circle: a data directory goes from Prometheus to ferula and back, twice, and nobody notices.
+//! The circle: a data directory goes from Prometheus to ferula and back, twice, without visible differences.
 //!
 //! ```text
 //! Prometheus ingests ─▶ killed in mid-write ─▶ ferula answers the same, ingests, killed,
 //!      ▲                                       killed while it replays, cuts, compacts, deletes
 //!      └────────────── killed in mid-write ◀───┘
 //! ```
-//! At every stop: the tools of both print the same about the directory, and both servers, each on a copy, answer a list
-//! of queries the same.
+//! At every change, the tools of both programs print the same about the directory, and both servers, each on
+//! its own copy, give the same answers to a list of queries.
 //!
-//! Needs the real programs: `FERULA_PEERS` names the directory that has `prometheus` and `promtool`. Without it the test
-//! says so and passes.
+//! Needs the real programs: `FERULA_PEERS` names the directory with `prometheus` and `promtool`. Without it,
+//! the test prints that it was skipped.
 
 mod answers;
 pub mod dumps;
@@ -25,7 +25,7 @@ use self::dumps::assert_tools_agree;
 use self::feed::{Noise, STEP_MS, TURN_MS};
 use crate::common::{PATIENCE, Random, Server, escape};
 
-/// In which of the formats that there are to choose from the directory is written.
+/// The optional formats in which the directory is written.
 struct Formats {
     config: &'static str,
     flags: &'static [&'static str],
@@ -51,10 +51,10 @@ const FLAGS: [&str; 5] = [
     "--storage.tsdb.path=data",
 ];
 const HOUR_MS: i64 = 3_600_000;
-/// The turn of Prometheus in which it leaves a `chunk_snapshot`.
+/// The round in which Prometheus leaves a `chunk_snapshot`.
 const SNAPSHOT_TURN: u64 = 2;
 
-/// A real program, if there are any.
+/// The path of a real program, if it is available.
 pub fn peer(name: &str) -> Option<PathBuf> {
     let Some(directory) = std::env::var_os("FERULA_PEERS") else {
         eprintln!("SKIPPED: FERULA_PEERS is not set, so the real {name} did not read what ferula wrote");
@@ -65,12 +65,12 @@ pub fn peer(name: &str) -> Option<PathBuf> {
     Some(path)
 }
 
-/// Where the directory is, and what has happened to it.
+/// The state of the directory, and its history.
 struct Circle {
     formats: Formats,
     prometheus: PathBuf,
     promtool: PathBuf,
-    /// Holds `data`, the directory that goes round, and copies of it.
+    /// Holds `data`, the directory that is passed around, and copies of it.
     directory: tempfile::TempDir,
     begin: i64,
     turns: u64,
@@ -117,13 +117,13 @@ impl Circle {
         [&FLAGS[..], self.formats.flags].concat()
     }
 
-    /// First time of the turn that is under way.
+    /// First timestamp of the current round.
     fn base(&self) -> i64 {
         self.begin + self.turns as i64 * TURN_MS
     }
 
     fn questions(&self) -> Questions {
-        // The turn that ended last.
+        // The last finished round.
         let base = self.base();
         Questions {
             begin: self.begin,
@@ -140,7 +140,7 @@ impl Circle {
         Server::start_prometheus(&self.prometheus, directory, &flags)
     }
 
-    /// Answers as before, ingests, deletes, and is killed in mid-write.
+    /// Gives the same answers as before, ingests, deletes, and is killed while writing.
     fn turn_of_prometheus(&mut self, before: Option<&Answers>) -> Answers {
         let mut server = self.start_prometheus(self.directory.path());
         if let Some(before) = before {
@@ -150,7 +150,8 @@ impl Circle {
         feed::turn(&server, self.turns, self.base());
         self.delete_some(&server);
         if self.turns == SNAPSHOT_TURN {
-            // Closed once in peace, it leaves a snapshot of its memory. The next time it comes back, that is long out of date.
+            // Stopped cleanly once, it leaves a snapshot of its memory. When it runs the next time, that is
+            // long out of date.
             server.signal(libc::SIGTERM);
             assert_eq!(server.exit_code(), Some(0), "{}", server.log());
             server = self.start_prometheus(self.directory.path());
@@ -162,7 +163,8 @@ impl Circle {
         self.end_turn(server)
     }
 
-    /// The same, and is killed twice on the way: with much that is only in the log, and while it reads that log.
+    /// The same, but is also killed twice in between: with much data only in the log, and while replaying
+    /// that log.
     fn turn_of_ferula(&mut self, before: &Answers) -> Answers {
         let server = Server::start(self.directory.path(), &self.flags());
         assert_same(&format!("before turn {}", self.turns), before, &self.questions().ask(&server));
@@ -173,7 +175,7 @@ impl Circle {
         while replays < 3 {
             let server = Server::spawn(self.directory.path(), &self.flags());
             server.wait_for_line("Replaying WAL");
-            // Somewhere in what takes a fraction of a second; not all are early enough.
+            // At a random time within a fraction of a second; not every kill is early enough.
             std::thread::sleep(Duration::from_millis(self.random.below(100)));
             replays += u32::from(!server.log().contains("WAL replay completed"));
             server.kill();
@@ -188,7 +190,8 @@ impl Circle {
         self.end_turn(server)
     }
 
-    /// Deletes of series with the label `n="1"`, over parts of this turn: the first of them may be in blocks by now.
+    /// Deletes series with the label `n="1"` over parts of this round; the first parts may be in blocks
+    /// already.
     fn delete_some(&self, server: &Server) {
         let (base, end) = (self.base(), self.base() + TURN_MS);
         delete(server, "m{n=\"1\"}", (base + HOUR_MS, base + 2 * HOUR_MS));
@@ -196,8 +199,8 @@ impl Circle {
         delete(server, "{__name__=~\"m|h_float\",n=\"1\"}", (end - HOUR_MS / 2, end - HOUR_MS / 4));
     }
 
-    /// Waits for a block that was merged out of others and reaches into this turn's time. Where it begins depends on the hour
-    /// of the day at which the test runs.
+    /// Waits for a merged block that reaches into this round. Its start depends on the hour of the day at
+    /// which the test runs.
     fn await_merged_block(&self) {
         let begun = Instant::now();
         loop {
@@ -214,7 +217,7 @@ impl Circle {
         }
     }
 
-    /// Notes the answers, kills the server in mid-write, and compares everything that can be compared.
+    /// Records the answers, kills the server while it writes, and compares everything.
     fn end_turn(&mut self, server: Server) -> Answers {
         let noise = Noise { turn: self.turns, base: self.base() + TURN_MS - STEP_MS };
         self.turns += 1;
@@ -235,7 +238,7 @@ impl Circle {
         answers
     }
 
-    /// A copy of everything, in a directory of its own.
+    /// A copy of everything, in a new directory.
     fn copy(&self, name: &str) -> PathBuf {
         let to = self.directory.path().join(name);
         if to.exists() {
@@ -260,14 +263,14 @@ fn admin(server: &Server, what: &str) {
     assert_eq!(status, 204, "{what}: {body}\n{}", server.log());
 }
 
-/// The `meta.json` of all blocks that are there at this moment.
+/// The `meta.json` of all current blocks.
 fn metas(data: &Path) -> Vec<serde_json::Value> {
     let entries = std::fs::read_dir(data).expect("a directory").flatten();
     let texts = entries.filter_map(|entry| std::fs::read_to_string(entry.path().join("meta.json")).ok());
     texts.filter_map(|text| serde_json::from_str(&text).ok()).collect()
 }
 
-/// Copies a directory with all that is in it.
+/// Copies a directory recursively.
 pub fn copy_directory(from: &Path, to: &Path) {
     std::fs::create_dir_all(to).expect("made");
     for entry in std::fs::read_dir(from).expect("a directory") {

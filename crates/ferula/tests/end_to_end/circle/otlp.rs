@@ -1,4 +1,4 @@
-//! OTLP requests in JSON, made by hand: Prometheus takes start timestamps of samples by scraping and by this way, not by
+//! Hand-made OTLP requests in JSON: Prometheus accepts start timestamps by scraping and by OTLP, but not by
 //! remote write.
 
 use std::ops::Range;
@@ -7,10 +7,10 @@ use serde_json::{Value, json};
 
 use crate::common::Server;
 
-/// Rounds after which the sender starts anew.
+/// Number of requests after which the sender restarts.
 const ROUNDS_PER_LIFE: i64 = 20;
 
-/// Sends counters and histograms that say when they began to count, `step` milliseconds apart.
+/// Sends counters and histograms with start timestamps, `step` milliseconds apart.
 pub fn with_starts(server: &Server, base: i64, rounds: Range<i64>, step: i64) {
     for round in rounds {
         let life = round / ROUNDS_PER_LIFE;

@@ -1,22 +1,22 @@
-//! Requests of remote write 1.0 and 2.0, made by hand: what is compared here must not have been written and read by the
-//! same code.
+//! Hand-made requests of remote write 1.0 and 2.0: the compared data must not be written and read by the same
+//! code.
 
 /// One series of a request, with at most one sample of each kind.
 #[derive(Clone, Default)]
 pub struct Series {
     /// Names and values, sorted by name.
     pub labels: Vec<(String, String)>,
-    /// When it began to count, 0 for none; goes over the wire in the newer message only.
+    /// Start timestamp, 0 for none; only sent in version 2.
     pub start: i64,
-    /// Time and value.
+    /// Timestamp and value.
     pub float: Option<(i64, f64)>,
-    /// Time and value.
+    /// Timestamp and value.
     pub histogram: Option<(i64, Histogram)>,
-    /// Time, value and trace ID.
+    /// Timestamp, value and trace ID.
     pub exemplar: Option<(i64, f64, String)>,
 }
 
-/// A native histogram as it goes over the wire.
+/// A native histogram as encoded in a request.
 #[derive(Clone, Default)]
 pub struct Histogram {
     /// Whether counts are floats.
@@ -37,11 +37,11 @@ pub struct Histogram {
     pub negative_counts: Vec<u64>,
     /// 3 for a gauge.
     pub reset_hint: u64,
-    /// A sum; the staleness marker is told by it alone.
+    /// The sum; it alone marks the end of a series (staleness).
     pub sum: f64,
 }
 
-/// Which message is sent.
+/// The message of the protocol.
 #[derive(Clone, Copy, Debug)]
 pub enum Version {
     /// `prometheus.WriteRequest`
