@@ -17,6 +17,7 @@ pub(crate) mod rate;
 pub(crate) mod regression;
 pub(crate) mod scalar;
 pub(crate) mod sort;
+pub(crate) mod sorted_window;
 pub(crate) mod start_time;
 pub(crate) mod table;
 pub(crate) mod time;

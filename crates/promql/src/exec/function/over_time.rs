@@ -7,6 +7,7 @@ use std::sync::Arc;
 use ferula_model::FloatHistogram;
 use ferula_model::histogram::HistogramError;
 
+use super::sorted_window::SortedWindow;
 use crate::annotations::HistogramOperation;
 use crate::exec::aggregate::ResetHints;
 use crate::exec::batch::{RowMut, Value};
@@ -14,7 +15,7 @@ use crate::exec::context::{PIECE, QueryContext};
 use crate::exec::select::window::{RangeCall, RangeFunction, Samples, Window, Windows, windows_one_by_one};
 use crate::numeric::kahan::{self, Kahan};
 use crate::numeric::mean::{HistogramMean, Mean};
-use crate::numeric::quantile::{order_of_values, quantile as quantile_of, quantile_of_sorted, sort_values};
+use crate::numeric::quantile::{quantile as quantile_of, quantile_of_sorted};
 use crate::{Annotation, QueryError};
 
 /// `sum_over_time`.
@@ -141,7 +142,7 @@ fn median_deviation(values: &[f64], query: &QueryContext<'_>) -> Result<f64, Que
 }
 
 /// Puts a copy into a buffer whose growth is accounted for.
-fn copy_of(values: &[f64], into: &mut Vec<f64>, query: &QueryContext<'_>) -> Result<(), QueryError> {
+pub(super) fn copy_of(values: &[f64], into: &mut Vec<f64>, query: &QueryContext<'_>) -> Result<(), QueryError> {
     into.clear();
     if values.len() > into.capacity() {
         query.account.charge((values.len() - into.capacity()) * size_of::<f64>())?;
@@ -196,58 +197,10 @@ impl RangeFunction for QuantileOverTime {
             if window.to > window.from {
                 let q = Self::share(step, call);
                 self.window.move_to(samples.floats, (window.from, window.to), call.query)?;
-                out.set_float(step, quantile_of_sorted(q, &self.window.sorted));
+                out.set_float(step, quantile_of_sorted(q, self.window.sorted()));
             }
         }
         windows.count_floats(&walk, call.query)
-    }
-}
-
-/// The floats of a window, sorted, as it moves forward over the samples of a series.
-#[derive(Default)]
-struct SortedWindow {
-    sorted: Vec<f64>,
-    /// Which samples are in it.
-    from: usize,
-    to: usize,
-}
-
-impl SortedWindow {
-    fn clear(&mut self) {
-        self.sorted.clear();
-        (self.from, self.to) = (0, 0);
-    }
-
-    /// Moves to a window that neither begins nor ends before the last one. Equal values (zeros of both signs, NaN) stay in
-    /// the order of their times, as a stable sort of the window would have them.
-    fn move_to(
-        &mut self,
-        values: &[f64],
-        (from, to): (usize, usize),
-        query: &QueryContext<'_>,
-    ) -> Result<(), QueryError> {
-        let moved = (from - self.from).saturating_add(to - self.to);
-        // Every value that moves costs a search and a shift of what is behind it.
-        if from >= self.to || moved > (to - from) / 4 {
-            copy_of(&values[from..to], &mut self.sorted, query)?;
-            sort_values(&mut self.sorted, query)?;
-        } else {
-            for &value in &values[self.from..from] {
-                query.work(1 + self.sorted.len() / 16)?;
-                let at = self.sorted.partition_point(|other| order_of_values(other, &value).is_lt());
-                self.sorted.remove(at);
-            }
-            for &value in &values[self.to..to] {
-                query.work(1 + self.sorted.len() / 16)?;
-                let at = self.sorted.partition_point(|other| order_of_values(other, &value).is_le());
-                if self.sorted.len() == self.sorted.capacity() {
-                    query.account.charge((self.sorted.len().max(16)) * size_of::<f64>())?;
-                }
-                self.sorted.insert(at, value);
-            }
-        }
-        (self.from, self.to) = (from, to);
-        Ok(())
     }
 }
 
@@ -514,41 +467,5 @@ impl RangeFunction for AvgOverTime {
             |mean, histogram| mean.add(histogram),
         )?;
         Ok(mean.map(|mean| Value::Histogram(Arc::new(mean.value()))))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-    use crate::exec::context::tests::with_context;
-
-    fn value() -> impl Strategy<Value = f64> {
-        prop_oneof![4 => -3.0..3.0f64, 2 => (-2i32..3).prop_map(f64::from), 1 => Just(-0.0), 1 => Just(f64::NAN)]
-    }
-
-    proptest! {
-        #[test]
-        fn a_moving_window_is_sorted_as_a_window_by_itself(
-            values in proptest::collection::vec(value(), 1..120),
-            moves in proptest::collection::vec((0usize..6, 0usize..6), 1..60),
-        ) {
-            with_context(|query| {
-                let (mut window, mut from, mut to) = (SortedWindow::default(), 0, 0);
-                for (begin, end) in &moves {
-                    to = (to + end).min(values.len());
-                    from = (from + begin).min(to);
-                    if from == to {
-                        continue;
-                    }
-                    window.move_to(&values, (from, to), query).expect("nobody stops it");
-                    let mut plain = values[from..to].to_vec();
-                    sort_values(&mut plain, query).expect("nobody stops it");
-                    let bits = |list: &[f64]| list.iter().map(|value| value.to_bits()).collect::<Vec<_>>();
-                    assert_eq!(bits(&window.sorted), bits(&plain), "{from}..{to} of {values:?}");
-                }
-            });
-        }
     }
 }

@@ -42,7 +42,8 @@ pub(crate) struct Index {
 
 impl Index {
     /// Moves to the first time that is later than `bound`.
-    #[inline]
+    // Two of these stand in the inner loop of every function over windows: a call costs more than the work.
+    #[inline(always)]
     pub(crate) fn advance(&mut self, times: &[i64], bound: i64) {
         let before = self.at;
         let guess = self.at + self.stride;
@@ -99,7 +100,7 @@ pub(crate) struct FloatWindow {
 
 impl FloatWindows<'_> {
     /// The window of the next step.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn next(&mut self) -> FloatWindow {
         let moment = self.moment;
         self.moment = moment.saturating_add(self.step_ms);
