@@ -142,7 +142,11 @@ fn median_deviation(values: &[f64], query: &QueryContext<'_>) -> Result<f64, Que
 }
 
 /// Puts a copy into a buffer whose growth is accounted for.
-pub(super) fn copy_of(values: &[f64], into: &mut Vec<f64>, query: &QueryContext<'_>) -> Result<(), QueryError> {
+pub(super) fn copy_of(
+    values: &[f64],
+    into: &mut Vec<f64>,
+    query: &QueryContext<'_>,
+) -> Result<(), QueryError> {
     into.clear();
     if values.len() > into.capacity() {
         query.account.charge((values.len() - into.capacity()) * size_of::<f64>())?;
