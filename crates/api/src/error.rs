@@ -81,6 +81,11 @@ impl ApiError {
         Self::bad_data(format!("invalid parameter \"{name}\": {why}"))
     }
 
+    /// An agent has nothing to answer with.
+    pub fn not_for_agents() -> Self {
+        Self::new(ErrorKind::Execution, "unavailable with Prometheus Agent")
+    }
+
     /// The server failed.
     pub fn internal(text: impl Into<String>) -> Self {
         Self::new(ErrorKind::Internal, text)

@@ -43,5 +43,5 @@ pub use router::router;
 pub use service::Service;
 pub use settings::{BuildInfo, ExternalUrl, Settings};
 pub use site::{Lifecycle, Site, WalReplay};
-pub use store::{DbAdmin, HeadStats, Store, StoreAdmin};
+pub use store::{AgentAdmin, DbAdmin, HeadStats, Store, StoreAdmin};
 pub use web_ui::{Asset, Shell, WebUi};

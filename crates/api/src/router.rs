@@ -14,7 +14,7 @@ use ferula_query::Lookup;
 use crate::answer::{self, Handled, empty, no_content};
 use crate::api::Api;
 use crate::compression::Encoding;
-use crate::error::{Refusal, RefusalKind};
+use crate::error::{ApiError, Refusal, RefusalKind};
 use crate::request::{FORM_BYTES_MAX, Request, WRITE_BYTES_MAX};
 use crate::routes::{
     admin, exemplars, features, federate, ferula, labels, management, metadata, notifications, pages, parse,
@@ -51,6 +51,28 @@ struct Route {
     path: &'static str,
     methods: &'static [Method],
     endpoint: Endpoint,
+    mode: Mode,
+}
+
+/// Which servers have a route.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Mode {
+    Any,
+    /// It needs samples or rules, which an agent does not have.
+    Server,
+    Agent,
+}
+
+impl Route {
+    const fn server(mut self) -> Self {
+        self.mode = Mode::Server;
+        self
+    }
+
+    const fn agent(mut self) -> Self {
+        self.mode = Mode::Agent;
+        self
+    }
 }
 
 const GET: &[Method] = &[Method::GET];
@@ -61,29 +83,29 @@ const POST_PUT: &[Method] = &[Method::POST, Method::PUT];
 const ALL: &[Method] = &[Method::GET, Method::POST, Method::PUT];
 
 const fn route(path: &'static str, methods: &'static [Method], endpoint: Endpoint) -> Route {
-    Route { path, methods, endpoint }
+    Route { path, methods, endpoint, mode: Mode::Any }
 }
 
 /// Routes below `/api/v1`.
 const API_ROUTES: &[Route] = &[
-    route("/query", GET_POST, Endpoint::Query(query::instant)),
-    route("/query_range", GET_POST, Endpoint::Query(query::range)),
+    route("/query", GET_POST, Endpoint::Query(query::instant)).server(),
+    route("/query_range", GET_POST, Endpoint::Query(query::range)).server(),
     // Routes that only read also accept GET, and pages of other origins may use them. The others change
     // something, or do work that the request defines: templates, rules, a scrape.
-    route("/ferula/graph", GET_POST, Endpoint::Query(ferula::graph::graph)),
-    route("/ferula/editor", GET_POST, Endpoint::Lookup(ferula::editor::editor)),
-    route("/ferula/backtest", POST, Endpoint::Query(ferula::backtest::backtest)),
-    route("/ferula/tree", GET_POST, Endpoint::Query(ferula::tree::tree)),
+    route("/ferula/graph", GET_POST, Endpoint::Query(ferula::graph::graph)).server(),
+    route("/ferula/editor", GET_POST, Endpoint::Lookup(ferula::editor::editor)).server(),
+    route("/ferula/backtest", POST, Endpoint::Query(ferula::backtest::backtest)).server(),
+    route("/ferula/tree", GET_POST, Endpoint::Query(ferula::tree::tree)).server(),
     route("/ferula/bad_page", GET, Endpoint::Json(ferula::bad_page::bad_page)),
     route("/ferula/relabel", POST, Endpoint::Json(ferula::relabel::relabel)),
     route("/ferula/scrape_preview", POST, Endpoint::Query(ferula::relabel::scrape_preview)),
-    route("/ferula/queries/stop", POST, Endpoint::Json(ferula::queries::stop)),
-    route("/query_exemplars", GET_POST, Endpoint::Json(exemplars::query_exemplars)),
-    route("/format_query", GET_POST, Endpoint::Json(parse::format_query)),
-    route("/parse_query", GET_POST, Endpoint::Json(parse::parse_query)),
-    route("/labels", GET_POST, Endpoint::Lookup(labels::names)),
-    route("/label/:name/values", GET, Endpoint::Lookup(labels::values)),
-    route("/series", GET_POST, Endpoint::Lookup(series::series)),
+    route("/ferula/queries/stop", POST, Endpoint::Json(ferula::queries::stop)).server(),
+    route("/query_exemplars", GET_POST, Endpoint::Json(exemplars::query_exemplars)).server(),
+    route("/format_query", GET_POST, Endpoint::Json(parse::format_query)).server(),
+    route("/parse_query", GET_POST, Endpoint::Json(parse::parse_query)).server(),
+    route("/labels", GET_POST, Endpoint::Lookup(labels::names)).server(),
+    route("/label/:name/values", GET, Endpoint::Lookup(labels::values)).server(),
+    route("/series", GET_POST, Endpoint::Lookup(series::series)).server(),
     route("/search/metric_names", GET_POST, Endpoint::Json(labels::search)),
     route("/search/label_names", GET_POST, Endpoint::Json(labels::search)),
     route("/search/label_values", GET_POST, Endpoint::Json(labels::search)),
@@ -92,17 +114,17 @@ const API_ROUTES: &[Route] = &[
     route("/targets", GET, Endpoint::Json(targets::targets)),
     route("/targets/relabel_steps", GET, Endpoint::Json(scrape_pools::relabel_steps)),
     route("/targets/metadata", GET, Endpoint::Json(metadata::of_targets)),
-    route("/alertmanagers", GET, Endpoint::Json(rules::alertmanagers)),
+    route("/alertmanagers", GET, Endpoint::Json(rules::alertmanagers)).server(),
     route("/metadata", GET, Endpoint::Json(metadata::of_metrics)),
     route("/status/config", GET, Endpoint::Json(status::config)),
     route("/status/runtimeinfo", GET, Endpoint::Json(status::runtime_info)),
     route("/status/buildinfo", GET, Endpoint::Json(status::build_info)),
     route("/status/flags", GET, Endpoint::Json(status::flags)),
-    route("/status/tsdb", GET, Endpoint::Lookup(status::tsdb)),
-    route("/status/tsdb/blocks", GET, Endpoint::Json(status::tsdb_blocks)),
+    route("/status/tsdb", GET, Endpoint::Lookup(status::tsdb)).server(),
+    route("/status/tsdb/blocks", GET, Endpoint::Json(status::tsdb_blocks)).server(),
     route("/status/self_metrics", GET, Endpoint::Json(self_metrics::self_metrics)),
-    route("/status/active_queries", GET, Endpoint::Json(ferula::queries::active)),
-    route("/status/top_queries", GET, Endpoint::Json(ferula::queries::top)),
+    route("/status/active_queries", GET, Endpoint::Json(ferula::queries::active)).server(),
+    route("/status/top_queries", GET, Endpoint::Json(ferula::queries::top)).server(),
     route("/status/walreplay", GET, Endpoint::EarlyJson(status::wal_replay)),
     route("/features", GET, Endpoint::Json(features::features)),
     route("/notifications", GET, Endpoint::EarlyJson(notifications::list)),
@@ -110,31 +132,31 @@ const API_ROUTES: &[Route] = &[
     route("/write", POST, Endpoint::Gated(write::write)),
     route("/read", POST, Endpoint::Gated(read::read)),
     route("/otlp/v1/metrics", POST, Endpoint::Gated(write::otlp)),
-    route("/alerts", GET, Endpoint::Json(rules::alerts)),
-    route("/rules", GET, Endpoint::Json(rules::rules)),
-    route("/admin/tsdb/delete_series", POST_PUT, Endpoint::Json(admin::delete_series)),
-    route("/admin/tsdb/clean_tombstones", POST_PUT, Endpoint::Json(admin::clean_tombstones)),
-    route("/admin/tsdb/snapshot", POST_PUT, Endpoint::Json(admin::snapshot)),
+    route("/alerts", GET, Endpoint::Json(rules::alerts)).server(),
+    route("/rules", GET, Endpoint::Json(rules::rules)).server(),
+    route("/admin/tsdb/delete_series", POST_PUT, Endpoint::Json(admin::delete_series)).server(),
+    route("/admin/tsdb/clean_tombstones", POST_PUT, Endpoint::Json(admin::clean_tombstones)).server(),
+    route("/admin/tsdb/snapshot", POST_PUT, Endpoint::Json(admin::snapshot)).server(),
 ];
 
 /// Routes outside the API.
 const ROOT_ROUTES: &[Route] = &[
     route("/", GET, Endpoint::Plain(pages::home)),
     route("/graph", GET, Endpoint::Plain(pages::graph)),
-    route("/query", GET, Endpoint::Plain(pages::page)),
-    route("/alerts", GET, Endpoint::Plain(pages::page)),
-    route("/rules", GET, Endpoint::Plain(pages::page)),
+    route("/query", GET, Endpoint::Plain(pages::page)).server(),
+    route("/alerts", GET, Endpoint::Plain(pages::page)).server(),
+    route("/rules", GET, Endpoint::Plain(pages::page)).server(),
     route("/targets", GET, Endpoint::Plain(pages::page)),
     route("/service-discovery", GET, Endpoint::Plain(pages::page)),
-    route("/alertmanager-discovery", GET, Endpoint::Plain(pages::page)),
-    route("/metrics-explorer", GET, Endpoint::Plain(pages::page)),
+    route("/alertmanager-discovery", GET, Endpoint::Plain(pages::page)).server(),
+    route("/metrics-explorer", GET, Endpoint::Plain(pages::page)).server(),
     route("/relabel", GET, Endpoint::Plain(pages::page)),
-    route("/queries", GET, Endpoint::Plain(pages::page)),
+    route("/queries", GET, Endpoint::Plain(pages::page)).server(),
     route("/status", GET, Endpoint::Plain(pages::page)),
-    route("/tsdb-status", GET, Endpoint::Plain(pages::page)),
+    route("/tsdb-status", GET, Endpoint::Plain(pages::page)).server(),
     route("/flags", GET, Endpoint::Plain(pages::page)),
     route("/config", GET, Endpoint::Plain(pages::page)),
-    route("/agent", GET, Endpoint::Plain(pages::page)),
+    route("/agent", GET, Endpoint::Plain(pages::page)).agent(),
     route("/assets/*", GET, Endpoint::Plain(pages::asset)),
     route("/favicon.ico", GET, Endpoint::Plain(pages::root_file)),
     route("/favicon.svg", GET, Endpoint::Plain(pages::root_file)),
@@ -313,11 +335,16 @@ async fn route_request(service: Service, request: HttpRequest<Body>) -> Response
     if !route.methods.contains(method) {
         return allowed(route.methods, not_allowed());
     }
+    let elsewhere = if site.settings.agent { Mode::Server } else { Mode::Agent };
+    if route.mode == elsewhere && !in_api {
+        return Refusal::no_such_page().into_answer();
+    }
     let response = if changes_state(route, method) && is_foreign(&site, request.headers()) {
         let why = "requests from other origins may not change state";
         Refusal::new(RefusalKind::Forbidden, why).into_answer()
     } else {
-        call(service, route.endpoint, in_api, request, param).await
+        let endpoint = if route.mode == elsewhere { NOT_FOR_AGENTS } else { route.endpoint };
+        call(service, endpoint, in_api, request, param).await
     };
     let handler = if in_api { format!("/api/v1{}", route.path) } else { route.path.to_owned() };
     let took = site.clock.elapsed().saturating_sub(begin);
@@ -325,6 +352,9 @@ async fn route_request(service: Service, request: HttpRequest<Body>) -> Response
     site.http.count(&handler, response.status().as_u16(), took, bytes);
     response
 }
+
+/// What an agent answers where samples or rules are needed.
+const NOT_FOR_AGENTS: Endpoint = Endpoint::Json(|_, _| Err(ApiError::not_for_agents()));
 
 fn query_of(request: &HttpRequest<Body>) -> String {
     request.uri().query().map_or(String::new(), |query| format!("?{query}"))

@@ -53,6 +53,8 @@ pub struct Settings {
     /// `--web.cors.origin`, anchored.
     pub cors_origin: LabelRegex,
     pub page_title: String,
+    /// `--agent`: there are no samples to query, and no rules.
+    pub agent: bool,
     /// `--web.enable-lifecycle`
     pub lifecycle: bool,
     /// `--web.enable-admin-api`

@@ -8,7 +8,7 @@ use ferula_model::{Matcher, MetricValue, TimeRange};
 use ferula_runtime::SharedClock;
 use ferula_storage::{Appendable, Queryable, StorageError};
 use ferula_telemetry::{Registry, error};
-use ferula_tsdb::Db;
+use ferula_tsdb::{AgentDb, Db};
 
 /// The store as handlers use it.
 #[derive(Clone)]
@@ -134,5 +134,41 @@ impl StoreAdmin for DbAdmin {
 
     fn backup(&self, dir: &Path, with_head: bool) -> Result<(), StorageError> {
         self.db.snapshot_to(dir, with_head, self.clock.now().millis()).map(|_| ()).map_err(failed)
+    }
+}
+
+/// The store of an agent, which has nothing to maintain on request.
+pub struct AgentAdmin(Arc<AgentDb>);
+
+impl AgentAdmin {
+    /// Of this store.
+    pub fn new(store: Arc<AgentDb>) -> Self {
+        AgentAdmin(store)
+    }
+}
+
+impl StoreAdmin for AgentAdmin {
+    fn stats(&self, _: usize) -> HeadStats {
+        HeadStats { min_time: i64::MAX, max_time: i64::MIN, ..HeadStats::default() }
+    }
+
+    fn ingestion_failure(&self) -> Option<String> {
+        self.0.ingestion_failure().map(|error| error.to_string())
+    }
+
+    fn block_metas(&self) -> Vec<String> {
+        Vec::new()
+    }
+
+    fn delete(&self, _: TimeRange, _: &[Matcher]) -> Result<(), StorageError> {
+        Err(StorageError::LogOnly)
+    }
+
+    fn clean_tombstones(&self) -> Result<(), StorageError> {
+        Err(StorageError::LogOnly)
+    }
+
+    fn backup(&self, _: &Path, _: bool) -> Result<(), StorageError> {
+        Err(StorageError::LogOnly)
     }
 }

@@ -5,6 +5,8 @@ use std::sync::Arc;
 
 use ferula_api::{AlertingSource, TargetSource};
 use ferula_config::Config;
+use ferula_notifier::AlertmanagersSnapshot;
+use ferula_rules::GroupSnapshot;
 use ferula_runtime::TaskGroup;
 use ferula_scraper::{Scraper, ScraperSetup};
 
@@ -13,11 +15,13 @@ use crate::config_source::ConfigSource;
 use crate::flags::Flags;
 use crate::foundation::Foundation;
 use crate::part_error::PartError;
+use crate::storage::LocalStore;
 
 /// All agents. They stay idle until they have a configuration and are started.
 pub struct Agents {
     scraper: Scraper,
-    alerting: Arc<Alerting>,
+    /// `None` in agent mode.
+    alerting: Option<Arc<Alerting>>,
 }
 
 impl Agents {
@@ -26,21 +30,26 @@ impl Agents {
         random.write_u8(0);
         let (site, features) = (foundation.site, &flags.features);
         let scraper = Scraper::new(ScraperSetup {
-            store: foundation.db.clone(),
+            store: foundation.store.appendable(),
             clock: site.clock.clone(),
             registry: site.registry.clone(),
             shutdown: foundation.shutdown.clone(),
             hostname: crate::limits::hostname(),
             random_seed: random.finish(),
             features: ferula_scraper::Features {
-                exemplars: features.exemplars,
+                // An agent keeps none and sends all of them.
+                exemplars: features.exemplars || flags.agent.is_some(),
                 type_and_unit_labels: features.promql.type_and_unit_labels,
                 start_timestamps: features.reads_start_timestamps(),
                 metadata: features.metadata,
                 first_scrape_now: ConfigSource::of(flags) == ConfigSource::Embedded,
             },
         });
-        Agents { scraper, alerting: Arc::new(Alerting::new(foundation, &flags.alerting)) }
+        let alerting = match foundation.store {
+            LocalStore::Server(db) => Some(Arc::new(Alerting::new(foundation, db, &flags.alerting))),
+            LocalStore::Agent(_) => None,
+        };
+        Agents { scraper, alerting }
     }
 
     /// Applies a configuration to each of them. A part that fails does not stop the others. Must be called
@@ -49,7 +58,9 @@ impl Agents {
         if let Err(error) = self.scraper.apply_config(config) {
             failed.push(PartError::new("scrape", error));
         }
-        self.alerting.apply(config, failed);
+        if let Some(alerting) = &self.alerting {
+            alerting.apply(config, failed);
+        }
     }
 
     /// Starts them.
@@ -59,7 +70,9 @@ impl Agents {
             scraper.run().await;
             Ok(())
         });
-        self.alerting.start(tasks);
+        if let Some(alerting) = &self.alerting {
+            alerting.start(tasks);
+        }
     }
 
     /// The targets, for the API.
@@ -69,6 +82,22 @@ impl Agents {
 
     /// Rules and Alertmanagers, for the API.
     pub fn alerting(&self) -> Arc<dyn AlertingSource> {
-        self.alerting.clone()
+        match &self.alerting {
+            Some(alerting) => alerting.clone(),
+            None => Arc::new(NoAlerting),
+        }
+    }
+}
+
+/// An agent has no rules and no Alertmanagers.
+struct NoAlerting;
+
+impl AlertingSource for NoAlerting {
+    fn groups(&self) -> Vec<GroupSnapshot> {
+        Vec::new()
+    }
+
+    fn alertmanagers(&self) -> AlertmanagersSnapshot {
+        AlertmanagersSnapshot::default()
     }
 }

@@ -17,6 +17,7 @@ use ferula_rules::{
     ServiceQuery, check_template,
 };
 use ferula_runtime::{Shutdown, TaskGroup};
+use ferula_tsdb::Db;
 use tokio::runtime::Handle;
 
 use crate::flags::AlertingFlags;
@@ -66,9 +67,9 @@ pub struct Alerting {
 }
 
 impl Alerting {
-    /// Creates the managers; nothing runs before [`Alerting::start`].
-    pub fn new(foundation: &Foundation<'_>, flags: &AlertingFlags) -> Self {
-        let Foundation { db, queries, site, local_alerts, shutdown } = foundation;
+    /// Creates the managers; nothing runs before [`Alerting::start`]. Rules write to `db`.
+    pub fn new(foundation: &Foundation<'_>, db: &Arc<Db>, flags: &AlertingFlags) -> Self {
+        let Foundation { queries, site, local_alerts, shutdown, .. } = foundation;
         let notifier_shutdown = Shutdown::new();
         let options = Options {
             queue_capacity: flags.queue_capacity,
@@ -88,7 +89,7 @@ impl Alerting {
             discovery: Discovery::new("notify", site.clock.clone(), &site.registry, (*shutdown).clone()),
             context: GroupContext {
                 query: Arc::new(query),
-                storage: (*db).clone(),
+                storage: db.clone(),
                 alerts: Arc::new(notifier.clone()),
                 metrics: Metrics::new(&site.registry),
                 clock: site.clock.clone(),

@@ -26,9 +26,10 @@ pub enum LoadError {
 }
 
 impl ConfigSource {
-    /// The named file, or the default file if it exists; otherwise the built-in configuration.
+    /// The named file, or the default file if it exists; otherwise the built-in configuration. An agent has none built in:
+    /// it would not know where to send.
     pub fn of(flags: &Flags) -> Self {
-        if flags.config_file_given || flags.config_file.exists() {
+        if flags.config_file_given || flags.agent.is_some() || flags.config_file.exists() {
             ConfigSource::File(flags.config_file.clone())
         } else {
             ConfigSource::Embedded
@@ -51,11 +52,15 @@ impl ConfigSource {
         }
     }
 
-    /// Loads the file; `None` if there is none.
-    pub fn load_file(&self) -> Result<Option<Config>, LoadError> {
+    /// Loads the file, for an agent or for a server; `None` if there is none.
+    pub fn load_file(&self, agent: bool) -> Result<Option<Config>, LoadError> {
         match self {
             ConfigSource::File(path) => {
-                Config::load(path).map_err(LoadError::from).and_then(supported).map(Some)
+                let config = Config::load(path)?;
+                if agent {
+                    config.check_agent_mode()?;
+                }
+                supported(config).map(Some)
             }
             ConfigSource::Embedded => Ok(None),
         }
@@ -63,8 +68,8 @@ impl ConfigSource {
 
     /// Loads the file, or else the embedded configuration, which scrapes this server at `own_address` below
     /// `route_prefix`.
-    pub fn load(&self, own_address: &str, route_prefix: &str) -> Result<Config, LoadError> {
-        match self.load_file()? {
+    pub fn load(&self, own_address: &str, route_prefix: &str, agent: bool) -> Result<Config, LoadError> {
+        match self.load_file(agent)? {
             Some(config) => Ok(config),
             None => Ok(Config::parse(&embedded(own_address, route_prefix))?),
         }
@@ -92,7 +97,8 @@ mod tests {
 
     #[test]
     fn the_embedded_configuration_scrapes_this_server() {
-        let config = ConfigSource::Embedded.load("localhost:9090", "/p").expect("the configuration is valid");
+        let config =
+            ConfigSource::Embedded.load("localhost:9090", "/p", false).expect("the configuration is valid");
         assert_eq!(config.scrape_configs.len(), 1);
         assert_eq!(config.scrape_configs[0].metrics_path, "/p/metrics");
         assert_eq!(config.scrape_configs[0].scrape_interval.as_secs(), 15);
@@ -103,7 +109,7 @@ mod tests {
         let dir = tempfile::tempdir().expect("a directory for the test");
         let file = dir.path().join("prometheus.yml");
         std::fs::write(&file, "remote_read:\n- url: http://a/\n").expect("written");
-        let error = ConfigSource::File(file).load_file().expect_err("refused").to_string();
+        let error = ConfigSource::File(file).load_file(false).expect_err("refused").to_string();
         assert_eq!(error, "not supported yet: remote_read (line 1)");
     }
 }

@@ -70,6 +70,8 @@ pub struct Flags {
     pub remote_write_messages: AcceptedMessages,
     pub remote_read: ferula_remote::read::Limits,
     pub storage: StorageFlags,
+    /// `None` for a server.
+    pub agent: Option<AgentFlags>,
     pub remote_flush_deadline: Duration,
     pub alerting: AlertingFlags,
     pub lookback_delta: Duration,
@@ -114,6 +116,20 @@ pub struct StorageFlags {
     pub savepoint_interval: Duration,
     /// How much of the log is kept for remote write destinations.
     pub remote_write_backlog_bytes: u64,
+}
+
+/// `--storage.agent.*`, with their defaults filled in. The path is that of [`StorageFlags`].
+#[derive(Clone, Debug)]
+pub struct AgentFlags {
+    pub compression: Compression,
+    /// 0 for the default.
+    pub segment_bytes: u64,
+    pub truncate_frequency: Duration,
+    pub retention_min: Duration,
+    pub retention_max: Duration,
+    pub checkpoint_from_memory: bool,
+    pub checkpoint_batch: usize,
+    pub lock_file: bool,
 }
 
 /// `--rules.*` and `--alertmanager.*`
@@ -178,6 +194,7 @@ impl Flags {
             remote_write_messages: AcceptedMessages::of(values.get(table::REMOTE_WRITE_MESSAGES)).map_err(
                 |unknown| Refused::new(2, format!("Error parsing command line arguments: {unknown}")),
             )?,
+            agent: agent_flags(&values)?,
             storage: storage_flags(&values),
             remote_flush_deadline: values.get(table::REMOTE_FLUSH_DEADLINE),
             alerting: alerting_flags(&values, features.concurrent_rules),
@@ -243,8 +260,9 @@ fn storage_flags(values: &Values) -> StorageFlags {
     };
     // A negative size means no limit, like 0.
     let bytes = |key| u64::try_from(values.get(key)).unwrap_or(0);
+    let path = if values.get(table::AGENT) { table::AGENT_PATH } else { table::STORAGE_PATH };
     StorageFlags {
-        path: values.get(table::STORAGE_PATH).into(),
+        path: values.get(path).into(),
         retention_time: values.get(table::RETENTION_TIME),
         retention_bytes: values.get(table::RETENTION_SIZE),
         min_block: values.get(table::MIN_BLOCK_DURATION),
@@ -262,6 +280,39 @@ fn storage_flags(values: &Values) -> StorageFlags {
         savepoint_interval: values.get(table::SAVEPOINT_INTERVAL),
         remote_write_backlog_bytes: bytes(table::REMOTE_WRITE_BACKLOG),
     }
+}
+
+/// Completed and bounded as in Prometheus.
+fn agent_flags(values: &Values) -> Result<Option<AgentFlags>, Refused> {
+    const TRUNCATE_FREQUENCY: Duration = Duration::from_secs(2 * 3600);
+    const RETENTION_MIN: Duration = Duration::from_secs(5 * 60);
+    const RETENTION_MAX: Duration = Duration::from_secs(4 * 3600);
+    if !values.get(table::AGENT) {
+        return Ok(None);
+    }
+    let checkpoint_batch = usize::try_from(values.get(table::AGENT_CHECKPOINT_BATCH)).unwrap_or(0);
+    if checkpoint_batch == 0 {
+        let name = table::AGENT_CHECKPOINT_BATCH.flag.name;
+        return Err(Refused::new(1, format!("--{name} must be greater than 0.")));
+    }
+    let or = |span: Duration, default| if span.is_zero() { default } else { span };
+    let compression = match values.get(table::AGENT_WAL_COMPRESSED) {
+        true => values.get(table::AGENT_WAL_COMPRESSION),
+        false => Compression::None,
+    };
+    let truncate_frequency = or(values.get(table::AGENT_TRUNCATE_FREQUENCY), TRUNCATE_FREQUENCY);
+    let retention_min = or(values.get(table::AGENT_RETENTION_MIN), RETENTION_MIN);
+    let retention_max = or(values.get(table::AGENT_RETENTION_MAX), RETENTION_MAX);
+    Ok(Some(AgentFlags {
+        compression,
+        segment_bytes: u64::try_from(values.get(table::AGENT_SEGMENT_BYTES)).unwrap_or(0),
+        truncate_frequency,
+        retention_min,
+        retention_max: retention_max.max(retention_min).max(truncate_frequency),
+        checkpoint_from_memory: values.get(table::AGENT_CHECKPOINT_FROM_MEMORY),
+        checkpoint_batch,
+        lock_file: !values.get(table::AGENT_NO_LOCKFILE),
+    }))
 }
 
 fn alerting_flags(values: &Values, concurrent: bool) -> AlertingFlags {
@@ -326,9 +377,11 @@ fn check_ranges(values: &Values) -> Result<(), Refused> {
     let refuse_size = |flag: table::Flag, text: &str| {
         Err(Refused::new(1, format!("flag '{}' must be set {text}", flag.name)))
     };
-    let segment = values.get(table::WAL_SEGMENT_BYTES);
-    if segment != 0 && !(10 << 20..=256 << 20).contains(&segment) {
-        return refuse_size(table::WAL_SEGMENT_BYTES.flag, "between 10MB and 256MB");
+    for key in [table::WAL_SEGMENT_BYTES, table::AGENT_SEGMENT_BYTES] {
+        let segment = values.get(key);
+        if segment != 0 && !(10 << 20..=256 << 20).contains(&segment) {
+            return refuse_size(key.flag, "between 10MB and 256MB");
+        }
     }
     let segment = values.get(table::CHUNK_SEGMENT_BYTES);
     if segment != 0 && segment < 1 << 20 {

@@ -6,11 +6,12 @@ use ferula_api::Site;
 use ferula_model::AlertSink;
 use ferula_query::QueryService;
 use ferula_runtime::Shutdown;
-use ferula_tsdb::Db;
+
+use crate::storage::LocalStore;
 
 /// The parts that agents are built on.
 pub struct Foundation<'a> {
-    pub db: &'a Arc<Db>,
+    pub store: &'a LocalStore,
     pub queries: &'a Arc<QueryService>,
     pub site: &'a Site,
     /// Receives alerts in addition to the configured Alertmanagers.

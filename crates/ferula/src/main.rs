@@ -97,7 +97,7 @@ fn run(flags: Flags) -> ExitCode {
     logging::init(flags.log_level, flags.log_format);
     let source = ConfigSource::of(&flags);
     // An invalid configuration prevents the start before anything else begins.
-    let config = match source.load_file() {
+    let config = match source.load_file(flags.agent.is_some()) {
         Ok(config) => config,
         Err(err) => {
             let file = std::path::absolute(&flags.config_file).unwrap_or_else(|_| flags.config_file.clone());

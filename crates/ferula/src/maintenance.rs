@@ -5,8 +5,11 @@ use std::time::Duration;
 
 use ferula_runtime::{SharedClock, Shutdown, TaskGroup};
 use ferula_telemetry::{error, info, warn};
-use ferula_tsdb::{Db, Doubt, Maintained};
+use ferula_tsdb::{AgentDb, Db, Doubt, Maintained};
 use tokio::sync::Notify;
+
+use crate::remote::RemoteStorage;
+use crate::storage::LocalStore;
 
 /// The log is synced this long after the first write that a power loss would lose.
 const SYNC_DELAY: Duration = Duration::from_secs(1);
@@ -23,25 +26,68 @@ pub struct Intervals {
     pub savepoint: Duration,
 }
 
-/// Starts the tasks; they end with the group. `unsynced` is notified by the store's log.
-pub fn start(
+/// Starts to sync the log, until the group ends. `unsynced` is notified by the log; what is returned is notified after each
+/// sync.
+pub fn start_sync(
     tasks: &mut TaskGroup,
-    db: &Arc<Db>,
+    store: &LocalStore,
     unsynced: &Arc<Notify>,
     clock: &SharedClock,
-    intervals: Intervals,
-) {
-    let (store, time, shutdown) = (db.clone(), clock.clone(), tasks.shutdown().clone());
+) -> Arc<Notify> {
+    let (store, time, shutdown) = (store.clone(), clock.clone(), tasks.shutdown().clone());
     let (unsynced, synced) = (unsynced.clone(), Arc::new(Notify::new()));
     let written = synced.clone();
     tasks.spawn("log sync", async move {
         sync_log(store, unsynced, synced, time, shutdown).await;
         Ok(())
     });
+    written
+}
+
+/// Starts the maintenance of a database, until the group ends. `written` is notified when something new was stored.
+pub fn start(
+    tasks: &mut TaskGroup,
+    db: &Arc<Db>,
+    written: Arc<Notify>,
+    clock: &SharedClock,
+    intervals: Intervals,
+) {
     let (store, time, shutdown) = (db.clone(), clock.clone(), tasks.shutdown().clone());
     tasks.spawn("maintenance", async move {
         maintain(store, written, time, shutdown, intervals).await;
         Ok(())
+    });
+}
+
+/// Starts to truncate the log of an agent now and then, until the group ends.
+pub fn start_truncation(
+    tasks: &mut TaskGroup,
+    db: &Arc<AgentDb>,
+    remote: &Arc<RemoteStorage>,
+    clock: &SharedClock,
+    frequency: Duration,
+) {
+    let (db, remote) = (db.clone(), remote.clone());
+    let (clock, shutdown) = (clock.clone(), tasks.shutdown().clone());
+    tasks.spawn("log truncation", async move {
+        loop {
+            tokio::select! {
+                () = clock.sleep(frequency) => {}
+                () = shutdown.requested() => return Ok(()),
+            }
+            let (store, now, sent) = (db.clone(), clock.now().millis(), remote.lowest_sent_ms());
+            match tokio::task::spawn_blocking(move || store.truncate(now, sent)).await {
+                Ok(Ok(done)) => info!(
+                    "Log truncated",
+                    component = "agent",
+                    before = done.min_time_ms,
+                    removed_series = done.removed_series,
+                    checkpoint = done.checkpoint.map_or_else(|| "none".to_owned(), |last| last.to_string())
+                ),
+                Ok(Err(err)) => warn!("failed to truncate WAL", component = "agent", err = err),
+                Err(err) => error!("The truncation of the log panicked", component = "agent", err = err),
+            }
+        }
     });
 }
 
@@ -172,7 +218,7 @@ fn report_doubts(done: &Maintained, told: &[Doubt]) {
 
 /// Sleeps while nothing is written, so an idle server wakes only for its scrapes.
 async fn sync_log(
-    db: Arc<Db>,
+    store: LocalStore,
     unsynced: Arc<Notify>,
     synced: Arc<Notify>,
     clock: SharedClock,
@@ -191,8 +237,8 @@ async fn sync_log(
             () = due => {}
             () = shutdown.requested() => return,
         }
-        let db = db.clone();
-        match tokio::task::spawn_blocking(move || db.sync()).await {
+        let store = store.clone();
+        match tokio::task::spawn_blocking(move || store.sync()).await {
             Ok(Ok(_)) => {
                 failing = false;
                 synced.notify_one();
@@ -253,7 +299,13 @@ mod tests {
         let (db, shutdown) = (open(&disk, &unsynced), Shutdown::new());
         let time: SharedClock = Arc::new(clock.clone());
         let synced = Arc::new(Notify::new());
-        let task = tokio::spawn(sync_log(db.clone(), unsynced, synced.clone(), time, shutdown.clone()));
+        let task = tokio::spawn(sync_log(
+            LocalStore::Server(db.clone()),
+            unsynced,
+            synced.clone(),
+            time,
+            shutdown.clone(),
+        ));
         for at in [1, 2, 3] {
             for _ in 0..10 {
                 tokio::task::yield_now().await;

@@ -16,7 +16,6 @@ use ferula_promql::Engine;
 use ferula_query::QueryService;
 use ferula_runtime::{SharedClock, Shutdown};
 use ferula_telemetry::{error, info, warn};
-use ferula_tsdb::Db;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, watch};
 
@@ -25,7 +24,7 @@ use crate::config_source::{ConfigSource, LoadError};
 use crate::own_metrics::ReloadMetrics;
 use crate::part_error::PartError;
 use crate::remote::RemoteStorage;
-use crate::storage::{StoreSettings, retention_text};
+use crate::storage::{LocalStore, StoreSettings, retention_text};
 
 /// Why a configuration was not applied, or not by all parts.
 #[derive(Debug, thiserror::Error)]
@@ -51,7 +50,7 @@ fn joined(failed: &[PartError]) -> String {
 pub struct ConfiguredParts {
     pub site: Arc<Site>,
     pub queries: Arc<QueryService>,
-    pub db: Arc<Db>,
+    pub local: LocalStore,
     pub remote: Arc<RemoteStorage>,
     pub agents: Arc<Agents>,
     pub store: StoreSettings,
@@ -60,7 +59,7 @@ pub struct ConfiguredParts {
 impl ConfiguredParts {
     fn apply(&self, config: &Config, file: &str) -> Result<(), ReloadError> {
         let mut failed = Vec::new();
-        if let Err(error) = self.store.apply(&self.db, config) {
+        if let Err(error) = self.store.apply(&self.local, config) {
             failed.push(PartError::new("db_storage", error));
         }
         if let Err(error) = self.remote.apply(config) {
@@ -179,10 +178,10 @@ fn load(
     let file = source.name();
     info!("Loading configuration file", filename = file);
     let mut config = source
-        .load(own_address, &parts.site.settings.route_prefix)
+        .load(own_address, &parts.site.settings.route_prefix, parts.site.settings.agent)
         .map_err(|error| ReloadError::Load { file, error })?;
     parts.store.fill(&mut config);
-    let retention = retention_text(&config, &parts.store.flags);
+    let retention = retention_text(&config, &parts.store);
     Ok(Arc::new(LoadedConfig::new(config, retention)))
 }
 

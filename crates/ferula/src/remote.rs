@@ -8,8 +8,9 @@ use ferula_api::TargetSource;
 use ferula_config::Config;
 use ferula_model::MetricMetadata;
 use ferula_remote::send::{ApplyError, Foundation, MetadataSource, WriteManager};
-use ferula_tsdb::Db;
 use tokio::runtime::Handle;
+
+use crate::storage::LocalStore;
 
 /// Types and help texts from the targets.
 struct TargetMetadata(Arc<dyn TargetSource>);
@@ -45,17 +46,17 @@ pub struct RemoteStorage {
 impl RemoteStorage {
     /// Creates it without destinations. Must be called within the runtime.
     pub fn new(
-        db: &Arc<Db>,
+        store: &LocalStore,
         site: &ferula_api::Site,
         targets: Arc<dyn TargetSource>,
         flush_deadline: Duration,
     ) -> Self {
         let writes = WriteManager::new(Foundation {
-            feed: db.clone(),
+            feed: store.feed(),
             metadata: Arc::new(TargetMetadata(targets)),
             clock: site.clock.clone(),
             registry: site.registry.clone(),
-            dir: db.dir().to_owned(),
+            dir: store.dir().to_owned(),
             flush_deadline,
         });
         RemoteStorage { writes }
@@ -67,6 +68,11 @@ impl RemoteStorage {
     /// A destination that cannot be used.
     pub fn apply(&self, config: &Config) -> Result<(), ApplyError> {
         tokio::task::block_in_place(|| Handle::current().block_on(self.writes.apply_config(config)))
+    }
+
+    /// Time of the newest sample that every destination has; 0 while one has none.
+    pub fn lowest_sent_ms(&self) -> Option<i64> {
+        self.writes.lowest_sent_ms()
     }
 
     /// Sends the remaining samples. Call it after everything that writes has stopped.

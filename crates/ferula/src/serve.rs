@@ -6,12 +6,11 @@ use std::sync::Arc;
 use anyhow::Context;
 use ferula_api::server::{self, ServerLimits};
 use ferula_api::web_access::WebAccess;
-use ferula_api::{Api, DbAdmin, Service, Site, Stage, Store, WalReplay, WebUi};
+use ferula_api::{Api, Service, Site, Stage, WalReplay, WebUi};
 use ferula_config::Config;
 use ferula_query::ActiveFile;
 use ferula_runtime::{RealClock, SharedClock, Shutdown, TaskGroup};
 use ferula_telemetry::{Registry, error, info, warn};
-use ferula_tsdb::Db;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{Notify, mpsc, watch};
@@ -26,7 +25,7 @@ use crate::own_metrics::{self, ReloadMetrics};
 use crate::reload::{ConfiguredParts, Reloader, Requests};
 use crate::remote::RemoteStorage;
 use crate::settings::{api_settings, query_service};
-use crate::storage::{self, StoreSettings};
+use crate::storage::{self, LocalStore, StoreSettings};
 use crate::web_ui::Pages;
 use crate::{limits, maintenance, version, welcome};
 
@@ -43,7 +42,7 @@ pub async fn serve(flags: Flags, source: ConfigSource, config: Option<Config>) -
         reload_metrics.note(true, clock.now().seconds());
     }
     // The queries that the last run left are logged before anything else is opened.
-    let active_file = open_active_file(&flags);
+    let active_file = if flags.agent.is_some() { None } else { open_active_file(&flags) };
     let (lifecycle, requests) = mpsc::channel(1);
     let mut requests = Requests::new(requests, flags.auto_reload)?;
     let (replay_progress, replay) = watch::channel(WalReplay::default());
@@ -58,7 +57,11 @@ pub async fn serve(flags: Flags, source: ConfigSource, config: Option<Config>) -
     let embedded = open_alertmanager(&flags, &site)?;
     let scheme = if access.as_deref().is_some_and(WebAccess::is_tls) { "https" } else { "http" };
     let web = WebServer::start(site.clone(), access, listeners, embedded.as_ref());
-    let store = StoreSettings { flags: flags.storage.clone(), features: flags.features.clone() };
+    let store = StoreSettings {
+        flags: flags.storage.clone(),
+        features: flags.features.clone(),
+        agent: flags.agent.clone(),
+    };
     let unsynced = Arc::new(Notify::new());
     let segment_read = move |segment, last| {
         replay_progress.send_replace(WalReplay { min: 0, max: u64::from(last), current: u64::from(segment) });
@@ -130,7 +133,7 @@ impl Start {
     /// Builds and runs everything that works on the open store, and returns when it has stopped.
     async fn run(
         self,
-        db: &Arc<Db>,
+        local: &LocalStore,
         unsynced: &Arc<Notify>,
         requests: Requests,
         mut tasks: TaskGroup,
@@ -138,16 +141,17 @@ impl Start {
     ) -> anyhow::Result<()> {
         let (site, shutdown) = (self.site, tasks.shutdown().clone());
         let config_file = self.source.file().map(Path::to_path_buf);
-        let queries = Arc::new(query_service(&self.flags, self.active_file, db, &site));
+        let queries = Arc::new(query_service(&self.flags, self.active_file, local, &site));
         let local_alerts = self.embedded.as_ref().map(Embedded::sink);
-        let foundation = Foundation { db, queries: &queries, site: &site, local_alerts, shutdown: &shutdown };
+        let foundation =
+            Foundation { store: local, queries: &queries, site: &site, local_alerts, shutdown: &shutdown };
         let agents = Arc::new(Agents::new(&foundation, &self.flags));
         let deadline = self.flags.remote_flush_deadline;
-        let remote = Arc::new(RemoteStorage::new(db, &site, agents.targets(), deadline));
+        let remote = Arc::new(RemoteStorage::new(local, &site, agents.targets(), deadline));
         let parts = ConfiguredParts {
             site: site.clone(),
             queries: queries.clone(),
-            db: db.clone(),
+            local: local.clone(),
             remote: remote.clone(),
             agents: agents.clone(),
             store: self.store,
@@ -155,8 +159,7 @@ impl Start {
         let started = Reloader::start(self.source, self.address.clone(), parts, self.reload_metrics);
         let (reloader, loaded) = started.context("error loading config")?;
         let reloader = Arc::new(reloader);
-        let admin = DbAdmin::new(db.clone(), site.registry.clone(), site.clock.clone());
-        let store = Store { queryable: db.clone(), appendable: db.clone(), admin: Arc::new(admin) };
+        let store = local.for_api(&site);
         let (targets, alerting) = (agents.targets(), agents.alerting());
         let api = Api::new(site.clone(), queries, store, targets, alerting, loaded);
         web.service.send_replace(Service::Running(Arc::new(api)));
@@ -164,11 +167,20 @@ impl Start {
         if let Some(embedded) = self.embedded {
             embedded.start(&mut tasks)?;
         }
-        let intervals = maintenance::Intervals {
-            reload: storage::reload_interval(&self.flags.storage),
-            savepoint: self.flags.storage.savepoint_interval,
-        };
-        maintenance::start(&mut tasks, db, unsynced, &site.clock, intervals);
+        let synced = maintenance::start_sync(&mut tasks, local, unsynced, &site.clock);
+        match (local, &self.flags.agent) {
+            (LocalStore::Server(db), _) => {
+                let intervals = maintenance::Intervals {
+                    reload: storage::reload_interval(&self.flags.storage),
+                    savepoint: self.flags.storage.savepoint_interval,
+                };
+                maintenance::start(&mut tasks, db, synced, &site.clock, intervals);
+            }
+            (LocalStore::Agent(db), agent) => {
+                let frequency = agent.as_ref().context("an agent without its flags")?.truncate_frequency;
+                maintenance::start_truncation(&mut tasks, db, &remote, &site.clock, frequency);
+            }
+        }
         let serving = requests.serve(reloader, shutdown);
         tasks.spawn("reload", async move {
             serving.await;
@@ -235,7 +247,10 @@ fn log_start(flags: &Flags, source: &ConfigSource) {
             "There is no prometheus.yml in this directory and no --config.file was given: starting with an embedded configuration that scrapes this server every 15s"
         );
     }
-    info!("Starting Prometheus Server", mode = "server", version = version::short());
+    match flags.agent {
+        None => info!("Starting Prometheus Server", mode = "server", version = version::short()),
+        Some(_) => info!("Starting Prometheus Agent", mode = "agent", version = version::short()),
+    }
     info!(
         "operational information",
         fd_limits = limits::limit_text("Max open files"),
@@ -253,10 +268,10 @@ fn log_where(site: &Site, flags: &Flags, origin: &str, config_file: Option<&Path
         "Ferula is up",
         url = url,
         data = data.display(),
-        try_this = format!("{url}/api/v1/query?query=up"),
+        try_this = format!("{url}{}", welcome::to_try(flags.agent.is_some())),
         address = site.settings.listen_address
     );
-    welcome::print(&welcome::Address { url: &url, data_dir, config_file });
+    welcome::print(&welcome::Address { url: &url, data_dir, config_file, agent: flags.agent.is_some() });
 }
 
 /// Stops everything on SIGTERM and SIGINT.

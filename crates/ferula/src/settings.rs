@@ -1,17 +1,17 @@
 //! From flags to the settings of the API and the query service.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::time::Duration;
 
 use ferula_api::{ExternalUrl, Settings, Site};
 use ferula_model::duration;
 use ferula_promql::{Engine, EngineOptions, MemoryContract};
 use ferula_query::{ActiveFile, QueryService, ServiceOptions};
-use ferula_tsdb::Db;
+use ferula_telemetry::Registry;
 use time::OffsetDateTime;
 
 use crate::flags::{Flags, table};
+use crate::storage::LocalStore;
 use crate::{limits, storage, version};
 
 /// The share of the process' memory that all queries together may hold.
@@ -46,6 +46,7 @@ pub fn api_settings(flags: &Flags, address: SocketAddr) -> Settings {
         listen_address: address.to_string(),
         cors_origin: flags.cors_origin.clone(),
         page_title: flags.page_title.clone(),
+        agent: flags.agent.is_some(),
         lifecycle: flags.lifecycle,
         admin: flags.admin,
         remote_write: flags.remote_write,
@@ -75,7 +76,7 @@ pub fn api_settings(flags: &Flags, address: SocketAddr) -> Settings {
 pub fn query_service(
     flags: &Flags,
     active_file: Option<ActiveFile>,
-    db: &Arc<Db>,
+    store: &LocalStore,
     site: &Site,
 ) -> QueryService {
     let engine = Engine::new(EngineOptions {
@@ -86,7 +87,9 @@ pub fn query_service(
         ..EngineOptions::default()
     });
     let options = ServiceOptions { concurrency_max: flags.query_concurrency, timeout: flags.query_timeout };
-    QueryService::new(db.clone(), engine, options, active_file, site.clock.clone(), &site.registry)
+    // An agent runs no queries, and shows no metrics of them.
+    let registry = if flags.agent.is_some() { Registry::new() } else { site.registry.clone() };
+    QueryService::new(store.queryable(), engine, options, active_file, site.clock.clone(), &registry)
 }
 
 fn millis(duration: Duration) -> i64 {

@@ -1,6 +1,8 @@
 //! The store as configured by flags and the configuration file: its options, retention, opening it, and
 //! applying a reload.
 
+mod local;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,15 +12,16 @@ use ferula_config::{ByteSize, Config};
 use ferula_model::duration;
 use ferula_runtime::SharedClock;
 use ferula_telemetry::{Registry, error, info, warn};
-use ferula_tsdb::BlockOptions;
-use ferula_tsdb::ReplayHelper;
-use ferula_tsdb::Retention;
 use ferula_tsdb::disk::RealDisk;
-use ferula_tsdb::{Db, FloatEncoding, Options, Progress, Stopwatch, UnsyncedHook};
+use ferula_tsdb::{
+    AgentDb, AgentOptions, BlockOptions, Db, FloatEncoding, OpenError, Options, Progress, Recovered,
+    ReplayHelper, Retention, Stopwatch, UnsyncedHook,
+};
 use tokio::sync::Notify;
 
-use crate::flags::{FeatureSet, StorageFlags};
+use crate::flags::{AgentFlags, FeatureSet, StorageFlags};
 use crate::limits;
+pub use local::LocalStore;
 
 /// The share of the process' memory at which the head refuses new series.
 const HEAD_MEMORY_PERCENT: u64 = 50;
@@ -32,6 +35,8 @@ const EXEMPLARS_DEFAULT: i64 = 100_000;
 pub struct StoreSettings {
     pub flags: StorageFlags,
     pub features: FeatureSet,
+    /// `None` for a server.
+    pub agent: Option<AgentFlags>,
 }
 
 impl StoreSettings {
@@ -45,33 +50,74 @@ impl StoreSettings {
         registry: &Registry,
         unsynced: &Arc<Notify>,
         segment_read: impl Fn(u32, u32) + Send + 'static,
-    ) -> anyhow::Result<Arc<Db>> {
-        info!("Starting TSDB ...");
-        let mut options = self.options(config);
-        options.opened_at_ms = Some(clock.now().millis());
+    ) -> anyhow::Result<LocalStore> {
         let time = clock.clone();
-        options.stopwatch = Stopwatch::new(move || time.elapsed());
-        options.replay_helper = ReplayHelper::new(|beside, here| {
+        let stopwatch = Stopwatch::new(move || time.elapsed());
+        let replay_helper = ReplayHelper::new(|beside, here| {
             std::thread::scope(|scope| {
                 scope.spawn(beside);
                 here();
             });
         });
         let unsynced = unsynced.clone();
-        options.on_unsynced = UnsyncedHook::new(move || unsynced.notify_one());
+        let on_unsynced = UnsyncedHook::new(move || unsynced.notify_one());
         let (dir, registry) = (self.flags.path.clone(), registry.clone());
-        let opened = tokio::task::spawn_blocking(move || {
-            let mut report = |progress: Progress| {
-                if let Progress::Segment { segment, last } = &progress {
-                    segment_read(*segment, *last);
-                }
-                log_progress(&progress);
-            };
-            Db::open(&dir, options, Arc::new(RealDisk), &registry, &mut report)
-        });
-        let db = opened.await.context("opening storage panicked")?.context("opening storage failed")?;
-        log_recovered(&db);
-        Ok(Arc::new(db))
+        let mut report = move |progress: Progress| {
+            if let Progress::Segment { segment, last } = &progress {
+                segment_read(*segment, *last);
+            }
+            log_progress(&progress);
+        };
+        let opening = if let Some(agent) = &self.agent {
+            info!("Starting WAL storage ...");
+            let options =
+                AgentOptions { stopwatch, replay_helper, on_unsynced, ..self.agent_options(agent, config) };
+            tokio::task::spawn_blocking(move || {
+                let opened = AgentDb::open(&dir, options, Arc::new(RealDisk), &registry, &mut report)?;
+                Ok(LocalStore::Agent(Arc::new(opened)))
+            })
+        } else {
+            info!("Starting TSDB ...");
+            let opened_at_ms = Some(clock.now().millis());
+            let options =
+                Options { opened_at_ms, stopwatch, replay_helper, on_unsynced, ..self.options(config) };
+            tokio::task::spawn_blocking(move || {
+                let opened = Db::open(&dir, options, Arc::new(RealDisk), &registry, &mut report)?;
+                Ok(LocalStore::Server(Arc::new(opened)))
+            })
+        };
+        let opened: Result<LocalStore, OpenError> = opening.await.context("opening storage panicked")?;
+        let store = opened.context("opening storage failed")?;
+        match &store {
+            LocalStore::Server(db) => {
+                log_recovered(db.recovered());
+                info!("TSDB started");
+            }
+            LocalStore::Agent(db) => {
+                log_recovered(db.recovered());
+                info!("Agent WAL storage started");
+            }
+        }
+        Ok(store)
+    }
+
+    /// The options of an agent's store, without those that need a clock or the disk. The window is read at the start only.
+    fn agent_options(&self, agent: &AgentFlags, config: Option<&Config>) -> AgentOptions {
+        let defaults = AgentOptions::default();
+        let tsdb = config.and_then(|config| config.storage.tsdb.as_ref());
+        AgentOptions {
+            wal_compression: agent.compression,
+            wal_segment_bytes: or_default(agent.segment_bytes, defaults.wal_segment_bytes),
+            wal_time_min_ms: millis(agent.retention_min),
+            wal_time_max_ms: millis(agent.retention_max),
+            out_of_order_window_ms: tsdb.map_or(0, |tsdb| tsdb.out_of_order_time_window_ms),
+            start_as_zero_sample: self.features.start_as_zero_sample,
+            start_timestamps: self.features.start_timestamps,
+            checkpoint_from_memory: agent.checkpoint_from_memory,
+            checkpoint_batch: agent.checkpoint_batch,
+            lock_file: agent.lock_file,
+            ..defaults
+        }
     }
 
     /// The options of the store, without those that need a clock or the disk.
@@ -111,12 +157,16 @@ impl StoreSettings {
 
     /// Fills in what a configuration leaves to the flags, so that it shows the settings in force.
     pub fn fill(&self, config: &mut Config) {
+        if self.agent.is_some() {
+            return;
+        }
         let exemplars = ExemplarsConfig { max_exemplars: EXEMPLARS_DEFAULT };
         config.fill_storage(retention_of_flags(&self.flags), self.features.exemplars.then_some(exemplars));
     }
 
-    /// Applies a configuration to the open store.
-    pub fn apply(&self, db: &Db, config: &Config) -> anyhow::Result<()> {
+    /// Applies a configuration to the open store. That of an agent has nothing to change.
+    pub fn apply(&self, store: &LocalStore, config: &Config) -> anyhow::Result<()> {
+        let LocalStore::Server(db) = store else { return Ok(()) };
         let tsdb = config.storage.tsdb.as_ref();
         let window_ms = tsdb.map_or(0, |tsdb| tsdb.out_of_order_time_window_ms);
         db.set_retention(retention(Some(config), &self.flags));
@@ -134,8 +184,7 @@ fn or_default(value: u64, default: u64) -> u64 {
     if value == 0 { default } else { value }
 }
 
-fn log_recovered(db: &Db) {
-    let recovered = db.recovered();
+fn log_recovered(recovered: &Recovered) {
     info!(
         "WAL replay completed",
         component = "tsdb",
@@ -150,7 +199,6 @@ fn log_recovered(db: &Db) {
             histograms = recovered.unknown_schemas
         );
     }
-    info!("TSDB started");
 }
 
 fn log_progress(progress: &Progress) {
@@ -244,8 +292,11 @@ fn retention(config: Option<&Config>, storage: &StorageFlags) -> Retention {
 }
 
 /// How long samples are kept, as `status/runtimeinfo` shows it: `15d or 512MB`.
-pub fn retention_text(config: &Config, storage: &StorageFlags) -> String {
-    let retention = retention(Some(config), storage);
+pub fn retention_text(config: &Config, settings: &StoreSettings) -> String {
+    if settings.agent.is_some() {
+        return String::new();
+    }
+    let retention = retention(Some(config), &settings.flags);
     let mut parts = Vec::new();
     if retention.duration_ms != 0 {
         parts.push(duration::format_millis(retention.duration_ms));
@@ -269,10 +320,14 @@ mod tests {
     use super::*;
     use crate::flags::{Flags, Parsed, parse};
 
-    fn flags(arguments: &[&str]) -> StorageFlags {
+    fn settings(arguments: &[&str]) -> StoreSettings {
         let arguments: Vec<String> = arguments.iter().map(|argument| (*argument).to_owned()).collect();
         match parse(&arguments) {
-            Ok(Parsed::Run(given)) => Flags::check(&given).expect("the flags are valid").storage,
+            Ok(Parsed::Run(given)) => {
+                let Flags { storage, features, agent, .. } =
+                    Flags::check(&given).expect("the flags are valid");
+                StoreSettings { flags: storage, features, agent }
+            }
             other => panic!("{other:?}"),
         }
     }
@@ -286,12 +341,13 @@ mod tests {
             ("storage: {tsdb: {retention: {time: 2d}}}", &["--storage.tsdb.retention.size=1GB"], "2d"),
             ("storage: {tsdb: {retention: {size: 2GB}}}", &[], "2GiB"),
             ("storage: {tsdb: {retention: {}}}", &[], ""),
+            ("", &["--agent"], ""),
         ] {
             let mut config = Config::parse(section).expect("the configuration is valid");
-            let storage = flags(arguments);
-            assert_eq!(retention_text(&config, &storage), want, "{section} {arguments:?}");
-            config.fill_storage(retention_of_flags(&storage), None);
-            assert_eq!(retention_text(&config, &storage), want, "filled in: {section} {arguments:?}");
+            let settings = settings(arguments);
+            assert_eq!(retention_text(&config, &settings), want, "{section} {arguments:?}");
+            settings.fill(&mut config);
+            assert_eq!(retention_text(&config, &settings), want, "filled in: {section} {arguments:?}");
         }
     }
 }

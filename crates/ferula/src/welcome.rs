@@ -13,6 +13,12 @@ pub struct Address<'a> {
     pub data_dir: &'a Path,
     /// The configuration file, or `None` if the server scrapes only itself.
     pub config_file: Option<&'a Path>,
+    pub agent: bool,
+}
+
+/// An address that shows something at once.
+pub fn to_try(agent: bool) -> &'static str {
+    if agent { "/api/v1/targets" } else { "/api/v1/query?query=up" }
 }
 
 /// Prints the lines to standard error if it is a terminal.
@@ -25,7 +31,7 @@ pub fn print(address: &Address<'_>) {
 }
 
 fn text(address: &Address<'_>) -> String {
-    let Address { url, data_dir, config_file } = address;
+    let Address { url, data_dir, config_file, agent } = address;
     let data_dir = std::path::absolute(data_dir).unwrap_or_else(|_| data_dir.to_path_buf());
     let scraped = match config_file {
         Some(file) => format!("scrapes what {} names", file.display()),
@@ -37,7 +43,7 @@ fn text(address: &Address<'_>) -> String {
     };
     line("Look", format!("at {url} (ferula is up and {scraped})"));
     line("Data", format!("is in {}", data_dir.display()));
-    line("Try", format!("curl '{url}/api/v1/query?query=up'"));
+    line("Try", format!("curl '{url}{}'", to_try(*agent)));
     line("Stop", "with Ctrl-C".to_owned());
     format!("\n{text}\n")
 }
@@ -48,8 +54,12 @@ mod tests {
 
     #[test]
     fn four_lines_say_where_to_look_where_data_is_what_to_try_and_how_to_stop() {
-        let mut address =
-            Address { url: "http://localhost:9090", data_dir: Path::new("/srv/data"), config_file: None };
+        let mut address = Address {
+            url: "http://localhost:9090",
+            data_dir: Path::new("/srv/data"),
+            config_file: None,
+            agent: false,
+        };
         assert_eq!(
             text(&address),
             "\n  Look  at http://localhost:9090 (ferula is up and scrapes itself because there is no prometheus.yml)\n  \

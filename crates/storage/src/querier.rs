@@ -152,6 +152,9 @@ pub enum StorageError {
     /// The store is not ready or is being closed.
     #[error("TSDB not ready")]
     NotReady,
+    /// The store keeps a log only; samples cannot be read.
+    #[error("unsupported operation with WAL-only storage")]
+    LogOnly,
     /// The reader's [`Stop`] was set.
     #[error("stopped by its reader")]
     Stopped,

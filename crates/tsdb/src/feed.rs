@@ -12,17 +12,16 @@ use ferula_storage::{DiskError, Hold, LogCursor, LogFeed, LogHistogram, LogPosit
 
 use crate::db::Db;
 use crate::disk::Disk;
-use crate::head::Head;
 use crate::ids::LogRef;
 use crate::options::WAL_DIR;
 use crate::wal::SegmentReader;
 use crate::wal::format::{checkpoint_path, list_checkpoints, list_segments};
+use crate::wal::group::GroupLog;
 use crate::wal::record::Records;
 
 impl LogFeed for Db {
     fn end(&self) -> LogPosition {
-        let (segment, offset) = self.head.log_position();
-        LogPosition { segment, offset }
+        end_of(self.head.log())
     }
 
     fn newest_ms(&self) -> Option<i64> {
@@ -31,7 +30,7 @@ impl LogFeed for Db {
 
     fn open(&self, from: LogPosition) -> Result<Box<dyn LogCursor>, DiskError> {
         let dir = self.dir.join(WAL_DIR);
-        Ok(Box::new(Cursor::open(self.disk.clone(), dir, self.head.clone(), from)?))
+        Ok(Box::new(Cursor::open(self.disk.clone(), dir, self.head.log().clone(), from)?))
     }
 
     fn hold(&self, held: Option<Hold>) {
@@ -42,6 +41,12 @@ impl LogFeed for Db {
         let living: HashSet<LogRef> = self.head.living_refs(i64::MIN);
         Box::new(move |series| living.contains(&LogRef::new(series)))
     }
+}
+
+/// After the newest record of a log.
+pub(crate) fn end_of(log: &GroupLog) -> LogPosition {
+    let (segment, offset) = log.position();
+    LogPosition { segment, offset }
 }
 
 /// With so many series of earlier segments a call ends: a checkpoint may have millions.
@@ -55,10 +60,11 @@ struct Earlier {
     until: Option<u64>,
 }
 
-struct Cursor {
+/// A reader of the log in one directory.
+pub(crate) struct Cursor {
     disk: Arc<dyn Disk>,
     dir: PathBuf,
-    head: Arc<Head>,
+    log: Arc<GroupLog>,
     earlier: VecDeque<Earlier>,
     /// Stands in the first of them once that was begun.
     earlier_reader: Option<SegmentReader>,
@@ -70,31 +76,38 @@ struct Cursor {
     records: Records,
 }
 
+/// The checkpoint and the segments that stand before a position.
+fn earlier_segments(disk: &dyn Disk, dir: &Path, from: LogPosition) -> Result<VecDeque<Earlier>, DiskError> {
+    let mut earlier = VecDeque::new();
+    let mut first = 0;
+    if let Some(number) = list_checkpoints(disk, dir)?.last() {
+        let checkpoint = checkpoint_path(dir, *number);
+        for segment in list_segments(disk, &checkpoint)? {
+            earlier.push_back(Earlier { dir: checkpoint.clone(), number: segment.number, until: None });
+        }
+        first = number + 1;
+    }
+    for segment in list_segments(disk, dir)? {
+        if segment.number >= first && segment.number <= from.segment {
+            let until = (segment.number == from.segment).then_some(from.offset);
+            earlier.push_back(Earlier { dir: dir.to_path_buf(), number: segment.number, until });
+        }
+    }
+    Ok(earlier)
+}
+
 impl Cursor {
-    fn open(
+    /// Reads what `log` writes to `dir`, from a position on.
+    pub fn open(
         disk: Arc<dyn Disk>,
         dir: PathBuf,
-        head: Arc<Head>,
+        log: Arc<GroupLog>,
         from: LogPosition,
     ) -> Result<Self, DiskError> {
-        let mut earlier = VecDeque::new();
-        let mut first = 0;
-        if let Some(number) = list_checkpoints(&*disk, &dir)?.last() {
-            let checkpoint = checkpoint_path(&dir, *number);
-            for segment in list_segments(&*disk, &checkpoint)? {
-                earlier.push_back(Earlier { dir: checkpoint.clone(), number: segment.number, until: None });
-            }
-            first = number + 1;
-        }
-        for segment in list_segments(&*disk, &dir)? {
-            if segment.number >= first && segment.number <= from.segment {
-                let until = (segment.number == from.segment).then_some(from.offset);
-                earlier.push_back(Earlier { dir: dir.clone(), number: segment.number, until });
-            }
-        }
+        let earlier = earlier_segments(&*disk, &dir, from)?;
         let limit = LogPosition::default();
         let (earlier_reader, reader, records) = (None, None, Records::default());
-        Ok(Cursor { disk, dir, head, earlier, earlier_reader, reader, at: from, limit, records })
+        Ok(Cursor { disk, dir, log, earlier, earlier_reader, reader, at: from, limit, records })
     }
 
     /// Reads series and metadata of the earlier segments, some in each call; `false` when there are no more.
@@ -104,9 +117,9 @@ impl Cursor {
             Some(reader) => reader,
             None => match SegmentReader::open(&*self.disk, &earlier.dir, earlier.number) {
                 Ok(reader) => self.earlier_reader.insert(reader),
-                // A checkpoint took its place meanwhile, whose series are those that are known or living.
+                // A checkpoint took its place meanwhile, which has all that is still named.
                 Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-                    self.earlier.pop_front();
+                    self.earlier = earlier_segments(&*self.disk, &self.dir, self.at)?;
                     return Ok(true);
                 }
                 Err(error) => return Err(error.into()),
@@ -133,8 +146,7 @@ impl Cursor {
         if self.at < self.limit {
             return true;
         }
-        let (segment, offset) = self.head.log_position();
-        self.limit = LogPosition { segment, offset };
+        self.limit = end_of(&self.log);
         if let Some(reader) = &mut self.reader {
             // What it has in its buffer may have been cut short when it was read.
             reader.refresh();

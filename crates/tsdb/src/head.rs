@@ -46,14 +46,15 @@ use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use ferula_model::{LabelSet, MetricMetadata};
 
 pub use appender::HeadAppender;
+pub(crate) use appender::zero_histogram;
 pub(crate) use copy::SeriesCopy;
 pub use delete::DeleteError;
-pub(crate) use exemplars::ExemplarCounts;
 use exemplars::Exemplars;
+pub(crate) use exemplars::{ExemplarCounts, check_labels, is_same};
 pub(crate) use flights::Flights;
 pub(crate) use full_chunk::FullChunk;
 pub use index::Cardinality;
-use index::Index;
+pub(crate) use index::Index;
 pub(crate) use isolation::Gate;
 pub(crate) use limits::HeadFull;
 pub(crate) use limits::Limits;
@@ -67,7 +68,7 @@ pub(crate) use rules::ChunkRules;
 use rules::Rules;
 use series::Series;
 pub(crate) use series::{Bounds, Placement, Reopened, range_end, stale_histogram};
-pub(crate) use slots::{Slots, handle};
+pub(crate) use slots::{SLOTS_MAX, Slots, handle, split};
 pub(crate) use stale::Departed;
 pub(crate) use stale::StaleSeries;
 use times::Times;
@@ -115,7 +116,7 @@ pub struct Head {
     out_of_order_samples_max: usize,
     /// How far back out-of-order samples may be, in milliseconds.
     out_of_order_window: AtomicI64,
-    log: GroupLog,
+    log: Arc<GroupLog>,
     /// Whether a start timestamp becomes a sample of value zero.
     start_as_zero_sample: bool,
     /// The out-of-order log, from the first moment on at which such samples were allowed.
@@ -151,7 +152,7 @@ pub(crate) struct HeadParts {
     pub out_of_order_window: i64,
     pub exemplars_max: usize,
     pub start_as_zero_sample: bool,
-    pub log: GroupLog,
+    pub log: Arc<GroupLog>,
     pub chunks: Store,
     pub metrics: Metrics,
 }

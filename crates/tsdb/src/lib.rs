@@ -9,6 +9,7 @@
 //! touched only through [`disk::Disk`]; no file here imports one that imports it.
 
 mod admin;
+mod agent;
 mod blob;
 mod block;
 mod bytes;
@@ -42,6 +43,7 @@ mod wal;
 
 pub use ferula_chunk::FloatEncoding;
 
+pub use agent::{AgentDb, AgentOptions, Truncated};
 pub use blob::Access;
 pub use block::{Block, BlockError, BlockMeta, BlockOptions, Ulid};
 pub use db::Db;

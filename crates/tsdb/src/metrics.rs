@@ -2,7 +2,7 @@
 //!
 //! Durations are measured with the caller's [`Stopwatch`](crate::Stopwatch).
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,6 +16,7 @@ use crate::options::{WAL_DIR, WBL_DIR};
 use crate::retention::Retention;
 use crate::view::Views;
 use crate::wal::Compression;
+use crate::wal::group::GroupLog;
 
 /// Registers the gauges that are read off head, log and blocks when somebody asks.
 pub(crate) fn register_gauges(
@@ -26,8 +27,14 @@ pub(crate) fn register_gauges(
     dir: &Path,
 ) {
     of_head(registry, head);
-    of_log(registry, head, disk, dir);
-    of_log_records(registry, head);
+    of_log(registry, head.log(), disk, dir);
+    of_size(
+        registry,
+        "prometheus_tsdb_out_of_order_wbl_storage_size_bytes",
+        "Size of the log of out-of-order samples.",
+        disk,
+        dir.join(WBL_DIR),
+    );
     of_exemplars(registry, head);
     of_blocks(registry, head, views);
 }
@@ -85,74 +92,70 @@ fn of_head(registry: &Registry, head: &Arc<Head>) {
     gauge("prometheus_tsdb_head_chunks_storage_size_bytes", "Size of the chunks_head directory.", |head| {
         head.chunk_file_bytes() as f64
     });
+    let moved = head.clone();
+    registry.counter_func(
+        "prometheus_tsdb_mmap_chunks_total",
+        "Full chunks that were moved from memory to chunks_head.",
+        move || moved.chunks_moved() as f64,
+    );
 }
 
-fn of_log(registry: &Registry, head: &Arc<Head>, disk: &Arc<dyn Disk>, dir: &Path) {
-    let current = head.clone();
+/// Registers what the log in `dir` tells about itself.
+pub(crate) fn of_log(registry: &Registry, log: &Arc<GroupLog>, disk: &Arc<dyn Disk>, dir: &Path) {
+    let current = log.clone();
     registry.gauge_func(
         "prometheus_tsdb_wal_segment_current",
         "Number of the segment of the write-ahead log that is being written.",
-        move || f64::from(current.log_segment()),
+        move || f64::from(current.segment()),
     );
-    for (name, help, directory) in [
-        (
-            "prometheus_tsdb_wal_storage_size_bytes",
-            "Size of the write-ahead log with its checkpoint.",
-            WAL_DIR,
-        ),
-        (
-            "prometheus_tsdb_out_of_order_wbl_storage_size_bytes",
-            "Size of the log of out-of-order samples.",
-            WBL_DIR,
-        ),
-    ] {
-        let (disk, directory) = (disk.clone(), dir.join(directory));
-        registry.gauge_func(name, help, move || directory_bytes(&*disk, &directory) as f64);
-    }
-    let counter = |name: &str, help: &str, value: fn(&Head) -> u64| {
-        let head = head.clone();
-        registry.counter_func(name, help, move || value(&head) as f64);
+    of_size(
+        registry,
+        "prometheus_tsdb_wal_storage_size_bytes",
+        "Size of the write-ahead log with its checkpoint.",
+        disk,
+        dir.join(WAL_DIR),
+    );
+    let counter = |name: &str, help: &str, value: fn(&GroupLog) -> u64| {
+        let log = log.clone();
+        registry.counter_func(name, help, move || value(&log) as f64);
     };
     counter(
         "prometheus_tsdb_wal_page_flushes_total",
         "Writes to the write-ahead log. Commits that wait together share one.",
-        |head| head.log_stats().written.page_flushes,
+        |log| log.stats().page_flushes,
     );
     counter(
         "prometheus_tsdb_wal_completed_pages_total",
         "Pages of 32 KiB of the write-ahead log that became full.",
-        |head| head.log_stats().written.completed_pages,
+        |log| log.stats().completed_pages,
     );
     counter(
         "prometheus_tsdb_wal_writes_failed_total",
         "Writes to the write-ahead log that failed. Ingestion stops until one succeeds.",
-        |head| head.log_stats().failed_writes,
+        GroupLog::failed_writes,
     );
-}
-
-fn of_log_records(registry: &Registry, head: &Arc<Head>) {
-    let counter = |name: &str, help: &str, value: fn(&Head) -> u64| {
-        let head = head.clone();
-        registry.counter_func(name, help, move || value(&head) as f64);
-    };
     counter(
         "prometheus_tsdb_wal_record_part_writes_total",
         "Parts of records that were written to the write-ahead log; a record that crosses pages has several.",
-        |head| head.log_stats().written.record_parts,
+        |log| log.stats().record_parts,
     );
     counter(
         "prometheus_tsdb_wal_record_parts_bytes_written_total",
         "Bytes of those parts, headers included, as compressed.",
-        |head| head.log_stats().written.record_part_bytes,
+        |log| log.stats().record_part_bytes,
     );
-    counter(
-        "prometheus_tsdb_mmap_chunks_total",
-        "Full chunks that were moved from memory to chunks_head.",
-        |head| head.chunks_moved(),
-    );
-    let head = head.clone();
+    of_compression(registry, log);
+}
+
+fn of_size(registry: &Registry, name: &str, help: &str, disk: &Arc<dyn Disk>, dir: PathBuf) {
+    let disk = disk.clone();
+    registry.gauge_func(name, help, move || directory_bytes(&*disk, &dir) as f64);
+}
+
+fn of_compression(registry: &Registry, log: &Arc<GroupLog>) {
+    let log = log.clone();
     registry.collector(move |families| {
-        let compression = match head.log_stats().compression {
+        let compression = match log.compression() {
             Compression::None => return,
             Compression::Snappy => "snappy",
             Compression::Zstd => "zstd",
@@ -163,7 +166,7 @@ fn of_log_records(registry: &Registry, head: &Arc<Head>) {
             kind: MetricType::Counter,
             metrics: vec![Metric {
                 labels: LabelSet::from_pairs([("compression", compression)]),
-                value: MetricValue::Single(head.log_stats().written.bytes_saved as f64),
+                value: MetricValue::Single(log.stats().bytes_saved as f64),
                 timestamp: None,
             }],
         });
@@ -256,9 +259,7 @@ pub(crate) struct MaintenanceMetrics {
     pub head_truncations: Counter,
     pub head_truncations_failed: Counter,
     pub head_gc_duration: Summary,
-    pub log_syncs: Summary,
-    pub log_truncations: Counter,
-    pub log_truncations_failed: Counter,
+    pub log: LogMetrics,
     pub log_truncate_duration: Summary,
     pub checkpoint_creations: Counter,
     pub checkpoint_creations_failed: Counter,
@@ -272,6 +273,33 @@ pub(crate) struct MaintenanceMetrics {
     limit_bytes: Gauge,
     limit_percentage: Gauge,
     limit_seconds: Gauge,
+}
+
+/// Syncs of a log, and removals of its segments.
+pub(crate) struct LogMetrics {
+    pub syncs: Summary,
+    pub truncations: Counter,
+    pub truncations_failed: Counter,
+}
+
+impl LogMetrics {
+    pub fn new(registry: &Registry) -> Self {
+        LogMetrics {
+            syncs: registry.summary(
+                "prometheus_tsdb_wal_fsync_duration_seconds",
+                "How long syncs of the write-ahead log took. Slow syncs mean that a power loss costs more.",
+                &[0.5, 0.9, 0.99],
+            ),
+            truncations: registry.counter(
+                "prometheus_tsdb_wal_truncations_total",
+                "Times that old segments of the write-ahead log were removed.",
+            ),
+            truncations_failed: registry.counter(
+                "prometheus_tsdb_wal_truncations_failed_total",
+                "Times that old segments of the write-ahead log could not be removed.",
+            ),
+        }
+    }
 }
 
 /// How savepoints go.
@@ -461,19 +489,7 @@ impl MaintenanceMetrics {
                 "How long it took to remove old chunks and empty series from the head.",
                 &[],
             ),
-            log_syncs: summary(
-                "prometheus_tsdb_wal_fsync_duration_seconds",
-                "How long syncs of the write-ahead log took. Slow syncs mean that a power loss costs more.",
-                &[0.5, 0.9, 0.99],
-            ),
-            log_truncations: counter(
-                "prometheus_tsdb_wal_truncations_total",
-                "Times that old segments of the write-ahead log were removed.",
-            ),
-            log_truncations_failed: counter(
-                "prometheus_tsdb_wal_truncations_failed_total",
-                "Times that old segments of the write-ahead log could not be removed.",
-            ),
+            log: LogMetrics::new(registry),
             log_truncate_duration: summary(
                 "prometheus_tsdb_wal_truncate_duration_seconds",
                 "How long it took to checkpoint and remove old segments of the write-ahead log.",

@@ -45,12 +45,8 @@ impl Db {
         let maintenance = MaintenanceMetrics::new(registry);
         maintenance.limits(&options.retention);
         create_dir_durable(&*disk, dir).map_err(at(dir))?;
-        let lock = take_lock(&*disk, dir, &options, report)?;
-        maintenance.clean_start.set(match &lock {
-            None => -1.0,
-            Some(lock) if lock.was_there => 0.0,
-            Some(_) => 1.0,
-        });
+        let lock = options.lock_file.then(|| take_lock(&*disk, dir, report)).transpose()?;
+        maintenance.clean_start.set(clean_start(lock.as_ref()));
         remove_leftovers(&*disk, dir).map_err(at(dir))?;
         for block in repair_index_versions(&*disk, dir)? {
             report(Progress::Damaged(format!(
@@ -92,7 +88,7 @@ impl Db {
     }
 }
 
-fn at(path: &Path) -> impl FnOnce(io::Error) -> OpenError + use<> {
+pub(crate) fn at(path: &Path) -> impl FnOnce(io::Error) -> OpenError + use<> {
     let path = path.to_path_buf();
     move |error| OpenError::Io { path, error }
 }
@@ -154,7 +150,7 @@ impl HeadStart<'_> {
         Ok((head, recovered))
     }
 
-    fn parts(&self, log: GroupLog, chunks: head_chunks::Store, registry: &Registry) -> HeadParts {
+    fn parts(&self, log: Arc<GroupLog>, chunks: head_chunks::Store, registry: &Registry) -> HeadParts {
         let options = self.options;
         HeadParts {
             rules: ChunkRules {
@@ -177,44 +173,50 @@ impl HeadStart<'_> {
     }
 
     /// The log of all samples: syncs are measured, and savepoints depend on its segments.
-    fn open_log(&self, dir: &Path, segments: &SharedSegments) -> io::Result<GroupLog> {
+    fn open_log(&self, dir: &Path, segments: &SharedSegments) -> io::Result<Arc<GroupLog>> {
         let options = self.options;
         let mut writer = Writer::open(self.disk.clone(), dir.to_path_buf(), options.wal())?;
         if options.savepoints {
             let segments = segments.clone();
             writer.on_begin(move |segment, first| segments.lock().add(segment, first));
         }
-        let (stopwatch, durations) = (options.stopwatch.clone(), self.maintenance.log_syncs.clone());
+        let (stopwatch, durations) = (options.stopwatch.clone(), self.maintenance.log.syncs.clone());
         writer.time_syncs(SyncTimer { stopwatch, durations });
-        Ok(GroupLog::new(writer, options.start_timestamps, options.on_unsynced.clone()))
+        Ok(Arc::new(GroupLog::new(writer, options.start_timestamps, options.on_unsynced.clone())))
     }
 }
 
-fn take_lock(
+/// Locks a directory against other processes.
+pub(crate) fn take_lock(
     disk: &dyn Disk,
     dir: &Path,
-    options: &Options,
     report: &mut dyn FnMut(Progress),
-) -> Result<Option<FileLock>, OpenError> {
-    if !options.lock_file {
-        return Ok(None);
-    }
+) -> Result<FileLock, OpenError> {
     let path = dir.join(LOCK_FILE);
     match disk.lock(&path) {
         Ok(lock) => {
             if lock.was_there {
                 report(Progress::LockReplaced(path));
             }
-            Ok(Some(lock))
+            Ok(lock)
         }
         Err(error) if error.kind() == io::ErrorKind::WouldBlock => Err(OpenError::Locked(dir.to_path_buf())),
         Err(error) => Err(OpenError::Io { path, error }),
     }
 }
 
+/// What the metric of a clean start shows.
+pub(crate) fn clean_start(lock: Option<&FileLock>) -> f64 {
+    match lock {
+        None => -1.0,
+        Some(lock) if lock.was_there => 0.0,
+        Some(_) => 1.0,
+    }
+}
+
 /// Removes what a process left unfinished: directories of blocks, checkpoints and snapshots whose names say so, and our
 /// own half-repaired segments. Everything else with such a name is somebody else's.
-fn remove_leftovers(disk: &dyn Disk, dir: &Path) -> io::Result<()> {
+pub(crate) fn remove_leftovers(disk: &dyn Disk, dir: &Path) -> io::Result<()> {
     const SUFFIXES: [&str; 3] = [CREATION_SUFFIX, DELETION_SUFFIX, TEMPORARY_SUFFIX];
     let stem =
         |name: &'_ str| SUFFIXES.iter().find_map(|suffix| name.strip_suffix(suffix)).map(str::to_owned);

@@ -168,16 +168,23 @@ impl Options {
         if !(4..=8192).contains(&self.samples_per_chunk) {
             return refuse("samples per chunk must be between 4 and 8192");
         }
-        let page = crate::wal::format::PAGE_BYTES as u64;
-        if self.wal_segment_bytes < page || !self.wal_segment_bytes.is_multiple_of(page) {
-            return refuse("invalid segment size: it must be a multiple of 32KiB");
-        }
+        check_segment_bytes(self.wal_segment_bytes)?;
         check_float_encoding(self.floats, self.start_timestamps)?;
         if !(1..=255).contains(&self.out_of_order_samples_max) {
             return refuse("OOOCapMax must be between 1 and 255");
         }
         Ok(())
     }
+}
+
+/// Segments of a log are whole pages.
+pub(crate) fn check_segment_bytes(bytes: u64) -> Result<(), OpenError> {
+    let page = crate::wal::format::PAGE_BYTES as u64;
+    if bytes < page || !bytes.is_multiple_of(page) {
+        let text = "invalid segment size: it must be a multiple of 32KiB";
+        return Err(OpenError::Options(text.to_owned()));
+    }
+    Ok(())
 }
 
 /// Start timestamps need an encoding that has room for them.

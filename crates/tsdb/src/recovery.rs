@@ -19,6 +19,7 @@ use crate::savepoint::Start;
 use crate::wal::ahead::{ReplayHelper, SegmentItem, read_ahead};
 use crate::wal::format::{Segment, checkpoint_path, list_checkpoints, list_segments, list_strangers};
 use crate::wal::reader::{Damage, Repair, SegmentReader, repair};
+use crate::wal::record::{RecordKind, Records};
 pub(crate) use from_savepoint::SavepointFiles;
 
 /// What is being done at start, for a line in the log.
@@ -77,19 +78,40 @@ pub struct Recovered {
     pub savepoint_series: u64,
 }
 
+/// What the records of a log go to.
+pub(crate) trait LogSink {
+    /// What follows is of this segment, or of a checkpoint's.
+    fn begin_segment(&mut self, number: u32) {
+        let _ = number;
+    }
+
+    /// Takes a record of the log.
+    fn record(&mut self, kind: RecordKind, records: &Records);
+
+    /// Takes a record of the out-of-order log.
+    fn out_of_order_record(&mut self, kind: RecordKind, records: &Records) {
+        let _ = (kind, records);
+    }
+}
+
+impl LogSink for Replay<'_> {
+    fn record(&mut self, kind: RecordKind, records: &Records) {
+        Replay::record(self, kind, records);
+    }
+
+    fn out_of_order_record(&mut self, kind: RecordKind, records: &Records) {
+        Replay::out_of_order_record(self, kind, records);
+    }
+}
+
 /// A start under way.
-pub(crate) struct Recovery<'a> {
-    replay: Replay<'a>,
+pub(crate) struct Recovery<S> {
+    replay: S,
     helper: ReplayHelper,
     recovered: Recovered,
 }
 
-impl<'a> Recovery<'a> {
-    /// Nothing was read yet but `chunks_head`, which the replay has.
-    pub(crate) fn new(replay: Replay<'a>, helper: ReplayHelper) -> Self {
-        Recovery { replay, helper, recovered: Recovered::default() }
-    }
-
+impl Recovery<Replay<'_>> {
     /// Takes what only a `chunk_snapshot` directory in `data_dir` has. Comes before the log, which has newer exemplars.
     /// Returns whether some of it could not be read.
     pub(crate) fn chunk_snapshot(
@@ -111,6 +133,53 @@ impl<'a> Recovery<'a> {
         Ok(damaged)
     }
 
+    /// Reads the out-of-order log in `dir`.
+    pub(crate) fn out_of_order_log(
+        &mut self,
+        disk: &dyn Disk,
+        dir: &Path,
+        report: &mut dyn FnMut(Progress),
+    ) -> io::Result<()> {
+        let corruptions_before = self.recovered.corruptions;
+        self.strangers(disk, dir, report)?;
+        let segments = list_segments(disk, dir)?;
+        let last = segments.last().map_or(0, |segment| segment.number);
+        self.holes(dir, &segments, None, report);
+        for segment in &segments {
+            self.segment(disk, dir, segment.number, 0, true, report)?;
+            report(Progress::OutOfOrderSegment { segment: segment.number, last });
+        }
+        let whole = !segments.is_empty() && self.recovered.corruptions == corruptions_before;
+        self.replay.out_of_order_log_ends(whole);
+        Ok(())
+    }
+
+    /// Sets the head's times, and returns what was found.
+    ///
+    /// # Errors
+    /// When the disk refuses.
+    pub(crate) fn finish(self) -> io::Result<Recovered> {
+        let replayed = self.replay.finish()?;
+        Ok(Recovered {
+            unknown_series: replayed.unknown_series,
+            samples: replayed.samples,
+            savepoint_series: replayed.saved_series,
+            ..self.recovered
+        })
+    }
+}
+
+impl<S: LogSink> Recovery<S> {
+    /// Nothing of the logs was read yet.
+    pub(crate) fn new(replay: S, helper: ReplayHelper) -> Self {
+        Recovery { replay, helper, recovered: Recovered::default() }
+    }
+
+    /// Where the records went, and what was found.
+    pub(crate) fn into_sink(self) -> (S, Recovered) {
+        (self.replay, self.recovered)
+    }
+
     /// Reads checkpoint and segments of the log in `dir`, or what follows `start`.
     pub(crate) fn log(
         &mut self,
@@ -130,6 +199,7 @@ impl<'a> Recovery<'a> {
         for segment in segments.iter().filter(|segment| segment.number >= first) {
             let offset =
                 start.filter(|start| start.segment == segment.number).map_or(0, |start| start.offset);
+            self.replay.begin_segment(segment.number);
             self.segment(disk, dir, segment.number, offset, false, report)?;
             report(Progress::Segment { segment: segment.number, last });
         }
@@ -155,6 +225,7 @@ impl<'a> Recovery<'a> {
         report(Progress::Checkpoint { number });
         let checkpoint = checkpoint_path(dir, number);
         let records_before = self.recovered.records;
+        self.replay.begin_segment(number);
         for segment in list_segments(disk, &checkpoint)? {
             self.segment(disk, &checkpoint, segment.number, 0, false, report)?;
         }
@@ -215,41 +286,6 @@ impl<'a> Recovery<'a> {
             report(Progress::Damaged(format!("{}: no segment of the log; left alone", path.display())));
         }
         Ok(())
-    }
-
-    /// Reads the out-of-order log in `dir`.
-    pub(crate) fn out_of_order_log(
-        &mut self,
-        disk: &dyn Disk,
-        dir: &Path,
-        report: &mut dyn FnMut(Progress),
-    ) -> io::Result<()> {
-        let corruptions_before = self.recovered.corruptions;
-        self.strangers(disk, dir, report)?;
-        let segments = list_segments(disk, dir)?;
-        let last = segments.last().map_or(0, |segment| segment.number);
-        self.holes(dir, &segments, None, report);
-        for segment in &segments {
-            self.segment(disk, dir, segment.number, 0, true, report)?;
-            report(Progress::OutOfOrderSegment { segment: segment.number, last });
-        }
-        let whole = !segments.is_empty() && self.recovered.corruptions == corruptions_before;
-        self.replay.out_of_order_log_ends(whole);
-        Ok(())
-    }
-
-    /// Sets the head's times, and returns what was found.
-    ///
-    /// # Errors
-    /// When the disk refuses.
-    pub(crate) fn finish(self) -> io::Result<Recovered> {
-        let replayed = self.replay.finish()?;
-        Ok(Recovered {
-            unknown_series: replayed.unknown_series,
-            samples: replayed.samples,
-            savepoint_series: replayed.saved_series,
-            ..self.recovered
-        })
     }
 
     /// Reads a segment from `offset` on.

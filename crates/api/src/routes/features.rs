@@ -52,9 +52,9 @@ fn categories(settings: &Settings) -> Categories {
     for (category, name, on) in [
         ("otlp_receiver", "delta_conversion", false),
         ("otlp_receiver", "native_delta_ingestion", false),
-        ("prometheus", "agent_mode", false),
+        ("prometheus", "agent_mode", settings.agent),
         ("prometheus", "auto_reload_config", settings.auto_reload),
-        ("prometheus", "server_mode", true),
+        ("prometheus", "server_mode", !settings.agent),
         ("rules", "concurrent_rule_eval", flag("concurrent-rule-eval")),
         ("rules", "keep_firing_for", true),
         ("rules", "query_offset", true),

@@ -33,14 +33,21 @@ fn words(request: &Request, words: &'static str) -> Response<Body> {
 }
 
 /// `/-/healthy`
-pub fn healthy(_: Service, request: Request) -> Answered {
-    now(words(&request, "Prometheus Server is Healthy.\n"))
+pub fn healthy(service: Service, request: Request) -> Answered {
+    now(words(
+        &request,
+        match service.site().settings.agent {
+            false => "Prometheus Server is Healthy.\n",
+            true => "Prometheus Agent is Healthy.\n",
+        },
+    ))
 }
 
 /// `/-/ready`. While the server starts, the router has already refused the client. A server that accepts no
 /// samples is not ready, although it still answers queries.
 pub fn ready(api: Arc<Api>, request: Request) -> Answered {
     now(match api.store.admin.ingestion_failure() {
+        None if api.site.settings.agent => words(&request, "Prometheus Agent is Ready.\n"),
         None => words(&request, "Prometheus Server is Ready.\n"),
         Some(why) => {
             let why = format!("Ingestion has stopped, but queries are still answered: {why}");

@@ -31,7 +31,8 @@ type Answered = BoxFuture<'static, Response<Body>>;
 
 /// `/`
 pub fn home(service: Service, _: Request) -> Answered {
-    let target = service.site().external_path("/query");
+    let site = service.site();
+    let target = site.external_path(if site.settings.agent { "/agent" } else { "/query" });
     std::future::ready(redirect::found(&target)).boxed()
 }
 
@@ -132,7 +133,7 @@ fn shell<'a>(site: &'a Site, request: &'a Request) -> Shell<'a> {
         lookback: format_millis(i64::try_from(settings.lookback_delta.as_millis()).unwrap_or(i64::MAX)),
         admin: settings.admin,
         lifecycle: settings.lifecycle,
-        agent: false,
+        agent: settings.agent,
         consoles_link: "",
     }
 }

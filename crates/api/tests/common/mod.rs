@@ -220,6 +220,7 @@ fn settings() -> Settings {
         listen_address: "0.0.0.0:9090".to_owned(),
         cors_origin: LabelRegex::new(".*").expect("a regex"),
         page_title: "Prometheus".to_owned(),
+        agent: false,
         lifecycle: true,
         admin: false,
         remote_write: false,

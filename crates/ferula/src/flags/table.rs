@@ -72,7 +72,6 @@ impl<T: ValueType> Key<T> {
 
     const fn agent(mut self) -> Self {
         self.flag.mode = Mode::Agent;
-        self.flag.support = Support::NotYet(NO_AGENT_MODE);
         self
     }
 
@@ -94,7 +93,6 @@ impl<T: ValueType> Key<T> {
 
 const GO_ONLY: &str = "it tunes the Go runtime, and ferula has none";
 const NO_CONSOLES: &str = "console templates are not served yet";
-const NO_AGENT_MODE: &str = "agent mode is not supported yet; without it samples are stored here";
 const FIXED_SCRAPE_TIMES: &str =
     "scrapes that are only slightly late always get the time at which they were due";
 
@@ -219,23 +217,29 @@ flags! {
         "How much of the log is kept for destinations of remote write that do not have it yet. Beyond that, the oldest part is \
          dropped and not sent.",
         server;
-    AGENT_PATH: Text = "storage.agent.path", "data-agent/", "The agent's data directory.", agent;
-    AGENT_SEGMENT_BYTES: Bytes = "storage.agent.wal-segment-size", "0B", "How large a file of the agent's log may become.",
-        agent, hidden;
+    AGENT_PATH: Text = "storage.agent.path", "data-agent/",
+        "The agent's data directory. Prometheus' agent can continue with it, and the other way round.", agent;
+    AGENT_SEGMENT_BYTES: Bytes = "storage.agent.wal-segment-size", "0B",
+        "The largest size of a file of the agent's log, from 10MB to 256MB. Default: 128MB.", agent, hidden;
     AGENT_WAL_COMPRESSED: Switch = "storage.agent.wal-compression", "true", "Compress the agent's log.", agent;
     AGENT_WAL_COMPRESSION: WalCompression = "storage.agent.wal-compression-type", "snappy",
-        "How the agent's log is compressed.", agent, hidden;
+        "How the agent's log is compressed: snappy or zstd.", agent, hidden;
     AGENT_TRUNCATE_FREQUENCY: Span = "storage.agent.wal-truncate-frequency", "0s",
-        "How often the agent's log is cut.", agent, hidden;
+        "How often the agent forgets series that have ended, and shortens its log. Default: 2h.", agent, hidden;
     AGENT_RETENTION_MIN: Span = "storage.agent.retention.min-time", "5m",
-        "Samples stay in the agent's log at least for this long.", agent;
+        "A series is forgotten when it has no sample for this long before the newest one that was sent.", agent;
     AGENT_RETENTION_MAX: Span = "storage.agent.retention.max-time", "4h",
-        "Samples stay in the agent's log at most for this long, sent or not.", agent;
+        "Samples older than this may leave the agent's log though they were not sent. At least the time between two \
+         truncations.",
+        agent;
     AGENT_CHECKPOINT_FROM_MEMORY: Switch = "storage.agent.checkpoint-from-in-memory-series", "false",
-        "Write the agent's checkpoints from memory only.", agent;
+        "Write checkpoints from the series in memory, instead of reading the files that they replace.", agent;
     AGENT_CHECKPOINT_BATCH: Integer = "storage.agent.checkpoint-batch-size", "1000",
-        "How many entries the agent writes to a checkpoint at once.", agent;
-    AGENT_NO_LOCKFILE: Switch = "storage.agent.no-lockfile", "false", "Do not lock the agent's data directory.", agent;
+        "How many series are written at once to a checkpoint from memory.", agent;
+    AGENT_NO_LOCKFILE: Switch = "storage.agent.no-lockfile", "false",
+        "Do not lock the agent's data directory. Two agents on one directory destroy it, so this is for file systems without \
+         locks.",
+        agent;
     REMOTE_FLUSH_DEADLINE: Span = "storage.remote.flush-deadline", "1m",
         "How long shutdown may take to send what remote write has not sent yet. The rest is sent after the next \
          start.";
@@ -286,7 +290,8 @@ flags! {
     FEATURES: List = "enable-feature", "",
         "Experimental features to enable, separated by commas. Prometheus' documentation lists them: \
          https://prometheus.io/docs/prometheus/latest/feature_flags/";
-    AGENT: Switch = "agent", "false", "Run as an agent, which only scrapes and forwards samples.", not_yet(NO_AGENT_MODE);
+    AGENT: Switch = "agent", "false",
+        "Run as an agent: scrape and send by remote write. No queries, no rules, no history.";
     LOG_LEVEL: LogLevel = "log.level", "info", "The least severe lines to log. One of: [debug, info, warn, error]";
     LOG_FORMAT: LogFormat = "log.format", "logfmt", "How log lines are written. One of: [logfmt, json]";
 }

@@ -54,6 +54,16 @@ fn impossible_flags_are_refused_with_the_exit_codes_of_prometheus() {
              prometheus.WriteRequest, io.prometheus.write.v2.Request",
         ),
         (
+            &["--agent", "--storage.agent.wal-segment-size=1MB"],
+            1,
+            "flag 'storage.agent.wal-segment-size' must be set between 10MB and 256MB",
+        ),
+        (
+            &["--agent", "--storage.agent.checkpoint-batch-size=0"],
+            1,
+            "--storage.agent.checkpoint-batch-size must be greater than 0.",
+        ),
+        (
             &["--auto-gomemlimit.ratio=2"],
             1,
             "--auto-gomemlimit.ratio must be greater than 0 and less than or equal to 1.",
@@ -71,7 +81,6 @@ fn impossible_flags_are_refused_with_the_exit_codes_of_prometheus() {
 #[test]
 fn unsupported_flags_are_refused_with_advice() {
     for (argument, advice) in [
-        ("--agent", "(agent mode"),
         ("--web.enable-otlp-receiver", "--web.enable-remote-write-receiver"),
         ("--enable-feature=search-api", "--enable-feature=search-api"),
     ] {
@@ -99,6 +108,25 @@ fn a_size_beyond_its_bound_is_clamped() {
     let flags = check(&["--storage.tsdb.samples-per-chunk=100000", "--storage.ferula.max-head-memory=-1GB"]);
     let storage = flags.expect("accepted").storage;
     assert_eq!((storage.samples_per_chunk, storage.head_bytes_max), (u16::MAX, 0));
+}
+
+#[test]
+fn times_of_an_agent_are_completed_and_ordered() {
+    let minutes = |minutes: u64| Duration::from_secs(minutes * 60);
+    for (arguments, want) in [
+        (&[][..], (120, 5, 240)),
+        (&["--storage.agent.retention.max-time=1h"], (120, 5, 120)),
+        (&["--storage.agent.wal-truncate-frequency=6h"], (360, 5, 360)),
+        (
+            &["--storage.agent.retention.min-time=5h", "--storage.agent.retention.max-time=3h"],
+            (120, 300, 300),
+        ),
+        (&["--storage.agent.retention.min-time=0s", "--storage.agent.retention.max-time=0s"], (120, 5, 240)),
+    ] {
+        let agent = check(&[&["--agent"], arguments].concat()).expect("accepted").agent.expect("an agent");
+        let got = (agent.truncate_frequency, agent.retention_min, agent.retention_max);
+        assert_eq!(got, (minutes(want.0), minutes(want.1), minutes(want.2)), "{arguments:?}");
+    }
 }
 
 /// A value that is not the default.
@@ -137,11 +165,14 @@ fn every_supported_flag_changes_what_the_program_receives() {
     let mut checked = 0;
     for flag in FLAGS.iter().filter(|flag| flag.support == Support::Works) {
         let other = other_value(flag);
-        // The interval only matters if reloading is enabled.
-        let reload =
+        // The interval only matters if reloading is enabled, and flags of agents only to agents.
+        let mut without =
             if flag.name == table::AUTO_RELOAD.flag.name { vec![] } else { vec!["--config.auto-reload"] };
-        let with: Vec<&str> = reload.iter().copied().chain([other.as_str()]).collect();
-        assert_ne!(seen(&reload), seen(&with), "{other} has no effect");
+        if flag.mode == Mode::Agent {
+            without.push("--agent");
+        }
+        let with: Vec<&str> = without.iter().copied().chain([other.as_str()]).collect();
+        assert_ne!(seen(&without), seen(&with), "{other} has no effect");
         checked += 1;
     }
     assert!(checked > 40, "{checked}");

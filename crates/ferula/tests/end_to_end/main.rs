@@ -1,5 +1,6 @@
 //! The real binary from outside: how it starts and stops, and that a crash loses nothing.
 
+mod agent;
 mod alerts;
 mod backtest;
 mod circle;

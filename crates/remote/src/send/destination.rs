@@ -60,6 +60,7 @@ pub struct Setup {
 /// A running destination.
 pub struct Destination {
     progress: Arc<Progress>,
+    metrics: DestinationMetrics,
     /// Read the rest of the log, send it, and stop.
     finish: Shutdown,
     /// Stop immediately.
@@ -136,13 +137,19 @@ impl Destination {
             finish: finish.clone(),
             setup,
         };
+        let metrics = run.setup.metrics.clone();
         let task = tokio::spawn(run.run(positions));
-        Ok(Destination { progress, finish, abort, task })
+        Ok(Destination { progress, metrics, finish, abort, task })
     }
 
     /// The oldest position in the log that the destination still needs.
     pub fn oldest(&self) -> LogPosition {
         self.progress.oldest().record
+    }
+
+    /// Time of the newest sample that it has, in milliseconds.
+    pub fn newest_sent_ms(&self) -> Option<i64> {
+        self.metrics.newest_sent_ms()
     }
 
     /// How far sending has progressed.

@@ -213,6 +213,13 @@ impl WriteManager {
         }
     }
 
+    /// Time of the newest sample that every destination has, in milliseconds: 0 while one has none, `None` without
+    /// destinations.
+    pub fn lowest_sent_ms(&self) -> Option<i64> {
+        let destinations = self.0.destinations.lock().unwrap_or_else(PoisonError::into_inner);
+        destinations.iter().flatten().map(|running| running.destination.newest_sent_ms().unwrap_or(0)).min()
+    }
+
     /// Sends the rest of the log and stops, at the latest after the flush deadline. Nothing may be stored any
     /// more.
     pub async fn stop(&self) {

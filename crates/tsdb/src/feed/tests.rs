@@ -110,6 +110,21 @@ fn what_a_reader_holds_stays_until_it_lets_go() {
 }
 
 #[test]
+fn a_checkpoint_between_opening_and_reading_costs_no_series() {
+    let disk = FaultDisk::default();
+    let db = open(&disk, small_segments());
+    outgrow(&db, 0..1);
+    let middle = db.end();
+    db.hold(Some(Hold { from: middle, is_behind: true }));
+    let mut cursor = LogFeed::open(&db, middle).expect("opened");
+    outgrow(&db, 1..10);
+    assert!(cursor.first_segment().expect("listed") > 0, "the segments before it are gone");
+    // It panics at a series that no record named.
+    let read = drain(&mut *cursor, &mut std::collections::HashMap::new());
+    assert_eq!(read.len(), 9 * 60 * 300);
+}
+
+#[test]
 fn over_the_bound_the_log_goes_and_the_reader_hears_of_it() {
     let disk = FaultDisk::default();
     let options = Options { log_held_bytes_max: 4 * PAGE_BYTES as u64, ..small_segments() };

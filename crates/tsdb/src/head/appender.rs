@@ -418,7 +418,8 @@ impl<'a> HeadAppender<'a> {
 }
 
 /// An empty histogram of the same layout, which no chunk has to be begun for.
-fn zero_histogram(like: &HistogramValue) -> HistogramValue {
+/// The histogram without observations that a start timestamp stands for.
+pub(crate) fn zero_histogram(like: &HistogramValue) -> HistogramValue {
     match like {
         HistogramValue::Integer(like) => HistogramValue::Integer(Arc::new(Histogram {
             counter_reset_hint: CounterResetHint::Reset,

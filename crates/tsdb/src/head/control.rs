@@ -11,9 +11,7 @@ use ferula_storage::DiskError;
 
 use super::{ExemplarCounts, Head, HeldNumber, Moment, Pin};
 use crate::ids::TimeSpan;
-use crate::wal::Compression;
 use crate::wal::group::GroupLog;
-use crate::wal::writer::WriterStats;
 
 impl Head {
     /// Takes no in-order sample before `floor` from now on. When this returns, every commit that could have added one
@@ -84,18 +82,14 @@ impl Head {
         self.log.position()
     }
 
+    /// The log itself, for those who read it.
+    pub(crate) fn log(&self) -> &Arc<GroupLog> {
+        &self.log
+    }
+
     /// Why the last write to the log failed, if it did.
     pub(crate) fn log_failure(&self) -> Option<DiskError> {
         self.log.failure()
-    }
-
-    /// What was written to the log so far.
-    pub(crate) fn log_stats(&self) -> LogStats {
-        LogStats {
-            written: self.log.stats(),
-            failed_writes: self.log.failed_writes(),
-            compression: self.log.compression(),
-        }
     }
 
     /// Makes what was committed survive a power loss. Returns whether there was something to do.
@@ -219,11 +213,4 @@ impl Head {
     pub(crate) fn is_landing(&self) -> bool {
         self.flights.is_landing()
     }
-}
-
-/// What metrics say about the log.
-pub(crate) struct LogStats {
-    pub written: WriterStats,
-    pub failed_writes: u64,
-    pub compression: Compression,
 }

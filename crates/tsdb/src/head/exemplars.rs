@@ -8,6 +8,28 @@ use ferula_storage::AppendError;
 /// The most characters that an exemplar's labels may have together.
 const LABEL_CHARACTERS_MAX: usize = 128;
 
+/// Whether the labels are short enough.
+///
+/// # Errors
+/// [`AppendError::ExemplarLabelsTooLong`]
+pub fn check_labels(exemplar: &Exemplar) -> Result<(), AppendError> {
+    let characters: usize =
+        exemplar.labels.iter().map(|(name, value)| name.chars().count() + value.chars().count()).sum();
+    if characters > LABEL_CHARACTERS_MAX {
+        return Err(AppendError::ExemplarLabelsTooLong);
+    }
+    Ok(())
+}
+
+/// Whether a target shows the same exemplar again, which it does at every scrape until it has a new one. Without a time on
+/// the page, that of the scrape does not tell them apart.
+pub fn is_same(newest: &Exemplar, exemplar: &Exemplar) -> bool {
+    let timed = newest.has_timestamp || exemplar.has_timestamp;
+    newest.labels == exemplar.labels
+        && newest.value.to_bits() == exemplar.value.to_bits()
+        && (!timed || newest.timestamp == exemplar.timestamp)
+}
+
 /// How many exemplars there are.
 #[derive(Clone, Copy, Debug)]
 pub struct ExemplarCounts {
@@ -93,20 +115,10 @@ impl Exemplars {
 
     /// Whether an exemplar would be stored.
     pub fn check(&self, series: &LabelSet, exemplar: &Exemplar) -> Result<(), AppendError> {
-        let characters: usize =
-            exemplar.labels.iter().map(|(name, value)| name.chars().count() + value.chars().count()).sum();
-        if characters > LABEL_CHARACTERS_MAX {
-            return Err(AppendError::ExemplarLabelsTooLong);
-        }
+        check_labels(exemplar)?;
         let newest = self.by_series.get(series).and_then(VecDeque::back);
         let Some((_, newest)) = newest else { return Ok(()) };
-        // A target shows the same exemplar at every scrape until it has a new one. Without a time on the page, that of
-        // the scrape does not tell them apart.
-        let timed = newest.has_timestamp || exemplar.has_timestamp;
-        let same = newest.labels == exemplar.labels
-            && newest.value.to_bits() == exemplar.value.to_bits()
-            && (!timed || newest.timestamp == exemplar.timestamp);
-        if same {
+        if is_same(newest, exemplar) {
             return Err(AppendError::DuplicateExemplar);
         }
         let (at, newest_at) = (exemplar.timestamp.millis(), newest.timestamp.millis());

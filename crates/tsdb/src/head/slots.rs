@@ -139,7 +139,8 @@ pub fn handle(slot: SlotId, generation: u32) -> SeriesRef {
         .expect("the slot's number plus one is not 0")
 }
 
-fn split(series: SeriesRef) -> (SlotId, u32) {
+/// Slot and generation of a handle.
+pub fn split(series: SeriesRef) -> (SlotId, u32) {
     let number = series.get();
     (SlotId::new((number as u32).wrapping_sub(1)), (number >> 32) as u32)
 }

@@ -86,9 +86,9 @@ impl Db {
             .inspect_err(|_| self.maintenance.checkpoint_creations_failed.inc())?;
         done.checkpoint = Some((last, stats));
         series_state::update(&*self.disk, &self.dir, &self.head)?;
-        self.maintenance.log_truncations.inc();
+        self.maintenance.log.truncations.inc();
         remove_segments(&*self.disk, &wal, last)
-            .inspect_err(|_| self.maintenance.log_truncations_failed.inc())?;
+            .inspect_err(|_| self.maintenance.log.truncations_failed.inc())?;
         self.maintenance.checkpoint_deletions.inc();
         remove_checkpoints(&*self.disk, &wal, last)
             .inspect_err(|_| self.maintenance.checkpoint_deletions_failed.inc())?;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::{Progress, Recovery};
 use crate::disk::Disk;
-use crate::head::SavedSeriesError;
+use crate::head::{Replay, SavedSeriesError};
 use crate::head_chunks::load;
 use crate::ids::LogRef;
 use crate::savepoint::format::{FrameKind, SavepointError, SeriesDecoder, departed, exemplars, extra_refs};
@@ -55,7 +55,7 @@ impl<E: Into<UnfitReason>> From<E> for Unfit {
     }
 }
 
-impl Recovery<'_> {
+impl Recovery<Replay<'_>> {
     /// Brings the head to where the savepoint was taken, if there is one that can be used; returns where the log
     /// continues then. One that cannot is removed, and `segments` knows of no segment afterwards.
     ///

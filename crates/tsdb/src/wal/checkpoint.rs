@@ -56,6 +56,40 @@ pub fn checkpoint(
     options: WriterOptions,
     keep: &Keep<'_>,
 ) -> io::Result<CheckpointStats> {
+    write_checkpoint(disk, dir, last, options, |writer| {
+        let mut copy = CheckpointCopy {
+            writer,
+            keep,
+            batch: Vec::new(),
+            batch_bytes: 0,
+            metadata: SeriesMetadata::default(),
+            stats: CheckpointStats::default(),
+        };
+        let mut first = 0;
+        if let Some(previous) = list_checkpoints(&**disk, dir)?.into_iter().rfind(|number| *number < last) {
+            let directory = checkpoint_path(dir, previous);
+            for segment in list_segments(&**disk, &directory)? {
+                copy.segment(&**disk, &directory, segment.number)?;
+            }
+            first = previous + 1;
+        }
+        for segment in list_segments(&**disk, dir)? {
+            if (first..=last).contains(&segment.number) {
+                copy.segment(&**disk, dir, segment.number)?;
+            }
+        }
+        copy.finish()
+    })
+}
+
+/// Makes a checkpoint in place of all segments up to `last` that holds what `fill` writes.
+pub fn write_checkpoint<T>(
+    disk: &Arc<dyn Disk>,
+    dir: &Path,
+    last: u32,
+    options: WriterOptions,
+    fill: impl FnOnce(&mut Writer) -> io::Result<T>,
+) -> io::Result<T> {
     let target = checkpoint_path(dir, last);
     let mut temporary = target.clone().into_os_string();
     temporary.push(TEMPORARY_SUFFIX);
@@ -63,35 +97,16 @@ pub fn checkpoint(
     if disk.stat(temporary)?.is_some() {
         disk.remove_dir_all(temporary)?;
     }
-    let mut copy = CheckpointCopy {
-        writer: Writer::open(disk.clone(), temporary.to_path_buf(), options)?,
-        keep,
-        batch: Vec::new(),
-        batch_bytes: 0,
-        metadata: SeriesMetadata::default(),
-        stats: CheckpointStats::default(),
-    };
-    let mut first = 0;
-    if let Some(previous) = list_checkpoints(&**disk, dir)?.into_iter().rfind(|number| *number < last) {
-        let directory = checkpoint_path(dir, previous);
-        for segment in list_segments(&**disk, &directory)? {
-            copy.segment(&**disk, &directory, segment.number)?;
-        }
-        first = previous + 1;
-    }
-    for segment in list_segments(&**disk, dir)? {
-        if (first..=last).contains(&segment.number) {
-            copy.segment(&**disk, dir, segment.number)?;
-        }
-    }
-    let stats = copy.finish()?;
+    let mut writer = Writer::open(disk.clone(), temporary.to_path_buf(), options)?;
+    let filled = fill(&mut writer)?;
+    writer.sync()?;
     disk.sync_dir(temporary)?;
     if disk.stat(&target)?.is_some() {
         disk.remove_dir_all(&target)?;
     }
     disk.rename(temporary, &target)?;
     disk.sync_dir(dir)?;
-    Ok(stats)
+    Ok(filled)
 }
 
 /// Removes segments up to `last`.
@@ -112,7 +127,7 @@ pub fn remove_checkpoints(disk: &dyn Disk, dir: &Path, last: u32) -> io::Result<
 
 /// Copies what is kept.
 struct CheckpointCopy<'a> {
-    writer: Writer,
+    writer: &'a mut Writer,
     keep: &'a Keep<'a>,
     batch: Vec<Vec<u8>>,
     batch_bytes: usize,
@@ -228,7 +243,6 @@ impl CheckpointCopy<'_> {
             self.push(record)?;
         }
         self.flush()?;
-        self.writer.sync()?;
         Ok(self.stats)
     }
 }
