@@ -1,9 +1,10 @@
-//! Makes a history to replay alerts over: `cargo run --release -p ferula-tsdb --example history -- DIR [DAYS]`.
+//! Generates a history over which alerts can be replayed: `cargo run --release -p ferula-tsdb --example
+//! history -- DIR [DAYS]`.
 //!
-//! `DIR/data` gets blocks of 1,000 series (50 metrics of 20 instances) at one sample a minute for DAYS (30 unless said
-//! otherwise) days up to 20 November 2023; `DIR/prometheus.yml` and `DIR/rules.yml` get 500 alerting rules about them,
-//! ten forms for each metric. Counters restart, gauges swing with the day and now and then run away, so that alerts
-//! fire, but seldom. Everything is the same at every run.
+//! Writes blocks of 1,000 series (50 metrics of 20 instances) with one sample a minute to `DIR/data`, for
+//! DAYS days (default 30) up to 20 November 2023, and 500 alerting rules about them, ten forms for each
+//! metric, to `DIR/prometheus.yml` and `DIR/rules.yml`. Counters restart, and gauges follow the time of day
+//! with occasional excursions, so that alerts fire, but rarely. Every run generates the same data.
 
 use std::fmt::Write;
 use std::path::Path;
@@ -20,7 +21,7 @@ const MINUTE_MS: i64 = 60_000;
 const HOUR_MS: i64 = 60 * MINUTE_MS;
 /// The end of the history: 20 November 2023, 00:00 UTC.
 const END_MS: i64 = 1_700_438_400_000;
-/// Blocks as a server has them after some compactions.
+/// The length of blocks that a server has after some compactions.
 const BLOCK_MS: i64 = 18 * HOUR_MS;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -86,7 +87,7 @@ impl Series {
         }
     }
 
-    /// A number in 0..1 (splitmix64).
+    /// A random number in 0..1 (splitmix64).
     fn unit(&mut self) -> f64 {
         self.random = self.random.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.random;

@@ -1,9 +1,10 @@
-//! How long a start takes: `cargo run --release -p ferula-tsdb --example restart -- DIR [SERIES [SCRAPES [WAY]]]`.
+//! Measures how long a start takes: `cargo run --release -p ferula-tsdb --example restart -- DIR [SERIES
+//! [SCRAPES [WAY]]]`.
 //!
-//! `DIR` gets a head of SERIES (100,000 unless said otherwise) series with SCRAPES (240) samples each, 15 s apart, if it
-//! is not there. A savepoint is taken when 20 scrapes (five minutes) are left, and the longest commits meanwhile and
-//! before are told. Then the database is opened as after a kill: without the savepoint, with one and two threads, and
-//! with it; or only in the way that is named.
+//! If `DIR` does not exist, it is filled with a head of SERIES (default 100,000) series with SCRAPES (default
+//! 240) samples each, 15 s apart. A savepoint is taken 20 scrapes (five minutes) before the end, and the
+//! longest commits before and during it are printed. Then the database is opened as after a kill: without the
+//! savepoint, with one and two threads, and with it; or only in the way that WAY names.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -62,7 +63,7 @@ fn two_threads() -> ReplayHelper {
     })
 }
 
-/// CPU time of all threads of this process, those that ended included.
+/// CPU time of all threads of this process, including those that have ended.
 fn cpu_seconds() -> f64 {
     let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
     let fields: Vec<&str> = stat.rsplit(") ").next().unwrap_or_default().split(' ').collect();
@@ -109,14 +110,14 @@ fn fill(dir: &Path, series: usize, scrapes: i64) -> Result<(), Box<dyn std::erro
     })
 }
 
-/// Scrapes after the savepoint.
+/// Number of scrapes after the savepoint.
 const SCRAPES_AFTER_SAVEPOINT: i64 = 20;
 
 struct Load<'a> {
     db: &'a Db,
     refs: &'a [SeriesRef],
     values: Vec<f64>,
-    /// The longest commit.
+    /// The longest commit so far.
     longest: Duration,
 }
 
@@ -147,7 +148,7 @@ impl Load<'_> {
     }
 }
 
-/// Series of targets as Kubernetes has them: ten labels, some of which differ between targets.
+/// Series of targets like those of Kubernetes: ten labels, some of which differ between targets.
 fn labels(target: usize, metric: usize) -> LabelSet {
     LabelSet::from_pairs([
         ("__name__", format!("container_metric_{metric}_total")),

@@ -1,4 +1,4 @@
-//! What an operator asks for: deleting series, removing deleted samples for good, copies of the database.
+//! Administrative operations: deleting series, removing deleted samples from disk, backups.
 
 use std::path::Path;
 
@@ -14,8 +14,8 @@ use crate::ids::TimeSpan;
 use crate::maintain::Maintained;
 
 impl Db {
-    /// Marks the samples in `range` of series that satisfy all matchers of any set as deleted. They are not read any
-    /// more; the space is freed by compaction or by [`clean_tombstones`](Self::clean_tombstones).
+    /// Marks the samples in `range` as deleted for all series that match any of the matcher sets. They are no
+    /// longer returned by reads; compaction or [`clean_tombstones`](Self::clean_tombstones) frees the space.
     pub fn delete(&self, range: TimeRange, matcher_sets: &[Vec<Matcher>]) -> Result<(), DeleteError> {
         // No block may be cut meanwhile: it might miss what is being deleted.
         let _maintenance = self.pending.lock();
@@ -31,8 +31,8 @@ impl Db {
         Ok(())
     }
 
-    /// Series in blocks that do not stand for all series of their time, with what of the range they have. The log may have
-    /// their samples too, and would bring them back.
+    /// Series in blocks that hold only a part of the series of their time, with the part of the range that
+    /// they have. The log may have their samples too, and a replay would restore them.
     fn departed(
         &self,
         span: TimeSpan,
@@ -58,7 +58,7 @@ impl Db {
         Ok(departed)
     }
 
-    /// Writes the blocks that have deleted samples anew, without them.
+    /// Rewrites the blocks that have deleted samples, without them.
     pub fn clean_tombstones(&self, now_ms: i64) -> Result<Maintained, BlockError> {
         let _maintenance = self.pending.lock();
         let (cleaned, took) = self.options.stopwatch.time(|| self.clean_blocks(now_ms));
@@ -83,8 +83,8 @@ impl Db {
         Ok(done)
     }
 
-    /// Makes a copy of the database in `dir`: blocks as second names of the same files, and with `with_head` a block
-    /// of what the head holds.
+    /// Creates a backup of the database in `dir`: blocks as hard links to the same files, and with
+    /// `with_head` a block with the content of the head.
     pub fn snapshot_to(
         &self,
         dir: &Path,

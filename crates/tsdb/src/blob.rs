@@ -1,7 +1,8 @@
-//! Bytes of files that no longer change: mapped into memory, or read on demand.
+//! The content of files that no longer change: mapped into memory, or read on demand.
 //!
-//! Mapped is the default. Reading on demand is for network file systems and for containers whose limit counts
-//! mapped pages. A range past the end of the file is an error, never a fault: the length is fixed at open.
+//! Mapping is the default. Reading on demand is for network file systems, and for containers whose memory
+//! limit includes mapped pages. A range past the end of the file is an error, never a fault: the length is
+//! fixed when the file is opened.
 
 use std::io;
 use std::ops::Deref;
@@ -16,11 +17,12 @@ pub enum Access {
     /// Mapped into memory.
     #[default]
     Mapped,
-    /// With a read call for every range.
+    /// With a read call for each range.
     Pread,
 }
 
-/// A file that no longer changes. Clones are cheap and see the same file, also after its name is gone.
+/// A file that no longer changes. Clones are cheap and refer to the same file, even after its name has been
+/// removed.
 #[derive(Clone)]
 pub struct Blob {
     source: Source,
@@ -57,21 +59,21 @@ impl Blob {
         self.bytes
     }
 
-    /// Where the file is, or was when it was opened.
+    /// The path of the file when it was opened.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// The `len` bytes from `offset` on.
+    /// The `len` bytes at `offset`.
     ///
     /// # Errors
-    /// `UnexpectedEof` when the file has fewer.
+    /// `UnexpectedEof` if the file is shorter.
     pub fn range(&self, offset: u64, len: usize) -> io::Result<Piece> {
-        let past_end = || io::Error::new(io::ErrorKind::UnexpectedEof, "the file ends before");
+        let past_end = || io::Error::new(io::ErrorKind::UnexpectedEof, "the file is too short");
         let end = offset.checked_add(len as u64).filter(|end| *end <= self.bytes).ok_or_else(past_end)?;
         match &self.source {
             Source::Mapped(file) => {
-                // The ends fit `usize`: the file is mapped.
+                // The ends fit into `usize`, because the file is mapped.
                 Ok(Piece(Bytes::Mapped { file: file.clone(), start: offset as usize, end: end as usize }))
             }
             Source::Pread(file) => {
@@ -84,14 +86,14 @@ impl Blob {
         }
     }
 
-    /// Up to `len` bytes from `offset` on, fewer at the end of the file.
+    /// Up to `len` bytes at `offset`; fewer at the end of the file.
     pub fn prefix(&self, offset: u64, len: usize) -> io::Result<Piece> {
         let left = usize::try_from(self.bytes.saturating_sub(offset)).unwrap_or(usize::MAX);
         self.range(offset.min(self.bytes), len.min(left))
     }
 }
 
-/// Some bytes of a [`Blob`], or bytes in memory.
+/// A range of a [`Blob`], or bytes in memory.
 #[derive(Clone)]
 pub struct Piece(Bytes);
 
@@ -102,10 +104,10 @@ enum Bytes {
 }
 
 impl Piece {
-    /// The part from `from` to the `to`th byte.
+    /// The part from byte `from` up to, but not including, byte `to`.
     ///
     /// # Panics
-    /// When there are fewer bytes.
+    /// There are fewer bytes.
     pub fn slice(self, from: usize, to: usize) -> Piece {
         match self.0 {
             Bytes::Mapped { file, start, end } => {
@@ -122,7 +124,7 @@ impl Piece {
 }
 
 impl Piece {
-    /// The bytes as a vector; no copy when they are one already.
+    /// Converts to a vector; without a copy if it is one already.
     pub fn into_vec(self) -> Vec<u8> {
         match self.0 {
             Bytes::Mapped { file, start, end } => file[start..end].to_vec(),
@@ -166,7 +168,7 @@ mod tests {
     use crate::disk::FaultDisk;
 
     #[test]
-    fn both_ways_give_the_same_bytes_and_refuse_what_is_not_there() {
+    fn both_kinds_of_access_return_the_same_bytes_and_refuse_ranges_past_the_end() {
         let disk = FaultDisk::default();
         disk.create_dir_all(Path::new("/d")).expect("made");
         let path = Path::new("/d/f");

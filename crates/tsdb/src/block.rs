@@ -10,9 +10,9 @@
 //! Here: reading ([`Block`]), writing ([`BlockWriter`]), deleting. Elsewhere: bytes of a chunk (`ferula-chunk`),
 //! which blocks are merged (`compact`) or removed (`retention`).
 //!
-//! Always true: a directory with a ULID as its name is a whole block, because it is written under another name and
-//! renamed last; index and chunks never change after that; no reader panics on the bytes of a block, and its
-//! errors name file and place.
+//! Always true: a directory whose name is a ULID is a complete block, because it is written under another
+//! name and renamed at the end; index and chunks never change after that; no reader panics on the bytes of a
+//! block, and its errors name the file and position.
 
 pub mod bytes;
 pub mod chunks;
@@ -43,62 +43,61 @@ use crate::disk::Disk;
 pub const INDEX_FILE: &str = "index";
 /// The directory of chunk segments in the block's directory.
 pub const CHUNKS_DIR: &str = "chunks";
-/// Ends the name of a directory that is to become a block. Removed at start.
+/// Suffix of a directory that is being written. The next start removes it.
 pub const CREATION_SUFFIX: &str = ".tmp-for-creation";
-/// Ends the name of a directory that was a block. Removed at start.
+/// Suffix of a directory that is being deleted. The next start removes it.
 pub const DELETION_SUFFIX: &str = ".tmp-for-deletion";
 
 /// Why a block cannot be read or written.
 #[derive(Debug, thiserror::Error)]
 pub enum BlockError {
-    /// The disk refused.
+    /// The disk returned an error.
     #[error("{}: {source}", path.display())]
     Io {
-        /// Which file or directory.
+        /// The file or directory.
         path: PathBuf,
-        /// Why.
         source: io::Error,
     },
-    /// Bytes are not what they must be.
+    /// The content of a file is invalid.
     #[error("{}: {what} (at byte {offset})", path.display())]
     Corrupt {
-        /// Which file.
+        /// The file.
         path: PathBuf,
-        /// Where in it.
+        /// The position in it.
         offset: u64,
-        /// What is wrong there.
+        /// What is wrong.
         what: String,
     },
-    /// What was to be written breaks a rule of the format.
+    /// Content that was to be written violates the format.
     #[error("{0}")]
     Refused(String),
 }
 
 impl BlockError {
-    /// The disk's error with the file it is about.
+    /// A disk error with the file that it concerns.
     pub fn io(path: &Path, source: io::Error) -> Self {
         BlockError::Io { path: path.to_path_buf(), source }
     }
 
-    /// Damage at a place of a file.
+    /// Invalid content at a position in a file.
     pub fn corrupt(path: &Path, offset: u64, what: impl Into<String>) -> Self {
         BlockError::Corrupt { path: path.to_path_buf(), offset, what: what.into() }
     }
 
-    /// Whether the file is not there.
+    /// Whether the file does not exist.
     pub fn is_not_found(&self) -> bool {
         matches!(self, BlockError::Io { source, .. } if source.kind() == io::ErrorKind::NotFound)
     }
 }
 
-/// Directories of blocks in a data directory, sorted by name: those named by a ULID.
+/// The directories of blocks in a data directory, recognized by their ULIDs and sorted by name.
 pub fn block_dirs(disk: &dyn Disk, data_dir: &Path) -> Result<Vec<PathBuf>, BlockError> {
     let entries = disk.list(data_dir).map_err(|error| BlockError::io(data_dir, error))?;
     let blocks = entries.into_iter().filter(|entry| entry.stat.is_dir && entry.name.parse::<Ulid>().is_ok());
     Ok(blocks.map(|entry| data_dir.join(entry.name)).collect())
 }
 
-/// Removes a block so that no reader ever finds half of it: another name first.
+/// Removes a block. It is renamed first, so that no reader ever sees half of it.
 pub fn remove_block(disk: &dyn Disk, block_dir: &Path) -> Result<(), BlockError> {
     let mut doomed = block_dir.as_os_str().to_owned();
     doomed.push(DELETION_SUFFIX);

@@ -1,6 +1,7 @@
-//! Numbers and texts in front of a slice and behind a vector, as all files of a database have them.
+//! Reads numbers and texts from the front of a slice, and appends them to a vector, in the encodings of all
+//! files of a database.
 //!
-//! Elsewhere: LEB128 itself (`ferula_chunk::leb128`), reading that knows its place in a file (`block::bytes`).
+//! Elsewhere: LEB128 itself (`ferula_chunk::leb128`), and reading with positions for errors (`block::bytes`).
 
 use ferula_chunk::leb128;
 
@@ -16,17 +17,17 @@ pub fn put_varint(out: &mut Vec<u8>, value: i64) {
     put_uvarint(out, leb128::zigzag(value));
 }
 
-/// Appends text with its length before it.
+/// Appends text preceded by its length.
 pub fn put_text(out: &mut Vec<u8>, text: &str) {
     put_uvarint(out, text.len() as u64);
     out.extend_from_slice(text.as_bytes());
 }
 
-/// The bytes ended before the value did, or the value is impossible.
+/// The input ends before the value does, or the value is invalid.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BadInput;
 
-/// Takes values from the front of a slice.
+/// Reads values from the front of a slice.
 pub struct Input<'a>(pub &'a [u8]);
 
 impl<'a> Input<'a> {
@@ -59,7 +60,7 @@ impl<'a> Input<'a> {
     /// An unsigned LEB128 integer.
     #[inline]
     pub fn uvarint(&mut self) -> Result<u64, BadInput> {
-        // Most are this short.
+        // Most integers are this short.
         match self.0 {
             [first, rest @ ..] if *first < 0x80 => {
                 self.0 = rest;
@@ -92,8 +93,8 @@ impl<'a> Input<'a> {
         self.bytes(length)
     }
 
-    /// A count of things that take at least `bytes_each` bytes: refused when they cannot be there, so that a
-    /// damaged count never asks for memory.
+    /// A count of items that take at least `bytes_each` bytes each. It is refused if there cannot be that
+    /// many, so that a damaged count never causes a large allocation.
     pub fn count(&mut self, bytes_each: usize) -> Result<usize, BadInput> {
         let count = usize::try_from(self.uvarint()?).map_err(|_| BadInput)?;
         if count > self.0.len() / bytes_each { Err(BadInput) } else { Ok(count) }
@@ -105,7 +106,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn varints_return_what_was_put() {
+    fn varints_survive_a_round_trip() {
         for value in [0, 1, -1, 63, 64, -64, -65, 1 << 40, i64::MAX, i64::MIN] {
             let mut bytes = Vec::new();
             put_varint(&mut bytes, value);
@@ -118,7 +119,7 @@ mod tests {
     }
 
     #[test]
-    fn a_count_that_cannot_be_is_refused() {
+    fn an_impossible_count_is_refused() {
         let mut bytes = Vec::new();
         put_uvarint(&mut bytes, 1 << 50);
         bytes.extend([0; 16]);

@@ -1,9 +1,9 @@
-//! `chunk_snapshot.<segment>.<offset>`: the head as Prometheus writes it when it stops, with the feature
+//! `chunk_snapshot.<segment>.<offset>`: the head as Prometheus writes it at shutdown with the feature
 //! `memory-snapshot-on-shutdown`.
 //!
-//! Samples, series and deletions of a snapshot are also in the log and in `chunks_head`, which Prometheus cuts just as it
-//! does without the feature. Only exemplars stay longer in it than in the log, so only these are read; see
-//! docs/decisions/chunk-snapshots.md. The directory is left as it is.
+//! The samples, series and deletions of a snapshot are also in the log and in `chunks_head`, which Prometheus
+//! truncates as it does without the feature. Only exemplars stay longer in it than in the log, so only these
+//! are read; see docs/decisions/chunk-snapshots.md. The directory is not changed.
 
 use std::collections::HashMap;
 use std::io;
@@ -17,24 +17,24 @@ use crate::wal::SegmentReader;
 use crate::wal::format::list_segments;
 use crate::wal::record::{RecordKind, Records, labels};
 
-/// Begins the name of a snapshot's directory.
+/// Prefix of a snapshot's directory name.
 pub(crate) const PREFIX: &str = "chunk_snapshot.";
 const SERIES: u8 = 1;
 const EXEMPLARS: u8 = 3;
 
-/// What a snapshot held.
+/// The content of a snapshot.
 #[derive(Debug, Default)]
 pub(crate) struct Snapshot {
-    /// Series and their exemplars, in the order in which they came.
+    /// Series and their exemplars, in the stored order.
     pub exemplars: Vec<(LabelSet, Exemplar)>,
-    /// The largest ref of a series.
+    /// The largest series ref.
     pub newest_ref: u64,
-    /// Places that could not be read.
+    /// Errors in parts that could not be read.
     pub damages: Vec<String>,
 }
 
-/// Reads the newest snapshot in `dir`; `None` when there is none, or when the log ends before it: then it is of
-/// another log. `last_segment` is the last of the log.
+/// Reads the newest snapshot in `dir`. `None` if there is none, or if it is newer than the end of the log,
+/// and so belongs to a different one. `last_segment` is the last segment of the log.
 pub(crate) fn load(disk: &dyn Disk, dir: &Path, last_segment: u32) -> io::Result<Option<Snapshot>> {
     let Some((segment, directory)) = newest(disk, dir)? else { return Ok(None) };
     if last_segment < segment {
@@ -85,7 +85,7 @@ impl Snapshot {
                 series.insert(log_ref, labels);
             }
             EXEMPLARS => {
-                // The body is that of a record of the log.
+                // The body has the format of a record of the log.
                 let logged = [&[RecordKind::Exemplars as u8], body].concat();
                 records.decode(&logged).map_err(|error| error.to_string())?;
                 let known = records
@@ -94,14 +94,14 @@ impl Snapshot {
                     .filter_map(|logged| Some((series.get(&logged.series.get())?.clone(), logged.exemplar)));
                 self.exemplars.extend(known);
             }
-            // Deletions, and what later versions may add.
+            // Deletions, and record types that later versions may add.
             _ => {}
         }
         Ok(())
     }
 }
 
-/// Ref and labels; the chunk behind them is not needed.
+/// Ref and labels; the chunk after them is not needed.
 fn series_of(body: &[u8]) -> Result<(u64, LabelSet), BadInput> {
     let mut input = Input(body);
     Ok((input.u64_be()?, labels(&mut input)?))
@@ -139,7 +139,7 @@ mod tests {
             put_uvarint(&mut record, text.len() as u64);
             record.extend(text.as_bytes());
         }
-        // The chunk, which is not looked at.
+        // The chunk, which is ignored.
         record.extend([0; 9]);
         record
     }
@@ -158,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn exemplars_come_with_the_labels_of_their_series() {
+    fn exemplars_have_the_labels_of_their_series() {
         let records = [series(7, "m"), vec![2, 9, 9], exemplars(7, 5), exemplars(8, 6), vec![SERIES, 1]];
         let disk = written("chunk_snapshot.000003.0000000100", &records);
         disk.create_dir_all(&Path::new(DIR).join("chunk_snapshot.000002.0000009999")).expect("room");
@@ -180,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn a_snapshot_ahead_of_the_log_is_not_its_own() {
+    fn a_snapshot_ahead_of_the_log_is_ignored() {
         let disk = written("chunk_snapshot.000003.0000000100", &[series(7, "m")]);
         assert!(load(&disk, Path::new(DIR), 2).expect("readable").is_none());
     }

@@ -8,8 +8,8 @@ use crate::db::Db;
 pub(crate) const LOCK_FILE: &str = "lock";
 
 impl Db {
-    /// Writes everything that is still in memory only, and takes no more commits. Dropping the database without
-    /// it loses nothing that was committed, but the next start has to read more.
+    /// Writes everything that is still only in memory, and accepts no more commits. Dropping the database
+    /// without calling this loses nothing that was committed, but the next start has to read more.
     pub fn close(&self) -> io::Result<()> {
         if !self.head.close() {
             return Ok(());
@@ -17,7 +17,7 @@ impl Db {
         let flushed = self.head.flush();
         if let Err(error) = self.take_savepoint(&mut self.pending.lock()) {
             ferula_telemetry::warn!(
-                "No savepoint was written, the next start reads the whole log",
+                "Writing the savepoint failed; the next start reads the whole log",
                 component = "tsdb",
                 err = error
             );

@@ -1,8 +1,9 @@
-//! Making blocks out of blocks, and out of the head.
+//! Creates blocks from blocks, and from the head.
 //!
-//! `plan` decides which blocks become one, from what their `meta.json` say. `run` writes the one: it merges any
-//! number of sources, series by series. `merge` brings the chunks of one series together, `encode` writes samples
-//! into new chunks where old ones cannot be copied. `uploads` holds back what another program still has to copy.
+//! `plan` decides from their `meta.json` which blocks are merged. `run` writes a block from any number of
+//! sources, series by series. `merge` combines the chunks of one series, and `encode` writes samples into new
+//! chunks where old ones cannot be copied. `uploads` holds back blocks that another program still has to
+//! copy.
 
 mod encode;
 mod heap;

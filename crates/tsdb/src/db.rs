@@ -1,4 +1,4 @@
-//! The database: what it is made of, and what is asked of it while it runs.
+//! The database: its parts, and the operations on it.
 //!
 //! ```text
 //! open      lock, leftovers, blocks, chunks_head, log ──▶ Head          open.rs
@@ -41,12 +41,12 @@ pub struct Db {
     pub(crate) pending: Mutex<Pending, rank::Maintenance>,
     pub(crate) retention: Mutex<Retention, rank::Retention>,
     pub(crate) maintenance: MaintenanceMetrics,
-    /// Bits of the share of ended series at which they leave the head.
+    /// The bits of a float: the share of ended series at which they are removed from the head.
     pub(crate) stale_threshold: AtomicU64,
     pub(crate) recovered: Recovered,
-    /// What readers of the log still need.
+    /// The part of the log that readers still need.
     pub(crate) held: Held,
-    /// Held from the start to the end.
+    /// Held for the whole life of the database.
     pub(crate) lock: Mutex<Option<FileLock>, rank::LockFile>,
 }
 
@@ -56,7 +56,7 @@ impl Db {
         HeadAppender::new(&self.head)
     }
 
-    /// What the start found.
+    /// Findings of the start.
     pub fn recovered(&self) -> &Recovered {
         &self.recovered
     }
@@ -71,13 +71,13 @@ impl Db {
         self.head.log_failure().map(CommitError::Log)
     }
 
-    /// Makes what was committed survive a power loss. Returns whether there was something to do. Call it soon after
-    /// [`Options::on_unsynced`] was called, and again when it failed.
+    /// Makes commits survive a power loss. Returns whether there was anything to sync. Call it soon after
+    /// [`Options::on_unsynced`] was called, and again if it fails.
     pub fn sync(&self) -> io::Result<bool> {
         self.head.sync()
     }
 
-    /// Changes how far back out-of-order samples and exemplars may be, in milliseconds; 0 for not at all.
+    /// Sets how old out-of-order samples and exemplars may be, in milliseconds; 0 disables them.
     pub fn set_out_of_order_window(&self, window_ms: i64) -> io::Result<()> {
         self.head.set_out_of_order_window(window_ms, || {
             let writer = Writer::open(self.disk.clone(), self.dir.join(WBL_DIR), self.options.wal())?;
@@ -85,10 +85,10 @@ impl Db {
         })
     }
 
-    /// Changes how new chunks of floats are written; `None` for what the database was opened with.
+    /// Sets the encoding of new chunks of floats; `None` restores the one with which the database was opened.
     ///
     /// # Errors
-    /// When start timestamps are stored and the encoding has no room for them.
+    /// Start timestamps are stored, but the encoding cannot represent them.
     pub fn set_float_encoding(&self, encoding: Option<FloatEncoding>) -> Result<(), OpenError> {
         let encoding = encoding.unwrap_or(self.options.floats);
         check_float_encoding(encoding, self.options.start_timestamps)?;
@@ -101,18 +101,18 @@ impl Db {
         BlockOptions { floats: self.head.float_encoding(), ..self.options.blocks }
     }
 
-    /// Changes how many exemplars are kept.
+    /// Sets the number of exemplars to keep.
     pub fn set_exemplars_max(&self, max: usize) {
         self.head.set_exemplars_max(max);
     }
 
-    /// Changes how much is kept.
+    /// Sets the retention.
     pub fn set_retention(&self, retention: Retention) {
         self.maintenance.limits(&retention);
         *self.retention.lock() = retention;
     }
 
-    /// The blocks, in order of their start.
+    /// The blocks, ordered by their start.
     pub fn blocks(&self) -> Arc<[Arc<Block>]> {
         self.views.get().blocks
     }
@@ -122,17 +122,17 @@ impl Db {
         &self.head
     }
 
-    /// The largest labels of the head, for `/api/v1/status/tsdb`; `label` is the metric name, mostly.
+    /// The largest labels of the head, for `/api/v1/status/tsdb`; `label` is usually the metric name.
     pub fn cardinality(&self, label: &str, limit: usize) -> Cardinality {
         self.head.cardinality(label, limit)
     }
 
-    /// First time and number of samples of each in-order chunk of a series in the head, for tools and tests.
+    /// Start time and number of samples of each in-order chunk of a series in the head, for tools and tests.
     pub fn head_chunks(&self, labels: &LabelSet) -> Vec<(i64, u16)> {
         self.head.chunks_of(labels)
     }
 
-    /// Metadata of the series with these labels, when it was appended.
+    /// Metadata of the series with these labels, if it was appended.
     pub fn series_metadata(&self, labels: &LabelSet) -> Option<MetricMetadata> {
         self.head.metadata(labels)
     }

@@ -1,13 +1,12 @@
-//! The one door to the disk: what the engine asks of a file system, so that tests can put a crash or
-//! a full disk between any two writes.
+//! The interface to the disk, as a trait so that tests can simulate a crash or a full disk between any two
+//! writes.
 //!
 //! Here: the traits, and small helpers that only use them. Elsewhere: the real file system (`real`),
 //! a file system in memory that can fail on command (`fault`), a view of a disk whose changes stay in memory
 //! (`overlay`).
 //!
-//! What a caller may rely on, and what it may not: bytes written are readable at once; they survive a
-//! killed process; they survive a power loss only after `sync_data`; a new name survives a power loss
-//! only after `sync_dir` of its directory.
+//! Guarantees: written bytes can be read at once, and survive a killed process; they survive a power loss
+//! only after `sync_data`; a new name survives a power loss only after `sync_dir` of its directory.
 
 mod fault;
 mod overlay;
@@ -24,35 +23,35 @@ pub use real::RealDisk;
 
 /// A file system.
 pub trait Disk: Send + Sync {
-    /// Makes a directory and those above it; no error when it is there already.
+    /// Creates a directory and its parents; succeeds if it exists already.
     fn create_dir_all(&self, dir: &Path) -> io::Result<()>;
 
-    /// What lies in a directory, sorted by name.
+    /// Lists a directory, sorted by name.
     ///
     /// # Errors
-    /// `NotFound` when there is no such directory.
+    /// `NotFound` if the directory does not exist.
     fn list(&self, dir: &Path) -> io::Result<Vec<DirEntry>>;
 
-    /// Makes a file that holds nothing yet; one that was there is emptied.
+    /// Creates an empty file, or truncates an existing one.
     fn create(&self, path: &Path) -> io::Result<Box<dyn WriteFile>>;
 
-    /// Opens a file to write behind its end.
+    /// Opens a file for appending.
     ///
     /// # Errors
-    /// `NotFound` when there is no such file.
+    /// `NotFound` if the file does not exist.
     fn append(&self, path: &Path) -> io::Result<Box<dyn WriteFile>>;
 
-    /// Opens a file to read, also while it is being written.
+    /// Opens a file for reading, even while it is being written.
     fn open(&self, path: &Path) -> io::Result<Arc<dyn ReadFile>>;
 
-    /// The bytes of a finished file, mapped into memory where the disk can do that. The file must not be
-    /// written or shortened while the bytes are in use; removing its name is allowed.
+    /// The content of a finished file, mapped into memory if the disk supports that. The file must not be
+    /// written or truncated while the content is in use; its name may be removed.
     fn map(&self, path: &Path) -> io::Result<Arc<dyn MappedFile>>;
 
-    /// Renames a file or directory, atomically; a file of that name is replaced.
+    /// Renames a file or directory atomically; an existing file with the new name is replaced.
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
 
-    /// A second name for a file.
+    /// Adds a second name for a file.
     fn hard_link(&self, from: &Path, to: &Path) -> io::Result<()>;
 
     /// Removes a file.
@@ -64,69 +63,67 @@ pub trait Disk: Send + Sync {
     /// Makes the names in a directory survive a power loss.
     fn sync_dir(&self, dir: &Path) -> io::Result<()>;
 
-    /// Whether the name exists, and as what.
+    /// What the path names, if it exists.
     fn stat(&self, path: &Path) -> io::Result<Option<Stat>>;
 
-    /// Takes the lock file at `path` for as long as the returned value lives.
+    /// Holds the lock file at `path` for as long as the returned value lives.
     ///
     /// # Errors
-    /// `WouldBlock` when another process holds it.
+    /// `WouldBlock` if another process holds it.
     fn lock(&self, path: &Path) -> io::Result<FileLock>;
 
-    /// Size of the whole file system that holds `path`, in bytes.
+    /// Size of the file system that contains `path`, in bytes.
     fn total_bytes(&self, path: &Path) -> io::Result<u64>;
 }
 
-/// One name in a directory.
+/// An entry of a directory.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DirEntry {
-    /// Its name, without the directory. Names that are not UTF-8 are left out of listings.
+    /// Its name, without the directory. Names that are not UTF-8 are omitted from listings.
     pub name: String,
-    /// What it names.
     pub stat: Stat,
 }
 
-/// What a name stands for.
+/// What a path names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Stat {
-    /// Whether it is a directory.
     pub is_dir: bool,
-    /// Length of a file in bytes, 0 for a directory.
+    /// Length of a file in bytes; 0 for a directory.
     pub bytes: u64,
 }
 
-/// A file open for writing. Dropping it closes it without syncing.
+/// A file that is open for writing. Dropping it closes it without a sync.
 pub trait WriteFile: Send {
-    /// Writes all of `bytes` behind what is there. After an error, how much was written is unknown.
+    /// Appends `bytes`. After an error, it is unknown how much was written.
     fn write_all(&mut self, bytes: &[u8]) -> io::Result<()>;
 
-    /// Makes what was written survive a power loss.
+    /// Makes written data survive a power loss.
     fn sync_data(&mut self) -> io::Result<()>;
 
-    /// Shortens the file, or lengthens it with zeros; writing continues at its new end.
+    /// Truncates the file, or extends it with zeros; writing continues at its new end.
     fn set_len(&mut self, bytes: u64) -> io::Result<()>;
 }
 
-/// A file open for reading.
+/// A file that is open for reading.
 pub trait ReadFile: Send + Sync {
-    /// Fills `buf` from `offset`; fewer bytes only at the end of the file. Returns how many there were.
+    /// Fills `buf` from `offset`, with fewer bytes only at the end of the file. Returns their number.
     fn read_at(&self, buf: &mut [u8], offset: u64) -> io::Result<usize>;
 
-    /// Length of the file now.
+    /// The current length of the file.
     fn bytes(&self) -> io::Result<u64>;
 }
 
-/// Bytes of a finished file.
+/// The content of a finished file.
 pub trait MappedFile: Send + Sync + Deref<Target = [u8]> {}
 
-/// What [`Disk::lock`] returns; dropping it releases the lock.
+/// The result of [`Disk::lock`]; dropping it releases the lock.
 pub struct FileLock {
-    /// Whether the lock file was there before: the last user did not close cleanly.
+    /// Whether the lock file already existed, because the last user did not shut down cleanly.
     pub was_there: bool,
     pub(crate) _guard: Box<dyn Send + Sync>,
 }
 
-/// The whole file, which must not be longer than `bytes_max`.
+/// Reads a whole file, which must not be longer than `bytes_max`.
 pub fn read_file(disk: &dyn Disk, path: &Path, bytes_max: u64) -> io::Result<Vec<u8>> {
     let file = disk.open(path)?;
     let bytes = file.bytes()?;
@@ -142,7 +139,7 @@ pub fn read_file(disk: &dyn Disk, path: &Path, bytes_max: u64) -> io::Result<Vec
     Ok(buf)
 }
 
-/// Bytes of all files below a directory; 0 for one that cannot be read.
+/// Total size of all files below a directory; 0 if it cannot be read.
 pub fn directory_bytes(disk: &dyn Disk, dir: &Path) -> u64 {
     let entries = disk.list(dir).unwrap_or_default();
     let bytes = entries.iter().map(|entry| match entry.stat.is_dir {
@@ -152,14 +149,15 @@ pub fn directory_bytes(disk: &dyn Disk, dir: &Path) -> u64 {
     bytes.sum()
 }
 
-/// Path of a file that is to become `path`.
+/// The name under which `path` is written before it is renamed.
 pub fn unfinished(path: &Path) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(".tmp");
     name.into()
 }
 
-/// Writes a small file so that readers, and a start after a power loss, see the old or the new one: another name, sync, rename.
+/// Writes a small file such that readers, and a start after a power loss, see either the old or the new
+/// content: writes under another name, syncs, renames.
 pub fn write_whole(disk: &dyn Disk, path: &Path, data: &[u8]) -> io::Result<()> {
     let unfinished = unfinished(path);
     let mut file = disk.create(&unfinished)?;
@@ -170,7 +168,7 @@ pub fn write_whole(disk: &dyn Disk, path: &Path, data: &[u8]) -> io::Result<()> 
     disk.sync_dir(path.parent().unwrap_or(path))
 }
 
-/// Makes a directory and those above it, so that their names survive a power loss. A directory above that this process
+/// Creates a directory and its parents such that their names survive a power loss. A parent that this process
 /// may not read cannot be synced, and is left to the file system.
 pub fn create_dir_durable(disk: &dyn Disk, dir: &Path) -> io::Result<()> {
     let missing = |dir: &&Path| !dir.as_os_str().is_empty() && matches!(disk.stat(dir), Ok(None));
@@ -186,7 +184,7 @@ pub fn create_dir_durable(disk: &dyn Disk, dir: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// Whether the disk has no room.
+/// Whether the disk is full.
 pub fn is_full(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
 }

@@ -1,8 +1,9 @@
-//! The log as others read it while it is written: [`LogFeed`] of the database.
+//! Reading the log while it is being written: the database's [`LogFeed`].
 //!
-//! A cursor reads whole records only, because it stops at the writer's position. When it is opened, it passes over what
-//! stands before its position and takes the series of it. A segment that is gone was let go because it was over the bound of
-//! what is kept for readers; the cursor continues with the oldest one that is there, and says so.
+//! A cursor reads only complete records, because it stops at the writer's position. When it is opened, it
+//! skips what precedes its position but reads the series there. A missing segment was removed because it
+//! exceeded the limit of what is kept for readers; the cursor then continues with the oldest existing one and
+//! reports this.
 
 use std::collections::{HashSet, VecDeque};
 use std::path::{Path, PathBuf};
@@ -43,16 +44,16 @@ impl LogFeed for Db {
     }
 }
 
-/// After the newest record of a log.
+/// The position after the newest record of a log.
 pub(crate) fn end_of(log: &GroupLog) -> LogPosition {
     let (segment, offset) = log.position();
     LogPosition { segment, offset }
 }
 
-/// With so many series of earlier segments a call ends: a checkpoint may have millions.
+/// A call ends after this many series of earlier segments: a checkpoint may have millions.
 const EARLIER_SERIES: usize = 4096;
 
-/// A segment that stands before the position: only its series are wanted.
+/// A segment before the position, of which only the series are read.
 struct Earlier {
     dir: PathBuf,
     number: u32,
@@ -66,12 +67,12 @@ pub(crate) struct Cursor {
     dir: PathBuf,
     log: Arc<GroupLog>,
     earlier: VecDeque<Earlier>,
-    /// Stands in the first of them once that was begun.
+    /// The current one is the first, once reading of it has begun.
     earlier_reader: Option<SegmentReader>,
     reader: Option<SegmentReader>,
-    /// Where the next record begins.
+    /// Position of the next record.
     at: LogPosition,
-    /// The writer's position when it was asked last.
+    /// The writer's last known position.
     limit: LogPosition,
     records: Records,
 }
@@ -110,14 +111,15 @@ impl Cursor {
         Ok(Cursor { disk, dir, log, earlier, earlier_reader, reader, at: from, limit, records })
     }
 
-    /// Reads series and metadata of the earlier segments, some in each call; `false` when there are no more.
+    /// Reads series and metadata of the earlier segments, a part in each call; returns `false` when there are
+    /// no more.
     fn read_earlier(&mut self, out: &mut LogRecords) -> Result<bool, DiskError> {
         let Some(earlier) = self.earlier.front() else { return Ok(false) };
         let reader = match &mut self.earlier_reader {
             Some(reader) => reader,
             None => match SegmentReader::open(&*self.disk, &earlier.dir, earlier.number) {
                 Ok(reader) => self.earlier_reader.insert(reader),
-                // A checkpoint took its place meanwhile, which has all that is still named.
+                // Meanwhile it was replaced by a checkpoint, which has every series that is still referred to.
                 Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
                     self.earlier = earlier_segments(&*self.disk, &self.dir, self.at)?;
                     return Ok(true);
@@ -141,21 +143,21 @@ impl Cursor {
         Ok(true)
     }
 
-    /// Whether the place is before the writer's.
+    /// Whether the position is before the writer's.
     fn has_more(&mut self) -> bool {
         if self.at < self.limit {
             return true;
         }
         self.limit = end_of(&self.log);
         if let Some(reader) = &mut self.reader {
-            // What it has in its buffer may have been cut short when it was read.
+            // The buffered data may have ended prematurely when it was read.
             reader.refresh();
         }
         self.at < self.limit
     }
 
-    /// Makes the reader stand at `at`, or at the beginning of the next segment that there is. Returns how many segments
-    /// were missing.
+    /// Positions the reader at `at`, or at the beginning of the next existing segment. Returns the number of
+    /// missing segments.
     fn open_segment(&mut self) -> Result<u32, DiskError> {
         let segments = list_segments(&*self.disk, &self.dir)?;
         let Some(next) = segments.iter().find(|segment| segment.number >= self.at.segment) else {
@@ -171,7 +173,7 @@ impl Cursor {
         Ok(lost)
     }
 
-    /// Reads one record of the open segment; `false` at its end.
+    /// Reads one record of the open segment; returns `false` at its end.
     fn read_record(&mut self, out: &mut LogRecords) -> Result<bool, DiskError> {
         let Some(reader) = &mut self.reader else { return Ok(false) };
         let whole = match reader.next()? {
@@ -211,7 +213,7 @@ impl LogCursor for Cursor {
             }
         }
         if !self.read_record(out)? {
-            // The rest of the segment is empty: it was left, or a power loss cut it.
+            // The rest of the segment is empty: the writer moved on, or a power loss truncated it.
             let next = LogPosition { segment: self.at.segment + 1, offset: 0 };
             (self.reader, self.at) = (None, next.min(self.limit));
             (out.start, out.end) = (self.at, self.at);

@@ -1,6 +1,6 @@
-//! Readers and writers of the files, for programs that look into a data directory and for fuzzing.
+//! Readers and writers of the files, for programs that inspect data directories and for fuzzing.
 //!
-//! A database needs none of this from outside. What stands here may change with the formats.
+//! Users of a database do not need this module. It may change along with the formats.
 
 /// Segments of the log and of the out-of-order log, and their records.
 pub mod wal {

@@ -6,11 +6,13 @@
 //! read    ──▶ index ──▶ gate: freeze room (how far each series goes) ──▶ chunks up to there
 //! start   ──▶ replay (series, chunks and samples of the files, into an empty head)
 //! ```
-//! Here: series lookup, append checks, the open chunk of each series, reading, forgetting. Elsewhere: bytes of chunks
-//! (`ferula-chunk`), the log on disk (`wal`), which files a start reads (`recovery`), when blocks are cut (`maintain`).
+//! Here: series lookup, append checks, the open chunk of each series, reading, removal. Elsewhere: bytes of
+//! chunks (`ferula-chunk`), the log on disk (`wal`), which files a start reads (`recovery`), when blocks are
+//! cut (`maintain`).
 //!
-//! Always true: a sample is in the log before any reader can see it; a label set has one ref in the log for as
-//! long as the head has it; locks are taken in the order that `sync` lists; nothing outside touches a field.
+//! Always true: a sample is in the log before any reader can see it; a label set has one ref in the log for
+//! as long as it is in the head; locks are acquired in the order listed in `sync`; no code outside this
+//! module accesses a field.
 
 mod appender;
 pub(crate) mod block_source;
@@ -80,22 +82,23 @@ use watermarks::Watermarks;
 use crate::head_chunks::Store;
 use crate::ids::{LogRef, SlotId, TimeSpan};
 use crate::series_metadata::SeriesMetadata;
-// Also what the gate and the pins are made of: a model checker compiles those with locks of its own, see
-// `tests/interleavings.rs`.
+// Also the types from which the gate and the pins are built: a model checker compiles those with its own
+// locks, see `tests/interleavings.rs`.
 use crate::sync::{self, Mutex, ReadGuard, RwLock, WriteGuard, rank};
 use crate::wal::group::GroupLog;
 
-/// A ref that the log knows beside those of living series: of a label set that has another one, or of a series that left.
+/// A ref in the log in addition to those of living series: a second one for the same label set, or one of a
+/// removed series.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct ExtraRef {
-    /// The other one of the label set; the ref itself when there is none.
+    /// The living ref of the label set; the ref itself if there is none.
     pub first: LogRef,
-    /// The newest time at which this one was used.
+    /// The newest time at which this ref was used.
     pub newest: i64,
 }
 
 impl ExtraRef {
-    /// Notes that a ref which the log must still know was used at a time.
+    /// Records that a ref which the log must still define was used at this time.
     pub fn note(all: &mut HashMap<LogRef, ExtraRef>, log_ref: LogRef, at: i64) {
         let extra = all.entry(log_ref).or_insert(ExtraRef { first: log_ref, newest: at });
         extra.newest = extra.newest.max(at);
@@ -107,26 +110,26 @@ pub(crate) type Ranges = Vec<TimeSpan>;
 
 /// The newest samples of a database.
 ///
-/// Nothing outside this module touches its fields: what may be asked of a head are its methods, in the files below.
+/// Code outside this module uses its methods, which are in the files below, but not its fields.
 pub struct Head {
     rules: Rules,
     limits: Limits,
-    /// New series are being refused.
+    /// Whether new series are being refused.
     full: AtomicBool,
     out_of_order_samples_max: usize,
-    /// How far back out-of-order samples may be, in milliseconds.
+    /// How old out-of-order samples may be, in milliseconds.
     out_of_order_window: AtomicI64,
     log: Arc<GroupLog>,
-    /// Whether a start timestamp becomes a sample of value zero.
+    /// Whether start timestamps become samples with value zero.
     start_as_zero_sample: bool,
-    /// The out-of-order log, from the first moment on at which such samples were allowed.
+    /// The out-of-order log, which exists from the first time that such samples are enabled.
     out_of_order_log: RwLock<Option<Arc<GroupLog>>, rank::OutOfOrderLog>,
     chunks: Store,
     slots: Slots,
     gate: Gate,
     flights: Flights,
     pins: Arc<Pins>,
-    /// Held by snapshots until they have taken their cut.
+    /// Held by snapshots until they have determined their cut.
     selecting: Arc<Pins>,
     watermarks: Arc<Watermarks>,
     metrics: Metrics,
@@ -142,11 +145,11 @@ pub struct Head {
     metadata: Mutex<SeriesMetadata<SlotId>, rank::Metadata>,
 }
 
-/// What a head is made of.
+/// The inputs for creating a head.
 pub(crate) struct HeadParts {
     pub rules: ChunkRules,
     pub limits: Limits,
-    /// In-order samples before this are in blocks.
+    /// In-order samples before this time are in blocks.
     pub floor: i64,
     pub out_of_order_samples_max: usize,
     pub out_of_order_window: i64,
@@ -201,8 +204,8 @@ impl Head {
         self.out_of_order_log.read().clone()
     }
 
-    /// Slot and generation of the series with these labels, made if there is none, and whether nothing was put into it so
-    /// far. It has one more pending use afterwards.
+    /// Slot and generation of the series with these labels, which is created if necessary, and whether it has
+    /// no data yet. Adds a pending use.
     fn get_or_create(&self, labels: &LabelSet) -> Result<(SlotId, u32, bool), HeadFull> {
         let pin = |slot| {
             let mut series = self.slots.lock(slot);
@@ -224,7 +227,7 @@ impl Head {
         Ok(pin(slot))
     }
 
-    /// Makes a series. Its record enters the queue of the log before anybody else can name it.
+    /// Creates a series. Its record enters the queue of the log before anything else can refer to it.
     fn create(&self, index: &mut Index, labels: &LabelSet) -> Result<SlotId, HeadFull> {
         self.check_limits(index)?;
         let slot = self.slots.take().ok_or(HeadFull::Series(slots::SLOTS_MAX as u64))?;
@@ -247,24 +250,24 @@ impl Head {
         Ok(slot)
     }
 
-    /// How many series there are.
+    /// Number of series.
     pub fn series_count(&self) -> usize {
         self.index().series_count()
     }
 
-    /// Oldest and newest in-order sample, if there is one.
+    /// Timestamps of the oldest and newest in-order sample, if there are any.
     pub fn time_range(&self) -> Option<(i64, i64)> {
         let span = self.times.in_order().some()?;
         Some((span.start(), span.last()))
     }
 
-    /// The oldest time at which in-order samples are taken; `None` while there is no sample.
+    /// The oldest time at which in-order samples are accepted; `None` while there are no samples.
     pub fn min_valid_time(&self) -> Option<i64> {
         let newest = self.times.in_order().some()?.last();
         Some(newest.saturating_sub(self.rules.range() / 2).max(self.times.floor()))
     }
 
-    /// The largest labels.
+    /// Statistics of the largest labels.
     pub fn cardinality(&self, label: &str, limit: usize) -> Cardinality {
         self.index().cardinality(label, limit)
     }

@@ -1,7 +1,7 @@
-//! Full chunks of the head, moved out of memory into files of Prometheus' layout (`chunks_head/`).
+//! Full chunks of the head, moved out of memory into files with Prometheus' layout (`chunks_head/`).
 //!
-//! Here: the files, and chunks by their place in them. Elsewhere: which series a chunk belongs to (`head`).
-//! These files are a cache of the log: when one is damaged, it is dropped and the log is read instead.
+//! Here: the files, and chunks by their position in them. Elsewhere: to which series a chunk belongs
+//! (`head`). These files are a cache of the log: a damaged one is dropped, and the log is read instead.
 
 pub mod format;
 mod reader;

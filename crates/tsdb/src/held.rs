@@ -1,10 +1,11 @@
-//! What readers of the log still need, as they say it at any time and maintenance reads it when it cuts the log.
+//! The part of the log that readers still need. They update it at any time, and maintenance reads it when it
+//! truncates the log.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use ferula_storage::Hold;
 
-/// What readers of the log still need: the segment, and a bit for "behind".
+/// The first segment that readers still need, and a bit for "behind".
 #[derive(Debug)]
 pub(crate) struct Held(AtomicU64);
 
@@ -24,7 +25,7 @@ impl Held {
         self.0.store(packed, Ordering::SeqCst);
     }
 
-    /// The first segment that must stay, and whether series that have ended must.
+    /// The first segment that must stay, and whether ended series must stay too.
     pub fn get(&self) -> Option<(u32, bool)> {
         let packed = self.0.load(Ordering::SeqCst);
         (packed != u64::MAX).then_some((packed as u32, packed & BEHIND_BIT != 0))

@@ -1,14 +1,15 @@
-//! Numbers that name things, and spans of time: each a type of its own, so that none passes for another.
+//! Identifiers and time spans, each with its own type, so that they cannot be confused.
 //!
-//! A label set meets three of them. [`SeriesRef`](ferula_model::SeriesRef) is what an appender hands out; it is good
-//! until the series leaves the head. [`LogRef`] stands in the log and in `chunks_head`, and is not given out again
-//! while they name it. [`SlotId`] is the series' place in memory, which another series takes some time later.
+//! A label set has three of them. [`SeriesRef`](ferula_model::SeriesRef) is returned by an appender, and is
+//! valid until the series leaves the head. [`LogRef`] is stored in the log and in `chunks_head`, and is not
+//! reused while they contain it. [`SlotId`] is the series' place in memory, which another series will reuse
+//! later.
 
 use std::fmt;
 
 use ferula_model::TimeRange;
 
-/// A series as the log names it.
+/// A series in the log.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct LogRef(u64);
 
@@ -53,9 +54,9 @@ impl SlotId {
 
 /// Milliseconds since the epoch, from `start` up to but not including `end`.
 ///
-/// The range is half-open here and everywhere in this crate. Query ranges and the deleted ranges of the file formats
-/// include both ends; they are converted where they come in or go out. An end of `i64::MAX` is no end, so no sample is
-/// lost on the way.
+/// The range is half-open here and everywhere in this crate. Query ranges and the deleted ranges in files
+/// include both ends; they are converted at the interfaces. An end of `i64::MAX` means "no end", so no sample
+/// is lost in a conversion.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct TimeSpan {
     start: i64,
@@ -63,7 +64,7 @@ pub struct TimeSpan {
 }
 
 impl TimeSpan {
-    /// No time at all, which [`cover`](Self::cover) makes larger.
+    /// The empty span, which [`cover`](Self::cover) extends.
     pub const EMPTY: TimeSpan = TimeSpan { start: i64::MAX, end: i64::MIN };
 
     /// From `start` up to but not including `end`.
@@ -85,7 +86,7 @@ impl TimeSpan {
         self.start
     }
 
-    /// The millisecond behind its last; `i64::MAX` for no end.
+    /// The millisecond after its last one; `i64::MAX` for no end.
     #[inline]
     pub const fn end(self) -> i64 {
         self.end
@@ -97,25 +98,25 @@ impl TimeSpan {
         if self.end == i64::MAX { i64::MAX } else { self.end.saturating_sub(1) }
     }
 
-    /// Whether there is nothing in it.
+    /// Whether it is empty.
     #[inline]
     pub const fn is_empty(self) -> bool {
         self.end != i64::MAX && self.start >= self.end
     }
 
-    /// Whether the moment lies in it.
+    /// Whether it contains the time.
     #[inline]
     pub const fn contains(self, at: i64) -> bool {
         self.start <= at && (at < self.end || self.end == i64::MAX)
     }
 
-    /// Whether a moment lies in both.
+    /// Whether the two have a time in common.
     #[inline]
     pub const fn overlaps(self, other: TimeSpan) -> bool {
         !self.intersect(other).is_empty()
     }
 
-    /// What lies in both.
+    /// The intersection.
     pub const fn intersect(self, other: TimeSpan) -> Self {
         if self.is_empty() || other.is_empty() {
             return TimeSpan::EMPTY;
@@ -123,12 +124,12 @@ impl TimeSpan {
         TimeSpan::closed(max(self.start, other.start), min(self.last(), other.last()))
     }
 
-    /// The part that is not before `start`.
+    /// The part at or after `start`.
     pub const fn since(self, start: i64) -> Self {
         TimeSpan { start: max(self.start, start), end: self.end }
     }
 
-    /// The shortest span that holds both.
+    /// The shortest span that contains both.
     pub const fn cover(self, other: TimeSpan) -> Self {
         if self.is_empty() {
             return other;
@@ -165,8 +166,8 @@ mod tests {
 
     use super::*;
 
-    /// Few values, so that ends meet; the largest and the smallest are among them. Not the one before the largest: a
-    /// span that ends there has no end.
+    /// Few values, so that ends coincide; the largest and smallest are included, but not the second largest:
+    /// a span that ends there has no end.
     fn moment() -> impl Strategy<Value = i64> {
         prop_oneof![Just(i64::MIN), -3i64..4, Just(i64::MAX - 2), Just(i64::MAX)]
     }
@@ -181,7 +182,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_span_is_the_set_of_its_moments(a in moment(), b in moment(), c in moment(), d in moment()) {
+        fn a_span_is_the_set_of_its_times(a in moment(), b in moment(), c in moment(), d in moment()) {
             let (left, right) = (TimeSpan::closed(a, b), TimeSpan::closed(c, d));
             let within = |at: i64, first: i64, last: i64| first <= at && at <= last;
             prop_assert_eq!(left.is_empty(), a > b);
@@ -198,7 +199,7 @@ mod tests {
         }
 
         #[test]
-        fn the_end_is_not_in_it_unless_there_is_none(a in moment(), b in moment()) {
+        fn the_end_is_excluded_unless_there_is_none(a in moment(), b in moment()) {
             let span = TimeSpan::new(a, b);
             prop_assert_eq!(span.contains(b), b == i64::MAX);
             prop_assert_eq!(span.some().is_some(), a < b || b == i64::MAX);

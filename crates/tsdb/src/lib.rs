@@ -1,12 +1,12 @@
 //! The time series database: the newest samples in memory and in a log, older ones in blocks on disk.
 //!
 //! Here: everything about storage. Elsewhere: bytes of chunks (`ferula-chunk`), queries (`ferula-promql`),
-//! timers and tasks (the binary). [`Db`] is the database, with its options and its reports; [`tools`] are the commands
-//! for data directories, [`disk`] the file systems that all of it works on, [`formats`] the files for those who look
-//! into them.
+//! timers and tasks (the binary). [`Db`] is the database, with its options and reports; [`tools`] has the
+//! commands for data directories, [`disk`] the file systems on which everything works, and [`formats`] the
+//! files, for programs that inspect them.
 //!
-//! Always true: no task is started; nothing is decided by a clock but the times that callers pass in; the disk is
-//! touched only through [`disk::Disk`]; no file here imports one that imports it.
+//! Always true: no tasks are started; decisions depend only on times that callers pass in, never on a clock;
+//! the disk is accessed only through [`disk::Disk`]; files do not import each other in a cycle.
 
 mod admin;
 mod agent;

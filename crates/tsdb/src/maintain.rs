@@ -1,12 +1,13 @@
-//! What a database does to itself, when its owner says what time it is: blocks out of the head, larger blocks out of
-//! small ones, old blocks away, blocks of others taken in.
+//! Maintenance of a database at a time that its owner states: creates blocks from the head, merges small
+//! blocks into larger ones, removes old blocks, and opens blocks from elsewhere.
 //!
-//! `due` decides: the state and the time in, a list of steps out. One file a step acts: `cut_head`, `truncate`,
-//! `out_of_order`, `stale_series`, `merge_blocks`, `reload_blocks`; `write` has what they share, `pending` what one call
-//! leaves to the next, `doubts` what a person should look at. `savepoint` is taken when the owner asks for it.
+//! `due` decides: it turns the state and the time into a list of steps. Each step has its own file:
+//! `cut_head`, `truncate`, `out_of_order`, `stale_series`, `merge_blocks`, `reload_blocks`. `write` has their
+//! common part, `pending` the state between two calls, and `doubts` observations for people to check. A
+//! savepoint (`savepoint`) is taken when the owner requests it.
 //!
-//! Nothing waits for readers: with a long query under way, what it still reads is removed at a later call. Each step may
-//! be the last before a crash; what it leaves is found at the next start.
+//! Nothing waits for readers: what a long query still reads is removed by a later call. Each step may be the
+//! last one before a crash; the next start handles what it leaves.
 
 mod cut_head;
 mod doubts;
@@ -31,48 +32,47 @@ pub use doubts::Doubt;
 use due::{Removal, Stale, State, Step};
 use pending::Pending;
 
-/// What one call of [`Db::maintain`] did.
+/// What a call of [`Db::maintain`] did.
 #[derive(Debug, Default)]
 pub struct Maintained {
-    /// Blocks that were written.
+    /// New blocks.
     pub written: Vec<BlockMeta>,
     /// Blocks that appeared in the directory and were opened.
     pub opened: usize,
-    /// Blocks that were removed, with the reason when it was retention.
+    /// Removed blocks, with the reason if it was retention.
     pub removed: Vec<(Ulid, Option<Reason>)>,
-    /// Series that left the head.
     pub removed_series: usize,
-    /// The head was truncated to this time.
+    /// The time to which the head was truncated.
     pub truncated_to: Option<i64>,
-    /// The log was checkpointed up to this segment.
+    /// The last segment in the checkpoint of the log.
     pub checkpoint: Option<(u32, CheckpointStats)>,
-    /// Blocks whose directories are gone, though nobody here removed them.
+    /// Blocks whose directories have disappeared, although this process did not remove them.
     pub vanished: Vec<Ulid>,
-    /// The clock moved by this many milliseconds since the last call, backwards when negative, and not at its own pace.
+    /// By how many milliseconds the clock deviated since the last call; negative if it went backwards.
     pub clock_jump_ms: Option<i64>,
-    /// What looks wrong and stays as it is. The same at every call, for as long as it lasts.
+    /// Suspicious observations, on which nothing is done. They are repeated at every call while they last.
     pub doubts: Vec<Doubt>,
-    /// What failed; all else was done, and it is tried again next time.
+    /// Errors. Everything else was done, and the failed steps are retried next time.
     pub errors: Vec<String>,
 }
 
-/// Calls that are further apart than this, though they come every minute, tell of a clock that was set, or of a machine
-/// that slept.
+/// Although calls come every minute, two of them can be further apart than this: then the clock was set, or
+/// the machine was suspended.
 const CLOCK_AHEAD_MS: i64 = 3_600_000;
-/// A clock is not set back by more than this without a word.
+/// Smaller backward jumps of the clock are not reported.
 const CLOCK_BACK_MS: i64 = 60_000;
 
-/// What one call knows beside what is pending.
+/// The state of one call, in addition to what is pending.
 #[derive(Default)]
 struct Call {
     cut_failed: bool,
     reload_due: bool,
-    /// Series that have ended, when they were counted in this call.
+    /// Series that have ended, if they were counted in this call.
     stale: Option<Vec<StaleSeries>>,
 }
 
 impl Db {
-    /// Does what is due at `now_ms`. Call it every minute or so; calls while one is under way return at once.
+    /// Does what is due at `now_ms`. Call it about every minute; concurrent calls return immediately.
     pub fn maintain(&self, now_ms: i64) -> Maintained {
         let mut done = Maintained::default();
         let Some(mut pending) = self.pending.try_lock() else { return done };
@@ -97,8 +97,8 @@ impl Db {
         done
     }
 
-    /// Whether the head spans more than one and a half blocks, so that [`maintain`](Self::maintain) would cut one.
-    /// Cheap enough to be asked after every write.
+    /// Whether the head spans more than one and a half blocks, so that [`maintain`](Self::maintain) would cut
+    /// one. Cheap enough to be called after every write.
     pub fn head_is_full(&self) -> bool {
         due::head_is_full(self.head.in_order_span(), self.options.min_block_duration_ms)
     }
@@ -127,12 +127,12 @@ impl Db {
             },
             reload_due: call.reload_due,
             last_reload_ms: pending.last_reload_ms,
-            // With less than a moment between two reloads there would always be one due.
+            // If the clock did not advance between two reloads, one would always be due.
             reload_interval_ms: self.options.reload_interval_ms.max(1),
         }
     }
 
-    /// Takes one step.
+    /// Executes one step.
     fn take(&self, step: Step, now_ms: i64, pending: &mut Pending, call: &mut Call, done: &mut Maintained) {
         match step {
             Step::TruncateHead => {

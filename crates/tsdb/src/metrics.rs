@@ -1,4 +1,4 @@
-//! Metrics of the database beside those of its head, by Prometheus' names.
+//! Metrics of the database besides those of its head, under Prometheus' names.
 //!
 //! Durations are measured with the caller's [`Stopwatch`](crate::Stopwatch).
 
@@ -18,7 +18,7 @@ use crate::view::Views;
 use crate::wal::Compression;
 use crate::wal::group::GroupLog;
 
-/// Registers the gauges that are read off head, log and blocks when somebody asks.
+/// Registers the gauges that are computed from head, log and blocks when they are read.
 pub(crate) fn register_gauges(
     registry: &Registry,
     head: &Arc<Head>,
@@ -31,7 +31,7 @@ pub(crate) fn register_gauges(
     of_size(
         registry,
         "prometheus_tsdb_out_of_order_wbl_storage_size_bytes",
-        "Size of the log of out-of-order samples.",
+        "Size of the log of out-of-order samples, in bytes.",
         disk,
         dir.join(WBL_DIR),
     );
@@ -46,56 +46,56 @@ fn of_head(registry: &Registry, head: &Arc<Head>) {
     };
     gauge(
         "prometheus_tsdb_head_min_time",
-        "Time of the oldest in-order sample of the head, in milliseconds since the epoch; the largest number while there is none.",
+        "Timestamp of the oldest in-order sample in the head, in milliseconds since 1970; the largest possible number if there is none.",
         |head| head.raw_times().0 as f64,
     );
     gauge(
         "prometheus_tsdb_head_max_time",
-        "Time of the newest in-order sample of the head, in milliseconds since the epoch; the smallest number while there is none.",
+        "Timestamp of the newest in-order sample in the head, in milliseconds since 1970; the smallest possible number if there is none.",
         |head| head.raw_times().1 as f64,
     );
     gauge(
         "prometheus_tsdb_head_min_time_seconds",
-        "Time of the oldest in-order sample of the head, in seconds since the epoch. When it stays hours behind, blocks are not being cut.",
+        "Timestamp of the oldest in-order sample in the head, in seconds since 1970. If it stays hours behind, blocks are not being cut.",
         |head| head.raw_times().0 as f64 / 1000.0,
     );
     gauge(
         "prometheus_tsdb_head_max_time_seconds",
-        "Time of the newest in-order sample of the head, in seconds since the epoch. Ahead of the clock, current samples are refused.",
+        "Timestamp of the newest in-order sample in the head, in seconds since 1970. While it is far ahead of the clock, current samples are refused.",
         |head| head.raw_times().1 as f64 / 1000.0,
     );
     gauge(
         "ferula_tsdb_head_bytes",
-        "Memory that the head takes, estimated from its series and their labels.",
+        "Memory of the head in bytes, estimated from its series and their labels.",
         |head| head.bytes() as f64,
     );
     gauge(
         "ferula_tsdb_head_limit_bytes",
-        "Estimated memory of the head at which new series are refused; 0 for no limit.",
+        "Memory of the head in bytes, by the same estimate, at which new series are refused; 0 means no limit.",
         |head| head.limits().bytes.unwrap_or(0) as f64,
     );
     gauge(
         "ferula_tsdb_head_limit_series",
-        "Number of series at which new ones are refused; 0 for no limit.",
+        "Number of series in the head at which new ones are refused; 0 means no limit.",
         |head| head.limits().series.unwrap_or(0) as f64,
     );
     gauge(
         "prometheus_tsdb_isolation_low_watermark",
-        "Number of the oldest commit that is under way, or that a reader began beside. Far below the high watermark: something does not end.",
+        "Number of the oldest commit in progress, now or when a current reader started. If it is far below the high watermark, a commit or reader is stuck.",
         |head| head.isolation_marks().0 as f64,
     );
-    gauge(
-        "prometheus_tsdb_isolation_high_watermark",
-        "Number of the newest commit that was begun since the start.",
-        |head| head.isolation_marks().1 as f64,
-    );
-    gauge("prometheus_tsdb_head_chunks_storage_size_bytes", "Size of the chunks_head directory.", |head| {
-        head.chunk_file_bytes() as f64
+    gauge("prometheus_tsdb_isolation_high_watermark", "Number of commits begun since the start.", |head| {
+        head.isolation_marks().1 as f64
     });
+    gauge(
+        "prometheus_tsdb_head_chunks_storage_size_bytes",
+        "Size of the chunks_head directory, in bytes.",
+        |head| head.chunk_file_bytes() as f64,
+    );
     let moved = head.clone();
     registry.counter_func(
         "prometheus_tsdb_mmap_chunks_total",
-        "Full chunks that were moved from memory to chunks_head.",
+        "Full chunks moved from memory to chunks_head.",
         move || moved.chunks_moved() as f64,
     );
 }
@@ -105,13 +105,13 @@ pub(crate) fn of_log(registry: &Registry, log: &Arc<GroupLog>, disk: &Arc<dyn Di
     let current = log.clone();
     registry.gauge_func(
         "prometheus_tsdb_wal_segment_current",
-        "Number of the segment of the write-ahead log that is being written.",
+        "Number of the current segment of the write-ahead log.",
         move || f64::from(current.segment()),
     );
     of_size(
         registry,
         "prometheus_tsdb_wal_storage_size_bytes",
-        "Size of the write-ahead log with its checkpoint.",
+        "Size of the write-ahead log with its checkpoint, in bytes.",
         disk,
         dir.join(WAL_DIR),
     );
@@ -121,27 +121,27 @@ pub(crate) fn of_log(registry: &Registry, log: &Arc<GroupLog>, disk: &Arc<dyn Di
     };
     counter(
         "prometheus_tsdb_wal_page_flushes_total",
-        "Writes to the write-ahead log. Commits that wait together share one.",
+        "Writes to the write-ahead log. Commits that wait at the same time share one.",
         |log| log.stats().page_flushes,
     );
     counter(
         "prometheus_tsdb_wal_completed_pages_total",
-        "Pages of 32 KiB of the write-ahead log that became full.",
+        "Completed pages (of 32 KiB) of the write-ahead log.",
         |log| log.stats().completed_pages,
     );
     counter(
         "prometheus_tsdb_wal_writes_failed_total",
-        "Writes to the write-ahead log that failed. Ingestion stops until one succeeds.",
+        "Failed writes to the write-ahead log. Ingestion stops until one succeeds.",
         GroupLog::failed_writes,
     );
     counter(
         "prometheus_tsdb_wal_record_part_writes_total",
-        "Parts of records that were written to the write-ahead log; a record that crosses pages has several.",
+        "Parts of records written to the write-ahead log; a record that crosses pages has several.",
         |log| log.stats().record_parts,
     );
     counter(
         "prometheus_tsdb_wal_record_parts_bytes_written_total",
-        "Bytes of those parts, headers included, as compressed.",
+        "Compressed size of these parts including headers, in bytes.",
         |log| log.stats().record_part_bytes,
     );
     of_compression(registry, log);
@@ -162,7 +162,7 @@ fn of_compression(registry: &Registry, log: &Arc<GroupLog>) {
         };
         families.push(MetricFamily {
             name: "prometheus_tsdb_wal_record_bytes_saved_total".to_owned(),
-            help: "Bytes that compression kept out of the write-ahead log. Divide by itself plus the bytes written for the share.".to_owned(),
+            help: "Bytes that compression saved in the write-ahead log. For the saved share, divide it by the sum of it and the bytes written.".to_owned(),
             kind: MetricType::Counter,
             metrics: vec![Metric {
                 labels: LabelSet::from_pairs([("compression", compression)]),
@@ -178,35 +178,35 @@ fn of_exemplars(registry: &Registry, head: &Arc<Head>) {
         let head = head.clone();
         registry.gauge_func(name, help, move || value(&head));
     };
-    gauge("prometheus_tsdb_exemplar_exemplars_in_storage", "Exemplars that are kept now.", |head| {
+    gauge("prometheus_tsdb_exemplar_exemplars_in_storage", "Current number of exemplars.", |head| {
         head.exemplar_counts().stored as f64
     });
     gauge(
         "prometheus_tsdb_exemplar_series_with_exemplars_in_storage",
-        "Series of which at least one exemplar is kept.",
+        "Current number of series with exemplars.",
         |head| head.exemplar_counts().series as f64,
     );
     gauge(
         "prometheus_tsdb_exemplar_max_exemplars",
-        "Exemplars that there is room for; the oldest make room for new ones.",
+        "Maximum number of exemplars; new ones replace the oldest.",
         |head| head.exemplar_counts().max as f64,
     );
     gauge(
         "prometheus_tsdb_exemplar_last_exemplars_timestamp_seconds",
-        "Time of the exemplar that makes room next, in seconds since the epoch. Exemplars reach back about this far.",
+        "Timestamp of the exemplar that will be replaced next, in seconds since 1970. Exemplars reach back approximately this far.",
         |head| head.exemplar_counts().oldest.map_or(0.0, |at| at as f64 / 1000.0),
     );
 }
 
 fn of_blocks(registry: &Registry, head: &Arc<Head>, views: &Arc<Views>) {
     let loaded = views.clone();
-    registry.gauge_func("prometheus_tsdb_blocks_loaded", "Blocks that are open for reading.", move || {
+    registry.gauge_func("prometheus_tsdb_blocks_loaded", "Current number of open blocks.", move || {
         loaded.get().blocks.len() as f64
     });
     let symbols = views.clone();
     registry.gauge_func(
         "prometheus_tsdb_symbol_table_size_bytes",
-        "Memory that the symbol tables of open blocks take.",
+        "Memory of the symbol tables of open blocks, in bytes.",
         move || {
             let blocks = symbols.get().blocks;
             blocks.iter().map(|block| block.index().symbol_table_bytes()).sum::<usize>() as f64
@@ -215,7 +215,7 @@ fn of_blocks(registry: &Registry, head: &Arc<Head>, views: &Arc<Views>) {
     let stored = views.clone();
     registry.gauge_func(
         "prometheus_tsdb_storage_blocks_bytes",
-        "Size of all open blocks on disk.",
+        "Size of all open blocks on disk, in bytes.",
         move || stored.get().blocks.iter().map(|block| block.bytes()).sum::<u64>() as f64,
     );
     let lowest = |head: &Head, views: &Views| match views.get().blocks.first() {
@@ -225,13 +225,13 @@ fn of_blocks(registry: &Registry, head: &Arc<Head>, views: &Arc<Views>) {
     let (of_head, of_views) = (head.clone(), views.clone());
     registry.gauge_func(
         "prometheus_tsdb_lowest_timestamp",
-        "Where the oldest stored data begins, in milliseconds since the epoch.",
+        "Start of the oldest stored data, in milliseconds since 1970.",
         move || lowest(&of_head, &of_views),
     );
     let (of_head, of_views) = (head.clone(), views.clone());
     registry.gauge_func(
         "prometheus_tsdb_lowest_timestamp_seconds",
-        "Where the oldest stored data begins, in seconds since the epoch.",
+        "Start of the oldest stored data, in seconds since 1970.",
         move || lowest(&of_head, &of_views) / 1000.0,
     );
 }
@@ -287,22 +287,22 @@ impl LogMetrics {
         LogMetrics {
             syncs: registry.summary(
                 "prometheus_tsdb_wal_fsync_duration_seconds",
-                "How long syncs of the write-ahead log took. Slow syncs mean that a power loss costs more.",
+                "Duration of syncs of the write-ahead log, in seconds. The slower they are, the more samples a power loss can cost.",
                 &[0.5, 0.9, 0.99],
             ),
             truncations: registry.counter(
                 "prometheus_tsdb_wal_truncations_total",
-                "Times that old segments of the write-ahead log were removed.",
+                "Attempts to remove old segments of the write-ahead log.",
             ),
             truncations_failed: registry.counter(
                 "prometheus_tsdb_wal_truncations_failed_total",
-                "Times that old segments of the write-ahead log could not be removed.",
+                "Failed attempts to remove old segments of the write-ahead log.",
             ),
         }
     }
 }
 
-/// How savepoints go.
+/// Metrics of savepoints.
 pub(crate) struct SavepointMetrics {
     taken: Counter,
     pub failed: Counter,
@@ -315,16 +315,16 @@ impl SavepointMetrics {
         SavepointMetrics {
             taken: registry.counter(
                 "ferula_tsdb_savepoints_total",
-                "Savepoints of the head that were written. A start reads the log from the last one only.",
+                "Savepoints of the head that were written. A start reads only the part of the log after the last one.",
             ),
             failed: registry.counter(
                 "ferula_tsdb_savepoints_failed_total",
-                "Savepoints of the head that could not be written. Nothing is lost, but the next start reads more of the log.",
+                "Failed attempts to write a savepoint of the head. Nothing is lost, but the next start reads more of the log.",
             ),
-            bytes: registry.gauge("ferula_tsdb_savepoint_bytes", "Length of the last savepoint."),
+            bytes: registry.gauge("ferula_tsdb_savepoint_bytes", "Size of the last savepoint, in bytes."),
             duration: registry.gauge(
                 "ferula_tsdb_savepoint_duration_seconds",
-                "How long it took to write the last savepoint.",
+                "Duration of writing the last savepoint, in seconds.",
             ),
         }
     }
@@ -336,7 +336,7 @@ impl SavepointMetrics {
     }
 }
 
-/// What the chunks of first blocks are like.
+/// Properties of chunks in level-1 blocks.
 pub(crate) struct ChunkMetrics {
     bytes: Histogram,
     samples: Histogram,
@@ -347,38 +347,40 @@ impl ChunkMetrics {
     pub fn observe(&self, chunk: &BlockChunk) {
         self.bytes.observe(chunk.data.len() as f64);
         self.samples.observe(f64::from(chunk.sample_count()));
-        // Milliseconds, though the name claims seconds: so it is in Prometheus, and its buckets are made for that.
+        // As in Prometheus, these are milliseconds although the name says seconds; the buckets are made for
+        // that.
         self.range.observe((chunk.max_time - chunk.min_time) as f64);
     }
 }
 
-/// `count` bounds from `first` on, each `factor` times the one before.
+/// `count` bucket bounds from `first` on, each `factor` times the previous one.
 fn exponential(first: f64, factor: f64, count: usize) -> Vec<f64> {
     std::iter::successors(Some(first), |bound| Some(bound * factor)).take(count).collect()
 }
 
-/// Metrics of Prometheus about what cannot happen here. They stay 0, for dashboards and alerts that name them.
+/// Metrics of Prometheus for events that cannot occur here. They stay 0, for dashboards and alerts that use
+/// them.
 fn never_used(registry: &Registry) {
     for (name, help) in [
-        ("prometheus_tsdb_compactions_skipped_total", "Stays 0: compaction is never switched off."),
+        ("prometheus_tsdb_compactions_skipped_total", "Always 0: compaction cannot be disabled."),
         (
             "prometheus_tsdb_head_series_not_found_total",
-            "Stays 0: a series that a reader has found stays until the reader has gone.",
+            "Always 0: a series that a reader has found stays until the reader has finished.",
         ),
         (
             "prometheus_tsdb_selected_series_compactions_triggered_total",
-            "Stays 0: nobody names series that should leave the head.",
+            "Always 0: selected series cannot be removed from the head.",
         ),
         (
             "prometheus_tsdb_selected_series_compactions_failed_total",
-            "Stays 0: nobody names series that should leave the head.",
+            "Always 0: selected series cannot be removed from the head.",
         ),
     ] {
         registry.counter(name, help);
     }
     registry.histogram(
         "prometheus_tsdb_selected_series_compaction_duration_seconds",
-        "Stays empty: nobody names series that should leave the head.",
+        "Always empty: selected series cannot be removed from the head.",
         &exponential(1.0, 2.0, 14),
     );
 }
@@ -394,19 +396,19 @@ impl MaintenanceMetrics {
             savepoint: SavepointMetrics::new(registry),
             clean_start: gauge(
                 "prometheus_tsdb_clean_start",
-                "Whether the last process closed the database: 1 yes, 0 it left its lock file behind, -1 no lock file is used.",
+                "1 if the last process closed the database cleanly, 0 if it left its lock file behind, -1 if no lock file is used.",
             ),
             replay_duration: gauge(
                 "prometheus_tsdb_data_replay_duration_seconds",
-                "How long the last start took to bring the head back from disk.",
+                "Duration of restoring the head from disk at the last start, in seconds.",
             ),
             chunk_corruptions: counter(
                 "prometheus_tsdb_mmap_chunk_corruptions_total",
-                "Damaged files found in chunks_head. Their samples are read from the write-ahead log.",
+                "Damaged files in chunks_head. Their samples are read from the write-ahead log instead.",
             ),
             wal_corruptions: counter(
                 "prometheus_tsdb_wal_corruptions_total",
-                "Places of the logs that could not be read at the last start. Samples there are lost.",
+                "Damaged places in the logs at the last start. Their samples are lost.",
             ),
             snapshot_replay_errors: counter(
                 "prometheus_tsdb_snapshot_replay_error_total",
@@ -414,24 +416,24 @@ impl MaintenanceMetrics {
             ),
             compactions_triggered: counter(
                 "prometheus_tsdb_compactions_triggered_total",
-                "Times that maintenance looked for something to compact.",
+                "How often maintenance checked whether compaction is necessary.",
             ),
             compactions: counter(
                 "prometheus_tsdb_compactions_total",
-                "Blocks that were written or tried: from the head, by merging, and to free deleted samples.",
+                "Attempts to write a block: from the head, by merging, or to free the space of deleted samples.",
             ),
             compactions_failed: counter(
                 "prometheus_tsdb_compactions_failed_total",
-                "Compactions that failed. They are tried again; look at the log and at free disk space when it keeps rising.",
+                "Failed compactions. They are retried; if this keeps rising, check the log and the free disk space.",
             ),
             compaction_duration: histogram(
                 "prometheus_tsdb_compaction_duration_seconds",
-                "How long it took to write a block.",
+                "Duration of writing a block, in seconds.",
                 &exponential(1.0, 2.0, 14),
             ),
             populating_block: gauge(
                 "prometheus_tsdb_compaction_populating_block",
-                "1 while a block is being written.",
+                "1 while a block is being written, otherwise 0.",
             ),
             vertical_compactions: counter(
                 "prometheus_tsdb_vertical_compactions_total",
@@ -440,109 +442,109 @@ impl MaintenanceMetrics {
             chunks: ChunkMetrics {
                 bytes: histogram(
                     "prometheus_tsdb_compaction_chunk_size_bytes",
-                    "Size of chunks in blocks that were cut from the head.",
+                    "Size of chunks in blocks that were cut from the head, in bytes.",
                     &exponential(32.0, 1.5, 12),
                 ),
                 samples: histogram(
                     "prometheus_tsdb_compaction_chunk_samples",
-                    "Samples of chunks in blocks that were cut from the head.",
+                    "Number of samples per chunk in blocks that were cut from the head.",
                     &exponential(4.0, 1.5, 12),
                 ),
                 range: histogram(
                     "prometheus_tsdb_compaction_chunk_range_seconds",
-                    "Time from the first to the last sample of chunks in blocks that were cut from the head; in milliseconds, despite the name.",
+                    "Time from the first to the last sample of chunks in blocks that were cut from the head, in milliseconds despite the name.",
                     &exponential(100.0, 4.0, 10),
                 ),
             },
             stale_series: gauge(
                 "prometheus_tsdb_head_stale_series",
-                "Series of the head that ended with a staleness marker, counted every minute.",
+                "Series in the head that ended with a staleness marker, counted every minute.",
             ),
             stale_compactions: counter(
                 "prometheus_tsdb_stale_series_compactions_triggered_total",
-                "Times that so many series had ended that they left the head early.",
+                "How often ended series were written to blocks early because they exceeded the configured share.",
             ),
             stale_compactions_failed: counter(
                 "prometheus_tsdb_stale_series_compactions_failed_total",
-                "Times that ended series could not be written to blocks. They stay in the head.",
+                "Failed attempts to write ended series to blocks. They stay in the head.",
             ),
             stale_compaction_duration: histogram(
                 "prometheus_tsdb_stale_series_compaction_duration_seconds",
-                "How long it took to write ended series to blocks.",
+                "Duration of writing ended series to blocks, in seconds.",
                 &exponential(1.0, 2.0, 14),
             ),
             tombstone_cleanup: histogram(
                 "prometheus_tsdb_tombstone_cleanup_seconds",
-                "How long it took to write blocks anew without their deleted samples.",
+                "Duration of rewriting blocks without their deleted samples, in seconds.",
                 &[],
             ),
             head_truncations: counter(
                 "prometheus_tsdb_head_truncations_total",
-                "Times that the head forgot what a block holds.",
+                "How often the head was truncated after a block was cut.",
             ),
             head_truncations_failed: counter(
                 "prometheus_tsdb_head_truncations_failed_total",
-                "Times that files of chunks_head could not be removed after that. Disk usage grows until it succeeds.",
+                "How often files of chunks_head could not be removed after a truncation. Disk usage grows until this succeeds.",
             ),
             head_gc_duration: summary(
                 "prometheus_tsdb_head_gc_duration_seconds",
-                "How long it took to remove old chunks and empty series from the head.",
+                "Duration of removing old chunks and empty series from the head, in seconds.",
                 &[],
             ),
             log: LogMetrics::new(registry),
             log_truncate_duration: summary(
                 "prometheus_tsdb_wal_truncate_duration_seconds",
-                "How long it took to checkpoint and remove old segments of the write-ahead log.",
+                "Duration of writing a checkpoint and removing old segments of the write-ahead log, in seconds.",
                 &[],
             ),
             checkpoint_creations: counter(
                 "prometheus_tsdb_checkpoint_creations_total",
-                "Checkpoints of the write-ahead log that were begun.",
+                "Attempts to write a checkpoint of the write-ahead log.",
             ),
             checkpoint_creations_failed: counter(
                 "prometheus_tsdb_checkpoint_creations_failed_total",
-                "Checkpoints of the write-ahead log that could not be written. The log grows until one can.",
+                "Failed attempts to write a checkpoint of the write-ahead log. The log grows until one succeeds.",
             ),
             checkpoint_deletions: counter(
                 "prometheus_tsdb_checkpoint_deletions_total",
-                "Times that old checkpoints were removed.",
+                "Attempts to remove old checkpoints.",
             ),
             checkpoint_deletions_failed: counter(
                 "prometheus_tsdb_checkpoint_deletions_failed_total",
-                "Times that old checkpoints could not be removed.",
+                "Failed attempts to remove old checkpoints.",
             ),
             reloads: counter(
                 "prometheus_tsdb_reloads_total",
-                "Times that the data directory was searched for blocks that appeared, vanished or had their time.",
+                "How often the data directory was checked for new, missing and expired blocks.",
             ),
             reloads_failed: counter(
                 "prometheus_tsdb_reloads_failures_total",
-                "Searches in which a block could not be opened or removed.",
+                "Checks in which a block could not be opened or removed.",
             ),
             time_retentions: counter(
                 "prometheus_tsdb_time_retentions_total",
-                "Times that blocks were deleted because they were older than the retention time.",
+                "How often blocks were deleted because they exceeded the retention time.",
             ),
             size_retentions: counter(
                 "prometheus_tsdb_size_retentions_total",
-                "Times that blocks were deleted because the data took more than the retention size.",
+                "How often blocks were deleted because the data exceeded the retention size.",
             ),
             limit_bytes: gauge(
                 "prometheus_tsdb_retention_limit_bytes",
-                "Bytes that blocks, logs and head may take before old blocks are deleted; 0 for no limit.",
+                "Size of blocks, logs and head, in bytes, above which old blocks are deleted; 0 means no limit.",
             ),
             limit_percentage: gauge(
                 "prometheus_tsdb_retention_limit_percentage",
-                "Share of the file system in percent that they may take before old blocks are deleted; 0 for no limit.",
+                "Share of the file system, in percent, above which old blocks are deleted; 0 means no limit.",
             ),
             limit_seconds: gauge(
                 "prometheus_tsdb_retention_limit_seconds",
-                "How long samples are kept, in seconds; 0 for no limit.",
+                "How long samples are kept, in seconds; 0 means no limit.",
             ),
         }
     }
 
-    /// Shows how much is kept.
+    /// Updates the metrics of retention limits.
     pub fn limits(&self, retention: &Retention) {
         self.limit_bytes.set(retention.bytes_max as f64);
         self.limit_percentage.set(retention.percentage.max(0.0));

@@ -1,4 +1,4 @@
-//! Opening a database: the directory is locked and cleaned, blocks are opened, and the head is brought back.
+//! Opens a database: locks and cleans up the directory, opens blocks, and restores the head.
 
 use std::io;
 use std::path::Path;
@@ -32,8 +32,8 @@ use crate::wal::{SyncTimer, Writer};
 type SharedSegments = Arc<Mutex<Segments, rank::Segments>>;
 
 impl Db {
-    /// Opens the database in `dir`, which is made when it is not there, and brings back what its log holds.
-    /// `report` is told what is being done; metrics go to `registry`.
+    /// Opens the database in `dir`, which is created if missing, and restores the content of its log.
+    /// `report` receives progress; metrics are registered in `registry`.
     pub fn open(
         dir: &Path,
         options: Options,
@@ -81,7 +81,7 @@ impl Db {
         Ok(db)
     }
 
-    /// A database that lives in memory only.
+    /// A database that exists only in memory.
     pub fn in_memory(options: Options) -> Result<Self, OpenError> {
         let disk = Arc::new(FaultDisk::default());
         Db::open(Path::new("/db"), options, disk, &Registry::new(), &mut |_| {})
@@ -93,18 +93,18 @@ pub(crate) fn at(path: &Path) -> impl FnOnce(io::Error) -> OpenError + use<> {
     move |error| OpenError::Io { path, error }
 }
 
-/// What a head is brought back from.
+/// The inputs for restoring a head.
 struct HeadStart<'a> {
     disk: &'a Arc<dyn Disk>,
     dir: &'a Path,
     options: &'a Options,
     maintenance: &'a MaintenanceMetrics,
-    /// In-order samples before this are in blocks.
+    /// In-order samples before this time are in blocks.
     floor: i64,
 }
 
 impl HeadStart<'_> {
-    /// Loads `chunks_head`, opens the log, and replays what both hold.
+    /// Loads `chunks_head`, opens the log, and replays both.
     fn head(
         &self,
         registry: &Registry,
@@ -172,7 +172,7 @@ impl HeadStart<'_> {
         }
     }
 
-    /// The log of all samples: syncs are measured, and savepoints depend on its segments.
+    /// Opens the log of all samples. Its syncs are measured, and savepoints depend on its segments.
     fn open_log(&self, dir: &Path, segments: &SharedSegments) -> io::Result<Arc<GroupLog>> {
         let options = self.options;
         let mut writer = Writer::open(self.disk.clone(), dir.to_path_buf(), options.wal())?;
@@ -205,7 +205,7 @@ pub(crate) fn take_lock(
     }
 }
 
-/// What the metric of a clean start shows.
+/// The value of the metric for a clean start.
 pub(crate) fn clean_start(lock: Option<&FileLock>) -> f64 {
     match lock {
         None => -1.0,
@@ -214,8 +214,8 @@ pub(crate) fn clean_start(lock: Option<&FileLock>) -> f64 {
     }
 }
 
-/// Removes what a process left unfinished: directories of blocks, checkpoints and snapshots whose names say so, and our
-/// own half-repaired segments. Everything else with such a name is somebody else's.
+/// Removes what a process left unfinished: directories of blocks, checkpoints and snapshots with certain
+/// suffixes, and partially repaired segments. Everything else with such a name belongs to another program.
 pub(crate) fn remove_leftovers(disk: &dyn Disk, dir: &Path) -> io::Result<()> {
     const SUFFIXES: [&str; 3] = [CREATION_SUFFIX, DELETION_SUFFIX, TEMPORARY_SUFFIX];
     let stem =
@@ -242,8 +242,8 @@ pub(crate) fn remove_leftovers(disk: &dyn Disk, dir: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// Opens the blocks of a directory. Also returns where in-order samples of the head begin: at the end of the newest block
-/// that was made of such.
+/// Opens the blocks of a directory. Also returns the start of the head's in-order samples: the end of the
+/// newest block that was made of such samples.
 fn open_blocks(
     disk: &Arc<dyn Disk>,
     dir: &Path,
@@ -254,7 +254,7 @@ fn open_blocks(
     for dir in block_dirs(&**disk, dir)? {
         match Block::open(disk, &dir, options.access) {
             Ok(block) => blocks.push(Arc::new(block)),
-            // Left alone: nothing is deleted on doubt.
+            // Left alone: nothing is deleted in doubt.
             Err(error) => report(Progress::Damaged(error.to_string())),
         }
     }

@@ -1,4 +1,4 @@
-//! How a database works, what its directories are called, and why it cannot be opened.
+//! The options of a database, the names of its directories, and why it cannot be opened.
 
 use std::io;
 use std::path::PathBuf;
@@ -20,63 +20,64 @@ pub const WBL_DIR: &str = "wbl";
 /// Name of the directory of full chunks.
 pub const CHUNKS_HEAD_DIR: &str = "chunks_head";
 
-/// How a database works. The defaults are Prometheus'.
+/// The options of a database. The defaults are Prometheus'.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// Length of the shortest blocks and bound of head chunks, in milliseconds.
+    /// Length of the shortest blocks and of the ranges of head chunks, in milliseconds.
     pub min_block_duration_ms: i64,
     /// Length of the longest blocks, in milliseconds.
     pub max_block_duration_ms: i64,
-    /// Samples that a chunk of floats should have.
+    /// Target number of samples in a chunk of floats.
     pub samples_per_chunk: u16,
     /// Compression of the log.
     pub wal_compression: Compression,
-    /// Size at which a segment of the log is full, in bytes.
+    /// Maximum size of a log segment, in bytes.
     pub wal_segment_bytes: u64,
-    /// The log is kept for its readers ([`LogFeed`](ferula_storage::LogFeed)) up to this length, in bytes.
+    /// Maximum size up to which the log is kept for its readers ([`LogFeed`](ferula_storage::LogFeed)), in
+    /// bytes.
     pub log_held_bytes_max: u64,
-    /// Called when a log begins to hold what [`Db::sync`](crate::Db::sync) has to make safe.
+    /// Called when a log starts to contain data that [`Db::sync`](crate::Db::sync) has to sync.
     pub on_unsynced: UnsyncedHook,
-    /// How far back out-of-order samples may be, in milliseconds; 0 for not at all.
+    /// How old out-of-order samples may be, in milliseconds; 0 disables them.
     pub out_of_order_window_ms: i64,
-    /// Out-of-order samples of a series that stay in memory.
+    /// Maximum number of out-of-order samples of a series in memory.
     pub out_of_order_samples_max: usize,
-    /// Exemplars that are kept; 0 for none.
+    /// Maximum number of exemplars; 0 for none.
     pub exemplars_max: usize,
-    /// How new chunks of floats are written.
+    /// The encoding of new chunks of floats.
     pub floats: FloatEncoding,
-    /// Whether start timestamps are logged, and kept in chunks: needs [`FloatEncoding::Xor2`].
+    /// Whether start timestamps are logged and stored in chunks; requires [`FloatEncoding::Xor2`].
     pub start_timestamps: bool,
-    /// Whether new chunks of histograms have start timestamps. Prometheus may change these encodings.
+    /// Whether new chunks of histograms store start timestamps. Prometheus may still change these encodings.
     pub histogram_start_timestamps: bool,
-    /// Whether a start timestamp becomes a sample of its own, of value zero.
+    /// Whether start timestamps become samples with value zero.
     pub start_as_zero_sample: bool,
     /// Number of series at which new ones are refused.
     pub series_max: Option<u64>,
-    /// Bytes of memory of the head, by its own estimate, at which new series are refused.
+    /// Memory of the head in bytes, by its own estimate, at which new series are refused.
     pub head_bytes_max: Option<u64>,
     /// Whether the directory is locked against other processes.
     pub lock_file: bool,
-    /// How much is kept.
     pub retention: Retention,
     /// How blocks are written.
     pub blocks: BlockOptions,
     /// How the files of blocks are read.
     pub access: Access,
-    /// Whether blocks that overlap are merged.
+    /// Whether overlapping blocks are merged.
     pub overlapping_compaction: bool,
-    /// A list of blocks that were uploaded; fresh ones that are not in it are not compacted.
+    /// A list of uploaded blocks; fresh blocks that are not listed are not compacted.
     pub delay_compact_file: Option<PathBuf>,
-    /// How often blocks of others are looked for, in milliseconds.
+    /// How often to look for blocks of other programs, in milliseconds.
     pub reload_interval_ms: i64,
-    /// What time it is, in milliseconds. A block that begins later is of the future, and does not decide where the head
-    /// begins: else everything in the log would count as being in blocks. Without it no block is of the future.
+    /// The current time, in milliseconds. A block that begins later is in the future, and does not determine
+    /// the start of the head: otherwise everything in the log would count as already stored in blocks.
+    /// Without this option, no block is in the future.
     pub opened_at_ms: Option<i64>,
-    /// Measures how long things take, for metrics.
+    /// Measures durations, for metrics.
     pub stopwatch: Stopwatch,
-    /// A second thread for reading the log at start.
+    /// A second thread for reading the log at the start.
     pub replay_helper: ReplayHelper,
-    /// Whether there are savepoints: used at start, and taken when the caller asks and at the end.
+    /// Whether savepoints are used at the start, and taken at shutdown and on request.
     pub savepoints: bool,
 }
 
@@ -117,7 +118,7 @@ impl Default for Options {
 }
 
 impl Options {
-    /// The defaults, but start timestamps are kept: in the log, and in chunks of every kind of sample.
+    /// The defaults, but with start timestamps in the log and in chunks of all types.
     pub fn with_start_timestamps() -> Self {
         Options {
             floats: FloatEncoding::Xor2,
@@ -134,10 +135,10 @@ pub enum OpenError {
     /// Another process uses the directory.
     #[error("lock DB directory: resource temporarily unavailable: {} is in use by another process", .0.display())]
     Locked(PathBuf),
-    /// An option has a value that it cannot have.
+    /// An option has an invalid value.
     #[error("{0}")]
     Options(String),
-    /// The disk refused.
+    /// The disk returned an error.
     #[error("{}: {error}", path.display())]
     Io {
         /// What was being opened.
@@ -155,7 +156,7 @@ impl Options {
         WriterOptions { compression: self.wal_compression, segment_bytes: self.wal_segment_bytes }
     }
 
-    /// Checks values that could not work.
+    /// Checks for values that cannot work.
     pub(crate) fn check(&self) -> Result<(), OpenError> {
         const DAY_MS: i64 = 24 * HOUR_MS;
         let refuse = |text: &str| Err(OpenError::Options(text.to_owned()));
@@ -177,7 +178,7 @@ impl Options {
     }
 }
 
-/// Segments of a log are whole pages.
+/// Checks that segments of a log consist of whole pages.
 pub(crate) fn check_segment_bytes(bytes: u64) -> Result<(), OpenError> {
     let page = crate::wal::format::PAGE_BYTES as u64;
     if bytes < page || !bytes.is_multiple_of(page) {
@@ -187,7 +188,7 @@ pub(crate) fn check_segment_bytes(bytes: u64) -> Result<(), OpenError> {
     Ok(())
 }
 
-/// Start timestamps need an encoding that has room for them.
+/// Start timestamps require an encoding that can represent them.
 pub(crate) fn check_float_encoding(encoding: FloatEncoding, start_timestamps: bool) -> Result<(), OpenError> {
     if start_timestamps && encoding == FloatEncoding::Xor {
         return Err(OpenError::Options(

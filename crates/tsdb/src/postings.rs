@@ -1,7 +1,7 @@
-//! Lists of series numbers that rise strictly: combining them.
+//! Strictly ascending lists of series numbers, and operations on them.
 //!
-//! Here: lists as blocks have them, in one piece, and the choice of series by matchers (`by_matcher`); `memory` has the
-//! sets of the head, as ids or runs.
+//! Here: contiguous lists, as in blocks, and the selection of series by matchers (`by_matcher`); `memory` has
+//! the sets of the head, stored as ids or runs.
 
 mod by_matcher;
 mod intersect;

@@ -1,4 +1,4 @@
-//! Reading: what several sources have of one series, as one.
+//! Reads samples, and merges those of one series from several sources.
 
 pub mod blocks;
 pub mod columns;

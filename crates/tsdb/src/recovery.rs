@@ -1,10 +1,11 @@
-//! What a start reads, and in which order: chunks of `chunks_head`, a savepoint or the checkpoint, the log, the
-//! out-of-order log.
+//! The files that a start reads, and their order: chunks of `chunks_head`, a savepoint or the checkpoint, the
+//! log, the out-of-order log.
 //!
-//! Here: the files, and what is done about damage. Elsewhere: what a record means for the head (`head::replay`).
+//! Here: the files, and the handling of damage. Elsewhere: the effect of a record on the head
+//! (`head::replay`).
 //!
-//! Damage never stops the start. What can be read is read, before and after the bad place; what was lost is
-//! counted and reported; the damaged segment is repaired, so that Prometheus would read it too.
+//! Damage never prevents the start. Everything readable is read, before and after the damaged place; losses
+//! are counted and reported; the damaged segment is repaired, so that Prometheus could read it too.
 
 mod from_savepoint;
 
@@ -22,73 +23,67 @@ use crate::wal::reader::{Damage, Repair, SegmentReader, repair};
 use crate::wal::record::{RecordKind, Records};
 pub(crate) use from_savepoint::SavepointFiles;
 
-/// What is being done at start, for a line in the log.
+/// Progress of a start, for log lines.
 #[derive(Clone, Debug)]
 pub enum Progress {
-    /// Blocks and head chunks are open; the logs come next, which may take a while.
+    /// Blocks and head chunks are open; the logs follow, which may take a while.
     Replaying,
-    /// A savepoint took the place of what was logged before it.
+    /// A savepoint replaced the part of the log before it.
     Savepoint {
-        /// How many series it has.
         series: u64,
-        /// The segment from which on the log is read.
+        /// The segment at which reading of the log begins.
         segment: u32,
     },
-    /// There is a savepoint, but it cannot be used, and this is why. The whole log is read.
+    /// There is a savepoint, but it cannot be used, for this reason. The whole log is read.
     SavepointIgnored(String),
     /// A checkpoint is being read.
-    Checkpoint {
-        /// Its number.
-        number: u32,
-    },
+    Checkpoint { number: u32 },
     /// Segment `segment` of `last` was read.
     Segment {
-        /// Its number.
         segment: u32,
-        /// The last there is.
+        /// The last segment.
         last: u32,
     },
     /// A segment of the out-of-order log was read.
     OutOfOrderSegment {
-        /// Its number.
         segment: u32,
-        /// The last there is.
+        /// The last segment.
         last: u32,
     },
-    /// There was a lock file: the last process did not close the database.
+    /// There was a lock file: the last process did not close the database cleanly.
     LockReplaced(PathBuf),
-    /// Something was damaged; the start continues.
+    /// Damage was found; the start continues.
     Damaged(String),
 }
 
-/// What the start found.
+/// Findings of a start.
 #[derive(Clone, Debug, Default)]
 pub struct Recovered {
-    /// Places of the logs that could not be read.
+    /// Damaged places in the logs.
     pub corruptions: u64,
-    /// Records that named a series the log does not have (any more).
+    /// Records that refer to a series that is not (or no longer) in the log.
     pub unknown_series: u64,
-    /// Histograms of schemas that this version does not know; left out.
+    /// Histograms with unknown schemas, which were skipped.
     pub unknown_schemas: u64,
-    /// Samples that were put into the head.
+    /// Samples added to the head.
     pub samples: u64,
     /// Records of the logs that were read.
     pub records: u64,
-    /// Series that came from a savepoint.
+    /// Series restored from a savepoint.
     pub savepoint_series: u64,
 }
 
-/// What the records of a log go to.
+/// Receives the records of a log.
 pub(crate) trait LogSink {
-    /// What follows is of this segment, or of a checkpoint's.
+    /// The following records are from this segment, or from a checkpoint with this number.
     fn begin_segment(&mut self, number: u32) {
         let _ = number;
     }
 
-    /// Takes a record of the log.
+    /// Processes a record of the log.
     fn record(&mut self, kind: RecordKind, records: &Records);
 
-    /// Takes a record of the out-of-order log.
+    /// Processes a record of the out-of-order log.
     fn out_of_order_record(&mut self, kind: RecordKind, records: &Records) {
         let _ = (kind, records);
     }
@@ -104,7 +99,7 @@ impl LogSink for Replay<'_> {
     }
 }
 
-/// A start under way.
+/// A start in progress.
 pub(crate) struct Recovery<S> {
     replay: S,
     helper: ReplayHelper,
@@ -112,8 +107,8 @@ pub(crate) struct Recovery<S> {
 }
 
 impl Recovery<Replay<'_>> {
-    /// Takes what only a `chunk_snapshot` directory in `data_dir` has. Comes before the log, which has newer exemplars.
-    /// Returns whether some of it could not be read.
+    /// Reads what only a `chunk_snapshot` directory in `data_dir` has. Precedes the log, which has newer
+    /// exemplars. Returns whether some of it could not be read.
     pub(crate) fn chunk_snapshot(
         &mut self,
         disk: &dyn Disk,
@@ -154,10 +149,10 @@ impl Recovery<Replay<'_>> {
         Ok(())
     }
 
-    /// Sets the head's times, and returns what was found.
+    /// Sets the head's times and returns the findings.
     ///
     /// # Errors
-    /// When the disk refuses.
+    /// The disk failed.
     pub(crate) fn finish(self) -> io::Result<Recovered> {
         let replayed = self.replay.finish()?;
         Ok(Recovered {
@@ -170,17 +165,17 @@ impl Recovery<Replay<'_>> {
 }
 
 impl<S: LogSink> Recovery<S> {
-    /// Nothing of the logs was read yet.
+    /// Creates a start at which no log has been read yet.
     pub(crate) fn new(replay: S, helper: ReplayHelper) -> Self {
         Recovery { replay, helper, recovered: Recovered::default() }
     }
 
-    /// Where the records went, and what was found.
+    /// Returns the receiver of the records, and the findings.
     pub(crate) fn into_sink(self) -> (S, Recovered) {
         (self.replay, self.recovered)
     }
 
-    /// Reads checkpoint and segments of the log in `dir`, or what follows `start`.
+    /// Reads the checkpoint and the segments of the log in `dir`, or what follows `start`.
     pub(crate) fn log(
         &mut self,
         disk: &dyn Disk,
@@ -206,11 +201,12 @@ impl<S: LogSink> Recovery<S> {
         Ok(())
     }
 
-    /// Reads the newest checkpoint, if there is one, and returns from which segment on the log is to be read.
+    /// Reads the newest checkpoint, if there is one, and returns the segment at which reading of the log
+    /// continues.
     ///
-    /// A checkpoint stands for all segments up to its number. That is in doubt, and those segments are read as well, when what
-    /// a checkpoint leaves behind is not there: the segment that follows it, its own last segment as long as earlier ones are
-    /// there, and some record in it if there were segments before it.
+    /// A checkpoint replaces all segments up to its number. That is doubtful, and those segments are read as
+    /// well, if one of the following is missing: the segment after it, its own last segment although earlier
+    /// ones exist, or any record in it although there were segments before it.
     fn checkpoint(
         &mut self,
         disk: &dyn Disk,
@@ -234,9 +230,9 @@ impl<S: LogSink> Recovery<S> {
         let earlier = segments.iter().any(|segment| segment.number <= number);
         let follows = segments.iter().any(|segment| segment.number > number);
         let doubt = match (earlier, follows) {
-            (true, false) => Some("there is no segment behind it"),
+            (true, false) => Some("there is no segment after it"),
             (true, true) if is_empty => Some("it is empty"),
-            (true, true) if !has(number) => Some("segments before it are there, and its last one is not"),
+            (true, true) if !has(number) => Some("earlier segments exist, but its last one does not"),
             _ => None,
         };
         let Some(doubt) = doubt else {
@@ -245,14 +241,14 @@ impl<S: LogSink> Recovery<S> {
         };
         self.recovered.corruptions += 1;
         report(Progress::Damaged(format!(
-            "{}: in doubt, because {doubt}; the segments that it stands for are read too",
+            "{}: the checkpoint is doubtful because {doubt}; the segments that it replaces are read too",
             checkpoint.display()
         )));
         self.holes(dir, segments, None, report);
         Ok(0)
     }
 
-    /// Reports segments that are missing between others, or behind the checkpoint.
+    /// Reports missing segments between others, or after the checkpoint.
     fn holes(
         &mut self,
         dir: &Path,
@@ -278,12 +274,12 @@ impl<S: LogSink> Recovery<S> {
         }
     }
 
-    /// Reports names that look like a segment's and are not.
+    /// Reports names that look like those of segments but are not.
     fn strangers(&mut self, disk: &dyn Disk, dir: &Path, report: &mut dyn FnMut(Progress)) -> io::Result<()> {
         for name in list_strangers(disk, dir)? {
             self.recovered.corruptions += 1;
             let path = dir.join(name);
-            report(Progress::Damaged(format!("{}: no segment of the log; left alone", path.display())));
+            report(Progress::Damaged(format!("{}: not a segment of the log; ignored", path.display())));
         }
         Ok(())
     }
@@ -323,7 +319,9 @@ impl<S: LogSink> Recovery<S> {
         }
         match repair(disk, dir, segment)? {
             Repair::Truncated { bytes } => {
-                report(Progress::Damaged(format!("segment {segment}: cut off {bytes} bytes of a torn end")));
+                report(Progress::Damaged(format!(
+                    "segment {segment}: removed {bytes} bytes of a torn write at its end"
+                )));
             }
             Repair::Rewritten { kept } => report(Progress::Damaged(format!(
                 "segment {segment}: kept its readable records, the damaged file is {}",

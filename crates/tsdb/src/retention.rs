@@ -1,45 +1,46 @@
-//! Which blocks are no longer kept: too old, too much, empty, or replaced.
+//! Decides which blocks are no longer kept: too old, too large in total, empty, or replaced.
 //!
-//! A pure decision over what is known of the blocks; [`crate::block::remove_block`] acts on it.
+//! A pure decision from the properties of blocks; [`crate::block::remove_block`] carries it out.
 
 use std::collections::BTreeSet;
 
 use crate::block::{BlockMeta, Ulid};
 
-/// How much is kept. 0 switches a bound off.
+/// The retention limits. 0 disables a limit.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Retention {
-    /// A block goes when its newest sample is this many milliseconds older than the newest block's.
+    /// A block is removed when its newest sample is this many milliseconds older than that of the newest
+    /// block.
     pub duration_ms: i64,
-    /// The oldest blocks go until log, head and blocks take no more bytes.
+    /// The oldest blocks are removed until log, head and blocks together do not exceed this size.
     pub bytes_max: u64,
-    /// The same as a share of the file system, 0 to 100. Counts instead of `bytes_max` when the size of the file
+    /// The same as a percentage of the file system, 0 to 100. Replaces `bytes_max` if the size of the file
     /// system is known.
     pub percentage: f64,
 }
 
-/// What is known of a block.
+/// The relevant properties of a block.
 #[derive(Clone, Copy, Debug)]
 pub struct BlockUse<'a> {
     /// The content of `meta.json`.
     pub meta: &'a BlockMeta,
-    /// Bytes of all its files.
+    /// Total size of its files, in bytes.
     pub bytes: u64,
 }
 
-/// Why a block goes.
+/// Why a block is removed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Reason {
     /// A compaction left nothing of it.
     Deletable,
     /// It is older than [`Retention::duration_ms`].
     Time,
-    /// There is no room for it.
+    /// The total size exceeds the limit.
     Size,
 }
 
 impl Retention {
-    /// The bound in bytes; 0 for none.
+    /// The limit in bytes; 0 for none.
     pub fn bytes_max(&self, filesystem_bytes: Option<u64>) -> u64 {
         match filesystem_bytes {
             Some(bytes) if self.percentage > 0.0 && bytes > 0 => {
@@ -49,7 +50,8 @@ impl Retention {
         }
     }
 
-    /// The blocks that go at `now_ms`, with the first reason that holds. `other_bytes` are those of log and head.
+    /// The blocks to remove at `now_ms`, each with its first reason. `other_bytes` is the size of log and
+    /// head.
     pub fn doomed(
         &self,
         now_ms: i64,
@@ -80,7 +82,8 @@ impl Retention {
         doomed
     }
 
-    /// How many blocks would be too old if the newest block could be trusted; see [`settled_end`].
+    /// How many blocks would be too old if the time of the newest block could be trusted; see
+    /// [`settled_end`].
     pub fn held_back(&self, now_ms: i64, metas: &[&BlockMeta]) -> usize {
         let Some(newest) = metas.iter().map(|meta| meta.max_time).max() else { return 0 };
         let settled = settled_end(now_ms, metas.iter().copied());
@@ -94,10 +97,10 @@ impl Retention {
 
 const DAY_MS: i64 = 24 * 3_600_000;
 
-/// The end of the newest blocks whose time can be trusted: age counts from there. After a clock that was wrong for a while,
-/// or with a block that somebody put there, nothing must be deleted that would be missed when the error is found. So blocks that begin
-/// after `now_ms` do not count, nor do the newest ones when they span less than a day and lie more than a day after
-/// all others.
+/// The end of the newest blocks whose time can be trusted, from which age is counted. If the clock was wrong
+/// for a while, or a block was added by somebody, nothing must be deleted that would be missed when the error
+/// is found. So blocks that begin after `now_ms` do not count. Nor do the newest ones if they span less than
+/// a day and are more than a day after all others.
 pub fn settled_end<'a>(now_ms: i64, metas: impl IntoIterator<Item = &'a BlockMeta>) -> Option<i64> {
     let times = metas.into_iter().map(|meta| (meta.max_time, meta.min_time));
     let mut newest_first: Vec<(i64, i64)> = times.filter(|(_, min)| *min <= now_ms).collect();
@@ -115,7 +118,7 @@ pub fn settled_end<'a>(now_ms: i64, metas: impl IntoIterator<Item = &'a BlockMet
     Some(end)
 }
 
-/// Blocks that others were made of. They are still there when a compaction was stopped before they were removed.
+/// The parents of other blocks. They still exist if a process was stopped before it removed them.
 pub fn replaced<'a>(blocks: impl IntoIterator<Item = &'a BlockMeta>) -> BTreeSet<Ulid> {
     blocks.into_iter().flat_map(|meta| meta.compaction.parents.iter().map(|parent| parent.ulid)).collect()
 }
@@ -151,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn time_that_cannot_be_trusted_deletes_nothing() {
+    fn untrustworthy_times_delete_nothing() {
         const HOUR: i64 = 3_600_000;
         let block = |n: u128, min: i64, max: i64| BlockMeta::level_1(Ulid::new(0, n), min * HOUR, max * HOUR);
         let week: Vec<BlockMeta> = (0..14).map(|n| block(n, 12 * n as i64, 12 * n as i64 + 12)).collect();
@@ -162,18 +165,18 @@ mod tests {
             (retention.doomed(now * HOUR, &uses, 0, None).len(), retention.held_back(now * HOUR, &metas))
         };
         assert_eq!(doomed(170, &[]), (10, 0));
-        // A block of the future, however long the future lasts.
+        // A block in the future, for as long as it is in the future.
         assert_eq!(doomed(170, &[block(90, 9000, 9002)]), (10, 4));
         assert_eq!(doomed(170, &[block(90, 9000, 9200)]), (10, 4));
-        // A clock that is ahead by a month, for less than a day and then for a day.
+        // A clock that is a month ahead, for less than a day and then for a day.
         assert_eq!(doomed(900, &[block(90, 890, 892), block(91, 892, 894)]), (10, 4));
         assert_eq!(doomed(920, &[block(90, 890, 902), block(91, 902, 914)]), (14, 0));
-        // A clock that is at 1970.
+        // A clock that shows 1970.
         assert_eq!(doomed(-1, &[]), (0, 10));
     }
 
     #[test]
-    fn size_counts_log_and_head_and_takes_the_oldest() {
+    fn size_includes_log_and_head_and_removes_the_oldest() {
         let size = Retention { bytes_max: 260, ..Retention::default() };
         let metas = blocks(&[10, 20, 30]);
         assert_eq!(doomed(size, &metas, None), [(10, Reason::Size)]);
@@ -184,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn empty_and_replaced_blocks_go() {
+    fn empty_and_replaced_blocks_are_removed() {
         let mut metas = blocks(&[10, 20]);
         metas[1].compaction.deletable = true;
         metas[1].compaction.parents = vec![metas[0].desc()];

@@ -1,16 +1,19 @@
-//! Savepoints: the state of the head at a place of the log, so that a start reads the log from there only.
+//! Savepoints: the state of the head at a position in the log, so that a start only has to read the log after
+//! it.
 //!
 //! ```text
-//! take:  place P in the log ──▶ wait for commits from before P ──▶ copy series slice by slice ──▶ sync log and chunks ──▶ rename
-//! start: is it ours, whole, and of this log? ──▶ series with their open chunks ──▶ log from P on
+//! take:  position P in the log ──▶ wait for earlier commits ──▶ copy series in batches ──▶ sync log and chunks ──▶ rename
+//! start: is it intact, and of this log? ──▶ series with their open chunks ──▶ log from P on
 //! ```
-//! `maintain/savepoint` takes them, `recovery` brings them back with `load`, `format` has the bytes (docs/format/savepoint.md),
-//! `segments` tells segments that this program began from those of another. Why it is so: docs/decisions/savepoints.md.
+//! `maintain/savepoint` takes them, `recovery` restores them with `load`, `format` defines the bytes
+//! (docs/format/savepoint.md), and `segments` distinguishes segments that this program began from those of
+//! others. The reasons are in docs/decisions/savepoints.md.
 //!
-//! Always true: a savepoint holds everything that was logged before P, and nothing that is not in the synced log when it
-//! gets its name. It may hold more than what was before P; replay passes over what is there. On any doubt it is not
-//! used, and the whole log is read, which has everything a savepoint has. What was logged, but whose sync failed, was refused to
-//! its sender: it may be missing in a savepoint and be there after a full replay.
+//! Always true: a savepoint contains everything that was logged before P, and nothing that is not in the
+//! synced log when it is renamed. It may contain more than what was before P; replay skips duplicates. In any
+//! doubt it is not used, and the whole log is read, which has everything that a savepoint has. Samples that
+//! were logged, but whose sync failed, were refused to their sender: they may be missing in a savepoint and
+//! appear after a full replay.
 
 pub mod format;
 mod load;
@@ -20,18 +23,16 @@ use std::path::{Path, PathBuf};
 
 pub(crate) use load::{OriginError, Start, before, check_origin, open};
 
-/// What a savepoint took.
+/// Statistics of taking a savepoint.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Saved {
-    /// How many series there are in it.
     pub series: u64,
-    /// How long it is.
     pub bytes: u64,
-    /// Place in the log, from which a start reads on: segment and offset.
+    /// The position in the log at which a start continues: segment and offset.
     pub place: (u32, u64),
 }
 
-/// What decides whether a savepoint is still complete: the place in the log, and the newest checkpoint.
+/// Determines whether a savepoint is still complete: the position in the log, and the newest checkpoint.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct SavedAt {
     pub place: (u32, u64),
@@ -40,7 +41,7 @@ pub(crate) struct SavedAt {
 
 /// Name of the directory of the savepoint.
 pub const SAVEPOINT_DIR: &str = "ferula_savepoint";
-/// Name of the file that has the state.
+/// Name of the file with the state.
 const STATE_FILE: &str = "state";
 
 /// Path of the state.

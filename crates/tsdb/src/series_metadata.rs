@@ -1,6 +1,6 @@
-//! Metadata by series, each distinct one once: the many series of a family share theirs.
+//! Metadata by series, deduplicated: the many series of a family share theirs.
 //!
-//! Used by the head, by slot, and while a checkpoint is written, by ref.
+//! Used in the head, by slot, and while a checkpoint is written, by ref.
 
 use std::collections::{HashMap, HashSet};
 use std::hash::Hash;
@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use ferula_model::MetricMetadata;
 
-/// The newest metadata of each series that has some.
+/// The newest metadata of each series that has any.
 #[derive(Debug)]
 pub(crate) struct SeriesMetadata<K> {
     of_series: HashMap<K, Arc<MetricMetadata>>,
@@ -22,12 +22,12 @@ impl<K> Default for SeriesMetadata<K> {
 }
 
 impl<K: Copy + Eq + Hash> SeriesMetadata<K> {
-    /// The metadata of a series, if it has some.
+    /// The metadata of a series, if it has any.
     pub fn get(&self, series: K) -> Option<&MetricMetadata> {
         self.of_series.get(&series).map(|metadata| &**metadata)
     }
 
-    /// The same, to keep without a copy.
+    /// The same as a shared pointer.
     pub fn shared(&self, series: K) -> Option<Arc<MetricMetadata>> {
         self.of_series.get(&series).cloned()
     }
@@ -42,7 +42,7 @@ impl<K: Copy + Eq + Hash> SeriesMetadata<K> {
         self.of_series.insert(series, shared);
     }
 
-    /// Forgets the metadata of these series.
+    /// Drops the metadata of these series.
     pub fn forget(&mut self, series: &[K]) {
         if self.of_series.is_empty() {
             return;
@@ -54,7 +54,7 @@ impl<K: Copy + Eq + Hash> SeriesMetadata<K> {
         self.of_series.shrink_to(self.of_series.len() * 2);
     }
 
-    /// All series that have some, sorted.
+    /// All series with metadata, sorted.
     pub fn sorted(&self) -> Vec<(K, &MetricMetadata)>
     where
         K: Ord,
@@ -77,7 +77,7 @@ mod tests {
     }
 
     #[test]
-    fn equal_metadata_is_kept_once_and_goes_with_its_last_series() {
+    fn equal_metadata_is_stored_once_and_dropped_with_its_last_series() {
         let mut all = SeriesMetadata::default();
         for series in 0..100 {
             all.set(series, &help(if series % 2 == 0 { "even" } else { "odd" }));

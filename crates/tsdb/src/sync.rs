@@ -1,11 +1,12 @@
-//! Locks with ranks: the order in which the whole crate takes them, and the only place that knows poison.
+//! Locks with ranks, which define the locking order of the whole crate. This is the only file that handles
+//! poisoning.
 //!
-//! A thread that holds a lock may take only locks of a later rank. Debug builds keep a list of what each thread holds
-//! and panic at the first lock that breaks the order, whether or not a deadlock follows. Release builds know
-//! nothing of ranks: a lock has the size and the cost of the one that it wraps.
+//! A thread that holds a lock may acquire only locks of a later rank. Debug builds keep a list of the locks
+//! that each thread holds, and panic at the first violation, whether or not a deadlock follows. Release
+//! builds have no ranks: a lock has the size and cost of the one that it wraps.
 //!
-//! Poison is ignored. A panic under a lock is a bug that ends the commit or the query it happened in; what the lock
-//! guards is changed in steps that leave it whole.
+//! Poisoning is ignored. A panic under a lock is a bug that ends the commit or query in which it occurs; the
+//! guarded data is changed in steps that leave it valid.
 
 #[cfg(debug_assertions)]
 use std::cell::RefCell;
@@ -15,11 +16,11 @@ use std::ops::{Deref, DerefMut};
 pub use std::sync::Arc;
 use std::sync::{self, PoisonError, TryLockError};
 
-/// Makes the order and a type for each rank in it.
+/// Defines the order, and a type for each rank in it.
 macro_rules! ranks {
     ($($(#[$why:meta])* $name:ident,)*) => {
-        /// A rank, compared by its place in the order.
-        // Only debug builds look at it.
+        /// A rank; ranks compare by their position in the order.
+        // Only debug builds use it.
         #[cfg_attr(not(debug_assertions), allow(dead_code))]
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
         pub enum Order { $($(#[$why])* $name,)* }
@@ -39,28 +40,29 @@ macro_rules! ranks {
 }
 
 ranks! {
-    /// Maintenance, deletion, backups and savepoints: one at a time, around everything else.
+    /// Maintenance, deletion, backups and savepoints: one at a time, and before all other locks.
     Maintenance,
     /// The lock file of the directory.
     LockFile,
     Retention,
-    /// What new snapshots see. Published while blocks are asked for their names.
+    /// What new snapshots see. Published while the names of blocks are read.
     View,
-    /// The caches of series identities, then those of one block.
+    /// The cache of series identities by block, then that of one block.
     IdentityCache,
     Identities,
     /// Meta and tombstones of a block. A deletion holds it while it writes them.
     BlockState,
-    /// The end of a log. Beginning a segment notes it in the list of segments.
+    /// The end of a log. A new segment is recorded in the list of segments.
     LogWriter,
     Segments,
-    /// Commits under way. Waiting for them with a lock that a commit needs would wait forever.
+    /// Commits in progress. Waiting for them while holding a lock that a commit needs would deadlock.
     Flights,
-    /// The gate between commits and readers; the same holds.
+    /// The gate between commits and readers; the same applies.
     Gate,
     /// Removed series whose slots are not free yet.
     RemovedSlots,
-    /// Labels and postings. Held while a series is made or removed, so it comes before all that series have.
+    /// Labels and postings. Held while a series is created or removed, so it comes before the locks of
+    /// series.
     Index,
     Deleted,
     Metadata,
@@ -71,26 +73,26 @@ ranks! {
     Exemplars,
     FreeSlots,
     OutOfOrderLog,
-    /// What waits to be logged. A new series enters it under the index.
+    /// Entries that wait to be logged. A new series is added while the index is locked.
     LogQueue,
-    /// The head's chunk files. A series that is full writes to them.
+    /// The head's chunk files. A series with a full chunk writes to them.
     Chunks,
     Pins,
     Watermarks,
-    /// Disks in memory: the overlay, then the file system, then one file.
+    /// In-memory disks: the overlay, then the file system, then one file.
     Overlay,
     Disk,
     File,
 }
 
-/// A place in the order of locks.
+/// A position in the locking order.
 pub trait Rank {
-    /// Which one. Only debug builds look at it.
+    /// The rank. Only debug builds use it.
     #[cfg_attr(not(debug_assertions), allow(dead_code))]
     const ORDER: Order;
 }
 
-/// A lock that checks in debug builds that it is taken in order.
+/// A lock that checks in debug builds that it is acquired in order.
 pub struct Ranked<L, R> {
     lock: L,
     rank: PhantomData<fn() -> R>,
@@ -100,30 +102,30 @@ pub struct Ranked<L, R> {
 pub type Mutex<T, R> = Ranked<sync::Mutex<T>, R>;
 /// A lock for many readers or one writer, with a rank.
 pub type RwLock<T, R> = Ranked<sync::RwLock<T>, R>;
-/// What [`Mutex`] hands out.
+/// The guard of a [`Mutex`].
 pub type MutexGuard<'a, T, R> = Guard<sync::MutexGuard<'a, T>, R>;
-/// What [`RwLock`] hands out for reading.
+/// The read guard of an [`RwLock`].
 pub type ReadGuard<'a, T, R> = Guard<sync::RwLockReadGuard<'a, T>, R>;
-/// What [`RwLock`] hands out for writing.
+/// The write guard of an [`RwLock`].
 pub type WriteGuard<'a, T, R> = Guard<sync::RwLockWriteGuard<'a, T>, R>;
 
 impl<T, R: Rank> Mutex<T, R> {
-    /// An unlocked mutex.
+    /// Creates an unlocked mutex.
     pub const fn new(value: T) -> Self {
         Ranked { lock: sync::Mutex::new(value), rank: PhantomData }
     }
 
-    /// Waits for the lock.
+    /// Acquires the lock.
     ///
     /// # Panics
-    /// In debug builds, when the thread holds a lock of the same or a later rank.
+    /// In debug builds, if the thread holds a lock of the same or a later rank.
     #[inline]
     pub fn lock(&self) -> MutexGuard<'_, T, R> {
         let held = Held::enter();
         Guard { guard: self.lock.lock().unwrap_or_else(PoisonError::into_inner), held }
     }
 
-    /// Takes the lock if it is free.
+    /// Acquires the lock if it is free.
     pub fn try_lock(&self) -> Option<MutexGuard<'_, T, R>> {
         let held = Held::enter();
         match self.lock.try_lock() {
@@ -133,7 +135,7 @@ impl<T, R: Rank> Mutex<T, R> {
         }
     }
 
-    /// The value, without locking: nobody else can have it.
+    /// The value without locking, since access is exclusive.
     #[inline]
     pub fn get_mut(&mut self) -> &mut T {
         self.lock.get_mut().unwrap_or_else(PoisonError::into_inner)
@@ -141,22 +143,22 @@ impl<T, R: Rank> Mutex<T, R> {
 }
 
 impl<T, R: Rank> RwLock<T, R> {
-    /// An unlocked lock.
+    /// Creates an unlocked lock.
     pub const fn new(value: T) -> Self {
         Ranked { lock: sync::RwLock::new(value), rank: PhantomData }
     }
 
-    /// Waits until nobody writes.
+    /// Acquires the lock for reading.
     ///
     /// # Panics
-    /// As [`Mutex::lock`]: a thread that reads twice would wait forever for a writer in between.
+    /// As [`Mutex::lock`]: a thread that reads twice would deadlock with a writer in between.
     #[inline]
     pub fn read(&self) -> ReadGuard<'_, T, R> {
         let held = Held::enter();
         Guard { guard: self.lock.read().unwrap_or_else(PoisonError::into_inner), held }
     }
 
-    /// Waits until nobody reads or writes.
+    /// Acquires the lock for writing.
     ///
     /// # Panics
     /// As [`Mutex::lock`].
@@ -166,7 +168,7 @@ impl<T, R: Rank> RwLock<T, R> {
         Guard { guard: self.lock.write().unwrap_or_else(PoisonError::into_inner), held }
     }
 
-    /// The value, without locking: nobody else can have it.
+    /// The value without locking, since access is exclusive.
     #[inline]
     pub fn get_mut(&mut self) -> &mut T {
         self.lock.get_mut().unwrap_or_else(PoisonError::into_inner)
@@ -207,7 +209,7 @@ impl<G: DerefMut, R: Rank> DerefMut for Guard<G, R> {
     }
 }
 
-/// Wakes threads that wait with a [`Mutex`] of ours.
+/// A condition variable for our [`Mutex`].
 #[derive(Debug, Default)]
 pub struct Condvar(sync::Condvar);
 
@@ -217,13 +219,13 @@ impl Condvar {
         Condvar(sync::Condvar::new())
     }
 
-    /// Gives the lock away until it is notified.
+    /// Releases the lock until it is notified.
     pub fn wait<'a, T, R: Rank>(&self, locked: MutexGuard<'a, T, R>) -> MutexGuard<'a, T, R> {
         let Guard { guard, held } = locked;
         Guard { guard: self.0.wait(guard).unwrap_or_else(PoisonError::into_inner), held }
     }
 
-    /// Wakes everybody who waits.
+    /// Wakes all waiting threads.
     pub fn notify_all(&self) {
         self.0.notify_all();
     }
@@ -234,7 +236,7 @@ thread_local! {
     static HELD: RefCell<Vec<Order>> = const { RefCell::new(Vec::new()) };
 }
 
-/// That this thread holds a lock of rank `R`. Nothing at all in release builds.
+/// Proof that this thread holds a lock of rank `R`. Empty in release builds.
 struct Held<R: Rank>(PhantomData<fn() -> R>);
 
 impl<R: Rank> Held<R> {
@@ -242,7 +244,7 @@ impl<R: Rank> Held<R> {
     fn enter() -> Self {
         #[cfg(debug_assertions)]
         HELD.with_borrow_mut(|held| {
-            // A second panic while one unwinds would end the process and hide the first.
+            // A second panic while unwinding would abort the process and hide the first.
             if let Some(last) =
                 held.iter().max().filter(|last| **last >= R::ORDER && !std::thread::panicking())
             {
@@ -268,7 +270,7 @@ impl<R: Rank> Drop for Held<R> {
     }
 }
 
-// Slots are counted in millions.
+// There are millions of slots.
 #[cfg(not(debug_assertions))]
 const _: () = assert!(size_of::<Mutex<u64, rank::Slot>>() == size_of::<sync::Mutex<u64>>());
 
@@ -284,11 +286,11 @@ mod tests {
     }
 
     #[test]
-    fn the_order_is_free_of_charge_when_it_is_kept() {
+    fn locks_in_order_are_acquired_and_released() {
         let (index, slot) = (Index::new(1), Slot::new(2));
         let index = index.read();
         assert_eq!(*index + *slot.lock(), 3);
-        // Given back in any order.
+        // Released in any order.
         let first = slot.lock();
         drop(index);
         drop(first);
@@ -311,7 +313,7 @@ mod tests {
             let _once = index.read();
             let _twice = index.read();
         }));
-        // Nothing stays marked as held, and other threads have lists of their own.
+        // Nothing stays marked as held, and other threads have their own lists.
         let _slot = slot.lock();
         std::thread::scope(|scope| {
             scope.spawn(|| drop(index.write()));
@@ -319,7 +321,7 @@ mod tests {
     }
 
     #[test]
-    fn a_lock_goes_on_after_a_panic_under_it() {
+    fn a_lock_works_after_a_panic_under_it() {
         let slot = Slot::new(1);
         assert!(panics(|| {
             let mut value = slot.lock();

@@ -1,7 +1,7 @@
-//! What the `tsdb` commands of the binary do, as functions that write the text of `promtool`'s commands.
+//! The `tsdb` commands of the binary, as functions that write the same text as `promtool`'s commands.
 //!
-//! Here: list, analyze, dump, verify, and blocks made from given samples. Elsewhere: flags, reading of OpenMetrics
-//! files, standard output.
+//! Here: list, analyze, dump, verify, and creating blocks from given samples. Elsewhere: flags, parsing of
+//! OpenMetrics files, standard output.
 
 mod analyze;
 mod backfill;
@@ -19,7 +19,7 @@ pub use list::{ListedBlock, list};
 pub use sources::{block_sources, head_sources};
 pub use verify::{Verified, verify, verify_savepoint};
 
-/// Why a command stopped.
+/// Why a command failed.
 #[derive(Debug, thiserror::Error)]
 pub enum ToolError {
     /// A block cannot be read or written.
@@ -30,7 +30,7 @@ pub enum ToolError {
     Output(#[from] std::io::Error),
 }
 
-/// A duration in milliseconds as Go prints it: `2h0m0s`, `1m0.5s`, `7ms`, `0s`.
+/// Formats a duration in milliseconds as Go does: `2h0m0s`, `1m0.5s`, `7ms`, `0s`.
 pub fn go_duration(millis: i64) -> String {
     let sign = if millis < 0 { "-" } else { "" };
     let rest = millis.unsigned_abs();

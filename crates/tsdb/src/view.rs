@@ -1,4 +1,4 @@
-//! What a snapshot looks at: the blocks, and from where on the head counts.
+//! What a snapshot sees: the blocks, and the start of the head.
 
 use std::sync::Arc;
 
@@ -11,22 +11,22 @@ use crate::sync::{RwLock, rank};
 pub(crate) struct View {
     /// Blocks in order of their start.
     pub blocks: Arc<[Arc<Block>]>,
-    /// In-order samples of the head before this are in blocks.
+    /// In-order samples of the head before this time are in blocks.
     pub head_min: i64,
-    /// Which series of different blocks are the same.
+    /// Identifies the same series in different blocks.
     pub identities: Arc<IdentityCache>,
 }
 
-/// The view that new snapshots get.
+/// The view for new snapshots.
 pub(crate) struct Views(RwLock<View, rank::View>);
 
 impl Views {
-    /// Begins with these blocks.
+    /// Creates the first view with these blocks.
     pub fn new(blocks: Vec<Arc<Block>>, head_min: i64) -> Self {
         Views(RwLock::new(View { blocks: sorted(blocks), head_min, identities: Arc::default() }))
     }
 
-    /// The view now.
+    /// The current view.
     pub fn get(&self) -> View {
         self.0.read().clone()
     }

@@ -1,9 +1,9 @@
-//! The write-ahead log in Prometheus' format: what is in memory is in here first.
+//! The write-ahead log in Prometheus' format: whatever is in memory has been logged before.
 //!
 //! ```text
-//! commits ──▶ group (those that wait share one write) ──▶ writer ──▶ pages of 32 KiB ──▶ segments of 128 MiB
-//! start   ◀── record (bytes to values) ◀── reader (fragments to records, over damage) ◀───┘
-//!         └── ahead: on a second thread where the caller lends one
+//! commits ──▶ group (waiting commits share one write) ──▶ writer ──▶ pages of 32 KiB ──▶ segments of 128 MiB
+//! start   ◀── record (bytes to values) ◀── reader (fragments to records, skips damage) ◀───┘
+//!         └── ahead: on a second thread if the caller provides one
 //! ```
 //!
 //! The out-of-order log (`wbl/`) uses the same files. Byte layouts: `format`, `record` and

@@ -1,5 +1,5 @@
-//! What lies in the directory and should not, or not so: damaged blocks, other people's files, blocks and clocks of the
-//! future. Each gets a clear word, the rest works, and nothing is deleted on doubt.
+//! Bad content of the directory: damaged blocks, files of others, blocks in the future, wrong clocks. Each is
+//! reported clearly, everything else works, and nothing is deleted in doubt.
 
 mod common;
 
@@ -15,7 +15,7 @@ use ferula_tsdb::{Db, Doubt, Maintained, Options, Progress};
 
 const HOUR: i64 = 3_600_000;
 const DAY: i64 = 24 * HOUR;
-/// Where the samples of these tests begin.
+/// Start of the samples in these tests.
 const BEGIN: i64 = 500_000 * HOUR;
 
 fn options() -> Options {
@@ -26,7 +26,7 @@ fn options() -> Options {
     }
 }
 
-/// A sample of two series every ten minutes, with maintenance after each, as if the clock went by.
+/// A sample of two series every ten minutes, with maintenance after each, as if time passed.
 fn live(db: &Db, from: i64, hours: i64) -> (i64, Vec<Maintained>) {
     let (mut now, end, mut all) = (from, from + hours * HOUR, Vec::new());
     while now < end {
@@ -45,7 +45,7 @@ fn assert_quiet(all: &[Maintained]) {
     }
 }
 
-/// A database with blocks, closed in peace; its disk, the directories of its blocks, and its samples.
+/// A cleanly closed database with blocks; its disk, the directories of its blocks, and its samples.
 fn with_blocks() -> (FaultDisk, Vec<PathBuf>, Floats) {
     let disk = FaultDisk::default();
     let db = open(&disk, options());
@@ -70,7 +70,7 @@ fn replace(disk: &FaultDisk, file: &Path, old: &str, new: &str) {
 
 type Damage = fn(&FaultDisk, &Path);
 
-/// What is done to a block, and what must be said about it.
+/// What is done to a block, and what must be reported.
 const DAMAGES: [(&str, Damage, &str); 12] = [
     ("no meta.json", |d, b| d.remove_file(&b.join("meta.json")).expect("gone"), "meta.json"),
     (
@@ -125,7 +125,7 @@ fn a_block_that_cannot_be_read_is_named_and_left_alone_and_the_rest_is_read() {
             reports.iter().any(|r| matches!(r, Progress::Damaged(text) if told(text))),
             "{what}: {reports:?}"
         );
-        // Looked at again and again, and never removed.
+        // It is checked repeatedly, and never removed.
         for minutes in 1..4 {
             let done = db.maintain(BEGIN + 10 * HOUR + minutes * 60_000);
             assert!(done.errors.iter().any(|error| told(error)), "{what}: {:?}", done.errors);
@@ -142,7 +142,7 @@ fn a_block_that_cannot_be_read_is_named_and_left_alone_and_the_rest_is_read() {
     }
 }
 
-/// Files below a directory with their lengths.
+/// Files below a directory with their sizes.
 fn names_below(disk: &FaultDisk, dir: &Path) -> Vec<(PathBuf, u64)> {
     let mut found = Vec::new();
     for entry in disk.list(dir).expect("a directory") {
@@ -157,13 +157,13 @@ fn names_below(disk: &FaultDisk, dir: &Path) -> Vec<(PathBuf, u64)> {
 }
 
 #[test]
-fn a_chunk_that_is_cut_off_is_named_when_it_is_read() {
+fn a_truncated_chunk_is_named_when_it_is_read() {
     let (disk, dirs, _) = with_blocks();
     let file = dirs[0].join("chunks/000001");
     disk.damage(&file, |bytes| bytes.truncate(bytes.len() - 5)).expect("cut");
     let db = open(&disk, options());
     let matchers = [Matcher::equal("n", "000")];
-    // The first series is whole, and so is what is not in this block.
+    // The first series is intact, and so is everything outside of this block.
     assert_eq!(read(&db, &matchers, TimeRange::ALL)[0].1.floats.timestamps.len(), 60);
     let mut snapshot = ferula_storage::Queryable::snapshot(&db, TimeRange::ALL).expect("a snapshot");
     let selection = snapshot.select(&[], &ferula_storage::Hints::default()).expect("selected");
@@ -180,7 +180,7 @@ fn a_chunk_that_is_cut_off_is_named_when_it_is_read() {
 }
 
 #[test]
-fn what_is_not_ours_stays() {
+fn files_of_others_stay() {
     let (disk, _, samples) = with_blocks();
     let put = |path: &str| {
         let path = Path::new(DIR).join(path);
@@ -226,7 +226,7 @@ fn what_is_not_ours_stays() {
 }
 
 #[test]
-fn a_block_that_vanishes_is_missed_and_the_rest_goes_on() {
+fn a_missing_block_is_reported_and_the_rest_continues() {
     let (disk, dirs, samples) = with_blocks();
     let db = open(&disk, options());
     disk.remove_dir_all(&dirs[0]).expect("somebody removed it");
@@ -240,9 +240,9 @@ fn a_block_that_vanishes_is_missed_and_the_rest_goes_on() {
     live(&db, BEGIN + 10 * HOUR, 1);
 }
 
-/// Ten years ahead; made by a clock that was wrong, or put there by somebody.
+/// Ten years ahead; created with a wrong clock, or added by somebody.
 #[test]
-fn a_block_of_the_future_neither_stops_ingestion_nor_ages_the_others() {
+fn a_block_in_the_future_neither_stops_ingestion_nor_ages_the_others() {
     const FUTURE: i64 = BEGIN + 3650 * DAY;
     let (other, dirs, _) = {
         let disk = FaultDisk::default();
@@ -282,21 +282,21 @@ fn a_block_of_the_future_neither_stops_ingestion_nor_ages_the_others() {
 }
 
 #[test]
-fn a_clock_that_jumps_is_told_of_and_costs_nothing_that_was_there() {
+fn a_clock_jump_is_reported_and_loses_nothing() {
     let (disk, _, before) = with_blocks();
     let mut now = BEGIN + 10 * HOUR;
     let db = open(&disk, Options { opened_at_ms: Some(now), ..options() });
     let (then, all) = live(&db, now, 4);
     assert_quiet(&all);
     now = then;
-    // Forwards by a month, for twelve hours: blocks are cut out there, and all others look old.
+    // Forward by a month, for twelve hours: blocks are cut there, and all others look old.
     let (ahead, all) = live(&db, now + 30 * DAY, 12);
     assert_eq!(all[0].clock_jump_ms, Some(30 * DAY + HOUR / 6));
     assert!(all[1..].iter().all(|done| done.clock_jump_ms.is_none()));
     assert!(all.iter().all(|done| done.removed.is_empty()), "nothing is deleted on doubt");
     let last = all.last().expect("some");
     assert!(matches!(last.doubts[..], [Doubt::RetentionWaits { blocks: 4.. }]), "{:?}", last.doubts);
-    // And back: samples of now come after the newest, until an operator removes what lies ahead.
+    // And back: current samples are older than the newest ones, until an operator removes the future blocks.
     let done = db.maintain(now);
     assert!(done.clock_jump_ms.is_some_and(|jump| jump < -29 * DAY), "{:?}", done.clock_jump_ms);
     assert!(
@@ -317,13 +317,13 @@ fn a_clock_that_jumps_is_told_of_and_costs_nothing_that_was_there() {
         assert!(samples.iter().all(|(at, value)| found[labels].get(at) == Some(value)), "{labels}");
     }
     assert!(found[&series(0)].keys().any(|at| *at >= ahead - HOUR));
-    // With a window for late samples they are taken.
+    // With a window for out-of-order samples, they are accepted.
     db.set_out_of_order_window(60 * DAY).expect("a log for them");
     assert_eq!(commit(&db, &[(series(0), now, 1.0)]).expect("written"), []);
     assert_eq!(floats(&db)[&series(0)].get(&now), Some(&1f64.to_bits()));
 }
 
-/// A log of three segments with samples, none of them in a block or savepoint.
+/// A log of three segments with samples, none of which are in a block or savepoint.
 fn with_log() -> (FaultDisk, Floats) {
     let disk = FaultDisk::default();
     let mut samples = Floats::new();
@@ -334,7 +334,7 @@ fn with_log() -> (FaultDisk, Floats) {
             assert_eq!(commit(&db, &[(series(0), at, at as f64)]).expect("written"), []);
         }
         samples = floats(&db);
-        // Killed: a segment more at each start, and nothing but the log.
+        // Killed: each start adds a segment, and there is nothing but the log.
         drop(db);
     }
     assert_eq!(samples[&series(0)].len(), 30);
@@ -349,9 +349,9 @@ fn damages(reports: &[Progress]) -> Vec<String> {
     reports.iter().filter_map(text).collect()
 }
 
-/// Names in the log's directory that nobody wrote must not lead the log astray, at this start or a later one.
+/// Names in the log's directory that no program wrote must not affect the log, at this start or a later one.
 #[test]
-fn odd_names_in_the_log_cost_nothing_and_are_told() {
+fn odd_names_in_the_log_lose_nothing_and_are_reported() {
     for name in [
         "wal/4294967295",
         "wal/4294967294",
@@ -375,7 +375,7 @@ fn odd_names_in_the_log_cost_nothing_and_are_told() {
                 told.iter().any(|text| text.contains(name.split('/').nth(1).expect("a name"))),
                 "{name}: {told:?}"
             );
-            // What is written now is there at the next start too.
+            // Newly written samples are there at the next start too.
             let at = BEGIN + (40 + start) * 60_000;
             assert_eq!(commit(&db, &[(series(0), at, 1.0)]).expect("written"), []);
             samples = floats(&db);
@@ -384,7 +384,7 @@ fn odd_names_in_the_log_cost_nothing_and_are_told() {
 }
 
 #[test]
-fn a_missing_segment_is_told_and_costs_its_own_samples_only() {
+fn a_missing_segment_is_reported_and_loses_only_its_own_samples() {
     let (disk, samples) = with_log();
     disk.remove_file(&Path::new(DIR).join("wal/00000001")).expect("somebody removed it");
     let (db, reports) = open_reporting(&disk, options());

@@ -1,4 +1,4 @@
-//! Crashes before, and in the middle of, every single write; full disks; damaged logs.
+//! Crashes before and in the middle of every single write; full disks; damaged logs.
 
 mod common;
 
@@ -30,16 +30,16 @@ fn options() -> Options {
     }
 }
 
-/// What a query showed last, and what had been asked to be written until then.
+/// What the last query returned, and what had been written by then.
 #[derive(Default)]
 struct Seen {
     shown: Floats,
     asked: Floats,
-    /// What was shown when the log was synced last.
+    /// What had been returned when the log was last synced.
     synced: Floats,
 }
 
-/// Scrapes, late samples, queries and maintenance until the disk dies or all is done.
+/// Scrapes, out-of-order samples, queries and maintenance until the disk dies or everything is done.
 fn live(disk: &FaultDisk, seen: &mut Seen) {
     let Ok(db) = try_open(disk, options()) else { return };
     seen.shown = floats(&db);
@@ -55,7 +55,7 @@ fn live(disk: &FaultDisk, seen: &mut Seen) {
             seen.asked.entry(labels.clone()).or_default().insert(*at, value.to_bits());
         }
         let committed = commit(&db, &samples);
-        // A dead machine shows nothing any more.
+        // A dead machine returns nothing any more.
         if committed.is_err() || disk.crashed() {
             return;
         }
@@ -96,15 +96,17 @@ fn assert_kept(found: &Floats, kept: &Floats, asked: &Floats, what: &str) {
     }
 }
 
-/// For every write that changes the disk: the process dies there, or a part of the write arrives. The next one finds
-/// everything that a query had shown, and nothing that was not written; it can continue, and die once more.
+/// For every write that changes the disk: the process dies there, possibly after a part of the write. The
+/// next process finds everything that a query had returned, and nothing that was not written; it can
+/// continue, and die again.
 #[test]
-fn a_crash_at_any_write_loses_nothing_that_a_query_had_shown() {
+fn a_crash_at_any_write_loses_nothing_that_a_query_had_returned() {
     let whole = FaultDisk::default();
     live(&whole, &mut Seen::default());
     let operations = whole.operations();
     assert!(operations > 150, "{operations} operations");
-    // All early ones (opening, the first commits) and a stride that meets every kind of later one over time.
+    // All early writes (opening, the first commits), and a stride that over time includes every kind of later
+    // write.
     for crash_at in (0..60).chain((60..operations).step_by(7)) {
         for torn_bytes in [0, 1, 50] {
             let disk = FaultDisk::new(Faults { crash_at: Some(crash_at), torn_bytes, ..Faults::default() });
@@ -117,7 +119,7 @@ fn a_crash_at_any_write_loses_nothing_that_a_query_had_shown() {
             assert_between(&floats(&db), &seen, &what);
             drop(db);
             if torn_bytes == 1 {
-                // Once more, while the next start repairs and continues.
+                // Again, while the next start repairs and continues.
                 let again = disk.restart(Survives::Written);
                 again.set_faults(Faults {
                     crash_at: Some(crash_at % 23),
@@ -133,9 +135,9 @@ fn a_crash_at_any_write_loses_nothing_that_a_query_had_shown() {
     }
 }
 
-/// For every write: the machine loses power there. What a query had shown when the log was last synced is there, whatever
-/// maintenance was doing: with the names of files as they were at the loss, and with those as they were when their directories were
-/// synced, which brings back files that had been removed.
+/// For every write: the machine loses power there. What a query had returned when the log was last synced is
+/// there, whatever maintenance was doing: both with the file names at the time of the loss, and with those
+/// from when their directories were last synced, which restores removed files.
 #[test]
 fn a_power_loss_at_any_write_loses_nothing_that_was_synced() {
     let fresh = |faults| {
@@ -191,7 +193,7 @@ fn what_was_deleted_stays_deleted_after_a_power_loss() {
     }
 }
 
-/// A power loss takes what was not synced, and nothing else: what is left is a prefix of the commits.
+/// A power loss takes only what was not synced: what remains is a prefix of the commits.
 #[test]
 fn a_power_loss_leaves_a_prefix_of_the_commits() {
     let disk = FaultDisk::default();
@@ -204,7 +206,7 @@ fn a_power_loss_leaves_a_prefix_of_the_commits() {
     let mut synced = 0;
     for round in 0..50i64 {
         commit(&db, &[(series(0), round, round as f64), (series(1), round, round as f64)]).expect("written");
-        // Told of the first commit after each sync.
+        // Notified of the first commit after each sync.
         assert_eq!(told.load(SeqCst) as i64, 1 + round / 10);
         if round % 10 == 9 {
             assert!(db.sync().expect("synced"));
@@ -220,9 +222,9 @@ fn a_power_loss_leaves_a_prefix_of_the_commits() {
     }
 }
 
-/// The log has the samples of every chunk file, so none is lost with a file, whichever it is.
+/// The log has the samples of every chunk file, so none is lost with any of the files.
 #[test]
-fn chunk_files_that_are_missing_or_exchanged_cost_nothing_and_are_told() {
+fn missing_or_exchanged_chunk_files_lose_nothing_and_are_reported() {
     let disk = FaultDisk::default();
     for run in 0..4 {
         let db = open(&disk, Options::default());
@@ -259,7 +261,7 @@ fn chunk_files_that_are_missing_or_exchanged_cost_nothing_and_are_told() {
 }
 
 #[test]
-fn a_full_disk_stops_ingestion_not_reading_and_it_goes_on_by_itself() {
+fn a_full_disk_stops_ingestion_but_not_reading_and_ingestion_resumes_by_itself() {
     let disk = FaultDisk::default();
     let db = open(&disk, Options::default());
     commit(&db, &[(series(1), 1, 1.0)]).expect("written");
@@ -274,7 +276,7 @@ fn a_full_disk_stops_ingestion_not_reading_and_it_goes_on_by_itself() {
     disk.set_faults(Faults::default());
     assert_eq!(commit(&db, &[(series(1), 9, 1.0), (series(2), 9, 1.0)]).expect("room again"), []);
     assert_eq!(db.ingestion_failure(), None);
-    // The series that was made while the disk was full is in the log.
+    // The series that was created while the disk was full is in the log.
     let after = floats(&db);
     drop(db);
     assert_eq!(floats(&open(&disk.restart(Survives::Written), Options::default())), after);
@@ -282,7 +284,7 @@ fn a_full_disk_stops_ingestion_not_reading_and_it_goes_on_by_itself() {
 }
 
 #[test]
-fn damage_in_the_middle_of_the_log_costs_what_it_held_and_never_the_start() {
+fn damage_in_the_middle_of_the_log_loses_only_its_content_and_never_prevents_the_start() {
     let disk = FaultDisk::default();
     let options = || Options { wal_compression: ferula_tsdb::Compression::None, ..Options::default() };
     let db = open(&disk, options());
@@ -319,7 +321,7 @@ fn damage_in_the_middle_of_the_log_costs_what_it_held_and_never_the_start() {
 }
 
 #[test]
-fn two_servers_do_not_share_a_directory_and_leftovers_go() {
+fn two_servers_do_not_share_a_directory_and_leftovers_are_removed() {
     let disk = FaultDisk::default();
     let db = open(&disk, Options::default());
     let error = try_open(&disk, Options::default()).err().expect("locked");

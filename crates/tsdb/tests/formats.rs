@@ -1,4 +1,4 @@
-//! What the configuration chooses of the formats: the encoding of floats, start timestamps, zero samples, metadata.
+//! Configurable formats: the encoding of floats, start timestamps, zero samples, metadata.
 
 mod common;
 
@@ -20,7 +20,7 @@ use ferula_tsdb::{Db, OpenError, Options};
 
 const HOUR: i64 = 3_600_000;
 
-/// Commits samples of one series: time, start, value.
+/// Commits samples of one series: timestamp, start timestamp, value.
 fn commit_with_starts(db: &Db, labels: &LabelSet, samples: &[(i64, i64, f64)]) {
     let mut appender = db.appender();
     let series = appender.resolve(labels).expect("resolved");
@@ -41,7 +41,7 @@ fn commit_metadata(db: &Db, labels: &LabelSet, metadata: &MetricMetadata) {
     appender.commit(Durability::Written).expect("written");
 }
 
-/// Kinds of all records of the log, checkpoint excluded.
+/// Kinds of all records of the log, without the checkpoint.
 fn logged_kinds(disk: &FaultDisk) -> Vec<RecordKind> {
     let dir = Path::new(common::DIR).join("wal");
     let mut kinds = Vec::new();
@@ -54,7 +54,7 @@ fn logged_kinds(disk: &FaultDisk) -> Vec<RecordKind> {
     kinds
 }
 
-/// Encodings of the chunks that the head has moved out of memory.
+/// Encodings of the chunks that the head has moved to disk.
 fn moved_encodings(disk: &FaultDisk) -> Vec<Encoding> {
     let loaded = ferula_tsdb::formats::head_chunks::load(disk, &Path::new(common::DIR).join("chunks_head"));
     loaded.expect("readable").chunks.into_iter().map(|chunk| chunk.encoding).collect()
@@ -75,7 +75,7 @@ fn block_encodings(db: &Db) -> Vec<Encoding> {
 }
 
 #[test]
-fn the_encoding_of_floats_can_change_at_any_time_and_an_open_chunk_goes_on_as_it_began() {
+fn the_encoding_of_floats_can_change_at_any_time_and_an_open_chunk_keeps_its_encoding() {
     let disk = FaultDisk::default();
     let db = open(&disk, Options::default());
     let at = |n: i64| n * 15_000;
@@ -87,7 +87,7 @@ fn the_encoding_of_floats_can_change_at_any_time_and_an_open_chunk_goes_on_as_it
     fill(0, 50);
     db.set_float_encoding(Some(FloatEncoding::Xor2)).expect("no start timestamps are stored");
     fill(50, 200);
-    db.set_float_encoding(None).expect("the default can be had");
+    db.set_float_encoding(None).expect("the default is restored");
     fill(200, 800);
     let before = floats(&db);
     assert_eq!(before[&series(1)].len(), 800);
@@ -135,7 +135,7 @@ fn start_timestamps_need_xor2() {
 }
 
 #[test]
-fn start_timestamps_survive_a_kill_a_block_and_being_late() {
+fn start_timestamps_survive_kills_blocks_and_being_out_of_order() {
     let disk = FaultDisk::default();
     let options = || Options { out_of_order_window_ms: HOUR, ..Options::with_start_timestamps() };
     let db = open(&disk, options());
@@ -167,16 +167,16 @@ fn start_timestamps_survive_a_kill_a_block_and_being_late() {
 }
 
 #[test]
-fn a_start_becomes_a_zero_sample_once() {
+fn a_start_timestamp_becomes_a_zero_sample_once() {
     let disk = FaultDisk::default();
     let db = open(&disk, Options { start_as_zero_sample: true, ..Options::default() });
     let one = |samples: &[(i64, i64, f64)]| commit_with_starts(&db, &series(1), samples);
-    // The start comes with every sample of a request, and again with the next.
+    // The start timestamp is sent with every sample of a request, and again with the next.
     one(&[(HOUR, HOUR - 500, 1.0), (HOUR + 1_000, HOUR - 500, 2.0)]);
     one(&[(HOUR + 2_000, HOUR - 500, 3.0)]);
     // A restart of the target.
     one(&[(HOUR + 3_000, HOUR + 2_500, 1.0)]);
-    // A start that is not before its sample, one of another time, and none.
+    // A start timestamp that is not before its sample, one of another time, and none.
     one(&[(HOUR + 4_000, HOUR + 4_000, 2.0)]);
     one(&[(HOUR + 5_000, HOUR + 6_000, 3.0)]);
     one(&[(HOUR + 7_000, 0, 4.0)]);
@@ -200,7 +200,7 @@ fn a_start_becomes_a_zero_sample_once() {
 }
 
 #[test]
-fn the_start_of_a_histogram_becomes_an_empty_one() {
+fn the_start_timestamp_of_a_histogram_becomes_an_empty_histogram() {
     let db = Db::in_memory(Options { start_as_zero_sample: true, ..Options::default() }).expect("opened");
     let value = HistogramValue::Integer(Arc::new(Histogram {
         count: 3,
@@ -226,7 +226,7 @@ fn the_start_of_a_histogram_becomes_an_empty_one() {
 }
 
 #[test]
-fn metadata_is_logged_when_it_changes_and_comes_back() {
+fn metadata_is_logged_when_it_changes_and_restored() {
     let disk = FaultDisk::default();
     let db = open(&disk, Options::default());
     let metadata = |help: &str| MetricMetadata {
@@ -253,7 +253,7 @@ fn metadata_is_logged_when_it_changes_and_comes_back() {
     check(&db);
     commit_metadata(&db, &series(2), &metadata("two"));
     assert_eq!(records(), 3, "what the log has is not logged again");
-    // A checkpoint keeps the newest of each series that lives.
+    // A checkpoint keeps the newest metadata of each living series.
     for hour in 2..9 {
         commit(&db, &[(series(1), hour * HOUR, 1.0), (series(2), hour * HOUR, 1.0)]).expect("written");
         db.maintain(hour * HOUR);
@@ -266,9 +266,9 @@ fn metadata_is_logged_when_it_changes_and_comes_back() {
     check(&db.expect("opened"));
 }
 
-/// Prometheus with `fast-startup` gives out refs from this file on before it has read the log.
+/// With `fast-startup`, Prometheus assigns refs from this file on before it has read the log.
 #[test]
-fn the_state_of_series_that_prometheus_keeps_stays_true() {
+fn the_series_state_file_of_prometheus_stays_correct() {
     let disk = FaultDisk::default();
     let wal = Path::new(common::DIR).join("wal");
     let file = wal.join("series_state.json");
@@ -288,7 +288,7 @@ fn the_state_of_series_that_prometheus_keeps_stays_true() {
         first,
         serde_json::json!({"last_series_id": 2, "last_wal_segment": 1, "clean_shutdown": false, "new": 1})
     );
-    // A series whose record a checkpoint takes along.
+    // A series whose record is copied to a checkpoint.
     commit(&db, &[(series(3), HOUR, 1.0)]).expect("written");
     for hour in 2..12 {
         commit(&db, &[(series(3), hour * HOUR, 1.0)]).expect("written");

@@ -1,4 +1,5 @@
-//! The head through its public face: what is taken and refused, what is read, what a restart brings back.
+//! The head through its public interface: what is accepted and refused, what is read, and what a restart
+//! restores.
 
 mod common;
 
@@ -27,7 +28,7 @@ fn memory() -> Db {
 const HOUR: i64 = 3_600_000;
 
 #[test]
-fn a_late_repeated_or_ancient_sample_gets_prometheus_verdict() {
+fn out_of_order_repeated_and_ancient_samples_are_judged_as_in_prometheus() {
     let db = memory();
     let at = 10 * HOUR;
     let one = |t, v| commit(&db, &[(series(1), t, v)]).expect("written");
@@ -47,7 +48,7 @@ fn a_late_repeated_or_ancient_sample_gets_prometheus_verdict() {
 }
 
 #[test]
-fn of_two_samples_of_one_time_in_one_commit_the_first_stays() {
+fn of_two_samples_with_one_timestamp_in_one_commit_the_first_is_kept() {
     let db = memory();
     assert_eq!(commit(&db, &[(series(1), 5, 1.0), (series(1), 5, 2.0)]).expect("written"), []);
     assert_eq!(floats(&db)[&series(1)], BTreeMap::from([(5, 1f64.to_bits())]));
@@ -67,14 +68,14 @@ fn a_dropped_appender_leaves_nothing_behind() {
 }
 
 #[test]
-fn series_whose_every_sample_is_refused_leave_nothing_behind() {
+fn series_with_only_refused_samples_leave_nothing_behind() {
     for out_of_order_window_ms in [0, HOUR] {
         let options = || Options { out_of_order_window_ms, ..Options::default() };
         let disk = FaultDisk::default();
         let db = open(&disk, options());
         let at = 10 * HOUR;
         commit(&db, &[(series(0), at, 1.0)]).expect("written");
-        // A sender with a wrong clock, again and again; one of its series has a good sample too.
+        // A sender with a wrong clock, repeatedly; one of its series has a valid sample too.
         for round in 0..3 {
             let mut samples: Vec<_> = (1..100).map(|n| (series(n), at - 5 * HOUR, 1.0)).collect();
             samples.push((series(1), at + round, 1.0));
@@ -91,7 +92,7 @@ fn series_whose_every_sample_is_refused_leave_nothing_behind() {
         snapshot.freeze().expect("frozen");
         assert_eq!(snapshot.series_count(all), 2);
         drop(snapshot);
-        // A name that was refused is taken like any other once its clock is right, and the log knows both.
+        // A refused series is accepted once its clock is correct, and the log contains both.
         commit(&db, &[(series(7), at + 5, 7.0)]).expect("written");
         let before = floats(&db);
         drop(db);
@@ -122,7 +123,7 @@ fn a_series_that_ended_before_the_range_is_not_listed() {
 }
 
 #[test]
-fn new_series_are_refused_at_the_limit_and_known_ones_go_on() {
+fn new_series_are_refused_at_the_limit_and_known_ones_continue() {
     let db = Db::in_memory(Options { series_max: Some(2), ..Options::default() }).expect("opened");
     commit(&db, &[(series(1), 1, 1.0), (series(2), 1, 1.0)]).expect("written");
     let mut appender = db.appender();
@@ -132,7 +133,7 @@ fn new_series_are_refused_at_the_limit_and_known_ones_go_on() {
 }
 
 #[test]
-fn the_longer_the_labels_the_fewer_series_fit_into_memory() {
+fn the_longer_the_labels_the_fewer_series_are_accepted() {
     let mut fitted = Vec::new();
     for label_bytes in [10, 1000] {
         let disk = FaultDisk::default();
@@ -152,7 +153,7 @@ fn the_longer_the_labels_the_fewer_series_fit_into_memory() {
         let limit = Err(AppendError::MemoryLimit(100_000));
         assert_eq!(db.appender().resolve(&long(9999)), limit);
         assert!(db.head().bytes() >= 100_000);
-        // Existing series continue, and return from the log although the limit is lower now.
+        // Existing series continue, and are restored from the log although the limit is lower now.
         commit(&db, &[(long(0), 2, 2.0)]).expect("written");
         known.entry(long(0)).or_default().insert(2, 2f64.to_bits());
         drop(db);
@@ -188,7 +189,7 @@ fn a_series_may_change_between_floats_and_histograms() {
     assert_eq!(commit_histogram(&db, &series(1), 2, histogram(5, CounterResetHint::Unknown)), []);
     assert_eq!(commit_histogram(&db, &series(1), 3, histogram(9, CounterResetHint::Unknown)), []);
     assert_eq!(commit(&db, &[(series(1), 3, 1.0)]).expect("written"), [AppendError::DuplicateForTimestamp]);
-    // The end of a histogram series is a histogram, though it comes as a float.
+    // The end of a histogram series is a histogram, although it is sent as a float.
     commit(&db, &[(series(1), 4, STALE_NAN)]).expect("written");
     commit(&db, &[(series(1), 5, 7.0)]).expect("written");
     let check = |db: &Db| {
@@ -207,7 +208,7 @@ fn a_series_may_change_between_floats_and_histograms() {
 }
 
 #[test]
-fn a_histogram_that_contradicts_itself_is_refused() {
+fn an_inconsistent_histogram_is_refused() {
     let db = memory();
     let HistogramValue::Integer(good) = histogram(5, CounterResetHint::Unknown) else { unreachable!() };
     let bad = Histogram { positive_buckets: vec![1], ..(*good).clone() };
@@ -265,10 +266,10 @@ fn a_snapshot_does_not_see_what_was_committed_after_its_cut() {
     commit(&db, &[(series(1), 1, 1.0)]).expect("written");
     let mut snapshot = db.snapshot(TimeRange::ALL).expect("a snapshot");
     let selection = snapshot.select(&[], &Hints::default()).expect("selected");
-    // Before the cut: seen, though its series is new.
+    // Committed before the cut: visible, although its series is new.
     commit(&db, &[(series(1), 2, 1.0), (series(2), 2, 1.0)]).expect("written");
     snapshot.freeze().expect("frozen");
-    // After it: not seen, also when the chunk is cut meanwhile.
+    // After it: not visible, even if the chunk is cut meanwhile.
     for i in 0..300 {
         commit(&db, &[(series(1), 3 + i, 1.0), (series(2), 3 + i, 1.0), (series(3), 3 + i, 1.0)])
             .expect("written");
@@ -285,7 +286,7 @@ fn a_snapshot_does_not_see_what_was_committed_after_its_cut() {
 }
 
 #[test]
-fn readers_see_every_commit_whole_or_not_at_all() {
+fn readers_see_every_commit_completely_or_not_at_all() {
     let db = memory();
     let stop = AtomicBool::new(false);
     const ROWS: usize = 40;
@@ -372,7 +373,7 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-/// The model: the same rules, on maps.
+/// The model: the same rules on maps.
 #[derive(Default)]
 struct Model {
     samples: Floats,
@@ -392,7 +393,7 @@ impl Model {
             })
             .collect();
         for (labels, at, value) in samples {
-            // Refused at once by the state before the commit …
+            // Refused at once because of the state before the commit,
             let ok = |last: Option<(i64, u64)>| match last {
                 _ if *at < min_valid => false,
                 Some((t, _)) => *at > t,
@@ -401,7 +402,7 @@ impl Model {
             if !ok(before.get(labels).copied()) {
                 continue;
             }
-            // … or when it is applied, behind the other samples of the commit.
+            // or when it is applied, after the other samples of the commit.
             let last = self.samples.get(labels).and_then(|s| s.last_key_value()).map(|(t, v)| (*t, *v));
             if ok(last) {
                 self.samples.entry(labels.clone()).or_default().insert(*at, value.to_bits());
@@ -414,9 +415,9 @@ impl Model {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(96))]
 
-    /// Any commits, restarts in between: the head is what plain maps are.
+    /// Any commits, with restarts in between: the head equals plain maps.
     #[test]
-    fn the_head_is_a_map(steps in proptest::collection::vec(step(), 1..40)) {
+    fn the_head_equals_a_map(steps in proptest::collection::vec(step(), 1..40)) {
         let options = || Options { min_block_duration_ms: 100_000, samples_per_chunk: 8, ..Options::default() };
         let mut disk = FaultDisk::default();
         let mut db = open(&disk, options());
@@ -450,7 +451,7 @@ proptest! {
 }
 
 #[test]
-fn samples_that_must_be_in_order_are_refused_inside_of_the_window() {
+fn samples_that_must_be_in_order_are_refused_even_in_the_window() {
     let options = || Options { out_of_order_window_ms: 10_000, ..Options::default() };
     let db = open(&FaultDisk::default(), options());
     let (floats, histograms) = (series(0), series(1));
@@ -480,14 +481,14 @@ fn samples_that_must_be_in_order_are_refused_inside_of_the_window() {
 }
 
 #[test]
-fn readers_hold_no_more_than_they_may() {
+fn readers_hold_no_more_memory_than_allowed() {
     let disk = FaultDisk::default();
     let db = open(&disk, Options::default());
     let many: Vec<_> = (0..5_000).map(|n| (series(n), 1, 1.0)).collect();
     commit(&db, &many).expect("written");
     let contract = MemoryContract::new(8 << 20);
     let hints = || Hints { memory: Some(Arc::new(contract.lease())), ..Hints::default() };
-    // As often as the selector may be written into one request.
+    // As often as the selector fits into one request.
     let repeated = |times: usize| -> Result<usize, StorageError> {
         let mut snapshot = db.snapshot(TimeRange::ALL)?;
         let hints = hints();

@@ -1,9 +1,9 @@
 //! The gate between commits and readers, and the pins of snapshots, under a model checker.
 //!
-//! The files of the crate itself are compiled here once more, with the checker's locks in place of the system's. The
-//! checker then decides which thread continues at every lock: in small cases in every possible way, in larger ones in
-//! many random ways. What it cannot miss is checked too: a commit that leaves its room too early, and a chunk that is
-//! removed under a reader.
+//! The files of the crate itself are compiled again here, with the checker's locks in place of the system's.
+//! The checker then decides which thread continues at every lock: in small cases in all possible ways, in
+//! larger ones in many random ways. It must also find deliberate faults: a commit that leaves its room too
+//! early, and a chunk that is removed while a reader uses it.
 
 use std::collections::BTreeSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -11,7 +11,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use shuttle::sync::atomic::{AtomicBool, Ordering};
 use shuttle::thread;
 
-/// What the crate's files find under this name in the crate: the same locks without ranks, made of the checker's.
+/// The crate's files find this module under the same name as in the crate: the same locks without ranks,
+/// based on the checker's.
 mod sync {
     use std::marker::PhantomData;
     use std::sync::PoisonError;
@@ -63,7 +64,7 @@ mod sync {
 }
 
 #[path = "../src/head/isolation.rs"]
-#[allow(dead_code, reason = "what only the crate's own tests use")]
+#[allow(dead_code, reason = "used only by the crate's own tests")]
 mod isolation;
 #[path = "../src/head/pins.rs"]
 mod pins;
@@ -72,14 +73,14 @@ use isolation::Gate;
 use pins::Pins;
 use sync::{Arc, Mutex, rank};
 
-/// Series that only grow, behind the gate; each sample is the number of its commit.
+/// Growing series behind the gate; the value of each sample is the number of its commit.
 #[derive(Default)]
 struct Head {
     gate: Gate,
     series: [Mutex<Vec<usize>, rank::Slot>; 2],
 }
 
-/// How a commit goes wrong, to see that it would be noticed.
+/// A deliberate fault in a commit, which must be noticed.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Fault {
     None,
@@ -99,7 +100,7 @@ impl Head {
         drop(room);
     }
 
-    /// How far each series goes, noted in the freeze room; the samples are read afterwards.
+    /// The end of each series is recorded in the freeze room; the samples are read afterwards.
     fn read(&self) -> Vec<BTreeSet<usize>> {
         let lengths = {
             let _room = self.gate.freeze();
@@ -113,7 +114,7 @@ impl Head {
     }
 }
 
-/// Commits and reads at the same time: no read may find a commit in one series and not in the other.
+/// Concurrent commits and reads: no read may find a commit in one series and not in the other.
 fn commits_and_reads(writers: usize, commits: usize, readers: usize, fault: Fault) {
     let head = Arc::new(Head::default());
     let write = move |head: &Head, writer: usize| {
@@ -138,8 +139,8 @@ fn commits_and_reads(writers: usize, commits: usize, readers: usize, fault: Faul
     assert_eq!(head.read()[0].len(), writers * commits, "nothing is lost");
 }
 
-/// A snapshot pins the present, looks where samples are, and reads them there. Maintenance moves them from the head
-/// to a block and removes them from the head once nobody can still look for them there.
+/// A snapshot pins the present, looks up where samples are, and reads them there. Maintenance moves them from
+/// the head to a block, and removes them from the head once no snapshot can look for them there.
 fn move_under_readers(readers: usize, waits_for_them: bool) {
     let pins = Arc::<Pins>::default();
     let (in_block, gone_from_head) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));

@@ -1,4 +1,4 @@
-//! A database over weeks: blocks out of the head, larger blocks, truncation, retention, restarts, deletions.
+//! A database over weeks: cutting and merging blocks, truncation, retention, restarts, deletions.
 
 mod common;
 
@@ -16,7 +16,7 @@ use ferula_tsdb::disk::{Disk, FaultDisk};
 use ferula_tsdb::{Db, Options, Stopwatch};
 use proptest::prelude::*;
 
-/// Blocks of 100 s, so that a test sees many.
+/// Blocks of 100 s, so that a test covers many.
 const RANGE: i64 = 100_000;
 
 fn options() -> Options {
@@ -30,7 +30,7 @@ fn options() -> Options {
     }
 }
 
-/// Commits `rounds` scrapes of five series, 10 s apart, and notes them in the model.
+/// Commits `rounds` scrapes of five series, 10 s apart, and adds them to the model.
 fn ingest(db: &Db, model: &mut Floats, from: i64, rounds: i64) -> i64 {
     for round in 0..rounds {
         let at = from + round * 10_000;
@@ -50,7 +50,7 @@ fn maintain(db: &Db, now: i64) -> ferula_tsdb::Maintained {
 }
 
 #[test]
-fn what_leaves_the_head_is_read_from_blocks_also_after_a_restart() {
+fn what_leaves_the_head_is_read_from_blocks_even_after_a_restart() {
     let disk = FaultDisk::default();
     let mut db = open(&disk, options());
     let (mut model, mut now) = (Floats::new(), 1_000_000);
@@ -67,7 +67,7 @@ fn what_leaves_the_head_is_read_from_blocks_also_after_a_restart() {
     assert!(lengths.contains(&9), "{lengths:?}");
     let (min, max) = db.head().time_range().expect("samples");
     assert!(max - min <= 2 * RANGE, "the head keeps {} s", (max - min) / 1000);
-    // The log and the chunk files shrink with it.
+    // The log and the chunk files shrink too.
     assert!(
         disk.list(&Path::new(DIR).join("wal"))
             .expect("listed")
@@ -84,9 +84,9 @@ fn what_leaves_the_head_is_read_from_blocks_also_after_a_restart() {
     assert_eq!(floats(&db), model);
 }
 
-/// The chunk that had it may stay in `chunks_head` for long, and the log of deletions is cut meanwhile.
+/// Its chunk may stay in `chunks_head` for long, while the log of deletions is truncated.
 #[test]
-fn a_deleted_late_sample_stays_deleted() {
+fn a_deleted_out_of_order_sample_stays_deleted() {
     for savepoint in [false, true] {
         let disk = FaultDisk::default();
         let options = || Options { out_of_order_window_ms: 9 * RANGE, savepoints: savepoint, ..options() };
@@ -110,7 +110,7 @@ fn a_deleted_late_sample_stays_deleted() {
     }
 }
 
-/// Their chunks are not in memory any more, but may be in files beside chunks that are needed.
+/// Their chunks are no longer in memory, but may be in files next to chunks that are needed.
 #[test]
 fn deleted_out_of_order_samples_that_are_in_blocks_stay_deleted() {
     for savepoints in [false, true] {
@@ -180,7 +180,7 @@ fn fresh_blocks_wait_until_they_were_uploaded() {
     now = ingest(&db, &mut model, now, 20);
     maintain(&db, now);
     assert_eq!(levels()[..2], [2, 1], "three of the four filled a range");
-    // Without a list nothing waits.
+    // Without a list, no block waits.
     disk.remove_file(&list).expect("removed");
     now = ingest(&db, &mut model, now, 10);
     maintain(&db, now);
@@ -188,9 +188,9 @@ fn fresh_blocks_wait_until_they_were_uploaded() {
     assert_eq!(floats(&db), model);
 }
 
-/// A regex over many values can take long, and holds the index of the head meanwhile.
+/// A regular expression over many values can take long, and locks the index of the head meanwhile.
 #[test]
-fn a_selection_ends_when_its_reader_has_gone() {
+fn a_selection_stops_when_its_reader_has_gone() {
     let db = Db::in_memory(options()).expect("opened");
     let all: Vec<_> = (0..2_000).map(series).collect();
     for at in [1_000_000, 1_000_000 + 2 * RANGE] {
@@ -220,7 +220,7 @@ fn a_selection_ends_when_its_reader_has_gone() {
 }
 
 #[test]
-fn a_snapshot_reads_on_while_the_head_is_cut_and_truncated_under_it() {
+fn a_snapshot_can_be_read_while_the_head_is_cut_and_truncated() {
     let db = Db::in_memory(options()).expect("opened");
     let mut model = Floats::new();
     let now = ingest(&db, &mut model, 1_000_000, 30);
@@ -228,7 +228,7 @@ fn a_snapshot_reads_on_while_the_head_is_cut_and_truncated_under_it() {
     let selection = snapshot.select(&[], &Hints::default()).expect("selected");
     snapshot.freeze().expect("frozen");
     let before = model.clone();
-    // Blocks are written, but the head forgets nothing that the snapshot reads.
+    // Blocks are written, but the head removes nothing that the snapshot reads.
     let done = maintain(&db, now);
     assert_eq!((done.written.len(), done.truncated_to), (1, None));
     let now = ingest(&db, &mut model, now, 30);
@@ -250,7 +250,7 @@ fn a_snapshot_reads_on_while_the_head_is_cut_and_truncated_under_it() {
 }
 
 #[test]
-fn a_series_that_ended_leaves_the_head_and_its_slot_is_used_again() {
+fn a_series_that_ended_leaves_the_head_and_its_slot_is_reused() {
     let db = Db::in_memory(options()).expect("opened");
     let mut model = Floats::new();
     commit(&db, &[(series(77), 1_000_000, 1.0)]).expect("written");
@@ -262,7 +262,7 @@ fn a_series_that_ended_leaves_the_head_and_its_slot_is_used_again() {
         now += 60_000;
     }
     assert_eq!((removed, db.head().series_count()), (1, 5));
-    // A handle of before finds nothing any more; the labels make a new series.
+    // An earlier handle finds nothing any more; the labels create a new series.
     let now = ingest(&db, &mut model, now, 1);
     commit(&db, &[(series(78), now, 2.0), (series(77), now, 3.0)]).expect("written");
     model.entry(series(78)).or_default().insert(now, 2f64.to_bits());
@@ -286,7 +286,7 @@ fn a_series_with_an_open_appender_stays() {
 }
 
 #[test]
-fn blocks_go_when_they_are_old_and_come_when_they_appear() {
+fn old_blocks_are_removed_and_new_ones_opened() {
     let disk = FaultDisk::default();
     let retention = Retention { duration_ms: 5 * RANGE, ..Retention::default() };
     let db = open(&disk, Options { retention, max_block_duration_ms: RANGE, ..options() });
@@ -300,7 +300,7 @@ fn blocks_go_when_they_are_old_and_come_when_they_appear() {
     let (oldest, newest) = (blocks[0].meta(), blocks[blocks.len() - 1].meta());
     assert!(newest.max_time - oldest.max_time < 5 * RANGE);
     assert!(floats(&db)[&series(0)].first_key_value().expect("samples").0 >= &oldest.min_time);
-    // A block that somebody removes is let go of; one that somebody puts there is read.
+    // A removed block is closed; an added one is read.
     let (name, dir) = (oldest.ulid.to_string(), blocks[0].dir().to_path_buf());
     drop(blocks);
     let aside = Path::new("/aside");
@@ -312,10 +312,10 @@ fn blocks_go_when_they_are_old_and_come_when_they_appear() {
 }
 
 #[test]
-fn a_share_of_the_disk_is_a_bound_and_is_counted_once_however_many_blocks_go() {
+fn a_share_of_the_disk_is_a_limit_and_is_counted_once_however_many_blocks_are_removed() {
     let disk = FaultDisk::default();
     let registry = ferula_telemetry::Registry::new();
-    // Thanos: blocks as the head cuts them, none are merged here.
+    // As with Thanos: blocks stay as the head cuts them, and are not merged.
     let options = Options { max_block_duration_ms: RANGE, ..options() };
     let db =
         Db::open(Path::new(DIR), options, Arc::new(disk.clone()), &registry, &mut |_| {}).expect("opened");
@@ -331,7 +331,7 @@ fn a_share_of_the_disk_is_a_bound_and_is_counted_once_however_many_blocks_go() {
     );
     let count = || metrics(&registry)["prometheus_tsdb_size_retentions_total"].1;
     let total = disk.total_bytes(Path::new(DIR)).expect("known") as f64;
-    // The share wins over the bytes, which would keep everything.
+    // The share takes precedence over the size, which would keep everything.
     let kept = sizes[sizes.len() - 3..].iter().sum::<u64>() + sizes[0] / 2;
     let log = db.wal_bytes() + disk_bytes(&disk, "chunks_head");
     let percentage = (kept + log) as f64 / total * 100.0;
@@ -363,14 +363,14 @@ fn a_block_that_cannot_be_read_is_reported_and_left_alone() {
 }
 
 #[test]
-fn deleted_samples_are_gone_from_head_and_blocks_also_after_a_restart() {
+fn deleted_samples_are_gone_from_head_and_blocks_even_after_a_restart() {
     let disk = FaultDisk::default();
     let options = || Options { out_of_order_window_ms: RANGE, ..options() };
     let mut db = open(&disk, options());
     let mut model = Floats::new();
     let now = ingest(&db, &mut model, 1_000_000, 35);
     maintain(&db, now);
-    // A late sample of the series that is deleted, in the head only.
+    // An out-of-order sample of the deleted series, only in the head.
     let late = now - 55_001;
     commit(&db, &[(series(2), late, 1.0)]).expect("written");
     let (min, max) = (1_050_000, now - 50_000);
@@ -388,7 +388,7 @@ fn deleted_samples_are_gone_from_head_and_blocks_also_after_a_restart() {
     assert!(!db.clean_tombstones(now).expect("cleaned").written.is_empty());
     assert!(samples(&db) < before);
     assert_eq!(floats(&db), model);
-    // What is cut from the head now comes without them, too.
+    // Blocks that are cut now do not contain them either.
     let now = ingest(&db, &mut model, now, 30);
     maintain(&db, now);
     assert_eq!(floats(&db), model);
@@ -396,7 +396,7 @@ fn deleted_samples_are_gone_from_head_and_blocks_also_after_a_restart() {
 }
 
 #[test]
-fn a_copy_holds_what_the_database_held() {
+fn a_backup_contains_what_the_database_contained() {
     let disk = FaultDisk::default();
     let options = || Options { out_of_order_window_ms: RANGE, ..options() };
     let db = open(&disk, options());
@@ -420,7 +420,7 @@ fn a_copy_holds_what_the_database_held() {
     assert_eq!(floats(&open_copy(without)), model);
 }
 
-/// Bytes of the files in a directory of the database.
+/// Total size of the files in a directory of the database.
 fn disk_bytes(disk: &FaultDisk, directory: &str) -> u64 {
     let entries = disk.list(&Path::new(DIR).join(directory)).expect("listed");
     entries.iter().map(|entry| entry.stat.bytes).sum()
@@ -437,8 +437,8 @@ fn metrics(registry: &ferula_telemetry::Registry) -> BTreeMap<String, (u64, f64)
 }
 
 #[test]
-fn what_takes_time_is_measured_by_the_callers_stopwatch() {
-    // A second passes whenever somebody looks, so what is measured took a second.
+fn durations_are_measured_by_the_callers_stopwatch() {
+    // A second passes with every call, so each measured duration is a second.
     let seconds = std::sync::atomic::AtomicU64::new(0);
     let stopwatch = Stopwatch::new(move || {
         std::time::Duration::from_secs(seconds.fetch_add(1, std::sync::atomic::Ordering::SeqCst))
@@ -487,7 +487,7 @@ fn what_takes_time_is_measured_by_the_callers_stopwatch() {
 }
 
 #[test]
-fn rows_of_several_sources_come_in_label_order_those_of_one_as_they_were_made() {
+fn rows_of_several_sources_are_in_label_order_those_of_one_in_order_of_creation() {
     let db = Db::in_memory(options()).expect("opened");
     let one = |n: usize, at: i64| commit(&db, &[(series(n), at, 1.0)]).expect("written");
     for n in [3, 1, 2] {
@@ -505,10 +505,10 @@ fn rows_of_several_sources_come_in_label_order_those_of_one_as_they_were_made() 
     assert_eq!(order(&db, only_head), [series(3), series(1), series(2), series(0)]);
 }
 
-/// The log of late samples names series that are long in blocks only. Their refs went to new series after a start, and
-/// the start after that gave these the old samples.
+/// The out-of-order log refers to series that have been only in blocks for long. After a start their refs
+/// were given to new series, and the next start assigned the old samples to these.
 #[test]
-fn refs_that_only_the_late_log_names_are_not_given_away() {
+fn refs_that_only_the_out_of_order_log_names_are_not_reused() {
     let options = || Options { out_of_order_window_ms: 3 * RANGE, ..options() };
     let disk = FaultDisk::default();
     let db = open(&disk, options());
@@ -533,10 +533,10 @@ fn refs_that_only_the_late_log_names_are_not_given_away() {
     assert_eq!(floats(&db), model);
 }
 
-/// A commit with a late sample twice and one that is late only among its own: as many were logged as late as went in
-/// late, but not the same.
+/// A commit with an out-of-order sample twice, and one that is out of order only within the commit: as many
+/// were logged as out of order as were stored so, but not the same ones.
 #[test]
-fn samples_that_are_late_within_their_commit_survive_a_restart() {
+fn samples_out_of_order_within_their_commit_survive_a_restart() {
     let options = || Options { out_of_order_window_ms: 3 * RANGE, ..options() };
     let disk = FaultDisk::default();
     let db = open(&disk, options());
@@ -576,9 +576,10 @@ fn step() -> impl Strategy<Value = Step> {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(40))]
 
-    /// In-order and out-of-order samples, compaction and kills at any time: nothing is lost, nothing appears.
+    /// In-order and out-of-order samples, compaction and kills at any time: nothing is lost, and nothing
+    /// appears.
     #[test]
-    fn nothing_is_lost_whatever_comes_in_what_order(steps in proptest::collection::vec(step(), 1..50)) {
+    fn nothing_is_lost_whatever_the_order_of_events(steps in proptest::collection::vec(step(), 1..50)) {
         let options = || Options {
             out_of_order_window_ms: 3 * RANGE,
             out_of_order_samples_max: 4,
@@ -591,7 +592,8 @@ proptest! {
             match step {
                 Step::Ingest(rounds) => now = ingest(&db, &mut model, now, rounds),
                 Step::Late(raw) => {
-                    // Times of late samples end in 1 to 9, so they never meet those of `ingest`.
+                    // Timestamps of out-of-order samples end in 1 to 9, so they never equal those of
+                    // `ingest`.
                     let samples: Vec<_> = raw
                         .iter()
                         .map(|(n, back)| {

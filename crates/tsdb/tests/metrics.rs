@@ -1,4 +1,4 @@
-//! Metrics of the head that dashboards of Prometheus know: each has the right value, under load too.
+//! Metrics of the head that Prometheus dashboards use: each has the correct value, even under load.
 
 mod common;
 
@@ -54,7 +54,7 @@ fn histogram(buckets: usize, float: bool) -> HistogramValue {
 }
 
 #[test]
-fn series_and_buckets_of_histograms_are_those_of_the_newest_samples() {
+fn histogram_series_and_buckets_are_those_of_the_newest_samples() {
     let (disk, registry) = (FaultDisk::default(), Registry::new());
     let options = || Options { min_block_duration_ms: HOUR, ..Options::default() };
     let db = open(&disk, &registry, options());
@@ -71,12 +71,12 @@ fn series_and_buckets_of_histograms_are_those_of_the_newest_samples() {
     assert_eq!(shown(&registry), (2.0, 11.0));
     put(1, NOW + 1, histogram(5, false));
     assert_eq!(shown(&registry), (2.0, 13.0));
-    // The log has the same to tell.
+    // A replay of the log yields the same.
     let again = Registry::new();
     let reopened = open(&disk.restart(Survives::Written), &again, options());
     assert_eq!(shown(&again), (2.0, 13.0));
     drop(reopened);
-    // One becomes a float, the other one ends; then both leave the head.
+    // One becomes a float, the other ends; then both leave the head.
     commit(&db, &[(series(1), NOW + 2, 1.0)]).expect("written");
     assert_eq!(shown(&registry), (1.0, 8.0));
     commit(&db, &[(series(2), NOW + 3, STALE_NAN)]).expect("written");
@@ -89,7 +89,7 @@ fn series_and_buckets_of_histograms_are_those_of_the_newest_samples() {
 }
 
 #[test]
-fn how_far_behind_out_of_order_samples_are_is_observed_whether_they_are_stored_or_not() {
+fn delays_of_out_of_order_samples_are_observed_whether_they_are_stored_or_not() {
     for (window, refused) in [(2 * HOUR, [0, 1]), (0, [1, 1])] {
         let (disk, registry) = (FaultDisk::default(), Registry::new());
         let db = open(&disk, &registry, Options { out_of_order_window_ms: window, ..Options::default() });
@@ -97,7 +97,7 @@ fn how_far_behind_out_of_order_samples_are_is_observed_whether_they_are_stored_o
         for (at, refused) in [NOW - HOUR / 2, NOW - 3 * HOUR].into_iter().zip(refused) {
             assert_eq!(commit(&db, &[(series(1), at, 1.0)]).expect("written").len(), refused);
         }
-        // Without a window, what is out of bounds is not looked at so closely.
+        // Without a window, samples out of bounds are not examined further.
         let observed = metric(&registry, "prometheus_tsdb_sample_ooo_delta");
         assert_eq!(observed, if window > 0 { 2.0 } else { 1.0 });
     }
@@ -123,12 +123,12 @@ fn watermarks_follow_commits_and_readers() {
 }
 
 #[test]
-fn copies_of_the_head_that_a_start_cannot_use_are_counted() {
+fn copies_of_the_head_that_cannot_be_used_are_counted() {
     let (disk, registry) = (FaultDisk::default(), Registry::new());
     let options = || Options { savepoints: true, ..Options::default() };
     let db = open(&disk, &registry, options());
     commit(&db, &[(series(1), NOW, 1.0)]).expect("written");
-    db.savepoint().expect("there is room").expect("there is something to save");
+    db.savepoint().expect("the disk has space").expect("there is something to save");
     drop(db);
     let state = Path::new(DIR).join("ferula_savepoint/state");
     for (damaged, errors) in [(false, 0.0), (true, 1.0)] {
@@ -142,7 +142,7 @@ fn copies_of_the_head_that_a_start_cannot_use_are_counted() {
 }
 
 #[test]
-fn what_cannot_happen_here_is_there_and_stays_at_zero() {
+fn metrics_of_impossible_events_exist_and_stay_zero() {
     let (disk, registry) = (FaultDisk::default(), Registry::new());
     let _db = open(&disk, &registry, Options::default());
     for name in [

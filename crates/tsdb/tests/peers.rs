@@ -1,7 +1,7 @@
-//! The same directory read by Prometheus and by us, in both directions.
+//! The same directory read by Prometheus and by ferula, in both directions.
 //!
-//! Needs the real programs: the environment variable `FERULA_PEERS` names the directory that has `prometheus` and
-//! `promtool`. Without it the tests say so and pass.
+//! Needs the real programs: `FERULA_PEERS` names the directory with `prometheus` and `promtool`. Without it,
+//! the tests print that they were skipped.
 
 mod common;
 
@@ -41,7 +41,7 @@ fn open(dir: &Path, options: Options) -> (Db, Vec<Progress>) {
     (db.expect("opened"), reports)
 }
 
-/// Every sample as series, time and value; the values of histograms by count and sum.
+/// Every sample as series, timestamp and value; histograms by count and sum.
 type Dump = BTreeMap<(String, i64), String>;
 
 fn number(text: &str) -> String {
@@ -52,8 +52,8 @@ fn number(text: &str) -> String {
     }
 }
 
-/// The loops of promtool 3.5 over floats, float histograms and histograms each swallow the sample that ends them, so of a
-/// series of histograms the first two are not printed. 3.14 prints all.
+/// In promtool 3.5, the loops over floats, float histograms and histograms each swallow the sample that ends
+/// them, so the first two samples of a series of histograms are not printed. 3.14 prints all of them.
 fn histograms_not_printed() -> usize {
     static COUNT: OnceLock<usize> = OnceLock::new();
     *COUNT.get_or_init(|| {
@@ -80,7 +80,7 @@ fn our_dump(db: &Db) -> Dump {
     dump
 }
 
-/// What `promtool tsdb dump` prints. It works on a copy of the head in a sandbox.
+/// The output of `promtool tsdb dump`. It works on a copy of the head in a sandbox.
 fn their_dump(promtool: &Path, dir: &Path) -> Dump {
     let sandbox = tempfile::tempdir().expect("a temporary directory");
     let output = Command::new(promtool)
@@ -132,7 +132,7 @@ fn histogram(count: u64) -> HistogramValue {
     }))
 }
 
-/// Floats, histograms, exemplars, metadata, stale series, and with a window out-of-order samples.
+/// Floats, histograms, exemplars, metadata, stale series, and out-of-order samples if there is a window.
 fn ingest(db: &Db, start: i64, rounds: i64, late: bool) {
     for round in 0..rounds {
         let at = start + round * 15_000;
@@ -190,7 +190,7 @@ fn promtool_reads_what_we_wrote_with_every_compression() {
     }
 }
 
-/// Six hours with maintenance in between; gives the database and how many samples it has.
+/// Six hours with maintenance in between; returns the database and its samples.
 fn six_hours(dir: &Path, options: &Options, late: bool) -> (Db, Dump) {
     let (db, _) = open(dir, options.clone());
     let mut written = 0;
@@ -223,9 +223,9 @@ fn promtool_reads_our_blocks_checkpoint_and_head() {
     assert_same(&our_dump(&db), &ours);
 }
 
-/// promtool leaves out the head when a block of late samples ends after it begins; the server does not.
+/// promtool skips the head if a block of out-of-order samples ends after it begins; the server does not.
 #[test]
-fn prometheus_counts_our_late_samples_in_blocks_and_head() {
+fn prometheus_counts_our_out_of_order_samples_in_blocks_and_head() {
     if peer("prometheus").is_none() {
         return;
     }
@@ -233,7 +233,7 @@ fn prometheus_counts_our_late_samples_in_blocks_and_head() {
     let dir = parent.path().join("data");
     let options = Options { out_of_order_window_ms: 1_800_000, ..Options::default() };
     let (db, ours) = six_hours(&dir, &options, true);
-    // The staleness markers that `ingest` ends with are samples, but no function counts them.
+    // The staleness markers at the end of `ingest` are samples, but no function counts them.
     let counted =
         ours.iter().filter(|((labels, _), value)| labels.contains("\"m\"") && *value != "NaN").count();
     drop(db);
@@ -243,7 +243,7 @@ fn prometheus_counts_our_late_samples_in_blocks_and_head() {
     running.wait_until(&query, |answer| answer.contains(&format!("\"{counted}\"")));
 }
 
-/// A block of some series ends after the samples in the log begin; those of the others must not be passed over for that.
+/// A block of some series ends after the samples in the log begin; those of other series must not be skipped.
 #[test]
 fn prometheus_counts_everything_beside_blocks_of_ended_series() {
     if peer("prometheus").is_none() {
@@ -279,7 +279,7 @@ impl Drop for Prometheus {
     }
 }
 
-/// Starts Prometheus on the directory, scraping itself often, and waits until it is ready.
+/// Starts Prometheus on the directory with frequent scrapes of itself, and waits until it is ready.
 fn prometheus(dir: &Path) -> Option<Prometheus> {
     let program = peer("prometheus")?;
     let address = TcpListener::bind("127.0.0.1:0").and_then(|l| l.local_addr()).expect("a port").to_string();
@@ -316,7 +316,7 @@ impl Prometheus {
         Ok(answer)
     }
 
-    /// Asks until the answer is as wanted; gives up after a minute.
+    /// Repeats a request until its answer is as wanted; gives up after a minute.
     fn wait_until(&self, path: &str, wanted: impl Fn(&str) -> bool) {
         let begun = Instant::now();
         loop {
@@ -330,9 +330,10 @@ impl Prometheus {
     }
 }
 
-/// Prometheus ingests and is killed; we read the same, ingest more, are killed; Prometheus reads the same.
+/// Prometheus ingests and is killed; ferula reads the same, ingests more, and is killed; Prometheus reads the
+/// same.
 #[test]
-fn a_directory_goes_to_and_fro_between_prometheus_and_us() {
+fn a_directory_goes_back_and_forth_between_prometheus_and_ferula() {
     let Some(promtool) = peer("promtool") else { return };
     let parent = tempfile::tempdir().expect("a temporary directory");
     let dir = parent.path().join("data");
@@ -350,14 +351,14 @@ fn a_directory_goes_to_and_fro_between_prometheus_and_us() {
         assert_same(&our_dump(&db), &theirs);
         let (_, newest) = db.head().time_range().expect("samples");
         ingest(&db, newest + 1, 20, true);
-        // A series of Prometheus continues under the ref that it has in the log.
+        // A series of Prometheus continues under its ref in the log.
         let up: Vec<_> = read(&db, &[ferula_model::Matcher::equal("__name__", "up")], TimeRange::ALL);
         commit(&db, &[(up[0].0.clone(), newest + 2, 1.0)]).expect("written");
         let ours = our_dump(&db);
         drop(db);
         assert_same(&ours, &their_dump(&promtool, &dir));
     }
-    // And the server itself starts on it, and answers.
+    // The server itself starts on it too, and answers.
     let Some(running) = prometheus(&dir) else { return };
     let query = "/api/v1/query?query=count(last_over_time(m%5B1h%5D))";
     running.wait_until(query, |answer| answer.contains("\"20\"") || answer.contains("\"19\""));

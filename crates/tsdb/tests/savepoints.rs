@@ -1,5 +1,5 @@
-//! Savepoints: a start from one gives what a start without it gives, and what was there before the process ended; one
-//! that is damaged, of another log, or older than what another program did, is not used.
+//! Savepoints: a start from one has the same result as a start without it, and as before the process ended;
+//! one that is damaged, belongs to another log, or is older than changes by another program is not used.
 
 mod common;
 
@@ -19,7 +19,7 @@ use ferula_tsdb::disk::{Disk, FaultDisk, Faults};
 use ferula_tsdb::{Db, Options, Progress};
 use proptest::prelude::*;
 
-/// Blocks of 100 s, so that a test sees many.
+/// Blocks of 100 s, so that a test covers many.
 const RANGE: i64 = 100_000;
 
 fn options() -> Options {
@@ -58,7 +58,7 @@ fn ignored(reports: &[Progress]) -> Option<&str> {
     })
 }
 
-/// Everything that can be asked of a database about its samples, as text, by bits.
+/// The complete result of reading a database, as text, with values by bits.
 fn state(db: &Db) -> Vec<String> {
     let mut lines = Vec::new();
     for (labels, samples) in read(db, &[], TimeRange::ALL) {
@@ -126,7 +126,7 @@ enum Value {
 
 #[derive(Clone, Debug)]
 enum Step {
-    /// Samples of series, the first so many milliseconds back from now.
+    /// Samples of series, the first this many milliseconds before now.
     Commit {
         first: usize,
         count: usize,
@@ -145,7 +145,7 @@ enum Step {
     Savepoint,
     Sync,
     Maintain,
-    /// The encoding of floats changes, where it may.
+    /// The encoding of floats changes, where that is possible.
     Encoding(bool),
     Wait(i64),
     /// A series that has samples at no other time, so that truncation removes it.
@@ -229,7 +229,7 @@ impl World {
             Step::Commit { first, count, back, value, start } => {
                 self.now += 10;
                 for n in *first..first + count {
-                    // Where they are not stored, late samples have them until the next start.
+                    // Where they are not stored, out-of-order samples have them until the next start.
                     let start = if *start && self.options.start_timestamps { self.now - 5_000 } else { 0 };
                     self.append(&series(n), self.now - back, start, value);
                 }
@@ -264,7 +264,7 @@ impl World {
                     labels: labels(&[("trace_id", "x")]),
                     value: self.now as f64,
                     timestamp: Timestamp::from_millis(self.now - back),
-                    // Not logged, and not saved.
+                    // Neither logged nor saved.
                     has_timestamp: false,
                 };
                 batch.exemplars.push((series, exemplar));
@@ -272,7 +272,7 @@ impl World {
                 appender.commit(Durability::Written).expect("written");
             }
             Step::Savepoint => {
-                self.db().savepoint().expect("there is room");
+                self.db().savepoint().expect("the disk has space");
             }
             Step::Sync => {
                 self.db().sync().expect("synced");
@@ -282,7 +282,7 @@ impl World {
             }
             Step::Encoding(xor2) => {
                 let encoding = if *xor2 { FloatEncoding::Xor2 } else { FloatEncoding::Xor };
-                // Refused when start timestamps are stored.
+                // Refused if start timestamps are stored.
                 let _ = self.db().set_float_encoding(Some(encoding));
             }
             Step::Wait(time) => self.now += time,
@@ -300,7 +300,7 @@ impl World {
         }
     }
 
-    /// Starts again, with and without the savepoint.
+    /// Restarts, with and without the savepoint.
     fn restart(&mut self, survives: Survives, keeps_all: bool) {
         let (before, exemplars_before) = (state(self.db()), exemplars(self.db()));
         self.disk = self.disk.restart(survives);
@@ -313,8 +313,8 @@ impl World {
         }
         let (db, reports) = open_reporting(&self.disk, self.options.clone());
         assert_eq!(state(&db), full, "{reports:?}");
-        // A checkpoint leaves exemplars out that are older than the head, a savepoint has them. Metadata of series that left
-        // and came back depend on how much of the log is read.
+        // A checkpoint omits exemplars that are older than the head, but a savepoint has them. Metadata of
+        // series that were removed and returned depends on how much of the log is read.
         if db.recovered().savepoint_series == 0 {
             assert_eq!(extras(&db), extras(&twin));
         } else if keeps_all {
@@ -328,23 +328,23 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 32, ..ProptestConfig::default() })]
 
     #[test]
-    fn a_start_from_a_savepoint_gives_what_a_full_replay_gives(steps in steps(), starts in any::<bool>(), late in any::<bool>()) {
+    fn a_start_from_a_savepoint_equals_a_full_replay(steps in steps(), starts in any::<bool>(), late in any::<bool>()) {
         let window = if late { 50_000 } else { 0 };
         let options = Options { out_of_order_window_ms: window, ..options() };
         let mut world = World::new(if starts { with_starts(options) } else { options });
-        // A deletion of late samples is dropped by a checkpoint before all of them are gone.
+        // A checkpoint drops a deletion of out-of-order samples before all of them are gone.
         for step in steps.iter().filter(|step| !late || !matches!(step, Step::Delete { .. })) {
             world.step(step);
         }
         world.restart(Survives::Written, true);
-        // The log stays whole: what comes after such a start is found by a full replay too.
+        // The log stays complete: a full replay finds what comes after such a start, too.
         world.step(&Step::Scrapes(3));
         world.restart(Survives::Written, true);
     }
 }
 
-/// A head with full and open chunks of each kind, late samples, deletions, metadata and exemplars, and a savepoint with
-/// something behind it.
+/// A head with full and open chunks of each type, out-of-order samples, deletions, metadata and exemplars,
+/// and a savepoint with further records after it.
 fn eventful(options: Options) -> World {
     let mut world = World::new(options);
     let value = |float, gauge| Value::Histogram { count: 3, buckets: 2, float, gauge };
@@ -368,7 +368,7 @@ fn eventful(options: Options) -> World {
 }
 
 #[test]
-fn only_what_follows_the_savepoint_is_read() {
+fn only_records_after_the_savepoint_are_read() {
     let world = eventful(options());
     let before = state(world.db());
     let disk = world.disk.restart(Survives::Written);
@@ -376,7 +376,8 @@ fn only_what_follows_the_savepoint_is_read() {
     let (db, reports) = open_reporting(&disk, options());
     assert!(ignored(&reports).is_none(), "{reports:?}");
     assert_eq!((state(&db), extras(&db)), (before, extras(world.db())));
-    // One series record with its first scrape, then one record a commit; late ones have another log.
+    // One series record with its first scrape, then one record per commit; out-of-order samples have another
+    // log.
     let (read, all) = (db.recovered().records, full.recovered().records);
     assert!(read <= 10 && all > 30, "{read} of {all}");
     assert_eq!(db.recovered().savepoint_series, 6);
@@ -385,7 +386,7 @@ fn only_what_follows_the_savepoint_is_read() {
 }
 
 #[test]
-fn closing_leaves_nothing_to_read() {
+fn a_clean_shutdown_leaves_nothing_to_read() {
     let world = eventful(Options { out_of_order_window_ms: 0, ..options() });
     let before = state(world.db());
     world.db().close().expect("closed");
@@ -396,7 +397,7 @@ fn closing_leaves_nothing_to_read() {
 }
 
 #[test]
-fn a_kill_at_any_write_of_a_savepoint_costs_nothing() {
+fn a_kill_at_any_write_of_a_savepoint_loses_nothing() {
     let world = eventful(options());
     let before = state(world.db());
     let (disk, db) = (&world.disk, world.db());
@@ -406,7 +407,7 @@ fn a_kill_at_any_write_of_a_savepoint_costs_nothing() {
         let db = open(&whole, options());
         commit(&db, &[(series(0), world.now + 5_000, 1.0)]).expect("written");
         let begun = whole.operations();
-        db.savepoint().expect("there is room").expect("taken");
+        db.savepoint().expect("the disk has space").expect("taken");
         assert!(whole.operations() - begun > 8, "many writes");
     }
     for crash in 0..30 {
@@ -437,7 +438,7 @@ fn a_kill_at_any_write_of_a_savepoint_costs_nothing() {
 }
 
 #[test]
-fn a_full_disk_means_no_savepoint_and_no_harm() {
+fn a_full_disk_prevents_a_savepoint_but_does_no_harm() {
     let world = eventful(options());
     let (disk, db) = (&world.disk, world.db());
     let used: u64 = ["wal", "chunks_head", "ferula_savepoint", "wbl"]
@@ -455,7 +456,7 @@ fn a_full_disk_means_no_savepoint_and_no_harm() {
     let (again, reports) = open_reporting(&disk.restart(Survives::Written), options());
     assert!(ignored(&reports).is_none(), "the one before is still good: {reports:?}");
     assert_eq!(state(&again), before);
-    db.savepoint().expect("there is room").expect("taken");
+    db.savepoint().expect("the disk has space").expect("taken");
 }
 
 #[test]
@@ -484,7 +485,7 @@ fn damage_anywhere_means_a_full_replay() {
     }
 }
 
-/// What happens to a directory between two starts, and what is said about the savepoint then.
+/// A change to a directory between two starts, and what is reported about the savepoint then.
 type Change = (&'static str, fn(&FaultDisk), &'static str);
 
 const CHANGES: &[Change] = &[
@@ -500,7 +501,7 @@ const CHANGES: &[Change] = &[
             let path = Path::new(DIR).join("wal/00000000");
             disk.damage(&path, |bytes| bytes[9] ^= 1).expect("damaged");
         },
-        "begins with other bytes",
+        "begins with different bytes",
     ),
     (
         "the log was cut",
@@ -513,7 +514,7 @@ const CHANGES: &[Change] = &[
     (
         "the segment is gone, and a new one has its number",
         |disk| disk.remove_file(&Path::new(DIR).join("wal/00000000")).expect("removed"),
-        "the log is shorter than what was written",
+        "the log is shorter than when the savepoint was taken",
     ),
     (
         "a chunk file is gone",
@@ -535,7 +536,7 @@ const CHANGES: &[Change] = &[
 ];
 
 #[test]
-fn a_savepoint_of_another_history_is_not_used() {
+fn a_savepoint_of_a_different_history_is_not_used() {
     for (what, change, said) in CHANGES {
         let world = eventful(options());
         let disk = world.disk.restart(Survives::Written);
@@ -549,8 +550,8 @@ fn a_savepoint_of_another_history_is_not_used() {
             None => assert_eq!(*what, "another program has only looked"),
         }
         assert_eq!(state(&db), full, "{what}");
-        // The next one is good again.
-        db.savepoint().expect("there is room").expect("taken");
+        // The next one is valid again.
+        db.savepoint().expect("the disk has space").expect("taken");
         let (again, reports) = open_reporting(&disk.restart(Survives::Written), options());
         assert!(ignored(&reports).is_none(), "{what}: {reports:?}");
         assert!(reports.iter().any(|report| matches!(report, Progress::Savepoint { .. })), "{what}");
@@ -559,7 +560,7 @@ fn a_savepoint_of_another_history_is_not_used() {
 }
 
 #[test]
-fn other_options_about_chunks_mean_a_full_replay() {
+fn different_chunk_options_mean_a_full_replay() {
     let world = eventful(options());
     for other in [
         Options { samples_per_chunk: 9, ..options() },
@@ -567,13 +568,13 @@ fn other_options_about_chunks_mean_a_full_replay() {
         with_starts(options()),
     ] {
         let (db, reports) = open_reporting(&world.disk.restart(Survives::Written), other);
-        assert!(ignored(&reports).expect("said").contains("other options"), "{reports:?}");
+        assert!(ignored(&reports).expect("said").contains("different chunk options"), "{reports:?}");
         assert_eq!(db.recovered().savepoint_series, 0);
     }
 }
 
 #[test]
-fn series_that_left_early_stay_away_and_may_come_back() {
+fn series_that_left_early_stay_away_and_may_return() {
     let mut world = World::new(options());
     world.step(&Step::Scrapes(12));
     world.step(&Step::Commit { first: 0, count: 2, back: 0, value: Value::Stale, start: false });
@@ -593,7 +594,7 @@ fn series_that_left_early_stay_away_and_may_come_back() {
 }
 
 #[test]
-fn commits_go_on_while_savepoints_are_taken() {
+fn commits_continue_while_savepoints_are_taken() {
     let disk = FaultDisk::default();
     let db = open(&disk, options());
     std::thread::scope(|scope| {
@@ -611,7 +612,7 @@ fn commits_go_on_while_savepoints_are_taken() {
             })
             .collect();
         while writers.iter().any(|writer| !writer.is_finished()) {
-            db.savepoint().expect("there is room");
+            db.savepoint().expect("the disk has space");
             let copy = disk.restart(Survives::Written);
             let full = state(&open(&copy.restart(Survives::Written), without(&options())));
             let (again, reports) = open_reporting(&copy, options());

@@ -10,10 +10,10 @@ use ferula_tsdb::{Db, Options};
 
 const MINUTE: i64 = 60_000;
 const HOUR: i64 = 60 * MINUTE;
-/// A chunk range begins here.
+/// A chunk range begins at this time.
 const BEGIN: i64 = 1_000 * HOUR;
 
-/// What was put in, as bits.
+/// The samples that were appended, as bits.
 #[derive(Default)]
 struct Model(Floats);
 
@@ -28,7 +28,7 @@ fn options() -> Options {
     Options { out_of_order_window_ms: HOUR, ..Options::default() }
 }
 
-/// A hundred series over half an hour, of which the first `ended` end.
+/// A hundred series over half an hour, of which the first `ended` ones end.
 fn filled(disk: &FaultDisk, ended: usize) -> (Db, Model) {
     let (db, mut model) = (open(disk, options()), Model::default());
     for minute in 0..30 {
@@ -64,14 +64,14 @@ fn they_leave_at_the_threshold_and_nothing_is_lost() {
     assert_eq!((done.removed_series, db.head().series_count(), hinted(&db)), (60, 40, 1));
     assert_eq!(floats(&db), model.0);
 
-    // One comes back, and is the same series.
+    // One returns, and is the same series.
     model.put(&db, 3, BEGIN + 33 * MINUTE, 7.0);
     assert_eq!(floats(&db), model.0);
     drop(db);
     let db = open(&disk, options());
     assert_eq!(floats(&db), model.0, "after a kill");
 
-    // Half a day later everything is in blocks, and the log is cut.
+    // Half a day later, everything is in blocks, and the log is truncated.
     for minute in (35..12 * 60).step_by(10) {
         for n in 50..100 {
             model.put(&db, n, BEGIN + minute * MINUTE, minute as f64);
@@ -86,13 +86,13 @@ fn they_leave_at_the_threshold_and_nothing_is_lost() {
 }
 
 #[test]
-fn those_that_go_on_or_have_late_samples_stay() {
+fn those_that_continue_or_have_out_of_order_samples_stay() {
     let disk = FaultDisk::default();
     let (db, mut model) = filled(&disk, 60);
     model.put(&db, 0, BEGIN + 29 * MINUTE + 1, 5.0);
     model.put(&db, 1, BEGIN + 31 * MINUTE, 5.0);
     db.set_stale_series_threshold(0.5);
-    // A reader that came before keeps what it may look at.
+    // An earlier reader keeps what it may read.
     let snapshot = db.snapshot(ferula_model::TimeRange::ALL).expect("a snapshot");
     let done = db.maintain(BEGIN + 32 * MINUTE);
     assert_eq!((done.removed_series, hinted(&db)), (0, 1), "{:?}", done.errors);
@@ -106,7 +106,7 @@ fn those_that_go_on_or_have_late_samples_stay() {
 }
 
 #[test]
-fn shortly_before_a_block_is_cut_anyway_they_wait() {
+fn they_wait_shortly_before_a_block_is_cut_anyway() {
     let disk = FaultDisk::default();
     let (db, mut model) = filled(&disk, 60);
     for minute in (31..200).step_by(10) {
@@ -128,7 +128,7 @@ fn shortly_before_a_block_is_cut_anyway_they_wait() {
 }
 
 #[test]
-fn deletions_of_them_hold() {
+fn their_samples_stay_deleted() {
     let disk = FaultDisk::default();
     let (db, mut model) = filled(&disk, 60);
     let delete = |db: &Db, model: &mut Model, n: usize, (min, max): (i64, i64)| {
@@ -150,9 +150,9 @@ fn deletions_of_them_hold() {
     assert_eq!(floats(&open(&disk, options())), model.0, "after a kill");
 }
 
-/// It is not new to those who have its samples: older ones are late, as if it had never left.
+/// The log still has its samples: older ones are out of order, as if it had never left.
 #[test]
-fn one_that_comes_back_takes_no_older_samples_in_order() {
+fn one_that_returns_accepts_no_older_samples_in_order() {
     for window in [0, HOUR] {
         let disk = FaultDisk::default();
         let options = || Options { out_of_order_window_ms: window, savepoints: true, ..Options::default() };
@@ -162,7 +162,7 @@ fn one_that_comes_back_takes_no_older_samples_in_order() {
         db.set_stale_series_threshold(0.5);
         assert_eq!(db.maintain(BEGIN + 31 * MINUTE).removed_series, 60);
         for round in 0..2 {
-            // The second time after a start with a savepoint, which does not know the series.
+            // The second time after a start with a savepoint that does not contain the series.
             if round == 1 {
                 drop(db);
                 db = open(&disk, options());
@@ -186,9 +186,9 @@ fn one_that_comes_back_takes_no_older_samples_in_order() {
     }
 }
 
-/// Also when all that it has had since was refused, so that nothing but the savepoint knows of it.
+/// Even if all its samples since were refused, so that only the savepoint contains it.
 #[test]
-fn one_that_came_back_empty_takes_no_older_samples_after_a_start() {
+fn one_that_returned_empty_accepts_no_older_samples_after_a_start() {
     let disk = FaultDisk::default();
     let options = || Options { savepoints: true, ..Options::default() };
     drop(filled(&disk, 60));
@@ -205,7 +205,7 @@ fn one_that_came_back_empty_takes_no_older_samples_after_a_start() {
 }
 
 #[test]
-fn what_was_deleted_of_them_is_not_deleted_of_others() {
+fn their_deletions_do_not_apply_to_others() {
     let disk = FaultDisk::default();
     let (db, _) = filled(&disk, 60);
     let range = ferula_model::TimeRange {
@@ -216,7 +216,7 @@ fn what_was_deleted_of_them_is_not_deleted_of_others() {
     db.set_stale_series_threshold(0.5);
     assert_eq!(db.maintain(BEGIN + 31 * MINUTE).removed_series, 60);
     let mut model = Model(floats(&db));
-    // One of them comes into its place in the head.
+    // One of them reuses its slot in the head.
     for n in 200..260 {
         model.put(&db, n, BEGIN + 5 * MINUTE, 1.0);
     }

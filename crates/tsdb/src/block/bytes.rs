@@ -1,4 +1,4 @@
-//! Integers and strings of block files, read so that errors can name the place in the file.
+//! Reads integers and strings of block files, with positions for errors.
 
 use std::path::Path;
 
@@ -6,23 +6,23 @@ use ferula_chunk::leb128;
 
 use super::BlockError;
 
-/// Bytes that are not what they must be.
+/// The content of a file is invalid.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Malformed {
-    /// Where in the file.
+    /// The position in the file.
     pub offset: u64,
-    /// What is wrong there.
+    /// What is wrong.
     pub what: &'static str,
 }
 
 impl Malformed {
-    /// The same with the file's name.
+    /// Adds the file's name.
     pub fn in_file(self, path: &Path) -> BlockError {
         BlockError::corrupt(path, self.offset, self.what)
     }
 }
 
-/// Reads one after another; knows where in the file it is.
+/// Reads values one after another and tracks the position in the file.
 #[derive(Clone, Debug)]
 pub struct ByteReader<'a> {
     data: &'a [u8],
@@ -31,27 +31,27 @@ pub struct ByteReader<'a> {
 }
 
 impl<'a> ByteReader<'a> {
-    /// A reader of `data`, which begins at byte `base` of its file.
+    /// Creates a reader of `data`, which begins at byte `base` of its file.
     pub fn new(data: &'a [u8], base: u64) -> Self {
         ByteReader { data, at: 0, base }
     }
 
-    /// Where in the file the next byte is.
+    /// Position of the next byte in the file.
     pub fn offset(&self) -> u64 {
         self.base + self.at as u64
     }
 
-    /// Where in the data the next byte is.
+    /// Position of the next byte in the data.
     pub fn position(&self) -> usize {
         self.at
     }
 
-    /// Bytes that are left.
+    /// Number of remaining bytes.
     pub fn left(&self) -> usize {
         self.data.len() - self.at
     }
 
-    /// An error at this place.
+    /// An error at this position.
     pub fn malformed(&self, what: &'static str) -> Malformed {
         Malformed { offset: self.offset(), what }
     }
@@ -82,7 +82,7 @@ impl<'a> ByteReader<'a> {
         Ok(u64::from_be_bytes(self.bytes(8)?.try_into().expect("eight bytes were asked for")))
     }
 
-    /// A number in Go's `Uvarint` form.
+    /// A number in Go's `Uvarint` encoding.
     #[inline]
     pub fn uvarint(&mut self) -> Result<u64, Malformed> {
         let mut rest = self.data[self.at..].iter();
@@ -95,26 +95,26 @@ impl<'a> ByteReader<'a> {
         }
     }
 
-    /// A number in Go's `Uvarint` form that must fit 32 bits.
+    /// A number in Go's `Uvarint` encoding that must fit into 32 bits.
     #[inline]
     pub fn uvarint32(&mut self) -> Result<u32, Malformed> {
         let value = self.uvarint()?;
         u32::try_from(value).map_err(|_| self.malformed("a number of more than 32 bits"))
     }
 
-    /// A number in Go's `Varint` form.
+    /// A number in Go's `Varint` encoding.
     pub fn varint(&mut self) -> Result<i64, Malformed> {
         self.uvarint().map(leb128::unzigzag)
     }
 
-    /// Bytes with their length before them.
+    /// Bytes preceded by their length.
     #[inline]
     pub fn prefixed(&mut self) -> Result<&'a [u8], Malformed> {
         let len = self.uvarint()?;
         self.bytes(usize::try_from(len).unwrap_or(usize::MAX))
     }
 
-    /// Text with its length before it.
+    /// Text preceded by its length.
     #[inline]
     pub fn text(&mut self) -> Result<&'a str, Malformed> {
         let start = self.clone();
@@ -131,7 +131,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn numbers_come_back(value in (any::<u64>(), 0u32..64).prop_map(|(v, shift)| v >> shift)) {
+        fn numbers_survive_a_round_trip(value in (any::<u64>(), 0u32..64).prop_map(|(v, shift)| v >> shift)) {
             let mut out = Vec::new();
             put_uvarint(&mut out, value);
             put_varint(&mut out, value as i64);
@@ -143,7 +143,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_cut_or_too_long_is_refused_with_its_place() {
+    fn truncated_and_oversized_values_are_refused_with_their_position() {
         let mut reader = ByteReader::new(&[1, 0xff, 0xff], 100);
         assert_eq!(reader.byte(), Ok(1));
         assert_eq!(reader.uvarint(), Err(Malformed { offset: 101, what: "not a varint" }));

@@ -12,19 +12,19 @@ pub use writer::IndexWriter;
 
 use crate::ids::TimeSpan;
 
-/// A chunk as the index names it.
+/// A chunk as listed in the index.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ChunkMeta {
-    /// Milliseconds since the epoch of its first sample.
+    /// Timestamp of its first sample in milliseconds.
     pub min_time: i64,
-    /// Milliseconds since the epoch of its last sample.
+    /// Timestamp of its last sample in milliseconds.
     pub max_time: i64,
-    /// Where it is: segment in the upper 32 bits, from 0, offset in the lower ones.
+    /// Its position: the segment, counted from 0, in the upper 32 bits, and the offset in the lower ones.
     pub reference: u64,
 }
 
 impl ChunkMeta {
-    /// From its first to its last sample.
+    /// The time from its first to its last sample.
     pub fn span(&self) -> TimeSpan {
         TimeSpan::closed(self.min_time, self.max_time)
     }

@@ -1,6 +1,6 @@
 //! `meta.json`: name, range of time, statistics and ancestry of a block; see docs/format/meta.md.
 //!
-//! Keys that ferula does not know are kept, so that what Thanos and others write there survives.
+//! Unknown keys are preserved, so that what Thanos and other programs store there survives.
 
 use std::path::Path;
 
@@ -11,44 +11,43 @@ use super::{BlockError, Ulid};
 use crate::disk::{Disk, read_file, write_whole};
 use crate::ids::TimeSpan;
 
-/// Its name in the block's directory.
+/// Name of the file in the block's directory.
 pub const META_FILE: &str = "meta.json";
 const VERSION: u32 = 1;
-/// Far more than any block has; a file of this size is something else.
+/// Larger than any real one.
 const META_BYTES_MAX: u64 = 64 << 20;
 
-/// Made of out-of-order samples only.
+/// The block consists only of out-of-order samples.
 pub const HINT_OUT_OF_ORDER: &str = "from-out-of-order";
-/// Made of series that had gone stale only.
+/// The block consists only of series that had become stale.
 pub const HINT_STALE_SERIES: &str = "from-stale-series";
-/// Made of series that somebody chose only.
+/// The block consists only of selected series.
 pub const HINT_SELECTED_SERIES: &str = "from-selected-series";
 
-/// What `meta.json` holds. Times are milliseconds since the epoch.
+/// The content of `meta.json`. Times are in milliseconds since the epoch.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct BlockMeta {
-    /// The name of the block; its directory has the same.
+    /// The name of the block, which is also that of its directory.
     pub ulid: Ulid,
-    /// No sample is older.
+    /// No sample is older than this.
     pub min_time: i64,
-    /// All samples are older.
+    /// All samples are older than this.
     pub max_time: i64,
-    /// What is in it.
     #[serde(default, deserialize_with = "or_default")]
     pub stats: BlockStats,
-    /// Where it comes from.
+    /// The block's origin.
     #[serde(default, deserialize_with = "or_default")]
     pub compaction: Ancestry,
     /// Always 1.
     #[serde(default)]
     pub version: u32,
-    /// Keys of others.
+    /// Unknown keys.
     #[serde(flatten)]
     pub extra: Map<String, Value>,
 }
 
-/// Counts of what a block holds. Zeros are left out of the file.
+/// Statistics of a block's content. Zeros are omitted from the file.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct BlockStats {
@@ -72,42 +71,41 @@ pub struct BlockStats {
     pub num_tombstones: u64,
 }
 
-/// The blocks that a block was made of.
+/// The blocks from which a block was created.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Ancestry {
-    /// 1 for a block from the head, one more than the highest of its parents for others.
+    /// 1 for a block from the head; otherwise one more than the highest level of its parents.
     #[serde(default)]
     pub level: u32,
     /// The blocks from the head that went into it.
     #[serde(default, deserialize_with = "or_default", skip_serializing_if = "Vec::is_empty")]
     pub sources: Vec<Ulid>,
-    /// Its samples are all deleted; the next reload removes it.
+    /// All its samples are deleted; the next reload removes it.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub deletable: bool,
-    /// The blocks it was made of directly.
+    /// Its direct parents.
     #[serde(default, deserialize_with = "or_default", skip_serializing_if = "Vec::is_empty")]
     pub parents: Vec<BlockDesc>,
-    /// A compaction of it failed; it is not tried again.
+    /// A compaction of it failed and is not retried.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub failed: bool,
-    /// What kind of samples it is made of; see the `HINT_` constants.
+    /// The kind of samples in it; see the `HINT_` constants.
     #[serde(default, deserialize_with = "or_default", skip_serializing_if = "Vec::is_empty")]
     pub hints: Vec<String>,
-    /// Keys of others.
+    /// Unknown keys.
     #[serde(flatten)]
     pub extra: Map<String, Value>,
 }
 
-/// A block by name and range of time.
+/// A block's name and time range.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct BlockDesc {
-    /// Its name.
     pub ulid: Ulid,
-    /// No sample is older.
+    /// No sample is older than this.
     pub min_time: i64,
-    /// All samples are older.
+    /// All samples are older than this.
     pub max_time: i64,
 }
 
@@ -121,12 +119,12 @@ fn or_default<'de, D: Deserializer<'de>, T: Default + Deserialize<'de>>(from: D)
 }
 
 impl Ancestry {
-    /// Whether the hint is there.
+    /// Whether the block has this hint.
     pub fn has_hint(&self, hint: &str) -> bool {
         self.hints.iter().any(|h| h == hint)
     }
 
-    /// Adds a hint; hints stay sorted and each is there once.
+    /// Adds a hint; hints are sorted and unique.
     pub fn set_hint(&mut self, hint: &str) {
         if !self.has_hint(hint) {
             self.hints.push(hint.to_owned());
@@ -135,7 +133,7 @@ impl Ancestry {
     }
 }
 
-/// Why a text is not what is known about a block.
+/// Why a text is not a valid `meta.json`.
 #[derive(Debug, thiserror::Error)]
 pub enum MetaError {
     #[error("{0}")]
@@ -145,7 +143,7 @@ pub enum MetaError {
 }
 
 impl BlockMeta {
-    /// The meta of a block that is written from the head or from given samples.
+    /// The meta of a block that is created from the head or from given samples.
     pub fn level_1(ulid: Ulid, min_time: i64, max_time: i64) -> Self {
         BlockMeta {
             ulid,
@@ -157,17 +155,18 @@ impl BlockMeta {
         }
     }
 
-    /// Name and range of time.
+    /// Name and time range.
     pub fn desc(&self) -> BlockDesc {
         BlockDesc { ulid: self.ulid, min_time: self.min_time, max_time: self.max_time }
     }
 
-    /// Whether no clock that is right can have led to this block: it begins more than a block's length ahead.
+    /// Whether the block can only be the result of a wrong clock: it begins more than a block's length in the
+    /// future.
     pub fn is_of_future(&self, now_ms: i64, block_ms: i64) -> bool {
         self.min_time > now_ms.saturating_add(block_ms)
     }
 
-    /// The range of time that its samples lie in.
+    /// The time range of its samples.
     pub fn span(&self) -> TimeSpan {
         TimeSpan::new(self.min_time, self.max_time)
     }
@@ -177,10 +176,10 @@ impl BlockMeta {
         self.span().overlaps(span)
     }
 
-    /// Reads what [`to_json`](Self::to_json) writes, or Prometheus.
+    /// Parses the output of [`to_json`](Self::to_json) or of Prometheus.
     ///
     /// # Errors
-    /// The text is no such JSON, or of another version.
+    /// The text is invalid or has another version.
     pub fn from_json(json: &[u8]) -> Result<Self, MetaError> {
         let meta: BlockMeta = serde_json::from_slice(json)?;
         if meta.version != VERSION {
@@ -189,7 +188,7 @@ impl BlockMeta {
         Ok(meta)
     }
 
-    /// The text of the file, indented with tabs as Prometheus does.
+    /// The content of the file, indented with tabs as in Prometheus.
     pub fn to_json(&self) -> Vec<u8> {
         let mut out = Vec::new();
         let tabs = serde_json::ser::PrettyFormatter::with_indent(b"\t");
@@ -205,7 +204,7 @@ impl BlockMeta {
         Self::from_json(&json).map_err(|error| BlockError::corrupt(&path, 0, error.to_string()))
     }
 
-    /// Writes the file in a block's directory: under another name, synced, then renamed.
+    /// Writes the file in a block's directory: writes under another name, syncs, then renames.
     pub fn write(&self, disk: &dyn Disk, block_dir: &Path) -> Result<(), BlockError> {
         let path = block_dir.join(META_FILE);
         write_whole(disk, &path, &self.to_json()).map_err(|error| BlockError::io(&path, error))
@@ -220,7 +219,7 @@ mod tests {
     const FOREIGN: &str = "{\n\t\"ulid\": \"01BKGV7JBM69T2G1BGBGM6KB12\",\n\t\"minTime\": -5,\n\t\"maxTime\": 10,\n\t\"stats\": {\n\t\t\"numSamples\": 2,\n\t\t\"numSeries\": 1\n\t},\n\t\"compaction\": {\n\t\t\"level\": 1,\n\t\t\"sources\": [\n\t\t\t\"01BKGV7JBM69T2G1BGBGM6KB12\"\n\t\t],\n\t\t\"hints\": [\n\t\t\t\"from-out-of-order\"\n\t\t]\n\t},\n\t\"version\": 1,\n\t\"thanos\": {\n\t\t\"labels\": {\n\t\t\t\"a\": \"b\"\n\t\t}\n\t}\n}";
 
     #[test]
-    fn a_foreign_file_comes_back_byte_for_byte() {
+    fn a_foreign_file_is_preserved_byte_for_byte() {
         let meta = BlockMeta::from_json(FOREIGN.as_bytes()).expect("readable");
         assert_eq!((meta.min_time, meta.max_time, meta.stats.num_series), (-5, 10, 1));
         assert!(meta.compaction.has_hint(HINT_OUT_OF_ORDER));

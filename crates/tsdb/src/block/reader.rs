@@ -1,4 +1,4 @@
-//! A block that is open for reading.
+//! An open block.
 
 use std::collections::BTreeSet;
 use std::ops::ControlFlow;
@@ -20,14 +20,14 @@ use crate::ids::TimeSpan;
 use crate::postings::{self, Compare};
 use crate::sync::{Mutex, rank};
 
-/// A chunk of a block, or one that is to go into a block.
+/// A chunk of a block, or one that is to become part of a block.
 #[derive(Clone, Debug)]
 pub struct BlockChunk {
-    /// How `data` is written.
+    /// The encoding of `data`.
     pub encoding: Encoding,
-    /// Milliseconds since the epoch of the first sample.
+    /// Timestamp of the first sample in milliseconds.
     pub min_time: i64,
-    /// Milliseconds since the epoch of the last sample.
+    /// Timestamp of the last sample in milliseconds.
     pub max_time: i64,
     /// The samples.
     pub data: Piece,
@@ -44,7 +44,7 @@ impl BlockChunk {
         }
     }
 
-    /// How many samples it has by its header.
+    /// Number of samples according to its header.
     pub fn sample_count(&self) -> u16 {
         self.encoding.sample_count(&self.data).unwrap_or(0)
     }
@@ -61,13 +61,13 @@ impl From<ferula_chunk::Chunk> for BlockChunk {
     }
 }
 
-/// A block. Readable from several threads; what changes is which ranges of time are deleted.
+/// A block. It can be read from several threads; only its deleted ranges change.
 pub struct Block {
     disk: Arc<dyn Disk>,
     dir: PathBuf,
     index: IndexReader,
     chunks: ChunkReader,
-    /// Readers take the tombstones as they are at that moment.
+    /// Readers use the tombstones as they are at that moment.
     state: Mutex<State, rank::BlockState>,
 }
 
@@ -97,12 +97,12 @@ impl Block {
         &self.dir
     }
 
-    /// The content of `meta.json` now.
+    /// The current content of `meta.json`.
     pub fn meta(&self) -> Arc<BlockMeta> {
         self.state().meta
     }
 
-    /// The deleted ranges now.
+    /// The current deleted ranges.
     pub fn tombstones(&self) -> Arc<Tombstones> {
         self.state().tombstones
     }
@@ -112,7 +112,7 @@ impl Block {
         &self.index
     }
 
-    /// Bytes of all its files.
+    /// Total size of its files in bytes.
     pub fn bytes(&self) -> u64 {
         let small: u64 = [META_FILE, TOMBSTONES_FILE]
             .iter()
@@ -122,12 +122,13 @@ impl Block {
         self.index.bytes() + self.chunks.bytes() + small
     }
 
-    /// Numbers of the series that satisfy all matchers, in order of their labels. No matcher means every series.
+    /// Numbers of the series that match all matchers, in the order of their labels. Without matchers, all
+    /// series match.
     pub fn select(&self, matchers: &[Matcher]) -> Result<Vec<u32>, BlockError> {
         self.select_by(matchers, &Matcher::matches)
     }
 
-    /// [`select`](Self::select) by another way to compare a value with a matcher.
+    /// [`select`](Self::select) with a different comparison of values with matchers.
     pub(crate) fn select_by(
         &self,
         matchers: &[Matcher],
@@ -141,28 +142,28 @@ impl Block {
         self.index.series(number, entry)
     }
 
-    /// The labels of a series that was read.
+    /// The labels of a series.
     pub fn labels(&self, entry: &SeriesEntry) -> Result<LabelSet, BlockError> {
         self.index.labels(entry)
     }
 
-    /// A chunk that a series names.
+    /// Reads a chunk of a series.
     pub fn chunk(&self, meta: ChunkMeta) -> Result<BlockChunk, BlockError> {
         let (encoding, data) = self.chunks.chunk(meta.reference)?;
         Ok(BlockChunk { encoding, min_time: meta.min_time, max_time: meta.max_time, data })
     }
 
-    /// A reader of all its chunks, one after another.
+    /// A reader for all its chunks in order.
     pub fn scan_chunks(&self) -> Result<ChunkScanner, BlockError> {
         ChunkScanner::open(&*self.disk, &self.dir.join(CHUNKS_DIR))
     }
 
-    /// Names of labels of series that satisfy the matchers, sorted.
+    /// Label names of matching series, sorted.
     pub fn label_names(&self, matchers: &[Matcher]) -> Result<Vec<String>, BlockError> {
         self.label_names_by(matchers, &Matcher::matches)
     }
 
-    /// [`label_names`](Self::label_names) by another way to compare a value with a matcher.
+    /// [`label_names`](Self::label_names) with a different comparison of values with matchers.
     pub(crate) fn label_names_by(
         &self,
         matchers: &[Matcher],
@@ -185,12 +186,12 @@ impl Block {
         Ok(names)
     }
 
-    /// Values of a label of series that satisfy the matchers, sorted.
+    /// Values of a label of matching series, sorted.
     pub fn label_values(&self, name: &str, matchers: &[Matcher]) -> Result<Vec<String>, BlockError> {
         self.label_values_by(name, matchers, &Matcher::matches)
     }
 
-    /// [`label_values`](Self::label_values) by another way to compare a value with a matcher.
+    /// [`label_values`](Self::label_values) with a different comparison of values with matchers.
     pub(crate) fn label_values_by(
         &self,
         name: &str,
@@ -228,15 +229,15 @@ impl Block {
         Ok(values.into_iter().collect())
     }
 
-    /// Marks the samples in the span of the series that satisfy the matchers as deleted.
+    /// Marks the samples in the span of the matching series as deleted.
     pub fn delete(&self, span: TimeSpan, matchers: &[Matcher]) -> Result<(), BlockError> {
-        // Held throughout: two deletions at a time would lose one.
+        // Held throughout: of two concurrent deletions, one would be lost.
         let mut state = self.state.lock();
         let mut tombstones = (*state.tombstones).clone();
         let mut entry = SeriesEntry::default();
         for number in self.select(matchers)? {
             self.series(number, &mut entry)?;
-            // Only what is there: a later sample at a deleted time is not deleted.
+            // Only up to the existing samples: a sample that is added later at a deleted time is not deleted.
             let hit = entry.span().intersect(span);
             if entry.chunks.iter().any(|chunk| chunk.span().overlaps(span)) {
                 tombstones.add(u64::from(number), Interval { min: hit.start(), max: hit.last() });
@@ -250,7 +251,7 @@ impl Block {
         Ok(())
     }
 
-    /// Changes `meta.json`: a failed or an empty compaction is noted there.
+    /// Changes `meta.json`, which records failed and empty compactions.
     pub fn update_meta(&self, change: impl FnOnce(&mut BlockMeta)) -> Result<(), BlockError> {
         let mut state = self.state.lock();
         let mut meta = (*state.meta).clone();
@@ -260,7 +261,7 @@ impl Block {
         Ok(())
     }
 
-    /// Makes a copy in the directory `dir`, under its name, whose files are the same files.
+    /// Creates a copy in the directory `dir`, under the block's name, with hard links to the same files.
     pub fn snapshot(&self, dir: &Path) -> Result<(), BlockError> {
         let to = dir.join(self.meta().ulid.to_string());
         let to_chunks = to.join(CHUNKS_DIR);
@@ -268,8 +269,8 @@ impl Block {
         let link = |from: PathBuf, to: PathBuf| {
             self.disk.hard_link(&from, &to).map_err(|error| BlockError::io(&from, error))
         };
-        // A deletion renames a new file into place, so the linked one stays as it is. Meta and tombstones must be
-        // of the same moment.
+        // A deletion renames a new file into place, so the linked one does not change. Meta and tombstones
+        // must be of the same moment.
         let state = self.state.lock();
         link(self.dir.join(META_FILE), to.join(META_FILE))?;
         let tombstones = self.dir.join(TOMBSTONES_FILE);

@@ -1,4 +1,5 @@
-//! Blocks that Prometheus 2.1 wrote with wrong version numbers: 2 in `meta.json`, 1 in an index of version 2.
+//! Repairs blocks that Prometheus 2.1 wrote with wrong version numbers: 2 in `meta.json`, 1 in an index of
+//! version 2.
 
 use std::path::Path;
 
@@ -8,13 +9,13 @@ use super::index::format::{MAGIC, VERSION_2};
 use super::{BlockError, BlockMeta, INDEX_FILE, META_FILE, Ulid, block_dirs};
 use crate::disk::{Disk, read_file};
 
-/// So many bytes of the index are copied at a time.
+/// How much of the index is copied at a time.
 const COPY_BYTES: usize = 1 << 20;
-/// A larger `meta.json` is something else.
+/// A larger `meta.json` is not a real one.
 const META_BYTES_MAX: u64 = 64 << 20;
 
-/// Puts the versions right in all blocks of a data directory that have them wrong, and names these. What cannot be
-/// read is left to the code that opens the block.
+/// Corrects the versions in all affected blocks of a data directory and returns their names. Unreadable
+/// blocks are left to the code that opens them.
 pub fn repair_index_versions(disk: &dyn Disk, data_dir: &Path) -> Result<Vec<Ulid>, BlockError> {
     let mut repaired = Vec::new();
     for dir in block_dirs(disk, data_dir)? {
@@ -25,7 +26,7 @@ pub fn repair_index_versions(disk: &dyn Disk, data_dir: &Path) -> Result<Vec<Uli
         }
         object.insert("version".to_owned(), 1.into());
         let Ok(meta) = serde_json::from_value::<BlockMeta>(Value::Object(object)) else { continue };
-        // The index first: a crash in between leaves a block that is repaired again.
+        // The index comes first: after a crash in between, the block is repaired again.
         rewrite_index(disk, &dir)?;
         meta.write(disk, &dir)?;
         repaired.push(meta.ulid);
@@ -69,7 +70,7 @@ mod tests {
     use std::sync::Arc;
 
     #[test]
-    fn wrong_versions_are_put_right_and_others_left_alone() {
+    fn wrong_versions_are_corrected_and_others_left_alone() {
         let fault = FaultDisk::default();
         let disk: Arc<dyn Disk> = Arc::new(fault.clone());
         let names = [Ulid::new(1, 1), Ulid::new(2, 2)];

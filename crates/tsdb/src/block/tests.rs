@@ -1,4 +1,5 @@
-//! Blocks as a whole: written and read back, read from Prometheus' tools, damaged, and stopped half-way.
+//! Whole blocks: written and read back, read from Prometheus' tools, damaged, and interrupted while being
+//! written.
 
 use std::collections::BTreeMap;
 
@@ -13,7 +14,7 @@ use crate::disk::{FaultDisk, Faults, RealDisk};
 use crate::ids::TimeSpan;
 use std::sync::Arc;
 
-/// Float samples by series, the simplest picture of a block.
+/// Float samples by series, the simplest model of a block.
 type Model = BTreeMap<LabelSet, Vec<(i64, f64)>>;
 
 const DATA: &str = "/data";
@@ -94,7 +95,7 @@ fn matcher() -> impl Strategy<Value = Matcher> {
         prop::sample::select(vec!["__name__", "a", "job", "missing"]),
         prop::sample::select(vec!["", "a", "b", ".*", ".+", "a|bb", "a.*|", "[0-4].*"]),
     )
-        .prop_map(|(op, name, value)| Matcher::new(op, name, value).expect("the patterns are right"))
+        .prop_map(|(op, name, value)| Matcher::new(op, name, value).expect("the patterns are valid"))
 }
 
 proptest! {
@@ -114,7 +115,7 @@ proptest! {
     }
 
     #[test]
-    fn selection_is_what_the_matchers_say(model in models(), matchers in prop::collection::vec(matcher(), 0..4)) {
+    fn selection_follows_the_matchers(model in models(), matchers in prop::collection::vec(matcher(), 0..4)) {
         let disk = empty_disk();
         let meta = write(&disk, &model, 100).unwrap().expect("there are samples");
         let block = Block::open(&disk, &Path::new(DATA).join(meta.ulid.to_string()), Access::Mapped).unwrap();
@@ -181,7 +182,7 @@ fn damage_anywhere_is_an_error_or_harmless_and_never_a_panic() {
 }
 
 #[test]
-fn a_crash_at_any_write_leaves_the_whole_block_or_none() {
+fn a_crash_at_any_write_leaves_a_complete_block_or_none() {
     let model = small_model();
     let mut completed = 0;
     for crash_at in 1.. {
@@ -193,8 +194,8 @@ fn a_crash_at_any_write_leaves_the_whole_block_or_none() {
         let after: Arc<dyn Disk> = Arc::new(fault.restart(crate::disk::Survives::Synced));
         let blocks = block_dirs(&*after, Path::new(DATA)).unwrap();
         for dir in &blocks {
-            let block =
-                Block::open(&after, dir, Access::Mapped).expect("what has the name of a block is one");
+            let block = Block::open(&after, dir, Access::Mapped)
+                .expect("a directory with the name of a block is a valid block");
             assert_eq!(read(&block, &[]).unwrap(), model);
         }
         completed += blocks.len();
@@ -207,7 +208,7 @@ fn a_crash_at_any_write_leaves_the_whole_block_or_none() {
 }
 
 #[test]
-fn what_is_out_of_order_is_refused() {
+fn content_out_of_order_is_refused() {
     let disk = empty_disk();
     let model = small_model();
     let meta = BlockMeta::level_1(Ulid::new(1, 2), 0, 100);
@@ -228,14 +229,14 @@ fn what_is_out_of_order_is_refused() {
 }
 
 #[test]
-fn a_block_without_samples_is_no_block() {
+fn a_block_without_samples_is_not_created() {
     let disk = empty_disk();
     assert_eq!(write(&disk, &Model::new(), 1).unwrap(), None);
     assert!(disk.list(Path::new(DATA)).unwrap().is_empty());
 }
 
 #[test]
-fn deletions_are_kept_and_copied_into_snapshots() {
+fn deletions_are_kept_and_copied_into_backups() {
     let disk = empty_disk();
     let meta = write(&disk, &small_model(), 2).unwrap().expect("samples");
     let block = Block::open(&disk, &block_path(&meta), Access::Mapped).unwrap();
@@ -243,7 +244,7 @@ fn deletions_are_kept_and_copied_into_snapshots() {
     block.delete(TimeSpan::closed(500, 1000), &[Matcher::equal("job", "x")]).unwrap();
     assert_eq!(block.meta().stats.num_tombstones, 2);
     let intervals: Vec<_> = block.tombstones().iter().map(|(_, i)| i.iter().collect::<Vec<_>>()).collect();
-    // From what was asked for, only up to where the series ends.
+    // From the requested start, but only up to the end of the series.
     assert_eq!(intervals, [[Interval { min: 10, max: 60 }], [Interval { min: 10, max: 30 }]]);
     let to = Path::new("/data/snapshots/s");
     block.snapshot(to).unwrap();
@@ -289,7 +290,8 @@ fn blocks_of_prometheus_are_read_and_written_byte_for_byte() {
             let equal = bytes(&*real, &dir, file) == bytes(&*disk, &block_path(&ours), file);
             assert!(equal, "{}/{file}", dir.display());
         }
-        // Up to 3.5 the index has value lists per label between series and postings, which 3.14 leaves out as we do.
+        // Up to 3.5, the index has value lists per label between series and postings; 3.14 omits them, as
+        // ferula does.
         let reopened = Block::open(&disk, &block_path(&ours), Access::Mapped).unwrap();
         let series_end = reopened.index().toc().label_indices as usize;
         assert_eq!(theirs.index().toc().label_indices as usize, series_end);
@@ -361,7 +363,7 @@ fn wrong_versions_of_prometheus_2_1_are_repaired() {
     let index = IndexReader::open(&*disk, &dir.join(INDEX_FILE), Access::Mapped).unwrap();
     let mut entry = SeriesEntry::default();
     let mut labels = Vec::new();
-    // The index is a short one, without the list of all series.
+    // The index is short and lacks the list of all series.
     for number in index.postings("b", "1").unwrap() {
         index.series(number, &mut entry).unwrap();
         labels.push(index.labels(&entry).unwrap());

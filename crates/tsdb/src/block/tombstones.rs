@@ -12,16 +12,16 @@ use super::bytes::{ByteReader, Malformed};
 use crate::bytes::{put_uvarint, put_varint};
 use crate::disk::{Disk, read_file, write_whole};
 
-/// Its name in the block's directory.
+/// Name of the file in the block's directory.
 pub const TOMBSTONES_FILE: &str = "tombstones";
 const MAGIC: u32 = 0x0130_BA30;
 const VERSION: u8 = 1;
 const HEADER_BYTES: usize = 5;
 const CRC_BYTES: usize = 4;
-/// More than the tombstones of 100 million series; a file of this size is something else.
+/// More than the tombstones of 100 million series: a larger file is not a real one.
 const FILE_BYTES_MAX: u64 = 4 << 30;
 
-/// A range of time in milliseconds, both ends included.
+/// A time range in milliseconds, both ends included.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Interval {
     /// First moment.
@@ -30,7 +30,7 @@ pub struct Interval {
     pub max: i64,
 }
 
-/// Ranges of time, rising, with at least a millisecond between them.
+/// Time ranges in ascending order, at least a millisecond apart.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Intervals(Vec<Interval>);
 
@@ -40,14 +40,14 @@ impl Intervals {
         Intervals(Vec::new())
     }
 
-    /// Adds a range, which swallows those it touches. A range that ends before it begins is left out.
+    /// Adds a range and merges it with those it touches. An empty range is ignored.
     pub fn add(&mut self, new: Interval) {
         if new.min > new.max {
             return;
         }
         let first = self.0.partition_point(|old| old.max < new.min.saturating_sub(1));
         let last = self.0.partition_point(|old| old.min <= new.max.saturating_add(1));
-        // With `first` past `last` nothing is touched.
+        // If `first` is after `last`, nothing is touched.
         let touched = &self.0[first..last.max(first)];
         let merged = Interval {
             min: touched.first().map_or(new.min, |old| old.min.min(new.min)),
@@ -56,35 +56,35 @@ impl Intervals {
         self.0.splice(first..last.max(first), [merged]);
     }
 
-    /// Whether the moment lies in one of the ranges.
+    /// Whether a time is in one of the ranges.
     pub fn contains(&self, t: i64) -> bool {
         let at = self.0.partition_point(|interval| interval.max < t);
         self.0.get(at).is_some_and(|interval| interval.min <= t)
     }
 
-    /// Whether all of `[min, max]` lies in one of the ranges.
+    /// Whether all of `[min, max]` is in one of the ranges.
     pub fn covers(&self, min: i64, max: i64) -> bool {
         let at = self.0.partition_point(|interval| interval.max < max);
         self.0.get(at).is_some_and(|interval| interval.min <= min)
     }
 
-    /// Whether a moment of `[min, max]` lies in one of the ranges.
+    /// Whether any time of `[min, max]` is in one of the ranges.
     pub fn overlaps(&self, min: i64, max: i64) -> bool {
         let at = self.0.partition_point(|interval| interval.max < min);
         self.0.get(at).is_some_and(|interval| interval.min <= max)
     }
 
-    /// Forgets what lies before `t`.
+    /// Drops everything before `t`.
     pub fn truncate_before(&mut self, t: i64) {
         self.0.retain(|interval| interval.max >= t);
     }
 
-    /// The ranges, rising.
+    /// The ranges in ascending order.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = Interval> + '_ {
         self.0.iter().copied()
     }
 
-    /// How many ranges there are.
+    /// Number of ranges.
     pub fn len(&self) -> usize {
         self.0.len()
     }
@@ -103,8 +103,8 @@ impl FromIterator<Interval> for Intervals {
     }
 }
 
-/// Deleted ranges of every series that has some. In a block a series is named by its number in the index, in the
-/// head by its ref.
+/// Deleted ranges by series. In a block, a series is identified by its number in the index; in the head, by
+/// its ref.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Tombstones(BTreeMap<u64, Intervals>);
 
@@ -126,12 +126,12 @@ impl Tombstones {
         }
     }
 
-    /// Forgets the ranges of a series.
+    /// Drops the ranges of a series.
     pub fn remove(&mut self, series: u64) {
         self.0.remove(&series);
     }
 
-    /// Forgets what lies before `t`.
+    /// Drops everything before `t`.
     pub fn truncate_before(&mut self, t: i64) {
         self.0.retain(|_, intervals| {
             intervals.truncate_before(t);
@@ -139,12 +139,12 @@ impl Tombstones {
         });
     }
 
-    /// All ranges of all series, series rising.
+    /// All ranges of all series, in ascending order of series.
     pub fn iter(&self) -> impl Iterator<Item = (u64, &Intervals)> {
         self.0.iter().map(|(series, intervals)| (*series, intervals))
     }
 
-    /// How many ranges there are.
+    /// Number of ranges.
     pub fn total(&self) -> u64 {
         self.0.values().map(|intervals| intervals.len() as u64).sum()
     }
@@ -154,7 +154,7 @@ impl Tombstones {
         self.0.is_empty()
     }
 
-    /// The bytes of the file.
+    /// Encodes the file.
     pub fn encode(&self) -> Vec<u8> {
         let mut out = Vec::new();
         out.extend_from_slice(&MAGIC.to_be_bytes());
@@ -171,7 +171,7 @@ impl Tombstones {
         out
     }
 
-    /// Reads what [`encode`](Self::encode) returns.
+    /// Decodes the output of [`encode`](Self::encode).
     pub fn decode(data: &[u8]) -> Result<Self, Malformed> {
         let mut reader = ByteReader::new(data, 0);
         if reader.be32()? != MAGIC {
@@ -196,7 +196,7 @@ impl Tombstones {
         Ok(all)
     }
 
-    /// Reads the file in a block's directory; without one there is no deleted range.
+    /// Reads the file in a block's directory; a missing file means no deleted ranges.
     pub fn read(disk: &dyn Disk, block_dir: &Path) -> Result<Self, BlockError> {
         let path = block_dir.join(TOMBSTONES_FILE);
         match read_file(disk, &path, FILE_BYTES_MAX) {
@@ -206,7 +206,7 @@ impl Tombstones {
         }
     }
 
-    /// Writes the file in a block's directory: under another name, synced, then renamed.
+    /// Writes the file in a block's directory: writes under another name, syncs, then renames.
     pub fn write(&self, disk: &dyn Disk, block_dir: &Path) -> Result<(), BlockError> {
         let path = block_dir.join(TOMBSTONES_FILE);
         write_whole(disk, &path, &self.encode()).map_err(|error| BlockError::io(&path, error))
@@ -220,7 +220,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn intervals_are_the_moments_that_were_added(
+        fn intervals_contain_exactly_the_added_times(
             added in prop::collection::vec((-20i64..20, 0i64..6), 0..12),
             probe in (-25i64..25, 0i64..5),
         ) {
@@ -238,7 +238,7 @@ mod tests {
         }
 
         #[test]
-        fn files_come_back_and_damage_is_seen(
+        fn files_survive_a_round_trip_and_damage_is_detected(
             entries in prop::collection::vec((any::<u64>(), any::<i64>(), any::<i64>()), 0..20),
             damage in any::<prop::sample::Index>(),
         ) {

@@ -15,13 +15,14 @@ const TEXT_BYTES: usize = 26;
 const RANDOM_BITS: u32 = 80;
 
 impl Ulid {
-    /// A name from milliseconds since the epoch and random bits; only the lowest 48 and 80 bits count.
+    /// Creates a name from milliseconds since the epoch and random bits; only the lowest 48 and 80 bits are
+    /// used.
     pub const fn new(millis: u64, random: u128) -> Self {
         let millis = millis as u128 & ((1 << 48) - 1);
         Ulid(millis << RANDOM_BITS | (random & ((1 << RANDOM_BITS) - 1)))
     }
 
-    /// When the name was made, in milliseconds since the epoch.
+    /// Creation time in milliseconds since the epoch.
     pub const fn millis(self) -> u64 {
         (self.0 >> RANDOM_BITS) as u64
     }
@@ -43,12 +44,12 @@ impl fmt::Debug for Ulid {
     }
 }
 
-/// The text is no name of a block.
+/// The text is not a block name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("not a ULID")]
 pub struct NotAUlid;
 
-/// Reads what [`fmt::Display`] prints; lower case letters count as upper case.
+/// Parses the output of [`fmt::Display`]; lower-case letters are accepted too.
 impl FromStr for Ulid {
     type Err = NotAUlid;
 

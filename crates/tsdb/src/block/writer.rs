@@ -1,6 +1,7 @@
-//! Writing a block, series by series in order of their labels.
+//! Writes a block, series by series in the order of their labels.
 //!
-//! Everything goes to a directory whose name ends in `.tmp-for-creation`, is synced, and gets its name last.
+//! Everything is written to a directory whose name ends in `.tmp-for-creation`, synced, and renamed at the
+//! end.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -15,16 +16,16 @@ use crate::disk::Disk;
 /// How blocks are written.
 #[derive(Clone, Copy, Debug)]
 pub struct BlockOptions {
-    /// A chunk segment is not longer.
+    /// Maximum size of a chunk segment.
     pub segment_bytes_max: u64,
-    /// Neighbouring XOR chunks of a series are joined until they have this many samples or
-    /// [`chunk_bytes_max`](Self::chunk_bytes_max) bytes. With 120, what the head cuts is written as it is, and the
-    /// files are the same as Prometheus'.
+    /// Adjacent XOR chunks of a series are joined up to this number of samples or
+    /// [`chunk_bytes_max`](Self::chunk_bytes_max) bytes. With 120, the head's chunks are written unchanged,
+    /// and the files are the same as those of Prometheus.
     pub chunk_samples_max: u16,
     /// See [`chunk_samples_max`](Self::chunk_samples_max).
     pub chunk_bytes_max: usize,
-    /// How floats are written where chunks have to be written anew, because they overlap. Those with start timestamps
-    /// are always in XOR2.
+    /// The encoding of floats in chunks that have to be rewritten because they overlap. Floats with start
+    /// timestamps are always encoded in XOR2.
     pub floats: FloatEncoding,
 }
 
@@ -39,7 +40,8 @@ impl Default for BlockOptions {
     }
 }
 
-/// Writes a block. Dropping it without [`finish`](Self::finish) leaves a directory that the next start removes.
+/// Writes a block. If it is dropped without [`finish`](Self::finish), a directory remains that the next start
+/// removes.
 pub struct BlockWriter {
     disk: Arc<dyn Disk>,
     data_dir: PathBuf,
@@ -51,7 +53,8 @@ pub struct BlockWriter {
 }
 
 impl BlockWriter {
-    /// Begins the block that `meta` describes, in the data directory. `symbols` has all label names and values.
+    /// Creates the block that `meta` describes in the data directory. `symbols` contains all label names and
+    /// values.
     pub fn create(
         disk: &Arc<dyn Disk>,
         data_dir: &Path,
@@ -78,14 +81,14 @@ impl BlockWriter {
         })
     }
 
-    /// The symbols that series are written with.
+    /// The symbols for the labels of series.
     #[cfg(test)]
     pub fn symbols(&self) -> &SymbolTable {
         self.index.symbols()
     }
 
-    /// Adds a series. `labels` are numbers of name and value in the symbol table, sorted; chunks are in order of
-    /// time. A series without chunks is left out.
+    /// Adds a series. `labels` are symbol numbers of name and value, sorted; chunks are in time order. A
+    /// series without chunks is skipped.
     pub fn add_series(&mut self, labels: &[(u32, u32)], chunks: &[BlockChunk]) -> Result<(), BlockError> {
         if chunks.is_empty() {
             return Ok(());
@@ -107,7 +110,7 @@ impl BlockWriter {
         Ok(())
     }
 
-    /// Completes the block and gives it its name. `None` when it has no sample: then there is no block.
+    /// Completes the block and renames it. `None` if it has no samples; then no block is created.
     pub fn finish(self) -> Result<Option<BlockMeta>, BlockError> {
         let BlockWriter { disk, data_dir, temporary, meta, chunks, index, .. } = self;
         let io = |error| BlockError::io(&temporary, error);
@@ -125,7 +128,7 @@ impl BlockWriter {
         Ok(Some(meta))
     }
 
-    /// Removes what was written so far.
+    /// Removes everything written so far.
     pub fn abandon(self) -> Result<(), BlockError> {
         self.disk.remove_dir_all(&self.temporary).map_err(|error| BlockError::io(&self.temporary, error))
     }

@@ -1,4 +1,4 @@
-//! Samples into chunks.
+//! Encodes samples into chunks.
 
 use ferula_chunk::{
     Encoding, Fit, FloatEncoding, FloatHistogramWriter, IntegerHistogramWriter, Sample, SampleValue,
@@ -7,18 +7,19 @@ use ferula_chunk::{
 
 use crate::block::BlockChunk;
 
-/// Histograms, and floats in XOR2, get no longer chunks than this: XOR2 writes a start timestamp with every sample
-/// from number 127 on, whether there is one or not.
+/// Maximum length of chunks of histograms and of floats in XOR2: from number 127 on, XOR2 writes a start
+/// timestamp with every sample, whether there is one or not.
 const OTHER_SAMPLES_MAX: u16 = 120;
 
-/// Into what chunks samples are written.
+/// How samples are encoded.
 #[derive(Clone, Copy, Debug)]
 pub struct EncodeOptions {
-    /// A chunk of floats has no more samples.
+    /// Maximum number of samples in a chunk of floats.
     pub samples_max: u16,
-    /// A chunk of floats in XOR ends when it has more bytes.
+    /// A chunk of floats in XOR ends once it exceeds this size.
     pub bytes_max: usize,
-    /// How floats without start timestamps are written: XOR or XOR2. With start timestamps it is always XOR2.
+    /// The encoding of floats without start timestamps: XOR or XOR2. Floats with start timestamps always use
+    /// XOR2.
     pub floats: FloatEncoding,
 }
 
@@ -28,11 +29,11 @@ impl Default for EncodeOptions {
     }
 }
 
-/// Writes samples of one series, in order of time, into chunks.
+/// Encodes the samples of one series, in time order, into chunks.
 #[derive(Debug)]
 pub struct SampleEncoder {
     options: EncodeOptions,
-    /// All samples go into one chunk of this encoding.
+    /// All samples are put into one chunk of this encoding.
     fixed: Option<Encoding>,
     open: Open,
     done: Vec<BlockChunk>,
@@ -61,12 +62,12 @@ impl Open {
 }
 
 impl SampleEncoder {
-    /// An encoder that begins a new chunk where the options, or the samples, ask for one.
+    /// Creates an encoder that begins a new chunk where the options or the samples require it.
     pub fn new(options: EncodeOptions) -> Self {
         SampleEncoder { options, fixed: None, open: Open::Nothing, done: Vec::new() }
     }
 
-    /// An encoder for some of the samples of one chunk: what was one chunk stays one.
+    /// Creates an encoder for some of the samples of one chunk, which stay in one chunk.
     pub fn same_as(encoding: Encoding) -> Self {
         SampleEncoder { fixed: Some(encoding), ..SampleEncoder::new(EncodeOptions::default()) }
     }
@@ -84,7 +85,7 @@ impl SampleEncoder {
         }
     }
 
-    /// Whether the open chunk is full, or of an encoding that cannot take the sample.
+    /// Whether the open chunk is full, or its encoding cannot represent the sample.
     fn must_cut(&self, sample: &Sample, wanted: Encoding) -> bool {
         let Some((encoding, samples)) = self.open.state() else { return true };
         if self.fixed.is_some() {
@@ -101,7 +102,7 @@ impl SampleEncoder {
         full || !fits
     }
 
-    /// Appends a sample that is newer than the one before.
+    /// Appends a sample that is newer than the previous one.
     pub fn push(&mut self, sample: &Sample) {
         let wanted = self.wanted(sample);
         let cut = self.must_cut(sample, wanted);
@@ -173,7 +174,7 @@ impl SampleEncoder {
         self.done.extend(chunk.map(BlockChunk::from));
     }
 
-    /// The chunks; the encoder is as new.
+    /// Returns the chunks and resets the encoder.
     pub fn finish(&mut self) -> Vec<BlockChunk> {
         self.cut();
         std::mem::take(&mut self.done)

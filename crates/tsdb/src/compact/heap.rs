@@ -1,9 +1,10 @@
 //! A binary heap that orders equal elements exactly as Go's `container/heap` does.
 //!
-//! Which of two samples with the same time survives a merge depends on that order. Merged blocks shall be the same
-//! as Prometheus', so the order is part of the contract here; the standard library's heap leaves it open.
+//! This order decides which of two samples with the same timestamp survives a merge. Merged blocks should be
+//! identical to Prometheus', so the order is part of the contract here; the standard library's heap leaves it
+//! unspecified.
 
-/// The heap; the least element is on top.
+/// The heap; the smallest element is on top.
 #[derive(Debug)]
 pub(super) struct GoHeap<T, F> {
     items: Vec<T>,
@@ -15,7 +16,7 @@ impl<T, F: Fn(&T, &T) -> bool> GoHeap<T, F> {
         GoHeap { items: Vec::new(), less }
     }
 
-    /// The least element.
+    /// The smallest element.
     pub fn peek(&self) -> Option<&T> {
         self.items.first()
     }
@@ -33,7 +34,7 @@ impl<T, F: Fn(&T, &T) -> bool> GoHeap<T, F> {
         }
     }
 
-    /// Takes the least element out.
+    /// Removes the smallest element.
     pub fn pop(&mut self) -> Option<T> {
         let last = self.items.len().checked_sub(1)?;
         self.items.swap(0, last);
@@ -77,7 +78,7 @@ mod tests {
     fn equal_elements_come_out_as_from_gos_heap() {
         let mut heap = GoHeap::new(|a: &(u8, char), b: &(u8, char)| a.0 < b.0);
         [(1, 'a'), (1, 'b'), (1, 'c')].into_iter().for_each(|item| heap.push(item));
-        // Pop moves the last element to the top, where it stays because the others are not less.
+        // Pop moves the last element to the top, where it stays because the others are not smaller.
         assert_eq!(std::iter::from_fn(|| heap.pop()).map(|item| item.1).collect::<String>(), "acb");
     }
 }

@@ -1,9 +1,9 @@
-//! The chunks of one series: without deleted samples, without overlaps, without crumbs.
+//! Combines the chunks of one series: removes deleted samples and overlaps, and joins short chunks.
 //!
-//! 1. [`visible`]: leaves out what is deleted or out of range. Chunks without such samples are taken as they are.
-//! 2. [`merge`]: chunks of several sources in order of time. Where chunks overlap, their samples are merged and
-//!    written anew; of samples with the same time one stays. A chunk that is there twice is taken once.
-//! 3. [`join`]: neighbouring short XOR chunks become one.
+//! 1. [`visible`]: removes what is deleted or out of range. Unaffected chunks are kept as they are.
+//! 2. [`merge`]: puts chunks of several sources in time order. Where chunks overlap, their samples are merged
+//!    and encoded again; of samples with the same timestamp, one is kept. Of identical chunks, one is kept.
+//! 3. [`join`]: joins adjacent short XOR chunks.
 
 use ferula_chunk::{Columns, Encoding, Sample, SampleIter, SampleValue, XorChunk, decode_xor};
 use ferula_model::CounterResetHint;
@@ -16,7 +16,7 @@ use crate::ids::TimeSpan;
 /// Why a chunk could not be read, for an error that names the block.
 pub(super) type Unreadable = ferula_chunk::Corrupt;
 
-/// What is left of `chunks` without the deleted ranges and without what lies outside of the span.
+/// The part of `chunks` that is neither deleted nor outside of the span.
 pub(super) fn visible(
     chunks: &mut Vec<BlockChunk>,
     deleted: &Intervals,
@@ -52,7 +52,7 @@ pub(super) fn visible(
     Ok(())
 }
 
-/// Chunks of one source that are still to be merged; never empty in the heap.
+/// Chunks of one source that remain to be merged; never empty in the heap.
 struct Stream(std::vec::IntoIter<BlockChunk>, BlockChunk);
 
 impl Stream {
@@ -62,7 +62,7 @@ impl Stream {
         Some(Stream(chunks, first))
     }
 
-    /// The first chunk, and the stream of the others.
+    /// The first chunk, and the stream of the remaining ones.
     fn advance(mut self) -> (BlockChunk, Option<Self>) {
         match self.0.next() {
             Some(next) => (self.1, Some(Stream(self.0, next))),
@@ -71,7 +71,7 @@ impl Stream {
     }
 }
 
-/// One row of chunks that do not overlap. Within a source, chunks are in order of time.
+/// Merges into one sequence of chunks that do not overlap. Within a source, chunks are in time order.
 pub(super) fn merge(
     sources: Vec<Vec<BlockChunk>>,
     options: EncodeOptions,
@@ -105,7 +105,7 @@ pub(super) fn merge(
         while let Some(sample) = samples.next()? {
             encoder.push(&sample);
         }
-        // The last of the new chunks may overlap what comes, so all but the first go back.
+        // The last of the new chunks may overlap the following ones, so all but the first are put back.
         if let Some(stream) = Stream::begin(encoder.finish()) {
             let (chunk, rest) = stream.advance();
             merged.push(chunk);
@@ -119,9 +119,10 @@ fn is_same(a: &BlockChunk, b: &BlockChunk) -> bool {
     (a.min_time, a.max_time) == (b.min_time, b.max_time) && *a.data == *b.data
 }
 
-/// Samples of several chunks in order of time, one per time.
+/// Samples of several chunks in time order, one per timestamp.
 ///
-/// Follows Prometheus' chained iterator step by step, because that decides which of several samples stays.
+/// Follows Prometheus' chained iterator step by step, because that determines which of several samples is
+/// kept.
 struct Chained<'a> {
     heap: GoHeap<Cursor<'a>, fn(&Cursor<'_>, &Cursor<'_>) -> bool>,
     current: Option<Cursor<'a>>,
@@ -192,7 +193,8 @@ impl<'a> Chained<'a> {
     }
 }
 
-/// A hint tells of the sample before in the same chunk; after a change of chunks it means nothing.
+/// A counter reset hint relates to the previous sample in the same chunk; after switching chunks, it has no
+/// meaning.
 fn forget_hint(sample: &mut Sample) {
     let hint = match &mut sample.value {
         SampleValue::Float(_) => return,
@@ -204,9 +206,9 @@ fn forget_hint(sample: &mut Sample) {
     }
 }
 
-/// Joins neighbouring XOR chunks that have fewer than half of the samples a chunk may have.
+/// Joins adjacent XOR chunks that have less than half of the maximum number of samples.
 pub(super) fn join(chunks: Vec<BlockChunk>, options: &BlockOptions) -> Result<Vec<BlockChunk>, Unreadable> {
-    // What the head cuts has 120 samples; callers that ask for no more want it as it is.
+    // The head's chunks have 120 samples; with that maximum, they are to be kept as they are.
     const AS_CUT: u16 = 120;
     let short = |chunk: &BlockChunk| {
         options.chunk_samples_max > AS_CUT
@@ -242,7 +244,7 @@ pub(super) fn join(chunks: Vec<BlockChunk>, options: &BlockOptions) -> Result<Ve
     Ok(joined)
 }
 
-/// Names the block that a chunk could not be read from.
+/// Adds the name of the block from which a chunk could not be read.
 pub(super) fn unreadable(place: &std::path::Path) -> impl Fn(Unreadable) -> BlockError + '_ {
     move |corrupt| BlockError::corrupt(place, 0, corrupt.to_string())
 }

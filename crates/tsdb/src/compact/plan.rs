@@ -1,38 +1,38 @@
-//! Which blocks become one. Decided from what `meta.json` says, nothing else.
+//! Decides which blocks are merged, only from the content of their `meta.json`.
 
 use std::collections::BTreeSet;
 
 use crate::block::{Ancestry, BlockMeta, HINT_OUT_OF_ORDER, HINT_SELECTED_SERIES, HINT_STALE_SERIES, Ulid};
 
-/// A block with more deleted ranges than this share of its series is written anew.
+/// A block is rewritten if its deleted ranges exceed this share of its series.
 const TOMBSTONES_SHARE_MAX: f64 = 0.05;
-/// How many times the range below it each range is.
+/// The factor between one range and the next.
 const RANGE_FACTOR: i64 = 3;
-/// No more ranges than this, however long the largest.
+/// Maximum number of ranges, however long the largest is.
 const RANGES_MAX: usize = 10;
 
-/// What a plan depends on besides the blocks.
+/// Inputs of a plan besides the blocks.
 #[derive(Clone, Debug)]
 pub struct PlanOptions {
-    /// Lengths of blocks in milliseconds, rising: from the head's to the longest.
+    /// Lengths of blocks in milliseconds, ascending: from the head's to the longest.
     pub ranges: Vec<i64>,
-    /// Whether blocks that overlap are merged.
+    /// Whether overlapping blocks are merged.
     pub overlapping: bool,
 }
 
-/// The lengths of blocks from `min` to `max` milliseconds: each three times the one before, as far as `max` allows.
-/// At least `min` itself.
+/// The lengths of blocks from `min` to `max` milliseconds, each three times the previous one. Contains at
+/// least `min`.
 pub fn block_ranges(min: i64, max: i64) -> Vec<i64> {
     let ranges = std::iter::successors(Some(min), |range| range.checked_mul(RANGE_FACTOR));
     let count = ranges.clone().take(RANGES_MAX).take_while(|range| *range <= max).count();
     ranges.take(count.max(1)).collect()
 }
 
-/// Names of the blocks to be merged next, oldest first; one alone is to be written anew without its deleted
-/// samples. Empty when there is nothing to do.
+/// Names of the blocks to merge next, oldest first. A single block is to be rewritten without its deleted
+/// samples. Empty if there is nothing to do.
 ///
-/// Blocks made from a part of the head's series are merged only among themselves: mixed, they would hide that the
-/// other series of their time are still only in the log.
+/// Blocks made from a part of the head's series are merged only with each other: otherwise they would hide
+/// that the other series of their time are still only in the log.
 pub fn plan(blocks: &[BlockMeta], options: &PlanOptions) -> Vec<Ulid> {
     let class = |meta: &BlockMeta| {
         if meta.compaction.has_hint(HINT_STALE_SERIES) {
@@ -57,7 +57,7 @@ fn plan_class(mut blocks: Vec<&BlockMeta>, options: &PlanOptions) -> Vec<Ulid> {
             return names(&overlapping);
         }
     }
-    // The newest block is left alone: for the length of a block, backups can take it without overlap.
+    // The newest block is left alone, so that for the length of a block, backups can copy it without overlap.
     if blocks.pop().is_none() {
         return Vec::new();
     }
@@ -71,7 +71,7 @@ fn names(blocks: &[&BlockMeta]) -> Vec<Ulid> {
     blocks.iter().map(|meta| meta.ulid).collect()
 }
 
-/// The first run of blocks of which each overlaps one before it.
+/// The first sequence of blocks in which each overlaps an earlier one.
 fn overlapping<'a>(blocks: &[&'a BlockMeta]) -> Vec<&'a BlockMeta> {
     let mut run: Vec<&BlockMeta> = Vec::new();
     let Some(first) = blocks.first() else { return run };
@@ -90,7 +90,8 @@ fn overlapping<'a>(blocks: &[&'a BlockMeta]) -> Vec<&'a BlockMeta> {
     run
 }
 
-/// The first group of several blocks that lie in one range and either fill it or are older than the newest block.
+/// The first group of several blocks that are in one range and either fill it or are older than the newest
+/// block.
 fn same_range<'a, 'b>(blocks: &'b [&'a BlockMeta], ranges: &[i64]) -> Option<&'b [&'a BlockMeta]> {
     let newest_start = blocks.last()?.min_time;
     for range in ranges.iter().skip(1) {
@@ -107,7 +108,8 @@ fn same_range<'a, 'b>(blocks: &'b [&'a BlockMeta], ranges: &[i64]) -> Option<&'b
     None
 }
 
-/// Groups of neighbouring blocks that lie in the same `[k·range, (k+1)·range]`. Blocks that cross a border are in none.
+/// Groups of adjacent blocks in the same `[k·range, (k+1)·range]`. Blocks that cross a boundary are in no
+/// group.
 fn split_by_range<'a, 'b>(blocks: &'b [&'a BlockMeta], range: i64) -> Vec<&'b [&'a BlockMeta]> {
     let mut groups = Vec::new();
     let mut at = 0;
@@ -122,7 +124,7 @@ fn split_by_range<'a, 'b>(blocks: &'b [&'a BlockMeta], range: i64) -> Vec<&'b [&
     groups
 }
 
-/// The newest block of which so much is deleted that it is worth writing anew. Short blocks are merged soon anyway,
+/// The newest block with so many deletions that rewriting is worthwhile. Short blocks are merged soon anyway,
 /// unless nothing is left of them.
 fn mostly_deleted<'a>(blocks: &[&'a BlockMeta], ranges: &[i64]) -> Option<&'a BlockMeta> {
     let long = ranges.get(ranges.len() / 2).copied().unwrap_or(0);
@@ -138,7 +140,7 @@ fn mostly_deleted<'a>(blocks: &[&'a BlockMeta], ranges: &[i64]) -> Option<&'a Bl
     None
 }
 
-/// The meta of the block that `blocks`, of which there is at least one, become. Statistics are not filled in.
+/// The meta of the block into which `blocks` (at least one) are merged. Statistics are not filled in.
 pub fn merged_meta(ulid: Ulid, blocks: &[&BlockMeta]) -> BlockMeta {
     let sources: BTreeSet<Ulid> =
         blocks.iter().flat_map(|meta| meta.compaction.sources.iter().copied()).collect();
@@ -153,7 +155,7 @@ pub fn merged_meta(ulid: Ulid, blocks: &[&BlockMeta]) -> BlockMeta {
             compaction.set_hint(hint);
         }
     }
-    // With in-order samples in it, the block counts for what the log need not keep.
+    // If it includes in-order samples, the block counts as one whose samples the log need not keep.
     if blocks.iter().all(|meta| meta.compaction.has_hint(HINT_OUT_OF_ORDER)) {
         compaction.set_hint(HINT_OUT_OF_ORDER);
     }

@@ -1,7 +1,7 @@
-//! Writing one block out of any number of sources.
+//! Writes one block from any number of sources.
 //!
-//! All sources are read once, front to back, in order of labels. In memory are: the symbol table, per source which
-//! of its symbols is which in the table (4 bytes each), and one series.
+//! All sources are read once from front to back, in the order of labels. In memory are the symbol table, the
+//! mapping of each source's symbols to it (4 bytes each), and one series.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -18,24 +18,24 @@ use crate::block::{
 use crate::disk::Disk;
 use crate::ids::TimeSpan;
 
-/// Series with their chunks, in order of labels: a block, or the head.
+/// Series with their chunks, in the order of labels: a block, or the head.
 pub trait SeriesSource {
-    /// The next label name or value; they rise strictly bytewise, and are numbered from 0 as they come.
+    /// The next label name or value. They are strictly ascending bytewise, and numbered from 0 in this order.
     fn next_symbol(&mut self) -> Result<Option<&str>, BlockError>;
 
-    /// Reads the next series into `series`; false when there is none. Called after the last symbol.
+    /// Reads the next series into `series`; returns `false` if there is none. Called after the last symbol.
     fn next_series(&mut self, series: &mut SourceSeries) -> Result<bool, BlockError>;
 
-    /// What an error about a chunk of this source names.
+    /// The name of this source in errors about its chunks.
     fn place(&self) -> &Path;
 }
 
-/// Watches while a block is written. A closure that returns whether to continue will do.
+/// Observes the writing of a block. A closure that returns whether to continue can be used.
 pub trait Watch {
-    /// Asked before every series; when it returns false, the work is thrown away.
+    /// Called before every series; if it returns `false`, the work is discarded.
     fn goes_on(&self) -> bool;
 
-    /// Hears of every chunk that was written.
+    /// Called for every chunk that was written.
     fn chunk_written(&self, _chunk: &BlockChunk) {}
 }
 
@@ -48,16 +48,16 @@ impl<F: Fn() -> bool> Watch for F {
 /// A series of a [`SeriesSource`].
 #[derive(Debug, Default)]
 pub struct SourceSeries {
-    /// Numbers of name and value among the source's symbols, sorted by name.
+    /// Symbol numbers of name and value in the source, sorted by name.
     pub labels: Vec<(u32, u32)>,
-    /// Its chunks in order of their start.
+    /// Its chunks in the order of their start.
     pub chunks: Vec<BlockChunk>,
     /// Its deleted ranges of time.
     pub deleted: Intervals,
 }
 
 impl SourceSeries {
-    /// Empties it and keeps its buffers.
+    /// Empties it but keeps its buffers.
     pub fn clear(&mut self) {
         self.labels.clear();
         self.chunks.clear();
@@ -71,14 +71,14 @@ pub struct BlockSource<'a> {
     chunks: ChunkScanner,
     tombstones: Arc<Tombstones>,
     symbols: std::vec::IntoIter<u32>,
-    /// Version 1 names symbols by their place in the file.
+    /// Version 1 refers to symbols by their position in the file.
     numbers: HashMap<u32, u32>,
     series: std::vec::IntoIter<u32>,
     entry: SeriesEntry,
 }
 
 impl<'a> BlockSource<'a> {
-    /// All of the block that is not deleted now.
+    /// Everything in the block that is not deleted now.
     pub fn new(block: &'a Block) -> Result<Self, BlockError> {
         let index = block.index();
         let mut references = Vec::new();
@@ -134,7 +134,7 @@ impl SeriesSource for BlockSource<'_> {
     }
 }
 
-/// A source in the merge: its next series, and what its symbols are called in the new block.
+/// A source in the merge: its next series, and the numbers of its symbols in the new block.
 struct Merging<'a> {
     source: Box<dyn SeriesSource + 'a>,
     symbols: Vec<u32>,
@@ -164,8 +164,8 @@ impl Merging<'_> {
     }
 }
 
-/// Writes the block that `meta` describes out of all sources; what lies outside of its range of time is left out.
-/// `None` when nothing is left.
+/// Writes the block that `meta` describes from all sources. Samples outside of its time range are left out.
+/// `None` if nothing is left.
 pub fn write_block(
     disk: &Arc<dyn Disk>,
     data_dir: &Path,
@@ -185,7 +185,8 @@ pub fn write_block(
     match add_all(&mut writer, &mut merged, options, watch) {
         Ok(()) => writer.finish(),
         Err(error) => {
-            // The directory is not a block and the next start removes it; the first error is the one to tell.
+            // The directory is not a block and is removed by the next start; the first error is the one to
+            // report.
             let _ = writer.abandon();
             Err(error)
         }
@@ -214,17 +215,18 @@ fn add_all(
     }
 }
 
-/// The series of all sources in order of labels, each once, with chunks that do not overlap.
+/// The series of all sources in the order of labels, without duplicates, and with chunks that do not overlap.
 pub struct MergedSeries<'a> {
     sources: Vec<Merging<'a>>,
     span: TimeSpan,
     encode: EncodeOptions,
-    /// The source that the last chunks came from, for errors.
+    /// The source of the last chunks, for errors.
     place: PathBuf,
 }
 
 impl<'a> MergedSeries<'a> {
-    /// What is in the sources in the span, and the symbols that the labels are numbers of.
+    /// Starts with the content of the sources in the span, and with the symbols to which the labels' numbers
+    /// refer.
     pub fn begin(
         sources: Vec<Box<dyn SeriesSource + 'a>>,
         span: TimeSpan,
@@ -237,7 +239,7 @@ impl<'a> MergedSeries<'a> {
         Ok((MergedSeries { sources, span, encode, place: PathBuf::new() }, symbols))
     }
 
-    /// The next series that has samples; false when there is none.
+    /// The next series with samples; `false` if there is none.
     pub fn next(
         &mut self,
         labels: &mut Vec<(u32, u32)>,
@@ -255,7 +257,7 @@ impl<'a> MergedSeries<'a> {
                 let mut chunks = std::mem::take(&mut source.series.chunks);
                 let failed = unreadable(source.source.place());
                 visible(&mut chunks, &source.series.deleted, self.span).map_err(failed)?;
-                // Of chunks that overlap, another may come first once they are cut.
+                // After overlapping chunks have been cut, another one may come first.
                 chunks.sort_by_key(|chunk| (chunk.min_time, chunk.max_time));
                 source.source.place().clone_into(&mut self.place);
                 of_sources.push(chunks);
@@ -274,13 +276,13 @@ impl<'a> MergedSeries<'a> {
     }
 }
 
-/// All symbols of all sources in one table, and for each source which of its symbols is which.
+/// Merges the symbols of all sources into one table; also returns the mapping for each source.
 fn merge_symbols<'a>(
     sources: Vec<Box<dyn SeriesSource + 'a>>,
 ) -> Result<(SymbolTable, Vec<Merging<'a>>), BlockError> {
     let mut table = SymbolTable::default();
     let mut merging = Vec::with_capacity(sources.len());
-    // The next symbol of each source, as long as it has one.
+    // The next symbol of each source that has one.
     let mut next: Vec<Option<String>> = Vec::with_capacity(sources.len());
     for mut source in sources {
         next.push(source.next_symbol()?.map(str::to_owned));
@@ -307,7 +309,7 @@ fn merge_symbols<'a>(
     Ok((table, merging))
 }
 
-/// Merges blocks on disk. Names and the decision which blocks come from the caller.
+/// Merges blocks on disk. The caller chooses the blocks and names.
 #[derive(Clone)]
 pub struct Compactor {
     /// Where blocks are written.
@@ -319,11 +321,13 @@ pub struct Compactor {
 }
 
 impl Compactor {
-    /// Writes one block in place of `blocks`, oldest first, under the name `ulid`. The sources stay; who reloads
-    /// removes them. `None` when no sample is left: then the sources are marked as deletable.
+    /// Writes one block with the name `ulid` in place of `blocks`, given oldest first. The sources remain
+    /// until the caller removes them after a reload. `None` if no sample is left: then the sources are marked
+    /// as deletable.
     ///
     /// # Errors
-    /// The sources are marked as failed, so that they are not tried again and again, unless `watch` stopped the work.
+    /// The sources are marked as failed, so that they are not retried again and again, unless `watch` stopped
+    /// the work.
     pub fn compact(
         &self,
         blocks: &[&Block],
@@ -343,7 +347,7 @@ impl Compactor {
             Err(_) if !watch.goes_on() => {}
             Err(_) => {
                 for block in blocks {
-                    // The first error is the one to tell.
+                    // The first error is the one to report.
                     let _ = block.update_meta(|meta| meta.compaction.failed = true);
                 }
             }
@@ -351,8 +355,8 @@ impl Compactor {
         written
     }
 
-    /// Writes the block anew without its deleted samples, under the name `ulid`. `None` when there is nothing
-    /// deleted, `Some(None)` when no sample is left; in both other cases the old block can go.
+    /// Rewrites the block without its deleted samples, under the name `ulid`. `None` if nothing is deleted,
+    /// `Some(None)` if no sample is left. Unless the result is `None`, the old block can be removed.
     pub fn clean_tombstones(
         &self,
         block: &Block,

@@ -1,8 +1,8 @@
-//! Blocks that wait for their upload: `--storage.tsdb.delay-compact-file.path`.
+//! Blocks that wait for an upload: `--storage.tsdb.delay-compact-file.path`.
 //!
-//! A program that copies blocks elsewhere, Thanos' sidecar for one, keeps a JSON file with the names of those it has copied. Fresh
-//! blocks that are not in it are left as they are, and so is everything newer: compaction goes from old to new, as uploads
-//! do, and must leave no gaps.
+//! A program that copies blocks elsewhere, such as Thanos' sidecar, maintains a JSON file with the names of
+//! those it has copied. Fresh blocks that are not listed are left alone, and so is everything newer: like
+//! uploads, compaction proceeds from old to new, and must leave no gaps.
 
 use std::path::Path;
 
@@ -11,7 +11,7 @@ use serde::Deserialize;
 use crate::block::{BlockMeta, Ulid};
 use crate::disk::{Disk, read_file};
 
-/// A name takes 29 bytes: this is enough for two million blocks.
+/// A name takes 29 bytes, so this is enough for two million blocks.
 const FILE_BYTES_MAX: u64 = 64 << 20;
 
 #[derive(Deserialize)]
@@ -23,7 +23,7 @@ struct Uploads {
 /// Those of the blocks that may be compacted.
 ///
 /// # Errors
-/// Why the file cannot be read. Nothing waits then, as in Prometheus.
+/// The file cannot be read. As in Prometheus, no block waits then.
 pub fn without_waiting(
     disk: &dyn Disk,
     file: &Path,
@@ -58,7 +58,7 @@ mod tests {
             meta.compaction.level = level;
             meta
         };
-        // Neither by name nor by time of their samples, but by the time they were made.
+        // Not by name or by the time of their samples, but by their creation time.
         let blocks = || vec![block(4, 1), block(2, 2), block(1, 1), block(3, 1)];
         let left = |json: &str| {
             disk.create(file).expect("made").write_all(json.as_bytes()).expect("written");

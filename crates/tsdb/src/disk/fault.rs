@@ -1,9 +1,9 @@
-//! A file system in memory that fails on command: a crash before, or in the middle of, write number n;
-//! the loss of everything that was not synced; a full disk.
+//! An in-memory file system that fails on command: a crash before or in the middle of write number n; the
+//! loss of everything that was not synced; a full disk.
 //!
-//! Without faults it is a plain file system in memory, for tests and for databases that need no disk.
-//! A crash leaves the disk dead: every later call fails, until [`FaultDisk::restart`] returns the disk as
-//! the next process would find it.
+//! Without faults, it is a plain in-memory file system for tests and for databases that need no disk. A crash
+//! makes every later call fail, until [`FaultDisk::restart`] returns the disk as the next process would find
+//! it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
@@ -15,39 +15,41 @@ use std::sync::Arc;
 use super::{DirEntry, Disk, FileLock, MappedFile, ReadFile, Stat, WriteFile};
 use crate::sync::{Mutex, MutexGuard, rank};
 
-/// When and how the disk fails. The default never does.
+/// When and how the disk fails. By default, it never does.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Faults {
-    /// The operation with this number (from 0, only those that change something count) stops the process.
+    /// The process stops at the operation with this number (from 0, counting only those that change
+    /// something).
     pub crash_at: Option<u64>,
-    /// How many bytes of the write that crashes still arrive.
+    /// How many bytes of the crashing write are still written.
     pub torn_bytes: usize,
-    /// How many bytes the disk has room for.
+    /// Capacity of the disk in bytes.
     pub capacity_bytes: Option<u64>,
 }
 
 /// What survives a [`FaultDisk::restart`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Survives {
-    /// All that was written: the process was killed, the machine kept running.
+    /// Everything written: the process was killed, but the machine kept running.
     Written,
-    /// Only what was synced: the machine lost power. Names are kept, as journalling file systems do.
+    /// Only what was synced: the machine lost power. Names survive, as in journalling file systems.
     Synced,
-    /// The same, and a name that was made, changed or removed is as it was before, unless its directory was synced since.
+    /// The same, and names that were created, changed or removed revert, unless their directory was synced
+    /// since.
     SyncedWithNames,
 }
 
-/// A file system in memory. Clones are the same file system.
+/// An in-memory file system. Clones share its content.
 #[derive(Clone, Default)]
 pub struct FaultDisk(Arc<Mutex<State, rank::Disk>>);
 
 #[derive(Default)]
 struct State {
     files: BTreeMap<PathBuf, SharedContent>,
-    /// Directories and their numbers, which they keep when they are renamed.
+    /// Directories and their numbers, which do not change when they are renamed.
     dirs: BTreeMap<PathBuf, u64>,
     dirs_made: u64,
-    /// What each directory held when it was synced last.
+    /// The content of each directory at its last sync.
     durable: BTreeMap<u64, Children>,
     locks: BTreeSet<PathBuf>,
     faults: Faults,
@@ -55,7 +57,7 @@ struct State {
     crashed: bool,
 }
 
-/// What lies directly in a directory, by name.
+/// The direct content of a directory, by name.
 #[derive(Clone, Default)]
 struct Children {
     files: BTreeMap<OsString, SharedContent>,
@@ -79,19 +81,19 @@ fn dead() -> io::Error {
 }
 
 impl FaultDisk {
-    /// An empty disk with these faults.
+    /// Creates an empty disk with these faults.
     pub fn new(faults: Faults) -> Self {
         let disk = FaultDisk::default();
         disk.0.lock().faults = faults;
         disk
     }
 
-    /// Changes what goes wrong from now on.
+    /// Sets the faults from now on.
     pub fn set_faults(&self, faults: Faults) {
         self.0.lock().faults = faults;
     }
 
-    /// How many operations changed something so far.
+    /// Number of operations so far that changed something.
     pub fn operations(&self) -> u64 {
         self.0.lock().operations
     }
@@ -118,7 +120,7 @@ impl FaultDisk {
         for dir in dirs {
             next.make_dir(&dir);
         }
-        // What is found at a start has been there.
+        // Everything found at a start is durable.
         for dir in next.dirs.keys().cloned().collect::<Vec<_>>() {
             next.sync_dir(&dir);
         }
@@ -140,7 +142,7 @@ impl FaultDisk {
         if state.crashed { Err(dead()) } else { Ok(state) }
     }
 
-    /// Counts an operation that changes something; it may be the one that crashes.
+    /// Counts an operation that changes something, and crashes if it is the chosen one.
     fn change(&self) -> io::Result<MutexGuard<'_, State, rank::Disk>> {
         let mut state = self.alive()?;
         let number = state.operations;
@@ -169,7 +171,7 @@ impl State {
         }
     }
 
-    /// Notes what lies in the directory now.
+    /// Records the current content of the directory as synced.
     fn sync_dir(&mut self, dir: &Path) {
         let Some(number) = self.dirs.get(dir) else { return };
         let name = |path: &Path| {
@@ -181,7 +183,7 @@ impl State {
         self.durable.insert(*number, children);
     }
 
-    /// Files and directories that are found from the root by names that were synced.
+    /// Files and directories that can be reached from the root by synced names.
     fn durable_names(&self) -> (BTreeMap<PathBuf, SharedContent>, BTreeSet<PathBuf>) {
         let (mut files, mut dirs) = (BTreeMap::new(), BTreeSet::new());
         let root = Path::new("/");
@@ -359,7 +361,7 @@ impl WriteFile for MemoryFile {
             Ok(state) => state,
             Err(error) => {
                 let state = self.disk.0.lock();
-                // Only the write that crashed leaves a part behind, not those after it.
+                // Only the crashing write leaves a part behind, not later ones.
                 if state.faults.crash_at == Some(state.operations - 1) {
                     let part = &bytes[..state.faults.torn_bytes.min(bytes.len())];
                     self.content.lock().bytes.extend_from_slice(part);
@@ -447,7 +449,7 @@ mod tests {
     }
 
     #[test]
-    fn power_loss_keeps_what_was_synced() {
+    fn power_loss_keeps_synced_data() {
         let disk = FaultDisk::default();
         disk.create_dir_all(Path::new("/d")).expect("made");
         let mut file = disk.create(&path("a")).expect("made");
@@ -459,7 +461,7 @@ mod tests {
     }
 
     #[test]
-    fn power_loss_undoes_names_that_were_not_synced() {
+    fn power_loss_reverts_unsynced_names() {
         let disk = FaultDisk::default();
         let write = |name: &str, bytes: &[u8]| {
             let mut file = disk.create(&path(name)).expect("made");
@@ -487,7 +489,7 @@ mod tests {
     }
 
     #[test]
-    fn a_full_disk_takes_what_fits_and_has_room_again_after_a_removal() {
+    fn a_full_disk_writes_what_fits_and_has_space_again_after_a_removal() {
         let disk = FaultDisk::new(Faults { capacity_bytes: Some(6), ..Faults::default() });
         disk.create_dir_all(Path::new("/d")).expect("made");
         let mut old = disk.create(&path("old")).expect("made");

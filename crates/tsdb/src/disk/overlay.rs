@@ -1,7 +1,7 @@
-//! A disk that can be written to and keeps nothing: what is read comes from below, what is written stays in memory.
+//! A disk that accepts writes but keeps them only in memory; everything else is read from another disk.
 //!
-//! Tools open a data directory through it: recovery may repair, cut and clean up as it likes, and the files, which a
-//! server may be using at that moment, stay as they are.
+//! Tools open a data directory through it: recovery may repair, truncate and clean up as usual, while the
+//! files, which a server may be using at that moment, do not change.
 
 use std::collections::BTreeSet;
 use std::io;
@@ -15,15 +15,15 @@ use crate::sync::{Mutex, rank};
 pub struct OverlayDisk {
     below: Arc<dyn Disk>,
     above: FaultDisk,
-    /// Names below that were removed or renamed; what lies in a removed directory is gone with it.
+    /// Names on the other disk that were removed or renamed; the content of a removed directory is gone too.
     gone: Mutex<BTreeSet<PathBuf>, rank::Overlay>,
 }
 
-/// So many bytes are copied at a time.
+/// How much is copied at a time.
 const COPY_BYTES: usize = 1 << 20;
 
 impl OverlayDisk {
-    /// Nothing written yet.
+    /// Creates an overlay without changes.
     pub fn new(below: Arc<dyn Disk>) -> Self {
         OverlayDisk { below, above: FaultDisk::default(), gone: Mutex::default() }
     }
@@ -37,7 +37,7 @@ impl OverlayDisk {
         Ok(self.above.stat(path)?.is_some_and(|stat| !stat.is_dir))
     }
 
-    /// The disk that has the file.
+    /// The disk that holds the file.
     fn holder(&self, path: &Path) -> io::Result<&dyn Disk> {
         if self.is_above(path)? {
             return Ok(&self.above);
@@ -48,7 +48,7 @@ impl OverlayDisk {
         Ok(&*self.below)
     }
 
-    /// Copies a file from below under a name in memory.
+    /// Copies a file from the other disk to a name in memory.
     fn copy_up(&self, from: &Path, to: &Path) -> io::Result<()> {
         let file = self.holder(from)?.open(from)?;
         let mut copy = self.create(to)?;
@@ -190,7 +190,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_changed_above_stays_below() {
+    fn changes_do_not_reach_the_disk_below() {
         let below = FaultDisk::default();
         below.create_dir_all(Path::new("/d/sub")).expect("room");
         for (path, bytes) in [("/d/a", "one"), ("/d/b", "two"), ("/d/sub/c", "three")] {
@@ -217,7 +217,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_there_is_not_found() {
+    fn missing_files_are_not_found() {
         let disk = OverlayDisk::new(Arc::new(FaultDisk::default()));
         let kind = |error: io::Error| error.kind();
         assert_eq!(disk.list(Path::new("/d")).map_err(kind).err(), Some(io::ErrorKind::NotFound));

@@ -25,7 +25,7 @@ impl Disk for RealDisk {
         for entry in fs::read_dir(dir)? {
             let entry = entry?;
             let Ok(name) = entry.file_name().into_string() else { continue };
-            // A file that vanished between the listing and the question is no longer there: leave it out.
+            // Skip a file that was removed between the listing and this call.
             let Ok(meta) = fs::metadata(entry.path()) else { continue };
             entries.push(DirEntry { name, stat: stat_of(&meta) });
         }
@@ -50,9 +50,9 @@ impl Disk for RealDisk {
         if file.metadata()?.len() == 0 {
             return Ok(Arc::new(RealMap(None)));
         }
-        // SAFETY: callers map only files that nobody writes any more (the contract of `Disk::map`);
-        // removing the name does not touch the pages. A read past the end cannot happen, because the
-        // slice has the length the file had when it was mapped.
+        // SAFETY: callers map only files that are no longer written (the contract of `Disk::map`); removing
+        // the name does not affect the pages. A read past the end cannot happen, because the slice has the
+        // length that the file had when it was mapped.
         let map = unsafe { memmap2::Mmap::map(&file)? };
         Ok(Arc::new(RealMap(Some(map))))
     }
@@ -98,7 +98,7 @@ impl Disk for RealDisk {
     fn total_bytes(&self, path: &Path) -> io::Result<u64> {
         let path = std::ffi::CString::new(path.as_os_str().as_bytes())?;
         let mut stats = std::mem::MaybeUninit::<libc::statvfs>::uninit();
-        // SAFETY: `path` ends with a zero byte, and `stats` has room for the answer.
+        // SAFETY: `path` ends with a zero byte, and `stats` has space for the result.
         if unsafe { libc::statvfs(path.as_ptr(), stats.as_mut_ptr()) } != 0 {
             return Err(io::Error::last_os_error());
         }
@@ -180,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn writing_goes_on_at_the_new_end_after_the_file_was_shortened() {
+    fn writing_continues_at_the_new_end_after_a_truncation() {
         let dir = tempfile::tempdir().expect("a temporary directory");
         let path = dir.path().join("file");
         let mut file = RealDisk.create(&path).expect("created");

@@ -1,4 +1,4 @@
-//! Cursors against the log that they read while it grows, is cut, and loses its beginning.
+//! Cursors on a log that grows, is truncated, and loses its beginning.
 
 use std::path::Path;
 
@@ -30,7 +30,7 @@ fn commit(db: &Db, name: &str, at: i64, samples: i64) {
     appender.commit(Durability::Written).expect("committed");
 }
 
-/// Names and times of the samples that the cursor has, up to the end; and where it stands.
+/// Names and timestamps of the samples that the cursor returns up to the end, and its position.
 fn drain(
     cursor: &mut dyn LogCursor,
     names: &mut std::collections::HashMap<u64, String>,
@@ -67,7 +67,7 @@ fn a_cursor_reads_everything_once_while_the_log_grows_over_many_segments() {
 }
 
 #[test]
-fn a_cursor_in_the_middle_knows_the_series_from_before_also_after_a_restart() {
+fn a_cursor_in_the_middle_knows_earlier_series_even_after_a_restart() {
     let disk = FaultDisk::default();
     let db = open(&disk, small_segments());
     commit(&db, "early", 1, 3000);
@@ -82,7 +82,7 @@ fn a_cursor_in_the_middle_knows_the_series_from_before_also_after_a_restart() {
     assert_eq!(read, [("early".into(), 10_000), ("late".into(), 10_001), ("early".into(), 10_002)]);
 }
 
-/// Fills the head over some block ranges, so that maintenance cuts blocks and the log.
+/// Fills the head over several block ranges, so that maintenance cuts blocks and truncates the log.
 fn outgrow(db: &Db, hours: std::ops::Range<i64>) {
     const HOUR: i64 = 3_600_000;
     for hour in hours {
@@ -94,7 +94,7 @@ fn outgrow(db: &Db, hours: std::ops::Range<i64>) {
 }
 
 #[test]
-fn what_a_reader_holds_stays_until_it_lets_go() {
+fn segments_held_by_a_reader_stay_until_it_releases_them() {
     let disk = FaultDisk::default();
     let db = open(&disk, small_segments());
     let hold = |from| db.hold(Some(Hold { from, is_behind: true }));
@@ -110,7 +110,7 @@ fn what_a_reader_holds_stays_until_it_lets_go() {
 }
 
 #[test]
-fn a_checkpoint_between_opening_and_reading_costs_no_series() {
+fn a_checkpoint_between_opening_and_reading_loses_no_series() {
     let disk = FaultDisk::default();
     let db = open(&disk, small_segments());
     outgrow(&db, 0..1);
@@ -142,7 +142,7 @@ fn over_the_bound_the_log_goes_and_the_reader_hears_of_it() {
 }
 
 #[test]
-fn earlier_series_come_in_portions() {
+fn earlier_series_are_returned_in_portions() {
     const NEW_SERIES: usize = 250;
     let disk = FaultDisk::default();
     let db = open(&disk, Options::default());

@@ -1,12 +1,12 @@
 //! One commit into the head: check, log, publish.
 //!
-//! 1. `append` checks each sample against its series, and notes those that pass. Nothing changes.
-//! 2. `commit` writes what was noted to the log, shared with other commits that wait (`wal::group`).
-//! 3. In the commit room of the gate it checks again, because another commit may have been faster, and puts the
-//!    samples into the series: as if the two had come one after the other.
+//! 1. `append` checks each sample against its series, and records those that pass. Nothing changes yet.
+//! 2. `commit` writes the recorded samples to the log, together with other waiting commits (`wal::group`).
+//! 3. In the commit room of the gate, it checks again, because another commit may have been faster, and adds
+//!    the samples to their series: as if the two commits had been made one after the other.
 //!
-//! As in Prometheus, samples of one commit are checked against each other only in step 3: of two samples of one series
-//! and time the first stays, and that is no error.
+//! As in Prometheus, samples of one commit are checked against each other only in step 3: of two samples of
+//! one series with the same timestamp, the first is kept, and that is not an error.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -35,26 +35,28 @@ use crate::wal::record::{
     put_metadata,
 };
 
-/// An appender of the head; see the module.
+/// Appends to the head; see the module.
 pub struct HeadAppender<'a> {
     head: &'a Head,
     bounds: Option<Bounds>,
     parts: Vec<SampleGroup>,
-    /// Series that have histograms in the last part.
+    /// Series with histograms in the last part.
     histogram_slots: HashSet<SlotId>,
     exemplars: Vec<(SlotId, LoggedExemplar)>,
     metadata: Vec<(SlotId, LogRef, MetricMetadata)>,
-    /// Slots with a pending use by this appender, one for each, beside those of samples and of new series.
+    /// Slots with a pending use by this appender, one for each, in addition to those of samples and new
+    /// series.
     pinned: Vec<SlotId>,
-    /// Slots of series without a sample so far, once for each time that their labels were resolved: a pending use.
+    /// Slots of series without samples so far, one entry for each time that their labels were resolved: a
+    /// pending use.
     fresh: Vec<SlotId>,
-    /// Series and time of the samples that the out-of-order log has of this commit.
+    /// Series and timestamps of this commit's samples that are in the out-of-order log.
     out_of_order_logged: HashSet<(LogRef, i64)>,
-    /// For metrics only.
+    /// Used only for metrics.
     _number: HeldNumber,
 }
 
-/// Samples whose floats all come before their histograms, series by series.
+/// Samples, grouped by series, with all floats before the histograms.
 #[derive(Default)]
 struct SampleGroup {
     samples: Vec<LoggedSample>,
@@ -81,7 +83,7 @@ impl<'a> HeadAppender<'a> {
         }
     }
 
-    /// The same for all samples of the commit. The first sample of all sets the head's time.
+    /// The bounds are the same for all samples of the commit. The very first sample sets the head's time.
     fn bounds(&mut self, first_at: i64) -> Bounds {
         *self.bounds.get_or_insert_with(|| {
             let times = &self.head.times;
@@ -127,7 +129,7 @@ impl<'a> HeadAppender<'a> {
         let (slot, mut found) = self.head.slots.resolve(series).ok_or(AppendError::UnknownSeries)?;
         if self.takes_zero(at, start, &found, bounds) {
             drop(found);
-            // One that is refused is no error: the same start comes with every sample.
+            // A refused one is not an error: the same start timestamp comes with every sample.
             let _ = self.append_float(series, start, 0, 0.0, &bounds.in_order());
             found = self.head.slots.resolve(series).ok_or(AppendError::UnknownSeries)?.1;
         }
@@ -152,7 +154,7 @@ impl<'a> HeadAppender<'a> {
         Ok(placement)
     }
 
-    /// How far behind a sample was that came out of order, stored or not.
+    /// Records how old an out-of-order sample was, whether it is stored or not.
     fn note_delta(&self, appended: &Result<Placement, AppendError>, at: i64, bounds: &Bounds) {
         let late = matches!(
             appended,
@@ -164,13 +166,13 @@ impl<'a> HeadAppender<'a> {
         }
     }
 
-    /// Whether the start of a sample becomes a sample of value zero, as with `created-timestamp-zero-ingestion`: when it
-    /// is a new one, and fits before the sample and behind the others.
+    /// Whether the start timestamp of a sample becomes a sample with value zero, as with
+    /// `created-timestamp-zero-ingestion`: if it is new, before this sample, and after all others.
     fn takes_zero(&self, at: i64, start: i64, series: &Series, bounds: &Bounds) -> bool {
         if !self.head.start_as_zero_sample || start == 0 || !(bounds.min_valid..at).contains(&start) {
             return false;
         }
-        // Senders send the samples of a series one after the other, each with the same start.
+        // Senders send consecutive samples of a series, each with the same start timestamp.
         let of_commit = self.parts.last().and_then(|part| {
             let float = part.samples.last().map(|sample| (sample.series, sample.at));
             let histogram = part.histograms.last().map(|sample| (sample.series, sample.at));
@@ -244,7 +246,7 @@ impl<'a> HeadAppender<'a> {
         }
         for (index, (series, exemplar)) in exemplars.drain(..).enumerate() {
             match self.append_exemplar(series, exemplar) {
-                // As in Prometheus, an exemplar that is there already is silently left out.
+                // As in Prometheus, a duplicate exemplar is silently ignored.
                 Ok(()) | Err(AppendError::DuplicateExemplar) => {}
                 Err(error) => {
                     if error == AppendError::OutOfOrderExemplar {
@@ -266,7 +268,7 @@ impl<'a> HeadAppender<'a> {
 
     fn append_metadata(&mut self, metadata: &mut Vec<(SeriesRef, MetricMetadata)>) {
         for (series, metadata) in metadata.drain(..) {
-            // Metadata of a series that is gone is not needed.
+            // Metadata of a series that no longer exists is not needed.
             if let Ok((slot, log_ref)) = self.pin(series)
                 && !self.head.has_metadata(slot, &metadata)
             {
@@ -292,14 +294,15 @@ impl<'a> HeadAppender<'a> {
         }
     }
 
-    /// Takes back the series that were made for samples of which all were refused, before the log learns of them: a sender
-    /// with a wrong clock would fill log and head with names.
+    /// Removes the series that were created for samples that were all refused, before the log contains them:
+    /// a sender with a wrong clock would fill log and head with names.
     fn take_back_unused(&mut self) {
         self.fresh.sort_unstable();
         let mut unused = Vec::new();
         for uses in self.fresh.chunk_by(|a, b| a == b) {
             let mut series = self.head.slots.lock(uses[0]);
-            // Samples, exemplars and metadata hold the series too, and so do other appenders: the last one takes it back.
+            // Samples, exemplars and metadata hold the series too, and so do other appenders: the last one
+            // removes it.
             if series.unused && series.is_empty() && series.pending as usize == uses.len() {
                 series.pending = 0;
                 unused.push(uses[0]);
@@ -311,7 +314,7 @@ impl<'a> HeadAppender<'a> {
         }
     }
 
-    /// What the log gets; `None` when there is nothing.
+    /// What is written to the log; `None` if there is nothing.
     fn entry(&mut self) -> Option<Entry> {
         let mut entry = Entry::default();
         let start_timestamps = self.head.rules.start_timestamps();
@@ -340,8 +343,8 @@ impl<'a> HeadAppender<'a> {
         (!entry.is_empty()).then_some(entry)
     }
 
-    /// Logs which samples will go in out of order, before any of them can be seen. The log of all samples does not
-    /// tell: on replay, what is out of order there is passed over.
+    /// Logs which samples are stored out of order, before any of them becomes visible. The main log does not
+    /// contain this: on replay, samples that are out of order there are skipped.
     fn log_out_of_order(&mut self) -> Result<(), DiskError> {
         let (Some(bounds), Some(log)) = (self.bounds, self.head.out_of_order_log()) else { return Ok(()) };
         let mut late = OutOfOrderRecords::new(self.head);
@@ -365,7 +368,7 @@ impl<'a> HeadAppender<'a> {
         late.entry().map_or(Ok(()), |entry| log.commit(entry))
     }
 
-    /// Puts the samples into their series.
+    /// Adds the samples to their series.
     fn apply(&mut self) {
         let Some(mut bounds) = self.bounds else { return };
         let room = self.head.gate.commit();
@@ -387,9 +390,9 @@ impl<'a> HeadAppender<'a> {
         if applied.late.keys().any(|key| !self.out_of_order_logged.contains(&key))
             && let (Some(entry), Some(log)) = (applied.late.entry(), self.head.out_of_order_log())
         {
-            // Samples of one commit that are out of order among each other, or after another commit to the same series:
-            // only now is known which. When this cannot be written they may be missing after a restart, as
-            // in Prometheus.
+            // Samples of one commit that are out of order relative to each other, or to another commit to the
+            // same series, are only known now. As in Prometheus, if this cannot be written, they may be
+            // missing after a restart.
             if let Err(error) = log.commit(entry) {
                 ferula_telemetry::error!("Failed to log out of order samples into the WBL", err = error);
             }
@@ -417,8 +420,8 @@ impl<'a> HeadAppender<'a> {
     }
 }
 
-/// An empty histogram of the same layout, which no chunk has to be begun for.
-/// The histogram without observations that a start timestamp stands for.
+/// The histogram without observations that a start timestamp stands for. It has the same layout as the sample, so that
+/// no new chunk has to be started.
 pub(crate) fn zero_histogram(like: &HistogramValue) -> HistogramValue {
     match like {
         HistogramValue::Integer(like) => HistogramValue::Integer(Arc::new(Histogram {
@@ -448,7 +451,7 @@ struct OutOfOrderRecords<'a> {
 }
 
 impl<'a> OutOfOrderRecords<'a> {
-    /// Series and time of the samples.
+    /// Series and timestamps of the samples.
     fn keys(&self) -> impl Iterator<Item = (LogRef, i64)> + '_ {
         let floats = self.samples.iter().map(|sample| (sample.series, sample.at));
         floats.chain(self.histograms.iter().map(|sample| (sample.series, sample.at)))
@@ -464,8 +467,8 @@ impl<'a> OutOfOrderRecords<'a> {
         }
     }
 
-    /// Moves the samples that a series has in memory to a chunk when they are many; once per commit, so that the
-    /// marker comes before all samples of this one.
+    /// Moves the samples that a series has in memory to a chunk if there are many; once per commit, so that
+    /// the marker precedes all samples of this one.
     fn make_room(&mut self, slot: SlotId, series: &mut Series) {
         let log_ref = series.log_ref;
         let Some(late) = &mut series.out_of_order else { return };
@@ -479,7 +482,7 @@ impl<'a> OutOfOrderRecords<'a> {
         self.markers.extend(markers);
     }
 
-    /// The records, `None` when there is nothing to log.
+    /// The records; `None` if there is nothing to log.
     fn entry(&self) -> Option<Entry> {
         let mut entry = Entry::default();
         let start_timestamps = self.head.rules.start_timestamps();
@@ -498,7 +501,7 @@ impl<'a> OutOfOrderRecords<'a> {
     }
 }
 
-/// What a commit did to the head, gathered while it is applied.
+/// Changes that a commit made to the head, collected while it is applied.
 struct Applied<'a> {
     head: &'a Head,
     rules: ChunkRules,
@@ -679,7 +682,8 @@ impl Drop for HeadAppender<'_> {
         for slot in self.pinned.iter().chain(of_samples) {
             self.head.slots.lock(*slot).pending -= 1;
         }
-        // Nothing stays of a series that this appender made, or another that has ended, when nothing was committed to it.
+        // Removes a series that this appender (or another one that has ended) created, if nothing was
+        // committed to it.
         let mut unused = Vec::new();
         for slot in &self.fresh {
             let mut series = self.head.slots.lock(*slot);

@@ -1,4 +1,4 @@
-//! The head as a source of blocks: series in label order, chunk by chunk, without a copy of everything.
+//! The head as a source of blocks: series in label order, chunk by chunk, without copying everything.
 
 use std::path::{Path, PathBuf};
 
@@ -8,16 +8,16 @@ use crate::compact::{SeriesSource, SourceSeries};
 use crate::head_chunks::ChunkPlace;
 use crate::ids::{SlotId, TimeSpan};
 
-/// Which samples a block is made of.
+/// The samples from which a block is created.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Samples {
-    /// Those that came in order.
+    /// In-order samples.
     InOrder,
-    /// Those that came out of order and are in chunks.
+    /// Out-of-order samples that are in chunks.
     OutOfOrder,
 }
 
-/// Series of the head with chunks in a range of time.
+/// Series of the head with chunks in a time range.
 pub struct HeadSource<'a> {
     head: &'a Head,
     samples: Samples,
@@ -29,12 +29,12 @@ pub struct HeadSource<'a> {
 }
 
 impl<'a> HeadSource<'a> {
-    /// The series as they are now. No in-order sample in the span may be added any more.
+    /// The current series. No in-order sample in the span may be added any more.
     pub fn new(head: &'a Head, samples: Samples, span: TimeSpan) -> Self {
         Self::of_slots(head, head.slots.all(), samples, span)
     }
 
-    /// Series that have ended only; in-order samples.
+    /// Only series that have ended; in-order samples.
     pub fn of_stale(head: &'a Head, stale: &[StaleSeries], span: TimeSpan) -> Self {
         Self::of_slots(head, stale.iter().map(StaleSeries::slot), Samples::InOrder, span)
     }

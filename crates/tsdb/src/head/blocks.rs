@@ -1,7 +1,7 @@
-//! The bytes of an open chunk, in pieces of 64 that are linked backwards.
+//! The bytes of an open chunk, in blocks of 64 that are linked backwards.
 //!
-//! All open chunks grow together. Were each in one piece, growing it would copy it, and the smaller pieces left
-//! behind would never be used again; pieces of one size are used again by the next chunk.
+//! All open chunks grow at the same time. If each were contiguous, growing it would copy it, and the smaller
+//! allocations left behind would never be reused; blocks of equal size are reused by the next chunk.
 
 use ferula_chunk::BitSink;
 
@@ -11,7 +11,7 @@ const PIECE_BYTES: usize = 64;
 #[derive(Debug, Default)]
 pub struct Payload {
     last: Option<Box<Piece>>,
-    /// Bytes used of the last piece.
+    /// Number of bytes used in the last block.
     used: u8,
 }
 
@@ -38,7 +38,7 @@ impl BitSink for Payload {
 }
 
 impl Payload {
-    /// The pieces in order.
+    /// The blocks in order.
     pub fn pieces(&self) -> Vec<&[u8]> {
         let mut pieces = Vec::new();
         let (mut next, mut used) = (self.last.as_deref(), usize::from(self.used));
@@ -50,9 +50,9 @@ impl Payload {
         pieces
     }
 
-    /// Forgets all bytes.
+    /// Drops all bytes.
     pub fn clear(&mut self) {
-        // Taken apart piece by piece: dropping the first would drop the others one inside the other.
+        // Taken apart one by one: dropping the first block would drop the others recursively.
         let mut next = self.last.take();
         while let Some(mut piece) = next {
             next = piece.before.take();
@@ -72,7 +72,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_pieces_are_what_was_put() {
+    fn the_blocks_contain_what_was_appended() {
         let (mut payload, mut plain) = (Payload::default(), Vec::new());
         assert!(payload.pieces().is_empty());
         for word in 0..200u32 {

@@ -1,5 +1,5 @@
-//! What the owner of a head does with it: the floor that rises when a block is cut, moments that snapshots hold, logs
-//! and chunk files that are ended and shortened, options that change while it runs.
+//! What the owner of a head does with it: raises the floor when a block is cut, pins moments for snapshots,
+//! ends and truncates logs and chunk files, and changes options at run time.
 
 use std::io;
 use std::sync::Arc;
@@ -14,40 +14,40 @@ use crate::ids::TimeSpan;
 use crate::wal::group::GroupLog;
 
 impl Head {
-    /// Takes no in-order sample before `floor` from now on. When this returns, every commit that could have added one
-    /// has been applied.
+    /// Accepts no in-order sample before `floor` any more. When this returns, every commit that could have
+    /// added one has been applied.
     pub(crate) fn raise_floor(&self, floor: i64) {
         self.times.raise_floor(floor);
-        // Commits under way may have older bounds; beyond this point they have been applied.
+        // Commits in progress may have older bounds; after this point they have been applied.
         drop(self.gate.freeze());
     }
 
-    /// Holds the present for a snapshot.
+    /// Pins the present for a snapshot.
     pub(crate) fn pin(&self) -> Pin {
         self.pins.pin()
     }
 
-    /// Holds the present for a snapshot that has not taken its cut.
+    /// Pins the present for a snapshot that has not determined its cut.
     pub(crate) fn pin_selecting(&self) -> Pin {
         self.selecting.pin()
     }
 
-    /// Holds the oldest number of a commit for a reader; see [`isolation_marks`](Self::isolation_marks).
+    /// Holds the oldest commit number for a reader; see [`isolation_marks`](Self::isolation_marks).
     pub(crate) fn begin_read(&self) -> HeldNumber {
         self.watermarks.begin_read()
     }
 
-    /// For metrics: the oldest number of a commit that is held, and the newest that was given out.
+    /// For metrics: the oldest commit number that is held, and the newest one assigned.
     pub(crate) fn isolation_marks(&self) -> (u64, u64) {
         self.watermarks.low_and_high()
     }
 
-    /// Ends the present. Snapshots taken from now on do not hold the moment that is returned.
+    /// Ends the present moment and returns it. Snapshots taken from now on do not pin it.
     pub(crate) fn end_moment(&self) -> Moment {
         self.pins.advance()
     }
 
-    /// Whether no snapshot holds that moment or an earlier one.
+    /// Whether no snapshot pins that moment or an earlier one.
     pub(crate) fn is_past(&self, moment: Moment) -> bool {
         self.pins.is_past(moment)
     }
@@ -62,37 +62,37 @@ impl Head {
         self.times.out_of_order()
     }
 
-    /// Begins another segment of the log; returns its number.
+    /// Begins a new segment of the log and returns its number.
     pub(crate) fn cut_log(&self) -> io::Result<u32> {
         self.log.next_segment()
     }
 
-    /// Begins another segment of the out-of-order log, if there is such a log; returns its number.
+    /// Begins a new segment of the out-of-order log, if there is one, and returns its number.
     pub(crate) fn cut_out_of_order_log(&self) -> io::Result<Option<u32>> {
         self.out_of_order_log().map(|log| log.next_segment()).transpose()
     }
 
-    /// The segment of the log that is being written. A series made from now on is in it or in a later one.
+    /// The segment of the log that is being written. Series created from now on are in it or a later one.
     pub(crate) fn log_segment(&self) -> u32 {
         self.log.segment()
     }
 
-    /// Where the next record of the log goes: segment, and offset in it.
+    /// Segment and offset of the next record of the log.
     pub(crate) fn log_position(&self) -> (u32, u64) {
         self.log.position()
     }
 
-    /// The log itself, for those who read it.
+    /// The log itself, for its readers.
     pub(crate) fn log(&self) -> &Arc<GroupLog> {
         &self.log
     }
 
-    /// Why the last write to the log failed, if it did.
+    /// The error of the last write to the log, if it failed.
     pub(crate) fn log_failure(&self) -> Option<DiskError> {
         self.log.failure()
     }
 
-    /// Makes what was committed survive a power loss. Returns whether there was something to do.
+    /// Makes commits survive a power loss. Returns whether there was anything to sync.
     pub(crate) fn sync(&self) -> io::Result<bool> {
         let mut synced = self.log.sync()?;
         if let Some(log) = self.out_of_order_log() {
@@ -101,7 +101,7 @@ impl Head {
         Ok(synced)
     }
 
-    /// Writes buffered chunks and the records of series that no commit took along; syncs the logs.
+    /// Writes buffered chunks and the records of series that no commit has written; syncs the logs.
     pub(crate) fn flush(&self) -> io::Result<()> {
         self.flush_log()?;
         if let Some(log) = self.out_of_order_log() {
@@ -110,7 +110,7 @@ impl Head {
         self.flush_chunks()
     }
 
-    /// Writes the records of series that no commit took along, and syncs the log.
+    /// Writes the records of series that no commit has written, and syncs the log.
     pub(crate) fn flush_log(&self) -> io::Result<()> {
         Ok(self.log.flush()?)
     }
@@ -120,39 +120,39 @@ impl Head {
         self.chunks.flush()
     }
 
-    /// Writes buffered chunks and makes all of them survive a power loss.
+    /// Writes buffered chunks and makes all chunks survive a power loss.
     pub(crate) fn sync_chunks(&self) -> io::Result<()> {
         self.chunks.sync()
     }
 
-    /// Removes the files of `chunks_head` in which no series has a chunk.
+    /// Removes the files of `chunks_head` that contain no chunk of any series.
     pub(crate) fn remove_unused_chunk_files(&self) -> io::Result<()> {
         self.chunks.cut()?;
         self.chunks.remove_before(self.oldest_chunk_file()).map(|_| ())
     }
 
-    /// Bytes of `chunks_head`, buffered ones included.
+    /// Size of `chunks_head` in bytes, including buffered chunks.
     pub(crate) fn chunk_file_bytes(&self) -> u64 {
         self.chunks.bytes()
     }
 
-    /// How many chunks were moved to `chunks_head` since the start.
+    /// Number of chunks moved to `chunks_head` since the start.
     pub(crate) fn chunks_moved(&self) -> u64 {
         self.chunks.taken()
     }
 
-    /// Takes no more commits. Returns whether it did until now.
+    /// Accepts no more commits. Returns whether it did so far.
     pub(crate) fn close(&self) -> bool {
         !self.closed.swap(true, Ordering::SeqCst)
     }
 
-    /// Whether commits are taken.
+    /// Whether commits are accepted.
     pub(crate) fn is_open(&self) -> bool {
         !self.closed.load(Ordering::SeqCst)
     }
 
-    /// Changes how far back out-of-order samples and exemplars may be, in milliseconds; 0 for not at all. `open_log`
-    /// opens the out-of-order log the first time that such samples are allowed.
+    /// Sets how old out-of-order samples and exemplars may be, in milliseconds; 0 disables them. `open_log`
+    /// opens the out-of-order log when such samples are first enabled.
     pub(crate) fn set_out_of_order_window(
         &self,
         window_ms: i64,
@@ -172,17 +172,17 @@ impl Head {
         self.rules.floats()
     }
 
-    /// Changes the encoding of new chunks of floats.
+    /// Sets the encoding of new chunks of floats.
     pub(crate) fn set_float_encoding(&self, encoding: FloatEncoding) {
         self.rules.set_floats(encoding);
     }
 
-    /// Changes how many exemplars are kept.
+    /// Sets the maximum number of exemplars.
     pub(crate) fn set_exemplars_max(&self, max: usize) {
         self.exemplars.lock().resize(max);
     }
 
-    /// Exemplars in `range` of series that satisfy all matchers of any set, ordered by series.
+    /// Exemplars in `range` of series that match all matchers of any set, ordered by series.
     pub(crate) fn select_exemplars(
         &self,
         range: TimeRange,
@@ -191,12 +191,12 @@ impl Head {
         self.exemplars.lock().select(range, matcher_sets)
     }
 
-    /// How many exemplars there are, for metrics.
+    /// Numbers of exemplars, for metrics.
     pub(crate) fn exemplar_counts(&self) -> ExemplarCounts {
         self.exemplars.lock().counts()
     }
 
-    /// First and last in-order sample as the metrics show them: `MAX` and `MIN` when there is none.
+    /// Timestamps of the first and last in-order sample for metrics: `MAX` and `MIN` if there is none.
     pub(crate) fn raw_times(&self) -> (i64, i64) {
         self.times.raw()
     }
@@ -209,7 +209,7 @@ impl Head {
         self.gate.freeze()
     }
 
-    /// Whether somebody has begun to wait for commits since the start.
+    /// Whether anything has waited for commits to finish since the start.
     pub(crate) fn is_landing(&self) -> bool {
         self.flights.is_landing()
     }

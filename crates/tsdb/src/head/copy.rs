@@ -1,6 +1,6 @@
-//! Copying the head into a savepoint while commits continue.
+//! Copies the head into a savepoint while commits continue.
 //!
-//! Here: what of the head is copied, and under which locks. Elsewhere: the bytes and the file (`savepoint`).
+//! Here: what is copied, and under which locks. Elsewhere: the encoding and the file (`savepoint`).
 
 use std::sync::Arc;
 
@@ -10,53 +10,54 @@ use super::index::Labels;
 use super::{ChunkRules, ExtraRef, Head, Ranges, Reopened};
 use crate::ids::{LogRef, SlotId};
 
-/// A series as it was when its slot was looked at.
+/// A series as it was when its slot was visited.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct SeriesCopy<'a> {
     pub log_ref: LogRef,
-    /// Places of its full chunks, and the times of their last samples.
+    /// Positions of its full chunks, and the timestamps of their last samples.
     pub full: Vec<(u64, i64)>,
     pub open: Option<(Reopened, &'a [u8])>,
     pub metadata: Option<Arc<MetricMetadata>>,
     pub deleted: Ranges,
 }
 
-/// Series that are copied while the index is locked: less than a tenth of a millisecond.
+/// How many series are copied while the index is locked: this takes less than a tenth of a millisecond.
 const SERIES_AT_ONCE: u32 = 128;
 
 impl Head {
-    /// Waits for the commits that have begun: what they logged can be read afterwards. Not to be called twice at a time.
+    /// Waits for the commits that have begun, so that what they logged can be read afterwards. Must not be
+    /// called concurrently.
     pub(crate) fn land(&self) {
         self.flights.land();
     }
 
-    /// The rules for chunks at this moment.
+    /// The current rules for chunks.
     pub(crate) fn chunk_rules(&self) -> ChunkRules {
         self.rules.now()
     }
 
-    /// The ref that the next new series gets.
+    /// The ref of the next new series.
     pub(crate) fn next_ref(&self) -> LogRef {
         LogRef::new(self.next_ref.load(std::sync::atomic::Ordering::SeqCst))
     }
 
-    /// All exemplars, in the order in which they came.
+    /// All exemplars in the order of their arrival.
     pub(crate) fn exemplars_in_order(&self) -> Vec<(LabelSet, Exemplar)> {
         self.exemplars.lock().in_order()
     }
 
-    /// Refs that the log knows beside those of living series.
+    /// Refs in the log in addition to those of living series.
     pub(crate) fn extra_refs(&self) -> Vec<(LogRef, ExtraRef)> {
         self.extra_refs.lock().iter().map(|(log_ref, extra)| (*log_ref, *extra)).collect()
     }
 
-    /// The ends of series that have left, by the hash of their labels.
+    /// The end times of removed series, by the hash of their labels.
     pub(crate) fn departed_ends(&self) -> Vec<(u64, i64)> {
         self.departed.lock().iter().collect()
     }
 
-    /// Hands every living series to `take`, some hundred of them under one lock. After each such slice `next` is called
-    /// without a lock, and may end the copy with an error.
+    /// Passes every living series to `take`, some hundred of them under one lock. After each batch, `next` is
+    /// called without a lock, and may abort the copy with an error.
     pub(crate) fn copy_series<S, E>(
         &self,
         sink: &mut S,

@@ -1,4 +1,4 @@
-//! Deleted samples: which ranges of which series are hidden from readers, and their tombstones in the log.
+//! Deletions: which ranges of which series are hidden from readers, and their tombstones in the log.
 
 use ferula_model::{LabelSet, Matcher};
 use ferula_storage::{AppendError, DiskError};
@@ -9,7 +9,7 @@ use crate::ids::{SlotId, TimeSpan};
 use crate::wal::group::Entry;
 use crate::wal::record::{LoggedTombstone, put_tombstones};
 
-/// Why samples could not be deleted. What was deleted before stays so; the deletion can be asked for again.
+/// Why samples could not be deleted. What was deleted before stays deleted; the deletion can be repeated.
 #[derive(Debug, thiserror::Error)]
 pub enum DeleteError {
     /// A block could not be read, or its tombstones could not be written.
@@ -18,19 +18,19 @@ pub enum DeleteError {
     /// The log could not be written.
     #[error("write-ahead log: {0}")]
     Log(DiskError),
-    /// The head is at its limit, and has no room for the names of series that are in blocks and in the log only.
+    /// The head is at its limit, and cannot take the labels of series that are only in blocks and the log.
     #[error("write-ahead log: {0}")]
     Limit(AppendError),
 }
 
 impl Head {
-    /// Marks the samples in `span` of the series that satisfy all matchers as deleted.
+    /// Marks the samples in `span` as deleted for all series that match all matchers.
     pub(crate) fn delete(&self, span: TimeSpan, matchers: &[Matcher]) -> Result<(), DeleteError> {
         let mut deleted = Vec::new();
         let mut tombstones = Vec::new();
         for slot in self.index().select(matchers) {
             let series = self.slots.lock(slot);
-            // Only what is there: a later sample at a deleted time is not deleted.
+            // Only up to the existing samples: a sample that is added later at a deleted time is not deleted.
             let hit = series.span().intersect(span);
             if hit.is_empty() {
                 continue;
@@ -45,8 +45,8 @@ impl Head {
         Ok(())
     }
 
-    /// Logs deletions of samples that are in the log and in blocks, but not in the head. The log may have lost the
-    /// series' names to a checkpoint, so they are logged once more.
+    /// Logs deletions of samples that are in the log and in blocks, but not in the head. A checkpoint may
+    /// have removed the series records from the log, so they are logged again.
     pub(crate) fn log_deletion_of_departed(
         &self,
         departed: &[(LabelSet, TimeSpan)],
@@ -59,7 +59,7 @@ impl Head {
                     let series = self.slots.lock(slot).log_ref;
                     tombstones.push(LoggedTombstone { series, min: span.start(), max: span.last() });
                 }
-                // At the head's limit the deletion fails; it can be asked for again.
+                // At the head's limit, the deletion fails; it can be repeated.
                 Err(full) => refused = Some(DeleteError::Limit(full.into())),
             }
         }
@@ -67,7 +67,7 @@ impl Head {
         for slot in pinned {
             self.slots.lock(slot).pending -= 1;
         }
-        // The series are empty and will go; their records stay for as long as the tombstones.
+        // The series are empty and will be removed; their records stay for as long as the tombstones.
         let mut extra = self.extra_refs.lock();
         for tombstone in &tombstones {
             ExtraRef::note(&mut extra, tombstone.series, tombstone.max);
@@ -94,9 +94,9 @@ impl Head {
         self.deleted.read().get(&slot).cloned()
     }
 
-    /// Deleted ranges that end before this time are no longer needed, if all in-order samples are from `min` on.
-    /// Out-of-order samples may be older, and chunks of them stay in their files for a while after they went to blocks:
-    /// a start finds them there.
+    /// Deleted ranges that end before this time are no longer needed if all in-order samples are at or after
+    /// `min`. Out-of-order samples may be older, and after they went to blocks, their chunks stay in files
+    /// for a while, where a start finds them.
     pub(crate) fn deleted_from(&self, min: i64) -> i64 {
         let in_memory = self.times.out_of_order();
         let in_files = self.chunks.oldest_out_of_order();
@@ -104,7 +104,7 @@ impl Head {
         if in_memory.is_empty() { oldest } else { oldest.min(in_memory.start()) }
     }
 
-    /// Forgets deleted ranges that are no longer needed, and those of series that are gone.
+    /// Drops deleted ranges that are no longer needed, and those of removed series.
     pub(super) fn forget_deleted(&self, min: i64) {
         let min = self.deleted_from(min);
         self.deleted.write().retain(|slot, ranges| {

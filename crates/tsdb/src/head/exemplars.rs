@@ -1,14 +1,14 @@
-//! Exemplars: a bounded number in memory, the oldest of all makes room.
+//! Exemplars: a limited number in memory; new ones replace the oldest.
 
 use std::collections::{HashMap, VecDeque};
 
 use ferula_model::{Exemplar, LabelSet, Matcher, TimeRange};
 use ferula_storage::AppendError;
 
-/// The most characters that an exemplar's labels may have together.
+/// Maximum total number of characters in an exemplar's labels.
 const LABEL_CHARACTERS_MAX: usize = 128;
 
-/// Whether the labels are short enough.
+/// Checks the length of the labels.
 ///
 /// # Errors
 /// [`AppendError::ExemplarLabelsTooLong`]
@@ -21,8 +21,8 @@ pub fn check_labels(exemplar: &Exemplar) -> Result<(), AppendError> {
     Ok(())
 }
 
-/// Whether a target shows the same exemplar again, which it does at every scrape until it has a new one. Without a time on
-/// the page, that of the scrape does not tell them apart.
+/// Whether a target exposes the same exemplar again, which it does in every scrape until it has a new one. If it
+/// has no timestamp on the page, the scrape's timestamp does not distinguish them.
 pub fn is_same(newest: &Exemplar, exemplar: &Exemplar) -> bool {
     let timed = newest.has_timestamp || exemplar.has_timestamp;
     newest.labels == exemplar.labels
@@ -30,15 +30,14 @@ pub fn is_same(newest: &Exemplar, exemplar: &Exemplar) -> bool {
         && (!timed || newest.timestamp == exemplar.timestamp)
 }
 
-/// How many exemplars there are.
+/// Numbers of exemplars.
 #[derive(Clone, Copy, Debug)]
 pub struct ExemplarCounts {
     pub stored: usize,
-    /// How many series have some.
+    /// Number of series with exemplars.
     pub series: usize,
-    /// How many there is room for.
     pub max: usize,
-    /// Time of the one that came first, in milliseconds.
+    /// Timestamp of the one that arrived first, in milliseconds.
     pub oldest: Option<i64>,
 }
 
@@ -46,27 +45,27 @@ pub struct ExemplarCounts {
 #[derive(Debug, Default)]
 pub struct Exemplars {
     max: usize,
-    /// How much older than the newest of its series one may be, in milliseconds; 0 for not at all.
+    /// How much older than the newest of its series an exemplar may be, in milliseconds; 0 means not at all.
     window: i64,
-    /// Exemplars of each series in order of time, with their numbers.
+    /// Exemplars of each series in time order, with their numbers.
     by_series: HashMap<LabelSet, VecDeque<(u64, Exemplar)>>,
-    /// Series of every exemplar, in the order in which they came. The last one has the number `next - 1`.
+    /// The series of every exemplar, in the order of arrival. The last one has the number `next - 1`.
     order: VecDeque<LabelSet>,
     next: u64,
 }
 
 impl Exemplars {
-    /// Room for `max` exemplars; 0 stores none.
+    /// Creates storage for `max` exemplars; 0 stores none.
     pub fn new(max: usize, window: i64) -> Self {
         Exemplars { max, window: window.max(0), ..Self::default() }
     }
 
-    /// Changes how much older than the newest of its series one may be, in milliseconds.
+    /// Sets how much older than the newest of its series an exemplar may be, in milliseconds.
     pub fn set_window(&mut self, window: i64) {
         self.window = window.max(0);
     }
 
-    /// Changes how many there is room for.
+    /// Sets the maximum number.
     pub fn resize(&mut self, max: usize) {
         self.max = max;
         while self.order.len() > max {
@@ -74,7 +73,7 @@ impl Exemplars {
         }
     }
 
-    /// All of them, in the order in which they came.
+    /// All exemplars in the order of their arrival.
     pub fn in_order(&self) -> Vec<(LabelSet, Exemplar)> {
         let mut all: Vec<(u64, &LabelSet, &Exemplar)> = Vec::with_capacity(self.order.len());
         for (series, exemplars) in &self.by_series {
@@ -84,7 +83,7 @@ impl Exemplars {
         all.into_iter().map(|(_, series, exemplar)| (series.clone(), exemplar.clone())).collect()
     }
 
-    /// How many there are.
+    /// Numbers of exemplars.
     pub fn counts(&self) -> ExemplarCounts {
         ExemplarCounts {
             stored: self.order.len(),
@@ -94,17 +93,17 @@ impl Exemplars {
         }
     }
 
-    /// How many there is room for.
+    /// Maximum number of exemplars.
     pub fn capacity(&self) -> usize {
         self.max
     }
 
-    /// Number of the one that came first.
+    /// Number of the one that arrived first.
     fn first(&self) -> u64 {
         self.next - self.order.len() as u64
     }
 
-    /// Time of the one that came first, in milliseconds.
+    /// Timestamp of the one that arrived first, in milliseconds.
     fn oldest(&self) -> Option<i64> {
         let series = self.by_series.get(self.order.front()?)?;
         series
@@ -130,7 +129,7 @@ impl Exemplars {
         Ok(())
     }
 
-    /// Stores an exemplar that [`check`](Self::check) accepts; one that it does not is left out.
+    /// Stores an exemplar that [`check`](Self::check) accepts; skips others.
     pub fn add(&mut self, series: &LabelSet, exemplar: Exemplar) -> Result<(), AppendError> {
         if self.max == 0 {
             return Ok(());
@@ -140,7 +139,7 @@ impl Exemplars {
         let place_of = |known: &VecDeque<(u64, Exemplar)>| known.partition_point(|(_, e)| e.timestamp <= at);
         if let Some(known) = self.by_series.get(series) {
             let place = place_of(known);
-            // Between others one per time stays, the first, as in Prometheus.
+            // As in Prometheus, only the first one per timestamp is kept between others.
             if place < known.len() && place > 0 && known[place - 1].1.timestamp == at {
                 return Err(AppendError::DuplicateExemplar);
             }
@@ -166,7 +165,7 @@ impl Exemplars {
         }
     }
 
-    /// Exemplars in `range` of series that satisfy all matchers of any set, ordered by series.
+    /// Exemplars in `range` of series that match all matchers of any set, ordered by series.
     pub fn select(&self, range: TimeRange, matcher_sets: &[Vec<Matcher>]) -> Vec<(LabelSet, Vec<Exemplar>)> {
         let wanted = |labels: &LabelSet| {
             matcher_sets.iter().any(|set| set.iter().all(|m| m.matches(labels.value(&m.name))))
@@ -199,7 +198,7 @@ mod tests {
     }
 
     #[test]
-    fn the_oldest_of_all_makes_room() {
+    fn the_oldest_exemplar_is_replaced() {
         let (a, b) = (LabelSet::from_pairs([("s", "a")]), LabelSet::from_pairs([("s", "b")]));
         let mut ring = Exemplars::new(3, 0);
         for (series, at) in [(&a, 1), (&b, 2), (&a, 3), (&a, 4)] {
@@ -229,7 +228,7 @@ mod tests {
     }
 
     #[test]
-    fn one_without_a_time_of_its_own_is_stored_once() {
+    fn an_exemplar_without_a_timestamp_is_stored_once() {
         let series = LabelSet::from_pairs([("s", "a")]);
         let mut ring = Exemplars::new(10, 0);
         let untimed = |at, value| Exemplar { has_timestamp: false, ..exemplar(at, value, "x") };
@@ -242,7 +241,7 @@ mod tests {
     }
 
     #[test]
-    fn in_the_window_older_ones_find_their_place_and_the_first_that_came_goes_first() {
+    fn in_the_window_older_ones_are_inserted_and_the_first_arrival_is_removed_first() {
         let series = LabelSet::from_pairs([("s", "a")]);
         let mut ring = Exemplars::new(4, 50);
         let times = |ring: &Exemplars| {

@@ -1,7 +1,8 @@
-//! Which commits are under way, from before they are logged until everything about them can be seen.
+//! Tracks commits in progress, from before they are logged until everything about them is visible.
 //!
-//! Commits count in one of two rounds. A caller that has to know when everything logged so far can be seen begins the
-//! other round and waits until the one before is over. Commits that begin meanwhile neither wait nor are waited for.
+//! Commits are counted in one of two rounds. To wait until everything logged so far is visible, a caller
+//! switches rounds and waits until the previous one is empty. Commits that begin meanwhile neither wait nor
+//! are waited for.
 
 use super::sync::{Condvar, Mutex, rank};
 
@@ -14,19 +15,19 @@ pub struct Flights {
 
 #[derive(Default)]
 struct State {
-    /// Commits under way of each round.
+    /// Number of commits in progress in each round.
     under_way: [usize; 2],
     round: usize,
 }
 
-/// A commit under way, until it is dropped.
+/// A commit in progress, until it is dropped.
 pub struct Flight<'a> {
     flights: &'a Flights,
     round: usize,
 }
 
 impl Flights {
-    /// Begins a commit; comes before anything of it is logged.
+    /// Begins a commit; must precede everything that it logs.
     pub fn begin(&self) -> Flight<'_> {
         let mut state = self.state.lock();
         let round = state.round;
@@ -34,7 +35,8 @@ impl Flights {
         Flight { flights: self, round }
     }
 
-    /// Waits for all commits that have begun. Not to be called twice at a time: callers hold the maintenance.
+    /// Waits for all commits that have begun. Must not be called concurrently: callers hold the maintenance
+    /// lock.
     pub fn land(&self) {
         let mut state = self.state.lock();
         let before = state.round;
@@ -47,7 +49,7 @@ impl Flights {
 
 #[cfg(test)]
 impl Flights {
-    /// Whether somebody has begun to wait since the start.
+    /// Whether anything has waited since the start.
     pub fn is_landing(&self) -> bool {
         self.state.lock().round == 1
     }
@@ -68,7 +70,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn landing_waits_for_commits_from_before_only() {
+    fn landing_waits_only_for_earlier_commits() {
         let flights = Flights::default();
         let before = flights.begin();
         std::thread::scope(|scope| {

@@ -8,15 +8,12 @@ use crate::ids::TimeSpan;
 /// A chunk that was moved to `chunks_head`.
 #[derive(Clone, Copy, Debug)]
 pub struct FullChunk {
-    /// Milliseconds since the epoch of its first sample.
+    /// Timestamp of its first sample in milliseconds.
     pub min: i64,
-    /// Where it is.
     pub place: ChunkPlace,
     /// Milliseconds from its first to its last sample.
     span: u32,
-    /// How many samples it has.
     pub samples: u16,
-    /// How they are written.
     pub encoding: Encoding,
 }
 
@@ -28,12 +25,12 @@ impl FullChunk {
         FullChunk { min, place, span, samples, encoding }
     }
 
-    /// Milliseconds since the epoch of its last sample.
+    /// Timestamp of its last sample in milliseconds.
     pub fn max(&self) -> i64 {
         self.min.saturating_add(i64::from(self.span))
     }
 
-    /// From its first to its last sample.
+    /// The time from its first to its last sample.
     pub fn time_span(&self) -> TimeSpan {
         TimeSpan::closed(self.min, self.max())
     }

@@ -1,9 +1,9 @@
-//! Counting the series whose newest sample is a histogram, by what each change of a series adds or takes away.
+//! Counts the series whose newest sample is a histogram, from the changes of series.
 
 use super::Metrics;
 use super::series::Series;
 
-/// Changes to the two gauges, gathered over many series.
+/// Changes to the two gauges, collected over many series.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct HistogramCount {
     series: i64,
@@ -11,7 +11,7 @@ pub struct HistogramCount {
 }
 
 impl HistogramCount {
-    /// Carries out a change of a series, and counts what it does.
+    /// Applies a change to a series and counts its effect.
     pub fn around<T>(&mut self, series: &mut Series, change: impl FnOnce(&mut Series) -> T) -> T {
         let before = series.last_buckets();
         let done = change(series);
@@ -20,7 +20,7 @@ impl HistogramCount {
         done
     }
 
-    /// Counts a series as it is.
+    /// Counts a series in its current state.
     pub fn has(&mut self, series: &Series) {
         if let Some(buckets) = series.last_buckets() {
             self.series += 1;
@@ -35,7 +35,7 @@ impl HistogramCount {
         }
     }
 
-    /// Shows the changes.
+    /// Updates the gauges.
     pub fn publish(self, metrics: &Metrics) {
         if self.series != 0 {
             metrics.histogram_series.add(self.series as f64);

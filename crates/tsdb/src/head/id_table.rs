@@ -1,4 +1,4 @@
-//! A hash table of ids whose keys lie elsewhere: 8 bytes an entry, and no copy of the key.
+//! A hash table of ids whose keys are stored elsewhere: 8 bytes per entry, without a copy of the key.
 
 /// Maps hashes to ids; the caller compares keys.
 #[derive(Debug, Default)]
@@ -15,7 +15,7 @@ const REMOVED: u32 = u32::MAX - 1;
 pub const ID_END: u32 = REMOVED;
 
 impl IdTable {
-    /// The id with this hash for which `is_it` holds.
+    /// The id with this hash for which `is_it` returns true.
     pub fn find(&self, hash: u64, mut is_it: impl FnMut(u32) -> bool) -> Option<u32> {
         if self.cells.is_empty() {
             return None;
@@ -34,7 +34,7 @@ impl IdTable {
         }
     }
 
-    /// Adds an id that is not in the table. `hash_of` returns the hash of ids that are.
+    /// Adds an id that is not in the table. `hash_of` returns the hash of an id that is.
     pub fn insert(&mut self, hash: u64, id: u32, hash_of: impl Fn(u32) -> u64) {
         debug_assert!(id < ID_END);
         if (self.used + self.removed + 1) * 8 > self.cells.len() * 7 {
@@ -102,7 +102,7 @@ mod tests {
 
     use super::*;
 
-    /// A poor hash on purpose: long chains, equal tags.
+    /// Deliberately a poor hash: long chains, equal tags.
     fn hash(id: u32) -> u64 {
         u64::from(id % 17)
     }

@@ -1,8 +1,8 @@
 //! The index of the head: interned label pairs, the label list of each series, and postings.
 //!
-//! A label pair is stored once and named by a number; a series is a list of such numbers (4 bytes a label).
-//! Names and values become strings again only at the edge. Always true: two living series never have the
-//! same list, and a pair lives as long as a list names it.
+//! A label pair is stored once and identified by a number; a series is a list of such numbers (4 bytes per
+//! label). Names and values become strings only at the interface. Always true: no two living series have the
+//! same list, and a pair exists as long as a list contains it.
 
 use std::convert::Infallible;
 use std::hash::{BuildHasher, RandomState};
@@ -17,7 +17,7 @@ use crate::postings::{self, Compare, PostingsSource};
 type PairId = u32;
 type NameId = u32;
 
-/// Labels of all series of a head, and where to find the series of a label.
+/// Labels of all series of a head, and the series of each label.
 #[derive(Default)]
 pub struct Index {
     hasher: RandomState,
@@ -26,26 +26,27 @@ pub struct Index {
     pairs: Vec<Pair>,
     pair_table: IdTable,
     free_pairs: Vec<PairId>,
-    /// Values of all pairs, one after the other.
+    /// Values of all pairs, concatenated.
     text: String,
     dead_text_bytes: usize,
-    /// Label lists one after the other: how many labels, then their pairs in order of names.
+    /// Label lists, concatenated: the number of labels, then their pairs sorted by name.
     lists: Vec<PairId>,
     dead_list_cells: usize,
-    /// Where in `lists` the list of each slot begins.
+    /// Position of each slot's list in `lists`.
     list_of: Vec<u32>,
     identity: IdTable,
     all: Postings,
-    /// Label list of the series that was added last. The next one is of the same target mostly, and has most of it too.
+    /// Label list of the last added series. The next one is usually from the same target and shares most of
+    /// it.
     recent: Vec<PairId>,
-    /// Series in the order in which they were made; the first is number `created_start`.
+    /// Series in the order of creation; the first has the number `created_start`.
     created: Vec<SlotId>,
     created_start: u64,
 }
 
 struct Name {
     text: Box<str>,
-    /// Every pair of this name that a living series has, and maybe some that none has any more.
+    /// Every pair with this name that a living series has, and possibly some that none has any more.
     pairs: Vec<PairId>,
 }
 
@@ -53,22 +54,22 @@ struct Pair {
     name: NameId,
     start: u32,
     length: u32,
-    /// How many lists name it.
+    /// Number of lists that contain it.
     uses: u32,
     series: Postings,
 }
 
-/// The index cannot take more.
+/// The index is full.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Full;
 
-/// Label values together may not be longer, nor label lists have more cells.
+/// Limit on the total length of label values and on the number of cells in label lists.
 const CELLS_MAX: usize = u32::MAX as usize - (1 << 20);
-/// The list of new series is shortened at this length.
+/// The list of new series is truncated at this length.
 const CREATED_MAX: usize = 1 << 20;
 
 impl Index {
-    /// How many series there are.
+    /// Number of series.
     pub fn series_count(&self) -> usize {
         self.all.len()
     }
@@ -109,10 +110,10 @@ impl Index {
         found.map(SlotId::new)
     }
 
-    /// Adds a series that is not there yet.
+    /// Adds a series that does not exist yet.
     ///
     /// # Errors
-    /// When label texts or lists would outgrow their offsets.
+    /// Label texts or lists would exceed their offsets.
     pub fn insert(&mut self, labels: &LabelSet, slot: SlotId) -> Result<(), Full> {
         self.check_room(labels.iter())?;
         let (list, _) = self.intern_all(labels.iter());
@@ -120,11 +121,12 @@ impl Index {
         Ok(())
     }
 
-    /// The living series with exactly these labels; when there is none, adds one in the slot that `take` returns. Also returns
-    /// whether it did. As [`find`](Self::find) and [`insert`](Self::insert), but looks at every label once only.
+    /// The living series with exactly these labels. If there is none, adds one in the slot that `take`
+    /// returns. Also returns whether it was added. Like [`find`](Self::find) and [`insert`](Self::insert),
+    /// but looks up every label only once.
     ///
     /// # Errors
-    /// When there is no room, or no slot.
+    /// There is no space or no free slot.
     pub fn find_or_insert<'l>(
         &mut self,
         labels: impl ExactSizeIterator<Item = (&'l str, &'l str)> + Clone,
@@ -233,8 +235,8 @@ impl Index {
         id
     }
 
-    /// Takes series out of all postings: nobody finds them any more, but their labels can still be read
-    /// until [`release`](Self::release). `dead` rises.
+    /// Removes series from all postings: they can no longer be found, but their labels can be read until
+    /// [`release`](Self::release). `dead` is in ascending order.
     pub fn unlink(&mut self, dead: &[SlotId]) {
         let mut touched: Vec<PairId> = Vec::new();
         for slot in dead {
@@ -253,9 +255,9 @@ impl Index {
         self.all.remove_ids(&dead);
     }
 
-    /// Forgets the labels of series that were unlinked.
+    /// Drops the labels of series that were unlinked.
     pub fn release(&mut self, slots: &[SlotId]) {
-        // Its pairs may go.
+        // This may drop its pairs.
         self.recent.clear();
         let mut names: Vec<NameId> = Vec::new();
         for slot in slots {
@@ -305,12 +307,12 @@ impl Index {
         (self.text, self.dead_text_bytes) = (text, 0);
     }
 
-    /// Whether half of the space of the label lists is that of released ones.
+    /// Whether half of the space of the label lists belongs to released ones.
     pub fn lists_are_sparse(&self) -> bool {
         self.dead_list_cells * 2 >= self.lists.len()
     }
 
-    /// Brings the lists of `living`, which are all that may be read, together again.
+    /// Compacts the lists of `living`, which are all that may still be read.
     pub fn compact_lists(&mut self, living: &[SlotId]) {
         let mut lists = Vec::with_capacity(self.lists.len() - self.dead_list_cells);
         for slot in living {
@@ -323,7 +325,7 @@ impl Index {
         (self.lists, self.dead_list_cells) = (lists, 0);
     }
 
-    /// Labels of a series, as pairs in order of names.
+    /// Labels of a series, as pairs sorted by name.
     pub fn labels(&self, slot: SlotId) -> Labels<'_> {
         Labels { index: self, pairs: self.list(slot).iter() }
     }
@@ -338,12 +340,12 @@ impl Index {
         pair.map_or("", |pair| self.pair_text(*pair))
     }
 
-    /// The series that satisfy all matchers, rising. No matcher means every series.
+    /// The series that match all matchers, in ascending order. Without matchers, all series match.
     pub fn select(&self, matchers: &[Matcher]) -> Vec<SlotId> {
         self.select_by(matchers, &Matcher::matches)
     }
 
-    /// [`select`](Self::select) by another way to compare a value with a matcher.
+    /// [`select`](Self::select) with a different comparison of values with matchers.
     pub fn select_by(&self, matchers: &[Matcher], matches: &Compare<'_>) -> Vec<SlotId> {
         let Ok(ids) = postings::select(self, matchers, matches);
         ids.into_iter().map(SlotId::new).collect()
@@ -355,8 +357,8 @@ impl Index {
         pair.map_or(NONE, |pair| &self.pairs[pair as usize].series)
     }
 
-    /// The symbols of these series, sorted, and the series in label order with the numbers of their names and values
-    /// among the symbols.
+    /// The symbols of these series, sorted, and the series in label order with the numbers of their names and
+    /// values among the symbols.
     pub fn in_label_order(&self, mut slots: Vec<SlotId>) -> (Vec<String>, Vec<(SlotId, Vec<(u32, u32)>)>) {
         let mut used = vec![false; self.pairs.len()];
         for slot in &slots {
@@ -368,7 +370,7 @@ impl Index {
         pairs.sort_unstable_by(|a, b| {
             (name_of(*a), self.pair_text(*a)).cmp(&(name_of(*b), self.pair_text(*b)))
         });
-        // Comparing ranks of pairs is comparing names and values.
+        // The ranks of pairs sort like names and values.
         let mut rank = vec![0u32; self.pairs.len()];
         (0..).zip(&pairs).for_each(|(place, pair)| rank[*pair as usize] = place);
         slots.sort_unstable_by(|a, b| {
@@ -391,17 +393,17 @@ impl Index {
         (symbols.into_iter().map(str::to_owned).collect(), series)
     }
 
-    /// Number that the next new series gets in [`created_since`](Self::created_since).
+    /// The number that the next new series gets in [`created_since`](Self::created_since).
     pub fn created_end(&self) -> u64 {
         self.created_start + self.created.len() as u64
     }
 
-    /// Series made since `created_end` returned `since`; `None` when that is too long ago to know.
+    /// Series created since `created_end` returned `since`; `None` if that is too long ago.
     pub fn created_since(&self, since: u64) -> Option<&[SlotId]> {
         self.created.get(usize::try_from(since.checked_sub(self.created_start)?).ok()?..)
     }
 
-    /// Whether a series satisfies all matchers.
+    /// Whether a series matches all matchers.
     pub fn matches(&self, slot: SlotId, matchers: &[Matcher]) -> bool {
         matchers.iter().all(|matcher| {
             let value = self.find_name(&matcher.name).map_or("", |name| self.value_of(slot, name));
@@ -409,7 +411,7 @@ impl Index {
         })
     }
 
-    /// Sorted names of labels that series have.
+    /// Label names of all series, sorted.
     pub fn label_names(&self) -> Vec<String> {
         let mut names: Vec<String> = self
             .names
@@ -421,7 +423,7 @@ impl Index {
         names
     }
 
-    /// Sorted names of labels that any of these series has.
+    /// Label names of these series, sorted.
     pub fn label_names_of(&self, slots: &[SlotId]) -> Vec<String> {
         let mut seen = vec![false; self.names.len()];
         for slot in slots {
@@ -440,7 +442,7 @@ impl Index {
         names
     }
 
-    /// Sorted values of a label.
+    /// Values of a label, sorted.
     pub fn label_values(&self, name: &str) -> Vec<String> {
         let Some(name) = self.find_name(name) else { return Vec::new() };
         let pairs = &self.names[name as usize].pairs;
@@ -453,7 +455,7 @@ impl Index {
         values
     }
 
-    /// Sorted values of a label that these series have.
+    /// Values of a label in these series, sorted.
     pub fn label_values_of(&self, name: &str, slots: &[SlotId]) -> Vec<String> {
         let Some(name) = self.find_name(name) else { return Vec::new() };
         let mut pairs: Vec<PairId> = Vec::new();
@@ -467,7 +469,7 @@ impl Index {
         values
     }
 
-    /// What `/api/v1/status/tsdb` shows: the `limit` largest of each kind, largest first.
+    /// Data for `/api/v1/status/tsdb`: the `limit` largest of each kind, largest first.
     pub fn cardinality(&self, label: &str, limit: usize) -> Cardinality {
         let (mut by_name, mut values, mut bytes, mut by_pair) =
             (Vec::new(), Vec::new(), Vec::new(), Vec::new());
@@ -502,7 +504,8 @@ impl Index {
         }
     }
 
-    /// Bytes that labels take with their postings, in constant time: postings are taken for 4 bytes a label.
+    /// Memory used by labels and their postings, computed in constant time: postings are assumed to take 4
+    /// bytes per label.
     pub fn label_bytes(&self) -> u64 {
         let cells = 2 * self.lists.len() + self.list_of.len() + self.pairs.len();
         let pairs = self.pairs.len() * size_of::<Pair>();
@@ -551,7 +554,7 @@ impl PostingsSource for Index {
     }
 }
 
-/// Labels of a series, name and value, in order of names.
+/// Labels of a series, name and value, sorted by name.
 #[derive(Clone)]
 pub struct Labels<'a> {
     index: &'a Index,
@@ -578,15 +581,15 @@ impl ExactSizeIterator for Labels<'_> {}
 /// The largest labels of a head.
 #[derive(Clone, Debug, Default)]
 pub struct Cardinality {
-    /// Series by value of the label asked for (the metric name, mostly).
+    /// Number of series by value of the requested label (usually the metric name).
     pub series_by_value: Vec<(String, u64)>,
-    /// How many values each label has.
+    /// Number of values of each label.
     pub values_by_name: Vec<(String, u64)>,
-    /// Bytes of the values of each label, counted for every series.
+    /// Size of the values of each label in bytes, summed over all series.
     pub bytes_by_name: Vec<(String, u64)>,
-    /// Series by `name=value`.
+    /// Number of series by `name=value`.
     pub series_by_pair: Vec<(String, u64)>,
-    /// How many different label pairs there are.
+    /// Number of distinct label pairs.
     pub label_pairs: u64,
 }
 

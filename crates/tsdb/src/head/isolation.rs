@@ -1,12 +1,13 @@
-//! The gate between commits and readers: a room for each, and never both occupied.
+//! The gate between commits and readers: a room for each, of which at most one is occupied.
 //!
-//! A commit holds the commit room while it puts its samples into the series; a reader holds the freeze room
-//! while it notes how far each of its series goes. So a reader sees a commit whole or not at all, whatever
-//! series and selectors it has. When the other side waits, newcomers wait too, and when a room empties,
-//! everybody who waits for the other enters it together: nobody starves.
+//! A commit is in the commit room while it adds its samples to the series; a reader is in the freeze room
+//! while it records the current end of each of its series. So a reader sees a commit completely or not at
+//! all, whatever its series and selectors are. While the other side waits, newcomers wait too, and when a
+//! room empties, everybody who waits for the other one enters it together, so nobody starves.
 //!
-//! The rules are in [`Rooms`], which knows nothing of threads: `tests/isolation.rs` walks through all of its states. And
-//! `tests/interleavings.rs` compiles this very file with the locks of a model checker, hence `super::sync`.
+//! The rules are in [`Rooms`], which is independent of threads: `tests/isolation.rs` explores all of its
+//! states. `tests/interleavings.rs` compiles this file with the locks of a model checker, hence
+//! `super::sync`.
 
 use super::sync::{Condvar, Mutex, rank};
 
@@ -29,21 +30,22 @@ impl Side {
 /// Visitors by room.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Rooms {
-    /// Whose room is open.
+    /// The room that is open.
     open: Side,
-    /// How many are in it.
+    /// Number of visitors in it.
     occupants: u32,
-    /// How many wait, by side.
+    /// Number of waiting visitors, by side.
     waiting: [u32; 2],
-    /// How often waiting ones of each side were let in. Each visitor remembers the number it came at.
+    /// How often waiting visitors of each side were admitted. Each visitor remembers this number from when it
+    /// arrived.
     admissions: [u64; 2],
 }
 
-/// What became of somebody at the door.
+/// The result of arriving.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Door {
     Entered,
-    /// Waits until its side was let in more often than this.
+    /// Waits until its side has been admitted more often than this.
     Waits(u64),
 }
 
@@ -68,7 +70,7 @@ impl Rooms {
         self.admissions[side as usize] > since
     }
 
-    /// Returns whether visitors who waited were let in.
+    /// Returns whether waiting visitors were admitted.
     pub(super) fn leave(&mut self) -> bool {
         self.occupants -= 1;
         if self.occupants > 0 {
@@ -117,7 +119,7 @@ impl Gate {
     }
 }
 
-/// Being in a room; dropping it leaves.
+/// A visit to a room, which ends when it is dropped.
 pub struct Visit<'a>(&'a Gate);
 
 impl Drop for Visit<'_> {

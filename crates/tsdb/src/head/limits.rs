@@ -1,4 +1,4 @@
-//! Bounds of the head at which new series are refused. Series that are there continue.
+//! Limits of the head at which new series are refused. Existing series continue.
 
 use std::sync::atomic::Ordering;
 
@@ -6,20 +6,20 @@ use ferula_storage::AppendError;
 
 use super::{Head, Index};
 
-/// Bounds of a head.
+/// Limits of a head.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Limits {
-    /// How many series there may be.
+    /// Maximum number of series.
     pub series: Option<u64>,
-    /// How many bytes they may take, as [`Head::bytes`] estimates it.
+    /// Maximum memory of series in bytes, as estimated by [`Head::bytes`].
     pub bytes: Option<u64>,
 }
 
-/// What a series takes in memory beside its labels: slot, open chunk, list of full chunks, an entry in a scraper's
+/// Memory of a series besides its labels: slot, open chunk, list of full chunks, an entry in a scraper's
 /// cache. Measured at 330 to 420 bytes with floats; the rest is for the allocator.
 const SERIES_BYTES: u64 = 512;
 
-/// The head takes no new series.
+/// The head accepts no new series.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum HeadFull {
     Series(u64),
@@ -40,7 +40,7 @@ fn bytes(index: &Index) -> u64 {
 }
 
 impl Head {
-    /// Whether there is room for one more series. A change is logged once, not for every series.
+    /// Checks whether there is space for one more series. Changes are logged once, not for every series.
     pub(super) fn check_limits(&self, index: &Index) -> Result<(), HeadFull> {
         let (series, bytes) = (index.series_count() as u64, bytes(index));
         let refused = match self.limits {
@@ -67,12 +67,12 @@ impl Head {
         Ok(())
     }
 
-    /// Bytes that the head takes in memory, estimated from the number of series and the length of their labels.
+    /// Estimated memory of the head in bytes, from the number of series and the size of their labels.
     pub fn bytes(&self) -> u64 {
         bytes(&self.index())
     }
 
-    /// The bounds; see [`Limits`].
+    /// The limits; see [`Limits`].
     pub(crate) fn limits(&self) -> Limits {
         self.limits
     }

@@ -1,4 +1,4 @@
-//! Samples of a series that came out of order: a few in memory, sorted, and chunks of those before them.
+//! Out-of-order samples of a series: a few sorted in memory, and chunks of earlier ones.
 
 use ferula_chunk::{
     Chunk, Encoding, Fit, FloatEncoding, FloatHistogramWriter, IntegerHistogramWriter, Xor2Chunk, XorChunk,
@@ -15,9 +15,9 @@ use crate::ids::{LogRef, TimeSpan};
 /// Out-of-order samples of one series.
 #[derive(Debug, Default)]
 pub struct OutOfOrder {
-    /// Rising times.
+    /// Sorted by timestamp.
     samples: Vec<OutOfOrderSample>,
-    /// Chunks in `chunks_head`; their times may overlap.
+    /// Chunks in `chunks_head`; their time ranges may overlap.
     full: Vec<FullChunk>,
 }
 
@@ -28,20 +28,17 @@ pub struct OutOfOrderSample {
     pub at: i64,
     /// Start timestamp, 0 for none.
     pub start: i64,
-    /// The value.
     pub value: OutOfOrderValue,
 }
 
 /// Value of an out-of-order sample.
 #[derive(Clone, Debug)]
 pub enum OutOfOrderValue {
-    /// A float.
     Float(f64),
-    /// A histogram.
     Histogram(HistogramValue),
 }
 
-/// The most samples of a chunk.
+/// Maximum number of samples in a chunk.
 const CHUNK_SAMPLES_MAX: usize = 1024;
 
 impl OutOfOrder {
@@ -50,7 +47,7 @@ impl OutOfOrder {
         self.samples.is_empty() && self.full.is_empty()
     }
 
-    /// Adds a sample. `false` when there is one of the same time in memory already.
+    /// Adds a sample. Returns `false` if there is already one with the same timestamp in memory.
     pub fn insert(&mut self, sample: OutOfOrderSample) -> bool {
         match self.samples.binary_search_by_key(&sample.at, |other| other.at) {
             Ok(_) => false,
@@ -82,12 +79,12 @@ impl OutOfOrder {
         places
     }
 
-    /// Adds a chunk that was found in `chunks_head` at start.
+    /// Adds a chunk that was found in `chunks_head` at the start.
     pub fn adopt(&mut self, chunk: FullChunk) {
         self.full.push(chunk);
     }
 
-    /// Forgets the samples in memory: according to the log they are in chunks.
+    /// Drops the samples in memory: according to the log, they are in chunks.
     pub fn forget_samples(&mut self) {
         self.samples.clear();
     }
@@ -110,13 +107,13 @@ impl OutOfOrder {
         self.full.iter().map(FullChunk::time_span).fold(in_memory, TimeSpan::cover)
     }
 
-    /// Forgets the first `chunks` chunks, which are in blocks now.
+    /// Drops the first `chunks` chunks, which are now in blocks.
     pub fn forget_chunks(&mut self, chunks: usize) {
         self.full.drain(..chunks.min(self.full.len()));
     }
 }
 
-/// Puts samples with rising times into columns.
+/// Converts samples in time order to columns.
 pub fn to_columns(samples: &[OutOfOrderSample], out: &mut SeriesSamples) {
     for sample in samples {
         match &sample.value {
@@ -148,7 +145,7 @@ fn push_start(starts: &mut Vec<i64>, before: usize, start: i64) {
     }
 }
 
-/// An encoder of neighbouring samples of one kind.
+/// An encoder for adjacent samples of one type.
 enum Writer {
     Float(XorChunk),
     Float2(Xor2Chunk),
@@ -156,7 +153,7 @@ enum Writer {
     FloatHistogram(FloatHistogramWriter),
 }
 
-/// Encodes samples with rising times, in as few chunks as their kinds and layouts need.
+/// Encodes samples in time order, in as few chunks as their types and layouts require.
 pub fn encode(samples: &[OutOfOrderSample], rules: &ChunkRules) -> Vec<Chunk> {
     let mut chunks = Vec::new();
     let mut open: Option<Writer> = None;
@@ -179,7 +176,7 @@ fn finish(writer: Writer) -> Option<Chunk> {
     }
 }
 
-/// Appends to the open chunk, or returns the one that the sample begins.
+/// Appends to the open chunk, or returns the new chunk that the sample begins.
 fn push(
     open: Option<&mut Writer>,
     at: i64,
@@ -232,7 +229,7 @@ fn push(
     }
 }
 
-/// Whether chunks of this encoding hold histograms.
+/// Whether chunks with this encoding contain histograms.
 pub fn holds_histograms(encoding: Encoding) -> bool {
     encoding.value_kind() != ferula_chunk::ValueKind::Float
 }

@@ -1,15 +1,15 @@
-//! Which snapshots still look at the past: they pin the moment they were taken, and what was removed after it stays
-//! until they are gone. Nobody waits; removal is tried again later.
+//! Snapshots that still read the past: they pin the moment at which they were taken, and what was removed
+//! after it stays until they are gone. Nothing waits; removal is retried later.
 
 use std::collections::BTreeMap;
 
 use super::sync::{Arc, Mutex, rank};
 
-/// The time between two changes that snapshots must not see half of. Larger ones are later.
+/// The time between two changes that snapshots must not see partially. Later moments are greater.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Moment(u64);
 
-/// Moments and how many snapshots hold each.
+/// Moments, and the number of snapshots that pin each.
 #[derive(Debug, Default)]
 pub struct Pins(Mutex<State, rank::Pins>);
 
@@ -19,7 +19,7 @@ struct State {
     held: BTreeMap<Moment, usize>,
 }
 
-/// Holds a moment until dropped.
+/// Pins a moment until dropped.
 #[derive(Debug)]
 pub struct Pin {
     pins: Arc<Pins>,
@@ -27,7 +27,7 @@ pub struct Pin {
 }
 
 impl Pins {
-    /// Holds the present.
+    /// Pins the present.
     pub fn pin(self: &Arc<Self>) -> Pin {
         let mut state = self.0.lock();
         let moment = state.now;
@@ -35,7 +35,7 @@ impl Pins {
         Pin { pins: self.clone(), moment }
     }
 
-    /// Ends the present and returns it. Pins taken from now on do not hold it.
+    /// Ends the present moment and returns it. Later pins do not hold it.
     pub fn advance(&self) -> Moment {
         let mut state = self.0.lock();
         let ended = state.now;
@@ -43,7 +43,7 @@ impl Pins {
         ended
     }
 
-    /// Whether nobody holds that moment or one before it.
+    /// Whether nothing pins that moment or an earlier one.
     pub fn is_past(&self, moment: Moment) -> bool {
         self.0.lock().held.first_key_value().is_none_or(|(oldest, _)| *oldest > moment)
     }

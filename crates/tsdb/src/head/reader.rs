@@ -1,9 +1,9 @@
 //! Reading the head as it was at one moment.
 //!
 //! 1. [`Head::select`] resolves matchers to series.
-//! 2. [`Head::freeze`] enters the freeze room of the gate, adds series that were made since, and notes how far every
-//!    series goes: no commit is half in what follows.
-//! 3. [`Head::read_row`] decodes up to there, outside the gate.
+//! 2. [`Head::freeze`] enters the freeze room of the gate, adds series that were created since, and records
+//!    the current end of every series: no commit is partially included.
+//! 3. [`Head::read_row`] decodes up to that end, outside of the gate.
 
 use std::cell::Cell;
 use std::io;
@@ -23,25 +23,26 @@ use crate::querier::columns::append_chunk;
 use crate::querier::merge::{merge_all, remove_ranges};
 
 thread_local! {
-    /// Room for the bytes of an open chunk, which are copied for every row: readers hold no lock while they decode.
+    /// A buffer for the bytes of an open chunk, which are copied for every row, because readers hold no lock
+    /// while they decode.
     static OPEN_CHUNK: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
 }
 
-/// Series that matchers were resolved to, before the cut.
+/// The result of resolving matchers, before the cut.
 #[derive(Debug, Default)]
 pub(crate) struct HeadSelection {
     slots: Vec<SlotId>,
-    /// Number of the first series that was made after the matchers were resolved.
+    /// Number of the first series created after the matchers were resolved.
     created: u64,
 }
 
-/// How far a series went at the moment of the cut.
+/// The end of a series at the moment of the cut.
 #[derive(Debug)]
 pub struct FrozenRow {
     slot: SlotId,
-    /// The chunk that was open …
+    /// The chunk that was open,
     chunk_number: u32,
-    /// … and how many samples it had.
+    /// and its number of samples.
     samples: u16,
     out_of_order: Option<Box<FrozenOutOfOrder>>,
 }
@@ -54,14 +55,14 @@ struct FrozenOutOfOrder {
 }
 
 impl HeadSelection {
-    /// How many series were found.
+    /// Number of series found.
     pub(crate) fn len(&self) -> usize {
         self.slots.len()
     }
 }
 
 impl FrozenRow {
-    /// What its out-of-order samples take, which are copies.
+    /// Memory of its out-of-order samples, which are copies.
     fn out_of_order_bytes(&self) -> usize {
         self.out_of_order.as_ref().map_or(0, |late| {
             size_of::<FrozenOutOfOrder>()
@@ -71,7 +72,7 @@ impl FrozenRow {
     }
 }
 
-/// Labels of many rows under one lock of the index.
+/// Reads labels of many rows under one lock of the index.
 pub(crate) struct RowLabels<'a>(ReadGuard<'a, Index, rank::Index>);
 
 impl RowLabels<'_> {
@@ -87,14 +88,14 @@ impl RowLabels<'_> {
 }
 
 impl Head {
-    /// Resolves the series that satisfy all matchers, by the caller's way to compare a value with a matcher.
+    /// Resolves the series that match all matchers, with the caller's comparison of values with matchers.
     pub(crate) fn select(&self, matchers: &[Matcher], compare: &Compare<'_>) -> HeadSelection {
         let index = self.index();
         HeadSelection { created: index.created_end(), slots: index.select_by(matchers, compare) }
     }
 
-    /// Takes one cut for all selections, each with its matchers and the span that will be read. Rows that cannot have
-    /// a sample in their span are left out; the others come in the order in which their series were made.
+    /// Makes one cut for all selections, each with its matchers and time span. Rows that cannot have a sample
+    /// in their span are left out; the others are in the order in which their series were created.
     pub(crate) fn freeze<'s>(
         &self,
         selections: impl Iterator<Item = (HeadSelection, &'s [Matcher], TimeSpan)>,
@@ -127,7 +128,7 @@ impl Head {
         slots.into_iter().filter_map(|slot| self.freeze_row(slot, span)).collect()
     }
 
-    /// Notes how far the series goes; `None` when no chunk of it can have a sample in the span.
+    /// Records the end of a series; `None` if none of its chunks can have a sample in the span.
     fn freeze_row(&self, slot: SlotId, span: TimeSpan) -> Option<FrozenRow> {
         let series = self.slots.lock(slot);
         let open = series.open_span().is_some_and(|open| open.overlaps(span));
@@ -149,7 +150,7 @@ impl Head {
         RowLabels(self.index())
     }
 
-    /// Sorted names of labels of series that satisfy the matchers.
+    /// Label names of matching series, sorted.
     pub(crate) fn label_names(&self, matchers: &[Matcher], compare: &Compare<'_>) -> Vec<String> {
         let index = self.index();
         if matchers.is_empty() {
@@ -159,7 +160,7 @@ impl Head {
         }
     }
 
-    /// Sorted values of a label of series that satisfy the matchers.
+    /// Values of a label of matching series, sorted.
     pub(crate) fn label_values(
         &self,
         name: &str,
@@ -174,8 +175,8 @@ impl Head {
         }
     }
 
-    /// Fills in the samples in the span that the series had at the moment of the cut; in-order ones only
-    /// from `head_min` on.
+    /// Adds the samples in the span that the series had at the moment of the cut; in-order samples only from
+    /// `head_min` on.
     pub(crate) fn read_row(
         &self,
         row: &FrozenRow,
@@ -191,7 +192,7 @@ impl Head {
         {
             let series = self.slots.lock(row.slot);
             for (number, chunk) in series.full_chunks() {
-                // Numbers wrap; the cut is never half of them away.
+                // Numbers wrap around, but the difference is always less than half of their range.
                 let ahead = number.wrapping_sub(row.chunk_number) as i32;
                 if ahead > 0 || chunk.max() < min || chunk.min > max {
                     continue;
@@ -231,7 +232,7 @@ impl Head {
             frozen.samples.iter().filter(|sample| span.contains(sample.at)).cloned().collect();
         let mut columns = SeriesSamples::default();
         to_columns(&inside, &mut columns);
-        // The first one wins where several have a sample.
+        // If several have a sample at the same time, the first one takes precedence.
         let mut sources = vec![std::mem::take(out), columns];
         for chunk in frozen.full.iter().rev() {
             let mut columns = SeriesSamples::default();
@@ -269,7 +270,7 @@ impl Head {
     }
 }
 
-/// Between out-of-order samples and their new neighbours nothing is known about resets.
+/// Nothing is known about counter resets between out-of-order samples and their new neighbours.
 fn forget_resets(samples: &mut SeriesSamples) {
     use ferula_model::CounterResetHint::{Gauge, Unknown};
     for value in &mut samples.histograms.values {

@@ -1,10 +1,11 @@
-//! Putting what the files hold back into an empty head.
+//! Restores an empty head from the content of the files.
 //!
-//! Here: what a record, a chunk or a series of a savepoint means for the head. Elsewhere: which files are read, in which
-//! order, and what is done about damage (`recovery`); reading them (`wal`, `head_chunks`, `savepoint`).
+//! Here: the effect of a record, a chunk or a savepoint's series on the head. Elsewhere: which files are
+//! read, in which order, and how damage is handled (`recovery`); reading them (`wal`, `head_chunks`,
+//! `savepoint`).
 //!
-//! Records come in the order of the log, and the same ones may come again: a sample that is not newer than what its
-//! series has is passed over.
+//! Records come in the order of the log, and may be repeated: a sample that is not newer than the last one of
+//! its series is skipped.
 
 mod ref_table;
 mod saved;
@@ -30,44 +31,44 @@ use crate::wal::record::{LoggedHistogram, LoggedSample, LoggedSeries, RecordKind
 use ref_table::{REF_MAX, RefTable, RefTarget};
 pub(crate) use saved::SavedSeriesError;
 
-/// A replay into an empty head; the head hands it out.
+/// A replay into an empty head, created by the head.
 pub(crate) struct Replay<'a> {
     head: &'a mut Head,
-    /// In-order samples before this are in blocks.
+    /// In-order samples before this time are in blocks.
     floor: i64,
     rules: ChunkRules,
     slots: RefTable,
-    /// Chunks of `chunks_head` whose series has not come yet.
+    /// Chunks of `chunks_head` whose series has not been read yet.
     chunks: HashMap<LogRef, Vec<LoadedChunk>>,
-    /// Out-of-order chunks that the out-of-order log has not mentioned yet, by place.
+    /// Out-of-order chunks that the out-of-order log has not mentioned yet, by position.
     unmarked: HashMap<u64, (SlotId, FullChunk)>,
-    /// Refs of a label set beside the first one, and the newest time at which one was used.
+    /// Additional refs of label sets, and the newest time at which each was used.
     extra_refs: HashMap<LogRef, ExtraRef>,
-    /// Of a savepoint: refs beside the first one of a label set that was not brought back yet, by that first one.
+    /// From a savepoint: additional refs of label sets that have not been restored yet, by their first ref.
     waiting_refs: HashMap<LogRef, Vec<LogRef>>,
     done: Replayed,
     in_order: TimeSpan,
     out_of_order: TimeSpan,
     /// The newest file of `chunks_head` that a marker names.
     newest_marker: u32,
-    /// The largest ref that anything names. A new series must not get one that old samples or chunks name, though
-    /// their own series may be gone.
+    /// The largest ref in any file. A new series must not get a ref that old samples or chunks use, even if
+    /// their own series is gone.
     newest_ref: u64,
 }
 
-/// What a replay did.
+/// Statistics of a replay.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Replayed {
-    /// Samples that were put into the head.
+    /// Samples added to the head.
     pub samples: u64,
-    /// Records that named a series the log does not have (any more).
+    /// Records that refer to a series that is not (or no longer) in the log.
     pub unknown_series: u64,
-    /// Series that came from a savepoint.
+    /// Series restored from a savepoint.
     pub saved_series: u64,
 }
 
 impl Head {
-    /// Begins a replay into this head, which is empty. `chunks` are those that `chunks_head` has.
+    /// Begins a replay into this empty head. `chunks` are those in `chunks_head`.
     pub(crate) fn replay(&mut self, chunks: Vec<LoadedChunk>) -> Replay<'_> {
         for chunk in chunks.iter().filter(|chunk| chunk.out_of_order) {
             self.chunks.note_out_of_order(chunk.place, chunk.min);
@@ -91,11 +92,11 @@ impl Head {
         }
     }
 
-    /// The slot of the series with these labels, made under `log_ref` if there is none; and whether it was made. What
-    /// is in the log already was taken once, and is taken again, whatever the limits are.
+    /// The slot of the series with these labels, which is created under `log_ref` if necessary, and whether
+    /// it was created. What is already in the log is accepted again, whatever the limits are.
     ///
     /// # Errors
-    /// When there are more series than any head can hold.
+    /// There are more series than a head can hold.
     fn bring_back<'l>(
         &mut self,
         labels: impl ExactSizeIterator<Item = (&'l str, &'l str)> + Clone,
@@ -115,7 +116,7 @@ impl Head {
         Ok((slot, made))
     }
 
-    /// Forgets all series that were brought back.
+    /// Removes all restored series.
     fn clear(&mut self) {
         self.slots = Slots::default();
         *self.index.get_mut() = Default::default();
@@ -128,12 +129,12 @@ impl Head {
 }
 
 impl Replay<'_> {
-    /// The rules for chunks, which a savepoint must have been taken with.
+    /// The rules for chunks, which must be the same as when a savepoint was taken.
     pub fn rules(&self) -> &ChunkRules {
         &self.rules
     }
 
-    /// Series that a savepoint has brought back so far.
+    /// Number of series restored from a savepoint so far.
     pub fn saved_series_count(&self) -> u64 {
         self.done.saved_series
     }
@@ -143,7 +144,8 @@ impl Replay<'_> {
         self.head.exemplars.lock().capacity() > 0
     }
 
-    /// Takes exemplars, in the order in which they came. One that is out of order was refused before, and is again.
+    /// Adds exemplars in the order of their arrival. Out-of-order ones were refused before, and are refused
+    /// again.
     pub fn exemplars(&mut self, exemplars: impl IntoIterator<Item = (LabelSet, Exemplar)>) {
         let stored = self.head.exemplars.get_mut();
         for (labels, exemplar) in exemplars {
@@ -151,19 +153,19 @@ impl Replay<'_> {
         }
     }
 
-    /// Notes that something names this ref.
+    /// Records that this ref is used somewhere.
     pub fn note_ref(&mut self, log_ref: LogRef) {
         if log_ref.get() < REF_MAX {
             self.newest_ref = self.newest_ref.max(log_ref.get());
         }
     }
 
-    /// Sets the head's times, and returns what was done.
+    /// Sets the head's times and returns statistics.
     ///
     /// # Errors
-    /// When the disk refuses.
+    /// The disk failed.
     pub fn finish(self) -> io::Result<Replayed> {
-        // A file that was lost must not come back under its number: a marker would take a new chunk for an old one.
+        // A lost file's number must not be reused: a marker would confuse a new chunk with an old one.
         self.head.chunks.reserve(self.newest_marker)?;
         self.head.next_ref.fetch_max(self.newest_ref + 1, Ordering::SeqCst);
         self.head.times.cover_in_order(self.in_order);
@@ -175,7 +177,7 @@ impl Replay<'_> {
         Ok(self.done)
     }
 
-    /// Takes a record of the log.
+    /// Processes a record of the log.
     pub fn record(&mut self, kind: RecordKind, records: &Records) {
         match kind {
             RecordKind::Series => records.series.iter().for_each(|series| self.series(series)),
@@ -202,7 +204,8 @@ impl Replay<'_> {
                 let exemplars = self.head.exemplars.get_mut();
                 for logged in &records.exemplars {
                     if let Some(RefTarget { slot, .. }) = self.slots.get(logged.series) {
-                        // One that is out of order was refused before it was logged twice; leave it out again.
+                        // An out-of-order sample was refused before, although it is in the log; skip it
+                        // again.
                         let _ = exemplars.add(&index.label_set(slot), logged.exemplar.clone());
                     }
                 }
@@ -223,7 +226,7 @@ impl Replay<'_> {
         if logged.labels.is_empty() || self.slots.get(logged.series).is_some() {
             return;
         }
-        // More than any head can hold: what follows of the series counts as unknown.
+        // More than a head can hold: further records of the series count as unknown.
         let Ok((slot, made)) = self.head.bring_back(logged.labels.iter(), logged.series) else { return };
         if !made {
             let first = self.head.slots.get_mut(slot).log_ref;
@@ -255,10 +258,10 @@ impl Replay<'_> {
         self.head.metrics.chunks.inc();
     }
 
-    /// Takes the chunks of a series that were written before a marked one and that the log does not mention, as far as the
-    /// log still has their samples: a backup, or a cut that failed, moves samples to chunks without a marker. The marker makes
-    /// all samples that were read so far give way to chunks, so these must be among them. A chunk whose samples are in blocks
-    /// has none left in the log.
+    /// Adopts the chunks of a series that were written before a marked one and that the log does not mention,
+    /// as far as the log still has their samples: a backup or a failed cut moves samples to chunks without a
+    /// marker. With the marker, chunks replace all samples that were read so far, so these chunks must be
+    /// included. A chunk whose samples are in blocks has none left in the log.
     fn adopt_unmarked_before(&mut self, log_ref: LogRef, marked: u64) {
         let Some(RefTarget { slot, .. }) = self.slots.get(log_ref) else { return };
         let Some(late) = &self.head.slots.get_mut(slot).out_of_order else { return };
@@ -285,8 +288,9 @@ impl Replay<'_> {
         }
     }
 
-    /// Ends the out-of-order log. If it was read `whole`, out-of-order chunks that it does not mention are left out: their
-    /// samples are in blocks, or still in the log itself. Otherwise what is missing may have been about them.
+    /// Ends the out-of-order log. If it was read completely (`whole`), out-of-order chunks that it does not
+    /// mention are dropped: their samples are in blocks, or still in the log itself. Otherwise, the missing
+    /// part may have mentioned them.
     pub fn out_of_order_log_ends(&mut self, whole: bool) {
         let mut unmarked: Vec<(u64, (SlotId, FullChunk))> = self.unmarked.drain().collect();
         if !whole {
@@ -295,7 +299,7 @@ impl Replay<'_> {
         }
     }
 
-    /// The slot for samples of a ref, if it has one. Notes that the ref was used.
+    /// The slot for samples of a ref, if it has one. Records that the ref was used.
     fn place_of(&mut self, log_ref: LogRef, at: i64) -> Option<RefTarget> {
         let Some(place) = self.slots.get(log_ref) else {
             self.done.unknown_series += 1;
@@ -343,7 +347,7 @@ impl Replay<'_> {
             return;
         }
         let Some(place) = self.place_of(sample.series, at) else { return };
-        // The log may be anybody's: a histogram that contradicts itself is not worth a start.
+        // The log may come from any program: an inconsistent histogram must not prevent the start.
         if at <= place.done_to || !is_sound(&sample.value) {
             return;
         }
@@ -364,7 +368,7 @@ impl Replay<'_> {
         }
     }
 
-    /// Takes a record of the out-of-order log.
+    /// Processes a record of the out-of-order log.
     pub fn out_of_order_record(&mut self, kind: RecordKind, records: &Records) {
         if kind == RecordKind::MmapMarkers {
             for marker in &records.markers {
@@ -413,7 +417,7 @@ impl Replay<'_> {
     }
 }
 
-/// The samples before a marker are in a chunk, if that chunk was found; otherwise they stay.
+/// The samples before a marker are in a chunk. If that chunk was not found, they are kept.
 fn forget_moved(out_of_order: &mut OutOfOrder, chunk: u64) {
     if chunk != 0 && out_of_order.full_chunks().iter().any(|full| full.place.number() == chunk) {
         out_of_order.forget_samples();
@@ -428,8 +432,8 @@ fn by_series(chunks: Vec<LoadedChunk>) -> HashMap<LogRef, Vec<LoadedChunk>> {
     by_series
 }
 
-/// Whether spans and buckets agree. A schema that is set apart for coarser resolutions is taken, as Prometheus does,
-/// though nothing of today appends it.
+/// Whether spans and buckets are consistent. A schema that is reserved for coarser resolutions is accepted,
+/// as in Prometheus, although currently nothing writes it.
 fn is_sound(value: &HistogramValue) -> bool {
     match (value.validate(), value) {
         (Ok(()), _) => true,

@@ -1,28 +1,29 @@
-//! How the head writes samples: when a chunk is full, and in which encodings.
+//! How the head encodes samples: when a chunk is full, and in which encodings.
 //!
-//! Everything is fixed when the database is opened, but for the encoding of floats, which a reload of the configuration may
-//! change; a commit goes by one value of it from its beginning to its end.
+//! Everything is fixed when the database is opened, except for the encoding of floats, which a configuration
+//! reload may change. A commit uses one value of it throughout.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use ferula_chunk::FloatEncoding;
 
-/// What decides how a sample goes into a chunk; see [`super::Series`].
+/// Determines how a sample is added to a chunk; see [`super::Series`].
 #[derive(Clone, Copy, Debug)]
 pub struct ChunkRules {
-    /// Chunks end where a range of this length ends, in milliseconds.
+    /// Chunks end at multiples of this range, in milliseconds.
     pub range: i64,
-    /// Samples that a chunk of floats should have.
+    /// Target number of samples in a chunk of floats.
     pub samples: u16,
     /// The encoding of new chunks of floats.
     pub floats: FloatEncoding,
-    /// Start timestamps are kept: a chunk of floats that has none must not continue when the encoding changes.
+    /// Whether start timestamps are kept: a chunk of floats without them must not continue when the encoding
+    /// changes.
     pub start_timestamps: bool,
-    /// New chunks of histograms are of the encodings that have start timestamps.
+    /// Whether new chunks of histograms use the encodings with start timestamps.
     pub histogram_starts: bool,
 }
 
-/// The rules of a head, and the part of them that may change.
+/// The rules of a head, including the part that may change.
 #[derive(Debug)]
 pub(crate) struct Rules {
     first: ChunkRules,
@@ -30,12 +31,12 @@ pub(crate) struct Rules {
 }
 
 impl Rules {
-    /// Rules that are `first` until something is changed.
+    /// Creates rules that initially equal `first`.
     pub fn new(first: ChunkRules) -> Self {
         Rules { first, xor2: AtomicBool::new(first.floats == FloatEncoding::Xor2) }
     }
 
-    /// The rules of this moment.
+    /// The current rules.
     pub fn now(&self) -> ChunkRules {
         ChunkRules { floats: self.floats(), ..self.first }
     }
@@ -55,7 +56,7 @@ impl Rules {
         if self.xor2.load(Ordering::Relaxed) { FloatEncoding::Xor2 } else { FloatEncoding::Xor }
     }
 
-    /// Changes the encoding of new chunks of floats.
+    /// Sets the encoding of new chunks of floats.
     pub fn set_floats(&self, encoding: FloatEncoding) {
         self.xor2.store(encoding == FloatEncoding::Xor2, Ordering::Relaxed);
     }

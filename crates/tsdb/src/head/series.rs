@@ -1,7 +1,8 @@
-//! One series of the head: its open chunk, its full chunks, and the rules by which a chunk is full.
+//! One series of the head: its open chunk, its full chunks, and the rules that determine when a chunk is
+//! full.
 //!
-//! Always true: timestamps of in-order samples rise strictly; chunks do not cross the end of their chunk range;
-//! a full chunk never changes; chunk number `chunk_number` is the open one.
+//! Always true: timestamps of in-order samples are strictly ascending; chunks do not extend past the end of
+//! their chunk range; a full chunk never changes; chunk number `chunk_number` is the open one.
 
 mod reopen;
 
@@ -23,11 +24,11 @@ use crate::head_chunks::format::StoredChunk;
 use crate::ids::{LogRef, TimeSpan};
 pub use reopen::Reopened;
 
-/// XOR chunks are not appended to when larger; no sample takes them over 1024 bytes then.
+/// Larger XOR chunks get no more samples, so that no sample makes them exceed 1024 bytes.
 const XOR_BYTES_MAX: usize = 1024 - XorWriter::SAMPLE_BYTES_MAX;
-/// Histogram chunks should have about this many bytes …
+/// Histogram chunks should have about this many bytes,
 const HISTOGRAM_BYTES: usize = 1024;
-/// … and at least this many samples.
+/// but at least this many samples.
 const HISTOGRAM_SAMPLES_MIN: u16 = 10;
 
 /// A series. One lives in each used slot.
@@ -37,24 +38,25 @@ pub struct Series {
     pub log_ref: LogRef,
     /// How often the slot was used before.
     pub generation: u32,
-    /// Samples and handles of appenders that have not committed yet; while there are any, the series stays.
+    /// Number of uncommitted samples and handles of appenders; while there are any, the series stays.
     pub pending: u32,
     /// Whether the slot holds a living series.
     pub alive: bool,
-    /// It was made while the head runs, and no commit has put anything into it so far.
+    /// Whether it was created at run time, and no commit has added anything to it so far.
     pub unused: bool,
-    /// Number of the open chunk: how many chunks were full before it.
+    /// Number of the open chunk, which equals the number of full chunks before it.
     pub chunk_number: u32,
     open: Open,
     payload: Payload,
-    /// Time of the first sample of the open chunk. While there is no sample: samples up to this time are out of order.
+    /// Timestamp of the first sample of the open chunk. Without samples: samples up to this time are out of
+    /// order.
     open_min: i64,
-    /// A sample at or after this time begins another chunk.
+    /// A sample at or after this time begins a new chunk.
     next_at: i64,
-    /// The end of an open histogram chunk was predicted.
+    /// Whether the end of an open histogram chunk has been predicted.
     predicted: bool,
     full: Box<[FullChunk]>,
-    /// Samples that came out of order, if any did.
+    /// Out-of-order samples, if there are any.
     pub out_of_order: Option<Box<OutOfOrder>>,
 }
 
@@ -63,43 +65,43 @@ enum Open {
     #[default]
     None,
     Float(XorWriter),
-    /// In XOR2, with time and value of the last sample.
+    /// In XOR2, with timestamp and value of the last sample.
     Float2(Box<Xor2Chunk>, i64, f64),
     Histogram(Box<IntegerHistogramWriter>, Arc<Histogram>),
     FloatHistogram(Box<FloatHistogramWriter>, Arc<FloatHistogram>),
 }
 
-/// Where a sample goes.
+/// Where a sample is added.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Placement {
-    /// Behind the others.
+    /// After all others.
     InOrder,
-    /// Between the others.
+    /// Between others.
     OutOfOrder,
-    /// It is the newest one again.
+    /// It repeats the newest one.
     Repeated,
 }
 
-/// Up to which times samples are taken.
+/// The times for which samples are accepted.
 #[derive(Clone, Copy, Debug)]
 pub struct Bounds {
     /// In-order samples must not be older.
     pub min_valid: i64,
     /// The newest sample of the head.
     pub head_max: i64,
-    /// How far back out-of-order samples may be; 0 for not at all.
+    /// How old out-of-order samples may be; 0 disables them.
     pub out_of_order_window: i64,
-    /// This sample is refused where another would go between the others.
+    /// Whether this sample is refused if it would be inserted between others.
     pub in_order_only: bool,
 }
 
 impl Bounds {
-    /// The same for a sample that is refused where it would go between others.
+    /// The same bounds for a sample that is refused if it would be inserted between others.
     pub fn in_order(self) -> Self {
         Bounds { in_order_only: true, ..self }
     }
 
-    /// The sample cannot go behind the others: out of order, or refused.
+    /// The outcome for a sample that is not the newest: out of order, or refused.
     fn late(&self, at: i64) -> Result<Placement, AppendError> {
         if self.out_of_order_window > 0 {
             if at >= self.head_max.saturating_sub(self.out_of_order_window) {
@@ -116,7 +118,7 @@ impl Bounds {
 }
 
 impl Series {
-    /// The newest in-order sample's time, if there is a sample.
+    /// Timestamp of the newest in-order sample, if there is one.
     pub fn last(&self) -> Option<i64> {
         match &self.open {
             Open::None => self.full.last().map(FullChunk::max),
@@ -127,7 +129,7 @@ impl Series {
         }
     }
 
-    /// The oldest in-order sample's time, if there is a sample.
+    /// Timestamp of the oldest in-order sample, if there is one.
     pub fn first(&self) -> Option<i64> {
         match (self.full.first(), &self.open) {
             (Some(chunk), _) => Some(chunk.min),
@@ -136,7 +138,7 @@ impl Series {
         }
     }
 
-    /// The kind of the newest sample.
+    /// Type of the newest sample.
     pub fn last_kind(&self) -> Option<ValueKind> {
         match &self.open {
             Open::None => None,
@@ -146,7 +148,7 @@ impl Series {
         }
     }
 
-    /// How many buckets the newest sample has, if it is a histogram.
+    /// Number of buckets of the newest sample, if it is a histogram.
     pub fn last_buckets(&self) -> Option<usize> {
         match &self.open {
             Open::Histogram(_, last) => Some(last.positive_buckets.len() + last.negative_buckets.len()),
@@ -155,7 +157,7 @@ impl Series {
         }
     }
 
-    /// The newest sample if it is a float.
+    /// The newest sample, if it is a float.
     pub fn last_float(&self) -> Option<(i64, f64)> {
         match &self.open {
             Open::Float(writer) => Some((writer.last_timestamp(), writer.last_value())),
@@ -164,7 +166,8 @@ impl Series {
         }
     }
 
-    /// The newest sample's value, or its sum if it is a histogram: where a staleness marker would be.
+    /// The value of the newest sample, or the sum if it is a histogram: this is where a staleness marker is
+    /// found.
     pub fn last_value(&self) -> Option<f64> {
         match &self.open {
             Open::None => None,
@@ -175,19 +178,19 @@ impl Series {
         }
     }
 
-    /// For a new series that was there before: samples up to this time are out of order.
+    /// For a new series that existed before: samples up to this time are out of order.
     pub fn goes_on_after(&mut self, end: i64) {
         self.open_min = end;
     }
 
-    /// Whether a float would be taken, and where it would go.
+    /// Whether a float is accepted, and where it is added.
     pub fn check_float(&self, at: i64, value: f64, bounds: &Bounds) -> Result<Placement, AppendError> {
         self.check(at, bounds, |series| {
             series.last_float().is_some_and(|(_, last)| last.to_bits() == value.to_bits())
         })
     }
 
-    /// Whether a histogram would be taken, and where it would go.
+    /// Whether a histogram is accepted, and where it is added.
     pub fn check_histogram(
         &self,
         at: i64,
@@ -209,7 +212,7 @@ impl Series {
     ) -> Result<Placement, AppendError> {
         if at >= bounds.min_valid {
             let Some(last) = self.last() else {
-                // Also the start of a chunk that is gone, which is older than all that is taken.
+                // Including the start of a removed chunk, which is older than everything that is accepted.
                 return if at > self.open_min || self.open_min == 0 {
                     Ok(Placement::InOrder)
                 } else {
@@ -230,7 +233,7 @@ impl Series {
         bounds.late(at)
     }
 
-    /// Appends a float that `check_float` found in order. Returns whether it began a chunk.
+    /// Appends a float that `check_float` found to be in order. Returns whether it began a new chunk.
     pub fn append_float(
         &mut self,
         at: i64,
@@ -253,7 +256,7 @@ impl Series {
         began
     }
 
-    /// Makes the open chunk one that takes the float.
+    /// Makes sure that the open chunk can take the float.
     fn prepare_float(&mut self, at: i64, rules: &ChunkRules, store: &Store) -> bool {
         let (encoding, state) = match &self.open {
             Open::Float(writer) => (FloatEncoding::Xor, Some((writer.len(), writer.byte_len()))),
@@ -262,7 +265,7 @@ impl Series {
             }
             _ => (rules.floats, None),
         };
-        // Without start timestamps, a chunk continues in the encoding that it was begun in.
+        // Without start timestamps, a chunk continues in the encoding with which it was begun.
         let state = state.filter(|_| encoding == rules.floats || !rules.start_timestamps);
         if let Some((samples, _)) = state.filter(|(_, bytes)| *bytes <= XOR_BYTES_MAX) {
             if samples == rules.samples / 4 {
@@ -280,7 +283,7 @@ impl Series {
         true
     }
 
-    /// Appends a histogram that `check_histogram` found in order. Returns whether it began a chunk.
+    /// Appends a histogram that `check_histogram` found to be in order. Returns whether it began a new chunk.
     pub fn append_histogram(
         &mut self,
         at: i64,
@@ -325,7 +328,7 @@ impl Series {
         }
     }
 
-    /// Whether the open chunk cannot take a histogram at this time, by its kind, size or range.
+    /// Whether the open chunk cannot take a histogram at this time, because of its type, size or range.
     fn histogram_chunk_full(&mut self, at: i64, value: &HistogramValue, rules: &ChunkRules) -> bool {
         let (samples, bytes) = match (&self.open, value) {
             (Open::Histogram(writer, _), HistogramValue::Integer(_)) => (writer.len(), writer.byte_len()),
@@ -375,7 +378,7 @@ impl Series {
         self.full = full.into_boxed_slice();
     }
 
-    /// Adds a chunk that was found in `chunks_head` at start, if it follows what is there.
+    /// Adds a chunk that was found in `chunks_head` at the start, if it follows the existing ones.
     pub fn adopt(&mut self, chunk: FullChunk) -> bool {
         if !matches!(self.open, Open::None) || self.last().is_some_and(|last| chunk.min <= last) {
             return false;
@@ -392,7 +395,8 @@ impl Series {
         Some((encoding, samples, data))
     }
 
-    /// Puts the bytes of the open chunk into `data`, replacing what it holds; returns encoding and number of samples.
+    /// Writes the bytes of the open chunk to `data`, replacing its content; returns encoding and number of
+    /// samples.
     pub fn open_into(&self, data: &mut Vec<u8>) -> Option<(Encoding, u16)> {
         data.clear();
         match &self.open {
@@ -417,7 +421,7 @@ impl Series {
         }
     }
 
-    /// Samples in the open chunk.
+    /// Number of samples in the open chunk.
     pub fn open_samples(&self) -> u16 {
         match &self.open {
             Open::None => 0,
@@ -449,12 +453,12 @@ impl Series {
         self.full.iter().enumerate().map(move |(index, chunk)| (first.wrapping_add(index as u32), chunk))
     }
 
-    /// How many chunks there are, the open one included.
+    /// Number of chunks, including the open one.
     pub fn chunk_count(&self) -> usize {
         self.full.len() + usize::from(!matches!(self.open, Open::None))
     }
 
-    /// Forgets chunks whose samples are all before `min`. Returns how many.
+    /// Drops chunks whose samples are all before `min`. Returns their number.
     pub fn truncate(&mut self, min: i64) -> usize {
         let before = self.chunk_count();
         if self.full.first().is_some_and(|chunk| chunk.max() < min) {
@@ -469,7 +473,7 @@ impl Series {
         before - self.chunk_count()
     }
 
-    /// Forgets all in-order samples. Returns how many chunks they were in.
+    /// Drops all in-order samples. Returns the number of their chunks.
     pub fn forget_samples(&mut self) -> usize {
         let chunks = self.chunk_count();
         self.full = Box::default();
@@ -485,20 +489,20 @@ impl Series {
     }
 }
 
-/// End of the chunk range that `at` lies in. Rounds towards zero, as Prometheus does.
+/// End of the chunk range that contains `at`. As in Prometheus, rounds towards zero.
 pub fn range_end(at: i64, range: i64) -> i64 {
     (at / range).saturating_mul(range).saturating_add(range)
 }
 
-/// Where a chunk should end so that the chunks up to `max` have about equally many samples, if it is now
-/// full by one part in `ratio_to_full`.
+/// Where a chunk should end so that the chunks up to `max` have about equally many samples, if it is now full
+/// to one part in `ratio_to_full`.
 fn chunk_end(start: i64, current: i64, max: i64, ratio_to_full: f64) -> i64 {
     let rest = max.saturating_sub(start) as f64;
     let chunks = rest / ((current.saturating_sub(start).saturating_add(1)) as f64 * ratio_to_full);
     if chunks <= 1.0 { max } else { (start as f64 + rest / chunks.floor()) as i64 }
 }
 
-/// The staleness marker as a histogram of the same kind as `kind`.
+/// The staleness marker as a histogram of the same type as `kind`.
 pub fn stale_histogram(kind: ValueKind) -> Option<HistogramValue> {
     let sum = ferula_model::value::STALE_NAN;
     match kind {
@@ -512,5 +516,5 @@ pub fn stale_histogram(kind: ValueKind) -> Option<HistogramValue> {
     }
 }
 
-// Kept small on purpose: there is one per active series.
+// Kept small deliberately: there is one per active series.
 const _: () = assert!(size_of::<Series>() <= 144);

@@ -1,4 +1,4 @@
-//! Slots for series: memory that never moves, found by number without a lock.
+//! Slots for series: memory that never moves, and is found by number without a lock.
 
 use std::sync::OnceLock;
 
@@ -8,15 +8,15 @@ use super::series::Series;
 use super::sync::{Mutex, MutexGuard, rank};
 use crate::ids::SlotId;
 
-/// Slots of a slab; those of the first slabs double up to this, so that a small head stays small.
+/// Number of slots in a slab. The first slabs double up to this, so that a small head stays small.
 const SLAB_SLOTS: usize = 4096;
 const FIRST_SLAB_SLOTS: usize = 64;
 const GROWING_SLABS: usize = (SLAB_SLOTS / FIRST_SLAB_SLOTS).trailing_zeros() as usize;
-/// Slots of the slabs that double.
+/// Total number of slots in the slabs that double.
 const GROWING_SLOTS: usize = FIRST_SLAB_SLOTS * ((1 << GROWING_SLABS) - 1);
 const SHELF_SLABS: usize = 128;
 const SHELVES: usize = 128;
-/// A head cannot have more series.
+/// Maximum number of series in a head.
 pub const SLOTS_MAX: usize = SLAB_SLOTS * (SHELF_SLABS * SHELVES - GROWING_SLABS) + GROWING_SLOTS;
 
 type Slab = Box<[Mutex<Series, rank::Slot>]>;
@@ -37,7 +37,7 @@ impl Default for Slots {
 
 struct Shelf(Box<[OnceLock<Slab>]>);
 
-/// Number of the slab that has the slot, its length, and the slot's place in it.
+/// Number of the slot's slab, its length, and the slot's index in it.
 fn place(slot: SlotId) -> (usize, usize, usize) {
     let slot = slot.index();
     if slot >= GROWING_SLOTS {
@@ -53,13 +53,13 @@ fn place(slot: SlotId) -> (usize, usize, usize) {
 struct Free {
     /// Slots that were used before.
     slots: Vec<SlotId>,
-    /// The first that was never used.
+    /// The first slot that was never used.
     next: u32,
     reused: bool,
 }
 
 impl Slots {
-    /// A slot that holds no series; `None` when there is none left.
+    /// A free slot; `None` if there is none left.
     pub fn take(&self) -> Option<SlotId> {
         let mut free = self.free.lock();
         if let Some(slot) = free.slots.pop() {
@@ -79,22 +79,22 @@ impl Slots {
         Some(slot)
     }
 
-    /// Returns slots, for other series.
+    /// Frees slots for other series.
     pub fn give_back(&self, slots: &[SlotId]) {
         self.free.lock().slots.extend_from_slice(slots);
     }
 
-    /// How many slots were ever given out: those with smaller numbers can be asked for.
+    /// Number of slots assigned so far: smaller slot numbers are valid.
     pub fn count(&self) -> u32 {
         self.free.lock().next
     }
 
-    /// Every slot that was ever given out, as of now.
+    /// Every slot assigned so far.
     pub fn all(&self) -> impl Iterator<Item = SlotId> + use<> {
         (0..self.count()).map(SlotId::new)
     }
 
-    /// Whether series may be in slots out of the order in which they were made.
+    /// Whether the order of slots may differ from the order in which series were created.
     pub fn reused(&self) -> bool {
         self.free.lock().reused
     }
@@ -102,30 +102,30 @@ impl Slots {
     /// The series in a slot, locked.
     ///
     /// # Panics
-    /// When `take` never gave out the slot.
+    /// `take` never returned the slot.
     pub fn lock(&self, slot: SlotId) -> SeriesGuard<'_> {
-        self.get(slot).expect("the slot was given out")
+        self.get(slot).expect("the slot was assigned")
     }
 
-    /// The series in a slot, for a caller that has the slots to itself.
+    /// The series in a slot, for a caller with exclusive access to the slots.
     ///
     /// # Panics
-    /// When `take` never gave out the slot.
+    /// `take` never returned the slot.
     pub fn get_mut(&mut self, slot: SlotId) -> &mut Series {
         let (slab, _, at) = place(slot);
-        let shelf = self.shelves[slab / SHELF_SLABS].get_mut().expect("the slot was given out");
-        let slab = shelf.0[slab % SHELF_SLABS].get_mut().expect("the slot was given out");
+        let shelf = self.shelves[slab / SHELF_SLABS].get_mut().expect("the slot was assigned");
+        let slab = shelf.0[slab % SHELF_SLABS].get_mut().expect("the slot was assigned");
         slab[at].get_mut()
     }
 
-    /// The series in a slot, locked; `None` when there is no such slot.
+    /// The series in a slot, locked; `None` if the slot does not exist.
     pub fn get(&self, slot: SlotId) -> Option<SeriesGuard<'_>> {
         let (slab, _, at) = place(slot);
         let shelf = self.shelves.get(slab / SHELF_SLABS)?.get()?;
         Some(shelf.0[slab % SHELF_SLABS].get()?.get(at)?.lock())
     }
 
-    /// The series of a handle, locked; `None` when it is gone.
+    /// The series of a handle, locked; `None` if it was removed.
     pub fn resolve(&self, series: SeriesRef) -> Option<(SlotId, SeriesGuard<'_>)> {
         let (slot, generation) = split(series);
         let found = self.get(slot)?;
@@ -133,7 +133,7 @@ impl Slots {
     }
 }
 
-/// The handle of a series: slot and generation. Refs in the log are another matter.
+/// The handle of a series: slot and generation. It is unrelated to refs in the log.
 pub fn handle(slot: SlotId, generation: u32) -> SeriesRef {
     SeriesRef::new(u64::from(generation) << 32 | (u64::from(slot.get()) + 1))
         .expect("the slot's number plus one is not 0")
@@ -152,7 +152,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_slot_has_a_place_of_its_own() {
+    fn every_slot_has_its_own_memory() {
         let mut expected = (0, 0);
         for slot in (0..3 * SLAB_SLOTS as u32).map(SlotId::new) {
             let (slab, slots, at) = place(slot);

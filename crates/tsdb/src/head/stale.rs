@@ -1,7 +1,8 @@
-//! Series that have ended: their newest sample is a staleness marker, and nothing came out of order.
+//! Series that have ended: their newest sample is a staleness marker, and they have no out-of-order samples.
 //!
-//! Those that left the head are remembered by a hash of their labels and the time of their end: one that comes back must
-//! not take older samples in order, because the log still has those from before, and a start reads them first.
+//! Series that left the head are remembered by a hash of their labels and their end time. One that returns
+//! must not accept older samples in order, because the log still has the earlier ones, and a start reads
+//! those first.
 
 use std::collections::HashMap;
 use std::hash::Hasher;
@@ -13,12 +14,12 @@ use super::histogram_count::HistogramCount;
 use super::{ExtraRef, Head, Series};
 use crate::ids::{LogRef, SlotId};
 
-/// A series that had ended when it was looked at.
+/// A series that had ended when it was checked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct StaleSeries {
     slot: SlotId,
     log_ref: LogRef,
-    /// Time of the marker.
+    /// Timestamp of the marker.
     last: i64,
 }
 
@@ -28,7 +29,7 @@ impl StaleSeries {
         self.slot
     }
 
-    /// The series in a slot, if it has ended and nobody is about to append to it.
+    /// The series in a slot, if it has ended and no appender is about to append to it.
     fn of(slot: SlotId, series: &Series) -> Option<Self> {
         let ended = series.alive
             && series.pending == 0
@@ -39,13 +40,15 @@ impl StaleSeries {
     }
 }
 
-/// The ends of series that have left, by the hash of their labels, for as long as the log has samples of theirs. Two
-/// label sets of the same hash would share the later end, which costs a new series that is older than it at worst.
+/// The end times of removed series, by the hash of their labels, for as long as the log has samples of them.
+/// Two label sets with the same hash share the later end; at worst, a new series loses samples that are older
+/// than it.
 #[derive(Debug, Default)]
 pub(crate) struct Departed(HashMap<u64, i64>);
 
 impl Departed {
-    /// The hash of labels: XXH64 of all names and values, each with a byte 255 behind it. It stands in savepoints.
+    /// The hash of labels: XXH64 of all names and values, each followed by a byte 255. It is stored in
+    /// savepoints.
     pub fn hash<'l>(labels: impl Iterator<Item = (&'l str, &'l str)>) -> u64 {
         let mut hasher = XxHash64::with_seed(0);
         for text in labels.flat_map(|(name, value)| [name, value]) {
@@ -55,23 +58,23 @@ impl Departed {
         hasher.finish()
     }
 
-    /// Notes an end.
+    /// Records an end time.
     pub fn add(&mut self, hash: u64, end: i64) {
         let known = self.0.entry(hash).or_insert(end);
         *known = (*known).max(end);
     }
 
-    /// When the series with these labels ended, if it has left.
+    /// When the series with these labels ended, if it was removed.
     pub fn end_of<'l>(&self, labels: impl Iterator<Item = (&'l str, &'l str)>) -> Option<i64> {
         if self.0.is_empty() { None } else { self.0.get(&Self::hash(labels)).copied() }
     }
 
-    /// Forgets ends before `min`: the log has nothing of those any more.
+    /// Drops end times before `min`: the log no longer has samples from before it.
     pub fn forget_before(&mut self, min: i64) {
         self.0.retain(|_, end| *end >= min);
     }
 
-    /// Hashes and ends.
+    /// Hashes and end times.
     pub fn iter(&self) -> impl Iterator<Item = (u64, i64)> {
         self.0.iter().map(|(hash, end)| (*hash, *end))
     }
@@ -83,8 +86,8 @@ impl Head {
         self.slots.all().filter_map(|slot| StaleSeries::of(slot, &self.slots.lock(slot))).collect()
     }
 
-    /// Removes those of the series, which rise by slot, that have not continued. Their samples are in blocks that every
-    /// snapshot has. Returns how many.
+    /// Removes those of the series (in ascending order of slots) that have not continued. Their samples are
+    /// in blocks that every snapshot has. Returns their number.
     pub(crate) fn remove_stale(&self, stale: &[StaleSeries]) -> usize {
         let (mut chunks, mut wanted, mut counted) = (0, stale.iter(), HistogramCount::default());
         let mut gone: Vec<StaleSeries> = Vec::new();
@@ -103,13 +106,13 @@ impl Head {
             let now = StaleSeries::of(slot, series);
             let Some(unchanged) = now.filter(|now| before == Some(now)) else { return false };
             chunks += counted.around(series, Series::forget_samples);
-            // The index is locked: nobody can make such a series anew before its end is known.
+            // The index is locked: no such series can be created again before its end is recorded.
             hashes.get(&slot).into_iter().for_each(|hash| self.departed.lock().add(*hash, unchanged.last));
             gone.push(unchanged);
             true
         });
         counted.publish(&self.metrics);
-        // The log may have samples of them for a while, and must know whose they are.
+        // The log may still have samples of them for a while, and must define their refs.
         let mut extra = self.extra_refs.lock();
         for series in gone {
             ExtraRef::note(&mut extra, series.log_ref, series.last);

@@ -1,7 +1,7 @@
-//! Forgetting what is in blocks: chunks, series without samples, and at last their slots.
+//! Removes what is in blocks: chunks, series without samples, and finally their slots.
 //!
-//! A series goes in two steps. First nobody finds it any more; its slot and labels stay, because snapshots that were
-//! taken before may still read them. When the last of those is gone, the slot is free again.
+//! A series is removed in two steps. First it can no longer be found; its slot and labels stay, because
+//! earlier snapshots may still read them. When the last of these is gone, the slot is freed.
 
 use std::collections::HashSet;
 
@@ -9,12 +9,10 @@ use super::histogram_count::HistogramCount;
 use super::{Head, Moment, Series};
 use crate::ids::{LogRef, SlotId, TimeSpan};
 
-/// What a truncation did.
+/// Statistics of a truncation.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct TruncationCounts {
-    /// Chunks that were forgotten.
     pub chunks: usize,
-    /// Series that were removed.
     pub series: usize,
 }
 
@@ -23,7 +21,7 @@ pub struct TruncationCounts {
 pub(crate) struct RemovedSlots {
     /// Snapshots may read their samples and labels.
     read: Vec<(Moment, Vec<SlotId>)>,
-    /// They never had a sample. No cut has them, so only snapshots that have not taken theirs may know their slots.
+    /// They never had a sample. No cut includes them, so only snapshots without a cut may know their slots.
     selected: Vec<(Moment, Vec<SlotId>)>,
 }
 
@@ -38,12 +36,12 @@ impl RemovedSlots {
 pub(crate) struct MovedOutOfOrder {
     slot: SlotId,
     log_ref: LogRef,
-    /// How many there are, oldest first.
+    /// Their number, oldest first.
     chunks: usize,
 }
 
 impl Head {
-    /// Forgets in-order samples before `min`, which are in blocks that every snapshot from now on has.
+    /// Removes in-order samples before `min`, which are in blocks that every future snapshot has.
     pub(crate) fn truncate(&self, min: i64) -> TruncationCounts {
         let mut chunks = 0;
         let mut empty = Vec::new();
@@ -65,7 +63,7 @@ impl Head {
         counted.publish(&self.metrics);
         let series = self.remove_empty(&empty);
         if oldest.saturating_sub(min) > self.rules.range() {
-            // After a gap the head begins later. Nobody may add an older sample while that is found out.
+            // After a gap, the head begins later. No older sample may be added while this is determined.
             let _room = self.gate.freeze();
             self.times.forget_before(self.oldest_sample().max(min));
         } else {
@@ -81,13 +79,13 @@ impl Head {
         self.slots.all().filter_map(|slot| self.slots.lock(slot).first()).min().unwrap_or(i64::MAX)
     }
 
-    /// Removes those of `slots`, which rise, that still hold a series without samples.
+    /// Removes those of `slots` (in ascending order) that still hold a series without samples.
     fn remove_empty(&self, slots: &[SlotId]) -> usize {
         self.remove_if(slots, |_, series| series.is_empty())
     }
 
-    /// Removes those of `slots`, which rise, that appenders made and that nobody put a sample into. What the log has not
-    /// written of them is taken back.
+    /// Removes those of `slots` (in ascending order) that appenders created and that got no samples. Their
+    /// unwritten log records are discarded.
     pub(super) fn unmake(&self, slots: &[SlotId]) {
         let mut refs = HashSet::new();
         let mut limbo = self.limbo.lock();
@@ -104,11 +102,12 @@ impl Head {
         limbo.selected.push((self.selecting.advance(), gone));
         drop(limbo);
         self.log.forget_series(&refs);
-        // Most often nobody selects, and the slots are free for the next series of the same sender.
+        // Usually nothing is being selected, and the slots are free for the next series of the same sender.
         self.release_slots();
     }
 
-    /// Removes those of `slots`, which rise, whose series may go. Nobody can find a series while it is asked about.
+    /// Removes those of `slots` (in ascending order) whose series may be removed. A series cannot be found
+    /// while this is checked.
     pub(super) fn remove_if(
         &self,
         slots: &[SlotId],
@@ -123,9 +122,9 @@ impl Head {
         removed
     }
 
-    /// Makes those of `slots`, which rise, impossible to find whose series may go, and returns them. The caller holds the
-    /// limbo from before until they are in it: a compaction of the lists of labels keeps those of slots that are found or in
-    /// limbo, and would drop those of slots in between.
+    /// Makes those of `slots` (in ascending order) whose series may be removed impossible to find, and
+    /// returns them. The caller holds the limbo lock until they are added to it: a compaction of label lists
+    /// keeps only slots that can be found or are in limbo, and would drop those in between.
     fn unlink_if(
         &self,
         slots: &[SlotId],
@@ -135,7 +134,7 @@ impl Head {
         let mut index = self.index_mut();
         for slot in slots {
             let mut series = self.slots.lock(*slot);
-            // An appender may have come in between; it holds the index while it marks the series.
+            // An appender may have intervened; it holds the index lock while it marks the series.
             if series.alive && series.pending == 0 && may_go(*slot, &mut series) {
                 series.alive = false;
                 series.generation = series.generation.wrapping_add(1);
@@ -170,7 +169,7 @@ impl Head {
         if free.is_empty() {
             return;
         }
-        // What was deleted of them is not deleted of the series that come into their slots.
+        // Their deletions must not apply to series that reuse their slots.
         let mut deleted = self.deleted.write();
         free.iter().for_each(|slot| drop(deleted.remove(slot)));
         drop(deleted);
@@ -190,8 +189,8 @@ impl Head {
         self.slots.give_back(&free);
     }
 
-    /// Moves all out-of-order samples in memory to chunks. Returns how many chunks there are now of each series that has
-    /// some.
+    /// Moves all out-of-order samples in memory to chunks. Returns the number of chunks of each series that
+    /// has any.
     pub(crate) fn move_out_of_order_samples(&self) -> Vec<MovedOutOfOrder> {
         let rules = self.rules.now();
         let mut moved = Vec::new();
@@ -205,7 +204,8 @@ impl Head {
         moved
     }
 
-    /// Forgets the out-of-order chunks that [`move_out_of_order_samples`](Self::move_out_of_order_samples) counted.
+    /// Drops the out-of-order chunks that [`move_out_of_order_samples`](Self::move_out_of_order_samples)
+    /// counted.
     pub(crate) fn forget_out_of_order_chunks(&self, moved: &[MovedOutOfOrder]) {
         for MovedOutOfOrder { slot, log_ref, chunks } in moved {
             let mut series = self.slots.lock(*slot);
@@ -219,14 +219,14 @@ impl Head {
                 }
             }
         }
-        // Commits must not add such a sample while it is found out where the others begin.
+        // Commits must not add such a sample while the start of the remaining ones is determined.
         let _room = self.gate.freeze();
         let spans =
             self.slots.all().filter_map(|slot| Some(self.slots.lock(slot).out_of_order.as_ref()?.span()));
         self.times.set_out_of_order(spans.fold(TimeSpan::EMPTY, TimeSpan::cover));
     }
 
-    /// Refs in the log of all living series, and of label sets' other refs that are used from `min` on.
+    /// Refs in the log of all living series, and additional refs of label sets that are used from `min` on.
     pub(crate) fn living_refs(&self, min: i64) -> HashSet<LogRef> {
         let mut refs: HashSet<LogRef> = HashSet::new();
         for slot in self.slots.all() {
@@ -242,7 +242,7 @@ impl Head {
         refs
     }
 
-    /// Number of the oldest file of `chunks_head` that a series still has a chunk in.
+    /// Number of the oldest file of `chunks_head` with a chunk of any series.
     pub(crate) fn oldest_chunk_file(&self) -> u32 {
         let mut oldest = self.chunks.current_file();
         for slot in self.slots.all() {

@@ -1,13 +1,13 @@
-//! Numbers of commits, for the metrics of isolation: the newest that was given out, and the oldest that anybody still holds.
+//! Commit numbers for the metrics of isolation: the newest one assigned, and the oldest one still held.
 //!
-//! What readers see does not depend on them; that is the gate's work (`isolation`).
+//! Readers do not depend on them: what they see is determined by the gate (`isolation`).
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::sync::{Mutex, MutexGuard, rank};
 
-/// Numbers of commits of a head.
+/// Commit numbers of a head.
 #[derive(Debug, Default)]
 pub struct Watermarks(Mutex<State, rank::Watermarks>);
 
@@ -32,7 +32,7 @@ pub struct HeldNumber {
 }
 
 impl Watermarks {
-    /// Gives a number to a commit that begins.
+    /// Assigns a number to a commit that begins.
     pub fn begin_commit(self: &Arc<Self>) -> HeldNumber {
         let mut state = self.0.lock();
         state.last += 1;
@@ -52,7 +52,7 @@ impl Watermarks {
         HeldNumber { marks: self.clone(), number }
     }
 
-    /// The oldest number that is held, or the newest when none is; and the newest that was given out.
+    /// The oldest number that is held, or the newest if none is; and the newest one assigned.
     pub fn low_and_high(&self) -> (u64, u64) {
         let state = self.0.lock();
         (state.low(), state.last)

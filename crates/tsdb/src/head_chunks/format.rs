@@ -4,8 +4,8 @@
 //! file:  magic u32 | version u8 | 3 zero bytes | chunk chunk … (zeros)
 //! chunk: series u64 | min time i64 | max time i64 | encoding u8 | length uvarint | data | crc32c u32
 //! ```
-//! Integers are big-endian. The top bit of the encoding marks out-of-order chunks; the checksum is over all
-//! of the chunk before it.
+//! Integers are big-endian. The top bit of the encoding marks out-of-order chunks; the checksum covers the
+//! whole chunk before it.
 
 use std::path::{Path, PathBuf};
 
@@ -18,14 +18,14 @@ const MAGIC: u32 = 0x0130_bc91;
 const VERSION: u8 = 1;
 /// Bytes before the first chunk.
 pub const FILE_HEADER_BYTES: usize = 8;
-/// A file is full at this size.
+/// Maximum size of a file.
 pub const FILE_BYTES_MAX: u64 = 128 << 20;
-/// No chunk is longer than this; a length that claims more is damage.
+/// Maximum size of a chunk; a larger length is a sign of damage.
 pub const CHUNK_BYTES_MAX: usize = 16 << 20;
 const OUT_OF_ORDER_BIT: u8 = 0x80;
 const CRC_BYTES: usize = 4;
 
-/// The bytes a file begins with.
+/// The header of a file.
 pub fn file_header() -> [u8; FILE_HEADER_BYTES] {
     let magic = MAGIC.to_be_bytes();
     [magic[0], magic[1], magic[2], magic[3], VERSION, 0, 0, 0]
@@ -36,22 +36,22 @@ pub fn file_path(dir: &Path, file: u32) -> PathBuf {
     dir.join(format!("{file:06}"))
 }
 
-/// Where a chunk is: number of its file, and its offset in it. Written to the out-of-order log.
+/// The position of a chunk: the number of its file, and its offset in it. Stored in the out-of-order log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ChunkPlace(u64);
 
 impl ChunkPlace {
-    /// The place at `offset` of `file`.
+    /// The position at `offset` of `file`.
     pub fn new(file: u32, offset: u32) -> Self {
         ChunkPlace(u64::from(file) << 32 | u64::from(offset))
     }
 
-    /// The place with this number.
+    /// The position with this number.
     pub fn from_number(number: u64) -> Self {
         ChunkPlace(number)
     }
 
-    /// The number as the out-of-order log has it.
+    /// The number as stored in the out-of-order log.
     pub fn number(self) -> u64 {
         self.0
     }
@@ -67,20 +67,20 @@ impl ChunkPlace {
     }
 }
 
-/// A chunk as it stands in a file.
+/// A chunk as stored in a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct StoredChunk<'a> {
     /// Ref of its series in the log.
     pub series: LogRef,
-    /// Milliseconds since the epoch of its first sample.
+    /// Timestamp of its first sample in milliseconds.
     pub min: i64,
-    /// Milliseconds since the epoch of its last sample.
+    /// Timestamp of its last sample in milliseconds.
     pub max: i64,
-    /// How its data is written.
+    /// The encoding of its data.
     pub encoding: Encoding,
     /// Whether it holds out-of-order samples.
     pub out_of_order: bool,
-    /// Its samples, header included.
+    /// Its samples, including the chunk header.
     pub data: &'a [u8],
 }
 
@@ -97,24 +97,24 @@ pub fn put_chunk(out: &mut Vec<u8>, chunk: &StoredChunk<'_>) {
     out.extend_from_slice(&crc.to_be_bytes());
 }
 
-/// What is wrong with a file.
+/// Errors in a file.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ChunkFileError {
-    /// The file is not one of these, or of a later version.
+    /// The file is of another type or version.
     #[error("not a chunks_head file of version 1")]
     Header,
-    /// The bytes end within a chunk.
-    #[error("chunk at offset {0} is cut short")]
+    /// The file ends within a chunk.
+    #[error("chunk at offset {0} is truncated")]
     Short(usize),
-    /// The checksum is another.
+    /// The checksum does not match.
     #[error("chunk at offset {0} has a wrong checksum")]
     Checksum(usize),
-    /// The encoding is none that is known.
+    /// The encoding is unknown.
     #[error("chunk at offset {0} has the unknown encoding {1}")]
     Encoding(usize, u8),
 }
 
-/// Checks the first bytes of a file.
+/// Checks the header of a file.
 pub fn check_file_header(file: &[u8]) -> Result<(), ChunkFileError> {
     if file.starts_with(&file_header()[..5]) && file.len() >= FILE_HEADER_BYTES {
         Ok(())
@@ -123,7 +123,7 @@ pub fn check_file_header(file: &[u8]) -> Result<(), ChunkFileError> {
     }
 }
 
-/// Reads the chunk at `offset` of `file` and checks it. Also returns where the next one begins.
+/// Reads and checks the chunk at `offset` of `file`. Also returns the position of the next one.
 pub fn read_chunk(file: &[u8], offset: usize) -> Result<(StoredChunk<'_>, usize), ChunkFileError> {
     let short = |_: BadInput| ChunkFileError::Short(offset);
     let mut input = Input(file.get(offset..).ok_or(ChunkFileError::Short(offset))?);
@@ -145,7 +145,7 @@ pub fn read_chunk(file: &[u8], offset: usize) -> Result<(StoredChunk<'_>, usize)
     Ok((chunk, offset + body.len() + CRC_BYTES))
 }
 
-/// Whether only zeros follow: Prometheus reserves a file's space ahead.
+/// Whether only zeros follow: Prometheus preallocates files.
 pub fn is_end(file: &[u8], offset: usize) -> bool {
     let rest = &file[offset.min(file.len())..];
     rest.iter().take(8 + 8 + 8).all(|byte| *byte == 0)

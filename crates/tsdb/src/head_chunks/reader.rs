@@ -1,4 +1,4 @@
-//! Finds the chunks of all files at start.
+//! Finds the chunks of all files at the start.
 
 use std::collections::HashMap;
 use std::io;
@@ -12,40 +12,37 @@ use super::format::{
 use crate::disk::Disk;
 use crate::ids::LogRef;
 
-/// A chunk that a file holds.
+/// A chunk in a file.
 #[derive(Clone, Copy, Debug)]
 pub struct LoadedChunk {
     /// Ref of its series in the log.
     pub series: LogRef,
-    /// Where it is.
     pub place: ChunkPlace,
-    /// Milliseconds since the epoch of its first sample.
+    /// Timestamp of its first sample in milliseconds.
     pub min: i64,
-    /// Milliseconds since the epoch of its last sample.
+    /// Timestamp of its last sample in milliseconds.
     pub max: i64,
-    /// How many samples it has.
     pub samples: u16,
-    /// How they are written.
     pub encoding: Encoding,
-    /// Whether they are out-of-order samples.
+    /// Whether it contains out-of-order samples.
     pub out_of_order: bool,
 }
 
-/// What [`load`] found.
+/// The result of [`load`].
 #[derive(Debug, Default)]
 pub struct Loaded {
-    /// Chunks in the order of files and places.
+    /// Chunks in the order of files and offsets.
     pub chunks: Vec<LoadedChunk>,
-    /// Numbers and lengths of the files.
+    /// Numbers and sizes of the files.
     pub files: Vec<(u32, u64)>,
-    /// What was wrong, if something was: the file and all after it were removed.
+    /// A description of damage, if there was any: the file and all after it were removed.
     pub damage: Option<String>,
 }
 
-/// Lists the chunks of all files, checksums checked. A damaged file and all files after it are removed, as
-/// Prometheus does: their samples are in the log. So is a file that does not follow the one before it, or whose chunks
-/// do not: a start passes over what the log has up to the newest chunk of a series, and would lose what was in between.
-/// With chunks out of order all files are removed.
+/// Lists the chunks of all files and verifies their checksums. As in Prometheus, a damaged file and all files
+/// after it are removed, because their samples are in the log. The same applies to a file that does not
+/// follow the previous one, or whose chunks do not: a start skips the log up to the newest chunk of a series,
+/// and would lose what was in between. If chunks are out of order, all files are removed.
 pub fn load(disk: &dyn Disk, dir: &Path) -> io::Result<Loaded> {
     let mut loaded = Loaded::default();
     let entries = match disk.list(dir) {
@@ -64,7 +61,7 @@ pub fn load(disk: &dyn Disk, dir: &Path) -> io::Result<Loaded> {
     files.sort_unstable();
     let mut ends = Ends::new();
     for (index, (file, bytes)) in files.iter().enumerate() {
-        // A file that was made just before the end of the process has no header yet.
+        // A file that was created just before the process ended has no header yet.
         if *bytes < FILE_HEADER_BYTES as u64 && index + 1 == files.len() {
             disk.remove_file(&file_path(dir, *file))?;
             break;
@@ -75,7 +72,7 @@ pub fn load(disk: &dyn Disk, dir: &Path) -> io::Result<Loaded> {
         let read = if follows {
             load_file(disk, dir, *file, &mut loaded, &mut ends)
         } else {
-            Err(Unusable::File("the file before it is missing".to_owned()))
+            Err(Unusable::File("the previous file is missing".to_owned()))
         };
         let (what, first_bad) = match read {
             Ok(()) => {
@@ -84,7 +81,7 @@ pub fn load(disk: &dyn Disk, dir: &Path) -> io::Result<Loaded> {
             }
             Err(Unusable::Disk(error)) => return Err(error),
             Err(Unusable::File(what)) => (what, index),
-            // Which of the files is in the wrong place cannot be told.
+            // It is unknown which of the files is in the wrong place.
             Err(Unusable::Order(what)) => (what, 0),
         };
         loaded.damage = Some(format!("{}: {what}", file_path(dir, *file).display()));
@@ -101,9 +98,8 @@ pub fn load(disk: &dyn Disk, dir: &Path) -> io::Result<Loaded> {
 /// Why a file was not loaded.
 enum Unusable {
     Disk(io::Error),
-    /// It is damaged.
     File(String),
-    /// Its chunks are older than those of the files before it.
+    /// Its chunks are older than those of the previous files.
     Order(String),
 }
 
@@ -129,7 +125,7 @@ fn load_file(
             && chunk.min <= end
         {
             return Err(Unusable::Order(format!(
-                "the chunk at offset {offset} does not follow the one before it of its series"
+                "the chunk at offset {offset} does not follow the previous one of its series"
             )));
         }
         loaded.chunks.push(LoadedChunk {
@@ -198,7 +194,7 @@ mod tests {
     }
 
     #[test]
-    fn a_full_disk_keeps_chunks_in_memory_until_there_is_room() {
+    fn a_full_disk_keeps_chunks_in_memory_until_there_is_space() {
         let disk = FaultDisk::default();
         let store = Store::new(Arc::new(disk.clone()), dir(), &[]);
         let place = store.write(&chunk(1, &[0, 1, 2, 3]));
@@ -225,7 +221,7 @@ mod tests {
     }
 
     #[test]
-    fn a_missing_file_is_damage_and_so_is_one_in_the_place_of_another() {
+    fn missing_and_exchanged_files_count_as_damage() {
         let path = |file| file_path(&dir(), file);
         let found = |change: &dyn Fn(&FaultDisk)| {
             let disk = three_files();
@@ -240,8 +236,9 @@ mod tests {
         };
         assert_eq!(found(&|_| {}), (vec![1, 2, 3], String::new()));
         let hole = found(&|disk| disk.remove_file(&path(2)).expect("removed"));
-        assert_eq!(hole, (vec![1], "/chunks_head/000003: the file before it is missing".into()));
-        // The first and the last may be gone: the first when it was old, the last as if it had never been.
+        assert_eq!(hole, (vec![1], "/chunks_head/000003: the previous file is missing".into()));
+        // The first and last file may be missing: the first because it was old, the last as if it had never
+        // existed.
         assert_eq!(found(&|disk| disk.remove_file(&path(1)).expect("removed")).0, [2, 3]);
         assert_eq!(found(&|disk| disk.remove_file(&path(3)).expect("removed")).0, [1, 2]);
         let exchanged = found(&|disk| {
@@ -254,7 +251,7 @@ mod tests {
     }
 
     #[test]
-    fn a_damaged_file_and_those_after_it_are_dropped() {
+    fn a_damaged_file_and_later_ones_are_dropped() {
         let disk = FaultDisk::default();
         let store = Store::new(Arc::new(disk.clone()), dir(), &[]);
         for series in 0..3 {
@@ -267,7 +264,7 @@ mod tests {
         assert!(loaded.damage.expect("found").contains("000002: chunk at offset 8 has a wrong checksum"));
         assert_eq!(loaded.files.len(), 1);
         assert_eq!(whole.list(&dir()).expect("listed").len(), 1);
-        // Every prefix of a file is either whole chunks or damage, never a wrong chunk.
+        // Every prefix of a file consists of whole chunks or is damaged, but never has a wrong chunk.
         let bytes = crate::disk::read_file(&disk, &file_path(&dir(), 1), 1000).expect("read");
         for cut in 8..bytes.len() {
             let copy = disk.restart(Survives::Written);

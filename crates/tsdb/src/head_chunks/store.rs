@@ -1,7 +1,7 @@
-//! Chunks go in at the end and are read back by their place, whether they are on disk yet or not.
+//! Appends chunks and reads them back by position, whether they are on disk yet or not.
 //!
-//! Chunks collect in a buffer, which is written when it is large enough or when the caller asks. A write that
-//! fails keeps the buffer: its chunks stay readable, and the next write tries again.
+//! Chunks collect in a buffer, which is written when it is large enough or when the caller requests it. After
+//! a failed write, the buffer is kept: its chunks can still be read, and the next write tries again.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -17,7 +17,7 @@ use crate::sync::{Mutex, rank};
 
 /// The buffer is written at this size.
 const BUFFER_BYTES: usize = 4 << 20;
-/// More than a chunk's header and checksum take.
+/// Upper bound on the size of a chunk's header and checksum.
 const CHUNK_OVERHEAD_BYTES: usize = 64;
 
 /// The chunk files of a head.
@@ -32,9 +32,9 @@ struct State {
     sealed: BTreeMap<u32, Sealed>,
     current: Option<Current>,
     next: u32,
-    /// Chunks that were taken since the start.
+    /// Number of chunks added since the start.
     taken: u64,
-    /// Time of the oldest out-of-order sample by file, also of those that are in blocks by now.
+    /// Timestamp of the oldest out-of-order sample by file, including those already in blocks.
     late: BTreeMap<u32, i64>,
 }
 
@@ -47,10 +47,10 @@ struct Current {
     file: u32,
     /// `None` until the first write.
     open: Option<(Box<dyn WriteFile>, Arc<dyn ReadFile>)>,
-    /// How much of the file is written.
+    /// How much of the file has been written.
     written: u64,
     torn: bool,
-    /// What follows it.
+    /// The data that follows it.
     buffer: Vec<u8>,
 }
 
@@ -82,7 +82,7 @@ impl Current {
 }
 
 impl Store {
-    /// A store whose new files follow `files`, the numbers and lengths of those that were loaded.
+    /// Creates a store whose new files follow `files`, the numbers and sizes of the loaded ones.
     pub fn new(disk: Arc<dyn Disk>, dir: PathBuf, files: &[(u32, u64)]) -> Self {
         let sealed: BTreeMap<u32, Sealed> =
             files.iter().map(|(file, bytes)| (*file, Sealed { bytes: *bytes, mapped: None })).collect();
@@ -94,7 +94,7 @@ impl Store {
         }
     }
 
-    /// Takes a chunk. It can be read at once.
+    /// Adds a chunk, which can be read at once.
     pub fn write(&self, chunk: &StoredChunk<'_>) -> ChunkPlace {
         let mut state = self.state.lock();
         state.taken += 1;
@@ -102,7 +102,7 @@ impl Store {
             current.end() + (chunk.data.len() + CHUNK_OVERHEAD_BYTES) as u64 > FILE_BYTES_MAX
         });
         if full {
-            // With no room on the disk the file keeps growing in memory, until ingestion stops on the log.
+            // If the disk is full, the file keeps growing in memory until the log stops ingestion.
             let _ = self.seal(&mut state);
         }
         let next = state.next;
@@ -121,7 +121,7 @@ impl Store {
         }
         let Some(current) = &mut state.current else { return place };
         if current.buffer.len() >= BUFFER_BYTES {
-            // The chunks stay in the buffer when there is no room; the next chunk tries again.
+            // If the disk is full, the chunks stay in the buffer; the next chunk tries again.
             let _ = current.flush(&*self.disk, &self.dir);
         }
         place
@@ -140,24 +140,24 @@ impl Store {
         Ok(())
     }
 
-    /// Notes an out-of-order chunk that was found at start.
+    /// Records an out-of-order chunk that was found at the start.
     pub fn note_out_of_order(&self, place: ChunkPlace, min: i64) {
         let mut state = self.state.lock();
         let oldest = state.late.entry(place.file()).or_insert(min);
         *oldest = (*oldest).min(min);
     }
 
-    /// Time of the oldest out-of-order sample in any file: a start would bring it back.
+    /// Timestamp of the oldest out-of-order sample in any file: a start would restore it.
     pub fn oldest_out_of_order(&self) -> Option<i64> {
         self.state.lock().late.values().copied().min()
     }
 
-    /// How many chunks were taken since the start.
+    /// Number of chunks added since the start.
     pub fn taken(&self) -> u64 {
         self.state.lock().taken
     }
 
-    /// Writes what is buffered.
+    /// Writes the buffer.
     pub fn flush(&self) -> io::Result<()> {
         match &mut self.state.lock().current {
             Some(current) => current.flush(&*self.disk, &self.dir),
@@ -165,7 +165,7 @@ impl Store {
         }
     }
 
-    /// Writes what is buffered, and makes all chunks survive a power loss. Nobody waits for the slow part.
+    /// Writes the buffer and makes all chunks survive a power loss. Nothing waits for the slow part.
     pub fn sync(&self) -> io::Result<()> {
         let mut state = self.state.lock();
         let mut current = None;
@@ -190,15 +190,15 @@ impl Store {
         self.dir.parent().map_or(Ok(()), |parent| self.disk.sync_dir(parent))
     }
 
-    /// Ends the file that is being written, so that it can be removed when its chunks are old.
+    /// Ends the current file, so that it can be removed when its chunks are old.
     pub fn cut(&self) -> io::Result<()> {
         self.seal(&mut self.state.lock())
     }
 
-    /// Hands the chunk at `place` to `read`.
+    /// Passes the chunk at `place` to `read`.
     ///
     /// # Errors
-    /// `InvalidData` when the file does not have it.
+    /// `InvalidData` if the file does not contain it.
     pub fn read<T>(&self, place: ChunkPlace, read: impl FnOnce(&StoredChunk<'_>) -> T) -> io::Result<T> {
         let offset = place.offset() as usize;
         let mut state = self.state.lock();
@@ -215,7 +215,10 @@ impl Store {
             return read_unmapped(&*reader, place, left, read);
         }
         let sealed = state.sealed.get_mut(&place.file()).ok_or_else(|| {
-            io::Error::new(io::ErrorKind::NotFound, format!("chunks_head file {:06} is gone", place.file()))
+            io::Error::new(
+                io::ErrorKind::NotFound,
+                format!("chunks_head file {:06} no longer exists", place.file()),
+            )
         })?;
         let mapped = match &sealed.mapped {
             Some(mapped) => mapped.clone(),
@@ -247,8 +250,8 @@ impl Store {
         Ok(old.len())
     }
 
-    /// Makes sure that no chunk goes to a file up to this number. The numbers must not have gaps, so files in between
-    /// are made without chunks.
+    /// Makes sure that no chunk is written to a file up to this number. The numbers must not have gaps, so
+    /// files in between are created without chunks.
     pub fn reserve(&self, file: u32) -> io::Result<()> {
         let mut state = self.state.lock();
         while state.current.is_none() && state.next <= file {
@@ -261,13 +264,13 @@ impl Store {
         Ok(())
     }
 
-    /// Number of the file that the next chunk goes to.
+    /// Number of the file for the next chunk.
     pub fn current_file(&self) -> u32 {
         let state = self.state.lock();
         state.current.as_ref().map_or(state.next, |current| current.file)
     }
 
-    /// Bytes on disk and in the buffer.
+    /// Total size on disk and in the buffer.
     pub fn bytes(&self) -> u64 {
         let state = self.state.lock();
         state.sealed.values().map(|sealed| sealed.bytes).sum::<u64>()
@@ -279,7 +282,7 @@ fn invalid(place: ChunkPlace, error: &ChunkFileError) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, format!("chunks_head file {:06}: {error}", place.file()))
 }
 
-/// First guess of a chunk's length with all around it; a longer one is read again.
+/// Estimated size of a chunk including its framing; a longer one is read again.
 const GUESS_BYTES: u64 = 1024;
 
 fn read_unmapped<T>(

@@ -1,8 +1,9 @@
-//! A block out of the oldest chunk range of the head.
+//! Creates a block from the oldest chunk range of the head.
 //!
-//! 1. The floor rises: no in-order sample before the block's end is taken any more; commits under way are waited for.
+//! 1. The floor is raised: in-order samples before the block's end are no longer accepted; commits in
+//!    progress are waited for.
 //! 2. The block is written under a temporary name and renamed.
-//! 3. The view is published: new snapshots read the block, and the head only from its end on.
+//! 3. The new view is published: new snapshots read the block, and the head only from its end on.
 
 use super::Maintained;
 use super::pending::{Pending, Truncation};

@@ -1,4 +1,4 @@
-//! What looks wrong and stays as it is, because a person has to look: how it is found, and what is said about it.
+//! Suspicious observations that people have to check: how they are detected and described.
 
 use std::fmt;
 
@@ -6,25 +6,19 @@ use crate::block::{BlockMeta, Ulid};
 use crate::ids::TimeSpan;
 use crate::retention::Retention;
 
-/// Something that looks wrong, but nothing is done about it.
+/// A suspicious observation, on which nothing is done.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Doubt {
     /// The newest sample of the head is in the future.
-    HeadAhead {
-        /// By how many hours.
-        hours: i64,
-    },
+    HeadAhead { hours: i64 },
     /// A block begins in the future.
     FutureBlock {
         ulid: Ulid,
-        /// When it begins, in milliseconds.
+        /// Its start in milliseconds.
         min_time: i64,
     },
-    /// Old blocks are kept, because it is not certain that they are old.
-    RetentionWaits {
-        /// How many.
-        blocks: usize,
-    },
+    /// Old blocks are kept, because it is uncertain whether they are old.
+    RetentionWaits { blocks: usize },
 }
 
 impl fmt::Display for Doubt {
@@ -51,7 +45,7 @@ impl fmt::Display for Doubt {
 
 const HOUR_MS: i64 = 3_600_000;
 
-/// What is doubtful about a head with these in-order samples and about these blocks.
+/// Doubts about a head with these in-order samples and about these blocks.
 pub(super) fn doubts(
     now_ms: i64,
     in_order: TimeSpan,

@@ -1,13 +1,14 @@
-//! What is due: the state of a database and the time in, a list of steps out. Nothing is done here, and no file is
-//! touched, so every case can be tested as a row of a table.
+//! Decides what is due: turns the state of a database and the time into a list of steps. Nothing is done here
+//! and no file is accessed, so every case can be tested as a row of a table.
 //!
-//! The list holds the steps that can be taken one after the other without looking again. When they are done, the
-//! caller asks once more with the state as it is then, until nothing is due:
+//! The list contains the steps that can be taken one after the other without checking again. Afterwards, the
+//! caller repeats this with the new state, until nothing is due:
 //!
-//! 1. What earlier steps left until nobody reads it: truncation of the head, removal of out-of-order chunks.
-//! 2. Blocks out of a full head, one at a time, because each must be truncated away before the next.
-//! 3. Blocks out of the out-of-order samples, once after the head was cut.
-//! 4. Series that have ended: removal, a look at how many there are, and their blocks.
+//! 1. What earlier steps left until it is no longer read: truncation of the head, removal of out-of-order
+//!    chunks.
+//! 2. Blocks from a full head, one at a time, because the head must be truncated before the next.
+//! 3. Blocks from the out-of-order samples, once after the head was cut.
+//! 4. Series that have ended: removing them, counting them, and writing their blocks.
 //! 5. Merging and reloading blocks.
 
 use crate::ids::TimeSpan;
@@ -15,41 +16,41 @@ use crate::ids::TimeSpan;
 /// A step of maintenance.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Step {
-    /// Forgets what a cut block holds, and shortens the log.
+    /// Removes what is in a block from the head, and truncates the log.
     TruncateHead,
-    /// Forgets out-of-order chunks that are in blocks.
+    /// Removes out-of-order chunks that are in blocks.
     ForgetOutOfOrder,
-    /// Makes a block of the oldest chunk range of the head.
+    /// Creates a block from the oldest chunk range of the head.
     CutHead,
-    /// Makes blocks of the out-of-order samples.
+    /// Creates blocks from the out-of-order samples.
     CutOutOfOrder,
     /// Removes series that have ended and are in blocks.
     RemoveStale,
     /// Counts the series that have ended.
     CountStale,
-    /// Makes blocks of them.
+    /// Creates blocks from them.
     CutStale,
     /// Merges blocks.
     MergeBlocks,
-    /// Opens blocks that appeared, and removes those that retention lets go.
+    /// Opens blocks that have appeared, and removes those that exceed the retention.
     ReloadBlocks,
 }
 
-/// A removal that waits until no snapshot needs what it removes.
+/// A removal that has to wait for snapshots.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) enum Removal {
     #[default]
     None,
-    /// Snapshots from before still read it.
+    /// Earlier snapshots still read it.
     WaitsForReaders,
     Possible,
 }
 
-/// What the decision depends on.
+/// The inputs of the decision.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct State {
     pub now_ms: i64,
-    /// Whether the database takes commits. One that is being closed begins no work.
+    /// Whether the database accepts commits. A closing one begins no work.
     pub open: bool,
     /// From the first to the last in-order sample of the head.
     pub in_order: TimeSpan,
@@ -58,33 +59,33 @@ pub(super) struct State {
     pub truncation: Removal,
     pub out_of_order_removal: Removal,
     pub stale_removal: Removal,
-    /// Whether the head was cut since blocks were made of out-of-order samples.
+    /// Whether the head was cut since blocks were last created from out-of-order samples.
     pub out_of_order_due: bool,
-    /// A block could not be cut in this call; the next call tries again.
+    /// Whether cutting a block has failed in this call; the next call tries again.
     pub cut_failed: bool,
-    /// When a block was cut from the head last.
+    /// When a block was last cut from the head.
     pub last_cut_ms: Option<i64>,
     pub stale: Stale,
-    /// Whether a block was cut in this call, so that others may be merged.
+    /// Whether a block was cut in this call, so that blocks may be merged.
     pub reload_due: bool,
     pub last_reload_ms: Option<i64>,
     pub reload_interval_ms: i64,
 }
 
-/// What is known about series that have ended.
+/// The state of series that have ended.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Stale {
-    /// When they were counted last.
+    /// When they were last counted.
     pub counted_ms: Option<i64>,
-    /// How many there are, and how many series in all, when they were counted in this call.
+    /// Their number, and the number of all series, if they were counted in this call.
     pub counted: Option<(usize, usize)>,
-    /// The share at which they leave the head, from 0 to 1; 0 for not at all.
+    /// The share at which they leave the head, from 0 to 1; 0 disables this.
     pub threshold: f64,
 }
 
-/// Counting looks at all series, which is not for every second.
+/// Counting visits all series, which is too expensive to do every second.
 const COUNT_STALE_EVERY_MS: i64 = 50_000;
-/// When the next block is cut within this time, ended series leave with it.
+/// If the next block is cut within this time, ended series leave with it.
 const CUT_IS_SOON_MS: i64 = 600_000;
 
 /// Whether a head with these samples spans more than one and a half blocks, so that one is cut.
@@ -92,7 +93,7 @@ pub(super) fn head_is_full(in_order: TimeSpan, block_ms: i64) -> bool {
     !in_order.is_empty() && in_order.last().saturating_sub(in_order.start()) > block_ms / 2 * 3
 }
 
-/// The steps to take now, in this order. Empty when nothing is due.
+/// The steps to take now, in this order. Empty if nothing is due.
 pub(super) fn steps(state: &State) -> Vec<Step> {
     let mut steps = Vec::new();
     if state.truncation == Removal::Possible {
@@ -125,7 +126,7 @@ fn stale_steps(state: &State) -> Vec<Step> {
     if state.stale_removal == Removal::Possible {
         steps.push(Step::RemoveStale);
     }
-    // A clock that went back does not stop the count.
+    // A clock that went backwards does not prevent counting.
     let counted = state.stale.counted_ms.map(|last| state.now_ms.saturating_sub(last));
     if !counted.is_some_and(|since| (0..COUNT_STALE_EVERY_MS).contains(&since)) {
         steps.push(Step::CountStale);
@@ -153,7 +154,7 @@ mod tests {
 
     const HOUR: i64 = 3_600_000;
 
-    /// A database at rest: nothing is due.
+    /// A database with nothing due.
     fn at_rest() -> State {
         State {
             now_ms: 100 * HOUR,
@@ -285,7 +286,7 @@ mod tests {
         }
     }
 
-    /// What a step changes, when it succeeds and nobody reads.
+    /// The effect of a step if it succeeds and nothing is being read.
     fn after(step: Step, state: &mut State) {
         match step {
             TruncateHead => state.truncation = Removal::None,
@@ -307,7 +308,7 @@ mod tests {
     }
 
     #[test]
-    fn a_call_ends_and_takes_its_steps_in_order() {
+    fn a_call_terminates_and_takes_its_steps_in_order() {
         let all_of = |mut state: State| {
             let mut taken = Vec::new();
             loop {

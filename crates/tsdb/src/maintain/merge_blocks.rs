@@ -1,4 +1,4 @@
-//! Merging blocks; which of them, `compact` decides.
+//! Merges blocks that `compact` selects.
 
 use super::Maintained;
 use crate::block::{Block, BlockMeta};
@@ -6,7 +6,7 @@ use crate::compact::{Compactor, PlanOptions, block_ranges, plan, without_waiting
 use crate::db::Db;
 
 impl Db {
-    /// Merges blocks for as long as there is something to merge.
+    /// Merges blocks for as long as there are any to merge.
     pub(super) fn merge_blocks(&self, now_ms: i64, done: &mut Maintained) {
         let (min, max) = (self.options.min_block_duration_ms, self.options.max_block_duration_ms);
         let options =
@@ -15,8 +15,9 @@ impl Db {
             Compactor { disk: self.disk.clone(), data_dir: self.dir.clone(), options: self.block_options() };
         loop {
             let view = self.views.get();
-            // A block of out-of-order samples may reach into the time that the head still holds. Merged with others it
-            // would look like one that was cut from the head, and the next start would pass over the log of that time.
+            // A block of out-of-order samples may extend into the time that the head still holds. Merged with
+            // others, it would look like one that was cut from the head, and the next start would skip the
+            // log of that time.
             let metas: Vec<BlockMeta> = view
                 .blocks
                 .iter()

@@ -1,4 +1,4 @@
-//! Blocks out of the samples that came out of order, and forgetting those.
+//! Creates blocks from out-of-order samples, and removes these samples.
 
 use std::io;
 
@@ -13,7 +13,7 @@ use crate::options::WBL_DIR;
 use crate::wal::format::{list_segments, segment_path};
 
 impl Db {
-    /// Blocks out of the samples that came out of order, one for each chunk range.
+    /// Creates blocks from the out-of-order samples, one for each chunk range.
     pub(super) fn cut_out_of_order(
         &self,
         now_ms: i64,
@@ -24,7 +24,8 @@ impl Db {
         let segment = self.head.cut_out_of_order_log();
         let next = segment.map_err(|error| BlockError::io(&self.dir.join(WBL_DIR), error))?;
         let segment = next.and_then(|next| next.checked_sub(1));
-        // Commits that logged to the segments before are in memory now, and move along: those segments will be removed.
+        // Commits that logged to the earlier segments are now in memory and are included: those segments will
+        // be removed.
         self.head.land();
         let chunks = self.head.move_out_of_order_samples();
         let range = self.options.min_block_duration_ms;
@@ -91,15 +92,16 @@ mod tests {
     }
 
     #[test]
-    fn chunks_of_a_cut_that_failed_are_found_at_the_next_start() {
+    fn chunks_of_a_failed_cut_are_found_at_the_next_start() {
         let disk = FaultDisk::default();
         let db = open(&disk);
-        // One in order, then the older ones, of which a cut that fails makes a chunk without a marker in the log.
+        // One in-order sample, then older ones; a failed cut puts these into a chunk without a marker in the
+        // log.
         commit(&db, NOW);
         let minutes = |range: std::ops::Range<i64>| range.map(|minute| NOW - HOUR + minute * 60_000);
         minutes(0..3).for_each(|at| commit(&db, at));
         db.head.move_out_of_order_samples();
-        // More than fit into memory: another chunk, with a marker, and one sample behind it.
+        // More than fit into memory: another chunk, with a marker, and one sample after it.
         minutes(3..8).for_each(|at| commit(&db, at));
         db.head.flush_chunks().expect("written");
         let wanted: Vec<i64> = minutes(0..8).chain([NOW]).collect();
@@ -134,7 +136,7 @@ mod tests {
             while log.position() == logged {
                 std::thread::yield_now();
             }
-            // The commit is logged, and cannot be applied.
+            // The commit has been logged, and cannot be applied yet.
             let cut = scope.spawn(|| db.cut_out_of_order(NOW, &mut pending, &mut done).expect("cut"));
             while !cut.is_finished() && !db.head.is_landing() {
                 std::thread::yield_now();

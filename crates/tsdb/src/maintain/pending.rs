@@ -1,9 +1,9 @@
-//! What one call of maintenance leaves to the next.
+//! State that one call of maintenance leaves for the next.
 
 use crate::head::{Moment, MovedOutOfOrder, StaleSeries};
 use crate::savepoint::SavedAt;
 
-/// Steps that wait for readers, and when things were done last.
+/// Steps that wait for readers, and times of past steps.
 #[derive(Default)]
 pub(crate) struct Pending {
     pub truncation: Option<Truncation>,
@@ -11,23 +11,23 @@ pub(crate) struct Pending {
     pub stale: Option<StaleRemoval>,
     pub last_reload_ms: Option<i64>,
     pub last_call_ms: Option<i64>,
-    /// Whether the head was cut since blocks were made of out-of-order samples.
+    /// Whether the head was cut since blocks were last created from out-of-order samples.
     pub out_of_order_due: bool,
-    /// When a block was cut from the head last.
+    /// When a block was last cut from the head.
     pub last_cut_ms: Option<i64>,
-    /// When series that have ended were counted last.
+    /// When ended series were last counted.
     pub stale_counted_ms: Option<i64>,
-    /// Snapshots up to this moment may read chunks of series that are removed.
+    /// Snapshots up to this moment may read chunks of removed series.
     pub chunk_files_read: Option<Moment>,
-    /// Where the last savepoint was taken.
+    /// The position of the last savepoint.
     pub saved: Option<SavedAt>,
 }
 
-/// A block was cut; the head forgets what it holds once nobody reads it there.
+/// A block was cut. Its samples are removed from the head once no snapshot reads them there.
 pub(crate) struct Truncation {
     /// The end of the block.
     pub to: i64,
-    /// Snapshots up to this moment read the head as it was.
+    /// Snapshots up to this moment read the previous head.
     pub moment: Moment,
 }
 
@@ -36,13 +36,13 @@ pub(crate) struct OutOfOrderTruncation {
     pub moment: Moment,
     /// Chunks that are in blocks.
     pub chunks: Vec<MovedOutOfOrder>,
-    /// Segments of the out-of-order log up to this one are not needed any more.
+    /// Segments of the out-of-order log up to this one are no longer needed.
     pub segment: Option<u32>,
 }
 
 /// Series whose samples are in blocks, and which are to be removed.
 pub(crate) struct StaleRemoval {
-    /// Snapshots up to this moment do not know the blocks.
+    /// Snapshots up to this moment do not include the blocks.
     pub moment: Moment,
     pub series: Vec<StaleSeries>,
 }

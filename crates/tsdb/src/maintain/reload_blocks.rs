@@ -1,4 +1,5 @@
-//! Blocks that appeared are opened, those that vanished are closed, and those that retention lets go are removed.
+//! Opens blocks that have appeared, closes those that have disappeared, and removes those that exceed the
+//! retention.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -12,7 +13,8 @@ use crate::retention::{BlockUse, Reason, replaced};
 use crate::savepoint::SAVEPOINT_DIR;
 
 impl Db {
-    /// Opens blocks that appeared, closes those that vanished, and removes those that retention lets go.
+    /// Opens blocks that have appeared, closes those that have disappeared, and removes those that exceed the
+    /// retention.
     pub(super) fn reload_blocks(&self, now_ms: i64, done: &mut Maintained) {
         self.maintenance.reloads.inc();
         let before = done.errors.len();
@@ -37,7 +39,7 @@ impl Db {
                     done.opened += 1;
                     blocks.push(Arc::new(block));
                 }
-                // Nothing is deleted on doubt: the block is left alone, and looked at again next time.
+                // Nothing is deleted in doubt: the block is left alone, and checked again next time.
                 Err(error) => done.errors.push(format!("opening block: {error}")),
             }
         }
@@ -46,7 +48,7 @@ impl Db {
         let doomed = self.doomed(now_ms, &blocks);
         blocks.retain(|block| !doomed.iter().any(|(ulid, _)| *ulid == block.meta().ulid));
         self.views.publish(blocks, i64::MIN);
-        // Times at which a bound was exceeded are counted, not blocks.
+        // This counts the times at which a limit was exceeded, not blocks.
         let exceeded = |bound| doomed.iter().any(|(_, reason)| *reason == Some(bound));
         self.maintenance.time_retentions.add(u64::from(exceeded(Reason::Time)));
         self.maintenance.size_retentions.add(u64::from(exceeded(Reason::Size)));
@@ -57,7 +59,7 @@ impl Db {
         Ok(())
     }
 
-    /// Blocks that are replaced by others, or that retention lets go.
+    /// Blocks that are replaced by others, or that exceed the retention.
     fn doomed(&self, now_ms: i64, blocks: &[Arc<Block>]) -> Vec<(Ulid, Option<Reason>)> {
         let metas: Vec<Arc<BlockMeta>> = blocks.iter().map(|block| block.meta()).collect();
         let present: BTreeSet<Ulid> = metas.iter().map(|meta| meta.ulid).collect();
@@ -90,7 +92,7 @@ impl Db {
         doomed
     }
 
-    /// Bytes of the logs with their checkpoints.
+    /// Total size of the logs and their checkpoints.
     pub fn wal_bytes(&self) -> u64 {
         [WAL_DIR, WBL_DIR].iter().map(|name| directory_bytes(&*self.disk, &self.dir.join(name))).sum()
     }

@@ -1,14 +1,15 @@
-//! Taking a savepoint while commits continue.
+//! Takes a savepoint while commits continue.
 //!
-//! 1. Note place P of the log, and wait for the commits that began before: all that stands before P is in the head then.
-//! 2. Copy exemplars, then series, some hundred at a time under their locks. What is newer than P may come along.
-//! 3. Write records of series that wait in the queue of the log, and sync the log: nothing in the copy is missing there.
-//!    Sync the chunks that the copy names.
-//! 4. Sync the file and give it its name, in place of the savepoint before.
+//! 1. Record the position P of the log, and wait for earlier commits: then everything before P is in the
+//!    head.
+//! 2. Copy exemplars, then series, some hundred at a time under their locks. Changes after P may be included.
+//! 3. Write the records of series that wait in the queue of the log, and sync the log: it then contains
+//!    everything in the copy. Sync the chunks to which the copy refers.
+//! 4. Sync the file and rename it to replace the previous savepoint.
 //!
-//! Truncation and deletion wait meanwhile, so no slot of a series with samples gets another one, and no checkpoint is made in
-//! between. A series whose every sample was refused may leave its slot and come back in another, and is copied twice then:
-//! the first time without samples.
+//! Truncation and deletion wait meanwhile, so no slot of a series with samples is reused, and no checkpoint
+//! is made in between. A series whose samples were all refused may leave its slot and return in another; it
+//! is then copied twice, the first time without samples.
 
 use std::io;
 use std::path::Path;
@@ -25,15 +26,16 @@ use crate::savepoint::format::{
 use crate::savepoint::{SAVEPOINT_DIR, Saved, SavedAt, before, state_path};
 use crate::wal::format::{list_checkpoints, segment_path};
 
-/// Frames are closed at this size.
+/// Size at which frames are closed.
 const FRAME_BYTES: usize = 1 << 20;
 
 impl Db {
-    /// Writes a savepoint in place of the one before: after a kill the log is read from here on only. `None` when there
-    /// is nothing new since the last one, when savepoints are not wanted, or when maintenance is under way.
+    /// Writes a savepoint that replaces the previous one: after a kill, the log is read only from here on.
+    /// `None` if nothing has changed since the last one, if savepoints are disabled, or if maintenance is
+    /// running.
     ///
     /// # Errors
-    /// When the disk refuses. The savepoint before stays; nothing else is touched.
+    /// The disk failed. The previous savepoint stays, and nothing else is affected.
     pub fn savepoint(&self) -> io::Result<Option<Saved>> {
         match self.pending.try_lock() {
             Some(mut pending) => self.take_savepoint(&mut pending),
@@ -41,7 +43,7 @@ impl Db {
         }
     }
 
-    /// [`savepoint`](Self::savepoint) for a caller that holds the maintenance.
+    /// [`savepoint`](Self::savepoint) for a caller that holds the maintenance lock.
     pub(crate) fn take_savepoint(&self, pending: &mut Pending) -> io::Result<Option<Saved>> {
         if !self.options.savepoints {
             return Ok(None);
@@ -61,7 +63,7 @@ impl Db {
             }
             Err(_) => {
                 self.maintenance.savepoint.failed.inc();
-                // A full disk gets its room back; the next one empties the file anyway.
+                // Frees the space on a full disk; the next savepoint truncates the file anyway.
                 let _ = self.disk.remove_file(&unfinished);
             }
         }
@@ -122,7 +124,7 @@ fn departed(head: &Head) -> Vec<u8> {
     body
 }
 
-/// A file that gets frame after frame.
+/// A file that is written frame by frame.
 struct FrameWriter {
     file: Box<dyn WriteFile>,
     frames: u64,
@@ -151,7 +153,7 @@ impl FrameWriter {
         self.write()
     }
 
-    /// Copies all series; returns how many there are.
+    /// Copies all series; returns their number.
     fn series(&mut self, head: &Head) -> io::Result<u64> {
         let mut copied = (SeriesEncoder::default(), 0);
         head.copy_series(
@@ -213,7 +215,7 @@ mod tests {
         LabelSet::from_pairs([("n", n.to_string())])
     }
 
-    /// A series of a savepoint, with labels and open chunk of its own.
+    /// A series of a savepoint, with its own copy of labels and open chunk.
     struct Copied {
         labels: LabelSet,
         log_ref: LogRef,
@@ -221,7 +223,7 @@ mod tests {
     }
 
     #[test]
-    fn a_series_that_is_taken_back_and_made_again_meanwhile_comes_back_once() {
+    fn a_series_that_is_removed_and_created_again_meanwhile_is_restored_once() {
         let db = Db::in_memory(Options::default()).expect("opened");
         let now = 36_000_000;
         let commit = |db: &Db, n: usize, at: i64| {
@@ -231,7 +233,8 @@ mod tests {
             appender.append(&mut batch);
             appender.commit(Durability::Written).expect("written");
         };
-        // Series 200 has the first slot, loses it to series 201 after the first slice of the copy, and gets the last one.
+        // Series 200 has the first slot, loses it to series 201 after the first batch of the copy, and gets
+        // the last one.
         let mut first = Some(db.appender());
         first.as_mut().map(|appender| appender.resolve(&labels(200)).expect("resolved"));
         (0..200).for_each(|n| commit(&db, n, now));
@@ -269,7 +272,7 @@ mod tests {
             replay.saved_series(&pairs, copy).expect("taken");
         }
         replay.finish().expect("finished");
-        // The copy has 200 to 0 with their samples; 201 came into a slot that had been copied.
+        // The copy has series 200 to 0 with their samples; 201 got a slot that had already been copied.
         assert_eq!(again.head.series_count(), 201);
         assert_eq!(again.head.chunks_of(&labels(200)), [(now, 1)]);
     }

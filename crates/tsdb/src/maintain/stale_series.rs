@@ -1,11 +1,12 @@
 //! Series that have ended leave the head early, as blocks of their own: `stale_series_compaction_threshold`.
 //!
-//! 1. When enough of the head's series have ended with a staleness marker, their samples are written to blocks, one
-//!    for each chunk range, with a hint that says so: such a block does not stand for all series of its time.
-//! 2. When no snapshot is left that does not know those blocks, the series are removed, except those that continued
-//!    meanwhile. The log keeps their records for as long as it has their samples.
+//! 1. When enough of the head's series have ended with a staleness marker, their samples are written to
+//!    blocks, one for each chunk range, with a hint: such a block does not contain all series of its time.
+//! 2. When every remaining snapshot includes those blocks, the series are removed, except for those that have
+//!    continued. The log keeps their records for as long as it has their samples.
 //!
-//! After a restart they are in the head again, because the log has them; blocks of equal samples are merged later.
+//! After a restart they are in the head again, because the log has them; blocks with equal samples are merged
+//! later.
 
 use std::sync::atomic::Ordering;
 
@@ -17,12 +18,12 @@ use crate::head::StaleSeries;
 use crate::head::block_source::HeadSource;
 use crate::ids::TimeSpan;
 
-/// Before 3.10, Prometheus knows only the first: without it, it would take all of the log's samples of that time for
-/// being in blocks, and pass over them.
+/// Before 3.10, Prometheus knows only the first hint: without it, it would assume that all samples in the log
+/// from that time are in blocks, and skip them.
 const HINTS: [&str; 2] = [HINT_OUT_OF_ORDER, HINT_STALE_SERIES];
 
 impl Db {
-    /// Changes at which share of ended series, from 0 to 1, they leave the head early; 0 for not at all.
+    /// Sets the share of ended series, from 0 to 1, at which they leave the head early; 0 disables this.
     pub fn set_stale_series_threshold(&self, share: f64) {
         self.stale_threshold.store(share.to_bits(), Ordering::Relaxed);
     }
@@ -38,7 +39,7 @@ impl Db {
         stale
     }
 
-    /// Makes blocks of series that have ended.
+    /// Creates blocks from series that have ended.
     pub(super) fn cut_stale(
         &self,
         now_ms: i64,
@@ -62,7 +63,7 @@ impl Db {
 
     pub(super) fn remove_stale(&self, removal: &StaleRemoval, pending: &mut Pending, done: &mut Maintained) {
         done.removed_series += self.head.remove_stale(&removal.series);
-        // A reader that found chunks of such a series a moment ago may still be about to read them.
+        // A reader that has just found chunks of such a series may still be about to read them.
         pending.chunk_files_read = Some(self.head.end_moment());
     }
 

@@ -1,5 +1,5 @@
-//! Forgetting what a cut block holds, once no snapshot reads it in the head: chunks and series in memory, files of
-//! `chunks_head`, segments of the log.
+//! Removes what is in a new block, once no snapshot reads it in the head: chunks and series in memory, files
+//! of `chunks_head`, segments of the log.
 
 use std::io;
 
@@ -12,7 +12,7 @@ use crate::wal::checkpoint::{Keep, checkpoint, remove_checkpoints, remove_segmen
 use crate::wal::format::{Segment, list_segments};
 
 impl Db {
-    /// Truncates the head and the files that stand for it.
+    /// Truncates the head and the corresponding files.
     pub(super) fn truncate_head(
         &self,
         truncation: &Truncation,
@@ -44,8 +44,8 @@ impl Db {
         }
     }
 
-    /// The newest segment that may go though readers of the log want all from `held` on: none of theirs, or one that
-    /// would make the log longer than it may become for them.
+    /// The newest segment that may be removed although readers of the log need everything from `held` on:
+    /// either no reader needs it, or the log would otherwise exceed its limit.
     fn last_not_held(&self, segments: &[Segment], held: u32) -> u32 {
         let (mut last, mut bytes) = (held.saturating_sub(1), 0u64);
         for segment in segments.iter().rev() {
@@ -58,14 +58,14 @@ impl Db {
         last
     }
 
-    /// Checkpoints two thirds of the log and removes them.
+    /// Writes two thirds of the log to a checkpoint and removes them.
     fn truncate_log(&self, min: i64, done: &mut Maintained) -> io::Result<()> {
         let start = self.options.stopwatch.elapsed();
         let wal = self.dir.join(WAL_DIR);
         self.head.cut_log()?;
         let segments = list_segments(&*self.disk, &wal)?;
         let [first, .., last] = segments.as_slice() else { return Ok(()) };
-        // The segment that is being written never goes.
+        // The current segment is never removed.
         let Some(last) = last.number.checked_sub(1) else { return Ok(()) };
         let last = first.number + last.saturating_sub(first.number) * 2 / 3;
         let (last, keeps_ended) = match self.held.get() {

@@ -1,4 +1,4 @@
-//! Writing a block of the head, and publishing what was written.
+//! Writes a block from the head, and publishes it.
 
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use crate::ids::TimeSpan;
 use crate::metrics::ChunkMetrics;
 
 impl Db {
-    /// A name for a block; random bits come from the hasher's keys, which the system seeds.
+    /// A new block name; its random bits come from the hasher's keys, which the system seeds.
     pub(crate) fn new_ulid(&self, now_ms: i64) -> Ulid {
         let random = |n: u8| u128::from(RandomState::new().hash_one(n));
         Ulid::new(now_ms.max(0) as u64, random(0) << 64 | random(1))
@@ -33,7 +33,7 @@ impl Db {
         })
     }
 
-    /// Does the writing of one block of that level, and measures it.
+    /// Writes one block of this level and measures the time.
     pub(crate) fn compaction<T>(&self, level: u32, write: impl FnOnce(&dyn Watch) -> T) -> T {
         let metrics = &self.maintenance;
         let watch = Watched { db: self, chunks: (level == 1).then_some(&metrics.chunks) };
@@ -45,7 +45,7 @@ impl Db {
         written
     }
 
-    /// Takes a new block into the view, which also decides from where on the head counts.
+    /// Adds a new block to the view, which also determines the start of the head.
     pub(crate) fn publish(
         &self,
         written: Option<BlockMeta>,
@@ -82,7 +82,7 @@ impl Db {
     }
 }
 
-/// Lets a block be written for as long as the database is open, and counts the chunks of a first block.
+/// Lets a block be written as long as the database is open, and counts the chunks of a level-1 block.
 struct Watched<'a> {
     db: &'a Db,
     chunks: Option<&'a ChunkMetrics>,

@@ -1,20 +1,22 @@
-//! Which series of an index satisfy matchers: one way for the head and for blocks.
+//! Selects the series of an index that match matchers, in the same way for the head and for blocks.
 //!
-//! A series without a label has the value "" for it. A matcher that "" does not satisfy can be answered from the values
-//! in the index, and intersects. One that "" satisfies cannot: it subtracts the series whose value does not satisfy it.
+//! A series without a label has the value "" for it. If a matcher does not match "", it can be answered from
+//! the values in the index, and its series are intersected. If it matches "", that is impossible: the series
+//! whose value does not match are subtracted instead.
 //!
-//! 1. Equalities intersect first, the rarest before the others: they are cheap and leave fewest.
-//! 2. The other matchers that intersect follow, then those that subtract. Once few series are left, an index that
-//!    knows the values of a series looks at each of them instead of at each value.
+//! 1. Equality matchers are intersected first, beginning with the rarest: they are cheap and leave the fewest
+//!    series.
+//! 2. The other intersecting matchers follow, then the subtracting ones. Once few series are left, an index
+//!    that knows the values of a series checks each of them instead of each value.
 
 use ferula_model::{MatchOp, Matcher};
 
 use super::{intersect, subtract};
 
-/// How a value of a label is compared with a matcher.
+/// Compares a label value with a matcher.
 pub type Compare<'a> = dyn Fn(&Matcher, &str) -> bool + 'a;
 
-/// What a selection asks of an index. Lists of series rise.
+/// The index operations that a selection uses. Lists of series are in ascending order.
 pub trait PostingsSource {
     /// Why the index cannot be read.
     type Error;
@@ -25,7 +27,7 @@ pub trait PostingsSource {
     /// The series with this label.
     fn equal(&self, name: &str, value: &str) -> Result<Vec<u32>, Self::Error>;
 
-    /// How many those are; `None` for an index that would have to read them.
+    /// Number of these series; `None` if the index would have to read them.
     fn count(&self, _name: &str, _value: &str) -> Option<usize> {
         None
     }
@@ -44,14 +46,14 @@ pub trait PostingsSource {
     /// The series whose value of the label is wanted.
     fn having(&self, name: &str, wanted: &mut dyn FnMut(&str) -> bool) -> Result<Vec<u32>, Self::Error>;
 
-    /// Keeps the series whose value, "" for none, is wanted, by looking at every series. Returns false, and does
-    /// nothing, when looking at every value is cheaper or the only way.
+    /// Keeps the series whose value ("" for none) is wanted, by checking every series. Returns `false`
+    /// without any effect if checking every value is cheaper, or the only possibility.
     fn filter_each(&self, _ids: &mut Vec<u32>, _name: &str, _wanted: &mut dyn FnMut(&str) -> bool) -> bool {
         false
     }
 }
 
-/// The series that satisfy all matchers, rising. No matcher means every series.
+/// The series that match all matchers, in ascending order. Without matchers, all series match.
 pub fn select<S: PostingsSource>(
     source: &S,
     matchers: &[Matcher],
@@ -114,7 +116,7 @@ mod tests {
 
     use super::*;
 
-    /// Series as lists of their labels; the plainest index there is.
+    /// Series as lists of their labels: the simplest possible index.
     struct Plain {
         series: Vec<Vec<(&'static str, &'static str)>>,
         looks_at_each: bool,
@@ -128,7 +130,7 @@ mod tests {
         fn where_value(&self, name: &str, mut wanted: impl FnMut(&str) -> bool) -> Vec<u32> {
             let mut ids = Vec::new();
             for (id, labels) in (0..).zip(&self.series) {
-                // Values that no series has are in no index.
+                // Values without series are not in an index.
                 if !value(labels, name).is_empty() && wanted(value(labels, name)) {
                     ids.push(id);
                 }
@@ -179,7 +181,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_selection_is_what_every_matcher_accepts(
+        fn a_selection_is_what_all_matchers_match(
             series in prop::collection::vec((label("a"), label("b")), 0..12),
             matchers in prop::collection::vec(matcher(), 0..4),
             looks_at_each: bool,

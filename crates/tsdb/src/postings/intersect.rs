@@ -1,6 +1,6 @@
-//! What two lists have in common.
+//! The intersection of two lists.
 
-/// A list that is this many times longer than the other is searched instead of walked over.
+/// If one list is this many times longer than the other, it is searched instead of scanned.
 const GALLOP_RATIO: usize = 16;
 
 /// Numbers in both lists.
@@ -25,7 +25,7 @@ pub fn intersects(a: &[u32], b: &[u32]) -> bool {
     found
 }
 
-/// Calls `visit` with the common numbers, until it returns false.
+/// Calls `visit` with the common numbers until it returns `false`.
 fn common(short: &[u32], mut long: &[u32], mut visit: impl FnMut(u32) -> bool) {
     let gallop = long.len() / GALLOP_RATIO > short.len();
     for number in short {
@@ -43,7 +43,7 @@ fn common(short: &[u32], mut long: &[u32], mut visit: impl FnMut(u32) -> bool) {
     }
 }
 
-/// Position of the first number that is not below `number`: steps that double, then a binary search.
+/// Position of the first number that is not less than `number`: doubles the step, then uses binary search.
 fn gallop_to(list: &[u32], number: u32) -> usize {
     let mut step = 1;
     while step < list.len() && list[step] < number {

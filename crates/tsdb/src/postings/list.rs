@@ -1,4 +1,4 @@
-//! Taking one list from another.
+//! The difference of two lists.
 
 /// Removes from `list` the numbers that are in `gone`.
 pub fn subtract(list: &mut Vec<u32>, gone: &[u32]) {

@@ -1,7 +1,8 @@
-//! Sorted sets of series of the head: one per label pair, and what matchers make of them.
+//! Sorted sets of series in the head: one for each label pair, and operations on them for matchers.
 //!
-//! A set is kept as single ids or as runs, whichever is smaller: series of one target are made together and
-//! have neighbouring ids, so that most sets are a few runs (0.01 to 0.2 bytes an id instead of 4).
+//! A set is stored as single ids or as runs, whichever is smaller: the series of one target are created
+//! together and have adjacent ids, so most sets consist of a few runs (0.01 to 0.2 bytes per id instead of
+//! 4).
 
 /// A sorted set of ids.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -11,9 +12,9 @@ pub enum Postings {
     Empty,
     /// One id.
     One(u32),
-    /// Ids that rise strictly.
+    /// Strictly ascending ids.
     Ids(Vec<u32>),
-    /// Runs that rise and do not touch.
+    /// Ascending runs that do not touch.
     Runs(Vec<Run>),
 }
 
@@ -24,13 +25,13 @@ pub struct Run {
     end: u32,
 }
 
-/// A list shorter than this stays a list.
+/// Shorter lists are not converted to runs.
 const RUNS_MIN_IDS: usize = 16;
-/// Up to so many ids are removed one by one: moving the rest of a list costs less than going through it.
+/// Up to this many ids are removed one by one: moving the rest of a list costs less than a pass over it.
 const REMOVED_SINGLY_MAX: usize = 64;
 
 impl Postings {
-    /// Adds an id. Cheapest when it is larger than all that are in the set.
+    /// Adds an id. This is cheapest if it is larger than all others in the set.
     pub fn insert(&mut self, id: u32) {
         match self {
             Postings::Empty => *self = Postings::One(id),
@@ -45,7 +46,7 @@ impl Postings {
                         }
                     }
                 }
-                // Asked at sizes that double, so that the question costs nothing per insert.
+                // Checked at sizes that double, so that the check costs nothing per insertion.
                 if ids.len() >= RUNS_MIN_IDS && ids.len().is_power_of_two() {
                     self.compact();
                 }
@@ -59,7 +60,7 @@ impl Postings {
         }
     }
 
-    /// Takes the smaller of the two forms.
+    /// Converts to the smaller of the two forms.
     fn compact(&mut self) {
         let ids = self.len();
         let runs = match self {
@@ -67,7 +68,8 @@ impl Postings {
             Postings::Runs(runs) => runs.len(),
             Postings::Empty | Postings::One(_) => return,
         };
-        // A run takes as much as two ids; half of that again so that a set does not change forms all the time.
+        // A run takes as much space as two ids; the margin of half that keeps a set from changing forms all
+        // the time.
         match self {
             Postings::Ids(_) if runs * 3 < ids => {
                 let mut list: Vec<Run> = Vec::with_capacity(runs);
@@ -81,7 +83,7 @@ impl Postings {
         }
     }
 
-    /// Removes the ids for which `dead` holds.
+    /// Removes the ids for which `dead` returns true.
     pub fn remove(&mut self, mut dead: impl FnMut(u32) -> bool) {
         let mut kept = Postings::Empty;
         let mut removed = false;
@@ -101,7 +103,7 @@ impl Postings {
         }
     }
 
-    /// Removes ids, which rise. A few are taken out where they stand; the set is made anew only for many.
+    /// Removes ids in ascending order. A few are removed in place; only for many is the set rebuilt.
     pub fn remove_ids(&mut self, dead: &[u32]) {
         if dead.len() > REMOVED_SINGLY_MAX {
             return self.remove(|id| dead.binary_search(&id).is_ok());
@@ -128,7 +130,7 @@ impl Postings {
         }
     }
 
-    /// How many ids there are.
+    /// Number of ids.
     pub fn len(&self) -> usize {
         match self {
             Postings::Empty => 0,
@@ -138,12 +140,12 @@ impl Postings {
         }
     }
 
-    /// Whether there is none.
+    /// Whether the set is empty.
     pub fn is_empty(&self) -> bool {
         matches!(self, Postings::Empty)
     }
 
-    /// Visits the ids in rising order.
+    /// Visits the ids in ascending order.
     pub fn for_each(&self, mut each: impl FnMut(u32)) {
         match self {
             Postings::Empty => {}
@@ -153,20 +155,20 @@ impl Postings {
         }
     }
 
-    /// The ids in rising order.
+    /// The ids in ascending order.
     pub fn to_vec(&self) -> Vec<u32> {
         let mut ids = Vec::with_capacity(self.len());
         self.for_each(|id| ids.push(id));
         ids
     }
 
-    /// Keeps of `ids`, which rise, those that are in the set, or those that are not.
+    /// Keeps those of `ids` (in ascending order) that are in the set, or those that are not.
     pub fn filter(&self, ids: &mut Vec<u32>, keep_members: bool) {
         let mut cursor = Cursor { postings: self, at: 0 };
         ids.retain(|id| cursor.contains(*id) == keep_members);
     }
 
-    /// Bytes that the set takes on the heap.
+    /// Memory of the set on the heap, in bytes.
     #[cfg(test)]
     fn heap_bytes(&self) -> usize {
         match self {
@@ -209,7 +211,7 @@ fn remove_from_runs(runs: &mut Vec<Run>, id: u32) {
     }
 }
 
-/// Answers membership for ids that rise, by galloping ahead.
+/// Answers membership for ascending ids by galloping ahead.
 struct Cursor<'a> {
     postings: &'a Postings,
     at: usize,
@@ -232,7 +234,7 @@ impl Cursor<'_> {
     }
 }
 
-/// How many items at the front satisfy `before`; fast when it is few.
+/// How many items at the front fulfil `before`; fast if there are few.
 fn gallop<T>(items: &[T], before: impl Fn(&T) -> bool) -> usize {
     let mut step = 1;
     while step < items.len() && before(&items[step - 1]) {
@@ -242,7 +244,7 @@ fn gallop<T>(items: &[T], before: impl Fn(&T) -> bool) -> usize {
     low + items[low..high].partition_point(before)
 }
 
-/// The union of sets, as rising ids.
+/// The union of sets, as ascending ids.
 pub fn union<'a>(sets: impl IntoIterator<Item = &'a Postings>) -> Vec<u32> {
     let mut ids = Vec::new();
     let mut sets_seen = 0;
@@ -266,14 +268,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn neighbours_become_runs() {
+    fn adjacent_ids_become_runs() {
         let mut postings = Postings::default();
         (0..100_000).for_each(|id| postings.insert(id));
         assert_eq!(postings.len(), 100_000);
         assert!(postings.heap_bytes() < 200, "{} bytes", postings.heap_bytes());
     }
 
-    /// Ids in clumps, so that both forms and both conversions happen.
+    /// Clustered ids, so that both forms and both conversions occur.
     fn ids() -> impl Strategy<Value = Vec<u32>> {
         proptest::collection::vec((0u32..400, 1u32..40), 0..60)
             .prop_map(|clumps| clumps.into_iter().flat_map(|(start, length)| start..start + length).collect())

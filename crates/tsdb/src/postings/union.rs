@@ -1,4 +1,4 @@
-//! What several lists have together.
+//! The union of several lists.
 
 /// Numbers in any of the lists.
 pub fn union(mut lists: Vec<Vec<u32>>) -> Vec<u32> {
@@ -10,7 +10,7 @@ pub fn union(mut lists: Vec<Vec<u32>>) -> Vec<u32> {
     }
     let total = lists.iter().map(Vec::len).sum();
     let highest = lists.iter().filter_map(|list| list.last()).max().copied().unwrap_or(0);
-    // A bit per possible number beats sorting unless the numbers are few and far between.
+    // A bit per possible number is faster than sorting, unless the numbers are few and sparse.
     if (highest as usize) / 64 <= total {
         union_by_bits(&lists, highest)
     } else {
@@ -61,7 +61,7 @@ mod tests {
         }
 
         #[test]
-        fn dense_numbers_take_the_way_over_bits(lists in prop::collection::vec(prop::collection::btree_set(0u32..200, 0..80), 2..6)) {
+        fn dense_numbers_use_the_bit_set(lists in prop::collection::vec(prop::collection::btree_set(0u32..200, 0..80), 2..6)) {
             let expected: BTreeSet<u32> = lists.iter().flatten().copied().collect();
             let lists = lists.into_iter().map(|set| set.into_iter().collect()).collect();
             prop_assert_eq!(union(lists), expected.into_iter().collect::<Vec<_>>());

@@ -1,4 +1,4 @@
-//! Reading a block: which of its series a selection has, and their samples.
+//! Reads blocks: the series of a selection and their samples.
 
 use std::sync::Arc;
 
@@ -13,14 +13,14 @@ use crate::block::{Block, BlockError, Tombstones};
 use crate::ids::TimeSpan;
 use crate::postings::Compare;
 
-/// A block with the deletions that held when the snapshot was taken.
+/// A block with its deletions at the time of the snapshot.
 pub struct BlockPart {
     block: Arc<Block>,
     tombstones: Arc<Tombstones>,
     identities: Arc<Identities>,
 }
 
-/// The reader's error for one of a block.
+/// Converts a block's error to that of a reader.
 pub fn storage_error(error: BlockError) -> StorageError {
     match &error {
         BlockError::Io { source, .. } => StorageError::Io(DiskError::new(source.kind(), &error)),
@@ -29,13 +29,13 @@ pub fn storage_error(error: BlockError) -> StorageError {
 }
 
 impl BlockPart {
-    /// The block as it is now.
+    /// The block in its current state.
     pub fn new(block: Arc<Block>, identities: &IdentityCache) -> Self {
         let (tombstones, identities) = (block.tombstones(), identities.of(block.meta().ulid));
         BlockPart { block, tombstones, identities }
     }
 
-    /// What a series has in common with the same one of other sources.
+    /// The identity of a series, which is the same in all sources.
     pub fn identity(&self, number: u32) -> Result<u128, StorageError> {
         self.identities.get(number, || Ok(identity(self.labels(number)?.iter())))
     }
@@ -45,7 +45,7 @@ impl BlockPart {
         &self.block
     }
 
-    /// Numbers of the series that satisfy the matchers and have a chunk in the span, in label order.
+    /// Numbers of the matching series that have a chunk in the span, in label order.
     pub fn select(
         &self,
         matchers: &[Matcher],
@@ -72,7 +72,7 @@ impl BlockPart {
         self.block.labels(&entry).map_err(storage_error)
     }
 
-    /// Adds the samples of a series in the span to `out`, which holds older sources.
+    /// Appends the samples of a series in the span to `out`, which contains those of older sources.
     pub fn read(
         &self,
         number: u32,

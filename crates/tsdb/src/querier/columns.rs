@@ -1,4 +1,4 @@
-//! Chunks to columns, cut to a range of time.
+//! Decodes chunks to columns, restricted to a time range.
 
 use std::mem::take;
 
@@ -9,7 +9,7 @@ use ferula_storage::SeriesSamples;
 
 use crate::ids::TimeSpan;
 
-/// Appends the first `limit` samples of a chunk that lie in the span.
+/// Appends the first `limit` samples of a chunk that are in the span.
 pub fn append_chunk(
     encoding: Encoding,
     data: &[u8],
@@ -55,7 +55,7 @@ pub fn append_chunk(
     Ok(())
 }
 
-/// Removes samples from place `before` on whose time is not in the span.
+/// Removes samples from index `before` on whose timestamp is not in the span.
 fn cut<T>(
     before: usize,
     span: TimeSpan,

@@ -1,6 +1,6 @@
-//! Which series of different sources are the same: by a keyed hash of their labels, 128 bits, so that joining sources
-//! neither builds nor compares label texts. The keys are new in every process; two label sets with one hash are not
-//! to be expected in the life of the universe.
+//! Identifies the same series in different sources by a keyed 128-bit hash of the labels, so that joining
+//! sources neither builds nor compares label texts. The keys are random in every process, and a collision is
+//! not expected within the life of the universe.
 
 use std::collections::{BTreeSet, HashMap};
 use std::hash::{BuildHasher, Hash, Hasher, RandomState};
@@ -11,7 +11,7 @@ use crate::sync::{Mutex, RwLock, rank};
 
 static KEYS: LazyLock<[RandomState; 2]> = LazyLock::new(|| [RandomState::new(), RandomState::new()]);
 
-/// The hash of a label set, given in order of names.
+/// The hash of a label set, given in the order of names.
 pub fn identity<'a>(labels: impl Iterator<Item = (&'a str, &'a str)> + Clone) -> u128 {
     let half = |keys: &RandomState| {
         let mut hasher = keys.build_hasher();
@@ -21,15 +21,15 @@ pub fn identity<'a>(labels: impl Iterator<Item = (&'a str, &'a str)> + Clone) ->
     half(&KEYS[0]) << 64 | half(&KEYS[1])
 }
 
-/// The most series of a block whose identities are kept; 32 bytes each.
+/// Maximum number of cached identities per block; 32 bytes each.
 const KEPT_MAX: usize = 1 << 18;
 
-/// Identities of the series of one block, as far as anybody has asked.
+/// Cached identities of the series of one block.
 #[derive(Debug, Default)]
 pub struct Identities(RwLock<HashMap<u32, u128>, rank::Identities>);
 
 impl Identities {
-    /// The identity of a series, worked out when it is not known.
+    /// The identity of a series, computed if it is not cached.
     pub fn get<E>(&self, number: u32, work_out: impl FnOnce() -> Result<u128, E>) -> Result<u128, E> {
         if let Some(known) = self.0.read().get(&number) {
             return Ok(*known);
@@ -53,7 +53,7 @@ impl IdentityCache {
         self.0.lock().entry(block).or_default().clone()
     }
 
-    /// Forgets those of all other blocks.
+    /// Drops those of all other blocks.
     pub fn retain(&self, blocks: &BTreeSet<Ulid>) {
         self.0.lock().retain(|ulid, _| blocks.contains(ulid));
     }
@@ -78,7 +78,7 @@ mod tests {
     }
 
     #[test]
-    fn an_identity_is_worked_out_once() {
+    fn an_identity_is_computed_once() {
         let identities = Identities::default();
         assert_eq!(identities.get(7, || Ok::<_, ()>(1)), Ok(1));
         assert_eq!(identities.get(7, || Err(())), Ok(1));

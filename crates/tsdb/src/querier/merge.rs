@@ -1,4 +1,5 @@
-//! Samples of one series from two sources, in order of time; where both have a sample, the first source wins.
+//! Merges samples of one series from two sources, in time order. Where both have a sample, the first source
+//! takes precedence.
 
 use std::mem::take;
 use std::sync::Arc;
@@ -8,7 +9,7 @@ use ferula_storage::{FloatColumn, HistogramColumn, SeriesSamples};
 
 use crate::ids::TimeSpan;
 
-/// Adds to `into` the samples of `from` whose times it does not have.
+/// Adds to `into` those samples of `from` whose timestamps it does not have.
 pub fn merge(into: &mut SeriesSamples, from: &SeriesSamples) {
     if from.is_empty() {
         return;
@@ -35,8 +36,8 @@ pub fn merge(into: &mut SeriesSamples, from: &SeriesSamples) {
     *into = merged.out;
 }
 
-/// Merges any number of sources; of those that have a sample at the same time, the first wins. Neighbours are merged
-/// first, so that no sample is moved more often than the number of sources has binary digits.
+/// Merges any number of sources. Where several have a sample at the same time, the first takes precedence.
+/// Adjacent sources are merged first, so that each sample is moved only log₂(sources) times.
 pub fn merge_all(mut sources: Vec<SeriesSamples>) -> SeriesSamples {
     while sources.len() > 1 {
         let mut halved = Vec::with_capacity(sources.len().div_ceil(2));
@@ -52,7 +53,8 @@ pub fn merge_all(mut sources: Vec<SeriesSamples>) -> SeriesSamples {
     sources.pop().unwrap_or_default()
 }
 
-/// Adds the samples of a later source, which wins where both have a sample. Most often all of them are newer.
+/// Appends the samples of a later source, which takes precedence where both have a sample. Usually all of
+/// them are newer.
 pub fn append(into: &mut SeriesSamples, mut later: SeriesSamples) {
     if into.is_empty() {
         *into = later;
@@ -98,7 +100,7 @@ fn extend_starts(starts: &mut Vec<i64>, before: usize, more: &[i64], count: usiz
     starts.resize(before + count, 0);
 }
 
-/// Behind a sample of another source, whether a histogram follows a reset is not known any more.
+/// After a sample from another source, it is no longer known whether a histogram follows a reset.
 fn forget_reset(value: &mut Arc<ferula_model::FloatHistogram>) {
     let hint = value.counter_reset_hint;
     if hint != CounterResetHint::Gauge && hint != CounterResetHint::Unknown {
@@ -106,7 +108,7 @@ fn forget_reset(value: &mut Arc<ferula_model::FloatHistogram>) {
     }
 }
 
-/// Walks the samples of both columns in order of time.
+/// Iterates over the samples of both columns in time order.
 struct Cursor<'a> {
     samples: &'a SeriesSamples,
     float: usize,
@@ -196,7 +198,7 @@ fn push_histogram(out: &mut HistogramColumn, from: &HistogramColumn, index: usiz
     out.values.push(value);
 }
 
-/// Removes the samples whose times lie in one of the ranges.
+/// Removes the samples whose timestamps are in one of the ranges.
 pub fn remove_ranges(samples: &mut SeriesSamples, ranges: &[TimeSpan]) {
     let deleted = |at: i64| ranges.iter().any(|range| range.contains(at));
     retain(
@@ -238,7 +240,7 @@ mod tests {
 
     use super::*;
 
-    /// Samples at these times; even times are floats, odd ones histograms, values name the source.
+    /// Samples at these times: floats at even times and histograms at odd ones; values identify the source.
     fn samples(times: &[i64], source: f64) -> SeriesSamples {
         let mut out = SeriesSamples::default();
         for at in times {
@@ -261,7 +263,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn the_union_comes_out_and_the_first_source_wins(a in times(), b in times()) {
+        fn the_result_is_the_union_and_the_first_source_takes_precedence(a in times(), b in times()) {
             let mut merged = samples(&a, 1.0);
             merge(&mut merged, &samples(&b, 2.0));
             let mut all: Vec<i64> = a.iter().chain(&b).copied().collect();
@@ -291,7 +293,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn merging_many_at_once_is_merging_one_after_the_other(
+        fn merging_many_at_once_equals_merging_one_after_the_other(
             all in proptest::collection::vec(times(), 0..6),
         ) {
             let sources: Vec<SeriesSamples> =
@@ -309,7 +311,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn appending_is_merging_with_the_later_source_first(a in times(), b in times(), shift in 0i64..2) {
+        fn appending_equals_merging_with_the_later_source_first(a in times(), b in times(), shift in 0i64..2) {
             // Half of the cases are disjoint.
             let b: Vec<i64> = b.iter().map(|at| at + shift * 60).collect();
             let mut appended = samples(&a, 1.0);

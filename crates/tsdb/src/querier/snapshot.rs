@@ -1,11 +1,11 @@
-//! One consistent view of the database.
+//! A consistent view of the database.
 //!
-//! `select` resolves matchers to series, in the head and in every block of the range. `freeze` enters the freeze
-//! room of the head's gate, adds series that were made since, and notes for every series how far it goes; no
-//! commit is half in what follows. `read` decodes up to there, outside the gate.
+//! `select` resolves matchers to series, in the head and in every block of the range. `freeze` enters the
+//! freeze room of the head's gate, adds series that were created since, and records the current end of every
+//! series: no commit is partially included. `read` decodes up to that end, outside of the gate.
 //!
-//! With one source, rows come in its own order. With several, they come in label order, and a series that
-//! several have is one row.
+//! With a single source, rows are in its own order. With several, they are in label order, and a series in
+//! several sources is one row.
 
 use std::cell::Cell;
 use std::collections::HashMap;
@@ -32,21 +32,21 @@ pub struct DbSnapshot<'a> {
     head: &'a Head,
     /// Whether the head can have samples in the range.
     with_head: bool,
-    /// Whether it has some. Names and values of labels are asked only then.
+    /// Whether it has any. Only then are its label names and values used.
     head_overlaps: bool,
-    /// In-order samples of the head before this are in blocks.
+    /// In-order samples of the head before this time are in blocks.
     head_min: i64,
     blocks: Vec<BlockPart>,
     range: TimeRange,
     selections: Vec<Selection>,
     frozen: bool,
-    /// Asked before rows are set aside.
+    /// Memory is requested before rows are allocated.
     memory: Option<Arc<Lease>>,
     /// Keeps slots and chunks that are removed meanwhile.
     _pin: Pin,
     /// Until the cut: keeps the slots of series without samples that are removed meanwhile.
     selecting: Option<Pin>,
-    /// For metrics only.
+    /// Used only for metrics.
     _number: HeldNumber,
 }
 
@@ -69,17 +69,17 @@ enum Rows {
 struct MergedRow {
     labels: LabelSet,
     head: Option<FrozenRow>,
-    /// Block, and number of the series in it; in order of blocks.
+    /// Block, and number of the series in it, in the order of blocks.
     blocks: Vec<(usize, u32)>,
 }
 
 impl<'a> DbSnapshot<'a> {
-    /// A view that nothing was selected from yet. `pin` was taken before `view`.
+    /// Creates a view without selections. `pin` was taken before `view`.
     pub(crate) fn new(head: &'a Head, pin: Pin, view: &View, range: TimeRange) -> Self {
         let span = TimeSpan::from(range);
         let blocks = view.blocks.iter().filter(|block| block.meta().overlaps(span));
         let (in_order, out_of_order) = (head.in_order_span(), head.out_of_order_span());
-        // As in Prometheus, what the head has has no end yet.
+        // As in Prometheus, what the head has is not limited by the range's end.
         let open = TimeSpan::closed(in_order.start().max(view.head_min), i64::MAX);
         DbSnapshot {
             head,
@@ -139,7 +139,7 @@ impl<'a> DbSnapshot<'a> {
             };
             rows[row].head = Some(head_row);
         }
-        // Rows of the first block are sorted already, which the sort makes use of.
+        // Rows of the first block are already sorted, of which the sort takes advantage.
         rows.sort_by(|a, b| a.labels.cmp(&b.labels));
         Ok(rows)
     }
@@ -166,7 +166,7 @@ impl<'a> DbSnapshot<'a> {
         self.memory.as_ref().map_or(Ok(()), |lease| lease.grow(bytes))
     }
 
-    /// Takes the cut for all of `selections`.
+    /// Makes the cut for all of `selections`.
     fn freeze_head(&self, selections: &mut [Selection]) -> Result<Vec<Vec<FrozenRow>>, OutOfMemory> {
         if !self.with_head {
             return Ok(selections.iter().map(|_| Vec::new()).collect());
@@ -177,7 +177,7 @@ impl<'a> DbSnapshot<'a> {
         self.head.freeze(in_head, &|bytes| self.charge(bytes))
     }
 
-    /// What all sources say to a question about labels, sorted.
+    /// The sorted union of all sources' answers about labels.
     fn texts(
         &self,
         limit: usize,
@@ -205,18 +205,19 @@ impl<'a> DbSnapshot<'a> {
         texts.sort_unstable();
         texts.dedup();
         if limit > 0 {
-            // One more shows that there are more.
+            // One more shows that the result is truncated.
             texts.truncate(limit + 1);
         }
         Ok(texts)
     }
 }
 
-/// A row of several sources: its own entry, the map's, and the list of its blocks.
+/// Memory of a row from several sources: its own entry, that in the map, and the list of its blocks.
 const MERGED_ROW_BYTES: usize =
     size_of::<MergedRow>() + size_of::<(u128, usize)>() * 2 + size_of::<(usize, u32)>() * 4;
 
-/// Asks the reader once in many comparisons whether it still waits. A regex over a million values can take long.
+/// Checks periodically whether the reader still waits. A regular expression over a million values can take
+/// long.
 struct Patience<'a> {
     stop: &'a Stop,
     comparisons: Cell<u32>,
@@ -224,14 +225,14 @@ struct Patience<'a> {
 }
 
 impl<'a> Patience<'a> {
-    /// Comparisons between two questions.
+    /// Number of comparisons between two checks.
     const COMPARISONS: u32 = 64;
 
     fn new(stop: &'a Stop) -> Self {
         Patience { stop, comparisons: Cell::new(0), over: Cell::new(false) }
     }
 
-    /// Counts a comparison; no once the reader has gone.
+    /// Counts a comparison; returns `false` once the reader has stopped waiting.
     fn holds(&self) -> bool {
         let comparisons = self.comparisons.get();
         self.comparisons.set(comparisons.wrapping_add(1));
@@ -269,7 +270,7 @@ impl Snapshot for DbSnapshot<'_> {
         let matchers = matchers.to_vec();
         let mut selection = Selection { matchers, span, in_head, numbers, rows: Rows::Unresolved };
         if self.frozen {
-            // A selection after the cut sees what there is now.
+            // A selection after the cut sees the current state.
             let rows = self.freeze_head(std::slice::from_mut(&mut selection))?.pop();
             self.resolve_rows(&mut selection, rows.unwrap_or_default())?;
         }

@@ -1,4 +1,4 @@
-//! The part of a start that a savepoint takes the place of the log for.
+//! The part of a start in which a savepoint replaces the log.
 
 use std::io;
 use std::path::Path;
@@ -13,7 +13,7 @@ use crate::savepoint::format::{FrameKind, SavepointError, SeriesDecoder, departe
 use crate::savepoint::segments::{Segments, SegmentsError};
 use crate::savepoint::{OriginError, SAVEPOINT_DIR, Start, check_origin, open, state_path};
 
-/// What belongs to a savepoint.
+/// The files related to a savepoint.
 pub(crate) struct SavepointFiles<'a> {
     pub disk: &'a Arc<dyn Disk>,
     pub data_dir: &'a Path,
@@ -26,7 +26,7 @@ pub(crate) struct SavepointFiles<'a> {
 /// Why a savepoint is not used.
 #[derive(Debug, thiserror::Error)]
 enum UnfitReason {
-    #[error("head chunks that it needs are damaged")]
+    #[error("head chunks that it refers to are damaged")]
     ChunksDamaged,
     #[error("{0}")]
     Read(#[from] io::Error),
@@ -38,14 +38,14 @@ enum UnfitReason {
     Origin(#[from] OriginError),
     #[error("{0}")]
     Series(#[from] SavedSeriesError),
-    #[error("a frame comes twice")]
+    #[error("a frame is duplicated")]
     FrameTwice,
 }
 
-/// A savepoint that is not used.
+/// A savepoint that cannot be used.
 struct Unfit {
     why: UnfitReason,
-    /// Whether some of it was brought back already.
+    /// Whether a part of it has already been restored.
     begun: bool,
 }
 
@@ -56,11 +56,11 @@ impl<E: Into<UnfitReason>> From<E> for Unfit {
 }
 
 impl Recovery<Replay<'_>> {
-    /// Brings the head to where the savepoint was taken, if there is one that can be used; returns where the log
-    /// continues then. One that cannot is removed, and `segments` knows of no segment afterwards.
+    /// Restores the head to the state of the savepoint, if there is a valid one; then returns where the log
+    /// continues. An invalid one is removed, and the list in `segments` is cleared.
     ///
     /// # Errors
-    /// When the disk refuses to list or map files that are there.
+    /// Existing files cannot be listed or mapped.
     pub(crate) fn savepoint(
         &mut self,
         files: &SavepointFiles<'_>,
@@ -84,7 +84,7 @@ impl Recovery<Replay<'_>> {
         if unfit.begun {
             self.replay.start_over(load(&**files.disk, files.chunks_dir)?.chunks);
         }
-        // It does no harm when it stays: it will be found unfit again.
+        // It does no harm if it stays: it will be found invalid again.
         let _ = files.disk.remove_file(&state);
         Ok(None)
     }
@@ -130,7 +130,7 @@ impl Recovery<Replay<'_>> {
             }
             FrameKind::Exemplars => {
                 let exemplars = exemplars(body)?;
-                // One that a snapshot of Prometheus had too is left out.
+                // Exemplars that are also in a snapshot of Prometheus are skipped.
                 self.replay.exemplars(exemplars);
             }
             FrameKind::Begin | FrameKind::End => return Err(UnfitReason::FrameTwice),

@@ -1,11 +1,11 @@
-//! Layout of a savepoint's state; see docs/format/savepoint.md. Only this file knows it.
+//! Layout of a savepoint's state; see docs/format/savepoint.md. Only this file contains it.
 //!
 //! ```text
 //! file:  magic 8 bytes | version u32 | frame frame …
 //! frame: kind u8 | length u32 | crc32 u32 (of kind, length and body) | body
 //! ```
-//! Integers are big-endian or LEB128. The first frame is of kind `Begin`, the last one of kind `End`, which counts the
-//! others and their bytes.
+//! Integers are big-endian or LEB128. The first frame has the kind `Begin`. The last one has the kind `End`
+//! and contains the number of the others and their total size.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -25,37 +25,37 @@ const VERSION: u32 = 1;
 const HEADER_BYTES: usize = 12;
 const FRAME_HEADER_BYTES: usize = 1 + 4 + 4;
 
-/// What a frame holds.
+/// The content of a frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum FrameKind {
-    /// Where it belongs.
+    /// The origin of the savepoint.
     Begin = 1,
     /// Some series.
     Series = 2,
-    /// Refs of label sets beside the first one.
+    /// Additional refs of label sets.
     ExtraRefs = 3,
-    /// Exemplars in the order in which they came.
+    /// Exemplars in the order of their arrival.
     Exemplars = 4,
     /// The end.
     End = 5,
-    /// Ends of series that have left.
+    /// End times of removed series.
     Departed = 6,
 }
 
-/// Why bytes are no savepoint.
+/// Why bytes are not a valid savepoint.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SavepointError {
-    /// It is something else, or of another version.
+    /// It is of another type or version.
     #[error("it is not a savepoint of version 1")]
     Header,
-    /// The bytes end early, or continue behind the end.
-    #[error("its length is wrong from offset {0} on")]
+    /// The file is too short, or continues after the end frame.
+    #[error("its length is wrong at offset {0}")]
     Length(usize),
-    /// A checksum is another.
+    /// A checksum does not match.
     #[error("the frame at offset {0} has a wrong checksum")]
     Checksum(usize),
-    /// A frame's content is impossible.
+    /// The content of a frame is invalid.
     #[error("{0} cannot be read")]
     Content(&'static str),
 }
@@ -66,28 +66,28 @@ impl From<BadInput> for SavepointError {
     }
 }
 
-/// What a savepoint belongs to. A database where any of this is different cannot use it.
+/// The origin of a savepoint. A database with different values cannot use it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Origin {
-    /// Chunks end where a range of this length ends, in milliseconds.
+    /// Chunks end at multiples of this range, in milliseconds.
     pub chunk_range: i64,
-    /// Samples that a chunk should have.
+    /// Target number of samples in a chunk.
     pub samples_per_chunk: u16,
-    /// Whether start timestamps are kept.
+    /// Whether start timestamps are stored.
     pub start_timestamps: bool,
-    /// Whether new chunks of histograms can hold them.
+    /// Whether new chunks of histograms can store them.
     pub histogram_starts: bool,
-    /// The place in the log: segment and offset.
+    /// The position in the log: segment and offset.
     pub segment: u32,
     /// See `segment`.
     pub offset: u64,
-    /// How many bytes right before the place were summed up.
+    /// How many bytes immediately before the position are covered by the checksum.
     pub before_bytes: u32,
     /// CRC-32 of those bytes.
     pub before_crc: u32,
     /// Number of the newest checkpoint.
     pub checkpoint: Option<u32>,
-    /// The ref that the next new series gets.
+    /// The ref of the next new series.
     pub next_ref: LogRef,
 }
 
@@ -97,7 +97,7 @@ const HAS_HISTOGRAM: u8 = 4;
 const HAS_METADATA: u8 = 8;
 const HAS_DELETED: u8 = 16;
 
-/// Appends the bytes that a file begins with.
+/// Appends the header of a file.
 pub fn put_header(out: &mut Vec<u8>) {
     out.extend_from_slice(&MAGIC);
     out.extend_from_slice(&VERSION.to_be_bytes());
@@ -115,12 +115,12 @@ pub fn put_frame(out: &mut Vec<u8>, kind: FrameKind, body: &[u8]) {
     out.extend_from_slice(body);
 }
 
-/// The body of the frame that ends a file of `frames` other frames and `bytes` bytes before it.
+/// The body of the end frame of a file with `frames` other frames and `bytes` bytes before it.
 pub fn end_body(frames: u64, bytes: u64) -> Vec<u8> {
     [frames.to_be_bytes(), bytes.to_be_bytes()].concat()
 }
 
-/// The frames of a whole file, all checked.
+/// The frames of a whole file, with checksums verified.
 pub fn frames(file: &[u8]) -> Result<Vec<(FrameKind, &[u8])>, SavepointError> {
     let rest = file.strip_prefix(&MAGIC).and_then(|rest| rest.strip_prefix(&VERSION.to_be_bytes()));
     let mut rest = rest.ok_or(SavepointError::Header)?;
@@ -145,7 +145,7 @@ pub fn frames(file: &[u8]) -> Result<Vec<(FrameKind, &[u8])>, SavepointError> {
             4 => FrameKind::Exemplars,
             5 => FrameKind::End,
             6 => FrameKind::Departed,
-            _ => return Err(SavepointError::Content("a frame of unknown kind")),
+            _ => return Err(SavepointError::Content("a frame of an unknown kind")),
         };
         rest = &after[length..];
         if kind == FrameKind::End {
@@ -157,7 +157,7 @@ pub fn frames(file: &[u8]) -> Result<Vec<(FrameKind, &[u8])>, SavepointError> {
 }
 
 impl Origin {
-    /// The body of the first frame.
+    /// Encodes the body of the first frame.
     pub fn encode(&self) -> Vec<u8> {
         let mut out = Vec::new();
         put_varint(&mut out, self.chunk_range);
@@ -173,7 +173,7 @@ impl Origin {
         out
     }
 
-    /// Reads the body of the first frame.
+    /// Decodes the body of the first frame.
     pub fn decode(body: &[u8]) -> Result<Self, SavepointError> {
         let mut input = Input(body);
         let small = |value: u64| u32::try_from(value).map_err(|_| BadInput);
@@ -192,7 +192,7 @@ impl Origin {
     }
 }
 
-/// Puts series into the body of a frame, each relative to the one before it.
+/// Encodes series into the body of a frame, each relative to the previous one.
 #[derive(Default)]
 pub(crate) struct SeriesEncoder {
     /// The body so far.
@@ -292,7 +292,7 @@ fn put_bytes(out: &mut Vec<u8>, bytes: &[u8]) {
     out.extend_from_slice(bytes);
 }
 
-/// Takes series out of the body of a frame.
+/// Decodes series from the body of a frame.
 pub(crate) struct SeriesDecoder<'a> {
     input: Input<'a>,
     labels: Vec<(&'a str, &'a str)>,
@@ -317,12 +317,12 @@ impl<'a> SeriesDecoder<'a> {
         }
     }
 
-    /// Labels of the series that was read last, in order of names.
+    /// Labels of the last decoded series, sorted by name.
     pub fn labels(&self) -> &[(&'a str, &'a str)] {
         &self.labels
     }
 
-    /// The next series, `None` at the end.
+    /// The next series; `None` at the end.
     pub fn next_series(&mut self) -> Result<Option<SeriesCopy<'a>>, SavepointError> {
         if self.input.is_empty() {
             return Ok(None);
@@ -356,7 +356,7 @@ impl<'a> SeriesDecoder<'a> {
         self.labels.truncate(count);
         for place in 0..count {
             let Some(name_bytes) = self.input.uvarint()?.checked_sub(1) else {
-                // The same as in the series before.
+                // The same as in the previous series.
                 self.labels.get(place).ok_or_else(wrong)?;
                 continue;
             };
@@ -421,7 +421,7 @@ pub(crate) fn put_extra_ref(out: &mut Vec<u8>, log_ref: LogRef, extra: &ExtraRef
     put_varint(out, extra.newest);
 }
 
-/// Reads a frame of refs.
+/// Decodes a frame of refs.
 pub(crate) fn extra_refs(body: &[u8]) -> Result<Vec<(LogRef, ExtraRef)>, SavepointError> {
     let (mut input, mut refs) = (Input(body), Vec::new());
     while !input.is_empty() {
@@ -431,13 +431,13 @@ pub(crate) fn extra_refs(body: &[u8]) -> Result<Vec<(LogRef, ExtraRef)>, Savepoi
     Ok(refs)
 }
 
-/// Appends the end of a series that has left to the body of a frame.
+/// Appends the end time of a removed series to the body of a frame.
 pub fn put_departed(out: &mut Vec<u8>, hash: u64, end: i64) {
     out.extend_from_slice(&hash.to_be_bytes());
     put_varint(out, end);
 }
 
-/// Reads a frame of ends: hash of the labels, and time.
+/// Decodes a frame of end times: hash of the labels, and time.
 pub fn departed(body: &[u8]) -> Result<Vec<(u64, i64)>, SavepointError> {
     let (mut input, mut ends) = (Input(body), Vec::new());
     while !input.is_empty() {
@@ -454,7 +454,7 @@ pub fn put_exemplar(out: &mut Vec<u8>, series: &LabelSet, exemplar: &Exemplar) {
     put_bytes(out, &record);
 }
 
-/// Reads a frame of exemplars.
+/// Decodes a frame of exemplars.
 pub fn exemplars(body: &[u8]) -> Result<Vec<(LabelSet, Exemplar)>, SavepointError> {
     let (mut input, mut records, mut found) = (Input(body), Records::default(), Vec::new());
     while !input.is_empty() {

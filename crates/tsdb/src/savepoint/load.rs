@@ -1,4 +1,4 @@
-//! Whether a savepoint may be used.
+//! Decides whether a savepoint may be used.
 
 use std::io;
 use std::path::Path;
@@ -9,30 +9,33 @@ use crate::disk::Disk;
 use crate::head::ChunkRules;
 use crate::wal::format::{list_checkpoints, list_segments, segment_path};
 
-/// Where a start reads the log from.
+/// The position at which a start continues to read the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Start {
     pub segment: u32,
     pub offset: u64,
 }
 
-/// So much of the log right before the place is summed up.
+/// How much of the log immediately before the position is covered by the checksum.
 const BEFORE_BYTES: u64 = 64 << 10;
 
-/// Length and CRC-32 of what stands right before `offset` in a segment.
+/// Length and CRC-32 of the bytes immediately before `offset` in a segment.
 pub fn before(disk: &dyn Disk, segment: &Path, offset: u64) -> io::Result<(u32, u32)> {
     let bytes = offset.min(BEFORE_BYTES);
     let mut buffer = vec![0; bytes as usize];
     if bytes > 0 && disk.open(segment)?.read_at(&mut buffer, offset - bytes)? != buffer.len() {
-        return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the log is shorter than what was written"));
+        return Err(io::Error::new(
+            io::ErrorKind::UnexpectedEof,
+            "the log is shorter than when the savepoint was taken",
+        ));
     }
     Ok((bytes as u32, crc32fast::hash(&buffer)))
 }
 
-/// The frames of a savepoint behind the first, and that one.
+/// The first frame of a savepoint, and the others.
 ///
 /// # Errors
-/// When any byte is not as it was written.
+/// A byte differs from what was written.
 pub(crate) fn open(file: &[u8]) -> Result<(Origin, Vec<(FrameKind, &[u8])>), SavepointError> {
     let mut frames = frames(file)?;
     if frames.first().is_none_or(|(kind, _)| *kind != FrameKind::Begin) {
@@ -42,27 +45,27 @@ pub(crate) fn open(file: &[u8]) -> Result<(Origin, Vec<(FrameKind, &[u8])>), Sav
     Ok((Origin::decode(origin)?, frames))
 }
 
-/// Why a savepoint does not belong to the log beside it.
+/// Why a savepoint does not belong to this log.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum OriginError {
-    #[error("it was taken with other options about chunks")]
+    #[error("it was taken with different chunk options")]
     Rules,
     #[error("the log cannot be read: {0}")]
     Log(io::Error),
     #[error("the log was checkpointed since")]
     Checkpointed,
-    #[error("segment {0} of the log, at which it was taken, is gone")]
+    #[error("segment {0} of the log, at which it was taken, no longer exists")]
     SegmentGone(u32),
     #[error("{0}")]
     Segments(#[from] SegmentsError),
-    #[error("what stands before its place in the log is not what was written")]
+    #[error("the log before its position has changed")]
     Before,
 }
 
-/// Checks that a savepoint belongs to the log in `wal`, and that nobody else continued it.
+/// Checks that a savepoint belongs to the log in `wal`, and that no other program continued that log.
 ///
 /// # Errors
-/// Why not.
+/// It does not.
 pub(crate) fn check_origin(
     disk: &dyn Disk,
     wal: &Path,

@@ -1,7 +1,8 @@
-//! The segments of the log that this program began, told by their first bytes.
+//! The segments of the log that this program began, recognized by their first bytes.
 //!
-//! Prometheus begins a segment of its own when it opens a log. What it logs, cuts and removes is not in a savepoint, so a
-//! savepoint must not be used when a segment behind it is not in this list. An empty one holds nothing and does not count.
+//! Prometheus begins a new segment when it opens a log. What it logs, truncates and removes is not in a
+//! savepoint, so a savepoint must not be used if a later segment is not in this list. Empty segments contain
+//! nothing and do not count.
 //!
 //! ```text
 //! file:  magic 8 bytes | entry entry … | crc32 u32 (of all before it)
@@ -18,9 +19,9 @@ use crate::wal::format::{Segment, segment_path};
 const MAGIC: [u8; 8] = *b"ferulasg";
 const FILE: &str = "segments";
 const ENTRY_BYTES: usize = 12;
-/// So many first bytes tell a segment. The first write of a segment has times and values in it.
+/// How many first bytes identify a segment. The first write of a segment contains times and values.
 const FIRST_BYTES_MAX: usize = 4096;
-/// Older entries are dropped: no log is that long between two savepoints.
+/// Older entries are dropped: no log has that many segments between two savepoints.
 const ENTRIES_MAX: usize = 1 << 14;
 
 /// A segment and its first bytes.
@@ -31,7 +32,7 @@ struct Begun {
     crc: u32,
 }
 
-/// Why segments of the log cannot be told for our own.
+/// Why segments of the log cannot be recognized as our own.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum SegmentsError {
     #[error("the list of segments cannot be read: {0}")]
@@ -44,7 +45,7 @@ pub(crate) enum SegmentsError {
     Foreign(u32),
     #[error("segment {number}: {error}")]
     Segment { number: u32, error: io::Error },
-    #[error("segment {0} begins with other bytes than were written")]
+    #[error("segment {0} begins with different bytes from those that were written")]
     Changed(u32),
 }
 
@@ -56,12 +57,12 @@ pub(crate) struct Segments {
 }
 
 impl Segments {
-    /// A list in directory `dir` that knows of no segment yet. The file stays as it is.
+    /// Creates an empty list in the directory `dir`. The file is not changed.
     pub fn new(disk: Arc<dyn Disk>, dir: PathBuf) -> Self {
         Segments { disk, dir, begun: Vec::new() }
     }
 
-    /// Takes what the file has; none is a list of none.
+    /// Loads the file; a missing file means an empty list.
     ///
     /// # Errors
     /// It cannot be read, or is damaged.
@@ -80,18 +81,18 @@ impl Segments {
         Ok(())
     }
 
-    /// Knows of no segment any more. The file stays until the next is added.
+    /// Clears the list. The file stays until the next segment is added.
     pub fn forget(&mut self) {
         self.begun.clear();
     }
 
-    /// Forgets segments with numbers below `segment`.
+    /// Drops segments with numbers below `segment`.
     pub fn forget_before(&mut self, segment: u32) {
         self.begun.retain(|begun| begun.segment >= segment);
     }
 
-    /// Adds a segment that was begun with these bytes. When the file cannot be written, the segment counts as another
-    /// program's at the next start, unless a later one can.
+    /// Adds a segment that begins with these bytes. If the file cannot be written, the next start will
+    /// consider the segment another program's, unless a later write succeeds.
     pub fn add(&mut self, segment: u32, first: &[u8]) {
         let first = &first[..first.len().min(FIRST_BYTES_MAX)];
         self.begun.push(Begun { segment, bytes: first.len() as u32, crc: crc32fast::hash(first) });
@@ -100,7 +101,7 @@ impl Segments {
         }
         if let Err(error) = self.write() {
             ferula_telemetry::warn!(
-                "Cannot note a new segment of the log for savepoints",
+                "Updating the list of log segments for savepoints failed",
                 component = "tsdb",
                 segment = segment,
                 err = error
@@ -113,10 +114,10 @@ impl Segments {
         write_whole(&*self.disk, &self.dir.join(FILE), &encode(&self.begun))
     }
 
-    /// Checks that all of `segments`, which are in `wal`, were begun by this program, and follow each other.
+    /// Checks that this program began all of `segments`, which are in `wal`, and that they are consecutive.
     ///
     /// # Errors
-    /// The first that was not.
+    /// The first one for which this is not true.
     pub fn check(&self, wal: &Path, segments: &[Segment]) -> Result<(), SegmentsError> {
         if let Some(two) = segments.windows(2).find(|two| two[1].number != two[0].number + 1) {
             return Err(SegmentsError::Missing(two[0].number + 1));
@@ -135,7 +136,7 @@ impl Segments {
     }
 }
 
-/// CRC-32 of the first `bytes` bytes; `None` when there are fewer.
+/// CRC-32 of the first `bytes` bytes; `None` if there are fewer.
 fn first_crc(disk: &dyn Disk, path: &Path, bytes: u32) -> io::Result<Option<u32>> {
     let mut first = vec![0; (bytes as usize).min(FIRST_BYTES_MAX)];
     let read = disk.open(path)?.read_at(&mut first, 0)?;
@@ -183,7 +184,7 @@ mod tests {
     }
 
     #[test]
-    fn segments_with_other_first_bytes_or_without_an_entry_are_another_programs() {
+    fn segments_with_other_first_bytes_or_without_an_entry_belong_to_other_programs() {
         let disk = FaultDisk::default();
         let mut list = listed(&disk);
         list.add(4, b"four");
@@ -214,7 +215,7 @@ mod tests {
     }
 
     #[test]
-    fn a_damaged_list_is_no_list() {
+    fn a_damaged_list_is_refused() {
         let whole = encode(&[Begun { segment: 1, bytes: 2, crc: 3 }]);
         assert_eq!(decode(&whole).map(|begun| begun.len()), Some(1));
         for at in 0..whole.len() {

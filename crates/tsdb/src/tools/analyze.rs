@@ -1,4 +1,4 @@
-//! `tsdb analyze`: churn, cardinality, and how full chunks are.
+//! `tsdb analyze`: churn, cardinality, and chunk sizes.
 
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -11,25 +11,25 @@ use crate::block::index::SeriesEntry;
 use crate::block::{Block, BlockError};
 use crate::postings;
 
-/// What is analyzed.
+/// Options of the analysis.
 #[derive(Clone, Debug)]
 pub struct AnalyzeOptions {
-    /// Only series that satisfy all of these; all when there is none.
+    /// Restricts the analysis to series that match all of these.
     pub matchers: Vec<Matcher>,
-    /// The matchers as they were written.
+    /// The matchers as given.
     pub matcher_text: String,
-    /// So many entries per list.
+    /// Maximum number of entries per list.
     pub limit: usize,
-    /// Also how full chunks are.
+    /// Whether to analyze chunks too.
     pub extended: bool,
 }
 
-/// What is counted per label or pair.
+/// Numbers per label or label pair.
 #[derive(Default)]
 struct Counts {
-    /// Milliseconds of the block's range that series with the label do not cover, over all of them.
+    /// Total time, in milliseconds, of the block's range that series with the label do not cover.
     names: BTreeMap<String, u64>,
-    /// The same per pair, and how many series have it.
+    /// The same per label pair, and the number of its series.
     pairs: BTreeMap<String, (u64, u64)>,
     entries: u64,
 }
@@ -59,7 +59,7 @@ pub fn analyze(block: &Block, options: &AnalyzeOptions, out: &mut dyn Write) -> 
     let mut section = |title: &str, entries: Vec<(u64, String)>| -> Result<(), ToolError> {
         writeln!(out, "\n{title}:")?;
         let mut entries = entries;
-        // Entries come sorted by text, which stays the order of equals.
+        // Entries are sorted by text, which remains the order of equal ones.
         entries.sort_by_key(|(count, _)| std::cmp::Reverse(*count));
         for (count, text) in entries.iter().take(options.limit) {
             writeln!(out, "{count} {text}")?;
@@ -155,7 +155,7 @@ fn chunks(block: &Block, series: &[u32], out: &mut dyn Write) -> Result<(), Tool
     bars("buckets per histogram chunk", buckets, total, out)
 }
 
-/// Writes how often numbers of each size come: a bar of one `#` per hundredth of all chunks.
+/// Prints a histogram of the numbers: a bar of one `#` for each hundredth of all chunks.
 fn bars(title: &str, mut numbers: Vec<usize>, total: usize, out: &mut dyn Write) -> Result<(), ToolError> {
     numbers.sort_unstable();
     let (Some(min), Some(max)) = (numbers.first().copied(), numbers.last().copied()) else {

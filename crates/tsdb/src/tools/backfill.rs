@@ -1,8 +1,8 @@
-//! `tsdb create-blocks-from`: blocks from samples that come from a file or from a rule.
+//! `tsdb create-blocks-from`: creates blocks from samples of a file or a rule.
 //!
-//! Samples of one block are collected in memory and cut into chunks as the head cuts them. The rules for samples
-//! that do not come in order are those of `promtool`, which commits every 5,000 samples: what is older than something
-//! committed is an error, what is older only than something not yet committed is left out.
+//! The samples of one block are collected in memory and cut into chunks like those of the head. The rules for
+//! out-of-order samples are those of `promtool`, which commits every 5,000 samples: a sample older than a
+//! committed one is an error, and one that is only older than an uncommitted one is skipped.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -21,7 +21,8 @@ const SAMPLES_PER_CHUNK: u16 = 120;
 const CHUNK_BYTES_MAX: usize = 1024;
 const HOURS_2_MS: i64 = 2 * 3_600_000;
 
-/// The length of blocks for a wish of at most `max_ms`: two hours, or the longest of 6 h, 18 h, … that fits.
+/// The length of blocks if at most `max_ms` is requested: two hours, or the longest of 6 h, 18 h, … that
+/// fits.
 pub fn backfill_block_duration(max_ms: i64) -> i64 {
     block_ranges(HOURS_2_MS, max_ms).last().copied().unwrap_or(HOURS_2_MS)
 }
@@ -34,11 +35,11 @@ pub fn backfill_windows(min: i64, max: i64, block_duration_ms: i64) -> impl Iter
         .map(move |start| (start, start.saturating_add(block_duration_ms)))
 }
 
-/// The samples of one block to be.
+/// The samples of a future block.
 #[derive(Debug)]
 pub struct Backfill {
     series: BTreeMap<LabelSet, Series>,
-    /// A head would have chunks no longer than this.
+    /// Chunks end at multiples of this range, as in a head.
     chunk_range_ms: i64,
     range: Option<(i64, i64)>,
     commit: u32,
@@ -52,14 +53,14 @@ struct Series {
     open: XorChunk,
     open_start: i64,
     next_cut: i64,
-    /// Time and value of the last sample, and the commit it belongs to.
+    /// Timestamp and value of the last sample, and the number of its commit.
     last: (i64, f64, u32),
-    /// Time and value of the last sample of an earlier commit.
+    /// Timestamp and value of the last sample of an earlier commit.
     committed: Option<(i64, f64)>,
 }
 
 impl Backfill {
-    /// No sample yet, for a block of this length.
+    /// Creates an empty collection for a block of this length.
     pub fn new(block_duration_ms: i64) -> Self {
         Backfill {
             series: BTreeMap::new(),
@@ -71,8 +72,8 @@ impl Backfill {
         }
     }
 
-    /// The block may reach into the time of a head: it does not mean, as other blocks do, that the head's samples of
-    /// its time are in blocks already.
+    /// The block may extend into the time of a head. Unlike other blocks, it does not imply that the head's
+    /// samples of its time are already in blocks.
     #[must_use]
     pub fn beside_head(self) -> Self {
         Backfill { beside_head: true, ..self }
@@ -81,7 +82,7 @@ impl Backfill {
     /// Adds a sample.
     ///
     /// # Errors
-    /// When its series has a newer sample, or another value at this time.
+    /// Its series has a newer sample, or another value at this time.
     pub fn append(&mut self, labels: &LabelSet, timestamp: i64, value: f64) -> Result<(), AppendError> {
         let commit = self.commit;
         let mut taken = true;
@@ -107,7 +108,7 @@ impl Backfill {
         Ok(())
     }
 
-    /// Writes the block `ulid` into `data_dir`. `None` when there is no sample.
+    /// Writes the block `ulid` to `data_dir`. `None` if there are no samples.
     pub fn write(
         self,
         disk: &Arc<dyn Disk>,
@@ -125,7 +126,7 @@ impl Backfill {
     }
 }
 
-/// The end of the chunk range that `t` lies in.
+/// The end of the chunk range that contains `t`.
 fn range_end(t: i64, range: i64) -> i64 {
     (t / range).saturating_mul(range).saturating_add(range)
 }
@@ -157,7 +158,7 @@ impl Series {
         }
     }
 
-    /// Whether the sample was newer than the last one; others are left out.
+    /// Whether the sample was newer than the last one; others are skipped.
     fn push(&mut self, timestamp: i64, value: f64, commit: u32, range: i64) -> bool {
         if timestamp <= self.last.0 {
             return false;
@@ -178,14 +179,15 @@ impl Series {
     }
 }
 
-/// Where a chunk that is a quarter full should end, so that the chunks of its range are about equally long.
+/// Where a chunk that is a quarter full should end, so that the chunks of its range have about the same
+/// length.
 fn even_end(start: i64, now: i64, end: i64) -> i64 {
     let range = end.saturating_sub(start) as f64;
     let chunks = range / ((now.saturating_sub(start) as f64 + 1.0) * 4.0);
     if chunks <= 1.0 { end } else { (start as f64 + range / chunks.floor()) as i64 }
 }
 
-/// The collected series in order, for the writer of blocks.
+/// The collected series in order, for the block writer.
 struct Source {
     symbols: std::vec::IntoIter<String>,
     symbol: String,

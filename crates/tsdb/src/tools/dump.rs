@@ -1,4 +1,4 @@
-//! `tsdb dump` and `tsdb dump-openmetrics`: every sample as a line.
+//! `tsdb dump` and `tsdb dump-openmetrics`: print every sample as a line.
 
 use std::io::Write;
 
@@ -14,7 +14,7 @@ use crate::block::{BlockChunk, BlockError};
 use crate::compact::{EncodeOptions, MergedSeries, SeriesSource};
 use crate::ids::TimeSpan;
 
-/// What the lines look like.
+/// The format of lines.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum DumpFormat {
     /// `{labels} value timestamp`
@@ -22,18 +22,18 @@ pub enum DumpFormat {
     Prometheus,
     /// One line per series: its labels as JSON.
     SeriesJson,
-    /// `name{labels} value seconds`, floats only, closed by `# EOF`.
+    /// `name{labels} value seconds`, floats only, with `# EOF` at the end.
     OpenMetrics,
 }
 
-/// What is dumped.
+/// Options of a dump.
 #[derive(Clone, Debug)]
 pub struct DumpOptions {
-    /// Only samples in this range of milliseconds, both ends included.
+    /// Restricts it to samples in this range of milliseconds, both ends included.
     pub range: (i64, i64),
-    /// Only series that satisfy all matchers of one of these; all when there is none.
+    /// Restricts it to series that match all matchers of one of these sets.
     pub matcher_sets: Vec<Vec<Matcher>>,
-    /// What the lines look like.
+    /// The format of lines.
     pub format: DumpFormat,
 }
 
@@ -43,7 +43,7 @@ impl Default for DumpOptions {
     }
 }
 
-/// Writes what is in the sources, in order of labels and time; samples that several have are written once.
+/// Prints the content of the sources in the order of labels and time, without duplicates.
 pub fn dump(
     sources: Vec<Box<dyn SeriesSource + '_>>,
     options: &DumpOptions,
@@ -110,7 +110,7 @@ fn each_sample(
     Ok(())
 }
 
-/// Name and labels without blanks, the labels' names as they are.
+/// Name and labels without spaces; label names are not quoted.
 fn condensed(labels: &LabelSet) -> String {
     let pairs: Vec<String> = labels
         .iter()
@@ -120,7 +120,7 @@ fn condensed(labels: &LabelSet) -> String {
     format!("{}{{{}}}", labels.metric_name(), pairs.join(","))
 }
 
-/// An object of names and values; Go also escapes what would be special in HTML.
+/// A JSON object of names and values; as in Go, special characters of HTML are escaped.
 fn json_of(labels: &LabelSet) -> String {
     let map: serde_json::Map<String, serde_json::Value> =
         labels.iter().map(|(name, value)| (name.to_owned(), value.into())).collect();

@@ -1,4 +1,4 @@
-//! `tsdb list`: a table of blocks.
+//! `tsdb list`: prints a table of blocks.
 
 use std::io::Write;
 
@@ -7,7 +7,7 @@ use crate::block::BlockMeta;
 
 const TITLES: [&str; 8] =
     ["BLOCK ULID", "MIN TIME", "MAX TIME", "DURATION", "NUM SAMPLES", "NUM CHUNKS", "NUM SERIES", "SIZE"];
-/// No column is narrower, the gap behind it included.
+/// Minimum width of a column, including the gap after it.
 const COLUMN_MIN: usize = 13;
 const GAP: usize = 2;
 
@@ -16,12 +16,12 @@ const GAP: usize = 2;
 pub struct ListedBlock<'a> {
     /// The content of `meta.json`.
     pub meta: &'a BlockMeta,
-    /// Bytes of all its files.
+    /// Total size of its files, in bytes.
     pub bytes: u64,
 }
 
-/// Writes a row for each block, oldest first as given, below a row of titles if `titles`. `human` prints times and
-/// sizes for people.
+/// Prints a row for each block, in the order given (oldest first), below a header row if `titles` is set.
+/// `human` prints times and sizes in readable form.
 pub fn list(
     blocks: &[ListedBlock<'_>],
     titles: bool,
@@ -57,12 +57,12 @@ pub fn list(
     Ok(())
 }
 
-/// As Go prints a time of whole seconds: `2020-09-13 14:00:00 +0000 UTC`.
+/// Formats a time of whole seconds as Go does: `2020-09-13 14:00:00 +0000 UTC`.
 fn utc(millis: i64) -> String {
     const DAY: i64 = 86_400;
     let seconds = millis / 1000;
     let (days, rest) = (seconds.div_euclid(DAY), seconds.rem_euclid(DAY));
-    // Years of 365.2425 days that begin in March, so that the leap day comes last; after Howard Hinnant's
+    // Years of 365.2425 days that begin in March, so that the leap day comes last; from Howard Hinnant's
     // "chrono-compatible low-level date algorithms".
     let shifted = days + 719_468;
     let (era, day_of_era) = (shifted.div_euclid(146_097), shifted.rem_euclid(146_097));

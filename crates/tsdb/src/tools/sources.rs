@@ -1,4 +1,4 @@
-//! Blocks, and the head as it is now, as sources of series.
+//! Blocks, and the current head, as sources of series.
 
 use crate::Db;
 use crate::block::BlockError;
@@ -6,8 +6,8 @@ use crate::compact::{BlockSource, SeriesSource};
 use crate::head::block_source::{HeadSource, Samples};
 use crate::ids::TimeSpan;
 
-/// The samples of the head of `db` in `[min, max]`. The head must not change until the sources are read; a
-/// database that was opened for a tool has no writer.
+/// The samples of the head of `db` in `[min, max]`. The head must not change until the sources have been
+/// read; a database opened by a tool has no writer.
 pub fn head_sources(db: &Db, (min, max): (i64, i64)) -> Result<Vec<Box<dyn SeriesSource + '_>>, BlockError> {
     db.head().move_out_of_order_samples();
     let span = TimeSpan::closed(min, max);
@@ -18,7 +18,7 @@ pub fn head_sources(db: &Db, (min, max): (i64, i64)) -> Result<Vec<Box<dyn Serie
     Ok(sources)
 }
 
-/// The blocks among `blocks` that may have samples in `[min, max]`, as sources.
+/// Those of `blocks` that may have samples in `[min, max]`, as sources.
 pub fn block_sources<'a>(
     blocks: impl IntoIterator<Item = &'a crate::block::Block>,
     (min, max): (i64, i64),

@@ -1,4 +1,4 @@
-//! The texts of promtool 3.5 for the blocks in `testdata/tsdb`, and blocks from samples.
+//! The output of promtool 3.5 for the blocks in `testdata/tsdb`, and blocks created from samples.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -35,7 +35,7 @@ fn sources(blocks: &[Block]) -> Vec<Box<dyn SeriesSource + '_>> {
     blocks.iter().map(source).collect()
 }
 
-/// The file beside the blocks, or what it should be when `UPDATE_GOLDEN` is set.
+/// Compares with the golden file beside the blocks, or rewrites it if `UPDATE_GOLDEN` is set.
 fn golden(name: &str, actual: &str) {
     let path = testdata().join(name);
     if std::env::var_os("UPDATE_GOLDEN").is_some() {
@@ -91,7 +91,7 @@ fn dump_is_promtools() {
 }
 
 #[test]
-fn good_blocks_verify_and_damage_is_told() {
+fn valid_blocks_verify_and_damage_is_reported() {
     for block in blocks() {
         let verified = verify(&block).expect("the series can be listed");
         assert_eq!(verified.problems, [""; 0], "{}", block.dir().display());
@@ -117,7 +117,7 @@ fn good_blocks_verify_and_damage_is_told() {
     assert!(problems[1].contains("says that there are 2851 samples"), "{problems:?}");
 }
 
-/// The samples of a block that promtool made, given to ours one by one, become the same chunks.
+/// The samples of a block that promtool created become the same chunks.
 #[test]
 fn a_backfilled_block_has_promtools_chunks() {
     let theirs = &blocks()[0];
@@ -150,11 +150,11 @@ fn a_backfilled_block_has_promtools_chunks() {
 const HOURS_2_MS: i64 = 2 * 3_600_000;
 
 #[test]
-fn late_samples_are_left_out_in_a_commit_and_refused_after_it() {
+fn out_of_order_samples_are_skipped_in_a_commit_and_refused_after_it() {
     let labels = LabelSet::from_pairs([("__name__", "m")]);
     let mut backfill = Backfill::new(HOURS_2_MS);
     backfill.append(&labels, 10, 1.0).expect("first");
-    backfill.append(&labels, 5, 1.0).expect("older than what is not committed: left out");
+    backfill.append(&labels, 5, 1.0).expect("older than an uncommitted sample: skipped");
     for t in 11..5009 {
         backfill.append(&labels, t, 1.0).expect("in order");
     }
@@ -171,7 +171,7 @@ fn late_samples_are_left_out_in_a_commit_and_refused_after_it() {
 }
 
 #[test]
-fn windows_are_aligned_and_durations_grow_by_threes() {
+fn windows_are_aligned_and_durations_triple() {
     assert_eq!(backfill_windows(25, 61, 20).collect::<Vec<_>>(), [(20, 40), (40, 60), (60, 80)]);
     assert_eq!(backfill_windows(-25, -1, 20).collect::<Vec<_>>(), [(-20, 0)]);
     let hour = 3_600_000;

@@ -1,4 +1,4 @@
-//! `tsdb verify`: reads everything in a block, and a savepoint, and compares what stands in two places.
+//! `tsdb verify`: reads everything in a block and a savepoint, and compares redundant information.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -14,15 +14,15 @@ use crate::disk::Disk;
 use crate::savepoint::format::{FrameKind, SavepointError, SeriesDecoder, departed, exemplars, extra_refs};
 use crate::savepoint::{SAVEPOINT_DIR, open, state_path};
 
-/// The most problems that are reported; a longer list helps nobody.
+/// Maximum number of problems to report; a longer list helps nobody.
 const PROBLEMS_MAX: usize = 100;
 
-/// What was read, and what is wrong.
+/// Statistics and problems found.
 #[derive(Clone, Debug, Default)]
 pub struct Verified {
-    /// What was counted while reading.
+    /// Counted while reading.
     pub stats: BlockStats,
-    /// Sentences that each name a place; at most 100.
+    /// Sentences that each name a location; at most 100.
     pub problems: Vec<String>,
 }
 
@@ -33,7 +33,7 @@ impl Verified {
         }
     }
 
-    /// Notes an error and continues.
+    /// Records an error and continues.
     fn note<T>(&mut self, result: Result<T, BlockError>) -> Option<T> {
         match result {
             Ok(value) => Some(value),
@@ -48,12 +48,12 @@ impl Verified {
 /// Reads all series, postings and samples of a block.
 ///
 /// # Errors
-/// When not even the list of series can be read.
+/// Not even the list of series can be read.
 pub fn verify(block: &Block) -> Result<Verified, BlockError> {
     let index = block.index();
     let mut verified = Verified::default();
     let mut entry = SeriesEntry::default();
-    // Which series the postings should name, per pair of symbols.
+    // The series that the postings should contain, per pair of symbols.
     let mut pairs: BTreeMap<(u32, u32), u64> = BTreeMap::new();
     let mut last: Option<LabelSet> = None;
     for number in index.all_postings()? {
@@ -64,7 +64,7 @@ pub fn verify(block: &Block) -> Result<Verified, BlockError> {
         entry.labels.iter().for_each(|pair| *pairs.entry(*pair).or_default() += 1);
         let Some(labels) = verified.note(index.labels(&entry)) else { continue };
         if last.as_ref().is_some_and(|last| *last >= labels) {
-            verified.problem(|| format!("series {number} {labels} does not come in order of labels"));
+            verified.problem(|| format!("series {number} {labels} is not in the order of labels"));
         }
         verify_chunks(block, &entry.chunks, &labels, &mut verified);
         last = Some(labels);
@@ -79,16 +79,17 @@ pub fn verify(block: &Block) -> Result<Verified, BlockError> {
         ("tombstones", said.num_tombstones, read.num_tombstones),
     ] {
         if said != read {
-            verified.problem(|| format!("meta.json says that there are {said} {what}, there are {read}"));
+            verified.problem(|| format!("meta.json states {said} {what}, but there are {read}"));
         }
     }
     Ok(verified)
 }
 
-/// Reads the savepoint in a data directory, if there is one. Whether it belongs to the log is seen at the next start only.
+/// Reads the savepoint in a data directory, if there is one. Whether it belongs to the log is only checked at
+/// the next start.
 ///
 /// # Errors
-/// When the disk refuses.
+/// The disk failed.
 pub fn verify_savepoint(disk: &dyn Disk, dir: &Path) -> io::Result<Option<Verified>> {
     let path = state_path(&dir.join(SAVEPOINT_DIR));
     if disk.stat(&path)?.is_none() {
@@ -145,7 +146,7 @@ fn verify_chunks(block: &Block, chunks: &[ChunkMeta], labels: &LabelSet, verifie
             verified.problem(|| format!("{} lies outside of the block's range", place()));
         }
         if before.is_some_and(|before| meta.min_time <= before) {
-            verified.problem(|| format!("{} overlaps the one before", place()));
+            verified.problem(|| format!("{} overlaps the previous one", place()));
         }
         before = Some(meta.max_time);
         let Some(chunk) = verified.note(block.chunk(*meta)) else { continue };
@@ -168,7 +169,7 @@ fn verify_chunks(block: &Block, chunks: &[ChunkMeta], labels: &LabelSet, verifie
             verified.problem(|| format!("{} has samples out of order", place()));
         }
         if (times.first(), times.last()) != (Some(&meta.min_time), Some(&meta.max_time)) {
-            verified.problem(|| format!("{} begins or ends at another time than the index says", place()));
+            verified.problem(|| format!("{} does not begin and end at the times in the index", place()));
         }
     }
 }
@@ -195,7 +196,10 @@ fn verify_postings(block: &Block, pairs: &BTreeMap<(u32, u32), u64>, verified: &
         let Some(list) = verified.note(index.postings(name, value)) else { continue };
         if list.len() as u64 != *series {
             verified.problem(|| {
-                format!("postings of {name}={value:?} name {} series, {series} have the label", list.len())
+                format!(
+                    "postings of {name}={value:?} list {} series, but {series} have the label",
+                    list.len()
+                )
             });
         }
     }

@@ -1,7 +1,8 @@
-//! A segment's records for replay: read, checked, inflated and decoded by one thread while another applies those before.
+//! Reads a segment's records for replay: one thread reads, checks, decompresses and decodes, while another
+//! applies earlier records.
 //!
-//! Threads are the caller's: [`ReplayHelper`] lends one for as long as a segment takes. Without one, the same steps are done
-//! in turns. Either way records arrive in their order, one at a time.
+//! The caller provides the threads: [`ReplayHelper`] runs one for the duration of a segment. Without one, the
+//! same steps alternate. Either way, records arrive in order, one at a time.
 
 use std::fmt;
 use std::io;
@@ -11,18 +12,19 @@ use std::sync::mpsc::{Receiver, SyncSender, channel, sync_channel};
 use super::reader::{Damage, SegmentReader};
 use super::record::{RecordKind, Records};
 
-/// Records that are decoded and not yet applied. A record has rarely more than some thousand samples.
+/// Maximum number of decoded records that have not been applied. A record rarely has more than a few thousand
+/// samples.
 const AHEAD: usize = 8;
 
 type Work<'a> = Box<dyn FnOnce() + 'a>;
 type SendWork<'a> = Box<dyn FnOnce() + Send + 'a>;
 
-/// Runs two pieces of work and returns when both are done. The default has no second thread to offer.
+/// Runs two pieces of work and returns when both are done. The default has no second thread.
 #[derive(Clone, Default)]
 pub struct ReplayHelper(Option<Arc<dyn for<'a> Fn(SendWork<'a>, Work<'a>) + Send + Sync>>);
 
 impl ReplayHelper {
-    /// A helper that runs its first work on a thread of its own, at the same time as the second.
+    /// Creates a helper that runs the first piece on another thread, concurrently with the second.
     pub fn new(both: impl for<'a> Fn(SendWork<'a>, Work<'a>) + Send + Sync + 'static) -> Self {
         ReplayHelper(Some(Arc::new(both)))
     }
@@ -34,18 +36,18 @@ impl fmt::Debug for ReplayHelper {
     }
 }
 
-/// What a segment holds next.
+/// The next item of a segment.
 pub enum SegmentItem<'a> {
     /// A record of a known kind.
     Record(RecordKind, &'a Records),
-    /// A place that could not be read.
+    /// A damaged place.
     Damage(Damage),
 }
 
-/// Hands everything in a segment to `take`.
+/// Passes everything in a segment to `take`.
 ///
 /// # Errors
-/// When the disk refuses; what came before was handed over.
+/// The disk failed; everything before was passed on.
 pub fn read_ahead(
     mut reader: SegmentReader,
     helper: &ReplayHelper,
@@ -76,7 +78,7 @@ pub fn read_ahead(
                 match step {
                     Decoded::Record(kind, records) => {
                         take(SegmentItem::Record(kind, &records));
-                        // The other side has ended when it does not want it back.
+                        // The other side has ended if it no longer accepts it.
                         let _ = used.send(records);
                     }
                     Decoded::Damage(damage) => take(SegmentItem::Damage(damage)),
@@ -110,7 +112,7 @@ fn produce(mut reader: SegmentReader, empty: &Receiver<Records>, full: &SyncSend
                 Decoded::Damage(damage)
             }
             Err(error) => {
-                // It is lost only when the other side is gone.
+                // It is only lost if the other side has ended.
                 let _ = full.send(Decoded::Failed(error));
                 return;
             }
@@ -121,7 +123,7 @@ fn produce(mut reader: SegmentReader, empty: &Receiver<Records>, full: &SyncSend
     }
 }
 
-/// Decodes the next record; `Ok(None)` inside for one of a kind that is not known.
+/// Decodes the next record; the inner value is `Ok(None)` for an unknown kind.
 fn next(
     reader: &mut SegmentReader,
     records: &mut Records,

@@ -1,9 +1,9 @@
-//! Checkpoints: what is still needed of old segments, in a directory that stands for them.
+//! Checkpoints: a directory with what is still needed of old segments, which replaces them.
 //!
-//! 1. Read the last checkpoint and the segments up to `last`, and copy into `checkpoint.<last>.tmp` the series that
-//!    are alive, samples that are not in blocks yet, and the newest metadata.
-//! 2. Give the directory its name. From now on a start reads it in place of those segments.
-//! 3. Remove the segments and older checkpoints. Stopped in between, the next checkpoint removes them.
+//! 1. Read the last checkpoint and the segments up to `last`, and copy to `checkpoint.<last>.tmp` the living
+//!    series, the samples that are not in blocks yet, and the newest metadata.
+//! 2. Rename the directory. From now on, a start reads it in place of those segments.
+//! 3. Remove the segments and older checkpoints. If this is interrupted, the next checkpoint removes them.
 
 use std::io;
 use std::path::Path;
@@ -20,12 +20,11 @@ use crate::disk::Disk;
 use crate::ids::LogRef;
 use crate::series_metadata::SeriesMetadata;
 
-/// What a checkpoint kept and dropped.
+/// Statistics of a checkpoint.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct CheckpointStats {
-    /// Series that were dropped.
     pub dropped_series: u64,
-    /// Samples of all kinds that were dropped.
+    /// Samples of all types that were dropped.
     pub dropped_samples: u64,
     /// Deleted ranges that were dropped.
     pub dropped_tombstones: u64,
@@ -35,9 +34,9 @@ pub struct CheckpointStats {
     pub damaged: u64,
 }
 
-/// What of the log is still needed.
+/// The part of the log that is still needed.
 pub struct Keep<'a> {
-    /// Whether a series' record is: the series is alive, or a later segment still names it.
+    /// Whether the record of a series is needed: the series is alive, or a later segment refers to it.
     pub series: &'a dyn Fn(LogRef) -> bool,
     /// Samples before this time are in blocks.
     pub min_time: i64,
@@ -45,10 +44,10 @@ pub struct Keep<'a> {
     pub deleted_from: i64,
 }
 
-/// Copied records are written together at this size.
+/// Size at which copied records are written.
 const BATCH_BYTES: usize = 1 << 20;
 
-/// Makes a checkpoint of all segments up to `last`.
+/// Creates a checkpoint of all segments up to `last`.
 pub fn checkpoint(
     disk: &Arc<dyn Disk>,
     dir: &Path,
@@ -125,7 +124,7 @@ pub fn remove_checkpoints(disk: &dyn Disk, dir: &Path, last: u32) -> io::Result<
     Ok(())
 }
 
-/// Copies what is kept.
+/// Copies what is to be kept.
 struct CheckpointCopy<'a> {
     writer: &'a mut Writer,
     keep: &'a Keep<'a>,

@@ -1,4 +1,4 @@
-//! Offsets, kinds and names of the log's files; see docs/format/wal.md. Only this file knows them.
+//! Layout, record kinds and names of the log's files; see docs/format/wal.md. Only this file contains them.
 //!
 //! ```text
 //! segment:  page page page …            (each 32 KiB, the last may be short)
@@ -15,17 +15,17 @@ use crate::disk::{DirEntry, Disk};
 
 /// A page; a fragment never crosses its end.
 pub const PAGE_BYTES: usize = 32 * 1024;
-/// A segment is full at this size unless the options say otherwise; a record never crosses its end.
+/// Maximum size of a segment, unless the options differ; a record never crosses its end.
 pub const SEGMENT_BYTES: u64 = 128 << 20;
 
 const KIND_BYTES: usize = 1;
 const LENGTH_BYTES: usize = 2;
 const CRC_BYTES: usize = 4;
-/// What stands before the bytes of a fragment.
+/// Size of the header of a fragment.
 pub const HEADER_BYTES: usize = KIND_BYTES + LENGTH_BYTES + CRC_BYTES;
 const _: () = assert!(HEADER_BYTES < PAGE_BYTES && PAGE_BYTES <= u16::MAX as usize + 1);
 
-/// No record may be longer than this once decompressed; a header that claims more is damage.
+/// Maximum size of a decompressed record; a larger size in a header is a sign of damage.
 pub const RECORD_BYTES_MAX: usize = 256 << 20;
 
 const SNAPPY_BIT: u8 = 0x08;
@@ -35,16 +35,16 @@ const KIND_MASK: u8 = 0x07;
 /// How records are compressed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Compression {
-    /// Not at all.
+    /// No compression.
     None,
-    /// Snappy, the choice of Prometheus before 3.
+    /// Snappy, the default of Prometheus before version 3.
     Snappy,
     /// Zstandard.
     #[default]
     Zstd,
 }
 
-/// Which part of a record a fragment is.
+/// The part of a record that a fragment contains.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Part {
     /// The rest of the page is zeros.
@@ -53,9 +53,9 @@ pub enum Part {
     Full,
     /// The first part of a record.
     First,
-    /// Neither first nor last.
+    /// A middle part of a record.
     Middle,
-    /// The last part.
+    /// The last part of a record.
     Last,
 }
 
@@ -75,7 +75,7 @@ pub fn kind_byte(part: Part, compression: Compression) -> u8 {
     }
 }
 
-/// What a kind byte means; `None` when no fragment begins with it.
+/// Decodes a kind byte; `None` if it is invalid.
 pub fn parse_kind(kind: u8) -> Option<(Part, Compression)> {
     let part = match kind & KIND_MASK {
         0 => Part::PageEnd,
@@ -95,12 +95,12 @@ pub fn parse_kind(kind: u8) -> Option<(Part, Compression)> {
     Some((part, compression))
 }
 
-/// Frames a record behind `used` bytes of its page. Returns how many fragments it became.
+/// Frames a record after `used` bytes of its page. Returns the number of fragments.
 pub fn put_fragments(out: &mut Vec<u8>, used: usize, record: &[u8], compression: Compression) -> u64 {
     let (start, mut rest, mut fragments) = (out.len(), record, 0);
     while fragments == 0 || !rest.is_empty() {
         let mut left = PAGE_BYTES - (used + out.len() - start) % PAGE_BYTES;
-        // A page that has no room for a header and a byte is full; its rest is zeros.
+        // A page without space for a header and a byte is full; its rest is zeros.
         if left <= HEADER_BYTES {
             out.resize(out.len() + left, 0);
             left = PAGE_BYTES;
@@ -136,17 +136,17 @@ pub struct Segment {
     pub bytes: u64,
 }
 
-/// Larger numbers are no segments': they leave no room for those that follow.
+/// Larger segment numbers are refused: they leave no space for subsequent ones.
 pub const SEGMENT_NUMBER_MAX: u32 = u32::MAX - (1 << 20);
 
-/// The number of a segment with this file name, as Prometheus writes it; a name in another form would be read from a path at
-/// which there is nothing.
+/// Parses the number of a segment from its file name in Prometheus' form; with any other form, the path built
+/// from the number would not exist.
 fn segment_number(name: &str) -> Option<u32> {
     let number = name.parse().ok().filter(|number| *number <= SEGMENT_NUMBER_MAX)?;
     (format!("{number:08}") == name).then_some(number)
 }
 
-/// What is in a directory; nothing when it is not there.
+/// Lists a directory; a missing directory is empty.
 fn list_if_there(disk: &dyn Disk, dir: &Path) -> io::Result<Vec<DirEntry>> {
     match disk.list(dir) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
@@ -154,7 +154,7 @@ fn list_if_there(disk: &dyn Disk, dir: &Path) -> io::Result<Vec<DirEntry>> {
     }
 }
 
-/// Names that look like a segment's and are not: another form, too large a number, a directory.
+/// Names that look like those of segments but are not: another form, too large a number, a directory.
 pub fn list_strangers(disk: &dyn Disk, dir: &Path) -> io::Result<Vec<String>> {
     let entries = list_if_there(disk, dir)?;
     let mut names: Vec<String> = entries
@@ -167,7 +167,7 @@ pub fn list_strangers(disk: &dyn Disk, dir: &Path) -> io::Result<Vec<String>> {
     Ok(names)
 }
 
-/// Segments of a directory in order of their numbers; none when there is no directory.
+/// Segments of a directory, sorted by number; a missing directory has none.
 pub fn list_segments(disk: &dyn Disk, dir: &Path) -> io::Result<Vec<Segment>> {
     let entries = list_if_there(disk, dir)?;
     let mut segments: Vec<Segment> = entries
@@ -179,14 +179,14 @@ pub fn list_segments(disk: &dyn Disk, dir: &Path) -> io::Result<Vec<Segment>> {
     Ok(segments)
 }
 
-/// Begins the name of a checkpoint's directory.
+/// Prefix of a checkpoint's directory name.
 pub const CHECKPOINT_PREFIX: &str = "checkpoint.";
-/// Ends the name of a segment that is being repaired, before [`TEMPORARY_SUFFIX`].
+/// Suffix of a segment that is being repaired, followed by [`TEMPORARY_SUFFIX`].
 pub const REPAIR_SUFFIX: &str = ".repair";
-/// Ends the name of a directory or file that is not finished.
+/// Suffix of an unfinished directory or file.
 pub const TEMPORARY_SUFFIX: &str = ".tmp";
 
-/// Directory of the checkpoint that stands for all segments up to `segment`.
+/// Directory of the checkpoint that replaces all segments up to `segment`.
 pub fn checkpoint_path(dir: &Path, segment: u32) -> PathBuf {
     dir.join(format!("{CHECKPOINT_PREFIX}{segment:08}"))
 }

@@ -1,12 +1,13 @@
-//! Group commit: commits that arrive while a write is under way share the next one.
+//! Group commit: commits that arrive during a write share the next one.
 //!
-//! 1. A commit puts its records into the queue, and becomes part of the open group.
-//! 2. If nobody writes, it leads: closes the group, writes all of it with one call, tells the others.
+//! 1. A commit adds its records to the queue, and joins the open group.
+//! 2. If nothing is being written, it leads: it closes the group, writes it with one call, and notifies the
+//!    others.
 //! 3. Otherwise it waits for the leader, or leads the next group itself.
 //!
-//! So no thread is needed, and under load commits coalesce without further work. Always true: records of a series stand
-//! in the log before every record that names the series, because they enter the queue when the
-//! series is made, and each write begins with them. A write that failed keeps them for the next one.
+//! So no extra thread is needed, and under load commits are combined automatically. Always true: the record
+//! of a series precedes every record that refers to the series, because it enters the queue when the series
+//! is created, and each write begins with these records. A failed write keeps them for the next one.
 
 use std::collections::HashSet;
 use std::fmt;
@@ -21,12 +22,12 @@ use super::writer::{Writer, WriterStats};
 use crate::ids::LogRef;
 use crate::sync::{Condvar, Mutex, MutexGuard, rank};
 
-/// A record of series is closed at this size.
+/// Size at which a record of series is closed.
 const SERIES_RECORD_BYTES: usize = 256 << 10;
-/// Samples of several commits are joined in one record up to this many.
+/// Samples of several commits are combined in one record up to this number.
 const SAMPLES_PER_RECORD: usize = 8192;
 
-/// What one commit logs, in this order.
+/// The content of one commit, logged in this order.
 #[derive(Debug, Default)]
 pub struct Entry {
     items: Vec<Item>,
@@ -57,7 +58,7 @@ impl Entry {
     }
 }
 
-/// What is called when a log begins to hold bytes that a power loss would take. It must not wait for anything.
+/// Called when a log starts to contain unsynced data. It must not block.
 #[derive(Clone)]
 pub struct UnsyncedHook(Arc<dyn Fn() + Send + Sync>);
 
@@ -69,7 +70,7 @@ impl UnsyncedHook {
 }
 
 impl Default for UnsyncedHook {
-    /// Calls nothing.
+    /// Does nothing.
     fn default() -> Self {
         UnsyncedHook::new(|| {})
     }
@@ -81,7 +82,7 @@ impl fmt::Debug for UnsyncedHook {
     }
 }
 
-/// A log that many threads commit to.
+/// A log to which many threads commit.
 pub struct GroupLog {
     queue: Mutex<Queue, rank::LogQueue>,
     wake: Condvar,
@@ -90,11 +91,11 @@ pub struct GroupLog {
     on_unsynced: UnsyncedHook,
 }
 
-/// A record of new series that waits to be written.
+/// A record of new series that has not been written yet.
 #[derive(Default)]
 struct SeriesRecord {
     bytes: Vec<u8>,
-    /// Where each series begins in it.
+    /// Position of each series in it.
     starts: Vec<(LogRef, usize)>,
 }
 
@@ -105,7 +106,7 @@ impl SeriesRecord {
         record
     }
 
-    /// The same without these series.
+    /// The record without these series.
     fn without(&self, refs: &HashSet<LogRef>) -> Self {
         let mut kept = SeriesRecord::begin();
         for (place, (log_ref, start)) in self.starts.iter().enumerate() {
@@ -135,7 +136,7 @@ type QueueGuard<'a> = MutexGuard<'a, Queue, rank::LogQueue>;
 struct Group(OnceLock<Result<(), DiskError>>);
 
 impl GroupLog {
-    /// A group log that ends in `writer`.
+    /// Creates a group log that writes to `writer`.
     pub fn new(writer: Writer, start_timestamps: bool, on_unsynced: UnsyncedHook) -> Self {
         GroupLog {
             queue: Mutex::default(),
@@ -158,7 +159,7 @@ impl GroupLog {
         }
     }
 
-    /// Takes back the records of series that are gone again, as far as they were not written yet.
+    /// Discards the unwritten records of removed series.
     pub fn forget_series(&self, refs: &HashSet<LogRef>) {
         let mut queue = self.queue.lock();
         let named = |record: &SeriesRecord| record.starts.iter().any(|(log_ref, _)| refs.contains(log_ref));
@@ -168,7 +169,7 @@ impl GroupLog {
         queue.series.retain(|record| !record.starts.is_empty());
     }
 
-    /// Logs a commit. When this returns `Ok`, the entry is in the log; after an error it is not.
+    /// Logs a commit. If this returns `Ok`, the entry is in the log; after an error it is not.
     pub fn commit(&self, mut entry: Entry) -> Result<(), DiskError> {
         let mut queue = self.queue.lock();
         queue.items.append(&mut entry.items);
@@ -215,7 +216,7 @@ impl GroupLog {
         queue
     }
 
-    /// Joins samples of neighbouring commits, so that they compress well, and makes records of all.
+    /// Combines samples of adjacent commits, so that they compress well, and encodes all records.
     fn encode(&self, items: Vec<Item>) -> Vec<Vec<u8>> {
         let mut records = Vec::with_capacity(items.len());
         let mut joined: Vec<LoggedSample> = Vec::new();
@@ -249,7 +250,7 @@ impl GroupLog {
         records
     }
 
-    /// Makes what was written survive a power loss. Returns whether there was something to sync.
+    /// Makes written data survive a power loss. Returns whether there was anything to sync.
     pub fn sync(&self) -> io::Result<bool> {
         let mut writer = self.writer.lock();
         let had = writer.has_unsynced();
@@ -257,35 +258,35 @@ impl GroupLog {
         Ok(had)
     }
 
-    /// Writes the records of series that no commit has taken along yet, and syncs.
+    /// Writes the records of series that no commit has written yet, and syncs.
     pub fn flush(&self) -> Result<(), DiskError> {
         self.commit(Entry::default())?;
         Ok(self.sync().map(|_| ())?)
     }
 
-    /// Begins another segment; returns its number.
+    /// Begins a new segment and returns its number.
     pub fn next_segment(&self) -> io::Result<u32> {
         let mut writer = self.writer.lock();
         writer.next_segment()?;
         Ok(writer.segment())
     }
 
-    /// Where the next record goes: segment, and offset in it.
+    /// Segment and offset of the next record.
     pub fn position(&self) -> (u32, u64) {
         self.writer.lock().position()
     }
 
-    /// The segment that is being written.
+    /// The current segment.
     pub fn segment(&self) -> u32 {
         self.writer.lock().segment()
     }
 
-    /// Why the last write failed, if it did.
+    /// The error of the last write, if it failed.
     pub fn failure(&self) -> Option<DiskError> {
         self.queue.lock().failure.clone()
     }
 
-    /// How many writes failed.
+    /// Number of failed writes.
     pub fn failed_writes(&self) -> u64 {
         self.queue.lock().failed_writes
     }
@@ -295,7 +296,7 @@ impl GroupLog {
         self.writer.lock().compression()
     }
 
-    /// What was written so far.
+    /// Statistics of what has been written.
     pub fn stats(&self) -> WriterStats {
         self.writer.lock().stats()
     }
@@ -335,7 +336,7 @@ mod tests {
     }
 
     #[test]
-    fn commits_of_many_threads_all_arrive_each_in_one_piece() {
+    fn commits_of_many_threads_all_arrive_undivided() {
         let disk = FaultDisk::default();
         let log = open(&disk);
         std::thread::scope(|scope| {
@@ -358,7 +359,7 @@ mod tests {
     }
 
     #[test]
-    fn series_of_a_failed_write_come_with_the_next_one() {
+    fn series_of_a_failed_write_are_written_with_the_next_one() {
         let disk = FaultDisk::default();
         let log = open(&disk);
         disk.set_faults(Faults { capacity_bytes: Some(10), ..Faults::default() });
@@ -377,7 +378,7 @@ mod tests {
     }
 
     #[test]
-    fn series_that_are_taken_back_are_not_written() {
+    fn discarded_series_are_not_written() {
         let disk = FaultDisk::default();
         let log = open(&disk);
         for series in 1..6 {
@@ -395,7 +396,7 @@ mod tests {
     }
 
     #[test]
-    fn samples_that_stand_between_other_records_keep_their_place() {
+    fn samples_between_other_records_keep_their_position() {
         let disk = FaultDisk::default();
         let log = open(&disk);
         log.new_series(LogRef::new(1), [("a", "b")].into_iter());

@@ -1,8 +1,8 @@
-//! Reads records back, over damage: a bad page costs what it held, not what follows it.
+//! Reads records and skips damage: a damaged page costs only its own content, not what follows.
 //!
-//! A torn tail (the process was killed in the middle of a write) is the usual damage, and Prometheus' own
-//! reader stops at any other. This one continues at the next page that begins a record, and returns what it
-//! passed over.
+//! The usual damage is a torn write at the end, because the process was killed; at any other damage,
+//! Prometheus' reader stops. This one continues at the next page that begins a record, and reports what it
+//! skipped.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -20,13 +20,12 @@ use crate::disk::{Disk, ReadFile};
 pub struct Damage {
     /// Number of the segment.
     pub segment: u32,
-    /// Where the record began that is lost.
+    /// Start of the lost record.
     pub offset: u64,
-    /// What was wrong.
     pub reason: String,
 }
 
-/// Pages read from the file at once.
+/// Number of pages that are read at once.
 const BUFFER_PAGES: usize = 32;
 
 /// The records of one segment.
@@ -34,13 +33,13 @@ pub struct SegmentReader {
     file: Arc<dyn ReadFile>,
     segment: u32,
     buffer: Vec<u8>,
-    /// Place of the buffer in the file; a multiple of the page size.
+    /// Position of the buffer in the file; a multiple of the page size.
     buffer_start: u64,
     at: u64,
     record: Vec<u8>,
     decompressed: Vec<u8>,
     decoder: zstd::bulk::Decompressor<'static>,
-    /// After damage: parts without a beginning are passed over.
+    /// After damage: parts without a beginning are skipped.
     lost: bool,
     good_end: u64,
     ended: bool,
@@ -75,22 +74,22 @@ impl SegmentReader {
         (self.at, self.good_end) = (offset, offset);
     }
 
-    /// Forgets what was read ahead of the last whole record, because the file has grown since.
+    /// Discards what was read after the last complete record, because the file has grown since.
     pub fn refresh(&mut self) {
         self.buffer.clear();
         (self.at, self.ended, self.lost) = (self.good_end, false, false);
     }
 
-    /// End of the last whole record so far, as an offset in the file.
+    /// End of the last complete record so far, as an offset in the file.
     pub fn good_end(&self) -> u64 {
         self.good_end
     }
 
-    /// The next record; `None` at the end. Damage is reported once per place, and the call after it continues
-    /// with what follows.
+    /// The next record; `None` at the end. Damage is reported once per place, and the next call continues
+    /// after it.
     ///
     /// # Errors
-    /// The outer error is the disk's.
+    /// The outer error is that of the disk.
     #[expect(clippy::should_implement_trait, reason = "the record borrows from the reader")]
     pub fn next(&mut self) -> io::Result<Option<Result<&[u8], Damage>>> {
         self.record.clear();
@@ -122,7 +121,7 @@ impl SegmentReader {
                 return Ok(Some(Err(self.damage(place, "record has no beginning"))));
             }
             if let (true, Some((start, _))) = (begins, begun) {
-                // The fragment begins another record: read it again after reporting the one that has no end.
+                // The fragment begins another record: read it again after reporting the incomplete one.
                 self.at = place;
                 return Ok(Some(Err(self.damage(start, "record has no end"))));
             }
@@ -151,7 +150,7 @@ impl SegmentReader {
         self.lost = true;
     }
 
-    /// The fragment at the current place, which moves behind it.
+    /// Returns the fragment at the current position, and moves past it.
     fn fragment(&mut self) -> io::Result<Result<Fragment, String>> {
         let page_left = PAGE_BYTES - (self.at % PAGE_BYTES as u64) as usize;
         let start = self.load()?;
@@ -186,11 +185,11 @@ impl SegmentReader {
         Ok(Ok(Fragment::Part { part, compression, bytes: from..from + length }))
     }
 
-    /// Makes the buffer hold the page of the current place; returns where in the buffer the place is.
+    /// Loads the page of the current position into the buffer; returns the position in the buffer.
     fn load(&mut self) -> io::Result<usize> {
         let page_start = self.at - self.at % PAGE_BYTES as u64;
         let buffer_end = self.buffer_start + self.buffer.len() as u64;
-        // A buffer that is not full ends with the file: its last page is as whole as it will be.
+        // A buffer that is not full ends at the end of the file: its last page will not get any longer.
         let ends_with_file = !self.buffer.is_empty() && self.buffer.len() < BUFFER_PAGES * PAGE_BYTES;
         let wanted_end = if ends_with_file { page_start + 1 } else { page_start + PAGE_BYTES as u64 };
         if page_start < self.buffer_start || wanted_end > buffer_end {
@@ -233,7 +232,7 @@ impl SegmentReader {
             self.decompressed.truncate(read);
             return Ok(());
         }
-        // A frame that does not say its size is read as a stream.
+        // A frame without a stated size is decompressed as a stream.
         self.decompressed.clear();
         let stream = zstd::stream::read::Decoder::new(&self.record[..]).map_err(|e| e.to_string())?;
         let mut limited = io::Read::take(stream, RECORD_BYTES_MAX as u64 + 1);
@@ -252,21 +251,21 @@ fn check_length(bytes: usize) -> Result<(), String> {
 /// What [`repair`] did.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Repair {
-    /// The segment was cut behind its last whole record.
+    /// The segment was truncated after its last complete record.
     Truncated {
-        /// Bytes that were cut off.
+        /// Number of bytes removed.
         bytes: u64,
     },
-    /// The segment was written anew with its readable records; the damaged file was kept beside it.
+    /// The readable records were copied to a new segment; the damaged file was kept beside it.
     Rewritten {
-        /// Where the damaged file is now.
+        /// Path of the damaged file.
         kept: PathBuf,
     },
 }
 
-/// Makes a damaged segment readable for Prometheus too, which stops at the first bad place and then removes
-/// all segments after it. A damaged end is cut off; from a segment with damage in the middle, the
-/// readable records are copied, and the damaged file is set aside as `NNNNNNNN.damaged`.
+/// Makes a damaged segment readable for Prometheus, which stops at the first damage and then removes all
+/// later segments. A damaged end is cut off; if the damage is in the middle, the readable records are copied,
+/// and the damaged file is renamed to `NNNNNNNN.damaged`.
 pub fn repair(disk: &dyn Disk, dir: &Path, segment: u32) -> io::Result<Repair> {
     let path = segment_path(dir, segment);
     let mut reader = SegmentReader::open(disk, dir, segment)?;
@@ -304,7 +303,7 @@ pub fn repair(disk: &dyn Disk, dir: &Path, segment: u32) -> io::Result<Repair> {
     Ok(Repair::Rewritten { kept })
 }
 
-/// Writes the readable records of a segment, uncompressed, into a new file.
+/// Copies the readable records of a segment, uncompressed, to a new file.
 fn copy_readable(disk: &dyn Disk, dir: &Path, segment: u32, to: &Path) -> io::Result<()> {
     let mut reader = SegmentReader::open(disk, dir, segment)?;
     let mut out = disk.create(to)?;

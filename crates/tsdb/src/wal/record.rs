@@ -1,7 +1,7 @@
-//! Records of the log: values to bytes and back. Layouts in docs/format/wal.md.
+//! Records of the log: encodes and decodes values. Layouts are in docs/format/wal.md.
 //!
-//! Written are kinds 1 to 10, or 11 to 13 in place of the sample kinds when start timestamps are stored;
-//! all of 1 to 13 are read. Kinds unknown here are passed over, as Prometheus does.
+//! Kinds 1 to 10 are written, or 11 to 13 instead of the sample kinds if start timestamps are stored; all of
+//! 1 to 13 are read. As in Prometheus, unknown kinds are skipped.
 
 use std::sync::Arc;
 
@@ -26,7 +26,7 @@ pub enum RecordKind {
     Tombstones = 3,
     /// Exemplars.
     Exemplars = 4,
-    /// Out-of-order samples before this place are in `chunks_head` (only in the out-of-order log).
+    /// Out-of-order samples before this position are in `chunks_head` (only in the out-of-order log).
     MmapMarkers = 5,
     /// Type, unit and help of series.
     Metadata = 6,
@@ -47,7 +47,7 @@ pub enum RecordKind {
 }
 
 impl RecordKind {
-    /// The kind of a record, `None` for kinds of later versions and for empty records.
+    /// The kind of a record; `None` for unknown kinds and empty records.
     pub fn of(record: &[u8]) -> Option<RecordKind> {
         Some(match record.first()? {
             1 => RecordKind::Series,
@@ -71,77 +71,67 @@ impl RecordKind {
 /// Labels of one series.
 #[derive(Clone, Debug, PartialEq)]
 pub struct LoggedSeries {
-    /// Its ref in the log.
     pub series: LogRef,
-    /// Its labels.
     pub labels: LabelSet,
 }
 
 /// One float sample.
 #[derive(Clone, Copy, Debug)]
 pub struct LoggedSample {
-    /// Ref of its series.
     pub series: LogRef,
     /// Milliseconds since the epoch.
     pub at: i64,
     /// Start timestamp, 0 for none.
     pub start: i64,
-    /// The value; its bits are kept.
+    /// The value, preserved bit by bit.
     pub value: f64,
 }
 
 /// One histogram sample.
 #[derive(Clone, Debug, PartialEq)]
 pub struct LoggedHistogram {
-    /// Ref of its series.
     pub series: LogRef,
     /// Milliseconds since the epoch.
     pub at: i64,
     /// Start timestamp, 0 for none.
     pub start: i64,
-    /// The histogram.
     pub value: HistogramValue,
 }
 
 /// A deleted range, both ends included.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LoggedTombstone {
-    /// Ref of the series.
     pub series: LogRef,
-    /// First deleted moment.
+    /// First deleted timestamp.
     pub min: i64,
-    /// Last deleted moment.
+    /// Last deleted timestamp.
     pub max: i64,
 }
 
 /// One exemplar.
 #[derive(Clone, Debug, PartialEq)]
 pub struct LoggedExemplar {
-    /// Ref of its series.
     pub series: LogRef,
-    /// The exemplar. Whether its page gave a timestamp is not logged.
+    /// The exemplar. Whether its page had a timestamp is not logged.
     pub exemplar: Exemplar,
 }
 
-/// All out-of-order samples of the series up to here are in `chunks_head`.
+/// States that all out-of-order samples of the series so far are in `chunks_head`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LoggedMarker {
-    /// Ref of the series.
     pub series: LogRef,
-    /// The chunk they went to; 0 when there was none yet.
+    /// The chunk that contains them; 0 if there was none yet.
     pub chunk: u64,
 }
 
 /// Metadata of one series.
 #[derive(Clone, Debug, PartialEq)]
 pub struct LoggedMetadata {
-    /// Ref of the series.
     pub series: LogRef,
-    /// The metadata.
     pub metadata: MetricMetadata,
 }
 
-/// What a record held. Reused from record to record; only the list of the record's kind is filled.
+/// The content of a record. Reused from record to record; only the list of the record's kind is filled.
 #[derive(Debug, Default)]
 pub struct Records {
     /// Of kind 1.
@@ -158,20 +148,20 @@ pub struct Records {
     pub metadata: Vec<LoggedMetadata>,
     /// Of kinds 7 to 10, 12 and 13.
     pub histograms: Vec<LoggedHistogram>,
-    /// Histograms that were passed over because their schema is not known.
+    /// Number of histograms that were skipped because of unknown schemas.
     pub unknown_schemas: usize,
 }
 
-/// The bytes are not a record of their kind.
+/// The bytes are not a valid record of their kind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("record of kind {kind} ends early or holds an impossible value")]
+#[error("record of kind {kind} is truncated or contains an invalid value")]
 pub struct RecordError {
     /// The record's first byte.
     pub kind: u8,
 }
 
 impl Records {
-    /// Reads a record. `None` when its kind is not known; then nothing is filled.
+    /// Decodes a record. `None` if its kind is unknown; then nothing is filled.
     pub fn decode(&mut self, record: &[u8]) -> Result<Option<RecordKind>, RecordError> {
         self.clear();
         let Some(kind) = RecordKind::of(record) else { return Ok(None) };
@@ -264,7 +254,8 @@ impl Records {
             let at = first_at.wrapping_add(input.varint()?);
             let value = f64::from_bits(input.u64_be()?);
             let timestamp = Timestamp::from_millis(at);
-            // The log does not say whether the time was the page's own; Prometheus takes it for the scrape's.
+            // The log does not say whether the timestamp was on the page; Prometheus assumes that it is the
+            // scrape's.
             let exemplar = Exemplar { labels: labels(input)?, value, timestamp, has_timestamp: false };
             self.exemplars.push(LoggedExemplar { series, exemplar });
         }
@@ -322,8 +313,8 @@ impl Records {
             HistogramValue::Integer(h) => h.schema,
             HistogramValue::Float(h) => h.schema,
         };
-        // Exponential schemas −9 to 52 are reserved; a resolution above 8, which a later version may have written, is
-        // reduced to that.
+        // Exponential schemas −9 to 52 are reserved; a resolution above 8, which a later version may have
+        // written, is reduced to 8.
         if is_custom_buckets_schema(schema) || is_exponential_schema_reserved(schema) {
             let value = value.reduced_to_stored_schema();
             self.histograms.push(LoggedHistogram { series, at, start, value });
@@ -335,8 +326,8 @@ impl Records {
 
 type Body = fn(&mut Input<'_>) -> Result<HistogramValue, BadInput>;
 
-/// Series, time and start timestamp of the records 11 to 13: refs relative to the one before, times to
-/// the first, start timestamps by a marker.
+/// Series, timestamp and start timestamp in records 11 to 13: refs relative to the previous one, timestamps
+/// to the first one, start timestamps with a marker.
 #[derive(Default)]
 struct PlacesV2 {
     first: Option<(i64, i64)>,
@@ -394,7 +385,7 @@ fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
-/// A label set: how many labels, then name and value of each.
+/// A label set: the number of labels, then name and value of each.
 pub(crate) fn labels(input: &mut Input<'_>) -> Result<LabelSet, BadInput> {
     let count = input.count(2)?;
     let mut pairs = Vec::with_capacity(count);
@@ -518,7 +509,7 @@ pub fn put_series<'a>(
     put_labels(out, labels);
 }
 
-/// Writes a record of float samples; of kind 11 when start timestamps are stored.
+/// Encodes a record of float samples; of kind 11 if start timestamps are stored.
 pub fn put_samples(out: &mut Vec<u8>, samples: &[LoggedSample], start_timestamps: bool) {
     if start_timestamps {
         out.push(RecordKind::SamplesV2 as u8);
@@ -545,8 +536,8 @@ fn put_first(out: &mut Vec<u8>, series: LogRef, at: i64) {
     out.extend_from_slice(&at.to_be_bytes());
 }
 
-/// Writes the records that histograms need: up to one each for integer, float, and both with custom buckets.
-/// `push` gets each record.
+/// Encodes histograms as up to four records: integer, float, and both with custom buckets. `push` receives
+/// each record.
 pub fn put_histograms(
     histograms: &[LoggedHistogram],
     start_timestamps: bool,
@@ -654,7 +645,7 @@ fn put_histogram(out: &mut Vec<u8>, value: &HistogramValue) {
     }
 }
 
-/// Writes a record of tombstones.
+/// Encodes a record of tombstones.
 pub fn put_tombstones(out: &mut Vec<u8>, tombstones: &[LoggedTombstone]) {
     out.push(RecordKind::Tombstones as u8);
     for tombstone in tombstones {
@@ -664,7 +655,7 @@ pub fn put_tombstones(out: &mut Vec<u8>, tombstones: &[LoggedTombstone]) {
     }
 }
 
-/// Writes a record of exemplars.
+/// Encodes a record of exemplars.
 pub fn put_exemplars(out: &mut Vec<u8>, exemplars: &[LoggedExemplar]) {
     out.push(RecordKind::Exemplars as u8);
     let Some(first) = exemplars.first() else { return };
@@ -678,7 +669,7 @@ pub fn put_exemplars(out: &mut Vec<u8>, exemplars: &[LoggedExemplar]) {
     }
 }
 
-/// Writes a record of out-of-order markers.
+/// Encodes a record of out-of-order markers.
 pub fn put_markers(out: &mut Vec<u8>, markers: &[LoggedMarker]) {
     out.push(RecordKind::MmapMarkers as u8);
     for marker in markers {
@@ -687,7 +678,7 @@ pub fn put_markers(out: &mut Vec<u8>, markers: &[LoggedMarker]) {
     }
 }
 
-/// Writes a record of metadata.
+/// Encodes a record of metadata.
 pub fn put_metadata<'a>(
     out: &mut Vec<u8>,
     of_series: impl IntoIterator<Item = (LogRef, &'a MetricMetadata)>,

@@ -1,8 +1,8 @@
-//! Writes records into pages and pages into segments; see `format`.
+//! Writes records to pages and pages to segments; see `format`.
 //!
-//! Always true: after `log` returned `Ok`, the records are in the file (not yet synced). After it failed,
-//! the next call first cuts the file back to its last whole record, so a full disk leaves no torn record
-//! in the middle of the log.
+//! Always true: when `log` has returned `Ok`, the records are in the file (but not yet synced). After an
+//! error, the next call first truncates the file to its last complete record, so a full disk leaves no torn
+//! record in the middle of the log.
 
 use std::io;
 use std::path::PathBuf;
@@ -22,7 +22,7 @@ use crate::disk::{Disk, WriteFile, create_dir_durable};
 pub struct WriterOptions {
     /// Compression of records.
     pub compression: Compression,
-    /// Size at which a segment is full; a multiple of the page size.
+    /// Maximum size of a segment; a multiple of the page size.
     pub segment_bytes: u64,
 }
 
@@ -32,20 +32,20 @@ impl Default for WriterOptions {
     }
 }
 
-/// What was written over a writer's life, for metrics.
+/// Statistics over a writer's life, for metrics.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct WriterStats {
-    /// Writes of a part of a page or more.
+    /// Number of write calls.
     pub page_flushes: u64,
-    /// Pages that became full.
+    /// Number of full pages.
     pub completed_pages: u64,
-    /// Segments that were begun after the first.
+    /// Number of segments begun after the first.
     pub segment_cuts: u64,
-    /// Fragments of records.
+    /// Number of fragments.
     pub record_parts: u64,
-    /// Bytes of those fragments with their headers.
+    /// Total size of these fragments with their headers.
     pub record_part_bytes: u64,
-    /// Bytes that compression saved.
+    /// Number of bytes that compression saved.
     pub bytes_saved: u64,
 }
 
@@ -54,7 +54,7 @@ pub struct WriterStats {
 pub struct SyncTimer {
     /// Measures.
     pub stopwatch: Stopwatch,
-    /// Gets what was measured.
+    /// Receives the measured duration.
     pub durations: Summary,
 }
 
@@ -65,14 +65,14 @@ pub struct Writer {
     options: WriterOptions,
     segment: u32,
     file: Option<Box<dyn WriteFile>>,
-    /// Length of the segment's file up to its last whole record.
+    /// Size of the segment's file up to its last complete record.
     good_bytes: u64,
-    /// A write failed: the file may be longer than `good_bytes`.
+    /// Whether a write has failed: the file may be longer than `good_bytes`.
     torn: bool,
     unsynced: bool,
     encoder: zstd::bulk::Compressor<'static>,
     snappy: snap::raw::Encoder,
-    /// Records of one `log` call as they will be stored, and where each ends.
+    /// Encoded records of one `log` call, with the end of each.
     stored: Vec<u8>,
     ends: Vec<(usize, Compression)>,
     framed: Vec<u8>,
@@ -81,22 +81,22 @@ pub struct Writer {
     on_begin: Option<OnBegin>,
 }
 
-/// Gets number and first bytes of a segment.
+/// Receives the number and first bytes of a segment.
 type OnBegin = Box<dyn FnMut(u32, &[u8]) + Send>;
 
-/// Level 1: 2.7 bytes a sample at 10 ns; higher levels gain little on such records.
+/// Level 1: 2.7 bytes per sample at 10 ns; higher levels gain little on such records.
 const ZSTD_LEVEL: i32 = 1;
 
 impl Writer {
-    /// Begins a new segment behind those that are there.
+    /// Begins a new segment after the existing ones.
     pub fn open(disk: Arc<dyn Disk>, dir: PathBuf, options: WriterOptions) -> io::Result<Self> {
         assert!(
             options.segment_bytes >= PAGE_BYTES as u64
                 && options.segment_bytes.is_multiple_of(PAGE_BYTES as u64),
-            "segments are whole pages"
+            "a segment consists of whole pages"
         );
         create_dir_durable(&*disk, &dir)?;
-        // Behind a checkpoint too: a segment below one would be passed over by the next start.
+        // Also after any checkpoint: the next start would skip a segment with a lower number.
         let segment = list_segments(&*disk, &dir)?.last().map(|last| last.number);
         let checkpoint = list_checkpoints(&*disk, &dir)?.last().copied();
         let next = segment.max(checkpoint).map_or(0, |last| last + 1);
@@ -127,17 +127,18 @@ impl Writer {
         self.sync_timer = Some(timer);
     }
 
-    /// Calls `told` with the first bytes of every segment from now on, before they are written; again when that fails.
+    /// Calls `told` with the first bytes of every new segment before they are written, and again if that
+    /// fails.
     pub fn on_begin(&mut self, told: impl FnMut(u32, &[u8]) + Send + 'static) {
         self.on_begin = Some(Box::new(told));
     }
 
-    /// Where the next record goes: segment, and offset behind the last whole record in it.
+    /// Segment and offset of the next record, which follows the last complete one.
     pub fn position(&self) -> (u32, u64) {
         (self.segment, self.good_bytes)
     }
 
-    /// Number of the segment that is being written.
+    /// Number of the current segment.
     pub fn segment(&self) -> u32 {
         self.segment
     }
@@ -147,7 +148,7 @@ impl Writer {
         self.options.compression
     }
 
-    /// What was written so far.
+    /// Statistics of what has been written.
     pub fn stats(&self) -> WriterStats {
         self.stats
     }
@@ -157,8 +158,8 @@ impl Writer {
         &self.dir
     }
 
-    /// Writes the records. Either all of them are in the log afterwards, or the call failed and none will
-    /// be found in it, unless the records are more than a whole segment holds.
+    /// Writes the records. Afterwards either all of them are in the log, or the call has failed and none are
+    /// in it, unless they exceed the size of a segment.
     pub fn log<'a>(&mut self, records: impl IntoIterator<Item = &'a [u8]>) -> io::Result<()> {
         self.stored.clear();
         self.ends.clear();
@@ -175,7 +176,7 @@ impl Writer {
         done
     }
 
-    /// Begins another segment, so that those before it can be checkpointed.
+    /// Begins a new segment, so that earlier ones can be put into a checkpoint.
     pub fn next_segment(&mut self) -> io::Result<()> {
         self.recover()?;
         if self.file.is_some() {
@@ -196,7 +197,7 @@ impl Writer {
         Ok(())
     }
 
-    /// Makes what was written survive a power loss. Nothing is done when nothing is new.
+    /// Makes written data survive a power loss. Does nothing if nothing is new.
     pub fn sync(&mut self) -> io::Result<()> {
         if let (true, Some(file)) = (self.unsynced, &mut self.file) {
             match &self.sync_timer {
@@ -212,7 +213,7 @@ impl Writer {
         Ok(())
     }
 
-    /// Whether something was written since the last sync.
+    /// Whether anything was written since the last sync.
     pub fn has_unsynced(&self) -> bool {
         self.unsynced
     }
@@ -245,7 +246,7 @@ impl Writer {
         Ok(())
     }
 
-    /// More than the records can take with their headers and the gaps at page ends.
+    /// Upper bound on the size of the records including headers and gaps at page ends.
     fn framed_bytes_max(&self, bytes: usize, records: usize) -> u64 {
         let fragments = bytes / (PAGE_BYTES - HEADER_BYTES) + 2 * records + 1;
         (bytes + fragments * 2 * HEADER_BYTES) as u64
@@ -305,7 +306,7 @@ impl Writer {
         Ok(())
     }
 
-    /// After a failed write: cuts the file back to its last whole record, or begins the segment that could
+    /// After a failed write: truncates the file to its last complete record, or begins the segment that could
     /// not be begun.
     fn recover(&mut self) -> io::Result<()> {
         if self.torn {

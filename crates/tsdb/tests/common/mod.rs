@@ -1,4 +1,4 @@
-//! What the tests of the database share: appending a few samples, reading everything back.
+//! Common functions of the database tests: append a few samples, read everything back.
 #![allow(dead_code, reason = "not every test uses every helper")]
 
 use std::collections::BTreeMap;
@@ -39,7 +39,7 @@ pub fn try_open(disk: &FaultDisk, options: Options) -> Result<Db, ferula_tsdb::O
     Db::open(Path::new(DIR), options, Arc::new(disk.clone()), &Registry::new(), &mut |_| {})
 }
 
-/// Opens it, and gives what it reported.
+/// Opens it and returns what it reported.
 pub fn open_reporting(disk: &FaultDisk, options: Options) -> (Db, Vec<Progress>) {
     let mut reports = Vec::new();
     let db = Db::open(Path::new(DIR), options, Arc::new(disk.clone()), &Registry::new(), &mut |progress| {
@@ -57,7 +57,7 @@ pub fn series(n: usize) -> LabelSet {
     LabelSet::from_pairs([("__name__", "m".to_owned()), ("n", format!("{n:03}"))])
 }
 
-/// One commit of float samples. Gives why samples were refused.
+/// One commit of float samples. Returns why samples were refused.
 pub fn commit(db: &Db, samples: &[(LabelSet, i64, f64)]) -> Result<Vec<AppendError>, CommitError> {
     let mut appender = db.appender();
     let mut batch = SampleBatch::default();
@@ -87,7 +87,7 @@ pub fn commit_histogram(
     outcome.refused.into_iter().map(|refusal| refusal.error).collect()
 }
 
-/// Everything that satisfies the matchers, by label set, in the order of rows.
+/// Everything that matches, by label set, in the order of rows.
 pub fn read(db: &Db, matchers: &[Matcher], range: TimeRange) -> Vec<(LabelSet, SeriesSamples)> {
     let mut snapshot = db.snapshot(range).expect("a snapshot");
     let selection = snapshot.select(matchers, &Hints::default()).expect("selected");
@@ -103,7 +103,7 @@ pub fn read(db: &Db, matchers: &[Matcher], range: TimeRange) -> Vec<(LabelSet, S
     found
 }
 
-/// Bits of all float samples by label set; series without samples are left out.
+/// Bits of all float samples by label set, without empty series.
 pub type Floats = BTreeMap<LabelSet, BTreeMap<i64, u64>>;
 
 pub fn floats(db: &Db) -> Floats {

@@ -16,10 +16,10 @@ pub const LENGTH_BYTES_MAX: usize = 5;
 pub const ENCODING_BYTES: usize = 1;
 /// The checksum.
 pub const CRC_BYTES: usize = 4;
-/// A segment is not longer, unless the options say otherwise or one series' chunk alone is.
+/// Maximum size of a segment, unless the options differ or the chunks of a single series are larger.
 pub const SEGMENT_BYTES: u64 = 512 << 20;
 
-/// The reference of a chunk at `offset` of the segment with this index, from 0.
+/// The reference of a chunk at `offset` in the segment with this index, counted from 0.
 pub fn reference(segment: u32, offset: u32) -> u64 {
     u64::from(segment) << 32 | u64::from(offset)
 }

@@ -11,9 +11,9 @@ use crate::block::BlockError;
 use crate::block::bytes::ByteReader;
 use crate::disk::Disk;
 
-/// Most chunks are shorter; one read call is enough for those.
+/// Most chunks are shorter, so a single read call suffices for them.
 const CHUNK_BYTES_USUAL: usize = 4096;
-/// What [`ChunkScanner`] reads at a time.
+/// How much [`ChunkScanner`] reads at a time.
 const SCAN_BYTES: usize = 1 << 20;
 
 /// The chunks of a block.
@@ -37,12 +37,12 @@ impl ChunkReader {
         Ok(ChunkReader { dir: dir.to_path_buf(), segments })
     }
 
-    /// Bytes of all segments.
+    /// Total size of all segments in bytes.
     pub fn bytes(&self) -> u64 {
         self.segments.iter().map(Blob::bytes).sum()
     }
 
-    /// Encoding and data of a chunk; its checksum is checked.
+    /// Encoding and data of a chunk. The checksum is verified.
     pub fn chunk(&self, reference: u64) -> Result<(Encoding, Piece), BlockError> {
         let (segment, offset) = place(reference);
         let Some(blob) = self.segments.get(segment as usize) else {
@@ -59,11 +59,11 @@ impl ChunkReader {
     }
 }
 
-/// Where a chunk is in bytes that begin with its length.
+/// The extent of a chunk in bytes that begin with its length.
 struct Extent {
-    /// Behind the length.
+    /// The position after the length.
     from: usize,
-    /// Behind the checksum.
+    /// The position after the checksum.
     end: usize,
 }
 

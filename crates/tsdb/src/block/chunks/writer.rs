@@ -1,4 +1,4 @@
-//! Writing chunk segments.
+//! Writes chunk segments.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use crate::block::{BlockChunk, BlockError};
 use crate::bytes::put_uvarint;
 use crate::disk::{Disk, WriteFile};
 
-/// So many bytes are handed to the disk at a time.
+/// How many bytes are passed to the disk at a time.
 const BUFFER_BYTES: usize = 1 << 20;
 
 /// Writes the chunks of a block.
@@ -20,7 +20,7 @@ pub struct ChunkWriter {
     dir: PathBuf,
     segment_bytes_max: u64,
     open: Option<Segment>,
-    /// Segments begun so far.
+    /// Number of segments begun so far.
     segments: u32,
 }
 
@@ -28,7 +28,7 @@ struct Segment {
     path: PathBuf,
     file: Box<dyn WriteFile>,
     buffer: Vec<u8>,
-    /// Bytes written, those in the buffer included.
+    /// Number of bytes written, including those in the buffer.
     position: u64,
 }
 
@@ -52,17 +52,17 @@ impl Segment {
 }
 
 impl ChunkWriter {
-    /// Makes the directory. Segments are made when the first chunk needs one.
+    /// Creates the directory. Segments are created when a chunk needs one.
     pub fn create(disk: &Arc<dyn Disk>, dir: &Path, segment_bytes_max: u64) -> Result<Self, BlockError> {
         disk.create_dir_all(dir).map_err(|error| BlockError::io(dir, error))?;
         let dir = dir.to_path_buf();
         Ok(ChunkWriter { disk: disk.clone(), dir, segment_bytes_max, open: None, segments: 0 })
     }
 
-    /// Writes the chunks of one series; where they are goes to `metas`.
+    /// Writes the chunks of one series and appends their positions to `metas`.
     ///
-    /// A segment ends before the chunk that might not fit any more. "Might", because Prometheus reckons with the
-    /// longest length field, and blocks of the same samples shall be the same bytes.
+    /// A segment ends before a chunk that might not fit any more. "Might", because Prometheus assumes the
+    /// longest length field, and blocks of the same samples should have the same bytes.
     pub fn write(&mut self, chunks: &[BlockChunk], metas: &mut Vec<ChunkMeta>) -> Result<(), BlockError> {
         let mut reckoned = self.open.as_ref().map_or(0, |segment| segment.position);
         for (index, chunk) in chunks.iter().enumerate() {
@@ -97,9 +97,8 @@ impl ChunkWriter {
 
     fn put(&mut self, chunk: &BlockChunk) -> Result<ChunkMeta, BlockError> {
         let segment = self.open.as_mut().expect("a segment was cut for the chunk");
-        let offset = u32::try_from(segment.position).map_err(|_| {
-            BlockError::Refused("a chunk segment is longer than its references can say".to_owned())
-        })?;
+        let offset = u32::try_from(segment.position)
+            .map_err(|_| BlockError::Refused("a chunk segment is too long for its references".to_owned()))?;
         let meta = ChunkMeta {
             min_time: chunk.min_time,
             max_time: chunk.max_time,
@@ -116,7 +115,7 @@ impl ChunkWriter {
         Ok(meta)
     }
 
-    /// Syncs what was written, and the names of the segments.
+    /// Syncs the data, and the names of the segments.
     pub fn finish(mut self) -> Result<(), BlockError> {
         if let Some(segment) = self.open.take() {
             segment.close()?;

@@ -1,4 +1,4 @@
-//! Sections of the index that both sides need.
+//! Sections of the index that reader and writer share.
 //!
 //! ```text
 //! u32 magic | u8 version | symbols | series | postings | postings offset table | table of contents
@@ -9,15 +9,15 @@ use crate::bytes::put_text;
 
 /// First four bytes of the file.
 pub const MAGIC: u32 = 0xBAAA_D700;
-/// Symbols by place in the file, series anywhere, postings table in any order.
+/// Symbols are named by position in the file, series are unaligned, the postings table is unsorted.
 pub const VERSION_1: u8 = 1;
-/// What we write: symbols by number, series on 16-byte boundaries.
+/// The version that ferula writes: symbols are named by number, series are aligned to 16 bytes.
 pub const VERSION_2: u8 = 2;
-/// Set apart by Prometheus, laid out like version 2.
+/// Reserved by Prometheus, with the same layout as version 2.
 pub const VERSION_3: u8 = 3;
 /// Magic and version.
 pub const HEADER_BYTES: u64 = 5;
-/// Series begin at multiples of this in version 2; their numbers are offsets divided by it.
+/// In version 2, series begin at multiples of this; their numbers are offsets divided by it.
 pub const SERIES_ALIGN: u64 = 16;
 /// Postings lists begin at multiples of this.
 pub const POSTINGS_ALIGN: u64 = 4;
@@ -25,28 +25,28 @@ pub const POSTINGS_ALIGN: u64 = 4;
 pub const CRC_BYTES: usize = 4;
 /// The table of contents, the last bytes of the file.
 pub const TOC_BYTES: usize = 6 * 8 + CRC_BYTES;
-/// Series numbers have 32 bits.
+/// The maximum size follows from series numbers of 32 bits.
 pub const INDEX_BYTES_MAX: u64 = SERIES_ALIGN * u32::MAX as u64;
 
-/// Where the sections begin; 0 for one that is not there.
+/// Positions of the sections; 0 for a missing one.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Toc {
     /// The symbol table.
     pub symbols: u64,
     /// The series.
     pub series: u64,
-    /// Value lists per label, which nobody writes any more; then the end of the series.
+    /// Value lists per label, which are no longer written; then the end of the series.
     pub label_indices: u64,
-    /// Their table, likewise; then the same as `postings_table`.
+    /// The table of these lists, likewise; then the same as `postings_table`.
     pub label_indices_table: u64,
     /// The postings lists.
     pub postings: u64,
-    /// Where which postings list is.
+    /// The table with the positions of postings lists.
     pub postings_table: u64,
 }
 
 impl Toc {
-    /// The last bytes of the file.
+    /// Encodes the last bytes of the file.
     pub fn encode(&self) -> [u8; TOC_BYTES] {
         let fields = [
             self.symbols,
@@ -65,7 +65,7 @@ impl Toc {
         out
     }
 
-    /// Reads the last bytes of a file of which they begin at `base`.
+    /// Decodes the last bytes of a file, which begin at `base`.
     pub fn decode(data: &[u8], base: u64) -> Result<Self, Malformed> {
         let mut reader = ByteReader::new(data, base);
         let fields = reader.bytes(TOC_BYTES - CRC_BYTES)?;
@@ -84,7 +84,7 @@ impl Toc {
     }
 }
 
-/// Why a text cannot be added to a table of symbols. The words are Prometheus'.
+/// Why a text cannot be added to a symbol table. The texts are Prometheus'.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SymbolError {
     #[error("symbol {0:?} out-of-order")]
@@ -93,28 +93,29 @@ pub enum SymbolError {
     TooLarge,
 }
 
-/// All label names and values of a block, sorted bytewise. A series has their numbers, from 0.
+/// All label names and values of a block, sorted bytewise. Series refer to them by number, from 0.
 ///
-/// Numbers sort as the texts do, so that comparing numbers compares labels.
+/// Numbers sort like the texts, so that comparing numbers compares labels.
 #[derive(Clone, Debug, Default)]
 pub struct SymbolTable {
-    /// Each with its length before it, as in the file.
+    /// Texts preceded by their length, as in the file.
     bytes: Vec<u8>,
     starts: Vec<u32>,
 }
 
 impl SymbolTable {
-    /// A table of texts that rise strictly.
+    /// Creates a table from texts in strictly ascending order.
     ///
     /// # Errors
-    /// The first text that does not rise, or that makes the table longer than its length field can say.
+    /// The first text that is not greater than the one before, or that makes the table exceed its length
+    /// field.
     pub fn from_sorted<S: AsRef<str>>(texts: impl IntoIterator<Item = S>) -> Result<Self, SymbolError> {
         let mut table = SymbolTable::default();
         texts.into_iter().try_for_each(|text| table.push(text.as_ref()))?;
         Ok(table)
     }
 
-    /// Adds a text that sorts behind all others.
+    /// Adds a text that sorts after all others.
     ///
     /// # Errors
     /// As [`from_sorted`](Self::from_sorted).
@@ -143,7 +144,7 @@ impl SymbolTable {
         (self.get(at)? == text).then_some(at)
     }
 
-    /// How many texts there are.
+    /// Number of texts.
     pub fn len(&self) -> usize {
         self.starts.len()
     }
@@ -153,7 +154,7 @@ impl SymbolTable {
         self.starts.is_empty()
     }
 
-    /// The texts one after another, each with its length before it.
+    /// The texts one after another, each preceded by its length.
     pub fn encoded(&self) -> &[u8] {
         &self.bytes
     }

@@ -1,8 +1,8 @@
-//! Reading an index of version 1, 2 or 3, with or without the sections that are no longer written.
+//! Reads an index of version 1, 2 or 3, with or without the sections that are no longer written.
 //!
-//! Checksums of symbols and of the postings table are checked when the file is opened, those of series and postings
-//! when they are read. In memory: every eighth place in the symbol table, every 32nd place in the postings table,
-//! the label names.
+//! The checksums of symbols and of the postings table are verified when the file is opened, those of series
+//! and postings when they are read. In memory are every eighth position of the symbol table, every 32nd
+//! position of the postings table, and the label names.
 
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
@@ -21,9 +21,9 @@ use crate::disk::Disk;
 use crate::ids::TimeSpan;
 use crate::postings;
 
-/// The place of every eighth symbol is kept.
+/// The position of every eighth symbol is kept.
 const SYMBOL_STEP: usize = 8;
-/// The place of every 32nd value of a label is kept.
+/// The position of every 32nd value of a label is kept.
 const VALUE_STEP: usize = 32;
 /// Most series entries are shorter.
 const SERIES_BYTES_USUAL: usize = 512;
@@ -41,14 +41,14 @@ pub struct IndexReader {
 /// A series: its labels as symbols, and its chunks.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SeriesEntry {
-    /// Name and value, as numbers that [`IndexReader::symbol`] knows.
+    /// Name and value, as numbers for [`IndexReader::symbol`].
     pub labels: Vec<(u32, u32)>,
     /// Its chunks, in order of time.
     pub chunks: Vec<ChunkMeta>,
 }
 
 impl SeriesEntry {
-    /// From its first to its last sample.
+    /// The time from its first to its last sample.
     pub fn span(&self) -> TimeSpan {
         let ends = self.chunks.first().zip(self.chunks.last());
         ends.map_or(TimeSpan::EMPTY, |(first, last)| TimeSpan::closed(first.min_time, last.max_time))
@@ -59,33 +59,33 @@ impl SeriesEntry {
 struct Symbols {
     /// The section's content: count, then the symbols.
     section: Piece,
-    /// Where the content begins in the file.
+    /// Position of the content in the file.
     base: u64,
     count: u32,
-    /// Where every [`SYMBOL_STEP`]th symbol is in the content.
+    /// Position of every [`SYMBOL_STEP`]th symbol in the content.
     starts: Vec<u32>,
 }
 
-/// Where the postings lists are.
+/// The positions of the postings lists.
 #[derive(Debug)]
 enum PostingsTable {
-    /// Version 1: in any order, so all of it is kept.
+    /// Version 1 is unsorted, so all of it is kept.
     Whole(BTreeMap<Box<str>, BTreeMap<Box<str>, u64>>),
     /// Sorted by name and value.
     Sparse { section: Piece, base: u64, names: Vec<NameEntry> },
 }
 
-/// Where the values of a label are in the postings table.
+/// The values of a label in the postings table.
 #[derive(Debug)]
 struct NameEntry {
     name: Box<str>,
     values: u32,
-    /// Place of every [`VALUE_STEP`]th value.
+    /// Position of every [`VALUE_STEP`]th value.
     starts: Vec<u32>,
 }
 
 impl IndexReader {
-    /// Opens the index at `path` and checks its tables.
+    /// Opens the index at `path` and verifies its tables.
     pub fn open(disk: &dyn Disk, path: &Path, access: Access) -> Result<Self, BlockError> {
         let blob = Blob::open(disk, path, access).map_err(|error| BlockError::io(path, error))?;
         let header = range(&blob, 0, HEADER_BYTES as usize)?;
@@ -130,7 +130,7 @@ impl IndexReader {
         malformed.in_file(self.path())
     }
 
-    /// Calls `visit` with every symbol in order, and with the number that series have for it.
+    /// Calls `visit` with every symbol in order, and with the number by which series refer to it.
     pub fn each_symbol(&self, mut visit: impl FnMut(u32, &str)) -> Result<(), BlockError> {
         let mut reader = self.symbols.reader(4);
         for number in 0..self.symbols.count {
@@ -146,17 +146,17 @@ impl IndexReader {
         Ok(())
     }
 
-    /// Bytes that the symbol table takes in memory; the symbols themselves stay in the file.
+    /// The memory used for the symbol table; the symbols themselves stay in the file.
     pub fn symbol_table_bytes(&self) -> usize {
         self.symbols.starts.len() * size_of::<u32>()
     }
 
-    /// How many symbols there are.
+    /// Number of symbols.
     pub fn symbol_count(&self) -> u32 {
         self.symbols.count
     }
 
-    /// The text that a series means with this number.
+    /// The text for a number in a series.
     #[inline]
     pub fn symbol(&self, reference: u32) -> Result<&str, BlockError> {
         let text = if self.version == VERSION_1 {
@@ -179,7 +179,7 @@ impl IndexReader {
         whole.chain(sparse).filter(|name| !name.is_empty())
     }
 
-    /// How many values a label has.
+    /// Number of values of a label.
     pub fn value_count(&self, name: &str) -> usize {
         match &self.postings {
             PostingsTable::Whole(names) => names.get(name).map_or(0, BTreeMap::len),
@@ -187,7 +187,8 @@ impl IndexReader {
         }
     }
 
-    /// Calls `visit` with every value of a label in order, and with what [`postings_at`](Self::postings_at) wants.
+    /// Calls `visit` with every value of a label in order, and with the argument for
+    /// [`postings_at`](Self::postings_at).
     pub fn each_value(
         &self,
         name: &str,
@@ -226,12 +227,12 @@ impl IndexReader {
         Ok(values)
     }
 
-    /// Numbers of all series, rising; that is the order of their labels.
+    /// Numbers of all series in ascending order, which is the order of their labels.
     pub fn all_postings(&self) -> Result<Vec<u32>, BlockError> {
         self.postings("", "")
     }
 
-    /// Numbers of the series with this label, rising.
+    /// Numbers of the series with this label, in ascending order.
     pub fn postings(&self, name: &str, value: &str) -> Result<Vec<u32>, BlockError> {
         match self.find_postings(name, value)? {
             Some(offset) => self.postings_at(offset),
@@ -239,7 +240,7 @@ impl IndexReader {
         }
     }
 
-    /// Numbers of the series whose value of the label satisfies `matches`, rising.
+    /// Numbers of the series whose value of the label satisfies `matches`, in ascending order.
     pub fn postings_where(
         &self,
         name: &str,
@@ -263,7 +264,7 @@ impl IndexReader {
         let Some(entry) = find_name(names, name) else { return Ok(None) };
         let value_at =
             |start: u32| table_entry(&mut reader_at(section, base, start)).map(|(_, value, _)| value);
-        // The last kept place whose value is not behind the one that is looked for.
+        // The last kept position whose value is not greater than the one to find.
         let step = entry.starts.partition_point(|start| value_at(*start).is_ok_and(|at| at <= value));
         let Some(step) = step.checked_sub(1) else { return Ok(None) };
         let mut reader = reader_at(section, base, entry.starts[step]);
@@ -277,7 +278,7 @@ impl IndexReader {
         Ok(None)
     }
 
-    /// The list at a place that [`each_value`](Self::each_value) gave.
+    /// The list at a position from [`each_value`](Self::each_value).
     pub fn postings_at(&self, offset: u64) -> Result<Vec<u32>, BlockError> {
         let content = section(&self.blob, offset)?;
         let mut reader = ByteReader::new(&content, offset + 4);
@@ -331,7 +332,7 @@ impl IndexReader {
         if sorted && pairs.iter().all(|(_, value)| !value.is_empty()) {
             return Ok(LabelSet::from_sorted(pairs));
         }
-        // Only a damaged or foreign index gets here.
+        // Only a damaged or foreign index leads here.
         let mut builder = LabelSetBuilder::new();
         for (name, value) in pairs {
             builder.set(name, value);
@@ -351,7 +352,7 @@ fn range(blob: &Blob, offset: u64, len: usize) -> Result<Piece, BlockError> {
     })
 }
 
-/// The content of a section, after its length and before its checksum, which is checked.
+/// The content of a section between its length and its checksum, which is verified.
 fn section(blob: &Blob, offset: u64) -> Result<Piece, BlockError> {
     let length = magic(&range(blob, offset, 4)?) as usize;
     let whole = range(blob, offset.saturating_add(4), length + CRC_BYTES)?;
@@ -411,7 +412,7 @@ impl Symbols {
         let mut reader = ByteReader::new(&content, base);
         let mut read = || {
             let count = reader.be32()?;
-            // Each takes a byte at least.
+            // Each takes at least one byte.
             if count as usize > reader.left() {
                 return Err(reader.malformed("more symbols than bytes"));
             }
@@ -447,7 +448,7 @@ impl Symbols {
         reader.text()
     }
 
-    /// Version 1 names symbols by their place in the file.
+    /// Version 1 refers to symbols by their position in the file.
     fn at_offset(&self, offset: u32) -> Result<&str, Malformed> {
         let unknown = Malformed { offset: u64::from(offset), what: "unknown symbol" };
         let start = u64::from(offset).checked_sub(self.base).and_then(|start| u32::try_from(start).ok());

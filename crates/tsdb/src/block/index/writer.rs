@@ -1,8 +1,8 @@
-//! Writing an index, front to back, in memory that does not grow with the number of series × labels.
+//! Writes an index from front to back. Its memory does not grow with the number of series × labels.
 //!
-//! Symbols and series are written as they come. Then the series are read back once per batch of label names, to
-//! collect which series have which value; a batch takes at most [`BATCH_ENTRIES`] of these. What is kept all along
-//! is the symbol table, and per label name how many series have it.
+//! Symbols and series are written as they arrive. Then the series are read back once per batch of label
+//! names, to collect which series have which value; a batch collects at most [`BATCH_ENTRIES`] of these. Only
+//! the symbol table and the number of series per label name stay in memory throughout.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -20,9 +20,9 @@ use crate::block::bytes::ByteReader;
 use crate::bytes::{put_text, put_uvarint, put_varint};
 use crate::disk::{Disk, ReadFile, WriteFile};
 
-/// So many bytes are handed to the disk at a time.
+/// How many bytes are passed to the disk at a time.
 const BUFFER_BYTES: usize = 1 << 20;
-/// Entries (8 bytes each) of one batch of label names.
+/// Maximum number of entries (8 bytes each) in one batch of label names.
 const BATCH_ENTRIES: u64 = 8 << 20;
 
 /// Writes the index of a block.
@@ -31,18 +31,18 @@ pub struct IndexWriter {
     path: PathBuf,
     file: Box<dyn WriteFile>,
     buffer: Vec<u8>,
-    /// Bytes written, those in the buffer included.
+    /// Number of bytes written, including those in the buffer.
     position: u64,
     toc: Toc,
     symbols: SymbolTable,
-    /// How many series have a label of this name (by number), sorted by name.
+    /// Number of series per label name (by symbol number), sorted by name.
     name_uses: BTreeMap<u32, u64>,
     series_count: u64,
     last_labels: Vec<(u32, u32)>,
     last_chunk: u64,
 }
 
-/// A list that was written: of the series with this label, how many there are, where.
+/// A list that was written: its label, number of series, and position.
 struct WrittenList {
     /// `None` for the list of all series.
     label: Option<(u32, u32)>,
@@ -50,7 +50,7 @@ struct WrittenList {
 }
 
 impl IndexWriter {
-    /// Makes the file and writes the symbols.
+    /// Creates the file and writes the symbols.
     pub fn create(disk: &Arc<dyn Disk>, path: &Path, symbols: SymbolTable) -> Result<Self, BlockError> {
         let file = disk.create(path).map_err(|error| BlockError::io(path, error))?;
         let mut writer = IndexWriter {
@@ -112,15 +112,15 @@ impl IndexWriter {
         Ok(())
     }
 
-    /// The symbols that series are written with.
+    /// The symbols for the labels of series.
     pub fn symbols(&self) -> &SymbolTable {
         &self.symbols
     }
 
-    /// Adds a series with its chunks. `labels` are numbers of name and value in the symbol table.
+    /// Adds a series with its chunks. `labels` are symbol numbers of name and value.
     ///
     /// # Errors
-    /// [`BlockError::Refused`] when series, chunks or labels do not come in order.
+    /// [`BlockError::Refused`] if series, chunks or labels are not in order.
     pub fn add_series(&mut self, labels: &[(u32, u32)], chunks: &[ChunkMeta]) -> Result<(), BlockError> {
         self.check_order(labels, chunks)?;
         self.pad(SERIES_ALIGN)?;
@@ -230,7 +230,8 @@ impl IndexWriter {
         Ok(lists)
     }
 
-    /// Writes the lists of all values of some names: `batch` has, per name, room for value << 32 | series.
+    /// Writes the lists of all values of some names: for each name, `batch` has space for value << 32 |
+    /// series.
     fn put_batch(
         &mut self,
         file: &dyn ReadFile,
@@ -258,7 +259,7 @@ impl IndexWriter {
         Ok(())
     }
 
-    /// Calls `visit` with number and body of every series written so far.
+    /// Calls `visit` with the number and body of every series written so far.
     fn scan_series(
         &self,
         file: &dyn ReadFile,
@@ -266,7 +267,7 @@ impl IndexWriter {
     ) -> Result<(), BlockError> {
         let (mut at, end) = (self.toc.series, self.toc.label_indices);
         let mut window = Vec::new();
-        // The window always begins at a series; it grows when one does not fit.
+        // The window always begins at a series, and grows if that does not fit.
         let mut window_bytes = BUFFER_BYTES as u64;
         while at < end {
             window.resize(usize::try_from(window_bytes.min(end - at)).expect("a window fits memory"), 0);
@@ -295,7 +296,7 @@ impl IndexWriter {
                     return Err(BlockError::corrupt(
                         &self.path,
                         at,
-                        "a series that was written is not there",
+                        "a series that was written cannot be found",
                     ));
                 }
                 window_bytes *= 2;
@@ -358,7 +359,7 @@ impl IndexWriter {
     }
 }
 
-/// Times relative to the chunk before, places likewise.
+/// Times and positions are relative to the previous chunk.
 fn put_chunks(body: &mut Vec<u8>, chunks: &[ChunkMeta]) {
     put_uvarint(body, chunks.len() as u64);
     let mut before: Option<&ChunkMeta> = None;

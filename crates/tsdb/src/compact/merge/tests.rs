@@ -32,11 +32,11 @@ fn times() -> impl Strategy<Value = Vec<i64>> {
 
 proptest! {
     #[test]
-    fn merged_chunks_have_every_time_once_and_do_not_overlap(
+    fn merged_chunks_have_unique_timestamps_and_do_not_overlap(
         sources in prop::collection::vec(times(), 1..5),
         samples_max in 1u16..30,
     ) {
-        // The value tells the time, so that whichever of several samples stays, it is right.
+        // The value equals the timestamp, so it is correct whichever of several samples is kept.
         let chunks: Vec<_> = sources
             .iter()
             .map(|times| encode(&times.iter().map(|t| float(*t, *t as f64 / 3.0)).collect::<Vec<_>>(), samples_max))
@@ -51,7 +51,7 @@ proptest! {
     }
 
     #[test]
-    fn what_is_visible_is_what_is_neither_deleted_nor_out_of_range(
+    fn visible_samples_are_neither_deleted_nor_out_of_range(
         times in times(),
         deleted in prop::collection::vec((0i64..300, 0i64..50), 0..4),
         (min, len) in (-10i64..200, 0i64..300),
@@ -93,7 +93,7 @@ fn short_chunks_are_joined_and_long_ones_copied() {
 }
 
 #[test]
-fn a_chunk_that_is_there_twice_is_taken_once_as_it_is() {
+fn of_identical_chunks_one_is_kept_unchanged() {
     let all: Vec<_> = (0..40).map(|i| float(i, 1.0)).collect();
     let chunks = encode(&all, 20);
     let merged =
@@ -102,7 +102,7 @@ fn a_chunk_that_is_there_twice_is_taken_once_as_it_is() {
 }
 
 #[test]
-fn samples_of_different_kinds_at_the_same_time_give_one_of_them() {
+fn of_samples_of_different_types_with_the_same_timestamp_one_is_kept() {
     let histogram = |t| Sample {
         start: 0,
         timestamp: t,

@@ -1,4 +1,4 @@
-//! Plans: which blocks are compacted together, and when none.
+//! Plans: which blocks are merged, and when none are.
 
 use super::*;
 use crate::block::BlockStats;
@@ -13,7 +13,7 @@ fn blocks(ranges: &[(i64, i64)]) -> Vec<BlockMeta> {
     ranges.iter().zip(0u128..).map(|((min, max), number)| block(number, *min, *max)).collect()
 }
 
-/// Numbers of the planned blocks.
+/// Indices of the planned blocks.
 fn planned(blocks: &[BlockMeta]) -> Vec<usize> {
     let options = PlanOptions { ranges: RANGES.to_vec(), overlapping: true };
     let names = plan(blocks, &options);
@@ -21,24 +21,24 @@ fn planned(blocks: &[BlockMeta]) -> Vec<usize> {
 }
 
 #[test]
-fn blocks_that_fill_a_range_or_are_past_become_one() {
+fn blocks_that_fill_a_range_or_precede_the_newest_are_merged() {
     for (ranges, expected) in [
         (&[][..], vec![]),
         (&[(0, 20)][..], vec![]),
         (&[(0, 20), (20, 40), (40, 60)][..], vec![]),
         // The range is full, and there is a newer block.
         (&[(0, 20), (20, 40), (40, 60), (60, 80)][..], vec![0, 1, 2]),
-        // One is missing, but nothing can come any more because a block of the next range is there …
+        // One is missing, but it cannot come any more because a block of the next range exists …
         (&[(0, 20), (40, 60), (60, 80), (80, 100)][..], vec![0, 1]),
         // … which must not be the newest.
         (&[(0, 20), (20, 40), (60, 80)][..], vec![]),
         (&[(0, 20), (60, 80), (80, 100), (120, 140), (140, 160)][..], vec![1, 2]),
         // Three ranges of the next size.
         (&[(0, 60), (60, 120), (120, 180), (180, 200)][..], vec![0, 1, 2]),
-        // Blocks that cross a border are left alone.
+        // Blocks that cross a boundary are left alone.
         (&[(10, 70), (70, 80), (80, 100), (120, 140), (140, 160)][..], vec![1, 2]),
         (&[(-60, -40), (-40, -20), (-20, 0), (0, 20)][..], vec![0, 1, 2]),
-        // Not in order of time.
+        // Not in time order.
         (&[(60, 80), (20, 40), (0, 20), (40, 60)][..], vec![2, 1, 3]),
     ] {
         assert_eq!(planned(&blocks(ranges)), expected, "{ranges:?}");
@@ -46,7 +46,7 @@ fn blocks_that_fill_a_range_or_are_past_become_one() {
 }
 
 #[test]
-fn blocks_that_overlap_come_first_and_all_of_a_run() {
+fn overlapping_blocks_come_first_and_as_a_whole_sequence() {
     assert_eq!(planned(&blocks(&[(0, 20), (20, 40), (40, 60), (50, 70)])), [2, 3]);
     assert_eq!(planned(&blocks(&[(0, 40), (10, 20), (30, 50), (45, 60), (60, 80)])), [0, 1, 2, 3]);
     assert_eq!(planned(&blocks(&[(0, 20), (10, 30), (40, 60), (50, 70)])), [0, 1]);
@@ -62,7 +62,7 @@ fn a_failed_block_is_left_alone_with_its_range() {
 }
 
 #[test]
-fn long_blocks_with_many_deletions_are_written_anew_newest_first() {
+fn long_blocks_with_many_deletions_are_rewritten_newest_first() {
     let with = |number, min, max, num_tombstones, num_series| {
         let stats = BlockStats { num_tombstones, num_series, ..BlockStats::default() };
         BlockMeta { stats, ..block(number, min, max) }
@@ -88,7 +88,7 @@ fn long_blocks_with_many_deletions_are_written_anew_newest_first() {
 }
 
 #[test]
-fn blocks_from_a_part_of_the_series_stay_among_themselves() {
+fn blocks_from_a_part_of_the_series_are_merged_only_with_each_other() {
     let mut all = blocks(&[(0, 20), (0, 20), (20, 40), (40, 60), (60, 80)]);
     all[1].compaction.set_hint(HINT_STALE_SERIES);
     assert_eq!(planned(&all), [0, 2, 3]);
@@ -98,7 +98,7 @@ fn blocks_from_a_part_of_the_series_stay_among_themselves() {
 }
 
 #[test]
-fn the_meta_of_a_merged_block_tells_its_ancestry() {
+fn the_meta_of_a_merged_block_lists_its_ancestry() {
     let mut all = blocks(&[(0, 20), (10, 60)]);
     all[1].compaction.level = 2;
     all[1].compaction.sources = vec![Ulid::new(0, 7), Ulid::new(0, 5)];
@@ -117,7 +117,7 @@ fn the_meta_of_a_merged_block_tells_its_ancestry() {
 }
 
 #[test]
-fn ranges_are_threes_up_to_the_longest() {
+fn each_range_is_three_times_the_previous_one() {
     let hour = 3_600_000;
     assert_eq!(block_ranges(2 * hour, 36 * hour), [2 * hour, 6 * hour, 18 * hour]);
     assert_eq!(block_ranges(2 * hour, 2 * hour), [2 * hour]);

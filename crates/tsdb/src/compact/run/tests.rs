@@ -22,7 +22,7 @@ fn go_on() -> bool {
     true
 }
 
-/// Series in memory as a source; the head has another, but asks the writer for nothing more.
+/// Series in memory as a source. The head has a different implementation of the same interface.
 struct ModelSource {
     symbols: std::vec::IntoIter<String>,
     numbers: BTreeMap<String, u32>,
@@ -106,7 +106,7 @@ fn read(block: &Block) -> Model {
     model
 }
 
-/// Values tell series and time, so that it does not matter which of several samples stays.
+/// Values identify series and timestamp, so it does not matter which of several samples is kept.
 fn models() -> impl Strategy<Value = Model> {
     let times = prop::collection::btree_set(0i64..400, 1..60);
     prop::collection::btree_map((0u8..6, 0u8..3), times, 1..8).prop_map(|series| {
@@ -190,7 +190,7 @@ fn a_compaction_that_fails_marks_its_sources_and_leaves_no_block() {
 }
 
 #[test]
-fn a_compaction_that_is_stopped_leaves_everything_as_it_was() {
+fn a_stopped_compaction_changes_nothing() {
     let (_, disk) = empty_disk();
     let a = write(&disk, 1, &one_series([(1, 1.0)])).unwrap();
     assert!(compactor(&disk).compact(&[&a], Ulid::new(1, 0), &|| false).is_err());
@@ -223,7 +223,7 @@ fn a_crash_in_a_compaction_loses_no_sample() {
 }
 
 #[test]
-fn cleaning_writes_what_is_not_deleted() {
+fn cleaning_keeps_what_is_not_deleted() {
     let (_, disk) = empty_disk();
     let block = write(&disk, 1, &one_series((0..50).map(|t| (t, 1.0)))).unwrap();
     let compactor = compactor(&disk);
@@ -242,10 +242,10 @@ fn testdata(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../testdata/tsdb").join(name)
 }
 
-/// Three blocks with other values at the same times, merged by Prometheus 3.5: which value stays, and where chunks
-/// end, is the same here.
+/// Three blocks with different values at the same timestamps, merged by Prometheus 3.5: ferula keeps the same
+/// values, and ends chunks at the same samples.
 #[test]
-fn overlapping_blocks_become_what_prometheus_makes_of_them() {
+fn overlapping_blocks_are_merged_as_in_prometheus() {
     let real: Arc<dyn Disk> = Arc::new(RealDisk);
     let dirs = block_dirs(&*real, &testdata("overlapping")).unwrap();
     let mut blocks: Vec<_> =
@@ -265,13 +265,13 @@ fn overlapping_blocks_become_what_prometheus_makes_of_them() {
     let index = |disk: &dyn Disk, dir: &Path| read_file(disk, &dir.join(INDEX_FILE), 1 << 20).unwrap();
     assert!(index(&*disk, &dir)[..series_end] == index(&*real, &merged_dir)[..series_end], "index differs");
     let mut meta = (*theirs.meta()).clone();
-    // 3.5 does not count kinds of samples.
+    // 3.5 does not count samples by type.
     meta.stats = BlockStats { num_float_samples: meta.stats.num_samples, ..meta.stats };
     assert_eq!(ours, meta);
 }
 
-/// Histogram chunks that the head of Prometheus 3.5 wrote, with buckets that came and went, a reset, and staleness:
-/// their samples in new chunks are the same bytes.
+/// Histogram chunks from the head of Prometheus 3.5, with changing buckets, a reset, and staleness: encoding
+/// their samples again yields the same bytes.
 #[test]
 fn histogram_chunks_of_prometheus_are_encoded_the_same() {
     let real: Arc<dyn Disk> = Arc::new(RealDisk);
@@ -292,7 +292,7 @@ fn histogram_chunks_of_prometheus_are_encoded_the_same() {
                 let mut expected = chunk.data.to_vec();
                 let mut actual = again[0].data.to_vec();
                 if chunk.encoding != ferula_chunk::Encoding::Xor {
-                    // What the chunk before was is not to be seen from the samples.
+                    // The previous chunk cannot be inferred from the samples.
                     (expected[2], actual[2]) = (expected[2] & 0x3f, actual[2] & 0x3f);
                 }
                 assert!(actual == expected, "{} of {}", chunk.encoding, dir.display());

@@ -1,4 +1,5 @@
-//! What a commit leaves behind when its samples are refused, when the log cannot be written, and while others read.
+//! The effects of a commit if its samples are refused, if the log cannot be written, and during concurrent
+//! reads.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -41,7 +42,7 @@ fn refused_commit(db: &Db, series: std::ops::Range<usize>) {
 }
 
 #[test]
-fn refused_series_take_no_room_while_a_reader_is_slow() {
+fn refused_series_occupy_no_slots_while_a_reader_is_slow() {
     let db = db();
     let mut reader = db.snapshot(TimeRange::ALL).expect("a snapshot");
     let selection = reader.select(&[], &Hints::default()).expect("selected");
@@ -72,7 +73,7 @@ fn the_slot_of_a_refused_series_waits_for_readers_that_have_selected_it() {
 }
 
 #[test]
-fn a_refused_series_is_taken_back_however_often_and_by_whomever_it_was_resolved() {
+fn a_refused_series_is_removed_however_often_and_by_whichever_appender_it_was_resolved() {
     let db = db();
     let count = || db.head().series_count();
     // Twice in one commit.
@@ -80,7 +81,7 @@ fn a_refused_series_is_taken_back_however_often_and_by_whomever_it_was_resolved(
     (0..2).for_each(|_| append(&mut *appender, 1, NOW - 5 * HOUR));
     appender.commit(Durability::Written).expect("nothing to write");
     assert_eq!(count(), 1);
-    // By two at a time, whichever ends first and however.
+    // By two appenders at a time, whichever ends first and in whatever way.
     for (made_ends_first, commits) in [(true, true), (true, false), (false, true), (false, false)] {
         let (mut made, mut found) = (db.appender(), db.appender());
         append(&mut *made, 1, NOW - 5 * HOUR);
@@ -103,7 +104,7 @@ fn a_refused_series_is_taken_back_however_often_and_by_whomever_it_was_resolved(
 }
 
 #[test]
-fn a_commit_that_the_log_did_not_take_leaves_no_series() {
+fn a_commit_that_could_not_be_logged_leaves_no_series() {
     let disk = FaultDisk::default();
     let db = Db::open(
         Path::new("/data"),
@@ -125,17 +126,17 @@ fn a_commit_that_the_log_did_not_take_leaves_no_series() {
     }
     assert_eq!(db.head().series_count(), 1);
     disk.set_faults(Faults::default());
-    commit(1, NOW).expect("there is room");
+    commit(1, NOW).expect("the disk has space");
     assert_eq!(db.head().series_count(), 2);
 }
 
 #[test]
-fn nobody_compacts_label_lists_while_a_series_is_neither_found_nor_in_limbo() {
+fn label_lists_are_not_compacted_while_a_series_is_neither_found_nor_in_limbo() {
     let db = db();
     let slots: Vec<SlotId> = db.head.slots.all().collect();
     let mut asked = 0;
     db.head.remove_if(&slots, |_, _| {
-        // Another thread, because a thread may not try for a lock that it holds.
+        // In another thread, because a thread may not try to acquire a lock that it holds.
         let free = std::thread::scope(|scope| {
             scope.spawn(|| db.head.limbo.try_lock().is_some()).join().expect("no panic")
         });

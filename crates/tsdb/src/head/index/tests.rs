@@ -31,7 +31,7 @@ fn a_missing_label_matches_like_an_empty_one() {
         index.insert(labels, SlotId::new(slot)).expect("room");
     }
     use MatchOp::{Equal, NotEqual, NotRegex, Regex};
-    // From the table of Prometheus' own test of postings for matchers.
+    // From the table in Prometheus' own test of postings for matchers.
     let cases: &[(&[(MatchOp, &str, &str)], &[u32])] = &[
         (&[(Equal, "n", "1")], &[0, 1, 2]),
         (&[(Equal, "n", "1"), (Equal, "i", "a")], &[1]),
@@ -69,7 +69,7 @@ fn a_missing_label_matches_like_an_empty_one() {
 }
 
 #[test]
-fn texts_that_join_alike_are_different_series() {
+fn labels_with_equal_concatenations_are_different_series() {
     let mut index = Index::default();
     index.insert(&set(&[("a", "bc")]), SlotId::new(0)).expect("room");
     assert_eq!(index.find(&set(&[("ab", "c")])), None);
@@ -102,7 +102,7 @@ fn any_matcher() -> impl Strategy<Value = Matcher> {
 
 proptest! {
     #[test]
-    fn a_selection_is_what_testing_every_series_gives(
+    fn a_selection_equals_testing_every_series(
         sets in label_sets(),
         dead in proptest::collection::vec(any::<bool>(), 60),
         matchers in proptest::collection::vec(any_matcher(), 0..4),
@@ -135,7 +135,7 @@ proptest! {
         }
         for slot in gone {
             prop_assert_eq!(index.find(&sets[slot.index()]), None);
-            // A slot that is free is used again.
+            // Freed slots are reused.
             index.insert(&sets[slot.index()], slot).expect("room");
             prop_assert_eq!(index.find(&sets[slot.index()]), Some(slot));
         }

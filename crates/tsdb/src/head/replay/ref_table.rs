@@ -1,35 +1,35 @@
-//! Which slot a ref of the log stands for.
+//! Maps refs of the log to slots.
 
 use std::collections::HashMap;
 
 use crate::ids::{LogRef, SlotId};
 
-/// Slots by ref. Refs are given out one after the other, so most are found without hashing.
+/// Slots by ref. Refs are assigned consecutively, so most are found without hashing.
 #[derive(Default)]
 pub struct RefTable {
     dense: Vec<RefTarget>,
     sparse: HashMap<u64, RefTarget>,
 }
 
-/// What a ref stands for.
+/// The target of a ref.
 #[derive(Clone, Copy)]
 pub struct RefTarget {
-    /// Time of the newest sample that the series had when the ref became known. Samples up to here are passed over
-    /// without a look at their series.
+    /// Timestamp of the series' newest sample when the ref was added. Samples up to this time are skipped
+    /// without accessing the series.
     pub done_to: i64,
     pub slot: SlotId,
-    /// Not the first ref of its label set.
+    /// Whether it is an additional ref of its label set.
     pub extra: bool,
 }
 
 const NO_TARGET: RefTarget = RefTarget { done_to: i64::MIN, slot: SlotId::new(u32::MAX), extra: false };
 
 const DENSE_REFS_MAX: usize = 1 << 24;
-/// A ref above this is damage, not one that was given out.
+/// A larger ref is the result of damage, not a real one.
 pub const REF_MAX: u64 = 1 << 48;
 
 impl RefTable {
-    /// What a ref stands for, if it is known.
+    /// The target of a ref, if it is known.
     #[inline]
     pub fn get(&self, log_ref: LogRef) -> Option<RefTarget> {
         let dense = usize::try_from(log_ref.get()).ok().and_then(|at| self.dense.get(at));
@@ -40,7 +40,7 @@ impl RefTable {
         (place.slot != NO_TARGET.slot).then_some(place)
     }
 
-    /// Makes a ref known.
+    /// Adds a ref.
     pub fn insert(&mut self, log_ref: LogRef, new: RefTarget) {
         match usize::try_from(log_ref.get()) {
             // Only as long as the table stays about as full as it is.

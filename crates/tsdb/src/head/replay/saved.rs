@@ -1,4 +1,4 @@
-//! Series of a savepoint, which take the place of what the log has about them.
+//! Series of a savepoint, which replace what the log contains about them.
 
 use ferula_chunk::Corrupt;
 
@@ -7,25 +7,25 @@ use crate::head::{ExtraRef, Head, Reopened, SeriesCopy};
 use crate::head_chunks::LoadedChunk;
 use crate::ids::{LogRef, SlotId, TimeSpan};
 
-/// Why a series of a savepoint cannot be taken.
+/// Why a series of a savepoint cannot be restored.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum SavedSeriesError {
-    #[error("the ref {0} is impossible or comes twice")]
+    #[error("the ref {0} is invalid or a duplicate")]
     Ref(LogRef),
-    #[error("the labels of series {0} come twice")]
+    #[error("the labels of series {0} are duplicates")]
     Twice(LogRef),
-    #[error("there is no room for series {0}")]
+    #[error("there is no space for series {0}")]
     NoRoom(LogRef),
     #[error("a chunk of series {0} is not in chunks_head")]
     Chunk(LogRef),
-    #[error("a histogram of series {0} contradicts itself")]
+    #[error("a histogram of series {0} is inconsistent")]
     Histogram(LogRef),
     #[error("series {0}: {1}")]
     OpenChunk(LogRef, Corrupt),
 }
 
 impl Replay<'_> {
-    /// As if nothing had been brought back. `chunks` are those that `chunks_head` has.
+    /// Resets everything, as if nothing had been restored. `chunks` are those in `chunks_head`.
     pub fn start_over(&mut self, chunks: Vec<LoadedChunk>) {
         self.head.clear();
         self.chunks = by_series(chunks);
@@ -37,10 +37,10 @@ impl Replay<'_> {
         (self.in_order, self.out_of_order) = (TimeSpan::EMPTY, TimeSpan::EMPTY);
     }
 
-    /// Takes a ref of a label set beside its first one. Comes before the series.
+    /// Adds an additional ref of a label set. Precedes the series.
     pub fn extra_ref(&mut self, log_ref: LogRef, extra: ExtraRef) {
         self.note_ref(log_ref);
-        // Its chunks are the label set's.
+        // Its chunks belong to the label set.
         if let Some(mut chunks) = self.chunks.remove(&log_ref) {
             self.chunks.entry(extra.first).or_default().append(&mut chunks);
         }
@@ -48,15 +48,15 @@ impl Replay<'_> {
         self.waiting_refs.entry(extra.first).or_default().push(log_ref);
     }
 
-    /// Takes the end of a series that has left, by the hash of its labels.
+    /// Adds the end time of a removed series, by the hash of its labels.
     pub fn departed(&mut self, hash: u64, end: i64) {
         self.head.departed.get_mut().add(hash, end);
     }
 
-    /// Takes a series.
+    /// Restores a series.
     ///
     /// # Errors
-    /// Some of it may have been taken.
+    /// A part of it may have been restored.
     pub fn saved_series(
         &mut self,
         labels: &[(&str, &str)],
@@ -96,8 +96,9 @@ impl Replay<'_> {
         Ok(())
     }
 
-    /// Takes a series for one with the same labels that is there without a sample: an appender made that one, had all of its
-    /// samples refused and took it back, and the series came again while the savepoint was being written.
+    /// Restores a series in place of one with the same labels but without samples: an appender created that
+    /// one, had all of its samples refused and removed it, and the series was created again while the
+    /// savepoint was being written.
     fn replace_empty(&mut self, slot: SlotId, log_ref: LogRef) -> Result<(), SavedSeriesError> {
         let series = self.head.slots.get_mut(slot);
         if !series.is_empty() {
@@ -109,8 +110,8 @@ impl Replay<'_> {
         Ok(())
     }
 
-    /// Checks that `chunks_head` has all full chunks of a series that are not in blocks: the log before the savepoint,
-    /// which has their samples too, is not read.
+    /// Checks that `chunks_head` has all full chunks of a series that are not in blocks: the log before the
+    /// savepoint, which has their samples too, is not read.
     fn check_chunks(&self, saved: &SeriesCopy<'_>) -> Result<(), SavedSeriesError> {
         let known = self.chunks.get(&saved.log_ref).map_or(&[][..], Vec::as_slice);
         let mut next = 0;
@@ -118,7 +119,7 @@ impl Replay<'_> {
             if *max < self.floor {
                 continue;
             }
-            // Both rise, but for chunks of a label set's other refs.
+            // Both are ascending, except for chunks of additional refs of the label set.
             let is_it = |at: &usize| known[*at].place.number() == *place;
             match (next..known.len()).find(is_it).or_else(|| (0..next).find(is_it)) {
                 Some(at) => next = at + 1,
@@ -131,7 +132,7 @@ impl Replay<'_> {
     fn reopen(&mut self, slot: SlotId, open: &Reopened, data: &[u8]) -> Result<(), Corrupt> {
         let (rules, Head { slots, chunks, metrics, .. }) = (&self.rules, &mut *self.head);
         let series = slots.get_mut(slot);
-        // When it was cut since, it is in chunks_head, with all that was added before the cut.
+        // If it was cut since, it is in chunks_head, with everything that was added before the cut.
         let (samples, began) = if open.min >= self.floor && series.last().is_none_or(|last| last < open.min) {
             series.reopen(open, data)?;
             (u64::from(series.open_samples()), 1)

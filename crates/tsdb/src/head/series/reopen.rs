@@ -1,4 +1,4 @@
-//! The open chunk of a series on its way into a savepoint, and back.
+//! Saves the open chunk of a series in a savepoint, and restores it.
 
 use std::sync::Arc;
 
@@ -12,28 +12,28 @@ use super::{ChunkRules, Open, Series};
 use crate::head::blocks::Payload;
 use crate::head_chunks::Store;
 
-/// What goes with the bytes of an open chunk, so that it can be continued.
+/// The state besides the bytes that is needed to continue an open chunk.
 #[derive(Clone, Debug)]
 pub struct Reopened {
-    /// How its bytes are written.
+    /// Its encoding.
     pub encoding: Encoding,
-    /// Time of its first sample.
+    /// Timestamp of its first sample.
     pub min: i64,
-    /// A sample at or after this time begins another chunk.
+    /// A sample at or after this time begins a new chunk.
     pub next_at: i64,
-    /// Whether the end of a histogram chunk was predicted.
+    /// Whether the end of a histogram chunk has been predicted.
     pub predicted: bool,
-    /// The last sample as it came, if it is a histogram: in the chunk it may have more buckets.
+    /// The last sample as it was appended, if it is a histogram: in the chunk it may have more buckets.
     pub last_histogram: Option<HistogramValue>,
-    /// What an XOR chunk has beside its bytes.
+    /// The state of an XOR chunk besides its bytes.
     pub xor: Option<XorState>,
 }
 
-/// The bytes are not of an open chunk.
-const MISMATCH: Corrupt = Corrupt { byte: 0, what: "is not what an open chunk holds" };
+/// The bytes are not those of an open chunk.
+const MISMATCH: Corrupt = Corrupt { byte: 0, what: "is not valid in an open chunk" };
 
 impl Series {
-    /// Puts the bytes of the open chunk into `data`, replacing what it holds; returns what goes with them.
+    /// Writes the bytes of the open chunk to `data`, replacing its content; returns the remaining state.
     pub fn save_open(&self, data: &mut Vec<u8>) -> Option<Reopened> {
         let (encoding, _) = self.open_into(data)?;
         let last_histogram = match &self.open {
@@ -52,7 +52,7 @@ impl Series {
     /// Makes `data` the open chunk of a series that has none. Full chunks must be older.
     ///
     /// # Errors
-    /// When the bytes are no such chunk; the series is as before then.
+    /// The bytes are not a valid chunk; the series is unchanged then.
     pub fn reopen(&mut self, saved: &Reopened, data: &[u8]) -> Result<(), Corrupt> {
         let open = match saved.encoding {
             Encoding::Xor => {
@@ -70,11 +70,11 @@ impl Series {
         Ok(())
     }
 
-    /// Appends the samples of `data` that are newer than all others and not before `min`. Returns how many, and how many
-    /// chunks they began.
+    /// Appends the samples of `data` that are newer than all others and not before `min`. Returns their
+    /// number, and the number of chunks that they began.
     ///
     /// # Errors
-    /// When the bytes are no chunk; samples before the bad place were appended.
+    /// The bytes are not a valid chunk; samples before the invalid position were appended.
     pub fn append_newer(
         &mut self,
         encoding: Encoding,
@@ -121,7 +121,7 @@ fn reopen_xor2(data: &[u8]) -> Result<Open, Corrupt> {
     Ok(Open::Float2(Box::new(chunk), at, value))
 }
 
-/// A chunk's samples have its layout, so appending them again makes the same chunk.
+/// A chunk's samples share its layout, so appending them again creates the same chunk.
 macro_rules! reopen_histograms {
     ($name:ident, $value:ident, $variant:ident, $writer:ty, $kind:ident) => {
         fn $name(saved: &Reopened, data: &[u8]) -> Result<Open, Corrupt> {

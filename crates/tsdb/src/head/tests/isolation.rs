@@ -1,11 +1,11 @@
-//! The gate's rules in every state that visitors can bring about, and the gate itself with threads of the system.
+//! The gate's rules in every state that visitors can cause, and the gate itself with real threads.
 
 use std::collections::HashSet;
 use std::sync::atomic::{AtomicI64, Ordering};
 
 use crate::head::isolation::{Door, Gate, Rooms, Side};
 
-/// What one visitor of the model does next.
+/// The next action of a visitor in the model.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum Step {
     Outside { visits_left: u8 },
@@ -15,7 +15,7 @@ enum Step {
 
 type World = (Rooms, Vec<(Side, Step)>);
 
-/// Every state that a step of one visitor can lead to.
+/// Every state to which a step of one visitor can lead.
 fn successors(world: &World) -> Vec<World> {
     let mut next = Vec::new();
     for (index, (side, step)) in world.1.iter().enumerate() {
@@ -41,7 +41,8 @@ fn successors(world: &World) -> Vec<World> {
     next
 }
 
-/// Walks through every interleaving: never both sides inside, and nobody is left waiting at the end.
+/// Explores every interleaving: the two sides are never inside at once, and nobody is left waiting at the
+/// end.
 fn check_all_interleavings(commits: usize, freezes: usize, visits: u8) -> usize {
     let visitor = |side| (side, Step::Outside { visits_left: visits });
     let visitors: Vec<_> = std::iter::repeat_n(visitor(Side::Commit), commits)
@@ -67,13 +68,13 @@ fn check_all_interleavings(commits: usize, freezes: usize, visits: u8) -> usize 
 }
 
 #[test]
-fn no_interleaving_lets_both_sides_in_or_leaves_anybody_outside() {
+fn no_interleaving_admits_both_sides_or_leaves_anybody_waiting() {
     assert!(check_all_interleavings(2, 2, 2) > 500);
     assert!(check_all_interleavings(3, 1, 2) > 500);
     assert!(check_all_interleavings(1, 3, 2) > 500);
 }
 
-/// With a freeze waiting, a commit that comes later does not get in before it.
+/// While a freeze waits, a later commit is not admitted before it.
 #[test]
 fn newcomers_wait_behind_the_other_side() {
     let mut rooms = Rooms::new();
@@ -87,7 +88,7 @@ fn newcomers_wait_behind_the_other_side() {
 }
 
 #[test]
-fn threads_never_see_half_a_commit() {
+fn threads_never_see_a_partial_commit() {
     let gate = Gate::default();
     let values: Vec<AtomicI64> = (0..64).map(|_| AtomicI64::new(0)).collect();
     std::thread::scope(|scope| {

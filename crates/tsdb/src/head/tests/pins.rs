@@ -1,11 +1,11 @@
-//! Pins, one thread.
+//! Pins in a single thread.
 
 use std::sync::Arc;
 
 use crate::head::Pins;
 
 #[test]
-fn a_moment_is_past_when_everybody_who_saw_it_is_gone() {
+fn a_moment_is_past_when_no_pin_holds_it() {
     let pins = Arc::<Pins>::default();
     let early = pins.pin();
     let moment = pins.advance();

@@ -18,7 +18,7 @@ fn decoded(record: &[u8]) -> (RecordKind, Records) {
     (kind, records)
 }
 
-/// The bytes as docs/format/wal.md draws them: deltas are zig-zag and relative to the first sample.
+/// The bytes as in docs/format/wal.md: deltas are zig-zag encoded and relative to the first sample.
 #[test]
 fn samples_have_the_bytes_of_the_format_page() {
     let mut out = Vec::new();
@@ -79,7 +79,7 @@ fn float_histogram(custom: bool) -> FloatHistogram {
 }
 
 #[test]
-fn histograms_return_from_the_record_of_their_kind() {
+fn histograms_survive_a_round_trip_in_the_record_of_their_type() {
     let values = [
         HistogramValue::Integer(Arc::new(histogram(false))),
         HistogramValue::Integer(Arc::new(histogram(true))),
@@ -148,7 +148,7 @@ fn the_other_kinds_round_trip() {
 }
 
 #[test]
-fn unknown_kinds_are_passed_over_and_unknown_schemas_counted() {
+fn unknown_kinds_are_skipped_and_unknown_schemas_counted() {
     let mut records = Records::default();
     assert_eq!(records.decode(&[200, 1, 2, 3]), Ok(None));
     assert_eq!(records.decode(&[]), Ok(None));
@@ -192,7 +192,7 @@ fn resolutions_of_later_versions_are_reduced() {
                 },
             );
         }
-        // Four buckets of schema 10 are one of schema 8: 1+2+2+1, and then 1.
+        // Four buckets of schema 10 form one of schema 8: 1+2+2+1, and then 1.
         assert!(
             matches!(&read[0].value, HistogramValue::Integer(h) if h.schema == 8 && h.positive_buckets == [6, -5])
         );
@@ -204,7 +204,7 @@ fn resolutions_of_later_versions_are_reduced() {
 
 proptest! {
     #[test]
-    fn samples_return_bit_for_bit(
+    fn samples_survive_a_round_trip_bit_for_bit(
         raw in proptest::collection::vec((any::<u64>(), any::<i64>(), any::<i64>(), any::<u64>()), 0..40),
         start_timestamps: bool,
     ) {

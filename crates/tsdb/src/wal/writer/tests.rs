@@ -17,7 +17,7 @@ fn writer(disk: &FaultDisk, compression: Compression, pages: u64) -> Writer {
     Writer::open(Arc::new(disk.clone()), DIR.into(), options).expect("opened")
 }
 
-/// All readable records, and how many places were damaged.
+/// All readable records, and the number of damaged places.
 fn read_all(disk: &FaultDisk) -> (Vec<Vec<u8>>, usize) {
     let (mut records, mut damaged) = (Vec::new(), 0);
     for segment in list_segments(disk, Path::new(DIR)).expect("listed") {
@@ -32,7 +32,7 @@ fn read_all(disk: &FaultDisk) -> (Vec<Vec<u8>>, usize) {
     (records, damaged)
 }
 
-/// Bytes that do not compress, different for every seed.
+/// Incompressible bytes, different for every seed.
 fn noise(seed: usize, bytes: usize) -> Vec<u8> {
     let mut state = seed as u64 ^ 0x9e37_79b9_7f4a_7c15;
     (0..bytes)
@@ -44,7 +44,7 @@ fn noise(seed: usize, bytes: usize) -> Vec<u8> {
 }
 
 #[test]
-fn records_around_page_ends_come_back() {
+fn records_around_page_ends_survive_a_round_trip() {
     for compression in [Compression::None, Compression::Snappy, Compression::Zstd] {
         let disk = FaultDisk::default();
         let mut log = writer(&disk, compression, 8);
@@ -123,7 +123,7 @@ fn damage_in_the_middle_costs_its_page_and_repair_keeps_the_rest() {
 }
 
 #[test]
-fn a_full_disk_leaves_no_torn_record_and_the_log_goes_on_when_there_is_room() {
+fn a_full_disk_leaves_no_torn_record_and_the_log_continues_when_there_is_space() {
     let disk = FaultDisk::default();
     let mut log = writer(&disk, Compression::None, 64);
     log.log([&noise(1, 1000)[..]]).expect("written");
@@ -142,7 +142,7 @@ fn a_segment_that_could_not_be_begun_is_begun_later() {
     let disk = FaultDisk::default();
     let mut log = writer(&disk, Compression::None, 1);
     log.log([&noise(1, 30_000)[..]]).expect("written");
-    // Room for the padding of the first segment, not for the second record.
+    // There is space for the padding of the first segment, but not for the second record.
     disk.set_faults(Faults { capacity_bytes: Some(PAGE_BYTES as u64 + 100), ..Faults::default() });
     log.log([&noise(2, 30_000)[..]]).expect_err("no room");
     disk.set_faults(Faults::default());
@@ -153,7 +153,8 @@ fn a_segment_that_could_not_be_begun_is_begun_later() {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
-    /// Flipping any byte never panics, and what is still read is a subsequence of what was written.
+    /// Flipping any byte never causes a panic, and the records that are still read are a subsequence of those
+    /// that were written.
     #[test]
     fn a_flipped_byte_never_invents_records(at in 0usize..120_000, bit in 0u8..8) {
         let disk = FaultDisk::default();
