@@ -7,7 +7,7 @@ use std::fmt::Write;
 use ferula_go::float::format_g;
 use ferula_model::labels::{is_legacy_label_name, is_legacy_metric_name};
 use ferula_model::metric_family::{Metric, MetricFamily, MetricValue};
-use ferula_model::{LabelSet, MetricType};
+use ferula_model::{Exemplar, LabelSet, MetricType};
 
 use crate::escape::{escape, push_quoted};
 use crate::format::Format;
@@ -92,11 +92,15 @@ impl Page {
                 }
                 self.sum_and_count(family_name, labels, *sum, *count, metric.timestamp);
             }
-            MetricValue::Histogram { buckets, sum, count, .. } => {
+            MetricValue::Histogram { buckets, sum, count, exemplars, .. } => {
                 let all = buckets.iter().copied().chain([(f64::INFINITY, *count)]);
-                for (bound, up_to) in all {
+                let mut exemplars = exemplars.iter().peekable();
+                for (index, (bound, up_to)) in all.enumerate() {
                     let label = Some(("le", self.float(bound)));
                     self.sample(family_name, "_bucket", labels, label, &up_to.to_string(), metric.timestamp);
+                    if let Some((_, exemplar)) = exemplars.next_if(|(bucket, _)| *bucket == index) {
+                        self.exemplar(exemplar);
+                    }
                 }
                 self.sum_and_count(family_name, labels, *sum, *count, metric.timestamp);
             }
@@ -156,6 +160,28 @@ impl Page {
         self.out.push('\n');
     }
 
+    /// Appends an exemplar to the line that was just written.
+    fn exemplar(&mut self, exemplar: &Exemplar) {
+        if self.dialect != Dialect::OpenMetrics {
+            return;
+        }
+        self.out.truncate(self.out.trim_end().len());
+        self.out.push_str(" # {");
+        for (index, (name, value)) in exemplar.labels.iter().enumerate() {
+            if index > 0 {
+                self.out.push(',');
+            }
+            self.label(name, value);
+        }
+        self.out.push_str("} ");
+        self.out.push_str(&self.float(exemplar.value));
+        if exemplar.has_timestamp {
+            self.out.push(' ');
+            self.timestamp(exemplar.timestamp.millis());
+        }
+        self.out.push('\n');
+    }
+
     fn label(&mut self, name: &str, value: &str) {
         if is_legacy_label_name(name) {
             self.out.push_str(name);
@@ -193,6 +219,8 @@ impl Page {
 
 #[cfg(test)]
 mod tests {
+    use ferula_model::Timestamp;
+
     use super::*;
 
     fn family(name: &str, help: &str, kind: MetricType, metrics: Vec<Metric>) -> MetricFamily {
@@ -201,6 +229,15 @@ mod tests {
 
     fn metric(labels: &[(&str, &str)], value: MetricValue, timestamp: Option<i64>) -> Metric {
         Metric { labels: LabelSet::from_pairs(labels.iter().copied()), value, timestamp }
+    }
+
+    fn exemplar(trace: &str, value: f64, at: Option<i64>) -> Exemplar {
+        Exemplar {
+            labels: LabelSet::from_pairs([("trace_id", trace)]),
+            value,
+            timestamp: Timestamp::from_millis(at.unwrap_or(0)),
+            has_timestamp: at.is_some(),
+        }
     }
 
     fn families() -> Vec<MetricFamily> {
@@ -230,7 +267,16 @@ mod tests {
                 MetricType::Histogram,
                 vec![metric(
                     &[("h", "x")],
-                    Histogram { buckets: vec![(0.25, 1), (4.0, 3)], sum: 9.5, count: 4, native: None },
+                    Histogram {
+                        buckets: vec![(0.25, 1), (4.0, 3)],
+                        sum: 9.5,
+                        count: 4,
+                        native: None,
+                        exemplars: vec![
+                            (1, exemplar("7f\"", 3.5, Some(1500))),
+                            (2, exemplar("80", 5.0, None)),
+                        ],
+                    },
                     None,
                 )],
             ),
@@ -277,8 +323,8 @@ rpc_seconds_count 2
 # HELP size_bytes Buckets.
 # TYPE size_bytes histogram
 size_bytes_bucket{h="x",le="0.25"} 1
-size_bytes_bucket{h="x",le="4.0"} 3
-size_bytes_bucket{h="x",le="+Inf"} 4
+size_bytes_bucket{h="x",le="4.0"} 3 # {trace_id="7f\""} 3.5 1.500
+size_bytes_bucket{h="x",le="+Inf"} 4 # {trace_id="80"} 5.0
 size_bytes_sum{h="x"} 9.5
 size_bytes_count{h="x"} 4
 # EOF
@@ -299,11 +345,19 @@ size_bytes_count{h="x"} 4
                 families().into_iter().filter(|f| format != Format::Text || f.name != "temp").collect();
             let page = write_page(&families, format);
             let mut parser = crate::PageParser::new(&page, format);
-            let mut samples = 0;
+            let (mut samples, mut exemplars) = (0, Vec::new());
             while let Some(entry) = parser.next().expect("our pages are valid") {
-                samples += usize::from(matches!(entry, crate::Entry::Series(_)));
+                let crate::Entry::Series(series) = entry else { continue };
+                samples += 1;
+                exemplars.extend(series.exemplar.map(|exemplar| (exemplar.value, exemplar.timestamp)));
             }
-            assert_eq!(samples, if format == Format::Text { 11 } else { 12 });
+            let is_text = format == Format::Text;
+            assert_eq!(samples, if is_text { 11 } else { 12 });
+            assert_eq!(
+                exemplars,
+                if is_text { vec![] } else { vec![(3.5, Some(1500)), (5.0, None)] },
+                "{format:?}"
+            );
         }
     }
 }

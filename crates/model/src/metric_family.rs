@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::{Histogram, LabelSet, MetricType};
+use crate::{Exemplar, Histogram, LabelSet, MetricType};
 
 /// All metrics with one name.
 #[derive(Clone, Debug, PartialEq)]
@@ -52,5 +52,8 @@ pub enum MetricValue {
         count: u64,
         /// The same observations in exponential buckets; only written in the protobuf format.
         native: Option<Arc<Histogram>>,
+        /// One observation of each bucket that has one to show, with the index of the bucket, ascending; `buckets.len()`
+        /// is the index of the `+Inf` bucket. The text format cannot show them.
+        exemplars: Vec<(usize, Exemplar)>,
     },
 }

@@ -1,10 +1,11 @@
 //! Distributions in fixed buckets and, optionally, in exponential ones.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use ferula_model::{MetricType, MetricValue};
+use ferula_model::{Exemplar, LabelSet, MetricType, MetricValue, Timestamp};
 
 use crate::counter::add_to_bits;
 use crate::family::Instrument;
@@ -25,6 +26,8 @@ struct Cells {
     counts: Box<[AtomicU64]>,
     sum_bits: AtomicU64,
     native: Option<Mutex<NativeBuckets>>,
+    /// The latest exemplar of each bucket, by its index.
+    exemplars: Mutex<BTreeMap<usize, Exemplar>>,
 }
 
 impl Histogram {
@@ -45,6 +48,7 @@ impl Histogram {
             counts: (0..=bounds.len()).map(|_| AtomicU64::new(0)).collect(),
             sum_bits: AtomicU64::new(0),
             native,
+            exemplars: Mutex::default(),
         }))
     }
 
@@ -56,9 +60,24 @@ impl Histogram {
         if let Some(native) = &mut native {
             native.observe(value);
         }
-        let bucket = self.0.bounds.iter().position(|bound| value <= *bound).unwrap_or(self.0.bounds.len());
-        self.0.counts[bucket].fetch_add(1, Relaxed);
+        self.0.counts[self.bucket_of(value)].fetch_add(1, Relaxed);
         add_to_bits(&self.0.sum_bits, value);
+    }
+
+    /// Counts one observation, which is shown as the exemplar of its bucket until another one is. Labels are a trace's ID,
+    /// for instance.
+    pub fn observe_with_exemplar(&self, value: f64, labels: LabelSet, at: Timestamp) {
+        self.observe(value);
+        let exemplar = Exemplar { labels, value, timestamp: at, has_timestamp: true };
+        self.exemplars().insert(self.bucket_of(value), exemplar);
+    }
+
+    fn bucket_of(&self, value: f64) -> usize {
+        self.0.bounds.iter().position(|bound| value <= *bound).unwrap_or(self.0.bounds.len())
+    }
+
+    fn exemplars(&self) -> MutexGuard<'_, BTreeMap<usize, Exemplar>> {
+        self.0.exemplars.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Counts one observation in seconds.
@@ -88,7 +107,9 @@ impl Instrument for Histogram {
         let count = cumulative(&self.0.counts[self.0.bounds.len()]);
         let sum = f64::from_bits(self.0.sum_bits.load(Relaxed));
         let native = native.map(|native| Arc::new(native.histogram(count, sum)));
-        MetricValue::Histogram { buckets, sum, count, native }
+        let exemplars =
+            self.exemplars().iter().map(|(bucket, exemplar)| (*bucket, exemplar.clone())).collect();
+        MetricValue::Histogram { buckets, sum, count, native, exemplars }
     }
 }
 
@@ -104,7 +125,30 @@ mod tests {
         }
         assert_eq!(
             histogram.read(),
-            MetricValue::Histogram { buckets: vec![(1.0, 2), (2.0, 3)], sum: 105.5, count: 5, native: None }
+            MetricValue::Histogram {
+                buckets: vec![(1.0, 2), (2.0, 3)],
+                sum: 105.5,
+                count: 5,
+                native: None,
+                exemplars: Vec::new(),
+            }
         );
+    }
+
+    #[test]
+    fn each_bucket_shows_its_latest_exemplar() {
+        let histogram = Histogram::new(&[1.0, 2.0]);
+        for (value, trace, at) in [(0.5, "a", 1), (7.0, "b", 2), (0.25, "c", 3)] {
+            histogram.observe_with_exemplar(
+                value,
+                LabelSet::from_pairs([("trace_id", trace)]),
+                Timestamp::from_millis(at),
+            );
+        }
+        histogram.observe(1.5);
+        let MetricValue::Histogram { exemplars, count, .. } = histogram.read() else { panic!("a histogram") };
+        let shown: Vec<_> =
+            exemplars.iter().map(|(bucket, one)| (*bucket, one.labels.get("trace_id"), one.value)).collect();
+        assert_eq!((count, shown), (4, vec![(0, Some("c"), 0.25), (2, Some("b"), 7.0)]));
     }
 }

@@ -2,7 +2,7 @@
 
 use ferula_go::protobuf::{push_varint, put_bytes, put_double, put_sint, put_varint};
 use ferula_model::metric_family::{Metric, MetricFamily, MetricValue};
-use ferula_model::{Histogram, LabelSet, MetricType};
+use ferula_model::{Exemplar, Histogram, LabelSet, MetricType};
 
 /// Writes all families, each after its length.
 pub(super) fn write(families: &[MetricFamily]) -> Vec<u8> {
@@ -60,17 +60,27 @@ fn write_metric(out: &mut Vec<u8>, kind: MetricType, metric: &Metric) {
             }
             4
         }
-        MetricValue::Histogram { buckets, sum, count, native } => {
+        MetricValue::Histogram { buckets, sum, count, native, exemplars } => {
             put_varint(&mut value, 1, *count);
             put_double(&mut value, 2, *sum);
-            for (bound, up_to) in buckets {
+            // The last bucket is implied, unless it has an exemplar to carry.
+            let last = exemplars.last().filter(|(index, _)| *index == buckets.len());
+            let all = buckets.iter().copied().chain(last.map(|_| (f64::INFINITY, *count)));
+            let mut of_buckets = exemplars.iter().peekable();
+            for (index, (bound, up_to)) in all.enumerate() {
                 let mut bucket = Vec::new();
-                put_varint(&mut bucket, 1, *up_to);
-                put_double(&mut bucket, 2, *bound);
+                put_varint(&mut bucket, 1, up_to);
+                put_double(&mut bucket, 2, bound);
+                if let Some((_, exemplar)) = of_buckets.next_if(|(bucket, _)| *bucket == index) {
+                    put_exemplar(&mut bucket, 3, exemplar);
+                }
                 put_bytes(&mut value, 3, &bucket);
             }
             if let Some(native) = native {
                 write_native(&mut value, native);
+                // Without a time an exemplar of native buckets is refused by readers.
+                let timed = exemplars.iter().filter(|(_, exemplar)| exemplar.has_timestamp);
+                timed.for_each(|(_, exemplar)| put_exemplar(&mut value, 16, exemplar));
             }
             7
         }
@@ -98,6 +108,20 @@ fn write_native(out: &mut Vec<u8>, histogram: &Histogram) {
         }
         deltas.iter().for_each(|delta| put_sint(out, field + 1, *delta));
     }
+}
+
+fn put_exemplar(out: &mut Vec<u8>, field: u32, exemplar: &Exemplar) {
+    let mut message = Vec::new();
+    write_labels(&mut message, &exemplar.labels);
+    put_double(&mut message, 2, exemplar.value);
+    if exemplar.has_timestamp {
+        let millis = exemplar.timestamp.millis();
+        let mut time = Vec::new();
+        put_varint(&mut time, 1, millis.div_euclid(1000) as u64);
+        put_varint(&mut time, 2, millis.rem_euclid(1000) as u64 * 1_000_000);
+        put_bytes(&mut message, 3, &time);
+    }
+    put_bytes(out, field, &message);
 }
 
 fn write_labels(out: &mut Vec<u8>, labels: &LabelSet) {
