@@ -2,12 +2,12 @@
 //!
 //! Here: the list of chores. Elsewhere: the rules of `tidy` (`tidy.rs`), chores that run
 //! commands (`run.rs`), comparisons with the real programs (`compare.rs`, `compare_rules.rs`,
-//! `peer.rs`).
+//! `peer.rs`), the demonstration (`demo.rs`).
 
 mod compare;
 mod compare_rules;
+mod demo;
 mod peer;
-mod provoke;
 mod run;
 mod tidy;
 
@@ -33,7 +33,9 @@ cargo xtask <chore>
                          2,000 recording rules over 100,000 series every 15 s in both: CPU, memory, missed iterations
   compare ui             what the pages cost in a browser: bytes, first paint, longest main-thread task, heap, pointer
                          (build of the tests; needs Chromium, see crates/ferula/tests/browser)
-  provoke [FACTOR]       make the alerts of config/rules fire on a fixture and show them arrive (release build)
+  demo [--scenario=NAME] [--check]
+                         services that misbehave, ferula with the shipped rules and its Alertmanager, and an inbox for what
+                         people would receive; --check runs every scenario and fails if the wrong people are told
   fuzz [NAME [SECONDS]]  one fuzz target, or all, for 60 seconds each unless said otherwise
 ";
 
@@ -66,8 +68,7 @@ fn chore() -> Result<()> {
             compare_rules::rules(Path::new(peers), minutes.parse()?)
         }
         ["compare", "ui"] => run::measure_ui(),
-        ["provoke"] => provoke::provoke(15),
-        ["provoke", factor] => provoke::provoke(factor.parse()?),
+        ["demo", words @ ..] => demo::demo(words),
         ["fuzz"] => run::fuzz(None, 60),
         ["fuzz", name] => run::fuzz(Some(name), 60),
         ["fuzz", name, seconds] => run::fuzz(Some(name), seconds.parse()?),

@@ -22,6 +22,17 @@ fn cargo(args: &[&str], env: &[(&str, &str)]) -> Result<()> {
     Ok(())
 }
 
+/// Builds ferula and returns its program; `FERULA_BINARY` names another program that takes the same flags.
+pub fn build_ferula(release: bool) -> Result<PathBuf> {
+    if let Some(binary) = std::env::var_os("FERULA_BINARY") {
+        return Ok(PathBuf::from(binary));
+    }
+    let profile = if release { "release" } else { "dev" };
+    cargo(&["build", "--quiet", "--profile", profile, "--package", "ferula"], &[])?;
+    let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from);
+    Ok(target.join(if release { "release/ferula" } else { "debug/ferula" }))
+}
+
 pub fn check() -> Result<()> {
     cargo(&["fmt", "--all", "--", "--check"], &[])?;
     cargo(&["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"], &[])?;

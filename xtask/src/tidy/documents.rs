@@ -44,8 +44,18 @@ fn joined(directory: &str, link: &str) -> String {
 }
 
 fn is_ours(text: &str) -> bool {
-    const DIRECTORIES: [&str; 9] =
-        ["crates/", "config/", "testdata/", "benches/", "fuzz/", "docs/", "xtask/", ".ci/", ".cargo/"];
+    const DIRECTORIES: [&str; 10] = [
+        "crates/",
+        "config/",
+        "testdata/",
+        "benches/",
+        "fuzz/",
+        "docs/",
+        "xtask/",
+        "demo/",
+        ".ci/",
+        ".cargo/",
+    ];
     DIRECTORIES.iter().any(|directory| text.starts_with(directory))
         && !text.contains([' ', '<', '…', '{', 'N'])
 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use ferula_model::FloatHistogram;
 use ferula_model::histogram::HistogramError;
 
-use super::sorted_window::SortedWindow;
+use super::sorted_window::{SortedWindow, copy_of};
 use crate::annotations::HistogramOperation;
 use crate::exec::aggregate::ResetHints;
 use crate::exec::batch::{RowMut, Value};
@@ -139,20 +139,6 @@ fn median_deviation(values: &[f64], query: &QueryContext<'_>) -> Result<f64, Que
         piece.iter_mut().for_each(|value| *value = (*value - median).abs());
     }
     quantile_of(0.5, &mut copy, query)
-}
-
-/// Puts a copy into a buffer whose growth is accounted for.
-pub(super) fn copy_of(
-    values: &[f64],
-    into: &mut Vec<f64>,
-    query: &QueryContext<'_>,
-) -> Result<(), QueryError> {
-    into.clear();
-    if values.len() > into.capacity() {
-        query.account.charge((values.len() - into.capacity()) * size_of::<f64>())?;
-        into.reserve_exact(values.len());
-    }
-    query.in_pieces(values, |piece| into.extend_from_slice(piece))
 }
 
 struct QuantileOverTime {

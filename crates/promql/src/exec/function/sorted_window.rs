@@ -1,6 +1,5 @@
 //! The floats of a window in order, as the window moves forward over the samples of a series.
 
-use super::over_time::copy_of;
 use crate::QueryError;
 use crate::exec::context::QueryContext;
 use crate::numeric::quantile::sort_values;
@@ -98,6 +97,20 @@ impl SortedWindow {
         self.values.reserve_exact(more);
         Ok(())
     }
+}
+
+/// Puts a copy into a buffer whose growth is accounted for.
+pub(super) fn copy_of(
+    values: &[f64],
+    into: &mut Vec<f64>,
+    query: &QueryContext<'_>,
+) -> Result<(), QueryError> {
+    into.clear();
+    if values.len() > into.capacity() {
+        query.account.charge((values.len() - into.capacity()) * size_of::<f64>())?;
+        into.reserve_exact(values.len());
+    }
+    query.in_pieces(values, |piece| into.extend_from_slice(piece))
 }
 
 /// How many of the sorted values come before `value`, NaN being the smallest. The comparisons are such that the search
