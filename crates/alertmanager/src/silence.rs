@@ -182,6 +182,7 @@ impl Silences {
         found.into_iter().map(|(_, id)| id).collect()
     }
 
+    /// The silence with this identifier.
     pub fn get(&self, id: &str) -> Option<&Silence> {
         self.by_id.get(id).map(|kept| &kept.silence)
     }

@@ -109,7 +109,7 @@ impl Bed {
             () = moving => {}
         }
         let now = self.manager.subscribe().borrow().clone();
-        panic!("not as wanted:\n{}", shown(&now["a"]).join("\n"));
+        panic!("unexpected targets:\n{}", shown(&now["a"]).join("\n"));
     }
 
     /// Waits for this number of targets, and returns them.

@@ -12,7 +12,7 @@ fn labels(scratch: &LabelScratch) -> Labels {
     scratch.iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
 }
 
-/// The exemplars whose labels can be had.
+/// The exemplars with valid labels.
 fn exemplars(all: &[ExemplarText<'_>]) -> Vec<Exemplar> {
     let mut scratch = LabelScratch::new();
     let one = |exemplar: &ExemplarText<'_>| {

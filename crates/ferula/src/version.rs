@@ -73,7 +73,7 @@ fn text_of(program: &str, version: &str) -> String {
          \x20 go version:       {}\n\
          \x20 platform:         {}/{}\n\
          \x20 tags:             ferula {FERULA_VERSION}\n\
-         This is ferula {FERULA_VERSION}, which takes the place of {program} {}.\n",
+         This is ferula {FERULA_VERSION}, which replaces {program} {}.\n",
         version,
         build.branch,
         build.revision,
@@ -103,7 +103,7 @@ mod tests {
     fn the_first_line_is_prometheus_and_the_last_names_both() {
         let text = text("prometheus");
         assert!(text.starts_with("prometheus, version 3.14.0 (branch: "), "{text}");
-        let last = format!("This is ferula {FERULA_VERSION}, which takes the place of prometheus 3.14.0.\n");
+        let last = format!("This is ferula {FERULA_VERSION}, which replaces prometheus 3.14.0.\n");
         assert!(text.ends_with(&last), "{text}");
         assert!(short().ends_with(&format!(", ferula={FERULA_VERSION})")), "{}", short());
     }

@@ -23,7 +23,7 @@ pub enum Level {
 pub struct Annotation {
     /// Its list.
     pub level: Level,
-    /// The text without its position, by which annotations are told apart.
+    /// The text without its position, which distinguishes annotations.
     pub text: String,
     /// What part of the query it is about.
     pub span: Span,

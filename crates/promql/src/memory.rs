@@ -3,8 +3,8 @@
 //! Code asks the account before a buffer grows; the account takes from the shared limit in steps that keep the shared counter out of
 //! inner loops. A refusal ends that query with an error; nothing else in the process is affected.
 //!
-//! The account shows what its query holds: a [`Reservation`] belongs to one buffer and gives back its bytes when it is dropped
-//! with it; a [`Frame`] gives back whatever was charged while it was open, once all of that is gone.
+//! The account shows what its query holds: a [`Reservation`] belongs to one buffer and releases its bytes when it is dropped
+//! with it; a [`Frame`] releases whatever was charged while it was open, once all of that has been dropped.
 
 use std::cell::Cell;
 use std::rc::Rc;
@@ -62,7 +62,7 @@ impl QueryAccount {
         self.held.taken.get()
     }
 
-    /// Gives back everything but `bytes`, which the query's result takes.
+    /// Releases everything but `bytes`, which the query's result uses.
     pub(crate) fn keep(self, bytes: u64) -> HeldMemory {
         let Held { contract, taken, .. } = &*self.held;
         let kept = bytes.min(taken.get());

@@ -41,7 +41,7 @@ impl Interval {
     }
 
     /// Waits for the next moment and returns it, in nanoseconds since the epoch. When the clock is set back by more than a
-    /// period, the moments start anew.
+    /// period, the times start over.
     pub async fn tick(&mut self) -> i64 {
         if std::mem::take(&mut self.is_due) {
             return self.clock.unix_nanos();

@@ -54,7 +54,7 @@ impl MemoryContract {
         self.shared.limit.store(limit, Ordering::Relaxed);
     }
 
-    /// Takes bytes, which the caller gives back with [`MemoryContract::give_back`].
+    /// Reserves bytes, which the caller releases with [`MemoryContract::give_back`].
     ///
     /// # Errors
     /// So many are not free.

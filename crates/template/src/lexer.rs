@@ -109,7 +109,7 @@ struct Lexer<'a> {
     text: &'a str,
     /// Next byte to read.
     at: usize,
-    /// Where the token under way begins.
+    /// Start of the current token.
     start: usize,
     /// Line of `at` as far as it was counted, and of `start`.
     line: usize,

@@ -41,7 +41,7 @@ pub fn number(text: &str) -> Result<Number, LiteralError> {
     } else if looks_whole && float.is_some() {
         return Err(LiteralError::Overflow(text.to_owned()));
     }
-    // A float without a fraction is an integer too, where one is asked for.
+    // A float without a fraction is an integer too, where one is required.
     let int = int.or_else(|| {
         let float = float.filter(|_| !looks_whole)?;
         (float.fract() == 0.0 && float.abs() < 9e18).then_some(float as i64)

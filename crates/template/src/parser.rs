@@ -41,7 +41,7 @@ struct Parser<'a> {
     at: usize,
     /// Line of the token that was read last, also when it was given back.
     last_line: usize,
-    /// Line where the action under way began; 0 outside of one.
+    /// Line where the current action began; 0 outside of one.
     action_line: usize,
     functions: &'a FunctionMap,
     /// Variables in scope.

@@ -337,7 +337,7 @@ impl Lab {
             Case {
                 scheme: "https",
                 expected: fails("http: server gave HTTP response to HTTPS client"),
-                ..plain("HTTP where TLS is asked for", "{}", &[])
+                ..plain("HTTP where TLS is required", "{}", &[])
             },
         ]);
         cases.extend(self.proxy_cases(&ca));

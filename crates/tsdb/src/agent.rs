@@ -8,7 +8,7 @@
 //! Directory, format and rules are those of Prometheus' `tsdb/agent`, and each continues what the other left. Here: series,
 //! checks, truncation. Elsewhere: the log itself (`wal`), reading it at start (`recovery`), when to truncate (the binary).
 //!
-//! Always true: a series that a commit under way names is not removed; the record of a series stays in the log as long as a
+//! Always true: a series to which a commit in progress refers is not removed; the record of a series stays in the log as long as a
 //! later record names it.
 
 mod appender;

@@ -85,7 +85,7 @@ const DAMAGES: [(&str, Damage, &str); 12] = [
     ),
     ("no index", |d, b| d.remove_file(&b.join("index")).expect("gone"), "index"),
     ("half an index", |d, b| d.damage(&b.join("index"), |x| x.truncate(x.len() / 2)).expect("cut"), "index"),
-    ("an index that is none", |d, b| d.damage(&b.join("index"), |x| x[0] ^= 1).expect("set"), "index"),
+    ("an invalid index", |d, b| d.damage(&b.join("index"), |x| x[0] ^= 1).expect("set"), "index"),
     (
         "an index of a later version",
         |d, b| d.damage(&b.join("index"), |x| x[4] = 9).expect("set"),
@@ -93,7 +93,7 @@ const DAMAGES: [(&str, Damage, &str); 12] = [
     ),
     ("no chunks", |d, b| d.remove_dir_all(&b.join("chunks")).expect("gone"), "chunks"),
     (
-        "chunks that are none",
+        "invalid chunks",
         |d, b| d.damage(&b.join("chunks/000001"), |x| x[0] ^= 1).expect("set"),
         "chunks/000001",
     ),

@@ -302,5 +302,5 @@ fn the_series_state_file_of_prometheus_stays_correct() {
     disk.create(&file).expect("made").write_all(b"{").expect("written");
     drop(db);
     open(&disk, Options::default());
-    assert_eq!(state()["last_series_id"], 3, "what cannot be read is written anew");
+    assert_eq!(state()["last_series_id"], 3, "an unreadable file is rewritten");
 }

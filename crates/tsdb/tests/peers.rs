@@ -316,7 +316,7 @@ impl Prometheus {
         Ok(answer)
     }
 
-    /// Repeats a request until its answer is as wanted; gives up after a minute.
+    /// Repeats a request until its answer fulfils the condition; gives up after a minute.
     fn wait_until(&self, path: &str, wanted: impl Fn(&str) -> bool) {
         let begun = Instant::now();
         loop {

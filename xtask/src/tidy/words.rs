@@ -30,7 +30,7 @@ const HTML_FROM_TEXT: [&str; 8] = [
 
 /// Words that the glossary replaces, with the word to use. They may be used in another sense in files
 /// that the list of allowances names.
-const REPLACED: [(&str, &str); 9] = [
+const REPLACED: [(&str, &str); 29] = [
     ("folder", "directory"),
     ("folders", "directories"),
     ("goes on", "continues"),
@@ -40,6 +40,26 @@ const REPLACED: [(&str, &str); 9] = [
     ("remarks", "annotations"),
     ("whoever", "caller"),
     ("late", "out-of-order"),
+    ("anew", "again"),
+    ("as wanted", "as required"),
+    ("be had", "available"),
+    ("begins the name", "prefix"),
+    ("gives back", "returns, or releases"),
+    ("hears of", "is notified"),
+    ("is asked for", "is requested"),
+    ("is told", "is notified, or reported"),
+    ("are told", "are notified, or reported"),
+    ("told of", "reported"),
+    ("nobody asks", "nothing uses"),
+    ("so much of", "a part of"),
+    ("takes the place of", "replaces"),
+    ("that is none", "that is invalid"),
+    ("that are none", "that are invalid"),
+    ("thousand million", "billion"),
+    ("under way", "in progress"),
+    ("what is there", "what exists"),
+    ("what it costs", "cost"),
+    ("written anew", "rewritten"),
 ];
 
 /// Words that the glossary replaces, in comments, code and documents.

@@ -245,7 +245,7 @@ impl<C: Counts> HistogramWriter<C> {
         let data = self.to_bytes();
         let samples =
             HistogramSamples::<C>::new(&data, self.starts.is_some()).expect("we wrote the header ourselves");
-        let mut anew: Option<Self> = None;
+        let mut rewritten: Option<Self> = None;
         for sample in samples {
             let (start, timestamp, mut sample) = sample.expect("we wrote the samples ourselves");
             for side in SIDES {
@@ -260,14 +260,14 @@ impl<C: Counts> HistogramWriter<C> {
                 });
                 C::set_buckets(&mut sample, side, spans, buckets);
             }
-            match &mut anew {
+            match &mut rewritten {
                 None => {
-                    anew = Some(Self::begin(self.reset, self.starts.is_some(), start, timestamp, &sample));
+                    rewritten = Some(Self::begin(self.reset, self.starts.is_some(), start, timestamp, &sample));
                 }
                 Some(writer) => writer.push(start, timestamp, &sample),
             }
         }
-        *self = anew.expect("a chunk has at least one sample");
+        *self = rewritten.expect("a chunk has at least one sample");
     }
 
     fn push(&mut self, start: i64, timestamp: i64, sample: &C::Sample) {

@@ -2,7 +2,7 @@
 
 use super::Window;
 
-/// With it, appending continues without decoding what is there; see [`XorWriter::go_on`](super::XorWriter::go_on).
+/// With it, appending continues without decoding existing samples; see [`XorWriter::go_on`](super::XorWriter::go_on).
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct XorState {
     pub(super) timestamp: i64,

@@ -87,8 +87,8 @@ impl<'a> Xor2Iter<'a> {
         match ones {
             0 => Ok(self.baseline),
             1 => {
-                let anew = self.reader.read_bit()?;
-                self.read_changed(anew)
+                let new_window = self.reader.read_bit()?;
+                self.read_changed(new_window)
             }
             5 => Ok(STALE_NAN),
             _ => self.read_value(),
@@ -111,9 +111,9 @@ impl<'a> Xor2Iter<'a> {
         }
     }
 
-    fn read_changed(&mut self, anew: bool) -> Result<f64, Corrupt> {
+    fn read_changed(&mut self, new_window: bool) -> Result<f64, Corrupt> {
         let reader = &mut self.reader;
-        let xor = if anew { self.window.read(reader)? } else { self.window.read_bits(reader)? };
+        let xor = if new_window { self.window.read(reader)? } else { self.window.read_bits(reader)? };
         self.baseline = f64::from_bits(self.baseline.to_bits() ^ xor);
         Ok(self.baseline)
     }

@@ -125,14 +125,14 @@ impl Xor2Writer {
     }
 
     /// Appends an XOR that is not 0 after the prefix for "in the window" or for "new window".
-    fn put_changed<S: BitSink>(&mut self, sink: &mut S, xor: u64, inside: (u64, u8), anew: (u64, u8)) {
+    fn put_changed<S: BitSink>(&mut self, sink: &mut S, xor: u64, inside: (u64, u8), new_window: (u64, u8)) {
         let needed = Window::of(xor);
         if self.window.covers(needed) {
             self.bits.put(sink, inside.0, inside.1);
             self.bits.put_wide(sink, xor >> self.window.trailing(), self.window.width());
         } else {
             self.window = needed;
-            self.bits.put(sink, anew.0, anew.1);
+            self.bits.put(sink, new_window.0, new_window.1);
             needed.put(&mut self.bits, sink, xor);
         }
     }

@@ -368,7 +368,7 @@ impl<'t> Decoder<'t> {
         result
     }
 
-    /// Bytes of a scalar that is asked for as text: what is written, or decoded base64.
+    /// Bytes of a scalar that is read as text: what is written, or decoded base64.
     pub fn text(&mut self, id: NodeId) -> Result<Option<Vec<u8>>, Problem> {
         let Kind::Scalar(scalar) = &self.tree.node(id).kind else {
             self.wrong_type(id, "string")?;

@@ -1,7 +1,7 @@
 //! `openstack_sd_configs`: hypervisors, instances or load balancers of an OpenStack region.
 //!
 //! Here: the common part of the three roles. Below: the identity service (`session`), and a file for each
-//! role. As in Prometheus, each round authenticates anew, so a new catalog takes effect in the next round.
+//! role. As in Prometheus, each round authenticates again, so a new catalog takes effect in the next round.
 
 mod hypervisor;
 mod instance;

@@ -52,7 +52,7 @@ fn alerts_of_rules_reach_receivers_without_another_program() {
     std::thread::spawn(move || lines.for_each(drop));
     let server = Server { child, address };
 
-    hook.wait("the alert is told", |told| !told.is_empty());
+    hook.wait("the receiver is notified", |told| !told.is_empty());
     let body = hook.told()[0].body.clone();
     assert_eq!(body["groupKey"], "{}:{alertname=\"Always\"}");
     assert_eq!(body["alerts"][0]["labels"], serde_json::json!({"alertname": "Always", "site": "here"}));

@@ -104,7 +104,7 @@ fn one_after_the_other(agents: &[Agent<'_>]) {
     let scraped = target.scrapes();
     let got = received(&receiver);
     let missing: Vec<u64> = (1..=scraped).filter(|scrape| !got.contains(scrape)).collect();
-    // A scrape that was under way when a process ended may have been dropped.
+    // A scrape in progress when a process ended may have been dropped.
     assert!(missing.len() <= agents.len(), "{missing:?} of {scraped} are missing");
     // Both know the same series of the same directory.
     configure(directory.path(), None, &destination);

@@ -2,7 +2,7 @@
 //! each stage of its formats. promtool's dumps and Prometheus' answers are stored beside them, so no other
 //! program is needed to check that ferula reads the same.
 //!
-//! `UPDATE_GOLDEN=1` with `FERULA_PEERS` creates them anew: the one with start timestamps if the programs are
+//! `UPDATE_GOLDEN=1` with `FERULA_PEERS` recreates them: the one with start timestamps if the programs are
 //! version 3.14 or later, the others with older versions.
 
 use std::path::{Path, PathBuf};

@@ -38,7 +38,7 @@ impl Operator for Nothing {
     }
 }
 
-/// Fails when its first row is asked for: what cannot be built is an error of its place in the query, and what
+/// Fails when its first row is requested: what cannot be built is an error of its place in the query, and what
 /// Prometheus evaluates before that place comes first.
 pub(crate) struct Failing {
     error: QueryError,

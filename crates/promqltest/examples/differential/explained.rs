@@ -210,7 +210,7 @@ const QUIRKS_OF_OLDER: &[Quirk] = &[
 ];
 
 const QUIRKS: &[Quirk] = &[Quirk {
-    reason: "Prometheus counts the samples of histogram_quantiles anew with every quantile",
+    reason: "Prometheus counts the samples of histogram_quantiles again for every quantile",
     concerns: |_, tree| any_call(tree, |call, _| call.function.name == "histogram_quantiles"),
     ours: |_, text| Some(without_count(text)),
     theirs: |_, text| Some(without_count(text)),

@@ -1,4 +1,4 @@
-//! A slow evaluator that does what the text of the language says: one step at a time, every node anew at every step,
+//! A slow evaluator that does what the text of the language says: one step at a time, every node again at every step,
 //! samples in plain lists. No batches, no bitmaps, no windows that move. The engine is compared with it.
 //!
 //! It knows floats and, where nothing but presence matters, histograms; queries that do more with histograms are not

@@ -25,6 +25,7 @@ pub enum Item<'i> {
 }
 
 impl Item<'_> {
+    /// Which counters it belongs to.
     pub fn kind(&self) -> ItemKind {
         match self {
             Item::Float(..) => ItemKind::Float,

@@ -19,7 +19,7 @@ use super::series::LabelRules;
 
 /// Name of the directory of position files, within the data directory.
 pub const POSITIONS_DIR: &str = "ferula_remote_write";
-/// How often positions are synced, and the log is told what is still needed.
+/// How often positions are synced, and the log learns what is still needed.
 const CHORES_INTERVAL: Duration = Duration::from_secs(1);
 /// A destination that has not received what was logged this many intervals ago is behind.
 const BEHIND_INTERVALS: usize = 60;

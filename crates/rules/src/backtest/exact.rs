@@ -33,7 +33,7 @@ fn reason_of(expr: &Expr) -> Option<&'static str> {
         },
         ExprKind::Aggregate(aggregate) => match aggregate.op {
             AggregateOp::TopK | AggregateOp::BottomK | AggregateOp::LimitK
-                if orders_anew(&aggregate.expr) =>
+                if may_reorder(&aggregate.expr) =>
             {
                 Some(
                     "which of equal elements topk, bottomk and limitk choose depends on the order of their operand",
@@ -47,10 +47,10 @@ fn reason_of(expr: &Expr) -> Option<&'static str> {
 
 /// Whether the elements may come in a different order over a range: the order in which groups and matches are
 /// encountered.
-fn orders_anew(expr: &Expr) -> bool {
-    let mut anew = false;
-    expr.walk(&mut |expr| anew |= matches!(expr.kind, ExprKind::Aggregate(_) | ExprKind::Binary(_)));
-    anew
+fn may_reorder(expr: &Expr) -> bool {
+    let mut reorders = false;
+    expr.walk(&mut |expr| reorders |= matches!(expr.kind, ExprKind::Aggregate(_) | ExprKind::Binary(_)));
+    reorders
 }
 
 fn of_shift(shift: &TimeShift) -> Option<&'static str> {

@@ -55,7 +55,7 @@ fn each_mistake_is_named_with_its_line() {
             "errors_total[5m]",
             "query of errors: the query must contain '{{.window}}'",
         ),
-        ("errors_total[{{.window}}]", "errors_total[{{.windw}}]", "query of errors: '{{.windw}}' is unknown"),
+        ("errors_total[{{.window}}]", "errors_total[{{.windw}}]", "query of errors: unknown placeholder '{{.windw}}'"),
         ("errors_total[{{.window}}]", "errors_total[{{.window]", "query of errors: '{{' without '}}'"),
         ("errors_total[{{.window}}]))", "errors_total[{{.window}}])", "query of errors: "),
         ("requests_total", "errors_total", "the query of errors and the query of all events are the same"),
@@ -88,7 +88,7 @@ fn an_indicator_is_required() {
     let end = GOOD.find("    alerting:").expect("there");
     let text = format!("{}      raw:\n{}", &GOOD[..start], &GOOD[end..]);
     assert!(
-        error_of(&text).contains("line 4: objective \"availability\": sli needs 'events' or 'raw'"),
+        error_of(&text).contains("line 4: objective \"availability\": sli must have 'events' or 'raw'"),
         "{}",
         error_of(&text)
     );

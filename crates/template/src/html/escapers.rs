@@ -113,7 +113,7 @@ fn replacement(table: Replacements, c: char) -> Option<&'static str> {
     table.iter().find(|(known, _)| *known == c).map(|(_, text)| *text)
 }
 
-/// `keeps_odd` lets characters pass that are none in HTML.
+/// `keeps_odd` keeps characters that are invalid in HTML.
 fn html(text: &str, table: Replacements, keeps_odd: bool) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {

@@ -23,7 +23,7 @@ use crate::wal::record::{RecordKind, Records};
 use crate::wal::{SyncTimer, Writer};
 
 impl AgentDb {
-    /// Opens the store in `dir`, which is made when it is not there. `report` is told what is being done; metrics go to
+    /// Opens the store in `dir`, which is created if missing. `report` receives progress; metrics go to
     /// `registry`.
     ///
     /// # Errors

@@ -240,7 +240,7 @@ fn a_series_in_use_and_one_that_returns_keep_their_samples() {
     batch.push_float(gone, HOUR, 1.0);
     let outcome = appender.append(&mut batch);
     assert_eq!((outcome.accepted, outcome.refused.len()), (1, 1));
-    assert_eq!(outcome.refused[0].error, AppendError::UnknownSeries, "the scraper asks for it anew");
+    assert_eq!(outcome.refused[0].error, AppendError::UnknownSeries, "the scraper resolves it again");
     appender.commit(Durability::Written).expect("committed");
     assert!(append(&db, &["gone"], HOUR).is_empty());
     let mut follower = Follower::of(&db, LogPosition::default());

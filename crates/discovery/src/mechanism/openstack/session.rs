@@ -226,7 +226,7 @@ impl<'a> Session<'a> {
     }
 }
 
-/// The URL of version 3 of the identity service. An endpoint without a version is asked for its versions.
+/// The URL of version 3 of the identity service. If the endpoint has no version, its list of versions is requested.
 async fn identity_url(api: &ApiClient, endpoint: &str) -> Result<String, RefreshError> {
     let endpoint = with_slash(endpoint);
     if endpoint.ends_with("/v3/") {

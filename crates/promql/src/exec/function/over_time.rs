@@ -246,7 +246,7 @@ fn is_plain(samples: &Samples<'_>) -> bool {
 
 /// `min_over_time` or `max_over_time`.
 struct Extreme<F> {
-    /// Whether the first value takes the place of the second. A type of its own, so that loops can be made for it.
+    /// Whether the first value replaces the second. A separate type, so that loops are specialized for it.
     better: F,
     /// Indices of values that may still become the extreme: each is beaten by none that came after it.
     queue: VecDeque<usize>,

@@ -38,7 +38,7 @@ impl<'a> Starts<'a> {
     }
 }
 
-/// Whether the second sample began to count anew. Both are (start, time); a start of 0, or not before its own time,
+/// Whether the counter of the second sample restarted. Both are (start, time); a start of 0, or not before its own time,
 /// is not known.
 pub(super) fn is_reset(before: (i64, i64), now: (i64, i64)) -> bool {
     if now.0 == 0 || now.0 >= now.1 || now.0 < before.1 {
