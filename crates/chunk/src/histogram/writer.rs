@@ -262,7 +262,8 @@ impl<C: Counts> HistogramWriter<C> {
             }
             match &mut rewritten {
                 None => {
-                    rewritten = Some(Self::begin(self.reset, self.starts.is_some(), start, timestamp, &sample));
+                    rewritten =
+                        Some(Self::begin(self.reset, self.starts.is_some(), start, timestamp, &sample));
                 }
                 Some(writer) => writer.push(start, timestamp, &sample),
             }

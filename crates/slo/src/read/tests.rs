@@ -55,7 +55,11 @@ fn each_mistake_is_named_with_its_line() {
             "errors_total[5m]",
             "query of errors: the query must contain '{{.window}}'",
         ),
-        ("errors_total[{{.window}}]", "errors_total[{{.windw}}]", "query of errors: unknown placeholder '{{.windw}}'"),
+        (
+            "errors_total[{{.window}}]",
+            "errors_total[{{.windw}}]",
+            "query of errors: unknown placeholder '{{.windw}}'",
+        ),
         ("errors_total[{{.window}}]", "errors_total[{{.window]", "query of errors: '{{' without '}}'"),
         ("errors_total[{{.window}}]))", "errors_total[{{.window}}])", "query of errors: "),
         ("requests_total", "errors_total", "the query of errors and the query of all events are the same"),
