@@ -11,8 +11,8 @@ use ferula_demo::scenario::scenarios;
 const HELP: &str = "\
 ferula-demo [--port=N] [--scenario=NAME] [--list]
 
-Serves the metrics of five services on consecutive ports (9201: shop, 9202: shop, 9203: auth, 9204: a machine,
-9205: a worker on it), an inbox for notifications (9206) and a mail server (9207).
+Serves the metrics of six services on consecutive ports (9201: shop, 9202: shop, 9203: auth, 9204: a machine,
+9205: a worker on it, 9206: a Kubernetes cluster), an inbox for notifications (9207) and a mail server (9208).
 
   --port=N         the first of these ports (9201)
   --address=IP     where to listen (0.0.0.0)

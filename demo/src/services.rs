@@ -1,4 +1,4 @@
-//! The services: a shop of two instances, authentication, a machine and a worker on it.
+//! The services: a shop of two instances, authentication, a machine and a worker on it, and a cluster.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -8,6 +8,7 @@ use crate::chance::Chance;
 use crate::condition::Condition;
 
 mod auth;
+mod cluster;
 mod machine;
 mod shop;
 
@@ -18,11 +19,12 @@ pub enum Service {
     Auth,
     Machine,
     Worker,
+    Cluster,
 }
 
 /// All of them, in the order of their targets.
-pub const SERVICES: [Service; 5] =
-    [Service::Shop(0), Service::Shop(1), Service::Auth, Service::Machine, Service::Worker];
+pub const SERVICES: [Service; 6] =
+    [Service::Shop(0), Service::Shop(1), Service::Auth, Service::Machine, Service::Worker, Service::Cluster];
 
 impl Service {
     /// Its `job` label.
@@ -32,6 +34,7 @@ impl Service {
             Service::Auth => "auth",
             Service::Machine => "node",
             Service::Worker => "worker",
+            Service::Cluster => "kubernetes",
         }
     }
 }
@@ -43,6 +46,7 @@ pub struct Services {
     auth: auth::Auth,
     machine: machine::Machine,
     worker: machine::Worker,
+    cluster: cluster::Cluster,
 }
 
 struct State {
@@ -59,6 +63,7 @@ impl Services {
             auth: auth::Auth::start(now),
             machine: machine::Machine::start(now),
             worker: machine::Worker::start(now),
+            cluster: cluster::Cluster::start(),
         }
     }
 
@@ -86,6 +91,7 @@ impl Services {
         self.auth.advance(seconds, condition, chance, now);
         self.machine.advance(seconds, condition);
         self.worker.advance(seconds, condition, now);
+        self.cluster.advance(seconds, condition, chance);
     }
 
     /// The metrics of one service; `None` if it does not answer.
@@ -96,6 +102,7 @@ impl Services {
             Service::Auth => Some(self.auth.registry.gather()),
             Service::Machine => Some(self.machine.registry.gather()),
             Service::Worker => Some(self.worker.registry.gather()),
+            Service::Cluster => Some(self.cluster.registry.gather()),
         }
     }
 }

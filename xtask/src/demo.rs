@@ -19,6 +19,7 @@ use ferula_demo::services::Service;
 use crate::peer::{Process, free_port};
 use crate::run::{build_ferula, root};
 
+mod dashboards;
 mod shorten;
 
 const HELP: &str = "\
@@ -27,7 +28,8 @@ cargo xtask demo [--scenario=NAME] [--factor=N] [--port=N] [--check] [--list]
   --scenario=NAME  only this one; with --check, check only this one
   --factor=N       divide all durations of rules and routes by N (15; with --check 30)
   --port=N         where ferula listens (9090)
-  --check          run all scenarios side by side, fail if somebody is not told who should be, or is told who should not
+  --check          run all scenarios side by side, fail if somebody is not told who should be, or is told who should not;
+                   then every query of the dashboards in config/grafana: all must show something
   --list           list the scenarios";
 
 /// What the command line asks for.
@@ -80,8 +82,7 @@ pub fn demo(words: &[&str]) -> Result<()> {
 /// Everything of one demonstration. Ends when dropped; its directory stays where something failed.
 struct Show {
     stage: Stage,
-    /// Ends with the show.
-    _ferula: Process,
+    ferula: Process,
     directory: PathBuf,
 }
 
@@ -102,7 +103,7 @@ impl Show {
         ferula.await_ready("/-/ready", Duration::from_secs(60)).with_context(|| {
             format!("is port {port} taken? The log is {}", directory.join("ferula.log").display())
         })?;
-        Ok(Show { stage, _ferula: ferula, directory })
+        Ok(Show { stage, ferula, directory })
     }
 }
 
@@ -119,6 +120,7 @@ fn write_configuration(directory: &Path, stage: &Stage, factor: u64, port: u16) 
             Service::Auth => "AUTH".to_owned(),
             Service::Machine => "NODE".to_owned(),
             Service::Worker => "WORKER".to_owned(),
+            Service::Cluster => "CLUSTER".to_owned(),
         };
         addresses.push((name, address.to_string()));
     }
@@ -220,7 +222,9 @@ fn check(scenarios: &[Scenario], factor: u64) -> Result<()> {
         running.into_iter().map(|(name, thread)| (name, ended(thread))).collect()
     });
     let mut failed = 0;
-    for (name, result) in results {
+    let panels = (scenarios.len() > 1)
+        .then(|| ("dashboards", dashboards::check(&ferula, work.join("dashboards"), factor)));
+    for (name, result) in results.into_iter().chain(panels) {
         match result {
             Ok(text) => println!("{name:<18}{text}"),
             Err(error) => {

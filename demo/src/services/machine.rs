@@ -13,6 +13,9 @@ pub(super) struct Machine {
     cpu: CounterVec,
     memory_available: Gauge,
     disk_available: Gauge,
+    disk_written: Gauge,
+    disk_busy: CounterVec,
+    network: [CounterVec; 2],
 }
 
 const MEMORY_BYTES: f64 = 8e9;
@@ -45,6 +48,17 @@ impl Machine {
         });
         disk[0].set(DISK_BYTES);
         Machine {
+            disk_busy: registry.counter_vec(
+                "node_disk_io_time_seconds_total",
+                "How long a disk had work.",
+                &["device"],
+            ),
+            network: [
+                ("node_network_receive_bytes_total", "Bytes that came in."),
+                ("node_network_transmit_bytes_total", "Bytes that went out."),
+            ]
+            .map(|(name, help)| registry.counter_vec(name, help, &["device"])),
+            disk_written: Gauge::default(),
             cpu: registry.counter_vec(
                 "node_cpu_seconds_total",
                 "Where processor time went.",
@@ -69,7 +83,13 @@ impl Machine {
             self.cpu.with(&[cpu, "system"]).add_f64((1.0 - idle) * 0.2 * seconds);
         }
         self.memory_available.set(memory * MEMORY_BYTES);
-        self.disk_available.set(disk * DISK_BYTES);
+        // Something always writes.
+        self.disk_written.add(100e3 * seconds);
+        self.disk_available.set(disk * DISK_BYTES - self.disk_written.get());
+        self.disk_busy.with(&["vda"]).add_f64(0.1 * seconds);
+        for (direction, bytes) in self.network.iter().zip([3e5, 2e6]) {
+            direction.with(&["eth0"]).add_f64(bytes * seconds);
+        }
     }
 }
 
