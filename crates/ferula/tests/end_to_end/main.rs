@@ -11,6 +11,7 @@ mod formats;
 mod hostile;
 mod limits;
 mod own_metrics;
+mod packaging;
 mod pages;
 mod raw_requests;
 mod remote_read;
