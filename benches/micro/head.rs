@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use ferula_model::{LabelSet, SeriesRef, TimeRange};
+use ferula_model::{LabelSet, SeriesRef, TimeRange, Timestamp};
 use ferula_storage::{Appendable, Durability, Hints, Queryable, SampleBatch, SeriesSamples};
 use ferula_telemetry::Registry;
 use ferula_tsdb::disk::{Disk, FaultDisk, RealDisk};
@@ -89,7 +89,7 @@ impl Load {
             if index % 5 < 2 {
                 self.values[index] += ((index * 31 + self.at as usize / 1000) % 977) as f64;
             }
-            self.batch.push_float(self.refs[index], self.at, self.values[index]);
+            self.batch.push_float(self.refs[index], Timestamp::from_millis(self.at), self.values[index]);
         }
         let mut appender = self.db.appender();
         let outcome = appender.append(&mut self.batch);

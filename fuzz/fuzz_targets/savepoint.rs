@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use ferula_model::{Histogram, HistogramValue, LabelSet, MetricMetadata, TimeRange};
+use ferula_model::{Histogram, HistogramValue, LabelSet, MetricMetadata, TimeRange, Timestamp};
 use ferula_storage::{Appendable, Durability, Hints, HistogramSample, Queryable, SampleBatch};
 use ferula_telemetry::Registry;
 use ferula_tsdb::disk::Survives;
@@ -31,10 +31,10 @@ fn with_savepoint() -> FaultDisk {
             let series = appender.resolve(&labels).expect("resolved");
             batch.metadata.push((series, MetricMetadata { help: "a help".into(), ..Default::default() }));
             if n < 2 {
-                batch.push_float(series, at * 1_000, at as f64 / 3.0);
+                batch.push_float(series, Timestamp::from_millis(at * 1_000), at as f64 / 3.0);
             } else {
                 let value = HistogramValue::Integer(Arc::new(Histogram::default()));
-                let (timestamp, start_timestamp) = (at * 1_000, 0);
+                let (timestamp, start_timestamp) = (Timestamp::from_millis(at * 1_000), Timestamp::EPOCH);
                 batch.histograms.push(HistogramSample { series, timestamp, start_timestamp, value });
             }
         }

@@ -92,7 +92,9 @@ impl StoreAdmin for DbAdmin {
     fn stats(&self, limit: usize) -> HeadStats {
         let head = self.db.head();
         let cardinality = head.cardinality(METRIC_NAME, limit);
-        let (min_time, max_time) = head.time_range().unwrap_or((i64::MAX, i64::MIN));
+        let range = head.time_range();
+        let (min_time, max_time) =
+            range.map_or((i64::MAX, i64::MIN), |range| (range.start.millis(), range.end.millis()));
         HeadStats {
             series: head.series_count() as u64,
             label_pairs: cardinality.label_pairs,
@@ -120,7 +122,7 @@ impl StoreAdmin for DbAdmin {
     }
 
     fn clean_tombstones(&self) -> Result<(), StorageError> {
-        let done = self.db.clean_tombstones(self.clock.now().millis()).map_err(failed)?;
+        let done = self.db.clean_tombstones(self.clock.now()).map_err(failed)?;
         match done.errors.first() {
             None => Ok(()),
             Some(first) => {

@@ -75,12 +75,12 @@ pub fn start_truncation(
                 () = clock.sleep(frequency) => {}
                 () = shutdown.requested() => return Ok(()),
             }
-            let (store, now, sent) = (db.clone(), clock.now().millis(), remote.lowest_sent_ms());
+            let (store, now, sent) = (db.clone(), clock.now(), remote.lowest_sent());
             match tokio::task::spawn_blocking(move || store.truncate(now, sent)).await {
                 Ok(Ok(done)) => info!(
                     "Log truncated",
                     component = "agent",
-                    before = done.min_time_ms,
+                    before = done.min_time,
                     removed_series = done.removed_series,
                     checkpoint = done.checkpoint.map_or_else(|| "none".to_owned(), |last| last.to_string())
                 ),
@@ -104,7 +104,7 @@ async fn maintain(
     // If this start had no savepoint, take one soon for the next.
     let mut saved = (db.recovered().savepoint_series > 0).then(|| clock.elapsed());
     loop {
-        let (store, now, begin) = (db.clone(), clock.now().millis(), clock.elapsed());
+        let (store, now, begin) = (db.clone(), clock.now(), clock.elapsed());
         let failed = match tokio::task::spawn_blocking(move || store.maintain(now)).await {
             Ok(done) => {
                 report(&done, clock.elapsed().saturating_sub(begin));
@@ -282,14 +282,17 @@ mod tests {
         let mut appender = db.appender();
         let mut batch = SampleBatch::default();
         let series = appender.resolve(&LabelSet::from_pairs([("__name__", "m")])).expect("a series");
-        batch.push_float(series, at, 1.0);
+        batch.push_float(series, Timestamp::from_millis(at), 1.0);
         appender.append(&mut batch);
         appender.commit(Durability::Written).expect("committed");
     }
 
     /// The newest sample that survives a power loss.
     fn safe(disk: &FaultDisk) -> Option<i64> {
-        open(&disk.restart(Survives::Synced), &Arc::default()).head().time_range().map(|(_, newest)| newest)
+        open(&disk.restart(Survives::Synced), &Arc::default())
+            .head()
+            .time_range()
+            .map(|range| range.end.millis())
     }
 
     #[tokio::test]

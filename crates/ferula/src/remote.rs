@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use ferula_api::TargetSource;
 use ferula_config::Config;
-use ferula_model::MetricMetadata;
+use ferula_model::{MetricMetadata, Timestamp};
 use ferula_remote::send::{ApplyError, Foundation, MetadataSource, WriteManager};
 use tokio::runtime::Handle;
 
@@ -70,9 +70,9 @@ impl RemoteStorage {
         tokio::task::block_in_place(|| Handle::current().block_on(self.writes.apply_config(config)))
     }
 
-    /// Time of the newest sample that every destination has; 0 while one has none.
-    pub fn lowest_sent_ms(&self) -> Option<i64> {
-        self.writes.lowest_sent_ms()
+    /// Time of the newest sample that every destination has; the epoch while one has none.
+    pub fn lowest_sent(&self) -> Option<Timestamp> {
+        self.writes.lowest_sent()
     }
 
     /// Sends the remaining samples. Call it after everything that writes has stopped.

@@ -78,9 +78,9 @@ impl StoreSettings {
             })
         } else {
             info!("Starting TSDB ...");
-            let opened_at_ms = Some(clock.now().millis());
+            let opened_at = Some(clock.now());
             let options =
-                Options { opened_at_ms, stopwatch, replay_helper, on_unsynced, ..self.options(config) };
+                Options { opened_at, stopwatch, replay_helper, on_unsynced, ..self.options(config) };
             tokio::task::spawn_blocking(move || {
                 let opened = Db::open(&dir, options, Arc::new(RealDisk), &registry, &mut report)?;
                 Ok(LocalStore::Server(Arc::new(opened)))

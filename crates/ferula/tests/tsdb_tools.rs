@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::sync::Arc;
 
-use ferula_model::LabelSet;
+use ferula_model::{LabelSet, Timestamp};
 use ferula_storage::{Appendable, Durability, SampleBatch};
 use ferula_telemetry::Registry;
 use ferula_tsdb::disk::RealDisk;
@@ -88,8 +88,8 @@ fn a_dump_includes_what_is_only_in_the_log_and_changes_nothing() {
     let mut appender = db.appender();
     let series = appender.resolve(&LabelSet::from_pairs([("__name__", "m")])).expect("a new series");
     let mut batch = SampleBatch::default();
-    batch.push_float(series, 1000, 1.5);
-    batch.push_float(series, 2000, 1e7);
+    batch.push_float(series, Timestamp::from_millis(1000), 1.5);
+    batch.push_float(series, Timestamp::from_millis(2000), 1e7);
     appender.append(&mut batch);
     appender.commit(Durability::Written).expect("it is logged");
     // The database is open and locked while the tool reads.

@@ -11,6 +11,8 @@ impl Timestamp {
     pub const MIN: Timestamp = Timestamp(i64::MIN);
     /// The latest time; also "no upper bound".
     pub const MAX: Timestamp = Timestamp(i64::MAX);
+    /// The epoch itself. As a start timestamp, here as in Prometheus' formats: none.
+    pub const EPOCH: Timestamp = Timestamp(0);
 
     /// From milliseconds since the epoch.
     pub const fn from_millis(ms: i64) -> Self {

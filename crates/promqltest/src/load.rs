@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use ferula_model::histogram::{ClassicHistogram, ClassicPart};
 use ferula_model::labels::{BUCKET_LABEL, METRIC_NAME};
-use ferula_model::{HistogramValue, LabelSet};
+use ferula_model::{HistogramValue, LabelSet, Timestamp};
 use ferula_storage::{Appendable, Appender, Durability, HistogramSample, SampleBatch};
 
 use crate::expand::Point;
@@ -29,8 +29,9 @@ fn append_series(appender: &mut dyn Appender, series: &LoadSeries, step_ms: i64)
     let handle = appender.resolve(labels).map_err(|error| format!("{labels}: {error}"))?;
     let mut batch = SampleBatch::default();
     for (i, point) in series.points.iter().enumerate() {
-        let timestamp = i as i64 * step_ms;
-        let start = series.starts.get(i).copied().flatten().map_or(0, |offset| timestamp + offset);
+        let timestamp = Timestamp::from_millis(i as i64 * step_ms);
+        let start = series.starts.get(i).copied().flatten();
+        let start = start.map_or(Timestamp::EPOCH, |offset| timestamp.saturating_add_millis(offset));
         match point {
             Point::Omitted => {}
             Point::Float(v) => {
@@ -65,7 +66,12 @@ fn append_histograms(
     let series = appender.resolve(labels).map_err(|error| format!("{labels}: {error}"))?;
     let histograms = samples
         .into_iter()
-        .map(|(timestamp, value)| HistogramSample { series, timestamp, start_timestamp: 0, value })
+        .map(|(timestamp, value)| HistogramSample {
+            series,
+            timestamp: Timestamp::from_millis(timestamp),
+            start_timestamp: Timestamp::EPOCH,
+            value,
+        })
         .collect();
     let mut batch = SampleBatch { histograms, ..SampleBatch::default() };
     flush(appender, &mut batch, labels)

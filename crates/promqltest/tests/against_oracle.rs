@@ -95,11 +95,11 @@ fn store(series: &[Series]) -> MemStorage {
         let mut batch = SampleBatch::default();
         for (time, sample) in &series.samples {
             match sample {
-                Sample::Float(value) => batch.push_float(handle, *time, *value),
+                Sample::Float(value) => batch.push_float(handle, Timestamp::from_millis(*time), *value),
                 Sample::Histogram(histogram) => batch.histograms.push(HistogramSample {
                     series: handle,
-                    timestamp: *time,
-                    start_timestamp: 0,
+                    timestamp: Timestamp::from_millis(*time),
+                    start_timestamp: Timestamp::EPOCH,
                     value: HistogramValue::Float(histogram.clone()),
                 }),
             }

@@ -21,8 +21,8 @@ fn load(storage: &MemStorage, line: &str) {
         let SequenceItem::Histograms(sequence) = item else { panic!("{line}: a histogram each") };
         batch.histograms.push(HistogramSample {
             series: handle,
-            timestamp: i as i64 * STEP_MS,
-            start_timestamp: 0,
+            timestamp: Timestamp::from_millis(i as i64 * STEP_MS),
+            start_timestamp: Timestamp::EPOCH,
             value: HistogramValue::Float(Arc::new(sequence.first)),
         });
     }

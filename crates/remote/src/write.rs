@@ -272,13 +272,15 @@ impl Commit<'_> {
                 Item::Sample(times, _) | Item::Histogram(times, _) if times.at > self.latest.millis() => {
                     self.leave_out(WriteError::TooFarAhead);
                 }
-                Item::Sample(times, value) => self.batch.push_float(series, times.at, value),
+                Item::Sample(times, value) => {
+                    self.batch.push_float(series, Timestamp::from_millis(times.at), value)
+                }
                 Item::Histogram(times, value) => {
-                    let timestamp = times.at;
+                    let timestamp = Timestamp::from_millis(times.at);
                     self.batch.histograms.push(HistogramSample {
                         series,
                         timestamp,
-                        start_timestamp: 0,
+                        start_timestamp: Timestamp::EPOCH,
                         value,
                     });
                 }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ferula_config::Config;
-use ferula_model::{LabelSet, MetricMetadata};
+use ferula_model::{LabelSet, MetricMetadata, Timestamp};
 use ferula_remote::send::{Foundation, MetadataSource, POSITIONS_DIR, WriteManager};
 use ferula_runtime::RealClock;
 use ferula_storage::{Appendable, Durability, SampleBatch};
@@ -51,7 +51,7 @@ impl Source {
             for series in 0..SERIES {
                 let labels = [("__name__", "m".to_owned()), ("series", series.to_string())];
                 let series = appender.resolve(&LabelSet::from_pairs(labels)).expect("a series");
-                batch.push_float(series, 1 + number as i64, number as f64);
+                batch.push_float(series, Timestamp::from_millis(1 + number as i64), number as f64);
             }
             appender.append(&mut batch);
             appender.commit(Durability::Written).expect("committed");

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use ferula_model::HistogramValue;
+use ferula_model::{HistogramValue, Timestamp};
 use ferula_promql::{InstantSample, SampleValue};
 use ferula_storage::{AppendError, Appender, HistogramSample, SampleBatch, SampleKind};
 
@@ -16,6 +16,7 @@ pub(crate) fn append(
     let mut batch = SampleBatch { in_order_only: true, ..SampleBatch::default() };
     let (mut floats, mut histograms) = (Vec::new(), Vec::new());
     for (index, sample) in samples.iter().enumerate() {
+        let timestamp = Timestamp::from_millis(sample.timestamp_ms);
         let series = match appender.resolve(&sample.labels) {
             Ok(series) => series,
             Err(error) => {
@@ -25,13 +26,17 @@ pub(crate) fn append(
         };
         match &sample.value {
             SampleValue::Float(value) => {
-                batch.push_float(series, sample.timestamp_ms, *value);
+                batch.push_float(series, timestamp, *value);
                 floats.push(index);
             }
             SampleValue::Histogram(histogram) => {
                 let value = HistogramValue::Float(histogram.clone());
-                let timestamp = sample.timestamp_ms;
-                batch.histograms.push(HistogramSample { series, timestamp, start_timestamp: 0, value });
+                batch.histograms.push(HistogramSample {
+                    series,
+                    timestamp,
+                    start_timestamp: Timestamp::EPOCH,
+                    value,
+                });
                 histograms.push(index);
             }
         }

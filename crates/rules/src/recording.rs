@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use ferula_model::labels::METRIC_NAME;
-use ferula_model::{HistogramValue, LabelSet, SeriesRef};
+use ferula_model::{HistogramValue, LabelSet, SeriesRef, Timestamp};
 use ferula_promql::{InstantSample, SampleValue};
 use ferula_storage::{AppendError, Appender, HistogramSample, SampleBatch, SampleKind};
 
@@ -177,12 +177,17 @@ impl SeriesCache {
             };
             match value {
                 SampleValue::Float(value) => {
-                    batch.push_float(handle, timestamp, value);
+                    batch.push_float(handle, Timestamp::from_millis(timestamp), value);
                     floats.push((series, timestamp, SampleValue::Float(value)));
                 }
                 SampleValue::Histogram(histogram) => {
                     let value = HistogramValue::Float(histogram.clone());
-                    let sample = HistogramSample { series: handle, timestamp, start_timestamp: 0, value };
+                    let sample = HistogramSample {
+                        series: handle,
+                        timestamp: Timestamp::from_millis(timestamp),
+                        start_timestamp: Timestamp::EPOCH,
+                        value,
+                    };
                     batch.histograms.push(sample);
                     histograms.push((series, timestamp, SampleValue::Histogram(histogram)));
                 }

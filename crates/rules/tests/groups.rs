@@ -88,7 +88,7 @@ impl World {
         let mut appender = self.storage.appender();
         let series = appender.resolve(&LabelSet::from_pairs(labels.iter().copied())).unwrap();
         let mut batch = SampleBatch::default();
-        batch.push_float(series, seconds * 1000, value);
+        batch.push_float(series, Timestamp::from_millis(seconds * 1000), value);
         assert!(appender.append(&mut batch).refused.is_empty());
         appender.commit(Durability::Written).unwrap();
     }

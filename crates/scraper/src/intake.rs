@@ -298,14 +298,19 @@ impl<'a> Intake<'a> {
         let batch = &mut self.buffers.batch;
         match value {
             SampleValue::Float(value) => {
-                batch.push_float_with_start(series_ref, time, value, sample.start_timestamp);
+                batch.push_float_with_start(
+                    series_ref,
+                    Timestamp::from_millis(time),
+                    value,
+                    Timestamp::from_millis(sample.start_timestamp),
+                );
                 self.buffers.floats.push((entry, new));
             }
             SampleValue::Histogram(value) => {
                 batch.histograms.push(HistogramSample {
                     series: series_ref,
-                    timestamp: time,
-                    start_timestamp: sample.start_timestamp,
+                    timestamp: Timestamp::from_millis(time),
+                    start_timestamp: Timestamp::from_millis(sample.start_timestamp),
                     value,
                 });
                 self.buffers.histograms.push((entry, new));

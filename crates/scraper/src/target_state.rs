@@ -137,7 +137,7 @@ impl TargetState {
             return;
         }
         for series in ended {
-            self.buffers.batch.push_float(series, at.millis(), STALE_NAN);
+            self.buffers.batch.push_float(series, at, STALE_NAN);
         }
         self.buffers.batch.in_order_only = true;
         appender.append(&mut self.buffers.batch);
@@ -180,7 +180,7 @@ impl TargetState {
                     if known.is_none() && context.job.features.metadata {
                         self.buffers.batch.metadata.push((series, report_metadata(slot)));
                     }
-                    self.buffers.batch.push_float(series, at.millis(), value);
+                    self.buffers.batch.push_float(series, at, value);
                     slots.push(slot);
                 }
             }

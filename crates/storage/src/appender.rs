@@ -3,7 +3,7 @@
 //! One appender is one commit: one scrape, one remote-write request, one rule's result. What it
 //! appended is visible to readers whole after `commit`, or not at all when it is dropped.
 
-use ferula_model::{Exemplar, HistogramValue, LabelSet, MetricMetadata, SeriesRef};
+use ferula_model::{Exemplar, HistogramValue, LabelSet, MetricMetadata, SeriesRef, Timestamp};
 
 use crate::DiskError;
 
@@ -68,28 +68,29 @@ pub struct SampleBatch {
 pub struct HistogramSample {
     /// Its series.
     pub series: SeriesRef,
-    /// Milliseconds since the epoch.
-    pub timestamp: i64,
-    /// Start timestamp in milliseconds, 0 for none.
-    pub start_timestamp: i64,
+    /// Its time.
+    pub timestamp: Timestamp,
+    /// Since when it counts; the epoch for unknown.
+    pub start_timestamp: Timestamp,
     /// The histogram.
     pub value: HistogramValue,
 }
 
 impl SampleBatch {
     /// Adds a float sample without a start timestamp.
-    pub fn push_float(&mut self, series: SeriesRef, timestamp: i64, value: f64) {
-        self.push_float_with_start(series, timestamp, value, 0);
+    pub fn push_float(&mut self, series: SeriesRef, timestamp: Timestamp, value: f64) {
+        self.push_float_with_start(series, timestamp, value, Timestamp::EPOCH);
     }
 
-    /// Adds a float sample whose start timestamp may be 0 for "none".
+    /// Adds a float sample whose start timestamp may be the epoch for "none".
     pub fn push_float_with_start(
         &mut self,
         series: SeriesRef,
-        timestamp: i64,
+        timestamp: Timestamp,
         value: f64,
-        start_timestamp: i64,
+        start_timestamp: Timestamp,
     ) {
+        let start_timestamp = start_timestamp.millis();
         if start_timestamp != 0 && self.start_timestamps.is_empty() {
             self.start_timestamps.resize(self.refs.len(), 0);
         }
@@ -97,7 +98,7 @@ impl SampleBatch {
             self.start_timestamps.push(start_timestamp);
         }
         self.refs.push(series);
-        self.timestamps.push(timestamp);
+        self.timestamps.push(timestamp.millis());
         self.values.push(value);
     }
 

@@ -20,6 +20,6 @@ pub use appender::{
 };
 pub use columns::{FloatColumn, HistogramColumn, SeriesSamples};
 pub use disk_error::DiskError;
-pub use log_feed::{Hold, LogCursor, LogFeed, LogHistogram, LogPosition, LogRecords, LogSample};
+pub use log_feed::{Hold, LogCursor, LogFeed, LogHistogram, LogPosition, LogRecords, LogRef, LogSample};
 pub use memory::{LEASE_STEP_BYTES, Lease, MemoryContract, OutOfMemory};
 pub use querier::{Hints, Queryable, RowSink, SelectionId, Snapshot, Stop, StorageError};

@@ -3,9 +3,33 @@
 //! A reader remembers a [`LogPosition`] and continues there after a restart. It tells the store with [`LogFeed::hold`] what it
 //! still needs, and the store keeps that as long as its own bounds allow.
 
-use ferula_model::{Exemplar, HistogramValue, LabelSet, MetricMetadata};
+use std::fmt;
+
+use ferula_model::{Exemplar, HistogramValue, LabelSet, MetricMetadata, Timestamp};
 
 use crate::DiskError;
+
+/// A series as the log names it: not given out again while the log, or a file that belongs to it, names it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct LogRef(u64);
+
+impl LogRef {
+    /// The ref with this number.
+    pub const fn new(number: u64) -> Self {
+        LogRef(number)
+    }
+
+    /// Its number.
+    pub const fn get(self) -> u64 {
+        self.0
+    }
+}
+
+impl fmt::Display for LogRef {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
 
 /// A place between two records of the log.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -21,8 +45,8 @@ pub trait LogFeed: Send + Sync {
     /// After the newest record.
     fn end(&self) -> LogPosition;
 
-    /// Time of the newest sample in milliseconds, if there is any.
-    fn newest_ms(&self) -> Option<i64>;
+    /// Time of the newest sample, if there is any.
+    fn newest(&self) -> Option<Timestamp>;
 
     /// Reads from `from` on. The series that were logged before it come first.
     ///
@@ -33,8 +57,8 @@ pub trait LogFeed: Send + Sync {
     /// Keeps the log from this position on, as far as the store's bounds allow; `None` for nothing.
     fn hold(&self, held: Option<Hold>);
 
-    /// Whether a series, by its number in the log, can still get samples.
-    fn living_series(&self) -> Box<dyn Fn(u64) -> bool + Send>;
+    /// Whether a series can still get samples.
+    fn living_series(&self) -> Box<dyn Fn(LogRef) -> bool + Send>;
 }
 
 /// What readers of the log still need.
@@ -61,7 +85,7 @@ pub trait LogCursor: Send {
     fn first_segment(&self) -> Result<u32, DiskError>;
 }
 
-/// What one record holds. Series are numbers that a record of series has named before.
+/// What one record holds. A record of series has named each ref before.
 #[derive(Debug, Default)]
 pub struct LogRecords {
     /// Where the record begins.
@@ -73,15 +97,15 @@ pub struct LogRecords {
     /// Places of the log that could not be read.
     pub damaged: u32,
     /// New series.
-    pub series: Vec<(u64, LabelSet)>,
+    pub series: Vec<(LogRef, LabelSet)>,
     /// Float samples.
     pub samples: Vec<LogSample>,
     /// Histogram samples.
     pub histograms: Vec<LogHistogram>,
     /// Exemplars.
-    pub exemplars: Vec<(u64, Exemplar)>,
+    pub exemplars: Vec<(LogRef, Exemplar)>,
     /// Metadata of series.
-    pub metadata: Vec<(u64, MetricMetadata)>,
+    pub metadata: Vec<(LogRef, MetricMetadata)>,
 }
 
 impl LogRecords {
@@ -99,12 +123,12 @@ impl LogRecords {
 /// A float sample of the log.
 #[derive(Clone, Copy, Debug)]
 pub struct LogSample {
-    /// Number of its series.
-    pub series: u64,
-    /// Milliseconds since the epoch.
-    pub at: i64,
-    /// Start timestamp in milliseconds, 0 for none.
-    pub start: i64,
+    /// Its series.
+    pub series: LogRef,
+    /// Its time.
+    pub at: Timestamp,
+    /// Since when it counts; the epoch for unknown.
+    pub start: Timestamp,
     /// The value; its bits are kept.
     pub value: f64,
 }
@@ -112,12 +136,12 @@ pub struct LogSample {
 /// A histogram sample of the log.
 #[derive(Clone, Debug)]
 pub struct LogHistogram {
-    /// Number of its series.
-    pub series: u64,
-    /// Milliseconds since the epoch.
-    pub at: i64,
-    /// Start timestamp in milliseconds, 0 for none.
-    pub start: i64,
+    /// Its series.
+    pub series: LogRef,
+    /// Its time.
+    pub at: Timestamp,
+    /// Since when it counts; the epoch for unknown.
+    pub start: Timestamp,
     /// The histogram.
     pub value: HistogramValue,
 }

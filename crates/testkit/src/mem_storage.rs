@@ -101,7 +101,7 @@ impl MemStorage {
             appender.resolve(&LabelSet::from_pairs(labels.iter().copied())).expect("labels are given");
         let mut batch = SampleBatch::default();
         for (timestamp, value) in samples {
-            batch.push_float(series, *timestamp, *value);
+            batch.push_float(series, Timestamp::from_millis(*timestamp), *value);
         }
         let refused = appender.append(&mut batch).refused;
         assert!(refused.is_empty(), "{refused:?}");
@@ -214,8 +214,8 @@ impl Appender for MemAppender<'_> {
         for (index, sample) in batch.histograms.iter().enumerate() {
             let done = valid(&sample.value).and_then(|()| {
                 let value = Value::Histogram(sample.value.clone());
-                let stored = Sample { value, start: sample.start_timestamp };
-                self.put(&state, sample.series, sample.timestamp, stored)
+                let stored = Sample { value, start: sample.start_timestamp.millis() };
+                self.put(&state, sample.series, sample.timestamp.millis(), stored)
             });
             note(&mut outcome, SampleKind::Histogram, index, done);
         }
@@ -496,7 +496,7 @@ mod tests {
         let series = appender.resolve(&LabelSet::from_pairs([("__name__", name)])).expect("labels");
         let mut batch = SampleBatch::default();
         for (t, v) in samples {
-            batch.push_float(series, *t, *v);
+            batch.push_float(series, Timestamp::from_millis(*t), *v);
         }
         let outcome = appender.append(&mut batch);
         appender.commit(Durability::Written).expect("memory takes everything");
@@ -551,7 +551,7 @@ mod tests {
         let mut appender = storage.appender();
         let series = appender.resolve(&LabelSet::from_pairs([("__name__", "a")])).expect("labels");
         let mut batch = SampleBatch::default();
-        batch.push_float(series, 3, 1.0);
+        batch.push_float(series, Timestamp::from_millis(3), 1.0);
         appender.append(&mut batch);
         drop(appender);
         assert_eq!(rows(&storage, &[], false), [("a".to_owned(), vec![])]);

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use ferula_model::histogram::{CUSTOM_BUCKETS_SCHEMA, Span};
 use ferula_model::value::STALE_NAN;
-use ferula_model::{CounterResetHint, FloatHistogram, HistogramValue, LabelSet};
+use ferula_model::{CounterResetHint, FloatHistogram, HistogramValue, LabelSet, Timestamp};
 use ferula_storage::{Appendable, Durability, HistogramSample, SampleBatch};
 
 use crate::MemStorage;
@@ -108,12 +108,13 @@ pub fn store(seed: u64) -> MemStorage {
         let to = appender.resolve(&series.labels).expect("every series has labels");
         let mut batch = SampleBatch::default();
         for (timestamp, value) in series.samples {
+            let timestamp = Timestamp::from_millis(timestamp);
             match value {
                 QueryValue::Float(value) => batch.push_float(to, timestamp, value),
                 QueryValue::Histogram(value) => batch.histograms.push(HistogramSample {
                     series: to,
                     timestamp,
-                    start_timestamp: 0,
+                    start_timestamp: Timestamp::EPOCH,
                     value: HistogramValue::Float(value),
                 }),
             }

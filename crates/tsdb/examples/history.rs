@@ -10,7 +10,7 @@ use std::fmt::Write;
 use std::path::Path;
 use std::sync::Arc;
 
-use ferula_model::LabelSet;
+use ferula_model::{LabelSet, TimeRange, Timestamp};
 use ferula_tsdb::disk::{Disk, RealDisk};
 use ferula_tsdb::tools::{Backfill, backfill_windows};
 use ferula_tsdb::{BlockError, BlockOptions, Ulid};
@@ -44,13 +44,14 @@ fn write_blocks(dir: &Path, days: i64) -> Result<u64, BlockError> {
     let disk: Arc<dyn Disk> = Arc::new(RealDisk);
     let mut series: Vec<Series> = (0..METRICS * INSTANCES).map(Series::new).collect();
     let (first, mut samples) = (END_MS - days * 24 * HOUR_MS, 0);
-    for (number, (start, end)) in backfill_windows(first, END_MS - 1, BLOCK_MS).enumerate() {
+    let range = TimeRange::from_millis(first, END_MS - 1);
+    for (number, span) in backfill_windows(range, BLOCK_MS).enumerate() {
         let mut block = Backfill::new(BLOCK_MS);
         for series in &mut series {
-            let mut at = start.max(first);
-            while at < end.min(END_MS) {
+            let mut at = span.start().max(first);
+            while at < span.end().min(END_MS) {
                 let value = series.value(at);
-                block.append(&series.labels, at, value).expect("time rises");
+                block.append(&series.labels, Timestamp::from_millis(at), value).expect("time rises");
                 at += MINUTE_MS;
                 samples += 1;
             }

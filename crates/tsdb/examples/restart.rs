@@ -10,7 +10,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use ferula_model::{LabelSet, SeriesRef};
+use ferula_model::{LabelSet, SeriesRef, Timestamp};
 use ferula_storage::{Appendable, Durability, SampleBatch};
 use ferula_telemetry::Registry;
 use ferula_tsdb::ReplayHelper;
@@ -135,7 +135,7 @@ impl Load<'_> {
                 if index % 5 < 2 {
                     self.values[index] += ((index * 31 + at as usize / 1000) % 977) as f64;
                 }
-                batch.push_float(*series, at, self.values[index]);
+                batch.push_float(*series, Timestamp::from_millis(at), self.values[index]);
             }
             let begun = Instant::now();
             let mut appender = self.db.appender();

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use ferula_model::{LabelSet, Matcher, TimeRange};
+use ferula_model::{LabelSet, Matcher, TimeRange, Timestamp};
 
 use crate::block::index::SeriesEntry;
 use crate::block::{BlockError, BlockMeta, HINT_SELECTED_SERIES, HINT_STALE_SERIES};
@@ -59,9 +59,9 @@ impl Db {
     }
 
     /// Rewrites the blocks that have deleted samples, without them.
-    pub fn clean_tombstones(&self, now_ms: i64) -> Result<Maintained, BlockError> {
+    pub fn clean_tombstones(&self, now: Timestamp) -> Result<Maintained, BlockError> {
         let _maintenance = self.pending.lock();
-        let (cleaned, took) = self.options.stopwatch.time(|| self.clean_blocks(now_ms));
+        let (cleaned, took) = self.options.stopwatch.time(|| self.clean_blocks(now.millis()));
         self.maintenance.tombstone_cleanup.observe_duration(took);
         cleaned
     }

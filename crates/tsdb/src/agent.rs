@@ -23,7 +23,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 
-use ferula_model::{Exemplar, LabelSet, Matcher, TimeRange};
+use ferula_model::{Exemplar, LabelSet, Matcher, TimeRange, Timestamp};
 use ferula_storage::{
     CommitError, DiskError, Hold, LogCursor, LogFeed, LogPosition, Queryable, Snapshot, StorageError,
 };
@@ -206,8 +206,9 @@ impl LogFeed for AgentDb {
         end_of(&self.log)
     }
 
-    fn newest_ms(&self) -> Option<i64> {
-        Some(self.newest_ms.load(Ordering::Relaxed)).filter(|at| *at != i64::MIN)
+    fn newest(&self) -> Option<Timestamp> {
+        let newest = self.newest_ms.load(Ordering::Relaxed);
+        (newest != i64::MIN).then_some(Timestamp::from_millis(newest))
     }
 
     fn open(&self, from: LogPosition) -> Result<Box<dyn LogCursor>, DiskError> {
@@ -219,10 +220,10 @@ impl LogFeed for AgentDb {
         self.held.set(held);
     }
 
-    fn living_series(&self) -> Box<dyn Fn(u64) -> bool + Send> {
+    fn living_series(&self) -> Box<dyn Fn(LogRef) -> bool + Send> {
         let mut known: HashSet<LogRef> = self.series.read().refs();
         known.extend(self.retired.lock().keys());
-        Box::new(move |series| known.contains(&LogRef::new(series)))
+        Box::new(move |series| known.contains(&series))
     }
 }
 

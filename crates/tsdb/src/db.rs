@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
 use ferula_chunk::FloatEncoding;
-use ferula_model::{Exemplar, LabelSet, Matcher, MetricMetadata, TimeRange};
+use ferula_model::{Exemplar, LabelSet, Matcher, MetricMetadata, TimeRange, Timestamp};
 use ferula_storage::{Appendable, Appender, CommitError, Queryable, Snapshot, StorageError};
 
 use crate::block::{Block, BlockOptions};
@@ -128,7 +128,7 @@ impl Db {
     }
 
     /// Start time and number of samples of each in-order chunk of a series in the head, for tools and tests.
-    pub fn head_chunks(&self, labels: &LabelSet) -> Vec<(i64, u16)> {
+    pub fn head_chunks(&self, labels: &LabelSet) -> Vec<(Timestamp, u16)> {
         self.head.chunks_of(labels)
     }
 

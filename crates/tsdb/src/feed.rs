@@ -9,11 +9,13 @@ use std::collections::{HashSet, VecDeque};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use ferula_storage::{DiskError, Hold, LogCursor, LogFeed, LogHistogram, LogPosition, LogRecords, LogSample};
+use ferula_model::Timestamp;
+use ferula_storage::{
+    DiskError, Hold, LogCursor, LogFeed, LogHistogram, LogPosition, LogRecords, LogRef, LogSample,
+};
 
 use crate::db::Db;
 use crate::disk::Disk;
-use crate::ids::LogRef;
 use crate::options::WAL_DIR;
 use crate::wal::SegmentReader;
 use crate::wal::format::{checkpoint_path, list_checkpoints, list_segments};
@@ -25,8 +27,8 @@ impl LogFeed for Db {
         end_of(self.head.log())
     }
 
-    fn newest_ms(&self) -> Option<i64> {
-        self.head.time_range().map(|(_, newest)| newest)
+    fn newest(&self) -> Option<Timestamp> {
+        self.head.time_range().map(|range| range.end)
     }
 
     fn open(&self, from: LogPosition) -> Result<Box<dyn LogCursor>, DiskError> {
@@ -38,9 +40,9 @@ impl LogFeed for Db {
         self.held.set(held);
     }
 
-    fn living_series(&self) -> Box<dyn Fn(u64) -> bool + Send> {
+    fn living_series(&self) -> Box<dyn Fn(LogRef) -> bool + Send> {
         let living: HashSet<LogRef> = self.head.living_refs(i64::MIN);
-        Box::new(move |series| living.contains(&LogRef::new(series)))
+        Box::new(move |series| living.contains(&series))
     }
 }
 
@@ -231,25 +233,25 @@ fn first_segment(disk: &dyn Disk, dir: &Path) -> std::io::Result<u32> {
 }
 
 fn take_series(records: &mut Records, out: &mut LogRecords) {
-    out.series.extend(records.series.drain(..).map(|logged| (logged.series.get(), logged.labels)));
-    out.metadata.extend(records.metadata.drain(..).map(|logged| (logged.series.get(), logged.metadata)));
+    out.series.extend(records.series.drain(..).map(|logged| (logged.series, logged.labels)));
+    out.metadata.extend(records.metadata.drain(..).map(|logged| (logged.series, logged.metadata)));
 }
 
 fn take_all(records: &mut Records, out: &mut LogRecords) {
     take_series(records, out);
     out.samples.extend(records.samples.drain(..).map(|logged| LogSample {
-        series: logged.series.get(),
-        at: logged.at,
-        start: logged.start,
+        series: logged.series,
+        at: Timestamp::from_millis(logged.at),
+        start: Timestamp::from_millis(logged.start),
         value: logged.value,
     }));
     out.histograms.extend(records.histograms.drain(..).map(|logged| LogHistogram {
-        series: logged.series.get(),
-        at: logged.at,
-        start: logged.start,
+        series: logged.series,
+        at: Timestamp::from_millis(logged.at),
+        start: Timestamp::from_millis(logged.start),
         value: logged.value,
     }));
-    out.exemplars.extend(records.exemplars.drain(..).map(|logged| (logged.series.get(), logged.exemplar)));
+    out.exemplars.extend(records.exemplars.drain(..).map(|logged| (logged.series, logged.exemplar)));
 }
 
 #[cfg(test)]

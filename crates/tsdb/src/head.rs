@@ -45,7 +45,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 
-use ferula_model::{LabelSet, MetricMetadata};
+use ferula_model::{LabelSet, MetricMetadata, TimeRange, Timestamp};
 
 pub use appender::HeadAppender;
 pub(crate) use appender::zero_histogram;
@@ -256,15 +256,16 @@ impl Head {
     }
 
     /// Timestamps of the oldest and newest in-order sample, if there are any.
-    pub fn time_range(&self) -> Option<(i64, i64)> {
+    pub fn time_range(&self) -> Option<TimeRange> {
         let span = self.times.in_order().some()?;
-        Some((span.start(), span.last()))
+        Some(TimeRange::from_millis(span.start(), span.last()))
     }
 
     /// The oldest time at which in-order samples are accepted; `None` while there are no samples.
-    pub fn min_valid_time(&self) -> Option<i64> {
+    pub fn min_valid_time(&self) -> Option<Timestamp> {
         let newest = self.times.in_order().some()?.last();
-        Some(newest.saturating_sub(self.rules.range() / 2).max(self.times.floor()))
+        let oldest = newest.saturating_sub(self.rules.range() / 2).max(self.times.floor());
+        Some(Timestamp::from_millis(oldest))
     }
 
     /// Statistics of the largest labels.
@@ -278,11 +279,12 @@ impl Head {
         self.metadata.lock().get(slot).cloned()
     }
 
-    pub(crate) fn chunks_of(&self, labels: &LabelSet) -> Vec<(i64, u16)> {
+    pub(crate) fn chunks_of(&self, labels: &LabelSet) -> Vec<(Timestamp, u16)> {
         let Some(slot) = self.index().find(labels) else { return Vec::new() };
         let series = self.slots.lock(slot);
         let full = series.full_chunks().map(|(_, chunk)| (chunk.min, chunk.samples));
-        full.chain(series.open_span().map(|open| (open.start(), series.open_samples()))).collect()
+        let all = full.chain(series.open_span().map(|open| (open.start(), series.open_samples())));
+        all.map(|(at, samples)| (Timestamp::from_millis(at), samples)).collect()
     }
 
     fn has_metadata(&self, slot: SlotId, metadata: &MetricMetadata) -> bool {

@@ -5,31 +5,8 @@
 //! reused while they contain it. [`SlotId`] is the series' place in memory, which another series will reuse
 //! later.
 
-use std::fmt;
-
 use ferula_model::TimeRange;
-
-/// A series in the log.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct LogRef(u64);
-
-impl LogRef {
-    /// The ref with this number.
-    pub const fn new(number: u64) -> Self {
-        LogRef(number)
-    }
-
-    /// Its number.
-    pub const fn get(self) -> u64 {
-        self.0
-    }
-}
-
-impl fmt::Display for LogRef {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
-    }
-}
+pub use ferula_storage::LogRef;
 
 /// The place of a series in the head.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -48,6 +48,7 @@ pub use blob::Access;
 pub use block::{Block, BlockError, BlockMeta, BlockOptions, Ulid};
 pub use db::Db;
 pub use head::{Cardinality, DeleteError, Head, HeadAppender};
+pub use ids::TimeSpan;
 pub use maintain::{Doubt, Maintained};
 pub use options::{CHUNKS_HEAD_DIR, OpenError, Options, WAL_DIR, WBL_DIR};
 pub use querier::snapshot::DbSnapshot;

@@ -23,6 +23,8 @@ mod write;
 
 use std::sync::Arc;
 
+use ferula_model::Timestamp;
+
 use crate::block::{BlockMeta, Ulid};
 use crate::db::Db;
 use crate::head::{Moment, StaleSeries};
@@ -43,7 +45,7 @@ pub struct Maintained {
     pub removed: Vec<(Ulid, Option<Reason>)>,
     pub removed_series: usize,
     /// The time to which the head was truncated.
-    pub truncated_to: Option<i64>,
+    pub truncated_to: Option<Timestamp>,
     /// The last segment in the checkpoint of the log.
     pub checkpoint: Option<(u32, CheckpointStats)>,
     /// Blocks whose directories have disappeared, although this process did not remove them.
@@ -72,8 +74,9 @@ struct Call {
 }
 
 impl Db {
-    /// Does what is due at `now_ms`. Call it about every minute; concurrent calls return immediately.
-    pub fn maintain(&self, now_ms: i64) -> Maintained {
+    /// Does what is due at `now`. Call it about every minute; concurrent calls return immediately.
+    pub fn maintain(&self, now: Timestamp) -> Maintained {
+        let now_ms = now.millis();
         let mut done = Maintained::default();
         let Some(mut pending) = self.pending.try_lock() else { return done };
         self.maintenance.compactions_triggered.inc();

@@ -265,8 +265,9 @@ fn open_blocks(
             .any(|h| meta.compaction.has_hint(h))
     };
     let block_ms = options.min_block_duration_ms;
-    let of_future =
-        |block: &Block| options.opened_at_ms.is_some_and(|now| block.meta().is_of_future(now, block_ms));
+    let of_future = |block: &Block| {
+        options.opened_at.is_some_and(|now| block.meta().is_of_future(now.millis(), block_ms))
+    };
     let ends = blocks.iter().filter(|block| !of_part_of_head(block) && !of_future(block));
     let ends = ends.map(|block| block.meta().max_time);
     let in_order_end = ends.max().unwrap_or(i64::MIN);

@@ -4,6 +4,7 @@ use std::io;
 use std::path::PathBuf;
 
 use ferula_chunk::FloatEncoding;
+use ferula_model::Timestamp;
 
 use crate::Stopwatch;
 use crate::blob::Access;
@@ -69,10 +70,10 @@ pub struct Options {
     pub delay_compact_file: Option<PathBuf>,
     /// How often to look for blocks of other programs, in milliseconds.
     pub reload_interval_ms: i64,
-    /// The current time, in milliseconds. A block that begins later is in the future, and does not determine
+    /// The current time. A block that begins later is in the future, and does not determine
     /// the start of the head: otherwise everything in the log would count as already stored in blocks.
     /// Without this option, no block is in the future.
-    pub opened_at_ms: Option<i64>,
+    pub opened_at: Option<Timestamp>,
     /// Measures durations, for metrics.
     pub stopwatch: Stopwatch,
     /// A second thread for reading the log at the start.
@@ -109,7 +110,7 @@ impl Default for Options {
             overlapping_compaction: true,
             delay_compact_file: None,
             reload_interval_ms: 60_000,
-            opened_at_ms: None,
+            opened_at: None,
             stopwatch: Stopwatch::default(),
             replay_helper: ReplayHelper::default(),
             savepoints: false,

@@ -30,24 +30,10 @@ pub enum ToolError {
     Output(#[from] std::io::Error),
 }
 
-/// Formats a duration in milliseconds as Go does: `2h0m0s`, `1m0.5s`, `7ms`, `0s`.
-pub fn go_duration(millis: i64) -> String {
-    let sign = if millis < 0 { "-" } else { "" };
-    let rest = millis.unsigned_abs();
-    if rest == 0 {
-        return "0s".to_owned();
-    }
-    if rest < 1000 {
-        return format!("{sign}{rest}ms");
-    }
-    let (hours, minutes, millis) = (rest / 3_600_000, rest / 60_000 % 60, rest % 60_000);
-    let mut seconds = format!("{}.{:03}", millis / 1000, millis % 1000);
-    seconds.truncate(seconds.trim_end_matches('0').trim_end_matches('.').len());
-    match (hours, minutes) {
-        (0, 0) => format!("{sign}{seconds}s"),
-        (0, _) => format!("{sign}{minutes}m{seconds}s"),
-        _ => format!("{sign}{hours}h{minutes}m{seconds}s"),
-    }
+/// Formats a duration in milliseconds as Go does: `2h0m0s`, `1m0.5s`, `7ms`, `0s`. Beyond 292 years it wraps around,
+/// as in Go.
+fn go_duration(millis: i64) -> String {
+    ferula_go::duration::format(millis.wrapping_mul(1_000_000))
 }
 
 #[cfg(test)]

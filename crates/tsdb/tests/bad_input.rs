@@ -6,7 +6,7 @@ mod common;
 use std::path::{Path, PathBuf};
 
 use common::{DIR, Floats, commit, floats, open, open_reporting, read, series};
-use ferula_model::{Matcher, TimeRange};
+use ferula_model::{Matcher, TimeRange, Timestamp};
 use ferula_storage::AppendError;
 use ferula_tsdb::Retention;
 use ferula_tsdb::disk::Survives;
@@ -32,7 +32,7 @@ fn live(db: &Db, from: i64, hours: i64) -> (i64, Vec<Maintained>) {
     while now < end {
         let refused = commit(db, &[(series(0), now, now as f64), (series(1), now, 1.0)]).expect("written");
         assert_eq!(refused, [], "at {now}");
-        all.push(db.maintain(now));
+        all.push(db.maintain(Timestamp::from_millis(now)));
         now += HOUR / 6;
     }
     (now, all)
@@ -127,7 +127,7 @@ fn a_block_that_cannot_be_read_is_named_and_left_alone_and_the_rest_is_read() {
         );
         // It is checked repeatedly, and never removed.
         for minutes in 1..4 {
-            let done = db.maintain(BEGIN + 10 * HOUR + minutes * 60_000);
+            let done = db.maintain(Timestamp::from_millis(BEGIN + 10 * HOUR + minutes * 60_000));
             assert!(done.errors.iter().any(|error| told(error)), "{what}: {:?}", done.errors);
             assert!(done.removed.is_empty(), "{what}: {:?}", done.removed);
         }
@@ -230,11 +230,11 @@ fn a_missing_block_is_reported_and_the_rest_continues() {
     let (disk, dirs, samples) = with_blocks();
     let db = open(&disk, options());
     disk.remove_dir_all(&dirs[0]).expect("somebody removed it");
-    let done = db.maintain(BEGIN + 10 * HOUR);
+    let done = db.maintain(Timestamp::from_millis(BEGIN + 10 * HOUR));
     assert_eq!(done.errors, Vec::<String>::new());
     let vanished: Vec<String> = done.vanished.iter().map(ToString::to_string).collect();
     assert_eq!(vanished, [dirs[0].file_name().and_then(|name| name.to_str()).expect("a name")]);
-    assert_eq!(db.maintain(BEGIN + 10 * HOUR + 60_000).vanished, [], "told once");
+    assert_eq!(db.maintain(Timestamp::from_millis(BEGIN + 10 * HOUR + 60_000)).vanished, [], "told once");
     let found = floats(&db);
     assert!(found[&series(0)].len() < samples[&series(0)].len() && !found[&series(0)].is_empty());
     live(&db, BEGIN + 10 * HOUR, 1);
@@ -259,7 +259,7 @@ fn a_block_in_the_future_neither_stops_ingestion_nor_ages_the_others() {
     }
     let mut now = BEGIN + 10 * HOUR;
     for _ in 0..3 {
-        let db = open(&disk, Options { opened_at_ms: Some(now), ..options() });
+        let db = open(&disk, Options { opened_at: Some(Timestamp::from_millis(now)), ..options() });
         let found = floats(&db);
         for (labels, samples) in &model {
             let lost = samples.iter().find(|(at, value)| found[labels].get(*at) != Some(*value));
@@ -285,7 +285,7 @@ fn a_block_in_the_future_neither_stops_ingestion_nor_ages_the_others() {
 fn a_clock_jump_is_reported_and_loses_nothing() {
     let (disk, _, before) = with_blocks();
     let mut now = BEGIN + 10 * HOUR;
-    let db = open(&disk, Options { opened_at_ms: Some(now), ..options() });
+    let db = open(&disk, Options { opened_at: Some(Timestamp::from_millis(now)), ..options() });
     let (then, all) = live(&db, now, 4);
     assert_quiet(&all);
     now = then;
@@ -297,7 +297,7 @@ fn a_clock_jump_is_reported_and_loses_nothing() {
     let last = all.last().expect("some");
     assert!(matches!(last.doubts[..], [Doubt::RetentionWaits { blocks: 4.. }]), "{:?}", last.doubts);
     // And back: current samples are older than the newest ones, until an operator removes the future blocks.
-    let done = db.maintain(now);
+    let done = db.maintain(Timestamp::from_millis(now));
     assert!(done.clock_jump_ms.is_some_and(|jump| jump < -29 * DAY), "{:?}", done.clock_jump_ms);
     assert!(
         done.doubts.iter().any(|doubt| matches!(doubt, Doubt::HeadAhead { hours } if *hours > 29 * 24)),
@@ -310,7 +310,7 @@ fn a_clock_jump_is_reported_and_loses_nothing() {
         "as Prometheus has it"
     );
     for minutes in 1..200 {
-        assert!(db.maintain(now + minutes * 60_000).removed.is_empty());
+        assert!(db.maintain(Timestamp::from_millis(now + minutes * 60_000)).removed.is_empty());
     }
     let found = floats(&db);
     for (labels, samples) in &before {

@@ -8,7 +8,7 @@ use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering::SeqCst;
 
 use common::{DIR, Floats, commit, floats, helper, open, open_reporting, series, try_open};
-use ferula_model::{LabelSet, Matcher, TimeRange};
+use ferula_model::{LabelSet, Matcher, TimeRange, Timestamp};
 use ferula_storage::{AppendError, CommitError};
 use ferula_tsdb::Retention;
 use ferula_tsdb::disk::Survives;
@@ -67,7 +67,7 @@ fn live(disk: &FaultDisk, seen: &mut Seen) {
             seen.synced = seen.shown.clone();
         }
         if round % 6 == 5 {
-            db.maintain(now);
+            db.maintain(Timestamp::from_millis(now));
             if disk.crashed() {
                 return;
             }
@@ -164,7 +164,7 @@ fn a_power_loss_at_any_write_loses_nothing_that_was_synced() {
             let newest = found.values().filter_map(|s| s.last_key_value()).map(|(t, _)| *t).max();
             let at = newest.unwrap_or(1_000_000) + 10_000;
             assert_eq!(commit(&db, &[(series(0), at, 1.0)]).expect("written"), [], "{what}");
-            db.maintain(at);
+            db.maintain(Timestamp::from_millis(at));
         }
     }
 }

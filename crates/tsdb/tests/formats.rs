@@ -9,6 +9,7 @@ use common::{commit, floats, open, read, series};
 use ferula_chunk::{Encoding, FloatEncoding};
 use ferula_model::{
     CounterResetHint, Histogram, HistogramValue, LabelSet, MetricMetadata, MetricType, Span, TimeRange,
+    Timestamp,
 };
 use ferula_storage::{Appendable, Durability, HistogramSample, SampleBatch, SeriesSamples};
 use ferula_telemetry::Registry;
@@ -26,7 +27,12 @@ fn commit_with_starts(db: &Db, labels: &LabelSet, samples: &[(i64, i64, f64)]) {
     let series = appender.resolve(labels).expect("resolved");
     let mut batch = SampleBatch::default();
     for (at, start, value) in samples {
-        batch.push_float_with_start(series, *at, *value, *start);
+        batch.push_float_with_start(
+            series,
+            Timestamp::from_millis(*at),
+            *value,
+            Timestamp::from_millis(*start),
+        );
     }
     appender.append(&mut batch);
     appender.commit(Durability::Written).expect("written");
@@ -91,7 +97,7 @@ fn the_encoding_of_floats_can_change_at_any_time_and_an_open_chunk_keeps_its_enc
     fill(200, 800);
     let before = floats(&db);
     assert_eq!(before[&series(1)].len(), 800);
-    db.maintain(at(800));
+    db.maintain(Timestamp::from_millis(at(800)));
     assert!(!db.blocks().is_empty(), "three hours are enough for a block");
     assert_eq!(floats(&db), before);
     db.close().expect("closed");
@@ -111,7 +117,7 @@ fn with_xor2_head_and_blocks_are_in_it() {
         commit(&db, &[(series(1), n * 15_000, (n * n) as f64)]).expect("written");
     }
     let before = floats(&db);
-    db.maintain(800 * 15_000);
+    db.maintain(Timestamp::from_millis(800 * 15_000));
     let encodings = block_encodings(&db);
     assert!(!encodings.is_empty() && encodings.iter().all(|e| *e == Encoding::Xor2), "{encodings:?}");
     assert_eq!(floats(&db), before);
@@ -161,7 +167,7 @@ fn start_timestamps_survive_kills_blocks_and_being_out_of_order() {
     drop(db);
     let db = open(&disk, options());
     assert_eq!(stored(&db), expected, "after a kill");
-    db.maintain(800 * 15_000);
+    db.maintain(Timestamp::from_millis(800 * 15_000));
     assert!(!db.blocks().is_empty());
     assert_eq!(stored(&db), expected, "from blocks and head");
 }
@@ -214,7 +220,12 @@ fn the_start_timestamp_of_a_histogram_becomes_an_empty_histogram() {
     let mut appender = db.appender();
     let series = appender.resolve(&series(1)).expect("resolved");
     let mut batch = SampleBatch::default();
-    batch.histograms.push(HistogramSample { series, timestamp: HOUR, start_timestamp: HOUR - 500, value });
+    batch.histograms.push(HistogramSample {
+        series,
+        timestamp: Timestamp::from_millis(HOUR),
+        start_timestamp: Timestamp::from_millis(HOUR - 500),
+        value,
+    });
     appender.append(&mut batch);
     appender.commit(Durability::Written).expect("written");
     let rows = read(&db, &[], TimeRange::ALL);
@@ -256,7 +267,7 @@ fn metadata_is_logged_when_it_changes_and_restored() {
     // A checkpoint keeps the newest metadata of each living series.
     for hour in 2..9 {
         commit(&db, &[(series(1), hour * HOUR, 1.0), (series(2), hour * HOUR, 1.0)]).expect("written");
-        db.maintain(hour * HOUR);
+        db.maintain(Timestamp::from_millis(hour * HOUR));
     }
     assert!(records() < 3, "the segments with the records are gone");
     drop(db);
@@ -292,7 +303,7 @@ fn the_series_state_file_of_prometheus_stays_correct() {
     commit(&db, &[(series(3), HOUR, 1.0)]).expect("written");
     for hour in 2..12 {
         commit(&db, &[(series(3), hour * HOUR, 1.0)]).expect("written");
-        db.maintain(hour * HOUR);
+        db.maintain(Timestamp::from_millis(hour * HOUR));
     }
     let segments = list_segments(&disk, &wal).expect("listed");
     let last = state();

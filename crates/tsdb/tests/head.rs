@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use common::{Floats, commit, commit_histogram, floats, labels, open, read, series};
 use ferula_model::value::STALE_NAN;
 use ferula_model::{
-    CounterResetHint, Histogram, HistogramValue, LabelSet, MatchOp, Matcher, Span, TimeRange,
+    CounterResetHint, Histogram, HistogramValue, LabelSet, MatchOp, Matcher, Span, TimeRange, Timestamp,
 };
 use ferula_storage::{
     AppendError, Appendable, Durability, Hints, MemoryContract, Queryable, SampleBatch, SeriesSamples, Stop,
@@ -60,7 +60,7 @@ fn a_dropped_appender_leaves_nothing_behind() {
     {
         let mut appender = db.appender();
         let mut batch = SampleBatch::default();
-        batch.push_float(appender.resolve(&series(1)).expect("resolved"), 1, 1.0);
+        batch.push_float(appender.resolve(&series(1)).expect("resolved"), Timestamp::from_millis(1), 1.0);
         assert_eq!(appender.append(&mut batch).accepted, 1);
         assert!(batch.is_empty());
     }
@@ -227,6 +227,7 @@ fn chunks_are_cut_where_prometheus_cuts_them() {
     assert_eq!(
         db.head_chunks(&series(1)),
         [(0, 120), (120 * 15_000, 120), (240 * 15_000, 120), (360 * 15_000, 120), (2 * HOUR, 1)]
+            .map(|(at, samples)| (Timestamp::from_millis(at), samples))
     );
 }
 
@@ -463,7 +464,7 @@ fn samples_that_must_be_in_order_are_refused_even_in_the_window() {
         let mut batch = SampleBatch { in_order_only, ..SampleBatch::default() };
         for labels in [&floats, &histograms] {
             let series = appender.resolve(labels).expect("it is there");
-            batch.push_float(series, at, STALE_NAN);
+            batch.push_float(series, Timestamp::from_millis(at), STALE_NAN);
         }
         let outcome = appender.append(&mut batch);
         assert!(!batch.in_order_only, "the next batch is another");

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use common::{DIR, Floats, commit, floats, open, read, series};
-use ferula_model::{LabelSet, MatchOp, Matcher, TimeRange};
+use ferula_model::{LabelSet, MatchOp, Matcher, TimeRange, Timestamp};
 use ferula_storage::{Appendable, Hints, Queryable, SeriesSamples, Stop, StorageError};
 use ferula_tsdb::Retention;
 use ferula_tsdb::disk::Survives;
@@ -44,7 +44,7 @@ fn ingest(db: &Db, model: &mut Floats, from: i64, rounds: i64) -> i64 {
 }
 
 fn maintain(db: &Db, now: i64) -> ferula_tsdb::Maintained {
-    let done = db.maintain(now);
+    let done = db.maintain(Timestamp::from_millis(now));
     assert_eq!(done.errors, Vec::<String>::new());
     done
 }
@@ -65,8 +65,9 @@ fn what_leaves_the_head_is_read_from_blocks_even_after_a_restart() {
     let lengths: Vec<i64> =
         db.blocks().iter().map(|b| (b.meta().max_time - b.meta().min_time) / RANGE).collect();
     assert!(lengths.contains(&9), "{lengths:?}");
-    let (min, max) = db.head().time_range().expect("samples");
-    assert!(max - min <= 2 * RANGE, "the head keeps {} s", (max - min) / 1000);
+    let range = db.head().time_range().expect("samples");
+    let length = range.end.millis() - range.start.millis();
+    assert!(length <= 2 * RANGE, "the head keeps {} s", length / 1000);
     // The log and the chunk files shrink too.
     assert!(
         disk.list(&Path::new(DIR).join("wal"))
@@ -279,7 +280,7 @@ fn a_series_with_an_open_appender_stays() {
     let now = ingest(&db, &mut model, 1_000_000, 60);
     maintain(&db, now);
     let mut batch = ferula_storage::SampleBatch::default();
-    batch.push_float(pending, now, 5.0);
+    batch.push_float(pending, Timestamp::from_millis(now), 5.0);
     assert_eq!(appender.append(&mut batch).refused.len(), 0);
     appender.commit(ferula_storage::Durability::Written).expect("written");
     assert_eq!(floats(&db)[&series(88)], BTreeMap::from([(now, 5f64.to_bits())]));
@@ -385,7 +386,7 @@ fn deleted_samples_are_gone_from_head_and_blocks_even_after_a_restart() {
     assert_eq!(floats(&db), model);
     let samples = |db: &Db| db.blocks().iter().map(|b| b.meta().stats.num_samples).sum::<u64>();
     let before = samples(&db);
-    assert!(!db.clean_tombstones(now).expect("cleaned").written.is_empty());
+    assert!(!db.clean_tombstones(Timestamp::from_millis(now)).expect("cleaned").written.is_empty());
     assert!(samples(&db) < before);
     assert_eq!(floats(&db), model);
     // Blocks that are cut now do not contain them either.
@@ -455,7 +456,7 @@ fn durations_are_measured_by_the_callers_stopwatch() {
         db.sync().expect("synced");
     }
     db.delete(TimeRange::ALL, &[vec![Matcher::equal("n", "001")]]).expect("deleted");
-    db.clean_tombstones(now).expect("cleaned");
+    db.clean_tombstones(Timestamp::from_millis(now)).expect("cleaned");
     db.set_retention(Retention { duration_ms: 5_000, bytes_max: 9, percentage: 0.5 });
     let metrics = metrics(&registry);
     let of = |name: &str| metrics[&format!("prometheus_tsdb_{name}")];
@@ -601,7 +602,7 @@ proptest! {
                             (series(usize::from(*n)), at, (at * 3) as f64)
                         })
                         .collect();
-                    let max = db.head().time_range().map_or(i64::MIN, |(_, max)| max);
+                    let max = db.head().time_range().map_or(i64::MIN, |range| range.end.millis());
                     let refused = commit(&db, &samples).expect("written").len();
                     prop_assert!(max == i64::MIN || refused == samples.iter().filter(|s| s.1 < max - 3 * RANGE).count());
                     for (labels, at, value) in samples {

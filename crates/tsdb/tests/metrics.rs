@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use common::{DIR, commit, commit_histogram, series};
 use ferula_model::value::STALE_NAN;
-use ferula_model::{FloatHistogram, Histogram, HistogramValue, MetricValue, Span, TimeRange};
+use ferula_model::{FloatHistogram, Histogram, HistogramValue, MetricValue, Span, TimeRange, Timestamp};
 use ferula_storage::{Appendable, Queryable};
 use ferula_telemetry::Registry;
 use ferula_tsdb::disk::{FaultDisk, Survives};
@@ -83,7 +83,7 @@ fn histogram_series_and_buckets_are_those_of_the_newest_samples() {
     assert_eq!(shown(&registry), (1.0, 0.0), "a marker of a histogram is one, without buckets");
     for at in (0..4 * HOUR).step_by(60_000) {
         commit(&db, &[(series(3), NOW + 4 + at, 1.0)]).expect("written");
-        db.maintain(NOW + at);
+        db.maintain(Timestamp::from_millis(NOW + at));
     }
     assert_eq!(shown(&registry), (0.0, 0.0));
 }

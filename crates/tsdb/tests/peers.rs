@@ -196,7 +196,7 @@ fn six_hours(dir: &Path, options: &Options, late: bool) -> (Db, Dump) {
     let mut written = 0;
     for hour in 0..6 {
         ingest(&db, START + hour * 3_600_000, 238, late);
-        let done = db.maintain(START + hour * 3_600_000);
+        let done = db.maintain(Timestamp::from_millis(START + hour * 3_600_000));
         assert_eq!(done.errors, Vec::<String>::new());
         written += done.written.len();
     }
@@ -258,7 +258,7 @@ fn prometheus_counts_everything_beside_blocks_of_ended_series() {
         commit(&db, &samples).expect("written");
     }
     db.set_stale_series_threshold(0.5);
-    let done = db.maintain(START + 30 * 60_000);
+    let done = db.maintain(Timestamp::from_millis(START + 30 * 60_000));
     assert_eq!((done.removed_series, done.errors), (12, Vec::new()));
     drop(db);
     let Some(running) = prometheus(&dir) else { return };
@@ -349,7 +349,7 @@ fn a_directory_goes_back_and_forth_between_prometheus_and_ferula() {
         let (db, reports) = open(&dir, options);
         eprintln!("round {round}: {} samples, {reports:?}", theirs.len());
         assert_same(&our_dump(&db), &theirs);
-        let (_, newest) = db.head().time_range().expect("samples");
+        let newest = db.head().time_range().expect("samples").end.millis();
         ingest(&db, newest + 1, 20, true);
         // A series of Prometheus continues under its ref in the log.
         let up: Vec<_> = read(&db, &[ferula_model::Matcher::equal("__name__", "up")], TimeRange::ALL);

@@ -207,7 +207,7 @@ impl World {
         let series = appender.resolve(labels).expect("resolved");
         let mut batch = SampleBatch::default();
         let mut float = |value: f64| {
-            batch.push_float(series, at, value);
+            batch.push_float(series, Timestamp::from_millis(at), value);
             batch.start_timestamps = vec![start];
         };
         match value {
@@ -215,8 +215,8 @@ impl World {
             Value::Stale => float(ferula_model::value::STALE_NAN),
             Value::Histogram { count, buckets, float, gauge } => batch.histograms.push(HistogramSample {
                 series,
-                timestamp: at,
-                start_timestamp: start,
+                timestamp: Timestamp::from_millis(at),
+                start_timestamp: Timestamp::from_millis(start),
                 value: histogram(*count, *buckets, *float, *gauge),
             }),
         }
@@ -278,7 +278,7 @@ impl World {
                 self.db().sync().expect("synced");
             }
             Step::Maintain => {
-                assert_eq!(self.db().maintain(self.now).errors, Vec::<String>::new());
+                assert_eq!(self.db().maintain(Timestamp::from_millis(self.now)).errors, Vec::<String>::new());
             }
             Step::Encoding(xor2) => {
                 let encoding = if *xor2 { FloatEncoding::Xor2 } else { FloatEncoding::Xor };

@@ -3,6 +3,7 @@
 mod common;
 
 use common::{Floats, commit, floats, open, series};
+use ferula_model::Timestamp;
 use ferula_model::value::STALE_NAN;
 use ferula_storage::Queryable;
 use ferula_tsdb::disk::{Disk, FaultDisk};
@@ -53,13 +54,13 @@ fn they_leave_at_the_threshold_and_nothing_is_lost() {
     let disk = FaultDisk::default();
     let (db, mut model) = filled(&disk, 60);
     let now = BEGIN + 31 * MINUTE;
-    db.maintain(now);
+    db.maintain(Timestamp::from_millis(now));
     assert_eq!((db.head().series_count(), hinted(&db)), (100, 0), "it is off by default");
     db.set_stale_series_threshold(0.61);
-    db.maintain(now + MINUTE);
+    db.maintain(Timestamp::from_millis(now + MINUTE));
     assert_eq!((db.head().series_count(), hinted(&db)), (100, 0), "too few have ended");
     db.set_stale_series_threshold(0.6);
-    let done = db.maintain(now + 2 * MINUTE);
+    let done = db.maintain(Timestamp::from_millis(now + 2 * MINUTE));
     assert!(done.errors.is_empty(), "{:?}", done.errors);
     assert_eq!((done.removed_series, db.head().series_count(), hinted(&db)), (60, 40, 1));
     assert_eq!(floats(&db), model.0);
@@ -76,7 +77,7 @@ fn they_leave_at_the_threshold_and_nothing_is_lost() {
         for n in 50..100 {
             model.put(&db, n, BEGIN + minute * MINUTE, minute as f64);
         }
-        db.maintain(BEGIN + minute * MINUTE);
+        db.maintain(Timestamp::from_millis(BEGIN + minute * MINUTE));
     }
     assert_eq!(floats(&db), model.0);
     drop(db);
@@ -94,12 +95,12 @@ fn those_that_continue_or_have_out_of_order_samples_stay() {
     db.set_stale_series_threshold(0.5);
     // An earlier reader keeps what it may read.
     let snapshot = db.snapshot(ferula_model::TimeRange::ALL).expect("a snapshot");
-    let done = db.maintain(BEGIN + 32 * MINUTE);
+    let done = db.maintain(Timestamp::from_millis(BEGIN + 32 * MINUTE));
     assert_eq!((done.removed_series, hinted(&db)), (0, 1), "{:?}", done.errors);
     // It continues between the two steps.
     model.put(&db, 2, BEGIN + 33 * MINUTE, 5.0);
     drop(snapshot);
-    let done = db.maintain(BEGIN + 33 * MINUTE);
+    let done = db.maintain(Timestamp::from_millis(BEGIN + 33 * MINUTE));
     assert_eq!(done.removed_series, 57);
     assert_eq!(hinted(&db), 1);
     assert_eq!(floats(&db), model.0);
@@ -115,14 +116,14 @@ fn they_wait_shortly_before_a_block_is_cut_anyway() {
         }
     }
     let now = BEGIN + 200 * MINUTE;
-    assert!(db.maintain(now).truncated_to.is_some(), "a block is cut");
+    assert!(db.maintain(Timestamp::from_millis(now)).truncated_to.is_some(), "a block is cut");
     for n in 60..100 {
         model.put(&db, n, BEGIN + 201 * MINUTE, STALE_NAN);
     }
     db.set_stale_series_threshold(0.5);
-    db.maintain(now + 2 * HOUR - 9 * MINUTE);
+    db.maintain(Timestamp::from_millis(now + 2 * HOUR - 9 * MINUTE));
     assert_eq!(hinted(&db), 0);
-    db.maintain(now + 2 * HOUR - 11 * MINUTE);
+    db.maintain(Timestamp::from_millis(now + 2 * HOUR - 11 * MINUTE));
     assert_eq!(hinted(&db), 1);
     assert_eq!(floats(&db), model.0);
 }
@@ -142,7 +143,7 @@ fn their_samples_stay_deleted() {
     };
     delete(&db, &mut model, 5, (BEGIN, BEGIN + 5 * MINUTE));
     db.set_stale_series_threshold(0.5);
-    db.maintain(BEGIN + 31 * MINUTE);
+    db.maintain(Timestamp::from_millis(BEGIN + 31 * MINUTE));
     assert_eq!(hinted(&db), 1);
     delete(&db, &mut model, 6, (BEGIN + MINUTE, BEGIN + 10 * MINUTE));
     assert_eq!(floats(&db), model.0);
@@ -160,7 +161,7 @@ fn one_that_returns_accepts_no_older_samples_in_order() {
         let mut db = open(&disk, options());
         let mut model = Model(floats(&db));
         db.set_stale_series_threshold(0.5);
-        assert_eq!(db.maintain(BEGIN + 31 * MINUTE).removed_series, 60);
+        assert_eq!(db.maintain(Timestamp::from_millis(BEGIN + 31 * MINUTE)).removed_series, 60);
         for round in 0..2 {
             // The second time after a start with a savepoint that does not contain the series.
             if round == 1 {
@@ -194,7 +195,7 @@ fn one_that_returned_empty_accepts_no_older_samples_after_a_start() {
     drop(filled(&disk, 60));
     let db = open(&disk, options());
     db.set_stale_series_threshold(0.5);
-    assert_eq!(db.maintain(BEGIN + 31 * MINUTE).removed_series, 60);
+    assert_eq!(db.maintain(Timestamp::from_millis(BEGIN + 31 * MINUTE)).removed_series, 60);
     let older = [(series(0), BEGIN + 20 * MINUTE + 7, 5.0)];
     assert_eq!(commit(&db, &older).expect("written"), [ferula_storage::AppendError::OutOfOrder]);
     db.savepoint().expect("written");
@@ -214,13 +215,13 @@ fn their_deletions_do_not_apply_to_others() {
     };
     db.delete(range, &[vec![ferula_model::Matcher::equal("n", "005")]]).expect("deleted");
     db.set_stale_series_threshold(0.5);
-    assert_eq!(db.maintain(BEGIN + 31 * MINUTE).removed_series, 60);
+    assert_eq!(db.maintain(Timestamp::from_millis(BEGIN + 31 * MINUTE)).removed_series, 60);
     let mut model = Model(floats(&db));
     // One of them reuses its slot in the head.
     for n in 200..260 {
         model.put(&db, n, BEGIN + 5 * MINUTE, 1.0);
     }
     assert_eq!(floats(&db), model.0);
-    db.maintain(BEGIN + 32 * MINUTE);
+    db.maintain(Timestamp::from_millis(BEGIN + 32 * MINUTE));
     assert_eq!(floats(&db), model.0);
 }

@@ -191,7 +191,7 @@ fn put(store: &MemStorage, labels: &[(&str, &str)], samples: &[(i64, f64)]) {
     let series = appender.resolve(&LabelSet::from_pairs(labels.iter().copied())).expect("labels are given");
     let mut batch = SampleBatch::default();
     for (timestamp, value) in samples {
-        batch.push_float(series, *timestamp, *value);
+        batch.push_float(series, Timestamp::from_millis(*timestamp), *value);
     }
     assert!(appender.append(&mut batch).refused.is_empty());
     appender.commit(Durability::Written).expect("a store in memory commits");

@@ -49,8 +49,11 @@ impl History {
                 damage.push(what);
             }
         };
-        let now_ms = super::moment::now().0 / 1_000_000;
-        let options = Options { lock_file: false, opened_at_ms: Some(now_ms), ..Options::default() };
+        let options = Options {
+            lock_file: false,
+            opened_at: Some(super::moment::now().timestamp()),
+            ..Options::default()
+        };
         let db = Db::open(dir, options, disk.clone(), &Registry::new(), &mut report)
             .with_context(|| format!("reading {}", dir.display()))?;
         Ok(History { dir: dir.to_path_buf(), disk, db: Arc::new(db), damage })

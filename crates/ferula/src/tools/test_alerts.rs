@@ -17,7 +17,7 @@ use ferula_config::rules::{RuleFileOptions, load_rules};
 use ferula_go::Regexp;
 use ferula_model::alert::parse_rfc3339;
 use ferula_model::duration::parse_millis;
-use ferula_model::{Alert, AlertSink, TimeRange, UnixNanos};
+use ferula_model::{Alert, AlertSink, TimeRange, Timestamp, UnixNanos};
 use ferula_promql::{Engine, EngineOptions};
 use ferula_promql_syntax::ParserOptions;
 use ferula_rules::backtest::{self, Options, Progress, Reading, RecordError, Recorder};
@@ -336,12 +336,14 @@ fn evaluate_recording(
     let options = request.options(&history.db, &runs, &|_| {});
     let places = due.iter().flat_map(|reading| &reading.rules);
     let mut recorders: Vec<Recorder<'_>> = places.map(|place| Recorder::new(groups, *place)).collect();
-    for (start, end) in backfill_windows(from, to, BLOCK_MS) {
-        let range = TimeRange::from_millis(start.max(from), (end - 1).min(to));
+    for span in backfill_windows(TimeRange::from_millis(from, to), BLOCK_MS) {
+        let range = TimeRange::from_millis(span.start().max(from), span.last().min(to));
         let mut block = Backfill::new(BLOCK_MS).beside_head();
         for recorder in &mut recorders {
-            let mut give =
-                |labels: &_, at, value| block.append(labels, at, value).with_context(|| labels.to_string());
+            let mut give = |labels: &_, at, value| {
+                let at = Timestamp::from_millis(at);
+                block.append(labels, at, value).with_context(|| labels.to_string())
+            };
             let failed = recorder.record(range, &options, &mut give).map_err(|error| match error {
                 RecordError::Refused(error) => error,
                 RecordError::Histogram(_) => anyhow!("{error}"),

@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context, Result, bail};
+use ferula_model::TimeRange;
 use ferula_promql_syntax::{parse_metric_selector, parse_metric_selectors};
 use ferula_telemetry::Registry;
 use ferula_tsdb::Access;
@@ -189,17 +190,13 @@ fn run_dump(args: &Args, format: DumpFormat, out: &mut dyn Write) -> Result<()> 
     // A server may be using the directory, so it is neither locked nor changed.
     let db = Db::open(
         dir,
-        Options {
-            lock_file: false,
-            opened_at_ms: Some(super::moment::now().0 / 1_000_000),
-            ..Options::default()
-        },
+        Options { lock_file: false, opened_at: Some(super::moment::now().timestamp()), ..Options::default() },
         Arc::new(OverlayDisk::new(disk())),
         &Registry::new(),
         &mut |_| {},
     )?;
     let options = DumpOptions {
-        range: (args.number(MIN_TIME), args.number(MAX_TIME)),
+        range: TimeRange::from_millis(args.number(MIN_TIME), args.number(MAX_TIME)),
         matcher_sets: parse_metric_selectors(args.all(MATCH))?,
         format,
     };

@@ -6,7 +6,7 @@ use std::process::{Command, Output};
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use ferula_model::LabelSet;
+use ferula_model::{LabelSet, Timestamp};
 use ferula_storage::{Appendable, Durability, SampleBatch};
 use ferula_telemetry::Registry;
 use ferula_tsdb::disk::RealDisk;
@@ -67,7 +67,7 @@ fn history(directory: &Path, rules: &str) {
         let series = appender.resolve(&labels).expect("labels");
         let mut batch = SampleBatch::default();
         let high = (START + 1800..START + 2400).contains(&at);
-        batch.push_float(series, at * 1000, f64::from(u8::from(high)));
+        batch.push_float(series, Timestamp::from_millis(at * 1000), f64::from(u8::from(high)));
         assert!(appender.append(&mut batch).refused.is_empty());
         appender.commit(Durability::Written).expect("committed");
     }

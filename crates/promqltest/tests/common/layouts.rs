@@ -8,7 +8,7 @@ use std::ops::RangeInclusive;
 use std::path::Path;
 use std::sync::Arc;
 
-use ferula_model::{HistogramValue, LabelSet};
+use ferula_model::{HistogramValue, LabelSet, Timestamp};
 use ferula_storage::{Appendable, Durability, HistogramSample, SampleBatch};
 use ferula_telemetry::Registry;
 use ferula_tsdb::Retention;
@@ -125,11 +125,16 @@ fn put<'a>(db: &Db, samples: impl IntoIterator<Item = Point<'a>>) -> Result<(), 
     for (labels, timestamp, sample) in samples {
         let series = appender.resolve(labels).map_err(|error| error.to_string())?;
         match &sample.value {
-            StoredValue::Float(value) => batch.push_float_with_start(series, timestamp, *value, sample.start),
+            StoredValue::Float(value) => batch.push_float_with_start(
+                series,
+                Timestamp::from_millis(timestamp),
+                *value,
+                Timestamp::from_millis(sample.start),
+            ),
             StoredValue::Histogram(value) => batch.histograms.push(HistogramSample {
                 series,
-                timestamp,
-                start_timestamp: sample.start,
+                timestamp: Timestamp::from_millis(timestamp),
+                start_timestamp: Timestamp::from_millis(sample.start),
                 value: value.clone(),
             }),
         }
@@ -154,7 +159,7 @@ fn points(data: &Data) -> impl Iterator<Item = Point<'_>> {
 fn maintain(db: &Db) -> Result<(), String> {
     // Far enough from the last time for every look at the blocks to be due.
     let newest = db.blocks().iter().map(|block| block.meta().max_time).max().unwrap_or(0);
-    let done = db.maintain(newest.saturating_add(1000 * DAY_MS));
+    let done = db.maintain(Timestamp::from_millis(newest.saturating_add(1000 * DAY_MS)));
     if done.errors.is_empty() { Ok(()) } else { Err(done.errors.join("; ")) }
 }
 
@@ -171,7 +176,11 @@ fn grown(disk: &FaultDisk, data: &Data, ranges: i64) -> Result<Db, String> {
     let db = open(disk, "/grown", options(range_ms))?;
     for samples in by_time(points(data)).into_values() {
         put(&db, samples)?;
-        if db.head().time_range().is_some_and(|(min, max)| max - min > range_ms / 2 * 3) {
+        if db
+            .head()
+            .time_range()
+            .is_some_and(|range| range.end.millis() - range.start.millis() > range_ms / 2 * 3)
+        {
             maintain(&db)?;
         }
     }

@@ -83,8 +83,8 @@ impl Appender for Noting<'_> {
         }
         for sample in &batch.histograms {
             let value = StoredValue::Histogram(sample.value.clone());
-            let stored = Stored { start: sample.start_timestamp, value };
-            self.noted.push((self.refs[&sample.series].clone(), sample.timestamp, stored));
+            let stored = Stored { start: sample.start_timestamp.millis(), value };
+            self.noted.push((self.refs[&sample.series].clone(), sample.timestamp.millis(), stored));
         }
         batch.clear();
         AppendOutcome::default()

@@ -385,9 +385,9 @@ impl Run {
     /// How many lanes there should be now.
     fn desired_lanes(&self, reader: &Reader) -> usize {
         let metrics = &self.setup.metrics;
-        let newest = self.setup.feed.newest_ms();
+        let newest = self.setup.feed.newest();
         let behind = match (newest, metrics.newest_sent_ms()) {
-            (Some(newest), Some(sent)) => newest.saturating_sub(sent).max(0) as f64 / 1000.0,
+            (Some(newest), Some(sent)) => newest.millis().saturating_sub(sent).max(0) as f64 / 1000.0,
             _ => 0.0,
         };
         let Some((shown, count)) = self.context.rates.desired(self.lanes, behind) else {

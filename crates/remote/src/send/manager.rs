@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use ferula_config::Config;
 use ferula_config::remote::RemoteWriteConfig;
+use ferula_model::Timestamp;
 use ferula_runtime::{SharedClock, Shutdown};
 use ferula_storage::{Hold, LogFeed, LogPosition};
 use ferula_telemetry::{Registry, error, warn};
@@ -88,7 +89,7 @@ impl WriteManager {
         registry.gauge_func(
             "prometheus_remote_storage_highest_timestamp_in_seconds",
             "Timestamp of the newest stored sample, which is to be sent, in seconds since 1970.",
-            move || feed.newest_ms().map_or(0.0, |newest| (newest / 1000) as f64),
+            move || feed.newest().map_or(0.0, |newest| (newest.millis() / 1000) as f64),
         );
         let manager = WriteManager(Arc::new(Inner {
             metrics: Metrics::new(registry),
@@ -213,11 +214,11 @@ impl WriteManager {
         }
     }
 
-    /// Time of the newest sample that every destination has, in milliseconds: 0 while one has none, `None` without
-    /// destinations.
-    pub fn lowest_sent_ms(&self) -> Option<i64> {
+    /// Time of the newest sample that every destination has: the epoch while one has none, `None` without destinations.
+    pub fn lowest_sent(&self) -> Option<Timestamp> {
         let destinations = self.0.destinations.lock().unwrap_or_else(PoisonError::into_inner);
-        destinations.iter().flatten().map(|running| running.destination.newest_sent_ms().unwrap_or(0)).min()
+        let sent = destinations.iter().flatten().map(|running| running.destination.newest_sent_ms());
+        sent.map(|at| Timestamp::from_millis(at.unwrap_or(0))).min()
     }
 
     /// Sends the rest of the log and stops, at the latest after the flush deadline. Nothing may be stored any
@@ -314,7 +315,7 @@ mod tests {
 
     use ferula_model::MetricMetadata;
     use ferula_runtime::RealClock;
-    use ferula_storage::{DiskError, LogCursor};
+    use ferula_storage::{DiskError, LogCursor, LogRef};
 
     use super::*;
 
@@ -329,7 +330,7 @@ mod tests {
             LogPosition { segment: 7, offset: 0 }
         }
 
-        fn newest_ms(&self) -> Option<i64> {
+        fn newest(&self) -> Option<Timestamp> {
             None
         }
 
@@ -342,7 +343,7 @@ mod tests {
             *self.held.lock().expect("not poisoned") = held;
         }
 
-        fn living_series(&self) -> Box<dyn Fn(u64) -> bool + Send> {
+        fn living_series(&self) -> Box<dyn Fn(LogRef) -> bool + Send> {
             Box::new(|_| true)
         }
     }

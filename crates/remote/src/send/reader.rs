@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ferula_model::HistogramValue;
-use ferula_storage::{DiskError, LogCursor, LogFeed, LogPosition, LogRecords};
+use ferula_storage::{DiskError, LogCursor, LogFeed, LogPosition, LogRecords, LogRef};
 
 use super::batch::{Batch, OpenBatch};
 use super::encode::Item;
@@ -74,13 +74,14 @@ fn item_count(records: &LogRecords) -> usize {
 }
 
 /// An item by its index in the record, with the ref of its series.
-fn item_at(records: &LogRecords, index: usize) -> (u64, Item<'_>) {
+fn item_at(records: &LogRecords, index: usize) -> (LogRef, Item<'_>) {
     if let Some(sample) = records.samples.get(index) {
-        return (sample.series, Item::Float(sample.at, sample.start, sample.value));
+        return (sample.series, Item::Float(sample.at.millis(), sample.start.millis(), sample.value));
     }
     let index = index - records.samples.len();
     if let Some(histogram) = records.histograms.get(index) {
-        return (histogram.series, Item::Histogram(histogram.at, histogram.start, &histogram.value));
+        let times = (histogram.at.millis(), histogram.start.millis());
+        return (histogram.series, Item::Histogram(times.0, times.1, &histogram.value));
     }
     let (series, exemplar) = &records.exemplars[index - records.histograms.len()];
     (*series, Item::Exemplar(exemplar))
@@ -218,12 +219,12 @@ impl Reader {
         &mut self,
         step: &mut Step,
         place: Place,
-        number: u64,
+        number: LogRef,
         item: Item<'_>,
         (now, now_ms): (Duration, i64),
     ) -> bool {
         let count = self.lanes.len() as u64;
-        let lane = (number % count) as usize;
+        let lane = (number.get() % count) as usize;
         if let Some(before) = self.resume.get(lane) {
             if place < before.acknowledged {
                 return true;

@@ -6,6 +6,7 @@ use std::hash::{BuildHasherDefault, Hasher};
 
 use ferula_model::relabel::{Rule, process};
 use ferula_model::{LabelSet, LabelSetBuilder, MetricMetadata, MetricType};
+use ferula_storage::LogRef;
 
 use super::symbols::Symbols;
 
@@ -39,7 +40,7 @@ impl LabelRules {
 #[derive(Debug, Default)]
 pub struct SentSeries {
     /// Its ref in the log.
-    pub number: u64,
+    pub number: LogRef,
     /// Symbols of name, value, name, value …, sorted by name.
     pub labels: Box<[u32]>,
     /// Its type and the symbols of help and unit, if the log has them.
@@ -97,7 +98,7 @@ pub type NumberMap<K, V> = HashMap<K, V, BuildHasherDefault<NumberHasher>>;
 pub struct SeriesTable {
     rules: LabelRules,
     symbols: Symbols,
-    entries: NumberMap<u64, Entry>,
+    entries: NumberMap<LogRef, Entry>,
 }
 
 impl SeriesTable {
@@ -118,7 +119,7 @@ impl SeriesTable {
     }
 
     /// Adds a series of the log, named in `segment`.
-    pub fn insert(&mut self, number: u64, labels: &LabelSet, segment: u32) {
+    pub fn insert(&mut self, number: LogRef, labels: &LabelSet, segment: u32) {
         let sent = self.rules.apply(labels).map(|labels| {
             let pairs = labels.iter().flat_map(|(name, value)| [name, value]);
             let labels = pairs.map(|text| self.symbols.take(text)).collect();
@@ -130,7 +131,7 @@ impl SeriesTable {
     }
 
     /// Sets the metadata of a series.
-    pub fn set_metadata(&mut self, number: u64, metadata: &MetricMetadata) {
+    pub fn set_metadata(&mut self, number: LogRef, metadata: &MetricMetadata) {
         let Some(sent) = self.entries.get_mut(&number).and_then(|entry| entry.sent.as_mut()) else { return };
         let before = sent.metadata;
         let (help, unit) = (self.symbols.take(&metadata.help), self.symbols.take(&metadata.unit));
@@ -142,7 +143,7 @@ impl SeriesTable {
     }
 
     /// The series with this ref, which `segment` names.
-    pub fn get(&mut self, number: u64, segment: u32) -> (Known<'_>, &Symbols) {
+    pub fn get(&mut self, number: LogRef, segment: u32) -> (Known<'_>, &Symbols) {
         let known = match self.entries.get_mut(&number) {
             None => Known::Unknown,
             Some(entry) => {
@@ -154,8 +155,8 @@ impl SeriesTable {
     }
 
     /// Drops series that no segment from `first` on has named so far, unless they are `living`.
-    pub fn forget(&mut self, first: u32, living: &dyn Fn(u64) -> bool) {
-        let ended: Vec<u64> = self
+    pub fn forget(&mut self, first: u32, living: &dyn Fn(LogRef) -> bool) {
+        let ended: Vec<LogRef> = self
             .entries
             .iter()
             .filter(|(number, entry)| entry.segment < first && !living(**number))
@@ -190,7 +191,7 @@ mod tests {
     use super::*;
 
     fn shown(table: &mut SeriesTable, number: u64) -> Option<String> {
-        let (known, symbols) = table.get(number, 7);
+        let (known, symbols) = table.get(LogRef::new(number), 7);
         match known {
             Known::Sent(series) => {
                 let texts: Vec<&str> = series.labels.iter().map(|symbol| symbols.text(*symbol)).collect();
@@ -214,15 +215,18 @@ mod tests {
         let external = vec![("dc".to_owned(), "b".to_owned()), ("job".to_owned(), "external".to_owned())];
         let drop = rule("{source_labels: [dc, __name__], regex: 'b;go_.*', action: drop}");
         let mut table = SeriesTable::new(LabelRules { external, relabel: drop });
-        table.insert(1, &LabelSet::from_pairs([("__name__", "up"), ("job", "a")]), 3);
-        table.insert(2, &LabelSet::from_pairs([("__name__", "go_gc")]), 3);
+        table.insert(LogRef::new(1), &LabelSet::from_pairs([("__name__", "up"), ("job", "a")]), 3);
+        table.insert(LogRef::new(2), &LabelSet::from_pairs([("__name__", "go_gc")]), 3);
         assert_eq!(shown(&mut table, 1).as_deref(), Some("__name__ up dc b job a"));
         assert_eq!(shown(&mut table, 2).as_deref(), Some("dropped"));
         assert_eq!(shown(&mut table, 3), None);
-        table.set_metadata(1, &MetricMetadata { help: "Up.".into(), ..MetricMetadata::default() });
+        table.set_metadata(
+            LogRef::new(1),
+            &MetricMetadata { help: "Up.".into(), ..MetricMetadata::default() },
+        );
         table.forget(7, &|_| false);
         assert_eq!(table.len(), 2, "segment 7 names them");
-        table.forget(8, &|number| number == 2);
+        table.forget(8, &|series| series == LogRef::new(2));
         assert_eq!((table.len(), table.symbols().len()), (1, 0));
     }
 }

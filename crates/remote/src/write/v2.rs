@@ -4,7 +4,7 @@
 //! refuses are reported to the sender, and the others are kept; only a failure of the server rolls the
 //! request back.
 
-use ferula_go::quote::go_quote;
+use ferula_go::quote::go_quote_bytes;
 use ferula_model::labels::{TYPE_LABEL, UNIT_LABEL, is_legacy_label_name};
 use ferula_model::{Exemplar, LabelSet, MetricMetadata, MetricType, SeriesRef, Timestamp};
 use ferula_storage::{
@@ -106,19 +106,10 @@ impl<'a> Stated<'a> {
 
 /// Labels as Prometheus shows them in an error, with invalid UTF-8 as `\\xff`.
 fn show(labels: &[RawLabel<'_>]) -> String {
-    let quoted = |bytes: &[u8]| {
-        let mut text = String::from("\"");
-        for chunk in bytes.utf8_chunks() {
-            let part = go_quote(chunk.valid());
-            text.push_str(&part[1..part.len() - 1]);
-            chunk.invalid().iter().for_each(|byte| text.push_str(&format!("\\x{byte:02x}")));
-        }
-        text + "\""
-    };
     let plain = |name: &[u8]| std::str::from_utf8(name).is_ok_and(is_legacy_label_name);
-    let name = |name: &[u8]| if plain(name) { lossy(name) } else { quoted(name) };
+    let name = |name: &[u8]| if plain(name) { lossy(name) } else { go_quote_bytes(name) };
     let pairs: Vec<String> =
-        labels.iter().map(|(label, value)| format!("{}={}", name(label), quoted(value))).collect();
+        labels.iter().map(|(label, value)| format!("{}={}", name(label), go_quote_bytes(value))).collect();
     format!("{{{}}}", pairs.join(", "))
 }
 
@@ -379,7 +370,12 @@ impl<'m> Commit<'m, '_> {
                 Item::Sample(times, value) => {
                     if self.in_time(times, message) {
                         let start = self.start(times);
-                        self.batch.push_float_with_start(series, times.at, value, start);
+                        self.batch.push_float_with_start(
+                            series,
+                            Timestamp::from_millis(times.at),
+                            value,
+                            Timestamp::from_millis(start),
+                        );
                         self.float_series.push(message);
                     }
                 }
@@ -387,8 +383,8 @@ impl<'m> Commit<'m, '_> {
                     if self.in_time(times, message) {
                         self.batch.histograms.push(HistogramSample {
                             series,
-                            timestamp: times.at,
-                            start_timestamp: self.start(times),
+                            timestamp: Timestamp::from_millis(times.at),
+                            start_timestamp: Timestamp::from_millis(self.start(times)),
                             value,
                         });
                         self.histogram_series.push(message);

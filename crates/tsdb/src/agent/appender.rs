@@ -96,7 +96,8 @@ impl<'a> AgentAppender<'a> {
     }
 
     fn append_histogram(&mut self, all: &AllSeries, sample: HistogramSample) -> Result<(), AppendError> {
-        let HistogramSample { series, timestamp: at, start_timestamp: start, value } = sample;
+        let HistogramSample { series, timestamp, start_timestamp, value } = sample;
+        let (at, start) = (timestamp.millis(), start_timestamp.millis());
         value.validate().map_err(|error| AppendError::InvalidHistogram(error.to_string()))?;
         let (slot, series) = all.resolve(series).ok_or(AppendError::UnknownSeries)?;
         if self.takes_zero(series, at, start) {

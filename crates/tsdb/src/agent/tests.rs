@@ -37,7 +37,7 @@ fn append(db: &AgentDb, names: &[&str], at: i64) -> Vec<AppendError> {
     let mut appender = db.appender();
     let mut batch = SampleBatch::default();
     for name in names {
-        batch.push_float(appender.resolve(&labels(name)).expect("a series"), at, at as f64);
+        batch.push_float(appender.resolve(&labels(name)).expect("a series"), Timestamp::from_millis(at), at as f64);
     }
     let refused = appender.append(&mut batch).refused;
     appender.commit(Durability::Written).expect("committed");
@@ -53,7 +53,7 @@ fn segments(disk: &FaultDisk) -> Vec<u32> {
 struct Follower {
     cursor: Box<dyn LogCursor>,
     at: LogPosition,
-    names: BTreeMap<u64, String>,
+    names: BTreeMap<LogRef, String>,
     read: Vec<(String, i64)>,
 }
 
@@ -72,7 +72,7 @@ impl Follower {
             }
             for sample in &records.samples {
                 let name = self.names.get(&sample.series).expect("its series was logged before");
-                self.read.push((name.clone(), sample.at));
+                self.read.push((name.clone(), sample.at.millis()));
             }
             self.at = records.end;
         }
@@ -114,7 +114,7 @@ fn samples_of_one_commit_are_not_checked_against_each_other() {
     let mut appender = db.appender();
     let series = appender.resolve(&labels("a")).expect("a series");
     let mut batch = SampleBatch::default();
-    [10, 10, 9].iter().for_each(|at| batch.push_float(series, *at, 1.0));
+    [10, 10, 9].iter().for_each(|at| batch.push_float(series, Timestamp::from_millis(*at), 1.0));
     assert_eq!(appender.append(&mut batch).accepted, 3);
     appender.commit(Durability::Synced).expect("committed");
     assert_eq!(db.metrics.out_of_order.get(), 1.0, "counted when it is committed");
@@ -137,8 +137,8 @@ fn histograms_exemplars_and_starts_are_logged_and_metadata_is_not() {
         let mut batch = SampleBatch::default();
         batch.histograms.push(HistogramSample {
             series,
-            timestamp: at,
-            start_timestamp: 5,
+            timestamp: Timestamp::from_millis(at),
+            start_timestamp: Timestamp::from_millis(5),
             value: HistogramValue::Float(Arc::new(FloatHistogram::default())),
         });
         batch.exemplars.push((series, exemplar(value, at)));
@@ -152,7 +152,7 @@ fn histograms_exemplars_and_starts_are_logged_and_metadata_is_not() {
     let mut cursor = LogFeed::open(&db, LogPosition::default()).expect("opened");
     let (mut records, mut times, mut exemplars) = (LogRecords::default(), Vec::new(), Vec::new());
     while cursor.next(&mut records).expect("readable") {
-        times.extend(records.histograms.iter().map(|histogram| histogram.at));
+        times.extend(records.histograms.iter().map(|histogram| histogram.at.millis()));
         exemplars.extend(records.exemplars.iter().map(|(_, exemplar)| exemplar.value));
         assert!(records.metadata.is_empty(), "Prometheus' agent takes it for corruption");
     }
@@ -166,7 +166,7 @@ fn wrong_refs_labels_and_times_are_refused_each_in_its_words() {
     let mut appender = db.appender();
     assert_eq!(appender.resolve(&LabelSet::empty()), Err(AppendError::EmptyLabelSet));
     let mut batch = SampleBatch::default();
-    batch.push_float(SeriesRef::new(77).expect("not 0"), 1, 1.0);
+    batch.push_float(SeriesRef::new(77).expect("not 0"), Timestamp::from_millis(1), 1.0);
     assert_eq!(appender.append(&mut batch).refused[0].error, AppendError::UnknownSeries);
     drop(appender);
     assert_eq!(db.snapshot(TimeRange::from_millis(0, 1)).err(), Some(StorageError::LogOnly));
@@ -174,7 +174,7 @@ fn wrong_refs_labels_and_times_are_refused_each_in_its_words() {
     db.close().expect("closed");
     let mut appender = db.appender();
     let mut batch = SampleBatch::default();
-    batch.push_float(appender.resolve(&labels("a")).expect("a series"), 1, 1.0);
+    batch.push_float(appender.resolve(&labels("a")).expect("a series"), Timestamp::from_millis(1), 1.0);
     appender.append(&mut batch);
     assert_eq!(appender.commit(Durability::Written), Err(CommitError::Closed));
 }
@@ -197,7 +197,7 @@ fn truncated_rounds(disk: &FaultDisk, options: AgentOptions) -> (AgentDb, Vec<Tr
     for round in 0..6 {
         let at = HOUR + round * 2 * MINUTE;
         append(&db, if round == 0 { &["old", "young"] } else { &["young"] }, at);
-        done.push(db.truncate(at, Some(at)).expect("truncated"));
+        done.push(db.truncate(Timestamp::from_millis(at), Some(Timestamp::from_millis(at))).expect("truncated"));
     }
     (db, done)
 }
@@ -234,10 +234,10 @@ fn a_series_in_use_and_one_that_returns_keep_their_samples() {
     let used = appender.resolve(&labels("used")).expect("a series");
     append(&db, &["gone"], HOUR);
     let gone = { db.appender().resolve(&labels("gone")).expect("a series") };
-    assert_eq!(db.truncate(3 * HOUR, Some(3 * HOUR)).expect("truncated").removed_series, 1);
+    assert_eq!(db.truncate(Timestamp::from_millis(3 * HOUR), Some(Timestamp::from_millis(3 * HOUR))).expect("truncated").removed_series, 1);
     let mut batch = SampleBatch::default();
-    batch.push_float(used, HOUR, 1.0);
-    batch.push_float(gone, HOUR, 1.0);
+    batch.push_float(used, Timestamp::from_millis(HOUR), 1.0);
+    batch.push_float(gone, Timestamp::from_millis(HOUR), 1.0);
     let outcome = appender.append(&mut batch);
     assert_eq!((outcome.accepted, outcome.refused.len()), (1, 1));
     assert_eq!(outcome.refused[0].error, AppendError::UnknownSeries, "the scraper resolves it again");
@@ -257,7 +257,7 @@ fn what_a_reader_has_not_read_stays_until_it_is_too_old() {
     for round in 0..20 {
         append(&db, &["a"], HOUR + round * 10 * MINUTE);
         // Nothing was sent so far.
-        let done = db.truncate(HOUR + round * 10 * MINUTE, Some(0)).expect("truncated");
+        let done = db.truncate(Timestamp::from_millis(HOUR + round * 10 * MINUTE), Some(Timestamp::EPOCH)).expect("truncated");
         let (first, now) = (segments(&disk)[0], round as u32);
         // Segment n ended after the sample of ten minutes times n.
         assert!(first <= now.saturating_sub(6), "an hour is kept: {first} in round {now}, {done:?}");
@@ -317,7 +317,7 @@ proptest! {
                 }
                 Step::Truncate(minutes) => {
                     now += minutes * MINUTE;
-                    db.truncate(now, Some(now)).expect("truncated");
+                    db.truncate(Timestamp::from_millis(now), Some(Timestamp::from_millis(now))).expect("truncated");
                 }
                 Step::Read => follower.follow(&db),
                 Step::Kill => {
@@ -346,18 +346,18 @@ fn a_stop_at_any_write_loses_nothing_that_was_committed() {
                 let at = HOUR + round * 2 * MINUTE;
                 let mut appender = db.appender();
                 let mut batch = SampleBatch::default();
-                batch.push_float(appender.resolve(&labels("a")).expect("a series"), at, 1.0);
+                batch.push_float(appender.resolve(&labels("a")).expect("a series"), Timestamp::from_millis(at), 1.0);
                 appender.append(&mut batch);
                 if appender.commit(Durability::Written).is_ok() {
                     committed = at;
                 }
                 // It may stop in here, too.
-                let _ = db.truncate(at, Some(at));
+                let _ = db.truncate(Timestamp::from_millis(at), Some(Timestamp::from_millis(at)));
             }
         }
         let crashed = disk.crashed();
         let db = open(&disk.restart(Survives::Written), options.clone());
-        assert_eq!(db.newest_ms().unwrap_or(0), committed, "stopped at write {crash_at}");
+        assert_eq!(db.newest().map_or(0, Timestamp::millis), committed, "stopped at write {crash_at}");
         if committed > 0 {
             assert_eq!(append(&db, &["a"], committed), [AppendError::OutOfOrder], "write {crash_at}");
         }

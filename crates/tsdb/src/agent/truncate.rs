@@ -7,6 +7,8 @@
 use std::io;
 use std::sync::atomic::Ordering;
 
+use ferula_model::Timestamp;
+
 use super::{AgentDb, Retired, SegmentMark};
 use crate::options::WAL_DIR;
 use crate::wal::checkpoint::{Keep, checkpoint, remove_checkpoints, remove_segments, write_checkpoint};
@@ -16,8 +18,8 @@ use crate::wal::record::{LoggedSample, begin_series, put_samples, put_series};
 /// What a truncation did.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Truncated {
-    /// Series without a sample since this time are let go, in milliseconds.
-    pub min_time_ms: i64,
+    /// Series without a sample since this time are let go.
+    pub min_time: Timestamp,
     /// How many were.
     pub removed_series: usize,
     /// The last segment that the checkpoint replaces, if one was written.
@@ -25,18 +27,21 @@ pub struct Truncated {
 }
 
 impl AgentDb {
-    /// Truncates the log. `sent_ms` is the time of the newest sample that all destinations have.
+    /// Truncates the log. `sent` is the time of the newest sample that all destinations have.
     ///
     /// # Errors
     /// When the disk refuses. The next truncation tries again.
-    pub fn truncate(&self, now_ms: i64, sent_ms: Option<i64>) -> io::Result<Truncated> {
+    pub fn truncate(&self, now: Timestamp, sent: Option<Timestamp>) -> io::Result<Truncated> {
         let mut marks = self.marks.lock();
         let start = self.options.stopwatch.elapsed();
-        let too_old = now_ms.saturating_sub(self.options.wal_time_max_ms);
-        let sent = sent_ms.unwrap_or(0).saturating_sub(self.options.wal_time_min_ms).max(0);
+        let too_old = now.millis().saturating_sub(self.options.wal_time_max_ms);
+        let sent = sent.map_or(0, Timestamp::millis).saturating_sub(self.options.wal_time_min_ms).max(0);
         let min = sent.max(too_old);
-        let mut done =
-            Truncated { min_time_ms: min, removed_series: self.remove_series(min), checkpoint: None };
+        let mut done = Truncated {
+            min_time: Timestamp::from_millis(min),
+            removed_series: self.remove_series(min),
+            checkpoint: None,
+        };
         let wal = self.dir.join(WAL_DIR);
         let segments = list_segments(&*self.disk, &wal)?;
         let next = self.log.next_segment()?;

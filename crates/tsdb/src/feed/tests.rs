@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use ferula_model::LabelSet;
+use ferula_model::{LabelSet, Timestamp};
 use ferula_storage::{Appendable, Durability, SampleBatch};
 use ferula_telemetry::Registry;
 
@@ -25,7 +25,8 @@ fn commit(db: &Db, name: &str, at: i64, samples: i64) {
     let mut appender = db.appender();
     let series = appender.resolve(&LabelSet::from_pairs([("__name__", name)])).expect("a series");
     let mut batch = SampleBatch::default();
-    (0..samples).for_each(|more| batch.push_float(series, at + more, (at + more) as f64));
+    (0..samples)
+        .for_each(|more| batch.push_float(series, Timestamp::from_millis(at + more), (at + more) as f64));
     appender.append(&mut batch);
     appender.commit(Durability::Written).expect("committed");
 }
@@ -33,7 +34,7 @@ fn commit(db: &Db, name: &str, at: i64, samples: i64) {
 /// Names and timestamps of the samples that the cursor returns up to the end, and its position.
 fn drain(
     cursor: &mut dyn LogCursor,
-    names: &mut std::collections::HashMap<u64, String>,
+    names: &mut std::collections::HashMap<LogRef, String>,
 ) -> Vec<(String, i64)> {
     let (mut records, mut read) = (LogRecords::default(), Vec::new());
     while cursor.next(&mut records).expect("readable") {
@@ -41,7 +42,7 @@ fn drain(
         for (series, labels) in &records.series {
             names.insert(*series, labels.value("__name__").to_owned());
         }
-        read.extend(records.samples.iter().map(|sample| (names[&sample.series].clone(), sample.at)));
+        read.extend(records.samples.iter().map(|sample| (names[&sample.series].clone(), sample.at.millis())));
     }
     read
 }
@@ -89,7 +90,7 @@ fn outgrow(db: &Db, hours: std::ops::Range<i64>) {
         for minute in 0..60 {
             commit(db, &format!("m{}", minute % 5), hour * HOUR + minute * 60_000, 300);
         }
-        db.maintain(hour * HOUR);
+        db.maintain(Timestamp::from_millis(hour * HOUR));
     }
 }
 
@@ -151,7 +152,7 @@ fn earlier_series_are_returned_in_portions() {
         let mut batch = SampleBatch::default();
         for number in 0..NEW_SERIES {
             let labels = LabelSet::from_pairs([("__name__", format!("m{round}_{number}"))]);
-            batch.push_float(appender.resolve(&labels).expect("a series"), 1, 1.0);
+            batch.push_float(appender.resolve(&labels).expect("a series"), Timestamp::from_millis(1), 1.0);
         }
         appender.append(&mut batch);
         appender.commit(Durability::Written).expect("committed");

@@ -15,7 +15,7 @@ use std::sync::atomic::Ordering;
 use ferula_model::value::is_stale;
 use ferula_model::{
     CounterResetHint, Exemplar, FloatHistogram, Histogram, HistogramValue, LabelSet, MetricMetadata,
-    SeriesRef,
+    SeriesRef, Timestamp,
 };
 use ferula_storage::{
     AppendError, AppendOutcome, Appender, CommitError, DiskError, Durability, HistogramSample, Refusal,
@@ -91,7 +91,7 @@ impl<'a> HeadAppender<'a> {
                 times.cover_in_order(TimeSpan::closed(first_at, first_at));
             }
             Bounds {
-                min_valid: self.head.min_valid_time().unwrap_or(i64::MIN),
+                min_valid: self.head.min_valid_time().map_or(i64::MIN, Timestamp::millis),
                 head_max: times.in_order().last(),
                 out_of_order_window: self.head.out_of_order_window.load(Ordering::SeqCst),
                 in_order_only: false,
@@ -196,9 +196,10 @@ impl<'a> HeadAppender<'a> {
 
     fn append_histograms(&mut self, samples: &mut Vec<HistogramSample>, outcome: &mut AppendOutcome) {
         let Some(first) = samples.first() else { return };
-        let bounds = self.bounds(first.timestamp);
+        let bounds = self.bounds(first.timestamp.millis());
         for (index, sample) in samples.drain(..).enumerate() {
             let HistogramSample { series, timestamp, start_timestamp, value } = sample;
+            let (timestamp, start_timestamp) = (timestamp.millis(), start_timestamp.millis());
             let checked = value.validate().map_err(|error| AppendError::InvalidHistogram(error.to_string()));
             let appended = checked
                 .and_then(|()| self.append_histogram(series, timestamp, start_timestamp, value, &bounds));

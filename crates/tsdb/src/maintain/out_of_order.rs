@@ -65,7 +65,7 @@ mod tests {
     use std::path::Path;
     use std::sync::Arc;
 
-    use ferula_model::{LabelSet, TimeRange};
+    use ferula_model::{LabelSet, TimeRange, Timestamp};
     use ferula_storage::{Appendable, Durability, Hints, Queryable, SampleBatch, SeriesSamples};
     use ferula_telemetry::Registry;
 
@@ -86,7 +86,11 @@ mod tests {
     fn commit(db: &Db, at: i64) {
         let mut appender = db.appender();
         let mut batch = SampleBatch::default();
-        batch.push_float(appender.resolve(&LabelSet::from_pairs([("n", "1")])).expect("resolved"), at, 1.0);
+        batch.push_float(
+            appender.resolve(&LabelSet::from_pairs([("n", "1")])).expect("resolved"),
+            Timestamp::from_millis(at),
+            1.0,
+        );
         appender.append(&mut batch);
         appender.commit(Durability::Written).expect("written");
     }

@@ -203,7 +203,7 @@ impl FrameWriter {
 mod tests {
     use std::sync::Arc;
 
-    use ferula_model::LabelSet;
+    use ferula_model::{LabelSet, Timestamp};
     use ferula_storage::{Appendable, Durability, SampleBatch};
 
     use super::*;
@@ -229,7 +229,11 @@ mod tests {
         let commit = |db: &Db, n: usize, at: i64| {
             let mut appender = db.appender();
             let mut batch = SampleBatch::default();
-            batch.push_float(appender.resolve(&labels(n)).expect("resolved"), at, 1.0);
+            batch.push_float(
+                appender.resolve(&labels(n)).expect("resolved"),
+                Timestamp::from_millis(at),
+                1.0,
+            );
             appender.append(&mut batch);
             appender.commit(Durability::Written).expect("written");
         };
@@ -274,6 +278,6 @@ mod tests {
         replay.finish().expect("finished");
         // The copy has series 200 to 0 with their samples; 201 got a slot that had already been copied.
         assert_eq!(again.head.series_count(), 201);
-        assert_eq!(again.head.chunks_of(&labels(200)), [(now, 1)]);
+        assert_eq!(again.head.chunks_of(&labels(200)), [(Timestamp::from_millis(now), 1)]);
     }
 }

@@ -3,6 +3,8 @@
 
 use std::io;
 
+use ferula_model::Timestamp;
+
 use super::Maintained;
 use super::pending::{Pending, Truncation};
 use crate::db::Db;
@@ -24,7 +26,7 @@ impl Db {
         self.maintenance.head_gc_duration.observe_duration(took);
         self.maintenance.head_truncations.inc();
         done.removed_series += truncated.series;
-        done.truncated_to = Some(to);
+        done.truncated_to = Some(Timestamp::from_millis(to));
         pending.chunk_files_read.take_if(|moment| self.head.is_past(*moment));
         let chunk_files = match pending.chunk_files_read {
             None => self.head.remove_unused_chunk_files(),

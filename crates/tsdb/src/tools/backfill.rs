@@ -9,12 +9,13 @@ use std::path::Path;
 use std::sync::Arc;
 
 use ferula_chunk::{XorChunk, XorWriter};
-use ferula_model::LabelSet;
+use ferula_model::{LabelSet, TimeRange, Timestamp};
 use ferula_storage::AppendError;
 
 use crate::block::{BlockChunk, BlockError, BlockMeta, BlockOptions, HINT_OUT_OF_ORDER, Ulid};
 use crate::compact::{SeriesSource, SourceSeries, block_ranges, write_block};
 use crate::disk::Disk;
+use crate::ids::TimeSpan;
 
 const SAMPLES_PER_COMMIT: u32 = 5000;
 const SAMPLES_PER_CHUNK: u16 = 120;
@@ -27,12 +28,13 @@ pub fn backfill_block_duration(max_ms: i64) -> i64 {
     block_ranges(HOURS_2_MS, max_ms).last().copied().unwrap_or(HOURS_2_MS)
 }
 
-/// Start and end (exclusive) of the blocks for samples from `min` to `max`.
-pub fn backfill_windows(min: i64, max: i64, block_duration_ms: i64) -> impl Iterator<Item = (i64, i64)> {
-    let first = min / block_duration_ms * block_duration_ms;
+/// The spans of the blocks for samples in `range`.
+pub fn backfill_windows(range: TimeRange, block_duration_ms: i64) -> impl Iterator<Item = TimeSpan> {
+    let (first, last) = (range.start.millis(), range.end.millis());
+    let first = first / block_duration_ms * block_duration_ms;
     std::iter::successors(Some(first), move |start| start.checked_add(block_duration_ms))
-        .take_while(move |start| *start <= max)
-        .map(move |start| (start, start.saturating_add(block_duration_ms)))
+        .take_while(move |start| *start <= last)
+        .map(move |start| TimeSpan::new(start, start.saturating_add(block_duration_ms)))
 }
 
 /// The samples of a future block.
@@ -41,7 +43,7 @@ pub struct Backfill {
     series: BTreeMap<LabelSet, Series>,
     /// Chunks end at multiples of this range, as in a head.
     chunk_range_ms: i64,
-    range: Option<(i64, i64)>,
+    span: TimeSpan,
     commit: u32,
     uncommitted: u32,
     beside_head: bool,
@@ -65,7 +67,7 @@ impl Backfill {
         Backfill {
             series: BTreeMap::new(),
             chunk_range_ms: block_duration_ms.saturating_mul(2).max(1),
-            range: None,
+            span: TimeSpan::EMPTY,
             commit: 0,
             uncommitted: 0,
             beside_head: false,
@@ -83,7 +85,8 @@ impl Backfill {
     ///
     /// # Errors
     /// Its series has a newer sample, or another value at this time.
-    pub fn append(&mut self, labels: &LabelSet, timestamp: i64, value: f64) -> Result<(), AppendError> {
+    pub fn append(&mut self, labels: &LabelSet, timestamp: Timestamp, value: f64) -> Result<(), AppendError> {
+        let timestamp = timestamp.millis();
         let commit = self.commit;
         let mut taken = true;
         match self.series.get_mut(labels) {
@@ -97,8 +100,7 @@ impl Backfill {
             }
         }
         if taken {
-            let (min, max) = self.range.unwrap_or((timestamp, timestamp));
-            self.range = Some((min.min(timestamp), max.max(timestamp)));
+            self.span = self.span.cover(TimeSpan::closed(timestamp, timestamp));
         }
         self.uncommitted += 1;
         if self.uncommitted == SAMPLES_PER_COMMIT {
@@ -116,8 +118,8 @@ impl Backfill {
         ulid: Ulid,
         options: &BlockOptions,
     ) -> Result<Option<BlockMeta>, BlockError> {
-        let Some((min, max)) = self.range else { return Ok(None) };
-        let mut meta = BlockMeta::level_1(ulid, min, max.saturating_add(1));
+        let Some(span) = self.span.some() else { return Ok(None) };
+        let mut meta = BlockMeta::level_1(ulid, span.start(), span.end());
         if self.beside_head {
             meta.compaction.set_hint(HINT_OUT_OF_ORDER);
         }

@@ -4,9 +4,10 @@ use std::io::Write;
 
 use ferula_chunk::{SampleIter, SampleValue};
 use ferula_go::float::format_g;
+use ferula_go::json::push_html_string;
 use ferula_go::quote::go_quote;
 use ferula_model::labels::METRIC_NAME;
-use ferula_model::{LabelSet, Matcher};
+use ferula_model::{LabelSet, Matcher, TimeRange};
 
 use super::ToolError;
 use crate::block::index::SymbolTable;
@@ -29,8 +30,8 @@ pub enum DumpFormat {
 /// Options of a dump.
 #[derive(Clone, Debug)]
 pub struct DumpOptions {
-    /// Restricts it to samples in this range of milliseconds, both ends included.
-    pub range: (i64, i64),
+    /// Restricts it to samples in this range.
+    pub range: TimeRange,
     /// Restricts it to series that match all matchers of one of these sets.
     pub matcher_sets: Vec<Vec<Matcher>>,
     /// The format of lines.
@@ -39,7 +40,7 @@ pub struct DumpOptions {
 
 impl Default for DumpOptions {
     fn default() -> Self {
-        DumpOptions { range: (i64::MIN, i64::MAX), matcher_sets: Vec::new(), format: DumpFormat::default() }
+        DumpOptions { range: TimeRange::ALL, matcher_sets: Vec::new(), format: DumpFormat::default() }
     }
 }
 
@@ -49,11 +50,8 @@ pub fn dump(
     options: &DumpOptions,
     out: &mut dyn Write,
 ) -> Result<(), ToolError> {
-    let (mut series, symbols) = MergedSeries::begin(
-        sources,
-        TimeSpan::closed(options.range.0, options.range.1),
-        EncodeOptions::default(),
-    )?;
+    let (mut series, symbols) =
+        MergedSeries::begin(sources, TimeSpan::from(options.range), EncodeOptions::default())?;
     let (mut numbers, mut chunks) = (Vec::new(), Vec::new());
     while series.next(&mut numbers, &mut chunks)? {
         let labels = labels_of(&symbols, &numbers);
@@ -122,13 +120,15 @@ fn condensed(labels: &LabelSet) -> String {
 
 /// A JSON object of names and values; as in Go, special characters of HTML are escaped.
 fn json_of(labels: &LabelSet) -> String {
-    let map: serde_json::Map<String, serde_json::Value> =
-        labels.iter().map(|(name, value)| (name.to_owned(), value.into())).collect();
-    serde_json::Value::Object(map)
-        .to_string()
-        .replace('&', "\\u0026")
-        .replace('<', "\\u003c")
-        .replace('>', "\\u003e")
-        .replace('\u{2028}', "\\u2028")
-        .replace('\u{2029}', "\\u2029")
+    let mut out = String::from("{");
+    for (name, value) in labels.iter() {
+        if out.len() > 1 {
+            out.push(',');
+        }
+        push_html_string(&mut out, name);
+        out.push(':');
+        push_html_string(&mut out, value);
+    }
+    out.push('}');
+    out
 }

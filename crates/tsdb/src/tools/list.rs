@@ -2,6 +2,8 @@
 
 use std::io::Write;
 
+use ferula_go::calendar::{Zoned, to_string_zoned};
+
 use super::{ToolError, go_duration};
 use crate::block::BlockMeta;
 
@@ -59,21 +61,7 @@ pub fn list(
 
 /// Formats a time of whole seconds as Go does: `2020-09-13 14:00:00 +0000 UTC`.
 fn utc(millis: i64) -> String {
-    const DAY: i64 = 86_400;
-    let seconds = millis / 1000;
-    let (days, rest) = (seconds.div_euclid(DAY), seconds.rem_euclid(DAY));
-    // Years of 365.2425 days that begin in March, so that the leap day comes last; from Howard Hinnant's
-    // "chrono-compatible low-level date algorithms".
-    let shifted = days + 719_468;
-    let (era, day_of_era) = (shifted.div_euclid(146_097), shifted.rem_euclid(146_097));
-    let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let march_month = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * march_month + 2) / 5 + 1;
-    let month = if march_month < 10 { march_month + 3 } else { march_month - 9 };
-    let year = year_of_era + era * 400 + i64::from(month <= 2);
-    let (hour, minute, second) = (rest / 3600, rest / 60 % 60, rest % 60);
-    format!("{year:04}-{month:02}-{day:02} {hour:02}:{minute:02}:{second:02} +0000 UTC")
+    to_string_zoned(&Zoned { seconds: millis / 1000, nanos: 0, offset_seconds: 0, zone: "UTC" })
 }
 
 /// Each power of 1024 with its own number: `16KiB319B`.

@@ -7,7 +7,7 @@ use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::Arc;
 
-use ferula_model::{HistogramValue, LabelSet, Matcher, SeriesRef, TimeRange};
+use ferula_model::{HistogramValue, LabelSet, Matcher, SeriesRef, TimeRange, Timestamp};
 use ferula_storage::{
     AppendError, Appendable, CommitError, DiskError, Durability, Hints, HistogramSample, Queryable,
     SampleBatch, SeriesSamples,
@@ -65,7 +65,7 @@ pub fn commit(db: &Db, samples: &[(LabelSet, i64, f64)]) -> Result<Vec<AppendErr
         let series = appender
             .resolve(labels)
             .map_err(|error| CommitError::Log(DiskError::new(ErrorKind::Other, error)))?;
-        batch.push_float(series, *at, *value);
+        batch.push_float(series, Timestamp::from_millis(*at), *value);
     }
     let outcome = appender.append(&mut batch);
     appender.commit(Durability::Written)?;
@@ -81,7 +81,12 @@ pub fn commit_histogram(
     let mut appender = db.appender();
     let series: SeriesRef = appender.resolve(labels).expect("resolved");
     let mut batch = SampleBatch::default();
-    batch.histograms.push(HistogramSample { series, timestamp, start_timestamp: 0, value });
+    batch.histograms.push(HistogramSample {
+        series,
+        timestamp: Timestamp::from_millis(timestamp),
+        start_timestamp: Timestamp::EPOCH,
+        value,
+    });
     let outcome = appender.append(&mut batch);
     appender.commit(Durability::Written).expect("written");
     outcome.refused.into_iter().map(|refusal| refusal.error).collect()

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use ferula_go::float::format_g;
-use ferula_model::{LabelSet, SeriesRef};
+use ferula_model::{LabelSet, SeriesRef, Timestamp};
 use ferula_storage::{Appendable, Durability, SampleBatch};
 use ferula_telemetry::Registry;
 use ferula_tsdb::{Db, Options};
@@ -174,7 +174,7 @@ impl Shard<'_> {
         }
         self.value += STEP;
         for series in &self.refs {
-            batch.push_float(*series, at, self.value as f64);
+            batch.push_float(*series, Timestamp::from_millis(at), self.value as f64);
         }
         let outcome = appender.append(batch);
         if let Some(refusal) = outcome.refused.first() {

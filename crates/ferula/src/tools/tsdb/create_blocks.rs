@@ -11,11 +11,11 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result};
 use ferula_exposition::{Entry, Format, LabelScratch, PageParser, Series, key};
-use ferula_model::LabelSet;
+use ferula_model::{LabelSet, TimeRange, Timestamp};
 use ferula_tsdb::Access;
 use ferula_tsdb::disk::Disk;
 use ferula_tsdb::tools::{Backfill, ListedBlock, backfill_block_duration, backfill_windows, list};
-use ferula_tsdb::{Block, BlockOptions, Ulid};
+use ferula_tsdb::{Block, BlockOptions, TimeSpan, Ulid};
 
 use super::with_stdout;
 use crate::tools::args::{Args, Argument, Command, Flag, Kind, argument, flag, open_error};
@@ -109,12 +109,12 @@ fn create(
 ) -> Result<()> {
     let disk = super::disk();
     let mut next = min;
-    for (start, end) in backfill_windows(min, max, duration) {
+    for span in backfill_windows(TimeRange::from_millis(min, max), duration) {
         // For windows without samples the page is not read again.
-        if next >= end {
+        if next >= span.end() {
             continue;
         }
-        let (backfill, after) = collect(body, (start, end), duration, extra).context("process blocks")?;
+        let (backfill, after) = collect(body, span, duration, extra).context("process blocks")?;
         next = after;
         let options = BlockOptions::default();
         let block = backfill.write(&disk, dir, new_ulid()?, &options).context("process blocks: flush")?;
@@ -126,12 +126,7 @@ fn create(
 }
 
 /// The samples of one block, and the time of the first sample after it.
-fn collect(
-    body: &[u8],
-    (start, end): (i64, i64),
-    duration: i64,
-    extra: &[(&str, &str)],
-) -> Result<(Backfill, i64)> {
+fn collect(body: &[u8], span: TimeSpan, duration: i64, extra: &[(&str, &str)]) -> Result<(Backfill, i64)> {
     let mut backfill = Backfill::new(duration);
     let mut next = i64::MAX;
     let mut scratch = LabelScratch::new();
@@ -139,12 +134,12 @@ fn collect(
     while let Some(entry) = page.next().map_err(reason).context("parse")? {
         let Entry::Series(series) = entry else { continue };
         let t = series.timestamp.context("expected timestamp for series, got none")?;
-        if t >= end {
+        if t >= span.end() {
             next = next.min(t);
         }
-        if start <= t && t < end {
+        if span.contains(t) {
             let labels = labels_of(&series, extra, &mut scratch)?;
-            backfill.append(&labels, t, series.value).context("add sample")?;
+            backfill.append(&labels, Timestamp::from_millis(t), series.value).context("add sample")?;
         }
     }
     Ok((backfill, next))

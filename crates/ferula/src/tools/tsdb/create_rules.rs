@@ -11,7 +11,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, anyhow, bail};
 use ferula_config::rules::{Rule, RuleFileOptions, RuleGroup, load_rules};
 use ferula_model::labels::NameScheme;
-use ferula_model::{LabelSet, UnixNanos};
+use ferula_model::{LabelSet, TimeRange, Timestamp, UnixNanos};
 use ferula_promql_syntax::parse;
 use ferula_rules::{check_template, slot_before};
 use ferula_telemetry::{info, logging, warn};
@@ -142,14 +142,14 @@ impl Import<'_> {
             interval => interval,
         };
         let step = i64::try_from(interval.as_nanos()).unwrap_or(i64::MAX);
-        for (start_ms, end_ms) in backfill_windows(self.start * 1000, self.end * 1000, self.block_duration_ms)
-        {
-            let first = (start_ms / 1000).max(self.start);
+        let range = TimeRange::from_millis(self.start * 1000, self.end * 1000);
+        for span in backfill_windows(range, self.block_duration_ms) {
+            let first = (span.start() / 1000).max(self.start);
             let mut begin = slot_before(file, &group.name, interval, UnixNanos(first * NANOS));
             while begin.0.div_euclid(NANOS) < first {
                 begin = begin.plus(interval);
             }
-            let end = UnixNanos(((end_ms - 1) / 1000).min(self.end) * NANOS);
+            let end = UnixNanos((span.last() / 1000).min(self.end) * NANOS);
             if end < begin {
                 break;
             }
@@ -170,8 +170,8 @@ impl Import<'_> {
         for stream in streams {
             let labels = labels_of(&stream.metric, group, rule);
             for (seconds, value) in &stream.values {
-                let timestamp_ms = (seconds * 1000.0).round() as i64;
-                samples.append(&labels, timestamp_ms, *value).context("add: multiappender append")?;
+                let timestamp = Timestamp::from_millis((seconds * 1000.0).round() as i64);
+                samples.append(&labels, timestamp, *value).context("add: multiappender append")?;
             }
         }
         let dir = Path::new(self.args.text(OUTPUT_DIR));

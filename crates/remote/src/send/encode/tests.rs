@@ -6,6 +6,7 @@ use ferula_model::{
     CounterResetHint, FloatHistogram, Histogram, HistogramValue, LabelSet, MetricMetadata, MetricType, Span,
     Timestamp,
 };
+use ferula_storage::LogRef;
 use ferula_telemetry::Registry;
 use ferula_testkit::MemStorage;
 
@@ -44,12 +45,12 @@ fn custom() -> HistogramValue {
 /// A message with an item of each kind for some series.
 fn message(version: Message) -> Vec<u8> {
     let mut table = SeriesTable::new(LabelRules::default());
-    for number in 0..3 {
+    for number in 0..3u64 {
         let pairs = [("__name__", "m".to_owned()), ("n", number.to_string()), ("ünïcode", "é".to_owned())];
-        table.insert(number, &LabelSet::from_pairs(pairs), 0);
+        table.insert(LogRef::new(number), &LabelSet::from_pairs(pairs), 0);
     }
     let help = MetricMetadata { kind: MetricType::Counter, help: "Help.".into(), unit: String::new() };
-    table.set_metadata(0, &help);
+    table.set_metadata(LogRef::new(0), &help);
     let mut builder = Builder::new(version);
     let exemplar = Exemplar {
         labels: LabelSet::from_pairs([("trace", "abc")]),
@@ -66,7 +67,7 @@ fn message(version: Message) -> Vec<u8> {
         (2, Item::Histogram(50, 3, &own)),
         (0, Item::Exemplar(&exemplar)),
     ] {
-        match table.get(number, 0) {
+        match table.get(LogRef::new(number), 0) {
             (Known::Sent(series), symbols) => builder.add(symbols, series, item),
             _ => panic!("series {number} is known"),
         }

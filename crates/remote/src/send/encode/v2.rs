@@ -4,6 +4,7 @@
 use std::collections::HashMap;
 
 use ferula_model::Exemplar;
+use ferula_storage::LogRef;
 
 use super::super::series::{NumberMap, SentSeries};
 use super::super::symbols::Symbols;
@@ -25,10 +26,10 @@ pub struct Builder {
     /// Series messages one after the other, without framing.
     series: Vec<u8>,
     /// Where each one ends, and to which series it belongs.
-    ends: Vec<(usize, u64)>,
+    ends: Vec<(usize, LogRef)>,
     /// Exemplars as fields of a series message. They are sent with a sample, because receivers refuse series
     /// without one.
-    exemplars: NumberMap<u64, Vec<u8>>,
+    exemplars: NumberMap<LogRef, Vec<u8>>,
     item: Vec<u8>,
     packed: Vec<u8>,
 }
@@ -101,7 +102,7 @@ impl Builder {
         self.ends.push((self.series.len(), owner));
     }
 
-    fn add_exemplar(&mut self, owner: u64, exemplar: &Exemplar) {
+    fn add_exemplar(&mut self, owner: LogRef, exemplar: &Exemplar) {
         self.packed.clear();
         for (name, value) in exemplar.labels.iter() {
             let places = [self.other_place(name), self.other_place(value)];

@@ -2,8 +2,8 @@
 
 use std::sync::Mutex;
 
-use ferula_model::LabelSet;
-use ferula_storage::{Hold, LogSample};
+use ferula_model::{LabelSet, Timestamp};
+use ferula_storage::{Hold, LogRef, LogSample};
 use ferula_telemetry::Registry;
 
 use super::super::metrics::Metrics;
@@ -37,11 +37,16 @@ impl LogCursor for Cursor {
         if self.read == self.churn.state().records {
             return Ok(false);
         }
-        let series = u64::from(self.read);
+        let series = LogRef::new(u64::from(self.read));
         records.start = LogPosition { segment: self.read, offset: 0 };
         records.end = LogPosition { segment: self.read, offset: 1 };
         records.series.push((series, LabelSet::from_pairs([("__name__", format!("m{series}"))])));
-        records.samples.push(LogSample { series, at: 1, start: 0, value: 1.0 });
+        records.samples.push(LogSample {
+            series,
+            at: Timestamp::from_millis(1),
+            start: Timestamp::EPOCH,
+            value: 1.0,
+        });
         self.read += 1;
         Ok(true)
     }
@@ -59,7 +64,7 @@ impl LogFeed for Feed {
         LogPosition::default()
     }
 
-    fn newest_ms(&self) -> Option<i64> {
+    fn newest(&self) -> Option<Timestamp> {
         None
     }
 
@@ -69,7 +74,7 @@ impl LogFeed for Feed {
 
     fn hold(&self, _: Option<Hold>) {}
 
-    fn living_series(&self) -> Box<dyn Fn(u64) -> bool + Send> {
+    fn living_series(&self) -> Box<dyn Fn(LogRef) -> bool + Send> {
         Box::new(|_| false)
     }
 }

@@ -4,7 +4,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use ferula_model::{LabelSet, Matcher, TimeRange};
+use ferula_model::{LabelSet, Matcher, TimeRange, Timestamp};
 use ferula_storage::{Appendable, Appender, Durability, Hints, Queryable, SampleBatch};
 use ferula_telemetry::Registry;
 
@@ -30,7 +30,7 @@ fn db() -> Db {
 
 fn append(appender: &mut dyn Appender, n: usize, at: i64) {
     let mut batch = SampleBatch::default();
-    batch.push_float(appender.resolve(&labels(n)).expect("resolved"), at, 1.0);
+    batch.push_float(appender.resolve(&labels(n)).expect("resolved"), Timestamp::from_millis(at), 1.0);
     appender.append(&mut batch);
 }
 
